@@ -1,0 +1,140 @@
+//! The way of the sorted lines to node 1, and out.
+//!
+//! Every node writes its lines, in order, back into the segment they came in by; it is as long as is needed and
+//! nobody uses it any more. Node 1 gets them from there, one node after the other, through a small piece of memory
+//! that stays in its caches, while the nodes behind may still be sorting. Its own lines it writes directly.
+
+use crate::Result;
+use crate::board::{Board, Word, gone};
+use crate::exchange::Partition;
+use crate::lines::Line;
+use crate::report::Progress;
+use rsm::Import;
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// Bytes to write at a time.
+const CHUNK: usize = 1 << 20;
+
+/// On any node but the first: hands over the partition, and waits until it has been written.
+pub(crate) fn deliver(board: &Board, partition: &Partition, order: &[Line]) -> Result<()> {
+    let memory = partition.segment.memory();
+    let mut written = 0;
+    for line in order {
+        let line = line.bytes(&partition.text);
+        memory.write(written, line)?;
+        written += line.len() as u64;
+    }
+    tell_sorted(board, written, order)?;
+    board.announce()?;
+    // The segment goes when this program ends: not before node 1 is done with it.
+    board.hear_from(1)
+}
+
+fn tell_sorted(board: &Board, bytes: u64, order: &[Line]) -> Result<()> {
+    board.tell(1, Word::Sorted, bytes)?;
+    board.tell(1, Word::Lines, order.len() as u64)
+}
+
+/// Where node 1 writes.
+pub(crate) struct Output {
+    file: File,
+    name: String,
+    /// Whether what is in the file has to go first.
+    replaces: bool,
+}
+
+impl Output {
+    /// Opens OUT, or standard output, without changing it yet: that OUT cannot be written should be known before
+    /// the work, but it may be the file that is to be sorted.
+    pub(crate) fn open(path: Option<&Path>) -> Result<Output> {
+        let Some(path) = path else {
+            // The bare descriptor: large chunks need no buffer, and no error is to be missed in one.
+            let file =
+                io::stdout().as_fd().try_clone_to_owned().map_err(|error| format!("no standard output: {error}"))?;
+            return Ok(Output { file: file.into(), name: "standard output".to_owned(), replaces: false });
+        };
+        let name = path.display().to_string();
+        let open = || {
+            let file = File::options().write(true).create(true).truncate(false).open(path)?;
+            let replaces = file.metadata()?.is_file();
+            Ok((file, replaces))
+        };
+        match open() {
+            Ok((file, replaces)) => Ok(Output { file, name, replaces }),
+            Err(error) => Err(cannot_write(&name, &error)),
+        }
+    }
+
+    /// Writes the lines of all nodes. Returns how many bytes came from others.
+    pub(crate) fn collect(
+        &mut self,
+        board: &Board,
+        partition: &Partition,
+        order: &[Line],
+        progress: &mut Progress,
+    ) -> Result<u64> {
+        if self.replaces {
+            self.file.set_len(0).map_err(|error| cannot_write(&self.name, &error))?;
+        }
+        let total = board.told_by(1, Word::Size)?;
+        let mut chunk = Vec::with_capacity(CHUNK);
+        let mut written = 0;
+        for line in order {
+            let line = line.bytes(&partition.text);
+            if chunk.len() + line.len() > CHUNK {
+                self.write(&chunk)?;
+                written += chunk.len() as u64;
+                chunk.clear();
+                progress.bytes("writing", written, total);
+            }
+            if line.len() > CHUNK {
+                self.write(line)?;
+                written += line.len() as u64;
+            } else {
+                chunk.extend_from_slice(line);
+            }
+        }
+        self.write(&chunk)?;
+        written += chunk.len() as u64;
+        tell_sorted(board, written, order)?;
+
+        let mut fetched = 0;
+        chunk.resize(CHUNK, 0);
+        for (node, import) in board.nodes().zip(&partition.all).skip(1) {
+            board.hear_from(node)?;
+            let length = board.told_by(node, Word::Sorted)?;
+            let mut offset = 0;
+            while offset < length {
+                progress.bytes("writing", written + fetched, total);
+                let bytes = &mut chunk[..CHUNK.min((length - offset) as usize)];
+                get(import, offset, bytes).map_err(|error| gone(node, error))?;
+                self.write(bytes)?;
+                offset += bytes.len() as u64;
+                fetched += bytes.len() as u64;
+            }
+        }
+        // Everybody may go.
+        board.announce()?;
+        Ok(fetched)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|error| cannot_write(&self.name, &error))
+    }
+}
+
+fn cannot_write(name: &str, error: &io::Error) -> Box<dyn Error> {
+    format!("cannot write {name}: {error}").into()
+}
+
+/// Gets bytes of which it is certain that they are the exporter's: one that dies leaves zeros behind, and a barrier
+/// that fails.
+fn get(import: &Import, offset: u64, bytes: &mut [u8]) -> rsm::Result<()> {
+    let span = import.open_barrier()?;
+    import.get(offset, bytes)?;
+    span.close()
+}

@@ -1,0 +1,322 @@
+//! Bells: the counters that carry signals.
+//!
+//! A bell is 64 bytes in a node's bell memory. Word 0 packs an *epoch* (32 bits), an *abort* flag and a *count*
+//! (31 bits); the futex is its low half, so both a post and an abort change what a sleeper sleeps on. Word 1 counts
+//! sleepers. Several processes write here, each with atomic operations only, and any of them may die between two
+//! instructions. The protocol keeps two promises whatever happens:
+//!
+//! * **The count is the truth, a wake is a hint.** A wake that is lost with its poster is made up by the next poster
+//!   (sleepers are checked even when nothing was added) or by the agent when it reaps the dead process.
+//! * **A post goes to the incarnation it was meant for.** A poster presents the epoch of its grant; a bell that was
+//!   given to another connection, or whose export was withdrawn, has another epoch, and the compare-and-swap fails
+//!   (D-62).
+//!
+//! # Sleeping without losing a wake
+//!
+//! A waiter raises `sleepers`, then the kernel compares the low half with "nothing pending" before it sleeps. A poster
+//! raises the count, then looks at `sleepers`. Between the two steps of each stands a full fence, so at least one sees
+//! the other: either the poster wakes, or the kernel refuses the sleep.
+//!
+//! # Crash
+//!
+//! A waiter killed asleep leaves `sleepers` one too high: later posts pay for a wake nobody needs. A poster killed
+//! between count and wake leaves a sleeper asleep until the agent, reaping, wakes the bells the dead could post to.
+
+use crate::error::{Code, Error, Result};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence_after_rmw, spin_loop};
+use Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+const ABORT: u64 = 1 << 31;
+const COUNT: u64 = ABORT - 1;
+/// Highest count; posts beyond it add nothing (D-58).
+pub const MAX_COUNT: u32 = COUNT as u32;
+
+/// Word 0 of a bell, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Word(u64);
+
+impl Word {
+    fn epoch(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+    fn is_aborted(self) -> bool {
+        self.0 & ABORT != 0
+    }
+    fn count(self) -> u32 {
+        (self.0 & COUNT) as u32
+    }
+    fn low(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// A bell in shared memory.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub struct Bell {
+    word: AtomicU64,
+    sleepers: AtomicU32,
+    reserved: [AtomicU32; 13],
+}
+
+#[cfg(not(rsm_loom))]
+const _: () = assert!(size_of::<Bell>() == 64);
+
+/// How a sleep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Somebody woke us, or the word had changed already.
+    Woken,
+    /// The deadline passed.
+    TimedOut,
+    /// A signal handler ran.
+    Interrupted,
+    /// The cluster ended.
+    Gone,
+}
+
+/// The system's part: sleeping on the low half of a word, and waking who sleeps there.
+pub trait Park {
+    /// Sleeps while the low half of `word` equals `expected`.
+    fn sleep(&self, word: &AtomicU64, expected: u32) -> Wake;
+    /// Wakes one sleeper.
+    fn wake_one(&self, word: &AtomicU64);
+    /// Wakes every sleeper.
+    fn wake_all(&self, word: &AtomicU64);
+}
+
+/// Whether a post adds to what is already pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accumulate {
+    /// Always adds one.
+    Yes,
+    /// Adds only when nothing is pending: `RSM_SIGPOST_NO_ACCUMULATE` (D-57).
+    No,
+}
+
+impl Bell {
+    /// A bell at rest, epoch 0: what fresh memory holds.
+    pub fn new() -> Bell {
+        Bell {
+            word: AtomicU64::new(0),
+            sleepers: AtomicU32::new(0),
+            reserved: std::array::from_fn(|_| AtomicU32::new(0)),
+        }
+    }
+
+    /// Adds one signal, if the bell is still in `epoch`, and wakes a sleeper.
+    ///
+    /// # Errors
+    /// CONN_ABORTED when the bell was aborted or went on to another epoch.
+    ///
+    /// # Crash
+    /// Before the compare-and-swap: nothing happened. After it: see the module's last section.
+    #[inline]
+    pub fn post(&self, epoch: u32, accumulate: Accumulate, park: &impl Park) -> Result<()> {
+        let mut seen = Word(self.word.load(Relaxed));
+        loop {
+            if seen.epoch() != epoch || seen.is_aborted() {
+                return Err(Error::new(Code::ConnAborted));
+            }
+            let full = match accumulate {
+                Accumulate::Yes => seen.count() == MAX_COUNT,
+                Accumulate::No => seen.count() > 0,
+            };
+            if full {
+                break;
+            }
+            // Release: pairs with the Acquire of the take in `try_take`, so the waiter sees what was put before.
+            match self.word.compare_exchange_weak(seen.0, seen.0 + 1, Release, Relaxed) {
+                Ok(_) => break,
+                Err(now) => seen = Word(now),
+            }
+        }
+        // Full fence; pairs with the one in `wait` between raising `sleepers` and sleeping.
+        #[cfg(not(rsm_mutation = "bell_post_fence"))]
+        fence_after_rmw();
+        // Looked at even when nothing was added: the poster of what is pending may have died owing the wake.
+        if self.sleepers.load(Relaxed) != 0 {
+            park.wake_one(&self.word);
+        }
+        Ok(())
+    }
+
+    /// Takes one signal if one is pending. Pending signals are delivered before an abort is told (D-60, D-90).
+    ///
+    /// # Errors
+    /// CONN_ABORTED when nothing is pending and the bell was aborted.
+    #[inline]
+    pub fn try_take(&self) -> Result<bool> {
+        let mut seen = Word(self.word.load(Relaxed));
+        loop {
+            if seen.count() == 0 {
+                return if seen.is_aborted() { Err(Error::new(Code::ConnAborted)) } else { Ok(false) };
+            }
+            // Acquire: pairs with the Release of `post`.
+            match self.word.compare_exchange_weak(seen.0, seen.0 - 1, Acquire, Relaxed) {
+                Ok(_) => return Ok(true),
+                Err(now) => seen = Word(now),
+            }
+        }
+    }
+
+    /// Takes one signal, spinning up to `spins` rounds and then sleeping as `park` allows.
+    ///
+    /// # Errors
+    /// TIMEOUT, INTERRUPTED, CTLR_NOT_PRESENT as `park` says; CONN_ABORTED as in [`try_take`](Self::try_take).
+    ///
+    /// # Crash
+    /// Killed asleep: `sleepers` stays one too high, see the module's last section.
+    pub fn wait(&self, spins: u32, park: &impl Park) -> Result<()> {
+        for _ in 0..spins {
+            if self.try_take()? {
+                return Ok(());
+            }
+            spin_loop();
+        }
+        loop {
+            if self.try_take()? {
+                return Ok(());
+            }
+            let wake = self.sleep(park);
+            // A signal that came with the end of the sleep is not lost to it.
+            if wake == Wake::Woken {
+                continue;
+            }
+            if self.try_take()? {
+                return Ok(());
+            }
+            return Err(Error::new(match wake {
+                Wake::TimedOut => Code::Timeout,
+                Wake::Interrupted => Code::Interrupted,
+                Wake::Gone | Wake::Woken => Code::CtlrNotPresent,
+            }));
+        }
+    }
+
+    fn sleep(&self, park: &impl Park) -> Wake {
+        // AcqRel, and the full fence: pairs with the one in `post` between count and `sleepers`.
+        self.sleepers.fetch_add(1, AcqRel);
+        fence_after_rmw();
+        let seen = Word(self.word.load(Relaxed));
+        let wake =
+            if seen.count() == 0 && !seen.is_aborted() { park.sleep(&self.word, seen.low()) } else { Wake::Woken };
+        self.sleepers.fetch_sub(1, Relaxed);
+        wake
+    }
+
+    /// Signals pending now; for display.
+    pub fn pending(&self) -> u32 {
+        Word(self.word.load(Relaxed)).count()
+    }
+
+    // What follows is the agent's. It never loops on a word that others write.
+
+    /// Tells every present and future waiter that the connection was cut.
+    pub fn abort(&self, park: &impl Park) {
+        // Release: what the agent wrote before (the generation) is seen by who reads the flag with Acquire.
+        self.word.fetch_or(ABORT, Release);
+        park.wake_all(&self.word);
+    }
+
+    /// Makes every grant given so far unable to post, keeping what is pending (D-62, D-64); returns the new epoch.
+    pub fn step_epoch(&self) -> u32 {
+        Word(self.word.fetch_add(1 << 32, AcqRel)).epoch().wrapping_add(1)
+    }
+
+    /// Prepares the bell for another connection: next epoch, nothing pending, not aborted; returns the epoch.
+    pub fn renew(&self) -> u32 {
+        let epoch = Word(self.word.load(Relaxed)).epoch().wrapping_add(1);
+        // A plain store: a late post expects the old epoch, and its compare-and-swap fails against the new one.
+        self.word.store(u64::from(epoch) << 32, Release);
+        self.sleepers.store(0, Relaxed);
+        epoch
+    }
+
+    /// Makes every sleeper look again; for the reaper.
+    pub fn nudge(&self, park: &impl Park) {
+        if self.sleepers.load(Relaxed) != 0 {
+            park.wake_all(&self.word);
+        }
+    }
+
+    /// Whether waiting here can only end with CONN_ABORTED; for display.
+    pub fn is_aborted(&self) -> bool {
+        Word(self.word.load(Relaxed)).is_aborted()
+    }
+
+    /// How many processes sleep here, leaked ones included.
+    pub fn sleepers(&self) -> u32 {
+        self.sleepers.load(Relaxed)
+    }
+}
+
+impl Default for Bell {
+    fn default() -> Bell {
+        Bell::new()
+    }
+}
+
+#[cfg(all(test, not(rsm_loom)))]
+mod tests {
+    use super::*;
+
+    /// Never sleeps: for paths that must not.
+    struct NoPark;
+    impl Park for NoPark {
+        fn sleep(&self, _: &AtomicU64, _: u32) -> Wake {
+            Wake::TimedOut
+        }
+        fn wake_one(&self, _: &AtomicU64) {}
+        fn wake_all(&self, _: &AtomicU64) {}
+    }
+
+    #[test]
+    fn counts_and_no_accumulate() {
+        let bell = Bell::new();
+        for _ in 0..3 {
+            bell.post(0, Accumulate::Yes, &NoPark).unwrap();
+        }
+        bell.post(0, Accumulate::No, &NoPark).unwrap();
+        for _ in 0..3 {
+            bell.wait(0, &NoPark).unwrap();
+        }
+        assert_eq!(bell.wait(0, &NoPark).unwrap_err().code(), Code::Timeout);
+        bell.post(0, Accumulate::No, &NoPark).unwrap();
+        bell.post(0, Accumulate::No, &NoPark).unwrap();
+        assert_eq!(bell.pending(), 1);
+    }
+
+    #[test]
+    fn pending_signals_come_before_the_abort() {
+        let bell = Bell::new();
+        bell.post(0, Accumulate::Yes, &NoPark).unwrap();
+        bell.abort(&NoPark);
+        assert_eq!(bell.post(0, Accumulate::Yes, &NoPark).unwrap_err().code(), Code::ConnAborted);
+        bell.wait(0, &NoPark).unwrap();
+        assert_eq!(bell.wait(0, &NoPark).unwrap_err().code(), Code::ConnAborted);
+    }
+
+    #[test]
+    fn an_epoch_step_keeps_what_is_pending_and_shuts_out_old_grants() {
+        let bell = Bell::new();
+        bell.post(0, Accumulate::Yes, &NoPark).unwrap();
+        let epoch = bell.step_epoch();
+        assert_eq!(bell.post(0, Accumulate::Yes, &NoPark).unwrap_err().code(), Code::ConnAborted);
+        bell.post(epoch, Accumulate::Yes, &NoPark).unwrap();
+        assert_eq!(bell.pending(), 2);
+        let next = bell.renew();
+        assert_ne!(next, epoch);
+        assert_eq!(bell.pending(), 0);
+        assert_eq!(bell.post(epoch, Accumulate::Yes, &NoPark).unwrap_err().code(), Code::ConnAborted);
+    }
+
+    #[test]
+    fn the_count_saturates() {
+        let bell = Bell::new();
+        bell.word.store(u64::from(MAX_COUNT), Relaxed);
+        bell.post(0, Accumulate::Yes, &NoPark).unwrap();
+        assert_eq!(bell.pending(), MAX_COUNT);
+        assert!(!bell.is_aborted());
+    }
+}

@@ -1,0 +1,44 @@
+//! What the agent needs of an interconnect.
+//!
+//! The agent decides who may do what; a driver carries it out. All policy (ids, access lists, generations, verdicts)
+//! stays above this line, so that another interconnect brings only memory and a way to reach it.
+
+use crate::access::Permission;
+use crate::error::Result;
+use serde::{Deserialize, Serialize};
+
+/// How an importer reaches the memory behind a grant; decides fences, flushes and what may be mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WindowKind {
+    /// Cache-coherent memory of this host: mapping and atomics work, a full fence is the flush.
+    Coherent,
+}
+
+/// An interconnect, as the agent uses it. Every operation returns at once.
+pub trait Driver {
+    /// Memory of an exported segment.
+    type Memory;
+    /// What an importer is handed to reach such memory.
+    type Grant;
+
+    /// Allocates zeroed memory of `length` bytes.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_MEM or INSUFFICIENT_RESOURCES.
+    fn allocate(&mut self, length: u64) -> Result<Self::Memory>;
+
+    /// Makes a way to reach the memory with no more than `permission`, independent of every other grant.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES.
+    fn grant(&mut self, memory: &Self::Memory, permission: Permission) -> Result<Self::Grant>;
+
+    /// Whether no grant of this memory reaches it any more, by the word of the system and not of an importer.
+    ///
+    /// # Errors
+    /// INTERNAL_ERROR when the system cannot tell.
+    fn all_returned(&mut self, memory: &Self::Memory) -> Result<bool>;
+
+    /// The kind of window a grant gives.
+    fn window_kind(&self) -> WindowKind;
+}

@@ -1,0 +1,35 @@
+//! Vocabulary, policy, shared records and lock-free protocols of rsm.
+//!
+//! Everything that *means* something is written once, here, and called from both sides: by the library for early and
+//! friendly errors, by the agent for enforcement. The crate contains no unsafe code and makes no system call; what it
+//! needs of the system (sleeping, waking) it takes through small traits, which is what lets loom and miri run it.
+//!
+//! A tour, in the order one `connect` and one `put` pass through it:
+//!
+//! | step | file |
+//! |---|---|
+//! | which segment ids a program may publish | [`segment_id`] |
+//! | who may connect, with which rights | [`access`] |
+//! | what the library asks the agent, and what it answers | [`message`] |
+//! | where published segments, connections and links stand | [`registry`] |
+//! | how a connection tells that it was cut | [`generation`] |
+//! | what closing a barrier reports | [`verdict`] |
+//! | how a signal is posted and awaited | [`bell`] |
+//! | what the agent needs of an interconnect | [`driver`] |
+//! | the error numbers | [`error`] |
+#![forbid(unsafe_code)]
+
+pub mod access;
+pub mod attr;
+pub mod bell;
+pub mod driver;
+pub mod error;
+pub mod generation;
+pub mod message;
+pub mod registry;
+pub mod segment_id;
+pub mod sync;
+pub mod topology;
+pub mod verdict;
+
+pub use error::{Code, Error, Result};

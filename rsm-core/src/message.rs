@@ -1,0 +1,294 @@
+//! What a library and an agent say to each other on the control connection.
+//!
+//! One message is one packet of at most [`MAX_MESSAGE`] bytes: a request with a number, or the reply to it. The agent
+//! answers every request at once. What has to wait for other processes (taking a segment back) is answered with the
+//! number of a withdrawal, whose end is a word in the registry. Descriptors travel beside the packet, in the order
+//! given with each message.
+//!
+//! A request is an allegation: decoding checks its form, the agent its content.
+
+use crate::access::{AccessList, Permission};
+use crate::driver::WindowKind;
+use crate::error::{Code, Error, Result};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Version of the protocol; an agent refuses another one.
+pub const PROTOCOL: u32 = 1;
+/// Longest packet in either direction.
+pub const MAX_MESSAGE: usize = 4096;
+/// Most connections one [`Ask::Inherit`] may name.
+pub const MAX_INHERIT: usize = 128;
+
+/// Secret of 128 bits: a node's key, or the token of a membership.
+pub type Secret = [u8; 16];
+
+/// A request and its number, which the reply repeats. Numbers of one membership only grow.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Number.
+    pub number: u64,
+    /// What is asked.
+    pub ask: Ask,
+}
+
+/// The reply to a request.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// Number of the request; 0 when the packet had none that could be read.
+    pub number: u64,
+    /// What came of it.
+    pub outcome: std::result::Result<Answer, Error>,
+}
+
+/// A process's claim to be part of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Node id.
+    pub node: u32,
+    /// The node's key.
+    pub key: Secret,
+}
+
+/// An export, named so that a name that outlived it does not hit another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentName {
+    /// Row in the registry.
+    pub row: u32,
+    /// Which use of the row.
+    pub incarnation: u64,
+}
+
+/// A connection, named likewise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionName {
+    /// Row in the registry.
+    pub row: u32,
+    /// Generation word it was granted with.
+    pub generation: u64,
+}
+
+/// What a process asks.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ask {
+    /// Become a member, or an observer without a claim. Descriptors: one end of the events link; where the kernel
+    /// cannot name the peer (before 6.5), a pidfd of the process. Must be the first message of a membership.
+    Join {
+        /// [`PROTOCOL`] of the library.
+        protocol: u32,
+        /// Which node; `None` to look only.
+        claim: Option<Claim>,
+    },
+    /// Go on with a membership over a new control connection, whose credentials count from now on.
+    Attach {
+        /// Number of the membership.
+        membership: u32,
+        /// Its token.
+        token: Secret,
+    },
+    /// Create an export segment. Answer [`Answer::Created`] with its memory.
+    Create {
+        /// Controller index.
+        controller: u32,
+        /// Bytes, a multiple of the page size.
+        length: u64,
+        /// 0666 without the umask.
+        default_mode: u32,
+    },
+    /// Make it importable.
+    Publish {
+        /// Which.
+        segment: SegmentName,
+        /// Its id, 0 for an automatic one.
+        id: u32,
+        /// Who may connect.
+        access: AccessList,
+    },
+    /// Replace the access list.
+    Republish {
+        /// Which.
+        segment: SegmentName,
+        /// Who may connect from now on.
+        access: AccessList,
+    },
+    /// Withdraw it. Answer [`Answer::Done`], or [`Answer::Withdrawing`] when importers must let go first.
+    Unpublish {
+        /// Which.
+        segment: SegmentName,
+    },
+    /// Withdraw it if published, and forget it. Answered like `Unpublish`.
+    Destroy {
+        /// Which.
+        segment: SegmentName,
+    },
+    /// Connect to a published segment. Answer [`Answer::Connected`] with its memory and, unless `has_bells`, the
+    /// bell memory of the exporting node.
+    Connect {
+        /// Controller index.
+        controller: u32,
+        /// Exporting node.
+        node: u32,
+        /// Segment id.
+        id: u32,
+        /// Wanted rights.
+        permission: Permission,
+        /// The asker maps the exporting node's bells already.
+        has_bells: bool,
+    },
+    /// Give a connection back.
+    Disconnect {
+        /// Which.
+        connection: ConnectionName,
+    },
+    /// A forked process names the connections it shares with its parent.
+    Inherit {
+        /// Which; at most [`MAX_INHERIT`].
+        connections: Vec<ConnectionName>,
+    },
+    /// Post to the importers of an export whose serial number is below `below`: what a poster asks for that could not
+    /// finish its walk.
+    PostImporters {
+        /// Which export.
+        segment: SegmentName,
+        /// Serial numbers from here on were posted to.
+        below: u64,
+        /// Add to what is pending.
+        accumulate: bool,
+    },
+    /// Give up the membership and everything it holds. No reply: the events link ends.
+    Leave,
+    /// The caller of an earlier request is gone: undo what it did. No reply.
+    Abandon {
+        /// Number of that request.
+        number: u64,
+    },
+}
+
+/// What the agent answers.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// Nothing more to say.
+    Done,
+    /// A member. Descriptors: the registry; for nodes, the node's bell memory.
+    Joined {
+        /// Number of the membership.
+        membership: u32,
+        /// Its token, for [`Ask::Attach`].
+        token: Secret,
+    },
+    /// A segment. Descriptor: its memory.
+    Created {
+        /// Its name from now on.
+        segment: SegmentName,
+        /// Its bell, in the own node's bell memory.
+        bell: u32,
+    },
+    /// The id it was published under.
+    Published {
+        /// Id.
+        id: u32,
+    },
+    /// Wait for this withdrawal of the segment's row to end.
+    Withdrawing {
+        /// Number of the withdrawal.
+        number: u32,
+    },
+    /// A connection. Descriptors: the segment's memory, the exporting node's bells unless the asker has them.
+    Connected(Connected),
+}
+
+/// A granted connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connected {
+    /// Its name from now on.
+    pub connection: ConnectionName,
+    /// How the memory is reached.
+    pub window: WindowKind,
+    /// Bytes of the segment.
+    pub length: u64,
+    /// Where the segment starts in the memory that came along.
+    pub data_offset: u64,
+    /// The export's bell, to post to.
+    pub export_bell: u32,
+    /// Epoch to post with.
+    pub export_epoch: u32,
+    /// The connection's own bell, to wait on.
+    pub import_bell: u32,
+}
+
+/// Encodes a message for sending.
+///
+/// # Errors
+/// BAD_LENGTH when it would be longer than [`MAX_MESSAGE`].
+pub fn encode(message: &impl Serialize) -> Result<Vec<u8>> {
+    let bytes = postcard::to_stdvec(message)
+        .map_err(|e| Error::with(Code::InternalError, format!("message cannot be encoded: {e}")))?;
+    if bytes.len() > MAX_MESSAGE {
+        return Err(Error::with(
+            Code::BadLength,
+            format!("message of {} bytes, at most {MAX_MESSAGE} are allowed", bytes.len()),
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Decodes a packet; every byte of it must belong to the message.
+///
+/// # Errors
+/// BAD_ARGS_ERRORS, saying what is wrong.
+pub fn decode<T: DeserializeOwned>(packet: &[u8]) -> Result<T> {
+    let bad = |text: String| Error::with(Code::BadArgsErrors, text);
+    if packet.len() > MAX_MESSAGE {
+        return Err(bad(format!("packet of more than {MAX_MESSAGE} bytes")));
+    }
+    match postcard::take_from_bytes(packet) {
+        Ok((message, [])) => Ok(message),
+        Ok((_, rest)) => Err(bad(format!("packet has {} bytes too many", rest.len()))),
+        Err(e) => Err(bad(format!("packet of {} bytes is no message: {e}", packet.len()))),
+    }
+}
+
+#[cfg(all(test, not(rsm_loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn largest_publish() -> Request {
+        let access = (0..64).fold(AccessList::new(), |l, _| l.node(u32::MAX, u32::MAX));
+        let segment = SegmentName { row: u32::MAX, incarnation: u64::MAX };
+        Request { number: u64::MAX, ask: Ask::Publish { segment, id: u32::MAX, access } }
+    }
+
+    #[test]
+    fn the_largest_messages_fit() {
+        let request = largest_publish();
+        assert_eq!(decode::<Request>(&encode(&request).unwrap()).unwrap(), request);
+        let name = ConnectionName { row: u32::MAX, generation: u64::MAX };
+        encode(&Request { number: u64::MAX, ask: Ask::Inherit { connections: vec![name; MAX_INHERIT] } }).unwrap();
+    }
+
+    #[test]
+    fn trailing_bytes_bad_permissions_and_unknown_codes_are_refused() {
+        let mut packet = encode(&Request { number: 1, ask: Ask::Abandon { number: 7 } }).unwrap();
+        packet.push(0);
+        assert!(decode::<Request>(&packet).unwrap_err().to_string().contains("1 bytes too many"));
+        assert!(postcard::from_bytes::<Permission>(&postcard::to_stdvec(&0o700u32).unwrap()).is_err());
+        assert!(postcard::from_bytes::<Code>(&postcard::to_stdvec(&46i32).unwrap()).is_err());
+        assert!(decode::<Request>(&[0; MAX_MESSAGE + 1]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_packet_makes_decoding_panic(packet in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let _ = decode::<Request>(&packet);
+            let _ = decode::<Reply>(&packet);
+        }
+
+        #[test]
+        fn damaged_requests_are_refused_or_read_as_requests(at in 0usize..400, bit in 0u8..8) {
+            let mut packet = encode(&largest_publish()).unwrap();
+            let at = at % packet.len();
+            packet[at] ^= 1 << bit;
+            let _ = decode::<Request>(&packet);
+        }
+    }
+}

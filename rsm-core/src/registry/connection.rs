@@ -1,0 +1,98 @@
+//! Connection rows.
+
+use super::seq;
+use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// A connection of an importing node to a segment.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub struct ConnectionRow {
+    /// See [`crate::generation`]; transfers, barriers and posts compare it.
+    pub(super) generation: AtomicU64,
+    pub(super) seq: AtomicU64,
+    pub(super) segment_incarnation: AtomicU64,
+    pub(super) segment: AtomicU32,
+    pub(super) next: AtomicU32,
+    pub(super) bell: AtomicU32,
+    pub(super) epoch: AtomicU32,
+    pub(super) importer: AtomicU32,
+    pub(super) pid: AtomicU32,
+    pub(super) controller: AtomicU32,
+    pub(super) permission: AtomicU32,
+    reserved: AtomicU64,
+}
+
+#[cfg(not(rsm_loom))]
+const _: () = assert!(size_of::<ConnectionRow>() == 64);
+
+/// What a connection row says, as of one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionFields {
+    /// Which use of the row this is, and whether the connection was cut.
+    pub generation: crate::generation::Generation,
+    /// Row of the segment; meaningful while its incarnation is `segment_incarnation`.
+    pub segment: u32,
+    /// Incarnation of the segment.
+    pub segment_incarnation: u64,
+    /// Next older connection of the segment.
+    pub next: u32,
+    /// The connection's bell in the exporting node's bell memory.
+    pub bell: u32,
+    /// Epoch the exporter posts with.
+    pub epoch: u32,
+    /// The importing node.
+    pub importer: u32,
+    /// The process that connected.
+    pub pid: u32,
+    /// The controller it goes through.
+    pub controller: u32,
+    /// Permission bits it was granted.
+    pub permission: u32,
+}
+
+impl ConnectionRow {
+    pub(super) fn new() -> ConnectionRow {
+        let zero = || AtomicU32::new(0);
+        ConnectionRow {
+            generation: AtomicU64::new(0),
+            seq: AtomicU64::new(0),
+            segment_incarnation: AtomicU64::new(0),
+            segment: zero(),
+            next: zero(),
+            bell: zero(),
+            epoch: zero(),
+            importer: zero(),
+            pid: zero(),
+            controller: zero(),
+            permission: zero(),
+            reserved: AtomicU64::new(0),
+        }
+    }
+
+    /// The word that transfers, barriers and posts compare with what they were granted.
+    pub fn generation(&self) -> &AtomicU64 {
+        &self.generation
+    }
+
+    /// Everything the row says; `None` when the agent kept writing, or died writing.
+    pub fn fields(&self) -> Option<ConnectionFields> {
+        seq::read(&self.seq, || ConnectionFields {
+            generation: crate::generation::Generation::from_word(self.generation.load(Relaxed)),
+            segment: self.segment.load(Relaxed),
+            segment_incarnation: self.segment_incarnation.load(Relaxed),
+            next: self.next.load(Relaxed),
+            bell: self.bell.load(Relaxed),
+            epoch: self.epoch.load(Relaxed),
+            importer: self.importer.load(Relaxed),
+            pid: self.pid.load(Relaxed),
+            controller: self.controller.load(Relaxed),
+            permission: self.permission.load(Relaxed),
+        })
+    }
+}
+
+impl Default for ConnectionRow {
+    fn default() -> ConnectionRow {
+        ConnectionRow::new()
+    }
+}

@@ -1,0 +1,122 @@
+//! Lock-free look-ups: a published segment by (node, id), and the connections of a segment.
+//!
+//! Both walk chains while the agent changes them, and rows are used again. Neither trusts a link to lead where it led a
+//! moment ago: each row read says what it is, and a walk that finds itself elsewhere starts over, a bounded number of
+//! times. A caller that gets no answer asks the agent, which has the last word in any case.
+
+use super::{ConnectionFields, NONE, READ_TRIES, Registry, SegmentFields, SegmentState};
+use crate::sync::acquire32;
+
+/// What a look-up says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Published, in this row, when the look-up passed by.
+    Segment(u32, SegmentFields),
+    /// Not published at some moment during the look-up.
+    Nothing,
+    /// The registry kept changing; ask the agent.
+    Unsure,
+}
+
+/// Spreads (node, id) over the buckets.
+pub(super) fn bucket(node: u32, id: u32, buckets: usize) -> usize {
+    let key = u64::from(node) << 32 | u64::from(id);
+    // Fibonacci hashing: the high bits of the product depend on every bit of the key.
+    let hash = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (hash >> 32) as usize & (buckets - 1)
+}
+
+impl Registry<'_> {
+    /// Looks for the segment that `node` publishes as `id`.
+    pub fn find(&self, node: u32, id: u32) -> Found {
+        let head = &self.buckets[bucket(node, id, self.buckets.len())];
+        'again: for _ in 0..READ_TRIES {
+            // Buckets hold row + 1. Acquire: pairs with the Release of `Writer::publish`.
+            let mut row = acquire32(head).wrapping_sub(1);
+            for _ in 0..=self.segments.len() {
+                // A segment that stays published is not missed: a row that was taken out shows it and restarts the
+                // walk, one that was put back stands at the head and leads through the whole chain again.
+                if row == NONE {
+                    return Found::Nothing;
+                }
+                let Some(fields) = self.segments.get(row as usize).and_then(|r| r.fields()) else {
+                    return Found::Unsure;
+                };
+                if fields.state != SegmentState::Published
+                    || bucket(fields.node, fields.id, self.buckets.len()) != bucket(node, id, self.buckets.len())
+                {
+                    continue 'again; // the row left this chain while we came to it
+                }
+                if fields.node == node && fields.id == id {
+                    return Found::Segment(row, fields);
+                }
+                row = fields.next_in_bucket.wrapping_sub(1);
+            }
+            return Found::Unsure; // longer than the table: it changed all the time, or is corrupt
+        }
+        Found::Unsure
+    }
+}
+
+/// Calls `visit` once for each live connection that the segment in `row` had when the walk began (later ones may be
+/// left out), newest first; `false` when the registry kept changing, with the connections not yet visited left out.
+///
+/// Serial numbers only grow and connections enter at the head, so the chain is in descending order of serials. A walk
+/// that must start over skips serials at or above the last one it visited: nobody is visited twice or forgotten.
+///
+/// `progress` carries that last serial in and out: start with `u64::MAX`.
+pub fn walk_connections(
+    registry: &Registry<'_>,
+    row: u32,
+    incarnation: u64,
+    progress: &mut u64,
+    mut visit: impl FnMut(&ConnectionFields),
+) -> bool {
+    let Some(segment) = registry.segments.get(row as usize) else { return true };
+    for _ in 0..READ_TRIES {
+        match walk_once(registry, segment, row, incarnation, progress, &mut visit) {
+            Walk::Complete => return true,
+            Walk::Disturbed => {}
+        }
+    }
+    false
+}
+
+enum Walk {
+    Complete,
+    Disturbed,
+}
+
+fn walk_once(
+    registry: &Registry<'_>,
+    segment: &super::SegmentRow,
+    row: u32,
+    incarnation: u64,
+    progress: &mut u64,
+    visit: &mut impl FnMut(&ConnectionFields),
+) -> Walk {
+    // Acquire: pairs with the Release of `Writer::link_connection`. Chains hold row + 1.
+    let mut at = acquire32(&segment.first_connection).wrapping_sub(1);
+    let mut above = u64::MAX;
+    for _ in 0..=registry.connections.len() {
+        if at == NONE {
+            return Walk::Complete;
+        }
+        let Some(fields) = registry.connections.get(at as usize).and_then(|r| r.fields()) else {
+            return Walk::Disturbed;
+        };
+        let serial = fields.generation.serial();
+        if fields.segment != row || fields.segment_incarnation != incarnation || serial >= above {
+            return Walk::Disturbed; // the row went to another connection while we came to it
+        }
+        above = serial;
+        if serial < *progress {
+            *progress = serial;
+            if !fields.generation.is_aborted() {
+                visit(&fields);
+            }
+        }
+        at = fields.next.wrapping_sub(1);
+    }
+    Walk::Disturbed
+}

@@ -1,0 +1,117 @@
+//! The registry: one read-only picture of the cluster in every process.
+//!
+//! The agent writes it, everybody else maps it without write permission and the kernel enforces that. It holds what
+//! must be known without asking: who is there, what is published, which connections are alive, how the links stand.
+//! Records are made of atomics of at most 64 bits and never move; fields that belong together are read under a row's
+//! sequence number (`seq`). Rows are found by index ([`Registry`]) or, for published segments, by hash (`lookup`).
+//!
+//! The layout is an interface between processes that may have been built from different versions: it has a version
+//! word, its sizes are asserted here, and [`Layout::check`] refuses what does not fit.
+
+mod connection;
+mod controller;
+mod header;
+mod link;
+mod lookup;
+mod node;
+mod segment;
+mod seq;
+mod writer;
+
+pub use connection::{ConnectionFields, ConnectionRow};
+pub use controller::{ControllerKind, ControllerRow};
+pub use header::{ClusterState, Geometry, Header, LAYOUT_VERSION, Layout};
+pub use link::{LinkState, LinkWord};
+pub use lookup::{Found, walk_connections};
+pub use node::{NodeFields, NodeRow};
+pub use segment::{SegmentFields, SegmentRow, SegmentState, Withdrawal};
+pub use writer::{NewConnection, Writer};
+
+use crate::sync::{AtomicU32, AtomicU64};
+
+/// "No row": rows are numbered from 0.
+pub const NONE: u32 = u32::MAX;
+
+/// How often a reader tries again when the agent writes at the same time, before it asks the agent instead: the agent
+/// may have been descheduled, or killed, in the middle of a write.
+#[cfg(not(any(rsm_loom, miri)))]
+const READ_TRIES: u32 = 256;
+#[cfg(any(rsm_loom, miri))]
+const READ_TRIES: u32 = 2;
+
+/// The records of a registry, wherever they lie.
+#[derive(Clone, Copy, Debug)]
+pub struct Registry<'a> {
+    /// What the cluster is.
+    pub header: &'a Header,
+    /// By node id.
+    pub nodes: &'a [NodeRow],
+    /// By controller index.
+    pub controllers: &'a [ControllerRow],
+    /// By controller, importing node, exporting node; see [`Registry::link`].
+    pub links: &'a [AtomicU64],
+    /// Heads of the chains of published segments.
+    pub buckets: &'a [AtomicU32],
+    /// By segment row.
+    pub segments: &'a [SegmentRow],
+    /// By connection row.
+    pub connections: &'a [ConnectionRow],
+}
+
+impl<'a> Registry<'a> {
+    /// The link word of imports of node `from` from node `to` through `controller`; `None` outside the geometry.
+    pub fn link(&self, controller: u32, from: u32, to: u32) -> Option<&'a AtomicU64> {
+        let nodes = self.nodes.len();
+        let (controller, from, to) = (controller as usize, from as usize, to as usize);
+        if from >= nodes || to >= nodes {
+            return None;
+        }
+        self.links.get((controller * nodes + from) * nodes + to)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod heap {
+    //! A registry on the heap, for tests, miri and loom.
+    use super::*;
+
+    pub(crate) struct Heap {
+        pub(crate) header: Header,
+        pub(crate) nodes: Vec<NodeRow>,
+        pub(crate) controllers: Vec<ControllerRow>,
+        pub(crate) links: Vec<AtomicU64>,
+        pub(crate) buckets: Vec<AtomicU32>,
+        pub(crate) segments: Vec<SegmentRow>,
+        pub(crate) connections: Vec<ConnectionRow>,
+    }
+
+    impl Heap {
+        pub(crate) fn new(geometry: Geometry) -> Heap {
+            let n = geometry.nodes as usize;
+            Heap {
+                header: Header::new(geometry),
+                nodes: (0..n).map(|_| NodeRow::new()).collect(),
+                controllers: (0..geometry.controllers).map(|_| ControllerRow::new()).collect(),
+                links: (0..geometry.controllers as usize * n * n).map(|_| AtomicU64::new(0)).collect(),
+                buckets: (0..geometry.buckets).map(|_| AtomicU32::new(0)).collect(),
+                segments: (0..geometry.segments).map(|_| SegmentRow::new()).collect(),
+                connections: (0..geometry.connections).map(|_| ConnectionRow::new()).collect(),
+            }
+        }
+
+        pub(crate) fn registry(&self) -> Registry<'_> {
+            Registry {
+                header: &self.header,
+                nodes: &self.nodes,
+                controllers: &self.controllers,
+                links: &self.links,
+                buckets: &self.buckets,
+                segments: &self.segments,
+                connections: &self.connections,
+            }
+        }
+    }
+
+    pub(crate) const SMALL: Geometry =
+        Geometry { nodes: 3, controllers: 2, segments: 3, connections: 3, buckets: 2, bells: 4 };
+}

@@ -1,0 +1,209 @@
+//! Segment rows: exports, published or not, each heading the chain of its connections.
+
+use super::seq;
+use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// Where an export is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentState {
+    /// The row is not used.
+    Free = 0,
+    /// Created, not published.
+    Bound = 1,
+    /// Importable under its id.
+    Published = 2,
+}
+
+/// How far the latest withdrawal (unpublish, destroy) of a row's segment has come; the word that any thread of the
+/// exporter waits on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Withdrawal(u32);
+
+impl Withdrawal {
+    const PENDING: u32 = 0;
+    const DONE: u32 = 1;
+    const REFUSED: u32 = 2;
+
+    /// The word of a withdrawal under way.
+    pub const fn pending(number: u32) -> Withdrawal {
+        Withdrawal(number << 2 | Self::PENDING)
+    }
+
+    /// The word as found in memory.
+    pub const fn from_word(word: u32) -> Withdrawal {
+        Withdrawal(word)
+    }
+
+    /// The word as stored in memory, and as the futex compares it.
+    pub const fn word(self) -> u32 {
+        self.0
+    }
+
+    /// Its number: counts the withdrawals of the row.
+    pub const fn number(self) -> u32 {
+        self.0 >> 2
+    }
+
+    /// The same withdrawal, ended: `freed` when no importer reaches the memory any more.
+    #[must_use]
+    pub const fn ended(self, freed: bool) -> Withdrawal {
+        Withdrawal(self.0 & !3 | if freed { Self::DONE } else { Self::REFUSED })
+    }
+
+    /// What the one who holds the ticket `number` is told: `None` to go on waiting, whether the memory is free.
+    /// A later number means that this one ended long ago, and well, or the row could not have gone on.
+    pub const fn outcome(self, number: u32) -> Option<bool> {
+        if self.number() != number {
+            return Some(true);
+        }
+        match self.0 & 3 {
+            Self::PENDING => None,
+            Self::DONE => Some(true),
+            _ => Some(false),
+        }
+    }
+}
+
+/// A segment.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub struct SegmentRow {
+    pub(super) seq: AtomicU64,
+    pub(super) incarnation: AtomicU64,
+    pub(super) length: AtomicU64,
+    pub(super) id: AtomicU32,
+    pub(super) node: AtomicU32,
+    pub(super) state: AtomicU32,
+    pub(super) controller: AtomicU32,
+    pub(super) pid: AtomicU32,
+    pub(super) uid: AtomicU32,
+    pub(super) bell: AtomicU32,
+    pub(super) next_in_bucket: AtomicU32,
+    pub(super) withdrawal: AtomicU32,
+    reserved: AtomicU32,
+    /// Newest connection; read without the sequence number, see [`super::walk_connections`].
+    pub(super) first_connection: AtomicU32,
+    pub(super) importers: AtomicU32,
+    reserved2: [AtomicU64; 6],
+}
+
+#[cfg(not(rsm_loom))]
+const _: () = {
+    assert!(size_of::<SegmentRow>() == 128);
+    assert!(core::mem::offset_of!(SegmentRow, first_connection) == 64);
+};
+
+/// What a segment row says, as of one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentFields {
+    /// Number of this use of the row; never the same for two segments of a cluster.
+    pub incarnation: u64,
+    /// Bytes.
+    pub length: u64,
+    /// Its id while published, else 0.
+    pub id: u32,
+    /// The exporting node.
+    pub node: u32,
+    /// Where it is in its life.
+    pub state: SegmentState,
+    /// Index of the controller it was created on.
+    pub controller: u32,
+    /// The process that created it.
+    pub pid: u32,
+    /// Owner's effective user id at create.
+    pub uid: u32,
+    /// Its bell in the exporting node's bell memory.
+    pub bell: u32,
+    pub(super) next_in_bucket: u32,
+}
+
+impl SegmentFields {
+    /// A segment that is not published; `creator` is process id and user id.
+    pub fn bound(
+        incarnation: u64,
+        length: u64,
+        node: u32,
+        controller: u32,
+        creator: (u32, u32),
+        bell: u32,
+    ) -> SegmentFields {
+        let (pid, uid) = creator;
+        let state = SegmentState::Bound;
+        SegmentFields { incarnation, length, id: 0, node, state, controller, pid, uid, bell, next_in_bucket: 0 }
+    }
+}
+
+impl SegmentRow {
+    pub(super) fn new() -> SegmentRow {
+        let zero = || AtomicU32::new(0);
+        SegmentRow {
+            seq: AtomicU64::new(0),
+            incarnation: AtomicU64::new(0),
+            length: AtomicU64::new(0),
+            id: zero(),
+            node: zero(),
+            state: zero(),
+            controller: zero(),
+            pid: zero(),
+            uid: zero(),
+            bell: zero(),
+            next_in_bucket: zero(),
+            withdrawal: zero(),
+            reserved: zero(),
+            first_connection: zero(),
+            importers: zero(),
+            reserved2: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+
+    /// Everything the row says; `None` when the agent kept writing, or died writing.
+    pub fn fields(&self) -> Option<SegmentFields> {
+        seq::read(&self.seq, || SegmentFields {
+            incarnation: self.incarnation.load(Relaxed),
+            length: self.length.load(Relaxed),
+            id: self.id.load(Relaxed),
+            node: self.node.load(Relaxed),
+            state: match self.state.load(Relaxed) {
+                1 => SegmentState::Bound,
+                2 => SegmentState::Published,
+                _ => SegmentState::Free,
+            },
+            controller: self.controller.load(Relaxed),
+            pid: self.pid.load(Relaxed),
+            uid: self.uid.load(Relaxed),
+            bell: self.bell.load(Relaxed),
+            next_in_bucket: self.next_in_bucket.load(Relaxed),
+        })
+    }
+
+    /// The word that tells how far a withdrawal has come; the agent wakes who sleeps on it.
+    pub fn withdrawal(&self) -> &AtomicU32 {
+        &self.withdrawal
+    }
+
+    /// Connections to the segment now; for display.
+    pub fn importers(&self) -> u32 {
+        self.importers.load(Relaxed)
+    }
+}
+
+impl Default for SegmentRow {
+    fn default() -> SegmentRow {
+        SegmentRow::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_learns_its_own_outcome() {
+        let first = Withdrawal::pending(5);
+        assert_eq!(first.outcome(5), None);
+        assert_eq!(first.ended(true).outcome(5), Some(true));
+        assert_eq!(first.ended(false).outcome(5), Some(false));
+        assert_eq!(Withdrawal::pending(6).outcome(5), Some(true), "a later one has begun");
+        assert_eq!(Withdrawal::from_word(first.word()), first);
+    }
+}

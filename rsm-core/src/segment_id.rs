@@ -1,0 +1,105 @@
+//! Segment ids: which ones a program may publish, and the automatic ones (reference 2.7).
+
+use crate::error::{Code, Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// First id a program may choose.
+pub const FIRST_EXPLICIT: u32 = 0x40_0000;
+/// Last id a program may choose.
+pub const LAST_EXPLICIT: u32 = 0x7fff_ffff;
+/// First automatic id; the rest of the range upwards is automatic too.
+pub const FIRST_AUTOMATIC: u32 = 0x8000_0000;
+
+/// The id of a segment, unique on its node. Zero asks for an automatic one at publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SegmentId(u32);
+
+impl SegmentId {
+    /// "Assign one for me" at publish.
+    pub const fn any() -> SegmentId {
+        SegmentId(0)
+    }
+
+    /// This id. Programs may publish 0x400000 to 0x7fffffff; what is wrong with an id is said at publish.
+    pub const fn new(id: u32) -> SegmentId {
+        SegmentId(id)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// Whether publish is to assign an id.
+    pub const fn is_any(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Checks an id given to publish.
+    ///
+    /// # Errors
+    /// RESERVED_SEGID outside the range above (0 passes).
+    pub fn check_publishable(self) -> Result<()> {
+        if self.is_any() || (FIRST_EXPLICIT..=LAST_EXPLICIT).contains(&self.0) {
+            return Ok(());
+        }
+        Err(Error::with(
+            Code::ReservedSegid,
+            format!(
+                "segment id {self} is reserved; choose {FIRST_EXPLICIT:#x} to {LAST_EXPLICIT:#x}, or 0 for an automatic one"
+            ),
+        ))
+    }
+}
+
+impl std::fmt::Display for SegmentId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+/// Gives out a node's automatic ids, counting up and never giving one twice.
+#[derive(Debug)]
+pub struct AutomaticIds(Option<u32>);
+
+impl Default for AutomaticIds {
+    fn default() -> AutomaticIds {
+        AutomaticIds(Some(FIRST_AUTOMATIC))
+    }
+}
+
+impl AutomaticIds {
+    /// The next id.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES when the range is used up.
+    pub fn take(&mut self) -> Result<SegmentId> {
+        let id = self.0.ok_or_else(|| Error::with(Code::InsufficientResources, "automatic segment ids are used up"))?;
+        self.0 = id.checked_add(1);
+        Ok(SegmentId(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_the_reference() {
+        for id in [1, 0x0f_ffff, 0x20_0000, 0x3f_ffff, 0x8000_0000, 0xffff_ffff] {
+            assert_eq!(SegmentId::new(id).check_publishable().unwrap_err().code(), Code::ReservedSegid, "{id:#x}");
+        }
+        for id in [0, 0x40_0000, 0x50_0000, 0x60_0000, 0x7fff_ffff] {
+            SegmentId::new(id).check_publishable().unwrap();
+        }
+    }
+
+    #[test]
+    fn automatic_ids_end() {
+        let mut ids = AutomaticIds(Some(u32::MAX - 1));
+        assert_eq!(ids.take().unwrap().get(), u32::MAX - 1);
+        assert_eq!(ids.take().unwrap().get(), u32::MAX);
+        assert_eq!(ids.take().unwrap_err().code(), Code::InsufficientResources);
+        assert_eq!(AutomaticIds::default().take().unwrap().get(), 0x8000_0000);
+    }
+}

@@ -1,0 +1,45 @@
+//! The one place that names the atomics, so that loom can replace them (`--cfg rsm_loom`).
+//!
+//! Two rules of shared memory live here. Loads from a mapping without write permission may only be `Relaxed` (Rust
+//! gives no promise for stronger ones on read-only memory), hence [`acquire`] and [`acquire32`]. And a full fence after
+//! an atomic read-modify-write costs nothing on x86-64, where the locked instruction already is one, hence
+//! [`fence_after_rmw`].
+#![allow(clippy::disallowed_types)] // the file meant for them
+
+#[cfg(not(rsm_loom))]
+pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+#[cfg(rsm_loom)]
+pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use Ordering::{Acquire, Relaxed};
+
+/// Loads a word so that what its writer stored before (Release) is visible; safe on read-only memory.
+pub fn acquire(word: &AtomicU64) -> u64 {
+    let value = word.load(Relaxed);
+    fence(Acquire);
+    value
+}
+
+/// [`acquire`] for 32-bit words.
+pub fn acquire32(word: &AtomicU32) -> u32 {
+    let value = word.load(Relaxed);
+    fence(Acquire);
+    value
+}
+
+/// Orders everything before a preceding atomic read-modify-write before everything after, stores before loads included.
+pub fn fence_after_rmw() {
+    // On x86-64 the locked instruction of the read-modify-write is the full fence; the compiler must not move either.
+    #[cfg(all(target_arch = "x86_64", not(rsm_loom)))]
+    core::sync::atomic::compiler_fence(Ordering::SeqCst);
+    #[cfg(not(all(target_arch = "x86_64", not(rsm_loom))))]
+    fence(Ordering::SeqCst);
+}
+
+/// Tells the CPU that this is a spin loop (and loom that another thread must run).
+pub fn spin_loop() {
+    #[cfg(not(rsm_loom))]
+    core::hint::spin_loop();
+    #[cfg(rsm_loom)]
+    loom::thread::yield_now();
+}

@@ -1,0 +1,23 @@
+//! Hands a command to the part of the program that does it.
+
+use crate::cli::{Cli, Command};
+use crate::exit_code::ExitCode;
+use crate::query::Table;
+use crate::{print, query, run};
+
+/// Does what was asked; says on standard error what could not be done.
+pub(crate) fn perform(cli: Cli) -> ExitCode {
+    let verbosity = cli.verbosity.level();
+    let done = match cli.command {
+        Command::Run(args) => run::perform(args, verbosity),
+        Command::Ls(args) => query::perform(Table::Clusters, &args),
+        Command::Nodes(args) => query::perform(Table::Nodes, &args),
+        Command::Segments(args) => query::perform(Table::Segments, &args),
+        Command::Connections(args) => query::perform(Table::Connections, &args),
+        Command::Links(args) => query::perform(Table::Links, &args),
+    };
+    done.unwrap_or_else(|failure| {
+        print::complaint(&failure);
+        failure.code
+    })
+}

@@ -1,0 +1,96 @@
+//! Every way `rsm-ctl` can end, and its number. Failure is never 0.
+
+use serde::{Deserialize, Serialize};
+
+/// How a command ended, for whoever started it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ExitCode {
+    /// Done as asked.
+    Success,
+    /// `rsm-ctl` itself could not do it; a line on standard error says why.
+    Failure,
+    /// The command line cannot be understood. Given by clap; here so that the table is whole.
+    #[allow(dead_code, reason = "clap ends the process itself")]
+    Usage,
+    /// `--timeout` expired.
+    TimedOut,
+    /// The program is there and cannot be executed.
+    NotExecutable,
+    /// There is no such program.
+    NotFound,
+    /// Nobody reads the output any more: what a process killed by SIGPIPE would give.
+    OutputClosed,
+    /// The first node that failed ended with this code.
+    Node(u8),
+    /// A node, or `rsm-ctl run` itself, was ended by this signal.
+    Signal(u8),
+}
+
+impl ExitCode {
+    /// The number the shell sees.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            ExitCode::Success => 0,
+            ExitCode::Failure => 1,
+            ExitCode::Usage => 2,
+            ExitCode::TimedOut => 124,
+            ExitCode::NotExecutable => 126,
+            ExitCode::NotFound => 127,
+            ExitCode::OutputClosed => 141,
+            ExitCode::Node(code) => code,
+            ExitCode::Signal(signal) => signal.saturating_add(128),
+        }
+    }
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        code.number().into()
+    }
+}
+
+/// The table for `--help`.
+pub(crate) fn help() -> &'static str {
+    "\
+Exit codes:
+  0      done; of `run`: every node ended with 0
+  1      rsm-ctl could not do it
+  2      the command line cannot be understood
+  124    --timeout expired
+  126    the program cannot be executed
+  127    the program was not found
+  130    ended by Ctrl-C (128+n for signal n)
+  141    the reader of the output went away
+  other  of `run`: the code of the first node that failed, 128+n when signal n killed it"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_as_documented() {
+        let table = [
+            (ExitCode::Success, 0),
+            (ExitCode::Failure, 1),
+            (ExitCode::Usage, 2),
+            (ExitCode::TimedOut, 124),
+            (ExitCode::NotExecutable, 126),
+            (ExitCode::NotFound, 127),
+            (ExitCode::Signal(2), 130),
+            (ExitCode::OutputClosed, 141),
+        ];
+        for (code, number) in table {
+            assert_eq!(code.number(), number, "{code:?}");
+            let documented = help().lines().any(|line| line.trim_start().starts_with(&format!("{number} ")));
+            assert!(documented, "{number} is not in the help");
+        }
+    }
+
+    #[test]
+    fn nodes_pass_their_own_code_on() {
+        assert_eq!(ExitCode::Node(7).number(), 7);
+        assert_eq!(ExitCode::Signal(11).number(), 139);
+        assert_eq!(ExitCode::Signal(64).number(), 192);
+    }
+}

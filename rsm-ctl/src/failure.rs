@@ -1,0 +1,50 @@
+//! Why a command could not be done.
+
+use std::io;
+
+use crate::exit_code::ExitCode;
+
+/// A sentence for the person and a number for the shell.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) code: ExitCode,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    /// A failure of `rsm-ctl` itself.
+    pub(crate) fn new(message: impl Into<String>) -> Failure {
+        Failure { code: ExitCode::Failure, message: message.into() }
+    }
+
+    /// The system refused something `rsm-ctl` needs.
+    pub(crate) fn system(what: &str, error: impl Into<io::Error>) -> Failure {
+        Failure::new(format!("{what}: {}", reason(&error.into())))
+    }
+}
+
+impl From<rsm::Error> for Failure {
+    fn from(error: rsm::Error) -> Failure {
+        Failure::new(error.to_string())
+    }
+}
+
+/// The kernel's word for an error, without the number that [`io::Error`] appends.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_have_no_numbers() {
+        assert_eq!(reason(&io::Error::from_raw_os_error(libc::ENOENT)), "No such file or directory");
+        assert_eq!(reason(&io::Error::other("odd")), "odd");
+    }
+}

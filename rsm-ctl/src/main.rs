@@ -1,0 +1,19 @@
+//! `rsm-ctl`: start clusters of rsm nodes and look at the running ones.
+//!
+//! The way of a command through the files: [`cli`] says what may be asked, [`command`] hands it to the part that does
+//! it ([`run`] starts a cluster, [`query`] looks at one), and every end has a number in [`exit_code`]. All unsafe code
+//! is in [`process`].
+
+mod cli;
+mod command;
+mod duration;
+mod exit_code;
+mod failure;
+mod print;
+mod process;
+mod query;
+mod run;
+
+fn main() -> std::process::ExitCode {
+    command::perform(cli::parse()).into()
+}

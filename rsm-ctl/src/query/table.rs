@@ -1,0 +1,125 @@
+//! Answers for people: a headline and one line per row, columns two blanks apart.
+
+use rsm::observe::{ClusterInfo, ConnectionInfo, LinkInfo, NodeInfo, SegmentInfo};
+use tabled::builder::Builder;
+use tabled::settings::{Padding, Style};
+
+use super::Rows;
+
+pub(crate) fn render(rows: &Rows) -> String {
+    match rows {
+        Rows::Clusters(rows) => table(
+            ["NAME", "NODES", "JOINED", "PROCESSES", "SEGMENTS", "CONNECTIONS", "AGENT", "UID"],
+            rows.iter().map(cluster),
+        ),
+        Rows::Nodes(rows) => {
+            table(["NODE", "JOINED", "PROCESSES", "PID", "UID", "EXPORTS", "IMPORTS"], rows.iter().map(node))
+        }
+        Rows::Segments(rows) => {
+            table(["NODE", "ID", "STATE", "CONTROLLER", "LENGTH", "PID", "UID", "IMPORTERS"], rows.iter().map(segment))
+        }
+        Rows::Connections(rows) => table(
+            ["IMPORTER", "PID", "EXPORTER", "SEGMENT", "CONTROLLER", "PERMISSION", "STATE"],
+            rows.iter().map(connection),
+        ),
+        Rows::Links(rows) => table(["CONTROLLER", "FROM", "TO", "STATE", "ERRORS"], rows.iter().map(link)),
+    }
+}
+
+fn table<const N: usize>(headline: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let mut builder = Builder::default();
+    builder.push_record(headline);
+    for row in rows {
+        builder.push_record(row);
+    }
+    let table = builder.build().with(Style::empty()).with(Padding::new(0, 2, 0, 0)).to_string();
+    // Padding of the last column would be blanks at the end of each line.
+    table.lines().flat_map(|line| [line.trim_end(), "\n"]).collect()
+}
+
+fn cluster(row: &ClusterInfo) -> [String; 8] {
+    [
+        row.name.clone(),
+        row.nodes.to_string(),
+        row.joined.to_string(),
+        row.processes.to_string(),
+        row.segments.to_string(),
+        row.connections.to_string(),
+        row.agent_pid.to_string(),
+        row.uid.to_string(),
+    ]
+}
+
+fn node(row: &NodeInfo) -> [String; 7] {
+    [
+        row.node.to_string(),
+        if row.joined { "yes" } else { "no" }.to_owned(),
+        row.processes.to_string(),
+        optional(row.pid),
+        optional(row.uid),
+        row.exports.to_string(),
+        row.imports.to_string(),
+    ]
+}
+
+fn segment(row: &SegmentInfo) -> [String; 8] {
+    [
+        row.node.to_string(),
+        row.id.map_or_else(|| "-".to_owned(), identifier),
+        if row.published { "published" } else { "private" }.to_owned(),
+        row.controller.clone(),
+        row.length.to_string(),
+        row.pid.to_string(),
+        row.uid.to_string(),
+        row.importers.to_string(),
+    ]
+}
+
+fn connection(row: &ConnectionInfo) -> [String; 7] {
+    [
+        row.importer.to_string(),
+        row.importer_pid.to_string(),
+        row.exporter.to_string(),
+        identifier(row.segment),
+        row.controller.clone(),
+        row.permission.clone(),
+        row.state.clone(),
+    ]
+}
+
+fn link(row: &LinkInfo) -> [String; 5] {
+    [row.controller.clone(), row.from.to_string(), row.to.to_string(), row.state.clone(), row.errors.to_string()]
+}
+
+fn optional(number: Option<u32>) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| number.to_string())
+}
+
+/// Segment ids are hexadecimal everywhere in the reference.
+fn identifier(id: u32) -> String {
+    format!("{id:#x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_lines_end_with_their_last_word() {
+        let link = |from, to, errors| LinkInfo { controller: "shm0".into(), from, to, state: "active".into(), errors };
+        let text = render(&Rows::Links(vec![link(1, 2, 0), link(10, 11, 12)]));
+        let expected = "\
+CONTROLLER  FROM  TO  STATE   ERRORS
+shm0        1     2   active  0
+shm0        10    11  active  12
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_is_not_known_is_a_dash() {
+        let node = NodeInfo { node: 3, joined: false, processes: 0, pid: None, uid: None, exports: 0, imports: 0 };
+        let text = render(&Rows::Nodes(vec![node]));
+        assert_eq!(text.lines().nth(1), Some("3     no      0          -    -    0        0"));
+    }
+}

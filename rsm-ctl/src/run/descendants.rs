@@ -1,0 +1,156 @@
+//! The processes below this one, however deep, and how to end them all.
+//!
+//! This process is a subreaper: a descendant whose parent ends becomes a child of ours instead of init's, so a double
+//! fork, a new session or an ignored SIGTERM take nobody out of reach. What is listed may be outdated a moment later;
+//! that only matters to [`end_all`] and to the warden, which list again after every death until no child is left.
+
+use std::collections::HashSet;
+use std::fs;
+
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, getpgid, getpid, kill_process_group, pidfd_open, pidfd_send_signal, wait,
+};
+
+/// Every process below this one, parents before their children, without those in `except` and what is below them.
+pub(crate) fn list(except: &[Pid]) -> Vec<Pid> {
+    let children =
+        if fs::exists("/proc/thread-self/children").unwrap_or(false) { listed_children } else { searched_children };
+    let mut found = children(getpid());
+    found.retain(|child| !except.contains(child));
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        found.extend(children(parent));
+        next += 1;
+    }
+    found
+}
+
+/// Sends a signal to these processes, as long as they are still below this one.
+///
+/// A grandchild may be reaped by its own parent at any time and its number given to a stranger. So each is pinned by a
+/// pidfd first and its parent looked up after: if the parent is one of ours, so is what the pidfd refers to; if the
+/// number has changed hands since the pidfd was opened, sending through it reaches nobody.
+pub(crate) fn signal(processes: &[Pid], signal: Signal) {
+    let mut family: HashSet<Pid> = processes.iter().copied().collect();
+    family.insert(getpid());
+    for &process in processes {
+        let Ok(pinned) = pidfd_open(process, PidfdFlags::empty()) else { continue };
+        if parent(process).is_some_and(|parent| family.contains(&parent)) {
+            let _ = pidfd_send_signal(&pinned, signal);
+        }
+    }
+}
+
+/// Sends a signal once to everybody: to the process groups of `leaders` (children of ours that were not yet reaped, so
+/// their numbers are theirs), and to each descendant that has left those groups.
+pub(crate) fn signal_groups(leaders: &[Pid], sent: Signal) {
+    for &leader in leaders {
+        let _ = kill_process_group(leader, sent);
+    }
+    let mut strays = list(&[]);
+    strays.retain(|&process| getpgid(Some(process)).is_ok_and(|group| !leaders.contains(&group)));
+    signal(&strays, sent);
+}
+
+/// Stops every descendant, those too that are forked while this goes on.
+pub(crate) fn stop_all() {
+    let mut stopped = HashSet::new();
+    loop {
+        let mut running = list(&[]);
+        running.retain(|&process| stopped.insert(process));
+        if running.is_empty() {
+            return;
+        }
+        signal(&running, Signal::STOP);
+    }
+}
+
+/// Continues every descendant.
+pub(crate) fn continue_all() {
+    signal(&list(&[]), Signal::CONT);
+}
+
+/// SIGKILLs and reaps every descendant that is not in `except`; returns when none is left.
+pub(crate) fn end_all(except: &[Pid]) {
+    loop {
+        while matches!(wait(WaitOptions::NOHANG), Ok(Some(_))) {}
+        let left = list(except);
+        if left.is_empty() {
+            return;
+        }
+        signal(&left, Signal::KILL);
+        // Everybody listed is dying, so some child of ours will end; what was forked meanwhile is listed next.
+        if matches!(wait(WaitOptions::empty()), Err(Errno::CHILD)) {
+            return;
+        }
+    }
+}
+
+fn listed_children(of: Pid) -> Vec<Pid> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{}/task", of.as_raw_pid())) else { return Vec::new() };
+    let lists = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_ascii_whitespace().filter_map(pid).collect::<Vec<_>>()).collect()
+}
+
+/// For kernels without the `children` files: asks every process for its parent.
+fn searched_children(of: Pid) -> Vec<Pid> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let processes = processes.flatten().filter_map(|entry| pid(entry.file_name().to_str()?));
+    processes.filter(|&process| parent(process) == Some(of)).collect()
+}
+
+fn parent(process: Pid) -> Option<Pid> {
+    let stat = fs::read(format!("/proc/{}/stat", process.as_raw_pid())).ok()?;
+    // "PID (NAME) STATE PARENT ...", where NAME may hold anything, blanks and parentheses too.
+    let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
+    std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace().nth(1).and_then(pid)
+}
+
+fn pid(text: &str) -> Option<Pid> {
+    text.parse().ok().and_then(Pid::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Child, Command};
+
+    struct Sleeper(Child);
+
+    impl Sleeper {
+        fn start() -> Sleeper {
+            Sleeper(Command::new("sleep").arg("600").spawn().unwrap())
+        }
+
+        fn pid(&self) -> Pid {
+            Pid::from_child(&self.0)
+        }
+    }
+
+    impl Drop for Sleeper {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn children_are_found_both_ways() {
+        let sleeper = Sleeper::start();
+        assert!(listed_children(getpid()).contains(&sleeper.pid()));
+        assert!(searched_children(getpid()).contains(&sleeper.pid()));
+        assert!(list(&[]).contains(&sleeper.pid()));
+        assert!(!list(&[sleeper.pid()]).contains(&sleeper.pid()));
+        assert_eq!(parent(sleeper.pid()), Some(getpid()));
+    }
+
+    #[test]
+    fn only_descendants_are_signalled() {
+        // Signalling ourselves would end the test: our parent is no member of the family.
+        signal(&[getpid()], Signal::TERM);
+        let mut sleeper = Sleeper::start();
+        signal(&[sleeper.pid()], Signal::KILL);
+        assert!(!sleeper.0.wait().unwrap().success());
+    }
+}

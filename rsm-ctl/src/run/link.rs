@@ -1,0 +1,104 @@
+//! The tie between front and warden: a socket pair that keeps message boundaries, and what comes over it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Longest message. The longest in use, a refusal with its reason, is far below.
+const LONGEST: usize = 64 * 1024;
+
+/// One end of the tie.
+pub(crate) struct Link {
+    socket: OwnedFd,
+}
+
+/// What [`Link::receive`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received<T> {
+    Message(T),
+    /// Nothing for now.
+    Nothing,
+    /// The other end is closed and everything it sent was read.
+    Gone,
+}
+
+impl Link {
+    pub(crate) fn pair() -> io::Result<(Link, Link)> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        Ok((Link { socket: one }, Link { socket: other }))
+    }
+
+    /// Sends without ever waiting.
+    ///
+    /// A message that finds no room, or no other end, is dropped. The warden sends about as many as there are nodes in its
+    /// whole life, which always has room. The front repeats what the user asks for, so only a warden that does not run
+    /// misses something, and the front's last word for that one is SIGKILL.
+    pub(crate) fn send<T: Serialize>(&self, message: &T) {
+        let bytes = serde_json::to_vec(message).expect("messages are numbers and text");
+        while send(&self.socket, &bytes, SendFlags::NOSIGNAL) == Err(Errno::INTR) {}
+    }
+
+    /// Takes the next message if there is one.
+    pub(crate) fn receive<T: DeserializeOwned>(&self) -> Received<T> {
+        let mut bytes = vec![0; LONGEST];
+        loop {
+            match recv(&self.socket, &mut *bytes, RecvFlags::empty()) {
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Received::Nothing,
+                Ok((0, _)) | Err(_) => return Received::Gone,
+                Ok((length, _)) => {
+                    // Both ends are the same program, so the only thing to do with what cannot be read is to skip it.
+                    if let Ok(message) = serde_json::from_slice(&bytes[..length]) {
+                        return Received::Message(message);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::ToFront;
+    use super::*;
+    use crate::exit_code::ExitCode;
+
+    #[test]
+    fn messages_arrive_whole_and_in_order_and_outlive_the_sender() {
+        let (front, warden) = Link::pair().unwrap();
+        assert_eq!(front.receive::<ToFront>(), Received::Nothing);
+        warden.send(&ToFront::Started { cluster: "c".into(), processes: (1..64).collect() });
+        warden.send(&ToFront::Finished { code: ExitCode::Node(7) });
+        drop(warden);
+        let started = ToFront::Started { cluster: "c".into(), processes: (1..64).collect() };
+        assert_eq!(front.receive(), Received::Message(started));
+        assert_eq!(front.receive(), Received::Message(ToFront::Finished { code: ExitCode::Node(7) }));
+        assert_eq!(front.receive::<ToFront>(), Received::Gone);
+        front.send(&ToFront::Suspended);
+    }
+
+    #[test]
+    fn every_message_of_the_largest_run_fits_unread() {
+        let (front, warden) = Link::pair().unwrap();
+        for node in 1..=100 {
+            let status = super::super::status::Status::Exited(0);
+            warden.send(&ToFront::Ended { node, process: 4_000_000, status, news: false });
+        }
+        warden.send(&ToFront::Finished { code: ExitCode::Success });
+        let mut last = None;
+        while let Received::Message(message) = front.receive::<ToFront>() {
+            last = Some(message);
+        }
+        assert_eq!(last, Some(ToFront::Finished { code: ExitCode::Success }));
+    }
+}

@@ -1,0 +1,62 @@
+//! What front and warden have to tell each other.
+
+use rustix::process::{Pid, RawPid, Signal};
+use serde::{Deserialize, Serialize};
+
+use super::status::Status;
+use crate::exit_code::ExitCode;
+
+/// From the front, which hears the user.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ToWarden {
+    /// Ask every node to end with this signal; after the grace they are killed. `code` is the run's, if nothing came first.
+    End { signal: Number, code: ExitCode },
+    /// Kill everything at once.
+    Kill { code: ExitCode },
+    /// Pass a signal to the nodes' processes.
+    Forward { signal: Number },
+    /// Stop every process of every node, then say [`ToFront::Suspended`].
+    Suspend,
+    /// Continue them.
+    Resume,
+}
+
+/// From the warden, which sees the nodes.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ToFront {
+    /// The run cannot start.
+    Refused { code: ExitCode, message: String },
+    /// The cluster runs; process K-1 of the list is node K.
+    Started { cluster: String, processes: Vec<RawPid> },
+    /// A node's process ended. It is news when it is a failure that nothing said so far explains.
+    Ended { node: u32, process: RawPid, status: Status, news: bool },
+    /// All nodes ended well, and these processes that they left go on.
+    Left { processes: Vec<RawPid> },
+    /// The time is up; these nodes are being ended.
+    TimedOut { running: Vec<u32> },
+    /// Every process of every node is stopped.
+    Suspended,
+    /// No process of any node is left and the cluster has ended: the last message.
+    Finished { code: ExitCode },
+}
+
+/// A signal on its way between two processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Number(i32);
+
+impl From<Signal> for Number {
+    fn from(signal: Signal) -> Number {
+        Number(signal.as_raw())
+    }
+}
+
+impl From<Number> for Signal {
+    fn from(number: Number) -> Signal {
+        Signal::from_named_raw(number.0).unwrap_or(Signal::TERM)
+    }
+}
+
+/// Process ids as messages carry them.
+pub(crate) fn raw(processes: &[Pid]) -> Vec<RawPid> {
+    processes.iter().map(|process| process.as_raw_pid()).collect()
+}

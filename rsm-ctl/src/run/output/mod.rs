@@ -1,0 +1,180 @@
+//! The nodes' output on its way to the front's own: many streams in, two out, line by line.
+//!
+//! Each node has a pipe or terminal for its standard output and one for its standard error ([`stream`]). What arrives is
+//! cut into whole lines ([`lines`]), tagged if wanted and put in order ([`composer`]), and written by a thread of its own per output
+//! ([`sink`]), because a terminal or pipe that takes nothing must not keep the front from hearing Ctrl-C. While an output
+//! takes nothing its streams are not read, so the nodes wait in their writes and memory stays bounded.
+
+mod composer;
+mod lines;
+mod outlet;
+mod sink;
+mod stream;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::io::Errno;
+use rustix::stdio::{stderr, stdout};
+
+use super::node::Ends;
+use composer::Composer;
+use outlet::Outlet;
+use sink::Sink;
+use stream::{Progress, Stream};
+
+/// The front's own outputs, and the order in which things about them are kept here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output {
+    Stdout,
+    Stderr,
+}
+
+impl Output {
+    const ALL: [Output; 2] = [Output::Stdout, Output::Stderr];
+
+    /// For messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Output::Stdout => "standard output",
+            Output::Stderr => "standard error",
+        }
+    }
+
+    fn descriptor(self) -> BorrowedFd<'static> {
+        match self {
+            Output::Stdout => stdout(),
+            Output::Stderr => stderr(),
+        }
+    }
+}
+
+/// The near ends of all streams, before anything reads them.
+pub(crate) struct Streams(Vec<Stream>);
+
+/// Makes the streams of nodes `1..=nodes`: near ends for the front, far ends for the nodes. Starts no thread.
+pub(crate) fn open_streams(nodes: u32) -> io::Result<(Streams, Vec<Ends>)> {
+    let mut near = Vec::new();
+    let mut far = Vec::new();
+    for node in 1..=nodes {
+        let (out, stdout) = Stream::open(node, Output::Stdout)?;
+        let (err, stderr) = Stream::open(node, Output::Stderr)?;
+        near.extend([out, err]);
+        far.push(Ends { stdout, stderr });
+    }
+    Ok((Streams(near), far))
+}
+
+/// Moves the output of all nodes.
+pub(crate) struct Forwarder {
+    streams: Vec<Stream>,
+    outlets: [Outlet; 2],
+    /// Counts up when an output has taken something or failed.
+    moved: Arc<OwnedFd>,
+}
+
+impl Forwarder {
+    /// Starts the writing threads.
+    pub(crate) fn new(streams: Streams, tag: bool) -> io::Result<Forwarder> {
+        let moved = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        // Two threads writing to the same terminal or pipe take turns by whole lines.
+        let turn = Arc::new(Mutex::new(()));
+        let same = are_same(Output::Stdout.descriptor(), Output::Stderr.descriptor());
+        let outlet = |output: Output| {
+            let turn = if same { turn.clone() } else { Arc::default() };
+            let composer = Composer::new(tag, stream::line_end(output.descriptor()));
+            Ok::<_, io::Error>(Outlet::new(composer, Sink::start(output.descriptor(), moved.clone(), turn)?))
+        };
+        Ok(Forwarder { outlets: [outlet(Output::Stdout)?, outlet(Output::Stderr)?], streams: streams.0, moved })
+    }
+
+    /// Readable when an output has taken something or failed: time to look at the streams again.
+    pub(crate) fn moved(&self) -> BorrowedFd<'_> {
+        self.moved.as_fd()
+    }
+
+    /// Makes [`moved`](Self::moved) unreadable until something moves again.
+    pub(crate) fn clear_moved(&self) {
+        let _ = rustix::io::read(&*self.moved, &mut [0_u8; 8]);
+    }
+
+    /// The streams to wait for now: open, and with room where they lead.
+    pub(crate) fn wanted(&self) -> Vec<usize> {
+        let wanted = |stream: &Stream| stream.source().is_some() && self.outlet(stream.output).has_room();
+        (0..self.streams.len()).filter(|&index| wanted(&self.streams[index])).collect()
+    }
+
+    /// What to wait on for a [`wanted`](Self::wanted) stream.
+    pub(crate) fn source(&self, index: usize) -> BorrowedFd<'_> {
+        self.streams[index].source().expect("only open streams are wanted")
+    }
+
+    /// Reads each of these streams once.
+    pub(crate) fn read(&mut self, ready: &[usize]) {
+        for &index in ready {
+            let stream = &mut self.streams[index];
+            stream.advance(&mut self.outlets[stream.output as usize]);
+        }
+    }
+
+    /// Reads what is left, when nobody can write any more, as far as the outputs take it.
+    ///
+    /// A stream that has nothing is closed even if it has not ended: some process that is none of ours may have been
+    /// given its far end and keep it for ever.
+    pub(crate) fn drain(&mut self) {
+        for stream in &mut self.streams {
+            let outlet = &mut self.outlets[stream.output as usize];
+            while stream.source().is_some() && outlet.has_room() {
+                if stream.advance(outlet) == Progress::Nothing {
+                    stream.close(outlet);
+                }
+            }
+        }
+    }
+
+    /// Whether everything that was read is written, and nothing more will be read.
+    pub(crate) fn is_done(&self) -> bool {
+        self.streams.iter().all(|stream| stream.source().is_none()) && self.outlets.iter().all(Outlet::is_idle)
+    }
+
+    /// Bytes written so far, to tell a slow reader from one that takes nothing.
+    pub(crate) fn written(&self) -> u64 {
+        self.outlets.iter().map(Outlet::written).sum()
+    }
+
+    /// The first output that failed, and how.
+    pub(crate) fn failure(&self) -> Option<(Output, Errno)> {
+        Output::ALL.into_iter().find_map(|output| Some((output, self.outlet(output).failure()?)))
+    }
+
+    /// Adds a line of our own to standard error.
+    pub(crate) fn say(&mut self, line: &str) {
+        self.outlets[Output::Stderr as usize].say(line);
+    }
+
+    /// Tells the nodes' terminals that the front's has another size now.
+    pub(crate) fn resize(&self) {
+        for stream in &self.streams {
+            stream.resize();
+        }
+    }
+
+    fn outlet(&self, output: Output) -> &Outlet {
+        &self.outlets[output as usize]
+    }
+}
+
+/// A new descriptor of /dev/null.
+pub(crate) fn null() -> io::Result<OwnedFd> {
+    Ok(open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Whether two descriptors lead to the same place in which writes mix. A regular file keeps its own order.
+fn are_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
+    let (Ok(one), Ok(other)) = (fstat(one), fstat(other)) else { return false };
+    let regular = FileType::from_raw_mode(one.st_mode) == FileType::RegularFile;
+    !regular && (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+}

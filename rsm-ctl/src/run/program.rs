@@ -1,0 +1,86 @@
+//! Finds the program to run before anything is started, as a shell would.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, reason};
+
+/// Where exec looks when there is no PATH.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
+/// What every node executes.
+pub(crate) struct Program {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// What the user called it: the program's own argument 0.
+    pub(crate) name: OsString,
+    pub(crate) arguments: Vec<OsString>,
+}
+
+/// The file that `name` means: itself if it has a slash, otherwise the first executable of that name along PATH.
+pub(crate) fn find(name: &OsStr) -> Result<PathBuf, Failure> {
+    let path = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+    find_along(name, &path).map_err(|errno| refusal(name, errno))
+}
+
+/// The failure for a program that the kernel would not execute.
+pub(crate) fn refusal(name: &OsStr, errno: Errno) -> Failure {
+    let code = if errno == Errno::NOENT { ExitCode::NotFound } else { ExitCode::NotExecutable };
+    Failure { code, message: format!("cannot run \"{}\": {}", name.display(), reason(&errno.into())) }
+}
+
+fn find_along(name: &OsStr, path: &OsStr) -> Result<PathBuf, Errno> {
+    if name.as_bytes().contains(&b'/') {
+        executable(Path::new(name))?;
+        return Ok(name.into());
+    }
+    let mut error = Errno::NOENT;
+    for directory in env::split_paths(path) {
+        // An empty entry means the current directory; the slash keeps exec from searching again.
+        let directory = if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory };
+        let candidate = directory.join(name);
+        match executable(&candidate) {
+            Ok(()) => return Ok(candidate),
+            // Found but not executable is the better thing to say, unless a later directory has one that is.
+            Err(Errno::ACCESS | Errno::ISDIR) => error = Errno::ACCESS,
+            Err(_) => {}
+        }
+    }
+    Err(error)
+}
+
+fn executable(file: &Path) -> Result<(), Errno> {
+    if file.is_dir() {
+        return Err(Errno::ISDIR);
+    }
+    access(file, Access::EXEC_OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn found_along_the_path() {
+        assert_eq!(find_along(OsStr::new("sh"), OsStr::new("/nonexistent:/bin")), Ok("/bin/sh".into()));
+        assert_eq!(find_along(OsStr::new("/bin/sh"), OsStr::new("")), Ok("/bin/sh".into()));
+    }
+
+    #[test]
+    fn not_found_and_not_executable_differ() {
+        assert_eq!(find_along(OsStr::new("no-such-program"), OsStr::new("/bin:/usr/bin")), Err(Errno::NOENT));
+        assert_eq!(find_along(OsStr::new("/no/such/program"), OsStr::new("/bin")), Err(Errno::NOENT));
+        assert_eq!(find_along(OsStr::new("/etc/passwd"), OsStr::new("/bin")), Err(Errno::ACCESS));
+        assert_eq!(find_along(OsStr::new("passwd"), OsStr::new("/etc")), Err(Errno::ACCESS));
+        assert_eq!(find_along(OsStr::new("/etc"), OsStr::new("/bin")), Err(Errno::ISDIR));
+        assert_eq!(refusal(OsStr::new("x"), Errno::NOENT).code, ExitCode::NotFound);
+        assert_eq!(refusal(OsStr::new("x"), Errno::ISDIR).code, ExitCode::NotExecutable);
+        assert_eq!(refusal(OsStr::new("x"), Errno::NOENT).message, "cannot run \"x\": No such file or directory");
+    }
+}

@@ -1,0 +1,117 @@
+//! What `run` ends with, and the one line that says why.
+
+use crate::rig::{Scratch, ctl, eventually, run, unique};
+
+#[test]
+fn all_well() {
+    let finished = run(&["-n", "3"], "exit 0").finish();
+    assert_eq!((finished.code(), &*finished.stderr, finished.text()), (0, "", ""));
+}
+
+#[test]
+fn the_failing_nodes_code() {
+    let finished = run(&["-n", "3"], "test $RSM_NODE_ID != 2 || exit 7").finish();
+    assert_eq!(finished.code(), 7);
+    let line = finished.stderr.trim_end();
+    assert!(line.starts_with("rsm-ctl: node 2 (pid ") && line.ends_with(") ended with exit code 7"), "{line}");
+}
+
+#[test]
+fn a_signal_counts_from_128() {
+    let finished = run(&["-n", "2"], "test $RSM_NODE_ID = 2 || kill -SEGV $$").finish();
+    assert_eq!(finished.code(), 128 + 11);
+    assert!(finished.stderr.contains("was killed by signal 11 (SIGSEGV)"), "{}", finished.stderr);
+}
+
+#[test]
+fn only_the_first_failure_counts_and_is_told() {
+    let finished = run(&["-n", "4", "--grace", "60s"], "test $RSM_NODE_ID = 3 && exit 3; sleep 0.2; exit 9").finish();
+    assert_eq!(finished.code(), 3);
+    assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+}
+
+#[test]
+fn quiet_says_nothing_about_nodes_and_verbose_a_lot() {
+    assert_eq!(run(&["-q", "-n", "1"], "exit 5").finish().stderr, "");
+    let finished = run(&["-v", "-n", "2", "--name", &unique("verbose")], "exit 0").finish();
+    assert_eq!(finished.stderr.lines().count(), 3, "{}", finished.stderr);
+    assert!(finished.stderr.contains("rsm-ctl: cluster verbose-"), "{}", finished.stderr);
+}
+
+#[test]
+fn not_found_and_not_executable() {
+    let finished = ctl(&["run", "-n", "2", "--", "no-such-program-here"]).finish();
+    assert_eq!(finished.code(), 127);
+    assert_eq!(finished.stderr, "rsm-ctl: cannot run \"no-such-program-here\": No such file or directory\n");
+    let finished = ctl(&["run", "-n", "2", "--", "/etc/passwd"]).finish();
+    assert_eq!(finished.code(), 126);
+    assert_eq!(finished.stderr, "rsm-ctl: cannot run \"/etc/passwd\": Permission denied\n");
+}
+
+#[test]
+fn a_program_the_kernel_refuses_when_it_is_too_late() {
+    let scratch = Scratch::new("interpreter");
+    let program = scratch.file("program", "#!/no/such/interpreter\n");
+    let mut permissions = std::fs::metadata(&program).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
+    std::fs::set_permissions(&program, permissions).unwrap();
+    // A process that is being forked elsewhere in this test program may hold the file open for writing for a moment.
+    let finished = eventually("a file that is not busy", || {
+        let finished = ctl(&["run", "-n", "3", "--", program.to_str().unwrap()]).finish();
+        (!finished.stderr.contains("busy")).then_some(finished)
+    });
+    assert_eq!(finished.code(), 127);
+    assert!(finished.stderr.contains("No such file or directory"), "{}", finished.stderr);
+}
+
+#[test]
+fn what_cannot_be_understood() {
+    for words in [
+        &["run", "-n", "0", "--", "true"][..],
+        &["run", "-n", "64", "--", "true"],
+        &["run", "-n", "2"],
+        &["run", "-n", "2", "--", ""],
+        &["run", "-n", "2", "--timeout", "soon", "--", "true"],
+        &["dance"],
+        &[],
+    ] {
+        let finished = ctl(words).finish();
+        assert_eq!(finished.code(), 2, "{words:?}: {}", finished.stderr);
+    }
+    let finished = ctl(&["run", "-n", "64", "--", "true"]).finish();
+    assert!(finished.stderr.contains("64 is not in 1..=63"), "{}", finished.stderr);
+}
+
+#[test]
+fn a_name_that_is_taken() {
+    let name = unique("taken");
+    let mut first =
+        run(&["-n", "1", "--name", &name], "echo ready; read line").stdin(std::process::Stdio::piped()).start();
+    assert_eq!(first.line(), "ready");
+    let second = run(&["-n", "1", "--name", &name], "echo never").finish();
+    assert_eq!((second.code(), second.text()), (1, ""));
+    assert!(second.stderr.contains(&name) && second.stderr.contains("already running"), "{}", second.stderr);
+    drop(first.stdin());
+    assert_eq!(first.finish().code(), 1, "read found the end of its input");
+}
+
+#[test]
+fn keep_going_lets_the_others_finish() {
+    let scratch = Scratch::new("keep-going");
+    let mark = scratch.path("failed");
+    let script = format!(
+        "if [ $RSM_NODE_ID = 1 ]; then touch {0}; exit 4; fi; until [ -e {0} ]; do sleep 0.01; done; echo done $RSM_NODE_ID",
+        mark.display()
+    );
+    let finished = run(&["-n", "3", "--grace", "0", "--keep-going"], &script).finish();
+    assert_eq!((finished.code(), finished.sorted()), (4, vec!["done 2", "done 3"]));
+}
+
+#[test]
+fn help_documents_the_codes() {
+    let finished = ctl(&["--help"]).finish();
+    assert_eq!(finished.code(), 0);
+    for code in ["124 ", "126 ", "127 ", "130 "] {
+        assert!(finished.text().contains(code), "{code}");
+    }
+}

@@ -1,0 +1,14 @@
+//! The real `rsm-ctl`, run by a test as a user would run it, with shell scripts as programs.
+//!
+//! The stories are in the files named after what they are about; [`rig`] is the stage: it starts `rsm-ctl`, reads what it
+//! shows, finds every process of a run however it hides, and ends what a failed test leaves.
+
+mod ending;
+mod examples;
+mod exit_codes;
+mod nodes;
+mod output;
+mod queries;
+mod rig;
+mod survivors;
+mod terminal;

@@ -1,0 +1,121 @@
+//! The nodes' output: whole lines, every byte, and nobody waits for the wrong reader.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+
+use crate::rig::{Scratch, all, run};
+
+#[test]
+fn tags() {
+    let script = "echo one; echo two >&2; printf 'no end'";
+    let finished = run(&["-n", "2", "--tag-output"], script).finish();
+    assert_eq!(finished.sorted(), ["[1] no end", "[1] one", "[2] no end", "[2] one"]);
+    assert!(finished.text().ends_with('\n'));
+    let mut errors: Vec<&str> = finished.stderr.lines().collect();
+    errors.sort_unstable();
+    assert_eq!(errors, ["[1] two", "[2] two"]);
+}
+
+#[test]
+fn a_line_without_its_end_stays_without_it() {
+    assert_eq!(run(&["-n", "1"], "printf 'no end'").finish().text(), "no end");
+}
+
+#[test]
+fn lines_of_many_nodes_are_never_mixed() {
+    // Each line leaves its node in three writes.
+    let script = "i=0; while [ $i -lt 300 ]; do
+        printf \"<$RSM_NODE_ID:$i:\"; printf abcdefghijklmnopqrstuvwxyz; printf \":$RSM_NODE_ID>\\n\"; i=$((i+1)); done";
+    let finished = run(&["-n", "8"], script).finish();
+    let expected = |node: usize, i: usize| format!("<{node}:{i}:abcdefghijklmnopqrstuvwxyz:{node}>");
+    let mut next = [0; 9];
+    for line in finished.text().lines() {
+        let node: usize = line[1..2].parse().unwrap();
+        assert_eq!(line, expected(node, next[node]));
+        next[node] += 1;
+    }
+    assert_eq!(next[1..], [300; 8]);
+}
+
+#[test]
+fn every_byte_of_a_large_output() {
+    let scratch = Scratch::new("bytes");
+    // Not text, with lines of all lengths and a very long one.
+    let mut state = 1_u32;
+    let mut bytes: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    })
+    .take(12 << 20)
+    .collect();
+    bytes.extend(vec![b'x'; 5 << 20]);
+    let file = scratch.file("bytes", &bytes);
+    let out = scratch.path("out");
+    let command = format!("test $RSM_NODE_ID != 1 || exec cat {}", file.display());
+    assert!(run(&["-n", "3"], &command).finish().stdout == bytes, "through a pipe");
+    let finished = crate::rig::shell("exec $CTL run -n 3 -- sh -c \"$COMMAND\" > $OUT")
+        .env("COMMAND", &command)
+        .env("OUT", out.to_str().unwrap())
+        .finish();
+    assert_eq!(finished.code(), 0);
+    assert!(fs::read(&out).unwrap() == bytes, "to a file");
+}
+
+#[test]
+fn a_reader_that_waits_holds_up_only_its_own_stream() {
+    let script = "if [ $RSM_NODE_ID = 1 ]; then head -c 8000000 /dev/zero; else echo hello >&2; fi";
+    let mut running = run(&["-n", "2"], script).start();
+    let mut stderr = BufReader::new(running.stderr());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert_eq!(line, "hello\n");
+    // Only now standard output is read.
+    let stdout = running.stdout();
+    assert_eq!(all(stdout).len(), 8_000_000);
+    assert_eq!(running.finish().code(), 0);
+}
+
+#[test]
+fn a_reader_that_goes_ends_everything_quietly() {
+    let mut running = run(&["-n", "3"], "trap '' PIPE; while :; do echo line 2>/dev/null; done").start();
+    let mut stdout = running.stdout();
+    stdout.read_exact(&mut [0; 5]).unwrap();
+    drop(stdout);
+    let finished = running.finish();
+    assert_eq!((finished.code(), &*finished.stderr), (141, ""));
+}
+
+#[test]
+fn an_output_that_is_full_is_said() {
+    if fs::metadata("/dev/full").is_err() {
+        return;
+    }
+    let finished = crate::rig::shell("exec $CTL run -n 2 -- sh -c 'echo lost; exec sleep 600' > /dev/full").finish();
+    assert_eq!(finished.code(), 1);
+    assert_eq!(finished.stderr, "rsm-ctl: cannot write standard output: No space left on device\n");
+}
+
+#[test]
+fn both_outputs_in_one_pipe_keep_their_lines() {
+    let script = "i=0; while [ $i -lt 200 ]; do printf out; printf \" $i\\n\"; { printf err; printf \" $i\\n\"; } >&2; i=$((i+1)); done";
+    let finished = crate::rig::shell("exec $CTL run -n 4 -- sh -c \"$SCRIPT\" 2>&1").env("SCRIPT", script).finish();
+    assert_eq!(finished.text().lines().count(), 4 * 400);
+    for line in finished.text().lines() {
+        let (kind, number) = line.split_once(' ').unwrap();
+        assert!(matches!(kind, "out" | "err") && number.parse::<u32>().is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn what_daemons_write_arrives_and_run_waits_for_them() {
+    let script = "setsid sh -c '(sleep 0.3; echo late) &' & echo early";
+    let finished = run(&["-n", "2"], script).finish();
+    assert_eq!((finished.code(), finished.sorted()), (0, vec!["early", "early", "late", "late"]));
+}
+
+#[test]
+fn a_daemon_that_keeps_the_pipe_does_not_keep_a_failed_run() {
+    let script = "setsid sleep 600 & echo text; exit 6";
+    let finished = run(&["-n", "2", "--grace", "100ms"], script).finish();
+    assert_eq!((finished.code(), finished.text()), (6, "text\ntext\n"));
+}

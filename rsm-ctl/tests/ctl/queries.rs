@@ -1,0 +1,86 @@
+//! `ls`, `nodes` and the others, asked from outside about a running cluster.
+
+use std::process::Stdio;
+
+use crate::rig::{Running, ctl, run, shell, unique};
+use serde_json::Value;
+
+fn cluster(name: &str, nodes: &str) -> Running {
+    let script = "echo ready; trap 'exit 0' USR1; while :; do sleep 0.05; done";
+    let mut running = run(&["-n", nodes, "--name", name], script).stdin(Stdio::null()).start();
+    for _ in 0..nodes.parse().unwrap() {
+        running.line();
+    }
+    running
+}
+
+fn json(words: &[&str]) -> Value {
+    let finished = ctl(words).words(&["--json"]).finish();
+    assert_eq!((finished.code(), &*finished.stderr), (0, ""));
+    let value: Value = serde_json::from_str(finished.text()).unwrap();
+    assert_eq!(value["version"], 1);
+    value
+}
+
+#[test]
+fn a_running_cluster_is_listed() {
+    let name = unique("listed");
+    let running = cluster(&name, "3");
+    let value = json(&["ls"]);
+    let clusters = value["clusters"].as_array().unwrap();
+    let row = clusters.iter().find(|row| row["name"] == *name).unwrap_or_else(|| panic!("{name} is not in {value}"));
+    assert_eq!((&row["nodes"], &row["agent_pid"]), (&3.into(), &running.warden().as_raw_pid().into()));
+    assert_eq!(row["uid"], rustix::process::geteuid().as_raw());
+    let finished = ctl(&["ls"]).finish();
+    assert!(finished.text().starts_with("NAME "), "{}", finished.text());
+    assert!(finished.text().lines().any(|line| line.starts_with(&format!("{name} "))), "{}", finished.text());
+    running.signal(rustix::process::Signal::USR1);
+    assert_eq!(running.finish().code(), 0);
+    let after = json(&["ls"]);
+    assert!(after["clusters"].as_array().unwrap().iter().all(|row| row["name"] != *name));
+}
+
+#[test]
+fn its_tables() {
+    let name = unique("tables");
+    let running = cluster(&name, "3");
+    for (table, rows) in [("nodes", Some(3)), ("segments", Some(0)), ("connections", Some(0)), ("links", None)] {
+        let value = json(&[table, "--cluster", &name]);
+        let found = value[table].as_array().unwrap();
+        assert!(rows.is_none_or(|rows| found.len() == rows), "{table}: {value}");
+        let finished = ctl(&[table, "--cluster", &name]).finish();
+        assert_eq!(finished.text().lines().count(), 1 + found.len(), "{}", finished.text());
+        assert!(finished.text().lines().all(|line| line == line.trim_end()));
+    }
+    let nodes = json(&["nodes", "--cluster", &name]);
+    let ids: Vec<u64> = nodes["nodes"].as_array().unwrap().iter().map(|row| row["node"].as_u64().unwrap()).collect();
+    assert_eq!(ids, [1, 2, 3]);
+    drop(running);
+}
+
+#[test]
+fn a_cluster_that_does_not_run() {
+    for table in ["ls", "nodes", "segments", "connections", "links"] {
+        let finished = ctl(&[table, "--cluster", "no-such-cluster"]).finish();
+        assert_eq!((finished.code(), finished.text()), (1, ""));
+        let line = finished.stderr.trim_end();
+        assert!(line.starts_with("rsm-ctl: ") && line.contains("cluster"), "{line}");
+    }
+}
+
+#[test]
+fn a_node_asks_about_its_own_cluster() {
+    let name = unique("own");
+    let finished =
+        run(&["-n", "1", "--name", &name], "exec $CTL ls --json").env("CTL", env!("CARGO_BIN_EXE_rsm-ctl")).finish();
+    assert!(finished.text().contains(&name), "{}", finished.text());
+    let finished = run(&["-n", "2"], "exec $CTL nodes").env("CTL", env!("CARGO_BIN_EXE_rsm-ctl")).finish();
+    assert_eq!((finished.code(), finished.text().lines().count()), (0, 2 * 3), "{}", finished.stderr);
+}
+
+#[test]
+fn a_reader_that_goes_is_no_accident() {
+    // The pipe's reader has ended before rsm-ctl starts to write.
+    let finished = shell("{ read go; $CTL ls; echo $? >&2; } < $GO | exec true").env("GO", "/dev/null").finish();
+    assert!(matches!(finished.stderr.trim_end(), "141" | "0"), "{}", finished.stderr);
+}

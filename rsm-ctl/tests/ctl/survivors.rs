@@ -1,0 +1,98 @@
+//! Whoever is SIGKILLed: nothing is left.
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::rig::{Running, expect_state, pid, run, shell, state};
+
+/// Nodes that do everything to survive: new sessions, double forks, deaf ears, a chain of processes each of which forks
+/// the next and ends. The last line of each node says that all of it is running.
+const TOUGH: &str = r#"
+trap '' HUP INT QUIT TERM
+for i in 1 2; do setsid sh -c 'trap "" HUP INT TERM; (setsid sleep 600 &) ; (sleep 600 & sleep 600) &'; done
+setsid sh -c 'chain() { sleep 0.01; chain & }; chain' &
+echo running
+while :; do sleep 600; done
+"#;
+
+fn tough(nodes: &str, more: &[&str]) -> Running {
+    let mut running = run(&[&["-n", nodes], more].concat(), TOUGH).start();
+    for _ in 0..nodes.parse().unwrap() {
+        assert_eq!(running.line(), "running");
+    }
+    // Front, warden, and per node itself with its sleeper, two times three daemons and the chain, at least.
+    assert!(running.processes().len() >= 2 + 3 * 7, "{:?}", running.processes());
+    running
+}
+
+#[test]
+fn the_front_is_killed() {
+    let mut running = tough("3", &[]);
+    let warden = running.warden();
+    running.signal(Signal::KILL);
+    running.expect_gone();
+    assert_eq!(state(warden), None);
+    assert_eq!(running.finish().status.code(), None);
+}
+
+#[test]
+fn the_warden_is_killed() {
+    let running = tough("3", &[]);
+    kill_process(running.warden(), Signal::KILL).unwrap();
+    let finished = running.finish();
+    assert_eq!(finished.code(), 1);
+    assert!(finished.stderr.starts_with("rsm-ctl: the warden (pid "), "{}", finished.stderr);
+    assert!(finished.stderr.contains("was killed by signal 9 (SIGKILL)"), "{}", finished.stderr);
+}
+
+#[test]
+fn the_front_is_killed_while_it_is_stopped() {
+    let mut running = tough("3", &[]);
+    running.signal(Signal::TSTP);
+    expect_state(running.pid(), 'T');
+    running.signal(Signal::KILL);
+    running.expect_gone();
+}
+
+#[test]
+fn a_node_is_killed_with_its_daemons_still_there() {
+    let mut running = run(&["-n", "2", "--grace", "100ms"], &TOUGH.replace("echo running", "echo $$")).start();
+    let node = running.pid_line();
+    running.line();
+    kill_process(node, Signal::KILL).unwrap();
+    let finished = running.finish();
+    assert_eq!(finished.code(), 128 + 9);
+    assert!(finished.stderr.contains(&format!("(pid {node}) was killed by signal 9 (SIGKILL)")), "{}", finished.stderr);
+}
+
+#[test]
+fn all_nodes_are_killed() {
+    let mut running = run(&["-n", "4"], "echo $$; exec sleep 600").start();
+    let nodes: Vec<Pid> = (0..4).map(|_| running.pid_line()).collect();
+    for node in nodes {
+        // All but the first may be on their way out already: nothing says how fast the run ends.
+        let _ = kill_process(node, Signal::KILL);
+    }
+    assert_eq!(running.finish().code(), 128 + 9);
+}
+
+#[test]
+fn ending_it_ends_all_of_it() {
+    let running = tough("3", &["--grace", "100ms"]);
+    running.signal(Signal::TERM);
+    assert_eq!(running.finish().code(), 143);
+}
+
+#[test]
+fn children_that_were_there_before_are_nobodys_business() {
+    // The shell turns into rsm-ctl, which so inherits a child that it did not start.
+    let script = "sleep 600 & echo $!; exec $CTL run -n 1 -- sh -c 'echo $$; exec sleep 600'";
+    let mut running = shell(script).start();
+    let (stranger, _node) = (running.pid_line(), running.pid_line());
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", running.pid())).unwrap();
+    let warden = children.split_ascii_whitespace().filter_map(pid).find(|&child| child != stranger).unwrap();
+    kill_process(warden, Signal::KILL).unwrap();
+    crate::rig::eventually("the end of rsm-ctl", || state(running.pid()).is_none().then_some(()));
+    assert!(state(stranger).is_some());
+    kill_process(stranger, Signal::KILL).unwrap();
+    assert_eq!(running.finish().code(), 1);
+}

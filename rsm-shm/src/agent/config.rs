@@ -1,0 +1,52 @@
+//! What an agent is started with.
+
+use rsm_core::registry::Geometry;
+use rsm_core::{Code, Error, Result};
+
+/// What an agent is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name of the cluster.
+    pub name: String,
+    /// Nodes: ids 1 to this number.
+    pub node_count: u32,
+    /// Sizes of the registry's tables.
+    pub geometry: Geometry,
+    /// This process exists for the agent: its descriptor limit may be raised, and it becomes non-dumpable, so that
+    /// another process of the same user cannot write its memory through /proc.
+    pub dedicated: bool,
+    /// Users other than the agent's own and root that may connect without a node's key.
+    pub allow_uids: Vec<u32>,
+    /// Groups likewise.
+    pub allow_gids: Vec<u32>,
+}
+
+impl Config {
+    /// A cluster of `node_count` nodes, everything else as usual.
+    pub fn new(name: &str, node_count: u32) -> Config {
+        Config {
+            name: name.to_owned(),
+            node_count,
+            geometry: Geometry::default(),
+            dedicated: false,
+            allow_uids: Vec::new(),
+            allow_gids: Vec::new(),
+        }
+    }
+
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// BAD_LENGTH, naming the number that is wrong.
+    pub fn check(&self) -> Result<()> {
+        self.geometry.check()?;
+        let most = self.geometry.nodes - 1;
+        if !(1..=most).contains(&self.node_count) {
+            return Err(Error::with(
+                Code::BadLength,
+                format!("a cluster of {} nodes is not possible: 1 to {most}", self.node_count),
+            ));
+        }
+        Ok(())
+    }
+}

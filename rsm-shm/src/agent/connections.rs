@@ -1,0 +1,235 @@
+//! Connect, inherit, disconnect.
+
+use super::Agent;
+use super::members::duplicate;
+use super::requests::Given;
+use crate::parking::Poster;
+use rsm_core::access::{Permission, permits};
+use rsm_core::bell::Accumulate;
+use rsm_core::driver::Driver;
+use rsm_core::generation::Generation;
+use rsm_core::message::{Answer, Connected, ConnectionName, MAX_INHERIT, SegmentName};
+use rsm_core::registry::{ControllerKind, LinkState, LinkWord, NewConnection};
+use rsm_core::sync::Ordering::Relaxed;
+use rsm_core::{Code, Error, Result};
+use std::collections::BTreeSet;
+
+/// What the agent knows of a connection.
+pub(super) struct Connection {
+    generation: u64,
+    /// Row of the segment while the connection is alive.
+    pub(super) segment: Option<u32>,
+    pub(super) importer: u32,
+    pub(super) exporter: u32,
+    /// Its bell among those of the exporting node.
+    pub(super) bell: u32,
+    /// Memberships that hold it: the one that connected, and forked children of its process.
+    pub(super) holders: BTreeSet<u32>,
+}
+
+impl Agent {
+    /// Connects, with the checks in the order of reference 1.12.
+    pub(super) fn connect(
+        &mut self,
+        party: u32,
+        controller: u32,
+        node: u32,
+        id: u32,
+        permission: Permission,
+        has_bells: bool,
+    ) -> Result<Given> {
+        let importer = self.node_of(party)?;
+        let kind = self.controller_kind(controller)?;
+        if kind == ControllerKind::Loopback && node != importer {
+            return Err(Error::with(
+                Code::CtlrNotPresent,
+                format!("loopback reaches only the local node {importer}, not node {node}"),
+            ));
+        }
+        self.check_path(controller, importer, node)?;
+        let not_published = || Error::with(Code::SegNotPublished, format!("node {node} publishes no segment {id:#x}"));
+        let row = *self.published.get(&(node, id)).ok_or_else(not_published)?;
+        let segment = self.segments.get(&row).ok_or_else(not_published)?;
+        let not_to_us = || {
+            let text = format!("segment {id:#x} of node {node} is not published to node {importer}");
+            Error::with(Code::SegNotPublishedToNode, text)
+        };
+        if segment.kind == ControllerKind::Loopback && importer != node {
+            return Err(not_to_us());
+        }
+        let mode = segment.access().mode_for(importer, segment.default_mode).map_err(|_| not_to_us())?;
+        let member = self.members.get(&party).ok_or(Error::new(Code::InternalError))?;
+        if !permits(mode, segment.owner, &member.credentials, permission) {
+            return Err(Error::with(
+                Code::PermDenied,
+                format!(
+                    "segment {id:#x} of node {node} (user {}, mode {mode:03o}) does not give {permission} to user {}",
+                    segment.owner.uid, member.credentials.uid
+                ),
+            ));
+        }
+        self.grant(party, controller, importer, row, permission, has_bells)
+    }
+
+    fn check_path(&self, controller: u32, importer: u32, node: u32) -> Result<()> {
+        let unreachable = |text: String| Err(Error::with(Code::RemoteNodeUnreachable, text));
+        let link = self.map.registry().link(controller, importer, node);
+        let known = (1..=self.node_count).contains(&node);
+        match link.map(|word| LinkWord::from_word(word.load(Relaxed)).state()) {
+            Some(_) | None if !known => {
+                unreachable(format!("there is no node {node}: nodes are 1 to {}", self.node_count))
+            }
+            Some(LinkState::Active) => Ok(()),
+            Some(LinkState::Up) => unreachable(format!("node {node} has not joined the cluster")),
+            Some(LinkState::Down) | None => {
+                unreachable(format!("the link from node {importer} to node {node} is down"))
+            }
+        }
+    }
+
+    fn grant(
+        &mut self,
+        party: u32,
+        controller: u32,
+        importer: u32,
+        segment_row: u32,
+        permission: Permission,
+        has_bells: bool,
+    ) -> Result<Given> {
+        let segment = &self.segments[&segment_row];
+        let (exporter, length) = (segment.node, segment.length);
+        let (export_bell, export_epoch) = (segment.bell, segment.epoch);
+        let mut descriptors = Vec::new();
+        // Without any permission there is nothing to reach (D-27).
+        if permission != Permission::None {
+            descriptors.push(self.driver.grant(&segment.memory, permission)?);
+        }
+        if !has_bells {
+            descriptors.push(duplicate(self.bells_of(exporter)?.object())?);
+        }
+        let row = self.connection_rows.take().ok_or_else(|| {
+            let rows = self.map.registry().connections.len();
+            Error::with(Code::InsufficientResources, format!("the cluster's table of {rows} connections is full"))
+        })?;
+        let (bell, epoch) = match self.take_bell(exporter) {
+            Ok(bell) => bell,
+            Err(error) => {
+                self.connection_rows.give(row);
+                return Err(error);
+            }
+        };
+        let serial = self.take_serial();
+        let member = self.members.get_mut(&party).ok_or(Error::new(Code::InternalError))?;
+        member.connections.insert(row);
+        let pid = member.pid;
+        let new = NewConnection {
+            serial,
+            segment: segment_row,
+            bell,
+            epoch,
+            importer,
+            pid,
+            controller,
+            permission: permission.bits(),
+        };
+        self.writer().link_connection(row, &new);
+        if let Some(segment) = self.segments.get_mut(&segment_row) {
+            segment.granted |= permission != Permission::None;
+        }
+        let generation = Generation::live(serial).word();
+        let holders = BTreeSet::from([party]);
+        let connection = Connection { generation, segment: Some(segment_row), importer, exporter, bell, holders };
+        self.connections.insert(row, connection);
+        let connected = Connected {
+            connection: ConnectionName { row, generation },
+            window: self.driver.window_kind(),
+            length,
+            data_offset: 0,
+            export_bell,
+            export_epoch,
+            import_bell: bell,
+        };
+        Ok((Answer::Connected(connected), descriptors))
+    }
+
+    /// A forked process shares connections of its parent: it is told when they are cut, and they live until both have
+    /// given them back. Names that do not fit are passed over: the connection went meanwhile.
+    pub(super) fn inherit(&mut self, party: u32, names: &[ConnectionName]) -> Result<()> {
+        let node = self.node_of(party)?;
+        if names.len() > MAX_INHERIT {
+            return Err(Error::with(Code::BadLength, format!("{} connections in one message", names.len())));
+        }
+        for name in names {
+            if let Some(connection) = self.connections.get_mut(&name.row)
+                && connection.generation == name.generation
+                && connection.importer == node
+            {
+                connection.holders.insert(party);
+                if let Some(member) = self.members.get_mut(&party) {
+                    member.connections.insert(name.row);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn disconnect(&mut self, party: u32, name: ConnectionName) -> Result<()> {
+        let connection = self.connections.get(&name.row).filter(|c| c.generation == name.generation);
+        if !connection.is_some_and(|c| c.holders.contains(&party)) {
+            return Err(Error::with(Code::BadSegHndl, "the connection does not exist any more"));
+        }
+        self.drop_holder(name.row, party);
+        Ok(())
+    }
+
+    /// A membership gives up a connection; the last one to do so frees it.
+    pub(super) fn drop_holder(&mut self, row: u32, party: u32) {
+        if let Some(member) = self.members.get_mut(&party) {
+            member.connections.remove(&row);
+        }
+        let Some(connection) = self.connections.get_mut(&row) else { return };
+        connection.holders.remove(&party);
+        if !connection.holders.is_empty() {
+            return;
+        }
+        let (exporter, bell, alive) = (connection.exporter, connection.bell, connection.segment.is_some());
+        self.connections.remove(&row);
+        if alive {
+            self.writer().unlink_connection(row);
+        }
+        self.writer().remove_connection(row);
+        self.give_bell(exporter, bell);
+        self.connection_rows.give(row);
+    }
+
+    /// Wakes whoever sleeps on the export that a connection leads to: the dead importer may have owed the wake.
+    pub(super) fn nudge_exporter(&self, row: u32) {
+        let segment = self.connections.get(&row).and_then(|c| c.segment).and_then(|row| self.segments.get(&row));
+        if let Some(segment) = segment
+            && let Some(bell) = self.bell(segment.node, segment.bell)
+        {
+            bell.nudge(&Poster);
+        }
+    }
+
+    /// Posts for an exporter whose own walk was disturbed too often.
+    pub(super) fn post_importers(&self, party: u32, name: SegmentName, below: u64, accumulate: bool) -> Result<()> {
+        let node = self.node_of(party)?;
+        let exists = self.segments.get(&name.row).is_some_and(|s| s.incarnation == name.incarnation && s.node == node);
+        if !exists {
+            return Err(Error::with(Code::BadSegHndl, "the segment does not exist any more"));
+        }
+        let accumulate = if accumulate { Accumulate::Yes } else { Accumulate::No };
+        let registry = self.map.registry();
+        for row in self.writer().connections_of(name.row) {
+            let Some(fields) = registry.connections[row as usize].fields() else { continue };
+            if fields.generation.serial() < below
+                && let Some(bell) = self.bell(node, fields.bell)
+            {
+                // A bell whose connection was cut meanwhile says so to its waiter, not to the poster.
+                let _ = bell.post(fields.epoch, accumulate, &Poster);
+            }
+        }
+        Ok(())
+    }
+}

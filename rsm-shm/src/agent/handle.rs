@@ -1,0 +1,182 @@
+//! Starting and stopping an agent.
+
+use super::config::Config;
+use super::limits::{Capabilities, Limits, total_memory};
+use super::nodes::NodeState;
+use super::rows::Rows;
+use super::shm_driver::ShmDriver;
+use super::{Agent, serve};
+use crate::address::{Address, random_secret};
+use crate::error::from_errno;
+use crate::memory::memfd::{self, Sealing};
+use crate::memory::region::Region;
+use crate::memory::tables::RegistryMap;
+use crate::private_table::{self, Stdio};
+use rsm_core::access::Permission;
+use rsm_core::message::Secret;
+use rsm_core::registry::{ControllerKind, Layout, Writer};
+use rsm_core::{Code, Error, Result};
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+/// A running agent, on a thread of this process. Dropping the handle ends the cluster.
+///
+/// # Crash
+/// The agent's descriptors are in its thread's private table and end with the process: every member's events link
+/// ends, and nothing of the cluster is left but what its members map.
+#[derive(Debug)]
+pub struct AgentHandle {
+    address: Address,
+    keys: Vec<Secret>,
+    /// Closing it stops the agent. In a forked child it is a copy, whose closing stops nothing.
+    stop: Option<OwnedFd>,
+    thread: Option<JoinHandle<()>>,
+    process: u32,
+}
+
+impl AgentHandle {
+    /// Starts an agent and returns when it serves.
+    ///
+    /// # Errors
+    /// BAD_CONF for a bad name or one that is taken, BAD_LENGTH for bad numbers, CTLR_NOT_PRESENT where the kernel
+    /// lacks a feature, INSUFFICIENT_RESOURCES and INSUFFICIENT_MEM.
+    pub fn start(config: &Config) -> Result<AgentHandle> {
+        config.check()?;
+        let address = Address::new(&config.name, rustix::process::geteuid().as_raw())?;
+        let keys = (0..=config.node_count).map(|_| random_secret()).collect::<Result<Vec<_>>>()?;
+        if config.dedicated {
+            // A same-uid process could otherwise write the registry through /proc/PID/mem or take its descriptor.
+            rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+                .map_err(|e| from_errno(e, "cannot protect the agent"))?;
+        }
+        let (stop, stopped) = crate::socket::packet_pair()?;
+        let (started, start) = mpsc::channel();
+        let thread = {
+            let (config, address, keys) = (config.clone(), address.clone(), keys.clone());
+            let stdio = if config.dedicated { Stdio::Keep } else { Stdio::Null };
+            private_table::spawn("rsm-agent", stopped, stdio, move |stopped| {
+                run(&config, address, keys, &stopped, &started);
+            })?
+        };
+        match start.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let _ = thread.join();
+                return Err(error);
+            }
+            Err(_) => return Err(Error::with(Code::InternalError, "the agent's thread ended at once")),
+        }
+        Ok(AgentHandle { address, keys, stop: Some(stop), thread: Some(thread), process: std::process::id() })
+    }
+
+    /// Where members find it.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Nodes: ids 1 to this number.
+    pub fn node_count(&self) -> u32 {
+        u32::try_from(self.keys.len()).unwrap_or(0).saturating_sub(1)
+    }
+
+    /// The key that makes a process part of `node`; `None` when there is no such node.
+    pub fn key(&self, node: u32) -> Option<&Secret> {
+        if node == 0 { None } else { self.keys.get(node as usize) }
+    }
+}
+
+impl Drop for AgentHandle {
+    fn drop(&mut self) {
+        self.stop = None;
+        // A forked child has no such thread: the agent is its parent's.
+        if self.process == std::process::id()
+            && let Some(thread) = self.thread.take()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(config: &Config, address: Address, keys: Vec<Secret>, stopped: &OwnedFd, started: &mpsc::Sender<Result<()>>) {
+    match Agent::new(config, address, keys, stopped) {
+        Ok(mut agent) => {
+            if started.send(Ok(())).is_ok() {
+                agent.serve();
+            }
+        }
+        Err(error) => {
+            let _ = started.send(Err(error));
+        }
+    }
+}
+
+impl Agent {
+    fn new(config: &Config, address: Address, keys: Vec<Secret>, stopped: &OwnedFd) -> Result<Agent> {
+        let capabilities = Capabilities::probe()?;
+        if !capabilities.leases {
+            tracing::warn!("the kernel gives no leases: unpublish of a segment with importers will be refused");
+        }
+        let listener = listen(&address)?;
+        let limits = Limits::new(config.dedicated);
+        let layout = Layout::of(config.geometry);
+        let object = memfd::create("rsm-registry", layout.bytes as u64)?;
+        let region = Region::map(&object, 0, layout.bytes, Permission::ReadWrite)?;
+        // A forked child of an embedding process must not be able to write the registry.
+        region.dont_fork()?;
+        memfd::seal(&object, Sealing::SizeAndFutureWrites)?;
+        let registry = memfd::reopen(&object, Permission::Read)?;
+        let map = RegistryMap::create(region, layout);
+        let who = (std::process::id(), address.uid());
+        let writer = Writer::open(map.registry(), config.geometry, &config.name, config.node_count, who);
+        let segments = limits.max_segments(config.node_count).min(config.geometry.segments.into());
+        let numbers = (total_memory(), segments, config.geometry.connections.into());
+        writer.add_controller(0, "loopback", ControllerKind::Loopback, numbers);
+        writer.add_controller(1, "shm0", ControllerKind::Shared, numbers);
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| from_errno(e, "cannot create an epoll"))?;
+        let agent = Agent {
+            address,
+            node_count: config.node_count,
+            allow: (config.allow_uids.clone(), config.allow_gids.clone()),
+            keys,
+            epoll,
+            listener,
+            accepting: true,
+            limits,
+            map,
+            registry,
+            driver: ShmDriver,
+            strangers: BTreeMap::new(),
+            members: BTreeMap::new(),
+            next_party: 0,
+            nodes: (0..=config.node_count).map(|_| NodeState::new(config.geometry.bells)).collect(),
+            segments: BTreeMap::new(),
+            segment_rows: Rows::new(config.geometry.segments),
+            next_serial: 0,
+            published: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            connection_rows: Rows::new(config.geometry.connections),
+            withdrawals: Vec::new(),
+        };
+        agent.watch(&agent.listener, serve::Token::Listener, epoll::EventFlags::IN)?;
+        agent.watch(stopped, serve::Token::Stop, epoll::EventFlags::IN)?;
+        Ok(agent)
+    }
+}
+
+/// Binds the cluster's name, which makes it known.
+fn listen(address: &Address) -> Result<OwnedFd> {
+    let socket = crate::socket::packet_socket(SocketFlags::NONBLOCK)?;
+    rustix::net::bind(&socket, &address.socket_address()?).map_err(|e| match e {
+        Errno::ADDRINUSE => {
+            Error::with(Code::BadConf, format!("a cluster named {:?} is already running", address.name()))
+        }
+        e => from_errno(e, "cannot bind the cluster's socket"),
+    })?;
+    rustix::net::listen(&socket, 4096).map_err(|e| from_errno(e, "cannot listen on the cluster's socket"))?;
+    Ok(socket)
+}

@@ -1,0 +1,109 @@
+//! What the agent may use: descriptors, memory, and features of the kernel.
+
+use crate::error::from_errno;
+use crate::memory::memfd::{self, Sealing};
+use rsm_core::{Code, Error, Result};
+use rustix::process::{Resource, Rlimit};
+
+/// Descriptors the agent keeps free for members that leave, probe or ask.
+const RESERVE: u64 = 64;
+/// Descriptors of a membership: control connection, events link, process.
+const PER_MEMBER: u64 = 3;
+
+/// How many descriptors there are, and how many are in use by members and segments.
+#[derive(Debug)]
+pub(super) struct Limits {
+    descriptors: u64,
+    used: u64,
+}
+
+impl Limits {
+    /// Reads the limit; a dedicated agent raises it to the hard one first.
+    pub(super) fn new(dedicated: bool) -> Limits {
+        let mut limit = rustix::process::getrlimit(Resource::Nofile);
+        if dedicated && limit.current != limit.maximum {
+            let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+            if rustix::process::setrlimit(Resource::Nofile, raised).is_ok() {
+                limit.current = limit.maximum;
+            }
+        }
+        Limits { descriptors: limit.current.unwrap_or(1 << 20), used: 16 }
+    }
+
+    /// Segments that fit beside one process of every node.
+    pub(super) fn max_segments(&self, nodes: u32) -> u64 {
+        self.descriptors.saturating_sub(self.used + RESERVE + u64::from(nodes) * PER_MEMBER)
+    }
+
+    /// Whether another stranger may be accepted.
+    pub(super) fn admits(&self) -> bool {
+        self.used + RESERVE < self.descriptors
+    }
+
+    /// Notes descriptors for a segment.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES at the limit.
+    pub(super) fn take_for_segment(&mut self) -> Result<()> {
+        if !self.admits() {
+            return Err(Error::with(
+                Code::InsufficientResources,
+                format!("the agent's limit of {} open descriptors is reached (see ulimit -Hn)", self.descriptors),
+            ));
+        }
+        self.used += 1;
+        Ok(())
+    }
+
+    /// Notes descriptors taken.
+    pub(super) fn take(&mut self, count: u64) {
+        self.used += count;
+    }
+
+    /// Notes descriptors given back.
+    pub(super) fn give(&mut self, count: u64) {
+        self.used -= count;
+    }
+}
+
+/// Total memory of the machine, which no segment can exceed.
+pub(super) fn total_memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    (info.totalram as u64).saturating_mul(u64::from(info.mem_unit))
+}
+
+/// Which optional features of the kernel are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The kernel names the process at the other end of a socket (`SO_PEERPIDFD`, Linux 6.5). Without it the library
+    /// sends a descriptor of its process, which the agent compares with the kernel's word on its id.
+    pub peer_pidfd: bool,
+    /// The kernel tells whether memory is reached by anybody (leases). Without it segments with importers cannot be
+    /// taken back with a guarantee, and unpublish says so.
+    pub leases: bool,
+}
+
+impl Capabilities {
+    /// Tries what the product needs, and what it uses when it is there.
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT, naming the feature that is missing and the version that has it.
+    pub fn probe() -> Result<Capabilities> {
+        let object = memfd::create("rsm-probe", 4096)?;
+        let leases = crate::memory::lease::only_original(&object).is_ok();
+        memfd::seal(&object, Sealing::SizeAndFutureWrites)?;
+        let (here, _there) = crate::socket::packet_pair()?;
+        // A socket pair has a peer, ourselves; the process lives.
+        let peer_pidfd = crate::socket::peer_pidfd(&here)?.is_some();
+        rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty()).map_err(|e| {
+            match e {
+                rustix::io::Errno::NOSYS => Error::with(
+                    Code::CtlrNotPresent,
+                    "this kernel has no process descriptors (pidfd_open, Linux 5.3; rsm needs Linux 5.19)",
+                ),
+                e => from_errno(e, "cannot open a process descriptor"),
+            }
+        })?;
+        Ok(Capabilities { peer_pidfd, leases })
+    }
+}

@@ -1,0 +1,283 @@
+//! Joining, identity, leaving.
+//!
+//! A membership is a control connection, an events link, and a descriptor of the process. It ends when the events link
+//! or the process does; the end of the control connection alone means nothing, the process may have closed it by
+//! mistake and will open another.
+
+use super::requests::Undo;
+use super::serve::Token;
+use super::{Agent, requests};
+use crate::socket::{self, Packet};
+use rsm_core::access::Credentials;
+use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Reply, Request, Secret, decode};
+use rsm_core::{Code, Error, Result};
+use rustix::event::epoll::{self, EventFlags};
+use rustix::net::{RecvFlags, SendFlags};
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+/// A connection that has not said what it wants.
+pub(super) struct Stranger {
+    pub(super) socket: OwnedFd,
+    pub(super) since: Instant,
+}
+
+/// A member, or an observer.
+pub(super) struct Member {
+    /// Its node; `None` for an observer.
+    pub(super) node: Option<u32>,
+    pub(super) credentials: Credentials,
+    pub(super) pid: u32,
+    pub(super) control: Option<OwnedFd>,
+    pub(super) events: OwnedFd,
+    /// Held for its place in the epoll set.
+    process: OwnedFd,
+    token: Secret,
+    /// Revision it reported last.
+    pub(super) seen: u64,
+    /// A look is on its way or being worked on.
+    pub(super) looking: bool,
+    /// A reply it has no room for; until it has, it is not read from.
+    pub(super) unsent: Option<(Vec<u8>, Vec<OwnedFd>)>,
+    /// The epoll set watches for room instead of requests.
+    pub(super) waits_for_room: bool,
+    /// The request answered last, and how to undo it.
+    pub(super) last: Option<(u64, Undo)>,
+    pub(super) segments: BTreeSet<u32>,
+    pub(super) connections: BTreeSet<u32>,
+}
+
+impl Agent {
+    pub(super) fn add_stranger(&mut self, socket: OwnedFd) {
+        self.next_party += 1;
+        let party = self.next_party;
+        if self.watch(&socket, Token::Stranger(party), EventFlags::IN).is_ok() {
+            self.limits.take(1);
+            self.strangers.insert(party, Stranger { socket, since: Instant::now() });
+        }
+    }
+
+    pub(super) fn drop_stranger(&mut self, party: u32) {
+        if self.strangers.remove(&party).is_some() {
+            self.limits.give(1);
+        }
+    }
+
+    pub(super) fn stranger_ready(&mut self, party: u32) {
+        let Some(stranger) = self.strangers.get(&party) else { return };
+        let packet = match socket::receive(&stranger.socket, RecvFlags::DONTWAIT) {
+            Ok(Some(packet)) => packet,
+            Err(rustix::io::Errno::AGAIN) => return,
+            Ok(None) | Err(_) => return self.drop_stranger(party),
+        };
+        let mut number = 0;
+        let admitted = decode::<Request>(&packet.bytes).and_then(|request| {
+            number = request.number;
+            match request.ask {
+                Ask::Join { protocol, claim } => self.join(party, number, protocol, claim, packet),
+                Ask::Attach { membership, token } => self.attach(party, number, membership, token),
+                _ => Err(Error::with(Code::BadArgsErrors, "the first message of a connection must join or attach")),
+            }
+        });
+        if let Err(error) = admitted
+            && let Some(stranger) = self.strangers.get(&party)
+        {
+            tracing::info!(party, %error, "refused");
+            let reply = requests::encode_reply(&Reply { number, outcome: Err(error) });
+            let _ = socket::send(&stranger.socket, &reply, &[], SendFlags::DONTWAIT);
+            self.drop_stranger(party);
+        }
+    }
+
+    fn join(&mut self, party: u32, number: u64, protocol: u32, claim: Option<Claim>, packet: Packet) -> Result<()> {
+        if protocol != PROTOCOL {
+            return Err(Error::with(
+                Code::BadLibraryVersion,
+                format!("the library speaks protocol {protocol}, this agent speaks {PROTOCOL}"),
+            ));
+        }
+        let socket = &self.strangers[&party].socket;
+        let (credentials, pid) = socket::peer(socket)?;
+        let mut descriptors = packet.descriptors.into_iter();
+        let events = descriptors
+            .next()
+            .ok_or_else(|| Error::with(Code::BadArgsErrors, "the join message came without an events link"))?;
+        let process = match socket::peer_pidfd(socket)? {
+            Some(process) => process,
+            None => descriptors.next().filter(|fd| socket::is_pidfd_of(fd, pid)).ok_or_else(|| {
+                Error::with(Code::BadArgsErrors, "the join message came without a process descriptor")
+            })?,
+        };
+        let node = self.admit(claim, &credentials)?;
+        let token = crate::address::random_secret()?;
+        let mut given = vec![duplicate(&self.registry)?];
+        if let Some(node) = node {
+            given.push(duplicate(self.bells_of(node)?.object())?);
+        }
+        self.watch(&events, Token::Events(party), EventFlags::IN)?;
+        self.watch(&process, Token::Process(party), EventFlags::IN)?;
+        let stranger = self.strangers.remove(&party).expect("looked up above");
+        self.limits.take(2);
+        self.members.insert(
+            party,
+            Member {
+                node,
+                credentials,
+                pid,
+                control: None,
+                events,
+                process,
+                token,
+                // What was cut before it came does not concern it.
+                seen: self.map.registry().header.revision(),
+                looking: false,
+                unsent: None,
+                waits_for_room: false,
+                last: None,
+                segments: BTreeSet::new(),
+                connections: BTreeSet::new(),
+            },
+        );
+        self.set_control(party, stranger.socket)?;
+        if let Some(node) = node {
+            self.node_changed(node, |members| members.insert(party));
+        }
+        tracing::debug!(party, pid, ?node, "joined");
+        self.reply(party, number, Ok((Answer::Joined { membership: party, token }, given)));
+        Ok(())
+    }
+
+    /// Whether a process with these credentials may be part of the claimed node, or may look.
+    fn admit(&self, claim: Option<Claim>, who: &Credentials) -> Result<Option<u32>> {
+        if let Some(Claim { node, key }) = claim {
+            if !(1..=self.node_count).contains(&node) {
+                return Err(Error::with(
+                    Code::CtlrNotPresent,
+                    format!(
+                        "cluster {:?} has no node {node}: its nodes are 1 to {}",
+                        self.address.name(),
+                        self.node_count
+                    ),
+                ));
+            }
+            if self.keys[node as usize] != key {
+                return Err(Error::with(Code::PermDenied, format!("wrong key for node {node}")));
+            }
+            return Ok(Some(node));
+        }
+        let (uids, gids) = &self.allow;
+        let welcome = who.uid == 0
+            || who.uid == self.address.uid()
+            || uids.contains(&who.uid)
+            || gids.iter().any(|g| *g == who.gid || who.groups.contains(g));
+        if welcome {
+            return Ok(None);
+        }
+        Err(Error::with(
+            Code::PermDenied,
+            format!(
+                "user {} may not look at cluster {:?} of user {}",
+                who.uid,
+                self.address.name(),
+                self.address.uid()
+            ),
+        ))
+    }
+
+    /// A process goes on with its membership over a new control connection: the old one is lost, or its ids changed.
+    fn attach(&mut self, party: u32, number: u64, membership: u32, token: Secret) -> Result<()> {
+        let refused = || Error::with(Code::PermDenied, "no such membership");
+        let (credentials, _) = socket::peer(&self.strangers[&party].socket)?;
+        let member = self.members.get_mut(&membership).filter(|m| m.token == token).ok_or_else(refused)?;
+        member.credentials = credentials;
+        member.unsent = None;
+        member.waits_for_room = false;
+        let stranger = self.strangers.remove(&party).expect("looked up above");
+        if member.control.take().is_some() {
+            self.limits.give(1);
+        }
+        self.set_control(membership, stranger.socket)?;
+        self.reply(membership, number, Ok((Answer::Done, Vec::new())));
+        Ok(())
+    }
+
+    fn set_control(&mut self, party: u32, control: OwnedFd) -> Result<()> {
+        epoll::modify(&self.epoll, &control, Token::Control(party).data(), EventFlags::IN)
+            .map_err(|e| crate::error::from_errno(e, "cannot watch a descriptor"))?;
+        if let Some(member) = self.members.get_mut(&party) {
+            member.control = Some(control);
+        }
+        Ok(())
+    }
+
+    /// The control connection ended; the membership lives on.
+    pub(super) fn lose_control(&mut self, party: u32) {
+        if let Some(member) = self.members.get_mut(&party)
+            && member.control.take().is_some()
+        {
+            member.unsent = None;
+            self.limits.give(1);
+        }
+    }
+
+    /// A message on the events link: what a member has seen. Its end: the membership's.
+    pub(super) fn events_ready(&mut self, party: u32) {
+        let Some(member) = self.members.get_mut(&party) else { return };
+        match socket::receive(&member.events, RecvFlags::DONTWAIT) {
+            Ok(Some(packet)) => {
+                // An allegation, and harmless: it shortens a wait, after which the kernel is asked.
+                if let Ok(bytes) = packet.bytes.try_into() {
+                    member.seen = member.seen.max(u64::from_le_bytes(bytes));
+                    member.looking = false;
+                }
+                self.importer_answered(party);
+            }
+            Err(rustix::io::Errno::AGAIN) => {}
+            Ok(None) | Err(_) => self.end_membership(party, "its events link ended"),
+        }
+    }
+
+    /// Tells a member to look at the registry, unless it has been told and not answered.
+    pub(super) fn send_look(&mut self, party: u32) {
+        if let Some(member) = self.members.get_mut(&party)
+            && !member.looking
+        {
+            // At most one is on its way, so there is room; an error shows as the end of the link.
+            member.looking = socket::send(&member.events, &[1], &[], SendFlags::DONTWAIT).is_ok();
+        }
+    }
+
+    /// Cleans up after a member that left or died.
+    ///
+    /// Everything here is done at once and waits for nobody: exports are withdrawn and their importers told,
+    /// connections dropped, and the bells it may have owed a wake are rung.
+    pub(super) fn end_membership(&mut self, party: u32, why: &str) {
+        let Some(member) = self.members.remove(&party) else { return };
+        tracing::debug!(party, pid = member.pid, node = member.node, why, "membership ended");
+        self.limits.give(2 + u64::from(member.control.is_some()));
+        drop((member.control, member.events, member.process));
+        for row in member.segments {
+            self.withdraw_of_dead(row);
+        }
+        for &row in &member.connections {
+            self.nudge_exporter(row);
+        }
+        for row in member.connections {
+            self.drop_holder(row, party);
+        }
+        if let Some(node) = member.node {
+            self.node_changed(node, |members| members.remove(&party));
+            self.nudge_siblings(node);
+        }
+        for withdrawal in &mut self.withdrawals {
+            withdrawal.forget(party);
+        }
+    }
+}
+
+/// Another descriptor of the same description, to be sent.
+pub(super) fn duplicate(fd: &OwnedFd) -> Result<OwnedFd> {
+    fd.try_clone()
+        .map_err(|e| Error::with(Code::InsufficientResources, format!("the agent has no free descriptor: {e}")))
+}

@@ -1,0 +1,101 @@
+//! The agent: what the kernel agent was to the original.
+//!
+//! One thread, one epoll loop, never waiting for a client. It owns the registry, creates segment memory, decides who
+//! may connect, watches the processes and cleans up after them. Whatever arrives is an allegation; whatever it
+//! promises to a third party it has asked the kernel about.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`config`] | what an agent is started with |
+//! | [`handle`] | starting and stopping one |
+//! | `serve` | the loop: what happened on which descriptor |
+//! | `members` | joining, identity, leaving |
+//! | `nodes` | node processes and bell memory |
+//! | `segments` | create, publish, republish |
+//! | `connections` | connect, inherit, disconnect |
+//! | `revoke` | taking segments back |
+//! | `requests` | from a packet to a function and back to a packet |
+//! | `limits` | descriptors, and which kernel features are there |
+//! | `shm_driver` | segment memory on this interconnect |
+
+pub mod config;
+mod connections;
+pub mod handle;
+pub mod limits;
+mod members;
+mod nodes;
+mod requests;
+mod revoke;
+mod rows;
+mod segments;
+mod serve;
+mod shm_driver;
+
+pub use config::Config;
+pub use handle::AgentHandle;
+
+use crate::address::Address;
+use crate::memory::tables::RegistryMap;
+use limits::Limits;
+use members::{Member, Stranger};
+use nodes::NodeState;
+use rows::Rows;
+use rsm_core::message::Secret;
+use rsm_core::registry::Writer;
+use rustix::event::epoll;
+use segments::Segment;
+use shm_driver::ShmDriver;
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+
+/// Everything the agent knows. Maps are ordered so that what it does is the same in every run.
+struct Agent {
+    address: Address,
+    node_count: u32,
+    /// Users and groups that may connect without a key.
+    allow: (Vec<u32>, Vec<u32>),
+    keys: Vec<Secret>,
+    epoll: OwnedFd,
+    listener: OwnedFd,
+    accepting: bool,
+    limits: Limits,
+    map: RegistryMap,
+    /// A read-only description of the registry, for members.
+    registry: OwnedFd,
+    driver: ShmDriver,
+    strangers: BTreeMap<u32, Stranger>,
+    members: BTreeMap<u32, Member>,
+    /// Numbers strangers and members; never used twice.
+    next_party: u32,
+    nodes: Vec<NodeState>,
+    segments: BTreeMap<u32, Segment>,
+    segment_rows: Rows,
+    /// Numbers segments and connections; never used twice.
+    next_serial: u64,
+    /// Row of each published segment, by node and id.
+    published: BTreeMap<(u32, u32), u32>,
+    connections: BTreeMap<u32, connections::Connection>,
+    connection_rows: Rows,
+    withdrawals: Vec<revoke::Withdrawing>,
+}
+
+impl Agent {
+    fn writer(&self) -> Writer<'_> {
+        Writer::over(self.map.registry())
+    }
+
+    fn take_serial(&mut self) -> u64 {
+        self.next_serial += 1;
+        self.next_serial
+    }
+
+    fn watch(
+        &self,
+        fd: impl std::os::fd::AsFd,
+        token: serve::Token,
+        events: epoll::EventFlags,
+    ) -> rsm_core::Result<()> {
+        epoll::add(&self.epoll, fd, token.data(), events)
+            .map_err(|e| crate::error::from_errno(e, "cannot watch a descriptor"))
+    }
+}

@@ -1,0 +1,232 @@
+//! Taking segments back.
+//!
+//! 1. The row leaves the hash: no new connections. 2. Generations and epochs step, bells abort and wake: from here on
+//!    every barrier, implicit transfer, post and wait is told. 3. The importers are told to look; willing ones put
+//!    trash pages under their mappings and answer. 3b. The agent believes nobody and asks the kernel whether any
+//!    description of the memory is left: in a process, in a forked child, in a socket. When none is, the memory is the
+//!    exporter's alone. When one is left after [`PATIENCE`], the withdrawal ends refused: everything is aborted, but
+//!    somebody still reaches the memory.
+//!
+//! A segment that is destroyed takes no guarantee with it: its memory goes.
+//!
+//! # Crash
+//! An importer that dies in between drops out of the wait with its descriptors. An exporter that dies ends the
+//! withdrawal, since its memory goes.
+
+use super::Agent;
+use crate::parking::Poster;
+use rsm_core::bell::Bell;
+use rsm_core::driver::Driver;
+use rsm_core::message::{Answer, SegmentName};
+use rsm_core::{Code, Error, Result};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// How long importers have to let go.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// First and longest time between two questions to the kernel.
+const PROBE_GAPS: (Duration, Duration) = (Duration::from_micros(250), Duration::from_millis(8));
+
+/// A withdrawal under way.
+pub(super) struct Withdrawing {
+    row: u32,
+    number: u32,
+    /// Members that have not answered.
+    awaiting: BTreeSet<u32>,
+    /// What they must have seen.
+    revision: u64,
+    deadline: Instant,
+    next_probe: Instant,
+    gap: Duration,
+    /// The segment goes when this ends.
+    destroy: bool,
+}
+
+impl Withdrawing {
+    pub(super) fn forget(&mut self, party: u32) {
+        self.awaiting.remove(&party);
+    }
+
+    /// When to look again if nothing happens.
+    pub(super) fn next_step(&self) -> Instant {
+        if self.awaiting.is_empty() { self.next_probe } else { self.deadline }
+    }
+}
+
+impl Agent {
+    pub(super) fn is_withdrawing(&self, row: u32) -> bool {
+        self.withdrawals.iter().any(|w| w.row == row)
+    }
+
+    pub(super) fn unpublish(&mut self, party: u32, name: SegmentName) -> Result<Answer> {
+        let under_way = self.withdrawals.iter().find(|w| w.row == name.row).map(|w| w.number);
+        let segment = self.segment(name)?;
+        if segment.id.is_none() {
+            // A caller whose wait was interrupted asks again.
+            return match under_way {
+                Some(number) if segment.member == party => Ok(Answer::Withdrawing { number }),
+                _ => Err(Error::new(Code::SegNotPublished)),
+            };
+        }
+        let row = name.row;
+        if segment.member != party {
+            return Err(Error::new(Code::NotCreator));
+        }
+        let awaiting = self.cut(row);
+        let segment = self.segment(name)?;
+        if !segment.granted {
+            return Ok(Answer::Done);
+        }
+        Ok(Answer::Withdrawing { number: self.begin(row, awaiting, false) })
+    }
+
+    pub(super) fn destroy(&mut self, party: u32, name: SegmentName) -> Result<Answer> {
+        let row = name.row;
+        let published = self.own_segment(party, name)?.id.is_some();
+        let awaiting = if published { self.cut(row) } else { BTreeSet::new() };
+        if let Some(under_way) = self.withdrawals.iter_mut().find(|w| w.row == row) {
+            under_way.destroy = true;
+            return Ok(Answer::Withdrawing { number: under_way.number });
+        }
+        if awaiting.is_empty() {
+            self.remove_segment(row);
+            return Ok(Answer::Done);
+        }
+        Ok(Answer::Withdrawing { number: self.begin(row, awaiting, true) })
+    }
+
+    /// Steps 1 to 3 for the segment of a member that is gone; its memory goes with it.
+    pub(super) fn withdraw_of_dead(&mut self, row: u32) {
+        if self.segments.get(&row).is_some_and(|s| s.id.is_some()) {
+            self.cut(row);
+        }
+        self.withdrawals.retain(|w| w.row != row);
+        self.remove_segment(row);
+    }
+
+    /// Steps 1 to 3 for a publication whose caller never learned of it.
+    pub(super) fn withdraw_abandoned(&mut self, row: u32) {
+        if self.segments.get(&row).is_some_and(|s| s.id.is_some()) {
+            let awaiting = self.cut(row);
+            if !awaiting.is_empty() {
+                self.begin(row, awaiting, false);
+            }
+        }
+    }
+
+    /// Steps 1 to 3; returns the members that must let go.
+    fn cut(&mut self, row: u32) -> BTreeSet<u32> {
+        let mut awaiting = BTreeSet::new();
+        let Some(segment) = self.segments.get_mut(&row) else { return awaiting };
+        let (node, bell) = (segment.node, segment.bell);
+        if let Some(id) = segment.id.take() {
+            self.published.remove(&(node, id));
+        }
+        self.writer().withdraw(row);
+        for connected in self.writer().connections_of(row) {
+            // The generation first: who finds the bell aborted finds the connection cut.
+            self.writer().abort_connection(connected);
+            self.writer().unlink_connection(connected);
+            let Some(connection) = self.connections.get_mut(&connected) else { continue };
+            connection.segment = None;
+            awaiting.extend(&connection.holders);
+            let bell = connection.bell;
+            if let Some(bell) = self.bell(node, bell) {
+                bell.abort(&Poster);
+            }
+        }
+        let epoch = self.bell(node, bell).map(Bell::step_epoch);
+        if let (Some(epoch), Some(segment)) = (epoch, self.segments.get_mut(&row)) {
+            segment.epoch = epoch;
+        }
+        if !awaiting.is_empty() {
+            self.writer().step_revision();
+            for &party in &awaiting {
+                self.send_look(party);
+            }
+        }
+        awaiting
+    }
+
+    fn begin(&mut self, row: u32, awaiting: BTreeSet<u32>, destroy: bool) -> u32 {
+        let number = self.writer().begin_withdrawal(row);
+        let now = Instant::now();
+        self.withdrawals.push(Withdrawing {
+            row,
+            number,
+            awaiting,
+            revision: self.map.registry().header.revision(),
+            deadline: now + PATIENCE,
+            next_probe: now,
+            gap: PROBE_GAPS.0,
+            destroy,
+        });
+        number
+    }
+
+    /// A member has looked; those withdrawals it saw do not wait for it any more.
+    pub(super) fn importer_answered(&mut self, party: u32) {
+        let Some(member) = self.members.get(&party) else { return };
+        let seen = member.seen;
+        let mut look_again = false;
+        for withdrawal in &mut self.withdrawals {
+            if withdrawal.revision <= seen {
+                withdrawal.awaiting.remove(&party);
+            } else {
+                look_again |= withdrawal.awaiting.contains(&party);
+            }
+        }
+        // Something was cut between its look and its answer, and no second look was sent meanwhile.
+        if look_again || seen < self.map.registry().header.revision() && !self.members[&party].connections.is_empty() {
+            self.send_look(party);
+        }
+    }
+
+    /// Goes on with every withdrawal that can.
+    pub(super) fn advance_withdrawals(&mut self, now: Instant) {
+        let mut at = 0;
+        while at < self.withdrawals.len() {
+            match self.decide(at, now) {
+                None => at += 1,
+                Some(freed) => {
+                    let ended = self.withdrawals.swap_remove(at);
+                    if ended.destroy {
+                        self.remove_segment(ended.row);
+                    } else if let Some(segment) = self.segments.get_mut(&ended.row) {
+                        segment.granted = !freed;
+                    }
+                    crate::futex::wake(self.writer().end_withdrawal(ended.row, freed), i32::MAX);
+                }
+            }
+        }
+    }
+
+    /// Whether a withdrawal ends now, and whether the memory is free.
+    fn decide(&mut self, at: usize, now: Instant) -> Option<bool> {
+        let withdrawal = &mut self.withdrawals[at];
+        let late = now >= withdrawal.deadline;
+        if !withdrawal.awaiting.is_empty() && !late {
+            return None;
+        }
+        if withdrawal.destroy {
+            return Some(true);
+        }
+        if now < withdrawal.next_probe && !late {
+            return None;
+        }
+        let memory = &self.segments.get(&withdrawal.row)?.memory;
+        match self.driver.all_returned(memory) {
+            Ok(true) => Some(true),
+            Ok(false) if !late => {
+                withdrawal.next_probe = now + withdrawal.gap;
+                withdrawal.gap = (withdrawal.gap * 2).min(PROBE_GAPS.1);
+                None
+            }
+            Ok(false) => Some(false),
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell whether a segment's memory is free");
+                Some(false)
+            }
+        }
+    }
+}

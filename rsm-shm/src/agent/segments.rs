@@ -1,0 +1,212 @@
+//! Create, publish, republish.
+
+use super::Agent;
+use super::members::duplicate;
+use super::requests::Given;
+use rsm_core::access::{AccessList, MAX_MODE, Owner};
+use rsm_core::attr::check_export_length;
+use rsm_core::driver::Driver;
+use rsm_core::message::{Answer, SegmentName};
+use rsm_core::registry::{ControllerKind, SegmentFields};
+use rsm_core::segment_id::SegmentId;
+use rsm_core::{Code, Error, Result};
+use std::os::fd::OwnedFd;
+
+/// What the agent knows of an export.
+pub(super) struct Segment {
+    /// The membership that created it; no other may steer it.
+    pub(super) member: u32,
+    pub(super) node: u32,
+    pub(super) kind: ControllerKind,
+    pub(super) incarnation: u64,
+    pub(super) memory: OwnedFd,
+    pub(super) length: u64,
+    pub(super) owner: Owner,
+    pub(super) default_mode: u32,
+    access: AccessList,
+    /// Its id while published.
+    pub(super) id: Option<u32>,
+    pub(super) bell: u32,
+    /// Epoch that importers post with.
+    pub(super) epoch: u32,
+    /// A grant was given that may still reach the memory.
+    pub(super) granted: bool,
+}
+
+impl Segment {
+    pub(super) fn access(&self) -> &AccessList {
+        &self.access
+    }
+
+    fn check_access(&self, access: &AccessList, nodes: u32) -> Result<()> {
+        access.check(self.kind == ControllerKind::Loopback, self.node, nodes)
+    }
+}
+
+pub(super) fn set_access(segment: &mut Segment, access: AccessList) -> AccessList {
+    std::mem::replace(&mut segment.access, access)
+}
+
+impl Agent {
+    /// The node a member is a process of.
+    pub(super) fn node_of(&self, party: u32) -> Result<u32> {
+        let node = self.members.get(&party).and_then(|m| m.node);
+        node.ok_or_else(|| Error::with(Code::PermDenied, "an observer is no node of the cluster"))
+    }
+
+    /// The kind of a controller.
+    pub(super) fn controller_kind(&self, controller: u32) -> Result<ControllerKind> {
+        let row = self.map.registry().controllers.get(controller as usize);
+        row.and_then(rsm_core::registry::ControllerRow::kind)
+            .ok_or_else(|| Error::with(Code::CtlrNotPresent, format!("there is no controller {controller}")))
+    }
+
+    /// The segment of that name.
+    pub(super) fn segment(&mut self, name: SegmentName) -> Result<&mut Segment> {
+        let segment = self.segments.get_mut(&name.row).filter(|s| s.incarnation == name.incarnation);
+        segment.ok_or_else(|| Error::with(Code::BadSegHndl, "the segment does not exist any more"))
+    }
+
+    fn check_creator(segment: &Segment, party: u32) -> Result<()> {
+        if segment.member == party { Ok(()) } else { Err(Error::new(Code::NotCreator)) }
+    }
+
+    /// The segment of that name, if `party` created it.
+    pub(super) fn own_segment(&mut self, party: u32, name: SegmentName) -> Result<&mut Segment> {
+        let segment = self.segment(name)?;
+        Self::check_creator(segment, party)?;
+        Ok(segment)
+    }
+
+    pub(super) fn create(&mut self, party: u32, controller: u32, length: u64, default_mode: u32) -> Result<Given> {
+        let node = self.node_of(party)?;
+        let kind = self.controller_kind(controller)?;
+        let (largest, _, _) = self.map.registry().controllers[controller as usize].limits();
+        check_export_length(length, crate::memory::page_size() as u64, largest)?;
+        self.limits.take_for_segment()?;
+        let created = self.create_row(party, node, kind, controller, length, default_mode & MAX_MODE);
+        if created.is_err() {
+            self.limits.give(1);
+        }
+        created
+    }
+
+    fn create_row(
+        &mut self,
+        party: u32,
+        node: u32,
+        kind: ControllerKind,
+        controller: u32,
+        length: u64,
+        default_mode: u32,
+    ) -> Result<Given> {
+        let memory = self.driver.allocate(length)?;
+        let given = duplicate(&memory)?;
+        let row = self.segment_rows.take().ok_or_else(|| {
+            let rows = self.map.registry().segments.len();
+            Error::with(Code::InsufficientResources, format!("the cluster's table of {rows} segments is full"))
+        })?;
+        let (bell, epoch) = match self.take_bell(node) {
+            Ok(bell) => bell,
+            Err(error) => {
+                self.segment_rows.give(row);
+                return Err(error);
+            }
+        };
+        let incarnation = self.take_serial();
+        let member = self.members.get_mut(&party).ok_or(Error::new(Code::InternalError))?;
+        member.segments.insert(row);
+        let owner = Owner { uid: member.credentials.uid, gid: member.credentials.gid };
+        let fields = SegmentFields::bound(incarnation, length, node, controller, (member.pid, owner.uid), bell);
+        self.writer().add_segment(row, &fields);
+        self.segments.insert(
+            row,
+            Segment {
+                member: party,
+                node,
+                kind,
+                incarnation,
+                memory,
+                length,
+                owner,
+                default_mode,
+                access: AccessList::default_permissions(),
+                id: None,
+                bell,
+                epoch,
+                granted: false,
+            },
+        );
+        Ok((Answer::Created { segment: SegmentName { row, incarnation }, bell }, vec![given]))
+    }
+
+    /// Publishes, with the checks in the order of reference 1.9.
+    pub(super) fn publish(&mut self, party: u32, name: SegmentName, id: u32, access: AccessList) -> Result<u32> {
+        let nodes = u32::try_from(self.map.registry().nodes.len()).unwrap_or(u32::MAX);
+        let withdrawing = self.is_withdrawing(name.row);
+        let segment = self.segment(name)?;
+        if segment.id.is_some() || withdrawing {
+            return Err(Error::new(Code::SegAlreadyPublished));
+        }
+        SegmentId::new(id).check_publishable()?;
+        Self::check_creator(segment, party)?;
+        segment.check_access(&access, nodes)?;
+        let node = segment.node;
+        let id = if id == 0 { self.nodes[node as usize].automatic_ids.take()?.get() } else { id };
+        if self.published.contains_key(&(node, id)) {
+            return Err(Error::with(Code::SegidInUse, format!("node {node} publishes a segment {id:#x} already")));
+        }
+        self.check_memory_free(name.row)?;
+        self.writer().publish(name.row, id);
+        self.published.insert((node, id), name.row);
+        let segment = self.segment(name)?;
+        segment.id = Some(id);
+        segment.access = access;
+        self.something_reachable(node);
+        Ok(id)
+    }
+
+    /// Replaces the access list; returns the one before.
+    pub(super) fn republish(&mut self, party: u32, name: SegmentName, access: AccessList) -> Result<AccessList> {
+        let nodes = u32::try_from(self.map.registry().nodes.len()).unwrap_or(u32::MAX);
+        let segment = self.segment(name)?;
+        if segment.id.is_none() {
+            return Err(Error::new(Code::SegNotPublished));
+        }
+        Self::check_creator(segment, party)?;
+        segment.check_access(&access, nodes)?;
+        let node = segment.node;
+        let before = set_access(segment, access);
+        // Somebody may wait for a list that names its node.
+        self.something_reachable(node);
+        Ok(before)
+    }
+
+    /// Refuses to publish memory that a former importer still reaches: what was refused to be taken back.
+    fn check_memory_free(&mut self, row: u32) -> Result<()> {
+        let Some(segment) = self.segments.get_mut(&row) else { return Ok(()) };
+        if segment.granted {
+            if !self.driver.all_returned(&segment.memory)? {
+                return Err(Error::with(
+                    Code::InsufficientResources,
+                    "an importer of the segment's last publication still reaches its memory",
+                ));
+            }
+            segment.granted = false;
+        }
+        Ok(())
+    }
+
+    /// Forgets a segment that is not published.
+    pub(super) fn remove_segment(&mut self, row: u32) {
+        let Some(segment) = self.segments.remove(&row) else { return };
+        debug_assert!(segment.id.is_none(), "withdrawn before");
+        self.writer().remove_segment(row);
+        self.give_bell(segment.node, segment.bell);
+        self.segment_rows.give(row);
+        self.limits.give(1);
+        if let Some(member) = self.members.get_mut(&segment.member) {
+            member.segments.remove(&row);
+        }
+    }
+}

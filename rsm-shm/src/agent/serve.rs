@@ -1,0 +1,127 @@
+//! The loop: what happened on which descriptor.
+
+use super::Agent;
+use rustix::event::{Timespec, epoll};
+use std::time::{Duration, Instant};
+
+/// How long a connection may stay without joining.
+const JOIN_WITHIN: Duration = Duration::from_secs(10);
+/// Connections accepted in one round, so that nobody waits behind a flood of them.
+const ACCEPT_BATCH: usize = 16;
+
+/// What a descriptor in the epoll set stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Token {
+    Listener,
+    Stop,
+    Stranger(u32),
+    Control(u32),
+    Events(u32),
+    Process(u32),
+}
+
+impl Token {
+    pub(super) fn data(self) -> epoll::EventData {
+        let (kind, party) = match self {
+            Token::Listener => (0, 0),
+            Token::Stop => (1, 0),
+            Token::Stranger(p) => (2, p),
+            Token::Control(p) => (3, p),
+            Token::Events(p) => (4, p),
+            Token::Process(p) => (5, p),
+        };
+        epoll::EventData::new_u64(kind << 32 | u64::from(party))
+    }
+
+    fn from_data(data: epoll::EventData) -> Option<Token> {
+        let word = data.u64();
+        let party = word as u32;
+        Some(match word >> 32 {
+            0 => Token::Listener,
+            1 => Token::Stop,
+            2 => Token::Stranger(party),
+            3 => Token::Control(party),
+            4 => Token::Events(party),
+            5 => Token::Process(party),
+            _ => return None,
+        })
+    }
+}
+
+impl Agent {
+    /// Serves until the handle is dropped.
+    pub(super) fn serve(&mut self) {
+        let mut events = Vec::with_capacity(64);
+        loop {
+            let timeout = self.next_deadline().map(|at| {
+                let left = at.saturating_duration_since(Instant::now());
+                // Rounded up: waking just before the deadline would only spin to it.
+                Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: (left.subsec_nanos() + 1).into() }
+            });
+            events.clear();
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    tracing::error!(%error, "epoll failed; the agent ends");
+                    break;
+                }
+            }
+            for event in &events {
+                match Token::from_data(event.data) {
+                    Some(Token::Stop) => {
+                        self.writer().end();
+                        return;
+                    }
+                    Some(Token::Listener) => self.accept(),
+                    Some(Token::Stranger(party)) => self.stranger_ready(party),
+                    Some(Token::Control(party)) => self.control_ready(party, event.flags),
+                    Some(Token::Events(party)) => self.events_ready(party),
+                    Some(Token::Process(party)) => self.end_membership(party, "its process ended"),
+                    None => {}
+                }
+            }
+            let now = Instant::now();
+            self.advance_withdrawals(now);
+            self.drop_late_strangers(now);
+            self.adjust_accepting();
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let strangers = self.strangers.values().map(|s| s.since + JOIN_WITHIN);
+        strangers.chain(self.withdrawals.iter().map(super::revoke::Withdrawing::next_step)).min()
+    }
+
+    fn accept(&mut self) {
+        for _ in 0..ACCEPT_BATCH {
+            if !self.limits.admits() {
+                return;
+            }
+            let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
+            match rustix::net::accept_with(&self.listener, flags) {
+                Ok(socket) => self.add_stranger(socket),
+                Err(_) => return, // nobody else waits, or it went away again
+            }
+        }
+    }
+
+    fn drop_late_strangers(&mut self, now: Instant) {
+        let late: Vec<u32> =
+            self.strangers.iter().filter(|(_, s)| now >= s.since + JOIN_WITHIN).map(|(&p, _)| p).collect();
+        for party in late {
+            self.drop_stranger(party);
+        }
+    }
+
+    /// Stops listening while descriptors are short: accepting would fail again and again without sleeping.
+    fn adjust_accepting(&mut self) {
+        let wanted = self.limits.admits();
+        if wanted == self.accepting {
+            return;
+        }
+        let flags = if wanted { epoll::EventFlags::IN } else { epoll::EventFlags::empty() };
+        if epoll::modify(&self.epoll, &self.listener, Token::Listener.data(), flags).is_ok() {
+            self.accepting = wanted;
+        }
+    }
+}

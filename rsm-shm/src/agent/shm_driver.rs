@@ -1,0 +1,39 @@
+//! Segment memory of this host: one memory object for each export.
+
+use crate::memory::lease;
+use crate::memory::memfd::{self, Sealing};
+use rsm_core::Result;
+use rsm_core::access::Permission;
+use rsm_core::driver::{Driver, WindowKind};
+use std::os::fd::OwnedFd;
+
+/// The driver of `shm` and loopback controllers.
+///
+/// Memory is created by the agent, so its owner is the agent's user and members cannot take leases on it or change its
+/// mode. The exporter is sent the description it was created with; every grant is another description, opened for
+/// exactly what it allows, which is what [`lease::only_original`] tells apart.
+#[derive(Debug)]
+pub(super) struct ShmDriver;
+
+impl Driver for ShmDriver {
+    type Memory = OwnedFd;
+    type Grant = OwnedFd;
+
+    fn allocate(&mut self, length: u64) -> Result<OwnedFd> {
+        let memory = memfd::create("rsm-segment", length)?;
+        memfd::seal(&memory, Sealing::Size)?;
+        Ok(memory)
+    }
+
+    fn grant(&mut self, memory: &OwnedFd, permission: Permission) -> Result<OwnedFd> {
+        memfd::reopen(memory, permission)
+    }
+
+    fn all_returned(&mut self, memory: &OwnedFd) -> Result<bool> {
+        lease::only_original(memory)
+    }
+
+    fn window_kind(&self) -> WindowKind {
+        WindowKind::Coherent
+    }
+}

@@ -1,0 +1,24 @@
+//! Errno numbers as RSMERR numbers (D-01).
+
+use rsm_core::{Code, Error};
+use rustix::io::Errno;
+
+/// The error for a system call that failed, with a sentence that says what was tried.
+pub(crate) fn from_errno(errno: Errno, tried: &str) -> Error {
+    let code = match errno {
+        Errno::NOMEM => Code::InsufficientMem,
+        Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOSPC => Code::InsufficientResources,
+        Errno::INTR => Code::Interrupted,
+        Errno::FAULT => Code::BadAddr,
+        Errno::ACCESS | Errno::PERM => Code::PermDenied,
+        Errno::NODEV | Errno::NXIO | Errno::STALE => Code::ConnAborted,
+        Errno::NOENT => Code::CtlrNotPresent,
+        _ => Code::InternalError,
+    };
+    let why = match errno {
+        Errno::MFILE => "the process's limit of open descriptors is reached (see ulimit -n)".into(),
+        Errno::NFILE => "the system's limit of open files is reached".into(),
+        other => std::io::Error::from(other).to_string(),
+    };
+    Error::with(code, format!("{tried}: {why}"))
+}

@@ -1,0 +1,76 @@
+//! Sleeping on words in shared memory.
+#![allow(unsafe_code)]
+
+use rsm_core::bell::Wake;
+use rsm_core::sync::{AtomicU32, AtomicU64};
+use std::time::{Duration, Instant};
+
+/// Longest single sleep. Any timeout makes the kernel return EINTR after a signal handler, restarting handlers
+/// included (D-77); one that never matters is enough.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Sleeps while `word` holds `expected`, until `deadline`.
+///
+/// Works on memory that this process maps read-only. Returns [`Wake::Woken`] for no reason at times.
+pub fn sleep(word: &AtomicU32, expected: u32, deadline: Option<Instant>) -> Wake {
+    sleep_at(std::ptr::from_ref(word).cast(), expected, deadline)
+}
+
+/// [`sleep`] on the low half of a 64-bit word.
+pub fn sleep_low(word: &AtomicU64, expected: u32, deadline: Option<Instant>) -> Wake {
+    sleep_at(low_half(word), expected, deadline)
+}
+
+/// Wakes up to `count` sleepers of `word`.
+pub fn wake(word: &AtomicU32, count: i32) {
+    wake_at(std::ptr::from_ref(word).cast(), count);
+}
+
+/// [`wake`] for the low half of a 64-bit word.
+pub fn wake_low(word: &AtomicU64, count: i32) {
+    wake_at(low_half(word), count);
+}
+
+/// Wakes every sleeper of the 32-bit word at an address, whatever is mapped there now.
+pub(crate) fn wake_address(address: usize) {
+    wake_at(std::ptr::without_provenance(address), i32::MAX);
+}
+
+/// Wakes every sleeper of the low half of the 64-bit word at an address.
+pub(crate) fn wake_address_low(address: usize) {
+    wake_at(std::ptr::without_provenance::<u32>(address).wrapping_add(LOW), i32::MAX);
+}
+
+/// Where the low half of a 64-bit word lies, in 32-bit words.
+const LOW: usize = if cfg!(target_endian = "little") { 0 } else { 1 };
+
+fn low_half(word: &AtomicU64) -> *const u32 {
+    std::ptr::from_ref(word).cast::<u32>().wrapping_add(LOW)
+}
+
+fn sleep_at(word: *const u32, expected: u32, deadline: Option<Instant>) -> Wake {
+    let left = match deadline {
+        None => LONG,
+        Some(at) => match at.checked_duration_since(Instant::now()) {
+            Some(left) if !left.is_zero() => left.min(LONG),
+            _ => return Wake::TimedOut,
+        },
+    };
+    let timeout = libc::timespec { tv_sec: left.as_secs() as libc::time_t, tv_nsec: left.subsec_nanos().into() };
+    // SAFETY: `word` comes from a reference, so it is mapped and aligned; the kernel only reads it, and the timespec.
+    // Not FUTEX_PRIVATE: other processes wake through their own mappings.
+    let rc = unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAIT, expected, &raw const timeout) };
+    if rc == 0 {
+        return Wake::Woken;
+    }
+    match std::io::Error::last_os_error().raw_os_error() {
+        Some(libc::EINTR) => Wake::Interrupted,
+        Some(libc::ETIMEDOUT) if deadline.is_some_and(|at| Instant::now() >= at) => Wake::TimedOut,
+        _ => Wake::Woken, // EAGAIN: the word changed; the end of a slice of a longer sleep
+    }
+}
+
+fn wake_at(word: *const u32, count: i32) {
+    // SAFETY: the kernel uses the address as a key and does not access it.
+    unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, count) };
+}

@@ -1,0 +1,558 @@
+//! One import: the data path.
+//!
+//! After a connect everything a transfer needs stands in one aligned record: where the memory is mapped, how long it
+//! is, the granted generation and where the current one is found. A transfer is a few compares, the access, and in
+//! implicit mode a fence and two more compares. It makes no system call, takes no lock, allocates nothing.
+//!
+//! The memory is mapped whole when the connection is made, and its descriptor closed: an import costs no descriptor,
+//! and there is none that the events thread, with its private table, could not close when the import is cut off.
+#![allow(unsafe_code)]
+
+use super::control::unexpected;
+use super::{Membership, deadline, fork, lock};
+use crate::memory::copy::{self, Word};
+use crate::memory::region::Region;
+use crate::memory::view::Memory;
+use crate::memory::{fence, page_size};
+use crate::parking::{BellPark, Poster};
+use rsm_core::access::Permission;
+use rsm_core::bell::{Accumulate, Bell};
+use rsm_core::generation::Generation;
+use rsm_core::message::{Answer, Ask, Connected, ConnectionName};
+use rsm_core::registry::{Found, LinkWord};
+use rsm_core::sync::Ordering::{Acquire, Relaxed};
+use rsm_core::sync::{AtomicU32, AtomicU64, acquire, acquire32};
+use rsm_core::verdict::Snapshot;
+use rsm_core::{Code, Error, Result};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Duration;
+
+const READ: u32 = 0o400;
+const WRITE: u32 = 0o200;
+/// Transfers are bare; the program opens spans itself.
+const EXPLICIT: u32 = 1;
+
+/// Who vouches for transfers (reference 3.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BarrierMode {
+    /// The program opens and closes spans; put and get only move data.
+    Explicit,
+    /// Each put and get is a span of its own, and reports its verdict. The default.
+    Implicit,
+}
+
+/// An import. It ends, and the exporter is told, when this is dropped.
+#[repr(align(128))]
+#[derive(Debug)]
+pub struct Connection {
+    flags: AtomicU32,
+    /// [`fork::count`] of the process whose events thread watches over this.
+    process: AtomicU32,
+    base: *mut u8,
+    length: u64,
+    granted: Generation,
+    generation: NonNull<AtomicU64>,
+    link: NonNull<AtomicU64>,
+    export_bell: NonNull<Bell>,
+    import_bell: NonNull<Bell>,
+    export_epoch: u32,
+    permission: Permission,
+    name: ConnectionName,
+    node: u32,
+    membership: Arc<Membership>,
+}
+
+// SAFETY: the pointers lead into mappings that live as long as `membership` and the table's entry, which Drop removes;
+// what they lead to is made of atomics or accessed as shared memory.
+unsafe impl Send for Connection {}
+// SAFETY: as above; the fields that change are atomics.
+unsafe impl Sync for Connection {}
+
+/// Part of an import's memory, mapped. The connection lives at least as long.
+#[derive(Debug)]
+pub struct Window {
+    connection: Arc<Connection>,
+    /// A mapping of its own, where fewer rights were wanted than the connection has.
+    narrowed: Option<Arc<Region>>,
+    start: *mut u8,
+    length: usize,
+    permission: Permission,
+}
+
+// SAFETY: as for Connection, which is kept alive.
+unsafe impl Send for Window {}
+// SAFETY: as above.
+unsafe impl Sync for Window {}
+
+impl Membership {
+    /// Connects to the segment that `node` publishes as `id`, in one round trip.
+    ///
+    /// # Errors
+    /// Those of `rsm_memseg_import_connect`, reference 1.12.
+    pub fn connect(
+        self: &Arc<Membership>,
+        controller: u32,
+        node: u32,
+        id: u32,
+        permission: Permission,
+    ) -> Result<Arc<Connection>> {
+        let has_bells = self.has_bells_of(node);
+        let (answer, descriptors) = self.ask(Ask::Connect { controller, node, id, permission, has_bells })?;
+        let Answer::Connected(connected) = answer else { return Err(unexpected(&answer)) };
+        let done = self.establish(controller, node, permission, &connected, descriptors);
+        if done.is_err() {
+            let _ = self.ask_done(Ask::Disconnect { connection: connected.connection });
+        }
+        done
+    }
+
+    fn establish(
+        self: &Arc<Membership>,
+        controller: u32,
+        node: u32,
+        permission: Permission,
+        connected: &Connected,
+        descriptors: Vec<std::os::fd::OwnedFd>,
+    ) -> Result<Arc<Connection>> {
+        let missing = || Error::with(Code::InternalError, "the agent's answer is incomplete");
+        let mut descriptors = descriptors.into_iter();
+        let length = usize::try_from(connected.length)
+            .map_err(|_| Error::with(Code::InsufficientMem, format!("a segment of {} bytes", connected.length)))?;
+        let whole = if permission == Permission::None {
+            Region::reserve(length)?
+        } else {
+            let memory = descriptors.next().ok_or_else(missing)?;
+            Region::map(memory, connected.data_offset, length, permission)?
+        };
+        let bells = self.bells_of(node, descriptors.next())?;
+        let registry = self.registry();
+        let me = self.node()?;
+        let row = registry.connections.get(connected.connection.row as usize).ok_or_else(missing)?;
+        let whole = Arc::new(whole);
+        let connection = Connection {
+            flags: AtomicU32::new(permission.bits()),
+            process: AtomicU32::new(fork::count()),
+            base: whole.as_ptr(),
+            length: connected.length,
+            granted: Generation::from_word(connected.connection.generation),
+            generation: NonNull::from(row.generation()),
+            link: NonNull::from(registry.link(controller, me, node).ok_or_else(missing)?),
+            export_bell: NonNull::from(bells.bell(connected.export_bell)?),
+            import_bell: NonNull::from(bells.bell(connected.import_bell)?),
+            export_epoch: connected.export_epoch,
+            permission,
+            name: connected.connection,
+            node,
+            membership: Arc::clone(self),
+        };
+        lock(&self.shared.state).table.enter(&registry, connected.connection, whole, permission);
+        Ok(Arc::new(connection))
+    }
+
+    /// Connects, sleeping until the segment is published, for at most `within`.
+    ///
+    /// # Errors
+    /// TIMEOUT, with what was missing; INTERRUPTED when a signal handler ran; otherwise as [`connect`](Self::connect).
+    pub fn connect_within(
+        self: &Arc<Membership>,
+        controller: u32,
+        node: u32,
+        id: u32,
+        permission: Permission,
+        within: Duration,
+    ) -> Result<Arc<Connection>> {
+        let deadline = deadline(Some(within));
+        // A node that does not exist never publishes: no row, one attempt, its error.
+        let Some(row) = self.node_row(node) else { return self.connect(controller, node, id, permission) };
+        let mut missing: Option<Error> = None;
+        loop {
+            // Acquire: pairs with the Release of `Writer::step_published`; what was published before it is found.
+            let seen = acquire32(row.published());
+            let absent = missing.is_some() && matches!(self.registry().find(node, id), Found::Nothing);
+            if !absent {
+                match self.connect(controller, node, id, permission) {
+                    Err(error)
+                        if matches!(
+                            error.code(),
+                            Code::SegNotPublished | Code::SegNotPublishedToNode | Code::RemoteNodeUnreachable
+                        ) =>
+                    {
+                        missing = Some(error);
+                    }
+                    other => return other,
+                }
+            }
+            if let Err(error) = self.sleep(row.published(), seen, deadline) {
+                let why = missing.as_ref().map_or("", |e| e.detail());
+                return Err(match error.code() {
+                    Code::Timeout => Error::with(Code::Timeout, format!("{why} (waited {within:?})")),
+                    _ => error,
+                });
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Bytes of the segment.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The exporting node.
+    pub fn node(&self) -> u32 {
+        self.node
+    }
+
+    /// What was asked for and granted.
+    pub fn permission(&self) -> Permission {
+        self.permission
+    }
+
+    /// Sets who vouches for transfers from the next one on.
+    pub fn set_mode(&self, mode: BarrierMode) {
+        match mode {
+            BarrierMode::Explicit => self.flags.fetch_or(EXPLICIT, Relaxed),
+            BarrierMode::Implicit => self.flags.fetch_and(!EXPLICIT, Relaxed),
+        };
+    }
+
+    /// Who vouches for transfers.
+    pub fn mode(&self) -> BarrierMode {
+        if self.flags.load(Relaxed) & EXPLICIT != 0 { BarrierMode::Explicit } else { BarrierMode::Implicit }
+    }
+
+    fn generation(&self) -> &AtomicU64 {
+        // SAFETY: in the registry, which `membership` keeps mapped.
+        unsafe { self.generation.as_ref() }
+    }
+
+    fn link_word(&self) -> &AtomicU64 {
+        // SAFETY: as above.
+        unsafe { self.link.as_ref() }
+    }
+
+    /// Whether the exporter, or the loss of it, has cut the connection.
+    pub fn is_aborted(&self) -> bool {
+        acquire(self.generation()) != self.granted.word()
+    }
+
+    /// Notes where a span begins.
+    #[inline]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { granted: self.granted, link: LinkWord::from_word(acquire(self.link_word())) }
+    }
+
+    /// Ends a span: a full fence, then the verdict.
+    ///
+    /// # Errors
+    /// CONN_ABORTED, BARRIER_FAILURE.
+    #[inline]
+    pub fn close_span(&self, opened: Snapshot) -> Result<()> {
+        fence::full();
+        opened.judge(self.generation(), self.link_word())
+    }
+
+    /// Checks a transfer in the reference's order (1.14) and, in implicit mode, makes it a span of its own.
+    #[inline(always)]
+    fn transfer<const NEED: u32>(
+        &self,
+        offset: u64,
+        bytes: u64,
+        align: u64,
+        access: impl FnOnce(*mut u8),
+    ) -> Result<()> {
+        let flags = self.flags.load(Relaxed);
+        let fine = offset.is_multiple_of(align)
+            && flags & NEED != 0
+            && bytes <= self.length
+            && offset <= self.length - bytes
+            && self.process.load(Relaxed) == fork::count();
+        if !fine {
+            self.recheck::<NEED>(offset, bytes, align)?;
+        }
+        // SAFETY: offset is at most the length of the mapping.
+        let place = unsafe { self.base.add(offset as usize) };
+        if flags & EXPLICIT != 0 {
+            access(place);
+            return Ok(());
+        }
+        let opened = self.snapshot();
+        access(place);
+        if NEED == WRITE {
+            fence::full();
+        } else {
+            // The loads of the data before those of the verdict; nothing was stored that others wait for.
+            rsm_core::sync::fence(Acquire);
+        }
+        opened.judge(self.generation(), self.link_word())
+    }
+
+    /// What is wrong with a transfer; `Ok` when only this process, a forked child, was not known to the agent yet.
+    #[cold]
+    #[inline(never)]
+    fn recheck<const NEED: u32>(&self, offset: u64, bytes: u64, align: u64) -> Result<()> {
+        if !offset.is_multiple_of(align) {
+            return Err(Error::with(Code::BadMemAlignment, format!("offset {offset} is no multiple of {align}")));
+        }
+        if self.flags.load(Relaxed) & NEED == 0 {
+            let what = if NEED == WRITE { "put" } else { "get" };
+            let text = format!("{what} through an import with permission {}", self.permission);
+            return Err(Error::with(Code::PermDenied, text));
+        }
+        if bytes > self.length || offset > self.length - bytes {
+            return Err(Error::with(
+                Code::BadOffset,
+                format!("{bytes} bytes at offset {offset} of a segment of {} bytes", self.length),
+            ));
+        }
+        self.adopt_process()
+    }
+
+    /// In a forked child: makes the agent know this process, so that it is told when the connection is cut.
+    fn adopt_process(&self) -> Result<()> {
+        if self.process.load(Relaxed) == fork::count() {
+            return Ok(());
+        }
+        match self.membership.link() {
+            // Without an agent nothing is ever cut: what is mapped goes on working.
+            Ok(_) => {}
+            Err(error) if error.code() == Code::CtlrNotPresent => {}
+            Err(error) => return Err(error),
+        }
+        self.process.store(fork::count(), Relaxed);
+        Ok(())
+    }
+
+    /// Stores one word.
+    ///
+    /// # Errors
+    /// Those of `rsm_memseg_import_put8` to `put64`, reference 1.14.
+    #[inline]
+    pub fn put_word<W: Word>(&self, offset: u64, value: W) -> Result<()> {
+        let size = size_of::<W>() as u64;
+        self.transfer::<WRITE>(offset, size, size, |place| {
+            // SAFETY: `transfer` checked range, alignment (the mapping starts at a page) and permission.
+            unsafe { W::store(place, value) }
+        })
+    }
+
+    /// Stores words in ascending order.
+    ///
+    /// # Errors
+    /// As [`put_word`](Self::put_word).
+    #[inline]
+    pub fn put_words<W: Word>(&self, offset: u64, values: &[W]) -> Result<()> {
+        self.transfer::<WRITE>(offset, size_of_val(values) as u64, size_of::<W>() as u64, |place| {
+            // SAFETY: as in `put_word`, for all of them.
+            unsafe { copy::write_words(place, values) }
+        })
+    }
+
+    /// Stores bytes.
+    ///
+    /// # Errors
+    /// Those of `rsm_memseg_import_put`, reference 1.14.
+    #[inline]
+    pub fn put(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.transfer::<WRITE>(offset, bytes.len() as u64, 1, |place| {
+            // SAFETY: `transfer` checked range and permission; a Rust slice lies in no segment.
+            unsafe { copy::write_bytes(place, bytes) }
+        })
+    }
+
+    /// Loads one word.
+    ///
+    /// # Errors
+    /// Those of `rsm_memseg_import_get8` to `get64`, reference 1.14.
+    #[inline]
+    pub fn get_word<W: Word>(&self, offset: u64) -> Result<W> {
+        let size = size_of::<W>() as u64;
+        let mut value = W::default();
+        self.transfer::<READ>(offset, size, size, |place| {
+            // SAFETY: as in `put_word`, for reading.
+            value = unsafe { W::load(place) };
+        })?;
+        Ok(value)
+    }
+
+    /// Loads words in ascending order.
+    ///
+    /// # Errors
+    /// As [`get_word`](Self::get_word). What was loaded when a verdict fails is in `values` all the same.
+    #[inline]
+    pub fn get_words<W: Word>(&self, offset: u64, values: &mut [W]) -> Result<()> {
+        self.transfer::<READ>(offset, size_of_val(values) as u64, size_of::<W>() as u64, |place| {
+            // SAFETY: as in `get_word`, for all of them.
+            unsafe { copy::read_words(place, values) }
+        })
+    }
+
+    /// Loads bytes.
+    ///
+    /// # Errors
+    /// Those of `rsm_memseg_import_get`, reference 1.14.
+    #[inline]
+    pub fn get(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
+        self.transfer::<READ>(offset, bytes.len() as u64, 1, |place| {
+            // SAFETY: `transfer` checked range and permission; a Rust slice lies in no segment.
+            unsafe { copy::read_bytes(place, bytes) }
+        })
+    }
+
+    /// Posts a signal to the export.
+    ///
+    /// # Errors
+    /// CONN_ABORTED when the connection was cut (D-61).
+    #[inline]
+    pub fn post(&self, accumulate: Accumulate) -> Result<()> {
+        if self.is_aborted() {
+            return Err(Error::new(Code::ConnAborted));
+        }
+        // SAFETY: in the exporting node's bells, which `membership` keeps mapped.
+        unsafe { self.export_bell.as_ref() }.post(self.export_epoch, accumulate, &Poster)
+    }
+
+    /// Takes one signal that the exporter posted; waits for at most `timeout`.
+    ///
+    /// # Errors
+    /// TIMEOUT; INTERRUPTED; CONN_ABORTED when nothing is pending and the connection was cut; CTLR_NOT_PRESENT when
+    /// the cluster has ended.
+    pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
+        // SAFETY: as in `post`.
+        let bell = unsafe { self.import_bell.as_ref() };
+        self.membership.wait_on(bell, timeout)
+    }
+
+    /// Maps part of the segment.
+    ///
+    /// # Errors
+    /// Those of `rsm_memseg_import_map`, reference 1.26, in its order.
+    pub fn window(self: &Arc<Connection>, offset: u64, length: usize, permission: Permission) -> Result<Window> {
+        if permission == Permission::None {
+            return Err(Error::with(Code::BadPerms, "a mapping needs a permission"));
+        }
+        if length == 0 {
+            return Err(Error::with(Code::BadLength, "a mapping needs a length"));
+        }
+        let inside = (length as u64) <= self.length && offset <= self.length - length as u64;
+        if !inside {
+            let text = format!("{length} bytes at offset {offset} of a segment of {} bytes", self.length);
+            return Err(Error::with(Code::BadLength, text));
+        }
+        if !offset.is_multiple_of(page_size() as u64) {
+            let text = format!("offset {offset} is no multiple of the page size {}", page_size());
+            return Err(Error::with(Code::BadMemAlignment, text));
+        }
+        self.adopt_process()?;
+        if self.is_aborted() {
+            return Err(Error::new(Code::ConnAborted));
+        }
+        if !self.permission.covers(permission) {
+            let text = format!("mapping with {permission}, connected with {}", self.permission);
+            return Err(Error::with(Code::BadPerms, text));
+        }
+        // Checked to lie inside a mapping, so it fits.
+        let offset = offset as usize;
+        let shared = &self.membership.shared;
+        let (narrowed, start) = if permission == self.permission {
+            // SAFETY: inside the mapping of the whole segment.
+            (None, unsafe { self.base.add(offset) })
+        } else {
+            let registry = self.membership.registry();
+            let region = lock(&shared.state).table.add_window(&registry, self.name, (offset, length), permission)?;
+            let start = region.as_ptr();
+            (Some(region), start)
+        };
+        let window = Window { connection: Arc::clone(self), narrowed, start, length, permission };
+        window.populate()?;
+        Ok(window)
+    }
+}
+
+impl Connection {
+    /// Ends the connection.
+    ///
+    /// # Errors
+    /// SEG_STILL_MAPPED while a [`Window`] of it exists, which then ends it; CTLR_NOT_PRESENT when the cluster has
+    /// ended, and the connection with it.
+    pub fn disconnect(self: Arc<Connection>) -> Result<()> {
+        let mut connection = Arc::try_unwrap(self)
+            .map_err(|_| Error::with(Code::SegStillMapped, "a mapping of the import still exists"))?;
+        connection.give_back()
+    }
+
+    fn give_back(&mut self) -> Result<()> {
+        let windows = lock(&self.membership.shared.state).table.remove(self.name);
+        if windows.is_empty() {
+            return Ok(()); // given back already
+        }
+        // Unmapped before the agent is told: it may ask the kernel right away whether the memory is free.
+        drop(windows);
+        // A forked child that never used the connection has no share in it to give back.
+        if self.process.load(Relaxed) != fork::count() {
+            return Ok(());
+        }
+        self.membership.ask_done(Ask::Disconnect { connection: self.name })
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Fails when the cluster has ended, and then there is nobody to tell.
+        let _ = self.give_back();
+    }
+}
+
+impl Window {
+    /// The mapped memory.
+    pub fn memory(&self) -> Memory<'_> {
+        // SAFETY: the connection keeps the whole segment mapped, or `narrowed` its own mapping; cutting the connection
+        // off replaces what is mapped but leaves it mapped with the same permission.
+        unsafe { Memory::new(self.start, self.length, self.permission) }
+    }
+
+    /// The import it belongs to.
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Makes its pages present, so that no access waits for one.
+    fn populate(&self) -> Result<()> {
+        match &self.narrowed {
+            Some(region) => region.populate(0, self.length, self.permission),
+            None => {
+                let shared = &self.connection.membership.shared;
+                let whole = lock(&shared.state).table.whole(self.connection.name);
+                let offset = self.start.addr() - self.connection.base.addr();
+                whole.map_or(Ok(()), |whole| whole.populate(offset, self.length, self.permission))
+            }
+        }
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        if let Some(region) = &self.narrowed {
+            let state = &self.connection.membership.shared.state;
+            lock(state).table.remove_window(self.connection.name, region);
+        }
+    }
+}
+
+impl Membership {
+    /// Takes a signal from a bell of this process.
+    pub(super) fn wait_on(&self, bell: &Bell, timeout: Option<Duration>) -> Result<()> {
+        if bell.try_take()? {
+            return Ok(());
+        }
+        let link = self.link()?;
+        let park = BellPark { parking: &link.parking, deadline: deadline(timeout) };
+        let spins = if timeout == Some(Duration::ZERO) { 0 } else { self.spins() };
+        bell.wait(spins, &park).map_err(|error| match error.code() {
+            Code::CtlrNotPresent => super::gone(&self.shared.address),
+            _ => error,
+        })
+    }
+}

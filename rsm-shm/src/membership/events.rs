@@ -1,0 +1,35 @@
+//! The events thread: looks at the registry when the agent says so, and notices the end of the cluster.
+//!
+//! Its socket is in a descriptor table of its own. So the end of this process, or its exec, ends the link at once, even
+//! while a forked child lives on, and nothing the application does to its descriptors breaks it. A look carries no
+//! content: what there is to see is in the registry, and looking twice, or once for two, is the same.
+
+use super::Shared;
+use crate::parking::Parking;
+use crate::private_table::{self, Stdio};
+use crate::socket;
+use rsm_core::Result;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// Starts the thread. It ends with the link.
+pub(super) fn start(link: OwnedFd, shared: Arc<Shared>, parking: Arc<Parking>) -> Result<()> {
+    private_table::spawn("rsm-events", link, Stdio::Null, move |link| run(&link, &shared, &parking)).map(drop)
+}
+
+fn run(link: &OwnedFd, shared: &Shared, parking: &Parking) {
+    loop {
+        match socket::receive(link, RecvFlags::empty()) {
+            Ok(Some(_look)) => {
+                let seen = shared.sweep();
+                // An error shows as the end of the link at the next receive.
+                let _ = socket::send(link, &seen.to_le_bytes(), &[], SendFlags::empty());
+            }
+            Err(Errno::INTR) => {}
+            Ok(None) | Err(_) => break,
+        }
+    }
+    parking.end();
+}

@@ -1,0 +1,83 @@
+//! Joining: one round trip.
+
+use super::control::{Control, unexpected};
+use super::fork::{self, Hold};
+use super::table::Table;
+use super::{Link, Shared, State, events};
+use crate::address::Address;
+use crate::memory::tables::{Bells, RegistryMap};
+use crate::parking::Parking;
+use crate::socket;
+use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Secret};
+use rsm_core::{Code, Error, Result};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// A membership that the agent has agreed to, before its events thread runs.
+pub(super) struct Joined {
+    control: Control,
+    membership: u32,
+    token: Secret,
+    events: OwnedFd,
+    registry: OwnedFd,
+    bells: Option<OwnedFd>,
+}
+
+/// Connects to the agent and joins.
+///
+/// Forks are held off: a child that inherited an end of the events link would hide the end of this process, or of the
+/// agent, from the other.
+pub(super) fn connect(_hold: &Hold, address: &Address, claim: Option<Claim>) -> Result<Joined> {
+    let mut control = Control::open(address)?;
+    let (events, theirs) = socket::packet_pair()?;
+    // For agents on kernels that cannot name the process at the other end of a socket.
+    let process = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())
+        .map_err(|e| crate::error::from_errno(e, "cannot open a process descriptor"))?;
+    let number = control.join(Ask::Join { protocol: PROTOCOL, claim }, &[theirs.as_fd(), process.as_fd()])?;
+    drop((theirs, process));
+    let (answer, descriptors) = control.answer(address, number, false)?;
+    let Answer::Joined { membership, token } = answer else { return Err(unexpected(&answer)) };
+    let mut descriptors = descriptors.into_iter();
+    let registry =
+        descriptors.next().ok_or_else(|| Error::with(Code::InternalError, "the registry did not come along"))?;
+    Ok(Joined { control, membership, token, events, registry, bells: descriptors.next() })
+}
+
+/// Joins and builds a membership around it.
+pub(super) fn join(hold: &Hold, address: &Address, claim: Option<Claim>) -> Result<Arc<Shared>> {
+    let joined = connect(hold, address, claim)?;
+    let map = RegistryMap::open(&joined.registry)?;
+    let bells = joined.bells.as_ref().map(Bells::open).transpose()?;
+    let nodes = map.registry().nodes.len();
+    let (link, events) = joined.into_link();
+    let shared = Arc::new(Shared {
+        address: address.clone(),
+        claim,
+        map,
+        bells,
+        peers: (0..nodes).map(|_| OnceLock::new()).collect(),
+        state: Mutex::new(State { link: Arc::clone(&link), table: Table::default() }),
+    });
+    events::start(events, Arc::clone(&shared), Arc::clone(&link.parking))?;
+    Ok(shared)
+}
+
+impl Joined {
+    fn into_link(self) -> (Arc<Link>, OwnedFd) {
+        let link = Link {
+            process: fork::count(),
+            membership: self.membership,
+            token: self.token,
+            control: Mutex::new(self.control),
+            parking: Arc::new(Parking::default()),
+        };
+        (Arc::new(link), self.events)
+    }
+
+    /// Starts the events thread for a membership that exists already: in a forked child.
+    pub(super) fn start_events(self, _hold: &Hold, shared: &Arc<Shared>) -> Result<Arc<Link>> {
+        let (link, events) = self.into_link();
+        events::start(events, Arc::clone(shared), Arc::clone(&link.parking))?;
+        Ok(link)
+    }
+}

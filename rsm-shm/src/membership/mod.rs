@@ -1,0 +1,233 @@
+//! A process's membership of a cluster.
+//!
+//! An object, never a hidden global: several nodes can live in one process. It is joined in one round trip and holds a
+//! map of the registry, the bells of its node, a control connection for requests, and an events thread that cuts off
+//! imports whose connections were withdrawn.
+//!
+//! | file | what |
+//! |---|---|
+//! | `join` | one round trip, and what comes of it |
+//! | `control` | numbered requests and their replies |
+//! | `events` | the thread that looks when the agent says so |
+//! | `table` | the imports of the process and the memory mapped for them |
+//! | [`connection`] | one import: the data path |
+//! | [`segment`] | one export |
+//! | `fork` | what a forked child does with all this |
+//! | [`default`] | the membership of a process that did not choose one |
+
+pub mod connection;
+mod control;
+pub mod default;
+mod events;
+mod fork;
+mod join;
+pub mod segment;
+mod spin;
+mod table;
+
+use crate::address::Address;
+use crate::memory::tables::{Bells, RegistryMap};
+use crate::parking::Parking;
+use control::Control;
+use rsm_core::message::{Ask, Claim};
+use rsm_core::registry::{NodeRow, Registry};
+use rsm_core::{Code, Error, Result};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use table::Table;
+
+/// A membership: of a node, or of an observer.
+#[derive(Debug)]
+pub struct Membership {
+    shared: Arc<Shared>,
+}
+
+/// What the membership and its events thread share.
+#[derive(Debug)]
+struct Shared {
+    address: Address,
+    claim: Option<Claim>,
+    map: RegistryMap,
+    /// The bells of the own node; none for an observer.
+    bells: Option<Bells>,
+    /// The bells of other nodes, mapped when the first connection to one is made.
+    peers: Box<[OnceLock<Bells>]>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    link: Arc<Link>,
+    table: Table,
+}
+
+/// What ties one process to the agent; a forked child makes its own.
+#[derive(Debug)]
+struct Link {
+    /// [`fork::count`] of the process that made it.
+    process: u32,
+    membership: u32,
+    token: rsm_core::message::Secret,
+    control: Mutex<Control>,
+    parking: Arc<Parking>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere leaves nothing half-done behind these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Membership {
+    /// Joins the cluster at `address`: as a process of the claimed node, or without a claim to look.
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT when there is no such cluster or node; PERM_DENIED with a wrong key, or when the agent is not
+    /// the user that the address names; BAD_LIBRARY_VERSION when library and agent do not fit.
+    pub fn join(address: &Address, claim: Option<Claim>) -> Result<Arc<Membership>> {
+        let hold = fork::hold();
+        let shared = join::join(&hold, address, claim)?;
+        fork::enlist(&hold, &shared);
+        Ok(Arc::new(Membership { shared }))
+    }
+
+    /// The node this is a membership of.
+    ///
+    /// # Errors
+    /// PERM_DENIED for an observer.
+    pub fn node(&self) -> Result<u32> {
+        let claim = self.shared.claim.as_ref();
+        claim.map(|c| c.node).ok_or_else(|| Error::with(Code::PermDenied, "an observer is no node of the cluster"))
+    }
+
+    /// Where the agent is.
+    pub fn address(&self) -> &Address {
+        &self.shared.address
+    }
+
+    /// The registry.
+    pub fn registry(&self) -> Registry<'_> {
+        self.shared.map.registry()
+    }
+
+    /// Whether the cluster has ended, as far as this process has noticed.
+    pub fn is_gone(&self) -> bool {
+        lock(&self.shared.state).link.parking.is_gone()
+    }
+
+    /// The row of a node id that is valid in this cluster.
+    fn node_row(&self, node: u32) -> Option<&NodeRow> {
+        let registry = self.registry();
+        if (1..=registry.header.node_count()).contains(&node) { registry.nodes.get(node as usize) } else { None }
+    }
+
+    /// The tie of *this* process: a forked child makes its own here, the first time it needs one.
+    fn link(&self) -> Result<Arc<Link>> {
+        let link = Arc::clone(&lock(&self.shared.state).link);
+        if link.process == fork::count() {
+            return Ok(link);
+        }
+        // The parent's: not even dropped, its lock may be held by a thread that this process does not have.
+        std::mem::forget(link);
+        self.shared.revive()
+    }
+
+    /// Asks the agent.
+    fn ask(&self, ask: Ask) -> Result<control::Given> {
+        let link = self.link()?;
+        link.ask(&self.shared.address, ask)
+    }
+
+    /// Asks for something whose answer is `Done`.
+    fn ask_done(&self, ask: Ask) -> Result<()> {
+        match self.ask(ask)? {
+            (rsm_core::message::Answer::Done, _) => Ok(()),
+            (other, _) => Err(control::unexpected(&other)),
+        }
+    }
+
+    /// The bells of a node, mapping them from `descriptor` if this process has not yet.
+    fn bells_of(&self, node: u32, descriptor: Option<std::os::fd::OwnedFd>) -> Result<&Bells> {
+        if let (Some(own), Ok(me)) = (&self.shared.bells, self.node())
+            && node == me
+        {
+            return Ok(own);
+        }
+        let slot = self.shared.peers.get(node as usize).ok_or(Error::new(Code::InternalError))?;
+        if let Some(bells) = slot.get() {
+            return Ok(bells);
+        }
+        let descriptor = descriptor.ok_or_else(|| Error::with(Code::InternalError, "bells did not come along"))?;
+        let bells = Bells::open(descriptor)?;
+        Ok(slot.get_or_init(|| bells))
+    }
+
+    fn has_bells_of(&self, node: u32) -> bool {
+        self.node() == Ok(node) || self.shared.peers.get(node as usize).is_some_and(|slot| slot.get().is_some())
+    }
+
+    /// Rounds worth spinning before going to sleep.
+    fn spins(&self) -> u32 {
+        spin::rounds(self.registry().header.processes())
+    }
+
+    /// Sleeps until `word`, in the registry, no longer holds `seen`.
+    fn sleep(&self, word: &rsm_core::sync::AtomicU32, seen: u32, deadline: Option<std::time::Instant>) -> Result<()> {
+        use rsm_core::bell::Wake;
+        match self.link()?.parking.sleep(word, seen, deadline) {
+            Wake::Woken => Ok(()),
+            Wake::TimedOut => Err(Error::new(Code::Timeout)),
+            Wake::Interrupted => Err(Error::new(Code::Interrupted)),
+            Wake::Gone => Err(gone(&self.shared.address)),
+        }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let link = Arc::clone(&lock(&self.shared.state).link);
+        if link.process != fork::count() {
+            std::mem::forget(link); // as in `link`; the membership is the parent's
+            return;
+        }
+        // The agent ends the events link, which ends the events thread.
+        link.leave();
+    }
+}
+
+impl Shared {
+    /// In a forked child: joins as another process of the node and takes a share in the connections it inherited.
+    fn revive(self: &Arc<Shared>) -> Result<Arc<Link>> {
+        let hold = fork::hold();
+        let mut state = lock(&self.state);
+        if state.link.process == fork::count() {
+            return Ok(Arc::clone(&state.link));
+        }
+        let joined = join::connect(&hold, &self.address, self.claim)?;
+        let link = joined.start_events(&hold, self)?;
+        let names = state.table.names();
+        for chunk in names.chunks(rsm_core::message::MAX_INHERIT) {
+            link.ask(&self.address, Ask::Inherit { connections: chunk.to_vec() })?;
+        }
+        std::mem::forget(std::mem::replace(&mut state.link, Arc::clone(&link)));
+        // What was cut before the agent knew of this process was not told to it.
+        state.table.sweep(&self.map.registry());
+        Ok(link)
+    }
+
+    /// Cuts off every import whose connection was withdrawn; returns the revision that was seen before looking.
+    fn sweep(&self) -> u64 {
+        let registry = self.map.registry();
+        let revision = registry.header.revision();
+        lock(&self.state).table.sweep(&registry);
+        revision
+    }
+}
+
+/// The error for a cluster whose agent is gone.
+fn gone(address: &Address) -> Error {
+    Error::with(Code::CtlrNotPresent, format!("the cluster {:?} has ended", address.name()))
+}
+
+/// Makes room for a deadline from a timeout; too far away is never.
+fn deadline(timeout: Option<std::time::Duration>) -> Option<std::time::Instant> {
+    timeout.and_then(|t| std::time::Instant::now().checked_add(t))
+}

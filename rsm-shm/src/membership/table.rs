@@ -1,0 +1,115 @@
+//! The imports of a process, and the memory mapped for them.
+//!
+//! Everything here happens under the lock of the membership's state, and none of it on the data path. A connection
+//! enters before its generation is compared, and a mapping is made and compared under the lock, so a sweep either
+//! finds it or comes before it, and then the comparison finds the cut.
+
+use crate::memory::region::Region;
+use crate::memory::trash;
+use rsm_core::access::Permission;
+use rsm_core::message::ConnectionName;
+use rsm_core::registry::Registry;
+use rsm_core::sync::acquire;
+use rsm_core::{Code, Error, Result};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The imports of a process, by connection row.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    entries: BTreeMap<u32, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    generation: u64,
+    /// Trash pages lie under the windows already.
+    cut: bool,
+    windows: Vec<(Arc<Region>, Permission)>,
+}
+
+impl Entry {
+    fn is_aborted(&self, registry: &Registry<'_>, row: u32) -> bool {
+        registry.connections.get(row as usize).is_none_or(|r| acquire(r.generation()) != self.generation)
+    }
+
+    /// Puts trash pages under every window. Where that fails (no address space left for a split) the window stays, and
+    /// the next sweep tries again; the agent does not take our word for it.
+    fn cut(&mut self) {
+        self.cut = self.windows.iter().all(|(window, permission)| {
+            trash::cover(window, *permission).inspect_err(|error| tracing::warn!(%error, "import not cut off")).is_ok()
+        });
+    }
+}
+
+impl Table {
+    /// Enters a connection with the window that covers it whole.
+    pub(super) fn enter(&mut self, registry: &Registry<'_>, name: ConnectionName, whole: Arc<Region>, p: Permission) {
+        let entry = Entry { generation: name.generation, cut: false, windows: vec![(whole, p)] };
+        self.entries.insert(name.row, entry);
+        // Withdrawn between the agent's answer and now: the sweep may have passed already.
+        self.sweep_row(registry, name.row);
+    }
+
+    /// Takes a connection out; its windows go with what is returned.
+    pub(super) fn remove(&mut self, name: ConnectionName) -> Vec<Arc<Region>> {
+        let entry = self.entries.remove(&name.row);
+        entry.map_or_else(Vec::new, |e| e.windows.into_iter().map(|(window, _)| window).collect())
+    }
+
+    /// Maps part of a connection's memory once more, with fewer rights.
+    pub(super) fn add_window(
+        &mut self,
+        registry: &Registry<'_>,
+        name: ConnectionName,
+        range: (usize, usize),
+        permission: Permission,
+    ) -> Result<Arc<Region>> {
+        let entry = self.entries.get_mut(&name.row).ok_or(Error::new(Code::BadSegHndl))?;
+        if entry.is_aborted(registry, name.row) {
+            return Err(Error::new(Code::ConnAborted));
+        }
+        let (whole, _) = entry.windows.first().ok_or(Error::new(Code::InternalError))?;
+        let window = Arc::new(whole.duplicate(range.0, range.1, permission)?);
+        entry.windows.push((Arc::clone(&window), permission));
+        if entry.is_aborted(registry, name.row) {
+            entry.cut();
+        }
+        Ok(window)
+    }
+
+    /// Forgets a window that [`add_window`](Self::add_window) made.
+    pub(super) fn remove_window(&mut self, name: ConnectionName, window: &Arc<Region>) {
+        if let Some(entry) = self.entries.get_mut(&name.row) {
+            entry.windows.retain(|(w, _)| !Arc::ptr_eq(w, window));
+        }
+    }
+
+    /// The window that covers a connection whole.
+    pub(super) fn whole(&self, name: ConnectionName) -> Option<Arc<Region>> {
+        self.entries.get(&name.row).and_then(|e| e.windows.first()).map(|(whole, _)| Arc::clone(whole))
+    }
+
+    /// Cuts off every connection whose generation moved.
+    pub(super) fn sweep(&mut self, registry: &Registry<'_>) {
+        let rows: Vec<u32> = self.entries.iter().filter(|(_, e)| !e.cut).map(|(&row, _)| row).collect();
+        for row in rows {
+            self.sweep_row(registry, row);
+        }
+    }
+
+    fn sweep_row(&mut self, registry: &Registry<'_>, row: u32) {
+        if let Some(entry) = self.entries.get_mut(&row)
+            && !entry.cut
+            && entry.is_aborted(registry, row)
+        {
+            entry.cut();
+        }
+    }
+
+    /// The connections by name.
+    pub(super) fn names(&self) -> Vec<ConnectionName> {
+        let name = |(&row, e): (&u32, &Entry)| ConnectionName { row, generation: e.generation };
+        self.entries.iter().map(name).collect()
+    }
+}

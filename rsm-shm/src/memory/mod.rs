@@ -1,0 +1,26 @@
+//! Memory: the rooms with unsafe code, each small, each arguing its case.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`memfd`] | creating memory objects, sealing them, opening them again with fewer rights |
+//! | [`region`] | a mapping that is unmapped when dropped |
+//! | [`tables`] | a mapped registry and mapped bells as records of atomics |
+//! | [`view`] | segment memory as users see it: never a `&[u8]` |
+//! | [`copy`] | moving bytes and words between ordinary and segment memory |
+//! | [`trash`] | cutting a mapping off without a fault |
+//! | [`lease`] | asking the kernel whether anybody still reaches a memory object |
+//! | [`fence`] | the full fence |
+
+pub mod copy;
+pub mod fence;
+pub mod lease;
+pub mod memfd;
+pub mod region;
+pub mod tables;
+pub mod trash;
+pub mod view;
+
+/// The system's page size in bytes.
+pub fn page_size() -> usize {
+    rustix::param::page_size()
+}

@@ -1,0 +1,150 @@
+//! Mappings.
+#![allow(unsafe_code)]
+
+use crate::error::from_errno;
+use rsm_core::access::Permission;
+use rsm_core::{Code, Error, Result};
+use rustix::io::Errno;
+use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
+use std::os::fd::AsFd;
+use std::ptr::NonNull;
+
+/// A mapped range of addresses, unmapped when dropped.
+///
+/// Holding one proves that the range is reserved for it; what is mapped there may change ([`super::trash`]), which
+/// never makes an access fault that did not before.
+#[derive(Debug)]
+pub struct Region {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: a Region owns an address range, not a thread's data; every access goes through raw pointers or atomics.
+unsafe impl Send for Region {}
+// SAFETY: as above; shared methods only read the two fields.
+unsafe impl Sync for Region {}
+
+fn protection(permission: Permission) -> ProtFlags {
+    let mut flags = ProtFlags::empty();
+    if permission.reads() {
+        flags |= ProtFlags::READ;
+    }
+    if permission.writes() {
+        flags |= ProtFlags::WRITE;
+    }
+    flags
+}
+
+fn failed(e: Errno, length: usize) -> Error {
+    match e {
+        Errno::NOMEM => Error::with(Code::InsufficientMem, format!("no address space for a mapping of {length} bytes")),
+        e => from_errno(e, "cannot map memory"),
+    }
+}
+
+impl Region {
+    /// Maps `length` bytes of a memory object from `offset`, shared.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_MEM without address space, PERM_DENIED when the description does not allow `permission`.
+    pub fn map(fd: impl AsFd, offset: u64, length: usize, permission: Permission) -> Result<Region> {
+        // SAFETY: a null hint makes the kernel choose free addresses, so no existing object is touched.
+        let start = unsafe {
+            rustix::mm::mmap(std::ptr::null_mut(), length, protection(permission), MapFlags::SHARED, &fd, offset)
+        };
+        Region::from_mmap(start, length)
+    }
+
+    /// Reserves `length` bytes of addresses that nobody may touch.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_MEM without address space.
+    pub fn reserve(length: usize) -> Result<Region> {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: as in `map`.
+        let start = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), length, ProtFlags::empty(), flags) };
+        Region::from_mmap(start, length)
+    }
+
+    fn from_mmap(start: rustix::io::Result<*mut std::ffi::c_void>, length: usize) -> Result<Region> {
+        let start = start.map_err(|e| failed(e, length))?;
+        let start = NonNull::new(start.cast()).ok_or_else(|| Error::with(Code::MapFailed, "mapping at address 0"))?;
+        Ok(Region { start, length })
+    }
+
+    /// Maps part of what this region maps a second time, with `permission`, without its descriptor.
+    ///
+    /// # Errors
+    /// As [`map`](Self::map).
+    pub fn duplicate(&self, offset: usize, length: usize, permission: Permission) -> Result<Region> {
+        assert!(offset <= self.length && length <= self.length - offset, "a duplicate lies inside its original");
+        // SAFETY: the source lies inside our mapping; an old size of 0 leaves a shared mapping where it is and makes
+        // another one at addresses the kernel chooses.
+        let start =
+            unsafe { rustix::mm::mremap(self.start.as_ptr().add(offset).cast(), 0, length, MremapFlags::MAYMOVE) };
+        let region = Region::from_mmap(start, length)?;
+        let mut flags = MprotectFlags::empty();
+        flags.set(MprotectFlags::READ, permission.reads());
+        flags.set(MprotectFlags::WRITE, permission.writes());
+        // SAFETY: the range is the mapping just made, which nothing uses yet.
+        unsafe { rustix::mm::mprotect(region.start.as_ptr().cast(), length, flags) }.map_err(|e| failed(e, length))?;
+        Ok(region)
+    }
+
+    /// Its first address.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    /// Bytes.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether it has no bytes; the kernel never maps none.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Keeps the mapping out of forked children: for what only this process may write.
+    ///
+    /// # Errors
+    /// INTERNAL_ERROR, which no kernel is known to give.
+    pub fn dont_fork(&self) -> Result<()> {
+        // SAFETY: the advice changes what a child inherits and nothing in this process; the range is ours.
+        unsafe { rustix::mm::madvise(self.start.as_ptr().cast(), self.length, Advice::LinuxDontFork) }
+            .map_err(|e| from_errno(e, "cannot keep a mapping from children"))
+    }
+
+    /// Makes every page of a range present now, so that no later access waits for it. A page that is being read only
+    /// is made present for reading.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_MEM.
+    pub fn populate(&self, offset: usize, length: usize, permission: Permission) -> Result<()> {
+        assert!(offset <= self.length && length <= self.length - offset, "populates its own pages");
+        if length == 0 || permission == Permission::None {
+            return Ok(());
+        }
+        let page = super::page_size();
+        let start = offset & !(page - 1);
+        let end = (offset + length).next_multiple_of(page).min(self.length.next_multiple_of(page));
+        let advice = if permission.writes() { Advice::LinuxPopulateWrite } else { Advice::LinuxPopulateRead };
+        // SAFETY: faulting pages in does not change what they hold; the range is inside our mapping, whose pages
+        // reach to the end of the last one.
+        let done = unsafe { rustix::mm::madvise(self.start.as_ptr().add(start).cast(), end - start, advice) };
+        match done {
+            // Linux before 5.14 does not know the advice: pages come at first touch.
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(e) => Err(Error::with(Code::InsufficientMem, format!("no memory for {length} bytes: {e}"))),
+        }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: the range was mapped by us and, as `self` is going, nothing refers to it any more. The only failure
+        // munmap knows here, too many mappings after a split, cannot happen: a region is unmapped whole.
+        let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.length) };
+    }
+}

@@ -1,0 +1,111 @@
+//! A mapped registry and mapped bells as records of atomics.
+#![allow(unsafe_code)]
+
+use super::memfd;
+use super::region::Region;
+use rsm_core::access::Permission;
+use rsm_core::bell::Bell;
+use rsm_core::registry::{Header, Layout, Registry};
+use rsm_core::{Code, Error, Result};
+use std::os::fd::AsFd;
+
+/// A registry in mapped memory.
+#[derive(Debug)]
+pub struct RegistryMap {
+    region: Region,
+    layout: Layout,
+}
+
+impl RegistryMap {
+    /// Maps a registry that somebody else writes, after checking that it is one that this library reads.
+    ///
+    /// # Errors
+    /// BAD_LIBRARY_VERSION, saying what does not fit; INSUFFICIENT_MEM.
+    pub fn open(fd: impl AsFd) -> Result<RegistryMap> {
+        let length = usize::try_from(memfd::length(&fd)?).unwrap_or(usize::MAX);
+        if length < size_of::<Header>() {
+            return Err(Error::with(Code::BadLibraryVersion, format!("{length} bytes are no rsm registry")));
+        }
+        let region = Region::map(fd, 0, length, Permission::Read)?;
+        // SAFETY: the mapping is aligned to a page and, by the test above, holds a Header, which is made of atomics
+        // only: any bytes are a valid one, and other processes may write it.
+        let header = unsafe { &*region.as_ptr().cast::<Header>() };
+        let layout = Layout::check(header, length)?;
+        Ok(RegistryMap { region, layout })
+    }
+
+    /// Takes a zeroed, writable mapping of `layout.bytes` bytes; for the agent.
+    pub fn create(region: Region, layout: Layout) -> RegistryMap {
+        assert!(region.len() >= layout.bytes, "the mapping holds every table");
+        RegistryMap { region, layout }
+    }
+
+    /// Its tables.
+    pub fn registry(&self) -> Registry<'_> {
+        let l = &self.layout;
+        let g = &l.geometry;
+        // SAFETY: (this and the calls below) `layout` was computed from a checked geometry, its tables lie inside
+        // `bytes` bytes (asserted or compared at construction), at offsets that are multiples of 64, as is the
+        // alignment of every record. Records are made of atomics only. The references live no longer than the region.
+        let header = unsafe { &*self.region.as_ptr().cast::<Header>() };
+        Registry {
+            header,
+            nodes: self.table(l.nodes, g.nodes as usize),
+            controllers: self.table(l.controllers, g.controllers as usize),
+            links: self.table(l.links, l.link_words),
+            buckets: self.table(l.buckets, g.buckets as usize),
+            segments: self.table(l.segments, g.segments as usize),
+            connections: self.table(l.connections, g.connections as usize),
+        }
+    }
+
+    fn table<T>(&self, offset: usize, rows: usize) -> &[T] {
+        debug_assert!(offset + rows * size_of::<T>() <= self.region.len() && offset.is_multiple_of(align_of::<T>()));
+        // SAFETY: see `registry`.
+        unsafe { std::slice::from_raw_parts(self.region.as_ptr().add(offset).cast(), rows) }
+    }
+
+    /// The mapping.
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+}
+
+/// The bells of a node.
+#[derive(Debug)]
+pub struct Bells {
+    region: Region,
+}
+
+impl Bells {
+    /// Maps the bell memory of a node.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_MEM; INTERNAL_ERROR when it is no bell memory.
+    pub fn open(fd: impl AsFd) -> Result<Bells> {
+        let length = usize::try_from(memfd::length(&fd)?).unwrap_or(0);
+        if length < size_of::<Bell>() {
+            return Err(Error::with(Code::InternalError, format!("{length} bytes are no bell memory")));
+        }
+        Ok(Bells { region: Region::map(fd, 0, length, Permission::ReadWrite)? })
+    }
+
+    /// The bell with this number.
+    ///
+    /// # Errors
+    /// INTERNAL_ERROR when there is none: the number came from elsewhere.
+    pub fn bell(&self, number: u32) -> Result<&Bell> {
+        let count = self.region.len() / size_of::<Bell>();
+        if number as usize >= count {
+            return Err(Error::with(Code::InternalError, format!("bell {number} of {count}")));
+        }
+        // SAFETY: inside the mapping by the test above, aligned because mappings and records are to 64 bytes. A Bell
+        // is made of atomics only, so whatever another process stores there is a Bell.
+        Ok(unsafe { &*self.region.as_ptr().cast::<Bell>().add(number as usize) })
+    }
+
+    /// The mapping.
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+}

@@ -1,0 +1,176 @@
+//! Segment memory as users see it.
+#![allow(unsafe_code)]
+
+use super::copy::{self, Word};
+use rsm_core::access::Permission;
+use rsm_core::{Code, Error, Result};
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+
+/// Bytes that other processes read and write at the same time.
+///
+/// There is no way to get a `&[u8]` or `&mut [u8]` from it: such a reference promises that nobody else writes. Copy in
+/// and out, use the atomics, or take the raw pointer. Offsets and lengths are in bytes from the start of the view.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory<'a> {
+    start: *mut u8,
+    length: usize,
+    permission: Permission,
+    owner: PhantomData<&'a ()>,
+}
+
+// SAFETY: the view is a range that stays mapped for 'a, made for concurrent use; all accesses are atomic or raw.
+unsafe impl Send for Memory<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Memory<'_> {}
+
+macro_rules! typed {
+    ($($atomic_fn:ident $read_fn:ident $write_fn:ident $word:ty, $atomic:ty;)*) => {$(
+        #[doc = concat!("The `", stringify!($word), "` at `offset` as an atomic, shared with every process that maps it.")]
+        ///
+        /// # Errors
+        /// BAD_MEM_ALIGNMENT, BAD_OFFSET; PERM_DENIED when the view is read-only (an atomic can store).
+        pub fn $atomic_fn(&self, offset: u64) -> Result<&'a $atomic> {
+            let place = self.word::<$word>(offset)?;
+            self.writable()?;
+            // SAFETY: checked to lie inside the mapping and aligned; mapped readable and writable for 'a.
+            Ok(unsafe { &*place.cast::<$atomic>() })
+        }
+
+        #[doc = concat!("Loads the `", stringify!($word), "` at `offset` with one access that the compiler keeps.")]
+        ///
+        /// # Errors
+        /// BAD_MEM_ALIGNMENT, BAD_OFFSET, PERM_DENIED without read permission.
+        pub fn $read_fn(&self, offset: u64) -> Result<$word> {
+            let place = self.word::<$word>(offset)?;
+            self.readable()?;
+            // SAFETY: inside the mapping, aligned, readable.
+            Ok(unsafe { place.cast::<$word>().read_volatile() })
+        }
+
+        #[doc = concat!("Stores a `", stringify!($word), "` at `offset` with one access that the compiler keeps.")]
+        ///
+        /// # Errors
+        /// BAD_MEM_ALIGNMENT, BAD_OFFSET, PERM_DENIED when the view is read-only.
+        pub fn $write_fn(&self, offset: u64, value: $word) -> Result<()> {
+            let place = self.word::<$word>(offset)?;
+            self.writable()?;
+            // SAFETY: inside the mapping, aligned, writable.
+            unsafe { place.cast::<$word>().write_volatile(value) };
+            Ok(())
+        }
+    )*};
+}
+
+impl<'a> Memory<'a> {
+    /// A view of mapped memory.
+    ///
+    /// # Safety
+    /// `length` bytes from `start` must stay mapped with `permission` for `'a`.
+    pub unsafe fn new(start: *mut u8, length: usize, permission: Permission) -> Memory<'a> {
+        Memory { start, length, permission, owner: PhantomData }
+    }
+
+    /// Bytes.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The first address. Accesses through it are the caller's: other processes access the same bytes.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.start
+    }
+
+    /// What may be done with it.
+    pub fn permission(&self) -> Permission {
+        self.permission
+    }
+
+    /// Copies bytes out. No word of them is promised to be of one piece.
+    ///
+    /// # Errors
+    /// PERM_DENIED without read permission; BAD_OFFSET outside the view.
+    pub fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        self.readable()?;
+        let start = self.range(offset, into.len())?;
+        // SAFETY: inside the mapping, readable; `into` is a Rust reference, so it lies in no segment.
+        unsafe { copy::read_bytes(start, into) };
+        Ok(())
+    }
+
+    /// Copies bytes in. No word of them is promised to be of one piece.
+    ///
+    /// # Errors
+    /// PERM_DENIED when the view is read-only; BAD_OFFSET outside the view.
+    pub fn write(&self, offset: u64, from: &[u8]) -> Result<()> {
+        self.writable()?;
+        let start = self.range(offset, from.len())?;
+        // SAFETY: inside the mapping, writable; `from` is a Rust reference, so it lies in no segment.
+        unsafe { copy::write_bytes(start, from) };
+        Ok(())
+    }
+
+    typed! {
+        atomic_u8 read_volatile_u8 write_volatile_u8 u8, AtomicU8;
+        atomic_u16 read_volatile_u16 write_volatile_u16 u16, AtomicU16;
+        atomic_u32 read_volatile_u32 write_volatile_u32 u32, AtomicU32;
+        atomic_u64 read_volatile_u64 write_volatile_u64 u64, AtomicU64;
+    }
+
+    fn readable(&self) -> Result<()> {
+        // A write-only mapping is readable on Linux (D-38).
+        if self.permission == Permission::None { Err(Error::new(Code::PermDenied)) } else { Ok(()) }
+    }
+
+    fn writable(&self) -> Result<()> {
+        if self.permission.writes() { Ok(()) } else { Err(Error::new(Code::PermDenied)) }
+    }
+
+    fn word<W: Word>(&self, offset: u64) -> Result<*mut u8> {
+        if !offset.is_multiple_of(size_of::<W>() as u64) {
+            return Err(Error::new(Code::BadMemAlignment));
+        }
+        self.range(offset, size_of::<W>())
+    }
+
+    fn range(&self, offset: u64, length: usize) -> Result<*mut u8> {
+        let inside = offset <= self.length as u64 && length as u64 <= self.length as u64 - offset;
+        if !inside {
+            return Err(Error::new(Code::BadOffset));
+        }
+        // SAFETY: at most one past the end of the mapping.
+        Ok(unsafe { self.start.add(offset as usize) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_and_alignment_are_checked() {
+        let mut words = [0u64; 2];
+        // SAFETY: the array outlives the view and is used only through it.
+        let m = unsafe { Memory::new(words.as_mut_ptr().cast(), 16, Permission::ReadWrite) };
+        m.write(0, &[1, 2, 3]).unwrap();
+        assert_eq!(m.read_volatile_u16(0).unwrap(), u16::from_ne_bytes([1, 2]));
+        m.atomic_u64(8).unwrap().store(7, std::sync::atomic::Ordering::Release);
+        assert_eq!(m.read_volatile_u64(8).unwrap(), 7);
+        let code = |r: Result<()>| r.unwrap_err().code();
+        assert_eq!(code(m.write(16, &[1])), Code::BadOffset);
+        m.write(16, &[]).unwrap();
+        assert_eq!(code(m.write(17, &[])), Code::BadOffset);
+        assert_eq!(code(m.write(u64::MAX, &[1, 2])), Code::BadOffset);
+        assert_eq!(code(m.write_volatile_u64(4, 0)), Code::BadMemAlignment);
+        // SAFETY: as above.
+        let r = unsafe { Memory::new(words.as_mut_ptr().cast(), 16, Permission::Read) };
+        assert_eq!(code(r.write(0, &[1])), Code::PermDenied);
+        assert_eq!(r.atomic_u8(0).unwrap_err().code(), Code::PermDenied);
+        assert_eq!(r.read_volatile_u8(8).unwrap(), if cfg!(target_endian = "little") { 7 } else { 0 });
+    }
+}

@@ -1,0 +1,129 @@
+//! Threads with a descriptor table of their own.
+//!
+//! A library that keeps descriptors in its host's table is at its mercy: `closefrom` breaks it, every fork inherits
+//! them, an exec beside a living child goes unnoticed. A thread that unshares its table has none of this: nobody else
+//! can close or inherit what it holds, and the kernel closes it when the process execs or ends.
+#![allow(unsafe_code)]
+
+use crate::error::from_errno;
+use rsm_core::{Code, Error, Result};
+use rustix::event::epoll;
+use rustix::io::Errno;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+/// What a private table has at 0, 1 and 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stdio {
+    /// Placeholders: the application's terminal and pipes are not kept open, and nothing that prints by mistake
+    /// prints into a memory object or a socket that happens to have such a number.
+    Null,
+    /// The process's own, for a process that exists for this thread.
+    Keep,
+}
+
+/// Starts a thread with every signal blocked and a descriptor table of its own, which holds `keep` and what `stdio`
+/// says. When this returns, `keep` is gone from the caller's table.
+///
+/// # Errors
+/// CTLR_NOT_PRESENT where the kernel lacks `close_range`; INSUFFICIENT_RESOURCES without room for a thread.
+pub fn spawn(
+    name: &str,
+    keep: OwnedFd,
+    stdio: Stdio,
+    body: impl FnOnce(OwnedFd) + Send + 'static,
+) -> Result<JoinHandle<()>> {
+    let number = keep.as_raw_fd();
+    let (entered, outcome) = mpsc::channel();
+    let thread = spawn_quiet(name, move || match enter(keep.as_fd(), stdio) {
+        Ok(()) => {
+            let _ = entered.send(Ok(()));
+            body(keep);
+        }
+        // Not entered: the table is the process's, and `keep` goes from it with this closure.
+        Err(error) => {
+            drop(keep);
+            let _ = entered.send(Err(error));
+        }
+    })?;
+    let outcome = outcome.recv().unwrap_or_else(|_| Err(Error::with(Code::InternalError, "a thread ended at once")));
+    match outcome {
+        Ok(()) => {
+            // SAFETY: the thread owns the number in its own table now; in ours, which it was copied from, the same
+            // number is still open and nobody else owns it.
+            drop(unsafe { OwnedFd::from_raw_fd(number) });
+            Ok(thread)
+        }
+        Err(error) => {
+            let _ = thread.join();
+            Err(error)
+        }
+    }
+}
+
+/// Gives the calling thread its own descriptor table that holds only `keep` and what `stdio` says.
+///
+/// The application's descriptors must not stay in it, or closing the write end of a pipe would not end it:
+/// `close_range` with `CLOSE_RANGE_UNSHARE` drops them in the same step.
+///
+/// # Errors
+/// CTLR_NOT_PRESENT where the kernel lacks `close_range` (before 5.9).
+fn enter(keep: BorrowedFd<'_>, stdio: Stdio) -> Result<()> {
+    let keep = keep.as_raw_fd();
+    close_range(keep + 1, RawFd::MAX, libc::CLOSE_RANGE_UNSHARE)?;
+    // From here on the table is the thread's own, and nothing fails that would leave the caller in doubt.
+    let first = if stdio == Stdio::Keep { 3 } else { 0 };
+    if keep > first {
+        let _ = close_range(first, keep - 1, 0);
+    }
+    if stdio == Stdio::Keep {
+        return Ok(());
+    }
+    loop {
+        // A descriptor that takes no bytes and gives none, and needs no file system.
+        let Ok(placeholder) = epoll::create(epoll::CreateFlags::CLOEXEC) else { break };
+        if placeholder.as_raw_fd() > 2 {
+            break;
+        }
+        std::mem::forget(placeholder); // stays for the life of the table
+    }
+    Ok(())
+}
+
+fn close_range(first: RawFd, last: RawFd, flags: libc::c_uint) -> Result<()> {
+    let last = if last == RawFd::MAX { u32::MAX } else { last.cast_unsigned() };
+    // SAFETY: called on threads of ours that have just started; with the flag, or after a call with it, what is closed
+    // is this thread's copy of descriptors that it does not use.
+    let rc = unsafe { libc::syscall(libc::SYS_close_range, first.cast_unsigned(), last, flags) };
+    if rc == 0 {
+        return Ok(());
+    }
+    match std::io::Error::last_os_error().raw_os_error() {
+        Some(libc::ENOSYS) => Err(Error::with(
+            Code::CtlrNotPresent,
+            "this kernel cannot give a thread its own descriptors (close_range, Linux 5.9; rsm needs Linux 5.19)",
+        )),
+        e => Err(from_errno(Errno::from_raw_os_error(e.unwrap_or(0)), "cannot give a thread its own descriptors")),
+    }
+}
+
+/// Starts a thread with every signal blocked, so that no handler of the application ever runs on it.
+///
+/// # Errors
+/// INSUFFICIENT_RESOURCES when the system has no room for a thread.
+fn spawn_quiet<F>(name: &str, body: F) -> Result<JoinHandle<()>>
+where
+    F: FnOnce() + Send + 'static,
+{
+    // SAFETY: plain libc calls on initialised sets. The thread inherits the mask of its creator, which is put back.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(256 * 1024).spawn(body);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+        thread.map_err(|e| Error::with(Code::InsufficientResources, format!("cannot start a thread: {e}")))
+    }
+}

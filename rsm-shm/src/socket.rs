@@ -1,0 +1,172 @@
+//! Packets and descriptors over Unix sockets, and what the kernel says about who sent them.
+#![allow(unsafe_code)]
+
+use crate::error::from_errno;
+use rsm_core::access::Credentials;
+use rsm_core::message::MAX_MESSAGE;
+use rsm_core::{Code, Error, Result};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Most descriptors beside one packet.
+pub const MAX_DESCRIPTORS: usize = 4;
+
+/// A packet that arrived.
+#[derive(Debug)]
+pub struct Packet {
+    /// Its bytes; one more than [`MAX_MESSAGE`] means that it was longer.
+    pub bytes: Vec<u8>,
+    /// Descriptors that came with it, close-on-exec.
+    pub descriptors: Vec<OwnedFd>,
+    /// Some descriptors could not be received: this process has no room for them.
+    pub descriptors_lost: bool,
+}
+
+/// Creates a packet socket.
+///
+/// # Errors
+/// INSUFFICIENT_RESOURCES without a free descriptor.
+pub fn packet_socket(flags: SocketFlags) -> Result<OwnedFd> {
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC | flags, None)
+        .map_err(|e| from_errno(e, "cannot create a socket"))
+}
+
+/// Creates a connected pair of packet sockets.
+///
+/// # Errors
+/// INSUFFICIENT_RESOURCES without free descriptors.
+pub fn packet_pair() -> Result<(OwnedFd, OwnedFd)> {
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(|e| from_errno(e, "cannot create a socket pair"))
+}
+
+/// Sends one packet.
+///
+/// # Errors
+/// As `sendmsg(2)`.
+pub fn send(
+    socket: impl AsFd,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+    flags: SendFlags,
+) -> rustix::io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        assert!(control.push(SendAncillaryMessage::ScmRights(descriptors)), "at most MAX_DESCRIPTORS");
+    }
+    rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags | SendFlags::NOSIGNAL).map(|_| ())
+}
+
+/// Receives one packet; `None` at the end of the connection. Descriptors beyond [`MAX_DESCRIPTORS`] are closed.
+///
+/// # Errors
+/// As `recvmsg(2)`.
+pub fn receive(socket: impl AsFd, flags: RecvFlags) -> rustix::io::Result<Option<Packet>> {
+    let mut bytes = vec![0; MAX_MESSAGE + 1];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let message = rustix::net::recvmsg(
+        socket,
+        &mut [IoSliceMut::new(&mut bytes)],
+        &mut control,
+        flags | RecvFlags::CMSG_CLOEXEC,
+    )?;
+    let mut descriptors = Vec::new();
+    for part in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = part {
+            descriptors.extend(rights);
+        }
+    }
+    if message.bytes == 0 && descriptors.is_empty() {
+        return Ok(None);
+    }
+    bytes.truncate(message.bytes);
+    Ok(Some(Packet { bytes, descriptors, descriptors_lost: message.flags.contains(ReturnFlags::CTRUNC) }))
+}
+
+/// Who connected, as the kernel noted it at that moment: effective ids, supplementary groups, process id.
+///
+/// # Errors
+/// INTERNAL_ERROR when the kernel does not say.
+pub fn peer(socket: impl AsFd) -> Result<(Credentials, u32)> {
+    let cred = rustix::net::sockopt::socket_peercred(&socket)
+        .map_err(|e| from_errno(e, "the kernel does not name the peer"))?;
+    let groups = peer_groups(socket.as_fd())?;
+    let pid = u32::try_from(cred.pid.as_raw_nonzero().get()).unwrap_or(0);
+    Ok((Credentials { uid: cred.uid.as_raw(), gid: cred.gid.as_raw(), groups }, pid))
+}
+
+fn peer_groups(socket: BorrowedFd<'_>) -> Result<Vec<u32>> {
+    let mut groups = vec![0u32; 64];
+    loop {
+        let mut bytes = libc::socklen_t::try_from(size_of_val(&groups[..])).unwrap_or(libc::socklen_t::MAX);
+        // SAFETY: the kernel writes at most `bytes` bytes into the vector and the length into `bytes`.
+        let rc = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERGROUPS,
+                groups.as_mut_ptr().cast(),
+                &raw mut bytes,
+            )
+        };
+        let count = bytes as usize / size_of::<u32>();
+        if rc == 0 {
+            groups.truncate(count);
+            return Ok(groups);
+        }
+        match std::io::Error::last_os_error().raw_os_error() {
+            // Too small: the kernel said how much it takes. NGROUPS_MAX bounds it.
+            Some(libc::ERANGE) if count > groups.len() && count <= 65536 => groups.resize(count, 0),
+            Some(libc::ENODATA) => return Ok(Vec::new()),
+            e => {
+                return Err(from_errno(Errno::from_raw_os_error(e.unwrap_or(0)), "the kernel does not say the groups"));
+            }
+        }
+    }
+}
+
+/// A descriptor of the process that connected, from the kernel (Linux 6.5); `None` where the kernel has no such option.
+///
+/// # Errors
+/// CONN_ABORTED when the process is gone already.
+pub fn peer_pidfd(socket: impl AsFd) -> Result<Option<OwnedFd>> {
+    const SO_PEERPIDFD: libc::c_int = 77;
+    let mut fd: libc::c_int = -1;
+    let mut bytes = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the kernel writes one int.
+    let rc = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PEERPIDFD,
+            (&raw mut fd).cast(),
+            &raw mut bytes,
+        )
+    };
+    if rc == 0 {
+        // SAFETY: the kernel just gave us this descriptor, close-on-exec.
+        return Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) }));
+    }
+    match std::io::Error::last_os_error().raw_os_error() {
+        Some(libc::ENOPROTOOPT) => Ok(None),
+        Some(libc::ESRCH | libc::EINVAL | libc::ENODATA) => {
+            Err(Error::with(Code::ConnAborted, "the process that connected is gone"))
+        }
+        e => Err(from_errno(Errno::from_raw_os_error(e.unwrap_or(0)), "the kernel does not name the process")),
+    }
+}
+
+/// Whether `pidfd` is a descriptor of process `pid`, by the kernel's word.
+pub fn is_pidfd_of(pidfd: impl AsFd, pid: u32) -> bool {
+    let path = format!("/proc/thread-self/fdinfo/{}", pidfd.as_fd().as_raw_fd());
+    let info = std::fs::read_to_string(path).unwrap_or_default();
+    info.lines().any(|line| line.strip_prefix("Pid:").is_some_and(|p| p.trim().parse() == Ok(pid)))
+}

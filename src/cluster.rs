@@ -1,0 +1,138 @@
+//! A cluster whose agent lives in this process.
+
+use crate::{Error, Geometry, Node, Result};
+use rsm_core::Code;
+use rsm_core::message::Claim;
+use rsm_shm::address::{ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NODE_KEY, random_secret, secret_to_text};
+use rsm_shm::agent::{AgentHandle, Config};
+use rsm_shm::membership::Membership;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A cluster whose agent is a thread of this process: for tests, for programs that are a whole cluster, and for
+/// launchers.
+///
+/// Nodes join from inside ([`node`](Self::node)), or as child processes started with [`environment`](Self::environment).
+/// Dropping it ends the cluster: its members keep what they have mapped, and every call that needs the agent fails
+/// with CTLR_NOT_PRESENT.
+#[derive(Debug)]
+pub struct Cluster {
+    joined: Mutex<BTreeMap<u32, Arc<Membership>>>,
+    agent: AgentHandle,
+}
+
+/// What a cluster is started with.
+#[derive(Clone, Debug)]
+#[must_use = "a cluster starts with start()"]
+pub struct ClusterBuilder {
+    config: Config,
+    named: bool,
+}
+
+impl Cluster {
+    /// Starts a cluster of `nodes` nodes, ids 1 to `nodes`, under a random name.
+    ///
+    /// # Errors
+    /// As [`ClusterBuilder::start`].
+    pub fn new(nodes: u32) -> Result<Cluster> {
+        Cluster::builder(nodes).start()
+    }
+
+    /// A cluster of `nodes` nodes, to be configured.
+    pub fn builder(nodes: u32) -> ClusterBuilder {
+        ClusterBuilder { config: Config::new("", nodes), named: false }
+    }
+
+    /// Its name, which `rsm-ctl ls` shows.
+    pub fn name(&self) -> &str {
+        self.agent.address().name()
+    }
+
+    /// Its nodes: ids 1 to this number.
+    pub fn node_count(&self) -> u32 {
+        self.agent.node_count()
+    }
+
+    /// The environment that makes a program a process of `node`.
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT when there is no such node.
+    pub fn environment(&self, node: u32) -> Result<Vec<(&'static str, String)>> {
+        let claim = self.claim(node)?;
+        Ok(vec![
+            (ENV_CLUSTER, self.agent.address().to_string()),
+            (ENV_NODE_ID, node.to_string()),
+            (ENV_NODE_COUNT, self.node_count().to_string()),
+            (ENV_NODE_KEY, secret_to_text(&claim.key)),
+        ])
+    }
+
+    /// Joins as `node` from inside this process. Called again, it gives the same membership.
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT when there is no such node; INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM.
+    pub fn node(&self, node: u32) -> Result<Node> {
+        let mut joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(membership) = joined.get(&node) {
+            return Ok(Node::new(Arc::clone(membership)));
+        }
+        let membership = Membership::join(self.agent.address(), Some(self.claim(node)?))?;
+        joined.insert(node, Arc::clone(&membership));
+        Ok(Node::new(membership))
+    }
+
+    fn claim(&self, node: u32) -> Result<Claim> {
+        let key = self.agent.key(node).ok_or_else(|| {
+            let text = format!("the cluster has no node {node}: its nodes are 1 to {}", self.node_count());
+            Error::with(Code::CtlrNotPresent, text)
+        })?;
+        Ok(Claim { node, key: *key })
+    }
+}
+
+impl ClusterBuilder {
+    /// Names the cluster: 1 to 64 letters, digits, `.`, `_` or `-`. Without it the name is random.
+    pub fn name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.config.name);
+        self.named = true;
+        self
+    }
+
+    /// Sets the sizes of the registry's tables.
+    pub fn geometry(mut self, geometry: Geometry) -> Self {
+        self.config.geometry = geometry;
+        self
+    }
+
+    /// This process exists for the agent: raises its limit of open descriptors to the hard one and makes it
+    /// non-dumpable, so that other processes of the user cannot write its memory through /proc.
+    pub fn dedicated(mut self) -> Self {
+        self.config.dedicated = true;
+        self
+    }
+
+    /// Lets a user other than the agent's own and root look at the cluster without a node's key.
+    pub fn allow_uid(mut self, uid: u32) -> Self {
+        self.config.allow_uids.push(uid);
+        self
+    }
+
+    /// Lets a group look at the cluster without a node's key.
+    pub fn allow_gid(mut self, gid: u32) -> Self {
+        self.config.allow_gids.push(gid);
+        self
+    }
+
+    /// Starts the cluster; it serves when this returns.
+    ///
+    /// # Errors
+    /// BAD_CONF for a bad name or one that is taken; BAD_LENGTH for bad numbers; CTLR_NOT_PRESENT where the kernel
+    /// lacks a feature; INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM.
+    pub fn start(mut self) -> Result<Cluster> {
+        if !self.named {
+            let random = secret_to_text(&random_secret()?);
+            self.config.name = format!("cluster-{}-{}", std::process::id(), &random[..8]);
+        }
+        Ok(Cluster { joined: Mutex::default(), agent: AgentHandle::start(&self.config)? })
+    }
+}

@@ -1,0 +1,79 @@
+//! Controllers: the way to other nodes.
+
+use crate::{ControllerAttributes, Export, Import, Node, Permission, Result, SegmentId};
+use rsm_shm::memory::page_size;
+use std::time::Duration;
+
+/// An interconnect adapter of the local node.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    node: Node,
+    index: u32,
+}
+
+impl Controller {
+    pub(crate) fn new(node: Node, index: u32) -> Controller {
+        Controller { node, index }
+    }
+
+    /// Opens a controller of the node this process belongs to, joining the cluster if need be ([`Node::current`]).
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT when there is no such controller, or no cluster where the environment says.
+    #[doc(alias = "rsm_get_controller")]
+    pub fn open(name: &str) -> Result<Controller> {
+        Node::current()?.controller(name)
+    }
+
+    /// The node it belongs to.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Its name.
+    pub fn name(&self) -> String {
+        self.node.membership.registry().controllers[self.index as usize].name()
+    }
+
+    /// What it can do. Sizes in bytes; the page size is a mask of KiB (D-06).
+    #[doc(alias = "rsm_get_controller_attr")]
+    pub fn attributes(&self) -> ControllerAttributes {
+        let (max_segment, max_segments, max_imports) =
+            self.node.membership.registry().controllers[self.index as usize].limits();
+        let bytes = usize::try_from(max_segment).unwrap_or(usize::MAX);
+        ControllerAttributes::coherent(page_size(), bytes, max_segments, max_imports)
+    }
+
+    /// Creates an export segment of `length` zeroed bytes, a multiple of the page size. Its pages are present when this
+    /// returns. It is private until published. One round trip to the agent.
+    ///
+    /// # Errors
+    /// BAD_LENGTH for 0 and above the controller's limit; BAD_MEM_ALIGNMENT when `length` is no multiple of the page
+    /// size; INSUFFICIENT_MEM; INSUFFICIENT_RESOURCES; INTERRUPTED; CTLR_NOT_PRESENT when the cluster has ended.
+    /// Reference 1.6.
+    #[doc(alias = "rsm_memseg_export_create")]
+    pub fn export(&self, length: usize) -> Result<Export> {
+        self.node.membership.create(self.index, length as u64).map(Export::new)
+    }
+
+    /// Connects to the segment that `node` publishes as `id`. Fails at once when it is not published. One round trip.
+    ///
+    /// # Errors
+    /// SEG_NOT_PUBLISHED, SEG_NOT_PUBLISHED_TO_NODE, PERM_DENIED, REMOTE_NODE_UNREACHABLE, CTLR_NOT_PRESENT for another
+    /// node through loopback and when the cluster has ended, INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM, INTERRUPTED.
+    /// Reference 1.12.
+    #[doc(alias = "rsm_memseg_import_connect")]
+    pub fn connect(&self, node: u32, id: SegmentId, permission: Permission) -> Result<Import> {
+        self.node.membership.connect(self.index, node, id.get(), permission).map(Import::new)
+    }
+
+    /// Connects, waiting for at most `within` until the node has joined and the segment is published to this one. The
+    /// wait sleeps; it does not poll.
+    ///
+    /// # Errors
+    /// TIMEOUT, with what was missing; INTERRUPTED when a signal handler ran; else as [`connect`](Self::connect).
+    #[doc(alias = "rsm_memseg_import_connect")]
+    pub fn connect_within(&self, node: u32, id: SegmentId, permission: Permission, within: Duration) -> Result<Import> {
+        self.node.membership.connect_within(self.index, node, id.get(), permission, within).map(Import::new)
+    }
+}

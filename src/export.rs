@@ -1,0 +1,106 @@
+//! Exports: memory that other nodes may reach.
+
+use crate::{AccessList, Memory, Result, SegmentId};
+use rsm_core::bell::Accumulate;
+use rsm_shm::membership::segment::Segment;
+use std::time::Duration;
+
+/// An export segment. Dropping it withdraws and destroys it.
+///
+/// In a forked child it can be read, written, waited and posted on; everything that changes it is NOT_CREATOR, and
+/// dropping it leaves the parent's alone (reference 3.10).
+#[derive(Debug)]
+pub struct Export {
+    segment: Segment,
+}
+
+impl Export {
+    pub(crate) fn new(segment: Segment) -> Export {
+        Export { segment }
+    }
+
+    /// Bytes.
+    pub fn len(&self) -> usize {
+        self.segment.memory().len()
+    }
+
+    /// Whether it has no bytes; there is no such segment.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its memory, which importers read and write at any time.
+    pub fn memory(&self) -> Memory<'_> {
+        self.segment.memory()
+    }
+
+    /// Makes it importable under `id`, or under an automatic one; returns the id. One round trip.
+    ///
+    /// # Errors
+    /// SEG_ALREADY_PUBLISHED; RESERVED_SEGID outside 0x400000 to 0x7fffffff; NOT_CREATOR in a forked child; BAD_ACL;
+    /// SEGID_IN_USE on this node; INSUFFICIENT_RESOURCES when automatic ids are used up, or when a former importer
+    /// still reaches the memory; INTERRUPTED; CTLR_NOT_PRESENT when the cluster has ended. Reference 1.9.
+    #[doc(alias = "rsm_memseg_export_publish")]
+    pub fn publish(&self, id: SegmentId, access: &AccessList) -> Result<SegmentId> {
+        self.segment.publish(id.get(), access).map(SegmentId::new)
+    }
+
+    /// Replaces the access list. Connections that exist keep what they have. One round trip.
+    ///
+    /// # Errors
+    /// SEG_NOT_PUBLISHED; NOT_CREATOR; BAD_ACL, and the old list stays; INTERRUPTED. Reference 1.11.
+    #[doc(alias = "rsm_memseg_export_republish")]
+    pub fn republish(&self, access: &AccessList) -> Result<()> {
+        self.segment.republish(access)
+    }
+
+    /// Takes the segment back. When this returns `Ok`, nobody reaches its memory: imports are aborted, their mappings
+    /// lead to trash pages, their barriers, implicit transfers and waits say CONN_ABORTED. What is pending here stays.
+    /// Sleeps until every importer has let go, at most about 100 ms.
+    ///
+    /// # Errors
+    /// SEG_NOT_PUBLISHED; NOT_CREATOR; INTERRUPTED when a signal handler ran, with the withdrawal under way: call again;
+    /// INSUFFICIENT_RESOURCES when everything was aborted but a process that does not run, or a child it forked, still
+    /// maps the memory. Reference 1.10, 3.2.
+    #[doc(alias = "rsm_memseg_export_unpublish")]
+    pub fn unpublish(&self) -> Result<()> {
+        self.segment.unpublish()
+    }
+
+    /// Withdraws the segment if it is published, and gives its memory up.
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT when the cluster has ended, and the segment with it.
+    #[doc(alias = "rsm_memseg_export_destroy")]
+    pub fn destroy(self) -> Result<()> {
+        self.segment.destroy()
+    }
+
+    /// Posts a signal to every import of the segment that there is now. No system call unless an importer sleeps.
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT when the cluster has ended. Without importers it is `Ok` and without effect (D-61).
+    #[doc(alias = "rsm_intr_signal_post")]
+    pub fn signal(&self) -> Result<()> {
+        self.segment.post(Accumulate::Yes)
+    }
+
+    /// Posts a signal to every import that has none pending: `RSM_SIGPOST_NO_ACCUMULATE` (D-57).
+    ///
+    /// # Errors
+    /// As [`signal`](Self::signal).
+    #[doc(alias = "rsm_intr_signal_post")]
+    pub fn signal_no_accumulate(&self) -> Result<()> {
+        self.segment.post(Accumulate::No)
+    }
+
+    /// Takes one signal that an importer posted; waits for at most `timeout`, for ever with `None`, not at all with
+    /// zero. What the importer put before it posted is visible afterwards.
+    ///
+    /// # Errors
+    /// TIMEOUT; INTERRUPTED when a signal handler ran; CTLR_NOT_PRESENT when the cluster has ended. Reference 1.33.
+    #[doc(alias = "rsm_intr_signal_wait")]
+    pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
+        self.segment.wait(timeout)
+    }
+}

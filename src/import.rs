@@ -1,0 +1,202 @@
+//! Imports: memory of other nodes.
+
+use crate::{BarrierMode, Mapping, Permission, Result, Span};
+use rsm_core::bell::Accumulate;
+use rsm_shm::membership::connection::Connection;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A connection to a published segment. Dropping it disconnects.
+///
+/// Offsets are in bytes from the start of the segment. Transfers make no system call, take no lock and allocate
+/// nothing. Any number of threads may use one import.
+///
+/// In implicit mode, the default, every put and get is a span of its own and reports its verdict. In explicit mode they
+/// only move data, and an [open barrier](Self::open_barrier) says whether it arrived.
+#[derive(Debug)]
+pub struct Import {
+    connection: Arc<Connection>,
+}
+
+macro_rules! words {
+    ($($put:ident $puts:ident $get:ident $gets:ident $word:ty, $alias_put:literal, $alias_get:literal;)*) => {$(
+        #[doc = concat!("Stores a `", stringify!($word), "` at `offset` with one access of its width.")]
+        ///
+        /// # Errors
+        /// BAD_MEM_ALIGNMENT when `offset` is no multiple of the width; PERM_DENIED; BAD_OFFSET outside the segment; in
+        /// implicit mode CONN_ABORTED and BARRIER_FAILURE. Reference 1.14.
+        #[doc(alias = $alias_put)]
+        #[inline]
+        pub fn $put(&self, offset: u64, value: $word) -> Result<()> {
+            self.connection.put_word(offset, value)
+        }
+
+        #[doc = concat!("Stores `", stringify!($word), "`s from `offset` on, in ascending order, each with one access of its width.")]
+        ///
+        /// # Errors
+        /// As for one; in implicit mode the verdict is about all of them.
+        #[doc(alias = $alias_put)]
+        #[inline]
+        pub fn $puts(&self, offset: u64, values: &[$word]) -> Result<()> {
+            self.connection.put_words(offset, values)
+        }
+
+        #[doc = concat!("Loads the `", stringify!($word), "` at `offset` with one access of its width.")]
+        ///
+        /// # Errors
+        /// BAD_MEM_ALIGNMENT when `offset` is no multiple of the width; PERM_DENIED; BAD_OFFSET outside the segment; in
+        /// implicit mode CONN_ABORTED and BARRIER_FAILURE. Reference 1.14.
+        #[doc(alias = $alias_get)]
+        #[inline]
+        pub fn $get(&self, offset: u64) -> Result<$word> {
+            self.connection.get_word(offset)
+        }
+
+        #[doc = concat!("Loads `", stringify!($word), "`s from `offset` on, in ascending order, each with one access of its width.")]
+        ///
+        /// # Errors
+        /// As for one; `values` holds what was loaded even when the verdict fails.
+        #[doc(alias = $alias_get)]
+        #[inline]
+        pub fn $gets(&self, offset: u64, values: &mut [$word]) -> Result<()> {
+            self.connection.get_words(offset, values)
+        }
+    )*};
+}
+
+impl Import {
+    pub(crate) fn new(connection: Arc<Connection>) -> Import {
+        Import { connection }
+    }
+
+    /// Bytes of the segment.
+    pub fn len(&self) -> usize {
+        // The segment is mapped, so its length is an address difference.
+        self.connection.length() as usize
+    }
+
+    /// Whether it has no bytes; there is no such segment.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The exporting node.
+    pub fn node(&self) -> u32 {
+        self.connection.node()
+    }
+
+    /// What the connection may do.
+    pub fn permission(&self) -> Permission {
+        self.connection.permission()
+    }
+
+    /// Stores bytes at `offset`; no alignment needed, and no word of them is promised to be of one piece.
+    ///
+    /// # Errors
+    /// PERM_DENIED; BAD_OFFSET outside the segment; in implicit mode CONN_ABORTED and BARRIER_FAILURE. Reference 1.14.
+    #[doc(alias = "rsm_memseg_import_put")]
+    #[inline]
+    pub fn put(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.connection.put(offset, bytes)
+    }
+
+    /// Loads bytes from `offset` on; no alignment needed, and no word of them is promised to be of one piece.
+    ///
+    /// # Errors
+    /// PERM_DENIED; BAD_OFFSET outside the segment; in implicit mode CONN_ABORTED and BARRIER_FAILURE, with whatever was
+    /// loaded in `bytes`. Reference 1.14.
+    #[doc(alias = "rsm_memseg_import_get")]
+    #[inline]
+    pub fn get(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
+        self.connection.get(offset, bytes)
+    }
+
+    words! {
+        put_u8 put_u8s get_u8 get_u8s u8, "rsm_memseg_import_put8", "rsm_memseg_import_get8";
+        put_u16 put_u16s get_u16 get_u16s u16, "rsm_memseg_import_put16", "rsm_memseg_import_get16";
+        put_u32 put_u32s get_u32 get_u32s u32, "rsm_memseg_import_put32", "rsm_memseg_import_get32";
+        put_u64 put_u64s get_u64 get_u64s u64, "rsm_memseg_import_put64", "rsm_memseg_import_get64";
+    }
+
+    /// Says who vouches for transfers from the next one on.
+    #[doc(alias = "rsm_memseg_import_set_mode")]
+    pub fn set_mode(&self, mode: BarrierMode) {
+        self.connection.set_mode(mode);
+    }
+
+    /// Who vouches for transfers.
+    #[doc(alias = "rsm_memseg_import_get_mode")]
+    pub fn mode(&self) -> BarrierMode {
+        self.connection.mode()
+    }
+
+    /// Opens a span: its close says whether everything stored through this import since has arrived. Any number of
+    /// spans may be open, one for each thread or purpose. Succeeds on an aborted import, whose close then tells
+    ///
+    ///
+    /// # Errors
+    /// None on this interconnect; others may answer BARRIER_OPEN_FAILED.
+    #[doc(alias = "rsm_memseg_import_init_barrier")]
+    #[doc(alias = "rsm_memseg_import_open_barrier")]
+    #[inline]
+    pub fn open_barrier(&self) -> Result<Span<'_>> {
+        Ok(Span::open(&self.connection))
+    }
+
+    /// Maps `length` bytes from `offset`, a multiple of the page size. The mapping keeps the connection alive; any
+    /// number of them may exist. Stores through it need a span to know whether they arrived.
+    ///
+    /// # Errors
+    /// BAD_PERMS when `permission` is none or more than the connection's; BAD_LENGTH when empty or outside the segment;
+    /// BAD_MEM_ALIGNMENT; CONN_ABORTED; INSUFFICIENT_MEM. Reference 1.26.
+    #[doc(alias = "rsm_memseg_import_map")]
+    pub fn map(&self, offset: u64, length: usize, permission: Permission) -> Result<Mapping> {
+        self.connection.window(offset, length, permission).map(Mapping::new)
+    }
+
+    /// Posts a signal to the export. No system call unless the exporter sleeps.
+    ///
+    /// # Errors
+    /// CONN_ABORTED when the connection was cut (D-61).
+    #[doc(alias = "rsm_intr_signal_post")]
+    #[inline]
+    pub fn signal(&self) -> Result<()> {
+        self.connection.post(Accumulate::Yes)
+    }
+
+    /// Posts a signal to the export unless one is pending there: `RSM_SIGPOST_NO_ACCUMULATE` (D-57).
+    ///
+    /// # Errors
+    /// As [`signal`](Self::signal).
+    #[doc(alias = "rsm_intr_signal_post")]
+    #[inline]
+    pub fn signal_no_accumulate(&self) -> Result<()> {
+        self.connection.post(Accumulate::No)
+    }
+
+    /// Takes one signal that the exporter posted; waits for at most `timeout`, for ever with `None`, not at all with
+    /// zero.
+    ///
+    /// # Errors
+    /// TIMEOUT; INTERRUPTED when a signal handler ran; CONN_ABORTED at once when nothing is pending and the connection
+    /// was cut (D-60); CTLR_NOT_PRESENT when the cluster has ended. Reference 1.33.
+    #[doc(alias = "rsm_intr_signal_wait")]
+    pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
+        self.connection.wait(timeout)
+    }
+
+    /// Whether the connection was cut. A barrier tells the same, with the order that makes it a verdict.
+    pub fn is_aborted(&self) -> bool {
+        self.connection.is_aborted()
+    }
+
+    /// Ends the connection. One round trip.
+    ///
+    /// # Errors
+    /// SEG_STILL_MAPPED while a [`Mapping`] exists; the connection then ends with the last one. CTLR_NOT_PRESENT when
+    /// the cluster has ended. Reference 1.13.
+    #[doc(alias = "rsm_memseg_import_disconnect")]
+    pub fn disconnect(self) -> Result<()> {
+        self.connection.disconnect()
+    }
+}

@@ -1,0 +1,71 @@
+//! Remote shared memory on one machine: Sun's RSMAPI for Linux.
+//!
+//! A *cluster* has nodes; a node is one process or several. A node exports a segment of memory and publishes it; other
+//! nodes connect to it and read and write it with [`Import::put`] and [`Import::get`], or map it and use plain loads
+//! and stores. Barriers say whether what was written has arrived; signals wake the other side. What is shared is real
+//! memory: a store through a mapping costs a store.
+//!
+//! ```
+//! use rsm::{AccessList, Cluster, Permission, SegmentId};
+//! use std::time::Duration;
+//!
+//! # fn main() -> rsm::Result<()> {
+//! // Two nodes in one program, as tests like it; real ones are started with `rsm-ctl run -n 2 -- program`.
+//! let cluster = Cluster::new(2)?;
+//! let exporter = cluster.node(1)?.controller("shm0")?;
+//! let importer = cluster.node(2)?.controller("shm0")?;
+//!
+//! let export = exporter.export(4096)?;
+//! let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone())?;
+//!
+//! let import = importer.connect(1, id, Permission::ReadWrite)?;
+//! import.put(0, b"hello")?; // a verdict with every transfer: implicit mode
+//! import.signal()?;
+//!
+//! export.wait(Some(Duration::from_secs(5)))?;
+//! let mut text = [0; 5];
+//! export.memory().read(0, &mut text)?;
+//! assert_eq!(&text, b"hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | to | see |
+//! |---|---|
+//! | open a controller and look at the cluster | [`Controller`], [`Node`], [`Topology`] |
+//! | offer memory | [`Export`], [`AccessList`], [`SegmentId`] |
+//! | reach it | [`Import`], [`Mapping`], [`Memory`] |
+//! | know whether it arrived | [`Span`], [`BarrierMode`] |
+//! | run a cluster inside a program | [`Cluster`] |
+//! | look at a running cluster from outside | [`observe`] |
+//!
+//! Follow one `put`: [`Import::put`], then `rsm-shm/src/membership/connection.rs` (checks and verdict) and
+//! `rsm-shm/src/memory/copy.rs` (the bytes).
+//!
+//! Names are the RSMAPI's; each item finds its C function by search. Errors carry its numbers ([`Error::code`]).
+
+mod barrier;
+mod cluster;
+mod controller;
+mod export;
+mod import;
+mod mapping;
+mod node;
+pub mod observe;
+
+pub use barrier::Span;
+pub use cluster::{Cluster, ClusterBuilder};
+pub use controller::Controller;
+pub use export::Export;
+pub use import::Import;
+pub use mapping::Mapping;
+pub use node::Node;
+pub use rsm_core::access::{AccessEntry, AccessList, Permission};
+pub use rsm_core::attr::ControllerAttributes;
+pub use rsm_core::registry::{Geometry, LinkState};
+pub use rsm_core::segment_id::SegmentId;
+pub use rsm_core::topology::{LocalController, RemoteController, Topology};
+pub use rsm_core::{Code, Error, Result};
+pub use rsm_shm::agent::limits::Capabilities;
+pub use rsm_shm::membership::connection::BarrierMode;
+pub use rsm_shm::memory::view::Memory;

@@ -1,0 +1,49 @@
+//! Mappings of imports.
+
+use crate::{Memory, Result, Span};
+use rsm_shm::membership::connection::Window;
+
+/// Memory of another node, mapped: loads and stores go straight to it.
+///
+/// When the exporter takes the segment back the mapping stays where it is and leads to a trash page: nothing faults,
+/// stores vanish, loads return anything. A [span](Self::open_barrier) tells.
+#[derive(Debug)]
+pub struct Mapping {
+    window: Window,
+}
+
+impl Mapping {
+    pub(crate) fn new(window: Window) -> Mapping {
+        Mapping { window }
+    }
+
+    /// Bytes.
+    pub fn len(&self) -> usize {
+        self.window.memory().len()
+    }
+
+    /// Whether it has no bytes; there is no such mapping.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The mapped memory: atomics, volatile accesses, copies, the raw address.
+    pub fn memory(&self) -> Memory<'_> {
+        self.window.memory()
+    }
+
+    /// The first mapped address; see [`Memory::as_ptr`].
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.memory().as_ptr()
+    }
+
+    /// Opens a span over the import, as [`Import::open_barrier`](crate::Import::open_barrier).
+    ///
+    /// # Errors
+    /// None on this interconnect; others may answer BARRIER_OPEN_FAILED.
+    #[doc(alias = "rsm_memseg_import_open_barrier")]
+    #[inline]
+    pub fn open_barrier(&self) -> Result<Span<'_>> {
+        Ok(Span::open(self.window.connection()))
+    }
+}

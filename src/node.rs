@@ -1,0 +1,93 @@
+//! A node, as one of its processes sees it.
+
+use crate::{Controller, Error, LinkState, LocalController, RemoteController, Result, Topology};
+use rsm_core::Code;
+use rsm_core::registry::{ControllerKind, LinkWord};
+use rsm_core::sync::Ordering::Relaxed;
+use rsm_shm::membership::{Membership, default};
+use std::sync::Arc;
+
+/// This process's part in a cluster: it is one of the processes of a node.
+///
+/// Cheap to clone; the membership lasts as long as anything made through it.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub(crate) membership: Arc<Membership>,
+}
+
+impl Node {
+    pub(crate) fn new(membership: Arc<Membership>) -> Node {
+        Node { membership }
+    }
+
+    /// The node that this process is part of by its environment, as `rsm-ctl run` sets it. Without one, a private
+    /// cluster of one node is started in this process; it ends with the process (D-88).
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT when the environment names a cluster that does not run, or is incomplete.
+    pub fn current() -> Result<Node> {
+        default::membership().map(Node::new)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        // A Node is only made from a membership with a claim.
+        self.membership.node().unwrap_or(0)
+    }
+
+    /// Nodes of the cluster: ids 1 to this number. Not all need have joined.
+    pub fn node_count(&self) -> u32 {
+        self.membership.registry().header.node_count()
+    }
+
+    /// Opens a controller: `shm0` reaches every node, `loopback` the local one only. Letter case is ignored.
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT when there is no such controller.
+    #[doc(alias = "rsm_get_controller")]
+    pub fn controller(&self, name: &str) -> Result<Controller> {
+        let registry = self.membership.registry();
+        let index = registry.controller(name).ok_or_else(|| {
+            let known: Vec<String> =
+                registry.controllers.iter().filter(|c| c.kind().is_some()).map(|c| c.name()).collect();
+            Error::with(
+                Code::CtlrNotPresent,
+                format!("there is no controller {name:?}; there are: {}", known.join(", ")),
+            )
+        })?;
+        Ok(Controller::new(self.clone(), index))
+    }
+
+    /// What the node reaches, through every controller but loopback (D-08). An address is the controller's index in
+    /// the high half and the node id in the low half.
+    ///
+    /// # Errors
+    /// None today; the C function has some.
+    #[doc(alias = "rsm_get_interconnect_topology")]
+    pub fn topology(&self) -> Result<Topology> {
+        let registry = self.membership.registry();
+        let me = self.id();
+        let address = |controller: u32, node: u32| u64::from(controller) << 32 | u64::from(node);
+        let mut controllers = Vec::new();
+        for (index, row) in (0u32..).zip(registry.controllers) {
+            if row.kind() != Some(ControllerKind::Shared) {
+                continue;
+            }
+            let name = row.name();
+            let remotes = (1..=self.node_count()).map(|node| RemoteController {
+                node,
+                name: name.clone(),
+                address: address(index, node),
+                state: registry
+                    .link(index, me, node)
+                    .map_or(LinkState::Down, |word| LinkWord::from_word(word.load(Relaxed)).state()),
+            });
+            controllers.push(LocalController {
+                name: name.clone(),
+                address: address(index, me),
+                remotes: remotes.collect(),
+            });
+        }
+        Ok(Topology { local_node: me, controllers })
+    }
+}

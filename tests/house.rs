@@ -1,0 +1,71 @@
+//! The house rules that cargo can tell: who may depend on whom, and the oldest supported Rust.
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--locked", "--manifest-path"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON")
+}
+
+/// What each crate of the workspace may use of the others, whatever the kind of dependency.
+fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
+    BTreeMap::from([
+        ("rsm-core", &[][..]),
+        ("rsm-shm", &["rsm-core"][..]),
+        ("rsm", &["rsm-core", "rsm-shm"][..]),
+        ("rsm-ctl", &["rsm"][..]),
+    ])
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_default()
+}
+
+#[test]
+fn dependencies_point_downwards() {
+    let metadata = metadata();
+    let members: BTreeSet<&str> =
+        metadata["workspace_members"].as_array().unwrap().iter().map(|m| m.as_str().unwrap()).collect();
+    let packages = metadata["packages"].as_array().unwrap();
+    let house: Vec<&Value> = packages.iter().filter(|p| members.contains(text(p, "id"))).collect();
+    let names: BTreeSet<&str> = house.iter().map(|p| text(p, "name")).collect();
+    let allowed = allowed();
+    assert_eq!(names, allowed.keys().copied().collect(), "every crate of the workspace has a rule");
+    for package in house {
+        let name = text(package, "name");
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let on = text(dependency, "name");
+            assert!(!names.contains(on) || allowed[name].contains(&on), "{name} must not depend on {on}");
+        }
+    }
+}
+
+#[test]
+fn the_core_knows_no_operating_system() {
+    let metadata = metadata();
+    let core = metadata["packages"].as_array().unwrap().iter().find(|p| text(p, "name") == "rsm-core").unwrap();
+    for dependency in core["dependencies"].as_array().unwrap() {
+        let on = text(dependency, "name");
+        assert!(["loom", "postcard", "proptest", "serde"].contains(&on), "rsm-core depends on {on}");
+    }
+}
+
+#[test]
+fn dependencies_support_the_oldest_rust_we_state() {
+    let number = |version: &str| -> Vec<u32> { version.split('.').map(|part| part.parse().unwrap()).collect() };
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().unwrap();
+    let stated = number(text(packages.iter().find(|p| text(p, "name") == "rsm").unwrap(), "rust_version"));
+    for package in packages {
+        if let Some(needed) = package["rust_version"].as_str() {
+            assert!(number(needed)[..2] <= stated[..2], "{} needs Rust {needed}", text(package, "name"));
+        }
+    }
+}

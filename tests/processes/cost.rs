@@ -1,0 +1,107 @@
+//! What the data path must not cost: system calls and allocations.
+#![allow(unsafe_code)] // a counting allocator
+
+use super::Story;
+use super::story::{NodeProcess, cluster};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+pub(crate) const STORIES: &[Story] = &[
+    ("transfers_allocate_nothing", transfers_allocate_nothing),
+    ("transfers_make_no_system_call", transfers_make_no_system_call),
+    ("an_idle_cluster_uses_no_processor_time", an_idle_cluster_uses_no_processor_time),
+];
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+/// Allocations of this process so far.
+pub(crate) fn allocations() -> u64 {
+    ALLOCATIONS.load(Relaxed)
+}
+
+struct Counting;
+
+// SAFETY: hands every call on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn transfers_allocate_nothing() {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut importer = NodeProcess::start(&cluster, 2);
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    assert_eq!(importer.ok("transfers i 10000"), "0");
+}
+
+/// Counts the system calls of a node that transfers `rounds` times, from start to end.
+fn system_calls(rounds: u64) -> Option<u64> {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    let counts = std::env::temp_dir().join(format!("rsm-test-{}-{rounds}", std::process::id()));
+    let strace = ["strace", "-f", "-qq", "-o", counts.to_str()?];
+    let mut importer = NodeProcess::under(&strace, cluster.environment(2).expect("a node"))?;
+    importer.ok("connect i 1 0x400000 rw");
+    importer.ok(&format!("transfers i {rounds}"));
+    importer.end();
+    let text = std::fs::read_to_string(&counts).expect("strace wrote its trace");
+    std::fs::remove_file(&counts).expect("our file");
+    Some(text.lines().filter(|line| line.contains('(')).count() as u64)
+}
+
+fn transfers_make_no_system_call() {
+    let (Some(few), Some(many)) = (system_calls(1), system_calls(20_000)) else {
+        println!("skipped: strace is not installed");
+        return;
+    };
+    // The rest of the two runs is the same but for chance: a futex more or less.
+    assert!(many.abs_diff(few) < 200, "{few} system calls with 1 round, {many} with 20000");
+}
+
+fn an_idle_cluster_uses_no_processor_time() {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut importer = NodeProcess::start(&cluster, 2);
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    importer.ok("go w waitimport i forever");
+    importer.until("asleep w", "ok true");
+    // Voluntary and other switches of every thread, agent included: a thread that polls cannot keep them still.
+    let before = (switches(exporter.pid()), switches(importer.pid()), agent_switches());
+    std::thread::park_timeout(std::time::Duration::from_millis(500));
+    let after = (switches(exporter.pid()), switches(importer.pid()), agent_switches());
+    assert_eq!(before, after, "somebody woke up with nothing to do");
+}
+
+fn switches(pid: i32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("a process");
+    tasks.map(|task| switches_of(&task.expect("a thread").path())).sum()
+}
+
+fn agent_switches() -> u64 {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("ourselves").map(|t| t.expect("a thread").path());
+    let agents = tasks.filter(|t| std::fs::read_to_string(t.join("comm")).is_ok_and(|c| c.trim() == "rsm-agent"));
+    agents.map(|t| switches_of(&t)).sum()
+}
+
+fn switches_of(task: &std::path::Path) -> u64 {
+    let status = std::fs::read_to_string(task.join("status")).unwrap_or_default();
+    let counts = status.lines().filter_map(|l| l.split_once("_ctxt_switches:"));
+    counts.map(|(_, n)| n.trim().parse::<u64>().expect("a number")).sum()
+}

@@ -1,0 +1,205 @@
+//! Processes that die, and what is left: nothing.
+
+use super::Story;
+use super::story::{NodeProcess, cluster, kill_grandchild, wait_for};
+use rsm::observe::Observer;
+
+pub(crate) const STORIES: &[Story] = &[
+    ("a_killed_exporter_aborts_its_importers", a_killed_exporter_aborts_its_importers),
+    ("a_killed_importer_does_not_hold_the_exporter_up", a_killed_importer_does_not_hold_the_exporter_up),
+    ("an_id_is_free_when_its_exporter_is_dead", an_id_is_free_when_its_exporter_is_dead),
+    ("exec_beside_a_living_child_ends_the_membership", exec_beside_a_living_child_ends_the_membership),
+    ("exit_beside_a_living_child_ends_the_membership", exit_beside_a_living_child_ends_the_membership),
+    ("a_daemon_loses_its_exports_and_joins_anew", a_daemon_loses_its_exports_and_joins_anew),
+    ("the_death_of_the_agent_is_told", the_death_of_the_agent_is_told),
+    ("a_private_cluster_through_fork_exec_and_exit", a_private_cluster_through_fork_exec_and_exit),
+    ("two_processes_of_one_node_are_told_apart", two_processes_of_one_node_are_told_apart),
+];
+
+fn a_killed_exporter_aborts_its_importers() {
+    let cluster = cluster(2);
+    for _ in 0..20 {
+        let mut exporter = NodeProcess::start(&cluster, 1);
+        let mut importer = NodeProcess::start(&cluster, 2);
+        exporter.ok("export e 4096");
+        exporter.ok("publish e 0x400000");
+        importer.ok("connect i 1 0x400000 rw");
+        importer.ok("map i");
+        importer.ok("go w waitimport i forever");
+        importer.until("asleep w", "ok true");
+        exporter.kill();
+        assert!(importer.ok("join w").starts_with("err 40 "));
+        importer.fails("put i 0 1", 40);
+        importer.ok("store i 0 1");
+        importer.ok("unmap i");
+        importer.ok("disconnect i");
+        importer.end();
+    }
+}
+
+fn a_killed_importer_does_not_hold_the_exporter_up() {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    exporter.ok("export e 4096");
+    for _ in 0..20 {
+        exporter.ok("publish e 0x400000");
+        let mut importer = NodeProcess::start(&cluster, 2);
+        importer.ok("connect i 1 0x400000 rw");
+        importer.ok("map i");
+        importer.kill();
+        exporter.ok("unpublish e");
+    }
+    exporter.ok("destroy e");
+}
+
+fn an_id_is_free_when_its_exporter_is_dead() {
+    let cluster = cluster(2);
+    let mut first = NodeProcess::start(&cluster, 1);
+    let mut second = NodeProcess::start(&cluster, 1);
+    first.ok("export e 4096");
+    first.ok("publish e 0x400000");
+    second.ok("export e 4096");
+    second.fails("publish e 0x400000", 24);
+    first.kill();
+    second.until("publish e 0x400000", "ok");
+}
+
+fn exec_beside_a_living_child_ends_the_membership() {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut importer = NodeProcess::start(&cluster, 2);
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    let child = exporter.ok("forkidle").parse().expect("a process id");
+    exporter.tell("execsleep");
+    importer.until("put i 0 1", "err 40 ");
+    importer.fails("connect j 1 0x400000 rw", 39);
+    kill_grandchild(child);
+    exporter.kill();
+}
+
+fn exit_beside_a_living_child_ends_the_membership() {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut importer = NodeProcess::start(&cluster, 2);
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    let child = exporter.ok("forkidle").parse().expect("a process id");
+    exporter.tell("exit 0");
+    exporter.reap();
+    importer.until("put i 0 1", "err 40 ");
+    kill_grandchild(child);
+}
+
+fn a_daemon_loses_its_exports_and_joins_anew() {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut importer = NodeProcess::start(&cluster, 2);
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    let answer = exporter.ok("daemonize");
+    let (rc, daemon) = answer.split_once(' ').expect("two words");
+    let daemon = daemon.parse().expect("a process id");
+    assert_eq!(rc, "0");
+    // The creator is gone; its segment with it.
+    importer.until("put i 0 1", "err 40 ");
+    exporter.fails("publish e 0x400001", 12);
+    // The daemon is another process of node 1 and goes on as one.
+    exporter.ok("export f 4096");
+    exporter.ok("publish f 0x400000");
+    importer.ok("connect j 1 0x400000 rw");
+    importer.ok("put j 0 4");
+    assert_eq!(exporter.ok("read f 0"), "4");
+    kill_grandchild(daemon);
+    exporter.reap();
+}
+
+/// A cluster hosted by a process of its own, and how to join it.
+fn hosted(nodes: u32) -> (NodeProcess, Vec<Vec<(&'static str, String)>>) {
+    let mut host = NodeProcess::with(Vec::new());
+    let words = host.ok(&format!("host {nodes}"));
+    (host, words.split(' ').map(super::interrupts::environment).collect())
+}
+
+fn the_death_of_the_agent_is_told() {
+    let (host, environments) = hosted(2);
+    let mut exporter = NodeProcess::with(environments[0].clone());
+    let mut importer = NodeProcess::with(environments[1].clone());
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    importer.ok("map i");
+    importer.ok("go w waitimport i forever");
+    importer.ok("go c connect l 1 0x400009 rw 60000");
+    exporter.ok("go w waitexport e forever");
+    importer.until("asleep w", "ok true");
+    importer.until("asleep c", "ok true");
+    exporter.until("asleep w", "ok true");
+    host.kill();
+    // Sleepers are told; mapped memory goes on; what needs the agent says that the cluster has ended.
+    assert!(importer.ok("join w").starts_with("err 4 "));
+    assert!(importer.ok("join c").starts_with("err 4 "));
+    assert!(exporter.ok("join w").starts_with("err 4 "));
+    importer.ok("put i 0 6");
+    importer.ok("store i 8 7");
+    assert_eq!(exporter.ok("read e 0"), "6");
+    assert_eq!(exporter.ok("read e 8"), "7");
+    importer.ok("post i");
+    exporter.ok("waitexport e 1000");
+    let text = importer.fails("export x 4096", 4);
+    assert!(text.contains("has ended"), "{text}");
+    exporter.fails("unpublish e", 4);
+    importer.end();
+    exporter.end();
+}
+
+fn a_private_cluster_through_fork_exec_and_exit() {
+    let before = rsm::observe::clusters().expect("a list");
+    let mut alone = NodeProcess::with(Vec::new());
+    alone.ok("export e 4096");
+    alone.ok("publish e 0x400000");
+    alone.ok("connect i 1 0x400000 rw");
+    alone.ok("put i 0 1");
+    assert_eq!(alone.ok("forkcall put i 0 2"), "ok");
+    assert_eq!(alone.ok("read e 0"), "2");
+    assert!(alone.ok("forkcall unpublish e").starts_with("err 12 "));
+    assert_eq!(alone.ok("forkcall export x 4096"), "ok", "the child joins its parent's cluster (D-88)");
+    alone.ok("unpublish e");
+    // An exec ends it, even beside a child.
+    let child = alone.ok("forkidle").parse().expect("a process id");
+    alone.tell("execsleep");
+    wait_for("the private cluster to end", || rsm::observe::clusters().expect("a list") == before);
+    kill_grandchild(child);
+    alone.kill();
+    // A daemon outlives its cluster and is told.
+    let mut daemon = NodeProcess::with(Vec::new());
+    daemon.ok("export e 4096");
+    let answer = daemon.ok("daemonize");
+    daemon.fails("export f 4096", 4);
+    daemon.ok("write e 0 3");
+    kill_grandchild(answer.split_once(' ').expect("two words").1.parse().expect("a process id"));
+    daemon.reap();
+    wait_for("the private cluster to end", || rsm::observe::clusters().expect("a list") == before);
+}
+
+fn two_processes_of_one_node_are_told_apart() {
+    let cluster = cluster(2);
+    let mut first = NodeProcess::start(&cluster, 1);
+    let mut second = NodeProcess::start(&cluster, 1);
+    first.ok("export e 4096");
+    second.ok("export f 4096");
+    first.ok("publish e 0x400000");
+    second.ok("connect i 1 0x400000 rw");
+    second.ok("put i 0 9");
+    assert_eq!(first.ok("read e 0"), "9");
+    let observer = Observer::attach(Some(cluster.name())).expect("our cluster");
+    assert_eq!(observer.nodes()[0].processes, 2);
+    second.kill();
+    wait_for("the process to be gone", || observer.nodes()[0].processes == 1);
+    assert_eq!(observer.segments().len(), 1);
+    assert_eq!(observer.connections().len(), 0);
+    first.ok("unpublish e");
+}

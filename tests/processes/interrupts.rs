@@ -1,0 +1,115 @@
+//! Signal handlers that run while the library waits (D-77).
+
+use super::Story;
+use super::story::{NodeProcess, cluster, wait_for};
+use rsm::observe::Observer;
+use rustix::process::Signal;
+
+pub(crate) const STORIES: &[Story] = &[
+    ("a_handler_interrupts_waits", a_handler_interrupts_waits),
+    ("a_handler_interrupts_a_stuck_request_and_leaks_nothing", a_handler_interrupts_a_stuck_request),
+    ("a_handler_interrupts_unpublish_which_goes_on", a_handler_interrupts_unpublish),
+    ("handlers_do_not_disturb_requests_that_are_answered", handlers_do_not_disturb_answered_requests),
+];
+
+/// Reads what the command `host` said of one node.
+pub(crate) fn environment(word: &str) -> Vec<(&'static str, String)> {
+    let names = ["RSM_CLUSTER", "RSM_NODE_ID", "RSM_NODE_COUNT", "RSM_NODE_KEY"];
+    let values: Vec<&str> = word.split(',').map(|pair| pair.split_once('=').expect("a pair").1).collect();
+    names.into_iter().zip(values).map(|(name, value)| (name, value.to_owned())).collect()
+}
+
+fn a_handler_interrupts_waits() {
+    let cluster = cluster(2);
+    let mut node = NodeProcess::start(&cluster, 1);
+    node.ok("handler");
+    node.ok("export e 4096");
+    for command in ["waitexport e forever", "waitexport e 60000", "connect i 2 0x400000 rw 60000"] {
+        node.ok(&format!("go t {command}"));
+        node.until("asleep t", "ok true");
+        node.ok("poke t");
+        assert!(node.ok("join t").starts_with("err 41 "), "{command}");
+    }
+}
+
+fn a_handler_interrupts_a_stuck_request() {
+    let mut host = NodeProcess::with(Vec::new());
+    let words = host.ok("host 2");
+    let environments: Vec<_> = words.split(' ').map(environment).collect();
+    let name = environments[0][0].1.rsplit(':').next().expect("an address").to_owned();
+    let mut exporter = NodeProcess::with(environments[0].clone());
+    let mut node = NodeProcess::with(environments[1].clone());
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    node.ok("handler");
+    node.ok("export own 4096");
+    let observer = Observer::attach(Some(&name)).expect("the hosted cluster");
+    for command in ["export x 4096", "connect x 1 0x400000 rw", "publish own 0x400007"] {
+        host.stop();
+        node.ok(&format!("go t {command}"));
+        node.until("asleep t", "ok true");
+        node.ok("poke t");
+        assert!(node.ok("join t").starts_with("err 41 "), "{command}");
+        host.signal(Signal::CONT);
+        // The next request is answered with its own answer, and nothing of the interrupted one is left.
+        node.fails("connect y 1 0x400099 rw", 7);
+        assert_eq!(observer.segments().len(), 2, "{command}");
+        assert_eq!(observer.connections().len(), 0, "{command}");
+    }
+    node.ok("publish own 0x400007");
+    node.ok("connect x 1 0x400000 rw");
+    node.ok("put x 0 3");
+    assert_eq!(exporter.ok("read e 0"), "3");
+    host.kill();
+}
+
+fn a_handler_interrupts_unpublish() {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut importer = NodeProcess::start(&cluster, 2);
+    exporter.ok("handler");
+    exporter.ok("export e 4096");
+    let mut interrupted = 0;
+    // The wait lasts 100 ms; a machine that is busy for longer lets it end before the handler runs.
+    for _ in 0..20 {
+        exporter.ok("publish e 0x400000");
+        importer.ok("connect i 1 0x400000 rw");
+        importer.stop();
+        exporter.ok("go t unpublish e");
+        exporter.until("asleep t", "ok true");
+        exporter.ok("poke t");
+        let answer = exporter.ok("join t");
+        importer.signal(Signal::CONT);
+        if answer.starts_with("err 41 ") {
+            interrupted += 1;
+            // Asked again it waits for the end of what is under way; the importer runs now.
+            let end = exporter.ask("unpublish e");
+            assert!(end.starts_with("ok") || end.starts_with("err 31 "), "{end}");
+        } else {
+            assert!(answer.starts_with("err 31 "), "{answer}");
+        }
+        importer.fails("put i 0 1", 40);
+        importer.ok("disconnect i");
+        if interrupted == 3 {
+            break;
+        }
+    }
+    assert!(interrupted > 0, "no unpublish was interrupted");
+    exporter.fails("unpublish e", 7);
+}
+
+fn handlers_do_not_disturb_answered_requests() {
+    let cluster = cluster(1);
+    let mut node = NodeProcess::start(&cluster, 1);
+    node.ok("handler");
+    node.ok("export e 4096");
+    node.ok("publish e 0x400000");
+    node.ok("go t cycles 300");
+    let mut pokes = 0;
+    wait_for("the cycles to end", || {
+        node.ok("poke t");
+        pokes += 1;
+        node.ok("running t") == "false"
+    });
+    assert_eq!(node.ok("join t"), "ok", "after {pokes} handlers");
+}

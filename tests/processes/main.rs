@@ -1,0 +1,46 @@
+//! What only real processes show: death, exec, fork, signal handlers, unwilling importers, hostile messages.
+//!
+//! The program is two things. Run as a test it lists and runs the stories below. Run with `RSM_TEST_NODE` in its
+//! environment it is a node that does what its standard input says ([`node`]), which is how stories get their
+//! processes ([`story`]).
+
+mod bad_input;
+mod cost;
+mod death;
+mod fork;
+mod interrupts;
+mod leaks;
+mod node;
+mod revocation;
+mod story;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// A named story.
+type Story = (&'static str, fn());
+
+fn main() {
+    if std::env::var_os("RSM_TEST_NODE").is_some() {
+        return node::run();
+    }
+    let stories: Vec<Story> = [
+        revocation::STORIES,
+        death::STORIES,
+        fork::STORIES,
+        interrupts::STORIES,
+        bad_input::STORIES,
+        cost::STORIES,
+        leaks::STORIES,
+    ]
+    .concat();
+    let trials = stories.into_iter().map(|(name, story)| {
+        Trial::test(name, move || {
+            story();
+            Ok(())
+        })
+    });
+    let mut arguments = Arguments::from_args();
+    // Stories count processes and descriptors, and each brings several processes: one at a time.
+    arguments.test_threads = Some(1);
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}

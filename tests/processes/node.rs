@@ -1,0 +1,361 @@
+//! The node: a program that reads a command a line and answers each with a line, `ok ...` or `err NUMBER text`.
+//!
+//! Commands name their objects. Some go on in a thread (`go NAME COMMAND..`, whose answer `join NAME` gives).
+#![allow(unsafe_code)] // fork, exec, handlers: what the stories are about
+
+use rsm::{AccessList, BarrierMode, Code, Controller, Error, Export, Import, Mapping, Permission, Result, SegmentId};
+use std::collections::HashMap;
+use std::io::{BufRead, Write};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Ends the storms of stores.
+static HALT: AtomicBool = AtomicBool::new(false);
+
+/// What the node has made so far.
+#[derive(Default)]
+struct Things {
+    exports: Mutex<HashMap<String, Arc<Export>>>,
+    imports: Mutex<HashMap<String, Arc<Import>>>,
+    mappings: Mutex<HashMap<String, Arc<Mapping>>>,
+    running: Mutex<HashMap<String, JoinHandle<String>>>,
+    /// Kernel thread ids of running threads, to send signals to.
+    threads: Mutex<HashMap<String, i32>>,
+}
+
+/// Reads commands until standard input ends.
+pub(crate) fn run() {
+    let things = Arc::new(Things::default());
+    for line in std::io::stdin().lock().lines() {
+        let Ok(line) = line else { return };
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let answer = answer(&things, &words);
+        let mut out = std::io::stdout().lock();
+        if writeln!(out, "{answer}").and_then(|()| out.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+fn answer(things: &Arc<Things>, words: &[String]) -> String {
+    match carry_out(things, words) {
+        Ok(text) => format!("ok {text}"),
+        Err(error) => format!("err {} {error}", error.code().number()),
+    }
+}
+
+fn number(text: &str) -> u64 {
+    text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u64::from_str_radix(hex, 16)).expect("a number")
+}
+
+fn find<T>(of: &Mutex<HashMap<String, Arc<T>>>, name: &str) -> Arc<T> {
+    Arc::clone(of.lock().unwrap().get(name).unwrap_or_else(|| panic!("nothing is called {name}")))
+}
+
+fn permission(text: &str) -> Permission {
+    match text {
+        "r" => Permission::Read,
+        "w" => Permission::Write,
+        "rw" => Permission::ReadWrite,
+        other => panic!("permission {other}"),
+    }
+}
+
+fn timeout(text: &str) -> Option<Duration> {
+    if text == "forever" { None } else { Some(Duration::from_millis(number(text))) }
+}
+
+fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
+    let word = |i: usize| words.get(i).map_or("", String::as_str);
+    let name = word(1);
+    let done = |()| String::new();
+    match word(0) {
+        "export" => {
+            let export = Controller::open("shm0")?.export(number(word(2)) as usize)?;
+            things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
+            Ok(String::new())
+        }
+        "publish" => {
+            let mut access = AccessList::everyone();
+            if let Some(node) = words.get(3) {
+                access = AccessList::new().node(number(node) as u32, number(word(4)) as u32);
+            }
+            let id = find(&things.exports, name).publish(SegmentId::new(number(word(2)) as u32), &access)?;
+            Ok(id.to_string())
+        }
+        "unpublish" => find(&things.exports, name).unpublish().map(done),
+        "destroy" => {
+            let export = things.exports.lock().unwrap().remove(name).expect("exported");
+            Arc::into_inner(export).expect("nobody else uses it").destroy().map(done)
+        }
+        "connect" => {
+            let (node, id) = (number(word(2)) as u32, SegmentId::new(number(word(3)) as u32));
+            let controller = Controller::open("shm0")?;
+            let import = match words.get(5) {
+                None => controller.connect(node, id, permission(word(4)))?,
+                Some(within) => {
+                    let within = Duration::from_millis(number(within));
+                    controller.connect_within(node, id, permission(word(4)), within)?
+                }
+            };
+            things.imports.lock().unwrap().insert(name.to_owned(), Arc::new(import));
+            Ok(String::new())
+        }
+        "disconnect" => {
+            let import = things.imports.lock().unwrap().remove(name).expect("connected");
+            Arc::into_inner(import).expect("nobody else uses it").disconnect().map(done)
+        }
+        "mode" => {
+            let mode = if word(2) == "explicit" { BarrierMode::Explicit } else { BarrierMode::Implicit };
+            find(&things.imports, name).set_mode(mode);
+            Ok(String::new())
+        }
+        "put" => find(&things.imports, name).put_u64(number(word(2)), number(word(3))).map(done),
+        "get" => find(&things.imports, name).get_u64(number(word(2))).map(|v| v.to_string()),
+        "span" => {
+            let import = find(&things.imports, name);
+            let span = import.open_barrier()?;
+            import.put_u64(number(word(2)), number(word(3)))?;
+            span.close().map(done)
+        }
+        "read" => find(&things.exports, name).memory().read_volatile_u64(number(word(2))).map(|v| v.to_string()),
+        "write" => find(&things.exports, name).memory().write_volatile_u64(number(word(2)), number(word(3))).map(done),
+        "map" => {
+            let import = find(&things.imports, name);
+            let mapping = import.map(0, import.len(), import.permission())?;
+            things.mappings.lock().unwrap().insert(name.to_owned(), Arc::new(mapping));
+            Ok(String::new())
+        }
+        "unmap" => {
+            things.mappings.lock().unwrap().remove(name);
+            Ok(String::new())
+        }
+        "store" => {
+            find(&things.mappings, name).memory().atomic_u64(number(word(2)))?.store(number(word(3)), SeqCst);
+            Ok(String::new())
+        }
+        "load" => find(&things.mappings, name).memory().read_volatile_u64(number(word(2))).map(|v| v.to_string()),
+        "post" => find(&things.imports, name).signal().map(done),
+        "postall" => find(&things.exports, name).signal().map(done),
+        "waitimport" => find(&things.imports, name).wait(timeout(word(2))).map(done),
+        "waitexport" => find(&things.exports, name).wait(timeout(word(2))).map(done),
+        "go" => {
+            let (things2, command) = (Arc::clone(things), words[2..].to_vec());
+            let (tell, told) = std::sync::mpsc::channel();
+            let thread = std::thread::spawn(move || {
+                // SAFETY: no arguments, no memory.
+                tell.send(unsafe { libc::gettid() }).expect("the command loop waits");
+                answer(&things2, &command)
+            });
+            things.threads.lock().unwrap().insert(name.to_owned(), told.recv().expect("the thread runs"));
+            things.running.lock().unwrap().insert(name.to_owned(), thread);
+            Ok(String::new())
+        }
+        "join" => {
+            let thread = things.running.lock().unwrap().remove(name).expect("going");
+            Ok(thread.join().expect("no panic"))
+        }
+        "asleep" => Ok(is_asleep(things.threads.lock().unwrap()[name]).to_string()),
+        "running" => {
+            let running = things.running.lock().unwrap();
+            Ok((!running[name].is_finished()).to_string())
+        }
+        "cycles" => {
+            // Create, connect, transfer and give back, again and again.
+            let controller = Controller::open("shm0")?;
+            for _ in 0..number(name) {
+                let export = controller.export(8192)?;
+                let id = export.publish(SegmentId::any(), &AccessList::everyone())?;
+                let import = controller.connect(controller.node().id(), id, Permission::ReadWrite)?;
+                import.put_u64(0, 1)?;
+                import.map(4096, 4096, Permission::Read)?;
+                import.disconnect()?;
+                export.destroy()?;
+            }
+            Ok(String::new())
+        }
+        "poke" => {
+            let thread = things.threads.lock().unwrap()[name];
+            // SAFETY: a signal to a thread of this process, for which "handler" was called.
+            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, libc::SIGUSR1) };
+            Ok(String::new())
+        }
+        "handler" => {
+            install_handler();
+            Ok(String::new())
+        }
+        "forkstore" => Ok(fork_storing_child(&find(&things.mappings, name), number(word(2))).to_string()),
+        "forkidle" => Ok(fork_idle_child().to_string()),
+        "forkcall" => Ok(in_child(|| answer(things, &words[1..]))),
+        "execsleep" => {
+            exec_sleep();
+            Ok(String::new())
+        }
+        "daemonize" => {
+            // SAFETY: the child of a daemon(3) goes on with one thread, which is what this story is about.
+            let rc = unsafe { libc::daemon(1, 1) };
+            Ok(format!("{rc} {}", std::process::id()))
+        }
+        "closefrom" => {
+            // SAFETY: closes what the application has no right to expect the library to survive, on purpose.
+            let rc = unsafe { libc::syscall(libc::SYS_close_range, number(name), u32::MAX, 0) };
+            Ok(rc.to_string())
+        }
+        "nofile" => {
+            set_nofile(number(name));
+            Ok(String::new())
+        }
+        "storm" => {
+            let mapping = find(&things.mappings, name);
+            let word = mapping.memory().atomic_u64(number(word(2)))?;
+            let mut value = 0;
+            while !HALT.load(SeqCst) {
+                value += 1;
+                word.store(value, SeqCst);
+            }
+            Ok(value.to_string())
+        }
+        "halt" => {
+            HALT.store(true, SeqCst);
+            Ok(String::new())
+        }
+        "observe" => rsm::observe::Observer::attach(Some(name)).map(|o| o.nodes().len().to_string()),
+        "host" => Ok(host(number(name) as u32)?),
+        "transfers" => transfers(things, name, number(word(2))),
+        "pid" => Ok(std::process::id().to_string()),
+        "seteuid" => {
+            // SAFETY: plain calls; the group goes first, while it may.
+            let rc = unsafe { libc::setegid(number(name) as u32) | libc::seteuid(number(name) as u32) };
+            Ok(rc.to_string())
+        }
+        "exit" => std::process::exit(number(name) as i32),
+        other => Err(Error::with(Code::BadArgsErrors, format!("no command {other:?}"))),
+    }
+}
+
+/// Starts a cluster whose agent lives in this process; says how to join, a word for each node.
+fn host(nodes: u32) -> Result<String> {
+    let cluster = rsm::Cluster::new(nodes)?;
+    let mut words = Vec::new();
+    for node in 1..=nodes {
+        let pairs: Vec<String> = cluster.environment(node)?.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        words.push(pairs.join(","));
+    }
+    std::mem::forget(cluster); // ends with the process
+    Ok(words.join(" "))
+}
+
+/// Puts, gets, spans and posts, `rounds` times; says how often memory was allocated meanwhile.
+fn transfers(things: &Things, name: &str, rounds: u64) -> Result<String> {
+    let import = find(&things.imports, name);
+    let bytes = [7u8; 256];
+    let mut back = [0u8; 256];
+    let before = super::cost::allocations();
+    for round in 0..rounds {
+        for mode in [BarrierMode::Explicit, BarrierMode::Implicit] {
+            import.set_mode(mode);
+            import.put_u64(0, round)?;
+            import.put(64, &bytes)?;
+            import.get(64, &mut back)?;
+            assert_eq!(import.get_u64(0)?, round);
+        }
+        let span = import.open_barrier()?;
+        import.put_u64(8, round)?;
+        span.order()?;
+        span.close()?;
+        import.signal()?;
+        import.signal_no_accumulate()?;
+    }
+    Ok((super::cost::allocations() - before).to_string())
+}
+
+/// Whether a thread of this process sleeps in the kernel.
+fn is_asleep(thread: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'))
+}
+
+fn install_handler() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: a handler that does nothing, with SA_RESTART, the harder case (D-77).
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+        action.sa_flags = libc::SA_RESTART;
+        libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut());
+    }
+}
+
+/// Forks a child that stores to a mapping for ever and never calls the library.
+fn fork_storing_child(mapping: &Mapping, offset: u64) -> i32 {
+    let word = mapping.memory().atomic_u64(offset).expect("in the mapping");
+    // SAFETY: the child only stores through an inherited mapping and dies with its parent.
+    unsafe {
+        let parent = libc::getpid();
+        let child = libc::fork();
+        if child == 0 {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            let mut value = 0u64;
+            while libc::getppid() == parent {
+                value += 1;
+                word.store(value, SeqCst);
+            }
+            libc::_exit(0);
+        }
+        child
+    }
+}
+
+/// Forks a child that does nothing; it is ended by the story, or after a minute.
+fn fork_idle_child() -> i32 {
+    // SAFETY: the child makes two system calls.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            // Away from the story's pipes, whose end it would hold off.
+            libc::close(0);
+            libc::close(1);
+            libc::alarm(60);
+            libc::pause();
+            libc::_exit(0);
+        }
+        child
+    }
+}
+
+/// Runs something in a forked child and gives what it said.
+fn in_child(body: impl FnOnce() -> String) -> String {
+    let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
+    // SAFETY: this program forks from its command loop; what the child uses (the allocator, the library) supports it.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        drop(reader);
+        let text = body();
+        let _ = writer.write_all(text.as_bytes());
+        // SAFETY: ends the child without running what belongs to the parent.
+        unsafe { libc::_exit(0) };
+    }
+    drop(writer);
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut text).expect("the child writes text");
+    // SAFETY: reaps the child just made.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    text
+}
+
+fn exec_sleep() {
+    // SAFETY: static C strings, a terminated argument list.
+    unsafe {
+        let program = c"sleep".as_ptr();
+        let arguments = [program, c"60".as_ptr(), std::ptr::null()];
+        libc::execvp(program, arguments.as_ptr());
+    }
+}
+
+fn set_nofile(limit: u64) {
+    let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit.max(1024) };
+    // SAFETY: the kernel reads the structure.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+}

@@ -1,0 +1,177 @@
+//! Taking segments back from importers that run, do not run, or hide.
+
+use super::Story;
+use super::story::{NodeProcess, cluster, kill_grandchild};
+use rsm::Cluster;
+use rustix::process::Signal;
+
+pub(crate) const STORIES: &[Story] = &[
+    ("unpublish_cuts_willing_importers_off", unpublish_cuts_willing_importers_off),
+    ("destroy_cuts_importers_off", destroy_cuts_importers_off),
+    ("a_sleeping_importer_is_woken_with_what_is_pending_first", a_sleeping_importer_is_woken),
+    ("a_stopped_importer_makes_unpublish_say_so", a_stopped_importer_makes_unpublish_say_so),
+    ("a_stopped_reader_makes_unpublish_say_so", a_stopped_reader_makes_unpublish_say_so),
+    ("a_forked_child_that_only_stores_is_found", a_forked_child_that_only_stores_is_found),
+    ("no_store_gets_through_after_unpublish", no_store_gets_through_after_unpublish),
+    ("waiting_threads_do_not_stop_others", waiting_threads_do_not_stop_others),
+    ("a_reused_id_does_not_revive_old_imports", a_reused_id_does_not_revive_old_imports),
+];
+
+/// An exporter with a published segment and an importer that has it mapped.
+fn pair() -> (Cluster, NodeProcess, NodeProcess) {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut importer = NodeProcess::start(&cluster, 2);
+    exporter.ok("export e 8192");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    importer.ok("map i");
+    importer.ok("store i 0 1");
+    assert_eq!(exporter.ok("read e 0"), "1");
+    (cluster, exporter, importer)
+}
+
+fn unpublish_cuts_willing_importers_off() {
+    let (_cluster, mut exporter, mut importer) = pair();
+    exporter.ok("unpublish e");
+    // Nothing faults, nothing arrives, everybody is told.
+    importer.ok("store i 0 2");
+    importer.ok("load i 0");
+    assert_eq!(exporter.ok("read e 0"), "1");
+    importer.fails("put i 0 3", 40);
+    importer.fails("get i 0", 40);
+    importer.fails("span i 0 3", 40);
+    importer.fails("post i", 40);
+    importer.fails("waitimport i forever", 40);
+    importer.ok("mode i explicit");
+    importer.ok("put i 0 4");
+    importer.fails("map i", 40);
+    assert_eq!(exporter.ok("read e 0"), "1");
+    exporter.ok("write e 8 77");
+    assert_ne!(importer.ok("load i 8"), "77", "an old mapping shows nothing new (D-84)");
+    exporter.fails("unpublish e", 7);
+    importer.fails("connect j 1 0x400000 rw", 7);
+}
+
+fn destroy_cuts_importers_off() {
+    let (_cluster, mut exporter, mut importer) = pair();
+    exporter.ok("destroy e");
+    importer.ok("store i 0 2");
+    importer.fails("put i 0 3", 40);
+    importer.fails("span i 0 3", 40);
+    exporter.ok("export f 8192");
+    exporter.ok("publish f 0x400000");
+    importer.ok("connect j 1 0x400000 rw");
+    importer.ok("put j 0 5");
+    assert_eq!(exporter.ok("read f 0"), "5");
+}
+
+fn a_sleeping_importer_is_woken() {
+    let (_cluster, mut exporter, mut importer) = pair();
+    importer.ok("go w waitimport i forever");
+    importer.until("asleep w", "ok true");
+    exporter.ok("unpublish e");
+    assert!(importer.ok("join w").starts_with("err 40 "));
+    // Pending signals come first (D-90).
+    exporter.ok("publish e 0x400001");
+    importer.ok("connect j 1 0x400001 rw");
+    exporter.ok("postall e");
+    exporter.ok("unpublish e");
+    importer.ok("waitimport j 0");
+    importer.fails("waitimport j forever", 40);
+}
+
+fn a_stopped_importer_makes_unpublish_say_so() {
+    let (_cluster, mut exporter, mut importer) = pair();
+    importer.stop();
+    exporter.fails("unpublish e", 31);
+    exporter.fails("unpublish e", 7);
+    exporter.fails("publish e 0x400000", 31);
+    importer.signal(Signal::CONT);
+    // It runs again, looks, and lets go.
+    importer.fails("put i 0 9", 40);
+    exporter.until("publish e 0x400000", "ok");
+    // Whether its store still got through is unknown, as the refusal said; from now on nothing does.
+    let stood = exporter.ok("read e 0");
+    importer.ok("store i 0 10");
+    assert_eq!(exporter.ok("read e 0"), stood);
+}
+
+fn a_stopped_reader_makes_unpublish_say_so() {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut importer = NodeProcess::start(&cluster, 2);
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 r");
+    importer.stop();
+    exporter.fails("unpublish e", 31);
+    importer.signal(Signal::CONT);
+    importer.fails("get i 0", 40);
+}
+
+fn a_forked_child_that_only_stores_is_found() {
+    let (_cluster, mut exporter, mut importer) = pair();
+    let child = importer.ok("forkstore i 16").parse().expect("a process id");
+    exporter.fails("unpublish e", 31);
+    // The parent let go, the child did not: the kernel told.
+    importer.fails("put i 0 3", 40);
+    kill_grandchild(child);
+    exporter.until("publish e 0x400000", "ok");
+    let then = exporter.ok("read e 16");
+    exporter.ok("unpublish e");
+    assert_eq!(exporter.ok("read e 16"), then);
+}
+
+fn no_store_gets_through_after_unpublish() {
+    for _ in 0..30 {
+        let (_cluster, mut exporter, mut importer) = pair();
+        importer.ok("mode i explicit");
+        importer.tell("go s storm i 8");
+        importer.heard();
+        exporter.until("read e 8", "ok"); // the storm may or may not have begun: both are fine
+        exporter.ok("unpublish e");
+        let stood = exporter.ok("read e 8");
+        for _ in 0..20 {
+            assert_eq!(exporter.ok("read e 8"), stood);
+        }
+        importer.ok("halt");
+        importer.ok("join s");
+    }
+}
+
+fn waiting_threads_do_not_stop_others() {
+    let (cluster, mut exporter, importer) = pair();
+    exporter.ok("go wait waitexport e forever");
+    exporter.ok("go late connect l 2 0x400009 rw 25000");
+    exporter.until("asleep wait", "ok true");
+    exporter.until("asleep late", "ok true");
+    importer.stop();
+    exporter.ok("go taking unpublish e");
+    // With threads in wait, connect_within and unpublish, a fourth goes about its business.
+    exporter.ok("export f 4096");
+    exporter.ok("publish f 0x400005");
+    let mut other = NodeProcess::start(&cluster, 2);
+    other.ok("connect k 1 0x400005 rw");
+    other.ok("put k 0 5");
+    assert_eq!(exporter.ok("read f 0"), "5");
+    other.ok("export x 4096");
+    other.ok("publish x 0x400009");
+    assert!(exporter.ok("join late").starts_with("ok"));
+    assert!(exporter.ok("join taking").starts_with("err 31 "));
+    importer.signal(Signal::CONT);
+}
+
+fn a_reused_id_does_not_revive_old_imports() {
+    let (_cluster, mut exporter, mut importer) = pair();
+    exporter.ok("unpublish e");
+    exporter.ok("publish e 0x400000");
+    importer.fails("put i 0 3", 40);
+    importer.fails("post i", 40);
+    importer.ok("connect j 1 0x400000 rw");
+    importer.ok("put j 0 3");
+    importer.ok("post j");
+    exporter.ok("waitexport e 0");
+    exporter.fails("waitexport e 0", 42);
+    importer.fails("put i 0 3", 40);
+}

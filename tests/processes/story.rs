@@ -1,0 +1,180 @@
+//! How stories are told: a cluster, its node processes, what they answer, what the system holds.
+
+use rsm::{Cluster, Geometry};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// Nothing in a story takes this long unless it hangs; wide, for machines with other work.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A cluster with its agent in this process.
+pub(crate) fn cluster(nodes: u32) -> Cluster {
+    Cluster::new(nodes).expect("a cluster")
+}
+
+/// A cluster with small tables.
+pub(crate) fn small_cluster(nodes: u32, geometry: Geometry) -> Cluster {
+    Cluster::builder(nodes).geometry(geometry).start().expect("a cluster")
+}
+
+/// A node process. Killed and reaped when dropped.
+pub(crate) struct NodeProcess {
+    child: Child,
+    input: Option<ChildStdin>,
+    answers: Receiver<String>,
+}
+
+impl NodeProcess {
+    /// Starts a process of `node`.
+    pub(crate) fn start(cluster: &Cluster, node: u32) -> NodeProcess {
+        NodeProcess::with(cluster.environment(node).expect("a node"))
+    }
+
+    /// Starts a node program with this environment.
+    pub(crate) fn with(environment: Vec<(&'static str, String)>) -> NodeProcess {
+        NodeProcess::launch(Command::new(std::env::current_exe().expect("this program")), environment)
+    }
+
+    /// Starts a node program under another one, such as strace; `None` when that is not installed.
+    pub(crate) fn under(wrapper: &[&str], environment: Vec<(&'static str, String)>) -> Option<NodeProcess> {
+        let installed = Command::new(wrapper[0]).arg("-V").stdout(Stdio::null()).status().is_ok();
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(std::env::current_exe().expect("this program"));
+        installed.then(|| NodeProcess::launch(command, environment))
+    }
+
+    fn launch(mut command: Command, environment: Vec<(&'static str, String)>) -> NodeProcess {
+        let mut child = command
+            .env("RSM_TEST_NODE", "1")
+            .envs(environment)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a node process");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        let (tell, answers) = channel();
+        // Ends with the pipe, so with the process and whatever it left the pipe to.
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if tell.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        NodeProcess { input: child.stdin.take(), child, answers }
+    }
+
+    /// Sends a command without waiting for its answer.
+    pub(crate) fn tell(&mut self, command: &str) {
+        let input = self.input.as_mut().expect("not ended");
+        writeln!(input, "{command}").expect("the node reads");
+    }
+
+    /// The next answer.
+    pub(crate) fn heard(&mut self) -> String {
+        self.answers.recv_timeout(PATIENCE).expect("the node answers")
+    }
+
+    /// Sends a command; gives the answer as it is.
+    pub(crate) fn ask(&mut self, command: &str) -> String {
+        self.tell(command);
+        self.heard()
+    }
+
+    /// Sends a command that must succeed; gives what it said.
+    #[track_caller]
+    pub(crate) fn ok(&mut self, command: &str) -> String {
+        let answer = self.ask(command);
+        answer.strip_prefix("ok").unwrap_or_else(|| panic!("{command}: {answer}")).trim().to_owned()
+    }
+
+    /// Sends a command that must fail with this number; gives the text.
+    #[track_caller]
+    pub(crate) fn fails(&mut self, command: &str, code: i32) -> String {
+        let answer = self.ask(command);
+        assert!(answer.starts_with(&format!("err {code} ")), "{command}: {answer}, expected {code}");
+        answer
+    }
+
+    /// Asks again until the answer is this, or the patience ends.
+    #[track_caller]
+    pub(crate) fn until(&mut self, command: &str, wanted: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.ask(command);
+            if answer.starts_with(wanted) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{command}: still {answer}, not {wanted}");
+            std::thread::yield_now();
+        }
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a process id")
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.pid()).expect("a process id");
+        rustix::process::kill_process(pid, signal).expect("our child");
+    }
+
+    /// Stops the process and waits until it has stopped.
+    pub(crate) fn stop(&self) {
+        self.signal(rustix::process::Signal::STOP);
+        let stopped = || state_of(self.pid()) == Some('T');
+        wait_for("the process to stop", stopped);
+    }
+
+    /// SIGKILLs and reaps the process.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("our child");
+        self.child.wait().expect("our child");
+    }
+
+    /// Closes its input, which ends it in order, and reaps it.
+    pub(crate) fn end(mut self) {
+        drop(self.input.take());
+        let child = &mut self.child;
+        wait_for("the node to end", || child.try_wait().expect("our child").is_some());
+    }
+
+    /// Reaps a process that ends by itself.
+    pub(crate) fn reap(mut self) {
+        let child = &mut self.child;
+        wait_for("the node to end", || child.try_wait().expect("our child").is_some());
+    }
+}
+
+impl Drop for NodeProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The state letter of a process.
+pub(crate) fn state_of(pid: i32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(") ").next()?.chars().next()
+}
+
+/// Waits until something is so. The pause only spares the processor; nothing depends on its length.
+#[track_caller]
+pub(crate) fn wait_for(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !so() {
+        assert!(Instant::now() < deadline, "waited too long for {what}");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+/// Kills a process that is not our child but that a story of ours made, and waits until it is gone.
+pub(crate) fn kill_grandchild(pid: i32) {
+    if let Some(process) = rustix::process::Pid::from_raw(pid) {
+        let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+        wait_for("a grandchild to end", || matches!(state_of(pid), None | Some('Z')));
+    }
+}
