@@ -12,7 +12,7 @@
 
 use crate::Result;
 use rsm::{AccessList, Code, Controller, Export, Import, Permission, SegmentId};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The board of a node.
 const BOARD: SegmentId = SegmentId::new(0x40_0000);
@@ -22,6 +22,9 @@ const GRAIN: usize = 64 << 10;
 
 /// How long to wait for the other nodes to be started.
 const JOINING: Duration = Duration::from_secs(60);
+
+/// How often to look meanwhile whether those that were found are still there.
+const LOOKING: Duration = Duration::from_millis(500);
 
 /// Bytes from row to row: a row shares no cache line with another.
 const ROW: u64 = 128;
@@ -60,27 +63,25 @@ pub(crate) struct Board {
 
 impl Board {
     /// Joins the cluster; returns when every node has.
-    pub(crate) fn open() -> Result<Board> {
-        let controller = Controller::open("shm0")?;
+    pub(crate) fn open(controller: Controller) -> Result<Board> {
         let nodes = controller.node().node_count();
         let own = controller.export(segment_length(u64::from(nodes) * ROW)?)?;
         own.publish(BOARD, &AccessList::everyone())?;
 
         let mut all = Vec::new();
+        let deadline = Instant::now() + JOINING;
         for node in 1..=nodes {
-            let import = controller
-                .connect_within(node, BOARD, Permission::Write, JOINING)
-                .map_err(|error| format!("node {node} did not join: {error}"))?;
+            let import = join(&all, deadline, |time| controller.connect_within(node, BOARD, Permission::Write, time))?
+                .ok_or_else(|| format!("node {node} has not joined within {JOINING:?}"))?;
             all.push(import);
         }
-        // A signal reaches those who are connected, so everybody has to be before the first one. This is the only
-        // wait where a node can die unnoticed, hence the time limit.
-        for import in &all {
-            import.signal()?;
+        // A signal reaches those who are connected, so everybody has to be before the first one that counts.
+        for (node, import) in (1..).zip(&all) {
+            import.signal().map_err(|error| gone(node, error))?;
         }
-        for heard in 0..nodes {
-            uninterrupted(|| own.wait(Some(JOINING)))
-                .map_err(|error| format!("{} of {nodes} nodes did not join: {error}", nodes - heard))?;
+        for missing in (1..=nodes).rev() {
+            join(&all, deadline, |time| own.wait(Some(time)))?
+                .ok_or_else(|| format!("{missing} of {nodes} nodes have not joined within {JOINING:?}"))?;
         }
         Ok(Board { controller, own, all })
     }
@@ -130,7 +131,13 @@ impl Board {
 
     /// Waits until `node` announces something, once for every time.
     pub(crate) fn hear_from(&self, node: u32) -> Result<()> {
-        uninterrupted(|| self.import(node).wait(None)).map_err(|error| gone(node, error))
+        loop {
+            match self.import(node).wait(None) {
+                // A UNIX signal handler ran in this thread: no news of the other node.
+                Err(error) if error.code() == Code::Interrupted => {}
+                result => return result.map_err(|error| gone(node, error)),
+            }
+        }
     }
 
     fn import(&self, node: u32) -> &Import {
@@ -138,12 +145,20 @@ impl Board {
     }
 }
 
-/// Waits again when a UNIX signal handler ran in this thread: that is no news of other nodes.
-fn uninterrupted(wait: impl Fn() -> rsm::Result<()>) -> rsm::Result<()> {
+/// Does what `wait` waits for, or gives up at the deadline.
+///
+/// Nobody is told of the death of a node that nobody is connected to, nor can it be told from one that is yet to be
+/// started; hence the deadline. But the nodes that this one has found already should not die unnoticed, so it looks.
+fn join<T>(all: &[Import], deadline: Instant, wait: impl Fn(Duration) -> rsm::Result<T>) -> Result<Option<T>> {
     loop {
-        match wait() {
-            Err(error) if error.code() == Code::Interrupted => {}
-            result => return result,
+        let left = deadline.saturating_duration_since(Instant::now());
+        match wait(left.min(LOOKING)) {
+            Err(error) if error.code() == Code::Timeout && left.is_zero() => return Ok(None),
+            Err(error) if error.code() == Code::Timeout || error.code() == Code::Interrupted => {}
+            result => return Ok(Some(result?)),
+        }
+        if let Some(dead) = all.iter().find(|import| import.is_aborted()) {
+            return Err(format!("node {} has ended too early", dead.node()).into());
         }
     }
 }
@@ -151,7 +166,9 @@ fn uninterrupted(wait: impl Fn() -> rsm::Result<()>) -> rsm::Result<()> {
 /// The error of something done to a segment of `node`, in this program's words.
 pub(crate) fn gone(node: u32, error: rsm::Error) -> Box<dyn std::error::Error> {
     match error.code() {
-        Code::ConnAborted | Code::SegNotPublished => format!("node {node} has ended too early ({error})").into(),
+        Code::ConnAborted | Code::SegNotPublished | Code::RemoteNodeUnreachable => {
+            format!("node {node} has ended too early ({error})").into()
+        }
         _ => error.into(),
     }
 }

@@ -45,6 +45,7 @@ mod splitters;
 use board::{Board, Word};
 use output::Output;
 use report::Progress;
+use rsm::Controller;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::Write;
@@ -107,16 +108,18 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Option<Argumen
 /// The whole program, as seen by one node.
 fn run(arguments: &Arguments) -> Result<()> {
     let started = Instant::now();
-    let board = Board::open()?;
-    let here = |error: Box<dyn Error>| format!("node {}: {error}", board.node());
+    let controller = Controller::open("shm0")?;
+    let node = controller.node().id();
+    let here = |error: Box<dyn Error>| format!("node {node}: {error}");
+    let board = Board::open(controller).map_err(here)?;
 
     // The input first: when OUT is FILE and does not exist, nothing must be created.
     let mut reader = slice::Reader::open(&arguments.file).map_err(here)?;
-    let mut output = match board.node() {
+    let mut output = match node {
         1 => Some(Output::open(arguments.output.as_deref()).map_err(here)?),
         _ => None,
     };
-    let mut progress = Progress::new(board.node() == 1);
+    let mut progress = Progress::new(node == 1);
     let samples = splitters::prepare(&board).map_err(here)?;
 
     let slice = slice::read(&board, &mut reader, &mut progress).map_err(here)?;
@@ -139,7 +142,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         }
     };
     progress.clear();
-    if board.node() == 1 {
+    if node == 1 {
         say(&report::summary(&board, fetched, started.elapsed()).map_err(here)?);
     }
     Ok(())

@@ -23,7 +23,7 @@
 //! between count and wake leaves a sleeper asleep until the agent, reaping, wakes the bells the dead could post to.
 
 use crate::error::{Code, Error, Result};
-use crate::sync::{AtomicU32, AtomicU64, Ordering, fence_after_rmw, spin_loop};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence_after_rmw, mutated, spin_loop};
 use Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 const ABORT: u64 = 1 << 31;
@@ -115,7 +115,8 @@ impl Bell {
     pub fn post(&self, epoch: u32, accumulate: Accumulate, park: &impl Park) -> Result<()> {
         let mut seen = Word(self.word.load(Relaxed));
         loop {
-            if seen.epoch() != epoch || seen.is_aborted() {
+            let stale = seen.epoch() != epoch && !mutated("bell_post_ignores_epoch");
+            if stale || seen.is_aborted() {
                 return Err(Error::new(Code::ConnAborted));
             }
             let full = match accumulate {
@@ -126,14 +127,16 @@ impl Bell {
                 break;
             }
             // Release: pairs with the Acquire of the take in `try_take`, so the waiter sees what was put before.
-            match self.word.compare_exchange_weak(seen.0, seen.0 + 1, Release, Relaxed) {
+            let carry = if mutated("bell_release") { Relaxed } else { Release };
+            match self.word.compare_exchange_weak(seen.0, seen.0 + 1, carry, Relaxed) {
                 Ok(_) => break,
                 Err(now) => seen = Word(now),
             }
         }
         // Full fence; pairs with the one in `wait` between raising `sleepers` and sleeping.
-        #[cfg(not(rsm_mutation = "bell_post_fence"))]
-        fence_after_rmw();
+        if !mutated("bell_post_fence") {
+            fence_after_rmw();
+        }
         // Looked at even when nothing was added: the poster of what is pending may have died owing the wake.
         if self.sleepers.load(Relaxed) != 0 {
             park.wake_one(&self.word);
@@ -197,7 +200,9 @@ impl Bell {
     fn sleep(&self, park: &impl Park) -> Wake {
         // AcqRel, and the full fence: pairs with the one in `post` between count and `sleepers`.
         self.sleepers.fetch_add(1, AcqRel);
-        fence_after_rmw();
+        if !mutated("bell_sleep_fence") {
+            fence_after_rmw();
+        }
         let seen = Word(self.word.load(Relaxed));
         let wake =
             if seen.count() == 0 && !seen.is_aborted() { park.sleep(&self.word, seen.low()) } else { Wake::Woken };
@@ -216,7 +221,9 @@ impl Bell {
     pub fn abort(&self, park: &impl Park) {
         // Release: what the agent wrote before (the generation) is seen by who reads the flag with Acquire.
         self.word.fetch_or(ABORT, Release);
-        park.wake_all(&self.word);
+        if !mutated("bell_abort_no_wake") {
+            park.wake_all(&self.word);
+        }
     }
 
     /// Makes every grant given so far unable to post, keeping what is pending (D-62, D-64); returns the new epoch.

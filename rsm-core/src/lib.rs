@@ -32,4 +32,7 @@ pub mod sync;
 pub mod topology;
 pub mod verdict;
 
+#[cfg(all(test, rsm_loom))]
+mod models;
+
 pub use error::{Code, Error, Result};

@@ -36,6 +36,22 @@ pub fn fence_after_rmw() {
     fence(Ordering::SeqCst);
 }
 
+/// Whether the named mutation is to be made: a way to break a protocol on purpose, so that its model is seen to fail.
+/// Never, but in models, where the environment variable `RSM_MUTATION` chooses one.
+#[inline(always)]
+pub fn mutated(name: &str) -> bool {
+    #[cfg(rsm_loom)]
+    {
+        static CHOSEN: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+        CHOSEN.get_or_init(|| std::env::var("RSM_MUTATION").ok()).as_deref() == Some(name)
+    }
+    #[cfg(not(rsm_loom))]
+    {
+        let _ = name;
+        false
+    }
+}
+
 /// Tells the CPU that this is a spin loop (and loom that another thread must run).
 pub fn spin_loop() {
     #[cfg(not(rsm_loom))]

@@ -24,8 +24,9 @@ impl Failure {
 }
 
 impl From<rsm::Error> for Failure {
+    /// Only the sentence: the RSMERR number means something to programs, not on a command line.
     fn from(error: rsm::Error) -> Failure {
-        Failure::new(error.to_string())
+        Failure::new(error.detail())
     }
 }
 

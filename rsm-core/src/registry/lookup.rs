@@ -5,7 +5,7 @@
 //! times. A caller that gets no answer asks the agent, which has the last word in any case.
 
 use super::{ConnectionFields, NONE, READ_TRIES, Registry, SegmentFields, SegmentState};
-use crate::sync::acquire32;
+use crate::sync::{acquire32, mutated};
 
 /// What a look-up says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +42,9 @@ impl Registry<'_> {
                 let Some(fields) = self.segments.get(row as usize).and_then(|r| r.fields()) else {
                     return Found::Unsure;
                 };
-                if fields.state != SegmentState::Published
-                    || bucket(fields.node, fields.id, self.buckets.len()) != bucket(node, id, self.buckets.len())
-                {
+                let left = fields.state != SegmentState::Published
+                    || bucket(fields.node, fields.id, self.buckets.len()) != bucket(node, id, self.buckets.len());
+                if left && !mutated("lookup_trusts_links") {
                     continue 'again; // the row left this chain while we came to it
                 }
                 if fields.node == node && fields.id == id {
@@ -110,7 +110,7 @@ fn walk_once(
             return Walk::Disturbed; // the row went to another connection while we came to it
         }
         above = serial;
-        if serial < *progress {
+        if serial < *progress || mutated("walk_ignores_progress") {
             *progress = serial;
             if !fields.generation.is_aborted() {
                 visit(&fields);

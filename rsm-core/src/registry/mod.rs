@@ -15,7 +15,7 @@ mod link;
 mod lookup;
 mod node;
 mod segment;
-mod seq;
+pub(crate) mod seq;
 mod writer;
 
 pub use connection::{ConnectionFields, ConnectionRow};
@@ -112,6 +112,7 @@ pub(crate) mod heap {
         }
     }
 
+    #[cfg(not(rsm_loom))]
     pub(crate) const SMALL: Geometry =
         Geometry { nodes: 3, controllers: 2, segments: 3, connections: 3, buckets: 2, bells: 4 };
 }

@@ -5,11 +5,11 @@
 //! a bounded number of times: the writer may be dead.
 
 use super::READ_TRIES;
-use crate::sync::{AtomicU64, Ordering, fence, spin_loop};
+use crate::sync::{AtomicU64, Ordering, fence, mutated, spin_loop};
 use Ordering::{Acquire, Relaxed, Release};
 
 /// Runs `read` until it saw an undisturbed row; `None` when the bound was reached.
-pub(super) fn read<T>(seq: &AtomicU64, read: impl Fn() -> T) -> Option<T> {
+pub(crate) fn read<T>(seq: &AtomicU64, read: impl Fn() -> T) -> Option<T> {
     for _ in 0..READ_TRIES {
         let before = seq.load(Relaxed);
         // Pairs with the Release store of `write`'s end: fields are at least as new as `before`.
@@ -31,13 +31,15 @@ pub(super) fn read<T>(seq: &AtomicU64, read: impl Fn() -> T) -> Option<T> {
 ///
 /// # Crash
 /// Dying inside leaves the number odd: readers reach their bound and ask the agent, which is gone, as is the cluster.
-pub(super) fn write(seq: &AtomicU64, change: impl FnOnce()) {
+pub(crate) fn write(seq: &AtomicU64, change: impl FnOnce()) {
     let before = seq.load(Relaxed);
     seq.store(before.wrapping_add(1), Relaxed);
     // Keeps the fields behind the odd number; pairs with the second Acquire fence of `read`.
-    #[cfg(not(rsm_mutation = "seq_begin"))]
-    fence(Release);
+    if !mutated("seq_begin") {
+        fence(Release);
+    }
     change();
     // Keeps the fields before the even number; pairs with the first Acquire fence of `read`.
-    seq.store(before.wrapping_add(2), Release);
+    let carry = if mutated("seq_end") { Relaxed } else { Release };
+    seq.store(before.wrapping_add(2), carry);
 }

@@ -3,7 +3,10 @@
 mod json;
 mod table;
 
-use rsm::observe::{self, ClusterInfo, ConnectionInfo, LinkInfo, NodeInfo, Observer, SegmentInfo};
+use rsm::Code;
+use rsm::observe::{self, ClusterInfo, ClusterRef, ConnectionInfo, LinkInfo, NodeInfo, Observer, SegmentInfo};
+
+use serde::Serialize;
 
 use crate::cli::QueryArgs;
 use crate::exit_code::ExitCode;
@@ -22,11 +25,20 @@ pub(crate) enum Table {
 
 /// What was found.
 pub(crate) enum Rows {
-    Clusters(Vec<ClusterInfo>),
+    Clusters(Vec<ClusterRow>),
     Nodes(Vec<NodeInfo>),
     Segments(Vec<SegmentInfo>),
     Connections(Vec<ConnectionInfo>),
     Links(Vec<LinkInfo>),
+}
+
+/// A running cluster, as far as this user may know it.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum ClusterRow {
+    Open(ClusterInfo),
+    /// Its agent refuses to be looked at.
+    Closed(ClusterRef),
 }
 
 /// Fetches one table and writes it to standard output.
@@ -46,16 +58,20 @@ fn fetch(table: Table, cluster: Option<&str>) -> Result<Rows, Failure> {
     })
 }
 
-/// All running clusters this user may look at, or the named one. That none runs is an answer here, not an error.
-fn clusters(name: Option<&str>) -> Result<Vec<ClusterInfo>, Failure> {
+/// All running clusters, or the named one. That none runs is an answer here, not an error.
+fn clusters(name: Option<&str>) -> Result<Vec<ClusterRow>, Failure> {
     if name.is_some() {
-        return Ok(vec![Observer::attach(name)?.cluster()]);
+        return Ok(vec![ClusterRow::Open(Observer::attach(name)?.cluster())]);
     }
-    let running = observe::clusters()?;
-    // One that ended since it was listed is no longer to be shown.
-    Ok(running
-        .iter()
-        .filter_map(|cluster| Observer::attach(Some(&cluster.name)).ok())
-        .map(|one| one.cluster())
-        .collect())
+    Ok(observe::clusters()?.into_iter().filter_map(look).collect())
+}
+
+/// A look at one of the listed clusters; `None` if it has ended since.
+fn look(cluster: ClusterRef) -> Option<ClusterRow> {
+    match Observer::attach(Some(&cluster.name)).map(|observer| observer.cluster()) {
+        // The same name may be in use by another user; then this is the wrong one.
+        Ok(info) if info.uid == cluster.uid => Some(ClusterRow::Open(info)),
+        Err(error) if error.code() != Code::PermDenied => None,
+        _ => Some(ClusterRow::Closed(cluster)),
+    }
 }

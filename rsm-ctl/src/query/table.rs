@@ -1,10 +1,10 @@
 //! Answers for people: a headline and one line per row, columns two blanks apart.
 
-use rsm::observe::{ClusterInfo, ConnectionInfo, LinkInfo, NodeInfo, SegmentInfo};
+use rsm::observe::{ConnectionInfo, LinkInfo, NodeInfo, SegmentInfo};
 use tabled::builder::Builder;
 use tabled::settings::{Padding, Style};
 
-use super::Rows;
+use super::{ClusterRow, Rows};
 
 pub(crate) fn render(rows: &Rows) -> String {
     match rows {
@@ -37,7 +37,23 @@ fn table<const N: usize>(headline: [&str; N], rows: impl Iterator<Item = [String
     table.lines().flat_map(|line| [line.trim_end(), "\n"]).collect()
 }
 
-fn cluster(row: &ClusterInfo) -> [String; 8] {
+fn cluster(row: &ClusterRow) -> [String; 8] {
+    let row = match row {
+        ClusterRow::Open(row) => row,
+        ClusterRow::Closed(row) => {
+            let unknown = || "-".to_owned();
+            return [
+                row.name.clone(),
+                unknown(),
+                unknown(),
+                unknown(),
+                unknown(),
+                unknown(),
+                unknown(),
+                row.uid.to_string(),
+            ];
+        }
+    };
     [
         row.name.clone(),
         row.nodes.to_string(),

@@ -18,7 +18,8 @@ use super::message::{ToFront, ToWarden};
 use super::output::{self, Forwarder};
 use super::signals::SignalQueue;
 use super::status::Status;
-use super::{Plan, descendants, notice, warden};
+use super::warden::{self, Channels};
+use super::{Plan, descendants, notice};
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, reason};
 use crate::process::{self, Forked};
@@ -56,21 +57,15 @@ fn start(plan: Plan) -> io::Result<ExitCode> {
     let itself = pidfd_open(getpid(), PidfdFlags::empty())?;
     set_child_subreaper(Some(getpid()))?;
     let strangers = descendants::list(&[]);
-    let null = output::null()?;
-    if isatty(stdin()) {
-        // Nodes are not in the terminal's session and could not read it.
-        dup2_stdin(&null)?;
-    }
+    let input = take_input()?;
     match process::fork()? {
         Forked::Child => {
-            drop((signals, streams, link, null));
-            warden::serve(&plan, wardens_link, itself, ends);
+            drop((signals, streams, link));
+            warden::serve(&plan, wardens_link, itself, Channels { input, ends });
             std::process::exit(0);
         }
         Forked::Parent(warden) => {
-            drop((wardens_link, itself, ends));
-            // Node 1's input is node 1's alone: whoever writes there must notice when it goes.
-            dup2_stdin(&null)?;
+            drop((wardens_link, itself, ends, input));
             // The child is not reaped yet, so the number is still its.
             let pidfd = Some(pidfd_open(warden, PidfdFlags::empty())?);
             let forwarder = Forwarder::new(streams, plan.tag_output)?;
@@ -88,6 +83,15 @@ fn heard() -> Vec<Signal> {
     heard.retain(|&signal| !process::is_ignored(signal));
     heard.extend([Signal::TERM, Signal::USR1, Signal::USR2, Signal::WINCH]);
     heard
+}
+
+/// Takes standard input out of the way for node 1, which alone may hold it: whoever writes there must notice when node 1
+/// goes. A terminal is left to its session, which no node is in: node 1 would be refused what it reads.
+fn take_input() -> io::Result<OwnedFd> {
+    let null = output::null()?;
+    let input = if isatty(stdin()) { null.try_clone()? } else { stdin().try_clone_to_owned()? };
+    dup2_stdin(&null)?;
+    Ok(input)
 }
 
 /// Many nodes need many descriptors here. What nodes themselves may have was noted in the plan before.

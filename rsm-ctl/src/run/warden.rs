@@ -8,7 +8,7 @@ use rsm::Cluster;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, setsid, wait};
-use rustix::stdio::{dup2_stdin, dup2_stdout};
+use rustix::stdio::dup2_stdout;
 
 use super::link::{Link, Received};
 use super::message::{ToFront, ToWarden, raw};
@@ -19,6 +19,13 @@ use super::supervision::{Order, Supervision};
 use super::{Plan, descendants, output, program};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+
+/// What leads from the nodes to the world.
+pub(crate) struct Channels {
+    /// Node 1's standard input.
+    pub(crate) input: OwnedFd,
+    pub(crate) ends: Vec<Ends>,
+}
 
 /// A node's process that has not ended.
 struct Process {
@@ -42,8 +49,8 @@ pub(crate) struct Warden {
 ///
 /// # Crash
 /// The nodes' processes are killed by the kernel; what they forked becomes the front's, which ends it.
-pub(crate) fn serve(plan: &Plan, link: Link, front: OwnedFd, ends: Vec<Ends>) {
-    match start(plan, link, front, ends) {
+pub(crate) fn serve(plan: &Plan, link: Link, front: OwnedFd, channels: Channels) {
+    match start(plan, link, front, channels) {
         Ok((warden, cluster)) => warden.watch(cluster),
         Err((link, failure)) => {
             descendants::end_all(&[]);
@@ -53,9 +60,9 @@ pub(crate) fn serve(plan: &Plan, link: Link, front: OwnedFd, ends: Vec<Ends>) {
 }
 
 /// On failure there may be nodes already; the link comes back so that the reason can be told.
-fn start(plan: &Plan, link: Link, front: OwnedFd, ends: Vec<Ends>) -> Result<(Warden, Cluster), (Link, Failure)> {
+fn start(plan: &Plan, link: Link, front: OwnedFd, channels: Channels) -> Result<(Warden, Cluster), (Link, Failure)> {
     match prepare(plan).and_then(|(children, cluster)| {
-        let processes = start_nodes(plan, &cluster, ends)?;
+        let processes = start_nodes(plan, &cluster, channels)?;
         Ok((children, cluster, processes))
     }) {
         Ok((children, cluster, processes)) => {
@@ -88,21 +95,19 @@ fn prepare(plan: &Plan) -> Result<(SignalQueue, Cluster), Failure> {
     Ok((children, builder.start()?))
 }
 
-fn start_nodes(plan: &Plan, cluster: &Cluster, ends: Vec<Ends>) -> Result<Vec<Process>, Failure> {
+fn start_nodes(plan: &Plan, cluster: &Cluster, channels: Channels) -> Result<Vec<Process>, Failure> {
     let starter = Starter { program: &plan.program, descriptors: plan.descriptors };
     let mut processes = Vec::new();
-    for (node, ends) in (1..=plan.nodes).zip(ends) {
+    let mut input = Some(channels.input);
+    for (node, ends) in (1..=plan.nodes).zip(channels.ends) {
         let environment = cluster.environment(node)?;
-        let stdin = if node == 1 { Stdio::inherit() } else { Stdio::null() };
+        let stdin = input.take().map_or_else(Stdio::null, Stdio::from);
         let pid = starter.start(environment, stdin, ends).map_err(|error| match Errno::from_io_error(&error) {
             Some(errno) => program::refusal(&plan.program.name, errno),
             None => Failure::new(format!("cannot start node {node}: {error}")),
         })?;
         processes.push(Process { node, pid });
     }
-    // Node 1's input is node 1's alone: whoever writes there must notice when it goes.
-    let null = output::null().map_err(|error| Failure::system("cannot open /dev/null", error))?;
-    let _ = dup2_stdin(&null);
     Ok(processes)
 }
 
