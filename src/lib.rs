@@ -69,3 +69,8 @@ pub use rsm_core::{Code, Error, Result};
 pub use rsm_shm::agent::limits::Capabilities;
 pub use rsm_shm::membership::connection::BarrierMode;
 pub use rsm_shm::memory::view::Memory;
+
+/// Keeps the code of the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -144,7 +144,7 @@ impl<'de> Deserialize<'de> for Code {
 /// Why an operation failed: an RSMERR number and, where more is known than the number says, one sentence.
 ///
 /// Sixteen bytes, so that a `Result<(), Error>` travels in registers; the sentence is allocated only when there is one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Error {
     code: Code,
     detail: Option<Box<Cow<'static, str>>>,
@@ -182,6 +182,13 @@ impl From<Code> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({} {})", self.detail(), self.code.name(), self.code.number())
+    }
+}
+
+/// As Display: what a `main` that returns a `Result`, or an `unwrap`, shows is for people.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::rig::{Scratch, ctl, inherited_descriptors, run, shell};
+use crate::rig::{Scratch, ctl, in_time, inherited_descriptors, run, shell};
 
 #[test]
 fn its_place_in_the_cluster() {
@@ -68,11 +68,13 @@ fn whoever_writes_to_node_1_notices_when_it_goes() {
         run(&["-n", "2"], "test $RSM_NODE_ID = 1 || { echo $$; exec sleep 600; }").stdin(Stdio::piped()).start();
     let sleeper = running.pid_line();
     let mut input = running.stdin();
-    let error = loop {
-        if let Err(error) = input.write_all(&[b'x'; 65536]) {
-            break error;
+    let error = in_time("an end of node 1's input", move || {
+        loop {
+            if let Err(error) = input.write_all(&[b'x'; 65536]) {
+                return error;
+            }
         }
-    };
+    });
     assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
     rustix::process::kill_process(sleeper, rustix::process::Signal::TERM).unwrap();
     assert_eq!(running.finish().code(), 128 + 15);

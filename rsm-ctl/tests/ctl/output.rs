@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 
-use crate::rig::{Scratch, all, run};
+use crate::rig::{Scratch, all, in_time, run, shell};
 
 #[test]
 fn tags() {
@@ -53,7 +53,7 @@ fn every_byte_of_a_large_output() {
     let out = scratch.path("out");
     let command = format!("test $RSM_NODE_ID != 1 || exec cat {}", file.display());
     assert!(run(&["-n", "3"], &command).finish().stdout == bytes, "through a pipe");
-    let finished = crate::rig::shell("exec $CTL run -n 3 -- sh -c \"$COMMAND\" > $OUT")
+    let finished = shell("exec $CTL run -n 3 -- sh -c \"$COMMAND\" > $OUT")
         .env("COMMAND", &command)
         .env("OUT", out.to_str().unwrap())
         .finish();
@@ -66,12 +66,14 @@ fn a_reader_that_waits_holds_up_only_its_own_stream() {
     let script = "if [ $RSM_NODE_ID = 1 ]; then head -c 8000000 /dev/zero; else echo hello >&2; fi";
     let mut running = run(&["-n", "2"], script).start();
     let mut stderr = BufReader::new(running.stderr());
-    let mut line = String::new();
-    stderr.read_line(&mut line).unwrap();
-    assert_eq!(line, "hello\n");
+    let line = in_time("a line on standard error", move || {
+        let mut line = String::new();
+        stderr.read_line(&mut line).map(|_| line)
+    });
+    assert_eq!(line.unwrap(), "hello\n");
     // Only now standard output is read.
     let stdout = running.stdout();
-    assert_eq!(all(stdout).len(), 8_000_000);
+    assert_eq!(in_time("all of standard output", move || all(stdout).len()), 8_000_000);
     assert_eq!(running.finish().code(), 0);
 }
 
@@ -79,8 +81,7 @@ fn a_reader_that_waits_holds_up_only_its_own_stream() {
 fn a_reader_that_goes_ends_everything_quietly() {
     let mut running = run(&["-n", "3"], "trap '' PIPE; while :; do echo line 2>/dev/null; done").start();
     let mut stdout = running.stdout();
-    stdout.read_exact(&mut [0; 5]).unwrap();
-    drop(stdout);
+    in_time("a line", move || stdout.read_exact(&mut [0; 5])).unwrap();
     let finished = running.finish();
     assert_eq!((finished.code(), &*finished.stderr), (141, ""));
 }
@@ -90,7 +91,7 @@ fn an_output_that_is_full_is_said() {
     if fs::metadata("/dev/full").is_err() {
         return;
     }
-    let finished = crate::rig::shell("exec $CTL run -n 2 -- sh -c 'echo lost; exec sleep 600' > /dev/full").finish();
+    let finished = shell("exec $CTL run -n 2 -- sh -c 'echo lost; exec sleep 600' > /dev/full").finish();
     assert_eq!(finished.code(), 1);
     assert_eq!(finished.stderr, "rsm-ctl: cannot write standard output: No space left on device\n");
 }
@@ -98,7 +99,7 @@ fn an_output_that_is_full_is_said() {
 #[test]
 fn both_outputs_in_one_pipe_keep_their_lines() {
     let script = "i=0; while [ $i -lt 200 ]; do printf out; printf \" $i\\n\"; { printf err; printf \" $i\\n\"; } >&2; i=$((i+1)); done";
-    let finished = crate::rig::shell("exec $CTL run -n 4 -- sh -c \"$SCRIPT\" 2>&1").env("SCRIPT", script).finish();
+    let finished = shell("exec $CTL run -n 4 -- sh -c \"$SCRIPT\" 2>&1").env("SCRIPT", script).finish();
     assert_eq!(finished.text().lines().count(), 4 * 400);
     for line in finished.text().lines() {
         let (kind, number) = line.split_once(' ').unwrap();

@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use rsm::{AccessList, Permission, SegmentId};
+
 use crate::rig::{Running, ctl, run, shell, unique};
 use serde_json::Value;
 
@@ -56,6 +58,40 @@ fn its_tables() {
     let ids: Vec<u64> = nodes["nodes"].as_array().unwrap().iter().map(|row| row["node"].as_u64().unwrap()).collect();
     assert_eq!(ids, [1, 2, 3]);
     drop(running);
+}
+
+#[test]
+fn what_nodes_share() {
+    let name = unique("shares");
+    // A cluster inside this test: two of its nodes, one segment, one connection.
+    let cluster = rsm::Cluster::builder(2).name(&name).start().unwrap();
+    let exporter = cluster.node(1).unwrap().controller("shm0").unwrap();
+    let importer = cluster.node(2).unwrap().controller("shm0").unwrap();
+    let export = exporter.export(8192).unwrap();
+    let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).unwrap();
+    let import = importer.connect(1, id, Permission::ReadWrite).unwrap();
+    let me = std::process::id();
+    let table = |table: &str| json(&[table, "--cluster", &name])[table].take();
+
+    let nodes = table("nodes");
+    assert_eq!((&nodes[0]["joined"], &nodes[0]["exports"], &nodes[0]["imports"]), (&true.into(), &1.into(), &0.into()));
+    assert_eq!((&nodes[1]["pid"], &nodes[1]["exports"], &nodes[1]["imports"]), (&me.into(), &0.into(), &1.into()));
+    let segments = table("segments");
+    assert_eq!((&segments[0]["id"], &segments[0]["length"]), (&0x40_0000.into(), &8192.into()));
+    assert_eq!((&segments[0]["published"], &segments[0]["importers"]), (&true.into(), &1.into()));
+    let connections = table("connections");
+    assert_eq!((&connections[0]["importer"], &connections[0]["exporter"]), (&2.into(), &1.into()));
+    assert_eq!((&connections[0]["permission"], &connections[0]["state"]), (&"rw".into(), &"connected".into()));
+    let links = table("links");
+    assert!(links.as_array().unwrap().iter().any(|link| {
+        link["controller"] == "shm0" && link["from"] == 2 && link["to"] == 1 && link["state"] == "active"
+    }));
+    let finished = ctl(&["segments", "--cluster", &name]).finish();
+    assert!(finished.text().contains("0x400000  published  shm0"), "{}", finished.text());
+
+    drop(import);
+    drop(export);
+    assert_eq!((table("segments"), table("connections")), (Value::Array(vec![]), Value::Array(vec![])));
 }
 
 #[test]

@@ -43,6 +43,13 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
     }
 }
 
+/// Does something that waits for another process on a thread of its own, so that the wait has an end.
+pub(crate) fn in_time<T: Send + 'static>(what: &str, act: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = channel();
+    thread::spawn(move || sender.send(act()));
+    receiver.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("waited too long: {what}"))
+}
+
 /// A directory that goes with the test.
 pub(crate) struct Scratch(PathBuf);
 

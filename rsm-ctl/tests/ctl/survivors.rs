@@ -2,7 +2,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::rig::{Running, expect_state, pid, run, shell, state};
+use crate::rig::{Running, eventually, expect_state, pid, run, shell, state};
 
 /// Nodes that do everything to survive: new sessions, double forks, deaf ears, a chain of processes each of which forks
 /// the next and ends. The last line of each node says that all of it is running.
@@ -91,8 +91,9 @@ fn children_that_were_there_before_are_nobodys_business() {
     let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", running.pid())).unwrap();
     let warden = children.split_ascii_whitespace().filter_map(pid).find(|&child| child != stranger).unwrap();
     kill_process(warden, Signal::KILL).unwrap();
-    crate::rig::eventually("the end of rsm-ctl", || state(running.pid()).is_none().then_some(()));
+    eventually("the end of rsm-ctl", || state(running.pid()).is_none().then_some(()));
     assert!(state(stranger).is_some());
     kill_process(stranger, Signal::KILL).unwrap();
+    eventually("the end of the stranger", || state(stranger).is_none().then_some(()));
     assert_eq!(running.finish().code(), 1);
 }

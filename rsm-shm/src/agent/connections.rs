@@ -80,7 +80,11 @@ impl Agent {
                 unreachable(format!("there is no node {node}: nodes are 1 to {}", self.node_count))
             }
             Some(LinkState::Active) => Ok(()),
-            Some(LinkState::Up) => unreachable(format!("node {node} has not joined the cluster")),
+            Some(LinkState::Up) => {
+                let was_here = self.map.registry().nodes[node as usize].fields().incarnation > 0;
+                let what = if was_here { "has left" } else { "has not joined" };
+                unreachable(format!("node {node} {what} the cluster"))
+            }
             Some(LinkState::Down) | None => {
                 unreachable(format!("the link from node {importer} to node {node} is down"))
             }

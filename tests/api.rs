@@ -1,0 +1,419 @@
+//! The Rust API by its rules, on nodes that share this process. Numbers A-nnn and D-nn are the reference's.
+
+use rsm::{
+    AccessList, BarrierMode, Cluster, Code, Controller, Export, Import, LinkState, Permission, Result, SegmentId,
+};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+const PAGE: usize = 4096;
+const SIZE: usize = 4 * PAGE;
+const SOON: Option<Duration> = Some(Duration::from_secs(20));
+
+/// Two nodes and their shm0 controllers.
+fn two_nodes() -> (Cluster, Controller, Controller) {
+    let cluster = Cluster::new(2).unwrap();
+    let one = cluster.node(1).unwrap().controller("shm0").unwrap();
+    let two = cluster.node(2).unwrap().controller("shm0").unwrap();
+    (cluster, one, two)
+}
+
+/// E and I of the reference's section 6: four pages exported by node 1, imported by node 2.
+fn pair() -> (Cluster, Export, Import) {
+    let (cluster, one, two) = two_nodes();
+    let export = one.export(SIZE).unwrap();
+    let id = export.publish(SegmentId::any(), &AccessList::everyone()).unwrap();
+    let import = two.connect(1, id, Permission::ReadWrite).unwrap();
+    (cluster, export, import)
+}
+
+#[track_caller]
+fn fails<T: std::fmt::Debug>(result: Result<T>, code: Code) {
+    let error = result.expect_err("must fail");
+    assert_eq!(error.code(), code, "{error}");
+}
+
+#[test]
+fn controllers_and_attributes() {
+    let (cluster, one, _two) = two_nodes();
+    let node = cluster.node(1).unwrap();
+    assert_eq!(node.controller("LOOPBACK7").unwrap().name(), "loopback");
+    assert_eq!(node.controller("SHM").unwrap().name(), "shm0");
+    for name in ["", "0", "shm1", &"x".repeat(300)] {
+        fails(node.controller(name), Code::CtlrNotPresent);
+    }
+    let a = one.attributes();
+    assert_eq!((a.direct_access_sizes, a.atomic_sizes), (0xf, 0xf), "A-030");
+    assert_ne!(a.page_size & rsm_page_mask(), 0, "A-029");
+    assert!(a.max_export_segment_size > SIZE && a.max_export_segments > 0 && a.max_import_segments > 0);
+    fails(one.export(a.max_export_segment_size + PAGE), Code::BadLength);
+}
+
+fn rsm_page_mask() -> usize {
+    PAGE >> 10
+}
+
+#[test]
+fn the_topology_lists_every_node_once() {
+    let cluster = Cluster::new(3).unwrap();
+    let node = cluster.node(1).unwrap();
+    cluster.node(2).unwrap();
+    let topology = node.topology().unwrap();
+    assert_eq!(topology.local_node, 1);
+    assert_eq!(topology.controllers.len(), 1, "loopback is absent (D-08)");
+    let shm = &topology.controllers[0];
+    assert_eq!(shm.name, "shm0");
+    let seen: Vec<_> = shm.remotes.iter().map(|r| (r.node, r.state)).collect();
+    assert_eq!(seen, [(1, LinkState::Active), (2, LinkState::Active), (3, LinkState::Up)], "D-89");
+}
+
+#[test]
+fn publishing() {
+    let (_cluster, one, two) = two_nodes();
+    let (e, f) = (one.export(SIZE).unwrap(), one.export(SIZE).unwrap());
+    let everyone = AccessList::everyone();
+    fails(e.unpublish(), Code::SegNotPublished);
+    fails(e.republish(&everyone), Code::SegNotPublished);
+    let auto = e.publish(SegmentId::any(), &everyone).unwrap();
+    assert!(auto.get() >= 0x8000_0000, "A-069");
+    fails(e.publish(SegmentId::any(), &everyone), Code::SegAlreadyPublished);
+    assert_ne!(f.publish(SegmentId::any(), &everyone).unwrap(), auto, "A-070");
+    e.unpublish().unwrap();
+    fails(e.unpublish(), Code::SegNotPublished);
+    f.unpublish().unwrap();
+    for id in [0x40_0000, 0x7fff_ffff, 0x50_0000] {
+        assert_eq!(e.publish(SegmentId::new(id), &everyone).unwrap().get(), id);
+        fails(f.publish(SegmentId::new(id), &everyone), Code::SegidInUse);
+        e.unpublish().unwrap();
+        fails(two.connect(1, SegmentId::new(id), Permission::Read), Code::SegNotPublished);
+    }
+    // The same id on another node is another segment.
+    let g = two.export(SIZE).unwrap();
+    e.publish(SegmentId::new(0x40_0000), &everyone).unwrap();
+    g.publish(SegmentId::new(0x40_0000), &everyone).unwrap();
+}
+
+#[test]
+fn access_lists_filter_nodes() {
+    let (_cluster, one, two) = two_nodes();
+    let e = one.export(SIZE).unwrap();
+    let id = e.publish(SegmentId::any(), &AccessList::new().node(1, 0o666)).unwrap();
+    fails(two.connect(1, id, Permission::Read), Code::SegNotPublishedToNode);
+    one.connect(1, id, Permission::ReadWrite).unwrap();
+    e.republish(&AccessList::new().node(2, 0o666)).unwrap();
+    let i = two.connect(1, id, Permission::ReadWrite).unwrap();
+    fails(one.connect(1, id, Permission::Read), Code::SegNotPublishedToNode);
+    fails(e.republish(&AccessList::new().node(2, 0o777)), Code::BadAcl);
+    two.connect(1, id, Permission::Read).unwrap();
+    e.republish(&AccessList::new().node(1, 0o600)).unwrap();
+    i.put_u64(0, 1).unwrap(); // what exists stays
+    fails(two.connect(1, id, Permission::Read), Code::SegNotPublishedToNode);
+}
+
+#[test]
+fn loopback_reaches_the_local_node_only() {
+    let (cluster, one, two) = two_nodes();
+    let loopback = cluster.node(1).unwrap().controller("loopback").unwrap();
+    let e = loopback.export(SIZE).unwrap();
+    fails(e.publish(SegmentId::any(), &AccessList::new().node(2, 0o600)), Code::BadAcl);
+    fails(e.publish(SegmentId::any(), &AccessList::new().node(1, 0o600).node(1, 0o600)), Code::BadAcl);
+    let id = e.publish(SegmentId::any(), &AccessList::new().node(1, 0o600)).unwrap();
+    fails(loopback.connect(2, id, Permission::Read), Code::CtlrNotPresent);
+    loopback.connect(1, id, Permission::ReadWrite).unwrap().put_u8(0, 1).unwrap();
+    one.connect(1, id, Permission::Read).unwrap(); // the exporting controller is not compared locally
+    fails(two.connect(1, id, Permission::Read), Code::SegNotPublishedToNode);
+}
+
+#[test]
+fn transfers_of_every_width() {
+    let (_cluster, e, i) = pair();
+    for mode in [BarrierMode::Implicit, BarrierMode::Explicit] {
+        i.set_mode(mode);
+        assert_eq!(i.mode(), mode);
+        i.put_u8(1, 0x11).unwrap();
+        i.put_u16(2, 0x2222).unwrap();
+        i.put_u32(4, 0x3333_3333).unwrap();
+        i.put_u64(8, 0x4444_4444_4444_4444).unwrap();
+        assert_eq!(i.get_u8(1).unwrap(), 0x11);
+        assert_eq!(i.get_u16(2).unwrap(), 0x2222);
+        assert_eq!(i.get_u32(4).unwrap(), 0x3333_3333);
+        assert_eq!(i.get_u64(8).unwrap(), 0x4444_4444_4444_4444);
+        let values: Vec<u64> = (0..100).collect();
+        i.put_u64s(PAGE as u64, &values).unwrap();
+        let mut back = [0; 100];
+        i.get_u64s(PAGE as u64, &mut back).unwrap();
+        assert_eq!(values, back);
+        i.put_u16s(64, &[1, 2, 3]).unwrap();
+        assert_eq!(e.memory().read_volatile_u16(68).unwrap(), 3);
+        i.put(101, b"odd").unwrap();
+        let mut around = [0; 5];
+        e.memory().read(100, &mut around).unwrap();
+        assert_eq!(&around, b"\0odd\0", "A-146");
+        e.memory().write(200, b"back").unwrap();
+        let mut back = [0; 4];
+        i.get(200, &mut back).unwrap();
+        assert_eq!(&back, b"back", "A-160");
+        i.put(101, &[0; 3]).unwrap();
+    }
+}
+
+#[test]
+fn transfers_outside_the_segment_or_out_of_line() {
+    let (_cluster, _e, i) = pair();
+    let size = SIZE as u64;
+    i.put_u8(size - 1, 1).unwrap();
+    fails(i.put_u8(size, 1), Code::BadOffset);
+    i.put(0, &vec![0; SIZE]).unwrap();
+    fails(i.put(0, &vec![0; SIZE + 1]), Code::BadOffset);
+    i.put(size, &[]).unwrap();
+    fails(i.put(size + 1, &[]), Code::BadOffset);
+    fails(i.get(u64::MAX, &mut [0; 2]), Code::BadOffset); // D-34
+    fails(i.put_u64(u64::MAX - 7, 0), Code::BadOffset);
+    fails(i.put_u64s(size - 8, &[0, 0]), Code::BadOffset);
+    fails(i.put_u16(1, 0), Code::BadMemAlignment);
+    fails(i.get_u32(2), Code::BadMemAlignment);
+    fails(i.put_u64(4, 0), Code::BadMemAlignment);
+    fails(i.put_u64(size + 4, 0), Code::BadMemAlignment); // alignment comes first
+}
+
+#[test]
+fn permissions_of_connections() {
+    let (_cluster, one, two) = two_nodes();
+    let e = one.export(SIZE).unwrap();
+    let id = e.publish(SegmentId::any(), &AccessList::everyone()).unwrap();
+    let r = two.connect(1, id, Permission::Read).unwrap();
+    fails(r.put_u64(0, 1), Code::PermDenied);
+    r.get_u64(0).unwrap();
+    fails(r.map(0, PAGE, Permission::ReadWrite), Code::BadPerms);
+    let w = two.connect(1, id, Permission::Write).unwrap();
+    fails(w.get_u64(0), Code::PermDenied);
+    w.put_u64(0, 1).unwrap();
+    let none = two.connect(1, id, Permission::None).unwrap(); // D-27
+    fails(none.put_u64(0, 1), Code::PermDenied);
+    fails(none.get_u64(0), Code::PermDenied);
+    fails(none.map(0, PAGE, Permission::Read), Code::BadPerms);
+    none.signal().unwrap();
+    e.wait(SOON).unwrap();
+    e.unpublish().unwrap();
+    fails(none.signal(), Code::ConnAborted);
+}
+
+#[test]
+fn mappings() {
+    let (_cluster, e, i) = pair();
+    fails(i.map(0, PAGE, Permission::None), Code::BadPerms);
+    fails(i.map(0, 0, Permission::Read), Code::BadLength);
+    fails(i.map(PAGE as u64, SIZE, Permission::Read), Code::BadLength);
+    fails(i.map(u64::MAX & !0xfff, PAGE, Permission::Read), Code::BadLength);
+    fails(i.map(1, PAGE, Permission::Read), Code::BadMemAlignment);
+    let odd = i.map(PAGE as u64, 3000, Permission::ReadWrite).unwrap();
+    assert_eq!(odd.len(), 3000);
+    fails(odd.memory().write(2999, &[1, 2]), Code::BadOffset);
+    let span = odd.open_barrier().unwrap();
+    odd.memory().atomic_u64(8).unwrap().store(7, Ordering::Release);
+    span.close().unwrap();
+    assert_eq!(e.memory().read_volatile_u64(PAGE as u64 + 8).unwrap(), 7);
+    assert_eq!(odd.memory().atomic_u64(8).unwrap().fetch_add(1, Ordering::AcqRel), 7);
+    // Narrower than the connection: a mapping of its own, which is cut off like the others.
+    let narrow = i.map(PAGE as u64, PAGE, Permission::Read).unwrap();
+    assert_eq!(narrow.memory().read_volatile_u64(8).unwrap(), 8);
+    assert!(narrow.memory().atomic_u64(8).is_err() && narrow.memory().write(0, &[1]).is_err());
+    fails(i.disconnect(), Code::SegStillMapped);
+    drop(odd);
+    e.unpublish().unwrap();
+    assert_eq!(narrow.memory().read_volatile_u64(8).unwrap(), 0, "a trash page");
+    fails(narrow.open_barrier().unwrap().close(), Code::ConnAborted);
+    e.publish(SegmentId::any(), &AccessList::everyone()).unwrap();
+}
+
+#[test]
+fn barriers_are_spans() {
+    let (_cluster, e, i) = pair();
+    i.set_mode(BarrierMode::Explicit);
+    for _ in 0..3 {
+        let span = i.open_barrier().unwrap();
+        i.put_u64(0, 1).unwrap();
+        span.order().unwrap();
+        i.put_u64(8, 2).unwrap();
+        span.close().unwrap();
+    }
+    let (outer, inner) = (i.open_barrier().unwrap(), i.open_barrier().unwrap());
+    inner.close().unwrap();
+    outer.close().unwrap();
+    let across = i.open_barrier().unwrap();
+    e.unpublish().unwrap();
+    across.order().unwrap(); // D-50
+    fails(across.close(), Code::ConnAborted);
+    let after = i.open_barrier().unwrap();
+    fails(after.close(), Code::ConnAborted);
+    i.put_u64(0, 9).unwrap();
+    assert_eq!(e.memory().read_volatile_u64(0).unwrap(), 1);
+    i.set_mode(BarrierMode::Implicit);
+    fails(i.put_u64(0, 9), Code::ConnAborted);
+    fails(i.get_u64(0), Code::ConnAborted);
+    fails(i.map(0, PAGE, Permission::Read), Code::ConnAborted);
+    assert!(i.is_aborted());
+    i.disconnect().unwrap();
+}
+
+#[test]
+fn signals_to_the_exporter() {
+    let (_cluster, e, i) = pair();
+    fails(e.wait(Some(Duration::ZERO)), Code::Timeout);
+    let began = Instant::now();
+    fails(e.wait(Some(Duration::from_millis(50))), Code::Timeout);
+    assert!(began.elapsed() >= Duration::from_millis(50), "A-226");
+    for _ in 0..3 {
+        i.signal().unwrap();
+    }
+    i.signal_no_accumulate().unwrap();
+    for _ in 0..3 {
+        e.wait(Some(Duration::ZERO)).unwrap();
+    }
+    fails(e.wait(Some(Duration::ZERO)), Code::Timeout);
+    i.signal_no_accumulate().unwrap();
+    i.signal_no_accumulate().unwrap();
+    e.wait(SOON).unwrap();
+    fails(e.wait(Some(Duration::ZERO)), Code::Timeout);
+    i.signal().unwrap();
+    e.unpublish().unwrap();
+    e.wait(Some(Duration::ZERO)).unwrap();
+    fails(i.signal(), Code::ConnAborted);
+}
+
+#[test]
+fn signals_to_importers() {
+    let (_cluster, one, two) = two_nodes();
+    let e = one.export(SIZE).unwrap();
+    e.signal().unwrap();
+    let id = e.publish(SegmentId::any(), &AccessList::everyone()).unwrap();
+    let a = two.connect(1, id, Permission::Read).unwrap();
+    e.signal().unwrap();
+    let b = two.connect(1, id, Permission::Read).unwrap();
+    fails(b.wait(Some(Duration::ZERO)), Code::Timeout);
+    e.signal().unwrap();
+    e.signal_no_accumulate().unwrap();
+    for _ in 0..2 {
+        a.wait(SOON).unwrap();
+    }
+    b.wait(SOON).unwrap();
+    fails(a.wait(Some(Duration::ZERO)), Code::Timeout);
+    fails(b.wait(Some(Duration::ZERO)), Code::Timeout);
+    // Many connections come and go around those that stay: each gets every signal once.
+    for round in 0..50 {
+        let passing = two.connect(1, id, Permission::Read).unwrap();
+        e.signal().unwrap();
+        passing.wait(SOON).unwrap();
+        a.wait(SOON).unwrap();
+        b.wait(SOON).unwrap();
+        fails(a.wait(Some(Duration::ZERO)), Code::Timeout);
+        assert!(round < 50);
+    }
+}
+
+#[test]
+fn signals_wake_sleepers_and_release_one_each() {
+    let (_cluster, e, i) = pair();
+    std::thread::scope(|scope| {
+        let waiters: Vec<_> = (0..4).map(|_| scope.spawn(|| e.wait(SOON))).collect();
+        for _ in 0..4 {
+            i.signal().unwrap();
+        }
+        for waiter in waiters {
+            waiter.join().unwrap().unwrap();
+        }
+    });
+    fails(e.wait(Some(Duration::ZERO)), Code::Timeout);
+}
+
+#[test]
+fn connect_within_sleeps_until_published() {
+    let (cluster, one, two) = two_nodes();
+    let id = SegmentId::new(0x40_0000);
+    let error = two.connect_within(1, id, Permission::Read, Duration::from_millis(30)).unwrap_err();
+    assert_eq!(error.code(), Code::Timeout);
+    assert!(error.to_string().contains("node 1 publishes no segment 0x400000"), "{error}");
+    fails(two.connect_within(3, id, Permission::Read, Duration::from_secs(60)), Code::RemoteNodeUnreachable);
+    std::thread::scope(|scope| {
+        let importer = scope.spawn(|| two.connect_within(1, id, Permission::ReadWrite, Duration::from_secs(20)));
+        let e = one.export(SIZE).unwrap();
+        // First to the wrong node only: the importer goes on sleeping.
+        e.publish(id, &AccessList::new().node(1, 0o666)).unwrap();
+        e.republish(&AccessList::everyone()).unwrap();
+        let import = importer.join().unwrap().unwrap();
+        import.put_u64(0, 5).unwrap();
+        assert_eq!(e.memory().read_volatile_u64(0).unwrap(), 5);
+    });
+    // A node that has not joined yet is waited for as well.
+    let three = Cluster::new(2).unwrap();
+    let late = three.node(1).unwrap().controller("shm0").unwrap();
+    std::thread::scope(|scope| {
+        let importer = scope.spawn(|| late.connect_within(2, id, Permission::Read, Duration::from_secs(20)));
+        let exporter = three.node(2).unwrap().controller("shm0").unwrap();
+        let e = exporter.export(SIZE).unwrap();
+        e.publish(id, &AccessList::everyone()).unwrap();
+        importer.join().unwrap().unwrap();
+    });
+    drop(cluster);
+}
+
+#[test]
+fn objects_outlive_controllers_and_nodes() {
+    let (_cluster, e, i) = pair(); // controllers are gone already (D-05)
+    i.put_u64(0, 3).unwrap();
+    let m = i.map(0, PAGE, Permission::ReadWrite).unwrap();
+    drop(i);
+    m.memory().atomic_u64(8).unwrap().store(4, Ordering::SeqCst);
+    assert_eq!(e.memory().read_volatile_u64(8).unwrap(), 4);
+    drop(m);
+    e.unpublish().unwrap();
+    e.destroy().unwrap();
+}
+
+#[test]
+fn threads_on_one_cluster() {
+    let (_cluster, one, two) = two_nodes();
+    std::thread::scope(|scope| {
+        for thread in 0..8u64 {
+            let (one, two) = (&one, &two);
+            scope.spawn(move || {
+                for round in 0..40 {
+                    let e = one.export(SIZE).unwrap();
+                    let id = e.publish(SegmentId::any(), &AccessList::everyone()).unwrap();
+                    let i = two.connect(1, id, Permission::ReadWrite).unwrap();
+                    i.put_u64(0, thread << 32 | round).unwrap();
+                    i.signal().unwrap();
+                    e.wait(SOON).unwrap();
+                    assert_eq!(e.memory().read_volatile_u64(0).unwrap(), thread << 32 | round);
+                    if round % 2 == 0 {
+                        i.disconnect().unwrap();
+                        e.unpublish().unwrap();
+                    } else {
+                        e.unpublish().unwrap();
+                        fails(i.put_u64(0, 0), Code::ConnAborted);
+                    }
+                    e.destroy().unwrap();
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn words_are_never_torn() {
+    let (_cluster, e, i) = pair();
+    i.set_mode(BarrierMode::Explicit);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..200_000u64 {
+                i.put_u64(0, n | n << 32).unwrap();
+            }
+            done.store(true, Ordering::Release);
+        });
+        while !done.load(Ordering::Acquire) {
+            let word = e.memory().read_volatile_u64(0).unwrap();
+            assert_eq!(word >> 32, word & 0xffff_ffff, "A-161");
+        }
+    });
+}
