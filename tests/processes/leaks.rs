@@ -19,7 +19,7 @@ struct Holdings {
     /// Mappings of memory objects of clusters. Others come and go with the allocator and with cached thread stacks.
     mappings: usize,
     threads: usize,
-    /// Entries of /dev/shm and of the temporary directory that could be ours.
+    /// Entries of /dev/shm and of the temporary directory named after a cluster of this process.
     files: BTreeSet<String>,
     /// Abstract sockets of clusters that this process started; others may run their own meanwhile.
     sockets: BTreeSet<String>,
@@ -36,7 +36,7 @@ impl Holdings {
             descriptors: tasks.iter().map(table).sum(),
             mappings: maps(pid).lines().filter(|line| line.contains("memfd:rsm")).count(),
             threads: tasks.len(),
-            files: files.filter(|f| f.contains("rsm") && !f.contains("rsm-test")).collect(),
+            files: files.filter(|f| f.contains(&ours[1..])).collect(),
             sockets: unix.split_whitespace().filter(|w| w.contains(&ours)).map(str::to_owned).collect(),
         }
     }
@@ -58,6 +58,20 @@ pub(crate) fn agent_descriptors() -> usize {
     };
     let agents = entries("/proc/self/task").filter(is_agent);
     agents.map(|task| entries(&format!("/proc/self/task/{task}/fd")).count()).sum()
+}
+
+/// Waits until this process holds what it held before; what ends meanwhile takes its time.
+#[track_caller]
+fn as_before(before: &Holdings) {
+    let deadline = std::time::Instant::now() + super::story::PATIENCE;
+    loop {
+        let now = Holdings::of(me());
+        if now == *before {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "left: {now:#?}\nbefore: {before:#?}");
+        std::thread::park_timeout(std::time::Duration::from_millis(1));
+    }
 }
 
 fn me() -> i32 {
@@ -84,7 +98,7 @@ fn killed_nodes_leave_nothing() {
         round_of_deaths(&cluster);
     }
     wait_for("the agent to clean up", || agent_descriptors() == agent);
-    wait_for("everything else to be as before", || Holdings::of(me()) == before);
+    as_before(&before);
     let observer = rsm::observe::Observer::attach(Some(cluster.name())).expect("our cluster");
     assert!(observer.segments().is_empty() && observer.connections().is_empty());
     assert!(observer.nodes().iter().all(|n| !n.joined));
@@ -123,5 +137,5 @@ fn a_dropped_cluster_leaves_nothing() {
         import.put_u64(0, 2).expect("put");
         assert_eq!(export.memory().read_volatile_u64(0).expect("read"), 2);
     }
-    wait_for("threads and mappings to go", || Holdings::of(me()) == before);
+    as_before(&before);
 }

@@ -47,8 +47,9 @@ fn find_along(name: &OsStr, path: &OsStr) -> Result<PathBuf, Errno> {
         let candidate = directory.join(name);
         match executable(&candidate) {
             Ok(()) => return Ok(candidate),
-            // Found but not executable is the better thing to say, unless a later directory has one that is.
-            Err(Errno::ACCESS | Errno::ISDIR) => error = Errno::ACCESS,
+            // Found but not executable is the better thing to say, unless a later directory has one that is. In a directory
+            // that may not be searched nothing was found.
+            Err(_) if candidate.is_file() => error = Errno::ACCESS,
             Err(_) => {}
         }
     }

@@ -123,7 +123,7 @@ fn a_failure_gives_the_others_time_and_then_asks_them() {
 #[test]
 fn a_stopped_node_is_no_failure() {
     let mut running =
-        run(&["-n", "2", "--grace", "0"], "echo $$; trap 'exit 0' USR1; while :; do sleep 0.05; done").start();
+        run(&["-n", "2", "--grace", "0"], "trap 'exit 0' USR1; echo $$; while :; do sleep 0.05; done").start();
     let nodes = [running.pid_line(), running.pid_line()];
     kill_process(nodes[0], Signal::STOP).unwrap();
     expect_state(nodes[0], 'T');
@@ -137,7 +137,7 @@ fn a_stopped_node_is_no_failure() {
 
 #[test]
 fn ctrl_z_stops_everybody_but_the_agent() {
-    let script = "setsid sleep 600 & echo $!; echo $$; trap 'exit 0' USR1; while :; do sleep 0.05; done";
+    let script = "setsid sleep 600 & echo $!; echo $$; while :; do sleep 0.05; done";
     let mut running = run(&["-n", "2", "--grace", "0"], script).start();
     let processes: Vec<_> = (0..4).map(|_| running.pid_line()).collect();
     let warden = running.warden();

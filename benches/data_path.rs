@@ -1,0 +1,95 @@
+//! What the data path and the control path cost in one process, beside the raw operation they are made of.
+//!
+//! `cargo bench` runs it. Absolute numbers move with the machine; compare within one run.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use rsm::{AccessList, BarrierMode, Cluster, Controller, Export, Import, Permission, SegmentId};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const SIZE: usize = 1 << 20;
+
+/// Two nodes in this process, an export of the first and an import of the second.
+fn pair() -> (Cluster, Controller, Controller, Export, Import) {
+    let cluster = Cluster::new(2).expect("a cluster");
+    let one = cluster.node(1).and_then(|n| n.controller("shm0")).expect("shm0");
+    let two = cluster.node(2).and_then(|n| n.controller("shm0")).expect("shm0");
+    let export = one.export(SIZE).expect("an export");
+    let id = export.publish(SegmentId::any(), &AccessList::everyone()).expect("published");
+    let import = two.connect(1, id, Permission::ReadWrite).expect("connected");
+    import.put(0, &vec![0; SIZE]).expect("every page is present");
+    (cluster, one, two, export, import)
+}
+
+fn words(c: &mut Criterion) {
+    let (_cluster, _one, _two, _export, import) = pair();
+    let map = import.map(0, SIZE, Permission::ReadWrite).expect("mapped");
+    let raw = AtomicU64::new(0);
+    let mapped = map.memory().atomic_u64(0).expect("aligned");
+    let mut group = c.benchmark_group("word");
+    group.bench_function("raw store", |b| b.iter(|| raw.store(black_box(1), Ordering::Relaxed)));
+    group.bench_function("mapped store", |b| b.iter(|| mapped.store(black_box(1), Ordering::Relaxed)));
+    group.bench_function("raw exchange", |b| b.iter(|| raw.swap(black_box(1), Ordering::SeqCst)));
+    for mode in [BarrierMode::Explicit, BarrierMode::Implicit] {
+        import.set_mode(mode);
+        group.bench_function(format!("put_u64 {mode:?}"), |b| b.iter(|| import.put_u64(black_box(8), black_box(1))));
+        group.bench_function(format!("get_u64 {mode:?}"), |b| b.iter(|| import.get_u64(black_box(8))));
+    }
+    import.set_mode(BarrierMode::Explicit);
+    group.bench_function("span of one put", |b| {
+        b.iter(|| {
+            let span = import.open_barrier()?;
+            import.put_u64(black_box(8), black_box(1))?;
+            span.close()
+        });
+    });
+    group.bench_function("post, nobody asleep", |b| b.iter(|| import.signal_no_accumulate()));
+    group.finish();
+}
+
+fn copies(c: &mut Criterion) {
+    let (_cluster, _one, _two, _export, import) = pair();
+    import.set_mode(BarrierMode::Explicit);
+    let mut group = c.benchmark_group("copy");
+    for size in [64, 1 << 10, 4 << 10, 64 << 10, SIZE] {
+        let source = vec![1u8; size];
+        let mut target = vec![0u8; size];
+        group.throughput(criterion::Throughput::Bytes(size as u64));
+        group.bench_function(format!("raw {size}"), |b| b.iter(|| target.copy_from_slice(black_box(&source))));
+        group.bench_function(format!("put {size}"), |b| b.iter(|| import.put(0, black_box(&source))));
+        group.bench_function(format!("get {size}"), |b| b.iter(|| import.get(0, black_box(&mut target))));
+    }
+    group.finish();
+}
+
+fn control(c: &mut Criterion) {
+    let (_cluster, one, two, export, _import) = pair();
+    let everyone = AccessList::everyone();
+    let mut group = c.benchmark_group("control");
+    group.bench_function("export and destroy 4 KiB", |b| b.iter(|| one.export(4096)?.destroy()));
+    group.bench_function("republish", |b| b.iter(|| export.republish(&everyone)));
+    let other = one.export(4096).expect("an export");
+    group.bench_function("publish and unpublish", |b| {
+        b.iter(|| other.publish(SegmentId::any(), &everyone).and_then(|_| other.unpublish()));
+    });
+    group.bench_function("unpublish from one willing importer", |b| {
+        b.iter(|| {
+            let id = other.publish(SegmentId::any(), &everyone)?;
+            let import = two.connect(1, id, Permission::ReadWrite)?;
+            other.unpublish()?;
+            import.disconnect()
+        });
+    });
+    let id = other.publish(SegmentId::any(), &everyone).expect("published");
+    group.bench_function("connect, first store, disconnect", |b| {
+        b.iter(|| {
+            let import = two.connect(1, id, Permission::ReadWrite)?;
+            import.put_u64(0, 1)?;
+            import.disconnect()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, words, copies, control);
+criterion_main!(benches);
