@@ -90,7 +90,7 @@ pub(crate) struct RunArgs {
     /// End everything after this time: 500ms, 60s, 5m, 1h, or seconds
     #[arg(long, value_name = "TIME", value_parser = duration::parse_positive)]
     pub(crate) timeout: Option<Duration>,
-    /// Put the node id before every line of output: "[2] text"
+    /// Put the node id in brackets before every line of output
     #[arg(long)]
     pub(crate) tag_output: bool,
     /// Let the other nodes go on when one fails

@@ -2,6 +2,7 @@
 
 use super::Story;
 use super::story::{NodeProcess, cluster, wait_for};
+use rsm::observe::Observer;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -90,18 +91,22 @@ fn cycles_leave_counts_unchanged() {
 }
 
 fn killed_nodes_leave_nothing() {
+    wait_for("this thread to be alone", || entries("/proc/self/task").count() == 1);
     let cluster = cluster(4);
+    let observer = Observer::attach(Some(cluster.name())).expect("our cluster");
+    let round = || {
+        round_of_deaths(&cluster);
+        wait_for("the agent to clean up", || observer.nodes().iter().all(|node| !node.joined));
+        assert!(observer.segments().is_empty() && observer.connections().is_empty());
+    };
     // The first round makes what stays: bell memory of the nodes.
-    round_of_deaths(&cluster);
+    round();
     let (before, agent) = (Holdings::of(me()), agent_descriptors());
     for _ in 0..10 {
-        round_of_deaths(&cluster);
+        round();
     }
-    wait_for("the agent to clean up", || agent_descriptors() == agent);
+    assert_eq!(agent_descriptors(), agent);
     as_before(&before);
-    let observer = rsm::observe::Observer::attach(Some(cluster.name())).expect("our cluster");
-    assert!(observer.segments().is_empty() && observer.connections().is_empty());
-    assert!(observer.nodes().iter().all(|n| !n.joined));
 }
 
 /// Every node imports from every other; all are killed in the middle of it.
@@ -123,6 +128,8 @@ fn round_of_deaths(cluster: &rsm::Cluster) {
 }
 
 fn a_dropped_cluster_leaves_nothing() {
+    // Threads of earlier stories may still be on their way out.
+    wait_for("this thread to be alone", || entries("/proc/self/task").count() == 1);
     let before = Holdings::of(me());
     for _ in 0..5 {
         let cluster = cluster(2);

@@ -24,6 +24,7 @@ pub(crate) struct NodeProcess {
     child: Child,
     input: Option<ChildStdin>,
     answers: Receiver<String>,
+    reader: Option<std::thread::JoinHandle<()>>,
 }
 
 impl NodeProcess {
@@ -56,14 +57,14 @@ impl NodeProcess {
         let output = BufReader::new(child.stdout.take().expect("piped"));
         let (tell, answers) = channel();
         // Ends with the pipe, so with the process and whatever it left the pipe to.
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 if tell.send(line).is_err() {
                     return;
                 }
             }
         });
-        NodeProcess { input: child.stdin.take(), child, answers }
+        NodeProcess { input: child.stdin.take(), child, answers, reader: Some(reader) }
     }
 
     /// Sends a command without waiting for its answer.
@@ -128,10 +129,11 @@ impl NodeProcess {
         wait_for("the process to stop", stopped);
     }
 
-    /// SIGKILLs and reaps the process.
+    /// SIGKILLs and reaps the process, which has no children that could hold its pipes.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("our child");
         self.child.wait().expect("our child");
+        self.reader.take().expect("once").join().expect("the reader ends with the pipe");
     }
 
     /// Closes its input, which ends it in order, and reaps it.

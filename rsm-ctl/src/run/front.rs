@@ -15,7 +15,8 @@ use rustix::termios::isatty;
 use super::ending::Ending;
 use super::link::{Link, Received};
 use super::message::{ToFront, ToWarden};
-use super::output::{self, Forwarder};
+use super::node::Ends;
+use super::output::{self, Forwarder, Streams};
 use super::signals::SignalQueue;
 use super::status::Status;
 use super::warden::{self, Channels};
@@ -45,13 +46,14 @@ struct Front {
 /// # Crash
 /// The warden notices by its pidfd and ends every process of the run, then itself.
 pub(crate) fn run(plan: Plan) -> Result<ExitCode, Failure> {
-    start(plan).map_err(|error| Failure::system("cannot start a run", error))
+    raise_descriptor_limit();
+    let (streams, ends) = output::open_streams(plan.nodes)
+        .map_err(|error| Failure::system(&format!("cannot make the output streams of {} nodes", plan.nodes), error))?;
+    start(plan, streams, ends).map_err(|error| Failure::system("cannot start a run", error))
 }
 
-fn start(plan: Plan) -> io::Result<ExitCode> {
+fn start(plan: Plan, streams: Streams, ends: Vec<Ends>) -> io::Result<ExitCode> {
     let signals = SignalQueue::new(&heard())?;
-    raise_descriptor_limit();
-    let (streams, ends) = output::open_streams(plan.nodes)?;
     let (link, wardens_link) = Link::pair()?;
     // Opened by its owner and inherited: it cannot mean anybody else, whatever happens meanwhile.
     let itself = pidfd_open(getpid(), PidfdFlags::empty())?;

@@ -16,7 +16,7 @@ pub(crate) struct Ends {
     pub(crate) stderr: OwnedFd,
 }
 
-/// What all nodes of a run have in common.
+/// What is the same for all nodes of a run.
 pub(crate) struct Starter<'a> {
     pub(crate) program: &'a Program,
     /// The user's own descriptor limit.
@@ -34,7 +34,7 @@ impl Starter<'_> {
         command.arg0(&self.program.name).args(&self.program.arguments).envs(environment);
         command.stdin(stdin).stdout(ends.stdout).stderr(ends.stderr);
         process::begin_as_node(&mut command, getpid(), self.descriptors);
-        // Not waited for by this handle: the warden reaps all its children in one place, whoever forked them.
+        // Not waited for here: the warden reaps all its children in one place, whoever forked them.
         command.spawn().map(|child| Pid::from_child(&child))
     }
 }

@@ -1,5 +1,6 @@
 //! The process between the front and the nodes: hosts the agent, is the parent of every node, ends them all.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Stdio;
 use std::time::Instant;
@@ -41,7 +42,7 @@ pub(crate) struct Warden {
     children: SignalQueue,
     supervision: Supervision,
     processes: Vec<Process>,
-    /// Whether the front is owed an answer about what goes on after the last node.
+    /// Whether the front knows what goes on after the last node.
     told_left: bool,
 }
 
@@ -50,44 +51,39 @@ pub(crate) struct Warden {
 /// # Crash
 /// The nodes' processes are killed by the kernel; what they forked becomes the front's, which ends it.
 pub(crate) fn serve(plan: &Plan, link: Link, front: OwnedFd, channels: Channels) {
-    match start(plan, link, front, channels) {
-        Ok((warden, cluster)) => warden.watch(cluster),
-        Err((link, failure)) => {
+    match start(plan, channels) {
+        Ok((children, cluster, processes)) => {
+            let pids: Vec<Pid> = processes.iter().map(|process| process.pid).collect();
+            link.send(&ToFront::Started { cluster: cluster.name().to_owned(), processes: raw(&pids) });
+            let supervision = Supervision::new(Instant::now(), plan.timeout, plan.grace, plan.keep_going);
+            Warden { link, front, children, supervision, processes, told_left: false }.watch(cluster);
+        }
+        Err(failure) => {
+            // Some nodes may have started before one could not be.
             descendants::end_all(&[]);
             link.send(&ToFront::Refused { code: failure.code, message: failure.message });
         }
     }
 }
 
-/// On failure there may be nodes already; the link comes back so that the reason can be told.
-fn start(plan: &Plan, link: Link, front: OwnedFd, channels: Channels) -> Result<(Warden, Cluster), (Link, Failure)> {
-    match prepare(plan).and_then(|(children, cluster)| {
-        let processes = start_nodes(plan, &cluster, channels)?;
-        Ok((children, cluster, processes))
-    }) {
-        Ok((children, cluster, processes)) => {
-            let pids: Vec<Pid> = processes.iter().map(|process| process.pid).collect();
-            link.send(&ToFront::Started { cluster: cluster.name().to_owned(), processes: raw(&pids) });
-            let supervision = Supervision::new(Instant::now(), plan.timeout, plan.grace, plan.keep_going);
-            Ok((Warden { link, front, children, supervision, processes, told_left: false }, cluster))
-        }
-        Err(failure) => Err((link, failure)),
-    }
+fn start(plan: &Plan, channels: Channels) -> Result<(SignalQueue, Cluster, Vec<Process>), Failure> {
+    let (children, cluster) = prepare(plan)?;
+    let processes = start_nodes(plan, &cluster, channels)?;
+    Ok((children, cluster, processes))
 }
 
 /// Becomes the warden and starts the cluster.
 fn prepare(plan: &Plan) -> Result<(SignalQueue, Cluster), Failure> {
-    let system = |error| Failure::system("cannot set up the warden", error);
+    let system = |error: io::Error| Failure::system("cannot set up the warden", error);
     // Out of the front's session: what the terminal sends is for the front alone.
-    setsid().map_err(system)?;
-    set_child_subreaper(Some(getpid())).map_err(system)?;
+    setsid().map_err(|errno| system(errno.into()))?;
+    set_child_subreaper(Some(getpid())).map_err(|errno| system(errno.into()))?;
     // A name of its own in ps, and out of the way of `killall rsm-ctl`. At most 15 bytes.
     let _ = rustix::thread::set_name(c"rsm-warden");
     // The front's output is the front's alone: its reader must notice when the front goes.
-    dup2_stdout(output::null().map_err(|error| Failure::system("cannot open /dev/null", error))?).map_err(system)?;
+    dup2_stdout(output::null().map_err(system)?).map_err(|errno| system(errno.into()))?;
     // Other signals, blocked by the front for itself, are open again: sent to the warden they end it, and the front notices.
-    let children =
-        SignalQueue::new(&[Signal::CHILD]).map_err(|error| Failure::system("cannot set up the warden", error))?;
+    let children = SignalQueue::new(&[Signal::CHILD]).map_err(system)?;
     let mut builder = Cluster::builder(plan.nodes).dedicated();
     if let Some(name) = &plan.name {
         builder = builder.name(name);
@@ -103,8 +99,11 @@ fn start_nodes(plan: &Plan, cluster: &Cluster, channels: Channels) -> Result<Vec
         let environment = cluster.environment(node)?;
         let stdin = input.take().map_or_else(Stdio::null, Stdio::from);
         let pid = starter.start(environment, stdin, ends).map_err(|error| match Errno::from_io_error(&error) {
+            // No room for another process: that is not the program's fault.
+            None | Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE) => {
+                Failure::system(&format!("cannot start node {node}"), error)
+            }
             Some(errno) => program::refusal(&plan.program.name, errno),
-            None => Failure::new(format!("cannot start node {node}: {error}")),
         })?;
         processes.push(Process { node, pid });
     }

@@ -41,6 +41,13 @@ fn the_users_own_limits_which_do_not_limit_the_cluster() {
 }
 
 #[test]
+fn more_nodes_than_descriptors() {
+    let finished = shell("ulimit -n 100; exec $CTL run -n 63 -- true").finish();
+    assert_eq!(finished.code(), 1);
+    assert_eq!(finished.stderr, "rsm-ctl: cannot make the output streams of 63 nodes: Too many open files\n");
+}
+
+#[test]
 fn no_descriptors_of_ours() {
     let finished = run(&["-n", "2"], "ls /proc/self/fd; echo").finish();
     let expected = format!("{}\n", inherited_descriptors());

@@ -78,6 +78,16 @@ fn a_reader_that_waits_holds_up_only_its_own_stream() {
 }
 
 #[test]
+fn nobody_is_drowned_by_those_who_write_without_end() {
+    let script = "test $RSM_NODE_ID = 5 && { echo hello; exec sleep 600; }; exec yes";
+    let mut running = run(&["-n", "9"], script).start();
+    let stdout = BufReader::new(running.stdout());
+    let heard = in_time("the one quiet node", move || stdout.lines().any(|line| line.unwrap() == "hello"));
+    assert!(heard);
+    assert_eq!(running.finish().code(), 141);
+}
+
+#[test]
 fn a_reader_that_goes_ends_everything_quietly() {
     let mut running = run(&["-n", "3"], "trap '' PIPE; while :; do echo line 2>/dev/null; done").start();
     let mut stdout = running.stdout();

@@ -71,6 +71,9 @@ pub(crate) fn open_streams(nodes: u32) -> io::Result<(Streams, Vec<Ends>)> {
 /// Moves the output of all nodes.
 pub(crate) struct Forwarder {
     streams: Vec<Stream>,
+    /// The stream whose turn it is: reading starts behind the last one read, so that a few that write without end do
+    /// not keep the others from being heard.
+    turn: usize,
     outlets: [Outlet; 2],
     /// Counts up when an output has taken something or failed.
     moved: Arc<OwnedFd>,
@@ -88,7 +91,12 @@ impl Forwarder {
             let composer = Composer::new(tag, stream::line_end(output.descriptor()));
             Ok::<_, io::Error>(Outlet::new(composer, Sink::start(output.descriptor(), moved.clone(), turn)?))
         };
-        Ok(Forwarder { outlets: [outlet(Output::Stdout)?, outlet(Output::Stderr)?], streams: streams.0, moved })
+        Ok(Forwarder {
+            outlets: [outlet(Output::Stdout)?, outlet(Output::Stderr)?],
+            streams: streams.0,
+            turn: 0,
+            moved,
+        })
     }
 
     /// Readable when an output has taken something or failed: time to look at the streams again.
@@ -101,10 +109,11 @@ impl Forwarder {
         let _ = rustix::io::read(&*self.moved, &mut [0_u8; 8]);
     }
 
-    /// The streams to wait for now: open, and with room where they lead.
+    /// The streams to wait for now, in the order of their turns: open, and with room where they lead.
     pub(crate) fn wanted(&self) -> Vec<usize> {
         let wanted = |stream: &Stream| stream.source().is_some() && self.outlet(stream.output).has_room();
-        (0..self.streams.len()).filter(|&index| wanted(&self.streams[index])).collect()
+        let all = (self.turn..self.streams.len()).chain(0..self.turn);
+        all.filter(|&index| wanted(&self.streams[index])).collect()
     }
 
     /// What to wait on for a [`wanted`](Self::wanted) stream.
@@ -112,11 +121,15 @@ impl Forwarder {
         self.streams[index].source().expect("only open streams are wanted")
     }
 
-    /// Reads each of these streams once.
+    /// Reads each of these streams once, as long as there is room.
     pub(crate) fn read(&mut self, ready: &[usize]) {
         for &index in ready {
             let stream = &mut self.streams[index];
-            stream.advance(&mut self.outlets[stream.output as usize]);
+            let outlet = &mut self.outlets[stream.output as usize];
+            if outlet.has_room() {
+                stream.advance(outlet);
+                self.turn = index + 1;
+            }
         }
     }
 

@@ -4,6 +4,8 @@
 //! passed, which on a loaded machine only means that a test takes longer. Every process of a run is recognised by a mark
 //! in its environment, which daemons inherit too, so a test can say "nothing is left" without knowing what there was.
 
+mod processes;
+
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
@@ -17,11 +19,11 @@ use std::{env, fs, process};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use processes::{MARK, marked, names};
+pub(crate) use processes::{expect_state, inherited_descriptors, pid, state};
+
 /// After this something hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-
-/// The variable that carries the mark.
-const MARK: &str = "RSM_CTL_TEST_MARK";
 
 /// A word that no other test, and no other run of the tests, uses.
 pub(crate) fn unique(what: &str) -> String {
@@ -134,6 +136,11 @@ impl Ctl {
 
     pub(crate) fn stdin(mut self, from: impl Into<Stdio>) -> Ctl {
         self.command.stdin(from);
+        self
+    }
+
+    pub(crate) fn stdout(mut self, to: impl Into<Stdio>) -> Ctl {
+        self.command.stdout(to);
         self
     }
 
@@ -288,47 +295,9 @@ impl Finished {
     }
 }
 
-/// State letter of a process as in `ps`, or `None` when it has gone. A zombie has gone: it is a number in a table.
-pub(crate) fn state(process: Pid) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_pid())).ok()?;
-    let state = stat[stat.rfind(')')? + 2..].chars().next()?;
-    (state != 'Z' && state != 'X').then_some(state)
-}
-
-/// Waits until a process is in this state.
-pub(crate) fn expect_state(process: Pid, wanted: char) {
-    eventually(&format!("state {wanted} of {process}"), || (state(process)? == wanted).then_some(()));
-}
-
 /// Everything until the end.
 pub(crate) fn all(mut stream: impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
     bytes
-}
-
-/// The descriptors a freshly started shell has here, whatever runs these tests.
-pub(crate) fn inherited_descriptors() -> String {
-    let output = Command::new("/bin/sh").args(["-c", "ls /proc/self/fd"]).stdin(Stdio::null()).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
-}
-
-pub(crate) fn pid(text: &str) -> Option<Pid> {
-    text.parse().ok().and_then(Pid::from_raw)
-}
-
-/// The living processes whose environment carries the mark.
-fn marked(mark: &str) -> Vec<Pid> {
-    let wanted = format!("{MARK}={mark}");
-    let carries = |process: &Pid| {
-        let environment = fs::read(format!("/proc/{}/environ", process.as_raw_pid())).unwrap_or_default();
-        environment.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
-    };
-    let processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| pid(entry.file_name().to_str()?));
-    processes.filter(carries).filter(|&process| state(process).is_some()).collect()
-}
-
-fn names(processes: &[Pid]) -> Vec<String> {
-    let name = |process: &Pid| fs::read_to_string(format!("/proc/{}/cmdline", process.as_raw_pid()));
-    processes.iter().map(|process| format!("{process} {:?}", name(process))).collect()
 }
