@@ -2,6 +2,8 @@
 //!
 //! `cargo bench` runs it. Absolute numbers move with the machine; compare within one run.
 
+#![allow(missing_docs)] // of what criterion_group makes
+
 use criterion::{Criterion, criterion_group, criterion_main};
 use rsm::{AccessList, BarrierMode, Cluster, Controller, Export, Import, Permission, SegmentId};
 use std::hint::black_box;

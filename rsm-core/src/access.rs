@@ -121,6 +121,13 @@ impl AccessList {
         self
     }
 
+    /// The list, without what lies more than one entry beyond the longest that is allowed: enough to be refused for.
+    #[must_use]
+    pub fn cut(&self) -> AccessList {
+        let entries = self.entries.iter().take(MAX_ENTRIES + 1).copied().collect();
+        AccessList { entries, open: self.open }
+    }
+
     /// The entries, in order.
     pub fn entries(&self) -> &[AccessEntry] {
         &self.entries

@@ -235,8 +235,8 @@ impl Bell {
     pub fn renew(&self) -> u32 {
         let epoch = Word(self.word.load(Relaxed)).epoch().wrapping_add(1);
         // A plain store: a late post expects the old epoch, and its compare-and-swap fails against the new one.
+        // Sleepers stay counted: a late one lowers the count itself, and one that died costs wakes and no more.
         self.word.store(u64::from(epoch) << 32, Release);
-        self.sleepers.store(0, Relaxed);
         epoch
     }
 

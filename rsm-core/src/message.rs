@@ -70,8 +70,8 @@ pub struct ConnectionName {
 /// What a process asks.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
-    /// Become a member, or an observer without a claim. Descriptors: one end of the events link; where the kernel
-    /// cannot name the peer (before 6.5), a pidfd of the process. Must be the first message of a membership.
+    /// Become a member, or an observer without a claim. Descriptor: where the kernel cannot name the peer (before
+    /// 6.5), a pidfd of the process. Must be the first message of a membership.
     Join {
         /// [`PROTOCOL`] of the library.
         protocol: u32,
@@ -81,7 +81,7 @@ pub enum Ask {
     /// Go on with a membership over a new control connection, whose credentials count from now on.
     Attach {
         /// Number of the membership.
-        membership: u32,
+        membership: u64,
         /// Its token.
         token: Secret,
     },
@@ -168,10 +168,10 @@ pub enum Ask {
 pub enum Answer {
     /// Nothing more to say.
     Done,
-    /// A member. Descriptors: the registry; for nodes, the node's bell memory.
+    /// A member. Descriptors: the registry; its end of the events link; for nodes, the node's bell memory.
     Joined {
         /// Number of the membership.
-        membership: u32,
+        membership: u64,
         /// Its token, for [`Ask::Attach`].
         token: Secret,
     },

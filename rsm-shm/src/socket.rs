@@ -164,6 +164,24 @@ pub fn peer_pidfd(socket: impl AsFd) -> Result<Option<OwnedFd>> {
     }
 }
 
+/// Makes a socket, and the connections that a listening one accepts, refuse descriptors; `false` where the kernel
+/// cannot (before 6.16).
+pub fn refuse_descriptors(socket: impl AsFd) -> bool {
+    const SO_PASSRIGHTS: libc::c_int = 83;
+    let off: libc::c_int = 0;
+    // SAFETY: the kernel reads one int.
+    let rc = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PASSRIGHTS,
+            (&raw const off).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    rc == 0
+}
+
 /// Whether `pidfd` is a descriptor of process `pid`, by the kernel's word.
 pub fn is_pidfd_of(pidfd: impl AsFd, pid: u32) -> bool {
     let path = format!("/proc/thread-self/fdinfo/{}", pidfd.as_fd().as_raw_fd());

@@ -3,6 +3,7 @@
 use super::Story;
 use super::story::{NodeProcess, cluster, small_cluster, wait_for};
 use rsm::{AccessList, Cluster, Code, Geometry, Permission, SegmentId};
+use rsm_core::message::{Ask, Claim, ConnectionName, PROTOCOL, Request, encode};
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
@@ -15,6 +16,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("a_name_is_taken_once", a_name_is_taken_once),
     ("numbers_of_nodes_are_bounded", numbers_of_nodes_are_bounded),
     ("hostile_messages_harm_nobody", hostile_messages_harm_nobody),
+    ("a_member_that_hangs_up_half_way_does_not_busy_the_agent", a_member_that_hangs_up_half_way),
     ("another_user_needs_a_key", another_user_needs_a_key),
     ("a_kernel_without_sealing_is_named", a_kernel_without_sealing_is_named),
 ];
@@ -165,8 +167,12 @@ impl Stranger {
         if descriptors > 0 {
             assert!(control.push(rustix::net::SendAncillaryMessage::ScmRights(&rights)));
         }
-        // A refused connection may be closed already.
-        let _ = rustix::net::sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL);
+        match rustix::net::sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL) {
+            // The kernel knows that the agent takes no descriptors (6.16).
+            Err(rustix::io::Errno::PERM) if descriptors > 0 => self.send(bytes, 0),
+            // A refused connection may be closed already.
+            _ => {}
+        }
     }
 
     /// Whether the agent has closed the connection, after whatever it said.
@@ -214,6 +220,27 @@ fn hostile_messages_harm_nobody() {
     // The agent lives in this process, in a table of its own; nothing of the strangers stays there.
     wait_for("the agent to forget them", || super::leaks::agent_descriptors() < 30);
     still_well(&mut exporter, &mut importer);
+}
+
+fn a_member_that_hangs_up_half_way() {
+    let cluster = cluster(1);
+    let environment = cluster.environment(1).expect("a node");
+    let key = rsm_shm::address::secret_from_text(&environment[3].1).expect("a key");
+    let member = Stranger::connect(&cluster).expect("the agent accepts");
+    let send = |number, ask| member.send(&encode(&Request { number, ask }).expect("a message"), 0);
+    send(1, Ask::Join { protocol: PROTOCOL, claim: Some(Claim { node: 1, key }) });
+    // Asks on and on without reading an answer, until the agent reads no more either.
+    let refused = Ask::Disconnect { connection: ConnectionName { row: 0, generation: 0 } };
+    let packet = encode(&Request { number: 2, ask: refused }).expect("a message");
+    let full =
+        |socket: &OwnedFd| rustix::net::send(socket, &packet, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).is_err();
+    wait_for("the queues to be full", || full(&member.0));
+    rustix::net::shutdown(&member.0, rustix::net::Shutdown::Both).expect("our socket");
+    let mut node = NodeProcess::start(&cluster, 1);
+    node.ok("export e 4096");
+    let before = super::cost::agent_ticks();
+    std::thread::park_timeout(std::time::Duration::from_millis(300));
+    assert!(super::cost::agent_ticks() - before < 10, "the agent is busy with a connection that is over");
 }
 
 fn another_user_needs_a_key() {

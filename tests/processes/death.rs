@@ -13,6 +13,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("a_daemon_loses_its_exports_and_joins_anew", a_daemon_loses_its_exports_and_joins_anew),
     ("the_death_of_the_agent_is_told", the_death_of_the_agent_is_told),
     ("a_private_cluster_through_fork_exec_and_exit", a_private_cluster_through_fork_exec_and_exit),
+    ("a_cluster_ends_beside_a_forked_child", a_cluster_ends_beside_a_forked_child),
     ("two_processes_of_one_node_are_told_apart", two_processes_of_one_node_are_told_apart),
 ];
 
@@ -202,4 +203,12 @@ fn two_processes_of_one_node_are_told_apart() {
     assert_eq!(observer.segments().len(), 1);
     assert_eq!(observer.connections().len(), 0);
     first.ok("unpublish e");
+}
+
+fn a_cluster_ends_beside_a_forked_child() {
+    let mut node = NodeProcess::with(Vec::new());
+    node.ok("cluster c 2");
+    let child = node.ok("forkidle").parse().expect("a process id");
+    node.ok("endcluster c");
+    kill_grandchild(child);
 }

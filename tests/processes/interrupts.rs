@@ -96,6 +96,20 @@ fn a_handler_interrupts_unpublish() {
     }
     assert!(interrupted > 0, "no unpublish was interrupted");
     exporter.fails("unpublish e", 7);
+    // What an interrupted unpublish left unknown does not spill over to the next one.
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    importer.stop();
+    exporter.ok("go t unpublish e");
+    exporter.until("asleep t", "ok true");
+    exporter.ok("poke t");
+    exporter.ok("join t");
+    importer.signal(Signal::CONT);
+    exporter.until("publish e 0x400000", "ok");
+    importer.ok("connect k 1 0x400000 rw");
+    exporter.ok("unpublish e");
+    importer.fails("put k 0 1", 40);
+    exporter.fails("unpublish e", 7);
 }
 
 fn handlers_do_not_disturb_answered_requests() {

@@ -20,6 +20,7 @@ struct Things {
     exports: Mutex<HashMap<String, Arc<Export>>>,
     imports: Mutex<HashMap<String, Arc<Import>>>,
     mappings: Mutex<HashMap<String, Arc<Mapping>>>,
+    clusters: Mutex<HashMap<String, Arc<rsm::Cluster>>>,
     running: Mutex<HashMap<String, JoinHandle<String>>>,
     /// Kernel thread ids of running threads, to send signals to.
     threads: Mutex<HashMap<String, i32>>,
@@ -222,6 +223,17 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             Ok(String::new())
         }
         "observe" => rsm::observe::Observer::attach(Some(name)).map(|o| o.nodes().len().to_string()),
+        "cluster" => {
+            let cluster = rsm::Cluster::new(number(word(2)) as u32)?;
+            things.clusters.lock().unwrap().insert(name.to_owned(), Arc::new(cluster));
+            Ok(String::new())
+        }
+        "endcluster" => {
+            let cluster = things.clusters.lock().unwrap().remove(name).expect("started");
+            drop(Arc::into_inner(cluster).expect("nobody else uses it"));
+            Ok(String::new())
+        }
+        "holdlease" => Ok(hold_lease(&find(&things.mappings, name)).to_string()),
         "host" => Ok(host(number(name) as u32)?),
         "transfers" => transfers(things, name, number(word(2))),
         "pid" => Ok(std::process::id().to_string()),
@@ -232,6 +244,24 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
         }
         "exit" => std::process::exit(number(name) as i32),
         other => Err(Error::with(Code::BadArgsErrors, format!("no command {other:?}"))),
+    }
+}
+
+/// Opens the memory behind a mapping by way of /proc and keeps a lease on it, as an unwilling importer might.
+fn hold_lease(mapping: &Mapping) -> bool {
+    let start = mapping.as_ptr().addr();
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("our mappings");
+    let range = maps.lines().find_map(|line| {
+        let range = line.split(' ').next()?;
+        (usize::from_str_radix(range.split('-').next()?, 16) == Ok(start)).then(|| range.to_owned())
+    });
+    let path = format!("/proc/self/map_files/{}", range.expect("the mapping"));
+    let Ok(file) = std::fs::File::open(path) else { return false };
+    let fd = std::os::fd::IntoRawFd::into_raw_fd(file);
+    // SAFETY: plain fcntl commands; the descriptor is kept open on purpose. 10 is F_SETSIG: SIGIO would kill us.
+    unsafe {
+        libc::fcntl(fd, 10, libc::SIGURG);
+        libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK) == 0
     }
 }
 

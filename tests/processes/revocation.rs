@@ -14,6 +14,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("a_forked_child_that_only_stores_is_found", a_forked_child_that_only_stores_is_found),
     ("no_store_gets_through_after_unpublish", no_store_gets_through_after_unpublish),
     ("waiting_threads_do_not_stop_others", waiting_threads_do_not_stop_others),
+    ("an_importer_with_a_lease_does_not_hold_the_agent_up", an_importer_with_a_lease_does_not_hold_the_agent_up),
     ("a_reused_id_does_not_revive_old_imports", a_reused_id_does_not_revive_old_imports),
 ];
 
@@ -174,4 +175,25 @@ fn a_reused_id_does_not_revive_old_imports() {
     exporter.ok("waitexport e 0");
     exporter.fails("waitexport e 0", 42);
     importer.fails("put i 0 3", 40);
+}
+
+fn an_importer_with_a_lease_does_not_hold_the_agent_up() {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut importer = NodeProcess::start(&cluster, 2);
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 r");
+    importer.ok("map i");
+    if importer.ok("holdlease i") != "true" {
+        println!("skipped: /proc/self/map_files needs a privilege");
+        return;
+    }
+    let began = std::time::Instant::now();
+    exporter.fails("unpublish e", 31);
+    exporter.ok("export f 4096");
+    exporter.ok("publish f 0x400001");
+    importer.ok("connect j 1 0x400001 rw");
+    // The kernel would have let a plain open wait for 45 seconds.
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
 }

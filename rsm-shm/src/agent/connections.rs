@@ -24,14 +24,14 @@ pub(super) struct Connection {
     /// Its bell among those of the exporting node.
     pub(super) bell: u32,
     /// Memberships that hold it: the one that connected, and forked children of its process.
-    pub(super) holders: BTreeSet<u32>,
+    pub(super) holders: BTreeSet<u64>,
 }
 
 impl Agent {
     /// Connects, with the checks in the order of reference 1.12.
     pub(super) fn connect(
         &mut self,
-        party: u32,
+        party: u64,
         controller: u32,
         node: u32,
         id: u32,
@@ -93,7 +93,7 @@ impl Agent {
 
     fn grant(
         &mut self,
-        party: u32,
+        party: u64,
         controller: u32,
         importer: u32,
         segment_row: u32,
@@ -158,7 +158,7 @@ impl Agent {
 
     /// A forked process shares connections of its parent: it is told when they are cut, and they live until both have
     /// given them back. Names that do not fit are passed over: the connection went meanwhile.
-    pub(super) fn inherit(&mut self, party: u32, names: &[ConnectionName]) -> Result<()> {
+    pub(super) fn inherit(&mut self, party: u64, names: &[ConnectionName]) -> Result<()> {
         let node = self.node_of(party)?;
         if names.len() > MAX_INHERIT {
             return Err(Error::with(Code::BadLength, format!("{} connections in one message", names.len())));
@@ -177,7 +177,7 @@ impl Agent {
         Ok(())
     }
 
-    pub(super) fn disconnect(&mut self, party: u32, name: ConnectionName) -> Result<()> {
+    pub(super) fn disconnect(&mut self, party: u64, name: ConnectionName) -> Result<()> {
         let connection = self.connections.get(&name.row).filter(|c| c.generation == name.generation);
         if !connection.is_some_and(|c| c.holders.contains(&party)) {
             return Err(Error::with(Code::BadSegHndl, "the connection does not exist any more"));
@@ -187,7 +187,7 @@ impl Agent {
     }
 
     /// A membership gives up a connection; the last one to do so frees it.
-    pub(super) fn drop_holder(&mut self, row: u32, party: u32) {
+    pub(super) fn drop_holder(&mut self, row: u32, party: u64) {
         if let Some(member) = self.members.get_mut(&party) {
             member.connections.remove(&row);
         }
@@ -217,7 +217,7 @@ impl Agent {
     }
 
     /// Posts for an exporter whose own walk was disturbed too often.
-    pub(super) fn post_importers(&self, party: u32, name: SegmentName, below: u64, accumulate: bool) -> Result<()> {
+    pub(super) fn post_importers(&self, party: u64, name: SegmentName, below: u64, accumulate: bool) -> Result<()> {
         let node = self.node_of(party)?;
         let exists = self.segments.get(&name.row).is_some_and(|s| s.incarnation == name.incarnation && s.node == node);
         if !exists {

@@ -33,7 +33,7 @@ use std::thread::JoinHandle;
 pub struct AgentHandle {
     address: Address,
     keys: Vec<Secret>,
-    /// Closing it stops the agent. In a forked child it is a copy, whose closing stops nothing.
+    /// Shutting it down stops the agent.
     stop: Option<OwnedFd>,
     thread: Option<JoinHandle<()>>,
     process: u32,
@@ -92,11 +92,15 @@ impl AgentHandle {
 
 impl Drop for AgentHandle {
     fn drop(&mut self) {
-        self.stop = None;
         // A forked child has no such thread: the agent is its parent's.
-        if self.process == std::process::id()
-            && let Some(thread) = self.thread.take()
-        {
+        if self.process != std::process::id() {
+            return;
+        }
+        if let Some(stop) = self.stop.take() {
+            // Not by closing: a forked child may have a copy.
+            let _ = rustix::net::shutdown(&stop, rustix::net::Shutdown::Both);
+        }
+        if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
@@ -122,7 +126,11 @@ impl Agent {
             tracing::warn!("the kernel gives no leases: unpublish of a segment with importers will be refused");
         }
         let listener = listen(&address)?;
-        let limits = Limits::new(config.dedicated);
+        if capabilities.refuses_descriptors {
+            // Connections take the option over. Nothing sent to the agent then has to be closed by it.
+            crate::socket::refuse_descriptors(&listener);
+        }
+        let limits = Limits::new(config.dedicated, config.node_count);
         let layout = Layout::of(config.geometry);
         let object = memfd::create("rsm-registry", layout.bytes as u64)?;
         let region = Region::map(&object, 0, layout.bytes, Permission::ReadWrite)?;
@@ -130,10 +138,10 @@ impl Agent {
         region.dont_fork()?;
         memfd::seal(&object, Sealing::SizeAndFutureWrites)?;
         let registry = memfd::reopen(&object, Permission::Read)?;
-        let map = RegistryMap::create(region, layout);
+        let map = RegistryMap::create(region, config.geometry);
         let who = (std::process::id(), address.uid());
         let writer = Writer::open(map.registry(), config.geometry, &config.name, config.node_count, who);
-        let segments = limits.max_segments(config.node_count).min(config.geometry.segments.into());
+        let segments = limits.max_segments().min(config.geometry.segments.into());
         let numbers = (total_memory(), segments, config.geometry.connections.into());
         writer.add_controller(0, "loopback", ControllerKind::Loopback, numbers);
         writer.add_controller(1, "shm0", ControllerKind::Shared, numbers);
@@ -146,6 +154,7 @@ impl Agent {
             epoll,
             listener,
             accepting: true,
+            accept_again: None,
             limits,
             map,
             registry,

@@ -7,19 +7,21 @@ use rustix::process::{Resource, Rlimit};
 
 /// Descriptors the agent keeps free for members that leave, probe or ask.
 const RESERVE: u64 = 64;
-/// Descriptors of a membership: control connection, events link, process.
-const PER_MEMBER: u64 = 3;
+/// Descriptors of a process of a node, and of the node's bell memory.
+const PER_NODE: u64 = 4;
 
-/// How many descriptors there are, and how many are in use by members and segments.
+/// How many descriptors there are, and how many are in use.
 #[derive(Debug)]
 pub(super) struct Limits {
     descriptors: u64,
     used: u64,
+    segments: u64,
+    max_segments: u64,
 }
 
 impl Limits {
     /// Reads the limit; a dedicated agent raises it to the hard one first.
-    pub(super) fn new(dedicated: bool) -> Limits {
+    pub(super) fn new(dedicated: bool, nodes: u32) -> Limits {
         let mut limit = rustix::process::getrlimit(Resource::Nofile);
         if dedicated && limit.current != limit.maximum {
             let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -27,12 +29,14 @@ impl Limits {
                 limit.current = limit.maximum;
             }
         }
-        Limits { descriptors: limit.current.unwrap_or(1 << 20), used: 16 }
+        let (descriptors, used) = (limit.current.unwrap_or(1 << 20), 16);
+        let max_segments = descriptors.saturating_sub(used + RESERVE + u64::from(nodes) * PER_NODE);
+        Limits { descriptors, used, segments: 0, max_segments }
     }
 
     /// Segments that fit beside one process of every node.
-    pub(super) fn max_segments(&self, nodes: u32) -> u64 {
-        self.descriptors.saturating_sub(self.used + RESERVE + u64::from(nodes) * PER_MEMBER)
+    pub(super) fn max_segments(&self) -> u64 {
+        self.max_segments
     }
 
     /// Whether another stranger may be accepted.
@@ -40,19 +44,30 @@ impl Limits {
         self.used + RESERVE < self.descriptors
     }
 
-    /// Notes descriptors for a segment.
+    /// Notes the descriptor of a segment. Segments leave room for a process of every node: a node that takes all there
+    /// are keeps nobody from joining.
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES at the limit.
     pub(super) fn take_for_segment(&mut self) -> Result<()> {
-        if !self.admits() {
+        if self.segments >= self.max_segments || !self.admits() {
             return Err(Error::with(
                 Code::InsufficientResources,
-                format!("the agent's limit of {} open descriptors is reached (see ulimit -Hn)", self.descriptors),
+                format!(
+                    "the cluster has {} segments, for which its agent has no more descriptors (limit {}, see ulimit -Hn)",
+                    self.segments, self.descriptors
+                ),
             ));
         }
+        self.segments += 1;
         self.used += 1;
         Ok(())
+    }
+
+    /// Notes that a segment is gone.
+    pub(super) fn give_segment(&mut self) {
+        self.segments -= 1;
+        self.used -= 1;
     }
 
     /// Notes descriptors taken.
@@ -81,6 +96,9 @@ pub struct Capabilities {
     /// The kernel tells whether memory is reached by anybody (leases). Without it segments with importers cannot be
     /// taken back with a guarantee, and unpublish says so.
     pub leases: bool,
+    /// A socket can refuse descriptors (`SO_PASSRIGHTS`, Linux 6.16). Without it a hostile process can send the agent
+    /// one whose closing takes its time, such as a socket that lingers, and make everybody wait.
+    pub refuses_descriptors: bool,
 }
 
 impl Capabilities {
@@ -104,6 +122,7 @@ impl Capabilities {
                 e => from_errno(e, "cannot open a process descriptor"),
             }
         })?;
-        Ok(Capabilities { peer_pidfd, leases })
+        let refuses_descriptors = peer_pidfd && crate::socket::refuse_descriptors(&here);
+        Ok(Capabilities { peer_pidfd, leases, refuses_descriptors })
     }
 }

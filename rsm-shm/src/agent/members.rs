@@ -31,7 +31,7 @@ pub(super) struct Member {
     pub(super) pid: u32,
     pub(super) control: Option<OwnedFd>,
     pub(super) events: OwnedFd,
-    /// Held for its place in the epoll set.
+    /// Held for its place in the epoll set. On old kernels the member has copies of it.
     process: OwnedFd,
     token: Secret,
     /// Revision it reported last.
@@ -52,19 +52,21 @@ impl Agent {
     pub(super) fn add_stranger(&mut self, socket: OwnedFd) {
         self.next_party += 1;
         let party = self.next_party;
+        // A dozen replies, with their descriptors, is what a member that does not read can be owed.
+        let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, 8192);
         if self.watch(&socket, Token::Stranger(party), EventFlags::IN).is_ok() {
             self.limits.take(1);
             self.strangers.insert(party, Stranger { socket, since: Instant::now() });
         }
     }
 
-    pub(super) fn drop_stranger(&mut self, party: u32) {
+    pub(super) fn drop_stranger(&mut self, party: u64) {
         if self.strangers.remove(&party).is_some() {
             self.limits.give(1);
         }
     }
 
-    pub(super) fn stranger_ready(&mut self, party: u32) {
+    pub(super) fn stranger_ready(&mut self, party: u64) {
         let Some(stranger) = self.strangers.get(&party) else { return };
         let packet = match socket::receive(&stranger.socket, RecvFlags::DONTWAIT) {
             Ok(Some(packet)) => packet,
@@ -90,7 +92,7 @@ impl Agent {
         }
     }
 
-    fn join(&mut self, party: u32, number: u64, protocol: u32, claim: Option<Claim>, packet: Packet) -> Result<()> {
+    fn join(&mut self, party: u64, number: u64, protocol: u32, claim: Option<Claim>, packet: Packet) -> Result<()> {
         if protocol != PROTOCOL {
             return Err(Error::with(
                 Code::BadLibraryVersion,
@@ -99,24 +101,26 @@ impl Agent {
         }
         let socket = &self.strangers[&party].socket;
         let (credentials, pid) = socket::peer(socket)?;
-        let mut descriptors = packet.descriptors.into_iter();
-        let events = descriptors
-            .next()
-            .ok_or_else(|| Error::with(Code::BadArgsErrors, "the join message came without an events link"))?;
-        let process = match socket::peer_pidfd(socket)? {
-            Some(process) => process,
-            None => descriptors.next().filter(|fd| socket::is_pidfd_of(fd, pid)).ok_or_else(|| {
-                Error::with(Code::BadArgsErrors, "the join message came without a process descriptor")
-            })?,
-        };
+        let process =
+            match socket::peer_pidfd(socket)? {
+                Some(process) => process,
+                None => packet.descriptors.into_iter().next().filter(|fd| socket::is_pidfd_of(fd, pid)).ok_or_else(
+                    || Error::with(Code::BadArgsErrors, "the join message came without a process descriptor"),
+                )?,
+            };
         let node = self.admit(claim, &credentials)?;
         let token = crate::address::random_secret()?;
-        let mut given = vec![duplicate(&self.registry)?];
+        // Both ends are made here: one that a member made could be anything, and could be kept open behind our back.
+        let (events, theirs) = socket::packet_pair()?;
+        let mut given = vec![duplicate(&self.registry)?, theirs];
         if let Some(node) = node {
             given.push(duplicate(self.bells_of(node)?.object())?);
         }
         self.watch(&events, Token::Events(party), EventFlags::IN)?;
-        self.watch(&process, Token::Process(party), EventFlags::IN)?;
+        if let Err(error) = self.watch(&process, Token::Process(party), EventFlags::IN) {
+            self.unwatch(&events);
+            return Err(error);
+        }
         let stranger = self.strangers.remove(&party).expect("looked up above");
         self.limits.take(2);
         self.members.insert(
@@ -186,7 +190,7 @@ impl Agent {
     }
 
     /// A process goes on with its membership over a new control connection: the old one is lost, or its ids changed.
-    fn attach(&mut self, party: u32, number: u64, membership: u32, token: Secret) -> Result<()> {
+    fn attach(&mut self, party: u64, number: u64, membership: u64, token: Secret) -> Result<()> {
         let refused = || Error::with(Code::PermDenied, "no such membership");
         let (credentials, _) = socket::peer(&self.strangers[&party].socket)?;
         let member = self.members.get_mut(&membership).filter(|m| m.token == token).ok_or_else(refused)?;
@@ -202,7 +206,7 @@ impl Agent {
         Ok(())
     }
 
-    fn set_control(&mut self, party: u32, control: OwnedFd) -> Result<()> {
+    fn set_control(&mut self, party: u64, control: OwnedFd) -> Result<()> {
         epoll::modify(&self.epoll, &control, Token::Control(party).data(), EventFlags::IN)
             .map_err(|e| crate::error::from_errno(e, "cannot watch a descriptor"))?;
         if let Some(member) = self.members.get_mut(&party) {
@@ -212,7 +216,7 @@ impl Agent {
     }
 
     /// The control connection ended; the membership lives on.
-    pub(super) fn lose_control(&mut self, party: u32) {
+    pub(super) fn lose_control(&mut self, party: u64) {
         if let Some(member) = self.members.get_mut(&party)
             && member.control.take().is_some()
         {
@@ -222,7 +226,7 @@ impl Agent {
     }
 
     /// A message on the events link: what a member has seen. Its end: the membership's.
-    pub(super) fn events_ready(&mut self, party: u32) {
+    pub(super) fn events_ready(&mut self, party: u64) {
         let Some(member) = self.members.get_mut(&party) else { return };
         match socket::receive(&member.events, RecvFlags::DONTWAIT) {
             Ok(Some(packet)) => {
@@ -239,7 +243,7 @@ impl Agent {
     }
 
     /// Tells a member to look at the registry, unless it has been told and not answered.
-    pub(super) fn send_look(&mut self, party: u32) {
+    pub(super) fn send_look(&mut self, party: u64) {
         if let Some(member) = self.members.get_mut(&party)
             && !member.looking
         {
@@ -252,10 +256,13 @@ impl Agent {
     ///
     /// Everything here is done at once and waits for nobody: exports are withdrawn and their importers told,
     /// connections dropped, and the bells it may have owed a wake are rung.
-    pub(super) fn end_membership(&mut self, party: u32, why: &str) {
+    pub(super) fn end_membership(&mut self, party: u64, why: &str) {
         let Some(member) = self.members.remove(&party) else { return };
         tracing::debug!(party, pid = member.pid, node = member.node, why, "membership ended");
         self.limits.give(2 + u64::from(member.control.is_some()));
+        for fd in [Some(&member.events), Some(&member.process), member.control.as_ref()].into_iter().flatten() {
+            self.unwatch(fd);
+        }
         drop((member.control, member.events, member.process));
         for row in member.segments {
             self.withdraw_of_dead(row);

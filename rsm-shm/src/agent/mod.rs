@@ -58,15 +58,17 @@ struct Agent {
     epoll: OwnedFd,
     listener: OwnedFd,
     accepting: bool,
+    /// When to listen again, after the system had no room for a connection.
+    accept_again: Option<std::time::Instant>,
     limits: Limits,
     map: RegistryMap,
     /// A read-only description of the registry, for members.
     registry: OwnedFd,
     driver: ShmDriver,
-    strangers: BTreeMap<u32, Stranger>,
-    members: BTreeMap<u32, Member>,
+    strangers: BTreeMap<u64, Stranger>,
+    members: BTreeMap<u64, Member>,
     /// Numbers strangers and members; never used twice.
-    next_party: u32,
+    next_party: u64,
     nodes: Vec<NodeState>,
     segments: BTreeMap<u32, Segment>,
     segment_rows: Rows,
@@ -97,5 +99,11 @@ impl Agent {
     ) -> rsm_core::Result<()> {
         epoll::add(&self.epoll, fd, token.data(), events)
             .map_err(|e| crate::error::from_errno(e, "cannot watch a descriptor"))
+    }
+
+    /// Takes a descriptor out of the epoll set. Closing alone does not while another process has a copy of it.
+    fn unwatch(&self, fd: &OwnedFd) {
+        // Fails when it was never in.
+        let _ = epoll::delete(&self.epoll, fd);
     }
 }

@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd;
 pub(super) struct NodeState {
     bells: Option<NodeBells>,
     bell_rows: Rows,
-    members: BTreeSet<u32>,
+    members: BTreeSet<u64>,
     pub(super) automatic_ids: AutomaticIds,
 }
 
@@ -27,6 +27,14 @@ pub(super) struct NodeBells {
 }
 
 impl NodeBells {
+    fn create(bells: u32) -> Result<NodeBells> {
+        let object = memfd::create("rsm-bells", u64::from(bells) * size_of::<Bell>() as u64)?;
+        memfd::seal(&object, Sealing::Size)?;
+        let map = Bells::open(&object)?;
+        map.region().dont_fork()?;
+        Ok(NodeBells { object, map })
+    }
+
     pub(super) fn object(&self) -> &OwnedFd {
         &self.object
     }
@@ -49,12 +57,8 @@ impl Agent {
         let bells = self.map.registry().header.geometry().bells;
         let state = &mut self.nodes[node as usize];
         if state.bells.is_none() {
-            self.limits.take_for_segment()?;
-            let object = memfd::create("rsm-bells", u64::from(bells) * size_of::<Bell>() as u64)?;
-            memfd::seal(&object, Sealing::Size)?;
-            let map = Bells::open(&object)?;
-            map.region().dont_fork()?;
-            state.bells = Some(NodeBells { object, map });
+            state.bells = Some(NodeBells::create(bells)?);
+            self.limits.take(1);
         }
         state.bells.as_ref().ok_or(Error::new(Code::InternalError))
     }
@@ -84,7 +88,7 @@ impl Agent {
     }
 
     /// Changes the members of a node, and what the registry says of it.
-    pub(super) fn node_changed(&mut self, node: u32, change: impl FnOnce(&mut BTreeSet<u32>) -> bool) {
+    pub(super) fn node_changed(&mut self, node: u32, change: impl FnOnce(&mut BTreeSet<u64>) -> bool) {
         let state = &mut self.nodes[node as usize];
         change(&mut state.members);
         let processes = u32::try_from(state.members.len()).unwrap_or(u32::MAX);

@@ -34,13 +34,17 @@ pub(super) fn encode_reply(reply: &Reply) -> Vec<u8> {
 
 impl Agent {
     /// A control connection can be read, or has room for the reply it was owed.
-    pub(super) fn control_ready(&mut self, party: u32, flags: EventFlags) {
+    pub(super) fn control_ready(&mut self, party: u64, flags: EventFlags) {
         if flags.contains(EventFlags::OUT) {
             self.send_unsent(party);
         }
         let Some(member) = self.members.get(&party) else { return };
         let Some(control) = &member.control else { return };
         if member.unsent.is_some() {
+            // Shut down without being closed: there will never be room.
+            if flags.intersects(EventFlags::HUP | EventFlags::ERR) {
+                self.lose_control(party);
+            }
             return;
         }
         match socket::receive(control, RecvFlags::DONTWAIT) {
@@ -51,7 +55,7 @@ impl Agent {
         }
     }
 
-    fn handle(&mut self, party: u32, packet: &[u8]) {
+    fn handle(&mut self, party: u64, packet: &[u8]) {
         let request = match decode::<Request>(packet) {
             Ok(request) => request,
             Err(error) => {
@@ -71,7 +75,7 @@ impl Agent {
         }
     }
 
-    fn carry_out(&mut self, party: u32, number: u64, ask: Ask) -> Result<Given> {
+    fn carry_out(&mut self, party: u64, number: u64, ask: Ask) -> Result<Given> {
         let mut undo = Undo::Nothing;
         let done = |()| (Answer::Done, Vec::new());
         let outcome = match ask {
@@ -115,7 +119,7 @@ impl Agent {
     }
 
     /// Undoes a request if it is the last one that was carried out. One that was refused left nothing to undo.
-    fn undo(&mut self, party: u32, number: u64) {
+    fn undo(&mut self, party: u64, number: u64) {
         let last = self.members.get_mut(&party).and_then(|m| m.last.take_if(|(n, _)| *n == number));
         match last {
             Some((_, Undo::Create(row))) => self.remove_segment(row),
@@ -131,7 +135,7 @@ impl Agent {
     }
 
     /// Sends a reply, or keeps it until the member has room; it is not read from before.
-    pub(super) fn reply(&mut self, party: u32, number: u64, outcome: Result<Given>) {
+    pub(super) fn reply(&mut self, party: u64, number: u64, outcome: Result<Given>) {
         let (outcome, descriptors) = match outcome {
             Ok((answer, descriptors)) => (Ok(answer), descriptors),
             Err(error) => (Err(error), Vec::new()),
@@ -143,7 +147,17 @@ impl Agent {
         self.send_unsent(party);
     }
 
-    fn send_unsent(&mut self, party: u32) {
+    /// Undoes the request whose answer cannot be sent, and says so instead.
+    fn take_back(&mut self, party: u64) {
+        let last = self.members.get(&party).and_then(|m| m.last.as_ref()).map(|(number, _)| *number);
+        if let Some(number) = last {
+            self.undo(party, number);
+            let text = "too many descriptors are on their way to processes that do not read";
+            self.reply(party, number, Err(Error::with(Code::InsufficientResources, text)));
+        }
+    }
+
+    fn send_unsent(&mut self, party: u64) {
         let Some(member) = self.members.get_mut(&party) else { return };
         let (Some(control), Some((bytes, descriptors))) = (&member.control, &member.unsent) else { return };
         let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
@@ -160,7 +174,8 @@ impl Agent {
                 member.waits_for_room = true;
                 let _ = epoll::modify(&self.epoll, control, Token::Control(party).data(), EventFlags::OUT);
             }
-            // ETOOMANYREFS: this user has too many descriptors on their way already.
+            // Members that do not read hold too many of this user's descriptors on their way.
+            Err(Errno::TOOMANYREFS) => self.take_back(party),
             Err(_) => self.lose_control(party),
         }
     }

@@ -32,7 +32,7 @@ pub(super) struct Withdrawing {
     row: u32,
     number: u32,
     /// Members that have not answered.
-    awaiting: BTreeSet<u32>,
+    awaiting: BTreeSet<u64>,
     /// What they must have seen.
     revision: u64,
     deadline: Instant,
@@ -43,7 +43,7 @@ pub(super) struct Withdrawing {
 }
 
 impl Withdrawing {
-    pub(super) fn forget(&mut self, party: u32) {
+    pub(super) fn forget(&mut self, party: u64) {
         self.awaiting.remove(&party);
     }
 
@@ -58,7 +58,7 @@ impl Agent {
         self.withdrawals.iter().any(|w| w.row == row)
     }
 
-    pub(super) fn unpublish(&mut self, party: u32, name: SegmentName) -> Result<Answer> {
+    pub(super) fn unpublish(&mut self, party: u64, name: SegmentName) -> Result<Answer> {
         let under_way = self.withdrawals.iter().find(|w| w.row == name.row).map(|w| w.number);
         let segment = self.segment(name)?;
         if segment.id.is_none() {
@@ -80,7 +80,7 @@ impl Agent {
         Ok(Answer::Withdrawing { number: self.begin(row, awaiting, false) })
     }
 
-    pub(super) fn destroy(&mut self, party: u32, name: SegmentName) -> Result<Answer> {
+    pub(super) fn destroy(&mut self, party: u64, name: SegmentName) -> Result<Answer> {
         let row = name.row;
         let published = self.own_segment(party, name)?.id.is_some();
         let awaiting = if published { self.cut(row) } else { BTreeSet::new() };
@@ -115,7 +115,7 @@ impl Agent {
     }
 
     /// Steps 1 to 3; returns the members that must let go.
-    fn cut(&mut self, row: u32) -> BTreeSet<u32> {
+    fn cut(&mut self, row: u32) -> BTreeSet<u64> {
         let mut awaiting = BTreeSet::new();
         let Some(segment) = self.segments.get_mut(&row) else { return awaiting };
         let (node, bell) = (segment.node, segment.bell);
@@ -148,7 +148,7 @@ impl Agent {
         awaiting
     }
 
-    fn begin(&mut self, row: u32, awaiting: BTreeSet<u32>, destroy: bool) -> u32 {
+    fn begin(&mut self, row: u32, awaiting: BTreeSet<u64>, destroy: bool) -> u32 {
         let number = self.writer().begin_withdrawal(row);
         let now = Instant::now();
         self.withdrawals.push(Withdrawing {
@@ -165,7 +165,7 @@ impl Agent {
     }
 
     /// A member has looked; those withdrawals it saw do not wait for it any more.
-    pub(super) fn importer_answered(&mut self, party: u32) {
+    pub(super) fn importer_answered(&mut self, party: u64) {
         let Some(member) = self.members.get(&party) else { return };
         let seen = member.seen;
         let mut look_again = false;

@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd;
 /// What the agent knows of an export.
 pub(super) struct Segment {
     /// The membership that created it; no other may steer it.
-    pub(super) member: u32,
+    pub(super) member: u64,
     pub(super) node: u32,
     pub(super) kind: ControllerKind,
     pub(super) incarnation: u64,
@@ -49,7 +49,7 @@ pub(super) fn set_access(segment: &mut Segment, access: AccessList) -> AccessLis
 
 impl Agent {
     /// The node a member is a process of.
-    pub(super) fn node_of(&self, party: u32) -> Result<u32> {
+    pub(super) fn node_of(&self, party: u64) -> Result<u32> {
         let node = self.members.get(&party).and_then(|m| m.node);
         node.ok_or_else(|| Error::with(Code::PermDenied, "an observer is no node of the cluster"))
     }
@@ -67,33 +67,35 @@ impl Agent {
         segment.ok_or_else(|| Error::with(Code::BadSegHndl, "the segment does not exist any more"))
     }
 
-    fn check_creator(segment: &Segment, party: u32) -> Result<()> {
+    fn check_creator(segment: &Segment, party: u64) -> Result<()> {
         if segment.member == party { Ok(()) } else { Err(Error::new(Code::NotCreator)) }
     }
 
     /// The segment of that name, if `party` created it.
-    pub(super) fn own_segment(&mut self, party: u32, name: SegmentName) -> Result<&mut Segment> {
+    pub(super) fn own_segment(&mut self, party: u64, name: SegmentName) -> Result<&mut Segment> {
         let segment = self.segment(name)?;
         Self::check_creator(segment, party)?;
         Ok(segment)
     }
 
-    pub(super) fn create(&mut self, party: u32, controller: u32, length: u64, default_mode: u32) -> Result<Given> {
+    pub(super) fn create(&mut self, party: u64, controller: u32, length: u64, default_mode: u32) -> Result<Given> {
         let node = self.node_of(party)?;
         let kind = self.controller_kind(controller)?;
         let (largest, _, _) = self.map.registry().controllers[controller as usize].limits();
+        // Loopback knows no limit but what memory there is (D-07).
+        let largest = if kind == ControllerKind::Loopback { u64::MAX } else { largest };
         check_export_length(length, crate::memory::page_size() as u64, largest)?;
         self.limits.take_for_segment()?;
         let created = self.create_row(party, node, kind, controller, length, default_mode & MAX_MODE);
         if created.is_err() {
-            self.limits.give(1);
+            self.limits.give_segment();
         }
         created
     }
 
     fn create_row(
         &mut self,
-        party: u32,
+        party: u64,
         node: u32,
         kind: ControllerKind,
         controller: u32,
@@ -141,7 +143,7 @@ impl Agent {
     }
 
     /// Publishes, with the checks in the order of reference 1.9.
-    pub(super) fn publish(&mut self, party: u32, name: SegmentName, id: u32, access: AccessList) -> Result<u32> {
+    pub(super) fn publish(&mut self, party: u64, name: SegmentName, id: u32, access: AccessList) -> Result<u32> {
         let nodes = u32::try_from(self.map.registry().nodes.len()).unwrap_or(u32::MAX);
         let withdrawing = self.is_withdrawing(name.row);
         let segment = self.segment(name)?;
@@ -167,7 +169,7 @@ impl Agent {
     }
 
     /// Replaces the access list; returns the one before.
-    pub(super) fn republish(&mut self, party: u32, name: SegmentName, access: AccessList) -> Result<AccessList> {
+    pub(super) fn republish(&mut self, party: u64, name: SegmentName, access: AccessList) -> Result<AccessList> {
         let nodes = u32::try_from(self.map.registry().nodes.len()).unwrap_or(u32::MAX);
         let segment = self.segment(name)?;
         if segment.id.is_none() {
@@ -204,7 +206,7 @@ impl Agent {
         self.writer().remove_segment(row);
         self.give_bell(segment.node, segment.bell);
         self.segment_rows.give(row);
-        self.limits.give(1);
+        self.limits.give_segment();
         if let Some(member) = self.members.get_mut(&segment.member) {
             member.segments.remove(&row);
         }

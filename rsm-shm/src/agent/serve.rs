@@ -2,22 +2,28 @@
 
 use super::Agent;
 use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
 use std::time::{Duration, Instant};
 
 /// How long a connection may stay without joining.
 const JOIN_WITHIN: Duration = Duration::from_secs(10);
 /// Connections accepted in one round, so that nobody waits behind a flood of them.
 const ACCEPT_BATCH: usize = 16;
+/// How long the agent listens to nobody new when the system has no room for a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where the kind stands in an epoll word; below it, a number that counts parties and is never used twice.
+const KIND: u32 = 60;
 
 /// What a descriptor in the epoll set stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     Listener,
     Stop,
-    Stranger(u32),
-    Control(u32),
-    Events(u32),
-    Process(u32),
+    Stranger(u64),
+    Control(u64),
+    Events(u64),
+    Process(u64),
 }
 
 impl Token {
@@ -30,13 +36,13 @@ impl Token {
             Token::Events(p) => (4, p),
             Token::Process(p) => (5, p),
         };
-        epoll::EventData::new_u64(kind << 32 | u64::from(party))
+        epoll::EventData::new_u64(kind << KIND | party)
     }
 
     fn from_data(data: epoll::EventData) -> Option<Token> {
         let word = data.u64();
-        let party = word as u32;
-        Some(match word >> 32 {
+        let party = word & ((1 << KIND) - 1);
+        Some(match word >> KIND {
             0 => Token::Listener,
             1 => Token::Stop,
             2 => Token::Stranger(party),
@@ -54,13 +60,13 @@ impl Agent {
         let mut events = Vec::with_capacity(64);
         loop {
             let timeout = self.next_deadline().map(|at| {
-                let left = at.saturating_duration_since(Instant::now());
                 // Rounded up: waking just before the deadline would only spin to it.
-                Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: (left.subsec_nanos() + 1).into() }
+                let left = at.saturating_duration_since(Instant::now()) + Duration::from_nanos(1);
+                Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
             });
             events.clear();
             match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => {
                     tracing::error!(%error, "epoll failed; the agent ends");
                     break;
@@ -83,13 +89,16 @@ impl Agent {
             let now = Instant::now();
             self.advance_withdrawals(now);
             self.drop_late_strangers(now);
-            self.adjust_accepting();
+            self.adjust_accepting(now);
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
         let strangers = self.strangers.values().map(|s| s.since + JOIN_WITHIN);
-        strangers.chain(self.withdrawals.iter().map(super::revoke::Withdrawing::next_step)).min()
+        strangers
+            .chain(self.accept_again)
+            .chain(self.withdrawals.iter().map(super::revoke::Withdrawing::next_step))
+            .min()
     }
 
     fn accept(&mut self) {
@@ -100,13 +109,19 @@ impl Agent {
             let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
             match rustix::net::accept_with(&self.listener, flags) {
                 Ok(socket) => self.add_stranger(socket),
-                Err(_) => return, // nobody else waits, or it went away again
+                Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => return,
+                Err(error) => {
+                    // No descriptors or memory in the system: trying again at once would only spin.
+                    tracing::warn!(%error, "cannot accept connections");
+                    self.accept_again = Some(Instant::now() + ACCEPT_PAUSE);
+                    return;
+                }
             }
         }
     }
 
     fn drop_late_strangers(&mut self, now: Instant) {
-        let late: Vec<u32> =
+        let late: Vec<u64> =
             self.strangers.iter().filter(|(_, s)| now >= s.since + JOIN_WITHIN).map(|(&p, _)| p).collect();
         for party in late {
             self.drop_stranger(party);
@@ -114,8 +129,11 @@ impl Agent {
     }
 
     /// Stops listening while descriptors are short: accepting would fail again and again without sleeping.
-    fn adjust_accepting(&mut self) {
-        let wanted = self.limits.admits();
+    fn adjust_accepting(&mut self, now: Instant) {
+        if self.accept_again.is_some_and(|at| at <= now) {
+            self.accept_again = None;
+        }
+        let wanted = self.limits.admits() && self.accept_again.is_none();
         if wanted == self.accepting {
             return;
         }

@@ -9,8 +9,8 @@ use std::os::fd::OwnedFd;
 
 /// The driver of `shm` and loopback controllers.
 ///
-/// Memory is created by the agent, so its owner is the agent's user and members cannot take leases on it or change its
-/// mode. The exporter is sent the description it was created with; every grant is another description, opened for
+/// Memory is created by the agent, so its owner is the agent's user: members that run as another one cannot take
+/// leases on it or change its mode. The exporter is sent the description it was created with; every grant is another description, opened for
 /// exactly what it allows, which is what [`lease::only_original`] tells apart.
 #[derive(Debug)]
 pub(super) struct ShmDriver;

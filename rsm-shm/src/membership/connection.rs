@@ -60,6 +60,7 @@ pub struct Connection {
     permission: Permission,
     name: ConnectionName,
     node: u32,
+    given_back: bool,
     membership: Arc<Membership>,
 }
 
@@ -144,6 +145,7 @@ impl Membership {
             permission,
             name: connected.connection,
             node,
+            given_back: false,
             membership: Arc::clone(self),
         };
         lock(&self.shared.state).table.enter(&registry, connected.connection, whole, permission);
@@ -484,17 +486,24 @@ impl Connection {
     }
 
     fn give_back(&mut self) -> Result<()> {
-        let windows = lock(&self.membership.shared.state).table.remove(self.name);
-        if windows.is_empty() {
-            return Ok(()); // given back already
-        }
-        // Unmapped before the agent is told: it may ask the kernel right away whether the memory is free.
-        drop(windows);
-        // A forked child that never used the connection has no share in it to give back.
-        if self.process.load(Relaxed) != fork::count() {
+        if std::mem::replace(&mut self.given_back, true) {
             return Ok(());
         }
-        self.membership.ask_done(Ask::Disconnect { connection: self.name })
+        let (windows, process) = {
+            let state = &mut *lock(&self.membership.shared.state);
+            (state.table.remove(self.name), state.link.process)
+        };
+        // Unmapped before the agent is told: it may ask the kernel right away whether the memory is free.
+        drop(windows);
+        // A forked child that the agent does not know has no share in it to give back.
+        if process != fork::count() {
+            return Ok(());
+        }
+        match self.membership.ask_done(Ask::Disconnect { connection: self.name }) {
+            // Cut, and given back by its other holders, while this child was joining.
+            Err(error) if error.code() == Code::BadSegHndl => Ok(()),
+            other => other,
+        }
     }
 }
 
@@ -534,9 +543,10 @@ impl Window {
 
 impl Drop for Window {
     fn drop(&mut self) {
-        if let Some(region) = &self.narrowed {
+        // Before the connection, which asks for all windows to be gone when it ends.
+        if let Some(region) = self.narrowed.take() {
             let state = &self.connection.membership.shared.state;
-            lock(state).table.remove_window(self.connection.name, region);
+            lock(state).table.remove_window(self.connection.name, &region);
         }
     }
 }

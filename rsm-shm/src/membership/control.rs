@@ -99,7 +99,12 @@ impl Control {
         Ok(Control { socket: Some(socket), identity, ids, number: 0, owed: None })
     }
 
-    /// Sends the first message, which brings descriptors along, and waits for the answer.
+    /// What the kernel says of the process at the other end; `None` where it cannot.
+    pub(super) fn peer_pidfd(&self) -> Result<Option<OwnedFd>> {
+        self.socket.as_ref().map_or(Ok(None), socket::peer_pidfd)
+    }
+
+    /// Sends the first message, which may bring descriptors along, and waits for the answer.
     pub(super) fn join(&mut self, ask: Ask, descriptors: &[std::os::fd::BorrowedFd<'_>]) -> Result<u64> {
         self.number += 1;
         let packet = encode(&Request { number: self.number, ask })?;
@@ -176,7 +181,9 @@ impl Link {
         let control = &mut *lock(&self.control);
         self.make_ready(control, address, &ask)?;
         // What gives something back must not end half-way; what asks for something may.
-        let interruptible = !matches!(ask, Ask::Disconnect { .. } | Ask::Destroy { .. } | Ask::Inherit { .. });
+        // Nor what cannot be undone: its outcome would be lost. Waiting for a withdrawal to end is interruptible.
+        let interruptible =
+            matches!(ask, Ask::Create { .. } | Ask::Publish { .. } | Ask::Republish { .. } | Ask::Connect { .. });
         let socket = control.socket.as_ref().ok_or_else(|| gone(address))?;
         if let Some(number) = control.owed {
             send(socket, &Request { number: control.number, ask: Ask::Abandon { number } }, address)?;

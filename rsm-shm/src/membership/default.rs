@@ -1,7 +1,9 @@
 //! The membership of a process that did not choose one: from its environment, or a private cluster of one node.
 
 use super::{Membership, fork, join};
-use crate::address::{ENV_CLUSTER, ENV_NODE_ID, ENV_NODE_KEY, random_secret, secret_from_text, secret_to_text};
+use crate::address::{
+    Address, ENV_CLUSTER, ENV_NODE_ID, ENV_NODE_KEY, random_secret, secret_from_text, secret_to_text,
+};
 use crate::agent::{AgentHandle, Config};
 use rsm_core::message::Claim;
 use rsm_core::{Code, Error, Result};
@@ -20,11 +22,13 @@ pub fn membership() -> Result<Arc<Membership>> {
     if let Some(membership) = &*default {
         return Ok(Arc::clone(membership));
     }
-    let (address, claim) = match std::env::var(ENV_CLUSTER) {
-        Ok(text) => (text.parse()?, claim_from_environment()?),
+    let (address, claim, agent) = match std::env::var(ENV_CLUSTER) {
+        Ok(text) => (text.parse()?, claim_from_environment()?, None),
         Err(_) => private_cluster()?,
     };
     let shared = join::join(&hold, &address, Some(claim))?;
+    // A private cluster is never ended: members may come and go until the process ends.
+    std::mem::forget(agent);
     fork::enlist(&hold, &shared);
     let membership = Arc::new(Membership { shared });
     *default = Some(Arc::clone(&membership));
@@ -46,13 +50,11 @@ fn claim_from_environment() -> Result<Claim> {
 }
 
 /// A cluster of one node with its agent in this process (D-88). It ends with the process.
-fn private_cluster() -> Result<(crate::address::Address, Claim)> {
+fn private_cluster() -> Result<(Address, Claim, Option<AgentHandle>)> {
     let random = secret_to_text(&random_secret()?);
     let name = format!("private-{}-{}", std::process::id(), &random[..8]);
     let agent = AgentHandle::start(&Config::new(&name, 1))?;
     let key = *agent.key(1).ok_or(Error::new(Code::InternalError))?;
     let address = agent.address().clone();
-    // Never dropped: members may come and go until the process ends.
-    std::mem::forget(agent);
-    Ok((address, Claim { node: 1, key }))
+    Ok((address, Claim { node: 1, key }, Some(agent)))
 }

@@ -7,7 +7,6 @@ use super::{Link, Shared, State, events};
 use crate::address::Address;
 use crate::memory::tables::{Bells, RegistryMap};
 use crate::parking::Parking;
-use crate::socket;
 use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Secret};
 use rsm_core::{Code, Error, Result};
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,7 +15,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 /// A membership that the agent has agreed to, before its events thread runs.
 pub(super) struct Joined {
     control: Control,
-    membership: u32,
+    membership: u64,
     token: Secret,
     events: OwnedFd,
     registry: OwnedFd,
@@ -25,21 +24,25 @@ pub(super) struct Joined {
 
 /// Connects to the agent and joins.
 ///
-/// Forks are held off: a child that inherited an end of the events link would hide the end of this process, or of the
-/// agent, from the other.
+/// Forks are held off: a child that inherited the events link would hide the end of this process from the agent.
 pub(super) fn connect(_hold: &Hold, address: &Address, claim: Option<Claim>) -> Result<Joined> {
     let mut control = Control::open(address)?;
-    let (events, theirs) = socket::packet_pair()?;
-    // For agents on kernels that cannot name the process at the other end of a socket.
-    let process = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())
-        .map_err(|e| crate::error::from_errno(e, "cannot open a process descriptor"))?;
-    let number = control.join(Ask::Join { protocol: PROTOCOL, claim }, &[theirs.as_fd(), process.as_fd()])?;
-    drop((theirs, process));
+    // Where the kernel cannot name the process at the other end of a socket, the agent needs a descriptor of it.
+    let process = match control.peer_pidfd()? {
+        Some(_) => None,
+        None => Some(
+            rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())
+                .map_err(|e| crate::error::from_errno(e, "cannot open a process descriptor"))?,
+        ),
+    };
+    let descriptors: Vec<_> = process.iter().map(AsFd::as_fd).collect();
+    let number = control.join(Ask::Join { protocol: PROTOCOL, claim }, &descriptors)?;
     let (answer, descriptors) = control.answer(address, number, false)?;
     let Answer::Joined { membership, token } = answer else { return Err(unexpected(&answer)) };
     let mut descriptors = descriptors.into_iter();
-    let registry =
-        descriptors.next().ok_or_else(|| Error::with(Code::InternalError, "the registry did not come along"))?;
+    let incomplete = || Error::with(Code::InternalError, "the agent's answer is incomplete");
+    let registry = descriptors.next().ok_or_else(incomplete)?;
+    let events = descriptors.next().ok_or_else(incomplete)?;
     Ok(Joined { control, membership, token, events, registry, bells: descriptors.next() })
 }
 

@@ -65,7 +65,7 @@ struct State {
 struct Link {
     /// [`fork::count`] of the process that made it.
     process: u32,
-    membership: u32,
+    membership: u64,
     token: rsm_core::message::Secret,
     control: Mutex<Control>,
     parking: Arc<Parking>,

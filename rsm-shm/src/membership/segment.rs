@@ -102,11 +102,18 @@ impl Segment {
         unsafe { Memory::new(self.region.as_ptr(), self.region.len(), Permission::ReadWrite) }
     }
 
-    fn check_creator(&self) -> Result<()> {
-        if self.process == fork::count() {
-            return Ok(());
+    fn is_creator(&self) -> bool {
+        self.process == fork::count()
+    }
+
+    /// Asks for a change. The agent makes all the checks, that for the creator in its place among them (3.10).
+    fn steer(&self, ask: Ask) -> Result<Answer> {
+        match self.membership.ask(ask) {
+            Ok((answer, _)) => Ok(answer),
+            // The creator is gone, and the segment with it; this process was forked from it.
+            Err(error) if error.code() == Code::BadSegHndl && !self.is_creator() => Err(Error::new(Code::NotCreator)),
+            Err(error) => Err(error),
         }
-        Err(Error::with(Code::NotCreator, "the segment belongs to the process that this one was forked from"))
     }
 
     /// Makes it importable.
@@ -114,11 +121,14 @@ impl Segment {
     /// # Errors
     /// Those of `rsm_memseg_export_publish`, reference 1.9.
     pub fn publish(&self, id: u32, access: &AccessList) -> Result<u32> {
-        self.check_creator()?;
-        let ask = Ask::Publish { segment: self.name, id, access: access.clone() };
-        match self.membership.ask(ask)? {
-            (Answer::Published { id }, _) => Ok(id),
-            (other, _) => Err(unexpected(&other)),
+        let ask = Ask::Publish { segment: self.name, id, access: access.cut() };
+        match self.steer(ask)? {
+            Answer::Published { id } => {
+                // What was not waited for is over: the agent publishes only what is not being withdrawn.
+                *lock(&self.unfinished) = None;
+                Ok(id)
+            }
+            other => Err(unexpected(&other)),
         }
     }
 
@@ -127,8 +137,10 @@ impl Segment {
     /// # Errors
     /// Those of `rsm_memseg_export_republish`, reference 1.11.
     pub fn republish(&self, access: &AccessList) -> Result<()> {
-        self.check_creator()?;
-        self.membership.ask_done(Ask::Republish { segment: self.name, access: access.clone() })
+        match self.steer(Ask::Republish { segment: self.name, access: access.cut() })? {
+            Answer::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Takes it back: when this returns `Ok`, no importer reaches the memory.
@@ -138,14 +150,13 @@ impl Segment {
     /// again waits for its end. INSUFFICIENT_RESOURCES when every import was aborted but somebody that does not run,
     /// or hides, still reaches the memory after 100 ms.
     pub fn unpublish(&self) -> Result<()> {
-        self.check_creator()?;
-        let unfinished = lock(&self.unfinished).take();
+        let unfinished = if self.is_creator() { lock(&self.unfinished).take() } else { None };
         let number = match unfinished {
             Some(number) => number,
-            None => match self.membership.ask(Ask::Unpublish { segment: self.name })? {
-                (Answer::Done, _) => return Ok(()),
-                (Answer::Withdrawing { number }, _) => number,
-                (other, _) => return Err(unexpected(&other)),
+            None => match self.steer(Ask::Unpublish { segment: self.name })? {
+                Answer::Done => return Ok(()),
+                Answer::Withdrawing { number } => number,
+                other => return Err(unexpected(&other)),
             },
         };
         match self.await_withdrawal(number) {
@@ -223,7 +234,7 @@ impl Segment {
     }
 
     fn give_up(&self) -> Result<()> {
-        if self.check_creator().is_err() {
+        if !self.is_creator() {
             return Ok(());
         }
         let number = match self.membership.ask(Ask::Destroy { segment: self.name })? {

@@ -14,23 +14,31 @@ use rsm_core::{Code, Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The imports of a process, by connection row.
+/// The imports of a process, by generation: rows are used again while an old import of one still stands.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    entries: BTreeMap<u32, Entry>,
+    entries: BTreeMap<u64, Entry>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    generation: u64,
+    name: ConnectionName,
     /// Trash pages lie under the windows already.
     cut: bool,
     windows: Vec<(Arc<Region>, Permission)>,
 }
 
 impl Entry {
-    fn is_aborted(&self, registry: &Registry<'_>, row: u32) -> bool {
-        registry.connections.get(row as usize).is_none_or(|r| acquire(r.generation()) != self.generation)
+    fn is_aborted(&self, registry: &Registry<'_>) -> bool {
+        let row = registry.connections.get(self.name.row as usize);
+        row.is_none_or(|r| acquire(r.generation()) != self.name.generation)
+    }
+
+    /// Cuts it off if its connection was withdrawn.
+    fn sweep(&mut self, registry: &Registry<'_>) {
+        if !self.cut && self.is_aborted(registry) {
+            self.cut();
+        }
     }
 
     /// Puts trash pages under every window. Where that fails (no address space left for a split) the window stays, and
@@ -45,15 +53,15 @@ impl Entry {
 impl Table {
     /// Enters a connection with the window that covers it whole.
     pub(super) fn enter(&mut self, registry: &Registry<'_>, name: ConnectionName, whole: Arc<Region>, p: Permission) {
-        let entry = Entry { generation: name.generation, cut: false, windows: vec![(whole, p)] };
-        self.entries.insert(name.row, entry);
+        let mut entry = Entry { name, cut: false, windows: vec![(whole, p)] };
         // Withdrawn between the agent's answer and now: the sweep may have passed already.
-        self.sweep_row(registry, name.row);
+        entry.sweep(registry);
+        self.entries.insert(name.generation, entry);
     }
 
     /// Takes a connection out; its windows go with what is returned.
     pub(super) fn remove(&mut self, name: ConnectionName) -> Vec<Arc<Region>> {
-        let entry = self.entries.remove(&name.row);
+        let entry = self.entries.remove(&name.generation);
         entry.map_or_else(Vec::new, |e| e.windows.into_iter().map(|(window, _)| window).collect())
     }
 
@@ -65,14 +73,14 @@ impl Table {
         range: (usize, usize),
         permission: Permission,
     ) -> Result<Arc<Region>> {
-        let entry = self.entries.get_mut(&name.row).ok_or(Error::new(Code::BadSegHndl))?;
-        if entry.is_aborted(registry, name.row) {
+        let entry = self.entries.get_mut(&name.generation).ok_or(Error::new(Code::BadSegHndl))?;
+        if entry.is_aborted(registry) {
             return Err(Error::new(Code::ConnAborted));
         }
         let (whole, _) = entry.windows.first().ok_or(Error::new(Code::InternalError))?;
         let window = Arc::new(whole.duplicate(range.0, range.1, permission)?);
         entry.windows.push((Arc::clone(&window), permission));
-        if entry.is_aborted(registry, name.row) {
+        if entry.is_aborted(registry) {
             entry.cut();
         }
         Ok(window)
@@ -80,36 +88,25 @@ impl Table {
 
     /// Forgets a window that [`add_window`](Self::add_window) made.
     pub(super) fn remove_window(&mut self, name: ConnectionName, window: &Arc<Region>) {
-        if let Some(entry) = self.entries.get_mut(&name.row) {
+        if let Some(entry) = self.entries.get_mut(&name.generation) {
             entry.windows.retain(|(w, _)| !Arc::ptr_eq(w, window));
         }
     }
 
     /// The window that covers a connection whole.
     pub(super) fn whole(&self, name: ConnectionName) -> Option<Arc<Region>> {
-        self.entries.get(&name.row).and_then(|e| e.windows.first()).map(|(whole, _)| Arc::clone(whole))
+        self.entries.get(&name.generation).and_then(|e| e.windows.first()).map(|(whole, _)| Arc::clone(whole))
     }
 
     /// Cuts off every connection whose generation moved.
     pub(super) fn sweep(&mut self, registry: &Registry<'_>) {
-        let rows: Vec<u32> = self.entries.iter().filter(|(_, e)| !e.cut).map(|(&row, _)| row).collect();
-        for row in rows {
-            self.sweep_row(registry, row);
-        }
-    }
-
-    fn sweep_row(&mut self, registry: &Registry<'_>, row: u32) {
-        if let Some(entry) = self.entries.get_mut(&row)
-            && !entry.cut
-            && entry.is_aborted(registry, row)
-        {
-            entry.cut();
+        for entry in self.entries.values_mut() {
+            entry.sweep(registry);
         }
     }
 
     /// The connections by name.
     pub(super) fn names(&self) -> Vec<ConnectionName> {
-        let name = |(&row, e): (&u32, &Entry)| ConnectionName { row, generation: e.generation };
-        self.entries.iter().map(name).collect()
+        self.entries.values().map(|e| e.name).collect()
     }
 }

@@ -4,6 +4,9 @@
 //! process, no mapping, no forked child, and in no socket on its way. A write lease conflicts with every other
 //! description, so one that is granted says that nobody can read or write the object, whatever importers claim. The
 //! description the object was created with does not count: it is the exporter's.
+//!
+//! What the kernel does not count either: pages that were handed to a pipe (vmsplice) or registered with io_uring, and
+//! O_PATH descriptors, which a process of the same user can open again. Only moving the memory away would cut those off.
 #![allow(unsafe_code)]
 
 use super::memfd;
@@ -23,7 +26,12 @@ const F_SETSIG: libc::c_int = 10;
 /// # Errors
 /// INTERNAL_ERROR where the kernel gives no leases (`fs.leases-enable` is 0, or the object belongs to another user).
 pub fn only_original(created: impl AsFd) -> Result<bool> {
-    let probe = memfd::reopen(created, Permission::ReadWrite)?;
+    let probe = match memfd::reopen(created, Permission::ReadWrite) {
+        Ok(probe) => probe,
+        // Somebody holds a lease of its own, so has it open; or there is no descriptor to ask with right now.
+        Err(error) if error.code() == Code::InsufficientResources => return Ok(false),
+        Err(error) => return Err(error),
+    };
     let fd = probe.as_raw_fd();
     // SAFETY: plain fcntl commands with integer arguments on a descriptor we own.
     let granted = unsafe {

@@ -74,7 +74,9 @@ pub fn reopen(fd: impl AsFd, permission: Permission) -> Result<OwnedFd> {
     // A write-only shared mapping needs a description that reads as well.
     let access = if permission.writes() { OFlags::RDWR } else { OFlags::RDONLY };
     let path = format!("/proc/thread-self/fd/{}", fd.as_fd().as_raw_fd());
-    rustix::fs::open(path, access | OFlags::CLOEXEC, Mode::empty()).map_err(|e| match e {
+    // NONBLOCK: whoever holds a lease on the object could make a plain open wait for it to be broken.
+    rustix::fs::open(path, access | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).map_err(|e| match e {
+        Errno::AGAIN => Error::with(Code::InsufficientResources, "an importer holds a lease on the segment's memory"),
         Errno::NOENT => Error::with(Code::CtlrNotPresent, "memory cannot be shared: /proc is not mounted"),
         e => from_errno(e, "cannot open a memory object again"),
     })

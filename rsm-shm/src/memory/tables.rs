@@ -5,7 +5,7 @@ use super::memfd;
 use super::region::Region;
 use rsm_core::access::Permission;
 use rsm_core::bell::Bell;
-use rsm_core::registry::{Header, Layout, Registry};
+use rsm_core::registry::{Geometry, Header, Layout, Registry};
 use rsm_core::{Code, Error, Result};
 use std::os::fd::AsFd;
 
@@ -34,8 +34,9 @@ impl RegistryMap {
         Ok(RegistryMap { region, layout })
     }
 
-    /// Takes a zeroed, writable mapping of `layout.bytes` bytes; for the agent.
-    pub fn create(region: Region, layout: Layout) -> RegistryMap {
+    /// Takes a zeroed, writable mapping that holds the tables of a geometry that was checked; for the agent.
+    pub(crate) fn create(region: Region, geometry: Geometry) -> RegistryMap {
+        let layout = Layout::of(geometry);
         assert!(region.len() >= layout.bytes, "the mapping holds every table");
         RegistryMap { region, layout }
     }
@@ -63,11 +64,6 @@ impl RegistryMap {
         debug_assert!(offset + rows * size_of::<T>() <= self.region.len() && offset.is_multiple_of(align_of::<T>()));
         // SAFETY: see `registry`.
         unsafe { std::slice::from_raw_parts(self.region.as_ptr().add(offset).cast(), rows) }
-    }
-
-    /// The mapping.
-    pub fn region(&self) -> &Region {
-        &self.region
     }
 }
 
@@ -105,7 +101,7 @@ impl Bells {
     }
 
     /// The mapping.
-    pub fn region(&self) -> &Region {
+    pub(crate) fn region(&self) -> &Region {
         &self.region
     }
 }

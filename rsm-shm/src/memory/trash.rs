@@ -14,7 +14,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 ///
 /// # Errors
 /// INSUFFICIENT_MEM; the old mapping then still stands.
-pub fn cover(region: &Region, permission: Permission) -> Result<()> {
+pub(crate) fn cover(region: &Region, permission: Permission) -> Result<()> {
     let mut protection = ProtFlags::empty();
     protection.set(ProtFlags::READ, permission.reads());
     protection.set(ProtFlags::WRITE, permission.writes());
