@@ -1,4 +1,5 @@
 //! Controllers: the way to other nodes.
+#![allow(unsafe_code)] // adopt: its caller promises what no type can
 
 use crate::{ControllerAttributes, Export, Import, Node, Permission, Result, SegmentId};
 use rsm_shm::memory::page_size;
@@ -30,6 +31,12 @@ impl Controller {
         &self.node
     }
 
+    /// Its index on the node, by which `rsm_shm` knows it.
+    #[doc(hidden)]
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
     /// Its name.
     pub fn name(&self) -> String {
         self.node.membership.registry().controllers[self.index as usize].name()
@@ -54,6 +61,24 @@ impl Controller {
     #[doc(alias = "rsm_memseg_export_create")]
     pub fn export(&self, length: usize) -> Result<Export> {
         self.node.membership.create(self.index, length as u64).map(Export::new)
+    }
+
+    /// Exports `length` bytes of the program's own memory from `start` on, in place: contents stay, also what other
+    /// threads store meanwhile, and the memory goes on being used at the same addresses. When the export goes it is
+    /// ordinary memory again. Both numbers are multiples of the page size.
+    ///
+    /// # Errors
+    /// BAD_LENGTH, BAD_MEM_ALIGNMENT; BAD_ADDR when part of the range is not mapped, maps a file shared, or overlaps
+    /// another export without being equal to it; PERM_DENIED when it is not readable and writable; otherwise as
+    /// [`export`](Self::export). Reference 1.6.
+    ///
+    /// # Safety
+    /// The range must be the caller's to give: it is not unmapped, mapped over or protected while the export exists, and
+    /// no Rust reference to any of it promises that nobody else writes.
+    #[doc(alias = "rsm_memseg_export_create")]
+    pub unsafe fn adopt(&self, start: *mut u8, length: usize) -> Result<Export> {
+        // SAFETY: the caller's promise.
+        unsafe { self.node.membership.adopt(self.index, start, length, true) }.map(Export::new)
     }
 
     /// Connects to the segment that `node` publishes as `id`. Fails at once when it is not published. One round trip.

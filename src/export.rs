@@ -1,6 +1,8 @@
 //! Exports: memory that other nodes may reach.
+#![allow(unsafe_code)] // rebind: its caller promises what no type can
 
-use crate::{AccessList, Memory, Result, SegmentId};
+use crate::poll::Polled;
+use crate::{AccessList, Memory, PollDescriptor, Result, SegmentId};
 use rsm_core::bell::Accumulate;
 use rsm_shm::membership::segment::Segment;
 use std::time::Duration;
@@ -12,11 +14,12 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Export {
     segment: Segment,
+    polled: Polled,
 }
 
 impl Export {
     pub(crate) fn new(segment: Segment) -> Export {
-        Export { segment }
+        Export { segment, polled: Polled::default() }
     }
 
     /// Bytes.
@@ -101,6 +104,46 @@ impl Export {
     /// TIMEOUT; INTERRUPTED when a signal handler ran; CTLR_NOT_PRESENT when the cluster has ended. Reference 1.33.
     #[doc(alias = "rsm_intr_signal_wait")]
     pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
-        self.segment.wait(timeout)
+        self.polled.following(self.segment.wait(timeout))
+    }
+
+    /// A descriptor that is readable (POLLIN, POLLRDNORM) while a signal is pending here, for `poll` and event loops.
+    /// Polling takes nothing: [`wait`](Self::wait) with a timeout of zero does. The same one each time.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES without descriptors or room for the thread that serves it.
+    #[doc(alias = "rsm_memseg_get_pollfd")]
+    pub fn poll_descriptor(&self) -> Result<PollDescriptor> {
+        self.polled.descriptor(self.segment.membership(), self.segment.bell())
+    }
+
+    /// Takes one signal, waiting without holding up the thread. Needs a tokio runtime with I/O enabled.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait) and [`poll_descriptor`](Self::poll_descriptor); INTERNAL_ERROR outside such a runtime.
+    ///
+    /// Dropping the future before it is ready takes nothing.
+    #[cfg(feature = "tokio")]
+    #[doc(alias = "rsm_intr_signal_wait")]
+    pub async fn wait_async(&self) -> Result<()> {
+        let descriptor = self.poll_descriptor()?;
+        crate::poll::wait_async(&descriptor, || self.wait(Some(Duration::ZERO))).await
+    }
+
+    /// Replaces the memory of an export made with [`Controller::adopt`](crate::Controller::adopt) by another range of
+    /// the same length. Importers stay connected and mapped and see the contents of the new range; the old one is
+    /// ordinary memory with its last contents.
+    ///
+    /// # Errors
+    /// BAD_ADDR for a bad, misaligned or already exported range; REBIND_NOT_ALLOWED when the memory was not adopted;
+    /// NOT_CREATOR in a forked child; BAD_LENGTH; PERM_DENIED. Reference 1.8.
+    ///
+    /// # Safety
+    /// As [`Controller::adopt`](crate::Controller::adopt), for the new range; views from [`memory`](Self::memory) of the
+    /// old one must be gone.
+    #[doc(alias = "rsm_memseg_export_rebind")]
+    pub unsafe fn rebind(&mut self, start: *mut u8, length: usize) -> Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe { self.segment.rebind(start, length) }
     }
 }

@@ -1,6 +1,7 @@
 //! Imports: memory of other nodes.
 
-use crate::{BarrierMode, Mapping, Permission, Result, Span};
+use crate::poll::Polled;
+use crate::{BarrierMode, Error, Mapping, Permission, PollDescriptor, Result, Span};
 use rsm_core::bell::Accumulate;
 use rsm_shm::membership::connection::Connection;
 use std::sync::Arc;
@@ -16,6 +17,30 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Import {
     connection: Arc<Connection>,
+    polled: Polled,
+}
+
+/// Why a vector of transfers stopped, and how far it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Parts that were completed; the next one failed. Of the parts after it nothing was done.
+    pub completed: usize,
+    /// Why it failed.
+    pub error: Error,
+}
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "after {} parts: {}", self.completed, self.error)
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+impl From<Stopped> for Error {
+    fn from(stopped: Stopped) -> Error {
+        stopped.error
+    }
 }
 
 macro_rules! words {
@@ -66,7 +91,7 @@ macro_rules! words {
 
 impl Import {
     pub(crate) fn new(connection: Arc<Connection>) -> Import {
-        Import { connection }
+        Import { connection, polled: Polled::default() }
     }
 
     /// Bytes of the segment.
@@ -109,6 +134,32 @@ impl Import {
     #[inline]
     pub fn get(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
         self.connection.get(offset, bytes)
+    }
+
+    /// Stores several pieces of local memory, in order. In implicit mode each is a span of its own. Any slice will do:
+    /// what C programs make local memory handles for.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put), with the number of parts completed before. Reference 1.24.
+    #[doc(alias = "rsm_memseg_import_putv")]
+    #[doc(alias = "rsm_create_localmemory_handle")]
+    pub fn put_vectored(&self, parts: &[(u64, &[u8])]) -> Result<(), Stopped> {
+        for (completed, (offset, bytes)) in parts.iter().enumerate() {
+            self.put(*offset, bytes).map_err(|error| Stopped { completed, error })?;
+        }
+        Ok(())
+    }
+
+    /// Loads several pieces into local memory, in order. In implicit mode each is a span of its own.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), with the number of parts completed before. Reference 1.25.
+    #[doc(alias = "rsm_memseg_import_getv")]
+    pub fn get_vectored(&self, parts: &mut [(u64, &mut [u8])]) -> Result<(), Stopped> {
+        for (completed, (offset, bytes)) in parts.iter_mut().enumerate() {
+            self.get(*offset, bytes).map_err(|error| Stopped { completed, error })?;
+        }
+        Ok(())
     }
 
     words! {
@@ -182,7 +233,31 @@ impl Import {
     /// was cut (D-60); CTLR_NOT_PRESENT when the cluster has ended. Reference 1.33.
     #[doc(alias = "rsm_intr_signal_wait")]
     pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
-        self.connection.wait(timeout)
+        self.polled.following(self.connection.wait(timeout))
+    }
+
+    /// A descriptor that is readable (POLLIN, POLLRDNORM) while a signal is pending here, and says POLLHUP once the
+    /// connection was cut (D-60). Polling takes nothing: [`wait`](Self::wait) with a timeout of zero does. The same one
+    /// each time.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES without descriptors or room for the thread that serves it.
+    #[doc(alias = "rsm_memseg_get_pollfd")]
+    pub fn poll_descriptor(&self) -> Result<PollDescriptor> {
+        self.polled.descriptor(self.connection.membership(), self.connection.bell())
+    }
+
+    /// Takes one signal, waiting without holding up the thread. Needs a tokio runtime with I/O enabled.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait) and [`poll_descriptor`](Self::poll_descriptor); INTERNAL_ERROR outside such a runtime.
+    ///
+    /// Dropping the future before it is ready takes nothing.
+    #[cfg(feature = "tokio")]
+    #[doc(alias = "rsm_intr_signal_wait")]
+    pub async fn wait_async(&self) -> Result<()> {
+        let descriptor = self.poll_descriptor()?;
+        crate::poll::wait_async(&descriptor, || self.wait(Some(Duration::ZERO))).await
     }
 
     /// Whether the connection was cut. A barrier tells the same, with the order that makes it a verdict.

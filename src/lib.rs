@@ -52,14 +52,17 @@ mod import;
 mod mapping;
 mod node;
 pub mod observe;
+mod poll;
+mod segment_ids;
 
 pub use barrier::Span;
 pub use cluster::{Cluster, ClusterBuilder};
 pub use controller::Controller;
 pub use export::Export;
-pub use import::Import;
+pub use import::{Import, Stopped};
 pub use mapping::Mapping;
 pub use node::Node;
+pub use poll::PollDescriptor;
 pub use rsm_core::access::{AccessEntry, AccessList, Permission};
 pub use rsm_core::attr::ControllerAttributes;
 pub use rsm_core::registry::{Geometry, LinkState};
@@ -69,6 +72,7 @@ pub use rsm_core::{Code, Error, Result};
 pub use rsm_shm::agent::limits::Capabilities;
 pub use rsm_shm::membership::connection::BarrierMode;
 pub use rsm_shm::memory::view::Memory;
+pub use segment_ids::{RESERVATION_FILE, reserved_segment_ids};
 
 /// Keeps the code of the README compiling.
 #[cfg(doctest)]

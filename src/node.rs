@@ -29,6 +29,12 @@ impl Node {
         default::membership().map(Node::new)
     }
 
+    /// What `rsm_shm` knows it by.
+    #[doc(hidden)]
+    pub fn membership(&self) -> &Arc<Membership> {
+        &self.membership
+    }
+
     /// Its id.
     pub fn id(&self) -> u32 {
         // A Node is only made from a membership with a claim.

@@ -1,4 +1,5 @@
 //! The Rust API by its rules, on nodes that share this process. Numbers A-nnn and D-nn are the reference's.
+#![allow(unsafe_code)] // memory of the program's own
 
 use rsm::{
     AccessList, BarrierMode, Cluster, Code, Controller, Export, Import, LinkState, Permission, Result, SegmentId,
@@ -416,4 +417,162 @@ fn words_are_never_torn() {
             assert_eq!(word >> 32, word & 0xffff_ffff, "A-161");
         }
     });
+}
+
+/// Whether a descriptor is readable now, as poll(2) with POLLRDNORM says; and whether it hung up.
+fn polled(descriptor: &impl std::os::fd::AsFd, patience: i64) -> (bool, bool) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::new(descriptor, PollFlags::RDNORM)];
+    poll(&mut fds, Some(&Timespec { tv_sec: patience, tv_nsec: 0 })).unwrap();
+    (fds[0].revents().contains(PollFlags::RDNORM), fds[0].revents().contains(PollFlags::HUP))
+}
+
+#[test]
+fn poll_descriptors_follow_the_signals() {
+    let (_cluster, e, i) = pair();
+    let (of_export, of_import) = (e.poll_descriptor().unwrap(), i.poll_descriptor().unwrap());
+    assert_eq!(polled(&of_export, 0), (false, false));
+    for _ in 0..200 {
+        i.signal().unwrap();
+        i.signal().unwrap();
+        assert_eq!(polled(&of_export, 20), (true, false));
+        e.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(polled(&of_export, 20), (true, false), "one is left");
+        e.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(polled(&of_export, 0), (false, false));
+    }
+    e.signal().unwrap();
+    assert_eq!(polled(&of_import, 20), (true, false));
+    i.wait(Some(Duration::ZERO)).unwrap();
+    e.unpublish().unwrap();
+    assert!(polled(&of_import, 20).1, "an aborted import hangs up (D-60)");
+}
+
+#[test]
+fn a_waiting_thread_is_not_robbed_by_the_poll_descriptor() {
+    let (_cluster, e, i) = pair();
+    let _descriptor = e.poll_descriptor().unwrap();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| (0..2000).try_for_each(|_| e.wait(SOON)));
+        for _ in 0..2000 {
+            i.signal().unwrap();
+        }
+        waiter.join().unwrap().unwrap();
+    });
+}
+
+#[cfg(feature = "tokio")]
+#[tokio::test]
+async fn signals_are_awaited() {
+    let (_cluster, e, i) = pair();
+    for _ in 0..100 {
+        let (taken, posted) = tokio::join!(tokio::time::timeout(Duration::from_secs(20), e.wait_async()), async {
+            tokio::task::yield_now().await;
+            i.signal()
+        });
+        posted.unwrap();
+        taken.unwrap().unwrap();
+    }
+    // Two tasks on one handle; a future that is dropped takes nothing.
+    assert!(tokio::time::timeout(Duration::from_millis(20), e.wait_async()).await.is_err());
+    i.signal().unwrap();
+    i.signal().unwrap();
+    let (a, b) = tokio::join!(e.wait_async(), e.wait_async());
+    a.unwrap();
+    b.unwrap();
+    e.unpublish().unwrap();
+    fails(i.wait_async().await, Code::ConnAborted);
+}
+
+#[test]
+fn vectors_stop_at_the_first_failure() {
+    let (_cluster, e, i) = pair();
+    i.put_vectored(&[(0, b"ab"), (10, b"cd")]).unwrap();
+    let (mut one, mut two) = ([0; 2], [0; 2]);
+    i.get_vectored(&mut [(0, &mut one), (10, &mut two)]).unwrap();
+    assert_eq!((&one, &two), (b"ab", b"cd"));
+    let stopped = i.put_vectored(&[(0, b"x"), (SIZE as u64, b"y"), (1, b"z")]).unwrap_err();
+    assert_eq!((stopped.completed, stopped.error.code()), (1, Code::BadOffset));
+    assert_eq!(e.memory().read_volatile_u8(1).unwrap(), b'b', "what comes after was not done");
+}
+
+/// Page-aligned memory of the program's own, given back when dropped.
+struct Pages(*mut u8, usize);
+
+impl Pages {
+    fn new(length: usize) -> Pages {
+        use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+        let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+        // SAFETY: fresh memory at addresses the kernel chooses.
+        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), length, access, flags) }.unwrap();
+        Pages(start.cast(), length)
+    }
+    fn store(&self, at: usize, value: u8) {
+        assert!(at < self.1);
+        // SAFETY: inside the pages.
+        unsafe { self.0.add(at).write_volatile(value) };
+    }
+    fn load(&self, at: usize) -> u8 {
+        assert!(at < self.1);
+        // SAFETY: inside the pages.
+        unsafe { self.0.add(at).read_volatile() }
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: mapped by us; the exports over it are gone.
+        unsafe { rustix::mm::munmap(self.0.cast(), self.1) }.unwrap();
+    }
+}
+
+#[test]
+fn memory_of_the_program_is_adopted_rebound_and_given_back() {
+    let (_cluster, one, two) = two_nodes();
+    let (a, b) = (Pages::new(SIZE), Pages::new(SIZE));
+    a.store(0, 1);
+    b.store(0, 2);
+    // SAFETY: the pages outlive the export and are used through raw pointers only.
+    let mut e = unsafe { one.adopt(a.0, SIZE) }.unwrap();
+    assert_eq!(a.load(0), 1);
+    let id = e.publish(SegmentId::any(), &AccessList::everyone()).unwrap();
+    let i = two.connect(1, id, Permission::ReadWrite).unwrap();
+    let m = i.map(0, PAGE, Permission::Read).unwrap();
+    assert_eq!(i.get_u8(0).unwrap(), 1);
+    i.put_u8(1, 9).unwrap();
+    assert_eq!(a.load(1), 9);
+    // SAFETY: as above.
+    unsafe { e.rebind(b.0, SIZE) }.unwrap();
+    assert_eq!((i.get_u8(0).unwrap(), m.memory().read_volatile_u8(0).unwrap()), (2, 2), "A-117");
+    i.put_u8(0, 3).unwrap();
+    assert_eq!((a.load(0), b.load(0)), (1, 3), "A-118");
+    a.store(0, 7);
+    assert_eq!(i.get_u8(0).unwrap(), 3);
+    // The same range once more, and one that overlaps.
+    // SAFETY: as above.
+    let same = unsafe { two.adopt(b.0, SIZE) };
+    fails(same, Code::BadAddr); // another node's segment over the same pages
+    // SAFETY: as above.
+    let same = unsafe { one.adopt(b.0, SIZE) }.unwrap();
+    // SAFETY: as above.
+    fails(unsafe { one.adopt(b.0, PAGE) }, Code::BadAddr);
+    let other = same.publish(SegmentId::any(), &AccessList::everyone()).unwrap();
+    let j = two.connect(1, other, Permission::ReadWrite).unwrap();
+    j.put_u8(5, 5).unwrap();
+    assert_eq!(i.get_u8(5).unwrap(), 5, "A-058");
+    e.destroy().unwrap();
+    fails(i.put_u8(0, 0), Code::ConnAborted);
+    j.put_u8(6, 6).unwrap();
+    assert_eq!(b.load(6), 6, "the other one goes on (D-80)");
+    same.unpublish().unwrap();
+    drop(same);
+    b.store(6, 8);
+    assert_eq!((b.load(5), b.load(6)), (5, 8), "A-063");
+    // SAFETY: never used: the arguments are refused.
+    unsafe {
+        fails(one.adopt(std::ptr::null_mut(), SIZE), Code::BadAddr);
+        fails(one.adopt(b.0, 0), Code::BadLength);
+        fails(one.adopt(b.0.add(1), SIZE), Code::BadMemAlignment);
+        fails(one.adopt(b.0, SIZE + 1), Code::BadMemAlignment);
+    }
 }

@@ -21,6 +21,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("rsm-shm", &["rsm-core"][..]),
         ("rsm", &["rsm-core", "rsm-shm"][..]),
         ("rsm-ctl", &["rsm"][..]),
+        ("rsm-capi", &["rsm", "rsm-core", "rsm-shm"][..]),
     ])
 }
 

@@ -210,6 +210,31 @@ impl Bell {
         wake
     }
 
+    /// What stands here now: signals pending, whether it was aborted, and the low half that a futex compares.
+    pub fn look(&self) -> (u32, bool, u32) {
+        // Acquire: pairs with the Release of `post`; who is told of a signal sees what was put before it.
+        let word = Word(self.word.load(Acquire));
+        (word.count(), word.is_aborted(), word.low())
+    }
+
+    /// Counts the caller as a sleeper for as long as it likes, so that every post wakes somebody; for who sleeps on
+    /// many bells at once. It hands wakes on that were meant for another ([`look`](Self::look) says what is pending).
+    pub fn enlist(&self) {
+        self.sleepers.fetch_add(1, AcqRel);
+        // Full fence: as in `sleep`, between counting and looking.
+        fence_after_rmw();
+    }
+
+    /// Ends [`enlist`](Self::enlist).
+    pub fn delist(&self) {
+        self.sleepers.fetch_sub(1, Relaxed);
+    }
+
+    /// The word whose low half is the futex.
+    pub fn word(&self) -> &AtomicU64 {
+        &self.word
+    }
+
     /// Signals pending now; for display.
     pub fn pending(&self) -> u32 {
         Word(self.word.load(Relaxed)).count()

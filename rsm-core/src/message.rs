@@ -93,6 +93,20 @@ pub enum Ask {
         length: u64,
         /// 0666 without the umask.
         default_mode: u32,
+        /// Another segment of the same process and length whose memory this one shares: the same addresses exported
+        /// twice (D-80).
+        share: Option<SegmentName>,
+    },
+    /// The memory of an export once more. Answer [`Answer::Memory`].
+    Reopen {
+        /// Which.
+        segment: SegmentName,
+    },
+    /// Fresh memory for an export that is not published and whose old memory somebody still reaches: the exporter
+    /// moves its contents. Answer [`Answer::Memory`].
+    Replace {
+        /// Which.
+        segment: SegmentName,
     },
     /// Make it importable.
     Publish {
@@ -182,6 +196,8 @@ pub enum Answer {
         /// Its bell, in the own node's bell memory.
         bell: u32,
     },
+    /// Memory of a segment. Descriptor: the memory.
+    Memory,
     /// The id it was published under.
     Published {
         /// Id.

@@ -80,6 +80,32 @@ impl AutomaticIds {
     }
 }
 
+/// Looks an application up in the text of a reservation file: base id and count of the first line that names it
+/// (reference 1.30; D-66).
+///
+/// # Errors
+/// BAD_APPID when no line names it; BAD_CONF for a line that cannot be read before that.
+pub fn find_reservation(text: &str, appid: &str) -> Result<(u32, u32)> {
+    for line in text.lines() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [keyword, name, base, count, ..] = fields[..] else { return Err(Error::new(Code::BadConf)) };
+        if !name.eq_ignore_ascii_case(appid) {
+            continue;
+        }
+        let digits = base.strip_prefix("0x").or_else(|| base.strip_prefix("0X")).unwrap_or(base);
+        let known = ["reserved", "reserve"].iter().any(|k| k.eq_ignore_ascii_case(keyword));
+        return match (known, u32::from_str_radix(digits, 16), count.parse()) {
+            (true, Ok(base), Ok(count)) => Ok((base, count)),
+            _ => Err(Error::new(Code::BadConf)),
+        };
+    }
+    Err(Error::new(Code::BadAppid))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +118,20 @@ mod tests {
         for id in [0, 0x40_0000, 0x50_0000, 0x60_0000, 0x7fff_ffff] {
             SegmentId::new(id).check_publishable().unwrap();
         }
+    }
+
+    #[test]
+    fn reservations_are_found_as_the_original_does() {
+        let text =
+            "# comment\n\nreserved other 1 2\nReserve dBase 0x600000 100 more\nreserved dbase 7 7\nbad line here";
+        assert_eq!(find_reservation(text, "DBASE").unwrap(), (0x60_0000, 100));
+        assert_eq!(find_reservation("reserved x 600000 5", "x").unwrap(), (0x60_0000, 5));
+        let code = |text, appid| find_reservation(text, appid).unwrap_err().code();
+        assert_eq!(code("# nothing\n", "x"), Code::BadAppid);
+        assert_eq!(code("reserved x 1", "y"), Code::BadConf);
+        assert_eq!(code("other x 1 2", "x"), Code::BadConf);
+        assert_eq!(code("reserved x 100000000 2", "x"), Code::BadConf);
+        assert_eq!(code("reserved x 1 99999999999", "x"), Code::BadConf);
     }
 
     #[test]

@@ -31,6 +31,37 @@ pub fn wake_low(word: &AtomicU64, count: i32) {
     wake_at(low_half(word), count);
 }
 
+/// A word to sleep on together with others, and what it is expected to hold.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Watched {
+    value: u64,
+    address: u64,
+    flags: u32,
+    reserved: u32,
+}
+
+impl Watched {
+    /// `FUTEX2_SIZE_U32`, shared between processes.
+    const FLAGS: u32 = 2;
+
+    pub(crate) fn word(word: &AtomicU32, expected: u32) -> Watched {
+        let address = std::ptr::from_ref(word).addr() as u64;
+        Watched { value: expected.into(), address, flags: Self::FLAGS, reserved: 0 }
+    }
+
+    pub(crate) fn low(word: &AtomicU64, expected: u32) -> Watched {
+        let address = low_half(word).addr() as u64;
+        Watched { value: expected.into(), address, flags: Self::FLAGS, reserved: 0 }
+    }
+}
+
+/// Sleeps until one of the words changed or was woken. At most 128 words (Linux 5.16).
+pub(crate) fn sleep_on_any(words: &[Watched]) {
+    // SAFETY: the kernel reads the array and the words, which the caller keeps mapped; no timeout.
+    unsafe { libc::syscall(libc::SYS_futex_waitv, words.as_ptr(), words.len(), 0, std::ptr::null::<u8>(), 0) };
+}
+
 /// Wakes every sleeper of the 32-bit word at an address, whatever is mapped there now.
 pub(crate) fn wake_address(address: usize) {
     wake_at(std::ptr::without_provenance(address), i32::MAX);

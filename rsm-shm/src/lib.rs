@@ -15,4 +15,5 @@ pub mod membership;
 pub mod memory;
 pub mod parking;
 pub mod private_table;
+pub mod rights;
 pub mod socket;

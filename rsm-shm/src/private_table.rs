@@ -112,7 +112,7 @@ fn close_range(first: RawFd, last: RawFd, flags: libc::c_uint) -> Result<()> {
 ///
 /// # Errors
 /// INSUFFICIENT_RESOURCES when the system has no room for a thread.
-fn spawn_quiet<F>(name: &str, body: F) -> Result<JoinHandle<()>>
+pub(crate) fn spawn_quiet<F>(name: &str, body: F) -> Result<JoinHandle<()>>
 where
     F: FnOnce() + Send + 'static,
 {

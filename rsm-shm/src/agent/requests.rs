@@ -79,13 +79,15 @@ impl Agent {
         let mut undo = Undo::Nothing;
         let done = |()| (Answer::Done, Vec::new());
         let outcome = match ask {
-            Ask::Create { controller, length, default_mode } => {
-                self.create(party, controller, length, default_mode).inspect(|(answer, _)| {
+            Ask::Create { controller, length, default_mode, share } => {
+                self.create(party, controller, length, default_mode, share).inspect(|(answer, _)| {
                     if let Answer::Created { segment, .. } = answer {
                         undo = Undo::Create(segment.row);
                     }
                 })
             }
+            Ask::Reopen { segment } => self.reopen(party, segment),
+            Ask::Replace { segment } => self.replace(party, segment),
             Ask::Publish { segment, id, access } => self.publish(party, segment, id, access).map(|id| {
                 undo = Undo::Publish(segment.row);
                 (Answer::Published { id }, Vec::new())

@@ -11,6 +11,7 @@ use rsm_core::registry::{ControllerKind, SegmentFields};
 use rsm_core::segment_id::SegmentId;
 use rsm_core::{Code, Error, Result};
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 /// What the agent knows of an export.
 pub(super) struct Segment {
@@ -19,7 +20,8 @@ pub(super) struct Segment {
     pub(super) node: u32,
     pub(super) kind: ControllerKind,
     pub(super) incarnation: u64,
-    pub(super) memory: OwnedFd,
+    /// Shared with other segments over the same addresses (D-80).
+    pub(super) memory: Rc<OwnedFd>,
     pub(super) length: u64,
     pub(super) owner: Owner,
     pub(super) default_mode: u32,
@@ -78,15 +80,32 @@ impl Agent {
         Ok(segment)
     }
 
-    pub(super) fn create(&mut self, party: u64, controller: u32, length: u64, default_mode: u32) -> Result<Given> {
+    pub(super) fn create(
+        &mut self,
+        party: u64,
+        controller: u32,
+        length: u64,
+        default_mode: u32,
+        share: Option<SegmentName>,
+    ) -> Result<Given> {
         let node = self.node_of(party)?;
         let kind = self.controller_kind(controller)?;
         let (largest, _, _) = self.map.registry().controllers[controller as usize].limits();
         // Loopback knows no limit but what memory there is (D-07).
         let largest = if kind == ControllerKind::Loopback { u64::MAX } else { largest };
         check_export_length(length, crate::memory::page_size() as u64, largest)?;
+        let shared = match share {
+            None => None,
+            Some(name) => {
+                let other = self.own_segment(party, name)?;
+                if other.length != length {
+                    return Err(Error::with(Code::BadLength, "shared memory has another length"));
+                }
+                Some(Rc::clone(&other.memory))
+            }
+        };
         self.limits.take_for_segment()?;
-        let created = self.create_row(party, node, kind, controller, length, default_mode & MAX_MODE);
+        let created = self.create_row(party, node, kind, controller, length, default_mode & MAX_MODE, shared);
         if created.is_err() {
             self.limits.give_segment();
         }
@@ -101,8 +120,12 @@ impl Agent {
         controller: u32,
         length: u64,
         default_mode: u32,
+        shared: Option<Rc<OwnedFd>>,
     ) -> Result<Given> {
-        let memory = self.driver.allocate(length)?;
+        let memory = match shared {
+            Some(memory) => memory,
+            None => Rc::new(self.driver.allocate(length)?),
+        };
         let given = duplicate(&memory)?;
         let row = self.segment_rows.take().ok_or_else(|| {
             let rows = self.map.registry().segments.len();
@@ -197,6 +220,35 @@ impl Agent {
             segment.granted = false;
         }
         Ok(())
+    }
+
+    /// Sends the exporter the memory of its segment once more.
+    pub(super) fn reopen(&mut self, party: u64, name: SegmentName) -> Result<Given> {
+        let segment = self.own_segment(party, name)?;
+        let memory = duplicate(&segment.memory)?;
+        Ok((Answer::Memory, vec![memory]))
+    }
+
+    /// Gives a segment fresh memory and lets go of the old, which whoever still reaches it may keep.
+    pub(super) fn replace(&mut self, party: u64, name: SegmentName) -> Result<Given> {
+        let withdrawing = self.is_withdrawing(name.row);
+        let segment = self.own_segment(party, name)?;
+        if segment.id.is_some() || withdrawing {
+            return Err(Error::new(Code::SegAlreadyPublished));
+        }
+        let (length, old) = (segment.length, Rc::clone(&segment.memory));
+        if self.segments.values().any(|s| s.id.is_some() && Rc::ptr_eq(&s.memory, &old)) {
+            let text = "the memory is also that of a published segment, whose importers would be left behind";
+            return Err(Error::with(Code::InsufficientResources, text));
+        }
+        let memory = Rc::new(self.driver.allocate(length)?);
+        let given = duplicate(&memory)?;
+        // All segments over the same addresses move together: the exporter has one set of pages there.
+        for segment in self.segments.values_mut().filter(|s| Rc::ptr_eq(&s.memory, &old)) {
+            segment.memory = Rc::clone(&memory);
+            segment.granted = false;
+        }
+        Ok((Answer::Memory, vec![given]))
     }
 
     /// Forgets a segment that is not published.

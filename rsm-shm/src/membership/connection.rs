@@ -235,6 +235,39 @@ impl Connection {
         unsafe { self.link.as_ref() }
     }
 
+    /// Where the whole segment is mapped.
+    pub fn base(&self) -> *mut u8 {
+        self.base
+    }
+
+    /// The bell that the exporter posts to, for who waits on many.
+    pub fn bell(&self) -> &Bell {
+        // SAFETY: in the exporting node's bells, which `membership` keeps mapped.
+        unsafe { self.import_bell.as_ref() }
+    }
+
+    /// The membership it was made through.
+    pub fn membership(&self) -> &Arc<Membership> {
+        &self.membership
+    }
+
+    /// Whether the agent knows this process as a holder of the connection; a forked child calls
+    /// [`adopt_process`](Self::adopt_process) before its first transfer.
+    #[inline(always)]
+    pub fn knows_process(&self) -> bool {
+        self.process.load(Relaxed) == fork::count()
+    }
+
+    /// Ends a span of loads: orders them before the verdict, and gives it.
+    ///
+    /// # Errors
+    /// CONN_ABORTED, BARRIER_FAILURE.
+    #[inline]
+    pub fn close_read_span(&self, opened: Snapshot) -> Result<()> {
+        rsm_core::sync::fence(Acquire);
+        opened.judge(self.generation(), self.link_word())
+    }
+
     /// Whether the exporter, or the loss of it, has cut the connection.
     pub fn is_aborted(&self) -> bool {
         acquire(self.generation()) != self.granted.word()
@@ -313,7 +346,10 @@ impl Connection {
     }
 
     /// In a forked child: makes the agent know this process, so that it is told when the connection is cut.
-    fn adopt_process(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES without descriptors or threads for it.
+    pub fn adopt_process(&self) -> Result<()> {
         if self.process.load(Relaxed) == fork::count() {
             return Ok(());
         }
@@ -422,16 +458,46 @@ impl Connection {
     /// TIMEOUT; INTERRUPTED; CONN_ABORTED when nothing is pending and the connection was cut; CTLR_NOT_PRESENT when
     /// the cluster has ended.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
-        // SAFETY: as in `post`.
-        let bell = unsafe { self.import_bell.as_ref() };
-        self.membership.wait_on(bell, timeout)
+        self.membership.wait_on(self.bell(), timeout)
     }
 
-    /// Maps part of the segment.
+    /// Maps part of the segment a second time, at `place`, where whatever is mapped is replaced, or where the kernel
+    /// likes (preferably at `hint`). Arguments were checked by [`check_window`](Self::check_window).
     ///
     /// # Errors
-    /// Those of `rsm_memseg_import_map`, reference 1.26, in its order.
-    pub fn window(self: &Arc<Connection>, offset: u64, length: usize, permission: Permission) -> Result<Window> {
+    /// CONN_ABORTED, BAD_PERMS, INSUFFICIENT_MEM.
+    ///
+    /// # Safety
+    /// With a `place`, the caller owns that range of addresses.
+    pub unsafe fn window_at(
+        self: &Arc<Connection>,
+        place: Option<*mut u8>,
+        hint: *mut u8,
+        range: (u64, usize),
+        permission: Permission,
+    ) -> Result<Window> {
+        self.check_live(permission)?;
+        let (offset, length) = (range.0 as usize, range.1);
+        let target = match place {
+            Some(place) => place,
+            None => Region::reserve_at(hint, length)?,
+        };
+        let registry = self.membership.registry();
+        let state = &self.membership.shared.state;
+        // SAFETY: the target is the caller's, or was reserved for this just now.
+        let region =
+            unsafe { lock(state).table.add_window(&registry, self.name, (offset, length), permission, Some(target)) }?;
+        let start = region.as_ptr();
+        let window = Window { connection: Arc::clone(self), narrowed: Some(region), start, length, permission };
+        window.populate()?;
+        Ok(window)
+    }
+
+    /// What is wrong with a wish to map, as far as the arguments tell.
+    ///
+    /// # Errors
+    /// BAD_PERMS, BAD_LENGTH, BAD_MEM_ALIGNMENT, in the order of reference 1.26.
+    pub fn check_window(&self, offset: u64, length: usize, permission: Permission) -> Result<()> {
         if permission == Permission::None {
             return Err(Error::with(Code::BadPerms, "a mapping needs a permission"));
         }
@@ -447,6 +513,10 @@ impl Connection {
             let text = format!("offset {offset} is no multiple of the page size {}", page_size());
             return Err(Error::with(Code::BadMemAlignment, text));
         }
+        Ok(())
+    }
+
+    fn check_live(&self, permission: Permission) -> Result<()> {
         self.adopt_process()?;
         if self.is_aborted() {
             return Err(Error::new(Code::ConnAborted));
@@ -455,6 +525,16 @@ impl Connection {
             let text = format!("mapping with {permission}, connected with {}", self.permission);
             return Err(Error::with(Code::BadPerms, text));
         }
+        Ok(())
+    }
+
+    /// Maps part of the segment.
+    ///
+    /// # Errors
+    /// Those of `rsm_memseg_import_map`, reference 1.26, in its order.
+    pub fn window(self: &Arc<Connection>, offset: u64, length: usize, permission: Permission) -> Result<Window> {
+        self.check_window(offset, length, permission)?;
+        self.check_live(permission)?;
         // Checked to lie inside a mapping, so it fits.
         let offset = offset as usize;
         let shared = &self.membership.shared;
@@ -463,7 +543,10 @@ impl Connection {
             (None, unsafe { self.base.add(offset) })
         } else {
             let registry = self.membership.registry();
-            let region = lock(&shared.state).table.add_window(&registry, self.name, (offset, length), permission)?;
+            // SAFETY: no place is named, so nothing is replaced.
+            let region = unsafe {
+                lock(&shared.state).table.add_window(&registry, self.name, (offset, length), permission, None)
+            }?;
             let start = region.as_ptr();
             (Some(region), start)
         };

@@ -26,6 +26,10 @@ pub(super) fn count() -> u32 {
 /// While this is held no thread of the process forks through libc.
 pub(super) struct Hold(#[allow(dead_code)] MutexGuard<'static, ()>);
 
+impl Drop for Hold {
+    fn drop(&mut self) {}
+}
+
 /// Keeps the process from forking, so that no child inherits a descriptor that is on its way into a private table.
 pub(super) fn hold() -> Hold {
     static HOOKS: Once = Once::new();

@@ -15,12 +15,14 @@
 //! | `fork` | what a forked child does with all this |
 //! | [`default`] | the membership of a process that did not choose one |
 
+mod backing;
 pub mod connection;
 mod control;
 pub mod default;
 mod events;
 mod fork;
 mod join;
+pub mod ready;
 pub mod segment;
 mod spin;
 mod table;
@@ -74,6 +76,12 @@ struct Link {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic elsewhere leaves nothing half-done behind these locks.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// While the answer lives no thread of the process forks through libc: for locks that a child must not inherit held.
+/// Not to be asked for twice by one thread, nor around a call of this crate.
+pub fn without_forks() -> impl Drop {
+    fork::hold()
 }
 
 impl Membership {

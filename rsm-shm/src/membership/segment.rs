@@ -1,19 +1,25 @@
 //! One export.
 #![allow(unsafe_code)]
 
+use super::backing::{self, Backing, Known};
 use super::control::unexpected;
 use super::{Membership, fork, lock};
 use crate::error::from_errno;
+use crate::memory::adopt;
+use crate::memory::inspect;
+use crate::memory::page_size;
 use crate::memory::region::Region;
 use crate::memory::view::Memory;
 use crate::parking::Poster;
 use rsm_core::access::{AccessList, MAX_MODE, Permission};
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::message::{Answer, Ask, SegmentName};
-use rsm_core::registry::{SegmentRow, Withdrawal, walk_connections};
+use rsm_core::registry::{SegmentRow, SegmentState, Withdrawal, walk_connections};
 use rsm_core::sync::acquire32;
 use rsm_core::{Code, Error, Result};
+use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,7 +32,12 @@ const LOOK_FIRST: u64 = 64 << 20;
 pub struct Segment {
     membership: Arc<Membership>,
     name: SegmentName,
-    region: Region,
+    /// Start of the memory; moves only with a rebind.
+    start: AtomicPtr<u8>,
+    length: usize,
+    rebindable: bool,
+    /// `None` for ever when the memory could not be moved back into its object half-way through a rebind.
+    backing: Mutex<Option<Backing>>,
     bell: NonNull<Bell>,
     /// [`fork::count`] of the creating process; no other may steer the segment.
     process: u32,
@@ -54,13 +65,106 @@ impl Membership {
             let text = format!("a segment of {length} bytes, with {available} bytes of memory available");
             return Err(Error::with(Code::InsufficientMem, text));
         }
-        let (answer, descriptors) = self.ask(Ask::Create { controller, length, default_mode: default_mode()? })?;
-        let Answer::Created { segment: name, bell } = answer else { return Err(unexpected(&answer)) };
-        let done = self.establish_segment(name, bell, length, descriptors);
-        if done.is_err() {
+        let (name, bell, memory) = self.create_remote(controller, length, None)?;
+        self.finish(name, bell, false, length, || {
+            let bytes = usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?;
+            let region = Region::map(&memory, 0, bytes, Permission::ReadWrite)?;
+            region.populate(0, bytes, Permission::ReadWrite)?;
+            Ok(Backing::Own(region))
+        })
+    }
+
+    /// Exports a range of the application's memory in place. Its contents, and what other threads store meanwhile,
+    /// stay; the memory goes on being used at the same addresses.
+    ///
+    /// # Errors
+    /// Those of `rsm_memseg_export_create`, reference 1.6.
+    ///
+    /// # Safety
+    /// The range must be the caller's to give: ordinary memory that is not unmapped, mapped over or protected while the
+    /// segment exists, and to which no Rust reference exists that promises that nobody else writes.
+    pub unsafe fn adopt(
+        self: &Arc<Membership>,
+        controller: u32,
+        start: *mut u8,
+        length: usize,
+        rebindable: bool,
+    ) -> Result<Segment> {
+        self.check_range(controller, start, length, Code::BadMemAlignment)?;
+        let membership = Arc::as_ptr(&self.shared).addr();
+        let range = (start.expose_provenance(), length);
+        let known = backing::look(range.0, range.1, membership)?;
+        let share = if let Known::Shared(adopted) = &known { Some(adopted.name()) } else { None };
+        let (name, bell, memory) = self.create_remote(controller, length as u64, share)?;
+        self.finish(name, bell, rebindable, length as u64, || match known {
+            Known::Shared(adopted) => Ok(Backing::Adopted(adopted)),
+            // SAFETY: the caller's promise.
+            Known::Fresh => {
+                unsafe { backing::adopt_range(range, memory.as_fd(), name, membership) }.map(Backing::Adopted)
+            }
+        })
+    }
+
+    /// The checks of an address and a length that come before any look at what lies there.
+    fn check_range(&self, controller: u32, start: *mut u8, length: usize, misaligned: Code) -> Result<()> {
+        if start.is_null() {
+            return Err(Error::with(Code::BadAddr, "memory at address 0"));
+        }
+        if length == 0 {
+            return Err(Error::with(Code::BadLength, "a segment needs at least one page"));
+        }
+        if !start.addr().is_multiple_of(page_size()) {
+            return Err(Error::with(misaligned, format!("address {start:p} is no multiple of the page size")));
+        }
+        self.check_length(controller, length as u64)
+    }
+
+    fn create_remote(
+        &self,
+        controller: u32,
+        length: u64,
+        share: Option<SegmentName>,
+    ) -> Result<(SegmentName, u32, OwnedFd)> {
+        let ask = Ask::Create { controller, length, default_mode: default_mode()?, share };
+        match self.ask(ask)? {
+            (Answer::Created { segment, bell }, mut descriptors) if !descriptors.is_empty() => {
+                Ok((segment, bell, descriptors.swap_remove(0)))
+            }
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
+    /// Builds the export around its memory; one that cannot be built is taken back.
+    fn finish(
+        self: &Arc<Membership>,
+        name: SegmentName,
+        bell: u32,
+        rebindable: bool,
+        length: u64,
+        back: impl FnOnce() -> Result<Backing>,
+    ) -> Result<Segment> {
+        let build = || {
+            let bells = self.bells_of(self.node()?, None)?;
+            let bell = NonNull::from(bells.bell(bell)?);
+            let backing = back()?;
+            Ok(Segment {
+                start: AtomicPtr::new(backing.start()),
+                length: usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?,
+                rebindable,
+                backing: Mutex::new(Some(backing)),
+                bell,
+                membership: Arc::clone(self),
+                name,
+                process: fork::count(),
+                unfinished: Mutex::new(None),
+                destroyed: false,
+            })
+        };
+        let built = build();
+        if built.is_err() {
             let _ = self.ask(Ask::Destroy { segment: name });
         }
-        done
+        built
     }
 
     /// The agent's checks of a length, which come before the question whether there is so much memory.
@@ -69,37 +173,32 @@ impl Membership {
         let (largest, _, _) = row.ok_or(Error::new(Code::CtlrNotPresent))?.limits();
         rsm_core::attr::check_export_length(length, crate::memory::page_size() as u64, largest)
     }
-
-    fn establish_segment(
-        self: &Arc<Membership>,
-        name: SegmentName,
-        bell: u32,
-        length: u64,
-        descriptors: Vec<std::os::fd::OwnedFd>,
-    ) -> Result<Segment> {
-        let memory = descriptors.into_iter().next();
-        let memory = memory.ok_or_else(|| Error::with(Code::InternalError, "the agent's answer is incomplete"))?;
-        let bytes = usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?;
-        let region = Region::map(memory, 0, bytes, Permission::ReadWrite)?;
-        region.populate(0, bytes, Permission::ReadWrite)?;
-        let bells = self.bells_of(self.node()?, None)?;
-        Ok(Segment {
-            bell: NonNull::from(bells.bell(bell)?),
-            membership: Arc::clone(self),
-            name,
-            region,
-            process: fork::count(),
-            unfinished: Mutex::new(None),
-            destroyed: false,
-        })
-    }
 }
 
 impl Segment {
     /// Its memory.
     pub fn memory(&self) -> Memory<'_> {
-        // SAFETY: the region stays mapped readable and writable as long as `self`.
-        unsafe { Memory::new(self.region.as_ptr(), self.region.len(), Permission::ReadWrite) }
+        // SAFETY: memory of our own stays mapped as long as `self`; for the application's it has promised that, and a
+        // rebind, which moves the start, leaves what lay there mapped.
+        unsafe { Memory::new(self.start.load(Ordering::Relaxed), self.length, Permission::ReadWrite) }
+    }
+
+    /// Whether it is published now, as the registry says.
+    pub fn is_published(&self) -> bool {
+        let registry = self.membership.registry();
+        let fields = registry.segments.get(self.name.row as usize).and_then(SegmentRow::fields);
+        fields.is_some_and(|f| f.incarnation == self.name.incarnation && f.state == SegmentState::Published)
+    }
+
+    /// The bell that importers post to, for who waits on many.
+    pub fn bell(&self) -> &Bell {
+        // SAFETY: in the node's bells, which `membership` keeps mapped.
+        unsafe { self.bell.as_ref() }
+    }
+
+    /// The membership it was made through.
+    pub fn membership(&self) -> &Arc<Membership> {
+        &self.membership
     }
 
     fn is_creator(&self) -> bool {
@@ -147,8 +246,8 @@ impl Segment {
     ///
     /// # Errors
     /// Those of `rsm_memseg_export_unpublish`, reference 1.10. INTERRUPTED leaves the withdrawal under way; calling
-    /// again waits for its end. INSUFFICIENT_RESOURCES when every import was aborted but somebody that does not run,
-    /// or hides, still reaches the memory after 100 ms.
+    /// again waits for its end. When somebody that does not run, or hides, still reaches the memory after 100 ms, it is
+    /// moved away; INSUFFICIENT_MEM when there is none to move it to.
     pub fn unpublish(&self) -> Result<()> {
         let unfinished = if self.is_creator() { lock(&self.unfinished).take() } else { None };
         let number = match unfinished {
@@ -161,13 +260,92 @@ impl Segment {
         };
         match self.await_withdrawal(number) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(Error::with(
-                Code::InsufficientResources,
-                "every import was aborted, but a process that does not run or does not answer still reaches the memory",
-            )),
+            Ok(false) => self.move_away(),
             Err(error) => {
                 if error.code() == Code::Interrupted {
                     *lock(&self.unfinished) = Some(number);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Somebody does not let go: moves the memory away from it, into a fresh object at the same addresses. What the
+    /// unwilling reach then is the old one, which nobody looks at.
+    fn move_away(&self) -> Result<()> {
+        let memory = match self.membership.ask(Ask::Replace { segment: self.name })? {
+            (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
+            (other, _) => return Err(unexpected(&other)),
+        };
+        let backing = lock(&self.backing);
+        let start = self.start.load(Ordering::Relaxed);
+        // SAFETY: the range maps this segment's object; what is put there instead has the same contents and size.
+        unsafe { adopt::move_to(start, self.length, memory.as_fd(), 0) }?;
+        if let Some(Backing::Adopted(range)) = &*backing {
+            range.moved_to(inspect::identity(memory.as_fd())?);
+        }
+        Ok(())
+    }
+
+    /// Replaces the memory by another range of the application's: its contents are what importers see afterwards, and
+    /// the old range is ordinary memory with its last contents.
+    ///
+    /// # Errors
+    /// Those of `rsm_memseg_export_rebind`, reference 1.8, in its order.
+    ///
+    /// # Safety
+    /// As [`Membership::adopt`], for the new range; views of the old one from [`memory`](Self::memory) must be gone.
+    pub unsafe fn rebind(&self, start: *mut u8, length: usize) -> Result<()> {
+        if start.is_null() {
+            return Err(Error::with(Code::BadAddr, "memory at address 0"));
+        }
+        if !self.rebindable {
+            return Err(Error::new(Code::RebindNotAllowed));
+        }
+        if !self.is_creator() {
+            return Err(Error::new(Code::NotCreator));
+        }
+        if length != self.length {
+            let text = format!("rebind of {length} bytes to a segment of {} bytes", self.length);
+            return Err(Error::with(Code::BadLength, text));
+        }
+        let mut backing = lock(&self.backing);
+        let old = self.start.load(Ordering::Relaxed);
+        if old == start {
+            return Ok(());
+        }
+        if !start.addr().is_multiple_of(page_size()) {
+            return Err(Error::with(Code::BadAddr, format!("address {start:p} is no multiple of the page size")));
+        }
+        if matches!(&*backing, Some(Backing::Adopted(range)) if Arc::strong_count(range) > 1) {
+            return Err(Error::with(Code::BadAddr, "the segment shares its memory with another export"));
+        }
+        let membership = Arc::as_ptr(&self.membership.shared).addr();
+        let range = (start.expose_provenance(), length);
+        match backing::look(range.0, range.1, membership)? {
+            Known::Fresh => {}
+            Known::Shared(_) => return Err(Error::with(Code::BadAddr, "the range is exported already")),
+        }
+        let memory = match self.membership.ask(Ask::Reopen { segment: self.name })? {
+            (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
+            (other, _) => return Err(unexpected(&other)),
+        };
+        // The old range first: it gets copies of its bytes before the object gets the new ones.
+        let previous = (old.expose_provenance(), length);
+        let was_adopted = matches!(&*backing, Some(Backing::Adopted(_)));
+        *backing = None;
+        // SAFETY: the caller's promise; the object is this segment's.
+        match unsafe { backing::adopt_range(range, memory.as_fd(), self.name, membership) } {
+            Ok(adopted) => {
+                *backing = Some(Backing::Adopted(adopted));
+                self.start.store(start, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) => {
+                if was_adopted {
+                    // SAFETY: the old range is the application's memory, ordinary again since a moment ago.
+                    let back = unsafe { backing::adopt_range(previous, memory.as_fd(), self.name, membership) };
+                    *backing = back.ok().map(Backing::Adopted);
                 }
                 Err(error)
             }
@@ -216,8 +394,7 @@ impl Segment {
     /// # Errors
     /// TIMEOUT; INTERRUPTED; CTLR_NOT_PRESENT when the cluster has ended.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
-        // SAFETY: in the node's bells, which `membership` keeps mapped.
-        self.membership.wait_on(unsafe { self.bell.as_ref() }, timeout)
+        self.membership.wait_on(self.bell(), timeout)
     }
 }
 
@@ -237,6 +414,8 @@ impl Segment {
         if !self.is_creator() {
             return Ok(());
         }
+        // Gives an adopted range back when it goes, after importers had their time.
+        let _backing = lock(&self.backing).take();
         let number = match self.membership.ask(Ask::Destroy { segment: self.name })? {
             (Answer::Withdrawing { number }, _) => number,
             _ => return Ok(()),

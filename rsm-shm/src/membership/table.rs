@@ -3,6 +3,7 @@
 //! Everything here happens under the lock of the membership's state, and none of it on the data path. A connection
 //! enters before its generation is compared, and a mapping is made and compared under the lock, so a sweep either
 //! finds it or comes before it, and then the comparison finds the cut.
+#![allow(unsafe_code)]
 
 use crate::memory::region::Region;
 use crate::memory::trash;
@@ -65,20 +66,25 @@ impl Table {
         entry.map_or_else(Vec::new, |e| e.windows.into_iter().map(|(window, _)| window).collect())
     }
 
-    /// Maps part of a connection's memory once more, with fewer rights.
-    pub(super) fn add_window(
+    /// Maps part of a connection's memory once more, with no more rights, at `place` if one is named.
+    ///
+    /// # Safety
+    /// The caller owns the range of addresses at `place`.
+    pub(super) unsafe fn add_window(
         &mut self,
         registry: &Registry<'_>,
         name: ConnectionName,
         range: (usize, usize),
         permission: Permission,
+        place: Option<*mut u8>,
     ) -> Result<Arc<Region>> {
         let entry = self.entries.get_mut(&name.generation).ok_or(Error::new(Code::BadSegHndl))?;
         if entry.is_aborted(registry) {
             return Err(Error::new(Code::ConnAborted));
         }
         let (whole, _) = entry.windows.first().ok_or(Error::new(Code::InternalError))?;
-        let window = Arc::new(whole.duplicate(range.0, range.1, permission)?);
+        // SAFETY: the caller's promise.
+        let window = Arc::new(unsafe { whole.duplicate(range.0, range.1, permission, place) }?);
         entry.windows.push((Arc::clone(&window), permission));
         if entry.is_aborted(registry) {
             entry.cut();

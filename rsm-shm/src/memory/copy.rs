@@ -29,6 +29,16 @@ pub unsafe fn read_bytes(from: *const u8, to: &mut [u8]) {
     unsafe { std::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), to.len()) }
 }
 
+/// Copies bytes between any two places, which may overlap.
+///
+/// # Safety
+/// `from` must be readable and `to` writable for `length` bytes.
+#[inline]
+pub unsafe fn move_bytes(from: *const u8, to: *mut u8, length: usize) {
+    // SAFETY: as in `write_bytes`.
+    unsafe { std::ptr::copy(from, to, length) }
+}
+
 /// An unsigned word of 8 to 64 bits that segment memory holds at naturally aligned places.
 pub trait Word: Copy + Default + private::Sealed {
     /// The atomic of the same size.

@@ -8,16 +8,22 @@
 //! | [`view`] | segment memory as users see it: never a `&[u8]` |
 //! | [`copy`] | moving bytes and words between ordinary and segment memory |
 //! | [`trash`] | cutting a mapping off without a fault |
+//! | [`inspect`] | what addresses of this process are mapped to |
+//! | [`adopt`] | moving what a range holds to another memory, under the feet of threads that use it |
+//! | [`uffd`] | holding stores back |
 //! | [`lease`] | asking the kernel whether anybody still reaches a memory object |
 //! | [`fence`] | the full fence |
 
+pub mod adopt;
 pub mod copy;
 pub mod fence;
+pub mod inspect;
 pub mod lease;
 pub mod memfd;
 pub mod region;
 pub mod tables;
 pub mod trash;
+pub mod uffd;
 pub mod view;
 
 /// The system's page size in bytes.

@@ -72,16 +72,43 @@ impl Region {
         Ok(Region { start, length })
     }
 
-    /// Maps part of what this region maps a second time, with `permission`, without its descriptor.
+    /// Finds `length` bytes of free addresses, at `hint` if they are free there, and keeps them from others until
+    /// something is mapped over them.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_MEM without address space.
+    pub(crate) fn reserve_at(hint: *mut u8, length: usize) -> Result<*mut u8> {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: without MAP_FIXED the hint is no more than that: nothing that exists is touched.
+        let start = unsafe { rustix::mm::mmap_anonymous(hint.cast(), length, ProtFlags::empty(), flags) };
+        start.map(<*mut std::ffi::c_void>::cast).map_err(|e| failed(e, length))
+    }
+
+    /// Maps part of what this region maps a second time, with `permission`, without its descriptor; at `place`, where
+    /// whatever is mapped is replaced, or where the kernel likes.
     ///
     /// # Errors
     /// As [`map`](Self::map).
-    pub fn duplicate(&self, offset: usize, length: usize, permission: Permission) -> Result<Region> {
+    ///
+    /// # Safety
+    /// The caller owns the range of addresses at `place`.
+    pub unsafe fn duplicate(
+        &self,
+        offset: usize,
+        length: usize,
+        permission: Permission,
+        place: Option<*mut u8>,
+    ) -> Result<Region> {
         assert!(offset <= self.length && length <= self.length - offset, "a duplicate lies inside its original");
         // SAFETY: the source lies inside our mapping; an old size of 0 leaves a shared mapping where it is and makes
-        // another one at addresses the kernel chooses.
-        let start =
-            unsafe { rustix::mm::mremap(self.start.as_ptr().add(offset).cast(), 0, length, MremapFlags::MAYMOVE) };
+        // another one at addresses the kernel chooses, or at those that the caller owns.
+        let start = unsafe {
+            let source = self.start.as_ptr().add(offset).cast();
+            match place {
+                None => rustix::mm::mremap(source, 0, length, MremapFlags::MAYMOVE),
+                Some(place) => rustix::mm::mremap_fixed(source, 0, length, MremapFlags::MAYMOVE, place.cast()),
+            }
+        };
         let region = Region::from_mmap(start, length)?;
         let mut flags = MprotectFlags::empty();
         flags.set(MprotectFlags::READ, permission.reads());

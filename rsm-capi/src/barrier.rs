@@ -1,0 +1,140 @@
+//! Barriers in the caller's storage (reference 1.28).
+//!
+//! `rsmapi_barrier_t` holds the import's handle, whether the span is open, and the link word it opened with. Nothing is
+//! allocated for it. Storage that was never initialised must be zero to be recognised.
+
+use crate::entry::{entry, fail};
+use crate::import::import;
+use crate::transfer::full_fence;
+use rsm_core::registry::LinkWord;
+use rsm_core::verdict::Snapshot;
+use rsm_core::{Code, Error, Result};
+use std::ffi::{c_int, c_uint};
+
+/// `rsmapi_barrier_t`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Barrier {
+    segment: u64,
+    open: u16,
+    link: u64,
+}
+
+const _: () = assert!(size_of::<Barrier>() == 24);
+
+/// Reads initialised storage.
+///
+/// # Safety
+/// `barrier` is NULL or readable.
+unsafe fn initialised(barrier: *mut Barrier) -> Result<Barrier> {
+    if barrier.is_null() {
+        return fail(Code::BadBarrierPtr);
+    }
+    // SAFETY: the caller's promise.
+    let read = unsafe { barrier.read() };
+    if read.segment == 0 { fail(Code::BarrierUninitialized) } else { Ok(read) }
+}
+
+/// Ties storage to an import and makes it the barrier of its implicit transfers. Every type is accepted (D-49).
+///
+/// # Safety
+/// `barrier` is NULL or writable, and stays in place until destroyed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsm_memseg_import_init_barrier(im_memseg: u64, _type: c_uint, barrier: *mut Barrier) -> c_int {
+    entry(|| {
+        let (object, slot) = import(im_memseg)?;
+        if barrier.is_null() {
+            return fail(Code::BadBarrierPtr);
+        }
+        // SAFETY: writable by the caller's promise.
+        unsafe { barrier.write(Barrier { segment: im_memseg, open: 0, link: 0 }) };
+        object.set_barrier(slot, barrier.addr());
+        Ok(())
+    })
+}
+
+/// Opens a span, or opens it anew (D-50).
+///
+/// # Safety
+/// `barrier` is NULL or initialised storage, used by one thread at a time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsm_memseg_import_open_barrier(barrier: *mut Barrier) -> c_int {
+    let open = || {
+        // SAFETY: the caller's promise.
+        let read = unsafe { initialised(barrier) }?;
+        let (object, _) = import(read.segment)?;
+        let opened = Barrier { open: 1, link: object.connection.snapshot().link.word(), ..read };
+        // SAFETY: writable by the caller's promise.
+        unsafe { barrier.write(opened) };
+        Ok(())
+    };
+    number(open())
+}
+
+/// Orders stores within a span (D-50, D-55).
+///
+/// # Safety
+/// As `rsm_memseg_import_open_barrier`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsm_memseg_import_order_barrier(barrier: *mut Barrier) -> c_int {
+    let order = || {
+        // SAFETY: the caller's promise.
+        let read = unsafe { initialised(barrier) }?;
+        import(read.segment)?;
+        if read.open == 0 {
+            return fail(Code::BarrierNotOpened);
+        }
+        full_fence();
+        Ok(())
+    };
+    number(order())
+}
+
+/// Ends a span and reports. An aborted import is told before a span that was not open (D-50).
+///
+/// # Safety
+/// As `rsm_memseg_import_open_barrier`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsm_memseg_import_close_barrier(barrier: *mut Barrier) -> c_int {
+    let close = || {
+        // SAFETY: the caller's promise.
+        let read = unsafe { initialised(barrier) }?;
+        let (object, _) = import(read.segment)?;
+        // SAFETY: writable by the caller's promise.
+        unsafe { barrier.write(Barrier { open: 0, ..read }) };
+        let now = object.connection.snapshot();
+        let opened = Snapshot { link: LinkWord::from_word(read.link), ..now };
+        match object.connection.close_span(opened) {
+            Err(error) if error.code() == Code::ConnAborted => Err(error),
+            _ if read.open == 0 => fail(Code::BarrierNotOpened),
+            verdict => verdict,
+        }
+    };
+    number(close())
+}
+
+/// Unties and zeroes storage (D-51, D-52); that of an import that is gone as well (D-53).
+///
+/// # Safety
+/// As `rsm_memseg_import_open_barrier`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsm_memseg_import_destroy_barrier(barrier: *mut Barrier) -> c_int {
+    entry(|| {
+        // SAFETY: the caller's promise.
+        let read = unsafe { initialised(barrier) }?;
+        if let Ok((object, slot)) = import(read.segment) {
+            object.clear_barrier(slot, barrier.addr());
+        }
+        // SAFETY: writable by the caller's promise.
+        unsafe { barrier.write(Barrier { segment: 0, open: 0, link: 0 }) };
+        Ok(())
+    })
+}
+
+/// Spans are opened and closed on the data path, which cannot panic.
+fn number(result: Result<(), Error>) -> c_int {
+    match result {
+        Ok(()) => 0,
+        Err(error) => error.code().number(),
+    }
+}

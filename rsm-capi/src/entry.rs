@@ -1,0 +1,19 @@
+//! The way in and out: results as numbers, panics kept inside.
+
+use rsm_core::{Code, Error};
+use std::ffi::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Runs the body of a C function. A panic, which would be a mistake of ours, becomes INTERNAL_ERROR.
+pub(crate) fn entry(body: impl FnOnce() -> Result<(), Error>) -> c_int {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => 0,
+        Ok(Err(error)) => error.code().number(),
+        Err(_) => Code::InternalError.number(),
+    }
+}
+
+/// An error that says no more than its number, which is all that C gets.
+pub(crate) fn fail<T>(code: Code) -> Result<T, Error> {
+    Err(Error::new(code))
+}

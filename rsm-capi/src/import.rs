@@ -1,0 +1,245 @@
+//! Imports: connecting, mapping, modes.
+
+use crate::controller::ControllerObject;
+use crate::entry::{entry, fail};
+use crate::signal::Polled;
+use crate::table::{self, Slot};
+use crate::transfer::{BARRIER, EXPLICIT, MAPPED, READ, WRITE};
+use rsm::Permission;
+use rsm_core::{Code, Error, Result};
+use rsm_shm::membership::connection::{Connection, Window};
+use std::ffi::{c_int, c_uint, c_void};
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+const MAP_FIXED: c_uint = 1;
+
+/// An import that a program has.
+pub(crate) struct ImportObject {
+    pub(crate) connection: Arc<Connection>,
+    state: Mutex<State>,
+    pub(crate) polled: Polled,
+}
+
+/// What is not in the slot, or must not change while something else does.
+struct State {
+    mapped: Mapped,
+    /// The barrier storage that implicit transfers use; compared, never followed.
+    barrier: usize,
+}
+
+enum Mapped {
+    No,
+    /// By a transfer, the whole segment.
+    Implicitly,
+    /// By `rsm_memseg_import_map`.
+    Explicitly {
+        _window: Window,
+    },
+}
+
+impl ImportObject {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Maps the whole segment because a transfer needs it (reference 1.14 step 6).
+    pub(crate) fn map_implicitly(&self, slot: &Slot) -> Result<()> {
+        let mut state = self.lock();
+        if !matches!(state.mapped, Mapped::No) {
+            return Ok(());
+        }
+        self.connection.adopt_process()?;
+        if self.connection.is_aborted() {
+            return fail(Code::ConnAborted);
+        }
+        state.mapped = Mapped::Implicitly;
+        show_window(slot, self.connection.base(), 0, self.connection.length(), self.connection.permission());
+        Ok(())
+    }
+
+    fn unmap(&self, slot: &Slot) -> Mapped {
+        let mut state = self.lock();
+        slot.flags.fetch_and(!(MAPPED | READ | WRITE), Relaxed);
+        std::mem::replace(&mut state.mapped, Mapped::No)
+    }
+
+    /// Makes `storage` the barrier of implicit transfers.
+    pub(crate) fn set_barrier(&self, slot: &Slot, storage: usize) {
+        self.lock().barrier = storage;
+        slot.flags.fetch_or(BARRIER, Relaxed);
+    }
+
+    /// Takes it back, if it is the current one (D-51).
+    pub(crate) fn clear_barrier(&self, slot: &Slot, storage: usize) {
+        let mut state = self.lock();
+        if state.barrier == storage {
+            state.barrier = 0;
+            slot.flags.fetch_and(!BARRIER, Relaxed);
+        }
+    }
+}
+
+fn show_window(slot: &Slot, base: *mut u8, start: u64, length: u64, permission: Permission) {
+    slot.base.store(base.expose_provenance(), Relaxed);
+    slot.start.store(start, Relaxed);
+    slot.length.store(length, Relaxed);
+    let rights = if permission.reads() { READ } else { 0 } | if permission.writes() { WRITE } else { 0 };
+    // Release: pairs with the Acquire of a transfer that finds the window there.
+    slot.flags.fetch_or(MAPPED | rights, Release);
+}
+
+/// An import handle and its slot.
+pub(crate) fn import(handle: u64) -> Result<(&'static ImportObject, &'static Slot)> {
+    let object = table::find::<ImportObject>(handle, Code::BadSegHndl)?;
+    let slot = table::slot(handle).ok_or(Error::new(Code::BadSegHndl))?;
+    Ok((object, slot))
+}
+
+/// Connects. Reference 1.12.
+///
+/// # Safety
+/// `im_memseg` is NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsm_memseg_import_connect(
+    controller: u64,
+    node: u32,
+    segment_id: u32,
+    permission: u32,
+    im_memseg: *mut u64,
+) -> c_int {
+    entry(|| {
+        let object = table::find::<ControllerObject>(controller, Code::BadCtlrHndl)?;
+        if im_memseg.is_null() {
+            return fail(Code::BadSegHndl);
+        }
+        // SAFETY: writable by the caller's promise.
+        unsafe { im_memseg.write(0) };
+        let Some(permission) = Permission::from_bits(permission) else { return fail(Code::PermDenied) };
+        let membership = object.controller.node().membership();
+        let connection = membership.connect(object.controller.index(), node, segment_id, permission)?;
+        let state = Mutex::new(State { mapped: Mapped::No, barrier: 0 });
+        let (handle, _) = table::insert(ImportObject { connection, state, polled: Polled::default() })?;
+        // SAFETY: as above.
+        unsafe { im_memseg.write(handle) };
+        Ok(())
+    })
+}
+
+/// Disconnects. Reference 1.13; an implicit mapping is gone even when a poll descriptor is in the way (D-48).
+#[unsafe(no_mangle)]
+pub extern "C" fn rsm_memseg_import_disconnect(im_memseg: u64) -> c_int {
+    entry(|| {
+        let (object, slot) = import(im_memseg)?;
+        if matches!(object.lock().mapped, Mapped::Explicitly { .. }) {
+            return fail(Code::SegStillMapped);
+        }
+        object.unmap(slot);
+        object.polled.check_unused()?;
+        let object = table::remove::<ImportObject>(im_memseg, Code::BadSegHndl)?;
+        drop(object);
+        Ok(())
+    })
+}
+
+/// Maps. Reference 1.26.
+///
+/// # Safety
+/// `address` is NULL or readable and writable; with RSM_MAP_FIXED the caller owns the range it names.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsm_memseg_import_map(
+    im_memseg: u64,
+    address: *mut *mut c_void,
+    attr: c_uint,
+    permission: u32,
+    offset: i64,
+    length: usize,
+) -> c_int {
+    entry(|| {
+        let (object, slot) = import(im_memseg)?;
+        if address.is_null() {
+            return fail(Code::BadAddr);
+        }
+        let mut state = object.lock();
+        if !matches!(state.mapped, Mapped::No) {
+            return fail(Code::SegAlreadyMapped);
+        }
+        let permission = match Permission::from_bits(permission) {
+            Some(permission) if permission != Permission::None => permission,
+            _ => return fail(Code::BadPerms),
+        };
+        if length == 0 {
+            return fail(Code::BadLength);
+        }
+        let Ok(offset) = u64::try_from(offset) else { return fail(Code::BadOffset) };
+        object.connection.check_window(offset, length, permission)?;
+        let page = rsm_shm::memory::page_size();
+        // SAFETY: readable by the caller's promise.
+        let wanted = unsafe { address.read() };
+        let aligned = wanted.addr().is_multiple_of(page);
+        let fixed = attr & MAP_FIXED != 0;
+        if fixed && (!aligned || wanted.is_null()) {
+            return fail(Code::BadMemAlignment);
+        }
+        let place = fixed.then_some(wanted.cast());
+        let hint = if aligned { wanted.cast() } else { std::ptr::null_mut() };
+        // SAFETY: the caller owns what it names with RSM_MAP_FIXED; that replaces what is mapped there.
+        let window = unsafe { object.connection.window_at(place, hint, (offset, length), permission) }?;
+        let start = window.memory().as_ptr();
+        // A window of a connection that reads is readable, whatever less was asked for (D-38).
+        let rights = if permission.writes() && object.connection.permission().reads() {
+            Permission::ReadWrite
+        } else {
+            permission
+        };
+        show_window(slot, start, offset, length as u64, rights);
+        state.mapped = Mapped::Explicitly { _window: window };
+        // SAFETY: writable by the caller's promise.
+        unsafe { address.write(start.cast()) };
+        Ok(())
+    })
+}
+
+/// Unmaps, whoever mapped. Reference 1.27.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsm_memseg_import_unmap(im_memseg: u64) -> c_int {
+    entry(|| {
+        let (object, slot) = import(im_memseg)?;
+        match object.unmap(slot) {
+            Mapped::No => fail(Code::SegNotMapped),
+            Mapped::Implicitly | Mapped::Explicitly { .. } => Ok(()),
+        }
+    })
+}
+
+/// Says who vouches for transfers: 0 explicit, 1 implicit. Reference 1.29.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsm_memseg_import_set_mode(im_memseg: u64, mode: c_uint) -> c_int {
+    entry(|| {
+        let (_, slot) = import(im_memseg)?;
+        match mode {
+            0 => slot.flags.fetch_or(EXPLICIT, Relaxed),
+            1 => slot.flags.fetch_and(!EXPLICIT, Relaxed),
+            _ => return fail(Code::BadMode),
+        };
+        Ok(())
+    })
+}
+
+/// Tells who vouches for transfers. Reference 1.29.
+///
+/// # Safety
+/// `mode` is NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsm_memseg_import_get_mode(im_memseg: u64, mode: *mut c_uint) -> c_int {
+    entry(|| {
+        let (_, slot) = import(im_memseg)?;
+        if mode.is_null() {
+            return fail(Code::BadAddr);
+        }
+        let explicit = slot.flags.load(Relaxed) & EXPLICIT != 0;
+        // SAFETY: writable by the caller's promise.
+        unsafe { mode.write(c_uint::from(!explicit)) };
+        Ok(())
+    })
+}

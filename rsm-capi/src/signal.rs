@@ -1,0 +1,261 @@
+//! Signals and poll descriptors.
+
+use crate::entry::{entry, fail};
+use crate::export::ExportObject;
+use crate::import::ImportObject;
+use crate::table::{self, Kind};
+use libc::{POLLHUP, POLLIN, POLLRDNORM, nfds_t, pollfd};
+use rsm_core::bell::{Accumulate, Bell};
+use rsm_core::{Code, Error, Result};
+use rsm_shm::membership::Membership;
+use rsm_shm::membership::ready::Ready;
+use std::ffi::{c_int, c_uint};
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+const NO_ACCUMULATE: c_uint = 2;
+
+/// The poll descriptor of a handle, and how many hold it.
+#[derive(Default)]
+pub(crate) struct Polled(Mutex<Holders>);
+
+#[derive(Default)]
+struct Holders {
+    count: u32,
+    /// Made at the first request and kept for the life of the handle: the number stays the same.
+    ready: Option<Arc<Ready>>,
+}
+
+/// Descriptors that programs hold, and whose they are.
+static REGISTERED: Mutex<Vec<(RawFd, u64)>> = Mutex::new(Vec::new());
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Polled {
+    /// Refuses while somebody holds the descriptor.
+    pub(crate) fn check_unused(&self) -> Result<()> {
+        if lock(&self.0).count > 0 { fail(Code::PollfdInUse) } else { Ok(()) }
+    }
+
+    fn hold(&self, handle: u64, side: &Side) -> Result<RawFd> {
+        let mut holders = lock(&self.0);
+        let current = holders.ready.as_ref().filter(|ready| ready.is_current());
+        let ready = match current {
+            Some(ready) => Arc::clone(ready),
+            None => Ready::new(side.membership(), side.bell())?,
+        };
+        let number = ready.descriptor().as_raw_fd();
+        holders.ready = Some(ready);
+        holders.count += 1;
+        if holders.count == 1 {
+            lock(&REGISTERED).push((number, handle));
+        }
+        Ok(number)
+    }
+
+    fn release(&self, handle: u64) {
+        let mut holders = lock(&self.0);
+        if holders.count == 0 {
+            return;
+        }
+        holders.count -= 1;
+        if holders.count == 0 {
+            lock(&REGISTERED).retain(|(_, owner)| *owner != handle);
+        }
+    }
+
+    /// Makes the descriptor follow after a signal was taken.
+    fn follow(&self) {
+        let ready = lock(&self.0).ready.clone();
+        if let Some(ready) = ready.filter(|ready| ready.is_current()) {
+            ready.follow();
+        }
+    }
+}
+
+/// An export or an import, as signals see it.
+enum Side {
+    Export(&'static ExportObject),
+    Import(&'static ImportObject),
+}
+
+impl Side {
+    fn find(handle: u64) -> Result<Side> {
+        if table::is_kind(handle, Kind::Export) {
+            table::find(handle, Code::BadSegHndl).map(Side::Export)
+        } else {
+            table::find(handle, Code::BadSegHndl).map(Side::Import)
+        }
+    }
+
+    fn membership(&self) -> &Arc<Membership> {
+        match self {
+            Side::Export(export) => export.segment.membership(),
+            Side::Import(import) => import.connection.membership(),
+        }
+    }
+
+    fn bell(&self) -> &Bell {
+        match self {
+            Side::Export(export) => export.segment.bell(),
+            Side::Import(import) => import.connection.bell(),
+        }
+    }
+
+    fn polled(&self) -> &Polled {
+        match self {
+            Side::Export(export) => &export.polled,
+            Side::Import(import) => &import.polled,
+        }
+    }
+
+    fn post(&self, accumulate: Accumulate) -> Result<()> {
+        match self {
+            Side::Export(export) => export.segment.post(accumulate),
+            Side::Import(import) => import.connection.post(accumulate),
+        }
+    }
+
+    fn wait(&self, timeout: Option<Duration>) -> Result<()> {
+        let taken = match self {
+            Side::Export(export) => export.segment.wait(timeout),
+            Side::Import(import) => import.connection.wait(timeout),
+        };
+        self.polled().follow();
+        taken
+    }
+}
+
+/// Milliseconds as C counts them: negative is for ever.
+fn timeout(milliseconds: c_int) -> Option<Duration> {
+    u64::try_from(milliseconds).ok().map(Duration::from_millis)
+}
+
+/// Posts: to the export of an import, or to every import of an export. Reference 1.32.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsm_intr_signal_post(memseg: u64, flags: c_uint) -> c_int {
+    entry(|| {
+        let accumulate = if flags & NO_ACCUMULATE != 0 { Accumulate::No } else { Accumulate::Yes };
+        Side::find(memseg)?.post(accumulate)
+    })
+}
+
+/// Takes one signal. Reference 1.33; D-59, D-60, D-77.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsm_intr_signal_wait(memseg: u64, milliseconds: c_int) -> c_int {
+    entry(|| Side::find(memseg)?.wait(timeout(milliseconds)))
+}
+
+/// Gives the handle's descriptor to poll. Reference 1.35; D-02, D-63.
+///
+/// # Safety
+/// `fd` is NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsm_memseg_get_pollfd(memseg: u64, fd: *mut pollfd) -> c_int {
+    entry(|| {
+        let side = Side::find(memseg)?;
+        if fd.is_null() {
+            return fail(Code::BadAddr);
+        }
+        let number = side.polled().hold(memseg, &side)?;
+        // SAFETY: writable by the caller's promise; `revents` is left alone.
+        unsafe {
+            (*fd).fd = number;
+            (*fd).events = POLLRDNORM;
+        }
+        Ok(())
+    })
+}
+
+/// Gives a hold on the descriptor back. Reference 1.36.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsm_memseg_release_pollfd(memseg: u64) -> c_int {
+    entry(|| {
+        Side::find(memseg)?.polled().release(memseg);
+        Ok(())
+    })
+}
+
+/// poll(2) over descriptors of handles and of anything else; takes one signal of each handle that was ready. Reference
+/// 1.34; D-65.
+///
+/// # Safety
+/// `fds` is NULL or has `count` entries; `ready` is NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsm_intr_signal_wait_pollfd(
+    fds: *mut pollfd,
+    count: nfds_t,
+    milliseconds: c_int,
+    ready: *mut c_int,
+) -> c_int {
+    entry(|| {
+        if !ready.is_null() {
+            // SAFETY: writable by the caller's promise.
+            unsafe { ready.write(0) };
+        }
+        if fds.is_null() && count > 0 {
+            return fail(Code::BadAddr);
+        }
+        let deadline = timeout(milliseconds).and_then(|t| Instant::now().checked_add(t));
+        loop {
+            let left = match deadline {
+                None => -1,
+                // Rounded up: returning before the time is over would be a TIMEOUT too early.
+                Some(at) => {
+                    let left = at.saturating_duration_since(Instant::now());
+                    c_int::try_from(left.as_micros().div_ceil(1000)).unwrap_or(c_int::MAX)
+                }
+            };
+            // SAFETY: the entries are the caller's promise.
+            let polled = unsafe { libc::poll(fds, count, left) };
+            if polled < 0 {
+                return fail(match std::io::Error::last_os_error().raw_os_error() {
+                    Some(libc::EINTR) => Code::Interrupted,
+                    Some(libc::EAGAIN | libc::ENOMEM) => Code::InsufficientResources,
+                    Some(libc::EFAULT) => Code::BadAddr,
+                    _ => Code::BadArgsErrors,
+                });
+            }
+            // SAFETY: as above.
+            let found = unsafe { take_ready(fds, count) };
+            if found > 0 {
+                if !ready.is_null() {
+                    // SAFETY: as above.
+                    unsafe { ready.write(found) };
+                }
+                return Ok(());
+            }
+            if deadline.is_some_and(|at| Instant::now() >= at) {
+                return Err(Error::new(Code::Timeout));
+            }
+        }
+    })
+}
+
+/// Takes a signal for each entry of a handle that is ready; says how many entries have something to tell.
+unsafe fn take_ready(fds: *mut pollfd, count: nfds_t) -> c_int {
+    let mut found = 0;
+    for i in 0..count as usize {
+        // SAFETY: inside the entries by the caller's promise.
+        let entry = unsafe { &mut *fds.add(i) };
+        let owner = lock(&REGISTERED).iter().find(|(fd, _)| *fd == entry.fd).map(|(_, owner)| *owner);
+        let Some(side) = owner.filter(|_| entry.revents != 0).and_then(|owner| Side::find(owner).ok()) else {
+            found += c_int::from(entry.revents != 0);
+            continue;
+        };
+        entry.revents = match side.bell().try_take() {
+            Ok(true) => POLLRDNORM,
+            // Another thread was faster.
+            Ok(false) => 0,
+            Err(_) => POLLHUP,
+        };
+        side.polled().follow();
+        found += c_int::from(entry.revents != 0);
+    }
+    found
+}
+
+const _: () = assert!(POLLRDNORM == 0x40 && POLLIN == 1);

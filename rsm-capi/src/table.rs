@@ -1,0 +1,180 @@
+//! Handles.
+//!
+//! A handle is a word, not a pointer: generation, slot and kind, with the lowest bit set, so that no pointer looks like
+//! one. The slot holds the same word while the handle lives; comparing the two finds stale handles, handles of another
+//! kind and garbage without touching what it might point to (D-03). Use after release is found; use during release by
+//! another thread is the caller's mistake (3.12).
+//!
+//! Slots lie in one table that is reserved once. What transfers need is in the slot itself.
+
+use crate::controller::ControllerObject;
+use crate::export::ExportObject;
+use crate::import::ImportObject;
+use crate::scatter::LocalObject;
+use rsm_core::{Code, Error, Result};
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+const SLOTS: usize = 1 << 20;
+const KIND_BITS: u64 = 0b1110;
+const SLOT_SHIFT: u32 = 4;
+const GENERATION_SHIFT: u32 = 24;
+
+/// What a handle stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Kind {
+    Controller = 1,
+    Export = 2,
+    Import = 3,
+    Local = 4,
+}
+
+/// A slot. The fields from `flags` on belong to imports.
+#[repr(C, align(128))]
+pub(crate) struct Slot {
+    word: AtomicU64,
+    object: AtomicPtr<c_void>,
+    /// See `transfer`.
+    pub(crate) flags: AtomicU32,
+    /// Where the window is mapped.
+    pub(crate) base: AtomicUsize,
+    /// Where in the segment the window begins.
+    pub(crate) start: AtomicU64,
+    /// Its length.
+    pub(crate) length: AtomicU64,
+    /// Last generation the slot had.
+    generation: AtomicU64,
+}
+
+static TABLE: AtomicPtr<Slot> = AtomicPtr::new(std::ptr::null_mut());
+static FREE: Mutex<Free> = Mutex::new(Free { fresh: 0, freed: Vec::new() });
+
+struct Free {
+    fresh: usize,
+    freed: Vec<usize>,
+}
+
+/// Objects that handles stand for.
+pub(crate) trait Object: Sized {
+    const KIND: Kind;
+}
+
+impl Object for ControllerObject {
+    const KIND: Kind = Kind::Controller;
+}
+impl Object for ExportObject {
+    const KIND: Kind = Kind::Export;
+}
+impl Object for ImportObject {
+    const KIND: Kind = Kind::Import;
+}
+impl Object for LocalObject {
+    const KIND: Kind = Kind::Local;
+}
+
+/// The table, reserved at the first use; zero pages cost nothing until they are touched.
+fn table(free: &mut Free) -> Result<*mut Slot> {
+    let table = TABLE.load(Ordering::Acquire);
+    if !table.is_null() {
+        return Ok(table);
+    }
+    // SAFETY: anonymous memory at addresses the kernel chooses; all zeroes are slots that no handle matches.
+    let mapped = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            SLOTS * size_of::<Slot>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if mapped == libc::MAP_FAILED {
+        return Err(Error::new(Code::InsufficientMem));
+    }
+    free.fresh = 0;
+    // Release: pairs with the Acquire in `slot`; never taken back.
+    TABLE.store(mapped.cast(), Ordering::Release);
+    Ok(mapped.cast())
+}
+
+/// Gives an object a handle.
+pub(crate) fn insert<T: Object>(object: T) -> Result<(u64, &'static Slot)> {
+    // Held off: a child must not inherit the free list in the hands of another thread.
+    let _hold = rsm_shm::membership::without_forks();
+    let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+    let table = table(&mut free)?;
+    let index = match free.freed.pop() {
+        Some(index) => index,
+        None if free.fresh < SLOTS => {
+            free.fresh += 1;
+            free.fresh - 1
+        }
+        None => return Err(Error::new(Code::InsufficientResources)),
+    };
+    // SAFETY: inside the table, which is never unmapped.
+    let slot = unsafe { &*table.add(index) };
+    let generation = slot.generation.load(Ordering::Relaxed) + 1;
+    slot.generation.store(generation, Ordering::Relaxed);
+    slot.object.store(Box::into_raw(Box::new(object)).cast(), Ordering::Relaxed);
+    let word = generation << GENERATION_SHIFT | (index as u64) << SLOT_SHIFT | (T::KIND as u64) << 1 | 1;
+    // Release: pairs with the Acquire in `slot`; the object is in place when the word is.
+    slot.word.store(word, Ordering::Release);
+    Ok((word, slot))
+}
+
+/// The slot of a live handle.
+#[inline(always)]
+pub(crate) fn slot(handle: u64) -> Option<&'static Slot> {
+    // Acquire: pairs with the Release of `table`.
+    let table = TABLE.load(Ordering::Acquire);
+    let index = (handle >> SLOT_SHIFT) as usize & (SLOTS - 1);
+    if table.is_null() {
+        return None;
+    }
+    // SAFETY: inside the table, which is never unmapped.
+    let slot = unsafe { &*table.add(index) };
+    // A handle of 0 would match a slot that was never used.
+    (handle & 1 == 1 && slot.word.load(Ordering::Acquire) == handle).then_some(slot)
+}
+
+/// The kind of a handle, by its own word.
+pub(crate) fn is_kind(handle: u64, kind: Kind) -> bool {
+    (handle & KIND_BITS) >> 1 == kind as u64
+}
+
+impl Slot {
+    /// The object, of a kind that the handle's word said.
+    ///
+    /// # Safety
+    /// The slot was found by a handle of this kind, and the handle is not being released by another thread.
+    #[inline(always)]
+    pub(crate) unsafe fn object<T: Object>(&self) -> &'static T {
+        // SAFETY: put there by `insert` for this kind; freed only by `remove`, which the caller excludes.
+        unsafe { &*self.object.load(Ordering::Relaxed).cast::<T>() }
+    }
+}
+
+/// The object of a live handle of this kind.
+pub(crate) fn find<T: Object>(handle: u64, otherwise: Code) -> Result<&'static T> {
+    let slot = if is_kind(handle, T::KIND) { slot(handle) } else { None };
+    // SAFETY: the kind was compared; releasing a handle in use is the caller's mistake (3.12).
+    slot.map(|slot| unsafe { slot.object() }).ok_or(Error::new(otherwise))
+}
+
+/// Ends a handle and gives its object to be dropped.
+pub(crate) fn remove<T: Object>(handle: u64, otherwise: Code) -> Result<Box<T>> {
+    let slot = if is_kind(handle, T::KIND) { slot(handle) } else { None }.ok_or(Error::new(otherwise))?;
+    let _hold = rsm_shm::membership::without_forks();
+    let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+    // One of two threads that release the same handle wins.
+    if slot.word.compare_exchange(handle, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        return Err(Error::new(otherwise));
+    }
+    slot.flags.store(0, Ordering::Relaxed);
+    free.freed.push((handle >> SLOT_SHIFT) as usize & (SLOTS - 1));
+    // SAFETY: made by Box::into_raw in `insert`, and taken once, by the exchange.
+    Ok(unsafe { Box::from_raw(slot.object.swap(std::ptr::null_mut(), Ordering::AcqRel).cast()) })
+}

@@ -1,0 +1,365 @@
+/* export_create and export_destroy. */
+#define _GNU_SOURCE
+#include "suite.h"
+
+#include <fcntl.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
+
+static rsm_memseg_export_handle_t create(void *memory, size_t length, unsigned flags)
+{
+    rsm_memseg_export_handle_t e = NULL;
+    OK(rsm_memseg_export_create(open_controller(), &e, memory, length, flags));
+    CHECK(e != NULL);
+    return e;
+}
+
+static void publish(rsm_memseg_export_handle_t e, rsm_memseg_id_t id)
+{
+    OK(rsm_memseg_export_publish(e, &id, NULL, 0));
+}
+
+/* An import in explicit mode. */
+static rsm_memseg_import_handle_t connect_to(rsm_memseg_id_t id)
+{
+    rsm_memseg_import_handle_t i = NULL;
+    OK(rsm_memseg_import_connect(open_controller(), local_node(), id, RSM_PERM_RDWR, &i));
+    OK(rsm_memseg_import_set_mode(i, RSM_BARRIER_MODE_EXPLICIT));
+    return i;
+}
+
+/* Exports memory, shows that importers and exporter share it, and takes it back. */
+static void export_and_share(unsigned char *memory, size_t length)
+{
+    unsigned char *copy = malloc(length);
+    fill(memory, 1, length);
+    const rsm_memseg_export_handle_t e = create(memory, length, 0);
+    CHECK(is_pattern(memory, 1, length));
+    publish(e, ID);
+    const rsm_memseg_import_handle_t i = connect_to(ID);
+    OK(rsm_memseg_import_get(i, 0, copy, length));
+    CHECK(is_pattern(copy, 1, length));
+    fill(copy, 2, length);
+    OK(rsm_memseg_import_put(i, 0, copy, length));
+    CHECK(is_pattern(memory, 2, length));
+    memory[7] = 99;
+    OK(rsm_memseg_import_get(i, 0, copy, length));
+    CHECK(copy[7] == 99);
+    OK(rsm_memseg_import_disconnect(i));
+    OK(rsm_memseg_export_destroy(e));
+    CHECK(memory[7] == 99);
+    memory[7] = copy[7] = 7;
+    free(copy);
+}
+
+/* The call that fails, and that the handle is then none. */
+static void refused(int code, void *memory, size_t length)
+{
+    rsm_memseg_export_handle_t e = (rsm_memseg_export_handle_t)(uintptr_t)0x1234;
+    EXPECT(code, rsm_memseg_export_create(open_controller(), &e, memory, length, 0));
+    CHECK(e == NULL);
+}
+
+ASSERTION(42, LOCAL, "export_create without a controller")
+{
+    rsm_memseg_export_handle_t e;
+    open_controller();
+    EXPECT(RSMERR_BAD_CTLR_HNDL, rsm_memseg_export_create(NULL, &e, pages(1), P, 0));
+    EXPECT(RSMERR_BAD_CTLR_HNDL, rsm_memseg_export_create(NULL, NULL, NULL, 0, 0));
+}
+
+ASSERTION(43, LOCAL, "export_create without a place for the handle")
+{
+    EXPECT(RSMERR_BAD_SEG_HNDL, rsm_memseg_export_create(open_controller(), NULL, pages(1), P, 0));
+    EXPECT(RSMERR_BAD_SEG_HNDL, rsm_memseg_export_create(open_controller(), NULL, NULL, 0, 0));
+}
+
+ASSERTION(44, LOCAL, "export_create without an address")
+{
+    refused(RSMERR_BAD_ADDR, NULL, P);
+    refused(RSMERR_BAD_ADDR, NULL, 0);
+}
+
+ASSERTION(45, LOCAL, "export_create of nothing")
+{
+    unsigned char *memory = pages(1);
+    refused(RSMERR_BAD_LENGTH, memory, 0);
+    refused(RSMERR_BAD_LENGTH, memory + 1, 0);
+}
+
+ASSERTION(46, LOCAL, "export_create wants whole pages: the address")
+{
+    unsigned char *memory = pages(2);
+    refused(RSMERR_BAD_MEM_ALIGNMENT, memory + 1, P);
+    refused(RSMERR_BAD_MEM_ALIGNMENT, memory + P / 2, P);
+}
+
+ASSERTION(47, LOCAL, "export_create wants whole pages: the length")
+{
+    unsigned char *memory = pages(2);
+    refused(RSMERR_BAD_MEM_ALIGNMENT, memory, P - 1);
+    refused(RSMERR_BAD_MEM_ALIGNMENT, memory, P + 8);
+    refused(RSMERR_BAD_MEM_ALIGNMENT, memory, SIZE_MAX);
+}
+
+ASSERTION(48, LOCAL, "memory that is not mapped is refused, also in part")
+{
+    unsigned char *memory = pages(3);
+    CHECK(munmap(memory + P, P) == 0);
+    memory[0] = 1, memory[2 * P] = 3;
+    refused(RSMERR_BAD_ADDR, memory + P, P);
+    refused(RSMERR_BAD_ADDR, memory, 3 * P);
+    CHECK(memory[0] == 1 && memory[2 * P] == 3);
+    create(memory, P, 0);
+}
+
+ASSERTION(49, LOCAL, "memory that is not writable is refused, also in part")
+{
+    unsigned char *memory = pages(3);
+    memory[0] = 1, memory[P] = 2;
+    CHECK(mprotect(memory + P, P, PROT_READ) == 0);
+    refused(RSMERR_PERM_DENIED, memory + P, P);
+    refused(RSMERR_PERM_DENIED, memory, 2 * P);
+    CHECK(mprotect(memory + P, P, PROT_NONE) == 0);
+    refused(RSMERR_PERM_DENIED, memory + P, P);
+    CHECK(memory[0] == 1);
+    memory[0] = 4;
+}
+
+/* A file of three pages with a pattern, and no name. */
+static int file_in(const char *directory, size_t length)
+{
+    char path[256], *contents = malloc(length);
+    snprintf(path, sizeof path, "%s/rsm-conformance-XXXXXX", directory);
+    const int file = mkstemp(path);
+    if (file < 0)
+        return -1;
+    unlink(path);
+    fill(contents, 3, length);
+    CHECK(write(file, contents, length) == (ssize_t)length);
+    free(contents);
+    return file;
+}
+
+ASSERTION(50, LOCAL, "a file is exported when it is mapped privately, not when shared")
+{
+    static const char *const directories[] = {"/tmp", "/dev/shm"};
+    const size_t length = 3 * P;
+    for (int k = 0; k < 2; k++) {
+        const int file = file_in(directories[k], length);
+        if (file < 0)
+            continue;
+        unsigned char *shared = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+        CHECK(shared != MAP_FAILED);
+        refused(RSMERR_BAD_ADDR, shared, length);
+        CHECK(is_pattern(shared, 3, length));
+
+        unsigned char *private = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+        CHECK(private != MAP_FAILED);
+        const rsm_memseg_export_handle_t e = create(private, length, 0);
+        CHECK(is_pattern(private, 3, length));
+        publish(e, ID);
+        const rsm_memseg_import_handle_t i = connect_to(ID);
+        unsigned char byte = (unsigned char)~private[5];
+        OK(rsm_memseg_import_put8(i, 5, &byte, 1));
+        CHECK(private[5] == byte);
+        /* What is written to a private mapping does not reach the file. */
+        CHECK(is_pattern(shared, 3, length));
+        OK(rsm_memseg_import_disconnect(i));
+        OK(rsm_memseg_export_destroy(e));
+        CHECK(private[5] == byte && is_pattern(shared, 3, length));
+        close(file);
+    }
+}
+
+ASSERTION(51, LOCAL, "exported memory keeps its address and contents")
+{
+    const size_t length = 37 * P;
+    unsigned char *memory = pages(37);
+    fill(memory, 4, length);
+    create(memory, length, 0);
+    CHECK(is_pattern(memory, 4, length));
+    /* Also memory that nobody has touched. */
+    unsigned char *untouched = pages(5);
+    create(untouched, 5 * P, 0);
+    FILLED(untouched, 0, 5 * P);
+}
+
+ASSERTION(52, LOCAL, "memory of the heap is exported and can be freed afterwards")
+{
+    void *memory = NULL;
+    CHECK(posix_memalign(&memory, P, 5 * P) == 0);
+    export_and_share(memory, 5 * P);
+    free(memory);
+    memory = valloc(2 * P);
+    CHECK(memory != NULL);
+    export_and_share(memory, 2 * P);
+    free(memory);
+    memory = aligned_alloc(P, 2 * P);
+    CHECK(memory != NULL);
+    fill(memory, 5, 2 * P);
+    CHECK(is_pattern(memory, 5, 2 * P));
+    free(memory);
+}
+
+ASSERTION(53, LOCAL, "shared anonymous memory is exported")
+{
+    unsigned char *memory = mmap(NULL, 3 * P, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(memory != MAP_FAILED);
+    export_and_share(memory, 3 * P);
+}
+
+ASSERTION(54, LOCAL, "System V shared memory is exported")
+{
+    const int segment = shmget(IPC_PRIVATE, 3 * P, IPC_CREAT | 0600);
+    if (segment < 0)
+        skip("shmget: %s", strerror(errno));
+    unsigned char *memory = shmat(segment, NULL, 0);
+    shmctl(segment, IPC_RMID, NULL);
+    CHECK(memory != (void *)-1);
+    export_and_share(memory, 3 * P);
+}
+
+ASSERTION(55, LOCAL, "unknown flags are ignored")
+{
+    const rsm_memseg_export_handle_t e = create(pages(1), P, ~0u);
+    publish(e, ID);
+    OK(rsm_memseg_export_destroy(e));
+    OK(rsm_memseg_export_destroy(create(pages(1), P, RSM_LOCK_OPS)));
+}
+
+ASSERTION(56, LOCAL, "with DONTWAIT create and publish succeed when there are resources")
+{
+    publish(create(pages(1), P, RSM_CREATE_SEG_DONTWAIT), ID);
+}
+
+ASSERTION(57, LOCAL, "the same memory exported twice gives two independent segments")
+{
+    unsigned char *memory = pages(2);
+    fill(memory, 6, 2 * P);
+    const rsm_memseg_export_handle_t one = create(memory, 2 * P, 0), other = create(memory, 2 * P, 0);
+    CHECK(one != other);
+    publish(one, ID);
+    publish(other, ID + 1);
+    OK(rsm_memseg_export_destroy(one));
+    const rsm_memseg_import_handle_t i = connect_to(ID + 1);
+    unsigned char byte = 123;
+    OK(rsm_memseg_import_put8(i, 9, &byte, 1));
+    CHECK(memory[9] == 123);
+    OK(rsm_memseg_export_destroy(other));
+    CHECK(memory[9] == 123 && memory[10] != 0);
+    /* A range that overlaps without being the same is refused (D-80). */
+    create(memory, 2 * P, 0);
+    refused(RSMERR_BAD_ADDR, memory, P);
+    refused(RSMERR_BAD_ADDR, memory + P, P);
+}
+
+ASSERTION(58, LOCAL, "what goes in through one of two exports of the same memory is seen through the other")
+{
+    unsigned char *memory = pages(2), copy[64];
+    const rsm_memseg_export_handle_t one = create(memory, 2 * P, 0), other = create(memory, 2 * P, 0);
+    publish(one, ID);
+    publish(other, ID + 1);
+    const rsm_memseg_import_handle_t i = connect_to(ID), j = connect_to(ID + 1);
+    fill(copy, 7, sizeof copy);
+    OK(rsm_memseg_import_put(i, 100, copy, sizeof copy));
+    memset(copy, 0, sizeof copy);
+    OK(rsm_memseg_import_get(j, 100, copy, sizeof copy));
+    CHECK(is_pattern(copy, 7, sizeof copy));
+    CHECK(is_pattern(memory + 100, 7, sizeof copy));
+    /* The end of one leaves the other as it is. */
+    OK(rsm_memseg_export_unpublish(one));
+    fill(copy, 8, sizeof copy);
+    OK(rsm_memseg_import_put(j, 100, copy, sizeof copy));
+    CHECK(is_pattern(memory + 100, 8, sizeof copy));
+    /* The aborted one does not reach it. */
+    memset(copy, 0, sizeof copy);
+    rsm_memseg_import_put(i, 100, copy, sizeof copy);
+    CHECK(is_pattern(memory + 100, 8, sizeof copy));
+}
+
+ASSERTION(59, LOCAL, "export_destroy of NULL, and of what is no export")
+{
+    EXPECT(RSMERR_BAD_SEG_HNDL, rsm_memseg_export_destroy(NULL));
+    const rsm_memseg_export_handle_t e = create(pages(1), P, 0);
+    OK(rsm_memseg_export_destroy(e));
+    EXPECT(RSMERR_BAD_SEG_HNDL, rsm_memseg_export_destroy(e));
+    EXPECT(RSMERR_BAD_SEG_HNDL, rsm_memseg_export_destroy((rsm_memseg_export_handle_t)open_controller()));
+    EXPECT(RSMERR_BAD_SEG_HNDL, rsm_memseg_export_destroy((rsm_memseg_export_handle_t)UINTPTR_MAX));
+}
+
+ASSERTION(60, LOCAL, "a bound segment is destroyed, its memory keeps its contents")
+{
+    unsigned char *memory = pages(3);
+    const rsm_memseg_export_handle_t e = create(memory, 3 * P, 0);
+    fill(memory, 9, 3 * P);
+    OK(rsm_memseg_export_destroy(e));
+    CHECK(is_pattern(memory, 9, 3 * P));
+}
+
+ASSERTION(61, ALL, "destroying a published segment aborts its imports")
+{
+    struct scene s;
+    uint64_t value = 1;
+    stage(&s);
+    OK(rsm_memseg_import_put64(s.i, 0, &value, 1));
+    OK(e_destroy(&s));
+    EXPECT(RSMERR_CONN_ABORTED, rsm_memseg_import_put64(s.i, 0, &value, 1));
+    rsm_memseg_import_handle_t i;
+    EXPECT(RSMERR_SEG_NOT_PUBLISHED, rsm_memseg_import_connect(s.controller, s.node, s.id, RSM_PERM_RDWR, &i));
+    OK(rsm_memseg_import_disconnect(s.i));
+}
+
+ASSERTION(62, LOCAL, "the memory of a destroyed segment can be exported again")
+{
+    unsigned char *memory = pages(3);
+    for (int round = 0; round < 5; round++)
+        export_and_share(memory, 3 * P);
+}
+
+ASSERTION(63, LOCAL, "the memory of a destroyed segment is the program's again, and only the program's")
+{
+    struct scene s;
+    stage(&s);
+    unsigned char *mapping = map_all(&s);
+    fill(s.memory, 10, SZ);
+    OK(rsm_memseg_export_destroy(s.e));
+    CHECK(is_pattern(s.memory, 10, SZ));
+    memset(s.memory, 0xAA, SZ);
+    memset(mapping, 0x55, SZ);
+    FILLED(s.memory, 0xAA, SZ);
+    /* It is private: what a child writes stays with the child. */
+    const pid_t child = fork_child();
+    if (child == 0) {
+        memset(s.memory, 0x11, SZ);
+        _exit(0);
+    }
+    join_child(child);
+    FILLED(s.memory, 0xAA, SZ);
+}
+
+static void refuse_while_polled(struct scene *s)
+{
+    struct pollfd fd;
+    stage(s);
+    OK(rsm_memseg_get_pollfd(s->e, &fd));
+    EXPECT(RSMERR_POLLFD_IN_USE, rsm_memseg_export_destroy(s->e));
+}
+
+ASSERTION(64, LOCAL, "an export whose poll descriptor is in use is not destroyed and stays published")
+{
+    struct scene s;
+    uint64_t value = 1;
+    refuse_while_polled(&s);
+    OK(rsm_memseg_import_put64(s.i, 0, &value, 1));
+    rsm_memseg_import_handle_t i;
+    OK(rsm_memseg_import_connect(s.controller, s.node, s.id, RSM_PERM_RDWR, &i));
+}
+
+ASSERTION(65, LOCAL, "an export whose poll descriptor has been released is destroyed")
+{
+    struct scene s;
+    refuse_while_polled(&s);
+    OK(rsm_memseg_release_pollfd(s.e));
+    OK(rsm_memseg_export_destroy(s.e));
+}

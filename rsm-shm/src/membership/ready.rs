@@ -1,0 +1,189 @@
+//! Poll descriptors: a pipe that is readable while signals are pending on a handle.
+//!
+//! The pipe never leaves the process that asked for it. One thread of the library, the *pump*, sleeps on all bells that
+//! have a descriptor, counted as a sleeper on each, and writes a byte where a signal is pending and the pipe is empty.
+//! Who takes the last signal empties the pipe. Both happen under the handle's lock and after looking at the bell there,
+//! so the pipe follows the bell, whoever is late. A wake that was meant for a waiting thread is handed on.
+//!
+//! A pipe and not an eventfd: an eventfd never reports POLLRDNORM (D-63).
+#![allow(unsafe_code)]
+
+use super::{Membership, fork, lock};
+use crate::error::from_errno;
+use crate::futex;
+use crate::private_table;
+use rsm_core::Result;
+use rsm_core::bell::Bell;
+use rsm_core::sync::{AtomicU32, Ordering};
+use rustix::pipe::PipeFlags;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, Weak};
+
+/// A handle that can be polled.
+#[derive(Debug)]
+pub struct Ready {
+    bell: NonNull<Bell>,
+    read: OwnedFd,
+    pipe: Mutex<Pipe>,
+    /// [`fork::count`] of the process whose pump serves it.
+    process: u32,
+    /// Keeps the bell mapped.
+    _membership: Arc<Membership>,
+}
+
+#[derive(Debug)]
+struct Pipe {
+    /// Gone once the handle was aborted: the reader sees POLLHUP (D-60).
+    write: Option<OwnedFd>,
+    full: bool,
+}
+
+// SAFETY: the bell is made of atomics and stays mapped with the membership.
+unsafe impl Send for Ready {}
+// SAFETY: as above; the rest is behind a lock.
+unsafe impl Sync for Ready {}
+
+impl Ready {
+    /// Makes a descriptor for a bell and starts serving it.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES without descriptors or room for a thread.
+    pub fn new(membership: &Arc<Membership>, bell: &Bell) -> Result<Arc<Ready>> {
+        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
+            .map_err(|e| from_errno(e, "cannot make a poll descriptor"))?;
+        let ready = Arc::new(Ready {
+            bell: NonNull::from(bell),
+            read,
+            pipe: Mutex::new(Pipe { write: Some(write), full: false }),
+            process: fork::count(),
+            _membership: Arc::clone(membership),
+        });
+        bell.enlist();
+        if let Err(error) = pumps::add(&ready) {
+            bell.delist();
+            return Err(error);
+        }
+        ready.follow();
+        Ok(ready)
+    }
+
+    /// The end of the pipe to poll.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.read.as_fd()
+    }
+
+    /// Whether this process is the one that the descriptor was made in.
+    pub fn is_current(&self) -> bool {
+        self.process == fork::count()
+    }
+
+    fn bell(&self) -> &Bell {
+        // SAFETY: mapped as long as the membership.
+        unsafe { self.bell.as_ref() }
+    }
+
+    /// Makes the pipe follow the bell; returns what a futex would compare, and whether something is pending.
+    pub fn follow(&self) -> (u32, bool) {
+        let mut pipe = lock(&self.pipe);
+        let (count, aborted, low) = self.bell().look();
+        if count > 0 && !pipe.full {
+            pipe.full = pipe.write.as_ref().is_some_and(|write| rustix::io::write(write, &[1]).is_ok());
+        }
+        if count == 0 && pipe.full {
+            let mut byte = [0; 8];
+            while rustix::io::read(&self.read, &mut byte).is_ok_and(|n| n > 0) {}
+            pipe.full = false;
+        }
+        if aborted {
+            pipe.write = None;
+        }
+        (low, count > 0)
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        // In a forked child the count is the parent's.
+        if self.is_current() {
+            self.bell().delist();
+            pumps::notice();
+        }
+    }
+}
+
+mod pumps {
+    //! Threads that sleep on many bells; each serves as many as one system call can name.
+    use super::*;
+
+    /// `FUTEX_WAITV_MAX` is 128; one is the pump's own word.
+    const MOST: usize = 120;
+
+    struct Pump {
+        /// Steps when the list changes.
+        changed: AtomicU32,
+        list: Mutex<Vec<Weak<Ready>>>,
+        process: u32,
+    }
+
+    /// Locked under [`fork::hold`] only.
+    static PUMPS: Mutex<Vec<Arc<Pump>>> = Mutex::new(Vec::new());
+
+    pub(super) fn add(ready: &Arc<Ready>) -> Result<()> {
+        let _hold = fork::hold();
+        let mut pumps = lock(&PUMPS);
+        // A forked child has none of its parent's threads.
+        pumps.retain(|pump| pump.process == fork::count());
+        for pump in pumps.iter() {
+            let mut list = lock(&pump.list);
+            list.retain(|r| r.strong_count() > 0);
+            if list.len() < MOST {
+                list.push(Arc::downgrade(ready));
+                pump.changed.fetch_add(1, Ordering::Release);
+                drop(list);
+                futex::wake(&pump.changed, 1);
+                return Ok(());
+            }
+        }
+        let pump = Arc::new(Pump {
+            changed: AtomicU32::new(0),
+            list: Mutex::new(vec![Arc::downgrade(ready)]),
+            process: fork::count(),
+        });
+        let served = Arc::clone(&pump);
+        private_table::spawn_quiet("rsm-pump", move || run(&served))?;
+        pumps.push(pump);
+        Ok(())
+    }
+
+    /// Makes the pumps look at their lists: they keep alive what they sleep on.
+    pub(super) fn notice() {
+        let _hold = fork::hold();
+        for pump in lock(&PUMPS).iter() {
+            pump.changed.fetch_add(1, Ordering::Release);
+            futex::wake(&pump.changed, 1);
+        }
+    }
+
+    fn run(pump: &Pump) {
+        loop {
+            // Acquire: pairs with the Release of `add`; the list is at least as new.
+            let seen = pump.changed.load(Ordering::Acquire);
+            let served: Vec<Arc<Ready>> = lock(&pump.list).iter().filter_map(Weak::upgrade).collect();
+            let mut words = vec![futex::Watched::word(&pump.changed, seen)];
+            for ready in &served {
+                let (low, pending) = ready.follow();
+                if pending && ready.bell().sleepers() > 1 {
+                    // We took a wake that a waiting thread may need.
+                    futex::wake_low(ready.bell().word(), 1);
+                }
+                words.push(futex::Watched::low(ready.bell().word(), low));
+            }
+            // A handle that goes meanwhile must be able to: we hold only what keeps its bell mapped.
+            let bells: Vec<Arc<Membership>> = served.iter().map(|r| Arc::clone(&r._membership)).collect();
+            drop(served);
+            futex::sleep_on_any(&words);
+            drop(bells);
+        }
+    }
+}

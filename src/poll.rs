@@ -1,0 +1,76 @@
+//! Poll descriptors, for `poll` and event loops.
+#![cfg_attr(feature = "tokio", allow(unsafe_code))] // registering a descriptor with tokio
+
+use crate::Result;
+use rsm_core::bell::Bell;
+use rsm_shm::membership::Membership;
+use rsm_shm::membership::ready::Ready;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A descriptor that is readable while signals are pending on an export or import. Read, write and close nothing
+/// through it.
+#[derive(Clone, Debug)]
+pub struct PollDescriptor {
+    ready: Arc<Ready>,
+}
+
+impl AsFd for PollDescriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ready.descriptor()
+    }
+}
+
+/// The poll descriptor of a handle, made when it is first asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Polled(Mutex<Option<Arc<Ready>>>);
+
+impl Polled {
+    pub(crate) fn descriptor(&self, membership: &Arc<Membership>, bell: &Bell) -> Result<PollDescriptor> {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A forked child has none of the threads that serve its parent's.
+        let current = made.as_ref().filter(|ready| ready.is_current()).map(Arc::clone);
+        let ready = match current {
+            Some(ready) => ready,
+            None => Ready::new(membership, bell)?,
+        };
+        *made = Some(Arc::clone(&ready));
+        Ok(PollDescriptor { ready })
+    }
+
+    /// Hands a result of taking a signal on, after making the descriptor say what is left.
+    pub(crate) fn following(&self, taken: Result<()>) -> Result<()> {
+        let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ready) = made.as_ref().filter(|ready| ready.is_current()) {
+            ready.follow();
+        }
+        taken
+    }
+}
+
+/// Waits until `take` takes something, or fails other than for want of it.
+#[cfg(feature = "tokio")]
+pub(crate) async fn wait_async(descriptor: &PollDescriptor, take: impl Fn() -> Result<()>) -> Result<()> {
+    use crate::{Code, Error};
+    use tokio::io::Interest;
+    use tokio::io::unix::AsyncFd;
+    let failed = |e: std::io::Error| Error::with(Code::InternalError, format!("cannot wait in this runtime: {e}"));
+    // A descriptor of its own: tokio knows each only once, and several tasks may wait on one handle.
+    let own = descriptor.as_fd().try_clone_to_owned().map_err(failed)?;
+    // SAFETY: the descriptor is owned by what is registered, which goes at the end of this function; its number means
+    // the same file all the while.
+    let registered = unsafe { AsyncFd::register_with_interest(own, Interest::READABLE) };
+    let readable = registered.map_err(|e| failed(e.into()))?;
+    loop {
+        match take() {
+            Err(error) if error.code() == Code::Timeout => {}
+            other => return other,
+        }
+        let mut guard = readable.readable().await.map_err(failed)?;
+        match take() {
+            // Another task was faster, or the pipe is behind: ready again when it says so.
+            Err(error) if error.code() == Code::Timeout => guard.clear_ready(),
+            other => return other,
+        }
+    }
+}
