@@ -15,6 +15,35 @@ pub(crate) struct ControllerObject {
 /// Open controllers: index on the node, handle, references.
 static OPEN: Mutex<Vec<(u32, u64, u32)>> = Mutex::new(Vec::new());
 
+/// Works on the open controllers. Forks are held off: a child must not inherit the lock in the hands of another thread.
+fn with_open<T>(work: impl FnOnce(&mut Vec<(u32, u64, u32)>) -> T) -> T {
+    let _hold = rsm_shm::membership::without_forks();
+    work(&mut OPEN.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Adds a reference to a controller that is open.
+fn reference(index: u32) -> Option<u64> {
+    with_open(|open| {
+        let (_, handle, references) = open.iter_mut().find(|(i, _, _)| *i == index)?;
+        *references += 1;
+        Some(*handle)
+    })
+}
+
+/// Notes a controller as open under `made`, or adds a reference to the handle it has by now.
+fn open(index: u32, made: u64) -> u64 {
+    with_open(|open| match open.iter_mut().find(|(i, _, _)| *i == index) {
+        Some((_, handle, references)) => {
+            *references += 1;
+            *handle
+        }
+        None => {
+            open.push((index, made, 1));
+            made
+        }
+    })
+}
+
 /// `rsmapi_controller_attr_t`.
 #[repr(C)]
 pub struct Attributes {
@@ -47,17 +76,19 @@ pub unsafe extern "C" fn rsm_get_controller(name: *const c_char, controller: *mu
         // Whatever keeps the cluster from being reached is told as the controller's absence (D-72).
         let opened = Node::current().and_then(|node| node.controller(name));
         let Ok(opened) = opened else { return fail(Code::CtlrNotPresent) };
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         let index = opened.index();
-        let handle = match open.iter_mut().find(|(i, _, _)| *i == index) {
-            Some((_, handle, references)) => {
-                *references += 1;
-                *handle
-            }
+        let handle = match reference(index) {
+            Some(handle) => handle,
             None => {
-                let (handle, _) = table::insert(ControllerObject { controller: opened })?;
-                open.push((index, handle, 1));
-                handle
+                let (made, _) = table::insert(ControllerObject { controller: opened })?;
+                match open(index, made) {
+                    handle if handle == made => handle,
+                    // Another thread was faster.
+                    handle => {
+                        table::remove::<ControllerObject>(made, Code::BadCtlrHndl)?;
+                        handle
+                    }
+                }
             }
         };
         // SAFETY: writable by the caller's promise.
@@ -71,17 +102,20 @@ pub unsafe extern "C" fn rsm_get_controller(name: *const c_char, controller: *mu
 pub extern "C" fn rsm_release_controller(controller: u64) -> c_int {
     entry(|| {
         table::find::<ControllerObject>(controller, Code::BadCtlrHndl)?;
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(at) = open.iter().position(|(_, handle, _)| *handle == controller) else {
-            return fail(Code::BadCtlrHndl);
-        };
-        open[at].2 -= 1;
-        if open[at].2 == 0 {
-            open.swap_remove(at);
-            drop(open);
-            table::remove::<ControllerObject>(controller, Code::BadCtlrHndl)?;
+        let last = with_open(|open| {
+            let at = open.iter().position(|(_, handle, _)| *handle == controller)?;
+            open[at].2 -= 1;
+            let last = open[at].2 == 0;
+            if last {
+                open.swap_remove(at);
+            }
+            Some(last)
+        });
+        match last {
+            None => fail(Code::BadCtlrHndl),
+            Some(false) => Ok(()),
+            Some(true) => table::remove::<ControllerObject>(controller, Code::BadCtlrHndl).map(drop),
         }
-        Ok(())
     })
 }
 

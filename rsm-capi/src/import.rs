@@ -10,7 +10,7 @@ use rsm_core::{Code, Error, Result};
 use rsm_shm::membership::connection::{Connection, Window};
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::atomic::Ordering::{Relaxed, Release};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const MAP_FIXED: c_uint = 1;
 
@@ -39,44 +39,52 @@ enum Mapped {
 }
 
 impl ImportObject {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Works on the state. Forks are held off: a child must not inherit the lock in the hands of another thread. So
+    /// nothing here may need the agent: a forked child has made itself known before.
+    fn with_state<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        let _hold = rsm_shm::membership::without_forks();
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Maps the whole segment because a transfer needs it (reference 1.14 step 6).
     pub(crate) fn map_implicitly(&self, slot: &Slot) -> Result<()> {
-        let mut state = self.lock();
-        if !matches!(state.mapped, Mapped::No) {
-            return Ok(());
-        }
         self.connection.adopt_process()?;
-        if self.connection.is_aborted() {
-            return fail(Code::ConnAborted);
-        }
-        state.mapped = Mapped::Implicitly;
-        show_window(slot, self.connection.base(), 0, self.connection.length(), self.connection.permission());
-        Ok(())
+        self.with_state(|state| {
+            if !matches!(state.mapped, Mapped::No) {
+                return Ok(());
+            }
+            if self.connection.is_aborted() {
+                return fail(Code::ConnAborted);
+            }
+            state.mapped = Mapped::Implicitly;
+            show_window(slot, self.connection.base(), 0, self.connection.length(), self.connection.permission());
+            Ok(())
+        })
     }
 
     fn unmap(&self, slot: &Slot) -> Mapped {
-        let mut state = self.lock();
-        slot.flags.fetch_and(!(MAPPED | READ | WRITE), Relaxed);
-        std::mem::replace(&mut state.mapped, Mapped::No)
+        self.with_state(|state| {
+            slot.flags.fetch_and(!(MAPPED | READ | WRITE), Relaxed);
+            std::mem::replace(&mut state.mapped, Mapped::No)
+        })
     }
 
     /// Makes `storage` the barrier of implicit transfers.
     pub(crate) fn set_barrier(&self, slot: &Slot, storage: usize) {
-        self.lock().barrier = storage;
-        slot.flags.fetch_or(BARRIER, Relaxed);
+        self.with_state(|state| {
+            state.barrier = storage;
+            slot.flags.fetch_or(BARRIER, Relaxed);
+        });
     }
 
     /// Takes it back, if it is the current one (D-51).
     pub(crate) fn clear_barrier(&self, slot: &Slot, storage: usize) {
-        let mut state = self.lock();
-        if state.barrier == storage {
-            state.barrier = 0;
-            slot.flags.fetch_and(!BARRIER, Relaxed);
-        }
+        self.with_state(|state| {
+            if state.barrier == storage {
+                state.barrier = 0;
+                slot.flags.fetch_and(!BARRIER, Relaxed);
+            }
+        });
     }
 }
 
@@ -131,7 +139,7 @@ pub unsafe extern "C" fn rsm_memseg_import_connect(
 pub extern "C" fn rsm_memseg_import_disconnect(im_memseg: u64) -> c_int {
     entry(|| {
         let (object, slot) = import(im_memseg)?;
-        if matches!(object.lock().mapped, Mapped::Explicitly { .. }) {
+        if object.with_state(|state| matches!(state.mapped, Mapped::Explicitly { .. })) {
             return fail(Code::SegStillMapped);
         }
         object.unmap(slot);
@@ -160,43 +168,41 @@ pub unsafe extern "C" fn rsm_memseg_import_map(
         if address.is_null() {
             return fail(Code::BadAddr);
         }
-        let mut state = object.lock();
-        if !matches!(state.mapped, Mapped::No) {
-            return fail(Code::SegAlreadyMapped);
-        }
-        let permission = match Permission::from_bits(permission) {
-            Some(permission) if permission != Permission::None => permission,
-            _ => return fail(Code::BadPerms),
-        };
-        if length == 0 {
-            return fail(Code::BadLength);
-        }
-        let Ok(offset) = u64::try_from(offset) else { return fail(Code::BadOffset) };
-        object.connection.check_window(offset, length, permission)?;
-        let page = rsm_shm::memory::page_size();
-        // SAFETY: readable by the caller's promise.
-        let wanted = unsafe { address.read() };
-        let aligned = wanted.addr().is_multiple_of(page);
-        let fixed = attr & MAP_FIXED != 0;
-        if fixed && (!aligned || wanted.is_null()) {
-            return fail(Code::BadMemAlignment);
-        }
-        let place = fixed.then_some(wanted.cast());
-        let hint = if aligned { wanted.cast() } else { std::ptr::null_mut() };
-        // SAFETY: the caller owns what it names with RSM_MAP_FIXED; that replaces what is mapped there.
-        let window = unsafe { object.connection.window_at(place, hint, (offset, length), permission) }?;
-        let start = window.memory().as_ptr();
-        // A window of a connection that reads is readable, whatever less was asked for (D-38).
-        let rights = if permission.writes() && object.connection.permission().reads() {
-            Permission::ReadWrite
-        } else {
-            permission
-        };
-        show_window(slot, start, offset, length as u64, rights);
-        state.mapped = Mapped::Explicitly { _window: window };
-        // SAFETY: writable by the caller's promise.
-        unsafe { address.write(start.cast()) };
-        Ok(())
+        object.connection.adopt_process()?;
+        object.with_state(|state| {
+            if !matches!(state.mapped, Mapped::No) {
+                return fail(Code::SegAlreadyMapped);
+            }
+            let permission = match Permission::from_bits(permission) {
+                Some(permission) if permission != Permission::None => permission,
+                _ => return fail(Code::BadPerms),
+            };
+            if length == 0 {
+                return fail(Code::BadLength);
+            }
+            let Ok(offset) = u64::try_from(offset) else { return fail(Code::BadOffset) };
+            object.connection.check_window(offset, length, permission)?;
+            // SAFETY: readable by the caller's promise.
+            let wanted = unsafe { address.read() };
+            let aligned = wanted.addr().is_multiple_of(rsm_shm::memory::page_size());
+            let fixed = attr & MAP_FIXED != 0;
+            if fixed && (!aligned || wanted.is_null()) {
+                return fail(Code::BadMemAlignment);
+            }
+            let place = fixed.then_some(wanted.cast());
+            let hint = if aligned { wanted.cast() } else { std::ptr::null_mut() };
+            // SAFETY: the caller owns what it names with RSM_MAP_FIXED; that replaces what is mapped there.
+            let window = unsafe { object.connection.window_at(place, hint, (offset, length), permission) }?;
+            let start = window.memory().as_ptr();
+            // A window of a connection that reads is readable, whatever less was asked for (D-38).
+            let reads = permission.reads() || object.connection.permission().reads();
+            let rights = if permission.writes() && reads { Permission::ReadWrite } else { permission };
+            show_window(slot, start, offset, length as u64, rights);
+            state.mapped = Mapped::Explicitly { _window: window };
+            // SAFETY: writable by the caller's promise.
+            unsafe { address.write(start.cast()) };
+            Ok(())
+        })
     })
 }
 

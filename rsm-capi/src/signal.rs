@@ -11,6 +11,7 @@ use rsm_shm::membership::Membership;
 use rsm_shm::membership::ready::Ready;
 use std::ffi::{c_int, c_uint};
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,11 @@ const NO_ACCUMULATE: c_uint = 2;
 
 /// The poll descriptor of a handle, and how many hold it.
 #[derive(Default)]
-pub(crate) struct Polled(Mutex<Holders>);
+pub(crate) struct Polled {
+    holders: Mutex<Holders>,
+    /// A descriptor was made once: taking a signal looks no further without.
+    made: AtomicBool,
+}
 
 #[derive(Default)]
 struct Holders {
@@ -37,27 +42,45 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Polled {
     /// Refuses while somebody holds the descriptor.
     pub(crate) fn check_unused(&self) -> Result<()> {
-        if lock(&self.0).count > 0 { fail(Code::PollfdInUse) } else { Ok(()) }
+        if lock(&self.holders).count > 0 { fail(Code::PollfdInUse) } else { Ok(()) }
+    }
+
+    /// The descriptor that this process made, if it did.
+    fn ready(&self) -> Option<Arc<Ready>> {
+        let _hold = rsm_shm::membership::without_forks();
+        lock(&self.holders).ready.clone().filter(|ready| ready.is_current())
     }
 
     fn hold(&self, handle: u64, side: &Side) -> Result<RawFd> {
-        let mut holders = lock(&self.0);
-        let current = holders.ready.as_ref().filter(|ready| ready.is_current());
-        let ready = match current {
-            Some(ready) => Arc::clone(ready),
+        self.made.store(true, Relaxed);
+        // Made outside of the lock: it starts a thread.
+        let made = match self.ready() {
+            Some(ready) => ready,
             None => Ready::new(side.membership(), side.bell())?,
         };
-        let number = ready.descriptor().as_raw_fd();
-        holders.ready = Some(ready);
-        holders.count += 1;
-        if holders.count == 1 {
-            lock(&REGISTERED).push((number, handle));
-        }
+        let (number, _surplus) = {
+            let _hold = rsm_shm::membership::without_forks();
+            let mut holders = lock(&self.holders);
+            // Another thread may have been faster; and what a forked child inherited is its parent's.
+            let current = holders.ready.as_ref().filter(|ready| ready.is_current()).map(Arc::clone);
+            let (ready, surplus) = match current {
+                Some(ready) => (ready, Some(made)),
+                None => (made, holders.ready.take()),
+            };
+            let number = ready.descriptor().as_raw_fd();
+            holders.ready = Some(ready);
+            holders.count += 1;
+            if holders.count == 1 {
+                lock(&REGISTERED).push((number, handle));
+            }
+            (number, surplus)
+        };
         Ok(number)
     }
 
     fn release(&self, handle: u64) {
-        let mut holders = lock(&self.0);
+        let _hold = rsm_shm::membership::without_forks();
+        let mut holders = lock(&self.holders);
         if holders.count == 0 {
             return;
         }
@@ -69,8 +92,10 @@ impl Polled {
 
     /// Makes the descriptor follow after a signal was taken.
     fn follow(&self) {
-        let ready = lock(&self.0).ready.clone();
-        if let Some(ready) = ready.filter(|ready| ready.is_current()) {
+        // Relaxed: a descriptor that is being made at this moment looks at the bell itself.
+        if self.made.load(Relaxed)
+            && let Some(ready) = self.ready()
+        {
             ready.follow();
         }
     }
@@ -179,6 +204,12 @@ pub extern "C" fn rsm_memseg_release_pollfd(memseg: u64) -> c_int {
     })
 }
 
+/// The handle whose descriptor this is, while somebody holds it.
+fn registered(fd: RawFd) -> Option<u64> {
+    let _hold = rsm_shm::membership::without_forks();
+    lock(&REGISTERED).iter().find(|(number, _)| *number == fd).map(|(_, owner)| *owner)
+}
+
 /// poll(2) over descriptors of handles and of anything else; takes one signal of each handle that was ready. Reference
 /// 1.34; D-65.
 ///
@@ -241,7 +272,7 @@ unsafe fn take_ready(fds: *mut pollfd, count: nfds_t) -> c_int {
     for i in 0..count as usize {
         // SAFETY: inside the entries by the caller's promise.
         let entry = unsafe { &mut *fds.add(i) };
-        let owner = lock(&REGISTERED).iter().find(|(fd, _)| *fd == entry.fd).map(|(_, owner)| *owner);
+        let owner = registered(entry.fd);
         let Some(side) = owner.filter(|_| entry.revents != 0).and_then(|owner| Side::find(owner).ok()) else {
             found += c_int::from(entry.revents != 0);
             continue;

@@ -35,6 +35,15 @@ pub(super) struct Segment {
     pub(super) granted: bool,
 }
 
+/// What a segment is to be.
+struct Wanted {
+    node: u32,
+    kind: ControllerKind,
+    controller: u32,
+    length: u64,
+    default_mode: u32,
+}
+
 impl Segment {
     pub(super) fn access(&self) -> &AccessList {
         &self.access
@@ -105,23 +114,16 @@ impl Agent {
             }
         };
         self.limits.take_for_segment()?;
-        let created = self.create_row(party, node, kind, controller, length, default_mode & MAX_MODE, shared);
+        let wanted = Wanted { node, kind, controller, length, default_mode: default_mode & MAX_MODE };
+        let created = self.create_row(party, &wanted, shared);
         if created.is_err() {
             self.limits.give_segment();
         }
         created
     }
 
-    fn create_row(
-        &mut self,
-        party: u64,
-        node: u32,
-        kind: ControllerKind,
-        controller: u32,
-        length: u64,
-        default_mode: u32,
-        shared: Option<Rc<OwnedFd>>,
-    ) -> Result<Given> {
+    fn create_row(&mut self, party: u64, wanted: &Wanted, shared: Option<Rc<OwnedFd>>) -> Result<Given> {
+        let &Wanted { node, kind, controller, length, default_mode } = wanted;
         let memory = match shared {
             Some(memory) => memory,
             None => Rc::new(self.driver.allocate(length)?),

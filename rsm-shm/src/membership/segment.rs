@@ -98,9 +98,10 @@ impl Membership {
         let (name, bell, memory) = self.create_remote(controller, length as u64, share)?;
         self.finish(name, bell, rebindable, length as u64, || match known {
             Known::Shared(adopted) => Ok(Backing::Adopted(adopted)),
-            // SAFETY: the caller's promise.
             Known::Fresh => {
-                unsafe { backing::adopt_range(range, memory.as_fd(), name, membership) }.map(Backing::Adopted)
+                // SAFETY: the caller's promise.
+                let adopted = unsafe { backing::adopt_range(range, memory.as_fd(), name, membership) };
+                adopted.map(Backing::Adopted)
             }
         })
     }

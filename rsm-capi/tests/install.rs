@@ -1,0 +1,358 @@
+//! An installation by install.sh, and programs that are built with nothing but what it installed. And the manual pages:
+//! what they say about names, numbers and declarations is what the headers say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The version node of every exported symbol.
+const NODE: &str = "SUNWprivate_1.1";
+
+fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = path.as_ref();
+    std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Whether all these programs are there; says so if not, past the capture of the test harness.
+fn have(test: &str, programs: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = |name: &&str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    match programs.iter().find(|name| !found(name)) {
+        Some(missing) => {
+            writeln!(std::io::stderr(), "{test} skipped: {missing} is not installed").unwrap();
+            false
+        }
+        None => true,
+    }
+}
+
+fn show(command: &Command, output: &Output) -> String {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    format!("{command:?}: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr))
+}
+
+/// Runs a command that has to succeed; returns what it printed.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(output.status.success(), "{}", show(command, &output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A directory that goes with the test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = std::env::temp_dir().join(format!("rsm-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).unwrap();
+        Scratch(path)
+    }
+
+    fn join(&self, path: &str) -> PathBuf {
+        self.0.join(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// install.sh, without what the environment might tell it.
+fn install(arguments: &[&OsStr]) -> Command {
+    let mut command = Command::new("sh");
+    command.arg(here("install.sh")).args(arguments).env_remove("DESTDIR");
+    command
+}
+
+/// The files below a directory, by their paths in it.
+fn files(root: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else {
+                found.insert(entry.path().strip_prefix(root).unwrap().display().to_string());
+            }
+        }
+    }
+    found
+}
+
+/// The functions that rsmapi.h declares.
+fn declared() -> BTreeSet<String> {
+    let header = read(here("include/rsmapi.h"));
+    let words = header.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '('));
+    let names = words.filter_map(|word| word.strip_suffix('(').or_else(|| Some(word.split_once('(')?.0)));
+    names.filter(|name| name.starts_with("rsm_")).map(str::to_owned).collect()
+}
+
+/// The constants of rsm_common.h whose values are plain decimal numbers.
+fn numbers() -> BTreeMap<String, u32> {
+    let header = read(here("include/sys/rsm/rsm_common.h"));
+    let defines = header.lines().filter_map(|line| line.strip_prefix("#define "));
+    let pairs = defines.filter_map(|define| define.split_once(' '));
+    pairs.filter_map(|(name, value)| Some((name.to_owned(), value.trim().parse().ok()?))).collect()
+}
+
+/// The manual pages, by file name.
+fn pages() -> BTreeMap<String, String> {
+    let entries = std::fs::read_dir(here("man")).unwrap().map(|entry| entry.unwrap());
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), read(entry.path()))).collect()
+}
+
+/// The program of rsm(3): its first example.
+fn example() -> String {
+    let page = read(here("man/rsm.3"));
+    let (_, examples) = page.split_once(".SH EXAMPLES").unwrap();
+    let (_, program) = examples.split_once(".EX\n").unwrap();
+    program.split_once(".EE").unwrap().0.replace("\\e", "\\").replace("\\-", "-")
+}
+
+#[test]
+fn an_installation_serves_programs() {
+    let needed = ["cc", "c++", "pkg-config", "objcopy", "ar", "nm", "readelf"];
+    if !have("an_installation_serves_programs", &needed) {
+        return;
+    }
+    let scratch = Scratch::new("install");
+    let prefix = scratch.join("prefix");
+    let said = run(&mut install(&["--prefix".as_ref(), prefix.as_os_str()]));
+    let installed = files(&prefix);
+    for file in &installed {
+        assert!(said.contains(&format!("installed {}", prefix.join(file).display())), "{file} in\n{said}");
+    }
+
+    the_shared_library_exports_the_api(&prefix.join("lib"));
+    the_static_library_exports_the_api(&prefix.join("lib"));
+    every_function_has_a_page(&prefix);
+    programs_are_built_and_run(&prefix, &scratch);
+
+    // Once more is the same; and an installation that is packaged names the place where it will be.
+    run(&mut install(&["--prefix".as_ref(), prefix.as_os_str()]));
+    assert_eq!(files(&prefix), installed, "a second installation");
+    let stage = scratch.join("a stage");
+    let packaged = ["--prefix", "/opt/rsm", "--libdir", "lib64", "--destdir"].map(OsStr::new);
+    run(&mut install(&[&packaged[..], &[stage.as_os_str()]].concat()));
+    let expected = installed.iter().map(|file| format!("opt/rsm/{}", file.replacen("lib/", "lib64/", 1)));
+    assert_eq!(files(&stage), expected.collect(), "an installation with --destdir and --libdir");
+    let pc = read(stage.join("opt/rsm/lib64/pkgconfig/rsm.pc"));
+    assert!(pc.starts_with("prefix=/opt/rsm\nlibdir=${prefix}/lib64\n"), "{pc}");
+
+    run(&mut install(&["--uninstall".as_ref(), "--prefix".as_ref(), prefix.as_os_str()]));
+    assert_eq!(files(&prefix), BTreeSet::new(), "what --uninstall left");
+}
+
+fn the_shared_library_exports_the_api(lib: &Path) {
+    let table =
+        run(Command::new("nm").args(["-D", "--defined-only", "--with-symbol-versions"]).arg(lib.join("librsm.so.2")));
+    let symbols = table.lines().map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" "));
+    let mut expected: BTreeSet<String> = declared().iter().map(|name| format!("T {name}@@{NODE}")).collect();
+    assert_eq!(expected.len(), 42);
+    // The node itself.
+    expected.insert(format!("A {NODE}"));
+    let symbols: BTreeSet<String> =
+        symbols.map(|symbol| symbol.replace(&format!("A {NODE}@@{NODE}"), &format!("A {NODE}"))).collect();
+    assert_eq!(symbols, expected);
+
+    let dynamic = run(Command::new("readelf").args(["-dW"]).arg(lib.join("librsm.so.2")));
+    assert!(dynamic.contains("soname: [librsm.so.2]"), "{dynamic}");
+    assert!(dynamic.contains("NODELETE"), "{dynamic}");
+    assert_eq!(std::fs::read_link(lib.join("librsm.so")).unwrap(), Path::new("librsm.so.2"));
+}
+
+fn the_static_library_exports_the_api(lib: &Path) {
+    let table = run(Command::new("nm").args(["-g", "--defined-only"]).arg(lib.join("librsm.a")));
+    let symbols = table.lines().filter_map(|line| line.split_once(" T "));
+    assert_eq!(symbols.map(|(_, name)| name.to_owned()).collect::<BTreeSet<_>>(), declared());
+    assert_eq!(table.lines().filter(|line| line.split(' ').count() == 3).count(), 42, "{table}");
+}
+
+fn every_function_has_a_page(prefix: &Path) {
+    let man = prefix.join("share/man");
+    for name in declared() {
+        let page = read(man.join(format!("man3/{name}.3rsm")));
+        let page = page.strip_prefix(".so ").map_or(page.clone(), |target| read(man.join(target.trim_end())));
+        assert!(page.contains(&name), "the page of {name}");
+    }
+    assert!(man.join("man3/rsm.3").is_file());
+    assert!(man.join("man7/rsm_differences.7").is_file());
+    if have("reading a page with man", &["man"]) {
+        let mut command = Command::new("man");
+        command.arg("-M").arg(&man).args(["3", "rsm_memseg_import_put64"]).env("MANPAGER", "cat").env("LC_ALL", "C");
+        let text = run(&mut command);
+        // A system without manual pages may have a `man` that says only so.
+        assert!(text.contains("rsm_memseg_import_put64") || !text.contains("SYNOPSIS"), "{text}");
+    }
+}
+
+/// One program in both languages, against the shared library, the static library, and without any shared library.
+fn programs_are_built_and_run(prefix: &Path, scratch: &Scratch) {
+    let pkg_config = |arguments: &[&str]| {
+        let mut command = Command::new("pkg-config");
+        command.args(arguments).arg("rsm").env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"));
+        run(&mut command).split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(pkg_config(&["--modversion"]), [env!("CARGO_PKG_VERSION")]);
+    let cflags = pkg_config(&["--cflags"]);
+    let shared = pkg_config(&["--libs"]);
+    let all_static = [&["-static".to_owned()][..], &pkg_config(&["--static", "--libs"])].concat();
+    let archive = prefix.join("lib/librsm.a").display().to_string();
+    let needs = pkg_config(&["--static", "--libs-only-l"]).into_iter().filter(|library| library != "-lrsm");
+    let only_rsm_static: Vec<String> = [archive].into_iter().chain(needs).collect();
+
+    for (compiler, suffix) in [("cc", "c"), ("c++", "cc")] {
+        let source = scratch.join(&format!("program.{suffix}"));
+        std::fs::write(&source, example()).unwrap();
+        for (kind, libraries) in [("shared", &shared), ("static", &all_static), ("archive", &only_rsm_static)] {
+            if kind == "static" && !links_statically(compiler, suffix, scratch) {
+                continue;
+            }
+            let program = scratch.join(&format!("{kind}-{suffix}"));
+            let mut build = Command::new(compiler);
+            build.args(["-Wall", "-Wextra", "-pedantic", "-Werror", "-o"]).arg(&program).arg(&source);
+            run(build.args(&cflags).args(libraries));
+            let mut command = Command::new(&program);
+            for variable in ["RSM_CLUSTER", "RSM_NODE_ID", "RSM_NODE_COUNT", "RSM_NODE_KEY"] {
+                command.env_remove(variable);
+            }
+            command.env("LD_LIBRARY_PATH", prefix.join("lib"));
+            assert_eq!(run(&mut command), "hello from next door\n", "{kind}, {compiler}");
+            let needed = run(Command::new("readelf").args(["-dW"]).arg(&program));
+            assert_eq!(needed.contains("[librsm.so.2]"), kind == "shared", "{kind}, {compiler}: {needed}");
+        }
+    }
+}
+
+/// Whether this system has the C library to link a program without shared libraries.
+fn links_statically(compiler: &str, suffix: &str, scratch: &Scratch) -> bool {
+    let source = scratch.join(&format!("empty.{suffix}"));
+    std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
+    let built =
+        Command::new(compiler).arg("-static").arg("-o").arg(scratch.join("empty")).arg(&source).output().unwrap();
+    if !built.status.success() {
+        writeln!(std::io::stderr(), "a static program skipped: {compiler} -static does not link here").unwrap();
+    }
+    built.status.success()
+}
+
+#[test]
+fn install_says_what_is_wrong() {
+    let scratch = Scratch::new("install-errors");
+    let prefix = scratch.join("prefix");
+    let to_prefix = ["--prefix".as_ref(), prefix.as_os_str()];
+    let fails = |command: &mut Command, expected: &str| {
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(expected), "{expected}: {}", show(command, &output));
+    };
+    fails(&mut install(&[]), "--prefix is missing");
+    fails(&mut install(&["--prefix".as_ref()]), "--prefix needs a directory");
+    fails(&mut install(&["--prefix".as_ref(), "/a b".as_ref()]), "blanks");
+    fails(&mut install(&["--perfix=/usr".as_ref()]), "no such option");
+    fails(install(&to_prefix).env("CARGO", "no-such-cargo"), "no-such-cargo not found: Rust");
+    fails(install(&to_prefix).env("CARGO", "true").env("CC", "no-such-cc"), "no-such-cc not found: a C compiler");
+    let mut command = install(&to_prefix);
+    command.env("CARGO", "true").env("CC", "true").env("OBJCOPY", "no-such-objcopy");
+    fails(&mut command, "no-such-objcopy not found");
+    fails(
+        install(&to_prefix).env("CARGO", "false").envs(["CC", "OBJCOPY", "AR", "NM"].map(|v| (v, "true"))),
+        "cargo did not build",
+    );
+    assert!(!prefix.exists(), "nothing is installed when something is missing");
+    run(&mut install(&["--uninstall".as_ref(), "--prefix".as_ref(), prefix.as_os_str()]));
+}
+
+#[test]
+fn the_map_names_what_the_header_declares() {
+    let map = read(here("librsm.map"));
+    let names = map.lines().filter_map(|line| line.trim().strip_suffix(';')).filter(|name| name.starts_with("rsm_"));
+    assert_eq!(names.map(str::to_owned).collect::<BTreeSet<_>>(), declared());
+}
+
+#[test]
+fn the_pages_are_clean() {
+    for (file, page) in pages() {
+        let lines = page.lines().chain(page.contains('\t').then_some("")).collect::<Vec<_>>();
+        assert!(lines.iter().all(|line| line.trim_end() == *line), "{file} has blanks at the end of a line");
+        let title = page.lines().find(|line| line.starts_with(".TH ")).unwrap();
+        let section = if file.ends_with(".7") { "7" } else { "3RSM" };
+        let (name, _) = file.rsplit_once('.').unwrap();
+        assert!(title.starts_with(&format!(".TH {} {section} ", name.to_uppercase())), "{file}: {title}");
+    }
+    if have("the_pages_are_clean", &["groff"]) {
+        for file in pages().keys() {
+            let mut command = Command::new("groff");
+            command.args(["-man", "-t", "-ww", "-z"]).arg(here("man").join(file));
+            let output = command.output().unwrap();
+            assert!(output.status.success() && output.stderr.is_empty(), "{}", show(&command, &output));
+        }
+    }
+}
+
+#[test]
+fn the_pages_refer_to_pages() {
+    let pages = pages();
+    for (file, page) in &pages {
+        let macros = page.lines().filter_map(|line| line.strip_prefix(".BR ")).collect::<Vec<_>>();
+        let referred = macros.iter().filter_map(|text| text.split_once(' '));
+        for (name, rest) in referred.filter(|(name, _)| name.starts_with("rsm")) {
+            let name = name.replace('\\', "");
+            let known = pages.values().any(|page| page.lines().take(8).any(|line| line.contains(&name)));
+            assert!(known || !rest.starts_with('(') || name == "rsm-ctl", "{file} refers to {name}{rest}");
+        }
+    }
+}
+
+#[test]
+fn the_pages_give_the_numbers_of_the_header() {
+    let numbers = numbers();
+    let page = read(here("man/rsm.3"));
+    let rows = page.lines().filter_map(|line| line.split_once('\t')).filter(|(_, rest)| rest.starts_with("RSMERR_"));
+    let listed: BTreeMap<String, u32> =
+        rows.filter_map(|(n, rest)| Some((rest.split('\t').next()?.to_owned(), n.parse().ok()?))).collect();
+    let returned = |number: u32| number <= 45 || number == 100 || number == 117;
+    let expected = numbers.iter().filter(|(name, number)| name.starts_with("RSMERR_") && returned(**number));
+    assert_eq!(listed, expected.map(|(name, number)| (name.clone(), *number)).collect());
+
+    for (file, page) in pages() {
+        for word in page.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| word.starts_with("RSMERR_"))
+        {
+            assert!(numbers.contains_key(word), "{file} has {word}");
+        }
+    }
+}
+
+/// The arguments of a macro line, joined: `.BI "int f(int " x );` is `int f(int x);`.
+fn joined(line: &str) -> String {
+    let parts = line.split('"').enumerate();
+    parts.map(|(i, part)| if i % 2 == 1 { part.to_owned() } else { part.replace(' ', "") }).collect()
+}
+
+#[test]
+fn the_synopses_are_the_declarations() {
+    if !have("the_synopses_are_the_declarations", &["cc"]) {
+        return;
+    }
+    let pages = pages();
+    let synopses = pages.values().filter_map(|page| page.split_once(".SH SYNOPSIS")?.1.split_once(".SH DESCRIPTION"));
+    let lines = synopses.flat_map(|(synopsis, _)| synopsis.lines()).filter_map(|line| line.strip_prefix(".BI "));
+    let program = lines.fold("#include <rsmapi.h>\n".to_owned(), |text, line| text + &joined(line) + "\n");
+    for name in declared() {
+        assert_eq!(program.matches(&format!(" {name}(")).count(), 1, "{name} in the synopses:\n{program}");
+    }
+    let scratch = Scratch::new("synopses");
+    let source = scratch.join("synopses.c");
+    std::fs::write(&source, program).unwrap();
+    run(Command::new("cc").args(["-fsyntax-only", "-Wall", "-Werror", "-I"]).arg(here("include")).arg(&source));
+}
