@@ -73,7 +73,8 @@ fn ring(hops: u64) -> Result<()> {
     }
     if node == 1 {
         let (hops, seconds) = (rounds * nodes, started.elapsed().as_secs_f64());
-        println!("{hops} hops, {nodes} nodes, {seconds:.3} s, {:.0} hops/s", hops as f64 / seconds.max(1e-9));
+        let plural = if nodes == 1 { "" } else { "s" };
+        println!("{hops} hops, {nodes} node{plural}, {seconds:.3} s, {:.0} hops/s", hops as f64 / seconds.max(1e-9));
     }
     Ok(())
 }

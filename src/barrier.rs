@@ -9,8 +9,9 @@ use rsm_shm::memory::fence;
 ///
 /// Closing it is the point of it: only the verdict says whether the stores have arrived. A span that is dropped orders
 /// what came before, like a closed one, but nobody learns of a failure.
-#[derive(Debug)]
 #[must_use = "only close() tells whether the stores of the span have arrived"]
+#[doc(alias = "rsmapi_barrier_t")]
+#[doc(alias = "rsm_memseg_import_destroy_barrier")]
 pub struct Span<'a> {
     connection: &'a Connection,
     opened: Snapshot,
@@ -52,5 +53,11 @@ impl Drop for Span<'_> {
     #[inline]
     fn drop(&mut self) {
         fence::full();
+    }
+}
+
+impl std::fmt::Debug for Span<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Span").field("node", &self.connection.node()).field("opened", &self.opened).finish()
     }
 }

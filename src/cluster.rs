@@ -15,7 +15,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Nodes join from inside ([`node`](Self::node)), or as child processes started with [`environment`](Self::environment).
 /// Dropping it ends the cluster: its members keep what they have mapped, and every call that needs the agent fails
 /// with CTLR_NOT_PRESENT.
-#[derive(Debug)]
 pub struct Cluster {
     joined: Mutex<BTreeMap<u32, Arc<Membership>>>,
     agent: AgentHandle,
@@ -134,5 +133,12 @@ impl ClusterBuilder {
             self.config.name = format!("cluster-{}-{}", std::process::id(), &random[..8]);
         }
         Ok(Cluster { joined: Mutex::default(), agent: AgentHandle::start(&self.config)? })
+    }
+}
+
+/// Without the keys of its nodes.
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("name", &self.name()).field("nodes", &self.node_count()).finish()
     }
 }

@@ -6,7 +6,9 @@ use rsm_shm::memory::page_size;
 use std::time::Duration;
 
 /// An interconnect adapter of the local node.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
+#[doc(alias = "rsmapi_controller_handle_t")]
+#[doc(alias = "rsm_release_controller")]
 pub struct Controller {
     node: Node,
     index: u32,
@@ -100,5 +102,11 @@ impl Controller {
     #[doc(alias = "rsm_memseg_import_connect")]
     pub fn connect_within(&self, node: u32, id: SegmentId, permission: Permission, within: Duration) -> Result<Import> {
         self.node.membership.connect_within(self.index, node, id.get(), permission, within).map(Import::new)
+    }
+}
+
+impl std::fmt::Debug for Controller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Controller").field("name", &self.name()).field("node", &self.node.id()).finish()
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 ///
 /// In a forked child it can be read, written, waited and posted on; everything that changes it is NOT_CREATOR, and
 /// dropping it leaves the parent's alone (reference 3.10).
-#[derive(Debug)]
+#[doc(alias = "rsm_memseg_export_handle_t")]
 pub struct Export {
     segment: Segment,
     polled: Polled,
@@ -145,5 +145,11 @@ impl Export {
     pub unsafe fn rebind(&mut self, start: *mut u8, length: usize) -> Result<()> {
         // SAFETY: the caller's promise.
         unsafe { self.segment.rebind(start, length) }
+    }
+}
+
+impl std::fmt::Debug for Export {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Export").field("len", &self.len()).field("published", &self.segment.is_published()).finish()
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 ///
 /// In implicit mode, the default, every put and get is a span of its own and reports its verdict. In explicit mode they
 /// only move data, and an [open barrier](Self::open_barrier) says whether it arrived.
-#[derive(Debug)]
+#[doc(alias = "rsm_memseg_import_handle_t")]
 pub struct Import {
     connection: Arc<Connection>,
     polled: Polled,
@@ -273,5 +273,14 @@ impl Import {
     #[doc(alias = "rsm_memseg_import_disconnect")]
     pub fn disconnect(self) -> Result<()> {
         self.connection.disconnect()
+    }
+}
+
+impl std::fmt::Debug for Import {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (node, len, permission) = (self.node(), self.len(), self.permission());
+        let mut shown = f.debug_struct("Import");
+        shown.field("node", &node).field("len", &len).field("permission", &permission);
+        shown.field("aborted", &self.is_aborted()).finish()
     }
 }

@@ -7,7 +7,7 @@ use rsm_shm::membership::connection::Window;
 ///
 /// When the exporter takes the segment back the mapping stays where it is and leads to a trash page: nothing faults,
 /// stores vanish, loads return anything. A [span](Self::open_barrier) tells.
-#[derive(Debug)]
+#[doc(alias = "rsm_memseg_import_unmap")]
 pub struct Mapping {
     window: Window,
 }
@@ -45,5 +45,11 @@ impl Mapping {
     #[inline]
     pub fn open_barrier(&self) -> Result<Span<'_>> {
         Ok(Span::open(self.window.connection()))
+    }
+}
+
+impl std::fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mapping").field("memory", &self.memory()).finish()
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// This process's part in a cluster: it is one of the processes of a node.
 ///
 /// Cheap to clone; the membership lasts as long as anything made through it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Node {
     pub(crate) membership: Arc<Membership>,
 }
@@ -95,5 +95,13 @@ impl Node {
             });
         }
         Ok(Topology { local_node: me, controllers })
+    }
+}
+
+/// Without what ties it to the cluster, which is secret.
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let cluster = self.membership.address().name();
+        f.debug_struct("Node").field("cluster", &cluster).field("node", &self.id()).finish()
     }
 }

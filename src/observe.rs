@@ -135,7 +135,6 @@ pub fn clusters() -> Result<Vec<ClusterRef>> {
 }
 
 /// A look at one cluster.
-#[derive(Debug)]
 pub struct Observer {
     membership: Arc<Membership>,
 }
@@ -277,22 +276,32 @@ impl Observer {
     }
 }
 
-/// Picks a cluster out of those that run.
+/// Picks a cluster out of those that run: by name, or the only one. One's own come before those of other users.
 fn choose(running: Vec<ClusterRef>, name: Option<&str>) -> Result<Address> {
-    let names = || running.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
     let none = |text: String| Err(Error::with(Code::CtlrNotPresent, text));
-    let mut fitting = running.iter().filter(|c| name.is_none_or(|n| n == c.name));
-    match (fitting.next(), fitting.next(), name) {
-        (Some(only), None, _) => Address::new(&only.name, only.uid),
-        (None, _, _) if running.is_empty() => none("no cluster is running".to_owned()),
-        (None, _, Some(name)) => none(format!("no cluster named {name:?}; running: {}", names())),
-        (None, _, None) => none("no cluster is running".to_owned()),
-        // The same name of several users: one's own comes first.
-        (Some(first), Some(_), Some(_)) => {
-            let me = rsm_shm::address::current_uid();
-            let own = running.iter().find(|c| Some(c.name.as_str()) == name && c.uid == me).unwrap_or(first);
-            Address::new(&own.name, own.uid)
-        }
-        (Some(_), Some(_), None) => none(format!("several clusters are running, name one: {}", names())),
+    if let Some(Ok(address)) = name.filter(|name| name.starts_with("rsm:")).map(str::parse) {
+        return Ok(address); // an address says which one, whoever's it is
+    }
+    let me = rsm_shm::address::current_uid();
+    let list = |some: &[&ClusterRef]| {
+        let show = |c: &&ClusterRef| {
+            if c.uid == me { c.name.clone() } else { format!("rsm:{}:{}", c.uid, c.name) }
+        };
+        some.iter().map(show).collect::<Vec<_>>().join(", ")
+    };
+    let all: Vec<&ClusterRef> = running.iter().collect();
+    let fitting: Vec<&ClusterRef> = running.iter().filter(|c| name.is_none_or(|n| n == c.name)).collect();
+    let own: Vec<&ClusterRef> = fitting.iter().copied().filter(|c| c.uid == me).collect();
+    match (&own[..], &fitting[..], name) {
+        ([only], _, _) | ([], [only], _) => Address::new(&only.name, only.uid),
+        (_, [], _) if all.is_empty() => none("no cluster is running".to_owned()),
+        (_, [], Some(name)) => none(format!("no cluster named {name:?}; running: {}", list(&all))),
+        (_, several, _) => none(format!("several clusters are running, name one: {}", list(several))),
+    }
+}
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Observer").field("cluster", &self.membership.address().name()).finish()
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A descriptor that is readable while signals are pending on an export or import. Read, write and close nothing
 /// through it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PollDescriptor {
     ready: Arc<Ready>,
 }
@@ -72,5 +72,11 @@ pub(crate) async fn wait_async(descriptor: &PollDescriptor, take: impl Fn() -> R
             Err(error) if error.code() == Code::Timeout => guard.clear_ready(),
             other => return other,
         }
+    }
+}
+
+impl std::fmt::Debug for PollDescriptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("PollDescriptor").field(&std::os::fd::AsRawFd::as_raw_fd(&self.as_fd())).finish()
     }
 }

@@ -19,13 +19,18 @@ fn read(path: impl AsRef<Path>) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// Whether all these programs are there; says so if not, past the capture of the test harness.
+/// Says what was not tested and why, past the capture of the test harness.
+fn skipped(what: &str, why: &str) {
+    std::io::stderr().write_all(format!("{what} skipped: {why}\n").as_bytes()).unwrap();
+}
+
+/// Whether all these programs are there.
 fn have(test: &str, programs: &[&str]) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = |name: &&str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
     match programs.iter().find(|name| !found(name)) {
         Some(missing) => {
-            writeln!(std::io::stderr(), "{test} skipped: {missing} is not installed").unwrap();
+            skipped(test, &format!("{missing} is not installed"));
             false
         }
         None => true,
@@ -92,9 +97,8 @@ fn files(root: &Path) -> BTreeSet<String> {
 /// The functions that rsmapi.h declares.
 fn declared() -> BTreeSet<String> {
     let header = read(here("include/rsmapi.h"));
-    let words = header.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '('));
-    let names = words.filter_map(|word| word.strip_suffix('(').or_else(|| Some(word.split_once('(')?.0)));
-    names.filter(|name| name.starts_with("rsm_")).map(str::to_owned).collect()
+    let words = header.split(|c: char| c.is_whitespace() || c == '*').filter(|word| word.starts_with("rsm_"));
+    words.filter_map(|word| Some(word.split_once('(')?.0.to_owned())).collect()
 }
 
 /// The constants of rsm_common.h whose values are plain decimal numbers.
@@ -176,6 +180,9 @@ fn the_static_library_exports_the_api(lib: &Path) {
     let symbols = table.lines().filter_map(|line| line.split_once(" T "));
     assert_eq!(symbols.map(|(_, name)| name.to_owned()).collect::<BTreeSet<_>>(), declared());
     assert_eq!(table.lines().filter(|line| line.split(' ').count() == 3).count(), 42, "{table}");
+    // A group whose symbol is local is lost when another library has one of the same name, and its users point nowhere.
+    let groups = run(Command::new("readelf").args(["-gW"]).arg(lib.join("librsm.a")));
+    assert!(!groups.contains("COMDAT"), "{groups}");
 }
 
 fn every_function_has_a_page(prefix: &Path) {
@@ -187,12 +194,16 @@ fn every_function_has_a_page(prefix: &Path) {
     }
     assert!(man.join("man3/rsm.3").is_file());
     assert!(man.join("man7/rsm_differences.7").is_file());
-    if have("reading a page with man", &["man"]) {
-        let mut command = Command::new("man");
-        command.arg("-M").arg(&man).args(["3", "rsm_memseg_import_put64"]).env("MANPAGER", "cat").env("LC_ALL", "C");
-        let text = run(&mut command);
-        // A system without manual pages may have a `man` that says only so.
-        assert!(text.contains("rsm_memseg_import_put64") || !text.contains("SYNOPSIS"), "{text}");
+    for arguments in
+        [&["rsm_memseg_import_put64"][..], &["3rsm", "rsm_memseg_import_put64"], &["3", "rsm"], &["rsm_differences"]]
+    {
+        if have("reading a page with man", &["man"]) {
+            let mut command = Command::new("man");
+            command.arg("-M").arg(&man).args(arguments).env("MANPAGER", "cat").env("LC_ALL", "C");
+            let text = run(&mut command);
+            // Small systems have a `man` that says how to get manual pages.
+            assert!(text.contains(arguments.last().unwrap()) || text.contains("minimized"), "{arguments:?}: {text}");
+        }
     }
 }
 
@@ -241,7 +252,7 @@ fn links_statically(compiler: &str, suffix: &str, scratch: &Scratch) -> bool {
     let built =
         Command::new(compiler).arg("-static").arg("-o").arg(scratch.join("empty")).arg(&source).output().unwrap();
     if !built.status.success() {
-        writeln!(std::io::stderr(), "a static program skipped: {compiler} -static does not link here").unwrap();
+        skipped("a static program", &format!("{compiler} -static does not link here"));
     }
     built.status.success()
 }
@@ -283,8 +294,7 @@ fn the_map_names_what_the_header_declares() {
 #[test]
 fn the_pages_are_clean() {
     for (file, page) in pages() {
-        let lines = page.lines().chain(page.contains('\t').then_some("")).collect::<Vec<_>>();
-        assert!(lines.iter().all(|line| line.trim_end() == *line), "{file} has blanks at the end of a line");
+        assert!(page.lines().all(|line| line.trim_end() == line), "{file} has blanks at the end of a line");
         let title = page.lines().find(|line| line.starts_with(".TH ")).unwrap();
         let section = if file.ends_with(".7") { "7" } else { "3RSM" };
         let (name, _) = file.rsplit_once('.').unwrap();
@@ -293,7 +303,7 @@ fn the_pages_are_clean() {
     if have("the_pages_are_clean", &["groff"]) {
         for file in pages().keys() {
             let mut command = Command::new("groff");
-            command.args(["-man", "-t", "-ww", "-z"]).arg(here("man").join(file));
+            command.args(["-man", "-t", "-Tutf8", "-rLL=78n", "-ww", "-z"]).arg(here("man").join(file));
             let output = command.output().unwrap();
             assert!(output.status.success() && output.stderr.is_empty(), "{}", show(&command, &output));
         }
@@ -303,13 +313,23 @@ fn the_pages_are_clean() {
 #[test]
 fn the_pages_refer_to_pages() {
     let pages = pages();
+    let mut sections = BTreeMap::from([("rsm-ctl".to_owned(), "1")]);
     for (file, page) in &pages {
-        let macros = page.lines().filter_map(|line| line.strip_prefix(".BR ")).collect::<Vec<_>>();
-        let referred = macros.iter().filter_map(|text| text.split_once(' '));
-        for (name, rest) in referred.filter(|(name, _)| name.starts_with("rsm")) {
-            let name = name.replace('\\', "");
-            let known = pages.values().any(|page| page.lines().take(8).any(|line| line.contains(&name)));
-            assert!(known || !rest.starts_with('(') || name == "rsm-ctl", "{file} refers to {name}{rest}");
+        let (_, names) = page.split_once(".SH NAME\n").unwrap();
+        let names = names.split_once(" \\-").unwrap().0.split([',', '\n', ' ']).filter(|name| !name.is_empty());
+        let section =
+            [(".3", "3"), (".7", "7"), (".3rsm", "3RSM")].into_iter().find(|(suffix, _)| file.ends_with(suffix));
+        sections.extend(names.map(|name| (name.to_owned(), section.unwrap().1)));
+    }
+    for (file, page) in &pages {
+        // As it reads: `.BR rsm (3),` and `\fBrsm\fR(3)` are both rsm(3).
+        let page = page.replace(" (", "(").replace("\\fR(", "(").replace("\\fB", " ").replace("\\-", "-");
+        for (before, after) in page.match_indices('(').map(|(at, _)| page.split_at(at)) {
+            let name = before.rsplit([' ', '\n', '\t', '"']).next().unwrap();
+            let section = after[1..].split(')').next().unwrap();
+            if name.starts_with("rsm") && ["1", "3", "3RSM", "7"].contains(&section) {
+                assert_eq!(sections.get(name), Some(&section), "{file} refers to {name}({section})");
+            }
         }
     }
 }

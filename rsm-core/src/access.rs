@@ -14,7 +14,8 @@ pub const MAX_ENTRIES: usize = 64;
 pub const MAX_MODE: u32 = 0o666;
 
 /// What a connection or a mapping may do: `RSM_PERM_READ`, `RSM_PERM_WRITE`, both, or neither.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[doc(alias = "rsm_permission_t")]
 #[serde(try_from = "u32", into = "u32")]
 pub struct Permission(u32);
 
@@ -68,6 +69,13 @@ impl From<Permission> for u32 {
     }
 }
 
+/// As Display.
+impl std::fmt::Debug for Permission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
 impl std::fmt::Display for Permission {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match (self.reads(), self.writes()) {
@@ -80,6 +88,7 @@ impl std::fmt::Display for Permission {
 }
 
 /// One entry of an access list.
+#[doc(alias = "rsmapi_access_entry_t")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessEntry {
     /// The node that may import.

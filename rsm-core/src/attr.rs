@@ -3,6 +3,7 @@
 use crate::error::{Code, Error, Result};
 
 /// Attributes of a controller. Sizes in bytes, masks as in `rsmapi_controller_attr_t`.
+#[doc(alias = "rsmapi_controller_attr_t")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ControllerAttributes {
     /// Bit n: accesses of 2^n bytes are possible through a mapping.

@@ -55,7 +55,7 @@ codes! {
     15 BadLocalmemHndl "RSMERR_BAD_LOCALMEM_HNDL" "bad local memory handle";
     16 BadAddr "RSMERR_BAD_ADDR" "bad address";
     17 BadMemAlignment "RSMERR_BAD_MEM_ALIGNMENT" "misaligned address, offset or length";
-    18 BadOffset "RSMERR_BAD_OFFSET" "offset outside the segment";
+    18 BadOffset "RSMERR_BAD_OFFSET" "offset outside the memory";
     19 MisalignedOffset "RSMERR_MISALIGNED_OFFSET" "misaligned offset";
     20 BadLength "RSMERR_BAD_LENGTH" "bad length";
     21 BadAcl "RSMERR_BAD_ACL" "bad access list";

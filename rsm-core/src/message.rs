@@ -41,12 +41,19 @@ pub struct Reply {
 }
 
 /// A process's claim to be part of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// Node id.
     pub node: u32,
     /// The node's key.
     pub key: Secret,
+}
+
+/// Without the key.
+impl std::fmt::Debug for Claim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Claim").field("node", &self.node).finish_non_exhaustive()
+    }
 }
 
 /// An export, named so that a name that outlived it does not hit another.

@@ -11,7 +11,8 @@ pub const LAST_EXPLICIT: u32 = 0x7fff_ffff;
 pub const FIRST_AUTOMATIC: u32 = 0x8000_0000;
 
 /// The id of a segment, unique on its node. Zero asks for an automatic one at publish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[doc(alias = "rsm_memseg_id_t")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SegmentId(u32);
 
 impl SegmentId {
@@ -49,6 +50,13 @@ impl SegmentId {
                 "segment id {self} is reserved; choose {FIRST_EXPLICIT:#x} to {LAST_EXPLICIT:#x}, or 0 for an automatic one"
             ),
         ))
+    }
+}
+
+/// As Display.
+impl std::fmt::Debug for SegmentId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
     }
 }
 

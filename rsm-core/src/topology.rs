@@ -1,6 +1,8 @@
 //! What a node can reach (reference 1.4, 2.5; D-08, D-89).
 
 /// Controllers of a node and what each one reaches. Loopback is not listed (D-08).
+#[doc(alias = "rsm_topology_t")]
+#[doc(alias = "rsm_free_interconnect_topology")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topology {
     /// The node that asked.

@@ -103,7 +103,12 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) example: Option<OsString>,
     /// The program and its arguments; with --example its arguments only
-    #[arg(last = true, value_name = "PROG ARGS", required_unless_present = "example")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "PROG ARGS",
+        required_unless_present = "example"
+    )]
     pub(crate) words: Vec<OsString>,
 }
 

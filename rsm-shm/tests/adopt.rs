@@ -565,9 +565,10 @@ fn what_cannot_be_exported_is_refused_and_left_alone() {
     assert_eq!(code(short.start, short.length), Err(Code::BadAddr), "past the end of a file");
     assert_eq!(short.kinds(), [Kind::PrivateFile]);
 
+    // Frames of the functions that would do the work lie right below ours.
     let local = 0u8;
-    let stack = (&raw const local as usize & !(PAGE - 1)) as *mut u8;
-    assert_eq!(code(stack, PAGE), Err(Code::BadAddr), "the stack under our feet");
+    let stack = ((&raw const local as usize & !(PAGE - 1)) - 2 * PAGE) as *mut u8;
+    assert_eq!(code(stack, 3 * PAGE), Err(Code::BadAddr), "the stack under our feet");
     // SAFETY: refused.
     assert_eq!(unsafe { give_back(range.start, range.length) }.unwrap_err().code(), Code::BadAddr);
     range.check();

@@ -37,7 +37,7 @@ pub(crate) enum Rows {
 #[serde(untagged)]
 pub(crate) enum ClusterRow {
     Open(ClusterInfo),
-    /// Its agent refuses to be looked at.
+    /// Its agent refuses to be looked at, or does not answer.
     Closed(ClusterRef),
 }
 
@@ -71,7 +71,8 @@ fn look(cluster: ClusterRef) -> Option<ClusterRow> {
     match Observer::attach(Some(&cluster.name)).map(|observer| observer.cluster()) {
         // The same name may be in use by another user; then this is the wrong one.
         Ok(info) if info.uid == cluster.uid => Some(ClusterRow::Open(info)),
-        Err(error) if error.code() != Code::PermDenied => None,
+        // One that refuses, or does not answer, is there all the same.
+        Err(error) if !matches!(error.code(), Code::PermDenied | Code::Timeout) => None,
         _ => Some(ClusterRow::Closed(cluster)),
     }
 }

@@ -130,7 +130,7 @@ impl Agent {
             // Connections take the option over. Nothing sent to the agent then has to be closed by it.
             crate::socket::refuse_descriptors(&listener);
         }
-        let limits = Limits::new(config.dedicated, config.node_count);
+        let limits = Limits::new(config.dedicated, config.node_count)?;
         let layout = Layout::of(config.geometry);
         let object = memfd::create("rsm-registry", layout.bytes as u64)?;
         let region = Region::map(&object, 0, layout.bytes, Permission::ReadWrite)?;

@@ -5,8 +5,10 @@ use crate::memory::memfd::{self, Sealing};
 use rsm_core::{Code, Error, Result};
 use rustix::process::{Resource, Rlimit};
 
-/// Descriptors the agent keeps free for members that leave, probe or ask.
+/// Descriptors the agent keeps free for members that leave, probe or ask; a quarter of them where there are few.
 const RESERVE: u64 = 64;
+/// Descriptors it needs for itself, and to tell somebody that there are no more.
+const OWN: u64 = 16;
 /// Descriptors of a process of a node, and of the node's bell memory.
 const PER_NODE: u64 = 4;
 
@@ -14,6 +16,7 @@ const PER_NODE: u64 = 4;
 #[derive(Debug)]
 pub(super) struct Limits {
     descriptors: u64,
+    reserve: u64,
     used: u64,
     segments: u64,
     max_segments: u64,
@@ -21,7 +24,10 @@ pub(super) struct Limits {
 
 impl Limits {
     /// Reads the limit; a dedicated agent raises it to the hard one first.
-    pub(super) fn new(dedicated: bool, nodes: u32) -> Limits {
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES when it is too low for one process of every node.
+    pub(super) fn new(dedicated: bool, nodes: u32) -> Result<Limits> {
         let mut limit = rustix::process::getrlimit(Resource::Nofile);
         if dedicated && limit.current != limit.maximum {
             let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -29,9 +35,19 @@ impl Limits {
                 limit.current = limit.maximum;
             }
         }
-        let (descriptors, used) = (limit.current.unwrap_or(1 << 20), 16);
-        let max_segments = descriptors.saturating_sub(used + RESERVE + u64::from(nodes) * PER_NODE);
-        Limits { descriptors, used, segments: 0, max_segments }
+        let descriptors = limit.current.unwrap_or(1 << 20);
+        let reserve = RESERVE.min(descriptors / 4);
+        let needed = OWN + reserve + u64::from(nodes) * PER_NODE + 1;
+        let Some(room) = descriptors.checked_sub(needed) else {
+            return Err(Error::with(
+                Code::InsufficientResources,
+                format!(
+                    "a cluster of {nodes} nodes needs {needed} descriptors for its agent, the limit is {descriptors} \
+                     (see ulimit -n)"
+                ),
+            ));
+        };
+        Ok(Limits { descriptors, reserve, used: OWN, segments: 0, max_segments: room + 1 })
     }
 
     /// Segments that fit beside one process of every node.
@@ -39,9 +55,23 @@ impl Limits {
         self.max_segments
     }
 
-    /// Whether another stranger may be accepted.
-    pub(super) fn admits(&self) -> bool {
-        self.used + RESERVE < self.descriptors
+    /// Whether another connection may be accepted, if only to be refused.
+    pub(super) fn accepts(&self) -> bool {
+        self.used + self.reserve / 2 < self.descriptors
+    }
+
+    /// Whether there is room for another membership.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES when there is not.
+    pub(super) fn check_room(&self) -> Result<()> {
+        if self.used + self.reserve < self.descriptors {
+            return Ok(());
+        }
+        Err(Error::with(
+            Code::InsufficientResources,
+            format!("the agent has no more descriptors for members (limit {}, see ulimit -Hn)", self.descriptors),
+        ))
     }
 
     /// Notes the descriptor of a segment. Segments leave room for a process of every node: a node that takes all there
@@ -50,7 +80,8 @@ impl Limits {
     /// # Errors
     /// INSUFFICIENT_RESOURCES at the limit.
     pub(super) fn take_for_segment(&mut self) -> Result<()> {
-        if self.segments >= self.max_segments || !self.admits() {
+        self.check_room()?;
+        if self.segments >= self.max_segments {
             return Err(Error::with(
                 Code::InsufficientResources,
                 format!(

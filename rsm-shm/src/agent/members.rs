@@ -99,6 +99,7 @@ impl Agent {
                 format!("the library speaks protocol {protocol}, this agent speaks {PROTOCOL}"),
             ));
         }
+        self.limits.check_room()?;
         let socket = &self.strangers[&party].socket;
         let (credentials, pid) = socket::peer(socket)?;
         let process =

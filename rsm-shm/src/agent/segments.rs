@@ -172,8 +172,11 @@ impl Agent {
         let nodes = u32::try_from(self.map.registry().nodes.len()).unwrap_or(u32::MAX);
         let withdrawing = self.is_withdrawing(name.row);
         let segment = self.segment(name)?;
-        if segment.id.is_some() || withdrawing {
-            return Err(Error::new(Code::SegAlreadyPublished));
+        if let Some(id) = segment.id {
+            return Err(Error::with(Code::SegAlreadyPublished, format!("the segment is published as {id:#x} already")));
+        }
+        if withdrawing {
+            return Err(Error::with(Code::SegAlreadyPublished, "the segment is still being taken back"));
         }
         SegmentId::new(id).check_publishable()?;
         Self::check_creator(segment, party)?;

@@ -103,7 +103,7 @@ impl Agent {
 
     fn accept(&mut self) {
         for _ in 0..ACCEPT_BATCH {
-            if !self.limits.admits() {
+            if !self.limits.accepts() {
                 return;
             }
             let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
@@ -133,7 +133,7 @@ impl Agent {
         if self.accept_again.is_some_and(|at| at <= now) {
             self.accept_again = None;
         }
-        let wanted = self.limits.admits() && self.accept_again.is_none();
+        let wanted = self.limits.accepts() && self.accept_again.is_none();
         if wanted == self.accepting {
             return;
         }

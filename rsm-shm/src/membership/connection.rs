@@ -34,6 +34,7 @@ const WRITE: u32 = 0o200;
 const EXPLICIT: u32 = 1;
 
 /// Who vouches for transfers (reference 3.6).
+#[doc(alias = "rsm_barrier_mode_t")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BarrierMode {
     /// The program opens and closes spans; put and get only move data.

@@ -113,6 +113,20 @@ impl Control {
         Ok(self.number)
     }
 
+    /// Waits for the answer to a join, no longer than `patience`: an agent that does not answer that is stopped, and
+    /// who only wants to look must not be stopped with it.
+    ///
+    /// # Errors
+    /// TIMEOUT; otherwise what the agent answers.
+    pub(super) fn join_answer(&mut self, address: &Address, number: u64, patience: Duration) -> Result<Given> {
+        let socket = self.socket.as_ref().ok_or_else(|| gone(address))?;
+        if !readable_until(socket, Instant::now() + patience) {
+            let text = format!("the agent of cluster {:?} does not answer (waited {patience:?})", address.name());
+            return Err(Error::with(Code::Timeout, text));
+        }
+        self.answer(address, number, false)
+    }
+
     /// Waits for the answer to a request.
     pub(super) fn answer(&mut self, address: &Address, number: u64, interruptible: bool) -> Result<Given> {
         let mut give_up: Option<Instant> = None;

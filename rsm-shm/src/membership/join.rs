@@ -11,6 +11,11 @@ use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Secret};
 use rsm_core::{Code, Error, Result};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+/// How long a node waits for the agent to take it in, and an observer to be let look.
+const MEMBER_PATIENCE: Duration = Duration::from_secs(30);
+const OBSERVER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A membership that the agent has agreed to, before its events thread runs.
 pub(super) struct Joined {
@@ -37,7 +42,8 @@ pub(super) fn connect(_hold: &Hold, address: &Address, claim: Option<Claim>) -> 
     };
     let descriptors: Vec<_> = process.iter().map(AsFd::as_fd).collect();
     let number = control.join(Ask::Join { protocol: PROTOCOL, claim }, &descriptors)?;
-    let (answer, descriptors) = control.answer(address, number, false)?;
+    let patience = if claim.is_some() { MEMBER_PATIENCE } else { OBSERVER_PATIENCE };
+    let (answer, descriptors) = control.join_answer(address, number, patience)?;
     let Answer::Joined { membership, token } = answer else { return Err(unexpected(&answer)) };
     let mut descriptors = descriptors.into_iter();
     let incomplete = || Error::with(Code::InternalError, "the agent's answer is incomplete");

@@ -124,16 +124,23 @@ impl<'a> Memory<'a> {
 
     fn readable(&self) -> Result<()> {
         // A write-only mapping is readable on Linux (D-38).
-        if self.permission == Permission::None { Err(Error::new(Code::PermDenied)) } else { Ok(()) }
+        if self.permission != Permission::None {
+            return Ok(());
+        }
+        Err(Error::with(Code::PermDenied, "this memory may not be read"))
     }
 
     fn writable(&self) -> Result<()> {
-        if self.permission.writes() { Ok(()) } else { Err(Error::new(Code::PermDenied)) }
+        if self.permission.writes() {
+            return Ok(());
+        }
+        Err(Error::with(Code::PermDenied, format!("this memory has permission {}, not to be written", self.permission)))
     }
 
     fn word<W: Word>(&self, offset: u64) -> Result<*mut u8> {
         if !offset.is_multiple_of(size_of::<W>() as u64) {
-            return Err(Error::new(Code::BadMemAlignment));
+            let text = format!("offset {offset} is no multiple of {}", size_of::<W>());
+            return Err(Error::with(Code::BadMemAlignment, text));
         }
         self.range(offset, size_of::<W>())
     }
@@ -141,7 +148,8 @@ impl<'a> Memory<'a> {
     fn range(&self, offset: u64, length: usize) -> Result<*mut u8> {
         let inside = offset <= self.length as u64 && length as u64 <= self.length as u64 - offset;
         if !inside {
-            return Err(Error::new(Code::BadOffset));
+            let text = format!("{length} bytes at offset {offset} of memory of {} bytes", self.length);
+            return Err(Error::with(Code::BadOffset, text));
         }
         // SAFETY: at most one past the end of the mapping.
         Ok(unsafe { self.start.add(offset as usize) })
