@@ -59,12 +59,12 @@ impl Export {
 
     /// Takes the segment back. When this returns `Ok`, nobody reaches its memory: imports are aborted, their mappings
     /// lead to trash pages, their barriers, implicit transfers and waits say CONN_ABORTED. What is pending here stays.
-    /// Sleeps until every importer has let go, at most about 100 ms.
+    /// Sleeps until every importer has let go; from one that has not after 100 ms the memory is moved away, in place.
     ///
     /// # Errors
     /// SEG_NOT_PUBLISHED; NOT_CREATOR; INTERRUPTED when a signal handler ran, with the withdrawal under way: call again;
-    /// INSUFFICIENT_RESOURCES when everything was aborted but a process that does not run, or a child it forked, still
-    /// maps the memory. Reference 1.10, 3.2.
+    /// INSUFFICIENT_MEM when somebody that does not run, or a child it forked, still maps the memory and there is none to
+    /// move to; INSUFFICIENT_RESOURCES when the same range is published as another segment too. Reference 1.10, 3.2.
     #[doc(alias = "rsm_memseg_export_unpublish")]
     pub fn unpublish(&self) -> Result<()> {
         self.segment.unpublish()

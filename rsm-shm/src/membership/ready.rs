@@ -18,7 +18,7 @@ use rsm_core::sync::{AtomicU32, Ordering};
 use rustix::pipe::PipeFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// A handle that can be polled.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub struct Ready {
     bell: NonNull<Bell>,
     read: OwnedFd,
     pipe: Mutex<Pipe>,
+    pump: OnceLock<Arc<pumps::Pump>>,
     /// [`fork::count`] of the process whose pump serves it.
     process: u32,
     /// Keeps the bell mapped.
@@ -56,15 +57,18 @@ impl Ready {
             bell: NonNull::from(bell),
             read,
             pipe: Mutex::new(Pipe { write: Some(write), full: false }),
+            pump: OnceLock::new(),
             process: fork::count(),
             _membership: Arc::clone(membership),
         });
         bell.enlist();
-        if let Err(error) = pumps::add(&ready) {
-            bell.delist();
-            return Err(error);
-        }
-        ready.follow();
+        match pumps::add(&ready) {
+            Ok(pump) => ready.pump.get_or_init(|| pump).notice(),
+            Err(error) => {
+                bell.delist();
+                return Err(error);
+            }
+        };
         Ok(ready)
     }
 
@@ -94,6 +98,11 @@ impl Ready {
             let mut byte = [0; 8];
             while rustix::io::read(&self.read, &mut byte).is_ok_and(|n| n > 0) {}
             pipe.full = false;
+            // The pump may be about to sleep on a count that was there before, and is there again by then: a count
+            // says nothing of what happened in between.
+            if let Some(pump) = self.pump.get() {
+                pump.notice();
+            }
         }
         if aborted {
             pipe.write = None;
@@ -107,7 +116,10 @@ impl Drop for Ready {
         // In a forked child the count is the parent's.
         if self.is_current() {
             self.bell().delist();
-            pumps::notice();
+            // It keeps alive what it sleeps on.
+            if let Some(pump) = self.pump.get() {
+                pump.notice();
+            }
         }
     }
 }
@@ -119,17 +131,27 @@ mod pumps {
     /// `FUTEX_WAITV_MAX` is 128; one is the pump's own word.
     const MOST: usize = 120;
 
-    struct Pump {
-        /// Steps when the list changes.
+    #[derive(Debug)]
+    pub(super) struct Pump {
+        /// Steps when the list changes, or a pipe was emptied.
         changed: AtomicU32,
         list: Mutex<Vec<Weak<Ready>>>,
         process: u32,
     }
 
+    impl Pump {
+        /// Makes the pump look again.
+        pub(super) fn notice(&self) {
+            // Release: pairs with the Acquire in `run`.
+            self.changed.fetch_add(1, Ordering::Release);
+            futex::wake(&self.changed, 1);
+        }
+    }
+
     /// Locked under [`fork::hold`] only.
     static PUMPS: Mutex<Vec<Arc<Pump>>> = Mutex::new(Vec::new());
 
-    pub(super) fn add(ready: &Arc<Ready>) -> Result<()> {
+    pub(super) fn add(ready: &Arc<Ready>) -> Result<Arc<Pump>> {
         let _hold = fork::hold();
         let mut pumps = lock(&PUMPS);
         // A forked child has none of its parent's threads.
@@ -139,10 +161,7 @@ mod pumps {
             list.retain(|r| r.strong_count() > 0);
             if list.len() < MOST {
                 list.push(Arc::downgrade(ready));
-                pump.changed.fetch_add(1, Ordering::Release);
-                drop(list);
-                futex::wake(&pump.changed, 1);
-                return Ok(());
+                return Ok(Arc::clone(pump));
             }
         }
         let pump = Arc::new(Pump {
@@ -152,22 +171,13 @@ mod pumps {
         });
         let served = Arc::clone(&pump);
         private_table::spawn_quiet("rsm-pump", move || run(&served))?;
-        pumps.push(pump);
-        Ok(())
-    }
-
-    /// Makes the pumps look at their lists: they keep alive what they sleep on.
-    pub(super) fn notice() {
-        let _hold = fork::hold();
-        for pump in lock(&PUMPS).iter() {
-            pump.changed.fetch_add(1, Ordering::Release);
-            futex::wake(&pump.changed, 1);
-        }
+        pumps.push(Arc::clone(&pump));
+        Ok(pump)
     }
 
     fn run(pump: &Pump) {
         loop {
-            // Acquire: pairs with the Release of `add`; the list is at least as new.
+            // Acquire: pairs with the Release of `notice`; list and pipes are at least as new.
             let seen = pump.changed.load(Ordering::Acquire);
             let served: Vec<Arc<Ready>> = lock(&pump.list).iter().filter_map(Weak::upgrade).collect();
             let mut words = vec![futex::Watched::word(&pump.changed, seen)];

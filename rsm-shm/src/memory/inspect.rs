@@ -346,3 +346,65 @@ fn piece(mapping: &Mapping) -> Piece {
         offset: mapping.offset,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::memfd;
+    use super::super::region::Region;
+    use super::*;
+    use rsm_core::access::Permission;
+
+    fn maps() -> OwnedFd {
+        rustix::fs::open("/proc/self/maps", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap()
+    }
+
+    #[test]
+    fn the_text_and_the_query_agree() {
+        let object = memfd::create("rsm-segment", 16 << 12).unwrap();
+        let region = Region::map(&object, 4 << 12, 8 << 12, Permission::ReadWrite).unwrap();
+        let (start, end) = (region.as_ptr() as usize, region.as_ptr() as usize + region.len());
+        let text = read_all(maps(), start, end).unwrap();
+        match query_all(&maps(), start, end) {
+            Ok(asked) => assert_eq!(asked, text),
+            Err(e) => println!("this kernel has no PROCMAP_QUERY: {e}"),
+        }
+        let (device, inode) = identity(&object).unwrap();
+        let whole =
+            Piece { start, end, kind: Kind::Object, readable: true, writable: true, device, inode, offset: 4 << 12 };
+        assert_eq!(text, std::slice::from_ref(&whole));
+        let part = Piece { start: start + 4096, end: end - 4096, offset: 5 << 12, ..whole };
+        assert_eq!(pieces(start + 4096, (8 << 12) - 8192).unwrap(), [part]);
+        assert!(maps_object(start, 8 << 12, device, inode).unwrap());
+        assert!(!maps_object(start, 8 << 12, device, inode + 1).unwrap());
+        drop(region);
+        assert!(!maps_object(start, 8 << 12, device, inode).unwrap());
+    }
+
+    #[test]
+    fn lines_become_kinds() {
+        let (major, minor) = (rustix::fs::major(kernel_device()), rustix::fs::minor(kernel_device()));
+        let kernel = format!("{major:02x}:{minor:02x}");
+        for (permissions, device, inode, name, kind) in [
+            ("rw-p", "00:00", 0, "", Kind::Anonymous),
+            ("rw-p", "00:00", 0, "[heap]", Kind::Anonymous),
+            ("rw-p", "00:00", 0, "[stack]", Kind::Anonymous),
+            ("r-xp", "00:00", 0, "[vdso]", Kind::Special),
+            ("rw-p", "fe:00", 7, "/usr/lib/a b", Kind::PrivateFile),
+            ("rw-s", "fe:00", 7, "/dev/zero (deleted)", Kind::SharedFile),
+            ("rw-s", &kernel, 7, "/dev/zero (deleted)", Kind::SharedAnonymous),
+            ("rw-s", &kernel, 7, "[anon_shmem:x]", Kind::SharedAnonymous),
+            ("rw-s", &kernel, 7, "/SYSV00000000 (deleted)", Kind::SysV),
+            ("rw-s", &kernel, 7, "/memfd:rsm-segment (deleted)", Kind::Object),
+            ("rw-s", &kernel, 7, "/memfd:other (deleted)", Kind::SharedFile),
+            ("rw-p", "00:0f", 7, "/anon_hugepage (deleted)", Kind::HugePages),
+        ] {
+            let line = format!("7f0000000000-7f0000002000 {permissions} 00001000 {device} {inode}      {name}");
+            let mapping = parse(line.as_bytes()).unwrap();
+            assert_eq!(mapping.kind(), kind, "{line}");
+            assert_eq!((mapping.start, mapping.end, mapping.offset), (0x7f00_0000_0000, 0x7f00_0000_2000, 0x1000));
+            assert_eq!((mapping.readable, mapping.writable), (true, permissions.as_bytes()[1] == b'w'));
+        }
+        assert!(parse(b"").is_none());
+        assert!(parse(b"nonsense").is_none());
+    }
+}
