@@ -64,6 +64,13 @@ pub(crate) enum Command {
     Connections(QueryArgs),
     /// List the links of its controllers
     Links(QueryArgs),
+    /// Write a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual page: `rsm-ctl man | man -l -`
+    Man,
 }
 
 /// What a look at running clusters can be told.

@@ -3,7 +3,7 @@
 use crate::cli::{Cli, Command};
 use crate::exit_code::ExitCode;
 use crate::query::Table;
-use crate::{print, query, run};
+use crate::{manual, print, query, run};
 
 /// Does what was asked; says on standard error what could not be done.
 pub(crate) fn perform(cli: Cli) -> ExitCode {
@@ -15,6 +15,8 @@ pub(crate) fn perform(cli: Cli) -> ExitCode {
         Command::Segments(args) => query::perform(Table::Segments, &args),
         Command::Connections(args) => query::perform(Table::Connections, &args),
         Command::Links(args) => query::perform(Table::Links, &args),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man => manual::page(),
     };
     done.unwrap_or_else(|failure| {
         print::complaint(&failure);

@@ -9,6 +9,7 @@ mod command;
 mod duration;
 mod exit_code;
 mod failure;
+mod manual;
 mod print;
 mod process;
 mod query;

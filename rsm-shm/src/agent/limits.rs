@@ -42,7 +42,7 @@ impl Limits {
             return Err(Error::with(
                 Code::InsufficientResources,
                 format!(
-                    "a cluster of {nodes} nodes needs {needed} descriptors for its agent, the limit is {descriptors} \
+                    "the agent needs {needed} descriptors for {nodes} node(s), the limit is {descriptors} \
                      (see ulimit -n)"
                 ),
             ));

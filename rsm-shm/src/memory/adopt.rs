@@ -315,7 +315,14 @@ impl Relocation {
     /// # Safety
     /// As [`adopt`].
     unsafe fn run(mut self) -> Result<Protection> {
-        let hold = WriteProtection::open().ok();
+        let hold = match WriteProtection::open() {
+            Ok(hold) => Some(hold),
+            // What may be there next time is no reason to lose stores.
+            Err(e @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => {
+                return Err(from_errno(e, "cannot hold back stores while memory moves"));
+            }
+            Err(_) => None,
+        };
         let mut protection = Protection::WriteProtected;
         for i in 0..self.parts.len() {
             let part = &self.parts[i];
