@@ -64,10 +64,14 @@ pub(super) enum Known {
 /// BAD_ADDR when part of it is not mapped, maps a file shared, or overlaps a range that is exported; PERM_DENIED when
 /// part of it may not be read or written.
 pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Known> {
-    let _hold = fork::hold();
-    let mut ranges = lock(&RANGES);
-    ranges.retain(|range| range.strong_count() > 0);
-    for range in ranges.iter().filter_map(Weak::upgrade).filter(|r| r.process == fork::count()) {
+    // Let go before what was found is: the last holder of a range gives it back, with forks held off.
+    let exported: Vec<Arc<Adopted>> = {
+        let _hold = fork::hold();
+        let mut ranges = lock(&RANGES);
+        ranges.retain(|range| range.strong_count() > 0);
+        ranges.iter().filter_map(Weak::upgrade).filter(|range| range.process == fork::count()).collect()
+    };
+    for range in exported {
         if range.start == start && range.length == length && range.membership == membership {
             return Ok(Known::Shared(range));
         }
@@ -75,7 +79,6 @@ pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Kno
             return Err(Error::with(Code::BadAddr, "the range overlaps memory that is exported already"));
         }
     }
-    drop(ranges);
     inspect::check_exportable(start, length)?;
     Ok(Known::Fresh)
 }
@@ -96,6 +99,8 @@ pub(super) unsafe fn adopt_range(
 ) -> Result<Arc<Adopted>> {
     let (start, length) = range;
     let identity = inspect::identity(object)?;
+    // A child forked half-way would have part of the range as the segment's and part as its own.
+    let _hold = fork::hold();
     // SAFETY: the caller's promise.
     let protection = unsafe { adopt::adopt(std::ptr::with_exposed_provenance_mut(start), length, object, 0) }?;
     if protection == Protection::None {
@@ -103,7 +108,6 @@ pub(super) unsafe fn adopt_range(
     }
     let adopted = Adopted { start, length, object: Mutex::new(identity), name, membership, process: fork::count() };
     let adopted = Arc::new(adopted);
-    let _hold = fork::hold();
     lock(&RANGES).push(Arc::downgrade(&adopted));
     Ok(adopted)
 }
@@ -132,6 +136,7 @@ impl Drop for Adopted {
         let ours = self.process == fork::count()
             && inspect::maps_object(self.start, self.length, device, inode).unwrap_or(false);
         if ours {
+            let _hold = fork::hold();
             // SAFETY: the range maps our object, which the application made a segment's, and nobody else's memory.
             let given = unsafe { adopt::give_back(self.start(), self.length) };
             if let Err(error) = given {

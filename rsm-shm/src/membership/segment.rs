@@ -279,6 +279,7 @@ impl Segment {
             (other, _) => return Err(unexpected(&other)),
         };
         let backing = lock(&self.backing);
+        let _hold = fork::hold();
         let start = self.start.load(Ordering::Relaxed);
         // SAFETY: the range maps this segment's object; what is put there instead has the same contents and size.
         unsafe { adopt::move_to(start, self.length, memory.as_fd(), 0) }?;
