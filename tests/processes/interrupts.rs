@@ -84,9 +84,9 @@ fn a_handler_interrupts_unpublish() {
             interrupted += 1;
             // Asked again it waits for the end of what is under way; the importer runs now.
             let end = exporter.ask("unpublish e");
-            assert_eq!(end, "ok ");
+            assert!(end.starts_with("ok"), "{end}");
         } else {
-            assert_eq!(answer, "ok ");
+            assert!(answer.starts_with("ok"), "{answer}");
         }
         importer.fails("put i 0 1", 40);
         importer.ok("disconnect i");
