@@ -26,8 +26,11 @@ fn a_handler_interrupts_waits() {
     node.ok("export e 4096");
     for command in ["waitexport e forever", "waitexport e 60000", "connect i 2 0x400000 rw 60000"] {
         node.ok(&format!("go t {command}"));
-        node.until("asleep t", "ok true");
-        node.ok("poke t");
+        // A handler that runs just before the thread falls asleep interrupts nothing: again, until it does.
+        wait_for("the wait to be interrupted", || {
+            node.ok("poke t");
+            node.ok("running t") == "false"
+        });
         assert!(node.ok("join t").starts_with("err 41 "), "{command}");
     }
 }
@@ -47,8 +50,10 @@ fn a_handler_interrupts_a_stuck_request() {
     for command in ["export x 4096", "connect x 1 0x400000 rw", "publish own 0x400007"] {
         host.stop();
         node.ok(&format!("go t {command}"));
-        node.until("asleep t", "ok true");
-        node.ok("poke t");
+        wait_for("the request to be interrupted", || {
+            node.ok("poke t");
+            node.ok("running t") == "false"
+        });
         assert!(node.ok("join t").starts_with("err 41 "), "{command}");
         host.signal(Signal::CONT);
         // The next request is answered with its own answer, and nothing of the interrupted one is left.

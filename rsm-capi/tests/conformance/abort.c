@@ -1,7 +1,10 @@
 /* A-213 to A-224: force disconnect, and the death of either side. */
+#define _GNU_SOURCE
 #include "suite.h"
 
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
 
 /* A thread that stores to a mapping until it is told to stop. */
 struct storer {
@@ -44,7 +47,7 @@ ASSERTION(213, ALL, "loads and stores through an aborted mapping raise no signal
     struct storer storer;
     begin(&s);
     export_to(&s, 0, NULL, 0);
-    for (int round = 0; round < 30; round++) {
+    for (int round = 0; round < 100; round++) {
         import(&s, RSM_PERM_RDWR);
         unsigned char *mapping = map_all(&s);
         start_storing(&storer, mapping);
@@ -60,28 +63,59 @@ ASSERTION(213, ALL, "loads and stores through an aborted mapping raise no signal
     }
 }
 
+/* A child that stores to what it inherited, and does nothing else; it counts its rounds. */
+static pid_t fork_storing(volatile unsigned char *mapping, atomic_ulong *rounds)
+{
+    const pid_t child = fork_child();
+    while (child == 0) {
+        for (size_t k = 0; k < SZ; k += 8)
+            mapping[k] = 0x44;
+        atomic_fetch_add(rounds, 1);
+    }
+    return child;
+}
+
+/* By threads, by another process that does as it is told, by a child that knows nothing, by a process that is stopped. */
 ASSERTION(214, ALL, "after unpublish no store through a mapping reaches the exporter, nor the other way round")
 {
     struct scene s;
     struct storer storer;
     struct peer *importer = start_peer();
+    atomic_ulong *rounds = mmap(NULL, P, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(rounds != MAP_FAILED);
     begin(&s);
     export_to(&s, 0, NULL, 0);
-    for (int round = 0; round < 10; round++) {
+    for (int round = 0; round < 20; round++) {
+        const bool stopped = round % 5 == 4;
         import(&s, RSM_PERM_RDWR);
         unsigned char *mapping = map_all(&s);
         OK(ask(importer, CONNECT, s.node, ID, RSM_PERM_RDWR));
         OK(ask(importer, MAP, 0, 0, 0));
+        const pid_t child = fork_storing(mapping, rounds);
         start_storing(&storer, mapping);
+        EVENTUALLY(10000, atomic_load(rounds) > 0);
+        if (stopped) {
+            CHECK(kill(importer->process, SIGSTOP) == 0);
+            CHECK(waitpid(importer->process, NULL, WUNTRACED) == importer->process);
+        }
+        const int64_t began = now_ms();
         OK(e_unpublish(&s));
+        CHECK(now_ms() - began < 5000);
         e_fill(&s, 0xAA);
+        if (stopped)
+            CHECK(kill(importer->process, SIGCONT) == 0);
         OK(ask(importer, STORE, PAGES, 0x33, 0));
+        const unsigned long before = atomic_load(rounds);
+        EVENTUALLY(10000, atomic_load(rounds) > before + 1);
         stop_storing(&storer);
         CHECK(e_filled(&s, 0xAA));
         /* What the exporter has written since is not seen (D-84). */
         for (size_t k = 0; k < SZ; k++)
             CHECK(mapping[k] != 0xAA);
         CHECK(ask(importer, LOADS, PAGES, 0xAA, 0) != 0);
+        OK(ask(importer, DISCONNECT, 0, 0, 0));
+        CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
+        atomic_store(rounds, 0);
         OK(rsm_memseg_import_unmap(s.i));
         OK(rsm_memseg_import_disconnect(s.i));
         OK(e_publish(&s, ID, NULL, 0));

@@ -1,6 +1,8 @@
 /* connect and disconnect. */
 #include "suite.h"
 
+#include <sys/stat.h>
+
 /* A handle that nobody has given out. */
 static const uintptr_t GARBAGE = 0x1234;
 
@@ -85,10 +87,21 @@ ASSERTION(128, ALL, "the same user connects to read and write by default")
     begin(&s);
     export_to(&s, 0, NULL, 0);
     OK(try_connect(&s, RSM_PERM_RDWR));
+    if (s.peer != NULL || geteuid() == 0)
+        return;
+    /* The umask is that of the create (D-16). */
+    rsm_memseg_export_handle_t e;
+    umask(0200);
+    OK(rsm_memseg_export_create(s.controller, &e, pages(1), P, 0));
+    umask(022);
+    s.id = ID + 1;
+    OK(rsm_memseg_export_publish(e, &s.id, NULL, 0));
+    OK(try_connect(&s, RSM_PERM_READ));
+    EXPECT(RSMERR_PERM_DENIED, try_connect(&s, RSM_PERM_WRITE));
 }
 
 /* E of root; the peer, which is to import, another user. */
-static void export_as_root(struct scene *s, rsm_permission_t permission)
+static void export_as_root(struct scene *s, rsm_permission_t permission, bool group)
 {
     need_root();
     memset(s, 0, sizeof *s);
@@ -103,7 +116,7 @@ static void export_as_root(struct scene *s, rsm_permission_t permission)
     /* As root it is let in whatever the list says; what counts is who it is at the connect. */
     OK(ask(peer, CONNECT, s->node, ID, RSM_PERM_RDWR));
     OK(ask(peer, DISCONNECT, 0, 0, 0));
-    OK(ask(peer, DROP, 0, 0, 0));
+    OK(ask(peer, DROP, group, 0, 0));
     s->peer = peer;
 }
 
@@ -118,7 +131,7 @@ static int connect_as_nobody(struct scene *s, rsm_permission_t permission)
 ASSERTION(129, ALL, "with a umask of 022 other users read by default")
 {
     struct scene s;
-    export_as_root(&s, 0);
+    export_as_root(&s, 0, false);
     OK(connect_as_nobody(&s, RSM_PERM_READ));
     EXPECT(RSMERR_PERM_DENIED, connect_as_nobody(&s, RSM_PERM_WRITE));
     EXPECT(RSMERR_PERM_DENIED, connect_as_nobody(&s, RSM_PERM_RDWR));
@@ -127,16 +140,34 @@ ASSERTION(129, ALL, "with a umask of 022 other users read by default")
 ASSERTION(130, ALL, "an entry with 0600 lets no other user in")
 {
     struct scene s;
-    export_as_root(&s, 0600);
+    export_as_root(&s, 0600, false);
     EXPECT(RSMERR_PERM_DENIED, connect_as_nobody(&s, RSM_PERM_READ));
     EXPECT(RSMERR_PERM_DENIED, connect_as_nobody(&s, RSM_PERM_RDWR));
 }
 
-ASSERTION(131, ALL, "an entry with 0666 lets other users in")
+/* The entry again, with another permission. */
+static void republish(struct scene *s, rsm_permission_t permission)
+{
+    struct message m;
+    memset(&m, 0, sizeof m);
+    m.act = NODE;
+    const rsm_node_id_t other = (rsm_node_id_t)ask_message(s->peer, m).a;
+    OK(rsm_memseg_export_republish(s->e, ENTRY(other, permission), 1));
+}
+
+ASSERTION(131, ALL, "an entry with 0666 lets other users in; the class a user is in decides")
 {
     struct scene s;
-    export_as_root(&s, 0666);
+    export_as_root(&s, 0666, true);
     OK(connect_as_nobody(&s, RSM_PERM_RDWR));
+    /* In the group of the exporter, by a supplementary group. */
+    republish(&s, 0060);
+    OK(connect_as_nobody(&s, RSM_PERM_RDWR));
+    republish(&s, 0646);
+    OK(connect_as_nobody(&s, RSM_PERM_READ));
+    EXPECT(RSMERR_PERM_DENIED, connect_as_nobody(&s, RSM_PERM_RDWR));
+    republish(&s, 0606);
+    EXPECT(RSMERR_PERM_DENIED, connect_as_nobody(&s, RSM_PERM_READ));
 }
 
 ASSERTION(132, NODES, "a list without the importing node keeps it out, until it is on the list")

@@ -159,16 +159,27 @@ void join_child(pid_t child)
         fail(__FILE__, __LINE__, "a child ended with status %#x", (unsigned)status);
 }
 
-void drop_to_nobody(void)
+static void drop(size_t count, const gid_t *groups)
 {
     if (geteuid() != 0)
         return;
-    CHECK(setgroups(0, NULL) == 0);
+    CHECK(setgroups(count, groups) == 0);
     CHECK(setgid(NOBODY) == 0);
     CHECK(setuid(NOBODY) == 0);
     /* The change of user has taken this back. */
     if (getpid() != first_process)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+void drop_to_nobody(void)
+{
+    drop(0, NULL);
+}
+
+void drop_but_for_group(void)
+{
+    const gid_t root = 0;
+    drop(1, &root);
 }
 
 void need_root(void)

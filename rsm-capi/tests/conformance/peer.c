@@ -85,7 +85,7 @@ static void act(struct message *m, int channel)
         m->code = RSM_SUCCESS;
         break;
     case DROP:
-        drop_to_nobody();
+        m->a ? drop_but_for_group() : drop_to_nobody();
         m->code = RSM_SUCCESS;
         break;
     case CREATE:
@@ -131,6 +131,9 @@ static void act(struct message *m, int channel)
         m->code = peer_connect(m);
         break;
     case DISCONNECT:
+        if (own.mapping != NULL)
+            OK(rsm_memseg_import_unmap(own.i));
+        own.mapping = NULL;
         m->code = rsm_memseg_import_disconnect(own.i);
         break;
     case PUT:

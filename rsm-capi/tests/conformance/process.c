@@ -55,6 +55,14 @@ ASSERTION(257, LOCAL, "a forked child destroys its view of an export, not the ex
         _exit(0);
     }
     join_child(child);
+    /* Memory that is exported is shared with a child, not copied (D-67). */
+    const pid_t other = fork_child();
+    if (other == 0) {
+        s.memory[100] = 77;
+        _exit(0);
+    }
+    join_child(other);
+    CHECK(s.memory[100] == 77);
     OK(rsm_memseg_import_put64(s.i, 0, &value, 1));
     CHECK(*(uint64_t *)(void *)s.memory == 1);
     rsm_memseg_import_handle_t i;

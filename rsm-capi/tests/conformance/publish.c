@@ -199,6 +199,11 @@ ASSERTION(86, LOCAL, "the permission 0666 is accepted; lower bits below it are i
     OK(rsm_memseg_export_publish(bound(), &id, ENTRY(local_node(), 0666), 1));
     id = ID + 1;
     OK(rsm_memseg_export_publish(bound(), &id, ENTRY(local_node(), 0111), 1));
+    if (context == LOOPBACK)
+        return;
+    /* A node that nobody has seen so far is named for when it comes (D-82). */
+    id = ID + 2;
+    OK(rsm_memseg_export_publish(bound(), &id, ENTRY(63, 0666), 1));
 }
 
 ASSERTION(87, LOCAL, "a list of 65 entries is refused")

@@ -9,6 +9,8 @@
 struct waiter {
     void *segment;
     int timeout, code;
+    bool polls; /* by wait_pollfd */
+    short revents;
     atomic_int thread_id;
     pthread_t thread;
 };
@@ -16,19 +18,33 @@ struct waiter {
 static void *wait_in_thread(void *argument)
 {
     struct waiter *waiter = argument;
+    struct pollfd fd;
+    if (waiter->polls)
+        OK(rsm_memseg_get_pollfd(waiter->segment, &fd));
     atomic_store(&waiter->thread_id, thread_id());
-    waiter->code = rsm_intr_signal_wait(waiter->segment, waiter->timeout);
+    if (waiter->polls) {
+        waiter->code = rsm_intr_signal_wait_pollfd(&fd, 1, waiter->timeout, NULL);
+        waiter->revents = waiter->code == RSM_SUCCESS ? fd.revents : 0;
+        OK(rsm_memseg_release_pollfd(waiter->segment));
+    } else
+        waiter->code = rsm_intr_signal_wait(waiter->segment, waiter->timeout);
     return NULL;
 }
 
-static void start_waiting(struct waiter *waiter, void *segment, int timeout)
+static void start_in_a_wait(struct waiter *waiter, void *segment, int timeout, bool polls)
 {
     memset(waiter, 0, sizeof *waiter);
+    waiter->polls = polls;
     waiter->segment = segment;
     waiter->timeout = timeout;
     start(wait_in_thread, waiter, &waiter->thread);
     EVENTUALLY(10000, atomic_load(&waiter->thread_id) != 0);
     until_asleep(atomic_load(&waiter->thread_id));
+}
+
+static void start_waiting(struct waiter *waiter, void *segment, int timeout)
+{
+    start_in_a_wait(waiter, segment, timeout, false);
 }
 
 static int result_of(struct waiter *waiter)
@@ -110,6 +126,18 @@ ASSERTION(229, ALL, "signals are counted")
     for (int k = 0; k < 3; k++)
         OK(rsm_intr_signal_wait(s.i, 5000));
     EXPECT(RSMERR_TIMEOUT, rsm_intr_signal_wait(s.i, 0));
+    /* One releases one of two who wait; the other waits for its time to be over (D-59). */
+    for (int k = 0; k < 5; k++) {
+        struct waiter waiters[2];
+        const int64_t began = now_ms();
+        start_waiting(&waiters[0], s.i, 200);
+        start_waiting(&waiters[1], s.i, 200);
+        OK(e_post(&s, 0));
+        const int one = result_of(&waiters[0]), other = result_of(&waiters[1]);
+        if (now_ms() - began < 200)
+            fail(__FILE__, __LINE__, "a loser did not wait: %d and %d", one, other);
+        CHECK((one == RSM_SUCCESS && other == RSMERR_TIMEOUT) || (one == RSMERR_TIMEOUT && other == RSM_SUCCESS));
+    }
 }
 
 ASSERTION(230, ALL, "a new import has no signal")
@@ -147,9 +175,10 @@ ASSERTION(232, ALL, "a wait without end ends with a post")
     struct waiter waiter;
     stage(&s);
     for (int k = 0; k < 20; k++) {
-        start_waiting(&waiter, s.i, -1);
+        start_in_a_wait(&waiter, s.i, -1, k % 2);
         OK(e_post(&s, 0));
         OK(result_of(&waiter));
+        CHECK(waiter.revents == (k % 2 ? POLLRDNORM : 0));
     }
     if (s.peer == NULL) {
         start_waiting(&waiter, s.e, -1);
@@ -225,9 +254,9 @@ ASSERTION(235, ALL, "a signal handler interrupts a wait, even one that asks for 
     const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     stage(&s);
     sigaction(SIGUSR1, &action, NULL);
-    for (int k = 0; k < 8; k++) {
-        void *segment = k < 4 && s.e != NULL ? (void *)s.e : (void *)s.i;
-        start_waiting(&waiter, segment, timeouts[k % 2]);
+    for (int k = 0; k < 16; k++) {
+        void *segment = k % 8 < 4 && s.e != NULL ? (void *)s.e : (void *)s.i;
+        start_in_a_wait(&waiter, segment, timeouts[k % 2], k >= 8);
         pthread_kill(waiter.thread, SIGUSR1);
         EXPECT(RSMERR_INTERRUPTED, result_of(&waiter));
         CHECK(atomic_load(&handled) == k + 1);
@@ -257,11 +286,12 @@ ASSERTION(237, ALL, "an abort wakes who waits, after the signals that came befor
     struct waiter waiter;
     begin(&s);
     export_to(&s, 0, NULL, 0);
-    for (int k = 0; k < 10; k++) {
+    for (int k = 0; k < 20; k++) {
         import(&s, RSM_PERM_RDWR);
-        start_waiting(&waiter, s.i, k % 2 ? -1 : 20000);
+        start_in_a_wait(&waiter, s.i, k % 2 ? -1 : 20000, k >= 10);
         OK(e_unpublish(&s));
-        EXPECT(RSMERR_CONN_ABORTED, result_of(&waiter));
+        EXPECT(k >= 10 ? RSM_SUCCESS : RSMERR_CONN_ABORTED, result_of(&waiter));
+        CHECK(((waiter.revents & POLLHUP) != 0) == (k >= 10));
         EXPECT(RSMERR_CONN_ABORTED, rsm_intr_signal_wait(s.i, -1));
         OK(rsm_memseg_import_disconnect(s.i));
         OK(e_publish(&s, ID, NULL, 0));

@@ -85,6 +85,7 @@ bool is_pattern(const void *memory, uint32_t seed, size_t length);
 pid_t fork_child(void);                  /* fork; the child has a deadline and ends with its parent */
 void join_child(pid_t child);            /* it must end with exit code 0 */
 void drop_to_nobody(void);               /* from root to an unprivileged user; does nothing for others */
+void drop_but_for_group(void);           /* the same, and the group of root stays as a supplementary one */
 void need_root(void);                    /* skips for others than root */
 extern pid_t orphan;                     /* killed when a check fails */
 pid_t thread_id(void);
@@ -108,7 +109,7 @@ rsm_node_id_t local_node(void);
 /* Peers: another process, of this node or (in NODES) of another. */
 enum act {
     NODE,       /* -> its node */
-    DROP,       /* to the unprivileged user */
+    DROP,       /* to the unprivileged user; a: it stays in the group of root */
     CREATE,     /* a pages, flags b: memory and an export */
     PUBLISH,    /* id a, access list -> id */
     UNPUBLISH,

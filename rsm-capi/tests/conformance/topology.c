@@ -108,11 +108,21 @@ static rsm_remote_cntlr_t *entry_of(rsm_topology_t *topology, rsm_node_id_t node
 
 ASSERTION(40, SHM0 | NODES, "a usable path is active: to this node, and to another that has a process")
 {
-    struct scene s;
-    rsm_topology_t *topology = topology_of(&s);
-    CHECK(entry_of(topology, local_node())->connection_state == RSM_CONNECTION_ACTIVE);
-    CHECK(entry_of(topology, s.node)->connection_state == RSM_CONNECTION_ACTIVE);
-    CHECK(strcmp(entry_of(topology, s.node)->remote_cntlrname, "shm0") == 0);
+    struct peer *peer = start_peer();
+    rsm_topology_t *topology = NULL;
+    OK(rsm_get_interconnect_topology(&topology));
+    const rsm_node_id_t here = topology->topology_hdr.local_nodeid;
+    CHECK(entry_of(topology, here)->connection_state == RSM_CONNECTION_ACTIVE);
+    /* The other node has no process before the peer has called the library (D-89). */
+    const rsm_node_id_t there = context == NODES ? 3 - here : here;
+    CHECK((entry_of(topology, there)->connection_state == RSM_CONNECTION_ACTIVE) == (context != NODES));
+    rsm_free_interconnect_topology(topology);
+
+    OK(ask(peer, NODE, 0, 0, 0));
+    OK(rsm_get_interconnect_topology(&topology));
+    CHECK(entry_of(topology, here)->connection_state == RSM_CONNECTION_ACTIVE);
+    CHECK(entry_of(topology, there)->connection_state == RSM_CONNECTION_ACTIVE);
+    CHECK(strcmp(entry_of(topology, there)->remote_cntlrname, "shm0") == 0);
     rsm_free_interconnect_topology(topology);
 }
 
