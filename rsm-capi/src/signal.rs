@@ -227,6 +227,10 @@ pub unsafe extern "C" fn rsm_intr_signal_wait_pollfd(
             // SAFETY: writable by the caller's promise.
             unsafe { ready.write(0) };
         }
+        // The kernel takes 32 bits of the count, and would look at a few of absurdly many.
+        if u32::try_from(count).is_err() {
+            return fail(Code::BadArgsErrors);
+        }
         if fds.is_null() && count > 0 {
             return fail(Code::BadAddr);
         }

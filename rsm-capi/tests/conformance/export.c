@@ -302,6 +302,23 @@ ASSERTION(56, LOCAL, "with DONTWAIT create and publish succeed when there are re
     publish(create(pages(1), P, RSM_CREATE_SEG_DONTWAIT), ID);
 }
 
+/* Exports the memory there is, and gives it back, again and again. */
+static void *export_again(void *memory)
+{
+    for (int round = 0; round < 50; round++) {
+        rsm_memseg_id_t id = 0;
+        const rsm_memseg_export_handle_t e = create(memory, 2 * P, 0);
+        OK(rsm_memseg_export_publish(e, &id, NULL, 0));
+        const rsm_memseg_import_handle_t i = connect_to(id);
+        unsigned char copy[64];
+        OK(rsm_memseg_import_get(i, 0, copy, sizeof copy));
+        CHECK(is_pattern(copy, 11, sizeof copy));
+        OK(rsm_memseg_import_disconnect(i));
+        OK(rsm_memseg_export_destroy(e));
+    }
+    return NULL;
+}
+
 ASSERTION(57, LOCAL, "the same memory exported twice gives two independent segments")
 {
     unsigned char *memory = pages(2);
@@ -321,6 +338,15 @@ ASSERTION(57, LOCAL, "the same memory exported twice gives two independent segme
     create(memory, 2 * P, 0);
     refused(RSMERR_BAD_ADDR, memory, P);
     refused(RSMERR_BAD_ADDR, memory + P, P);
+    /* By several threads at a time. */
+    pthread_t threads[4];
+    unsigned char *busy = pages(2);
+    fill(busy, 11, 2 * P);
+    for (int k = 0; k < 4; k++)
+        start(export_again, busy, &threads[k]);
+    for (int k = 0; k < 4; k++)
+        pthread_join(threads[k], NULL);
+    CHECK(is_pattern(busy, 11, 2 * P));
 }
 
 ASSERTION(58, LOCAL, "what goes in through one of two exports of the same memory is seen through the other")

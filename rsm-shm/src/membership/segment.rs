@@ -21,7 +21,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long an export waits for another one of the same range to go.
+const SHARE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// From this size on the memory that is left is looked at before a segment is created: making its pages present would
 /// otherwise end with the kernel killing somebody.
@@ -93,17 +96,29 @@ impl Membership {
         self.check_range(controller, start, length, Code::BadMemAlignment)?;
         let membership = Arc::as_ptr(&self.shared).addr();
         let range = (start.expose_provenance(), length);
-        let known = backing::look(range.0, range.1, membership)?;
-        let share = if let Known::Shared(adopted) = &known { Some(adopted.name()) } else { None };
-        let (name, bell, memory) = self.create_remote(controller, length as u64, share)?;
-        self.finish(name, bell, rebindable, length as u64, || match known {
-            Known::Shared(adopted) => Ok(Backing::Adopted(adopted)),
-            Known::Fresh => {
+        let deadline = Instant::now() + SHARE_PATIENCE;
+        loop {
+            let known = backing::look(range.0, range.1, membership)?;
+            let share = if let Known::Shared(other) = known { Some(other) } else { None };
+            let (name, bell, memory) = match self.create_remote(controller, length as u64, share) {
+                // The other export is on its way out, and takes a moment to give the range back.
+                Err(error) if error.code() == Code::BadSegHndl && share.is_some() && Instant::now() < deadline => {
+                    std::thread::yield_now();
+                    continue;
+                }
+                other => other?,
+            };
+            return self.finish(name, bell, rebindable, length as u64, || {
+                let shared = if share.is_some() { backing::share(range.0, name) } else { None };
+                if let Some(shared) = shared {
+                    return Ok(Backing::Adopted(shared));
+                }
+                // Fresh, or given back just now: then it is adopted anew, into the object that was to be shared.
                 // SAFETY: the caller's promise.
                 let adopted = unsafe { backing::adopt_range(range, memory.as_fd(), name, membership) };
                 adopted.map(Backing::Adopted)
-            }
-        })
+            });
+        }
     }
 
     /// The checks of an address and a length that come before any look at what lies there.
@@ -283,8 +298,8 @@ impl Segment {
         let start = self.start.load(Ordering::Relaxed);
         // SAFETY: the range maps this segment's object; what is put there instead has the same contents and size.
         unsafe { adopt::move_to(start, self.length, memory.as_fd(), 0) }?;
-        if let Some(Backing::Adopted(range)) = &*backing {
-            range.moved_to(inspect::identity(memory.as_fd())?);
+        if let Some(Backing::Adopted(_)) = &*backing {
+            backing::moved(start.addr(), inspect::identity(memory.as_fd())?);
         }
         Ok(())
     }
@@ -319,7 +334,7 @@ impl Segment {
         if !start.addr().is_multiple_of(page_size()) {
             return Err(Error::with(Code::BadAddr, format!("address {start:p} is no multiple of the page size")));
         }
-        if matches!(&*backing, Some(Backing::Adopted(range)) if Arc::strong_count(range) > 1) {
+        if matches!(&*backing, Some(Backing::Adopted(range)) if range.is_shared()) {
             return Err(Error::with(Code::BadAddr, "the segment shares its memory with another export"));
         }
         let membership = Arc::as_ptr(&self.membership.shared).addr();
