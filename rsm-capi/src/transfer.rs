@@ -10,6 +10,7 @@ use rsm_core::{Code, Error, Result};
 use rsm_shm::memory::copy::{self, Word};
 use rsm_shm::memory::fence;
 use std::ffi::{c_int, c_ulong, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// A window is mapped; the other fields of the slot are valid.
@@ -77,11 +78,24 @@ fn run<const NEED: u32>(
     if NEED == WRITE { object.connection.close_span(opened) } else { object.connection.close_read_span(opened) }
 }
 
-/// The checks in the reference's order; gives the place when only the mapping, or a forked child's membership, was
-/// missing.
+/// [`checked`] with panics kept inside: the plain path has none, this one goes far.
 #[cold]
 #[inline(never)]
 fn recheck<const NEED: u32>(
+    slot: &Slot,
+    object: &ImportObject,
+    offset: i64,
+    data: usize,
+    width: usize,
+    bytes: Option<u64>,
+) -> Result<usize> {
+    let checked = || checked::<NEED>(slot, object, offset, data, width, bytes);
+    catch_unwind(AssertUnwindSafe(checked)).unwrap_or_else(|_| fail(Code::InternalError))
+}
+
+/// The checks in the reference's order; gives the place when only the mapping, or a forked child's membership, was
+/// missing.
+fn checked<const NEED: u32>(
     slot: &Slot,
     object: &ImportObject,
     offset: i64,

@@ -24,7 +24,7 @@ fn hello_without_a_cluster_is_a_cluster_of_one() {
 
 #[test]
 fn ring_counts_whole_rounds() {
-    for (nodes, expected) in [(1, "100 hops, 1 nodes, "), (2, "100 hops, 2 nodes, "), (7, "105 hops, 7 nodes, ")] {
+    for (nodes, expected) in [(1, "100 hops, 1 node, "), (2, "100 hops, 2 nodes, "), (7, "105 hops, 7 nodes, ")] {
         let all = run_well(nodes, "ring", &["100".as_ref()]);
         let said = String::from_utf8_lossy(&all[0].stdout);
         assert!(said.starts_with(expected) && said.ends_with(" hops/s\n"), "{said}");

@@ -141,7 +141,7 @@ ASSERTION(208, ALL, "a destroyed barrier is none")
     stage(&s);
     OK(rsm_memseg_import_open_barrier(&s.b));
     OK(rsm_memseg_import_destroy_barrier(&s.b));
-    FILLED(&s.b, 0, sizeof s.b);
+    CHECK(s.b.seg == NULL && s.b.gnum == 0 && s.b.privdata == NULL);
     EXPECT(RSMERR_BARRIER_UNINITIALIZED, rsm_memseg_import_open_barrier(&s.b));
     EXPECT(RSMERR_BARRIER_UNINITIALIZED, rsm_memseg_import_close_barrier(&s.b));
     EXPECT(RSMERR_BARRIER_UNINITIALIZED, rsm_memseg_import_destroy_barrier(&s.b));
@@ -153,7 +153,7 @@ ASSERTION(208, ALL, "a destroyed barrier is none")
     EXPECT(RSMERR_BAD_SEG_HNDL, rsm_memseg_import_order_barrier(&s.b));
     EXPECT(RSMERR_BAD_SEG_HNDL, rsm_memseg_import_close_barrier(&s.b));
     OK(rsm_memseg_import_destroy_barrier(&s.b));
-    FILLED(&s.b, 0, sizeof s.b);
+    CHECK(s.b.seg == NULL && s.b.gnum == 0 && s.b.privdata == NULL);
 }
 
 ASSERTION(209, ALL, "the mode is what it was set to")

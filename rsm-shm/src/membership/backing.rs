@@ -50,7 +50,7 @@ struct Range {
     object: (u64, u64),
     membership: usize,
     process: u32,
-    /// The exports of it.
+    /// The exports of it. None while it is being adopted or given back: then it is its thread's alone.
     names: Vec<SegmentName>,
 }
 
@@ -60,69 +60,96 @@ static RANGES: Mutex<Vec<Range>> = Mutex::new(Vec::new());
 /// What is known of a range that is to be exported.
 #[derive(Debug)]
 pub(super) enum Known {
-    /// Nothing of it is exported.
-    Fresh,
+    /// Nothing of it is exported; it is reserved for who asked.
+    Fresh(Reservation),
     /// The very same range is, among others as this segment.
     Shared(SegmentName),
+    /// The very same range is just becoming a segment's memory, or ceasing to be.
+    Busy,
 }
 
-/// Looks whether a range may be adopted.
+/// A range that nobody else adopts meanwhile.
+#[derive(Debug)]
+pub(super) struct Reservation {
+    start: usize,
+    length: usize,
+}
+
+/// Looks whether a range may be adopted, and reserves it.
 ///
 /// # Errors
 /// BAD_ADDR when part of it is not mapped, maps a file shared, or overlaps a range that is exported; PERM_DENIED when
 /// part of it may not be read or written.
 pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Known> {
-    {
+    let reservation = {
         let _hold = fork::hold();
-        for range in lock(&RANGES).iter().filter(|range| range.process == fork::count()) {
-            if range.start == start && range.length == length && range.membership == membership {
-                let name = range.names.last().ok_or(Error::new(Code::InternalError))?;
-                return Ok(Known::Shared(*name));
+        let mut ranges = lock(&RANGES);
+        for range in ranges.iter().filter(|range| range.process == fork::count()) {
+            let same = range.start == start && range.length == length && range.membership == membership;
+            match range.names.last() {
+                Some(name) if same => return Ok(Known::Shared(*name)),
+                None if same => return Ok(Known::Busy),
+                _ => {}
             }
             if start < range.start + range.length && range.start < start + length {
                 return Err(Error::with(Code::BadAddr, "the range overlaps memory that is exported already"));
             }
         }
-    }
+        ranges.push(Range { start, length, object: (0, 0), membership, process: fork::count(), names: Vec::new() });
+        Reservation { start, length }
+    };
     inspect::check_exportable(start, length)?;
-    Ok(Known::Fresh)
+    Ok(Known::Fresh(reservation))
 }
 
-/// Gives another export a share in a range that is exported; `None` when it is no more.
-pub(super) fn share(start: usize, name: SegmentName) -> Option<Adopted> {
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let _hold = fork::hold();
+        let mut ranges = lock(&RANGES);
+        ranges.retain(|r| r.start != self.start || r.process != fork::count() || !r.names.is_empty());
+    }
+}
+
+/// Gives another export a share in a range that is exported; `None` when it is no more, or maps another object than
+/// the one this export was given: then it was given back and adopted anew in between.
+pub(super) fn share(start: usize, name: SegmentName, object: (u64, u64)) -> Option<Adopted> {
     let _hold = fork::hold();
     let mut ranges = lock(&RANGES);
     let range = ranges.iter_mut().find(|range| range.start == start && range.process == fork::count())?;
+    if range.names.is_empty() || range.object != object {
+        return None;
+    }
     range.names.push(name);
     Some(Adopted { start, name, process: fork::count() })
 }
 
-/// Makes a range the memory of a segment.
-///
-/// # Errors
-/// Those of [`adopt::adopt`]; the range is then as it was.
-///
-/// # Safety
-/// The range must be the caller's to give: mapped readable and writable, and not unmapped or mapped over while the
-/// segment exists.
-pub(super) unsafe fn adopt_range(
-    range: (usize, usize),
-    object: BorrowedFd<'_>,
-    name: SegmentName,
-    membership: usize,
-) -> Result<Adopted> {
-    let (start, length) = range;
-    let identity = inspect::identity(object)?;
-    // A child forked half-way would have part of the range as the segment's and part as its own.
-    let _hold = fork::hold();
-    // SAFETY: the caller's promise.
-    let protection = unsafe { adopt::adopt(std::ptr::with_exposed_provenance_mut(start), length, object, 0) }?;
-    if protection == Protection::None {
-        tracing::warn!("memory was adopted without protection: stores of other threads meanwhile may be lost");
+impl Reservation {
+    /// Makes the range the memory of a segment.
+    ///
+    /// # Errors
+    /// Those of [`adopt::adopt`]; the range is then as it was.
+    ///
+    /// # Safety
+    /// The range must be the caller's to give: mapped readable and writable, and not unmapped or mapped over while the
+    /// segment exists.
+    pub(super) unsafe fn adopt(&self, object: BorrowedFd<'_>, name: SegmentName) -> Result<Adopted> {
+        let identity = inspect::identity(object)?;
+        // A child forked half-way would have part of the range as the segment's and part as its own.
+        let _hold = fork::hold();
+        let start = std::ptr::with_exposed_provenance_mut(self.start);
+        // SAFETY: the caller's promise.
+        let protection = unsafe { adopt::adopt(start, self.length, object, 0) }?;
+        if protection == Protection::None {
+            tracing::warn!("memory was adopted without protection: stores of other threads meanwhile may be lost");
+        }
+        let process = fork::count();
+        let mut ranges = lock(&RANGES);
+        let reserved = ranges.iter_mut().find(|range| range.start == self.start && range.process == process);
+        let range = reserved.ok_or(Error::new(Code::InternalError))?;
+        range.object = identity;
+        range.names.push(name);
+        Ok(Adopted { start: self.start, name, process })
     }
-    let process = fork::count();
-    lock(&RANGES).push(Range { start, length, object: identity, membership, process, names: vec![name] });
-    Ok(Adopted { start, name, process })
 }
 
 impl Adopted {
@@ -149,7 +176,7 @@ impl Drop for Adopted {
         if self.process != fork::count() {
             return;
         }
-        let _hold = fork::hold();
+        let hold = fork::hold();
         let mut ranges = lock(&RANGES);
         let found = ranges.iter().position(|r| r.start == self.start && r.process == self.process);
         let Some(at) = found else { return };
@@ -157,15 +184,19 @@ impl Drop for Adopted {
         if !ranges[at].names.is_empty() {
             return;
         }
-        let range = ranges.swap_remove(at);
+        let (length, (device, inode)) = (ranges[at].length, ranges[at].object);
+        // Nobody else adopts it before it is given back.
+        let reservation = Reservation { start: self.start, length };
         drop(ranges);
-        let (device, inode) = range.object;
-        if inspect::maps_object(range.start, range.length, device, inode).unwrap_or(false) {
+        if inspect::maps_object(self.start, length, device, inode).unwrap_or(false) {
             // SAFETY: the range maps our object, which the application made a segment's, and nobody else's memory.
-            let given = unsafe { adopt::give_back(std::ptr::with_exposed_provenance_mut(range.start), range.length) };
+            let given = unsafe { adopt::give_back(std::ptr::with_exposed_provenance_mut(self.start), length) };
             if let Err(error) = given {
                 tracing::error!(%error, "memory stays the segment's: it could not be given back");
             }
         }
+        // The reservation ends with forks held off by itself.
+        drop(hold);
+        drop(reservation);
     }
 }

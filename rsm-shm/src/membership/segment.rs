@@ -98,8 +98,15 @@ impl Membership {
         let range = (start.expose_provenance(), length);
         let deadline = Instant::now() + SHARE_PATIENCE;
         loop {
-            let known = backing::look(range.0, range.1, membership)?;
-            let share = if let Known::Shared(other) = known { Some(other) } else { None };
+            let (reservation, share) = match backing::look(range.0, range.1, membership)? {
+                Known::Fresh(reservation) => (Some(reservation), None),
+                Known::Shared(other) => (None, Some(other)),
+                Known::Busy if Instant::now() < deadline => {
+                    std::thread::yield_now();
+                    continue;
+                }
+                Known::Busy => return Err(Error::with(Code::BadAddr, "the range is being exported or given back")),
+            };
             let (name, bell, memory) = match self.create_remote(controller, length as u64, share) {
                 // The other export is on its way out, and takes a moment to give the range back.
                 Err(error) if error.code() == Code::BadSegHndl && share.is_some() && Instant::now() < deadline => {
@@ -108,15 +115,19 @@ impl Membership {
                 }
                 other => other?,
             };
-            return self.finish(name, bell, rebindable, length as u64, || {
-                let shared = if share.is_some() { backing::share(range.0, name) } else { None };
-                if let Some(shared) = shared {
-                    return Ok(Backing::Adopted(shared));
+            let Some(reservation) = reservation else {
+                let object = inspect::identity(memory.as_fd());
+                if let Some(shared) = object.ok().and_then(|object| backing::share(range.0, name, object)) {
+                    let back = || Ok(Backing::Adopted(shared));
+                    return self.finish(name, bell, rebindable, length as u64, back);
                 }
-                // Fresh, or given back just now: then it is adopted anew, into the object that was to be shared.
+                // Given back in between: from the beginning.
+                let _ = self.ask(Ask::Destroy { segment: name });
+                continue;
+            };
+            return self.finish(name, bell, rebindable, length as u64, || {
                 // SAFETY: the caller's promise.
-                let adopted = unsafe { backing::adopt_range(range, memory.as_fd(), name, membership) };
-                adopted.map(Backing::Adopted)
+                unsafe { reservation.adopt(memory.as_fd(), name) }.map(Backing::Adopted)
             });
         }
     }
@@ -339,10 +350,9 @@ impl Segment {
         }
         let membership = Arc::as_ptr(&self.membership.shared).addr();
         let range = (start.expose_provenance(), length);
-        match backing::look(range.0, range.1, membership)? {
-            Known::Fresh => {}
-            Known::Shared(_) => return Err(Error::with(Code::BadAddr, "the range is exported already")),
-        }
+        let Known::Fresh(reservation) = backing::look(range.0, range.1, membership)? else {
+            return Err(Error::with(Code::BadAddr, "the range is exported already"));
+        };
         let memory = match self.membership.ask(Ask::Reopen { segment: self.name })? {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),
@@ -352,16 +362,16 @@ impl Segment {
         let was_adopted = matches!(&*backing, Some(Backing::Adopted(_)));
         *backing = None;
         // SAFETY: the caller's promise; the object is this segment's.
-        match unsafe { backing::adopt_range(range, memory.as_fd(), self.name, membership) } {
+        match unsafe { reservation.adopt(memory.as_fd(), self.name) } {
             Ok(adopted) => {
                 *backing = Some(Backing::Adopted(adopted));
                 self.start.store(start, Ordering::Relaxed);
                 Ok(())
             }
             Err(error) => {
-                if was_adopted {
+                if was_adopted && let Ok(Known::Fresh(old)) = backing::look(previous.0, previous.1, membership) {
                     // SAFETY: the old range is the application's memory, ordinary again since a moment ago.
-                    let back = unsafe { backing::adopt_range(previous, memory.as_fd(), self.name, membership) };
+                    let back = unsafe { old.adopt(memory.as_fd(), self.name) };
                     *backing = back.ok().map(Backing::Adopted);
                 }
                 Err(error)
