@@ -1,7 +1,7 @@
 //! Mappings of imports.
 
 use crate::{Memory, Result, Span};
-use rsm_shm::membership::connection::Window;
+use rsm_shm::membership::window::Window;
 
 /// Memory of another node, mapped: loads and stores go straight to it.
 ///

@@ -8,20 +8,17 @@
 //! and there is none that the events thread, with its private table, could not close when the import is cut off.
 #![allow(unsafe_code)]
 
-use super::control::unexpected;
 use super::{Membership, deadline, fork, lock};
 use crate::memory::copy::{self, Word};
-use crate::memory::region::Region;
-use crate::memory::view::Memory;
-use crate::memory::{fence, page_size};
+use crate::memory::fence;
 use crate::parking::{BellPark, Poster};
 use rsm_core::access::Permission;
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::generation::Generation;
-use rsm_core::message::{Answer, Ask, Connected, ConnectionName};
-use rsm_core::registry::{Found, LinkWord};
+use rsm_core::message::{Ask, ConnectionName};
+use rsm_core::registry::LinkWord;
 use rsm_core::sync::Ordering::{Acquire, Relaxed};
-use rsm_core::sync::{AtomicU32, AtomicU64, acquire, acquire32};
+use rsm_core::sync::{AtomicU32, AtomicU64, acquire};
 use rsm_core::verdict::Snapshot;
 use rsm_core::{Code, Error, Result};
 use std::ptr::NonNull;
@@ -47,22 +44,22 @@ pub enum BarrierMode {
 #[repr(align(128))]
 #[derive(Debug)]
 pub struct Connection {
-    flags: AtomicU32,
+    pub(super) flags: AtomicU32,
     /// [`fork::count`] of the process whose events thread watches over this.
-    process: AtomicU32,
-    base: *mut u8,
-    length: u64,
-    granted: Generation,
-    generation: NonNull<AtomicU64>,
-    link: NonNull<AtomicU64>,
-    export_bell: NonNull<Bell>,
-    import_bell: NonNull<Bell>,
-    export_epoch: u32,
-    permission: Permission,
-    name: ConnectionName,
-    node: u32,
-    given_back: bool,
-    membership: Arc<Membership>,
+    pub(super) process: AtomicU32,
+    pub(super) base: *mut u8,
+    pub(super) length: u64,
+    pub(super) granted: Generation,
+    pub(super) generation: NonNull<AtomicU64>,
+    pub(super) link: NonNull<AtomicU64>,
+    pub(super) export_bell: NonNull<Bell>,
+    pub(super) import_bell: NonNull<Bell>,
+    pub(super) export_epoch: u32,
+    pub(super) permission: Permission,
+    pub(super) name: ConnectionName,
+    pub(super) node: u32,
+    pub(super) given_back: bool,
+    pub(super) membership: Arc<Membership>,
 }
 
 // SAFETY: the pointers lead into mappings that live as long as `membership` and the table's entry, which Drop removes;
@@ -70,132 +67,6 @@ pub struct Connection {
 unsafe impl Send for Connection {}
 // SAFETY: as above; the fields that change are atomics.
 unsafe impl Sync for Connection {}
-
-/// Part of an import's memory, mapped. The connection lives at least as long.
-#[derive(Debug)]
-pub struct Window {
-    connection: Arc<Connection>,
-    /// A mapping of its own, where fewer rights were wanted than the connection has.
-    narrowed: Option<Arc<Region>>,
-    start: *mut u8,
-    length: usize,
-    permission: Permission,
-}
-
-// SAFETY: as for Connection, which is kept alive.
-unsafe impl Send for Window {}
-// SAFETY: as above.
-unsafe impl Sync for Window {}
-
-impl Membership {
-    /// Connects to the segment that `node` publishes as `id`, in one round trip.
-    ///
-    /// # Errors
-    /// Those of `rsm_memseg_import_connect`, reference 1.12.
-    pub fn connect(
-        self: &Arc<Membership>,
-        controller: u32,
-        node: u32,
-        id: u32,
-        permission: Permission,
-    ) -> Result<Arc<Connection>> {
-        let has_bells = self.has_bells_of(node);
-        let (answer, descriptors) = self.ask(Ask::Connect { controller, node, id, permission, has_bells })?;
-        let Answer::Connected(connected) = answer else { return Err(unexpected(&answer)) };
-        let done = self.establish(controller, node, permission, &connected, descriptors);
-        if done.is_err() {
-            let _ = self.ask_done(Ask::Disconnect { connection: connected.connection });
-        }
-        done
-    }
-
-    fn establish(
-        self: &Arc<Membership>,
-        controller: u32,
-        node: u32,
-        permission: Permission,
-        connected: &Connected,
-        descriptors: Vec<std::os::fd::OwnedFd>,
-    ) -> Result<Arc<Connection>> {
-        let missing = || Error::with(Code::InternalError, "the agent's answer is incomplete");
-        let mut descriptors = descriptors.into_iter();
-        let length = usize::try_from(connected.length)
-            .map_err(|_| Error::with(Code::InsufficientMem, format!("a segment of {} bytes", connected.length)))?;
-        let whole = if permission == Permission::None {
-            Region::reserve(length)?
-        } else {
-            let memory = descriptors.next().ok_or_else(missing)?;
-            Region::map(memory, connected.data_offset, length, permission)?
-        };
-        let bells = self.bells_of(node, descriptors.next())?;
-        let registry = self.registry();
-        let me = self.node()?;
-        let row = registry.connections.get(connected.connection.row as usize).ok_or_else(missing)?;
-        let whole = Arc::new(whole);
-        let connection = Connection {
-            flags: AtomicU32::new(permission.bits()),
-            process: AtomicU32::new(fork::count()),
-            base: whole.as_ptr(),
-            length: connected.length,
-            granted: Generation::from_word(connected.connection.generation),
-            generation: NonNull::from(row.generation()),
-            link: NonNull::from(registry.link(controller, me, node).ok_or_else(missing)?),
-            export_bell: NonNull::from(bells.bell(connected.export_bell)?),
-            import_bell: NonNull::from(bells.bell(connected.import_bell)?),
-            export_epoch: connected.export_epoch,
-            permission,
-            name: connected.connection,
-            node,
-            given_back: false,
-            membership: Arc::clone(self),
-        };
-        lock(&self.shared.state).table.enter(&registry, connected.connection, whole, permission);
-        Ok(Arc::new(connection))
-    }
-
-    /// Connects, sleeping until the segment is published, for at most `within`.
-    ///
-    /// # Errors
-    /// TIMEOUT, with what was missing; INTERRUPTED when a signal handler ran; otherwise as [`connect`](Self::connect).
-    pub fn connect_within(
-        self: &Arc<Membership>,
-        controller: u32,
-        node: u32,
-        id: u32,
-        permission: Permission,
-        within: Duration,
-    ) -> Result<Arc<Connection>> {
-        let deadline = deadline(Some(within));
-        // A node that does not exist never publishes: no row, one attempt, its error.
-        let Some(row) = self.node_row(node) else { return self.connect(controller, node, id, permission) };
-        let mut missing: Option<Error> = None;
-        loop {
-            // Acquire: pairs with the Release of `Writer::step_published`; what was published before it is found.
-            let seen = acquire32(row.published());
-            let absent = missing.is_some() && matches!(self.registry().find(node, id), Found::Nothing);
-            if !absent {
-                match self.connect(controller, node, id, permission) {
-                    Err(error)
-                        if matches!(
-                            error.code(),
-                            Code::SegNotPublished | Code::SegNotPublishedToNode | Code::RemoteNodeUnreachable
-                        ) =>
-                    {
-                        missing = Some(error);
-                    }
-                    other => return other,
-                }
-            }
-            if let Err(error) = self.sleep(row.published(), seen, deadline) {
-                let why = missing.as_ref().map_or("", |e| e.detail());
-                return Err(match error.code() {
-                    Code::Timeout => Error::with(Code::Timeout, format!("{why} (waited {within:?})")),
-                    _ => error,
-                });
-            }
-        }
-    }
-}
 
 impl Connection {
     /// Bytes of the segment.
@@ -461,100 +332,6 @@ impl Connection {
     pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
         self.membership.wait_on(self.bell(), timeout)
     }
-
-    /// Maps part of the segment a second time, at `place`, where whatever is mapped is replaced, or where the kernel
-    /// likes (preferably at `hint`). Arguments were checked by [`check_window`](Self::check_window).
-    ///
-    /// # Errors
-    /// CONN_ABORTED, BAD_PERMS, INSUFFICIENT_MEM.
-    ///
-    /// # Safety
-    /// With a `place`, the caller owns that range of addresses.
-    pub unsafe fn window_at(
-        self: &Arc<Connection>,
-        place: Option<*mut u8>,
-        hint: *mut u8,
-        range: (u64, usize),
-        permission: Permission,
-    ) -> Result<Window> {
-        self.check_live(permission)?;
-        let (offset, length) = (range.0 as usize, range.1);
-        let target = match place {
-            Some(place) => place,
-            None => Region::reserve_at(hint, length)?,
-        };
-        let registry = self.membership.registry();
-        let state = &self.membership.shared.state;
-        // SAFETY: the target is the caller's, or was reserved for this just now.
-        let region =
-            unsafe { lock(state).table.add_window(&registry, self.name, (offset, length), permission, Some(target)) }?;
-        let start = region.as_ptr();
-        let window = Window { connection: Arc::clone(self), narrowed: Some(region), start, length, permission };
-        window.populate()?;
-        Ok(window)
-    }
-
-    /// What is wrong with a wish to map, as far as the arguments tell.
-    ///
-    /// # Errors
-    /// BAD_PERMS, BAD_LENGTH, BAD_MEM_ALIGNMENT, in the order of reference 1.26.
-    pub fn check_window(&self, offset: u64, length: usize, permission: Permission) -> Result<()> {
-        if permission == Permission::None {
-            return Err(Error::with(Code::BadPerms, "a mapping needs a permission"));
-        }
-        if length == 0 {
-            return Err(Error::with(Code::BadLength, "a mapping needs a length"));
-        }
-        let inside = (length as u64) <= self.length && offset <= self.length - length as u64;
-        if !inside {
-            let text = format!("{length} bytes at offset {offset} of a segment of {} bytes", self.length);
-            return Err(Error::with(Code::BadLength, text));
-        }
-        if !offset.is_multiple_of(page_size() as u64) {
-            let text = format!("offset {offset} is no multiple of the page size {}", page_size());
-            return Err(Error::with(Code::BadMemAlignment, text));
-        }
-        Ok(())
-    }
-
-    fn check_live(&self, permission: Permission) -> Result<()> {
-        self.adopt_process()?;
-        if self.is_aborted() {
-            return Err(Error::new(Code::ConnAborted));
-        }
-        if !self.permission.covers(permission) {
-            let text = format!("mapping with {permission}, connected with {}", self.permission);
-            return Err(Error::with(Code::BadPerms, text));
-        }
-        Ok(())
-    }
-
-    /// Maps part of the segment.
-    ///
-    /// # Errors
-    /// Those of `rsm_memseg_import_map`, reference 1.26, in its order.
-    pub fn window(self: &Arc<Connection>, offset: u64, length: usize, permission: Permission) -> Result<Window> {
-        self.check_window(offset, length, permission)?;
-        self.check_live(permission)?;
-        // Checked to lie inside a mapping, so it fits.
-        let offset = offset as usize;
-        let shared = &self.membership.shared;
-        let (narrowed, start) = if permission == self.permission {
-            // SAFETY: inside the mapping of the whole segment.
-            (None, unsafe { self.base.add(offset) })
-        } else {
-            let registry = self.membership.registry();
-            // SAFETY: no place is named, so nothing is replaced.
-            let region = unsafe {
-                lock(&shared.state).table.add_window(&registry, self.name, (offset, length), permission, None)
-            }?;
-            let start = region.as_ptr();
-            (Some(region), start)
-        };
-        let window = Window { connection: Arc::clone(self), narrowed, start, length, permission };
-        window.populate()?;
-        Ok(window)
-    }
 }
 
 impl Connection {
@@ -595,43 +372,6 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // Fails when the cluster has ended, and then there is nobody to tell.
         let _ = self.give_back();
-    }
-}
-
-impl Window {
-    /// The mapped memory.
-    pub fn memory(&self) -> Memory<'_> {
-        // SAFETY: the connection keeps the whole segment mapped, or `narrowed` its own mapping; cutting the connection
-        // off replaces what is mapped but leaves it mapped with the same permission.
-        unsafe { Memory::new(self.start, self.length, self.permission) }
-    }
-
-    /// The import it belongs to.
-    pub fn connection(&self) -> &Arc<Connection> {
-        &self.connection
-    }
-
-    /// Makes its pages present, so that no access waits for one.
-    fn populate(&self) -> Result<()> {
-        match &self.narrowed {
-            Some(region) => region.populate(0, self.length, self.permission),
-            None => {
-                let shared = &self.connection.membership.shared;
-                let whole = lock(&shared.state).table.whole(self.connection.name);
-                let offset = self.start.addr() - self.connection.base.addr();
-                whole.map_or(Ok(()), |whole| whole.populate(offset, self.length, self.permission))
-            }
-        }
-    }
-}
-
-impl Drop for Window {
-    fn drop(&mut self) {
-        // Before the connection, which asks for all windows to be gone when it ends.
-        if let Some(region) = self.narrowed.take() {
-            let state = &self.connection.membership.shared.state;
-            lock(state).table.remove_window(self.connection.name, &region);
-        }
     }
 }
 

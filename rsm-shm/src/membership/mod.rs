@@ -10,12 +10,17 @@
 //! | `control` | numbered requests and their replies |
 //! | `events` | the thread that looks when the agent says so |
 //! | `table` | the imports of the process and the memory mapped for them |
+//! | `connect` | connecting, at once or when there is something to connect to |
 //! | [`connection`] | one import: the data path |
+//! | [`window`] | parts of an import's memory, mapped |
+//! | [`ready`] | poll descriptors |
+//! | `backing` | the memory of an export, its own or the application's |
 //! | [`segment`] | one export |
 //! | `fork` | what a forked child does with all this |
 //! | [`default`] | the membership of a process that did not choose one |
 
 mod backing;
+mod connect;
 pub mod connection;
 mod control;
 pub mod default;
@@ -26,6 +31,7 @@ pub mod ready;
 pub mod segment;
 mod spin;
 mod table;
+pub mod window;
 
 use crate::address::Address;
 use crate::memory::tables::{Bells, RegistryMap};

@@ -1,0 +1,163 @@
+//! Windows: parts of an import's memory, mapped for the program.
+//!
+//! The whole segment is mapped once when the connection is made; a window is a view of that, or, where other addresses
+//! or fewer rights are wanted, a second mapping made from it, which is cut off with the first.
+#![allow(unsafe_code)]
+
+use super::connection::Connection;
+use super::lock;
+use crate::memory::page_size;
+use crate::memory::region::Region;
+use crate::memory::view::Memory;
+use rsm_core::access::Permission;
+use rsm_core::{Code, Error, Result};
+use std::sync::Arc;
+
+/// Part of an import's memory, mapped. The connection lives at least as long.
+#[derive(Debug)]
+pub struct Window {
+    connection: Arc<Connection>,
+    /// A mapping of its own, where fewer rights were wanted than the connection has.
+    narrowed: Option<Arc<Region>>,
+    start: *mut u8,
+    length: usize,
+    permission: Permission,
+}
+
+// SAFETY: as for Connection, which is kept alive.
+unsafe impl Send for Window {}
+// SAFETY: as above.
+unsafe impl Sync for Window {}
+
+impl Connection {
+    /// Maps part of the segment a second time, at `place`, where whatever is mapped is replaced, or where the kernel
+    /// likes (preferably at `hint`). Arguments were checked by [`check_window`](Self::check_window).
+    ///
+    /// # Errors
+    /// CONN_ABORTED, BAD_PERMS, INSUFFICIENT_MEM.
+    ///
+    /// # Safety
+    /// With a `place`, the caller owns that range of addresses.
+    pub unsafe fn window_at(
+        self: &Arc<Connection>,
+        place: Option<*mut u8>,
+        hint: *mut u8,
+        range: (u64, usize),
+        permission: Permission,
+    ) -> Result<Window> {
+        self.check_live(permission)?;
+        let (offset, length) = (range.0 as usize, range.1);
+        let target = match place {
+            Some(place) => place,
+            None => Region::reserve_at(hint, length)?,
+        };
+        let registry = self.membership.registry();
+        let state = &self.membership.shared.state;
+        // SAFETY: the target is the caller's, or was reserved for this just now.
+        let region =
+            unsafe { lock(state).table.add_window(&registry, self.name, (offset, length), permission, Some(target)) }?;
+        let start = region.as_ptr();
+        let window = Window { connection: Arc::clone(self), narrowed: Some(region), start, length, permission };
+        window.populate()?;
+        Ok(window)
+    }
+
+    /// What is wrong with a wish to map, as far as the arguments tell.
+    ///
+    /// # Errors
+    /// BAD_PERMS, BAD_LENGTH, BAD_MEM_ALIGNMENT, in the order of reference 1.26.
+    pub fn check_window(&self, offset: u64, length: usize, permission: Permission) -> Result<()> {
+        if permission == Permission::None {
+            return Err(Error::with(Code::BadPerms, "a mapping needs a permission"));
+        }
+        if length == 0 {
+            return Err(Error::with(Code::BadLength, "a mapping needs a length"));
+        }
+        let inside = (length as u64) <= self.length && offset <= self.length - length as u64;
+        if !inside {
+            let text = format!("{length} bytes at offset {offset} of a segment of {} bytes", self.length);
+            return Err(Error::with(Code::BadLength, text));
+        }
+        if !offset.is_multiple_of(page_size() as u64) {
+            let text = format!("offset {offset} is no multiple of the page size {}", page_size());
+            return Err(Error::with(Code::BadMemAlignment, text));
+        }
+        Ok(())
+    }
+
+    fn check_live(&self, permission: Permission) -> Result<()> {
+        self.adopt_process()?;
+        if self.is_aborted() {
+            return Err(Error::new(Code::ConnAborted));
+        }
+        if !self.permission.covers(permission) {
+            let text = format!("mapping with {permission}, connected with {}", self.permission);
+            return Err(Error::with(Code::BadPerms, text));
+        }
+        Ok(())
+    }
+
+    /// Maps part of the segment.
+    ///
+    /// # Errors
+    /// Those of `rsm_memseg_import_map`, reference 1.26, in its order.
+    pub fn window(self: &Arc<Connection>, offset: u64, length: usize, permission: Permission) -> Result<Window> {
+        self.check_window(offset, length, permission)?;
+        self.check_live(permission)?;
+        // Checked to lie inside a mapping, so it fits.
+        let offset = offset as usize;
+        let shared = &self.membership.shared;
+        let (narrowed, start) = if permission == self.permission {
+            // SAFETY: inside the mapping of the whole segment.
+            (None, unsafe { self.base.add(offset) })
+        } else {
+            let registry = self.membership.registry();
+            // SAFETY: no place is named, so nothing is replaced.
+            let region = unsafe {
+                lock(&shared.state).table.add_window(&registry, self.name, (offset, length), permission, None)
+            }?;
+            let start = region.as_ptr();
+            (Some(region), start)
+        };
+        let window = Window { connection: Arc::clone(self), narrowed, start, length, permission };
+        window.populate()?;
+        Ok(window)
+    }
+}
+
+impl Window {
+    /// The mapped memory.
+    pub fn memory(&self) -> Memory<'_> {
+        // SAFETY: the connection keeps the whole segment mapped, or `narrowed` its own mapping; cutting the connection
+        // off replaces what is mapped but leaves it mapped with the same permission.
+        unsafe { Memory::new(self.start, self.length, self.permission) }
+    }
+
+    /// The import it belongs to.
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Makes its pages present, so that no access waits for one.
+    fn populate(&self) -> Result<()> {
+        match &self.narrowed {
+            Some(region) => region.populate(0, self.length, self.permission),
+            None => {
+                let shared = &self.connection.membership.shared;
+                let whole = lock(&shared.state).table.whole(self.connection.name);
+                let offset = self.start.addr() - self.connection.base.addr();
+                whole.map_or(Ok(()), |whole| whole.populate(offset, self.length, self.permission))
+            }
+        }
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        // Before the connection, which asks for all windows to be gone when it ends.
+        if let Some(region) = self.narrowed.take() {
+            let state = &self.connection.membership.shared.state;
+            lock(state).table.remove_window(self.connection.name, &region);
+        }
+    }
+}
