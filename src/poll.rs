@@ -6,6 +6,7 @@ use rsm_core::bell::Bell;
 use rsm_shm::membership::Membership;
 use rsm_shm::membership::ready::Ready;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A descriptor that is readable while signals are pending on an export or import. Read, write and close nothing
@@ -21,27 +22,44 @@ impl AsFd for PollDescriptor {
     }
 }
 
-/// The poll descriptor of a handle, made when it is first asked for.
+/// The poll descriptor of a handle, made when it is first asked for, and whether it ever was.
 #[derive(Debug, Default)]
-pub(crate) struct Polled(Mutex<Option<Arc<Ready>>>);
+pub(crate) struct Polled(Mutex<Option<Arc<Ready>>>, AtomicBool);
 
 impl Polled {
+    /// The descriptor that this process made; a forked child has none of the threads that serve its parent's. Forks are
+    /// held off: a child must not inherit the lock in the hands of another thread.
+    fn current(&self) -> Option<Arc<Ready>> {
+        let _hold = rsm_shm::membership::without_forks();
+        let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        made.as_ref().filter(|ready| ready.is_current()).map(Arc::clone)
+    }
+
     pub(crate) fn descriptor(&self, membership: &Arc<Membership>, bell: &Bell) -> Result<PollDescriptor> {
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A forked child has none of the threads that serve its parent's.
-        let current = made.as_ref().filter(|ready| ready.is_current()).map(Arc::clone);
-        let ready = match current {
-            Some(ready) => ready,
-            None => Ready::new(membership, bell)?,
+        if let Some(ready) = self.current() {
+            return Ok(PollDescriptor { ready });
+        }
+        // Made outside of the lock: it starts a thread.
+        let made = Ready::new(membership, bell)?;
+        let (ready, _surplus) = {
+            let _hold = rsm_shm::membership::without_forks();
+            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match kept.as_ref().filter(|ready| ready.is_current()).map(Arc::clone) {
+                Some(ready) => (ready, Some(made)),
+                None => (Arc::clone(&made), kept.replace(made)),
+            }
         };
-        *made = Some(Arc::clone(&ready));
+        self.1.store(true, Ordering::Relaxed);
+        ready.follow();
         Ok(PollDescriptor { ready })
     }
 
     /// Hands a result of taking a signal on, after making the descriptor say what is left.
     pub(crate) fn following(&self, taken: Result<()>) -> Result<()> {
-        let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ready) = made.as_ref().filter(|ready| ready.is_current()) {
+        // Relaxed: a descriptor that is being made at this moment looks at the bell itself.
+        if self.1.load(Ordering::Relaxed)
+            && let Some(ready) = self.current()
+        {
             ready.follow();
         }
         taken

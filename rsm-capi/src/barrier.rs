@@ -125,8 +125,9 @@ pub unsafe extern "C" fn rsm_memseg_import_destroy_barrier(barrier: *mut Barrier
         if let Ok((object, slot)) = import(read.segment) {
             object.clear_barrier(slot, barrier.addr());
         }
-        // SAFETY: writable by the caller's promise.
-        unsafe { barrier.write(Barrier { segment: 0, open: 0, link: 0 }) };
+        // Every byte, as `{0}` would.
+        // SAFETY: writable by the caller's promise; all zeroes are a Barrier.
+        unsafe { barrier.write_bytes(0, 1) };
         Ok(())
     })
 }

@@ -42,6 +42,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Polled {
     /// Refuses while somebody holds the descriptor.
     pub(crate) fn check_unused(&self) -> Result<()> {
+        let _hold = rsm_shm::membership::without_forks();
         if lock(&self.holders).count > 0 { fail(Code::PollfdInUse) } else { Ok(()) }
     }
 
@@ -68,11 +69,13 @@ impl Polled {
                 None => (made, holders.ready.take()),
             };
             let number = ready.descriptor().as_raw_fd();
+            let replaced = surplus.as_ref().is_some_and(|old| !old.is_current());
+            // What a forked child inherited was held by its parent.
+            holders.count = if replaced { 1 } else { holders.count + 1 };
             holders.ready = Some(ready);
-            holders.count += 1;
-            if holders.count == 1 {
-                lock(&REGISTERED).push((number, handle));
-            }
+            let mut registered = lock(&REGISTERED);
+            registered.retain(|(_, owner)| *owner != handle);
+            registered.push((number, handle));
             (number, surplus)
         };
         Ok(number)
@@ -277,7 +280,9 @@ unsafe fn take_ready(fds: *mut pollfd, count: nfds_t) -> c_int {
         // SAFETY: inside the entries by the caller's promise.
         let entry = unsafe { &mut *fds.add(i) };
         let owner = registered(entry.fd);
-        let Some(side) = owner.filter(|_| entry.revents != 0).and_then(|owner| Side::find(owner).ok()) else {
+        let side = owner.filter(|_| entry.revents != 0).and_then(|owner| Side::find(owner).ok());
+        // A descriptor that a forked child inherited is its parent's: it says what it says.
+        let Some(side) = side.filter(|side| side.polled().ready().is_some()) else {
             found += c_int::from(entry.revents != 0);
             continue;
         };

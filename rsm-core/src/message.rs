@@ -115,6 +115,13 @@ pub enum Ask {
         /// Which.
         segment: SegmentName,
     },
+    /// What came of the memory that `Replace` gave: from now on the segment's, or of no use.
+    Settle {
+        /// Which.
+        segment: SegmentName,
+        /// The contents are in it.
+        moved: bool,
+    },
     /// Make it importable.
     Publish {
         /// Which.

@@ -13,6 +13,22 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
+/// Runs something on a thread with a table of its own that holds nothing but the standard streams: for work that needs
+/// descriptors when the process has none left.
+///
+/// # Errors
+/// What the work says; INSUFFICIENT_RESOURCES without room for a thread.
+pub(crate) fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let (tell, told) = mpsc::channel();
+    let thread = spawn_quiet("rsm-aside", move || {
+        let done = close_range(3, RawFd::MAX, libc::CLOSE_RANGE_UNSHARE).and_then(|()| work());
+        let _ = tell.send(done);
+    })?;
+    let done = told.recv().unwrap_or_else(|_| Err(Error::with(Code::InternalError, "a thread ended at once")));
+    let _ = thread.join();
+    done
+}
+
 /// What a private table has at 0, 1 and 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stdio {

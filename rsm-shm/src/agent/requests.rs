@@ -88,6 +88,7 @@ impl Agent {
             }
             Ask::Reopen { segment } => self.reopen(party, segment),
             Ask::Replace { segment } => self.replace(party, segment),
+            Ask::Settle { segment, moved } => self.settle(party, segment, moved).map(done),
             Ask::Publish { segment, id, access } => self.publish(party, segment, id, access).map(|id| {
                 undo = Undo::Publish(segment.row);
                 (Answer::Published { id }, Vec::new())

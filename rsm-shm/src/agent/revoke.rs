@@ -192,12 +192,24 @@ impl Agent {
                 Some(freed) => {
                     let ended = self.withdrawals.swap_remove(at);
                     if ended.destroy {
+                        self.distrust_sharers(&ended);
                         self.remove_segment(ended.row);
                     } else if let Some(segment) = self.segments.get_mut(&ended.row) {
                         segment.granted = !freed;
                     }
                     crate::futex::wake(self.writer().end_withdrawal(ended.row, freed), i32::MAX);
                 }
+            }
+        }
+    }
+
+    /// An importer of a segment that goes did not answer: should another export of the same range be published later,
+    /// the kernel is asked first whether somebody still reaches the memory.
+    fn distrust_sharers(&mut self, ended: &Withdrawing) {
+        let Some(memory) = self.segments.get(&ended.row).map(|s| Rc::clone(&s.memory)) else { return };
+        if !ended.awaiting.is_empty() {
+            for segment in self.segments.values_mut().filter(|s| Rc::ptr_eq(&s.memory, &memory)) {
+                segment.granted = true;
             }
         }
     }

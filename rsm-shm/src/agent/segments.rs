@@ -22,6 +22,8 @@ pub(super) struct Segment {
     pub(super) incarnation: u64,
     /// Shared with other segments over the same addresses (D-80).
     pub(super) memory: Rc<OwnedFd>,
+    /// Where it is moving to.
+    moving: Option<Rc<OwnedFd>>,
     pub(super) length: u64,
     pub(super) owner: Owner,
     pub(super) default_mode: u32,
@@ -154,6 +156,7 @@ impl Agent {
                 kind,
                 incarnation,
                 memory,
+                moving: None,
                 length,
                 owner,
                 default_mode,
@@ -175,7 +178,7 @@ impl Agent {
         if let Some(id) = segment.id {
             return Err(Error::with(Code::SegAlreadyPublished, format!("the segment is published as {id:#x} already")));
         }
-        if withdrawing {
+        if withdrawing || segment.moving.is_some() {
             return Err(Error::with(Code::SegAlreadyPublished, "the segment is still being taken back"));
         }
         SegmentId::new(id).check_publishable()?;
@@ -234,7 +237,7 @@ impl Agent {
         Ok((Answer::Memory, vec![memory]))
     }
 
-    /// Gives a segment fresh memory and lets go of the old, which whoever still reaches it may keep.
+    /// Gives an exporter fresh memory to move to; the segment's own stays what it is until [`settle`](Self::settle).
     pub(super) fn replace(&mut self, party: u64, name: SegmentName) -> Result<Given> {
         let withdrawing = self.is_withdrawing(name.row);
         let segment = self.own_segment(party, name)?;
@@ -248,12 +251,26 @@ impl Agent {
         }
         let memory = Rc::new(self.driver.allocate(length)?);
         let given = duplicate(&memory)?;
-        // All segments over the same addresses move together: the exporter has one set of pages there.
+        // All segments over the same addresses wait for the outcome: none may be published meanwhile.
         for segment in self.segments.values_mut().filter(|s| Rc::ptr_eq(&s.memory, &old)) {
-            segment.memory = Rc::clone(&memory);
-            segment.granted = false;
+            segment.moving = Some(Rc::clone(&memory));
         }
         Ok((Answer::Memory, vec![given]))
+    }
+
+    /// Lets go of the old memory, which whoever still reaches it may keep; or of the new, when the move failed.
+    pub(super) fn settle(&mut self, party: u64, name: SegmentName, moved: bool) -> Result<()> {
+        let old = Rc::clone(&self.own_segment(party, name)?.memory);
+        // The exporter has one set of pages at these addresses: its segments move together.
+        for segment in self.segments.values_mut().filter(|s| Rc::ptr_eq(&s.memory, &old)) {
+            if let Some(memory) = segment.moving.take()
+                && moved
+            {
+                segment.memory = memory;
+                segment.granted = false;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets a segment that is not published.

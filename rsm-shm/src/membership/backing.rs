@@ -9,6 +9,7 @@ use super::{fork, lock};
 use crate::memory::adopt::{self, Protection};
 use crate::memory::inspect;
 use crate::memory::region::Region;
+use crate::private_table;
 use rsm_core::message::SegmentName;
 use rsm_core::{Code, Error, Result};
 use std::os::fd::BorrowedFd;
@@ -39,6 +40,8 @@ pub(super) struct Adopted {
     name: SegmentName,
     /// [`fork::count`] of the process that adopted it.
     process: u32,
+    /// Let go of already.
+    gone: bool,
 }
 
 /// A range of the application's memory that is segments' for now.
@@ -120,7 +123,7 @@ pub(super) fn share(start: usize, name: SegmentName, object: (u64, u64)) -> Opti
         return None;
     }
     range.names.push(name);
-    Some(Adopted { start, name, process: fork::count() })
+    Some(Adopted { start, name, process: fork::count(), gone: false })
 }
 
 impl Reservation {
@@ -134,8 +137,7 @@ impl Reservation {
     /// segment exists.
     pub(super) unsafe fn adopt(&self, object: BorrowedFd<'_>, name: SegmentName) -> Result<Adopted> {
         let identity = inspect::identity(object)?;
-        // A child forked half-way would have part of the range as the segment's and part as its own.
-        let _hold = fork::hold();
+        let _moving = fork::hold_for_move();
         let start = std::ptr::with_exposed_provenance_mut(self.start);
         // SAFETY: the caller's promise.
         let protection = unsafe { adopt::adopt(start, self.length, object, 0) }?;
@@ -143,60 +145,113 @@ impl Reservation {
             tracing::warn!("memory was adopted without protection: stores of other threads meanwhile may be lost");
         }
         let process = fork::count();
+        let _hold = fork::hold();
         let mut ranges = lock(&RANGES);
         let reserved = ranges.iter_mut().find(|range| range.start == self.start && range.process == process);
         let range = reserved.ok_or(Error::new(Code::InternalError))?;
         range.object = identity;
         range.names.push(name);
-        Ok(Adopted { start: self.start, name, process })
+        Ok(Adopted { start: self.start, name, process, gone: false })
     }
 }
 
-impl Adopted {
-    /// Whether other exports share the range.
-    pub(super) fn is_shared(&self) -> bool {
+/// Whether the range at `start` still maps the segment's object; the application may have mapped something else there
+/// (D-79).
+pub(super) fn is_in_place(start: usize) -> bool {
+    let found = {
         let _hold = fork::hold();
         let ranges = lock(&RANGES);
-        let range = ranges.iter().find(|range| range.start == self.start && range.process == self.process);
-        range.is_some_and(|range| range.names.len() > 1)
-    }
+        ranges.iter().find(|r| r.start == start && r.process == fork::count()).map(|r| (r.length, r.object))
+    };
+    found.is_some_and(|(length, (device, inode))| inspect::maps_object(start, length, device, inode).unwrap_or(true))
 }
 
-/// Notes that the range at `start` maps another object now. The caller holds forks off.
+/// Notes that the range at `start` maps another object now.
 pub(super) fn moved(start: usize, object: (u64, u64)) {
+    let _hold = fork::hold();
     if let Some(range) = lock(&RANGES).iter_mut().find(|r| r.start == start && r.process == fork::count()) {
         range.object = object;
     }
 }
 
-impl Drop for Adopted {
-    /// The last share gives the application ordinary private memory with the same contents. A range that maps something
-    /// else by now is left alone (D-79), as is everything in a forked child.
-    fn drop(&mut self) {
-        if self.process != fork::count() {
-            return;
+/// Who may give a range back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharers {
+    /// Whoever lets go last.
+    Last,
+    /// Only who never shared it.
+    None,
+}
+
+impl Adopted {
+    /// Gives the range back now.
+    ///
+    /// # Errors
+    /// BAD_ADDR when another export shares it; what [`adopt::give_back`] says. The share then stands as before.
+    pub(super) fn give_back(&mut self) -> Result<()> {
+        self.let_go(Sharers::None)
+    }
+
+    /// Lets go of the share; the last one gives the application ordinary private memory with the same contents. A range
+    /// that maps something else by now is left alone (D-79), as is everything in a forked child.
+    fn let_go(&mut self, sharers: Sharers) -> Result<()> {
+        if self.gone || self.process != fork::count() {
+            return Ok(());
         }
-        let hold = fork::hold();
-        let mut ranges = lock(&RANGES);
-        let found = ranges.iter().position(|r| r.start == self.start && r.process == self.process);
-        let Some(at) = found else { return };
-        ranges[at].names.retain(|name| *name != self.name);
-        if !ranges[at].names.is_empty() {
-            return;
-        }
-        let (length, (device, inode)) = (ranges[at].length, ranges[at].object);
-        // Nobody else adopts it before it is given back.
-        let reservation = Reservation { start: self.start, length };
-        drop(ranges);
-        if inspect::maps_object(self.start, length, device, inode).unwrap_or(false) {
-            // SAFETY: the range maps our object, which the application made a segment's, and nobody else's memory.
-            let given = unsafe { adopt::give_back(std::ptr::with_exposed_provenance_mut(self.start), length) };
-            if let Err(error) = given {
-                tracing::error!(%error, "memory stays the segment's: it could not be given back");
+        let _moving = fork::hold_for_move();
+        let (start, length, (device, inode)) = {
+            let _hold = fork::hold();
+            let mut ranges = lock(&RANGES);
+            let Some(range) = ranges.iter_mut().find(|r| r.start == self.start && r.process == self.process) else {
+                return Ok(());
+            };
+            if range.names.len() > 1 {
+                if sharers == Sharers::None {
+                    return Err(Error::with(Code::BadAddr, "the segment shares its memory with another export"));
+                }
+                range.names.retain(|name| *name != self.name);
+                self.gone = true;
+                return Ok(());
+            }
+            // Busy from here on: nobody shares or adopts it.
+            range.names.clear();
+            (range.start, range.length, range.object)
+        };
+        let give = move || -> Result<()> {
+            if inspect::maps_object(start, length, device, inode)? {
+                // SAFETY: the range maps our object, which the application made a segment's, and nobody else's memory.
+                unsafe { adopt::give_back(std::ptr::with_exposed_provenance_mut(start), length) }?;
+            }
+            Ok(())
+        };
+        let given = match give() {
+            // The process has no descriptors left for it; a thread with a table of its own has.
+            Err(error) if error.code() == Code::InsufficientResources => private_table::aside(give),
+            other => other,
+        };
+        match given {
+            Ok(()) => {
+                self.gone = true;
+                drop(Reservation { start, length });
+                Ok(())
+            }
+            Err(error) => {
+                let _hold = fork::hold();
+                let mut ranges = lock(&RANGES);
+                let range = ranges.iter_mut().find(|r| r.start == self.start && r.process == self.process);
+                if let Some(range) = range {
+                    range.names.push(self.name);
+                }
+                Err(error)
             }
         }
-        // The reservation ends with forks held off by itself.
-        drop(hold);
-        drop(reservation);
+    }
+}
+
+impl Drop for Adopted {
+    fn drop(&mut self) {
+        if let Err(error) = self.let_go(Sharers::Last) {
+            tracing::error!(%error, "memory stays the segment's: it could not be given back");
+        }
     }
 }

@@ -23,6 +23,17 @@ pub(super) fn count() -> u32 {
     FORKS.load(Relaxed)
 }
 
+static MOVING: Mutex<()> = Mutex::new(());
+
+/// While this is held no thread of the process forks through libc, and no other moves memory. Taken before a [`Hold`],
+/// never after one: moving takes its time, and short work must not wait for it.
+pub(super) struct Moving(#[allow(dead_code)] MutexGuard<'static, ()>);
+
+/// Keeps the process from forking while memory moves: a child would have part of it on either side.
+pub(super) fn hold_for_move() -> Moving {
+    Moving(MOVING.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 /// While this is held no thread of the process forks through libc.
 pub(super) struct Hold(#[allow(dead_code)] MutexGuard<'static, ()>);
 
@@ -53,6 +64,7 @@ struct Held {
     states: Vec<HeldState>,
     _memberships: MutexGuard<'static, Vec<Weak<Shared>>>,
     _hold: MutexGuard<'static, ()>,
+    _moving: MutexGuard<'static, ()>,
 }
 
 struct HeldState {
@@ -76,6 +88,7 @@ thread_local! {
 }
 
 extern "C" fn prepare() {
+    let moving = MOVING.lock().unwrap_or_else(PoisonError::into_inner);
     let hold = HOLD.lock().unwrap_or_else(PoisonError::into_inner);
     let memberships = MEMBERSHIPS.lock().unwrap_or_else(PoisonError::into_inner);
     let states = memberships
@@ -88,7 +101,7 @@ extern "C" fn prepare() {
             HeldState { guard: ManuallyDrop::new(guard), shared: ManuallyDrop::new(shared) }
         })
         .collect();
-    HELD.set(Some(Held { states, _memberships: memberships, _hold: hold }));
+    HELD.set(Some(Held { states, _memberships: memberships, _hold: hold, _moving: moving }));
 }
 
 extern "C" fn parent() {

@@ -52,6 +52,7 @@ impl Ready {
     /// INSUFFICIENT_RESOURCES without descriptors or room for a thread.
     pub fn new(membership: &Arc<Membership>, bell: &Bell) -> Result<Arc<Ready>> {
         let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
+            .and_then(|(read, write)| Ok((above_stdio(read)?, above_stdio(write)?)))
             .map_err(|e| from_errno(e, "cannot make a poll descriptor"))?;
         let ready = Arc::new(Ready {
             bell: NonNull::from(bell),
@@ -64,10 +65,8 @@ impl Ready {
         bell.enlist();
         match pumps::add(&ready) {
             Ok(pump) => ready.pump.get_or_init(|| pump).notice(),
-            Err(error) => {
-                bell.delist();
-                return Err(error);
-            }
+            // Dropping what was made takes it off the bell again.
+            Err(error) => return Err(error),
         };
         Ok(ready)
     }
@@ -109,6 +108,11 @@ impl Ready {
         }
         (low, count > 0)
     }
+}
+
+/// Keeps a descriptor out of the numbers of standard streams that the program has closed (D-69).
+fn above_stdio(fd: OwnedFd) -> rustix::io::Result<OwnedFd> {
+    if std::os::fd::AsRawFd::as_raw_fd(&fd) > 2 { Ok(fd) } else { rustix::io::fcntl_dupfd_cloexec(fd, 3) }
 }
 
 impl Drop for Ready {

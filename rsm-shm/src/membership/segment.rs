@@ -14,7 +14,7 @@ use crate::parking::Poster;
 use rsm_core::access::{AccessList, MAX_MODE, Permission};
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::message::{Answer, Ask, SegmentName};
-use rsm_core::registry::{SegmentRow, SegmentState, Withdrawal, walk_connections};
+use rsm_core::registry::{ControllerKind, SegmentRow, SegmentState, Withdrawal, walk_connections};
 use rsm_core::sync::acquire32;
 use rsm_core::{Code, Error, Result};
 use std::os::fd::{AsFd, OwnedFd};
@@ -123,6 +123,10 @@ impl Membership {
                 }
                 // Given back in between: from the beginning.
                 let _ = self.ask(Ask::Destroy { segment: name });
+                if Instant::now() >= deadline {
+                    return Err(Error::with(Code::BadAddr, "the range is being exported or given back"));
+                }
+                std::thread::yield_now();
                 continue;
             };
             return self.finish(name, bell, rebindable, length as u64, || {
@@ -197,7 +201,11 @@ impl Membership {
     /// The agent's checks of a length, which come before the question whether there is so much memory.
     fn check_length(&self, controller: u32, length: u64) -> Result<()> {
         let row = self.registry().controllers.get(controller as usize);
-        let (largest, _, _) = row.ok_or(Error::new(Code::CtlrNotPresent))?.limits();
+        let row = row.ok_or(Error::new(Code::CtlrNotPresent))?;
+        let (mut largest, _, _) = row.limits();
+        if row.kind() == Some(ControllerKind::Loopback) {
+            largest = u64::MAX; // it knows no limit but what memory there is (D-07)
+        }
         rsm_core::attr::check_export_length(length, crate::memory::page_size() as u64, largest)
     }
 }
@@ -300,15 +308,22 @@ impl Segment {
     /// Somebody does not let go: moves the memory away from it, into a fresh object at the same addresses. What the
     /// unwilling reach then is the old one, which nobody looks at.
     fn move_away(&self) -> Result<()> {
+        let backing = lock(&self.backing);
+        // Alone with it from here to the end: two exports of one range would move it to two places.
+        let _moving = fork::hold_for_move();
+        let start = self.start.load(Ordering::Relaxed);
+        if matches!(&*backing, Some(Backing::Adopted(_))) && !backing::is_in_place(start.addr()) {
+            return Ok(()); // the application has mapped something else there: nothing of it is reached (D-79)
+        }
         let memory = match self.membership.ask(Ask::Replace { segment: self.name })? {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),
         };
-        let backing = lock(&self.backing);
-        let _hold = fork::hold();
-        let start = self.start.load(Ordering::Relaxed);
         // SAFETY: the range maps this segment's object; what is put there instead has the same contents and size.
-        unsafe { adopt::move_to(start, self.length, memory.as_fd(), 0) }?;
+        let moved = unsafe { adopt::move_to(start, self.length, memory.as_fd(), 0) };
+        // Only now is the new object the segment's: a move that failed leaves everything where it was.
+        self.membership.ask_done(Ask::Settle { segment: self.name, moved: moved.is_ok() })?;
+        moved?;
         if let Some(Backing::Adopted(_)) = &*backing {
             backing::moved(start.addr(), inspect::identity(memory.as_fd())?);
         }
@@ -345,9 +360,6 @@ impl Segment {
         if !start.addr().is_multiple_of(page_size()) {
             return Err(Error::with(Code::BadAddr, format!("address {start:p} is no multiple of the page size")));
         }
-        if matches!(&*backing, Some(Backing::Adopted(range)) if range.is_shared()) {
-            return Err(Error::with(Code::BadAddr, "the segment shares its memory with another export"));
-        }
         let membership = Arc::as_ptr(&self.membership.shared).addr();
         let range = (start.expose_provenance(), length);
         let Known::Fresh(reservation) = backing::look(range.0, range.1, membership)? else {
@@ -359,7 +371,13 @@ impl Segment {
         };
         // The old range first: it gets copies of its bytes before the object gets the new ones.
         let previous = (old.expose_provenance(), length);
-        let was_adopted = matches!(&*backing, Some(Backing::Adopted(_)));
+        let was_adopted = match &mut *backing {
+            Some(Backing::Adopted(adopted)) => {
+                adopted.give_back()?;
+                true
+            }
+            _ => false,
+        };
         *backing = None;
         // SAFETY: the caller's promise; the object is this segment's.
         match unsafe { reservation.adopt(memory.as_fd(), self.name) } {

@@ -77,11 +77,11 @@ impl Region {
     ///
     /// # Errors
     /// INSUFFICIENT_MEM without address space.
-    pub(crate) fn reserve_at(hint: *mut u8, length: usize) -> Result<*mut u8> {
+    pub(crate) fn reserve_at(hint: *mut u8, length: usize) -> Result<Region> {
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: without MAP_FIXED the hint is no more than that: nothing that exists is touched.
         let start = unsafe { rustix::mm::mmap_anonymous(hint.cast(), length, ProtFlags::empty(), flags) };
-        start.map(<*mut std::ffi::c_void>::cast).map_err(|e| failed(e, length))
+        Region::from_mmap(start, length)
     }
 
     /// Maps part of what this region maps a second time, with `permission`, without its descriptor; at `place`, where
