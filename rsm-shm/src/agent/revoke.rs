@@ -14,6 +14,7 @@
 //! withdrawal, since its memory goes.
 
 use super::Agent;
+use super::segments::Segment;
 use crate::parking::Poster;
 use rsm_core::bell::Bell;
 use rsm_core::driver::Driver;
@@ -221,15 +222,22 @@ impl Agent {
         if !withdrawal.awaiting.is_empty() && !late {
             return None;
         }
-        if withdrawal.destroy {
+        let memory = Rc::clone(&self.segments.get(&withdrawal.row)?.memory);
+        let mine = withdrawal.row;
+        let others: Vec<&Segment> = self
+            .segments
+            .iter()
+            .filter(|(row, s)| **row != mine && Rc::ptr_eq(&s.memory, &memory))
+            .map(|(_, s)| s)
+            .collect();
+        // Memory that nobody else exports goes with its segment.
+        if withdrawal.destroy && others.is_empty() {
             return Some(true);
         }
         if now < withdrawal.next_probe && !late {
             return None;
         }
-        let memory = Rc::clone(&self.segments.get(&withdrawal.row)?.memory);
-        let others = self.segments.iter().filter(|(row, s)| **row != withdrawal.row && Rc::ptr_eq(&s.memory, &memory));
-        if others.into_iter().any(|(_, s)| s.granted) {
+        if others.iter().any(|s| s.granted) {
             // Importers of another export of the same range reach this memory rightly, and the kernel does not tell
             // whose description is whose: here the importers' word must do.
             return Some(withdrawal.awaiting.is_empty());

@@ -184,6 +184,14 @@ enum Sharers {
 }
 
 impl Adopted {
+    /// Another export of the range.
+    pub(super) fn sharer(&self) -> Option<SegmentName> {
+        let _hold = fork::hold();
+        let ranges = lock(&RANGES);
+        let range = ranges.iter().find(|r| r.start == self.start && r.process == self.process)?;
+        range.names.iter().copied().find(|name| *name != self.name)
+    }
+
     /// Gives the range back now.
     ///
     /// # Errors

@@ -309,22 +309,27 @@ impl Segment {
     /// unwilling reach then is the old one, which nobody looks at.
     fn move_away(&self) -> Result<()> {
         let backing = lock(&self.backing);
+        self.move_memory(self.name, matches!(&*backing, Some(Backing::Adopted(_))))
+    }
+
+    /// Moves the memory that the export `name` has at our addresses: ours, or one that shares it.
+    fn move_memory(&self, name: SegmentName, adopted: bool) -> Result<()> {
         // Alone with it from here to the end: two exports of one range would move it to two places.
         let _moving = fork::hold_for_move();
         let start = self.start.load(Ordering::Relaxed);
-        if matches!(&*backing, Some(Backing::Adopted(_))) && !backing::is_in_place(start.addr()) {
+        if adopted && !backing::is_in_place(start.addr()) {
             return Ok(()); // the application has mapped something else there: nothing of it is reached (D-79)
         }
-        let memory = match self.membership.ask(Ask::Replace { segment: self.name })? {
+        let memory = match self.membership.ask(Ask::Replace { segment: name })? {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),
         };
         // SAFETY: the range maps this segment's object; what is put there instead has the same contents and size.
         let moved = unsafe { adopt::move_to(start, self.length, memory.as_fd(), 0) };
         // Only now is the new object the segment's: a move that failed leaves everything where it was.
-        self.membership.ask_done(Ask::Settle { segment: self.name, moved: moved.is_ok() })?;
+        self.membership.ask_done(Ask::Settle { segment: name, moved: moved.is_ok() })?;
         moved?;
-        if let Some(Backing::Adopted(_)) = &*backing {
+        if adopted {
             backing::moved(start.addr(), inspect::identity(memory.as_fd())?);
         }
         Ok(())
@@ -460,7 +465,7 @@ impl Segment {
             return Ok(());
         }
         // Gives an adopted range back when it goes, after importers had their time.
-        let _backing = lock(&self.backing).take();
+        let backing = lock(&self.backing).take();
         let number = match self.membership.ask(Ask::Destroy { segment: self.name })? {
             (Answer::Withdrawing { number }, _) => number,
             _ => return Ok(()),
@@ -469,6 +474,11 @@ impl Segment {
             match self.await_withdrawal(number) {
                 // A handler that runs meanwhile does not shorten it: importers get the time they are promised.
                 Err(error) if error.code() == Code::Interrupted => {}
+                Ok(false) => {
+                    // Another export has the memory on, and somebody that did not let go of this one reaches it.
+                    let sharer = if let Some(Backing::Adopted(adopted)) = &backing { adopted.sharer() } else { None };
+                    return sharer.map_or(Ok(()), |sharer| self.move_memory(sharer, true));
+                }
                 other => return other.map(drop),
             }
         }
