@@ -78,6 +78,21 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
             Ok(String::new())
         }
+        "adopt" => {
+            let start = pages(number(word(2)) as usize);
+            // SAFETY: memory that is never unmapped, used through exports only.
+            let export = unsafe { Controller::open("shm0")?.adopt(start, number(word(2)) as usize) }?;
+            things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
+            Ok(String::new())
+        }
+        "adoptagain" => {
+            let first = find(&things.exports, word(2));
+            let memory = first.memory();
+            // SAFETY: as above, the same memory once more.
+            let export = unsafe { Controller::open("shm0")?.adopt(memory.as_ptr(), memory.len()) }?;
+            things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
+            Ok(String::new())
+        }
         "publish" => {
             let mut access = AccessList::everyone();
             if let Some(node) = words.get(3) {
@@ -299,6 +314,14 @@ fn transfers(things: &Things, name: &str, rounds: u64) -> Result<String> {
         import.signal_no_accumulate()?;
     }
     Ok((super::cost::allocations() - before).to_string())
+}
+
+/// Fresh memory, for ever.
+fn pages(length: usize) -> *mut u8 {
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+    let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+    // SAFETY: fresh memory at addresses the kernel chooses.
+    unsafe { mmap_anonymous(std::ptr::null_mut(), length, access, flags) }.expect("memory").cast()
 }
 
 /// Whether a thread of this process sleeps in the kernel.

@@ -15,6 +15,8 @@ pub(crate) const STORIES: &[Story] = &[
     ("no_store_gets_through_after_unpublish", no_store_gets_through_after_unpublish),
     ("waiting_threads_do_not_stop_others", waiting_threads_do_not_stop_others),
     ("an_importer_with_a_lease_does_not_hold_the_agent_up", an_importer_with_a_lease_does_not_hold_the_agent_up),
+    ("shared_memory_moves_away_from_an_export_that_goes", shared_memory_moves_away_from_an_export_that_goes),
+    ("adopted_memory_moves_away_in_place", adopted_memory_moves_away_in_place),
     ("a_reused_id_does_not_revive_old_imports", a_reused_id_does_not_revive_old_imports),
 ];
 
@@ -214,4 +216,51 @@ fn an_importer_with_a_lease_does_not_hold_the_agent_up() {
     importer.ok("connect j 1 0x400001 rw");
     // The kernel would have let a plain open wait for 45 seconds.
     assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+fn adopted_memory_moves_away_in_place() {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut importer = NodeProcess::start(&cluster, 2);
+    exporter.ok("adopt e 65536");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    importer.ok("map i");
+    importer.ok("store i 0 1");
+    importer.stop();
+    exporter.ok("unpublish e");
+    assert_eq!(exporter.ok("read e 0"), "1");
+    importer.signal(Signal::CONT);
+    importer.ok("store i 0 2");
+    assert_eq!(exporter.ok("read e 0"), "1");
+    exporter.ok("publish e 0x400001");
+    importer.ok("connect j 1 0x400001 rw");
+    importer.ok("put j 0 3");
+    assert_eq!(exporter.ok("read e 0"), "3");
+    exporter.ok("destroy e");
+}
+
+fn shared_memory_moves_away_from_an_export_that_goes() {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut importer = NodeProcess::start(&cluster, 2);
+    exporter.ok("adopt e 4096");
+    exporter.ok("adoptagain f e");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    importer.ok("map i");
+    importer.ok("store i 0 1");
+    assert_eq!(exporter.ok("read f 0"), "1");
+    importer.ok("go s storm i 8");
+    importer.stop();
+    exporter.ok("destroy e");
+    let stood = exporter.ok("read f 8");
+    importer.signal(Signal::CONT);
+    importer.ok("halt");
+    importer.ok("join s");
+    assert_eq!((exporter.ok("read f 8"), exporter.ok("read f 0")), (stood, "1".to_owned()));
+    exporter.ok("publish f 0x400001");
+    importer.ok("connect j 1 0x400001 rw");
+    importer.ok("put j 0 5");
+    assert_eq!(exporter.ok("read f 0"), "5");
 }
