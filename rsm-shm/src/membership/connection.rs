@@ -338,7 +338,7 @@ impl Connection {
     /// Ends the connection.
     ///
     /// # Errors
-    /// SEG_STILL_MAPPED while a [`Window`] of it exists, which then ends it; CTLR_NOT_PRESENT when the cluster has
+    /// SEG_STILL_MAPPED while a [`Window`](super::window::Window) of it exists, which then ends it; CTLR_NOT_PRESENT when the cluster has
     /// ended, and the connection with it.
     pub fn disconnect(self: Arc<Connection>) -> Result<()> {
         let mut connection = Arc::try_unwrap(self)
