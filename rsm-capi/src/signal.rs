@@ -290,6 +290,7 @@ unsafe fn take_ready(fds: *mut pollfd, count: nfds_t) -> c_int {
             Ok(true) => POLLRDNORM,
             // Another thread was faster.
             Ok(false) => 0,
+            Err(_) if rsm_shm::strict::is_on() => 0,
             Err(_) => POLLHUP,
         };
         side.polled().follow();

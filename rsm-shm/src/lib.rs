@@ -17,3 +17,4 @@ pub mod parking;
 pub mod private_table;
 pub mod rights;
 pub mod socket;
+pub mod strict;

@@ -17,6 +17,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("an_importer_with_a_lease_does_not_hold_the_agent_up", an_importer_with_a_lease_does_not_hold_the_agent_up),
     ("shared_memory_moves_away_from_an_export_that_goes", shared_memory_moves_away_from_an_export_that_goes),
     ("adopted_memory_moves_away_in_place", adopted_memory_moves_away_in_place),
+    ("strict_programs_get_the_original_silence", strict_programs_get_the_original_silence),
     ("a_reused_id_does_not_revive_old_imports", a_reused_id_does_not_revive_old_imports),
 ];
 
@@ -263,4 +264,25 @@ fn shared_memory_moves_away_from_an_export_that_goes() {
     importer.ok("connect j 1 0x400001 rw");
     importer.ok("put j 0 5");
     assert_eq!(exporter.ok("read f 0"), "5");
+}
+
+fn strict_programs_get_the_original_silence() {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut environment = cluster.environment(2).expect("a node");
+    environment.push(("RSM_STRICT", "1".to_owned()));
+    let mut importer = NodeProcess::with(environment);
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    importer.ok("go w waitimport i 300");
+    importer.until("asleep w", "ok true");
+    exporter.ok("postall e");
+    importer.ok("join w");
+    exporter.ok("postall e");
+    exporter.ok("unpublish e");
+    importer.ok("waitimport i 0");
+    importer.fails("waitimport i 0", 42);
+    importer.fails("waitimport i 50", 42);
+    importer.fails("put i 0 1", 40); // only the waits are silent
 }

@@ -23,7 +23,7 @@ use rsm_core::verdict::Snapshot;
 use rsm_core::{Code, Error, Result};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const READ: u32 = 0o400;
 const WRITE: u32 = 0o200;
@@ -378,11 +378,25 @@ impl Drop for Connection {
 impl Membership {
     /// Takes a signal from a bell of this process.
     pub(super) fn wait_on(&self, bell: &Bell, timeout: Option<Duration>) -> Result<()> {
+        let deadline = deadline(timeout);
+        match self.take_until(bell, timeout, deadline) {
+            Err(error) if error.code() == Code::ConnAborted && crate::strict::is_on() => {
+                // In silence, for as long as was asked for.
+                let nobody_wakes = AtomicU32::new(0);
+                loop {
+                    self.sleep(&nobody_wakes, 0, deadline)?;
+                }
+            }
+            other => other,
+        }
+    }
+
+    fn take_until(&self, bell: &Bell, timeout: Option<Duration>, deadline: Option<Instant>) -> Result<()> {
         if bell.try_take()? {
             return Ok(());
         }
         let link = self.link()?;
-        let park = BellPark { parking: &link.parking, deadline: deadline(timeout) };
+        let park = BellPark { parking: &link.parking, deadline };
         let spins = if timeout == Some(Duration::ZERO) { 0 } else { self.spins() };
         bell.wait(spins, &park).map_err(|error| match error.code() {
             Code::CtlrNotPresent => super::gone(&self.shared.address),

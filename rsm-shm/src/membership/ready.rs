@@ -103,7 +103,7 @@ impl Ready {
                 pump.notice();
             }
         }
-        if aborted {
+        if aborted && !crate::strict::is_on() {
             pipe.write = None;
         }
         (low, count > 0)
