@@ -66,7 +66,7 @@ fn run<const NEED: u32>(
     let place = if plain {
         slot.base.load(Relaxed) + relative as usize
     } else {
-        recheck::<NEED>(slot, object, offset, data, width, bytes)?
+        kept_inside(|| recheck::<NEED>(slot, object, offset, data, width, bytes))?
     };
     let place: *mut u8 = std::ptr::with_exposed_provenance_mut(place);
     if flags & EXPLICIT != 0 {
@@ -78,24 +78,16 @@ fn run<const NEED: u32>(
     if NEED == WRITE { object.connection.close_span(opened) } else { object.connection.close_read_span(opened) }
 }
 
-/// [`checked`] with panics kept inside: the plain path has none, this one goes far.
+/// Runs what is not the plain path, which goes far, with panics kept inside.
 #[cold]
 #[inline(never)]
-fn recheck<const NEED: u32>(
-    slot: &Slot,
-    object: &ImportObject,
-    offset: i64,
-    data: usize,
-    width: usize,
-    bytes: Option<u64>,
-) -> Result<usize> {
-    let checked = || checked::<NEED>(slot, object, offset, data, width, bytes);
-    catch_unwind(AssertUnwindSafe(checked)).unwrap_or_else(|_| fail(Code::InternalError))
+fn kept_inside(work: impl FnOnce() -> Result<usize>) -> Result<usize> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| fail(Code::InternalError))
 }
 
 /// The checks in the reference's order; gives the place when only the mapping, or a forked child's membership, was
 /// missing.
-fn checked<const NEED: u32>(
+fn recheck<const NEED: u32>(
     slot: &Slot,
     object: &ImportObject,
     offset: i64,

@@ -123,7 +123,7 @@ impl Agent {
     fn new(config: &Config, address: Address, keys: Vec<Secret>, stopped: &OwnedFd) -> Result<Agent> {
         let capabilities = Capabilities::probe()?;
         if !capabilities.leases {
-            tracing::warn!("the kernel gives no leases: unpublish of a segment with importers will be refused");
+            tracing::warn!("the kernel gives no leases: every unpublish of a segment with importers moves its memory");
         }
         let listener = listen(&address)?;
         if capabilities.refuses_descriptors {

@@ -124,8 +124,8 @@ pub struct Capabilities {
     /// The kernel names the process at the other end of a socket (`SO_PEERPIDFD`, Linux 6.5). Without it the library
     /// sends a descriptor of its process, which the agent compares with the kernel's word on its id.
     pub peer_pidfd: bool,
-    /// The kernel tells whether memory is reached by anybody (leases). Without it segments with importers cannot be
-    /// taken back with a guarantee, and unpublish says so.
+    /// The kernel tells whether memory is reached by anybody (leases). Without it the memory of a segment with importers
+    /// is moved whenever it is taken back.
     pub leases: bool,
     /// A socket can refuse descriptors (`SO_PASSRIGHTS`, Linux 6.16). Without it a hostile process can send the agent
     /// one whose closing takes its time, such as a socket that lingers, and make everybody wait.

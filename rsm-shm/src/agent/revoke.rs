@@ -4,10 +4,12 @@
 //!    every barrier, implicit transfer, post and wait is told. 3. The importers are told to look; willing ones put
 //!    trash pages under their mappings and answer. 3b. The agent believes nobody and asks the kernel whether any
 //!    description of the memory is left: in a process, in a forked child, in a socket. When none is, the memory is the
-//!    exporter's alone. When one is left after [`PATIENCE`], the withdrawal ends refused: everything is aborted, but
-//!    somebody still reaches the memory.
+//!    exporter's alone. When one is left after [`PATIENCE`], or the kernel cannot tell, the withdrawal ends *not freed*. 4. Then
+//!    the exporter moves the memory away, into an object that it asks for (`Replace`) and, once the contents are there,
+//!    makes the segment's (`Settle`); whoever did not let go keeps the old one.
 //!
-//! A segment that is destroyed takes no guarantee with it: its memory goes.
+//! The memory of a segment that is destroyed goes with it, and the kernel is not asked; unless another segment exports
+//! the same addresses and has the memory on.
 //!
 //! # Crash
 //! An importer that dies in between drops out of the wait with its descriptors. An exporter that dies ends the

@@ -24,7 +24,7 @@
 //! * Stores past the page tables: devices and rings that were given pages before (O_DIRECT reads under way, io_uring's
 //!   registered buffers), and other processes that share memory from before (D-78): they keep the old memory.
 //! * A child that another thread forks meanwhile gets chunks already moved as shared memory and the others as before.
-//!   Whatever it does with either, this process loses nothing.
+//!   Whatever it does with either, this process loses nothing. The library holds forks off while it moves memory.
 //! * The new mapping is a new one: `mlock`, `madvise` advice (MADV_DONTFORK included) and names of the old are gone.
 //! * Pages of shared anonymous and System V memory go when the last relative lets go of them, not chunk by chunk.
 #![allow(unsafe_code)]
