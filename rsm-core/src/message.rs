@@ -19,6 +19,9 @@ pub const MAX_MESSAGE: usize = 4096;
 /// Most connections one [`Ask::Inherit`] may name.
 pub const MAX_INHERIT: usize = 128;
 
+/// Most processes one [`Answer::Processes`] names.
+pub const MAX_PROCESSES: usize = 128;
+
 /// Secret of 128 bits: a node's key, or the token of a membership.
 pub type Secret = [u8; 16];
 
@@ -182,6 +185,11 @@ pub enum Ask {
         /// Add to what is pending.
         accumulate: bool,
     },
+    /// The processes of all nodes, by membership. Answer [`Answer::Processes`]. Changes nothing.
+    Processes {
+        /// Memberships up to this number are known already; 0 at first.
+        after: u64,
+    },
     /// Give up the membership and everything it holds. No reply: the events link ends.
     Leave,
     /// The caller of an earlier request is gone: undo what it did. No reply.
@@ -222,8 +230,23 @@ pub enum Answer {
         /// Number of the withdrawal.
         number: u32,
     },
+    /// Processes of nodes, in the order of their memberships; fewer than [`MAX_PROCESSES`] means that these were the last.
+    Processes(Vec<Process>),
     /// A connection. Descriptors: the segment's memory, the exporting node's bells unless the asker has them.
     Connected(Connected),
+}
+
+/// A process that is a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Number of its membership; never used twice.
+    pub membership: u64,
+    /// Its node.
+    pub node: u32,
+    /// Its process id, as the kernel named it when it joined.
+    pub pid: u32,
+    /// Its effective user id then, or when it last attached.
+    pub uid: u32,
 }
 
 /// A granted connection.
@@ -294,6 +317,13 @@ mod tests {
         assert_eq!(decode::<Request>(&encode(&request).unwrap()).unwrap(), request);
         let name = ConnectionName { row: u32::MAX, generation: u64::MAX };
         encode(&Request { number: u64::MAX, ask: Ask::Inherit { connections: vec![name; MAX_INHERIT] } }).unwrap();
+    }
+
+    #[test]
+    fn a_full_list_of_processes_fits() {
+        let process = Process { membership: u64::MAX, node: u32::MAX, pid: u32::MAX, uid: u32::MAX };
+        let outcome = Ok(Answer::Processes(vec![process; MAX_PROCESSES]));
+        encode(&Reply { number: u64::MAX, outcome }).unwrap();
     }
 
     #[test]

@@ -19,7 +19,9 @@ pub struct ConnectionRow {
     pub(super) pid: AtomicU32,
     pub(super) controller: AtomicU32,
     pub(super) permission: AtomicU32,
-    reserved: AtomicU64,
+    /// The exporting node while the importer holds the connection, cut or not; 0 when it gave it back.
+    pub(super) exporter: AtomicU32,
+    pub(super) id: AtomicU32,
 }
 
 #[cfg(not(rsm_loom))]
@@ -48,6 +50,10 @@ pub struct ConnectionFields {
     pub controller: u32,
     /// Permission bits it was granted.
     pub permission: u32,
+    /// The exporting node; 0 when the importer has given the connection back.
+    pub exporter: u32,
+    /// The id it connected to, which the segment may have lost since.
+    pub id: u32,
 }
 
 impl ConnectionRow {
@@ -65,7 +71,8 @@ impl ConnectionRow {
             pid: zero(),
             controller: zero(),
             permission: zero(),
-            reserved: AtomicU64::new(0),
+            exporter: zero(),
+            id: zero(),
         }
     }
 
@@ -87,6 +94,8 @@ impl ConnectionRow {
             pid: self.pid.load(Relaxed),
             controller: self.controller.load(Relaxed),
             permission: self.permission.load(Relaxed),
+            exporter: self.exporter.load(Relaxed),
+            id: self.id.load(Relaxed),
         })
     }
 }

@@ -170,7 +170,8 @@ pub struct Header {
     pub(super) processes: AtomicU32,
     pub(super) segment_high: AtomicU32,
     pub(super) connection_high: AtomicU32,
-    reserved2: [AtomicU32; 12],
+    pub(super) changes: AtomicU32,
+    reserved2: [AtomicU32; 11],
     pub(super) name: [AtomicU64; NAME_WORDS],
 }
 
@@ -210,6 +211,7 @@ impl Header {
             processes: zero(),
             segment_high: zero(),
             connection_high: zero(),
+            changes: zero(),
             reserved2: std::array::from_fn(|_| zero()),
             name: std::array::from_fn(|_| AtomicU64::new(0)),
         }
@@ -255,6 +257,12 @@ impl Header {
     /// Steps with every change that concerns importers; what a process has seen of it, it reports.
     pub fn revision(&self) -> u64 {
         acquire(&self.revision)
+    }
+
+    /// Steps after every turn of the agent in which anything of the registry may have changed, and is a futex: for who
+    /// watches. What was changed before a step is seen by who sees the step.
+    pub fn changes(&self) -> &AtomicU32 {
+        &self.changes
     }
 
     /// Where the cluster is in its life. An agent that was killed stays [`ClusterState::Serving`].

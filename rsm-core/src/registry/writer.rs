@@ -88,6 +88,14 @@ impl<'a> Writer<'a> {
         next
     }
 
+    /// Steps the word that watchers sleep on; the caller wakes them.
+    pub fn step_changes(&self) -> &'a AtomicU32 {
+        let word = &self.0.header.changes;
+        // Release: pairs with the acquire of a watcher, which looks at the rows after it.
+        word.store(word.load(Relaxed).wrapping_add(1), Release);
+        word
+    }
+
     /// Notes the processes of a node; the first one brings it up, the last one takes it down. Returns whether the
     /// links changed. `first` is process id and user id of the node's oldest process.
     pub fn set_processes(&self, node: u32, processes: u32, first: (u32, u32)) -> bool {
@@ -229,6 +237,8 @@ impl<'a> Writer<'a> {
             r.pid.store(new.pid, Relaxed);
             r.controller.store(new.controller, Relaxed);
             r.permission.store(new.permission, Relaxed);
+            r.exporter.store(segment.node.load(Relaxed), Relaxed);
+            r.id.store(segment.id.load(Relaxed), Relaxed);
         });
         // Release: pairs with the acquire in `walk_connections`.
         segment.first_connection.store(row + 1, Release);
@@ -266,7 +276,9 @@ impl<'a> Writer<'a> {
     /// Marks a connection that its importer gave back; the row may be filled again.
     pub fn remove_connection(&self, row: u32) {
         self.abort_connection(row);
-        let importer = self.0.connections[row as usize].importer.load(Relaxed);
+        let r = &self.0.connections[row as usize];
+        seq::write(&r.seq, || r.exporter.store(0, Relaxed));
+        let importer = r.importer.load(Relaxed);
         count(&self.0.nodes[importer as usize].imports, -1);
     }
 

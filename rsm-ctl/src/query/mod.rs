@@ -68,11 +68,11 @@ fn clusters(name: Option<&str>) -> Result<Vec<ClusterRow>, Failure> {
 
 /// A look at one of the listed clusters; `None` if it has ended since.
 fn look(cluster: ClusterRef) -> Option<ClusterRow> {
-    match Observer::attach(Some(&cluster.name)).map(|observer| observer.cluster()) {
-        // The same name may be in use by another user; then this is the wrong one.
-        Ok(info) if info.uid == cluster.uid => Some(ClusterRow::Open(info)),
+    // By address: the same name may be in use by another user.
+    match Observer::attach(Some(&cluster.address())).map(|observer| observer.cluster()) {
+        Ok(info) => Some(ClusterRow::Open(info)),
         // One that refuses, or does not answer, is there all the same.
-        Err(error) if !matches!(error.code(), Code::PermDenied | Code::Timeout) => None,
-        _ => Some(ClusterRow::Closed(cluster)),
+        Err(error) if matches!(error.code(), Code::PermDenied | Code::Timeout) => Some(ClusterRow::Closed(cluster)),
+        Err(_) => None,
     }
 }

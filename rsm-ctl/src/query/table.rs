@@ -134,7 +134,17 @@ shm0        10    11  active  12
 
     #[test]
     fn what_is_not_known_is_a_dash() {
-        let node = NodeInfo { node: 3, joined: false, processes: 0, pid: None, uid: None, exports: 0, imports: 0 };
+        let node = NodeInfo {
+            node: 3,
+            joined: false,
+            processes: 0,
+            pid: None,
+            uid: None,
+            exports: 0,
+            imports: 0,
+            exported_bytes: 0,
+            incarnation: 0,
+        };
         let text = render(&Rows::Nodes(vec![node]));
         assert_eq!(text.lines().nth(1), Some("3     no      0          -    -    0        0"));
     }

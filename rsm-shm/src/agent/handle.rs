@@ -170,6 +170,8 @@ impl Agent {
             connections: BTreeMap::new(),
             connection_rows: Rows::new(config.geometry.connections),
             withdrawals: Vec::new(),
+            observers: 0,
+            changed: false,
         };
         agent.watch(&agent.listener, serve::Token::Listener, epoll::EventFlags::IN)?;
         agent.watch(stopped, serve::Token::Stop, epoll::EventFlags::IN)?;

@@ -9,11 +9,12 @@ use super::serve::Token;
 use super::{Agent, requests};
 use crate::socket::{self, Packet};
 use rsm_core::access::Credentials;
-use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Reply, Request, Secret, decode};
+use rsm_core::message::{Answer, Ask, Claim, MAX_PROCESSES, PROTOCOL, Process, Reply, Request, Secret, decode};
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll::{self, EventFlags};
 use rustix::net::{RecvFlags, SendFlags};
 use std::collections::BTreeSet;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
@@ -145,8 +146,9 @@ impl Agent {
             },
         );
         self.set_control(party, stranger.socket)?;
-        if let Some(node) = node {
-            self.node_changed(node, |members| members.insert(party));
+        match node {
+            Some(node) => self.node_changed(node, |members| members.insert(party)),
+            None => self.observers += 1,
         }
         tracing::debug!(party, pid, ?node, "joined");
         self.reply(party, number, Ok((Answer::Joined { membership: party, token }, given)));
@@ -243,6 +245,16 @@ impl Agent {
         }
     }
 
+    /// The next processes of nodes after a membership, at most as many as an answer holds.
+    pub(super) fn processes(&self, after: u64) -> Vec<Process> {
+        let of_node = |(&membership, member): (&u64, &Member)| {
+            let (pid, uid) = (member.pid, member.credentials.uid);
+            member.node.map(|node| Process { membership, node, pid, uid })
+        };
+        let later = self.members.range((Excluded(after), Unbounded));
+        later.filter_map(of_node).take(MAX_PROCESSES).collect()
+    }
+
     /// Tells a member to look at the registry, unless it has been told and not answered.
     pub(super) fn send_look(&mut self, party: u64) {
         if let Some(member) = self.members.get_mut(&party)
@@ -274,9 +286,12 @@ impl Agent {
         for row in member.connections {
             self.drop_holder(row, party);
         }
-        if let Some(node) = member.node {
-            self.node_changed(node, |members| members.remove(&party));
-            self.nudge_siblings(node);
+        match member.node {
+            Some(node) => {
+                self.node_changed(node, |members| members.remove(&party));
+                self.nudge_siblings(node);
+            }
+            None => self.observers -= 1,
         }
         for withdrawal in &mut self.withdrawals {
             withdrawal.forget(party);

@@ -79,6 +79,10 @@ struct Agent {
     connections: BTreeMap<u32, connections::Connection>,
     connection_rows: Rows,
     withdrawals: Vec<revoke::Withdrawing>,
+    /// Members that only look.
+    observers: u32,
+    /// The registry may have changed in this turn of the loop.
+    changed: bool,
 }
 
 impl Agent {

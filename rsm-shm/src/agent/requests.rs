@@ -65,6 +65,8 @@ impl Agent {
                 return self.lose_control(party);
             }
         };
+        // Looking is no change: watchers that look at every change would wake themselves.
+        self.changed |= !matches!(request.ask, Ask::Processes { .. });
         match request.ask {
             Ask::Abandon { number } => self.undo(party, number),
             Ask::Leave => self.end_membership(party, "it left"),
@@ -111,6 +113,7 @@ impl Agent {
             Ask::PostImporters { segment, below, accumulate } => {
                 self.post_importers(party, segment, below, accumulate).map(done)
             }
+            Ask::Processes { after } => Ok((Answer::Processes(self.processes(after)), Vec::new())),
             Ask::Join { .. } | Ask::Attach { .. } | Ask::Abandon { .. } | Ask::Leave => {
                 Err(Error::with(Code::BadArgsErrors, "this connection has joined already"))
             }

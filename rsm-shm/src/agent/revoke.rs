@@ -193,6 +193,7 @@ impl Agent {
             match self.decide(at, now) {
                 None => at += 1,
                 Some(freed) => {
+                    self.changed = true;
                     let ended = self.withdrawals.swap_remove(at);
                     if ended.destroy {
                         self.distrust_sharers(&ended);

@@ -73,9 +73,13 @@ impl Agent {
                 }
             }
             for event in &events {
-                match Token::from_data(event.data) {
+                let token = Token::from_data(event.data);
+                // A request says itself, when it is read, whether it can change anything.
+                self.changed |= !matches!(token, Some(Token::Control(_) | Token::Listener) | None);
+                match token {
                     Some(Token::Stop) => {
                         self.writer().end();
+                        self.tell_watchers();
                         return;
                     }
                     Some(Token::Listener) => self.accept(),
@@ -90,6 +94,18 @@ impl Agent {
             self.advance_withdrawals(now);
             self.drop_late_strangers(now);
             self.adjust_accepting(now);
+            if std::mem::take(&mut self.changed) {
+                self.tell_watchers();
+            }
+        }
+    }
+
+    /// Lets those look who watch the registry. One system call, after the replies of the turn are on their way, and
+    /// only while somebody is there to look.
+    fn tell_watchers(&self) {
+        let word = self.writer().step_changes();
+        if self.observers > 0 {
+            crate::futex::wake(word, i32::MAX);
         }
     }
 

@@ -23,6 +23,9 @@ pub(super) type Given = (Answer, Vec<OwnedFd>);
 /// a call that is really stuck returns INTERRUPTED.
 const GRACE: Duration = Duration::from_millis(50);
 
+/// How long who only looks waits for an agent that does not answer: it may be stopped.
+const LOOK_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A control connection.
 #[derive(Debug)]
 pub(super) struct Control {
@@ -62,6 +65,12 @@ fn identity(socket: &OwnedFd) -> rustix::io::Result<(u64, u64)> {
 /// What an answer of the wrong kind means.
 pub(super) fn unexpected(answer: &Answer) -> Error {
     Error::with(Code::InternalError, format!("the agent answered something else: {answer:?}"))
+}
+
+/// The error for an agent that does not answer.
+fn silent(address: &Address, waited: Duration) -> Error {
+    let text = format!("the agent of cluster {:?} does not answer (waited {waited:?})", address.name());
+    Error::with(Code::Timeout, text)
 }
 
 /// Opens a connection to the agent and makes sure that it is the right user's.
@@ -121,8 +130,7 @@ impl Control {
     pub(super) fn join_answer(&mut self, address: &Address, number: u64, patience: Duration) -> Result<Given> {
         let socket = self.socket.as_ref().ok_or_else(|| gone(address))?;
         if !readable_until(socket, Instant::now() + patience) {
-            let text = format!("the agent of cluster {:?} does not answer (waited {patience:?})", address.name());
-            return Err(Error::with(Code::Timeout, text));
+            return Err(silent(address, patience));
         }
         self.answer(address, number, false)
     }
@@ -205,7 +213,12 @@ impl Link {
         }
         control.number += 1;
         let number = control.number;
+        let only_looks = matches!(ask, Ask::Processes { .. });
         send(socket, &Request { number, ask }, address)?;
+        if only_looks && !readable_until(socket, Instant::now() + LOOK_PATIENCE) {
+            control.owed = Some(number);
+            return Err(silent(address, LOOK_PATIENCE));
+        }
         control.answer(address, number, interruptible)
     }
 

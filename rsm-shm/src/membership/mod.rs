@@ -16,6 +16,7 @@
 //! | [`ready`] | poll descriptors |
 //! | `backing` | the memory of an export, its own or the application's |
 //! | [`segment`] | one export |
+//! | `watch` | seeing that something changed, and who is there |
 //! | `fork` | what a forked child does with all this |
 //! | [`default`] | the membership of a process that did not choose one |
 
@@ -31,6 +32,7 @@ pub mod ready;
 pub mod segment;
 mod spin;
 mod table;
+mod watch;
 pub mod window;
 
 use crate::address::Address;

@@ -1,0 +1,47 @@
+//! Seeing that something changed, and who is there: for those who look at a cluster.
+
+use super::Membership;
+use super::control::unexpected;
+use rsm_core::Result;
+use rsm_core::message::{Answer, Ask, MAX_PROCESSES, Process};
+use rsm_core::sync::acquire32;
+use std::time::Instant;
+
+impl Membership {
+    /// The number to give to [`wait_for_change`](Self::wait_for_change); taken before looking, so that what changes
+    /// while one looks is looked at again.
+    pub fn changes(&self) -> u32 {
+        // Acquire: pairs with the Release of `Writer::step_changes`.
+        acquire32(self.registry().header.changes())
+    }
+
+    /// Sleeps until the registry is no longer as it was when [`changes`](Self::changes) said `seen`. Wakes without need
+    /// at times.
+    ///
+    /// # Errors
+    /// TIMEOUT at the deadline, INTERRUPTED by a signal handler, CTLR_NOT_PRESENT when the cluster has ended.
+    pub fn wait_for_change(&self, seen: u32, deadline: Option<Instant>) -> Result<()> {
+        self.sleep(self.registry().header.changes(), seen, deadline)
+    }
+
+    /// The processes of all nodes, in the order in which they joined, from the agent.
+    ///
+    /// # Errors
+    /// TIMEOUT when the agent does not answer for 2 s, CTLR_NOT_PRESENT when the cluster has ended.
+    pub fn processes(&self) -> Result<Vec<Process>> {
+        let mut all: Vec<Process> = Vec::new();
+        loop {
+            let after = all.last().map_or(0, |process| process.membership);
+            match self.ask(Ask::Processes { after })? {
+                (Answer::Processes(some), _) => {
+                    let last = some.len() < MAX_PROCESSES;
+                    all.extend(some);
+                    if last {
+                        return Ok(all);
+                    }
+                }
+                (other, _) => return Err(unexpected(&other)),
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Which clusters run, and which one is meant.
+
+use crate::{Error, Result};
+use rsm_core::Code;
+use rsm_shm::address::Address;
+use serde::Serialize;
+
+/// A running cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ClusterRef {
+    /// Its name.
+    pub name: String,
+    /// The user it runs as.
+    pub uid: u32,
+}
+
+impl ClusterRef {
+    /// What [`Observer::attach`](super::Observer::attach) takes to find exactly this one: `rsm:UID:NAME`.
+    pub fn address(&self) -> String {
+        format!("rsm:{}:{}", self.uid, self.name)
+    }
+}
+
+/// The running clusters, by name. Those of other users are listed; whether one may look at them, their agent says.
+///
+/// # Errors
+/// INTERNAL_ERROR without /proc.
+pub fn clusters() -> Result<Vec<ClusterRef>> {
+    let table = std::fs::read("/proc/net/unix")
+        .map_err(|e| Error::with(Code::InternalError, format!("cannot list clusters: /proc/net/unix: {e}")))?;
+    let mut found: Vec<ClusterRef> = String::from_utf8_lossy(&table)
+        .lines()
+        .filter_map(|line| line.split_ascii_whitespace().nth(7)?.strip_prefix('@'))
+        .filter_map(Address::from_abstract_name)
+        .map(|address| ClusterRef { name: address.name().to_owned(), uid: address.uid() })
+        .collect();
+    // A name shows once for each connection as well.
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// Picks a cluster out of those that run: by name, or the only one. One's own come before those of other users.
+pub(super) fn choose(running: Vec<ClusterRef>, name: Option<&str>) -> Result<Address> {
+    let none = |text: String| Err(Error::with(Code::CtlrNotPresent, text));
+    let me = rsm_shm::address::current_uid();
+    let list = |some: &[&ClusterRef]| {
+        let show = |c: &&ClusterRef| if c.uid == me { c.name.clone() } else { c.address() };
+        some.iter().map(show).collect::<Vec<_>>().join(", ")
+    };
+    let all: Vec<&ClusterRef> = running.iter().collect();
+    if let Some(Ok(address)) = name.filter(|name| name.starts_with("rsm:")).map(str::parse::<Address>) {
+        // An address says which one, whoever's it is.
+        let there = running.iter().any(|c| c.uid == address.uid() && c.name == address.name());
+        return match (there, all.is_empty()) {
+            (true, _) => Ok(address),
+            (false, true) => none(format!("no cluster {address}; none is running")),
+            (false, false) => none(format!("no cluster {address}; running: {}", list(&all))),
+        };
+    }
+    let fitting: Vec<&ClusterRef> = running.iter().filter(|c| name.is_none_or(|n| n == c.name)).collect();
+    let own: Vec<&ClusterRef> = fitting.iter().copied().filter(|c| c.uid == me).collect();
+    match (&own[..], &fitting[..], name) {
+        ([only], _, _) | ([], [only], _) => Address::new(&only.name, only.uid),
+        (_, [], None) => none("no cluster is running".to_owned()),
+        (_, [], Some(name)) if all.is_empty() => none(format!("no cluster named {name:?}; none is running")),
+        (_, [], Some(name)) => none(format!("no cluster named {name:?}; running: {}", list(&all))),
+        (_, several, _) => none(format!("several clusters are running, name one: {}", list(several))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_meant_is_found_or_told() {
+        let me = rsm_shm::address::current_uid();
+        let cluster = |name: &str, uid| ClusterRef { name: name.to_owned(), uid };
+        let two = || vec![cluster("a", me), cluster("b", me), cluster("c", me + 1)];
+        let chosen = |name| choose(two(), name).map(|a| a.to_string()).map_err(|e| e.detail().to_owned());
+        assert_eq!(chosen(Some("a")), Ok(format!("rsm:{me}:a")));
+        let other = format!("rsm:{}:c", me + 1);
+        assert_eq!(chosen(Some("c")), Ok(other.clone()));
+        assert_eq!(chosen(Some(&other)), Ok(other.clone()));
+        assert_eq!(chosen(Some("x")), Err(format!("no cluster named \"x\"; running: a, b, {other}")));
+        assert_eq!(chosen(Some("rsm:0:x")), Err(format!("no cluster rsm:0:x; running: a, b, {other}")));
+        assert_eq!(
+            chosen(None),
+            Err("several clusters are running, name one: a, b".to_owned() + &format!(", {other}"))
+        );
+        let none = choose(Vec::new(), Some("x")).unwrap_err();
+        assert_eq!(none.detail(), "no cluster named \"x\"; none is running");
+    }
+}

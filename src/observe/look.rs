@@ -1,0 +1,154 @@
+//! Reading the registry into rows.
+
+use super::Observer;
+use super::rows::{ClusterInfo, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, SegmentInfo};
+use crate::{LinkState, Permission};
+use rsm_core::registry::{ControllerKind, ControllerRow, LinkWord, SegmentState, Withdrawal};
+use rsm_core::sync::Ordering::{Acquire, Relaxed};
+
+impl Observer {
+    /// The cluster as a whole.
+    pub fn cluster(&self) -> ClusterInfo {
+        self.cluster_of(&self.nodes())
+    }
+
+    pub(super) fn cluster_of(&self, nodes: &[NodeInfo]) -> ClusterInfo {
+        let registry = self.membership.registry();
+        let (agent_pid, uid) = registry.header.agent();
+        ClusterInfo {
+            name: registry.header.name(),
+            uid,
+            agent_pid,
+            nodes: registry.header.node_count(),
+            joined: nodes.iter().map(|n| u32::from(n.joined)).sum(),
+            processes: registry.header.processes(),
+            segments: nodes.iter().map(|n| n.exports).sum(),
+            connections: nodes.iter().map(|n| n.imports).sum(),
+        }
+    }
+
+    /// Its nodes, by id.
+    pub fn nodes(&self) -> Vec<NodeInfo> {
+        self.nodes_of(&self.segments())
+    }
+
+    pub(super) fn nodes_of(&self, segments: &[SegmentInfo]) -> Vec<NodeInfo> {
+        let registry = self.membership.registry();
+        let info = |node: u32| {
+            let fields = registry.nodes.get(node as usize)?.fields();
+            let joined = fields.processes > 0;
+            Some(NodeInfo {
+                node,
+                joined,
+                processes: fields.processes,
+                pid: joined.then_some(fields.pid),
+                uid: joined.then_some(fields.uid),
+                exports: fields.exports,
+                imports: fields.imports,
+                exported_bytes: segments.iter().filter(|s| s.node == node).map(|s| s.length).sum(),
+                incarnation: fields.incarnation,
+            })
+        };
+        (1..=registry.header.node_count()).filter_map(info).collect()
+    }
+
+    /// Its controllers.
+    pub fn controllers(&self) -> Vec<ControllerInfo> {
+        let info = |row: &ControllerRow| {
+            let kind = match row.kind()? {
+                ControllerKind::Loopback => "loopback",
+                ControllerKind::Shared => "shared",
+            };
+            let (max_segment_bytes, max_segments, max_imports) = row.limits();
+            let (controller, kind) = (row.name(), kind.to_owned());
+            Some(ControllerInfo { controller, kind, max_segment_bytes, max_segments, max_imports })
+        };
+        self.membership.registry().controllers.iter().filter_map(info).collect()
+    }
+
+    /// Its export segments, by node and id.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        let registry = self.membership.registry();
+        let used = registry.segments.iter().take(registry.header.segment_high() as usize);
+        let mut segments: Vec<SegmentInfo> = used
+            .filter_map(|row| {
+                let fields = row.fields()?;
+                let published = fields.state == SegmentState::Published;
+                // Acquire: pairs with the Release of the agent's stores; no older than the fields.
+                let withdrawal = Withdrawal::from_word(row.withdrawal().load(Acquire));
+                (fields.state != SegmentState::Free).then(|| SegmentInfo {
+                    node: fields.node,
+                    id: published.then_some(fields.id),
+                    published,
+                    // The word of a row that nothing was withdrawn from is 0, which is no number of a withdrawal.
+                    withdrawing: !published
+                        && withdrawal.number() > 0
+                        && withdrawal.outcome(withdrawal.number()).is_none(),
+                    controller: self.controller(fields.controller),
+                    length: fields.length,
+                    pid: fields.pid,
+                    uid: fields.uid,
+                    importers: row.importers(),
+                    serial: fields.incarnation,
+                })
+            })
+            .collect();
+        segments.sort_by_key(|s| (s.node, s.id, s.serial));
+        segments
+    }
+
+    /// The connections that importers hold, by importing node.
+    pub fn connections(&self) -> Vec<ConnectionInfo> {
+        let registry = self.membership.registry();
+        let used = registry.connections.iter().take(registry.header.connection_high() as usize);
+        let mut connections: Vec<ConnectionInfo> = used
+            .filter_map(|row| {
+                let fields = row.fields()?;
+                (fields.exporter != 0).then(|| ConnectionInfo {
+                    importer: fields.importer,
+                    importer_pid: fields.pid,
+                    exporter: fields.exporter,
+                    segment: fields.id,
+                    controller: self.controller(fields.controller),
+                    permission: Permission::from_bits(fields.permission).unwrap_or(Permission::None).to_string(),
+                    state: if fields.generation.is_aborted() { "cut" } else { "connected" }.to_owned(),
+                    generation: fields.generation.serial(),
+                })
+            })
+            .collect();
+        connections.sort_by_key(|c| (c.importer, c.exporter, c.segment, c.generation));
+        connections
+    }
+
+    /// Its links, each direction by itself: imports of node `from` from node `to`.
+    pub fn links(&self) -> Vec<LinkInfo> {
+        let registry = self.membership.registry();
+        let nodes = registry.header.node_count();
+        let mut links = Vec::new();
+        for (index, row) in (0u32..).zip(registry.controllers).filter(|(_, row)| row.kind().is_some()) {
+            let controller = row.name();
+            for from in 1..=nodes {
+                for to in 1..=nodes {
+                    // Where a controller has no path there is no link.
+                    let word = registry.link(index, from, to).map_or(0, |word| word.load(Relaxed));
+                    if word != 0 {
+                        let word = LinkWord::from_word(word);
+                        let state = match word.state() {
+                            LinkState::Active => "active",
+                            LinkState::Up => "up",
+                            LinkState::Down => "down",
+                        };
+                        let (controller, state) = (controller.clone(), state.to_owned());
+                        links.push(LinkInfo { controller, from, to, state, errors: word.errors() });
+                    }
+                }
+            }
+        }
+        links
+    }
+
+    fn controller(&self, index: u32) -> String {
+        let row = self.membership.registry().controllers.get(index as usize);
+        row.map_or_else(String::new, ControllerRow::name)
+    }
+}

@@ -1,0 +1,109 @@
+//! Looking at running clusters from outside.
+//!
+//! An observer maps the registry, which needs no help from the nodes: one that hangs is seen hanging. Only the list of
+//! processes comes from the agent.
+//!
+//! ```
+//! # fn main() -> rsm::Result<()> {
+//! # let cluster = rsm::Cluster::new(2)?;
+//! # let name = cluster.name();
+//! use rsm::observe::{Observer, Snapshot};
+//!
+//! let observer = Observer::attach(Some(name))?;
+//! let mut before = Snapshot::empty();
+//! for _ in 0..2 {
+//!     let now = observer.snapshot();
+//!     for change in now.changes_since(&before) {
+//!         println!("{change:?}");
+//!     }
+//!     before = now;
+//!     # break; // nothing changes in this example
+//!     observer.wait(&before, None)?; // until something changes
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod change;
+mod clusters;
+mod look;
+mod rows;
+mod snapshot;
+
+pub use change::Change;
+pub use clusters::{ClusterRef, clusters};
+pub use rows::{ClusterInfo, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, ProcessInfo, SegmentInfo};
+pub use snapshot::Snapshot;
+
+use crate::{Geometry, Result};
+use rsm_core::registry::ClusterState;
+use rsm_shm::address::ENV_CLUSTER;
+use rsm_shm::membership::Membership;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A look at one cluster.
+pub struct Observer {
+    membership: Arc<Membership>,
+}
+
+impl Observer {
+    /// Looks at the cluster `name`. Without a name: at the one in the environment, else at the only one that runs.
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT when there is none, or more than one to choose from; PERM_DENIED when its agent refuses;
+    /// TIMEOUT when its agent does not answer for 2 s.
+    pub fn attach(name: Option<&str>) -> Result<Observer> {
+        let address = match name {
+            Some(name) => clusters::choose(clusters()?, Some(name))?,
+            None => match std::env::var(ENV_CLUSTER) {
+                Ok(text) => text.parse()?,
+                Err(_) => clusters::choose(clusters()?, None)?,
+            },
+        };
+        Ok(Observer { membership: Membership::join(&address, None)? })
+    }
+
+    /// Whether the cluster has ended.
+    pub fn is_gone(&self) -> bool {
+        self.membership.is_gone()
+    }
+
+    /// Whether the agent ended in order; `false` for one that runs, and for one that was killed.
+    pub fn ended_in_order(&self) -> bool {
+        self.membership.registry().header.state() == ClusterState::Ended
+    }
+
+    /// The sizes of the registry's tables.
+    pub fn geometry(&self) -> Geometry {
+        self.membership.registry().header.geometry()
+    }
+
+    /// The processes of all nodes, in the order in which they joined. Asks the agent.
+    ///
+    /// # Errors
+    /// TIMEOUT when the agent does not answer for 2 s, CTLR_NOT_PRESENT when the cluster has ended.
+    pub fn processes(&self) -> Result<Vec<ProcessInfo>> {
+        Ok(self.membership.processes()?.iter().map(ProcessInfo::from).collect())
+    }
+
+    /// Everything at once, as it stood between two changes unless they follow one another faster than one can look.
+    pub fn snapshot(&self) -> Snapshot {
+        snapshot::take(self)
+    }
+
+    /// Sleeps until the cluster may look different from `seen`, at most for `timeout`; without one, for ever.
+    ///
+    /// # Errors
+    /// TIMEOUT; INTERRUPTED by a signal handler; CTLR_NOT_PRESENT when the cluster has ended.
+    pub fn wait(&self, seen: &Snapshot, timeout: Option<Duration>) -> Result<()> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        self.membership.wait_for_change(seen.changes, deadline)
+    }
+}
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Observer").field("cluster", &self.membership.address().name()).finish()
+    }
+}

@@ -1,0 +1,68 @@
+//! Everything of a cluster at once.
+
+use super::rows::{ClusterInfo, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, ProcessInfo, SegmentInfo};
+use super::{Change, Observer, change};
+use serde::Serialize;
+
+/// How often a look that something changed under is taken again.
+const TRIES: u32 = 8;
+
+/// A cluster as it stood at one moment, unless it changed faster than one can look.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    #[serde(skip)]
+    pub(super) changes: u32,
+    /// The cluster as a whole.
+    pub cluster: ClusterInfo,
+    /// Its nodes.
+    pub nodes: Vec<NodeInfo>,
+    /// Their processes; `None` when the agent does not answer.
+    pub processes: Option<Vec<ProcessInfo>>,
+    /// Its controllers.
+    pub controllers: Vec<ControllerInfo>,
+    /// Its segments.
+    pub segments: Vec<SegmentInfo>,
+    /// Its connections.
+    pub connections: Vec<ConnectionInfo>,
+    /// Its links.
+    pub links: Vec<LinkInfo>,
+}
+
+impl Snapshot {
+    /// A cluster of nothing: what changed since is all there is.
+    pub fn empty() -> Snapshot {
+        Snapshot { processes: Some(Vec::new()), ..Snapshot::default() }
+    }
+
+    /// What is different from an earlier snapshot of the same cluster, in an order in which it can have happened.
+    ///
+    /// What came and went in between is not seen, and what changed twice is told once, as it is now: every last state is
+    /// told, not every state.
+    pub fn changes_since(&self, before: &Snapshot) -> Vec<Change> {
+        change::between(before, self)
+    }
+}
+
+pub(super) fn take(observer: &Observer) -> Snapshot {
+    let mut tries = 0;
+    loop {
+        // Before the rows: what changes from here on makes `Observer::wait` return at once.
+        let changes = observer.membership.changes();
+        let segments = observer.segments();
+        let nodes = observer.nodes_of(&segments);
+        let snapshot = Snapshot {
+            changes,
+            cluster: observer.cluster_of(&nodes),
+            nodes,
+            processes: observer.processes().ok(),
+            controllers: observer.controllers(),
+            segments,
+            connections: observer.connections(),
+            links: observer.links(),
+        };
+        tries += 1;
+        if tries == TRIES || observer.membership.changes() == changes {
+            return snapshot;
+        }
+    }
+}

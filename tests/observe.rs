@@ -1,0 +1,135 @@
+//! Watching a cluster: what changed is told, once, and nobody sleeps through a last state.
+
+use rsm::observe::{Change, Observer, Snapshot};
+use rsm::{AccessList, Cluster, Code, Permission, SegmentId};
+use std::time::{Duration, Instant};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Looks until a change that `wanted` takes is there; everything on the way is in the answer.
+fn until(observer: &Observer, seen: &mut Snapshot, wanted: impl Fn(&Change) -> bool) -> Vec<Change> {
+    let start = Instant::now();
+    let mut all = Vec::new();
+    loop {
+        let now = observer.snapshot();
+        all.extend(now.changes_since(seen));
+        *seen = now;
+        if all.iter().any(&wanted) {
+            return all;
+        }
+        let left = DEADLINE.checked_sub(start.elapsed()).unwrap_or_else(|| panic!("waited too long after {all:?}"));
+        observer.wait(seen, Some(left)).unwrap();
+    }
+}
+
+fn names(changes: &[Change]) -> Vec<String> {
+    let name = |change| serde_json::to_value(change).unwrap()["event"].as_str().unwrap().to_owned();
+    changes.iter().map(name).filter(|name| name != "link_state").collect()
+}
+
+#[test]
+fn the_life_of_a_segment() {
+    let cluster = Cluster::new(2).unwrap();
+    let observer = Observer::attach(Some(cluster.name())).unwrap();
+    let mut seen = Snapshot::empty();
+    until(&observer, &mut seen, |c| matches!(c, Change::LinkState { was: None, .. }));
+
+    let exporter = cluster.node(1).unwrap().controller("shm0").unwrap();
+    let importer = cluster.node(2).unwrap().controller("shm0").unwrap();
+    let joined = until(&observer, &mut seen, |c| matches!(c, Change::NodeJoined(n) if n.node == 2));
+    assert!(joined.iter().any(|c| matches!(c, Change::ProcessJoined(p) if p.pid == std::process::id())), "{joined:?}");
+    let active = |c: &Change| match c {
+        Change::LinkState { was: Some(was), link } => {
+            (was.as_str(), link.state.as_str(), link.from, link.to) == ("up", "active", 1, 2)
+        }
+        _ => false,
+    };
+    assert!(joined.iter().any(active), "{joined:?}");
+
+    let export = exporter.export(8192).unwrap();
+    let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).unwrap();
+    let import = importer.connect(1, id, Permission::Read).unwrap();
+    let made = until(&observer, &mut seen, |c| matches!(c, Change::ConnectionMade(_)));
+    assert_eq!(names(&made), ["segment_created", "segment_published", "connection_made"]);
+    let Change::ConnectionMade(connection) = &made[2] else { unreachable!() };
+    assert_eq!((connection.importer, connection.exporter, connection.segment), (2, 1, 0x40_0000));
+    assert_eq!((&*connection.state, &*connection.permission), ("connected", "r"));
+
+    export.unpublish().unwrap();
+    let cut = until(&observer, &mut seen, |c| matches!(c, Change::SegmentWithdrawn(_)));
+    assert_eq!(names(&cut), ["connection_cut", "segment_withdrawn"]);
+    assert!(
+        matches!(&cut[0], Change::ConnectionCut(c) if c.generation == connection.generation && c.segment == 0x40_0000)
+    );
+    assert!(matches!(&cut[1], Change::SegmentWithdrawn(s) if s.id == Some(0x40_0000) && !s.published));
+    let held = observer.connections();
+    assert_eq!((held.len(), &*held[0].state), (1, "cut"), "its importer holds it");
+
+    drop(import);
+    drop(export);
+    let gone = until(&observer, &mut seen, |c| matches!(c, Change::SegmentDestroyed(_)));
+    assert_eq!(names(&gone), ["connection_released", "segment_destroyed"]);
+    assert!(matches!(&gone[0], Change::ConnectionReleased(c) if c.generation == connection.generation));
+    assert_eq!(observer.connections(), []);
+}
+
+#[test]
+fn the_end_of_a_cluster_wakes_who_watches() {
+    let cluster = Cluster::new(1).unwrap();
+    let observer = Observer::attach(Some(cluster.name())).unwrap();
+    let watcher = std::thread::spawn(move || {
+        loop {
+            let seen = observer.snapshot();
+            if let Err(error) = observer.wait(&seen, Some(DEADLINE)) {
+                return (error.code(), observer.ended_in_order());
+            }
+        }
+    });
+    drop(cluster);
+    assert_eq!(watcher.join().unwrap(), (Code::CtlrNotPresent, true));
+}
+
+#[test]
+fn whoever_looks_does_not_wake_itself() {
+    let cluster = Cluster::new(1).unwrap();
+    cluster.node(1).unwrap();
+    let observer = Observer::attach(Some(cluster.name())).unwrap();
+    // The agent has seen everything that was sent before it answers; what it told us to look at we have looked at.
+    for _ in 0..3 {
+        observer.snapshot();
+    }
+    let seen = observer.snapshot();
+    assert_eq!(seen.processes.as_ref().map(Vec::len), Some(1));
+    observer.processes().unwrap();
+    let error = observer.wait(&seen, Some(Duration::from_millis(20))).unwrap_err();
+    assert_eq!(error.code(), Code::Timeout);
+}
+
+#[test]
+fn no_last_state_is_missed() {
+    let cluster = Cluster::new(2).unwrap();
+    let controller = cluster.node(1).unwrap().controller("shm0").unwrap();
+    let observer = Observer::attach(Some(cluster.name())).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let watcher = std::thread::spawn(move || {
+        loop {
+            let seen = observer.snapshot();
+            let lengths: Vec<u64> = seen.segments.iter().map(|s| s.length).collect();
+            if tell.send(lengths).is_err() || observer.wait(&seen, Some(DEADLINE)).is_err() {
+                return seen;
+            }
+        }
+    });
+    for round in 1..200_u64 {
+        let export = controller.export((round * 4096).try_into().unwrap()).unwrap();
+        let start = Instant::now();
+        while told.recv_timeout(DEADLINE).expect("a look at the last state") != [round * 4096] {
+            assert!(start.elapsed() < DEADLINE, "round {round}");
+        }
+        drop(export);
+    }
+    drop(told);
+    drop(controller);
+    drop(cluster);
+    watcher.join().unwrap();
+}
