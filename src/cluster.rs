@@ -1,5 +1,6 @@
 //! A cluster whose agent lives in this process.
 
+use crate::steer::Steering;
 use crate::{Error, Geometry, Node, Result};
 use rsm_core::Code;
 use rsm_core::message::Claim;
@@ -80,6 +81,14 @@ impl Cluster {
         Ok(Node::new(membership))
     }
 
+    /// The right to disturb it.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM.
+    pub fn steering(&self) -> Result<Steering> {
+        Membership::join(self.agent.address(), None).map(Steering::new)
+    }
+
     fn claim(&self, node: u32) -> Result<Claim> {
         let key = self.agent.key(node).ok_or_else(|| {
             let text = format!("the cluster has no node {node}: its nodes are 1 to {}", self.node_count());
@@ -110,13 +119,21 @@ impl ClusterBuilder {
         self
     }
 
-    /// Lets a user other than the agent's own and root look at the cluster without a node's key.
+    /// Names the controllers that reach every node, instead of `shm0` alone: a kind and a number each, such as `shm1`. Each
+    /// has links of its own. A segment is reached through any of them, whichever it was exported on. `loopback` is always
+    /// there.
+    pub fn controllers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.config.controllers = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Lets a user other than the agent's own and root look at the cluster, steer it, and be given the keys of its nodes.
     pub fn allow_uid(mut self, uid: u32) -> Self {
         self.config.allow_uids.push(uid);
         self
     }
 
-    /// Lets a group look at the cluster without a node's key.
+    /// Lets a group do the same.
     pub fn allow_gid(mut self, gid: u32) -> Self {
         self.config.allow_gids.push(gid);
         self
@@ -125,7 +142,7 @@ impl ClusterBuilder {
     /// Starts the cluster; it serves when this returns.
     ///
     /// # Errors
-    /// BAD_CONF for a bad name or one that is taken; BAD_LENGTH for bad numbers; CTLR_NOT_PRESENT where the kernel
+    /// BAD_CONF for a bad name or one that is taken, and for controllers that cannot be; BAD_LENGTH for bad numbers; CTLR_NOT_PRESENT where the kernel
     /// lacks a feature; INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM.
     pub fn start(mut self) -> Result<Cluster> {
         if !self.named {

@@ -94,8 +94,8 @@ impl Controller {
         self.node.membership.connect(self.index, node, id.get(), permission).map(Import::new)
     }
 
-    /// Connects, waiting for at most `within` until the node has joined and the segment is published to this one. The
-    /// wait sleeps; it does not poll.
+    /// Connects, waiting for at most `within` until the node has joined, the link to it is up and the segment is published
+    /// to this one. The wait sleeps; it does not poll.
     ///
     /// # Errors
     /// TIMEOUT, with what was missing; INTERRUPTED when a signal handler ran; else as [`connect`](Self::connect).

@@ -38,6 +38,7 @@
 //! | know whether it arrived | [`Span`], [`BarrierMode`] |
 //! | run a cluster inside a program | [`Cluster`] |
 //! | look at a running cluster from outside | [`observe`] |
+//! | disturb it | [`steer`] |
 //!
 //! Follow one `put`: [`Import::put`], then `rsm-shm/src/membership/connection.rs` (checks and verdict) and
 //! `rsm-shm/src/memory/copy.rs` (the bytes).
@@ -54,6 +55,7 @@ mod node;
 pub mod observe;
 mod poll;
 mod segment_ids;
+pub mod steer;
 
 pub use barrier::Span;
 pub use cluster::{Cluster, ClusterBuilder};

@@ -1,7 +1,6 @@
 //! A node, as one of its processes sees it.
 
-use crate::{Controller, Error, LinkState, LocalController, RemoteController, Result, Topology};
-use rsm_core::Code;
+use crate::{Controller, LinkState, LocalController, RemoteController, Result, Topology};
 use rsm_core::registry::{ControllerKind, LinkWord};
 use rsm_core::sync::Ordering::Relaxed;
 use rsm_shm::membership::{Membership, default};
@@ -46,21 +45,14 @@ impl Node {
         self.membership.registry().header.node_count()
     }
 
-    /// Opens a controller: `shm0` reaches every node, `loopback` the local one only. Letter case is ignored.
+    /// Opens a controller: `shm0`, and others that the cluster was started with, reach every node, `loopback` the local
+    /// one only. Letter case is ignored.
     ///
     /// # Errors
     /// CTLR_NOT_PRESENT when there is no such controller.
     #[doc(alias = "rsm_get_controller")]
     pub fn controller(&self, name: &str) -> Result<Controller> {
-        let registry = self.membership.registry();
-        let index = registry.controller(name).ok_or_else(|| {
-            let known: Vec<String> =
-                registry.controllers.iter().filter(|c| c.kind().is_some()).map(|c| c.name()).collect();
-            Error::with(
-                Code::CtlrNotPresent,
-                format!("there is no controller {name:?}; there are: {}", known.join(", ")),
-            )
-        })?;
+        let index = self.membership.controller(name)?;
         Ok(Controller::new(self.clone(), index))
     }
 

@@ -10,6 +10,7 @@
 use crate::access::{AccessList, Permission};
 use crate::driver::WindowKind;
 use crate::error::{Code, Error, Result};
+use crate::registry::LinkChange;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Version of the protocol; an agent refuses another one.
@@ -77,7 +78,21 @@ pub struct ConnectionName {
     pub generation: u64,
 }
 
+/// What the processes of a node are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeSignal {
+    /// SIGKILL.
+    Kill,
+    /// SIGSTOP.
+    Stop,
+    /// SIGCONT.
+    Cont,
+}
+
 /// What a process asks.
+///
+/// The last four steer the cluster. Only an observer may ask them: a peer that was let in by its user or group, and is
+/// no process of a node.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
     /// Become a member, or an observer without a claim. Descriptor: where the kernel cannot name the peer (before
@@ -197,6 +212,38 @@ pub enum Ask {
         /// Number of that request.
         number: u64,
     },
+    /// Change the link of imports of `from` from `to`. Answer [`Answer::Affected`] with the imports that were cut.
+    SetLink {
+        /// Controller index.
+        controller: u32,
+        /// Importing node.
+        from: u32,
+        /// Exporting node.
+        to: u32,
+        /// The other direction as well.
+        both: bool,
+        /// What is done.
+        change: LinkChange,
+    },
+    /// Send a signal to every process of a node. Answer [`Answer::Affected`] with the processes.
+    SignalNode {
+        /// Which node.
+        node: u32,
+        /// Which signal.
+        signal: NodeSignal,
+    },
+    /// Withdraw a segment against its exporter. Answer [`Answer::Affected`] with the imports that were cut.
+    Revoke {
+        /// Exporting node.
+        node: u32,
+        /// Segment id.
+        id: u32,
+    },
+    /// What makes a process part of a node. Answer [`Answer::Key`].
+    NodeKey {
+        /// Which node.
+        node: u32,
+    },
 }
 
 /// What the agent answers.
@@ -234,6 +281,16 @@ pub enum Answer {
     Processes(Vec<Process>),
     /// A connection. Descriptors: the segment's memory, the exporting node's bells unless the asker has them.
     Connected(Connected),
+    /// What a steering request did.
+    Affected {
+        /// How many of what it is about.
+        count: u32,
+    },
+    /// The key of a node.
+    Key {
+        /// The key.
+        key: Secret,
+    },
 }
 
 /// A process that is a member.

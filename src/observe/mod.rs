@@ -54,14 +54,11 @@ impl Observer {
     /// CTLR_NOT_PRESENT when there is none, or more than one to choose from; PERM_DENIED when its agent refuses;
     /// TIMEOUT when its agent does not answer for 2 s.
     pub fn attach(name: Option<&str>) -> Result<Observer> {
-        let address = match name {
-            Some(name) => clusters::choose(clusters()?, Some(name))?,
-            None => match std::env::var(ENV_CLUSTER) {
-                Ok(text) => text.parse()?,
-                Err(_) => clusters::choose(clusters()?, None)?,
-            },
-        };
-        Ok(Observer { membership: Membership::join(&address, None)? })
+        join(name).map(Observer::new)
+    }
+
+    pub(crate) fn new(membership: Arc<Membership>) -> Observer {
+        Observer { membership }
     }
 
     /// Whether the cluster has ended.
@@ -100,6 +97,18 @@ impl Observer {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         self.membership.wait_for_change(seen.changes, deadline)
     }
+}
+
+/// Joins the cluster `name` to look, or the one in the environment, or the only one that runs.
+pub(crate) fn join(name: Option<&str>) -> Result<Arc<Membership>> {
+    let address = match name {
+        Some(name) => clusters::choose(clusters()?, Some(name))?,
+        None => match std::env::var(ENV_CLUSTER) {
+            Ok(text) => text.parse()?,
+            Err(_) => clusters::choose(clusters()?, None)?,
+        },
+    };
+    Membership::join(&address, None)
 }
 
 impl std::fmt::Debug for Observer {

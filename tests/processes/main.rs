@@ -12,6 +12,7 @@ mod interrupts;
 mod leaks;
 mod node;
 mod revocation;
+mod steering;
 mod story;
 
 use libtest_mimic::{Arguments, Trial};
@@ -25,6 +26,7 @@ fn main() {
     }
     let stories: Vec<Story> = [
         revocation::STORIES,
+        steering::STORIES,
         death::STORIES,
         fork::STORIES,
         interrupts::STORIES,

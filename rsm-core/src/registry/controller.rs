@@ -1,6 +1,7 @@
 //! Controller rows.
 
 use super::header::{read_name, write_name};
+use crate::error::{Code, Error, Result};
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release, acquire32};
 
 /// What a controller reaches.
@@ -82,6 +83,40 @@ pub(super) fn split(name: &str) -> Option<(&str, u32)> {
     (!kind.is_empty()).then_some((kind, unit))
 }
 
+/// Bytes of a controller's name in its row.
+const MAX_NAME: usize = 32;
+
+/// Checks the names of the controllers that a cluster is to have beside loopback, of which its table takes `most`.
+///
+/// # Errors
+/// BAD_CONF, naming the controller that is wrong: names are letters, digits, `-` and `_`, 32 bytes at most, not digits
+/// alone, no two the same to [`Registry::controller`](super::Registry::controller), and none is loopback's.
+pub fn check_controllers(names: &[String], most: usize) -> Result<()> {
+    let bad = |text: String| Err(Error::with(Code::BadConf, text));
+    if names.is_empty() || names.len() > most {
+        return bad(format!("{} controllers beside loopback, must be 1 to {most}", names.len()));
+    }
+    let mut known: Vec<(String, u32)> = Vec::new();
+    for name in names {
+        let fine = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        let Some((kind, unit)) = split(name).filter(|_| name.len() <= MAX_NAME && name.chars().all(fine)) else {
+            return bad(format!(
+                "{name:?} is no controller name: a kind of letters, '-' and '_', and a number, such as shm1; at most \
+                 {MAX_NAME} bytes"
+            ));
+        };
+        let key = (kind.to_ascii_lowercase(), unit);
+        if key.0 == "loopback" {
+            return bad(format!("controller {name:?}: every cluster has loopback, which cannot be configured"));
+        }
+        if known.contains(&key) {
+            return bad(format!("controller {name:?} is named twice"));
+        }
+        known.push(key);
+    }
+    Ok(())
+}
+
 impl Default for ControllerRow {
     fn default() -> ControllerRow {
         ControllerRow::new()
@@ -107,6 +142,29 @@ impl super::Registry<'_> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn bad_lists_of_controllers_are_refused_with_the_reason() {
+        let check = |names: &[&str]| {
+            super::check_controllers(&names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>(), 3)
+                .map_err(|error| error.to_string())
+        };
+        check(&["shm0"]).unwrap();
+        check(&["shm0", "shm1", "wrsm0"]).unwrap();
+        for (names, told) in [
+            (&[][..], "0 controllers beside loopback, must be 1 to 3"),
+            (&["a0", "a1", "a2", "a3"], "4 controllers"),
+            (&["shm0", "SHM"], "\"SHM\" is named twice"),
+            (&["Loopback1"], "\"Loopback1\": every cluster has loopback"),
+            (&["7"], "\"7\" is no controller name"),
+            (&["a b"], "\"a b\" is no controller name"),
+            (&[""], "\"\" is no controller name"),
+            (&["abcdefghijklmnopqrstuvwxyzabcdefg"], "at most 32 bytes"),
+        ] {
+            let error = check(names).unwrap_err();
+            assert!(error.contains(told), "{names:?}: {error}");
+        }
+    }
+
     #[test]
     fn names_split_from_the_right() {
         assert_eq!(super::split("shm0"), Some(("shm", 0)));

@@ -14,6 +14,17 @@ pub enum LinkState {
     Active = 3,
 }
 
+/// What is done to a link from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LinkChange {
+    /// No path any more, whoever joins, until [`LinkChange::Up`].
+    Down,
+    /// A path again.
+    Up,
+    /// One more error; the state stays.
+    Error,
+}
+
 /// A link word: the state in the low byte, the error counter above it. Any change of either is visible as a change of
 /// the word, which is all that a barrier compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +76,22 @@ impl LinkWord {
     #[must_use]
     pub const fn with_error(self) -> LinkWord {
         LinkWord(self.0.wrapping_add(1 << 8))
+    }
+
+    /// The link after a change; `joined` is whether the exporting node is there.
+    #[must_use]
+    pub const fn changed(self, change: LinkChange, joined: bool) -> LinkWord {
+        match change {
+            LinkChange::Down => self.with_state(LinkState::Down),
+            LinkChange::Up if joined => self.with_state(LinkState::Active),
+            LinkChange::Up => self.with_state(LinkState::Up),
+            LinkChange::Error => self.with_error(),
+        }
+    }
+
+    /// Whether the controller has a path there at all: a word of 0 is no link.
+    pub const fn exists(self) -> bool {
+        self.0 != 0
     }
 }
 

@@ -19,9 +19,9 @@ pub(crate) mod seq;
 mod writer;
 
 pub use connection::{ConnectionFields, ConnectionRow};
-pub use controller::{ControllerKind, ControllerRow};
+pub use controller::{ControllerKind, ControllerRow, check_controllers};
 pub use header::{ClusterState, Geometry, Header, LAYOUT_VERSION, Layout};
-pub use link::{LinkState, LinkWord};
+pub use link::{LinkChange, LinkState, LinkWord};
 pub use lookup::{Found, walk_connections};
 pub use node::{NodeFields, NodeRow};
 pub use segment::{SegmentFields, SegmentRow, SegmentState, Withdrawal};

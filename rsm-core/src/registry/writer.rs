@@ -5,7 +5,8 @@
 
 use super::lookup::bucket;
 use super::{
-    ControllerKind, Geometry, LinkState, LinkWord, NONE, Registry, SegmentFields, SegmentState, Withdrawal, seq,
+    ControllerKind, Geometry, LinkChange, LinkState, LinkWord, NONE, Registry, SegmentFields, SegmentState, Withdrawal,
+    seq,
 };
 use crate::generation::Generation;
 use crate::sync::Ordering::{Relaxed, Release, SeqCst};
@@ -118,7 +119,7 @@ impl<'a> Writer<'a> {
                 for importer in 0..self.0.nodes.len() as u32 {
                     if let Some(link) = self.0.link(controller, importer, node) {
                         let word = LinkWord::from_word(link.load(Relaxed));
-                        if word.word() != 0 && word.state() == from {
+                        if word.exists() && word.state() == from {
                             link.store(word.with_state(to).word(), Release);
                         }
                     }
@@ -126,6 +127,22 @@ impl<'a> Writer<'a> {
             }
         }
         changed
+    }
+
+    /// Changes a link from outside; `false` when there is none, or nothing to change.
+    pub fn change_link(&self, controller: u32, from: u32, to: u32, change: LinkChange) -> bool {
+        let Some(link) = self.0.link(controller, from, to) else { return false };
+        let before = LinkWord::from_word(link.load(Relaxed));
+        let joined = self.0.nodes[to as usize].processes.load(Relaxed) > 0;
+        let after = before.changed(change, joined);
+        if !before.exists() || after == before {
+            return false;
+        }
+        link.store(after.word(), Relaxed);
+        // Pairs with the full fence of the importer before `Snapshot::judge`: a span that finds the old word here came
+        // before whatever this thread does next.
+        fence(SeqCst);
+        true
     }
 
     /// Steps the word that `connect_within` sleeps on; the caller wakes who sleeps there.
@@ -403,6 +420,31 @@ mod tests {
         assert!(w.set_processes(2, 0, (0, 0)));
         assert_eq!(state(1, 1, 2), LinkState::Up);
         assert!(heap.registry().link(9, 0, 0).is_none() && heap.registry().link(0, 3, 0).is_none());
+    }
+
+    #[test]
+    fn a_link_taken_down_stays_down_until_it_is_brought_up() {
+        let heap = Heap::new(SMALL);
+        let w = writer(&heap);
+        let word = |f, t| LinkWord::from_word(heap.registry().link(1, f, t).unwrap().load(Relaxed));
+        w.set_processes(2, 1, (5, 0));
+        assert!(w.change_link(1, 1, 2, LinkChange::Down));
+        assert!(!w.change_link(1, 1, 2, LinkChange::Down), "nothing to change");
+        for processes in [0, 1, 0] {
+            w.set_processes(2, processes, (5, 0));
+            assert_eq!(word(1, 2).state(), LinkState::Down, "whoever comes and goes");
+        }
+        assert_eq!(word(2, 1).state(), LinkState::Up, "the other direction is another link");
+        assert!(w.change_link(1, 1, 2, LinkChange::Error));
+        assert!(w.change_link(1, 1, 2, LinkChange::Up));
+        assert_eq!((word(1, 2).state(), word(1, 2).errors()), (LinkState::Up, 1), "node 2 has left");
+        w.set_processes(2, 1, (5, 0));
+        w.change_link(1, 1, 2, LinkChange::Down);
+        w.change_link(1, 1, 2, LinkChange::Up);
+        assert_eq!((word(1, 2).state(), word(1, 2).errors()), (LinkState::Active, 1));
+        for (controller, from, to) in [(0, 1, 2), (9, 1, 2), (1, 0, 1), (1, 3, 1)] {
+            assert!(!w.change_link(controller, from, to, LinkChange::Error), "no link {controller} {from} {to}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What an agent is started with.
 
-use rsm_core::registry::Geometry;
+use rsm_core::registry::{Geometry, check_controllers};
 use rsm_core::{Code, Error, Result};
 
 /// What an agent is started with.
@@ -10,12 +10,14 @@ pub struct Config {
     pub name: String,
     /// Nodes: ids 1 to this number.
     pub node_count: u32,
+    /// Controllers beside loopback; each reaches every node, over links of its own.
+    pub controllers: Vec<String>,
     /// Sizes of the registry's tables.
     pub geometry: Geometry,
     /// This process exists for the agent: its descriptor limit may be raised, and it becomes non-dumpable, so that
     /// another process of the same user cannot write its memory through /proc.
     pub dedicated: bool,
-    /// Users other than the agent's own and root that may connect without a node's key.
+    /// Users other than the agent's own and root that may connect without a node's key: look, steer, be given keys.
     pub allow_uids: Vec<u32>,
     /// Groups likewise.
     pub allow_gids: Vec<u32>,
@@ -27,6 +29,7 @@ impl Config {
         Config {
             name: name.to_owned(),
             node_count,
+            controllers: vec!["shm0".to_owned()],
             geometry: Geometry::default(),
             dedicated: false,
             allow_uids: Vec::new(),
@@ -34,12 +37,13 @@ impl Config {
         }
     }
 
-    /// Checks the numbers.
+    /// Checks the numbers and the names of controllers.
     ///
     /// # Errors
-    /// BAD_LENGTH, naming the number that is wrong.
+    /// BAD_LENGTH, naming the number that is wrong; BAD_CONF, naming the controller.
     pub fn check(&self) -> Result<()> {
         self.geometry.check()?;
+        check_controllers(&self.controllers, self.geometry.controllers as usize - 1)?;
         let most = self.geometry.nodes - 1;
         if !(1..=most).contains(&self.node_count) {
             return Err(Error::with(

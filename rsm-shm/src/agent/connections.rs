@@ -19,6 +19,7 @@ pub(super) struct Connection {
     generation: u64,
     /// Row of the segment while the connection is alive.
     pub(super) segment: Option<u32>,
+    pub(super) controller: u32,
     pub(super) importer: u32,
     pub(super) exporter: u32,
     /// Its bell among those of the exporting node.
@@ -72,13 +73,10 @@ impl Agent {
     }
 
     fn check_path(&self, controller: u32, importer: u32, node: u32) -> Result<()> {
+        self.check_node(node)?;
         let unreachable = |text: String| Err(Error::with(Code::RemoteNodeUnreachable, text));
         let link = self.map.registry().link(controller, importer, node);
-        let known = (1..=self.node_count).contains(&node);
         match link.map(|word| LinkWord::from_word(word.load(Relaxed)).state()) {
-            Some(_) | None if !known => {
-                unreachable(format!("there is no node {node}: nodes are 1 to {}", self.node_count))
-            }
             Some(LinkState::Active) => Ok(()),
             Some(LinkState::Up) => {
                 let was_here = self.map.registry().nodes[node as usize].fields().incarnation > 0;
@@ -86,7 +84,8 @@ impl Agent {
                 unreachable(format!("node {node} {what} the cluster"))
             }
             Some(LinkState::Down) | None => {
-                unreachable(format!("the link from node {importer} to node {node} is down"))
+                let name = self.controller_name(controller);
+                unreachable(format!("the link from node {importer} to node {node} through {name} is down"))
             }
         }
     }
@@ -142,7 +141,8 @@ impl Agent {
         }
         let generation = Generation::live(serial).word();
         let holders = BTreeSet::from([party]);
-        let connection = Connection { generation, segment: Some(segment_row), importer, exporter, bell, holders };
+        let segment = Some(segment_row);
+        let connection = Connection { generation, segment, controller, importer, exporter, bell, holders };
         self.connections.insert(row, connection);
         let connected = Connected {
             connection: ConnectionName { row, generation },

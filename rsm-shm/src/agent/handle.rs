@@ -144,7 +144,9 @@ impl Agent {
         let segments = limits.max_segments().min(config.geometry.segments.into());
         let numbers = (total_memory(), segments, config.geometry.connections.into());
         writer.add_controller(0, "loopback", ControllerKind::Loopback, numbers);
-        writer.add_controller(1, "shm0", ControllerKind::Shared, numbers);
+        for (index, name) in (1..).zip(&config.controllers) {
+            writer.add_controller(index, name, ControllerKind::Shared, numbers);
+        }
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| from_errno(e, "cannot create an epoll"))?;
         let agent = Agent {
             address,

@@ -32,8 +32,8 @@ pub(super) struct Member {
     pub(super) pid: u32,
     pub(super) control: Option<OwnedFd>,
     pub(super) events: OwnedFd,
-    /// Held for its place in the epoll set. On old kernels the member has copies of it.
-    process: OwnedFd,
+    /// Watched, and what the process is signalled by. On old kernels the member has copies of it.
+    pub(super) process: OwnedFd,
     token: Secret,
     /// Revision it reported last.
     pub(super) seen: u64,
@@ -173,23 +173,22 @@ impl Agent {
             }
             return Ok(Some(node));
         }
+        self.check_welcome(who, "look at").map(|()| None)
+    }
+
+    /// Whether somebody with these credentials may look at the cluster and steer it without being a node.
+    pub(super) fn check_welcome(&self, who: &Credentials, what: &str) -> Result<()> {
         let (uids, gids) = &self.allow;
         let welcome = who.uid == 0
             || who.uid == self.address.uid()
             || uids.contains(&who.uid)
             || gids.iter().any(|g| *g == who.gid || who.groups.contains(g));
         if welcome {
-            return Ok(None);
+            return Ok(());
         }
-        Err(Error::with(
-            Code::PermDenied,
-            format!(
-                "user {} may not look at cluster {:?} of user {}",
-                who.uid,
-                self.address.name(),
-                self.address.uid()
-            ),
-        ))
+        let (name, owner) = (self.address.name(), self.address.uid());
+        let text = format!("user {} may not {what} cluster {name:?} of user {owner}", who.uid);
+        Err(Error::with(Code::PermDenied, text))
     }
 
     /// A process goes on with its membership over a new control connection: the old one is lost, or its ids changed.

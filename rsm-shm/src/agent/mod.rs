@@ -14,6 +14,8 @@
 //! | `segments` | create, publish, republish |
 //! | `connections` | connect, inherit, disconnect |
 //! | `revoke` | taking segments back |
+//! | `links` | links that change from outside |
+//! | `steer` | what else may be asked without being a node |
 //! | `requests` | from a packet to a function and back to a packet |
 //! | `limits` | descriptors, and which kernel features are there |
 //! | `shm_driver` | segment memory on this interconnect |
@@ -22,6 +24,7 @@ pub mod config;
 mod connections;
 pub mod handle;
 pub mod limits;
+mod links;
 mod members;
 mod nodes;
 mod requests;
@@ -30,6 +33,7 @@ mod rows;
 mod segments;
 mod serve;
 mod shm_driver;
+mod steer;
 
 pub use config::Config;
 pub use handle::AgentHandle;

@@ -66,7 +66,7 @@ impl Agent {
             }
         };
         // Looking is no change: watchers that look at every change would wake themselves.
-        self.changed |= !matches!(request.ask, Ask::Processes { .. });
+        self.changed |= !matches!(request.ask, Ask::Processes { .. } | Ask::NodeKey { .. });
         match request.ask {
             Ask::Abandon { number } => self.undo(party, number),
             Ask::Leave => self.end_membership(party, "it left"),
@@ -91,9 +91,11 @@ impl Agent {
             Ask::Reopen { segment } => self.reopen(party, segment),
             Ask::Replace { segment } => self.replace(party, segment),
             Ask::Settle { segment, moved } => self.settle(party, segment, moved).map(done),
-            Ask::Publish { segment, id, access } => self.publish(party, segment, id, access).map(|id| {
-                undo = Undo::Publish(segment.row);
-                (Answer::Published { id }, Vec::new())
+            Ask::Publish { segment, id, access } => self.publish(party, segment, id, access).map(|answer| {
+                if matches!(answer, Answer::Published { .. }) {
+                    undo = Undo::Publish(segment.row);
+                }
+                (answer, Vec::new())
             }),
             Ask::Republish { segment, access } => self.republish(party, segment, access).map(|before| {
                 undo = Undo::Republish(segment.row, before);
@@ -114,6 +116,9 @@ impl Agent {
                 self.post_importers(party, segment, below, accumulate).map(done)
             }
             Ask::Processes { after } => Ok((Answer::Processes(self.processes(after)), Vec::new())),
+            Ask::SetLink { .. } | Ask::SignalNode { .. } | Ask::Revoke { .. } | Ask::NodeKey { .. } => {
+                self.steer(party, &ask).map(|answer| (answer, Vec::new()))
+            }
             Ask::Join { .. } | Ask::Attach { .. } | Ask::Abandon { .. } | Ask::Leave => {
                 Err(Error::with(Code::BadArgsErrors, "this connection has joined already"))
             }

@@ -65,7 +65,8 @@ impl Agent {
     pub(super) fn unpublish(&mut self, party: u64, name: SegmentName) -> Result<Answer> {
         let under_way = self.withdrawals.iter().find(|w| w.row == name.row).map(|w| w.number);
         let segment = self.segment(name)?;
-        if segment.id.is_none() {
+        // One that was revoked is taken back in earnest here: who exports it need not know.
+        if segment.id.is_none() && !segment.revoked {
             // A caller whose wait was interrupted asks again.
             return match under_way {
                 Some(number) if segment.member == party => Ok(Answer::Withdrawing { number }),
@@ -76,8 +77,9 @@ impl Agent {
         if segment.member != party {
             return Err(Error::new(Code::NotCreator));
         }
-        let awaiting = self.cut(row);
+        let awaiting = if segment.id.is_some() { self.cut(row) } else { BTreeSet::new() };
         let segment = self.segment(name)?;
+        segment.revoked = false;
         if !segment.granted {
             return Ok(Answer::Done);
         }
@@ -119,40 +121,51 @@ impl Agent {
     }
 
     /// Steps 1 to 3; returns the members that must let go.
-    fn cut(&mut self, row: u32) -> BTreeSet<u64> {
-        let mut awaiting = BTreeSet::new();
-        let Some(segment) = self.segments.get_mut(&row) else { return awaiting };
+    pub(super) fn cut(&mut self, row: u32) -> BTreeSet<u64> {
+        let Some(segment) = self.segments.get_mut(&row) else { return BTreeSet::new() };
         let (node, bell) = (segment.node, segment.bell);
         if let Some(id) = segment.id.take() {
             self.published.remove(&(node, id));
         }
         self.writer().withdraw(row);
-        for connected in self.writer().connections_of(row) {
-            // The generation first: who finds the bell aborted finds the connection cut.
-            self.writer().abort_connection(connected);
-            self.writer().unlink_connection(connected);
-            let Some(connection) = self.connections.get_mut(&connected) else { continue };
-            connection.segment = None;
-            awaiting.extend(&connection.holders);
-            let bell = connection.bell;
-            if let Some(bell) = self.bell(node, bell) {
-                bell.abort(&Poster);
-            }
-        }
+        let awaiting = self.cut_connections(&self.writer().connections_of(row));
         let epoch = self.bell(node, bell).map(Bell::step_epoch);
         if let (Some(epoch), Some(segment)) = (epoch, self.segments.get_mut(&row)) {
             segment.epoch = epoch;
         }
-        if !awaiting.is_empty() {
-            self.writer().step_revision();
-            for &party in &awaiting {
-                self.send_look(party);
-            }
-        }
+        self.tell_to_look(&awaiting);
         awaiting
     }
 
-    fn begin(&mut self, row: u32, awaiting: BTreeSet<u64>, destroy: bool) -> u32 {
+    /// Step 2 for some connections; returns the members that hold them, which must be told to look.
+    pub(super) fn cut_connections(&mut self, rows: &[u32]) -> BTreeSet<u64> {
+        let mut holders = BTreeSet::new();
+        for &row in rows {
+            // The generation first: who finds the bell aborted finds the connection cut.
+            self.writer().abort_connection(row);
+            self.writer().unlink_connection(row);
+            let Some(connection) = self.connections.get_mut(&row) else { continue };
+            connection.segment = None;
+            holders.extend(&connection.holders);
+            let (exporter, bell) = (connection.exporter, connection.bell);
+            if let Some(bell) = self.bell(exporter, bell) {
+                bell.abort(&Poster);
+            }
+        }
+        holders
+    }
+
+    /// Step 3: holders of connections that were cut look at the registry.
+    pub(super) fn tell_to_look(&mut self, holders: &BTreeSet<u64>) {
+        if !holders.is_empty() {
+            self.writer().step_revision();
+            for &party in holders {
+                self.send_look(party);
+            }
+        }
+    }
+
+    pub(super) fn begin(&mut self, row: u32, awaiting: BTreeSet<u64>, destroy: bool) -> u32 {
         let number = self.writer().begin_withdrawal(row);
         let now = Instant::now();
         self.withdrawals.push(Withdrawing {

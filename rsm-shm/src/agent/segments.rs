@@ -10,6 +10,7 @@ use rsm_core::message::{Answer, SegmentName};
 use rsm_core::registry::{ControllerKind, SegmentFields};
 use rsm_core::segment_id::SegmentId;
 use rsm_core::{Code, Error, Result};
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
@@ -35,6 +36,8 @@ pub(super) struct Segment {
     pub(super) epoch: u32,
     /// A grant was given that may still reach the memory.
     pub(super) granted: bool,
+    /// It was withdrawn from outside, and the exporter has neither unpublished nor published it since.
+    pub(super) revoked: bool,
 }
 
 /// What a segment is to be.
@@ -72,6 +75,12 @@ impl Agent {
         let row = self.map.registry().controllers.get(controller as usize);
         row.and_then(rsm_core::registry::ControllerRow::kind)
             .ok_or_else(|| Error::with(Code::CtlrNotPresent, format!("there is no controller {controller}")))
+    }
+
+    /// The name of a controller.
+    pub(super) fn controller_name(&self, controller: u32) -> String {
+        let row = self.map.registry().controllers.get(controller as usize);
+        row.map_or_else(String::new, rsm_core::registry::ControllerRow::name)
     }
 
     /// The segment of that name.
@@ -165,13 +174,15 @@ impl Agent {
                 bell,
                 epoch,
                 granted: false,
+                revoked: false,
             },
         );
         Ok((Answer::Created { segment: SegmentName { row, incarnation }, bell }, vec![given]))
     }
 
-    /// Publishes, with the checks in the order of reference 1.9.
-    pub(super) fn publish(&mut self, party: u64, name: SegmentName, id: u32, access: AccessList) -> Result<u32> {
+    /// Publishes, with the checks in the order of reference 1.9. When a former importer may still reach the memory, a
+    /// withdrawal begins that the exporter waits for, and moves the memory if need be, before it asks again.
+    pub(super) fn publish(&mut self, party: u64, name: SegmentName, id: u32, access: AccessList) -> Result<Answer> {
         let nodes = u32::try_from(self.map.registry().nodes.len()).unwrap_or(u32::MAX);
         let withdrawing = self.is_withdrawing(name.row);
         let segment = self.segment(name)?;
@@ -185,18 +196,21 @@ impl Agent {
         Self::check_creator(segment, party)?;
         segment.check_access(&access, nodes)?;
         let node = segment.node;
-        let id = if id == 0 { self.nodes[node as usize].automatic_ids.take()?.get() } else { id };
         if self.published.contains_key(&(node, id)) {
             return Err(Error::with(Code::SegidInUse, format!("node {node} publishes a segment {id:#x} already")));
         }
-        self.check_memory_free(name.row)?;
+        if !self.is_memory_free(name.row) {
+            return Ok(Answer::Withdrawing { number: self.begin(name.row, BTreeSet::new(), false) });
+        }
+        let id = if id == 0 { self.nodes[node as usize].automatic_ids.take()?.get() } else { id };
         self.writer().publish(name.row, id);
         self.published.insert((node, id), name.row);
         let segment = self.segment(name)?;
         segment.id = Some(id);
         segment.access = access;
+        segment.revoked = false;
         self.something_reachable(node);
-        Ok(id)
+        Ok(Answer::Published { id })
     }
 
     /// Replaces the access list; returns the one before.
@@ -215,19 +229,15 @@ impl Agent {
         Ok(before)
     }
 
-    /// Refuses to publish memory that a former importer still reaches: what was refused to be taken back.
-    fn check_memory_free(&mut self, row: u32) -> Result<()> {
-        let Some(segment) = self.segments.get_mut(&row) else { return Ok(()) };
-        if segment.granted {
-            if !self.driver.all_returned(&segment.memory)? {
-                return Err(Error::with(
-                    Code::InsufficientResources,
-                    "an importer of the segment's last publication still reaches its memory",
-                ));
-            }
+    /// Whether nobody reaches the memory any more to whom the segment was granted: it may not have been taken back from
+    /// all of them.
+    fn is_memory_free(&mut self, row: u32) -> bool {
+        let Some(segment) = self.segments.get_mut(&row) else { return true };
+        // Where the kernel cannot tell, the withdrawal finds that out.
+        if segment.granted && self.driver.all_returned(&segment.memory).unwrap_or(false) {
             segment.granted = false;
         }
-        Ok(())
+        !segment.granted
     }
 
     /// Sends the exporter the memory of its segment once more.

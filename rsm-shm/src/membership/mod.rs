@@ -17,6 +17,7 @@
 //! | `backing` | the memory of an export, its own or the application's |
 //! | [`segment`] | one export |
 //! | `watch` | seeing that something changed, and who is there |
+//! | `steer` | what an observer may ask |
 //! | `fork` | what a forked child does with all this |
 //! | [`default`] | the membership of a process that did not choose one |
 
@@ -31,6 +32,7 @@ mod join;
 pub mod ready;
 pub mod segment;
 mod spin;
+mod steer;
 mod table;
 mod watch;
 pub mod window;

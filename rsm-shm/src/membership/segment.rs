@@ -255,12 +255,24 @@ impl Segment {
     /// # Errors
     /// Those of `rsm_memseg_export_publish`, reference 1.9.
     pub fn publish(&self, id: u32, access: &AccessList) -> Result<u32> {
-        let ask = Ask::Publish { segment: self.name, id, access: access.cut() };
-        match self.steer(ask)? {
+        let ask = || Ask::Publish { segment: self.name, id, access: access.cut() };
+        let mut answer = self.steer(ask())?;
+        if let Answer::Withdrawing { number } = answer {
+            // It was revoked, or could not be moved away from everybody when it was taken back.
+            if !self.await_withdrawal_through_handlers(number)? {
+                self.move_away()?;
+            }
+            answer = self.steer(ask())?;
+        }
+        match answer {
             Answer::Published { id } => {
                 // What was not waited for is over: the agent publishes only what is not being withdrawn.
                 *lock(&self.unfinished) = None;
                 Ok(id)
+            }
+            Answer::Withdrawing { .. } => {
+                let text = "an importer of the segment's last publication still reaches its memory";
+                Err(Error::with(Code::InsufficientResources, text))
             }
             other => Err(unexpected(&other)),
         }
@@ -418,6 +430,16 @@ impl Segment {
         }
     }
 
+    /// The same, whatever signal handlers run meanwhile: importers get the time they are promised.
+    fn await_withdrawal_through_handlers(&self, number: u32) -> Result<bool> {
+        loop {
+            match self.await_withdrawal(number) {
+                Err(error) if error.code() == Code::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
     /// Posts a signal to every import there is now.
     ///
     /// # Errors
@@ -470,18 +492,12 @@ impl Segment {
             (Answer::Withdrawing { number }, _) => number,
             _ => return Ok(()),
         };
-        loop {
-            match self.await_withdrawal(number) {
-                // A handler that runs meanwhile does not shorten it: importers get the time they are promised.
-                Err(error) if error.code() == Code::Interrupted => {}
-                Ok(false) => {
-                    // Another export has the memory on, and somebody that did not let go of this one reaches it.
-                    let sharer = if let Some(Backing::Adopted(adopted)) = &backing { adopted.sharer() } else { None };
-                    return sharer.map_or(Ok(()), |sharer| self.move_memory(sharer, true));
-                }
-                other => return other.map(drop),
-            }
+        if self.await_withdrawal_through_handlers(number)? {
+            return Ok(());
         }
+        // Another export has the memory on, and somebody that did not let go of this one reaches it.
+        let sharer = if let Some(Backing::Adopted(adopted)) = &backing { adopted.sharer() } else { None };
+        sharer.map_or(Ok(()), |sharer| self.move_memory(sharer, true))
     }
 }
 

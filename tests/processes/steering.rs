@@ -1,0 +1,184 @@
+//! Clusters of real processes that are disturbed: what each of them is told, and what is not disturbed.
+
+use super::Story;
+use super::story::{NodeProcess, PATIENCE, cluster, state_of, wait_for};
+use rsm::steer::Links;
+use rsm::{Code, SegmentId};
+use rustix::process::Signal;
+use std::time::Instant;
+
+pub(crate) const STORIES: &[Story] = &[
+    ("a_put_loop_is_told_of_an_error_and_of_the_end", a_put_loop_is_told_of_an_error_and_of_the_end),
+    ("a_stopped_importer_on_a_down_link_costs_the_others_nothing", a_stopped_importer_on_a_down_link),
+    ("a_revoked_segment_leaves_a_stopped_importer_behind", a_revoked_segment_leaves_a_stopped_importer_behind),
+    ("a_node_is_stopped_goes_on_and_is_killed", a_node_is_stopped_goes_on_and_is_killed),
+    ("a_process_joins_with_the_key_it_was_handed", a_process_joins_with_the_key_it_was_handed),
+    ("forked_children_of_importers_are_cut_off_too", forked_children_of_importers_are_cut_off_too),
+];
+
+const ID: SegmentId = SegmentId::new(0x40_0000);
+
+fn exporter(cluster: &rsm::Cluster, node: u32) -> NodeProcess {
+    let mut exporter = NodeProcess::start(cluster, node);
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    exporter
+}
+
+fn importer(cluster: &rsm::Cluster, node: u32) -> NodeProcess {
+    let mut importer = NodeProcess::start(cluster, node);
+    importer.ok("connect i 1 0x400000 rw");
+    importer.ok("map i");
+    importer
+}
+
+fn a_put_loop_is_told_of_an_error_and_of_the_end() {
+    let cluster = cluster(2);
+    let steering = cluster.steering().expect("to steer");
+    let mut exporter = exporter(&cluster, 1);
+    let mut importer = importer(&cluster, 2);
+    importer.ok("go loop putloop i");
+    // A transfer must be under way at the very moment: once in a while one is.
+    let deadline = Instant::now() + PATIENCE;
+    while importer.ok("running loop") == "true" {
+        assert!(Instant::now() < deadline, "no put was hit");
+        for _ in 0..100 {
+            steering.link_error(&Links::between(1, 2)).expect("a link");
+        }
+    }
+    assert!(importer.ok("join loop").starts_with("err 38 "));
+    importer.ok("put i 0 5");
+    assert_eq!(exporter.ok("read e 0"), "5");
+    importer.ok("go loop putloop i");
+    assert_eq!(steering.link_down(&Links::between(1, 2)), Ok(1));
+    assert!(importer.ok("join loop").starts_with("err 40 "));
+    importer.fails("connect j 1 0x400000 rw", 39);
+    importer.ok("go wait connect j 1 0x400000 rw 30000");
+    importer.until("asleep wait", "ok true");
+    steering.link_up(&Links::between(1, 2)).expect("a link");
+    assert_eq!(importer.ok("join wait"), "ok");
+    importer.ok("go loop putloop j");
+    assert_eq!(steering.revoke_segment(1, ID), Ok(1));
+    assert!(importer.ok("join loop").starts_with("err 40 "));
+    importer.fails("connect k 1 0x400000 rw", 7);
+    exporter.ok("unpublish e");
+}
+
+fn a_stopped_importer_on_a_down_link() {
+    let cluster = cluster(4);
+    let steering = cluster.steering().expect("to steer");
+    let mut exporter = exporter(&cluster, 1);
+    let mut stopped = importer(&cluster, 2);
+    let mut cut = importer(&cluster, 3);
+    let mut spared = importer(&cluster, 4);
+    stopped.stop();
+    spared.ok("go w waitimport i forever");
+    spared.until("asleep w", "ok true");
+    spared.ok("go loop putloop i");
+    for node in [2, 3] {
+        assert_eq!(steering.link_down(&Links::between(1, node)), Ok(1));
+    }
+    cut.fails("put i 0 1", 40);
+    for _ in 0..100 {
+        cut.fails("span i 0 1", 40);
+    }
+    assert_eq!(spared.ok("running loop"), "true");
+    assert_eq!(spared.ok("asleep w"), "true");
+    exporter.ok("postall e");
+    assert_eq!(spared.ok("join w"), "ok");
+    // The stopped one still reaches the memory; when the exporter takes the segment back, it is moved away.
+    exporter.ok("write e 8 1");
+    exporter.ok("unpublish e");
+    assert!(spared.ok("join loop").starts_with("err 40 "));
+    exporter.ok("write e 8 2");
+    stopped.signal(Signal::CONT);
+    stopped.ok("store i 8 3");
+    assert_eq!(exporter.ok("read e 8"), "2");
+    stopped.fails("put i 8 4", 40);
+    stopped.ok("unmap i");
+    stopped.ok("disconnect i");
+}
+
+fn a_revoked_segment_leaves_a_stopped_importer_behind() {
+    let cluster = cluster(3);
+    let steering = cluster.steering().expect("to steer");
+    let mut exporter = exporter(&cluster, 1);
+    let mut stopped = importer(&cluster, 2);
+    let mut running = importer(&cluster, 3);
+    exporter.ok("write e 0 1");
+    stopped.stop();
+    assert_eq!(steering.revoke_segment(1, ID), Ok(2));
+    running.fails("put i 0 9", 40);
+    // Published anew it is the running ones' alone: the memory has moved away from the stopped one.
+    exporter.ok("publish e 0x400000");
+    running.ok("connect j 1 0x400000 rw");
+    running.ok("put j 0 2");
+    stopped.signal(Signal::CONT);
+    stopped.ok("store i 0 3");
+    stopped.fails("put i 0 3", 40);
+    assert_eq!(exporter.ok("read e 0"), "2");
+    stopped.ok("connect j 1 0x400000 rw");
+    stopped.ok("put j 0 4");
+    assert_eq!(exporter.ok("read e 0"), "4");
+    exporter.ok("unpublish e");
+    exporter.ok("destroy e");
+}
+
+fn a_node_is_stopped_goes_on_and_is_killed() {
+    let cluster = cluster(2);
+    let steering = cluster.steering().expect("to steer");
+    let mut first = exporter(&cluster, 1);
+    let mut second = NodeProcess::start(&cluster, 1);
+    let mut importer = importer(&cluster, 2);
+    second.ok("export f 4096"); // joins
+    assert_eq!(steering.node_stop(1), Ok(2));
+    for pid in [first.pid(), second.pid()] {
+        wait_for("a process to stop", || state_of(pid) == Some('T'));
+    }
+    // Its memory is there all the same.
+    importer.ok("connect j 1 0x400000 rw");
+    importer.ok("put j 0 7");
+    assert_eq!(steering.node_cont(1), Ok(2));
+    assert_eq!(first.ok("read e 0"), "7");
+    importer.ok("go w waitimport i forever");
+    importer.until("asleep w", "ok true");
+    assert_eq!(steering.node_stop(1), Ok(2));
+    assert_eq!(steering.node_kill(1), Ok(2), "stopped processes die too");
+    assert!(importer.ok("join w").starts_with("err 40 "));
+    first.reap();
+    second.reap();
+    wait_for("the node to be gone", || {
+        steering.node_kill(1).is_err_and(|error| error.code() == Code::RemoteNodeUnreachable)
+    });
+    importer.fails("connect k 1 0x400000 rw", 39);
+    importer.end();
+}
+
+fn a_process_joins_with_the_key_it_was_handed() {
+    let cluster = cluster(2);
+    let steering = cluster.steering().expect("to steer");
+    let mut exporter = NodeProcess::with(steering.environment(1).expect("a node"));
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    let mut importer = importer(&cluster, 2);
+    importer.ok("put i 0 1");
+    assert_eq!(exporter.ok("read e 0"), "1");
+}
+
+fn forked_children_of_importers_are_cut_off_too() {
+    let cluster = cluster(2);
+    let steering = cluster.steering().expect("to steer");
+    let mut exporter = exporter(&cluster, 1);
+    let mut importer = importer(&cluster, 2);
+    let child = importer.ok("forkstore i 0").parse().expect("a process id");
+    wait_for("the child to store", || exporter.ok("read e 0") != "0");
+    assert_eq!(steering.link_down(&Links::between(1, 2)), Ok(1));
+    importer.fails("put i 8 1", 40);
+    // The child never calls the library and cannot be asked to let go: the memory moves away from it.
+    exporter.ok("unpublish e");
+    let value = exporter.ok("read e 0");
+    for _ in 0..200 {
+        assert_eq!(exporter.ok("read e 0"), value);
+    }
+    super::story::kill_grandchild(child);
+}
