@@ -71,7 +71,7 @@ pub use rsm_core::registry::{Geometry, LinkState};
 pub use rsm_core::segment_id::SegmentId;
 pub use rsm_core::topology::{LocalController, RemoteController, Topology};
 pub use rsm_core::{Code, Error, Result};
-pub use rsm_shm::agent::limits::Capabilities;
+pub use rsm_shm::capabilities::{Capabilities, Feature};
 pub use rsm_shm::membership::connection::BarrierMode;
 pub use rsm_shm::memory::view::Memory;
 pub use segment_ids::{RESERVATION_FILE, reserved_segment_ids};

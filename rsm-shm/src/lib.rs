@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod agent;
+pub mod capabilities;
 mod error;
 pub mod futex;
 pub mod membership;

@@ -197,8 +197,13 @@ fn root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// How this process can hold stores back.
+fn mode() -> Result<Mode, rustix::io::Errno> {
+    uffd::probe().map(|(mode, _)| mode)
+}
+
 fn protected() -> bool {
-    let can = uffd::probe().is_ok();
+    let can = mode().is_ok();
     if !can {
         println!("skipped: this process may not hold stores back (userfaultfd)");
     }
@@ -221,7 +226,7 @@ fn no_store_is_lost(length: usize, rounds: usize) {
         note(range.give_back());
     }
     let (made, missing) = writers.stop();
-    println!("{rounds} rounds of {} KiB, {:?}: {made} stores, {missing} lost", length / 1024, uffd::probe());
+    println!("{rounds} rounds of {} KiB, {:?}: {made} stores, {missing} lost", length / 1024, mode());
     assert_eq!(unprotected, 0, "the kernel refused to hold stores back");
     assert!(made > 0);
     assert_eq!(missing, 0);
@@ -248,7 +253,7 @@ fn no_store_is_lost_without_privileges() {
         if protected() {
             assert!(
                 std::fs::read_to_string("/proc/sys/vm/unprivileged_userfaultfd").unwrap().trim() != "0"
-                    || uffd::probe() == Ok(Mode::UserOnly)
+                    || mode() == Ok(Mode::UserOnly)
                     || std::fs::File::open("/dev/userfaultfd").is_ok()
             );
             no_store_is_lost(16 * PAGE, 100);
@@ -426,14 +431,14 @@ fn what_the_kernel_stores_is_not_lost_either() {
         return;
     }
     let faults = read_into(&Range::anonymous(range_bytes()));
-    println!("read(2) as {:?}: {faults} EFAULT", uffd::probe());
-    if uffd::probe() == Ok(Mode::Full) {
+    println!("read(2) as {:?}: {faults} EFAULT", mode());
+    if mode() == Ok(Mode::Full) {
         assert_eq!(faults, 0, "system calls wait as user code does");
     }
     if root() {
         in_child(Some(65534), || {
             let faults = read_into(&Range::anonymous(range_bytes()));
-            println!("read(2) as {:?}: {faults} EFAULT", uffd::probe());
+            println!("read(2) as {:?}: {faults} EFAULT", mode());
         });
     }
 }
@@ -444,7 +449,7 @@ fn there_and_back(range: &Range, from: Kind, protection: Option<Protection>) {
     let (one, other) = (object(range.length), object(range.length));
     let adopted = range.adopt(&one).unwrap();
     println!("{from:?}: {adopted:?}");
-    if let (Some(expected), Ok(_)) = (protection, uffd::probe()) {
+    if let (Some(expected), Ok(_)) = (protection, mode()) {
         assert_eq!(adopted, expected, "{from:?}");
     }
     assert_eq!(range.kinds(), [Kind::Object], "one mapping");
@@ -646,7 +651,7 @@ fn where_stores_cannot_be_held_back_the_result_says_so() {
             println!("skipped: everybody may open /dev/userfaultfd");
             return;
         }
-        assert!(uffd::probe().is_err());
+        assert!(mode().is_err());
         let range = Range::anonymous(CHUNK + 5 * PAGE);
         range.fill();
         assert_eq!(range.adopt(&object(range.length)), Ok(Protection::None));
@@ -660,7 +665,7 @@ fn where_stores_cannot_be_held_back_the_result_says_so() {
 }
 
 fn protection_here() -> Protection {
-    if uffd::probe().is_ok() { Protection::WriteProtected } else { Protection::None }
+    if mode().is_ok() { Protection::WriteProtected } else { Protection::None }
 }
 
 /// A value in KiB of a file in /proc.

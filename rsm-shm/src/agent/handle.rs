@@ -1,12 +1,13 @@
 //! Starting and stopping an agent.
 
 use super::config::Config;
-use super::limits::{Capabilities, Limits, total_memory};
+use super::limits::{Limits, total_memory};
 use super::nodes::NodeState;
 use super::rows::Rows;
 use super::shm_driver::ShmDriver;
 use super::{Agent, serve};
 use crate::address::{Address, random_secret};
+use crate::capabilities::{Capabilities, Feature};
 use crate::error::from_errno;
 use crate::memory::memfd::{self, Sealing};
 use crate::memory::region::Region;
@@ -121,12 +122,15 @@ fn run(config: &Config, address: Address, keys: Vec<Secret>, stopped: &OwnedFd, 
 
 impl Agent {
     fn new(config: &Config, address: Address, keys: Vec<Secret>, stopped: &OwnedFd) -> Result<Agent> {
-        let capabilities = Capabilities::probe()?;
-        if !capabilities.leases {
+        let capabilities = Capabilities::of(&Feature::OF_AGENT);
+        capabilities.check()?;
+        if !capabilities.has(Feature::Leases) {
             tracing::warn!("the kernel gives no leases: every unpublish of a segment with importers moves its memory");
         }
         let listener = listen(&address)?;
-        if capabilities.refuses_descriptors {
+        // With descriptors refused, a process that the kernel cannot name could not join.
+        let named = capabilities.has(Feature::PeerProcessDescriptor);
+        if named && capabilities.has(Feature::RefuseDescriptors) {
             // Connections take the option over. Nothing sent to the agent then has to be closed by it.
             crate::socket::refuse_descriptors(&listener);
         }

@@ -1,7 +1,5 @@
-//! What the agent may use: descriptors, memory, and features of the kernel.
+//! What the agent may use: descriptors and memory.
 
-use crate::error::from_errno;
-use crate::memory::memfd::{self, Sealing};
 use rsm_core::{Code, Error, Result};
 use rustix::process::{Resource, Rlimit};
 
@@ -116,44 +114,4 @@ impl Limits {
 pub(super) fn total_memory() -> u64 {
     let info = rustix::system::sysinfo();
     (info.totalram as u64).saturating_mul(u64::from(info.mem_unit))
-}
-
-/// Which optional features of the kernel are there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capabilities {
-    /// The kernel names the process at the other end of a socket (`SO_PEERPIDFD`, Linux 6.5). Without it the library
-    /// sends a descriptor of its process, which the agent compares with the kernel's word on its id.
-    pub peer_pidfd: bool,
-    /// The kernel tells whether memory is reached by anybody (leases). Without it the memory of a segment with importers
-    /// is moved whenever it is taken back.
-    pub leases: bool,
-    /// A socket can refuse descriptors (`SO_PASSRIGHTS`, Linux 6.16). Without it a hostile process can send the agent
-    /// one whose closing takes its time, such as a socket that lingers, and make everybody wait.
-    pub refuses_descriptors: bool,
-}
-
-impl Capabilities {
-    /// Tries what the product needs, and what it uses when it is there.
-    ///
-    /// # Errors
-    /// CTLR_NOT_PRESENT, naming the feature that is missing and the version that has it.
-    pub fn probe() -> Result<Capabilities> {
-        let object = memfd::create("rsm-probe", 4096)?;
-        let leases = crate::memory::lease::only_original(&object).is_ok();
-        memfd::seal(&object, Sealing::SizeAndFutureWrites)?;
-        let (here, _there) = crate::socket::packet_pair()?;
-        // A socket pair has a peer, ourselves; the process lives.
-        let peer_pidfd = crate::socket::peer_pidfd(&here)?.is_some();
-        rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty()).map_err(|e| {
-            match e {
-                rustix::io::Errno::NOSYS => Error::with(
-                    Code::CtlrNotPresent,
-                    "this kernel has no process descriptors (pidfd_open, Linux 5.3; rsm needs Linux 5.19)",
-                ),
-                e => from_errno(e, "cannot open a process descriptor"),
-            }
-        })?;
-        let refuses_descriptors = peer_pidfd && crate::socket::refuse_descriptors(&here);
-        Ok(Capabilities { peer_pidfd, leases, refuses_descriptors })
-    }
 }

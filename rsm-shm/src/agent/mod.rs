@@ -17,7 +17,7 @@
 //! | `links` | links that change from outside |
 //! | `steer` | what else may be asked without being a node |
 //! | `requests` | from a packet to a function and back to a packet |
-//! | `limits` | descriptors, and which kernel features are there |
+//! | `limits` | descriptors |
 //! | `shm_driver` | segment memory on this interconnect |
 
 pub mod config;

@@ -186,6 +186,15 @@ pub fn maps_object(start: usize, length: usize, device: u64, inode: u64) -> Resu
     }))
 }
 
+/// Whether this kernel answers for one mapping.
+///
+/// # Errors
+/// ENOTTY where it does not, and the text of all mappings is read instead.
+pub(crate) fn probe() -> Result<(), Errno> {
+    let maps = rustix::fs::open("/proc/self/maps", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    query(&maps, std::ptr::from_ref(&maps).addr()).map(drop)
+}
+
 /// Device and inode of an open file, as [`maps_object`] compares them.
 ///
 /// # Errors

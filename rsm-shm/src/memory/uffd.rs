@@ -77,6 +77,15 @@ pub enum Mode {
     UserOnly,
 }
 
+/// Which memory can be protected besides private pages that were touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Shared memory (Linux 5.19).
+    pub shared: bool,
+    /// Pages that were never touched (Linux 6.4).
+    pub unpopulated: bool,
+}
+
 /// An open userfaultfd that protects memory of this process.
 ///
 /// # Crash
@@ -87,6 +96,7 @@ pub enum Mode {
 pub(crate) struct WriteProtection {
     fd: OwnedFd,
     mode: Mode,
+    reach: Reach,
 }
 
 impl WriteProtection {
@@ -102,16 +112,17 @@ impl WriteProtection {
             // A refused set leaves the descriptor as it was, ready for the next try.
             // SAFETY: the argument of this request is one `struct uffdio_api`, which the kernel reads and fills.
             match unsafe { request(&fd, UFFDIO_API, &mut api) } {
-                Ok(()) => return Ok(WriteProtection { fd, mode }),
+                Ok(()) => {
+                    let reach = Reach {
+                        shared: features & FEATURE_WP_SHMEM != 0,
+                        unpopulated: features & FEATURE_WP_UNPOPULATED != 0,
+                    };
+                    return Ok(WriteProtection { fd, mode, reach });
+                }
                 Err(e) => last = e,
             }
         }
         Err(last)
-    }
-
-    /// Whose stores it holds back.
-    pub(crate) fn mode(&self) -> Mode {
-        self.mode
     }
 
     /// Makes it possible to protect a range of whole pages.
@@ -166,12 +177,12 @@ impl WriteProtection {
     }
 }
 
-/// The mode in which this process can hold stores back now; for `doctor`.
+/// How this process can hold stores back now, and in which memory.
 ///
 /// # Errors
 /// As the kernel says: stores that other threads make while their memory is adopted can be lost then.
-pub fn probe() -> Result<Mode, Errno> {
-    WriteProtection::open().map(|u| u.mode())
+pub fn probe() -> Result<(Mode, Reach), Errno> {
+    WriteProtection::open().map(|u| (u.mode, u.reach))
 }
 
 fn range(start: usize, length: usize) -> Range {
