@@ -42,13 +42,13 @@ unsafe fn initialised(barrier: *mut Barrier) -> Result<Barrier> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsm_memseg_import_init_barrier(im_memseg: u64, _type: c_uint, barrier: *mut Barrier) -> c_int {
     entry(|| {
-        let (object, slot) = import(im_memseg)?;
+        let (object, _) = import(im_memseg)?;
         if barrier.is_null() {
             return fail(Code::BadBarrierPtr);
         }
         // SAFETY: writable by the caller's promise.
         unsafe { barrier.write(Barrier { segment: im_memseg, open: 0, link: 0 }) };
-        object.set_barrier(slot, barrier.addr());
+        object.set_barrier(barrier.addr());
         Ok(())
     })
 }
@@ -122,8 +122,8 @@ pub unsafe extern "C" fn rsm_memseg_import_destroy_barrier(barrier: *mut Barrier
     entry(|| {
         // SAFETY: the caller's promise.
         let read = unsafe { initialised(barrier) }?;
-        if let Ok((object, slot)) = import(read.segment) {
-            object.clear_barrier(slot, barrier.addr());
+        if let Ok((object, _)) = import(read.segment) {
+            object.clear_barrier(barrier.addr());
         }
         // Every byte, as `{0}` would.
         // SAFETY: writable by the caller's promise; all zeroes are a Barrier.

@@ -4,10 +4,10 @@ use crate::controller::ControllerObject;
 use crate::entry::{entry, fail};
 use crate::signal::Polled;
 use crate::table::{self, Slot};
-use crate::transfer::{BARRIER, EXPLICIT, MAPPED, READ, WRITE};
+use crate::transfer::{BARRIER, MAPPED, READ, WRITE};
 use rsm::Permission;
 use rsm_core::{Code, Error, Result};
-use rsm_shm::membership::connection::Connection;
+use rsm_shm::membership::connection::{BarrierMode, Connection};
 use rsm_shm::membership::window::Window;
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::atomic::Ordering::{Relaxed, Release};
@@ -58,44 +58,56 @@ impl ImportObject {
                 return fail(Code::ConnAborted);
             }
             state.mapped = Mapped::Implicitly;
-            show_window(slot, self.connection.base(), 0, self.connection.length(), self.connection.permission());
+            show_window(
+                slot,
+                &self.connection,
+                self.connection.base(),
+                (0, self.connection.length()),
+                self.connection.permission(),
+            );
             Ok(())
         })
     }
 
-    fn unmap(&self, slot: &Slot) -> Mapped {
+    fn unmap(&self) -> Mapped {
         self.with_state(|state| {
-            slot.flags.fetch_and(!(MAPPED | READ | WRITE), Relaxed);
+            self.connection.flags().fetch_and(!(MAPPED | READ | WRITE), Relaxed);
             std::mem::replace(&mut state.mapped, Mapped::No)
         })
     }
 
     /// Makes `storage` the barrier of implicit transfers.
-    pub(crate) fn set_barrier(&self, slot: &Slot, storage: usize) {
+    pub(crate) fn set_barrier(&self, storage: usize) {
         self.with_state(|state| {
             state.barrier = storage;
-            slot.flags.fetch_or(BARRIER, Relaxed);
+            self.connection.flags().fetch_or(BARRIER, Relaxed);
         });
     }
 
     /// Takes it back, if it is the current one (D-51).
-    pub(crate) fn clear_barrier(&self, slot: &Slot, storage: usize) {
+    pub(crate) fn clear_barrier(&self, storage: usize) {
         self.with_state(|state| {
             if state.barrier == storage {
                 state.barrier = 0;
-                slot.flags.fetch_and(!BARRIER, Relaxed);
+                self.connection.flags().fetch_and(!BARRIER, Relaxed);
             }
         });
     }
 }
 
-fn show_window(slot: &Slot, base: *mut u8, start: u64, length: u64, permission: Permission) {
+fn show_window(
+    slot: &Slot,
+    connection: &Connection,
+    base: *mut u8,
+    (start, length): (u64, u64),
+    permission: Permission,
+) {
     slot.base.store(base.expose_provenance(), Relaxed);
     slot.start.store(start, Relaxed);
     slot.length.store(length, Relaxed);
     let rights = if permission.reads() { READ } else { 0 } | if permission.writes() { WRITE } else { 0 };
     // Release: pairs with the Acquire of a transfer that finds the window there.
-    slot.flags.fetch_or(MAPPED | rights, Release);
+    connection.flags().fetch_or(MAPPED | rights, Release);
 }
 
 /// An import handle and its slot.
@@ -128,7 +140,9 @@ pub unsafe extern "C" fn rsm_memseg_import_connect(
         let membership = object.controller.node().membership();
         let connection = membership.connect(object.controller.index(), node, segment_id, permission)?;
         let state = Mutex::new(State { mapped: Mapped::No, barrier: 0 });
-        let (handle, _) = table::insert(ImportObject { connection, state, polled: Polled::default() })?;
+        let (handle, slot) = table::insert(ImportObject { connection, state, polled: Polled::default() })?;
+        // SAFETY: inserted just now, and known to nobody yet.
+        slot.set_connection(&unsafe { slot.object::<ImportObject>() }.connection);
         // SAFETY: as above.
         unsafe { im_memseg.write(handle) };
         Ok(())
@@ -139,11 +153,11 @@ pub unsafe extern "C" fn rsm_memseg_import_connect(
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_memseg_import_disconnect(im_memseg: u64) -> c_int {
     entry(|| {
-        let (object, slot) = import(im_memseg)?;
+        let (object, _) = import(im_memseg)?;
         if object.with_state(|state| matches!(state.mapped, Mapped::Explicitly { .. })) {
             return fail(Code::SegStillMapped);
         }
-        object.unmap(slot);
+        object.unmap();
         object.polled.check_unused()?;
         let object = table::remove::<ImportObject>(im_memseg, Code::BadSegHndl)?;
         drop(object);
@@ -198,7 +212,7 @@ pub unsafe extern "C" fn rsm_memseg_import_map(
             // A window of a connection that reads is readable, whatever less was asked for (D-38).
             let reads = permission.reads() || object.connection.permission().reads();
             let rights = if permission.writes() && reads { Permission::ReadWrite } else { permission };
-            show_window(slot, start, offset, length as u64, rights);
+            show_window(slot, &object.connection, start, (offset, length as u64), rights);
             state.mapped = Mapped::Explicitly { _window: window };
             // SAFETY: writable by the caller's promise.
             unsafe { address.write(start.cast()) };
@@ -211,8 +225,8 @@ pub unsafe extern "C" fn rsm_memseg_import_map(
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_memseg_import_unmap(im_memseg: u64) -> c_int {
     entry(|| {
-        let (object, slot) = import(im_memseg)?;
-        match object.unmap(slot) {
+        let (object, _) = import(im_memseg)?;
+        match object.unmap() {
             Mapped::No => fail(Code::SegNotMapped),
             Mapped::Implicitly | Mapped::Explicitly { .. } => Ok(()),
         }
@@ -223,12 +237,13 @@ pub extern "C" fn rsm_memseg_import_unmap(im_memseg: u64) -> c_int {
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_memseg_import_set_mode(im_memseg: u64, mode: c_uint) -> c_int {
     entry(|| {
-        let (_, slot) = import(im_memseg)?;
-        match mode {
-            0 => slot.flags.fetch_or(EXPLICIT, Relaxed),
-            1 => slot.flags.fetch_and(!EXPLICIT, Relaxed),
+        let (object, _) = import(im_memseg)?;
+        let mode = match mode {
+            0 => BarrierMode::Explicit,
+            1 => BarrierMode::Implicit,
             _ => return fail(Code::BadMode),
         };
+        object.connection.set_mode(mode);
         Ok(())
     })
 }
@@ -240,11 +255,11 @@ pub extern "C" fn rsm_memseg_import_set_mode(im_memseg: u64, mode: c_uint) -> c_
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsm_memseg_import_get_mode(im_memseg: u64, mode: *mut c_uint) -> c_int {
     entry(|| {
-        let (_, slot) = import(im_memseg)?;
+        let (object, _) = import(im_memseg)?;
         if mode.is_null() {
             return fail(Code::BadAddr);
         }
-        let explicit = slot.flags.load(Relaxed) & EXPLICIT != 0;
+        let explicit = object.connection.mode() == BarrierMode::Explicit;
         // SAFETY: writable by the caller's promise.
         unsafe { mode.write(c_uint::from(!explicit)) };
         Ok(())

@@ -4,11 +4,13 @@ use crate::controller::ControllerObject;
 use crate::entry::{entry, fail};
 use crate::import::import;
 use crate::table::{self, Slot};
-use crate::transfer::{EXPLICIT, MAPPED, READ, WRITE};
+use crate::transfer::{MAPPED, READ, WRITE};
 use rsm_core::bell::Accumulate;
 use rsm_core::{Code, Error, Result};
+use rsm_shm::membership::connection::EXPLICIT;
 use rsm_shm::memory::copy;
 use std::ffi::{c_int, c_uint, c_ulong, c_void};
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 const MAX_REQUESTS: c_ulong = 16;
@@ -78,21 +80,26 @@ unsafe fn transfer<const NEED: u32>(sg_io: *mut ScatterGather) -> Result<()> {
         return fail(Code::BadSgio);
     }
     object.connection.adopt_process()?;
-    if slot.flags.load(Acquire) & MAPPED == 0 {
+    let flags_of = object.connection.flags();
+    if flags_of.load(Acquire) & MAPPED == 0 {
         object.map_implicitly(slot)?;
     }
     for i in 0..count {
         // SAFETY: inside the vector by the caller's promise.
         let entry = unsafe { vector.add(i as usize).read() };
         // SAFETY: the local memory is the caller's promise.
-        let done = place::<NEED>(slot, &entry).and_then(|(local, place)| unsafe {
+        let done = place::<NEED>(slot, flags_of, &entry).and_then(|(local, place)| unsafe {
+            object.connection.not_plain(|row| {
+                let bytes = entry.length as u64;
+                if NEED == WRITE { row.put(bytes) } else { row.got(bytes) }
+            })?;
             let opened = object.connection.snapshot();
             if NEED == WRITE {
                 copy::move_bytes(local, place, entry.length);
             } else {
                 copy::move_bytes(place, local, entry.length);
             }
-            match slot.flags.load(Relaxed) & EXPLICIT {
+            match flags_of.load(Relaxed) & EXPLICIT {
                 0 if NEED == WRITE => object.connection.close_span(opened),
                 0 => object.connection.close_read_span(opened),
                 _ => Ok(()),
@@ -114,7 +121,7 @@ unsafe fn transfer<const NEED: u32>(sg_io: *mut ScatterGather) -> Result<()> {
 }
 
 /// Checks one entry in the order of D-40; gives its local and its remote place.
-fn place<const NEED: u32>(slot: &Slot, entry: &IoVector) -> Result<(*mut u8, *mut u8)> {
+fn place<const NEED: u32>(slot: &Slot, flags: &AtomicU32, entry: &IoVector) -> Result<(*mut u8, *mut u8)> {
     let local = match entry.kind {
         VA_TYPE if entry.local == 0 => return fail(Code::BadAddr),
         VA_TYPE => (entry.local as usize).checked_add(entry.local_offset).ok_or(Error::new(Code::BadAddr))?,
@@ -128,7 +135,7 @@ fn place<const NEED: u32>(slot: &Slot, entry: &IoVector) -> Result<(*mut u8, *mu
         }
         _ => return fail(Code::BadSgio),
     };
-    if slot.flags.load(Acquire) & NEED == 0 {
+    if flags.load(Acquire) & NEED == 0 {
         return fail(Code::PermDenied);
     }
     let relative = (entry.remote_offset as u64).wrapping_sub(slot.start.load(Relaxed));

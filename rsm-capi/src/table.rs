@@ -12,8 +12,9 @@ use crate::export::ExportObject;
 use crate::import::ImportObject;
 use crate::scatter::LocalObject;
 use rsm_core::{Code, Error, Result};
+use rsm_shm::membership::connection::Connection;
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 const SLOTS: usize = 1 << 20;
@@ -31,13 +32,13 @@ pub(crate) enum Kind {
     Local = 4,
 }
 
-/// A slot. The fields from `flags` on belong to imports.
+/// A slot. The fields from `connection` on belong to imports.
 #[repr(C, align(128))]
 pub(crate) struct Slot {
     word: AtomicU64,
     object: AtomicPtr<c_void>,
-    /// See `transfer`.
-    pub(crate) flags: AtomicU32,
+    /// What transfers go through; its flags say what they may.
+    connection: AtomicPtr<Connection>,
     /// Where the window is mapped.
     pub(crate) base: AtomicUsize,
     /// Where in the segment the window begins.
@@ -146,6 +147,21 @@ pub(crate) fn is_kind(handle: u64, kind: Kind) -> bool {
 }
 
 impl Slot {
+    /// The connection of an import.
+    ///
+    /// # Safety
+    /// The slot was found by the handle of an import, and the handle is not being released by another thread.
+    #[inline(always)]
+    pub(crate) unsafe fn connection(&self) -> &'static Connection {
+        // SAFETY: put there by `set_connection` before the handle was given out, and kept alive by the object.
+        unsafe { &*self.connection.load(Ordering::Relaxed) }
+    }
+
+    /// Notes the connection of an import that was just inserted.
+    pub(crate) fn set_connection(&self, connection: &Connection) {
+        self.connection.store(std::ptr::from_ref(connection).cast_mut(), Ordering::Relaxed);
+    }
+
     /// The object, of a kind that the handle's word said.
     ///
     /// # Safety
@@ -173,7 +189,6 @@ pub(crate) fn remove<T: Object>(handle: u64, otherwise: Code) -> Result<Box<T>> 
     if slot.word.compare_exchange(handle, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
         return Err(Error::new(otherwise));
     }
-    slot.flags.store(0, Ordering::Relaxed);
     free.freed.push((handle >> SLOT_SHIFT) as usize & (SLOTS - 1));
     // SAFETY: made by Box::into_raw in `insert`, and taken once, by the exchange.
     Ok(unsafe { Box::from_raw(slot.object.swap(std::ptr::null_mut(), Ordering::AcqRel).cast()) })

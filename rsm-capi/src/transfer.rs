@@ -7,22 +7,22 @@ use crate::entry::fail;
 use crate::import::ImportObject;
 use crate::table::{self, Kind, Slot};
 use rsm_core::{Code, Error, Result};
+use rsm_shm::membership::connection::{EXPLICIT, FREE_FLAGS, NOT_PLAIN};
 use rsm_shm::memory::copy::{self, Word};
 use rsm_shm::memory::fence;
 use std::ffi::{c_int, c_ulong, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
+// Flags of a handle, beside those of its connection.
 /// A window is mapped; the other fields of the slot are valid.
-pub(crate) const MAPPED: u32 = 1;
+pub(crate) const MAPPED: u32 = 1 << FREE_FLAGS;
 /// It may be read.
-pub(crate) const READ: u32 = 2;
+pub(crate) const READ: u32 = 2 << FREE_FLAGS;
 /// It may be written.
-pub(crate) const WRITE: u32 = 4;
-/// The program vouches for transfers itself.
-pub(crate) const EXPLICIT: u32 = 8;
+pub(crate) const WRITE: u32 = 4 << FREE_FLAGS;
 /// A barrier was initialised on the handle.
-pub(crate) const BARRIER: u32 = 16;
+pub(crate) const BARRIER: u32 = 8 << FREE_FLAGS;
 
 /// Checks and carries out one transfer of `bytes` bytes in units of `width`.
 #[inline(always)]
@@ -52,30 +52,29 @@ fn run<const NEED: u32>(
     let slot = if table::is_kind(handle, Kind::Import) { table::slot(handle) } else { None };
     let Some(slot) = slot else { return fail(Code::BadSegHndl) };
     // SAFETY: the kind was compared; use during release is the caller's mistake (3.12).
-    let object = unsafe { slot.object::<ImportObject>() };
+    let connection = unsafe { slot.connection() };
     // Acquire: pairs with the Release of `show_window`.
-    let flags = slot.flags.load(Acquire);
+    let flags = connection.flags().load(Acquire);
     let relative = (offset as u64).wrapping_sub(slot.start.load(Relaxed));
     let length = slot.length.load(Relaxed);
     let plain = data != 0
         && (data | offset as usize) & (width - 1) == 0
-        && flags & (MAPPED | NEED) == MAPPED | NEED
+        && flags & (MAPPED | NEED | NOT_PLAIN) == MAPPED | NEED
         && flags & (EXPLICIT | BARRIER) != 0
-        && bytes.is_some_and(|bytes| bytes <= length && relative <= length - bytes)
-        && object.connection.knows_process();
+        && bytes.is_some_and(|bytes| bytes <= length && relative <= length - bytes);
     let place = if plain {
         slot.base.load(Relaxed) + relative as usize
     } else {
-        kept_inside(|| recheck::<NEED>(slot, object, offset, data, width, bytes))?
+        kept_inside(|| recheck::<NEED>(slot, offset, data, width, bytes))?
     };
     let place: *mut u8 = std::ptr::with_exposed_provenance_mut(place);
     if flags & EXPLICIT != 0 {
         access(place);
         return Ok(());
     }
-    let opened = object.connection.snapshot();
+    let opened = connection.snapshot();
     access(place);
-    if NEED == WRITE { object.connection.close_span(opened) } else { object.connection.close_read_span(opened) }
+    if NEED == WRITE { connection.close_span(opened) } else { connection.close_read_span(opened) }
 }
 
 /// Runs what is not the plain path, which goes far, with panics kept inside.
@@ -85,38 +84,35 @@ fn kept_inside(work: impl FnOnce() -> Result<usize>) -> Result<usize> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| fail(Code::InternalError))
 }
 
-/// The checks in the reference's order; gives the place when only the mapping, or a forked child's membership, was
-/// missing.
-fn recheck<const NEED: u32>(
-    slot: &Slot,
-    object: &ImportObject,
-    offset: i64,
-    data: usize,
-    width: usize,
-    bytes: Option<u64>,
-) -> Result<usize> {
+/// The checks in the reference's order; gives the place when only the mapping was missing, or the transfer is right but
+/// not plain.
+fn recheck<const NEED: u32>(slot: &Slot, offset: i64, data: usize, width: usize, bytes: Option<u64>) -> Result<usize> {
     if data == 0 {
         return fail(Code::BadAddr);
     }
     if (data | offset as usize) & (width - 1) != 0 {
         return fail(Code::BadMemAlignment);
     }
-    if slot.flags.load(Acquire) & MAPPED == 0 {
+    // SAFETY: the slot was found by the handle of an import.
+    let object = unsafe { slot.object::<ImportObject>() };
+    let connection = &object.connection;
+    if connection.flags().load(Acquire) & MAPPED == 0 {
         object.map_implicitly(slot)?;
     }
-    object.connection.adopt_process()?;
-    let flags = slot.flags.load(Acquire);
+    connection.adopt_process()?;
+    let flags = connection.flags().load(Acquire);
     if flags & NEED == 0 {
         return fail(Code::PermDenied);
     }
     let relative = (offset as u64).wrapping_sub(slot.start.load(Relaxed));
     let length = slot.length.load(Relaxed);
-    if !bytes.is_some_and(|bytes| bytes <= length && relative <= length - bytes) {
+    let Some(bytes) = bytes.filter(|&bytes| bytes <= length && relative <= length - bytes) else {
         return fail(Code::BadOffset);
-    }
+    };
     if flags & (EXPLICIT | BARRIER) == 0 {
         return Err(Error::new(Code::BarrierUninitialized));
     }
+    connection.not_plain(|row| if NEED == WRITE { row.put(bytes) } else { row.got(bytes) })?;
     Ok(slot.base.load(Relaxed) + relative as usize)
 }
 

@@ -15,6 +15,7 @@
 //! | how a connection tells that it was cut | [`generation`] |
 //! | what closing a barrier reports | [`verdict`] |
 //! | how a signal is posted and awaited | [`bell`] |
+//! | what a watched process says it did | [`tally`] |
 //! | what the agent needs of an interconnect | [`driver`] |
 //! | the error numbers | [`error`] |
 #![forbid(unsafe_code)]
@@ -29,6 +30,7 @@ pub mod message;
 pub mod registry;
 pub mod segment_id;
 pub mod sync;
+pub mod tally;
 pub mod topology;
 pub mod verdict;
 

@@ -11,6 +11,7 @@ use crate::access::{AccessList, Permission};
 use crate::driver::WindowKind;
 use crate::error::{Code, Error, Result};
 use crate::registry::LinkChange;
+use crate::tally::Tally;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Version of the protocol; an agent refuses another one.
@@ -19,6 +20,8 @@ pub const PROTOCOL: u32 = 1;
 pub const MAX_MESSAGE: usize = 4096;
 /// Most connections one [`Ask::Inherit`] may name.
 pub const MAX_INHERIT: usize = 128;
+/// Most processes one [`Answer::Tallies`] tells of.
+pub const MAX_TALLIES: usize = 48;
 
 /// Most processes one [`Answer::Processes`] names.
 pub const MAX_PROCESSES: usize = 128;
@@ -244,6 +247,12 @@ pub enum Ask {
         /// Which node.
         node: u32,
     },
+    /// For observers: what the processes of all nodes did since somebody first asked, and from the first time on let
+    /// them tally it, until this membership ends. Answer [`Answer::Tallies`].
+    Tallies {
+        /// Tell of memberships with a higher number.
+        after: u64,
+    },
 }
 
 /// What the agent answers.
@@ -279,6 +288,13 @@ pub enum Answer {
     },
     /// Processes of nodes, in the order of their memberships; fewer than [`MAX_PROCESSES`] means that these were the last.
     Processes(Vec<Process>),
+    /// What processes did, by membership, and whether there are more after the last of them.
+    Tallies {
+        /// At most [`MAX_TALLIES`].
+        processes: Vec<ProcessTally>,
+        /// Ask again after the last one.
+        more: bool,
+    },
     /// A connection. Descriptors: the segment's memory, the exporting node's bells unless the asker has them.
     Connected(Connected),
     /// What a steering request did.
@@ -304,6 +320,19 @@ pub struct Process {
     pub pid: u32,
     /// Its effective user id then, or when it last attached.
     pub uid: u32,
+}
+
+/// What one process says it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessTally {
+    /// Number of its membership.
+    pub membership: u64,
+    /// Its node.
+    pub node: u32,
+    /// Its process id.
+    pub pid: u32,
+    /// What it did.
+    pub tally: Tally,
 }
 
 /// A granted connection.
@@ -374,6 +403,11 @@ mod tests {
         assert_eq!(decode::<Request>(&encode(&request).unwrap()).unwrap(), request);
         let name = ConnectionName { row: u32::MAX, generation: u64::MAX };
         encode(&Request { number: u64::MAX, ask: Ask::Inherit { connections: vec![name; MAX_INHERIT] } }).unwrap();
+        let most = u64::MAX;
+        let tally = Tally { puts: most, gets: most, put_bytes: most, got_bytes: most, posts: most, waits: most };
+        let process = ProcessTally { membership: most, node: u32::MAX, pid: u32::MAX, tally };
+        let answer = Answer::Tallies { processes: vec![process; MAX_TALLIES], more: true };
+        encode(&Reply { number: most, outcome: Ok(answer) }).unwrap();
     }
 
     #[test]

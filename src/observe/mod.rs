@@ -1,7 +1,8 @@
 //! Looking at running clusters from outside.
 //!
 //! An observer maps the registry, which needs no help from the nodes: one that hangs is seen hanging. Only the list of
-//! processes comes from the agent.
+//! processes comes from the agent. What processes transfer and signal is not in the registry: they tally it, each in
+//! memory of its own, while an observer [watches](Observer::activity).
 //!
 //! ```
 //! # fn main() -> rsm::Result<()> {
@@ -24,12 +25,14 @@
 //! # }
 //! ```
 
+mod activity;
 mod change;
 mod clusters;
 mod look;
 mod rows;
 mod snapshot;
 
+pub use activity::{Activity, ProcessActivity};
 pub use change::Change;
 pub use clusters::{ClusterRef, clusters};
 pub use rows::{ClusterInfo, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, ProcessInfo, SegmentInfo};

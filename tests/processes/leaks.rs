@@ -47,6 +47,11 @@ fn maps(pid: i32) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default()
 }
 
+/// Mappings of tallies in this process.
+pub(crate) fn tally_mappings() -> usize {
+    maps(me()).lines().filter(|line| line.contains("memfd:rsm-tally")).count()
+}
+
 fn entries(folder: &str) -> impl Iterator<Item = String> {
     let read = std::fs::read_dir(Path::new(folder)).into_iter().flatten();
     read.filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned()))

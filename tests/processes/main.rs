@@ -14,6 +14,7 @@ mod node;
 mod revocation;
 mod steering;
 mod story;
+mod watch;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -33,6 +34,7 @@ fn main() {
         bad_input::STORIES,
         cost::STORIES,
         leaks::STORIES,
+        watch::STORIES,
     ]
     .concat();
     let trials = stories.into_iter().map(|(name, story)| {

@@ -259,6 +259,11 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
         "holdlease" => Ok(hold_lease(&find(&things.mappings, name)).to_string()),
         "host" => Ok(host(number(name) as u32)?),
         "transfers" => transfers(things, name, number(word(2))),
+        "tallied" => {
+            let controller = Controller::open("shm0")?;
+            let on = controller.node().membership().tallied().is_some();
+            Ok(if on { "on" } else { "off" }.to_owned())
+        }
         "pid" => Ok(std::process::id().to_string()),
         "seteuid" => {
             // SAFETY: plain calls; the group goes first, while it may.

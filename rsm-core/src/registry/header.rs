@@ -171,7 +171,8 @@ pub struct Header {
     pub(super) segment_high: AtomicU32,
     pub(super) connection_high: AtomicU32,
     pub(super) changes: AtomicU32,
-    reserved2: [AtomicU32; 11],
+    pub(super) tallied: AtomicU32,
+    reserved2: [AtomicU32; 10],
     pub(super) name: [AtomicU64; NAME_WORDS],
 }
 
@@ -212,6 +213,7 @@ impl Header {
             segment_high: zero(),
             connection_high: zero(),
             changes: zero(),
+            tallied: zero(),
             reserved2: std::array::from_fn(|_| zero()),
             name: std::array::from_fn(|_| AtomicU64::new(0)),
         }
@@ -273,6 +275,11 @@ impl Header {
     /// Processes that are members now.
     pub fn processes(&self) -> u32 {
         self.processes.load(Relaxed)
+    }
+
+    /// Whether processes tally what they do ([`crate::tally`]): somebody watches.
+    pub fn is_tallied(&self) -> bool {
+        self.tallied.load(Relaxed) != 0
     }
 
     /// Segment rows above this one were never used.

@@ -299,6 +299,12 @@ impl<'a> Writer<'a> {
         count(&self.0.nodes[importer as usize].imports, -1);
     }
 
+    /// Says whether processes are to tally what they do; they are told to look.
+    pub fn set_tallied(&self, on: bool) {
+        // Relaxed: the look that follows is a message, which orders it.
+        self.0.header.tallied.store(u32::from(on), Relaxed);
+    }
+
     /// Marks the cluster as ended in order.
     pub fn end(&self) {
         self.0.header.ended.store(1, SeqCst);

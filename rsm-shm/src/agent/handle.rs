@@ -178,6 +178,7 @@ impl Agent {
             withdrawals: Vec::new(),
             observers: 0,
             changed: false,
+            watchers: 0,
         };
         agent.watch(&agent.listener, serve::Token::Listener, epoll::EventFlags::IN)?;
         agent.watch(stopped, serve::Token::Stop, epoll::EventFlags::IN)?;

@@ -7,6 +7,7 @@
 use super::requests::Undo;
 use super::serve::Token;
 use super::{Agent, requests};
+use crate::memory::tables::TallyMap;
 use crate::socket::{self, Packet};
 use rsm_core::access::Credentials;
 use rsm_core::message::{Answer, Ask, Claim, MAX_PROCESSES, PROTOCOL, Process, Reply, Request, Secret, decode};
@@ -15,7 +16,7 @@ use rustix::event::epoll::{self, EventFlags};
 use rustix::net::{RecvFlags, SendFlags};
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 /// A connection that has not said what it wants.
@@ -45,6 +46,12 @@ pub(super) struct Member {
     pub(super) waits_for_room: bool,
     /// The request answered last, and how to undo it.
     pub(super) last: Option<(u64, Undo)>,
+    /// What it says it did, once somebody watched.
+    pub(super) tally: Option<TallyMap>,
+    /// Whether its last look told it to tally.
+    told_to_tally: bool,
+    /// An observer that watches what processes do.
+    pub(super) watches: bool,
     pub(super) segments: BTreeSet<u32>,
     pub(super) connections: BTreeSet<u32>,
 }
@@ -141,6 +148,9 @@ impl Agent {
                 unsent: None,
                 waits_for_room: false,
                 last: None,
+                tally: None,
+                told_to_tally: false,
+                watches: false,
                 segments: BTreeSet::new(),
                 connections: BTreeSet::new(),
             },
@@ -152,6 +162,9 @@ impl Agent {
         }
         tracing::debug!(party, pid, ?node, "joined");
         self.reply(party, number, Ok((Answer::Joined { membership: party, token }, given)));
+        if self.watchers > 0 && node.is_some() {
+            self.send_look(party);
+        }
         Ok(())
     }
 
@@ -238,6 +251,10 @@ impl Agent {
                     member.looking = false;
                 }
                 self.importer_answered(party);
+                let on = self.watchers > 0;
+                if self.members.get(&party).is_some_and(|m| m.node.is_some() && m.told_to_tally != on) {
+                    self.send_look(party);
+                }
             }
             Err(rustix::io::Errno::AGAIN) => {}
             Ok(None) | Err(_) => self.end_membership(party, "its events link ended"),
@@ -256,10 +273,21 @@ impl Agent {
 
     /// Tells a member to look at the registry, unless it has been told and not answered.
     pub(super) fn send_look(&mut self, party: u64) {
+        let tally = self.tally_to_send(party);
+        let on = self.watchers > 0;
         if let Some(member) = self.members.get_mut(&party)
             && !member.looking
         {
+            member.told_to_tally = on;
             // At most one is on its way, so there is room; an error shows as the end of the link.
+            if let Some((map, fd)) = tally {
+                member.looking = socket::send(&member.events, &[1], &[fd.as_fd()], SendFlags::DONTWAIT).is_ok();
+                if member.looking {
+                    member.tally = Some(map);
+                    return;
+                }
+                // Too many descriptors are on their way to processes of this user that do not read: without, then.
+            }
             member.looking = socket::send(&member.events, &[1], &[], SendFlags::DONTWAIT).is_ok();
         }
     }
@@ -291,6 +319,9 @@ impl Agent {
                 self.nudge_siblings(node);
             }
             None => self.observers -= 1,
+        }
+        if member.watches {
+            self.watcher_left();
         }
         for withdrawal in &mut self.withdrawals {
             withdrawal.forget(party);

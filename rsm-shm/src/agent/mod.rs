@@ -19,6 +19,7 @@
 //! | `requests` | from a packet to a function and back to a packet |
 //! | `limits` | descriptors |
 //! | `shm_driver` | segment memory on this interconnect |
+//! | `tallies` | what processes do, for observers |
 
 pub mod config;
 mod connections;
@@ -34,6 +35,7 @@ mod segments;
 mod serve;
 mod shm_driver;
 mod steer;
+mod tallies;
 
 pub use config::Config;
 pub use handle::AgentHandle;
@@ -87,6 +89,8 @@ struct Agent {
     observers: u32,
     /// The registry may have changed in this turn of the loop.
     changed: bool,
+    /// Observers that watch what processes do.
+    watchers: u32,
 }
 
 impl Agent {

@@ -119,6 +119,7 @@ impl Agent {
             Ask::SetLink { .. } | Ask::SignalNode { .. } | Ask::Revoke { .. } | Ask::NodeKey { .. } => {
                 self.steer(party, &ask).map(|answer| (answer, Vec::new()))
             }
+            Ask::Tallies { after } => self.tallies(party, after),
             Ask::Join { .. } | Ask::Attach { .. } | Ask::Abandon { .. } | Ask::Leave => {
                 Err(Error::with(Code::BadArgsErrors, "this connection has joined already"))
             }

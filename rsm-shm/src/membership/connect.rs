@@ -1,16 +1,14 @@
 //! Connecting: what the agent grants becomes an import.
 
-use super::connection::Connection;
+use super::connection::{Connection, Parts};
 use super::control::unexpected;
-use super::{Membership, deadline, fork, lock};
+use super::{Membership, deadline};
 use crate::memory::region::Region;
 use rsm_core::access::Permission;
-use rsm_core::generation::Generation;
 use rsm_core::message::{Answer, Ask, Connected};
 use rsm_core::registry::Found;
-use rsm_core::sync::{AtomicU32, acquire32};
+use rsm_core::sync::acquire32;
 use rsm_core::{Code, Error, Result};
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,26 +56,17 @@ impl Membership {
         let registry = self.registry();
         let me = self.node()?;
         let row = registry.connections.get(connected.connection.row as usize).ok_or_else(missing)?;
-        let whole = Arc::new(whole);
-        let connection = Connection {
-            flags: AtomicU32::new(permission.bits()),
-            process: AtomicU32::new(fork::count()),
-            base: whole.as_ptr(),
-            length: connected.length,
-            granted: Generation::from_word(connected.connection.generation),
-            generation: NonNull::from(row.generation()),
-            link: NonNull::from(registry.link(controller, me, node).ok_or_else(missing)?),
-            export_bell: NonNull::from(bells.bell(connected.export_bell)?),
-            import_bell: NonNull::from(bells.bell(connected.import_bell)?),
-            export_epoch: connected.export_epoch,
-            permission,
-            name: connected.connection,
+        let parts = Parts {
+            connected,
+            whole: Arc::new(whole),
+            generation: row.generation(),
+            link: registry.link(controller, me, node).ok_or_else(missing)?,
+            export_bell: bells.bell(connected.export_bell)?,
+            import_bell: bells.bell(connected.import_bell)?,
             node,
-            given_back: false,
-            membership: Arc::clone(self),
+            permission,
         };
-        lock(&self.shared.state).table.enter(&registry, connected.connection, whole, permission);
-        Ok(Arc::new(connection))
+        Ok(Connection::new(self, parts))
     }
 
     /// Connects, sleeping until the segment is published, for at most `within`.

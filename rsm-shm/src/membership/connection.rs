@@ -11,24 +11,35 @@
 use super::{Membership, deadline, fork, lock};
 use crate::memory::copy::{self, Word};
 use crate::memory::fence;
+use crate::memory::region::Region;
 use crate::parking::{BellPark, Poster};
 use rsm_core::access::Permission;
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::generation::Generation;
-use rsm_core::message::{Ask, ConnectionName};
+use rsm_core::message::{Ask, Connected, ConnectionName};
 use rsm_core::registry::LinkWord;
 use rsm_core::sync::Ordering::{Acquire, Relaxed};
 use rsm_core::sync::{AtomicU32, AtomicU64, acquire};
+use rsm_core::tally::TallyRow;
 use rsm_core::verdict::Snapshot;
 use rsm_core::{Code, Error, Result};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 const READ: u32 = 0o400;
 const WRITE: u32 = 0o200;
 /// Transfers are bare; the program opens spans itself.
-const EXPLICIT: u32 = 1;
+pub const EXPLICIT: u32 = 1;
+/// Somebody watches: transfers are tallied.
+pub const TALLIED: u32 = 2;
+/// This process is a forked child that the agent does not know as a holder of the connection yet.
+pub const INHERITED: u32 = 4;
+/// What makes a transfer take its cold path, the plain one paying nothing for it.
+pub const NOT_PLAIN: u32 = TALLIED | INHERITED;
+/// Flags from here up mean nothing to a connection: they are for who made it.
+pub const FREE_FLAGS: u32 = 16;
 
 /// Who vouches for transfers (reference 3.6).
 #[doc(alias = "rsm_barrier_mode_t")]
@@ -41,34 +52,94 @@ pub enum BarrierMode {
 }
 
 /// An import. It ends, and the exporter is told, when this is dropped.
-#[repr(align(128))]
+///
+/// What a transfer reads comes first and fills one cache line.
+#[repr(C, align(128))]
 #[derive(Debug)]
 pub struct Connection {
-    pub(super) flags: AtomicU32,
-    /// [`fork::count`] of the process whose events thread watches over this.
-    pub(super) process: AtomicU32,
-    pub(super) base: *mut u8,
-    pub(super) length: u64,
-    pub(super) granted: Generation,
-    pub(super) generation: NonNull<AtomicU64>,
-    pub(super) link: NonNull<AtomicU64>,
-    pub(super) export_bell: NonNull<Bell>,
-    pub(super) import_bell: NonNull<Bell>,
-    pub(super) export_epoch: u32,
-    pub(super) permission: Permission,
-    pub(super) name: ConnectionName,
-    pub(super) node: u32,
-    pub(super) given_back: bool,
-    pub(super) membership: Arc<Membership>,
+    flags: AtomicU32,
+    export_epoch: u32,
+    base: *mut u8,
+    length: u64,
+    granted: Generation,
+    generation: NonNull<AtomicU64>,
+    link: NonNull<AtomicU64>,
+    export_bell: NonNull<Bell>,
+    import_bell: NonNull<Bell>,
+    node: u32,
+    permission: Permission,
+    tie: Tie,
 }
 
-// SAFETY: the pointers lead into mappings that live as long as `membership` and the table's entry, which Drop removes;
-// what they lead to is made of atomics or accessed as shared memory.
+/// What holds the connection at the agent and in the table. A part of its own, so that dropping it borrows nothing that
+/// the events thread, through the table, still uses.
+#[derive(Debug)]
+struct Tie {
+    name: ConnectionName,
+    given_back: AtomicBool,
+    membership: Arc<Membership>,
+}
+
+/// What a connection is made of.
+#[derive(Debug)]
+pub(super) struct Parts<'a> {
+    pub(super) connected: &'a Connected,
+    pub(super) whole: Arc<Region>,
+    pub(super) generation: &'a AtomicU64,
+    pub(super) link: &'a AtomicU64,
+    pub(super) export_bell: &'a Bell,
+    pub(super) import_bell: &'a Bell,
+    pub(super) node: u32,
+    pub(super) permission: Permission,
+}
+
+// SAFETY: the pointers lead into mappings that live as long as the membership and the table's entry, which the tie
+// removes; what they lead to is made of atomics or accessed as shared memory.
 unsafe impl Send for Connection {}
 // SAFETY: as above; the fields that change are atomics.
 unsafe impl Sync for Connection {}
 
 impl Connection {
+    /// Builds an import and enters it in the table.
+    pub(super) fn new(membership: &Arc<Membership>, parts: Parts<'_>) -> Arc<Connection> {
+        let connected = parts.connected;
+        let connection = Arc::new(Connection {
+            flags: AtomicU32::new(parts.permission.bits()),
+            export_epoch: connected.export_epoch,
+            base: parts.whole.as_ptr(),
+            length: connected.length,
+            granted: Generation::from_word(connected.connection.generation),
+            generation: NonNull::from(parts.generation),
+            link: NonNull::from(parts.link),
+            export_bell: NonNull::from(parts.export_bell),
+            import_bell: NonNull::from(parts.import_bell),
+            node: parts.node,
+            permission: parts.permission,
+            tie: Tie {
+                name: connected.connection,
+                given_back: AtomicBool::new(false),
+                membership: Arc::clone(membership),
+            },
+        });
+        let (flags, registry) = (NonNull::from(&connection.flags), membership.registry());
+        let table = &mut lock(&membership.shared.state).table;
+        // SAFETY: the flags stay where they are until the last owner of the connection drops it; the tie is dropped
+        // then, and takes the entry out before anything is freed.
+        unsafe { table.enter(&registry, connected.connection, flags, parts.whole, parts.permission) };
+        connection
+    }
+
+    /// The name the agent knows it by.
+    pub(super) fn name(&self) -> ConnectionName {
+        self.tie.name
+    }
+
+    /// The flags. Those from [`FREE_FLAGS`] up are the caller's.
+    #[inline(always)]
+    pub fn flags(&self) -> &AtomicU32 {
+        &self.flags
+    }
+
     /// Bytes of the segment.
     pub fn length(&self) -> u64 {
         self.length
@@ -98,7 +169,7 @@ impl Connection {
     }
 
     fn generation(&self) -> &AtomicU64 {
-        // SAFETY: in the registry, which `membership` keeps mapped.
+        // SAFETY: in the registry, which the membership keeps mapped.
         unsafe { self.generation.as_ref() }
     }
 
@@ -114,20 +185,13 @@ impl Connection {
 
     /// The bell that the exporter posts to, for who waits on many.
     pub fn bell(&self) -> &Bell {
-        // SAFETY: in the exporting node's bells, which `membership` keeps mapped.
+        // SAFETY: in the exporting node's bells, which the membership keeps mapped.
         unsafe { self.import_bell.as_ref() }
     }
 
     /// The membership it was made through.
     pub fn membership(&self) -> &Arc<Membership> {
-        &self.membership
-    }
-
-    /// Whether the agent knows this process as a holder of the connection; a forked child calls
-    /// [`adopt_process`](Self::adopt_process) before its first transfer.
-    #[inline(always)]
-    pub fn knows_process(&self) -> bool {
-        self.process.load(Relaxed) == fork::count()
+        &self.tie.membership
     }
 
     /// Ends a span of loads: orders them before the verdict, and gives it.
@@ -172,10 +236,9 @@ impl Connection {
     ) -> Result<()> {
         let flags = self.flags.load(Relaxed);
         let fine = offset.is_multiple_of(align)
-            && flags & NEED != 0
+            && flags & (NEED | NOT_PLAIN) == NEED
             && bytes <= self.length
-            && offset <= self.length - bytes
-            && self.process.load(Relaxed) == fork::count();
+            && offset <= self.length - bytes;
         if !fine {
             self.recheck::<NEED>(offset, bytes, align)?;
         }
@@ -196,7 +259,7 @@ impl Connection {
         opened.judge(self.generation(), self.link_word())
     }
 
-    /// What is wrong with a transfer; `Ok` when only this process, a forked child, was not known to the agent yet.
+    /// What is wrong with a transfer; `Ok` when it only is not plain.
     #[cold]
     #[inline(never)]
     fn recheck<const NEED: u32>(&self, offset: u64, bytes: u64, align: u64) -> Result<()> {
@@ -214,7 +277,19 @@ impl Connection {
                 format!("{bytes} bytes at offset {offset} of a segment of {} bytes", self.length),
             ));
         }
-        self.adopt_process()
+        self.not_plain(|row| if NEED == WRITE { row.put(bytes) } else { row.got(bytes) })
+    }
+
+    /// The cold part of a transfer that was found right: makes a forked child known to the agent, and tallies.
+    ///
+    /// # Errors
+    /// As [`adopt_process`](Self::adopt_process).
+    pub fn not_plain(&self, note: impl FnOnce(&TallyRow)) -> Result<()> {
+        self.adopt_process()?;
+        if self.flags.load(Relaxed) & TALLIED != 0 {
+            self.membership().tally(note);
+        }
+        Ok(())
     }
 
     /// In a forked child: makes the agent know this process, so that it is told when the connection is cut.
@@ -222,16 +297,16 @@ impl Connection {
     /// # Errors
     /// INSUFFICIENT_RESOURCES without descriptors or threads for it.
     pub fn adopt_process(&self) -> Result<()> {
-        if self.process.load(Relaxed) == fork::count() {
+        if self.flags.load(Relaxed) & INHERITED == 0 {
             return Ok(());
         }
-        match self.membership.link() {
+        match self.membership().link() {
             // Without an agent nothing is ever cut: what is mapped goes on working.
             Ok(_) => {}
             Err(error) if error.code() == Code::CtlrNotPresent => {}
             Err(error) => return Err(error),
         }
-        self.process.store(fork::count(), Relaxed);
+        self.flags.fetch_and(!INHERITED, Relaxed);
         Ok(())
     }
 
@@ -317,10 +392,13 @@ impl Connection {
     /// CONN_ABORTED when the connection was cut (D-61).
     #[inline]
     pub fn post(&self, accumulate: Accumulate) -> Result<()> {
+        if self.flags.load(Relaxed) & TALLIED != 0 {
+            self.membership().tally(TallyRow::posted);
+        }
         if self.is_aborted() {
             return Err(Error::new(Code::ConnAborted));
         }
-        // SAFETY: in the exporting node's bells, which `membership` keeps mapped.
+        // SAFETY: in the exporting node's bells, which the membership keeps mapped.
         unsafe { self.export_bell.as_ref() }.post(self.export_epoch, accumulate, &Poster)
     }
 
@@ -330,7 +408,7 @@ impl Connection {
     /// TIMEOUT; INTERRUPTED; CONN_ABORTED when nothing is pending and the connection was cut; CTLR_NOT_PRESENT when
     /// the cluster has ended.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
-        self.membership.wait_on(self.bell(), timeout)
+        self.membership().wait_on(self.bell(), timeout)
     }
 }
 
@@ -341,13 +419,19 @@ impl Connection {
     /// SEG_STILL_MAPPED while a [`Window`](super::window::Window) of it exists, which then ends it; CTLR_NOT_PRESENT when the cluster has
     /// ended, and the connection with it.
     pub fn disconnect(self: Arc<Connection>) -> Result<()> {
-        let mut connection = Arc::try_unwrap(self)
-            .map_err(|_| Error::with(Code::SegStillMapped, "a mapping of the import still exists"))?;
-        connection.give_back()
+        // We own one and nobody can make another of nothing: if it is the only one it stays so.
+        if Arc::strong_count(&self) > 1 {
+            return Err(Error::with(Code::SegStillMapped, "a mapping of the import still exists"));
+        }
+        // What threads did through owners that are gone comes before the unmapping: pairs with the Release of their drop.
+        rsm_core::sync::fence(Acquire);
+        self.tie.give_back()
     }
+}
 
-    fn give_back(&mut self) -> Result<()> {
-        if std::mem::replace(&mut self.given_back, true) {
+impl Tie {
+    fn give_back(&self) -> Result<()> {
+        if self.given_back.swap(true, std::sync::atomic::Ordering::Relaxed) {
             return Ok(());
         }
         let (windows, process) = {
@@ -368,7 +452,7 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for Tie {
     fn drop(&mut self) {
         // Fails when the cluster has ended, and then there is nobody to tell.
         let _ = self.give_back();
@@ -387,7 +471,12 @@ impl Membership {
                     self.sleep(&nobody_wakes, 0, deadline)?;
                 }
             }
-            other => other,
+            taken => {
+                if self.shared.tallying.is_on() && taken.is_ok() {
+                    self.tally(TallyRow::waited);
+                }
+                taken
+            }
         }
     }
 

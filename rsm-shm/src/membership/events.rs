@@ -2,7 +2,8 @@
 //!
 //! Its socket is in a descriptor table of its own. So the end of this process, or its exec, ends the link at once, even
 //! while a forked child lives on, and nothing the application does to its descriptors breaks it. A look carries no
-//! content: what there is to see is in the registry, and looking twice, or once for two, is the same.
+//! content: what there is to see is in the registry, and looking twice, or once for two, is the same. One may bring
+//! memory along, for the tally of a process that is watched.
 
 use super::Shared;
 use crate::parking::Parking;
@@ -22,7 +23,10 @@ pub(super) fn start(link: OwnedFd, shared: Arc<Shared>, parking: Arc<Parking>) -
 fn run(link: &OwnedFd, shared: &Shared, parking: &Parking) {
     loop {
         match socket::receive(link, RecvFlags::empty()) {
-            Ok(Some(_look)) => {
+            Ok(Some(look)) => {
+                if let Some(tally) = look.descriptors.into_iter().next() {
+                    shared.take_tally(tally);
+                }
                 let seen = shared.sweep();
                 // An error shows as the end of the link at the next receive.
                 let _ = socket::send(link, &seen.to_le_bytes(), &[], SendFlags::empty());

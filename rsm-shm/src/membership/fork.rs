@@ -110,6 +110,11 @@ extern "C" fn parent() {
 
 extern "C" fn child() {
     FORKS.store(FORKS.load(Relaxed).wrapping_add(1), Relaxed);
+    HELD.with_borrow(|held| {
+        for state in held.iter().flat_map(|held| &held.states) {
+            state.guard.table.mark_inherited();
+        }
+    });
     release();
 }
 

@@ -3,6 +3,7 @@
 use super::control::{Control, unexpected};
 use super::fork::{self, Hold};
 use super::table::Table;
+use super::tally::Tallying;
 use super::{Link, Shared, State, events};
 use crate::address::Address;
 use crate::memory::tables::{Bells, RegistryMap};
@@ -65,7 +66,8 @@ pub(super) fn join(hold: &Hold, address: &Address, claim: Option<Claim>) -> Resu
         map,
         bells,
         peers: (0..nodes).map(|_| OnceLock::new()).collect(),
-        state: Mutex::new(State { link: Arc::clone(&link), table: Table::default() }),
+        tallying: Tallying::default(),
+        state: Mutex::new(State { link: Arc::clone(&link), table: Table::default(), tallies: Vec::new() }),
     });
     events::start(events, Arc::clone(&shared), Arc::clone(&link.parking))?;
     Ok(shared)

@@ -18,6 +18,7 @@
 //! | [`segment`] | one export |
 //! | `watch` | seeing that something changed, and who is there |
 //! | `steer` | what an observer may ask |
+//! | `tally` | what it tells people who watch |
 //! | `fork` | what a forked child does with all this |
 //! | [`default`] | the membership of a process that did not choose one |
 
@@ -34,11 +35,12 @@ pub mod segment;
 mod spin;
 mod steer;
 mod table;
+mod tally;
 mod watch;
 pub mod window;
 
 use crate::address::Address;
-use crate::memory::tables::{Bells, RegistryMap};
+use crate::memory::tables::{Bells, RegistryMap, TallyMap};
 use crate::parking::Parking;
 use control::Control;
 use rsm_core::message::{Ask, Claim};
@@ -63,6 +65,7 @@ struct Shared {
     bells: Option<Bells>,
     /// The bells of other nodes, mapped when the first connection to one is made.
     peers: Box<[OnceLock<Bells>]>,
+    tallying: tally::Tallying,
     state: Mutex<State>,
 }
 
@@ -70,6 +73,8 @@ struct Shared {
 struct State {
     link: Arc<Link>,
     table: Table,
+    /// Tallies of this process and, after a fork, of those it came from, by [`fork::count`].
+    tallies: Vec<(u32, TallyMap)>,
 }
 
 /// What ties one process to the agent; a forked child makes its own.
@@ -219,6 +224,8 @@ impl Shared {
         if state.link.process == fork::count() {
             return Ok(Arc::clone(&state.link));
         }
+        // What was tallied in is the parent's. The agent sends another if somebody watches.
+        self.turn_tallying(&mut state);
         let joined = join::connect(&hold, &self.address, self.claim)?;
         let link = joined.start_events(&hold, self)?;
         let names = state.table.names();
@@ -231,11 +238,21 @@ impl Shared {
         Ok(link)
     }
 
+    /// Tallies or stops, as the registry says.
+    fn turn_tallying(&self, state: &mut State) {
+        let on = self.map.registry().header.is_tallied();
+        let own = state.tallies.last().filter(|(process, _)| on && *process == fork::count());
+        self.tallying.turn(own.map(|(_, map)| map));
+        state.table.tally(own.is_some());
+    }
+
     /// Cuts off every import whose connection was withdrawn; returns the revision that was seen before looking.
     fn sweep(&self) -> u64 {
         let registry = self.map.registry();
         let revision = registry.header.revision();
-        lock(&self.state).table.sweep(&registry);
+        let mut state = lock(&self.state);
+        self.turn_tallying(&mut state);
+        state.table.sweep(&registry);
         revision
     }
 }

@@ -16,6 +16,7 @@ use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::message::{Answer, Ask, SegmentName};
 use rsm_core::registry::{ControllerKind, SegmentRow, SegmentState, Withdrawal, walk_connections};
 use rsm_core::sync::acquire32;
+use rsm_core::tally::TallyRow;
 use rsm_core::{Code, Error, Result};
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
@@ -445,6 +446,9 @@ impl Segment {
     /// # Errors
     /// None while the cluster runs; a segment without importers is posted to without effect.
     pub fn post(&self, accumulate: Accumulate) -> Result<()> {
+        if self.membership.shared.tallying.is_on() {
+            self.membership.tally(TallyRow::posted);
+        }
         let registry = self.membership.registry();
         let bells = self.membership.bells_of(self.membership.node()?, None)?;
         let mut below = u64::MAX;

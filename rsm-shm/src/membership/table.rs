@@ -5,31 +5,46 @@
 //! finds it or comes before it, and then the comparison finds the cut.
 #![allow(unsafe_code)]
 
+use super::connection::{INHERITED, TALLIED};
 use crate::memory::region::Region;
 use crate::memory::trash;
 use rsm_core::access::Permission;
 use rsm_core::message::ConnectionName;
 use rsm_core::registry::Registry;
-use rsm_core::sync::acquire;
+use rsm_core::sync::Ordering::Relaxed;
+use rsm_core::sync::{AtomicU32, acquire};
 use rsm_core::{Code, Error, Result};
 use std::collections::BTreeMap;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// The imports of a process, by generation: rows are used again while an old import of one still stands.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     entries: BTreeMap<u64, Entry>,
+    /// Transfers are tallied.
+    tallied: bool,
 }
 
 #[derive(Debug)]
 struct Entry {
     name: ConnectionName,
+    /// Those of the connection, which takes its entry out before it goes.
+    flags: NonNull<AtomicU32>,
     /// Trash pages lie under the windows already.
     cut: bool,
     windows: Vec<(Arc<Region>, Permission)>,
 }
 
+// SAFETY: the flags are an atomic, alive as long as the entry.
+unsafe impl Send for Entry {}
+
 impl Entry {
+    fn flags(&self) -> &AtomicU32 {
+        // SAFETY: by the promise of `Table::enter`.
+        unsafe { self.flags.as_ref() }
+    }
+
     fn is_aborted(&self, registry: &Registry<'_>) -> bool {
         let row = registry.connections.get(self.name.row as usize);
         row.is_none_or(|r| acquire(r.generation()) != self.name.generation)
@@ -53,8 +68,21 @@ impl Entry {
 
 impl Table {
     /// Enters a connection with the window that covers it whole.
-    pub(super) fn enter(&mut self, registry: &Registry<'_>, name: ConnectionName, whole: Arc<Region>, p: Permission) {
-        let mut entry = Entry { name, cut: false, windows: vec![(whole, p)] };
+    ///
+    /// # Safety
+    /// The flags must stay until the connection is taken out again.
+    pub(super) unsafe fn enter(
+        &mut self,
+        registry: &Registry<'_>,
+        name: ConnectionName,
+        flags: NonNull<AtomicU32>,
+        whole: Arc<Region>,
+        p: Permission,
+    ) {
+        let mut entry = Entry { name, flags, cut: false, windows: vec![(whole, p)] };
+        if self.tallied {
+            entry.flags().fetch_or(TALLIED, Relaxed);
+        }
         // Withdrawn between the agent's answer and now: the sweep may have passed already.
         entry.sweep(registry);
         self.entries.insert(name.generation, entry);
@@ -108,6 +136,26 @@ impl Table {
     pub(super) fn sweep(&mut self, registry: &Registry<'_>) {
         for entry in self.entries.values_mut() {
             entry.sweep(registry);
+        }
+    }
+
+    /// Makes transfers tally, or plain again.
+    pub(super) fn tally(&mut self, on: bool) {
+        if std::mem::replace(&mut self.tallied, on) != on {
+            for entry in self.entries.values() {
+                if on {
+                    entry.flags().fetch_or(TALLIED, Relaxed)
+                } else {
+                    entry.flags().fetch_and(!TALLIED, Relaxed)
+                };
+            }
+        }
+    }
+
+    /// In a forked child: the agent does not know it as a holder of any connection yet.
+    pub(super) fn mark_inherited(&self) {
+        for entry in self.entries.values() {
+            entry.flags().fetch_or(INHERITED, Relaxed);
         }
     }
 

@@ -49,11 +49,11 @@ impl Connection {
         let (offset, length) = (range.0 as usize, range.1);
         let reserved = if place.is_none() { Some(Region::reserve_at(hint, length)?) } else { None };
         let target = place.or(reserved.as_ref().map(Region::as_ptr));
-        let registry = self.membership.registry();
-        let state = &self.membership.shared.state;
+        let registry = self.membership().registry();
+        let state = &self.membership().shared.state;
         // SAFETY: the target is the caller's, or was reserved for this just now.
         let region =
-            unsafe { lock(state).table.add_window(&registry, self.name, (offset, length), permission, target) }?;
+            unsafe { lock(state).table.add_window(&registry, self.name(), (offset, length), permission, target) }?;
         // The window lies over what was reserved, and owns the addresses from here on.
         std::mem::forget(reserved);
         let start = region.as_ptr();
@@ -73,9 +73,9 @@ impl Connection {
         if length == 0 {
             return Err(Error::with(Code::BadLength, "a mapping needs a length"));
         }
-        let inside = (length as u64) <= self.length && offset <= self.length - length as u64;
+        let inside = (length as u64) <= self.length() && offset <= self.length() - length as u64;
         if !inside {
-            let text = format!("{length} bytes at offset {offset} of a segment of {} bytes", self.length);
+            let text = format!("{length} bytes at offset {offset} of a segment of {} bytes", self.length());
             return Err(Error::with(Code::BadLength, text));
         }
         if !offset.is_multiple_of(page_size() as u64) {
@@ -90,8 +90,8 @@ impl Connection {
         if self.is_aborted() {
             return Err(Error::new(Code::ConnAborted));
         }
-        if !self.permission.covers(permission) {
-            let text = format!("mapping with {permission}, connected with {}", self.permission);
+        if !self.permission().covers(permission) {
+            let text = format!("mapping with {permission}, connected with {}", self.permission());
             return Err(Error::with(Code::BadPerms, text));
         }
         Ok(())
@@ -106,15 +106,15 @@ impl Connection {
         self.check_live(permission)?;
         // Checked to lie inside a mapping, so it fits.
         let offset = offset as usize;
-        let shared = &self.membership.shared;
-        let (narrowed, start) = if permission == self.permission {
+        let shared = &self.membership().shared;
+        let (narrowed, start) = if permission == self.permission() {
             // SAFETY: inside the mapping of the whole segment.
-            (None, unsafe { self.base.add(offset) })
+            (None, unsafe { self.base().add(offset) })
         } else {
-            let registry = self.membership.registry();
+            let registry = self.membership().registry();
             // SAFETY: no place is named, so nothing is replaced.
             let region = unsafe {
-                lock(&shared.state).table.add_window(&registry, self.name, (offset, length), permission, None)
+                lock(&shared.state).table.add_window(&registry, self.name(), (offset, length), permission, None)
             }?;
             let start = region.as_ptr();
             (Some(region), start)
@@ -143,9 +143,9 @@ impl Window {
         match &self.narrowed {
             Some(region) => region.populate(0, self.length, self.permission),
             None => {
-                let shared = &self.connection.membership.shared;
-                let whole = lock(&shared.state).table.whole(self.connection.name);
-                let offset = self.start.addr() - self.connection.base.addr();
+                let shared = &self.connection.membership().shared;
+                let whole = lock(&shared.state).table.whole(self.connection.name());
+                let offset = self.start.addr() - self.connection.base().addr();
                 whole.map_or(Ok(()), |whole| whole.populate(offset, self.length, self.permission))
             }
         }
@@ -156,8 +156,8 @@ impl Drop for Window {
     fn drop(&mut self) {
         // Before the connection, which asks for all windows to be gone when it ends.
         if let Some(region) = self.narrowed.take() {
-            let state = &self.connection.membership.shared.state;
-            lock(state).table.remove_window(self.connection.name, &region);
+            let state = &self.connection.membership().shared.state;
+            lock(state).table.remove_window(self.connection.name(), &region);
         }
     }
 }

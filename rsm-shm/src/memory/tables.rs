@@ -1,13 +1,14 @@
-//! A mapped registry and mapped bells as records of atomics.
+//! A mapped registry, mapped bells and a mapped tally as records of atomics.
 #![allow(unsafe_code)]
 
-use super::memfd;
+use super::memfd::{self, Sealing};
 use super::region::Region;
 use rsm_core::access::Permission;
 use rsm_core::bell::Bell;
 use rsm_core::registry::{Geometry, Header, Layout, Registry};
+use rsm_core::tally::TallyRow;
 use rsm_core::{Code, Error, Result};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// A registry in mapped memory.
 #[derive(Debug)]
@@ -98,6 +99,48 @@ impl Bells {
         // SAFETY: inside the mapping by the test above, aligned because mappings and records are to 64 bytes. A Bell
         // is made of atomics only, so whatever another process stores there is a Bell.
         Ok(unsafe { &*self.region.as_ptr().cast::<Bell>().add(number as usize) })
+    }
+
+    /// The mapping.
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+}
+
+/// The tally of a process.
+#[derive(Debug)]
+pub struct TallyMap {
+    region: Region,
+}
+
+impl TallyMap {
+    /// Makes the memory of a tally and maps it; the descriptor is for the process.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM.
+    pub(crate) fn create() -> Result<(TallyMap, OwnedFd)> {
+        let object = memfd::create("rsm-tally", size_of::<TallyRow>() as u64)?;
+        memfd::seal(&object, Sealing::Size)?;
+        Ok((TallyMap::open(&object)?, object))
+    }
+
+    /// Maps a tally.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_MEM; INTERNAL_ERROR when it is none.
+    pub fn open(fd: impl AsFd) -> Result<TallyMap> {
+        let length = memfd::length(&fd)?;
+        if length != size_of::<TallyRow>() as u64 {
+            return Err(Error::with(Code::InternalError, format!("{length} bytes are no tally")));
+        }
+        Ok(TallyMap { region: Region::map(fd, 0, size_of::<TallyRow>(), Permission::ReadWrite)? })
+    }
+
+    /// The row.
+    pub fn row(&self) -> &TallyRow {
+        // SAFETY: the mapping holds one row, aligned to a page, that lives as long as `self`. A TallyRow is made of
+        // atomics only, so whatever another process stores there is one.
+        unsafe { &*self.region.as_ptr().cast::<TallyRow>() }
     }
 
     /// The mapping.

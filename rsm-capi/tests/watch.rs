@@ -1,0 +1,103 @@
+//! A C program whose transfers and signals an observer watches.
+
+use rsm::observe::{Activity, Observer};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Does its round of everything for each line it reads, and answers with one. It imports what it exports.
+const PROGRAM: &str = r#"
+#include <rsmapi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#define OK(call) do { int rc = (call); if (rc != 0) { printf("%s: %d\n", #call, rc); return 1; } } while (0)
+int main(void) {
+    rsmapi_controller_handle_t c; rsm_memseg_export_handle_t e; rsm_memseg_import_handle_t i;
+    rsm_memseg_id_t id = 0; rsmapi_barrier_t b; char line[16]; uint64_t words[4] = {1, 2, 3, 4};
+    rsm_node_id_t node = (rsm_node_id_t)atoi(getenv("RSM_NODE_ID"));
+    char *memory = aligned_alloc(65536, 65536);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    OK(rsm_get_controller("shm0", &c));
+    OK(rsm_memseg_export_create(c, &e, memory, 65536, 0));
+    OK(rsm_memseg_export_publish(e, &id, NULL, 0));
+    OK(rsm_memseg_import_connect(c, node, id, RSM_PERM_RDWR, &i));
+    OK(rsm_memseg_import_init_barrier(i, RSM_BARRIER_NODE, &b));
+    while (fgets(line, sizeof line, stdin)) {
+        rsm_iovec_t v[2] = {{RSM_VA_TYPE, {.vaddr = (char *)words}, 0, 0, 8},
+                            {RSM_VA_TYPE, {.vaddr = (char *)words}, 0, 64, 16}};
+        rsm_scat_gath_t g = {node, 2, 0, RSM_IMPLICIT_SIGPOST, i, v};
+        OK(rsm_memseg_import_put64(i, 0, words, 4));
+        OK(rsm_memseg_import_get64(i, 0, words, 4));
+        OK(rsm_memseg_import_put(i, 100, words, 3));
+        OK(rsm_memseg_import_putv(&g));
+        OK(rsm_intr_signal_post(i, 0));
+        OK(rsm_intr_signal_wait(e, 0));
+        puts("done");
+    }
+    return 0;
+}
+"#;
+
+/// One round, as its comment in `PROGRAM` would say: 32 bytes each way, 3, and a vector of 8 and 16 with its signal.
+const ROUND: Activity = Activity { puts: 4, gets: 1, put_bytes: 32 + 3 + 24, got_bytes: 32, posts: 2, waits: 1 };
+
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The shared library of the profile this test is built in, up to date.
+fn library() -> PathBuf {
+    let test = std::env::current_exe().expect("this test");
+    let profile = test.parent().and_then(Path::parent).expect("in a target directory");
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "-p", "rsm-capi", "--lib"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    assert!(build.status().expect("cargo runs").success());
+    profile.join("librsm.so")
+}
+
+#[test]
+fn what_a_c_program_does_is_tallied_while_somebody_watches() {
+    let scratch = Scratch(std::env::temp_dir().join(format!("rsm-watch-{}", std::process::id())));
+    std::fs::create_dir(&scratch.0).expect("a directory");
+    std::fs::copy(library(), scratch.0.join("librsm.so.2")).expect("the library");
+    std::fs::write(scratch.0.join("watched.c"), PROGRAM).expect("written");
+    let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
+    let mut cc = Command::new("cc");
+    cc.current_dir(&scratch.0).args(["-o", "watched", "watched.c", "-I"]).arg(include);
+    assert!(cc.args(["-L.", "-l:librsm.so.2"]).status().expect("cc runs").success());
+
+    let cluster = rsm::Cluster::new(2).expect("a cluster");
+    let mut program = Command::new(scratch.0.join("watched"));
+    program.env("LD_LIBRARY_PATH", &scratch.0).envs(cluster.environment(2).expect("a node"));
+    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut input = child.stdin.take().expect("piped");
+    let mut output = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut round = || {
+        writeln!(input, "go").expect("it reads");
+        assert_eq!(output.next().expect("it answers").expect("text"), "done");
+    };
+    round();
+    let observer = Observer::attach(Some(cluster.name())).expect("our cluster");
+    let look = || observer.activity().expect("the cluster runs")[0].activity;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    // It may begin anywhere in a round, for its thread that looks works beside it.
+    while look() == Activity::default() {
+        assert!(Instant::now() < deadline, "it does not begin");
+        round();
+    }
+    round();
+    let before = look();
+    round();
+    round();
+    assert_eq!(look().since(before), ROUND.and(ROUND));
+    drop(input);
+    assert!(child.wait().expect("our child").success());
+}

@@ -1,0 +1,63 @@
+//! What processes do, for observers that ask.
+//!
+//! Nobody tallies until somebody watches. Then each process is told to look, and its first look brings the memory of
+//! its tally along; when the last watching observer has gone they are told again, and stop. The numbers are what each
+//! process says of itself.
+
+use super::Agent;
+use super::requests::Given;
+use crate::memory::tables::TallyMap;
+use rsm_core::message::{Answer, MAX_TALLIES, ProcessTally};
+use rsm_core::{Code, Error, Result};
+use std::os::fd::OwnedFd;
+
+impl Agent {
+    pub(super) fn tallies(&mut self, party: u64, after: u64) -> Result<Given> {
+        let member = self.members.get_mut(&party).ok_or(Error::new(Code::InternalError))?;
+        if member.node.is_some() {
+            return Err(Error::with(Code::PermDenied, "only an observer may watch what processes do"));
+        }
+        if !std::mem::replace(&mut member.watches, true) {
+            self.watchers += 1;
+            if self.watchers == 1 {
+                self.set_tallied(true);
+            }
+        }
+        let after = after.saturating_add(1);
+        let nodes = self.members.range(after..).filter_map(|(&membership, member)| {
+            let tally = member.tally.as_ref().map_or_else(Default::default, |map| map.row().read());
+            Some(ProcessTally { membership, node: member.node?, pid: member.pid, tally })
+        });
+        let mut processes: Vec<_> = nodes.take(MAX_TALLIES + 1).collect();
+        let more = processes.len() > MAX_TALLIES;
+        processes.truncate(MAX_TALLIES);
+        Ok((Answer::Tallies { processes, more }, Vec::new()))
+    }
+
+    /// An observer that watched is gone.
+    pub(super) fn watcher_left(&mut self) {
+        self.watchers -= 1;
+        if self.watchers == 0 {
+            self.set_tallied(false);
+        }
+    }
+
+    fn set_tallied(&mut self, on: bool) {
+        self.writer().set_tallied(on);
+        let parties: Vec<u64> = self.members.iter().filter(|(_, m)| m.node.is_some()).map(|(&p, _)| p).collect();
+        for party in parties {
+            self.send_look(party);
+        }
+    }
+
+    /// The memory of a process's tally, if it needs one and has none; the agent's side of it is kept once it is sent.
+    pub(super) fn tally_to_send(&self, party: u64) -> Option<(TallyMap, OwnedFd)> {
+        let member = self.members.get(&party)?;
+        if self.watchers == 0 || member.node.is_none() || member.tally.is_some() || member.looking {
+            return None;
+        }
+        let made = TallyMap::create().and_then(|(map, fd)| map.region().dont_fork().map(|()| (map, fd)));
+        // Then it does not tally: somebody who watches sees zeros.
+        made.inspect_err(|error| tracing::warn!(party, %error, "no memory for a tally")).ok()
+    }
+}

@@ -1,0 +1,98 @@
+//! Tallying what this process does while somebody watches.
+//!
+//! The plain path knows nothing of it: imports have a flag among those that send a transfer to its cold path, which the
+//! events thread sets and clears ([`super::table`]). What is not a transfer looks whether there is a row.
+#![allow(unsafe_code)]
+
+use super::control::unexpected;
+use super::{Membership, Shared, fork, lock};
+use crate::memory::tables::TallyMap;
+use rsm_core::Result;
+use rsm_core::message::{Answer, Ask, ProcessTally};
+use rsm_core::tally::{Tally, TallyRow};
+use std::os::fd::OwnedFd;
+use std::ptr::null_mut;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicPtr, AtomicU32};
+
+/// Where this process tallies.
+#[derive(Debug, Default)]
+pub(super) struct Tallying {
+    /// Null while nobody watches. It leads into one of the state's maps, which stay as long as the membership.
+    row: AtomicPtr<TallyRow>,
+    /// [`fork::count`] of the process that the row is of.
+    process: AtomicU32,
+}
+
+impl Tallying {
+    /// The row, while somebody watches. Not in a forked child: the row is its parent's.
+    fn row(&self) -> Option<&TallyRow> {
+        if self.process.load(Relaxed) != fork::count() {
+            return None;
+        }
+        // Acquire: pairs with the Release of `turn`.
+        let row = self.row.load(Acquire);
+        // SAFETY: null, or into a mapping that lives as long as the membership.
+        unsafe { row.as_ref() }
+    }
+
+    /// Whether somebody may watch.
+    #[inline(always)]
+    pub(super) fn is_on(&self) -> bool {
+        !self.row.load(Relaxed).is_null()
+    }
+
+    /// Turned on with the process's newest row, or off.
+    pub(super) fn turn(&self, map: Option<&TallyMap>) {
+        self.process.store(fork::count(), Relaxed);
+        let row = map.map_or(null_mut(), |map| std::ptr::from_ref(map.row()).cast_mut());
+        self.row.store(row, Release);
+    }
+}
+
+impl Shared {
+    /// A look brought the memory of this process's tally along.
+    pub(super) fn take_tally(&self, fd: OwnedFd) {
+        match TallyMap::open(fd) {
+            Ok(map) => lock(&self.state).tallies.push((fork::count(), map)),
+            Err(error) => tracing::warn!(%error, "this process cannot tally what it does"),
+        }
+    }
+}
+
+impl Membership {
+    /// Notes something for people who watch, if there are any.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn tally(&self, note: impl FnOnce(&TallyRow)) {
+        if let Some(row) = self.shared.tallying.row() {
+            note(row);
+        }
+    }
+
+    /// For an observer: what all processes tallied, which they do from the first call on.
+    ///
+    /// # Errors
+    /// PERM_DENIED for a node; CTLR_NOT_PRESENT when the cluster has ended.
+    pub fn watch(&self) -> Result<Vec<ProcessTally>> {
+        let mut all: Vec<ProcessTally> = Vec::new();
+        loop {
+            let after = all.last().map_or(0, |p| p.membership);
+            match self.ask(Ask::Tallies { after })? {
+                (Answer::Tallies { processes, more }, _) => {
+                    let done = !more || processes.is_empty();
+                    all.extend(processes);
+                    if done {
+                        return Ok(all);
+                    }
+                }
+                (other, _) => return Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// What this process tallied so far; `None` while nobody watches.
+    pub fn tallied(&self) -> Option<Tally> {
+        self.shared.tallying.row().map(TallyRow::read)
+    }
+}

@@ -1,0 +1,93 @@
+//! What processes transfer and signal, while somebody watches.
+
+use super::Observer;
+use crate::Result;
+use serde::Serialize;
+
+/// What a process does, or several do: totals since an observer first watched the cluster.
+///
+/// Loads and stores through mappings are not seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Activity {
+    /// Calls of put, each part of a vector for itself; whether they were told that they arrived or not.
+    pub puts: u64,
+    /// Calls of get, likewise.
+    pub gets: u64,
+    /// Bytes of the puts.
+    pub put_bytes: u64,
+    /// Bytes of the gets.
+    pub got_bytes: u64,
+    /// Signals posted: one for each call, however many importers it reached.
+    pub posts: u64,
+    /// Signals taken by waiting.
+    pub waits: u64,
+}
+
+impl Activity {
+    /// What came since `before`; nothing where the numbers shrank because a process has gone.
+    #[must_use]
+    pub fn since(self, before: Activity) -> Activity {
+        self.with(before, u64::saturating_sub)
+    }
+
+    /// This and `other` together.
+    #[must_use]
+    pub fn and(self, other: Activity) -> Activity {
+        self.with(other, u64::saturating_add)
+    }
+
+    fn with(self, other: Activity, join: impl Fn(u64, u64) -> u64) -> Activity {
+        Activity {
+            puts: join(self.puts, other.puts),
+            gets: join(self.gets, other.gets),
+            put_bytes: join(self.put_bytes, other.put_bytes),
+            got_bytes: join(self.got_bytes, other.got_bytes),
+            posts: join(self.posts, other.posts),
+            waits: join(self.waits, other.waits),
+        }
+    }
+}
+
+/// What one process of a node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ProcessActivity {
+    /// Number of its membership: told apart by it are processes that had the same id, one after the other.
+    pub membership: u64,
+    /// Its node.
+    pub node: u32,
+    /// Its process id.
+    pub pid: u32,
+    /// What it does, as it says itself.
+    #[serde(flatten)]
+    pub activity: Activity,
+}
+
+impl Observer {
+    /// What each process of the nodes has done since an observer first watched, by membership: the oldest first. A sum
+    /// over those of a node is the node's.
+    ///
+    /// The first call makes the processes tally, which takes them a few nanoseconds more for each transfer and signal,
+    /// until this observer is dropped. Before it, and after the last observer has gone, they do not, and pay nothing.
+    /// A process begins within a moment; one that is stopped begins when it runs again. The numbers are what each
+    /// process says of itself. One round trip for every 48 processes.
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT when the cluster has ended.
+    pub fn activity(&self) -> Result<Vec<ProcessActivity>> {
+        let processes = self.membership.watch()?;
+        let shown = processes.into_iter().map(|p| ProcessActivity {
+            membership: p.membership,
+            node: p.node,
+            pid: p.pid,
+            activity: Activity {
+                puts: p.tally.puts,
+                gets: p.tally.gets,
+                put_bytes: p.tally.put_bytes,
+                got_bytes: p.tally.got_bytes,
+                posts: p.tally.posts,
+                waits: p.tally.waits,
+            },
+        });
+        Ok(shown.collect())
+    }
+}
