@@ -70,3 +70,34 @@ fn dependencies_support_the_oldest_rust_we_state() {
         }
     }
 }
+
+/// The files of Rust source below a folder.
+fn sources(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a source folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_crash_point_has_one_place() {
+    let mut files = Vec::new();
+    for folder in ["rsm-core/src", "rsm-shm/src", "src"] {
+        sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut files);
+    }
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for file in files.iter().filter(|f| !f.ends_with("rsm-core/src/crash.rs")) {
+        let text = std::fs::read_to_string(file).expect("a source file");
+        for after in text.split("crash_point!(").skip(1) {
+            let name = after.split(')').next().unwrap_or_default();
+            *places.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    // That every place names a point is what the compiler checks.
+    let listed = rsm_core::crash::POINTS.iter().map(|(_, name, _)| ((*name).to_owned(), 1));
+    assert_eq!(places, listed.collect());
+}

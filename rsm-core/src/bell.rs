@@ -22,6 +22,7 @@
 //! A waiter killed asleep leaves `sleepers` one too high: later posts pay for a wake nobody needs. A poster killed
 //! between count and wake leaves a sleeper asleep until the agent, reaping, wakes the bells the dead could post to.
 
+use crate::crash_point;
 use crate::error::{Code, Error, Result};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence_after_rmw, mutated, spin_loop};
 use Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -133,6 +134,7 @@ impl Bell {
                 Err(now) => seen = Word(now),
             }
         }
+        crash_point!(PostCounted);
         // Full fence; pairs with the one in `wait` between raising `sleepers` and sleeping.
         if !mutated("bell_post_fence") {
             fence_after_rmw();
@@ -141,6 +143,7 @@ impl Bell {
         if self.sleepers.load(Relaxed) != 0 {
             park.wake_one(&self.word);
         }
+        crash_point!(PostDone);
         Ok(())
     }
 
@@ -157,7 +160,10 @@ impl Bell {
             }
             // Acquire: pairs with the Release of `post`.
             match self.word.compare_exchange_weak(seen.0, seen.0 - 1, Acquire, Relaxed) {
-                Ok(_) => return Ok(true),
+                Ok(_) => {
+                    crash_point!(TakeDone);
+                    return Ok(true);
+                }
                 Err(now) => seen = Word(now),
             }
         }
@@ -203,9 +209,11 @@ impl Bell {
         if !mutated("bell_sleep_fence") {
             fence_after_rmw();
         }
+        crash_point!(SleepCounted);
         let seen = Word(self.word.load(Relaxed));
         let wake =
             if seen.count() == 0 && !seen.is_aborted() { park.sleep(&self.word, seen.low()) } else { Wake::Woken };
+        crash_point!(SleepOver);
         self.sleepers.fetch_sub(1, Relaxed);
         wake
     }

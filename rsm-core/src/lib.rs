@@ -18,11 +18,13 @@
 //! | what a watched process says it did | [`tally`] |
 //! | what the agent needs of an interconnect | [`driver`] |
 //! | the error numbers | [`error`] |
+//! | the steps at which tests let processes die | [`crash`] |
 #![forbid(unsafe_code)]
 
 pub mod access;
 pub mod attr;
 pub mod bell;
+pub mod crash;
 pub mod driver;
 pub mod error;
 pub mod generation;

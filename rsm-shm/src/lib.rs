@@ -10,6 +10,8 @@
 pub mod address;
 pub mod agent;
 pub mod capabilities;
+#[cfg(feature = "crash-points")]
+pub mod crash;
 mod error;
 pub mod futex;
 pub mod membership;

@@ -6,6 +6,7 @@
 
 use crate::futex;
 use rsm_core::bell::{Park, Wake};
+use rsm_core::crash_point;
 use rsm_core::sync::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -43,8 +44,10 @@ impl Parking {
 
     fn listed(&self, place: Place, sleep: impl FnOnce() -> Wake) -> Wake {
         self.lock().push(place);
+        crash_point!(ParkListed);
         // Listed first, then looked: `end` sets the word first, then reads the list. One of the two sees the other.
         let wake = if self.is_gone() { Wake::Gone } else { sleep() };
+        crash_point!(ParkOver);
         let mut parked = self.lock();
         if let Some(at) = parked.iter().position(|p| *p == place) {
             parked.swap_remove(at);

@@ -6,6 +6,7 @@ use super::requests::Given;
 use crate::parking::Poster;
 use rsm_core::access::{Permission, permits};
 use rsm_core::bell::Accumulate;
+use rsm_core::crash_point;
 use rsm_core::driver::Driver;
 use rsm_core::generation::Generation;
 use rsm_core::message::{Answer, Connected, ConnectionName, MAX_INHERIT, SegmentName};
@@ -110,6 +111,7 @@ impl Agent {
         if !has_bells {
             descriptors.push(duplicate(self.bells_of(exporter)?.object())?);
         }
+        crash_point!(AgentGranted);
         let row = self.connection_rows.take().ok_or_else(|| {
             let rows = self.map.registry().connections.len();
             Error::with(Code::InsufficientResources, format!("the cluster's table of {rows} connections is full"))
@@ -136,6 +138,7 @@ impl Agent {
             permission: permission.bits(),
         };
         self.writer().link_connection(row, &new);
+        crash_point!(AgentLinked);
         if let Some(segment) = self.segments.get_mut(&segment_row) {
             segment.granted |= permission != Permission::None;
         }
@@ -174,6 +177,7 @@ impl Agent {
                 }
             }
         }
+        crash_point!(AgentInherited);
         Ok(())
     }
 
@@ -201,7 +205,9 @@ impl Agent {
         if alive {
             self.writer().unlink_connection(row);
         }
+        crash_point!(AgentUnlinked);
         self.writer().remove_connection(row);
+        crash_point!(AgentDisconnected);
         self.give_bell(exporter, bell);
         self.connection_rows.give(row);
     }

@@ -14,6 +14,7 @@ use crate::memory::region::Region;
 use crate::memory::tables::RegistryMap;
 use crate::private_table::{self, Stdio};
 use rsm_core::access::Permission;
+use rsm_core::crash_point;
 use rsm_core::message::Secret;
 use rsm_core::registry::{ControllerKind, Layout, Writer};
 use rsm_core::{Code, Error, Result};
@@ -47,6 +48,8 @@ impl AgentHandle {
     /// BAD_CONF for a bad name or one that is taken, BAD_LENGTH for bad numbers, CTLR_NOT_PRESENT where the kernel
     /// lacks a feature, INSUFFICIENT_RESOURCES and INSUFFICIENT_MEM.
     pub fn start(config: &Config) -> Result<AgentHandle> {
+        #[cfg(feature = "crash-points")]
+        crate::crash::from_environment();
         config.check()?;
         let address = Address::new(&config.name, rustix::process::geteuid().as_raw())?;
         let keys = (0..=config.node_count).map(|_| random_secret()).collect::<Result<Vec<_>>>()?;
@@ -111,6 +114,7 @@ fn run(config: &Config, address: Address, keys: Vec<Secret>, stopped: &OwnedFd, 
     match Agent::new(config, address, keys, stopped) {
         Ok(mut agent) => {
             if started.send(Ok(())).is_ok() {
+                crash_point!(AgentServing);
                 agent.serve();
             }
         }
@@ -182,6 +186,7 @@ impl Agent {
         };
         agent.watch(&agent.listener, serve::Token::Listener, epoll::EventFlags::IN)?;
         agent.watch(stopped, serve::Token::Stop, epoll::EventFlags::IN)?;
+        crash_point!(AgentBound);
         Ok(agent)
     }
 }

@@ -10,6 +10,7 @@ use super::{Agent, requests};
 use crate::memory::tables::TallyMap;
 use crate::socket::{self, Packet};
 use rsm_core::access::Credentials;
+use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, Claim, MAX_PROCESSES, PROTOCOL, Process, Reply, Request, Secret, decode};
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll::{self, EventFlags};
@@ -65,6 +66,7 @@ impl Agent {
         if self.watch(&socket, Token::Stranger(party), EventFlags::IN).is_ok() {
             self.limits.take(1);
             self.strangers.insert(party, Stranger { socket, since: Instant::now() });
+            crash_point!(AgentAccepted);
         }
     }
 
@@ -130,6 +132,7 @@ impl Agent {
             self.unwatch(&events);
             return Err(error);
         }
+        crash_point!(AgentAdmitted);
         let stranger = self.strangers.remove(&party).expect("looked up above");
         self.limits.take(2);
         self.members.insert(
@@ -161,6 +164,7 @@ impl Agent {
             None => self.observers += 1,
         }
         tracing::debug!(party, pid, ?node, "joined");
+        crash_point!(AgentJoined);
         self.reply(party, number, Ok((Answer::Joined { membership: party, token }, given)));
         if self.watchers > 0 && node.is_some() {
             self.send_look(party);
@@ -217,6 +221,7 @@ impl Agent {
             self.limits.give(1);
         }
         self.set_control(membership, stranger.socket)?;
+        crash_point!(AgentAttached);
         self.reply(membership, number, Ok((Answer::Done, Vec::new())));
         Ok(())
     }
@@ -237,6 +242,7 @@ impl Agent {
         {
             member.unsent = None;
             self.limits.give(1);
+            crash_point!(AgentLostControl);
         }
     }
 
@@ -304,12 +310,15 @@ impl Agent {
             self.unwatch(fd);
         }
         drop((member.control, member.events, member.process));
+        crash_point!(AgentForgot);
         for row in member.segments {
             self.withdraw_of_dead(row);
         }
+        crash_point!(AgentWithdrewDead);
         for &row in &member.connections {
             self.nudge_exporter(row);
         }
+        crash_point!(AgentNudged);
         for row in member.connections {
             self.drop_holder(row, party);
         }
@@ -326,6 +335,7 @@ impl Agent {
         for withdrawal in &mut self.withdrawals {
             withdrawal.forget(party);
         }
+        crash_point!(AgentCleaned);
     }
 }
 

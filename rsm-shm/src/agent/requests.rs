@@ -4,6 +4,7 @@ use super::serve::Token;
 use super::{Agent, segments};
 use crate::socket;
 use rsm_core::access::AccessList;
+use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, Reply, Request, decode, encode};
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll::{self, EventFlags};
@@ -49,7 +50,10 @@ impl Agent {
         }
         match socket::receive(control, RecvFlags::DONTWAIT) {
             // Descriptors that were not asked for are closed with the packet.
-            Ok(Some(packet)) => self.handle(party, &packet.bytes),
+            Ok(Some(packet)) => {
+                crash_point!(AgentAsked);
+                self.handle(party, &packet.bytes);
+            }
             Err(Errno::AGAIN) => {}
             Ok(None) | Err(_) => self.lose_control(party),
         }
@@ -72,6 +76,7 @@ impl Agent {
             Ask::Leave => self.end_membership(party, "it left"),
             ask => {
                 let outcome = self.carry_out(party, request.number, ask);
+                crash_point!(AgentCarriedOut);
                 self.reply(party, request.number, outcome);
             }
         }
@@ -144,6 +149,7 @@ impl Agent {
             Some((_, Undo::Connect(row))) => self.drop_holder(row, party),
             Some((_, Undo::Nothing)) | None => {}
         }
+        crash_point!(AgentUndone);
     }
 
     /// Sends a reply, or keeps it until the member has room; it is not read from before.
@@ -175,6 +181,7 @@ impl Agent {
         let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
         match socket::send(control, bytes, &borrowed, SendFlags::DONTWAIT) {
             Ok(()) => {
+                crash_point!(AgentAnswered);
                 let waited = member.waits_for_room;
                 member.unsent = None;
                 if waited {

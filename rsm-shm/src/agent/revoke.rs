@@ -19,6 +19,7 @@ use super::Agent;
 use super::segments::Segment;
 use crate::parking::Poster;
 use rsm_core::bell::Bell;
+use rsm_core::crash_point;
 use rsm_core::driver::Driver;
 use rsm_core::message::{Answer, SegmentName};
 use rsm_core::{Code, Error, Result};
@@ -128,11 +129,13 @@ impl Agent {
             self.published.remove(&(node, id));
         }
         self.writer().withdraw(row);
+        crash_point!(AgentUnlisted);
         let awaiting = self.cut_connections(&self.writer().connections_of(row));
         let epoch = self.bell(node, bell).map(Bell::step_epoch);
         if let (Some(epoch), Some(segment)) = (epoch, self.segments.get_mut(&row)) {
             segment.epoch = epoch;
         }
+        crash_point!(AgentCut);
         self.tell_to_look(&awaiting);
         awaiting
     }
@@ -143,6 +146,7 @@ impl Agent {
         for &row in rows {
             // The generation first: who finds the bell aborted finds the connection cut.
             self.writer().abort_connection(row);
+            crash_point!(AgentAborted);
             self.writer().unlink_connection(row);
             let Some(connection) = self.connections.get_mut(&row) else { continue };
             connection.segment = None;
@@ -150,6 +154,7 @@ impl Agent {
             let (exporter, bell) = (connection.exporter, connection.bell);
             if let Some(bell) = self.bell(exporter, bell) {
                 bell.abort(&Poster);
+                crash_point!(AgentRang);
             }
         }
         holders
@@ -162,6 +167,7 @@ impl Agent {
             for &party in holders {
                 self.send_look(party);
             }
+            crash_point!(AgentTold);
         }
     }
 
@@ -178,12 +184,14 @@ impl Agent {
             gap: PROBE_GAPS.0,
             destroy,
         });
+        crash_point!(AgentWithdrawing);
         number
     }
 
     /// A member has looked; those withdrawals it saw do not wait for it any more.
     pub(super) fn importer_answered(&mut self, party: u64) {
         let Some(member) = self.members.get(&party) else { return };
+        crash_point!(AgentHeard);
         let seen = member.seen;
         let mut look_again = false;
         for withdrawal in &mut self.withdrawals {
@@ -214,7 +222,9 @@ impl Agent {
                     } else if let Some(segment) = self.segments.get_mut(&ended.row) {
                         segment.granted = !freed;
                     }
-                    crate::futex::wake(self.writer().end_withdrawal(ended.row, freed), i32::MAX);
+                    let word = self.writer().end_withdrawal(ended.row, freed);
+                    crash_point!(AgentWithdrew);
+                    crate::futex::wake(word, i32::MAX);
                 }
             }
         }
@@ -258,7 +268,9 @@ impl Agent {
             // whose description is whose: here the importers' word must do.
             return Some(withdrawal.awaiting.is_empty());
         }
-        match self.driver.all_returned(&memory) {
+        let returned = self.driver.all_returned(&memory);
+        crash_point!(AgentProbed);
+        match returned {
             Ok(true) => Some(true),
             Ok(false) if !late => {
                 withdrawal.next_probe = now + withdrawal.gap;

@@ -5,6 +5,7 @@ use super::members::duplicate;
 use super::requests::Given;
 use rsm_core::access::{AccessList, MAX_MODE, Owner};
 use rsm_core::attr::check_export_length;
+use rsm_core::crash_point;
 use rsm_core::driver::Driver;
 use rsm_core::message::{Answer, SegmentName};
 use rsm_core::registry::{ControllerKind, SegmentFields};
@@ -140,6 +141,7 @@ impl Agent {
             None => Rc::new(self.driver.allocate(length)?),
         };
         let given = duplicate(&memory)?;
+        crash_point!(AgentAllocated);
         let row = self.segment_rows.take().ok_or_else(|| {
             let rows = self.map.registry().segments.len();
             Error::with(Code::InsufficientResources, format!("the cluster's table of {rows} segments is full"))
@@ -157,6 +159,7 @@ impl Agent {
         let owner = Owner { uid: member.credentials.uid, gid: member.credentials.gid };
         let fields = SegmentFields::bound(incarnation, length, node, controller, (member.pid, owner.uid), bell);
         self.writer().add_segment(row, &fields);
+        crash_point!(AgentCreated);
         self.segments.insert(
             row,
             Segment {
@@ -204,11 +207,13 @@ impl Agent {
         }
         let id = if id == 0 { self.nodes[node as usize].automatic_ids.take()?.get() } else { id };
         self.writer().publish(name.row, id);
+        crash_point!(AgentPublished);
         self.published.insert((node, id), name.row);
         let segment = self.segment(name)?;
         segment.id = Some(id);
         segment.access = access;
         segment.revoked = false;
+        crash_point!(AgentReadvertised);
         self.something_reachable(node);
         Ok(Answer::Published { id })
     }
@@ -224,6 +229,7 @@ impl Agent {
         segment.check_access(&access, nodes)?;
         let node = segment.node;
         let before = set_access(segment, access);
+        crash_point!(AgentRepublished);
         // Somebody may wait for a list that names its node.
         self.something_reachable(node);
         Ok(before)
@@ -265,6 +271,7 @@ impl Agent {
         for segment in self.segments.values_mut().filter(|s| Rc::ptr_eq(&s.memory, &old)) {
             segment.moving = Some(Rc::clone(&memory));
         }
+        crash_point!(AgentReplaced);
         Ok((Answer::Memory, vec![given]))
     }
 
@@ -280,6 +287,7 @@ impl Agent {
                 segment.granted = false;
             }
         }
+        crash_point!(AgentSettled);
         Ok(())
     }
 
@@ -288,6 +296,7 @@ impl Agent {
         let Some(segment) = self.segments.remove(&row) else { return };
         debug_assert!(segment.id.is_none(), "withdrawn before");
         self.writer().remove_segment(row);
+        crash_point!(AgentRemoved);
         self.give_bell(segment.node, segment.bell);
         self.segment_rows.give(row);
         self.limits.give_segment();

@@ -1,6 +1,7 @@
 //! The loop: what happened on which descriptor.
 
 use super::Agent;
+use rsm_core::crash_point;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use std::time::{Duration, Instant};
@@ -78,8 +79,10 @@ impl Agent {
                 self.changed |= !matches!(token, Some(Token::Control(_) | Token::Listener) | None);
                 match token {
                     Some(Token::Stop) => {
+                        crash_point!(AgentEnding);
                         self.writer().end();
                         self.tell_watchers();
+                        crash_point!(AgentEnded);
                         return;
                     }
                     Some(Token::Listener) => self.accept(),

@@ -10,6 +10,7 @@ use crate::memory::adopt::{self, Protection};
 use crate::memory::inspect;
 use crate::memory::region::Region;
 use crate::private_table;
+use rsm_core::crash_point;
 use rsm_core::message::SegmentName;
 use rsm_core::{Code, Error, Result};
 use std::os::fd::BorrowedFd;
@@ -102,6 +103,7 @@ pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Kno
         Reservation { start, length }
     };
     inspect::check_exportable(start, length)?;
+    crash_point!(RangeReserved);
     Ok(Known::Fresh(reservation))
 }
 
@@ -144,6 +146,7 @@ impl Reservation {
         if protection == Protection::None {
             tracing::warn!("memory was adopted without protection: stores of other threads meanwhile may be lost");
         }
+        crash_point!(RangeAdopted);
         let process = fork::count();
         let _hold = fork::hold();
         let mut ranges = lock(&RANGES);
@@ -225,6 +228,7 @@ impl Adopted {
             range.names.clear();
             (range.start, range.length, range.object)
         };
+        crash_point!(RangeReturning);
         let give = move || -> Result<()> {
             if inspect::maps_object(start, length, device, inode)? {
                 // SAFETY: the range maps our object, which the application made a segment's, and nobody else's memory.
@@ -239,6 +243,7 @@ impl Adopted {
         };
         match given {
             Ok(()) => {
+                crash_point!(RangeReturned);
                 self.gone = true;
                 drop(Reservation { start, length });
                 Ok(())

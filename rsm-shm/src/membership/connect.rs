@@ -5,6 +5,7 @@ use super::control::unexpected;
 use super::{Membership, deadline};
 use crate::memory::region::Region;
 use rsm_core::access::Permission;
+use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, Connected};
 use rsm_core::registry::Found;
 use rsm_core::sync::acquire32;
@@ -26,6 +27,7 @@ impl Membership {
     ) -> Result<Arc<Connection>> {
         let has_bells = self.has_bells_of(node);
         let (answer, descriptors) = self.ask(Ask::Connect { controller, node, id, permission, has_bells })?;
+        crash_point!(ConnectGranted);
         let Answer::Connected(connected) = answer else { return Err(unexpected(&answer)) };
         let done = self.establish(controller, node, permission, &connected, descriptors);
         if done.is_err() {
@@ -56,6 +58,7 @@ impl Membership {
         let registry = self.registry();
         let me = self.node()?;
         let row = registry.connections.get(connected.connection.row as usize).ok_or_else(missing)?;
+        crash_point!(ConnectMapped);
         let parts = Parts {
             connected,
             whole: Arc::new(whole),
@@ -66,7 +69,9 @@ impl Membership {
             node,
             permission,
         };
-        Ok(Connection::new(self, parts))
+        let connection = Connection::new(self, parts);
+        crash_point!(ConnectEntered);
+        Ok(connection)
     }
 
     /// Connects, sleeping until the segment is published, for at most `within`.

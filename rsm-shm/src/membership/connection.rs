@@ -15,6 +15,7 @@ use crate::memory::region::Region;
 use crate::parking::{BellPark, Poster};
 use rsm_core::access::Permission;
 use rsm_core::bell::{Accumulate, Bell};
+use rsm_core::crash_point;
 use rsm_core::generation::Generation;
 use rsm_core::message::{Ask, Connected, ConnectionName};
 use rsm_core::registry::LinkWord;
@@ -221,6 +222,7 @@ impl Connection {
     /// CONN_ABORTED, BARRIER_FAILURE.
     #[inline]
     pub fn close_span(&self, opened: Snapshot) -> Result<()> {
+        crash_point!(SpanClosing);
         fence::full();
         opened.judge(self.generation(), self.link_word())
     }
@@ -250,6 +252,7 @@ impl Connection {
         }
         let opened = self.snapshot();
         access(place);
+        crash_point!(TransferDone);
         if NEED == WRITE {
             fence::full();
         } else {
@@ -440,6 +443,7 @@ impl Tie {
         };
         // Unmapped before the agent is told: it may ask the kernel right away whether the memory is free.
         drop(windows);
+        crash_point!(DisconnectUnmapped);
         // A forked child that the agent does not know has no share in it to give back.
         if process != fork::count() {
             return Ok(());

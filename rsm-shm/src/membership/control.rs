@@ -8,6 +8,7 @@ use super::{Link, gone, lock};
 use crate::address::Address;
 use crate::error::from_errno;
 use crate::socket;
+use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, Reply, Request, decode, encode};
 use rsm_core::{Code, Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -175,6 +176,7 @@ impl Control {
                     "no free descriptor for what the agent sent: the limit of open descriptors is reached (see ulimit -n)",
                 ));
             }
+            crash_point!(AskAnswered);
             return reply.outcome.map(|answer| (answer, packet.descriptors));
         }
     }
@@ -210,11 +212,13 @@ impl Link {
         if let Some(number) = control.owed {
             send(socket, &Request { number: control.number, ask: Ask::Abandon { number } }, address)?;
             control.owed = None;
+            crash_point!(AbandonSent);
         }
         control.number += 1;
         let number = control.number;
         let only_looks = matches!(ask, Ask::Processes { .. });
         send(socket, &Request { number, ask }, address)?;
+        crash_point!(AskSent);
         if only_looks && !readable_until(socket, Instant::now() + LOOK_PATIENCE) {
             control.owed = Some(number);
             return Err(silent(address, LOOK_PATIENCE));
@@ -242,6 +246,7 @@ impl Link {
         let attach = Ask::Attach { membership: self.membership, token: self.token };
         let socket = fresh.socket.as_ref().ok_or_else(|| gone(address))?;
         send(socket, &Request { number, ask: attach }, address)?;
+        crash_point!(AttachSent);
         fresh.answer(address, number, false)?;
         fresh.owed = control.owed;
         *control = fresh;
@@ -258,6 +263,7 @@ impl Link {
             }
             if let Ok(packet) = encode(&Request { number: control.number + 1, ask: Ask::Leave }) {
                 let _ = socket::send(&socket, &packet, &[], SendFlags::empty());
+                crash_point!(LeaveSent);
             }
         }
     }

@@ -5,6 +5,7 @@ use crate::address::{
     Address, ENV_CLUSTER, ENV_NODE_ID, ENV_NODE_KEY, random_secret, secret_from_text, secret_to_text,
 };
 use crate::agent::{AgentHandle, Config};
+use rsm_core::crash_point;
 use rsm_core::message::Claim;
 use rsm_core::{Code, Error, Result};
 use std::sync::{Arc, Mutex};
@@ -54,6 +55,7 @@ fn private_cluster() -> Result<(Address, Claim, Option<AgentHandle>)> {
     let random = secret_to_text(&random_secret()?);
     let name = format!("private-{}-{}", std::process::id(), &random[..8]);
     let agent = AgentHandle::start(&Config::new(&name, 1))?;
+    crash_point!(PrivateStarted);
     let key = *agent.key(1).ok_or(Error::new(Code::InternalError))?;
     let address = agent.address().clone();
     Ok((address, Claim { node: 1, key }, Some(agent)))

@@ -9,7 +9,7 @@ use super::Shared;
 use crate::parking::Parking;
 use crate::private_table::{self, Stdio};
 use crate::socket;
-use rsm_core::Result;
+use rsm_core::{Result, crash_point};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use std::os::fd::OwnedFd;
@@ -24,16 +24,21 @@ fn run(link: &OwnedFd, shared: &Shared, parking: &Parking) {
     loop {
         match socket::receive(link, RecvFlags::empty()) {
             Ok(Some(look)) => {
+                crash_point!(LookTold);
                 if let Some(tally) = look.descriptors.into_iter().next() {
                     shared.take_tally(tally);
                 }
                 let seen = shared.sweep();
+                crash_point!(LookSwept);
                 // An error shows as the end of the link at the next receive.
                 let _ = socket::send(link, &seen.to_le_bytes(), &[], SendFlags::empty());
+                crash_point!(LookAnswered);
             }
             Err(Errno::INTR) => {}
             Ok(None) | Err(_) => break,
         }
     }
+    crash_point!(EndNoticed);
     parking.end();
+    crash_point!(EndTold);
 }

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::{Shared, State};
+use rsm_core::crash_point;
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -101,6 +102,7 @@ extern "C" fn prepare() {
             HeldState { guard: ManuallyDrop::new(guard), shared: ManuallyDrop::new(shared) }
         })
         .collect();
+    crash_point!(ForkHeld);
     HELD.set(Some(Held { states, _memberships: memberships, _hold: hold, _moving: moving }));
 }
 
@@ -110,6 +112,7 @@ extern "C" fn parent() {
 
 extern "C" fn child() {
     FORKS.store(FORKS.load(Relaxed).wrapping_add(1), Relaxed);
+    crash_point!(ForkChild);
     HELD.with_borrow(|held| {
         for state in held.iter().flat_map(|held| &held.states) {
             state.guard.table.mark_inherited();

@@ -8,6 +8,7 @@ use super::{Link, Shared, State, events};
 use crate::address::Address;
 use crate::memory::tables::{Bells, RegistryMap};
 use crate::parking::Parking;
+use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Secret};
 use rsm_core::{Code, Error, Result};
 use std::os::fd::{AsFd, OwnedFd};
@@ -32,6 +33,8 @@ pub(super) struct Joined {
 ///
 /// Forks are held off: a child that inherited the events link would hide the end of this process from the agent.
 pub(super) fn connect(_hold: &Hold, address: &Address, claim: Option<Claim>) -> Result<Joined> {
+    #[cfg(feature = "crash-points")]
+    crate::crash::from_environment();
     let mut control = Control::open(address)?;
     // Where the kernel cannot name the process at the other end of a socket, the agent needs a descriptor of it.
     let process = match control.peer_pidfd()? {
@@ -43,8 +46,10 @@ pub(super) fn connect(_hold: &Hold, address: &Address, claim: Option<Claim>) -> 
     };
     let descriptors: Vec<_> = process.iter().map(AsFd::as_fd).collect();
     let number = control.join(Ask::Join { protocol: PROTOCOL, claim }, &descriptors)?;
+    crash_point!(JoinSent);
     let patience = if claim.is_some() { MEMBER_PATIENCE } else { OBSERVER_PATIENCE };
     let (answer, descriptors) = control.join_answer(address, number, patience)?;
+    crash_point!(JoinAnswered);
     let Answer::Joined { membership, token } = answer else { return Err(unexpected(&answer)) };
     let mut descriptors = descriptors.into_iter();
     let incomplete = || Error::with(Code::InternalError, "the agent's answer is incomplete");
@@ -69,7 +74,9 @@ pub(super) fn join(hold: &Hold, address: &Address, claim: Option<Claim>) -> Resu
         tallying: Tallying::default(),
         state: Mutex::new(State { link: Arc::clone(&link), table: Table::default(), tallies: Vec::new() }),
     });
+    crash_point!(JoinMapped);
     events::start(events, Arc::clone(&shared), Arc::clone(&link.parking))?;
+    crash_point!(JoinListening);
     Ok(shared)
 }
 

@@ -43,6 +43,7 @@ use crate::address::Address;
 use crate::memory::tables::{Bells, RegistryMap, TallyMap};
 use crate::parking::Parking;
 use control::Control;
+use rsm_core::crash_point;
 use rsm_core::message::{Ask, Claim};
 use rsm_core::registry::{NodeRow, Registry};
 use rsm_core::{Code, Error, Result};
@@ -228,11 +229,13 @@ impl Shared {
         self.turn_tallying(&mut state);
         let joined = join::connect(&hold, &self.address, self.claim)?;
         let link = joined.start_events(&hold, self)?;
+        crash_point!(ReviveJoined);
         let names = state.table.names();
         for chunk in names.chunks(rsm_core::message::MAX_INHERIT) {
             link.ask(&self.address, Ask::Inherit { connections: chunk.to_vec() })?;
         }
         std::mem::forget(std::mem::replace(&mut state.link, Arc::clone(&link)));
+        crash_point!(ReviveInherited);
         // What was cut before the agent knew of this process was not told to it.
         state.table.sweep(&self.map.registry());
         Ok(link)

@@ -14,6 +14,7 @@ use crate::futex;
 use crate::private_table;
 use rsm_core::Result;
 use rsm_core::bell::Bell;
+use rsm_core::crash_point;
 use rsm_core::sync::{AtomicU32, Ordering};
 use rustix::pipe::PipeFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -63,8 +64,12 @@ impl Ready {
             _membership: Arc::clone(membership),
         });
         bell.enlist();
+        crash_point!(PollCounted);
         match pumps::add(&ready) {
-            Ok(pump) => ready.pump.get_or_init(|| pump).notice(),
+            Ok(pump) => {
+                ready.pump.get_or_init(|| pump).notice();
+                crash_point!(PollServed);
+            }
             // Dropping what was made takes it off the bell again.
             Err(error) => return Err(error),
         };
@@ -92,6 +97,7 @@ impl Ready {
         let (count, aborted, low) = self.bell().look();
         if count > 0 && !pipe.full {
             pipe.full = pipe.write.as_ref().is_some_and(|write| rustix::io::write(write, &[1]).is_ok());
+            crash_point!(PumpWrote);
         }
         if count == 0 && pipe.full {
             let mut byte = [0; 8];
@@ -190,6 +196,7 @@ mod pumps {
                 if pending && ready.bell().sleepers() > 1 {
                     // We took a wake that a waiting thread may need.
                     futex::wake_low(ready.bell().word(), 1);
+                    crash_point!(PumpHandedOn);
                 }
                 words.push(futex::Watched::low(ready.bell().word(), low));
             }

@@ -13,6 +13,7 @@ use crate::memory::view::Memory;
 use crate::parking::Poster;
 use rsm_core::access::{AccessList, MAX_MODE, Permission};
 use rsm_core::bell::{Accumulate, Bell};
+use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, SegmentName};
 use rsm_core::registry::{ControllerKind, SegmentRow, SegmentState, Withdrawal, walk_connections};
 use rsm_core::sync::acquire32;
@@ -160,6 +161,7 @@ impl Membership {
         let ask = Ask::Create { controller, length, default_mode: default_mode()?, share };
         match self.ask(ask)? {
             (Answer::Created { segment, bell }, mut descriptors) if !descriptors.is_empty() => {
+                crash_point!(ExportGiven);
                 Ok((segment, bell, descriptors.swap_remove(0)))
             }
             (other, _) => Err(unexpected(&other)),
@@ -179,6 +181,7 @@ impl Membership {
             let bells = self.bells_of(self.node()?, None)?;
             let bell = NonNull::from(bells.bell(bell)?);
             let backing = back()?;
+            crash_point!(ExportBacked);
             Ok(Segment {
                 start: AtomicPtr::new(backing.start()),
                 length: usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?,
@@ -337,10 +340,13 @@ impl Segment {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),
         };
+        crash_point!(MoveGiven);
         // SAFETY: the range maps this segment's object; what is put there instead has the same contents and size.
         let moved = unsafe { adopt::move_to(start, self.length, memory.as_fd(), 0) };
+        crash_point!(MoveDone);
         // Only now is the new object the segment's: a move that failed leaves everything where it was.
         self.membership.ask_done(Ask::Settle { segment: name, moved: moved.is_ok() })?;
+        crash_point!(MoveSettled);
         moved?;
         if adopted {
             backing::moved(start.addr(), inspect::identity(memory.as_fd())?);
@@ -397,9 +403,11 @@ impl Segment {
             _ => false,
         };
         *backing = None;
+        crash_point!(RebindReturned);
         // SAFETY: the caller's promise; the object is this segment's.
         match unsafe { reservation.adopt(memory.as_fd(), self.name) } {
             Ok(adopted) => {
+                crash_point!(RebindDone);
                 *backing = Some(Backing::Adopted(adopted));
                 self.start.store(start, Ordering::Relaxed);
                 Ok(())
@@ -417,6 +425,7 @@ impl Segment {
 
     /// Waits for the end of a withdrawal, after cutting off this process's own imports; says whether memory is free.
     fn await_withdrawal(&self, number: u32) -> Result<bool> {
+        crash_point!(WithdrawalAwaited);
         self.membership.shared.sweep();
         let registry = self.membership.registry();
         let row = registry.segments.get(self.name.row as usize);
@@ -492,6 +501,7 @@ impl Segment {
         }
         // Gives an adopted range back when it goes, after importers had their time.
         let backing = lock(&self.backing).take();
+        crash_point!(DestroyBegun);
         let number = match self.membership.ask(Ask::Destroy { segment: self.name })? {
             (Answer::Withdrawing { number }, _) => number,
             _ => return Ok(()),

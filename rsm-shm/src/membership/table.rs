@@ -9,6 +9,7 @@ use super::connection::{INHERITED, TALLIED};
 use crate::memory::region::Region;
 use crate::memory::trash;
 use rsm_core::access::Permission;
+use rsm_core::crash_point;
 use rsm_core::message::ConnectionName;
 use rsm_core::registry::Registry;
 use rsm_core::sync::Ordering::Relaxed;
@@ -61,7 +62,9 @@ impl Entry {
     /// the next sweep tries again; the agent does not take our word for it.
     fn cut(&mut self) {
         self.cut = self.windows.iter().all(|(window, permission)| {
-            trash::cover(window, *permission).inspect_err(|error| tracing::warn!(%error, "import not cut off")).is_ok()
+            let covered = trash::cover(window, *permission);
+            crash_point!(LookCovered);
+            covered.inspect_err(|error| tracing::warn!(%error, "import not cut off")).is_ok()
         });
     }
 }
@@ -113,7 +116,9 @@ impl Table {
         let (whole, _) = entry.windows.first().ok_or(Error::new(Code::InternalError))?;
         // SAFETY: the caller's promise.
         let window = Arc::new(unsafe { whole.duplicate(range.0, range.1, permission, place) }?);
+        crash_point!(WindowMade);
         entry.windows.push((Arc::clone(&window), permission));
+        crash_point!(WindowKnown);
         if entry.is_aborted(registry) {
             entry.cut();
         }

@@ -32,7 +32,7 @@
 use super::inspect::{self, Kind, Piece};
 use super::uffd::WriteProtection;
 use crate::error::from_errno;
-use rsm_core::{Code, Error, Result};
+use rsm_core::{Code, Error, Result, crash_point};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MremapFlags, ProtFlags};
 use std::os::fd::BorrowedFd;
@@ -484,11 +484,14 @@ unsafe fn window(
     // SAFETY: this thread stores to its own stack and to the staging until `wake`; neither is in the range, see
     // `check_range`.
     let held = hold.filter(|h| unsafe { h.protect(place as usize, bytes) }.is_ok());
+    crash_point!(WindowHeld);
     // SAFETY: both are mapped for `bytes`, and apart. Without protection other threads may store while we copy: whole
     // bytes move in any case, and nothing is derived from them.
     unsafe { std::ptr::copy_nonoverlapping(place, to, bytes) };
+    crash_point!(WindowCopied);
     // SAFETY: by the caller's promise.
     let put = unsafe { staging.put(at, bytes, place) };
+    crash_point!(WindowMapped);
     if let Some(held) = held {
         if put.is_err() {
             held.unprotect(place as usize, bytes);
