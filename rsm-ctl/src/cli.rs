@@ -5,8 +5,13 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 
+use crate::doctor::DoctorArgs;
 use crate::duration;
 use crate::exit_code;
+use crate::manual::ManArgs;
+use crate::query::show::ShowArgs;
+use crate::query::topology::TopologyArgs;
+use crate::watch::WatchArgs;
 
 /// Most nodes of a cluster in the default geometry: 64 ids of which 0 means "not a member".
 const MOST_NODES: i64 = 63;
@@ -64,13 +69,21 @@ pub(crate) enum Command {
     Connections(QueryArgs),
     /// List the links of its controllers
     Links(QueryArgs),
+    /// Draw the nodes of a running cluster, and what connects them
+    Topology(TopologyArgs),
+    /// Show one object of a running cluster, with everything known of it
+    Show(ShowArgs),
+    /// Tell what changes in a running cluster, line by line
+    Watch(WatchArgs),
+    /// Look whether this machine has what rsm uses, and what is missing costs
+    Doctor(DoctorArgs),
     /// Write a completion script for a shell
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
     },
-    /// Write the manual page: `rsm-ctl man | man -l -`
-    Man,
+    /// Write a manual page: `rsm-ctl man | man -l -`
+    Man(ManArgs),
 }
 
 /// What a look at running clusters can be told.

@@ -3,7 +3,7 @@
 use crate::cli::{Cli, Command};
 use crate::exit_code::ExitCode;
 use crate::query::Table;
-use crate::{manual, print, query, run};
+use crate::{doctor, manual, print, query, run, watch};
 
 /// Does what was asked; says on standard error what could not be done.
 pub(crate) fn perform(cli: Cli) -> ExitCode {
@@ -15,8 +15,12 @@ pub(crate) fn perform(cli: Cli) -> ExitCode {
         Command::Segments(args) => query::perform(Table::Segments, &args),
         Command::Connections(args) => query::perform(Table::Connections, &args),
         Command::Links(args) => query::perform(Table::Links, &args),
+        Command::Topology(args) => query::topology::perform(&args),
+        Command::Show(args) => query::show::perform(&args),
+        Command::Watch(args) => watch::perform(&args),
+        Command::Doctor(args) => doctor::perform(&args),
         Command::Completions { shell } => manual::completions(shell),
-        Command::Man => manual::page(),
+        Command::Man(args) => manual::perform(&args),
     };
     done.unwrap_or_else(|failure| {
         print::complaint(&failure);

@@ -9,9 +9,12 @@ pub(crate) enum ExitCode {
     Success,
     /// `rsm-ctl` itself could not do it; a line on standard error says why.
     Failure,
-    /// The command line cannot be understood. Given by clap; here so that the table is whole.
-    #[allow(dead_code, reason = "clap ends the process itself")]
+    /// The command line cannot be understood; mostly it is clap that ends the process with it.
     Usage,
+    /// The cluster ended while it was watched.
+    ClusterEnded,
+    /// Something is missing that rsm does not work without.
+    Missing,
     /// `--timeout` expired.
     TimedOut,
     /// The program is there and cannot be executed.
@@ -33,6 +36,8 @@ impl ExitCode {
             ExitCode::Success => 0,
             ExitCode::Failure => 1,
             ExitCode::Usage => 2,
+            ExitCode::ClusterEnded => 3,
+            ExitCode::Missing => 4,
             ExitCode::TimedOut => 124,
             ExitCode::NotExecutable => 126,
             ExitCode::NotFound => 127,
@@ -56,6 +61,8 @@ Exit codes:
   0      done; of `run`: every node ended with 0
   1      rsm-ctl could not do it
   2      the command line cannot be understood
+  3      of `watch` and `top`: the cluster has ended
+  4      of `doctor`: something is missing that rsm needs
   124    --timeout expired
   126    the program cannot be executed
   127    the program was not found
@@ -74,6 +81,8 @@ mod tests {
             (ExitCode::Success, 0),
             (ExitCode::Failure, 1),
             (ExitCode::Usage, 2),
+            (ExitCode::ClusterEnded, 3),
+            (ExitCode::Missing, 4),
             (ExitCode::TimedOut, 124),
             (ExitCode::NotExecutable, 126),
             (ExitCode::NotFound, 127),

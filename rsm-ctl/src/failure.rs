@@ -17,6 +17,11 @@ impl Failure {
         Failure { code: ExitCode::Failure, message: message.into() }
     }
 
+    /// Words that clap let pass and that cannot be understood.
+    pub(crate) fn usage(message: impl Into<String>) -> Failure {
+        Failure { code: ExitCode::Usage, message: message.into() }
+    }
+
     /// The system refused something `rsm-ctl` needs.
     pub(crate) fn system(what: &str, error: impl Into<io::Error>) -> Failure {
         Failure::new(format!("{what}: {}", reason(&error.into())))

@@ -1,11 +1,14 @@
 //! `rsm-ctl`: start clusters of rsm nodes and look at the running ones.
 //!
 //! The way of a command through the files: [`cli`] says what may be asked, [`command`] hands it to the part that does
-//! it ([`run`] starts a cluster, [`query`] looks at one), and every end has a number in [`exit_code`]. All unsafe code
+//! it ([`run`] starts a cluster, [`query`] and [`watch`] look at one, [`doctor`] looks at the machine), and every end has a number in [`exit_code`]. All unsafe code
 //! is in [`process`].
 
 mod cli;
+mod clock;
+mod colour;
 mod command;
+mod doctor;
 mod duration;
 mod exit_code;
 mod failure;
@@ -14,6 +17,8 @@ mod print;
 mod process;
 mod query;
 mod run;
+mod size;
+mod watch;
 
 fn main() -> std::process::ExitCode {
     command::perform(cli::parse()).into()

@@ -1,4 +1,5 @@
-//! Answers for programs: one object with the version of this form and one array, named after the command.
+//! Answers for programs: one object with the version of this form and what was asked, named after the command. The
+//! forms are in `docs/json.md` and `docs/schema`.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -6,21 +7,34 @@ use serde_json::{Value, json};
 use super::Rows;
 
 /// Raised when a field goes or changes its meaning; new fields do not raise it.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 pub(crate) fn render(rows: &Rows) -> String {
     let (name, array) = match rows {
-        Rows::Clusters(rows) => ("clusters", array(rows)),
-        Rows::Nodes(rows) => ("nodes", array(rows)),
-        Rows::Segments(rows) => ("segments", array(rows)),
-        Rows::Connections(rows) => ("connections", array(rows)),
-        Rows::Links(rows) => ("links", array(rows)),
+        Rows::Clusters(rows) => ("clusters", value(rows)),
+        Rows::Nodes(rows) => ("nodes", value(rows)),
+        Rows::Segments(rows) => ("segments", value(rows)),
+        Rows::Connections(rows) => ("connections", value(rows)),
+        Rows::Links(rows) => ("links", value(rows)),
+        Rows::Controllers(rows) => ("controllers", value(rows)),
+        Rows::Processes(rows) => ("processes", value(rows)),
     };
-    format!("{:#}\n", json!({ "version": VERSION, name: array }))
+    document(name, array)
 }
 
-fn array<T: Serialize>(rows: &[T]) -> Value {
-    serde_json::to_value(rows).expect("rows are plain numbers, words and truth values")
+/// One object: the version, and what was asked under its name.
+pub(crate) fn document(name: &str, content: impl Serialize) -> String {
+    format!("{:#}\n", json!({ "version": VERSION, name: value(&content) }))
+}
+
+/// One line: the version, and the fields of what is told.
+pub(crate) fn line(mut content: Value) -> String {
+    content["version"] = VERSION.into();
+    format!("{content}\n")
+}
+
+pub(crate) fn value(content: &impl Serialize) -> Value {
+    serde_json::to_value(content).expect("answers are plain numbers, words and truth values")
 }
 
 #[cfg(test)]

@@ -1,17 +1,28 @@
 //! A look at running clusters: what is asked is fetched here, [`table`] and [`json`] render it.
 
-mod json;
-mod table;
+pub(crate) mod json;
+mod process;
+pub(crate) mod show;
+pub(crate) mod table;
+pub(crate) mod topology;
 
 use rsm::Code;
-use rsm::observe::{self, ClusterInfo, ClusterRef, ConnectionInfo, LinkInfo, NodeInfo, Observer, SegmentInfo};
+use rsm::observe::{
+    self, ClusterInfo, ClusterRef, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, Observer, SegmentInfo,
+};
 
 use serde::Serialize;
+use show::ProcessRow;
 
 use crate::cli::QueryArgs;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::print;
+
+/// Looks at the cluster of this name, or at the only one.
+pub(crate) fn attach(name: Option<&str>) -> Result<Observer, Failure> {
+    Observer::attach(name).map_err(Failure::from)
+}
 
 /// What there is to look at.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +41,8 @@ pub(crate) enum Rows {
     Segments(Vec<SegmentInfo>),
     Connections(Vec<ConnectionInfo>),
     Links(Vec<LinkInfo>),
+    Controllers(Vec<ControllerInfo>),
+    Processes(Vec<ProcessRow>),
 }
 
 /// A running cluster, as far as this user may know it.
@@ -48,20 +61,19 @@ pub(crate) fn perform(table: Table, args: &QueryArgs) -> Result<ExitCode, Failur
 }
 
 fn fetch(table: Table, cluster: Option<&str>) -> Result<Rows, Failure> {
-    let attach = || Observer::attach(cluster).map_err(Failure::from);
     Ok(match table {
         Table::Clusters => Rows::Clusters(clusters(cluster)?),
-        Table::Nodes => Rows::Nodes(attach()?.nodes()),
-        Table::Segments => Rows::Segments(attach()?.segments()),
-        Table::Connections => Rows::Connections(attach()?.connections()),
-        Table::Links => Rows::Links(attach()?.links()),
+        Table::Nodes => Rows::Nodes(attach(cluster)?.nodes()),
+        Table::Segments => Rows::Segments(attach(cluster)?.segments()),
+        Table::Connections => Rows::Connections(attach(cluster)?.connections()),
+        Table::Links => Rows::Links(attach(cluster)?.links()),
     })
 }
 
 /// All running clusters, or the named one. That none runs is an answer here, not an error.
 fn clusters(name: Option<&str>) -> Result<Vec<ClusterRow>, Failure> {
     if name.is_some() {
-        return Ok(vec![ClusterRow::Open(Observer::attach(name)?.cluster())]);
+        return Ok(vec![ClusterRow::Open(attach(name)?.cluster())]);
     }
     Ok(observe::clusters()?.into_iter().filter_map(look).collect())
 }

@@ -1,10 +1,11 @@
 //! Answers for people: a headline and one line per row, columns two blanks apart.
 
-use rsm::observe::{ConnectionInfo, LinkInfo, NodeInfo, SegmentInfo};
+use rsm::observe::{ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, SegmentInfo};
 use tabled::builder::Builder;
 use tabled::settings::{Padding, Style};
 
-use super::{ClusterRow, Rows};
+use super::{ClusterRow, ProcessRow, Rows};
+use crate::size;
 
 pub(crate) fn render(rows: &Rows) -> String {
     match rows {
@@ -13,20 +14,26 @@ pub(crate) fn render(rows: &Rows) -> String {
             rows.iter().map(cluster),
         ),
         Rows::Nodes(rows) => {
-            table(["NODE", "JOINED", "PROCESSES", "PID", "UID", "EXPORTS", "IMPORTS"], rows.iter().map(node))
+            table(["NODE", "JOINED", "PROCESSES", "PID", "UID", "EXPORTS", "BYTES", "IMPORTS"], rows.iter().map(node))
         }
         Rows::Segments(rows) => {
             table(["NODE", "ID", "STATE", "CONTROLLER", "LENGTH", "PID", "UID", "IMPORTERS"], rows.iter().map(segment))
         }
         Rows::Connections(rows) => table(
-            ["IMPORTER", "PID", "EXPORTER", "SEGMENT", "CONTROLLER", "PERMISSION", "STATE"],
+            ["GENERATION", "IMPORTER", "PID", "EXPORTER", "SEGMENT", "CONTROLLER", "PERMISSION", "STATE"],
             rows.iter().map(connection),
         ),
         Rows::Links(rows) => table(["CONTROLLER", "FROM", "TO", "STATE", "ERRORS"], rows.iter().map(link)),
+        Rows::Controllers(rows) => {
+            table(["CONTROLLER", "KIND", "LARGEST SEGMENT", "SEGMENTS", "IMPORTS"], rows.iter().map(controller))
+        }
+        Rows::Processes(rows) => {
+            table(["PID", "UID", "STATE", "THREADS", "MEMORY", "COMMAND"], rows.iter().map(process))
+        }
     }
 }
 
-fn table<const N: usize>(headline: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+pub(super) fn table<const N: usize>(headline: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
     let mut builder = Builder::default();
     builder.push_record(headline);
     for row in rows {
@@ -66,7 +73,7 @@ fn cluster(row: &ClusterRow) -> [String; 8] {
     ]
 }
 
-fn node(row: &NodeInfo) -> [String; 7] {
+fn node(row: &NodeInfo) -> [String; 8] {
     [
         row.node.to_string(),
         if row.joined { "yes" } else { "no" }.to_owned(),
@@ -74,6 +81,7 @@ fn node(row: &NodeInfo) -> [String; 7] {
         optional(row.pid),
         optional(row.uid),
         row.exports.to_string(),
+        size::bytes(row.exported_bytes),
         row.imports.to_string(),
     ]
 }
@@ -82,7 +90,7 @@ fn segment(row: &SegmentInfo) -> [String; 8] {
     [
         row.node.to_string(),
         row.id.map_or_else(|| "-".to_owned(), identifier),
-        if row.published { "published" } else { "private" }.to_owned(),
+        state(row).to_owned(),
         row.controller.clone(),
         row.length.to_string(),
         row.pid.to_string(),
@@ -91,8 +99,18 @@ fn segment(row: &SegmentInfo) -> [String; 8] {
     ]
 }
 
-fn connection(row: &ConnectionInfo) -> [String; 7] {
+/// Where a segment is in its life.
+pub(crate) fn state(row: &SegmentInfo) -> &'static str {
+    match (row.published, row.withdrawing) {
+        (true, _) => "published",
+        (false, true) => "withdrawing",
+        (false, false) => "private",
+    }
+}
+
+fn connection(row: &ConnectionInfo) -> [String; 8] {
     [
+        row.generation.to_string(),
         row.importer.to_string(),
         row.importer_pid.to_string(),
         row.exporter.to_string(),
@@ -107,12 +125,34 @@ fn link(row: &LinkInfo) -> [String; 5] {
     [row.controller.clone(), row.from.to_string(), row.to.to_string(), row.state.clone(), row.errors.to_string()]
 }
 
+fn controller(row: &ControllerInfo) -> [String; 5] {
+    [
+        row.controller.clone(),
+        row.kind.clone(),
+        size::bytes(row.max_segment_bytes),
+        row.max_segments.to_string(),
+        row.max_imports.to_string(),
+    ]
+}
+
+fn process(row: &ProcessRow) -> [String; 6] {
+    let known = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    [
+        row.process.pid.to_string(),
+        row.process.uid.to_string(),
+        row.state.state.to_owned(),
+        optional(row.state.threads),
+        known(row.state.resident_bytes.map(size::bytes)),
+        row.state.command.clone(),
+    ]
+}
+
 fn optional(number: Option<u32>) -> String {
     number.map_or_else(|| "-".to_owned(), |number| number.to_string())
 }
 
 /// Segment ids are hexadecimal everywhere in the reference.
-fn identifier(id: u32) -> String {
+pub(crate) fn identifier(id: u32) -> String {
     format!("{id:#x}")
 }
 
@@ -146,6 +186,6 @@ shm0        10    11  active  12
             incarnation: 0,
         };
         let text = render(&Rows::Nodes(vec![node]));
-        assert_eq!(text.lines().nth(1), Some("3     no      0          -    -    0        0"));
+        assert_eq!(text.lines().nth(1), Some("3     no      0          -    -    0        0      0"));
     }
 }

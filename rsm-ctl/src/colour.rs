@@ -1,0 +1,56 @@
+//! Colours on a terminal, unless <https://no-color.org> is asked for.
+
+use std::io::IsTerminal;
+
+/// What a colour says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Good,
+    Warning,
+    Bad,
+    Faint,
+}
+
+/// Whether to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Palette(pub(crate) bool);
+
+impl Palette {
+    /// For standard output: colours when it is a terminal that knows them and `NO_COLOR` is not set, or empty.
+    pub(crate) fn of_stdout() -> Palette {
+        Palette(std::io::stdout().is_terminal() && allowed())
+    }
+
+    /// The text in a tone.
+    pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Good => 32,
+            Tone::Warning => 33,
+            Tone::Bad => 31,
+            Tone::Faint => 2,
+        };
+        if self.0 && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// Whether the environment lets a terminal be coloured.
+pub(crate) fn allowed() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !is_dumb()
+}
+
+/// Whether the terminal can do nothing but lines.
+pub(crate) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_colour_is_no_bytes() {
+        assert_eq!(Palette(false).paint(Tone::Bad, "down"), "down");
+        assert_eq!(Palette(true).paint(Tone::Bad, "down"), "\x1b[31mdown\x1b[0m");
+        assert_eq!(Palette(true).paint(Tone::Bad, ""), "");
+    }
+}

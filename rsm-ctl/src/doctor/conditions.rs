@@ -1,0 +1,227 @@
+//! What else matters: limits, memory, settings, containers.
+
+use std::fs;
+
+use rustix::process::{Resource, getrlimit};
+use serde::Serialize;
+
+use crate::size;
+
+/// A condition under which rsm runs here.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Condition {
+    pub(crate) condition: &'static str,
+    pub(crate) value: String,
+    /// `good`, `note`, `warning`, or `bad` (rsm does not work).
+    pub(crate) status: &'static str,
+    pub(crate) meaning: String,
+    pub(crate) remedy: Option<&'static str>,
+}
+
+fn condition(
+    condition: &'static str,
+    value: impl ToString,
+    status: &'static str,
+    meaning: impl Into<String>,
+    remedy: Option<&'static str>,
+) -> Condition {
+    Condition { condition, value: value.to_string(), status, meaning: meaning.into(), remedy }
+}
+
+/// Everything that can be seen.
+pub(crate) fn look() -> Vec<Condition> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let mut all = vec![user(), processors(), descriptors(getrlimit(Resource::Nofile)), locked(), memory(&meminfo)];
+    all.extend(memory_limit());
+    all.extend(setting("vm.overcommit_memory").map(|value| overcommit(&value)));
+    all.extend(setting("kernel.yama.ptrace_scope").map(|value| yama(&value)));
+    all.push(huge_pages());
+    all.extend(seccomp(&status));
+    all.extend(container());
+    all
+}
+
+fn user() -> Condition {
+    let uid = rustix::process::geteuid().as_raw();
+    condition("user", uid, "note", "what needs privileges is tried as this user", None)
+}
+
+fn processors() -> Condition {
+    let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let meaning = if count == 1 {
+        "waits go to sleep at once: spinning for a signal would keep its sender from running"
+    } else {
+        "waits spin for a moment before they sleep, while nodes are no more than processors"
+    };
+    condition("processors", count, "good", meaning, None)
+}
+
+/// What the agent needs for a cluster of the largest size, with one process on each node and a few segments.
+const ENOUGH_DESCRIPTORS: u64 = 1024;
+/// Below this no cluster of two nodes starts.
+const FEWEST_DESCRIPTORS: u64 = 40;
+
+fn descriptors(limit: rustix::process::Rlimit) -> Condition {
+    let show = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+    let value = format!("{} (at most {})", show(limit.current), show(limit.maximum));
+    let most = limit.maximum.unwrap_or(u64::MAX);
+    let meaning =
+        "the agent holds one for each segment and four for each process; rsm-ctl run raises its limit to the highest";
+    let remedy = Some("ulimit -n 65536, or LimitNOFILE= in the service");
+    match most {
+        few if few < FEWEST_DESCRIPTORS => condition("descriptors", value, "bad", "no cluster starts", remedy),
+        few if few < ENOUGH_DESCRIPTORS => condition("descriptors", value, "warning", meaning, remedy),
+        _ => condition("descriptors", value, "good", meaning, None),
+    }
+}
+
+fn locked() -> Condition {
+    let limit = getrlimit(Resource::Memlock).current;
+    let value = limit.map_or_else(|| "unlimited".to_owned(), size::bytes);
+    condition(
+        "locked memory",
+        value,
+        "good",
+        "rsm locks no memory: a program that locks its segments needs room here",
+        None,
+    )
+}
+
+fn memory(meminfo: &str) -> Condition {
+    let kib = |name: &str| -> u64 {
+        let line = meminfo.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.trim().split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+    };
+    let (total, available) = (kib("MemTotal:") << 10, kib("MemAvailable:") << 10);
+    let value = format!("{} of {} available", size::bytes(available), size::bytes(total));
+    let meaning =
+        "segments are memory: one that is larger than what is available can be created, and kills when filled";
+    let status = if available < total / 20 { "warning" } else { "good" };
+    condition("memory", value, status, meaning, None)
+}
+
+/// The limit of one's own control group, old kind or new.
+fn memory_limit() -> Option<Condition> {
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let place = |prefix: &str| own.lines().find_map(|line| line.split_once(prefix)).map(|(_, path)| path.to_owned());
+    let new = place("0::").map(|path| format!("/sys/fs/cgroup{path}/memory.max"));
+    let old = place(":memory:").map(|path| format!("/sys/fs/cgroup/memory{path}/memory.limit_in_bytes"));
+    let text = [new, old].into_iter().flatten().find_map(|path| fs::read_to_string(path).ok())?;
+    let limit: u64 = text.trim().parse().ok()?;
+    // The old kind says "unlimited" with a number that no machine has.
+    (limit < 1 << 60).then(|| {
+        let meaning = "memory of segments counts for who touches it first; beyond the limit processes are killed";
+        condition("memory of the control group", size::bytes(limit), "note", meaning, None)
+    })
+}
+
+fn overcommit(value: &str) -> Condition {
+    match value {
+        "2" => condition(
+            "overcommit",
+            "2 (strict)",
+            "warning",
+            "every mapping of shared memory counts when it is made: large tables and segments may be refused",
+            Some("sysctl -w vm.overcommit_memory=0"),
+        ),
+        value => condition("overcommit", value, "good", "memory counts when it is touched", None),
+    }
+}
+
+fn yama(value: &str) -> Condition {
+    match value {
+        "0" => condition("ptrace", "0", "good", "debuggers can attach to nodes", None),
+        value => condition(
+            "ptrace",
+            value,
+            "note",
+            "rsm needs no ptrace; a debugger cannot attach to a node that it did not start",
+            Some("sysctl -w kernel.yama.ptrace_scope=0"),
+        ),
+    }
+}
+
+fn huge_pages() -> Condition {
+    let text = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/shmem_enabled").unwrap_or_default();
+    let chosen = text.split(['[', ']']).nth(1).unwrap_or("none").to_owned();
+    let status = if matches!(&*chosen, "deny" | "none") { "warning" } else { "note" };
+    let meaning = match &*chosen {
+        "always" | "force" | "within_size" => "the kernel uses huge pages for segments where they fit",
+        "advise" => "the kernel uses huge pages for segments whose mappings ask for them",
+        "never" => "the kernel uses huge pages for segments only when told to collapse small ones",
+        _ => "the kernel uses no huge pages for shared memory",
+    };
+    let remedy = Some("echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled");
+    condition("huge pages of shared memory", chosen, status, meaning, remedy.filter(|_| status == "warning"))
+}
+
+fn seccomp(status: &str) -> Option<Condition> {
+    let mode = status.lines().find_map(|line| line.strip_prefix("Seccomp:"))?.trim();
+    Some(match mode {
+        "0" => condition("system call filter", "none", "good", "the kernel refuses nothing that it has", None),
+        _ => condition(
+            "system call filter",
+            "on (seccomp)",
+            "note",
+            "features that are missing above may be refused by the filter",
+            Some("docker run --security-opt seccomp=unconfined ..."),
+        ),
+    })
+}
+
+fn container() -> Option<Condition> {
+    let environment = fs::read("/proc/1/environ").unwrap_or_default();
+    let told = environment.split(|&byte| byte == 0).find_map(|word| word.strip_prefix(b"container="));
+    let kind = match told {
+        Some(kind) => String::from_utf8_lossy(kind).into_owned(),
+        None if fs::metadata("/.dockerenv").is_ok() => "docker".to_owned(),
+        None if fs::metadata("/run/.containerenv").is_ok() => "podman".to_owned(),
+        None => return None,
+    };
+    let meaning = "clusters are seen within one network namespace, and nodes must share the namespace of processes";
+    Some(condition(
+        "container",
+        kind,
+        "note",
+        meaning,
+        Some("docker run --network=container:NAME --pid=container:NAME ..."),
+    ))
+}
+
+/// A value of sysctl; `None` where there is no such thing.
+fn setting(name: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/"))).ok()?;
+    Some(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::Rlimit;
+
+    #[test]
+    fn few_descriptors_are_told() {
+        let status = |maximum| descriptors(Rlimit { current: Some(20), maximum }).status;
+        assert_eq!(
+            [status(Some(20)), status(Some(256)), status(Some(4096)), status(None)],
+            ["bad", "warning", "good", "good"]
+        );
+    }
+
+    #[test]
+    fn memory_is_read() {
+        let low = memory("MemTotal:       1000000 kB\nMemFree: 1 kB\nMemAvailable:     40000 kB\n");
+        assert_eq!((&*low.value, low.status), ("39.1 MiB of 977 MiB available", "warning"));
+        assert_eq!(memory("MemTotal: 1000 kB\nMemAvailable: 900 kB\n").status, "good");
+    }
+
+    #[test]
+    fn settings_that_are_in_the_way_have_a_remedy() {
+        assert!(overcommit("2").remedy.is_some() && overcommit("0").remedy.is_none());
+        assert!(yama("1").remedy.is_some() && yama("0").remedy.is_none());
+        assert_eq!(seccomp("Name: x\nSeccomp:\t2\n").unwrap().status, "note");
+        assert_eq!(seccomp("Seccomp:\t0\n").unwrap().status, "good");
+        assert_eq!(setting("no.such.thing"), None);
+    }
+}

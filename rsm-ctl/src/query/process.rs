@@ -1,0 +1,73 @@
+//! What the kernel says of a process.
+
+use std::fs;
+
+use serde::Serialize;
+
+/// A process, as far as this user may know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct ProcessState {
+    /// `running`, `sleeping`, `waiting` (in the kernel), `stopped`, `zombie`, or `gone`.
+    pub(crate) state: &'static str,
+    /// Bytes of memory it has in use, shared memory included.
+    pub(crate) resident_bytes: Option<u64>,
+    /// Its threads.
+    pub(crate) threads: Option<u32>,
+    /// Its command line; the name of its program where that is not to be had.
+    pub(crate) command: String,
+}
+
+/// Looks at a process.
+pub(crate) fn look(pid: u32) -> ProcessState {
+    let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let status = String::from_utf8_lossy(&read("status")).into_owned();
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let command: Vec<String> = read("cmdline")
+        .split(|&byte| byte == 0)
+        .filter(|word| !word.is_empty())
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect();
+    ProcessState {
+        state: match field("State:").and_then(|state| state.chars().next()) {
+            Some('R') => "running",
+            Some('S' | 'I') => "sleeping",
+            Some('D') => "waiting",
+            Some('T' | 't') => "stopped",
+            Some('Z') => "zombie",
+            _ => "gone",
+        },
+        resident_bytes: field("VmRSS:")
+            .and_then(|text| text.split(' ').next()?.parse::<u64>().ok())
+            .map(|kib| kib << 10),
+        threads: field("Threads:").and_then(|text| text.parse().ok()),
+        command: if command.is_empty() {
+            field("Name:").unwrap_or_default().to_owned()
+        } else {
+            printable(&command.join(" "))
+        },
+    }
+}
+
+/// A command line may hold anything; what is shown is one line.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn oneself() {
+        let me = look(std::process::id());
+        assert!(matches!(me.state, "running" | "sleeping"), "{me:?}");
+        assert!(me.resident_bytes > Some(0) && me.threads > Some(0) && !me.command.is_empty(), "{me:?}");
+    }
+
+    #[test]
+    fn nobody() {
+        let nobody = look(u32::MAX);
+        assert_eq!((nobody.state, nobody.resident_bytes, &*nobody.command), ("gone", None, ""));
+        assert_eq!(printable("a\nb\x1b"), "a?b?");
+    }
+}

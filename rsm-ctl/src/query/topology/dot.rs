@@ -1,0 +1,85 @@
+//! A graph for Graphviz.
+
+use super::Topology;
+use crate::size;
+
+pub(crate) fn render(topology: &Topology) -> String {
+    let mut text = format!("digraph {} {{\n", quoted(&topology.cluster.name));
+    text += "  layout=circo; node [shape=circle style=filled fillcolor=\"#e8f0fe\"]; edge [fontsize=10];\n";
+    for node in &topology.nodes {
+        let what = if node.joined {
+            format!("{}\n{} exports\n{}", node.node, node.exports, size::bytes(node.exported_bytes))
+        } else {
+            format!("{}\nnot joined", node.node)
+        };
+        let style = if node.joined { "" } else { " style=dashed" };
+        text += &format!("  n{} [label={}{style}];\n", node.node, quoted(&what));
+    }
+    for controller in topology.shared() {
+        for link in topology.links_of(&controller.controller).values().filter(|link| link.from != link.to) {
+            let (colour, style) = match &*link.state {
+                "active" if link.errors == 0 => ("#9aa0a6", "solid"),
+                "active" => ("#e37400", "solid"),
+                "up" => ("#dadce0", "dotted"),
+                _ => ("#d93025", "dashed"),
+            };
+            // Links in order constrain nothing and are drawn without heads, twice over each other.
+            let label = if link.errors > 0 { format!(" label=\"{} errors\"", link.errors) } else { String::new() };
+            let head = if colour == "#9aa0a6" || colour == "#dadce0" { " arrowhead=none" } else { "" };
+            let tip = quoted(&format!("{} {}: {}", controller.controller, link.from, link.state));
+            text += &format!(
+                "  n{} -> n{} [color=\"{colour}\" style={style}{label}{head} tooltip={tip}];\n",
+                link.from, link.to
+            );
+        }
+    }
+    for import in &topology.imports {
+        let cut = if import.cut > 0 { format!(", {} cut", import.cut) } else { String::new() };
+        let label =
+            quoted(&format!("{} import{}{cut}", import.connections, if import.connections == 1 { "" } else { "s" }));
+        text += &format!(
+            "  n{} -> n{} [color=\"#1a73e8\" fontcolor=\"#1a73e8\" penwidth=2 label={label}];\n",
+            import.importer, import.exporter
+        );
+    }
+    text + "}\n"
+}
+
+/// A double-quoted string: only quotes and backslashes are special, and line breaks are written as such.
+fn quoted(text: &str) -> String {
+    let escaped: String = text
+        .chars()
+        .map(|c| match c {
+            '"' => "\\\"".to_owned(),
+            '\\' => "\\\\".to_owned(),
+            '\n' => "\\n".to_owned(),
+            c if c.is_control() => "?".to_owned(),
+            c => c.to_string(),
+        })
+        .collect();
+    format!("\"{escaped}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::example;
+    use super::*;
+
+    #[test]
+    fn every_node_link_and_import_once() {
+        let text = render(&example::topology(3));
+        assert!(text.starts_with("digraph \"a<b>&\\\"c\" {\n") && text.ends_with("}\n"), "{text}");
+        assert_eq!(text.matches(" -> ").count(), 6 + 2, "{text}");
+        assert!(text.contains("n1 -> n2 [color=\"#d93025\" style=dashed"), "{text}");
+        assert!(
+            text.contains("n2 -> n1 [color=\"#1a73e8\" fontcolor=\"#1a73e8\" penwidth=2 label=\"2 imports\"]"),
+            "{text}"
+        );
+        assert!(text.contains("n3 [label=\"3\\nnot joined\" style=dashed]"), "{text}");
+    }
+
+    #[test]
+    fn quotes() {
+        assert_eq!(quoted("a\"b\\c\nd\x07"), "\"a\\\"b\\\\c\\nd?\"");
+    }
+}
