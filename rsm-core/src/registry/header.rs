@@ -93,6 +93,20 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Bytes of the largest registry there can be.
+    pub const MAX_BYTES: usize = {
+        const MOST: u32 = 1 << 24;
+        Layout::of(Geometry {
+            nodes: 64,
+            controllers: 64,
+            segments: MOST,
+            connections: MOST,
+            buckets: MOST,
+            bells: MOST,
+        })
+        .bytes
+    };
+
     /// The layout of a geometry that passed [`Geometry::check`].
     pub const fn of(geometry: Geometry) -> Layout {
         const fn after(end: usize) -> usize {

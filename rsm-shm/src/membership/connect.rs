@@ -3,6 +3,7 @@
 use super::connection::{Connection, Parts};
 use super::control::unexpected;
 use super::{Membership, deadline};
+use crate::memory::memfd;
 use crate::memory::region::Region;
 use rsm_core::access::Permission;
 use rsm_core::crash_point;
@@ -52,6 +53,7 @@ impl Membership {
             Region::reserve(length)?
         } else {
             let memory = descriptors.next().ok_or_else(missing)?;
+            memfd::check_solid(&memory, connected.data_offset.saturating_add(connected.length))?;
             Region::map(memory, connected.data_offset, length, permission)?
         };
         let bells = self.bells_of(node, descriptors.next())?;

@@ -13,6 +13,7 @@ use rsm_core::message::{Answer, Ask, Reply, Request, decode, encode};
 use rsm_core::{Code, Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ const GRACE: Duration = Duration::from_millis(50);
 
 /// How long who only looks waits for an agent that does not answer: it may be stopped.
 const LOOK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a connection may wait to be accepted.
+const ACCEPT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A control connection.
 #[derive(Debug)]
@@ -77,7 +80,21 @@ fn silent(address: &Address, waited: Duration) -> Error {
 /// Opens a connection to the agent and makes sure that it is the right user's.
 fn open(address: &Address) -> Result<OwnedFd> {
     let socket = socket::packet_socket(SocketFlags::empty())?;
-    rustix::net::connect(&socket, &address.socket_address()?).map_err(|e| match e {
+    let setup = |e| from_errno(e, "cannot set up the control connection");
+    // Where more wait to be accepted than the agent's queue holds, this waits as well.
+    set_socket_timeout(&socket, Timeout::Send, Some(ACCEPT_PATIENCE)).map_err(setup)?;
+    let (place, began) = (address.socket_address()?, Instant::now());
+    let connected = loop {
+        match rustix::net::connect(&socket, &place) {
+            Err(Errno::INTR) if began.elapsed() < ACCEPT_PATIENCE => {}
+            other => break other,
+        }
+    };
+    connected.map_err(|e| match e {
+        Errno::AGAIN | Errno::INTR => {
+            let text = format!("the agent of cluster {:?} takes no connections (waited 30 s)", address.name());
+            Error::with(Code::Timeout, text)
+        }
         Errno::CONNREFUSED | Errno::NOENT => {
             Error::with(Code::CtlrNotPresent, format!("no cluster named {:?} is running", address.name()))
         }
@@ -91,12 +108,7 @@ fn open(address: &Address) -> Result<OwnedFd> {
         ));
     }
     // With a receive timeout the kernel never restarts a receive after a signal handler, SA_RESTART or not (D-77).
-    rustix::net::sockopt::set_socket_timeout(
-        &socket,
-        rustix::net::sockopt::Timeout::Recv,
-        Some(Duration::from_secs(3600)),
-    )
-    .map_err(|e| from_errno(e, "cannot set up the control connection"))?;
+    set_socket_timeout(&socket, Timeout::Recv, Some(Duration::from_secs(3600))).map_err(setup)?;
     Ok(socket)
 }
 
@@ -139,6 +151,7 @@ impl Control {
     /// Waits for the answer to a request.
     pub(super) fn answer(&mut self, address: &Address, number: u64, interruptible: bool) -> Result<Given> {
         let mut give_up: Option<Instant> = None;
+        let mut passed_over = 0;
         loop {
             let socket = self.socket.as_ref().ok_or_else(|| gone(address))?;
             if let Some(at) = give_up
@@ -164,10 +177,19 @@ impl Control {
                     return Err(gone(address));
                 }
             };
-            let reply: Reply = decode(&packet.bytes)?;
+            let reply: Reply = match decode(&packet.bytes) {
+                Ok(reply) => reply,
+                Err(error) => return self.misunderstood(format!("no reply: {}", error.detail())),
+            };
             // Number 0: a message that the agent could not read, which is this one.
             if reply.number != number && reply.number != 0 {
-                continue; // the answer to a request whose caller gave up; its descriptors go with it
+                // The answer to a request whose caller gave up; its descriptors go with it. They come in order, so that
+                // this ends.
+                if reply.number > number || reply.number <= passed_over {
+                    return self.misunderstood(format!("a reply to {} when asked {number}", reply.number));
+                }
+                passed_over = reply.number;
+                continue;
             }
             if packet.descriptors_lost {
                 self.owed = Some(number);
@@ -179,6 +201,14 @@ impl Control {
             crash_point!(AskAnswered);
             return reply.outcome.map(|answer| (answer, packet.descriptors));
         }
+    }
+}
+
+impl Control {
+    /// Gives up a connection on which the agent does not speak the protocol.
+    fn misunderstood<T>(&mut self, what: String) -> Result<T> {
+        self.socket = None;
+        Err(Error::with(Code::InternalError, format!("the agent does not follow the protocol: it sent {what}")))
     }
 }
 
@@ -203,11 +233,11 @@ impl Link {
             return Err(gone(address));
         }
         let control = &mut *lock(&self.control);
-        self.make_ready(control, address, &ask)?;
         // What gives something back must not end half-way; what asks for something may.
         // Nor what cannot be undone: its outcome would be lost. Waiting for a withdrawal to end is interruptible.
         let interruptible =
             matches!(ask, Ask::Create { .. } | Ask::Publish { .. } | Ask::Republish { .. } | Ask::Connect { .. });
+        self.make_ready(control, address, &ask, interruptible)?;
         let socket = control.socket.as_ref().ok_or_else(|| gone(address))?;
         if let Some(number) = control.owed {
             send(socket, &Request { number: control.number, ask: Ask::Abandon { number } }, address)?;
@@ -227,7 +257,7 @@ impl Link {
     }
 
     /// Replaces a connection that was closed under us, or whose credentials are not ours any more.
-    fn make_ready(&self, control: &mut Control, address: &Address, ask: &Ask) -> Result<()> {
+    fn make_ready(&self, control: &mut Control, address: &Address, ask: &Ask, interruptible: bool) -> Result<()> {
         if let Some(socket) = control.socket.take() {
             if identity(&socket) == Ok(control.identity) {
                 control.socket = Some(socket);
@@ -247,7 +277,7 @@ impl Link {
         let socket = fresh.socket.as_ref().ok_or_else(|| gone(address))?;
         send(socket, &Request { number, ask: attach }, address)?;
         crash_point!(AttachSent);
-        fresh.answer(address, number, false)?;
+        fresh.answer(address, number, interruptible)?;
         fresh.owed = control.owed;
         *control = fresh;
         Ok(())

@@ -12,9 +12,14 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 pub enum Sealing {
     /// Its size is fixed for ever; whoever has it open for writing writes.
     Size,
+    /// Its size is fixed for ever; more can be sealed later.
+    SizeForNow,
     /// Its size is fixed, and only mappings made before [`seal`] write.
     SizeAndFutureWrites,
 }
+
+/// Mode of every memory object.
+const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// Creates a zeroed memory object, readable and writable by its owner only.
 ///
@@ -35,7 +40,7 @@ pub fn create(name: &str, length: u64) -> Result<OwnedFd> {
         e => from_errno(e, "cannot create a memory object"),
     })?;
     // The mode of a memory object is 0777 by default: whoever finds it in /proc could open it.
-    rustix::fs::fchmod(&fd, Mode::from_raw_mode(0o600)).map_err(|e| from_errno(e, "cannot protect a memory object"))?;
+    rustix::fs::fchmod(&fd, OWNER_ONLY).map_err(|e| from_errno(e, "cannot protect a memory object"))?;
     rustix::fs::ftruncate(&fd, length).map_err(|e| match e {
         Errno::FBIG | Errno::INVAL => {
             Error::with(Code::BadLength, format!("{length} bytes are too much for a memory object"))
@@ -45,16 +50,12 @@ pub fn create(name: &str, length: u64) -> Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Seals a memory object; nothing can be unsealed or sealed further.
+/// Seals a memory object; nothing can be unsealed, nor (but for `SizeForNow`) sealed further.
 ///
 /// # Errors
 /// CTLR_NOT_PRESENT where the kernel lacks the seal.
 pub fn seal(fd: impl AsFd, sealing: Sealing) -> Result<()> {
-    let mut seals = SealFlags::SHRINK | SealFlags::GROW;
-    if sealing == Sealing::SizeAndFutureWrites {
-        seals |= SealFlags::FUTURE_WRITE;
-    }
-    rustix::fs::fcntl_add_seals(&fd, seals | SealFlags::SEAL).map_err(|e| {
+    rustix::fs::fcntl_add_seals(&fd, seals_of(sealing)).map_err(|e| {
         Error::with(
             Code::CtlrNotPresent,
             format!(
@@ -62,6 +63,48 @@ pub fn seal(fd: impl AsFd, sealing: Sealing) -> Result<()> {
             ),
         )
     })
+}
+
+fn seals_of(sealing: Sealing) -> SealFlags {
+    let size = SealFlags::SHRINK | SealFlags::GROW;
+    match sealing {
+        Sealing::Size => size | SealFlags::SEAL,
+        Sealing::SizeForNow => size,
+        Sealing::SizeAndFutureWrites => size | SealFlags::FUTURE_WRITE | SealFlags::SEAL,
+    }
+}
+
+/// As [`seal`], for an object that may be sealed like this already.
+///
+/// # Errors
+/// PERM_DENIED when it was sealed in another way, by somebody else who has it open for writing.
+pub fn seal_once(fd: impl AsFd, sealing: Sealing) -> Result<()> {
+    if seals(&fd)?.contains(seals_of(sealing)) {
+        return Ok(());
+    }
+    seal(&fd, sealing).map_err(|error| Error::with(Code::PermDenied, format!("sealed by somebody else: {error}")))
+}
+
+fn seals(fd: impl AsFd) -> Result<SealFlags> {
+    rustix::fs::fcntl_get_seals(fd).map_err(|e| from_errno(e, "this is no memory object"))
+}
+
+/// Checks that `fd` is a memory object of at least `length` bytes that nobody can shorten: what is mapped from it can
+/// be touched without a fault, whoever sent it.
+///
+/// # Errors
+/// INTERNAL_ERROR, saying what is wrong.
+pub fn check_solid(fd: impl AsFd, length: u64) -> Result<()> {
+    let bad = |text: String| Err(Error::with(Code::InternalError, text));
+    let there = self::length(&fd)?;
+    if there < length {
+        return bad(format!("the agent sent memory of {there} bytes for {length}"));
+    }
+    match rustix::fs::fcntl_get_seals(&fd) {
+        Ok(seals) if seals.contains(SealFlags::SHRINK) => Ok(()),
+        Ok(_) => bad("the agent sent memory that can be shortened".to_owned()),
+        Err(_) => bad("the agent sent a descriptor that is no memory object".to_owned()),
+    }
 }
 
 /// Opens a memory object again, as a description of its own with no more rights than `permission` needs.
@@ -75,7 +118,16 @@ pub fn reopen(fd: impl AsFd, permission: Permission) -> Result<OwnedFd> {
     let access = if permission.writes() { OFlags::RDWR } else { OFlags::RDONLY };
     let path = format!("/proc/thread-self/fd/{}", fd.as_fd().as_raw_fd());
     // NONBLOCK: whoever holds a lease on the object could make a plain open wait for it to be broken.
-    rustix::fs::open(path, access | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).map_err(|e| match e {
+    let open = || rustix::fs::open(&*path, access | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty());
+    let opened = match open() {
+        // Every process of the owner may change the mode, whatever it opened the object for; so may we.
+        Err(Errno::ACCESS) => {
+            rustix::fs::fchmod(&fd, OWNER_ONLY).map_err(|e| from_errno(e, "cannot open a memory object again"))?;
+            open()
+        }
+        opened => opened,
+    };
+    opened.map_err(|e| match e {
         Errno::AGAIN => Error::with(Code::InsufficientResources, "an importer holds a lease on the segment's memory"),
         Errno::NOENT => Error::with(Code::CtlrNotPresent, "memory cannot be shared: /proc is not mounted"),
         e => from_errno(e, "cannot open a memory object again"),

@@ -23,10 +23,12 @@ impl RegistryMap {
     /// # Errors
     /// BAD_LIBRARY_VERSION, saying what does not fit; INSUFFICIENT_MEM.
     pub fn open(fd: impl AsFd) -> Result<RegistryMap> {
+        let bad = |text: String| Error::with(Code::BadLibraryVersion, text);
         let length = usize::try_from(memfd::length(&fd)?).unwrap_or(usize::MAX);
-        if length < size_of::<Header>() {
-            return Err(Error::with(Code::BadLibraryVersion, format!("{length} bytes are no rsm registry")));
+        if !(size_of::<Header>()..=Layout::MAX_BYTES).contains(&length) {
+            return Err(bad(format!("{length} bytes are no rsm registry")));
         }
+        memfd::check_solid(&fd, length as u64).map_err(|error| bad(format!("no rsm registry: {}", error.detail())))?;
         let region = Region::map(fd, 0, length, Permission::Read)?;
         // SAFETY: the mapping is aligned to a page and, by the test above, holds a Header, which is made of atomics
         // only: any bytes are a valid one, and other processes may write it.
@@ -84,6 +86,7 @@ impl Bells {
         if length < size_of::<Bell>() {
             return Err(Error::with(Code::InternalError, format!("{length} bytes are no bell memory")));
         }
+        memfd::check_solid(&fd, length as u64)?;
         Ok(Bells { region: Region::map(fd, 0, length, Permission::ReadWrite)? })
     }
 
