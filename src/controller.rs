@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // adopt: its caller promises what no type can
 
 use crate::{ControllerAttributes, Export, Import, Node, Permission, Result, SegmentId};
+use rsm_core::access::Level;
 use rsm_shm::memory::page_size;
 use std::time::Duration;
 
@@ -62,7 +63,24 @@ impl Controller {
     /// Reference 1.6.
     #[doc(alias = "rsm_memseg_export_create")]
     pub fn export(&self, length: usize) -> Result<Export> {
-        self.node.membership.create(self.index, length as u64).map(Export::new)
+        self.node.membership.create(self.index, length as u64, Level::Guarded).map(Export::new)
+    }
+
+    /// As [`export`](Self::export), for memory that others can only read. From its first publication on the kernel lets
+    /// nobody but this process write it, by no mapping and no descriptor, whatever the user and however it came by them;
+    /// what is left to a process of the same user or of root is what a debugger does. The table of attacks is in
+    /// `docs/attacks.md`.
+    ///
+    /// A list that gives write permission is refused at publish and republish with BAD_ACL
+    /// ([`AccessList::readers`](crate::AccessList::readers) is one that does not; the default permissions count without
+    /// their write bits); connecting for writing is refused with PERM_DENIED, also to root, and rebind with
+    /// REBIND_NOT_ALLOWED. C programs cannot make such segments.
+    ///
+    /// # Errors
+    /// As [`export`](Self::export).
+    #[doc(alias = "rsm_memseg_export_create")]
+    pub fn export_sealed(&self, length: usize) -> Result<Export> {
+        self.node.membership.create(self.index, length as u64, Level::Sealed).map(Export::new)
     }
 
     /// Exports `length` bytes of the program's own memory from `start` on, in place: contents stay, also what other

@@ -12,6 +12,30 @@ pub const MAX_ENTRIES: usize = 64;
 
 /// Highest permission an entry may carry: read and write for owner, group and others.
 pub const MAX_MODE: u32 = 0o666;
+/// The write bits of a file mode.
+const WRITE_BITS: u32 = 0o222;
+
+/// What the kernel enforces against the importers of a segment, whatever they try; chosen when it is exported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Level {
+    /// An importer gets a description with what it asked for and was allowed. One that runs as the user of the agent can
+    /// open the memory again with more.
+    #[default]
+    Guarded,
+    /// Once published, nobody but the exporting process maps the memory for writing, and nobody writes it through a
+    /// descriptor, whatever the user.
+    Sealed,
+}
+
+impl Level {
+    /// Whether connections with this permission are possible at all.
+    pub const fn admits(self, wanted: Permission) -> bool {
+        match self {
+            Level::Guarded => true,
+            Level::Sealed => !wanted.writes(),
+        }
+    }
+}
 
 /// What a connection or a mapping may do: `RSM_PERM_READ`, `RSM_PERM_WRITE`, both, or neither.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -103,7 +127,7 @@ pub struct AccessEntry {
 pub struct AccessList {
     entries: Vec<AccessEntry>,
     /// Replaces the default permissions when the list is empty.
-    open: bool,
+    everybody: Option<u32>,
 }
 
 impl AccessList {
@@ -114,7 +138,12 @@ impl AccessList {
 
     /// Every node and every user, reading and writing, whatever the umask.
     pub fn everyone() -> AccessList {
-        AccessList { entries: Vec::new(), open: true }
+        AccessList { entries: Vec::new(), everybody: Some(MAX_MODE) }
+    }
+
+    /// Every node and every user, reading only, whatever the umask.
+    pub fn readers() -> AccessList {
+        AccessList { entries: Vec::new(), everybody: Some(MAX_MODE & !WRITE_BITS) }
     }
 
     /// An empty list to add [`node`](Self::node)s to.
@@ -134,7 +163,7 @@ impl AccessList {
     #[must_use]
     pub fn cut(&self) -> AccessList {
         let entries = self.entries.iter().take(MAX_ENTRIES + 1).copied().collect();
-        AccessList { entries, open: self.open }
+        AccessList { entries, everybody: self.everybody }
     }
 
     /// The entries, in order.
@@ -166,13 +195,35 @@ impl AccessList {
         Ok(())
     }
 
+    /// Checks that the list gives nobody what a segment of this level cannot give. Default permissions do not count:
+    /// nobody wrote their write bits down.
+    ///
+    /// # Errors
+    /// BAD_ACL, with the entry that is wrong.
+    pub fn check_level(&self, level: Level) -> Result<()> {
+        if level == Level::Guarded {
+            return Ok(());
+        }
+        let bad = |who: String, mode: u32| {
+            let text = format!("access list gives {who} permission {mode:03o}: a sealed segment can only be read");
+            Err(Error::with(Code::BadAcl, text))
+        };
+        if let Some(entry) = self.entries.iter().find(|e| e.mode & WRITE_BITS != 0) {
+            return bad(format!("node {}", entry.node), entry.mode);
+        }
+        match self.everybody {
+            Some(mode) if self.entries.is_empty() && mode & WRITE_BITS != 0 => bad("everybody".to_owned(), mode),
+            _ => Ok(()),
+        }
+    }
+
     /// The node filter: the file mode that applies to `node`, or SEG_NOT_PUBLISHED_TO_NODE.
     ///
     /// # Errors
     /// SEG_NOT_PUBLISHED_TO_NODE when a list was given and names no such node.
     pub fn mode_for(&self, node: u32, default_mode: u32) -> Result<u32> {
         if self.entries.is_empty() {
-            return Ok(if self.open { MAX_MODE } else { default_mode });
+            return Ok(self.everybody.map_or(default_mode, |mode| mode & MAX_MODE));
         }
         self.entries.iter().find(|e| e.node == node).map(|e| e.mode).ok_or(Error::new(Code::SegNotPublishedToNode))
     }
@@ -248,6 +299,23 @@ mod tests {
         assert_eq!(list.mode_for(3, 0o644).unwrap_err().code(), Code::SegNotPublishedToNode);
         assert_eq!(AccessList::default_permissions().mode_for(9, 0o644).unwrap(), 0o644);
         assert_eq!(AccessList::everyone().mode_for(9, 0o600).unwrap(), 0o666);
+    }
+
+    #[test]
+    fn sealed_segments_can_only_be_read() {
+        let code = |list: AccessList| list.check_level(Level::Sealed).map_err(|e| e.code());
+        assert_eq!(code(AccessList::readers()), Ok(()));
+        assert_eq!(code(AccessList::default_permissions()), Ok(()));
+        assert_eq!(code(AccessList::new().node(2, 0o444).node(3, 0)), Ok(()));
+        assert_eq!(code(AccessList::everyone()), Err(Code::BadAcl));
+        for write in [0o200, 0o020, 0o002, 0o644] {
+            assert_eq!(code(AccessList::new().node(2, 0o444).node(3, write)), Err(Code::BadAcl), "{write:o}");
+        }
+        assert_eq!(AccessList::everyone().node(2, 0o444).check_level(Level::Sealed), Ok(()), "entries decide");
+        assert_eq!(AccessList::everyone().check_level(Level::Guarded), Ok(()));
+        assert!(Level::Sealed.admits(Permission::Read) && Level::Sealed.admits(Permission::None));
+        assert!(!Level::Sealed.admits(Permission::Write) && !Level::Sealed.admits(Permission::ReadWrite));
+        assert!(Level::Guarded.admits(Permission::ReadWrite));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The agent decides who may do what; a driver carries it out. All policy (ids, access lists, generations, verdicts)
 //! stays above this line, so that another interconnect brings only memory and a way to reach it.
 
-use crate::access::Permission;
+use crate::access::{Level, Permission};
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 
@@ -21,11 +21,18 @@ pub trait Driver {
     /// What an importer is handed to reach such memory.
     type Grant;
 
-    /// Allocates zeroed memory of `length` bytes.
+    /// Allocates zeroed memory of `length` bytes for a segment of `level`.
     ///
     /// # Errors
     /// INSUFFICIENT_MEM or INSUFFICIENT_RESOURCES.
-    fn allocate(&mut self, length: u64) -> Result<Self::Memory>;
+    fn allocate(&mut self, length: u64, level: Level) -> Result<Self::Memory>;
+
+    /// Makes the memory what `level` promises, for good: the exporter has mapped it, the first grant comes next. Done
+    /// before every publication; what is in order already stays as it is.
+    ///
+    /// # Errors
+    /// PERM_DENIED when the exporter made it impossible; INTERNAL_ERROR when the system cannot.
+    fn enforce(&mut self, memory: &Self::Memory, level: Level) -> Result<()>;
 
     /// Makes a way to reach the memory with no more than `permission`, independent of every other grant.
     ///

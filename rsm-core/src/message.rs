@@ -7,7 +7,7 @@
 //!
 //! A request is an allegation: decoding checks its form, the agent its content.
 
-use crate::access::{AccessList, Permission};
+use crate::access::{AccessList, Level, Permission};
 use crate::driver::WindowKind;
 use crate::error::{Code, Error, Result};
 use crate::registry::LinkChange;
@@ -15,7 +15,7 @@ use crate::tally::Tally;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Version of the protocol; an agent refuses another one.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 /// Longest packet in either direction.
 pub const MAX_MESSAGE: usize = 4096;
 /// Most connections one [`Ask::Inherit`] may name.
@@ -121,6 +121,8 @@ pub enum Ask {
         length: u64,
         /// 0666 without the umask.
         default_mode: u32,
+        /// What the kernel is to enforce.
+        level: Level,
         /// Another segment of the same process and length whose memory this one shares: the same addresses exported
         /// twice (D-80).
         share: Option<SegmentName>,

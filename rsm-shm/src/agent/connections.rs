@@ -61,6 +61,10 @@ impl Agent {
         }
         let mode = segment.access().mode_for(importer, segment.default_mode).map_err(|_| not_to_us())?;
         let member = self.members.get(&party).ok_or(Error::new(Code::InternalError))?;
+        if !segment.level.admits(permission) {
+            let text = format!("segment {id:#x} of node {node} is sealed: it can only be read, not {permission}");
+            return Err(Error::with(Code::PermDenied, text));
+        }
         if !permits(mode, segment.owner, &member.credentials, permission) {
             return Err(Error::with(
                 Code::PermDenied,
@@ -112,17 +116,7 @@ impl Agent {
             descriptors.push(duplicate(self.bells_of(exporter)?.object())?);
         }
         crash_point!(AgentGranted);
-        let row = self.connection_rows.take().ok_or_else(|| {
-            let rows = self.map.registry().connections.len();
-            Error::with(Code::InsufficientResources, format!("the cluster's table of {rows} connections is full"))
-        })?;
-        let (bell, epoch) = match self.take_bell(exporter) {
-            Ok(bell) => bell,
-            Err(error) => {
-                self.connection_rows.give(row);
-                return Err(error);
-            }
-        };
+        let (row, bell, epoch) = self.take_connection(importer, exporter)?;
         let serial = self.take_serial();
         let member = self.members.get_mut(&party).ok_or(Error::new(Code::InternalError))?;
         member.connections.insert(row);
@@ -157,6 +151,23 @@ impl Agent {
             import_bell: bell,
         };
         Ok((Answer::Connected(connected), descriptors))
+    }
+
+    /// Takes a row for a connection of node `importer`, and a bell of node `exporter`.
+    fn take_connection(&mut self, importer: u32, exporter: u32) -> Result<(u32, u32, u32)> {
+        self.connection_shares.take(importer)?;
+        let taken = self.connection_rows.take().ok_or_else(|| {
+            let rows = self.map.registry().connections.len();
+            Error::with(Code::InsufficientResources, format!("the cluster's table of {rows} connections is full"))
+        });
+        let taken = taken.and_then(|row| match self.take_bell(exporter) {
+            Ok((bell, epoch)) => Ok((row, bell, epoch)),
+            Err(error) => {
+                self.connection_rows.give(row);
+                Err(error)
+            }
+        });
+        taken.inspect_err(|_| self.connection_shares.give(importer))
     }
 
     /// A forked process shares connections of its parent: it is told when they are cut, and they live until both have
@@ -201,6 +212,7 @@ impl Agent {
             return;
         }
         let (exporter, bell, alive) = (connection.exporter, connection.bell, connection.segment.is_some());
+        self.connection_shares.give(connection.importer);
         self.connections.remove(&row);
         if alive {
             self.writer().unlink_connection(row);

@@ -4,6 +4,7 @@ use super::config::Config;
 use super::limits::{Limits, total_memory};
 use super::nodes::NodeState;
 use super::rows::Rows;
+use super::shares::{PerProcess, Shares};
 use super::shm_driver::ShmDriver;
 use super::{Agent, serve};
 use crate::address::{Address, random_secret};
@@ -166,6 +167,10 @@ impl Agent {
             accepting: true,
             accept_again: None,
             limits,
+            segment_shares: Shares::new("segments", segments, config.node_count),
+            connection_shares: Shares::new("connections", config.geometry.connections.into(), config.node_count),
+            strangers_of: PerProcess::default(),
+            members_of: PerProcess::default(),
             map,
             registry,
             driver: ShmDriver,

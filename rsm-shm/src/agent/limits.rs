@@ -18,7 +18,11 @@ pub(super) struct Limits {
     used: u64,
     segments: u64,
     max_segments: u64,
+    max_strangers: usize,
 }
+
+/// Most connections that have not joined, where there are descriptors enough.
+const STRANGERS: u64 = 256;
 
 impl Limits {
     /// Reads the limit; a dedicated agent raises it to the hard one first.
@@ -45,7 +49,8 @@ impl Limits {
                 ),
             ));
         };
-        Ok(Limits { descriptors, reserve, used: OWN, segments: 0, max_segments: room + 1 })
+        let max_strangers = STRANGERS.min(descriptors / 8).max(1) as usize;
+        Ok(Limits { descriptors, reserve, used: OWN, segments: 0, max_segments: room + 1, max_strangers })
     }
 
     /// Segments that fit beside one process of every node.
@@ -58,17 +63,27 @@ impl Limits {
         self.used + self.reserve / 2 < self.descriptors
     }
 
-    /// Whether there is room for another membership.
+    /// Most connections that may wait to join.
+    pub(super) fn max_strangers(&self) -> usize {
+        self.max_strangers
+    }
+
+    /// Whether there is room for another membership or memory object, beside a process of each of the `absent` nodes
+    /// that have none.
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES when there is not.
-    pub(super) fn check_room(&self) -> Result<()> {
-        if self.used + self.reserve < self.descriptors {
+    pub(super) fn check_room(&self, absent: u64) -> Result<()> {
+        if self.used + self.reserve + absent * PER_NODE < self.descriptors {
             return Ok(());
         }
         Err(Error::with(
             Code::InsufficientResources,
-            format!("the agent has no more descriptors for members (limit {}, see ulimit -Hn)", self.descriptors),
+            format!(
+                "the agent has no more descriptors but those for {absent} node(s) that have not joined (limit {}, see \
+                 ulimit -Hn)",
+                self.descriptors
+            ),
         ))
     }
 
@@ -77,8 +92,8 @@ impl Limits {
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES at the limit.
-    pub(super) fn take_for_segment(&mut self) -> Result<()> {
-        self.check_room()?;
+    pub(super) fn take_for_segment(&mut self, absent: u64) -> Result<()> {
+        self.check_room(absent)?;
         if self.segments >= self.max_segments {
             return Err(Error::with(
                 Code::InsufficientResources,

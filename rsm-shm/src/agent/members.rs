@@ -15,7 +15,7 @@ use rsm_core::message::{Answer, Ask, Claim, MAX_PROCESSES, PROTOCOL, Process, Re
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll::{self, EventFlags};
 use rustix::net::{RecvFlags, SendFlags};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
@@ -24,6 +24,9 @@ use std::time::Instant;
 pub(super) struct Stranger {
     pub(super) socket: OwnedFd,
     pub(super) since: Instant,
+    /// Who, by the kernel's word.
+    uid: u32,
+    pid: u32,
 }
 
 /// A member, or an observer.
@@ -63,17 +66,56 @@ impl Agent {
         let party = self.next_party;
         // A dozen replies, with their descriptors, is what a member that does not read can be owed.
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, 8192);
+        let Ok((Credentials { uid, .. }, pid)) = socket::peer(&socket) else { return };
         if self.watch(&socket, Token::Stranger(party), EventFlags::IN).is_ok() {
             self.limits.take(1);
-            self.strangers.insert(party, Stranger { socket, since: Instant::now() });
+            self.strangers.insert(party, Stranger { socket, since: Instant::now(), uid, pid });
+            self.strangers_of.add(pid);
             crash_point!(AgentAccepted);
+            self.turn_one_away(pid);
+        }
+    }
+
+    /// Where too many wait to join, the one that has waited longest goes: of a process that has many, or of the user
+    /// that has most. Whoever connects and says what it wants is not kept out by those who say nothing.
+    fn turn_one_away(&mut self, newcomer: u32) {
+        let of_process = self.strangers_of.has_too_many_strangers(newcomer);
+        let oldest = if of_process {
+            self.strangers.iter().find(|(_, s)| s.pid == newcomer)
+        } else if self.strangers.len() > self.limits.max_strangers() {
+            let mut count = BTreeMap::<u32, usize>::new();
+            self.strangers.values().for_each(|s| *count.entry(s.uid).or_default() += 1);
+            let most = count.into_iter().max_by_key(|(_, n)| *n).map(|(uid, _)| uid);
+            self.strangers.iter().find(|(_, s)| Some(s.uid) == most)
+        } else {
+            None
+        };
+        let Some((&party, stranger)) = oldest else { return };
+        let who = if of_process { format!("process {newcomer}") } else { format!("user {}", stranger.uid) };
+        let text = format!("{who} has too many connections to the agent that have not joined");
+        self.refuse(party, 0, Error::with(Code::InsufficientResources, text));
+    }
+
+    /// Tells a stranger why it is refused, and ends the connection.
+    fn refuse(&mut self, party: u64, number: u64, error: Error) {
+        if let Some(stranger) = self.strangers.get(&party) {
+            tracing::info!(party, %error, "refused");
+            let reply = requests::encode_reply(&Reply { number, outcome: Err(error) });
+            let _ = socket::send(&stranger.socket, &reply, &[], SendFlags::DONTWAIT);
+            self.drop_stranger(party);
         }
     }
 
     pub(super) fn drop_stranger(&mut self, party: u64) {
-        if self.strangers.remove(&party).is_some() {
+        if self.take_stranger(party).is_some() {
             self.limits.give(1);
         }
+    }
+
+    fn take_stranger(&mut self, party: u64) -> Option<Stranger> {
+        let stranger = self.strangers.remove(&party)?;
+        self.strangers_of.remove(stranger.pid);
+        Some(stranger)
     }
 
     pub(super) fn stranger_ready(&mut self, party: u64) {
@@ -92,13 +134,8 @@ impl Agent {
                 _ => Err(Error::with(Code::BadArgsErrors, "the first message of a connection must join or attach")),
             }
         });
-        if let Err(error) = admitted
-            && let Some(stranger) = self.strangers.get(&party)
-        {
-            tracing::info!(party, %error, "refused");
-            let reply = requests::encode_reply(&Reply { number, outcome: Err(error) });
-            let _ = socket::send(&stranger.socket, &reply, &[], SendFlags::DONTWAIT);
-            self.drop_stranger(party);
+        if let Err(error) = admitted {
+            self.refuse(party, number, error);
         }
     }
 
@@ -109,9 +146,9 @@ impl Agent {
                 format!("the library speaks protocol {protocol}, this agent speaks {PROTOCOL}"),
             ));
         }
-        self.limits.check_room()?;
         let socket = &self.strangers[&party].socket;
         let (credentials, pid) = socket::peer(socket)?;
+        self.members_of.check_membership(pid)?;
         let process =
             match socket::peer_pidfd(socket)? {
                 Some(process) => process,
@@ -120,9 +157,14 @@ impl Agent {
                 )?,
             };
         let node = self.admit(claim, &credentials)?;
+        // A node's first process takes the descriptors that were kept for it.
+        let first = node.is_some_and(|node| self.is_absent(node));
+        self.limits.check_room(self.absent_nodes() - u64::from(first))?;
         let token = crate::address::random_secret()?;
         // Both ends are made here: one that a member made could be anything, and could be kept open behind our back.
         let (events, theirs) = socket::packet_pair()?;
+        // As on the control connection: nothing sent this way has to be closed by us. False where the kernel cannot.
+        socket::refuse_descriptors(&events);
         let mut given = vec![duplicate(&self.registry)?, theirs];
         if let Some(node) = node {
             given.push(duplicate(self.bells_of(node)?.object())?);
@@ -133,7 +175,8 @@ impl Agent {
             return Err(error);
         }
         crash_point!(AgentAdmitted);
-        let stranger = self.strangers.remove(&party).expect("looked up above");
+        let stranger = self.take_stranger(party).expect("looked up above");
+        self.members_of.add(pid);
         self.limits.take(2);
         self.members.insert(
             party,
@@ -185,7 +228,7 @@ impl Agent {
                     ),
                 ));
             }
-            if self.keys[node as usize] != key {
+            if !same_secret(&self.keys[node as usize], &key) {
                 return Err(Error::with(Code::PermDenied, format!("wrong key for node {node}")));
             }
             return Ok(Some(node));
@@ -212,11 +255,12 @@ impl Agent {
     fn attach(&mut self, party: u64, number: u64, membership: u64, token: Secret) -> Result<()> {
         let refused = || Error::with(Code::PermDenied, "no such membership");
         let (credentials, _) = socket::peer(&self.strangers[&party].socket)?;
-        let member = self.members.get_mut(&membership).filter(|m| m.token == token).ok_or_else(refused)?;
+        let member = self.members.get_mut(&membership).filter(|m| same_secret(&m.token, &token)).ok_or_else(refused)?;
         member.credentials = credentials;
         member.unsent = None;
         member.waits_for_room = false;
-        let stranger = self.strangers.remove(&party).expect("looked up above");
+        let stranger = self.take_stranger(party).expect("looked up above");
+        let Some(member) = self.members.get_mut(&membership) else { return Err(refused()) };
         if member.control.take().is_some() {
             self.limits.give(1);
         }
@@ -305,6 +349,7 @@ impl Agent {
     pub(super) fn end_membership(&mut self, party: u64, why: &str) {
         let Some(member) = self.members.remove(&party) else { return };
         tracing::debug!(party, pid = member.pid, node = member.node, why, "membership ended");
+        self.members_of.remove(member.pid);
         self.limits.give(2 + u64::from(member.control.is_some()));
         for fd in [Some(&member.events), Some(&member.process), member.control.as_ref()].into_iter().flatten() {
             self.unwatch(fd);
@@ -337,6 +382,11 @@ impl Agent {
         }
         crash_point!(AgentCleaned);
     }
+}
+
+/// Compares in a time that does not tell how much of it is right.
+fn same_secret(one: &Secret, other: &Secret) -> bool {
+    one.iter().zip(other).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 
 /// Another descriptor of the same description, to be sent.

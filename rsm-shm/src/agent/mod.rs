@@ -17,6 +17,7 @@
 //! | `links` | links that change from outside |
 //! | `steer` | what else may be asked without being a node |
 //! | `requests` | from a packet to a function and back to a packet |
+//! | `shares` | what one node or process may take of what there is for all |
 //! | `limits` | descriptors |
 //! | `shm_driver` | segment memory on this interconnect |
 //! | `tallies` | what processes do, for observers |
@@ -33,6 +34,7 @@ mod revoke;
 mod rows;
 mod segments;
 mod serve;
+mod shares;
 mod shm_driver;
 mod steer;
 mod tallies;
@@ -50,6 +52,7 @@ use rsm_core::message::Secret;
 use rsm_core::registry::Writer;
 use rustix::event::epoll;
 use segments::Segment;
+use shares::{PerProcess, Shares};
 use shm_driver::ShmDriver;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -67,6 +70,11 @@ struct Agent {
     /// When to listen again, after the system had no room for a connection.
     accept_again: Option<std::time::Instant>,
     limits: Limits,
+    segment_shares: Shares,
+    connection_shares: Shares,
+    /// Connections that have not joined, and memberships, by process.
+    strangers_of: PerProcess,
+    members_of: PerProcess,
     map: RegistryMap,
     /// A read-only description of the registry, for members.
     registry: OwnedFd,

@@ -87,6 +87,16 @@ impl Agent {
         self.nodes[node as usize].bell_rows.give(number);
     }
 
+    /// Whether no process belongs to a node.
+    pub(super) fn is_absent(&self, node: u32) -> bool {
+        self.nodes[node as usize].members.is_empty()
+    }
+
+    /// Nodes that no process belongs to.
+    pub(super) fn absent_nodes(&self) -> u64 {
+        self.nodes.iter().skip(1).filter(|node| node.members.is_empty()).count() as u64
+    }
+
     /// Changes the members of a node, and what the registry says of it.
     pub(super) fn node_changed(&mut self, node: u32, change: impl FnOnce(&mut BTreeSet<u64>) -> bool) {
         let state = &mut self.nodes[node as usize];

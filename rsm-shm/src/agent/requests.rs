@@ -86,8 +86,8 @@ impl Agent {
         let mut undo = Undo::Nothing;
         let done = |()| (Answer::Done, Vec::new());
         let outcome = match ask {
-            Ask::Create { controller, length, default_mode, share } => {
-                self.create(party, controller, length, default_mode, share).inspect(|(answer, _)| {
+            Ask::Create { controller, length, default_mode, level, share } => {
+                self.create(party, controller, length, default_mode, level, share).inspect(|(answer, _)| {
                     if let Answer::Created { segment, .. } = answer {
                         undo = Undo::Create(segment.row);
                     }

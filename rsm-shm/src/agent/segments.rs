@@ -3,7 +3,7 @@
 use super::Agent;
 use super::members::duplicate;
 use super::requests::Given;
-use rsm_core::access::{AccessList, MAX_MODE, Owner};
+use rsm_core::access::{AccessList, Level, MAX_MODE, Owner};
 use rsm_core::attr::check_export_length;
 use rsm_core::crash_point;
 use rsm_core::driver::Driver;
@@ -29,6 +29,7 @@ pub(super) struct Segment {
     pub(super) length: u64,
     pub(super) owner: Owner,
     pub(super) default_mode: u32,
+    pub(super) level: Level,
     access: AccessList,
     /// Its id while published.
     pub(super) id: Option<u32>,
@@ -48,6 +49,7 @@ struct Wanted {
     controller: u32,
     length: u64,
     default_mode: u32,
+    level: Level,
 }
 
 impl Segment {
@@ -56,8 +58,13 @@ impl Segment {
     }
 
     fn check_access(&self, access: &AccessList, nodes: u32) -> Result<()> {
-        access.check(self.kind == ControllerKind::Loopback, self.node, nodes)
+        access.check(self.kind == ControllerKind::Loopback, self.node, nodes)?;
+        access.check_level(self.level)
     }
+}
+
+fn gone() -> Error {
+    Error::with(Code::BadSegHndl, "the segment does not exist any more")
 }
 
 pub(super) fn set_access(segment: &mut Segment, access: AccessList) -> AccessList {
@@ -87,7 +94,7 @@ impl Agent {
     /// The segment of that name.
     pub(super) fn segment(&mut self, name: SegmentName) -> Result<&mut Segment> {
         let segment = self.segments.get_mut(&name.row).filter(|s| s.incarnation == name.incarnation);
-        segment.ok_or_else(|| Error::with(Code::BadSegHndl, "the segment does not exist any more"))
+        segment.ok_or_else(gone)
     }
 
     fn check_creator(segment: &Segment, party: u64) -> Result<()> {
@@ -107,6 +114,7 @@ impl Agent {
         controller: u32,
         length: u64,
         default_mode: u32,
+        level: Level,
         share: Option<SegmentName>,
     ) -> Result<Given> {
         let node = self.node_of(party)?;
@@ -122,23 +130,31 @@ impl Agent {
                 if other.length != length {
                     return Err(Error::with(Code::BadLength, "shared memory has another length"));
                 }
+                if other.level != level {
+                    return Err(Error::with(Code::PermDenied, "the memory is that of a segment of another level"));
+                }
                 Some(Rc::clone(&other.memory))
             }
         };
-        self.limits.take_for_segment()?;
-        let wanted = Wanted { node, kind, controller, length, default_mode: default_mode & MAX_MODE };
+        self.segment_shares.take(node)?;
+        if let Err(error) = self.limits.take_for_segment(self.absent_nodes()) {
+            self.segment_shares.give(node);
+            return Err(error);
+        }
+        let wanted = Wanted { node, kind, controller, length, default_mode: default_mode & MAX_MODE, level };
         let created = self.create_row(party, &wanted, shared);
         if created.is_err() {
+            self.segment_shares.give(node);
             self.limits.give_segment();
         }
         created
     }
 
     fn create_row(&mut self, party: u64, wanted: &Wanted, shared: Option<Rc<OwnedFd>>) -> Result<Given> {
-        let &Wanted { node, kind, controller, length, default_mode } = wanted;
+        let &Wanted { node, kind, controller, length, default_mode, level } = wanted;
         let memory = match shared {
             Some(memory) => memory,
-            None => Rc::new(self.driver.allocate(length)?),
+            None => Rc::new(self.driver.allocate(length, level)?),
         };
         let given = duplicate(&memory)?;
         crash_point!(AgentAllocated);
@@ -172,6 +188,7 @@ impl Agent {
                 length,
                 owner,
                 default_mode,
+                level,
                 access: AccessList::default_permissions(),
                 id: None,
                 bell,
@@ -205,6 +222,8 @@ impl Agent {
         if !self.is_memory_free(name.row) {
             return Ok(Answer::Withdrawing { number: self.begin(name.row, BTreeSet::new(), false) });
         }
+        let (memory, level) = self.segments.get(&name.row).map(|s| (Rc::clone(&s.memory), s.level)).ok_or_else(gone)?;
+        self.driver.enforce(&memory, level)?;
         let id = if id == 0 { self.nodes[node as usize].automatic_ids.take()?.get() } else { id };
         self.writer().publish(name.row, id);
         crash_point!(AgentPublished);
@@ -249,6 +268,9 @@ impl Agent {
     /// Sends the exporter the memory of its segment once more.
     pub(super) fn reopen(&mut self, party: u64, name: SegmentName) -> Result<Given> {
         let segment = self.own_segment(party, name)?;
+        if segment.level == Level::Sealed {
+            return Err(Error::with(Code::RebindNotAllowed, "a sealed segment keeps the memory it was made with"));
+        }
         let memory = duplicate(&segment.memory)?;
         Ok((Answer::Memory, vec![memory]))
     }
@@ -260,35 +282,51 @@ impl Agent {
         if segment.id.is_some() || withdrawing {
             return Err(Error::new(Code::SegAlreadyPublished));
         }
-        let (length, old) = (segment.length, Rc::clone(&segment.memory));
+        let (length, level, old) = (segment.length, segment.level, Rc::clone(&segment.memory));
         if self.segments.values().any(|s| s.id.is_some() && Rc::ptr_eq(&s.memory, &old)) {
             let text = "the memory is also that of a published segment, whose importers would be left behind";
             return Err(Error::with(Code::InsufficientResources, text));
         }
-        let memory = Rc::new(self.driver.allocate(length)?);
+        // The memory it moves to is one descriptor more until it has settled.
+        self.limits.check_room(self.absent_nodes())?;
+        let memory = Rc::new(self.driver.allocate(length, level)?);
         let given = duplicate(&memory)?;
+        self.limits.take(1);
+        let mut before = None;
         // All segments over the same addresses wait for the outcome: none may be published meanwhile.
         for segment in self.segments.values_mut().filter(|s| Rc::ptr_eq(&s.memory, &old)) {
-            segment.moving = Some(Rc::clone(&memory));
+            before = segment.moving.replace(Rc::clone(&memory));
         }
         crash_point!(AgentReplaced);
+        self.forget_move(before);
         Ok((Answer::Memory, vec![given]))
     }
 
     /// Lets go of the old memory, which whoever still reaches it may keep; or of the new, when the move failed.
     pub(super) fn settle(&mut self, party: u64, name: SegmentName, moved: bool) -> Result<()> {
         let old = Rc::clone(&self.own_segment(party, name)?.memory);
+        let mut was_moving = false;
         // The exporter has one set of pages at these addresses: its segments move together.
         for segment in self.segments.values_mut().filter(|s| Rc::ptr_eq(&s.memory, &old)) {
-            if let Some(memory) = segment.moving.take()
-                && moved
-            {
+            let Some(memory) = segment.moving.take() else { continue };
+            was_moving = true;
+            if moved {
                 segment.memory = memory;
                 segment.granted = false;
             }
         }
         crash_point!(AgentSettled);
+        if was_moving {
+            self.limits.give(1); // one of the two objects is gone, or is another segment's, which counts it
+        }
         Ok(())
+    }
+
+    /// Notes that memory nobody moved to is gone, unless another segment over the same addresses waits for it still.
+    fn forget_move(&mut self, moving: Option<Rc<OwnedFd>>) {
+        if moving.is_some_and(|memory| Rc::strong_count(&memory) == 1) {
+            self.limits.give(1);
+        }
     }
 
     /// Forgets a segment that is not published.
@@ -299,7 +337,9 @@ impl Agent {
         crash_point!(AgentRemoved);
         self.give_bell(segment.node, segment.bell);
         self.segment_rows.give(row);
+        self.segment_shares.give(segment.node);
         self.limits.give_segment();
+        self.forget_move(segment.moving);
         if let Some(member) = self.members.get_mut(&segment.member) {
             member.segments.remove(&row);
         }

@@ -3,7 +3,7 @@
 use crate::memory::lease;
 use crate::memory::memfd::{self, Sealing};
 use rsm_core::Result;
-use rsm_core::access::Permission;
+use rsm_core::access::{Level, Permission};
 use rsm_core::driver::{Driver, WindowKind};
 use std::os::fd::OwnedFd;
 
@@ -19,10 +19,21 @@ impl Driver for ShmDriver {
     type Memory = OwnedFd;
     type Grant = OwnedFd;
 
-    fn allocate(&mut self, length: u64) -> Result<OwnedFd> {
+    fn allocate(&mut self, length: u64, level: Level) -> Result<OwnedFd> {
         let memory = memfd::create("rsm-segment", length)?;
-        memfd::seal(&memory, Sealing::Size)?;
+        match level {
+            Level::Guarded => memfd::seal(&memory, Sealing::Size)?,
+            Level::Sealed => memfd::seal(&memory, Sealing::SizeForNow)?,
+        }
         Ok(memory)
+    }
+
+    fn enforce(&mut self, memory: &OwnedFd, level: Level) -> Result<()> {
+        match level {
+            Level::Guarded => Ok(()),
+            // Until now the exporter had the only descriptors, and its mapping stays writable.
+            Level::Sealed => memfd::seal_once(memory, Sealing::SizeAndFutureWrites),
+        }
     }
 
     fn grant(&mut self, memory: &OwnedFd, permission: Permission) -> Result<OwnedFd> {

@@ -7,11 +7,12 @@ use super::{Membership, fork, lock};
 use crate::error::from_errno;
 use crate::memory::adopt;
 use crate::memory::inspect;
+use crate::memory::memfd;
 use crate::memory::page_size;
 use crate::memory::region::Region;
 use crate::memory::view::Memory;
 use crate::parking::Poster;
-use rsm_core::access::{AccessList, MAX_MODE, Permission};
+use rsm_core::access::{AccessList, Level, MAX_MODE, Permission};
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, SegmentName};
@@ -61,7 +62,7 @@ impl Membership {
     ///
     /// # Errors
     /// Those of `rsm_memseg_export_create`, reference 1.6.
-    pub fn create(self: &Arc<Membership>, controller: u32, length: u64) -> Result<Segment> {
+    pub fn create(self: &Arc<Membership>, controller: u32, length: u64, level: Level) -> Result<Segment> {
         if length >= LOOK_FIRST
             && let Some(available) = available_memory()
             && length > available
@@ -70,9 +71,10 @@ impl Membership {
             let text = format!("a segment of {length} bytes, with {available} bytes of memory available");
             return Err(Error::with(Code::InsufficientMem, text));
         }
-        let (name, bell, memory) = self.create_remote(controller, length, None)?;
+        let (name, bell, memory) = self.create_remote(controller, length, level, None)?;
         self.finish(name, bell, false, length, || {
             let bytes = usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?;
+            memfd::check_solid(&memory, length)?;
             let region = Region::map(&memory, 0, bytes, Permission::ReadWrite)?;
             region.populate(0, bytes, Permission::ReadWrite)?;
             Ok(Backing::Own(region))
@@ -109,7 +111,7 @@ impl Membership {
                 }
                 Known::Busy => return Err(Error::with(Code::BadAddr, "the range is being exported or given back")),
             };
-            let (name, bell, memory) = match self.create_remote(controller, length as u64, share) {
+            let (name, bell, memory) = match self.create_remote(controller, length as u64, Level::Guarded, share) {
                 // The other export is on its way out, and takes a moment to give the range back.
                 Err(error) if error.code() == Code::BadSegHndl && share.is_some() && Instant::now() < deadline => {
                     std::thread::yield_now();
@@ -156,9 +158,10 @@ impl Membership {
         &self,
         controller: u32,
         length: u64,
+        level: Level,
         share: Option<SegmentName>,
     ) -> Result<(SegmentName, u32, OwnedFd)> {
-        let ask = Ask::Create { controller, length, default_mode: default_mode()?, share };
+        let ask = Ask::Create { controller, length, default_mode: default_mode()?, level, share };
         match self.ask(ask)? {
             (Answer::Created { segment, bell }, mut descriptors) if !descriptors.is_empty() => {
                 crash_point!(ExportGiven);
