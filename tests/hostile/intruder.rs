@@ -1,0 +1,381 @@
+//! The process that means ill: it reads a command a line and answers each with a line, `ok ...` or `err NUMBER text`.
+#![allow(unsafe_code)] // it stores where it should not, forks, and becomes others
+
+use super::raw::{Member, Raw, claim};
+use rsm::{AccessList, Cluster, Code, Controller, Error, Permission, Result, SegmentId};
+use rsm_core::access::Level;
+use rsm_core::message::{Answer, Ask, ConnectionName, SegmentName};
+use rsm_shm::memory::region::Region;
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use std::io::{BufRead, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// What it has got hold of.
+#[derive(Default)]
+pub(crate) struct Loot {
+    members: Vec<Member>,
+    strangers: Vec<Raw>,
+    segments: Vec<(SegmentName, OwnedFd)>,
+    /// Memory it may write: its segments, its bells, bells of others.
+    regions: Vec<Region>,
+    export: Option<rsm::Export>,
+    host: Option<Cluster>,
+    /// The attack table's: the memory of another node's segment, as granted for reading.
+    pub(crate) grant: Option<super::attacks::Grant>,
+}
+
+/// Reads commands until standard input ends.
+pub(crate) fn run() {
+    let mut loot = Loot::default();
+    for line in std::io::stdin().lock().lines() {
+        let Ok(line) = line else { return };
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let answer = match carry_out(&mut loot, &words) {
+            Ok(text) => format!("ok {text}"),
+            Err(error) => format!("err {} {error}", error.code().number()),
+        };
+        let mut out = std::io::stdout().lock();
+        if writeln!(out, "{answer}").and_then(|()| out.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().expect("a number")
+}
+
+fn create(length: u64) -> Ask {
+    Ask::Create { controller: 1, length, default_mode: 0o666, level: Level::Guarded, share: None }
+}
+
+/// What is refused without any consequence.
+fn nonsense() -> Ask {
+    Ask::Disconnect { connection: ConnectionName { row: u32::MAX, generation: u64::MAX } }
+}
+
+fn carry_out(loot: &mut Loot, words: &[&str]) -> Result<String> {
+    let word = |i: usize| words.get(i).copied().unwrap_or("");
+    match word(0) {
+        "join" => {
+            loot.members.push(Member::of_environment()?);
+            Ok(String::new())
+        }
+        "members" => {
+            for held in 0..number(word(1)) {
+                match Member::of_environment() {
+                    Ok(member) => loot.members.push(member),
+                    Err(error) => return Ok(format!("{held} {error}")),
+                }
+            }
+            Ok("all".to_owned())
+        }
+        "strangers" => {
+            for _ in 0..number(word(1)) {
+                loot.strangers.push(Raw::connect()?);
+            }
+            let told = loot.strangers.iter().filter_map(|raw| {
+                let flags = RecvFlags::DONTWAIT;
+                let packet = rsm_shm::socket::receive(&raw.socket, flags).ok()??;
+                Some(String::from_utf8_lossy(&packet.bytes).into_owned())
+            });
+            Ok(told.collect::<Vec<_>>().join(" "))
+        }
+        "connections" => {
+            for _ in 0..number(word(1)) {
+                drop(Raw::connect()?);
+            }
+            Ok(String::new())
+        }
+        "segments" => create_all(loot, number(word(1))),
+        "replace" => {
+            // Asks for another memory object of each segment, again and again, and settles none.
+            let (member, segments) = (&mut loot.members[0].control, &loot.segments);
+            let mut refused = String::new();
+            for _ in 0..number(word(1)) {
+                for (segment, _) in segments {
+                    if let Err(error) = member.ask(Ask::Replace { segment: *segment }) {
+                        refused = error.to_string();
+                    }
+                }
+            }
+            Ok(refused)
+        }
+        "connectall" => {
+            let ask = |_| Ask::Connect {
+                controller: 1,
+                node: number(word(1)) as u32,
+                id: number(word(2)) as u32,
+                permission: Permission::Read,
+                has_bells: true,
+            };
+            for made in 0.. {
+                if let Err(error) = loot.members[0].control.ask(ask(made)) {
+                    return Ok(format!("{made} {error}"));
+                }
+            }
+            unreachable!("connections end somewhere")
+        }
+        "scribble" => {
+            gather(loot, number(word(1)) as u32, number(word(2)) as u32)?;
+            Ok(scribble(&loot.regions, number(word(3))).to_string())
+        }
+        "rescribble" => Ok(scribble(&loot.regions, number(word(1))).to_string()),
+        "flood" => Ok(flood(loot, number(word(1))).to_string()),
+        "descriptors" => Ok(throw_descriptors(loot).to_string()),
+        "garbage" => {
+            throw_garbage(loot);
+            Ok(String::new())
+        }
+        "halves" => {
+            for end in [Shutdown::Read, Shutdown::Write, Shutdown::Both] {
+                for events in [false, true] {
+                    let member = Member::of_environment()?;
+                    let socket = if events { &member.events } else { &member.control.socket };
+                    rustix::net::shutdown(socket, end).expect("our socket");
+                    loot.members.push(member);
+                }
+            }
+            Ok(String::new())
+        }
+        "close" => {
+            loot.members.clear();
+            loot.strangers.clear();
+            loot.segments.clear();
+            loot.regions.clear();
+            Ok(String::new())
+        }
+        "keepinchild" => Ok(fork_keeping_everything().to_string()),
+        "publish" => {
+            let (segment, _) = *loot.segments.last().map(|(s, m)| (s, m)).as_ref().expect("created");
+            let ask = Ask::Publish { segment: *segment, id: number(word(1)) as u32, access: AccessList::everyone() };
+            loot.members[0].control.ask(ask).map(|_| String::new())
+        }
+        // From here on: what the attack table and the false agents use.
+        "become" => {
+            become_user(number(word(1)) as u32);
+            Ok(String::new())
+        }
+        "host" => {
+            let cluster = Cluster::builder(number(word(1)) as u32).dedicated().start()?;
+            let mut nodes = Vec::new();
+            for node in 1..=cluster.node_count() {
+                let pairs: Vec<String> = cluster.environment(node)?.iter().map(|(k, v)| format!("{k}={v}")).collect();
+                nodes.push(pairs.join(","));
+            }
+            loot.host = Some(cluster);
+            Ok(nodes.join(" "))
+        }
+        "export" => {
+            let controller = Controller::open("shm0")?;
+            let export = match word(1) {
+                "sealed" => controller.export_sealed(65536)?,
+                _ => controller.export(65536)?,
+            };
+            export.publish(SegmentId::new(number(word(2)) as u32), &AccessList::readers())?;
+            loot.export = Some(export);
+            Ok(String::new())
+        }
+        "unpublish" => loot.export.as_ref().expect("exported").unpublish().map(|()| String::new()),
+        "read" => {
+            let export = loot.export.as_ref().expect("exported");
+            export.memory().read_volatile_u64(number(word(1))).map(|v| v.to_string())
+        }
+        "write" => {
+            let export = loot.export.as_ref().expect("exported");
+            export.memory().write_volatile_u64(number(word(1)), number(word(2))).map(|()| String::new())
+        }
+        "connectown" => {
+            let import = Controller::open("shm0")?.connect(1, SegmentId::new(0x40_0000), Permission::Read)?;
+            import.get_u64(8).map(|v| v.to_string())
+        }
+        "pending" => {
+            let export = loot.export.as_ref().expect("exported");
+            Ok(export.wait(Some(std::time::Duration::ZERO)).is_ok().to_string())
+        }
+        "where" => Ok((loot.export.as_ref().expect("exported").memory().as_ptr().addr()).to_string()),
+        "attack" => super::attacks::carry_out(loot, &words[1..]),
+        "visit" => visit(word(1)),
+        "pid" => Ok(std::process::id().to_string()),
+        other => Err(Error::with(Code::BadArgsErrors, format!("no command {other:?}"))),
+    }
+}
+
+/// Uses the library as any program would, up to the named step.
+fn visit(step: &str) -> Result<String> {
+    if step == "look" {
+        return rsm::observe::Observer::attach(None).map(|o| format!("{:?}", o.cluster()));
+    }
+    install_handler();
+    let shm = Controller::open("shm0")?;
+    if step == "join" {
+        return Ok(shm.name());
+    }
+    if step == "connect" {
+        let import = shm.connect(1, SegmentId::new(0x40_0000), Permission::ReadWrite)?;
+        import.put_u64(0, 1)?;
+        import.put_u64(import.len() as u64 - 8, 1)?;
+        import.signal()?;
+        return Ok(import.len().to_string());
+    }
+    let export = shm.export(65536)?;
+    export.memory().write_volatile_u64(65528, 1)?;
+    let id = export.publish(SegmentId::any(), &AccessList::everyone())?;
+    export.unpublish()?;
+    Ok(id.to_string())
+}
+
+/// Handlers run, and calls are interrupted by them.
+fn install_handler() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: a handler that does nothing.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+        libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut());
+    }
+}
+
+/// Drops all rights of the user this process has, and stays a process that others of the new user may trace: what
+/// `setpriv --reuid --regid --clear-groups` and an exec give.
+fn become_user(uid: u32) {
+    // SAFETY: plain calls.
+    unsafe {
+        assert_eq!(libc::setgroups(0, std::ptr::null()), 0);
+        assert_eq!(libc::setresgid(uid, uid, uid), 0);
+        assert_eq!(libc::setresuid(uid, uid, uid), 0);
+        assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0), 0);
+    }
+}
+
+fn create_all(loot: &mut Loot, most: u64) -> Result<String> {
+    let control = &mut loot.members[0].control;
+    for made in 0..most {
+        match control.ask(create(4096)) {
+            Ok((Answer::Created { segment, .. }, descriptors)) => {
+                // The agent's descriptors are what counts; ours are closed.
+                let memory = descriptors.into_iter().next().expect("memory");
+                if loot.segments.len() < 4 {
+                    loot.segments.push((segment, memory));
+                }
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => return Ok(format!("{made} {error}")),
+        }
+    }
+    Ok("all".to_owned())
+}
+
+/// Collects everything this process may write: its node's bells, a segment of its own, and the bells of a node that it
+/// connects to.
+fn gather(loot: &mut Loot, node: u32, id: u32) -> Result<()> {
+    create_all(loot, 1)?;
+    let member = &mut loot.members[0];
+    let ask = Ask::Connect { controller: 1, node, id, permission: Permission::ReadWrite, has_bells: false };
+    let (_, granted) = member.control.ask(ask)?;
+    assert_eq!(granted.len(), 2, "memory and bells");
+    let own = loot.segments.iter().map(|(_, memory)| memory);
+    for memory in granted.iter().chain(&member.bells).chain(own) {
+        let length = usize::try_from(rsm_shm::memory::memfd::length(memory)?).expect("it is mapped");
+        loot.regions.push(Region::map(memory, 0, length, Permission::ReadWrite)?);
+    }
+    Ok(())
+}
+
+/// Stores over and over all of it: noise, all ones, nothing. Gives how many words there were.
+fn scribble(regions: &[Region], rounds: u64) -> usize {
+    let mut noise = 0x9e37_79b9_7f4a_7c15u64;
+    for round in 0..rounds {
+        for region in regions {
+            // The first pages are those in use; the rest of the bells is sparse, and stays so.
+            let words = region.len().min(1 << 16) / 8;
+            for at in 0..words {
+                noise = noise.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                let value = [noise, u64::MAX, 0][round as usize % 3];
+                // SAFETY: inside a mapping of ours, written as volatile words.
+                unsafe { region.as_ptr().cast::<u64>().add(at).write_volatile(value) };
+            }
+        }
+    }
+    regions.iter().map(|r| r.len().min(1 << 16) / 8).sum()
+}
+
+/// Asks on and on over every membership and reads nothing; gives how many requests went out before nothing went.
+fn flood(loot: &mut Loot, most: u64) -> u64 {
+    let mut sent = 0;
+    let bells = loot.members.len();
+    let packets: Vec<Vec<u8>> = [nonsense(), create(4096), Ask::Leave]
+        .into_iter()
+        .take(2)
+        .map(|ask| rsm_core::message::encode(&rsm_core::message::Request { number: 1, ask }).expect("a message"))
+        .collect();
+    for member in loot.members.iter().take(bells) {
+        for at in 0..most {
+            let packet = &packets[at as usize % packets.len()];
+            if rustix::net::send(&member.control.socket, packet, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).is_err() {
+                break;
+            }
+            sent += 1;
+        }
+    }
+    sent
+}
+
+/// Sends descriptors that nobody asked for on every connection there is; gives how many packets went out with them.
+fn throw_descriptors(loot: &mut Loot) -> u32 {
+    let mut sent = 0;
+    let (one, _two) = rsm_shm::socket::packet_pair().expect("a pair");
+    let four = [one.as_fd(); 4];
+    let stranger = Raw::connect().expect("the agent listens");
+    let member = &mut loot.members[0];
+    for _ in 0..50 {
+        sent += u32::from(member.control.tell_with(nonsense(), &four).is_ok());
+        sent +=
+            u32::from(rsm_shm::socket::send(&member.events, &0u64.to_le_bytes(), &four, SendFlags::DONTWAIT).is_ok());
+        sent += u32::from(rsm_shm::socket::send(&stranger.socket, b"?", &four, SendFlags::DONTWAIT).is_ok());
+    }
+    sent
+}
+
+/// Half messages, messages that are too long, and noise, on control connections and events links.
+fn throw_garbage(loot: &mut Loot) {
+    let whole =
+        rsm_core::message::encode(&rsm_core::message::Request { number: 9, ask: create(4096) }).expect("a message");
+    let noise: Vec<u8> = (0..100_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let mut pieces: Vec<&[u8]> = (0..whole.len()).map(|n| &whole[..n]).collect();
+    pieces.extend([&noise[..1], &noise[..7], &noise[..4096], &noise[..4097], &noise[..]]);
+    for piece in pieces {
+        let Ok(member) = Member::of_environment() else { continue };
+        let _ = rsm_shm::socket::send(&member.events, piece, &[], SendFlags::empty());
+        let _ = rsm_shm::socket::send(&member.control.socket, piece, &[], SendFlags::empty());
+        let _ = rsm_shm::socket::send(&member.control.socket, piece, &[], SendFlags::empty());
+        loot.members.push(member);
+        loot.members.truncate(30);
+    }
+}
+
+/// Forks a child that keeps every socket of this process and goes on when it is killed; ends after a minute at most.
+fn fork_keeping_everything() -> i32 {
+    // SAFETY: the child makes three system calls.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            libc::close(0);
+            libc::close(1);
+            libc::alarm(60);
+            libc::pause();
+            libc::_exit(0);
+        }
+        child
+    }
+}
+
+/// The attack table's: joins as another than it is.
+pub(crate) fn join_as(node: u32, key: rsm_core::message::Secret) -> Result<Member> {
+    Member::join(Some(rsm_core::message::Claim { node, key }))
+}
+
+/// The attack table's: this process's own claim.
+pub(crate) fn own_claim() -> rsm_core::message::Claim {
+    claim()
+}

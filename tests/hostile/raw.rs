@@ -1,0 +1,108 @@
+//! The protocol by hand: what a process can say to an agent that does not use the library.
+
+use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Reply, Request, decode, encode};
+use rsm_shm::address::{Address, ENV_CLUSTER, ENV_NODE_ID, ENV_NODE_KEY, secret_from_text};
+use rsm_shm::socket::{packet_socket, receive, send};
+use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, SocketFlags};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// A connection to an agent.
+pub(crate) struct Raw {
+    pub(crate) socket: OwnedFd,
+    number: u64,
+}
+
+/// A membership, with everything the agent sent.
+pub(crate) struct Member {
+    pub(crate) control: Raw,
+    pub(crate) registry: OwnedFd,
+    pub(crate) events: OwnedFd,
+    pub(crate) bells: Option<OwnedFd>,
+}
+
+/// Where this process's agent is.
+pub(crate) fn address() -> Address {
+    std::env::var(ENV_CLUSTER).expect("a cluster").parse().expect("its address")
+}
+
+/// What this process may claim to be.
+pub(crate) fn claim() -> Claim {
+    let node = std::env::var(ENV_NODE_ID).expect("a node").parse().expect("a number");
+    let key = std::env::var(ENV_NODE_KEY).expect("a key");
+    Claim { node, key: secret_from_text(&key).expect("a key") }
+}
+
+/// The name to connect to.
+pub(crate) fn place(address: &Address) -> SocketAddrUnix {
+    SocketAddrUnix::new_abstract_name(address.abstract_name().as_bytes()).expect("a name")
+}
+
+impl Raw {
+    /// Connects, or says why not.
+    pub(crate) fn connect() -> rsm::Result<Raw> {
+        let socket = packet_socket(SocketFlags::empty())?;
+        rustix::net::connect(&socket, &place(&address())).expect("the agent listens");
+        Ok(Raw { socket, number: 0 })
+    }
+
+    /// Sends a request; gives its number.
+    pub(crate) fn tell(&mut self, ask: Ask) -> rustix::io::Result<u64> {
+        self.tell_with(ask, &[])
+    }
+
+    /// Sends a request with descriptors.
+    pub(crate) fn tell_with(&mut self, ask: Ask, descriptors: &[BorrowedFd<'_>]) -> rustix::io::Result<u64> {
+        self.number += 1;
+        let packet = encode(&Request { number: self.number, ask }).expect("a message");
+        send(&self.socket, &packet, descriptors, SendFlags::empty()).map(|()| self.number)
+    }
+
+    /// The next reply; `None` at the end of the connection.
+    pub(crate) fn hear(&self) -> Option<(Reply, Vec<OwnedFd>)> {
+        let packet = receive(&self.socket, RecvFlags::empty()).ok()??;
+        Some((decode(&packet.bytes).expect("a reply"), packet.descriptors))
+    }
+
+    /// Asks and waits for the answer.
+    pub(crate) fn ask(&mut self, ask: Ask) -> rsm::Result<(Answer, Vec<OwnedFd>)> {
+        let ended = || rsm::Error::with(rsm::Code::CtlrNotPresent, "the agent hung up");
+        let number = self.tell(ask).map_err(|_| ended())?;
+        loop {
+            let (reply, descriptors) = self.hear().ok_or_else(ended)?;
+            if reply.number == number || reply.number == 0 {
+                return reply.outcome.map(|answer| (answer, descriptors));
+            }
+        }
+    }
+}
+
+impl Member {
+    /// Joins.
+    pub(crate) fn join(claim: Option<Claim>) -> rsm::Result<Member> {
+        let mut control = Raw::connect()?;
+        let me = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
+        let me = me.expect("a process descriptor");
+        let join = Ask::Join { protocol: PROTOCOL, claim };
+        let number = match control.tell(join) {
+            Ok(number) => number,
+            Err(_) => control.tell_with(Ask::Join { protocol: PROTOCOL, claim }, &[me.as_fd()]).expect("sent"),
+        };
+        let hung_up = || rsm::Error::with(rsm::Code::CtlrNotPresent, "the agent hung up");
+        let (reply, descriptors) = control.hear().ok_or_else(hung_up)?;
+        assert!(reply.number == number || reply.number == 0, "{reply:?}");
+        reply.outcome?;
+        let mut descriptors = descriptors.into_iter();
+        let mut next = || descriptors.next();
+        Ok(Member {
+            control,
+            registry: next().expect("the registry"),
+            events: next().expect("the events link"),
+            bells: next(),
+        })
+    }
+
+    /// Joins as what the environment says.
+    pub(crate) fn of_environment() -> rsm::Result<Member> {
+        Member::join(Some(claim()))
+    }
+}

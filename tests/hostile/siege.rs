@@ -1,0 +1,262 @@
+//! One hostile process against everybody else: the others' data and signals stay right, the agent goes on answering,
+//! and what a process can hold of it is bounded.
+
+use super::Story;
+use super::peace::Peace;
+use super::story::{NodeProcess, kill_grandchild, small_cluster, wait_for};
+use rsm::{AccessList, Cluster, Code, Geometry, Permission, SegmentId};
+use std::time::Duration;
+
+pub(crate) const STORIES: &[Story] = &[
+    ("scribbling_over_all_it_may_write_disturbs_only_its_own", scribbling),
+    ("requests_without_reading_stop_being_read", flooding),
+    ("descriptors_that_nobody_asked_for_go_nowhere", descriptors),
+    ("half_and_oversized_messages_end_one_connection", garbage),
+    ("ten_thousand_connections_leave_nothing", ten_thousand_connections),
+    ("connections_that_do_not_join_are_turned_away", strangers),
+    ("one_process_gets_so_many_memberships", memberships),
+    ("halves_of_connections_keep_nobody_busy", halves),
+    ("one_node_leaves_the_others_their_share_of_segments", segments),
+    ("one_node_leaves_the_others_their_share_of_connections", connections),
+    ("memory_to_move_to_is_given_once", replacing),
+    ("a_child_that_keeps_the_sockets_keeps_nothing_alive", child_keeps_sockets),
+    ("an_importer_that_does_not_look_is_cut_off", does_not_look),
+];
+
+/// A cluster of four: a pair that must notice nothing, a node that the intruder may deal with, and the intruder.
+struct Siege {
+    cluster: Cluster,
+    peace: Peace,
+    intruder: NodeProcess,
+    ticks: u64,
+    memory: u64,
+}
+
+impl Siege {
+    fn begin(cluster: Cluster) -> Siege {
+        let intruder = NodeProcess::start(&cluster, 4);
+        let peace = Peace::keep(&cluster);
+        peace.holds();
+        Siege { cluster, peace, intruder, ticks: agent_ticks(), memory: resident() }
+    }
+
+    /// The others go on, the agent uses no processor time for nothing, and its memory is what it was.
+    #[track_caller]
+    fn end(mut self, what: &str) {
+        self.peace.holds();
+        let (rounds, worst) = self.peace.end();
+        let used = agent_ticks() - self.ticks;
+        // The pair is quiet now: whatever the agent does, it does for the intruder, which waits for a command.
+        let before = agent_ticks();
+        std::thread::park_timeout(Duration::from_millis(300));
+        let idle = agent_ticks() - before;
+        assert!(idle < 10, "the agent is busy with nothing: {idle} ticks of 10 ms in 300 ms");
+        let grown = resident().saturating_sub(self.memory) >> 20;
+        assert!(grown < 64, "{grown} MiB more than before");
+        println!(
+            "{what}: pair {rounds} rounds, slowest three requests {worst} us, agent {used} ticks, {grown} MiB more"
+        );
+        // Whoever comes next is served.
+        self.intruder.ok("close");
+        let three = self.cluster.node(3).expect("node 3").controller("shm0").expect("shm0");
+        three.export(4096).expect("an export");
+        let base = agent_descriptors();
+        self.intruder.end();
+        wait_for("the agent to forget the intruder", || agent_descriptors() <= base.min(32));
+    }
+}
+
+fn four() -> Cluster {
+    Cluster::new(4).expect("a cluster")
+}
+
+fn tasks() -> Vec<std::path::PathBuf> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("ourselves").filter_map(|t| Some(t.ok()?.path()));
+    tasks.filter(|t| std::fs::read_to_string(t.join("comm")).is_ok_and(|c| c.trim() == "rsm-agent")).collect()
+}
+
+/// Processor time of the agent in this process, in ticks of 10 ms.
+fn agent_ticks() -> u64 {
+    let ticks = |task: std::path::PathBuf| -> u64 {
+        let stat = std::fs::read_to_string(task.join("stat")).unwrap_or_default();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        fields.get(11..13).map_or(0, |f| f.iter().map(|f| f.parse::<u64>().expect("ticks")).sum())
+    };
+    tasks().into_iter().map(ticks).sum()
+}
+
+/// Descriptors in the agent's private table.
+fn agent_descriptors() -> usize {
+    tasks().iter().map(|t| std::fs::read_dir(t.join("fd")).map_or(0, Iterator::count)).sum()
+}
+
+/// Bytes of memory of this process, agent included.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("ourselves");
+    statm.split(' ').nth(1).expect("pages").parse::<u64>().expect("a number") * 4096
+}
+
+fn scribbling() {
+    let mut siege = Siege::begin(four());
+    // Node 3 lets the intruder in: its bells and this segment are the intruder's to spoil, nothing else is.
+    let three = siege.cluster.node(3).expect("node 3").controller("shm0").expect("shm0");
+    let shared = three.export(4096).expect("an export");
+    shared.publish(SegmentId::new(0x40_0000), &AccessList::new().node(4, 0o666)).expect("published");
+    let private = three.export(4096).expect("an export");
+    private.memory().write_volatile_u64(0, 42).expect("a write");
+    siege.intruder.ok("join");
+    siege.intruder.ok("scribble 3 4194304 300");
+    siege.peace.holds();
+    // The one that dealt with it: its other data is untouched, and no call of it hangs or panics.
+    assert_eq!(private.memory().read_volatile_u64(0).expect("a read"), 42);
+    for _ in 0..100 {
+        let _ = shared.wait(Some(Duration::from_millis(1)));
+        let _ = shared.signal();
+    }
+    shared.unpublish().expect("taken back");
+    shared.memory().write_volatile_u64(0, 7).expect("a write");
+    siege.intruder.ok("rescribble 100");
+    assert_eq!(shared.memory().read_volatile_u64(0).expect("a read"), 7, "moved away from it");
+    siege.intruder.ok("rescribble 100");
+    assert_eq!(shared.memory().read_volatile_u64(0).expect("a read"), 7, "moved away from it");
+    siege.end("scribbling");
+}
+
+fn flooding() {
+    let mut siege = Siege::begin(four());
+    siege.intruder.ok("members 20");
+    let sent: u64 = siege.intruder.ok("flood 100000").parse().expect("a number");
+    // What is not read stays in the kernel's queues, which are short.
+    assert!(sent < 20 * 3000, "{sent} requests were taken from a process that reads nothing");
+    siege.end("flooding");
+}
+
+fn descriptors() {
+    let mut siege = Siege::begin(four());
+    siege.intruder.ok("join");
+    let before = agent_descriptors();
+    let sent = siege.intruder.ok("descriptors");
+    if rsm::Capabilities::probe().expect("a kernel").refuses_descriptors {
+        assert_eq!(sent, "0", "the kernel refuses them, on each kind of connection");
+    }
+    wait_for("the agent to close them", || agent_descriptors() <= before + 4);
+    siege.end("descriptors");
+}
+
+fn garbage() {
+    let mut siege = Siege::begin(four());
+    siege.intruder.ok("garbage");
+    siege.end("garbage");
+}
+
+fn ten_thousand_connections() {
+    let mut siege = Siege::begin(four());
+    let before = agent_descriptors();
+    siege.intruder.ok("connections 10000");
+    wait_for("the agent to forget them", || agent_descriptors() <= before + 4);
+    siege.end("10,000 connections");
+}
+
+fn strangers() {
+    let mut siege = Siege::begin(four());
+    let before = agent_descriptors();
+    siege.intruder.ok("strangers 500");
+    wait_for("all of them to be accepted", || agent_descriptors() <= before + 40);
+    let told = siege.intruder.ok("strangers 1");
+    assert!(told.contains("too many connections to the agent that have not joined"), "{told}");
+    // While they stall: others join at once.
+    let three = siege.cluster.node(3).expect("node 3");
+    three.controller("shm0").expect("shm0").export(4096).expect("an export");
+    siege.end("strangers");
+}
+
+fn memberships() {
+    let mut siege = Siege::begin(four());
+    let told = siege.intruder.ok("members 1000");
+    assert!(told.starts_with("80 ") && told.contains("has 80 memberships"), "{told}");
+    siege.end("memberships");
+}
+
+fn halves() {
+    let mut siege = Siege::begin(four());
+    siege.intruder.ok("halves");
+    siege.end("halves");
+}
+
+fn segments() {
+    let geometry = Geometry { segments: 1000, ..Geometry::default() };
+    let mut siege = Siege::begin(small_cluster(4, geometry));
+    siege.intruder.ok("join");
+    let told = siege.intruder.ok("segments 5000");
+    assert!(told.contains("kept for other nodes") && told.contains("RSMERR_INSUFFICIENT_RESOURCES"), "{told}");
+    let made: u64 = told.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+    assert!((700..1000).contains(&made), "{told}");
+    // The others have theirs.
+    let three = siege.cluster.node(3).expect("node 3").controller("shm0").expect("shm0");
+    let mine: Vec<_> = (0..50).map(|_| three.export(4096).expect("an export")).collect();
+    drop(mine);
+    siege.end("segments");
+}
+
+fn connections() {
+    let geometry = Geometry { connections: 1000, ..Geometry::default() };
+    let mut siege = Siege::begin(small_cluster(4, geometry));
+    let three = siege.cluster.node(3).expect("node 3").controller("shm0").expect("shm0");
+    let shared = three.export(4096).expect("an export");
+    shared.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).expect("published");
+    siege.intruder.ok("join");
+    let told = siege.intruder.ok("connectall 3 4194304");
+    assert!(told.contains("kept for other nodes"), "{told}");
+    let mine: Vec<_> =
+        (0..50).map(|_| three.connect(3, SegmentId::new(0x40_0000), Permission::Read).expect("a connection")).collect();
+    drop(mine);
+    shared.unpublish().expect("taken back");
+    siege.end("connections");
+}
+
+fn replacing() {
+    let mut siege = Siege::begin(four());
+    siege.intruder.ok("join");
+    siege.intruder.ok("segments 4");
+    let before = agent_descriptors();
+    siege.intruder.ok("replace 500");
+    let more = agent_descriptors() - before;
+    assert!(more <= 8, "{more} descriptors for the memory of four segments");
+    siege.end("replacing");
+}
+
+fn child_keeps_sockets() {
+    let mut siege = Siege::begin(four());
+    siege.intruder.ok("join");
+    siege.intruder.ok("segments 1");
+    siege.intruder.ok("publish 4194304");
+    let three = siege.cluster.node(3).expect("node 3").controller("shm0").expect("shm0");
+    let import = three.connect(4, SegmentId::new(0x40_0000), Permission::ReadWrite).expect("connected");
+    import.put_u64(0, 1).expect("alive");
+    let child: i32 = siege.intruder.ok("keepinchild").parse().expect("a process id");
+    std::mem::replace(&mut siege.intruder, NodeProcess::start(&siege.cluster, 4)).kill();
+    // The sockets live on in the child, the process does not, and that is what counts.
+    wait_for("the connection to be cut", || import.put_u64(0, 1).is_err_and(|e| e.code() == Code::ConnAborted));
+    siege.peace.holds();
+    kill_grandchild(child);
+    drop(import);
+    siege.end("a child that keeps the sockets");
+}
+
+fn does_not_look() {
+    let mut siege = Siege::begin(four());
+    let three = siege.cluster.node(3).expect("node 3").controller("shm0").expect("shm0");
+    let export = three.export(4096).expect("an export");
+    siege.intruder.ok("join");
+    for round in 1..5 {
+        export.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).expect("published");
+        // Keeps every mapping it ever got, and its events link full of looks.
+        siege.intruder.ok("scribble 3 4194304 1");
+        export.unpublish().expect("taken back");
+        export.memory().write_volatile_u64(0, round).expect("a write");
+        siege.peace.holds();
+        siege.intruder.ok("rescribble 3");
+        assert_eq!(export.memory().read_volatile_u64(0).expect("a read"), round);
+    }
+    siege.end("an importer that does not look");
+}
