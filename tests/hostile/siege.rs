@@ -136,7 +136,7 @@ fn descriptors() {
     siege.intruder.ok("join");
     let before = agent_descriptors();
     let sent = siege.intruder.ok("descriptors");
-    if rsm::Capabilities::probe().expect("a kernel").refuses_descriptors {
+    if rsm::Capabilities::probe().has(rsm::Feature::RefuseDescriptors) {
         assert_eq!(sent, "0", "the kernel refuses them, on each kind of connection");
     }
     wait_for("the agent to close them", || agent_descriptors() <= before + 4);
