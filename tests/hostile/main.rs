@@ -5,7 +5,7 @@
 //! the library would not do what it wants.
 
 mod attacks;
-//mod fake;
+mod fake;
 mod intruder;
 mod peace;
 mod raw;
@@ -24,7 +24,7 @@ fn main() {
     if std::env::var_os("RSM_TEST_NODE").is_some() {
         return intruder::run();
     }
-    let stories: Vec<Story> = [siege::STORIES, sealed::STORIES].concat();
+    let stories: Vec<Story> = [siege::STORIES, fake::STORIES, sealed::STORIES].concat();
     let mut trials: Vec<Trial> = stories
         .into_iter()
         .map(|(name, story)| {

@@ -10,6 +10,8 @@ const MAGIC: u64 = u64::from_le_bytes(*b"rsm\0regy");
 /// Version of the layout; a library refuses every other one.
 pub const LAYOUT_VERSION: u32 = 1;
 const NAME_WORDS: usize = 8;
+/// Most rows for nodes.
+const MAX_NODES: u32 = 64;
 
 /// How many rows each table has; fixed when the cluster starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +55,7 @@ impl Geometry {
             }
             Err(Error::with(Code::BadLength, format!("geometry: {value} {what}, must be {min} to {max}")))
         };
-        within("nodes", self.nodes, 2, 64)?;
+        within("nodes", self.nodes, 2, MAX_NODES)?;
         within("controllers", self.controllers, 2, 64)?;
         within("segments", self.segments, 1, 1 << 24)?;
         within("connections", self.connections, 1, 1 << 24)?;
@@ -97,7 +99,7 @@ impl Layout {
     pub const MAX_BYTES: usize = {
         const MOST: u32 = 1 << 24;
         Layout::of(Geometry {
-            nodes: 64,
+            nodes: MAX_NODES,
             controllers: 64,
             segments: MOST,
             connections: MOST,
@@ -144,6 +146,10 @@ impl Layout {
         let geometry = header.geometry();
         if let Err(error) = geometry.check() {
             return bad(format!("the cluster's registry is corrupt: {}", error.detail()));
+        }
+        let nodes = header.node_count();
+        if !(1..geometry.nodes).contains(&nodes) {
+            return bad(format!("the cluster's registry is corrupt: {nodes} nodes in a table of {}", geometry.nodes));
         }
         let layout = Layout::of(geometry);
         if layout.bytes != bytes {
@@ -262,7 +268,9 @@ impl Header {
 
     /// Nodes of this cluster: ids 1 to this number.
     pub fn node_count(&self) -> u32 {
-        self.node_count.load(Relaxed)
+        // Checked when the registry was opened, and never changed by an agent. Should it change all the same, loops over
+        // the nodes stay short.
+        self.node_count.load(Relaxed).min(MAX_NODES - 1)
     }
 
     /// Process id and user id of the agent.
@@ -342,6 +350,10 @@ mod tests {
         let text = |heap: &Heap, bytes| Layout::check(&heap.header, bytes).unwrap_err().to_string();
         assert!(text(&heap, bytes).contains("not an rsm registry"));
         heap.header.store_magic();
+        assert!(text(&heap, bytes).contains("0 nodes in a table of 3"));
+        heap.header.node_count.store(u32::MAX, Relaxed);
+        assert!(text(&heap, bytes).contains("corrupt"), "more nodes than ids");
+        heap.header.node_count.store(2, Relaxed);
         assert_eq!(Layout::check(&heap.header, bytes).unwrap().geometry, SMALL);
         assert!(text(&heap, bytes - 1).contains("corrupt"));
         heap.header.layout_version.store(7, Relaxed);
