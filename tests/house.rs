@@ -20,7 +20,8 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("rsm-core", &[][..]),
         ("rsm-shm", &["rsm-core"][..]),
         ("rsm", &["rsm-core", "rsm-shm"][..]),
-        ("rsm-ctl", &["rsm"][..]),
+        ("rsm-perf", &["rsm"][..]),
+        ("rsm-ctl", &["rsm", "rsm-perf"][..]),
         ("rsm-capi", &["rsm", "rsm-core", "rsm-shm"][..]),
     ])
 }

@@ -9,6 +9,7 @@ use crate::doctor::DoctorArgs;
 use crate::duration;
 use crate::exit_code;
 use crate::manual::ManArgs;
+use crate::perf::PerfArgs;
 use crate::query::show::ShowArgs;
 use crate::query::topology::TopologyArgs;
 use crate::watch::WatchArgs;
@@ -77,6 +78,8 @@ pub(crate) enum Command {
     Watch(WatchArgs),
     /// Look whether this machine has what rsm uses, and what is missing costs
     Doctor(DoctorArgs),
+    /// Measure latency and bandwidth between two nodes, of a private cluster or a running one
+    Perf(PerfArgs),
     /// Write a completion script for a shell
     Completions {
         /// Which shell

@@ -1,7 +1,7 @@
 //! `rsm-ctl`: start clusters of rsm nodes and look at the running ones.
 //!
 //! The way of a command through the files: [`cli`] says what may be asked, [`command`] hands it to the part that does
-//! it ([`run`] starts a cluster, [`query`] and [`watch`] look at one, [`doctor`] looks at the machine), and every end has a number in [`exit_code`]. All unsafe code
+//! it ([`run`] starts a cluster, [`query`] and [`watch`] look at one, [`doctor`] looks at the machine, [`perf`] measures), and every end has a number in [`exit_code`]. All unsafe code
 //! is in [`process`].
 
 mod cli;
@@ -13,6 +13,7 @@ mod duration;
 mod exit_code;
 mod failure;
 mod manual;
+mod perf;
 mod print;
 mod process;
 mod query;

@@ -43,3 +43,8 @@ pub(crate) fn end_with_reader() {
 pub(crate) fn complaint(failure: &Failure) {
     let _ = io::stderr().lock().write_all(format!("rsm-ctl: {}\n", failure.message).as_bytes());
 }
+
+/// Says on standard error what makes an answer doubtful.
+pub(crate) fn warning(text: &str) {
+    let _ = io::stderr().lock().write_all(format!("rsm-ctl: warning: {text}\n").as_bytes());
+}

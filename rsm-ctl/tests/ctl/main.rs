@@ -8,6 +8,7 @@ mod examples;
 mod exit_codes;
 mod nodes;
 mod output;
+mod perf;
 mod queries;
 mod rig;
 mod survivors;

@@ -1,0 +1,319 @@
+//! The operations of rsm, through its Rust API.
+#![allow(unsafe_code)] // looks at arrived data in place, as the raw operations do
+
+use crate::party::{Link, Party, Result, Side, Trouble};
+use crate::protocol::Job;
+use crate::raw::copies::{arrived, expected_sum, intact, read_all, sum, wrong};
+use crate::raw::{happened, sleep_until, stream_of, wake};
+use crate::region::{Buffer, HEAD, word};
+use rsm::{AccessList, BarrierMode, Code, Controller, Export, Import, Mapping, Permission, SegmentId};
+use std::hint::black_box;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::time::{Duration, Instant};
+
+/// Where the word of the partner is, in either's export.
+const FLAG: u64 = 0;
+/// Where a word is that nobody waits for.
+const WORD: u64 = word::COUNT as u64;
+
+/// A process of a node: it exports a segment and imports the partner's.
+#[derive(Debug)]
+pub struct RsmParty {
+    controller: Controller,
+    export: Export,
+    mapping: Mapping,
+    import: Import,
+    buffer: Buffer,
+    node: u32,
+}
+
+impl RsmParty {
+    /// Joins the cluster that the environment names, exports, and connects to the partner.
+    ///
+    /// # Errors
+    /// What rsm says.
+    pub fn join(link: &Link) -> Result<RsmParty> {
+        let controller = Controller::open("shm0")?;
+        let export = controller.export(HEAD + link.room.next_multiple_of(HEAD))?;
+        let id = export.publish(SegmentId::any(), &AccessList::everyone())?;
+        let mine = [u64::from(controller.node().id()), u64::from(id.get()), 0, 0, 0, 0, 0];
+        let [node, id, ..] = link.introduce(mine)?;
+        let node = node as u32;
+        let import = controller.connect(node, SegmentId::new(id as u32), Permission::ReadWrite)?;
+        let mapping = import.map(0, HEAD, Permission::ReadWrite)?;
+        Ok(RsmParty { controller, export, mapping, import, buffer: Buffer::new(0), node })
+    }
+
+    /// The word that the partner puts.
+    fn flag(&self) -> Result<&AtomicU64> {
+        Ok(self.export.memory().atomic_u64(FLAG)?)
+    }
+
+    /// Data that the partner puts.
+    fn data(&self, size: usize) -> *const u8 {
+        assert!(HEAD + size <= self.export.len(), "{size} bytes of data");
+        // SAFETY: inside the export.
+        unsafe { self.export.memory().as_ptr().add(HEAD) }
+    }
+
+    fn wait(&self) -> Result<()> {
+        Ok(self.export.wait(None)?)
+    }
+
+    /// Takes every signal that is pending.
+    fn drain(&self) -> Result<u64> {
+        for taken in 0.. {
+            match self.export.wait(Some(Duration::ZERO)) {
+                Ok(()) => {}
+                Err(error) if error.code() == Code::Timeout => return Ok(taken),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        unreachable!("that many signals")
+    }
+
+    /// Connecting, over and over, to a segment that the passive party publishes for it.
+    fn connecting(&self, job: &Job, link: &Link) -> Result<Vec<u64>> {
+        let region = &link.region;
+        match link.side {
+            Side::Active => {
+                sleep_until(link, word::READY, job.last())?;
+                let id = SegmentId::new(region.word(word::COUNT).load(Acquire) as u32);
+                job.collect(|stamp| {
+                    let began = Instant::now();
+                    let import = self.controller.connect(self.node, id, Permission::ReadWrite)?;
+                    let mapping = import.map(0, job.size, Permission::ReadWrite)?;
+                    mapping.memory().write_volatile_u64(FLAG, stamp)?;
+                    let taken = began.elapsed().as_nanos() as u64;
+                    drop(mapping);
+                    import.disconnect()?;
+                    wake(region, word::PING, stamp)?;
+                    sleep_until(link, word::PONG, stamp)?;
+                    Ok(taken)
+                })
+            }
+            Side::Passive => {
+                let export = self.controller.export(job.size)?;
+                let id = export.publish(SegmentId::any(), &AccessList::everyone())?;
+                region.word(word::COUNT).store(u64::from(id.get()), Relaxed);
+                wake(region, word::READY, job.last())?;
+                let done = job.repeat(|stamp| {
+                    sleep_until(link, word::PING, stamp)?;
+                    let found = export.memory().read_volatile_u64(FLAG)?;
+                    if found != stamp {
+                        return Err(wrong(8, stamp, &[found]));
+                    }
+                    wake(region, word::PONG, stamp)
+                })?;
+                export.destroy()?;
+                Ok(done)
+            }
+        }
+    }
+
+    /// Exporting and publishing, over and over; the passive party reads each segment once.
+    fn publishing(&self, job: &Job, link: &Link) -> Result<Vec<u64>> {
+        let region = &link.region;
+        match link.side {
+            Side::Active => job.collect(|stamp| {
+                let began = Instant::now();
+                let export = self.controller.export(job.size)?;
+                let id = export.publish(SegmentId::any(), &AccessList::everyone())?;
+                let taken = began.elapsed().as_nanos() as u64;
+                export.memory().write_volatile_u64(FLAG, stamp)?;
+                region.word(word::COUNT).store(u64::from(id.get()), Relaxed);
+                wake(region, word::PING, stamp)?;
+                sleep_until(link, word::PONG, stamp)?;
+                export.destroy()?;
+                Ok(taken)
+            }),
+            Side::Passive => job.repeat(|stamp| {
+                sleep_until(link, word::PING, stamp)?;
+                let id = SegmentId::new(region.word(word::COUNT).load(Relaxed) as u32);
+                let import = self.controller.connect(self.node, id, Permission::Read)?;
+                let found = import.get_u64(FLAG)?;
+                import.disconnect()?;
+                if found != stamp {
+                    return Err(wrong(8, stamp, &[found]));
+                }
+                wake(region, word::PONG, stamp)
+            }),
+        }
+    }
+}
+
+impl Party for RsmParty {
+    fn name(&self) -> String {
+        "rsm".into()
+    }
+
+    fn ops(&self) -> Vec<&'static str> {
+        crate::ops::OPS.iter().map(|op| op.name).collect()
+    }
+
+    fn run(&mut self, job: &Job, link: &Link) -> Result<Vec<u64>> {
+        let sized = matches!(job.op.as_str(), "put" | "get" | "latency" | "notify" | "ack");
+        if sized {
+            if job.size > link.room {
+                return Err(Trouble(format!("{} bytes do not fit into {}", job.size, link.room)));
+            }
+            self.buffer = Buffer::new(job.size);
+            self.buffer.stamp(job.last());
+        }
+        let mode = if job.op.ends_with("-implicit") { BarrierMode::Implicit } else { BarrierMode::Explicit };
+        self.import.set_mode(mode);
+        let mut buffer = std::mem::replace(&mut self.buffer, Buffer::new(0));
+        let (this, import, size, side) = (&*self, &self.import, job.size, link.side);
+        match job.op.as_str() {
+            "store" => {
+                let word = this.mapping.memory().atomic_u64(WORD)?;
+                job.clock(|stamp| {
+                    word.store(stamp, Relaxed);
+                    happened();
+                    Ok(())
+                })
+            }
+            "put64" | "put64-implicit" => job.clock(|stamp| Ok(import.put_u64(WORD, stamp)?)),
+            "get64" | "get64-implicit" => job.clock(|_| {
+                black_box(import.get_u64(WORD)?);
+                Ok(())
+            }),
+            "barrier" => job.clock(|stamp| {
+                let span = import.open_barrier()?;
+                import.put_u64(WORD, stamp)?;
+                Ok(span.close()?)
+            }),
+            "fetch-add" => {
+                let word = this.mapping.memory().atomic_u64(WORD)?;
+                word.store(job.last() - job.total(), Relaxed);
+                job.clock(|_| {
+                    black_box(word.fetch_add(1, AcqRel));
+                    Ok(())
+                })
+            }
+            "post" => {
+                link.region.word(word::COUNT).store(job.total(), Relaxed);
+                job.clock(|_| Ok(import.signal()?))
+            }
+            "put" => job.clock(|_| Ok(import.put(HEAD as u64, black_box(buffer.bytes()))?)),
+            "get" => {
+                import.put(HEAD as u64, buffer.bytes())?;
+                let samples = job.clock(|_| {
+                    import.get(HEAD as u64, buffer.bytes_mut())?;
+                    black_box(buffer.bytes());
+                    Ok(())
+                })?;
+                // SAFETY: memory of this process alone.
+                unsafe { intact(buffer.bytes().as_ptr(), size, job.last())? };
+                Ok(samples)
+            }
+            "latency" => {
+                let (flag, data) = (this.flag()?, this.data(size));
+                let span = import.open_barrier()?;
+                let samples = job.ping_pong(
+                    side,
+                    |stamp| {
+                        if size > 8 {
+                            buffer.stamp(stamp);
+                            import.put(HEAD as u64, buffer.bytes())?;
+                            span.order()?;
+                        }
+                        Ok(import.put_u64(FLAG, stamp)?)
+                    },
+                    |stamp| {
+                        // Acquire: pairs with the partner's order, or with nothing where the word is all there is.
+                        link.until(|| flag.load(Acquire) == stamp)?;
+                        // SAFETY: the partner has put it and waits for us.
+                        if size > 8 { unsafe { arrived(data, size, stamp) } } else { Ok(()) }
+                    },
+                )?;
+                span.close()?;
+                Ok(samples)
+            }
+            "ack" => {
+                let (flag, expected) = (this.flag()?, expected_sum(size));
+                let span = import.open_barrier()?;
+                let samples = match side {
+                    Side::Active => job.clock(|stamp| {
+                        buffer.stamp(stamp);
+                        import.put(HEAD as u64, buffer.bytes())?;
+                        span.order()?;
+                        import.put_u64(FLAG, stamp)?;
+                        link.until(|| flag.load(Acquire) == stamp)
+                    }),
+                    Side::Passive => job.repeat(|stamp| {
+                        link.until(|| flag.load(Acquire) == stamp)?;
+                        // SAFETY: the partner has put it and waits.
+                        read_all(unsafe { sum(this.data(size), size) }, expected, stamp)?;
+                        Ok(import.put_u64(FLAG, stamp)?)
+                    }),
+                }?;
+                span.close()?;
+                Ok(samples)
+            }
+            "rate" => {
+                let flag = this.flag()?;
+                let memory = this.export.memory();
+                let place = |stamp: u64| word::SLOTS as u64 + stamp % crate::raw::SLOTS * 64;
+                let slots: Vec<&AtomicU64> =
+                    (0..crate::raw::SLOTS).map(|i| memory.atomic_u64(place(i))).collect::<rsm::Result<_>>()?;
+                stream_of(
+                    job,
+                    link,
+                    |stamp| Ok(import.put_u64(place(stamp), stamp)?),
+                    |stamp| slots[(stamp % crate::raw::SLOTS) as usize].load(Acquire) == stamp,
+                    |stamp| Ok(import.put_u64(FLAG, stamp)?),
+                    || flag.load(Acquire),
+                )
+            }
+            "meet" => {
+                let flag = this.flag()?;
+                let meet = |stamp| {
+                    import.put_u64(FLAG, stamp)?;
+                    link.until(|| flag.load(Acquire) >= stamp)
+                };
+                if side == Side::Active { job.clock(meet) } else { job.repeat(meet) }
+            }
+            "signal" => job.ping_pong(side, |_| Ok(import.signal()?), |_| this.wait()),
+            "signal-asleep" => job.asleep(link, |_| Ok(import.signal()?), |_| this.wait()),
+            "notify" => {
+                let data = this.data(size);
+                match side {
+                    Side::Active => job.clock(|stamp| {
+                        buffer.stamp(stamp);
+                        import.put(HEAD as u64, buffer.bytes())?;
+                        import.signal()?;
+                        this.wait()
+                    }),
+                    Side::Passive => job.repeat(|stamp| {
+                        this.wait()?;
+                        // SAFETY: the partner has put it and waits.
+                        unsafe { arrived(data, size, stamp)? };
+                        Ok(import.signal()?)
+                    }),
+                }
+            }
+            "connect" => this.connecting(job, link),
+            "publish" => this.publishing(job, link),
+            other => Err(Trouble(format!("no operation {other:?}"))),
+        }
+    }
+
+    fn check(&mut self, op: &str, size: usize, last: u64, link: &Link) -> Result<()> {
+        let word = || self.export.memory().read_volatile_u64(WORD);
+        match op {
+            // SAFETY: the partner has answered that it is done.
+            "put" | "get" => unsafe { intact(self.data(size), size, last) },
+            "store" | "put64" | "put64-implicit" | "barrier" | "fetch-add" => match word()? {
+                found if found == last => Ok(()),
+                found => Err(wrong(8, last, &[found])),
+            },
+            "post" => match (self.drain()?, link.region.word(word::COUNT).load(Relaxed)) {
+                (taken, posted) if taken == posted => Ok(()),
+                (taken, posted) => Err(Trouble(format!("{posted} signals were posted, {taken} arrived"))),
+            },
+            _ => Ok(()),
+        }
+    }
+}
