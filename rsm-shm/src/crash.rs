@@ -79,7 +79,6 @@ pub fn arm_named(point: &str, hit: &str, action: &str) -> bool {
 
 /// Arms a point: at the `hit`th time that this process, or one that it forks, reaches it from now on, it acts.
 pub fn arm(point: Point, hit: u32, action: Action) {
-    from_environment();
     disarm();
     LEFT.store(hit, SeqCst);
     ACTION.store(action as u32, SeqCst);

@@ -2,8 +2,11 @@
 #![allow(unsafe_code)] // a counting allocator
 
 use super::Story;
+use super::node::Things;
 use super::story::{NodeProcess, cluster};
+use rsm::{BarrierMode, Result};
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub(crate) const STORIES: &[Story] = &[
@@ -12,12 +15,41 @@ pub(crate) const STORIES: &[Story] = &[
     ("an_idle_cluster_uses_no_processor_time", an_idle_cluster_uses_no_processor_time),
 ];
 
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-/// Allocations of this process so far.
-pub(crate) fn allocations() -> u64 {
-    ALLOCATIONS.load(Relaxed)
+/// What nodes of these stories can do beyond the common commands.
+pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
+    match words {
+        [command, name, rounds] if command == "transfers" => {
+            Some(transfers(things, name, rounds.parse().expect("a number")))
+        }
+        _ => None,
+    }
 }
+
+/// Puts, gets, spans and posts, `rounds` times; says how often memory was allocated meanwhile.
+fn transfers(things: &Things, name: &str, rounds: u64) -> Result<String> {
+    let import = Arc::clone(&things.imports.lock().unwrap()[name]);
+    let bytes = [7u8; 256];
+    let mut back = [0u8; 256];
+    let before = ALLOCATIONS.load(Relaxed);
+    for round in 0..rounds {
+        for mode in [BarrierMode::Explicit, BarrierMode::Implicit] {
+            import.set_mode(mode);
+            import.put_u64(0, round)?;
+            import.put(64, &bytes)?;
+            import.get(64, &mut back)?;
+            assert_eq!(import.get_u64(0)?, round);
+        }
+        let span = import.open_barrier()?;
+        import.put_u64(8, round)?;
+        span.order()?;
+        span.close()?;
+        import.signal()?;
+        import.signal_no_accumulate()?;
+    }
+    Ok((ALLOCATIONS.load(Relaxed) - before).to_string())
+}
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
 struct Counting;
 

@@ -23,7 +23,7 @@ type Story = (&'static str, fn());
 
 fn main() {
     if std::env::var_os("RSM_TEST_NODE").is_some() {
-        return node::run();
+        return node::run(cost::more);
     }
     let stories: Vec<Story> = [
         revocation::STORIES,

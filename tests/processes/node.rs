@@ -14,20 +14,26 @@ use std::time::Duration;
 /// Ends the storms of stores.
 static HALT: AtomicBool = AtomicBool::new(false);
 
+/// Commands that only one of the test programs has; `None` for what is none of them.
+pub(crate) type More = fn(&Things, &[String]) -> Option<Result<String>>;
+
+static MORE: std::sync::OnceLock<More> = std::sync::OnceLock::new();
+
 /// What the node has made so far.
 #[derive(Default)]
-struct Things {
-    exports: Mutex<HashMap<String, Arc<Export>>>,
-    imports: Mutex<HashMap<String, Arc<Import>>>,
-    mappings: Mutex<HashMap<String, Arc<Mapping>>>,
-    clusters: Mutex<HashMap<String, Arc<rsm::Cluster>>>,
+pub(crate) struct Things {
+    pub(crate) exports: Mutex<HashMap<String, Arc<Export>>>,
+    pub(crate) imports: Mutex<HashMap<String, Arc<Import>>>,
+    pub(crate) mappings: Mutex<HashMap<String, Arc<Mapping>>>,
+    pub(crate) clusters: Mutex<HashMap<String, Arc<rsm::Cluster>>>,
     running: Mutex<HashMap<String, JoinHandle<String>>>,
     /// Kernel thread ids of running threads, to send signals to.
     threads: Mutex<HashMap<String, i32>>,
 }
 
 /// Reads commands until standard input ends.
-pub(crate) fn run() {
+pub(crate) fn run(more: More) {
+    MORE.get_or_init(|| more);
     let things = Arc::new(Things::default());
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { return };
@@ -258,7 +264,6 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
         }
         "holdlease" => Ok(hold_lease(&find(&things.mappings, name)).to_string()),
         "host" => Ok(host(number(name) as u32)?),
-        "transfers" => transfers(things, name, number(word(2))),
         "tallied" => {
             let controller = Controller::open("shm0")?;
             let on = controller.node().membership().tallied().is_some();
@@ -271,7 +276,19 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             Ok(rc.to_string())
         }
         "exit" => std::process::exit(number(name) as i32),
-        other => Err(Error::with(Code::BadArgsErrors, format!("no command {other:?}"))),
+        "rebind" => {
+            let mut export = things.exports.lock().unwrap().remove(name).expect("exported");
+            let length = export.len();
+            // SAFETY: memory that is never unmapped, used through exports only.
+            let bound =
+                unsafe { Arc::get_mut(&mut export).expect("nobody else uses it").rebind(pages(length), length) };
+            things.exports.lock().unwrap().insert(name.to_owned(), export);
+            bound.map(done)
+        }
+        other => MORE
+            .get()
+            .and_then(|more| more(things, words))
+            .unwrap_or_else(|| Err(Error::with(Code::BadArgsErrors, format!("no command {other:?}")))),
     }
 }
 
@@ -303,30 +320,6 @@ fn host(nodes: u32) -> Result<String> {
     }
     std::mem::forget(cluster); // ends with the process
     Ok(words.join(" "))
-}
-
-/// Puts, gets, spans and posts, `rounds` times; says how often memory was allocated meanwhile.
-fn transfers(things: &Things, name: &str, rounds: u64) -> Result<String> {
-    let import = find(&things.imports, name);
-    let bytes = [7u8; 256];
-    let mut back = [0u8; 256];
-    let before = super::cost::allocations();
-    for round in 0..rounds {
-        for mode in [BarrierMode::Explicit, BarrierMode::Implicit] {
-            import.set_mode(mode);
-            import.put_u64(0, round)?;
-            import.put(64, &bytes)?;
-            import.get(64, &mut back)?;
-            assert_eq!(import.get_u64(0)?, round);
-        }
-        let span = import.open_barrier()?;
-        import.put_u64(8, round)?;
-        span.order()?;
-        span.close()?;
-        import.signal()?;
-        import.signal_no_accumulate()?;
-    }
-    Ok((super::cost::allocations() - before).to_string())
 }
 
 /// Fresh memory, for ever.

@@ -3,7 +3,7 @@
 use rsm::{Cluster, Geometry};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// Nothing in a story takes this long unless it hangs; wide, for machines with other work.
@@ -76,6 +76,24 @@ impl NodeProcess {
     /// The next answer.
     pub(crate) fn heard(&mut self) -> String {
         self.answers.recv_timeout(PATIENCE).expect("the node answers")
+    }
+
+    /// Sends a command; gives the answer, or nothing when the process ends instead.
+    #[allow(dead_code)] // for stories in which anybody may die anywhere
+    pub(crate) fn try_ask(&mut self, command: &str) -> Option<String> {
+        let input = self.input.as_mut().expect("not ended");
+        writeln!(input, "{command}").ok()?;
+        match self.answers.recv_timeout(PATIENCE) {
+            Ok(answer) => Some(answer),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("{command}: no answer within {PATIENCE:?}"),
+        }
+    }
+
+    /// How the process ended; nothing while it lives.
+    #[allow(dead_code)]
+    pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().expect("our child")
     }
 
     /// Sends a command; gives the answer as it is.

@@ -122,16 +122,27 @@ impl Control {
     }
 
     /// What the kernel says of the process at the other end; `None` where it cannot.
-    pub(super) fn peer_pidfd(&self) -> Result<Option<OwnedFd>> {
-        self.socket.as_ref().map_or(Ok(None), socket::peer_pidfd)
+    pub(super) fn peer_pidfd(&self, address: &Address) -> Result<Option<OwnedFd>> {
+        match self.socket.as_ref().map_or(Ok(None), socket::peer_pidfd) {
+            Err(error) if error.code() == Code::ConnAborted => Err(gone(address)),
+            other => other,
+        }
     }
 
     /// Sends the first message, which may bring descriptors along, and waits for the answer.
-    pub(super) fn join(&mut self, ask: Ask, descriptors: &[std::os::fd::BorrowedFd<'_>]) -> Result<u64> {
+    pub(super) fn join(
+        &mut self,
+        address: &Address,
+        ask: Ask,
+        descriptors: &[std::os::fd::BorrowedFd<'_>],
+    ) -> Result<u64> {
         self.number += 1;
         let packet = encode(&Request { number: self.number, ask })?;
         let socket = self.socket.as_ref().ok_or(Error::new(Code::InternalError))?;
-        socket::send(socket, &packet, descriptors, SendFlags::empty()).map_err(|e| from_errno(e, "cannot join"))?;
+        socket::send(socket, &packet, descriptors, SendFlags::empty()).map_err(|e| match e {
+            Errno::PIPE | Errno::CONNRESET => gone(address),
+            e => from_errno(e, "cannot join"),
+        })?;
         Ok(self.number)
     }
 

@@ -37,7 +37,7 @@ pub(super) fn connect(_hold: &Hold, address: &Address, claim: Option<Claim>) -> 
     crate::crash::from_environment();
     let mut control = Control::open(address)?;
     // Where the kernel cannot name the process at the other end of a socket, the agent needs a descriptor of it.
-    let process = match control.peer_pidfd()? {
+    let process = match control.peer_pidfd(address)? {
         Some(_) => None,
         None => Some(
             rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())
@@ -45,7 +45,7 @@ pub(super) fn connect(_hold: &Hold, address: &Address, claim: Option<Claim>) -> 
         ),
     };
     let descriptors: Vec<_> = process.iter().map(AsFd::as_fd).collect();
-    let number = control.join(Ask::Join { protocol: PROTOCOL, claim }, &descriptors)?;
+    let number = control.join(address, Ask::Join { protocol: PROTOCOL, claim }, &descriptors)?;
     crash_point!(JoinSent);
     let patience = if claim.is_some() { MEMBER_PATIENCE } else { OBSERVER_PATIENCE };
     let (answer, descriptors) = control.join_answer(address, number, patience)?;

@@ -347,14 +347,15 @@ impl Segment {
         // SAFETY: the range maps this segment's object; what is put there instead has the same contents and size.
         let moved = unsafe { adopt::move_to(start, self.length, memory.as_fd(), 0) };
         crash_point!(MoveDone);
+        // Noted before the agent is asked, who may be gone: who gives the range back must know what it maps.
+        let object = inspect::identity(memory.as_fd());
+        if let (Ok(_), Ok(object), true) = (&moved, &object, adopted) {
+            backing::moved(start.addr(), *object);
+        }
         // Only now is the new object the segment's: a move that failed leaves everything where it was.
         self.membership.ask_done(Ask::Settle { segment: name, moved: moved.is_ok() })?;
         crash_point!(MoveSettled);
-        moved?;
-        if adopted {
-            backing::moved(start.addr(), inspect::identity(memory.as_fd())?);
-        }
-        Ok(())
+        moved.and(object).map(drop)
     }
 
     /// Replaces the memory by another range of the application's: its contents are what importers see afterwards, and

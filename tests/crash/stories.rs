@@ -1,0 +1,345 @@
+//! The stories of the matrix: what is set up, and what happens when anybody may die.
+
+use super::scene::{CONN_ABORTED, ID, Role, Scene};
+use Role::{Agent, Exporter, Importer};
+use rustix::process::Signal;
+
+/// A story, and who may die in it under which name.
+pub(crate) struct Story {
+    pub(crate) name: &'static str,
+    pub(crate) victims: &'static [(Role, &'static str)],
+    pub(crate) before: fn(&mut Scene),
+    pub(crate) act: fn(&mut Scene),
+}
+
+const BOTH: &[(Role, &str)] = &[(Agent, "agent"), (Exporter, "exporter"), (Importer, "importer")];
+const EXPORTS: &[(Role, &str)] = &[(Agent, "agent"), (Exporter, "exporter")];
+const IMPORTS: &[(Role, &str)] = &[(Agent, "agent"), (Importer, "importer")];
+
+/// Longer than anything takes, but for what never comes.
+const WAIT: &str = "1500";
+
+pub(crate) const STORIES: &[Story] = &[
+    Story {
+        name: "join",
+        victims: EXPORTS,
+        before: |_| {},
+        act: |s| {
+            s.appears(Exporter);
+            s.does(Exporter, "open");
+        },
+    },
+    Story {
+        name: "leave",
+        victims: EXPORTS,
+        before: |s| s.enters(Exporter),
+        act: |s| {
+            s.does(Exporter, "member m");
+            s.does(Exporter, "leave m");
+        },
+    },
+    Story {
+        name: "create",
+        victims: EXPORTS,
+        before: |s| s.enters(Exporter),
+        act: |s| {
+            s.does(Exporter, "export e 16384");
+            s.does(Exporter, "fill e");
+        },
+    },
+    Story {
+        name: "adopt",
+        victims: EXPORTS,
+        before: |s| s.enters(Exporter),
+        act: |s| {
+            s.does(Exporter, "adopt e 16384");
+            s.does(Exporter, "fill e");
+        },
+    },
+    Story {
+        name: "publish",
+        victims: BOTH,
+        before: |s| {
+            exported(s, "export");
+            s.enters(Importer);
+            s.does(Importer, &format!("go c connect i 1 {ID} rw {WAIT}"));
+            s.sleeps(Importer, "c");
+        },
+        act: |s| {
+            s.does(Exporter, &format!("publish e {ID}"));
+            s.joins(Importer, "c", &[0]);
+        },
+    },
+    Story {
+        name: "republish",
+        victims: EXPORTS,
+        before: |s| connected(s, "export"),
+        act: |s| {
+            s.does(Exporter, "republish e");
+        },
+    },
+    Story {
+        name: "import",
+        victims: BOTH,
+        before: |s| {
+            exported(s, "export");
+            s.does(Exporter, &format!("publish e {ID}"));
+            s.enters(Importer);
+        },
+        act: |s| {
+            for command in
+                ["connect i 1 0x400000 rw", "put i 0 5", "get i 0", "narrow i", "map i", "store i 0 6", "span i 8 1"]
+            {
+                s.does(Importer, command);
+            }
+            for command in ["unmap i", "unmap i.narrow", "disconnect i"] {
+                s.does(Importer, command);
+            }
+            s.does(Exporter, "verify e");
+        },
+    },
+    Story {
+        name: "signal the export",
+        victims: &[(Agent, "agent"), (Exporter, "waiter"), (Importer, "poster")],
+        before: |s| connected(s, "export"),
+        act: |s| {
+            s.does(Exporter, &format!("go w waitexport e {WAIT}"));
+            s.sleeps(Exporter, "w");
+            s.does(Importer, "post i");
+            s.joins(Exporter, "w", &[0]);
+        },
+    },
+    Story {
+        name: "signal the import",
+        victims: &[(Agent, "agent"), (Exporter, "poster"), (Importer, "waiter")],
+        before: |s| connected(s, "export"),
+        act: |s| {
+            s.does(Importer, &format!("go w waitimport i {WAIT}"));
+            s.sleeps(Importer, "w");
+            s.does(Exporter, "postall e");
+            s.joins(Importer, "w", &[0]);
+        },
+    },
+    Story {
+        name: "poll",
+        victims: &[(Agent, "agent"), (Exporter, "waiter"), (Importer, "poster")],
+        before: |s| connected(s, "export"),
+        act: |s| {
+            s.does(Exporter, "pollfd e");
+            s.does(Importer, "post i");
+            let readable = s.does(Exporter, "polled e");
+            if s.does(Exporter, "waitexport e 0").is_some() {
+                assert_eq!(readable.as_deref(), Some("true"));
+            }
+        },
+    },
+    Story {
+        name: "poll and wait",
+        victims: &[(Exporter, "waiter"), (Importer, "poster")],
+        before: |s| {
+            connected(s, "export");
+            s.does(Exporter, "pollfd e");
+            // The pump is the first to sleep, and gets the wake.
+            s.pump_sleeps(Exporter);
+            s.does(Exporter, &format!("go w waitexport e {WAIT}"));
+            s.sleeps(Exporter, "w");
+        },
+        act: |s| {
+            s.does(Importer, "post i");
+            s.joins(Exporter, "w", &[0]);
+        },
+    },
+    Story {
+        name: "unpublish",
+        victims: BOTH,
+        before: |s| connected(s, "export"),
+        act: |s| {
+            s.does(Exporter, "unpublish e");
+            fails(s, "put i 0 3");
+        },
+    },
+    Story {
+        name: "unpublish from a stopped importer",
+        victims: EXPORTS,
+        before: |s| connected(s, "export"),
+        act: |s| {
+            stop(s, Importer);
+            s.does(Exporter, "unpublish e");
+            go_on(s, Importer);
+            fails(s, "put i 0 3");
+        },
+    },
+    Story {
+        name: "unpublish adopted memory from a stopped importer",
+        victims: EXPORTS,
+        before: |s| connected(s, "adopt"),
+        act: |s| {
+            stop(s, Importer);
+            s.does(Exporter, "unpublish e");
+            go_on(s, Importer);
+            fails(s, "put i 0 3");
+        },
+    },
+    Story {
+        name: "destroy",
+        victims: BOTH,
+        before: |s| connected(s, "export"),
+        act: |s| {
+            s.does(Exporter, "destroy e");
+            fails(s, "put i 0 3");
+        },
+    },
+    Story {
+        name: "destroy adopted memory",
+        victims: BOTH,
+        before: |s| connected(s, "adopt"),
+        act: |s| {
+            s.does(Exporter, "destroy e");
+            fails(s, "put i 0 3");
+        },
+    },
+    Story {
+        name: "rebind",
+        victims: BOTH,
+        before: |s| connected(s, "adopt"),
+        act: |s| {
+            s.does(Exporter, "rebind e");
+            s.does(Exporter, "fill e");
+            s.does(Importer, "put i 0 3");
+        },
+    },
+    Story {
+        name: "fork",
+        victims: IMPORTS,
+        before: |s| connected(s, "export"),
+        act: |s| {
+            s.does(Importer, "forkcall put i 0 5");
+            s.does(Importer, "put i 0 6");
+        },
+    },
+    Story {
+        name: "lose the control connection",
+        victims: EXPORTS,
+        before: |s| connected(s, "export"),
+        act: |s| {
+            s.does(Exporter, "closefrom 3");
+            s.does(Exporter, "export f 16384");
+            s.does(Exporter, "fill f");
+        },
+    },
+    Story {
+        name: "an interrupted request",
+        victims: EXPORTS,
+        before: |s| {
+            exported(s, "export");
+            s.does(Exporter, "handler");
+        },
+        act: |s| {
+            stop(s, Agent);
+            s.does(Exporter, "go t export x 4096");
+            s.sleeps(Exporter, "t");
+            interrupted(s, "t");
+            go_on(s, Agent);
+            s.does(Exporter, "export f 16384");
+            s.does(Exporter, "fill f");
+        },
+    },
+    Story {
+        name: "the exporter is killed",
+        victims: IMPORTS,
+        before: |s| connected(s, "export"),
+        act: |s| {
+            s.does(Importer, "go w waitimport i forever");
+            s.sleeps(Importer, "w");
+            s.kills(Exporter);
+            s.joins(Importer, "w", &[CONN_ABORTED]);
+        },
+    },
+    Story {
+        name: "the importer is killed",
+        victims: EXPORTS,
+        before: |s| connected(s, "export"),
+        act: |s| {
+            s.kills(Importer);
+            s.does(Exporter, "export f 16384");
+            s.does(Exporter, "fill f");
+        },
+    },
+    Story {
+        name: "the agent is killed",
+        victims: &[(Exporter, "exporter"), (Importer, "importer")],
+        before: |s| connected(s, "export"),
+        act: |s| {
+            s.does(Exporter, "go w waitexport e forever");
+            s.does(Importer, "go w waitimport i forever");
+            s.sleeps(Exporter, "w");
+            s.sleeps(Importer, "w");
+            s.over = true;
+            s.kills(Agent);
+            s.joins(Exporter, "w", &[4]);
+            s.joins(Importer, "w", &[4]);
+        },
+    },
+    Story {
+        name: "the cluster ends",
+        victims: &[(Agent, "agent")],
+        before: |s| connected(s, "export"),
+        act: |s| {
+            s.does(Exporter, "go w waitexport e forever");
+            s.sleeps(Exporter, "w");
+            s.over = true;
+            s.does(Agent, "endcluster c");
+            s.joins(Exporter, "w", &[4]);
+        },
+    },
+];
+
+/// The exporter has a segment, of its own memory or of the program's, with a pattern.
+fn exported(s: &mut Scene, how: &str) {
+    s.enters(Exporter);
+    s.does(Exporter, &format!("{how} e 16384"));
+    s.does(Exporter, "fill e");
+}
+
+/// And the importer is connected to it, with a mapping.
+fn connected(s: &mut Scene, how: &str) {
+    exported(s, how);
+    s.does(Exporter, &format!("publish e {ID}"));
+    s.enters(Importer);
+    s.does(Importer, &format!("connect i 1 {ID} rw"));
+    s.does(Importer, "map i");
+}
+
+/// The importer is told that its connection was cut.
+fn fails(s: &mut Scene, command: &str) {
+    if let Some(importer) = s.player(Importer).filter(|player| !player.dead)
+        && let Some(answer) = importer.process.try_ask(command)
+    {
+        // Unless nobody was left to cut it.
+        let code = super::scene::code(&answer);
+        assert!(code == CONN_ABORTED || code == 0 && s.may_be_uncut(), "{command}: {answer}");
+    }
+}
+
+fn stop(s: &mut Scene, role: Role) {
+    if let Some(player) = s.player(role).filter(|player| !player.dead) {
+        player.process.stop();
+    }
+}
+
+fn go_on(s: &mut Scene, role: Role) {
+    if let Some(player) = s.player(role).filter(|player| !player.dead) {
+        player.process.signal(Signal::CONT);
+    }
+}
+
+/// Handlers run in a thread of the exporter's until its request is interrupted.
+fn interrupted(s: &mut Scene, name: &str) {
+    let deadline = std::time::Instant::now() + super::story::PATIENCE;
+    while s.does(Exporter, &format!("running {name}")).is_some_and(|running| running == "true") {
+        s.does(Exporter, &format!("poke {name}"));
+        assert!(std::time::Instant::now() < deadline, "{name} is not interrupted");
+        std::thread::park_timeout(std::time::Duration::from_millis(1));
+    }
+    s.joins(Exporter, name, &[41]);
+}
