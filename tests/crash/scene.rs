@@ -123,7 +123,8 @@ impl Scene {
         while same < 5 && Instant::now() < deadline {
             std::thread::park_timeout(Duration::from_millis(1));
             let now = Holdings::of(self.agent.process.pid());
-            same = if now == held { same + 1 } else { 0 };
+            // The memberships that were there for a moment take their threads with them.
+            same = if now == held && now.clone().of_segments() == Holdings::default() { same + 1 } else { 0 };
             held = now;
         }
         held
