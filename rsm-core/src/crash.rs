@@ -60,6 +60,8 @@ points! {
     AgentHeard "an importer says that it has looked"
     AgentProbed "the kernel said whether memory is free"
     AgentWithdrew "a withdrawal has ended, those who wait for it are not woken"
+    AgentRelinked "a link's word is changed, its waiters are not told"
+    AgentRevoked "a segment was taken from its exporter, the answer is not sent"
     AgentReplaced "fresh memory exists for a move, the segment's is the old one"
     AgentSettled "the segment's memory is the new one"
     AgentRemoved "a segment's row is marked free, its bell is not"

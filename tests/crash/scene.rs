@@ -267,6 +267,16 @@ impl Scene {
         }
     }
 
+    /// Somebody from outside disturbs the cluster, unless its agent is dead.
+    pub(crate) fn steers(&mut self, how: impl FnOnce(&rsm::steer::Steering) -> rsm::Result<u32>) {
+        let answer = rsm::steer::Steering::attach(Some(&self.name)).and_then(|steering| how(&steering));
+        let dies = matches!(self.victim, Some((Role::Agent, ..)));
+        assert!(
+            answer.is_ok() || dies && answer.as_ref().is_err_and(|e| e.code() == rsm::Code::CtlrNotPresent),
+            "{answer:?}"
+        );
+    }
+
     /// Kills somebody who is not the victim: that is what the story is about.
     pub(crate) fn kills(&mut self, role: Role) {
         if let Some(player) = self.player(role)

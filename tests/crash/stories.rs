@@ -245,6 +245,30 @@ pub(crate) const STORIES: &[Story] = &[
         },
     },
     Story {
+        name: "the link goes down",
+        victims: BOTH,
+        before: |s| connected(s, "export"),
+        act: |s| {
+            s.does(Importer, "go w waitimport i forever");
+            s.sleeps(Importer, "w");
+            s.steers(|steering| steering.link_down(&rsm::steer::Links::between(1, 2)));
+            s.joins(Importer, "w", &[CONN_ABORTED]);
+            s.steers(|steering| steering.link_up(&rsm::steer::Links::between(1, 2)).map(|()| 0));
+        },
+    },
+    Story {
+        name: "the segment is revoked",
+        victims: BOTH,
+        before: |s| connected(s, "export"),
+        act: |s| {
+            s.does(Importer, "go w waitimport i forever");
+            s.sleeps(Importer, "w");
+            s.steers(|steering| steering.revoke_segment(1, rsm::SegmentId::new(0x40_0000)));
+            s.joins(Importer, "w", &[CONN_ABORTED]);
+            s.does(Exporter, &format!("publish e {ID}"));
+        },
+    },
+    Story {
         name: "the exporter is killed",
         victims: IMPORTS,
         before: |s| connected(s, "export"),

@@ -15,6 +15,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("a_private_cluster_through_fork_exec_and_exit", a_private_cluster_through_fork_exec_and_exit),
     ("a_cluster_ends_beside_a_forked_child", a_cluster_ends_beside_a_forked_child),
     ("two_processes_of_one_node_are_told_apart", two_processes_of_one_node_are_told_apart),
+    ("a_stopped_agent_holds_up_only_who_asks_it", a_stopped_agent_holds_up_only_who_asks_it),
 ];
 
 fn a_killed_exporter_aborts_its_importers() {
@@ -211,4 +212,47 @@ fn a_cluster_ends_beside_a_forked_child() {
     let child = node.ok("forkidle").parse().expect("a process id");
     node.ok("endcluster c");
     kill_grandchild(child);
+}
+
+fn a_stopped_agent_holds_up_only_who_asks_it() {
+    let (host, environments) = hosted(2);
+    let mut exporter = NodeProcess::with(environments[0].clone());
+    let mut importer = NodeProcess::with(environments[1].clone());
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    importer.ok("map i");
+    importer.ok("handler");
+    host.stop();
+    // Data, signals and time-outs need no agent.
+    importer.ok("put i 0 6");
+    importer.ok("span i 8 7");
+    importer.ok("store i 16 8");
+    assert_eq!(exporter.ok("read e 16"), "8");
+    importer.ok("post i");
+    exporter.ok("waitexport e 10000");
+    exporter.fails("waitexport e 20", 42);
+    // What asks for something can be given up by a signal handler.
+    importer.ok("go c connect k 1 0x400000 rw");
+    wait_for("the request to be interrupted", || {
+        importer.ok("poke c");
+        importer.ok("running c") == "false"
+    });
+    assert!(importer.ok("join c").starts_with("err 41 "));
+    // What gives something back waits for the agent, and is done when it goes on.
+    exporter.ok("go u unpublish e");
+    exporter.until("asleep u", "ok true");
+    host.signal(rustix::process::Signal::CONT);
+    assert_eq!(exporter.ok("join u"), "ok");
+    importer.fails("put i 0 7", 40);
+    // If it dies instead, who waits is told.
+    exporter.ok("publish e 0x400000");
+    host.stop();
+    exporter.ok("go u unpublish e");
+    exporter.until("asleep u", "ok true");
+    host.kill();
+    assert!(exporter.ok("join u").starts_with("err 4 "));
+    exporter.fails("publish e 0x400000", 4);
+    importer.end();
+    exporter.end();
 }

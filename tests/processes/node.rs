@@ -276,6 +276,21 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             Ok(rc.to_string())
         }
         "exit" => std::process::exit(number(name) as i32),
+        "keep" => {
+            keep(&find(&things.mappings, name));
+            Ok(String::new())
+        }
+        "keepstore" => {
+            kept(number(name)).store(number(word(2)), SeqCst);
+            Ok(String::new())
+        }
+        "keepload" => Ok(kept(number(name)).load(SeqCst).to_string()),
+        "send" => Ok(send_to_myself(&find(&things.mappings, name)).to_string()),
+        "receive" => {
+            receive_and_keep();
+            Ok(String::new())
+        }
+        "ownstorm" => Ok(own_storm(&find(&things.exports, name)).to_string()),
         "rebind" => {
             let mut export = things.exports.lock().unwrap().remove(name).expect("exported");
             let length = export.len();
@@ -308,6 +323,78 @@ fn hold_lease(mapping: &Mapping) -> bool {
         libc::fcntl(fd, 10, libc::SIGURG);
         libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK) == 0
     }
+}
+
+/// What this program mapped behind the library's back.
+static KEPT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+/// Maps the memory of a mapping once more, where the library does not know of it.
+fn keep(mapping: &Mapping) {
+    let flags = rustix::mm::MremapFlags::MAYMOVE;
+    // SAFETY: an old size of 0 leaves the mapping where it is and makes another one where the kernel chooses.
+    let again = unsafe { rustix::mm::mremap(mapping.as_ptr().cast(), 0, mapping.len(), flags) }.expect("a mapping");
+    KEPT.store(again.expose_provenance(), SeqCst);
+}
+
+/// A word of what was kept.
+fn kept(offset: u64) -> &'static std::sync::atomic::AtomicU64 {
+    let place = std::ptr::with_exposed_provenance::<u8>(KEPT.load(SeqCst) + offset as usize);
+    // SAFETY: mapped by `keep` or `receive_and_keep` for ever, and stories use aligned offsets inside it.
+    unsafe { &*place.cast() }
+}
+
+/// The ends of a socket that descriptors wait in.
+static POST: Mutex<Option<(std::os::fd::OwnedFd, std::os::fd::OwnedFd)>> = Mutex::new(None);
+
+/// Opens the memory behind a mapping and leaves the descriptor in a socket, unread; `false` where /proc does not let us.
+fn send_to_myself(mapping: &Mapping) -> bool {
+    use std::os::fd::AsFd;
+    let start = mapping.as_ptr().addr();
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("our mappings");
+    let range = maps.lines().filter_map(|line| line.split(' ').next());
+    let range =
+        range.into_iter().find(|r| r.split('-').next().map(|s| usize::from_str_radix(s, 16)) == Some(Ok(start)));
+    let path = format!("/proc/self/map_files/{}", range.expect("the mapping"));
+    let Ok(file) = std::fs::File::options().read(true).write(true).open(path) else { return false };
+    let (here, there) = rsm_shm::socket::packet_pair().expect("a socket pair");
+    rsm_shm::socket::send(&here, b"memory", &[file.as_fd()], rustix::net::SendFlags::empty()).expect("room");
+    *POST.lock().unwrap() = Some((here, there));
+    true
+}
+
+/// Takes the descriptor out of the socket and maps what it leads to.
+fn receive_and_keep() {
+    let (_here, there) = POST.lock().unwrap().take().expect("sent");
+    let packet =
+        rsm_shm::socket::receive(&there, rustix::net::RecvFlags::empty()).expect("a packet").expect("a packet");
+    use rustix::mm::{MapFlags, ProtFlags, mmap};
+    let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+    // SAFETY: fresh addresses that the kernel chooses.
+    let mapped = unsafe { mmap(std::ptr::null_mut(), 4096, access, flags, &packet.descriptors[0], 0) };
+    KEPT.store(mapped.expect("a mapping").expose_provenance(), SeqCst);
+}
+
+/// Two threads store to words of their own until `halt`; says how many of their stores were not there afterwards.
+fn own_storm(export: &Export) -> u64 {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = [export.len() / 2, export.len() - 8]
+            .map(|offset| {
+                scope.spawn(move || {
+                    let memory = export.memory();
+                    let word = memory.atomic_u64(offset as u64).expect("in the segment");
+                    let (mut value, mut lost) = (0, 0);
+                    while !HALT.load(SeqCst) {
+                        lost += u64::from(word.load(SeqCst) != value);
+                        value += 1;
+                        word.store(value, SeqCst);
+                    }
+                    lost
+                })
+            })
+            .into_iter()
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+    })
 }
 
 /// Starts a cluster whose agent lives in this process; says how to join, a word for each node.

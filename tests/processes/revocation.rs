@@ -19,6 +19,13 @@ pub(crate) const STORIES: &[Story] = &[
     ("adopted_memory_moves_away_in_place", adopted_memory_moves_away_in_place),
     ("strict_programs_get_the_original_silence", strict_programs_get_the_original_silence),
     ("a_reused_id_does_not_revive_old_imports", a_reused_id_does_not_revive_old_imports),
+    ("who_answers_and_keeps_a_mapping_keeps_the_old_memory", who_answers_and_keeps_a_mapping),
+    ("a_grant_in_a_socket_leads_to_the_old_memory", a_grant_in_a_socket_leads_to_the_old_memory),
+    ("the_exporter_stores_all_the_while_and_loses_nothing", the_exporter_stores_all_the_while),
+    ("a_rebind_reaches_a_stopped_importer", a_rebind_reaches_a_stopped_importer),
+    ("equal_ranges_keep_each_other_working", equal_ranges_keep_each_other_working),
+    ("equal_ranges_are_moved_away_from_a_liar_in_the_end", equal_ranges_are_moved_away_from_a_liar),
+    ("taking_back_takes_its_time", taking_back_takes_its_time),
 ];
 
 /// An exporter with a published segment and an importer that has it mapped.
@@ -285,4 +292,205 @@ fn strict_programs_get_the_original_silence() {
     importer.fails("waitimport i 0", 42);
     importer.fails("waitimport i 50", 42);
     importer.fails("put i 0 1", 40); // only the waits are silent
+}
+
+/// How an exporter comes to its memory.
+const KINDS: [&str; 2] = ["export", "adopt"];
+
+fn who_answers_and_keeps_a_mapping() {
+    for kind in KINDS {
+        for take_back in ["unpublish e", "destroy e"] {
+            let cluster = cluster(2);
+            let mut exporter = NodeProcess::start(&cluster, 1);
+            let mut importer = NodeProcess::start(&cluster, 2);
+            exporter.ok(&format!("{kind} e 8192"));
+            exporter.ok("publish e 0x400000");
+            importer.ok("connect i 1 0x400000 rw");
+            importer.ok("map i");
+            importer.ok("keep i");
+            importer.ok("keepstore 0 1");
+            assert_eq!(exporter.ok("read e 0"), "1");
+            exporter.ok(take_back);
+            importer.fails("put i 0 2", 40);
+            importer.ok("keepstore 0 2");
+            if take_back == "destroy e" {
+                continue; // the memory went with it, and the mapping leads to what nobody looks at
+            }
+            assert_eq!(exporter.ok("read e 0"), "1", "{kind}: the kept mapping reaches the memory");
+            exporter.ok("write e 8 77");
+            assert_ne!(importer.ok("keepload 8"), "77", "{kind}: the kept mapping shows what is written later (D-84)");
+        }
+    }
+}
+
+fn a_grant_in_a_socket_leads_to_the_old_memory() {
+    let (_cluster, mut exporter, mut importer) = pair();
+    if importer.ok("send i") != "true" {
+        println!("skipped: /proc/self/map_files needs a privilege");
+        return;
+    }
+    importer.ok("unmap i");
+    importer.ok("disconnect i");
+    exporter.ok("unpublish e");
+    importer.ok("receive");
+    importer.ok("keepstore 0 2");
+    assert_eq!(exporter.ok("read e 0"), "1");
+    exporter.ok("write e 8 77");
+    assert_ne!(importer.ok("keepload 8"), "77");
+}
+
+fn the_exporter_stores_all_the_while() {
+    for kind in KINDS {
+        let cluster = cluster(2);
+        let mut exporter = NodeProcess::start(&cluster, 1);
+        let mut importer = NodeProcess::start(&cluster, 2);
+        exporter.ok(&format!("{kind} e 1048576"));
+        exporter.ok("go s ownstorm e");
+        for _ in 0..3 {
+            exporter.ok("publish e 0x400000");
+            importer.ok("connect i 1 0x400000 rw");
+            importer.stop();
+            exporter.ok("unpublish e");
+            importer.signal(Signal::CONT);
+            importer.ok("disconnect i");
+        }
+        exporter.ok("halt");
+        assert_eq!(exporter.ok("join s"), "ok 0", "{kind}: stores were lost (D-85)");
+    }
+}
+
+fn a_rebind_reaches_a_stopped_importer() {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut importer = NodeProcess::start(&cluster, 2);
+    exporter.ok("adopt e 8192");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    importer.ok("map i");
+    importer.ok("store i 0 1");
+    importer.ok("go s storm i 16");
+    importer.stop();
+    exporter.ok("rebind e");
+    exporter.ok("write e 8 5");
+    importer.signal(Signal::CONT);
+    // Its mapping is of the segment, which has the new range's contents and goes on.
+    assert_eq!((importer.ok("load i 8"), importer.ok("load i 0")), ("5".to_owned(), "0".to_owned()));
+    let stood = exporter.ok("read e 16");
+    importer.ok("halt");
+    importer.ok("join s");
+    importer.ok("store i 0 6");
+    assert_eq!(exporter.ok("read e 0"), "6");
+    assert_ne!((exporter.ok("read e 16"), stood), ("0".to_owned(), "0".to_owned()), "the storm arrives");
+    importer.ok("put i 0 7");
+    assert_eq!(exporter.ok("read e 0"), "7");
+    exporter.ok("unpublish e");
+    importer.fails("put i 0 8", 40);
+}
+
+/// Two exports of one range, an importer of each, and the second one's node.
+fn twins() -> (Cluster, NodeProcess, NodeProcess, NodeProcess) {
+    let cluster = cluster(3);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut first = NodeProcess::start(&cluster, 2);
+    let mut second = NodeProcess::start(&cluster, 3);
+    exporter.ok("adopt e 4096");
+    exporter.ok("adoptagain f e");
+    exporter.ok("publish e 0x400000");
+    exporter.ok("publish f 0x400001");
+    first.ok("connect i 1 0x400000 rw");
+    first.ok("map i");
+    second.ok("connect j 1 0x400001 rw");
+    second.ok("map j");
+    (cluster, exporter, first, second)
+}
+
+fn equal_ranges_keep_each_other_working() {
+    let (_cluster, mut exporter, mut first, mut second) = twins();
+    second.ok("go s storm j 8");
+    exporter.ok("unpublish e");
+    first.fails("put i 0 1", 40);
+    second.ok("put j 0 2");
+    assert_eq!((exporter.ok("read e 0"), exporter.ok("read f 0")), ("2".to_owned(), "2".to_owned()));
+    // With an importer that is stopped it cannot be taken back while the other's importers are there: that is said.
+    exporter.ok("publish e 0x400000");
+    first.ok("connect k 1 0x400000 rw");
+    first.ok("map k");
+    first.stop();
+    exporter.fails("unpublish e", 31);
+    second.ok("put j 0 3");
+    assert_eq!(exporter.ok("read e 0"), "3");
+    // When the other's are gone, it can. Until then it is not published, and may be reached.
+    second.ok("halt");
+    second.ok("join s");
+    second.ok("unmap j");
+    second.ok("disconnect j");
+    exporter.ok("destroy f");
+    exporter.ok("unpublish e");
+    exporter.fails("unpublish e", 7);
+    exporter.ok("write e 0 4");
+    first.signal(Signal::CONT);
+    first.ok("store k 0 5");
+    first.fails("put k 0 5", 40);
+    assert_eq!(exporter.ok("read e 0"), "4");
+}
+
+fn equal_ranges_are_moved_away_from_a_liar() {
+    // What is believed while the other export has importers is seen through when that is taken back.
+    for end in ["unpublish f", "destroy f"] {
+        for disconnects in [false, true] {
+            let (_cluster, mut exporter, mut first, mut second) = twins();
+            first.ok("keep i");
+            exporter.ok("unpublish e");
+            first.fails("put i 0 1", 40);
+            if disconnects {
+                second.ok("unmap j");
+                second.ok("disconnect j");
+            }
+            exporter.ok(end);
+            exporter.ok("write e 0 4");
+            first.ok("keepstore 0 5");
+            assert_eq!(exporter.ok("read e 0"), "4", "{end}");
+            exporter.ok("publish e 0x400000");
+            second.ok("connect k 1 0x400000 rw");
+            second.ok("put k 0 6");
+            assert_eq!(exporter.ok("read e 0"), "6");
+        }
+    }
+}
+
+/// Says how long unpublish takes; nothing depends on it.
+fn taking_back_takes_its_time() {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut importer = NodeProcess::start(&cluster, 2);
+    for (length, stopped, bound, rounds) in
+        [(1u64 << 20, false, 1, 21), (1 << 20, true, 150, 5), (64 << 20, true, 400, 3)]
+    {
+        exporter.ok(&format!("export e {length}"));
+        let mut times: Vec<_> = (0..rounds)
+            .map(|_| {
+                exporter.ok("publish e 0x400000");
+                importer.ok("connect i 1 0x400000 rw");
+                if stopped {
+                    importer.stop();
+                }
+                let began = std::time::Instant::now();
+                exporter.ok("unpublish e");
+                let took = began.elapsed();
+                importer.signal(Signal::CONT);
+                importer.ok("disconnect i");
+                took
+            })
+            .collect();
+        times.sort_unstable();
+        let what = if stopped { "a stopped" } else { "a willing" };
+        let (median, longest) = (times[times.len() / 2], times[times.len() - 1]);
+        println!(
+            "unpublish of {} MiB from {what} importer: median {:.2} ms, longest {:.2} ms (aim {bound} ms)",
+            length >> 20,
+            median.as_secs_f64() * 1e3,
+            longest.as_secs_f64() * 1e3
+        );
+        exporter.ok("destroy e");
+    }
 }

@@ -1,6 +1,7 @@
 //! Links that are taken down, brought up, or said to have had an error.
 
 use super::Agent;
+use rsm_core::crash_point;
 use rsm_core::registry::{LinkChange, LinkWord};
 use rsm_core::sync::Ordering::Relaxed;
 use rsm_core::{Code, Error, Result};
@@ -54,6 +55,7 @@ impl Agent {
             self.writer().abort_connection(row);
         }
         let changed = self.writer().change_link(controller, from, to, change);
+        crash_point!(AgentRelinked);
         let holders = self.cut_connections(&cut);
         self.tell_to_look(&holders);
         if changed {

@@ -95,7 +95,12 @@ impl Agent {
             under_way.destroy = true;
             return Ok(Answer::Withdrawing { number: under_way.number });
         }
-        if awaiting.is_empty() {
+        // Memory that goes on as another export's does so only after the kernel was asked who still reaches it: this
+        // one's importers were a reason to believe the other's.
+        let segment = self.own_segment(party, name)?;
+        let (granted, memory) = (segment.granted, Rc::clone(&segment.memory));
+        let goes_on = granted && self.segments.iter().any(|(r, s)| *r != row && Rc::ptr_eq(&s.memory, &memory));
+        if awaiting.is_empty() && !goes_on {
             self.remove_segment(row);
             return Ok(Answer::Done);
         }

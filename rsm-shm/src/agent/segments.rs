@@ -38,7 +38,8 @@ pub(super) struct Segment {
     pub(super) epoch: u32,
     /// A grant was given that may still reach the memory.
     pub(super) granted: bool,
-    /// It was withdrawn from outside, and the exporter has neither unpublished nor published it since.
+    /// It was withdrawn from outside, or could not be moved away from everybody, and the exporter has neither
+    /// unpublished nor published it since.
     pub(super) revoked: bool,
 }
 
@@ -277,6 +278,17 @@ impl Agent {
 
     /// Gives an exporter fresh memory to move to; the segment's own stays what it is until [`settle`](Self::settle).
     pub(super) fn replace(&mut self, party: u64, name: SegmentName) -> Result<Given> {
+        let given = self.replacement(party, name);
+        // What cannot be moved away now can be taken back once more, although it is not published.
+        if given.is_err()
+            && let Ok(segment) = self.own_segment(party, name)
+        {
+            segment.revoked = segment.id.is_none();
+        }
+        given
+    }
+
+    fn replacement(&mut self, party: u64, name: SegmentName) -> Result<Given> {
         let withdrawing = self.is_withdrawing(name.row);
         let segment = self.own_segment(party, name)?;
         if segment.id.is_some() || withdrawing {

@@ -2,6 +2,7 @@
 
 use super::Agent;
 use crate::error::from_errno;
+use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, NodeSignal, Secret};
 use rsm_core::{Code, Error, Result};
 use rustix::io::Errno;
@@ -91,6 +92,7 @@ impl Agent {
         if let Some(segment) = self.segments.get_mut(&row) {
             segment.revoked = true;
         }
+        crash_point!(AgentRevoked);
         tracing::debug!(node, id, imports, "segment revoked");
         Ok(u32::try_from(imports).unwrap_or(u32::MAX))
     }
