@@ -24,8 +24,8 @@
 
 use crate::crash_point;
 use crate::error::{Code, Error, Result};
-use crate::sync::{AtomicU32, AtomicU64, Ordering, fence_after_rmw, mutated, spin_loop};
-use Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence, fence_after_rmw, mutated, spin_loop};
+use Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 const ABORT: u64 = 1 << 31;
 const COUNT: u64 = ABORT - 1;
@@ -118,17 +118,24 @@ impl Bell {
         loop {
             let stale = seen.epoch() != epoch && !mutated("bell_post_ignores_epoch");
             if stale || seen.is_aborted() {
-                return Err(Error::new(Code::ConnAborted));
+                return Err(told_of_abort());
             }
             let full = match accumulate {
                 Accumulate::Yes => seen.count() == MAX_COUNT,
                 Accumulate::No => seen.count() > 0,
             };
             if full {
+                if mutated("bell_full_no_wake") {
+                    return Ok(());
+                }
                 break;
             }
             // Release: pairs with the Acquire of the take in `try_take`, so the waiter sees what was put before.
             let carry = if mutated("bell_release") { Relaxed } else { Release };
+            if mutated("bell_blind_add") {
+                self.word.fetch_add(1, carry);
+                break;
+            }
             match self.word.compare_exchange_weak(seen.0, seen.0 + 1, carry, Relaxed) {
                 Ok(_) => break,
                 Err(now) => seen = Word(now),
@@ -155,8 +162,11 @@ impl Bell {
     pub fn try_take(&self) -> Result<bool> {
         let mut seen = Word(self.word.load(Relaxed));
         loop {
+            if mutated("bell_abort_first") && seen.is_aborted() {
+                return Err(told_of_abort());
+            }
             if seen.count() == 0 {
-                return if seen.is_aborted() { Err(Error::new(Code::ConnAborted)) } else { Ok(false) };
+                return if seen.is_aborted() { Err(told_of_abort()) } else { Ok(false) };
             }
             // Acquire: pairs with the Release of `post`.
             match self.word.compare_exchange_weak(seen.0, seen.0 - 1, Acquire, Relaxed) {
@@ -214,7 +224,9 @@ impl Bell {
         let wake =
             if seen.count() == 0 && !seen.is_aborted() { park.sleep(&self.word, seen.low()) } else { Wake::Woken };
         crash_point!(SleepOver);
-        self.sleepers.fetch_sub(1, Relaxed);
+        if !(mutated("bell_timeout_stays_counted") && wake == Wake::TimedOut) {
+            self.sleepers.fetch_sub(1, Relaxed);
+        }
         wake
     }
 
@@ -230,7 +242,9 @@ impl Bell {
     pub fn enlist(&self) {
         self.sleepers.fetch_add(1, AcqRel);
         // Full fence: as in `sleep`, between counting and looking.
-        fence_after_rmw();
+        if !mutated("bell_enlist_fence") {
+            fence_after_rmw();
+        }
     }
 
     /// Ends [`enlist`](Self::enlist).
@@ -252,9 +266,12 @@ impl Bell {
 
     /// Tells every present and future waiter that the connection was cut.
     pub fn abort(&self, park: &impl Park) {
-        // Release: what the agent wrote before (the generation) is seen by who reads the flag with Acquire.
+        if mutated("bell_abort_wakes_first") {
+            park.wake_all(&self.word);
+        }
+        // Release: pairs with the fence of `told_of_abort`; who is told finds the generation stepped.
         self.word.fetch_or(ABORT, Release);
-        if !mutated("bell_abort_no_wake") {
+        if !mutated("bell_abort_no_wake") && !mutated("bell_abort_wakes_first") {
             park.wake_all(&self.word);
         }
     }
@@ -270,12 +287,19 @@ impl Bell {
         // A plain store: a late post expects the old epoch, and its compare-and-swap fails against the new one.
         // Sleepers stay counted: a late one lowers the count itself, and one that died costs wakes and no more.
         self.word.store(u64::from(epoch) << 32, Release);
+        if mutated("bell_renew_forgets_sleepers") {
+            self.sleepers.store(0, Relaxed);
+        }
         epoch
     }
 
-    /// Makes every sleeper look again; for the reaper.
+    /// Makes every sleeper look again; for the reaper, who has learned of a death.
     pub fn nudge(&self, park: &impl Park) {
-        if self.sleepers.load(Relaxed) != 0 {
+        // Full fence, between learning what the dead did and looking; pairs with the one in `sleep`.
+        if !mutated("bell_nudge_fence") {
+            fence(SeqCst);
+        }
+        if self.sleepers.load(Relaxed) != 0 && !mutated("bell_nudge_no_wake") {
             park.wake_all(&self.word);
         }
     }
@@ -289,6 +313,16 @@ impl Bell {
     pub fn sleepers(&self) -> u32 {
         self.sleepers.load(Relaxed)
     }
+}
+
+/// The error for who finds the bell aborted, or gone on to another epoch.
+#[cold]
+fn told_of_abort() -> Error {
+    // Pairs with the Release of `abort`, `step_epoch` and `renew`: what is asked of the connection next finds it cut.
+    if !mutated("bell_abort_acquire") {
+        fence(Acquire);
+    }
+    Error::new(Code::ConnAborted)
 }
 
 impl Default for Bell {

@@ -15,6 +15,8 @@
 //! | how a connection tells that it was cut | [`generation`] |
 //! | what closing a barrier reports | [`verdict`] |
 //! | how a signal is posted and awaited | [`bell`] |
+//! | how a descriptor follows a bell | [`pump`] |
+//! | how sleepers learn that the cluster is gone | [`sleepers`] |
 //! | what a watched process says it did | [`tally`] |
 //! | what the agent needs of an interconnect | [`driver`] |
 //! | the error numbers | [`error`] |
@@ -29,8 +31,10 @@ pub mod driver;
 pub mod error;
 pub mod generation;
 pub mod message;
+pub mod pump;
 pub mod registry;
 pub mod segment_id;
+pub mod sleepers;
 pub mod sync;
 pub mod tally;
 pub mod topology;

@@ -11,6 +11,12 @@ pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(rsm_loom)]
 pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
+// Locks are private to a process, never in shared memory; here so that loom knows of them.
+#[cfg(rsm_loom)]
+pub use loom::sync::{Mutex, MutexGuard};
+#[cfg(not(rsm_loom))]
+pub use std::sync::{Mutex, MutexGuard};
+
 use Ordering::{Acquire, Relaxed};
 
 /// Loads a word so that what its writer stored before (Release) is visible; safe on read-only memory.

@@ -15,7 +15,7 @@
 use crate::error::{Code, Error, Result};
 use crate::generation::Generation;
 use crate::registry::LinkWord;
-use crate::sync::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence, mutated};
+use crate::sync::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::SeqCst, fence, mutated};
 
 /// What an importer notes when a span opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,22 @@ impl Snapshot {
             return Err(Error::new(Code::BarrierFailure));
         }
         Ok(())
+    }
+}
+
+impl Snapshot {
+    /// [`judge`](Self::judge) for a span of loads: what it vouches for was loaded before the connection was cut, and is
+    /// nothing that the exporter wrote later (D-84).
+    ///
+    /// # Errors
+    /// As [`judge`](Self::judge).
+    #[inline]
+    pub fn judge_loads(self, connection: &AtomicU64, link: &AtomicU64) -> Result<()> {
+        // Pairs with the full fence in `abort`: who loaded what was stored after it finds the connection cut.
+        if !mutated("verdict_load_fence") {
+            fence(Acquire);
+        }
+        self.judge(connection, link)
     }
 }
 

@@ -6,17 +6,13 @@
 
 use crate::futex;
 use rsm_core::bell::{Park, Wake};
-use rsm_core::crash_point;
-use rsm_core::sync::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use rsm_core::sleepers::Sleepers;
+use rsm_core::sync::{AtomicU32, AtomicU64};
 use std::time::{Duration, Instant};
 
 /// Who sleeps in this process on words of one cluster, and whether the cluster is gone.
 #[derive(Debug, Default)]
-pub struct Parking {
-    gone: AtomicU32,
-    parked: Mutex<Vec<Place>>,
-}
+pub struct Parking(Sleepers<Place>);
 
 /// A word somebody sleeps on, by address; alive as long as it is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,57 +24,26 @@ enum Place {
 impl Parking {
     /// Whether the cluster is gone.
     pub fn is_gone(&self) -> bool {
-        // Acquire: pairs with the Release in `end`.
-        self.gone.load(Ordering::Acquire) != 0
+        self.0.is_gone()
     }
 
     /// Sleeps while `word` holds `expected`.
     pub fn sleep(&self, word: &AtomicU32, expected: u32, deadline: Option<Instant>) -> Wake {
-        self.listed(Place::Word(std::ptr::from_ref(word).addr()), || futex::sleep(word, expected, deadline))
+        self.0.sleep(Place::Word(std::ptr::from_ref(word).addr()), || futex::sleep(word, expected, deadline))
     }
 
     /// Sleeps while the low half of `word` holds `expected`.
     pub fn sleep_low(&self, word: &AtomicU64, expected: u32, deadline: Option<Instant>) -> Wake {
-        self.listed(Place::Low(std::ptr::from_ref(word).addr()), || futex::sleep_low(word, expected, deadline))
+        self.0.sleep(Place::Low(std::ptr::from_ref(word).addr()), || futex::sleep_low(word, expected, deadline))
     }
 
-    fn listed(&self, place: Place, sleep: impl FnOnce() -> Wake) -> Wake {
-        self.lock().push(place);
-        crash_point!(ParkListed);
-        // Listed first, then looked: `end` sets the word first, then reads the list. One of the two sees the other.
-        let wake = if self.is_gone() { Wake::Gone } else { sleep() };
-        crash_point!(ParkOver);
-        let mut parked = self.lock();
-        if let Some(at) = parked.iter().position(|p| *p == place) {
-            parked.swap_remove(at);
-        }
-        drop(parked);
-        if self.is_gone() { Wake::Gone } else { wake }
-    }
-
-    /// Notes that the cluster is gone and wakes everybody, until nobody is left: a thread may stand between listing
-    /// itself and falling asleep, where a wake does not reach it.
+    /// Notes that the cluster is gone and wakes everybody, until nobody is left.
     pub fn end(&self) {
-        self.gone.store(1, Ordering::Release);
-        loop {
-            // The list is locked while waking: a listed word is a mapped word.
-            let parked = self.lock();
-            if parked.is_empty() {
-                return;
-            }
-            for place in parked.iter() {
-                match *place {
-                    Place::Word(at) => futex::wake_address(at),
-                    Place::Low(at) => futex::wake_address_low(at),
-                }
-            }
-            drop(parked);
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Place>> {
-        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+        let wake = |place| match place {
+            Place::Word(at) => futex::wake_address(at),
+            Place::Low(at) => futex::wake_address_low(at),
+        };
+        self.0.end(wake, || std::thread::sleep(Duration::from_millis(1)));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The first page of the registry: what this is, how large its tables are, and the words of the whole cluster.
 
 use crate::error::{Code, Error, Result};
-use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, acquire, acquire32};
+use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release, acquire, acquire32, mutated};
 use serde::{Deserialize, Serialize};
 
 use super::{ConnectionRow, ControllerRow, NodeRow, SegmentRow};
@@ -251,7 +251,7 @@ impl Header {
 
     pub(super) fn store_magic(&self) {
         // Release: pairs with the acquire in `Layout::check`; the tables are in order when the magic is there.
-        self.magic.store(MAGIC, crate::sync::Ordering::Release);
+        self.magic.store(MAGIC, if mutated("magic_relaxed") { Relaxed } else { Release });
     }
 
     /// The geometry as it stands there; an allegation until checked.
@@ -280,6 +280,9 @@ impl Header {
 
     /// Steps with every change that concerns importers; what a process has seen of it, it reports.
     pub fn revision(&self) -> u64 {
+        if mutated("revision_relaxed") {
+            return self.revision.load(Relaxed);
+        }
         acquire(&self.revision)
     }
 
@@ -287,6 +290,14 @@ impl Header {
     /// watches. What was changed before a step is seen by who sees the step.
     pub fn changes(&self) -> &AtomicU32 {
         &self.changes
+    }
+
+    /// Looks with `look` at what concerns importers, and returns the revision that was certainly seen.
+    pub fn look(&self, look: impl FnOnce()) -> u64 {
+        // Before looking: what is cut meanwhile may have been passed already.
+        let revision = self.revision();
+        look();
+        if mutated("seen_after_look") { self.revision() } else { revision }
     }
 
     /// Where the cluster is in its life. An agent that was killed stays [`ClusterState::Serving`].

@@ -48,6 +48,10 @@ impl Registry<'_> {
                     continue 'again; // the row left this chain while we came to it
                 }
                 if fields.node == node && fields.id == id {
+                    if mutated("lookup_reads_again") {
+                        let again = self.segments[row as usize].fields();
+                        return again.map_or(Found::Unsure, |fields| Found::Segment(row, fields));
+                    }
                     return Found::Segment(row, fields);
                 }
                 row = fields.next_in_bucket.wrapping_sub(1);
@@ -76,6 +80,7 @@ pub fn walk_connections(
     for _ in 0..READ_TRIES {
         match walk_once(registry, segment, row, incarnation, progress, &mut visit) {
             Walk::Complete => return true,
+            Walk::Disturbed if mutated("walk_gives_up") => return true,
             Walk::Disturbed => {}
         }
     }
@@ -106,7 +111,8 @@ fn walk_once(
             return Walk::Disturbed;
         };
         let serial = fields.generation.serial();
-        if fields.segment != row || fields.segment_incarnation != incarnation || serial >= above {
+        let elsewhere = fields.segment != row || fields.segment_incarnation != incarnation;
+        if (elsewhere && !mutated("walk_trusts_links")) || serial >= above {
             return Walk::Disturbed; // the row went to another connection while we came to it
         }
         above = serial;

@@ -1,7 +1,7 @@
 //! Segment rows: exports, published or not, each heading the chain of its connections.
 
 use super::seq;
-use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, mutated};
 
 /// Where an export is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +52,8 @@ impl Withdrawal {
 
     /// What the one who holds the ticket `number` is told: `None` to go on waiting, whether the memory is free.
     /// A later number means that this one ended long ago, and well, or the row could not have gone on.
-    pub const fn outcome(self, number: u32) -> Option<bool> {
-        if self.number() != number {
+    pub fn outcome(self, number: u32) -> Option<bool> {
+        if self.number() != number && !mutated("withdrawal_any_number") {
             return Some(true);
         }
         match self.0 & 3 {

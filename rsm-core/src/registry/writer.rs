@@ -10,7 +10,7 @@ use super::{
 };
 use crate::generation::Generation;
 use crate::sync::Ordering::{Relaxed, Release, SeqCst};
-use crate::sync::{AtomicU32, fence};
+use crate::sync::{AtomicU32, fence, mutated};
 use crate::verdict;
 
 /// The registry, writable.
@@ -93,7 +93,7 @@ impl<'a> Writer<'a> {
     pub fn step_changes(&self) -> &'a AtomicU32 {
         let word = &self.0.header.changes;
         // Release: pairs with the acquire of a watcher, which looks at the rows after it.
-        word.store(word.load(Relaxed).wrapping_add(1), Release);
+        word.store(word.load(Relaxed).wrapping_add(1), if mutated("changes_relaxed") { Relaxed } else { Release });
         word
     }
 
@@ -149,7 +149,7 @@ impl<'a> Writer<'a> {
     pub fn step_published(&self, node: u32) -> &'a AtomicU32 {
         let word = &self.0.nodes[node as usize].published;
         // Release: pairs with the acquire of a `connect_within` that sees the new number.
-        word.store(word.load(Relaxed).wrapping_add(1), Release);
+        word.store(word.load(Relaxed).wrapping_add(1), if mutated("published_relaxed") { Relaxed } else { Release });
         word
     }
 
@@ -235,7 +235,7 @@ impl<'a> Writer<'a> {
         let word = &self.0.segments[row as usize].withdrawal;
         let ended = Withdrawal::from_word(word.load(Relaxed)).ended(freed);
         // Release: pairs with the acquire of the one who waits; it sees everything the revocation did.
-        word.store(ended.word(), Release);
+        word.store(ended.word(), if mutated("withdrawal_relaxed") { Relaxed } else { Release });
         word
     }
 
@@ -243,8 +243,10 @@ impl<'a> Writer<'a> {
     pub fn link_connection(&self, row: u32, new: &NewConnection) {
         let r = &self.0.connections[row as usize];
         let segment = &self.0.segments[new.segment as usize];
+        let before = Generation::from_word(r.generation.load(Relaxed)).serial();
+        let serial = if before != 0 && mutated("serial_used_again") { before } else { new.serial };
         seq::write(&r.seq, || {
-            r.generation.store(Generation::live(new.serial).word(), Relaxed);
+            r.generation.store(Generation::live(serial).word(), Relaxed);
             r.segment_incarnation.store(segment.incarnation.load(Relaxed), Relaxed);
             r.segment.store(new.segment, Relaxed);
             r.next.store(segment.first_connection.load(Relaxed), Relaxed);
@@ -325,6 +327,8 @@ impl<'a> Writer<'a> {
 
 fn raise(word: &AtomicU32, to: u32) {
     if word.load(Relaxed) < to {
+        // Release: pairs with the acquire of who reads the mark, which saves it from meeting rows that are being filled
+        // for the first time; what a row says is read under its sequence number in any case.
         word.store(to, Release);
     }
 }

@@ -201,8 +201,7 @@ impl Connection {
     /// CONN_ABORTED, BARRIER_FAILURE.
     #[inline]
     pub fn close_read_span(&self, opened: Snapshot) -> Result<()> {
-        rsm_core::sync::fence(Acquire);
-        opened.judge(self.generation(), self.link_word())
+        opened.judge_loads(self.generation(), self.link_word())
     }
 
     /// Whether the exporter, or the loss of it, has cut the connection.
@@ -255,11 +254,11 @@ impl Connection {
         crash_point!(TransferDone);
         if NEED == WRITE {
             fence::full();
+            opened.judge(self.generation(), self.link_word())
         } else {
-            // The loads of the data before those of the verdict; nothing was stored that others wait for.
-            rsm_core::sync::fence(Acquire);
+            // Nothing was stored that others wait for.
+            opened.judge_loads(self.generation(), self.link_word())
         }
-        opened.judge(self.generation(), self.link_word())
     }
 
     /// What is wrong with a transfer; `Ok` when it only is not plain.

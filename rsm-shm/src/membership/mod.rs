@@ -252,11 +252,11 @@ impl Shared {
     /// Cuts off every import whose connection was withdrawn; returns the revision that was seen before looking.
     fn sweep(&self) -> u64 {
         let registry = self.map.registry();
-        let revision = registry.header.revision();
-        let mut state = lock(&self.state);
-        self.turn_tallying(&mut state);
-        state.table.sweep(&registry);
-        revision
+        registry.header.look(|| {
+            let mut state = lock(&self.state);
+            self.turn_tallying(&mut state);
+            state.table.sweep(&registry);
+        })
     }
 }
 

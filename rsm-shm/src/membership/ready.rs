@@ -1,9 +1,7 @@
 //! Poll descriptors: a pipe that is readable while signals are pending on a handle.
 //!
-//! The pipe never leaves the process that asked for it. One thread of the library, the *pump*, sleeps on all bells that
-//! have a descriptor, counted as a sleeper on each, and writes a byte where a signal is pending and the pipe is empty.
-//! Who takes the last signal empties the pipe. Both happen under the handle's lock and after looking at the bell there,
-//! so the pipe follows the bell, whoever is late. A wake that was meant for a waiting thread is handed on.
+//! The pipe never leaves the process that asked for it. One thread of the library, the pump of [`rsm_core::pump`], sleeps
+//! on all bells that have a descriptor, and writes a byte where a signal is pending and the pipe is empty.
 //!
 //! A pipe and not an eventfd: an eventfd never reports POLLRDNORM (D-63).
 #![allow(unsafe_code)]
@@ -11,15 +9,16 @@
 use super::{Membership, fork, lock};
 use crate::error::from_errno;
 use crate::futex;
+use crate::parking::Poster;
 use crate::private_table;
 use rsm_core::Result;
 use rsm_core::bell::Bell;
 use rsm_core::crash_point;
-use rsm_core::sync::{AtomicU32, Ordering};
+use rsm_core::pump::{self, Seen};
 use rustix::pipe::PipeFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 /// A handle that can be polled.
 #[derive(Debug)]
@@ -91,28 +90,40 @@ impl Ready {
         unsafe { self.bell.as_ref() }
     }
 
-    /// Makes the pipe follow the bell; returns what a futex would compare, and whether something is pending.
-    pub fn follow(&self) -> (u32, bool) {
-        let mut pipe = lock(&self.pipe);
-        let (count, aborted, low) = self.bell().look();
-        if count > 0 && !pipe.full {
-            pipe.full = pipe.write.as_ref().is_some_and(|write| rustix::io::write(write, &[1]).is_ok());
-            crash_point!(PumpWrote);
-        }
-        if count == 0 && pipe.full {
-            let mut byte = [0; 8];
-            while rustix::io::read(&self.read, &mut byte).is_ok_and(|n| n > 0) {}
-            pipe.full = false;
-            // The pump may be about to sleep on a count that was there before, and is there again by then: a count
-            // says nothing of what happened in between.
+    /// Makes the pipe follow the bell.
+    pub fn follow(&self) -> Seen {
+        let mut pipe = PipeOf { ready: self, held: lock(&self.pipe) };
+        let notice = || {
             if let Some(pump) = self.pump.get() {
                 pump.notice();
             }
+        };
+        pump::follow(self.bell(), &mut pipe, notice)
+    }
+}
+
+/// A pipe whose lock is held.
+struct PipeOf<'a> {
+    ready: &'a Ready,
+    held: MutexGuard<'a, Pipe>,
+}
+
+impl pump::Pipe for PipeOf<'_> {
+    fn is_full(&self) -> bool {
+        self.held.full
+    }
+    fn fill(&mut self) {
+        self.held.full = self.held.write.as_ref().is_some_and(|write| rustix::io::write(write, &[1]).is_ok());
+    }
+    fn empty(&mut self) {
+        let mut byte = [0; 8];
+        while rustix::io::read(&self.ready.read, &mut byte).is_ok_and(|n| n > 0) {}
+        self.held.full = false;
+    }
+    fn hang_up(&mut self) {
+        if !crate::strict::is_on() {
+            self.held.write = None;
         }
-        if aborted && !crate::strict::is_on() {
-            pipe.write = None;
-        }
-        (low, count > 0)
     }
 }
 
@@ -144,7 +155,7 @@ mod pumps {
     #[derive(Debug)]
     pub(super) struct Pump {
         /// Steps when the list changes, or a pipe was emptied.
-        changed: AtomicU32,
+        changed: pump::Changes,
         list: Mutex<Vec<Weak<Ready>>>,
         process: u32,
     }
@@ -152,9 +163,8 @@ mod pumps {
     impl Pump {
         /// Makes the pump look again.
         pub(super) fn notice(&self) {
-            // Release: pairs with the Acquire in `run`.
-            self.changed.fetch_add(1, Ordering::Release);
-            futex::wake(&self.changed, 1);
+            self.changed.step();
+            futex::wake(self.changed.word(), 1);
         }
     }
 
@@ -175,7 +185,7 @@ mod pumps {
             }
         }
         let pump = Arc::new(Pump {
-            changed: AtomicU32::new(0),
+            changed: pump::Changes::new(),
             list: Mutex::new(vec![Arc::downgrade(ready)]),
             process: fork::count(),
         });
@@ -187,18 +197,13 @@ mod pumps {
 
     fn run(pump: &Pump) {
         loop {
-            // Acquire: pairs with the Release of `notice`; list and pipes are at least as new.
-            let seen = pump.changed.load(Ordering::Acquire);
+            let changed = pump.changed.seen();
             let served: Vec<Arc<Ready>> = lock(&pump.list).iter().filter_map(Weak::upgrade).collect();
-            let mut words = vec![futex::Watched::word(&pump.changed, seen)];
+            let mut words = vec![futex::Watched::word(pump.changed.word(), changed)];
             for ready in &served {
-                let (low, pending) = ready.follow();
-                if pending && ready.bell().sleepers() > 1 {
-                    // We took a wake that a waiting thread may need.
-                    futex::wake_low(ready.bell().word(), 1);
-                    crash_point!(PumpHandedOn);
-                }
-                words.push(futex::Watched::low(ready.bell().word(), low));
+                let seen = ready.follow();
+                rsm_core::pump::hand_on(ready.bell(), seen, &Poster);
+                words.push(futex::Watched::low(ready.bell().word(), seen.low));
             }
             // A handle that goes meanwhile must be able to: we hold only what keeps its bell mapped.
             let bells: Vec<Arc<Membership>> = served.iter().map(|r| Arc::clone(&r._membership)).collect();

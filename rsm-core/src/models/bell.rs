@@ -1,0 +1,187 @@
+//! Bells: posts, waits, timeouts, aborts, epochs.
+
+use super::explore;
+use super::futex::{Futex, Timed};
+use crate::bell::{Accumulate, Bell};
+use crate::error::Code;
+use crate::generation::Generation;
+use crate::sync::{AtomicU64, Ordering::Relaxed, acquire};
+use crate::verdict;
+use loom::thread::{self, JoinHandle};
+use std::sync::Arc;
+
+/// A bell, where to sleep on it, and a word of the program's.
+pub(super) struct Rig {
+    pub(super) bell: Bell,
+    pub(super) futex: Futex,
+    pub(super) data: AtomicU64,
+}
+
+pub(super) fn rig() -> Arc<Rig> {
+    Arc::new(Rig { bell: Bell::new(), futex: Futex::new(), data: AtomicU64::new(0) })
+}
+
+pub(super) fn start<T: 'static>(rig: &Arc<Rig>, run: impl FnOnce(&Rig) -> T + 'static) -> JoinHandle<T> {
+    let rig = Arc::clone(rig);
+    thread::spawn(move || run(&rig))
+}
+
+/// Mutations: `bell_post_fence`, `bell_sleep_fence`.
+#[test]
+fn a_sleeper_is_never_left_behind() {
+    explore(|| {
+        let r = rig();
+        let poster = start(&r, |r| r.bell.post(0, Accumulate::Yes, &&r.futex).unwrap());
+        r.bell.wait(0, &&r.futex).unwrap();
+        poster.join().unwrap();
+        assert_eq!(r.bell.pending(), 0);
+        assert_eq!(r.bell.sleepers(), 0);
+    });
+}
+
+/// Two posters, two waiters: each waiter takes one.
+///
+/// Mutations: `bell_post_fence`, `bell_sleep_fence`.
+#[test]
+fn as_many_are_taken_as_were_posted() {
+    explore(|| {
+        let r = rig();
+        let poster = start(&r, |r| r.bell.post(0, Accumulate::Yes, &&r.futex).unwrap());
+        let waiter = start(&r, |r| r.bell.wait(0, &&r.futex).unwrap());
+        r.bell.post(0, Accumulate::Yes, &&r.futex).unwrap();
+        r.bell.wait(0, &&r.futex).unwrap();
+        poster.join().unwrap();
+        waiter.join().unwrap();
+        assert_eq!((r.bell.pending(), r.bell.sleepers()), (0, 0));
+    });
+}
+
+/// Two posters that do not accumulate leave one signal (D-57), and a third adds to it.
+///
+/// Mutations: `bell_blind_add`.
+#[test]
+fn posts_that_do_not_accumulate_leave_one() {
+    explore(|| {
+        let r = rig();
+        let other = start(&r, |r| r.bell.post(0, Accumulate::No, &&r.futex).unwrap());
+        r.bell.post(0, Accumulate::No, &&r.futex).unwrap();
+        other.join().unwrap();
+        assert_eq!(r.bell.pending(), 1);
+    });
+}
+
+/// Mutations: `bell_release`.
+#[test]
+fn a_signal_carries_what_was_put_before_it() {
+    explore(|| {
+        let r = rig();
+        let poster = start(&r, |r| {
+            r.data.store(7, Relaxed);
+            r.bell.post(0, Accumulate::Yes, &&r.futex).unwrap();
+        });
+        r.bell.wait(0, &&r.futex).unwrap();
+        assert_eq!(r.data.load(Relaxed), 7);
+        poster.join().unwrap();
+    });
+}
+
+/// Whether the deadline or the signal comes first, the signal is taken once or is still there, and nobody stays
+/// counted as a sleeper.
+///
+/// Mutations: `bell_timeout_stays_counted`.
+#[test]
+fn a_deadline_loses_no_signal() {
+    explore(|| {
+        let r = rig();
+        let poster = start(&r, |r| r.bell.post(0, Accumulate::Yes, &&r.futex).unwrap());
+        let clock = start(&r, |r| r.futex.end());
+        let taken = r.bell.wait(0, &Timed(&r.futex));
+        poster.join().unwrap();
+        clock.join().unwrap();
+        match taken {
+            Ok(()) => assert_eq!(r.bell.pending(), 0),
+            Err(error) => assert_eq!((error.code(), r.bell.pending()), (Code::Timeout, 1)),
+        }
+        assert_eq!(r.bell.sleepers(), 0);
+    });
+}
+
+/// Mutations: `bell_abort_no_wake`, `bell_abort_wakes_first`.
+#[test]
+fn an_abort_reaches_every_sleeper() {
+    explore(|| {
+        let r = rig();
+        let waiters = [(); 2].map(|()| start(&r, |r| r.bell.wait(0, &&r.futex).unwrap_err().code()));
+        r.bell.abort(&&r.futex);
+        for waiter in waiters {
+            assert_eq!(waiter.join().unwrap(), Code::ConnAborted);
+        }
+    });
+}
+
+/// A post that succeeded is delivered, the abort is told after it (D-60, D-90).
+///
+/// Mutations: `bell_abort_first`.
+#[test]
+fn an_abort_swallows_no_signal() {
+    explore(|| {
+        let r = rig();
+        let poster = start(&r, |r| r.bell.post(0, Accumulate::Yes, &&r.futex).is_ok());
+        let agent = start(&r, |r| r.bell.abort(&&r.futex));
+        let mut taken = 0;
+        while r.bell.wait(0, &&r.futex).is_ok() {
+            taken += 1;
+        }
+        agent.join().unwrap();
+        assert_eq!(taken, u32::from(poster.join().unwrap()));
+    });
+}
+
+/// Who was told CONN_ABORTED by a wait finds every later transfer and barrier failing too.
+///
+/// Mutations: `bell_abort_acquire`.
+#[test]
+fn who_is_told_of_an_abort_finds_the_connection_cut() {
+    explore(|| {
+        let r = rig();
+        r.data.store(Generation::live(1).word(), Relaxed);
+        let waiter = start(&r, |r| r.bell.try_take().is_ok() || Generation::from_word(acquire(&r.data)).is_aborted());
+        verdict::abort(&r.data);
+        r.bell.abort(&&r.futex);
+        assert!(waiter.join().unwrap());
+    });
+}
+
+/// Mutations: `bell_post_ignores_epoch`, `bell_blind_add`.
+#[test]
+fn a_late_post_does_not_reach_the_next_connection() {
+    explore(|| {
+        let r = rig();
+        let late = start(&r, |r| {
+            let _ = r.bell.post(0, Accumulate::Yes, &&r.futex);
+        });
+        r.bell.step_epoch();
+        r.bell.renew();
+        assert!(!r.bell.try_take().unwrap());
+        late.join().unwrap();
+        assert!(!r.bell.try_take().unwrap(), "a signal of the connection before");
+    });
+}
+
+/// What an old owner of a bell counted for itself, and takes back late, is not taken from the new owner.
+///
+/// Mutations: `bell_renew_forgets_sleepers`.
+#[test]
+fn a_late_sleeper_of_an_old_owner_leaves_the_new_one_counted() {
+    explore(|| {
+        let r = rig();
+        r.bell.enlist();
+        let old = start(&r, |r| r.bell.delist());
+        let epoch = r.bell.renew();
+        let poster = start(&r, move |r| r.bell.post(epoch, Accumulate::Yes, &&r.futex).unwrap());
+        r.bell.wait(0, &&r.futex).unwrap();
+        old.join().unwrap();
+        poster.join().unwrap();
+        assert_eq!(r.bell.sleepers(), 0);
+    });
+}

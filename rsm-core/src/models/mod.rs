@@ -1,0 +1,75 @@
+//! loom models of the lock-free protocols.
+//!
+//! Each names the mutations ([`crate::sync::mutated`]) that make it fail, in a line that begins with `Mutations:`;
+//! `ci/loom.sh` reads those lines, runs every model, then every mutation of every model. loom explores interleavings
+//! and what the memory model allows, up to a bound on preemptions; it does not reorder loads with later stores, so a
+//! model that passes is evidence, not proof. It also remembers only the latest access to each word when it looks for
+//! races: a load followed by a store of the same thread hides another thread's earlier load. So the one who writes with
+//! plain stores, the agent, is the model's own thread, which runs first, and readers are started. Sleeping is modelled ([`futex`]): a thread that nobody wakes is a
+//! deadlock, which loom reports.
+//!
+//! Every atomic of `rsm-core` and `rsm-shm`, and what speaks for it:
+//!
+//! | words | models, or why there is none |
+//! |---|---|
+//! | bell: word, sleepers | [`bell`], [`death`] |
+//! | pump: changes, and the pipe it keeps | [`pump`] |
+//! | sleepers: gone | [`sleepers`] |
+//! | connection row: generation; link word | [`verdict`] |
+//! | rows: sequence number, fields; header: magic | [`rows`] |
+//! | buckets, `next_in_bucket`; node row: published | [`lookup`] |
+//! | `first_connection`, `next` | [`walk`] |
+//! | segment row: withdrawal | [`withdrawal`] |
+//! | header: revision | [`revision`] |
+//! | header: changes | [`watch`] |
+//! | header: how many rows were ever used | a hint for who lists them; what a row says is read under its number |
+//! | header: ended; node row: processes, pid, uid, exports, imports; importers | single words, true by themselves, for people |
+//! | tally rows; `rsm_shm` tally: row, process | numbers for people; the row's memory stays mapped as long as the membership |
+//! | `rsm_shm` crash points | tests only |
+//! | controller rows | written once, before the magic |
+//! | `rsm_shm` fork count | changes while the process has one thread |
+//! | `rsm_shm` import: flags | settings of the caller's own and hints of the events thread; a transfer that races with a change goes by either |
+//! | `rsm_shm` import: given back | a swap: one of those who give back does |
+//! | `rsm_shm` export: start | moves with a rebind, which excludes views of the old range |
+//! | `rsm_shm` copies and views | the program's data; what they order is the verdict's fence |
+
+mod bell;
+mod death;
+mod futex;
+mod lookup;
+mod pump;
+mod revision;
+mod rows;
+mod sleepers;
+mod tables;
+mod verdict;
+mod walk;
+mod watch;
+mod withdrawal;
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// Explores every execution of a model within the bounds of the environment, and says how many there were.
+fn explore<F: Fn() + Send + Sync + 'static>(model: F) {
+    explore_less(0, model);
+}
+
+/// [`explore`], with `less` preemptions fewer: for models that take minutes otherwise.
+fn explore_less<F: Fn() + Send + Sync + 'static>(less: usize, model: F) {
+    let name = std::any::type_name::<F>().trim_start_matches("rsm_core::models::").trim_end_matches("::{{closure}}");
+    let executions = Arc::new(Mutex::new(0u64));
+    let counted = Arc::clone(&executions);
+    let began = Instant::now();
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(builder.preemption_bound.unwrap_or(3).saturating_sub(less).max(1));
+    let limit = builder.max_duration;
+    builder.check(move || {
+        *counted.lock().unwrap() += 1;
+        model();
+    });
+    let took = began.elapsed();
+    let cut = if limit.is_some_and(|limit| took >= limit) { " (stopped by the clock)" } else { "" };
+    let bound = builder.preemption_bound.unwrap_or_default();
+    println!("model {name} {bound} {} {:.2}{cut}", executions.lock().unwrap(), took.as_secs_f32());
+}

@@ -1,0 +1,111 @@
+//! Generations against transfers and verdicts.
+//!
+//! The importer's half of a span of stores is as in `rsm_shm`, whose fence is an instruction of its own: store, full
+//! fence, verdict. An implicit put is such a span of one store.
+
+use super::explore;
+use super::tables::{agent, connection, heap, member, segment};
+use crate::generation::Generation;
+use crate::registry::{LinkState, LinkWord};
+use crate::sync::{AtomicU64, Ordering::Relaxed, acquire, fence, mutated};
+use crate::verdict::{self, Snapshot};
+use loom::thread;
+use std::sync::Arc;
+
+/// A connection's generation, its link, and the segment's memory.
+struct Words {
+    generation: AtomicU64,
+    link: AtomicU64,
+    memory: AtomicU64,
+}
+
+fn words() -> Arc<Words> {
+    Arc::new(Words {
+        generation: AtomicU64::new(Generation::live(1).word()),
+        link: AtomicU64::new(LinkWord::new(LinkState::Active).word()),
+        memory: AtomicU64::new(0),
+    })
+}
+
+fn snapshot(link: &AtomicU64) -> Snapshot {
+    Snapshot { granted: Generation::live(1), link: LinkWord::from_word(acquire(link)) }
+}
+
+fn full_fence() {
+    if !mutated("verdict_importer_fence") {
+        fence(crate::sync::Ordering::SeqCst);
+    }
+}
+
+/// Mutations: `verdict_importer_fence`, `verdict_agent_fence`.
+#[test]
+fn a_complete_verdict_means_the_store_came_first() {
+    explore(|| {
+        let w = words();
+        let importer = {
+            let w = Arc::clone(&w);
+            thread::spawn(move || {
+                let opened = snapshot(&w.link);
+                w.memory.store(7, Relaxed);
+                full_fence();
+                opened.judge(&w.generation, &w.link).is_ok()
+            })
+        };
+        verdict::abort(&w.generation);
+        // From here on the agent waits for importers, then gives the memory back: what it reads now is what counts.
+        let arrived = w.memory.load(Relaxed) == 7;
+        let vouched = importer.join().unwrap();
+        assert!(!vouched || arrived, "a store that was vouched for came after the revocation");
+    });
+}
+
+/// A get, or a span of loads, that is vouched for saw nothing of what the exporter wrote after the revocation (D-84).
+///
+/// Mutations: `verdict_load_fence`, `verdict_agent_fence`.
+#[test]
+fn a_vouched_load_saw_nothing_later() {
+    explore(|| {
+        let w = words();
+        let importer = {
+            let w = Arc::clone(&w);
+            thread::spawn(move || {
+                let opened = snapshot(&w.link);
+                let value = w.memory.load(Relaxed);
+                (value, opened.judge_loads(&w.generation, &w.link).is_ok())
+            })
+        };
+        verdict::abort(&w.generation);
+        w.memory.store(9, Relaxed); // the exporter's own again
+        let (value, vouched) = importer.join().unwrap();
+        assert!(!vouched || value == 0, "a load that was vouched for came after the revocation");
+    });
+}
+
+/// The row goes to another connection at once: the old import is told all the same.
+///
+/// Mutations: `serial_used_again`, `verdict_importer_fence`.
+#[test]
+fn a_row_used_again_vouches_for_nobody_else() {
+    explore(|| {
+        let heap = heap();
+        agent(&heap).add_segment(0, &segment(1));
+        agent(&heap).link_connection(0, &connection(1, 0));
+        let w = words();
+        let importer = {
+            let w = Arc::clone(&w);
+            member(&heap, move |heap| {
+                let opened = snapshot(&w.link);
+                w.memory.store(7, Relaxed);
+                full_fence();
+                opened.judge(heap.connections[0].generation(), &w.link).is_ok()
+            })
+        };
+        agent(&heap).abort_connection(0);
+        agent(&heap).unlink_connection(0);
+        let arrived = w.memory.load(Relaxed) == 7;
+        agent(&heap).remove_connection(0);
+        agent(&heap).link_connection(0, &connection(2, 0));
+        let vouched = importer.join().unwrap();
+        assert!(!vouched || arrived, "another connection's generation vouched for a late store");
+    });
+}
