@@ -1,0 +1,122 @@
+//! The library against a model of the RSMAPI: random scripts of verbs, every answer and every byte compared.
+//!
+//! `RSM_MODEL_CASES=N` runs N scripts instead of 300. A script that fails is made as short as it can be and printed, one
+//! verb a line; its seed is kept in `tests/model/regressions.txt` and run first from then on.
+//!
+//! The model is one user's view of two nodes that have joined and one that has not. What it leaves out: links and
+//! deaths (tests/soak), threads (loom models), vectors, and waiting.
+
+mod library;
+mod reference;
+mod verbs;
+
+use library::{Seen, compare};
+use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRng, TestRunner};
+use reference::{Flaw, Reference, User};
+use std::cell::RefCell;
+use verbs::{Script, Verb, scripts};
+
+fn user() -> User {
+    let umask = rustix::process::umask(rustix::fs::Mode::empty());
+    rustix::process::umask(umask);
+    User { privileged: rustix::process::geteuid().is_root(), umask: umask.bits() }
+}
+
+fn judge(script: &Script, flaw: Option<Flaw>, seen: &mut Seen) -> Result<(), TestCaseError> {
+    compare(script, Reference::new(user(), flaw), seen).map_err(TestCaseError::fail)
+}
+
+#[test]
+fn the_library_answers_as_the_model() {
+    let cases = std::env::var("RSM_MODEL_CASES").ok().map_or(300, |n| n.parse().expect("RSM_MODEL_CASES is a number"));
+    let kept = FileFailurePersistence::Direct("tests/model/regressions.txt");
+    let config =
+        Config { cases, failure_persistence: Some(Box::new(kept)), max_shrink_iters: 5000, ..Config::default() };
+    let seen = RefCell::new(Seen::default());
+    let mut runner = TestRunner::new(config);
+    let result = runner.run(&scripts(), |script| judge(&script, None, &mut seen.borrow_mut()));
+    if let Err(TestError::Fail(reason, script)) = result {
+        panic!("{reason}\nin {script:?}");
+    }
+    result.expect("scripts can be made");
+    let seen = seen.into_inner();
+    println!("{cases} scripts, {} verbs; refusals by error number: {:?}", seen.carried_out, seen.refused);
+    for number in reference_numbers() {
+        assert!(cases < 300 || seen.refused.contains_key(&number), "no script led to error {number}");
+    }
+}
+
+/// What must have come up for a run to mean something.
+fn reference_numbers() -> Vec<i32> {
+    use reference::number::*;
+    let mut numbers = vec![
+        CTLR_NOT_PRESENT,
+        SEG_ALREADY_PUBLISHED,
+        SEG_NOT_PUBLISHED,
+        SEG_NOT_PUBLISHED_TO_NODE,
+        SEG_STILL_MAPPED,
+        BAD_ADDR,
+        BAD_MEM_ALIGNMENT,
+        BAD_OFFSET,
+        BAD_LENGTH,
+        BAD_ACL,
+        RESERVED_SEGID,
+        SEGID_IN_USE,
+        BAD_PERMS,
+        PERM_DENIED,
+        REBIND_NOT_ALLOWED,
+        REMOTE_NODE_UNREACHABLE,
+        CONN_ABORTED,
+        TIMEOUT,
+    ];
+    numbers.dedup();
+    numbers
+}
+
+/// A model with one rule that is wrong must be told apart from the library, by a short script.
+fn is_caught(flaw: Flaw) {
+    let config = Config { cases: 3000, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
+    let rng = TestRng::deterministic_rng(config.rng_algorithm);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    match runner.run(&scripts(), |script| judge(&script, Some(flaw), &mut Seen::default())) {
+        Err(TestError::Fail(reason, script)) => {
+            println!("{flaw:?}: {reason}\nin {script:?}");
+            assert!(script.0.len() <= 12, "a long script: {script:?}");
+        }
+        other => panic!("a wrong rule was not noticed: {other:?}"),
+    }
+}
+
+macro_rules! flaws {
+    ($($name:ident $flaw:ident),* $(,)?) => {$(
+        #[test]
+        fn $name() {
+            is_caught(Flaw::$flaw);
+        }
+    )*};
+}
+
+flaws! {
+    a_wrong_rule_of_accumulation_is_noticed NoAccumulateAdds,
+    a_wrong_rule_of_reading_is_noticed WriteOnlyReads,
+    a_wrong_rule_of_republishing_is_noticed RepublishReachesBack,
+    a_wrong_rule_of_ids_is_noticed IdsStayTaken,
+    a_wrong_order_of_abort_and_signal_is_noticed AbortBeforeSignals,
+    a_wrong_rule_of_access_lists_is_noticed ListsFilterNobody,
+    a_wrong_error_number_is_noticed LateRangeIsBadLength,
+    a_wrong_rule_of_spans_is_noticed SpansMissAborts,
+    a_wrong_rule_of_rebinding_is_noticed RebindMovesContents,
+    a_wrong_life_of_signals_is_noticed ExportForgetsSignals,
+    a_store_that_outlives_its_connection_is_noticed StoresOutliveUnpublish,
+}
+
+/// The script that a shrunk failure looks like.
+#[test]
+fn a_script_reads_like_one() {
+    let script = Script(vec![
+        Verb::Create { e: 0, node: 1, way: verbs::Way::Shm0, length: 8192 },
+        Verb::Put { i: 0, offset: 8, width: 8, count: 1, value: 3 },
+    ]);
+    let text = format!("{script:?}");
+    assert!(text.contains("e0 = create 8192 bytes on node 1 Shm0\n    put i0 offset 8"), "{text}");
+}
