@@ -37,10 +37,14 @@ impl From<rsm::Error> for Failure {
 
 /// The kernel's word for an error, without the number that [`io::Error`] appends.
 pub(crate) fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
+    plain(&error.to_string())
+}
+
+/// A text that ends with such a word, without the number.
+pub(crate) fn plain(text: &str) -> String {
     match text.find(" (os error") {
         Some(end) => text[..end].to_owned(),
-        None => text,
+        None => text.to_owned(),
     }
 }
 

@@ -202,7 +202,7 @@ impl Feature {
                 Some("sysctl -w fs.leases-enable=1"),
             ),
             Feature::WriteProtection => facts(
-                "write-protection",
+                "wp",
                 "5.11",
                 false,
                 "userfaultfd write protection: memory moves under running threads",
@@ -211,7 +211,7 @@ impl Feature {
                 None,
             ),
             Feature::WriteProtectionOfKernel => facts(
-                "write-protection-kernel",
+                "wp-kernel",
                 "5.7",
                 false,
                 "userfaultfd for faults in the kernel: read(2) into memory that moves waits",
@@ -219,7 +219,7 @@ impl Feature {
                 Some("sysctl -w vm.unprivileged_userfaultfd=1"),
             ),
             Feature::WriteProtectionOfShared => facts(
-                "write-protection-shared",
+                "wp-shared",
                 "5.19",
                 false,
                 "UFFD_FEATURE_WP_HUGETLBFS_SHMEM: write protection of shared memory",
@@ -228,7 +228,7 @@ impl Feature {
                 None,
             ),
             Feature::WriteProtectionOfUnpopulated => facts(
-                "write-protection-unpopulated",
+                "wp-unpopulated",
                 "6.4",
                 false,
                 "UFFD_FEATURE_WP_UNPOPULATED: write protection of untouched pages",
@@ -423,9 +423,23 @@ fn huge_pages() -> Result<()> {
     let object = memfd::create("rsm-probe", 2 * HUGE as u64)?;
     let region = Region::map(&object, 0, 2 * HUGE, Permission::ReadWrite)?;
     let start = region.as_ptr().cast::<u8>().wrapping_add(region.as_ptr().cast::<u8>().align_offset(HUGE) % HUGE);
-    // SAFETY: one byte inside the mapping, which nobody else knows.
+    // A huge page begins at a multiple of its size in memory and in the object alike.
+    // SAFETY: the range lies in the mapping, at most HUGE - 1 bytes before it and HUGE in it, which nobody else knows
+    // and which goes with `region`.
+    let placed = unsafe {
+        rustix::mm::mmap(
+            start.cast(),
+            HUGE,
+            rustix::mm::ProtFlags::READ | rustix::mm::ProtFlags::WRITE,
+            rustix::mm::MapFlags::SHARED | rustix::mm::MapFlags::FIXED,
+            &object,
+            0,
+        )
+    };
+    placed.map_err(|errno| missing("mmap", errno))?;
+    // SAFETY: one byte of that mapping.
     unsafe { start.write_volatile(1) };
-    // SAFETY: the range lies in the mapping: at most HUGE - 1 bytes before it, HUGE in it. Contents stay.
+    // SAFETY: all of that mapping. Contents stay.
     if unsafe { libc::madvise(start.cast(), HUGE, MADV_COLLAPSE) } == 0 {
         return Ok(());
     }

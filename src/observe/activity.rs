@@ -72,7 +72,7 @@ impl Observer {
     /// process says of itself. One round trip for every 48 processes.
     ///
     /// # Errors
-    /// CTLR_NOT_PRESENT when the cluster has ended.
+    /// TIMEOUT when the agent does not answer for 2 s, CTLR_NOT_PRESENT when the cluster has ended.
     pub fn activity(&self) -> Result<Vec<ProcessActivity>> {
         let processes = self.membership.watch()?;
         let shown = processes.into_iter().map(|p| ProcessActivity {

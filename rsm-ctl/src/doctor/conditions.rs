@@ -112,7 +112,7 @@ fn memory_limit() -> Option<Condition> {
     // The old kind says "unlimited" with a number that no machine has.
     (limit < 1 << 60).then(|| {
         let meaning = "memory of segments counts for who touches it first; beyond the limit processes are killed";
-        condition("memory of the control group", size::bytes(limit), "note", meaning, None)
+        condition("memory of cgroup", size::bytes(limit), "note", meaning, None)
     })
 }
 
@@ -153,7 +153,7 @@ fn huge_pages() -> Condition {
         _ => "the kernel uses no huge pages for shared memory",
     };
     let remedy = Some("echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled");
-    condition("huge pages of shared memory", chosen, status, meaning, remedy.filter(|_| status == "warning"))
+    condition("shared huge pages", chosen, status, meaning, remedy.filter(|_| status == "warning"))
 }
 
 fn seccomp(status: &str) -> Option<Condition> {

@@ -90,7 +90,7 @@ fn finding(feature: Feature, error: Option<&rsm::Error>, kernel: &str) -> Findin
         since: feature.since(),
         what: feature.what(),
         without: feature.without(),
-        error: error.map(|error| error.detail().to_owned()),
+        error: error.map(|error| crate::failure::plain(error.detail())),
         remedy: error.map(|error| remedy(feature, error.code(), kernel)),
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn render(report: &Report, palette: Palette) -> String {
             (false, true) => ("MISSING", Tone::Bad),
             (false, false) => ("missing", Tone::Warning),
         };
-        text += &line(palette, tone, mark, feature.feature, &format!("{} (Linux {})", feature.what, feature.since));
+        text += &line(palette, tone, mark, feature.feature, &what(feature));
         if let Some(error) = &feature.error {
             text += &indented("why", error);
             text += &indented("without it", feature.without);
@@ -29,7 +29,11 @@ pub(super) fn render(report: &Report, palette: Palette) -> String {
             "warning" => ("warning", Tone::Warning),
             _ => ("BAD", Tone::Bad),
         };
-        text += &line(palette, tone, mark, condition.condition, &format!("{}: {}", condition.value, condition.meaning));
+        let told = match condition.status {
+            "good" => condition.value.clone(),
+            _ => format!("{}: {}", condition.value, condition.meaning),
+        };
+        text += &line(palette, tone, mark, condition.condition, &told);
         if condition.status != "good" {
             text += &condition.remedy.map_or_else(String::new, |remedy| indented("to change it", remedy));
         }
@@ -44,8 +48,16 @@ pub(super) fn render(report: &Report, palette: Palette) -> String {
     text + "\n" + &summary + "\n"
 }
 
+/// What a feature is, and since when.
+fn what(feature: &super::Finding) -> String {
+    match feature.since {
+        "any" => feature.what.to_owned(),
+        since => format!("{} (Linux {since})", feature.what),
+    }
+}
+
 const MARKS: usize = 9;
-const NAMES: usize = 30;
+const NAMES: usize = 20;
 
 fn line(palette: Palette, tone: Tone, mark: &str, name: &str, rest: &str) -> String {
     let blanks = " ".repeat(MARKS - mark.len());

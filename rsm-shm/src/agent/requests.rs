@@ -70,7 +70,7 @@ impl Agent {
             }
         };
         // Looking is no change: watchers that look at every change would wake themselves.
-        self.changed |= !matches!(request.ask, Ask::Processes { .. } | Ask::NodeKey { .. });
+        self.changed |= !matches!(request.ask, Ask::Processes { .. } | Ask::Tallies { .. } | Ask::NodeKey { .. });
         match request.ask {
             Ask::Abandon { number } => self.undo(party, number),
             Ask::Leave => self.end_membership(party, "it left"),

@@ -257,7 +257,7 @@ impl Link {
         }
         control.number += 1;
         let number = control.number;
-        let only_looks = matches!(ask, Ask::Processes { .. });
+        let only_looks = matches!(ask, Ask::Processes { .. } | Ask::Tallies { .. });
         send(socket, &Request { number, ask }, address)?;
         crash_point!(AskSent);
         if only_looks && !readable_until(socket, Instant::now() + LOOK_PATIENCE) {

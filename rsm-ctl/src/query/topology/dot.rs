@@ -3,6 +3,9 @@
 use super::Topology;
 use crate::size;
 
+/// With more nodes than this, links in order are left out.
+const MANY: u32 = 12;
+
 pub(crate) fn render(topology: &Topology) -> String {
     let mut text = format!("digraph {} {{\n", quoted(&topology.cluster.name));
     text += "  layout=circo; node [shape=circle style=filled fillcolor=\"#e8f0fe\"]; edge [fontsize=10];\n";
@@ -16,16 +19,23 @@ pub(crate) fn render(topology: &Topology) -> String {
         text += &format!("  n{} [label={}{style}];\n", node.node, quoted(&what));
     }
     for controller in topology.shared() {
-        for link in topology.links_of(&controller.controller).values().filter(|link| link.from != link.to) {
+        let links = topology.links_of(&controller.controller);
+        for link in links.values().filter(|link| link.from != link.to) {
+            let quiet = matches!(&*link.state, "active" | "up") && link.errors == 0;
+            let back = links.get(&(link.to, link.from));
+            let alike = back.is_some_and(|back| back.state == link.state && back.errors == link.errors);
+            // Of many nodes Graphviz would draw links in order for minutes, and nothing else would be seen.
+            if quiet && (topology.cluster.nodes > MANY || alike && link.from > link.to) {
+                continue;
+            }
             let (colour, style) = match &*link.state {
                 "active" if link.errors == 0 => ("#9aa0a6", "solid"),
                 "active" => ("#e37400", "solid"),
                 "up" => ("#dadce0", "dotted"),
                 _ => ("#d93025", "dashed"),
             };
-            // Links in order constrain nothing and are drawn without heads, twice over each other.
             let label = if link.errors > 0 { format!(" label=\"{} errors\"", link.errors) } else { String::new() };
-            let head = if colour == "#9aa0a6" || colour == "#dadce0" { " arrowhead=none" } else { "" };
+            let head = if quiet && alike { " arrowhead=none" } else { "" };
             let tip = quoted(&format!("{} {}: {}", controller.controller, link.from, link.state));
             text += &format!(
                 "  n{} -> n{} [color=\"{colour}\" style={style}{label}{head} tooltip={tip}];\n",

@@ -28,7 +28,8 @@ const STYLE: &str = "
   .up { stroke: var(--up); stroke-dasharray: 1 5; stroke-linecap: round; }
   .error { stroke: var(--error); stroke-width: 2.4; }
   .down { stroke: var(--down); stroke-width: 2.4; stroke-dasharray: 9 6; }
-  .many .active, .many .up { stroke-width: .6; opacity: .3; }
+  .many .active, .many .up { stroke-width: .5; opacity: .14; }
+  .many .import { opacity: .75; }
   .import { fill: none; stroke: var(--import); }
   .cut { stroke-dasharray: 3 4; }
   .head { fill: var(--import); }
@@ -37,7 +38,7 @@ const STYLE: &str = "
   .node { fill: var(--node); stroke: var(--edge); stroke-width: 2; }
   .away { fill: var(--away); stroke: var(--up); stroke-dasharray: 4 4; }
   .number { font-weight: 600; text-anchor: middle; }
-  .note { font-size: 13px; text-anchor: middle; }
+  .note { font-size: 13px; text-anchor: middle; paint-order: stroke; stroke: var(--back); stroke-width: 4px; }
   .tag { font-size: 13px; font-weight: 600; text-anchor: middle; paint-order: stroke; stroke: var(--back); stroke-width: 4px; }
 ";
 
@@ -53,6 +54,11 @@ impl Places {
         Places { count, size: (between * 0.36).clamp(9.0, 30.0) }
     }
 
+    /// Whether there is no room for words beside nodes and links.
+    fn is_crowded(&self) -> bool {
+        self.count > 12
+    }
+
     fn at(&self, node: u32) -> (f64, f64) {
         self.around(node, RADIUS)
     }
@@ -65,13 +71,15 @@ impl Places {
     }
 
     /// The way from one node to another, as far aside of the straight line as `bend` says, to the left of the traveller:
-    /// a path, and the place for a tag on it, part of the way along.
-    fn way(&self, from: u32, to: u32, bend: f64, tag: f64) -> (String, (f64, f64)) {
+    /// a path, drawn `inwards` to the middle, and the place for a tag on it, part of the way along.
+    fn way(&self, from: u32, to: u32, bend: f64, tag: f64, inwards: f64) -> (String, (f64, f64)) {
         let (start, end) = (self.at(from), self.at(to));
         let (dx, dy) = (end.0 - start.0, end.1 - start.1);
         let length = dx.hypot(dy).max(1.0);
         let (ux, uy) = (dx / length, dy / length);
         let control = ((start.0 + end.0) / 2.0 + uy * bend * 2.0, (start.1 + end.1) / 2.0 - ux * bend * 2.0);
+        let pull = |p: f64, centre: f64| p + (centre - p) * inwards;
+        let control = (pull(control.0, CENTRE.0), pull(control.1, CENTRE.1));
         // Leaves and arrives at the rims, in the direction of the curve.
         let rim = |(x, y): (f64, f64), gap: f64| {
             let (cx, cy) = (control.0 - x, control.1 - y);
@@ -105,7 +113,7 @@ pub(crate) fn render(topology: &Topology) -> String {
         arrow(&places, import, most, topology.imports.len() <= 80, &mut layers);
     }
     let cluster = &topology.cluster;
-    let many = if cluster.nodes > 12 { " class=\"many\"" } else { "" };
+    let many = if places.is_crowded() { " class=\"many\"" } else { "" };
     let name = escaped(&cluster.name);
     let Layers { quiet, loud, imports, tags } = layers;
     let nodes: String = topology.nodes.iter().map(|node| circle(&places, node)).collect();
@@ -146,7 +154,11 @@ fn links(places: &Places, links: &BTreeMap<(u32, u32), &LinkInfo>, layers: &mut 
         }
         let alike = both && link.errors == 0;
         let bend = if alike { 0.0 } else { (places.size * 0.45).min(10.0) };
-        let (path, place) = places.way(from, to, bend, 0.33);
+        let class = class(link);
+        let quiet = class == "active" || class == "up";
+        // Between neighbours on a full circle there is no room for what is to be seen: it goes by the inside.
+        let inwards = if places.is_crowded() && !quiet { 0.3 } else { 0.0 };
+        let (path, place) = places.way(from, to, bend, 0.33, inwards);
         let errors = match link.errors {
             0 => String::new(),
             1 => ", 1 error".to_owned(),
@@ -154,16 +166,16 @@ fn links(places: &Places, links: &BTreeMap<(u32, u32), &LinkInfo>, layers: &mut 
         };
         let arrow = if alike { "↔" } else { "←" };
         let title = format!("{} {from} {arrow} {to}: {}{errors}", link.controller, link.state);
-        let class = class(link);
         let line = format!("<path class=\"link {class}\" d=\"{path}\"><title>{}</title></path>\n", escaped(&title));
-        let quiet = class == "active" || class == "up";
         if quiet {
             layers.quiet += &line;
         } else {
             layers.loud += &line;
         }
         let word = match (class, link.errors) {
-            ("down", 0) if places.count <= 12 => format!("{from} from {to} down"),
+            _ if places.is_crowded() => continue, // the list beside the picture tells
+            ("down", 0) if alike => "down".to_owned(),
+            ("down", 0) => format!("{from} from {to} down"),
             (_, 0) => continue,
             ("down", errors) => format!("down, {errors} err"),
             (_, errors) => format!("{errors} err"),
@@ -176,13 +188,18 @@ fn links(places: &Places, links: &BTreeMap<(u32, u32), &LinkInfo>, layers: &mut 
 
 fn arrow(places: &Places, import: &Imports, most: u32, tagged: bool, layers: &mut Layers) {
     let all = import.connections + import.cut;
-    let width = 1.5 + 3.0 * f64::from(all).ln_1p() / f64::from(most).ln_1p().max(0.1);
+    let thick = if places.is_crowded() { 1.2 } else { 3.0 };
+    let width = 1.2 + thick * f64::from(all).ln_1p() / f64::from(most).ln_1p().max(0.1);
     let bend = if places.count <= 2 { 60.0 } else { (places.size * 1.3).clamp(12.0, 30.0) };
-    let (path, place) = places.way(import.importer, import.exporter, bend, 0.62);
-    let cut = if import.cut > 0 { format!(", {} cut", import.cut) } else { String::new() };
+    let (path, place) = places.way(import.importer, import.exporter, bend, 0.62, 0.0);
+    let how_many = match (import.connections, import.cut) {
+        (connections, 0) => connections.to_string(),
+        (0, cut) => format!("{cut} cut"),
+        (connections, cut) => format!("{connections}, {cut} cut"),
+    };
     let title = format!(
-        "node {} imports from node {} through {}: {}{cut}",
-        import.importer, import.exporter, import.controller, import.connections
+        "node {} imports from node {} through {}: {how_many}",
+        import.importer, import.exporter, import.controller
     );
     let class = if import.connections == 0 { "import cut" } else { "import" };
     layers.imports += &format!(
@@ -191,7 +208,7 @@ fn arrow(places: &Places, import: &Imports, most: u32, tagged: bool, layers: &mu
     );
     if tagged {
         let (x, y) = (place.0, place.1 + 4.0);
-        layers.tags += &format!("<text class=\"tag\" x=\"{x:.1}\" y=\"{y:.1}\">{}{cut}</text>\n", import.connections);
+        layers.tags += &format!("<text class=\"tag\" x=\"{x:.1}\" y=\"{y:.1}\">{how_many}</text>\n");
     }
 }
 
@@ -212,7 +229,7 @@ fn circle(places: &Places, node: &rsm::observe::NodeInfo) -> String {
         y + font * 0.35,
         node.node
     );
-    if places.count <= 12 {
+    if !places.is_crowded() {
         let outside = places.around(node.node, RADIUS + size + 14.0);
         // Beside the circle there is no room: above or below.
         let beside = (outside.1 - CENTRE.1).abs() < RADIUS * 0.6;
@@ -246,7 +263,7 @@ fn legend(topology: &Topology) -> String {
     }
     y += 18.0;
     text += &format!("<text x=\"{x}\" y=\"{y}\" font-size=\"15\" font-weight=\"600\">imports</text>\n");
-    for (class, what) in [("import", "importer to exporter, how many"), ("import cut", "all of them cut")] {
+    for (class, what) in [("import", "importer to exporter"), ("import cut", "all of them cut")] {
         y += 27.0;
         text += &format!(
             "<path class=\"{class}\" stroke-width=\"3\" marker-end=\"url(#head)\" d=\"M{x} {:.1}h38\"/>\
@@ -254,6 +271,36 @@ fn legend(topology: &Topology) -> String {
             y - 5.0,
             x + 56.0
         );
+    }
+    text + &list(topology, x, y + 46.0)
+}
+
+/// Links out of order that are told beside the picture, at most.
+const LISTED: usize = 14;
+
+/// What is out of order in words, from here down.
+fn list(topology: &Topology, x: f64, mut y: f64) -> String {
+    let odd = |link: &&LinkInfo| link.from != link.to && (link.state == "down" || link.errors > 0);
+    let odd: Vec<&LinkInfo> = topology.links.iter().filter(odd).collect();
+    if odd.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("<text x=\"{x}\" y=\"{y}\" font-size=\"15\" font-weight=\"600\">out of order</text>\n");
+    let mut line = |tone: &str, words: &str| {
+        y += 22.0;
+        text += &format!("<text class=\"{tone}\" x=\"{x}\" y=\"{y}\" font-size=\"13\">{}</text>\n", escaped(words));
+    };
+    for link in odd.iter().take(LISTED) {
+        let errors = match link.errors {
+            0 => String::new(),
+            1 => ", 1 error".to_owned(),
+            errors => format!(", {errors} errors"),
+        };
+        let words = format!("{}: {} from {}: {}{errors}", link.controller, link.from, link.to, link.state);
+        line(if link.state == "down" { "bad" } else { "warn" }, &words);
+    }
+    if odd.len() > LISTED {
+        line("faint", &format!("and {} more: rsm-ctl links", odd.len() - LISTED));
     }
     text
 }
