@@ -12,6 +12,7 @@ use crate::manual::ManArgs;
 use crate::perf::PerfArgs;
 use crate::query::show::ShowArgs;
 use crate::query::topology::TopologyArgs;
+use crate::top::TopArgs;
 use crate::watch::WatchArgs;
 
 /// Most nodes of a cluster in the default geometry: 64 ids of which 0 means "not a member".
@@ -76,6 +77,8 @@ pub(crate) enum Command {
     Show(ShowArgs),
     /// Tell what changes in a running cluster, line by line
     Watch(WatchArgs),
+    /// Show what a running cluster does, again and again
+    Top(TopArgs),
     /// Look whether this machine has what rsm uses, and what is missing costs
     Doctor(DoctorArgs),
     /// Measure latency and bandwidth between two nodes, of a private cluster or a running one

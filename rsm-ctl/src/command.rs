@@ -3,7 +3,7 @@
 use crate::cli::{Cli, Command};
 use crate::exit_code::ExitCode;
 use crate::query::Table;
-use crate::{doctor, manual, perf, print, query, run, watch};
+use crate::{doctor, manual, perf, print, query, run, top, watch};
 
 /// Does what was asked; says on standard error what could not be done.
 pub(crate) fn perform(cli: Cli) -> ExitCode {
@@ -18,6 +18,7 @@ pub(crate) fn perform(cli: Cli) -> ExitCode {
         Command::Topology(args) => query::topology::perform(&args),
         Command::Show(args) => query::show::perform(&args),
         Command::Watch(args) => watch::perform(&args),
+        Command::Top(args) => top::perform(&args),
         Command::Doctor(args) => doctor::perform(&args),
         Command::Perf(args) => perf::perform(&args),
         Command::Completions { shell } => manual::completions(shell),

@@ -1,8 +1,8 @@
 //! `rsm-ctl`: start clusters of rsm nodes and look at the running ones.
 //!
 //! The way of a command through the files: [`cli`] says what may be asked, [`command`] hands it to the part that does
-//! it ([`run`] starts a cluster, [`query`] and [`watch`] look at one, [`doctor`] looks at the machine, [`perf`] measures), and every end has a number in [`exit_code`]. All unsafe code
-//! is in [`process`].
+//! it ([`run`] starts a cluster, [`query`], [`watch`] and [`top`] look at one, [`perf`] measures, [`doctor`] looks at the
+//! machine), and every end has a number in [`exit_code`]. All unsafe code is in [`process`].
 
 mod cli;
 mod clock;
@@ -19,6 +19,7 @@ mod process;
 mod query;
 mod run;
 mod size;
+mod top;
 mod watch;
 
 fn main() -> std::process::ExitCode {

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
@@ -17,31 +16,27 @@ use crate::print;
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
     /// The page of one command; the whole manual without it
-    #[arg(value_name = "COMMAND", value_parser = PossibleValuesParser::new(command_names()))]
+    #[arg(value_name = "COMMAND", value_parser = command_name)]
     command: Option<String>,
     /// Write every page into this directory: rsm-ctl.1 and one for each command
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
     dir: Option<PathBuf>,
 }
 
-/// The commands that have pages. Written down: the definition of `man` is a part of what they would be read from.
-const COMMANDS: &[&str] = &[
-    "run",
-    "ls",
-    "nodes",
-    "segments",
-    "connections",
-    "links",
-    "topology",
-    "show",
-    "watch",
-    "doctor",
-    "completions",
-    "man",
-];
+/// Reads the name of a command. Asked when the command line is read, not when it is defined: this is a part of it.
+fn command_name(text: &str) -> Result<String, String> {
+    let names = names();
+    if names.iter().any(|name| name == text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("the commands are: {}", names.join(", ")))
+}
 
-fn command_names() -> Vec<&'static str> {
-    COMMANDS.to_vec()
+/// The commands, each of which has a page.
+fn names() -> Vec<String> {
+    let command = built();
+    let all = command.get_subcommands().map(clap::Command::get_name).filter(|name| *name != "help");
+    all.map(str::to_owned).collect()
 }
 
 /// Writes what was asked for.
@@ -136,8 +131,8 @@ fn install(dir: &Path) -> Result<ExitCode, Failure> {
     };
     fs::create_dir_all(dir).map_err(|e| Failure::system(&format!("cannot make {}", dir.display()), e))?;
     write("rsm-ctl.1", whole())?;
-    for sub in built().get_subcommands().map(clap::Command::get_name).filter(|name| *name != "help") {
-        write(&format!("rsm-ctl-{sub}.1"), page_of(sub))?;
+    for name in names() {
+        write(&format!("rsm-ctl-{name}.1"), page_of(&name))?;
     }
     Ok(ExitCode::Success)
 }
@@ -148,11 +143,8 @@ mod tests {
 
     #[test]
     fn every_command_has_a_page() {
-        let defined: Vec<String> = built().get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-        let defined: Vec<&str> = defined.iter().map(String::as_str).filter(|name| *name != "help").collect();
-        assert_eq!(defined, COMMANDS);
-        for name in COMMANDS {
-            let page = page_of(name).unwrap();
+        for name in names() {
+            let page = page_of(&name).unwrap();
             assert!(page.contains(&format!("rsm\\-ctl\\-{name}")) && page.contains("Exit codes"), "{page}");
         }
     }

@@ -12,6 +12,16 @@ pub(crate) fn bytes(count: u64) -> String {
     if number >= 100.0 || number.fract() == 0.0 { format!("{number:.0} {unit}") } else { format!("{number:.1} {unit}") }
 }
 
+/// `0`, `999`, `12.3k`, `4.5M`: a count of something other than bytes.
+pub(crate) fn count(count: f64) -> String {
+    match count {
+        c if c < 999.5 => format!("{c:.0}"),
+        c if c < 999.5e3 => format!("{:.1}k", c / 1e3),
+        c if c < 999.5e6 => format!("{:.1}M", c / 1e6),
+        c => format!("{:.1}G", c / 1e9),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -28,6 +38,13 @@ mod tests {
             (u64::MAX, "16 EiB"),
         ] {
             assert_eq!(bytes(number), text);
+        }
+    }
+
+    #[test]
+    fn counts() {
+        for (number, text) in [(0.0, "0"), (999.0, "999"), (1234.0, "1.2k"), (4.5e6, "4.5M"), (2e10, "20.0G")] {
+            assert_eq!(count(number), text);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A look at running clusters: what is asked is fetched here, [`table`] and [`json`] render it.
 
 pub(crate) mod json;
-mod process;
+pub(crate) mod process;
 pub(crate) mod show;
 pub(crate) mod table;
 pub(crate) mod topology;

@@ -17,7 +17,7 @@ mod node;
 mod notice;
 mod output;
 mod program;
-mod signals;
+pub(crate) mod signals;
 mod status;
 mod supervision;
 mod warden;
