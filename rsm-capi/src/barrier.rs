@@ -3,12 +3,11 @@
 //! `rsmapi_barrier_t` holds the import's handle, whether the span is open, and the link word it opened with. Nothing is
 //! allocated for it. Storage that was never initialised must be zero to be recognised.
 
-use crate::entry::{entry, fail};
-use crate::import::import;
+use crate::entry::{entry, fail, number};
+use crate::import::{connection, import};
 use crate::transfer::full_fence;
 use rsm_core::registry::LinkWord;
-use rsm_core::verdict::Snapshot;
-use rsm_core::{Code, Error, Result};
+use rsm_core::{Code, Result};
 use std::ffi::{c_int, c_uint};
 
 /// `rsmapi_barrier_t`.
@@ -22,17 +21,18 @@ pub struct Barrier {
 
 const _: () = assert!(size_of::<Barrier>() == 24);
 
-/// Reads initialised storage.
+/// The import that initialised storage is tied to.
 ///
 /// # Safety
 /// `barrier` is NULL or readable.
-unsafe fn initialised(barrier: *mut Barrier) -> Result<Barrier> {
+#[inline(always)]
+unsafe fn initialised(barrier: *mut Barrier) -> Result<u64> {
     if barrier.is_null() {
         return fail(Code::BadBarrierPtr);
     }
     // SAFETY: the caller's promise.
-    let read = unsafe { barrier.read() };
-    if read.segment == 0 { fail(Code::BarrierUninitialized) } else { Ok(read) }
+    let segment = unsafe { (*barrier).segment };
+    if segment == 0 { fail(Code::BarrierUninitialized) } else { Ok(segment) }
 }
 
 /// Ties storage to an import and makes it the barrier of its implicit transfers. Every type is accepted (D-49).
@@ -61,11 +61,13 @@ pub unsafe extern "C" fn rsm_memseg_import_init_barrier(im_memseg: u64, _type: c
 pub unsafe extern "C" fn rsm_memseg_import_open_barrier(barrier: *mut Barrier) -> c_int {
     let open = || {
         // SAFETY: the caller's promise.
-        let read = unsafe { initialised(barrier) }?;
-        let (object, _) = import(read.segment)?;
-        let opened = Barrier { open: 1, link: object.connection.snapshot().link.word(), ..read };
+        let segment = unsafe { initialised(barrier) }?;
+        let link = connection(segment)?.snapshot().link.word();
         // SAFETY: writable by the caller's promise.
-        unsafe { barrier.write(opened) };
+        unsafe {
+            (*barrier).open = 1;
+            (*barrier).link = link;
+        }
         Ok(())
     };
     number(open())
@@ -79,9 +81,10 @@ pub unsafe extern "C" fn rsm_memseg_import_open_barrier(barrier: *mut Barrier) -
 pub unsafe extern "C" fn rsm_memseg_import_order_barrier(barrier: *mut Barrier) -> c_int {
     let order = || {
         // SAFETY: the caller's promise.
-        let read = unsafe { initialised(barrier) }?;
-        import(read.segment)?;
-        if read.open == 0 {
+        let segment = unsafe { initialised(barrier) }?;
+        connection(segment)?;
+        // SAFETY: readable by the caller's promise.
+        if unsafe { (*barrier).open } == 0 {
             return fail(Code::BarrierNotOpened);
         }
         full_fence();
@@ -98,16 +101,14 @@ pub unsafe extern "C" fn rsm_memseg_import_order_barrier(barrier: *mut Barrier) 
 pub unsafe extern "C" fn rsm_memseg_import_close_barrier(barrier: *mut Barrier) -> c_int {
     let close = || {
         // SAFETY: the caller's promise.
-        let read = unsafe { initialised(barrier) }?;
-        let (object, _) = import(read.segment)?;
-        // SAFETY: writable by the caller's promise.
-        unsafe { barrier.write(Barrier { open: 0, ..read }) };
-        let now = object.connection.snapshot();
-        let opened = Snapshot { link: LinkWord::from_word(read.link), ..now };
-        match object.connection.close_span(opened) {
+        let segment = unsafe { initialised(barrier) }?;
+        let connection = connection(segment)?;
+        // SAFETY: readable and writable by the caller's promise.
+        let (open, link) = unsafe { (std::mem::replace(&mut (*barrier).open, 0), (*barrier).link) };
+        match connection.close_span(connection.opened_with(LinkWord::from_word(link))) {
+            verdict if open != 0 => verdict,
             Err(error) if error.code() == Code::ConnAborted => Err(error),
-            _ if read.open == 0 => fail(Code::BarrierNotOpened),
-            verdict => verdict,
+            _ => fail(Code::BarrierNotOpened),
         }
     };
     number(close())
@@ -121,8 +122,8 @@ pub unsafe extern "C" fn rsm_memseg_import_close_barrier(barrier: *mut Barrier) 
 pub unsafe extern "C" fn rsm_memseg_import_destroy_barrier(barrier: *mut Barrier) -> c_int {
     entry(|| {
         // SAFETY: the caller's promise.
-        let read = unsafe { initialised(barrier) }?;
-        if let Ok((object, _)) = import(read.segment) {
+        let segment = unsafe { initialised(barrier) }?;
+        if let Ok((object, _)) = import(segment) {
             object.clear_barrier(barrier.addr());
         }
         // Every byte, as `{0}` would.
@@ -130,12 +131,4 @@ pub unsafe extern "C" fn rsm_memseg_import_destroy_barrier(barrier: *mut Barrier
         unsafe { barrier.write_bytes(0, 1) };
         Ok(())
     })
-}
-
-/// Spans are opened and closed on the data path, which cannot panic.
-fn number(result: Result<(), Error>) -> c_int {
-    match result {
-        Ok(()) => 0,
-        Err(error) => error.code().number(),
-    }
 }

@@ -7,9 +7,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Runs the body of a C function. A panic, which would be a mistake of ours, becomes INTERNAL_ERROR.
 pub(crate) fn entry(body: impl FnOnce() -> Result<(), Error>) -> c_int {
     match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(())) => 0,
-        Ok(Err(error)) => error.code().number(),
+        Ok(result) => number(result),
         Err(_) => Code::InternalError.number(),
+    }
+}
+
+/// The result of what stands on the data path, and cannot panic.
+#[inline(always)]
+pub(crate) fn number(result: Result<(), Error>) -> c_int {
+    match result {
+        Ok(()) => 0,
+        Err(error) => error.code().number(),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::controller::ControllerObject;
 use crate::entry::{entry, fail};
 use crate::signal::Polled;
 use crate::table::{self, Slot};
-use crate::transfer::{BARRIER, MAPPED, READ, WRITE};
+use crate::transfer::{BARRIER, MAPPED, READ, READY, WRITE};
 use rsm::Permission;
 use rsm_core::{Code, Error, Result};
 use rsm_shm::membership::connection::{BarrierMode, Connection};
@@ -71,7 +71,7 @@ impl ImportObject {
 
     fn unmap(&self) -> Mapped {
         self.with_state(|state| {
-            self.connection.flags().fetch_and(!(MAPPED | READ | WRITE), Relaxed);
+            self.connection.flags().fetch_and(!(MAPPED | READY | READ | WRITE), Relaxed);
             std::mem::replace(&mut state.mapped, Mapped::No)
         })
     }
@@ -105,16 +105,26 @@ fn show_window(
     slot.base.store(base.expose_provenance(), Relaxed);
     slot.start.store(start, Relaxed);
     slot.length.store(length, Relaxed);
+    slot.room.store(length.saturating_sub(8), Relaxed);
     let rights = if permission.reads() { READ } else { 0 } | if permission.writes() { WRITE } else { 0 };
     // Release: pairs with the Acquire of a transfer that finds the window there.
-    connection.flags().fetch_or(MAPPED | rights, Release);
+    let ready = if length >= 8 { READY } else { 0 };
+    connection.flags().fetch_or(MAPPED | ready | rights, Release);
 }
 
 /// An import handle and its slot.
 pub(crate) fn import(handle: u64) -> Result<(&'static ImportObject, &'static Slot)> {
-    let object = table::find::<ImportObject>(handle, Code::BadSegHndl)?;
-    let slot = table::slot(handle).ok_or(Error::new(Code::BadSegHndl))?;
-    Ok((object, slot))
+    let slot = table::import(handle).ok_or(Error::new(Code::BadSegHndl))?;
+    // SAFETY: an import's; releasing a handle in use is the caller's mistake (3.12).
+    Ok((unsafe { slot.object() }, slot))
+}
+
+/// The connection of an import handle.
+#[inline(always)]
+pub(crate) fn connection(handle: u64) -> Result<&'static Connection> {
+    let slot = table::import(handle).ok_or(Error::new(Code::BadSegHndl))?;
+    // SAFETY: as above.
+    Ok(unsafe { slot.connection() })
 }
 
 /// Connects. Reference 1.12.

@@ -95,9 +95,9 @@ unsafe fn transfer<const NEED: u32>(sg_io: *mut ScatterGather) -> Result<()> {
             })?;
             let opened = object.connection.snapshot();
             if NEED == WRITE {
-                copy::move_bytes(local, place, entry.length);
+                copy::put_bytes(local, place, entry.length);
             } else {
-                copy::move_bytes(place, local, entry.length);
+                copy::get_bytes(place, local, entry.length);
             }
             match flags_of.load(Relaxed) & EXPLICIT {
                 0 if NEED == WRITE => object.connection.close_span(opened),

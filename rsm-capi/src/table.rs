@@ -32,11 +32,13 @@ pub(crate) enum Kind {
     Local = 4,
 }
 
-/// A slot. The fields from `connection` on belong to imports.
+/// A slot. The fields from `import` on belong to imports. The first slot is never given out.
 #[repr(C, align(128))]
 pub(crate) struct Slot {
     word: AtomicU64,
     object: AtomicPtr<c_void>,
+    /// The word again, in the slot of an import: one compare tells that a handle is alive and an import's.
+    import: AtomicU64,
     /// What transfers go through; its flags say what they may.
     connection: AtomicPtr<Connection>,
     /// Where the window is mapped.
@@ -45,6 +47,8 @@ pub(crate) struct Slot {
     pub(crate) start: AtomicU64,
     /// Its length.
     pub(crate) length: AtomicU64,
+    /// Where the last word of 64 bits may begin in it; of use when the window is ready.
+    pub(crate) room: AtomicU64,
     /// Last generation the slot had.
     generation: AtomicU64,
 }
@@ -95,7 +99,9 @@ fn table(free: &mut Free) -> Result<*mut Slot> {
     if mapped == libc::MAP_FAILED {
         return Err(Error::new(Code::InsufficientMem));
     }
-    free.fresh = 0;
+    free.fresh = 1;
+    // SAFETY: the first slot. Its number is that of the handle 0, which must match nothing.
+    unsafe { &*mapped.cast::<Slot>() }.import.store(u64::MAX, Ordering::Relaxed);
     // Release: pairs with the Acquire in `slot`; never taken back.
     TABLE.store(mapped.cast(), Ordering::Release);
     Ok(mapped.cast())
@@ -126,9 +132,13 @@ pub(crate) fn insert<T: Object>(object: T) -> Result<(u64, &'static Slot)> {
     Ok((word, slot))
 }
 
-/// The slot of a live handle.
+/// The slot of a live handle of this kind.
 #[inline(always)]
-pub(crate) fn slot(handle: u64) -> Option<&'static Slot> {
+pub(crate) fn slot(handle: u64, kind: Kind) -> Option<&'static Slot> {
+    // Tells garbage and handles of other kinds apart before the slot does; 0 would match one that was never used.
+    if handle & (KIND_BITS | 1) != (kind as u64) << 1 | 1 {
+        return None;
+    }
     // Acquire: pairs with the Release of `table`.
     let table = TABLE.load(Ordering::Acquire);
     let index = (handle >> SLOT_SHIFT) as usize & (SLOTS - 1);
@@ -137,13 +147,7 @@ pub(crate) fn slot(handle: u64) -> Option<&'static Slot> {
     }
     // SAFETY: inside the table, which is never unmapped.
     let slot = unsafe { &*table.add(index) };
-    // A handle of 0 would match a slot that was never used.
-    (handle & 1 == 1 && slot.word.load(Ordering::Acquire) == handle).then_some(slot)
-}
-
-/// The kind of a handle, by its own word.
-pub(crate) fn is_kind(handle: u64, kind: Kind) -> bool {
-    (handle & KIND_BITS) >> 1 == kind as u64
+    (slot.word.load(Ordering::Acquire) == handle).then_some(slot)
 }
 
 impl Slot {
@@ -160,6 +164,8 @@ impl Slot {
     /// Notes the connection of an import that was just inserted.
     pub(crate) fn set_connection(&self, connection: &Connection) {
         self.connection.store(std::ptr::from_ref(connection).cast_mut(), Ordering::Relaxed);
+        // Release: pairs with the Acquire in `import`.
+        self.import.store(self.word.load(Ordering::Relaxed), Ordering::Release);
     }
 
     /// The object, of a kind that the handle's word said.
@@ -173,22 +179,37 @@ impl Slot {
     }
 }
 
+/// The slot of a live handle of an import.
+#[inline(always)]
+pub(crate) fn import(handle: u64) -> Option<&'static Slot> {
+    // Acquire: pairs with the Release of `table`.
+    let table = TABLE.load(Ordering::Acquire);
+    if table.is_null() {
+        return None;
+    }
+    let index = (handle >> SLOT_SHIFT) as usize & (SLOTS - 1);
+    // SAFETY: inside the table, which is never unmapped.
+    let slot = unsafe { &*table.add(index) };
+    // A slot that holds no import has 0 here, and only the first one is that of a handle 0.
+    (slot.import.load(Ordering::Acquire) == handle).then_some(slot)
+}
+
 /// The object of a live handle of this kind.
 pub(crate) fn find<T: Object>(handle: u64, otherwise: Code) -> Result<&'static T> {
-    let slot = if is_kind(handle, T::KIND) { slot(handle) } else { None };
     // SAFETY: the kind was compared; releasing a handle in use is the caller's mistake (3.12).
-    slot.map(|slot| unsafe { slot.object() }).ok_or(Error::new(otherwise))
+    slot(handle, T::KIND).map(|slot| unsafe { slot.object() }).ok_or(Error::new(otherwise))
 }
 
 /// Ends a handle and gives its object to be dropped.
 pub(crate) fn remove<T: Object>(handle: u64, otherwise: Code) -> Result<Box<T>> {
-    let slot = if is_kind(handle, T::KIND) { slot(handle) } else { None }.ok_or(Error::new(otherwise))?;
+    let slot = slot(handle, T::KIND).ok_or(Error::new(otherwise))?;
     let _hold = rsm_shm::membership::without_forks();
     let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
     // One of two threads that release the same handle wins.
     if slot.word.compare_exchange(handle, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
         return Err(Error::new(otherwise));
     }
+    slot.import.store(0, Ordering::Relaxed);
     free.freed.push((handle >> SLOT_SHIFT) as usize & (SLOTS - 1));
     // SAFETY: made by Box::into_raw in `insert`, and taken once, by the exchange.
     Ok(unsafe { Box::from_raw(slot.object.swap(std::ptr::null_mut(), Ordering::AcqRel).cast()) })

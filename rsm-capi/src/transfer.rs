@@ -1,13 +1,13 @@
 //! put and get.
 //!
-//! What one call needs is in the slot: flags, window, and through the object the connection. Everything that is not the
-//! plain case goes to a cold function that repeats the checks in the reference's order (1.14).
+//! What one call needs is in the slot: the window, and the connection with its flags. Everything that is not the plain
+//! case goes to a cold function that makes the checks in the reference's order (1.14).
 
-use crate::entry::fail;
+use crate::entry::{fail, number};
 use crate::import::ImportObject;
-use crate::table::{self, Kind, Slot};
+use crate::table::{self, Slot};
 use rsm_core::{Code, Error, Result};
-use rsm_shm::membership::connection::{EXPLICIT, FREE_FLAGS, NOT_PLAIN};
+use rsm_shm::membership::connection::{Connection, EXPLICIT, FREE_FLAGS, NOT_PLAIN};
 use rsm_shm::memory::copy::{self, Word};
 use rsm_shm::memory::fence;
 use std::ffi::{c_int, c_ulong, c_void};
@@ -23,10 +23,60 @@ pub(crate) const READ: u32 = 2 << FREE_FLAGS;
 pub(crate) const WRITE: u32 = 4 << FREE_FLAGS;
 /// A barrier was initialised on the handle.
 pub(crate) const BARRIER: u32 = 8 << FREE_FLAGS;
+/// A window is mapped that has room for a word of any width.
+pub(crate) const READY: u32 = 16 << FREE_FLAGS;
 
-/// Checks and carries out one transfer of `bytes` bytes in units of `width`.
+/// A transfer whose checks have passed.
+struct Plain {
+    place: *mut u8,
+    connection: &'static Connection,
+    /// A span of its own.
+    implicit: bool,
+}
+
+/// Looks whether a transfer is a plain one, as nearly all are; finds nothing wrong with any other.
 #[inline(always)]
-fn transfer<const NEED: u32>(
+fn plain<const NEED: u32>(handle: u64, offset: i64, data: usize, width: usize, bytes: u64) -> Option<Plain> {
+    let slot = table::import(handle)?;
+    // SAFETY: an import's; use during release is the caller's mistake (3.12).
+    let connection = unsafe { slot.connection() };
+    // Acquire: pairs with the Release of `show_window`.
+    let flags = connection.flags().load(Acquire);
+    let implicit = flags & (READY | NEED | NOT_PLAIN | EXPLICIT) != READY | NEED | EXPLICIT;
+    if implicit && flags & (READY | NEED | NOT_PLAIN | EXPLICIT | BARRIER) != READY | NEED | BARRIER {
+        return None;
+    }
+    if data == 0 || (data | offset as usize) & (width - 1) != 0 {
+        return None;
+    }
+    let relative = (offset as u64).wrapping_sub(slot.start.load(Relaxed));
+    let room = slot.room.load(Relaxed);
+    // A window that is ready has room for a word; what begins where `room` says ends 8 bytes later.
+    if bytes > 8 && bytes - 8 > room || relative > room.wrapping_add(8).wrapping_sub(bytes) {
+        return None;
+    }
+    let place = slot.base.load(Relaxed) + relative as usize;
+    Some(Plain { place: std::ptr::with_exposed_provenance_mut(place), connection, implicit })
+}
+
+impl Plain {
+    /// Moves the data, and says what came of it.
+    #[inline(always)]
+    fn carry_out<const NEED: u32>(self, access: impl FnOnce(*mut u8)) -> c_int {
+        if !self.implicit {
+            access(self.place);
+            return 0;
+        }
+        let opened = self.connection.snapshot();
+        access(self.place);
+        number(if NEED == WRITE { self.connection.close_span(opened) } else { self.connection.close_read_span(opened) })
+    }
+}
+
+/// Any other transfer: checks it in the reference's order, and carries it out if it is right after all.
+#[cold]
+#[inline(never)]
+fn other<const NEED: u32>(
     handle: u64,
     offset: i64,
     data: usize,
@@ -34,54 +84,19 @@ fn transfer<const NEED: u32>(
     bytes: Option<u64>,
     access: impl FnOnce(*mut u8),
 ) -> c_int {
-    match run::<NEED>(handle, offset, data, width, bytes, access) {
-        Ok(()) => 0,
+    let Some(slot) = table::import(handle) else { return Code::BadSegHndl.number() };
+    // SAFETY: as in `plain`.
+    let connection = unsafe { slot.connection() };
+    // This goes far, so panics are kept inside.
+    let checked = catch_unwind(AssertUnwindSafe(|| recheck::<NEED>(slot, offset, data, width, bytes)));
+    match checked.unwrap_or_else(|_| fail(Code::InternalError)) {
+        Ok(place) => {
+            let place = std::ptr::with_exposed_provenance_mut(place);
+            let implicit = connection.flags().load(Relaxed) & EXPLICIT == 0;
+            Plain { place, connection, implicit }.carry_out::<NEED>(access)
+        }
         Err(error) => error.code().number(),
     }
-}
-
-#[inline(always)]
-fn run<const NEED: u32>(
-    handle: u64,
-    offset: i64,
-    data: usize,
-    width: usize,
-    bytes: Option<u64>,
-    access: impl FnOnce(*mut u8),
-) -> Result<()> {
-    let slot = if table::is_kind(handle, Kind::Import) { table::slot(handle) } else { None };
-    let Some(slot) = slot else { return fail(Code::BadSegHndl) };
-    // SAFETY: the kind was compared; use during release is the caller's mistake (3.12).
-    let connection = unsafe { slot.connection() };
-    // Acquire: pairs with the Release of `show_window`.
-    let flags = connection.flags().load(Acquire);
-    let relative = (offset as u64).wrapping_sub(slot.start.load(Relaxed));
-    let length = slot.length.load(Relaxed);
-    let plain = data != 0
-        && (data | offset as usize) & (width - 1) == 0
-        && flags & (MAPPED | NEED | NOT_PLAIN) == MAPPED | NEED
-        && flags & (EXPLICIT | BARRIER) != 0
-        && bytes.is_some_and(|bytes| bytes <= length && relative <= length - bytes);
-    let place = if plain {
-        slot.base.load(Relaxed) + relative as usize
-    } else {
-        kept_inside(|| recheck::<NEED>(slot, offset, data, width, bytes))?
-    };
-    let place: *mut u8 = std::ptr::with_exposed_provenance_mut(place);
-    if flags & EXPLICIT != 0 {
-        access(place);
-        return Ok(());
-    }
-    let opened = connection.snapshot();
-    access(place);
-    if NEED == WRITE { connection.close_span(opened) } else { connection.close_read_span(opened) }
-}
-
-/// Runs what is not the plain path, which goes far, with panics kept inside.
-#[cold]
-#[inline(never)]
-fn kept_inside(work: impl FnOnce() -> Result<usize>) -> Result<usize> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| fail(Code::InternalError))
 }
 
 /// The checks in the reference's order; gives the place when only the mapping was missing, or the transfer is right but
@@ -125,13 +140,13 @@ macro_rules! words {
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $put(handle: u64, offset: i64, data: *const $word, count: c_ulong) -> c_int {
             const WIDTH: usize = size_of::<$word>();
-            let bytes = count.checked_mul(WIDTH as c_ulong);
-            transfer::<WRITE>(handle, offset, data.addr(), WIDTH, bytes, |place| {
-                for i in 0..count as usize {
-                    // SAFETY: the data is the caller's promise; the place was checked: inside the window, aligned.
-                    unsafe { <$word as Word>::store(place.add(i * WIDTH), data.add(i).read()) };
-                }
-            })
+            if count == 1
+                && let Some(plain) = plain::<WRITE>(handle, offset, data.addr(), WIDTH, WIDTH as u64)
+            {
+                // SAFETY: the data is the caller's promise; the place was checked: inside the window, aligned.
+                return plain.carry_out::<WRITE>(|place| unsafe { <$word as Word>::store(place, data.read()) });
+            }
+            several::<$word, WRITE>(handle, offset, data.cast_mut(), count)
         }
 
         /// Loads elements in ascending order, each with one access of its width. Reference 1.14.
@@ -141,15 +156,44 @@ macro_rules! words {
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $get(handle: u64, offset: i64, data: *mut $word, count: c_ulong) -> c_int {
             const WIDTH: usize = size_of::<$word>();
-            let bytes = count.checked_mul(WIDTH as c_ulong);
-            transfer::<READ>(handle, offset, data.addr(), WIDTH, bytes, |place| {
-                for i in 0..count as usize {
-                    // SAFETY: as above.
-                    unsafe { data.add(i).write(<$word as Word>::load(place.add(i * WIDTH))) };
-                }
-            })
+            if count == 1
+                && let Some(plain) = plain::<READ>(handle, offset, data.addr(), WIDTH, WIDTH as u64)
+            {
+                // SAFETY: as above.
+                return plain.carry_out::<READ>(|place| unsafe { data.write(<$word as Word>::load(place)) });
+            }
+            several::<$word, READ>(handle, offset, data, count)
         }
     )*};
+}
+
+/// More than one word, or not a plain transfer. A C function, which never unwinds, so that it is jumped to and not called.
+#[inline(never)]
+extern "C" fn several<W: Word, const NEED: u32>(handle: u64, offset: i64, data: *mut W, count: c_ulong) -> c_int {
+    let width = size_of::<W>();
+    let access = |place: *mut u8| {
+        for i in 0..count as usize {
+            // SAFETY: the data is the caller's promise; the place was checked: inside the window, aligned.
+            unsafe {
+                let (near, far) = (data.add(i), place.add(i * width));
+                if NEED == WRITE { W::store(far, near.read()) } else { near.write(W::load(far)) }
+            }
+        }
+    };
+    let bytes = count.checked_mul(width as c_ulong);
+    match bytes.and_then(|bytes| plain::<NEED>(handle, offset, data.addr(), width, bytes)) {
+        Some(plain) => plain.carry_out::<NEED>(access),
+        None => other::<NEED>(handle, offset, data.addr(), width, bytes, access),
+    }
+}
+
+/// Bytes, from or to local memory.
+#[inline(always)]
+fn bytes<const NEED: u32>(handle: u64, offset: i64, data: usize, length: usize, access: impl FnOnce(*mut u8)) -> c_int {
+    match plain::<NEED>(handle, offset, data, 1, length as u64) {
+        Some(plain) => plain.carry_out::<NEED>(access),
+        None => other::<NEED>(handle, offset, data, 1, Some(length as u64), access),
+    }
 }
 
 words! {
@@ -170,10 +214,10 @@ pub unsafe extern "C" fn rsm_memseg_import_put(
     source: *const c_void,
     length: usize,
 ) -> c_int {
-    transfer::<WRITE>(handle, offset, source.addr(), 1, Some(length as u64), |place| {
+    bytes::<WRITE>(handle, offset, source.addr(), length, |place| {
         // SAFETY: the source is the caller's promise, the place was checked. They may overlap: the program may give a
         // place in a mapping of its own.
-        unsafe { copy::move_bytes(source.cast(), place, length) };
+        unsafe { copy::put_bytes(source.cast(), place, length) };
     })
 }
 
@@ -183,9 +227,9 @@ pub unsafe extern "C" fn rsm_memseg_import_put(
 /// `target` is NULL or has room for `length` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsm_memseg_import_get(handle: u64, offset: i64, target: *mut c_void, length: usize) -> c_int {
-    transfer::<READ>(handle, offset, target.addr(), 1, Some(length as u64), |place| {
+    bytes::<READ>(handle, offset, target.addr(), length, |place| {
         // SAFETY: as above.
-        unsafe { copy::move_bytes(place, target.cast(), length) };
+        unsafe { copy::get_bytes(place, target.cast(), length) };
     })
 }
 

@@ -20,6 +20,7 @@ pub use std::sync::{Mutex, MutexGuard};
 use Ordering::{Acquire, Relaxed};
 
 /// Loads a word so that what its writer stored before (Release) is visible; safe on read-only memory.
+#[inline(always)]
 pub fn acquire(word: &AtomicU64) -> u64 {
     let value = word.load(Relaxed);
     fence(Acquire);
@@ -27,6 +28,7 @@ pub fn acquire(word: &AtomicU64) -> u64 {
 }
 
 /// [`acquire`] for 32-bit words.
+#[inline(always)]
 pub fn acquire32(word: &AtomicU32) -> u32 {
     let value = word.load(Relaxed);
     fence(Acquire);
@@ -34,6 +36,7 @@ pub fn acquire32(word: &AtomicU32) -> u32 {
 }
 
 /// Orders everything before a preceding atomic read-modify-write before everything after, stores before loads included.
+#[inline(always)]
 pub fn fence_after_rmw() {
     // On x86-64 the locked instruction of the read-modify-write is the full fence; the compiler must not move either.
     #[cfg(all(target_arch = "x86_64", not(rsm_loom)))]
@@ -59,6 +62,7 @@ pub fn mutated(name: &str) -> bool {
 }
 
 /// Tells the CPU that this is a spin loop (and loom that another thread must run).
+#[inline(always)]
 pub fn spin_loop() {
     #[cfg(not(rsm_loom))]
     core::hint::spin_loop();

@@ -215,6 +215,12 @@ impl Connection {
         Snapshot { granted: self.granted, link: LinkWord::from_word(acquire(self.link_word())) }
     }
 
+    /// What [`snapshot`](Self::snapshot) noted when the link word was this.
+    #[inline(always)]
+    pub fn opened_with(&self, link: LinkWord) -> Snapshot {
+        Snapshot { granted: self.granted, link }
+    }
+
     /// Ends a span: a full fence, then the verdict.
     ///
     /// # Errors
@@ -465,6 +471,21 @@ impl Drop for Tie {
 impl Membership {
     /// Takes a signal from a bell of this process.
     pub(super) fn wait_on(&self, bell: &Bell, timeout: Option<Duration>) -> Result<()> {
+        if self.take(bell) { Ok(()) } else { self.wait_longer(bell, timeout) }
+    }
+
+    /// Takes a signal that is pending.
+    #[inline]
+    pub fn take(&self, bell: &Bell) -> bool {
+        let taken = bell.try_take() == Ok(true);
+        if taken && self.shared.tallying.is_on() {
+            self.tally(TallyRow::waited);
+        }
+        taken
+    }
+
+    #[inline(never)]
+    fn wait_longer(&self, bell: &Bell, timeout: Option<Duration>) -> Result<()> {
         let deadline = deadline(timeout);
         match self.take_until(bell, timeout, deadline) {
             Err(error) if error.code() == Code::ConnAborted && crate::strict::is_on() => {
@@ -484,13 +505,15 @@ impl Membership {
     }
 
     fn take_until(&self, bell: &Bell, timeout: Option<Duration>, deadline: Option<Instant>) -> Result<()> {
-        if bell.try_take()? {
+        let processes = self.registry().header.processes();
+        if bell.try_take()?
+            || timeout != Some(Duration::ZERO) && self.shared.spinning.spin(processes, || bell.try_take())?
+        {
             return Ok(());
         }
         let link = self.link()?;
         let park = BellPark { parking: &link.parking, deadline };
-        let spins = if timeout == Some(Duration::ZERO) { 0 } else { self.spins() };
-        bell.wait(spins, &park).map_err(|error| match error.code() {
+        bell.wait(0, &park).map_err(|error| match error.code() {
             Code::CtlrNotPresent => super::gone(&self.shared.address),
             _ => error,
         })

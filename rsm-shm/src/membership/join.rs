@@ -2,6 +2,7 @@
 
 use super::control::{Control, unexpected};
 use super::fork::{self, Hold};
+use super::spin::Budget;
 use super::table::Table;
 use super::tally::Tallying;
 use super::{Link, Shared, State, events};
@@ -72,6 +73,7 @@ pub(super) fn join(hold: &Hold, address: &Address, claim: Option<Claim>) -> Resu
         bells,
         peers: (0..nodes).map(|_| OnceLock::new()).collect(),
         tallying: Tallying::default(),
+        spinning: Budget::default(),
         state: Mutex::new(State { link: Arc::clone(&link), table: Table::default(), tallies: Vec::new() }),
     });
     crash_point!(JoinMapped);

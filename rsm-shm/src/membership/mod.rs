@@ -67,6 +67,7 @@ struct Shared {
     /// The bells of other nodes, mapped when the first connection to one is made.
     peers: Box<[OnceLock<Bells>]>,
     tallying: tally::Tallying,
+    spinning: spin::Budget,
     state: Mutex<State>,
 }
 
@@ -186,11 +187,6 @@ impl Membership {
 
     fn has_bells_of(&self, node: u32) -> bool {
         self.node() == Ok(node) || self.shared.peers.get(node as usize).is_some_and(|slot| slot.get().is_some())
-    }
-
-    /// Rounds worth spinning before going to sleep.
-    fn spins(&self) -> u32 {
-        spin::rounds(self.registry().header.processes())
     }
 
     /// Sleeps until `word`, in the registry, no longer holds `seen`.

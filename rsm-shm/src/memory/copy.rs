@@ -1,8 +1,8 @@
 //! Moving bytes and words between ordinary memory and segment memory.
 //!
 //! Segment memory is written by other processes at any moment. Words are moved with single relaxed atomic accesses of
-//! their width, which is never torn. Long copies promise no more than their bytes: whoever needs more than that
-//! orders them with a barrier or a signal, as the RSMAPI says.
+//! their width, which is never torn. Copies of bytes promise no more than their bytes: whoever needs more than that
+//! orders them with a barrier or a signal, as the RSMAPI says. Short ones are moved here, long ones on x86-64 in `vector`.
 #![allow(unsafe_code)]
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 pub unsafe fn write_bytes(to: *mut u8, from: &[u8]) {
     // SAFETY: mapped by the caller's promise. Another process may access the same bytes: the compiler knows of no
     // such access and derives nothing from its absence, the hardware moves whole bytes, and nothing is read back.
-    unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) }
+    unsafe { apart(from.as_ptr(), to, from.len(), put_long) }
 }
 
 /// Copies segment memory to `to`.
@@ -26,18 +26,105 @@ pub unsafe fn write_bytes(to: *mut u8, from: &[u8]) {
 #[inline]
 pub unsafe fn read_bytes(from: *const u8, to: &mut [u8]) {
     // SAFETY: as in `write_bytes`; every byte read is read once, and any value is valid for it.
-    unsafe { std::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), to.len()) }
+    unsafe { apart(from, to.as_mut_ptr(), to.len(), get_long) }
 }
 
-/// Copies bytes between any two places, which may overlap.
+/// Copies bytes to segment memory from any place, in the segment too.
 ///
 /// # Safety
 /// `from` must be readable and `to` writable for `length` bytes.
 #[inline]
-pub unsafe fn move_bytes(from: *const u8, to: *mut u8, length: usize) {
+pub unsafe fn put_bytes(from: *const u8, to: *mut u8, length: usize) {
     // SAFETY: as in `write_bytes`.
-    unsafe { std::ptr::copy(from, to, length) }
+    unsafe { anywhere(from, to, length, put_long) }
 }
+
+/// Copies bytes from segment memory to any place, in the segment too.
+///
+/// # Safety
+/// `from` must be readable and `to` writable for `length` bytes.
+#[inline]
+pub unsafe fn get_bytes(from: *const u8, to: *mut u8, length: usize) {
+    // SAFETY: as in `read_bytes`.
+    unsafe { anywhere(from, to, length, get_long) }
+}
+
+type Long = unsafe fn(*const u8, *mut u8, usize);
+
+/// Lengths up to this are loaded whole before anything is stored.
+const SHORT: usize = 128;
+
+#[inline(always)]
+unsafe fn anywhere(from: *const u8, to: *mut u8, length: usize, long: Long) {
+    let distance = to.addr().wrapping_sub(from.addr());
+    // SAFETY: the caller's promise. Short copies may overlap; `copy` may too.
+    unsafe {
+        if length > SHORT && (distance < length || distance.wrapping_neg() < length) {
+            std::ptr::copy(from, to, length);
+        } else {
+            apart(from, to, length, long);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn apart(from: *const u8, to: *mut u8, length: usize, long: Long) {
+    // SAFETY: the caller's promise.
+    unsafe { if length <= SHORT { short(from, to, length) } else { long(from, to, length) } }
+}
+
+/// Copies up to [`SHORT`] bytes: pieces from both ends that meet or overlap in the middle.
+unsafe fn short(from: *const u8, to: *mut u8, length: usize) {
+    /// Loads everything, then stores it.
+    #[inline(always)]
+    unsafe fn pieces<P: Copy, const N: usize>(from: *const u8, to: *mut u8, length: usize) {
+        let size = size_of::<P>();
+        // SAFETY: N pieces from the start and N up to the end lie inside when `length` is at least N pieces. No
+        // alignment is promised.
+        unsafe {
+            let head: [P; N] = std::array::from_fn(|i| from.add(i * size).cast::<P>().read_unaligned());
+            let back = length - N * size;
+            let tail: [P; N] = std::array::from_fn(|i| from.add(back + i * size).cast::<P>().read_unaligned());
+            for (i, piece) in head.into_iter().enumerate() {
+                to.add(i * size).cast::<P>().write_unaligned(piece);
+            }
+            for (i, piece) in tail.into_iter().enumerate() {
+                to.add(back + i * size).cast::<P>().write_unaligned(piece);
+            }
+        }
+    }
+    // SAFETY: the caller's promise, and the lengths compared here.
+    unsafe {
+        match length {
+            65.. => pieces::<u128, 4>(from, to, length),
+            33.. => pieces::<u128, 2>(from, to, length),
+            16.. => pieces::<u128, 1>(from, to, length),
+            8.. => pieces::<u64, 1>(from, to, length),
+            4.. => pieces::<u32, 1>(from, to, length),
+            2.. => pieces::<u16, 1>(from, to, length),
+            1 => to.write(from.read()),
+            0 => {}
+        }
+    }
+}
+
+/// Elsewhere libc knows its machine, and has none of the traps that `vector` goes around.
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+unsafe fn put_long(from: *const u8, to: *mut u8, length: usize) {
+    // SAFETY: as in `write_bytes`.
+    unsafe { std::ptr::copy_nonoverlapping(from, to, length) }
+}
+
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+unsafe fn get_long(from: *const u8, to: *mut u8, length: usize) {
+    // SAFETY: as in `read_bytes`.
+    unsafe { std::ptr::copy_nonoverlapping(from, to, length) }
+}
+
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+use super::vector::{cached as get_long, put as put_long};
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+const _: () = assert!(SHORT >= super::vector::SHORTEST);
 
 /// An unsigned word of 8 to 64 bits that segment memory holds at naturally aligned places.
 pub trait Word: Copy + Default + private::Sealed {
@@ -106,5 +193,51 @@ pub unsafe fn read_words<W: Word>(from: *const u8, values: &mut [W]) {
     for (i, value) in values.iter_mut().enumerate() {
         // SAFETY: by the caller's promise.
         *value = unsafe { W::load(from.add(i * size_of::<W>())) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ramp, for both sides.
+    fn ramp(length: usize) -> Vec<u8> {
+        (0..length).map(|i| (i * 3 + 1) as u8).collect()
+    }
+
+    #[test]
+    fn every_length_at_every_alignment() {
+        let source = ramp(1024);
+        for length in (0..300).chain([511, 700]) {
+            for (shift, at) in (0..16).flat_map(|shift| [0, 1, 2, 5, 8, 15, 31, 63].map(|at| (shift, at))) {
+                let from = &source[shift..shift + length];
+                let mut there = vec![0u8; 1024];
+                // SAFETY: inside the vectors.
+                unsafe { write_bytes(there.as_mut_ptr().add(at), from) };
+                assert_eq!(there[at..at + length], *from);
+                assert!(there[..at].iter().chain(&there[at + length..]).all(|&b| b == 0), "{length} {shift} {at}");
+                let mut back = vec![0u8; length];
+                // SAFETY: as above.
+                unsafe { read_bytes(there.as_ptr().add(at), &mut back) };
+                assert_eq!(back, from);
+            }
+        }
+    }
+
+    #[test]
+    fn places_that_overlap_are_copied_as_they_stood() {
+        for length in [1, 2, 3, 8, 16, 17, 64, 65, 128, 129, 200, 1000, 5000] {
+            for (from, to) in [(0, 1), (1, 0), (0, 8), (8, 0), (0, 100), (100, 0), (0, length), (64, 64)] {
+                for copy in [put_bytes, get_bytes] {
+                    let mut memory = ramp(length * 2 + 256);
+                    let mut expected = memory.clone();
+                    expected.copy_within(from..from + length, to);
+                    let start = memory.as_mut_ptr();
+                    // SAFETY: inside the vector.
+                    unsafe { copy(start.add(from), start.add(to), length) };
+                    assert!(memory == expected, "{length} bytes from {from} to {to}");
+                }
+            }
+        }
     }
 }

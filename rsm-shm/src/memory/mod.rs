@@ -7,6 +7,7 @@
 //! | [`tables`] | a mapped registry and mapped bells as records of atomics |
 //! | [`view`] | segment memory as users see it: never a `&[u8]` |
 //! | [`copy`] | moving bytes and words between ordinary and segment memory |
+//! | `vector` | long copies on x86-64 |
 //! | [`trash`] | cutting a mapping off without a fault |
 //! | [`inspect`] | what addresses of this process are mapped to |
 //! | [`adopt`] | moving what a range holds to another memory, under the feet of threads that use it |
@@ -24,6 +25,8 @@ pub mod region;
 pub mod tables;
 pub mod trash;
 pub mod uffd;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod vector;
 pub mod view;
 
 /// The system's page size in bytes.

@@ -1,0 +1,293 @@
+//! Long copies on x86-64.
+//!
+//! What the measurements said (`benches/README.md`): a loop over vector registers is at least as fast as anything else
+//! at every size and alignment. `rep movsb`, which libc's `memcpy` uses for middle sizes, takes up to 27 times as long
+//! when the target lies a few bytes past the source modulo 4096, which two page-aligned buffers easily do. And a put of
+//! tens of KiB or more that *its reader has read since* is fastest with stores that bypass the cache, for they need not
+//! fetch the lines back first; while the same put again and again, read by nobody, is fastest with ordinary ones.
+//!
+//! So a long put looks which it is: it stores its first part in the ordinary way and takes the time. Lines that another
+//! processor has, or memory, take several times as long as those of the own cache, and then the rest bypasses the cache.
+//! The part that was looked at stays in the own cache when nobody reads it, so a wrong guess mends itself.
+#![allow(unsafe_code)]
+
+use std::arch::asm;
+use std::arch::x86_64::{_mm_sfence, _rdtsc};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU8, AtomicU64};
+
+/// Bytes that tell where the target's lines are. Twice what a store queue holds, or nothing would have to be waited for.
+const SAMPLE: usize = 8 << 10;
+/// From here on it is worth to look.
+const LOOK: usize = 32 << 10;
+/// After so many bytes it is looked again.
+const CHUNK: usize = 256 << 10;
+/// From here on the target is no cache's, wherever its start is.
+const BEYOND: usize = 16 << 20;
+
+/// How many times as long as in the nearest cache the sample takes before the rest bypasses it. The outermost cache of
+/// the own processor takes twice to three times as long, another processor's or memory eight times and more.
+const SLOWER: u64 = 5;
+
+/// Copies so many bytes or more; shorter ones are not for this file.
+pub(super) const SHORTEST: usize = 128;
+
+/// The registers to copy with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Width {
+    Sse2 = 1,
+    Avx2 = 2,
+    Avx512 = 3,
+}
+
+fn width() -> Width {
+    static WIDTH: AtomicU8 = AtomicU8::new(0);
+    match WIDTH.load(Relaxed) {
+        1 => Width::Sse2,
+        2 => Width::Avx2,
+        3 => Width::Avx512,
+        _ => {
+            // VBMI2 came with the first processors that do not slow down for 512 bits.
+            let width = if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vbmi2") {
+                Width::Avx512
+            } else if is_x86_feature_detected!("avx2") {
+                Width::Avx2
+            } else {
+                Width::Sse2
+            };
+            WIDTH.store(width as u8, Relaxed);
+            width
+        }
+    }
+}
+
+/// One loop: unaligned up to the first whole line of the target, then a line-aligned store for each register, then the
+/// last stretch once more, unaligned, up to the end. `$step` bytes at a time; `$store` is the aligned store.
+macro_rules! copy_loop {
+    ($name:ident, $step:literal, $load:literal, $unaligned:literal, $store:literal, $end:literal,
+     [$($register:literal $at:literal),*], [$($head:literal $head_at:literal),*]) => {
+        /// # Safety
+        /// As [`cached`], `length` at least the step, on a processor that has the instructions.
+        #[inline(never)]
+        unsafe fn $name(from: *const u8, to: *mut u8, length: usize) {
+            let skip = 64 - (to.addr() & 63);
+            // SAFETY: the offsets stay inside the two ranges: the loop ends before `last`, a step before the end. Other
+            // processes may access the same bytes; whole pieces move, and nothing is read back.
+            unsafe {
+                let last = to.add(length - $step);
+                asm!(
+                    $(concat!($load, " ", $head, ", [rsi + ", $head_at, "]"),)*
+                    $(concat!($unaligned, " [rdi + ", $head_at, "], ", $head),)*
+                    "add rsi, rcx",
+                    "add rdi, rcx",
+                    "cmp rdi, rdx",
+                    "jae 3f",
+                    "2:",
+                    $(concat!($load, " ", $register, ", [rsi + ", $at, "]"),)*
+                    concat!("add rsi, ", $step),
+                    $(concat!($store, " [rdi + ", $at, "], ", $register),)*
+                    concat!("add rdi, ", $step),
+                    "cmp rdi, rdx",
+                    "jb 2b",
+                    "3:",
+                    $(concat!($load, " ", $register, ", [r8 + ", $at, "]"),)*
+                    $(concat!($unaligned, " [rdx + ", $at, "], ", $register),)*
+                    $end,
+                    inout("rsi") from => _,
+                    inout("rdi") to => _,
+                    inout("rcx") skip => _,
+                    inout("rdx") last => _,
+                    inout("r8") from.add(length - $step) => _,
+                    clobber_abi("sysv64"),
+                    options(nostack)
+                );
+            }
+        }
+    };
+}
+
+macro_rules! both {
+    ($cached:ident $streamed:ident $step:literal $load:literal $unaligned:literal $aligned:literal $stream:literal
+     $end:literal $registers:tt $head:tt) => {
+        copy_loop!($cached, $step, $load, $unaligned, $aligned, $end, $registers, $head);
+        copy_loop!($streamed, $step, $load, $unaligned, $stream, $end, $registers, $head);
+    };
+}
+
+both!(cached_sse2 streamed_sse2 128 "movdqu" "movdqu" "movdqa" "movntdq" ""
+    ["xmm0" 0, "xmm1" 16, "xmm2" 32, "xmm3" 48, "xmm4" 64, "xmm5" 80, "xmm6" 96, "xmm7" 112]
+    ["xmm0" 0, "xmm1" 16, "xmm2" 32, "xmm3" 48]);
+both!(cached_avx2 streamed_avx2 128 "vmovdqu" "vmovdqu" "vmovdqa" "vmovntdq" "vzeroupper"
+    ["ymm0" 0, "ymm1" 32, "ymm2" 64, "ymm3" 96]
+    ["ymm0" 0, "ymm1" 32]);
+both!(cached_avx512 streamed_avx512 256 "vmovdqu64" "vmovdqu64" "vmovdqa64" "vmovntdq" "vzeroupper"
+    ["zmm0" 0, "zmm1" 64, "zmm2" 128, "zmm3" 192]
+    ["zmm0" 0]);
+
+/// Copies through the cache.
+///
+/// # Safety
+/// `from` must be readable and `to` writable for `length` bytes, at least [`SHORTEST`], and the two must not overlap.
+pub(super) unsafe fn cached(from: *const u8, to: *mut u8, length: usize) {
+    // SAFETY: the caller's promise; the processor was asked.
+    unsafe {
+        match width() {
+            Width::Avx512 if length >= 256 => cached_avx512(from, to, length),
+            Width::Avx512 | Width::Avx2 => cached_avx2(from, to, length),
+            Width::Sse2 => cached_sse2(from, to, length),
+        }
+    }
+}
+
+/// Copies past the cache. What follows may overtake it until a fence.
+unsafe fn streamed(from: *const u8, to: *mut u8, length: usize) {
+    // SAFETY: as above.
+    unsafe {
+        match width() {
+            Width::Avx512 if length >= 256 => streamed_avx512(from, to, length),
+            Width::Avx512 | Width::Avx2 => streamed_avx2(from, to, length),
+            Width::Sse2 => streamed_sse2(from, to, length),
+        }
+    }
+}
+
+/// Copies to memory that another process may read soon, or may not.
+///
+/// Stores that bypass the cache are not ordered with others. The store fence after them makes them so: a program that
+/// puts a flag after a put, or closes a span, finds the order that every other store has.
+///
+/// # Safety
+/// As [`cached`].
+pub(super) unsafe fn put(from: *const u8, to: *mut u8, length: usize) {
+    if length < LOOK {
+        // SAFETY: the caller's promise.
+        return unsafe { cached(from, to, length) };
+    }
+    if length >= BEYOND {
+        // SAFETY: as above; the fence needs nothing.
+        unsafe {
+            streamed(from, to, length);
+            _mm_sfence();
+        }
+        return;
+    }
+    let limit = limit();
+    let mut at = 0;
+    while at < length {
+        // The last chunk takes what would be less than half of one.
+        let left = length - at;
+        let bytes = if left < CHUNK + CHUNK / 2 { left } else { CHUNK };
+        // SAFETY: inside the ranges; a chunk is longer than the sample by more than the shortest copy.
+        unsafe {
+            let (from, to) = (from.add(at), to.add(at));
+            let slow = timed(from, to) > limit;
+            let (from, to, rest) = (from.add(SAMPLE), to.add(SAMPLE), bytes - SAMPLE);
+            if slow {
+                streamed(from, to, rest);
+                _mm_sfence();
+            } else {
+                cached(from, to, rest);
+            }
+        }
+        at += bytes;
+    }
+}
+
+/// Copies a sample; says how long it took, by the processor's clock.
+unsafe fn timed(from: *const u8, to: *mut u8) -> u64 {
+    // SAFETY: the caller's promise, for a sample. Reading the clock has no preconditions.
+    unsafe {
+        let before = _rdtsc();
+        cached(from, to, SAMPLE);
+        // Every store has its place in the queue before the clock is read, so half of them have reached the cache.
+        asm!("lfence", options(nostack));
+        _rdtsc().wrapping_sub(before)
+    }
+}
+
+/// How long a sample may take that goes to the own cache.
+fn limit() -> u64 {
+    static LIMIT: AtomicU64 = AtomicU64::new(0);
+    let known = LIMIT.load(Relaxed);
+    if known != 0 {
+        return known;
+    }
+    let limit = measure();
+    LIMIT.store(limit, Relaxed);
+    limit
+}
+
+#[cold]
+#[inline(never)]
+fn measure() -> u64 {
+    let from = [1u8; SAMPLE];
+    let mut to = [0u8; SAMPLE];
+    // The shortest of several: the first ones fetch the lines, and one may be interrupted.
+    // SAFETY: two arrays of a sample's length.
+    let times = (0..8).map(|_| unsafe { timed(from.as_ptr(), to.as_mut_ptr()) });
+    times.min().map_or(u64::MAX, |shortest| shortest.saturating_mul(SLOWER).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Copy = unsafe fn(*const u8, *mut u8, usize);
+
+    /// Every kernel this processor has, with its shortest length.
+    fn kernels() -> Vec<(&'static str, usize, Copy)> {
+        let mut all: Vec<(&str, usize, Copy)> =
+            vec![("sse2", 128, cached_sse2), ("sse2, past the cache", 128, streamed_sse2)];
+        if is_x86_feature_detected!("avx2") {
+            all.extend([("avx2", 128, cached_avx2 as Copy), ("avx2, past the cache", 128, streamed_avx2)]);
+        }
+        if is_x86_feature_detected!("avx512f") {
+            all.extend([("avx512", 256, cached_avx512 as Copy), ("avx512, past the cache", 256, streamed_avx512)]);
+        }
+        all
+    }
+
+    /// Copies between all alignments; nothing before or after is touched.
+    #[test]
+    fn every_kernel_copies_every_length_at_every_alignment() {
+        let source: Vec<u8> = (0..2048u32).map(|i| (i * 7 + i / 251) as u8).collect();
+        for (name, shortest, copy) in kernels() {
+            let mut target = vec![0u8; 2048];
+            for length in (shortest..shortest + 130).chain([511, 512, 513, 1024, 1500]) {
+                for shift in [0, 1, 7, 8, 31, 32, 33, 63] {
+                    for to in [64, 65, 71, 80, 96, 97, 127] {
+                        target.fill(0xa5);
+                        // SAFETY: both ranges lie inside their vectors.
+                        unsafe { copy(source.as_ptr().add(shift), target.as_mut_ptr().add(to), length) };
+                        assert_eq!(
+                            target[to..to + length],
+                            source[shift..shift + length],
+                            "{name} {length} {shift} rdi"
+                        );
+                        assert!(
+                            target[..to].iter().chain(&target[to + length..]).all(|&b| b == 0xa5),
+                            "{name} {length}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn long_puts_arrive_whole_whichever_way_they_go() {
+        for length in
+            [LOOK - 1, LOOK, LOOK + 1, CHUNK, CHUNK + CHUNK / 2 - 1, CHUNK + CHUNK / 2, 3 * CHUNK + 77, BEYOND + 3]
+        {
+            let source: Vec<u8> = (0..length).map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8).collect();
+            for shift in [0, 13] {
+                let mut target = vec![0u8; length + 64];
+                // SAFETY: both ranges lie inside their vectors.
+                unsafe { put(source.as_ptr(), target.as_mut_ptr().add(shift), length) };
+                assert!(target[shift..shift + length] == source[..], "{length} {shift}");
+                assert!(target[..shift].iter().chain(&target[shift + length..]).all(|&b| b == 0), "{length} {shift}");
+            }
+        }
+    }
+}
