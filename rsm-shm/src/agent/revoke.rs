@@ -255,12 +255,13 @@ impl Agent {
         }
         let memory = Rc::clone(&self.segments.get(&withdrawal.row)?.memory);
         let mine = withdrawal.row;
-        let others: Vec<&Segment> = self
-            .segments
-            .iter()
-            .filter(|(row, s)| **row != mine && Rc::ptr_eq(&s.memory, &memory))
-            .map(|(_, s)| s)
-            .collect();
+        // Beside the segment's and ours; most memory is one segment's, which then costs no look at all the others.
+        let others: Vec<&Segment> = if Rc::strong_count(&memory) == 2 {
+            Vec::new()
+        } else {
+            let sharing = self.segments.iter().filter(|(row, s)| **row != mine && Rc::ptr_eq(&s.memory, &memory));
+            sharing.map(|(_, s)| s).collect()
+        };
         // Memory that nobody else exports goes with its segment.
         if withdrawal.destroy && others.is_empty() {
             return Some(true);

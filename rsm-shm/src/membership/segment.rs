@@ -20,6 +20,7 @@ use rsm_core::registry::{ControllerKind, SegmentRow, SegmentState, Withdrawal, w
 use rsm_core::sync::acquire32;
 use rsm_core::tally::TallyRow;
 use rsm_core::{Code, Error, Result};
+use rustix::fs::{Mode, OFlags};
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -532,9 +533,13 @@ impl Drop for Segment {
 fn default_mode() -> Result<u32> {
     let tried = "cannot tell the umask from /proc/thread-self/status";
     let unknown = || Error::with(Code::InternalError, tried);
-    let status = std::fs::read_to_string("/proc/thread-self/status")
-        .map_err(|e| rustix::io::Errno::from_io_error(&e).map_or_else(unknown, |e| from_errno(e, tried)))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("Umask:")).ok_or_else(unknown)?;
+    // One read: the kernel writes the whole text for each. The line is the second, after a name of at most 64 bytes.
+    let mut start = [0; 256];
+    let status = rustix::fs::open("/proc/thread-self/status", OFlags::CLOEXEC, Mode::empty())
+        .map_err(|e| from_errno(e, tried))?;
+    let length = rustix::io::read(&status, &mut start).map_err(|e| from_errno(e, tried))?;
+    let text = String::from_utf8_lossy(&start[..length]);
+    let line = text.lines().find_map(|line| line.strip_prefix("Umask:")).ok_or_else(unknown)?;
     let umask = u32::from_str_radix(line.trim(), 8).map_err(|_| unknown())?;
     Ok(MAX_MODE & !umask)
 }
