@@ -3,6 +3,7 @@
 //! `cargo bench` runs it. Absolute numbers move with the machine; compare within one run.
 
 #![allow(missing_docs)] // of what criterion_group makes
+#![allow(unsafe_code)] // the raw counterpart of a put
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use rsm::{AccessList, BarrierMode, Cluster, Controller, Export, Import, Permission, SegmentId};
@@ -64,6 +65,71 @@ fn copies(c: &mut Criterion) {
     group.finish();
 }
 
+/// A put whose reader reads all of it and acknowledges, beside the same with libc's copy. The reader is a thread here.
+fn read_by_peer(c: &mut Criterion) {
+    let (_cluster, _one, _two, export, import) = pair();
+    import.set_mode(BarrierMode::Explicit);
+    let map = import.map(0, SIZE, Permission::ReadWrite).expect("mapped");
+    let (turn, done) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut into = vec![0u8; SIZE];
+            let mut seen = 0;
+            loop {
+                let now = turn.load(Ordering::Acquire);
+                if now == u64::MAX {
+                    return;
+                }
+                if now != seen {
+                    seen = now;
+                    export.memory().read(0, &mut into[..(now & 0xff_ffff) as usize]).expect("inside");
+                    done.store(now, Ordering::Release);
+                }
+                std::hint::spin_loop();
+            }
+        });
+        let mut group = c.benchmark_group("read by a peer");
+        let mut round = 0u64;
+        for size in [4 << 10, 64 << 10, 256 << 10, SIZE] {
+            let source = vec![1u8; size];
+            group.throughput(criterion::Throughput::Bytes(size as u64));
+            let mut exchange = |copy: &dyn Fn()| {
+                copy();
+                round += 1;
+                let word = round << 24 | size as u64;
+                turn.store(word, Ordering::Release);
+                while done.load(Ordering::Acquire) != word {
+                    std::hint::spin_loop();
+                }
+            };
+            // SAFETY: inside the mapping, which the source, a Rust vector, is no part of.
+            let raw = || unsafe { map.as_ptr().copy_from_nonoverlapping(black_box(&source).as_ptr(), size) };
+            group.bench_function(format!("libc {size}"), |b| b.iter(|| exchange(&raw)));
+            let put = || import.put(0, black_box(&source)).expect("inside");
+            group.bench_function(format!("put {size}"), |b| b.iter(|| exchange(&put)));
+        }
+        group.finish();
+        turn.store(u64::MAX, Ordering::Release);
+    });
+}
+
+/// A target that lies a little off its source modulo 4096, where `rep movsb` is slow.
+fn misaligned(c: &mut Criterion) {
+    let (_cluster, _one, _two, _export, import) = pair();
+    import.set_mode(BarrierMode::Explicit);
+    let mut group = c.benchmark_group("misaligned");
+    let memory = vec![1u8; SIZE + 8192];
+    let start = memory.as_ptr().align_offset(4096);
+    for size in [4 << 10, 64 << 10] {
+        group.throughput(criterion::Throughput::Bytes(size as u64));
+        for past in [0, 1, 8, 33, 63] {
+            let source = &memory[start..start + size];
+            group.bench_function(format!("put {size} +{past}"), |b| b.iter(|| import.put(past, black_box(source))));
+        }
+    }
+    group.finish();
+}
+
 fn control(c: &mut Criterion) {
     let (_cluster, one, two, export, _import) = pair();
     let everyone = AccessList::everyone();
@@ -93,5 +159,5 @@ fn control(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, words, copies, control);
+criterion_group!(benches, words, copies, misaligned, read_by_peer, control);
 criterion_main!(benches);

@@ -1,0 +1,247 @@
+//! Instructions for each operation of the data path, in Rust and in C, counted by valgrind.
+//!
+//! ```text
+//! cargo bench -p rsm-capi --bench instructions               print the table
+//! cargo bench -p rsm-capi --bench instructions -- --check    fail when what is recorded grew by more than a tenth
+//! cargo bench -p rsm-capi --bench instructions -- --record   record what is counted now
+//! ```
+//!
+//! The probes (`rust.rs`, `probe.c`) run each operation in a loop in a function of its own. Each program runs twice
+//! under callgrind, with different numbers of rounds: what differs between the two is the rounds' alone, whatever
+//! start and end cost. The cost of an empty loop is taken off. Without valgrind nothing is counted, and it says so.
+
+#![allow(unsafe_code)] // a store through a mapping, as a program makes it
+
+mod callgrind;
+mod rust;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::Duration;
+
+/// Rounds of the two runs.
+const ROUNDS: (u32, u32) = (500, 1500);
+/// What `--check` looks at; see `recorded.txt`.
+const GUARDED: &[&str] = &["put64_explicit", "put64_implicit", "span", "post"];
+/// Parts of the vectors.
+const PARTS: f64 = 8.0;
+
+type Counts = BTreeMap<String, f64>;
+
+fn main() -> ExitCode {
+    if let Some(rounds) = std::env::var_os(rust::ROUNDS) {
+        return rust::run(rounds.to_str().and_then(|r| r.parse().ok()).unwrap_or(1));
+    }
+    // What cargo passes to every bench is of no interest here.
+    let asked = |option: &str| std::env::args().any(|a| a == option);
+    if !Command::new("valgrind").arg("--version").output().is_ok_and(|o| o.status.success()) {
+        println!("skipped: valgrind is not installed, so instructions cannot be counted");
+        return ExitCode::SUCCESS;
+    }
+    match count() {
+        Err(error) => {
+            eprintln!("instructions: {error}");
+            ExitCode::FAILURE
+        }
+        Ok((rust, c)) if asked("--record") => record(&rust, &c),
+        Ok((rust, c)) => {
+            print(&rust, &c);
+            if asked("--check") { check(&rust, &c) } else { ExitCode::SUCCESS }
+        }
+    }
+}
+
+fn recorded() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions/recorded.txt")
+}
+
+/// Counts both programs.
+fn count() -> Result<(Counts, Counts), String> {
+    let scratch = Scratch::new()?;
+    // Agent and exporter stay outside: valgrind knows few of the system calls they need.
+    let cluster = rsm::Cluster::new(2).map_err(|e| e.to_string())?;
+    let node = cluster.environment(2).map_err(|e| e.to_string())?;
+    let export = export(&cluster).map_err(|e| e.to_string())?;
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| post_on_request(&export, &done));
+        let counted = count_both(&scratch, &node);
+        done.store(true, Relaxed);
+        counted
+    })
+}
+
+fn export(cluster: &rsm::Cluster) -> rsm::Result<rsm::Export> {
+    let export = cluster.node(1)?.controller("shm0")?.export(1 << 16)?;
+    export.publish(rust::SEGMENT, &rsm::AccessList::everyone())?;
+    Ok(export)
+}
+
+/// Posts to a probe that asks for it, as often as it will wait.
+fn post_on_request(export: &rsm::Export, done: &AtomicBool) {
+    let Ok(request) = export.memory().atomic_u64(rust::REQUEST) else { return };
+    while !done.load(Relaxed) {
+        if request.load(Acquire) == 1 {
+            let posted = (0..ROUNDS.1).try_for_each(|_| export.signal());
+            request.store(if posted.is_ok() { 2 } else { 3 }, Release);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn count_both(scratch: &Scratch, node: &[(&str, String)]) -> Result<(Counts, Counts), String> {
+    let me = std::env::current_exe().map_err(|e| e.to_string())?;
+    let rust = differ(scratch, |rounds| {
+        let mut command = Command::new(&me);
+        command.envs(node.iter().cloned());
+        command.env(rust::ROUNDS, rounds.to_string());
+        command
+    })?;
+    let (program, library) = compile(scratch)?;
+    let c = differ(scratch, |rounds| {
+        let mut command = Command::new(&program);
+        command.envs(node.iter().cloned()).env("LD_LIBRARY_PATH", &library);
+        command.arg(rounds.to_string());
+        command
+    })?;
+    Ok((rust, c))
+}
+
+/// A directory for one run.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Scratch, String> {
+        let path = std::env::temp_dir().join(format!("rsm-instructions-{}", std::process::id()));
+        std::fs::create_dir(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Builds the C probe against the library of the profile this is built in; gives both places.
+fn compile(scratch: &Scratch) -> Result<(PathBuf, PathBuf), String> {
+    let me = std::env::current_exe().map_err(|e| e.to_string())?;
+    let profile = me.parent().and_then(Path::parent).ok_or("not in a target directory")?;
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // A library for C is no dependency of a bench, so cargo has not seen to it.
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--release", "-p", "rsm-capi", "--lib"]).current_dir(here);
+    succeed(&mut build)?;
+    std::fs::copy(profile.join("librsm.so"), scratch.0.join("librsm.so.2")).map_err(|e| e.to_string())?;
+    let program = scratch.0.join("probe");
+    let mut cc = Command::new("cc");
+    cc.args(["-std=gnu11", "-O2", "-g", "-o"]).arg(&program).arg("-I").arg(here.join("include"));
+    cc.arg(here.join("benches/instructions/probe.c")).arg("-L").arg(&scratch.0).arg("-l:librsm.so.2");
+    succeed(&mut cc)?;
+    Ok((program, scratch.0.clone()))
+}
+
+fn succeed(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Instructions for each round of each probe.
+fn differ(scratch: &Scratch, program: impl Fn(u32) -> Command) -> Result<Counts, String> {
+    let run = |rounds: u32| -> Result<BTreeMap<String, u64>, String> {
+        let probe = program(rounds);
+        let out = scratch.0.join("callgrind.out");
+        let mut valgrind = Command::new("valgrind");
+        valgrind.args(["--tool=callgrind", "-q"]).arg(format!("--callgrind-out-file={}", out.display()));
+        valgrind.arg(probe.get_program()).args(probe.get_args());
+        valgrind.envs(probe.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        succeed(&mut valgrind)?;
+        let text = std::fs::read_to_string(&out).map_err(|e| e.to_string())?;
+        Ok(callgrind::inclusive(&text))
+    };
+    let (few, many) = (run(ROUNDS.0)?, run(ROUNDS.1)?);
+    let each = |name: &str| -> Result<f64, String> {
+        let (a, b) = few.get(name).zip(many.get(name)).ok_or_else(|| format!("probe {name} did not run"))?;
+        Ok((*b as f64 - *a as f64) / f64::from(ROUNDS.1 - ROUNDS.0))
+    };
+    let mut counts = Counts::new();
+    for name in few.keys().filter(|name| *name != "empty") {
+        let mut count = each(name)? - if name.ends_with('*') { 0.0 } else { each("empty")? };
+        if name.starts_with("vector") {
+            count /= PARTS;
+        }
+        counts.insert(name.clone(), count);
+    }
+    Ok(counts)
+}
+
+fn print(rust: &Counts, c: &Counts) {
+    println!("| operation | Rust | C | of it, in librsm |\n|---|---|---|---|");
+    let shown = |counts: &Counts, name: &str| counts.get(name).map_or("-".to_owned(), |n| format!("{n:.0}"));
+    let only_c = c.keys().filter(|name| !rust.contains_key(*name) && !name.ends_with('*'));
+    for name in rust.keys().chain(only_c) {
+        println!("| {name} | {} | {} | {} |", shown(rust, name), shown(c, name), shown(c, &format!("{name}*")));
+    }
+}
+
+fn record(rust: &Counts, c: &Counts) -> ExitCode {
+    let lines = |language: &str, counts: &Counts| {
+        let line = |name: &&str| counts.get(*name).map(|n| format!("{language} {name} {n:.0}\n"));
+        GUARDED.iter().filter_map(line).collect::<String>()
+    };
+    let text = format!("{}{}{}", HEAD, lines("rust", rust), lines("c", c));
+    match std::fs::write(recorded(), text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("instructions: {}: {error}", recorded().display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+const HEAD: &str = "\
+# Instructions for each operation, x86-64, counted by `cargo bench -p rsm-capi --bench instructions -- --record`.
+# With `--check` it fails when one of them has grown by more than a tenth.
+";
+
+/// Compares with what is recorded.
+fn check(rust: &Counts, c: &Counts) -> ExitCode {
+    if !cfg!(target_arch = "x86_64") {
+        println!("skipped: what is recorded is of x86-64");
+        return ExitCode::SUCCESS;
+    }
+    let text = std::fs::read_to_string(recorded()).unwrap_or_default();
+    let mut compared = 0;
+    let mut fine = true;
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let counts = if fields.first() == Some(&"c") { c } else { rust };
+        let known = fields.get(1).and_then(|name| counts.get(*name));
+        let (Some(now), Some(before)) = (known, fields.get(2).and_then(|n| n.parse::<f64>().ok())) else {
+            eprintln!("instructions: nothing is known of {line:?}");
+            fine = false;
+            continue;
+        };
+        compared += 1;
+        if *now > before * 1.1 {
+            eprintln!(
+                "instructions: {} {} takes {now:.0} instructions, recorded are {before:.0}",
+                fields[0], fields[1]
+            );
+            fine = false;
+        }
+    }
+    if fine && compared == 2 * GUARDED.len() {
+        println!("{compared} counts are within a tenth of what is recorded");
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("instructions: {compared} of {} counts compared", 2 * GUARDED.len());
+    ExitCode::FAILURE
+}
