@@ -1,22 +1,18 @@
 //! What may be asked on the command line. Nothing is done here.
 
-use std::ffi::OsString;
-use std::time::Duration;
-
-use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, Parser, Subcommand};
 
 use crate::doctor::DoctorArgs;
-use crate::duration;
 use crate::exit_code;
 use crate::manual::ManArgs;
 use crate::perf::PerfArgs;
 use crate::query::show::ShowArgs;
 use crate::query::topology::TopologyArgs;
+use crate::run::args::{RunArgs, UpArgs};
+use crate::run::down::DownArgs;
+use crate::run::exec::{EnvArgs, ExecArgs};
 use crate::top::TopArgs;
 use crate::watch::WatchArgs;
-
-/// Most nodes of a cluster in the default geometry: 64 ids of which 0 means "not a member".
-const MOST_NODES: i64 = 63;
 
 /// Start, look at and steer clusters of rsm nodes.
 #[derive(Debug, Parser)]
@@ -59,8 +55,16 @@ impl VerbosityArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start a cluster and run a program on each of its nodes
+    /// Start a cluster and run programs on its nodes
     Run(RunArgs),
+    /// Start a cluster that stays until `rsm-ctl down`
+    Up(UpArgs),
+    /// End a cluster and everything that runs in it
+    Down(DownArgs),
+    /// Run a program as a process of a node of a running cluster
+    Exec(ExecArgs),
+    /// Write what makes a shell a process of a node: eval "$(rsm-ctl env 2)"
+    Env(EnvArgs),
     /// List the running clusters
     Ls(QueryArgs),
     /// List the nodes of a running cluster
@@ -103,57 +107,15 @@ pub(crate) struct QueryArgs {
     pub(crate) cluster: Option<String>,
 }
 
-/// What `run` can be told.
-#[derive(Debug, Args)]
-#[command(after_help = exit_code::help())]
-pub(crate) struct RunArgs {
-    /// Number of nodes, 1 to 63; their ids are 1..N
-    #[arg(short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_NODES))]
-    pub(crate) n: u32,
-    /// Name of the cluster; a private one is made up without it
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
-    /// End everything after this time: 500ms, 60s, 5m, 1h, or seconds
-    #[arg(long, value_name = "TIME", value_parser = duration::parse_positive)]
-    pub(crate) timeout: Option<Duration>,
-    /// Put the node id in brackets before every line of output
-    #[arg(long)]
-    pub(crate) tag_output: bool,
-    /// Let the other nodes go on when one fails
-    #[arg(long)]
-    pub(crate) keep_going: bool,
-    /// How long nodes may take to end by themselves after one failed, and after being asked to end
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration::parse)]
-    pub(crate) grace: Duration,
-    /// Run this cargo example of the current directory's package, built first
-    #[arg(long, value_name = "NAME")]
-    pub(crate) example: Option<OsString>,
-    /// The program and its arguments; with --example its arguments only
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "PROG ARGS",
-        required_unless_present = "example"
-    )]
-    pub(crate) words: Vec<OsString>,
-}
-
 /// Reads the command line; ends the process itself for `--help` and for what cannot be understood.
 pub(crate) fn parse() -> Cli {
-    let cli = Cli::parse();
-    if let Command::Run(run) = &cli.command
-        && run.example.is_none()
-        && run.words.first().is_some_and(|program| program.is_empty())
-    {
-        let mut command = Cli::command();
-        command.error(ErrorKind::InvalidValue, "the name of the program to run is empty").exit();
-    }
-    cli
+    Cli::parse()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_consistent() {
@@ -165,9 +127,8 @@ mod tests {
         let cli = Cli::try_parse_from(["rsm-ctl", "run", "-n", "3", "-v", "--", "prog", "-q", "--json"]).unwrap();
         assert_eq!(cli.verbosity.level(), Verbosity::Verbose);
         let Command::Run(run) = cli.command else { panic!("not a run") };
-        assert_eq!(run.n, 3);
-        assert_eq!(run.words, ["prog", "-q", "--json"]);
-        assert_eq!(run.grace, Duration::from_secs(2));
+        assert_eq!(run.cluster.n, Some(3));
+        assert_eq!(run.programs.words, ["prog", "-q", "--json"]);
     }
 
     #[test]
@@ -180,6 +141,17 @@ mod tests {
             &["run", "-n", "2", "--"],
             &["run", "-n", "2", "--timeout", "0", "--", "prog"],
             &["run", "-n", "2", "-q", "-v", "--", "prog"],
+            &["run", "-n", "2", "--file", "x", "--", "prog"],
+            &["run", "-n", "2", "--node", "1"],
+            &["run", "-n", "2", "--node", "1", "--example", "x"],
+            &["run", "-n", "2", "--env", "X", "--", "prog"],
+            &["run", "-n", "2", "--pin=x", "--", "prog"],
+            &["run", "-n", "2", "--stdin", "0", "--", "prog"],
+            &["up"],
+            &["up", "-n", "0"],
+            &["exec", "--", "prog"],
+            &["exec", "--node", "1"],
+            &["env"],
         ] {
             let refused = Cli::try_parse_from(["rsm-ctl"].iter().chain(words)).expect_err(&words.join(" "));
             assert_eq!(refused.exit_code(), 2, "{words:?}");

@@ -10,6 +10,10 @@ pub(crate) fn perform(cli: Cli) -> ExitCode {
     let verbosity = cli.verbosity.level();
     let done = match cli.command {
         Command::Run(args) => run::perform(args, verbosity),
+        Command::Up(args) => run::up::perform(args, verbosity),
+        Command::Down(args) => run::down::perform(&args),
+        Command::Exec(args) => run::exec::perform(args, verbosity),
+        Command::Env(args) => run::exec::environment(&args),
         Command::Ls(args) => query::perform(Table::Clusters, &args),
         Command::Nodes(args) => query::perform(Table::Nodes, &args),
         Command::Segments(args) => query::perform(Table::Segments, &args),

@@ -9,7 +9,7 @@ pub(crate) enum ExitCode {
     Success,
     /// `rsm-ctl` itself could not do it; a line on standard error says why.
     Failure,
-    /// The command line cannot be understood; mostly it is clap that ends the process with it.
+    /// The command line cannot be understood, or makes no sense.
     Usage,
     /// The cluster ended while it was watched.
     ClusterEnded,

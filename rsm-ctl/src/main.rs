@@ -19,6 +19,7 @@ mod process;
 mod query;
 mod run;
 mod size;
+mod style;
 mod top;
 mod watch;
 

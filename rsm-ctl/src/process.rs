@@ -4,11 +4,12 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// Highest signal number of the kernel, whose masks are 8 bytes long (except on MIPS, which is not supported).
 const KERNEL_SIGNALS: libc::c_int = 64;
@@ -35,6 +36,19 @@ pub(crate) fn fork() -> io::Result<Forked> {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Forked::Child),
         pid => Ok(Forked::Parent(Pid::from_raw(pid).expect("fork answers a positive id in the parent"))),
+    }
+}
+
+/// Closes every descriptor but the standard ones and `kept`: what a process that goes into the background inherited from
+/// whoever started it would otherwise stay open for as long as it lives.
+pub(crate) fn close_all_but(kept: impl AsFd) {
+    let kept = kept.as_fd().as_raw_fd().cast_unsigned();
+    for (first, last) in [(3, kept.saturating_sub(1)), (kept.max(2) + 1, libc::c_uint::MAX)] {
+        if first <= last {
+            // SAFETY: the only caller has just been forked and owns no descriptor but the standard ones and `kept`: no
+            // value of this program that will use or close another one exists. No memory is touched.
+            unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        }
     }
 }
 
@@ -84,13 +98,16 @@ pub(crate) fn stop_self() {
 }
 
 /// Has the program that `command` starts begin life as a node: a session of its own, default signal dispositions, an
-/// empty mask, the user's own descriptor limit, and SIGKILL when `warden` goes.
-pub(crate) fn begin_as_node(command: &mut Command, warden: Pid, descriptors: Rlimit) {
+/// empty mask, the user's own descriptor limit, its CPUs if it has some, and SIGKILL when `warden` goes.
+pub(crate) fn begin_as_node(command: &mut Command, warden: Pid, descriptors: Rlimit, cpus: Option<CpuSet>) {
     let become_node = move || {
         // A session and process group of its own: the terminal's signals reach only the front.
         rustix::process::setsid()?;
         all_signals_default();
         rustix::process::setrlimit(Resource::Nofile, descriptors)?;
+        if let Some(cpus) = &cpus {
+            sched_setaffinity(None, cpus)?;
+        }
         end_with(warden)
     };
     // SAFETY: the closure runs in the forked child of a process with threads, so it may only make async-signal-safe

@@ -8,7 +8,8 @@ fn output(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-const COMMANDS: [&str; 8] = ["run", "ls", "nodes", "segments", "connections", "links", "completions", "man"];
+const COMMANDS: [&str; 12] =
+    ["run", "up", "down", "exec", "env", "ls", "nodes", "segments", "connections", "links", "completions", "man"];
 
 #[test]
 fn the_manual_has_a_section_for_every_command_and_the_exit_codes() {

@@ -40,7 +40,7 @@ pub use snapshot::Snapshot;
 
 use crate::{Geometry, Result};
 use rsm_core::registry::ClusterState;
-use rsm_shm::address::ENV_CLUSTER;
+use rsm_shm::address::{Address, ENV_CLUSTER};
 use rsm_shm::membership::Membership;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -102,16 +102,25 @@ impl Observer {
     }
 }
 
-/// Joins the cluster `name` to look, or the one in the environment, or the only one that runs.
-pub(crate) fn join(name: Option<&str>) -> Result<Arc<Membership>> {
-    let address = match name {
+/// The cluster `name`; without a name the one in the environment, else the only one that runs. It is not looked at.
+///
+/// # Errors
+/// CTLR_NOT_PRESENT when there is none, or more than one to choose from.
+pub fn find(name: Option<&str>) -> Result<ClusterRef> {
+    let address: Address = match name {
         Some(name) => clusters::choose(clusters()?, Some(name))?,
         None => match std::env::var(ENV_CLUSTER) {
             Ok(text) => text.parse()?,
             Err(_) => clusters::choose(clusters()?, None)?,
         },
     };
-    Membership::join(&address, None)
+    Ok(ClusterRef { name: address.name().to_owned(), uid: address.uid() })
+}
+
+/// Joins the cluster `name` to look, or the one in the environment, or the only one that runs.
+pub(crate) fn join(name: Option<&str>) -> Result<Arc<Membership>> {
+    let cluster = find(name)?;
+    Membership::join(&Address::new(&cluster.name, cluster.uid)?, None)
 }
 
 impl std::fmt::Debug for Observer {

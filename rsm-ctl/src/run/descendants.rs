@@ -32,9 +32,14 @@ pub(crate) fn list(except: &[Pid]) -> Vec<Pid> {
 /// pidfd first and its parent looked up after: if the parent is one of ours, so is what the pidfd refers to; if the
 /// number has changed hands since the pidfd was opened, sending through it reaches nobody.
 pub(crate) fn signal(processes: &[Pid], signal: Signal) {
-    let mut family: HashSet<Pid> = processes.iter().copied().collect();
+    signal_some(processes, processes, signal);
+}
+
+/// Signals `some` of the processes below this one; `all` of them are looked at for parents.
+fn signal_some(some: &[Pid], all: &[Pid], signal: Signal) {
+    let mut family: HashSet<Pid> = all.iter().copied().collect();
     family.insert(getpid());
-    for &process in processes {
+    for &process in some {
         let Ok(pinned) = pidfd_open(process, PidfdFlags::empty()) else { continue };
         if parent(process).is_some_and(|parent| family.contains(&parent)) {
             let _ = pidfd_send_signal(&pinned, signal);
@@ -48,9 +53,10 @@ pub(crate) fn signal_groups(leaders: &[Pid], sent: Signal) {
     for &leader in leaders {
         let _ = kill_process_group(leader, sent);
     }
-    let mut strays = list(&[]);
+    let all = list(&[]);
+    let mut strays = all.clone();
     strays.retain(|&process| getpgid(Some(process)).is_ok_and(|group| !leaders.contains(&group)));
-    signal(&strays, sent);
+    signal_some(&strays, &all, sent);
 }
 
 /// Stops every descendant, those too that are forked while this goes on.

@@ -9,25 +9,32 @@ use rustix::process::{
     Pid, PidfdFlags, Resource, Signal, WaitOptions, getpid, getrlimit, pidfd_open, pidfd_send_signal,
     set_child_subreaper, setrlimit, waitpid,
 };
-use rustix::stdio::{dup2_stdin, stdin};
-use rustix::termios::isatty;
+use rustix::stdio::stderr;
 
+use super::account::Account;
 use super::ending::Ending;
+use super::input::{self, Feeder};
+use super::junit::Report;
 use super::link::{Link, Received};
 use super::message::{ToFront, ToWarden};
 use super::node::Ends;
-use super::output::{self, Forwarder, Streams};
+use super::output::{self, Forwarder, LogFiles, Streams};
+use super::plan::Plan;
 use super::signals::SignalQueue;
 use super::status::Status;
 use super::warden::{self, Channels};
-use super::{Plan, descendants, notice};
+use super::{descendants, notice, summary, up};
+use crate::cli::Verbosity;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, reason};
 use crate::process::{self, Forked};
+use crate::style::Style;
 
 /// The front at work.
-struct Front {
+struct Front<'a> {
     plan: Plan,
+    /// Who wants to know the first thing that is told about the run.
+    announce: Option<&'a Link>,
     signals: SignalQueue,
     warden: Pid,
     /// Refers to the warden until it is reaped.
@@ -35,34 +42,68 @@ struct Front {
     /// `None` when the warden has closed its end.
     link: Option<Link>,
     forwarder: Forwarder,
+    /// While the reader gets what is typed.
+    feeder: Option<Feeder>,
+    account: Account,
+    told_summary: bool,
     ending: Ending,
     /// Children from before, of whoever executed this program in its place. They are not ours to end.
     strangers: Vec<Pid>,
     suspending: bool,
 }
 
-/// Starts the warden, which starts everything else, and watches until nothing is left.
+/// Starts the warden, which starts everything else, and watches until nothing is left. The report, if there is one, is
+/// written however the run ends; `announce` is told how it began.
 ///
 /// # Crash
-/// The warden notices by its pidfd and ends every process of the run, then itself.
-pub(crate) fn run(plan: Plan) -> Result<ExitCode, Failure> {
-    raise_descriptor_limit();
-    let (streams, ends) = output::open_streams(plan.nodes)
-        .map_err(|error| Failure::system(&format!("cannot make the output streams of {} nodes", plan.nodes), error))?;
-    start(plan, streams, ends).map_err(|error| Failure::system("cannot start a run", error))
+/// The warden notices by its pidfd and ends every process of the run, then itself. The report stays empty.
+pub(crate) fn run(plan: Plan, report: Option<Report>, announce: Option<&Link>) -> Result<ExitCode, Failure> {
+    match watched(plan, announce) {
+        Ok(front) => {
+            let tasks = &front.plan.tasks;
+            report.map_or(Ok(()), |report| report.write(tasks, &front.account, &front.forwarder))?;
+            Ok(front.ending.code())
+        }
+        Err(failure) => {
+            report.map_or(Ok(()), |report| report.write_refusal(&failure.message))?;
+            Err(failure)
+        }
+    }
 }
 
-fn start(plan: Plan, streams: Streams, ends: Vec<Ends>) -> io::Result<ExitCode> {
-    let signals = SignalQueue::new(&heard())?;
+/// A run from start to end.
+fn watched(plan: Plan, announce: Option<&Link>) -> Result<Front<'_>, Failure> {
+    raise_descriptor_limit();
+    let count = plan.tasks.len();
+    let (streams, ends) = output::open_streams(count).map_err(|error| {
+        let what = if count == 1 { "a process".to_owned() } else { format!("{count} processes") };
+        Failure::system(&format!("cannot make the output streams of {what}"), error)
+    })?;
+    let labels = plan.tasks.iter().map(|task| &*task.label);
+    let logs = plan.log_dir.as_ref().map(|directory| LogFiles::create(directory, labels)).transpose()?;
+    let mut front =
+        start(plan, streams, ends, logs, announce).map_err(|error| Failure::system("cannot start a run", error))?;
+    front.watch();
+    Ok(front)
+}
+
+fn start<'a>(
+    plan: Plan,
+    streams: Streams,
+    ends: Vec<Ends>,
+    logs: Option<LogFiles>,
+    announce: Option<&'a Link>,
+) -> io::Result<Front<'a>> {
+    let (input, feeder) = input::take(plan.terminal)?;
+    let signals = SignalQueue::new(&heard(feeder.is_some()))?;
     let (link, wardens_link) = Link::pair()?;
     // Opened by its owner and inherited: it cannot mean anybody else, whatever happens meanwhile.
     let itself = pidfd_open(getpid(), PidfdFlags::empty())?;
     set_child_subreaper(Some(getpid()))?;
     let strangers = descendants::list(&[]);
-    let input = take_input()?;
     match process::fork()? {
         Forked::Child => {
-            drop((signals, streams, link));
+            drop((signals, streams, link, feeder, logs));
             warden::serve(&plan, wardens_link, itself, Channels { input, ends });
             std::process::exit(0);
         }
@@ -70,30 +111,37 @@ fn start(plan: Plan, streams: Streams, ends: Vec<Ends>) -> io::Result<ExitCode> 
             drop((wardens_link, itself, ends, input));
             // The child is not reaped yet, so the number is still its.
             let pidfd = Some(pidfd_open(warden, PidfdFlags::empty())?);
-            let forwarder = Forwarder::new(streams, plan.tag_output)?;
-            let (link, ending) = (Some(link), Ending::default());
-            let front = Front { plan, signals, warden, pidfd, link, forwarder, ending, strangers, suspending: false };
-            Ok(front.watch())
+            let tags = plan.tag_output.then(|| plan.tasks.iter().map(|task| format!("[{}] ", task.label)).collect());
+            Ok(Front {
+                forwarder: Forwarder::new(streams, tags, logs)?,
+                account: Account::new(plan.tasks.len()),
+                plan,
+                announce,
+                signals,
+                warden,
+                pidfd,
+                link: Some(link),
+                feeder,
+                told_summary: false,
+                ending: Ending::default(),
+                strangers,
+                suspending: false,
+            })
         }
     }
 }
 
 /// The signals the front turns into something else than their default action.
-fn heard() -> Vec<Signal> {
+fn heard(feeding: bool) -> Vec<Signal> {
     // A shell has its background jobs ignore some, and nohup does; that stands.
     let mut heard = vec![Signal::HUP, Signal::INT, Signal::QUIT, Signal::TSTP];
     heard.retain(|&signal| !process::is_ignored(signal));
     heard.extend([Signal::TERM, Signal::USR1, Signal::USR2, Signal::WINCH]);
+    if feeding {
+        // Brought to the foreground: what is typed is ours again.
+        heard.push(Signal::CONT);
+    }
     heard
-}
-
-/// Takes standard input out of the way for node 1, which alone may hold it: whoever writes there must notice when node 1
-/// goes. A terminal is left to its session, which no node is in: node 1 would be refused what it reads.
-fn take_input() -> io::Result<OwnedFd> {
-    let null = output::null()?;
-    let input = if isatty(stdin()) { null.try_clone()? } else { stdin().try_clone_to_owned()? };
-    dup2_stdin(&null)?;
-    Ok(input)
 }
 
 /// Many nodes need many descriptors here. What nodes themselves may have was noted in the plan before.
@@ -103,9 +151,9 @@ fn raise_descriptor_limit() {
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
-impl Front {
+impl Front<'_> {
     /// Goes on until the warden has gone and everything the nodes wrote is shown.
-    fn watch(mut self) -> ExitCode {
+    fn watch(&mut self) {
         loop {
             self.wait();
             self.look_at_output();
@@ -115,8 +163,11 @@ impl Front {
             }
             if self.pidfd.is_none() {
                 self.forwarder.drain();
+                if self.forwarder.is_read() {
+                    self.tell_summary();
+                }
                 if self.forwarder.is_done() || self.ending.gives_up(self.forwarder.written()) {
-                    return self.ending.code();
+                    return;
                 }
             }
         }
@@ -131,28 +182,56 @@ impl Front {
         ];
         events.extend(self.pidfd.iter().map(|pidfd| PollFd::new(pidfd, PollFlags::IN)));
         events.extend(self.link.iter().map(|link| PollFd::new(link, PollFlags::IN)));
+        let fed = events.len();
+        let feeding = self.feeder.as_ref().and_then(Feeder::wanted);
+        events.extend(feeding.map(|(source, flags)| PollFd::from_borrowed_fd(source, flags)));
         let streams = events.len();
         events.extend(
             wanted.iter().map(|&stream| PollFd::from_borrowed_fd(self.forwarder.source(stream), PollFlags::IN)),
         );
         let timeout = if self.pidfd.is_none() { self.ending.patience() } else { None };
         let _ = poll(&mut events, timeout.as_ref());
+        let fed = events[fed..streams].iter().any(|event| !event.revents().is_empty());
         let ready = wanted.iter().zip(&events[streams..]).filter(|(_, event)| !event.revents().is_empty());
         let ready: Vec<usize> = ready.map(|(&stream, _)| stream).collect();
         self.forwarder.clear_moved();
         self.forwarder.read(&ready);
+        if fed && self.feeder.as_mut().is_some_and(|feeder| !feeder.advance()) {
+            // The reader finds the end of its input.
+            self.feeder = None;
+        }
     }
 
-    /// Ends the run when an output takes nothing any more.
+    /// Ends the run when an output or a log takes nothing any more.
     fn look_at_output(&mut self) {
-        let Some((output, errno)) = self.forwarder.failure() else { return };
-        // Nobody reads any more: end as quietly as a single program would.
-        let code = if errno == Errno::PIPE { ExitCode::OutputClosed } else { ExitCode::Failure };
+        if let Some((output, errno)) = self.forwarder.failure() {
+            // Nobody reads any more: end as quietly as a single program would.
+            let code = if errno == Errno::PIPE { ExitCode::OutputClosed } else { ExitCode::Failure };
+            let why = (errno != Errno::PIPE).then(|| format!("{}: {}", output.name(), reason(&errno.into())));
+            self.output_failed(code, why);
+        } else if let Some(why) = self.forwarder.log_failure() {
+            self.output_failed(ExitCode::Failure, Some(why));
+        }
+    }
+
+    fn output_failed(&mut self, code: ExitCode, why: Option<String>) {
         if self.ending.output_failed(code) {
-            if errno != Errno::PIPE {
-                self.forwarder.say(&format!("rsm-ctl: cannot write {}: {}", output.name(), reason(&errno.into())));
+            if let Some(why) = why {
+                self.forwarder.say(&format!("rsm-ctl: cannot write {why}"));
             }
             self.tell(&ToWarden::End { signal: Signal::TERM.into(), code });
+        }
+    }
+
+    /// Says once, after everything that nodes wrote, how a run went that failed.
+    fn tell_summary(&mut self) {
+        let wanted = !self.plan.terse && self.plan.verbosity > Verbosity::Quiet && self.account.interrupted.is_none();
+        if std::mem::replace(&mut self.told_summary, true) || !wanted {
+            return;
+        }
+        let style = Style::of(stderr());
+        if let Some(text) = summary::of(&self.plan.tasks, &self.account, &self.forwarder, style) {
+            self.forwarder.say(&text);
         }
     }
 
@@ -173,12 +252,19 @@ impl Front {
     }
 
     fn told(&mut self, message: &ToFront) {
-        if let Some(line) = notice::of(message, self.plan.verbosity, self.plan.timeout) {
+        self.account.note(message);
+        if let Some(line) = notice::of(message, &self.plan) {
             self.forwarder.say(&line);
+        }
+        if let Some(announce) = self.announce.take_if(|_| !matches!(message, ToFront::Suspended)) {
+            announce.send(message);
+        } else if let (ToFront::Started { cluster, .. }, true) = (message, self.plan.stays) {
+            let text = up::usage(cluster, self.plan.nodes(), self.plan.verbosity);
+            self.forwarder.say(text.trim_end());
         }
         match message {
             ToFront::Refused { code, .. } | ToFront::Finished { code } => self.ending.finished(*code),
-            ToFront::TimedOut { .. } => self.ending.hurry(),
+            ToFront::TimedOut { .. } | ToFront::ClusterEnds { .. } => self.ending.hurry(),
             ToFront::Suspended => {
                 process::stop_self();
                 self.suspending = false;
@@ -203,6 +289,8 @@ impl Front {
     fn hear(&mut self, signal: Signal) {
         match signal {
             Signal::WINCH => self.forwarder.resize(),
+            // Looked at where what is typed is waited for.
+            Signal::CONT => {}
             Signal::USR1 | Signal::USR2 => self.tell(&ToWarden::Forward { signal: signal.into() }),
             Signal::TSTP if self.suspending => {}
             Signal::TSTP => {
@@ -216,6 +304,7 @@ impl Front {
     /// First politely, then firmly; the third time without a warden that does not listen.
     fn asked_to_end(&mut self, signal: Signal) {
         let code = ExitCode::Signal(u8::try_from(signal.as_raw()).unwrap_or(u8::MAX));
+        self.account.interrupted.get_or_insert(signal);
         match self.ending.asked(code) {
             1 => {
                 let signal = if matches!(signal, Signal::INT | Signal::QUIT) { signal } else { Signal::TERM };

@@ -4,11 +4,15 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Longest message. The longest in use, a refusal with its reason, is far below.
 const LONGEST: usize = 64 * 1024;
+
+/// What may wait to be read.
+const ROOM: usize = 1 << 20;
 
 /// One end of the tie.
 pub(crate) struct Link {
@@ -29,13 +33,20 @@ impl Link {
     pub(crate) fn pair() -> io::Result<(Link, Link)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-        Ok((Link { socket: one }, Link { socket: other }))
+        Ok((Link::over(one), Link::over(other)))
+    }
+
+    /// Talks over a connected, non-blocking packet socket.
+    pub(crate) fn over(socket: OwnedFd) -> Link {
+        // Room for the last words of every process of the largest run, unread. The kernel gives what it allows.
+        let _ = set_socket_send_buffer_size(&socket, ROOM);
+        Link { socket }
     }
 
     /// Sends without ever waiting.
     ///
-    /// A message that finds no room, or no other end, is dropped. The warden sends about as many as there are nodes in its
-    /// whole life, which always has room. The front repeats what the user asks for, so only a warden that does not run
+    /// A message that finds no room, or no other end, is dropped. The warden sends about as many as there are
+    /// processes in its whole life, which always has room. The front repeats what the user asks for, so only a warden that does not run
     /// misses something, and the front's last word for that one is SIGKILL.
     pub(crate) fn send<T: Serialize>(&self, message: &T) {
         let bytes = serde_json::to_vec(message).expect("messages are numbers and text");
@@ -70,6 +81,9 @@ impl AsFd for Link {
 #[cfg(test)]
 mod tests {
     use super::super::message::ToFront;
+    use super::super::status::Status;
+    use super::super::supervision::Blame;
+    use super::super::task::MOST_PROCESSES;
     use super::*;
     use crate::exit_code::ExitCode;
 
@@ -90,9 +104,9 @@ mod tests {
     #[test]
     fn every_message_of_the_largest_run_fits_unread() {
         let (front, warden) = Link::pair().unwrap();
-        for node in 1..=100 {
-            let status = super::super::status::Status::Exited(0);
-            warden.send(&ToFront::Ended { node, process: 4_000_000, status, news: false });
+        for index in 0..MOST_PROCESSES {
+            let (status, blame) = (Status::Exited(0), Blame::Nobody);
+            warden.send(&ToFront::Ended { index, process: 4_000_000, status, core: false, blame });
         }
         warden.send(&ToFront::Finished { code: ExitCode::Success });
         let mut last = None;

@@ -4,6 +4,7 @@ use rustix::process::{Pid, RawPid, Signal};
 use serde::{Deserialize, Serialize};
 
 use super::status::Status;
+use super::supervision::Blame;
 use crate::exit_code::ExitCode;
 
 /// From the front, which hears the user.
@@ -26,14 +27,16 @@ pub(crate) enum ToWarden {
 pub(crate) enum ToFront {
     /// The run cannot start.
     Refused { code: ExitCode, message: String },
-    /// The cluster runs; process K-1 of the list is node K.
+    /// The cluster runs, and these are its processes in the order of the plan.
     Started { cluster: String, processes: Vec<RawPid> },
-    /// A node's process ended. It is news when it is a failure that nothing said so far explains.
-    Ended { node: u32, process: RawPid, status: Status, news: bool },
+    /// The process with this index in the plan ended, with a core or without.
+    Ended { index: usize, process: RawPid, status: Status, core: bool, blame: Blame },
     /// All nodes ended well, and these processes that they left go on.
     Left { processes: Vec<RawPid> },
-    /// The time is up; these nodes are being ended.
-    TimedOut { running: Vec<u32> },
+    /// The time is up; the processes with these indices are being ended.
+    TimedOut { running: Vec<usize> },
+    /// The cluster has ended, or somebody ends it, and so what this command started in it.
+    ClusterEnds { why: String },
     /// Every process of every node is stopped.
     Suspended,
     /// No process of any node is left and the cluster has ended: the last message.

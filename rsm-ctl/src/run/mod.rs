@@ -1,4 +1,5 @@
-//! `rsm-ctl run`: a cluster, a program on each node, and nothing left behind.
+//! `rsm-ctl run`: a cluster, programs on its nodes, and nothing left behind; and `up`, `down`, `exec` and `env`, which
+//! are made of the same parts.
 //!
 //! Two processes do it. The *front* ([`front`]) is the one the user started: terminal, signals, exit code, output of the
 //! nodes ([`output`]). The *warden* ([`warden`]), forked from it before anything else runs, hosts the agent and is the
@@ -6,68 +7,66 @@
 //! the other and both are subreapers, so whichever is SIGKILLed, the other finds every process of every node among its
 //! own descendants and ends them ([`descendants`]). When to end what is decided in [`supervision`], which knows no
 //! processes.
+//!
+//! What is to be started, and where, is laid out in [`task`] before anything starts. What became of it is kept in
+//! [`account`] and told at the end: to people in [`summary`], to build servers in [`junit`].
+//!
+//! A warden that hosts a cluster also keeps its door ([`keeper`]): `exec` is another front and warden, without a cluster
+//! of its own, that was let in there and ends when the door closes; `down` asks there for the end.
 
+mod account;
+pub(crate) mod args;
 mod descendants;
+pub(crate) mod down;
 mod ending;
 mod example;
+pub(crate) mod exec;
+mod file;
 mod front;
+mod hint;
+mod input;
+mod junit;
+mod keeper;
 mod link;
 mod message;
 mod node;
+mod node_set;
 mod notice;
 mod output;
+mod placement;
+mod plan;
 mod program;
+mod setting;
 pub(crate) mod signals;
 mod status;
+mod summary;
 mod supervision;
+mod task;
+pub(crate) mod up;
 mod warden;
 
-use std::time::Duration;
+use rustix::process::Signal;
 
-use rustix::process::{Resource, Rlimit, Signal, getrlimit};
-
-use crate::cli::{RunArgs, Verbosity};
+use crate::cli::Verbosity;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::process;
-use program::Program;
+use args::RunArgs;
+use junit::Report;
 
-/// Everything there is to know about a run before it starts.
-pub(crate) struct Plan {
-    nodes: u32,
-    name: Option<String>,
-    program: Program,
-    tag_output: bool,
-    keep_going: bool,
-    grace: Duration,
-    timeout: Option<Duration>,
-    verbosity: Verbosity,
-    /// The user's limit, before front and warden raise theirs: what nodes start with.
-    descriptors: Rlimit,
-}
-
-/// Starts a cluster, runs the program on every node, and says how it went.
+/// Starts a cluster, runs the programs on its nodes, and says how it went.
 pub(crate) fn perform(args: RunArgs, verbosity: Verbosity) -> Result<ExitCode, Failure> {
     process::use_default_action(Signal::CHILD);
-    let program = match &args.example {
-        Some(example) => {
-            Program { path: example::build(example, verbosity)?, name: example.clone(), arguments: args.words }
+    // Before anything else can fail, so that a report is there in any case.
+    let report = args.junit.as_deref().map(Report::create).transpose()?;
+    match plan::of_run(args, verbosity) {
+        Ok(plan) => {
+            let described = plan.junit.as_deref().filter(|_| report.is_none()).map(Report::create).transpose()?;
+            front::run(plan, report.or(described), None)
         }
-        None => {
-            let mut words = args.words.into_iter();
-            let name = words.next().expect("the command line was refused without a program");
-            Program { path: program::find(&name)?, name, arguments: words.collect() }
+        Err(failure) => {
+            report.map_or(Ok(()), |report| report.write_refusal(&failure.message))?;
+            Err(failure)
         }
-    };
-    front::run(Plan {
-        nodes: args.n,
-        name: args.name,
-        program,
-        tag_output: args.tag_output,
-        keep_going: args.keep_going,
-        grace: args.grace,
-        timeout: args.timeout,
-        verbosity,
-        descriptors: getrlimit(Resource::Nofile),
-    })
+    }
 }

@@ -1,49 +1,60 @@
 //! What the front says about a run, and how much of it the user wants to read.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use rustix::process::{Pid, RawPid};
 
 use super::message::ToFront;
+use super::plan::Plan;
 use super::status::Status;
+use super::supervision::Blame;
+use super::task::Task;
 use crate::cli::Verbosity;
 
 /// The line for something the warden told, if it is worth one.
-pub(crate) fn of(message: &ToFront, verbosity: Verbosity, timeout: Option<Duration>) -> Option<String> {
+pub(crate) fn of(message: &ToFront, plan: &Plan) -> Option<String> {
     let wanted = match message {
         // Why `rsm-ctl` itself cannot go on is always said.
         ToFront::Refused { .. } => Verbosity::Quiet,
-        ToFront::Ended { news: true, .. } | ToFront::TimedOut { .. } => Verbosity::Normal,
+        // Whoever runs one process has its exit code.
+        ToFront::Ended { status: Status::Exited(_), .. } if plan.terse => Verbosity::Verbose,
+        ToFront::Ended { blame: Blame::Cause, .. } | ToFront::TimedOut { .. } | ToFront::ClusterEnds { .. } => {
+            Verbosity::Normal
+        }
         _ => Verbosity::Verbose,
     };
-    (verbosity >= wanted).then(|| text(message, timeout)).flatten()
+    (plan.verbosity >= wanted).then(|| text(message, plan)).flatten()
 }
 
-fn text(message: &ToFront, timeout: Option<Duration>) -> Option<String> {
+fn text(message: &ToFront, plan: &Plan) -> Option<String> {
+    let label = |index: &usize| plan.tasks.get(*index).map_or("?", |task| &*task.label);
     Some(match message {
         ToFront::Refused { message, .. } => format!("rsm-ctl: {message}"),
         ToFront::Started { cluster, processes } => {
-            let nodes = (1_u32..).zip(processes);
-            let list = nodes.fold(String::new(), |mut list, (node, process)| {
-                let _ = write!(list, ", node {node} is process {process}");
+            let place = |task: &Task| task.cpu.map(|cpu| format!(" on CPU {cpu}")).unwrap_or_default();
+            let list = plan.tasks.iter().zip(processes).fold(String::new(), |mut list, (task, process)| {
+                let _ = write!(list, ", node {} is process {process}{}", task.label, place(task));
                 list
             });
             format!("rsm-ctl: cluster {cluster} is running{list}")
         }
-        ToFront::Ended { node, process, status, .. } => format!("rsm-ctl: node {node} (pid {process}) {status}"),
+        ToFront::Ended { index, process, status, .. } => {
+            format!("rsm-ctl: node {} (pid {process}) {status}", label(index))
+        }
         ToFront::Left { processes } if processes.is_empty() => return None,
         ToFront::Left { processes } => {
             format!("rsm-ctl: all nodes have ended; waiting for what they left running: {}", listed(processes))
         }
         ToFront::TimedOut { running } => {
-            let after = timeout.map(|timeout| format!(" after {timeout:?}")).unwrap_or_default();
-            match &**running {
+            let after = plan.timeout.map(|timeout| format!(" after {timeout:?}")).unwrap_or_default();
+            let labels: Vec<&str> = running.iter().map(label).collect();
+            match &*labels {
                 [] => format!("rsm-ctl: timed out{after}; no node was running, only processes that nodes had left"),
                 [node] => format!("rsm-ctl: timed out{after}; node {node} was still running"),
-                nodes => format!("rsm-ctl: timed out{after}; nodes {} were still running", listed(nodes)),
+                nodes => format!("rsm-ctl: timed out{after}; nodes {} were still running", nodes.join(", ")),
             }
         }
+        ToFront::ClusterEnds { why } => format!("rsm-ctl: {why}"),
         ToFront::Suspended | ToFront::Finished { .. } => return None,
     })
 }
@@ -54,36 +65,6 @@ pub(crate) fn warden_gone(warden: Pid, status: Option<Status>) -> String {
     format!("rsm-ctl: the warden (pid {warden}) {how}; every process of the run was ended")
 }
 
-fn listed(numbers: &[impl Number]) -> String {
-    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-trait Number: ToString {}
-impl Number for u32 {}
-impl Number for RawPid {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_are_one_line_that_quiet_hides() {
-        let ended = ToFront::Ended { node: 3, process: 123, status: Status::Killed(11), news: true };
-        let line = "rsm-ctl: node 3 (pid 123) was killed by signal 11 (SIGSEGV)";
-        assert_eq!(of(&ended, Verbosity::Normal, None).as_deref(), Some(line));
-        assert_eq!(of(&ended, Verbosity::Quiet, None), None);
-        let known = ToFront::Ended { node: 3, process: 123, status: Status::Exited(0), news: false };
-        assert_eq!(of(&known, Verbosity::Normal, None), None);
-        assert!(of(&known, Verbosity::Verbose, None).is_some());
-    }
-
-    #[test]
-    fn time_out_names_who_still_ran() {
-        let text = |running: &[u32]| {
-            of(&ToFront::TimedOut { running: running.into() }, Verbosity::Normal, Some(Duration::from_millis(500)))
-                .unwrap()
-        };
-        assert_eq!(text(&[2]), "rsm-ctl: timed out after 500ms; node 2 was still running");
-        assert_eq!(text(&[1, 2]), "rsm-ctl: timed out after 500ms; nodes 1, 2 were still running");
-    }
+fn listed(processes: &[RawPid]) -> String {
+    processes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -14,7 +14,8 @@ use crate::failure::{Failure, reason};
 /// Where exec looks when there is no PATH.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// What every node executes.
+/// What a process executes.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Program {
     /// The file.
     pub(crate) path: PathBuf,
@@ -23,10 +24,14 @@ pub(crate) struct Program {
     pub(crate) arguments: Vec<OsString>,
 }
 
-/// The file that `name` means: itself if it has a slash, otherwise the first executable of that name along PATH.
-pub(crate) fn find(name: &OsStr) -> Result<PathBuf, Failure> {
+/// The file that `name` means: itself if it has a slash, otherwise the first executable of that name along PATH. A name
+/// with a slash is looked for in `base`, or where this process is, and not in the directory the program will start in.
+pub(crate) fn find(name: &OsStr, base: Option<&Path>) -> Result<PathBuf, Failure> {
     let path = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-    find_along(name, &path).map_err(|errno| refusal(name, errno))
+    let based = base.filter(|_| name.as_bytes().contains(&b'/')).map(|base| base.join(name).into_os_string());
+    let found = find_along(based.as_deref().unwrap_or(name), &path).map_err(|errno| refusal(name, errno))?;
+    // Fails where the current directory has gone; then nothing starts anywhere else either.
+    Ok(std::path::absolute(&found).unwrap_or(found))
 }
 
 /// The failure for a program that the kernel would not execute.

@@ -31,6 +31,10 @@ impl Status {
         self == Status::Exited(0)
     }
 
+    pub(crate) fn is_killed(self) -> bool {
+        matches!(self, Status::Killed(_))
+    }
+
     /// What `run` ends with when this is the first failure.
     pub(crate) fn exit_code(self) -> ExitCode {
         match self {

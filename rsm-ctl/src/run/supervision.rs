@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
 
 use super::status::Status;
 use crate::exit_code::ExitCode;
@@ -21,6 +22,19 @@ pub(crate) enum Order {
     TimeIsUp,
     /// Kill all processes, and those they fork meanwhile, until none is left.
     Kill,
+}
+
+/// What the end of a process means for the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Blame {
+    /// It ended well.
+    Nobody,
+    /// It failed, and nothing known before explains that.
+    Cause,
+    /// It failed after another one had: as likely as not because of that.
+    Consequence,
+    /// It had been asked to end.
+    Asked,
 }
 
 /// `None` as a deadline: further away than a clock can say.
@@ -56,10 +70,13 @@ impl Supervision {
         Supervision { keep_going, grace, timeout, phase: Phase::Running, cause: None, failure: None }
     }
 
-    /// A node's process ended. Answers whether that is news: a failure that nothing known so far explains.
-    pub(crate) fn node_ended(&mut self, now: Instant, status: Status) -> bool {
-        if status.is_success() || self.phase != Phase::Running {
-            return false;
+    /// A node's process ended.
+    pub(crate) fn node_ended(&mut self, now: Instant, status: Status) -> Blame {
+        match self.phase {
+            Phase::Asked { .. } | Phase::Killing => return Blame::Asked,
+            _ if status.is_success() => return Blame::Nobody,
+            Phase::Patient { .. } => return Blame::Consequence,
+            Phase::Running => {}
         }
         if self.keep_going {
             self.failure.get_or_insert(status.exit_code());
@@ -67,7 +84,7 @@ impl Supervision {
             self.cause = Some(status.exit_code());
             self.phase = Phase::Patient { until: now.checked_add(self.grace) };
         }
-        true
+        Blame::Cause
     }
 
     /// Somebody wants the run to end, politely.
@@ -124,6 +141,11 @@ impl Supervision {
         self.phase == Phase::Killing
     }
 
+    /// Whether everybody was asked to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Asked { .. } | Phase::Killing)
+    }
+
     /// Whether nothing has cut the run short.
     pub(crate) fn is_undisturbed(&self) -> bool {
         self.phase == Phase::Running
@@ -149,7 +171,7 @@ mod tests {
     #[test]
     fn undisturbed() {
         let (now, mut run) = supervision(None, false);
-        assert!(!run.node_ended(now, Status::Exited(0)));
+        assert_eq!(run.node_ended(now, Status::Exited(0)), Blame::Nobody);
         assert_eq!(run.deadline(), None);
         assert_eq!(run.due(now + GRACE * 1000), None);
         assert_eq!(run.code(), ExitCode::Success);
@@ -158,12 +180,14 @@ mod tests {
     #[test]
     fn a_failure_gives_the_others_two_graces() {
         let (now, mut run) = supervision(None, false);
-        assert!(run.node_ended(now, Status::Exited(7)));
-        assert!(!run.node_ended(now, Status::Exited(8)), "only the first is news");
+        assert_eq!(run.node_ended(now, Status::Exited(7)), Blame::Cause);
+        assert_eq!(run.node_ended(now, Status::Exited(8)), Blame::Consequence);
+        assert_eq!(run.node_ended(now, Status::Exited(0)), Blame::Nobody);
         assert_eq!(run.due(now), None);
         assert_eq!(run.deadline(), Some(now + GRACE));
         assert_eq!(run.due(now + GRACE), Some(Order::Ask(Signal::TERM)));
         assert_eq!(run.due(now + GRACE), None);
+        assert_eq!(run.node_ended(now + GRACE, Status::Killed(15)), Blame::Asked);
         assert_eq!(run.due(now + GRACE * 2), Some(Order::Kill));
         assert!(run.is_killing());
         assert_eq!(run.deadline(), None);
@@ -173,8 +197,8 @@ mod tests {
     #[test]
     fn keeping_going_remembers_the_first_failure() {
         let (now, mut run) = supervision(Some(60), true);
-        assert!(run.node_ended(now, Status::Killed(11)));
-        assert!(run.node_ended(now, Status::Exited(3)), "each is news");
+        assert_eq!(run.node_ended(now, Status::Killed(11)), Blame::Cause);
+        assert_eq!(run.node_ended(now, Status::Exited(3)), Blame::Cause, "each is news");
         assert!(run.is_undisturbed());
         assert_eq!(run.code().number(), 139);
         assert_eq!(run.due(now + Duration::from_secs(60)), Some(Order::TimeIsUp));
@@ -187,7 +211,7 @@ mod tests {
         let end = now + Duration::from_secs(60);
         assert_eq!(run.deadline(), Some(end));
         assert_eq!(run.due(end), Some(Order::TimeIsUp));
-        assert!(!run.node_ended(end, Status::Killed(15)), "we did that");
+        assert_eq!(run.node_ended(end, Status::Killed(15)), Blame::Asked, "we did that");
         assert_eq!(run.due(end + GRACE), Some(Order::Kill));
         assert_eq!(run.code(), ExitCode::TimedOut);
     }
@@ -196,7 +220,7 @@ mod tests {
     fn the_first_cause_gives_the_code() {
         let (now, mut run) = supervision(Some(1), false);
         assert_eq!(run.end(now, Signal::INT, ExitCode::Signal(2)), Some(Order::Ask(Signal::INT)));
-        assert!(!run.node_ended(now, Status::Exited(1)));
+        assert_eq!(run.node_ended(now, Status::Exited(1)), Blame::Asked);
         assert_eq!(run.end(now + GRACE / 2, Signal::TERM, ExitCode::OutputClosed), Some(Order::Ask(Signal::TERM)));
         assert_eq!(run.deadline(), Some(now + GRACE), "asking again gives no more time");
         assert_eq!(run.kill(ExitCode::Signal(2)), Order::Kill);

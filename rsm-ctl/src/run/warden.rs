@@ -1,47 +1,61 @@
 //! The process between the front and the nodes: hosts the agent, is the parent of every node, ends them all.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Stdio;
 use std::time::Instant;
 
 use rsm::Cluster;
+use rsm::steer::Links;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, setsid, wait};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_child_subreaper, setsid, wait};
 use rustix::stdio::dup2_stdout;
 
+use super::keeper::{Answer, Door, Keeper, Wish};
 use super::link::{Link, Received};
 use super::message::{ToFront, ToWarden, raw};
-use super::node::{Ends, Starter};
+use super::node::{self, Ends};
+use super::plan::{Home, NewCluster, Plan};
 use super::signals::SignalQueue;
 use super::status::Status;
 use super::supervision::{Order, Supervision};
-use super::{Plan, descendants, output, program};
+use super::{descendants, output, program};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 
-/// What leads from the nodes to the world.
+/// What leads from the processes to the world.
 pub(crate) struct Channels {
-    /// Node 1's standard input.
+    /// Standard input of the one that reads.
     pub(crate) input: OwnedFd,
     pub(crate) ends: Vec<Ends>,
 }
 
-/// A node's process that has not ended.
+/// A process that has not ended.
 struct Process {
-    node: u32,
+    /// In the plan.
+    index: usize,
     pid: Pid,
 }
 
+/// The cluster that the processes are part of.
+enum Hosting<'a> {
+    /// Ours.
+    Own(Cluster, Keeper),
+    /// One that let us in, until its door closes.
+    Guest { door: &'a Door, closed: bool },
+}
+
 /// The warden at work.
-pub(crate) struct Warden {
+pub(crate) struct Warden<'a> {
+    plan: &'a Plan,
     link: Link,
     /// Refers to the front since before the warden existed, so it cannot mean anybody else.
     front: OwnedFd,
     children: SignalQueue,
     supervision: Supervision,
     processes: Vec<Process>,
+    hosting: Hosting<'a>,
     /// Whether the front knows what goes on after the last node.
     told_left: bool,
 }
@@ -52,11 +66,11 @@ pub(crate) struct Warden {
 /// The nodes' processes are killed by the kernel; what they forked becomes the front's, which ends it.
 pub(crate) fn serve(plan: &Plan, link: Link, front: OwnedFd, channels: Channels) {
     match start(plan, channels) {
-        Ok((children, cluster, processes)) => {
+        Ok((children, hosting, processes)) => {
             let pids: Vec<Pid> = processes.iter().map(|process| process.pid).collect();
-            link.send(&ToFront::Started { cluster: cluster.name().to_owned(), processes: raw(&pids) });
+            link.send(&ToFront::Started { cluster: hosting.name().to_owned(), processes: raw(&pids) });
             let supervision = Supervision::new(Instant::now(), plan.timeout, plan.grace, plan.keep_going);
-            Warden { link, front, children, supervision, processes, told_left: false }.watch(cluster);
+            Warden { plan, link, front, children, supervision, processes, hosting, told_left: false }.watch();
         }
         Err(failure) => {
             // Some nodes may have started before one could not be.
@@ -66,54 +80,110 @@ pub(crate) fn serve(plan: &Plan, link: Link, front: OwnedFd, channels: Channels)
     }
 }
 
-fn start(plan: &Plan, channels: Channels) -> Result<(SignalQueue, Cluster, Vec<Process>), Failure> {
-    let (children, cluster) = prepare(plan)?;
-    let processes = start_nodes(plan, &cluster, channels)?;
-    Ok((children, cluster, processes))
+fn start(plan: &Plan, channels: Channels) -> Result<(SignalQueue, Hosting<'_>, Vec<Process>), Failure> {
+    let children = prepare().map_err(|error| Failure::system("cannot set up the warden", error))?;
+    let hosting = match &plan.home {
+        Home::New(new) => host(new, plan)?,
+        Home::Running(door) => Hosting::Guest { door, closed: false },
+    };
+    let processes = start_nodes(plan, &hosting, channels)?;
+    Ok((children, hosting, processes))
 }
 
-/// Becomes the warden and starts the cluster.
-fn prepare(plan: &Plan) -> Result<(SignalQueue, Cluster), Failure> {
-    let system = |error: io::Error| Failure::system("cannot set up the warden", error);
+/// Becomes the warden.
+fn prepare() -> io::Result<SignalQueue> {
     // Out of the front's session: what the terminal sends is for the front alone.
-    setsid().map_err(|errno| system(errno.into()))?;
-    set_child_subreaper(Some(getpid())).map_err(|errno| system(errno.into()))?;
+    setsid()?;
+    set_child_subreaper(Some(getpid()))?;
     // A name of its own in ps, and out of the way of `killall rsm-ctl`. At most 15 bytes.
     let _ = rustix::thread::set_name(c"rsm-warden");
     // The front's output is the front's alone: its reader must notice when the front goes.
-    dup2_stdout(output::null().map_err(system)?).map_err(|errno| system(errno.into()))?;
+    dup2_stdout(output::null()?)?;
     // Other signals, blocked by the front for itself, are open again: sent to the warden they end it, and the front notices.
-    let children = SignalQueue::new(&[Signal::CHILD]).map_err(system)?;
-    let mut builder = Cluster::builder(plan.nodes).dedicated();
-    if let Some(name) = &plan.name {
-        builder = builder.name(name);
-    }
-    Ok((children, builder.start()?))
+    SignalQueue::new(&[Signal::CHILD])
 }
 
-fn start_nodes(plan: &Plan, cluster: &Cluster, channels: Channels) -> Result<Vec<Process>, Failure> {
-    let starter = Starter { program: &plan.program, descriptors: plan.descriptors };
+/// Starts a cluster and opens its door.
+fn host(new: &NewCluster, plan: &Plan) -> Result<Hosting<'static>, Failure> {
+    let mut builder = Cluster::builder(new.nodes).dedicated();
+    if let Some(name) = &new.name {
+        builder = builder.name(name);
+    }
+    if !new.controllers.is_empty() {
+        builder = builder.controllers(new.controllers.iter().map(String::as_str));
+    }
+    let cluster = builder.start()?;
+    if !new.links.is_empty() {
+        let steering = cluster.steering()?;
+        for link in &new.links {
+            let links = if link.both { Links::between(link.from, link.to) } else { Links::one_way(link.from, link.to) };
+            steering.link_down(&link.controller.iter().fold(links, |links, name| links.through(name)))?;
+        }
+    }
+    let hosts = getppid().into_iter().chain([getpid()]).collect::<Vec<_>>();
+    let keeper = Keeper::open(&cluster, plan.grace, raw(&hosts))
+        .map_err(|error| Failure::system("cannot listen for those who want to enter the cluster", error))?;
+    Ok(Hosting::Own(cluster, keeper))
+}
+
+fn start_nodes(plan: &Plan, hosting: &Hosting<'_>, channels: Channels) -> Result<Vec<Process>, Failure> {
     let mut processes = Vec::new();
     let mut input = Some(channels.input);
-    for (node, ends) in (1..=plan.nodes).zip(channels.ends) {
-        let environment = cluster.environment(node)?;
-        let stdin = input.take().map_or_else(Stdio::null, Stdio::from);
-        let pid = starter.start(environment, stdin, ends).map_err(|error| match Errno::from_io_error(&error) {
+    for (index, (task, ends)) in plan.tasks.iter().zip(channels.ends).enumerate() {
+        let mine = if plan.reader == Some(index) { input.take() } else { None };
+        let stdin = mine.map_or_else(Stdio::null, Stdio::from);
+        let started = node::start(task, hosting.environment(task.node)?, stdin, ends, plan.descriptors);
+        let pid = started.map_err(|error| match Errno::from_io_error(&error) {
             // No room for another process: that is not the program's fault.
             None | Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE) => {
-                Failure::system(&format!("cannot start node {node}"), error)
+                Failure::system(&format!("cannot start node {}", task.label), error)
             }
-            Some(errno) => program::refusal(&plan.program.name, errno),
+            Some(errno) => program::refusal(&task.program.name, errno),
         })?;
-        processes.push(Process { node, pid });
+        processes.push(Process { index, pid });
     }
     Ok(processes)
 }
 
-impl Warden {
+impl Hosting<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Hosting::Own(cluster, _) => cluster.name(),
+            Hosting::Guest { door, .. } => &door.name,
+        }
+    }
+
+    fn environment(&self, node: u32) -> Result<Vec<(String, String)>, Failure> {
+        match self {
+            Hosting::Own(cluster, _) => {
+                let variables = cluster.environment(node)?;
+                Ok(variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+            }
+            Hosting::Guest { door, .. } => Ok(door.variables.clone()),
+        }
+    }
+
+    /// What to wait for.
+    fn sources(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Hosting::Own(_, keeper) => keeper.sources().collect(),
+            Hosting::Guest { closed: true, .. } => Vec::new(),
+            Hosting::Guest { door, closed: false } => vec![door.link.as_fd()],
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Hosting::Own(_, keeper) => keeper.deadline(),
+            Hosting::Guest { .. } => None,
+        }
+    }
+}
+
+impl Warden<'_> {
     /// Goes on until no process of any node is left, then ends the cluster and says so.
-    fn watch(mut self, cluster: Cluster) {
-        while self.reap() {
+    fn watch(mut self) {
+        while self.reap() || self.stays() || self.waits_for_guests() {
             self.tell_left();
             while let Some(order) = self.supervision.due(Instant::now()) {
                 self.obey(order);
@@ -121,23 +191,78 @@ impl Warden {
             self.sleep();
             while self.children.next().is_some() {}
             self.listen();
+            self.attend();
         }
-        drop(cluster);
+        drop(self.hosting);
         self.link.send(&ToFront::Finished { code: self.supervision.code() });
     }
 
-    /// Sleeps until a child ends, the front speaks or goes, or a deadline comes.
+    /// Whether the cluster goes on without processes of ours.
+    fn stays(&self) -> bool {
+        self.plan.stays && self.supervision.is_undisturbed()
+    }
+
+    /// With nothing of ours left: has those who entered go too, and answers whether that takes more time.
+    fn waits_for_guests(&mut self) -> bool {
+        let Hosting::Own(cluster, keeper) = &mut self.hosting else { return false };
+        keeper.send_out(&format!("cluster {} has ended", cluster.name()));
+        keeper.has_guests()
+    }
+
+    /// Sleeps until a child ends, somebody speaks or goes, or a deadline comes.
     fn sleep(&self) {
-        let timeout = self.supervision.deadline().map(|deadline| until(deadline, Instant::now()));
-        let mut events = [
-            PollFd::new(&self.children, PollFlags::IN),
-            PollFd::from_borrowed_fd(self.link.as_fd(), PollFlags::IN),
-            PollFd::new(&self.front, PollFlags::IN),
-        ];
-        // Once the front has gone its two descriptors are readable for ever; only children matter then.
-        let events =
-            if self.supervision.is_killing() && self.front_is_gone() { &mut events[..1] } else { &mut events[..] };
-        let _ = poll(events, timeout.as_ref());
+        let deadline = [self.supervision.deadline(), self.hosting.deadline()].into_iter().flatten().min();
+        let timeout = deadline.map(|deadline| until(deadline, Instant::now()));
+        let mut events = vec![PollFd::new(&self.children, PollFlags::IN)];
+        // Once the front has gone its two descriptors are readable for ever; only the others matter then.
+        if !(self.supervision.is_killing() && self.front_is_gone()) {
+            events.push(PollFd::new(&self.link, PollFlags::IN));
+            events.push(PollFd::new(&self.front, PollFlags::IN));
+        }
+        events.extend(self.hosting.sources().into_iter().map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN)));
+        let _ = poll(&mut events, timeout.as_ref());
+    }
+
+    /// Hears what is said at the door: ours, or the one we came in by.
+    fn attend(&mut self) {
+        let heard = match &mut self.hosting {
+            Hosting::Own(cluster, keeper) => {
+                let wish = keeper.attend(cluster);
+                wish.map(|Wish::End| (format!("cluster {} is ended by `rsm-ctl down`", cluster.name()), false))
+            }
+            Hosting::Guest { closed: true, .. } => None,
+            Hosting::Guest { door, closed } => match door.link.receive() {
+                Received::Nothing => None,
+                Received::Message(Answer::Kill) => Some((format!("cluster {} was killed", door.name), true)),
+                Received::Message(Answer::End { why }) => Some((why, false)),
+                Received::Message(_) => None,
+                Received::Gone => {
+                    *closed = true;
+                    Some((format!("cluster {} has gone", door.name), false))
+                }
+            },
+        };
+        let Some((why, kill)) = heard else { return };
+        let code = match self.hosting {
+            // What `up` was for has been done.
+            Hosting::Own(..) if self.plan.stays => ExitCode::Success,
+            Hosting::Own(..) => ExitCode::Signal(15),
+            Hosting::Guest { .. } => ExitCode::Failure,
+        };
+        if self.supervision.is_ending() && !kill {
+            return;
+        }
+        if let Hosting::Own(_, keeper) = &mut self.hosting {
+            keeper.send_out(&why);
+        }
+        self.link.send(&ToFront::ClusterEnds { why });
+        let order = match kill {
+            true => Some(self.supervision.kill(code)),
+            false => self.supervision.end(Instant::now(), Signal::TERM, code),
+        };
+        if let Some(order) = order {
+            self.obey(order);
+        }
     }
 
     fn front_is_gone(&self) -> bool {
@@ -178,15 +303,20 @@ impl Warden {
         }
     }
 
-    fn obey(&self, order: Order) {
+    fn obey(&mut self, order: Order) {
         match order {
             Order::Ask(signal) => self.ask(signal),
             Order::TimeIsUp => {
-                let running = self.processes.iter().map(|process| process.node).collect();
+                let running = self.processes.iter().map(|process| process.index).collect();
                 self.link.send(&ToFront::TimedOut { running });
                 self.ask(Signal::TERM);
             }
-            Order::Kill => descendants::signal(&descendants::list(&[]), Signal::KILL),
+            Order::Kill => {
+                if let Hosting::Own(_, keeper) = &mut self.hosting {
+                    keeper.throw_out();
+                }
+                descendants::signal(&descendants::list(&[]), Signal::KILL);
+            }
         }
     }
 
@@ -199,35 +329,41 @@ impl Warden {
 
     /// Reaps what has ended; answers whether any process of any node is left.
     fn reap(&mut self) -> bool {
-        loop {
+        let mut ended = Vec::new();
+        let left = loop {
             match wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) => {
-                    if let Some(status) = Status::of(status) {
-                        self.ended(pid, status);
-                    }
-                }
-                Ok(None) => break,
+                Ok(Some(end)) => ended.push(end),
+                Ok(None) => break true,
                 Err(Errno::INTR) => {}
                 // No child: and a descendant that is not a child has an ancestor that is one.
-                Err(_) => return false,
+                Err(_) => break false,
+            }
+        };
+        // The kernel tells ends in the order of birth. Of those that came together, one that was killed is rather the
+        // reason of one that gave up than the other way round.
+        ended.sort_by_key(|(_, status)| status.exit_status().is_some());
+        for (pid, status) in ended {
+            if let Some(how) = Status::of(status) {
+                // The bit of the wait status that says so (wait(2), WCOREDUMP).
+                self.ended(pid, how, how.is_killed() && status.as_raw() & 0x80 != 0);
             }
         }
-        if self.supervision.is_killing() {
+        if left && self.supervision.is_killing() {
             // Whoever died may have left children, forked after the last look.
             self.obey(Order::Kill);
         }
-        true
+        left
     }
 
-    fn ended(&mut self, pid: Pid, status: Status) {
-        let Some(index) = self.processes.iter().position(|process| process.pid == pid) else { return };
-        let Process { node, .. } = self.processes.remove(index);
-        let news = self.supervision.node_ended(Instant::now(), status);
-        self.link.send(&ToFront::Ended { node, process: pid.as_raw_pid(), status, news });
+    fn ended(&mut self, pid: Pid, status: Status, core: bool) {
+        let Some(place) = self.processes.iter().position(|process| process.pid == pid) else { return };
+        let Process { index, .. } = self.processes.remove(place);
+        let blame = self.supervision.node_ended(Instant::now(), status);
+        self.link.send(&ToFront::Ended { index, process: pid.as_raw_pid(), status, core, blame });
     }
 
     fn tell_left(&mut self) {
-        if self.processes.is_empty() && self.supervision.is_undisturbed() && !self.told_left {
+        if self.processes.is_empty() && self.supervision.is_undisturbed() && !self.told_left && !self.plan.stays {
             self.told_left = true;
             self.link.send(&ToFront::Left { processes: raw(&descendants::list(&[])) });
         }

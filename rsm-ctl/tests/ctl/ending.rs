@@ -108,6 +108,18 @@ fn daemons_are_asked_and_ended_too() {
 }
 
 #[test]
+fn daemons_whose_parent_lives_on_are_asked_too() {
+    let daemon = "setsid sh -c 'trap \"echo daemon asked; exit\" TERM; echo ready; while :; do sleep 0.05; done' &";
+    let script = format!("trap 'wait; exit 0' TERM; {daemon} wait");
+    let mut running = run(&["-n", "2", "--grace", "60s"], &script).start();
+    running.line();
+    running.line();
+    running.signal(Signal::TERM);
+    let finished = running.finish();
+    assert_eq!(finished.text().matches("daemon asked").count(), 2, "{}", finished.text());
+}
+
+#[test]
 fn a_failure_gives_the_others_time_and_then_asks_them() {
     let script = format!("if [ $RSM_NODE_ID = 1 ]; then read go; exit 5; fi; {ASKED}");
     let mut running = run(&["-n", "3", "--grace", "300ms"], &script).stdin(std::process::Stdio::piped()).start();

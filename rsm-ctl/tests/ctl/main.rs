@@ -6,10 +6,16 @@
 mod ending;
 mod examples;
 mod exit_codes;
+mod file;
+mod junit;
+mod logs;
 mod nodes;
 mod output;
 mod perf;
+mod programs;
 mod queries;
 mod rig;
+mod standing;
+mod summary;
 mod survivors;
 mod terminal;

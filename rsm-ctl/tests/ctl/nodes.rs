@@ -44,7 +44,7 @@ fn the_users_own_limits_which_do_not_limit_the_cluster() {
 fn more_nodes_than_descriptors() {
     let finished = shell("ulimit -n 100; exec $CTL run -n 63 -- true").finish();
     assert_eq!(finished.code(), 1);
-    assert_eq!(finished.stderr, "rsm-ctl: cannot make the output streams of 63 nodes: Too many open files\n");
+    assert_eq!(finished.stderr, "rsm-ctl: cannot make the output streams of 63 processes: Too many open files\n");
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! The order of what goes to one output: tags before lines of nodes, lines of our own between them.
 
+use std::sync::Arc;
+
 use super::lines::LineEnd;
 
-/// Composes the text of one output from the lines of many nodes.
+/// What stands before the lines of each process.
+pub(crate) type Tags = Arc<[String]>;
+
+/// Composes the text of one output from the lines of many processes.
 pub(crate) struct Composer {
-    tag: bool,
+    tags: Option<Tags>,
     end: LineEnd,
     state: State,
 }
@@ -14,41 +19,40 @@ pub(crate) struct Composer {
 enum State {
     /// With the end of a line.
     Clean,
-    /// With a carriage return of this node, which a line feed may follow.
-    Returned(u32),
-    /// In the middle of a line of this node: the last of a stream and without its end, or a piece of an endless one.
-    Open(u32),
+    /// With a carriage return of this process, which a line feed may follow.
+    Returned(usize),
+    /// In the middle of a line of this process: the last of a stream and without its end, or a piece of an endless one.
+    Open(usize),
 }
 
 impl Composer {
-    pub(crate) fn new(tag: bool, end: LineEnd) -> Composer {
-        Composer { tag, end, state: State::Clean }
+    pub(crate) fn new(tags: Option<Tags>, end: LineEnd) -> Composer {
+        Composer { tags, end, state: State::Clean }
     }
 
-    /// Appends lines of a node.
-    pub(crate) fn lines(&mut self, text: &mut Vec<u8>, node: u32, lines: &[u8]) {
-        if !self.tag {
+    /// Appends lines of the process with this index.
+    pub(crate) fn lines(&mut self, text: &mut Vec<u8>, process: usize, lines: &[u8]) {
+        let Some(tags) = self.tags.clone() else {
             text.extend_from_slice(lines);
-            self.state = self.state_after(lines, node);
+            self.state = self.state_after(lines, process);
             return;
-        }
-        let tag = format!("[{node}] ");
+        };
         let mut rest = lines;
         while !rest.is_empty() {
             let (line, behind) = rest.split_at(self.line_length(rest));
-            if !self.continues(node, line) {
+            if !self.continues(process, line) {
                 self.close_line(text);
-                text.extend_from_slice(tag.as_bytes());
+                text.extend_from_slice(tags[process].as_bytes());
             }
             text.extend_from_slice(line);
-            self.state = self.state_after(line, node);
+            self.state = self.state_after(line, process);
             rest = behind;
         }
     }
 
-    /// A stream of a node has ended. With tags every line gets an end, this one too.
-    pub(crate) fn end(&mut self, text: &mut Vec<u8>, node: u32) {
-        if self.tag && self.state == State::Open(node) {
+    /// A stream of a process has ended. With tags every line gets an end, this one too.
+    pub(crate) fn end(&mut self, text: &mut Vec<u8>, process: usize) {
+        if self.tags.is_some() && self.state == State::Open(process) {
             self.close_line(text);
         }
     }
@@ -68,10 +72,10 @@ impl Composer {
     }
 
     /// Whether this belongs to the line that the text ends with.
-    fn continues(&self, node: u32, line: &[u8]) -> bool {
+    fn continues(&self, process: usize, line: &[u8]) -> bool {
         match self.state {
-            State::Open(writer) => writer == node,
-            State::Returned(writer) => writer == node && line == b"\n",
+            State::Open(writer) => writer == process,
+            State::Returned(writer) => writer == process && line == b"\n",
             State::Clean => false,
         }
     }
@@ -85,12 +89,12 @@ impl Composer {
         }
     }
 
-    fn state_after(&self, lines: &[u8], node: u32) -> State {
+    fn state_after(&self, lines: &[u8], process: usize) -> State {
         match lines.last() {
             None => self.state,
             Some(b'\n') => State::Clean,
-            Some(&byte) if self.end.is(byte) => State::Returned(node),
-            Some(_) => State::Open(node),
+            Some(&byte) if self.end.is(byte) => State::Returned(process),
+            Some(_) => State::Open(process),
         }
     }
 }
@@ -101,7 +105,8 @@ mod tests {
 
     fn composed(tag: bool, end: LineEnd, compose: impl FnOnce(&mut Composer, &mut Vec<u8>)) -> String {
         let mut text = Vec::new();
-        compose(&mut Composer::new(tag, end), &mut text);
+        let tags = tag.then(|| (0..20).map(|node| format!("[{node}] ")).collect());
+        compose(&mut Composer::new(tags, end), &mut text);
         String::from_utf8(text).unwrap()
     }
 

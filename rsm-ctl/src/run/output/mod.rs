@@ -3,13 +3,16 @@
 //! Each node has a pipe or terminal for its standard output and one for its standard error ([`stream`]). What arrives is
 //! cut into whole lines ([`lines`]), tagged if wanted and put in order ([`composer`]), and written by a thread of its own per output
 //! ([`sink`]), because a terminal or pipe that takes nothing must not keep the front from hearing Ctrl-C. While an output
-//! takes nothing its streams are not read, so the nodes wait in their writes and memory stays bounded.
+//! takes nothing its streams are not read, so the nodes wait in their writes and memory stays bounded. The last lines of each
+//! process are kept ([`tail`]), and all of them in files if wanted ([`logs`]).
 
 mod composer;
 mod lines;
+mod logs;
 mod outlet;
 mod sink;
 mod stream;
+mod tail;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,7 +24,9 @@ use rustix::io::Errno;
 use rustix::stdio::{stderr, stdout};
 
 use super::node::Ends;
-use composer::Composer;
+use composer::{Composer, Tags};
+pub(crate) use logs::LogFiles;
+use logs::Logs;
 use outlet::Outlet;
 use sink::Sink;
 use stream::{Progress, Stream};
@@ -55,13 +60,13 @@ impl Output {
 /// The near ends of all streams, before anything reads them.
 pub(crate) struct Streams(Vec<Stream>);
 
-/// Makes the streams of nodes `1..=nodes`: near ends for the front, far ends for the nodes. Starts no thread.
-pub(crate) fn open_streams(nodes: u32) -> io::Result<(Streams, Vec<Ends>)> {
+/// Makes the streams of this many processes: near ends for the front, far ends for them. Starts no thread.
+pub(crate) fn open_streams(processes: usize) -> io::Result<(Streams, Vec<Ends>)> {
     let mut near = Vec::new();
     let mut far = Vec::new();
-    for node in 1..=nodes {
-        let (out, stdout) = Stream::open(node, Output::Stdout)?;
-        let (err, stderr) = Stream::open(node, Output::Stderr)?;
+    for process in 0..processes {
+        let (out, stdout) = Stream::open(process, Output::Stdout)?;
+        let (err, stderr) = Stream::open(process, Output::Stderr)?;
         near.extend([out, err]);
         far.push(Ends { stdout, stderr });
     }
@@ -75,24 +80,26 @@ pub(crate) struct Forwarder {
     /// not keep the others from being heard.
     turn: usize,
     outlets: [Outlet; 2],
+    logs: Option<Logs>,
     /// Counts up when an output has taken something or failed.
     moved: Arc<OwnedFd>,
 }
 
 impl Forwarder {
     /// Starts the writing threads.
-    pub(crate) fn new(streams: Streams, tag: bool) -> io::Result<Forwarder> {
+    pub(crate) fn new(streams: Streams, tags: Option<Tags>, logs: Option<LogFiles>) -> io::Result<Forwarder> {
         let moved = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         // Two threads writing to the same terminal or pipe take turns by whole lines.
         let turn = Arc::new(Mutex::new(()));
         let same = are_same(Output::Stdout.descriptor(), Output::Stderr.descriptor());
         let outlet = |output: Output| {
             let turn = if same { turn.clone() } else { Arc::default() };
-            let composer = Composer::new(tag, stream::line_end(output.descriptor()));
+            let composer = Composer::new(tags.clone(), stream::line_end(output.descriptor()));
             Ok::<_, io::Error>(Outlet::new(composer, Sink::start(output.descriptor(), moved.clone(), turn)?))
         };
         Ok(Forwarder {
             outlets: [outlet(Output::Stdout)?, outlet(Output::Stderr)?],
+            logs: logs.map(|files| Logs::start(files, moved.clone())).transpose()?,
             streams: streams.0,
             turn: 0,
             moved,
@@ -111,7 +118,8 @@ impl Forwarder {
 
     /// The streams to wait for now, in the order of their turns: open, and with room where they lead.
     pub(crate) fn wanted(&self) -> Vec<usize> {
-        let wanted = |stream: &Stream| stream.source().is_some() && self.outlet(stream.output).has_room();
+        let kept = self.logs.as_ref().is_none_or(Logs::has_room);
+        let wanted = |stream: &Stream| kept && stream.source().is_some() && self.outlet(stream.output).has_room();
         let all = (self.turn..self.streams.len()).chain(0..self.turn);
         all.filter(|&index| wanted(&self.streams[index])).collect()
     }
@@ -127,7 +135,7 @@ impl Forwarder {
             let stream = &mut self.streams[index];
             let outlet = &mut self.outlets[stream.output as usize];
             if outlet.has_room() {
-                stream.advance(outlet);
+                stream.advance(outlet, self.logs.as_ref());
                 self.turn = index + 1;
             }
         }
@@ -140,27 +148,43 @@ impl Forwarder {
     pub(crate) fn drain(&mut self) {
         for stream in &mut self.streams {
             let outlet = &mut self.outlets[stream.output as usize];
-            while stream.source().is_some() && outlet.has_room() {
-                if stream.advance(outlet) == Progress::Nothing {
+            while stream.source().is_some() && outlet.has_room() && self.logs.as_ref().is_none_or(Logs::has_room) {
+                if stream.advance(outlet, self.logs.as_ref()) == Progress::Nothing {
                     stream.close(outlet);
                 }
             }
         }
     }
 
-    /// Whether everything that was read is written, and nothing more will be read.
+    /// Whether nothing more will be read.
+    pub(crate) fn is_read(&self) -> bool {
+        self.streams.iter().all(|stream| stream.source().is_none())
+    }
+
+    /// Whether nothing more will be read and everything that was is written.
     pub(crate) fn is_done(&self) -> bool {
-        self.streams.iter().all(|stream| stream.source().is_none()) && self.outlets.iter().all(Outlet::is_idle)
+        self.is_read() && self.outlets.iter().all(Outlet::is_idle) && self.logs.as_ref().is_none_or(Logs::is_idle)
     }
 
     /// Bytes written so far, to tell a slow reader from one that takes nothing.
     pub(crate) fn written(&self) -> u64 {
-        self.outlets.iter().map(Outlet::written).sum()
+        self.outlets.iter().map(Outlet::written).chain(self.logs.iter().map(Logs::written)).sum()
     }
 
     /// The first output that failed, and how.
     pub(crate) fn failure(&self) -> Option<(Output, Errno)> {
         Output::ALL.into_iter().find_map(|output| Some((output, self.outlet(output).failure()?)))
+    }
+
+    /// The log that could not be written, and why.
+    pub(crate) fn log_failure(&self) -> Option<String> {
+        self.logs.as_ref().and_then(Logs::failure)
+    }
+
+    /// The last lines of one stream of the process with this index.
+    pub(crate) fn last_lines(&self, process: usize, output: Output) -> Vec<String> {
+        let stream = self.streams.iter().find(|stream| stream.process == process && stream.output == output);
+        stream.map(|stream| stream.tail().lines()).unwrap_or_default()
     }
 
     /// Adds a line of our own to standard error.

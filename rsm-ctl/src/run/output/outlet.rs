@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use super::composer::Composer;
 use super::sink::Sink;
 
-/// Takes the lines of all nodes for one output.
+/// Takes the lines of all processes for one output.
 pub(crate) struct Outlet {
     composer: Composer,
     sink: Sink,
@@ -16,14 +16,14 @@ impl Outlet {
         Outlet { composer, sink }
     }
 
-    /// Writes lines of a node.
-    pub(crate) fn write(&mut self, node: u32, lines: &[u8]) {
-        self.sink.fill(|text| self.composer.lines(text, node, lines));
+    /// Writes lines of the process with this index.
+    pub(crate) fn write(&mut self, process: usize, lines: &[u8]) {
+        self.sink.fill(|text| self.composer.lines(text, process, lines));
     }
 
-    /// A stream of a node has ended.
-    pub(crate) fn end(&mut self, node: u32) {
-        self.sink.fill(|text| self.composer.end(text, node));
+    /// A stream of a process has ended.
+    pub(crate) fn end(&mut self, process: usize) {
+        self.sink.fill(|text| self.composer.end(text, process));
     }
 
     /// Writes a line of our own.

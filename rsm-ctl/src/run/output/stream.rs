@@ -1,4 +1,4 @@
-//! One stream of a node: the pipe or terminal between its standard output or error and the front.
+//! One stream of a process: the pipe or terminal between its standard output or error and the front.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,19 +11,23 @@ use rustix::termios::{OptionalActions, isatty, tcgetattr, tcgetwinsize, tcsetatt
 
 use super::Output;
 use super::lines::{LineEnd, Lines};
+use super::logs::Logs;
 use super::outlet::Outlet;
+use super::tail::Tail;
 
 /// How much is read at a time. A pipe is asked to hold as much: 63 nodes' pipes then stay below what one user may have
 /// in all pipes together before the kernel gives out small ones.
 const READ: usize = 256 * 1024;
 
-/// The near end of a node's standard output or error.
+/// The near end of a process's standard output or error.
 pub(crate) struct Stream {
-    pub(crate) node: u32,
+    /// Index of the process.
+    pub(crate) process: usize,
     pub(crate) output: Output,
     /// `None` when it has ended.
     source: Option<OwnedFd>,
     lines: Lines,
+    tail: Tail,
 }
 
 /// What one read brought.
@@ -36,9 +40,9 @@ pub(crate) enum Progress {
 }
 
 impl Stream {
-    /// Makes a stream for a node and the descriptor that becomes its output. It is a terminal where the front's own
+    /// Makes a stream for a process and the descriptor that becomes its output. It is a terminal where the front's own
     /// output is one, so that programs show what they show to people.
-    pub(crate) fn open(node: u32, output: Output) -> io::Result<(Stream, OwnedFd)> {
+    pub(crate) fn open(process: usize, output: Output) -> io::Result<(Stream, OwnedFd)> {
         let own = output.descriptor();
         let (source, far) = match terminal(own) {
             Some(pair) => pair,
@@ -46,7 +50,8 @@ impl Stream {
         };
         // The front must never wait for one node while others speak. This end's flag is not shared with the node's.
         ioctl_fionbio(&source, true)?;
-        Ok((Stream { node, output, source: Some(source), lines: Lines::new(line_end(own)) }, far))
+        let lines = Lines::new(line_end(own));
+        Ok((Stream { process, output, source: Some(source), lines, tail: Tail::default() }, far))
     }
 
     /// What to wait on, while there is something to come.
@@ -54,13 +59,27 @@ impl Stream {
         self.source.as_ref().map(OwnedFd::as_fd)
     }
 
+    /// The last of what came.
+    pub(crate) fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
     /// Reads once and passes whole lines on.
-    pub(crate) fn advance(&mut self, outlet: &mut Outlet) -> Progress {
+    pub(crate) fn advance(&mut self, outlet: &mut Outlet, logs: Option<&Logs>) -> Progress {
         let Some(source) = &self.source else { return Progress::Some };
-        self.lines.bytes().reserve(READ);
-        match read(source, spare_capacity(self.lines.bytes())) {
+        let bytes = self.lines.bytes();
+        bytes.reserve(READ);
+        let before = bytes.len();
+        match read(source, spare_capacity(bytes)) {
             Ok(0) => self.close(outlet),
-            Ok(_) => self.lines.take(|lines| outlet.write(self.node, lines)),
+            Ok(_) => {
+                let fresh = &self.lines.bytes()[before..];
+                self.tail.note(fresh);
+                if let Some(logs) = logs {
+                    logs.write(self.process, self.output, fresh);
+                }
+                self.lines.take(|lines| outlet.write(self.process, lines));
+            }
             Err(Errno::AGAIN) => return Progress::Nothing,
             Err(Errno::INTR) => {}
             // EIO is how a terminal says that nobody has its other side open any more.
@@ -72,8 +91,8 @@ impl Stream {
     /// Passes on what is left and reads no more.
     pub(crate) fn close(&mut self, outlet: &mut Outlet) {
         self.source = None;
-        self.lines.take_rest(|rest| outlet.write(self.node, rest));
-        outlet.end(self.node);
+        self.lines.take_rest(|rest| outlet.write(self.process, rest));
+        outlet.end(self.process);
     }
 
     /// Gives the node's terminal the size of the front's.

@@ -5,6 +5,7 @@
 //! in its environment, which daemons inherit too, so a test can say "nothing is left" without knowing what there was.
 
 mod processes;
+mod standing;
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
@@ -21,6 +22,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use processes::{MARK, marked, names};
 pub(crate) use processes::{expect_state, inherited_descriptors, pid, state};
+pub(crate) use standing::Standing;
 
 /// After this something hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

@@ -1,0 +1,88 @@
+//! What the front knows about each process of a run, for the summary and the report at its end.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::{RawPid, Signal};
+
+use super::message::ToFront;
+use super::status::Status;
+use super::supervision::Blame;
+
+/// How one process ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct End {
+    pub(crate) status: Status,
+    pub(crate) core: bool,
+    pub(crate) blame: Blame,
+    /// Since the start.
+    pub(crate) after: Duration,
+}
+
+/// Everything the warden told so far.
+#[derive(Debug)]
+pub(crate) struct Account {
+    begun: Instant,
+    pub(crate) cluster: Option<String>,
+    /// As planned; empty until all have started.
+    pub(crate) processes: Vec<RawPid>,
+    /// As planned.
+    pub(crate) ends: Vec<Option<End>>,
+    /// Indices in the order of their ends.
+    pub(crate) order: Vec<usize>,
+    /// Those that the time-out found running.
+    pub(crate) timed_out: Option<Vec<usize>>,
+    /// Why nothing could start.
+    pub(crate) refused: Option<String>,
+    /// The signal by which the user ended the run.
+    pub(crate) interrupted: Option<Signal>,
+    /// Why the cluster ended under its processes.
+    pub(crate) cluster_ended: Option<String>,
+}
+
+impl Account {
+    pub(crate) fn new(processes: usize) -> Account {
+        Account {
+            begun: Instant::now(),
+            cluster: None,
+            processes: Vec::new(),
+            ends: vec![None; processes],
+            order: Vec::new(),
+            timed_out: None,
+            refused: None,
+            interrupted: None,
+            cluster_ended: None,
+        }
+    }
+
+    /// Takes note of what the warden told.
+    pub(crate) fn note(&mut self, message: &ToFront) {
+        match message {
+            ToFront::Refused { message, .. } => self.refused = Some(message.clone()),
+            ToFront::Started { cluster, processes } => {
+                self.cluster = Some(cluster.clone());
+                self.processes.clone_from(processes);
+            }
+            &ToFront::Ended { index, status, core, blame, .. } => {
+                let end = End { status, core, blame, after: self.begun.elapsed() };
+                if let Some(place) = self.ends.get_mut(index) {
+                    *place = Some(end);
+                    self.order.push(index);
+                }
+            }
+            ToFront::TimedOut { running } => self.timed_out = Some(running.clone()),
+            ToFront::ClusterEnds { why } => self.cluster_ended = Some(why.clone()),
+            ToFront::Left { .. } | ToFront::Suspended | ToFront::Finished { .. } => {}
+        }
+    }
+
+    /// How long the run has lasted.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Those to blame, in the order of their ends, with what is known of them.
+    pub(crate) fn ended(&self, blame: Blame) -> Vec<(usize, End)> {
+        let ends = self.order.iter().filter_map(|&index| Some((index, self.ends[index]?)));
+        ends.filter(|(_, end)| end.blame == blame).collect()
+    }
+}

@@ -1,0 +1,117 @@
+//! What `run`, `up` and `exec` can be told.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{ArgGroup, Args};
+
+use super::input::Input;
+use super::node_set::NodeSet;
+use super::placement::Pin;
+use super::setting::{self, Setting};
+use crate::duration;
+use crate::exit_code;
+
+/// Most nodes of a cluster in the default geometry: 64 ids of which 0 means "not a member".
+pub(crate) const MOST_NODES: u32 = 63;
+
+/// How long nodes may take to end, where nobody says otherwise.
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
+
+/// What `run` can be told.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_code::help(),
+    group = ArgGroup::new("what").required(true).multiple(true).args(["words", "example", "file"])
+)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    #[command(flatten)]
+    pub(crate) programs: ProgramArgs,
+    /// End everything after this time: 500ms, 60s, 5m, 1h, or seconds
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_positive)]
+    pub(crate) timeout: Option<Duration>,
+    /// Put the node id in brackets before every line of output
+    #[arg(long)]
+    pub(crate) tag_output: bool,
+    /// Let the other nodes go on when one fails
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+    /// The node that gets what rsm-ctl reads, from a terminal too, or "none"; the others get nothing. Without it node 1
+    /// gets what comes from a pipe or file, and nobody gets what is typed
+    #[arg(long, value_name = "NODE", value_parser = Input::parse)]
+    pub(crate) stdin: Option<Input>,
+    /// Write a JUnit report, a test case for each node, however the run ends
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Run this cargo example of the current directory's package, built first
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["nodes", "file"])]
+    pub(crate) example: Option<OsString>,
+}
+
+/// What `up` can be told.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    #[command(flatten)]
+    pub(crate) programs: ProgramArgs,
+    /// Stay in the foreground until Ctrl-C or `rsm-ctl down`, and show what programs write
+    #[arg(long)]
+    pub(crate) foreground: bool,
+}
+
+/// The cluster to start.
+#[derive(Debug, Args)]
+pub(crate) struct ClusterArgs {
+    /// Number of nodes, 1 to 63; their ids are 1..N
+    #[arg(short, value_name = "N", required_unless_present = "file", conflicts_with = "file",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_NODES)))]
+    pub(crate) n: Option<u32>,
+    /// Name of the cluster; a private one is made up without it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Controllers that reach every node, instead of shm0 alone: shm0,shm1. loopback is always there too
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) controllers: Vec<String>,
+    /// Read nodes, programs and the rest from this TOML file; see docs/cluster-file.md
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// The programs to start in it.
+#[derive(Debug, Args)]
+pub(crate) struct ProgramArgs {
+    /// Set a variable in the environment of all nodes, or with "2:", "1,4-6:" before the name of some
+    #[arg(long, value_name = "[NODES:]NAME=VALUE", value_parser = os(setting::parse))]
+    pub(crate) env: Vec<Setting>,
+    /// The directory the programs start in
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<PathBuf>,
+    /// Bind each process to one CPU: the allowed ones in turn, or those of a list such as 0,2-3
+    #[arg(long, value_name = "CPUS", num_args = 0..=1, default_missing_value = "auto", value_parser = Pin::parse)]
+    pub(crate) pin: Option<Pin>,
+    /// Keep what each node writes in DIR/node-K.out and DIR/node-K.err as well; never overwrites
+    #[arg(long, value_name = "DIR")]
+    pub(crate) log_dir: Option<PathBuf>,
+    /// How long nodes may take to end by themselves after one failed, and after being asked to end [default: 2s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub(crate) grace: Option<Duration>,
+    /// Nodes that run the program which follows: 2, 1,4-6, or "others". The words `--node NODES --` among its arguments
+    /// start the next program: --node 1 -- ./server -p 80 --node others -- ./worker
+    #[arg(long = "node", id = "nodes", value_name = "NODES", value_parser = NodeSet::parse, requires = "words")]
+    pub(crate) nodes: Option<NodeSet>,
+    /// The program and its arguments; with --example its arguments only
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROG ARGS")]
+    pub(crate) words: Vec<OsString>,
+}
+
+/// A parser of words that need not be UTF-8.
+pub(crate) fn os<T: Clone + Send + Sync + 'static>(
+    parse: fn(&OsStr) -> Result<T, String>,
+) -> impl TypedValueParser<Value = T> {
+    OsStringValueParser::new().try_map(move |word| parse(&word))
+}

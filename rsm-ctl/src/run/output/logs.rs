@@ -1,0 +1,161 @@
+//! What each process writes, kept in files of its own.
+//!
+//! One thread writes all of them, so that a disk that takes its time does not keep the front from hearing Ctrl-C. While
+//! much waits to be written the streams are not read, as with an output.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::{io, mem, thread};
+
+use super::Output;
+use crate::failure::{Failure, reason};
+
+/// How much may wait to be written.
+const ROOM: usize = 4 << 20;
+
+/// The files, made and still empty.
+pub(crate) struct LogFiles(Vec<(PathBuf, File)>);
+
+/// The filling end.
+pub(crate) struct Logs {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    filled: Condvar,
+    /// An eventfd, told when something moved.
+    moved: Arc<OwnedFd>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Pieces, each for the file with this index.
+    pieces: Vec<(usize, Vec<u8>)>,
+    bytes: usize,
+    writing: bool,
+    written: u64,
+    failure: Option<String>,
+}
+
+impl LogFiles {
+    /// Makes the directory and in it two files for each process. None of them may be there.
+    pub(crate) fn create<'a>(directory: &Path, labels: impl Iterator<Item = &'a str>) -> Result<LogFiles, Failure> {
+        let refused = |path: &Path, error: &io::Error| {
+            let why = match error.kind() {
+                io::ErrorKind::AlreadyExists => {
+                    "it is there already; logs are never overwritten, name another directory".to_owned()
+                }
+                _ => reason(error),
+            };
+            Failure::new(format!("cannot create {:?}: {why}", path.display().to_string()))
+        };
+        fs::create_dir_all(directory).map_err(|error| refused(directory, &error))?;
+        let mut files = LogFiles(Vec::new());
+        for label in labels {
+            for suffix in ["out", "err"] {
+                let path = directory.join(format!("node-{label}.{suffix}"));
+                match OpenOptions::new().write(true).create_new(true).open(&path) {
+                    Ok(file) => files.0.push((path, file)),
+                    Err(error) => {
+                        files.discard();
+                        return Err(refused(&path, &error));
+                    }
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    /// Removes what was made: nothing will be written.
+    pub(crate) fn discard(&self) {
+        for (path, _) in &self.0 {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+impl Logs {
+    /// Starts the thread.
+    pub(crate) fn start(files: LogFiles, moved: Arc<OwnedFd>) -> io::Result<Logs> {
+        let shared = Arc::new(Shared { queue: Mutex::default(), filled: Condvar::new(), moved });
+        let logs = Logs { shared: shared.clone() };
+        // Not joined: a disk may keep it for ever, and it ends with the process.
+        thread::Builder::new().name("logs".into()).spawn(move || shared.write_for_ever(files))?;
+        Ok(logs)
+    }
+
+    /// Keeps what the process with this index wrote.
+    pub(crate) fn write(&self, process: usize, output: Output, bytes: &[u8]) {
+        let mut queue = self.shared.queue();
+        if queue.failure.is_none() {
+            queue.pieces.push((2 * process + output as usize, bytes.to_vec()));
+            queue.bytes += bytes.len();
+            self.shared.filled.notify_one();
+        }
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.shared.queue().bytes < ROOM
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        let queue = self.shared.queue();
+        queue.pieces.is_empty() && !queue.writing
+    }
+
+    pub(crate) fn written(&self) -> u64 {
+        self.shared.queue().written
+    }
+
+    /// Why nothing is kept any more.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.shared.queue().failure.clone()
+    }
+}
+
+impl Shared {
+    fn write_for_ever(&self, mut files: LogFiles) {
+        loop {
+            let mut queue = self.queue();
+            while queue.pieces.is_empty() {
+                queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            let pieces = mem::take(&mut queue.pieces);
+            queue.bytes = 0;
+            queue.writing = true;
+            drop(queue);
+            let mut failure = None;
+            let mut written = 0;
+            for (index, bytes) in &pieces {
+                let (path, file) = &mut files.0[*index];
+                match file.write_all(bytes) {
+                    Ok(()) => written += bytes.len() as u64,
+                    Err(error) => {
+                        failure = Some(format!("{:?}: {}", path.display().to_string(), reason(&error)));
+                        break;
+                    }
+                }
+            }
+            let mut queue = self.queue();
+            queue.writing = false;
+            queue.written += written;
+            if failure.is_some() {
+                queue.failure = failure;
+                queue.pieces.clear();
+                queue.bytes = 0;
+            }
+            drop(queue);
+            // Fails only when it was told two to the 64 times without being read.
+            let _ = rustix::io::write(&*self.moved, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// The lock is held for single steps that cannot panic half-way, so a poisoned one is as good as any.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,178 @@
+//! What is said at the end of a run that failed: who began, who followed, their last lines, what to do next.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::account::{Account, End};
+use super::hint;
+use super::output::{Forwarder, Output};
+use super::supervision::Blame;
+use super::task::Task;
+use crate::style::Style;
+
+/// What the processes wrote last.
+pub(crate) trait LastLines {
+    fn last_lines(&self, process: usize, output: Output) -> Vec<String>;
+}
+
+impl LastLines for Forwarder {
+    fn last_lines(&self, process: usize, output: Output) -> Vec<String> {
+        Forwarder::last_lines(self, process, output)
+    }
+}
+
+/// The summary, if it has more to say than the lines before it had.
+pub(crate) fn of(tasks: &[Task], account: &Account, written: &impl LastLines, style: Style) -> Option<String> {
+    let causes = account.ended(Blame::Cause);
+    let running = account.timed_out.clone().unwrap_or_default();
+    let first = causes.first().map(|(_, end)| end.after).unwrap_or_default();
+    let mut details = String::new();
+    for (index, end) in &causes {
+        failed(&mut details, tasks, account, *index, end, None, written, style);
+    }
+    for &index in &running {
+        let mut lines = String::new();
+        last_lines(&mut lines, tasks, index, written, style);
+        if !lines.is_empty() {
+            let _ = write!(details, "  {} was still running\n{lines}", style.alarm(&name(tasks, index)));
+        }
+    }
+    for (index, end) in account.ended(Blame::Consequence) {
+        failed(&mut details, tasks, account, index, &end, Some(end.after.saturating_sub(first)), written, style);
+    }
+    let is_news = causes.len() > 1 || details.lines().count() > causes.len();
+    if !is_news || (causes.is_empty() && running.is_empty()) {
+        return None;
+    }
+    let asked: Vec<String> = account.ended(Blame::Asked).iter().map(|(index, _)| tasks[*index].label.clone()).collect();
+    if !asked.is_empty() && !causes.is_empty() {
+        let ended = format!("  ended by rsm-ctl because of that: {} {}", plural("node", asked.len()), asked.join(", "));
+        let _ = writeln!(details, "{}", style.dim(&ended));
+    }
+    let count = causes.len() + account.ended(Blame::Consequence).len();
+    let all = tasks.len();
+    let head = match count {
+        0 => format!("{} of {all} {} did not end in time", running.len(), plural("process", all)),
+        count => format!("{count} of {all} {} failed", plural("process", all)),
+    };
+    Some(format!("rsm-ctl: {}\n{}", style.alarm(&head), details.trim_end_matches('\n')))
+}
+
+#[expect(clippy::too_many_arguments, reason = "one paragraph of one summary")]
+fn failed(
+    text: &mut String,
+    tasks: &[Task],
+    account: &Account,
+    index: usize,
+    end: &End,
+    later: Option<Duration>,
+    written: &impl LastLines,
+    style: Style,
+) {
+    let (name, status) = (name(tasks, index), end.status);
+    let _ = match later {
+        None => writeln!(text, "  {} {status} after {}", style.alarm(&name), seconds(end.after)),
+        Some(later) => writeln!(text, "  afterwards, {} later: {name} {status}", seconds(later)),
+    };
+    last_lines(text, tasks, index, written, style);
+    if later.is_some() {
+        return;
+    }
+    let stderr = written.last_lines(index, Output::Stderr);
+    if let Some(hint) = hint::of(tasks, index, account.processes.get(index).copied(), end, &stderr) {
+        let _ = writeln!(text, "    {}", style.advice(&hint));
+    }
+}
+
+/// The last lines of a process: of standard error, or where that has none of standard output. With one process alone
+/// they stand right above.
+fn last_lines(text: &mut String, tasks: &[Task], index: usize, written: &impl LastLines, style: Style) {
+    if tasks.len() == 1 {
+        return;
+    }
+    for output in [Output::Stderr, Output::Stdout] {
+        let lines = written.last_lines(index, output);
+        if !lines.is_empty() {
+            let _ = writeln!(text, "    its {} ended with", output.name());
+            for line in lines {
+                let _ = writeln!(text, "    {} {line}", style.dim("|"));
+            }
+            return;
+        }
+    }
+}
+
+fn name(tasks: &[Task], index: usize) -> String {
+    format!("node {}", tasks[index].label)
+}
+
+fn plural(word: &str, count: usize) -> String {
+    match (count, word) {
+        (1, word) => word.to_owned(),
+        (_, "process") => "processes".to_owned(),
+        (_, word) => format!("{word}s"),
+    }
+}
+
+/// A time as people say it.
+pub(crate) fn seconds(time: Duration) -> String {
+    match time.as_secs_f64() {
+        seconds if seconds < 0.1 => format!("{:.0} ms", seconds * 1e3),
+        seconds if seconds < 100.0 => format!("{seconds:.1} s"),
+        seconds => format!("{:.0} min", seconds / 60.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::ToFront;
+    use super::super::node_set::NodeSet;
+    use super::super::program::Program;
+    use super::super::status::Status;
+    use super::super::task::{Common, Part, lay_out};
+    use super::*;
+
+    struct Said(&'static [(usize, &'static str)]);
+
+    impl LastLines for Said {
+        fn last_lines(&self, process: usize, output: Output) -> Vec<String> {
+            let said = self.0.iter().filter(|(who, _)| *who == process && output == Output::Stderr);
+            said.map(|(_, line)| (*line).to_owned()).collect()
+        }
+    }
+
+    fn summary(nodes: u32, ends: &[(usize, Status, Blame)], said: &'static [(usize, &'static str)]) -> Option<String> {
+        let program = Program { path: "/bin/prog".into(), name: "prog".into(), arguments: Vec::new() };
+        let tasks =
+            lay_out(nodes, vec![Part::plain(NodeSet::All, program)], &Common::default(), &Common::default()).unwrap();
+        let mut account = Account::new(tasks.len());
+        for &(index, status, blame) in ends {
+            account.note(&ToFront::Ended { index, process: 7, status, core: false, blame });
+        }
+        of(&tasks, &account, &Said(said), Style::PLAIN)
+    }
+
+    #[test]
+    fn who_began_comes_first() {
+        let ends = [
+            (2, Status::Exited(1), Blame::Cause),
+            (0, Status::Exited(3), Blame::Consequence),
+            (1, Status::Killed(15), Blame::Asked),
+        ];
+        let text = summary(3, &ends, &[(0, "lost my peer"), (2, "no such file")]).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "rsm-ctl: 2 of 3 processes failed");
+        assert!(lines[1].starts_with("  node 3 ended with exit code 1 after "), "{text}");
+        assert_eq!(lines[2..4], ["    its standard error ended with", "    | no such file"]);
+        assert!(lines[4].ends_with("later: node 1 ended with exit code 3"), "{text}");
+        assert_eq!(lines[7], "  ended by rsm-ctl because of that: node 2");
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        assert_eq!(summary(2, &[(0, Status::Exited(1), Blame::Cause)], &[]), None);
+        assert_eq!(summary(1, &[(0, Status::Exited(1), Blame::Cause)], &[(0, "right above")]), None);
+        assert!(summary(1, &[(0, Status::Killed(11), Blame::Cause)], &[]).unwrap().contains("gdb"));
+        assert_eq!(summary(2, &[(0, Status::Exited(0), Blame::Nobody)], &[(0, "fine")]), None);
+    }
+}

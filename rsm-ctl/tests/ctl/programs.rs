@@ -1,0 +1,114 @@
+//! What runs where: several programs, environments, directories, CPUs, and who reads.
+
+use std::process::Stdio;
+
+use crate::rig::{Scratch, ctl, run};
+
+#[test]
+fn several_programs_on_one_line() {
+    let words =
+        ["run", "-n", "4", "--tag-output", "--node", "2", "--", "echo", "two", "--node", "others", "--", "echo"];
+    let finished = ctl(&words).words(&["other", "--", "--node"]).finish();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let other = |node: u32| format!("[{node}] other -- --node");
+    assert_eq!(finished.sorted(), [&*other(1), "[2] two", &*other(3), &*other(4)]);
+}
+
+#[test]
+fn a_node_may_have_several_and_another_none() {
+    let words =
+        ["run", "-n", "3", "--tag-output", "--node", "1-2", "--", "echo", "a", "--node", "2", "--", "echo", "b"];
+    let finished = ctl(&words).finish();
+    assert_eq!(finished.sorted(), ["[1] a", "[2.1] a", "[2.2] b"]);
+}
+
+#[test]
+fn without_a_node_before_the_first_program_there_is_one_program() {
+    let finished = ctl(&["run", "-n", "1", "--", "echo", "--node", "1", "--", "x"]).finish();
+    assert_eq!(finished.text(), "--node 1 -- x\n");
+}
+
+#[test]
+fn variables_of_all_and_of_some() {
+    let finished = run(&["-n", "3", "--env", "A=all", "--env", "2-3:A=some", "--env", "3:B==:"], "echo $A $B").finish();
+    assert_eq!(finished.sorted(), ["all", "some", "some =:"]);
+}
+
+#[test]
+fn a_directory() {
+    let scratch = Scratch::new("cwd");
+    let directory = scratch.path("").canonicalize().unwrap();
+    let program = scratch.file("prog", "#!/bin/sh\necho here $(pwd -P)\n");
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let finished = ctl(&["run", "-n", "1", "--cwd", "/", "--", "./prog"]).directory(&directory).finish();
+    assert_eq!(finished.text(), "here /\n", "a program is found where rsm-ctl is: {}", finished.stderr);
+}
+
+#[test]
+fn cpus_in_turn() {
+    let finished = run(&["-v", "-n", "3", "--pin"], "grep Cpus_allowed_list: /proc/self/status").finish();
+    assert_eq!(finished.code(), 0);
+    for line in finished.text().lines() {
+        assert!(line.split_whitespace().nth(1).is_some_and(|cpus| cpus.parse::<u32>().is_ok()), "{line}");
+    }
+    assert_eq!(finished.stderr.matches(" on CPU ").count(), 3, "{}", finished.stderr);
+    let first = finished.stderr.split(" on CPU ").nth(1).unwrap().split(',').next().unwrap();
+    let finished = run(&["-n", "2", &format!("--pin={first}")], "grep Cpus_allowed_list: /proc/self/status").finish();
+    assert_eq!(finished.text(), format!("Cpus_allowed_list:\t{first}\n").repeat(2));
+}
+
+#[test]
+fn the_reader() {
+    let script = "echo $RSM_NODE_ID:$(cat)";
+    let said = |words: &[&str]| {
+        let mut running = run(&[&["-n", "3"], words].concat(), script).stdin(Stdio::piped()).start();
+        std::io::Write::write_all(&mut running.stdin(), b"x").unwrap();
+        let finished = running.finish();
+        finished.sorted().join(" ")
+    };
+    assert_eq!(said(&[]), "1:x 2: 3:");
+    assert_eq!(said(&["--stdin", "3"]), "1: 2: 3:x");
+    let finished = run(&["-n", "2", "--stdin", "none"], script).stdin(Stdio::null()).finish();
+    assert_eq!(finished.sorted(), ["1:", "2:"]);
+}
+
+#[test]
+fn more_controllers() {
+    let finished = run(&["-n", "2", "--controllers", "shm0,shm1"], "test $RSM_NODE_ID = 2 || exec $CTL links")
+        .env("CTL", env!("CARGO_BIN_EXE_rsm-ctl"))
+        .finish();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    assert!(finished.text().contains("shm0 ") && finished.text().contains("shm1 "), "{}", finished.text());
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    for (words, code, said) in [
+        (&["--node", "3", "--", "true"][..], 2, "there is no node 3: the cluster has 1 to 2"),
+        (&["--node", "x", "--", "true"], 2, "is no node; write 2, 1,4-6"),
+        (&["--node", "1", "--", "true", "--node", "x", "--", "true"], 2, "--node: \"x\" is no node"),
+        (&["--node", "1", "--", "true", "--node", "2", "--"], 2, "needs a program after it"),
+        (&["--env", "RSM_NODE_ID=1", "--", "true"], 2, "RSM_NODE_ID is set by rsm-ctl itself"),
+        (&["--env", "3:A=b", "--", "true"], 2, "--env: there is no node 3"),
+        (&["--env", "A", "--", "true"], 2, "write NAME=VALUE, or 2:NAME=VALUE"),
+        (&["--cwd", "/no/such", "--", "true"], 1, "cannot start in \"/no/such\": No such file or directory"),
+        (&["--cwd", "/dev/null", "--", "true"], 1, "cannot start in \"/dev/null\": Not a directory"),
+        (&["--pin=1023", "--", "true"], 1, "cannot bind to CPU 1023: this process may use "),
+        (&["--pin=x", "--", "true"], 2, "write \"auto\" or a list such as 0,2-3"),
+        (&["--stdin", "3", "--", "true"], 2, "--stdin: there is no node 3"),
+        (&["--stdin", "2", "--node", "1", "--", "true"], 2, "--stdin: no program runs on node 2"),
+        (&["--stdin", "all", "--", "true"], 2, "write the id of a node"),
+        (&["--controllers", "shm!", "--", "true"], 1, "is no controller name"),
+        (&["--controllers", "loopback", "--", "true"], 1, "loopback"),
+        (&["--grace", "-1", "--", "true"], 2, "--grace"),
+        (&["--timeout", "0", "--", "true"], 2, "must be longer than nothing"),
+        (&["--junit", "/no/such/report.xml", "--", "true"], 1, "cannot write the report"),
+        (&["--log-dir", "/dev/null/logs", "--", "true"], 1, "cannot create \"/dev/null/logs\": Not a directory"),
+        (&["--name", "", "--", "true"], 1, "is no cluster name"),
+    ] {
+        let finished = ctl(&["run", "-n", "2"]).words(words).finish();
+        assert_eq!((finished.code(), finished.text()), (code, ""), "{words:?}: {}", finished.stderr);
+        assert!(finished.stderr.contains(said), "{words:?}: {}", finished.stderr);
+        assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
+    }
+}
