@@ -1,6 +1,6 @@
 //! What may be asked on the command line. Nothing is done here.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::doctor::DoctorArgs;
 use crate::exit_code;
@@ -58,10 +58,18 @@ pub(crate) enum Command {
     /// Start a cluster and run programs on its nodes
     Run(RunArgs),
     /// Start a cluster that stays until `rsm-ctl down`
+    ///
+    /// Its processes are those of PROG, if one is named, and what `rsm-ctl exec` starts; that they fail does not end it. If
+    /// its agent is killed, all of them end. Only a shell that became a process by `rsm-ctl env` goes on: what it asks of
+    /// the cluster then fails with CTLR_NOT_PRESENT.
     Up(UpArgs),
     /// End a cluster and everything that runs in it
+    ///
+    /// Returns when nothing of it is left. A `rsm-ctl run` is ended like this too, with exit code 143.
     Down(DownArgs),
     /// Run a program as a process of a node of a running cluster
+    ///
+    /// It gets what rsm-ctl reads, typed lines too, and rsm-ctl ends as it ends. When the cluster ends, it is ended.
     Exec(ExecArgs),
     /// Write what makes a shell a process of a node: eval "$(rsm-ctl env 2)"
     Env(EnvArgs),
@@ -112,10 +120,16 @@ pub(crate) fn parse() -> Cli {
     Cli::parse()
 }
 
+/// The long options of all commands.
+pub(crate) fn options() -> Vec<String> {
+    let command = Cli::command();
+    let all = std::iter::once(&command).chain(command.get_subcommands());
+    all.flat_map(|command| command.get_opts()).filter_map(|option| Some(format!("--{}", option.get_long()?))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_consistent() {

@@ -54,21 +54,25 @@ impl From<ExitCode> for std::process::ExitCode {
     }
 }
 
+/// The table of `--help`, of the manual page and of docs/exit-codes.md. A code, once here, keeps its meaning.
+const TABLE: [(&str, &str); 11] = [
+    ("0", "done; of `run` and `exec`: every program ended with 0"),
+    ("1", "rsm-ctl could not do it, or not go on; a line on standard error says why"),
+    ("2", "the command line or a cluster file cannot be understood"),
+    ("3", "of `watch`, `top` and `exec`: the cluster has ended"),
+    ("4", "of `doctor`: something is missing that rsm needs"),
+    ("124", "--timeout expired"),
+    ("126", "the program cannot be executed"),
+    ("127", "the program was not found"),
+    ("130", "ended by Ctrl-C (128+n for signal n; 143 also for a `run` that `down` ended)"),
+    ("141", "the reader of the output went away"),
+    ("other", "of `run` and `exec`: the code of the first program that failed, 128+n when signal n killed it"),
+];
+
 /// The table for `--help`.
-pub(crate) fn help() -> &'static str {
-    "\
-Exit codes:
-  0      done; of `run`: every node ended with 0
-  1      rsm-ctl could not do it
-  2      the command line cannot be understood
-  3      of `watch` and `top`: the cluster has ended
-  4      of `doctor`: something is missing that rsm needs
-  124    --timeout expired
-  126    the program cannot be executed
-  127    the program was not found
-  130    ended by Ctrl-C (128+n for signal n)
-  141    the reader of the output went away
-  other  of `run`: the code of the first node that failed, 128+n when signal n killed it"
+pub(crate) fn help() -> String {
+    let rows = TABLE.iter().map(|(code, meaning)| format!("\n  {code:<6} {meaning}"));
+    format!("Exit codes:{}", rows.collect::<String>())
 }
 
 #[cfg(test)]
@@ -91,9 +95,16 @@ mod tests {
         ];
         for (code, number) in table {
             assert_eq!(code.number(), number, "{code:?}");
-            let documented = help().lines().any(|line| line.trim_start().starts_with(&format!("{number} ")));
-            assert!(documented, "{number} is not in the help");
+            assert!(TABLE.iter().any(|(code, _)| *code == number.to_string()), "{number} is not in the table");
         }
+    }
+
+    #[test]
+    fn the_documentation_has_this_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/exit-codes.md");
+        let documented = std::fs::read_to_string(path).unwrap();
+        let rows: String = TABLE.iter().map(|(code, meaning)| format!("| {code} | {meaning} |\n")).collect();
+        assert!(documented.contains(&format!("|---|---|\n{rows}\n")), "docs/exit-codes.md should have:\n{rows}");
     }
 
     #[test]

@@ -22,11 +22,13 @@ use super::output::{self, Forwarder, LogFiles, Streams};
 use super::plan::Plan;
 use super::signals::SignalQueue;
 use super::status::Status;
+use super::supervision::Blame;
 use super::warden::{self, Channels};
 use super::{descendants, notice, summary, up};
 use crate::cli::Verbosity;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, reason};
+use crate::print;
 use crate::process::{self, Forked};
 use crate::style::Style;
 
@@ -60,9 +62,13 @@ struct Front<'a> {
 pub(crate) fn run(plan: Plan, report: Option<Report>, announce: Option<&Link>) -> Result<ExitCode, Failure> {
     match watched(plan, announce) {
         Ok(front) => {
-            let tasks = &front.plan.tasks;
-            report.map_or(Ok(()), |report| report.write(tasks, &front.account, &front.forwarder))?;
-            Ok(front.ending.code())
+            let (tasks, code) = (&front.plan.tasks, front.ending.code());
+            match report.map_or(Ok(()), |report| report.write(tasks, &front.account, &front.forwarder)) {
+                // The run has its own reason to end with something else.
+                Err(failure) if code != ExitCode::Success => print::complaint(&failure),
+                written => written?,
+            }
+            Ok(code)
         }
         Err(failure) => {
             report.map_or(Ok(()), |report| report.write_refusal(&failure.message))?;
@@ -225,7 +231,9 @@ impl Front<'_> {
 
     /// Says once, after everything that nodes wrote, how a run went that failed.
     fn tell_summary(&mut self) {
-        let wanted = !self.plan.terse && self.plan.verbosity > Verbosity::Quiet && self.account.interrupted.is_none();
+        // Nothing failed in a run that was interrupted, if nothing had before.
+        let failed = self.account.interrupted.is_none() || !self.account.ended(Blame::Cause).is_empty();
+        let wanted = failed && !self.plan.terse && self.plan.verbosity > Verbosity::Quiet;
         if std::mem::replace(&mut self.told_summary, true) || !wanted {
             return;
         }

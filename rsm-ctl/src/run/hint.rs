@@ -14,13 +14,16 @@ const FAULTS: [i32; 7] =
 /// What Rust programs end with after a panic in their main thread.
 const PANICKED: u8 = 101;
 
+/// Longest command that is shown whole.
+const LONGEST: usize = 160;
+
 /// A hint for the process with this index, if there is one.
 pub(crate) fn of(tasks: &[Task], index: usize, pid: Option<i32>, end: &End, stderr: &[String]) -> Option<String> {
     let task = &tasks[index];
     let panicked = stderr.iter().any(|line| line.contains("panicked at"));
     match end.status {
-        Status::Exited(PANICKED) | Status::Killed(_) if panicked => backtrace(task),
-        Status::Exited(_) if panicked => backtrace(task),
+        Status::Exited(PANICKED) => backtrace(task),
+        _ if panicked => backtrace(task),
         Status::Exited(_) => None,
         Status::Killed(signal) if FAULTS.contains(&i32::from(signal)) => {
             Some(if end.core { core(task, pid) } else { format!("to see where: {}", debugger(tasks, index)) })
@@ -54,19 +57,22 @@ fn core(task: &Task, pid: Option<i32>) -> String {
     }
 }
 
-/// A command that runs the process again under gdb.
+/// A command that runs the process again under gdb. Where it would be long, the programs are only named.
 fn debugger(tasks: &[Task], index: usize) -> String {
-    let gdb = format!("gdb -batch -ex run -ex bt --args {}", line(&tasks[index]));
-    let node = tasks[index].node;
-    let nodes = tasks.last().map_or(node, |task| task.node);
-    let same = tasks.iter().all(|task| task.program == tasks[index].program) && nodes as usize == tasks.len();
-    match (same, nodes) {
-        (true, 1) => format!("rsm-ctl run -n 1 -- {gdb}"),
-        (true, _) => {
-            format!("rsm-ctl run -n {nodes} --node {node} -- {gdb} --node others -- {}", line(&tasks[index]))
+    let task = &tasks[index];
+    let nodes = tasks.last().map_or(task.node, |task| task.node);
+    let same = tasks.iter().all(|other| other.program == task.program) && nodes as usize == tasks.len();
+    let command = |program: &str| {
+        let gdb = format!("gdb -batch -ex run -ex bt --args {program}");
+        match (same, nodes) {
+            (true, 1) => format!("rsm-ctl run -n 1 -- {gdb}"),
+            (true, _) => format!("rsm-ctl run -n {nodes} --node {} -- {gdb} --node others -- {program}", task.node),
+            (false, _) => format!("start in its place {gdb}"),
         }
-        (false, _) => format!("run in its place {gdb}"),
-    }
+    };
+    let whole = command(&line(task));
+    let name = quoted(&task.program.name);
+    if whole.len() <= LONGEST { whole } else { command(&format!("{name} ...")) }
 }
 
 fn line(task: &Task) -> String {

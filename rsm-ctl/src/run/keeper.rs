@@ -70,6 +70,7 @@ pub(crate) struct Keeper {
     guests: Vec<Guest>,
     /// Until when those inside may take to go, once they were told to.
     until: Option<Instant>,
+    thrown_out: bool,
     /// How long everything in here may take to end.
     grace: Duration,
     /// Front and warden.
@@ -95,7 +96,7 @@ impl Keeper {
         let listener = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         bind(&listener, &address(cluster.name(), geteuid().as_raw())?)?;
         listen(&listener, 64)?;
-        Ok(Keeper { listener, guests: Vec::new(), until: None, grace, hosts })
+        Ok(Keeper { listener, guests: Vec::new(), until: None, thrown_out: false, grace, hosts })
     }
 
     /// What to wait for.
@@ -106,7 +107,7 @@ impl Keeper {
 
     /// When to look whether somebody inside takes too long.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.until
+        self.until.filter(|&until| Instant::now() < until)
     }
 
     /// Answers whoever asks something.
@@ -155,10 +156,12 @@ impl Keeper {
         }
     }
 
-    /// Has those inside kill what they run.
+    /// Has those inside kill what they run, the first time it is called.
     pub(crate) fn throw_out(&mut self) {
         self.send_out("the cluster was killed");
-        self.tell(&Answer::Kill);
+        if !std::mem::replace(&mut self.thrown_out, true) {
+            self.tell(&Answer::Kill);
+        }
     }
 
     /// Whether somebody is inside who is worth waiting for.

@@ -10,6 +10,9 @@ use super::supervision::Blame;
 use super::task::Task;
 use crate::style::Style;
 
+/// Most processes of a kind that are shown with their last lines.
+const SHOWN: usize = 10;
+
 /// What the processes wrote last.
 pub(crate) trait LastLines {
     fn last_lines(&self, process: usize, output: Output) -> Vec<String>;
@@ -27,17 +30,22 @@ pub(crate) fn of(tasks: &[Task], account: &Account, written: &impl LastLines, st
     let running = account.timed_out.clone().unwrap_or_default();
     let first = causes.first().map(|(_, end)| end.after).unwrap_or_default();
     let mut details = String::new();
-    for (index, end) in &causes {
+    for (index, end) in causes.iter().take(SHOWN) {
         failed(&mut details, tasks, account, *index, end, None, written, style);
     }
-    for &index in &running {
+    if let Some(more @ [_, ..]) = causes.get(SHOWN..) {
+        let more: Vec<String> =
+            more.iter().map(|(index, end)| format!("{} {}", name(tasks, *index), end.status)).collect();
+        let _ = writeln!(details, "  and {} more: {}", more.len(), more.join(", "));
+    }
+    for &index in running.iter().take(SHOWN) {
         let mut lines = String::new();
         last_lines(&mut lines, tasks, index, written, style);
         if !lines.is_empty() {
             let _ = write!(details, "  {} was still running\n{lines}", style.alarm(&name(tasks, index)));
         }
     }
-    for (index, end) in account.ended(Blame::Consequence) {
+    for (index, end) in account.ended(Blame::Consequence).into_iter().take(SHOWN) {
         failed(&mut details, tasks, account, index, &end, Some(end.after.saturating_sub(first)), written, style);
     }
     let is_news = causes.len() > 1 || details.lines().count() > causes.len();

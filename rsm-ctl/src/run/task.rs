@@ -11,6 +11,7 @@ use super::node_set::NodeSet;
 use super::placement::Pin;
 use super::program::{self, Program};
 use super::setting::Setting;
+use crate::cli;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, reason};
 
@@ -85,7 +86,20 @@ pub(crate) fn program_of(words: Vec<OsString>) -> Result<Program, Failure> {
     if name.is_empty() {
         return Err(usage("the name of the program to run is empty".into()));
     }
+    if name.as_encoded_bytes().starts_with(b"-") {
+        return Err(usage(no_option(&name.to_string_lossy())));
+    }
     Ok(Program { path: program::find(&name, None)?, name, arguments: words.collect() })
+}
+
+/// What stands where a program should: a mistyped option.
+fn no_option(word: &str) -> String {
+    let word = word.split('=').next().unwrap_or_default();
+    let near = cli::options().into_iter().map(|option| (strsim::damerau_levenshtein(&option, word), option)).min();
+    match near {
+        Some((1..=3, near)) => format!("there is no option {word} here; did you mean {near}?"),
+        _ => format!("there is no option {word} here, and no program is called like that"),
+    }
 }
 
 /// Lays parts out as processes, by node. A part's own word counts more than what is common to all, and what stands above

@@ -249,13 +249,15 @@ impl Warden<'_> {
             Hosting::Own(..) => ExitCode::Signal(15),
             Hosting::Guest { .. } => ExitCode::Failure,
         };
-        if self.supervision.is_ending() && !kill {
+        if self.supervision.is_killing() || (self.supervision.is_ending() && !kill) {
             return;
         }
         if let Hosting::Own(_, keeper) = &mut self.hosting {
             keeper.send_out(&why);
         }
-        self.link.send(&ToFront::ClusterEnds { why });
+        if !self.supervision.is_ending() {
+            self.link.send(&ToFront::ClusterEnds { why });
+        }
         let order = match kill {
             true => Some(self.supervision.kill(code)),
             false => self.supervision.end(Instant::now(), Signal::TERM, code),

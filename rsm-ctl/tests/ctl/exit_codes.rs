@@ -1,6 +1,6 @@
 //! What `run` ends with, and the one line that says why.
 
-use crate::rig::{Scratch, ctl, eventually, run, unique};
+use crate::rig::{Ctl, Scratch, ctl, eventually, run, unique};
 
 #[test]
 fn all_well() {
@@ -106,6 +106,43 @@ fn keep_going_lets_the_others_finish() {
     );
     let finished = run(&["-n", "3", "--grace", "0", "--keep-going"], &script).finish();
     assert_eq!((finished.code(), finished.sorted()), (4, vec!["done 2", "done 3"]));
+}
+
+/// Something that ends with each code of the table, in the table's words.
+fn scenario(code: &str) -> (Ctl, i32) {
+    match code {
+        "0" => (run(&["-n", "2"], "exit 0"), 0),
+        "1" => (ctl(&["nodes", "--cluster", "no-such-cluster"]), 1),
+        "2" => (ctl(&["run", "-n", "0", "--", "true"]), 2),
+        "124" => (run(&["-n", "2", "--timeout", "100ms"], "exec sleep 600"), 124),
+        "126" => (ctl(&["run", "-n", "1", "--", "/etc/passwd"]), 126),
+        "127" => (ctl(&["run", "-n", "1", "--", "no-such-program"]), 127),
+        // The node sends it to its run: the parent of its parent.
+        "130" => (run(&["-n", "1"], "kill -INT $(ps -o ppid= -p $PPID); exec sleep 600"), 130),
+        "141" => {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            (run(&["-n", "2"], "while :; do echo line; done").stdout(writer), 141)
+        }
+        "other" => (run(&["-n", "3"], "test $RSM_NODE_ID != 2 || exit 77"), 77),
+        code => panic!("no scenario for {code}: write one"),
+    }
+}
+
+#[test]
+fn every_row_of_the_documented_table() {
+    let documented = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/exit-codes.md")).unwrap();
+    let rows = documented.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+    let codes: Vec<&str> = rows.map_while(|row| row.strip_prefix("| ")?.split(' ').next()).collect();
+    assert_eq!(codes.len(), 9);
+    let help = ctl(&["--help"]).finish();
+    for code in codes {
+        let (scene, number) = scenario(code);
+        let finished = scene.finish();
+        assert_eq!(finished.code(), number, "{code}: {}", finished.stderr);
+        assert!(help.text().contains(&format!("\n  {code} ")), "{code} is not in the help");
+        assert!(number != 0 || finished.stderr.is_empty());
+    }
 }
 
 #[test]

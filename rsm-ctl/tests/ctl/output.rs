@@ -97,6 +97,20 @@ fn a_reader_that_goes_ends_everything_quietly() {
 }
 
 #[test]
+fn sixty_three_that_write_at_once_and_a_reader_that_goes() {
+    let finished = shell("$CTL run -n 63 --tag-output -- yes | head -n 1000 | wc -l").finish();
+    assert_eq!((finished.text().trim(), &*finished.stderr), ("1000", ""));
+}
+
+#[test]
+fn help_for_a_reader_that_goes_is_no_accident() {
+    for command in ["--help", "run --help", "man", "completions bash"] {
+        let finished = shell(&format!("$CTL {command} | head -n 1 | wc -l")).finish();
+        assert_eq!((finished.text().trim(), &*finished.stderr), ("1", ""), "{command}");
+    }
+}
+
+#[test]
 fn an_output_that_is_full_is_said() {
     if fs::metadata("/dev/full").is_err() {
         return;

@@ -88,6 +88,8 @@ fn what_cannot_be_done_is_said() {
         (&["--node", "x", "--", "true"], 2, "is no node; write 2, 1,4-6"),
         (&["--node", "1", "--", "true", "--node", "x", "--", "true"], 2, "--node: \"x\" is no node"),
         (&["--node", "1", "--", "true", "--node", "2", "--"], 2, "needs a program after it"),
+        (&["--timeuot", "5s", "--", "true"], 2, "there is no option --timeuot here; did you mean --timeout?"),
+        (&["--wrong", "--", "true"], 2, "there is no option --wrong here, and no program is called like that"),
         (&["--env", "RSM_NODE_ID=1", "--", "true"], 2, "RSM_NODE_ID is set by rsm-ctl itself"),
         (&["--env", "3:A=b", "--", "true"], 2, "--env: there is no node 3"),
         (&["--env", "A", "--", "true"], 2, "write NAME=VALUE, or 2:NAME=VALUE"),

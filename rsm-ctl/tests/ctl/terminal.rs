@@ -1,7 +1,7 @@
 //! Output to a terminal: nodes have terminals too.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::rig::{DEADLINE, Running, run};
+use crate::rig::{DEADLINE, Running, Standing, run, shell};
 
 const SIZE: Winsize = Winsize { ws_row: 31, ws_col: 97, ws_xpixel: 0, ws_ypixel: 0 };
 
@@ -98,4 +98,57 @@ fn everything_written_before_the_end_is_shown() {
     let (running, terminal) = started(&["-n", "2"], script);
     assert_eq!(rest(terminal).lines().count(), 4000);
     assert_eq!(running.finish().code(), 0);
+}
+
+/// A shell script that has a terminal, all to itself, as a user has.
+fn at_the_terminal(script: &str) -> (Running, File) {
+    let (near, far) = terminal();
+    let script = format!("exec setsid --ctty sh -c '{script}'");
+    (shell(&script).stdin(far.try_clone().unwrap()).on_terminal(far).start(), near)
+}
+
+#[test]
+fn the_reader_gets_what_is_typed() {
+    let script = r#"exec $CTL run -n 3 --stdin 2 -- sh -c "echo ready; sed s/^/node\$RSM_NODE_ID:/""#;
+    let (running, mut terminal) = at_the_terminal(script);
+    for _ in 0..3 {
+        until(&mut terminal, "ready\r\n");
+    }
+    terminal.write_all(b"one\ntwo\n\x04").unwrap();
+    let text = rest(terminal);
+    assert!(text.contains("node2:one\r\n") && text.contains("node2:two\r\n"), "{text}");
+    assert_eq!(running.finish().code(), 0);
+}
+
+#[test]
+fn exec_gets_what_is_typed_and_ctrl_c() {
+    let cluster = Standing::up(&["-n", "1"]);
+    let script = format!(
+        "exec $CTL exec --cluster {} --node 1 -- sh -c \"read line; echo got \\$line; exec sleep 600\"",
+        cluster.name
+    );
+    let (running, mut terminal) = at_the_terminal(&script);
+    terminal.write_all(b"text\n").unwrap();
+    until(&mut terminal, "got text");
+    terminal.write_all(b"\x03").unwrap();
+    rest(terminal);
+    assert_eq!(running.finish().code(), 130);
+    cluster.down();
+}
+
+#[test]
+fn colours_where_they_are_wanted() {
+    let shown = |name: &str, value: &str| {
+        let (near, far) = terminal();
+        let script = "test $RSM_NODE_ID = 1 || { echo why >&2; exit 1; }";
+        let running = run(&["-n", "2"], script).env("TERM", "xterm").env(name, value).on_terminal(far).start();
+        let text = rest(near);
+        assert_eq!(running.finish().code(), 1);
+        assert!(text.contains("1 of 2 processes failed"), "{text}");
+        text.contains('\x1b')
+    };
+    assert!(shown("NO_COLOR", ""), "an empty NO_COLOR is none");
+    assert!(!shown("NO_COLOR", "1"));
+    assert!(!shown("TERM", "dumb"));
+    assert!(!shown("TERM", ""));
 }
