@@ -101,7 +101,7 @@ fn start<'a>(
     announce: Option<&'a Link>,
 ) -> io::Result<Front<'a>> {
     let (input, feeder) = input::take(plan.terminal)?;
-    let signals = SignalQueue::new(&heard(feeder.is_some()))?;
+    let signals = SignalQueue::new(&heard())?;
     let (link, wardens_link) = Link::pair()?;
     // Opened by its owner and inherited: it cannot mean anybody else, whatever happens meanwhile.
     let itself = pidfd_open(getpid(), PidfdFlags::empty())?;
@@ -138,15 +138,11 @@ fn start<'a>(
 }
 
 /// The signals the front turns into something else than their default action.
-fn heard(feeding: bool) -> Vec<Signal> {
+fn heard() -> Vec<Signal> {
     // A shell has its background jobs ignore some, and nohup does; that stands.
     let mut heard = vec![Signal::HUP, Signal::INT, Signal::QUIT, Signal::TSTP];
     heard.retain(|&signal| !process::is_ignored(signal));
     heard.extend([Signal::TERM, Signal::USR1, Signal::USR2, Signal::WINCH]);
-    if feeding {
-        // Brought to the foreground: what is typed is ours again.
-        heard.push(Signal::CONT);
-    }
     heard
 }
 
@@ -195,7 +191,8 @@ impl Front<'_> {
         events.extend(
             wanted.iter().map(|&stream| PollFd::from_borrowed_fd(self.forwarder.source(stream), PollFlags::IN)),
         );
-        let timeout = if self.pidfd.is_none() { self.ending.patience() } else { None };
+        let away = self.feeder.is_some() && fed == streams;
+        let timeout = if self.pidfd.is_none() { self.ending.patience() } else { away.then_some(input::LOOK_AGAIN) };
         let _ = poll(&mut events, timeout.as_ref());
         let fed = events[fed..streams].iter().any(|event| !event.revents().is_empty());
         let ready = wanted.iter().zip(&events[streams..]).filter(|(_, event)| !event.revents().is_empty());
@@ -297,8 +294,6 @@ impl Front<'_> {
     fn hear(&mut self, signal: Signal) {
         match signal {
             Signal::WINCH => self.forwarder.resize(),
-            // Looked at where what is typed is waited for.
-            Signal::CONT => {}
             Signal::USR1 | Signal::USR2 => self.tell(&ToWarden::Forward { signal: signal.into() }),
             Signal::TSTP if self.suspending => {}
             Signal::TSTP => {

@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::PollFlags;
+use rustix::event::{PollFlags, Timespec};
 use rustix::io::{Errno, ioctl_fionbio, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::getpgrp;
@@ -34,6 +34,9 @@ impl Input {
         }
     }
 }
+
+/// How long after to look whether the terminal is ours again.
+pub(crate) const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 300_000_000 };
 
 /// Passes on what a terminal gives.
 pub(crate) struct Feeder {
@@ -62,8 +65,8 @@ pub(crate) fn take(from_terminal: bool) -> io::Result<(OwnedFd, Option<Feeder>)>
 }
 
 impl Feeder {
-    /// What to wait for: room in the pipe, or something typed. In the background nothing is read, and nothing waited for:
-    /// SIGCONT tells when that changes.
+    /// What to wait for: room in the pipe, or something typed. In the background what is typed is somebody else's: nothing
+    /// is waited for, but to [look again](LOOK_AGAIN), since nobody tells a running job that it was brought back.
     pub(crate) fn wanted(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
         if !self.pending.is_empty() {
             return Some((self.pipe.as_fd(), PollFlags::OUT));

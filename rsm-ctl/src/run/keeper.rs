@@ -257,8 +257,8 @@ fn nobody_there(cluster: &ClusterRef) -> Failure {
     let running = rsm::observe::clusters().unwrap_or_default();
     Failure::new(if running.contains(cluster) {
         format!(
-            "cluster {} was not started by `rsm-ctl run` or `rsm-ctl up`, but by a program that has it built in: that \
-             program alone ends it and gives out its nodes",
+            "cluster {} was not started by `rsm-ctl run` or `rsm-ctl up` of this version, but by a program that has it built \
+             in: that program alone ends it and gives out its nodes",
             cluster.name
         )
     } else {

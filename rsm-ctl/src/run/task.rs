@@ -97,7 +97,7 @@ fn no_option(word: &str) -> String {
     let word = word.split('=').next().unwrap_or_default();
     let near = cli::options().into_iter().map(|option| (strsim::damerau_levenshtein(&option, word), option)).min();
     match near {
-        Some((1..=3, near)) => format!("there is no option {word} here; did you mean {near}?"),
+        Some((1..=2, near)) => format!("there is no option {word} here; did you mean {near}?"),
         _ => format!("there is no option {word} here, and no program is called like that"),
     }
 }

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::rig::{DEADLINE, Running, Standing, run, shell};
+use crate::rig::{DEADLINE, Running, Scratch, Standing, run, shell};
 
 const SIZE: Winsize = Winsize { ws_row: 31, ws_col: 97, ws_xpixel: 0, ws_ypixel: 0 };
 
@@ -117,6 +117,24 @@ fn the_reader_gets_what_is_typed() {
     terminal.write_all(b"one\ntwo\n\x04").unwrap();
     let text = rest(terminal);
     assert!(text.contains("node2:one\r\n") && text.contains("node2:two\r\n"), "{text}");
+    assert_eq!(running.finish().code(), 0);
+}
+
+#[test]
+fn a_job_that_is_brought_back_gets_what_is_typed() {
+    let scratch = Scratch::new("job");
+    let script = r#"set -m
+        $CTL run -n 1 --stdin 1 -- sh -c "touch there; sed s/^/got:/" &
+        until [ -e there ]; do sleep 0.05; done
+        echo back; fg"#;
+    let (near, far) = terminal();
+    let words = format!("cd {} && exec setsid --ctty sh -c '{script}'", scratch.path("").display());
+    let running = shell(&words).stdin(far.try_clone().unwrap()).on_terminal(far).start();
+    let mut terminal = near;
+    until(&mut terminal, "back\r\n");
+    terminal.write_all(b"text\n\x04").unwrap();
+    let text = rest(terminal);
+    assert!(text.contains("got:text"), "{text}");
     assert_eq!(running.finish().code(), 0);
 }
 
