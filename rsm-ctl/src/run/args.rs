@@ -24,6 +24,10 @@ pub(crate) const GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug, Args)]
 #[command(
     after_help = exit_code::help(),
+    override_usage = "rsm-ctl run -n N [OPTIONS] [--] PROG ARGS...\n       \
+        rsm-ctl run -n N [OPTIONS] --node NODES -- PROG ARGS... --node NODES -- PROG ARGS...\n       \
+        rsm-ctl run -n N [OPTIONS] --example NAME [-- ARGS...]\n       \
+        rsm-ctl run --file FILE [OPTIONS]",
     group = ArgGroup::new("what").required(true).multiple(true).args(["words", "example", "file"])
 )]
 pub(crate) struct RunArgs {
@@ -47,13 +51,14 @@ pub(crate) struct RunArgs {
     /// Write a JUnit report, a test case for each node, however the run ends
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
-    /// Run this cargo example of the current directory's package, built first
+    /// Run this cargo example of the current directory's package, built first, with PROG ARGS as its arguments
     #[arg(long, value_name = "NAME", conflicts_with_all = ["nodes", "file"])]
     pub(crate) example: Option<OsString>,
 }
 
 /// What `up` can be told.
 #[derive(Debug, Args)]
+#[command(override_usage = "rsm-ctl up -n N [OPTIONS] [-- PROG ARGS...]\n       rsm-ctl up --file FILE [OPTIONS]")]
 pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
@@ -104,7 +109,7 @@ pub(crate) struct ProgramArgs {
     /// start the next program: --node 1 -- ./server -p 80 --node others -- ./worker
     #[arg(long = "node", id = "nodes", value_name = "NODES", value_parser = NodeSet::parse, requires = "words")]
     pub(crate) nodes: Option<NodeSet>,
-    /// The program and its arguments; with --example its arguments only
+    /// The program and its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROG ARGS")]
     pub(crate) words: Vec<OsString>,
 }
