@@ -21,6 +21,11 @@ impl Palette {
         Palette(std::io::stdout().is_terminal() && allowed())
     }
 
+    /// For standard error, likewise.
+    pub(crate) fn of_stderr() -> Palette {
+        Palette(std::io::stderr().is_terminal() && allowed())
+    }
+
     /// The text in a tone.
     pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
         let code = match tone {

@@ -19,7 +19,6 @@ mod process;
 mod query;
 mod run;
 mod size;
-mod style;
 mod top;
 mod watch;
 

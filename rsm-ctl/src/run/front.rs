@@ -9,7 +9,6 @@ use rustix::process::{
     Pid, PidfdFlags, Resource, Signal, WaitOptions, getpid, getrlimit, pidfd_open, pidfd_send_signal,
     set_child_subreaper, setrlimit, waitpid,
 };
-use rustix::stdio::stderr;
 
 use super::account::Account;
 use super::ending::Ending;
@@ -26,11 +25,11 @@ use super::supervision::Blame;
 use super::warden::{self, Channels};
 use super::{descendants, notice, summary, up};
 use crate::cli::Verbosity;
+use crate::colour::Palette;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, reason};
 use crate::print;
 use crate::process::{self, Forked};
-use crate::style::Style;
 
 /// The front at work.
 struct Front<'a> {
@@ -234,8 +233,7 @@ impl Front<'_> {
         if std::mem::replace(&mut self.told_summary, true) || !wanted {
             return;
         }
-        let style = Style::of(stderr());
-        if let Some(text) = summary::of(&self.plan.tasks, &self.account, &self.forwarder, style) {
+        if let Some(text) = summary::of(&self.plan.tasks, &self.account, &self.forwarder, Palette::of_stderr()) {
             self.forwarder.say(&text);
         }
     }

@@ -8,7 +8,7 @@ use super::hint;
 use super::output::{Forwarder, Output};
 use super::supervision::Blame;
 use super::task::Task;
-use crate::style::Style;
+use crate::colour::{Palette, Tone};
 
 /// Most processes of a kind that are shown with their last lines.
 const SHOWN: usize = 10;
@@ -25,13 +25,13 @@ impl LastLines for Forwarder {
 }
 
 /// The summary, if it has more to say than the lines before it had.
-pub(crate) fn of(tasks: &[Task], account: &Account, written: &impl LastLines, style: Style) -> Option<String> {
+pub(crate) fn of(tasks: &[Task], account: &Account, written: &impl LastLines, palette: Palette) -> Option<String> {
     let causes = account.ended(Blame::Cause);
     let running = account.timed_out.clone().unwrap_or_default();
     let first = causes.first().map(|(_, end)| end.after).unwrap_or_default();
     let mut details = String::new();
     for (index, end) in causes.iter().take(SHOWN) {
-        failed(&mut details, tasks, account, *index, end, None, written, style);
+        failed(&mut details, tasks, account, *index, end, None, written, palette);
     }
     if let Some(more @ [_, ..]) = causes.get(SHOWN..) {
         let more: Vec<String> =
@@ -40,13 +40,13 @@ pub(crate) fn of(tasks: &[Task], account: &Account, written: &impl LastLines, st
     }
     for &index in running.iter().take(SHOWN) {
         let mut lines = String::new();
-        last_lines(&mut lines, tasks, index, written, style);
+        last_lines(&mut lines, tasks, index, written, palette);
         if !lines.is_empty() {
-            let _ = write!(details, "  {} was still running\n{lines}", style.alarm(&name(tasks, index)));
+            let _ = write!(details, "  {} was still running\n{lines}", palette.paint(Tone::Bad, &name(tasks, index)));
         }
     }
     for (index, end) in account.ended(Blame::Consequence).into_iter().take(SHOWN) {
-        failed(&mut details, tasks, account, index, &end, Some(end.after.saturating_sub(first)), written, style);
+        failed(&mut details, tasks, account, index, &end, Some(end.after.saturating_sub(first)), written, palette);
     }
     let is_news = causes.len() > 1 || details.lines().count() > causes.len();
     if !is_news || (causes.is_empty() && running.is_empty()) {
@@ -55,7 +55,7 @@ pub(crate) fn of(tasks: &[Task], account: &Account, written: &impl LastLines, st
     let asked: Vec<String> = account.ended(Blame::Asked).iter().map(|(index, _)| tasks[*index].label.clone()).collect();
     if !asked.is_empty() && !causes.is_empty() {
         let ended = format!("  ended by rsm-ctl because of that: {} {}", plural("node", asked.len()), asked.join(", "));
-        let _ = writeln!(details, "{}", style.dim(&ended));
+        let _ = writeln!(details, "{}", palette.paint(Tone::Faint, &ended));
     }
     let count = causes.len() + account.ended(Blame::Consequence).len();
     let all = tasks.len();
@@ -63,7 +63,7 @@ pub(crate) fn of(tasks: &[Task], account: &Account, written: &impl LastLines, st
         0 => format!("{} of {all} {} did not end in time", running.len(), plural("process", all)),
         count => format!("{count} of {all} {} failed", plural("process", all)),
     };
-    Some(format!("rsm-ctl: {}\n{}", style.alarm(&head), details.trim_end_matches('\n')))
+    Some(format!("rsm-ctl: {}\n{}", palette.paint(Tone::Bad, &head), details.trim_end_matches('\n')))
 }
 
 #[expect(clippy::too_many_arguments, reason = "one paragraph of one summary")]
@@ -75,26 +75,26 @@ fn failed(
     end: &End,
     later: Option<Duration>,
     written: &impl LastLines,
-    style: Style,
+    palette: Palette,
 ) {
     let (name, status) = (name(tasks, index), end.status);
     let _ = match later {
-        None => writeln!(text, "  {} {status} after {}", style.alarm(&name), seconds(end.after)),
+        None => writeln!(text, "  {} {status} after {}", palette.paint(Tone::Bad, &name), seconds(end.after)),
         Some(later) => writeln!(text, "  afterwards, {} later: {name} {status}", seconds(later)),
     };
-    last_lines(text, tasks, index, written, style);
+    last_lines(text, tasks, index, written, palette);
     if later.is_some() {
         return;
     }
     let stderr = written.last_lines(index, Output::Stderr);
     if let Some(hint) = hint::of(tasks, index, account.processes.get(index).copied(), end, &stderr) {
-        let _ = writeln!(text, "    {}", style.advice(&hint));
+        let _ = writeln!(text, "    {}", palette.paint(Tone::Good, &hint));
     }
 }
 
 /// The last lines of a process: of standard error, or where that has none of standard output. With one process alone
 /// they stand right above.
-fn last_lines(text: &mut String, tasks: &[Task], index: usize, written: &impl LastLines, style: Style) {
+fn last_lines(text: &mut String, tasks: &[Task], index: usize, written: &impl LastLines, palette: Palette) {
     if tasks.len() == 1 {
         return;
     }
@@ -103,7 +103,7 @@ fn last_lines(text: &mut String, tasks: &[Task], index: usize, written: &impl La
         if !lines.is_empty() {
             let _ = writeln!(text, "    its {} ended with", output.name());
             for line in lines {
-                let _ = writeln!(text, "    {} {line}", style.dim("|"));
+                let _ = writeln!(text, "    {} {line}", palette.paint(Tone::Faint, "|"));
             }
             return;
         }
@@ -157,7 +157,7 @@ mod tests {
         for &(index, status, blame) in ends {
             account.note(&ToFront::Ended { index, process: 7, status, core: false, blame });
         }
-        of(&tasks, &account, &Said(said), Style::PLAIN)
+        of(&tasks, &account, &Said(said), Palette(false))
     }
 
     #[test]

@@ -247,7 +247,7 @@ impl Warden<'_> {
             // What `up` was for has been done.
             Hosting::Own(..) if self.plan.stays => ExitCode::Success,
             Hosting::Own(..) => ExitCode::Signal(15),
-            Hosting::Guest { .. } => ExitCode::Failure,
+            Hosting::Guest { .. } => ExitCode::ClusterEnded,
         };
         if self.supervision.is_killing() || (self.supervision.is_ending() && !kill) {
             return;

@@ -1,6 +1,6 @@
 //! What `run` ends with, and the one line that says why.
 
-use crate::rig::{Ctl, Scratch, ctl, eventually, run, unique};
+use crate::rig::{Ctl, Scratch, ctl, eventually, run, shell, unique};
 
 #[test]
 fn all_well() {
@@ -114,6 +114,14 @@ fn scenario(code: &str) -> (Ctl, i32) {
         "0" => (run(&["-n", "2"], "exit 0"), 0),
         "1" => (ctl(&["nodes", "--cluster", "no-such-cluster"]), 1),
         "2" => (ctl(&["run", "-n", "0", "--", "true"]), 2),
+        "3" => {
+            // A process that ends the cluster it is in.
+            let script = "$CTL -q up -n 1 --name $NAME >&2 && exec $CTL exec --cluster $NAME --node 1 -- \
+                sh -c '$CTL down $NAME & exec sleep 600'";
+            (shell(script).env("NAME", &unique("ended")), 3)
+        }
+        // No room for a probe's descriptors, memory objects among them.
+        "4" => (shell("ulimit -n 5; exec $CTL doctor"), 4),
         "124" => (run(&["-n", "2", "--timeout", "100ms"], "exec sleep 600"), 124),
         "126" => (ctl(&["run", "-n", "1", "--", "/etc/passwd"]), 126),
         "127" => (ctl(&["run", "-n", "1", "--", "no-such-program"]), 127),
@@ -134,7 +142,7 @@ fn every_row_of_the_documented_table() {
     let documented = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/exit-codes.md")).unwrap();
     let rows = documented.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
     let codes: Vec<&str> = rows.map_while(|row| row.strip_prefix("| ")?.split(' ').next()).collect();
-    assert_eq!(codes.len(), 9);
+    assert_eq!(codes.len(), 11);
     let help = ctl(&["--help"]).finish();
     for code in codes {
         let (scene, number) = scenario(code);

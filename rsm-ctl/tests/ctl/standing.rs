@@ -111,7 +111,7 @@ fn down_ends_what_exec_started() {
     }
     for guest in guests {
         let finished = guest.finish();
-        assert_eq!(finished.code(), 1);
+        assert_eq!(finished.code(), 3);
         assert!(finished.stderr.contains("is ended by `rsm-ctl down`"), "{}", finished.stderr);
     }
 }
@@ -124,7 +124,7 @@ fn an_agent_that_is_killed_takes_everything_along() {
     kill_process(cluster.warden(), Signal::KILL).unwrap();
     cluster.expect_gone();
     let finished = guest.finish();
-    assert_eq!(finished.code(), 1);
+    assert_eq!(finished.code(), 3);
     assert!(finished.stderr.contains("has gone"), "{}", finished.stderr);
     let down = ctl(&["down", &cluster.name]).finish();
     assert!(down.code() == 1 && down.stderr.contains("no cluster named"), "{}", down.stderr);
@@ -139,7 +139,7 @@ fn a_front_that_is_killed_takes_everything_along() {
     let front = stat.lines().find_map(|line| crate::rig::pid(line.strip_prefix("PPid:")?.trim())).unwrap();
     kill_process(front, Signal::KILL).unwrap();
     cluster.expect_gone();
-    assert_eq!(guest.finish().code(), 1);
+    assert_eq!(guest.finish().code(), 3);
 }
 
 #[test]
