@@ -576,3 +576,19 @@ fn memory_of_the_program_is_adopted_rebound_and_given_back() {
         fails(one.adopt(b.0, SIZE + 1), Code::BadMemAlignment);
     }
 }
+
+#[test]
+fn a_range_beyond_the_last_address_is_refused() {
+    let (_cluster, one, _two) = two_nodes();
+    let loopback = one.node().controller("loopback").unwrap();
+    let pages = Pages::new(SIZE);
+    // SAFETY: the pages outlive the export and are used through raw pointers only.
+    let _first = unsafe { one.adopt(pages.0, SIZE) }.unwrap(); // with which others are compared
+    let start = Pages::new(PAGE).0.addr();
+    // Loopback knows no limit but what memory there is (D-07).
+    for (start, length) in [(start, usize::MAX - PAGE + 1), (usize::MAX - PAGE + 1, PAGE)] {
+        // SAFETY: refused before the memory is touched.
+        let refused = unsafe { loopback.adopt(std::ptr::without_provenance_mut(start), length) };
+        fails(refused, Code::BadAddr);
+    }
+}

@@ -85,6 +85,9 @@ pub(super) struct Reservation {
 /// BAD_ADDR when part of it is not mapped, maps a file shared, or overlaps a range that is exported; PERM_DENIED when
 /// part of it may not be read or written.
 pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Known> {
+    let Some(end) = start.checked_add(length) else {
+        return Err(Error::with(Code::BadAddr, "the range goes beyond the last address"));
+    };
     let reservation = {
         let _hold = fork::hold();
         let mut ranges = lock(&RANGES);
@@ -95,7 +98,7 @@ pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Kno
                 None if same => return Ok(Known::Busy),
                 _ => {}
             }
-            if start < range.start + range.length && range.start < start + length {
+            if start < range.start + range.length && range.start < end {
                 return Err(Error::with(Code::BadAddr, "the range overlaps memory that is exported already"));
             }
         }
