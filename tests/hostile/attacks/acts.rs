@@ -8,8 +8,8 @@ use super::super::intruder::{Loot, join_as, own_claim};
 use super::super::raw::Member;
 use rsm::{AccessList, Permission, Result};
 use rsm_core::access::Level;
-use rsm_core::message::{Answer, Ask, Connected, SegmentName};
-use rsm_core::registry::Found;
+use rsm_core::message::{Answer, Ask, Connected, NodeSignal, SegmentName};
+use rsm_core::registry::{Found, LinkChange};
 use rsm_shm::address::{ENV_NODE_KEY, secret_from_text};
 use rsm_shm::memory::region::Region;
 use rsm_shm::memory::tables::RegistryMap;
@@ -68,6 +68,8 @@ pub(crate) fn carry_out(loot: &mut Loot, words: &[&str]) -> Result<String> {
     let before_connecting = match words[0] {
         "look" => Some(told(Member::join(None).map(drop))),
         "no-key" => Some(no_key()),
+        "steer" => Some(steer(Member::join(None))),
+        "steer-as-node" => Some(steer(Member::of_environment())),
         "wrong-key" => Some(told(join_as(1, [7; 16]).map(drop))),
         "stolen-key" => Some(stolen_key(exporter)),
         _ => None,
@@ -298,6 +300,29 @@ fn no_key() -> String {
     let destroy = Ask::Destroy { segment: SegmentName { row: 0, incarnation: 1 } };
     let mut refusals = String::new();
     for ask in [create(), connect(Permission::Read), publish(0), destroy] {
+        match member.control.ask(ask) {
+            Ok(_) => return "reached".to_owned(),
+            Err(error) => refusals += &format!("{error}; "),
+        }
+    }
+    refusals
+}
+
+/// Asks for what steers a cluster: another node's key, its segment's end, its link, a signal to it.
+fn steer(member: Result<Member>) -> String {
+    let mut member = match member {
+        Ok(member) => member,
+        Err(error) => return error.to_string(),
+    };
+    let link = Ask::SetLink { controller: 1, from: 2, to: 1, both: true, change: LinkChange::Error };
+    let asks = [
+        Ask::NodeKey { node: 1 },
+        link,
+        Ask::SignalNode { node: 1, signal: NodeSignal::Cont },
+        Ask::Revoke { node: 1, id: ID },
+    ];
+    let mut refusals = String::new();
+    for ask in asks {
         match member.control.ask(ask) {
             Ok(_) => return "reached".to_owned(),
             Err(error) => refusals += &format!("{error}; "),

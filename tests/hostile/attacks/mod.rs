@@ -63,6 +63,8 @@ const ATTACKS: &[(&str, Judge)] = &[
     ("ptrace", Judge::Memory),
     ("look", Judge::Attacker),
     ("no-key", Judge::Attacker),
+    ("steer", Judge::Attacker),
+    ("steer-as-node", Judge::Attacker),
     ("wrong-key", Judge::Attacker),
     ("stolen-key", Judge::Attacker),
     ("keep", Judge::AfterUnpublish),
