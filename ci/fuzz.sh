@@ -16,11 +16,12 @@ if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
     exit 0
 fi
 cargo +nightly fuzz build --fuzz-dir fuzz
+# The private cluster of a program without one lives as long as the program, on purpose: no leak.
+export ASAN_OPTIONS=detect_leaks=0
 for target in messages registry agent capi; do
     mkdir -p "fuzz/corpus/$target"
     echo "-- $target: $seconds s"
-    # The private cluster of a program without one lives as long as the program: no leak.
     cargo +nightly fuzz run --fuzz-dir fuzz "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
-        -max_total_time="$seconds" -max_len=1500 -len_control=0 -timeout=20 -rss_limit_mb=3000 -detect_leaks=0 \
+        -max_total_time="$seconds" -max_len=1500 -len_control=0 -timeout=20 -rss_limit_mb=3000 \
         -print_final_stats=1 2>&1 | grep -E '^(stat::number|stat::peak|Done|==|SUMMARY|thread|.*panicked)|cov: .*DONE'
 done
