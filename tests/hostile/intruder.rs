@@ -172,7 +172,8 @@ fn carry_out(loot: &mut Loot, words: &[&str]) -> Result<String> {
                 "sealed" => controller.export_sealed(65536)?,
                 _ => controller.export(65536)?,
             };
-            export.publish(SegmentId::new(number(word(2)) as u32), &AccessList::readers())?;
+            let access = if word(1) == "open" { AccessList::everyone() } else { AccessList::readers() };
+            export.publish(SegmentId::new(number(word(2)) as u32), &access)?;
             loot.export = Some(export);
             Ok(String::new())
         }

@@ -7,6 +7,7 @@
 mod attacks;
 mod fake;
 mod intruder;
+mod isolated;
 mod peace;
 mod raw;
 mod sealed;
@@ -24,7 +25,7 @@ fn main() {
     if std::env::var_os("RSM_TEST_NODE").is_some() {
         return intruder::run();
     }
-    let stories: Vec<Story> = [siege::STORIES, fake::STORIES, sealed::STORIES].concat();
+    let stories: Vec<Story> = [siege::STORIES, fake::STORIES, sealed::STORIES, isolated::STORIES].concat();
     let mut trials: Vec<Trial> = stories
         .into_iter()
         .map(|(name, story)| {

@@ -143,6 +143,17 @@ fn try_cell(attack: &str, level: &str, cell: &str) {
     assert_eq!(found, documented(cell), "{attack} on {level}: the attacker said {said:?}");
 }
 
+/// Starts a process with the environment of a node, written as the host says it; as another user, if root does it.
+pub(crate) fn start(environment: &str, user: Option<u32>) -> NodeProcess {
+    let pairs = environment.split(',').filter_map(|pair| pair.split_once('='));
+    let name = |name: &str| VARIABLES.into_iter().find(|n| *n == name).expect("a variable of ours");
+    let mut process = NodeProcess::with(pairs.map(|(n, value)| (name(n), value.to_owned())).collect());
+    if let Some(user) = user {
+        process.ok(&format!("become {user}"));
+    }
+    process
+}
+
 /// The processes of a cell.
 struct Scene {
     agent: NodeProcess,
@@ -153,23 +164,15 @@ struct Scene {
 impl Scene {
     fn set(level: &str, root: bool) -> Scene {
         let users = if level == "isolated" { THREE_USERS } else { ONE_USER };
-        let start = |environment: &str, user: u32| {
-            let pairs = environment.split(',').filter_map(|pair| pair.split_once('='));
-            let name = |name: &str| VARIABLES.into_iter().find(|n| *n == name).expect("a variable of ours");
-            let mut process = NodeProcess::with(pairs.map(|(n, value)| (name(n), value.to_owned())).collect());
-            if root {
-                process.ok(&format!("become {user}"));
-            }
-            process
-        };
-        let mut agent = start("", users[0]);
+        let user = |at: usize| root.then_some(users[at]);
+        let mut agent = start("", user(0));
         let nodes = agent.ok("host 2");
         let nodes: Vec<&str> = nodes.split(' ').collect();
-        let mut exporter = start(nodes[0], users[1]);
+        let mut exporter = start(nodes[0], user(1));
         let kind = if level == "sealed" { "sealed" } else { "guarded" };
         exporter.ok(&format!("export {kind} 4194304"));
         exporter.ok("write 8 1");
-        let attacker = start(nodes[1], users[2]);
+        let attacker = start(nodes[1], user(2));
         Scene { agent, exporter, attacker }
     }
 
