@@ -4,6 +4,7 @@
 mod args;
 mod json;
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 
 use rsm::observe::Observer;
@@ -40,9 +41,9 @@ pub(crate) fn perform(args: &PerfArgs) -> Result<ExitCode, Failure> {
 
     // A pair most often breaks because the cluster has ended, and then that is the better thing to say.
     let broken = |Broken(text): Broken| Failure::new(stage.still_there().map_or_else(|Broken(gone)| gone, |()| text));
-    let mut pairs = vec![Pair::start(&stage.program(&own_program()?), cpus, room).map_err(broken)?];
+    let mut pairs = vec![Pair::start(&stage.program(&own_program()?)?, cpus, room).map_err(broken)?];
     for program in &args.also {
-        pairs.push(Pair::start(&stage.program(&[program.into()]), cpus, room).map_err(broken)?);
+        pairs.push(Pair::start(&stage.program(&[program.into()])?, cpus, room).map_err(broken)?);
     }
     if !args.json {
         let code = print::answer(&format!("# {}\n# {}\n{}\n", stage.line, machine.line(), report::COLUMNS))?;
@@ -99,37 +100,44 @@ fn own_program() -> Result<Vec<OsString>, Failure> {
     Ok(vec![program.into(), "perf".into(), "--party".into()])
 }
 
-/// The cluster to measure in.
+/// Where to measure.
 struct Stage {
-    /// Each side's node, as its process's environment.
-    environment: [Vec<(String, String)>; 2],
+    nodes: [u32; 2],
     /// What it is, for the first line.
     line: String,
+    /// A cluster that runs; otherwise each pair gets a private one, which ends with this. Pairs that wait for their turn
+    /// would otherwise count as processes of the same cluster, and waits do not spin where there are more of those than
+    /// processors.
     running: Option<Observer>,
-    /// A private one; ends with this.
-    _private: Option<rsm::Cluster>,
+    private: RefCell<Vec<rsm::Cluster>>,
 }
 
 impl Stage {
     fn set(args: &PerfArgs) -> Result<Stage, Failure> {
-        let [a, b] = args.nodes;
-        if let Some(name) = &args.cluster {
-            let observer = Observer::attach(Some(name))?;
-            let environment = [environment_of(&observer, a)?, environment_of(&observer, b)?];
-            let line = format!("cluster {}: node {a} imports from node {b}", observer.cluster().name);
-            return Ok(Stage { environment, line, running: Some(observer), _private: None });
-        }
-        let cluster = rsm::Cluster::new(a.max(b))?;
-        let environment = |node| -> Result<Vec<(String, String)>, Failure> {
-            Ok(cluster.environment(node)?.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+        let nodes = args.nodes;
+        let running = args.cluster.as_ref().map(|name| Observer::attach(Some(name))).transpose()?;
+        let place = match &running {
+            Some(observer) => format!("cluster {}", observer.cluster().name),
+            None => "a private cluster".to_owned(),
         };
-        let environment = [environment(a)?, environment(b)?];
-        let line = format!("a private cluster: node {a} imports from node {b}");
-        Ok(Stage { environment, line, running: None, _private: Some(cluster) })
+        let line = format!("{place}: node {} imports from node {}", nodes[0], nodes[1]);
+        Ok(Stage { nodes, line, running, private: RefCell::default() })
     }
 
-    fn program(&self, command: &[OsString]) -> Program {
-        Program { command: command.to_vec(), launcher: false, environment: self.environment.clone() }
+    /// The program as two processes, one for each node.
+    fn program(&self, command: &[OsString]) -> Result<Program, Failure> {
+        let [a, b] = self.nodes;
+        let environment = match &self.running {
+            Some(observer) => [environment_of(observer, a)?, environment_of(observer, b)?],
+            None => {
+                let cluster = rsm::Cluster::new(a.max(b))?;
+                let of = |node| cluster.environment(node).map(|all| all.into_iter().map(|(k, v)| (k.to_owned(), v)));
+                let environment = [of(a)?.collect(), of(b)?.collect()];
+                self.private.borrow_mut().push(cluster);
+                environment
+            }
+        };
+        Ok(Program { command: command.to_vec(), launcher: false, environment })
     }
 
     /// Whether the cluster has ended meanwhile, which the data path does not notice.

@@ -292,7 +292,7 @@ pub fn stream_of(
 }
 
 /// The half of a word that a futex compares.
-fn half(region: &Region, offset: usize) -> &AtomicU32 {
+pub fn half(region: &Region, offset: usize) -> &AtomicU32 {
     let low = if cfg!(target_endian = "little") { 0 } else { 4 };
     let place = std::ptr::from_ref(region.word(offset)).cast::<u8>();
     // SAFETY: half of an atomic word of shared memory, aligned for it, which lasts as long.

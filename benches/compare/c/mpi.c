@@ -1,0 +1,225 @@
+/* One-sided operations of MPI: Open MPI and MPICH, whichever compiler wrapper builds this. */
+#include "../../c/pair.h"
+#include <mpi.h>
+
+static MPI_Win window;
+static char *memory; /* the own part of the window */
+static int other;
+
+static void put_bytes(const void *from, size_t size, size_t at)
+{
+	MPI_Put(from, (int)size, MPI_BYTE, other, (MPI_Aint)at, (int)size, MPI_BYTE, window);
+}
+
+static void put_flag(uint64_t s)
+{
+	MPI_Put(&s, 1, MPI_UINT64_T, other, PING, 1, MPI_UINT64_T, window);
+	MPI_Win_flush(other, window);
+}
+
+/* What arrived is looked at in the window; the library gets its turn now and then. */
+static int flag_is(uint64_t s)
+{
+	MPI_Win_sync(window);
+	return get_word(word_of(memory, PING)) == s;
+}
+
+static void word_check(struct pair *p, size_t size, uint64_t last)
+{
+	(void)p, (void)size;
+	MPI_Win_sync(window);
+	same_word(get_word(word_of(memory, COUNT)), last);
+}
+
+static void data_check(struct pair *p, size_t size, uint64_t last)
+{
+	(void)p;
+	MPI_Win_sync(window);
+	intact(memory + HEAD, size, last);
+}
+
+/* Without completion of each; all of a batch are complete before its clock stops. */
+static void put64(struct pair *p, struct job *j)
+{
+	uint64_t end = 0;
+	CLOCK(p, j, s, MPI_Put(&s, 1, MPI_UINT64_T, other, COUNT, 1, MPI_UINT64_T, window);
+	      if (++end == j->batch) { MPI_Win_flush(other, window); end = 0; });
+}
+
+static void barrier(struct pair *p, struct job *j)
+{
+	CLOCK(p, j, s, MPI_Put(&s, 1, MPI_UINT64_T, other, COUNT, 1, MPI_UINT64_T, window); MPI_Win_flush(other, window));
+}
+
+static void get64(struct pair *p, struct job *j)
+{
+	uint64_t value;
+	CLOCK(p, j, s, MPI_Get(&value, 1, MPI_UINT64_T, other, COUNT, 1, MPI_UINT64_T, window);
+	      MPI_Win_flush(other, window); KEEP(value));
+}
+
+static void fetch_add(struct pair *p, struct job *j)
+{
+	uint64_t one = 1, old;
+	put_bytes(&j->first, 8, COUNT);
+	MPI_Win_flush(other, window);
+	CLOCK(p, j, s, MPI_Fetch_and_op(&one, &old, MPI_UINT64_T, other, COUNT, MPI_SUM, window);
+	      MPI_Win_flush(other, window));
+}
+
+static void put(struct pair *p, struct job *j)
+{
+	make_buffer(p, j->size, last_of(j));
+	CLOCK(p, j, s, put_bytes(p->buffer, j->size, HEAD); MPI_Win_flush(other, window));
+}
+
+static void get(struct pair *p, struct job *j)
+{
+	make_buffer(p, j->size, last_of(j));
+	put_bytes(p->buffer, j->size, HEAD);
+	MPI_Win_flush(other, window);
+	CLOCK(p, j, s, MPI_Get(p->buffer, (int)j->size, MPI_BYTE, other, HEAD, (int)j->size, MPI_BYTE, window);
+	      MPI_Win_flush(other, window));
+	intact(p->buffer, j->size, last_of(j));
+}
+
+#define SEND(s) \
+	if (j->size > 8) { \
+		stamp_data(p->buffer, j->size, s); \
+		put_bytes(p->buffer, j->size, HEAD); \
+		MPI_Win_flush(other, window); \
+	} \
+	put_flag(s)
+#define RECEIVE(s) \
+	UNTIL(p, flag_is(s)); \
+	if (j->size > 8) \
+		arrived(memory + HEAD, j->size, s)
+
+static void latency(struct pair *p, struct job *j)
+{
+	make_buffer(p, j->size, 0);
+	if (p->side == 0)
+		CLOCK(p, j, s, SEND(s); RECEIVE(s));
+	else
+		REPEAT(j, s, RECEIVE(s); SEND(s))
+}
+
+static void ack(struct pair *p, struct job *j)
+{
+	uint64_t expected = expected_sum(j->size);
+	make_buffer(p, j->size, 0);
+	if (p->side == 0)
+		CLOCK(p, j, s, SEND(s); UNTIL(p, flag_is(s)));
+	else
+		REPEAT(j, s, UNTIL(p, flag_is(s)); read_all(memory + HEAD, j->size, expected, s); put_flag(s))
+}
+
+static void meet(struct pair *p, struct job *j)
+{
+	if (p->side == 0)
+		CLOCK(p, j, s, MPI_Barrier(MPI_COMM_WORLD));
+	else
+		REPEAT(j, s, MPI_Barrier(MPI_COMM_WORLD))
+}
+
+static void send_word(uint64_t s)
+{
+	MPI_Send(&s, 1, MPI_UINT64_T, other, 0, MPI_COMM_WORLD);
+}
+
+static void receive_word(uint64_t s)
+{
+	uint64_t found;
+	MPI_Recv(&found, 1, MPI_UINT64_T, other, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+	same_word(found, s);
+}
+
+static void signals(struct pair *p, struct job *j)
+{
+	if (p->side == 0)
+		CLOCK(p, j, s, send_word(s); receive_word(s));
+	else
+		REPEAT(j, s, receive_word(s); send_word(s))
+}
+
+static void notify(struct pair *p, struct job *j)
+{
+	make_buffer(p, j->size, 0);
+	if (p->side == 0)
+		CLOCK(p, j, s, stamp_data(p->buffer, j->size, s); put_bytes(p->buffer, j->size, HEAD);
+		      MPI_Win_flush(other, window); send_word(s); receive_word(s));
+	else
+		REPEAT(j, s, receive_word(s); MPI_Win_sync(window); arrived(memory + HEAD, j->size, s); send_word(s))
+}
+
+/* A window made and locked by both: what exporting, publishing, connecting and mapping are together. */
+static void publish(struct pair *p, struct job *j)
+{
+	uint64_t sum = 0, end = 0, sample = 0;
+	REPEAT(j, s, {
+		MPI_Win fresh;
+		char *start;
+		MPI_Barrier(MPI_COMM_WORLD);
+		uint64_t began = now();
+		MPI_Win_allocate((MPI_Aint)j->size, 1, MPI_INFO_NULL, MPI_COMM_WORLD, &start, &fresh);
+		MPI_Win_lock_all(0, fresh);
+		sum += now() - began;
+		MPI_Put(&s, 1, MPI_UINT64_T, other, 0, 1, MPI_UINT64_T, fresh);
+		MPI_Win_flush(other, fresh);
+		MPI_Barrier(MPI_COMM_WORLD);
+		MPI_Win_sync(fresh);
+		same_word(get_word(word_of(start, 0)), s);
+		MPI_Win_unlock_all(fresh);
+		MPI_Win_free(&fresh);
+		if (++end == j->batch) {
+			if (sample++ >= j->warm)
+				p->taken[sample - 1 - j->warm] = sum;
+			end = sum = 0;
+		}
+	})
+}
+
+static const struct op OPS[] = {
+    {"put64", put64, word_check},
+    {"barrier", barrier, word_check},
+    {"get64", get64, NULL},
+    {"fetch-add", fetch_add, word_check},
+    {"put", put, data_check},
+    {"get", get, data_check},
+    {"latency", latency, NULL},
+    {"ack", ack, NULL},
+    {"meet", meet, NULL},
+    {"signal", signals, NULL},
+    {"notify", notify, NULL},
+    {"publish", publish, NULL},
+    {NULL, NULL, NULL},
+};
+
+int main(int argc, char **argv)
+{
+	struct pair p;
+	int rank, count;
+	MPI_Init(&argc, &argv);
+	MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+	MPI_Comm_size(MPI_COMM_WORLD, &count);
+	pair_open(&p, rank);
+	other = 1 - rank;
+	if (count != 2)
+		fail("%d processes were started, not 2", count);
+	MPI_Win_allocate((MPI_Aint)(HEAD + p.room), 1, MPI_INFO_NULL, MPI_COMM_WORLD, &memory, &window);
+	memset(memory, 0, HEAD + p.room);
+	MPI_Win_lock_all(0, window);
+	MPI_Barrier(MPI_COMM_WORLD);
+	/* The first access may need the partner's help, which it gives only inside the library. */
+	put_flag(0);
+	MPI_Barrier(MPI_COMM_WORLD);
+#ifdef OPEN_MPI
+	pair_serve(&p, "openmpi", OPS);
+#else
+	pair_serve(&p, "mpich", OPS);
+#endif
+	MPI_Win_unlock_all(window);
+	MPI_Win_free(&window);
+	MPI_Finalize();
+	return 0;
+}
