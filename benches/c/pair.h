@@ -31,7 +31,7 @@
 #endif
 
 /* Places in shared memory, as in benches/harness/src/region.rs. */
-enum { PING = 0, WOKE = 256, ANSWERED = 384, READY = 640, COUNT = 512, SETUP_0 = 1024, SETUP_1 = 2048, SLOTS_AT = 4096 };
+enum { PING = 0, WOKE = 256, ANSWERED = 384, READY = 640, AT_WORK = 768, COUNT = 512, SETUP_0 = 1024, SETUP_1 = 2048, SLOTS_AT = 4096 };
 enum { PONG = 40 << 10, HEAD = 64 << 10, SLOTS = 512, CREDIT = 64 };
 
 typedef _Atomic uint64_t word_t;
@@ -51,6 +51,8 @@ struct pair {
 	FILE *in, *out;
 	uint64_t *taken; /* samples of the job */
 	char *buffer;    /* as much data as the job moves, stamped */
+	/* What a library needs done while its partner is at work; may be null. */
+	void (*idle)(void);
 };
 
 /* One operation of a party: clocked by the active side, answered by the passive one. */
@@ -550,6 +552,14 @@ static const struct op *find_op(const struct op *ops, const char *name)
 	fail("no operation %s", name);
 }
 
+/* Helps a partner that works, and looks every millisecond whether it does. */
+static void await_command(struct pair *p)
+{
+	struct pollfd event = {.fd = p->commands, .events = POLLIN};
+	while (p->idle && poll(&event, 1, get_word(word_of(p->region, AT_WORK)) ? 0 : 1) == 0)
+		p->idle();
+}
+
 /* Obeys the conductor until it has no more commands. */
 static void pair_serve(struct pair *p, const char *name, const struct op *ops)
 {
@@ -572,7 +582,7 @@ static void pair_serve(struct pair *p, const char *name, const struct op *ops)
 	fflush(p->out);
 	/* Commands are read without reading ahead: whoever waits looks at the descriptor. */
 	setvbuf(p->in, NULL, _IONBF, 0);
-	while (fgets(line, sizeof line, p->in)) {
+	while (await_command(p), fgets(line, sizeof line, p->in)) {
 		if (sscanf(line, "run %39s %llu %llu %llu %llu %llu", op, &a, &b, &c, &d, &e) == 6) {
 			memcpy(j.op, op, sizeof op);
 			j.size = a, j.batch = b, j.warm = c, j.samples = d, j.first = e;
@@ -580,7 +590,11 @@ static void pair_serve(struct pair *p, const char *name, const struct op *ops)
 				fail("%zu bytes do not fit into %zu", j.size, p->room);
 			free(p->taken);
 			p->taken = calloc(j.samples, sizeof *p->taken);
+			if (p->side == 0)
+				put_word(word_of(p->region, AT_WORK), 1);
 			find_op(ops, op)->run(p, &j);
+			if (p->side == 0)
+				put_word(word_of(p->region, AT_WORK), 0);
 			fputs("ok", p->out);
 			for (uint64_t i = 0; p->side == 0 && i < j.samples; i++)
 				fprintf(p->out, " %llu", (unsigned long long)p->taken[i]);
