@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 
 use rsm::observe::Observer;
+use rsm::steer::Steering;
 use rsm_perf::machine::{self, Machine};
 use rsm_perf::measure::{Outcome, measure};
 use rsm_perf::ops::{OPS, Op};
@@ -17,7 +18,7 @@ use rsm_perf::report;
 pub(crate) use args::PerfArgs;
 
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, reason};
+use crate::failure::Failure;
 use crate::print;
 
 /// Does what was asked.
@@ -108,16 +109,17 @@ struct Stage {
     /// A cluster that runs; otherwise each pair gets a private one, which ends with this. Pairs that wait for their turn
     /// would otherwise count as processes of the same cluster, and waits do not spin where there are more of those than
     /// processors.
-    running: Option<Observer>,
+    running: Option<(Steering, Observer)>,
     private: RefCell<Vec<rsm::Cluster>>,
 }
 
 impl Stage {
     fn set(args: &PerfArgs) -> Result<Stage, Failure> {
         let nodes = args.nodes;
-        let running = args.cluster.as_ref().map(|name| Observer::attach(Some(name))).transpose()?;
+        let attach = |name: &String| Ok::<_, Failure>((Steering::attach(Some(name))?, Observer::attach(Some(name))?));
+        let running = args.cluster.as_ref().map(attach).transpose()?;
         let place = match &running {
-            Some(observer) => format!("cluster {}", observer.cluster().name),
+            Some((_, observer)) => format!("cluster {}", observer.cluster().name),
             None => "a private cluster".to_owned(),
         };
         let line = format!("{place}: node {} imports from node {}", nodes[0], nodes[1]);
@@ -128,11 +130,10 @@ impl Stage {
     fn program(&self, command: &[OsString]) -> Result<Program, Failure> {
         let [a, b] = self.nodes;
         let environment = match &self.running {
-            Some(observer) => [environment_of(observer, a)?, environment_of(observer, b)?],
+            Some((steering, _)) => [owned(steering.environment(a)?), owned(steering.environment(b)?)],
             None => {
                 let cluster = rsm::Cluster::new(a.max(b))?;
-                let of = |node| cluster.environment(node).map(|all| all.into_iter().map(|(k, v)| (k.to_owned(), v)));
-                let environment = [of(a)?.collect(), of(b)?.collect()];
+                let environment = [owned(cluster.environment(a)?), owned(cluster.environment(b)?)];
                 self.private.borrow_mut().push(cluster);
                 environment
             }
@@ -143,7 +144,7 @@ impl Stage {
     /// Whether the cluster has ended meanwhile, which the data path does not notice.
     fn still_there(&self) -> Result<(), Broken> {
         match &self.running {
-            Some(observer) if observer.is_gone() => {
+            Some((_, observer)) if observer.is_gone() => {
                 let name = observer.cluster().name;
                 Err(Broken(format!("the cluster {name:?} has ended in the middle of the measurement")))
             }
@@ -152,33 +153,7 @@ impl Stage {
     }
 }
 
-/// The environment that makes a process part of the node: that of a process which is.
-fn environment_of(observer: &Observer, node: u32) -> Result<Vec<(String, String)>, Failure> {
-    let info = observer.nodes().into_iter().find(|info| info.node == node);
-    let Some(info) = info else {
-        let cluster = observer.cluster();
-        return Err(Failure::new(format!(
-            "cluster {:?} has nodes 1 to {}, no node {node}",
-            cluster.name, cluster.nodes
-        )));
-    };
-    let Some(pid) = info.pid else {
-        return Err(Failure::new(format!(
-            "no process of node {node} has joined, so there is none to learn its key from"
-        )));
-    };
-    let path = format!("/proc/{pid}/environ");
-    let bytes = std::fs::read(&path).map_err(|e| Failure::new(format!("cannot read {path}: {}", reason(&e))))?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let found: Vec<(String, String)> = text
-        .split('\0')
-        .filter(|entry| entry.starts_with("RSM_"))
-        .filter_map(|entry| entry.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
-        .collect();
-    if found.iter().any(|(name, _)| name == "RSM_NODE_KEY") {
-        return Ok(found);
-    }
-    Err(Failure::new(format!(
-        "process {pid} of node {node} was not started with the node's key; it joined from inside"
-    )))
+/// An environment as programs are given it.
+fn owned(environment: Vec<(&'static str, String)>) -> Vec<(String, String)> {
+    environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
