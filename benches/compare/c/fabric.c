@@ -53,77 +53,26 @@ static void get_bytes(void *to, size_t size, size_t at)
 	completed();
 }
 
-static void word_check(struct pair *p, size_t size, uint64_t last)
+/* Its puts are complete when they return. */
+#define push() ((void)0)
+#define order() ((void)0)
+#define flush() ((void)0)
+#define look() progress()
+
+static void post(uint64_t s)
 {
-	(void)p, (void)size;
-	same_word(get_word(word_of(memory, COUNT)), last);
+	put_bytes(&s, 8, PING);
 }
 
-static void data_check(struct pair *p, size_t size, uint64_t last)
+static void await_signal(struct pair *p, uint64_t s)
 {
-	(void)p;
-	intact(memory + HEAD, size, last);
+	UNTIL(p, (progress(), get_word(word_of(memory, PING)) == s));
 }
 
-static void barrier(struct pair *p, struct job *j)
-{
-	CLOCK(p, j, s, put_bytes(&s, 8, COUNT));
-}
-
-static void get64(struct pair *p, struct job *j)
-{
-	uint64_t value;
-	CLOCK(p, j, s, get_bytes(&value, 8, COUNT); KEEP(value));
-}
-
-static void put(struct pair *p, struct job *j)
-{
-	make_buffer(p, j->size, last_of(j));
-	CLOCK(p, j, s, put_bytes(p->buffer, j->size, HEAD));
-}
-
-static void get(struct pair *p, struct job *j)
-{
-	make_buffer(p, j->size, last_of(j));
-	put_bytes(p->buffer, j->size, HEAD);
-	CLOCK(p, j, s, get_bytes(p->buffer, j->size, HEAD));
-	intact(p->buffer, j->size, last_of(j));
-}
-
-#define SEND(s) \
-	if (j->size > 8) { \
-		stamp_data(p->buffer, j->size, s); \
-		put_bytes(p->buffer, j->size, HEAD); \
-	} \
-	put_bytes(&s, 8, PING)
-#define RECEIVE(s) UNTIL(p, (progress(), get_word(word_of(memory, PING)) == s))
-
-static void latency(struct pair *p, struct job *j)
-{
-	make_buffer(p, j->size, 0);
-	if (p->side == 0)
-		CLOCK(p, j, s, SEND(s); RECEIVE(s); if (j->size > 8) arrived(memory + HEAD, j->size, s));
-	else
-		REPEAT(j, s, RECEIVE(s); if (j->size > 8) arrived(memory + HEAD, j->size, s); SEND(s))
-}
-
-static void ack(struct pair *p, struct job *j)
-{
-	uint64_t expected = expected_sum(j->size);
-	make_buffer(p, j->size, 0);
-	if (p->side == 0)
-		CLOCK(p, j, s, SEND(s); RECEIVE(s));
-	else
-		REPEAT(j, s, RECEIVE(s); read_all(memory + HEAD, j->size, expected, s); put_bytes(&s, 8, PING))
-}
+#include "onesided.h"
 
 static const struct op OPS[] = {
-    {"barrier", barrier, word_check},
-    {"get64", get64, NULL},
-    {"put", put, data_check},
-    {"get", get, data_check},
-    {"latency", latency, NULL},
-    {"ack", ack, NULL},
+    ONE_SIDED_OPS,
     {NULL, NULL, NULL},
 };
 

@@ -11,11 +11,20 @@ static void put_bytes(const void *from, size_t size, size_t at)
 	MPI_Put(from, (int)size, MPI_BYTE, other, (MPI_Aint)at, (int)size, MPI_BYTE, window);
 }
 
-static void put_flag(uint64_t s)
+static void flush(void)
 {
-	MPI_Put(&s, 1, MPI_UINT64_T, other, PING, 1, MPI_UINT64_T, window);
 	MPI_Win_flush(other, window);
 }
+
+static void get_bytes(void *to, size_t size, size_t at)
+{
+	MPI_Get(to, (int)size, MPI_BYTE, other, (MPI_Aint)at, (int)size, MPI_BYTE, window);
+	flush();
+}
+
+/* There is no moment between a put's start and its completion that says anything. */
+#define push() flush()
+#define order() flush()
 
 /* Accesses to a window may need the library of its owner. */
 static void progress(void)
@@ -24,49 +33,28 @@ static void progress(void)
 	MPI_Iprobe(MPI_ANY_SOURCE, 77, MPI_COMM_WORLD, &there, MPI_STATUS_IGNORE);
 }
 
-/* What arrived is looked at in the window. */
-static int flag_is(uint64_t s)
+static void look(void)
 {
 	MPI_Win_sync(window);
 #ifndef OPEN_MPI
 	progress();
 #endif
-	return get_word(word_of(memory, PING)) == s;
 }
 
-static void word_check(struct pair *p, size_t size, uint64_t last)
+static void post(uint64_t s)
 {
-	(void)p, (void)size;
-	MPI_Win_sync(window);
-	same_word(get_word(word_of(memory, COUNT)), last);
+	MPI_Send(&s, 1, MPI_UINT64_T, other, 0, MPI_COMM_WORLD);
 }
 
-static void data_check(struct pair *p, size_t size, uint64_t last)
+static void await_signal(struct pair *p, uint64_t s)
 {
+	uint64_t found;
 	(void)p;
-	MPI_Win_sync(window);
-	intact(memory + HEAD, size, last);
+	MPI_Recv(&found, 1, MPI_UINT64_T, other, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+	same_word(found, s);
 }
 
-/* Without completion of each; all of a batch are complete before its clock stops. */
-static void put64(struct pair *p, struct job *j)
-{
-	uint64_t end = 0;
-	CLOCK(p, j, s, MPI_Put(&s, 1, MPI_UINT64_T, other, COUNT, 1, MPI_UINT64_T, window);
-	      if (++end == j->batch) { MPI_Win_flush(other, window); end = 0; });
-}
-
-static void barrier(struct pair *p, struct job *j)
-{
-	CLOCK(p, j, s, MPI_Put(&s, 1, MPI_UINT64_T, other, COUNT, 1, MPI_UINT64_T, window); MPI_Win_flush(other, window));
-}
-
-static void get64(struct pair *p, struct job *j)
-{
-	uint64_t value;
-	CLOCK(p, j, s, MPI_Get(&value, 1, MPI_UINT64_T, other, COUNT, 1, MPI_UINT64_T, window);
-	      MPI_Win_flush(other, window); KEEP(value));
-}
+#include "onesided.h"
 
 static void fetch_add(struct pair *p, struct job *j)
 {
@@ -77,89 +65,12 @@ static void fetch_add(struct pair *p, struct job *j)
 	      MPI_Win_flush(other, window));
 }
 
-static void put(struct pair *p, struct job *j)
-{
-	make_buffer(p, j->size, last_of(j));
-	CLOCK(p, j, s, put_bytes(p->buffer, j->size, HEAD); MPI_Win_flush(other, window));
-}
-
-static void get(struct pair *p, struct job *j)
-{
-	make_buffer(p, j->size, last_of(j));
-	put_bytes(p->buffer, j->size, HEAD);
-	MPI_Win_flush(other, window);
-	CLOCK(p, j, s, MPI_Get(p->buffer, (int)j->size, MPI_BYTE, other, HEAD, (int)j->size, MPI_BYTE, window);
-	      MPI_Win_flush(other, window));
-	intact(p->buffer, j->size, last_of(j));
-}
-
-#define SEND(s) \
-	if (j->size > 8) { \
-		stamp_data(p->buffer, j->size, s); \
-		put_bytes(p->buffer, j->size, HEAD); \
-		MPI_Win_flush(other, window); \
-	} \
-	put_flag(s)
-#define RECEIVE(s) \
-	UNTIL(p, flag_is(s)); \
-	if (j->size > 8) \
-		arrived(memory + HEAD, j->size, s)
-
-static void latency(struct pair *p, struct job *j)
-{
-	make_buffer(p, j->size, 0);
-	if (p->side == 0)
-		CLOCK(p, j, s, SEND(s); RECEIVE(s));
-	else
-		REPEAT(j, s, RECEIVE(s); SEND(s))
-}
-
-static void ack(struct pair *p, struct job *j)
-{
-	uint64_t expected = expected_sum(j->size);
-	make_buffer(p, j->size, 0);
-	if (p->side == 0)
-		CLOCK(p, j, s, SEND(s); UNTIL(p, flag_is(s)));
-	else
-		REPEAT(j, s, UNTIL(p, flag_is(s)); read_all(memory + HEAD, j->size, expected, s); put_flag(s))
-}
-
 static void meet(struct pair *p, struct job *j)
 {
 	if (p->side == 0)
 		CLOCK(p, j, s, MPI_Barrier(MPI_COMM_WORLD));
 	else
 		REPEAT(j, s, MPI_Barrier(MPI_COMM_WORLD))
-}
-
-static void send_word(uint64_t s)
-{
-	MPI_Send(&s, 1, MPI_UINT64_T, other, 0, MPI_COMM_WORLD);
-}
-
-static void receive_word(uint64_t s)
-{
-	uint64_t found;
-	MPI_Recv(&found, 1, MPI_UINT64_T, other, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-	same_word(found, s);
-}
-
-static void signals(struct pair *p, struct job *j)
-{
-	if (p->side == 0)
-		CLOCK(p, j, s, send_word(s); receive_word(s));
-	else
-		REPEAT(j, s, receive_word(s); send_word(s))
-}
-
-static void notify(struct pair *p, struct job *j)
-{
-	make_buffer(p, j->size, 0);
-	if (p->side == 0)
-		CLOCK(p, j, s, stamp_data(p->buffer, j->size, s); put_bytes(p->buffer, j->size, HEAD);
-		      MPI_Win_flush(other, window); send_word(s); receive_word(s));
-	else
-		REPEAT(j, s, receive_word(s); MPI_Win_sync(window); arrived(memory + HEAD, j->size, s); send_word(s))
 }
 
 /* A window made and locked by both: what exporting, publishing, connecting and mapping are together. */
@@ -190,17 +101,9 @@ static void publish(struct pair *p, struct job *j)
 }
 
 static const struct op OPS[] = {
-    {"put64", put64, word_check},
-    {"barrier", barrier, word_check},
-    {"get64", get64, NULL},
+    ONE_SIDED_OPS,
     {"fetch-add", fetch_add, word_check},
-    {"put", put, data_check},
-    {"get", get, data_check},
-    {"latency", latency, NULL},
-    {"ack", ack, NULL},
     {"meet", meet, NULL},
-    {"signal", signals, NULL},
-    {"notify", notify, NULL},
     {"publish", publish, NULL},
     {NULL, NULL, NULL},
 };

@@ -45,34 +45,21 @@ static inline void get_bytes(void *to, size_t size, size_t at)
 	done(ucp_get_nbx(ep, to, size, remote + at, rkey, &plain));
 }
 
-static void word_check(struct pair *p, size_t size, uint64_t last)
+#define push() ((void)0)
+#define order() ucp_worker_fence(worker)
+#define look() ((void)0)
+
+static void post(uint64_t s)
 {
-	(void)p, (void)size;
-	same_word(get_word(word_of(memory, COUNT)), last);
+	put_bytes(&s, 8, PING);
 }
 
-static void data_check(struct pair *p, size_t size, uint64_t last)
+static void await_signal(struct pair *p, uint64_t s)
 {
-	(void)p;
-	intact(memory + HEAD, size, last);
+	UNTIL(p, get_word(word_of(memory, PING)) == s);
 }
 
-static void put64(struct pair *p, struct job *j)
-{
-	CLOCK(p, j, s, put_bytes(&s, 8, COUNT));
-	flush();
-}
-
-static void barrier(struct pair *p, struct job *j)
-{
-	CLOCK(p, j, s, put_bytes(&s, 8, COUNT); flush());
-}
-
-static void get64(struct pair *p, struct job *j)
-{
-	uint64_t value;
-	CLOCK(p, j, s, get_bytes(&value, 8, COUNT); KEEP(value));
-}
+#include "onesided.h"
 
 static void fetch_add(struct pair *p, struct job *j)
 {
@@ -87,69 +74,9 @@ static void fetch_add(struct pair *p, struct job *j)
 	CLOCK(p, j, s, done(ucp_atomic_op_nbx(ep, UCP_ATOMIC_OP_ADD, &one, 1, remote + COUNT, rkey, &param)); KEEP(old));
 }
 
-static void put(struct pair *p, struct job *j)
-{
-	make_buffer(p, j->size, last_of(j));
-	CLOCK(p, j, s, put_bytes(p->buffer, j->size, HEAD));
-	flush();
-}
-
-static void get(struct pair *p, struct job *j)
-{
-	make_buffer(p, j->size, last_of(j));
-	put_bytes(p->buffer, j->size, HEAD);
-	flush();
-	CLOCK(p, j, s, get_bytes(p->buffer, j->size, HEAD));
-	intact(p->buffer, j->size, last_of(j));
-}
-
-#define SEND(s) \
-	if (j->size > 8) { \
-		stamp_data(p->buffer, j->size, s); \
-		put_bytes(p->buffer, j->size, HEAD); \
-		ucp_worker_fence(worker); \
-	} \
-	put_bytes(&s, 8, PING)
-#define RECEIVE(s) UNTIL(p, get_word(word_of(memory, PING)) == s)
-
-static void latency(struct pair *p, struct job *j)
-{
-	make_buffer(p, j->size, 0);
-	if (p->side == 0)
-		CLOCK(p, j, s, SEND(s); RECEIVE(s); if (j->size > 8) arrived(memory + HEAD, j->size, s));
-	else
-		REPEAT(j, s, RECEIVE(s); if (j->size > 8) arrived(memory + HEAD, j->size, s); SEND(s))
-}
-
-static void ack(struct pair *p, struct job *j)
-{
-	uint64_t expected = expected_sum(j->size);
-	make_buffer(p, j->size, 0);
-	if (p->side == 0)
-		CLOCK(p, j, s, SEND(s); RECEIVE(s));
-	else
-		REPEAT(j, s, RECEIVE(s); read_all(memory + HEAD, j->size, expected, s); put_bytes(&s, 8, PING))
-}
-
-static void notify(struct pair *p, struct job *j)
-{
-	make_buffer(p, j->size, 0);
-	if (p->side == 0)
-		CLOCK(p, j, s, SEND(s); RECEIVE(s));
-	else
-		REPEAT(j, s, RECEIVE(s); arrived(memory + HEAD, j->size, s); put_bytes(&s, 8, PING))
-}
-
 static const struct op OPS[] = {
-    {"put64", put64, word_check},
-    {"barrier", barrier, word_check},
-    {"get64", get64, NULL},
+    ONE_SIDED_OPS,
     {"fetch-add", fetch_add, word_check},
-    {"put", put, data_check},
-    {"get", get, data_check},
-    {"latency", latency, NULL},
-    {"ack", ack, NULL},
-    {"notify", notify, NULL},
     {NULL, NULL, NULL},
 };
 

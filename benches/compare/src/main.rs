@@ -1,7 +1,7 @@
 //! `compare`: rsm beside what one would pick instead, in one run, on the same two processors, in turns.
 //!
 //! Each contender is a pair of processes that does the same raw operations as all others beside its own; what is compared
-//! is each operation's ratio to the raw one of the same pair and the same moment. See `benches/README.md`.
+//! is each operation's ratio to the raw one of the same pair and the same moment. See `benches/measuring.md`.
 
 mod parties;
 mod peers;

@@ -124,10 +124,14 @@ fn pkg_config(package: &str, path: Option<&Path>) -> Result<Vec<String>, String>
 /// Compiles one file, unless that was done since the sources changed.
 fn compile(compiler: &str, source: &Path, to: &Path, flags: &[String]) -> Result<(), String> {
     find(compiler)?;
-    let header = root().join("benches/c/pair.h");
+    let headers = [root().join("benches/c/pair.h"), home().join("c/onesided.h")];
     let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
     if let Some(made) = changed(to)
-        && [source, &header].into_iter().all(|path| changed(path).is_some_and(|when| when < made))
+        && headers
+            .iter()
+            .map(PathBuf::as_path)
+            .chain([source])
+            .all(|path| changed(path).is_some_and(|when| when < made))
     {
         return Ok(());
     }

@@ -69,12 +69,37 @@ pub fn measure(outcomes: &[Outcome]) -> Result<Vec<Target>, String> {
             targets.push(Target { name, what: format!("{program}: {op}"), measured, most, unit: "ns" });
         }
     }
+    targets.extend(instructions());
     targets.extend(copies::targets()?);
     targets.extend(control::targets()?);
     targets.push(leftovers::target()?);
     targets.push(ring::target());
     targets.sort_by_key(|target| target.name[1..].parse::<u32>().unwrap_or(u32::MAX));
     Ok(targets)
+}
+
+/// Instructions that `ci/instructions.sh` has recorded, of operations with their caller.
+fn instructions() -> Vec<Target> {
+    let path = crate::peers::root().join("rsm-capi/benches/instructions/recorded.txt");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let count = |of: &str| text.lines().find_map(|line| line.strip_prefix(of)?.trim().parse::<f64>().ok());
+    let mut targets = Vec::new();
+    for (name, language, op, most) in [
+        ("T2", "rust", "put64_explicit", 40.0),
+        ("T2", "c", "put64_explicit", 40.0),
+        ("T3", "rust", "put64_implicit", 60.0),
+        ("T3", "c", "put64_implicit", 60.0),
+    ] {
+        let measured = count(&format!("{language} {op} "));
+        targets.push(Target { name, what: format!("{language}: {op}, recorded"), measured, most, unit: "instr." });
+    }
+    for (language, most) in [("rust", 60.0), ("c", 110.0)] {
+        let part = |op: &str| count(&format!("{language} {op} "));
+        let measured = part("span").zip(part("put64_explicit")).map(|(span, put)| span + put);
+        let what = format!("{language}: open, put, close, recorded");
+        targets.push(Target { name: "T3", what, measured, most, unit: "instr." });
+    }
+    targets
 }
 
 /// A line for each.
@@ -93,7 +118,7 @@ pub fn render(targets: &[Target]) -> String {
         let Target { name, what, most, unit, .. } = target;
         text += &format!("{name:<5}{what:<58}{measured:>10} {most:>10.2}  {unit:<6}  {reached}\n");
     }
-    text + "Instructions of T2 to T4 are counted by callgrind: benches/instructions.md.\n"
+    text + "Instructions are those that ci/instructions.sh --record found, callers included.\n"
 }
 
 /// What a process does that a target's cluster or ring is made of.
