@@ -15,7 +15,7 @@ use rsm_perf::measure::{Outcome, measure};
 use rsm_perf::ops::OPS;
 use rsm_perf::pair::{Broken, Pair};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ fn conduct(args: &Args) -> Result<(), String> {
     println!("# load average afterwards: {:.2}", machine::load());
     drop(pairs);
     // What iceoryx2 leaves.
-    let _ = std::fs::remove_dir_all(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/iceoryx2"));
+    let _ = std::fs::remove_dir_all(Path::new(env!("CARGO_MANIFEST_DIR")).join("target/iceoryx2"));
     let targets = if args.targets { targets::measure(&outcomes)? } else { Vec::new() };
     print!("{}", targets::render(&targets));
     let json = json!({
@@ -161,8 +161,8 @@ fn report(name: &str, Broken(text): &Broken, skipped: &mut Vec<serde_json::Value
     skipped.push(json!({ "contender": name, "reason": text }));
 }
 
-fn write(path: &PathBuf, text: &str) -> Result<(), String> {
-    let path = if path.is_absolute() { path.clone() } else { PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path) };
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    let path = if path.is_absolute() { path.to_owned() } else { PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path) };
     std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
     println!("# written: {}", path.display());
     Ok(())

@@ -147,6 +147,6 @@ fn run(command: &mut Command) -> Result<(), String> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let last = said.lines().filter(|line| line.contains("error")).next().or(said.lines().last()).unwrap_or_default();
+    let last = said.lines().find(|line| line.contains("error")).or(said.lines().last()).unwrap_or_default();
     Err(format!("{:?} failed: {last}", command.get_program()))
 }

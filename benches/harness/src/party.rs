@@ -310,7 +310,7 @@ fn obey(answers: &mut Option<File>, make: impl FnOnce(&Link) -> Result<Box<dyn P
     let link = Link { side, region, room, name, commands: commands.try_clone()? };
 
     let mut party = make(&link)?;
-    let mut raw = raw::Raw::new(&link);
+    let mut raw = raw::Raw::new();
     // After the library has started what threads it has: they are not held to this processor.
     pin(place.cpu)?;
     writeln!(out, "hello {} {} {}", party.name(), party.ops().join(" "), raw.ops().join(" "))?;

@@ -34,7 +34,7 @@ pub struct Raw {
 
 impl Raw {
     /// Nothing is done yet.
-    pub fn new(_: &Link) -> Raw {
+    pub(crate) fn new() -> Raw {
         Raw { buffer: Buffer::new(0), socket: None }
     }
 
