@@ -46,9 +46,9 @@ fn main() -> ExitCode {
             eprintln!("instructions: {error}");
             ExitCode::FAILURE
         }
-        Ok((rust, c)) if asked("--record") => record(&rust, &c),
-        Ok((rust, c)) => {
-            print(&rust, &c);
+        Ok([rust, _, c]) if asked("--record") => record(&rust, &c),
+        Ok([rust, watched, c]) => {
+            print(&rust, &watched, &c);
             if asked("--check") { check(&rust, &c) } else { ExitCode::SUCCESS }
         }
     }
@@ -58,8 +58,8 @@ fn recorded() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions/recorded.txt")
 }
 
-/// Counts both programs.
-fn count() -> Result<(Counts, Counts), String> {
+/// Counts the probes in Rust, plain and watched, and those in C.
+fn count() -> Result<[Counts; 3], String> {
     let scratch = Scratch::new()?;
     // Agent and exporter stay outside: valgrind knows few of the system calls they need.
     let cluster = rsm::Cluster::new(2).map_err(|e| e.to_string())?;
@@ -68,7 +68,7 @@ fn count() -> Result<(Counts, Counts), String> {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| post_on_request(&export, &done));
-        let counted = count_both(&scratch, &node);
+        let counted = count_both(&scratch, cluster.name(), &node);
         done.store(true, Relaxed);
         counted
     })
@@ -92,7 +92,7 @@ fn post_on_request(export: &rsm::Export, done: &AtomicBool) {
     }
 }
 
-fn count_both(scratch: &Scratch, node: &[(&str, String)]) -> Result<(Counts, Counts), String> {
+fn count_both(scratch: &Scratch, cluster: &str, node: &[(&str, String)]) -> Result<[Counts; 3], String> {
     let me = std::env::current_exe().map_err(|e| e.to_string())?;
     let rust = differ(scratch, |rounds| {
         let mut command = Command::new(&me);
@@ -100,6 +100,15 @@ fn count_both(scratch: &Scratch, node: &[(&str, String)]) -> Result<(Counts, Cou
         command.env(rust::ROUNDS, rounds.to_string());
         command
     })?;
+    let observer = rsm::observe::Observer::attach(Some(cluster)).map_err(|e| e.to_string())?;
+    observer.activity().map_err(|e| e.to_string())?;
+    let watched = differ(scratch, |rounds| {
+        let mut command = Command::new(&me);
+        command.envs(node.iter().cloned());
+        command.env(rust::ROUNDS, rounds.to_string()).env(rust::WATCHED, "1");
+        command
+    })?;
+    drop(observer);
     let (program, library) = compile(scratch)?;
     let c = differ(scratch, |rounds| {
         let mut command = Command::new(&program);
@@ -107,7 +116,7 @@ fn count_both(scratch: &Scratch, node: &[(&str, String)]) -> Result<(Counts, Cou
         command.arg(rounds.to_string());
         command
     })?;
-    Ok((rust, c))
+    Ok([rust, watched, c])
 }
 
 /// A directory for one run.
@@ -182,12 +191,13 @@ fn differ(scratch: &Scratch, program: impl Fn(u32) -> Command) -> Result<Counts,
     Ok(counts)
 }
 
-fn print(rust: &Counts, c: &Counts) {
-    println!("| operation | Rust | C | of it, in librsm |\n|---|---|---|---|");
+fn print(rust: &Counts, watched: &Counts, c: &Counts) {
+    println!("| operation | Rust | Rust, watched | C | of it, in librsm |\n|---|---|---|---|---|");
     let shown = |counts: &Counts, name: &str| counts.get(name).map_or("-".to_owned(), |n| format!("{n:.0}"));
     let only_c = c.keys().filter(|name| !rust.contains_key(*name) && !name.ends_with('*'));
     for name in rust.keys().chain(only_c) {
-        println!("| {name} | {} | {} | {} |", shown(rust, name), shown(c, name), shown(c, &format!("{name}*")));
+        let (plain, seen) = (shown(rust, name), shown(watched, name));
+        println!("| {name} | {plain} | {seen} | {} | {} |", shown(c, name), shown(c, &format!("{name}*")));
     }
 }
 

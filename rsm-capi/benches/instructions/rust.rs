@@ -14,6 +14,9 @@ pub(crate) const SEGMENT: SegmentId = SegmentId::new(0x40_0000);
 /// Where a probe stores 1 to have signals posted to it, which is done when it finds 2.
 pub(crate) const REQUEST: u64 = 8;
 
+/// The environment variable that makes a probe wait until an observer watches.
+pub(crate) const WATCHED: &str = "RSM_PROBE_WATCHED";
+
 struct Pair {
     import: Import,
     mapping: Mapping,
@@ -96,6 +99,11 @@ fn probe(rounds: u64) -> rsm::Result<()> {
     let controller = Controller::open("shm0")?;
     let import = controller.connect(1, SEGMENT, Permission::ReadWrite)?;
     let mapping = import.map(0, 1 << 16, Permission::ReadWrite)?;
+    if std::env::var_os(WATCHED).is_some() {
+        while controller.node().membership().tallied().is_none() {
+            std::thread::yield_now();
+        }
+    }
     // Asks for signals to take.
     import.put_u64(REQUEST, 1)?;
     while import.get_u64(REQUEST)? != 2 {

@@ -13,6 +13,7 @@
 
 use std::arch::asm;
 use std::arch::x86_64::{_mm_sfence, _rdtsc};
+use std::cell::UnsafeCell;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU64};
 
@@ -218,14 +219,20 @@ fn limit() -> u64 {
     limit
 }
 
+/// What is copied to find out how long it takes: too large for the stack of a thread that was given a small one.
+struct Scratch(UnsafeCell<[u8; 2 * SAMPLE]>);
+
+// SAFETY: only the loops above touch it, which are assembly, and nobody looks at what it holds.
+unsafe impl Sync for Scratch {}
+
 #[cold]
 #[inline(never)]
 fn measure() -> u64 {
-    let from = [1u8; SAMPLE];
-    let mut to = [0u8; SAMPLE];
+    static SCRATCH: Scratch = Scratch(UnsafeCell::new([0; 2 * SAMPLE]));
+    let from: *mut u8 = SCRATCH.0.get().cast();
     // The shortest of several: the first ones fetch the lines, and one may be interrupted.
-    // SAFETY: two arrays of a sample's length.
-    let times = (0..8).map(|_| unsafe { timed(from.as_ptr(), to.as_mut_ptr()) });
+    // SAFETY: the two halves.
+    let times = (0..8).map(|_| unsafe { timed(from, from.add(SAMPLE)) });
     times.min().map_or(u64::MAX, |shortest| shortest.saturating_mul(SLOWER).max(1))
 }
 
