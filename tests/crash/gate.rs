@@ -54,6 +54,11 @@ impl Holdings {
         self
     }
 
+    /// Whether the process looks after a membership.
+    pub(crate) fn is_member(&self) -> bool {
+        self.0.contains_key("thread rsm-events")
+    }
+
     /// What a cluster could leave in the system: sockets and files that carry its name.
     pub(crate) fn of_cluster(name: &str) -> Holdings {
         let mut held = Holdings::default();

@@ -124,7 +124,7 @@ impl Scene {
             std::thread::park_timeout(Duration::from_millis(1));
             let now = Holdings::of(self.agent.process.pid());
             // The memberships that were there for a moment take their threads with them.
-            same = if now == held && now.clone().of_segments() == Holdings::default() { same + 1 } else { 0 };
+            same = if now == held && !now.is_member() { same + 1 } else { 0 };
             held = now;
         }
         held
