@@ -393,4 +393,25 @@ mod tests {
         assert_eq!(bell.pending(), MAX_COUNT);
         assert!(!bell.is_aborted());
     }
+
+    proptest::proptest! {
+        /// Epoch, abort flag and count do not run into each other, whatever is done to one of them.
+        #[test]
+        fn the_parts_of_a_word_do_not_mix(epoch: u32, count in 0..MAX_COUNT, aborted: bool) {
+            let word = u64::from(epoch) << 32 | if aborted { ABORT } else { 0 } | u64::from(count);
+            let parts = |word: Word| (word.epoch(), word.is_aborted(), word.count());
+            assert_eq!(parts(Word(word)), (epoch, aborted, count));
+            assert_eq!(Word(word).low(), word as u32);
+            let bell = Bell::new();
+            bell.word.store(word, Relaxed);
+            assert_eq!(bell.post(epoch, Accumulate::Yes, &NoPark).is_ok(), !aborted);
+            assert_eq!(parts(Word(bell.word.load(Relaxed))), (epoch, aborted, count + u32::from(!aborted)));
+            bell.word.store(word, Relaxed);
+            bell.abort(&NoPark);
+            assert_eq!(bell.step_epoch(), epoch.wrapping_add(1));
+            assert_eq!(parts(Word(bell.word.load(Relaxed))), (epoch.wrapping_add(1), true, count));
+            assert_eq!(bell.renew(), epoch.wrapping_add(2));
+            assert_eq!(parts(Word(bell.word.load(Relaxed))), (epoch.wrapping_add(2), false, 0));
+        }
+    }
 }

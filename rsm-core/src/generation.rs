@@ -41,3 +41,22 @@ impl Generation {
         self.0 & 1 != 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Generation;
+
+    proptest::proptest! {
+        /// Two connections never share a word, cut or not.
+        #[test]
+        fn words_of_different_connections_differ(one in 0..u64::MAX >> 1, other in 0..u64::MAX >> 1) {
+            let live = Generation::live(one);
+            assert_eq!((live.serial(), live.is_aborted()), (one, false));
+            assert_eq!((live.aborted().serial(), live.aborted().is_aborted()), (one, true));
+            assert_eq!(Generation::from_word(live.aborted().word()), live.aborted().aborted());
+            for theirs in [Generation::live(other), Generation::live(other).aborted()] {
+                assert_eq!(theirs == live, one == other && !theirs.is_aborted());
+            }
+        }
+    }
+}

@@ -206,4 +206,14 @@ mod tests {
         assert_eq!(Withdrawal::pending(6).outcome(5), Some(true), "a later one has begun");
         assert_eq!(Withdrawal::from_word(first.word()), first);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn withdrawals_round_trip(number in 0..=u32::MAX >> 2, freed: bool) {
+            let pending = Withdrawal::pending(number);
+            assert_eq!((pending.number(), pending.outcome(number)), (number, None));
+            assert_eq!(Withdrawal::from_word(pending.ended(freed).word()).outcome(number), Some(freed));
+            assert_eq!(pending.ended(freed).number(), number);
+        }
+    }
 }
