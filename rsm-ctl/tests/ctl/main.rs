@@ -3,12 +3,14 @@
 //! The stories are in the files named after what they are about; [`rig`] is the stage: it starts `rsm-ctl`, reads what it
 //! shows, finds every process of a run however it hides, and ends what a failed test leaves.
 
+mod doctor;
 mod ending;
 mod examples;
 mod exit_codes;
 mod file;
 mod junit;
 mod logs;
+mod looking;
 mod nodes;
 mod output;
 mod perf;
@@ -17,5 +19,7 @@ mod queries;
 mod rig;
 mod standing;
 mod summary;
+mod schema;
 mod survivors;
 mod terminal;
+mod watching;

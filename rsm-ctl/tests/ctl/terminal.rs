@@ -14,7 +14,7 @@ use crate::rig::{DEADLINE, Running, Scratch, Standing, run, shell};
 const SIZE: Winsize = Winsize { ws_row: 31, ws_col: 97, ws_xpixel: 0, ws_ypixel: 0 };
 
 /// Both sides of a new terminal, the first ours.
-fn terminal() -> (File, OwnedFd) {
+pub(crate) fn terminal() -> (File, OwnedFd) {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let near = openpt(flags).unwrap();
     unlockpt(&near).unwrap();
@@ -32,7 +32,7 @@ fn some(terminal: &mut File, bytes: &mut [u8]) -> usize {
 }
 
 /// Reads until the other side is closed.
-fn rest(mut terminal: File) -> String {
+pub(crate) fn rest(mut terminal: File) -> String {
     let mut text = Vec::new();
     let mut bytes = [0; 4096];
     while let length @ 1.. = some(&mut terminal, &mut bytes) {
@@ -42,7 +42,7 @@ fn rest(mut terminal: File) -> String {
 }
 
 /// Reads until this is there.
-fn until(terminal: &mut File, wanted: &str) -> String {
+pub(crate) fn until(terminal: &mut File, wanted: &str) -> String {
     let mut text = String::new();
     while !text.contains(wanted) {
         let mut byte = [0];

@@ -76,9 +76,9 @@ fn matrix(topology: &Topology, links: &BTreeMap<(u32, u32), &LinkInfo>, palette:
     };
     let mut text = String::new();
     if count >= 10 {
-        text += &format!("    {}\n", digits(10));
+        text += &format!("     {}\n", digits(10));
     }
-    text += &format!("    {}\n", digits(1));
+    text += &format!("     {}\n", digits(1));
     for from in 1..=count {
         let cell = |to: u32| match links.get(&(from, to)) {
             Some(link) => {
@@ -88,7 +88,7 @@ fn matrix(topology: &Topology, links: &BTreeMap<(u32, u32), &LinkInfo>, palette:
             None => format!("{gap} "),
         };
         let cells: String = (1..=count).map(cell).collect();
-        text += &format!("{from:>4}{cells}\n");
+        text += &format!("{from:>4} {cells}\n");
     }
     text
 }
@@ -97,7 +97,7 @@ fn legend(palette: Palette) -> String {
     let symbols = [
         ("+", Tone::Good, "active"),
         ("!", Tone::Warning, "active, had errors"),
-        (".", Tone::Faint, "up, the exporting node has not joined"),
+        (".", Tone::Faint, "up, exporter not joined"),
         ("x", Tone::Bad, "down"),
     ];
     let words = symbols.map(|(symbol, tone, what)| format!("{} {what}", palette.paint(tone, symbol)));
@@ -134,10 +134,10 @@ mod tests {
         let text = render(&example::topology(3), Palette(false));
         let expected = "\
 links of controller shm0, importing node down, exporting node across:
-     1 2 3
-   1 + x .
-   2 ! + .
-   3 + + .
+      1 2 3
+   1  + x .
+   2  ! + .
+   3  + + .
 ";
         assert!(text.contains(expected), "{text}");
         assert!(text.contains("shm0: imports of node 1 from node 2: down\n"), "{text}");
@@ -150,7 +150,7 @@ links of controller shm0, importing node down, exporting node across:
         let text = render(&example::topology(63), Palette(false));
         let matrix = text.lines().skip_while(|line| !line.starts_with("links of")).skip(1).take(65);
         let widths: Vec<usize> = matrix.map(|line| line.chars().count()).collect();
-        assert!(widths.iter().all(|&width| width <= 4 + 63), "{widths:?}");
+        assert!(widths.iter().all(|&width| width <= 5 + 63), "{widths:?}");
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     }
 }

@@ -1,0 +1,143 @@
+//! `doctor`, on a kernel that is made to lack things: a filter refuses system calls as an older kernel would.
+#![allow(unsafe_code)]
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::schema::Schema;
+
+/// A system call that is refused, for this second or third argument only if one is given, and the error it gets.
+struct Refusal {
+    call: libc::c_long,
+    argument: Option<(u32, u32)>,
+    errno: i32,
+}
+
+fn doctor(words: &[&str], refusals: &[Refusal]) -> Output {
+    let mut program = Vec::new();
+    let load = |offset: u32| libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: offset };
+    let jump_unless = |value: u32, over: u8| libc::sock_filter { code: 0x15, jt: 0, jf: over, k: value };
+    let give = |answer: u32| libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: answer };
+    for refusal in refusals {
+        let error = libc::SECCOMP_RET_ERRNO | refusal.errno as u32;
+        program.push(load(0));
+        match refusal.argument {
+            None => program.extend([jump_unless(refusal.call as u32, 1), give(error)]),
+            Some((number, value)) => program.extend([
+                jump_unless(refusal.call as u32, 3),
+                load(16 + 8 * number),
+                jump_unless(value, 1),
+                give(error),
+            ]),
+        }
+    }
+    program.push(give(libc::SECCOMP_RET_ALLOW));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rsm-ctl"));
+    command.arg("doctor").args(words);
+    let filter = move || {
+        let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
+        // SAFETY: two system calls in the forked child, which read `filter` and the program it points to.
+        let done = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+                && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) == 0
+        };
+        if done { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: the closure makes system calls only; what it reads was allocated before the fork.
+    unsafe { command.pre_exec(filter) };
+    command.output().unwrap()
+}
+
+fn report(refusals: &[Refusal]) -> (Option<i32>, Value) {
+    let output = doctor(&["--json"], refusals);
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    Schema::of("doctor").check(&value);
+    (output.status.code(), value["doctor"].clone())
+}
+
+fn missing(report: &Value) -> Vec<&str> {
+    let features = report["features"].as_array().unwrap().iter();
+    features.filter(|f| f["present"] == false).map(|f| f["feature"].as_str().unwrap()).collect()
+}
+
+/// Refuses a whole system call, as a kernel that does not have it.
+fn without(call: libc::c_long) -> Refusal {
+    Refusal { call, argument: None, errno: libc::ENOSYS }
+}
+
+#[test]
+fn a_machine_that_runs_these_tests_runs_rsm() {
+    let (code, report) = report(&[]);
+    assert_eq!(code, Some(0));
+    assert_ne!(report["verdict"], "broken");
+    let needed = report["features"].as_array().unwrap().iter().filter(|f| f["required"] == true);
+    assert!(needed.clone().count() >= 5 && needed.clone().all(|f| f["present"] == true), "{report:#}");
+}
+
+#[test]
+fn what_is_refused_is_missing() {
+    let before = report(&[]).1;
+    let option =
+        |option: u32| Refusal { call: libc::SYS_getsockopt, argument: Some((2, option)), errno: libc::ENOPROTOOPT };
+    let rights = Refusal { call: libc::SYS_setsockopt, argument: Some((2, 83)), errno: libc::ENOPROTOOPT };
+    let lease = Refusal { call: libc::SYS_fcntl, argument: Some((1, libc::F_SETLEASE as u32)), errno: libc::EINVAL };
+    // PROCMAP_QUERY: _IOWR('f', 17, 104 bytes).
+    let query = Refusal { call: libc::SYS_ioctl, argument: Some((1, 0xc068_6611)), errno: libc::ENOTTY };
+    let collapse = Refusal { call: libc::SYS_madvise, argument: Some((2, 25)), errno: libc::EINVAL };
+    for (refusal, feature) in [
+        (without(libc::SYS_userfaultfd), "wp"),
+        (without(libc::SYS_futex_waitv), "futex-waitv"),
+        (option(77), "peer-pidfd"),
+        (rights, "refuse-descriptors"),
+        (lease, "leases"),
+        (query, "procmap-query"),
+        (collapse, "huge-pages"),
+    ] {
+        let (code, report) = report(&[refusal]);
+        let lost = missing(&report);
+        assert!(lost.contains(&feature), "{feature}: {lost:?}");
+        assert!(missing(&before).iter().all(|name| lost.contains(name)), "{feature}: {lost:?}");
+        assert_eq!((code, &report["verdict"]), (Some(0), &"limited".into()), "{feature} is not required");
+        let found = report["features"].as_array().unwrap().iter().find(|f| f["feature"] == feature).unwrap();
+        assert!(found["error"].is_string() && found["remedy"].is_string(), "{found:#}");
+    }
+}
+
+#[test]
+fn what_is_needed_and_missing_is_no_success() {
+    for (call, feature) in [
+        (libc::SYS_memfd_create, "memory-objects"),
+        (libc::SYS_pidfd_open, "pidfd"),
+        (libc::SYS_close_range, "private-tables"),
+    ] {
+        let (code, report) = report(&[without(call)]);
+        assert!(missing(&report).contains(&feature), "{report:#}");
+        assert_eq!((code, &report["verdict"]), (Some(4), &"broken".into()), "{feature}");
+    }
+    let output = doctor(&[], &[without(libc::SYS_pidfd_open)]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("MISSING  pidfd") && text.contains("without it: no cluster starts"), "{text}");
+    assert!(text.contains("rsm does not work here"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 101), "{text}");
+}
+
+#[test]
+fn an_ordinary_user_is_told_what_it_may_not() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    if std::fs::read_to_string("/proc/sys/vm/unprivileged_userfaultfd").is_ok_and(|text| text.trim() == "1") {
+        return;
+    }
+    // The test's own program may lie where that user cannot go: it is run from an open file.
+    let program = std::fs::File::open(env!("CARGO_BIN_EXE_rsm-ctl")).unwrap();
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/self/fd/{}", program.as_raw_fd());
+    rustix::io::fcntl_setfd(&program, rustix::io::FdFlags::empty()).unwrap();
+    let output = Command::new(path).args(["doctor", "--json"]).uid(65534).gid(65534).current_dir("/").output().unwrap();
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(missing(&value["doctor"]).contains(&"wp-kernel"), "{value:#}");
+    assert_eq!(output.status.code(), Some(0));
+}
