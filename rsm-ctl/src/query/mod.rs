@@ -83,8 +83,8 @@ fn look(cluster: ClusterRef) -> Option<ClusterRow> {
     // By address: the same name may be in use by another user.
     match Observer::attach(Some(&cluster.address())).map(|observer| observer.cluster()) {
         Ok(info) => Some(ClusterRow::Open(info)),
-        // One that refuses, or does not answer, is there all the same.
-        Err(error) if matches!(error.code(), Code::PermDenied | Code::Timeout) => Some(ClusterRow::Closed(cluster)),
-        Err(_) => None,
+        Err(error) if error.code() == Code::CtlrNotPresent => None,
+        // One that refuses, speaks another version, or does not answer, is there all the same.
+        Err(_) => Some(ClusterRow::Closed(cluster)),
     }
 }
