@@ -24,6 +24,12 @@ pub(crate) fn attach(name: Option<&str>) -> Result<Observer, Failure> {
     Observer::attach(name).map_err(Failure::from)
 }
 
+/// The failure of going on with a cluster that has ended.
+pub(crate) fn ended(observer: &Observer, name: &str) -> Failure {
+    let how = if observer.ended_in_order() { "has ended" } else { "has ended: its agent was killed" };
+    Failure { code: ExitCode::ClusterEnded, message: format!("the cluster {name:?} {how}") }
+}
+
 /// What there is to look at.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Table {

@@ -14,7 +14,7 @@ use rsm::observe::Observer;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::query::attach;
-use crate::{colour, duration, print};
+use crate::{colour, duration, print, query};
 use sample::Sample;
 use table::{Order, Table};
 
@@ -106,9 +106,7 @@ fn sleep(observer: &Observer, time: Duration) -> bool {
 }
 
 fn gone(observer: &Observer, last: &Sample) -> Failure {
-    let how = if observer.ended_in_order() { "has ended" } else { "has ended: its agent was killed" };
-    let message = format!("the cluster {:?} {how}", last.seen.cluster.name);
-    Failure { code: ExitCode::ClusterEnded, message }
+    query::ended(observer, &last.seen.cluster.name)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use rsm::observe::{Change, Observer, Snapshot};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::query::{attach, json};
-use crate::{clock, duration, print};
+use crate::{clock, duration, print, query};
 
 /// The shortest time between two looks: a cluster that changes all the time costs a few percent of a processor.
 const PACE: Duration = Duration::from_millis(5);
@@ -94,8 +94,7 @@ fn ended(observer: &Observer, seen: Snapshot, start: Instant, as_json: bool) -> 
         ExitCode::Success => {}
         closed => return Ok(closed),
     }
-    let how = if in_order { "has ended" } else { "has ended: its agent was killed" };
-    Err(Failure { code: ExitCode::ClusterEnded, message: format!("the cluster {:?} {how}", last.cluster.name) })
+    Err(query::ended(observer, &last.cluster.name))
 }
 
 /// Writes changes; says how to end when nobody reads them.
