@@ -108,7 +108,7 @@ fn sixty_three_nodes() {
     let nodes: Vec<_> = (1..=62).map(|node| cluster.node(node).unwrap()).collect();
     let text = ctl(&["topology", "--cluster", &name]).finish();
     assert_eq!(text.code(), 0);
-    assert!(text.text().lines().all(|line| line.chars().count() <= 80), "{}", text.text());
+    assert!(text.text().lines().all(|line| line.chars().count() <= 100), "{}", text.text());
     let svg = ctl(&["topology", "--svg", "--cluster", &name]).finish();
     assert_eq!(svg.text().matches("<circle class=\"node\"").count(), 62);
     let top = ctl(&["top", "--once", "--interval", "50ms", "--cluster", &name]).finish();
