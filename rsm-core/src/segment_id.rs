@@ -66,6 +66,22 @@ impl std::fmt::Display for SegmentId {
     }
 }
 
+/// As people write ids: `0x400001`, or decimal. 0 is none here.
+impl std::str::FromStr for SegmentId {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<SegmentId> {
+        let (digits, radix) = text.strip_prefix("0x").or(text.strip_prefix("0X")).map_or((text, 10), |hex| (hex, 16));
+        // The numbers' own reading would also take a sign.
+        let id = if digits.starts_with('+') { None } else { u32::from_str_radix(digits, radix).ok() };
+        id.filter(|&id| id != 0).map(SegmentId).ok_or_else(|| {
+            Error::with(
+                Code::BadArgsErrors,
+                format!("{text:?} is no segment id: hexadecimal such as 0x400001, or decimal, 1 to 0xffffffff"),
+            )
+        })
+    }
+}
+
 /// Gives out a node's automatic ids, counting up and never giving one twice.
 #[derive(Debug)]
 pub struct AutomaticIds(Option<u32>);
@@ -117,6 +133,18 @@ pub fn find_reservation(text: &str, appid: &str) -> Result<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_read_as_people_write_them() {
+        for text in ["0x400001", "0X400001", "4194305"] {
+            assert_eq!(text.parse(), Ok(SegmentId(0x40_0001)), "{text}");
+        }
+        assert_eq!("0xffffffff".parse(), Ok(SegmentId(u32::MAX)));
+        for text in ["", "0", "0x", "0x0", "x", "-1", "+1", "0x+1", "0x1ffffffff", "4294967296", "1.5", "400001h"] {
+            let error = text.parse::<SegmentId>().unwrap_err();
+            assert!(error.detail().contains(&format!("{text:?} is no segment id")), "{error}");
+        }
+    }
 
     #[test]
     fn ranges_of_the_reference() {

@@ -11,6 +11,7 @@ use crate::query::topology::TopologyArgs;
 use crate::run::args::{RunArgs, UpArgs};
 use crate::run::down::DownArgs;
 use crate::run::exec::{EnvArgs, ExecArgs};
+use crate::steer::args::{LinkArgs, NodeArgs, ScriptArgs, SegmentArgs};
 use crate::top::TopArgs;
 use crate::watch::WatchArgs;
 
@@ -95,6 +96,14 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Measure latency and bandwidth between two nodes, of a private cluster or a running one
     Perf(PerfArgs),
+    /// Take links down, bring them up, or count an error on them
+    Link(LinkArgs),
+    /// Kill, stop or continue the processes of a node
+    Node(NodeArgs),
+    /// Take a segment from its exporter
+    Segment(SegmentArgs),
+    /// Disturb a cluster at times and on conditions
+    Script(ScriptArgs),
     /// Write a completion script for a shell
     Completions {
         /// Which shell

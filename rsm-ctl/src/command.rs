@@ -3,7 +3,7 @@
 use crate::cli::{Cli, Command};
 use crate::exit_code::ExitCode;
 use crate::query::Table;
-use crate::{doctor, manual, perf, print, query, run, top, watch};
+use crate::{doctor, manual, perf, print, query, run, steer, top, watch};
 
 /// Does what was asked; says on standard error what could not be done.
 pub(crate) fn perform(cli: Cli) -> ExitCode {
@@ -25,6 +25,10 @@ pub(crate) fn perform(cli: Cli) -> ExitCode {
         Command::Top(args) => top::perform(&args),
         Command::Doctor(args) => doctor::perform(&args),
         Command::Perf(args) => perf::perform(&args),
+        Command::Link(args) => steer::link(&args, verbosity),
+        Command::Node(args) => steer::node(&args, verbosity),
+        Command::Segment(args) => steer::segment(&args, verbosity),
+        Command::Script(args) => steer::script::perform(&args, verbosity),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man(args) => manual::perform(&args),
     };

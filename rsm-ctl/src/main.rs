@@ -1,7 +1,7 @@
 //! `rsm-ctl`: start clusters of rsm nodes and look at the running ones.
 //!
 //! The way of a command through the files: [`cli`] says what may be asked, [`command`] hands it to the part that does
-//! it ([`run`] starts a cluster, [`query`], [`watch`] and [`top`] look at one, [`perf`] measures, [`doctor`] looks at the
+//! it ([`run`] starts a cluster, [`query`], [`watch`] and [`top`] look at one, [`steer`] disturbs one, [`perf`] measures, [`doctor`] looks at the
 //! machine), and every end has a number in [`exit_code`]. All unsafe code is in [`process`].
 
 mod cli;
@@ -19,6 +19,7 @@ mod process;
 mod query;
 mod run;
 mod size;
+mod steer;
 mod top;
 mod watch;
 

@@ -39,9 +39,14 @@ pub(crate) fn end_with_reader() {
     let _ = std::thread::Builder::new().name("reader".to_owned()).spawn(watch);
 }
 
-/// Says on standard error why a command failed. There is nobody to tell when that fails too.
+/// Says on standard error why a command failed.
 pub(crate) fn complaint(failure: &Failure) {
-    let _ = io::stderr().lock().write_all(format!("rsm-ctl: {}\n", failure.message).as_bytes());
+    remark(&failure.message);
+}
+
+/// Says something on standard error. There is nobody to tell when that fails too.
+pub(crate) fn remark(text: &str) {
+    let _ = io::stderr().lock().write_all(format!("rsm-ctl: {text}\n").as_bytes());
 }
 
 /// Says on standard error what makes an answer doubtful.

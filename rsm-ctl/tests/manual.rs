@@ -8,7 +8,7 @@ fn output(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 22] = [
     "run",
     "up",
     "down",
@@ -25,6 +25,10 @@ const COMMANDS: [&str; 18] = [
     "top",
     "doctor",
     "perf",
+    "link",
+    "node",
+    "segment",
+    "script",
     "completions",
     "man",
 ];

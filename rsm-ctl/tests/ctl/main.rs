@@ -19,6 +19,7 @@ mod queries;
 mod rig;
 mod schema;
 mod standing;
+mod steering;
 mod summary;
 mod survivors;
 mod terminal;

@@ -31,7 +31,10 @@
 //! # }
 //! ```
 
-use crate::{Result, SegmentId, observe};
+pub mod script;
+
+use crate::{Error, Result, SegmentId, observe};
+use rsm_core::Code;
 use rsm_core::message::NodeSignal;
 use rsm_core::registry::LinkChange;
 use rsm_shm::address::{ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NODE_KEY, secret_to_text};
@@ -68,6 +71,17 @@ impl Links {
     pub fn through(mut self, controller: &str) -> Links {
         self.controller = Some(controller.to_owned());
         self
+    }
+}
+
+/// As in `link down 1 2 one-way through shm1`.
+impl std::fmt::Display for Links {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.from, self.to)?;
+        if !self.both {
+            write!(f, " one-way")?;
+        }
+        self.controller.as_ref().map_or(Ok(()), |controller| write!(f, " through {controller}"))
     }
 }
 
@@ -127,13 +141,30 @@ impl Steering {
         self.set_links(links, LinkChange::Error).map(drop)
     }
 
+    /// The controllers that are meant.
+    fn controllers(&self, links: &Links) -> Result<Vec<u32>> {
+        match &links.controller {
+            Some(name) => self.membership.controller(name).map(|index| vec![index]),
+            None => Ok(self.membership.shared_controllers()),
+        }
+    }
+
+    /// Whether there is such a node, in the agent's words.
+    fn check_node(&self, node: u32) -> Result<()> {
+        let last = self.membership.registry().header.node_count();
+        if (1..=last).contains(&node) {
+            return Ok(());
+        }
+        Err(Error::with(Code::RemoteNodeUnreachable, format!("there is no node {node}: nodes are 1 to {last}")))
+    }
+
+    fn signal(&self, node: u32, signal: NodeSignal) -> Result<u32> {
+        self.membership.signal_node(node, signal)
+    }
+
     fn set_links(&self, links: &Links, change: LinkChange) -> Result<u32> {
-        let controllers = match &links.controller {
-            Some(name) => vec![self.membership.controller(name)?],
-            None => self.membership.shared_controllers(),
-        };
         let mut aborted = 0;
-        for controller in controllers {
+        for controller in self.controllers(links)? {
             aborted += self.membership.set_link(controller, links.from, links.to, links.both, change)?;
         }
         Ok(aborted)
@@ -147,7 +178,7 @@ impl Steering {
     /// lives in the agent's own process, and where the agent's user may not signal it; CTLR_NOT_PRESENT when the cluster
     /// has ended.
     pub fn node_kill(&self, node: u32) -> Result<u32> {
-        self.membership.signal_node(node, NodeSignal::Kill)
+        self.signal(node, NodeSignal::Kill)
     }
 
     /// Stops (SIGSTOP) every process of a node that has joined, until [`node_cont`](Self::node_cont). Others go on
@@ -156,7 +187,7 @@ impl Steering {
     /// # Errors
     /// As [`node_kill`](Self::node_kill).
     pub fn node_stop(&self, node: u32) -> Result<u32> {
-        self.membership.signal_node(node, NodeSignal::Stop)
+        self.signal(node, NodeSignal::Stop)
     }
 
     /// Lets every process of a node go on (SIGCONT). Returns how many there were.
@@ -164,7 +195,7 @@ impl Steering {
     /// # Errors
     /// As [`node_kill`](Self::node_kill).
     pub fn node_cont(&self, node: u32) -> Result<u32> {
-        self.membership.signal_node(node, NodeSignal::Cont)
+        self.signal(node, NodeSignal::Cont)
     }
 
     /// Takes a segment from its exporter: its imports are aborted, its id is free, nobody connects any more. The exporter

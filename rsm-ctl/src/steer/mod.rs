@@ -1,0 +1,75 @@
+//! Disturbing a running cluster: what is asked is done here, one round trip to the agent each.
+
+pub(crate) mod args;
+pub(crate) mod script;
+
+use rsm::steer::{Links, Steering};
+
+use crate::cli::Verbosity;
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use crate::print;
+use args::{LinkArgs, LinkVerb, NodeArgs, NodeVerb, SegmentArgs, SegmentVerb, Target};
+
+impl Target {
+    fn steering(&self) -> Result<Steering, Failure> {
+        Ok(Steering::attach(self.cluster.as_deref())?)
+    }
+}
+
+/// Changes links.
+pub(crate) fn link(args: &LinkArgs, verbosity: Verbosity) -> Result<ExitCode, Failure> {
+    let steering = args.target.steering()?;
+    let (from, to) = (args.from, args.to);
+    let mut links = if args.one_way { Links::one_way(from, to) } else { Links::between(from, to) };
+    if let Some(controller) = &args.controller {
+        links = links.through(controller);
+    }
+    let said = match args.verb {
+        LinkVerb::Down => format!("link {links} is down: {}", aborted(steering.link_down(&links)?)),
+        LinkVerb::Up => {
+            steering.link_up(&links)?;
+            format!("link {links} is up")
+        }
+        LinkVerb::Error => {
+            steering.link_error(&links)?;
+            format!("link {links} has one more error")
+        }
+    };
+    Ok(done(verbosity, &said))
+}
+
+/// Signals the processes of a node.
+pub(crate) fn node(args: &NodeArgs, verbosity: Verbosity) -> Result<ExitCode, Failure> {
+    let steering = args.target.steering()?;
+    let (count, what) = match args.verb {
+        NodeVerb::Kill => (steering.node_kill(args.node)?, "killed"),
+        NodeVerb::Stop => (steering.node_stop(args.node)?, "stopped"),
+        NodeVerb::Cont => (steering.node_cont(args.node)?, "continued"),
+    };
+    Ok(done(verbosity, &format!("node {}: {} {what}", args.node, counted(count, "process", "processes"))))
+}
+
+/// Takes a segment from its exporter.
+pub(crate) fn segment(args: &SegmentArgs, verbosity: Verbosity) -> Result<ExitCode, Failure> {
+    let steering = args.target.steering()?;
+    let SegmentVerb::Revoke = args.verb;
+    let count = steering.revoke_segment(args.node, args.id)?;
+    Ok(done(verbosity, &format!("segment {} of node {} is revoked: {}", args.id, args.node, aborted(count))))
+}
+
+fn aborted(count: u32) -> String {
+    format!("{} aborted", counted(count, "import", "imports"))
+}
+
+fn counted(count: u32, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// Nothing is said of what was done as asked, unless one wants to read it.
+fn done(verbosity: Verbosity, said: &str) -> ExitCode {
+    if verbosity == Verbosity::Verbose {
+        print::remark(said);
+    }
+    ExitCode::Success
+}
