@@ -254,17 +254,20 @@ fn scripts_that_cannot_be() {
 
 #[test]
 fn chance_says_what_it_does_and_does_it_again() {
-    let draw = || {
+    let scratch = Scratch::new("chance");
+    let script = scratch.file("chance.rsm", "random seed 42 40 times every 1ms: link");
+    let draw = |words: &[&str]| {
         let name = unique("chance");
         let _cluster = Cluster::builder(3).name(&name).start().unwrap();
-        let words = ["script", "--random", "42", "--for", "300ms", "--every", "1ms", "--of", "link"];
-        let finished = steer(&name, &words);
+        let finished = steer(&name, words);
         assert_eq!((finished.code(), &*finished.stderr), (0, ""));
         let actions = finished.text().lines().map(|line| line.split_once("line 1: ").unwrap().1.to_owned());
         actions.collect::<Vec<_>>()
     };
-    let (one, two) = (draw(), draw());
-    // How far it came is the machine's; what it undoes at the end depends on that.
-    let common = one.iter().zip(&two).take_while(|(a, b)| a == b).count();
-    assert!(common >= 8, "{one:?}\n{two:?}");
+    let one = draw(&["script", script.to_str().unwrap()]);
+    assert!(one.len() >= 40, "{one:?}");
+    assert_eq!(one, draw(&["script", script.to_str().unwrap()]));
+    // How far it comes in a time is the machine's.
+    let some = draw(&["script", "--random", "42", "--for", "1s", "--every", "10ms", "--of", "link"]);
+    assert_eq!(some[0], one[0]);
 }
