@@ -129,7 +129,7 @@ points! {
     PumpHandedOn "the pump has woken a waiting thread in its place"
 }
 
-/// Marks a step of a protocol: `crash_point!(AskSent)`, a name of [`Point`](crate::crash::Point).
+/// Marks a step of a protocol: `crash_point!(AskSent)`, a name of [`crate::crash::Point`].
 #[cfg(not(feature = "crash-points"))]
 #[macro_export]
 macro_rules! crash_point {
@@ -138,7 +138,7 @@ macro_rules! crash_point {
     };
 }
 
-/// Marks a step of a protocol: `crash_point!(AskSent)`, a name of [`Point`](crate::crash::Point).
+/// Marks a step of a protocol: `crash_point!(AskSent)`, a name of [`crate::crash::Point`].
 #[cfg(feature = "crash-points")]
 #[macro_export]
 macro_rules! crash_point {

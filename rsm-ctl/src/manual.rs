@@ -117,7 +117,7 @@ fn page_of(name: &str) -> io::Result<String> {
     let sub = sub.ok_or_else(|| io::Error::other(format!("there is no command {name}")))?.clone();
     // What a command says after its options stays; the table of exit codes is in every page, once.
     let own = sub.get_after_help().map(ToString::to_string).filter(|text| !text.contains("Exit codes:"));
-    let sub = sub.after_help(own.map_or_else(String::new, |text| text + "\n\n") + crate::exit_code::help());
+    let sub = sub.after_help(own.map_or_else(String::new, |text| text + "\n\n") + &crate::exit_code::help());
     // The hyphen makes it one word for man(1), as with git.
     let title: &'static str = format!("rsm-ctl-{name}").leak();
     Man::new(sub.name(title).display_name(title)).render(&mut page)?;
