@@ -46,7 +46,7 @@ pub(crate) struct PerfArgs {
     /// Measure through this program too and show it beside: benches/c/rsm_perf.c, for one, goes through librsm
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) also: Vec<PathBuf>,
-    /// Write JSON: an object with a "version", the machine, and one array
+    /// Write JSON: an object with a "version", the machine, and one array (see docs/json.md)
     #[arg(long)]
     pub(crate) json: bool,
     /// What the two processes are started with

@@ -34,8 +34,8 @@ impl Schema {
                     among.then_some(()).ok_or_else(|| format!("{place}: {value} is not among {rule}"))
                 }
                 "minimum" => {
-                    let least = rule.as_i64().unwrap();
-                    let is = value.as_i64().is_none_or(|number| number >= least);
+                    let least = rule.as_f64().unwrap();
+                    let is = value.as_f64().is_none_or(|number| number >= least);
                     is.then_some(()).ok_or_else(|| format!("{place}: {value} is below {rule}"))
                 }
                 // Of patterns only the one of times: a date, a T, a time, a Z.
@@ -94,6 +94,7 @@ fn is_of(rule: &Value, value: &Value, place: &str) -> Result<(), String> {
         "array" => value.is_array(),
         "string" => value.is_string(),
         "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
         "boolean" => value.is_boolean(),
         "null" => value.is_null(),
         other => panic!("the schema has a type {other:?}"),
@@ -127,4 +128,11 @@ fn what_does_not_fit_is_noticed() {
     }
     assert!(fits("watch", r#"{"version":1,"event":"node_left","time":"2026-01-31T12:34:56.789Z","node":3}"#));
     assert!(!fits("watch", r#"{"version":1,"event":"node_left","time":"today","node":3}"#));
+    let perf = |load: &str, cpus: &str| {
+        let machine = r#""processor":"","processors":2,"kernel":"6.1","load_before":0.5,"busy_before":0,"warnings":[]"#;
+        let text = r#"{"version":1,"machine":{MACHINE,"cpus":CPUS},"load_after":LOAD,"perf":[]}"#;
+        fits("perf", &text.replace("MACHINE", machine).replace("CPUS", cpus).replace("LOAD", load))
+    };
+    assert!(perf("0.25", "[0,1]") && perf("1", "null"));
+    assert!(!perf("-0.25", "[0,1]") && !perf("null", "[0,1]") && !perf("1", "[0.5,1]"));
 }
