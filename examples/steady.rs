@@ -1,8 +1,8 @@
-//! `steady [SECONDS]`: every node writes to its right neighbour without end, and says what it is told when something
-//! breaks, and how it goes on.
+//! `steady [SECONDS]`: every node writes to its right neighbour and signals it, until it is told to end or the time is
+//! over, and says what it is told when something breaks, and how it goes on.
 //!
 //! ```text
-//! rsm-ctl run -n 2 --name demo --example steady -- 60 &
+//! rsm-ctl run -n 2 --name demo --example steady &
 //! rsm-ctl link error 1 2 --cluster demo       spans under way fail: the node does them again
 //! rsm-ctl link down 1 2 --cluster demo        connections are cut: it connects again when it can
 //! rsm-ctl link up 1 2 --cluster demo
@@ -26,16 +26,17 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let seconds = match &arguments[..] {
-        [] => Some(10),
-        [seconds] => seconds.parse().ok(),
+    let time = match &arguments[..] {
+        [] => Some(Duration::MAX),
+        [seconds] => seconds.parse().ok().map(Duration::from_secs),
         _ => None,
     };
-    let Some(seconds) = seconds else {
+    let Some(time) = time else {
         eprintln!("usage: steady [SECONDS]");
         return ExitCode::from(2);
     };
-    match write_on(Instant::now() + Duration::from_secs(seconds)) {
+    // None is never: it is further away than the clock goes.
+    match write_on(Instant::now().checked_add(time)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("steady: {error}");
@@ -44,12 +45,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn write_on(until: Instant) -> rsm::Result<()> {
+fn write_on(until: Option<Instant>) -> rsm::Result<()> {
     let controller = Controller::open("shm0")?;
     let (node, nodes) = (controller.node().id(), controller.node().node_count());
     let right = node % nodes + 1;
     let inbox = controller.export(LENGTH)?;
-    while Instant::now() < until {
+    while !is_over(until) {
         publish(&inbox, node)?;
         match controller.connect_within(right, INBOX, Permission::Write, PATIENCE) {
             Ok(import) => {
@@ -64,6 +65,10 @@ fn write_on(until: Instant) -> rsm::Result<()> {
     Ok(())
 }
 
+fn is_over(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() >= until)
+}
+
 /// A segment can be taken from its exporter, who is not told; publishing what is published is refused.
 fn publish(inbox: &Export, node: u32) -> rsm::Result<()> {
     match inbox.publish(INBOX, &AccessList::everyone()) {
@@ -75,14 +80,14 @@ fn publish(inbox: &Export, node: u32) -> rsm::Result<()> {
 }
 
 /// Writes until the connection is cut or the time is over; how many spans have arrived, and why it ends.
-fn write(import: &Import, inbox: &Export, node: u32, until: Instant) -> rsm::Result<(u64, &'static str)> {
+fn write(import: &Import, inbox: &Export, node: u32, until: Option<Instant>) -> rsm::Result<(u64, &'static str)> {
     let mut spans = 0;
-    while Instant::now() < until {
+    while !is_over(until) {
         publish(inbox, node)?;
         let span = import.open_barrier()?;
         let put = import.put_u64(0, spans);
         std::thread::sleep(STEP);
-        match put.and_then(|()| span.close()) {
+        match put.and_then(|()| span.close()).and_then(|()| import.signal()) {
             Ok(()) => spans += 1,
             Err(error) if error.code() == Code::BarrierFailure => {
                 println!("node {node}: BARRIER_FAILURE, doing span {spans} again");
