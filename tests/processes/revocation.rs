@@ -25,6 +25,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("a_rebind_reaches_a_stopped_importer", a_rebind_reaches_a_stopped_importer),
     ("equal_ranges_keep_each_other_working", equal_ranges_keep_each_other_working),
     ("equal_ranges_are_moved_away_from_a_liar_in_the_end", equal_ranges_are_moved_away_from_a_liar),
+    ("a_move_whose_memory_does_not_arrive_is_begun_again", a_move_whose_memory_does_not_arrive),
     ("taking_back_takes_its_time", taking_back_takes_its_time),
 ];
 
@@ -455,6 +456,23 @@ fn equal_ranges_are_moved_away_from_a_liar() {
             second.ok("put k 0 6");
             assert_eq!(exporter.ok("read e 0"), "6");
         }
+    }
+}
+
+fn a_move_whose_memory_does_not_arrive() {
+    for again in ["unpublish e", "publish e 0x400000"] {
+        let (_cluster, mut exporter, mut importer) = pair();
+        importer.stop();
+        // Room for what it has open already, and for nothing that the agent sends.
+        exporter.ok("nofile 4");
+        exporter.fails("unpublish e", 31);
+        exporter.ok("nofile 64");
+        exporter.ok(again);
+        exporter.ok("write e 0 4");
+        importer.signal(Signal::CONT);
+        importer.ok("store i 0 5");
+        importer.fails("put i 0 5", 40);
+        assert_eq!(exporter.ok("read e 0"), "4", "{again}");
     }
 }
 

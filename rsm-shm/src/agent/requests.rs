@@ -5,7 +5,7 @@ use super::{Agent, segments};
 use crate::socket;
 use rsm_core::access::AccessList;
 use rsm_core::crash_point;
-use rsm_core::message::{Answer, Ask, Reply, Request, decode, encode};
+use rsm_core::message::{Answer, Ask, Reply, Request, SegmentName, decode, encode};
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
@@ -21,6 +21,7 @@ pub(super) enum Undo {
     Nothing,
     Create(u32),
     Publish(u32),
+    Replace(SegmentName),
     Republish(u32, AccessList),
     Connect(u32),
 }
@@ -94,7 +95,7 @@ impl Agent {
                 })
             }
             Ask::Reopen { segment } => self.reopen(party, segment),
-            Ask::Replace { segment } => self.replace(party, segment),
+            Ask::Replace { segment } => self.replace(party, segment).inspect(|_| undo = Undo::Replace(segment)),
             Ask::Settle { segment, moved } => self.settle(party, segment, moved).map(done),
             Ask::Publish { segment, id, access } => self.publish(party, segment, id, access).map(|answer| {
                 if matches!(answer, Answer::Published { .. }) {
@@ -141,6 +142,8 @@ impl Agent {
         match last {
             Some((_, Undo::Create(row))) => self.remove_segment(row),
             Some((_, Undo::Publish(row))) => self.withdraw_abandoned(row),
+            // Memory that did not arrive is memory that nothing was moved to.
+            Some((_, Undo::Replace(segment))) => drop(self.settle(party, segment, false)),
             Some((_, Undo::Republish(row, before))) => {
                 if let Some(segment) = self.segments.get_mut(&row) {
                     segments::set_access(segment, before);

@@ -279,13 +279,17 @@ impl Agent {
     /// Gives an exporter fresh memory to move to; the segment's own stays what it is until [`settle`](Self::settle).
     pub(super) fn replace(&mut self, party: u64, name: SegmentName) -> Result<Given> {
         let given = self.replacement(party, name);
-        // What cannot be moved away now can be taken back once more, although it is not published.
-        if given.is_err()
-            && let Ok(segment) = self.own_segment(party, name)
-        {
-            segment.revoked = segment.id.is_none();
+        if given.is_err() {
+            self.let_take_back_again(party, name);
         }
         given
+    }
+
+    /// What cannot be moved away now can be taken back once more, although it is not published.
+    fn let_take_back_again(&mut self, party: u64, name: SegmentName) {
+        if let Ok(segment) = self.own_segment(party, name) {
+            segment.revoked = segment.id.is_none();
+        }
     }
 
     fn replacement(&mut self, party: u64, name: SegmentName) -> Result<Given> {
@@ -330,6 +334,9 @@ impl Agent {
         crash_point!(AgentSettled);
         if was_moving {
             self.limits.give(1); // one of the two objects is gone, or is another segment's, which counts it
+            if !moved {
+                self.let_take_back_again(party, name);
+            }
         }
         Ok(())
     }
