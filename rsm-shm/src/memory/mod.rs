@@ -8,6 +8,7 @@
 //! | [`view`] | segment memory as users see it: never a `&[u8]` |
 //! | [`copy`] | moving bytes and words between ordinary and segment memory |
 //! | `vector` | long copies on x86-64 |
+//! | `trust` | how often they look where their target's lines are |
 //! | [`trash`] | cutting a mapping off without a fault |
 //! | [`inspect`] | what addresses of this process are mapped to |
 //! | [`adopt`] | moving what a range holds to another memory, under the feet of threads that use it |
@@ -24,6 +25,8 @@ pub mod memfd;
 pub mod region;
 pub mod tables;
 pub mod trash;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod trust;
 pub mod uffd;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod vector;
