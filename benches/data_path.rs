@@ -130,6 +130,39 @@ fn misaligned(c: &mut Criterion) {
     group.finish();
 }
 
+/// Transfers that jump about in 64 MiB of ordinary and of huge pages.
+fn pages(c: &mut Criterion) {
+    const LARGE: usize = 64 << 20;
+    let mut group = c.benchmark_group("pages");
+    for huge in [false, true] {
+        let cluster = Cluster::new(2).expect("a cluster");
+        let one = cluster.node(1).and_then(|n| n.controller("shm0")).expect("shm0");
+        let two = cluster.node(2).and_then(|n| n.controller("shm0")).expect("shm0");
+        let make = || if huge { one.export_huge(LARGE) } else { one.export(LARGE) };
+        let export = match make() {
+            Ok(export) => export,
+            Err(error) if huge => return println!("no huge pages: {error}"),
+            Err(error) => panic!("{error}"),
+        };
+        let kind = if huge { "huge" } else { "ordinary" };
+        group.bench_function(format!("create {kind}"), |b| b.iter(|| make()?.destroy()));
+        let id = export.publish(SegmentId::any(), &AccessList::everyone()).expect("published");
+        let import = two.connect(1, id, Permission::ReadWrite).expect("connected");
+        let _map = import.map(0, LARGE, Permission::ReadWrite).expect("every page is present");
+        import.set_mode(BarrierMode::Explicit);
+        let mut at = 1u64;
+        let mut somewhere = || {
+            at = at.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (at >> 30) % (LARGE as u64 / 8) * 8
+        };
+        group.bench_function(format!("put_u64 {kind}"), |b| b.iter(|| import.put_u64(somewhere(), 1)));
+        group.bench_function(format!("get_u64 {kind}"), |b| b.iter(|| import.get_u64(somewhere())));
+        let source = vec![1u8; LARGE];
+        group.bench_function(format!("put 64 MiB {kind}"), |b| b.iter(|| import.put(0, black_box(&source))));
+    }
+    group.finish();
+}
+
 fn control(c: &mut Criterion) {
     let (_cluster, one, two, export, _import) = pair();
     let everyone = AccessList::everyone();
@@ -159,5 +192,5 @@ fn control(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, words, copies, misaligned, read_by_peer, control);
+criterion_group!(benches, words, copies, misaligned, read_by_peer, pages, control);
 criterion_main!(benches);

@@ -3,6 +3,7 @@
 
 use crate::{ControllerAttributes, Export, Import, Node, Permission, Result, SegmentId};
 use rsm_core::access::Level;
+use rsm_shm::memory::huge::Pages;
 use rsm_shm::memory::page_size;
 use std::time::Duration;
 
@@ -63,7 +64,25 @@ impl Controller {
     /// Reference 1.6.
     #[doc(alias = "rsm_memseg_export_create")]
     pub fn export(&self, length: usize) -> Result<Export> {
-        self.node.membership.create(self.index, length as u64, Level::Guarded).map(Export::new)
+        self.node.membership.create(self.index, length as u64, Level::Guarded, Pages::AsWished).map(Export::new)
+    }
+
+    /// As [`export`](Self::export), in huge pages (of 2 MiB on x86-64), on whatever side it is mapped: transfers that jump
+    /// about in it miss the translation buffer less often. Creating it takes longer, some milliseconds for each huge page.
+    /// What `length` has beyond a multiple of one stays in ordinary pages. It needs Linux 6.1, and nothing of the machine's
+    /// settings.
+    ///
+    /// Whoever would rather have ordinary pages than an error uses [`export`](Self::export) and starts the program with
+    /// `RSM_HUGE_PAGES=1`: all segments of a huge page or more then get huge pages where these can be had; those made with
+    /// [`adopt`](Self::adopt) where their memory begins at a multiple of the size, so C programs have them too.
+    ///
+    /// # Errors
+    /// BAD_LENGTH for less than a huge page; CTLR_NOT_PRESENT where the kernel has no huge pages for shared memory
+    /// (`rsm-ctl doctor` tells); INSUFFICIENT_MEM when memory is too scattered for them; otherwise as
+    /// [`export`](Self::export).
+    #[doc(alias = "rsm_memseg_export_create")]
+    pub fn export_huge(&self, length: usize) -> Result<Export> {
+        self.node.membership.create(self.index, length as u64, Level::Guarded, Pages::Huge).map(Export::new)
     }
 
     /// As [`export`](Self::export), for memory that others can only read. From its first publication on the kernel lets
@@ -80,7 +99,7 @@ impl Controller {
     /// As [`export`](Self::export).
     #[doc(alias = "rsm_memseg_export_create")]
     pub fn export_sealed(&self, length: usize) -> Result<Export> {
-        self.node.membership.create(self.index, length as u64, Level::Sealed).map(Export::new)
+        self.node.membership.create(self.index, length as u64, Level::Sealed, Pages::AsWished).map(Export::new)
     }
 
     /// Exports `length` bytes of the program's own memory from `start` on, in place: contents stay, also what other

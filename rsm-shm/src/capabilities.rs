@@ -9,7 +9,7 @@ use crate::error::from_errno;
 use crate::memory::memfd::{self, Sealing};
 use crate::memory::region::Region;
 use crate::memory::uffd::{self, Mode};
-use crate::memory::{inspect, lease};
+use crate::memory::{huge, inspect, lease};
 use crate::{private_table, socket};
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
@@ -418,33 +418,10 @@ fn futex(call: libc::c_long) -> rustix::io::Result<()> {
 
 /// Makes a huge page of small ones, in shared memory.
 fn huge_pages() -> Result<()> {
-    const HUGE: usize = 2 << 20;
-    const MADV_COLLAPSE: libc::c_int = 25;
-    let object = memfd::create("rsm-probe", 2 * HUGE as u64)?;
-    let region = Region::map(&object, 0, 2 * HUGE, Permission::ReadWrite)?;
-    let start = region.as_ptr().cast::<u8>().wrapping_add(region.as_ptr().cast::<u8>().align_offset(HUGE) % HUGE);
-    // A huge page begins at a multiple of its size in memory and in the object alike.
-    // SAFETY: the range lies in the mapping, at most HUGE - 1 bytes before it and HUGE in it, which nobody else knows
-    // and which goes with `region`.
-    let placed = unsafe {
-        rustix::mm::mmap(
-            start.cast(),
-            HUGE,
-            rustix::mm::ProtFlags::READ | rustix::mm::ProtFlags::WRITE,
-            rustix::mm::MapFlags::SHARED | rustix::mm::MapFlags::FIXED,
-            &object,
-            0,
-        )
-    };
-    placed.map_err(|errno| missing("mmap", errno))?;
-    // SAFETY: one byte of that mapping.
-    unsafe { start.write_volatile(1) };
-    // SAFETY: all of that mapping. Contents stay.
-    if unsafe { libc::madvise(start.cast(), HUGE, MADV_COLLAPSE) } == 0 {
-        return Ok(());
-    }
-    let errno = Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO);
-    Err(missing("MADV_COLLAPSE of shared memory", errno))
+    let size = huge::huge_page_size();
+    let object = memfd::create("rsm-probe", size as u64)?;
+    let region = Region::map(&object, 0, size, Permission::ReadWrite)?;
+    huge::collapse(region.as_ptr(), size)
 }
 
 /// Makes a control group below one's own, looks whether it can be killed, and removes it.

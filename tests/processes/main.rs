@@ -8,6 +8,7 @@ mod bad_input;
 mod cost;
 mod death;
 mod fork;
+mod huge;
 mod interrupts;
 mod leaks;
 mod node;
@@ -23,7 +24,7 @@ type Story = (&'static str, fn());
 
 fn main() {
     if std::env::var_os("RSM_TEST_NODE").is_some() {
-        return node::run(cost::more);
+        return node::run(|things, words| cost::more(things, words).or_else(|| huge::more(things, words)));
     }
     let stories: Vec<Story> = [
         revocation::STORIES,
@@ -33,6 +34,7 @@ fn main() {
         interrupts::STORIES,
         bad_input::STORIES,
         cost::STORIES,
+        huge::STORIES,
         leaks::STORIES,
         watch::STORIES,
     ]

@@ -7,6 +7,7 @@
 
 use super::{fork, lock};
 use crate::memory::adopt::{self, Protection};
+use crate::memory::huge::Pages;
 use crate::memory::inspect;
 use crate::memory::region::Region;
 use crate::private_table;
@@ -149,6 +150,7 @@ impl Reservation {
         if protection == Protection::None {
             tracing::warn!("memory was adopted without protection: stores of other threads meanwhile may be lost");
         }
+        Pages::AsWished.make(start, self.length)?;
         crash_point!(RangeAdopted);
         let process = fork::count();
         let _hold = fork::hold();

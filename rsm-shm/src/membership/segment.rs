@@ -6,6 +6,7 @@ use super::control::unexpected;
 use super::{Membership, fork, lock};
 use crate::error::from_errno;
 use crate::memory::adopt;
+use crate::memory::huge::Pages;
 use crate::memory::inspect;
 use crate::memory::memfd;
 use crate::memory::page_size;
@@ -45,6 +46,7 @@ pub struct Segment {
     rebindable: bool,
     /// `None` for ever when the memory could not be moved back into its object half-way through a rebind.
     backing: Mutex<Option<Backing>>,
+    pages: Pages,
     bell: NonNull<Bell>,
     /// [`fork::count`] of the creating process; no other may steer the segment.
     process: u32,
@@ -62,8 +64,8 @@ impl Membership {
     /// Creates a segment of `length` zeroed bytes, all of them present.
     ///
     /// # Errors
-    /// Those of `rsm_memseg_export_create`, reference 1.6.
-    pub fn create(self: &Arc<Membership>, controller: u32, length: u64, level: Level) -> Result<Segment> {
+    /// Those of `rsm_memseg_export_create`, reference 1.6; those of [`collapse`](crate::memory::huge::collapse) when pages must be huge.
+    pub fn create(self: &Arc<Membership>, controller: u32, length: u64, level: Level, pages: Pages) -> Result<Segment> {
         if length >= LOOK_FIRST
             && let Some(available) = available_memory()
             && length > available
@@ -73,10 +75,12 @@ impl Membership {
             return Err(Error::with(Code::InsufficientMem, text));
         }
         let (name, bell, memory) = self.create_remote(controller, length, level, None)?;
-        self.finish(name, bell, false, length, || {
+        self.finish(name, bell, false, pages, length, || {
             let bytes = usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?;
             memfd::check_solid(&memory, length)?;
             let region = Region::map(&memory, 0, bytes, Permission::ReadWrite)?;
+            // Before small pages are there, which would be made in vain.
+            pages.make(region.as_ptr(), bytes)?;
             region.populate(0, bytes, Permission::ReadWrite)?;
             Ok(Backing::Own(region))
         })
@@ -124,7 +128,7 @@ impl Membership {
                 let object = inspect::identity(memory.as_fd());
                 if let Some(shared) = object.ok().and_then(|object| backing::share(range.0, name, object)) {
                     let back = || Ok(Backing::Adopted(shared));
-                    return self.finish(name, bell, rebindable, length as u64, back);
+                    return self.finish(name, bell, rebindable, Pages::AsWished, length as u64, back);
                 }
                 // Given back in between: from the beginning.
                 let _ = self.ask(Ask::Destroy { segment: name });
@@ -134,7 +138,7 @@ impl Membership {
                 std::thread::yield_now();
                 continue;
             };
-            return self.finish(name, bell, rebindable, length as u64, || {
+            return self.finish(name, bell, rebindable, Pages::AsWished, length as u64, || {
                 // SAFETY: the caller's promise.
                 unsafe { reservation.adopt(memory.as_fd(), name) }.map(Backing::Adopted)
             });
@@ -178,6 +182,7 @@ impl Membership {
         name: SegmentName,
         bell: u32,
         rebindable: bool,
+        pages: Pages,
         length: u64,
         back: impl FnOnce() -> Result<Backing>,
     ) -> Result<Segment> {
@@ -191,6 +196,7 @@ impl Membership {
                 length: usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?,
                 rebindable,
                 backing: Mutex::new(Some(backing)),
+                pages,
                 bell,
                 membership: Arc::clone(self),
                 name,
@@ -356,6 +362,11 @@ impl Segment {
         // Only now is the new object the segment's: a move that failed leaves everything where it was.
         self.membership.ask_done(Ask::Settle { segment: name, moved: moved.is_ok() })?;
         crash_point!(MoveSettled);
+        if moved.is_ok() {
+            // The new object's pages are ordinary ones. That it stays so when huge ones are used up is no failure of the
+            // withdrawal, which has been done.
+            let _ = self.pages.make(start, self.length);
+        }
         moved.and(object).map(drop)
     }
 

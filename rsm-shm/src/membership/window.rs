@@ -47,11 +47,12 @@ impl Connection {
     ) -> Result<Window> {
         self.check_live(permission)?;
         let (offset, length) = (range.0 as usize, range.1);
-        let reserved = if place.is_none() { Some(Region::reserve_at(hint, length)?) } else { None };
+        let hinted = place.is_none() && !hint.is_null();
+        let reserved = if hinted { Some(Region::reserve_at(hint, length)?) } else { None };
         let target = place.or(reserved.as_ref().map(Region::as_ptr));
         let registry = self.membership().registry();
         let state = &self.membership().shared.state;
-        // SAFETY: the target is the caller's, or was reserved for this just now.
+        // SAFETY: the target is the caller's, or was reserved for this just now, or is none.
         let region =
             unsafe { lock(state).table.add_window(&registry, self.name(), (offset, length), permission, target) }?;
         // The window lies over what was reserved, and owns the addresses from here on.

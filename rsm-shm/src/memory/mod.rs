@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`memfd`] | creating memory objects, sealing them, opening them again with fewer rights |
 //! | [`region`] | a mapping that is unmapped when dropped |
+//! | [`huge`] | huge pages in shared memory |
 //! | [`tables`] | a mapped registry and mapped bells as records of atomics |
 //! | [`view`] | segment memory as users see it: never a `&[u8]` |
 //! | [`copy`] | moving bytes and words between ordinary and segment memory |
@@ -19,6 +20,7 @@
 pub mod adopt;
 pub mod copy;
 pub mod fence;
+pub mod huge;
 pub mod inspect;
 pub mod lease;
 pub mod memfd;

@@ -1,6 +1,7 @@
 //! Mappings.
 #![allow(unsafe_code)]
 
+use super::huge::huge_page_size;
 use crate::error::from_errno;
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
@@ -42,17 +43,49 @@ fn failed(e: Errno, length: usize) -> Error {
     }
 }
 
+/// The addresses of what was reserved, for a mapping that goes over it. It is the mapping's from here on: a call that
+/// fails may have let go of it already, and somebody else may have it.
+fn given_up(reserved: Option<Region>) -> Option<*mut u8> {
+    reserved.map(|region| std::mem::ManuallyDrop::new(region).as_ptr())
+}
+
 impl Region {
-    /// Maps `length` bytes of a memory object from `offset`, shared.
+    /// Maps `length` bytes of a memory object from `offset`, shared; where huge pages fit, at addresses where they can
+    /// be had.
     ///
     /// # Errors
     /// INSUFFICIENT_MEM without address space, PERM_DENIED when the description does not allow `permission`.
     pub fn map(fd: impl AsFd, offset: u64, length: usize, permission: Permission) -> Result<Region> {
-        // SAFETY: a null hint makes the kernel choose free addresses, so no existing object is touched.
+        let place = if length >= huge_page_size() { Some(Region::reserve_for_huge(length, offset)?) } else { None };
+        let fixed = if place.is_some() { MapFlags::FIXED } else { MapFlags::empty() };
+        let hint = given_up(place).unwrap_or(std::ptr::null_mut());
+        // SAFETY: the addresses are those reserved here, which nobody else knows; or a null hint makes the kernel choose
+        // free ones. So no existing object is touched.
         let start = unsafe {
-            rustix::mm::mmap(std::ptr::null_mut(), length, protection(permission), MapFlags::SHARED, &fd, offset)
+            rustix::mm::mmap(hint.cast(), length, protection(permission), MapFlags::SHARED | fixed, &fd, offset)
         };
         Region::from_mmap(start, length)
+    }
+
+    /// Reserves `length` bytes of addresses that lie towards multiples of a huge page as `offset` does.
+    fn reserve_for_huge(length: usize, offset: u64) -> Result<Region> {
+        let size = huge_page_size();
+        let whole = length.checked_next_multiple_of(super::page_size());
+        let room = whole.and_then(|whole| Some((whole, whole.checked_add(size)?)));
+        let (length, room) = room.ok_or_else(|| failed(Errno::NOMEM, length))?;
+        let reserved = Region::reserve(room)?;
+        let first = reserved.start.as_ptr();
+        let before = ((offset % size as u64) as usize).wrapping_sub(first.addr()) % size;
+        std::mem::forget(reserved);
+        // SAFETY: all three pieces lie in what was reserved just now; the two around the one that is returned go.
+        unsafe {
+            let start = first.add(before);
+            let _ = rustix::mm::munmap(start.add(length).cast(), size - before);
+            if before > 0 {
+                let _ = rustix::mm::munmap(first.cast(), before);
+            }
+            Ok(Region { start: NonNull::new_unchecked(start), length })
+        }
     }
 
     /// Reserves `length` bytes of addresses that nobody may touch.
@@ -100,8 +133,15 @@ impl Region {
         place: Option<*mut u8>,
     ) -> Result<Region> {
         assert!(offset <= self.length && length <= self.length - offset, "a duplicate lies inside its original");
+        let place = match place {
+            None if length >= huge_page_size() => {
+                let like = self.start.as_ptr().addr() + offset;
+                given_up(Some(Region::reserve_for_huge(length, like as u64)?))
+            }
+            place => place,
+        };
         // SAFETY: the source lies inside our mapping; an old size of 0 leaves a shared mapping where it is and makes
-        // another one at addresses the kernel chooses, or at those that the caller owns.
+        // another one at addresses the kernel chooses, or at those that the caller owns or that were reserved here.
         let start = unsafe {
             let source = self.start.as_ptr().add(offset).cast();
             match place {
