@@ -13,6 +13,7 @@ mod duration;
 mod exit_code;
 mod failure;
 mod manual;
+mod number;
 mod perf;
 mod print;
 mod process;

@@ -11,8 +11,7 @@ use super::input::Input;
 use super::node_set::NodeSet;
 use super::placement::Pin;
 use super::setting::{self, Setting};
-use crate::duration;
-use crate::exit_code;
+use crate::{duration, exit_code, number};
 
 /// Most nodes of a cluster in the default geometry: 64 ids of which 0 means "not a member".
 pub(crate) const MOST_NODES: u32 = 63;
@@ -74,7 +73,7 @@ pub(crate) struct UpArgs {
 pub(crate) struct ClusterArgs {
     /// Number of nodes, 1 to 63; their ids are 1..N
     #[arg(short, value_name = "N", required_unless_present = "file", conflicts_with = "file",
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_NODES)))]
+        value_parser = number::nodes)]
     pub(crate) n: Option<u32>,
     /// Name of the cluster; a private one is made up without it
     #[arg(long, value_name = "NAME")]

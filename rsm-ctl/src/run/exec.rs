@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use rustix::process::Signal;
 
-use super::args::{GRACE, MOST_NODES};
+use super::args::GRACE;
 use super::keeper::{self, Answer, Ask};
 use super::node_set::NodeSet;
 use super::placement::Pin;
@@ -19,14 +19,14 @@ use crate::cli::Verbosity;
 use crate::duration;
 use crate::exit_code::{self, ExitCode};
 use crate::failure::Failure;
-use crate::{print, process};
+use crate::{number, print, process};
 
 /// What `exec` can be told.
 #[derive(Debug, Args)]
 #[command(after_help = exit_code::help())]
 pub(crate) struct ExecArgs {
     /// The node that the program becomes a process of
-    #[arg(long, value_name = "NODE", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_NODES)))]
+    #[arg(long, value_name = "NODE", value_parser = number::node)]
     node: u32,
     /// The cluster; needed when several run and $RSM_CLUSTER names none
     #[arg(long, value_name = "NAME")]
@@ -55,7 +55,7 @@ pub(crate) struct ExecArgs {
 #[derive(Debug, Args)]
 pub(crate) struct EnvArgs {
     /// The node
-    #[arg(value_name = "NODE", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_NODES)))]
+    #[arg(value_name = "NODE", value_parser = number::node)]
     node: u32,
     /// The cluster; needed when several run and $RSM_CLUSTER names none
     #[arg(long, value_name = "NAME")]

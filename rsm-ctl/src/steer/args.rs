@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use rsm::SegmentId;
 
-use crate::duration;
+use crate::{duration, number};
 
 /// Which cluster is meant.
 #[derive(Debug, Args)]
@@ -26,10 +26,10 @@ pub(crate) struct LinkArgs {
     /// What to do with the link
     pub(crate) verb: LinkVerb,
     /// A node
-    #[arg(value_name = "A")]
+    #[arg(value_name = "A", value_parser = number::node)]
     pub(crate) from: u32,
     /// The other node; a node has a link to itself as well
-    #[arg(value_name = "B")]
+    #[arg(value_name = "B", value_parser = number::node)]
     pub(crate) to: u32,
     /// Only imports of node A from node B; without it both directions
     #[arg(long)]
@@ -60,7 +60,7 @@ pub(crate) struct NodeArgs {
     /// What to do with its processes
     pub(crate) verb: NodeVerb,
     /// The node
-    #[arg(value_name = "K")]
+    #[arg(value_name = "K", value_parser = number::node)]
     pub(crate) node: u32,
     #[command(flatten)]
     pub(crate) target: Target,
@@ -86,6 +86,7 @@ pub(crate) struct SegmentArgs {
     /// What to do with it
     pub(crate) verb: SegmentVerb,
     /// The exporting node
+    #[arg(value_parser = number::node)]
     pub(crate) node: u32,
     /// Its id: 0x400001, or decimal
     #[arg(value_parser = segment_id)]
@@ -140,7 +141,7 @@ pub(crate) struct ScriptArgs {
     #[arg(value_name = "FILE", required_unless_present = "random", conflicts_with = "random")]
     pub(crate) file: Option<PathBuf>,
     /// Instead of a script: what chance decides; the same SEED is the same sequence
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", value_parser = number::seed)]
     pub(crate) random: Option<u64>,
     /// With --random: for how long; without it until the cluster ends
     #[arg(long = "for", value_name = "TIME", requires = "random", conflicts_with = "file", value_parser = duration::parse_positive)]

@@ -80,7 +80,7 @@ fn what_cannot_be_understood() {
         assert_eq!(finished.code(), 2, "{words:?}: {}", finished.stderr);
     }
     let finished = ctl(&["run", "-n", "64", "--", "true"]).finish();
-    assert!(finished.stderr.contains("64 is not in 1..=63"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("write a number of nodes, 1 to 63"), "{}", finished.stderr);
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn exec_that_cannot_be_done() {
     let cluster = Standing::up(&["-n", "2"]);
     for (words, code, said) in [
         (&["--node", "3", "--", "true"][..], 1, "the cluster has no node 3: its nodes are 1 to 2"),
-        (&["--node", "0", "--", "true"], 2, "0 is not in 1..=63"),
+        (&["--node", "0", "--", "true"], 2, "write the id of a node, 1 to 63"),
         (&["--node", "1", "--", "no-such-program"], 127, "cannot run \"no-such-program\""),
         (&["--node", "1", "--", "/etc/passwd"], 126, "Permission denied"),
         (&["--node", "1", "--cwd", "/no/such", "--", "true"], 1, "cannot start in \"/no/such\": No such file"),
