@@ -28,11 +28,12 @@ pub(crate) struct Cli {
 /// The switches every command knows.
 #[derive(Debug, Args)]
 pub(crate) struct VerbosityArgs {
+    // Global options are shown in the order in which each command has them, among its own; these come last.
     /// Say nothing about nodes that fail; the exit code tells
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, display_order = 900, conflicts_with = "verbose")]
     quiet: bool,
     /// Say what is done: the cluster, the processes, how each node ended
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 901)]
     verbose: bool,
 }
 
@@ -116,7 +117,7 @@ pub(crate) enum Command {
 /// What a look at running clusters can be told.
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
-    /// Write JSON: an object with a "version" and one array
+    /// Write JSON: an object with a "version" and one array (see docs/json.md)
     #[arg(long)]
     pub(crate) json: bool,
     /// The cluster to look at; needed when several run and $RSM_CLUSTER names none
