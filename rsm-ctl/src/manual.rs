@@ -86,11 +86,11 @@ fn built() -> clap::Command {
 /// One page: the command, then each of its commands as a section.
 fn whole() -> io::Result<String> {
     let mut page = Vec::new();
-    let command = built();
+    let mut command = built();
     let manual = Man::new(command.clone().disable_help_subcommand(true));
     manual.render_title(&mut page)?;
     manual.render_name_section(&mut page)?;
-    manual.render_synopsis_section(&mut page)?;
+    page.extend_from_slice(synopsis(&mut command).as_bytes());
     manual.render_description_section(&mut page)?;
     manual.render_options_section(&mut page)?;
     for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
@@ -99,14 +99,14 @@ fn whole() -> io::Result<String> {
         let manual = Man::new(sub.clone());
         let mut section = Vec::new();
         manual.render_description_section(&mut section)?;
-        manual.render_synopsis_section(&mut section)?;
+        section.extend_from_slice(synopsis(&mut sub.clone()).as_bytes());
         manual.render_options_section(&mut section)?;
+        section.extend_from_slice(own_notes(sub).map(|text| notes(&text)).unwrap_or_default().as_bytes());
         // Sections of a command are subsections of the page; exit codes are told once, at the end.
         let text = String::from_utf8_lossy(&section).replace(".SH ", ".SS ");
         page.extend_from_slice(text.as_bytes());
     }
-    manual.render_extra_section(&mut page)?;
-    Ok(String::from_utf8_lossy(&page).into_owned())
+    Ok(String::from_utf8_lossy(&page).into_owned() + &notes(&crate::exit_code::help()))
 }
 
 /// The page of one command, rsm-ctl-COMMAND(1).
@@ -114,15 +114,48 @@ fn page_of(name: &str) -> io::Result<String> {
     let mut page = Vec::new();
     let command = built();
     let sub = command.get_subcommands().find(|sub| sub.get_name() == name);
-    let sub = sub.ok_or_else(|| io::Error::other(format!("there is no command {name}")))?.clone();
+    let mut sub = sub.ok_or_else(|| io::Error::other(format!("there is no command {name}")))?.clone();
+    let synopsis = synopsis(&mut sub);
     // What a command says after its options stays; the table of exit codes is in every page, once.
-    let own = sub.get_after_help().map(ToString::to_string).filter(|text| !text.contains("Exit codes:"));
-    let sub = sub.after_help(own.map_or_else(String::new, |text| text + "\n\n") + &crate::exit_code::help());
+    let after = own_notes(&sub).map_or_else(String::new, |text| text + "\n\n") + &crate::exit_code::help();
     // The hyphen makes it one word for man(1), as with git.
     let title: &'static str = format!("rsm-ctl-{name}").leak();
-    Man::new(sub.name(title).display_name(title)).render(&mut page)?;
+    let manual = Man::new(sub.name(title).display_name(title));
+    manual.render_title(&mut page)?;
+    manual.render_name_section(&mut page)?;
+    page.extend_from_slice(synopsis.as_bytes());
+    manual.render_description_section(&mut page)?;
+    manual.render_options_section(&mut page)?;
     let see = ".SH \"SEE ALSO\"\nrsm\\-ctl(1), rsm(3)\n";
-    Ok(String::from_utf8_lossy(&page).into_owned() + see)
+    Ok(String::from_utf8_lossy(&page).into_owned() + &notes(&after) + see)
+}
+
+/// What a command alone says after its options.
+fn own_notes(command: &clap::Command) -> Option<String> {
+    command.get_after_help().map(ToString::to_string).filter(|text| !text.contains("Exit codes:"))
+}
+
+/// How a command is called, as `--help` has it: the lines that were written, not every option in brackets.
+fn synopsis(command: &mut clap::Command) -> String {
+    let usage = command.render_usage().to_string();
+    let lines = usage.strip_prefix("Usage:").unwrap_or(&usage).lines().map(|line| escaped(line.trim()) + "\n");
+    format!(".SH SYNOPSIS\n.nf\n{}.fi\n", lines.collect::<String>())
+}
+
+/// A section of what stands after the options of a command: prose is filled, tables and examples keep their lines.
+fn notes(text: &str) -> String {
+    let paragraph = |text: &str| {
+        let lines: String = text.lines().map(|line| escaped(line) + "\n").collect();
+        let is_prose = !text.contains("  ");
+        if is_prose { format!(".PP\n{lines}") } else { format!(".PP\n.nf\n{lines}.fi\n") }
+    };
+    ".SH NOTES\n".to_owned() + &text.trim().split("\n\n").map(paragraph).collect::<String>()
+}
+
+/// A line of text that roff takes for nothing else.
+fn escaped(line: &str) -> String {
+    let text = line.replace('\\', "\\e").replace('-', "\\-");
+    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
 }
 
 fn install(dir: &Path) -> Result<ExitCode, Failure> {
@@ -142,6 +175,15 @@ fn install(dir: &Path) -> Result<ExitCode, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_keep_their_lines() {
+        let text = "Prose is\nfilled.\n\n  at TIME   waits\n.x";
+        assert_eq!(notes(text), ".SH NOTES\n.PP\nProse is\nfilled.\n.PP\n.nf\n  at TIME   waits\n\\&.x\n.fi\n");
+        let run = page_of("run").unwrap();
+        assert!(run.contains(".nf\nrsm\\-ctl run \\-n N [OPTIONS] [\\-\\-] PROG ARGS...\n"), "{run}");
+        assert!(whole().unwrap().contains("\n  when CONDITION [within TIME] [then ACTION]   waits until it holds\n"));
+    }
 
     #[test]
     fn every_command_has_a_page() {
