@@ -59,10 +59,10 @@ fn text(message: &ToFront, plan: &Plan) -> Option<String> {
     })
 }
 
-/// The line for a warden that ended before its work was done.
+/// The line for a warden that ended before its work was done; for people it is the agent, which is the same process.
 pub(crate) fn warden_gone(warden: Pid, status: Option<Status>) -> String {
     let how = status.map_or_else(|| "has gone".to_owned(), |status| status.to_string());
-    format!("rsm-ctl: the warden (pid {warden}) {how}; every process of the run was ended")
+    format!("rsm-ctl: the agent (pid {warden}) {how}; every process of the run was ended")
 }
 
 fn listed(processes: &[RawPid]) -> String {

@@ -52,9 +52,12 @@ pub(crate) fn of(tasks: &[Task], account: &Account, written: &impl LastLines, pa
     if !is_news || (causes.is_empty() && running.is_empty()) {
         return None;
     }
-    let asked: Vec<String> = account.ended(Blame::Asked).iter().map(|(index, _)| tasks[*index].label.clone()).collect();
+    let mut asked: Vec<usize> = account.ended(Blame::Asked).iter().map(|(index, _)| *index).collect();
+    asked.sort_unstable();
+    let asked: Vec<&str> = asked.into_iter().map(|index| &*tasks[index].label).collect();
     if !asked.is_empty() && !causes.is_empty() {
-        let ended = format!("  ended by rsm-ctl because of that: {} {}", plural("node", asked.len()), asked.join(", "));
+        // After, not because of: with --keep-going it was the time-out or Ctrl-C that ended them.
+        let ended = format!("  ended by rsm-ctl after that: {} {}", plural("node", asked.len()), asked.join(", "));
         let _ = writeln!(details, "{}", palette.paint(Tone::Faint, &ended));
     }
     let count = causes.len() + account.ended(Blame::Consequence).len();
@@ -173,7 +176,7 @@ mod tests {
         assert!(lines[1].starts_with("  node 3 ended with exit code 1 after "), "{text}");
         assert_eq!(lines[2..4], ["    its standard error ended with", "    | no such file"]);
         assert!(lines[4].ends_with("later: node 1 ended with exit code 3"), "{text}");
-        assert_eq!(lines[7], "  ended by rsm-ctl because of that: node 2");
+        assert_eq!(lines[7], "  ended by rsm-ctl after that: node 2");
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub(crate) fn serve(plan: &Plan, link: Link, front: OwnedFd, channels: Channels)
 }
 
 fn start(plan: &Plan, channels: Channels) -> Result<(SignalQueue, Hosting<'_>, Vec<Process>), Failure> {
-    let children = prepare().map_err(|error| Failure::system("cannot set up the warden", error))?;
+    let children = prepare().map_err(|error| Failure::system("cannot set up the agent", error))?;
     let hosting = match &plan.home {
         Home::New(new) => host(new, plan)?,
         Home::Running(door) => Hosting::Guest { door, closed: false },
@@ -238,7 +238,7 @@ impl Warden<'_> {
                 Received::Message(_) => None,
                 Received::Gone => {
                     *closed = true;
-                    Some((format!("cluster {} has gone", door.name), false))
+                    Some((format!("cluster {} has ended: its agent was killed", door.name), false))
                 }
             },
         };

@@ -125,7 +125,7 @@ fn an_agent_that_is_killed_takes_everything_along() {
     cluster.expect_gone();
     let finished = guest.finish();
     assert_eq!(finished.code(), 3);
-    assert!(finished.stderr.contains("has gone"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("has ended: its agent was killed"), "{}", finished.stderr);
     let down = ctl(&["down", &cluster.name]).finish();
     assert!(down.code() == 1 && down.stderr.contains("no cluster named"), "{}", down.stderr);
 }

@@ -17,7 +17,7 @@ fn who_began_and_who_followed() {
     assert!(place("node 2 ended with exit code 3") < place("| no such thing"));
     assert!(place("| no such thing") < place("afterwards, "));
     assert!(place("afterwards, ") < place("| lost node 2"));
-    assert!(place("| lost node 2") < place("ended by rsm-ctl because of that: node 1"));
+    assert!(place("| lost node 2") < place("ended by rsm-ctl after that: node 1"));
     assert!(!finished.stderr.contains('\x1b'), "no colours in a pipe");
 }
 
@@ -31,7 +31,7 @@ fn what_to_do_next() {
     let finished = run(&["-n", "2"], script).env("RUST_BACKTRACE", "1").finish();
     assert!(!finished.stderr.contains("RUST_BACKTRACE"), "{}", finished.stderr);
     let finished = run(&["-n", "2"], "test $RSM_NODE_ID = 1 || kill -KILL $$").finish();
-    assert!(finished.stderr.contains("rsm-ctl did not kill it"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("not killed by this run: by `rsm-ctl node kill`"), "{}", finished.stderr);
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn the_warden_is_killed() {
     kill_process(running.warden(), Signal::KILL).unwrap();
     let finished = running.finish();
     assert_eq!(finished.code(), 1);
-    assert!(finished.stderr.starts_with("rsm-ctl: the warden (pid "), "{}", finished.stderr);
+    assert!(finished.stderr.starts_with("rsm-ctl: the agent (pid "), "{}", finished.stderr);
     assert!(finished.stderr.contains("was killed by signal 9 (SIGKILL)"), "{}", finished.stderr);
 }
 
