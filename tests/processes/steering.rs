@@ -11,6 +11,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("a_put_loop_is_told_of_an_error_and_of_the_end", a_put_loop_is_told_of_an_error_and_of_the_end),
     ("a_stopped_importer_on_a_down_link_costs_the_others_nothing", a_stopped_importer_on_a_down_link),
     ("a_revoked_segment_leaves_a_stopped_importer_behind", a_revoked_segment_leaves_a_stopped_importer_behind),
+    ("equal_ranges_are_not_taken_back_from_who_did_not_hear", equal_ranges_and_who_did_not_hear),
     ("a_node_is_stopped_goes_on_and_is_killed", a_node_is_stopped_goes_on_and_is_killed),
     ("a_process_joins_with_the_key_it_was_handed", a_process_joins_with_the_key_it_was_handed),
     ("forked_children_of_importers_are_cut_off_too", forked_children_of_importers_are_cut_off_too),
@@ -122,6 +123,34 @@ fn a_revoked_segment_leaves_a_stopped_importer_behind() {
     assert_eq!(exporter.ok("read e 0"), "4");
     exporter.ok("unpublish e");
     exporter.ok("destroy e");
+}
+
+/// Where importers of an equal range reach the memory rightly, only their word tells that the others do not: somebody who
+/// was cut off from outside has not given it.
+fn equal_ranges_and_who_did_not_hear() {
+    for revoke in [true, false] {
+        let cluster = cluster(3);
+        let steering = cluster.steering().expect("to steer");
+        let mut exporter = NodeProcess::start(&cluster, 1);
+        exporter.ok("adopt e 4096");
+        exporter.ok("adoptagain f e");
+        exporter.ok("publish e 0x400000");
+        exporter.ok("publish f 0x400001");
+        let mut stopped = importer(&cluster, 2);
+        let mut other = NodeProcess::start(&cluster, 3);
+        other.ok("connect j 1 0x400001 rw");
+        stopped.stop();
+        let cut = if revoke { steering.revoke_segment(1, ID) } else { steering.link_down(&Links::between(1, 2)) };
+        assert_eq!(cut, Ok(1));
+        // However often it is asked.
+        exporter.fails("unpublish e", 31);
+        exporter.fails("unpublish e", 31);
+        stopped.signal(Signal::CONT);
+        stopped.fails("put i 0 3", 40);
+        exporter.ok("unpublish e");
+        other.ok("put j 0 4");
+        assert_eq!(exporter.ok("read e 0"), "4");
+    }
 }
 
 fn a_node_is_stopped_goes_on_and_is_killed() {

@@ -49,6 +49,8 @@ impl Agent {
             LinkChange::Down => self.connections.iter().filter(|(_, c)| through(c)).map(|(&row, _)| row).collect(),
             LinkChange::Up | LinkChange::Error => Vec::new(),
         };
+        let told: Vec<_> =
+            cut.iter().filter_map(|row| self.connections.get(row)).map(|c| (c.segment, c.holders.clone())).collect();
         // The generations first: a path that is gone for good is told as CONN_ABORTED and never as BARRIER_FAILURE,
         // after which a program would only try again. Who is woken by the cut finds the link down.
         for &row in &cut {
@@ -58,6 +60,9 @@ impl Agent {
         crash_point!(AgentRelinked);
         let holders = self.cut_connections(&cut);
         self.tell_to_look(&holders);
+        for (segment, holders) in told {
+            segment.into_iter().for_each(|row| self.note_told(row, &holders));
+        }
         if changed {
             tracing::debug!(controller, from, to, ?change, imports = cut.len(), "link changed");
             if change == LinkChange::Up {

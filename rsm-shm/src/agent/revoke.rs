@@ -176,7 +176,23 @@ impl Agent {
         }
     }
 
-    pub(super) fn begin(&mut self, row: u32, awaiting: BTreeSet<u64>, destroy: bool) -> u32 {
+    /// Notes who was told to look when nobody waited for it.
+    pub(super) fn note_told(&mut self, row: u32, holders: &BTreeSet<u64>) {
+        let revision = self.map.registry().header.revision();
+        if let Some(segment) = self.segments.get_mut(&row) {
+            segment.told.retain(|party, due| self.members.get(party).is_some_and(|m| m.seen < *due));
+            segment.told.extend(holders.iter().map(|&party| (party, revision)));
+        }
+    }
+
+    pub(super) fn begin(&mut self, row: u32, mut awaiting: BTreeSet<u64>, destroy: bool) -> u32 {
+        let told = self.segments.get_mut(&row).map(|s| std::mem::take(&mut s.told)).unwrap_or_default();
+        for (party, due) in told {
+            if self.members.get(&party).is_some_and(|m| m.seen < due) {
+                self.send_look(party);
+                awaiting.insert(party);
+            }
+        }
         let number = self.writer().begin_withdrawal(row);
         let now = Instant::now();
         self.withdrawals.push(Withdrawing {
@@ -226,6 +242,7 @@ impl Agent {
                         self.remove_segment(ended.row);
                     } else if let Some(segment) = self.segments.get_mut(&ended.row) {
                         segment.granted = !freed;
+                        segment.told.extend(ended.awaiting.iter().map(|&party| (party, ended.revision)));
                     }
                     let word = self.writer().end_withdrawal(ended.row, freed);
                     crash_point!(AgentWithdrew);

@@ -11,7 +11,7 @@ use rsm_core::message::{Answer, SegmentName};
 use rsm_core::registry::{ControllerKind, SegmentFields};
 use rsm_core::segment_id::SegmentId;
 use rsm_core::{Code, Error, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
@@ -41,6 +41,9 @@ pub(super) struct Segment {
     /// It was withdrawn from outside, or could not be moved away from everybody, and the exporter has neither
     /// unpublished nor published it since.
     pub(super) revoked: bool,
+    /// Members whose connections were cut from outside, or that had not answered when a withdrawal ended, and the
+    /// revision they must have seen: the next withdrawal waits for them as well.
+    pub(super) told: BTreeMap<u64, u64>,
 }
 
 /// What a segment is to be.
@@ -196,6 +199,7 @@ impl Agent {
                 epoch,
                 granted: false,
                 revoked: false,
+                told: BTreeMap::new(),
             },
         );
         Ok((Answer::Created { segment: SegmentName { row, incarnation }, bell }, vec![given]))

@@ -88,7 +88,8 @@ impl Agent {
             return Err(Error::with(Code::SegNotPublished, self.no_such_segment(node, id)));
         };
         let imports = self.writer().connections_of(row).len();
-        self.cut(row);
+        let holders = self.cut(row);
+        self.note_told(row, &holders);
         if let Some(segment) = self.segments.get_mut(&row) {
             segment.revoked = true;
         }
