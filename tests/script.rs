@@ -157,6 +157,10 @@ fn what_goes_wrong_is_told_with_its_line() {
     let error = ended.unwrap_err();
     assert!(error.over_limit, "{error}");
     assert_eq!(error.to_string(), "line 1: after 1h: the script has not ended within 30ms");
+    // Nor does it go on where nothing sleeps.
+    let (_, ended) = run("repeat 1000000000 times\n say on\nend", &steering, limit);
+    let error = ended.expect_err("it was limited");
+    assert!(error.over_limit, "{error}");
     // Passed over.
     let (said, ended) = run("try node stop 2\nsay y", &steering, None);
     assert_eq!(said, ["1: node stop 2: failed: no process of node 2 has joined the cluster", "2: y"]);

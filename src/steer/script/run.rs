@@ -134,6 +134,8 @@ impl<'a, F: FnMut(&Event) -> ControlFlow<()>> Runner<'a, F> {
     }
 
     fn line(&mut self, line: &'a Line, from: Instant) -> Done<Flow> {
+        // Not every line sleeps, and a repeat may have many of them.
+        self.check_limit(line)?;
         match &line.statement {
             Statement::Once { when, then } => {
                 match when {
@@ -197,14 +199,10 @@ impl<'a, F: FnMut(&Event) -> ControlFlow<()>> Runner<'a, F> {
             if condition.is_some_and(|condition| condition.holds(self.steering)) {
                 return Ok(true);
             }
-            let now = Instant::now();
-            if until.is_some_and(|until| until <= now) {
+            if until.is_some_and(|until| until <= Instant::now()) {
                 return Ok(false);
             }
-            if self.deadline.is_some_and(|deadline| deadline <= now) {
-                let text = format!("the script has not ended within {:?}", self.limit.unwrap_or_default());
-                return Err(RunError { over_limit: true, ..failed(line, Error::with(Code::Timeout, text)) });
-            }
+            self.check_limit(line)?;
             let next = self.beside.iter().map(Beside::next).chain(until).chain(self.deadline).min();
             match membership.wait_for_change(seen, next) {
                 Err(error) if !matches!(error.code(), Code::Timeout | Code::Interrupted) => {
@@ -213,6 +211,14 @@ impl<'a, F: FnMut(&Event) -> ControlFlow<()>> Runner<'a, F> {
                 Ok(()) | Err(_) => {}
             }
         }
+    }
+
+    fn check_limit(&self, line: &Line) -> Done {
+        if self.deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            return Ok(());
+        }
+        let text = format!("the script has not ended within {:?}", self.limit.unwrap_or_default());
+        Err(RunError { over_limit: true, ..failed(line, Error::with(Code::Timeout, text)) })
     }
 
     /// Does what is due beside.

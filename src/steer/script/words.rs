@@ -191,6 +191,9 @@ impl<'a> Words<'a> {
     }
 }
 
+/// Longest time that can be written, 136 years: a clock still says when it is over.
+const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
+
 /// Reads `500ms`, `1.5s`, `2m`, `1h`.
 fn time(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
@@ -204,7 +207,7 @@ fn time(text: &str) -> Option<Duration> {
     if !number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return None;
     }
-    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok().filter(|time| *time <= LONGEST)
 }
 
 #[cfg(test)]
@@ -216,7 +219,9 @@ mod tests {
         for (text, milliseconds) in [("500ms", 500), ("1.5s", 1500), ("2m", 120_000), ("1h", 3_600_000), ("0s", 0)] {
             assert_eq!(time(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
-        for text in ["", "5", "ms", "-1s", "+1s", "1d", "1e3s", "infs", "1.2.3s", "99999999999999999999h"] {
+        for text in
+            ["", "5", "ms", "-1s", "+1s", "1d", "1e3s", "infs", "1.2.3s", "99999999999999999999h", "5000000000000000h"]
+        {
             assert_eq!(time(text), None, "{text}");
         }
     }
