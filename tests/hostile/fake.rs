@@ -22,6 +22,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("answers_to_a_join_that_make_no_sense_are_refused", joins),
     ("segments_that_cannot_be_are_refused", segments),
     ("connections_that_cannot_be_are_refused", connections),
+    ("a_connection_that_is_granted_twice_is_refused", the_same_twice),
     ("an_agent_that_takes_nobody_in_is_given_up", never_joined),
     ("a_request_that_is_never_answered_can_be_interrupted", never_answered),
 ];
@@ -340,6 +341,30 @@ fn connections() {
     });
     ask_once("memory that can shrink", "connect", &honest, "can be shortened", move |visitor, number| {
         visitor.say(number, Answer::Connected(good), &[memory(65536).as_fd()]);
+    });
+}
+
+fn the_same_twice() {
+    let honest = Honest::new();
+    let connection = ConnectionName { row: 0, generation: 2 };
+    let granted = Connected {
+        connection,
+        window: WindowKind::Coherent,
+        length: 65536,
+        data_offset: 0,
+        export_bell: 0,
+        export_epoch: 0,
+        import_bell: 1,
+    };
+    visit("the same twice", "twice", Code::InternalError, "the same connection twice", move |visitor| {
+        let _events = visitor.take_in(&honest);
+        for _ in 0..2 {
+            let number = visitor.hear().expect("a request").number;
+            visitor.say(number, Answer::Connected(granted), &[sealed(&[0; 65536]).as_fd()]);
+        }
+        while let Some(request) = visitor.hear() {
+            visitor.say(request.number, Answer::Done, &[]);
+        }
     });
 }
 

@@ -219,6 +219,13 @@ fn visit(step: &str) -> Result<String> {
         import.signal()?;
         return Ok(import.len().to_string());
     }
+    if step == "twice" {
+        let connect = || shm.connect(1, SegmentId::new(0x40_0000), Permission::ReadWrite);
+        let (first, second) = (connect()?, connect());
+        // Whatever it says: its memory is still there.
+        let _ = first.put_u64(0, 1);
+        return second.map(|import| import.len().to_string());
+    }
     let export = shm.export(65536)?;
     export.memory().write_volatile_u64(65528, 1)?;
     let id = export.publish(SegmentId::any(), &AccessList::everyone())?;

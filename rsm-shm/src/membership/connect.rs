@@ -71,7 +71,7 @@ impl Membership {
             node,
             permission,
         };
-        let connection = Connection::new(self, parts);
+        let connection = Connection::new(self, parts)?;
         crash_point!(ConnectEntered);
         Ok(connection)
     }

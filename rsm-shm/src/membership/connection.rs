@@ -102,8 +102,15 @@ unsafe impl Sync for Connection {}
 
 impl Connection {
     /// Builds an import and enters it in the table.
-    pub(super) fn new(membership: &Arc<Membership>, parts: Parts<'_>) -> Arc<Connection> {
+    ///
+    /// # Errors
+    /// INTERNAL_ERROR when the agent gave it the name of another, whose memory would go with the entry.
+    pub(super) fn new(membership: &Arc<Membership>, parts: Parts<'_>) -> Result<Arc<Connection>> {
         let connected = parts.connected;
+        let table = &mut lock(&membership.shared.state).table;
+        if table.whole(connected.connection).is_some() {
+            return Err(Error::with(Code::InternalError, "the agent granted the same connection twice"));
+        }
         let connection = Arc::new(Connection {
             flags: AtomicU32::new(parts.permission.bits()),
             export_epoch: connected.export_epoch,
@@ -123,11 +130,10 @@ impl Connection {
             },
         });
         let (flags, registry) = (NonNull::from(&connection.flags), membership.registry());
-        let table = &mut lock(&membership.shared.state).table;
         // SAFETY: the flags stay where they are until the last owner of the connection drops it; the tie is dropped
         // then, and takes the entry out before anything is freed.
         unsafe { table.enter(&registry, connected.connection, flags, parts.whole, parts.permission) };
-        connection
+        Ok(connection)
     }
 
     /// The name the agent knows it by.
