@@ -30,7 +30,7 @@ const BEYOND: usize = 16 << 20;
 
 /// How many times as long as in the nearest cache the sample takes before the rest bypasses it. The outermost cache of
 /// the own processor takes twice to three times as long, another processor's or memory eight times and more.
-const SLOWER: u64 = 7;
+const SLOWER: u64 = 5;
 
 /// Copies so many bytes or more; shorter ones are not for this file.
 pub(super) const SHORTEST: usize = 128;
