@@ -68,9 +68,8 @@ impl Controller {
     }
 
     /// As [`export`](Self::export), in huge pages (of 2 MiB on x86-64), on whatever side it is mapped: transfers that jump
-    /// about in it miss the translation buffer less often. Creating it takes longer, some milliseconds for each huge page.
-    /// What `length` has beyond a multiple of one stays in ordinary pages. It needs Linux 6.1, and nothing of the machine's
-    /// settings.
+    /// about in it miss the translation buffer less often, and creating it takes a fraction of the time. What `length` has
+    /// beyond a multiple of a huge page stays in ordinary ones. It needs Linux 6.1, and nothing of the machine's settings.
     ///
     /// Whoever would rather have ordinary pages than an error uses [`export`](Self::export) and starts the program with
     /// `RSM_HUGE_PAGES=1`: all segments of a huge page or more then get huge pages where these can be had; those made with

@@ -64,7 +64,8 @@ impl Membership {
     /// Creates a segment of `length` zeroed bytes, all of them present.
     ///
     /// # Errors
-    /// Those of `rsm_memseg_export_create`, reference 1.6; those of [`collapse`](crate::memory::huge::collapse) when pages must be huge.
+    /// Those of `rsm_memseg_export_create`, reference 1.6; when pages must be huge, those of
+    /// [`collapse`](crate::memory::huge::collapse).
     pub fn create(self: &Arc<Membership>, controller: u32, length: u64, level: Level, pages: Pages) -> Result<Segment> {
         if length >= LOOK_FIRST
             && let Some(available) = available_memory()
