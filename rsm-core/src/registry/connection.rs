@@ -56,6 +56,20 @@ pub struct ConnectionFields {
     pub id: u32,
 }
 
+/// What a walk along a segment's connections needs of each: half of the row, for posts meet many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLink {
+    /// As in [`ConnectionFields`], and so the others.
+    pub generation: crate::generation::Generation,
+    pub(super) segment: u32,
+    pub(super) segment_incarnation: u64,
+    pub(super) next: u32,
+    /// The connection's bell in the exporting node's bell memory.
+    pub bell: u32,
+    /// Epoch the exporter posts with.
+    pub epoch: u32,
+}
+
 impl ConnectionRow {
     pub(super) fn new() -> ConnectionRow {
         let zero = || AtomicU32::new(0);
@@ -79,6 +93,20 @@ impl ConnectionRow {
     /// The word that transfers, barriers and posts compare with what they were granted.
     pub fn generation(&self) -> &AtomicU64 {
         &self.generation
+    }
+
+    /// What a walk needs, as [`fields`](Self::fields) reads it. In registers: a walk that called for all of it spent half of
+    /// its time on handing it over.
+    #[inline(always)]
+    pub(super) fn link(&self) -> Option<ConnectionLink> {
+        seq::read(&self.seq, || ConnectionLink {
+            generation: crate::generation::Generation::from_word(self.generation.load(Relaxed)),
+            segment: self.segment.load(Relaxed),
+            segment_incarnation: self.segment_incarnation.load(Relaxed),
+            next: self.next.load(Relaxed),
+            bell: self.bell.load(Relaxed),
+            epoch: self.epoch.load(Relaxed),
+        })
     }
 
     /// Everything the row says; `None` when the agent kept writing, or died writing.

@@ -4,7 +4,7 @@
 //! moment ago: each row read says what it is, and a walk that finds itself elsewhere starts over, a bounded number of
 //! times. A caller that gets no answer asks the agent, which has the last word in any case.
 
-use super::{ConnectionFields, NONE, READ_TRIES, Registry, SegmentFields, SegmentState};
+use super::{ConnectionLink, NONE, READ_TRIES, Registry, SegmentFields, SegmentState};
 use crate::sync::{acquire32, mutated};
 
 /// What a look-up says.
@@ -74,7 +74,7 @@ pub fn walk_connections(
     row: u32,
     incarnation: u64,
     progress: &mut u64,
-    mut visit: impl FnMut(&ConnectionFields),
+    mut visit: impl FnMut(&ConnectionLink),
 ) -> bool {
     let Some(segment) = registry.segments.get(row as usize) else { return true };
     for _ in 0..READ_TRIES {
@@ -98,7 +98,7 @@ fn walk_once(
     row: u32,
     incarnation: u64,
     progress: &mut u64,
-    visit: &mut impl FnMut(&ConnectionFields),
+    visit: &mut impl FnMut(&ConnectionLink),
 ) -> Walk {
     // Acquire: pairs with the Release of `Writer::link_connection`. Chains hold row + 1.
     let mut at = acquire32(&segment.first_connection).wrapping_sub(1);
@@ -107,22 +107,22 @@ fn walk_once(
         if at == NONE {
             return Walk::Complete;
         }
-        let Some(fields) = registry.connections.get(at as usize).and_then(|r| r.fields()) else {
+        let Some(link) = registry.connections.get(at as usize).and_then(|r| r.link()) else {
             return Walk::Disturbed;
         };
-        let serial = fields.generation.serial();
-        let elsewhere = fields.segment != row || fields.segment_incarnation != incarnation;
+        let serial = link.generation.serial();
+        let elsewhere = link.segment != row || link.segment_incarnation != incarnation;
         if (elsewhere && !mutated("walk_trusts_links")) || serial >= above {
             return Walk::Disturbed; // the row went to another connection while we came to it
         }
         above = serial;
         if serial < *progress || mutated("walk_ignores_progress") {
             *progress = serial;
-            if !fields.generation.is_aborted() {
-                visit(&fields);
+            if !link.generation.is_aborted() {
+                visit(&link);
             }
         }
-        at = fields.next.wrapping_sub(1);
+        at = link.next.wrapping_sub(1);
     }
     Walk::Disturbed
 }

@@ -18,7 +18,7 @@ mod segment;
 pub(crate) mod seq;
 mod writer;
 
-pub use connection::{ConnectionFields, ConnectionRow};
+pub use connection::{ConnectionFields, ConnectionLink, ConnectionRow};
 pub use controller::{ControllerKind, ControllerRow, check_controllers};
 pub use header::{ClusterState, Geometry, Header, LAYOUT_VERSION, Layout};
 pub use link::{LinkChange, LinkState, LinkWord};

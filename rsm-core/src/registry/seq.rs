@@ -9,6 +9,7 @@ use crate::sync::{AtomicU64, Ordering, fence, mutated, spin_loop};
 use Ordering::{Acquire, Relaxed, Release};
 
 /// Runs `read` until it saw an undisturbed row; `None` when the bound was reached.
+#[inline]
 pub(crate) fn read<T>(seq: &AtomicU64, read: impl Fn() -> T) -> Option<T> {
     for _ in 0..READ_TRIES {
         let before = seq.load(Relaxed);
