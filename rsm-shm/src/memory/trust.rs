@@ -1,7 +1,7 @@
 //! How far a long put trusts what it saw last time at its target.
 //!
-//! Each answer that the target's lines are the processor's own doubles the number of puts there that do not look; the first
-//! answer that they are not ends the trust. The state is a hint: two threads that change it at once, or two targets that
+//! When some answers in a row said that the target's lines are the processor's own, each further one doubles the number of
+//! puts there that do not look; the first answer that they are not ends the trust. The state is a hint: two threads that change it at once, or two targets that
 //! share a place, make a copy slower or a look superfluous, and nothing else.
 
 use std::sync::atomic::AtomicU8;
@@ -14,7 +14,7 @@ const PLACES: usize = 64;
 
 /// Puts that need not look after so many good answers in a row. With the one that looks they are odd numbers: whoever
 /// has every second or fourth put read by somebody is noticed.
-const UNSEEN: [u8; 4] = [0, 2, 6, 14];
+const UNSEEN: [u8; 7] = [0, 0, 0, 0, 2, 6, 14];
 
 /// What is known of the targets that share a place: in the high half how many good answers there were, in the low half
 /// how many puts need not look. A cache line each, for threads that put at different places.
@@ -62,8 +62,8 @@ mod tests {
     #[test]
     fn good_answers_are_asked_for_more_and_more_rarely() {
         let trust = Trust::new();
-        // One, then after 2, 6, 14, and 14 again.
-        assert_eq!(looks(&trust, 1 + 3 + 7 + 15 + 15, true), 5);
+        // Four, then after 2, 6, 14, and 14 again.
+        assert_eq!(looks(&trust, 4 + 3 + 7 + 15 + 15, true), 8);
         assert_eq!(looks(&trust, 15 * 100, true), 100);
     }
 
