@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzing, for a stated time: bash ci/fuzz.sh [SECONDS per target, 20]
+# Fuzzing, for a stated time: bash ci/fuzz.sh [SECONDS per target, 20]; 0: the inputs there are, and no new ones
 #
 # The bodies of the targets run over their seeds and over fixed mutations of them with any toolchain; guided by coverage
 # only where a nightly toolchain and cargo-fuzz are installed. Nothing is downloaded but what fuzz/Cargo.lock names. The
@@ -16,12 +16,14 @@ if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
     exit 0
 fi
 cargo +nightly fuzz build --fuzz-dir fuzz
+limit=-max_total_time=$seconds
+[ "$seconds" != 0 ] || limit=-runs=0
 # The private cluster of a program without one lives as long as the program, on purpose: no leak.
 export ASAN_OPTIONS=detect_leaks=0
 for target in messages registry agent capi; do
     mkdir -p "fuzz/corpus/$target"
     echo "-- $target: $seconds s"
     cargo +nightly fuzz run --fuzz-dir fuzz "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
-        -max_total_time="$seconds" -max_len=1500 -len_control=0 -timeout=20 -rss_limit_mb=3000 \
+        "$limit" -max_len=1500 -len_control=0 -timeout=20 -rss_limit_mb=3000 \
         -print_final_stats=1 2>&1 | grep -E '^(stat::number|stat::peak|Done|==|SUMMARY|thread|.*panicked)|cov: .*DONE'
 done

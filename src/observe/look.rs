@@ -22,8 +22,8 @@ impl Observer {
             nodes: registry.header.node_count(),
             joined: nodes.iter().map(|n| u32::from(n.joined)).sum(),
             processes: registry.header.processes(),
-            segments: nodes.iter().map(|n| n.exports).sum(),
-            connections: nodes.iter().map(|n| n.imports).sum(),
+            segments: nodes.iter().map(|n| n.exports).fold(0, u32::saturating_add),
+            connections: nodes.iter().map(|n| n.imports).fold(0, u32::saturating_add),
         }
     }
 
@@ -37,6 +37,7 @@ impl Observer {
         let info = |node: u32| {
             let fields = registry.nodes.get(node as usize)?.fields();
             let joined = fields.processes > 0;
+            let own = segments.iter().filter(|s| s.node == node);
             Some(NodeInfo {
                 node,
                 joined,
@@ -45,7 +46,7 @@ impl Observer {
                 uid: joined.then_some(fields.uid),
                 exports: fields.exports,
                 imports: fields.imports,
-                exported_bytes: segments.iter().filter(|s| s.node == node).map(|s| s.length).sum(),
+                exported_bytes: own.map(|s| s.length).fold(0, u64::saturating_add),
                 incarnation: fields.incarnation,
             })
         };

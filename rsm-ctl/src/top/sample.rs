@@ -72,7 +72,7 @@ impl Sample {
             errors += link.errors;
         }
         let cut = self.seen.connections.iter().filter(|connection| connection.state == "cut").count();
-        let exported: u64 = self.seen.nodes.iter().map(|node| node.exported_bytes).sum();
+        let exported: u64 = self.seen.nodes.iter().map(|node| node.exported_bytes).fold(0, u64::saturating_add);
         let resident: u64 = self.states.values().filter_map(|state| state.resident_bytes).sum();
         let rates = self.rates(before, None);
         let silent = if self.activity.is_none() { "   agent does not answer" } else { "" };

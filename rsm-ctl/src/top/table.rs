@@ -157,7 +157,7 @@ fn nodes(before: &Sample, now: &Sample) -> Vec<Vec<Cell>> {
         let own: Vec<&LinkInfo> =
             now.seen.links.iter().filter(|link| link.from == number || link.to == number).collect();
         let down = own.iter().filter(|link| link.state == "down").count();
-        let errors: u64 = own.iter().map(|link| link.errors).sum();
+        let errors: u64 = own.iter().map(|link| link.errors).fold(0, u64::saturating_add);
         let cut = now.seen.connections.iter().filter(|c| c.importer == number && c.state == "cut").count();
         let bad = |count: u64, tone| Cell::number(count as f64).toned((count > 0).then_some(tone));
         vec![

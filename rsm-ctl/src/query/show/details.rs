@@ -46,7 +46,8 @@ fn cluster(observer: &Observer, now: &Snapshot) -> Details {
     details.field("processes", cluster.processes);
     details.field("segments", format!("{} of at most {}", cluster.segments, geometry.segments));
     details.field("connections", format!("{} of at most {}", cluster.connections, geometry.connections));
-    details.field("exported", size::bytes(now.nodes.iter().map(|node| node.exported_bytes).sum()));
+    details
+        .field("exported", size::bytes(now.nodes.iter().map(|node| node.exported_bytes).fold(0, u64::saturating_add)));
     details.rows("nodes", "node_list", now.nodes.clone(), Rows::Nodes);
     details.rows("controllers", "controllers", now.controllers.clone(), Rows::Controllers);
     details
@@ -176,7 +177,7 @@ fn link(now: &Snapshot, from: u32, to: u32, through: Option<&str>) -> Result<Det
     }
     let mut details = Details::new("link", &serde_json::json!({ "from": from, "to": to }));
     details.field("link", format!("node {from} and node {to}"));
-    details.field("errors", links.iter().map(|link| link.errors).sum::<u64>());
+    details.field("errors", links.iter().map(|link| link.errors).fold(0, u64::saturating_add));
     details.rows("directions", "directions", links, Rows::Links);
     let held = now.connections.iter().filter(|c| through(&c.controller) && between(c.importer, c.exporter));
     details.rows("connections through it", "connections", held.cloned().collect(), Rows::Connections);
