@@ -39,7 +39,11 @@ impl Snapshot {
             return Err(Error::new(Code::ConnAborted));
         }
         if link.load(Relaxed) != self.link.word() || !self.link.is_active() {
-            return Err(Error::new(Code::BarrierFailure));
+            // A link that goes down takes its connections along, and them first: who saw the connection just before
+            // that and the link just after it looks again. Acquire: pairs with the full fence of `abort`.
+            fence(Acquire);
+            let cut = connection.load(Relaxed) != self.granted.word();
+            return Err(Error::new(if cut { Code::ConnAborted } else { Code::BarrierFailure }));
         }
         Ok(())
     }
