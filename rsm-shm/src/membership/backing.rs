@@ -98,7 +98,9 @@ pub(super) fn take(start: usize, wait: Wait<'_>) -> Result<Option<Turn>> {
             return Ok(Some(None));
         };
         let taken = std::mem::replace(&mut range.busy, true);
-        Ok((!taken).then_some(Some(Turn { start, length: range.length })))
+        let length = range.length;
+        // Only then is there a turn, whose end would be seen.
+        Ok((!taken).then(|| Some(Turn { start, length })))
     })
 }
 

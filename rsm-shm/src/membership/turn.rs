@@ -68,7 +68,11 @@ impl Turns {
     /// # Errors
     /// As [`Wait::until`].
     pub(super) fn take(&self, wait: Wait<'_>) -> Result<Turn<'_>> {
-        wait.until(|| Ok((!std::mem::replace(&mut *lock(&self.0), true)).then_some(Turn(self))))
+        wait.until(|| {
+            let taken = std::mem::replace(&mut *lock(&self.0), true);
+            // Only then is there a turn, whose end would be seen.
+            Ok((!taken).then(|| Turn(self)))
+        })
     }
 }
 
