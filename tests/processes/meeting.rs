@@ -2,21 +2,23 @@
 #![allow(unsafe_code)] // memory that is exported in place
 
 use super::Story;
+use super::interrupts::environment;
 use super::node::{Things, pages};
-use super::story::{NodeProcess, PATIENCE, cluster};
+use super::story::{NodeProcess, PATIENCE, cluster, wait_for};
 use rsm::{AccessList, Code, Controller, Error, Permission, Result, SegmentId};
 use rsm_core::bell::Accumulate;
 use rsm_shm::membership::segment::Segment;
 use rustix::process::Signal;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 pub(crate) const STORIES: &[Story] = &[
     ("each_put_during_a_rebind_is_in_one_range_or_to_be_done_again", each_put_during_a_rebind),
     ("each_put_of_an_importer_that_is_stopped_during_rebinds_is_in_one_range", each_put_of_a_stopped_importer),
     ("an_export_of_memory_that_moves_away_has_the_new_memory", an_export_of_memory_that_moves_away),
     ("threads_that_export_one_range_do_not_hinder_each_other", threads_that_export_one_range),
+    ("who_waits_for_a_range_sleeps_and_can_be_interrupted", who_waits_for_a_range_sleeps),
     ("operations_on_one_export_wait_for_each_other", operations_on_one_export),
 ];
 
@@ -41,6 +43,14 @@ fn adopt(start: *mut u8, length: usize) -> Result<Segment> {
 
 fn publish(segment: &Segment, id: u32) -> Result<u32> {
     segment.publish(id, &AccessList::everyone())
+}
+
+/// Exports a range under a name.
+fn enter(name: &str, start: *mut u8, length: usize) -> Result<String> {
+    let segment = adopt(start, length)?;
+    let shared = Arc::new(Shared { segment, length, ranges: Mutex::new(vec![start.expose_provenance()]) });
+    SHARED.lock().unwrap().get_or_insert_default().insert(name.to_owned(), shared);
+    Ok(String::new())
 }
 
 impl Shared {
@@ -73,14 +83,11 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = |()| String::new();
     Some(match words[..] {
-        ["seg", name, length] => {
-            let (length, start) = (number(length), pages(number(length)));
-            adopt(start, length).map(|segment| {
-                let ranges = Mutex::new(vec![start.expose_provenance()]);
-                let shared = Arc::new(Shared { segment, length, ranges });
-                SHARED.lock().unwrap().get_or_insert_default().insert(name.to_owned(), shared);
-                String::new()
-            })
+        ["seg", name, length] => enter(name, pages(number(length)), number(length)),
+        ["segroom", name] => {
+            static ROOM: OnceLock<usize> = OnceLock::new();
+            let room = *ROOM.get_or_init(|| pages(1 << 16).expose_provenance());
+            enter(name, std::ptr::with_exposed_provenance_mut(room), 1 << 16)
         }
         ["segpublish", name, id] => publish(&shared(name).segment, number(id) as u32).map(|_| String::new()),
         ["segunpublish", name] => {
@@ -362,6 +369,28 @@ fn threads_that_export_one_range() {
     let cluster = cluster(1);
     let mut node = NodeProcess::start(&cluster, 1);
     node.ok("meet 4 60");
+}
+
+fn who_waits_for_a_range_sleeps() {
+    let mut host = NodeProcess::with(Vec::new());
+    let mut node = NodeProcess::with(environment(&host.ok("host 1")));
+    node.ok("handler");
+    node.ok("export x 4096");
+    host.stop();
+    // One thread is in the middle of exporting the range, for as long as the agent does not answer.
+    node.ok("go a segroom a");
+    node.until("asleep a", "ok true");
+    node.ok("go b segroom b");
+    node.until("asleep b", "ok true");
+    wait_for("the other to be interrupted", || {
+        node.ok("poke b");
+        node.ok("running b") == "false"
+    });
+    assert!(node.ok("join b").starts_with("err 41 "));
+    node.ok("go b segroom b");
+    host.signal(Signal::CONT);
+    assert_eq!((node.ok("join a"), node.ok("join b")), ("ok".to_owned(), "ok".to_owned()));
+    host.kill();
 }
 
 fn operations_on_one_export() {
