@@ -165,9 +165,10 @@ impl Controller {
     /// Connects to the segment that `node` publishes as `id`. Fails at once when it is not published. One round trip.
     ///
     /// # Errors
-    /// SEG_NOT_PUBLISHED, SEG_NOT_PUBLISHED_TO_NODE, PERM_DENIED, REMOTE_NODE_UNREACHABLE, CTLR_NOT_PRESENT for another
-    /// node through loopback and when the cluster has ended, INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM, INTERRUPTED.
-    /// Reference 1.12.
+    /// SEG_NOT_PUBLISHED, also by a node of the cluster that has not joined or has left; SEG_NOT_PUBLISHED_TO_NODE;
+    /// PERM_DENIED; REMOTE_NODE_UNREACHABLE when the cluster has no such node, or the link to it is down;
+    /// CTLR_NOT_PRESENT for another node through loopback and when the cluster has ended; INSUFFICIENT_RESOURCES;
+    /// INSUFFICIENT_MEM; INTERRUPTED. Reference 1.12.
     #[doc(alias = "rsm_memseg_import_connect")]
     pub fn connect(&self, node: u32, id: SegmentId, permission: Permission) -> Result<Import> {
         self.node.membership.connect(self.index, node, id.get(), permission).map(Import::new)
