@@ -440,7 +440,11 @@ impl Segment {
         // Whatever came of it, from here on what is put stays.
         let ended = self.membership.ask_done(Ask::EndRebind { segment: self.name });
         crash_point!(RebindEnded);
-        exchanged.and(ended)
+        match ended {
+            // The memory is what it is; that the cluster has ended is told by whatever is asked next.
+            Err(error) if error.code() == Code::CtlrNotPresent => exchanged,
+            ended => exchanged.and(ended),
+        }
     }
 
     /// Gives the old range back and makes the fresh one the segment's, while no importer is vouched for.
