@@ -25,5 +25,7 @@ mod top;
 mod watch;
 
 fn main() -> std::process::ExitCode {
+    // A limit of file sizes (`ulimit -f`) that is reached is an error of the write, as a full disk is, and no end.
+    process::ignore(rustix::process::Signal::XFSZ);
     command::perform(cli::parse()).into()
 }

@@ -4,15 +4,51 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// Highest signal number of the kernel, whose masks are 8 bytes long (except on MIPS, which is not supported).
 const KERNEL_SIGNALS: libc::c_int = 64;
+
+/// Bits of the descriptors 0, 1 and 2 that were closed when this process began.
+static CLOSED: AtomicU8 = AtomicU8::new(0);
+
+/// Runs before `main`, and before Rust's own start-up opens /dev/null in place of what is closed, after which nobody can
+/// tell any more.
+// SAFETY: what stands in this section is an array of functions that the C library calls once, on the only thread there is,
+// with arguments that this one does not take.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static NOTE_CLOSED: extern "C" fn() = note_closed;
+
+extern "C" fn note_closed() {
+    for descriptor in 0..3 {
+        // SAFETY: asks for a flag of a descriptor, whatever it is, and touches no memory.
+        if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1 {
+            CLOSED.fetch_or(1 << descriptor, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether this standard descriptor was closed when the process began: what is written there reaches nobody.
+pub(crate) fn was_closed(standard: impl AsFd) -> bool {
+    let number = standard.as_fd().as_raw_fd();
+    (0..3).contains(&number) && CLOSED.load(Ordering::Relaxed) & (1 << number) != 0
+}
+
+/// Closes a descriptor and tells what only then comes out: that what was written did not reach its disk (a quota on NFS).
+pub(crate) fn close(descriptor: OwnedFd) -> io::Result<()> {
+    // SAFETY: the descriptor was ours and is given up here. It is gone even where the call fails.
+    match unsafe { libc::close(descriptor.into_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
 
 /// Who goes on after [`fork`].
 pub(crate) enum Forked {
@@ -90,11 +126,21 @@ pub(crate) fn use_default_action(signal: Signal) {
     unsafe { libc::signal(signal.as_raw(), libc::SIG_DFL) };
 }
 
-/// Stops this process, all its threads; returns when somebody continues it.
-pub(crate) fn stop_self() {
-    // SAFETY: raise takes a number and touches no memory. It sends to the calling thread, which therefore stops before
-    // raise returns; a signal to the process could be taken by another thread a moment later.
-    unsafe { libc::raise(libc::SIGSTOP) };
+/// Lets a blocked signal that waits do what it does; one that does not wait makes no difference. Returns, where it
+/// stops the process, when somebody continues it.
+pub(crate) fn let_through(signal: Signal) {
+    let set = set_of(&[signal]);
+    for how in [libc::SIG_UNBLOCK, libc::SIG_BLOCK] {
+        // SAFETY: `set` is an initialised set that outlives the call; the old mask is not asked for. The kernel delivers
+        // what waits before the first call returns.
+        unsafe { libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut()) };
+    }
+}
+
+/// Has a signal ignored.
+pub(crate) fn ignore(signal: Signal) {
+    // SAFETY: SIG_IGN installs no handler, so no code of ours can be run at a wrong moment by this.
+    unsafe { libc::signal(signal.as_raw(), libc::SIG_IGN) };
 }
 
 /// Has the program that `command` starts begin life as a node: a session of its own, default signal dispositions, an
@@ -116,11 +162,16 @@ pub(crate) fn begin_as_node(command: &mut Command, warden: Pid, descriptors: Rli
     unsafe { command.pre_exec(become_node) };
 }
 
-/// Has the program that `command` starts be killed when this process goes.
+/// Has the program that `command` starts be killed when this process goes, and begin with the signals this one ignores
+/// for itself.
 pub(crate) fn begin_as_dependant(command: &mut Command) {
     let parent = rustix::process::getpid();
-    // SAFETY: as in `begin_as_node`: two system calls, no locks, no allocation.
-    unsafe { command.pre_exec(move || end_with(parent)) };
+    let begin = move || {
+        use_default_action(Signal::XFSZ);
+        end_with(parent)
+    };
+    // SAFETY: as in `begin_as_node`: a few system calls, no locks, no allocation.
+    unsafe { command.pre_exec(begin) };
 }
 
 /// Ties the calling process to the thread that forked it.

@@ -12,6 +12,17 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, getpgid, getpid, kill_process_group, pidfd_open, pidfd_send_signal, wait,
 };
 
+/// Why processes below this one could not be found: `/proc` is not there, or shows another PID namespace's.
+pub(crate) fn can_be_found() -> Result<(), &'static str> {
+    match fs::read_link("/proc/self") {
+        Err(_) => Err("/proc is not mounted here, and the processes of a run are found in it"),
+        Ok(own) if own.to_str().and_then(pid) != Some(getpid()) => {
+            Err("/proc shows the processes of another PID namespace, and those of a run are found in it")
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
 /// Every process below this one, parents before their children, without those in `except` and what is below them.
 pub(crate) fn list(except: &[Pid]) -> Vec<Pid> {
     let children =

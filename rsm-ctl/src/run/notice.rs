@@ -18,9 +18,9 @@ pub(crate) fn of(message: &ToFront, plan: &Plan) -> Option<String> {
         ToFront::Refused { .. } => Verbosity::Quiet,
         // Whoever runs one process has its exit code.
         ToFront::Ended { status: Status::Exited(_), .. } if plan.terse => Verbosity::Verbose,
-        ToFront::Ended { blame: Blame::Cause, .. } | ToFront::TimedOut { .. } | ToFront::ClusterEnds { .. } => {
-            Verbosity::Normal
-        }
+        ToFront::Ended { blame: Blame::Cause | Blame::Purpose, .. }
+        | ToFront::TimedOut { .. }
+        | ToFront::ClusterEnds { .. } => Verbosity::Normal,
         _ => Verbosity::Verbose,
     };
     (plan.verbosity >= wanted).then(|| text(message, plan)).flatten()
@@ -37,6 +37,10 @@ fn text(message: &ToFront, plan: &Plan) -> Option<String> {
                 list
             });
             format!("rsm-ctl: cluster {cluster} is running{list}")
+        }
+        ToFront::Ended { index, process, status, blame: Blame::Purpose, .. } => {
+            let how = "by who disturbs the cluster on purpose, which is no failure";
+            format!("rsm-ctl: node {} (pid {process}) {status} {how}", label(index))
         }
         ToFront::Ended { index, process, status, .. } => {
             format!("rsm-ctl: node {} (pid {process}) {status}", label(index))

@@ -34,6 +34,11 @@ pub(crate) fn find(name: &OsStr, base: Option<&Path>) -> Result<PathBuf, Failure
     Ok(std::path::absolute(&found).unwrap_or(found))
 }
 
+/// What a program is called, without the way to it.
+pub(crate) fn short(name: &OsStr) -> String {
+    Path::new(name).file_name().unwrap_or(name).display().to_string()
+}
+
 /// The failure for a program that the kernel would not execute.
 pub(crate) fn refusal(name: &OsStr, errno: Errno) -> Failure {
     let code = if errno == Errno::NOENT { ExitCode::NotFound } else { ExitCode::NotExecutable };

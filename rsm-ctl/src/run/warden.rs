@@ -24,6 +24,10 @@ use super::{descendants, output, program};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 
+/// SIGKILL as a status has it, and what a shell makes of that.
+const KILL: u8 = 9;
+const KILLED: u8 = 128 + KILL;
+
 /// What leads from the processes to the world.
 pub(crate) struct Channels {
     /// Standard input of the one that reads.
@@ -81,7 +85,7 @@ pub(crate) fn serve(plan: &Plan, link: Link, front: OwnedFd, channels: Channels)
 }
 
 fn start(plan: &Plan, channels: Channels) -> Result<(SignalQueue, Hosting<'_>, Vec<Process>), Failure> {
-    let children = prepare().map_err(|error| Failure::system("cannot set up the agent", error))?;
+    let children = prepare().map_err(|(call, error)| Failure::call("cannot set up the agent", call, error))?;
     let hosting = match &plan.home {
         Home::New(new) => host(new, plan)?,
         Home::Running(door) => Hosting::Guest { door, closed: false },
@@ -91,16 +95,18 @@ fn start(plan: &Plan, channels: Channels) -> Result<(SignalQueue, Hosting<'_>, V
 }
 
 /// Becomes the warden.
-fn prepare() -> io::Result<SignalQueue> {
+fn prepare() -> Result<SignalQueue, (&'static str, io::Error)> {
     // Out of the front's session: what the terminal sends is for the front alone.
-    setsid()?;
-    set_child_subreaper(Some(getpid()))?;
+    setsid().map_err(|errno| ("setsid", errno.into()))?;
+    let reaper = set_child_subreaper(Some(getpid()));
+    reaper.map_err(|errno| ("prctl(PR_SET_CHILD_SUBREAPER)", errno.into()))?;
     // A name of its own in ps, and out of the way of `killall rsm-ctl`. At most 15 bytes.
     let _ = rustix::thread::set_name(c"rsm-warden");
     // The front's output is the front's alone: its reader must notice when the front goes.
-    dup2_stdout(output::null()?)?;
+    let null = output::null().and_then(|null| Ok(dup2_stdout(null)?));
+    null.map_err(|error| ("/dev/null", error))?;
     // Other signals, blocked by the front for itself, are open again: sent to the warden they end it, and the front notices.
-    SignalQueue::new(&[Signal::CHILD])
+    SignalQueue::new(&[Signal::CHILD]).map_err(|error| ("signalfd", error))
 }
 
 /// Starts a cluster and opens its door.
@@ -160,6 +166,18 @@ impl Hosting<'_> {
                 Ok(variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
             }
             Hosting::Guest { door, .. } => Ok(door.variables.clone()),
+        }
+    }
+
+    /// Whether a process of this node ended so because somebody who disturbs the cluster wanted it to: it was killed
+    /// itself, or is a shell that reports that of what it ran.
+    fn killed(&self, node: u32, pid: Pid, status: Status) -> bool {
+        let Hosting::Own(cluster, _) = self else { return false };
+        let kills = cluster.kills();
+        match status {
+            Status::Killed(KILL) => kills.iter().any(|&(_, killed)| i32::try_from(killed) == Ok(pid.as_raw_pid())),
+            Status::Exited(KILLED) => kills.iter().any(|&(of, _)| of == node),
+            _ => false,
         }
     }
 
@@ -360,7 +378,8 @@ impl Warden<'_> {
     fn ended(&mut self, pid: Pid, status: Status, core: bool) {
         let Some(place) = self.processes.iter().position(|process| process.pid == pid) else { return };
         let Process { index, .. } = self.processes.remove(place);
-        let blame = self.supervision.node_ended(Instant::now(), status);
+        let on_purpose = self.hosting.killed(self.plan.tasks[index].node, pid, status);
+        let blame = self.supervision.node_ended(Instant::now(), status, on_purpose);
         self.link.send(&ToFront::Ended { index, process: pid.as_raw_pid(), status, core, blame });
     }
 

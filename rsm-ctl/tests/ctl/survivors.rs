@@ -2,7 +2,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::rig::{Running, eventually, expect_state, pid, run, shell, state};
+use crate::rig::{Ctl, Refusal, Running, eventually, expect_state, pid, run, shell, state};
 
 /// Nodes that do everything to survive: new sessions, double forks, deaf ears, a chain of processes each of which forks
 /// the next and ends. The last line of each node says that all of it is running.
@@ -15,8 +15,12 @@ while :; do sleep 600; done
 "#;
 
 fn tough(nodes: &str, more: &[&str]) -> Running {
-    let mut running = run(&[&["-n", nodes], more].concat(), TOUGH).start();
-    for _ in 0..nodes.parse().unwrap() {
+    toughened(run(&[&["-n", nodes], more].concat(), TOUGH), nodes.parse().unwrap())
+}
+
+fn toughened(ctl: Ctl, nodes: u32) -> Running {
+    let mut running = ctl.start();
+    for _ in 0..nodes {
         assert_eq!(running.line(), "running");
     }
     // Front, warden, and per node itself with its sleeper, two times three daemons and the chain, at least.
@@ -47,7 +51,7 @@ fn the_warden_is_killed() {
 
 #[test]
 fn the_front_is_killed_while_it_is_stopped() {
-    let mut running = tough("3", &[]);
+    let mut running = toughened(run(&["-n", "3"], TOUGH).job(), 3);
     running.signal(Signal::TSTP);
     expect_state(running.pid(), 'T');
     running.signal(Signal::KILL);
@@ -97,4 +101,20 @@ fn children_that_were_there_before_are_nobodys_business() {
     kill_process(stranger, Signal::KILL).unwrap();
     eventually("the end of the stranger", || state(stranger).is_none().then_some(()));
     assert_eq!(running.finish().code(), 1);
+}
+
+#[test]
+fn a_run_that_cannot_begin_leaves_not_even_a_zombie() {
+    // No thread starts, which is found out when the warden is there already.
+    let thread = Refusal { call: libc::SYS_clone3, argument: None, errno: libc::EPERM };
+    let script = "$CTL run -n 2 -- sleep 600; echo $?; cat /proc/$$/task/$$/children; echo .";
+    let finished = shell(script).refusing(&[thread]).adopting().finish();
+    assert_eq!(finished.text().split_whitespace().next(), Some("1"), "{}", finished.stderr);
+    // `cat` itself is a child.
+    assert_eq!(finished.text().split_whitespace().count(), 3, "{}", finished.text());
+    assert_eq!(
+        finished.stderr,
+        "rsm-ctl: cannot start a run: a thread that writes output (clone3): Operation not permitted; `rsm-ctl doctor` \
+         tells what this machine lacks\n"
+    );
 }
