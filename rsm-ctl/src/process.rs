@@ -1,54 +1,18 @@
 //! What a process does to itself that Rust cannot vouch for: fork, signal dispositions and masks, the steps between fork
-//! and exec. All unsafe code of this crate is in this file; everything it offers is safe to call.
+//! and exec. Everything it offers is safe to call.
 #![allow(unsafe_code)]
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// Highest signal number of the kernel, whose masks are 8 bytes long (except on MIPS, which is not supported).
 const KERNEL_SIGNALS: libc::c_int = 64;
-
-/// Bits of the descriptors 0, 1 and 2 that were closed when this process began.
-static CLOSED: AtomicU8 = AtomicU8::new(0);
-
-/// Runs before `main`, and before Rust's own start-up opens /dev/null in place of what is closed, after which nobody can
-/// tell any more.
-// SAFETY: what stands in this section is an array of functions that the C library calls once, on the only thread there is,
-// with arguments that this one does not take.
-#[used]
-#[unsafe(link_section = ".init_array")]
-static NOTE_CLOSED: extern "C" fn() = note_closed;
-
-extern "C" fn note_closed() {
-    for descriptor in 0..3 {
-        // SAFETY: asks for a flag of a descriptor, whatever it is, and touches no memory.
-        if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1 {
-            CLOSED.fetch_or(1 << descriptor, Ordering::Relaxed);
-        }
-    }
-}
-
-/// Whether this standard descriptor was closed when the process began: what is written there reaches nobody.
-pub(crate) fn was_closed(standard: impl AsFd) -> bool {
-    let number = standard.as_fd().as_raw_fd();
-    (0..3).contains(&number) && CLOSED.load(Ordering::Relaxed) & (1 << number) != 0
-}
-
-/// Closes a descriptor and tells what only then comes out: that what was written did not reach its disk (a quota on NFS).
-pub(crate) fn close(descriptor: OwnedFd) -> io::Result<()> {
-    // SAFETY: the descriptor was ours and is given up here. It is gone even where the call fails.
-    match unsafe { libc::close(descriptor.into_raw_fd()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
 
 /// Who goes on after [`fork`].
 pub(crate) enum Forked {

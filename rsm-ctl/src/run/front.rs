@@ -189,11 +189,8 @@ impl Front<'_> {
                 if self.forwarder.is_read() {
                     self.tell_summary();
                 }
-                if self.forwarder.is_done() {
-                    self.forwarder.settle();
-                    self.look_at_output();
-                }
-                // Not any more, if that gave something to say.
+                // A log that was closed may have failed only then.
+                self.look_at_output();
                 if self.forwarder.is_done() || self.ending.gives_up(self.forwarder.written()) {
                     return;
                 }

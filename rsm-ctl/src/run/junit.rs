@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::fstat;
-use rustix::io::Errno;
 use rustix::stdio::{stderr, stdout};
 
 use super::account::Account;
@@ -21,8 +20,8 @@ use super::output::Output;
 use super::summary::LastLines;
 use super::supervision::Blame;
 use super::task::Task;
+use crate::descriptor;
 use crate::failure::{Failure, reason};
-use crate::process;
 
 /// The file of a report.
 pub(crate) struct Report {
@@ -56,11 +55,9 @@ impl Report {
     pub(crate) fn create(path: &Path, name: String) -> Result<Report, Failure> {
         let own = [stdout(), stderr()].into_iter().find(|&own| leads_to(path, own));
         let place = match own {
-            Some(own) if process::was_closed(own) => Err(Errno::BADF.into()),
-            Some(own) => Ok(Place::Own(own)),
-            None => File::create(path).map(Place::File),
+            Some(own) => Place::Own(own),
+            None => Place::File(File::create(path).map_err(|error| cannot_write(path, &error))?),
         };
-        let place = place.map_err(|error| cannot_write(path, &error))?;
         Ok(Report { path: path.to_owned(), place, name })
     }
 
@@ -96,7 +93,7 @@ fn written(place: Place, text: &str) -> io::Result<()> {
     };
     file.write_all(text.as_bytes())?;
     // Some file systems say only now that they did not keep it.
-    process::close(file.into())
+    descriptor::close(file)
 }
 
 /// Whether a path names what one of our outputs leads to.

@@ -11,8 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, mem, thread};
 
 use super::Output;
+use crate::descriptor;
 use crate::failure::{Failure, reason};
-use crate::process;
 
 /// How much may wait to be written.
 const ROOM: usize = 4 << 20;
@@ -172,7 +172,7 @@ impl Shared {
     fn close(&self, files: LogFiles) {
         let mut failure = None;
         for (path, file) in files.0 {
-            if let Err(error) = process::close(file.into()) {
+            if let Err(error) = descriptor::close(file) {
                 failure.get_or_insert_with(|| why(&path, &error));
             }
         }

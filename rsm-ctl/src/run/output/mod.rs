@@ -171,11 +171,6 @@ impl Forwarder {
         self.is_read() && self.outlets.iter().all(Outlet::is_idle) && self.logs.as_ref().is_none_or(Logs::is_closed)
     }
 
-    /// With everything written: finds out whether it was kept, which [`failure`](Self::failure) then tells.
-    pub(crate) fn settle(&self) {
-        self.outlets.iter().for_each(Outlet::settle);
-    }
-
     /// Bytes written so far, to tell a slow reader from one that takes nothing.
     pub(crate) fn written(&self) -> u64 {
         self.outlets.iter().map(Outlet::written).chain(self.logs.iter().map(Logs::written)).sum()

@@ -26,11 +26,8 @@ impl Outlet {
         self.sink.fill(|text| self.composer.end(text, process));
     }
 
-    /// Writes a line of our own. Whoever closed this output does not want any.
+    /// Writes a line of our own.
     pub(crate) fn say(&mut self, line: &str) {
-        if self.sink.is_closed() {
-            return;
-        }
         self.sink.fill(|text| self.composer.say(text, line));
     }
 
@@ -47,11 +44,6 @@ impl Outlet {
     /// Bytes that are out.
     pub(crate) fn written(&self) -> u64 {
         self.sink.written()
-    }
-
-    /// With everything out: finds out whether it was kept.
-    pub(crate) fn settle(&self) {
-        self.sink.settle();
     }
 
     /// Why nothing goes out any more.

@@ -11,18 +11,12 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, write};
 
-use crate::process;
-
 /// How much may wait to be written before streams are no longer read for it.
 const ROOM: usize = 1 << 20;
 
 /// The filling end.
 pub(crate) struct Sink {
     shared: Arc<Shared>,
-    /// Where it leads.
-    to: BorrowedFd<'static>,
-    /// Whether that was closed before we came.
-    closed: bool,
 }
 
 struct Shared {
@@ -47,7 +41,7 @@ impl Sink {
     /// Starts the thread. Threads with the same `turn` never write at the same time.
     pub(crate) fn start(to: BorrowedFd<'static>, moved: Arc<OwnedFd>, turn: Arc<Mutex<()>>) -> io::Result<Sink> {
         let shared = Arc::new(Shared { queue: Mutex::default(), filled: Condvar::new(), moved });
-        let sink = Sink { shared: shared.clone(), to, closed: process::was_closed(to) };
+        let sink = Sink { shared: shared.clone() };
         // Not joined: it may wait for a reader for ever, and ends with the process.
         thread::Builder::new().name("output".into()).spawn(move || shared.write_for_ever(to, &turn))?;
         Ok(sink)
@@ -57,10 +51,6 @@ impl Sink {
     pub(crate) fn fill(&self, add: impl FnOnce(&mut Vec<u8>)) {
         let mut queue = self.shared.queue();
         add(&mut queue.text);
-        if self.closed && !queue.text.is_empty() && queue.failure.is_none() {
-            queue.failure = Some(Errno::BADF);
-            self.shared.tell();
-        }
         if queue.failure.is_some() {
             queue.text.clear();
         } else if !queue.text.is_empty() {
@@ -83,20 +73,6 @@ impl Sink {
 
     pub(crate) fn failure(&self) -> Option<Errno> {
         self.shared.queue().failure
-    }
-
-    /// Whether it leads nowhere from the beginning.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed
-    }
-
-    /// With everything written: asks what closing tells, which is where some file systems say that it is not kept.
-    pub(crate) fn settle(&self) {
-        let settled = self.to.try_clone_to_owned().and_then(process::close);
-        if let (Err(error), true) = (settled, self.written() > 0) {
-            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-            self.shared.queue().failure.get_or_insert(errno);
-        }
     }
 }
 
