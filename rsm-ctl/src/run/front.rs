@@ -299,7 +299,7 @@ impl Front<'_> {
                 self.obey_stop();
                 self.tell(&ToWarden::Resume);
             }
-            ToFront::Started { .. } | ToFront::Ended { .. } | ToFront::Left { .. } => {}
+            ToFront::Started { .. } | ToFront::Ended { .. } | ToFront::Left { .. } | ToFront::Escaped { .. } => {}
         }
     }
 
@@ -311,7 +311,11 @@ impl Front<'_> {
         // The nodes it was to stop first have gone.
         self.suspending = false;
         if !self.ending.is_finished() {
-            descendants::end_all(&self.strangers);
+            let left = descendants::end_all(&self.strangers);
+            if !left.is_empty() {
+                let processes = left.into_iter().map(descendants::described).collect();
+                self.told(&ToFront::Escaped { processes });
+            }
             self.forwarder.say(&notice::warden_gone(self.warden, status.and_then(|(_, status)| Status::of(status))));
             self.ending.lost();
         }

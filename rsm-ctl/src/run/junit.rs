@@ -177,6 +177,9 @@ fn outcome(account: &Account, index: usize) -> Outcome {
         Some(Blame::Consequence) => {
             Outcome::Failure("consequence", format!("{} after another process had failed", how.unwrap_or_default()))
         }
+        None if account.escaped => {
+            Outcome::Error("left", "could not be ended: it has become another user's".to_owned())
+        }
         Some(Blame::Asked) if !account.ended(Blame::Cause).is_empty() => {
             Outcome::Skipped(format!("ended by rsm-ctl because another process had failed{then}"))
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rsm::Cluster;
 use rsm::steer::Links;
@@ -23,6 +23,12 @@ use super::supervision::{Order, Supervision};
 use super::{descendants, output, program};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+
+/// How long those that may not be killed may take to end when everybody else has.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Most of them that are named.
+const MOST_NAMED: usize = 32;
 
 /// SIGKILL as a status has it, and what a shell makes of that.
 const KILL: u8 = 9;
@@ -62,6 +68,8 @@ pub(crate) struct Warden<'a> {
     hosting: Hosting<'a>,
     /// Whether the front knows what goes on after the last node.
     told_left: bool,
+    /// When to give up those that may not be killed.
+    give_up: Option<Instant>,
 }
 
 /// Serves a run from start to end in a process just forked from the front.
@@ -74,7 +82,8 @@ pub(crate) fn serve(plan: &Plan, link: Link, front: OwnedFd, channels: Channels)
             let pids: Vec<Pid> = processes.iter().map(|process| process.pid).collect();
             link.send(&ToFront::Started { cluster: hosting.name().to_owned(), processes: raw(&pids) });
             let supervision = Supervision::new(Instant::now(), plan.timeout, plan.grace, plan.keep_going);
-            Warden { plan, link, front, children, supervision, processes, hosting, told_left: false }.watch();
+            Warden { plan, link, front, children, supervision, processes, hosting, told_left: false, give_up: None }
+                .watch();
         }
         Err(failure) => {
             // Some nodes may have started before one could not be.
@@ -201,7 +210,7 @@ impl Hosting<'_> {
 impl Warden<'_> {
     /// Goes on until no process of any node is left, then ends the cluster and says so.
     fn watch(mut self) {
-        while self.reap() || self.stays() || self.waits_for_guests() {
+        while !self.gives_up() && (self.reap() || self.stays() || self.waits_for_guests()) {
             self.tell_left();
             while let Some(order) = self.supervision.due(Instant::now()) {
                 self.obey(order);
@@ -213,6 +222,23 @@ impl Warden<'_> {
         }
         drop(self.hosting);
         self.link.send(&ToFront::Finished { code: self.supervision.code() });
+    }
+
+    /// Whether nobody is left but processes that may not be killed, for long enough.
+    fn gives_up(&mut self) -> bool {
+        let now = Instant::now();
+        if self.give_up.is_none_or(|at| now < at) {
+            return false;
+        }
+        let left = descendants::living(&[]);
+        let refused = descendants::signal(&left, Signal::KILL);
+        if refused.is_empty() || refused.len() < left.len() {
+            self.give_up = now.checked_add(PATIENCE);
+            return false;
+        }
+        let processes = refused.into_iter().take(MOST_NAMED).map(descendants::described).collect();
+        self.link.send(&ToFront::Escaped { processes });
+        true
     }
 
     /// Whether the cluster goes on without processes of ours.
@@ -229,7 +255,7 @@ impl Warden<'_> {
 
     /// Sleeps until a child ends, somebody speaks or goes, or a deadline comes.
     fn sleep(&self) {
-        let deadline = [self.supervision.deadline(), self.hosting.deadline()].into_iter().flatten().min();
+        let deadline = [self.supervision.deadline(), self.hosting.deadline(), self.give_up].into_iter().flatten().min();
         let timeout = deadline.map(|deadline| until(deadline, Instant::now()));
         let mut events = vec![PollFd::new(&self.children, PollFlags::IN)];
         // Once the front has gone its two descriptors are readable for ever; only the others matter then.
@@ -335,7 +361,10 @@ impl Warden<'_> {
                 if let Hosting::Own(_, keeper) = &mut self.hosting {
                     keeper.throw_out();
                 }
-                descendants::signal(&descendants::list(&[]), Signal::KILL);
+                let refused = descendants::signal(&descendants::list(&[]), Signal::KILL);
+                if !refused.is_empty() && self.give_up.is_none() {
+                    self.give_up = Instant::now().checked_add(PATIENCE);
+                }
             }
         }
     }
