@@ -24,7 +24,7 @@ calls! {
     munmap SYS_munmap: NOMEM;
     mremap SYS_mremap: NOMEM AGAIN;
     mprotect SYS_mprotect: NOMEM ACCESS;
-    madvise SYS_madvise: NOMEM AGAIN IO PERM;
+    madvise SYS_madvise: NOMEM AGAIN;
     mlock SYS_mlock: NOMEM AGAIN PERM;
     mincore SYS_mincore: NOMEM AGAIN;
     memfd_create SYS_memfd_create: NOMEM MFILE NFILE ACCESS;
@@ -51,7 +51,7 @@ calls! {
     #[cfg(target_arch = "x86_64")]
     readlink SYS_readlink: ACCESS NOMEM IO;
     getdents64 SYS_getdents64: NOMEM IO;
-    fstat SYS_fstat: NOMEM IO;
+    fstat SYS_fstat: NOMEM;
     newfstatat SYS_newfstatat: NOMEM ACCESS;
     statx SYS_statx: NOMEM ACCESS;
     dup SYS_dup: MFILE;
@@ -124,11 +124,13 @@ impl Call {
         let (second32, third32) = (second as libc::c_int, third as libc::c_int);
         match self.name {
             // The runtime's alternative signal stack, of which it says itself that it ends the process without one.
-            "mmap" if who != super::scene::MAIN && second < (64 << 10) && is_plain(third, fourth) => &[],
+            "mmap" if is_signal_stack(third, fourth) => &[],
+            "mprotect" if who != super::scene::MAIN && third32 == libc::PROT_NONE => &[],
+            "openat" if third32 & libc::O_CREAT == 0 => READING,
+            "open" if second32 & libc::O_CREAT == 0 => READING,
             "fcntl" => match second32 {
                 libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => &[Errno::MFILE],
                 libc::F_SETLEASE => &[Errno::AGAIN, Errno::ACCESS, Errno::NOMEM],
-                libc::F_ADD_SEALS => &[Errno::BUSY, Errno::PERM],
                 _ => &[],
             },
             "futex" => match second32 & !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME) {
@@ -157,10 +159,13 @@ impl Call {
     }
 }
 
-/// Private, anonymous, at an address that the kernel chooses, readable and writable.
-fn is_plain(protection: u64, flags: u64) -> bool {
-    protection as libc::c_int == libc::PROT_READ | libc::PROT_WRITE
-        && flags as libc::c_int == libc::MAP_PRIVATE | libc::MAP_ANONYMOUS
+/// What an open meets that makes no file.
+const READING: &[Errno] =
+    &[Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::INTR, Errno::ACCESS, Errno::PERM, Errno::IO];
+
+/// A stack that the runtime makes for handlers on a new thread: unlike the thread's own it is usable at once.
+fn is_signal_stack(protection: u64, flags: u64) -> bool {
+    protection as libc::c_int == libc::PROT_READ | libc::PROT_WRITE && flags as libc::c_int & libc::MAP_STACK != 0
 }
 
 /// What a descriptor leads to.

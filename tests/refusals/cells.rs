@@ -187,6 +187,7 @@ fn play(story: &Story, role: Role, scene: &mut Scene, cell: &Cell) -> Result<Cam
     }
     (story.undo)(scene, last);
     scene.is_as_noted().map_err(|left| format!("{said}; left: {left}"))?;
+    scene.has_not_grown()?;
     Ok(if refused.is_empty() {
         Came::Unmet
     } else if code == 0 || story.usual.contains(&code) {
@@ -226,11 +227,6 @@ pub(crate) fn play_all(story: &Story, role: Role, choice: Choice) -> Result<(), 
                 faults.push(format!("{cell}: {fault}"));
             }
         }
-    }
-    if let Some(mut scene) = scene
-        && let Err(grown) = scene.has_not_grown()
-    {
-        faults.push(grown);
     }
     tally.took = began.elapsed();
     TABLE.lock().unwrap().insert(name, tally);

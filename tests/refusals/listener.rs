@@ -14,9 +14,13 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Number of the descriptor by which a process sends its listener, which the filter lets pass.
 const CHANNEL: RawFd = 250;
+
+/// How long a shortage lasts that does not end at once.
+const SHORTAGE: Duration = Duration::from_millis(400);
 
 /// Which thread of which process made a call: its name, by process and thread id, or none if it is nobody's who is tested.
 pub(crate) type Naming = fn(root: i32, thread: i32, call: &'static str, arguments: &[u64; 6]) -> Option<String>;
@@ -51,7 +55,13 @@ enum Plan {
     /// All go on; the order is noted.
     Count,
     /// The call at that place fails, and if it lasts every later one that can fail so.
-    Refuse { place: Place, errno: Errno, lasting: bool },
+    Refuse {
+        place: Place,
+        errno: Errno,
+        lasting: bool,
+        /// When a lasting shortage ends: what waits for its end is not kept waiting for ever.
+        until: Option<Instant>,
+    },
 }
 
 struct State {
@@ -131,7 +141,7 @@ impl Control {
 
     /// From now on calls are counted, and that one fails.
     pub(crate) fn refuse(&self, place: &Place, errno: Errno, lasting: bool) {
-        self.plan(Plan::Refuse { place: place.clone(), errno, lasting });
+        self.plan(Plan::Refuse { place: place.clone(), errno, lasting, until: None });
     }
 
     /// From now on all calls go on; gives those that were counted, in their order, and what each could meet.
@@ -265,17 +275,20 @@ fn decide(state: &Mutex<State>, naming: Naming, root: i32, thread: i32, data: &l
     let count = state.counts.entry((who.clone(), call.name)).or_default();
     *count += 1;
     let place = Place { who, call: call.name, nth: *count };
-    match &state.plan {
+    let State { plan, order, refused, .. } = &mut *state;
+    match plan {
         Plan::Off => None,
         Plan::Count => {
-            state.order.push((place, errnos));
+            order.push((place, errnos));
             None
         }
-        Plan::Refuse { place: at, errno, lasting } => {
+        Plan::Refuse { place: at, errno, lasting, until } => {
             let errno = *errno;
-            let goes_on = *lasting && !state.refused.is_empty() && can_last(call, errno, errnos);
+            let goes_on =
+                *lasting && until.is_some_and(|until| Instant::now() < until) && can_last(call, errno, errnos);
             if goes_on || place == *at && errnos.contains(&errno) {
-                state.refused.push(Refused { who: place.who, call: call.name, arguments: data.args });
+                until.get_or_insert_with(|| Instant::now() + SHORTAGE);
+                refused.push(Refused { who: place.who, call: call.name, arguments: data.args });
                 return Some(errno);
             }
             None

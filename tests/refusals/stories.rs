@@ -189,7 +189,7 @@ pub(crate) const STORIES: &[Story] = &[
             s.ok(Exporter, "exportsealed e 131072");
             s.ok(Exporter, "fill e");
         },
-        act: |s| s.tries(Exporter, &format!("publish e {ID}")),
+        act: |s| s.tries(Exporter, &format!("publish e {ID} 2 292")),
         check: |s, code| {
             if code == 0 {
                 s.ok(Importer, &format!("connect i 1 {ID} r"));
@@ -353,7 +353,13 @@ pub(crate) const STORIES: &[Story] = &[
     Story {
         name: "make a poll descriptor",
         roles: &[Exporter],
-        before: |s| connected(s, "export e 131072"),
+        before: both,
+        each: |s| {
+            s.ok(Exporter, "export e 131072");
+            s.ok(Exporter, &format!("publish e {ID}"));
+            s.ok(Importer, &format!("connect i 1 {ID} rw"));
+            s.ok(Exporter, "fill e");
+        },
         act: |s| s.tries(Exporter, "pollfd e"),
         check: |s, code| {
             if code == 0 {
@@ -367,6 +373,8 @@ pub(crate) const STORIES: &[Story] = &[
                 s.ok(Exporter, "pollend e");
             }
             s.is_linked();
+            s.ok(Exporter, "destroy e");
+            s.ok(Importer, "disconnect i");
         },
         ..PLAIN
     },
@@ -494,12 +502,7 @@ pub(crate) const STORIES: &[Story] = &[
         name: "fork",
         roles: &[Importer, Agent],
         before: |s| connected(s, "export e 131072"),
-        act: |s| {
-            let said = s.asks(Importer, "forkcall put i 32 5");
-            // Nothing was said where there was no child.
-            let said = said.strip_prefix("ok ").unwrap_or("err 31 no child").to_owned();
-            s.hears(said)
-        },
+        act: |s| in_child(s, "put i 32 5"),
         check: |s, code| {
             if code == 0 {
                 s.says(Exporter, "read e 32", "5");
@@ -513,11 +516,7 @@ pub(crate) const STORIES: &[Story] = &[
         name: "a forked child that creates",
         roles: &[Importer, Agent],
         before: |s| connected(s, "export e 131072"),
-        act: |s| {
-            let said = s.asks(Importer, "forkcall cycles 1");
-            let said = said.strip_prefix("ok ").unwrap_or("err 31 no child").to_owned();
-            s.hears(said)
-        },
+        act: |s| in_child(s, "cycles 1"),
         check: |s, _| s.is_linked(),
         ..PLAIN
     },
@@ -624,11 +623,12 @@ pub(crate) const STORIES: &[Story] = &[
         },
         check: |s, code| {
             if code == 0 {
-                s.is_cut();
+                s.fails(Importer, "put i 16 99", CONN_ABORTED);
             }
         },
         undo: |s, _| {
             s.ok(Exporter, "unpublish e");
+            s.is_cut();
             let_go(s);
         },
         ..PLAIN
@@ -646,6 +646,13 @@ pub(crate) const SILENT: &[(&str, Role, &[&str])] = &[
 pub(crate) fn warm(s: &mut Scene) {
     connected(s, "export e 131072");
     s.is_linked();
+}
+
+/// A command in a forked child of the importer's.
+fn in_child(s: &mut Scene, command: &str) -> i32 {
+    let said = s.ok(Importer, &format!("forkcall {command}"));
+    assert!(!said.is_empty(), "the child ended instead of answering");
+    s.hears(said)
 }
 
 /// Exporter and importer have joined.
@@ -751,10 +758,13 @@ pub(crate) fn right(errno: rustix::io::Errno) -> &'static [i32] {
     match errno {
         // INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM, MAP_FAILED.
         Errno::NOMEM | Errno::MFILE | Errno::NFILE | Errno::NOSPC | Errno::NOBUFS | Errno::DQUOT => &[31, 32, 33],
-        Errno::AGAIN | Errno::TOOMANYREFS | Errno::BUSY => &[31, 32, 33],
+        // And TIMEOUT, for an agent that takes no connections.
+        Errno::AGAIN | Errno::TOOMANYREFS | Errno::CONNABORTED => &[31, 32, 33, 42],
         Errno::INTR => &[41],
         // PERM_DENIED.
         Errno::PERM | Errno::ACCESS => &[27, 31, 33],
+        // And BAD_LENGTH.
+        Errno::FBIG => &[20, 31, 32],
         // INTERNAL_ERROR: what cannot be expected.
         _ => &[100, 31, 32],
     }
