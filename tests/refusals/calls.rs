@@ -137,6 +137,7 @@ impl Call {
                 libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET => &[Errno::INTR, Errno::AGAIN],
                 _ => &[],
             },
+            "epoll_ctl" if second32 != libc::EPOLL_CTL_ADD => &[],
             // SO_PEERPIDFD makes a descriptor.
             "getsockopt" if third32 == 77 => &[Errno::NOMEM, Errno::MFILE, Errno::NFILE],
             "ioctl" if second >> 8 & 0xff == UFFD => match second & 0xff {

@@ -1,5 +1,6 @@
 //! Which cells there are, playing them, and the table of what came of them.
 
+use super::launcher::Launch;
 use super::listener::Place;
 use super::scene::{Role, Scene};
 use super::stories::{Story, right};
@@ -7,7 +8,7 @@ use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What came of the cells of a story.
 #[derive(Clone, Debug, Default)]
@@ -153,7 +154,8 @@ fn rehearse(story: &Story, role: Role, scene: &mut Scene) -> Vec<(Place, &'stati
     all
 }
 
-enum Came {
+/// What came of a cell.
+pub(crate) enum Came {
     Done,
     Told,
     Unmet,
@@ -200,36 +202,53 @@ fn play(story: &Story, role: Role, scene: &mut Scene, cell: &Cell) -> Result<Cam
 /// Plays the cells of a story in which one role's calls are refused.
 pub(crate) fn play_all(story: &Story, role: Role, choice: Choice) -> Result<(), String> {
     let name = format!("{}: {role:?}", story.name);
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let mut scene = Some(guarded(|| Ok(scene_of(story)))?);
     let counted = guarded(|| Ok(rehearse(story, role, scene.as_mut().expect("made"))))?;
-    let all = cells(&counted);
-    let mut tally = Tally { all: all.len(), ..Tally::default() };
-    let mut faults = Vec::new();
-    for cell in choice.of(&name, all) {
+    each(&name, began, cells(&counted), choice, |cell| {
         let mut on = match scene.take() {
             Some(scene) => scene,
-            None => guarded(|| Ok(scene_of(story)))?,
+            None => scene_of(story),
         };
+        let came = play(story, role, &mut on, cell)?;
+        // After a fault nobody knows what it is like.
+        scene = Some(on);
+        Ok(came)
+    })
+}
+
+/// Plays the cells of a command line in which the calls of one of its processes are refused.
+pub(crate) fn launch_all(launch: &Launch, role: &str, choice: Choice) -> Result<(), String> {
+    let name = format!("rsm-ctl {}: {role}", launch.name);
+    let began = Instant::now();
+    let mut counted = guarded(|| launch.rehearse())?;
+    counted.retain(|(place, _)| place.who.split('\'').next() == Some(role));
+    each(&name, began, cells(&counted), choice, |cell| launch.play(cell))
+}
+
+fn each(
+    name: &str,
+    began: Instant,
+    all: Vec<Cell>,
+    choice: Choice,
+    mut play: impl FnMut(&Cell) -> Result<Came, String>,
+) -> Result<(), String> {
+    let mut tally = Tally { all: all.len(), ..Tally::default() };
+    let mut faults = Vec::new();
+    for cell in choice.of(name, all) {
         tally.played += 1;
-        match guarded(|| play(story, role, &mut on, &cell)) {
-            Ok(came) => {
-                match came {
-                    Came::Done => tally.done += 1,
-                    Came::Told => tally.told += 1,
-                    Came::Unmet => tally.unmet += 1,
-                }
-                scene = Some(on);
-            }
+        match guarded(|| play(&cell)) {
+            Ok(Came::Done) => tally.done += 1,
+            Ok(Came::Told) => tally.told += 1,
+            Ok(Came::Unmet) => tally.unmet += 1,
             Err(fault) => {
-                // What the scene is like now nobody knows.
                 tally.faults += 1;
                 faults.push(format!("{cell}: {fault}"));
             }
         }
     }
     tally.took = began.elapsed();
-    TABLE.lock().unwrap().insert(name, tally);
+    TABLE.lock().unwrap().insert(name.to_owned(), tally);
     if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
 }
 

@@ -22,8 +22,9 @@ const CHANNEL: RawFd = 250;
 /// How long a shortage lasts that does not end at once.
 const SHORTAGE: Duration = Duration::from_millis(400);
 
-/// Which thread of which process made a call: its name, by process and thread id, or none if it is nobody's who is tested.
-pub(crate) type Naming = fn(root: i32, thread: i32, call: &'static str, arguments: &[u64; 6]) -> Option<String>;
+/// Which thread of which process made a call: its name, by the ids of the first process and of the thread, or none if it
+/// is nobody's who is tested.
+pub(crate) type Naming = Box<dyn FnMut(i32, i32, &'static str, &[u64; 6]) -> Option<String> + Send>;
 
 /// A call, as cells are told apart: who makes it, which one it is, the how manyth of this kind by this caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -215,7 +216,7 @@ fn install(program: &[libc::sock_filter]) -> std::io::Result<OwnedFd> {
 /// Why this machine cannot refuse calls; nothing when it can.
 pub(crate) fn lacking() -> Option<String> {
     let mut command = Command::new("/bin/true");
-    let listener = Listener::on(&mut command, |_, _, _, _| None);
+    let listener = Listener::on(&mut command, Box::new(|_, _, _, _| None));
     let started = command.status();
     drop(command);
     listener.end();
@@ -226,7 +227,7 @@ pub(crate) fn lacking() -> Option<String> {
     }
 }
 
-fn serve(listener: &OwnedFd, state: &Mutex<State>, naming: Naming) {
+fn serve(listener: &OwnedFd, state: &Mutex<State>, mut naming: Naming) {
     use rustix::event::{PollFd, PollFlags, poll};
     let mut root = None;
     loop {
@@ -248,7 +249,7 @@ fn serve(listener: &OwnedFd, state: &Mutex<State>, naming: Naming) {
         let thread = call.pid.cast_signed();
         // The first caller is the process itself, before its exec.
         let root = *root.get_or_insert(thread);
-        let refused = decide(state, naming, root, thread, &call.data);
+        let refused = decide(state, &mut naming, root, thread, &call.data);
         let response = libc::seccomp_notif_resp {
             id: call.id,
             val: 0,
@@ -261,7 +262,13 @@ fn serve(listener: &OwnedFd, state: &Mutex<State>, naming: Naming) {
 }
 
 /// The error that a call gets, if it does not go on.
-fn decide(state: &Mutex<State>, naming: Naming, root: i32, thread: i32, data: &libc::seccomp_data) -> Option<Errno> {
+fn decide(
+    state: &Mutex<State>,
+    naming: &mut Naming,
+    root: i32,
+    thread: i32,
+    data: &libc::seccomp_data,
+) -> Option<Errno> {
     let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
     if matches!(state.plan, Plan::Off) {
         return None;

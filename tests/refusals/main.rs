@@ -15,6 +15,7 @@ mod commands;
 #[allow(dead_code)] // what only the crash matrix uses
 #[path = "../crash/gate.rs"]
 mod gate;
+mod launcher;
 mod listener;
 #[path = "../processes/node.rs"]
 mod node;
@@ -64,6 +65,12 @@ fn main() {
         for &role in story.roles {
             let play = move || cells::play_all(story, role, choice).map_err(Failed::from);
             trials.push(Trial::test(format!("{}: {role:?}", story.name), play));
+        }
+    }
+    for launch in launcher::LAUNCHES {
+        for &role in launch.roles {
+            let play = move || cells::launch_all(launch, role, choice).map_err(Failed::from);
+            trials.push(Trial::test(format!("rsm-ctl {}: {role}", launch.name), play));
         }
     }
     for &(name, role, commands) in stories::SILENT {

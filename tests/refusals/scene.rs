@@ -46,7 +46,7 @@ impl Player {
         // Without an arena for each thread the allocator asks with a call that is not refused: a program that has no
         // memory for small things ends, which is Rust's and not the library's.
         command.env("MALLOC_ARENA_MAX", "1").env("MALLOC_MMAP_THRESHOLD_", "1073741824");
-        let listener = Listener::on(&mut command, naming);
+        let listener = Listener::on(&mut command, Box::new(naming));
         Player { process: NodeProcess::launch(command, environment), listener, baseline: Holdings::default() }
     }
 
