@@ -2,7 +2,7 @@
 #![allow(unsafe_code)] // reading segment memory as bytes
 
 use super::node::Things;
-use rsm::{AccessList, Controller, Export, Permission, PollDescriptor, Result};
+use rsm::{Controller, Export, Permission, PollDescriptor, Result};
 use rsm_core::message::Claim;
 use rsm_shm::address::{ENV_CLUSTER, ENV_NODE_ID, ENV_NODE_KEY, secret_from_text};
 use rsm_shm::membership::Membership;
@@ -33,7 +33,6 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
     Some(match word(0) {
         "open" => Controller::open("shm0").map(|_| String::new()),
         "hostwarm" => host(things, name, word(2).parse().expect("a number")),
-        "republish" => export(&name).republish(&AccessList::everyone()).map(|()| String::new()),
         "fill" => fill(&export(&name)).map(|()| String::new()),
         "verify" => verify(&export(&name)).map(|fine| fine.to_string()),
         "narrow" => {
