@@ -104,7 +104,8 @@ impl Export {
     /// TIMEOUT; INTERRUPTED when a signal handler ran; CTLR_NOT_PRESENT when the cluster has ended. Reference 1.33.
     #[doc(alias = "rsm_intr_signal_wait")]
     pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
-        self.polled.following(self.segment.wait(timeout))
+        let taken = self.polled.following(self.segment.wait(timeout));
+        taken.map_err(|error| self.segment.told_of_wait(error, timeout))
     }
 
     /// A descriptor that is readable (POLLIN, POLLRDNORM) while a signal is pending here, for `poll` and event loops.

@@ -162,6 +162,7 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
         "load" => find(&things.mappings, name).memory().read_volatile_u64(number(word(2))).map(|v| v.to_string()),
         "post" => find(&things.imports, name).signal().map(done),
         "postall" => find(&things.exports, name).signal().map(done),
+        "why" => Ok(find(&things.imports, name).why_aborted().map_or_else(|| "none".into(), |why| format!("{why:?}"))),
         "waitimport" => find(&things.imports, name).wait(timeout(word(2))).map(done),
         "waitexport" => find(&things.exports, name).wait(timeout(word(2))).map(done),
         "go" => {

@@ -22,7 +22,7 @@ use rsm_core::{Code, Error, Result};
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -185,6 +185,7 @@ impl Agent {
             connections: BTreeMap::new(),
             connection_rows: Rows::new(config.geometry.connections),
             withdrawals: Vec::new(),
+            attended: BTreeSet::new(),
             observers: 0,
             changed: false,
             watchers: 0,

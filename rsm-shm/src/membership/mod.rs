@@ -20,6 +20,7 @@
 //! | `watch` | seeing that something changed, and who is there |
 //! | `steer` | what an observer may ask |
 //! | `tally` | what it tells people who watch |
+//! | `told` | what failed, in words |
 //! | `fork` | what a forked child does with all this |
 //! | [`default`] | the membership of a process that did not choose one |
 
@@ -37,6 +38,7 @@ mod spin;
 mod steer;
 mod table;
 mod tally;
+mod told;
 mod turn;
 mod watch;
 pub mod window;

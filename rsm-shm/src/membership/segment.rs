@@ -223,6 +223,23 @@ impl Segment {
         fields.is_some_and(|f| f.incarnation == self.name.incarnation && f.state == SegmentState::Published)
     }
 
+    /// Its row, while it is this segment's.
+    fn row(&self) -> Option<&SegmentRow> {
+        let row = self.membership.shared.map.registry().segments.get(self.name.row as usize)?;
+        row.fields().is_some_and(|fields| fields.incarnation == self.name.incarnation).then_some(row)
+    }
+
+    /// The id that it is published under, as the registry says.
+    pub fn id(&self) -> Option<u32> {
+        let fields = self.row().and_then(SegmentRow::fields)?;
+        (fields.state == SegmentState::Published).then_some(fields.id)
+    }
+
+    /// Connections to it now.
+    pub fn importer_count(&self) -> u32 {
+        self.row().map_or(0, SegmentRow::importers)
+    }
+
     /// The bell that importers post to, for who waits on many.
     pub fn bell(&self) -> &Bell {
         // SAFETY: in the node's bells, which `membership` keeps mapped.
