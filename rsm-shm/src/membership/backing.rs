@@ -6,9 +6,9 @@
 #![allow(unsafe_code)]
 
 use super::{fork, lock};
-use crate::memory::adopt::{self, Protection};
+use crate::memory::adopt::{self, Protection, Within};
 use crate::memory::huge::Pages;
-use crate::memory::inspect;
+use crate::memory::inspect::{self, Identity};
 use crate::memory::region::Region;
 use crate::private_table;
 use rsm_core::crash_point;
@@ -20,8 +20,8 @@ use std::sync::Mutex;
 /// The memory of an export.
 #[derive(Debug)]
 pub(super) enum Backing {
-    /// Mapped by us, unmapped when the export goes.
-    Own(Region),
+    /// Mapped by us, unmapped when the export goes; and what it maps.
+    Own(Region, Identity),
     /// The application's.
     Adopted(Adopted),
 }
@@ -29,13 +29,49 @@ pub(super) enum Backing {
 impl Backing {
     pub(super) fn start(&self) -> *mut u8 {
         match self {
-            Backing::Own(region) => region.as_ptr(),
+            Backing::Own(region, _) => region.as_ptr(),
             Backing::Adopted(adopted) => std::ptr::with_exposed_provenance_mut(adopted.start),
+        }
+    }
+
+    /// The object that it maps; `None` when its range is no segment's any more.
+    pub(super) fn object(&self) -> Option<Identity> {
+        match self {
+            Backing::Own(_, object) => Some(*object),
+            Backing::Adopted(adopted) => adopted.object(),
+        }
+    }
+
+    /// Notes that it maps another object now.
+    pub(super) fn moved(&mut self, object: Identity) {
+        match self {
+            Backing::Own(_, before) => *before = object,
+            Backing::Adopted(adopted) => adopted.moved(object),
+        }
+    }
+
+    /// Another export of the same memory.
+    pub(super) fn sharer(&self) -> Option<SegmentName> {
+        match self {
+            Backing::Own(..) => None,
+            Backing::Adopted(adopted) => adopted.sharer(),
+        }
+    }
+
+    /// Lets go of it: the application's becomes its own again, unless another export shares it.
+    ///
+    /// # Errors
+    /// As [`adopt::give_back`]; the memory is then still the segment's, and this can be called again.
+    pub(super) fn let_go(&mut self) -> Result<()> {
+        match self {
+            Backing::Own(..) => Ok(()),
+            Backing::Adopted(adopted) => adopted.let_go(Sharers::Last),
         }
     }
 }
 
-/// An export's share in a range of the application's memory. The last one gives it back.
+/// An export's share in a range of the application's memory. The last one gives it back; where that fails, whoever exports
+/// the range next, or asks once more, does.
 #[derive(Debug)]
 pub(super) struct Adopted {
     start: usize,
@@ -52,11 +88,19 @@ struct Range {
     start: usize,
     length: usize,
     /// Device and inode of the memory object: the application may have mapped something else there meanwhile.
-    object: (u64, u64),
+    object: Identity,
     membership: usize,
     process: u32,
     /// The exports of it. None while it is being adopted or given back: then it is its thread's alone.
     names: Vec<SegmentName>,
+    /// The last export of it, which is gone, while the memory could not be given back: then it is nobody's.
+    left_by: Option<SegmentName>,
+}
+
+impl Range {
+    fn overlaps(&self, start: usize, end: usize) -> bool {
+        self.process == fork::count() && start < self.start + self.length && self.start < end
+    }
 }
 
 /// Ranges adopted by this process. Locked under [`fork::hold`] only.
@@ -84,11 +128,13 @@ pub(super) struct Reservation {
 ///
 /// # Errors
 /// BAD_ADDR when part of it is not mapped, maps a file shared, or overlaps a range that is exported; PERM_DENIED when
-/// part of it may not be read or written.
+/// part of it may not be read or written; as [`adopt::give_back`] when it is still that of an export which is gone, and
+/// cannot be given back now either.
 pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Known> {
     let Some(end) = start.checked_add(length) else {
         return Err(Error::with(Code::BadAddr, "the range goes beyond the last address"));
     };
+    give_left_ranges_back(start, end)?;
     let reservation = {
         let _hold = fork::hold();
         let mut ranges = lock(&RANGES);
@@ -99,11 +145,12 @@ pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Kno
                 None if same => return Ok(Known::Busy),
                 _ => {}
             }
-            if start < range.start + range.length && range.start < end {
+            if range.overlaps(start, end) {
                 return Err(Error::with(Code::BadAddr, "the range overlaps memory that is exported already"));
             }
         }
-        ranges.push(Range { start, length, object: (0, 0), membership, process: fork::count(), names: Vec::new() });
+        let (object, process) = ((0, 0), fork::count());
+        ranges.push(Range { start, length, object, membership, process, names: Vec::new(), left_by: None });
         Reservation { start, length }
     };
     inspect::check_exportable(start, length)?;
@@ -111,17 +158,31 @@ pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Kno
     Ok(Known::Fresh(reservation))
 }
 
+/// Gives back what exports that are gone left in a range, because it could not be given back when they went.
+fn give_left_ranges_back(start: usize, end: usize) -> Result<()> {
+    loop {
+        let left = {
+            let _hold = fork::hold();
+            let ranges = lock(&RANGES);
+            ranges.iter().find(|r| r.overlaps(start, end) && r.left_by.is_some()).map(|r| (r.start, r.left_by))
+        };
+        let Some((start, Some(name))) = left else { return Ok(()) };
+        Adopted { start, name, process: fork::count(), gone: false }.let_go(Sharers::Last)?;
+    }
+}
+
 impl Drop for Reservation {
     fn drop(&mut self) {
         let _hold = fork::hold();
         let mut ranges = lock(&RANGES);
-        ranges.retain(|r| r.start != self.start || r.process != fork::count() || !r.names.is_empty());
+        let ours = |r: &Range| r.start == self.start && r.process == fork::count();
+        ranges.retain(|r| !ours(r) || !r.names.is_empty() || r.left_by.is_some());
     }
 }
 
 /// Gives another export a share in a range that is exported; `None` when it is no more, or maps another object than
 /// the one this export was given: then it was given back and adopted anew in between.
-pub(super) fn share(start: usize, name: SegmentName, object: (u64, u64)) -> Option<Adopted> {
+pub(super) fn share(start: usize, name: SegmentName, object: Identity) -> Option<Adopted> {
     let _hold = fork::hold();
     let mut ranges = lock(&RANGES);
     let range = ranges.iter_mut().find(|range| range.start == start && range.process == fork::count())?;
@@ -146,7 +207,7 @@ impl Reservation {
         let _moving = fork::hold_for_move();
         let start = std::ptr::with_exposed_provenance_mut(self.start);
         // SAFETY: the caller's promise.
-        let protection = unsafe { adopt::adopt(start, self.length, object, 0) }?;
+        let protection = unsafe { adopt::adopt(start, self.length, object) }?;
         if protection == Protection::None {
             tracing::warn!("memory was adopted without protection: stores of other threads meanwhile may be lost");
         }
@@ -163,25 +224,6 @@ impl Reservation {
     }
 }
 
-/// Whether the range at `start` still maps the segment's object; the application may have mapped something else there
-/// (D-79).
-pub(super) fn is_in_place(start: usize) -> bool {
-    let found = {
-        let _hold = fork::hold();
-        let ranges = lock(&RANGES);
-        ranges.iter().find(|r| r.start == start && r.process == fork::count()).map(|r| (r.length, r.object))
-    };
-    found.is_some_and(|(length, (device, inode))| inspect::maps_object(start, length, device, inode).unwrap_or(true))
-}
-
-/// Notes that the range at `start` maps another object now.
-pub(super) fn moved(start: usize, object: (u64, u64)) {
-    let _hold = fork::hold();
-    if let Some(range) = lock(&RANGES).iter_mut().find(|r| r.start == start && r.process == fork::count()) {
-        range.object = object;
-    }
-}
-
 /// Who may give a range back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sharers {
@@ -192,12 +234,25 @@ enum Sharers {
 }
 
 impl Adopted {
-    /// Another export of the range.
-    pub(super) fn sharer(&self) -> Option<SegmentName> {
+    /// Does something with the range while it is an export's, if it still is this one's.
+    fn with_range<T>(&self, work: impl FnOnce(&mut Range) -> T) -> Option<T> {
         let _hold = fork::hold();
-        let ranges = lock(&RANGES);
-        let range = ranges.iter().find(|r| r.start == self.start && r.process == self.process)?;
-        range.names.iter().copied().find(|name| *name != self.name)
+        let mut ranges = lock(&RANGES);
+        let ours = |r: &&mut Range| r.start == self.start && r.process == self.process && r.names.contains(&self.name);
+        ranges.iter_mut().find(ours).map(work)
+    }
+
+    fn object(&self) -> Option<Identity> {
+        self.with_range(|range| range.object)
+    }
+
+    fn moved(&self, object: Identity) {
+        let _ = self.with_range(|range| range.object = object);
+    }
+
+    /// Another export of the range.
+    fn sharer(&self) -> Option<SegmentName> {
+        self.with_range(|range| range.names.iter().copied().find(|name| *name != self.name)).flatten()
     }
 
     /// Gives the range back now.
@@ -208,17 +263,22 @@ impl Adopted {
         self.let_go(Sharers::None)
     }
 
-    /// Lets go of the share; the last one gives the application ordinary private memory with the same contents. A range
-    /// that maps something else by now is left alone (D-79), as is everything in a forked child.
+    /// Lets go of the share; the last one gives the application ordinary private memory with the same contents. What maps
+    /// something else by now is left alone (D-79), as is everything in a forked child.
     fn let_go(&mut self, sharers: Sharers) -> Result<()> {
         if self.gone || self.process != fork::count() {
             return Ok(());
         }
         let _moving = fork::hold_for_move();
-        let (start, length, (device, inode)) = {
+        let (start, length, object) = {
             let _hold = fork::hold();
             let mut ranges = lock(&RANGES);
-            let Some(range) = ranges.iter_mut().find(|r| r.start == self.start && r.process == self.process) else {
+            let ours = |r: &&mut Range| {
+                let named = r.names.contains(&self.name) || r.left_by == Some(self.name);
+                r.start == self.start && r.process == self.process && named
+            };
+            let Some(range) = ranges.iter_mut().find(ours) else {
+                self.gone = true;
                 return Ok(());
             };
             if range.names.len() > 1 {
@@ -231,15 +291,15 @@ impl Adopted {
             }
             // Busy from here on: nobody shares or adopts it.
             range.names.clear();
+            range.left_by = None;
             (range.start, range.length, range.object)
         };
         crash_point!(RangeReturning);
+        // The object of a rebind goes on being the segment's.
+        let within = if sharers == Sharers::Last { Within::Process } else { Within::Range };
         let give = move || -> Result<()> {
-            if inspect::maps_object(start, length, device, inode)? {
-                // SAFETY: the range maps our object, which the application made a segment's, and nobody else's memory.
-                unsafe { adopt::give_back(std::ptr::with_exposed_provenance_mut(start), length) }?;
-            }
-            Ok(())
+            // SAFETY: what maps our object is what the application made a segment's, and nobody else's memory.
+            unsafe { adopt::give_back(std::ptr::with_exposed_provenance_mut(start), length, object, within) }.map(drop)
         };
         let given = match give() {
             // The process has no descriptors left for it; a thread with a table of its own has.
@@ -257,8 +317,10 @@ impl Adopted {
                 let _hold = fork::hold();
                 let mut ranges = lock(&RANGES);
                 let range = ranges.iter_mut().find(|r| r.start == self.start && r.process == self.process);
-                if let Some(range) = range {
-                    range.names.push(self.name);
+                match (range, sharers) {
+                    (Some(range), Sharers::None) => range.names.push(self.name),
+                    (Some(range), Sharers::Last) => range.left_by = Some(self.name),
+                    (None, _) => {}
                 }
                 Err(error)
             }
@@ -269,7 +331,7 @@ impl Adopted {
 impl Drop for Adopted {
     fn drop(&mut self) {
         if let Err(error) = self.let_go(Sharers::Last) {
-            tracing::error!(%error, "memory stays the segment's: it could not be given back");
+            tracing::error!(%error, "memory stays shared: it is given back when its range is exported again");
         }
     }
 }

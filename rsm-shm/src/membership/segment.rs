@@ -8,6 +8,7 @@ use crate::error::from_errno;
 use crate::memory::adopt;
 use crate::memory::huge::Pages;
 use crate::memory::inspect;
+use crate::memory::kin;
 use crate::memory::memfd;
 use crate::memory::page_size;
 use crate::memory::region::Region;
@@ -47,18 +48,29 @@ pub struct Segment {
     /// `None` for ever when the memory could not be moved back into its object half-way through a rebind.
     backing: Mutex<Option<Backing>>,
     pages: Pages,
-    bell: NonNull<Bell>,
+    /// In the node's bells; [`nobodys_bell`] when the segment is gone and its memory is not given back yet.
+    bell: AtomicPtr<Bell>,
     /// [`fork::count`] of the creating process; no other may steer the segment.
     process: u32,
     /// A withdrawal whose wait was interrupted.
     unfinished: Mutex<Option<u32>>,
-    destroyed: bool,
+    ending: Mutex<Ending>,
 }
 
-// SAFETY: the bell lies in the node's bells, which `membership` keeps mapped, and is made of atomics.
-unsafe impl Send for Segment {}
-// SAFETY: as above.
-unsafe impl Sync for Segment {}
+/// How far a segment has been destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Not at all.
+    Alive,
+    /// The agent has been asked, and what it told to wait for is under way.
+    Withdrawing(u32),
+    /// No importer reaches it but one that does not let go; another export of its memory has to move away from that one.
+    ToMove,
+    /// Its memory is to be given back.
+    Withdrawn,
+    /// It is.
+    Gone,
+}
 
 impl Membership {
     /// Creates a segment of `length` zeroed bytes, all of them present.
@@ -83,7 +95,8 @@ impl Membership {
             // Before small pages are there, which would be made in vain.
             pages.make(region.as_ptr(), bytes)?;
             region.populate(0, bytes, Permission::ReadWrite)?;
-            Ok(Backing::Own(region))
+            kin::watch();
+            Ok(Backing::Own(region, inspect::identity(&memory)?))
         })
     }
 
@@ -198,12 +211,12 @@ impl Membership {
                 rebindable,
                 backing: Mutex::new(Some(backing)),
                 pages,
-                bell,
+                bell: AtomicPtr::new(bell.as_ptr()),
                 membership: Arc::clone(self),
                 name,
                 process: fork::count(),
                 unfinished: Mutex::new(None),
-                destroyed: false,
+                ending: Mutex::new(Ending::Alive),
             })
         };
         let built = build();
@@ -228,8 +241,9 @@ impl Membership {
 impl Segment {
     /// Its memory.
     pub fn memory(&self) -> Memory<'_> {
-        // SAFETY: memory of our own stays mapped as long as `self`; for the application's it has promised that, and a
-        // rebind, which moves the start, leaves what lay there mapped.
+        // SAFETY: memory of our own stays mapped until the segment is destroyed, after which the caller asks for no view
+        // nor uses one; for the application's it has promised that, and a rebind, which moves the start, leaves what lay
+        // there mapped.
         unsafe { Memory::new(self.start.load(Ordering::Relaxed), self.length, Permission::ReadWrite) }
     }
 
@@ -242,8 +256,9 @@ impl Segment {
 
     /// The bell that importers post to, for who waits on many.
     pub fn bell(&self) -> &Bell {
-        // SAFETY: in the node's bells, which `membership` keeps mapped.
-        unsafe { self.bell.as_ref() }
+        // Relaxed: both bells were there before the segment was.
+        // SAFETY: in the node's bells, which `membership` keeps mapped, or one that lives for ever.
+        unsafe { &*self.bell.load(Ordering::Relaxed) }
     }
 
     /// The membership it was made through.
@@ -335,30 +350,29 @@ impl Segment {
     /// Somebody does not let go: moves the memory away from it, into a fresh object at the same addresses. What the
     /// unwilling reach then is the old one, which nobody looks at.
     fn move_away(&self) -> Result<()> {
-        let backing = lock(&self.backing);
-        self.move_memory(self.name, matches!(&*backing, Some(Backing::Adopted(_))))
+        self.move_memory(self.name, lock(&self.backing).as_mut())
     }
 
-    /// Moves the memory that the export `name` has at our addresses: ours, or one that shares it.
-    fn move_memory(&self, name: SegmentName, adopted: bool) -> Result<()> {
+    /// Moves the memory that the export `name` has at our addresses: ours, or one that shares it. What the application has
+    /// put there itself meanwhile stays (D-79); of the segment's memory nothing does, whatever it has done with parts of it.
+    fn move_memory(&self, name: SegmentName, backing: Option<&mut Backing>) -> Result<()> {
         // Alone with it from here to the end: two exports of one range would move it to two places.
         let _moving = fork::hold_for_move();
+        let Some((backing, from)) = backing.and_then(|b| b.object().map(|object| (b, object))) else { return Ok(()) };
         let start = self.start.load(Ordering::Relaxed);
-        if adopted && !backing::is_in_place(start.addr()) {
-            return Ok(()); // the application has mapped something else there: nothing of it is reached (D-79)
-        }
         let memory = match self.membership.ask(Ask::Replace { segment: name })? {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),
         };
         crash_point!(MoveGiven);
-        // SAFETY: the range maps this segment's object; what is put there instead has the same contents and size.
-        let moved = unsafe { adopt::move_to(start, self.length, memory.as_fd(), 0) };
+        let moved = inspect::identity(memory.as_fd()).and_then(|object| {
+            // SAFETY: what maps this segment's object is the segment's; what is put there has the same contents.
+            unsafe { adopt::move_to(start, self.length, from, memory.as_fd()) }.map(|_| object)
+        });
         crash_point!(MoveDone);
         // Noted before the agent is asked, who may be gone: who gives the range back must know what it maps.
-        let object = inspect::identity(memory.as_fd());
-        if let (Ok(_), Ok(object), true) = (&moved, &object, adopted) {
-            backing::moved(start.addr(), *object);
+        if let Ok(object) = &moved {
+            backing.moved(*object);
         }
         // Only now is the new object the segment's: a move that failed leaves everything where it was.
         self.membership.ask_done(Ask::Settle { segment: name, moved: moved.is_ok() })?;
@@ -368,7 +382,7 @@ impl Segment {
             // withdrawal, which has been done.
             let _ = self.pages.make(start, self.length);
         }
-        moved.and(object).map(drop)
+        moved.map(drop)
     }
 
     /// Replaces the memory by another range of the application's: its contents are what importers see afterwards, and
@@ -501,43 +515,103 @@ impl Segment {
 }
 
 impl Segment {
-    /// Withdraws it and gives its memory up. When this returns, willing importers are on trash pages, and the others
+    /// Withdraws it and gives its memory up. When this returns `Ok`, willing importers are on trash pages, and the others
     /// share the memory with nobody.
     ///
     /// # Errors
-    /// CTLR_NOT_PRESENT when the cluster has ended, and the segment with it. In a forked child only the child's
-    /// mapping goes, and that is SUCCESS (D-76).
-    pub fn destroy(mut self) -> Result<()> {
-        self.destroyed = true;
-        self.give_up()
-    }
-
-    fn give_up(&self) -> Result<()> {
+    /// When the memory cannot be given back, with all of its contents in place: INSUFFICIENT_MEM without memory, address
+    /// space or mappings for it (limits of the process and for locked memory included), INSUFFICIENT_RESOURCES without
+    /// descriptors, CTLR_NOT_PRESENT without /proc. Nobody can import the segment any more then, but an importer that does
+    /// not let go may still reach the memory; [`is_gone`](Self::is_gone) says no, and calling again goes on.
+    ///
+    /// CTLR_NOT_PRESENT when the cluster has ended, and the segment with it: then it is gone. In a forked child only the
+    /// child's mapping goes, and that is SUCCESS (D-76).
+    pub fn destroy(&self) -> Result<()> {
+        // Another thread of the creator may have held the lock when this process was forked.
         if !self.is_creator() {
             return Ok(());
         }
-        // Gives an adopted range back when it goes, after importers had their time.
-        let backing = lock(&self.backing).take();
-        crash_point!(DestroyBegun);
-        let number = match self.membership.ask(Ask::Destroy { segment: self.name })? {
-            (Answer::Withdrawing { number }, _) => number,
-            _ => return Ok(()),
-        };
-        if self.await_withdrawal_through_handlers(number)? {
+        let mut ending = lock(&self.ending);
+        if *ending == Ending::Gone {
             return Ok(());
         }
-        // Another export has the memory on, and somebody that did not let go of this one reaches it.
-        let sharer = if let Some(Backing::Adopted(adopted)) = &backing { adopted.sharer() } else { None };
-        sharer.map_or(Ok(()), |sharer| self.move_memory(sharer, true))
+        let mut backing = lock(&self.backing);
+        // An end of the cluster is told when the memory is the process's own again.
+        let withdrawn = match self.withdraw(&mut ending, &mut backing) {
+            Err(error) if *ending != Ending::Withdrawn => return Err(error),
+            told => told,
+        };
+        if let Some(memory) = &mut *backing {
+            memory.let_go()?;
+        }
+        *backing = None;
+        *ending = Ending::Gone;
+        withdrawn
     }
+
+    /// Whether it has been destroyed and its memory given back, or is another process's.
+    pub fn is_gone(&self) -> bool {
+        !self.is_creator() || *lock(&self.ending) == Ending::Gone
+    }
+
+    /// Goes on to where the memory can be given back.
+    fn withdraw(&self, ending: &mut Ending, backing: &mut Option<Backing>) -> Result<()> {
+        loop {
+            let step = match *ending {
+                Ending::Alive => {
+                    crash_point!(DestroyBegun);
+                    self.membership.ask(Ask::Destroy { segment: self.name }).map(|(answer, _)| match answer {
+                        Answer::Withdrawing { number } => Ending::Withdrawing(number),
+                        _ => Ending::Withdrawn,
+                    })
+                }
+                Ending::Withdrawing(number) => self
+                    .await_withdrawal_through_handlers(number)
+                    .map(|freed| if freed { Ending::Withdrawn } else { Ending::ToMove }),
+                // Another export has the memory on, and somebody that did not let go of this one reaches it.
+                Ending::ToMove => match backing.as_ref().and_then(Backing::sharer) {
+                    Some(sharer) => self.move_memory(sharer, backing.as_mut()).map(|()| Ending::Withdrawn),
+                    None => Ok(Ending::Withdrawn),
+                },
+                Ending::Withdrawn | Ending::Gone => return Ok(()),
+            };
+            let over = match &step {
+                Ok(_) => None,
+                // It went with the cluster; or with a request that was answered and not heard.
+                Err(error) if error.code() == Code::CtlrNotPresent && *ending != Ending::ToMove => {
+                    Some(step.clone().map(drop))
+                }
+                Err(error) if error.code() == Code::BadSegHndl => Some(Ok(())),
+                Err(_) => return step.map(drop),
+            };
+            *ending = step.unwrap_or(Ending::Withdrawn);
+            if *ending != Ending::Alive {
+                // The agent gives the bell to the next segment.
+                self.bell.store(nobodys_bell().as_ptr(), Ordering::Relaxed);
+            }
+            if let Some(told) = over {
+                return told;
+            }
+        }
+    }
+}
+
+/// What waits on a segment that is gone listen to.
+fn nobodys_bell() -> NonNull<Bell> {
+    static BELL: std::sync::OnceLock<Bell> = std::sync::OnceLock::new();
+    let bell = BELL.get_or_init(|| {
+        let bell = Bell::new();
+        bell.abort(&Poster);
+        bell
+    });
+    NonNull::from(bell)
 }
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        if !self.destroyed {
-            // What can fail here is told by whatever is asked of the cluster next.
-            let _ = self.give_up();
-        }
+        // What can fail here is told by whatever is asked of the cluster next; memory that cannot be given back now is when
+        // its range is exported again.
+        let _ = self.destroy();
     }
 }
 
