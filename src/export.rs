@@ -75,7 +75,7 @@ impl Export {
     /// # Errors
     /// CTLR_NOT_PRESENT when the cluster has ended, and the segment with it.
     #[doc(alias = "rsm_memseg_export_destroy")]
-    pub fn destroy(self) -> Result<()> {
+    pub fn destroy(mut self) -> Result<()> {
         self.segment.destroy()
     }
 
@@ -104,7 +104,8 @@ impl Export {
     /// TIMEOUT; INTERRUPTED when a signal handler ran; CTLR_NOT_PRESENT when the cluster has ended. Reference 1.33.
     #[doc(alias = "rsm_intr_signal_wait")]
     pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
-        self.polled.following(self.segment.wait(timeout))
+        let taken = self.polled.following(self.segment.wait(timeout));
+        taken.map_err(|error| self.segment.told_of_wait(error, timeout))
     }
 
     /// A descriptor that is readable (POLLIN, POLLRDNORM) while a signal is pending here, for `poll` and event loops.

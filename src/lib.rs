@@ -67,6 +67,7 @@ pub use node::Node;
 pub use poll::PollDescriptor;
 pub use rsm_core::access::{AccessEntry, AccessList, Permission};
 pub use rsm_core::attr::ControllerAttributes;
+pub use rsm_core::generation::EndCause;
 pub use rsm_core::registry::{Geometry, LinkState};
 pub use rsm_core::segment_id::SegmentId;
 pub use rsm_core::topology::{LocalController, RemoteController, Topology};

@@ -440,7 +440,7 @@ impl Reference {
         if way == Way::Loopback && to != node {
             return is(Err(CTLR_NOT_PRESENT)); // D-28
         }
-        if to > JOINED {
+        if to > JOINED + 1 {
             return is(Err(REMOTE_NODE_UNREACHABLE));
         }
         let found = self

@@ -29,9 +29,13 @@ fn a_killed_exporter_aborts_its_importers() {
         importer.ok("map i");
         importer.ok("go w waitimport i forever");
         importer.until("asleep w", "ok true");
+        assert_eq!(importer.ok("why i"), "none");
         exporter.kill();
-        assert!(importer.ok("join w").starts_with("err 40 "));
-        importer.fails("put i 0 1", 40);
+        let told = importer.ok("join w");
+        assert!(told.starts_with("err 40 ") && told.contains("0x400000 of node 1 was aborted: the process"), "{told}");
+        assert_eq!(importer.ok("why i"), "ExporterEnded");
+        let told = importer.fails("put i 0 1", 40);
+        assert!(told.contains("the process that exported it has ended"), "{told}");
         importer.ok("store i 0 1");
         importer.ok("unmap i");
         importer.ok("disconnect i");
@@ -76,7 +80,8 @@ fn exec_beside_a_living_child_ends_the_membership() {
     let child = exporter.ok("forkidle").parse().expect("a process id");
     exporter.tell("execsleep");
     importer.until("put i 0 1", "err 40 ");
-    importer.fails("connect j 1 0x400000 rw", 39);
+    assert_eq!(importer.ok("why i"), "ExporterEnded");
+    importer.fails("connect j 1 0x400000 rw", 7);
     kill_grandchild(child);
     exporter.kill();
 }

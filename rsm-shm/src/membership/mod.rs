@@ -16,9 +16,11 @@
 //! | [`ready`] | poll descriptors |
 //! | `backing` | the memory of an export, its own or the application's |
 //! | [`segment`] | one export |
+//! | `turn` | operations that must not meet in the middle |
 //! | `watch` | seeing that something changed, and who is there |
 //! | `steer` | what an observer may ask |
 //! | `tally` | what it tells people who watch |
+//! | `told` | what failed, in words |
 //! | `fork` | what a forked child does with all this |
 //! | [`default`] | the membership of a process that did not choose one |
 
@@ -36,6 +38,8 @@ mod spin;
 mod steer;
 mod table;
 mod tally;
+mod told;
+mod turn;
 mod watch;
 pub mod window;
 
