@@ -57,14 +57,13 @@ impl Membership {
         };
         let bells = self.bells_of(node, descriptors.next())?;
         let registry = self.registry();
-        let me = self.node()?;
         let row = registry.connections.get(connected.connection.row as usize).ok_or_else(missing)?;
         crash_point!(ConnectMapped);
         let parts = Parts {
             connected,
             whole: Arc::new(whole),
             generation: row.generation(),
-            link: registry.link(controller, me, node).ok_or_else(missing)?,
+            link: registry.paths.get(connected.connection.row as usize).ok_or_else(missing)?,
             export_bell: bells.bell(connected.export_bell)?,
             import_bell: bells.bell(connected.import_bell)?,
             controller,

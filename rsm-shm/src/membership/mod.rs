@@ -17,6 +17,7 @@
 //! | `backing` | the memory of an export, its own or the application's |
 //! | [`segment`] | one export |
 //! | [`importers`] | who imports it: who comes, who goes, whether anybody is left |
+//! | `turn` | operations that must not meet in the middle |
 //! | `watch` | seeing that something changed, and who is there |
 //! | `steer` | what an observer may ask |
 //! | `tally` | what it tells people who watch |
@@ -40,6 +41,7 @@ mod steer;
 mod table;
 mod tally;
 mod told;
+mod turn;
 mod watch;
 pub mod window;
 
