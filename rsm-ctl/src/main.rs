@@ -28,6 +28,8 @@ mod top;
 mod watch;
 
 fn main() -> std::process::ExitCode {
+    // A limit of file sizes (`ulimit -f`) that is reached is an error of the write, as a full disk is, and no end.
+    process::ignore(rustix::process::Signal::XFSZ);
     descriptor::refuse_missing_output();
     let code = match cli::parse() {
         Ok(cli) => command::perform(cli),

@@ -493,9 +493,12 @@ fn fork_idle_child() -> i32 {
 
 /// Runs something in a forked child and gives what it said.
 fn in_child(body: impl FnOnce() -> String) -> String {
-    let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
+    let Ok((mut reader, mut writer)) = std::io::pipe() else { return "err 31 no pipe".to_owned() };
     // SAFETY: this program forks from its command loop; what the child uses (the allocator, the library) supports it.
     let child = unsafe { libc::fork() };
+    if child < 0 {
+        return "err 31 no child".to_owned();
+    }
     if child == 0 {
         drop(reader);
         let text = body();

@@ -191,7 +191,7 @@ fn a_cut_before_a_rebind_wins() {
                 opened.judge(&w.generation, &w.link).map_err(|error| error.code())
             })
         };
-        verdict::abort(&w.generation);
+        verdict::abort(&w.generation, EndCause::Withdrawn);
         verdict::suspend(&w.link);
         verdict::resume(&w.link);
         assert_ne!(importer.join().unwrap(), Err(Code::BarrierFailure));

@@ -30,9 +30,7 @@ pub(crate) fn of(tasks: &[Task], index: usize, pid: Option<i32>, end: &End, stde
             Some(if end.core { core(task, pid) } else { format!("to see where: {}", debugger(tasks, index)) })
         }
         Status::Killed(signal) if i32::from(signal) == libc::SIGKILL => Some(
-            "not killed by this run: by `rsm-ctl node kill`, by somebody else, or by the kernel when memory was short \
-             (`dmesg` tells)"
-                .into(),
+            "not killed by this run: by somebody else, or by the kernel when memory was short (`dmesg` tells)".into(),
         ),
         Status::Killed(_) => None,
     }

@@ -36,6 +36,11 @@ pub(crate) fn find(name: &OsStr, base: Option<&Path>) -> Result<PathBuf, Failure
     Ok(std::path::absolute(&found).unwrap_or(found))
 }
 
+/// What a program is called, without the way to it.
+pub(crate) fn short(name: &OsStr) -> String {
+    printable::path(Path::new(name).file_name().unwrap_or(name))
+}
+
 /// The failure for a program that was found and that the kernel would not execute.
 pub(crate) fn refused(program: &Program, errno: Errno) -> Failure {
     match interpreter::lacks(&program.path, errno) {

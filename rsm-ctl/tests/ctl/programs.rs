@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::rig::{Scratch, ctl, run};
+use crate::rig::{Refusal, Scratch, ctl, run, shell};
 
 #[test]
 fn several_programs_on_one_line() {
@@ -163,4 +163,40 @@ fn a_program_whose_loader_is_missing_is_not_blamed() {
     let finished = ctl(&["run", "-n", "1", "--", path.to_str().unwrap(), "-c", "true"]).finish();
     assert!(finished.stderr.contains(": its loader \"/lib"), "{}", finished.stderr);
     assert!(finished.code() == 126 && finished.stderr.contains("/xd-"), "{}", finished.stderr);
+}
+
+#[test]
+fn a_call_that_the_machine_refuses_is_named() {
+    for (call, errno, named) in [
+        (libc::SYS_pidfd_open, libc::EPERM, "pidfd_open: Operation not permitted"),
+        (libc::SYS_pidfd_open, libc::ENOSYS, "pidfd_open: Function not implemented"),
+        (libc::SYS_signalfd4, libc::EPERM, "signalfd: Operation not permitted"),
+        (libc::SYS_socketpair, libc::EACCES, "socketpair: Permission denied"),
+        (libc::SYS_setsid, libc::EPERM, "setsid: Operation not permitted"),
+    ] {
+        let refusal = Refusal { call, argument: None, errno };
+        let finished = ctl(&["run", "-n", "1", "--", "true"]).refusing(&[refusal]).finish();
+        assert_eq!((finished.code(), finished.text()), (1, ""), "{named}");
+        assert!(finished.stderr.contains(named), "{}", finished.stderr);
+        assert!(finished.stderr.contains("`rsm-ctl doctor` tells what this machine lacks"), "{}", finished.stderr);
+        assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn without_proc_nothing_starts() {
+    let tried = std::process::Command::new("unshare").args(["-m", "true"]).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        return;
+    }
+    // Something else in its place, and then another namespace's.
+    for (how, why) in [
+        ("mount -t tmpfs none /proc", "/proc is not mounted here"),
+        (":", "/proc shows the processes of another PID namespace"),
+    ] {
+        let script = format!("exec unshare -mpf sh -c '{how} && exec $CTL run -n 1 -- true'");
+        let finished = shell(&script).finish();
+        assert_eq!((finished.code(), finished.text()), (1, ""), "{how}: {}", finished.stderr);
+        assert!(finished.stderr.contains(why), "{}", finished.stderr);
+    }
 }

@@ -157,7 +157,7 @@ fn a_program_is_told_and_goes_on() {
     eventually("the node to be gone", || gone(steer(&name, &["node", "kill", "2"])).then_some(()));
     done(&name, &["node", "kill", "1"]);
     let finished = running.finish();
-    assert_eq!(finished.code(), 137);
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
     assert!(finished.stderr.contains(&format!("node 2 (pid {}) was killed by signal 9", pid.as_raw_pid())));
 }
 
@@ -169,18 +169,45 @@ fn pid_of(cluster: &str, node: u64) -> rustix::process::Pid {
 }
 
 #[test]
-fn a_killed_node_ends_the_run_as_any_other_failure() {
+fn a_node_that_is_killed_on_purpose_is_no_failure() {
     let name = unique("killed");
-    let mut running = steady(&name, "3", &["--grace", "100ms"]);
-    until(&mut running, "connected");
     let scratch = Scratch::new("script");
+    let report = scratch.path("report.xml");
+    let mut running = steady(&name, "3", &["--junit", report.to_str().unwrap()]);
+    until(&mut running, "connected");
     let script = scratch.file("kill.rsm", "when node 3 has connected to 1 then node kill 2\n");
     let ran = steer(&name, &["script", script.to_str().unwrap()]);
     assert_eq!((ran.code(), &*ran.stderr), (0, ""));
     assert!(ran.text().ends_with("s line 1: node kill 2: 1 process\n"), "{}", ran.text());
+    until(&mut running, "node 1: CONN_ABORTED");
+    for node in ["1", "3"] {
+        done(&name, &["node", "kill", node]);
+    }
     let finished = running.finish();
-    assert_eq!(finished.code(), 137, "{}", finished.stderr);
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
     assert!(finished.stderr.starts_with("rsm-ctl: node 2 (pid "), "{}", finished.stderr);
+    let on_purpose = "was killed by signal 9 (SIGKILL) by who disturbs the cluster on purpose, which is no failure\n";
+    assert_eq!(finished.stderr.matches(on_purpose).count(), 3, "{}", finished.stderr);
+    let report = std::fs::read_to_string(report).unwrap();
+    assert!(report.contains("failures=\"0\" errors=\"0\" skipped=\"3\""), "{report}");
+    assert_eq!(report.matches("<skipped message=\"was killed by signal 9 (SIGKILL) on purpose\"/>").count(), 3);
+}
+
+#[test]
+fn a_shell_around_a_node_that_is_killed_on_purpose_is_no_failure_either() {
+    let name = unique("wrapped");
+    let steady = example("steady");
+    let script = "test $RSM_NODE_ID = 2 || { echo one; exit 0; }; $STEADY; echo $?; exit 137";
+    let running = crate::rig::run(&["-n", "2", "--name", &name], script).env("STEADY", steady.to_str().unwrap());
+    let mut running = running.start();
+    eventually("the node to join", || {
+        let nodes = ctl(&["nodes", "--json", "--cluster", &name]).finish();
+        let nodes: serde_json::Value = serde_json::from_str(nodes.text()).ok()?;
+        (nodes["nodes"][1]["joined"] == true).then_some(())
+    });
+    done(&name, &["node", "kill", "2"]);
+    until(&mut running, "137");
+    assert_eq!(running.finish().code(), 0);
 }
 
 #[test]
@@ -203,7 +230,8 @@ fn a_script_breaks_a_link_when_it_is_time() {
     until(&mut running, "node 1: CONN_ABORTED");
     until(&mut running, "node 1: connected to node 2");
     done(&name, &["node", "kill", "1"]);
-    assert_eq!(running.finish().code(), 137);
+    done(&name, &["node", "kill", "2"]);
+    assert_eq!(running.finish().code(), 0);
 }
 
 #[test]

@@ -101,6 +101,7 @@ struct Agent {
     changed: bool,
     /// Observers that watch what processes do.
     watchers: u32,
+    kills: handle::Kills,
 }
 
 impl Agent {

@@ -70,6 +70,9 @@ impl Agent {
         };
         let mut count = 0;
         for (pid, process) in processes {
+            if signal == Signal::KILL {
+                self.kills.add(node, pid);
+            }
             match rustix::process::pidfd_send_signal(process, signal) {
                 Ok(()) => count += 1,
                 Err(Errno::SRCH) => {} // just ended; its end is on its way here
