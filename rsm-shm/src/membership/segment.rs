@@ -228,6 +228,11 @@ impl Segment {
         fields.is_some_and(|f| f.incarnation == self.name.incarnation && f.state == SegmentState::Published)
     }
 
+    /// The name the agent knows it by.
+    pub(super) fn name(&self) -> SegmentName {
+        self.name
+    }
+
     /// Its row, while it is this segment's.
     fn row(&self) -> Option<&SegmentRow> {
         let row = self.membership.shared.map.registry().segments.get(self.name.row as usize)?;
