@@ -75,7 +75,7 @@ impl Export {
     /// # Errors
     /// CTLR_NOT_PRESENT when the cluster has ended, and the segment with it.
     #[doc(alias = "rsm_memseg_export_destroy")]
-    pub fn destroy(self) -> Result<()> {
+    pub fn destroy(mut self) -> Result<()> {
         self.segment.destroy()
     }
 

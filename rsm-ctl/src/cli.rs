@@ -34,7 +34,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct VerbosityArgs {
     // Global options are shown in the order in which each command has them, among its own; these come last.
-    /// Say nothing about nodes that fail; the exit code tells
+    /// Say nothing about nodes that fail, or what was done; the exit code tells
     #[arg(short, long, global = true, display_order = 900, conflicts_with = "verbose")]
     quiet: bool,
     /// Say what is done: the cluster, the processes, how each node ended

@@ -54,7 +54,6 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
             Ok(crash::hits().map(|(point, hits)| format!("{}:{hits}", point.name())).collect::<Vec<_>>().join(" "))
         }
         "hostwarm" => host(things, name, word(2).parse().expect("a number")),
-        "republish" => export(&name).republish(&AccessList::everyone()).map(|()| String::new()),
         "fill" => fill(&export(&name)).map(|()| String::new()),
         "verify" => verify(&export(&name)).map(|fine| fine.to_string()),
         "narrow" => {

@@ -53,7 +53,7 @@ fn answer(things: &Arc<Things>, words: &[String]) -> String {
     }
 }
 
-fn number(text: &str) -> u64 {
+pub(crate) fn number(text: &str) -> u64 {
     text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u64::from_str_radix(hex, 16)).expect("a number")
 }
 
@@ -107,6 +107,7 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             let id = find(&things.exports, name).publish(SegmentId::new(number(word(2)) as u32), &access)?;
             Ok(id.to_string())
         }
+        "republish" => find(&things.exports, name).republish(&AccessList::everyone()).map(done),
         "unpublish" => find(&things.exports, name).unpublish().map(done),
         "destroy" => {
             let export = things.exports.lock().unwrap().remove(name).expect("exported");
@@ -410,7 +411,7 @@ fn host(nodes: u32) -> Result<String> {
 }
 
 /// Fresh memory, for ever.
-fn pages(length: usize) -> *mut u8 {
+pub(crate) fn pages(length: usize) -> *mut u8 {
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
     let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
     // SAFETY: fresh memory at addresses the kernel chooses.

@@ -1,9 +1,9 @@
-//! Link words against spans: errors, and paths that go away and come back.
+//! Path words, which follow their links, against spans: errors, and paths that go away and come back.
 //!
 //! The agent takes a link down as `rsm_shm` does: the connections first, then the word.
 
 use super::explore;
-use super::tables::{agent, heap};
+use super::tables::{agent, connection, heap, segment};
 use crate::error::Code;
 use crate::generation::Generation;
 use crate::registry::heap::Heap;
@@ -24,12 +24,14 @@ struct Rig {
 fn rig() -> Arc<Rig> {
     let heap = heap();
     agent(&heap).set_processes(1, 1, (1, 0));
+    agent(&heap).add_segment(0, &segment(1));
+    agent(&heap).link_connection(0, &connection(1, 0));
     Arc::new(Rig { heap, generation: AtomicU64::new(Generation::live(1).word()), memory: AtomicU64::new(0) })
 }
 
 impl Rig {
     fn link(&self) -> &AtomicU64 {
-        self.heap.registry().link(1, 1, 1).unwrap()
+        &self.heap.paths[0]
     }
 
     fn open(&self) -> Snapshot {

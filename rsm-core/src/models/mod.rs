@@ -16,7 +16,8 @@
 //! | pump: changes, and the pipe it keeps | [`pump`] |
 //! | sleepers: gone | [`sleepers`] |
 //! | connection row: generation | [`verdict`] |
-//! | link word | [`link`] |
+//! | path word | [`link`], [`verdict`] |
+//! | link word | the agent's, and true by itself for people; spans compare the path words that follow it |
 //! | rows: sequence number, fields; header: magic | [`rows`] |
 //! | buckets, `next_in_bucket`; node row: published | [`lookup`] |
 //! | `first_connection`, `next` | [`walk`] |
@@ -59,6 +60,7 @@
 //! | sleepers | gone before it lists itself, between that and the sleep, asleep; nobody listed | `sleepers::the_end_reaches_every_sleeper` |
 //! | verdict | stores; loads; the row used again | `verdict::*` |
 //! | | link: an error in between; went for good; away at the beginning | `link::*` |
+//! | | a rebind in between: spans of stores, of loads; the connection cut as well | `verdict::a_store_that_is_vouched..`, `a_load_that..`, `a_cut_before_a_rebind_wins` |
 //! | rows | written while read: tries again; the writer died: gives up after a bound | `rows::*`; `registry::lookup::tests::a_writer_that_died_leaves_readers_unsure` |
 //! | look-up | found; nothing; the row left the chain; too long or unsure: the agent is asked | `lookup::*` |
 //! | walk | complete; disturbed: over again from where it was; a dead connection is passed over | `walk::*` |

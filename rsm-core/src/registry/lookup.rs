@@ -151,6 +151,7 @@ mod tests {
             pid: 3,
             controller: 1,
             permission: 0,
+            suspended: false,
         };
         writer.link_connection(0, &new);
         let registry = heap.registry();

@@ -36,6 +36,8 @@ pub struct NewConnection {
     pub controller: u32,
     /// Permission bits.
     pub permission: u32,
+    /// The segment's memory is being replaced: no verdict vouches for anything until [`Writer::resume`].
+    pub suspended: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -139,12 +141,36 @@ impl<'a> Writer<'a> {
             return false;
         }
         link.store(after.word(), Relaxed);
+        // So do the words of its connections. A link that goes down takes them along, so that one that comes up meets
+        // none that lives.
+        for row in 0..self.0.header.connection_high.load(Relaxed) {
+            let r = &self.0.connections[row as usize];
+            if [&r.controller, &r.importer, &r.exporter].map(|word| word.load(Relaxed)) == [controller, from, to] {
+                let path = &self.0.paths[row as usize];
+                path.store(LinkWord::from_word(path.load(Relaxed)).changed(change, joined).word(), Relaxed);
+            }
+        }
         // Pairs with the full fence of the importer before `Snapshot::judge`: a span that finds the old word here came
         // before whatever this thread does next.
         if !mutated("link_agent_fence") {
             fence(SeqCst);
         }
         true
+    }
+
+    /// The segment's memory is about to be replaced under its connections: no span that is open from here on, until
+    /// [`resume`](Self::resume), is vouched for. Ends with a full fence.
+    pub fn suspend(&self, segment: u32) {
+        for row in self.connections_of(segment) {
+            verdict::suspend(&self.0.paths[row as usize]);
+        }
+    }
+
+    /// The segment's memory stands again: spans that open from here on are vouched for.
+    pub fn resume(&self, segment: u32) {
+        for row in self.connections_of(segment) {
+            verdict::resume(&self.0.paths[row as usize]);
+        }
     }
 
     /// Steps the word that `connect_within` sleeps on; the caller wakes who sleeps there.
@@ -247,6 +273,9 @@ impl<'a> Writer<'a> {
         let segment = &self.0.segments[new.segment as usize];
         let before = Generation::from_word(r.generation.load(Relaxed)).serial();
         let serial = if before != 0 && mutated("serial_used_again") { before } else { new.serial };
+        let path = &self.0.paths[row as usize];
+        let state = if new.suspended { LinkState::Up } else { LinkState::Active };
+        path.store(LinkWord::from_word(path.load(Relaxed)).with_state(state).word(), Relaxed);
         seq::write(&r.seq, || {
             r.generation.store(Generation::live(serial).word(), Relaxed);
             r.segment_incarnation.store(segment.incarnation.load(Relaxed), Relaxed);
@@ -368,7 +397,17 @@ mod tests {
     }
 
     fn connection(serial: u64, segment: u32) -> NewConnection {
-        NewConnection { serial, segment, bell: 0, epoch: 0, importer: 1, pid: 3, controller: 1, permission: 0o600 }
+        NewConnection {
+            serial,
+            segment,
+            bell: 0,
+            epoch: 0,
+            importer: 1,
+            pid: 3,
+            controller: 1,
+            permission: 0o600,
+            suspended: false,
+        }
     }
 
     #[test]

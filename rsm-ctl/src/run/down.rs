@@ -16,7 +16,7 @@ use crate::print;
 /// What `down` can be told.
 #[derive(Debug, Args)]
 pub(crate) struct DownArgs {
-    /// The cluster to end; needed when several run and $RSM_CLUSTER names none
+    /// The cluster to end, another user's as rsm:UID:NAME; needed when several run and $RSM_CLUSTER names none
     name: Option<String>,
 }
 

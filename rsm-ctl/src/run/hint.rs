@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 
 use super::account::End;
+use super::interpreter;
 use super::status::Status;
 use super::task::Task;
 
@@ -24,7 +25,7 @@ pub(crate) fn of(tasks: &[Task], index: usize, pid: Option<i32>, end: &End, stde
     match end.status {
         Status::Exited(PANICKED) => backtrace(task),
         _ if panicked => backtrace(task),
-        Status::Exited(_) => None,
+        Status::Exited(_) => interpreter::hint(&task.program.path),
         Status::Killed(signal) if FAULTS.contains(&i32::from(signal)) => {
             Some(if end.core { core(task, pid) } else { format!("to see where: {}", debugger(tasks, index)) })
         }

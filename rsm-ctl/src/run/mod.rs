@@ -25,6 +25,7 @@ mod file;
 mod front;
 mod hint;
 mod input;
+mod interpreter;
 mod junit;
 mod keeper;
 mod link;

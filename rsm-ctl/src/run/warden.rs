@@ -153,7 +153,7 @@ fn start_nodes(plan: &Plan, hosting: &Hosting<'_>, channels: Channels) -> Result
             None | Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE) => {
                 Failure::system(&format!("cannot start node {}", task.label), error)
             }
-            Some(errno) => program::refusal(&task.program.name, errno),
+            Some(errno) => program::refused(&task.program, errno),
         })?;
         processes.push(Process { index, pid });
     }

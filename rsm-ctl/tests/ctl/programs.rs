@@ -150,3 +150,53 @@ fn without_proc_nothing_starts() {
         assert!(finished.stderr.contains(why), "{}", finished.stderr);
     }
 }
+
+/// An executable file.
+fn program(scratch: &Scratch, name: &str, text: &str) -> String {
+    let path = scratch.file(name, text);
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_a_script_lacks_is_told() {
+    let scratch = Scratch::new("scripts");
+    let refused = program(&scratch, "refused", "not executable");
+    std::fs::set_permissions(&refused, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let cr = "its first line ends with CR and LF";
+    for (name, first, why) in [
+        ("crlf", "#!/bin/sh\r", cr.to_owned()),
+        ("none", "#!/no/such/shell -e", "its interpreter \"/no/such/shell\" does not exist".to_owned()),
+        ("odd", "#!/no/\x1b[2J", r#"its interpreter "/no/\u{1b}[2J" does not exist"#.to_owned()),
+        ("may-not", &format!("#!{refused}"), format!("its interpreter \"{refused}\" may not be executed")),
+    ] {
+        let script = program(&scratch, name, &format!("{first}\necho here\r\n"));
+        let finished = ctl(&["run", "-n", "2", "--", &script]).finish();
+        let told = format!("rsm-ctl: cannot run \"{script}\": {why}");
+        assert!(finished.stderr.starts_with(&told), "{}", finished.stderr);
+        assert_eq!((finished.code(), finished.text()), (126, ""), "{name}");
+    }
+    // The interpreter is there; what it is told is not what was meant.
+    let script = program(&scratch, "env", "#!/usr/bin/env sh\r\necho here\r\n");
+    let finished = ctl(&["run", "-n", "1", "--", &script]).finish();
+    assert!(finished.code() == 127 && finished.stderr.contains(cr), "{}", finished.stderr);
+    let script = program(&scratch, "marked", "\u{feff}#!/bin/cat\nexit 3\n");
+    let finished = ctl(&["run", "-n", "1", "--", &script]).finish();
+    assert!(finished.code() == 3 && finished.stderr.contains("a byte order mark"), "{}", finished.stderr);
+}
+
+#[test]
+fn a_program_whose_loader_is_missing_is_not_blamed() {
+    let scratch = Scratch::new("loader");
+    let mut shell = std::fs::read("/bin/sh").unwrap();
+    let Some(at) = shell.windows(4).position(|bytes| bytes == b"/ld-") else {
+        eprintln!("skipped: the shell is linked statically");
+        return;
+    };
+    shell[at + 1] = b'x';
+    let path = scratch.file("sh", shell);
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let finished = ctl(&["run", "-n", "1", "--", path.to_str().unwrap(), "-c", "true"]).finish();
+    assert!(finished.stderr.contains(": its loader \"/lib"), "{}", finished.stderr);
+    assert!(finished.code() == 126 && finished.stderr.contains("/xd-"), "{}", finished.stderr);
+}

@@ -15,8 +15,14 @@ fn steer(cluster: &str, words: &[&str]) -> Finished {
 
 #[track_caller]
 fn done(cluster: &str, words: &[&str]) {
-    let finished = steer(cluster, words);
+    let finished = ctl(&["-q"]).words(words).words(&["--cluster", cluster]).finish();
     assert_eq!((finished.code(), &*finished.stderr, finished.text()), (0, "", ""), "{words:?}");
+}
+
+#[track_caller]
+fn told(cluster: &str, words: &[&str], what: &str) {
+    let finished = steer(cluster, words);
+    assert_eq!((finished.code(), &*finished.stderr, finished.text()), (0, "", what), "{words:?}");
 }
 
 #[track_caller]
@@ -40,21 +46,24 @@ fn links_go_down_and_up_and_have_errors() {
     done(&name, &["link", "error", "2", "1", "--one-way"]);
     assert_eq!(span.close().map_err(code), Err(Code::BarrierFailure));
     import.put_u64(0, 1).unwrap();
-    let said = steer(&name, &["-v", "link", "down", "1", "2", "--controller", "shm0"]);
-    assert_eq!(said.stderr, "rsm-ctl: link 1 2 through shm0 is down: 1 import aborted\n");
+    let said = "link 1 2 through shm0 is down: 1 import aborted\n";
+    told(&name, &["link", "down", "1", "2", "--controller", "shm0"], said);
+    told(&name, &["link", "down", "1", "2", "--controller", "shm0"], &said.replace("1 import ", "0 imports "));
     assert_eq!(import.put_u64(0, 1).map_err(code), Err(Code::ConnAborted));
     assert_eq!(connect("shm0").map(drop).map_err(code), Err(Code::RemoteNodeUnreachable));
     other.put_u64(0, 1).unwrap();
     let links = ctl(&["links", "--cluster", &name]).finish();
     let down = |line: &&str| line.split_whitespace().collect::<Vec<_>>().starts_with(&["shm0", "2", "1", "down"]);
     assert_eq!(links.text().lines().filter(down).count(), 1, "{}", links.text());
-    done(&name, &["link", "up", "1", "2"]);
-    connect("shm0").unwrap().put_u64(0, 2).unwrap();
+    told(&name, &["link", "up", "1", "2"], "");
+    let again = connect("shm0").unwrap();
+    again.put_u64(0, 2).unwrap();
 
     refused(&name, &["link", "down", "1", "3"], "there is no node 3: nodes are 1 to 2");
     let none = "there is no controller \"shm7\"; there are: loopback, shm0, shm1";
     refused(&name, &["link", "down", "1", "2", "--controller", "shm7"], none);
-    done(&name, &["segment", "revoke", "1", &id.to_string()]);
+    let said = format!("segment {id} of node 1 is revoked: 2 imports aborted\n");
+    told(&name, &["segment", "revoke", "1", &id.to_string()], &said);
     assert_eq!(connect("shm0").map(drop).map_err(code), Err(Code::SegNotPublished));
     let none = format!("node 1 publishes no segment {id}, nor any other");
     refused(&name, &["segment", "revoke", "1", &id.get().to_string()], &none);
@@ -139,8 +148,7 @@ fn a_program_is_told_and_goes_on() {
     until(&mut running, "node 2: publishes 0x400000");
     // A node that is stopped, goes on, and is killed; the other one stays.
     let pid = pid_of(&name, 2);
-    let said = steer(&name, &["-v", "node", "stop", "2"]);
-    assert_eq!((said.code(), &*said.stderr), (0, "rsm-ctl: node 2: 1 process stopped\n"));
+    told(&name, &["node", "stop", "2"], "node 2: 1 process stopped\n");
     expect_state(pid, 'T');
     done(&name, &["node", "cont", "2"]);
     done(&name, &["node", "kill", "2"]);

@@ -106,7 +106,7 @@ impl Agent {
     ) -> Result<Given> {
         let segment = &self.segments[&segment_row];
         let (exporter, length) = (segment.node, segment.length);
-        let (export_bell, export_epoch) = (segment.bell, segment.epoch);
+        let (export_bell, export_epoch, suspended) = (segment.bell, segment.epoch, segment.rebinding);
         let mut descriptors = Vec::new();
         // Without any permission there is nothing to reach (D-27).
         if permission != Permission::None {
@@ -130,6 +130,7 @@ impl Agent {
             pid,
             controller,
             permission: permission.bits(),
+            suspended,
         };
         self.writer().link_connection(row, &new);
         crash_point!(AgentLinked);

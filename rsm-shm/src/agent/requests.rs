@@ -22,6 +22,7 @@ pub(super) enum Undo {
     Create(u32),
     Publish(u32),
     Replace(SegmentName),
+    BeginRebind(SegmentName),
     Republish(u32, AccessList),
     Connect(u32),
 }
@@ -94,7 +95,10 @@ impl Agent {
                     }
                 })
             }
-            Ask::Reopen { segment } => self.reopen(party, segment),
+            Ask::BeginRebind { segment } => {
+                self.begin_rebind(party, segment).inspect(|_| undo = Undo::BeginRebind(segment))
+            }
+            Ask::EndRebind { segment } => self.end_rebind(party, segment).map(done),
             Ask::Replace { segment } => self.replace(party, segment).inspect(|_| undo = Undo::Replace(segment)),
             Ask::Settle { segment, moved } => self.settle(party, segment, moved).map(done),
             Ask::Publish { segment, id, access } => self.publish(party, segment, id, access).map(|answer| {
@@ -108,7 +112,7 @@ impl Agent {
                 (Answer::Done, Vec::new())
             }),
             Ask::Unpublish { segment } => self.unpublish(party, segment).map(|a| (a, Vec::new())),
-            Ask::Destroy { segment } => self.destroy(party, segment).map(|a| (a, Vec::new())),
+            Ask::Destroy { segment, insist } => self.destroy(party, segment, insist).map(|a| (a, Vec::new())),
             Ask::Connect { controller, node, id, permission, has_bells } => {
                 self.connect(party, controller, node, id, permission, has_bells).inspect(|(answer, _)| {
                     if let Answer::Connected(connected) = answer {
@@ -144,6 +148,8 @@ impl Agent {
             Some((_, Undo::Publish(row))) => self.withdraw_abandoned(row),
             // Memory that did not arrive is memory that nothing was moved to.
             Some((_, Undo::Replace(segment))) => drop(self.settle(party, segment, false)),
+            // Memory that did not arrive was not written to.
+            Some((_, Undo::BeginRebind(segment))) => drop(self.end_rebind(party, segment)),
             Some((_, Undo::Republish(row, before))) => {
                 if let Some(segment) = self.segments.get_mut(&row) {
                     segments::set_access(segment, before);

@@ -9,7 +9,10 @@
 //!    makes the segment's (`Settle`); whoever did not let go keeps the old one.
 //!
 //! The memory of a segment that is destroyed goes with it, and the kernel is not asked; unless another segment exports
-//! the same addresses and has the memory on.
+//! the same addresses and has the memory on. Then it goes only when it could be taken back.
+//!
+//! A publication whose caller gave up before it learned of it is withdrawn like any other; but to its exporter it never
+//! was: who asks to publish waits for the end of that, and who asks to unpublish is told that nothing is published.
 //!
 //! # Crash
 //! An importer that dies in between drops out of the wait with its descriptors. An exporter that dies ends the
@@ -43,8 +46,10 @@ pub(super) struct Withdrawing {
     deadline: Instant,
     next_probe: Instant,
     gap: Duration,
-    /// The segment goes when this ends.
+    /// The segment goes when this ends well.
     destroy: bool,
+    /// What is withdrawn was published by a call that was given up.
+    abandoned: bool,
 }
 
 impl Withdrawing {
@@ -63,8 +68,13 @@ impl Agent {
         self.withdrawals.iter().any(|w| w.row == row)
     }
 
+    /// The number of the withdrawal under way of a publication that its exporter never learned of.
+    pub(super) fn abandoned(&self, row: u32) -> Option<u32> {
+        self.withdrawals.iter().find(|w| w.row == row && w.abandoned).map(|w| w.number)
+    }
+
     pub(super) fn unpublish(&mut self, party: u64, name: SegmentName) -> Result<Answer> {
-        let under_way = self.withdrawals.iter().find(|w| w.row == name.row).map(|w| w.number);
+        let under_way = self.withdrawals.iter().find(|w| w.row == name.row && !w.abandoned).map(|w| w.number);
         let segment = self.segment(name)?;
         // One that was revoked is taken back in earnest here: who exports it need not know.
         if segment.id.is_none() && !segment.revoked {
@@ -87,7 +97,7 @@ impl Agent {
         Ok(Answer::Withdrawing { number: self.begin(row, awaiting, false) })
     }
 
-    pub(super) fn destroy(&mut self, party: u64, name: SegmentName) -> Result<Answer> {
+    pub(super) fn destroy(&mut self, party: u64, name: SegmentName, insist: bool) -> Result<Answer> {
         let row = name.row;
         let published = self.own_segment(party, name)?.id.is_some();
         let awaiting = if published { self.cut(row) } else { BTreeSet::new() };
@@ -100,7 +110,10 @@ impl Agent {
         let segment = self.own_segment(party, name)?;
         let (granted, memory) = (segment.granted, Rc::clone(&segment.memory));
         let goes_on = granted && self.segments.iter().any(|(r, s)| *r != row && Rc::ptr_eq(&s.memory, &memory));
-        if awaiting.is_empty() && !goes_on {
+        if awaiting.is_empty() && (!goes_on || insist) {
+            if granted {
+                self.distrust_sharers(row);
+            }
             self.remove_segment(row);
             return Ok(Answer::Done);
         }
@@ -122,6 +135,9 @@ impl Agent {
             let awaiting = self.cut(row);
             if !awaiting.is_empty() {
                 self.begin(row, awaiting, false);
+                if let Some(withdrawal) = self.withdrawals.last_mut() {
+                    withdrawal.abandoned = true;
+                }
             }
         }
     }
@@ -204,6 +220,7 @@ impl Agent {
             next_probe: now,
             gap: PROBE_GAPS.0,
             destroy,
+            abandoned: false,
         });
         crash_point!(AgentWithdrawing);
         number
@@ -237,8 +254,7 @@ impl Agent {
                 Some(freed) => {
                     self.changed = true;
                     let ended = self.withdrawals.swap_remove(at);
-                    if ended.destroy {
-                        self.distrust_sharers(&ended);
+                    if ended.destroy && freed {
                         self.remove_segment(ended.row);
                     } else if let Some(segment) = self.segments.get_mut(&ended.row) {
                         segment.granted = !freed;
@@ -252,14 +268,12 @@ impl Agent {
         }
     }
 
-    /// An importer of a segment that goes did not answer: should another export of the same range be published later,
-    /// the kernel is asked first whether somebody still reaches the memory.
-    fn distrust_sharers(&mut self, ended: &Withdrawing) {
-        let Some(memory) = self.segments.get(&ended.row).map(|s| Rc::clone(&s.memory)) else { return };
-        if !ended.awaiting.is_empty() {
-            for segment in self.segments.values_mut().filter(|s| Rc::ptr_eq(&s.memory, &memory)) {
-                segment.granted = true;
-            }
+    /// An importer of a segment that goes may still reach memory that another export has on: should that be published
+    /// or taken back later, the kernel is asked first.
+    fn distrust_sharers(&mut self, row: u32) {
+        let Some(memory) = self.segments.get(&row).map(|s| Rc::clone(&s.memory)) else { return };
+        for segment in self.segments.values_mut().filter(|s| Rc::ptr_eq(&s.memory, &memory)) {
+            segment.granted = true;
         }
     }
 

@@ -30,7 +30,7 @@ impl Membership {
         let (answer, descriptors) = self.ask(Ask::Connect { controller, node, id, permission, has_bells })?;
         crash_point!(ConnectGranted);
         let Answer::Connected(connected) = answer else { return Err(unexpected(&answer)) };
-        let done = self.establish(controller, node, permission, &connected, descriptors);
+        let done = self.establish(node, permission, &connected, descriptors);
         if done.is_err() {
             let _ = self.ask_done(Ask::Disconnect { connection: connected.connection });
         }
@@ -39,7 +39,6 @@ impl Membership {
 
     fn establish(
         self: &Arc<Membership>,
-        controller: u32,
         node: u32,
         permission: Permission,
         connected: &Connected,
@@ -58,14 +57,13 @@ impl Membership {
         };
         let bells = self.bells_of(node, descriptors.next())?;
         let registry = self.registry();
-        let me = self.node()?;
         let row = registry.connections.get(connected.connection.row as usize).ok_or_else(missing)?;
         crash_point!(ConnectMapped);
         let parts = Parts {
             connected,
             whole: Arc::new(whole),
             generation: row.generation(),
-            link: registry.link(controller, me, node).ok_or_else(missing)?,
+            link: registry.paths.get(connected.connection.row as usize).ok_or_else(missing)?,
             export_bell: bells.bell(connected.export_bell)?,
             import_bell: bells.bell(connected.import_bell)?,
             node,

@@ -16,6 +16,7 @@
 //! | [`ready`] | poll descriptors |
 //! | `backing` | the memory of an export, its own or the application's |
 //! | [`segment`] | one export |
+//! | `turn` | operations that must not meet in the middle |
 //! | `watch` | seeing that something changed, and who is there |
 //! | `steer` | what an observer may ask |
 //! | `tally` | what it tells people who watch |
@@ -36,6 +37,7 @@ mod spin;
 mod steer;
 mod table;
 mod tally;
+mod turn;
 mod watch;
 pub mod window;
 
