@@ -200,3 +200,18 @@ fn a_program_whose_loader_is_missing_is_not_blamed() {
     assert!(finished.stderr.contains(": its loader \"/lib"), "{}", finished.stderr);
     assert!(finished.code() == 126 && finished.stderr.contains("/xd-"), "{}", finished.stderr);
 }
+
+#[test]
+fn a_node_in_another_network_namespace_is_told_that_it_is() {
+    let tried = std::process::Command::new("unshare").args(["-n", "true"]).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        return;
+    }
+    let name = crate::rig::unique("network");
+    let script = "exec unshare -n $STEADY 1";
+    let steady = crate::steering::example("steady");
+    let finished = run(&["-n", "1", "--name", &name], script).env("STEADY", steady.to_str().unwrap()).finish();
+    assert_ne!(finished.code(), 0);
+    let told = format!("no cluster named {name:?} is running in this network namespace");
+    assert!(finished.stderr.contains(&told), "{}{}", finished.text(), finished.stderr);
+}
