@@ -34,7 +34,7 @@
 //! `a_store_that_is_vouched_for_is_in_old_or_new_memory` when a step of the above is.
 
 use crate::error::{Code, Error, Result};
-use crate::generation::Generation;
+use crate::generation::{EndCause, Generation};
 use crate::registry::{LinkState, LinkWord};
 use crate::sync::{
     AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence, mutated,
@@ -93,9 +93,9 @@ impl Snapshot {
 }
 
 /// The agent's half: cuts the connection, so that whatever this thread does next comes after every store that a
-/// successful verdict vouched for.
-pub fn abort(connection: &AtomicU64) {
-    let cut = Generation::from_word(connection.load(Relaxed)).aborted();
+/// successful verdict vouched for. One that was cut before keeps its cause.
+pub fn abort(connection: &AtomicU64, cause: EndCause) {
+    let cut = Generation::from_word(connection.load(Relaxed)).aborted(cause);
     connection.store(cut.word(), Relaxed);
     // Pairs with the full fence of the importer before `Snapshot::judge`.
     if !mutated("verdict_agent_fence") {

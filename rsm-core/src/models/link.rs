@@ -5,7 +5,7 @@
 use super::explore;
 use super::tables::{agent, connection, heap, segment};
 use crate::error::Code;
-use crate::generation::Generation;
+use crate::generation::{EndCause, Generation};
 use crate::registry::heap::Heap;
 use crate::registry::{LinkChange, LinkWord};
 use crate::sync::{AtomicU64, Ordering::Relaxed, acquire, fence, mutated};
@@ -70,7 +70,7 @@ fn who_sees_the_link_go_finds_the_connection_cut() {
             let loads = opened.judge_loads(&r.generation, r.link()).map_err(|error| error.code());
             (loads, r.store(opened))
         });
-        verdict::abort(&r.generation);
+        verdict::abort(&r.generation, EndCause::LinkDown);
         r.change(LinkChange::Down);
         let (loads, stores) = importer.join().unwrap();
         for told in [loads, stores] {

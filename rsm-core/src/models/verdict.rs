@@ -6,7 +6,7 @@
 use super::explore;
 use super::tables::{agent, connection, heap, member, segment};
 use crate::error::Code;
-use crate::generation::Generation;
+use crate::generation::{EndCause, Generation};
 use crate::registry::{LinkState, LinkWord};
 use crate::sync::{AtomicU64, Ordering::Relaxed, acquire, fence, mutated};
 use crate::verdict::{self, Snapshot};
@@ -52,7 +52,7 @@ fn a_complete_verdict_means_the_store_came_first() {
                 opened.judge(&w.generation, &w.link).is_ok()
             })
         };
-        verdict::abort(&w.generation);
+        verdict::abort(&w.generation, EndCause::Withdrawn);
         // From here on the agent waits for importers, then gives the memory back: what it reads now is what counts.
         let arrived = w.memory.load(Relaxed) == 7;
         let vouched = importer.join().unwrap();
@@ -75,7 +75,7 @@ fn a_vouched_load_saw_nothing_later() {
                 (value, opened.judge_loads(&w.generation, &w.link).is_ok())
             })
         };
-        verdict::abort(&w.generation);
+        verdict::abort(&w.generation, EndCause::Withdrawn);
         w.memory.store(9, Relaxed); // the exporter's own again
         let (value, vouched) = importer.join().unwrap();
         assert!(!vouched || value == 0, "a load that was vouched for came after the revocation");
@@ -101,7 +101,7 @@ fn a_row_used_again_vouches_for_nobody_else() {
                 opened.judge(heap.connections[0].generation(), &w.link).is_ok()
             })
         };
-        agent(&heap).abort_connection(0);
+        agent(&heap).abort_connection(0, EndCause::Withdrawn);
         agent(&heap).unlink_connection(0);
         let arrived = w.memory.load(Relaxed) == 7;
         agent(&heap).remove_connection(0);
@@ -191,7 +191,7 @@ fn a_cut_before_a_rebind_wins() {
                 opened.judge(&w.generation, &w.link).map_err(|error| error.code())
             })
         };
-        verdict::abort(&w.generation);
+        verdict::abort(&w.generation, EndCause::Withdrawn);
         verdict::suspend(&w.link);
         verdict::resume(&w.link);
         assert_ne!(importer.join().unwrap(), Err(Code::BarrierFailure));

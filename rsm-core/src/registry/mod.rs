@@ -22,7 +22,7 @@ pub use connection::{ConnectionFields, ConnectionLink, ConnectionRow};
 pub use controller::{ControllerKind, ControllerRow, check_controllers};
 pub use header::{ClusterState, Geometry, Header, LAYOUT_VERSION, Layout};
 pub use link::{LinkChange, LinkState, LinkWord};
-pub use lookup::{Found, walk_connections};
+pub use lookup::{Absence, Found, walk_connections};
 pub use node::{NodeFields, NodeRow};
 pub use segment::{SegmentFields, SegmentRow, SegmentState, Withdrawal};
 pub use writer::{NewConnection, Writer};

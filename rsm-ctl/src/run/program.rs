@@ -38,7 +38,7 @@ pub(crate) fn find(name: &OsStr, base: Option<&Path>) -> Result<PathBuf, Failure
 
 /// What a program is called, without the way to it.
 pub(crate) fn short(name: &OsStr) -> String {
-    Path::new(name).file_name().unwrap_or(name).display().to_string()
+    printable::path(Path::new(name).file_name().unwrap_or(name))
 }
 
 /// The failure for a program that was found and that the kernel would not execute.

@@ -51,7 +51,7 @@ struct Process {
 /// The cluster that the processes are part of.
 enum Hosting<'a> {
     /// Ours.
-    Own(Cluster, Keeper),
+    Own(Box<Cluster>, Keeper),
     /// One that let us in, until its door closes.
     Guest { door: &'a Door, closed: bool },
 }
@@ -138,7 +138,7 @@ fn host(new: &NewCluster, plan: &Plan) -> Result<Hosting<'static>, Failure> {
     let hosts = getppid().into_iter().chain([getpid()]).collect::<Vec<_>>();
     let keeper = Keeper::open(&cluster, plan.grace, raw(&hosts))
         .map_err(|error| Failure::system("cannot listen for those who want to enter the cluster", error))?;
-    Ok(Hosting::Own(cluster, keeper))
+    Ok(Hosting::Own(Box::new(cluster), keeper))
 }
 
 fn start_nodes(plan: &Plan, hosting: &Hosting<'_>, channels: Channels) -> Result<Vec<Process>, Failure> {

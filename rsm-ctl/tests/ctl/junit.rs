@@ -186,7 +186,7 @@ fn a_report_goes_where_nothing_can_be_moved_back() {
     ] {
         let finished = shell(script).env("OUT", out).env("FIFO", fifo).finish();
         assert_eq!((finished.code(), &*finished.stderr), (0, ""), "{what}");
-        let (before, report) = finished.text().split_once("<?xml").expect(finished.text());
+        let (before, report) = finished.text().split_once("<?xml").unwrap_or_else(|| panic!("{}", finished.text()));
         let end = report.rfind('>').unwrap() + 1;
         assert_eq!(format!("{before}{}", report[end..].trim_start()), "text\ntext\n", "{what}");
         assert_eq!(cases_of(&format!("<?xml{}", &report[..end])).len(), 2, "{what}");

@@ -22,7 +22,7 @@ use rsm_core::{Code, Error, Result};
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -216,6 +216,7 @@ impl Agent {
             connections: BTreeMap::new(),
             connection_rows: Rows::new(config.geometry.connections),
             withdrawals: Vec::new(),
+            attended: BTreeSet::new(),
             observers: 0,
             changed: false,
             watchers: 0,

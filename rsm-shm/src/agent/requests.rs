@@ -1,10 +1,12 @@
 //! From a packet to a function and back to a packet.
 
+use super::members::Ending;
 use super::serve::Token;
 use super::{Agent, segments};
 use crate::socket;
 use rsm_core::access::AccessList;
 use rsm_core::crash_point;
+use rsm_core::generation::EndCause;
 use rsm_core::message::{Answer, Ask, Reply, Request, SegmentName, decode, encode};
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll::{self, EventFlags};
@@ -75,7 +77,7 @@ impl Agent {
         self.changed |= !matches!(request.ask, Ask::Processes { .. } | Ask::Tallies { .. } | Ask::NodeKey { .. });
         match request.ask {
             Ask::Abandon { number } => self.undo(party, number),
-            Ask::Leave => self.end_membership(party, "it left"),
+            Ask::Leave => self.end_membership(party, Ending::Left),
             ask => {
                 let outcome = self.carry_out(party, request.number, ask);
                 crash_point!(AgentCarriedOut);
@@ -155,7 +157,7 @@ impl Agent {
                     segments::set_access(segment, before);
                 }
             }
-            Some((_, Undo::Connect(row))) => self.drop_holder(row, party),
+            Some((_, Undo::Connect(row))) => self.drop_holder(row, party, EndCause::Disconnected),
             Some((_, Undo::Nothing)) | None => {}
         }
         crash_point!(AgentUndone);

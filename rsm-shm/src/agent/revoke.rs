@@ -24,6 +24,7 @@ use crate::parking::Poster;
 use rsm_core::bell::Bell;
 use rsm_core::crash_point;
 use rsm_core::driver::Driver;
+use rsm_core::generation::EndCause;
 use rsm_core::message::{Answer, SegmentName};
 use rsm_core::{Code, Error, Result};
 use std::collections::BTreeSet;
@@ -88,7 +89,7 @@ impl Agent {
         if segment.member != party {
             return Err(Error::new(Code::NotCreator));
         }
-        let awaiting = if segment.id.is_some() { self.cut(row) } else { BTreeSet::new() };
+        let awaiting = if segment.id.is_some() { self.cut(row, EndCause::Withdrawn) } else { BTreeSet::new() };
         let segment = self.segment(name)?;
         segment.revoked = false;
         if !segment.granted {
@@ -100,7 +101,7 @@ impl Agent {
     pub(super) fn destroy(&mut self, party: u64, name: SegmentName, insist: bool) -> Result<Answer> {
         let row = name.row;
         let published = self.own_segment(party, name)?.id.is_some();
-        let awaiting = if published { self.cut(row) } else { BTreeSet::new() };
+        let awaiting = if published { self.cut(row, EndCause::Withdrawn) } else { BTreeSet::new() };
         if let Some(under_way) = self.withdrawals.iter_mut().find(|w| w.row == row) {
             under_way.destroy = true;
             return Ok(Answer::Withdrawing { number: under_way.number });
@@ -121,9 +122,9 @@ impl Agent {
     }
 
     /// Steps 1 to 3 for the segment of a member that is gone; its memory goes with it.
-    pub(super) fn withdraw_of_dead(&mut self, row: u32) {
+    pub(super) fn withdraw_of_dead(&mut self, row: u32, cause: EndCause) {
         if self.segments.get(&row).is_some_and(|s| s.id.is_some()) {
-            self.cut(row);
+            self.cut(row, cause);
         }
         self.withdrawals.retain(|w| w.row != row);
         self.remove_segment(row);
@@ -132,7 +133,7 @@ impl Agent {
     /// Steps 1 to 3 for a publication whose caller never learned of it.
     pub(super) fn withdraw_abandoned(&mut self, row: u32) {
         if self.segments.get(&row).is_some_and(|s| s.id.is_some()) {
-            let awaiting = self.cut(row);
+            let awaiting = self.cut(row, EndCause::Withdrawn);
             if !awaiting.is_empty() {
                 self.begin(row, awaiting, false);
                 if let Some(withdrawal) = self.withdrawals.last_mut() {
@@ -142,16 +143,17 @@ impl Agent {
         }
     }
 
-    /// Steps 1 to 3; returns the members that must let go.
-    pub(super) fn cut(&mut self, row: u32) -> BTreeSet<u64> {
+    /// Steps 1 to 3, for a reason that importers are told; returns the members that must let go.
+    pub(super) fn cut(&mut self, row: u32, cause: EndCause) -> BTreeSet<u64> {
         let Some(segment) = self.segments.get_mut(&row) else { return BTreeSet::new() };
         let (node, bell) = (segment.node, segment.bell);
         if let Some(id) = segment.id.take() {
             self.published.remove(&(node, id));
         }
         self.writer().withdraw(row);
+        self.attended.insert(row);
         crash_point!(AgentUnlisted);
-        let awaiting = self.cut_connections(&self.writer().connections_of(row));
+        let awaiting = self.cut_connections(&self.writer().connections_of(row), cause);
         let epoch = self.bell(node, bell).map(Bell::step_epoch);
         if let (Some(epoch), Some(segment)) = (epoch, self.segments.get_mut(&row)) {
             segment.epoch = epoch;
@@ -162,15 +164,15 @@ impl Agent {
     }
 
     /// Step 2 for some connections; returns the members that hold them, which must be told to look.
-    pub(super) fn cut_connections(&mut self, rows: &[u32]) -> BTreeSet<u64> {
+    pub(super) fn cut_connections(&mut self, rows: &[u32], cause: EndCause) -> BTreeSet<u64> {
         let mut holders = BTreeSet::new();
         for &row in rows {
             // The generation first: who finds the bell aborted finds the connection cut.
-            self.writer().abort_connection(row);
+            self.writer().abort_connection(row, cause);
             crash_point!(AgentAborted);
             self.writer().unlink_connection(row);
             let Some(connection) = self.connections.get_mut(&row) else { continue };
-            connection.segment = None;
+            self.attended.extend(connection.segment.take());
             holders.extend(&connection.holders);
             let (exporter, bell) = (connection.exporter, connection.bell);
             if let Some(bell) = self.bell(exporter, bell) {

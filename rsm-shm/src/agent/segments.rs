@@ -242,6 +242,7 @@ impl Agent {
         self.driver.enforce(&memory, level)?;
         let id = if id == 0 { self.nodes[node as usize].automatic_ids.take()?.get() } else { id };
         self.writer().publish(name.row, id);
+        self.attended.insert(name.row);
         crash_point!(AgentPublished);
         self.published.insert((node, id), name.row);
         let segment = self.segment(name)?;
@@ -382,6 +383,7 @@ impl Agent {
         let Some(segment) = self.segments.remove(&row) else { return };
         debug_assert!(segment.id.is_none(), "withdrawn before");
         self.writer().remove_segment(row);
+        self.attended.insert(row);
         crash_point!(AgentRemoved);
         self.give_bell(segment.node, segment.bell);
         self.segment_rows.give(row);
