@@ -181,8 +181,8 @@ impl<'a> Writer<'a> {
         seq::write(&r.seq, || r.state.store(SegmentState::Free as u32, Relaxed));
     }
 
-    /// Makes the segment findable as `id`.
-    pub fn publish(&self, row: u32, id: u32) {
+    /// Makes the segment findable as `id`. It enters at the head of its bucket; gives the one it stands before.
+    pub fn publish(&self, row: u32, id: u32) -> Option<u32> {
         let r = &self.0.segments[row as usize];
         let head = &self.0.buckets[bucket(r.node.load(Relaxed), id, self.0.buckets.len())];
         seq::write(&r.seq, || {
@@ -192,13 +192,15 @@ impl<'a> Writer<'a> {
         });
         // Release: pairs with the acquire in `Registry::find`; the row is filled when the head leads to it.
         head.store(row + 1, Release);
+        follower(r.next_in_bucket.load(Relaxed))
     }
 
-    /// Takes the segment out of its chain: nobody finds it any more.
+    /// Takes the segment out of its chain: nobody finds it any more. `newer` is the one before it in its bucket; gives
+    /// the one after it.
     ///
     /// # Crash
     /// Between the two writes the row is marked bound but still linked: walks that meet it start over.
-    pub fn withdraw(&self, row: u32) {
+    pub fn withdraw(&self, row: u32, newer: Option<u32>) -> Option<u32> {
         let r = &self.0.segments[row as usize];
         let head = &self.0.buckets[bucket(r.node.load(Relaxed), r.id.load(Relaxed), self.0.buckets.len())];
         let next = r.next_in_bucket.load(Relaxed);
@@ -206,19 +208,18 @@ impl<'a> Writer<'a> {
             r.state.store(SegmentState::Bound as u32, Relaxed);
             r.id.store(0, Relaxed);
         });
-        if head.load(Relaxed) == row + 1 {
-            head.store(next, Release);
-            return;
-        }
-        let mut at = head.load(Relaxed);
-        while at != 0 {
-            let link = &self.0.segments[(at - 1) as usize];
-            if link.next_in_bucket.load(Relaxed) == row + 1 {
-                seq::write(&link.seq, || link.next_in_bucket.store(next, Relaxed));
-                return;
+        match newer {
+            None => {
+                debug_assert_eq!(head.load(Relaxed), row + 1, "it stands at the head");
+                head.store(next, Release);
             }
-            at = link.next_in_bucket.load(Relaxed);
+            Some(newer) => {
+                let link = &self.0.segments[newer as usize];
+                debug_assert_eq!(link.next_in_bucket.load(Relaxed), row + 1, "it stands after this one");
+                seq::write(&link.seq, || link.next_in_bucket.store(next, Relaxed));
+            }
         }
+        follower(next)
     }
 
     /// Begins a withdrawal on the row and returns its number.
@@ -266,24 +267,22 @@ impl<'a> Writer<'a> {
         count(&self.0.nodes[new.importer as usize].imports, 1);
     }
 
-    /// Takes a connection out of its segment's chain. Its generation is not touched.
-    pub fn unlink_connection(&self, row: u32) {
+    /// Takes a connection out of its segment's chain, where `newer` stands before it. Its generation is not touched.
+    pub fn unlink_connection(&self, row: u32, newer: Option<u32>) {
         let r = &self.0.connections[row as usize];
         let segment = &self.0.segments[r.segment.load(Relaxed) as usize];
         let next = r.next.load(Relaxed);
         count(&segment.importers, -1);
-        if segment.first_connection.load(Relaxed) == row + 1 {
-            segment.first_connection.store(next, Release);
-            return;
-        }
-        let mut at = segment.first_connection.load(Relaxed);
-        while at != 0 {
-            let link = &self.0.connections[(at - 1) as usize];
-            if link.next.load(Relaxed) == row + 1 {
-                seq::write(&link.seq, || link.next.store(next, Relaxed));
-                return;
+        match newer {
+            None => {
+                debug_assert_eq!(segment.first_connection.load(Relaxed), row + 1, "it stands at the head");
+                segment.first_connection.store(next, Release);
             }
-            at = link.next.load(Relaxed);
+            Some(newer) => {
+                let link = &self.0.connections[newer as usize];
+                debug_assert_eq!(link.next.load(Relaxed), row + 1, "it stands after this one");
+                seq::write(&link.seq, || link.next.store(next, Relaxed));
+            }
         }
     }
 
@@ -323,6 +322,11 @@ impl<'a> Writer<'a> {
         }
         rows
     }
+}
+
+/// The row that a link leads to, which holds it plus one.
+fn follower(link: u32) -> Option<u32> {
+    link.checked_sub(1)
 }
 
 fn raise(word: &AtomicU32, to: u32) {
@@ -374,16 +378,22 @@ mod tests {
         let heap = Heap::new(SMALL);
         let w = writer(&heap);
         let r = heap.registry();
-        // Three rows in two buckets: at least one chain has two.
+        // Three rows in two buckets: at least one chain has two. Who stands before whom.
+        let mut before = std::collections::BTreeMap::new();
         for row in 0..3 {
             w.add_segment(row, &segment(u64::from(row) + 1, 1));
             assert_eq!(r.find(1, 0x40_0000 + row), Found::Nothing);
-            w.publish(row, 0x40_0000 + row);
+            let older = w.publish(row, 0x40_0000 + row);
+            before.extend(older.map(|older| (older, row)));
         }
         for gone in [1, 0, 2] {
             assert!(matches!(r.find(1, 0x40_0000 + gone), Found::Segment(row, f) if row == gone && f.length == 4096));
             assert_eq!(r.find(2, 0x40_0000 + gone), Found::Nothing, "another node's");
-            w.withdraw(gone);
+            let newer = before.remove(&gone);
+            if let Some(older) = w.withdraw(gone, newer) {
+                before.remove(&older);
+                before.extend(newer.map(|newer| (older, newer)));
+            }
             assert_eq!(r.find(1, 0x40_0000 + gone), Found::Nothing);
         }
         w.publish(1, 0x40_0007);
@@ -407,7 +417,7 @@ mod tests {
         assert_eq!(visit(&mut 12), [11, 10], "a walk that starts over goes on where it was");
         w.abort_connection(1);
         assert_eq!(visit(&mut u64::MAX.clone()), [12, 10]);
-        w.unlink_connection(1);
+        w.unlink_connection(1, Some(2));
         w.remove_connection(1);
         w.link_connection(1, &connection(13, 0));
         assert_eq!(visit(&mut 12), [10], "a row used again is not met by a walk that had passed it");
