@@ -38,11 +38,14 @@ impl Snapshot {
         if connection.load(Relaxed) != self.granted.word() {
             return Err(Error::new(Code::ConnAborted));
         }
-        if link.load(Relaxed) != self.link.word() || !self.link.is_active() {
+        let away = !self.link.is_active() && !mutated("link_away_is_fine");
+        if link.load(Relaxed) != self.link.word() || away {
             // A link that goes down takes its connections along, and them first: who saw the connection just before
             // that and the link just after it looks again. Acquire: pairs with the full fence of `abort`.
-            fence(Acquire);
-            let cut = connection.load(Relaxed) != self.granted.word();
+            if !mutated("link_second_look_fence") {
+                fence(Acquire);
+            }
+            let cut = connection.load(Relaxed) != self.granted.word() && !mutated("link_looks_once");
             return Err(Error::new(if cut { Code::ConnAborted } else { Code::BarrierFailure }));
         }
         Ok(())

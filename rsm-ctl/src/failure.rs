@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::exit_code::ExitCode;
+use crate::printable;
 
 /// A sentence for the person and a number for the shell.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,7 +32,8 @@ impl Failure {
 impl From<rsm::Error> for Failure {
     /// Only the sentence: the RSMERR number means something to programs, not on a command line.
     fn from(error: rsm::Error) -> Failure {
-        Failure::new(error.detail())
+        // It may be an agent's, which may be anybody's.
+        Failure::new(printable::name(error.detail()))
     }
 }
 

@@ -1,5 +1,5 @@
 //! What a process does to itself that Rust cannot vouch for: fork, signal dispositions and masks, the steps between fork
-//! and exec. All unsafe code of this crate is in this file; everything it offers is safe to call.
+//! and exec. Everything it offers is safe to call.
 #![allow(unsafe_code)]
 
 use std::io;

@@ -2,7 +2,7 @@
 
 use super::explore;
 use super::futex::{Futex, Timed};
-use crate::bell::{Accumulate, Bell};
+use crate::bell::{Accumulate, Bell, MAX_COUNT};
 use crate::error::Code;
 use crate::generation::Generation;
 use crate::sync::{AtomicU64, Ordering::Relaxed, acquire};
@@ -83,6 +83,35 @@ fn a_signal_carries_what_was_put_before_it() {
         assert_eq!(r.data.load(Relaxed), 7);
         poster.join().unwrap();
     });
+}
+
+/// A post that adds nothing, since `pending` signals are there already: who took one without seeing what was put before
+/// the post finds a signal added after its take.
+fn nothing_is_added_and_nothing_lost(accumulate: Accumulate, pending: u32) {
+    let r = rig();
+    for _ in 0..pending {
+        r.bell.post(0, Accumulate::Yes, &&r.futex).unwrap();
+    }
+    let poster = start(&r, move |r| {
+        r.data.store(7, Relaxed);
+        r.bell.post(0, accumulate, &&r.futex).unwrap();
+    });
+    assert!(r.bell.try_take().unwrap());
+    let seen = r.data.load(Relaxed) == 7;
+    poster.join().unwrap();
+    assert!(seen || r.bell.pending() == pending, "nobody will come to look again");
+}
+
+/// Mutations: `bell_full_unwritten`, `bell_release`.
+#[test]
+fn a_post_that_does_not_accumulate_carries_what_was_put_before_it() {
+    explore(|| nothing_is_added_and_nothing_lost(Accumulate::No, 1));
+}
+
+/// Mutations: `bell_full_unwritten`, `bell_release`.
+#[test]
+fn a_post_beyond_the_highest_count_carries_what_was_put_before_it() {
+    explore(|| nothing_is_added_and_nothing_lost(Accumulate::Yes, MAX_COUNT));
 }
 
 /// Whether the deadline or the signal comes first, the signal is taken once or is still there, and nobody stays

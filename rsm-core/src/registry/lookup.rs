@@ -126,3 +126,41 @@ fn walk_once(
     }
     Walk::Disturbed
 }
+
+#[cfg(all(test, not(rsm_loom)))]
+mod tests {
+    use super::super::heap::{Heap, SMALL};
+    use super::super::{ControllerKind, NewConnection, Writer};
+    use super::*;
+    use crate::sync::Ordering::Relaxed;
+
+    /// The number of the row stays odd: readers come to an end all the same, and know that they know nothing.
+    #[test]
+    fn a_writer_that_died_leaves_readers_unsure() {
+        let heap = Heap::new(SMALL);
+        let writer = Writer::open(heap.registry(), SMALL, "test", 2, (1, 2));
+        writer.add_controller(1, "shm0", ControllerKind::Shared, (1, 1, 1));
+        writer.add_segment(0, &SegmentFields::bound(1, 4096, 1, 1, (9, 0), 0));
+        writer.publish(0, 0x40_0000);
+        let new = NewConnection {
+            serial: 7,
+            segment: 0,
+            bell: 0,
+            epoch: 0,
+            importer: 1,
+            pid: 3,
+            controller: 1,
+            permission: 0,
+        };
+        writer.link_connection(0, &new);
+        let registry = heap.registry();
+        assert!(matches!(registry.find(1, 0x40_0000), Found::Segment(0, _)));
+        assert!(walk_connections(&registry, 0, 1, &mut u64::MAX.clone(), |_| {}));
+
+        heap.segments[0].seq.fetch_add(1, Relaxed);
+        assert_eq!(registry.find(1, 0x40_0000), Found::Unsure);
+        heap.connections[0].seq.fetch_add(1, Relaxed);
+        assert!(!walk_connections(&registry, 0, 1, &mut u64::MAX.clone(), |_| panic!("visited a torn row")));
+        assert_eq!(heap.connections[0].fields(), None);
+    }
+}

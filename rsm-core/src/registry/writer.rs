@@ -141,7 +141,9 @@ impl<'a> Writer<'a> {
         link.store(after.word(), Relaxed);
         // Pairs with the full fence of the importer before `Snapshot::judge`: a span that finds the old word here came
         // before whatever this thread does next.
-        fence(SeqCst);
+        if !mutated("link_agent_fence") {
+            fence(SeqCst);
+        }
         true
     }
 
@@ -234,7 +236,7 @@ impl<'a> Writer<'a> {
     /// Ends the row's withdrawal; the caller wakes who sleeps on the word.
     pub fn end_withdrawal(&self, row: u32, freed: bool) -> &'a AtomicU32 {
         let word = &self.0.segments[row as usize].withdrawal;
-        let ended = Withdrawal::from_word(word.load(Relaxed)).ended(freed);
+        let ended = Withdrawal::from_word(word.load(Relaxed)).ended(freed || mutated("withdrawal_always_done"));
         // Release: pairs with the acquire of the one who waits; it sees everything the revocation did.
         word.store(ended.word(), if mutated("withdrawal_relaxed") { Relaxed } else { Release });
         word

@@ -5,7 +5,7 @@ use tabled::builder::Builder;
 use tabled::settings::{Padding, Style};
 
 use super::{ClusterRow, ProcessRow, Rows};
-use crate::size;
+use crate::{printable, size};
 
 pub(crate) fn render(rows: &Rows) -> String {
     match rows {
@@ -37,7 +37,7 @@ pub(super) fn table<const N: usize>(headline: [&str; N], rows: impl Iterator<Ite
     let mut builder = Builder::default();
     builder.push_record(headline);
     for row in rows {
-        builder.push_record(row);
+        builder.push_record(row.map(|cell| printable::name(&cell)));
     }
     let table = builder.build().with(Style::empty()).with(Padding::new(0, 2, 0, 0)).to_string();
     // Padding of the last column would be blanks at the end of each line.

@@ -24,3 +24,4 @@ mod summary;
 mod survivors;
 mod terminal;
 mod watching;
+mod written;

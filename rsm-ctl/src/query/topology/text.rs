@@ -7,7 +7,7 @@ use rsm::observe::LinkInfo;
 use super::super::table::table;
 use super::Topology;
 use crate::colour::{Palette, Tone};
-use crate::size;
+use crate::{printable, size};
 
 /// Links in words, at most: the rest is in `rsm-ctl links`.
 const TOLD: usize = 20;
@@ -16,7 +16,12 @@ pub(crate) fn render(topology: &Topology, palette: Palette) -> String {
     let cluster = &topology.cluster;
     let mut text = format!(
         "cluster {}: {} of {} nodes joined, {} processes, {} segments, {} connections\n\n",
-        cluster.name, cluster.joined, cluster.nodes, cluster.processes, cluster.segments, cluster.connections
+        printable::name(&cluster.name),
+        cluster.joined,
+        cluster.nodes,
+        cluster.processes,
+        cluster.segments,
+        cluster.connections
     );
     text += &nodes(topology);
     for controller in topology.shared() {

@@ -5,6 +5,7 @@
 //! in its environment, which daemons inherit too, so a test can say "nothing is left" without knowing what there was.
 
 mod processes;
+pub(crate) mod quota;
 mod standing;
 
 use std::io::{BufRead, BufReader, Read};
