@@ -234,6 +234,11 @@ fn visit(step: &str) -> Result<String> {
     if step == "look" {
         return rsm::observe::Observer::attach(None).map(|o| format!("{:?}", o.cluster()));
     }
+    if step == "processes" || step == "activity" {
+        let observer = rsm::observe::Observer::attach(None)?;
+        let count = if step == "processes" { observer.processes()?.len() } else { observer.activity()?.len() };
+        return Ok(count.to_string());
+    }
     install_handler();
     let shm = Controller::open("shm0")?;
     if step == "join" {
@@ -253,9 +258,18 @@ fn visit(step: &str) -> Result<String> {
         let _ = first.put_u64(0, 1);
         return second.map(|import| import.len().to_string());
     }
+    if step == "adopt" {
+        let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a fresh mapping that nothing refers to, exported and kept.
+        return unsafe {
+            let own = libc::mmap(std::ptr::null_mut(), 65536, access, flags, -1, 0);
+            shm.adopt(own.cast(), 65536).map(|export| export.len().to_string())
+        };
+    }
     let export = shm.export(65536)?;
     export.memory().write_volatile_u64(65528, 1)?;
-    let id = export.publish(SegmentId::any(), &AccessList::everyone())?;
+    let wanted = if step == "published" { SegmentId::new(0x40_0000) } else { SegmentId::any() };
+    let id = export.publish(wanted, &AccessList::everyone())?;
     export.unpublish()?;
     Ok(id.to_string())
 }

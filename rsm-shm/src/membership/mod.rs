@@ -240,9 +240,16 @@ impl Shared {
     /// Tallies or stops, as the registry says.
     fn turn_tallying(&self, state: &mut State) {
         let on = self.map.registry().header.is_tallied();
-        let own = state.tallies.last().filter(|(process, _)| on && *process == fork::count());
-        self.tallying.turn(own.map(|(_, map)| map));
-        state.table.tally(own.is_some());
+        let own = state.tallies.last().filter(|(process, _)| on && *process == fork::count()).map(|(_, map)| map);
+        // Who finds a row finds the flags set: transfers take their cold path before the row is told, and a while
+        // longer than there is one.
+        if own.is_some() {
+            state.table.tally(true);
+            self.tallying.turn(own);
+        } else {
+            self.tallying.turn(None);
+            state.table.tally(false);
+        }
     }
 
     /// Cuts off every import whose connection was withdrawn; returns the revision that was seen before looking.

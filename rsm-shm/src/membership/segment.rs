@@ -78,7 +78,6 @@ impl Membership {
         let (name, bell, memory) = self.create_remote(controller, length, level, None)?;
         self.finish(name, bell, false, pages, length, || {
             let bytes = usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?;
-            memfd::check_solid(&memory, length)?;
             let region = Region::map(&memory, 0, bytes, Permission::ReadWrite)?;
             // Before small pages are there, which would be made in vain.
             pages.make(region.as_ptr(), bytes)?;
@@ -171,7 +170,12 @@ impl Membership {
         match self.ask(ask)? {
             (Answer::Created { segment, bell }, mut descriptors) if !descriptors.is_empty() => {
                 crash_point!(ExportGiven);
-                Ok((segment, bell, descriptors.swap_remove(0)))
+                let memory = descriptors.swap_remove(0);
+                if let Err(error) = memfd::check_solid(&memory, length) {
+                    let _ = self.ask(Ask::Destroy { segment });
+                    return Err(error);
+                }
+                Ok((segment, bell, memory))
             }
             (other, _) => Err(unexpected(&other)),
         }
@@ -280,6 +284,9 @@ impl Segment {
             answer = self.steer(ask())?;
         }
         match answer {
+            Answer::Published { id: published } if id != 0 && published != id => {
+                Err(unexpected(&Answer::Published { id: published }))
+            }
             Answer::Published { id } => {
                 // What was not waited for is over: the agent publishes only what is not being withdrawn.
                 *lock(&self.unfinished) = None;
@@ -351,6 +358,7 @@ impl Segment {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),
         };
+        memfd::check_solid(&memory, self.length as u64)?;
         crash_point!(MoveGiven);
         // SAFETY: the range maps this segment's object; what is put there instead has the same contents and size.
         let moved = unsafe { adopt::move_to(start, self.length, memory.as_fd(), 0) };
@@ -410,6 +418,7 @@ impl Segment {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),
         };
+        memfd::check_solid(&memory, self.length as u64)?;
         // The old range first: it gets copies of its bytes before the object gets the new ones.
         let previous = (old.expose_provenance(), length);
         let was_adopted = match &mut *backing {
