@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `join` | one round trip, and what comes of it |
 //! | `control` | numbered requests and their replies |
+//! | [`glance`](glance()) | a look at many clusters at once |
 //! | `events` | the thread that looks when the agent says so |
 //! | `table` | the imports of the process and the memory mapped for them |
 //! | `connect` | connecting, at once or when there is something to connect to |
@@ -29,6 +30,7 @@ mod control;
 pub mod default;
 mod events;
 mod fork;
+mod glance;
 mod join;
 pub mod ready;
 pub mod segment;
@@ -38,6 +40,8 @@ mod table;
 mod tally;
 mod watch;
 pub mod window;
+
+pub use glance::glance;
 
 use crate::address::Address;
 use crate::memory::tables::{Bells, RegistryMap, TallyMap};
