@@ -13,6 +13,7 @@ mod interrupts;
 mod leaks;
 mod node;
 mod revocation;
+mod room;
 mod steering;
 mod story;
 mod watch;
@@ -28,6 +29,7 @@ fn main() {
     }
     let stories: Vec<Story> = [
         revocation::STORIES,
+        room::STORIES,
         steering::STORIES,
         death::STORIES,
         fork::STORIES,

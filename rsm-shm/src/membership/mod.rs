@@ -17,6 +17,7 @@
 //! | [`ready`] | poll descriptors |
 //! | `backing` | the memory of an export, its own or the application's |
 //! | [`segment`] | one export |
+//! | `room` | how much memory there is |
 //! | `watch` | seeing that something changed, and who is there |
 //! | `steer` | what an observer may ask |
 //! | `tally` | what it tells people who watch |
@@ -33,6 +34,7 @@ mod fork;
 mod glance;
 mod join;
 pub mod ready;
+mod room;
 pub mod segment;
 mod spin;
 mod steer;

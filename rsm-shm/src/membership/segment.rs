@@ -3,7 +3,7 @@
 
 use super::backing::{self, Backing, Known};
 use super::control::unexpected;
-use super::{Membership, fork, lock};
+use super::{Membership, fork, lock, room};
 use crate::error::from_errno;
 use crate::memory::adopt;
 use crate::memory::huge::Pages;
@@ -11,6 +11,7 @@ use crate::memory::inspect;
 use crate::memory::memfd;
 use crate::memory::page_size;
 use crate::memory::region::Region;
+use crate::memory::resident;
 use crate::memory::view::Memory;
 use crate::parking::Poster;
 use rsm_core::access::{AccessList, Level, MAX_MODE, Permission};
@@ -30,10 +31,6 @@ use std::time::{Duration, Instant};
 
 /// How long an export waits for another one of the same range to go.
 const SHARE_PATIENCE: Duration = Duration::from_secs(5);
-
-/// From this size on the memory that is left is looked at before a segment is created: making its pages present would
-/// otherwise end with the kernel killing somebody.
-const LOOK_FIRST: u64 = 64 << 20;
 
 /// An export segment with memory of its own. It is withdrawn and gone when this is dropped.
 #[derive(Debug)]
@@ -67,14 +64,8 @@ impl Membership {
     /// Those of `rsm_memseg_export_create`, reference 1.6; when pages must be huge, those of
     /// [`collapse`](crate::memory::huge::collapse).
     pub fn create(self: &Arc<Membership>, controller: u32, length: u64, level: Level, pages: Pages) -> Result<Segment> {
-        if length >= LOOK_FIRST
-            && let Some(available) = available_memory()
-            && length > available
-        {
-            self.check_length(controller, length)?;
-            let text = format!("a segment of {length} bytes, with {available} bytes of memory available");
-            return Err(Error::with(Code::InsufficientMem, text));
-        }
+        self.check_length(controller, length)?;
+        room::check(length)?;
         let (name, bell, memory) = self.create_remote(controller, length, level, None)?;
         self.finish(name, bell, false, pages, length, || {
             let bytes = usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?;
@@ -116,6 +107,10 @@ impl Membership {
                 }
                 Known::Busy => return Err(Error::with(Code::BadAddr, "the range is being exported or given back")),
             };
+            if reservation.is_some() {
+                // What is there already moves chunk by chunk, and needs no room for both.
+                room::check(length as u64).or_else(|_| room::check(resident::absent(range.0, length)))?;
+            }
             let (name, bell, memory) = match self.create_remote(controller, length as u64, Level::Guarded, share) {
                 // The other export is on its way out, and takes a moment to give the range back.
                 Err(error) if error.code() == Code::BadSegHndl && share.is_some() && Instant::now() < deadline => {
@@ -354,6 +349,8 @@ impl Segment {
         if adopted && !backing::is_in_place(start.addr()) {
             return Ok(()); // the application has mapped something else there: nothing of it is reached (D-79)
         }
+        // The old memory stays until all is moved, and with whoever does not let go for longer.
+        room::check(self.length as u64)?;
         let memory = match self.membership.ask(Ask::Replace { segment: name })? {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),
@@ -414,6 +411,8 @@ impl Segment {
         let Known::Fresh(reservation) = backing::look(range.0, range.1, membership)? else {
             return Err(Error::with(Code::BadAddr, "the range is exported already"));
         };
+        // The old range gets memory of its own, the new one what the segment has.
+        room::check(length as u64)?;
         let memory = match self.membership.ask(Ask::Reopen { segment: self.name })? {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),
@@ -563,14 +562,4 @@ fn default_mode() -> Result<u32> {
     let line = text.lines().find_map(|line| line.strip_prefix("Umask:")).ok_or_else(unknown)?;
     let umask = u32::from_str_radix(line.trim(), 8).map_err(|_| unknown())?;
     Ok(MAX_MODE & !umask)
-}
-
-/// Memory that can be had without pushing others out, as the kernel estimates it.
-fn available_memory() -> Option<u64> {
-    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let field = |name| {
-        let line = info.lines().find_map(|line: &str| line.strip_prefix(name))?;
-        line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
-    };
-    Some((field("MemAvailable:")? + field("SwapFree:").unwrap_or(0)) << 10)
 }
