@@ -247,7 +247,7 @@ impl Holder {
             "destroy" => {
                 let many = self.segments.len().saturating_sub(4000).max(1);
                 for segment in self.segments.drain(many..) {
-                    self.members[0].control.ask(Ask::Destroy { segment })?;
+                    self.members[0].control.ask(Ask::Destroy { segment, insist: true })?;
                 }
                 Ok(String::new())
             }

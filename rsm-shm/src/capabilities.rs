@@ -190,7 +190,7 @@ impl Feature {
                 "5.16",
                 false,
                 "futex_waitv: one thread serves all poll descriptors of a process",
-                "poll descriptors work, and keep a processor busy while there is one",
+                "poll descriptors follow what they tell of by up to 5 ms late, and wake a processor as often",
                 None,
             ),
             Feature::Leases => facts(

@@ -205,7 +205,68 @@ pub(crate) const STORIES: &[Story] = &[
         act: |s| {
             s.does(Exporter, "rebind e");
             s.does(Exporter, "fill e");
-            s.does(Importer, "put i 0 3");
+            s.does(Importer, "putsome i 3");
+        },
+    },
+    Story {
+        name: "rebind under an importer that puts",
+        victims: BOTH,
+        before: |s| connected(s, "adopt"),
+        act: |s| {
+            s.does(Importer, "go p putsome i 20000");
+            s.does(Exporter, "rebind e");
+            s.does(Exporter, "fill e");
+            s.joins(Importer, "p", &[0]);
+            s.does(Exporter, "verify e");
+        },
+    },
+    Story {
+        name: "one range exported twice",
+        victims: BOTH,
+        before: |s| connected(s, "adopt"),
+        act: |s| {
+            s.does(Exporter, "adoptagain f e");
+            s.does(Exporter, "publish f 0x400001");
+            s.does(Importer, "connect j 1 0x400001 rw");
+            s.does(Exporter, "unpublish e");
+            fails(s, "put i 0 3");
+            s.does(Importer, "put j 0 3");
+            s.does(Exporter, "destroy e");
+            s.does(Importer, "put j 0 4");
+            s.does(Exporter, "verify f");
+        },
+    },
+    Story {
+        name: "one of two exports of a range is destroyed under a stopped importer",
+        victims: EXPORTS,
+        before: |s| {
+            connected(s, "adopt");
+            s.does(Exporter, "adoptagain f e");
+        },
+        act: |s| {
+            stop(s, Importer);
+            s.does(Exporter, "destroy e");
+            go_on(s, Importer);
+            fails(s, "put i 0 3");
+            s.does(Exporter, "publish f 0x400001");
+            s.does(Exporter, "verify f");
+        },
+    },
+    Story {
+        name: "one of two exports of a range is not destroyed while the other is published",
+        victims: EXPORTS,
+        before: |s| {
+            connected(s, "adopt");
+            s.does(Exporter, "adoptagain f e");
+            s.does(Exporter, "publish f 0x400001");
+        },
+        act: |s| {
+            stop(s, Importer);
+            s.refused(Exporter, "destroy e", 31);
+            go_on(s, Importer);
+            fails(s, "put i 0 3");
+            s.does(Exporter, "unpublish f");
+            s.does(Exporter, "verify f");
         },
     },
     Story {
@@ -242,6 +303,28 @@ pub(crate) const STORIES: &[Story] = &[
             go_on(s, Agent);
             s.does(Exporter, "export f 16384");
             s.does(Exporter, "fill f");
+        },
+    },
+    Story {
+        name: "an interrupted publish that an importer saw",
+        victims: BOTH,
+        before: |s| {
+            exported(s, "export");
+            s.does(Exporter, "handler");
+            s.enters(Importer);
+            s.does(Importer, &format!("go c connect i 1 {ID} rw {WAIT}"));
+            s.sleeps(Importer, "c");
+        },
+        act: |s| {
+            stop(s, Agent);
+            s.does(Exporter, &format!("go t publish e {ID}"));
+            s.sleeps(Exporter, "t");
+            interrupted(s, "t");
+            go_on(s, Agent);
+            s.joins(Importer, "c", &[0]);
+            s.does(Exporter, &format!("publish e {ID}"));
+            s.does(Importer, &format!("connect j 1 {ID} rw"));
+            s.does(Exporter, "unpublish e");
         },
     },
     Story {

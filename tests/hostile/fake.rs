@@ -7,6 +7,7 @@ use super::story::{NodeProcess, small_cluster, wait_for};
 use rsm::{Cluster, Code, Geometry};
 use rsm_core::driver::WindowKind;
 use rsm_core::message::{Answer, Ask, Claim, Connected, ConnectionName, Reply, Request, SegmentName, decode, encode};
+use rsm_core::registry::{Layout, LinkState, LinkWord};
 use rsm_shm::address::{Address, ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NODE_KEY, current_uid};
 use rsm_shm::memory::memfd::{self, Sealing};
 use rsm_shm::socket::{packet_pair, packet_socket, receive, send};
@@ -64,6 +65,16 @@ impl Honest {
     fn changed(&self, at: usize, bytes: &[u8]) -> OwnedFd {
         let mut image = self.image.clone();
         image[at..at + bytes.len()].copy_from_slice(bytes);
+        sealed(&image)
+    }
+
+    /// The registry of a cluster that is watched, where the path of the first connection is there.
+    fn tallied(&self) -> OwnedFd {
+        let mut image = self.image.clone();
+        let path = LinkWord::new(LinkState::Active).word().to_le_bytes();
+        for (at, bytes) in [(TALLIED_AT, &1u32.to_le_bytes()[..]), (Layout::of(GEOMETRY).paths, &path[..])] {
+            image[at..at + bytes.len()].copy_from_slice(bytes);
+        }
         sealed(&image)
     }
 }
@@ -351,7 +362,7 @@ fn visit_watched(what: &str, tallies: Vec<OwnedFd>, spoil: bool, look: impl FnOn
     let fake = Fake::start(move |visitor| {
         let number = visitor.hear().expect("a join").number;
         let (events, theirs) = packet_pair().expect("a pair");
-        let registry = honest.changed(TALLIED_AT, &1u32.to_le_bytes());
+        let registry = honest.tallied();
         visitor.say(number, joined(), &[registry.as_fd(), theirs.as_fd(), honest.bells.as_fd()]);
         for tally in &tallies {
             send(&events, &[1], &[tally.as_fd()], SendFlags::empty()).expect("told to look");

@@ -324,7 +324,7 @@ fn replace_while_shared(control: &mut super::raw::Raw, first: SegmentName) -> Re
     let (Answer::Created { segment: second, .. }, _) = control.ask(share)? else { panic!("a segment") };
     control.ask(Ask::Replace { segment: first })?;
     control.ask(Ask::Settle { segment: first, moved: false })?;
-    control.ask(Ask::Destroy { segment: second }).map(drop)
+    control.ask(Ask::Destroy { segment: second, insist: true }).map(drop)
 }
 
 /// Collects everything this process may write: its node's bells, a segment of its own, and the bells of a node that it

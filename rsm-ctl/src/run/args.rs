@@ -48,8 +48,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NODE", value_parser = Input::parse)]
     pub(crate) stdin: Option<Input>,
     /// Write a JUnit report, a test case for each node, however the run ends
+    ///
+    /// It has the last 64 KiB of what each wrote to each output. A node that was killed on purpose, by `rsm-ctl node kill`
+    /// or a script, is skipped in it. With /dev/stdout it follows what the nodes write there.
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
+    /// What the suite is called in the report [default: the name of the cluster, or else of its first program]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) junit_name: Option<String>,
     /// Run this cargo example of the current directory's package, built first, with PROG ARGS as its arguments
     #[arg(long, value_name = "NAME", conflicts_with_all = ["nodes", "file"])]
     pub(crate) example: Option<OsString>,

@@ -16,11 +16,18 @@ const SHOWN: usize = 10;
 /// What the processes wrote last.
 pub(crate) trait LastLines {
     fn last_lines(&self, process: usize, output: Output) -> Vec<String>;
+
+    /// As much as was kept.
+    fn last_text(&self, process: usize, output: Output) -> String;
 }
 
 impl LastLines for Forwarder {
     fn last_lines(&self, process: usize, output: Output) -> Vec<String> {
         Forwarder::last_lines(self, process, output)
+    }
+
+    fn last_text(&self, process: usize, output: Output) -> String {
+        Forwarder::last_text(self, process, output)
     }
 }
 
@@ -149,6 +156,10 @@ mod tests {
         fn last_lines(&self, process: usize, output: Output) -> Vec<String> {
             let said = self.0.iter().filter(|(who, _)| *who == process && output == Output::Stderr);
             said.map(|(_, line)| (*line).to_owned()).collect()
+        }
+
+        fn last_text(&self, process: usize, output: Output) -> String {
+            self.last_lines(process, output).join("\n")
         }
     }
 

@@ -121,6 +121,18 @@ fn an_output_that_is_full_is_said() {
 }
 
 #[test]
+fn an_output_that_is_closed_is_said() {
+    let finished = shell("exec $CTL run -n 1 -- echo lost >&-").finish();
+    assert_eq!(finished.code(), 1);
+    assert_eq!(finished.stderr, "rsm-ctl: cannot write standard output: Bad file descriptor\n");
+    // Where nothing is lost nothing is said.
+    for script in ["$CTL run -n 2 -- true >&-", "$CTL -v run -n 2 -- true 2>&-", "$CTL run -n 2 -- true <&- >&- 2>&-"] {
+        let finished = shell(&format!("exec {script}")).finish();
+        assert_eq!((finished.code(), &*finished.stderr), (0, ""), "{script}");
+    }
+}
+
+#[test]
 fn both_outputs_in_one_pipe_keep_their_lines() {
     let script = "i=0; while [ $i -lt 200 ]; do printf out; printf \" $i\\n\"; { printf err; printf \" $i\\n\"; } >&2; i=$((i+1)); done";
     let finished = shell("exec $CTL run -n 4 -- sh -c \"$SCRIPT\" 2>&1").env("SCRIPT", script).finish();

@@ -7,8 +7,10 @@
 
 use super::Agent;
 use super::departure::Departing;
-use super::links::LinkDown;
+use super::links::Relinking;
+use super::requests::Given;
 use rsm_core::Result;
+use rsm_core::generation::EndCause;
 use rsm_core::message::{Answer, SegmentName};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -29,11 +31,13 @@ pub(super) struct Owed {
 #[derive(Debug)]
 pub(super) enum Chore {
     /// The connections of a segment that was withdrawn are cut. Who asked is told how many.
-    Cut { segment: SegmentName, owed: Option<(Owed, u32)> },
+    Cut { segment: SegmentName, cause: EndCause, owed: Option<(Owed, u32)> },
     /// Importers of a segment with lower serial numbers than `below` are posted to.
     Post { segment: SegmentName, below: u64, accumulate: bool, owed: Owed },
-    /// A link goes down.
-    Link(Box<LinkDown>),
+    /// Importers of a segment with lower serial numbers than `below` are vouched for no more, or again.
+    Suspend { segment: SegmentName, rebinding: bool, below: u64, owed: Option<Owed> },
+    /// A link goes down, or has an error.
+    Link(Box<Relinking>),
     /// What a member had that is gone.
     Depart(Box<Departing>),
     /// What a member was waited for, up to the revision it has seen.
@@ -119,12 +123,22 @@ impl Agent {
     /// One piece; gives what is left.
     fn do_piece(&mut self, chore: Chore) -> Option<Chore> {
         match chore {
-            Chore::Cut { segment, owed } => {
-                if self.segment(segment).is_ok() && !self.cut_some(segment.row) {
-                    return Some(Chore::Cut { segment, owed });
+            Chore::Cut { segment, cause, owed } => {
+                if self.segment(segment).is_ok() && !self.cut_some(segment.row, cause) {
+                    return Some(Chore::Cut { segment, cause, owed });
                 }
                 if let Some((owed, count)) = owed {
-                    self.pay(owed, Ok(Answer::Affected { count }));
+                    self.pay(owed, Ok((Answer::Affected { count }, Vec::new())));
+                }
+                None
+            }
+            Chore::Suspend { segment, rebinding, below, owed } => {
+                if let Some(below) = self.suspend_some(segment, rebinding, below) {
+                    return Some(Chore::Suspend { segment, rebinding, below, owed });
+                }
+                if let Some(owed) = owed {
+                    let given = self.rebind_answer(owed.party, segment, rebinding);
+                    self.pay(owed, given);
                 }
                 None
             }
@@ -134,7 +148,7 @@ impl Agent {
                 if let Some(below) = self.post_some(segment, below, accumulate) {
                     return Some(Chore::Post { segment, below, accumulate, owed });
                 }
-                self.pay(owed, Ok(Answer::Done));
+                self.pay(owed, Ok((Answer::Done, Vec::new())));
                 None
             }
             Chore::Link(change) => self.change_some(change).map(Chore::Link),
@@ -161,10 +175,10 @@ impl Agent {
     }
 
     /// Answers what was owed.
-    pub(super) fn pay(&mut self, owed: Owed, outcome: Result<Answer>) {
+    pub(super) fn pay(&mut self, owed: Owed, outcome: Result<Given>) {
         if let Some(member) = self.members.get_mut(&owed.party) {
             member.owed = false;
-            self.reply(owed.party, owed.number, outcome.map(|answer| (answer, Vec::new())));
+            self.reply(owed.party, owed.number, outcome);
             self.listen_to(owed.party);
         }
     }

@@ -6,8 +6,10 @@
 
 use super::Agent;
 use super::chores::{Chore, Owner, PIECE};
+use super::members::Ending;
 use super::owes::Owes;
 use rsm_core::crash_point;
+use rsm_core::generation::EndCause;
 use std::collections::BTreeSet;
 
 /// A member that is gone, and what is left of it.
@@ -24,13 +26,20 @@ pub(super) struct Departing {
     /// Exporters of connections from this row on are still to be woken; `None` when all are.
     nudged: Option<u32>,
     withdrawn: bool,
+    /// What those are told who lose a connection with it: to its segments, and of its own.
+    causes: (EndCause, EndCause),
 }
 
 impl Agent {
     /// A member left or died: it is out of the tables at once, what it had goes piece by piece.
-    pub(super) fn end_membership(&mut self, party: u64, why: &str) {
+    pub(super) fn end_membership(&mut self, party: u64, ending: Ending) {
         let Some(member) = self.members.remove(&party) else { return };
-        tracing::debug!(party, pid = member.pid, node = member.node, why, "membership ended");
+        tracing::debug!(party, pid = member.pid, node = member.node, why = ending.why(), "membership ended");
+        let causes = match ending {
+            _ if member.killed => (EndCause::NodeKilled, EndCause::NodeKilled),
+            Ending::Left => (EndCause::ExporterEnded, EndCause::Disconnected),
+            Ending::LinkEnded | Ending::ProcessEnded => (EndCause::ExporterEnded, EndCause::ImporterEnded),
+        };
         self.members_of.remove(member.pid, party);
         for fd in [Some(&member.events), Some(&member.process), member.control.as_ref()].into_iter().flatten() {
             self.unwatch(fd);
@@ -56,6 +65,7 @@ impl Agent {
             connections: member.connections,
             nudged: Some(0),
             withdrawn: false,
+            causes,
         };
         self.departing.insert(number);
         self.chores.add(Owner::Party(party), Chore::Depart(Box::new(departing)));
@@ -68,7 +78,7 @@ impl Agent {
                 self.nobody_waits_for(row, departing.party);
             } else if let Some(&row) = departing.segments.first() {
                 self.unlist(row);
-                if !self.cut_some(row) {
+                if !self.cut_some(row, departing.causes.0) {
                     return Some(departing);
                 }
                 self.withdrawals.end(row);
@@ -87,7 +97,7 @@ impl Agent {
                 }
                 departing.nudged = next.and_then(|row| row.checked_add(1));
             } else if let Some(row) = departing.connections.pop_first() {
-                self.drop_holder(row, departing.party);
+                self.drop_holder(row, departing.party, departing.causes.1);
             } else {
                 self.departed(&departing);
                 return None;

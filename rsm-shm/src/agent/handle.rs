@@ -31,9 +31,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+/// Most kills that are remembered.
+const MOST_KILLS: usize = 4096;
+
+/// Processes that steering killed, each with its node: told by the agent to whoever started it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kills(Arc<Mutex<Vec<(u32, u32)>>>);
+
+impl Kills {
+    /// Before the signal is sent, so that whoever reaps the process finds it here.
+    pub(super) fn add(&self, node: u32, pid: u32) {
+        let mut kills = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kills.len() < MOST_KILLS {
+            kills.push((node, pid));
+        }
+    }
+}
+
+/// What the agent tells whoever started it.
+#[derive(Clone)]
+struct Told {
+    kills: Kills,
+    longest_turn: LongestTurn,
+}
 
 /// A running agent, on a thread of this process. Dropping the handle ends the cluster.
 ///
@@ -49,6 +73,7 @@ pub struct AgentHandle {
     thread: Option<JoinHandle<()>>,
     process: u32,
     longest_turn: LongestTurn,
+    kills: Kills,
 }
 
 /// The longest turn of the agent's loop, in nanoseconds of its processor time: how long somebody who asks may have to
@@ -104,13 +129,12 @@ impl AgentHandle {
         }
         let (stop, stopped) = crate::socket::packet_pair()?;
         let (started, start) = mpsc::channel();
-        let longest_turn = LongestTurn::new();
+        let told = Told { kills: Kills::default(), longest_turn: LongestTurn::new() };
         let thread = {
-            let (config, address, keys) = (config.clone(), address.clone(), keys.clone());
-            let turns = longest_turn.clone();
+            let (config, address, keys, told) = (config.clone(), address.clone(), keys.clone(), told.clone());
             let stdio = if config.dedicated { Stdio::Keep } else { Stdio::Null };
             private_table::spawn("rsm-agent", stopped, stdio, move |stopped| {
-                run(&config, address, keys, &stopped, (&started, turns));
+                run(&config, address, keys, told, &stopped, &started);
             })?
         };
         match start.recv() {
@@ -121,8 +145,14 @@ impl AgentHandle {
             }
             Err(_) => return Err(Error::with(Code::InternalError, "the agent's thread ended at once")),
         }
+        let Told { kills, longest_turn } = told;
         let process = std::process::id();
-        Ok(AgentHandle { address, keys, stop: Some(stop), thread: Some(thread), process, longest_turn })
+        Ok(AgentHandle { address, keys, stop: Some(stop), thread: Some(thread), process, longest_turn, kills })
+    }
+
+    /// Node and process id of each process that steering has killed, in that order.
+    pub fn kills(&self) -> Vec<(u32, u32)> {
+        self.kills.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where members find it.
@@ -170,12 +200,12 @@ fn run(
     config: &Config,
     address: Address,
     keys: Vec<Secret>,
+    told: Told,
     stopped: &OwnedFd,
-    (started, turns): (&mpsc::Sender<Result<()>>, LongestTurn),
+    started: &mpsc::Sender<Result<()>>,
 ) {
-    match Agent::new(config, address, keys, stopped) {
+    match Agent::new(config, address, keys, told, stopped) {
         Ok(mut agent) => {
-            agent.longest_turn = turns;
             if started.send(Ok(())).is_ok() {
                 crash_point!(AgentServing);
                 agent.serve();
@@ -188,7 +218,8 @@ fn run(
 }
 
 impl Agent {
-    fn new(config: &Config, address: Address, keys: Vec<Secret>, stopped: &OwnedFd) -> Result<Agent> {
+    fn new(config: &Config, address: Address, keys: Vec<Secret>, told: Told, stopped: &OwnedFd) -> Result<Agent> {
+        let Told { kills, longest_turn } = told;
         let capabilities = Capabilities::of(&Feature::OF_AGENT);
         capabilities.check()?;
         if !capabilities.has(Feature::Leases) {
@@ -256,10 +287,12 @@ impl Agent {
             departing: BTreeSet::new(),
             putting_off: BTreeSet::new(),
             closing: BTreeSet::new(),
+            attended: BTreeSet::new(),
             observers: BTreeSet::new(),
             changed: false,
             watchers: BTreeSet::new(),
-            longest_turn: LongestTurn::new(),
+            longest_turn,
+            kills,
         };
         agent.watch(&agent.listener, serve::Token::Listener, epoll::EventFlags::IN)?;
         agent.watch(stopped, serve::Token::Stop, epoll::EventFlags::IN)?;

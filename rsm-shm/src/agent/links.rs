@@ -4,6 +4,7 @@ use super::Agent;
 use super::chores::{Chore, Owed, Owner, PIECE};
 use super::connections::Connection;
 use rsm_core::crash_point;
+use rsm_core::generation::EndCause;
 use rsm_core::message::Answer;
 use rsm_core::registry::{LinkChange, LinkWord};
 use rsm_core::sync::Ordering::Relaxed;
@@ -29,16 +30,19 @@ impl Agent {
         for &(controller, from, to) in &ways {
             self.check_link(controller, from, to)?;
         }
-        if change != LinkChange::Down {
+        if change == LinkChange::Up {
+            // One that was down has no connections.
             for (controller, from, to) in ways {
                 self.change_link(controller, from, to, change);
             }
             return Ok(Some(0));
         }
-        self.closing.extend(&ways);
+        if change == LinkChange::Down {
+            self.closing.extend(&ways);
+        }
         let owed = self.owe(party, number);
-        let down = LinkDown { ways, at: 0, told: false, count: 0, owed };
-        self.chores.add(Owner::Party(party), Chore::Link(Box::new(down)));
+        let relinking = Relinking { change, ways, step: Step::first(change), at: 0, count: 0, owed };
+        self.chores.add(Owner::Party(party), Chore::Link(Box::new(relinking)));
         Ok(None)
     }
 
@@ -54,7 +58,7 @@ impl Agent {
         Err(Error::with(Code::RemoteNodeUnreachable, text))
     }
 
-    /// Takes up the change: at once, or piece by piece where connections must be cut.
+    /// Changes the link itself.
     fn change_link(&mut self, controller: u32, from: u32, to: u32, change: LinkChange) {
         if self.writer().change_link(controller, from, to, change) {
             tracing::debug!(controller, from, to, ?change, "link changed");
@@ -65,39 +69,41 @@ impl Agent {
         crash_point!(AgentRelinked);
     }
 
-    /// Goes on taking links down; gives what is left.
-    pub(super) fn change_some(&mut self, mut change: Box<LinkDown>) -> Option<Box<LinkDown>> {
+    /// Goes on changing links; gives what is left.
+    pub(super) fn change_some(&mut self, mut change: Box<Relinking>) -> Option<Box<Relinking>> {
         let Some(&way) = change.ways.last() else {
-            self.pay(change.owed, Ok(Answer::Affected { count: change.count }));
+            self.pay(change.owed, Ok((Answer::Affected { count: change.count }, Vec::new())));
             return None;
         };
         let (controller, from, to) = way;
+        if change.step == Step::Link {
+            self.change_link(controller, from, to, change.change);
+            change.step = Step::Connections;
+            return Some(change);
+        }
         let imports: Vec<u32> = self.nodes[from as usize].imports.range(change.at..).take(PIECE).copied().collect();
         let next = imports.last().and_then(|row| row.checked_add(1));
         let through = |c: &&Connection| c.segment.is_some() && (c.controller, c.exporter) == (controller, to);
-        let rows = || imports.iter().copied().filter(|row| self.connections.get(row).filter(through).is_some());
-        if !change.told {
-            // The generations first: a path that is gone for good is told as CONN_ABORTED and never as BARRIER_FAILURE,
-            // after which a program would only try again. Who is woken by the cut finds the link down. Nobody connects
-            // through it meanwhile.
-            rows().for_each(|row| self.writer().abort_connection(row));
-        } else {
-            let rows: Vec<u32> = rows().collect();
-            change.count = change.count.saturating_add(rows.len() as u32);
-            self.cut_through(&rows);
+        let rows = imports.iter().copied().filter(|row| self.connections.get(row).filter(through).is_some());
+        let rows: Vec<u32> = rows.collect();
+        match (change.step, change.change) {
+            (Step::Generations, _) => {
+                rows.iter().for_each(|&row| self.writer().abort_connection(row, EndCause::LinkDown));
+            }
+            (_, LinkChange::Down) => {
+                change.count = change.count.saturating_add(rows.len() as u32);
+                self.cut_through(&rows);
+            }
+            (_, other) => rows.iter().for_each(|&row| self.writer().change_path(row, other)),
         }
-        match next {
-            Some(next) => change.at = next,
-            None if change.told => {
-                tracing::debug!(controller, from, to, imports = change.count, "link is down");
-                self.closing.remove(&way);
-                change.ways.pop();
-                (change.at, change.told) = (0, false);
-            }
-            None => {
-                self.change_link(controller, from, to, LinkChange::Down);
-                (change.at, change.told) = (0, true);
-            }
+        if let Some(next) = next {
+            change.at = next;
+        } else if change.step == Step::Generations {
+            (change.at, change.step) = (0, Step::Link);
+        } else {
+            self.closing.remove(&way);
+            change.ways.pop();
+            (change.at, change.step) = (0, Step::first(change.change));
         }
         Some(change)
     }
@@ -108,7 +114,8 @@ impl Agent {
         for connection in rows.iter().filter_map(|row| self.connections.get(row)) {
             connection.segment.into_iter().for_each(|s| told.entry(s).or_default().extend(&connection.holders));
         }
-        let holders = self.cut_connections(rows);
+        rows.iter().for_each(|&row| self.writer().change_path(row, LinkChange::Down));
+        let holders = self.cut_connections(rows, EndCause::LinkDown);
         self.tell_to_look(&holders);
         for (segment, holders) in told {
             self.note_told(segment, &holders);
@@ -116,15 +123,35 @@ impl Agent {
     }
 }
 
-/// Links that go down.
+/// What is done to a link next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// The generations of its connections are stepped. Before the word: a path that is gone for good is told as
+    /// CONN_ABORTED and never as BARRIER_FAILURE, after which a program would only try again; and who is woken by the cut
+    /// finds the link down. Nobody connects through it meanwhile.
+    Generations,
+    /// Its word is changed.
+    Link,
+    /// Its connections follow: they are cut, or have had an error.
+    Connections,
+}
+
+impl Step {
+    fn first(change: LinkChange) -> Step {
+        if change == LinkChange::Down { Step::Generations } else { Step::Link }
+    }
+}
+
+/// Links that are being changed.
 #[derive(Debug)]
-pub(super) struct LinkDown {
+pub(super) struct Relinking {
+    change: LinkChange,
     /// Controller, importing node, exporting node.
     ways: Vec<(u32, u32, u32)>,
-    /// Imports from this row on are still to be looked at for the last of them.
+    /// What is done to the last of them.
+    step: Step,
+    /// Imports from this row on are still to be looked at.
     at: u32,
-    /// Its word says so, and its connections are being cut; before, their generations are stepped.
-    told: bool,
     count: u32,
     owed: Owed,
 }

@@ -63,8 +63,31 @@ pub(super) struct Member {
     pub(super) put_off: Option<PutOff>,
     /// What it has yet to look at.
     pub(super) owes: Owes,
+    /// Its process was killed from outside, through the agent.
+    pub(super) killed: bool,
     pub(super) segments: BTreeSet<u32>,
     pub(super) connections: BTreeSet<u32>,
+}
+
+/// How a membership ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It was given up in order.
+    Left,
+    /// The events link ended, which the kernel does with the process or its exec.
+    LinkEnded,
+    /// The process did.
+    ProcessEnded,
+}
+
+impl Ending {
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Ending::Left => "it left",
+            Ending::LinkEnded => "its events link ended",
+            Ending::ProcessEnded => "its process ended",
+        }
+    }
 }
 
 impl Agent {
@@ -208,6 +231,7 @@ impl Agent {
                 owed: false,
                 put_off: None,
                 owes: Owes::default(),
+                killed: false,
                 segments: BTreeSet::new(),
                 connections: BTreeSet::new(),
             },
@@ -314,7 +338,7 @@ impl Agent {
                 }
             }
             Err(rustix::io::Errno::AGAIN) => {}
-            Ok(None) | Err(_) => self.end_membership(party, "its events link ended"),
+            Ok(None) | Err(_) => self.end_membership(party, Ending::LinkEnded),
         }
     }
 

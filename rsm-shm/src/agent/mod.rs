@@ -15,6 +15,7 @@
 //! | `nodes` | node processes and bell memory |
 //! | `segments` | create, publish, republish |
 //! | `connections` | connect, inherit, disconnect |
+//! | `rebind` | what importers are told while other contents come into a segment's memory |
 //! | `revoke` | taking segments back |
 //! | `withdrawals` | which of them go on when |
 //! | `chores` | work that takes longer than a turn |
@@ -43,6 +44,7 @@ mod members;
 mod memory;
 mod nodes;
 mod owes;
+mod rebind;
 mod requests;
 mod revoke;
 mod rows;
@@ -114,6 +116,8 @@ struct Agent {
     putting_off: BTreeSet<u64>,
     /// Links that are being taken down: controller, importing node, exporting node.
     closing: BTreeSet<(u32, u32, u32)>,
+    /// Segments whose connections, or whose publication, changed in this turn of the loop.
+    attended: BTreeSet<u32>,
     /// Members that only look.
     observers: BTreeSet<u64>,
     /// The registry may have changed in this turn of the loop.
@@ -121,6 +125,7 @@ struct Agent {
     /// Observers that watch what processes do.
     watchers: BTreeSet<u64>,
     longest_turn: handle::LongestTurn,
+    kills: handle::Kills,
 }
 
 impl Agent {

@@ -1,12 +1,13 @@
 //! From a packet to a function and back to a packet.
 
 use super::chores::{Chore, Owner};
-use super::members::Member;
+use super::members::{Ending, Member};
 use super::serve::Token;
 use super::{Agent, segments};
 use crate::socket;
 use rsm_core::access::AccessList;
 use rsm_core::crash_point;
+use rsm_core::generation::EndCause;
 use rsm_core::message::{Answer, Ask, Reply, Request, SegmentName, decode, encode};
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll::{self, EventFlags};
@@ -32,6 +33,7 @@ pub(super) enum Undo {
     Create(u32),
     Publish(u32),
     Replace(SegmentName),
+    BeginRebind(SegmentName),
     Republish(u32, AccessList),
     Connect(u32),
 }
@@ -96,7 +98,7 @@ impl Agent {
         self.changed |= !matches!(request.ask, Ask::Processes { .. } | Ask::Tallies { .. } | Ask::NodeKey { .. });
         match request.ask {
             Ask::Abandon { number } => self.undo(party, number),
-            Ask::Leave => self.end_membership(party, "it left"),
+            Ask::Leave => self.end_membership(party, Ending::Left),
             ask => {
                 let takes = matches!(ask, Ask::Create { .. } | Ask::Connect { .. });
                 let outcome = self.carry_out(party, request.number, ask);
@@ -149,6 +151,11 @@ impl Agent {
         let mut undo = Undo::Nothing;
         let alone = |answer: Option<Answer>| answer.map(|answer| (answer, Vec::new()));
         let outcome = match ask {
+            Ask::BeginRebind { segment } => {
+                let begun = self.begin_rebind((party, number), segment);
+                begun.inspect(|_| undo = Undo::BeginRebind(segment)).transpose()
+            }
+            Ask::EndRebind { segment } => self.end_rebind((party, number), segment).transpose(),
             Ask::PostImporters { segment, below, accumulate } => {
                 self.post_importers((party, number), segment, below, accumulate).map(alone).transpose()
             }
@@ -173,7 +180,6 @@ impl Agent {
                     }
                 })
             }
-            Ask::Reopen { segment } => self.reopen(party, segment),
             Ask::Replace { segment } => self.replace(party, segment).inspect(|_| *undo = Undo::Replace(segment)),
             Ask::Settle { segment, moved } => self.settle(party, segment, moved).map(done),
             Ask::Publish { segment, id, access } => self.publish(party, segment, id, access).map(|answer| {
@@ -187,7 +193,7 @@ impl Agent {
                 (Answer::Done, Vec::new())
             }),
             Ask::Unpublish { segment } => self.unpublish(party, segment).map(|a| (a, Vec::new())),
-            Ask::Destroy { segment } => self.destroy(party, segment).map(|a| (a, Vec::new())),
+            Ask::Destroy { segment, insist } => self.destroy(party, segment, insist).map(|a| (a, Vec::new())),
             Ask::Connect { controller, node, id, permission, has_bells } => {
                 self.connect(party, controller, node, id, permission, has_bells).inspect(|(answer, _)| {
                     if let Answer::Connected(connected) = answer {
@@ -214,12 +220,14 @@ impl Agent {
             Some((_, Undo::Publish(row))) => self.withdraw_abandoned(row),
             // Memory that did not arrive is memory that nothing was moved to.
             Some((_, Undo::Replace(segment))) => drop(self.settle(party, segment, false)),
+            // Memory that did not arrive was not written to.
+            Some((_, Undo::BeginRebind(segment))) => self.undo_rebind(party, segment),
             Some((_, Undo::Republish(row, before))) => {
                 if let Some(segment) = self.segments.get_mut(&row) {
                     segments::set_access(segment, before);
                 }
             }
-            Some((_, Undo::Connect(row))) => self.drop_holder(row, party),
+            Some((_, Undo::Connect(row))) => self.drop_holder(row, party, EndCause::Disconnected),
             Some((_, Undo::Nothing)) | None => {}
         }
         crash_point!(AgentUndone);

@@ -9,7 +9,10 @@
 //!    makes the segment's (`Settle`); whoever did not let go keeps the old one.
 //!
 //! The memory of a segment that is destroyed goes with it, and the kernel is not asked; unless another segment exports
-//! the same addresses and has the memory on.
+//! the same addresses and has the memory on. Then it goes only when it could be taken back.
+//!
+//! A publication whose caller gave up before it learned of it is withdrawn like any other; but to its exporter it never
+//! was: who asks to publish waits for the end of that, and who asks to unpublish is told that nothing is published.
 //!
 //! # Crash
 //! An importer that dies in between drops out of the wait with its descriptors. An exporter that dies ends the
@@ -21,6 +24,7 @@ use crate::parking::Poster;
 use rsm_core::bell::Bell;
 use rsm_core::crash_point;
 use rsm_core::driver::Driver;
+use rsm_core::generation::EndCause;
 use rsm_core::message::{Answer, SegmentName};
 use rsm_core::{Code, Error, Result};
 use std::collections::BTreeSet;
@@ -32,8 +36,13 @@ impl Agent {
         self.withdrawals.get(row).is_some()
     }
 
+    /// The number of the withdrawal under way of a publication that its exporter never learned of.
+    pub(super) fn abandoned(&self, row: u32) -> Option<u32> {
+        self.withdrawals.get(row).filter(|w| w.abandoned).map(|w| w.number)
+    }
+
     pub(super) fn unpublish(&mut self, party: u64, name: SegmentName) -> Result<Answer> {
-        let under_way = self.withdrawals.get(name.row).map(|w| w.number);
+        let under_way = self.withdrawals.get(name.row).filter(|w| !w.abandoned).map(|w| w.number);
         let segment = self.segment(name)?;
         // One that was revoked is taken back in earnest here: who exports it need not know.
         if segment.id.is_none() && !segment.revoked {
@@ -47,7 +56,7 @@ impl Agent {
         if segment.member != party {
             return Err(Error::new(Code::NotCreator));
         }
-        self.cut(row);
+        self.cut(row, EndCause::Withdrawn);
         let segment = self.segment(name)?;
         segment.revoked = false;
         if !segment.granted && !segment.is_being_cut() {
@@ -56,10 +65,10 @@ impl Agent {
         Ok(Answer::Withdrawing { number: self.begin(row, false) })
     }
 
-    pub(super) fn destroy(&mut self, party: u64, name: SegmentName) -> Result<Answer> {
+    pub(super) fn destroy(&mut self, party: u64, name: SegmentName, insist: bool) -> Result<Answer> {
         let row = name.row;
         let published = self.own_segment(party, name)?.id.is_some();
-        self.cut(row);
+        self.cut(row, EndCause::Withdrawn);
         if let Some(under_way) = self.withdrawals.get_mut(row) {
             under_way.destroy = true;
             let number = under_way.number;
@@ -69,9 +78,13 @@ impl Agent {
         // Memory that goes on as another export's does so only after the kernel was asked who still reaches it: this
         // one's importers were a reason to believe the other's.
         let segment = self.own_segment(party, name)?;
-        let goes_on = segment.granted && segment.memory().sharers().len() > 1;
+        let granted = segment.granted;
+        let goes_on = granted && segment.memory().sharers().len() > 1;
         let waits = segment.is_being_cut() || published && !segment.told.is_empty();
-        if !waits && !goes_on {
+        if !waits && (!goes_on || insist) {
+            if granted {
+                self.distrust_sharers(row);
+            }
             self.remove_segment(row);
             return Ok(Answer::Done);
         }
@@ -81,20 +94,23 @@ impl Agent {
     /// Steps 1 to 3 for a publication whose caller never learned of it.
     pub(super) fn withdraw_abandoned(&mut self, row: u32) {
         if self.segments.get(&row).is_some_and(|s| s.id.is_some()) {
-            self.cut(row);
+            self.cut(row, EndCause::Withdrawn);
             if self.segments.get(&row).is_some_and(|s| s.is_being_cut() || !s.told.is_empty()) {
                 self.begin(row, false);
+                if let Some(withdrawal) = self.withdrawals.get_mut(row) {
+                    withdrawal.abandoned = true;
+                }
             }
         }
     }
 
-    /// Steps 1 to 3, the second and third piece by piece where there are many connections. The withdrawal that is begun
-    /// next waits for their end, and for those who must let go.
-    fn cut(&mut self, row: u32) {
-        if self.unlist(row) && !self.cut_some(row) {
+    /// Steps 1 to 3, for a reason that importers are told; the second and third piece by piece where there are many
+    /// connections. The withdrawal that is begun next waits for their end, and for those who must let go.
+    fn cut(&mut self, row: u32, cause: EndCause) {
+        if self.unlist(row) && !self.cut_some(row, cause) {
             let Some(segment) = self.segments.get(&row) else { return };
             let name = SegmentName { row, incarnation: segment.incarnation };
-            self.chores.add(Owner::Party(segment.member), Chore::Cut { segment: name, owed: None });
+            self.chores.add(Owner::Party(segment.member), Chore::Cut { segment: name, cause, owed: None });
         }
     }
 
@@ -108,18 +124,19 @@ impl Agent {
         if let Some(older) = older.and_then(|row| self.segments.get_mut(&row)) {
             older.newer_in_bucket = newer;
         }
+        self.attended.insert(row);
         crash_point!(AgentUnlisted);
         true
     }
 
     /// Steps 2 and 3 for some connections of a segment that is not published, the newest first, as the chain runs;
     /// `true` when none is left.
-    pub(super) fn cut_some(&mut self, row: u32) -> bool {
+    pub(super) fn cut_some(&mut self, row: u32, cause: EndCause) -> bool {
         let Some(segment) = self.segments.get_mut(&row) else { return true };
         let (node, bell) = (segment.node, segment.bell);
         let rows: Vec<u32> = segment.connections.values().rev().take(PIECE).copied().collect();
         let all = rows.len() == segment.connections.len();
-        let holders = self.cut_connections(&rows);
+        let holders = self.cut_connections(&rows, cause);
         if all {
             let epoch = self.bell(node, bell).map(Bell::step_epoch);
             if let (Some(epoch), Some(segment)) = (epoch, self.segments.get_mut(&row)) {
@@ -134,11 +151,11 @@ impl Agent {
     }
 
     /// Step 2 for some connections; returns the members that hold them, which must be told to look.
-    pub(super) fn cut_connections(&mut self, rows: &[u32]) -> BTreeSet<u64> {
+    pub(super) fn cut_connections(&mut self, rows: &[u32], cause: EndCause) -> BTreeSet<u64> {
         let mut holders = BTreeSet::new();
         for &row in rows {
             // The generation first: who finds the bell aborted finds the connection cut.
-            self.writer().abort_connection(row);
+            self.writer().abort_connection(row, cause);
             crash_point!(AgentAborted);
             self.unlink(row);
             let Some(connection) = self.connections.get(&row) else { continue };
@@ -247,8 +264,7 @@ impl Agent {
 
     fn end_withdrawal(&mut self, row: u32, freed: bool) {
         let Some(ended) = self.withdrawals.end(row) else { return };
-        if ended.destroy {
-            self.distrust_sharers(row);
+        if ended.destroy && freed {
             self.remove_segment(row);
         } else if let Some(segment) = self.segments.get_mut(&row) {
             segment.granted = !freed;
@@ -258,10 +274,10 @@ impl Agent {
         crate::futex::wake(word, i32::MAX);
     }
 
-    /// An importer of a segment that goes did not answer: should another export of the same range be published later,
-    /// the kernel is asked first whether somebody still reaches the memory.
+    /// An importer of a segment that goes may still reach memory that another export has on: should that be published
+    /// or taken back later, the kernel is asked first.
     fn distrust_sharers(&mut self, row: u32) {
-        let Some(segment) = self.segments.get(&row).filter(|s| !s.told.is_empty()) else { return };
+        let Some(segment) = self.segments.get(&row) else { return };
         let sharers = segment.memory().sharers().clone();
         for row in sharers {
             if let Some(segment) = self.segments.get_mut(&row) {

@@ -37,6 +37,8 @@ pub(super) struct Segment {
     pub(super) epoch: u32,
     /// A grant was given that may still reach the memory.
     pub(super) granted: bool,
+    /// A rebind is putting other contents into the memory.
+    pub(super) rebinding: bool,
     /// It was withdrawn from outside, or could not be moved away from everybody, and the exporter has neither
     /// unpublished nor published it since.
     pub(super) revoked: bool,
@@ -236,6 +238,7 @@ impl Agent {
                 bell,
                 epoch,
                 granted: false,
+                rebinding: false,
                 revoked: false,
                 told: BTreeMap::new(),
                 connections: BTreeMap::new(),
@@ -250,11 +253,12 @@ impl Agent {
     pub(super) fn publish(&mut self, party: u64, name: SegmentName, id: u32, access: AccessList) -> Result<Answer> {
         let nodes = u32::try_from(self.map.registry().nodes.len()).unwrap_or(u32::MAX);
         let withdrawing = self.is_withdrawing(name.row);
+        let abandoned = self.abandoned(name.row);
         let segment = self.segment(name)?;
         if let Some(id) = segment.id {
             return Err(Error::with(Code::SegAlreadyPublished, format!("the segment is published as {id:#x} already")));
         }
-        if withdrawing || segment.memory.is_moving() {
+        if withdrawing && abandoned.is_none() || segment.memory.is_moving() {
             return Err(Error::with(Code::SegAlreadyPublished, "the segment is still being taken back"));
         }
         SegmentId::new(id).check_publishable()?;
@@ -270,6 +274,10 @@ impl Agent {
         if self.published.contains_key(&(node, id)) {
             return Err(Error::with(Code::SegidInUse, format!("node {node} publishes a segment {id:#x} already")));
         }
+        // What a call left behind that was interrupted is waited for, and nothing of it is told.
+        if let Some(number) = abandoned {
+            return Ok(Answer::Withdrawing { number });
+        }
         if !self.is_memory_free(name.row) {
             return Ok(Answer::Withdrawing { number: self.begin(name.row, false) });
         }
@@ -277,6 +285,7 @@ impl Agent {
         self.driver.enforce(memory.object(), level)?;
         let id = if id == 0 { self.nodes[node as usize].automatic_ids.take()?.get() } else { id };
         let older = self.writer().publish(name.row, id);
+        self.attended.insert(name.row);
         crash_point!(AgentPublished);
         self.published.insert((node, id), name.row);
         if let Some(older) = older.and_then(|row| self.segments.get_mut(&row)) {
@@ -320,16 +329,6 @@ impl Agent {
             segment.granted = false;
         }
         !segment.granted
-    }
-
-    /// Sends the exporter the memory of its segment once more.
-    pub(super) fn reopen(&mut self, party: u64, name: SegmentName) -> Result<Given> {
-        let segment = self.own_segment(party, name)?;
-        if segment.level == Level::Sealed {
-            return Err(Error::with(Code::RebindNotAllowed, "a sealed segment keeps the memory it was made with"));
-        }
-        let memory = segment.memory.duplicate()?;
-        Ok((Answer::Memory, vec![memory]))
     }
 
     /// Gives an exporter fresh memory to move to; the segment's own stays what it is until [`settle`](Self::settle).
@@ -395,6 +394,7 @@ impl Agent {
         let Some(segment) = self.segments.remove(row) else { return };
         debug_assert!(segment.id.is_none() && segment.connections.is_empty(), "withdrawn before");
         self.writer().remove_segment(row);
+        self.attended.insert(row);
         crash_point!(AgentRemoved);
         self.give_bell(segment.node, segment.bell);
         self.segment_rows.give(row);

@@ -4,6 +4,7 @@ use super::Agent;
 use super::chores::{Chore, Owner};
 use crate::error::from_errno;
 use rsm_core::crash_point;
+use rsm_core::generation::EndCause;
 use rsm_core::message::{Answer, Ask, NodeSignal, Secret, SegmentName};
 use rsm_core::{Code, Error, Result};
 use rustix::io::Errno;
@@ -52,7 +53,7 @@ impl Agent {
     /// Signals every process of a node that is a member; returns how many.
     ///
     /// By descriptor, which cannot mean another process, and with the rights of the agent's user.
-    fn signal_node(&self, node: u32, signal: NodeSignal) -> Result<u32> {
+    fn signal_node(&mut self, node: u32, signal: NodeSignal) -> Result<u32> {
         self.check_node(node)?;
         // A process may be a member more than once.
         let processes: BTreeMap<u32, &OwnedFd> = self.members_of_node(node).map(|(_, m)| (m.pid, &m.process)).collect();
@@ -72,10 +73,19 @@ impl Agent {
         };
         let mut count = 0;
         for (pid, process) in processes {
+            if signal == Signal::KILL {
+                self.kills.add(node, pid);
+            }
             match rustix::process::pidfd_send_signal(process, signal) {
                 Ok(()) => count += 1,
                 Err(Errno::SRCH) => {} // just ended; its end is on its way here
                 Err(e) => return Err(from_errno(e, &format!("cannot {name} process {pid} of node {node}"))),
+            }
+        }
+        if signal == Signal::KILL {
+            // Whoever loses a connection by it is told so.
+            for party in &self.nodes[node as usize].members {
+                self.members.get_mut(party).into_iter().for_each(|member| member.killed = true);
             }
         }
         Ok(count)
@@ -95,14 +105,17 @@ impl Agent {
         let name = SegmentName { row, incarnation: segment.incarnation };
         let imports = u32::try_from(segment.connections.len()).unwrap_or(u32::MAX);
         self.unlist(row);
-        let all_cut = self.cut_some(row);
+        let all_cut = self.cut_some(row, EndCause::Revoked);
         crash_point!(AgentRevoked);
         tracing::debug!(node, id, imports, "segment revoked");
         if all_cut {
             return Ok(Some(imports));
         }
         let owed = self.owe(party, number);
-        self.chores.add(Owner::Party(party), Chore::Cut { segment: name, owed: Some((owed, imports)) });
+        self.chores.add(
+            Owner::Party(party),
+            Chore::Cut { segment: name, cause: EndCause::Revoked, owed: Some((owed, imports)) },
+        );
         Ok(None)
     }
 

@@ -15,8 +15,10 @@ pub(super) struct Withdrawing {
     /// When importers have had their time. It begins when all are cut off.
     pub(super) deadline: Instant,
     gap: Duration,
-    /// The segment goes when this ends.
+    /// The segment goes when this ends well.
     pub(super) destroy: bool,
+    /// What is withdrawn was published by a call that was given up.
+    pub(super) abandoned: bool,
     /// When to look again; `None` until something happens.
     at: Option<Instant>,
 }
@@ -30,7 +32,8 @@ pub(super) struct Withdrawals {
 
 impl Withdrawals {
     pub(super) fn begin(&mut self, row: u32, number: u32, destroy: bool, now: Instant) {
-        let withdrawing = Withdrawing { number, deadline: now + PATIENCE, gap: PROBE_GAPS.0, destroy, at: None };
+        let (deadline, gap) = (now + PATIENCE, PROBE_GAPS.0);
+        let withdrawing = Withdrawing { number, deadline, gap, destroy, abandoned: false, at: None };
         debug_assert!(!self.of_row.contains_key(&row), "one at a time");
         self.of_row.insert(row, withdrawing);
         self.look_at(row, Some(now));

@@ -30,6 +30,7 @@ use logs::Logs;
 use outlet::Outlet;
 use sink::Sink;
 use stream::{Progress, Stream};
+pub(crate) use tail::{KEPT, KEPT_FOR_REPORT};
 
 /// The front's own outputs, and the order in which things about them are kept here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,13 +61,14 @@ impl Output {
 /// The near ends of all streams, before anything reads them.
 pub(crate) struct Streams(Vec<Stream>);
 
-/// Makes the streams of this many processes: near ends for the front, far ends for them. Starts no thread.
-pub(crate) fn open_streams(processes: usize) -> io::Result<(Streams, Vec<Ends>)> {
+/// Makes the streams of this many processes: near ends for the front, which keep that many bytes each, and far ends for
+/// them. Starts no thread.
+pub(crate) fn open_streams(processes: usize, kept: usize) -> io::Result<(Streams, Vec<Ends>)> {
     let mut near = Vec::new();
     let mut far = Vec::new();
     for process in 0..processes {
-        let (out, stdout) = Stream::open(process, Output::Stdout)?;
-        let (err, stderr) = Stream::open(process, Output::Stderr)?;
+        let (out, stdout) = Stream::open(process, Output::Stdout, kept)?;
+        let (err, stderr) = Stream::open(process, Output::Stderr, kept)?;
         near.extend([out, err]);
         far.push(Ends { stdout, stderr });
     }
@@ -154,6 +156,9 @@ impl Forwarder {
                 }
             }
         }
+        if let (Some(logs), true) = (&self.logs, self.is_read()) {
+            logs.close();
+        }
     }
 
     /// Whether nothing more will be read.
@@ -163,7 +168,7 @@ impl Forwarder {
 
     /// Whether nothing more will be read and everything that was is written.
     pub(crate) fn is_done(&self) -> bool {
-        self.is_read() && self.outlets.iter().all(Outlet::is_idle) && self.logs.as_ref().is_none_or(Logs::is_idle)
+        self.is_read() && self.outlets.iter().all(Outlet::is_idle) && self.logs.as_ref().is_none_or(Logs::is_closed)
     }
 
     /// Bytes written so far, to tell a slow reader from one that takes nothing.
@@ -185,6 +190,12 @@ impl Forwarder {
     pub(crate) fn last_lines(&self, process: usize, output: Output) -> Vec<String> {
         let stream = self.streams.iter().find(|stream| stream.process == process && stream.output == output);
         stream.map(|stream| stream.tail().lines()).unwrap_or_default()
+    }
+
+    /// The last of one stream of the process with this index, as much as was kept.
+    pub(crate) fn last_text(&self, process: usize, output: Output) -> String {
+        let stream = self.streams.iter().find(|stream| stream.process == process && stream.output == output);
+        stream.map(|stream| stream.tail().text()).unwrap_or_default()
     }
 
     /// Adds a line of our own to standard error.
