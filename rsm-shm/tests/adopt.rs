@@ -2,8 +2,8 @@
 #![allow(unsafe_code)]
 
 use rsm_core::Code;
-use rsm_shm::memory::adopt::{CHUNK, Protection, adopt, give_back, move_to};
-use rsm_shm::memory::inspect::{self, Kind};
+use rsm_shm::memory::adopt::{CHUNK, Protection, Within, adopt, give_back, move_to};
+use rsm_shm::memory::inspect::{self, Identity, Kind};
 use rsm_shm::memory::memfd::{self, Sealing};
 use rsm_shm::memory::uffd::{self, Mode};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -67,17 +67,23 @@ impl Range {
 
     fn adopt(&self, object: &OwnedFd) -> Result<Protection, Code> {
         // SAFETY: the memory is the test's and used through atomics.
-        unsafe { adopt(self.start, self.length, object.as_fd(), 0) }.map_err(|e| e.code())
+        unsafe { adopt(self.start, self.length, object.as_fd()) }.map_err(|e| e.code())
     }
 
     fn give_back(&self) -> Result<Protection, Code> {
         // SAFETY: as above.
-        unsafe { give_back(self.start, self.length) }.map_err(|e| e.code())
+        unsafe { give_back(self.start, self.length, self.object(), Within::Process) }.map_err(|e| e.code())
     }
 
     fn move_to(&self, object: &OwnedFd) -> Result<Protection, Code> {
         // SAFETY: as above.
-        unsafe { move_to(self.start, self.length, object.as_fd(), 0) }.map_err(|e| e.code())
+        unsafe { move_to(self.start, self.length, self.object(), object.as_fd()) }.map_err(|e| e.code())
+    }
+
+    /// What its first page maps.
+    fn object(&self) -> Identity {
+        let first = &inspect::pieces(self.start as usize, PAGE).unwrap()[0];
+        (first.device, first.inode)
     }
 
     fn kinds(&self) -> Vec<Kind> {
@@ -539,7 +545,7 @@ fn what_cannot_be_exported_is_refused_and_left_alone() {
     let object = object(8 * PAGE);
     let code = |start: *mut u8, length: usize| {
         // SAFETY: refused, as the test shows, or memory of the test's.
-        unsafe { adopt(start, length, object.as_fd(), 0) }.map_err(|e| e.code())
+        unsafe { adopt(start, length, object.as_fd()) }.map_err(|e| e.code())
     };
     assert_eq!(code(range.start, 0), Err(Code::BadLength));
     // SAFETY: inside the range.
@@ -577,8 +583,10 @@ fn what_cannot_be_exported_is_refused_and_left_alone() {
     let local = 0u8;
     let stack = ((&raw const local as usize & !(PAGE - 1)) - 2 * PAGE) as *mut u8;
     assert_eq!(code(stack, 3 * PAGE), Err(Code::BadAddr), "the stack under our feet");
-    // SAFETY: refused.
-    assert_eq!(unsafe { give_back(range.start, range.length) }.unwrap_err().code(), Code::BadAddr);
+    let theirs = inspect::identity(&object).unwrap();
+    // SAFETY: memory of the test's, none of which is the object's.
+    let given = unsafe { give_back(range.start, range.length, theirs, Within::Process) };
+    assert_eq!(given.unwrap(), Protection::WriteProtected, "nothing to do");
     range.check();
     assert_eq!(range.kinds(), [Kind::Anonymous]);
     range.adopt(&object).unwrap();
