@@ -14,6 +14,7 @@ mod doctor;
 mod duration;
 mod exit_code;
 mod failure;
+mod habits;
 mod manual;
 mod number;
 mod perf;
@@ -28,6 +29,8 @@ mod top;
 mod watch;
 
 fn main() -> std::process::ExitCode {
+    // A limit of file sizes (`ulimit -f`) that is reached is an error of the write, as a full disk is, and no end.
+    process::ignore(rustix::process::Signal::XFSZ);
     descriptor::refuse_missing_output();
     let code = match cli::parse() {
         Ok(cli) => command::perform(cli),

@@ -1,11 +1,11 @@
-//! Link words against spans: errors, and paths that go away and come back.
+//! Path words, which follow their links, against spans: errors, and paths that go away and come back.
 //!
 //! The agent takes a link down as `rsm_shm` does: the connections first, then the word.
 
 use super::explore;
-use super::tables::{agent, heap};
+use super::tables::{agent, connection, heap, segment};
 use crate::error::Code;
-use crate::generation::Generation;
+use crate::generation::{EndCause, Generation};
 use crate::registry::heap::Heap;
 use crate::registry::{LinkChange, LinkWord};
 use crate::sync::{AtomicU64, Ordering::Relaxed, acquire, fence, mutated};
@@ -24,12 +24,14 @@ struct Rig {
 fn rig() -> Arc<Rig> {
     let heap = heap();
     agent(&heap).set_processes(1, 1, (1, 0));
+    agent(&heap).add_segment(0, &segment(1));
+    agent(&heap).link_connection(0, &connection(1, 0));
     Arc::new(Rig { heap, generation: AtomicU64::new(Generation::live(1).word()), memory: AtomicU64::new(0) })
 }
 
 impl Rig {
     fn link(&self) -> &AtomicU64 {
-        self.heap.registry().link(1, 1, 1).unwrap()
+        &self.heap.paths[0]
     }
 
     fn open(&self) -> Snapshot {
@@ -68,7 +70,7 @@ fn who_sees_the_link_go_finds_the_connection_cut() {
             let loads = opened.judge_loads(&r.generation, r.link()).map_err(|error| error.code());
             (loads, r.store(opened))
         });
-        verdict::abort(&r.generation);
+        verdict::abort(&r.generation, EndCause::LinkDown);
         r.change(LinkChange::Down);
         let (loads, stores) = importer.join().unwrap();
         for told in [loads, stores] {

@@ -16,15 +16,17 @@
 //! | pump: changes, and the pipe it keeps | [`pump`] |
 //! | sleepers: gone | [`sleepers`] |
 //! | connection row: generation | [`verdict`] |
-//! | link word | [`link`] |
+//! | path word | [`link`], [`verdict`] |
+//! | link word | the agent's, and true by itself for people; spans compare the path words that follow it |
 //! | rows: sequence number, fields; header: magic | [`rows`] |
 //! | buckets, `next_in_bucket`; node row: published | [`lookup`] |
 //! | `first_connection`, `next` | [`walk`] |
 //! | segment row: withdrawal | [`withdrawal`] |
+//! | segment row: comings, arrivals, earlier, importers | [`attendance`] |
 //! | header: revision | [`revision`] |
 //! | header: changes | [`watch`] |
 //! | header: how many rows were ever used | a hint for who lists them; what a row says is read under its number |
-//! | header: ended; node row: processes, pid, uid, exports, imports; importers | single words, true by themselves, for people |
+//! | header: ended; node row: processes, pid, uid, exports, imports | single words, true by themselves, for people |
 //! | tally rows; `rsm_shm` tally: row, process | numbers for people; the row's memory stays mapped as long as the membership |
 //! | `rsm_shm` crash points | tests only |
 //! | controller rows | written once, before the magic |
@@ -59,6 +61,7 @@
 //! | sleepers | gone before it lists itself, between that and the sleep, asleep; nobody listed | `sleepers::the_end_reaches_every_sleeper` |
 //! | verdict | stores; loads; the row used again | `verdict::*` |
 //! | | link: an error in between; went for good; away at the beginning | `link::*` |
+//! | | a rebind in between: spans of stores, of loads; the connection cut as well | `verdict::a_store_that_is_vouched..`, `a_load_that..`, `a_cut_before_a_rebind_wins` |
 //! | rows | written while read: tries again; the writer died: gives up after a bound | `rows::*`; `registry::lookup::tests::a_writer_that_died_leaves_readers_unsure` |
 //! | look-up | found; nothing; the row left the chain; too long or unsure: the agent is asked | `lookup::*` |
 //! | walk | complete; disturbed: over again from where it was; a dead connection is passed over | `walk::*` |
@@ -66,6 +69,7 @@
 //! | revision | told again; looked for another reason; entered meanwhile | `revision::*` |
 //! | changes | somebody sleeps, or is about to | `watch::who_sees_a_step_sees_the_change` |
 
+mod attendance;
 mod bell;
 mod death;
 mod futex;

@@ -11,6 +11,7 @@ mod file;
 mod junit;
 mod logs;
 mod looking;
+mod naming;
 mod nodes;
 mod output;
 mod perf;

@@ -70,6 +70,14 @@ fn what_was_lost_at_the_end_was_not_written() {
             let finished = run(&["-n", "2", "-q"], script).stdout(file("output")).finish();
             assert_eq!(finished.code(), code, "{script}: {}", finished.stderr);
         }
+        // So do logs and reports.
+        let (logs, report) = (directory.to_str().unwrap(), directory.join("report.xml"));
+        let finished = run(&["-n", "1", "--log-dir", logs], "echo hello").finish();
+        let told = format!("rsm-ctl: cannot write {:?}: Disk quota exceeded\n", directory.join("node-1.out"));
+        assert_eq!((finished.code(), finished.text(), &*finished.stderr), (1, "hello\n", &*told));
+        let finished = run(&["-n", "1", "--junit", report.to_str().unwrap()], "echo hello").finish();
+        let told = format!("rsm-ctl: cannot write the report {report:?}: Disk quota exceeded\n");
+        assert_eq!((finished.code(), finished.text(), &*finished.stderr), (1, "hello\n", &*told));
         let pages = directory.to_str().unwrap();
         let finished = ctl(&["man", "--dir", pages]).stdout(Stdio::null()).finish();
         let told = format!("rsm-ctl: cannot write {}: Disk quota exceeded\n", directory.join("rsm-ctl.1").display());

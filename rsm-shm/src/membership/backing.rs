@@ -3,8 +3,12 @@
 //! An adopted range stays where it is; what lies there becomes the segment's memory object. The same range may be
 //! exported more than once: all exports of it share one object (D-80). Ranges that overlap without being equal are
 //! refused, because one address cannot be in two objects.
+//!
+//! Whoever changes what a range is, or which of its exports are published, has its [`Turn`]: no other thread of the
+//! process is in the middle of the like.
 #![allow(unsafe_code)]
 
+use super::turn::{self, Wait};
 use super::{fork, lock};
 use crate::memory::adopt::{self, Protection, Within};
 use crate::memory::huge::Pages;
@@ -33,41 +37,6 @@ impl Backing {
             Backing::Adopted(adopted) => std::ptr::with_exposed_provenance_mut(adopted.start),
         }
     }
-
-    /// The object that it maps; `None` when its range is no segment's any more.
-    pub(super) fn object(&self) -> Option<Identity> {
-        match self {
-            Backing::Own(_, object) => Some(*object),
-            Backing::Adopted(adopted) => adopted.object(),
-        }
-    }
-
-    /// Notes that it maps another object now.
-    pub(super) fn moved(&mut self, object: Identity) {
-        match self {
-            Backing::Own(_, before) => *before = object,
-            Backing::Adopted(adopted) => adopted.moved(object),
-        }
-    }
-
-    /// Another export of the same memory.
-    pub(super) fn sharer(&self) -> Option<SegmentName> {
-        match self {
-            Backing::Own(..) => None,
-            Backing::Adopted(adopted) => adopted.sharer(),
-        }
-    }
-
-    /// Lets go of it: the application's becomes its own again, unless another export shares it.
-    ///
-    /// # Errors
-    /// As [`adopt::give_back`]; the memory is then still the segment's, and this can be called again.
-    pub(super) fn let_go(&mut self) -> Result<()> {
-        match self {
-            Backing::Own(..) => Ok(()),
-            Backing::Adopted(adopted) => adopted.let_go(Sharers::Last),
-        }
-    }
 }
 
 /// An export's share in a range of the application's memory. The last one gives it back; where that fails, whoever exports
@@ -91,16 +60,12 @@ struct Range {
     object: Identity,
     membership: usize,
     process: u32,
-    /// The exports of it. None while it is being adopted or given back: then it is its thread's alone.
+    /// The exports of it. None while it is being adopted or given back.
     names: Vec<SegmentName>,
     /// The last export of it, which is gone, while the memory could not be given back: then it is nobody's.
     left_by: Option<SegmentName>,
-}
-
-impl Range {
-    fn overlaps(&self, start: usize, end: usize) -> bool {
-        self.process == fork::count() && start < self.start + self.length && self.start < end
-    }
+    /// Somebody has a [`Turn`].
+    busy: bool,
 }
 
 /// Ranges adopted by this process. Locked under [`fork::hold`] only.
@@ -110,18 +75,37 @@ static RANGES: Mutex<Vec<Range>> = Mutex::new(Vec::new());
 #[derive(Debug)]
 pub(super) enum Known {
     /// Nothing of it is exported; it is reserved for who asked.
-    Fresh(Reservation),
+    Fresh(Turn),
     /// The very same range is, among others as this segment.
-    Shared(SegmentName),
-    /// The very same range is just becoming a segment's memory, or ceasing to be.
+    Shared(Turn, SegmentName),
+    /// Somebody else is about something with the very same range, or makes one that overlaps a segment's memory, or ordinary
+    /// memory again; or this look has just done so, to what an export left behind.
     Busy,
 }
 
-/// A range that nobody else adopts meanwhile.
+/// A range that no other thread exports, moves or gives back meanwhile. One that nobody exports is free when it ends.
 #[derive(Debug)]
-pub(super) struct Reservation {
+pub(super) struct Turn {
     start: usize,
     length: usize,
+}
+
+/// Waits for the turn of a range that is exported; `None` when it is not.
+///
+/// # Errors
+/// As [`Wait::until`].
+pub(super) fn take(start: usize, wait: Wait<'_>) -> Result<Option<Turn>> {
+    wait.until(|| {
+        let _hold = fork::hold();
+        let mut ranges = lock(&RANGES);
+        let Some(range) = ranges.iter_mut().find(|r| r.start == start && r.process == fork::count()) else {
+            return Ok(Some(None));
+        };
+        let taken = std::mem::replace(&mut range.busy, true);
+        let length = range.length;
+        // Only then is there a turn, whose end would be seen.
+        Ok((!taken).then(|| Some(Turn { start, length })))
+    })
 }
 
 /// Looks whether a range may be adopted, and reserves it.
@@ -134,66 +118,83 @@ pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Kno
     let Some(end) = start.checked_add(length) else {
         return Err(Error::with(Code::BadAddr, "the range goes beyond the last address"));
     };
-    give_left_ranges_back(start, end)?;
-    let reservation = {
+    let mut left = None;
+    let turn = {
         let _hold = fork::hold();
         let mut ranges = lock(&RANGES);
-        for range in ranges.iter().filter(|range| range.process == fork::count()) {
+        for range in ranges.iter_mut().filter(|range| range.process == fork::count()) {
+            if end <= range.start || range.start + range.length <= start {
+                continue;
+            }
+            if range.left_by.is_some() && !range.busy {
+                range.busy = true;
+                left = range.left_by.map(|name| (Turn { start: range.start, length: range.length }, name));
+                break;
+            }
             let same = range.start == start && range.length == length && range.membership == membership;
             match range.names.last() {
-                Some(name) if same => return Ok(Known::Shared(*name)),
-                None if same => return Ok(Known::Busy),
-                _ => {}
-            }
-            if range.overlaps(start, end) {
-                return Err(Error::with(Code::BadAddr, "the range overlaps memory that is exported already"));
+                // What becomes of it is not known yet.
+                None => return Ok(Known::Busy),
+                Some(_) if same && range.busy => return Ok(Known::Busy),
+                Some(name) if same => {
+                    range.busy = true;
+                    return Ok(Known::Shared(Turn { start, length }, *name));
+                }
+                Some(_) => {
+                    return Err(Error::with(Code::BadAddr, "the range overlaps memory that is exported already"));
+                }
             }
         }
-        let (object, process) = ((0, 0), fork::count());
-        ranges.push(Range { start, length, object, membership, process, names: Vec::new(), left_by: None });
-        Reservation { start, length }
+        if left.is_none() {
+            let (object, process, names) = ((0, 0), fork::count(), Vec::new());
+            ranges.push(Range { start, length, object, membership, process, names, left_by: None, busy: true });
+        }
+        left.ok_or_else(|| Turn { start, length })
+    };
+    let turn = match turn {
+        Err(turn) => turn,
+        Ok((turn, name)) => {
+            let mut share = Adopted { start: turn.start, name, process: fork::count(), gone: false };
+            return share.end(&turn).map(|()| Known::Busy);
+        }
     };
     inspect::check_exportable(start, length)?;
     crash_point!(RangeReserved);
-    Ok(Known::Fresh(reservation))
+    Ok(Known::Fresh(turn))
 }
 
-/// Gives back what exports that are gone left in a range, because it could not be given back when they went.
-fn give_left_ranges_back(start: usize, end: usize) -> Result<()> {
-    loop {
-        let left = {
+impl Drop for Turn {
+    fn drop(&mut self) {
+        {
             let _hold = fork::hold();
-            let ranges = lock(&RANGES);
-            ranges.iter().find(|r| r.overlaps(start, end) && r.left_by.is_some()).map(|r| (r.start, r.left_by))
-        };
-        let Some((start, Some(name))) = left else { return Ok(()) };
-        Adopted { start, name, process: fork::count(), gone: false }.let_go(Sharers::Last)?;
+            let mut ranges = lock(&RANGES);
+            let at = ranges.iter().position(|r| r.start == self.start && r.process == fork::count());
+            match at {
+                Some(at) if ranges[at].names.is_empty() && ranges[at].left_by.is_none() => {
+                    drop(ranges.swap_remove(at));
+                }
+                Some(at) => ranges[at].busy = false,
+                None => {}
+            }
+        }
+        turn::over();
     }
 }
 
-impl Drop for Reservation {
-    fn drop(&mut self) {
+impl Turn {
+    /// Gives another export a share in the range, which is exported; `None` when it maps another object than the one
+    /// this export was given.
+    pub(super) fn share(&self, name: SegmentName, object: Identity) -> Option<Adopted> {
         let _hold = fork::hold();
         let mut ranges = lock(&RANGES);
-        let ours = |r: &Range| r.start == self.start && r.process == fork::count();
-        ranges.retain(|r| !ours(r) || !r.names.is_empty() || r.left_by.is_some());
+        let range = ranges.iter_mut().find(|range| range.start == self.start && range.process == fork::count())?;
+        if range.names.is_empty() || range.object != object {
+            return None;
+        }
+        range.names.push(name);
+        Some(Adopted { start: self.start, name, process: fork::count(), gone: false })
     }
-}
 
-/// Gives another export a share in a range that is exported; `None` when it is no more, or maps another object than
-/// the one this export was given: then it was given back and adopted anew in between.
-pub(super) fn share(start: usize, name: SegmentName, object: Identity) -> Option<Adopted> {
-    let _hold = fork::hold();
-    let mut ranges = lock(&RANGES);
-    let range = ranges.iter_mut().find(|range| range.start == start && range.process == fork::count())?;
-    if range.names.is_empty() || range.object != object {
-        return None;
-    }
-    range.names.push(name);
-    Some(Adopted { start, name, process: fork::count(), gone: false })
-}
-
-impl Reservation {
     /// Makes the range the memory of a segment.
     ///
     /// # Errors
@@ -224,6 +225,24 @@ impl Reservation {
     }
 }
 
+impl Turn {
+    /// The object that the range is a segment's with; `None` when it is none's any more.
+    pub(super) fn object(&self) -> Option<Identity> {
+        let _hold = fork::hold();
+        let ranges = lock(&RANGES);
+        let exported = |r: &&Range| r.start == self.start && r.process == fork::count() && !r.names.is_empty();
+        ranges.iter().find(exported).map(|r| r.object)
+    }
+
+    /// Notes that the range maps another object now.
+    pub(super) fn moved(&self, object: Identity) {
+        let _hold = fork::hold();
+        if let Some(range) = lock(&RANGES).iter_mut().find(|r| r.start == self.start && r.process == fork::count()) {
+            range.object = object;
+        }
+    }
+}
+
 /// Who may give a range back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sharers {
@@ -234,38 +253,27 @@ enum Sharers {
 }
 
 impl Adopted {
-    /// Does something with the range while it is an export's, if it still is this one's.
-    fn with_range<T>(&self, work: impl FnOnce(&mut Range) -> T) -> Option<T> {
-        let _hold = fork::hold();
-        let mut ranges = lock(&RANGES);
-        let ours = |r: &&mut Range| r.start == self.start && r.process == self.process && r.names.contains(&self.name);
-        ranges.iter_mut().find(ours).map(work)
-    }
-
-    fn object(&self) -> Option<Identity> {
-        self.with_range(|range| range.object)
-    }
-
-    fn moved(&self, object: Identity) {
-        let _ = self.with_range(|range| range.object = object);
-    }
-
-    /// Another export of the range.
-    fn sharer(&self) -> Option<SegmentName> {
-        self.with_range(|range| range.names.iter().copied().find(|name| *name != self.name)).flatten()
-    }
-
-    /// Gives the range back now.
+    /// Gives the range back now, for a rebind.
     ///
     /// # Errors
     /// BAD_ADDR when another export shares it; what [`adopt::give_back`] says. The share then stands as before.
-    pub(super) fn give_back(&mut self) -> Result<()> {
-        self.let_go(Sharers::None)
+    pub(super) fn give_back(&mut self, turn: &Turn) -> Result<()> {
+        self.let_go(Sharers::None, turn)
+    }
+
+    /// Lets go of the share, for good. The last one gives the range back.
+    ///
+    /// # Errors
+    /// What [`adopt::give_back`] says. The range is then nobody's export, and this can be called again; so can who exports
+    /// it next, for whom it is done first.
+    pub(super) fn end(&mut self, turn: &Turn) -> Result<()> {
+        self.let_go(Sharers::Last, turn)
     }
 
     /// Lets go of the share; the last one gives the application ordinary private memory with the same contents. What maps
     /// something else by now is left alone (D-79), as is everything in a forked child.
-    fn let_go(&mut self, sharers: Sharers) -> Result<()> {
+    fn let_go(&mut self, sharers: Sharers, turn: &Turn) -> Result<()> {
+        debug_assert_eq!(turn.start, self.start, "has the range's turn");
         if self.gone || self.process != fork::count() {
             return Ok(());
         }
@@ -273,11 +281,10 @@ impl Adopted {
         let (start, length, object) = {
             let _hold = fork::hold();
             let mut ranges = lock(&RANGES);
-            let ours = |r: &&mut Range| {
-                let named = r.names.contains(&self.name) || r.left_by == Some(self.name);
-                r.start == self.start && r.process == self.process && named
-            };
-            let Some(range) = ranges.iter_mut().find(ours) else {
+            let range = ranges.iter_mut().find(|r| r.start == self.start && r.process == self.process);
+            let ours = |r: &&mut Range| r.names.contains(&self.name) || r.left_by == Some(self.name);
+            // Else it was given back by who exported it after us.
+            let Some(range) = range.filter(ours) else {
                 self.gone = true;
                 return Ok(());
             };
@@ -289,7 +296,6 @@ impl Adopted {
                 self.gone = true;
                 return Ok(());
             }
-            // Busy from here on: nobody shares or adopts it.
             range.names.clear();
             range.left_by = None;
             (range.start, range.length, range.object)
@@ -310,7 +316,6 @@ impl Adopted {
             Ok(()) => {
                 crash_point!(RangeReturned);
                 self.gone = true;
-                drop(Reservation { start, length });
                 Ok(())
             }
             Err(error) => {
@@ -330,7 +335,11 @@ impl Adopted {
 
 impl Drop for Adopted {
     fn drop(&mut self) {
-        if let Err(error) = self.let_go(Sharers::Last) {
+        if self.gone || self.process != fork::count() {
+            return;
+        }
+        let ended = take(self.start, Wait::Through).and_then(|turn| turn.map_or(Ok(()), |turn| self.end(&turn)));
+        if let Err(error) = ended {
             tracing::error!(%error, "memory stays shared: it is given back when its range is exported again");
         }
     }

@@ -16,9 +16,12 @@
 //! | [`ready`] | poll descriptors |
 //! | `backing` | the memory of an export, its own or the application's |
 //! | [`segment`] | one export |
+//! | [`importers`] | who imports it: who comes, who goes, whether anybody is left |
+//! | `turn` | operations that must not meet in the middle |
 //! | `watch` | seeing that something changed, and who is there |
 //! | `steer` | what an observer may ask |
 //! | `tally` | what it tells people who watch |
+//! | `told` | what failed, in words |
 //! | `fork` | what a forked child does with all this |
 //! | [`default`] | the membership of a process that did not choose one |
 
@@ -29,6 +32,7 @@ mod control;
 pub mod default;
 mod events;
 mod fork;
+pub mod importers;
 mod join;
 pub mod ready;
 pub mod segment;
@@ -36,6 +40,8 @@ mod spin;
 mod steer;
 mod table;
 mod tally;
+mod told;
+mod turn;
 mod watch;
 pub mod window;
 

@@ -3,6 +3,7 @@
 
 use super::backing::{self, Backing, Known};
 use super::control::unexpected;
+use super::turn::{Turns, Wait};
 use super::{Membership, fork, lock};
 use crate::error::from_errno;
 use crate::memory::adopt;
@@ -27,10 +28,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
-/// How long an export waits for another one of the same range to go.
-const SHARE_PATIENCE: Duration = Duration::from_secs(5);
+use std::time::Duration;
 
 /// From this size on the memory that is left is looked at before a segment is created: making its pages present would
 /// otherwise end with the kernel killing somebody.
@@ -45,6 +43,8 @@ pub struct Segment {
     start: AtomicPtr<u8>,
     length: usize,
     rebindable: bool,
+    /// Publish, unpublish and rebind, one at a time. Who has the turn of the range as well took this one first.
+    turns: Turns,
     /// `None` for ever when the memory could not be moved back into its object half-way through a rebind.
     backing: Mutex<Option<Backing>>,
     pages: Pages,
@@ -62,13 +62,9 @@ pub struct Segment {
 enum Ending {
     /// Not at all.
     Alive,
-    /// The agent has been asked, and what it told to wait for is under way.
-    Withdrawing(u32),
-    /// No importer reaches it but one that does not let go; another export of its memory has to move away from that one.
-    ToMove,
-    /// Its memory is to be given back.
+    /// The agent knows it no more, or is gone; its memory is to be given back.
     Withdrawn,
-    /// It is.
+    /// That is done.
     Gone,
 }
 
@@ -117,46 +113,33 @@ impl Membership {
         rebindable: bool,
     ) -> Result<Segment> {
         self.check_range(controller, start, length, Code::BadMemAlignment)?;
-        let membership = Arc::as_ptr(&self.shared).addr();
-        let range = (start.expose_provenance(), length);
-        let deadline = Instant::now() + SHARE_PATIENCE;
-        loop {
-            let (reservation, share) = match backing::look(range.0, range.1, membership)? {
-                Known::Fresh(reservation) => (Some(reservation), None),
-                Known::Shared(other) => (None, Some(other)),
-                Known::Busy if Instant::now() < deadline => {
-                    std::thread::yield_now();
-                    continue;
-                }
-                Known::Busy => return Err(Error::with(Code::BadAddr, "the range is being exported or given back")),
-            };
-            let (name, bell, memory) = match self.create_remote(controller, length as u64, Level::Guarded, share) {
-                // The other export is on its way out, and takes a moment to give the range back.
-                Err(error) if error.code() == Code::BadSegHndl && share.is_some() && Instant::now() < deadline => {
-                    std::thread::yield_now();
-                    continue;
-                }
-                other => other?,
-            };
-            let Some(reservation) = reservation else {
-                let object = inspect::identity(memory.as_fd());
-                if let Some(shared) = object.ok().and_then(|object| backing::share(range.0, name, object)) {
-                    let back = || Ok(Backing::Adopted(shared));
-                    return self.finish(name, bell, rebindable, Pages::AsWished, length as u64, back);
-                }
-                // Given back in between: from the beginning.
-                let _ = self.ask(Ask::Destroy { segment: name });
-                if Instant::now() >= deadline {
-                    return Err(Error::with(Code::BadAddr, "the range is being exported or given back"));
-                }
-                std::thread::yield_now();
-                continue;
-            };
-            return self.finish(name, bell, rebindable, Pages::AsWished, length as u64, || {
+        let start = start.expose_provenance();
+        let known = self.look_at_range(start, length)?;
+        // Nobody moves the range, gives it back or takes one of its exports back before this one is among them.
+        let (turn, share) = match known {
+            Known::Fresh(turn) => (turn, None),
+            Known::Shared(turn, other) => (turn, Some(other)),
+            Known::Busy => return Err(Error::new(Code::InternalError)),
+        };
+        let (name, bell, memory) = self.create_remote(controller, length as u64, Level::Guarded, share)?;
+        self.finish(name, bell, rebindable, Pages::AsWished, length as u64, || {
+            if share.is_none() {
                 // SAFETY: the caller's promise.
-                unsafe { reservation.adopt(memory.as_fd(), name) }.map(Backing::Adopted)
-            });
-        }
+                return unsafe { turn.adopt(memory.as_fd(), name) }.map(Backing::Adopted);
+            }
+            let shared = turn.share(name, inspect::identity(memory.as_fd())?);
+            let other = || Error::with(Code::InternalError, "the agent sent other memory than that of the range");
+            shared.map(Backing::Adopted).ok_or_else(other)
+        })
+    }
+
+    /// Looks at a range when nobody else is about something with it.
+    fn look_at_range(&self, start: usize, length: usize) -> Result<Known> {
+        let membership = Arc::as_ptr(&self.shared).addr();
+        Wait::Interruptible(self).until(|| {
+            let known = backing::look(start, length, membership)?;
+            Ok((!matches!(known, Known::Busy)).then_some(known))
+        })
     }
 
     /// The checks of an address and a length that come before any look at what lies there.
@@ -209,6 +192,7 @@ impl Membership {
                 start: AtomicPtr::new(backing.start()),
                 length: usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?,
                 rebindable,
+                turns: Turns::default(),
                 backing: Mutex::new(Some(backing)),
                 pages,
                 bell: AtomicPtr::new(bell.as_ptr()),
@@ -221,7 +205,7 @@ impl Membership {
         };
         let built = build();
         if built.is_err() {
-            let _ = self.ask(Ask::Destroy { segment: name });
+            let _ = self.ask(Ask::Destroy { segment: name, insist: true });
         }
         built
     }
@@ -252,6 +236,28 @@ impl Segment {
         let registry = self.membership.registry();
         let fields = registry.segments.get(self.name.row as usize).and_then(SegmentRow::fields);
         fields.is_some_and(|f| f.incarnation == self.name.incarnation && f.state == SegmentState::Published)
+    }
+
+    /// The name the agent knows it by.
+    pub(super) fn name(&self) -> SegmentName {
+        self.name
+    }
+
+    /// Its row, while it is this segment's.
+    fn row(&self) -> Option<&SegmentRow> {
+        let row = self.membership.shared.map.registry().segments.get(self.name.row as usize)?;
+        row.fields().is_some_and(|fields| fields.incarnation == self.name.incarnation).then_some(row)
+    }
+
+    /// The id that it is published under, as the registry says.
+    pub fn id(&self) -> Option<u32> {
+        let fields = self.row().and_then(SegmentRow::fields)?;
+        (fields.state == SegmentState::Published).then_some(fields.id)
+    }
+
+    /// Connections to it now.
+    pub fn importer_count(&self) -> u32 {
+        self.row().map_or(0, SegmentRow::importers)
     }
 
     /// The bell that importers post to, for who waits on many.
@@ -285,12 +291,16 @@ impl Segment {
     /// # Errors
     /// Those of `rsm_memseg_export_publish`, reference 1.9.
     pub fn publish(&self, id: u32, access: &AccessList) -> Result<u32> {
+        let _own = self.take_turn()?;
+        let range = self.take_range(Wait::Interruptible(&self.membership))?;
         let ask = || Ask::Publish { segment: self.name, id, access: access.cut() };
         let mut answer = self.steer(ask())?;
         if let Answer::Withdrawing { number } = answer {
-            // It was revoked, or could not be moved away from everybody when it was taken back.
+            // It was revoked, or could not be moved away from everybody when it was taken back, or it was published by
+            // a call that was interrupted. What an interrupted unpublish waited for is over.
+            *lock(&self.unfinished) = None;
             if !self.await_withdrawal_through_handlers(number)? {
-                self.move_away()?;
+                self.move_memory(range.as_ref())?;
             }
             answer = self.steer(ask())?;
         }
@@ -326,6 +336,8 @@ impl Segment {
     /// again waits for its end. When somebody that does not run, or hides, still reaches the memory after 100 ms, it is
     /// moved away; INSUFFICIENT_MEM when there is none to move it to.
     pub fn unpublish(&self) -> Result<()> {
+        let _own = self.take_turn()?;
+        let range = self.take_range(Wait::Interruptible(&self.membership))?;
         let unfinished = if self.is_creator() { lock(&self.unfinished).take() } else { None };
         let number = match unfinished {
             Some(number) => number,
@@ -337,7 +349,7 @@ impl Segment {
         };
         match self.await_withdrawal(number) {
             Ok(true) => Ok(()),
-            Ok(false) => self.move_away(),
+            Ok(false) => self.move_memory(range.as_ref()),
             Err(error) => {
                 if error.code() == Code::Interrupted {
                     *lock(&self.unfinished) = Some(number);
@@ -347,19 +359,40 @@ impl Segment {
         }
     }
 
-    /// Somebody does not let go: moves the memory away from it, into a fresh object at the same addresses. What the
-    /// unwilling reach then is the old one, which nobody looks at.
-    fn move_away(&self) -> Result<()> {
-        self.move_memory(self.name, lock(&self.backing).as_mut())
+    /// Keeps other threads from publishing, taking back or rebinding this export. None in a forked child, whose every
+    /// attempt the agent refuses.
+    fn take_turn(&self) -> Result<Option<super::turn::Turn<'_>>> {
+        let wait = Wait::Interruptible(&self.membership);
+        if self.is_creator() { self.turns.take(wait).map(Some) } else { Ok(None) }
     }
 
-    /// Moves the memory that the export `name` has at our addresses: ours, or one that shares it. What the application has
-    /// put there itself meanwhile stays (D-79); of the segment's memory nothing does, whatever it has done with parts of it.
-    fn move_memory(&self, name: SegmentName, backing: Option<&mut Backing>) -> Result<()> {
-        // Alone with it from here to the end: two exports of one range would move it to two places.
+    /// Keeps other threads from doing anything with the range, if the memory is the application's: exporting it once
+    /// more, publishing or taking back another export of it, moving it or giving it back.
+    fn take_range(&self, wait: Wait<'_>) -> Result<Option<backing::Turn>> {
+        if !self.is_creator() {
+            return Ok(None);
+        }
+        let start = match &*lock(&self.backing) {
+            Some(Backing::Adopted(_)) => self.start.load(Ordering::Relaxed).addr(),
+            _ => return Ok(None),
+        };
+        backing::take(start, wait)
+    }
+
+    /// Somebody does not let go: moves the memory away from it, into a fresh object at the same addresses. What the
+    /// unwilling reach then is the old one, which nobody looks at. `range` is the turn of the application's memory. What the
+    /// application has put there itself meanwhile stays (D-79); of the segment's memory nothing does, whatever it has done
+    /// with parts of it.
+    fn move_memory(&self, range: Option<&backing::Turn>) -> Result<()> {
+        let name = self.name;
         let _moving = fork::hold_for_move();
-        let Some((backing, from)) = backing.and_then(|b| b.object().map(|object| (b, object))) else { return Ok(()) };
         let start = self.start.load(Ordering::Relaxed);
+        let from = match (range, &*lock(&self.backing)) {
+            (Some(range), _) => range.object(),
+            (None, Some(Backing::Own(_, object))) => Some(*object),
+            (None, _) => None,
+        };
+        let Some(from) = from else { return Ok(()) }; // nothing is mapped that could be reached
         let memory = match self.membership.ask(Ask::Replace { segment: name })? {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),
@@ -372,7 +405,11 @@ impl Segment {
         crash_point!(MoveDone);
         // Noted before the agent is asked, who may be gone: who gives the range back must know what it maps.
         if let Ok(object) = &moved {
-            backing.moved(*object);
+            match (range, &mut *lock(&self.backing)) {
+                (Some(range), _) => range.moved(*object),
+                (None, Some(Backing::Own(_, mapped))) => *mapped = *object,
+                (None, _) => {}
+            }
         }
         // Only now is the new object the segment's: a move that failed leaves everything where it was.
         self.membership.ask_done(Ask::Settle { segment: name, moved: moved.is_ok() })?;
@@ -407,36 +444,55 @@ impl Segment {
             let text = format!("rebind of {length} bytes to a segment of {} bytes", self.length);
             return Err(Error::with(Code::BadLength, text));
         }
-        let mut backing = lock(&self.backing);
-        let old = self.start.load(Ordering::Relaxed);
-        if old == start {
+        let _own = self.take_turn()?;
+        if self.start.load(Ordering::Relaxed) == start {
             return Ok(());
         }
         if !start.addr().is_multiple_of(page_size()) {
             return Err(Error::with(Code::BadAddr, format!("address {start:p} is no multiple of the page size")));
         }
-        let membership = Arc::as_ptr(&self.membership.shared).addr();
-        let range = (start.expose_provenance(), length);
-        let Known::Fresh(reservation) = backing::look(range.0, range.1, membership)? else {
+        // Whoever has the turn of an exported range waits for no other range: so this ends.
+        let Known::Fresh(fresh) = self.membership.look_at_range(start.expose_provenance(), length)? else {
             return Err(Error::with(Code::BadAddr, "the range is exported already"));
         };
-        let memory = match self.membership.ask(Ask::Reopen { segment: self.name })? {
+        let range = self.take_range(Wait::Interruptible(&self.membership))?;
+        let memory = match self.membership.ask(Ask::BeginRebind { segment: self.name })? {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),
         };
+        crash_point!(RebindGiven);
+        // SAFETY: the caller's promise.
+        let exchanged = unsafe { self.exchange(range.as_ref(), &fresh, start, &memory) };
+        // Whatever came of it, from here on what is put stays.
+        let ended = self.membership.ask_done(Ask::EndRebind { segment: self.name });
+        crash_point!(RebindEnded);
+        match ended {
+            // The memory is what it is; that the cluster has ended is told by whatever is asked next.
+            Err(error) if error.code() == Code::CtlrNotPresent => exchanged,
+            ended => exchanged.and(ended),
+        }
+    }
+
+    /// Gives the old range back and makes the fresh one the segment's, while no importer is vouched for.
+    ///
+    /// # Safety
+    /// As [`rebind`](Self::rebind).
+    unsafe fn exchange(
+        &self,
+        old: Option<&backing::Turn>,
+        fresh: &backing::Turn,
+        start: *mut u8,
+        memory: &OwnedFd,
+    ) -> Result<()> {
+        let mut backing = lock(&self.backing);
         // The old range first: it gets copies of its bytes before the object gets the new ones.
-        let previous = (old.expose_provenance(), length);
-        let was_adopted = match &mut *backing {
-            Some(Backing::Adopted(adopted)) => {
-                adopted.give_back()?;
-                true
-            }
-            _ => false,
-        };
+        if let (Some(Backing::Adopted(adopted)), Some(old)) = (&mut *backing, old) {
+            adopted.give_back(old)?;
+        }
         *backing = None;
         crash_point!(RebindReturned);
         // SAFETY: the caller's promise; the object is this segment's.
-        match unsafe { reservation.adopt(memory.as_fd(), self.name) } {
+        match unsafe { fresh.adopt(memory.as_fd(), self.name) } {
             Ok(adopted) => {
                 crash_point!(RebindDone);
                 *backing = Some(Backing::Adopted(adopted));
@@ -444,8 +500,9 @@ impl Segment {
                 Ok(())
             }
             Err(error) => {
-                if was_adopted && let Ok(Known::Fresh(old)) = backing::look(previous.0, previous.1, membership) {
-                    // SAFETY: the old range is the application's memory, ordinary again since a moment ago.
+                if let Some(old) = old {
+                    // SAFETY: the old range is the application's memory, ordinary again since a moment ago, and still
+                    // nobody else's to export.
                     let back = unsafe { old.adopt(memory.as_fd(), self.name) };
                     *backing = back.ok().map(Backing::Adopted);
                 }
@@ -519,14 +576,28 @@ impl Segment {
     /// share the memory with nobody.
     ///
     /// # Errors
-    /// When the memory cannot be given back, with all of its contents in place: INSUFFICIENT_MEM without memory, address
-    /// space or mappings for it (limits of the process and for locked memory included), INSUFFICIENT_RESOURCES without
-    /// descriptors, CTLR_NOT_PRESENT without /proc. Nobody can import the segment any more then, but an importer that does
-    /// not let go may still reach the memory; [`is_gone`](Self::is_gone) says no, and calling again goes on.
+    /// CTLR_NOT_PRESENT when the cluster has ended, and the segment with it. When an importer did not let go of memory
+    /// that another export has on, and it cannot be moved away, what [`unpublish`](Self::unpublish) says then: the
+    /// segment stands, unpublished, and can be destroyed later.
     ///
-    /// CTLR_NOT_PRESENT when the cluster has ended, and the segment with it: then it is gone. In a forked child only the
-    /// child's mapping goes, and that is SUCCESS (D-76).
+    /// When the application's memory cannot be given back, with all of its contents in place: INSUFFICIENT_MEM without
+    /// memory, address space or mappings for it (limits of the process, and of locked memory, are such), or
+    /// INSUFFICIENT_RESOURCES without descriptors, CTLR_NOT_PRESENT without /proc. Nobody can import the segment any more
+    /// then, but an importer that does not let go may still reach the memory.
+    ///
+    /// After an error [`is_gone`](Self::is_gone) says whether there is anything left to do; calling again goes on. In a
+    /// forked child only the child's mapping goes, and that is SUCCESS (D-76).
     pub fn destroy(&self) -> Result<()> {
+        self.give_up(false)
+    }
+
+    /// Whether it has been destroyed and its memory given back, or is another process's.
+    pub fn is_gone(&self) -> bool {
+        !self.is_creator() || *lock(&self.ending) == Ending::Gone
+    }
+
+    /// `insist`: whoever still reaches memory that another export has on.
+    fn give_up(&self, insist: bool) -> Result<()> {
         // Another thread of the creator may have held the lock when this process was forked.
         if !self.is_creator() {
             return Ok(());
@@ -535,83 +606,66 @@ impl Segment {
         if *ending == Ending::Gone {
             return Ok(());
         }
+        // Nobody shares, moves or publishes the range from here to the end.
+        let range = self.take_range(Wait::Through)?;
+        let mut told = Ok(());
+        if *ending == Ending::Alive {
+            crash_point!(DestroyBegun);
+            let mut withdrawn = self.withdraw(insist);
+            if let Ok(false) = withdrawn {
+                // Another export has the memory on, and somebody that did not let go of this one reaches it.
+                match self.move_memory(range.as_ref()) {
+                    Err(error) if !insist => return Err(error),
+                    _ => withdrawn = self.withdraw(true),
+                }
+            }
+            told = match withdrawn {
+                // It is gone already: with a request that was answered and not heard.
+                Err(error) if error.code() == Code::BadSegHndl => Ok(()),
+                Err(error) if error.code() != Code::CtlrNotPresent && !insist => return Err(error),
+                withdrawn => withdrawn.map(drop),
+            };
+            *ending = Ending::Withdrawn;
+            // The agent gives the bell to the next segment.
+            self.bell.store(std::ptr::from_ref(nobodys_bell()).cast_mut(), Ordering::Relaxed);
+        }
+        // An adopted range after importers had their time.
         let mut backing = lock(&self.backing);
-        // An end of the cluster is told when the memory is the process's own again.
-        let withdrawn = match self.withdraw(&mut ending, &mut backing) {
-            Err(error) if *ending != Ending::Withdrawn => return Err(error),
-            told => told,
-        };
-        if let Some(memory) = &mut *backing {
-            memory.let_go()?;
+        if let (Some(Backing::Adopted(adopted)), Some(range)) = (&mut *backing, &range) {
+            adopted.end(range)?;
         }
         *backing = None;
         *ending = Ending::Gone;
-        withdrawn
+        told
     }
 
-    /// Whether it has been destroyed and its memory given back, or is another process's.
-    pub fn is_gone(&self) -> bool {
-        !self.is_creator() || *lock(&self.ending) == Ending::Gone
-    }
-
-    /// Goes on to where the memory can be given back.
-    fn withdraw(&self, ending: &mut Ending, backing: &mut Option<Backing>) -> Result<()> {
-        loop {
-            let step = match *ending {
-                Ending::Alive => {
-                    crash_point!(DestroyBegun);
-                    self.membership.ask(Ask::Destroy { segment: self.name }).map(|(answer, _)| match answer {
-                        Answer::Withdrawing { number } => Ending::Withdrawing(number),
-                        _ => Ending::Withdrawn,
-                    })
-                }
-                Ending::Withdrawing(number) => self
-                    .await_withdrawal_through_handlers(number)
-                    .map(|freed| if freed { Ending::Withdrawn } else { Ending::ToMove }),
-                // Another export has the memory on, and somebody that did not let go of this one reaches it.
-                Ending::ToMove => match backing.as_ref().and_then(Backing::sharer) {
-                    Some(sharer) => self.move_memory(sharer, backing.as_mut()).map(|()| Ending::Withdrawn),
-                    None => Ok(Ending::Withdrawn),
-                },
-                Ending::Withdrawn | Ending::Gone => return Ok(()),
-            };
-            let over = match &step {
-                Ok(_) => None,
-                // It went with the cluster; or with a request that was answered and not heard.
-                Err(error) if error.code() == Code::CtlrNotPresent && *ending != Ending::ToMove => {
-                    Some(step.clone().map(drop))
-                }
-                Err(error) if error.code() == Code::BadSegHndl => Some(Ok(())),
-                Err(_) => return step.map(drop),
-            };
-            *ending = step.unwrap_or(Ending::Withdrawn);
-            if *ending != Ending::Alive {
-                // The agent gives the bell to the next segment.
-                self.bell.store(nobodys_bell().as_ptr(), Ordering::Relaxed);
-            }
-            if let Some(told) = over {
-                return told;
-            }
+    /// Has the agent forget the segment, and waits for its importers; `false` when it stands, unpublished, because
+    /// somebody did not let go of memory that another export has on.
+    fn withdraw(&self, insist: bool) -> Result<bool> {
+        match self.membership.ask(Ask::Destroy { segment: self.name, insist })? {
+            (Answer::Withdrawing { number }, _) => self.await_withdrawal_through_handlers(number),
+            _ => Ok(true),
         }
     }
 }
 
 /// What waits on a segment that is gone listen to.
-fn nobodys_bell() -> NonNull<Bell> {
+fn nobodys_bell() -> &'static Bell {
     static BELL: std::sync::OnceLock<Bell> = std::sync::OnceLock::new();
-    let bell = BELL.get_or_init(|| {
+    BELL.get_or_init(|| {
         let bell = Bell::new();
         bell.abort(&Poster);
         bell
-    });
-    NonNull::from(bell)
+    })
 }
 
 impl Drop for Segment {
     fn drop(&mut self) {
         // What can fail here is told by whatever is asked of the cluster next; memory that cannot be given back now is when
         // its range is exported again.
-        let _ = self.destroy();
+        if self.give_up(false).is_err() {
+            let _ = self.give_up(true);
+        }
     }
 }
 
