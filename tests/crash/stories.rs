@@ -16,9 +16,6 @@ const BOTH: &[(Role, &str)] = &[(Agent, "agent"), (Exporter, "exporter"), (Impor
 const EXPORTS: &[(Role, &str)] = &[(Agent, "agent"), (Exporter, "exporter")];
 const IMPORTS: &[(Role, &str)] = &[(Agent, "agent"), (Importer, "importer")];
 
-/// Longer than anything takes, but for what never comes.
-const WAIT: &str = "1500";
-
 pub(crate) const STORIES: &[Story] = &[
     Story {
         name: "join",
@@ -62,7 +59,8 @@ pub(crate) const STORIES: &[Story] = &[
         before: |s| {
             exported(s, "export");
             s.enters(Importer);
-            s.does(Importer, &format!("go c connect i 1 {ID} rw {WAIT}"));
+            let wait = s.wait("c");
+            s.does(Importer, &format!("go c connect i 1 {ID} rw {wait}"));
             s.sleeps(Importer, "c");
         },
         act: |s| {
@@ -103,7 +101,8 @@ pub(crate) const STORIES: &[Story] = &[
         victims: &[(Agent, "agent"), (Exporter, "waiter"), (Importer, "poster")],
         before: |s| connected(s, "export"),
         act: |s| {
-            s.does(Exporter, &format!("go w waitexport e {WAIT}"));
+            let wait = s.wait("w");
+            s.does(Exporter, &format!("go w waitexport e {wait}"));
             s.sleeps(Exporter, "w");
             s.does(Importer, "post i");
             s.joins(Exporter, "w", &[0]);
@@ -114,7 +113,8 @@ pub(crate) const STORIES: &[Story] = &[
         victims: &[(Agent, "agent"), (Exporter, "poster"), (Importer, "waiter")],
         before: |s| connected(s, "export"),
         act: |s| {
-            s.does(Importer, &format!("go w waitimport i {WAIT}"));
+            let wait = s.wait("w");
+            s.does(Importer, &format!("go w waitimport i {wait}"));
             s.sleeps(Importer, "w");
             s.does(Exporter, "postall e");
             s.joins(Importer, "w", &[0]);
@@ -141,7 +141,8 @@ pub(crate) const STORIES: &[Story] = &[
             s.does(Exporter, "pollfd e");
             // The pump is the first to sleep, and gets the wake.
             s.pump_sleeps(Exporter);
-            s.does(Exporter, &format!("go w waitexport e {WAIT}"));
+            let wait = s.wait("w");
+            s.does(Exporter, &format!("go w waitexport e {wait}"));
             s.sleeps(Exporter, "w");
         },
         act: |s| {

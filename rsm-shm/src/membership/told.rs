@@ -93,6 +93,13 @@ impl Segment {
         }
     }
 
+    /// The error for a wait that nobody is left to end.
+    #[cold]
+    pub(super) fn told_of_desertion(&self) -> Error {
+        let text = format!("nobody is left who could signal {}", self.in_words());
+        Error::with(Code::SegNotConnected, text)
+    }
+
     fn importers_in_words(&self) -> String {
         match self.importer_count() {
             0 => "which nobody imports".to_owned(),

@@ -85,14 +85,14 @@ pub unsafe fn adopt(start: *mut u8, length: usize, object: BorrowedFd<'_>) -> Re
     let pieces = inspect::exportable(start.expose_provenance(), length)?;
     let staging = Span::of_object(object, length)?;
     // SAFETY: by the caller's promise; the range is mapped and whole pages, by the checks above.
-    unsafe { Relocation::new(at_their_place(pieces, start), staging)?.run() }
+    unsafe { Relocation::new(at_their_place(pieces, start), staging, false)?.run() }
 }
 
 /// Turns what maps a memory object in a range into private anonymous memory with the same contents and protection; what
 /// else is there is left alone. When nothing maps the object any more, that is all right.
 ///
 /// Destroy calls it, and rebind for the old range. The object's pages are freed as it goes, unless a forked child may
-/// have them: whoever else maps them finds zeros there afterwards.
+/// have them or the program has changed the range: whoever else maps them finds zeros there afterwards.
 ///
 /// # Errors
 /// BAD_LENGTH, BAD_MEM_ALIGNMENT, BAD_ADDR for the calling thread's own stack; INSUFFICIENT_MEM, INSUFFICIENT_RESOURCES;
@@ -106,18 +106,17 @@ pub unsafe fn adopt(start: *mut u8, length: usize, object: BorrowedFd<'_>) -> Re
 /// As [`adopt`].
 pub unsafe fn give_back(start: *mut u8, length: usize, object: Identity, within: Within) -> Result<Protection> {
     check_range(start, length)?;
-    let Left { mut here, elsewhere } = left(start, length, object, within)?;
+    let Left { mut here, elsewhere, whole } = left(start, length, object, within)?;
     here.extend(elsewhere);
     // SAFETY: by the caller's promise.
-    unsafe { make_private(here) }
+    unsafe { make_private(here, whole) }
 }
 
 /// Moves what a range that maps a memory object holds to another object, and maps that over the same addresses, from its
 /// first byte on. Memory of the object that lies elsewhere becomes private.
 ///
 /// Revocation calls it when somebody keeps the old object open: from then on the old one is nobody's memory but of forked
-/// children. Unless there may be some its pages are freed as it goes: whoever maps them finds zeros, and stores into the
-/// void.
+/// children. Its pages are freed as in [`give_back`]: whoever maps them finds zeros, and stores into the void.
 ///
 /// # Errors
 /// As [`give_back`].
@@ -129,15 +128,15 @@ pub unsafe fn give_back(start: *mut u8, length: usize, object: Identity, within:
 /// As [`adopt`].
 pub unsafe fn move_to(start: *mut u8, length: usize, from: Identity, to: BorrowedFd<'_>) -> Result<Protection> {
     check_range(start, length)?;
-    let Left { here, elsewhere } = left(start, length, from, Within::Process)?;
+    let Left { here, elsewhere, whole } = left(start, length, from, Within::Process)?;
     // SAFETY: by the caller's promise.
-    let apart = unsafe { make_private(elsewhere) }?;
+    let apart = unsafe { make_private(elsewhere, whole) }?;
     if here.is_empty() {
         return Ok(apart);
     }
     let staging = Span::of_object(to, length)?;
     // SAFETY: as in `adopt`.
-    let moved = unsafe { Relocation::new(at_their_place(here, start), staging)?.run() }?;
+    let moved = unsafe { Relocation::new(at_their_place(here, start), staging, whole)?.run() }?;
     Ok(if apart == Protection::None { apart } else { moved })
 }
 
@@ -147,6 +146,8 @@ struct Left {
     here: Vec<Piece>,
     /// Elsewhere in the range, or outside.
     elsewhere: Vec<Piece>,
+    /// All of it is where it was put. Else some of it may be mapped twice, and no page may be freed before all is copied.
+    whole: bool,
 }
 
 fn left(start: *mut u8, length: usize, object: Identity, within: Within) -> Result<Left> {
@@ -159,12 +160,12 @@ fn left(start: *mut u8, length: usize, object: Identity, within: Within) -> Resu
         let outside = |p: &Piece| p.end <= first || p.start >= first + length;
         elsewhere.extend(inspect::all_of(object)?.into_iter().filter(outside));
     }
-    Ok(Left { here, elsewhere })
+    Ok(Left { here, elsewhere, whole })
 }
 
 /// # Safety
 /// As [`adopt`], for the pieces.
-unsafe fn make_private(pieces: Vec<Piece>) -> Result<Protection> {
+unsafe fn make_private(pieces: Vec<Piece>, free: bool) -> Result<Protection> {
     let mut length = 0;
     let placed: Vec<_> = pieces
         .into_iter()
@@ -179,7 +180,7 @@ unsafe fn make_private(pieces: Vec<Piece>) -> Result<Protection> {
     }
     let staging = Span::private(length)?;
     // SAFETY: by the caller's promise; the pieces are mapped.
-    unsafe { Relocation::new(placed, staging)?.run() }
+    unsafe { Relocation::new(placed, staging, free)?.run() }
 }
 
 /// Pieces of a range that go to the same offsets.

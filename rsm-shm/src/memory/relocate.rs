@@ -93,14 +93,15 @@ pub(super) struct Relocation {
 }
 
 impl Relocation {
-    /// Pieces, each with where it goes in the staging, in ascending order of that.
+    /// Pieces, each with where it goes in the staging, in ascending order of that. `free` says that pages of objects are
+    /// freed when they have moved.
     ///
     /// # Errors
     /// PERM_DENIED when a piece can be run and memory of the new kind cannot; INSUFFICIENT_MEM. Nothing has changed.
     ///
     /// # Safety
     /// They must be what is mapped there.
-    pub(super) unsafe fn new(pieces: Vec<(Piece, usize)>, staging: Span) -> Result<Relocation> {
+    pub(super) unsafe fn new(pieces: Vec<(Piece, usize)>, staging: Span, free: bool) -> Result<Relocation> {
         let mut parts = Vec::with_capacity(pieces.len());
         for (piece, at) in pieces {
             let shared = matches!(piece.kind, Kind::Object | Kind::SharedAnonymous | Kind::SysV);
@@ -116,7 +117,7 @@ impl Relocation {
                 let done = staging.protect(at, length, protection | RW);
                 done.map_err(|e| from_errno(e, "the memory can be run, which memory of a segment may not here"))?;
             }
-            let free = if piece.kind == Kind::Object { Free::WithoutKin } else { Free::Never };
+            let free = if free && piece.kind == Kind::Object { Free::WithoutKin } else { Free::Never };
             parts.push(Part { place, at, length, protection, old, free });
         }
         Ok(Relocation { parts, staging })

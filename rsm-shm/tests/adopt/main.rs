@@ -1,6 +1,11 @@
 //! Moving memory under threads that use it: what is lost (nothing), what it takes, and what is refused.
 #![allow(unsafe_code)]
 
+mod kernels;
+mod kin;
+mod pieces;
+mod sleepers;
+
 use rsm_core::Code;
 use rsm_shm::memory::adopt::{CHUNK, Protection, Within, adopt, give_back, move_to};
 use rsm_shm::memory::inspect::{self, Identity, Kind};
@@ -632,44 +637,6 @@ fn an_error_in_the_middle_leaves_the_range_as_it_was() {
         }
         assert_eq!(writers.stop().1, 0, "no store is lost on the way back either");
     }
-}
-
-/// As in a container whose filter of system calls knows no userfaultfd.
-#[test]
-fn where_stores_cannot_be_held_back_the_result_says_so() {
-    let _alone = alone();
-    in_child(root().then_some(65534), || {
-        let nr = libc::SYS_userfaultfd as u32;
-        let (load, equal, done) = (0x20, 0x15, 0x06);
-        let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
-        let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-        let mut filter = [
-            step(load, 0, 0, 0),
-            step(equal, 0, 1, nr),
-            step(done, 0, 0, refuse),
-            step(done, 0, 0, libc::SECCOMP_RET_ALLOW),
-        ];
-        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-        // SAFETY: installs a filter for this child, which the kernel copies.
-        unsafe {
-            assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-            assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);
-        }
-        if std::fs::File::open("/dev/userfaultfd").is_ok() {
-            println!("skipped: everybody may open /dev/userfaultfd");
-            return;
-        }
-        assert!(mode().is_err());
-        let range = Range::anonymous(CHUNK + 5 * PAGE);
-        range.fill();
-        assert_eq!(range.adopt(&object(range.length)), Ok(Protection::None));
-        range.check();
-        assert_eq!(range.move_to(&object(range.length)), Ok(Protection::None));
-        range.check();
-        assert_eq!(range.give_back(), Ok(Protection::None));
-        range.check();
-        assert_eq!(range.kinds(), [Kind::Anonymous]);
-    });
 }
 
 fn protection_here() -> Protection {
