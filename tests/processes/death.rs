@@ -323,7 +323,7 @@ fn a_stopped_agent_holds_up_no_forked_child() {
     let cluster: rsm_shm::address::Address = environments[0][0].1.parse().expect("its address");
     let observer = Observer::attach(Some(&cluster.to_string())).expect("the cluster runs");
     let is_member = || observer.processes().expect("the agent runs").iter().any(|p| p.pid.cast_signed() == child);
-    wait_for("the child to be one of the node", is_member);
+    wait_for("the child to be one of the node", || is_member() && observer.segments().len() == 2);
     let held = || observer.connections().len();
     importer.ok("disconnect i");
     assert_eq!(held(), 1, "the child's share");

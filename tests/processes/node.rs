@@ -246,7 +246,9 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             let import = find(&things.imports, name);
             Ok(fork_beside(|| {
                 let put = import.put_u64(0, 1);
-                put.is_ok() && import.wait(None).is_err_and(|error| error.code() == Code::ConnAborted)
+                // An export shows that it is one of the node by now, with all that it inherited.
+                let export = Controller::open("shm0").and_then(|shm| shm.export(4096));
+                put.is_ok() && export.is_ok() && import.wait(None).is_err_and(|error| error.code() == Code::ConnAborted)
             }))
         }
         "forkexport" => Ok(fork_beside(|| Controller::open("shm0").and_then(|shm| shm.export(4096)).is_ok())),
