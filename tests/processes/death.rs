@@ -318,11 +318,11 @@ fn a_stopped_agent_holds_up_no_forked_child() {
     exporter.ok("postall e");
     assert_eq!(importer.ok("forkcall waitimport i 10000"), "ok");
     // One that has gone on without is one of the node when the agent goes on, and is told.
-    let child = importer.ok("forkstay i").parse().expect("a process id");
+    let child: u32 = importer.ok("forkstay i").parse().expect("a process id");
     host.signal(rustix::process::Signal::CONT);
     let cluster: rsm_shm::address::Address = environments[0][0].1.parse().expect("its address");
     let observer = Observer::attach(Some(&cluster.to_string())).expect("the cluster runs");
-    let is_member = || observer.processes().expect("the agent runs").iter().any(|p| p.pid.cast_signed() == child);
+    let is_member = || observer.processes().expect("the agent runs").iter().any(|p| p.pid == child);
     wait_for("the child to be one of the node", || is_member() && observer.segments().len() == 2);
     let held = || observer.connections().len();
     importer.ok("disconnect i");
