@@ -31,6 +31,7 @@ mod clusters;
 mod look;
 mod rows;
 mod snapshot;
+mod waits;
 
 pub use activity::{Activity, ProcessActivity};
 pub use change::Change;
@@ -38,6 +39,7 @@ pub(crate) use clusters::Purpose;
 pub use clusters::{ClusterRef, clusters};
 pub use rows::{ClusterInfo, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, ProcessInfo, SegmentInfo};
 pub use snapshot::Snapshot;
+pub use waits::WaitInfo;
 
 use crate::{Error, Geometry, Result};
 use rsm_core::registry::ClusterState;

@@ -21,6 +21,7 @@
 //! | `limits` | descriptors |
 //! | `shm_driver` | segment memory on this interconnect |
 //! | `tallies` | what processes do, for observers |
+//! | `waits` | what they wait for |
 
 pub mod config;
 mod connections;
@@ -38,6 +39,7 @@ mod shares;
 mod shm_driver;
 mod steer;
 mod tallies;
+mod waits;
 
 pub use config::Config;
 pub use handle::AgentHandle;

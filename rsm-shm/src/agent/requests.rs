@@ -74,7 +74,10 @@ impl Agent {
             }
         };
         // Looking is no change: watchers that look at every change would wake themselves.
-        self.changed |= !matches!(request.ask, Ask::Processes { .. } | Ask::Tallies { .. } | Ask::NodeKey { .. });
+        self.changed |= !matches!(
+            request.ask,
+            Ask::Processes { .. } | Ask::Tallies { .. } | Ask::Waits { .. } | Ask::NodeKey { .. }
+        );
         match request.ask {
             Ask::Abandon { number } => self.undo(party, number),
             Ask::Leave => self.end_membership(party, Ending::Left),
@@ -88,6 +91,10 @@ impl Agent {
 
     fn carry_out(&mut self, party: u64, number: u64, ask: Ask) -> Result<Given> {
         let mut undo = Undo::Nothing;
+        let wants = match ask {
+            Ask::Connect { node, id, .. } => Some((node, id)),
+            _ => None,
+        };
         let done = |()| (Answer::Done, Vec::new());
         let outcome = match ask {
             Ask::Create { controller, length, default_mode, level, share } => {
@@ -132,12 +139,15 @@ impl Agent {
                 self.steer(party, &ask).map(|answer| (answer, Vec::new()))
             }
             Ask::Tallies { after } => self.tallies(party, after),
+            Ask::Waits { from } => self.check_looks(party).map(|()| (self.waits(from), Vec::new())),
             Ask::Join { .. } | Ask::Attach { .. } | Ask::Abandon { .. } | Ask::Leave => {
                 Err(Error::with(Code::BadArgsErrors, "this connection has joined already"))
             }
         };
         if let Some(member) = self.members.get_mut(&party) {
             member.last = Some((number, undo));
+            // Refused, it may wait until there is one; whatever it asks next says that it does not.
+            member.wants = wants.filter(|_| outcome.is_err());
         }
         outcome
     }

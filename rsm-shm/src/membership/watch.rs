@@ -3,7 +3,7 @@
 use super::Membership;
 use super::control::unexpected;
 use rsm_core::Result;
-use rsm_core::message::{Answer, Ask, MAX_PROCESSES, Process};
+use rsm_core::message::{Answer, Ask, MAX_PROCESSES, Process, Wait};
 use rsm_core::sync::acquire32;
 use std::time::Instant;
 
@@ -38,6 +38,27 @@ impl Membership {
                     all.extend(some);
                     if last {
                         return Ok(all);
+                    }
+                }
+                (other, _) => return Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// What processes wait for. One round trip for every two thousand segments and connections.
+    ///
+    /// # Errors
+    /// PERM_DENIED for a node; TIMEOUT when the agent does not answer for 2 s, CTLR_NOT_PRESENT when the cluster has ended.
+    pub fn waits(&self) -> Result<Vec<Wait>> {
+        let (mut all, mut from) = (Vec::new(), 0);
+        loop {
+            match self.ask(Ask::Waits { from })? {
+                (Answer::Waits { waits, next }, _) => {
+                    all.extend(waits);
+                    match next {
+                        // An agent that goes nowhere is none.
+                        Some(next) if next > from => from = next,
+                        _ => return Ok(all),
                     }
                 }
                 (other, _) => return Err(unexpected(&other)),
