@@ -63,7 +63,7 @@ impl fmt::Display for WaitInfo {
             ("export", Some(id)) => write!(f, "a signal to its segment {id:#x}{pending}")?,
             ("export", None) => write!(f, "a signal to a segment that it does not publish{pending}")?,
             ("import", Some(id)) => {
-                write!(f, "a signal from node {} to its import of {id:#x}{pending}", self.exporter)?
+                write!(f, "a signal from node {} to its import of {id:#x}{pending}", self.exporter)?;
             }
             ("import", None) => write!(f, "a signal from node {} to an import{pending}", self.exporter)?,
             (_, id) => write!(f, "segment {:#x} of node {}, which is not published", id.unwrap_or(0), self.exporter)?,

@@ -28,6 +28,8 @@ const EACH: Duration = Duration::from_secs(10);
 const MOST: usize = 128;
 /// Most bytes of one process.
 const MOST_BYTES: usize = 64 * 1024;
+/// Most bytes of a message.
+const PIECE: usize = 8 * 1024;
 
 /// System calls that sleep, by the names people know.
 const CALLS: [(libc::c_long, &str); 17] = [
@@ -85,6 +87,22 @@ impl AsFd for Stacks {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.done.as_fd()
     }
+}
+
+/// Whole lines, in pieces that fit a message however they are written there.
+pub(crate) fn pieces(texts: &[String]) -> Vec<String> {
+    let mut pieces: Vec<String> = Vec::new();
+    for line in texts.iter().flat_map(|text| text.lines()) {
+        let line: String = line.chars().take(PIECE / 8).collect();
+        match pieces.last_mut().filter(|piece| piece.len() + line.len() < PIECE) {
+            Some(piece) => {
+                piece.push('\n');
+                piece.push_str(&line);
+            }
+            None => pieces.push(line),
+        }
+    }
+    pieces
 }
 
 fn all(processes: &[(String, Pid)]) -> Vec<String> {
@@ -172,4 +190,30 @@ fn of_kernel(process: Pid) -> String {
         }
     }
     if text.is_empty() { "  it has gone".to_owned() } else { text.trim_end().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_whole_lines_and_not_long() {
+        let text: String = (0..3000).map(|n| format!("line {n}\n")).collect();
+        let pieces = pieces(&[text.clone(), "x".repeat(100_000)]);
+        assert!(pieces.len() > 3 && pieces.iter().all(|piece| piece.len() < PIECE));
+        assert_eq!(pieces.join("\n"), format!("{text}{}", "x".repeat(PIECE / 8)));
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_is_seen_to() {
+        let (told, tell) = std::sync::mpsc::channel::<()>();
+        let sleeper = thread::Builder::new().name("a-sleeper".into()).spawn(move || tell.recv()).unwrap();
+        let end = Instant::now() + Duration::from_secs(60);
+        while !of_kernel(rustix::process::getpid()).contains("(a-sleeper): S (sleeping)") {
+            assert!(Instant::now() < end, "{}", of_kernel(rustix::process::getpid()));
+            thread::yield_now();
+        }
+        drop(told);
+        assert!(sleeper.join().unwrap().is_err());
+    }
 }

@@ -431,8 +431,10 @@ impl Warden<'_> {
     /// Passes on where the processes are, once they were asked, and has them end.
     fn tell_stacks(&mut self) {
         let Some(stacks) = self.stacks.take_if(|stacks| stacks.is_done()) else { return };
-        for text in stacks.told() {
-            self.link.send(&ToFront::Stacks { text });
+        for text in stacks::pieces(&stacks.told()) {
+            if self.link.has_room() {
+                self.link.send(&ToFront::Stacks { text });
+            }
         }
         if !self.supervision.is_killing() {
             self.supervision.restart_grace(Instant::now());

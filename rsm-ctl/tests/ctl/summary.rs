@@ -77,7 +77,7 @@ fn where_those_hang_that_were_late() {
     let waits = "waits for segment 0x400000 of node 2, which is not published";
     let late = told.into_iter().find(|late| late.stderr.contains(waits)).expect("a node that waits");
     assert_eq!(late.code(), 124);
-    let summary = late.stderr.split_once("rsm-ctl: 2 of 2 processes did not end in time\n").expect(&late.stderr).1;
+    let summary = late.stderr.split_once("rsm-ctl: 2 of 2 processes did not end in time\n").unwrap().1;
     assert!(summary.contains(&format!("  node 1 was still running\n    it {waits}\n")), "{summary}");
     assert!(summary.contains("  node 2 was still running\n    it has not joined the cluster\n"), "{summary}");
     let report = std::fs::read_to_string(report).unwrap();
