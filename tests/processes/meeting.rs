@@ -217,7 +217,7 @@ fn meet(threads: usize, rounds: usize) -> Result<String> {
     };
     let told: Result<()> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        threads.into_iter().try_for_each(|thread| thread.join().expect("no panic"))
     });
     // All of them have let go: it is ordinary memory, and can be exported as anything.
     told.and_then(|()| adopt(std::ptr::with_exposed_provenance_mut::<u8>(start).wrapping_add(4096), 4096))

@@ -164,7 +164,11 @@ fn a_program_whose_outputs_are_one_keeps_its_order() {
         let lines: Vec<&str> = finished.text().lines().filter_map(|line| line.strip_prefix(node)).collect();
         assert_eq!(lines, [" out", " err", " out", " err"]);
     }
-    let summary = finished.text().split_once("rsm-ctl: 2 of 2 processes failed\n").unwrap().1;
+    let summary = finished
+        .text()
+        .split_once("rsm-ctl: 2 of 2 processes failed\n")
+        .unwrap_or_else(|| panic!("{}", finished.text()))
+        .1;
     assert_eq!(summary.matches("    its output ended with\n    | out\n    | err\n").count(), 2, "{summary}");
     // Logs keep them apart.
     let logs = scratch.path("logs");
