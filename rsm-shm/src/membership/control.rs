@@ -269,7 +269,7 @@ impl Link {
         }
         control.number += 1;
         let number = control.number;
-        let only_looks = matches!(ask, Ask::Processes { .. } | Ask::Tallies { .. });
+        let only_looks = matches!(ask, Ask::Processes { .. } | Ask::Tallies { .. } | Ask::Waits { .. });
         send(socket, &Request { number, ask }, address)?;
         crash_point!(AskSent);
         if only_looks && !readable_until(socket, Instant::now() + LOOK_PATIENCE) {
