@@ -50,6 +50,7 @@ mod cluster;
 mod controller;
 mod export;
 mod import;
+pub mod log;
 mod mapping;
 mod node;
 pub mod observe;

@@ -90,7 +90,11 @@ fn enter(keep: BorrowedFd<'_>, stdio: Stdio) -> Result<()> {
     close_range(keep + 1, RawFd::MAX, libc::CLOSE_RANGE_UNSHARE)?;
     // From here on the table is the thread's own, and nothing fails that would leave the caller in doubt.
     let first = if stdio == Stdio::Keep { 3 } else { 0 };
-    if keep > first {
+    if stdio == Stdio::Null && crate::log::is_on() && keep > 2 {
+        // Whoever wants lines gets them from here, too, and knows that standard error stays open as long.
+        let _ = close_range(0, 1, 0);
+        let _ = if keep > 3 { close_range(3, keep - 1, 0) } else { Ok(()) };
+    } else if keep > first {
         let _ = close_range(first, keep - 1, 0);
     }
     if stdio == Stdio::Keep {

@@ -43,12 +43,12 @@ pub(crate) fn short(name: &OsStr) -> String {
 
 /// The failure for a program that was found and that the kernel would not execute.
 pub(crate) fn refused(program: &Program, errno: Errno) -> Failure {
+    let refusal = refusal(&program.name, errno);
     match interpreter::lacks(&program.path, errno) {
         Some(why) => {
-            let message = format!("cannot run \"{}\": {why}", printable::path(&program.name));
-            Failure { code: ExitCode::NotExecutable, message }
+            Failure { message: format!("cannot run \"{}\": {why}", printable::path(&program.name)), ..refusal }
         }
-        None => refusal(&program.name, errno),
+        None => refusal,
     }
 }
 

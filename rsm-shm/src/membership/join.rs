@@ -36,6 +36,7 @@ pub(super) struct Joined {
 pub(super) fn connect(_hold: &Hold, address: &Address, claim: Option<Claim>) -> Result<Joined> {
     #[cfg(feature = "crash-points")]
     crate::crash::from_environment();
+    crate::log::from_environment();
     let mut control = Control::open(address)?;
     // Where the kernel cannot name the process at the other end of a socket, the agent needs a descriptor of it.
     let process = match control.peer_pidfd(address)? {
