@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::rig::{Finished, Scratch, ctl, eventually, run};
+use crate::rig::{Finished, Refusal, Scratch, ctl, eventually, run, shell};
 
 #[test]
 fn several_programs_on_one_line() {
@@ -234,4 +234,19 @@ fn without_proc_nothing_starts() {
         assert_eq!((finished.code(), finished.text()), (1, ""), "{how}: {}", finished.stderr);
         assert!(finished.stderr.contains(why), "{}", finished.stderr);
     }
+}
+
+#[test]
+fn a_node_in_another_network_namespace_is_told_that_it_is() {
+    let tried = std::process::Command::new("unshare").args(["-n", "true"]).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        return;
+    }
+    let name = crate::rig::unique("network");
+    let script = "exec unshare -n $STEADY 1";
+    let steady = crate::steering::example("steady");
+    let finished = run(&["-n", "1", "--name", &name], script).env("STEADY", steady.to_str().unwrap()).finish();
+    assert_ne!(finished.code(), 0);
+    let told = format!("no cluster named {name:?} is running in this network namespace");
+    assert!(finished.stderr.contains(&told), "{}{}", finished.text(), finished.stderr);
 }
