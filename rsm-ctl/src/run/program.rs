@@ -43,12 +43,13 @@ pub(crate) fn short(name: &OsStr) -> String {
 
 /// The failure for a program that was found and that the kernel would not execute.
 pub(crate) fn refused(program: &Program, errno: Errno) -> Failure {
-    let refusal = refusal(&program.name, errno);
     match interpreter::lacks(&program.path, errno) {
+        // The program itself is there.
         Some(why) => {
-            Failure { message: format!("cannot run \"{}\": {why}", printable::path(&program.name)), ..refusal }
+            let message = format!("cannot run \"{}\": {why}", printable::path(&program.name));
+            Failure { code: ExitCode::NotExecutable, message }
         }
-        None => refusal,
+        None => refusal(&program.name, errno),
     }
 }
 
