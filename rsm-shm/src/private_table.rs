@@ -122,7 +122,7 @@ fn close_range(first: RawFd, last: RawFd, flags: libc::c_uint) -> Result<()> {
     match std::io::Error::last_os_error().raw_os_error() {
         Some(libc::ENOSYS) => Err(Error::with(
             Code::CtlrNotPresent,
-            "this kernel cannot give a thread its own descriptors (close_range, Linux 5.9; rsm needs Linux 5.19)",
+            "this kernel cannot give a thread its own descriptors (close_range, Linux 5.9)",
         )),
         e => Err(from_errno(Errno::from_raw_os_error(e.unwrap_or(0)), "cannot give a thread its own descriptors")),
     }
