@@ -45,6 +45,7 @@ pub(super) fn patience(claim: Option<Claim>) -> Duration {
 pub(super) fn ask(address: &Address, claim: Option<Claim>) -> Result<Asked> {
     #[cfg(feature = "crash-points")]
     crate::crash::from_environment();
+    crate::log::from_environment();
     let mut control = Control::open(address)?;
     // Where the kernel cannot name the process at the other end of a socket, the agent needs a descriptor of it.
     let process = describe_process(control.peer_pidfd(address)?)?;
