@@ -137,6 +137,8 @@ impl Call {
                 libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET => &[Errno::INTR, Errno::AGAIN],
                 _ => &[],
             },
+            // Looking at a limit.
+            "prlimit64" if third == 0 => &[],
             "epoll_ctl" if second32 != libc::EPOLL_CTL_ADD => &[],
             // SO_PEERPIDFD makes a descriptor.
             "getsockopt" if third32 == 77 => &[Errno::NOMEM, Errno::MFILE, Errno::NFILE],
