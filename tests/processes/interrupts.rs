@@ -26,7 +26,16 @@ fn a_handler_interrupts_waits() {
     let mut node = NodeProcess::start(&cluster, 1);
     node.ok("handler");
     node.ok("export e 4096");
-    for command in ["waitexport e forever", "waitexport e 60000", "connect i 2 0x400000 rw 60000"] {
+    node.ok("publish e 0x400000");
+    node.ok("watch e");
+    for command in [
+        "waitexport e forever",
+        "waitexport e 60000",
+        "waitwhile e forever",
+        "waitwhile e 60000",
+        "event e forever",
+        "connect i 2 0x400000 rw 60000",
+    ] {
         node.ok(&format!("go t {command}"));
         // A handler that runs just before the thread falls asleep interrupts nothing: again, until it does.
         wait_for("the wait to be interrupted", || {

@@ -3,7 +3,10 @@
 //! Commands name their objects. Some go on in a thread (`go NAME COMMAND..`, whose answer `join NAME` gives).
 #![allow(unsafe_code)] // fork, exec, handlers: what the stories are about
 
-use rsm::{AccessList, BarrierMode, Code, Controller, Error, Export, Import, Mapping, Permission, Result, SegmentId};
+use rsm::{
+    AccessList, BarrierMode, Code, Controller, Error, Export, Import, ImporterEvent, Mapping, Permission, Result,
+    SegmentId,
+};
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -25,6 +28,7 @@ pub(crate) struct Things {
     pub(crate) exports: Mutex<HashMap<String, Arc<Export>>>,
     pub(crate) imports: Mutex<HashMap<String, Arc<Import>>>,
     pub(crate) mappings: Mutex<HashMap<String, Arc<Mapping>>>,
+    pub(crate) events: Mutex<HashMap<String, rsm::ImporterEvents>>,
     pub(crate) clusters: Mutex<HashMap<String, Arc<rsm::Cluster>>>,
     running: Mutex<HashMap<String, JoinHandle<String>>>,
     /// Kernel thread ids of running threads, to send signals to.
@@ -162,6 +166,20 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
         "load" => find(&things.mappings, name).memory().read_volatile_u64(number(word(2))).map(|v| v.to_string()),
         "post" => find(&things.imports, name).signal().map(done),
         "postall" => find(&things.exports, name).signal().map(done),
+        "watch" => {
+            let events = find(&things.exports, name).watch_importers()?;
+            things.events.lock().unwrap().insert(name.to_owned(), events);
+            Ok(String::new())
+        }
+        "event" => {
+            let mut events = things.events.lock().unwrap();
+            Ok(match events.get_mut(name).expect("watched").next(timeout(word(2)))? {
+                ImporterEvent::Connected(importer) => format!("connected {} {}", importer.node, importer.pid),
+                ImporterEvent::Left(importer, why) => format!("left {} {} {why:?}", importer.node, importer.pid),
+                other => panic!("{other:?}"),
+            })
+        }
+        "waitwhile" => find(&things.exports, name).wait_while_imported(timeout(word(2))).map(done),
         "why" => Ok(find(&things.imports, name).why_aborted().map_or_else(|| "none".into(), |why| format!("{why:?}"))),
         "waitimport" => find(&things.imports, name).wait(timeout(word(2))).map(done),
         "waitexport" => find(&things.exports, name).wait(timeout(word(2))).map(done),

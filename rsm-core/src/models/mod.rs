@@ -22,10 +22,11 @@
 //! | buckets, `next_in_bucket`; node row: published | [`lookup`] |
 //! | `first_connection`, `next` | [`walk`] |
 //! | segment row: withdrawal | [`withdrawal`] |
+//! | segment row: comings, arrivals, earlier, importers | [`attendance`] |
 //! | header: revision | [`revision`] |
 //! | header: changes | [`watch`] |
 //! | header: how many rows were ever used | a hint for who lists them; what a row says is read under its number |
-//! | header: ended; node row: processes, pid, uid, exports, imports; importers | single words, true by themselves, for people |
+//! | header: ended; node row: processes, pid, uid, exports, imports | single words, true by themselves, for people |
 //! | tally rows; `rsm_shm` tally: row, process | numbers for people; the row's memory stays mapped as long as the membership |
 //! | `rsm_shm` crash points | tests only |
 //! | controller rows | written once, before the magic |
@@ -68,6 +69,7 @@
 //! | revision | told again; looked for another reason; entered meanwhile | `revision::*` |
 //! | changes | somebody sleeps, or is about to | `watch::who_sees_a_step_sees_the_change` |
 
+mod attendance;
 mod bell;
 mod death;
 mod futex;

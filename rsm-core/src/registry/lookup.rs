@@ -153,7 +153,7 @@ fn walk_once(
         if at == NONE {
             return Walk::Complete;
         }
-        let Some(link) = registry.connections.get(at as usize).and_then(|r| r.link()) else {
+        let Some(link) = registry.connections.get(at as usize).and_then(|r| r.link(at)) else {
             return Walk::Disturbed;
         };
         let serial = link.generation.serial();

@@ -122,6 +122,11 @@ pub struct SegmentFields {
 }
 
 impl SegmentFields {
+    /// Whether the row is nobody's.
+    pub fn is_free(&self) -> bool {
+        self.state == SegmentState::Free
+    }
+
     /// A segment that is not published; `creator` is process id and user id.
     pub fn bound(
         incarnation: u64,
@@ -213,11 +218,7 @@ impl SegmentRow {
         let came = acquire32(&self.arrivals) != self.earlier.load(Relaxed);
         // Acquire: pairs with the Release of `Writer::unlink_connection`. The agent knows of an importer's last post by
         // having learned of its end.
-        let nobody = if mutated("deserted_relaxed") {
-            self.importers.load(Relaxed) == 0
-        } else {
-            acquire32(&self.importers) == 0
-        };
+        let nobody = acquire32(&self.importers) == 0;
         nobody
             && self.fields().is_some_and(|fields| {
                 fields.incarnation != incarnation || came || fields.state != SegmentState::Published

@@ -298,10 +298,15 @@ impl<'a> Writer<'a> {
         // Release: pairs with the acquire in `walk_connections`.
         segment.first_connection.store(row + 1, Release);
         raise(&self.0.header.connection_high, row + 1);
-        count(&segment.importers, 1);
+        if !mutated("arrival_first") {
+            count(&segment.importers, 1);
+        }
         // Release: pairs with the acquire in `SegmentRow::is_deserted` and `arrivals`; who is counted here is counted
         // there.
         segment.arrivals.store(segment.arrivals.load(Relaxed).wrapping_add(1), Release);
+        if mutated("arrival_first") {
+            count(&segment.importers, 1);
+        }
         step_comings(segment);
         count(&self.0.nodes[new.importer as usize].imports, 1);
     }
@@ -312,6 +317,7 @@ impl<'a> Writer<'a> {
         let segment = &self.0.segments[r.segment.load(Relaxed) as usize];
         let next = r.next.load(Relaxed);
         if segment.first_connection.load(Relaxed) == row + 1 {
+            // Release: pairs with the acquire in `walk_connections`; who does not meet it finds it cut.
             segment.first_connection.store(next, Release);
         } else {
             let mut at = segment.first_connection.load(Relaxed);
@@ -325,8 +331,7 @@ impl<'a> Writer<'a> {
             }
         }
         // Release: pairs with the acquire in `SegmentRow::is_deserted`; what the importer signalled before is seen.
-        let carry = if mutated("departure_relaxed") { Relaxed } else { Release };
-        segment.importers.store(segment.importers.load(Relaxed).wrapping_sub(1), carry);
+        segment.importers.store(segment.importers.load(Relaxed).wrapping_sub(1), Release);
         step_comings(segment);
     }
 

@@ -115,6 +115,42 @@ fn what_cannot_be_done_is_said() {
     }
 }
 
+#[test]
+fn a_call_that_the_machine_refuses_is_named() {
+    for (call, errno, named) in [
+        (libc::SYS_pidfd_open, libc::EPERM, "pidfd_open: Operation not permitted"),
+        (libc::SYS_pidfd_open, libc::ENOSYS, "pidfd_open: Function not implemented"),
+        (libc::SYS_signalfd4, libc::EPERM, "signalfd: Operation not permitted"),
+        (libc::SYS_socketpair, libc::EACCES, "socketpair: Permission denied"),
+        (libc::SYS_setsid, libc::EPERM, "setsid: Operation not permitted"),
+    ] {
+        let refusal = Refusal { call, argument: None, errno };
+        let finished = ctl(&["run", "-n", "1", "--", "true"]).refusing(&[refusal]).finish();
+        assert_eq!((finished.code(), finished.text()), (1, ""), "{named}");
+        assert!(finished.stderr.contains(named), "{}", finished.stderr);
+        assert!(finished.stderr.contains("`rsm-ctl doctor` tells what this machine lacks"), "{}", finished.stderr);
+        assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn without_proc_nothing_starts() {
+    let tried = std::process::Command::new("unshare").args(["-m", "true"]).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        return;
+    }
+    // Something else in its place, and then another namespace's.
+    for (how, why) in [
+        ("mount -t tmpfs none /proc", "/proc is not mounted here"),
+        (":", "/proc shows the processes of another PID namespace"),
+    ] {
+        let script = format!("exec unshare -mpf sh -c '{how} && exec $CTL run -n 1 -- true'");
+        let finished = shell(&script).finish();
+        assert_eq!((finished.code(), finished.text()), (1, ""), "{how}: {}", finished.stderr);
+        assert!(finished.stderr.contains(why), "{}", finished.stderr);
+    }
+}
+
 /// An executable file.
 fn program(scratch: &Scratch, name: &str, text: &str) -> String {
     let path = scratch.file(name, text);
@@ -166,37 +202,16 @@ fn a_program_whose_loader_is_missing_is_not_blamed() {
 }
 
 #[test]
-fn a_call_that_the_machine_refuses_is_named() {
-    for (call, errno, named) in [
-        (libc::SYS_pidfd_open, libc::EPERM, "pidfd_open: Operation not permitted"),
-        (libc::SYS_pidfd_open, libc::ENOSYS, "pidfd_open: Function not implemented"),
-        (libc::SYS_signalfd4, libc::EPERM, "signalfd: Operation not permitted"),
-        (libc::SYS_socketpair, libc::EACCES, "socketpair: Permission denied"),
-        (libc::SYS_setsid, libc::EPERM, "setsid: Operation not permitted"),
-    ] {
-        let refusal = Refusal { call, argument: None, errno };
-        let finished = ctl(&["run", "-n", "1", "--", "true"]).refusing(&[refusal]).finish();
-        assert_eq!((finished.code(), finished.text()), (1, ""), "{named}");
-        assert!(finished.stderr.contains(named), "{}", finished.stderr);
-        assert!(finished.stderr.contains("`rsm-ctl doctor` tells what this machine lacks"), "{}", finished.stderr);
-        assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
-    }
-}
-
-#[test]
-fn without_proc_nothing_starts() {
-    let tried = std::process::Command::new("unshare").args(["-m", "true"]).output();
+fn a_node_in_another_network_namespace_is_told_that_it_is() {
+    let tried = std::process::Command::new("unshare").args(["-n", "true"]).output();
     if !tried.is_ok_and(|tried| tried.status.success()) {
         return;
     }
-    // Something else in its place, and then another namespace's.
-    for (how, why) in [
-        ("mount -t tmpfs none /proc", "/proc is not mounted here"),
-        (":", "/proc shows the processes of another PID namespace"),
-    ] {
-        let script = format!("exec unshare -mpf sh -c '{how} && exec $CTL run -n 1 -- true'");
-        let finished = shell(&script).finish();
-        assert_eq!((finished.code(), finished.text()), (1, ""), "{how}: {}", finished.stderr);
-        assert!(finished.stderr.contains(why), "{}", finished.stderr);
-    }
+    let name = crate::rig::unique("network");
+    let script = "exec unshare -n $STEADY 1";
+    let steady = crate::steering::example("steady");
+    let finished = run(&["-n", "1", "--name", &name], script).env("STEADY", steady.to_str().unwrap()).finish();
+    assert_ne!(finished.code(), 0);
+    let told = format!("no cluster named {name:?} is running in this network namespace");
+    assert!(finished.stderr.contains(&told), "{}{}", finished.text(), finished.stderr);
 }

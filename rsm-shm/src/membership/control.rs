@@ -96,7 +96,9 @@ fn open(address: &Address) -> Result<OwnedFd> {
             Error::with(Code::Timeout, text)
         }
         Errno::CONNREFUSED | Errno::NOENT => {
-            Error::with(Code::CtlrNotPresent, format!("no cluster named {:?} is running", address.name()))
+            // The name is one of the abstract namespace, which each network namespace has for itself.
+            let text = format!("no cluster named {:?} is running in this network namespace", address.name());
+            Error::with(Code::CtlrNotPresent, text)
         }
         e => from_errno(e, "cannot reach the cluster's agent"),
     })?;

@@ -16,6 +16,7 @@
 //! | [`ready`] | poll descriptors |
 //! | `backing` | the memory of an export, its own or the application's |
 //! | [`segment`] | one export |
+//! | [`importers`] | who imports it: who comes, who goes, whether anybody is left |
 //! | `turn` | operations that must not meet in the middle |
 //! | `watch` | seeing that something changed, and who is there |
 //! | `steer` | what an observer may ask |
@@ -31,6 +32,7 @@ mod control;
 pub mod default;
 mod events;
 mod fork;
+pub mod importers;
 mod join;
 pub mod ready;
 pub mod segment;

@@ -104,12 +104,8 @@ impl Membership {
         rebindable: bool,
     ) -> Result<Segment> {
         self.check_range(controller, start, length, Code::BadMemAlignment)?;
-        let membership = Arc::as_ptr(&self.shared).addr();
         let start = start.expose_provenance();
-        let known = Wait::Interruptible(self).until(|| {
-            let known = backing::look(start, length, membership)?;
-            Ok((!matches!(known, Known::Busy)).then_some(known))
-        })?;
+        let known = self.look_at_range(start, length)?;
         // Nobody moves the range, gives it back or takes one of its exports back before this one is among them.
         let (turn, share) = match known {
             Known::Fresh(turn) => (turn, None),
@@ -125,6 +121,15 @@ impl Membership {
             let shared = turn.share(name, inspect::identity(memory.as_fd())?);
             let other = || Error::with(Code::InternalError, "the agent sent other memory than that of the range");
             shared.map(Backing::Adopted).ok_or_else(other)
+        })
+    }
+
+    /// Looks at a range when nobody else is about something with it.
+    fn look_at_range(&self, start: usize, length: usize) -> Result<Known> {
+        let membership = Arc::as_ptr(&self.shared).addr();
+        Wait::Interruptible(self).until(|| {
+            let known = backing::look(start, length, membership)?;
+            Ok((!matches!(known, Known::Busy)).then_some(known))
         })
     }
 
@@ -221,6 +226,11 @@ impl Segment {
         let registry = self.membership.registry();
         let fields = registry.segments.get(self.name.row as usize).and_then(SegmentRow::fields);
         fields.is_some_and(|f| f.incarnation == self.name.incarnation && f.state == SegmentState::Published)
+    }
+
+    /// The name the agent knows it by.
+    pub(super) fn name(&self) -> SegmentName {
+        self.name
     }
 
     /// Its row, while it is this segment's.
@@ -420,9 +430,8 @@ impl Segment {
         if !start.addr().is_multiple_of(page_size()) {
             return Err(Error::with(Code::BadAddr, format!("address {start:p} is no multiple of the page size")));
         }
-        let membership = Arc::as_ptr(&self.membership.shared).addr();
-        // Not waited for: whoever is about something with it exports it.
-        let Known::Fresh(fresh) = backing::look(start.expose_provenance(), length, membership)? else {
+        // Whoever has the turn of an exported range waits for no other range: so this ends.
+        let Known::Fresh(fresh) = self.membership.look_at_range(start.expose_provenance(), length)? else {
             return Err(Error::with(Code::BadAddr, "the range is exported already"));
         };
         let range = self.take_range(Wait::Interruptible(&self.membership))?;
@@ -436,7 +445,11 @@ impl Segment {
         // Whatever came of it, from here on what is put stays.
         let ended = self.membership.ask_done(Ask::EndRebind { segment: self.name });
         crash_point!(RebindEnded);
-        exchanged.and(ended)
+        match ended {
+            // The memory is what it is; that the cluster has ended is told by whatever is asked next.
+            Err(error) if error.code() == Code::CtlrNotPresent => exchanged,
+            ended => exchanged.and(ended),
+        }
     }
 
     /// Gives the old range back and makes the fresh one the segment's, while no importer is vouched for.

@@ -23,7 +23,8 @@ impl Connection {
             Code::BarrierFailure => {
                 let link = self.link_in_words();
                 format!(
-                    "transfers to segment {id:#x} of node {node} may be lost: {link} had an error, or changed, meanwhile"
+                    "transfers to segment {id:#x} of node {node} may be lost: {link} had an error, or changed, or the \
+                     segment was rebound, meanwhile"
                 )
             }
             _ => return error,
@@ -90,6 +91,13 @@ impl Segment {
             }
             _ => error,
         }
+    }
+
+    /// The error for a wait that nobody is left to end.
+    #[cold]
+    pub(super) fn told_of_desertion(&self) -> Error {
+        let text = format!("nobody is left who could signal {}", self.in_words());
+        Error::with(Code::SegNotConnected, text)
     }
 
     fn importers_in_words(&self) -> String {
