@@ -2,16 +2,6 @@
 
 use rsm_core::{Code, Error};
 use rustix::io::Errno;
-use std::time::Duration;
-
-/// Whether a call that failed so may succeed in a moment, with nothing changed but what others take of the system's
-/// memory.
-pub(crate) fn is_passing(errno: Errno) -> bool {
-    matches!(errno, Errno::NOMEM | Errno::NOBUFS)
-}
-
-/// Between two attempts at what fails in passing.
-pub(crate) const MOMENT: Duration = Duration::from_millis(1);
 
 /// As `from_errno`, of what the standard library tried.
 pub fn from_io(error: &std::io::Error, tried: &str) -> Error {

@@ -65,7 +65,7 @@ calls! {
     connect SYS_connect: AGAIN INTR ACCESS PERM NOMEM;
     accept4 SYS_accept4: NOMEM MFILE NFILE INTR AGAIN NOBUFS CONNABORTED PERM;
     sendmsg SYS_sendmsg: NOMEM INTR NOBUFS AGAIN TOOMANYREFS;
-    sendto SYS_sendto: NOMEM INTR NOBUFS AGAIN;
+    sendto SYS_sendto: NOMEM INTR NOBUFS;
     recvmsg SYS_recvmsg: NOMEM INTR AGAIN;
     recvfrom SYS_recvfrom: NOMEM INTR AGAIN;
     getsockopt SYS_getsockopt: ;
@@ -98,7 +98,7 @@ calls! {
     execve SYS_execve: NOMEM MFILE NFILE ACCESS AGAIN IO;
     unshare SYS_unshare: NOMEM PERM;
     close_range SYS_close_range: NOMEM MFILE;
-    getrandom SYS_getrandom: INTR AGAIN;
+    getrandom SYS_getrandom: INTR;
     prlimit64 SYS_prlimit64: PERM;
     wait4 SYS_wait4: INTR;
     waitid SYS_waitid: INTR;
@@ -137,6 +137,8 @@ impl Call {
                 libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET => &[Errno::INTR, Errno::AGAIN],
                 _ => &[],
             },
+            // The runtime's, which hears how the exec of a child went, and does not expect to be refused.
+            "recvfrom" if third == 8 => &[],
             // Looking at a limit.
             "prlimit64" if third == 0 => &[],
             "epoll_ctl" if second32 != libc::EPOLL_CTL_ADD => &[],
@@ -154,6 +156,8 @@ impl Call {
             "read" | "readv" | "write" | "writev" | "close" => match target(thread, first) {
                 Target::Disk => self.errnos,
                 _ if self.name == "close" => &[],
+                // A page for what is written.
+                Target::Other if self.name == "write" => &[Errno::INTR, Errno::NOMEM],
                 Target::Proc if self.name == "read" => &[Errno::INTR, Errno::NOMEM],
                 _ => &[Errno::INTR],
             },

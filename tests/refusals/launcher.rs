@@ -298,7 +298,7 @@ impl Launch {
         let listener = Listener::on(&mut command, Box::new(naming()));
         let control = listener.control();
         match cell {
-            Some(cell) => control.refuse(&cell.place, cell.errno, cell.lasting),
+            Some(cell) => control.refuse(&cell.place, cell.errno, cell.lasting, None),
             None => control.count(),
         }
         let child = command.spawn().expect("rsm-ctl starts");

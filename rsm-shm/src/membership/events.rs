@@ -6,7 +6,6 @@
 //! memory along, for the tally of a process that is watched.
 
 use super::Shared;
-use crate::error::{MOMENT, is_passing};
 use crate::parking::Parking;
 use crate::private_table::{self, Stdio};
 use crate::socket;
@@ -31,12 +30,11 @@ fn run(link: &OwnedFd, shared: &Shared, parking: &Parking) {
                 }
                 let seen = shared.sweep();
                 crash_point!(LookSwept);
-                answer(link, seen);
+                // An error shows as the end of the link at the next receive.
+                let _ = socket::send(link, &seen.to_le_bytes(), &[], SendFlags::empty());
                 crash_point!(LookAnswered);
             }
-            // A shortage of the kernel's is no end of the link.
-            Err(errno) if is_passing(errno) => std::thread::sleep(MOMENT),
-            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(Errno::INTR) => {}
             Ok(None) | Err(_) => break,
         }
     }
@@ -44,16 +42,4 @@ fn run(link: &OwnedFd, shared: &Shared, parking: &Parking) {
     parking.end();
     super::ready::pumps::notice_all();
     crash_point!(EndTold);
-}
-
-/// Says what was seen. Who waits for it counts on it, so a shortage of the kernel's is waited out; the end of the link
-/// shows again at the next receive.
-fn answer(link: &OwnedFd, seen: u64) {
-    loop {
-        match socket::send(link, &seen.to_le_bytes(), &[], SendFlags::empty()) {
-            Err(errno) if is_passing(errno) => std::thread::sleep(MOMENT),
-            Err(Errno::INTR) => {}
-            Ok(()) | Err(_) => return,
-        }
-    }
 }
