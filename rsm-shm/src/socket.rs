@@ -99,7 +99,7 @@ pub fn receive(socket: impl AsFd, flags: RecvFlags) -> rustix::io::Result<Option
 fn outlast<T>(at_once: bool, mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
     loop {
         match call() {
-            Err(Errno::NOMEM | Errno::NOBUFS) if at_once => return Err(Errno::AGAIN),
+            Err(Errno::NOMEM | Errno::NOBUFS | Errno::INTR) if at_once => return Err(Errno::AGAIN),
             Err(Errno::NOMEM | Errno::NOBUFS) => std::thread::sleep(Duration::from_millis(1)),
             done => return done,
         }

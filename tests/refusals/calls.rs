@@ -51,8 +51,7 @@ calls! {
     #[cfg(target_arch = "x86_64")]
     readlink SYS_readlink: ACCESS NOMEM IO;
     getdents64 SYS_getdents64: NOMEM IO;
-    fstat SYS_fstat: NOMEM;
-    newfstatat SYS_newfstatat: NOMEM ACCESS;
+        newfstatat SYS_newfstatat: NOMEM ACCESS;
     statx SYS_statx: NOMEM ACCESS;
     dup SYS_dup: MFILE;
     dup3 SYS_dup3: MFILE INTR;
@@ -137,6 +136,14 @@ impl Call {
                 libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET => &[Errno::INTR, Errno::AGAIN],
                 _ => &[],
             },
+            "sendmsg" => match (third32 & libc::MSG_DONTWAIT != 0, has_descriptors(thread, second)) {
+                (true, true) => &[Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN, Errno::TOOMANYREFS],
+                (true, false) => &[Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN],
+                (false, true) => &[Errno::NOMEM, Errno::NOBUFS, Errno::INTR, Errno::TOOMANYREFS],
+                (false, false) => &[Errno::NOMEM, Errno::NOBUFS, Errno::INTR],
+            },
+            "recvmsg" if third32 & libc::MSG_DONTWAIT == 0 => &[Errno::NOMEM, Errno::INTR],
+            "recvmsg" => &[Errno::NOMEM, Errno::AGAIN],
             // The runtime's, which hears how the exec of a child went, and does not expect to be refused.
             "recvfrom" if third == 8 => &[],
             // Looking at a limit.
@@ -173,6 +180,15 @@ const READING: &[Errno] =
 /// A stack that the runtime makes for handlers on a new thread: unlike the thread's own it is usable at once.
 fn is_signal_stack(protection: u64, flags: u64) -> bool {
     protection as libc::c_int == libc::PROT_READ | libc::PROT_WRITE && flags as libc::c_int & libc::MAP_STACK != 0
+}
+
+/// Whether a message that a thread sends brings descriptors along.
+fn has_descriptors(thread: i32, message: u64) -> bool {
+    use std::os::unix::fs::FileExt;
+    // Behind the name, the vector and the pointer to the control messages: their length.
+    let mut length = [0; 8];
+    let memory = std::fs::File::open(format!("/proc/{thread}/mem"));
+    memory.and_then(|memory| memory.read_exact_at(&mut length, message + 40)).is_ok() && length != [0; 8]
 }
 
 /// What a descriptor leads to.

@@ -174,7 +174,7 @@ fn play(story: &Story, role: Role, scene: &mut Scene, cell: &Cell) -> Result<Cam
         if refused.is_empty() {
             return Err(format!("nothing was refused, and it failed: {said}"));
         }
-        if !right(cell.errno).contains(&code) {
+        if !right(cell.errno).contains(&code) || said.contains("has ended") {
             return Err(format!("the wrong error: {said}"));
         }
     }

@@ -761,8 +761,8 @@ pub(crate) fn right(errno: rustix::io::Errno) -> &'static [i32] {
         // And TIMEOUT, for an agent that takes no connections.
         Errno::AGAIN | Errno::TOOMANYREFS | Errno::CONNABORTED => &[31, 32, 33, 42],
         Errno::INTR => &[41],
-        // PERM_DENIED.
-        Errno::PERM | Errno::ACCESS => &[27, 31, 33],
+        // PERM_DENIED, and CTLR_NOT_PRESENT where it is something that rsm cannot do without.
+        Errno::PERM | Errno::ACCESS => &[4, 27, 31, 33],
         // And BAD_LENGTH.
         Errno::FBIG => &[20, 31, 32],
         // INTERNAL_ERROR: what cannot be expected.
