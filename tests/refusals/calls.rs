@@ -164,7 +164,7 @@ impl Call {
                 Target::Disk => self.errnos,
                 _ if self.name == "close" => &[],
                 // A page for what is written.
-                Target::Other if self.name == "write" => &[Errno::INTR, Errno::NOMEM],
+                Target::Pipe if self.name == "write" => &[Errno::INTR, Errno::NOMEM],
                 Target::Proc if self.name == "read" => &[Errno::INTR, Errno::NOMEM],
                 _ => &[Errno::INTR],
             },
@@ -195,6 +195,7 @@ fn has_descriptors(thread: i32, message: u64) -> bool {
 enum Target {
     Disk,
     Proc,
+    Pipe,
     Other,
 }
 
@@ -202,6 +203,8 @@ fn target(thread: i32, fd: u64) -> Target {
     let target = std::fs::read_link(format!("/proc/{thread}/fd/{fd}")).unwrap_or_default();
     if target.starts_with("/proc") {
         Target::Proc
+    } else if target.starts_with("pipe:") {
+        Target::Pipe
     } else if target.starts_with("/")
         && !target.starts_with("/dev")
         && !target.display().to_string().starts_with("/memfd:")
