@@ -201,14 +201,12 @@ enum Target {
 
 fn target(thread: i32, fd: u64) -> Target {
     let target = std::fs::read_link(format!("/proc/{thread}/fd/{fd}")).unwrap_or_default();
-    if target.starts_with("/proc") {
+    let target = target.to_string_lossy();
+    if target.starts_with("/proc/") {
         Target::Proc
     } else if target.starts_with("pipe:") {
         Target::Pipe
-    } else if target.starts_with("/")
-        && !target.starts_with("/dev")
-        && !target.display().to_string().starts_with("/memfd:")
-    {
+    } else if target.starts_with('/') && !target.starts_with("/dev/") && !target.starts_with("/memfd:") {
         Target::Disk
     } else {
         Target::Other
