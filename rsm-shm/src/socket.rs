@@ -62,8 +62,15 @@ pub fn send(
     if !descriptors.is_empty() {
         assert!(control.push(SendAncillaryMessage::ScmRights(descriptors)), "at most MAX_DESCRIPTORS");
     }
-    outlast(flags.contains(SendFlags::DONTWAIT), || {
-        rustix::net::sendmsg(&socket, &[IoSlice::new(bytes)], &mut control, flags | SendFlags::NOSIGNAL).map(|_| ())
+    let at_once = flags.contains(SendFlags::DONTWAIT);
+    outlast(at_once, || {
+        loop {
+            let sent = rustix::net::sendmsg(&socket, &[IoSlice::new(bytes)], &mut control, flags | SendFlags::NOSIGNAL);
+            match sent {
+                Err(Errno::INTR) if !at_once => {} // nothing was sent, and room will come
+                sent => return sent.map(drop),
+            }
+        }
     })
 }
 
