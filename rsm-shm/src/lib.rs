@@ -12,8 +12,9 @@ pub mod agent;
 pub mod capabilities;
 #[cfg(feature = "crash-points")]
 pub mod crash;
-mod error;
+pub mod error;
 pub mod futex;
+pub mod log;
 pub mod membership;
 pub mod memory;
 pub mod parking;

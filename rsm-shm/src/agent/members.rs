@@ -53,6 +53,8 @@ pub(super) struct Member {
     pub(super) waits_for_room: bool,
     /// The request answered last, and how to undo it.
     pub(super) last: Option<(u64, Undo)>,
+    /// Node and id of the segment that it asked for last and was refused.
+    pub(super) wants: Option<(u32, u32)>,
     /// What it says it did, once somebody watched.
     pub(super) tally: Option<TallyMap>,
     /// Whether its last look told it to tally.
@@ -97,12 +99,15 @@ impl Agent {
         // A dozen replies, with their descriptors, is what a member that does not read can be owed.
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, 8192);
         let Ok((Credentials { uid, .. }, pid)) = socket::peer(&socket) else { return };
-        if self.watch(&socket, Token::Stranger(party), EventFlags::IN).is_ok() {
-            self.strangers.insert(party, Stranger { socket, since: Instant::now(), uid, pid });
-            self.strangers_of.add(pid, party);
-            crash_point!(AgentAccepted);
-            self.turn_one_away(pid);
+        let watched = self.watch(&socket, Token::Stranger(party), EventFlags::IN);
+        self.strangers.insert(party, Stranger { socket, since: Instant::now(), uid, pid });
+        self.strangers_of.add(pid, party);
+        if let Err(error) = watched {
+            // What it wants would not be heard.
+            return self.refuse(party, 0, error);
         }
+        crash_point!(AgentAccepted);
+        self.turn_one_away(pid);
     }
 
     /// Where too many wait to join, the one that has waited longest goes: of a process that has many, or of the user
@@ -226,6 +231,7 @@ impl Agent {
                 unsent: None,
                 waits_for_room: false,
                 last: None,
+                wants: None,
                 tally: None,
                 told_to_tally: false,
                 owed: false,
