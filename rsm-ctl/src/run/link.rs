@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
@@ -62,6 +63,12 @@ impl Link {
                 Ok(_) | Err(_) => return,
             }
         }
+    }
+
+    /// Waits until there is room for a message, not for long; answers whether there is.
+    pub(crate) fn has_room(&self) -> bool {
+        let patience = Timespec { tv_sec: 2, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&self.socket, PollFlags::OUT)], Some(&patience)) == Ok(1)
     }
 
     /// Takes the next message if there is one.
