@@ -53,7 +53,7 @@ impl Membership {
         } else {
             let memory = descriptors.next().ok_or_else(missing)?;
             memfd::check_solid(&memory, connected.data_offset.saturating_add(connected.length))?;
-            Region::map(memory, connected.data_offset, length, permission)?
+            Region::map_to_duplicate(memory, connected.data_offset, length, permission)?
         };
         let bells = self.bells_of(node, descriptors.next())?;
         let registry = self.registry();

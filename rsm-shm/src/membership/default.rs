@@ -11,7 +11,13 @@ use rsm_core::{Code, Error, Result};
 use std::sync::{Arc, Mutex};
 
 /// Locked only under [`fork::hold`], so that no child inherits it in the hands of another thread.
-static DEFAULT: Mutex<Option<Arc<Membership>>> = Mutex::new(None);
+static DEFAULT: Mutex<Option<Default>> = Mutex::new(None);
+
+struct Default {
+    membership: Arc<Membership>,
+    /// That of a private cluster, which is never ended: members may come and go until the process ends.
+    _agent: Option<AgentHandle>,
+}
 
 /// The process's membership; joined, and if need be with its own cluster, at the first call.
 ///
@@ -20,7 +26,7 @@ static DEFAULT: Mutex<Option<Arc<Membership>>> = Mutex::new(None);
 pub fn membership() -> Result<Arc<Membership>> {
     let hold = fork::hold();
     let mut default = super::lock(&DEFAULT);
-    if let Some(membership) = &*default {
+    if let Some(Default { membership, .. }) = &*default {
         return Ok(Arc::clone(membership));
     }
     let (address, claim, agent) = match std::env::var(ENV_CLUSTER) {
@@ -28,11 +34,9 @@ pub fn membership() -> Result<Arc<Membership>> {
         Err(_) => private_cluster()?,
     };
     let shared = join::join(&hold, &address, Some(claim))?;
-    // A private cluster is never ended: members may come and go until the process ends.
-    std::mem::forget(agent);
     fork::enlist(&hold, &shared);
     let membership = Arc::new(Membership { shared });
-    *default = Some(Arc::clone(&membership));
+    *default = Some(Default { membership: Arc::clone(&membership), _agent: agent });
     Ok(membership)
 }
 

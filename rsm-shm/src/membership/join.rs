@@ -12,6 +12,7 @@ use crate::parking::Parking;
 use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Secret};
 use rsm_core::{Code, Error, Result};
+use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -40,10 +41,12 @@ pub(super) fn connect(_hold: &Hold, address: &Address, claim: Option<Claim>) -> 
     // Where the kernel cannot name the process at the other end of a socket, the agent needs a descriptor of it.
     let process = match control.peer_pidfd(address)? {
         Some(_) => None,
-        None => Some(
-            rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())
-                .map_err(|e| crate::error::from_errno(e, "cannot open a process descriptor"))?,
-        ),
+        None => match rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty()) {
+            Ok(process) => Some(process),
+            // Refused for good, by a filter or a tool that the program runs under. The agent says whether it does without.
+            Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS) => None,
+            Err(error) => return Err(crate::error::from_errno(error, "cannot open a process descriptor")),
+        },
     };
     let descriptors: Vec<_> = process.iter().map(AsFd::as_fd).collect();
     let number = control.join(address, Ask::Join { protocol: PROTOCOL, claim }, &descriptors)?;

@@ -30,6 +30,7 @@
 #![allow(unsafe_code)]
 
 use super::inspect::{self, Kind, Piece};
+use super::twice;
 use super::uffd::WriteProtection;
 use crate::error::from_errno;
 use rsm_core::{Code, Error, Result, crash_point};
@@ -186,24 +187,28 @@ impl From<Failure> for Error {
 
 /// Addresses that the new memory is mapped to first, so that it can be filled before anybody sees it; or a second
 /// mapping of the old one.
-struct Span {
+struct Span<'a> {
     start: *mut u8,
     length: usize,
     /// Bytes at its start that were moved elsewhere and whose addresses are no longer ours.
     gone: usize,
     /// Shared memory: mapping it elsewhere leaves it here as well.
     shared: bool,
+    /// What it maps, and from where on, if that is an object that the caller has open.
+    object: Option<(BorrowedFd<'a>, u64)>,
 }
 
-impl Span {
-    fn of_object(object: BorrowedFd<'_>, offset: u64, length: usize) -> Result<Span> {
+impl<'a> Span<'a> {
+    fn of_object(object: BorrowedFd<'a>, offset: u64, length: usize) -> Result<Span<'a>> {
         let rw = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a null hint makes the kernel choose free addresses, so no existing object is touched.
         let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), length, rw, MapFlags::SHARED, object, offset) };
-        Span::new(start, length, true)
+        let mut span = Span::new(start, length, true)?;
+        span.object = Some((object, offset));
+        Ok(span)
     }
 
-    fn private(length: usize) -> Result<Span> {
+    fn private(length: usize) -> Result<Span<'a>> {
         let rw = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: as above.
         let start = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), length, rw, MapFlags::PRIVATE) };
@@ -214,19 +219,23 @@ impl Span {
         Ok(span)
     }
 
-    /// Maps shared memory a second time.
+    /// Maps shared memory a second time; `None` where that is not possible. What a range held can then neither be freed
+    /// as it goes, nor be put back after an error.
     ///
     /// # Safety
     /// The range must be part of one mapping of shared memory.
-    unsafe fn again(start: *mut u8, length: usize) -> Result<Span> {
+    unsafe fn again(start: *mut u8, length: usize) -> Result<Option<Span<'a>>> {
+        if !twice::is_possible() {
+            return Ok(None);
+        }
         // SAFETY: an old size of 0 leaves the mapping where it is and makes another one where the kernel chooses.
         let again = unsafe { rustix::mm::mremap(start.cast(), 0, length, MremapFlags::MAYMOVE) };
-        Span::new(again, length, true)
+        Span::new(again, length, true).map(Some)
     }
 
-    fn new(start: rustix::io::Result<*mut std::ffi::c_void>, length: usize, shared: bool) -> Result<Span> {
+    fn new(start: rustix::io::Result<*mut std::ffi::c_void>, length: usize, shared: bool) -> Result<Span<'a>> {
         let start = start.map_err(|e| from_errno(e, "no address space to move a segment's contents"))?;
-        let span = Span { start: start.cast(), length, gone: 0, shared };
+        let span = Span { start: start.cast(), length, gone: 0, shared, object: None };
         // After mlockall(MCL_FUTURE) it is locked: its pages could not be freed, and a limit on locked memory could
         // make the kernel give up a move after it took the target away.
         // SAFETY: unlocking changes no contents; the range is ours.
@@ -246,6 +255,13 @@ impl Span {
     /// `place` must be `length` bytes that may be replaced.
     unsafe fn put(&mut self, offset: usize, length: usize, place: *mut u8) -> Result<(), Errno> {
         let from = self.at(offset, length);
+        if let Some((object, first)) = self.object.filter(|_| !twice::is_possible()) {
+            let flags = MapFlags::SHARED | MapFlags::FIXED;
+            let rw = ProtFlags::READ | ProtFlags::WRITE;
+            // SAFETY: as below; the object's pages there are those that the span maps, filled by now.
+            return unsafe { rustix::mm::mmap(place.cast(), length, rw, flags, object, first + offset as u64) }
+                .map(drop);
+        }
         let old = if self.shared { 0 } else { length };
         let flags = MremapFlags::MAYMOVE;
         // SAFETY: `place` may be replaced by the caller's promise. The kernel holds its lock on mappings throughout, and
@@ -268,7 +284,7 @@ impl Span {
     }
 }
 
-impl Drop for Span {
+impl Drop for Span<'_> {
     fn drop(&mut self) {
         let left = self.length - self.gone;
         if left > 0 {
@@ -279,34 +295,34 @@ impl Drop for Span {
 }
 
 /// A piece of the range on its way.
-struct Part {
+struct Part<'a> {
     /// Where in the range it starts.
     offset: usize,
     length: usize,
     /// A second mapping of what it maps, if that is shared memory.
-    old: Option<Span>,
+    old: Option<Span<'a>>,
     /// Whether the old pages are freed as it goes.
     free: bool,
 }
 
 /// A range on its way.
-struct Relocation {
+struct Relocation<'a> {
     start: *mut u8,
-    parts: Vec<Part>,
-    staging: Span,
+    parts: Vec<Part<'a>>,
+    staging: Span<'a>,
 }
 
-impl Relocation {
+impl<'a> Relocation<'a> {
     /// # Safety
     /// `pieces` must be what the range is mapped to.
-    unsafe fn new(start: *mut u8, length: usize, pieces: Vec<Piece>, staging: Span) -> Result<Relocation> {
+    unsafe fn new(start: *mut u8, length: usize, pieces: Vec<Piece>, staging: Span<'a>) -> Result<Relocation<'a>> {
         assert_eq!(staging.length, length, "the new memory is as long as the old");
         let mut parts = Vec::with_capacity(pieces.len());
         for piece in pieces {
             let shared = matches!(piece.kind, Kind::Object | Kind::SharedAnonymous | Kind::SysV);
             let offset = piece.start - start as usize;
             // SAFETY: inside the range; a piece is part of one mapping, and shared by the line above.
-            let old = if shared { Some(unsafe { Span::again(start.add(offset), piece.bytes()) }?) } else { None };
+            let old = if shared { unsafe { Span::again(start.add(offset), piece.bytes()) }? } else { None };
             parts.push(Part { offset, length: piece.bytes(), old, free: piece.kind == Kind::Object });
         }
         Ok(Relocation { start, parts, staging })
@@ -362,8 +378,10 @@ impl Relocation {
             let (mut staging, old) = match self.parts[i].old.take() {
                 Some(old) => (old, None),
                 // SAFETY: what was private is a piece of the staging by now, or of private memory; see `shared`.
-                None if self.staging.shared => (Span::private(length)?, Some(unsafe { Span::again(place, length) }?)),
-                None => continue,
+                None if self.staging.shared => (Span::private(length)?, unsafe { Span::again(place, length) }?),
+                None if twice::is_possible() => continue,
+                // It would have to go back to an object that is not mapped any more.
+                None => return Err(Error::new(Code::InternalError)),
             };
             let free = old.is_some();
             let part = Part { offset: 0, length, old, free };
@@ -380,8 +398,8 @@ impl Relocation {
 /// As [`adopt`].
 unsafe fn relocate(
     start: *mut u8,
-    part: &Part,
-    staging: &mut Span,
+    part: &Part<'_>,
+    staging: &mut Span<'_>,
     hold: Option<&WriteProtection>,
     moved: &mut usize,
 ) -> Result<Protection, Failure> {
@@ -447,7 +465,7 @@ fn up_to(address: usize, size: usize) -> usize {
 
 /// Makes the pages of a chunk present in both memories: the old so that protection covers them and the copy does not
 /// wait for them, the new so that a lack of memory shows as an error, before anything was changed.
-unsafe fn prepare(place: *mut u8, staging: &Span, at: usize, bytes: usize) -> Result<(), Failure> {
+unsafe fn prepare(place: *mut u8, staging: &Span<'_>, at: usize, bytes: usize) -> Result<(), Failure> {
     // SAFETY: faulting pages in changes no contents; the kernel checks the ranges.
     unsafe {
         populate(place, bytes, Advice::LinuxPopulateRead).map_err(Failure::Source)?;
@@ -475,7 +493,7 @@ unsafe fn populate(place: *mut u8, bytes: usize, advice: Advice) -> Result<(), E
 unsafe fn window(
     place: *mut u8,
     bytes: usize,
-    staging: &mut Span,
+    staging: &mut Span<'_>,
     at: usize,
     hold: Option<&WriteProtection>,
 ) -> Result<bool, Errno> {

@@ -14,6 +14,7 @@
 //! | [`inspect`] | what addresses of this process are mapped to |
 //! | [`adopt`] | moving what a range holds to another memory, under the feet of threads that use it |
 //! | [`uffd`] | holding stores back |
+//! | `twice` | whether memory can be mapped again from its mapping |
 //! | [`lease`] | asking the kernel whether anybody still reaches a memory object |
 //! | [`fence`] | the full fence |
 
@@ -29,6 +30,7 @@ pub mod tables;
 pub mod trash;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod trust;
+mod twice;
 pub mod uffd;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod vector;
