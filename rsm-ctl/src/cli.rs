@@ -1,6 +1,7 @@
 //! What may be asked on the command line. Nothing is done here.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -18,7 +19,7 @@ use crate::run::exec::{EnvArgs, ExecArgs};
 use crate::steer::args::{LinkArgs, NodeArgs, ScriptArgs, SegmentArgs};
 use crate::top::TopArgs;
 use crate::watch::WatchArgs;
-use crate::{print, printable};
+use crate::{habits, print, printable};
 
 /// Start, look at and steer clusters of rsm nodes.
 #[derive(Debug, Parser)]
@@ -135,7 +136,8 @@ pub(crate) struct QueryArgs {
 /// # Errors
 /// How to end, when it asked for `--help` or `--version`, which are written then, or cannot be understood, which is said.
 pub(crate) fn parse() -> Result<Cli, ExitCode> {
-    Cli::try_parse().map_err(|told| match answer_of_clap(&told) {
+    let words = habits::translated(std::env::args_os(), &Cli::command());
+    Cli::try_parse_from(&words).map_err(|told| match answer_of_clap(&told, &words) {
         Ok(code) => code,
         Err(failure) => {
             print::complaint(&failure);
@@ -145,7 +147,7 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
 }
 
 /// Says what clap has to say.
-fn answer_of_clap(told: &clap::Error) -> Result<ExitCode, Failure> {
+fn answer_of_clap(told: &clap::Error, words: &[OsString]) -> Result<ExitCode, Failure> {
     let (plain, coloured) = (told.render().to_string(), told.render().ansi().to_string());
     if !told.use_stderr() {
         return print::help(if Palette::of_stdout().0 { &coloured } else { &plain });
@@ -154,6 +156,9 @@ fn answer_of_clap(told: &clap::Error) -> Result<ExitCode, Failure> {
     match printable::lines(&plain) {
         Cow::Borrowed(_) if Palette::of_stderr().0 => print::usage(&coloured),
         fit => print::usage(&fit),
+    }
+    if plain.contains("\n  -n <N>\n") && habits::has_number(words) {
+        print::usage("\n  tip: what follows the program is the program's: rsm-ctl run -n N PROG ARGS...\n");
     }
     Ok(ExitCode::Usage)
 }

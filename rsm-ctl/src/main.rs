@@ -14,6 +14,7 @@ mod doctor;
 mod duration;
 mod exit_code;
 mod failure;
+mod habits;
 mod manual;
 mod number;
 mod perf;

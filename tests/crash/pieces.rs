@@ -2,7 +2,7 @@
 #![allow(unsafe_code)] // reading segment memory as bytes
 
 use super::node::Things;
-use rsm::{Controller, Export, Permission, PollDescriptor, Result};
+use rsm::{Code, Controller, Export, Import, Permission, PollDescriptor, Result};
 use rsm_core::message::Claim;
 use rsm_shm::address::{ENV_CLUSTER, ENV_NODE_ID, ENV_NODE_KEY, secret_from_text};
 use rsm_shm::membership::Membership;
@@ -43,6 +43,7 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
                 String::new()
             })
         }
+        "putsome" => put_some(&import(&name), word(2).parse().expect("a number")).map(|()| String::new()),
         "check" => Ok(check(things)),
         "dropall" => Ok(drop_all(things)),
         "pollfd" => export(&name).poll_descriptor().map(|poll| {
@@ -127,6 +128,17 @@ fn check(things: &Things) -> String {
     }
     said.sort();
     said.join(" ")
+}
+
+/// Puts to the playground of a segment, some of which may have to be done again.
+fn put_some(import: &Import, times: u64) -> Result<()> {
+    for value in 0..times {
+        match import.put_u64(16, value) {
+            Err(error) if error.code() == Code::BarrierFailure => std::thread::yield_now(),
+            told => told?,
+        }
+    }
+    Ok(())
 }
 
 /// Gives back everything; says the error numbers that came.

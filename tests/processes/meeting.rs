@@ -280,7 +280,7 @@ fn meet_on_one(rounds: usize) -> Result<String> {
                 again(&|| allowed(republish(), &[Code::SegNotPublished]))
             }),
         ];
-        let told: Vec<Result<()>> = threads.into_iter().try_for_each(|thread| thread.join().expect("no panic"));
+        let told: Vec<Result<()>> = threads.into_iter().map(|thread| thread.join().expect("no panic")).collect();
         done.store(true, SeqCst);
         let good = importer.join().expect("no panic");
         told.into_iter().collect::<Result<()>>()?;

@@ -38,6 +38,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = duration::parse_positive)]
     pub(crate) timeout: Option<Duration>,
     /// Put the node id in brackets before every line of output
+    ///
+    /// Lines of different nodes never mix, tagged or not, while they are no longer than 1 MiB. Of a longer one pieces of
+    /// that length are passed on, between which others may write; tags then stand before each piece.
     #[arg(long)]
     pub(crate) tag_output: bool,
     /// Let the other nodes go on when one fails
@@ -105,6 +108,9 @@ pub(crate) struct ProgramArgs {
     #[arg(long, value_name = "CPUS", num_args = 0..=1, default_missing_value = "auto", value_parser = Pin::parse)]
     pub(crate) pin: Option<Pin>,
     /// Keep what each node writes in DIR/node-K.out and DIR/node-K.err as well; never overwrites
+    ///
+    /// Where both outputs of rsm-ctl lead to the same place, as with 2>&1, a node writes both to one pipe and its lines
+    /// stay in order. With logs they are two, and the order between them is lost.
     #[arg(long, value_name = "DIR")]
     pub(crate) log_dir: Option<PathBuf>,
     /// How long nodes may take to end by themselves after one failed, and after being asked to end [default: 2s]

@@ -83,7 +83,9 @@ fn watched(plan: Plan, reported: bool, announce: Option<&Link>) -> Result<Front<
     raise_descriptor_limit();
     let count = plan.tasks.len();
     let kept = if reported { output::KEPT_FOR_REPORT } else { output::KEPT };
-    let (streams, ends) = output::open_streams(count, kept).map_err(|error| {
+    // Logs keep the two apart.
+    let together = plan.log_dir.is_none() && output::are_one();
+    let (streams, ends) = output::open_streams(count, kept, together).map_err(|error| {
         let what = if count == 1 { "a process".to_owned() } else { format!("{count} processes") };
         Failure::system(&format!("cannot make the output streams of {what}"), error)
     })?;

@@ -19,6 +19,11 @@ pub(crate) trait LastLines {
 
     /// As much as was kept.
     fn last_text(&self, process: usize, output: Output) -> String;
+
+    /// What that output is called.
+    fn name_of(&self, output: Output) -> &'static str {
+        output.name()
+    }
 }
 
 impl LastLines for Forwarder {
@@ -28,6 +33,10 @@ impl LastLines for Forwarder {
 
     fn last_text(&self, process: usize, output: Output) -> String {
         Forwarder::last_text(self, process, output)
+    }
+
+    fn name_of(&self, output: Output) -> &'static str {
+        Forwarder::name_of(self, output)
     }
 }
 
@@ -111,7 +120,7 @@ fn last_lines(text: &mut String, tasks: &[Task], index: usize, written: &impl La
     for output in [Output::Stderr, Output::Stdout] {
         let lines = written.last_lines(index, output);
         if !lines.is_empty() {
-            let _ = writeln!(text, "    its {} ended with", output.name());
+            let _ = writeln!(text, "    its {} ended with", written.name_of(output));
             for line in lines {
                 let _ = writeln!(text, "    {} {line}", palette.paint(Tone::Faint, "|"));
             }

@@ -8,6 +8,7 @@ use rsm::steer::{Links, Steering};
 use crate::cli::Verbosity;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use crate::number::counted;
 use crate::print;
 use args::{LinkArgs, LinkVerb, NodeArgs, NodeVerb, SegmentArgs, SegmentVerb, Target};
 
@@ -62,10 +63,6 @@ pub(crate) fn segment(args: &SegmentArgs, verbosity: Verbosity) -> Result<ExitCo
 
 fn aborted(count: u32) -> String {
     format!("{} aborted", counted(count, "import", "imports"))
-}
-
-fn counted(count: u32, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// Says what came of it, which one does not know beforehand.

@@ -35,6 +35,32 @@ fn variables_of_all_and_of_some() {
 }
 
 #[test]
+fn the_number_of_nodes_as_other_launchers_take_it() {
+    for form in ["-n2", "-n=2", "-np 2", "-np2", "-np=2", "-vn2"] {
+        let line = format!("run {form} --env A=a printenv A");
+        let finished = ctl(&line.split(' ').collect::<Vec<_>>()).finish();
+        assert_eq!((finished.code(), finished.text()), (0, "a\na\n"), "{form}: {}", finished.stderr);
+        // What follows the program's name is the program's.
+        let line = format!("run {form} -- echo -np 3");
+        let finished = ctl(&line.split(' ').collect::<Vec<_>>()).finish();
+        assert_eq!((finished.code(), finished.text()), (0, "-np 3\n-np 3\n"), "{form}: {}", finished.stderr);
+    }
+    for (line, why) in [
+        ("run -n2 -n3 -- true", "the argument '-n <N>' cannot be used multiple times"),
+        ("run -np2 -n 2 -- true", "the argument '-n <N>' cannot be used multiple times"),
+        ("run -np two -- true", "write a number of nodes, 1 to 63"),
+        ("run -n= -- true", "write a number of nodes, 1 to 63"),
+        ("run -np", "a value is required for '-n <N>'"),
+        ("run -n2", "<PROG ARGS"),
+        ("run true -n2", "-n <N>"),
+        ("run true -np 2", "tip: what follows the program is the program's: rsm-ctl run -n N PROG ARGS..."),
+    ] {
+        let finished = ctl(&line.split(' ').collect::<Vec<_>>()).finish();
+        assert!(finished.code() == 2 && finished.stderr.contains(why), "{line}: {}", finished.stderr);
+    }
+}
+
+#[test]
 fn a_directory() {
     let scratch = Scratch::new("cwd");
     let directory = scratch.path("").canonicalize().unwrap();
@@ -199,4 +225,19 @@ fn without_proc_nothing_starts() {
         assert_eq!((finished.code(), finished.text()), (1, ""), "{how}: {}", finished.stderr);
         assert!(finished.stderr.contains(why), "{}", finished.stderr);
     }
+}
+
+#[test]
+fn a_node_in_another_network_namespace_is_told_that_it_is() {
+    let tried = std::process::Command::new("unshare").args(["-n", "true"]).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        return;
+    }
+    let name = crate::rig::unique("network");
+    let script = "exec unshare -n $STEADY 1";
+    let steady = crate::steering::example("steady");
+    let finished = run(&["-n", "1", "--name", &name], script).env("STEADY", steady.to_str().unwrap()).finish();
+    assert_ne!(finished.code(), 0);
+    let told = format!("no cluster named {name:?} is running in this network namespace");
+    assert!(finished.stderr.contains(&told), "{}{}", finished.text(), finished.stderr);
 }

@@ -110,7 +110,7 @@ fn steady(name: &str, nodes: &str, extra: &[&str]) -> Running {
 }
 
 /// An example of the library, built if need be in the profile of this test.
-fn example(name: &str) -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let profile = Path::new(env!("CARGO_BIN_EXE_rsm-ctl")).parent().unwrap();
     let mut cargo = Command::new(env!("CARGO"));

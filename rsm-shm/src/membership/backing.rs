@@ -75,7 +75,8 @@ pub(super) enum Known {
     Fresh(Turn),
     /// The very same range is, among others as this segment.
     Shared(Turn, SegmentName),
-    /// Somebody else is about something with the very same range.
+    /// Somebody else is about something with the very same range, or makes one that overlaps a segment's memory, or ordinary
+    /// memory again.
     Busy,
 }
 
@@ -117,17 +118,21 @@ pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Kno
         let _hold = fork::hold();
         let mut ranges = lock(&RANGES);
         for range in ranges.iter_mut().filter(|range| range.process == fork::count()) {
+            if end <= range.start || range.start + range.length <= start {
+                continue;
+            }
             let same = range.start == start && range.length == length && range.membership == membership;
             match range.names.last() {
-                _ if same && range.busy => return Ok(Known::Busy),
+                // What becomes of it is not known yet.
+                None => return Ok(Known::Busy),
+                Some(_) if same && range.busy => return Ok(Known::Busy),
                 Some(name) if same => {
                     range.busy = true;
                     return Ok(Known::Shared(Turn { start, length }, *name));
                 }
-                _ => {}
-            }
-            if start < range.start + range.length && range.start < end {
-                return Err(Error::with(Code::BadAddr, "the range overlaps memory that is exported already"));
+                Some(_) => {
+                    return Err(Error::with(Code::BadAddr, "the range overlaps memory that is exported already"));
+                }
             }
         }
         let (process, names) = (fork::count(), Vec::new());

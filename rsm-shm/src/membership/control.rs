@@ -72,7 +72,7 @@ pub(super) fn unexpected(answer: &Answer) -> Error {
 }
 
 /// The error for an agent that does not answer.
-fn silent(address: &Address, waited: Duration) -> Error {
+pub(super) fn silent(address: &Address, waited: Duration) -> Error {
     let text = format!("the agent of cluster {:?} does not answer (waited {waited:?})", address.name());
     Error::with(Code::Timeout, text)
 }
@@ -96,20 +96,28 @@ fn open(address: &Address) -> Result<OwnedFd> {
             Error::with(Code::Timeout, text)
         }
         Errno::CONNREFUSED | Errno::NOENT => {
-            Error::with(Code::CtlrNotPresent, format!("no cluster named {:?} is running", address.name()))
+            // The name is one of the abstract namespace, which each network namespace has for itself.
+            let text = format!("no cluster named {:?} is running in this network namespace", address.name());
+            Error::with(Code::CtlrNotPresent, text)
         }
         e => from_errno(e, "cannot reach the cluster's agent"),
     })?;
-    let (agent, _) = socket::peer(&socket)?;
-    if agent.uid != address.uid() {
-        return Err(Error::with(
-            Code::PermDenied,
-            format!("the agent of {:?} should be user {}, but is user {}", address.name(), address.uid(), agent.uid),
-        ));
-    }
+    check_agent(&socket, address)?;
     // With a receive timeout the kernel never restarts a receive after a signal handler, SA_RESTART or not (D-77).
     set_socket_timeout(&socket, Timeout::Recv, Some(Duration::from_secs(3600))).map_err(setup)?;
     Ok(socket)
+}
+
+/// Makes sure that who listens at an address is of the user that it names.
+pub(super) fn check_agent(socket: &OwnedFd, address: &Address) -> Result<()> {
+    let (agent, _) = socket::peer(socket)?;
+    if agent.uid == address.uid() {
+        return Ok(());
+    }
+    Err(Error::with(
+        Code::PermDenied,
+        format!("the agent of {:?} should be user {}, but is user {}", address.name(), address.uid(), agent.uid),
+    ))
 }
 
 impl Control {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// How long a node waits for the agent to take it in, and an observer to be let look.
 const MEMBER_PATIENCE: Duration = Duration::from_secs(30);
-const OBSERVER_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const OBSERVER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A membership that the agent has agreed to, before its events thread runs.
 pub(super) struct Joined {
@@ -39,15 +39,7 @@ pub(super) fn connect(_hold: &Hold, address: &Address, claim: Option<Claim>) -> 
     crate::crash::from_environment();
     let mut control = Control::open(address)?;
     // Where the kernel cannot name the process at the other end of a socket, the agent needs a descriptor of it.
-    let process = match control.peer_pidfd(address)? {
-        Some(_) => None,
-        None => match rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty()) {
-            Ok(process) => Some(process),
-            // Refused for good, by a filter or a tool that the program runs under. The agent says whether it does without.
-            Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS) => None,
-            Err(error) => return Err(crate::error::from_errno(error, "cannot open a process descriptor")),
-        },
-    };
+    let process = describe_process(control.peer_pidfd(address)?)?;
     let descriptors: Vec<_> = process.iter().map(AsFd::as_fd).collect();
     let number = control.join(address, Ask::Join { protocol: PROTOCOL, claim }, &descriptors)?;
     crash_point!(JoinSent);
@@ -60,6 +52,19 @@ pub(super) fn connect(_hold: &Hold, address: &Address, claim: Option<Claim>) -> 
     let registry = descriptors.next().ok_or_else(incomplete)?;
     let events = descriptors.next().ok_or_else(incomplete)?;
     Ok(Joined { control, membership, token, events, registry, bells: descriptors.next() })
+}
+
+/// A descriptor of this process, where the kernel did not name the peer by one; `None` also where it cannot be had.
+pub(super) fn describe_process(peer: Option<OwnedFd>) -> Result<Option<OwnedFd>> {
+    if peer.is_some() {
+        return Ok(None);
+    }
+    match rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty()) {
+        Ok(process) => Ok(Some(process)),
+        // Refused for good, by a filter or a tool that the program runs under. The agent says whether it does without.
+        Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS) => Ok(None),
+        Err(error) => Err(crate::error::from_errno(error, "cannot open a process descriptor")),
+    }
 }
 
 /// Joins and builds a membership around it.

@@ -23,7 +23,8 @@ impl Connection {
             Code::BarrierFailure => {
                 let link = self.link_in_words();
                 format!(
-                    "transfers to segment {id:#x} of node {node} may be lost: {link} had an error, or changed, meanwhile"
+                    "transfers to segment {id:#x} of node {node} may be lost: {link} had an error, or changed, or the \
+                     segment was rebound, meanwhile"
                 )
             }
             _ => return error,

@@ -7,6 +7,7 @@ use rsm::observe::LinkInfo;
 use super::super::table::table;
 use super::Topology;
 use crate::colour::{Palette, Tone};
+use crate::number::counted;
 use crate::{printable, size};
 
 /// Links in words, at most: the rest is in `rsm-ctl links`.
@@ -15,13 +16,13 @@ const TOLD: usize = 20;
 pub(crate) fn render(topology: &Topology, palette: Palette) -> String {
     let cluster = &topology.cluster;
     let mut text = format!(
-        "cluster {}: {} of {} nodes joined, {} processes, {} segments, {} connections\n\n",
+        "cluster {}: {} of {} joined, {}, {}, {}\n\n",
         printable::name(&cluster.name),
         cluster.joined,
-        cluster.nodes,
-        cluster.processes,
-        cluster.segments,
-        cluster.connections
+        counted(cluster.nodes, "node", "nodes"),
+        counted(cluster.processes, "process", "processes"),
+        counted(cluster.segments, "segment", "segments"),
+        counted(cluster.connections, "connection", "connections")
     );
     text += &nodes(topology);
     for controller in topology.shared() {
