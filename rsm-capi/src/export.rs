@@ -57,15 +57,18 @@ pub unsafe extern "C" fn rsm_memseg_export_create(
     })
 }
 
-/// Destroys an export; its memory is the program's own again. Reference 1.7.
+/// Destroys an export; its memory is the program's own again. Where it cannot be given back the handle stays. Reference 1.7.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_memseg_export_destroy(memseg: u64) -> c_int {
     entry(|| {
         table::find::<ExportObject>(memseg, Code::BadSegHndl)?.polled.check_unused()?;
-        let mut object = table::remove::<ExportObject>(memseg, Code::BadSegHndl)?;
-        // What can fail is the cluster's end, and then the segment is gone as well.
-        let _ = object.segment.destroy();
-        Ok(())
+        let segment = &table::find::<ExportObject>(memseg, Code::BadSegHndl)?.segment;
+        let destroyed = segment.destroy();
+        if !segment.is_gone() {
+            return destroyed; // and the handle is good for trying again
+        }
+        // Else what can fail is the cluster's end, and then the segment is gone as well.
+        table::remove::<ExportObject>(memseg, Code::BadSegHndl).map(drop)
     })
 }
 
