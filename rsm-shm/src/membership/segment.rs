@@ -27,7 +27,7 @@ use rsm_core::{Code, Error, Result};
 use rustix::fs::{Mode, OFlags};
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub struct Segment {
     rebindable: bool,
     /// Publish, unpublish and rebind, one at a time. Who has the turn of the range as well took this one first.
     turns: Turns,
+    /// A rebind is over, and the agent does not know. Changes in the export's turn.
+    suspended: AtomicBool,
     /// `None` for ever when the memory could not be moved back into its object half-way through a rebind.
     backing: Mutex<Option<Backing>>,
     pages: Pages,
@@ -196,6 +198,7 @@ impl Membership {
                 length: usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?,
                 rebindable,
                 turns: Turns::default(),
+                suspended: AtomicBool::new(false),
                 backing: Mutex::new(Some(backing)),
                 pages,
                 bell: AtomicPtr::new(bell.as_ptr()),
@@ -368,7 +371,22 @@ impl Segment {
     /// Keeps other threads from publishing, taking back, rebinding or destroying this export. None in a forked child,
     /// whose every attempt the agent refuses.
     fn take_turn(&self, wait: Wait<'_>) -> Result<Option<super::turn::Turn<'_>>> {
-        if self.is_creator() { self.turns.take(wait).map(Some) } else { Ok(None) }
+        if !self.is_creator() {
+            return Ok(None);
+        }
+        let turn = self.turns.take(wait)?;
+        // What a rebind could not ask for any more is asked for first.
+        let _ = self.resume();
+        Ok(Some(turn))
+    }
+
+    /// Tells the agent that a rebind is over, if it does not know: its importers are vouched for again.
+    fn resume(&self) -> Result<()> {
+        if self.suspended.load(Ordering::Relaxed) {
+            self.membership.ask_done(Ask::EndRebind { segment: self.name })?;
+            self.suspended.store(false, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Keeps other threads from doing anything with the range, if the memory is the application's: exporting it once
@@ -470,7 +488,8 @@ impl Segment {
         // SAFETY: the caller's promise.
         let exchanged = unsafe { self.exchange(range.as_ref(), &fresh, start, &memory) };
         // Whatever came of it, from here on what is put stays.
-        let ended = self.membership.ask_done(Ask::EndRebind { segment: self.name });
+        self.suspended.store(true, Ordering::Relaxed);
+        let ended = self.resume();
         crash_point!(RebindEnded);
         match ended {
             // The memory is what it is; that the cluster has ended is told by whatever is asked next.
