@@ -154,8 +154,9 @@ pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Kno
     let turn = match turn {
         Err(turn) => turn,
         Ok((turn, name)) => {
-            let mut share = Adopted { start: turn.start, name, process: fork::count(), gone: false };
-            return share.end(&turn).map(|()| Known::Busy);
+            // Not dropped: if it fails the next one who looks tries again.
+            let share = Adopted { start: turn.start, name, process: fork::count(), gone: false };
+            return std::mem::ManuallyDrop::new(share).end(&turn).map(|()| Known::Busy);
         }
     };
     inspect::check_exportable(start, length)?;
