@@ -18,9 +18,9 @@ use std::time::Duration;
 pub struct Export {
     segment: Segment,
     polled: Polled,
+    deserted: Deserted,
     /// Its memory is gone.
     destroyed: bool,
-    deserted: Deserted,
 }
 
 impl Export {
@@ -183,7 +183,8 @@ impl Export {
 
     /// Replaces the memory of an export made with [`Controller::adopt`](crate::Controller::adopt) by another range of
     /// the same length. Importers stay connected and mapped and see the contents of the new range; the old one is
-    /// ordinary memory with its last contents.
+    /// ordinary memory with its last contents. Transfers and spans of importers that meet it are told BARRIER_FAILURE, and
+    /// are to be done again: each that succeeds is in exactly one of the two ranges.
     ///
     /// # Errors
     /// BAD_ADDR for a bad, misaligned or already exported range; REBIND_NOT_ALLOWED when the memory was not adopted;

@@ -62,13 +62,17 @@ pub unsafe extern "C" fn rsm_memseg_export_create(
 pub extern "C" fn rsm_memseg_export_destroy(memseg: u64) -> c_int {
     entry(|| {
         table::find::<ExportObject>(memseg, Code::BadSegHndl)?.polled.check_unused()?;
-        let segment = &table::find::<ExportObject>(memseg, Code::BadSegHndl)?.segment;
-        let destroyed = segment.destroy();
-        if !segment.is_gone() {
+        // Of two threads that destroy it one does, and the other finds no segment.
+        let object = table::take::<ExportObject>(memseg, Code::BadSegHndl)?;
+        let destroyed = object.segment.destroy();
+        if !object.segment.is_gone() {
+            table::put_back(memseg, object);
             return destroyed; // and the handle is good for trying again
         }
-        // Else what can fail is the cluster's end, and then the segment is gone as well.
-        table::remove::<ExportObject>(memseg, Code::BadSegHndl).map(drop)
+        // What can fail then is the cluster's end, and the segment is gone as well.
+        drop(object);
+        table::give_up(memseg);
+        Ok(())
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::rig::{Refusal, Scratch, ctl, run, shell};
+use crate::rig::{Finished, Refusal, Scratch, ctl, eventually, run, shell};
 
 #[test]
 fn several_programs_on_one_line() {
@@ -32,6 +32,32 @@ fn without_a_node_before_the_first_program_there_is_one_program() {
 fn variables_of_all_and_of_some() {
     let finished = run(&["-n", "3", "--env", "A=all", "--env", "2-3:A=some", "--env", "3:B==:"], "echo $A $B").finish();
     assert_eq!(finished.sorted(), ["all", "some", "some =:"]);
+}
+
+#[test]
+fn the_number_of_nodes_as_other_launchers_take_it() {
+    for form in ["-n2", "-n=2", "-np 2", "-np2", "-np=2", "-vn2"] {
+        let line = format!("run {form} --env A=a printenv A");
+        let finished = ctl(&line.split(' ').collect::<Vec<_>>()).finish();
+        assert_eq!((finished.code(), finished.text()), (0, "a\na\n"), "{form}: {}", finished.stderr);
+        // What follows the program's name is the program's.
+        let line = format!("run {form} -- echo -np 3");
+        let finished = ctl(&line.split(' ').collect::<Vec<_>>()).finish();
+        assert_eq!((finished.code(), finished.text()), (0, "-np 3\n-np 3\n"), "{form}: {}", finished.stderr);
+    }
+    for (line, why) in [
+        ("run -n2 -n3 -- true", "the argument '-n <N>' cannot be used multiple times"),
+        ("run -np2 -n 2 -- true", "the argument '-n <N>' cannot be used multiple times"),
+        ("run -np two -- true", "write a number of nodes, 1 to 63"),
+        ("run -n= -- true", "write a number of nodes, 1 to 63"),
+        ("run -np", "a value is required for '-n <N>'"),
+        ("run -n2", "<PROG ARGS"),
+        ("run true -n2", "-n <N>"),
+        ("run true -np 2", "tip: what follows the program is the program's: rsm-ctl run -n N PROG ARGS..."),
+    ] {
+        let finished = ctl(&line.split(' ').collect::<Vec<_>>()).finish();
+        assert!(finished.code() == 2 && finished.stderr.contains(why), "{line}: {}", finished.stderr);
+    }
 }
 
 #[test]
@@ -115,6 +141,65 @@ fn what_cannot_be_done_is_said() {
     }
 }
 
+/// An executable file.
+fn program(scratch: &Scratch, name: &str, text: &str) -> String {
+    let path = scratch.file(name, text);
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Runs it on so many nodes. A process that is being forked elsewhere in this test program may hold it open for writing
+/// for a moment.
+fn run_program(nodes: &str, words: &[&str]) -> Finished {
+    eventually("a program that is not busy", || {
+        let finished = ctl(&["run", "-n", nodes, "--"]).words(words).finish();
+        (!finished.stderr.contains("busy")).then_some(finished)
+    })
+}
+
+#[test]
+fn what_a_script_lacks_is_told() {
+    let scratch = Scratch::new("scripts");
+    let refused = program(&scratch, "refused", "not executable");
+    std::fs::set_permissions(&refused, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let cr = "its first line ends with CR and LF";
+    for (name, first, why) in [
+        ("crlf", "#!/bin/sh\r", cr.to_owned()),
+        ("none", "#!/no/such/shell -e", "its interpreter \"/no/such/shell\" does not exist".to_owned()),
+        ("odd", "#!/no/\x1b[2J", r#"its interpreter "/no/\u{1b}[2J" does not exist"#.to_owned()),
+        ("may-not", &format!("#!{refused}"), format!("its interpreter \"{refused}\" may not be executed")),
+    ] {
+        let script = program(&scratch, name, &format!("{first}\necho here\r\n"));
+        let finished = run_program("2", &[&script]);
+        let told = format!("rsm-ctl: cannot run \"{script}\": {why}");
+        assert!(finished.stderr.starts_with(&told), "{}", finished.stderr);
+        assert_eq!((finished.code(), finished.text()), (126, ""), "{name}");
+    }
+    // The interpreter is there; what it is told is not what was meant.
+    let script = program(&scratch, "env", "#!/usr/bin/env sh\r\necho here\r\n");
+    let finished = run_program("1", &[&script]);
+    assert!(finished.code() == 127 && finished.stderr.contains(cr), "{}", finished.stderr);
+    let script = program(&scratch, "marked", "\u{feff}#!/bin/cat\nexit 3\n");
+    let finished = run_program("1", &[&script]);
+    assert!(finished.code() == 3 && finished.stderr.contains("a byte order mark"), "{}", finished.stderr);
+}
+
+#[test]
+fn a_program_whose_loader_is_missing_is_not_blamed() {
+    let scratch = Scratch::new("loader");
+    let mut shell = std::fs::read("/bin/sh").unwrap();
+    let Some(at) = shell.windows(4).position(|bytes| bytes == b"/ld-") else {
+        eprintln!("skipped: the shell is linked statically");
+        return;
+    };
+    shell[at + 1] = b'x';
+    let path = scratch.file("sh", shell);
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let finished = run_program("1", &[path.to_str().unwrap(), "-c", "true"]);
+    assert!(finished.stderr.contains(": its loader \"/lib"), "{}", finished.stderr);
+    assert!(finished.code() == 126 && finished.stderr.contains("/xd-"), "{}", finished.stderr);
+}
+
 #[test]
 fn a_call_that_the_machine_refuses_is_named() {
     for (call, errno, named) in [
@@ -149,56 +234,6 @@ fn without_proc_nothing_starts() {
         assert_eq!((finished.code(), finished.text()), (1, ""), "{how}: {}", finished.stderr);
         assert!(finished.stderr.contains(why), "{}", finished.stderr);
     }
-}
-
-/// An executable file.
-fn program(scratch: &Scratch, name: &str, text: &str) -> String {
-    let path = scratch.file(name, text);
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    path.to_str().unwrap().to_owned()
-}
-
-#[test]
-fn what_a_script_lacks_is_told() {
-    let scratch = Scratch::new("scripts");
-    let refused = program(&scratch, "refused", "not executable");
-    std::fs::set_permissions(&refused, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-    let cr = "its first line ends with CR and LF";
-    for (name, first, why) in [
-        ("crlf", "#!/bin/sh\r", cr.to_owned()),
-        ("none", "#!/no/such/shell -e", "its interpreter \"/no/such/shell\" does not exist".to_owned()),
-        ("odd", "#!/no/\x1b[2J", r#"its interpreter "/no/\u{1b}[2J" does not exist"#.to_owned()),
-        ("may-not", &format!("#!{refused}"), format!("its interpreter \"{refused}\" may not be executed")),
-    ] {
-        let script = program(&scratch, name, &format!("{first}\necho here\r\n"));
-        let finished = ctl(&["run", "-n", "2", "--", &script]).finish();
-        let told = format!("rsm-ctl: cannot run \"{script}\": {why}");
-        assert!(finished.stderr.starts_with(&told), "{}", finished.stderr);
-        assert_eq!((finished.code(), finished.text()), (126, ""), "{name}");
-    }
-    // The interpreter is there; what it is told is not what was meant.
-    let script = program(&scratch, "env", "#!/usr/bin/env sh\r\necho here\r\n");
-    let finished = ctl(&["run", "-n", "1", "--", &script]).finish();
-    assert!(finished.code() == 127 && finished.stderr.contains(cr), "{}", finished.stderr);
-    let script = program(&scratch, "marked", "\u{feff}#!/bin/cat\nexit 3\n");
-    let finished = ctl(&["run", "-n", "1", "--", &script]).finish();
-    assert!(finished.code() == 3 && finished.stderr.contains("a byte order mark"), "{}", finished.stderr);
-}
-
-#[test]
-fn a_program_whose_loader_is_missing_is_not_blamed() {
-    let scratch = Scratch::new("loader");
-    let mut shell = std::fs::read("/bin/sh").unwrap();
-    let Some(at) = shell.windows(4).position(|bytes| bytes == b"/ld-") else {
-        eprintln!("skipped: the shell is linked statically");
-        return;
-    };
-    shell[at + 1] = b'x';
-    let path = scratch.file("sh", shell);
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let finished = ctl(&["run", "-n", "1", "--", path.to_str().unwrap(), "-c", "true"]).finish();
-    assert!(finished.stderr.contains(": its loader \"/lib"), "{}", finished.stderr);
-    assert!(finished.code() == 126 && finished.stderr.contains("/xd-"), "{}", finished.stderr);
 }
 
 #[test]

@@ -37,6 +37,34 @@ impl Backing {
             Backing::Adopted(adopted) => std::ptr::with_exposed_provenance_mut(adopted.start),
         }
     }
+
+    /// The object that it maps; `None` when its range is no segment's any more.
+    pub(super) fn object(&self) -> Option<Identity> {
+        match self {
+            Backing::Own(_, object) => Some(*object),
+            Backing::Adopted(adopted) => adopted.object(),
+        }
+    }
+
+    /// Notes that it maps another object now.
+    pub(super) fn moved(&mut self, object: Identity) {
+        match self {
+            Backing::Own(_, before) => *before = object,
+            Backing::Adopted(adopted) => adopted.moved(object),
+        }
+    }
+
+    /// Lets go of it: the application's becomes its own again, unless another export shares it.
+    ///
+    /// # Errors
+    /// As [`adopt::give_back`]; the memory is then still the segment's, and this can be called again.
+    pub(super) fn let_go(&mut self, turn: Option<&Turn>) -> Result<()> {
+        match (self, turn) {
+            (Backing::Adopted(adopted), Some(turn)) => adopted.let_go(Sharers::Last, turn),
+            // Ours; or of a range that is no export's any more.
+            _ => Ok(()),
+        }
+    }
 }
 
 /// An export's share in a range of the application's memory. The last one gives it back; where that fails, whoever exports
@@ -68,6 +96,12 @@ struct Range {
     busy: bool,
 }
 
+impl Range {
+    fn overlaps(&self, start: usize, end: usize) -> bool {
+        self.process == fork::count() && start < self.start + self.length && self.start < end
+    }
+}
+
 /// Ranges adopted by this process. Locked under [`fork::hold`] only.
 static RANGES: Mutex<Vec<Range>> = Mutex::new(Vec::new());
 
@@ -79,7 +113,7 @@ pub(super) enum Known {
     /// The very same range is, among others as this segment.
     Shared(Turn, SegmentName),
     /// Somebody else is about something with the very same range, or makes one that overlaps a segment's memory, or ordinary
-    /// memory again; or this look has just done so, to what an export left behind.
+    /// memory again.
     Busy,
 }
 
@@ -118,18 +152,13 @@ pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Kno
     let Some(end) = start.checked_add(length) else {
         return Err(Error::with(Code::BadAddr, "the range goes beyond the last address"));
     };
-    let mut left = None;
+    give_left_ranges_back(start, end)?;
     let turn = {
         let _hold = fork::hold();
         let mut ranges = lock(&RANGES);
         for range in ranges.iter_mut().filter(|range| range.process == fork::count()) {
             if end <= range.start || range.start + range.length <= start {
                 continue;
-            }
-            if range.left_by.is_some() && !range.busy {
-                range.busy = true;
-                left = range.left_by.map(|name| (Turn { start: range.start, length: range.length }, name));
-                break;
             }
             let same = range.start == start && range.length == length && range.membership == membership;
             match range.names.last() {
@@ -145,23 +174,34 @@ pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Kno
                 }
             }
         }
-        if left.is_none() {
-            let (object, process, names) = ((0, 0), fork::count(), Vec::new());
-            ranges.push(Range { start, length, object, membership, process, names, left_by: None, busy: true });
-        }
-        left.ok_or_else(|| Turn { start, length })
-    };
-    let turn = match turn {
-        Err(turn) => turn,
-        Ok((turn, name)) => {
-            // Not dropped: if it fails the next one who looks tries again.
-            let share = Adopted { start: turn.start, name, process: fork::count(), gone: false };
-            return std::mem::ManuallyDrop::new(share).end(&turn).map(|()| Known::Busy);
-        }
+        let (object, process, names) = ((0, 0), fork::count(), Vec::new());
+        ranges.push(Range { start, length, object, membership, process, names, left_by: None, busy: true });
+        Turn { start, length }
     };
     inspect::check_exportable(start, length)?;
     crash_point!(RangeReserved);
     Ok(Known::Fresh(turn))
+}
+
+/// Gives back what exports that are gone left in a range, because it could not be given back when they went.
+fn give_left_ranges_back(start: usize, end: usize) -> Result<()> {
+    loop {
+        let left = {
+            let _hold = fork::hold();
+            let mut ranges = lock(&RANGES);
+            // One that somebody has the turn of is waited for like any other.
+            let left = ranges.iter_mut().find(|r| r.overlaps(start, end) && r.left_by.is_some() && !r.busy);
+            left.map(|range| {
+                range.busy = true;
+                (Turn { start: range.start, length: range.length }, range.left_by)
+            })
+        };
+        let Some((turn, Some(name))) = left else { return Ok(()) };
+        let mut share = Adopted { start: turn.start, name, process: fork::count(), gone: false };
+        let given = share.let_go(Sharers::Last, &turn);
+        share.gone = true; // not tried again when it is dropped
+        given?;
+    }
 }
 
 impl Drop for Turn {
@@ -226,24 +266,6 @@ impl Turn {
     }
 }
 
-impl Turn {
-    /// The object that the range is a segment's with; `None` when it is none's any more.
-    pub(super) fn object(&self) -> Option<Identity> {
-        let _hold = fork::hold();
-        let ranges = lock(&RANGES);
-        let exported = |r: &&Range| r.start == self.start && r.process == fork::count() && !r.names.is_empty();
-        ranges.iter().find(exported).map(|r| r.object)
-    }
-
-    /// Notes that the range maps another object now.
-    pub(super) fn moved(&self, object: Identity) {
-        let _hold = fork::hold();
-        if let Some(range) = lock(&RANGES).iter_mut().find(|r| r.start == self.start && r.process == fork::count()) {
-            range.object = object;
-        }
-    }
-}
-
 /// Who may give a range back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sharers {
@@ -254,21 +276,28 @@ enum Sharers {
 }
 
 impl Adopted {
+    /// Does something with the range while it is an export's, if it still is this one's.
+    fn with_range<T>(&self, work: impl FnOnce(&mut Range) -> T) -> Option<T> {
+        let _hold = fork::hold();
+        let mut ranges = lock(&RANGES);
+        let ours = |r: &&mut Range| r.start == self.start && r.process == self.process && r.names.contains(&self.name);
+        ranges.iter_mut().find(ours).map(work)
+    }
+
+    fn object(&self) -> Option<Identity> {
+        self.with_range(|range| range.object)
+    }
+
+    fn moved(&self, object: Identity) {
+        let _ = self.with_range(|range| range.object = object);
+    }
+
     /// Gives the range back now, for a rebind.
     ///
     /// # Errors
     /// BAD_ADDR when another export shares it; what [`adopt::give_back`] says. The share then stands as before.
     pub(super) fn give_back(&mut self, turn: &Turn) -> Result<()> {
         self.let_go(Sharers::None, turn)
-    }
-
-    /// Lets go of the share, for good. The last one gives the range back.
-    ///
-    /// # Errors
-    /// What [`adopt::give_back`] says. The range is then nobody's export, and this can be called again; so can who exports
-    /// it next, for whom it is done first.
-    pub(super) fn end(&mut self, turn: &Turn) -> Result<()> {
-        self.let_go(Sharers::Last, turn)
     }
 
     /// Lets go of the share; the last one gives the application ordinary private memory with the same contents. What maps
@@ -282,10 +311,11 @@ impl Adopted {
         let (start, length, object) = {
             let _hold = fork::hold();
             let mut ranges = lock(&RANGES);
-            let range = ranges.iter_mut().find(|r| r.start == self.start && r.process == self.process);
-            let ours = |r: &&mut Range| r.names.contains(&self.name) || r.left_by == Some(self.name);
-            // Else it was given back by who exported it after us.
-            let Some(range) = range.filter(ours) else {
+            let ours = |r: &&mut Range| {
+                let named = r.names.contains(&self.name) || r.left_by == Some(self.name);
+                r.start == self.start && r.process == self.process && named
+            };
+            let Some(range) = ranges.iter_mut().find(ours) else {
                 self.gone = true;
                 return Ok(());
             };
@@ -339,7 +369,8 @@ impl Drop for Adopted {
         if self.gone || self.process != fork::count() {
             return;
         }
-        let ended = take(self.start, Wait::Through).and_then(|turn| turn.map_or(Ok(()), |turn| self.end(&turn)));
+        let ended = take(self.start, Wait::Through)
+            .and_then(|turn| turn.map_or(Ok(()), |turn| self.let_go(Sharers::Last, &turn)));
         if let Err(error) = ended {
             tracing::error!(%error, "memory stays shared: it is given back when its range is exported again");
         }

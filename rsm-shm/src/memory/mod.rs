@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`memfd`] | creating memory objects, sealing them, opening them again with fewer rights |
 //! | [`region`] | a mapping that is unmapped when dropped |
+//! | `resident` | which pages are there |
 //! | [`huge`] | huge pages in shared memory |
 //! | [`tables`] | a mapped registry and mapped bells as records of atomics |
 //! | [`view`] | segment memory as users see it: never a `&[u8]` |
@@ -33,6 +34,7 @@ pub mod memfd;
 pub(crate) mod populate;
 pub mod region;
 mod relocate;
+pub(crate) mod resident;
 mod sleepers;
 mod span;
 pub mod tables;

@@ -47,7 +47,8 @@ impl Sleeper {
 fn all_wake(range: &Range, what: &str) {
     let last = range.length / PAGE - 1;
     let (one, other) = (object(range.length), object(range.length));
-    let steps: [(&str, &dyn Fn() -> Result<Protection, Code>); 3] = [
+    type Step<'a> = (&'a str, &'a dyn Fn() -> Result<Protection, Code>);
+    let steps: [Step<'_>; 3] = [
         ("adopted", &|| range.adopt(&one)),
         ("moved", &|| range.move_to(&other)),
         ("given back", &|| range.give_back()),
