@@ -88,6 +88,17 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
             Ok(String::new())
         }
+        "exportsealed" => {
+            let export = Controller::open("shm0")?.export_sealed(number(word(2)) as usize)?;
+            things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
+            Ok(String::new())
+        }
+        "writeas" => {
+            // For children only: there is no way back.
+            let user = rustix::process::Uid::from_raw(number(word(4)) as u32);
+            rustix::thread::set_thread_res_uid(user, user, user).expect("root");
+            find(&things.exports, name).memory().write_volatile_u64(number(word(2)), number(word(3))).map(done)
+        }
         "adopt" => {
             let start = pages(number(word(2)) as usize);
             // SAFETY: memory that is never unmapped, used through exports only.
