@@ -40,11 +40,11 @@ pub(super) struct Revival {
     error: OnceLock<Error>,
 }
 
-/// What ties this process to the agent.
-enum Tie {
-    Own(Arc<Link>),
-    /// A forked child's, which is not there yet.
-    Coming(Arc<Revival>),
+/// What a process has of its cluster.
+enum Tied {
+    Joined(Arc<Link>),
+    /// Nothing yet: it is a child that joins.
+    Joining(Arc<Revival>),
 }
 
 impl Revival {
@@ -75,18 +75,18 @@ impl Membership {
     /// TIMEOUT when the agent does not take the child in; otherwise as a join.
     pub(super) fn link(&self) -> Result<Arc<Link>> {
         match self.shared.tie(|_| Instant::now() + MEMBER_PATIENCE)? {
-            Tie::Own(link) => Ok(link),
-            Tie::Coming(_) => Err(super::control::silent(&self.shared.address, MEMBER_PATIENCE)),
+            Tied::Joined(link) => Ok(link),
+            Tied::Joining(_) => Err(super::control::silent(&self.shared.address, MEMBER_PATIENCE)),
         }
     }
 
     /// As [`link`](Self::link), for what goes on without: `None` when the agent did not take the child in within a
     /// moment.
     pub(super) fn link_in_a_moment(&self) -> Result<Option<Arc<Link>>> {
-        match self.shared.tie(|revival| revival.began + A_MOMENT)? {
-            Tie::Own(link) => Ok(Some(link)),
-            Tie::Coming(_) => Ok(None),
-        }
+        self.shared.tie(|revival| revival.began + A_MOMENT).map(|tied| match tied {
+            Tied::Joined(link) => Some(link),
+            Tied::Joining(_) => None,
+        })
     }
 
     /// Where a thread of this process sleeps, at most until `deadline`.
@@ -96,27 +96,27 @@ impl Membership {
             deadline.map_or(moment, |deadline| deadline.min(moment))
         };
         match self.shared.tie(patience)? {
-            Tie::Own(link) => Ok(Arc::clone(&link.parking)),
-            Tie::Coming(revival) => Ok(Arc::clone(&revival.parking)),
+            Tied::Joined(link) => Ok(Arc::clone(&link.parking)),
+            Tied::Joining(revival) => Ok(Arc::clone(&revival.parking)),
         }
     }
 }
 
 impl Shared {
     /// The tie of this process, or, in a child that has none until then, how it gets one.
-    fn tie(self: &Arc<Shared>, until: impl Fn(&Revival) -> Instant) -> Result<Tie> {
+    fn tie(self: &Arc<Shared>, until: impl Fn(&Revival) -> Instant) -> Result<Tied> {
         let revival = {
             let state = lock(&self.state);
             if state.link.process == fork::count() {
-                return Ok(Tie::Own(Arc::clone(&state.link)));
+                return Ok(Tied::Joined(Arc::clone(&state.link)));
             }
             drop(state);
             self.revive()?
         };
         match revival.wait(until(&revival)) {
-            DONE => Ok(Tie::Own(Arc::clone(&lock(&self.state).link))),
+            DONE => Ok(Tied::Joined(Arc::clone(&lock(&self.state).link))),
             FAILED => Err(revival.error.get().map_or(Error::new(Code::InternalError), Error::clone)),
-            _ => Ok(Tie::Coming(revival)),
+            _ => Ok(Tied::Joining(revival)),
         }
     }
 
