@@ -14,6 +14,7 @@ pub mod capabilities;
 pub mod crash;
 mod error;
 pub mod futex;
+pub mod log;
 pub mod membership;
 pub mod memory;
 pub mod parking;

@@ -25,6 +25,7 @@ use super::stacks::{self, Stacks};
 use super::status::Status;
 use super::supervision::{Order, Supervision};
 use super::{descendants, output, program};
+use crate::cli::Verbosity;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 
@@ -140,6 +141,10 @@ fn prepare() -> Result<SignalQueue, (&'static str, io::Error)> {
 
 /// Starts a cluster and opens its door.
 fn host(new: &NewCluster, plan: &Plan) -> Result<Hosting<'static>, Failure> {
+    if plan.verbosity == Verbosity::Verbose {
+        // Straight to standard error, whole lines: too many of them may be lost, and no message between us.
+        rsm::log::show("rsm-ctl: agent", rsm::log::Level::Debug);
+    }
     let mut builder = Cluster::builder(new.nodes).dedicated();
     if let Some(name) = &new.name {
         builder = builder.name(name);
