@@ -196,6 +196,26 @@ fn a_stop_that_is_taken_back_stops_nobody() {
 }
 
 #[test]
+fn who_was_stopped_before_ctrl_z_stays_stopped() {
+    let script = "trap 'echo here' USR1; echo $$; while :; do sleep 0.05; done";
+    let mut running = run(&["-n", "2"], script).job().start();
+    let (stopped, other) = (running.pid_line(), running.pid_line());
+    kill_process(stopped, Signal::STOP).unwrap();
+    expect_state(stopped, 'T');
+    running.signal(Signal::TSTP);
+    expect_state(running.pid(), 'T');
+    running.signal(Signal::CONT);
+    running.signal(Signal::USR1);
+    assert_eq!(running.line(), "here");
+    assert!(state(other).is_some_and(|state| state != 'T'));
+    assert_eq!(state(stopped), Some('T'));
+    kill_process(stopped, Signal::CONT).unwrap();
+    assert_eq!(running.line(), "here");
+    running.signal(Signal::TERM);
+    assert_eq!(running.finish().code(), 143);
+}
+
+#[test]
 fn what_is_stopped_can_be_ended() {
     let mut running = run(&["-n", "2", "--grace", "60s"], &format!("echo $$; {ASKED}")).start();
     let mut lines: Vec<String> = (0..4).map(|_| running.line()).collect();
