@@ -14,6 +14,7 @@ mod leaks;
 mod meeting;
 mod node;
 mod revocation;
+mod room;
 mod steering;
 mod story;
 mod watch;
@@ -31,6 +32,7 @@ fn main() {
     }
     let stories: Vec<Story> = [
         revocation::STORIES,
+        room::STORIES,
         steering::STORIES,
         death::STORIES,
         fork::STORIES,

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 const JOIN_WITHIN: Duration = Duration::from_secs(10);
 /// Connections accepted in one round, so that nobody waits behind a flood of them.
 const ACCEPT_BATCH: usize = 16;
+/// Events that one turn deals with; the others come next.
+const EVENTS: usize = 32;
 /// How long the agent listens to nobody new when the system has no room for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -59,11 +61,13 @@ impl Token {
 impl Agent {
     /// Serves until the handle is dropped.
     pub(super) fn serve(&mut self) {
-        let mut events = Vec::with_capacity(64);
+        let mut events = Vec::with_capacity(EVENTS);
         loop {
-            let timeout = self.next_deadline().map(|at| {
+            let next = if self.chores.is_empty() { self.next_deadline() } else { Some(Instant::now()) };
+            let timeout = next.map(|at| {
                 // Rounded up: waking just before the deadline would only spin to it.
-                let left = at.saturating_duration_since(Instant::now()) + Duration::from_nanos(1);
+                let left = at.saturating_duration_since(Instant::now());
+                let left = if left.is_zero() { left } else { left + Duration::from_nanos(1) };
                 Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
             });
             events.clear();
@@ -74,6 +78,7 @@ impl Agent {
                     break;
                 }
             }
+            let turn = self.longest_turn.begin();
             for event in &events {
                 let token = Token::from_data(event.data);
                 // A request says itself, when it is read, whether it can change anything.
@@ -95,13 +100,16 @@ impl Agent {
                 }
             }
             let now = Instant::now();
-            self.advance_withdrawals(now);
+            self.do_chores();
             self.drop_late_strangers(now);
             self.adjust_accepting(now);
             self.tell_attendants();
             if std::mem::take(&mut self.changed) {
                 self.tell_watchers();
             }
+            #[cfg(debug_assertions)]
+            self.check_books();
+            self.longest_turn.end(turn);
         }
     }
 
@@ -116,22 +124,21 @@ impl Agent {
     /// only while somebody is there to look.
     fn tell_watchers(&self) {
         let word = self.writer().step_changes();
-        if self.observers > 0 {
+        if !self.observers.is_empty() {
             crate::futex::wake(word, i32::MAX);
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let strangers = self.strangers.values().map(|s| s.since + JOIN_WITHIN);
-        strangers
-            .chain(self.accept_again)
-            .chain(self.withdrawals.iter().map(super::revoke::Withdrawing::next_step))
-            .min()
+        // They are numbered as they come.
+        let stranger = self.strangers.values().next().map(|s| s.since + JOIN_WITHIN);
+        let withdrawal = self.withdrawals.first().map(|(at, _)| at);
+        [stranger, withdrawal, self.accept_again].into_iter().flatten().min()
     }
 
     fn accept(&mut self) {
         for _ in 0..ACCEPT_BATCH {
-            if !self.limits.accepts() {
+            if !self.limits.accepts(self.held()) {
                 return;
             }
             let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
@@ -150,7 +157,7 @@ impl Agent {
 
     fn drop_late_strangers(&mut self, now: Instant) {
         let late: Vec<u64> =
-            self.strangers.iter().filter(|(_, s)| now >= s.since + JOIN_WITHIN).map(|(&p, _)| p).collect();
+            self.strangers.iter().take_while(|(_, s)| now >= s.since + JOIN_WITHIN).map(|(&p, _)| p).collect();
         for party in late {
             self.drop_stranger(party);
         }
@@ -161,7 +168,7 @@ impl Agent {
         if self.accept_again.is_some_and(|at| at <= now) {
             self.accept_again = None;
         }
-        let wanted = self.limits.accepts() && self.accept_again.is_none();
+        let wanted = self.limits.accepts(self.held()) && self.accept_again.is_none();
         if wanted == self.accepting {
             return;
         }

@@ -72,7 +72,7 @@ pub(super) fn unexpected(answer: &Answer) -> Error {
 }
 
 /// The error for an agent that does not answer.
-fn silent(address: &Address, waited: Duration) -> Error {
+pub(super) fn silent(address: &Address, waited: Duration) -> Error {
     let text = format!("the agent of cluster {:?} does not answer (waited {waited:?})", address.name());
     Error::with(Code::Timeout, text)
 }
@@ -102,16 +102,22 @@ fn open(address: &Address) -> Result<OwnedFd> {
         }
         e => from_errno(e, "cannot reach the cluster's agent"),
     })?;
-    let (agent, _) = socket::peer(&socket)?;
-    if agent.uid != address.uid() {
-        return Err(Error::with(
-            Code::PermDenied,
-            format!("the agent of {:?} should be user {}, but is user {}", address.name(), address.uid(), agent.uid),
-        ));
-    }
+    check_agent(&socket, address)?;
     // With a receive timeout the kernel never restarts a receive after a signal handler, SA_RESTART or not (D-77).
     set_socket_timeout(&socket, Timeout::Recv, Some(Duration::from_secs(3600))).map_err(setup)?;
     Ok(socket)
+}
+
+/// Makes sure that who listens at an address is of the user that it names.
+pub(super) fn check_agent(socket: &OwnedFd, address: &Address) -> Result<()> {
+    let (agent, _) = socket::peer(socket)?;
+    if agent.uid == address.uid() {
+        return Ok(());
+    }
+    Err(Error::with(
+        Code::PermDenied,
+        format!("the agent of {:?} should be user {}, but is user {}", address.name(), address.uid(), agent.uid),
+    ))
 }
 
 impl Control {
@@ -148,17 +154,21 @@ impl Control {
         Ok(self.number)
     }
 
-    /// Waits for the answer to a join, no longer than `patience`: an agent that does not answer that is stopped, and
-    /// who only wants to look must not be stopped with it.
+    /// Waits until the answer to a join is there, no longer than `patience`: an agent that does not answer that is
+    /// stopped, and who only wants to look must not be stopped with it. The answer is not taken.
     ///
     /// # Errors
-    /// TIMEOUT; otherwise what the agent answers.
-    pub(super) fn join_answer(&mut self, address: &Address, number: u64, patience: Duration) -> Result<Given> {
+    /// TIMEOUT.
+    pub(super) fn await_answer(&self, address: &Address, patience: Option<Duration>) -> Result<()> {
         let socket = self.socket.as_ref().ok_or_else(|| gone(address))?;
-        if !readable_until(socket, Instant::now() + patience) {
-            return Err(silent(address, patience));
+        match patience {
+            Some(patience) if !readable_until(socket, Instant::now() + patience) => Err(silent(address, patience)),
+            Some(_) => Ok(()),
+            None => {
+                while !readable_until(socket, Instant::now() + ACCEPT_PATIENCE) {}
+                Ok(())
+            }
         }
-        self.answer(address, number, false)
     }
 
     /// Waits for the answer to a request.
@@ -259,7 +269,7 @@ impl Link {
         }
         control.number += 1;
         let number = control.number;
-        let only_looks = matches!(ask, Ask::Processes { .. } | Ask::Tallies { .. });
+        let only_looks = matches!(ask, Ask::Processes { .. } | Ask::Tallies { .. } | Ask::Waits { .. });
         send(socket, &Request { number, ask }, address)?;
         crash_point!(AskSent);
         if only_looks && !readable_until(socket, Instant::now() + LOOK_PATIENCE) {

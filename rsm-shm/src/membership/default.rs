@@ -1,38 +1,87 @@
 //! The membership of a process that did not choose one: from its environment, or a private cluster of one node.
 
-use super::{Membership, fork, join};
+use super::{Membership, fork};
 use crate::address::{
     Address, ENV_CLUSTER, ENV_NODE_ID, ENV_NODE_KEY, random_secret, secret_from_text, secret_to_text,
 };
 use crate::agent::{AgentHandle, Config};
 use rsm_core::crash_point;
 use rsm_core::message::Claim;
+use rsm_core::sync::Ordering::Release;
+use rsm_core::sync::{AtomicU32, acquire32};
 use rsm_core::{Code, Error, Result};
 use std::sync::{Arc, Mutex};
 
+/// The membership, and the process that is just joining, by [`fork::count`].
+struct Default {
+    membership: Option<Arc<Membership>>,
+    joining: Option<u32>,
+}
+
 /// Locked only under [`fork::hold`], so that no child inherits it in the hands of another thread.
-static DEFAULT: Mutex<Option<Arc<Membership>>> = Mutex::new(None);
+static DEFAULT: Mutex<Default> = Mutex::new(Default { membership: None, joining: None });
+/// Steps when a thread has joined, or could not.
+static TURNS: AtomicU32 = AtomicU32::new(0);
 
 /// The process's membership; joined, and if need be with its own cluster, at the first call.
 ///
 /// # Errors
 /// CTLR_NOT_PRESENT when the environment names a cluster that does not run, or is incomplete.
 pub fn membership() -> Result<Arc<Membership>> {
-    let hold = fork::hold();
-    let mut default = super::lock(&DEFAULT);
-    if let Some(membership) = &*default {
-        return Ok(Arc::clone(membership));
+    // The other threads wait for the first, which holds nothing that a fork waits for.
+    loop {
+        let turn = acquire32(&TURNS);
+        {
+            let _hold = fork::hold();
+            let mut default = super::lock(&DEFAULT);
+            if let Some(membership) = &default.membership {
+                return Ok(Arc::clone(membership));
+            }
+            // A thread that joins in the parent does not in the child.
+            if default.joining != Some(fork::count()) {
+                default.joining = Some(fork::count());
+                break;
+            }
+        }
+        crate::futex::sleep(&TURNS, turn, None);
     }
+    let turn = Turn;
+    let membership = join()?;
+    {
+        let _hold = fork::hold();
+        super::lock(&DEFAULT).membership = Some(Arc::clone(&membership));
+    }
+    drop(turn);
+    Ok(membership)
+}
+
+/// The turn of the thread that joins; with its end the others look.
+struct Turn;
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        {
+            let _hold = fork::hold();
+            super::lock(&DEFAULT).joining = None;
+        }
+        // Release: pairs with the acquire of who waits, who then finds the membership or takes the turn.
+        TURNS.fetch_add(1, Release);
+        crate::futex::wake(&TURNS, i32::MAX);
+    }
+}
+
+fn join() -> Result<Arc<Membership>> {
     let (address, claim, agent) = match std::env::var(ENV_CLUSTER) {
         Ok(text) => (text.parse()?, claim_from_environment()?, None),
-        Err(_) => private_cluster()?,
+        Err(_) => {
+            // No child inherits descriptors that are on their way into the agent's table.
+            let _hold = fork::hold();
+            private_cluster()?
+        }
     };
-    let shared = join::join(&hold, &address, Some(claim))?;
+    let membership = Membership::join(&address, Some(claim))?;
     // A private cluster is never ended: members may come and go until the process ends.
     std::mem::forget(agent);
-    fork::enlist(&hold, &shared);
-    let membership = Arc::new(Membership { shared });
-    *default = Some(Arc::clone(&membership));
     Ok(membership)
 }
 

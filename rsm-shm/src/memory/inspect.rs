@@ -8,6 +8,7 @@ use crate::error::from_errno;
 use rsm_core::{Code, Error, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use std::cell::OnceCell;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::OnceLock;
 
@@ -45,6 +46,8 @@ pub struct Piece {
     pub readable: bool,
     /// Whether the process may store.
     pub writable: bool,
+    /// Whether the process may run it.
+    pub executable: bool,
     /// Device of the file, as `st_dev`; 0 without one: no file system has that number.
     pub device: u64,
     /// Inode of the file; 0 without one, and for the first System V segment of a namespace too.
@@ -58,7 +61,15 @@ impl Piece {
     pub fn bytes(&self) -> usize {
         self.end - self.start
     }
+
+    /// Whether it maps this object.
+    pub fn is_of(&self, object: Identity) -> bool {
+        self.kind == Kind::Object && (self.device, self.inode) == object
+    }
 }
+
+/// What tells a memory object from every other: device and inode.
+pub type Identity = (u64, u64);
 
 /// A mapping as the kernel describes it.
 struct Mapping {
@@ -66,6 +77,7 @@ struct Mapping {
     end: usize,
     readable: bool,
     writable: bool,
+    executable: bool,
     shared: bool,
     page: u64,
     offset: u64,
@@ -109,27 +121,71 @@ impl Mapping {
 /// BAD_LENGTH for no bytes; BAD_ADDR when part of the range is not mapped, or runs past the last address;
 /// INSUFFICIENT_RESOURCES without a free descriptor; CTLR_NOT_PRESENT without /proc.
 pub fn pieces(start: usize, length: usize) -> Result<Vec<Piece>> {
-    if length == 0 {
-        return Err(Error::new(Code::BadLength));
-    }
-    let end = start.checked_add(length).ok_or_else(|| hole(start, usize::MAX))?;
-    let maps = rustix::fs::open("/proc/self/maps", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    let maps = maps.map_err(|e| from_errno(e, "cannot look at this process's mappings"))?;
-    let mut pieces = match query_all(&maps, start, end) {
-        Err(Errno::NOTTY | Errno::INVAL | Errno::NOSYS | Errno::PERM) => read_all(maps, start, end)?,
-        other => other.map_err(|e| from_errno(e, "cannot look at this process's mappings"))?,
-    };
+    let pieces = present(start, length)?;
     let mut reached = start;
-    for piece in &mut pieces {
+    for piece in &pieces {
         if piece.start > reached {
             return Err(hole(reached, piece.start));
         }
-        piece.offset += (reached - piece.start) as u64;
-        piece.start = reached;
-        piece.end = piece.end.min(end);
         reached = piece.end;
     }
-    if reached < end { Err(hole(reached, end)) } else { Ok(pieces) }
+    if reached < start + length { Err(hole(reached, start + length)) } else { Ok(pieces) }
+}
+
+/// The same, whatever holes the range has.
+///
+/// # Errors
+/// As [`pieces`], but for holes.
+pub fn present(start: usize, length: usize) -> Result<Vec<Piece>> {
+    if length == 0 {
+        return Err(Error::with(Code::BadLength, "a range of no bytes"));
+    }
+    let end = start.checked_add(length).ok_or_else(|| hole(start, usize::MAX))?;
+    let mut pieces = mapped(start, end)?;
+    for piece in &mut pieces {
+        let before = start.saturating_sub(piece.start);
+        piece.offset += before as u64;
+        piece.start += before;
+        piece.end = piece.end.min(end);
+    }
+    Ok(pieces)
+}
+
+/// All that this process maps of an object.
+///
+/// # Errors
+/// As [`present`].
+pub fn all_of(object: Identity) -> Result<Vec<Piece>> {
+    let mut pieces = mapped(0, usize::MAX)?;
+    pieces.retain(|piece| piece.is_of(object));
+    Ok(pieces)
+}
+
+/// What overlaps a range of addresses.
+fn mapped(start: usize, end: usize) -> Result<Vec<Piece>> {
+    let look = |maps: &OwnedFd| match query_all(maps, start, end) {
+        Err(Errno::NOTTY | Errno::INVAL | Errno::NOSYS | Errno::PERM) => read_all(maps, start, end),
+        other => other,
+    };
+    let looked = KEPT.with(|kept| match kept.get() {
+        Some(maps) => look(maps),
+        None => look(&open()?),
+    });
+    looked.map_err(|e| from_errno(e, "cannot look at this process's mappings"))
+}
+
+fn open() -> Result<OwnedFd, Errno> {
+    rustix::fs::open("/proc/self/maps", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+thread_local! {
+    static KEPT: OnceCell<OwnedFd> = const { OnceCell::new() };
+}
+
+/// Lets the calling thread, whose descriptors are its own, look for as long as it lives, whatever the process does to
+/// its descriptors, its root directory or its limits.
+pub(crate) fn keep_looking() {
+    KEPT.with(|kept| open().ok().map(|maps| kept.set(maps)));
 }
 
 /// The pieces of a range, when it is memory that may become a segment: mapped, not a file mapped shared, and readable
@@ -192,15 +248,15 @@ pub fn maps_object(start: usize, length: usize, device: u64, inode: u64) -> Resu
 /// # Errors
 /// ENOTTY where it does not, and the text of all mappings is read instead.
 pub(crate) fn probe() -> Result<(), Errno> {
-    let maps = rustix::fs::open("/proc/self/maps", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let maps = open()?;
     query(&maps, std::ptr::from_ref(&maps).addr()).map(drop)
 }
 
-/// Device and inode of an open file, as [`maps_object`] compares them.
+/// Device and inode of an open file.
 ///
 /// # Errors
 /// As `fstat` says.
-pub fn identity(fd: impl AsFd) -> Result<(u64, u64)> {
+pub fn identity(fd: impl AsFd) -> Result<Identity> {
     let stat = rustix::fs::fstat(fd).map_err(|e| from_errno(e, "cannot look at a memory object"))?;
     #[allow(clippy::useless_conversion)] // Its width differs between architectures.
     Ok((u64::from(stat.st_dev), u64::from(stat.st_ino)))
@@ -248,6 +304,7 @@ struct Query {
 const PROCMAP_QUERY: u64 = rustix::ioctl::opcode::read_write::<Query>(b'f', 17) as u64;
 const QUERY_READABLE: u64 = 0x01;
 const QUERY_WRITABLE: u64 = 0x02;
+const QUERY_EXECUTABLE: u64 = 0x04;
 const QUERY_SHARED: u64 = 0x08;
 const QUERY_COVERING_OR_NEXT: u64 = 0x10;
 
@@ -300,6 +357,7 @@ fn query(maps: &OwnedFd, address: usize) -> Result<Option<Mapping>, Errno> {
             end: q.vma_end as usize,
             readable: q.vma_flags & QUERY_READABLE != 0,
             writable: q.vma_flags & QUERY_WRITABLE != 0,
+            executable: q.vma_flags & QUERY_EXECUTABLE != 0,
             shared: q.vma_flags & QUERY_SHARED != 0,
             page: q.vma_page_size,
             offset: q.vma_offset,
@@ -310,10 +368,17 @@ fn query(maps: &OwnedFd, address: usize) -> Result<Option<Mapping>, Errno> {
     }
 }
 
-fn read_all(maps: OwnedFd, start: usize, end: usize) -> Result<Vec<Piece>> {
+fn read_all(maps: &OwnedFd, start: usize, end: usize) -> Result<Vec<Piece>, Errno> {
     let mut text = Vec::new();
-    std::io::Read::read_to_end(&mut std::fs::File::from(maps), &mut text)
-        .map_err(|e| Error::with(Code::InternalError, format!("cannot read this process's mappings: {e}")))?;
+    let mut part = [0; 4096];
+    loop {
+        match rustix::io::pread(maps, &mut part, text.len() as u64) {
+            Ok(0) => break,
+            Ok(bytes) => text.extend_from_slice(&part[..bytes]),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
     let mappings = text.split(|&b| b == b'\n').filter_map(parse);
     Ok(mappings.filter(|m| m.start < end && m.end > start).map(|m| piece(&m)).collect())
 }
@@ -334,6 +399,7 @@ fn parse(line: &[u8]) -> Option<Mapping> {
         end: hex(end)? as usize,
         readable: permissions.first() == Some(&b'r'),
         writable: permissions.get(1) == Some(&b'w'),
+        executable: permissions.get(2) == Some(&b'x'),
         shared: permissions.get(3) == Some(&b's'),
         // The text does not tell; huge pages of no file are known by their name.
         page: 0,
@@ -351,6 +417,7 @@ fn piece(mapping: &Mapping) -> Piece {
         kind: mapping.kind(),
         readable: mapping.readable,
         writable: mapping.writable,
+        executable: mapping.executable,
         device: mapping.device,
         inode: mapping.inode,
         offset: mapping.offset,
@@ -373,14 +440,23 @@ mod tests {
         let object = memfd::create("rsm-segment", 16 << 12).unwrap();
         let region = Region::map(&object, 4 << 12, 8 << 12, Permission::ReadWrite).unwrap();
         let (start, end) = (region.as_ptr() as usize, region.as_ptr() as usize + region.len());
-        let text = read_all(maps(), start, end).unwrap();
+        let text = read_all(&maps(), start, end).unwrap();
         match query_all(&maps(), start, end) {
             Ok(asked) => assert_eq!(asked, text),
             Err(e) => println!("this kernel has no PROCMAP_QUERY: {e}"),
         }
         let (device, inode) = identity(&object).unwrap();
-        let whole =
-            Piece { start, end, kind: Kind::Object, readable: true, writable: true, device, inode, offset: 4 << 12 };
+        let whole = Piece {
+            start,
+            end,
+            kind: Kind::Object,
+            readable: true,
+            writable: true,
+            executable: false,
+            device,
+            inode,
+            offset: 4 << 12,
+        };
         assert_eq!(text, std::slice::from_ref(&whole));
         let part = Piece { start: start + 4096, end: end - 4096, offset: 5 << 12, ..whole };
         assert_eq!(pieces(start + 4096, (8 << 12) - 8192).unwrap(), [part]);
