@@ -532,6 +532,10 @@ impl Segment {
                     let back = unsafe { old.adopt(memory.as_fd(), self.name) };
                     *backing = back.ok().map(Backing::Adopted);
                 }
+                if backing.is_none() {
+                    // What is put from here on would go where nobody looks: no importer is left to be told that it arrived.
+                    let _ = self.steer(Ask::Unpublish { segment: self.name });
+                }
                 Err(error)
             }
         }
