@@ -230,11 +230,11 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             // Create, connect, transfer and give back, again and again.
             let controller = Controller::open("shm0")?;
             for _ in 0..number(name) {
-                let export = controller.export(8192)?;
+                let export = controller.export(131_072)?;
                 let id = export.publish(SegmentId::any(), &AccessList::everyone())?;
                 let import = controller.connect(controller.node().id(), id, Permission::ReadWrite)?;
                 import.put_u64(0, 1)?;
-                import.map(4096, 4096, Permission::Read)?;
+                import.map(65536, 65536, Permission::Read)?;
                 import.disconnect()?;
                 export.destroy()?;
             }
@@ -258,11 +258,11 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             Ok(fork_beside(|| {
                 let put = import.put_u64(0, 1);
                 // An export shows that it is one of the node by now, with all that it inherited.
-                let export = Controller::open("shm0").and_then(|shm| shm.export(4096));
+                let export = Controller::open("shm0").and_then(|shm| shm.export(65536));
                 put.is_ok() && export.is_ok() && import.wait(None).is_err_and(|error| error.code() == Code::ConnAborted)
             }))
         }
-        "forkexport" => Ok(fork_beside(|| Controller::open("shm0").and_then(|shm| shm.export(4096)).is_ok())),
+        "forkexport" => Ok(fork_beside(|| Controller::open("shm0").and_then(|shm| shm.export(65536)).is_ok())),
         "forkexit" => {
             let (child, mut status) = (BESIDE.load(std::sync::atomic::Ordering::SeqCst), 0);
             // SAFETY: reaps the child that was made.
