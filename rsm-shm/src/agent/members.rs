@@ -100,12 +100,15 @@ impl Agent {
         // A dozen replies, with their descriptors, is what a member that does not read can be owed.
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, 8192);
         let Ok((Credentials { uid, .. }, pid)) = socket::peer(&socket) else { return };
-        if self.watch(&socket, Token::Stranger(party), EventFlags::IN).is_ok() {
-            self.strangers.insert(party, Stranger { socket, since: Instant::now(), uid, pid });
-            self.strangers_of.add(pid, party);
-            crash_point!(AgentAccepted);
-            self.turn_one_away(pid);
+        let watched = self.watch(&socket, Token::Stranger(party), EventFlags::IN);
+        self.strangers.insert(party, Stranger { socket, since: Instant::now(), uid, pid });
+        self.strangers_of.add(pid, party);
+        if let Err(error) = watched {
+            // What it wants would not be heard.
+            return self.refuse(party, 0, error);
         }
+        crash_point!(AgentAccepted);
+        self.turn_one_away(pid);
     }
 
     /// Where too many wait to join, the one that has waited longest goes: of a process that has many, or of the user

@@ -35,6 +35,9 @@ unsafe impl Send for Region {}
 // SAFETY: as above; shared methods only read the two fields.
 unsafe impl Sync for Region {}
 
+/// How often addresses for huge pages are looked for before others will do.
+const ATTEMPTS: u32 = 8;
+
 fn protection(permission: Permission) -> ProtFlags {
     let mut flags = ProtFlags::empty();
     if permission.reads() {
@@ -66,15 +69,23 @@ impl Region {
     /// # Errors
     /// INSUFFICIENT_MEM without address space, PERM_DENIED when the description does not allow `permission`.
     pub fn map(fd: impl AsFd, offset: u64, length: usize, permission: Permission) -> Result<Region> {
-        let place = if length >= huge_page_size() { Some(Region::reserve_for_huge(length, offset)?) } else { None };
-        let fixed = if place.is_some() { MapFlags::FIXED } else { MapFlags::empty() };
-        let hint = given_up(place).unwrap_or(std::ptr::null_mut());
-        // SAFETY: the addresses are those reserved here, which nobody else knows; or a null hint makes the kernel choose
-        // free ones. So no existing object is touched.
-        let start = unsafe {
-            rustix::mm::mmap(hint.cast(), length, protection(permission), MapFlags::SHARED | fixed, &fd, offset)
+        let at = |place: *mut u8, flags: MapFlags| {
+            // SAFETY: with a null hint the kernel chooses free addresses, and where a place is given it is asked to
+            // replace nothing. So no existing object is touched.
+            unsafe {
+                rustix::mm::mmap(place.cast(), length, protection(permission), MapFlags::SHARED | flags, &fd, offset)
+            }
         };
-        Region::from_mmap(start, length)
+        for _ in 0..if length >= huge_page_size() { ATTEMPTS } else { 0 } {
+            // Free again as soon as they are found: who maps over what it reserved cannot tell, when that fails, whether
+            // the reservation is still its own.
+            let place = Region::reserve_for_huge(length, offset)?.as_ptr();
+            match at(place, MapFlags::FIXED_NOREPLACE) {
+                Err(Errno::EXIST) => {} // taken by another thread in between
+                start => return Region::from_mmap(start, length),
+            }
+        }
+        Region::from_mmap(at(std::ptr::null_mut(), MapFlags::empty()), length)
     }
 
     /// Reserves `length` bytes of addresses that lie towards multiples of a huge page as `offset` does.
