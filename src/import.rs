@@ -145,7 +145,7 @@ impl Import {
     #[doc(alias = "rsm_create_localmemory_handle")]
     pub fn put_vectored(&self, parts: &[(u64, &[u8])]) -> Result<(), Stopped> {
         for (completed, (offset, bytes)) in parts.iter().enumerate() {
-            self.put(*offset, bytes).map_err(|error| Stopped { completed, error })?;
+            self.connection.put_untold(*offset, bytes).map_err(|error| self.stopped(completed, error))?;
         }
         Ok(())
     }
@@ -157,9 +157,14 @@ impl Import {
     #[doc(alias = "rsm_memseg_import_getv")]
     pub fn get_vectored(&self, parts: &mut [(u64, &mut [u8])]) -> Result<(), Stopped> {
         for (completed, (offset, bytes)) in parts.iter_mut().enumerate() {
-            self.get(*offset, bytes).map_err(|error| Stopped { completed, error })?;
+            self.connection.get_untold(*offset, bytes).map_err(|error| self.stopped(completed, error))?;
         }
         Ok(())
+    }
+
+    #[cold]
+    fn stopped(&self, completed: usize, error: Error) -> Stopped {
+        Stopped { completed, error: self.connection.told(error) }
     }
 
     words! {
