@@ -109,6 +109,9 @@ impl Relocation {
             assert!(length <= staging.length() - at, "the new memory has room for it");
             // SAFETY: a piece is part of one mapping, and shared by the line above.
             let old = if shared { Some(unsafe { Span::again(place, length) }?) } else { None };
+            if let Some(old) = old.as_ref().filter(|_| !(piece.readable && piece.writable)) {
+                old.protect(0, length, RW).map_err(|e| from_errno(e, "a segment's contents cannot be read"))?;
+            }
             let mut protection = ProtFlags::empty();
             protection.set(ProtFlags::READ, piece.readable);
             protection.set(ProtFlags::WRITE, piece.writable);
@@ -137,7 +140,7 @@ impl Relocation {
             }
             Err(_) => None,
         };
-        let means = Means { hold, kin: Kin::open(), geometry: Geometry::of(super::page_size()) };
+        let means = Means { hold, kin: Kin::default(), geometry: Geometry::of(super::page_size()) };
         let mut protection = Protection::WriteProtected;
         for i in 0..self.parts.len() {
             let mut moved = 0;
@@ -160,7 +163,7 @@ impl Relocation {
                 }
             }
         }
-        // Who was about to sleep on the old memory when its chunk moved does by now.
+        // Those of last chunks; and who was about to sleep on the old memory when its chunk moved does by now.
         for part in &self.parts {
             part.wake_left_behind(0, part.length);
         }
@@ -270,7 +273,9 @@ impl Means {
             if let Some(errno) = failed {
                 break Err(Failure::Mapping(errno));
             }
-            part.wake_left_behind(chunk, bytes);
+            if end < part.length {
+                part.wake_left_behind(chunk, bytes);
+            }
             if staging.is_shared() {
                 let behind = staging.at(at, bytes).cast();
                 // SAFETY: the pages belong to the object; only this mapping forgets them. The place now maps the same
@@ -306,9 +311,11 @@ fn prepare(part: &Part, chunk: usize, staging: &Span, bytes: usize) -> Result<Ve
     populate(from, bytes, Use::Load).map_err(Failure::Source)?;
     let purpose = if staging.is_shared() { Use::Store } else { Use::Fresh };
     populate(to, bytes, purpose).map_err(|_| Failure::Memory)?;
+    if part.old.is_some() {
+        return Ok(Vec::new()); // they can be woken afterwards
+    }
     let mut words = sleepers::within(place.addr(), bytes).map_err(Failure::Mapping)?;
-    // On shared memory they can be woken afterwards.
-    words.retain(|&word| part.old.is_none() && sleepers::hand_on(word, to.addr() + (word - place.addr())));
+    words.retain(|&word| sleepers::hand_on(word, to.addr() + (word - place.addr())));
     Ok(words)
 }
 

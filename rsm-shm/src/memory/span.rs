@@ -40,17 +40,14 @@ impl Span {
         Ok(span)
     }
 
-    /// Maps shared memory a second time, to load and store, however it is protected where it is.
+    /// Maps shared memory a second time.
     ///
     /// # Safety
     /// The range must be part of one mapping of shared memory.
     pub(super) unsafe fn again(start: *mut u8, length: usize) -> Result<Span> {
         // SAFETY: an old size of 0 leaves the mapping where it is and makes another one where the kernel chooses.
         let again = unsafe { rustix::mm::mremap(start.cast(), 0, length, MremapFlags::MAYMOVE) };
-        let span = Span::new(again, length, true)?;
-        span.protect(0, length, ProtFlags::READ | ProtFlags::WRITE)
-            .map_err(|e| from_errno(e, "a segment's contents cannot be read"))?;
-        Ok(span)
+        Span::new(again, length, true)
     }
 
     fn new(start: rustix::io::Result<*mut std::ffi::c_void>, length: usize, shared: bool) -> Result<Span> {
