@@ -12,7 +12,7 @@ pub mod agent;
 pub mod capabilities;
 #[cfg(feature = "crash-points")]
 pub mod crash;
-mod error;
+pub mod error;
 pub mod futex;
 pub mod log;
 pub mod membership;

@@ -374,8 +374,30 @@ ASSERTION(58, LOCAL, "what goes in through one of two exports of the same memory
     CHECK(is_pattern(memory + 100, 8, sizeof copy));
 }
 
+/* Destroys an export, for what it was told. */
+static void *destroy_it(void *export)
+{
+    return (void *)(intptr_t)rsm_memseg_export_destroy((rsm_memseg_export_handle_t)export);
+}
+
 ASSERTION(59, LOCAL, "export_destroy of NULL, and of what is no export")
 {
+    /* Of threads that destroy one handle at the same time one does, and the others find none. */
+    unsigned char *memory = pages(2);
+    for (int round = 0; round < 100; round++) {
+        const rsm_memseg_export_handle_t e = create(memory, 2 * P, 0);
+        pthread_t threads[3];
+        int done = 0;
+        for (int k = 0; k < 3; k++)
+            start(destroy_it, (void *)e, &threads[k]);
+        for (int k = 0; k < 3; k++) {
+            void *told;
+            pthread_join(threads[k], &told);
+            CHECK(told == (void *)RSM_SUCCESS || told == (void *)RSMERR_BAD_SEG_HNDL);
+            done += told == (void *)RSM_SUCCESS;
+        }
+        CHECK(done == 1);
+    }
     EXPECT(RSMERR_BAD_SEG_HNDL, rsm_memseg_export_destroy(NULL));
     const rsm_memseg_export_handle_t e = create(pages(1), P, 0);
     OK(rsm_memseg_export_destroy(e));

@@ -17,6 +17,7 @@ use rsm_core::bell::Bell;
 use rsm_core::crash_point;
 use rsm_core::pump::{self, Seen};
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
@@ -79,6 +80,17 @@ pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd)> {
 pub fn is_readable(descriptor: impl AsFd) -> bool {
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     rustix::event::poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&at_once)) != Ok(0)
+}
+
+/// Writes a byte. A kernel that has no page for it is waited for: nobody would come by again.
+fn put(pipe: impl AsFd) -> rustix::io::Result<usize> {
+    loop {
+        match rustix::io::write(&pipe, &[1]) {
+            Err(Errno::INTR) => {}
+            Err(Errno::NOMEM) => std::thread::sleep(Duration::from_millis(1)),
+            done => return done,
+        }
+    }
 }
 
 /// Takes every byte out of a pipe.
@@ -154,7 +166,7 @@ impl pump::Pipe for PipeOf<'_> {
         self.held.full
     }
     fn fill(&mut self) {
-        self.held.full = self.held.write.as_ref().is_some_and(|write| rustix::io::write(write, &[1]).is_ok());
+        self.held.full = self.held.write.as_ref().is_some_and(|write| put(write).is_ok());
     }
     fn empty(&mut self) {
         drain(&self.ready.read);
