@@ -9,6 +9,7 @@
 
 use rustix::fs::{Mode, OFlags};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
+use std::cell::OnceCell;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
@@ -52,26 +53,22 @@ fn make_page() -> Option<usize> {
 }
 
 /// Asks the kernel, any number of times.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Kin {
-    pagemap: Option<OwnedFd>,
+    pagemap: OnceCell<Option<OwnedFd>>,
 }
 
 impl Kin {
-    /// Opens what is asked.
-    pub(crate) fn open() -> Kin {
-        let pagemap = rustix::fs::open("/proc/self/pagemap", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        Kin { pagemap: pagemap.ok() }
-    }
-
     /// Whether there is surely none: where the kernel does not tell, there may be.
     pub(crate) fn is_none(&self) -> bool {
         // Acquire: as in `watch`.
         let maker = MAKER.load(Ordering::Acquire);
         let page = PAGE.load(Ordering::Relaxed);
-        let Some(pagemap) = self.pagemap.as_ref().filter(|_| page != 0 && maker == std::process::id()) else {
+        if page == 0 || maker != std::process::id() {
             return false;
-        };
+        }
+        let open = || rustix::fs::open("/proc/self/pagemap", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok();
+        let Some(pagemap) = self.pagemap.get_or_init(open) else { return false };
         let mut entry = [0; 8];
         let at = (page / super::page_size() * entry.len()) as u64;
         let read = rustix::io::pread(pagemap, &mut entry, at);

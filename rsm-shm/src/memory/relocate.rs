@@ -138,7 +138,7 @@ impl<'a> Relocation<'a> {
             }
             Err(_) => None,
         };
-        let means = Means { hold, kin: Kin::open(), geometry: Geometry::of(super::page_size()) };
+        let means = Means { hold, kin: Kin::default(), geometry: Geometry::of(super::page_size()) };
         let mut protection = Protection::WriteProtected;
         for i in 0..self.parts.len() {
             let mut moved = 0;
@@ -161,7 +161,7 @@ impl<'a> Relocation<'a> {
                 }
             }
         }
-        // Who was about to sleep on the old memory when its chunk moved does by now.
+        // Those of last chunks; and who was about to sleep on the old memory when its chunk moved does by now.
         for part in &self.parts {
             part.wake_left_behind(0, part.length);
         }
@@ -278,7 +278,9 @@ impl Means {
             if let Some(errno) = failed {
                 break Err(Failure::Mapping(errno));
             }
-            part.wake_left_behind(chunk, bytes);
+            if end < part.length {
+                part.wake_left_behind(chunk, bytes);
+            }
             if staging.is_shared() {
                 let behind = staging.at(at, bytes).cast();
                 // SAFETY: the pages belong to the object; only this mapping forgets them. The place now maps the same
@@ -314,9 +316,11 @@ fn prepare(part: &Part<'_>, chunk: usize, staging: &Span<'_>, bytes: usize) -> R
     populate(from, bytes, Use::Load).map_err(Failure::Source)?;
     let purpose = if staging.is_shared() { Use::Store } else { Use::Fresh };
     populate(to, bytes, purpose).map_err(|_| Failure::Memory)?;
+    if part.old.is_some() {
+        return Ok(Vec::new()); // they can be woken afterwards
+    }
     let mut words = sleepers::within(place.addr(), bytes).map_err(Failure::Mapping)?;
-    // On shared memory they can be woken afterwards.
-    words.retain(|&word| part.old.is_none() && sleepers::hand_on(word, to.addr() + (word - place.addr())));
+    words.retain(|&word| sleepers::hand_on(word, to.addr() + (word - place.addr())));
     Ok(words)
 }
 

@@ -10,6 +10,7 @@
 //! Futexes of the private kind are known by their address and need none of this.
 #![allow(unsafe_code)]
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 /// `futex_wait(2)` (Linux 6.7), which has the same number everywhere.
@@ -32,10 +33,17 @@ pub(crate) fn within(start: usize, bytes: usize) -> Result<Vec<usize>, Errno> {
         Err(e) if silent(&e) => return Ok(found),
         other => other?,
     };
+    let me = rustix::thread::gettid().to_string();
+    let mut line = [0; 256];
     for task in tasks {
-        let path = task.map_err(errno)?.path().join("syscall");
-        match std::fs::read(path).map_err(errno) {
-            Ok(line) => found.extend(words_of(&line)),
+        let name = task.map_err(errno)?.file_name();
+        if *name == *me {
+            continue;
+        }
+        let path = [b"/proc/self/task/", name.as_encoded_bytes(), b"/syscall"].concat();
+        let call = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        match call.and_then(|call| rustix::io::read(&call, &mut line)) {
+            Ok(length) => found.extend(words_of(&line[..length])),
             // Ended meanwhile; or the kernel was built without it.
             Err(e) if silent(&e) => {}
             Err(e) => return Err(e),
