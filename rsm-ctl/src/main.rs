@@ -3,7 +3,7 @@
 //! The way of a command through the files: [`cli`] says what may be asked, [`command`] hands it to the part that does
 //! it ([`run`] starts a cluster, [`query`], [`watch`] and [`top`] look at one, [`steer`] disturbs one, [`perf`] measures, [`doctor`] looks at the
 //! machine), and every end has a number in [`exit_code`]. What
-//! is said goes through [`print`]. All unsafe code is in [`process`] and [`descriptor`].
+//! is said goes through [`mod@print`]. All unsafe code is in [`process`] and [`descriptor`].
 
 mod cli;
 mod clock;

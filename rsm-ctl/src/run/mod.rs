@@ -2,8 +2,8 @@
 //! are made of the same parts.
 //!
 //! Two processes do it. The *front* ([`front`]) is the one the user started: terminal, signals, exit code, output of the
-//! nodes ([`output`]). The *warden* ([`warden`]), forked from it before anything else runs, hosts the agent and is the
-//! parent of all nodes ([`node`]). They talk through [`link`] in the few messages of [`message`]. Each holds a pidfd of
+//! nodes ([`output`]). The *warden* ([`warden`]), forked from it before anything else runs, hosts the agent ([`hosting`]) and
+//! is the parent of all nodes ([`node`]). They talk through [`link`] in the few messages of [`message`]. Each holds a pidfd of
 //! the other and both are subreapers, so whichever is SIGKILLed, the other finds every process of every node among its
 //! own descendants and ends them ([`descendants`]). When to end what is decided in [`supervision`], which knows no
 //! processes.
@@ -25,6 +25,7 @@ pub(crate) mod exec;
 mod file;
 mod front;
 mod hint;
+mod hosting;
 mod input;
 mod interpreter;
 mod junit;

@@ -2,30 +2,26 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rsm::Cluster;
-use rsm::steer::Links;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, RawPid, Signal, WaitOptions, getpid, getppid, kill_process, set_child_subreaper, setsid, wait,
-};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, setsid, wait};
 use rustix::stdio::dup2_stdout;
 
-use super::keeper::{Answer, Door, Keeper, Wish};
+use super::hosting::{Hosting, host};
+use super::keeper::{Answer, Wish};
 use super::link::{Link, Received};
-use super::message::{Hang, ToFront, ToWarden, raw};
+use super::message::{ToFront, ToWarden, raw};
 use super::node::{self, Ends};
-use super::plan::{Home, NewCluster, Plan};
+use super::plan::{Home, Plan};
 use super::signals::SignalQueue;
 use super::stacks::{self, Stacks};
 use super::status::Status;
 use super::supervision::{Order, Supervision};
 use super::{descendants, output, program};
-use crate::cli::Verbosity;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 
@@ -34,13 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Most of them that are named.
 const MOST_NAMED: usize = 32;
-
-/// Most waits that are told.
-const MOST_HANGS: usize = 128;
-
-/// SIGKILL as a status has it, and what a shell makes of that.
-const KILL: u8 = 9;
-const KILLED: u8 = 128 + KILL;
 
 /// What leads from the processes to the world.
 pub(crate) struct Channels {
@@ -54,14 +43,6 @@ struct Process {
     /// In the plan.
     index: usize,
     pid: Pid,
-}
-
-/// The cluster that the processes are part of.
-enum Hosting<'a> {
-    /// Ours.
-    Own(Box<Cluster>, Keeper),
-    /// One that let us in, until its door closes.
-    Guest { door: &'a Door, closed: bool },
 }
 
 /// The warden at work.
@@ -142,33 +123,6 @@ fn prepare() -> Result<SignalQueue, (&'static str, io::Error)> {
     SignalQueue::new(&[Signal::CHILD]).map_err(|error| ("signalfd", error))
 }
 
-/// Starts a cluster and opens its door.
-fn host(new: &NewCluster, plan: &Plan) -> Result<Hosting<'static>, Failure> {
-    if plan.verbosity == Verbosity::Verbose {
-        // Straight to standard error, whole lines: too many of them may be lost, and no message between us.
-        rsm::log::show("rsm-ctl: agent", rsm::log::Level::Debug);
-    }
-    let mut builder = Cluster::builder(new.nodes).dedicated();
-    if let Some(name) = &new.name {
-        builder = builder.name(name);
-    }
-    if !new.controllers.is_empty() {
-        builder = builder.controllers(new.controllers.iter().map(String::as_str));
-    }
-    let cluster = builder.start()?;
-    if !new.links.is_empty() {
-        let steering = cluster.steering()?;
-        for link in &new.links {
-            let links = if link.both { Links::between(link.from, link.to) } else { Links::one_way(link.from, link.to) };
-            steering.link_down(&link.controller.iter().fold(links, |links, name| links.through(name)))?;
-        }
-    }
-    let hosts = getppid().into_iter().chain([getpid()]).collect::<Vec<_>>();
-    let keeper = Keeper::open(&cluster, plan.grace, raw(&hosts))
-        .map_err(|error| Failure::system("cannot listen for those who want to enter the cluster", error))?;
-    Ok(Hosting::Own(Box::new(cluster), keeper))
-}
-
 fn start_nodes(plan: &Plan, hosting: &Hosting<'_>, channels: Channels) -> Result<Vec<Process>, Failure> {
     let mut processes = Vec::new();
     let mut input = Some(channels.input);
@@ -186,53 +140,6 @@ fn start_nodes(plan: &Plan, hosting: &Hosting<'_>, channels: Channels) -> Result
         processes.push(Process { index, pid });
     }
     Ok(processes)
-}
-
-impl Hosting<'_> {
-    fn name(&self) -> &str {
-        match self {
-            Hosting::Own(cluster, _) => cluster.name(),
-            Hosting::Guest { door, .. } => &door.name,
-        }
-    }
-
-    fn environment(&self, node: u32) -> Result<Vec<(String, String)>, Failure> {
-        match self {
-            Hosting::Own(cluster, _) => {
-                let variables = cluster.environment(node)?;
-                Ok(variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
-            }
-            Hosting::Guest { door, .. } => Ok(door.variables.clone()),
-        }
-    }
-
-    /// Whether a process of this node ended so because somebody who disturbs the cluster wanted it to: it was killed
-    /// itself, or is a shell that reports that of what it ran.
-    fn killed(&self, node: u32, pid: Pid, status: Status) -> bool {
-        let Hosting::Own(cluster, _) = self else { return false };
-        let kills = cluster.kills();
-        match status {
-            Status::Killed(KILL) => kills.iter().any(|&(_, killed)| i32::try_from(killed) == Ok(pid.as_raw_pid())),
-            Status::Exited(KILLED) => kills.iter().any(|&(of, _)| of == node),
-            _ => false,
-        }
-    }
-
-    /// What to wait for.
-    fn sources(&self) -> Vec<BorrowedFd<'_>> {
-        match self {
-            Hosting::Own(_, keeper) => keeper.sources().collect(),
-            Hosting::Guest { closed: true, .. } => Vec::new(),
-            Hosting::Guest { door, closed: false } => vec![door.link.as_fd()],
-        }
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        match self {
-            Hosting::Own(_, keeper) => keeper.deadline(),
-            Hosting::Guest { .. } => None,
-        }
-    }
 }
 
 impl Warden<'_> {
@@ -384,7 +291,7 @@ impl Warden<'_> {
             Order::Ask(signal) => self.ask(signal),
             Order::TimeIsUp => {
                 let running = self.processes.iter().map(|process| process.index).collect();
-                self.link.send(&ToFront::TimedOut { running, hangs: self.hangs() });
+                self.link.send(&ToFront::TimedOut { running, hangs: self.hosting.hangs(&self.nodes()) });
                 self.stacks = if self.plan.stacks { Stacks::ask(self.everybody()).ok() } else { None };
                 match self.stacks {
                     Some(_) => self.supervision.restart_grace(Instant::now() + stacks::LIMIT),
@@ -403,23 +310,9 @@ impl Warden<'_> {
         }
     }
 
-    /// What the nodes that run wait for, as the cluster knows it.
-    fn hangs(&self) -> Vec<Hang> {
-        let Hosting::Own(cluster, _) = &self.hosting else { return Vec::new() };
-        let Ok(steering) = cluster.steering() else { return Vec::new() };
-        let observer = steering.observer();
-        let nodes: BTreeSet<u32> = self.processes.iter().map(|process| self.plan.tasks[process.index].node).collect();
-        let absent = observer.nodes().into_iter().filter(|node| !node.joined).map(|node| Hang {
-            node: node.node,
-            process: 0,
-            text: "has not joined the cluster".to_owned(),
-        });
-        let waits = observer.waits().unwrap_or_default().into_iter().map(|wait| Hang {
-            node: wait.node,
-            process: RawPid::try_from(wait.pid).unwrap_or_default(),
-            text: format!("waits for {wait}"),
-        });
-        absent.chain(waits).filter(|hang| nodes.contains(&hang.node)).take(MOST_HANGS).collect()
+    /// The nodes that have processes.
+    fn nodes(&self) -> BTreeSet<u32> {
+        self.processes.iter().map(|process| self.plan.tasks[process.index].node).collect()
     }
 
     /// The processes of all nodes, those that nodes started after those that were started as nodes.
