@@ -145,7 +145,7 @@ impl Import {
     #[doc(alias = "rsm_create_localmemory_handle")]
     pub fn put_vectored(&self, parts: &[(u64, &[u8])]) -> Result<(), Stopped> {
         for (completed, (offset, bytes)) in parts.iter().enumerate() {
-            self.put(*offset, bytes).map_err(|error| Stopped { completed, error })?;
+            self.connection.put_untold(*offset, bytes).map_err(|error| self.stopped(completed, error))?;
         }
         Ok(())
     }
@@ -157,9 +157,14 @@ impl Import {
     #[doc(alias = "rsm_memseg_import_getv")]
     pub fn get_vectored(&self, parts: &mut [(u64, &mut [u8])]) -> Result<(), Stopped> {
         for (completed, (offset, bytes)) in parts.iter_mut().enumerate() {
-            self.get(*offset, bytes).map_err(|error| Stopped { completed, error })?;
+            self.connection.get_untold(*offset, bytes).map_err(|error| self.stopped(completed, error))?;
         }
         Ok(())
+    }
+
+    #[cold]
+    fn stopped(&self, completed: usize, error: Error) -> Stopped {
+        Stopped { completed, error: self.connection.told(error) }
     }
 
     words! {
@@ -233,6 +238,15 @@ impl Import {
     /// was cut (D-60); CTLR_NOT_PRESENT when the cluster has ended. Reference 1.33.
     #[doc(alias = "rsm_intr_signal_wait")]
     pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
+        // One that is pending is there for the taking.
+        if self.connection.membership().take(self.connection.bell()) {
+            return self.polled.following(Ok(()));
+        }
+        self.wait_longer(timeout)
+    }
+
+    #[inline(never)]
+    fn wait_longer(&self, timeout: Option<Duration>) -> Result<()> {
         let taken = self.polled.following(self.connection.wait(timeout));
         taken.map_err(|error| self.connection.told_of_wait(error, timeout))
     }

@@ -15,7 +15,7 @@
 //! let exporter = cluster.node(1)?.controller("shm0")?;
 //! let importer = cluster.node(2)?.controller("shm0")?;
 //!
-//! let export = exporter.export(4096)?;
+//! let export = exporter.export(65536)?;
 //! let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone())?;
 //!
 //! let import = importer.connect(1, id, Permission::ReadWrite)?;

@@ -46,7 +46,7 @@ fn the_life_of_a_segment() {
     };
     assert!(joined.iter().any(active), "{joined:?}");
 
-    let export = exporter.export(8192).unwrap();
+    let export = exporter.export(65536).unwrap();
     let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).unwrap();
     let import = importer.connect(1, id, Permission::Read).unwrap();
     let made = until(&observer, &mut seen, |c| matches!(c, Change::ConnectionMade(_)));
@@ -121,9 +121,9 @@ fn no_last_state_is_missed() {
         }
     });
     for round in 1..200_u64 {
-        let export = controller.export((round * 4096).try_into().unwrap()).unwrap();
+        let export = controller.export((round * 65536).try_into().unwrap()).unwrap();
         let start = Instant::now();
-        while told.recv_timeout(DEADLINE).expect("a look at the last state") != [round * 4096] {
+        while told.recv_timeout(DEADLINE).expect("a look at the last state") != [round * 65536] {
             assert!(start.elapsed() < DEADLINE, "round {round}");
         }
         drop(export);
@@ -155,7 +155,7 @@ fn what_is_waited_for() {
     let observer = Observer::attach(Some(cluster.name())).unwrap();
     let exporter = cluster.node(1).unwrap().controller("shm0").unwrap();
     let importer = cluster.node(2).unwrap().controller("shm0").unwrap();
-    let export = exporter.export(4096).unwrap();
+    let export = exporter.export(65536).unwrap();
     let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).unwrap();
     let (import, missing) = (std::sync::OnceLock::new(), SegmentId::new(0x40_0009));
     until_waits(&observer, &[]);
@@ -176,7 +176,7 @@ fn what_is_waited_for() {
             scope.spawn(|| importer.connect_within(1, missing, Permission::Read, DEADLINE).map(drop).unwrap());
         let for_segment = "2: segment 0x400009 of node 1, which is not published";
         until_waits(&observer, &[&to_export.replace("2101 importers", "1 importer"), to_import, for_segment]);
-        let other = exporter.export(4096).unwrap();
+        let other = exporter.export(65536).unwrap();
         other.publish(missing, &AccessList::everyone()).unwrap();
         wanting.join().unwrap();
         import.signal().unwrap();

@@ -10,7 +10,7 @@ const ID: SegmentId = SegmentId::new(0x40_0001);
 const SOON: Option<Duration> = Some(Duration::from_secs(30));
 
 fn published(cluster: &Cluster, node: u32) -> Export {
-    let export = cluster.node(node).unwrap().controller("shm0").unwrap().export(4096).unwrap();
+    let export = cluster.node(node).unwrap().controller("shm0").unwrap().export(65536).unwrap();
     export.publish(ID, &AccessList::everyone()).unwrap();
     export
 }

@@ -10,7 +10,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const SIZE: usize = 4 * 4096;
+const PAGE: usize = 1 << 16;
+const SIZE: usize = 4 * PAGE;
 const SOON: Option<Duration> = Some(Duration::from_secs(20));
 const ID: SegmentId = SegmentId::new(0x40_0000);
 
@@ -50,7 +51,7 @@ fn three() -> (Cluster, Steering, Export, Import, Import) {
 #[test]
 fn a_link_that_goes_down_aborts_the_imports_through_it_and_no_others() {
     let (cluster, steering, export, two, three) = three();
-    let mapping = two.map(0, 4096, Permission::ReadWrite).unwrap();
+    let mapping = two.map(0, PAGE, Permission::ReadWrite).unwrap();
     let back = published(&shm0(&cluster, 2), ID);
     let other_way = shm0(&cluster, 1).connect(2, ID, Permission::ReadWrite).unwrap();
     let across = two.open_barrier().unwrap();
@@ -60,7 +61,7 @@ fn a_link_that_goes_down_aborts_the_imports_through_it_and_no_others() {
     fails(two.get_u64(0), Code::ConnAborted);
     fails(two.wait(SOON), Code::ConnAborted);
     fails(two.signal(), Code::ConnAborted);
-    fails(two.map(0, 4096, Permission::Read), Code::ConnAborted);
+    fails(two.map(0, PAGE, Permission::Read), Code::ConnAborted);
     mapping.memory().write_volatile_u64(0, 7).unwrap(); // no fault, and nowhere
     two.set_mode(BarrierMode::Explicit);
     two.put_u64(0, 7).unwrap();
@@ -352,7 +353,7 @@ fn observers_see_what_was_done() {
 
 /// What everything says that can say that an import was aborted.
 fn told(import: &Import) -> Vec<String> {
-    let mapping = import.map(0, 4096, Permission::Read);
+    let mapping = import.map(0, PAGE, Permission::Read);
     let of = |result: Result<()>| fails(result, Code::ConnAborted);
     import.set_mode(BarrierMode::Implicit);
     let mut said = vec![
@@ -366,7 +367,7 @@ fn told(import: &Import) -> Vec<String> {
         of(import.wait(Some(Duration::ZERO))),
         of(import.wait(SOON)),
         of(mapping.map(drop)),
-        of(import.map(0, 4096, Permission::ReadWrite).map(drop)),
+        of(import.map(0, PAGE, Permission::ReadWrite).map(drop)),
     ];
     said.push(of(import.open_barrier().unwrap().close()));
     said

@@ -11,7 +11,7 @@
 //! let cluster = Cluster::new(2)?;
 //! let exporter = cluster.node(1)?.controller("shm0")?;
 //! let importer = cluster.node(2)?.controller("shm0")?;
-//! let export = exporter.export(4096)?;
+//! let export = exporter.export(65536)?;
 //! let id = export.publish(SegmentId::any(), &AccessList::everyone())?;
 //! let import = importer.connect(1, id, Permission::ReadWrite)?;
 //!

@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// Bytes at the start of a segment that stories play with; what is behind them has a pattern.
-pub(crate) const PLAYGROUND: u64 = 4096;
+pub(crate) const PLAYGROUND: u64 = 1 << 16;
 
 /// What the common commands do not know of.
 #[derive(Default)]
@@ -37,7 +37,7 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
         "verify" => verify(&export(&name)).map(|fine| fine.to_string()),
         "narrow" => {
             let import = import(&name);
-            let narrow = import.map(0, 4096, Permission::Read);
+            let narrow = import.map(0, PLAYGROUND as usize, Permission::Read);
             narrow.map(|mapping| {
                 things.mappings.lock().unwrap().insert(format!("{name}.narrow"), Arc::new(mapping));
                 String::new()

@@ -140,6 +140,8 @@ impl Scene {
         // What it inherited from whoever runs the tests is not to be missed when it closes everything.
         player.process.ok("closefrom 3");
         player.process.ok("open");
+        // What it keeps at hand is there when it waits for the first time.
+        player.process.until("threadasleep rsm-events", "ok true");
         player.baseline = Some(Holdings::of(player.process.pid()));
         *self.place(role) = Some(player);
     }

@@ -300,7 +300,7 @@ fn become_user(uid: u32) {
 fn create_all(loot: &mut Loot, most: u64) -> Result<String> {
     let control = &mut loot.members[0].control;
     for made in 0..most {
-        match control.ask(create(4096)) {
+        match control.ask(create(65536)) {
             Ok((Answer::Created { segment, .. }, descriptors)) => {
                 // The agent's descriptors are what counts; ours are closed.
                 let memory = descriptors.into_iter().next().expect("memory");
@@ -320,7 +320,7 @@ fn create_all(loot: &mut Loot, most: u64) -> Result<String> {
 fn replace_while_shared(control: &mut super::raw::Raw, first: SegmentName) -> Result<()> {
     control.ask(Ask::Replace { segment: first })?;
     let share =
-        Ask::Create { controller: 1, length: 4096, default_mode: 0o666, level: Level::Guarded, share: Some(first) };
+        Ask::Create { controller: 1, length: 65536, default_mode: 0o666, level: Level::Guarded, share: Some(first) };
     let (Answer::Created { segment: second, .. }, _) = control.ask(share)? else { panic!("a segment") };
     control.ask(Ask::Replace { segment: first })?;
     control.ask(Ask::Settle { segment: first, moved: false })?;
@@ -365,7 +365,7 @@ fn scribble(regions: &[Region], rounds: u64) -> usize {
 fn flood(loot: &mut Loot, most: u64) -> u64 {
     let mut sent = 0;
     let bells = loot.members.len();
-    let packets: Vec<Vec<u8>> = [nonsense(), create(4096), Ask::Leave]
+    let packets: Vec<Vec<u8>> = [nonsense(), create(65536), Ask::Leave]
         .into_iter()
         .take(2)
         .map(|ask| rsm_core::message::encode(&rsm_core::message::Request { number: 1, ask }).expect("a message"))
@@ -401,7 +401,7 @@ fn throw_descriptors(loot: &mut Loot) -> u32 {
 /// Half messages, messages that are too long, and noise, on control connections and events links.
 fn throw_garbage(loot: &mut Loot) {
     let whole =
-        rsm_core::message::encode(&rsm_core::message::Request { number: 9, ask: create(4096) }).expect("a message");
+        rsm_core::message::encode(&rsm_core::message::Request { number: 9, ask: create(65536) }).expect("a message");
     let noise: Vec<u8> = (0..100_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let mut pieces: Vec<&[u8]> = (0..whole.len()).map(|n| &whole[..n]).collect();
     pieces.extend([&noise[..1], &noise[..7], &noise[..4096], &noise[..4097], &noise[..]]);

@@ -32,7 +32,7 @@ impl Peace {
         let thread = std::thread::spawn(move || {
             let access = AccessList::new().node(2, 0o666);
             let id = SegmentId::new(0x50_0000);
-            let export = one.export(8192).expect("an export");
+            let export = one.export(131072).expect("an export");
             export.publish(id, &access).expect("published");
             let import = two.connect(1, id, Permission::ReadWrite).expect("connected");
             for round in 1.. {
@@ -45,10 +45,10 @@ impl Peace {
                 import.signal().expect("posted");
                 export.wait(Some(PATIENCE)).expect("the importer's signal");
                 assert_eq!(export.memory().read_volatile_u64(word).expect("a read"), round);
-                export.memory().write_volatile_u64(4096 + word, round).expect("a write");
+                export.memory().write_volatile_u64(65536 + word, round).expect("a write");
                 export.signal().expect("posted");
                 import.wait(Some(PATIENCE)).expect("the exporter's signal");
-                assert_eq!(import.get_u64(4096 + word).expect("a get"), round);
+                assert_eq!(import.get_u64(65536 + word).expect("a get"), round);
                 for none in [export.wait(Some(Duration::ZERO)), import.wait(Some(Duration::ZERO))] {
                     assert_eq!(none.expect_err("no signal was posted").code(), rsm::Code::Timeout);
                 }
@@ -56,7 +56,7 @@ impl Peace {
                 if round % 64 == 0 {
                     let began = Instant::now();
                     drop(two.connect(1, id, Permission::Read).expect("connected again"));
-                    drop(one.export(4096).expect("another export"));
+                    drop(one.export(65536).expect("another export"));
                     let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
                     shared.worst.fetch_max(took, SeqCst);
                 }

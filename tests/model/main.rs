@@ -168,9 +168,9 @@ flaws! {
 #[test]
 fn a_script_reads_like_one() {
     let script = Script(vec![
-        Verb::Create { e: 0, node: 1, way: verbs::Way::Shm0, length: 8192 },
+        Verb::Create { e: 0, node: 1, way: verbs::Way::Shm0, length: 1 << 17 },
         Verb::Put { i: 0, offset: 8, width: 8, count: 1, value: 3 },
     ]);
     let text = format!("{script:?}");
-    assert!(text.contains("e0 = create 8192 bytes on node 1 Shm0\n    put i0 offset 8"), "{text}");
+    assert!(text.contains("e0 = create 131072 bytes on node 1 Shm0\n    put i0 offset 8"), "{text}");
 }

@@ -6,7 +6,8 @@
 use proptest::prelude::*;
 use std::fmt;
 
-pub(crate) const PAGE: usize = 4096;
+// Whole pages of every machine: they have 4, 16 or 64 KiB.
+pub(crate) const PAGE: usize = 1 << 16;
 pub(crate) const EXPORTS: usize = 3;
 pub(crate) const IMPORTS: usize = 3;
 pub(crate) const MAPPINGS: usize = 2;

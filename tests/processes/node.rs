@@ -88,6 +88,17 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
             Ok(String::new())
         }
+        "exportsealed" => {
+            let export = Controller::open("shm0")?.export_sealed(number(word(2)) as usize)?;
+            things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
+            Ok(String::new())
+        }
+        "writeas" => {
+            // For children only: there is no way back.
+            let user = rustix::process::Uid::from_raw(number(word(4)) as u32);
+            rustix::thread::set_thread_res_uid(user, user, user).expect("root");
+            find(&things.exports, name).memory().write_volatile_u64(number(word(2)), number(word(3))).map(done)
+        }
         "adopt" => {
             let start = pages(number(word(2)) as usize);
             // SAFETY: memory that is never unmapped, used through exports only.
@@ -219,11 +230,11 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             // Create, connect, transfer and give back, again and again.
             let controller = Controller::open("shm0")?;
             for _ in 0..number(name) {
-                let export = controller.export(8192)?;
+                let export = controller.export(131_072)?;
                 let id = export.publish(SegmentId::any(), &AccessList::everyone())?;
                 let import = controller.connect(controller.node().id(), id, Permission::ReadWrite)?;
                 import.put_u64(0, 1)?;
-                import.map(4096, 4096, Permission::Read)?;
+                import.map(65536, 65536, Permission::Read)?;
                 import.disconnect()?;
                 export.destroy()?;
             }
@@ -247,11 +258,11 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             Ok(fork_beside(|| {
                 let put = import.put_u64(0, 1);
                 // An export shows that it is one of the node by now, with all that it inherited.
-                let export = Controller::open("shm0").and_then(|shm| shm.export(4096));
+                let export = Controller::open("shm0").and_then(|shm| shm.export(65536));
                 put.is_ok() && export.is_ok() && import.wait(None).is_err_and(|error| error.code() == Code::ConnAborted)
             }))
         }
-        "forkexport" => Ok(fork_beside(|| Controller::open("shm0").and_then(|shm| shm.export(4096)).is_ok())),
+        "forkexport" => Ok(fork_beside(|| Controller::open("shm0").and_then(|shm| shm.export(65536)).is_ok())),
         "forkexit" => {
             let (child, mut status) = (BESIDE.load(std::sync::atomic::Ordering::SeqCst), 0);
             // SAFETY: reaps the child that was made.
@@ -336,6 +347,10 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
         "send" => Ok(send_to_myself(&find(&things.mappings, name)).to_string()),
         "receive" => {
             receive_and_keep();
+            Ok(String::new())
+        }
+        "close" | "replace" | "takeaway" => {
+            change_page(word(0), find(&things.exports, name).memory().as_ptr(), number(word(2)) as usize);
             Ok(String::new())
         }
         "ownstorm" => Ok(own_storm(&find(&things.exports, name)).to_string()),
@@ -455,6 +470,23 @@ fn host(nodes: u32) -> Result<String> {
     }
     std::mem::forget(cluster); // ends with the process
     Ok(words.join(" "))
+}
+
+/// What a program should not do with a page of exported memory.
+fn change_page(how: &str, start: *mut u8, offset: usize) {
+    use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+    let page = rustix::param::page_size();
+    let place = start.wrapping_add(offset).cast();
+    let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::FIXED);
+    // SAFETY: a page of memory that this node mapped, which no story accesses again.
+    unsafe {
+        match how {
+            "close" => mprotect(place, page, MprotectFlags::empty()),
+            "replace" => mmap_anonymous(place, page, access, flags).map(drop),
+            _ => munmap(place, page),
+        }
+    }
+    .expect("a page of the range");
 }
 
 /// Fresh memory, for ever.

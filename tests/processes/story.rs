@@ -19,6 +19,20 @@ pub(crate) fn small_cluster(nodes: u32, geometry: Geometry) -> Cluster {
     Cluster::builder(nodes).geometry(geometry).start().expect("a cluster")
 }
 
+/// A command of a story, which is written for pages of 4096 bytes, for those of this machine: what counts such pages, up
+/// to a MiB, becomes as many of these.
+fn in_pages(command: &str) -> String {
+    const WRITTEN: usize = 4096;
+    let page = rsm_shm::memory::page_size();
+    let word = |word: &str| match word.parse::<usize>() {
+        Ok(bytes) if (1..1 << 20).contains(&bytes) && bytes.is_multiple_of(WRITTEN) => {
+            (bytes / WRITTEN * page).to_string()
+        }
+        _ => word.to_owned(),
+    };
+    command.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
 /// A node process. Killed and reaped when dropped.
 pub(crate) struct NodeProcess {
     child: Child,
@@ -71,7 +85,7 @@ impl NodeProcess {
     /// Sends a command without waiting for its answer.
     pub(crate) fn tell(&mut self, command: &str) {
         let input = self.input.as_mut().expect("not ended");
-        writeln!(input, "{command}").expect("the node reads");
+        writeln!(input, "{}", in_pages(command)).expect("the node reads");
     }
 
     /// The next answer.
@@ -83,7 +97,7 @@ impl NodeProcess {
     #[allow(dead_code)] // for stories in which anybody may die anywhere
     pub(crate) fn try_ask(&mut self, command: &str) -> Option<String> {
         let input = self.input.as_mut().expect("not ended");
-        writeln!(input, "{command}").ok()?;
+        writeln!(input, "{}", in_pages(command)).ok()?;
         match self.answers.recv_timeout(PATIENCE) {
             Ok(answer) => Some(answer),
             Err(RecvTimeoutError::Disconnected) => None,

@@ -8,11 +8,12 @@ use super::random::mix;
 
 pub(crate) const WORDS: usize = 8;
 pub(crate) const NODES: u32 = 4;
-pub(crate) const LENGTH: usize = 8192;
+/// Two pages, or more.
+pub(crate) const LENGTH: usize = 2 << 16;
 
-/// The offset of a node's record. Records lie on both pages.
+/// The offset of a node's record. Records lie on both halves.
 pub(crate) fn offset(node: u32) -> u64 {
-    u64::from(node % 2) * 4096 + u64::from(node) * 64
+    u64::from(node % 2) * (LENGTH as u64 / 2) + u64::from(node) * 64
 }
 
 /// Sequence number, writer and place in clear, and a check that binds them to a publication.

@@ -81,11 +81,11 @@ ASSERTION(166, ALL, "sixteen entries")
     CHECK(g.io.io_residual_count == 0);
     for (unsigned long k = 0; k < 16; k++)
         CHECK(done(&g, &s, k));
-    memset(g.local, 0, P);
+    memset(g.local, 0, 16 * PIECE);
     g.io.io_residual_count = 12345;
     OK(rsm_memseg_import_getv(&g.io));
     CHECK(g.io.io_residual_count == 0);
-    CHECK(is_pattern(g.local, 1, P));
+    CHECK(is_pattern(g.local, 1, 16 * PIECE));
 }
 
 ASSERTION(167, ALL, "the local offset is added")

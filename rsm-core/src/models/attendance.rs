@@ -53,7 +53,7 @@ fn the_last_signal_of_the_last_importer_is_taken() {
         // The importer, of whose end the kernel tells the agent afterwards.
         bell.post(0, Accumulate::Yes, &futex).unwrap();
         agent(heap).abort_connection(0, EndCause::ImporterEnded);
-        agent(heap).unlink_connection(0);
+        agent(heap).unlink_connection(0, None);
         futex.wake_word(heap.segments[0].comings());
         assert!(waiting.join().unwrap(), "a signal was left behind");
     });
@@ -103,11 +103,11 @@ fn who_misses_a_connection_finds_out_why() {
         let heap = imported();
         let watcher = member(&heap, |heap| (met(heap), heap.connections[0].ended()));
         if mutated("unlinked_before_cut") {
-            agent(&heap).unlink_connection(0);
+            agent(&heap).unlink_connection(0, None);
         }
         agent(&heap).abort_connection(0, EndCause::LinkDown);
         if !mutated("unlinked_before_cut") {
-            agent(&heap).unlink_connection(0);
+            agent(&heap).unlink_connection(0, None);
         }
         let (met, ended) = watcher.join().unwrap();
         if met.is_some_and(|met| met.is_empty()) {

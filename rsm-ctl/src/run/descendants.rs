@@ -85,22 +85,27 @@ pub(crate) fn signal_groups(leaders: &[Pid], sent: Signal) {
     signal_some(&strays, &all, sent);
 }
 
-/// Stops every descendant, those too that are forked while this goes on.
-pub(crate) fn stop_all() {
-    let mut stopped = HashSet::new();
+/// Stops every descendant, those too that are forked while this goes on. Answers which ran before: whoever stopped the
+/// others wants them to stay so.
+pub(crate) fn stop_all() -> Vec<Pid> {
+    let (mut seen, mut stopped) = (HashSet::new(), Vec::new());
     loop {
-        let mut running = list(&[]);
-        running.retain(|&process| stopped.insert(process));
+        let all = list(&[]);
+        let mut running = all.clone();
+        running.retain(|&process| {
+            seen.insert(process) && state_and_parent(process).is_some_and(|(state, _)| !matches!(state, b'T' | b't'))
+        });
         if running.is_empty() {
-            return;
+            return stopped;
         }
-        signal(&running, Signal::STOP);
+        signal_some(&running, &all, Signal::STOP);
+        stopped.extend(running);
     }
 }
 
-/// Continues every descendant.
-pub(crate) fn continue_all() {
-    signal(&list(&[]), Signal::CONT);
+/// Continues these descendants.
+pub(crate) fn go_on(stopped: &[Pid]) {
+    signal_some(stopped, &list(&[]), Signal::CONT);
 }
 
 /// SIGKILLs and reaps every descendant that is not in `except`; returns when none is left but those that may not be

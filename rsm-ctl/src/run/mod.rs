@@ -9,7 +9,8 @@
 //! processes.
 //!
 //! What is to be started, and where, is laid out in [`task`] before anything starts. What became of it is kept in
-//! [`account`] and told at the end: to people in [`summary`], to build servers in [`junit`].
+//! [`account`] and told at the end: to people in [`summary`], to build servers in [`junit`]. Where it hangs when the time
+//! is up the cluster knows, and [`stacks`] asks.
 //!
 //! A warden that hosts a cluster also keeps its door ([`keeper`]): `exec` is another front and warden, without a cluster
 //! of its own, that was let in there and ends when the door closes; `down` asks there for the end.

@@ -76,6 +76,8 @@ pub(crate) struct Warden<'a> {
     hosting: Hosting<'a>,
     /// Whether the front knows what goes on after the last node.
     told_left: bool,
+    /// Those that Ctrl-Z stopped.
+    suspended: Vec<Pid>,
     /// When to give up those that may not be killed.
     give_up: Option<Instant>,
     /// While the processes are asked where they are, before they are asked to end.
@@ -101,6 +103,7 @@ pub(crate) fn serve(plan: &Plan, link: Link, front: OwnedFd, channels: Channels)
                 processes,
                 hosting,
                 told_left: false,
+                suspended: Vec::new(),
                 give_up: None,
                 stacks: None,
             }
@@ -368,10 +371,10 @@ impl Warden<'_> {
                     }
                 }
                 ToWarden::Suspend => {
-                    descendants::stop_all();
+                    self.suspended = descendants::stop_all();
                     self.link.send(&ToFront::Suspended);
                 }
-                ToWarden::Resume => descendants::continue_all(),
+                ToWarden::Resume => descendants::go_on(&std::mem::take(&mut self.suspended)),
             }
         }
     }

@@ -162,7 +162,8 @@ fn ctrl_z_stops_everybody_but_the_agent() {
             // A shell that waits for a stopped child to execute something shows as D; it runs as little.
             eventually("a process that is stopped", || matches!(state(process)?, 'T' | 'D').then_some(()));
         }
-        assert_eq!(state(warden), Some('S'));
+        // It sleeps, or is about to.
+        expect_state(warden, 'S');
         running.signal(Signal::CONT);
         for &process in &processes {
             eventually("a process that goes on", || matches!(state(process)?, 'R' | 'S').then_some(()));
@@ -190,6 +191,26 @@ fn a_stop_that_is_taken_back_stops_nobody() {
             assert_eq!((running.line(), running.line()), ("here".into(), "here".into()), "after {round}");
         }
     }
+    running.signal(Signal::TERM);
+    assert_eq!(running.finish().code(), 143);
+}
+
+#[test]
+fn who_was_stopped_before_ctrl_z_stays_stopped() {
+    let script = "trap 'echo here' USR1; echo $$; while :; do sleep 0.05; done";
+    let mut running = run(&["-n", "2"], script).job().start();
+    let (stopped, other) = (running.pid_line(), running.pid_line());
+    kill_process(stopped, Signal::STOP).unwrap();
+    expect_state(stopped, 'T');
+    running.signal(Signal::TSTP);
+    expect_state(running.pid(), 'T');
+    running.signal(Signal::CONT);
+    running.signal(Signal::USR1);
+    assert_eq!(running.line(), "here");
+    assert!(state(other).is_some_and(|state| state != 'T'));
+    assert_eq!(state(stopped), Some('T'));
+    kill_process(stopped, Signal::CONT).unwrap();
+    assert_eq!(running.line(), "here");
     running.signal(Signal::TERM);
     assert_eq!(running.finish().code(), 143);
 }

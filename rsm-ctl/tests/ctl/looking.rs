@@ -22,7 +22,7 @@ fn scene(what: &str) -> Scene {
     let exporter = cluster.node(1).unwrap().controller("shm0").unwrap();
     let importer = cluster.node(2).unwrap().controller("shm0").unwrap();
     let publish = |id: u32| {
-        let export = exporter.export(8192).unwrap();
+        let export = exporter.export(65536).unwrap();
         export.publish(SegmentId::new(id), &AccessList::everyone()).unwrap();
         export
     };
@@ -125,7 +125,7 @@ fn what_is_shown() {
     assert!(scene.text(&["show", "node", "2"]).contains("cut"), "the connection that was cut");
     assert!(scene.text(&["show", "node", "3"]).contains("not joined"));
     let segment = scene.text(&["show", "segment", "1:0x400001"]);
-    assert!(segment.contains("8192 bytes (8 KiB)"), "{segment}");
+    assert!(segment.contains("65536 bytes (64 KiB)"), "{segment}");
     assert_eq!(scene.text(&["show", "segment", "1", "4194305"]), segment);
     assert!(scene.text(&["show", "link", "1", "2"]).contains("shm0        1     2   active  0"));
     assert!(scene.text(&["show", "controller", "shm0"]).contains("6 active, 3 up, 0 down, 0 errors"));

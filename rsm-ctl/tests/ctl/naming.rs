@@ -1,6 +1,6 @@
 //! Which cluster is meant: by name, by address, by the environment, and never another user's by mistake.
 
-use crate::rig::{Standing, ctl, shell, unique};
+use crate::rig::{Scratch, Standing, ctl, shell, unique};
 
 #[test]
 fn the_environment_names_a_cluster_as_an_option_does() {
@@ -66,4 +66,46 @@ fn root_ends_another_users_cluster_only_by_its_address() {
         "rsm-ctl: you have no cluster named \"{name}\"; one of another user is named by its address: {address}"
     );
     assert_eq!(finished.stderr.lines().collect::<Vec<_>>(), vec![&*refused; 4]);
+}
+
+#[test]
+fn a_name_does_nothing_to_the_terminal() {
+    let scratch = Scratch::new("names");
+    let bad = "no\x1b[2J\x1b]0;title\x07\x7f\u{9b}31m\u{202e}\rx";
+    let under = format!("/dev/null/{bad}");
+    let script = scratch.file("script", format!("link {bad} 1 2\n"));
+    let script = script.to_str().unwrap();
+    let file = scratch.file(&format!("file{bad}"), "nodes = \"many\"\n");
+    let file = file.to_str().unwrap();
+    let standing = Standing::up(&["-n", "1"]);
+    let cluster = ["--cluster", &*standing.name];
+    let lines: [&[&str]; 17] = [
+        &[bad],
+        &["run", "-n", bad, "--", "true"],
+        &["run", "-n", "1", "--", bad],
+        &["run", "-n", "1", "--", &under],
+        &["run", "-n", "1", bad],
+        &["run", "-n", "1", "--name", bad, "--", "true"],
+        &["run", "-n", "1", "--cwd", &under, "--", "true"],
+        &["run", "-n", "1", "--log-dir", &under, "--", "true"],
+        &["run", "-n", "1", "--junit", &under, "--", "true"],
+        &["run", "-n", "1", "--env", bad, "--", "true"],
+        &["run", "--file", &under],
+        &["run", "--file", file],
+        &["nodes", "--cluster", bad],
+        &["script", "--check", script],
+        &["script", &under],
+        &["man", "--dir", &under],
+        &["perf", "--also", &under, "--op", "put64"],
+    ];
+    let inside = [&["link", "down", "1", "1", "--controller", bad][..], &["show", "controller", bad]];
+    let inside = inside.map(|words| [words, &cluster].concat());
+    for words in lines.into_iter().chain(inside.iter().map(Vec::as_slice)) {
+        let finished = ctl(words).finish();
+        let said = finished.text().to_owned() + &finished.stderr;
+        assert_ne!(finished.code(), 0, "{words:?}");
+        let obeyed = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!said.is_empty() && !said.contains(obeyed), "{words:?}: {said:?}");
+    }
+    standing.down();
 }

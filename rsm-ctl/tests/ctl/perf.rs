@@ -1,6 +1,5 @@
 //! `perf` measures, says what on, and says what is wrong. How long things take is nobody's business here.
 
-use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -139,9 +138,7 @@ fn between_nodes_of_a_running_cluster_until_it_ends() {
     let mut perf = ctl(&["perf", "--cluster", &name, "--op", "put64,latency", "--time", "1h"]).start();
     while !perf.line().starts_with("# program") {}
     running.signal(Signal::TERM);
-    let began = Instant::now();
     let finished = perf.finish();
-    assert!(began.elapsed() < Duration::from_secs(50), "it noticed");
     assert_eq!(finished.code(), 1, "{}", finished.stderr);
     let line = finished.stderr.lines().last().unwrap_or_default();
     assert!(line.contains(&name) && line.contains("has ended"), "{}", finished.stderr);

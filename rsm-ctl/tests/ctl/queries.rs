@@ -67,7 +67,7 @@ fn what_nodes_share() {
     let cluster = rsm::Cluster::builder(2).name(&name).start().unwrap();
     let exporter = cluster.node(1).unwrap().controller("shm0").unwrap();
     let importer = cluster.node(2).unwrap().controller("shm0").unwrap();
-    let export = exporter.export(8192).unwrap();
+    let export = exporter.export(65536).unwrap();
     let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).unwrap();
     let import = importer.connect(1, id, Permission::ReadWrite).unwrap();
     let me = std::process::id();
@@ -77,7 +77,7 @@ fn what_nodes_share() {
     assert_eq!((&nodes[0]["joined"], &nodes[0]["exports"], &nodes[0]["imports"]), (&true.into(), &1.into(), &0.into()));
     assert_eq!((&nodes[1]["pid"], &nodes[1]["exports"], &nodes[1]["imports"]), (&me.into(), &0.into(), &1.into()));
     let segments = table("segments");
-    assert_eq!((&segments[0]["id"], &segments[0]["length"]), (&0x40_0000.into(), &8192.into()));
+    assert_eq!((&segments[0]["id"], &segments[0]["length"]), (&0x40_0000.into(), &65536.into()));
     assert_eq!((&segments[0]["published"], &segments[0]["importers"]), (&true.into(), &1.into()));
     let connections = table("connections");
     assert_eq!((&connections[0]["importer"], &connections[0]["exporter"]), (&2.into(), &1.into()));

@@ -35,7 +35,7 @@ fn refused(cluster: &str, words: &[&str], told: &str) {
 fn links_go_down_and_up_and_have_errors() {
     let name = unique("links");
     let cluster = Cluster::builder(2).name(&name).controllers(["shm0", "shm1"]).start().unwrap();
-    let export = cluster.node(1).unwrap().controller("shm0").unwrap().export(4096).unwrap();
+    let export = cluster.node(1).unwrap().controller("shm0").unwrap().export(65536).unwrap();
     let id = export.publish(SegmentId::any(), &AccessList::everyone()).unwrap();
     let two = cluster.node(2).unwrap();
     let connect = |controller| two.controller(controller).unwrap().connect(1, id, Permission::ReadWrite);

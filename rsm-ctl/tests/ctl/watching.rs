@@ -34,7 +34,7 @@ fn the_events_of_a_life() {
     assert_eq!(next("process_joined")["pid"], std::process::id());
     let importer = cluster.node(2).unwrap().controller("shm0").unwrap();
     assert_eq!(next("node_joined")["node"], 2);
-    let export = exporter.export(4096).unwrap();
+    let export = exporter.export(65536).unwrap();
     let id = export.publish(SegmentId::new(0x40_0007), &AccessList::everyone()).unwrap();
     assert_eq!(next("segment_published")["id"], 0x40_0007);
     let import = importer.connect(1, id, Permission::Write).unwrap();
@@ -117,7 +117,7 @@ fn top_counts_while_it_looks() {
     let cluster = Cluster::builder(2).name(&name).start().unwrap();
     let exporter = cluster.node(1).unwrap().controller("shm0").unwrap();
     let importer = cluster.node(2).unwrap().controller("shm0").unwrap();
-    let export = exporter.export(4096).unwrap();
+    let export = exporter.export(65536).unwrap();
     let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).unwrap();
     let import = importer.connect(1, id, Permission::ReadWrite).unwrap();
     let mut top = ctl(&["top", "--plain", "--interval", "100ms", "--sort", "signals/s", "--cluster", &name]).start();

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// Rows that one piece deals with.
 pub(super) const PIECE: usize = 64;
 /// How long pieces are done before whoever asks is heard again.
-const BUDGET: Duration = Duration::from_micros(500);
+const BUDGET: Duration = Duration::from_micros(300);
 
 /// A request that is answered when its work is done.
 #[derive(Clone, Copy, Debug)]

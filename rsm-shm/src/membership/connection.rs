@@ -262,9 +262,10 @@ impl Connection {
         opened.judge(self.generation(), self.link_word())
     }
 
-    /// Checks a transfer in the reference's order (1.14) and, in implicit mode, makes it a span of its own.
+    /// Checks a transfer in the reference's order (1.14) and, in implicit mode, makes it a span of its own. A verdict that
+    /// fails is [told](Self::told), unless the caller does that: in a loop it costs registers.
     #[inline(always)]
-    fn transfer<const NEED: u32>(
+    fn transfer<const NEED: u32, const TOLD: bool>(
         &self,
         offset: u64,
         bytes: u64,
@@ -288,14 +289,14 @@ impl Connection {
         let opened = self.snapshot();
         access(place);
         crash_point!(TransferDone);
-        if NEED == WRITE {
+        let verdict = if NEED == WRITE {
             fence::full();
             opened.judge(self.generation(), self.link_word())
         } else {
             // Nothing was stored that others wait for.
             opened.judge_loads(self.generation(), self.link_word())
-        }
-        .map_err(|error| self.told(error))
+        };
+        if TOLD { verdict.map_err(|error| self.told(error)) } else { verdict }
     }
 
     /// What is wrong with a transfer; `Ok` when it only is not plain.
@@ -358,7 +359,7 @@ impl Connection {
     #[inline]
     pub fn put_word<W: Word>(&self, offset: u64, value: W) -> Result<()> {
         let size = size_of::<W>() as u64;
-        self.transfer::<WRITE>(offset, size, size, |place| {
+        self.transfer::<WRITE, true>(offset, size, size, |place| {
             // SAFETY: `transfer` checked range, alignment (the mapping starts at a page) and permission.
             unsafe { W::store(place, value) }
         })
@@ -370,7 +371,7 @@ impl Connection {
     /// As [`put_word`](Self::put_word).
     #[inline]
     pub fn put_words<W: Word>(&self, offset: u64, values: &[W]) -> Result<()> {
-        self.transfer::<WRITE>(offset, size_of_val(values) as u64, size_of::<W>() as u64, |place| {
+        self.transfer::<WRITE, true>(offset, size_of_val(values) as u64, size_of::<W>() as u64, |place| {
             // SAFETY: as in `put_word`, for all of them.
             unsafe { copy::write_words(place, values) }
         })
@@ -382,8 +383,20 @@ impl Connection {
     /// Those of `rsm_memseg_import_put`, reference 1.14.
     #[inline]
     pub fn put(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.transfer::<WRITE>(offset, bytes.len() as u64, 1, |place| {
+        self.transfer::<WRITE, true>(offset, bytes.len() as u64, 1, |place| {
             // SAFETY: `transfer` checked range and permission; a Rust slice lies in no segment.
+            unsafe { copy::write_bytes(place, bytes) }
+        })
+    }
+
+    /// [`put`](Self::put), with a verdict that says no more than its code.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    #[inline]
+    pub fn put_untold(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.transfer::<WRITE, false>(offset, bytes.len() as u64, 1, |place| {
+            // SAFETY: as in `put`.
             unsafe { copy::write_bytes(place, bytes) }
         })
     }
@@ -396,7 +409,7 @@ impl Connection {
     pub fn get_word<W: Word>(&self, offset: u64) -> Result<W> {
         let size = size_of::<W>() as u64;
         let mut value = W::default();
-        self.transfer::<READ>(offset, size, size, |place| {
+        self.transfer::<READ, true>(offset, size, size, |place| {
             // SAFETY: as in `put_word`, for reading.
             value = unsafe { W::load(place) };
         })?;
@@ -409,7 +422,7 @@ impl Connection {
     /// As [`get_word`](Self::get_word). What was loaded when a verdict fails is in `values` all the same.
     #[inline]
     pub fn get_words<W: Word>(&self, offset: u64, values: &mut [W]) -> Result<()> {
-        self.transfer::<READ>(offset, size_of_val(values) as u64, size_of::<W>() as u64, |place| {
+        self.transfer::<READ, true>(offset, size_of_val(values) as u64, size_of::<W>() as u64, |place| {
             // SAFETY: as in `get_word`, for all of them.
             unsafe { copy::read_words(place, values) }
         })
@@ -421,8 +434,20 @@ impl Connection {
     /// Those of `rsm_memseg_import_get`, reference 1.14.
     #[inline]
     pub fn get(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
-        self.transfer::<READ>(offset, bytes.len() as u64, 1, |place| {
+        self.transfer::<READ, true>(offset, bytes.len() as u64, 1, |place| {
             // SAFETY: `transfer` checked range and permission; a Rust slice lies in no segment.
+            unsafe { copy::read_bytes(place, bytes) }
+        })
+    }
+
+    /// [`get`](Self::get), with a verdict that says no more than its code.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    #[inline]
+    pub fn get_untold(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
+        self.transfer::<READ, false>(offset, bytes.len() as u64, 1, |place| {
+            // SAFETY: as in `get`.
             unsafe { copy::read_bytes(place, bytes) }
         })
     }

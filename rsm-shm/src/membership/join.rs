@@ -12,6 +12,7 @@ use crate::parking::Parking;
 use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Secret};
 use rsm_core::{Code, Error, Result};
+use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -87,14 +88,17 @@ impl Joined {
     }
 }
 
-/// A descriptor of this process, where the kernel did not name the peer by one.
+/// A descriptor of this process, where the kernel did not name the peer by one; `None` also where it cannot be had.
 pub(super) fn describe_process(peer: Option<OwnedFd>) -> Result<Option<OwnedFd>> {
     if peer.is_some() {
         return Ok(None);
     }
-    rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())
-        .map(Some)
-        .map_err(|e| crate::error::from_errno(e, "cannot open a process descriptor"))
+    match rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty()) {
+        Ok(process) => Ok(Some(process)),
+        // Refused for good, by a filter or a tool that the program runs under. The agent says whether it does without.
+        Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS) => Ok(None),
+        Err(error) => Err(crate::error::from_errno(error, "cannot open a process descriptor")),
+    }
 }
 
 /// Joins and builds a membership around it.

@@ -3,8 +3,7 @@
 //! A huge page begins at a multiple of its size in memory and in the object alike, so [`Region::map`](super::region::Region)
 //! gives large mappings addresses where it can. The pages themselves are the object's: who made it collapses small ones
 //! into huge ones once (`MADV_COLLAPSE`, Linux 6.1), whatever the machine's setting for transparent huge pages is (but
-//! for `deny`), and every
-//! other mapping of it finds them.
+//! for `deny`), and every other mapping of it finds them.
 #![allow(unsafe_code)]
 
 use super::page_size;

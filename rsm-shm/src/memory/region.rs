@@ -10,7 +10,7 @@ use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,6 +26,8 @@ pub struct Region {
     object: Option<Identity>,
     /// Trash without a mark lies in it ([`super::trash`]).
     plain_trash: AtomicBool,
+    /// What it maps, and from where on: kept only where that cannot be mapped again without ([`super::twice`]).
+    kept: Option<(OwnedFd, u64)>,
 }
 
 // SAFETY: a Region owns an address range, not a thread's data; every access goes through raw pointers or atomics.
@@ -119,7 +121,7 @@ impl Region {
     }
 
     const fn at(start: NonNull<u8>, length: usize) -> Region {
-        Region { start, length, object: None, plain_trash: AtomicBool::new(false) }
+        Region { start, length, object: None, plain_trash: AtomicBool::new(false), kept: None }
     }
 
     /// Says that the program is given the addresses of what maps this object. It may unmap them and have other memory
@@ -147,6 +149,21 @@ impl Region {
         let start = start.map_err(|e| failed(e, length))?;
         let start = NonNull::new(start.cast()).ok_or_else(|| Error::with(Code::MapFailed, "mapping at address 0"))?;
         Ok(Region::at(start, length))
+    }
+
+    /// As [`map`](Self::map), for memory of which parts will be [mapped again](Self::duplicate). It is for threads with
+    /// the process's descriptors.
+    ///
+    /// # Errors
+    /// As [`map`](Self::map); INSUFFICIENT_RESOURCES without a descriptor, where one must be kept.
+    pub fn map_to_duplicate(fd: impl AsFd, offset: u64, length: usize, permission: Permission) -> Result<Region> {
+        let mut region = Region::map(&fd, offset, length, permission)?;
+        if !super::twice::is_possible() {
+            // Above the numbers of standard streams that the program has closed (D-69).
+            let kept = rustix::io::fcntl_dupfd_cloexec(&fd, 3);
+            region.kept = Some((kept.map_err(|e| from_errno(e, "cannot keep a segment's memory"))?, offset));
+        }
+        Ok(region)
     }
 
     /// Finds `length` bytes of free addresses, at `hint` if they are free there, and keeps them from others until
@@ -184,6 +201,16 @@ impl Region {
             }
             place => place,
         };
+        if let Some((object, first)) = &self.kept {
+            let fixed = if place.is_some() { MapFlags::FIXED } else { MapFlags::empty() };
+            let hint = place.unwrap_or(std::ptr::null_mut()).cast();
+            let (flags, from) = (MapFlags::SHARED | fixed, first + offset as u64);
+            // SAFETY: the addresses are the caller's, or were reserved here; or a null hint makes the kernel choose.
+            let start = unsafe { rustix::mm::mmap(hint, length, protection(permission), flags, object, from) };
+            let mut region = Region::from_mmap(start, length)?;
+            region.object = self.object;
+            return Ok(region);
+        }
         // SAFETY: the source lies inside our mapping; an old size of 0 leaves a shared mapping where it is and makes
         // another one at addresses the kernel chooses, or at those that the caller owns or that were reserved here.
         let start = unsafe {

@@ -42,7 +42,7 @@ fn where_stores_cannot_be_held_back_the_result_says_so() {
             return;
         }
         assert!(mode().is_err());
-        let range = Range::anonymous(CHUNK + 5 * PAGE);
+        let range = Range::anonymous(CHUNK + 5 * page_size());
         range.fill();
         assert_eq!(range.adopt(&object(range.length)), Ok(Protection::None));
         range.check();
@@ -66,7 +66,7 @@ fn pages_are_made_present_without_advice_for_it() {
             if !also_reading {
                 refuse(libc::SYS_process_vm_readv, &[], libc::EPERM);
             }
-            let range = Range::anonymous(CHUNK + 300 * PAGE);
+            let range = Range::anonymous(CHUNK + 300 * page_size());
             range.fill();
             let (one, other) = (object(range.length), object(range.length));
             assert_eq!(range.adopt(&one), Ok(protection_here()));
@@ -76,10 +76,10 @@ fn pages_are_made_present_without_advice_for_it() {
             assert_eq!(range.give_back(), Ok(protection_here()));
             range.check();
             if also_reading {
-                let file = scratch("short", 8 * PAGE);
-                let short = Range::map(8 * PAGE, libc::MAP_PRIVATE, file.as_raw_fd());
-                file.set_len(2 * PAGE as u64).unwrap();
-                assert_eq!(short.adopt(&object(8 * PAGE)), Err(Code::BadAddr), "past the end of a file");
+                let file = scratch("short", 8 * page_size());
+                let short = Range::map(8 * page_size(), libc::MAP_PRIVATE, file.as_raw_fd());
+                file.set_len(2 * page_size() as u64).unwrap();
+                assert_eq!(short.adopt(&object(8 * page_size())), Err(Code::BadAddr), "past the end of a file");
                 assert_eq!(short.kinds(), [Kind::PrivateFile]);
             }
         });

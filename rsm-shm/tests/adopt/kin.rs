@@ -60,7 +60,7 @@ fn forked_children_keep_what_the_memory_held() {
     let _alone = alone();
     for raw in [false, true] {
         for back in [false, true] {
-            let range = Range::anonymous(2 * CHUNK + 3 * PAGE);
+            let range = Range::anonymous(2 * CHUNK + 3 * page_size());
             range.fill();
             let (one, other) = (object(range.length), object(range.length));
             range.adopt(&one).unwrap();
@@ -79,7 +79,7 @@ fn forked_children_keep_what_the_memory_held() {
 #[test]
 fn pages_are_freed_again_when_the_children_have_ended() {
     let _alone = alone();
-    let range = Range::anonymous(8 * PAGE);
+    let range = Range::anonymous(8 * page_size());
     range.fill();
     let one = object(range.length);
     range.adopt(&one).unwrap();

@@ -10,6 +10,7 @@ use rsm_core::Code;
 use rsm_shm::memory::adopt::{CHUNK, Protection, Within, adopt, give_back, move_to};
 use rsm_shm::memory::inspect::{self, Identity, Kind};
 use rsm_shm::memory::memfd::{self, Sealing};
+use rsm_shm::memory::page_size;
 use rsm_shm::memory::uffd::{self, Mode};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -17,7 +18,6 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
-const PAGE: usize = 4096;
 const MIB: usize = 1 << 20;
 
 /// Forks, timings and peaks of memory are of the whole process: one test at a time.
@@ -87,7 +87,7 @@ impl Range {
 
     /// What its first page maps.
     fn object(&self) -> Identity {
-        let first = &inspect::pieces(self.start as usize, PAGE).unwrap()[0];
+        let first = &inspect::pieces(self.start as usize, page_size()).unwrap()[0];
         (first.device, first.inode)
     }
 
@@ -249,8 +249,8 @@ fn no_store_of_other_threads_is_lost() {
     if !protected() {
         return;
     }
-    no_store_is_lost(16 * PAGE, 100);
-    no_store_is_lost(2 * CHUNK + 3 * PAGE, 20);
+    no_store_is_lost(16 * page_size(), 100);
+    no_store_is_lost(2 * CHUNK + 3 * page_size(), 20);
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn no_store_is_lost_without_privileges() {
                     || mode() == Ok(Mode::UserOnly)
                     || std::fs::File::open("/dev/userfaultfd").is_ok()
             );
-            no_store_is_lost(16 * PAGE, 100);
+            no_store_is_lost(16 * page_size(), 100);
             no_store_is_lost(2 * CHUNK, 10);
         }
     });
@@ -355,7 +355,7 @@ fn children_forked_meanwhile_live_and_take_nothing_away() {
                 if child == 0 {
                     // SAFETY: plain system calls.
                     unsafe { libc::alarm(20) };
-                    for page in range.words()[range.length / 16..].chunks(PAGE / 8) {
+                    for page in range.words()[range.length / 16..].chunks(page_size() / 8) {
                         page[0].store(7, Relaxed);
                     }
                     // SAFETY: as above.
@@ -486,15 +486,15 @@ fn there_and_back(range: &Range, from: Kind, protection: Option<Protection>) {
 fn all_kinds_of_memory_are_adopted_and_given_back() {
     let _alone = alone();
     use Protection::WriteProtected;
-    let length = CHUNK + 5 * PAGE;
+    let length = CHUNK + 5 * page_size();
     there_and_back(&Range::anonymous(length), Kind::Anonymous, Some(WriteProtected));
     let shared = Range::map(length, libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1);
     there_and_back(&shared, Kind::SharedAnonymous, Some(WriteProtected));
 
-    for length in [3 * PAGE, length] {
+    for length in [3 * page_size(), length] {
         let mut start = std::ptr::null_mut();
         // SAFETY: allocates; freed below.
-        assert_eq!(unsafe { libc::posix_memalign(&raw mut start, PAGE, length) }, 0);
+        assert_eq!(unsafe { libc::posix_memalign(&raw mut start, page_size(), length) }, 0);
         let range = Range { start: start.cast(), length };
         there_and_back(&range, Kind::Anonymous, Some(WriteProtected));
         std::mem::forget(range);
@@ -517,13 +517,13 @@ fn all_kinds_of_memory_are_adopted_and_given_back() {
     there_and_back(&private, Kind::PrivateFile, None);
 
     // Parts of different kinds side by side.
-    let mixed = Range::anonymous(12 * PAGE);
+    let mixed = Range::anonymous(12 * page_size());
     let (rw, fixed) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_FIXED);
     // SAFETY: replaces memory of the test's.
     unsafe {
-        let at = |page: usize| mixed.start.add(page * PAGE).cast();
-        libc::mmap(at(2), 3 * PAGE, rw, fixed | libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1, 0);
-        libc::mmap(at(8), 2 * PAGE, rw, fixed | libc::MAP_PRIVATE, file.as_raw_fd(), 0);
+        let at = |page: usize| mixed.start.add(page * page_size()).cast();
+        libc::mmap(at(2), 3 * page_size(), rw, fixed | libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1, 0);
+        libc::mmap(at(8), 2 * page_size(), rw, fixed | libc::MAP_PRIVATE, file.as_raw_fd(), 0);
     }
     mixed.fill();
     mixed.adopt(&object(mixed.length)).unwrap();
@@ -545,49 +545,49 @@ fn scratch(name: &str, length: usize) -> std::fs::File {
 #[test]
 fn what_cannot_be_exported_is_refused_and_left_alone() {
     let _alone = alone();
-    let range = Range::anonymous(8 * PAGE);
+    let range = Range::anonymous(8 * page_size());
     range.fill();
-    let object = object(8 * PAGE);
+    let object = object(8 * page_size());
     let code = |start: *mut u8, length: usize| {
         // SAFETY: refused, as the test shows, or memory of the test's.
         unsafe { adopt(start, length, object.as_fd()) }.map_err(|e| e.code())
     };
     assert_eq!(code(range.start, 0), Err(Code::BadLength));
     // SAFETY: inside the range.
-    assert_eq!(code(unsafe { range.start.add(8) }, PAGE), Err(Code::BadMemAlignment));
-    assert_eq!(code(range.start, PAGE + 1), Err(Code::BadMemAlignment));
-    assert_eq!(code(range.start, !(PAGE - 1)), Err(Code::BadAddr));
+    assert_eq!(code(unsafe { range.start.add(8) }, page_size()), Err(Code::BadMemAlignment));
+    assert_eq!(code(range.start, page_size() + 1), Err(Code::BadMemAlignment));
+    assert_eq!(code(range.start, !(page_size() - 1)), Err(Code::BadAddr));
 
-    let hole = Range::anonymous(8 * PAGE);
+    let hole = Range::anonymous(8 * page_size());
     // SAFETY: memory of the test's.
-    unsafe { libc::munmap(hole.start.add(3 * PAGE).cast(), PAGE) };
+    unsafe { libc::munmap(hole.start.add(3 * page_size()).cast(), page_size()) };
     assert_eq!(code(hole.start, hole.length), Err(Code::BadAddr), "a hole");
-    let guard = Range::anonymous(8 * PAGE);
+    let guard = Range::anonymous(8 * page_size());
     // SAFETY: memory of the test's.
-    unsafe { libc::mprotect(guard.start.add(3 * PAGE).cast(), PAGE, libc::PROT_READ) };
+    unsafe { libc::mprotect(guard.start.add(3 * page_size()).cast(), page_size(), libc::PROT_READ) };
     assert_eq!(code(guard.start, guard.length), Err(Code::PermDenied), "read-only");
     // SAFETY: memory of the test's.
-    unsafe { libc::mprotect(guard.start.add(3 * PAGE).cast(), PAGE, libc::PROT_NONE) };
+    unsafe { libc::mprotect(guard.start.add(3 * page_size()).cast(), page_size(), libc::PROT_NONE) };
     assert_eq!(code(guard.start, guard.length), Err(Code::PermDenied), "no access");
     // SAFETY: memory of the test's.
-    unsafe { libc::munmap(guard.start.add(5 * PAGE).cast(), PAGE) };
+    unsafe { libc::munmap(guard.start.add(5 * page_size()).cast(), page_size()) };
     assert_eq!(code(guard.start, guard.length), Err(Code::BadAddr), "holes come first");
 
-    let file = scratch("shared", 8 * PAGE);
-    let shared = Range::map(8 * PAGE, libc::MAP_SHARED, file.as_raw_fd());
+    let file = scratch("shared", 8 * page_size());
+    let shared = Range::map(8 * page_size(), libc::MAP_SHARED, file.as_raw_fd());
     assert_eq!(code(shared.start, shared.length), Err(Code::BadAddr), "a regular file");
-    let theirs = memfd::create("theirs", 8 * PAGE as u64).unwrap();
-    let shared = Range::map(8 * PAGE, libc::MAP_SHARED, theirs.as_raw_fd());
+    let theirs = memfd::create("theirs", 8 * page_size() as u64).unwrap();
+    let shared = Range::map(8 * page_size(), libc::MAP_SHARED, theirs.as_raw_fd());
     assert_eq!(code(shared.start, shared.length), Err(Code::BadAddr), "a file in tmpfs");
-    file.set_len(2 * PAGE as u64).unwrap();
-    let short = Range::map(8 * PAGE, libc::MAP_PRIVATE, file.as_raw_fd());
+    file.set_len(2 * page_size() as u64).unwrap();
+    let short = Range::map(8 * page_size(), libc::MAP_PRIVATE, file.as_raw_fd());
     assert_eq!(code(short.start, short.length), Err(Code::BadAddr), "past the end of a file");
     assert_eq!(short.kinds(), [Kind::PrivateFile]);
 
     // Frames of the functions that would do the work lie right below ours.
     let local = 0u8;
-    let stack = ((&raw const local as usize & !(PAGE - 1)) - 2 * PAGE) as *mut u8;
-    assert_eq!(code(stack, 3 * PAGE), Err(Code::BadAddr), "the stack under our feet");
+    let stack = ((&raw const local as usize & !(page_size() - 1)) - 2 * page_size()) as *mut u8;
+    assert_eq!(code(stack, 3 * page_size()), Err(Code::BadAddr), "the stack under our feet");
     let theirs = inspect::identity(&object).unwrap();
     // SAFETY: memory of the test's, none of which is the object's.
     let given = unsafe { give_back(range.start, range.length, theirs, Within::Process) };
@@ -603,8 +603,8 @@ fn what_cannot_be_exported_is_refused_and_left_alone() {
 #[test]
 fn an_error_in_the_middle_leaves_the_range_as_it_was() {
     let _alone = alone();
-    let length = 2 * CHUNK + 4 * PAGE;
-    let small = object(length - 2 * PAGE);
+    let length = 2 * CHUNK + 4 * page_size();
+    let small = object(length - 2 * page_size());
     let private = Range::anonymous(length);
     private.fill();
     assert_eq!(private.adopt(&small), Err(Code::InsufficientMem));

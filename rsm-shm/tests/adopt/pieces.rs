@@ -12,11 +12,11 @@ fn word(start: *mut u8) -> &'static AtomicU64 {
 
 fn protect(start: *mut u8, pages: usize, protection: libc::c_int) {
     // SAFETY: memory of the test's.
-    assert_eq!(unsafe { libc::mprotect(start.cast(), pages * PAGE, protection) }, 0);
+    assert_eq!(unsafe { libc::mprotect(start.cast(), pages * page_size(), protection) }, 0);
 }
 
 fn piece_at(start: *mut u8) -> Piece {
-    inspect::pieces(start as usize, PAGE).unwrap().remove(0)
+    inspect::pieces(start as usize, page_size()).unwrap().remove(0)
 }
 
 /// Sixteen pages that an object has, parts of which the program has changed since: page 2 can only be read, page 4 not
@@ -32,7 +32,7 @@ struct Changed {
 
 impl Changed {
     fn new() -> Changed {
-        let range = Range::anonymous(16 * PAGE);
+        let range = Range::anonymous(16 * page_size());
         range.fill();
         let object = object(range.length);
         range.adopt(&object).unwrap();
@@ -40,18 +40,18 @@ impl Changed {
         // SAFETY: rearranges memory of the test's.
         let elsewhere = unsafe {
             // Before there is a hole in the range that it might be put into.
-            let to = ManuallyDrop::new(Range::anonymous(PAGE)).start;
-            let at = |page: usize| range.start.add(page * PAGE);
+            let to = ManuallyDrop::new(Range::anonymous(page_size())).start;
+            let at = |page: usize| range.start.add(page * page_size());
             let private = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | fixed;
-            assert_ne!(libc::mmap(at(6).cast(), PAGE, rw, private, -1, 0), libc::MAP_FAILED);
+            assert_ne!(libc::mmap(at(6).cast(), page_size(), rw, private, -1, 0), libc::MAP_FAILED);
             word(at(6)).store(66, Relaxed);
-            libc::munmap(at(8).cast(), PAGE);
+            libc::munmap(at(8).cast(), page_size());
             let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-            assert_ne!(libc::mremap(at(10).cast(), PAGE, PAGE, flags, to), libc::MAP_FAILED);
+            assert_ne!(libc::mremap(at(10).cast(), page_size(), page_size(), flags, to), libc::MAP_FAILED);
             let file = object.as_raw_fd();
             for (page, offset) in [(12, 13), (13, 12)] {
-                let offset = (offset * PAGE) as libc::off_t;
-                let mapped = libc::mmap(at(page).cast(), PAGE, rw, libc::MAP_SHARED | fixed, file, offset);
+                let offset = (offset * page_size()) as libc::off_t;
+                let mapped = libc::mmap(at(page).cast(), page_size(), rw, libc::MAP_SHARED | fixed, file, offset);
                 assert_ne!(mapped, libc::MAP_FAILED);
             }
             protect(at(2), 1, libc::PROT_READ);
@@ -64,13 +64,13 @@ impl Changed {
 
     fn at(&self, page: usize) -> *mut u8 {
         // SAFETY: inside the range.
-        unsafe { self.range.start.add(page * PAGE) }
+        unsafe { self.range.start.add(page * page_size()) }
     }
 
     /// What is the program's of the object's memory is there, with the protection it had, and nobody sees it.
     fn check(&self, kept: Kind) {
         assert_eq!(inspect::all_of(self.identity).unwrap(), [], "nothing maps the object");
-        let kinds: Vec<_> = (0..16).map(|p| inspect::present(self.at(p) as usize, PAGE).unwrap()).collect();
+        let kinds: Vec<_> = (0..16).map(|p| inspect::present(self.at(p) as usize, page_size()).unwrap()).collect();
         for (page, pieces) in kinds.iter().enumerate() {
             let expected = match page {
                 6 | 12 | 13 => Kind::Anonymous,
@@ -84,7 +84,7 @@ impl Changed {
         assert_eq!((closed.readable, closed.writable), (false, false));
         protect(self.at(4), 1, libc::PROT_READ);
         protect(self.at(2), 1, libc::PROT_READ | libc::PROT_WRITE);
-        let first = |page: usize| pattern(page * PAGE / 8);
+        let first = |page: usize| pattern(page * page_size() / 8);
         for page in [0, 1, 2, 3, 4, 5, 7, 9, 11, 14, 15] {
             assert_eq!(word(self.at(page)).load(Relaxed), first(page), "page {page}");
         }
@@ -92,7 +92,7 @@ impl Changed {
         assert_eq!([12, 13].map(|p| word(self.at(p)).load(Relaxed)), [first(13), first(12)], "as they lay");
         assert_eq!(word(self.elsewhere).load(Relaxed), first(10));
         // SAFETY: the test's own.
-        unsafe { libc::munmap(self.elsewhere.cast(), PAGE) };
+        unsafe { libc::munmap(self.elsewhere.cast(), page_size()) };
     }
 }
 
@@ -142,10 +142,10 @@ const CODE: &[u8] = &[0x40, 0x05, 0x80, 0x52, 0xc0, 0x03, 0x5f, 0xd6];
 #[test]
 fn memory_that_can_be_run_stays_so() {
     let _alone = alone();
-    let range = Range::anonymous(6 * PAGE);
+    let range = Range::anonymous(6 * page_size());
     range.fill();
     // SAFETY: inside the range.
-    let code = unsafe { range.start.add(2 * PAGE) };
+    let code = unsafe { range.start.add(2 * page_size()) };
     // SAFETY: as above; the code is position-independent and touches nothing.
     unsafe { std::ptr::copy_nonoverlapping(CODE.as_ptr(), code, CODE.len()) };
     protect(code, 2, libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC);
@@ -170,10 +170,10 @@ fn memory_that_can_be_run_is_refused_where_segments_cannot() {
     const PR_SET_MDWE: libc::c_int = 65;
     let _alone = alone();
     in_child(None, || {
-        let range = Range::anonymous(6 * PAGE);
+        let range = Range::anonymous(6 * page_size());
         range.fill();
         // SAFETY: memory of the test's.
-        let last = unsafe { range.start.add(5 * PAGE) };
+        let last = unsafe { range.start.add(5 * page_size()) };
         protect(last, 1, libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC);
         // SAFETY: for this child only: no memory becomes executable from here on (Linux 6.3).
         if unsafe { libc::prctl(PR_SET_MDWE, 1, 0, 0, 0) } != 0 {

@@ -14,7 +14,7 @@ struct Sleeper {
 impl Sleeper {
     fn start(range: &Range, page: usize) -> Sleeper {
         // SAFETY: inside the range.
-        let semaphore = unsafe { range.start.add(page * PAGE) }.expose_provenance();
+        let semaphore = unsafe { range.start.add(page * page_size()) }.expose_provenance();
         // SAFETY: memory of the test's that nobody else uses.
         assert_eq!(unsafe { libc::sem_init(std::ptr::with_exposed_provenance_mut(semaphore), 1, 0) }, 0);
         let ((tell, told), (wake, woken)) = (mpsc::channel(), mpsc::channel());
@@ -45,7 +45,7 @@ impl Sleeper {
 }
 
 fn all_wake(range: &Range, what: &str) {
-    let last = range.length / PAGE - 1;
+    let last = range.length / page_size() - 1;
     let (one, other) = (object(range.length), object(range.length));
     type Step<'a> = (&'a str, &'a dyn Fn() -> Result<Protection, Code>);
     let steps: [Step<'_>; 3] = [
@@ -65,7 +65,7 @@ fn all_wake(range: &Range, what: &str) {
 #[test]
 fn who_sleeps_in_memory_that_moves_is_woken() {
     let _alone = alone();
-    let length = CHUNK + 3 * PAGE;
+    let length = CHUNK + 3 * page_size();
     all_wake(&Range::anonymous(length), "private memory");
     all_wake(&Range::map(length, libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1), "shared memory");
     let file = scratch("sleepers", length);
@@ -76,10 +76,10 @@ fn who_sleeps_in_memory_that_moves_is_woken() {
 #[test]
 fn who_sleeps_where_a_move_fails_is_woken() {
     let _alone = alone();
-    let length = 2 * CHUNK + 4 * PAGE;
-    let small = object(length - 2 * PAGE);
+    let length = 2 * CHUNK + 4 * page_size();
+    let small = object(length - 2 * page_size());
     let range = Range::anonymous(length);
-    let sleepers = [Sleeper::start(&range, 0), Sleeper::start(&range, length / PAGE - 1)];
+    let sleepers = [Sleeper::start(&range, 0), Sleeper::start(&range, length / page_size() - 1)];
     assert_eq!(range.adopt(&small), Err(Code::InsufficientMem));
     for sleeper in sleepers {
         sleeper.post("adoption failed");
@@ -92,7 +92,7 @@ fn posts_while_memory_moves_are_not_lost() {
     if !protected() {
         return;
     }
-    let range = Range::anonymous(64 * PAGE);
+    let range = Range::anonymous(64 * page_size());
     for _ in 0..50 {
         let (one, other) = (object(range.length), object(range.length));
         let [first, second, third] = [5, 6, 7].map(|page| Sleeper::start(&range, page));

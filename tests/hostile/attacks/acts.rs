@@ -55,7 +55,7 @@ fn connect(permission: Permission) -> Ask {
 }
 
 fn create() -> Ask {
-    Ask::Create { controller: 1, length: 4096, default_mode: 0o666, level: Level::Guarded, share: None }
+    Ask::Create { controller: 1, length: 65536, default_mode: 0o666, level: Level::Guarded, share: None }
 }
 
 /// Carries out one attack; says what came of it.
@@ -220,10 +220,10 @@ fn change_registry(registry: &OwnedFd) -> String {
     for fd in again.iter().chain([registry]) {
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         let tries = [
-            Region::map(fd, 0, 4096, Permission::ReadWrite).is_ok(),
+            Region::map(fd, 0, 65536, Permission::ReadWrite).is_ok(),
             rustix::io::pwrite(fd, &[0; 8], 64).is_ok(),
             rustix::fs::ftruncate(fd, 0).is_ok(),
-            rustix::fs::fallocate(fd, hole, 0, 4096).is_ok(),
+            rustix::fs::fallocate(fd, hole, 0, 65536).is_ok(),
         ];
         if tries.contains(&true) {
             return "reached".to_owned();
