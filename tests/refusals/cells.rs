@@ -316,3 +316,28 @@ pub(crate) fn no_call(role: Role, commands: &[&str]) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// The suite can fail: a call that is to be refused is, once or for good, and what an act leaves behind is found.
+pub(crate) fn control() -> Result<(), String> {
+    let mut scene = Scene::new();
+    super::stories::warm(&mut scene);
+    scene.note();
+    let listener = scene.player(Role::Exporter).listener.control();
+    let place = |nth| Place { who: super::scene::MAIN.to_owned(), call: "openat", nth };
+    let said = |scene: &mut Scene| scene.asks(Role::Exporter, "readable /proc/self/maps");
+    for (lasting, after) in [(false, "ok "), (true, "err 100 Some(24)")] {
+        listener.refuse(&place(2), Errno::MFILE, lasting, None);
+        let answers = [said(&mut scene), said(&mut scene), said(&mut scene)];
+        let refused = listener.let_go().len();
+        let right = answers[0] == "ok " && answers[1].starts_with("err 100 Some(24)") && answers[2].starts_with(after);
+        if !right || refused != 1 + usize::from(lasting) {
+            return Err(format!("refused {refused}: {answers:?}"));
+        }
+    }
+    scene.is_as_noted()?;
+    scene.ok(Role::Exporter, "leak");
+    match scene.is_as_noted() {
+        Err(left) if left.contains("/dev/null") => Ok(()),
+        other => Err(format!("a descriptor was leaked, and the look says {other:?}")),
+    }
+}

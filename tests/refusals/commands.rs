@@ -66,6 +66,14 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
             steered(cluster, &|s| s.revoke_segment(1, SegmentId::new(number(id) as u32)).map(drop))
         }
         ["observe", cluster] => rsm::observe::Observer::attach(Some(cluster)).map(|o| o.nodes().len().to_string()),
+        // For the controls: a call that is refused, and one that leaks.
+        ["readable", path] => std::fs::File::open(path)
+            .map(|_| String::new())
+            .map_err(|error| rsm::Error::with(rsm::Code::InternalError, format!("{:?}", error.raw_os_error()))),
+        ["leak"] => {
+            std::mem::forget(std::fs::File::open("/dev/null").expect("it is there"));
+            Ok(String::new())
+        }
         ["unmapped", start, length] => {
             // SAFETY: the library gave this mapping back, and was told that it could not.
             let done = unsafe { libc::munmap(number(start) as *mut libc::c_void, number(length)) };

@@ -35,6 +35,8 @@ pub(crate) struct Launch {
     output: &'static [&'static str],
     /// Files in the folder, and their last words.
     files: &'static [(&'static str, &'static str)],
+    /// Not its own calls are refused, but those of the cluster that `up` started before.
+    keeper: bool,
     /// Command lines before and after, which nobody refuses anything; those after may fail if the cluster is gone.
     before: &'static [&'static [&'static str]],
     after: &'static [&'static [&'static str]],
@@ -48,12 +50,15 @@ const PLAIN: Launch = Launch {
     usual: 0,
     output: &[],
     files: &[],
+    keeper: false,
     before: &[],
     after: &[],
 };
 
 const UP: &[&str] = &["up", "--name", "{name}", "-n", "2"];
 const DOWN: &[&str] = &["down", "{name}"];
+/// What `up` leaves behind: its front, and the warden, which comes after that.
+const KEEPER: &[&str] = &["warden", "starting node"];
 const SAY: &str = "echo out $RSM_NODE_ID; echo err $RSM_NODE_ID >&2";
 
 pub(crate) const LAUNCHES: &[Launch] = &[
@@ -118,7 +123,17 @@ pub(crate) const LAUNCHES: &[Launch] = &[
         after: &[DOWN],
         ..PLAIN
     },
+    Launch {
+        name: "exec in a cluster",
+        roles: KEEPER,
+        words: &["exec", "--cluster", "{name}", "--node", "1", "--", "/bin/sh", "-c", SAY],
+        output: &["out 1"],
+        keeper: true,
+        after: &[DOWN],
+        ..PLAIN
+    },
     Launch { name: "down", roles: &["front"], words: DOWN, before: &[UP], after: &[DOWN], ..PLAIN },
+    Launch { name: "down of a cluster", roles: KEEPER, words: DOWN, keeper: true, after: &[DOWN], ..PLAIN },
 ];
 
 /// `rsm-ctl`, built if need be in the profile of this test.
@@ -301,13 +316,23 @@ impl Launch {
                 return Err(format!("before it: {ended:?}"));
             }
         }
-        let mut command = stage.command(self.words);
+        let mut command = stage.command(if self.keeper { UP } else { self.words });
         let listener = Listener::on(&mut command, Box::new(naming()));
         let control = listener.control();
-        match cell {
+        let begin = || match cell {
             Some(cell) => control.refuse(&cell.place, cell.errno, cell.lasting, None),
             None => control.count(),
+        };
+        if self.keeper {
+            // Counted, for who is who to be known.
+            control.count();
+            let up = ended(command.spawn().expect("rsm-ctl starts"), "")?;
+            if up.code != Some(0) {
+                return Err(format!("before it: {up:?}"));
+            }
+            command = stage.command(self.words);
         }
+        begin();
         let child = command.spawn().expect("rsm-ctl starts");
         drop(command);
         Ok((ended(child, self.input)?, stage, control))

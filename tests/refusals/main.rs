@@ -73,6 +73,9 @@ fn main() {
             trials.push(Trial::test(format!("rsm-ctl {}: {role}", launch.name), play));
         }
     }
+    trials.push(Trial::test("a call is refused, and a leak is seen", || {
+        cells::guarded(cells::control).map_err(Failed::from)
+    }));
     for &(name, role, commands) in stories::SILENT {
         trials.push(Trial::test(format!("{name} make no call"), move || {
             cells::guarded(|| cells::no_call(role, commands)).map_err(Failed::from)
