@@ -8,6 +8,8 @@ pub(crate) fn from_errno(errno: Errno, tried: &str) -> Error {
     let code = match errno {
         Errno::NOMEM => Code::InsufficientMem,
         Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOSPC => Code::InsufficientResources,
+        // Asked again it opens another.
+        Errno::BADF => Code::InsufficientResources,
         Errno::INTR => Code::Interrupted,
         Errno::FAULT => Code::BadAddr,
         Errno::ACCESS | Errno::PERM => Code::PermDenied,
@@ -18,6 +20,7 @@ pub(crate) fn from_errno(errno: Errno, tried: &str) -> Error {
     let why = match errno {
         Errno::MFILE => "the process's limit of open descriptors is reached (see ulimit -n)".into(),
         Errno::NFILE => "the system's limit of open files is reached".into(),
+        Errno::BADF => "the program closed or replaced a descriptor of the library's meanwhile".into(),
         other => std::io::Error::from(other).to_string(),
     };
     Error::with(code, format!("{tried}: {why}"))

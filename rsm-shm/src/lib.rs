@@ -9,15 +9,20 @@
 
 pub mod address;
 pub mod agent;
+pub mod cancel;
 pub mod capabilities;
 #[cfg(feature = "crash-points")]
 pub mod crash;
 mod error;
 pub mod futex;
+pub mod guest;
 pub mod membership;
 pub mod memory;
 pub mod parking;
 pub mod private_table;
+pub mod procfs;
 pub mod rights;
 pub mod socket;
 pub mod strict;
+mod umask;
+mod user;

@@ -40,7 +40,7 @@ pub use snapshot::Snapshot;
 
 use crate::{Geometry, Result};
 use rsm_core::registry::ClusterState;
-use rsm_shm::address::{Address, ENV_CLUSTER};
+use rsm_shm::address::Address;
 use rsm_shm::membership::Membership;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -109,9 +109,9 @@ impl Observer {
 pub fn find(name: Option<&str>) -> Result<ClusterRef> {
     let address: Address = match name {
         Some(name) => clusters::choose(clusters()?, Some(name))?,
-        None => match std::env::var(ENV_CLUSTER) {
-            Ok(text) => text.parse()?,
-            Err(_) => clusters::choose(clusters()?, None)?,
+        None => match rsm_shm::membership::default::cluster_from_environment()? {
+            Some(address) => address,
+            None => clusters::choose(clusters()?, None)?,
         },
     };
     Ok(ClusterRef { name: address.name().to_owned(), uid: address.uid() })

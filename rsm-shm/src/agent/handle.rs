@@ -10,6 +10,7 @@ use super::{Agent, serve};
 use crate::address::{Address, random_secret};
 use crate::capabilities::{Capabilities, Feature};
 use crate::error::from_errno;
+use crate::guest::Guest;
 use crate::memory::memfd::{self, Sealing};
 use crate::memory::region::Region;
 use crate::memory::tables::RegistryMap;
@@ -21,10 +22,11 @@ use rsm_core::registry::{ControllerKind, Layout, Writer};
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll;
 use rustix::io::Errno;
-use rustix::net::SocketFlags;
+use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
-use std::sync::mpsc;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 /// A running agent, on a thread of this process. Dropping the handle ends the cluster.
@@ -36,8 +38,11 @@ use std::thread::JoinHandle;
 pub struct AgentHandle {
     address: Address,
     keys: Vec<Secret>,
-    /// Shutting it down stops the agent.
-    stop: Option<OwnedFd>,
+    /// Shutting it down stops the agent. That it is closed does not: the program may close what it likes, and who never
+    /// ends the cluster needs it no more.
+    stop: Option<Guest>,
+    /// Says the same to an agent that looks: for who has lost the other.
+    ending: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     process: u32,
 }
@@ -59,13 +64,18 @@ impl AgentHandle {
             rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
                 .map_err(|e| from_errno(e, "cannot protect the agent"))?;
         }
+        let no_socket = |e| from_errno(e, "cannot make a socket to stop the agent by");
         let (stop, stopped) = crate::socket::packet_pair()?;
+        let (stop, stopped) = (Guest::new(stop).map_err(no_socket)?, Guest::new(stopped).map_err(no_socket)?);
+        // On its way to the agent's own table: with both ends there it sees no end that was not meant.
+        crate::socket::send(&stop, b"stop", &[stop.as_fd()], SendFlags::empty()).map_err(no_socket)?;
+        let ending = Arc::new(AtomicBool::new(false));
         let (started, start) = mpsc::channel();
         let thread = {
-            let (config, address, keys) = (config.clone(), address.clone(), keys.clone());
+            let (config, address, keys, ending) = (config.clone(), address.clone(), keys.clone(), Arc::clone(&ending));
             let stdio = if config.dedicated { Stdio::Keep } else { Stdio::Null };
             private_table::spawn("rsm-agent", stopped, stdio, move |stopped| {
-                run(&config, address, keys, &stopped, &started);
+                run(&config, address, keys, &stopped, &ending, &started);
             })?
         };
         match start.recv() {
@@ -76,7 +86,7 @@ impl AgentHandle {
             }
             Err(_) => return Err(Error::with(Code::InternalError, "the agent's thread ended at once")),
         }
-        Ok(AgentHandle { address, keys, stop: Some(stop), thread: Some(thread), process: std::process::id() })
+        Ok(AgentHandle { address, keys, stop: Some(stop), ending, thread: Some(thread), process: std::process::id() })
     }
 
     /// Where members find it.
@@ -87,6 +97,13 @@ impl AgentHandle {
     /// Nodes: ids 1 to this number.
     pub fn node_count(&self) -> u32 {
         u32::try_from(self.keys.len()).unwrap_or(0).saturating_sub(1)
+    }
+
+    /// Lets the agent serve until the process ends.
+    pub(crate) fn never_end(mut self) {
+        // Nothing of it stands in the program's table from here on, and nobody waits for the thread.
+        self.stop = None;
+        self.thread = None;
     }
 
     /// The key that makes a process part of `node`; `None` when there is no such node.
@@ -103,7 +120,9 @@ impl Drop for AgentHandle {
         }
         if let Some(stop) = self.stop.take() {
             // Not by closing: a forked child may have a copy.
-            let _ = rustix::net::shutdown(&stop, rustix::net::Shutdown::Both);
+            if rustix::net::shutdown(&stop, rustix::net::Shutdown::Both).is_err() {
+                self.end_without_socket();
+            }
         }
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -111,12 +130,37 @@ impl Drop for AgentHandle {
     }
 }
 
-fn run(config: &Config, address: Address, keys: Vec<Secret>, stopped: &OwnedFd, started: &mpsc::Sender<Result<()>>) {
+impl AgentHandle {
+    /// The program has closed the socket: the agent is told by a word, and made to look by a connection.
+    fn end_without_socket(&self) {
+        // Release: pairs with the Acquire of `Agent::serve`.
+        self.ending.store(true, Ordering::Release);
+        if let Ok(place) = self.address.socket_address() {
+            // In a table of its own, for this one may be full; an agent that accepts nobody just now looks by itself.
+            let _ = private_table::aside(move || {
+                let socket = crate::socket::packet_socket(SocketFlags::NONBLOCK)?;
+                let _ = rustix::net::connect(&socket, &place);
+                Ok(())
+            });
+        }
+    }
+}
+
+fn run(
+    config: &Config,
+    address: Address,
+    keys: Vec<Secret>,
+    stopped: &OwnedFd,
+    ending: &AtomicBool,
+    started: &mpsc::Sender<Result<()>>,
+) {
+    // The other end of `stopped`, for as long as this runs.
+    let _other = crate::socket::receive(stopped, RecvFlags::DONTWAIT);
     match Agent::new(config, address, keys, stopped) {
         Ok(mut agent) => {
             if started.send(Ok(())).is_ok() {
                 crash_point!(AgentServing);
-                agent.serve();
+                agent.serve(ending);
             }
         }
         Err(error) => {

@@ -4,12 +4,15 @@ use super::Agent;
 use rsm_core::crash_point;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a connection may stay without joining.
 const JOIN_WITHIN: Duration = Duration::from_secs(10);
 /// Connections accepted in one round, so that nobody waits behind a flood of them.
 const ACCEPT_BATCH: usize = 16;
+/// How long it sleeps at most while it accepts nobody.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long the agent listens to nobody new when the system has no room for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -56,8 +59,8 @@ impl Token {
 }
 
 impl Agent {
-    /// Serves until the handle is dropped.
-    pub(super) fn serve(&mut self) {
+    /// Serves until the handle is dropped, or `ending` is set and something makes it look.
+    pub(super) fn serve(&mut self, ending: &AtomicBool) {
         let mut events = Vec::with_capacity(64);
         loop {
             let timeout = self.next_deadline().map(|at| {
@@ -73,7 +76,11 @@ impl Agent {
                     break;
                 }
             }
-            for event in &events {
+            // Acquire: pairs with the Release of `AgentHandle::end_without_socket`.
+            let end = ending
+                .load(Ordering::Acquire)
+                .then(|| epoll::Event { flags: epoll::EventFlags::IN, data: Token::Stop.data() });
+            for event in events.iter().chain(&end) {
                 let token = Token::from_data(event.data);
                 // A request says itself, when it is read, whether it can change anything.
                 self.changed |= !matches!(token, Some(Token::Control(_) | Token::Listener) | None);
@@ -116,6 +123,8 @@ impl Agent {
         let strangers = self.strangers.values().map(|s| s.since + JOIN_WITHIN);
         strangers
             .chain(self.accept_again)
+            // A connection is what wakes an agent whose end was not told by its socket.
+            .chain((!self.accepting).then(|| Instant::now() + LOOK_AGAIN))
             .chain(self.withdrawals.iter().map(super::revoke::Withdrawing::next_step))
             .min()
     }

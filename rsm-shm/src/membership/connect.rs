@@ -3,6 +3,7 @@
 use super::connection::{Connection, Parts};
 use super::control::unexpected;
 use super::{Membership, deadline};
+use crate::guest::Guest;
 use crate::memory::memfd;
 use crate::memory::region::Region;
 use rsm_core::access::Permission;
@@ -43,7 +44,7 @@ impl Membership {
         node: u32,
         permission: Permission,
         connected: &Connected,
-        descriptors: Vec<std::os::fd::OwnedFd>,
+        descriptors: Vec<Guest>,
     ) -> Result<Arc<Connection>> {
         let missing = || Error::with(Code::InternalError, "the agent's answer is incomplete");
         let mut descriptors = descriptors.into_iter();

@@ -5,6 +5,7 @@ use crate::address::{
     Address, ENV_CLUSTER, ENV_NODE_ID, ENV_NODE_KEY, random_secret, secret_from_text, secret_to_text,
 };
 use crate::agent::{AgentHandle, Config};
+use crate::rights;
 use rsm_core::crash_point;
 use rsm_core::message::Claim;
 use rsm_core::{Code, Error, Result};
@@ -16,24 +17,42 @@ static DEFAULT: Mutex<Option<Arc<Membership>>> = Mutex::new(None);
 /// The process's membership; joined, and if need be with its own cluster, at the first call.
 ///
 /// # Errors
-/// CTLR_NOT_PRESENT when the environment names a cluster that does not run, or is incomplete.
+/// CTLR_NOT_PRESENT when the environment names a cluster that does not run, is incomplete, or is not to be believed
+/// ([`rights::believe_environment`]).
 pub fn membership() -> Result<Arc<Membership>> {
+    fork::check()?;
     let hold = fork::hold();
     let mut default = super::lock(&DEFAULT);
     if let Some(membership) = &*default {
         return Ok(Arc::clone(membership));
     }
-    let (address, claim, agent) = match std::env::var(ENV_CLUSTER) {
-        Ok(text) => (text.parse()?, claim_from_environment()?, None),
-        Err(_) => private_cluster()?,
+    let (address, claim, agent) = match cluster_from_environment()? {
+        Some(address) => (address, claim_from_environment()?, None),
+        None => private_cluster()?,
     };
     let shared = join::join(&hold, &address, Some(claim))?;
     // A private cluster is never ended: members may come and go until the process ends.
-    std::mem::forget(agent);
+    if let Some(agent) = agent {
+        agent.never_end();
+    }
     fork::enlist(&hold, &shared);
     let membership = Arc::new(Membership { shared });
     *default = Some(Arc::clone(&membership));
     Ok(membership)
+}
+
+/// The cluster that the environment names, if it names one.
+///
+/// # Errors
+/// CTLR_NOT_PRESENT when what it names is no address, or it is not to be believed.
+pub fn cluster_from_environment() -> Result<Option<Address>> {
+    match std::env::var_os(ENV_CLUSTER) {
+        None => Ok(None),
+        Some(text) => {
+            rights::believe_environment(ENV_CLUSTER)?;
+            text.to_string_lossy().parse().map(Some)
+        }
+    }
 }
 
 fn claim_from_environment() -> Result<Claim> {
@@ -43,10 +62,13 @@ fn claim_from_environment() -> Result<Claim> {
             Error::with(Code::CtlrNotPresent, text)
         })
     };
-    let bad = |name: &str, text: &str| Error::with(Code::CtlrNotPresent, format!("{name}={text:?} cannot be read"));
+    let bad = |text: String| Error::with(Code::CtlrNotPresent, text);
     let (id, key) = (read(ENV_NODE_ID)?, read(ENV_NODE_KEY)?);
-    let node = id.parse().map_err(|_| bad(ENV_NODE_ID, &id))?;
-    let key = secret_from_text(&key).ok_or_else(|| bad(ENV_NODE_KEY, &key))?;
+    let node = id.parse().map_err(|_| bad(format!("{ENV_NODE_ID}={id:?} cannot be read")))?;
+    // Not shown: most of it may be right, and what is printed is kept in logs.
+    let unreadable =
+        || format!("{ENV_NODE_KEY} cannot be read: it has {} characters, not 32 hexadecimal digits", key.len());
+    let key = secret_from_text(&key).ok_or_else(|| bad(unreadable()))?;
     Ok(Claim { node, key })
 }
 

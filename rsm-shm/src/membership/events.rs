@@ -6,6 +6,7 @@
 //! memory along, for the tally of a process that is watched.
 
 use super::Shared;
+use crate::guest::Guest;
 use crate::parking::Parking;
 use crate::private_table::{self, Stdio};
 use crate::socket;
@@ -16,7 +17,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Starts the thread. It ends with the link.
-pub(super) fn start(link: OwnedFd, shared: Arc<Shared>, parking: Arc<Parking>) -> Result<()> {
+pub(super) fn start(link: Guest, shared: Arc<Shared>, parking: Arc<Parking>) -> Result<()> {
     private_table::spawn("rsm-events", link, Stdio::Null, move |link| run(&link, &shared, &parking)).map(drop)
 }
 

@@ -7,12 +7,14 @@ use super::table::Table;
 use super::tally::Tallying;
 use super::{Link, Shared, State, events};
 use crate::address::Address;
+use crate::error::from_errno;
+use crate::guest::Guest;
 use crate::memory::tables::{Bells, RegistryMap};
 use crate::parking::Parking;
 use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Secret};
 use rsm_core::{Code, Error, Result};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -25,9 +27,9 @@ pub(super) struct Joined {
     control: Control,
     membership: u64,
     token: Secret,
-    events: OwnedFd,
-    registry: OwnedFd,
-    bells: Option<OwnedFd>,
+    events: Guest,
+    registry: Guest,
+    bells: Option<Guest>,
 }
 
 /// Connects to the agent and joins.
@@ -38,12 +40,11 @@ pub(super) fn connect(_hold: &Hold, address: &Address, claim: Option<Claim>) -> 
     crate::crash::from_environment();
     let mut control = Control::open(address)?;
     // Where the kernel cannot name the process at the other end of a socket, the agent needs a descriptor of it.
-    let process = match control.peer_pidfd(address)? {
-        Some(_) => None,
-        None => Some(
-            rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())
-                .map_err(|e| crate::error::from_errno(e, "cannot open a process descriptor"))?,
-        ),
+    let process = if control.peer_has_pidfd(address)? {
+        None
+    } else {
+        let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
+        Some(own.and_then(Guest::new).map_err(|e| from_errno(e, "cannot open a process descriptor"))?)
     };
     let descriptors: Vec<_> = process.iter().map(AsFd::as_fd).collect();
     let number = control.join(address, Ask::Join { protocol: PROTOCOL, claim }, &descriptors)?;
@@ -83,9 +84,10 @@ pub(super) fn join(hold: &Hold, address: &Address, claim: Option<Claim>) -> Resu
 }
 
 impl Joined {
-    fn into_link(self) -> (Arc<Link>, OwnedFd) {
+    fn into_link(self) -> (Arc<Link>, Guest) {
         let link = Link {
             process: fork::count(),
+            pid: rustix::process::getpid(),
             membership: self.membership,
             token: self.token,
             control: Mutex::new(self.control),

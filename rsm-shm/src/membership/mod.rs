@@ -16,6 +16,7 @@
 //! | [`ready`] | poll descriptors |
 //! | `backing` | the memory of an export, its own or the application's |
 //! | [`segment`] | one export |
+//! | [`wait`] | waiting, by threads that may be cancelled |
 //! | `watch` | seeing that something changed, and who is there |
 //! | `steer` | what an observer may ask |
 //! | `tally` | what it tells people who watch |
@@ -36,10 +37,12 @@ mod spin;
 mod steer;
 mod table;
 mod tally;
+pub mod wait;
 mod watch;
 pub mod window;
 
 use crate::address::Address;
+use crate::guest::Guest;
 use crate::memory::tables::{Bells, RegistryMap, TallyMap};
 use crate::parking::Parking;
 use control::Control;
@@ -84,6 +87,8 @@ struct State {
 struct Link {
     /// [`fork::count`] of the process that made it.
     process: u32,
+    /// Its id.
+    pid: rustix::process::Pid,
     membership: u64,
     token: rsm_core::message::Secret,
     control: Mutex<Control>,
@@ -108,6 +113,7 @@ impl Membership {
     /// CTLR_NOT_PRESENT when there is no such cluster or node; PERM_DENIED with a wrong key, or when the agent is not
     /// the user that the address names; BAD_LIBRARY_VERSION when library and agent do not fit.
     pub fn join(address: &Address, claim: Option<Claim>) -> Result<Arc<Membership>> {
+        fork::check()?;
         let hold = fork::hold();
         let shared = join::join(&hold, address, claim)?;
         fork::enlist(&hold, &shared);
@@ -146,6 +152,7 @@ impl Membership {
 
     /// The tie of *this* process: a forked child makes its own here, the first time it needs one.
     fn link(&self) -> Result<Arc<Link>> {
+        fork::check()?;
         let link = Arc::clone(&lock(&self.shared.state).link);
         if link.process == fork::count() {
             return Ok(link);
@@ -170,7 +177,7 @@ impl Membership {
     }
 
     /// The bells of a node, mapping them from `descriptor` if this process has not yet.
-    fn bells_of(&self, node: u32, descriptor: Option<std::os::fd::OwnedFd>) -> Result<&Bells> {
+    fn bells_of(&self, node: u32, descriptor: Option<Guest>) -> Result<&Bells> {
         if let (Some(own), Ok(me)) = (&self.shared.bells, self.node())
             && node == me
         {
@@ -203,13 +210,16 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
+        if fork::is_unannounced() {
+            return; // the membership is the parent's
+        }
         let link = Arc::clone(&lock(&self.shared.state).link);
         if link.process != fork::count() {
             std::mem::forget(link); // as in `link`; the membership is the parent's
             return;
         }
         // The agent ends the events link, which ends the events thread.
-        link.leave();
+        link.leave(&self.shared.address);
     }
 }
 

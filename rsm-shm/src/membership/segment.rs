@@ -4,7 +4,7 @@
 use super::backing::{self, Backing, Known};
 use super::control::unexpected;
 use super::{Membership, fork, lock};
-use crate::error::from_errno;
+use crate::guest::Guest;
 use crate::memory::adopt;
 use crate::memory::huge::Pages;
 use crate::memory::inspect;
@@ -21,8 +21,7 @@ use rsm_core::registry::{ControllerKind, SegmentRow, SegmentState, Withdrawal, w
 use rsm_core::sync::acquire32;
 use rsm_core::tally::TallyRow;
 use rsm_core::{Code, Error, Result};
-use rustix::fs::{Mode, OFlags};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
@@ -166,7 +165,7 @@ impl Membership {
         length: u64,
         level: Level,
         share: Option<SegmentName>,
-    ) -> Result<(SegmentName, u32, OwnedFd)> {
+    ) -> Result<(SegmentName, u32, Guest)> {
         let ask = Ask::Create { controller, length, default_mode: default_mode()?, level, share };
         match self.ask(ask)? {
             (Answer::Created { segment, bell }, mut descriptors) if !descriptors.is_empty() => {
@@ -541,24 +540,14 @@ impl Drop for Segment {
     }
 }
 
-/// 0666 without the umask of this process, which only /proc tells without changing it.
+/// 0666 without the umask of this process.
 fn default_mode() -> Result<u32> {
-    let tried = "cannot tell the umask from /proc/thread-self/status";
-    let unknown = || Error::with(Code::InternalError, tried);
-    // One read: the kernel writes the whole text for each. The line is the second, after a name of at most 64 bytes.
-    let mut start = [0; 256];
-    let status = rustix::fs::open("/proc/thread-self/status", OFlags::CLOEXEC, Mode::empty())
-        .map_err(|e| from_errno(e, tried))?;
-    let length = rustix::io::read(&status, &mut start).map_err(|e| from_errno(e, tried))?;
-    let text = String::from_utf8_lossy(&start[..length]);
-    let line = text.lines().find_map(|line| line.strip_prefix("Umask:")).ok_or_else(unknown)?;
-    let umask = u32::from_str_radix(line.trim(), 8).map_err(|_| unknown())?;
-    Ok(MAX_MODE & !umask)
+    Ok(MAX_MODE & !crate::umask::current()?)
 }
 
 /// Memory that can be had without pushing others out, as the kernel estimates it.
 fn available_memory() -> Option<u64> {
-    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let info = String::from_utf8(crate::procfs::read("meminfo").ok()?).ok()?;
     let field = |name| {
         let line = info.lines().find_map(|line: &str| line.strip_prefix(name))?;
         line.trim().strip_suffix(" kB")?.parse::<u64>().ok()

@@ -5,10 +5,11 @@
 #![allow(unsafe_code)]
 
 use crate::error::from_errno;
+use crate::guest::{self, Guest};
+use crate::procfs;
 use rsm_core::{Code, Error, Result};
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::OnceLock;
 
 /// What a mapping is of.
@@ -112,10 +113,9 @@ pub fn pieces(start: usize, length: usize) -> Result<Vec<Piece>> {
         return Err(Error::new(Code::BadLength));
     }
     let end = start.checked_add(length).ok_or_else(|| hole(start, usize::MAX))?;
-    let maps = rustix::fs::open("/proc/self/maps", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    let maps = maps.map_err(|e| from_errno(e, "cannot look at this process's mappings"))?;
+    let maps = procfs::open("self/maps")?;
     let mut pieces = match query_all(&maps, start, end) {
-        Err(Errno::NOTTY | Errno::INVAL | Errno::NOSYS | Errno::PERM) => read_all(maps, start, end)?,
+        Err(Errno::NOTTY | Errno::INVAL | Errno::NOSYS | Errno::PERM) => read_all(&maps, start, end)?,
         other => other.map_err(|e| from_errno(e, "cannot look at this process's mappings"))?,
     };
     let mut reached = start;
@@ -189,9 +189,9 @@ pub fn maps_object(start: usize, length: usize, device: u64, inode: u64) -> Resu
 /// Whether this kernel answers for one mapping.
 ///
 /// # Errors
-/// ENOTTY where it does not, and the text of all mappings is read instead.
+/// ENOTTY where it does not, and the text of all mappings is read instead; ENOENT without /proc.
 pub(crate) fn probe() -> Result<(), Errno> {
-    let maps = rustix::fs::open("/proc/self/maps", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let maps = procfs::open("self/maps").map_err(|_| Errno::NOENT)?;
     query(&maps, std::ptr::from_ref(&maps).addr()).map(drop)
 }
 
@@ -216,7 +216,7 @@ fn kernel_device() -> u64 {
         return device;
     }
     let probe = rustix::fs::memfd_create("rsm-probe", rustix::fs::MemfdFlags::CLOEXEC);
-    match probe.map_err(|e| from_errno(e, "")).and_then(identity) {
+    match probe.and_then(Guest::new).map_err(|e| from_errno(e, "")).and_then(identity) {
         Ok((device, _)) => *DEVICE.get_or_init(|| device),
         // Without a descriptor: what it is on every kernel whose first mount is this one. Asked again next time.
         Err(_) => rustix::fs::makedev(0, 1),
@@ -253,7 +253,7 @@ const QUERY_COVERING_OR_NEXT: u64 = 0x10;
 /// Longest name that is looked at; longer ones are of files, whose names do not matter here.
 const NAME: usize = 256;
 
-fn query_all(maps: &OwnedFd, start: usize, end: usize) -> Result<Vec<Piece>, Errno> {
+fn query_all(maps: &Guest, start: usize, end: usize) -> Result<Vec<Piece>, Errno> {
     let mut pieces = Vec::new();
     let mut at = start;
     while at < end {
@@ -269,7 +269,7 @@ fn query_all(maps: &OwnedFd, start: usize, end: usize) -> Result<Vec<Piece>, Err
 }
 
 /// The mapping that covers an address, or the next one.
-fn query(maps: &OwnedFd, address: usize) -> Result<Option<Mapping>, Errno> {
+fn query(maps: &Guest, address: usize) -> Result<Option<Mapping>, Errno> {
     let mut name = [0u8; NAME];
     let mut named = true;
     loop {
@@ -283,7 +283,7 @@ fn query(maps: &OwnedFd, address: usize) -> Result<Option<Mapping>, Errno> {
         };
         // SAFETY: the argument is one `struct procmap_query` that says its size; the kernel writes it and at most
         // `vma_name_size` bytes to `name`, both of which outlive the call.
-        let done = unsafe { libc::ioctl(maps.as_raw_fd(), PROCMAP_QUERY as _, &raw mut q) };
+        let done = unsafe { libc::ioctl(maps.as_fd().as_raw_fd(), PROCMAP_QUERY as _, &raw mut q) };
         if done != 0 {
             match Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO) {
                 Errno::NOENT => return Ok(None),
@@ -309,9 +309,8 @@ fn query(maps: &OwnedFd, address: usize) -> Result<Option<Mapping>, Errno> {
     }
 }
 
-fn read_all(maps: OwnedFd, start: usize, end: usize) -> Result<Vec<Piece>> {
-    let mut text = Vec::new();
-    std::io::Read::read_to_end(&mut std::fs::File::from(maps), &mut text)
+fn read_all(maps: &Guest, start: usize, end: usize) -> Result<Vec<Piece>> {
+    let text = guest::read_to_end(maps)
         .map_err(|e| Error::with(Code::InternalError, format!("cannot read this process's mappings: {e}")))?;
     let mappings = text.split(|&b| b == b'\n').filter_map(parse);
     Ok(mappings.filter(|m| m.start < end && m.end > start).map(|m| piece(&m)).collect())
@@ -363,8 +362,8 @@ mod tests {
     use super::*;
     use rsm_core::access::Permission;
 
-    fn maps() -> OwnedFd {
-        rustix::fs::open("/proc/self/maps", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap()
+    fn maps() -> Guest {
+        procfs::open("self/maps").unwrap()
     }
 
     #[test]
@@ -372,7 +371,7 @@ mod tests {
         let object = memfd::create("rsm-segment", 16 << 12).unwrap();
         let region = Region::map(&object, 4 << 12, 8 << 12, Permission::ReadWrite).unwrap();
         let (start, end) = (region.as_ptr() as usize, region.as_ptr() as usize + region.len());
-        let text = read_all(maps(), start, end).unwrap();
+        let text = read_all(&maps(), start, end).unwrap();
         match query_all(&maps(), start, end) {
             Ok(asked) => assert_eq!(asked, text),
             Err(e) => println!("this kernel has no PROCMAP_QUERY: {e}"),
