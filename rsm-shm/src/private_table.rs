@@ -141,6 +141,14 @@ where
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
         let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(256 * 1024).spawn(body);
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
-        thread.map_err(|e| Error::with(Code::InsufficientResources, format!("cannot start a thread: {e}")))
+        thread.map_err(|e| {
+            let why = match e.raw_os_error() {
+                Some(libc::EAGAIN) => " (see ulimit -u, ulimit -v, and pids.max of the control group)",
+                Some(libc::EINVAL) => " (after unshare(CLONE_NEWPID) only children can start threads)",
+                Some(libc::EPERM) => " (a filter of system calls refuses clone3, see rsm-ctl doctor)",
+                _ => "",
+            };
+            Error::with(Code::InsufficientResources, format!("cannot start a thread: {e}{why}"))
+        })
     }
 }

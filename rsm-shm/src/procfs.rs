@@ -8,7 +8,7 @@
 use crate::error::from_errno;
 use crate::guest::{self, Guest};
 use rsm_core::{Code, Error, Result};
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 use std::os::fd::AsFd;
 
@@ -22,19 +22,16 @@ const ROOT: u64 = 1;
 /// # Errors
 /// CTLR_NOT_PRESENT, saying what is missing; PERM_DENIED; INSUFFICIENT_RESOURCES without a free descriptor.
 pub fn open(path: &str) -> Result<Guest> {
-    let tried = || format!("cannot read /proc/{path}");
-    let root = root().map_err(|e| Error::with(e.code(), format!("{}: {}", tried(), e.detail())))?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let opened = match rustix::fs::openat2(&root, path, flags, Mode::empty(), ResolveFlags::NO_XDEV) {
-        // Refused by a filter that does not know the call.
-        Err(Errno::NOSYS | Errno::PERM) => rustix::fs::openat(&root, path, flags, Mode::empty()),
-        other => other,
-    };
-    opened.and_then(Guest::new).map_err(|e| match e {
-        Errno::XDEV => missing(format!("{}: something else is mounted over it", tried())),
-        Errno::NOENT if !knows_us(&root) => missing(format!("{}: {STRANGE}", tried())),
-        e => from_errno(e, &tried()),
-    })
+    let whole = format!("/proc/{path}");
+    let tried = format!("cannot read {whole}");
+    let root = root().map_err(|e| Error::with(e.code(), format!("{tried}: {}", e.detail())))?;
+    let opened = rustix::fs::open(&*whole, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).and_then(Guest::new);
+    let opened = opened.map_err(|e| match e {
+        Errno::NOENT if !knows_us() => missing(format!("{tried}: {STRANGE}")),
+        e => from_errno(e, &tried),
+    })?;
+    let place = mount_of(&opened, "", AtFlags::EMPTY_PATH).map_err(|e| from_errno(e, &tried))?;
+    if place == root { Ok(opened) } else { Err(missing(format!("{tried}: something else is mounted over it"))) }
 }
 
 /// The whole text of a file below /proc.
@@ -52,7 +49,7 @@ pub fn read(path: &str) -> Result<Vec<u8>> {
 /// Why this process cannot use /proc; `None` when it can.
 pub fn obstacle() -> Option<Error> {
     match root() {
-        Ok(root) if knows_us(&root) => None,
+        Ok(_) if knows_us() => None,
         Ok(_) => Some(missing(STRANGE.to_owned())),
         Err(error) => Some(error),
     }
@@ -65,27 +62,34 @@ fn missing(text: String) -> Error {
     Error::with(Code::CtlrNotPresent, text)
 }
 
-/// The root of the process file system.
-fn root() -> Result<Guest> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::open("/proc", flags, Mode::empty()).and_then(Guest::new);
-    let root = root.map_err(|e| match e {
-        Errno::NOENT | Errno::NOTDIR => {
-            missing("/proc is not there (in a chroot: mount -t proc proc /proc)".to_owned())
-        }
-        e => from_errno(e, "cannot open /proc"),
-    })?;
-    let kind = rustix::fs::fstatfs(&root).map_err(|e| from_errno(e, "cannot look at /proc"))?;
-    let inode = rustix::fs::fstat(&root).map_err(|e| from_errno(e, "cannot look at /proc"))?.st_ino;
+/// Where the process file system is mounted: what the files in it have in common.
+fn root() -> Result<u64> {
+    let absent = || missing("/proc is not there (in a chroot: mount -t proc proc /proc)".to_owned());
+    let failed = |e| match e {
+        Errno::NOENT | Errno::NOTDIR => absent(),
+        e => from_errno(e, "cannot look at /proc"),
+    };
+    let kind = rustix::fs::statfs("/proc").map_err(failed)?.f_type;
+    let inode = rustix::fs::stat("/proc").map_err(failed)?.st_ino;
     #[allow(clippy::unnecessary_cast)] // Its type differs between architectures.
-    if kind.f_type as u64 != MAGIC || inode != ROOT {
+    if kind as u64 != MAGIC || inode != ROOT {
         return Err(missing("/proc is not mounted: no process file system is there".to_owned()));
     }
-    Ok(root)
+    mount_of(rustix::fs::CWD, "/proc", AtFlags::empty()).map_err(failed)
 }
 
-fn knows_us(root: impl AsFd) -> bool {
-    rustix::fs::statat(root, "self", AtFlags::empty()).is_ok()
+/// The number of the mount that something is found in. 0 where the kernel does not say: before Linux 5.8, or where a
+/// filter refuses the call.
+fn mount_of(from: impl AsFd, path: &str, flags: AtFlags) -> rustix::io::Result<u64> {
+    match rustix::fs::statx(from, path, flags, StatxFlags::MNT_ID) {
+        Ok(found) => Ok(found.stx_mnt_id),
+        Err(Errno::NOSYS | Errno::PERM) => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+fn knows_us() -> bool {
+    rustix::fs::stat("/proc/self").is_ok()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Users, by numbers that differ between user namespaces.
 
+use crate::address::Address;
 use crate::procfs;
 use rsm_core::{Code, Error, Result};
 
@@ -14,13 +15,14 @@ struct Extent {
     count: u32,
 }
 
-/// The users of this process's namespace; empty when /proc does not say.
+/// The users of this process's namespace.
 #[derive(Debug)]
 struct Map(Vec<Extent>);
 
 impl Map {
-    fn own() -> Map {
-        Map::parse(&String::from_utf8_lossy(&procfs::read("self/uid_map").unwrap_or_default()))
+    /// `None` when /proc does not say.
+    fn own() -> Option<Map> {
+        Some(Map::parse(&String::from_utf8_lossy(&procfs::read("self/uid_map").ok()?)))
     }
 
     fn parse(text: &str) -> Map {
@@ -53,7 +55,7 @@ impl Map {
     /// calls `told`. Further away nobody can tell: then it is believed of this process's own user, `own`, which has
     /// everything that this process has.
     fn is_same(&self, told: u32, seen: u32, own: u32) -> bool {
-        if self.0.is_empty() || self.is_plain() {
+        if self.is_plain() {
             return seen == told;
         }
         self.has(seen) && (seen == told || self.translated(told) == Some(seen) || seen == own)
@@ -64,17 +66,19 @@ impl Map {
 ///
 /// # Errors
 /// PERM_DENIED when it is not, or nobody can tell.
-pub(crate) fn check_agent(cluster: &str, told: u32, seen: u32) -> Result<()> {
-    // Nearly always. Of the number that stands for everybody without one it says nothing.
-    if told == seen && seen != OVERFLOW {
+pub(crate) fn check_agent(address: &Address, seen: u32) -> Result<()> {
+    let (cluster, told) = (address.name(), address.uid());
+    // Nearly always. The number that stands for everybody without one says nothing, but of one's own agent.
+    if told == seen && (seen != OVERFLOW || address.is_ours()) {
         return Ok(());
     }
     let map = Map::own();
-    if map.is_same(told, seen, rustix::process::geteuid().as_raw()) {
+    let own = rustix::process::geteuid().as_raw();
+    if map.as_ref().map_or(told == seen, |map| map.is_same(told, seen, own)) {
         return Ok(());
     }
     let mut text = format!("the agent of {cluster:?} should be user {told}, but is user {seen}");
-    if !map.0.is_empty() && !map.is_plain() {
+    if let Some(map) = map.filter(|map| !map.is_plain()) {
         text += " here: this process is in a user namespace (/proc/self/uid_map) where user ";
         text += &match map.translated(told) {
             Some(number) => format!("{told} is {number}"),
@@ -111,8 +115,9 @@ mod tests {
             (&many, 1000, 0, 5, true),
             (&many, 100_004, 5, 0, true),
             (&many, 1001, 0, 5, false),
-            (&none, 7, 7, 0, true),
-            (&none, 7, 0, 0, false),
+            // unshare -U: nobody has a number.
+            (&none, 0, 65534, 65534, false),
+            (&none, 65534, 65534, 65534, false),
         ] {
             assert_eq!(map.is_same(told, seen, own), same, "{map:?}: {told} as {seen}, who is {own}");
         }

@@ -15,6 +15,7 @@ mod node;
 mod revocation;
 mod steering;
 mod story;
+mod surroundings;
 mod watch;
 
 use libtest_mimic::{Arguments, Trial};
@@ -23,6 +24,9 @@ use libtest_mimic::{Arguments, Trial};
 type Story = (&'static str, fn());
 
 fn main() {
+    if std::env::var_os(surroundings::ENV).is_some() {
+        surroundings::run();
+    }
     if std::env::var_os("RSM_TEST_NODE").is_some() {
         return node::run(|things, words| cost::more(things, words).or_else(|| huge::more(things, words)));
     }
@@ -37,6 +41,7 @@ fn main() {
         huge::STORIES,
         leaks::STORIES,
         watch::STORIES,
+        surroundings::STORIES,
     ]
     .concat();
     let trials = stories.into_iter().map(|(name, story)| {

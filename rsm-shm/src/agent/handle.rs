@@ -57,7 +57,7 @@ impl AgentHandle {
         #[cfg(feature = "crash-points")]
         crate::crash::from_environment();
         config.check()?;
-        let address = Address::new(&config.name, rustix::process::geteuid().as_raw())?;
+        let address = Address::new(&config.name, rustix::process::geteuid().as_raw())?.ours();
         let keys = (0..=config.node_count).map(|_| random_secret()).collect::<Result<Vec<_>>>()?;
         if config.dedicated {
             // A same-uid process could otherwise write the registry through /proc/PID/mem or take its descriptor.

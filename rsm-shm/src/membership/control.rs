@@ -123,12 +123,14 @@ fn open(address: &Address) -> Result<Guest> {
             Error::with(Code::Timeout, text)
         }
         Errno::CONNREFUSED | Errno::NOENT => {
-            Error::with(Code::CtlrNotPresent, format!("no cluster named {:?} is running", address.name()))
+            // The names of agents belong to network namespaces: one that runs elsewhere cannot be told from none.
+            let text = format!("no cluster named {:?} is running in this network namespace", address.name());
+            Error::with(Code::CtlrNotPresent, text)
         }
         e => from_errno(e, "cannot reach the cluster's agent"),
     })?;
     let (agent, _) = socket::peer(&socket)?;
-    crate::user::check_agent(address.name(), address.uid(), agent.uid)?;
+    crate::user::check_agent(address, agent.uid)?;
     Ok(socket)
 }
 

@@ -6,6 +6,7 @@ use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
+use rustix::process::Resource;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Who may write a memory object that several processes map.
@@ -43,6 +44,10 @@ pub fn create(name: &str, length: u64) -> Result<OwnedFd> {
     // The mode of a memory object is 0777 by default: whoever finds it in /proc could open it.
     rustix::fs::fchmod(&fd, OWNER_ONLY).map_err(|e| from_errno(e, "cannot protect a memory object"))?;
     rustix::fs::ftruncate(&fd, length).map_err(|e| match e {
+        Errno::FBIG if rustix::process::getrlimit(Resource::Fsize).current.is_some_and(|most| most < length) => {
+            let text = format!("no memory object of {length} bytes: the limit of file sizes counts (see ulimit -f)");
+            Error::with(Code::InsufficientResources, text)
+        }
         Errno::FBIG | Errno::INVAL => {
             Error::with(Code::BadLength, format!("{length} bytes are too much for a memory object"))
         }
@@ -123,7 +128,14 @@ pub fn reopen(fd: impl AsFd, permission: Permission) -> Result<OwnedFd> {
     let opened = match open() {
         // Every process of the owner may change the mode, whatever it opened the object for; so may we.
         Err(Errno::ACCESS) => {
-            rustix::fs::fchmod(&fd, OWNER_ONLY).map_err(|e| from_errno(e, "cannot open a memory object again"))?;
+            rustix::fs::fchmod(&fd, OWNER_ONLY).map_err(|e| match e {
+                Errno::PERM => {
+                    let text = "cannot open a memory object again: it belongs to another user, such as the one that this \
+                                process was when it was made";
+                    Error::with(Code::PermDenied, text)
+                }
+                e => from_errno(e, "cannot open a memory object again"),
+            })?;
             open()
         }
         opened => opened,
