@@ -24,10 +24,11 @@ impl ClusterRef {
 /// The running clusters, by name. Those of other users are listed; whether one may look at them, their agent says.
 ///
 /// # Errors
-/// INTERNAL_ERROR without /proc.
+/// CTLR_NOT_PRESENT without /proc, or with one that is not this process's.
 pub fn clusters() -> Result<Vec<ClusterRef>> {
-    let table = std::fs::read("/proc/net/unix")
-        .map_err(|e| Error::with(Code::InternalError, format!("cannot list clusters: /proc/net/unix: {e}")))?;
+    // Of this thread's network namespace, which is where it would connect to one.
+    let table = rsm_shm::procfs::read("thread-self/net/unix")
+        .map_err(|e| Error::with(e.code(), format!("cannot list clusters: {}", e.detail())))?;
     let mut found: Vec<ClusterRef> = String::from_utf8_lossy(&table)
         .lines()
         .filter_map(|line| line.split_ascii_whitespace().nth(7)?.strip_prefix('@'))

@@ -129,6 +129,13 @@ fn run_row(row: &Row) -> Vec<String> {
     let number = ROWS.fetch_add(1, Relaxed);
     let scratch = Scratch(std::env::temp_dir().join(format!("rsm-surroundings-{}-{number}", std::process::id())));
     std::fs::create_dir(&scratch.0).expect("a directory");
+    if matches!(row.change, Change::SetUserId) {
+        // Here, where no thread starts a program that would inherit a file that is still open for writing.
+        let copy = scratch.0.join("program");
+        std::fs::copy(std::env::current_exe().expect("this program"), &copy).expect("a copy");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o4755);
+        std::fs::set_permissions(&copy, mode).expect("the bit");
+    }
     let cluster = cluster(2);
     let peer = cluster.node(1).expect("node 1").controller("shm0").expect("shm0");
     let segment = peer.export(4096).expect("an export");
@@ -176,11 +183,7 @@ fn run_cell(
     program::Report::create(&file);
     let own = std::env::current_exe().expect("this program");
     let mut command = if matches!(row.change, Change::SetUserId) {
-        let copy = scratch.join(format!("program-{private}"));
-        std::fs::copy(&own, &copy).expect("a copy");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o4755);
-        std::fs::set_permissions(&copy, mode).expect("the bit");
-        let mut command = Command::new(copy);
+        let mut command = Command::new(scratch.join("program"));
         command.uid(program::NOBODY).gid(program::NOBODY);
         command
     } else {
