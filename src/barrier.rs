@@ -44,8 +44,9 @@ impl<'a> Span<'a> {
     #[inline]
     pub fn close(self) -> Result<()> {
         let verdict = self.connection.close_span(self.opened);
+        let connection = self.connection;
         std::mem::forget(self);
-        verdict
+        verdict.map_err(|error| connection.told(error))
     }
 }
 

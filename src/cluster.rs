@@ -67,6 +67,12 @@ impl Cluster {
         ])
     }
 
+    /// Node and process id of each process that was killed on purpose, by [`Steering::node_kill`] or a script, in that
+    /// order, from before it is dead: so a launcher tells these ends from accidents.
+    pub fn kills(&self) -> Vec<(u32, u32)> {
+        self.agent.kills()
+    }
+
     /// Joins as `node` from inside this process. Called again, it gives the same membership.
     ///
     /// # Errors

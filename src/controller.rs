@@ -94,6 +94,49 @@ impl Controller {
     /// their write bits); connecting for writing is refused with PERM_DENIED, also to root, and rebind with
     /// REBIND_NOT_ALLOWED. C programs cannot make such segments.
     ///
+    /// Readers load in order with [`Memory::load_u64`](crate::Memory::load_u64) and its like. A sequence lock, whose writer
+    /// makes the first word odd, changes what follows, and makes it even:
+    ///
+    /// ```
+    /// use rsm::{AccessList, Cluster, Memory, Permission, SegmentId};
+    /// use std::sync::atomic::{Ordering, fence};
+    ///
+    /// fn write_pair(memory: &Memory<'_>, pair: (u64, u64)) -> rsm::Result<()> {
+    ///     let lock = memory.atomic_u64(0)?;
+    ///     let before = lock.load(Ordering::Relaxed); // there is one writer
+    ///     lock.store(before + 1, Ordering::Relaxed);
+    ///     fence(Ordering::Release);
+    ///     memory.atomic_u64(8)?.store(pair.0, Ordering::Relaxed);
+    ///     memory.atomic_u64(16)?.store(pair.1, Ordering::Relaxed);
+    ///     lock.store(before + 2, Ordering::Release);
+    ///     Ok(())
+    /// }
+    ///
+    /// fn read_pair(memory: &Memory<'_>) -> rsm::Result<(u64, u64)> {
+    ///     loop {
+    ///         let before = memory.load_u64(0, Ordering::Acquire)?;
+    ///         let pair = (memory.load_u64(8, Ordering::Acquire)?, memory.load_u64(16, Ordering::Acquire)?);
+    ///         // Acquire, above, keeps the second look at the lock behind the loads of what it guards.
+    ///         if before % 2 == 0 && memory.load_u64(0, Ordering::Relaxed)? == before {
+    ///             return Ok(pair);
+    ///         }
+    ///         std::hint::spin_loop();
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> rsm::Result<()> {
+    /// let cluster = Cluster::new(2)?;
+    /// let export = cluster.node(1)?.controller("shm0")?.export_sealed(1 << 16)?;
+    /// let id = export.publish(SegmentId::new(0x40_0000), &AccessList::readers())?;
+    /// write_pair(&export.memory(), (7, 8))?;
+    ///
+    /// let import = cluster.node(2)?.controller("shm0")?.connect(1, id, Permission::Read)?;
+    /// let map = import.map(0, 1 << 16, Permission::Read)?;
+    /// assert_eq!(read_pair(&map.memory())?, (7, 8));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`export`](Self::export).
     #[doc(alias = "rsm_memseg_export_create")]
@@ -122,9 +165,10 @@ impl Controller {
     /// Connects to the segment that `node` publishes as `id`. Fails at once when it is not published. One round trip.
     ///
     /// # Errors
-    /// SEG_NOT_PUBLISHED, SEG_NOT_PUBLISHED_TO_NODE, PERM_DENIED, REMOTE_NODE_UNREACHABLE, CTLR_NOT_PRESENT for another
-    /// node through loopback and when the cluster has ended, INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM, INTERRUPTED.
-    /// Reference 1.12.
+    /// SEG_NOT_PUBLISHED, also by a node of the cluster that has not joined or has left; SEG_NOT_PUBLISHED_TO_NODE;
+    /// PERM_DENIED; REMOTE_NODE_UNREACHABLE when the cluster has no such node, or the link to it is down;
+    /// CTLR_NOT_PRESENT for another node through loopback and when the cluster has ended; INSUFFICIENT_RESOURCES;
+    /// INSUFFICIENT_MEM; INTERRUPTED. Reference 1.12.
     #[doc(alias = "rsm_memseg_import_connect")]
     pub fn connect(&self, node: u32, id: SegmentId, permission: Permission) -> Result<Import> {
         self.node.membership.connect(self.index, node, id.get(), permission).map(Import::new)

@@ -1,9 +1,11 @@
 //! Exports: memory that other nodes may reach.
 #![allow(unsafe_code)] // rebind: its caller promises what no type can
 
+use crate::importers::Deserted;
 use crate::poll::Polled;
 use crate::{AccessList, Memory, PollDescriptor, Result, SegmentId};
 use rsm_core::bell::Accumulate;
+use rsm_shm::membership::importers;
 use rsm_shm::membership::segment::Segment;
 use std::time::Duration;
 
@@ -15,11 +17,12 @@ use std::time::Duration;
 pub struct Export {
     segment: Segment,
     polled: Polled,
+    deserted: Deserted,
 }
 
 impl Export {
     pub(crate) fn new(segment: Segment) -> Export {
-        Export { segment, polled: Polled::default() }
+        Export { segment, polled: Polled::default(), deserted: Deserted::default() }
     }
 
     /// Bytes.
@@ -75,7 +78,7 @@ impl Export {
     /// # Errors
     /// CTLR_NOT_PRESENT when the cluster has ended, and the segment with it.
     #[doc(alias = "rsm_memseg_export_destroy")]
-    pub fn destroy(self) -> Result<()> {
+    pub fn destroy(mut self) -> Result<()> {
         self.segment.destroy()
     }
 
@@ -104,7 +107,31 @@ impl Export {
     /// TIMEOUT; INTERRUPTED when a signal handler ran; CTLR_NOT_PRESENT when the cluster has ended. Reference 1.33.
     #[doc(alias = "rsm_intr_signal_wait")]
     pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
-        self.polled.following(self.segment.wait(timeout))
+        let taken = self.polled.following(self.segment.wait(timeout));
+        taken.map_err(|error| self.segment.told_of_wait(error, timeout))
+    }
+
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    /// Takes one signal as [`wait`](Self::wait) does, but not for longer than there is somebody who could post one: ends
+    /// when the segment was imported since it was last published and nobody imports it any more, or when it is not
+    /// published. Who has not connected yet is waited for. A signal that the last importer posted before it went is taken
+    /// first.
+    ///
+    /// It sleeps by way of the [poll descriptor](Self::poll_descriptor), a few microseconds slower than `wait`.
+    ///
+    /// # Errors
+    /// SEG_NOT_CONNECTED when nobody is left; TIMEOUT; INTERRUPTED when a signal handler ran; CTLR_NOT_PRESENT when the
+    /// cluster has ended; INSUFFICIENT_RESOURCES without descriptors or room for the thread that serves them.
+    #[doc(alias = "rsm_intr_signal_wait")]
+    pub fn wait_while_imported(&self, timeout: Option<Duration>) -> Result<()> {
+        if self.segment.membership().take(self.segment.bell()) {
+            return self.polled.following(Ok(()));
+        }
+        let (bell, deserted) = (self.poll_descriptor()?, self.deserted.descriptor(&self.segment)?);
+        importers::wait_while_imported(&self.segment, bell.ready(), &deserted, timeout)
     }
 
     /// A descriptor that is readable (POLLIN, POLLRDNORM) while a signal is pending here, for `poll` and event loops.

@@ -1,7 +1,7 @@
 //! Imports: memory of other nodes.
 
 use crate::poll::Polled;
-use crate::{BarrierMode, Error, Mapping, Permission, PollDescriptor, Result, Span};
+use crate::{BarrierMode, EndCause, Error, Mapping, Permission, PollDescriptor, Result, SegmentId, Span};
 use rsm_core::bell::Accumulate;
 use rsm_shm::membership::connection::Connection;
 use std::sync::Arc;
@@ -212,7 +212,7 @@ impl Import {
     #[doc(alias = "rsm_intr_signal_post")]
     #[inline]
     pub fn signal(&self) -> Result<()> {
-        self.connection.post(Accumulate::Yes)
+        self.connection.post(Accumulate::Yes).map_err(|error| self.connection.told(error))
     }
 
     /// Posts a signal to the export unless one is pending there: `RSM_SIGPOST_NO_ACCUMULATE` (D-57).
@@ -222,7 +222,7 @@ impl Import {
     #[doc(alias = "rsm_intr_signal_post")]
     #[inline]
     pub fn signal_no_accumulate(&self) -> Result<()> {
-        self.connection.post(Accumulate::No)
+        self.connection.post(Accumulate::No).map_err(|error| self.connection.told(error))
     }
 
     /// Takes one signal that the exporter posted; waits for at most `timeout`, for ever with `None`, not at all with
@@ -233,7 +233,8 @@ impl Import {
     /// was cut (D-60); CTLR_NOT_PRESENT when the cluster has ended. Reference 1.33.
     #[doc(alias = "rsm_intr_signal_wait")]
     pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
-        self.polled.following(self.connection.wait(timeout))
+        let taken = self.polled.following(self.connection.wait(timeout));
+        taken.map_err(|error| self.connection.told_of_wait(error, timeout))
     }
 
     /// A descriptor that is readable (POLLIN, POLLRDNORM) while a signal is pending here, and says POLLHUP once the
@@ -263,6 +264,33 @@ impl Import {
     /// Whether the connection was cut. A barrier tells the same, with the order that makes it a verdict.
     pub fn is_aborted(&self) -> bool {
         self.connection.is_aborted()
+    }
+
+    /// Why the connection was cut; `None` while it was not. The same stands, with node and segment, in the sentence of every
+    /// CONN_ABORTED.
+    ///
+    /// ```
+    /// use rsm::{AccessList, Cluster, EndCause, Permission, SegmentId};
+    /// # fn main() -> rsm::Result<()> {
+    /// let cluster = Cluster::new(2)?;
+    /// let export = cluster.node(1)?.controller("shm0")?.export(65536)?;
+    /// let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone())?;
+    /// let import = cluster.node(2)?.controller("shm0")?.connect(1, id, Permission::ReadWrite)?;
+    /// assert_eq!(import.why_aborted(), None);
+    /// export.unpublish()?;
+    /// assert_eq!(import.why_aborted(), Some(EndCause::Withdrawn));
+    /// let told = import.put_u64(0, 1).unwrap_err().to_string();
+    /// assert!(told.starts_with("the import of segment 0x400000 of node 1 was aborted: node 1 took the segment back"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn why_aborted(&self) -> Option<EndCause> {
+        self.connection.end_cause()
+    }
+
+    /// The id that it connected to.
+    pub fn segment_id(&self) -> SegmentId {
+        SegmentId::new(self.connection.id())
     }
 
     /// Ends the connection. One round trip.

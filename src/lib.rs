@@ -33,7 +33,7 @@
 //! | to | see |
 //! |---|---|
 //! | open a controller and look at the cluster | [`Controller`], [`Node`], [`Topology`] |
-//! | offer memory | [`Export`], [`AccessList`], [`SegmentId`] |
+//! | offer memory | [`Export`], [`AccessList`], [`SegmentId`], [`ImporterEvents`] |
 //! | reach it | [`Import`], [`Mapping`], [`Memory`] |
 //! | know whether it arrived | [`Span`], [`BarrierMode`] |
 //! | run a cluster inside a program | [`Cluster`] |
@@ -50,6 +50,7 @@ mod cluster;
 mod controller;
 mod export;
 mod import;
+mod importers;
 mod mapping;
 mod node;
 pub mod observe;
@@ -62,17 +63,20 @@ pub use cluster::{Cluster, ClusterBuilder};
 pub use controller::Controller;
 pub use export::Export;
 pub use import::{Import, Stopped};
+pub use importers::ImporterEvents;
 pub use mapping::Mapping;
 pub use node::Node;
 pub use poll::PollDescriptor;
 pub use rsm_core::access::{AccessEntry, AccessList, Permission};
 pub use rsm_core::attr::ControllerAttributes;
+pub use rsm_core::generation::EndCause;
 pub use rsm_core::registry::{Geometry, LinkState};
 pub use rsm_core::segment_id::SegmentId;
 pub use rsm_core::topology::{LocalController, RemoteController, Topology};
 pub use rsm_core::{Code, Error, Result};
 pub use rsm_shm::capabilities::{Capabilities, Feature};
 pub use rsm_shm::membership::connection::BarrierMode;
+pub use rsm_shm::membership::importers::{Importer, ImporterEvent};
 pub use rsm_shm::memory::view::Memory;
 pub use segment_ids::{RESERVATION_FILE, reserved_segment_ids};
 

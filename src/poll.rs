@@ -16,6 +16,12 @@ pub struct PollDescriptor {
     ready: Arc<Ready>,
 }
 
+impl PollDescriptor {
+    pub(crate) fn ready(&self) -> &Ready {
+        &self.ready
+    }
+}
+
 impl AsFd for PollDescriptor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.ready.descriptor()
@@ -69,12 +75,26 @@ impl Polled {
 /// Waits until `take` takes something, or fails other than for want of it.
 #[cfg(feature = "tokio")]
 pub(crate) async fn wait_async(descriptor: &PollDescriptor, take: impl Fn() -> Result<()>) -> Result<()> {
-    use crate::{Code, Error};
+    wait_readable(own_descriptor(descriptor.as_fd())?, take).await
+}
+
+#[cfg(feature = "tokio")]
+fn failed(e: std::io::Error) -> crate::Error {
+    crate::Error::with(crate::Code::InternalError, format!("cannot wait in this runtime: {e}"))
+}
+
+/// A descriptor of its own: tokio knows each only once, and several tasks may wait on one handle.
+#[cfg(feature = "tokio")]
+pub(crate) fn own_descriptor(descriptor: BorrowedFd<'_>) -> Result<std::os::fd::OwnedFd> {
+    descriptor.try_clone_to_owned().map_err(failed)
+}
+
+/// [`wait_async`] for anything that can be read when there is something to take.
+#[cfg(feature = "tokio")]
+pub(crate) async fn wait_readable<T>(own: std::os::fd::OwnedFd, mut take: impl FnMut() -> Result<T>) -> Result<T> {
+    use crate::Code;
     use tokio::io::Interest;
     use tokio::io::unix::AsyncFd;
-    let failed = |e: std::io::Error| Error::with(Code::InternalError, format!("cannot wait in this runtime: {e}"));
-    // A descriptor of its own: tokio knows each only once, and several tasks may wait on one handle.
-    let own = descriptor.as_fd().try_clone_to_owned().map_err(failed)?;
     // SAFETY: the descriptor is owned by what is registered, which goes at the end of this function; its number means
     // the same file all the while.
     let registered = unsafe { AsyncFd::register_with_interest(own, Interest::READABLE) };
@@ -84,11 +104,10 @@ pub(crate) async fn wait_async(descriptor: &PollDescriptor, take: impl Fn() -> R
             Err(error) if error.code() == Code::Timeout => {}
             other => return other,
         }
-        let mut guard = readable.readable().await.map_err(failed)?;
-        match take() {
-            // Another task was faster, or the pipe is behind: ready again when it says so.
-            Err(error) if error.code() == Code::Timeout => guard.clear_ready(),
-            other => return other,
+        // The runtime is told when the descriptor becomes readable, not while it is. Who takes makes it follow, so one
+        // that is readable now has something, or is about to say that it has not.
+        if !rsm_shm::membership::ready::is_readable(readable.get_ref()) {
+            readable.readable().await.map_err(failed)?.clear_ready();
         }
     }
 }

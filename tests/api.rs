@@ -2,7 +2,8 @@
 #![allow(unsafe_code)] // memory of the program's own
 
 use rsm::{
-    AccessList, BarrierMode, Cluster, Code, Controller, Export, Import, LinkState, Permission, Result, SegmentId,
+    AccessList, BarrierMode, Cluster, Code, Controller, EndCause, Export, Import, Importer, ImporterEvent,
+    ImporterEvents, LinkState, Permission, Result, SegmentId,
 };
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -463,6 +464,28 @@ fn a_waiting_thread_is_not_robbed_by_the_poll_descriptor() {
 
 #[cfg(feature = "tokio")]
 #[tokio::test]
+async fn who_comes_and_goes_can_be_awaited() {
+    let (_cluster, one, two) = two_nodes();
+    let export = one.export(SIZE).unwrap();
+    let id = export.publish(SegmentId::any(), &AccessList::everyone()).unwrap();
+    let mut events = export.watch_importers().unwrap();
+    for round in 0..200 {
+        // On a thread of its own: now before the task has looked, now while it does, now after.
+        let connecting = {
+            let two = two.clone();
+            tokio::task::spawn_blocking(move || drop(two.connect(1, id, Permission::Read).unwrap()))
+        };
+        let mut next =
+            async || tokio::time::timeout(SOON.unwrap(), events.next_async()).await.expect("in time").unwrap();
+        let ImporterEvent::Connected(importer) = next().await else { panic!("round {round}") };
+        assert_eq!(next().await, ImporterEvent::Left(importer, Some(EndCause::Disconnected)));
+        connecting.await.unwrap();
+    }
+    assert!(tokio::time::timeout(Duration::from_millis(20), events.next_async()).await.is_err());
+}
+
+#[cfg(feature = "tokio")]
+#[tokio::test]
 async fn signals_are_awaited() {
     let (_cluster, e, i) = pair();
     for _ in 0..100 {
@@ -590,5 +613,166 @@ fn a_range_beyond_the_last_address_is_refused() {
         // SAFETY: refused before the memory is touched.
         let refused = unsafe { loopback.adopt(std::ptr::without_provenance_mut(start), length) };
         fails(refused, Code::BadAddr);
+    }
+}
+
+/// The next event, which must be one of coming.
+#[track_caller]
+fn came(events: &mut ImporterEvents) -> Importer {
+    match events.next(SOON).unwrap() {
+        ImporterEvent::Connected(importer) => importer,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The next event, which must be one of going.
+#[track_caller]
+fn left(events: &mut ImporterEvents) -> (Importer, EndCause) {
+    match events.next(SOON).unwrap() {
+        ImporterEvent::Left(importer, Some(cause)) => (importer, cause),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn is_readable(fd: &impl std::os::fd::AsFd, patience: Duration) -> bool {
+    let fd = &mut [rustix::event::PollFd::new(fd, rustix::event::PollFlags::IN)];
+    let timeout = patience.try_into().unwrap();
+    rustix::event::poll(fd, Some(&timeout)).unwrap() == 1
+}
+
+#[test]
+fn an_exporter_is_told_who_comes_and_who_goes() {
+    let (cluster, one, two) = two_nodes();
+    let export = one.export(SIZE).unwrap();
+    let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).unwrap();
+    let connect = || two.connect(1, id, Permission::ReadWrite).unwrap();
+    // Whoever is there when the watching begins comes first; who had left before does not come at all.
+    drop(connect());
+    let first = connect();
+    let mut events = export.watch_importers().unwrap();
+    let old = came(&mut events);
+    assert_eq!((old.node, old.pid), (2, std::process::id()));
+    fails(events.next(Some(Duration::ZERO)), Code::Timeout);
+    assert!(!is_readable(&events, Duration::ZERO));
+    // Several, asked for one after another.
+    let (second, third) = (connect(), connect());
+    assert!(is_readable(&events, SOON.unwrap()));
+    let (a, b) = (came(&mut events), came(&mut events));
+    assert!(old.connection < a.connection && a.connection < b.connection);
+    second.disconnect().unwrap();
+    assert_eq!(left(&mut events), (a, EndCause::Disconnected));
+    // Those that come and go while nobody asks are told of, in order, and do not hide who was there.
+    for _ in 0..20 {
+        drop(connect());
+    }
+    drop(third);
+    assert_eq!(left(&mut events), (b, EndCause::Disconnected));
+    for _ in 0..20 {
+        let brief = came(&mut events);
+        assert_eq!(left(&mut events), (brief, EndCause::Disconnected));
+    }
+    fails(events.next(Some(Duration::from_millis(20))), Code::Timeout);
+    assert!(!is_readable(&events, Duration::ZERO));
+    // A thread that sleeps is woken; causes are those that the importer is told.
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| left(&mut events));
+        cluster.steering().unwrap().link_down(&rsm::steer::Links::one_way(2, 1)).unwrap();
+        assert_eq!(waiting.join().unwrap(), (old, EndCause::LinkDown));
+    });
+    assert_eq!(first.why_aborted(), Some(EndCause::LinkDown));
+    cluster.steering().unwrap().link_up(&rsm::steer::Links::one_way(2, 1)).unwrap();
+    let (fourth, _kept) = (connect(), connect());
+    let (d, e) = (came(&mut events), came(&mut events));
+    drop(fourth);
+    export.unpublish().unwrap();
+    assert_eq!([left(&mut events), left(&mut events)], [(d, EndCause::Disconnected), (e, EndCause::Withdrawn)]);
+    export.publish(id, &AccessList::everyone()).unwrap();
+    let _again = connect();
+    let f = came(&mut events);
+    export.destroy().unwrap();
+    assert_eq!(left(&mut events), (f, EndCause::Withdrawn));
+    fails(events.next(SOON), Code::BadSegHndl);
+}
+
+#[test]
+fn events_end_with_the_cluster() {
+    let (cluster, one, two) = two_nodes();
+    let export = one.export(SIZE).unwrap();
+    let id = export.publish(SegmentId::any(), &AccessList::everyone()).unwrap();
+    let _import = two.connect(1, id, Permission::ReadWrite).unwrap();
+    let mut events = export.watch_importers().unwrap();
+    came(&mut events);
+    fails(events.next(Some(Duration::ZERO)), Code::Timeout);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| export.wait_while_imported(SOON));
+        drop(cluster);
+        fails(waiting.join().unwrap(), Code::CtlrNotPresent);
+    });
+    assert!(is_readable(&events, SOON.unwrap()));
+    fails(events.next(SOON), Code::CtlrNotPresent);
+}
+
+#[test]
+fn a_wait_ends_when_nobody_is_left_to_signal() {
+    let (_cluster, one, two) = two_nodes();
+    let export = one.export(SIZE).unwrap();
+    let deserted = |words: &str| {
+        let error = export.wait_while_imported(SOON).unwrap_err();
+        assert_eq!(error.code(), Code::SegNotConnected, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    deserted("nobody is left who could signal a segment of node 1 that is not published");
+    let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).unwrap();
+    let connect = || two.connect(1, id, Permission::ReadWrite).unwrap();
+    // Whoever has not come yet is waited for.
+    fails(export.wait_while_imported(Some(Duration::from_millis(20))), Code::Timeout);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| export.wait_while_imported(SOON));
+        let import = connect();
+        import.signal().unwrap();
+        waiting.join().unwrap().unwrap();
+        // One goes, one stays: the wait goes on.
+        drop(connect());
+        fails(export.wait_while_imported(Some(Duration::from_millis(20))), Code::Timeout);
+        // What it signals last is taken before its end is told.
+        import.signal().unwrap();
+        import.signal().unwrap();
+        drop(import);
+        export.wait_while_imported(SOON).unwrap();
+        export.wait_while_imported(SOON).unwrap();
+        deserted("nobody is left who could signal segment 0x400000 of node 1");
+        // Threads that sleep are woken, all of them.
+        let import = connect();
+        let waiting: Vec<_> = (0..3).map(|_| scope.spawn(|| export.wait_while_imported(None))).collect();
+        drop(import);
+        waiting.into_iter().for_each(|thread| fails(thread.join().unwrap(), Code::SegNotConnected));
+    });
+    // A segment that is published anew waits for those who have not come to it.
+    export.unpublish().unwrap();
+    export.publish(id, &AccessList::everyone()).unwrap();
+    fails(export.wait_while_imported(Some(Duration::from_millis(20))), Code::Timeout);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| export.wait_while_imported(None));
+        export.unpublish().unwrap();
+        fails(waiting.join().unwrap(), Code::SegNotConnected);
+    });
+}
+
+/// Many times: an importer that comes, signals and goes loses no signal, whenever the exporter looks.
+#[test]
+fn no_signal_of_somebody_who_left_is_lost() {
+    let (_cluster, one, two) = two_nodes();
+    let export = one.export(SIZE).unwrap();
+    let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).unwrap();
+    for round in 0..200 {
+        std::thread::scope(|scope| {
+            let import = two.connect(1, id, Permission::ReadWrite).unwrap();
+            scope.spawn(move || {
+                import.signal().unwrap();
+                drop(import);
+            });
+            export.wait_while_imported(SOON).unwrap_or_else(|error| panic!("round {round}: {error}"));
+            fails(export.wait_while_imported(SOON), Code::SegNotConnected);
+        });
     }
 }

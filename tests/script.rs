@@ -37,6 +37,20 @@ fn stops(text: &str, steering: &Steering, limit: Option<Duration>, code: Code, t
 }
 
 #[test]
+fn lines_end_as_every_editor_ends_them() {
+    let cluster = Cluster::new(2).unwrap();
+    let steering = cluster.steering().unwrap();
+    let text = "# a comment\n\nlink down 1 2\nrepeat 2 times\n  say now # and then\nend\nlink up 1 2";
+    let (said, ended) = run(text, &steering, SOON);
+    assert_eq!((said.len(), ended), (4, Ok(())));
+    for other in [text.replace('\n', "\r\n"), format!("\u{feff}{text}\r\n")] {
+        assert_eq!(run(&other, &steering, SOON), (said.clone(), Ok(())), "{other:?}");
+    }
+    let error = Script::parse("link down 1 2\r\nlink dawn 1 2\r\n").unwrap_err();
+    assert!(!error.excerpt().contains('\r') && error.to_string().starts_with("2:"), "{error}\n{}", error.excerpt());
+}
+
+#[test]
 fn statements_follow_one_another_and_wait_for_the_cluster() {
     let cluster = Cluster::new(3).unwrap();
     let steering = cluster.steering().unwrap();

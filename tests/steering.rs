@@ -3,10 +3,12 @@
 use rsm::observe::Change;
 use rsm::steer::{Links, Steering};
 use rsm::{
-    AccessList, BarrierMode, Cluster, Code, Controller, Export, Import, LinkState, Permission, Result, SegmentId,
+    AccessList, BarrierMode, Cluster, Code, Controller, EndCause, Export, Import, LinkState, Permission, Result,
+    SegmentId,
 };
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SIZE: usize = 4 * 4096;
 const SOON: Option<Duration> = Some(Duration::from_secs(20));
@@ -346,4 +348,113 @@ fn observers_see_what_was_done() {
     assert_eq!(seen(|c| matches!(c, Change::LinkError { new_errors: 1, .. })), 1);
     assert_eq!(seen(|c| matches!(c, Change::ConnectionCut(_))), 2);
     assert_eq!(seen(|c| matches!(c, Change::SegmentWithdrawn(s) if s.node == 1)), 1);
+}
+
+/// What everything says that can say that an import was aborted.
+fn told(import: &Import) -> Vec<String> {
+    let mapping = import.map(0, 4096, Permission::Read);
+    let of = |result: Result<()>| fails(result, Code::ConnAborted);
+    import.set_mode(BarrierMode::Implicit);
+    let mut said = vec![
+        of(import.put_u64(0, 1)),
+        of(import.put(0, &[1])),
+        of(import.get_u64(0).map(drop)),
+        of(import.get(0, &mut [0])),
+        of(import.put_vectored(&[(0, &[1])]).map_err(Into::into)),
+        of(import.signal()),
+        of(import.signal_no_accumulate()),
+        of(import.wait(Some(Duration::ZERO))),
+        of(import.wait(SOON)),
+        of(mapping.map(drop)),
+        of(import.map(0, 4096, Permission::ReadWrite).map(drop)),
+    ];
+    said.push(of(import.open_barrier().unwrap().close()));
+    said
+}
+
+#[test]
+fn who_lost_a_connection_is_told_why() {
+    let lost = |cause: EndCause, words: &str, act: &dyn Fn(&Steering, Export)| {
+        let (cluster, steering, export, two, three) = three();
+        assert_eq!((two.why_aborted(), two.segment_id()), (None, ID));
+        act(&steering, export);
+        assert_eq!(two.why_aborted(), Some(cause));
+        for said in told(&two) {
+            let expected =
+                format!("the import of segment 0x400000 of node 1 was aborted: {words} (RSMERR_CONN_ABORTED 40)");
+            assert_eq!(said, expected);
+        }
+        if cause == EndCause::LinkDown {
+            // The first cause is the one that counts, also when the exporter goes later.
+            assert_eq!(three.why_aborted(), Some(EndCause::Withdrawn));
+        }
+        drop(cluster);
+    };
+    lost(EndCause::Withdrawn, "node 1 took the segment back", &|_, export| export.unpublish().unwrap());
+    lost(EndCause::Withdrawn, "node 1 took the segment back", &|_, export| export.destroy().unwrap());
+    lost(EndCause::Revoked, "the segment was revoked from outside", &|steering, export| {
+        assert_eq!(steering.revoke_segment(1, ID).unwrap(), 2);
+        export.unpublish().unwrap();
+    });
+    lost(EndCause::LinkDown, "the link from node 2 to node 1 through shm0 was taken down", &|steering, export| {
+        assert_eq!(steering.link_down(&Links::one_way(2, 1)).unwrap(), 1);
+        export.unpublish().unwrap();
+    });
+}
+
+#[test]
+fn what_was_waited_for_in_vain_is_named() {
+    let (cluster, steering, export, two, three) = three();
+    let waited = Some(Duration::from_millis(20));
+    let of = |result: Result<()>| fails(result, Code::Timeout);
+    assert_eq!(
+        of(export.wait(waited)),
+        "no signal on segment 0x400000 of node 1, which has 2 importers (waited 20ms) (RSMERR_TIMEOUT 42)"
+    );
+    drop(three);
+    assert!(of(export.wait(waited)).contains("which has 1 importer ("));
+    assert_eq!(of(two.wait(waited)), "no signal from node 1 on its segment 0x400000 (waited 20ms) (RSMERR_TIMEOUT 42)");
+    drop(two);
+    assert!(of(export.wait(waited)).contains("which nobody imports"));
+    export.unpublish().unwrap();
+    assert!(of(export.wait(waited)).contains("a segment of node 1 that is not published, which nobody imports"));
+    // A look at a moment's notice says no more than the code: loops that poll pay nothing for words.
+    assert_eq!(of(export.wait(Some(Duration::ZERO))), "timed out (RSMERR_TIMEOUT 42)");
+    // What keeps a connect waiting is what keeps it at the end, not at the beginning.
+    let within = |id| shm0(&cluster, 2).connect_within(3, id, Permission::Read, Duration::from_millis(300)).map(drop);
+    let joined = OnceLock::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let export = published(&shm0(&cluster, 3), SegmentId::new(0x40_0001));
+            joined.get_or_init(Instant::now);
+            export
+        });
+        loop {
+            let ends = Instant::now() + Duration::from_millis(300);
+            let said = of(within(ID));
+            match joined.get() {
+                Some(&at) if at < ends => {
+                    assert!(said.contains("node 3 publishes no segment 0x400000 (waited 300ms)"), "{said}");
+                    break;
+                }
+                _ => assert!(
+                    said.contains("node 3 ") && said.contains(", so it") || said.contains(" no segment"),
+                    "{said}"
+                ),
+            }
+        }
+    });
+    steering.link_down(&Links::one_way(2, 3)).unwrap();
+    let said = of(within(ID));
+    assert!(said.contains("the link from node 2 to node 3 through shm0 is down (waited 300ms)"), "{said}");
+}
+
+#[test]
+fn a_span_that_failed_names_the_link() {
+    let (_cluster, steering, _export, two, _three) = three();
+    let span = two.open_barrier().unwrap();
+    steering.link_error(&Links::between(1, 2)).unwrap();
+    let said = fails(span.close(), Code::BarrierFailure);
+    let expected = "transfers to segment 0x400000 of node 1 may be lost: the link from node 2 to node 1 through shm0";
+    assert!(said.starts_with(expected), "{said}");
 }

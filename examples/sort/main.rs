@@ -25,7 +25,7 @@
 //!
 //! # What it needs
 //!
-//! FILE must be a regular file that fits in memory. All nodes together use about twice its size (the slices or what
+//! FILE must be a regular file that fits in memory; one node alone also reads a pipe. All nodes together use about twice its size (the slices or what
 //! they turn into, and the segments) and 16 bytes for every line.
 //!
 //! # When something fails
@@ -35,6 +35,7 @@
 //! joined: a node that lives may be slow, or stopped with Ctrl-Z, for as long as it likes.
 
 mod board;
+mod closing;
 mod exchange;
 mod lines;
 mod output;
@@ -44,7 +45,7 @@ mod splitters;
 
 use board::{Board, Word};
 use output::Output;
-use report::Progress;
+use report::{Progress, shown};
 use rsm::Controller;
 use std::error::Error;
 use std::ffi::OsString;
@@ -94,11 +95,14 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Option<Argumen
         } else if options && (argument == "-h" || argument == "--help") {
             return Ok(None);
         } else if options && argument == "-o" {
-            output = Some(PathBuf::from(arguments.next().ok_or("-o needs the name of a file")?));
+            let name = PathBuf::from(arguments.next().ok_or("-o needs the name of a file")?);
+            if output.replace(name.clone()).is_some_and(|before| before != name) {
+                return Err(format!("one output only, please, not also {}", shown(&name)).into());
+            }
         } else if options && argument.as_encoded_bytes().starts_with(b"-") {
-            return Err(format!("unknown option {}", argument.display()).into());
+            return Err(format!("unknown option {}", shown(&argument)).into());
         } else if file.replace(PathBuf::from(&argument)).is_some() {
-            return Err(format!("one file only, please, not also {}", argument.display()).into());
+            return Err(format!("one file only, please, not also {}", shown(&argument)).into());
         }
     }
     let file = file.ok_or("which file?")?;
@@ -114,7 +118,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let board = Board::open(controller).map_err(here)?;
 
     // The input first: when OUT is FILE and does not exist, nothing must be created.
-    let mut reader = slice::Reader::open(&arguments.file).map_err(here)?;
+    let mut reader = slice::Reader::open(&arguments.file, *board.nodes().end()).map_err(here)?;
     let mut output = match node {
         1 => Some(Output::open(arguments.output.as_deref()).map_err(here)?),
         _ => None,

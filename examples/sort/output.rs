@@ -6,9 +6,10 @@
 
 use crate::Result;
 use crate::board::{Board, Word, gone};
+use crate::closing::close;
 use crate::exchange::Partition;
 use crate::lines::Line;
-use crate::report::Progress;
+use crate::report::{Progress, shown};
 use rsm::Import;
 use std::error::Error;
 use std::fs::File;
@@ -41,7 +42,8 @@ fn tell_sorted(board: &Board, bytes: u64, order: &[Line]) -> Result<()> {
 
 /// Where node 1 writes.
 pub(crate) struct Output {
-    file: File,
+    /// Until all is written.
+    file: Option<File>,
     name: String,
     /// Whether what is in the file has to go first.
     replaces: bool,
@@ -55,16 +57,16 @@ impl Output {
             // The bare descriptor: large chunks need no buffer, and no error is to be missed in one.
             let file =
                 io::stdout().as_fd().try_clone_to_owned().map_err(|error| format!("no standard output: {error}"))?;
-            return Ok(Output { file: file.into(), name: "standard output".to_owned(), replaces: false });
+            return Ok(Output { file: Some(file.into()), name: "standard output".to_owned(), replaces: false });
         };
-        let name = path.display().to_string();
+        let name = shown(path);
         let open = || {
             let file = File::options().write(true).create(true).truncate(false).open(path)?;
             let replaces = file.metadata()?.is_file();
             Ok((file, replaces))
         };
         match open() {
-            Ok((file, replaces)) => Ok(Output { file, name, replaces }),
+            Ok((file, replaces)) => Ok(Output { file: Some(file), name, replaces }),
             Err(error) => Err(cannot_write(&name, &error)),
         }
     }
@@ -77,8 +79,8 @@ impl Output {
         order: &[Line],
         progress: &mut Progress,
     ) -> Result<u64> {
-        if self.replaces {
-            self.file.set_len(0).map_err(|error| cannot_write(&self.name, &error))?;
+        if let Some(file) = self.file.as_ref().filter(|_| self.replaces) {
+            file.set_len(0).map_err(|error| cannot_write(&self.name, &error))?;
         }
         let total = board.told_by(1, Word::Size)?;
         let mut chunk = Vec::with_capacity(CHUNK);
@@ -117,13 +119,23 @@ impl Output {
                 fetched += bytes.len() as u64;
             }
         }
+        self.close()?;
         // Everybody may go.
         board.announce()?;
         Ok(fetched)
     }
 
+    /// All is written. Some file systems took it so far, and say only now that they did not keep it.
+    fn close(&mut self) -> Result<()> {
+        let file = self.file.take().expect("closed once");
+        close(file).map_err(|error| cannot_write(&self.name, &error))
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(|error| cannot_write(&self.name, &error))
+        self.file
+            .as_mut()
+            .map_or(Ok(()), |file| file.write_all(bytes))
+            .map_err(|error| cannot_write(&self.name, &error))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::Result;
 use crate::board::{Board, Word};
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
 use std::time::{Duration, Instant};
@@ -55,6 +56,22 @@ impl Drop for Progress {
     }
 }
 
+/// A name for messages: what a terminal would obey instead of showing it is escaped.
+pub(crate) fn shown(name: impl AsRef<OsStr>) -> String {
+    // Marks that turn the direction of writing can make a name read as another one.
+    let turns =
+        |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut text = String::new();
+    for character in name.as_ref().to_string_lossy().chars() {
+        if character.is_control() || turns(character) {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
 /// What every node did, and how fast it was. Moved are the bytes put into partitions and those `fetched` from them.
 pub(crate) fn summary(board: &Board, fetched: u64, time: Duration) -> Result<String> {
     let mut text =
@@ -78,4 +95,15 @@ pub(crate) fn summary(board: &Board, fetched: u64, time: Duration) -> Result<Str
     let speed = (put + fetched) as f64 / 1e9 / seconds.max(1e-9);
     write!(text, "{bytes} bytes, {lines} lines, {nodes}, {seconds:.3} s, {speed:.2} GB/s moved")?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_do_nothing_to_a_terminal() {
+        assert_eq!(shown("a b é"), "a b é");
+        assert_eq!(shown("a\x1b[2J\n\u{9b}\u{202e}"), r"a\u{1b}[2J\n\u{9b}\u{202e}");
+    }
 }

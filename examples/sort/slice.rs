@@ -7,16 +7,16 @@
 //! and reads no further), they tell each other, and then each knows where to stop.
 //!
 //! Nobody reads more than its share and the rest of its last line, and no byte twice, except for the one byte
-//! before a share that tells whether a line starts with it.
+//! before a share that tells whether a line starts with it, and the last of the file, which tells that it is there.
 
 use crate::Result;
 use crate::board::{Board, Word};
-use crate::report::Progress;
+use crate::report::{Progress, shown};
 use std::fs::File;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Bytes to look through at a time for the start of the first line: most lines are shorter.
 const LOOK: usize = 64 << 10;
@@ -47,7 +47,7 @@ pub(crate) fn read(board: &Board, reader: &mut Reader, progress: &mut Progress) 
     for node in nodes {
         let size = board.told_by(node, Word::Size)?;
         if size != reader.size {
-            let (file, own) = (reader.path.display(), reader.size);
+            let (file, own) = (&reader.name, reader.size);
             return Err(format!(
                 "{file} has {own} bytes here, but {size} for node {node}: it changes, or is not the same file"
             )
@@ -79,31 +79,55 @@ pub(crate) fn slice(firsts: &[u64], size: u64, node: u32) -> Result<Range<u64>> 
 
 /// The input file, and how much of it this node has read.
 pub(crate) struct Reader {
-    path: PathBuf,
-    file: File,
+    name: String,
+    /// Nothing where all of it is in `head`.
+    file: Option<File>,
     size: u64,
     bytes_read: u64,
     /// What was read of the slice while looking for where it starts.
     head: Vec<u8>,
 }
 
+/// Whether a regular file is as long as it says.
+fn tells_its_size(file: &File, size: u64) -> io::Result<bool> {
+    // The last byte there should be, or the first there should not be.
+    let bytes = file.read_at(&mut [0], size.saturating_sub(1))?;
+    Ok((bytes > 0) == (size > 0))
+}
+
 impl Reader {
-    pub(crate) fn open(path: &Path) -> Result<Reader> {
+    /// Opens the file of `nodes` nodes.
+    pub(crate) fn open(path: &Path, nodes: u32) -> Result<Reader> {
+        let name = shown(path);
         let open = || {
             let file = File::open(path)?;
             let metadata = file.metadata()?;
             Ok((file, metadata))
         };
-        let (file, metadata) = open().map_err(|error: io::Error| format!("cannot open {}: {error}", path.display()))?;
-        if !metadata.is_file() {
+        let (mut file, metadata) = open().map_err(|error: io::Error| format!("cannot open {name}: {error}"))?;
+        let cannot_read = |error| format!("cannot read {name}: {error}");
+        let mut reader =
+            Reader { name: name.clone(), size: metadata.len(), bytes_read: 0, head: Vec::new(), file: None };
+        let why = if !metadata.is_file() {
             // A pipe has no middle where the second node could start.
-            return Err(format!("{} is not a regular file", path.display()).into());
+            "is not a regular file"
+        } else if !tells_its_size(&file, metadata.len()).map_err(cannot_read)? {
+            // Nor has a file of /proc or /sys, whose text is made while it is read.
+            "does not tell its size"
+        } else {
+            reader.file = Some(file);
+            return Ok(reader);
+        };
+        if metadata.is_dir() {
+            return Err(format!("{name} is a directory").into());
         }
-        if metadata.len() == 0 && file.read_at(&mut [0], 0).is_ok_and(|bytes| bytes > 0) {
-            // Nor has a file of /proc, whose text is made while it is read.
-            return Err(format!("{} does not tell its size; sort a copy of it", path.display()).into());
+        if nodes > 1 {
+            return Err(format!("{name} {why}, so only one node can read it: sort a copy, or with -n 1").into());
         }
-        Ok(Reader { path: path.to_owned(), file, size: metadata.len(), bytes_read: 0, head: Vec::new() })
+        file.read_to_end(&mut reader.head).map_err(cannot_read)?;
+        reader.size = reader.head.len() as u64;
+        reader.bytes_read = reader.size;
+        Ok(reader)
     }
 
     pub(crate) fn bytes_read(&self) -> u64 {
@@ -155,14 +179,12 @@ impl Reader {
 
     fn fill(&mut self, bytes: &mut [u8], position: u64) -> Result<()> {
         self.bytes_read += bytes.len() as u64;
-        self.file.read_exact_at(bytes, position).map_err(|error| {
-            let file = self.path.display();
-            match error.kind() {
-                io::ErrorKind::UnexpectedEof => {
-                    format!("{file} is shorter than its size was, it must have changed").into()
-                }
-                _ => format!("cannot read {file}: {error}").into(),
+        let read = self.file.as_ref().map_or(Ok(()), |file| file.read_exact_at(bytes, position));
+        read.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                format!("{} is shorter than its size was, it must have changed", self.name).into()
             }
+            _ => format!("cannot read {}: {error}", self.name).into(),
         })
     }
 }

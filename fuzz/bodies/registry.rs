@@ -3,7 +3,7 @@
 use crate::script::Script;
 use rsm::observe::Observer;
 use rsm_core::message::{Answer, Reply, Request, decode, encode};
-use rsm_core::registry::{Found, Geometry, Layout, Registry, walk_connections};
+use rsm_core::registry::{Found, Geometry, LAYOUT_VERSION, Layout, Registry, walk_connections};
 use rsm_shm::address::Address;
 use rsm_shm::memory::memfd::{self, Sealing};
 use rsm_shm::memory::tables::RegistryMap;
@@ -31,7 +31,14 @@ pub(crate) fn run(data: &[u8]) {
 fn image(script: &mut Script<'_>) -> Option<Vec<u8>> {
     let layout = Layout::of(GEOMETRY);
     let mut image = vec![0; layout.bytes];
-    let header = [1, GEOMETRY.nodes, GEOMETRY.controllers, GEOMETRY.segments, GEOMETRY.connections, GEOMETRY.buckets];
+    let header = [
+        LAYOUT_VERSION,
+        GEOMETRY.nodes,
+        GEOMETRY.controllers,
+        GEOMETRY.segments,
+        GEOMETRY.connections,
+        GEOMETRY.buckets,
+    ];
     image[..8].copy_from_slice(b"rsm\0regy");
     for (at, number) in header.into_iter().chain([GEOMETRY.bells, 3, 1, 0]).enumerate() {
         image[8 + at * 4..][..4].copy_from_slice(&number.to_le_bytes());

@@ -62,7 +62,7 @@ pub unsafe extern "C" fn rsm_memseg_export_create(
 pub extern "C" fn rsm_memseg_export_destroy(memseg: u64) -> c_int {
     entry(|| {
         table::find::<ExportObject>(memseg, Code::BadSegHndl)?.polled.check_unused()?;
-        let object = table::remove::<ExportObject>(memseg, Code::BadSegHndl)?;
+        let mut object = table::remove::<ExportObject>(memseg, Code::BadSegHndl)?;
         // What can fail is the cluster's end, and then the segment is gone as well.
         let _ = object.segment.destroy();
         Ok(())

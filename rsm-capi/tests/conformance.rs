@@ -40,6 +40,7 @@ fn main() {
     let mut trials = vec![no_number_is_missing(&suite)];
     trials.extend(headers());
     trials.extend(sample(&suite));
+    trials.push(first_of_a_namespace(&suite));
     trials.extend(suite.cases().map(|case| trial(case, &suite, &ledger)));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
@@ -119,7 +120,10 @@ impl Suite {
     }
 
     fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(self.directory.0.join(name));
+        self.prepared(Command::new(self.directory.0.join(name)))
+    }
+
+    fn prepared(&self, mut command: Command) -> Command {
         for variable in ["RSM_CLUSTER", "RSM_NODE_ID", "RSM_NODE_COUNT", "RSM_NODE_KEY", "RSM_SEGMENTID_FILE"] {
             command.env_remove(variable);
         }
@@ -281,14 +285,18 @@ impl Case {
         } else {
             None
         };
-        let output = run(&mut command)?;
-        let (said, complained) = (text(&output.stdout), text(&output.stderr));
-        match output.status.code() {
-            // A panic that was caught at the boundary is printed, and is a failure all the same.
-            Some(0) if said == "ok\n" && complained.is_empty() => Ok(Completion::Completed),
-            Some(77) => Ok(Completion::ignored_with(said.trim().trim_start_matches("skip: "))),
-            _ => Err(format!("{}\n{said}{complained}", ending(output.status)).into()),
-        }
+        verdict(&run(&mut command)?)
+    }
+}
+
+/// What the program says of an assertion.
+fn verdict(output: &Output) -> Result<Completion, Failed> {
+    let (said, complained) = (text(&output.stdout), text(&output.stderr));
+    match output.status.code() {
+        // A panic that was caught at the boundary is printed, and is a failure all the same.
+        Some(0) if said == "ok\n" && complained.is_empty() => Ok(Completion::Completed),
+        Some(77) => Ok(Completion::ignored_with(said.trim().trim_start_matches("skip: "))),
+        _ => Err(format!("{}\n{said}{complained}", ending(output.status)).into()),
     }
 }
 
@@ -383,6 +391,22 @@ fn headers() -> Vec<Trial> {
         })
     };
     languages.into_iter().map(trial).collect()
+}
+
+/// A-054 where nobody has made a System V segment before: the first one has the id 0, and 0 as its inode.
+fn first_of_a_namespace(suite: &Arc<Suite>) -> Trial {
+    let suite = Arc::clone(suite);
+    Trial::ignorable_test("A-054 with the first segment of an IPC namespace", move || {
+        let own: &[&str] = if geteuid().is_root() { &["--ipc"] } else { &["--user", "--map-root-user", "--ipc"] };
+        match Command::new("unshare").args(own).arg("true").output() {
+            Ok(tried) if tried.status.success() => {}
+            Ok(tried) => return Ok(Completion::ignored_with(text(&tried.stderr).trim())),
+            Err(error) => return Ok(Completion::ignored_with(format!("unshare: {error}"))),
+        }
+        let mut command = suite.prepared(Command::new("unshare"));
+        command.args(own).arg(suite.directory.0.join("conformance"));
+        verdict(&run(command.args(["--run", "A-054", "--context", "loopback"]))?)
+    })
 }
 
 /// The sample program: built as its users build it, run on two nodes.

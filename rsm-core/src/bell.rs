@@ -128,14 +128,16 @@ impl Bell {
             if stale || seen.is_aborted() {
                 return Err(told_of_abort());
             }
+            // The count from which on nothing is added.
             let full = match accumulate {
-                Accumulate::Yes => seen.count() == MAX_COUNT,
-                Accumulate::No => seen.count() > 0,
+                Accumulate::Yes => MAX_COUNT,
+                Accumulate::No => 1,
             };
-            if full && mutated("bell_full_no_wake") {
+            let adds = seen.count() < full;
+            if !adds && mutated("bell_full_no_wake") {
                 return Ok(());
             }
-            if full && mutated("bell_full_unwritten") {
+            if !adds && mutated("bell_full_unwritten") {
                 break;
             }
             // Release: pairs with the Acquire of the take in `try_take`, so the waiter sees what was put before.
@@ -146,7 +148,7 @@ impl Bell {
             }
             // Written also when nothing is added: either the waiter that takes the pending signal reads this write, and
             // sees what was put before, or it took the signal already, and the word is another one by now.
-            let next = seen.0 + u64::from(!full);
+            let next = seen.0 + u64::from(adds);
             match self.word.compare_exchange_weak(seen.0, next, carry, Relaxed) {
                 Ok(_) => break,
                 Err(now) => seen = Word(now),

@@ -167,6 +167,11 @@ impl Error {
         self.code
     }
 
+    /// Whether it says no more than its code.
+    pub fn is_bare(&self) -> bool {
+        self.detail.is_none()
+    }
+
     /// The sentence, without the name of the code.
     pub fn detail(&self) -> &str {
         self.detail.as_deref().map_or(self.code.meaning(), |d| d)

@@ -127,8 +127,14 @@ pub enum Ask {
         /// twice (D-80).
         share: Option<SegmentName>,
     },
-    /// The memory of an export once more. Answer [`Answer::Memory`].
-    Reopen {
+    /// The memory of an export once more, to put other contents there: no span of its importers that is open until
+    /// [`Ask::EndRebind`] is vouched for. Answer [`Answer::Memory`].
+    BeginRebind {
+        /// Which.
+        segment: SegmentName,
+    },
+    /// The memory that [`Ask::BeginRebind`] gave stands again, as it was or with other contents.
+    EndRebind {
         /// Which.
         segment: SegmentName,
     },
@@ -166,10 +172,13 @@ pub enum Ask {
         /// Which.
         segment: SegmentName,
     },
-    /// Withdraw it if published, and forget it. Answered like `Unpublish`.
+    /// Withdraw it if published, and forget it. Answered like `Unpublish`. Where the withdrawal ends *not freed*, which
+    /// happens only while another export has the memory on, the segment stands, unpublished.
     Destroy {
         /// Which.
         segment: SegmentName,
+        /// Forget it at once if it is not published, whoever still reaches memory that another export has on.
+        insist: bool,
     },
     /// Connect to a published segment. Answer [`Answer::Connected`] with its memory and, unless `has_bells`, the
     /// bell memory of the exporting node.

@@ -39,6 +39,7 @@ pub struct Seen {
 /// ([`Changes::step`], and a wake).
 pub fn follow(bell: &Bell, pipe: &mut impl Pipe, notice: impl FnOnce()) -> Seen {
     let (count, aborted, low) = bell.look();
+    let count = if aborted && mutated("pump_abort_hides") { 0 } else { count };
     if count > 0 && !pipe.is_full() {
         pipe.fill();
         crash_point!(PumpWrote);

@@ -2,27 +2,50 @@
 //!
 //! # The argument
 //!
-//! An importer stores through its mapping, executes a *full fence*, then loads the connection's generation and the
-//! link word. The agent that revokes steps the generation, executes a full fence, and only then waits for importers or
-//! lets the memory go. If the importer loads the old generation, its load came before the agent's step in the single
+//! An importer stores through its mapping, executes a *full fence*, then loads the connection's generation and its
+//! *path word*: state and errors of its link, as far as they concern this connection. The agent that revokes steps the
+//! generation, executes a full fence, and only then waits for importers or lets the memory go. If the importer loads the old generation, its load came before the agent's step in the single
 //! order of the two fences, so its earlier stores are visible to everything the agent does after. Hence: *success means
 //! that the stores of the span came before the revocation*. A store that came later is reported, if only by the next
 //! verdict.
 //!
+//! # Memory that is replaced
+//!
+//! A rebind puts other contents under connections that stay. What importers store while the exporter copies the old
+//! contents out and the new ones in is in one of the two, in both or in neither, and nobody can tell. So the agent
+//! first makes the path word one of a link that is not active ([`suspend`]), executes a full fence, and lets the
+//! exporter begin; when all is in place it makes it active again, with *one error more* ([`resume`]). Take a span of
+//! stores that is vouched for, so that its path word was active and the same at both ends:
+//! * It closed with the word from before. By the argument above its stores came before `suspend`, are visible to the
+//!   exporter when it begins, and leave with the old contents.
+//! * It opened with the word from after. Opening is an acquire load, so its stores come after everything the exporter
+//!   did before `resume`, and stay with the new contents.
+//! * It opened before and closed after: the word has another number of errors. It never has the old one again.
+//! * It opened or closed in between: the word was not active.
+//!
+//! So *each span of stores that is vouched for is in exactly one of old and new memory*; so is, by the acquire fence
+//! of [`judge_loads`](Snapshot::judge_loads), all that a span of loads has seen. The others are told to do it again
+//! (BARRIER_FAILURE), which works as soon as the rebind is over. The word is the connection's own, so that importers of
+//! other segments over the same link notice nothing, and importers that do not run, or use mappings only, are asked
+//! for nothing: whatever they do when they go on, their verdicts know.
+//!
 //! The fence is the caller's (`rsm_shm` has a cheap one); this file holds the comparison. The loom model
-//! `a_complete_verdict_means_the_store_came_first` fails when either fence is left out.
+//! `a_complete_verdict_means_the_store_came_first` fails when either fence is left out, and
+//! `a_store_that_is_vouched_for_is_in_old_or_new_memory` when a step of the above is.
 
 use crate::error::{Code, Error, Result};
-use crate::generation::Generation;
-use crate::registry::LinkWord;
-use crate::sync::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::SeqCst, fence, mutated};
+use crate::generation::{EndCause, Generation};
+use crate::registry::{LinkState, LinkWord};
+use crate::sync::{
+    AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence, mutated,
+};
 
 /// What an importer notes when a span opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// The generation the connection was granted with.
     pub granted: Generation,
-    /// The link word when the span opened.
+    /// The connection's path word when the span opened.
     pub link: LinkWord,
 }
 
@@ -31,18 +54,22 @@ impl Snapshot {
     ///
     /// # Errors
     /// CONN_ABORTED when the connection was cut, which wins (D-56); BARRIER_FAILURE when the link was not active at
-    /// either end of the span or had an error or a change of state in between.
+    /// either end of the span, had an error or a change of state in between, or the memory was being replaced.
     #[inline]
     pub fn judge(self, connection: &AtomicU64, link: &AtomicU64) -> Result<()> {
         // Relaxed: ordered after the stores of the span by the caller's full fence; read-only memory allows no more.
         if connection.load(Relaxed) != self.granted.word() {
             return Err(Error::new(Code::ConnAborted));
         }
-        if link.load(Relaxed) != self.link.word() || !self.link.is_active() {
-            // A link that goes down takes its connections along, and them first: who saw the connection just before
-            // that and the link just after it looks again. Acquire: pairs with the full fence of `abort`.
-            fence(Acquire);
-            let cut = connection.load(Relaxed) != self.granted.word();
+        let away = !self.link.is_active() && !mutated("link_away_is_fine");
+        if link.load(Relaxed) != self.link.word() || away {
+            // What says that a span is to be done again may be followed by a cut, which wins, as when a link that goes
+            // down takes its connections along, and them first: looked at again. Acquire: pairs with the full fence of
+            // `abort`, should the word here have been written after that.
+            if !mutated("link_second_look_fence") {
+                fence(Acquire);
+            }
+            let cut = connection.load(Relaxed) != self.granted.word() && !mutated("link_looks_once");
             return Err(Error::new(if cut { Code::ConnAborted } else { Code::BarrierFailure }));
         }
         Ok(())
@@ -66,12 +93,33 @@ impl Snapshot {
 }
 
 /// The agent's half: cuts the connection, so that whatever this thread does next comes after every store that a
-/// successful verdict vouched for.
-pub fn abort(connection: &AtomicU64) {
-    let cut = Generation::from_word(connection.load(Relaxed)).aborted();
+/// successful verdict vouched for. One that was cut before keeps its cause.
+pub fn abort(connection: &AtomicU64, cause: EndCause) {
+    let cut = Generation::from_word(connection.load(Relaxed)).aborted(cause);
     connection.store(cut.word(), Relaxed);
     // Pairs with the full fence of the importer before `Snapshot::judge`.
     if !mutated("verdict_agent_fence") {
         fence(SeqCst);
     }
+}
+
+/// The agent's half before the memory of a connection's segment is replaced: whatever this thread does next comes after
+/// every store that a successful verdict vouched for, and no span that is open from here on is vouched for.
+pub fn suspend(path: &AtomicU64) {
+    let word = LinkWord::from_word(path.load(Relaxed));
+    path.store(word.with_state(LinkState::Up).word(), Relaxed);
+    // Pairs with the full fence of the importer before `Snapshot::judge`, and for loads with the fence of
+    // `Snapshot::judge_loads`.
+    if !mutated("verdict_suspend_fence") {
+        fence(SeqCst);
+    }
+}
+
+/// The agent's half when the new memory stands: spans that open from here on are vouched for. Those that are open are
+/// not, for the word is another one.
+pub fn resume(path: &AtomicU64) {
+    let word = LinkWord::from_word(path.load(Relaxed)).with_state(LinkState::Active);
+    let word = if mutated("verdict_resume_same") { word } else { word.with_error() };
+    // Release: pairs with the acquire of an importer that opens a span.
+    path.store(word.word(), if mutated("verdict_resume_relaxed") { Relaxed } else { Release });
 }

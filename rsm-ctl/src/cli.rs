@@ -1,9 +1,14 @@
 //! What may be asked on the command line. Nothing is done here.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
+
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::colour::Palette;
 use crate::doctor::DoctorArgs;
-use crate::exit_code;
+use crate::exit_code::{self, ExitCode};
+use crate::failure::Failure;
 use crate::manual::ManArgs;
 use crate::perf::PerfArgs;
 use crate::query::show::ShowArgs;
@@ -14,6 +19,7 @@ use crate::run::exec::{EnvArgs, ExecArgs};
 use crate::steer::args::{LinkArgs, NodeArgs, ScriptArgs, SegmentArgs};
 use crate::top::TopArgs;
 use crate::watch::WatchArgs;
+use crate::{habits, print, printable};
 
 /// Start, look at and steer clusters of rsm nodes.
 #[derive(Debug, Parser)]
@@ -29,7 +35,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct VerbosityArgs {
     // Global options are shown in the order in which each command has them, among its own; these come last.
-    /// Say nothing about nodes that fail; the exit code tells
+    /// Say nothing about nodes that fail, or what was done; the exit code tells
     #[arg(short, long, global = true, display_order = 900, conflicts_with = "verbose")]
     quiet: bool,
     /// Say what is done: the cluster, the processes, how each node ended
@@ -125,9 +131,36 @@ pub(crate) struct QueryArgs {
     pub(crate) cluster: Option<String>,
 }
 
-/// Reads the command line; ends the process itself for `--help` and for what cannot be understood.
-pub(crate) fn parse() -> Cli {
-    Cli::parse()
+/// Reads the command line.
+///
+/// # Errors
+/// How to end, when it asked for `--help` or `--version`, which are written then, or cannot be understood, which is said.
+pub(crate) fn parse() -> Result<Cli, ExitCode> {
+    let words = habits::translated(std::env::args_os(), &Cli::command());
+    Cli::try_parse_from(&words).map_err(|told| match answer_of_clap(&told, &words) {
+        Ok(code) => code,
+        Err(failure) => {
+            print::complaint(&failure);
+            failure.code
+        }
+    })
+}
+
+/// Says what clap has to say.
+fn answer_of_clap(told: &clap::Error, words: &[OsString]) -> Result<ExitCode, Failure> {
+    let (plain, coloured) = (told.render().to_string(), told.render().ansi().to_string());
+    if !told.use_stderr() {
+        return print::help(if Palette::of_stdout().0 { &coloured } else { &plain });
+    }
+    // Somebody's words are in it, whose colours are not told from clap's.
+    match printable::lines(&plain) {
+        Cow::Borrowed(_) if Palette::of_stderr().0 => print::usage(&coloured),
+        fit => print::usage(&fit),
+    }
+    if plain.contains("\n  -n <N>\n") && habits::has_number(words) {
+        print::usage("\n  tip: what follows the program is the program's: rsm-ctl run -n N PROG ARGS...\n");
+    }
+    Ok(ExitCode::Usage)
 }
 
 /// The long options of all commands.

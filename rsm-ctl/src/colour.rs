@@ -11,6 +11,10 @@ pub(crate) enum Tone {
     Faint,
 }
 
+/// What begins and ends each tone; nothing else is sent to a terminal to be obeyed.
+pub(crate) const CODES: [&str; 5] = ["\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[2m", END];
+const END: &str = "\x1b[0m";
+
 /// Whether to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Palette(pub(crate) bool);
@@ -28,13 +32,9 @@ impl Palette {
 
     /// The text in a tone.
     pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
-        let code = match tone {
-            Tone::Good => 32,
-            Tone::Warning => 33,
-            Tone::Bad => 31,
-            Tone::Faint => 2,
-        };
-        if self.0 && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        // In the order of the codes.
+        let code = CODES[tone as usize];
+        if self.0 && !text.is_empty() { format!("{code}{text}{END}") } else { text.to_owned() }
     }
 }
 

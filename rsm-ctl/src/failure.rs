@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::exit_code::ExitCode;
+use crate::printable;
 
 /// A sentence for the person and a number for the shell.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +23,20 @@ impl Failure {
         Failure { code: ExitCode::Usage, message: message.into() }
     }
 
+    /// This machine lacks something `rsm-ctl` needs; there is a command that tells more.
+    pub(crate) fn lacking(message: impl std::fmt::Display) -> Failure {
+        Failure::new(format!("{message}; `rsm-ctl doctor` tells what this machine lacks"))
+    }
+
+    /// The system refused a call that `rsm-ctl` needs. One that it refuses as such, rather than this time, is a lack.
+    pub(crate) fn call(what: &str, call: &str, error: io::Error) -> Failure {
+        let message = format!("{what}: {call}: {}", reason(&error));
+        match error.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => Failure::lacking(message),
+            _ => Failure::new(message),
+        }
+    }
+
     /// The system refused something `rsm-ctl` needs.
     pub(crate) fn system(what: &str, error: impl Into<io::Error>) -> Failure {
         Failure::new(format!("{what}: {}", reason(&error.into())))
@@ -31,7 +46,8 @@ impl Failure {
 impl From<rsm::Error> for Failure {
     /// Only the sentence: the RSMERR number means something to programs, not on a command line.
     fn from(error: rsm::Error) -> Failure {
-        Failure::new(error.detail())
+        // It may be an agent's, which may be anybody's.
+        Failure::new(printable::name(error.detail()))
     }
 }
 

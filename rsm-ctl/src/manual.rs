@@ -10,7 +10,7 @@ use clap_mangen::Man;
 use crate::cli::Cli;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::print;
+use crate::{descriptor, print, printable};
 
 /// What `man` can be told.
 #[derive(Debug, Args)]
@@ -161,10 +161,10 @@ fn escaped(line: &str) -> String {
 fn install(dir: &Path) -> Result<ExitCode, Failure> {
     let write = |name: &str, page: io::Result<String>| {
         let path = dir.join(name);
-        let written = page.and_then(|page| fs::write(&path, page));
-        written.map_err(|e| Failure::system(&format!("cannot write {}", path.display()), e))
+        let written = page.and_then(|page| descriptor::write_file(&path, page.as_bytes()));
+        written.map_err(|e| Failure::system(&format!("cannot write {}", printable::path(&path)), e))
     };
-    fs::create_dir_all(dir).map_err(|e| Failure::system(&format!("cannot make {}", dir.display()), e))?;
+    fs::create_dir_all(dir).map_err(|e| Failure::system(&format!("cannot make {}", printable::path(dir)), e))?;
     write("rsm-ctl.1", whole())?;
     for name in names() {
         write(&format!("rsm-ctl-{name}.1"), page_of(&name))?;

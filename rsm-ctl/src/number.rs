@@ -17,6 +17,12 @@ pub(crate) fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("write a number, 0 to {}", u64::MAX))
 }
 
+/// A number and what it counts: `1 node`, `2 nodes`.
+pub(crate) fn counted(count: impl Into<u64>, one: &str, many: &str) -> String {
+    let count = count.into();
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 fn up_to_most(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number| (1..=MOST_NODES).contains(number))
 }

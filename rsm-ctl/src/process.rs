@@ -1,5 +1,5 @@
 //! What a process does to itself that Rust cannot vouch for: fork, signal dispositions and masks, the steps between fork
-//! and exec. All unsafe code of this crate is in this file; everything it offers is safe to call.
+//! and exec. Everything it offers is safe to call.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -90,11 +90,21 @@ pub(crate) fn use_default_action(signal: Signal) {
     unsafe { libc::signal(signal.as_raw(), libc::SIG_DFL) };
 }
 
-/// Stops this process, all its threads; returns when somebody continues it.
-pub(crate) fn stop_self() {
-    // SAFETY: raise takes a number and touches no memory. It sends to the calling thread, which therefore stops before
-    // raise returns; a signal to the process could be taken by another thread a moment later.
-    unsafe { libc::raise(libc::SIGSTOP) };
+/// Lets a blocked signal that waits do what it does; one that does not wait makes no difference. Returns, where it
+/// stops the process, when somebody continues it.
+pub(crate) fn let_through(signal: Signal) {
+    let set = set_of(&[signal]);
+    for how in [libc::SIG_UNBLOCK, libc::SIG_BLOCK] {
+        // SAFETY: `set` is an initialised set that outlives the call; the old mask is not asked for. The kernel delivers
+        // what waits before the first call returns.
+        unsafe { libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut()) };
+    }
+}
+
+/// Has a signal ignored.
+pub(crate) fn ignore(signal: Signal) {
+    // SAFETY: SIG_IGN installs no handler, so no code of ours can be run at a wrong moment by this.
+    unsafe { libc::signal(signal.as_raw(), libc::SIG_IGN) };
 }
 
 /// Has the program that `command` starts begin life as a node: a session of its own, default signal dispositions, an
@@ -116,11 +126,16 @@ pub(crate) fn begin_as_node(command: &mut Command, warden: Pid, descriptors: Rli
     unsafe { command.pre_exec(become_node) };
 }
 
-/// Has the program that `command` starts be killed when this process goes.
+/// Has the program that `command` starts be killed when this process goes, and begin with the signals this one ignores
+/// for itself.
 pub(crate) fn begin_as_dependant(command: &mut Command) {
     let parent = rustix::process::getpid();
-    // SAFETY: as in `begin_as_node`: two system calls, no locks, no allocation.
-    unsafe { command.pre_exec(move || end_with(parent)) };
+    let begin = move || {
+        use_default_action(Signal::XFSZ);
+        end_with(parent)
+    };
+    // SAFETY: as in `begin_as_node`: a few system calls, no locks, no allocation.
+    unsafe { command.pre_exec(begin) };
 }
 
 /// Ties the calling process to the thread that forked it.

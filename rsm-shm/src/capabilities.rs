@@ -53,8 +53,6 @@ pub enum Feature {
     ProcmapQuery,
     /// Huge pages for memory objects.
     HugePages,
-    /// Killing a control group at once.
-    CgroupKill,
 }
 
 /// What there is to say about a feature besides whether it is there.
@@ -80,7 +78,7 @@ const fn facts(
 
 impl Feature {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Feature; 18] = [
+    pub const ALL: [Feature; 17] = [
         Feature::MemoryObjects,
         Feature::FutureWriteSeal,
         Feature::Proc,
@@ -98,7 +96,6 @@ impl Feature {
         Feature::WriteProtectionOfUnpopulated,
         Feature::ProcmapQuery,
         Feature::HugePages,
-        Feature::CgroupKill,
     ];
 
     /// What the agent must know when it starts.
@@ -190,7 +187,7 @@ impl Feature {
                 "5.16",
                 false,
                 "futex_waitv: one thread serves all poll descriptors of a process",
-                "poll descriptors work, and keep a processor busy while there is one",
+                "poll descriptors follow what they tell of by up to 5 ms late, and wake a processor as often",
                 None,
             ),
             Feature::Leases => facts(
@@ -251,15 +248,6 @@ impl Feature {
                 "MADV_COLLAPSE of shared memory: pages of 2 MiB",
                 "large segments are mapped in small pages: more misses of the translation buffer in transfers that jump",
                 Some("echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled"),
-            ),
-            Feature::CgroupKill => facts(
-                "cgroup-kill",
-                "5.14",
-                false,
-                "cgroup.kill in a control group of one's own: everything that a run started ends at once",
-                "rsm-ctl run ends nodes one by one; a descendant that left its session survives when all of rsm-ctl is \
-                 SIGKILLed at once",
-                Some("systemd-run --user --scope -p Delegate=yes rsm-ctl run ..."),
             ),
         }
     }
@@ -335,7 +323,6 @@ impl Feature {
             Feature::WriteProtectionOfUnpopulated => within(|reach| reach.unpopulated, "UFFD_FEATURE_WP_UNPOPULATED"),
             Feature::ProcmapQuery => named(inspect::probe(), "PROCMAP_QUERY"),
             Feature::HugePages => huge_pages(),
-            Feature::CgroupKill => cgroup_kill(),
         }
     }
 }
@@ -422,29 +409,6 @@ fn huge_pages() -> Result<()> {
     let object = memfd::create("rsm-probe", size as u64)?;
     let region = Region::map(&object, 0, size, Permission::ReadWrite)?;
     huge::collapse(region.as_ptr(), size)
-}
-
-/// Makes a control group below one's own, looks whether it can be killed, and removes it.
-fn cgroup_kill() -> Result<()> {
-    let bad = |text: String| Err(Error::with(Code::CtlrNotPresent, text));
-    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::")) else {
-        return bad("no unified control groups (cgroup v2)".to_owned());
-    };
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let mount = mounts.lines().find_map(|line| {
-        let mut words = line.split(' ').skip(1);
-        let place = words.next()?;
-        (words.next()? == "cgroup2").then_some(place)
-    });
-    let Some(mount) = mount else { return bad("cgroup2 is not mounted".to_owned()) };
-    let group = format!("{mount}{}/rsm-probe-{}", path.trim_end_matches('/'), std::process::id());
-    if let Err(error) = std::fs::create_dir(&group) {
-        return bad(format!("cannot make a control group in {mount}{path}: {error}"));
-    }
-    let can = std::fs::metadata(format!("{group}/cgroup.kill")).is_ok();
-    let _ = std::fs::remove_dir(&group);
-    if can { Ok(()) } else { bad("control groups have no cgroup.kill".to_owned()) }
 }
 
 #[cfg(test)]

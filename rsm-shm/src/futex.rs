@@ -56,18 +56,12 @@ impl Watched {
     }
 }
 
-/// How long a thread sleeps that cannot sleep on several words at once.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
-
-/// Sleeps until one of the words changed or was woken. At most 128 words (Linux 5.16). Where the kernel has no such call,
-/// or a filter refuses it, it sleeps for a moment.
-pub(crate) fn sleep_on_any(words: &[Watched]) {
+/// Sleeps until one of the words changed or was woken. At most 128 words. `false` where the kernel cannot (before Linux
+/// 5.16), or somebody between it and us does not let us: nobody has slept then.
+pub(crate) fn sleep_on_any(words: &[Watched]) -> bool {
     // SAFETY: the kernel reads the array and the words, which the caller keeps mapped; no timeout.
     let rc = unsafe { libc::syscall(libc::SYS_futex_waitv, words.as_ptr(), words.len(), 0, std::ptr::null::<u8>(), 0) };
-    let errno = std::io::Error::last_os_error().raw_os_error();
-    if rc < 0 && !matches!(errno, Some(libc::EAGAIN | libc::EINTR | libc::ETIMEDOUT)) {
-        std::thread::sleep(LOOK_AGAIN);
-    }
+    rc >= 0 || matches!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EAGAIN | libc::EINTR))
 }
 
 /// Wakes every sleeper of the 32-bit word at an address, whatever is mapped there now.

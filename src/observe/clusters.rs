@@ -41,8 +41,17 @@ pub fn clusters() -> Result<Vec<ClusterRef>> {
     Ok(found)
 }
 
-/// Picks a cluster out of those that run: by name, or the only one. One's own come before those of other users.
-pub(super) fn choose(running: Vec<ClusterRef>, name: Option<&str>) -> Result<Address> {
+/// What is wanted of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To look: a name may be that of another user's, where one has none of that name.
+    Look,
+    /// To change or end it: that of another user has to be meant, and so is named by its address.
+    Change,
+}
+
+/// Picks a cluster out of those that run: by name or address, or the only one. One's own come before those of other users.
+pub(super) fn choose(running: Vec<ClusterRef>, name: Option<&str>, purpose: Purpose) -> Result<Address> {
     let none = |text: String| Err(Error::with(Code::CtlrNotPresent, text));
     let me = rsm_shm::address::current_uid();
     let list = |some: &[&ClusterRef]| {
@@ -61,12 +70,19 @@ pub(super) fn choose(running: Vec<ClusterRef>, name: Option<&str>) -> Result<Add
     }
     let fitting: Vec<&ClusterRef> = running.iter().filter(|c| name.is_none_or(|n| n == c.name)).collect();
     let own: Vec<&ClusterRef> = fitting.iter().copied().filter(|c| c.uid == me).collect();
-    match (&own[..], &fitting[..], name) {
-        ([only], _, _) | ([], [only], _) => Address::new(&only.name, only.uid),
-        (_, [], None) => none("no cluster is running".to_owned()),
-        (_, [], Some(name)) if all.is_empty() => none(format!("no cluster named {name:?}; none is running")),
-        (_, [], Some(name)) => none(format!("no cluster named {name:?}; running: {}", list(&all))),
-        (_, several, _) => none(format!("several clusters are running, name one: {}", list(several))),
+    let another = |what: String, theirs: &[&ClusterRef]| {
+        let addresses = theirs.iter().map(|c| c.address()).collect::<Vec<_>>().join(", ");
+        none(format!("you have no cluster {what}; one of another user is named by its address: {addresses}"))
+    };
+    match (&own[..], &fitting[..], name, purpose) {
+        ([only], ..) => Address::new(&only.name, only.uid),
+        ([], theirs @ [_, ..], Some(name), Purpose::Change) => another(format!("named {name:?}"), theirs),
+        ([], theirs @ [_, ..], None, Purpose::Change) => another("running".to_owned(), theirs),
+        ([], [only], ..) => Address::new(&only.name, only.uid),
+        (_, [], None, _) => none("no cluster is running".to_owned()),
+        (_, [], Some(name), _) if all.is_empty() => none(format!("no cluster named {name:?}; none is running")),
+        (_, [], Some(name), _) => none(format!("no cluster named {name:?}; running: {}", list(&all))),
+        (_, several, ..) => none(format!("several clusters are running, name one: {}", list(several))),
     }
 }
 
@@ -79,7 +95,8 @@ mod tests {
         let me = rsm_shm::address::current_uid();
         let cluster = |name: &str, uid| ClusterRef { name: name.to_owned(), uid };
         let two = || vec![cluster("a", me), cluster("b", me), cluster("c", me + 1)];
-        let chosen = |name| choose(two(), name).map(|a| a.to_string()).map_err(|e| e.detail().to_owned());
+        let look = Purpose::Look;
+        let chosen = |name| choose(two(), name, look).map(|a| a.to_string()).map_err(|e| e.detail().to_owned());
         assert_eq!(chosen(Some("a")), Ok(format!("rsm:{me}:a")));
         let other = format!("rsm:{}:c", me + 1);
         assert_eq!(chosen(Some("c")), Ok(other.clone()));
@@ -90,7 +107,26 @@ mod tests {
             chosen(None),
             Err("several clusters are running, name one: a, b".to_owned() + &format!(", {other}"))
         );
-        let none = choose(Vec::new(), Some("x")).unwrap_err();
+        let none = choose(Vec::new(), Some("x"), look).unwrap_err();
         assert_eq!(none.detail(), "no cluster named \"x\"; none is running");
+    }
+
+    #[test]
+    fn nobody_changes_what_another_user_has_by_mistake() {
+        let me = rsm_shm::address::current_uid();
+        let cluster = |name: &str, uid| ClusterRef { name: name.to_owned(), uid };
+        let theirs = || vec![cluster("a", me + 1)];
+        let chosen = |running, name| choose(running, name, Purpose::Change).map_err(|e| e.detail().to_owned());
+        let address = Address::new("a", me + 1).unwrap();
+        assert_eq!(choose(theirs(), Some("a"), Purpose::Look), Ok(address.clone()));
+        let written = address.to_string();
+        assert_eq!(chosen(theirs(), Some(&written)), Ok(address.clone()));
+        let named = format!("one of another user is named by its address: {address}");
+        assert_eq!(chosen(theirs(), Some("a")), Err(format!("you have no cluster named \"a\"; {named}")));
+        assert_eq!(chosen(theirs(), None), Err(format!("you have no cluster running; {named}")));
+        let both = || vec![cluster("a", me), cluster("a", me + 1)];
+        for name in [Some("a"), None] {
+            assert_eq!(chosen(both(), name), Ok(Address::new("a", me).unwrap()));
+        }
     }
 }

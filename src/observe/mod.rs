@@ -34,13 +34,14 @@ mod snapshot;
 
 pub use activity::{Activity, ProcessActivity};
 pub use change::Change;
+pub(crate) use clusters::Purpose;
 pub use clusters::{ClusterRef, clusters};
 pub use rows::{ClusterInfo, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, ProcessInfo, SegmentInfo};
 pub use snapshot::Snapshot;
 
-use crate::{Geometry, Result};
+use crate::{Error, Geometry, Result};
 use rsm_core::registry::ClusterState;
-use rsm_shm::address::Address;
+use rsm_shm::address::{Address, ENV_CLUSTER};
 use rsm_shm::membership::Membership;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,13 +52,13 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Looks at the cluster `name`. Without a name: at the one in the environment, else at the only one that runs.
+    /// Looks at the cluster that [`find`] finds.
     ///
     /// # Errors
     /// CTLR_NOT_PRESENT when there is none, or more than one to choose from; PERM_DENIED when its agent refuses;
     /// TIMEOUT when its agent does not answer for 2 s.
     pub fn attach(name: Option<&str>) -> Result<Observer> {
-        join(name).map(Observer::new)
+        join(Purpose::Look, name).map(Observer::new)
     }
 
     pub(crate) fn new(membership: Arc<Membership>) -> Observer {
@@ -102,24 +103,36 @@ impl Observer {
     }
 }
 
-/// The cluster `name`; without a name the one in the environment, else the only one that runs. It is not looked at.
+/// The cluster `name`, or with this address; without a name the one that `RSM_CLUSTER` names in the environment, else the
+/// only one that runs. One's own come before those of other users. It is not looked at.
 ///
 /// # Errors
 /// CTLR_NOT_PRESENT when there is none, or more than one to choose from.
 pub fn find(name: Option<&str>) -> Result<ClusterRef> {
-    let address: Address = match name {
-        Some(name) => clusters::choose(clusters()?, Some(name))?,
-        None => match rsm_shm::membership::default::cluster_from_environment()? {
-            Some(address) => address,
-            None => clusters::choose(clusters()?, None)?,
-        },
+    find_for(Purpose::Look, name)
+}
+
+pub(crate) fn find_for(purpose: Purpose, name: Option<&str>) -> Result<ClusterRef> {
+    let chosen = match (name, std::env::var_os(ENV_CLUSTER)) {
+        (Some(name), _) => clusters::choose(clusters()?, Some(name), purpose),
+        // What is no text is no name of a cluster either, and found as little.
+        (None, Some(text)) => {
+            match rsm_shm::rights::believe_environment(ENV_CLUSTER).map(|()| text.to_string_lossy())? {
+                // An address that is there or not: whoever attaches is told.
+                text if text.starts_with("rsm:") => text.parse(),
+                name => clusters::choose(clusters()?, Some(&name), purpose)
+                    .map_err(|error| Error::with(error.code(), format!("{ENV_CLUSTER}={name:?}: {}", error.detail()))),
+            }
+        }
+        (None, None) => clusters::choose(clusters()?, None, purpose),
     };
+    let address: Address = chosen?;
     Ok(ClusterRef { name: address.name().to_owned(), uid: address.uid() })
 }
 
-/// Joins the cluster `name` to look, or the one in the environment, or the only one that runs.
-pub(crate) fn join(name: Option<&str>) -> Result<Arc<Membership>> {
-    let cluster = find(name)?;
+/// Joins the cluster `name`, or the one in the environment, or the only one that runs.
+pub(crate) fn join(purpose: Purpose, name: Option<&str>) -> Result<Arc<Membership>> {
+    let cluster = find_for(purpose, name)?;
     Membership::join(&Address::new(&cluster.name, cluster.uid)?, None)
 }
 

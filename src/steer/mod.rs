@@ -33,7 +33,8 @@
 
 pub mod script;
 
-use crate::{Error, Result, SegmentId, observe};
+use crate::observe::{self, ClusterRef, Purpose};
+use crate::{Error, Result, SegmentId};
 use rsm_core::Code;
 use rsm_core::message::NodeSignal;
 use rsm_core::registry::LinkChange;
@@ -85,6 +86,15 @@ impl std::fmt::Display for Links {
     }
 }
 
+/// The cluster `name` for somebody who changes or ends it: found as [`observe::find`] does, but only among one's own. That
+/// of another user is found by its address, `rsm:UID:NAME`: nobody should take it for an own one that has just ended.
+///
+/// # Errors
+/// As [`observe::find`].
+pub fn find(name: Option<&str>) -> Result<ClusterRef> {
+    observe::find_for(Purpose::Change, name)
+}
+
 /// The right to disturb a cluster: whoever the agent lets look without being a node, which is its own user, root, and
 /// whom it was told to allow. The processes of a node may not, unless they attach as such a user.
 ///
@@ -95,12 +105,12 @@ pub struct Steering {
 }
 
 impl Steering {
-    /// Takes hold of the cluster `name`. Without a name: of the one in the environment, else of the only one that runs.
+    /// Takes hold of the cluster that [`find`] finds.
     ///
     /// # Errors
     /// As [`Observer::attach`](observe::Observer::attach).
     pub fn attach(name: Option<&str>) -> Result<Steering> {
-        observe::join(name).map(Steering::new)
+        observe::join(Purpose::Change, name).map(Steering::new)
     }
 
     pub(crate) fn new(membership: Arc<Membership>) -> Steering {

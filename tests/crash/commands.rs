@@ -1,40 +1,17 @@
 //! What nodes of this program can do beyond those of `tests/processes`.
-#![allow(unsafe_code)] // reading segment memory as bytes
 
 use super::node::Things;
-use rsm::{AccessList, Controller, Export, Permission, PollDescriptor, Result};
-use rsm_core::message::Claim;
-use rsm_shm::address::{ENV_CLUSTER, ENV_NODE_ID, ENV_NODE_KEY, secret_from_text};
+use rsm::Result;
 use rsm_shm::crash;
-use rsm_shm::membership::Membership;
-use std::collections::HashMap;
-use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Mutex;
 
-/// Bytes at the start of a segment that stories play with; what is behind them has a pattern.
-const PLAYGROUND: u64 = 4096;
-
-/// What the common commands do not know of.
-#[derive(Default)]
-struct Extra {
-    polls: Mutex<HashMap<String, PollDescriptor>>,
-    members: Mutex<HashMap<String, Arc<Membership>>>,
-    /// What the negative controls leak.
-    leaks: Mutex<Vec<Box<dyn Send>>>,
-}
-
-fn extra() -> &'static Extra {
-    static EXTRA: OnceLock<Extra> = OnceLock::new();
-    EXTRA.get_or_init(Extra::default)
-}
+/// What the negative controls leak.
+static LEAKS: Mutex<Vec<Box<dyn Send>>> = Mutex::new(Vec::new());
 
 pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
     let word = |i: usize| words.get(i).map_or("", String::as_str);
     let name = word(1).to_owned();
-    let export = |name: &str| Arc::clone(&things.exports.lock().unwrap()[name]);
-    let import = |name: &str| Arc::clone(&things.imports.lock().unwrap()[name]);
     Some(match word(0) {
-        "open" => Controller::open("shm0").map(|_| String::new()),
         "arm" => {
             crash::from_environment();
             assert!(crash::arm_named(&name, word(2), word(3)), "{words:?}");
@@ -53,130 +30,10 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
         "hits" => {
             Ok(crash::hits().map(|(point, hits)| format!("{}:{hits}", point.name())).collect::<Vec<_>>().join(" "))
         }
-        "hostwarm" => host(things, name, word(2).parse().expect("a number")),
-        "republish" => export(&name).republish(&AccessList::everyone()).map(|()| String::new()),
-        "fill" => fill(&export(&name)).map(|()| String::new()),
-        "verify" => verify(&export(&name)).map(|fine| fine.to_string()),
-        "narrow" => {
-            let import = import(&name);
-            let narrow = import.map(0, 4096, Permission::Read);
-            narrow.map(|mapping| {
-                things.mappings.lock().unwrap().insert(format!("{name}.narrow"), Arc::new(mapping));
-                String::new()
-            })
-        }
-        "check" => Ok(check(things)),
-        "dropall" => Ok(drop_all(things)),
-        "pollfd" => export(&name).poll_descriptor().map(|poll| {
-            extra().polls.lock().unwrap().insert(name, poll);
-            String::new()
-        }),
-        "threadasleep" => Ok(is_asleep(&name).to_string()),
-        "polled" => Ok(polled(&extra().polls.lock().unwrap()[&name]).to_string()),
-        "member" => join_once_more().map(|membership| {
-            extra().members.lock().unwrap().insert(name, membership);
-            String::new()
-        }),
-        "leave" => {
-            drop(extra().members.lock().unwrap().remove(&name).expect("joined"));
-            Ok(String::new())
-        }
         "leak" => {
-            extra().leaks.lock().unwrap().push(super::controls::leak(&name));
+            LEAKS.lock().unwrap().push(super::controls::leak(&name));
             Ok(String::new())
         }
-        _ => return None,
+        _ => return super::pieces::more(things, words),
     })
-}
-
-/// Starts a cluster in this process, makes what stays for its life (the bells of each node), and says how to join.
-fn host(things: &Things, name: String, nodes: u32) -> Result<String> {
-    let cluster = rsm::Cluster::new(nodes)?;
-    let mut words = Vec::new();
-    for node in 1..=nodes {
-        let environment = cluster.environment(node)?;
-        let value = |key: &str| &environment.iter().find(|(k, _)| *k == key).expect("set").1;
-        let key = secret_from_text(value(ENV_NODE_KEY)).expect("a key");
-        drop(Membership::join(&value(ENV_CLUSTER).parse()?, Some(Claim { node, key }))?);
-        let pairs: Vec<String> = environment.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        words.push(pairs.join(","));
-    }
-    things.clusters.lock().unwrap().insert(name, Arc::new(cluster));
-    Ok(words.join(" "))
-}
-
-/// Another membership of the node that this process is of.
-fn join_once_more() -> Result<Arc<Membership>> {
-    let value = |key: &str| std::env::var(key).expect("a process of a cluster");
-    let key = secret_from_text(&value(ENV_NODE_KEY)).expect("a key");
-    Membership::join(
-        &value(ENV_CLUSTER).parse()?,
-        Some(Claim { node: value(ENV_NODE_ID).parse().expect("an id"), key }),
-    )
-}
-
-fn pattern(offset: u64) -> u64 {
-    offset.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1
-}
-
-fn patterned(export: &Export) -> impl Iterator<Item = u64> + use<> {
-    (PLAYGROUND..export.len() as u64).step_by(512)
-}
-
-fn fill(export: &Export) -> Result<()> {
-    patterned(export).try_for_each(|at| export.memory().write_volatile_u64(at, pattern(at)))
-}
-
-fn verify(export: &Export) -> Result<bool> {
-    for at in patterned(export) {
-        if export.memory().read_volatile_u64(at)? != pattern(at) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// What becomes of a put through each import, and whether each export holds its pattern.
-fn check(things: &Things) -> String {
-    let mut said = Vec::new();
-    for (name, import) in things.imports.lock().unwrap().iter() {
-        let code = import.put_u64(8, 1).map_or_else(|error| error.code().number(), |()| 0);
-        said.push(format!("{name}={code}"));
-    }
-    for (name, export) in things.exports.lock().unwrap().iter() {
-        said.push(format!("{name}={}", verify(export).expect("in the segment")));
-    }
-    said.sort();
-    said.join(" ")
-}
-
-/// Gives back everything; says the error numbers that came.
-fn drop_all(things: &Things) -> String {
-    extra().polls.lock().unwrap().clear();
-    things.mappings.lock().unwrap().clear();
-    let mut codes = Vec::new();
-    let mut note = |done: Result<()>| codes.extend(done.err().map(|error| error.code().number().to_string()));
-    for (_, import) in things.imports.lock().unwrap().drain() {
-        note(Arc::into_inner(import).expect("nobody else uses it").disconnect());
-    }
-    for (_, export) in things.exports.lock().unwrap().drain() {
-        note(Arc::into_inner(export).expect("nobody else uses it").destroy());
-    }
-    codes.join(" ")
-}
-
-/// Whether a thread of that name sleeps.
-fn is_asleep(name: &str) -> bool {
-    super::gate::entries("/proc/self/task").any(|task| {
-        let stat = std::fs::read_to_string(format!("/proc/self/task/{task}/stat")).unwrap_or_default();
-        stat.contains(&format!("({name}) S"))
-    })
-}
-
-/// Whether the descriptor becomes readable within a second and a half.
-fn polled(poll: &PollDescriptor) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec};
-    let fd = poll.as_fd();
-    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
-    rustix::event::poll(&mut fds, Some(&Timespec { tv_sec: 1, tv_nsec: 500_000_000 })).expect("a poll") > 0
 }

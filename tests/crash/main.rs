@@ -13,6 +13,7 @@ mod gate;
 mod matrix;
 #[path = "../processes/node.rs"]
 mod node;
+mod pieces;
 mod scene;
 mod stories;
 #[allow(dead_code)] // what only the other stories use

@@ -16,9 +16,6 @@ const BOTH: &[(Role, &str)] = &[(Agent, "agent"), (Exporter, "exporter"), (Impor
 const EXPORTS: &[(Role, &str)] = &[(Agent, "agent"), (Exporter, "exporter")];
 const IMPORTS: &[(Role, &str)] = &[(Agent, "agent"), (Importer, "importer")];
 
-/// Longer than anything takes, but for what never comes.
-const WAIT: &str = "1500";
-
 pub(crate) const STORIES: &[Story] = &[
     Story {
         name: "join",
@@ -62,7 +59,8 @@ pub(crate) const STORIES: &[Story] = &[
         before: |s| {
             exported(s, "export");
             s.enters(Importer);
-            s.does(Importer, &format!("go c connect i 1 {ID} rw {WAIT}"));
+            let wait = s.wait("c");
+            s.does(Importer, &format!("go c connect i 1 {ID} rw {wait}"));
             s.sleeps(Importer, "c");
         },
         act: |s| {
@@ -103,7 +101,8 @@ pub(crate) const STORIES: &[Story] = &[
         victims: &[(Agent, "agent"), (Exporter, "waiter"), (Importer, "poster")],
         before: |s| connected(s, "export"),
         act: |s| {
-            s.does(Exporter, &format!("go w waitexport e {WAIT}"));
+            let wait = s.wait("w");
+            s.does(Exporter, &format!("go w waitexport e {wait}"));
             s.sleeps(Exporter, "w");
             s.does(Importer, "post i");
             s.joins(Exporter, "w", &[0]);
@@ -114,7 +113,8 @@ pub(crate) const STORIES: &[Story] = &[
         victims: &[(Agent, "agent"), (Exporter, "poster"), (Importer, "waiter")],
         before: |s| connected(s, "export"),
         act: |s| {
-            s.does(Importer, &format!("go w waitimport i {WAIT}"));
+            let wait = s.wait("w");
+            s.does(Importer, &format!("go w waitimport i {wait}"));
             s.sleeps(Importer, "w");
             s.does(Exporter, "postall e");
             s.joins(Importer, "w", &[0]);
@@ -141,7 +141,8 @@ pub(crate) const STORIES: &[Story] = &[
             s.does(Exporter, "pollfd e");
             // The pump is the first to sleep, and gets the wake.
             s.pump_sleeps(Exporter);
-            s.does(Exporter, &format!("go w waitexport e {WAIT}"));
+            let wait = s.wait("w");
+            s.does(Exporter, &format!("go w waitexport e {wait}"));
             s.sleeps(Exporter, "w");
         },
         act: |s| {
@@ -205,7 +206,68 @@ pub(crate) const STORIES: &[Story] = &[
         act: |s| {
             s.does(Exporter, "rebind e");
             s.does(Exporter, "fill e");
-            s.does(Importer, "put i 0 3");
+            s.does(Importer, "putsome i 3");
+        },
+    },
+    Story {
+        name: "rebind under an importer that puts",
+        victims: BOTH,
+        before: |s| connected(s, "adopt"),
+        act: |s| {
+            s.does(Importer, "go p putsome i 20000");
+            s.does(Exporter, "rebind e");
+            s.does(Exporter, "fill e");
+            s.joins(Importer, "p", &[0]);
+            s.does(Exporter, "verify e");
+        },
+    },
+    Story {
+        name: "one range exported twice",
+        victims: BOTH,
+        before: |s| connected(s, "adopt"),
+        act: |s| {
+            s.does(Exporter, "adoptagain f e");
+            s.does(Exporter, "publish f 0x400001");
+            s.does(Importer, "connect j 1 0x400001 rw");
+            s.does(Exporter, "unpublish e");
+            fails(s, "put i 0 3");
+            s.does(Importer, "put j 0 3");
+            s.does(Exporter, "destroy e");
+            s.does(Importer, "put j 0 4");
+            s.does(Exporter, "verify f");
+        },
+    },
+    Story {
+        name: "one of two exports of a range is destroyed under a stopped importer",
+        victims: EXPORTS,
+        before: |s| {
+            connected(s, "adopt");
+            s.does(Exporter, "adoptagain f e");
+        },
+        act: |s| {
+            stop(s, Importer);
+            s.does(Exporter, "destroy e");
+            go_on(s, Importer);
+            fails(s, "put i 0 3");
+            s.does(Exporter, "publish f 0x400001");
+            s.does(Exporter, "verify f");
+        },
+    },
+    Story {
+        name: "one of two exports of a range is not destroyed while the other is published",
+        victims: EXPORTS,
+        before: |s| {
+            connected(s, "adopt");
+            s.does(Exporter, "adoptagain f e");
+            s.does(Exporter, "publish f 0x400001");
+        },
+        act: |s| {
+            stop(s, Importer);
+            s.refused(Exporter, "destroy e", 31);
+            go_on(s, Importer);
+            fails(s, "put i 0 3");
+            s.does(Exporter, "unpublish f");
+            s.does(Exporter, "verify f");
         },
     },
     Story {
@@ -242,6 +304,28 @@ pub(crate) const STORIES: &[Story] = &[
             go_on(s, Agent);
             s.does(Exporter, "export f 16384");
             s.does(Exporter, "fill f");
+        },
+    },
+    Story {
+        name: "an interrupted publish that an importer saw",
+        victims: BOTH,
+        before: |s| {
+            exported(s, "export");
+            s.does(Exporter, "handler");
+            s.enters(Importer);
+            s.does(Importer, &format!("go c connect i 1 {ID} rw {WAIT}"));
+            s.sleeps(Importer, "c");
+        },
+        act: |s| {
+            stop(s, Agent);
+            s.does(Exporter, &format!("go t publish e {ID}"));
+            s.sleeps(Exporter, "t");
+            interrupted(s, "t");
+            go_on(s, Agent);
+            s.joins(Importer, "c", &[0]);
+            s.does(Exporter, &format!("publish e {ID}"));
+            s.does(Importer, &format!("connect j 1 {ID} rw"));
+            s.does(Exporter, "unpublish e");
         },
     },
     Story {

@@ -75,7 +75,7 @@ fn slices_are_the_whole_file_and_nobody_reads_more() -> Result<()> {
         for nodes in 1..9 {
             let (mut readers, mut firsts) = (Vec::new(), Vec::new());
             for node in 1..=nodes {
-                let mut reader = Reader::open(&path)?;
+                let mut reader = Reader::open(&path, nodes)?;
                 firsts.push(reader.first_line(share(size, node, nodes))?.unwrap_or(u64::MAX));
                 readers.push(reader);
             }
@@ -96,7 +96,7 @@ fn slices_are_the_whole_file_and_nobody_reads_more() -> Result<()> {
 fn a_file_that_becomes_shorter_is_an_error() -> Result<()> {
     let scratch = Scratch::new();
     let path = scratch.file("text", b"some\nlines\n");
-    let mut reader = Reader::open(&path)?;
+    let mut reader = Reader::open(&path, 2)?;
     scratch.file("text", b"some\n");
     let error = reader.load(0..11, &mut Progress::new(false)).err().expect("an error").to_string();
     assert!(error.ends_with("text is shorter than its size was, it must have changed"), "{error}");

@@ -3,8 +3,9 @@
 use crate::logic::Numbers;
 use crate::nodes::{Ended, Scratch, example, run_well};
 use std::fs;
+use std::io::{Read, Write};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What the original makes of a file.
 fn original(path: &Path) -> Vec<u8> {
@@ -107,6 +108,35 @@ fn without_a_cluster() {
     let output = Command::new(example("sort")).arg(&input).output().expect("sort runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.stdout, b"a\nb\n");
+}
+
+#[test]
+fn one_node_reads_what_has_no_middle() {
+    let text = Numbers(9).text(300_000, b"abcdefgh\n");
+    let scratch = Scratch::new();
+    let expected = original(&scratch.file("in", &text));
+    let mut sort = Command::new(example("sort"))
+        .arg("/dev/stdin")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let sort = sort.as_mut().expect("sort starts");
+    let mut input = sort.stdin.take().expect("a pipe");
+    // Nothing comes out before everything is in.
+    input.write_all(&text).expect("sort reads");
+    drop(input);
+    let mut sorted = Vec::new();
+    sort.stdout.take().expect("a pipe").read_to_end(&mut sorted).expect("the output");
+    assert!(sort.wait().expect("the end").success());
+    assert!(sorted == expected, "{} bytes and not {}", sorted.len(), expected.len());
+    // Files whose text is made while it is read, one that says it is empty and one that says it is a page long.
+    for made in ["/proc/version", "/sys/kernel/mm/transparent_hugepage/enabled", "/sys/kernel/notes"] {
+        let made = Path::new(made);
+        if made.exists() {
+            assert!(run_well(1, "sort", &[made.as_ref()])[0].stdout == original(made), "{made:?}");
+        }
+    }
 }
 
 /// A row of the summary: what a node has read, put, received, sorted, and how many lines.

@@ -21,17 +21,22 @@ pub(crate) struct Library {
 }
 
 /// Ordinary memory.
-struct Memory(*mut u8);
+pub(crate) struct Memory(*mut u8);
+
+// SAFETY: addresses; what is done with them is told where it is done.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
 
 impl Memory {
-    fn new() -> Memory {
+    pub(crate) fn new() -> Memory {
         let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
         // SAFETY: fresh memory at addresses the kernel chooses.
         let start = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), PLACE_PAGES * PAGE, access, flags) };
         Memory(start.expect("memory").cast())
     }
 
-    fn at(&self, offset: usize) -> *mut u8 {
+    pub(crate) fn at(&self, offset: usize) -> *mut u8 {
         self.0.wrapping_add(offset)
     }
 }
@@ -272,7 +277,7 @@ fn permission(rights: Rights) -> Permission {
     Permission::from_bits(rights.0).expect("bits of a permission")
 }
 
-fn list(access: &Access) -> AccessList {
+pub(crate) fn list(access: &Access) -> AccessList {
     match access {
         Access::Default => AccessList::default_permissions(),
         Access::Everyone => AccessList::everyone(),

@@ -1,13 +1,15 @@
 //! The library against a model of the RSMAPI: random scripts of verbs, every answer and every byte compared.
 //!
-//! `RSM_MODEL_CASES=N` runs N scripts instead of 300. A script that fails is made as short as it can be and printed, one
+//! Without more they are the same 300 scripts every time; `RSM_MODEL_CASES=N` runs N that nobody has seen. A script that fails is made as short as it can be and printed, one
 //! verb a line; its seed is kept in `tests/model/regressions.txt` and run first from then on.
 //!
 //! The model is one user's view of two nodes that have joined and one that has not. What it leaves out: links and
-//! deaths (tests/soak), threads (loom models), vectors, and waiting.
+//! deaths (tests/soak), vectors, and waiting. Two threads at a time are in [`threads`], with the verbs of exports, which wait
+//! for each other; what they do to the same words at the same time is loom's (`rsm_core::models`).
 
 mod library;
 mod reference;
+mod threads;
 mod verbs;
 
 use library::{Seen, compare};
@@ -28,12 +30,20 @@ fn judge(script: &Script, flaw: Option<Flaw>, seen: &mut Seen) -> Result<(), Tes
 
 #[test]
 fn the_library_answers_as_the_model() {
-    let cases = std::env::var("RSM_MODEL_CASES").ok().map_or(300, |n| n.parse().expect("RSM_MODEL_CASES is a number"));
+    let wanted = std::env::var("RSM_MODEL_CASES").ok();
+    let cases = wanted.as_ref().map_or(300, |n| n.parse().expect("RSM_MODEL_CASES is a number"));
     let kept = FileFailurePersistence::Direct("tests/model/regressions.txt");
     let config =
         Config { cases, failure_persistence: Some(Box::new(kept)), max_shrink_iters: 5000, ..Config::default() };
     let seen = RefCell::new(Seen::default());
-    let mut runner = TestRunner::new(config);
+    let mut runner = match wanted {
+        Some(_) => TestRunner::new(config),
+        // A change is not to be judged by chance.
+        None => {
+            let rng = TestRng::deterministic_rng(config.rng_algorithm);
+            TestRunner::new_with_rng(config, rng)
+        }
+    };
     let result = runner.run(&scripts(), |script| judge(&script, None, &mut seen.borrow_mut()));
     if let Err(TestError::Fail(reason, script)) = result {
         panic!("{reason}\nin {script:?}");
@@ -41,6 +51,35 @@ fn the_library_answers_as_the_model() {
     result.expect("scripts can be made");
     let seen = seen.into_inner();
     println!("{cases} scripts, {} verbs; refusals by error number: {:?}", seen.carried_out, seen.refused);
+}
+
+/// Some hundred meetings of two threads, the same ones each time; what the threads make of them differs.
+#[test]
+fn two_threads_are_told_what_one_after_the_other_would_be() {
+    use proptest::strategy::{Strategy, ValueTree};
+    let cases = std::env::var("RSM_MODEL_CASES").ok().map_or(300, |n| n.parse().expect("RSM_MODEL_CASES is a number"));
+    let rng = TestRng::deterministic_rng(Config::default().rng_algorithm);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    for case in 0..cases {
+        let meeting = threads::meetings().new_tree(&mut runner).expect("meetings can be made").current();
+        threads::compare(&meeting, Reference::new(user(), None))
+            .unwrap_or_else(|told| panic!("case {case}: {told}\nin {meeting:?}"));
+    }
+}
+
+/// With a rule that is wrong some meeting has no explanation.
+#[test]
+fn a_meeting_that_no_order_explains_is_noticed() {
+    use proptest::strategy::{Strategy, ValueTree};
+    for flaw in [Flaw::RebindMovesContents, Flaw::IdsStayTaken] {
+        let rng = TestRng::deterministic_rng(Config::default().rng_algorithm);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        let noticed = (0..1000).any(|_| {
+            let meeting = threads::meetings().new_tree(&mut runner).expect("meetings can be made").current();
+            threads::compare(&meeting, Reference::new(user(), Some(flaw))).is_err()
+        });
+        assert!(noticed, "{flaw:?}");
+    }
 }
 
 /// Scripts that never lead to a refusal would not test it.

@@ -23,6 +23,7 @@ pub(crate) mod number {
     pub(crate) const PERM_DENIED: i32 = 27;
     pub(crate) const REBIND_NOT_ALLOWED: i32 = 30;
     pub(crate) const REMOTE_NODE_UNREACHABLE: i32 = 39;
+    pub(crate) const BARRIER_FAILURE: i32 = 38;
     pub(crate) const CONN_ABORTED: i32 = 40;
     pub(crate) const TIMEOUT: i32 = 42;
 }
@@ -75,11 +76,13 @@ pub(crate) struct User {
 }
 
 /// Where an export's bytes are: its own, or in the memory of its node.
+#[derive(Clone)]
 enum Bytes {
     Own(Vec<u8>),
     At(Place),
 }
 
+#[derive(Clone)]
 struct Export {
     serial: usize,
     node: u32,
@@ -92,6 +95,7 @@ struct Export {
 }
 
 /// Lives as long as its import or a mapping of it.
+#[derive(Clone)]
 struct Connection {
     /// Serial of the export; stays when that is gone.
     export: usize,
@@ -102,6 +106,7 @@ struct Connection {
     signals: u32,
 }
 
+#[derive(Clone)]
 struct Mapping {
     connection: usize,
     offset: usize,
@@ -109,6 +114,7 @@ struct Mapping {
     rights: Rights,
 }
 
+#[derive(Clone)]
 pub(crate) struct Reference {
     user: User,
     flaw: Option<Flaw>,
@@ -345,13 +351,14 @@ impl Reference {
         if !place.start.is_multiple_of(PAGE) {
             return is(Err(BAD_ADDR));
         }
-        // Ranges that are exported already, by this or by others: the reference does not say.
+        // Ranges that are exported already, by this or by others, stay where they are: one address cannot be in two
+        // segments' memory, and what another export has on cannot be given back.
         let (node, serial) = (export.node, export.serial);
         let (equal, partly) = self.neighbours(node, place);
         let others = self.exports.iter().flatten().filter(|e| e.node == node && e.serial != serial);
         let shared = others.filter(|e| matches!(e.bytes, Bytes::At(p) if p == old)).count() > 0;
         if equal || partly || shared {
-            return Expect::Skip;
+            return is(Err(BAD_ADDR));
         }
         if self.has(Flaw::RebindMovesContents) {
             self.places[node as usize - 1].copy_within(old.start..old.start + old.length, place.start);
@@ -440,7 +447,7 @@ impl Reference {
         if way == Way::Loopback && to != node {
             return is(Err(CTLR_NOT_PRESENT)); // D-28
         }
-        if to > JOINED {
+        if to > JOINED + 1 {
             return is(Err(REMOTE_NODE_UNREACHABLE));
         }
         let found = self

@@ -71,7 +71,8 @@ fn unknown_things_are_named() {
     case(shm.connect(9, id, Permission::Read), Code::RemoteNodeUnreachable, "no node 9");
     case(shm.connect(0, id, Permission::Read), Code::RemoteNodeUnreachable, "no node 0");
     case(shm.connect(u32::MAX, id, Permission::Read), Code::RemoteNodeUnreachable, "no node");
-    case(shm.connect(2, id, Permission::Read), Code::RemoteNodeUnreachable, "node 2 has not joined");
+    // A node that will publish once it runs: what the program tries again for.
+    case(shm.connect(2, id, Permission::Read), Code::SegNotPublished, "node 2 has not joined");
     cluster.node(2).expect("node 2");
     case(shm.connect(2, id, Permission::Read), Code::SegNotPublished, "node 2 publishes no segment 0x400000");
     case(loopback.connect(2, id, Permission::Read), Code::CtlrNotPresent, "loopback reaches only the local node 1");

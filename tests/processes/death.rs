@@ -7,6 +7,7 @@ use rsm::observe::Observer;
 pub(crate) const STORIES: &[Story] = &[
     ("a_killed_exporter_aborts_its_importers", a_killed_exporter_aborts_its_importers),
     ("a_killed_importer_does_not_hold_the_exporter_up", a_killed_importer_does_not_hold_the_exporter_up),
+    ("an_exporter_hears_of_the_death_of_its_importers", an_exporter_hears_of_the_death_of_its_importers),
     ("an_id_is_free_when_its_exporter_is_dead", an_id_is_free_when_its_exporter_is_dead),
     ("exec_beside_a_living_child_ends_the_membership", exec_beside_a_living_child_ends_the_membership),
     ("exit_beside_a_living_child_ends_the_membership", exit_beside_a_living_child_ends_the_membership),
@@ -29,9 +30,13 @@ fn a_killed_exporter_aborts_its_importers() {
         importer.ok("map i");
         importer.ok("go w waitimport i forever");
         importer.until("asleep w", "ok true");
+        assert_eq!(importer.ok("why i"), "none");
         exporter.kill();
-        assert!(importer.ok("join w").starts_with("err 40 "));
-        importer.fails("put i 0 1", 40);
+        let told = importer.ok("join w");
+        assert!(told.starts_with("err 40 ") && told.contains("0x400000 of node 1 was aborted: the process"), "{told}");
+        assert_eq!(importer.ok("why i"), "ExporterEnded");
+        let told = importer.fails("put i 0 1", 40);
+        assert!(told.contains("the process that exported it has ended"), "{told}");
         importer.ok("store i 0 1");
         importer.ok("unmap i");
         importer.ok("disconnect i");
@@ -52,6 +57,42 @@ fn a_killed_importer_does_not_hold_the_exporter_up() {
         exporter.ok("unpublish e");
     }
     exporter.ok("destroy e");
+}
+
+fn an_exporter_hears_of_the_death_of_its_importers() {
+    let cluster = cluster(3);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    exporter.ok("watch e");
+    for round in 0..20 {
+        let mut two = NodeProcess::start(&cluster, 2);
+        let mut three = NodeProcess::start(&cluster, 3);
+        two.ok("connect i 1 0x400000 rw");
+        three.ok("connect i 1 0x400000 rw");
+        let (second, third) = (two.pid(), three.pid());
+        exporter.ok("go w waitwhile e forever");
+        exporter.until("asleep w", "ok true");
+        two.kill();
+        assert_eq!(exporter.ok("running w"), "true", "node 3 is there still");
+        // Its last words are heard, then its end.
+        three.ok("post i");
+        assert_eq!(exporter.ok("join w"), "ok");
+        three.ok("post i");
+        if round % 2 == 0 {
+            three.kill();
+        } else {
+            three.end();
+        }
+        exporter.ok("waitwhile e forever");
+        let told = exporter.fails("waitwhile e forever", 45);
+        assert!(told.contains("nobody is left who could signal segment 0x400000 of node 1"), "{told}");
+        assert_eq!(exporter.ok("event e 20000"), format!("connected 2 {second}"));
+        assert_eq!(exporter.ok("event e 20000"), format!("left 2 {second} Some(ImporterEnded)"));
+        assert_eq!(exporter.ok("event e 20000"), format!("connected 3 {third}"));
+        let left = exporter.ok("event e 20000");
+        assert!(left.starts_with(&format!("left 3 {third} Some(")), "{left}");
+    }
 }
 
 fn an_id_is_free_when_its_exporter_is_dead() {
@@ -76,7 +117,8 @@ fn exec_beside_a_living_child_ends_the_membership() {
     let child = exporter.ok("forkidle").parse().expect("a process id");
     exporter.tell("execsleep");
     importer.until("put i 0 1", "err 40 ");
-    importer.fails("connect j 1 0x400000 rw", 39);
+    assert_eq!(importer.ok("why i"), "ExporterEnded");
+    importer.fails("connect j 1 0x400000 rw", 7);
     kill_grandchild(child);
     exporter.kill();
 }

@@ -29,6 +29,7 @@ fn a_forked_child_transfers_and_is_told() {
     exporter.ok("unpublish e");
     assert!(importer.ok("forkcall put i 0 7").starts_with("err 40 "));
     importer.fails("put i 0 7", 40);
+    assert_eq!([importer.ok("why i"), importer.ok("forkcall why i")], ["Withdrawn", "ok Withdrawn"]);
     assert_eq!(exporter.ok("read e 0"), "6");
 }
 

@@ -11,6 +11,8 @@ pub(crate) const STORIES: &[Story] = &[
     ("a_handler_interrupts_a_stuck_request_and_leaks_nothing", a_handler_interrupts_a_stuck_request),
     ("a_handler_interrupts_unpublish_which_goes_on", a_handler_interrupts_unpublish),
     ("nothing_but_a_handler_interrupts", nothing_but_a_handler_interrupts),
+    ("after_an_interrupted_publish_everything_is_as_before", after_an_interrupted_publish),
+    ("a_later_withdrawal_does_not_answer_for_an_interrupted_one", a_later_withdrawal_does_not_answer),
     ("handlers_do_not_disturb_requests_that_are_answered", handlers_do_not_disturb_answered_requests),
 ];
 
@@ -26,7 +28,16 @@ fn a_handler_interrupts_waits() {
     let mut node = NodeProcess::start(&cluster, 1);
     node.ok("handler");
     node.ok("export e 4096");
-    for command in ["waitexport e forever", "waitexport e 60000", "connect i 2 0x400000 rw 60000"] {
+    node.ok("publish e 0x400000");
+    node.ok("watch e");
+    for command in [
+        "waitexport e forever",
+        "waitexport e 60000",
+        "waitwhile e forever",
+        "waitwhile e 60000",
+        "event e forever",
+        "connect i 2 0x400000 rw 60000",
+    ] {
         node.ok(&format!("go t {command}"));
         // A handler that runs just before the thread falls asleep interrupts nothing: again, until it does.
         wait_for("the wait to be interrupted", || {
@@ -99,6 +110,91 @@ fn nothing_but_a_handler_interrupts() {
     node.ok("post i");
     assert_eq!(node.ok("join w"), "ok", "the signal is taken");
     host.kill();
+}
+
+/// The lost request may have been carried out, and somebody may have connected before it is undone.
+fn after_an_interrupted_publish() {
+    for (stops, commands) in [
+        (true, &["publish e 0x400007", "unpublish e"][..]),
+        (true, &["publish e 0x400008", "unpublish e"]),
+        (false, &["publish e 0x400007", "unpublish e"]),
+        (true, &["!7 unpublish e", "publish e 0x400007"]),
+        (true, &["!7 republish e", "destroy e"]),
+    ] {
+        let mut host = NodeProcess::with(Vec::new());
+        let words = host.ok("host 2");
+        let environments: Vec<_> = words.split(' ').map(environment).collect();
+        let mut exporter = NodeProcess::with(environments[0].clone());
+        let mut importer = NodeProcess::with(environments[1].clone());
+        exporter.ok("export e 4096");
+        exporter.ok("handler");
+        importer.ok("go c connect i 1 0x400007 rw 25000");
+        importer.until("asleep c", "ok true");
+        host.stop();
+        exporter.ok("go t publish e 0x400007");
+        wait_for("the request to be interrupted", || {
+            exporter.ok("poke t");
+            exporter.ok("running t") == "false"
+        });
+        assert!(exporter.ok("join t").starts_with("err 41 "));
+        host.signal(Signal::CONT);
+        assert!(
+            importer.ok("join c").starts_with("ok"),
+            "the agent published it, and nobody has said yet that it was not to"
+        );
+        importer.ok("map i");
+        importer.ok("store i 0 1");
+        if stops {
+            importer.stop();
+        }
+        for command in commands {
+            match command.strip_prefix("!7 ") {
+                Some(command) => drop(exporter.fails(command, 7)),
+                None => drop(exporter.ok(command)),
+            }
+        }
+        importer.signal(Signal::CONT);
+        importer.fails("put i 0 3", 40);
+        importer.ok("store i 0 4");
+        if *commands.last().expect("commands") != "destroy e" {
+            assert_eq!(exporter.ok("read e 0"), "1", "{commands:?}");
+        }
+        host.kill();
+    }
+}
+
+fn a_later_withdrawal_does_not_answer() {
+    // The wait lasts 100 ms; a machine that is busy for longer lets it end before the handler runs.
+    assert!((0..20).any(|_| asks_again_after_a_later_withdrawal()), "no unpublish was interrupted");
+}
+
+fn asks_again_after_a_later_withdrawal() -> bool {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut importer = NodeProcess::start(&cluster, 2);
+    exporter.ok("handler");
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    importer.ok("map i");
+    importer.stop();
+    exporter.ok("go t unpublish e");
+    exporter.until("asleep t", "ok true");
+    exporter.ok("poke t");
+    if !exporter.ok("join t").starts_with("err 41 ") {
+        return false;
+    }
+    // To publish begins another withdrawal when that one is over, and cannot move the memory: there are no descriptors.
+    exporter.ok("nofile 4");
+    exporter.until("publish e 0x400001", "err 31 ");
+    exporter.ok("nofile 64");
+    exporter.ok("unpublish e");
+    exporter.ok("write e 0 4");
+    importer.signal(Signal::CONT);
+    importer.ok("store i 0 5");
+    importer.fails("put i 0 5", 40);
+    assert_eq!(exporter.ok("read e 0"), "4", "an importer reaches the memory");
+    true
 }
 
 fn a_handler_interrupts_unpublish() {

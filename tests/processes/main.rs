@@ -11,6 +11,7 @@ mod fork;
 mod huge;
 mod interrupts;
 mod leaks;
+mod meeting;
 mod node;
 mod revocation;
 mod steering;
@@ -28,7 +29,9 @@ fn main() {
         surroundings::run();
     }
     if std::env::var_os("RSM_TEST_NODE").is_some() {
-        return node::run(|things, words| cost::more(things, words).or_else(|| huge::more(things, words)));
+        return node::run(|things, words| {
+            cost::more(things, words).or_else(|| huge::more(things, words)).or_else(|| meeting::more(things, words))
+        });
     }
     let stories: Vec<Story> = [
         revocation::STORIES,
@@ -40,6 +43,7 @@ fn main() {
         cost::STORIES,
         huge::STORIES,
         leaks::STORIES,
+        meeting::STORIES,
         watch::STORIES,
         surroundings::STORIES,
     ]

@@ -3,7 +3,10 @@
 //! Commands name their objects. Some go on in a thread (`go NAME COMMAND..`, whose answer `join NAME` gives).
 #![allow(unsafe_code)] // fork, exec, handlers: what the stories are about
 
-use rsm::{AccessList, BarrierMode, Code, Controller, Error, Export, Import, Mapping, Permission, Result, SegmentId};
+use rsm::{
+    AccessList, BarrierMode, Code, Controller, Error, Export, Import, ImporterEvent, Mapping, Permission, Result,
+    SegmentId,
+};
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -25,6 +28,7 @@ pub(crate) struct Things {
     pub(crate) exports: Mutex<HashMap<String, Arc<Export>>>,
     pub(crate) imports: Mutex<HashMap<String, Arc<Import>>>,
     pub(crate) mappings: Mutex<HashMap<String, Arc<Mapping>>>,
+    pub(crate) events: Mutex<HashMap<String, rsm::ImporterEvents>>,
     pub(crate) clusters: Mutex<HashMap<String, Arc<rsm::Cluster>>>,
     running: Mutex<HashMap<String, JoinHandle<String>>>,
     /// Kernel thread ids of running threads, to send signals to.
@@ -53,7 +57,7 @@ fn answer(things: &Arc<Things>, words: &[String]) -> String {
     }
 }
 
-fn number(text: &str) -> u64 {
+pub(crate) fn number(text: &str) -> u64 {
     text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u64::from_str_radix(hex, 16)).expect("a number")
 }
 
@@ -107,6 +111,7 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             let id = find(&things.exports, name).publish(SegmentId::new(number(word(2)) as u32), &access)?;
             Ok(id.to_string())
         }
+        "republish" => find(&things.exports, name).republish(&AccessList::everyone()).map(done),
         "unpublish" => find(&things.exports, name).unpublish().map(done),
         "destroy" => {
             let export = things.exports.lock().unwrap().remove(name).expect("exported");
@@ -161,6 +166,21 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
         "load" => find(&things.mappings, name).memory().read_volatile_u64(number(word(2))).map(|v| v.to_string()),
         "post" => find(&things.imports, name).signal().map(done),
         "postall" => find(&things.exports, name).signal().map(done),
+        "watch" => {
+            let events = find(&things.exports, name).watch_importers()?;
+            things.events.lock().unwrap().insert(name.to_owned(), events);
+            Ok(String::new())
+        }
+        "event" => {
+            let mut events = things.events.lock().unwrap();
+            Ok(match events.get_mut(name).expect("watched").next(timeout(word(2)))? {
+                ImporterEvent::Connected(importer) => format!("connected {} {}", importer.node, importer.pid),
+                ImporterEvent::Left(importer, why) => format!("left {} {} {why:?}", importer.node, importer.pid),
+                other => panic!("{other:?}"),
+            })
+        }
+        "waitwhile" => find(&things.exports, name).wait_while_imported(timeout(word(2))).map(done),
+        "why" => Ok(find(&things.imports, name).why_aborted().map_or_else(|| "none".into(), |why| format!("{why:?}"))),
         "waitimport" => find(&things.imports, name).wait(timeout(word(2))).map(done),
         "waitexport" => find(&things.exports, name).wait(timeout(word(2))).map(done),
         "go" => {
@@ -415,7 +435,7 @@ fn host(nodes: u32) -> Result<String> {
 }
 
 /// Fresh memory, for ever.
-fn pages(length: usize) -> *mut u8 {
+pub(crate) fn pages(length: usize) -> *mut u8 {
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
     let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
     // SAFETY: fresh memory at addresses the kernel chooses.
@@ -478,9 +498,12 @@ fn fork_idle_child() -> i32 {
 
 /// Runs something in a forked child and gives what it said.
 fn in_child(body: impl FnOnce() -> String) -> String {
-    let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
+    let Ok((mut reader, mut writer)) = std::io::pipe() else { return "err 31 no pipe".to_owned() };
     // SAFETY: this program forks from its command loop; what the child uses (the allocator, the library) supports it.
     let child = unsafe { libc::fork() };
+    if child < 0 {
+        return "err 31 no child".to_owned();
+    }
     if child == 0 {
         drop(reader);
         let text = body();

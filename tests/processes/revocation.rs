@@ -24,6 +24,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("the_exporter_stores_all_the_while_and_loses_nothing", the_exporter_stores_all_the_while),
     ("a_rebind_reaches_a_stopped_importer", a_rebind_reaches_a_stopped_importer),
     ("equal_ranges_keep_each_other_working", equal_ranges_keep_each_other_working),
+    ("an_export_is_not_destroyed_under_an_importer_that_reaches_another", an_export_is_not_destroyed_under_an_importer),
     ("equal_ranges_are_moved_away_from_a_liar_in_the_end", equal_ranges_are_moved_away_from_a_liar),
     ("a_move_whose_memory_does_not_arrive_is_begun_again", a_move_whose_memory_does_not_arrive),
     ("taking_back_takes_its_time", taking_back_takes_its_time),
@@ -433,6 +434,29 @@ fn equal_ranges_keep_each_other_working() {
     first.ok("store k 0 5");
     first.fails("put k 0 5", 40);
     assert_eq!(exporter.ok("read e 0"), "4");
+}
+
+fn an_export_is_not_destroyed_under_an_importer() {
+    let (_cluster, mut exporter, mut first, mut second) = twins();
+    exporter.ok("write e 0 3");
+    first.stop();
+    // Said, and why; the other export goes on.
+    let told = exporter.fails("destroy e", 31);
+    assert!(told.contains("published segment"), "{told}");
+    second.ok("put j 8 2");
+    assert_eq!(exporter.ok("read f 8"), "2");
+    // Taken back, it is moved away from whoever is left.
+    exporter.ok("unpublish f");
+    exporter.ok("write f 0 4");
+    first.signal(Signal::CONT);
+    first.ok("store i 0 5");
+    first.fails("put i 0 5", 40);
+    assert_eq!(exporter.ok("read f 0"), "4");
+    exporter.ok("publish f 0x400000");
+    second.ok("connect k 1 0x400000 rw");
+    second.ok("put k 0 6");
+    assert_eq!(exporter.ok("read f 0"), "6");
+    exporter.ok("destroy f");
 }
 
 fn equal_ranges_are_moved_away_from_a_liar() {

@@ -173,13 +173,18 @@ fn a_node_is_stopped_goes_on_and_is_killed() {
     importer.until("asleep w", "ok true");
     assert_eq!(steering.node_stop(1), Ok(2));
     assert_eq!(steering.node_kill(1), Ok(2), "stopped processes die too");
-    assert!(importer.ok("join w").starts_with("err 40 "));
+    let told = importer.ok("join w");
+    assert!(
+        told.starts_with("err 40 ") && told.contains("0x400000 of node 1 was aborted: node 1 was killed"),
+        "{told}"
+    );
+    assert_eq!([importer.ok("why i"), importer.ok("why j")], ["NodeKilled", "NodeKilled"]);
     first.reap();
     second.reap();
     wait_for("the node to be gone", || {
         steering.node_kill(1).is_err_and(|error| error.code() == Code::RemoteNodeUnreachable)
     });
-    importer.fails("connect k 1 0x400000 rw", 39);
+    importer.fails("connect k 1 0x400000 rw", 7);
     importer.end();
 }
 

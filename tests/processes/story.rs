@@ -46,7 +46,8 @@ impl NodeProcess {
         installed.then(|| NodeProcess::launch(command, environment))
     }
 
-    fn launch(mut command: Command, environment: Vec<(&'static str, String)>) -> NodeProcess {
+    /// Starts a node program by this command, with this environment.
+    pub(crate) fn launch(mut command: Command, environment: Vec<(&'static str, String)>) -> NodeProcess {
         let mut child = command
             .env("RSM_TEST_NODE", "1")
             .envs(environment)

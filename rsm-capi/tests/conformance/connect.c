@@ -36,9 +36,30 @@ ASSERTION(123, ALL, "connect without a place for the handle")
     EXPECT(RSMERR_BAD_SEG_HNDL, rsm_memseg_import_connect(s.controller, s.node, s.id, 0700, NULL));
 }
 
+/* The other node has no process yet: as if it had published nothing, for the link to it is up. */
+static void before_the_other_node_joins(void)
+{
+    rsm_memseg_import_handle_t i;
+    const rsmapi_controller_handle_t c = open_controller();
+    const rsm_node_id_t there = 3 - local_node();
+    EXPECT(RSMERR_SEG_NOT_PUBLISHED, rsm_memseg_import_connect(c, there, ID, RSM_PERM_RDWR, &i));
+    CHECK(i == NULL);
+    EXPECT(RSMERR_REMOTE_NODE_UNREACHABLE, rsm_memseg_import_connect(c, 3, ID, RSM_PERM_RDWR, &i));
+    OK(rsm_release_controller(c));
+}
+
 ASSERTION(124, ALL, "an id that nobody has published")
 {
     struct scene s;
+    if (context == NODES) {
+        /* By a child: the peer starts before this process has used the library. */
+        const pid_t child = fork_child();
+        if (child == 0) {
+            before_the_other_node_joins();
+            _exit(0);
+        }
+        join_child(child);
+    }
     begin(&s);
     s.id = ID + 77;
     EXPECT(RSMERR_SEG_NOT_PUBLISHED, try_connect(&s, RSM_PERM_RDWR));

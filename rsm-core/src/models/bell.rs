@@ -4,7 +4,7 @@ use super::explore;
 use super::futex::{Futex, Timed};
 use crate::bell::{Accumulate, Bell, MAX_COUNT};
 use crate::error::Code;
-use crate::generation::Generation;
+use crate::generation::{EndCause, Generation};
 use crate::sync::{AtomicU64, Ordering::Relaxed, acquire};
 use crate::verdict;
 use loom::thread::{self, JoinHandle};
@@ -175,7 +175,7 @@ fn who_is_told_of_an_abort_finds_the_connection_cut() {
         let r = rig();
         r.data.store(Generation::live(1).word(), Relaxed);
         let waiter = start(&r, |r| r.bell.try_take().is_ok() || Generation::from_word(acquire(&r.data)).is_aborted());
-        verdict::abort(&r.data);
+        verdict::abort(&r.data, EndCause::Withdrawn);
         r.bell.abort(&&r.futex);
         assert!(waiter.join().unwrap());
     });

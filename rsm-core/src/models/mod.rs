@@ -15,15 +15,18 @@
 //! | bell: word, sleepers | [`bell`], [`death`] |
 //! | pump: changes, and the pipe it keeps | [`pump`] |
 //! | sleepers: gone | [`sleepers`] |
-//! | connection row: generation; link word | [`verdict`] |
+//! | connection row: generation | [`verdict`] |
+//! | path word | [`link`], [`verdict`] |
+//! | link word | the agent's, and true by itself for people; spans compare the path words that follow it |
 //! | rows: sequence number, fields; header: magic | [`rows`] |
 //! | buckets, `next_in_bucket`; node row: published | [`lookup`] |
 //! | `first_connection`, `next` | [`walk`] |
 //! | segment row: withdrawal | [`withdrawal`] |
+//! | segment row: comings, arrivals, earlier, importers | [`attendance`] |
 //! | header: revision | [`revision`] |
 //! | header: changes | [`watch`] |
 //! | header: how many rows were ever used | a hint for who lists them; what a row says is read under its number |
-//! | header: ended; node row: processes, pid, uid, exports, imports; importers | single words, true by themselves, for people |
+//! | header: ended; node row: processes, pid, uid, exports, imports | single words, true by themselves, for people |
 //! | tally rows; `rsm_shm` tally: row, process | numbers for people; the row's memory stays mapped as long as the membership |
 //! | `rsm_shm` crash points | tests only |
 //! | controller rows | written once, before the magic |
@@ -32,10 +35,45 @@
 //! | `rsm_shm` import: given back | a swap: one of those who give back does |
 //! | `rsm_shm` export: start | moves with a rebind, which excludes views of the old range |
 //! | `rsm_shm` copies and views | the program's data; what they order is the verdict's fence |
+//!
+//! A protocol is more than its common case. Its modes, flags and early exits, above all those that skip a
+//! read-modify-write or a fence, and which model goes through each (`a | b` where several do):
+//!
+//! | protocol | mode, flag or early exit | model |
+//! |---|---|---|
+//! | post | adds one; nobody asleep, somebody asleep | `bell::a_signal_carries..`, `a_sleeper_is_never..` |
+//! | | adds none: not accumulating, one pending | `bell::a_post_that_does_not_accumulate_carries..`; `posts_that_do_not_accumulate_leave_one` |
+//! | | adds none: the highest count | `bell::a_post_beyond_the_highest_count_carries..` |
+//! | | adds none, and who posted before died owing the wake | `death::the_next_post_makes_up_for_a_dead_poster` |
+//! | | another epoch | `bell::a_late_post_does_not_reach_the_next_connection` |
+//! | | aborted | `bell::an_abort_swallows_no_signal` |
+//! | take | nothing pending: looks only, and promises nothing but that no post came before what it saw | every model with a wait |
+//! | | nothing pending, aborted | `bell::who_is_told_of_an_abort_finds_the_connection_cut` |
+//! | | pending, aborted: the signal first | `bell::an_abort_swallows_no_signal` |
+//! | wait | woken; the word changed before the sleep | `bell::a_sleeper_is_never_left_behind` |
+//! | | deadline, handler, end of the cluster, each with and without a signal at that moment: one path | `bell::a_deadline_loses_no_signal` |
+//! | | killed asleep, killed before the sleep | `death::a_dead_waiter_keeps_no_wake` |
+//! | abort, renew, epoch | sleepers there; counted late by an old owner | `bell::an_abort_reaches_every_sleeper`, `a_late_sleeper..` |
+//! | nudge | nobody asleep: returns after a fence | `death::a_nudge_makes_up_for_a_dead_poster` |
+//! | pump | fills; empties and notices; leaves as it is | `pump::a_descriptor_is_readable..`, `a_descriptor_follows_posts..` |
+//! | | hangs up, with and without a signal pending | `pump::a_descriptor_says..`, `a_descriptor_tells_of_signals_before_the_cut` |
+//! | | hands a wake on, or keeps it | `pump::the_pump_takes_no_wake_from_a_waiter` |
+//! | sleepers | gone before it lists itself, between that and the sleep, asleep; nobody listed | `sleepers::the_end_reaches_every_sleeper` |
+//! | verdict | stores; loads; the row used again | `verdict::*` |
+//! | | link: an error in between; went for good; away at the beginning | `link::*` |
+//! | | a rebind in between: spans of stores, of loads; the connection cut as well | `verdict::a_store_that_is_vouched..`, `a_load_that..`, `a_cut_before_a_rebind_wins` |
+//! | rows | written while read: tries again; the writer died: gives up after a bound | `rows::*`; `registry::lookup::tests::a_writer_that_died_leaves_readers_unsure` |
+//! | look-up | found; nothing; the row left the chain; too long or unsure: the agent is asked | `lookup::*` |
+//! | walk | complete; disturbed: over again from where it was; a dead connection is passed over | `walk::*` |
+//! | withdrawal | free; somebody keeps it; a later one has begun | `withdrawal::*` |
+//! | revision | told again; looked for another reason; entered meanwhile | `revision::*` |
+//! | changes | somebody sleeps, or is about to | `watch::who_sees_a_step_sees_the_change` |
 
+mod attendance;
 mod bell;
 mod death;
 mod futex;
+mod link;
 mod lookup;
 mod pump;
 mod revision;

@@ -168,3 +168,48 @@ fn a_descriptor_says_that_the_connection_was_cut() {
         pump.join().unwrap();
     });
 }
+
+/// What was signalled before the cut can be taken, and is polled for, beside the hang-up (D-60, D-90).
+///
+/// Mutations: `pump_abort_hides`.
+#[test]
+fn a_descriptor_tells_of_signals_before_the_cut() {
+    explore_less(1, || {
+        let r = Rig::new();
+        r.bell.post(0, Accumulate::Yes, &&r.futex).unwrap();
+        let pump = start(&r, Rig::pump);
+        let agent = start(&r, |r| r.bell.abort(&&r.futex));
+        agent.join().unwrap();
+        r.poll();
+        r.follow();
+        assert!(r.pipe.lock().unwrap().full, "a signal is pending");
+        assert!(r.bell.try_take().unwrap());
+        r.follow();
+        assert!(!r.pipe.lock().unwrap().full);
+        r.stop();
+        pump.join().unwrap();
+        assert!(r.pipe.lock().unwrap().hung_up);
+    });
+}
+
+/// A post that adds nothing beside a take: it is polled for if it did add something.
+///
+/// Mutations: `pump_no_notice`.
+#[test]
+fn a_descriptor_follows_posts_that_do_not_accumulate() {
+    explore_less(1, || {
+        let r = Rig::new();
+        r.bell.post(0, Accumulate::No, &&r.futex).unwrap();
+        let pump = start(&r, Rig::pump);
+        let poster = start(&r, |r| r.bell.post(0, Accumulate::No, &&r.futex).unwrap());
+        r.poll();
+        assert!(r.bell.try_take().unwrap());
+        r.follow();
+        poster.join().unwrap();
+        if r.bell.pending() > 0 {
+            r.poll();
+        }
+        r.stop();
+        pump.join().unwrap();
+    });
+}

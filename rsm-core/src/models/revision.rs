@@ -4,7 +4,7 @@
 
 use super::explore;
 use super::tables::{agent, connection, heap, segment};
-use crate::generation::Generation;
+use crate::generation::{EndCause, Generation};
 use crate::registry::heap::Heap;
 use crate::sync::{Mutex, acquire, mutated};
 use loom::thread;
@@ -58,7 +58,7 @@ fn an_import_that_enters_late_is_cut_off() {
             let p = Arc::clone(&p);
             thread::spawn(move || p.enter())
         };
-        agent(&p.heap).abort_connection(0);
+        agent(&p.heap).abort_connection(0, EndCause::Withdrawn);
         agent(&p.heap).step_revision();
         // The look that the agent sends when it has stepped.
         p.look();
@@ -80,7 +80,7 @@ fn what_was_seen_was_cut_off() {
             let p = Arc::clone(&p);
             thread::spawn(move || p.look())
         };
-        agent(&p.heap).abort_connection(0);
+        agent(&p.heap).abort_connection(0, EndCause::Withdrawn);
         let revision = agent(&p.heap).step_revision();
         let seen = looking.join().unwrap();
         let cut = *p.table.lock().unwrap() == Some(true);

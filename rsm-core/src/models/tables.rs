@@ -37,5 +37,15 @@ pub(super) fn is_whole(fields: &SegmentFields) -> bool {
 }
 
 pub(super) fn connection(serial: u64, segment: u32) -> NewConnection {
-    NewConnection { serial, segment, bell: 0, epoch: 0, importer: 1, pid: 1, controller: 1, permission: 0 }
+    NewConnection {
+        serial,
+        segment,
+        bell: 0,
+        epoch: 0,
+        importer: 1,
+        pid: 1,
+        controller: 1,
+        permission: 0,
+        suspended: false,
+    }
 }

@@ -5,7 +5,8 @@
 
 use super::explore;
 use super::tables::{agent, connection, heap, member, segment};
-use crate::generation::Generation;
+use crate::error::Code;
+use crate::generation::{EndCause, Generation};
 use crate::registry::{LinkState, LinkWord};
 use crate::sync::{AtomicU64, Ordering::Relaxed, acquire, fence, mutated};
 use crate::verdict::{self, Snapshot};
@@ -51,7 +52,7 @@ fn a_complete_verdict_means_the_store_came_first() {
                 opened.judge(&w.generation, &w.link).is_ok()
             })
         };
-        verdict::abort(&w.generation);
+        verdict::abort(&w.generation, EndCause::Withdrawn);
         // From here on the agent waits for importers, then gives the memory back: what it reads now is what counts.
         let arrived = w.memory.load(Relaxed) == 7;
         let vouched = importer.join().unwrap();
@@ -74,7 +75,7 @@ fn a_vouched_load_saw_nothing_later() {
                 (value, opened.judge_loads(&w.generation, &w.link).is_ok())
             })
         };
-        verdict::abort(&w.generation);
+        verdict::abort(&w.generation, EndCause::Withdrawn);
         w.memory.store(9, Relaxed); // the exporter's own again
         let (value, vouched) = importer.join().unwrap();
         assert!(!vouched || value == 0, "a load that was vouched for came after the revocation");
@@ -100,12 +101,99 @@ fn a_row_used_again_vouches_for_nobody_else() {
                 opened.judge(heap.connections[0].generation(), &w.link).is_ok()
             })
         };
-        agent(&heap).abort_connection(0);
+        agent(&heap).abort_connection(0, EndCause::Withdrawn);
         agent(&heap).unlink_connection(0);
         let arrived = w.memory.load(Relaxed) == 7;
         agent(&heap).remove_connection(0);
         agent(&heap).link_connection(0, &connection(2, 0));
         let vouched = importer.join().unwrap();
         assert!(!vouched || arrived, "another connection's generation vouched for a late store");
+    });
+}
+
+const OLD: u64 = 1;
+const PUT: u64 = 7;
+const NEW: u64 = 9;
+
+/// What a rebind does to memory that holds `OLD`, or what came later, and is to hold `NEW`; gives what the old range
+/// gets.
+fn rebind(w: &Words) -> u64 {
+    if !mutated("rebind_unsuspended") {
+        verdict::suspend(&w.link);
+    }
+    let kept = w.memory.load(Relaxed);
+    w.memory.store(NEW, Relaxed);
+    verdict::resume(&w.link);
+    kept
+}
+
+/// While a rebind copies the old contents out and the new ones in, an importer puts.
+///
+/// Mutations: `verdict_importer_fence`, `verdict_suspend_fence`, `verdict_resume_same`, `rebind_unsuspended`.
+#[test]
+fn a_store_that_is_vouched_for_is_in_old_or_new_memory() {
+    explore(|| {
+        let w = words();
+        w.memory.store(OLD, Relaxed);
+        let importer = {
+            let w = Arc::clone(&w);
+            thread::spawn(move || {
+                let opened = snapshot(&w.link);
+                w.memory.store(PUT, Relaxed);
+                full_fence();
+                opened.judge(&w.generation, &w.link).is_ok()
+            })
+        };
+        let kept = rebind(&w);
+        let vouched = importer.join().unwrap();
+        let (in_old, in_new) = (kept == PUT, w.memory.load(Relaxed) == PUT);
+        assert!(
+            !vouched || in_old != in_new,
+            "a put that was vouched for: in the old range {in_old}, in the new {in_new}"
+        );
+    });
+}
+
+/// While a rebind copies the old contents out and the new ones in, an importer gets: the old or the new, as the word it
+/// opened with says.
+///
+/// Mutations: `verdict_load_fence`, `verdict_suspend_fence`, `verdict_resume_relaxed`, `verdict_resume_same`.
+#[test]
+fn a_load_that_is_vouched_for_is_of_old_or_new_memory() {
+    explore(|| {
+        let w = words();
+        w.memory.store(OLD, Relaxed);
+        let importer = {
+            let w = Arc::clone(&w);
+            thread::spawn(move || {
+                let opened = snapshot(&w.link);
+                let value = w.memory.load(Relaxed);
+                (opened.link.errors() > 0, value, opened.judge_loads(&w.generation, &w.link).is_ok())
+            })
+        };
+        rebind(&w);
+        let (after, value, vouched) = importer.join().unwrap();
+        assert!(!vouched || value == if after { NEW } else { OLD }, "a get that was vouched for saw {value}");
+    });
+}
+
+/// A span that a cut met, and then a rebind, is told of the cut, after which trying again does not help.
+///
+/// Mutations: `verdict_agent_fence`.
+#[test]
+fn a_cut_before_a_rebind_wins() {
+    explore(|| {
+        let w = words();
+        let importer = {
+            let w = Arc::clone(&w);
+            thread::spawn(move || {
+                let opened = snapshot(&w.link);
+                opened.judge(&w.generation, &w.link).map_err(|error| error.code())
+            })
+        };
+        verdict::abort(&w.generation, EndCause::Withdrawn);
+        verdict::suspend(&w.link);
+        verdict::resume(&w.link);
+        assert_ne!(importer.join().unwrap(), Err(Code::BarrierFailure));
     });
 }

@@ -2,6 +2,7 @@
 
 use super::explore_less;
 use super::tables::{agent, connection, heap, member, segment};
+use crate::generation::EndCause;
 use crate::registry::heap::Heap;
 use crate::registry::walk_connections;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ fn a_walk_forgets_nobody_who_stays() {
     explore_less(2, || {
         let heap = two_connections();
         let walk = member(&heap, walk);
-        agent(&heap).abort_connection(1);
+        agent(&heap).abort_connection(1, EndCause::Withdrawn);
         agent(&heap).unlink_connection(1);
         agent(&heap).remove_connection(1);
         agent(&heap).link_connection(1, &connection(12, 1));

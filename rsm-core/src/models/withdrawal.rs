@@ -68,3 +68,19 @@ fn a_late_waiter_is_told_of_its_own_withdrawal() {
         assert!(exporter.join().unwrap());
     });
 }
+
+/// Somebody did not let go: the exporter is told so, and has to move its memory.
+///
+/// Mutations: `withdrawal_always_done`.
+#[test]
+fn memory_that_somebody_keeps_is_not_called_free() {
+    explore(|| {
+        let r = rig();
+        let exporter = {
+            let r = Arc::clone(&r);
+            thread::spawn(move || outcome(&r, 1))
+        };
+        r.futex.wake_word(agent(&r.heap).end_withdrawal(0, false));
+        assert!(!exporter.join().unwrap());
+    });
+}

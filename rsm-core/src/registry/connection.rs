@@ -1,7 +1,7 @@
 //! Connection rows.
 
 use super::seq;
-use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, acquire};
 
 /// A connection of an importing node to a segment.
 #[repr(C, align(64))]
@@ -59,6 +59,8 @@ pub struct ConnectionFields {
 /// What a walk along a segment's connections needs of each: half of the row, for posts meet many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLink {
+    /// Which row it stands in.
+    pub row: u32,
     /// As in [`ConnectionFields`], and so the others.
     pub generation: crate::generation::Generation,
     pub(super) segment: u32,
@@ -95,11 +97,17 @@ impl ConnectionRow {
         &self.generation
     }
 
+    /// Which use of the row this is or was, and why it ended if it has.
+    pub fn ended(&self) -> crate::generation::Generation {
+        crate::generation::Generation::from_word(acquire(&self.generation))
+    }
+
     /// What a walk needs, as [`fields`](Self::fields) reads it. In registers: a walk that called for all of it spent half of
     /// its time on handing it over.
     #[inline(always)]
-    pub(super) fn link(&self) -> Option<ConnectionLink> {
+    pub(super) fn link(&self, row: u32) -> Option<ConnectionLink> {
         seq::read(&self.seq, || ConnectionLink {
+            row,
             generation: crate::generation::Generation::from_word(self.generation.load(Relaxed)),
             segment: self.segment.load(Relaxed),
             segment_incarnation: self.segment_incarnation.load(Relaxed),

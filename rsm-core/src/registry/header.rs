@@ -8,7 +8,7 @@ use super::{ConnectionRow, ControllerRow, NodeRow, SegmentRow};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"rsm\0regy");
 /// Version of the layout; a library refuses every other one.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 const NAME_WORDS: usize = 8;
 /// Most rows for nodes.
 const MAX_NODES: u32 = 64;
@@ -90,6 +90,8 @@ pub struct Layout {
     pub segments: usize,
     /// Offset of the connection rows.
     pub connections: usize,
+    /// Offset of the connections' path words.
+    pub paths: usize,
     /// Bytes in all, a multiple of 64 KiB so that every page size divides it.
     pub bytes: usize,
 }
@@ -121,9 +123,9 @@ impl Layout {
         let buckets = after(links + link_words * 8);
         let segments = after(buckets + geometry.buckets as usize * 4);
         let connections = after(segments + geometry.segments as usize * size_of::<SegmentRow>());
-        let end = connections + geometry.connections as usize * size_of::<ConnectionRow>();
-        let bytes = end.next_multiple_of(1 << 16);
-        Layout { geometry, nodes, controllers, links, link_words, buckets, segments, connections, bytes }
+        let paths = after(connections + geometry.connections as usize * size_of::<ConnectionRow>());
+        let bytes = (paths + geometry.connections as usize * 8).next_multiple_of(1 << 16);
+        Layout { geometry, nodes, controllers, links, link_words, buckets, segments, connections, paths, bytes }
     }
 
     /// Checks a header from elsewhere against the `bytes` that are really there.
@@ -383,7 +385,8 @@ mod tests {
             (l.links, 8 * 64 * 64 * 8, l.buckets),
             (l.buckets, (1 << 16) * 4, l.segments),
             (l.segments, (1 << 16) * size_of::<SegmentRow>(), l.connections),
-            (l.connections, (1 << 18) * size_of::<ConnectionRow>(), l.bytes),
+            (l.connections, (1 << 18) * size_of::<ConnectionRow>(), l.paths),
+            (l.paths, (1 << 18) * 8, l.bytes),
         ];
         for (start, length, next) in ends {
             assert!(start % 64 == 0 && start + length <= next);

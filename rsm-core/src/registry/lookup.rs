@@ -4,8 +4,9 @@
 //! moment ago: each row read says what it is, and a walk that finds itself elsewhere starts over, a bounded number of
 //! times. A caller that gets no answer asks the agent, which has the last word in any case.
 
-use super::{ConnectionLink, NONE, READ_TRIES, Registry, SegmentFields, SegmentState};
-use crate::sync::{acquire32, mutated};
+use super::{ConnectionLink, LinkState, LinkWord, NONE, READ_TRIES, Registry, SegmentFields, SegmentState};
+use crate::error::{Code, Error};
+use crate::sync::{Ordering::Relaxed, acquire32, mutated};
 
 /// What a look-up says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,39 @@ pub enum Found {
     Unsure,
 }
 
+impl Found {
+    /// The error for a segment that is not published.
+    #[cold]
+    pub fn nothing(node: u32, id: u32) -> Error {
+        Error::with(Code::SegNotPublished, format!("node {node} publishes no segment {id:#x}"))
+    }
+}
+
+/// Why nothing of a node can be imported now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// No process of the node has joined the cluster yet.
+    NotJoined,
+    /// Every process of the node is gone.
+    Left,
+    /// The link is down, or there is none.
+    NoLink,
+}
+
+impl Absence {
+    /// The error of a connect from `importer` to `node` through the controller of that name.
+    #[cold]
+    pub fn error(self, controller: &str, importer: u32, node: u32) -> Error {
+        let text = match self {
+            Absence::NotJoined => format!("node {node} has not joined the cluster, so it publishes nothing"),
+            Absence::Left => format!("node {node} has left the cluster, so it publishes nothing"),
+            Absence::NoLink => format!("the link from node {importer} to node {node} through {controller} is down"),
+        };
+        let code = if self == Absence::NoLink { Code::RemoteNodeUnreachable } else { Code::SegNotPublished };
+        Error::with(code, text)
+    }
+}
+
 /// Spreads (node, id) over the buckets.
 pub(super) fn bucket(node: u32, id: u32, buckets: usize) -> usize {
     let key = u64::from(node) << 32 | u64::from(id);
@@ -27,6 +61,18 @@ pub(super) fn bucket(node: u32, id: u32, buckets: usize) -> usize {
 }
 
 impl Registry<'_> {
+    /// Why node `importer` can import nothing of `node` through `controller`; `None` when it can.
+    pub fn absence(&self, controller: u32, importer: u32, node: u32) -> Option<Absence> {
+        // Relaxed: what is found at the node is looked up after, and by the agent.
+        let state = self.link(controller, importer, node).map(|word| LinkWord::from_word(word.load(Relaxed)).state());
+        match state {
+            Some(LinkState::Active) => None,
+            Some(LinkState::Up) if self.nodes[node as usize].fields().incarnation > 0 => Some(Absence::Left),
+            Some(LinkState::Up) => Some(Absence::NotJoined),
+            Some(LinkState::Down) | None => Some(Absence::NoLink),
+        }
+    }
+
     /// Looks for the segment that `node` publishes as `id`.
     pub fn find(&self, node: u32, id: u32) -> Found {
         let head = &self.buckets[bucket(node, id, self.buckets.len())];
@@ -107,7 +153,7 @@ fn walk_once(
         if at == NONE {
             return Walk::Complete;
         }
-        let Some(link) = registry.connections.get(at as usize).and_then(|r| r.link()) else {
+        let Some(link) = registry.connections.get(at as usize).and_then(|r| r.link(at)) else {
             return Walk::Disturbed;
         };
         let serial = link.generation.serial();
@@ -125,4 +171,43 @@ fn walk_once(
         at = link.next.wrapping_sub(1);
     }
     Walk::Disturbed
+}
+
+#[cfg(all(test, not(rsm_loom)))]
+mod tests {
+    use super::super::heap::{Heap, SMALL};
+    use super::super::{ControllerKind, NewConnection, Writer};
+    use super::*;
+    use crate::sync::Ordering::Relaxed;
+
+    /// The number of the row stays odd: readers come to an end all the same, and know that they know nothing.
+    #[test]
+    fn a_writer_that_died_leaves_readers_unsure() {
+        let heap = Heap::new(SMALL);
+        let writer = Writer::open(heap.registry(), SMALL, "test", 2, (1, 2));
+        writer.add_controller(1, "shm0", ControllerKind::Shared, (1, 1, 1));
+        writer.add_segment(0, &SegmentFields::bound(1, 4096, 1, 1, (9, 0), 0));
+        writer.publish(0, 0x40_0000);
+        let new = NewConnection {
+            serial: 7,
+            segment: 0,
+            bell: 0,
+            epoch: 0,
+            importer: 1,
+            pid: 3,
+            controller: 1,
+            permission: 0,
+            suspended: false,
+        };
+        writer.link_connection(0, &new);
+        let registry = heap.registry();
+        assert!(matches!(registry.find(1, 0x40_0000), Found::Segment(0, _)));
+        assert!(walk_connections(&registry, 0, 1, &mut u64::MAX.clone(), |_| {}));
+
+        heap.segments[0].seq.fetch_add(1, Relaxed);
+        assert_eq!(registry.find(1, 0x40_0000), Found::Unsure);
+        heap.connections[0].seq.fetch_add(1, Relaxed);
+        assert!(!walk_connections(&registry, 0, 1, &mut u64::MAX.clone(), |_| panic!("visited a torn row")));
+        assert_eq!(heap.connections[0].fields(), None);
+    }
 }

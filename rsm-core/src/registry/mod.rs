@@ -22,7 +22,7 @@ pub use connection::{ConnectionFields, ConnectionLink, ConnectionRow};
 pub use controller::{ControllerKind, ControllerRow, check_controllers};
 pub use header::{ClusterState, Geometry, Header, LAYOUT_VERSION, Layout};
 pub use link::{LinkChange, LinkState, LinkWord};
-pub use lookup::{Found, walk_connections};
+pub use lookup::{Absence, Found, walk_connections};
 pub use node::{NodeFields, NodeRow};
 pub use segment::{SegmentFields, SegmentRow, SegmentState, Withdrawal};
 pub use writer::{NewConnection, Writer};
@@ -56,6 +56,8 @@ pub struct Registry<'a> {
     pub segments: &'a [SegmentRow],
     /// By connection row.
     pub connections: &'a [ConnectionRow],
+    /// By connection row: the connection's own word of its link, which spans compare; see [`crate::verdict`].
+    pub paths: &'a [AtomicU64],
 }
 
 impl<'a> Registry<'a> {
@@ -83,6 +85,7 @@ pub(crate) mod heap {
         pub(crate) buckets: Vec<AtomicU32>,
         pub(crate) segments: Vec<SegmentRow>,
         pub(crate) connections: Vec<ConnectionRow>,
+        pub(crate) paths: Vec<AtomicU64>,
     }
 
     impl Heap {
@@ -96,6 +99,7 @@ pub(crate) mod heap {
                 buckets: (0..geometry.buckets).map(|_| AtomicU32::new(0)).collect(),
                 segments: (0..geometry.segments).map(|_| SegmentRow::new()).collect(),
                 connections: (0..geometry.connections).map(|_| ConnectionRow::new()).collect(),
+                paths: (0..geometry.connections).map(|_| AtomicU64::new(0)).collect(),
             }
         }
 
@@ -108,6 +112,7 @@ pub(crate) mod heap {
                 buckets: &self.buckets,
                 segments: &self.segments,
                 connections: &self.connections,
+                paths: &self.paths,
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Segment rows: exports, published or not, each heading the chain of its connections.
 
 use super::seq;
-use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, mutated};
+use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, acquire32, mutated};
 
 /// Where an export is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,11 +80,15 @@ pub struct SegmentRow {
     pub(super) bell: AtomicU32,
     pub(super) next_in_bucket: AtomicU32,
     pub(super) withdrawal: AtomicU32,
-    reserved: AtomicU32,
+    /// Steps with every connection that comes or goes and whenever the segment is published or withdrawn, and is a futex.
+    pub(super) comings: AtomicU32,
     /// Newest connection; read without the sequence number, see [`super::walk_connections`].
     pub(super) first_connection: AtomicU32,
     pub(super) importers: AtomicU32,
-    reserved2: [AtomicU64; 6],
+    /// Connections that came since the segment was created, and how many of them before it was last published.
+    pub(super) arrivals: AtomicU32,
+    pub(super) earlier: AtomicU32,
+    reserved: [AtomicU64; 5],
 }
 
 #[cfg(not(rsm_loom))]
@@ -118,6 +122,11 @@ pub struct SegmentFields {
 }
 
 impl SegmentFields {
+    /// Whether the row is nobody's.
+    pub fn is_free(&self) -> bool {
+        self.state == SegmentState::Free
+    }
+
     /// A segment that is not published; `creator` is process id and user id.
     pub fn bound(
         incarnation: u64,
@@ -149,10 +158,12 @@ impl SegmentRow {
             bell: zero(),
             next_in_bucket: zero(),
             withdrawal: zero(),
-            reserved: zero(),
+            comings: zero(),
             first_connection: zero(),
             importers: zero(),
-            reserved2: std::array::from_fn(|_| AtomicU64::new(0)),
+            arrivals: zero(),
+            earlier: zero(),
+            reserved: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
 
@@ -184,6 +195,34 @@ impl SegmentRow {
     /// Connections to the segment now; for display.
     pub fn importers(&self) -> u32 {
         self.importers.load(Relaxed)
+    }
+
+    /// The word that steps when a connection comes or goes, and when the segment is published or withdrawn. Read before
+    /// looking; the agent wakes who sleeps on it.
+    pub fn comings(&self) -> &AtomicU32 {
+        &self.comings
+    }
+
+    /// Connections that the segment ever had; wraps around.
+    pub fn arrivals(&self) -> u32 {
+        // Acquire: pairs with the Release of `Writer::link_connection`; the connections that are counted are found.
+        acquire32(&self.arrivals)
+    }
+
+    /// Whether nobody is left who could signal the export of this incarnation: it was imported since it was last
+    /// published, or is not published, and no connection to it is left. What those who left had signalled is visible to
+    /// who is told so.
+    pub fn is_deserted(&self, incarnation: u64) -> bool {
+        // The count of those that came before the count of those that are there: one that is coming is in the second when
+        // it is in the first. Acquire: pairs with the Release of `Writer::link_connection`.
+        let came = acquire32(&self.arrivals) != self.earlier.load(Relaxed);
+        // Acquire: pairs with the Release of `Writer::unlink_connection`. The agent knows of an importer's last post by
+        // having learned of its end.
+        let nobody = acquire32(&self.importers) == 0;
+        nobody
+            && self.fields().is_some_and(|fields| {
+                fields.incarnation != incarnation || came || fields.state != SegmentState::Published
+            })
     }
 }
 

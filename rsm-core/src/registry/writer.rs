@@ -5,10 +5,10 @@
 
 use super::lookup::bucket;
 use super::{
-    ControllerKind, Geometry, LinkChange, LinkState, LinkWord, NONE, Registry, SegmentFields, SegmentState, Withdrawal,
-    seq,
+    ControllerKind, Geometry, LinkChange, LinkState, LinkWord, NONE, Registry, SegmentFields, SegmentRow, SegmentState,
+    Withdrawal, seq,
 };
-use crate::generation::Generation;
+use crate::generation::{EndCause, Generation};
 use crate::sync::Ordering::{Relaxed, Release, SeqCst};
 use crate::sync::{AtomicU32, fence, mutated};
 use crate::verdict;
@@ -36,6 +36,8 @@ pub struct NewConnection {
     pub controller: u32,
     /// Permission bits.
     pub permission: u32,
+    /// The segment's memory is being replaced: no verdict vouches for anything until [`Writer::resume`].
+    pub suspended: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -139,10 +141,36 @@ impl<'a> Writer<'a> {
             return false;
         }
         link.store(after.word(), Relaxed);
+        // So do the words of its connections. A link that goes down takes them along, so that one that comes up meets
+        // none that lives.
+        for row in 0..self.0.header.connection_high.load(Relaxed) {
+            let r = &self.0.connections[row as usize];
+            if [&r.controller, &r.importer, &r.exporter].map(|word| word.load(Relaxed)) == [controller, from, to] {
+                let path = &self.0.paths[row as usize];
+                path.store(LinkWord::from_word(path.load(Relaxed)).changed(change, joined).word(), Relaxed);
+            }
+        }
         // Pairs with the full fence of the importer before `Snapshot::judge`: a span that finds the old word here came
         // before whatever this thread does next.
-        fence(SeqCst);
+        if !mutated("link_agent_fence") {
+            fence(SeqCst);
+        }
         true
+    }
+
+    /// The segment's memory is about to be replaced under its connections: no span that is open from here on, until
+    /// [`resume`](Self::resume), is vouched for. Ends with a full fence.
+    pub fn suspend(&self, segment: u32) {
+        for row in self.connections_of(segment) {
+            verdict::suspend(&self.0.paths[row as usize]);
+        }
+    }
+
+    /// The segment's memory stands again: spans that open from here on are vouched for.
+    pub fn resume(&self, segment: u32) {
+        for row in self.connections_of(segment) {
+            verdict::resume(&self.0.paths[row as usize]);
+        }
     }
 
     /// Steps the word that `connect_within` sleeps on; the caller wakes who sleeps there.
@@ -158,6 +186,7 @@ impl<'a> Writer<'a> {
         let r = &self.0.segments[row as usize];
         r.first_connection.store(0, Relaxed);
         r.importers.store(0, Relaxed);
+        r.earlier.store(r.arrivals.load(Relaxed), Relaxed);
         seq::write(&r.seq, || {
             r.incarnation.store(fields.incarnation, Relaxed);
             r.length.store(fields.length, Relaxed);
@@ -179,6 +208,7 @@ impl<'a> Writer<'a> {
         let r = &self.0.segments[row as usize];
         count(&self.0.nodes[r.node.load(Relaxed) as usize].exports, -1);
         seq::write(&r.seq, || r.state.store(SegmentState::Free as u32, Relaxed));
+        step_comings(r);
     }
 
     /// Makes the segment findable as `id`.
@@ -190,8 +220,10 @@ impl<'a> Writer<'a> {
             r.state.store(SegmentState::Published as u32, Relaxed);
             r.next_in_bucket.store(head.load(Relaxed), Relaxed);
         });
+        r.earlier.store(r.arrivals.load(Relaxed), Relaxed);
         // Release: pairs with the acquire in `Registry::find`; the row is filled when the head leads to it.
         head.store(row + 1, Release);
+        step_comings(r);
     }
 
     /// Takes the segment out of its chain: nobody finds it any more.
@@ -206,6 +238,7 @@ impl<'a> Writer<'a> {
             r.state.store(SegmentState::Bound as u32, Relaxed);
             r.id.store(0, Relaxed);
         });
+        step_comings(r);
         if head.load(Relaxed) == row + 1 {
             head.store(next, Release);
             return;
@@ -233,7 +266,7 @@ impl<'a> Writer<'a> {
     /// Ends the row's withdrawal; the caller wakes who sleeps on the word.
     pub fn end_withdrawal(&self, row: u32, freed: bool) -> &'a AtomicU32 {
         let word = &self.0.segments[row as usize].withdrawal;
-        let ended = Withdrawal::from_word(word.load(Relaxed)).ended(freed);
+        let ended = Withdrawal::from_word(word.load(Relaxed)).ended(freed || mutated("withdrawal_always_done"));
         // Release: pairs with the acquire of the one who waits; it sees everything the revocation did.
         word.store(ended.word(), if mutated("withdrawal_relaxed") { Relaxed } else { Release });
         word
@@ -245,6 +278,9 @@ impl<'a> Writer<'a> {
         let segment = &self.0.segments[new.segment as usize];
         let before = Generation::from_word(r.generation.load(Relaxed)).serial();
         let serial = if before != 0 && mutated("serial_used_again") { before } else { new.serial };
+        let path = &self.0.paths[row as usize];
+        let state = if new.suspended { LinkState::Up } else { LinkState::Active };
+        path.store(LinkWord::from_word(path.load(Relaxed)).with_state(state).word(), Relaxed);
         seq::write(&r.seq, || {
             r.generation.store(Generation::live(serial).word(), Relaxed);
             r.segment_incarnation.store(segment.incarnation.load(Relaxed), Relaxed);
@@ -262,39 +298,51 @@ impl<'a> Writer<'a> {
         // Release: pairs with the acquire in `walk_connections`.
         segment.first_connection.store(row + 1, Release);
         raise(&self.0.header.connection_high, row + 1);
-        count(&segment.importers, 1);
+        if !mutated("arrival_first") {
+            count(&segment.importers, 1);
+        }
+        // Release: pairs with the acquire in `SegmentRow::is_deserted` and `arrivals`; who is counted here is counted
+        // there.
+        segment.arrivals.store(segment.arrivals.load(Relaxed).wrapping_add(1), Release);
+        if mutated("arrival_first") {
+            count(&segment.importers, 1);
+        }
+        step_comings(segment);
         count(&self.0.nodes[new.importer as usize].imports, 1);
     }
 
-    /// Takes a connection out of its segment's chain. Its generation is not touched.
+    /// Takes a connection out of its segment's chain. It was cut before, so that who misses it there finds out why.
     pub fn unlink_connection(&self, row: u32) {
         let r = &self.0.connections[row as usize];
         let segment = &self.0.segments[r.segment.load(Relaxed) as usize];
         let next = r.next.load(Relaxed);
-        count(&segment.importers, -1);
         if segment.first_connection.load(Relaxed) == row + 1 {
+            // Release: pairs with the acquire in `walk_connections`; who does not meet it finds it cut.
             segment.first_connection.store(next, Release);
-            return;
-        }
-        let mut at = segment.first_connection.load(Relaxed);
-        while at != 0 {
-            let link = &self.0.connections[(at - 1) as usize];
-            if link.next.load(Relaxed) == row + 1 {
-                seq::write(&link.seq, || link.next.store(next, Relaxed));
-                return;
+        } else {
+            let mut at = segment.first_connection.load(Relaxed);
+            while at != 0 {
+                let link = &self.0.connections[(at - 1) as usize];
+                if link.next.load(Relaxed) == row + 1 {
+                    seq::write(&link.seq, || link.next.store(next, Relaxed));
+                    break;
+                }
+                at = link.next.load(Relaxed);
             }
-            at = link.next.load(Relaxed);
         }
+        // Release: pairs with the acquire in `SegmentRow::is_deserted`; what the importer signalled before is seen.
+        segment.importers.store(segment.importers.load(Relaxed).wrapping_sub(1), Release);
+        step_comings(segment);
     }
 
     /// Cuts a connection: every barrier, transfer and post that looks from now on is told. Ends with a full fence.
-    pub fn abort_connection(&self, row: u32) {
-        verdict::abort(&self.0.connections[row as usize].generation);
+    pub fn abort_connection(&self, row: u32, cause: EndCause) {
+        verdict::abort(&self.0.connections[row as usize].generation, cause);
     }
 
-    /// Marks a connection that its importer gave back; the row may be filled again.
+    /// Marks a connection that nobody holds any more; the row may be filled again.
     pub fn remove_connection(&self, row: u32) {
-        self.abort_connection(row);
+        self.abort_connection(row, EndCause::Disconnected);
         let r = &self.0.connections[row as usize];
         seq::write(&r.seq, || r.exporter.store(0, Relaxed));
         let importer = r.importer.load(Relaxed);
@@ -333,6 +381,13 @@ fn raise(word: &AtomicU32, to: u32) {
     }
 }
 
+/// Tells who watches a segment; the caller wakes them.
+fn step_comings(segment: &SegmentRow) {
+    let next = segment.comings.load(Relaxed).wrapping_add(1);
+    // Release: pairs with the acquire of who looks at the connections after it.
+    segment.comings.store(next, if mutated("comings_relaxed") { Relaxed } else { Release });
+}
+
 fn count(word: &AtomicU32, by: i32) {
     word.store(word.load(Relaxed).wrapping_add_signed(by), Relaxed);
 }
@@ -366,7 +421,17 @@ mod tests {
     }
 
     fn connection(serial: u64, segment: u32) -> NewConnection {
-        NewConnection { serial, segment, bell: 0, epoch: 0, importer: 1, pid: 3, controller: 1, permission: 0o600 }
+        NewConnection {
+            serial,
+            segment,
+            bell: 0,
+            epoch: 0,
+            importer: 1,
+            pid: 3,
+            controller: 1,
+            permission: 0o600,
+            suspended: false,
+        }
     }
 
     #[test]
@@ -405,7 +470,7 @@ mod tests {
         };
         assert_eq!(visit(&mut u64::MAX.clone()), [12, 11, 10]);
         assert_eq!(visit(&mut 12), [11, 10], "a walk that starts over goes on where it was");
-        w.abort_connection(1);
+        w.abort_connection(1, EndCause::Withdrawn);
         assert_eq!(visit(&mut u64::MAX.clone()), [12, 10]);
         w.unlink_connection(1);
         w.remove_connection(1);

@@ -116,7 +116,11 @@ struct Stage {
 impl Stage {
     fn set(args: &PerfArgs) -> Result<Stage, Failure> {
         let nodes = args.nodes;
-        let attach = |name: &String| Ok::<_, Failure>((Steering::attach(Some(name))?, Observer::attach(Some(name))?));
+        let attach = |name: &String| {
+            let steering = Steering::attach(Some(name))?;
+            let observer = steering.observer();
+            Ok::<_, Failure>((steering, observer))
+        };
         let running = args.cluster.as_ref().map(attach).transpose()?;
         let place = match &running {
             Some((_, observer)) => format!("cluster {}", observer.cluster().name),

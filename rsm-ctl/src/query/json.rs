@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Rows;
+use crate::printable;
 
 /// Raised when a field goes or changes its meaning; new fields do not raise it.
 pub(crate) const VERSION: u32 = 1;
@@ -24,13 +25,30 @@ pub(crate) fn render(rows: &Rows) -> String {
 
 /// One object: the version, and what was asked under its name.
 pub(crate) fn document(name: &str, content: impl Serialize) -> String {
-    format!("{:#}\n", json!({ "version": VERSION, name: value(&content) }))
+    escaped(&format!("{:#}\n", json!({ "version": VERSION, name: value(&content) })))
 }
 
 /// One line: the version, and the fields of what is told.
 pub(crate) fn line(mut content: Value) -> String {
     content["version"] = VERSION.into();
-    format!("{content}\n")
+    escaped(&format!("{content}\n"))
+}
+
+/// What a terminal would obey, as JSON escapes it: the forms above leave some of that as it is within words, and have
+/// nothing but line ends outside of them.
+fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character != '\n' && printable::is_obeyed(character) {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                shown += &format!("\\u{unit:04x}");
+            }
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }
 
 pub(crate) fn value(content: &impl Serialize) -> Value {
@@ -40,6 +58,14 @@ pub(crate) fn value(content: &impl Serialize) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_keep_their_meaning_and_do_nothing_to_a_terminal() {
+        let word = "a\x1b[2J\u{9b}2J\x7f\u{202e}\n\"";
+        let text = document("word", word);
+        assert!(!text.contains(|c| c != '\n' && printable::is_obeyed(c)), "{text:?}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["word"], word);
+    }
 
     #[test]
     fn an_empty_answer_still_has_its_array() {

@@ -4,6 +4,8 @@ use std::fs;
 
 use serde::Serialize;
 
+use crate::printable;
+
 /// A process, as far as this user may know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct ProcessState {
@@ -22,11 +24,10 @@ pub(crate) fn look(pid: u32) -> ProcessState {
     let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
     let status = String::from_utf8_lossy(&read("status")).into_owned();
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let command: Vec<String> = read("cmdline")
-        .split(|&byte| byte == 0)
-        .filter(|word| !word.is_empty())
-        .map(|word| String::from_utf8_lossy(word).into_owned())
-        .collect();
+    let words = read("cmdline");
+    // Each word ends with a zero; one of no letters is a word, too.
+    let words = words.strip_suffix(b"\0").unwrap_or(&words);
+    let command: Vec<String> = words.split(|&byte| byte == 0).map(shown).collect();
     ProcessState {
         state: match field("State:").and_then(|state| state.chars().next()) {
             Some('R') => "running",
@@ -40,17 +41,13 @@ pub(crate) fn look(pid: u32) -> ProcessState {
             .and_then(|text| text.split(' ').next()?.parse::<u64>().ok())
             .map(|kib| kib << 10),
         threads: field("Threads:").and_then(|text| text.parse().ok()),
-        command: if command.is_empty() {
-            field("Name:").unwrap_or_default().to_owned()
-        } else {
-            printable(&command.join(" "))
-        },
+        command: if words.is_empty() { field("Name:").unwrap_or_default().to_owned() } else { command.join(" ") },
     }
 }
 
-/// A command line may hold anything; what is shown is one line.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+/// A word of a command line: it may hold anything, and what is shown is one line.
+fn shown(word: &[u8]) -> String {
+    if word.is_empty() { "''".to_owned() } else { printable::name(&String::from_utf8_lossy(word)) }
 }
 
 #[cfg(test)]
@@ -68,6 +65,6 @@ mod tests {
     fn nobody() {
         let nobody = look(u32::MAX);
         assert_eq!((nobody.state, nobody.resident_bytes, &*nobody.command), ("gone", None, ""));
-        assert_eq!(printable("a\nb\x1b"), "a?b?");
+        assert_eq!((shown(b"a\nb\x1b"), shown(b"")), (r"a\nb\u{1b}".to_owned(), "''".to_owned()));
     }
 }

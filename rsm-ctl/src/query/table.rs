@@ -1,11 +1,12 @@
 //! Answers for people: a headline and one line per row, columns two blanks apart.
 
-use rsm::observe::{ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, SegmentInfo};
+use rsm::observe::{ClusterRef, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, SegmentInfo};
+use rustix::process::geteuid;
 use tabled::builder::Builder;
 use tabled::settings::{Padding, Style};
 
 use super::{ClusterRow, ProcessRow, Rows};
-use crate::size;
+use crate::{printable, size};
 
 pub(crate) fn render(rows: &Rows) -> String {
     match rows {
@@ -37,7 +38,7 @@ pub(super) fn table<const N: usize>(headline: [&str; N], rows: impl Iterator<Ite
     let mut builder = Builder::default();
     builder.push_record(headline);
     for row in rows {
-        builder.push_record(row);
+        builder.push_record(row.map(|cell| printable::name(&cell)));
     }
     let table = builder.build().with(Style::empty()).with(Padding::new(0, 2, 0, 0)).to_string();
     // Padding of the last column would be blanks at the end of each line.
@@ -50,7 +51,7 @@ fn cluster(row: &ClusterRow) -> [String; 8] {
         ClusterRow::Closed(row) => {
             let unknown = || "-".to_owned();
             return [
-                row.name.clone(),
+                called(row.uid, &row.name),
                 unknown(),
                 unknown(),
                 unknown(),
@@ -62,7 +63,7 @@ fn cluster(row: &ClusterRow) -> [String; 8] {
         }
     };
     [
-        row.name.clone(),
+        called(row.uid, &row.name),
         row.nodes.to_string(),
         row.joined.to_string(),
         row.processes.to_string(),
@@ -71,6 +72,11 @@ fn cluster(row: &ClusterRow) -> [String; 8] {
         row.agent_pid.to_string(),
         row.uid.to_string(),
     ]
+}
+
+/// What names a cluster on a command line: the name for one's own, the address for that of another user.
+fn called(uid: u32, name: &str) -> String {
+    if uid == geteuid().as_raw() { name.to_owned() } else { ClusterRef { name: name.to_owned(), uid }.address() }
 }
 
 fn node(row: &NodeInfo) -> [String; 8] {
@@ -170,6 +176,15 @@ shm0        1     2   active  0
 shm0        10    11  active  12
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_cluster_is_called_what_one_calls_it() {
+        let me = geteuid().as_raw();
+        let row = |uid| ClusterRow::Closed(ClusterRef { name: "demo".into(), uid });
+        let text = render(&Rows::Clusters(vec![row(me), row(me + 1)]));
+        let names: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(names, ["NAME", "demo", &format!("rsm:{}:demo", me + 1)]);
     }
 
     #[test]

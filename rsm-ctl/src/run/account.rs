@@ -37,6 +37,8 @@ pub(crate) struct Account {
     pub(crate) interrupted: Option<Signal>,
     /// Why the cluster ended under its processes.
     pub(crate) cluster_ended: Option<String>,
+    /// Whether some are left that could not be ended.
+    pub(crate) escaped: bool,
 }
 
 impl Account {
@@ -51,6 +53,7 @@ impl Account {
             refused: None,
             interrupted: None,
             cluster_ended: None,
+            escaped: false,
         }
     }
 
@@ -70,6 +73,7 @@ impl Account {
                 }
             }
             ToFront::TimedOut { running } => self.timed_out = Some(running.clone()),
+            ToFront::Escaped { .. } => self.escaped = true,
             ToFront::ClusterEnds { why } => self.cluster_ended = Some(why.clone()),
             ToFront::Left { .. } | ToFront::Suspended | ToFront::Finished { .. } => {}
         }

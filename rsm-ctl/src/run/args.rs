@@ -38,6 +38,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = duration::parse_positive)]
     pub(crate) timeout: Option<Duration>,
     /// Put the node id in brackets before every line of output
+    ///
+    /// Lines of different nodes never mix, tagged or not, while they are no longer than 1 MiB. Of a longer one pieces of
+    /// that length are passed on, between which others may write; tags then stand before each piece.
     #[arg(long)]
     pub(crate) tag_output: bool,
     /// Let the other nodes go on when one fails
@@ -48,8 +51,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NODE", value_parser = Input::parse)]
     pub(crate) stdin: Option<Input>,
     /// Write a JUnit report, a test case for each node, however the run ends
+    ///
+    /// It has the last 64 KiB of what each wrote to each output. A node that was killed on purpose, by `rsm-ctl node kill`
+    /// or a script, is skipped in it. With /dev/stdout it follows what the nodes write there.
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
+    /// What the suite is called in the report [default: the name of the cluster, or else of its first program]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) junit_name: Option<String>,
     /// Run this cargo example of the current directory's package, built first, with PROG ARGS as its arguments
     #[arg(long, value_name = "NAME", conflicts_with_all = ["nodes", "file"])]
     pub(crate) example: Option<OsString>,
@@ -99,6 +108,9 @@ pub(crate) struct ProgramArgs {
     #[arg(long, value_name = "CPUS", num_args = 0..=1, default_missing_value = "auto", value_parser = Pin::parse)]
     pub(crate) pin: Option<Pin>,
     /// Keep what each node writes in DIR/node-K.out and DIR/node-K.err as well; never overwrites
+    ///
+    /// Where both outputs of rsm-ctl lead to the same place, as with 2>&1, a node writes both to one pipe and its lines
+    /// stay in order. With logs they are two, and the order between them is lost.
     #[arg(long, value_name = "DIR")]
     pub(crate) log_dir: Option<PathBuf>,
     /// How long nodes may take to end by themselves after one failed, and after being asked to end [default: 2s]

@@ -6,11 +6,28 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::os::fd::OwnedFd;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpgid, getpid, kill_process_group, pidfd_open, pidfd_send_signal, wait,
+    Pid, PidfdFlags, Signal, WaitOptions, getpgid, getpid, kill_process, kill_process_group, pidfd_open,
+    pidfd_send_signal, wait,
 };
+
+/// How long after to look again, where nobody tells that something has changed.
+const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// Why processes below this one could not be found: `/proc` is not there, or shows another PID namespace's.
+pub(crate) fn can_be_found() -> Result<(), &'static str> {
+    match fs::read_link("/proc/self") {
+        Err(_) => Err("/proc is not mounted here, and the processes of a run are found in it"),
+        Ok(own) if own.to_str().and_then(pid) != Some(getpid()) => {
+            Err("/proc shows the processes of another PID namespace, and those of a run are found in it")
+        }
+        Ok(_) => Ok(()),
+    }
+}
 
 /// Every process below this one, parents before their children, without those in `except` and what is below them.
 pub(crate) fn list(except: &[Pid]) -> Vec<Pid> {
@@ -26,25 +43,34 @@ pub(crate) fn list(except: &[Pid]) -> Vec<Pid> {
     found
 }
 
-/// Sends a signal to these processes, as long as they are still below this one.
+/// Sends a signal to these processes, as long as they are still below this one. Answers those of them that may not be
+/// signalled: they have become another user's, as `sudo` does.
 ///
 /// A grandchild may be reaped by its own parent at any time and its number given to a stranger. So each is pinned by a
 /// pidfd first and its parent looked up after: if the parent is one of ours, so is what the pidfd refers to; if the
 /// number has changed hands since the pidfd was opened, sending through it reaches nobody.
-pub(crate) fn signal(processes: &[Pid], signal: Signal) {
-    signal_some(processes, processes, signal);
+pub(crate) fn signal(processes: &[Pid], signal: Signal) -> Vec<Pid> {
+    signal_some(processes, processes, signal)
 }
 
 /// Signals `some` of the processes below this one; `all` of them are looked at for parents.
-fn signal_some(some: &[Pid], all: &[Pid], signal: Signal) {
+fn signal_some(some: &[Pid], all: &[Pid], signal: Signal) -> Vec<Pid> {
     let mut family: HashSet<Pid> = all.iter().copied().collect();
     family.insert(getpid());
+    let mut refused = Vec::new();
     for &process in some {
-        let Ok(pinned) = pidfd_open(process, PidfdFlags::empty()) else { continue };
-        if parent(process).is_some_and(|parent| family.contains(&parent)) {
-            let _ = pidfd_send_signal(&pinned, signal);
+        let pinned = pidfd_open(process, PidfdFlags::empty());
+        let sent = match (pinned, parent(process)) {
+            (Ok(pinned), Some(parent)) if family.contains(&parent) => pidfd_send_signal(&pinned, signal),
+            // Without a descriptor to spare: a child's number is its own until we reap it.
+            (Err(Errno::MFILE | Errno::NFILE), Some(parent)) if parent == getpid() => kill_process(process, signal),
+            _ => Ok(()),
+        };
+        if sent == Err(Errno::PERM) {
+            refused.push(process);
         }
     }
+    refused
 }
 
 /// Sends a signal once to everybody: to the process groups of `leaders` (children of ours that were not yet reaped, so
@@ -77,20 +103,46 @@ pub(crate) fn continue_all() {
     signal(&list(&[]), Signal::CONT);
 }
 
-/// SIGKILLs and reaps every descendant that is not in `except`; returns when none is left.
-pub(crate) fn end_all(except: &[Pid]) {
+/// SIGKILLs and reaps every descendant that is not in `except`; returns when none is left but those that may not be
+/// killed, which it answers.
+pub(crate) fn end_all(except: &[Pid]) -> Vec<Pid> {
     loop {
         while matches!(wait(WaitOptions::NOHANG), Ok(Some(_))) {}
-        let left = list(except);
-        if left.is_empty() {
-            return;
+        let left = living(except);
+        let refused = signal(&left, Signal::KILL);
+        if refused.len() == left.len() {
+            return refused;
         }
-        signal(&left, Signal::KILL);
-        // Everybody listed is dying, so some child of ours will end; what was forked meanwhile is listed next.
-        if matches!(wait(WaitOptions::empty()), Err(Errno::CHILD)) {
-            return;
-        }
+        // The others are dying. What was forked meanwhile is listed next.
+        let dying = left.iter().filter(|process| !refused.contains(process));
+        let dying: Vec<OwnedFd> = dying.filter_map(|&process| pidfd_open(process, PidfdFlags::empty()).ok()).collect();
+        let mut ends: Vec<PollFd<'_>> = dying.iter().map(|process| PollFd::new(process, PollFlags::IN)).collect();
+        let _ = poll(&mut ends, Some(&LOOK_AGAIN));
     }
+}
+
+/// As [`list`], without those that have ended and that somebody else has to reap.
+pub(crate) fn living(except: &[Pid]) -> Vec<Pid> {
+    let mut left = list(except);
+    left.retain(|&process| match state_and_parent(process) {
+        Some((b'Z' | b'X', parent)) => parent == getpid(),
+        Some(_) => true,
+        None => false,
+    });
+    left
+}
+
+/// A process for people: what it is called, and whose it is.
+pub(crate) fn described(process: Pid) -> String {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.as_raw_pid())).unwrap_or_default();
+    let field = |name: &str| status.lines().find_map(|line| Some(line.strip_prefix(name)?.trim()));
+    let name = field("Name:").unwrap_or("?");
+    let user = match field("Uid:").and_then(|ids| ids.split_ascii_whitespace().nth(1)) {
+        Some("0") => "root".to_owned(),
+        Some(id) => format!("user {id}"),
+        None => "somebody else".to_owned(),
+    };
+    format!("{process} ({name}, of {user})")
 }
 
 fn listed_children(of: Pid) -> Vec<Pid> {
@@ -107,10 +159,16 @@ fn searched_children(of: Pid) -> Vec<Pid> {
 }
 
 fn parent(process: Pid) -> Option<Pid> {
+    state_and_parent(process).map(|(_, parent)| parent)
+}
+
+/// The letter for the state of a process, and its parent.
+fn state_and_parent(process: Pid) -> Option<(u8, Pid)> {
     let stat = fs::read(format!("/proc/{}/stat", process.as_raw_pid())).ok()?;
     // "PID (NAME) STATE PARENT ...", where NAME may hold anything, blanks and parentheses too.
     let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
-    std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace().nth(1).and_then(pid)
+    let mut fields = std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace();
+    Some((*fields.next()?.as_bytes().first()?, fields.next().and_then(pid)?))
 }
 
 fn pid(text: &str) -> Option<Pid> {

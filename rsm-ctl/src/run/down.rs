@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::keeper::{self, Answer, Ask};
@@ -15,7 +16,7 @@ use crate::print;
 /// What `down` can be told.
 #[derive(Debug, Args)]
 pub(crate) struct DownArgs {
-    /// The cluster to end; needed when several run and $RSM_CLUSTER names none
+    /// The cluster to end, another user's as rsm:UID:NAME; needed when several run and $RSM_CLUSTER names none
     name: Option<String>,
 }
 
@@ -25,9 +26,17 @@ pub(crate) fn perform(args: &DownArgs) -> Result<ExitCode, Failure> {
     let Answer::Ending { processes, within } = answer else {
         return Err(Failure::new(format!("cluster {} does not end", cluster.name)));
     };
-    // One that cannot be opened has gone already.
-    let opened = processes.iter().filter_map(|&process| pidfd_open(Pid::from_raw(process)?, PidfdFlags::empty()).ok());
-    let opened: Vec<_> = opened.collect();
+    let mut opened = Vec::new();
+    for process in processes.iter().filter_map(|&process| Pid::from_raw(process)) {
+        match pidfd_open(process, PidfdFlags::empty()) {
+            Ok(pidfd) => opened.push(pidfd),
+            Err(Errno::SRCH) => {}
+            Err(errno) => {
+                let what = format!("cluster {} ends; cannot wait for that", cluster.name);
+                return Err(Failure::call(&what, "pidfd_open", errno.into()));
+            }
+        }
+    }
     let end = Instant::now().checked_add(within);
     for process in &opened {
         let left = end.map(|end| until(end, Instant::now()));

@@ -1,7 +1,7 @@
 //! The process the user started: hears the terminal, shows the nodes' output, gives the exit code.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -19,7 +19,7 @@ use super::message::{ToFront, ToWarden};
 use super::node::Ends;
 use super::output::{self, Forwarder, LogFiles, Streams};
 use super::plan::Plan;
-use super::signals::SignalQueue;
+use super::signals::{SignalQueue, StopSignal};
 use super::status::Status;
 use super::supervision::Blame;
 use super::warden::{self, Channels};
@@ -37,6 +37,8 @@ struct Front<'a> {
     /// Who wants to know the first thing that is told about the run.
     announce: Option<&'a Link>,
     signals: SignalQueue,
+    /// Ctrl-Z, unless whoever started us had it ignored.
+    stop: Option<StopSignal>,
     warden: Pid,
     /// Refers to the warden until it is reaped.
     pidfd: Option<OwnedFd>,
@@ -59,7 +61,7 @@ struct Front<'a> {
 /// # Crash
 /// The warden notices by its pidfd and ends every process of the run, then itself. The report stays empty.
 pub(crate) fn run(plan: Plan, report: Option<Report>, announce: Option<&Link>) -> Result<ExitCode, Failure> {
-    match watched(plan, announce) {
+    match watched(plan, report.is_some(), announce) {
         Ok(front) => {
             let (tasks, code) = (&front.plan.tasks, front.ending.code());
             match report.map_or(Ok(()), |report| report.write(tasks, &front.account, &front.forwarder)) {
@@ -77,17 +79,19 @@ pub(crate) fn run(plan: Plan, report: Option<Report>, announce: Option<&Link>) -
 }
 
 /// A run from start to end.
-fn watched(plan: Plan, announce: Option<&Link>) -> Result<Front<'_>, Failure> {
+fn watched(plan: Plan, reported: bool, announce: Option<&Link>) -> Result<Front<'_>, Failure> {
     raise_descriptor_limit();
     let count = plan.tasks.len();
-    let (streams, ends) = output::open_streams(count).map_err(|error| {
+    let kept = if reported { output::KEPT_FOR_REPORT } else { output::KEPT };
+    // Logs keep the two apart.
+    let together = plan.log_dir.is_none() && output::are_one();
+    let (streams, ends) = output::open_streams(count, kept, together).map_err(|error| {
         let what = if count == 1 { "a process".to_owned() } else { format!("{count} processes") };
         Failure::system(&format!("cannot make the output streams of {what}"), error)
     })?;
     let labels = plan.tasks.iter().map(|task| &*task.label);
     let logs = plan.log_dir.as_ref().map(|directory| LogFiles::create(directory, labels)).transpose()?;
-    let mut front =
-        start(plan, streams, ends, logs, announce).map_err(|error| Failure::system("cannot start a run", error))?;
+    let mut front = start(plan, streams, ends, logs, announce)?;
     front.watch();
     Ok(front)
 }
@@ -98,33 +102,50 @@ fn start<'a>(
     ends: Vec<Ends>,
     logs: Option<LogFiles>,
     announce: Option<&'a Link>,
-) -> io::Result<Front<'a>> {
-    let (input, feeder) = input::take(plan.terminal)?;
-    let signals = SignalQueue::new(&heard())?;
-    let (link, wardens_link) = Link::pair()?;
+) -> Result<Front<'a>, Failure> {
+    let refused = |call: &'static str| move |error| Failure::call("cannot start a run", call, error);
+    descendants::can_be_found().map_err(|why| Failure::lacking(format!("cannot start a run: {why}")))?;
+    let (input, feeder) = input::take(plan.terminal).map_err(refused("its input"))?;
+    let stop = (!process::is_ignored(Signal::TSTP)).then(StopSignal::new).transpose().map_err(refused("signalfd"))?;
+    let signals = SignalQueue::beside(&heard(), stop.as_ref().map_or(&[], |_| &[Signal::TSTP]));
+    let signals = signals.map_err(refused("signalfd"))?;
+    let (link, wardens_link) = Link::pair().map_err(refused("socketpair"))?;
     // Opened by its owner and inherited: it cannot mean anybody else, whatever happens meanwhile.
-    let itself = pidfd_open(getpid(), PidfdFlags::empty())?;
-    set_child_subreaper(Some(getpid()))?;
+    let itself = pidfd_open(getpid(), PidfdFlags::empty()).map_err(io::Error::from).map_err(refused("pidfd_open"))?;
+    set_child_subreaper(Some(getpid())).map_err(io::Error::from).map_err(refused("prctl(PR_SET_CHILD_SUBREAPER)"))?;
     let strangers = descendants::list(&[]);
-    match process::fork()? {
+    match process::fork().map_err(refused("fork"))? {
         Forked::Child => {
-            drop((signals, streams, link, feeder, logs));
+            drop((signals, stop, streams, link, feeder, logs));
             warden::serve(&plan, wardens_link, itself, Channels { input, ends });
             std::process::exit(0);
         }
         Forked::Parent(warden) => {
             drop((wardens_link, itself, ends, input));
-            // The child is not reaped yet, so the number is still its.
-            let pidfd = Some(pidfd_open(warden, PidfdFlags::empty())?);
             let tags = plan.tag_output.then(|| plan.tasks.iter().map(|task| format!("[{}] ", task.label)).collect());
+            // The child is not reaped yet, so the number is still its.
+            let pidfd = pidfd_open(warden, PidfdFlags::empty()).map_err(|errno| ("pidfd_open", errno.into()));
+            let begun = pidfd.and_then(|pidfd| {
+                let forwarder = Forwarder::new(streams, tags, logs);
+                Ok((pidfd, forwarder.map_err(|error| ("a thread that writes output (clone3)", error))?))
+            });
+            let (pidfd, forwarder) = match begun {
+                Ok(begun) => begun,
+                Err((call, error)) => {
+                    // It goes with all that it has started by now.
+                    descendants::end_all(&strangers);
+                    return Err(refused(call)(error));
+                }
+            };
             Ok(Front {
-                forwarder: Forwarder::new(streams, tags, logs)?,
+                forwarder,
                 account: Account::new(plan.tasks.len()),
                 plan,
                 announce,
                 signals,
+                stop,
                 warden,
-                pidfd,
+                pidfd: Some(pidfd),
                 link: Some(link),
                 feeder,
                 told_summary: false,
@@ -139,7 +160,7 @@ fn start<'a>(
 /// The signals the front turns into something else than their default action.
 fn heard() -> Vec<Signal> {
     // A shell has its background jobs ignore some, and nohup does; that stands.
-    let mut heard = vec![Signal::HUP, Signal::INT, Signal::QUIT, Signal::TSTP];
+    let mut heard = vec![Signal::HUP, Signal::INT, Signal::QUIT, Signal::XCPU];
     heard.retain(|&signal| !process::is_ignored(signal));
     heard.extend([Signal::TERM, Signal::USR1, Signal::USR2, Signal::WINCH]);
     heard
@@ -162,11 +183,16 @@ impl Front<'_> {
             while let Some(signal) = self.signals.next() {
                 self.hear(signal);
             }
+            if self.is_told_to_stop() {
+                self.suspend();
+            }
             if self.pidfd.is_none() {
                 self.forwarder.drain();
                 if self.forwarder.is_read() {
                     self.tell_summary();
                 }
+                // A log that was closed may have failed only then.
+                self.look_at_output();
                 if self.forwarder.is_done() || self.ending.gives_up(self.forwarder.written()) {
                     return;
                 }
@@ -181,6 +207,9 @@ impl Front<'_> {
             PollFd::new(&self.signals, PollFlags::IN),
             PollFd::from_borrowed_fd(self.forwarder.moved(), PollFlags::IN),
         ];
+        // Readable until it is obeyed, which takes until the nodes have stopped.
+        let stop = self.stop.as_ref().filter(|_| !self.suspending);
+        events.extend(stop.map(|stop| PollFd::new(stop, PollFlags::IN)));
         events.extend(self.pidfd.iter().map(|pidfd| PollFd::new(pidfd, PollFlags::IN)));
         events.extend(self.link.iter().map(|link| PollFd::new(link, PollFlags::IN)));
         let fed = events.len();
@@ -241,7 +270,7 @@ impl Front<'_> {
     /// Hears what the warden has to say, and whether it is still there.
     fn listen(&mut self) {
         // Asked first: what a warden that has gone had to say before is then all here.
-        let gone = self.pidfd.as_ref().is_some_and(has_ended);
+        let gone = self.pidfd.as_ref().is_some_and(is_readable);
         while let Some(link) = &self.link {
             match link.receive() {
                 Received::Message(message) => self.told(&message),
@@ -269,11 +298,10 @@ impl Front<'_> {
             ToFront::Refused { code, .. } | ToFront::Finished { code } => self.ending.finished(*code),
             ToFront::TimedOut { .. } | ToFront::ClusterEnds { .. } => self.ending.hurry(),
             ToFront::Suspended => {
-                process::stop_self();
-                self.suspending = false;
+                self.obey_stop();
                 self.tell(&ToWarden::Resume);
             }
-            ToFront::Started { .. } | ToFront::Ended { .. } | ToFront::Left { .. } => {}
+            ToFront::Started { .. } | ToFront::Ended { .. } | ToFront::Left { .. } | ToFront::Escaped { .. } => {}
         }
     }
 
@@ -282,8 +310,14 @@ impl Front<'_> {
         let status = waitpid(Some(self.warden), WaitOptions::empty()).ok().flatten();
         self.pidfd = None;
         self.link = None;
+        // The nodes it was to stop first have gone.
+        self.suspending = false;
         if !self.ending.is_finished() {
-            descendants::end_all(&self.strangers);
+            let left = descendants::end_all(&self.strangers);
+            if !left.is_empty() {
+                let processes = left.into_iter().map(descendants::described).collect();
+                self.told(&ToFront::Escaped { processes });
+            }
             self.forwarder.say(&notice::warden_gone(self.warden, status.and_then(|(_, status)| Status::of(status))));
             self.ending.lost();
         }
@@ -293,12 +327,30 @@ impl Front<'_> {
         match signal {
             Signal::WINCH => self.forwarder.resize(),
             Signal::USR1 | Signal::USR2 => self.tell(&ToWarden::Forward { signal: signal.into() }),
-            Signal::TSTP if self.suspending => {}
-            Signal::TSTP => {
-                self.suspending = true;
-                self.tell(&ToWarden::Suspend);
-            }
             _ => self.asked_to_end(signal),
+        }
+    }
+
+    /// Whether Ctrl-Z waits to be obeyed.
+    fn is_told_to_stop(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| !self.suspending && is_readable(stop))
+    }
+
+    /// Has the nodes stopped before this process.
+    fn suspend(&mut self) {
+        if self.link.is_some() {
+            self.suspending = true;
+            self.tell(&ToWarden::Suspend);
+        } else {
+            self.obey_stop();
+        }
+    }
+
+    /// Stops, unless somebody said meanwhile that this process is to go on.
+    fn obey_stop(&mut self) {
+        self.suspending = false;
+        if let Some(stop) = &self.stop {
+            stop.obey();
         }
     }
 
@@ -330,8 +382,8 @@ impl Front<'_> {
     }
 }
 
-/// Whether the process has ended.
-fn has_ended(pidfd: &OwnedFd) -> bool {
-    let mut event = [PollFd::new(pidfd, PollFlags::IN)];
+/// Whether a process has ended, or a signal waits.
+fn is_readable(descriptor: &impl AsFd) -> bool {
+    let mut event = [PollFd::new(descriptor, PollFlags::IN)];
     poll(&mut event, Some(&Default::default())).is_ok_and(|ready| ready > 0)
 }

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 
 use super::account::End;
+use super::interpreter;
 use super::status::Status;
 use super::task::Task;
 
@@ -24,14 +25,12 @@ pub(crate) fn of(tasks: &[Task], index: usize, pid: Option<i32>, end: &End, stde
     match end.status {
         Status::Exited(PANICKED) => backtrace(task),
         _ if panicked => backtrace(task),
-        Status::Exited(_) => None,
+        Status::Exited(_) => interpreter::hint(&task.program.path),
         Status::Killed(signal) if FAULTS.contains(&i32::from(signal)) => {
             Some(if end.core { core(task, pid) } else { format!("to see where: {}", debugger(tasks, index)) })
         }
         Status::Killed(signal) if i32::from(signal) == libc::SIGKILL => Some(
-            "not killed by this run: by `rsm-ctl node kill`, by somebody else, or by the kernel when memory was short \
-             (`dmesg` tells)"
-                .into(),
+            "not killed by this run: by somebody else, or by the kernel when memory was short (`dmesg` tells)".into(),
         ),
         Status::Killed(_) => None,
     }

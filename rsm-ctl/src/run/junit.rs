@@ -1,25 +1,41 @@
 //! The report that build servers read: a test case for each process.
 //!
 //! The file is emptied when the run starts, so that nobody takes the report of an earlier one for this one's, and written
-//! when it ends, however it does.
+//! when it ends, however it does. Where it is one of our own outputs (`/dev/stdout`), the report comes after everything that
+//! nodes wrote there.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{Seek, Write};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rustix::fs::fstat;
+use rustix::stdio::{stderr, stdout};
 
 use super::account::Account;
 use super::output::Output;
 use super::summary::LastLines;
 use super::supervision::Blame;
 use super::task::Task;
+use crate::descriptor;
 use crate::failure::{Failure, reason};
 
 /// The file of a report.
 pub(crate) struct Report {
     path: PathBuf,
-    file: File,
+    place: Place,
+    /// What the suite is called in it.
+    name: String,
+}
+
+/// Where it goes.
+enum Place {
+    File(File),
+    /// An output of ours, opened at the end only: the warden is not to keep its reader waiting.
+    Own(BorrowedFd<'static>),
 }
 
 /// What became of a process, in the words of the format.
@@ -34,44 +50,65 @@ enum Outcome {
 }
 
 impl Report {
-    /// Makes the file, or empties it.
-    pub(crate) fn create(path: &Path) -> Result<Report, Failure> {
-        match File::create(path) {
-            Ok(file) => Ok(Report { path: path.to_owned(), file }),
-            Err(error) => {
-                let why = reason(&error);
-                Err(Failure::new(format!("cannot write the report {:?}: {why}", path.display().to_string())))
-            }
-        }
+    /// Makes the file, or empties it. The suite is called the same in every run of the same programs, so that a build
+    /// server knows it again.
+    pub(crate) fn create(path: &Path, name: String) -> Result<Report, Failure> {
+        let own = [stdout(), stderr()].into_iter().find(|&own| leads_to(path, own));
+        let place = match own {
+            Some(own) => Place::Own(own),
+            None => Place::File(File::create(path).map_err(|error| cannot_write(path, &error))?),
+        };
+        Ok(Report { path: path.to_owned(), place, name })
+    }
+
+    /// With another name, as more is known.
+    pub(crate) fn named(self, name: String) -> Report {
+        Report { name, ..self }
     }
 
     /// Writes how the run went.
     pub(crate) fn write(self, tasks: &[Task], account: &Account, written: &impl LastLines) -> Result<(), Failure> {
-        self.put(&text(tasks, account, written))
+        let text = text(&self.name, tasks, account, written);
+        self.put(&text)
     }
 
     /// Writes that nothing could be started.
     pub(crate) fn write_refusal(self, why: &str) -> Result<(), Failure> {
-        let mut text = head("start", 1, 0, 1, 0, Duration::ZERO);
+        let mut text = head(&self.name, 1, 0, 1, 0, Duration::ZERO);
         let _ = writeln!(text, "    <testcase classname=\"rsm-ctl\" name=\"start\" time=\"0.000\">");
         let _ = writeln!(text, "      <error type=\"start\" message=\"{}\"/>", escaped(why));
         text.push_str("    </testcase>\n  </testsuite>\n</testsuites>\n");
         self.put(&text)
     }
 
-    fn put(mut self, text: &str) -> Result<(), Failure> {
-        let file = &mut self.file;
-        let done = file.rewind().and_then(|()| file.set_len(0)).and_then(|()| file.write_all(text.as_bytes()));
-        done.map_err(|error| {
-            Failure::new(format!("cannot write the report {:?}: {}", self.path.display().to_string(), reason(&error)))
-        })
+    fn put(self, text: &str) -> Result<(), Failure> {
+        written(self.place, text).map_err(|error| cannot_write(&self.path, &error))
     }
 }
 
-fn text(tasks: &[Task], account: &Account, written: &impl LastLines) -> String {
+fn written(place: Place, text: &str) -> io::Result<()> {
+    let mut file = match place {
+        Place::File(file) => file,
+        Place::Own(own) => own.try_clone_to_owned()?.into(),
+    };
+    file.write_all(text.as_bytes())?;
+    // Some file systems say only now that they did not keep it.
+    descriptor::close(file)
+}
+
+/// Whether a path names what one of our outputs leads to.
+fn leads_to(path: &Path, own: BorrowedFd<'_>) -> bool {
+    let (Ok(there), Ok(here)) = (fs::metadata(path), fstat(own)) else { return false };
+    (there.dev(), there.ino()) == (here.st_dev, here.st_ino)
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!("cannot write the report {:?}: {}", path.display().to_string(), reason(error)))
+}
+
+fn text(name: &str, tasks: &[Task], account: &Account, written: &impl LastLines) -> String {
     let outcomes: Vec<Outcome> = (0..tasks.len()).map(|index| outcome(account, index)).collect();
     let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count();
-    let name = account.cluster.as_deref().unwrap_or("start");
     let mut text = head(
         name,
         tasks.len(),
@@ -89,10 +126,6 @@ fn text(tasks: &[Task], account: &Account, written: &impl LastLines) -> String {
             task.label,
             after.as_secs_f64()
         );
-        if matches!(outcome, Outcome::Passed) {
-            text.push_str("    </testcase>\n");
-            continue;
-        }
         let errors = written.last_lines(index, Output::Stderr);
         let said = written.last_lines(index, Output::Stdout);
         let last = escaped(&if errors.is_empty() { &said } else { &errors }.join("\n"));
@@ -106,9 +139,10 @@ fn text(tasks: &[Task], account: &Account, written: &impl LastLines) -> String {
             Outcome::Skipped(message) => writeln!(text, "      <skipped message=\"{}\"/>", escaped(message)),
             Outcome::Passed => Ok(()),
         };
-        for (element, lines) in [("system-out", said), ("system-err", errors)] {
-            if !lines.is_empty() {
-                let _ = writeln!(text, "      <{element}>{}</{element}>", escaped(&lines.join("\n")));
+        for (element, output) in [("system-out", Output::Stdout), ("system-err", Output::Stderr)] {
+            let all = written.last_text(index, output);
+            if !all.is_empty() {
+                let _ = writeln!(text, "      <{element}>{}</{element}>", escaped(&all));
             }
         }
         text.push_str("    </testcase>\n");
@@ -138,9 +172,13 @@ fn outcome(account: &Account, index: usize) -> Outcome {
     }
     match account.ends[index].map(|end| end.blame) {
         Some(Blame::Nobody) => Outcome::Passed,
+        Some(Blame::Purpose) => Outcome::Skipped(format!("{} on purpose", how.unwrap_or_default())),
         Some(Blame::Cause) => Outcome::Failure("exit", how.unwrap_or_default()),
         Some(Blame::Consequence) => {
             Outcome::Failure("consequence", format!("{} after another process had failed", how.unwrap_or_default()))
+        }
+        None if account.escaped => {
+            Outcome::Error("left", "could not be ended: it has become another user's".to_owned())
         }
         Some(Blame::Asked) if !account.ended(Blame::Cause).is_empty() => {
             Outcome::Skipped(format!("ended by rsm-ctl because another process had failed{then}"))

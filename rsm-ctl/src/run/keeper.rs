@@ -195,7 +195,7 @@ pub(crate) struct Door {
 
 /// Goes to the door of the named cluster, or the only one, and asks.
 pub(crate) fn ask(name: Option<&str>, ask: &Ask) -> Result<(ClusterRef, Link, Answer), Failure> {
-    let cluster = rsm::observe::find(name)?;
+    let cluster = rsm::steer::find(name)?;
     let link = Link::over(knock(&cluster)?);
     link.send(ask);
     let answer = wait(&link, PATIENCE).ok_or_else(|| {

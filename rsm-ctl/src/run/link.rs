@@ -58,7 +58,8 @@ impl Link {
         let mut bytes = vec![0; LONGEST];
         loop {
             match recv(&self.socket, &mut *bytes, RecvFlags::empty()) {
-                Err(Errno::INTR) => {}
+                // Told once, when the other end went with something of ours unread; what it had said before is still here.
+                Err(Errno::INTR | Errno::CONNRESET) => {}
                 Err(Errno::AGAIN) => return Received::Nothing,
                 Ok((0, _)) | Err(_) => return Received::Gone,
                 Ok((length, _)) => {
@@ -99,6 +100,16 @@ mod tests {
         assert_eq!(front.receive(), Received::Message(ToFront::Finished { code: ExitCode::Node(7) }));
         assert_eq!(front.receive::<ToFront>(), Received::Gone);
         front.send(&ToFront::Suspended);
+    }
+
+    #[test]
+    fn what_the_sender_did_not_read_costs_nothing_that_it_said() {
+        let (front, warden) = Link::pair().unwrap();
+        warden.send(&ToFront::Finished { code: ExitCode::Success });
+        front.send(&ToFront::Suspended);
+        drop(warden);
+        assert_eq!(front.receive(), Received::Message(ToFront::Finished { code: ExitCode::Success }));
+        assert_eq!(front.receive::<ToFront>(), Received::Gone);
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(crate) enum ToFront {
     TimedOut { running: Vec<usize> },
     /// The cluster has ended, or somebody ends it, and so what this command started in it.
     ClusterEnds { why: String },
+    /// These processes are left and cannot be ended: number, name and user of each.
+    Escaped { processes: Vec<String> },
     /// Every process of every node is stopped.
     Suspended,
     /// No process of any node is left and the cluster has ended: the last message.

@@ -25,6 +25,7 @@ mod file;
 mod front;
 mod hint;
 mod input;
+mod interpreter;
 mod junit;
 mod keeper;
 mod link;
@@ -58,15 +59,29 @@ use junit::Report;
 pub(crate) fn perform(args: RunArgs, verbosity: Verbosity) -> Result<ExitCode, Failure> {
     process::use_default_action(Signal::CHILD);
     // Before anything else can fail, so that a report is there in any case.
-    let report = args.junit.as_deref().map(Report::create).transpose()?;
+    let name = suite(&args);
+    let report = args.junit.as_deref().map(|path| Report::create(path, name)).transpose()?;
     match plan::of_run(args, verbosity) {
         Ok(plan) => {
-            let described = plan.junit.as_deref().filter(|_| report.is_none()).map(Report::create).transpose()?;
-            front::run(plan, report.or(described), None)
+            let name = plan.suite();
+            let report = match (report, &plan.junit) {
+                (Some(report), _) => Some(report.named(name)),
+                (None, Some(path)) => Some(Report::create(path, name)?),
+                (None, None) => None,
+            };
+            front::run(plan, report, None)
         }
         Err(failure) => {
             report.map_or(Ok(()), |report| report.write_refusal(&failure.message))?;
             Err(failure)
         }
     }
+}
+
+/// What the suite of a report is called, as far as the command line tells.
+fn suite(args: &RunArgs) -> String {
+    let RunArgs { junit_name, cluster, programs, example, .. } = args;
+    let named = junit_name.as_ref().or(cluster.name.as_ref()).cloned();
+    let program = example.as_ref().or(programs.words.first()).map(|name| program::short(name));
+    named.or(program).unwrap_or_else(|| "rsm-ctl run".to_owned())
 }

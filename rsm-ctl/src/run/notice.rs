@@ -15,12 +15,12 @@ use crate::cli::Verbosity;
 pub(crate) fn of(message: &ToFront, plan: &Plan) -> Option<String> {
     let wanted = match message {
         // Why `rsm-ctl` itself cannot go on is always said.
-        ToFront::Refused { .. } => Verbosity::Quiet,
+        ToFront::Refused { .. } | ToFront::Escaped { .. } => Verbosity::Quiet,
         // Whoever runs one process has its exit code.
         ToFront::Ended { status: Status::Exited(_), .. } if plan.terse => Verbosity::Verbose,
-        ToFront::Ended { blame: Blame::Cause, .. } | ToFront::TimedOut { .. } | ToFront::ClusterEnds { .. } => {
-            Verbosity::Normal
-        }
+        ToFront::Ended { blame: Blame::Cause | Blame::Purpose, .. }
+        | ToFront::TimedOut { .. }
+        | ToFront::ClusterEnds { .. } => Verbosity::Normal,
         _ => Verbosity::Verbose,
     };
     (plan.verbosity >= wanted).then(|| text(message, plan)).flatten()
@@ -38,6 +38,10 @@ fn text(message: &ToFront, plan: &Plan) -> Option<String> {
             });
             format!("rsm-ctl: cluster {cluster} is running{list}")
         }
+        ToFront::Ended { index, process, status, blame: Blame::Purpose, .. } => {
+            let how = "by who disturbs the cluster on purpose, which is no failure";
+            format!("rsm-ctl: node {} (pid {process}) {status} {how}", label(index))
+        }
         ToFront::Ended { index, process, status, .. } => {
             format!("rsm-ctl: node {} (pid {process}) {status}", label(index))
         }
@@ -53,6 +57,10 @@ fn text(message: &ToFront, plan: &Plan) -> Option<String> {
                 [node] => format!("rsm-ctl: timed out{after}; node {node} was still running"),
                 nodes => format!("rsm-ctl: timed out{after}; nodes {} were still running", nodes.join(", ")),
             }
+        }
+        ToFront::Escaped { processes } => {
+            let whose = if processes.len() == 1 { "has become another user's" } else { "have become other users'" };
+            format!("rsm-ctl: left running, as only root can end what {whose}: process {}", processes.join(", "))
         }
         ToFront::ClusterEnds { why } => format!("rsm-ctl: {why}"),
         ToFront::Suspended | ToFront::Finished { .. } => return None,

@@ -11,7 +11,7 @@ use super::file::{self, CutLink, Description, Reader};
 use super::input::Input;
 use super::keeper::Door;
 use super::node_set::NodeSet;
-use super::program::Program;
+use super::program::{self, Program};
 use super::task::{self, Common, Part, Task};
 use crate::cli::Verbosity;
 use crate::failure::Failure;
@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) log_dir: Option<PathBuf>,
     /// Where a file wants the report.
     pub(crate) junit: Option<PathBuf>,
+    /// What the report's suite is to be called.
+    pub(crate) junit_name: Option<String>,
     pub(crate) verbosity: Verbosity,
     /// The user's limit, before front and warden raise theirs: what nodes start with.
     pub(crate) descriptors: Rlimit,
@@ -61,7 +63,7 @@ pub(crate) struct NewCluster {
 
 /// The plan of `run`. What the command line says counts more than what a file says.
 pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity) -> Result<Plan, Failure> {
-    let RunArgs { cluster, mut programs, timeout, tag_output, keep_going, stdin, junit: _, example } = args;
+    let RunArgs { cluster, mut programs, timeout, tag_output, keep_going, stdin, junit: _, junit_name, example } = args;
     let mut file = described(cluster, Reader::Run)?;
     let input = stdin.or(file.stdin);
     let example = match example {
@@ -75,6 +77,7 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity) -> Result<Plan, Failur
     file.parts.extend(example);
     let (timeout, tag_output) = (timeout.or(file.timeout), tag_output || file.tag_output);
     let keep_going = keep_going || file.keep_going;
+    file.junit_name = junit_name.or(file.junit_name);
     let plan = laid_out(file, programs, verbosity)?;
     if plan.tasks.is_empty() {
         let text = "there is no program to run: name one after --, or in a [[program]] of the file";
@@ -107,9 +110,20 @@ impl Plan {
             timeout: None,
             log_dir: None,
             junit: None,
+            junit_name: None,
             verbosity,
             descriptors: getrlimit(Resource::Nofile),
         }
+    }
+
+    /// What the suite of a report is called, where nobody says it: something that stays from run to run.
+    pub(crate) fn suite(&self) -> String {
+        let cluster = match &self.home {
+            Home::New(cluster) => cluster.name.as_ref(),
+            Home::Running(_) => None,
+        };
+        let program = self.tasks.first().map(|task| program::short(&task.program.name));
+        self.junit_name.as_ref().or(cluster).cloned().or(program).unwrap_or_else(|| "rsm-ctl run".to_owned())
     }
 
     /// Nodes of a new cluster.
@@ -151,6 +165,7 @@ fn laid_out(file: Description, programs: ProgramArgs, verbosity: Verbosity) -> R
         grace: programs.grace.or(file.grace).unwrap_or(GRACE),
         log_dir: programs.log_dir.or(file.log_dir),
         junit: file.junit,
+        junit_name: file.junit_name,
         ..Plan::plain(Home::New(cluster), tasks, verbosity)
     })
 }

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
+use super::interpreter;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, reason};
+use crate::printable;
 
 /// Where exec looks when there is no PATH.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
@@ -34,10 +36,26 @@ pub(crate) fn find(name: &OsStr, base: Option<&Path>) -> Result<PathBuf, Failure
     Ok(std::path::absolute(&found).unwrap_or(found))
 }
 
-/// The failure for a program that the kernel would not execute.
-pub(crate) fn refusal(name: &OsStr, errno: Errno) -> Failure {
+/// What a program is called, without the way to it.
+pub(crate) fn short(name: &OsStr) -> String {
+    printable::path(Path::new(name).file_name().unwrap_or(name))
+}
+
+/// The failure for a program that was found and that the kernel would not execute.
+pub(crate) fn refused(program: &Program, errno: Errno) -> Failure {
+    match interpreter::lacks(&program.path, errno) {
+        Some(why) => {
+            let message = format!("cannot run \"{}\": {why}", printable::path(&program.name));
+            Failure { code: ExitCode::NotExecutable, message }
+        }
+        None => refusal(&program.name, errno),
+    }
+}
+
+/// The failure for a program that was not found, or may not be executed.
+fn refusal(name: &OsStr, errno: Errno) -> Failure {
     let code = if errno == Errno::NOENT { ExitCode::NotFound } else { ExitCode::NotExecutable };
-    Failure { code, message: format!("cannot run \"{}\": {}", name.display(), reason(&errno.into())) }
+    Failure { code, message: format!("cannot run \"{}\": {}", printable::path(name), reason(&errno.into())) }
 }
 
 fn find_along(name: &OsStr, path: &OsStr) -> Result<PathBuf, Errno> {

@@ -20,7 +20,12 @@ pub(crate) struct SignalQueue {
 impl SignalQueue {
     /// Blocks these signals (and no others) in this thread and those it starts, and queues them here.
     pub(crate) fn new(signals: &[Signal]) -> io::Result<SignalQueue> {
-        process::block_only(signals)?;
+        SignalQueue::beside(signals, &[])
+    }
+
+    /// Blocks these signals and those `left` to others, and queues the first here.
+    pub(crate) fn beside(signals: &[Signal], left: &[Signal]) -> io::Result<SignalQueue> {
+        process::block_only(&[signals, left].concat())?;
         Ok(SignalQueue { descriptor: process::signal_descriptor(signals)? })
     }
 
@@ -37,6 +42,32 @@ impl SignalQueue {
                 _ => return None,
             }
         }
+    }
+}
+
+/// SIGTSTP, noticed and left waiting until it may do what it does.
+///
+/// To take it and to stop by another signal later would be wrong: a SIGCONT that comes in between takes the first one
+/// back, as the kernel has it for any program, and would be lost before the other.
+pub(crate) struct StopSignal {
+    descriptor: OwnedFd,
+}
+
+impl StopSignal {
+    /// Readable while SIGTSTP waits; the caller has it blocked.
+    pub(crate) fn new() -> io::Result<StopSignal> {
+        Ok(StopSignal { descriptor: process::signal_descriptor(&[Signal::TSTP])? })
+    }
+
+    /// Stops this process, all its threads, if the signal still waits; returns when somebody continues it.
+    pub(crate) fn obey(&self) {
+        process::let_through(Signal::TSTP);
+    }
+}
+
+impl AsFd for StopSignal {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 }
 

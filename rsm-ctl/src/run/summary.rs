@@ -16,11 +16,27 @@ const SHOWN: usize = 10;
 /// What the processes wrote last.
 pub(crate) trait LastLines {
     fn last_lines(&self, process: usize, output: Output) -> Vec<String>;
+
+    /// As much as was kept.
+    fn last_text(&self, process: usize, output: Output) -> String;
+
+    /// What that output is called.
+    fn name_of(&self, output: Output) -> &'static str {
+        output.name()
+    }
 }
 
 impl LastLines for Forwarder {
     fn last_lines(&self, process: usize, output: Output) -> Vec<String> {
         Forwarder::last_lines(self, process, output)
+    }
+
+    fn last_text(&self, process: usize, output: Output) -> String {
+        Forwarder::last_text(self, process, output)
+    }
+
+    fn name_of(&self, output: Output) -> &'static str {
+        Forwarder::name_of(self, output)
     }
 }
 
@@ -104,7 +120,7 @@ fn last_lines(text: &mut String, tasks: &[Task], index: usize, written: &impl La
     for output in [Output::Stderr, Output::Stdout] {
         let lines = written.last_lines(index, output);
         if !lines.is_empty() {
-            let _ = writeln!(text, "    its {} ended with", output.name());
+            let _ = writeln!(text, "    its {} ended with", written.name_of(output));
             for line in lines {
                 let _ = writeln!(text, "    {} {line}", palette.paint(Tone::Faint, "|"));
             }
@@ -149,6 +165,10 @@ mod tests {
         fn last_lines(&self, process: usize, output: Output) -> Vec<String> {
             let said = self.0.iter().filter(|(who, _)| *who == process && output == Output::Stderr);
             said.map(|(_, line)| (*line).to_owned()).collect()
+        }
+
+        fn last_text(&self, process: usize, output: Output) -> String {
+            self.last_lines(process, output).join("\n")
         }
     }
 

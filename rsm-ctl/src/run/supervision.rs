@@ -35,6 +35,8 @@ pub(crate) enum Blame {
     Consequence,
     /// It had been asked to end.
     Asked,
+    /// Whoever disturbs the cluster on purpose killed it: `rsm-ctl node kill`, a script.
+    Purpose,
 }
 
 /// `None` as a deadline: further away than a clock can say.
@@ -70,11 +72,12 @@ impl Supervision {
         Supervision { keep_going, grace, timeout, phase: Phase::Running, cause: None, failure: None }
     }
 
-    /// A node's process ended.
-    pub(crate) fn node_ended(&mut self, now: Instant, status: Status) -> Blame {
+    /// A node's process ended, killed on purpose or not.
+    pub(crate) fn node_ended(&mut self, now: Instant, status: Status, on_purpose: bool) -> Blame {
         match self.phase {
             Phase::Asked { .. } | Phase::Killing => return Blame::Asked,
             _ if status.is_success() => return Blame::Nobody,
+            _ if on_purpose => return Blame::Purpose,
             Phase::Patient { .. } => return Blame::Consequence,
             Phase::Running => {}
         }
@@ -171,7 +174,7 @@ mod tests {
     #[test]
     fn undisturbed() {
         let (now, mut run) = supervision(None, false);
-        assert_eq!(run.node_ended(now, Status::Exited(0)), Blame::Nobody);
+        assert_eq!(run.node_ended(now, Status::Exited(0), false), Blame::Nobody);
         assert_eq!(run.deadline(), None);
         assert_eq!(run.due(now + GRACE * 1000), None);
         assert_eq!(run.code(), ExitCode::Success);
@@ -180,14 +183,14 @@ mod tests {
     #[test]
     fn a_failure_gives_the_others_two_graces() {
         let (now, mut run) = supervision(None, false);
-        assert_eq!(run.node_ended(now, Status::Exited(7)), Blame::Cause);
-        assert_eq!(run.node_ended(now, Status::Exited(8)), Blame::Consequence);
-        assert_eq!(run.node_ended(now, Status::Exited(0)), Blame::Nobody);
+        assert_eq!(run.node_ended(now, Status::Exited(7), false), Blame::Cause);
+        assert_eq!(run.node_ended(now, Status::Exited(8), false), Blame::Consequence);
+        assert_eq!(run.node_ended(now, Status::Exited(0), false), Blame::Nobody);
         assert_eq!(run.due(now), None);
         assert_eq!(run.deadline(), Some(now + GRACE));
         assert_eq!(run.due(now + GRACE), Some(Order::Ask(Signal::TERM)));
         assert_eq!(run.due(now + GRACE), None);
-        assert_eq!(run.node_ended(now + GRACE, Status::Killed(15)), Blame::Asked);
+        assert_eq!(run.node_ended(now + GRACE, Status::Killed(15), false), Blame::Asked);
         assert_eq!(run.due(now + GRACE * 2), Some(Order::Kill));
         assert!(run.is_killing());
         assert_eq!(run.deadline(), None);
@@ -197,12 +200,23 @@ mod tests {
     #[test]
     fn keeping_going_remembers_the_first_failure() {
         let (now, mut run) = supervision(Some(60), true);
-        assert_eq!(run.node_ended(now, Status::Killed(11)), Blame::Cause);
-        assert_eq!(run.node_ended(now, Status::Exited(3)), Blame::Cause, "each is news");
+        assert_eq!(run.node_ended(now, Status::Killed(11), false), Blame::Cause);
+        assert_eq!(run.node_ended(now, Status::Exited(3), false), Blame::Cause, "each is news");
         assert!(run.is_undisturbed());
         assert_eq!(run.code().number(), 139);
         assert_eq!(run.due(now + Duration::from_secs(60)), Some(Order::TimeIsUp));
         assert_eq!(run.code(), ExitCode::TimedOut);
+    }
+
+    #[test]
+    fn who_is_killed_on_purpose_is_no_failure() {
+        let (now, mut run) = supervision(None, false);
+        assert_eq!(run.node_ended(now, Status::Killed(9), true), Blame::Purpose);
+        assert!(run.is_undisturbed());
+        assert_eq!(run.code(), ExitCode::Success);
+        assert_eq!(run.node_ended(now, Status::Exited(7), false), Blame::Cause);
+        assert_eq!(run.node_ended(now, Status::Killed(9), true), Blame::Purpose);
+        assert_eq!(run.code(), ExitCode::Node(7));
     }
 
     #[test]
@@ -211,7 +225,7 @@ mod tests {
         let end = now + Duration::from_secs(60);
         assert_eq!(run.deadline(), Some(end));
         assert_eq!(run.due(end), Some(Order::TimeIsUp));
-        assert_eq!(run.node_ended(end, Status::Killed(15)), Blame::Asked, "we did that");
+        assert_eq!(run.node_ended(end, Status::Killed(15), false), Blame::Asked, "we did that");
         assert_eq!(run.due(end + GRACE), Some(Order::Kill));
         assert_eq!(run.code(), ExitCode::TimedOut);
     }
@@ -220,7 +234,7 @@ mod tests {
     fn the_first_cause_gives_the_code() {
         let (now, mut run) = supervision(Some(1), false);
         assert_eq!(run.end(now, Signal::INT, ExitCode::Signal(2)), Some(Order::Ask(Signal::INT)));
-        assert_eq!(run.node_ended(now, Status::Exited(1)), Blame::Asked);
+        assert_eq!(run.node_ended(now, Status::Exited(1), false), Blame::Asked);
         assert_eq!(run.end(now + GRACE / 2, Signal::TERM, ExitCode::OutputClosed), Some(Order::Ask(Signal::TERM)));
         assert_eq!(run.deadline(), Some(now + GRACE), "asking again gives no more time");
         assert_eq!(run.kill(ExitCode::Signal(2)), Order::Kill);
@@ -231,7 +245,7 @@ mod tests {
     #[test]
     fn a_failure_stays_the_cause_when_the_user_hurries_it() {
         let (now, mut run) = supervision(None, false);
-        run.node_ended(now, Status::Exited(7));
+        run.node_ended(now, Status::Exited(7), false);
         assert_eq!(run.end(now, Signal::INT, ExitCode::Signal(2)), Some(Order::Ask(Signal::INT)));
         assert_eq!(run.code(), ExitCode::Node(7));
     }

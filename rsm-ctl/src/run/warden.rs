@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rsm::Cluster;
 use rsm::steer::Links;
@@ -24,6 +24,16 @@ use super::{descendants, output, program};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 
+/// How long those that may not be killed may take to end when everybody else has.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Most of them that are named.
+const MOST_NAMED: usize = 32;
+
+/// SIGKILL as a status has it, and what a shell makes of that.
+const KILL: u8 = 9;
+const KILLED: u8 = 128 + KILL;
+
 /// What leads from the processes to the world.
 pub(crate) struct Channels {
     /// Standard input of the one that reads.
@@ -41,7 +51,7 @@ struct Process {
 /// The cluster that the processes are part of.
 enum Hosting<'a> {
     /// Ours.
-    Own(Cluster, Keeper),
+    Own(Box<Cluster>, Keeper),
     /// One that let us in, until its door closes.
     Guest { door: &'a Door, closed: bool },
 }
@@ -58,6 +68,8 @@ pub(crate) struct Warden<'a> {
     hosting: Hosting<'a>,
     /// Whether the front knows what goes on after the last node.
     told_left: bool,
+    /// When to give up those that may not be killed.
+    give_up: Option<Instant>,
 }
 
 /// Serves a run from start to end in a process just forked from the front.
@@ -70,7 +82,8 @@ pub(crate) fn serve(plan: &Plan, link: Link, front: OwnedFd, channels: Channels)
             let pids: Vec<Pid> = processes.iter().map(|process| process.pid).collect();
             link.send(&ToFront::Started { cluster: hosting.name().to_owned(), processes: raw(&pids) });
             let supervision = Supervision::new(Instant::now(), plan.timeout, plan.grace, plan.keep_going);
-            Warden { plan, link, front, children, supervision, processes, hosting, told_left: false }.watch();
+            Warden { plan, link, front, children, supervision, processes, hosting, told_left: false, give_up: None }
+                .watch();
         }
         Err(failure) => {
             // Some nodes may have started before one could not be.
@@ -81,7 +94,7 @@ pub(crate) fn serve(plan: &Plan, link: Link, front: OwnedFd, channels: Channels)
 }
 
 fn start(plan: &Plan, channels: Channels) -> Result<(SignalQueue, Hosting<'_>, Vec<Process>), Failure> {
-    let children = prepare().map_err(|error| Failure::system("cannot set up the agent", error))?;
+    let children = prepare().map_err(|(call, error)| Failure::call("cannot set up the agent", call, error))?;
     let hosting = match &plan.home {
         Home::New(new) => host(new, plan)?,
         Home::Running(door) => Hosting::Guest { door, closed: false },
@@ -91,16 +104,18 @@ fn start(plan: &Plan, channels: Channels) -> Result<(SignalQueue, Hosting<'_>, V
 }
 
 /// Becomes the warden.
-fn prepare() -> io::Result<SignalQueue> {
+fn prepare() -> Result<SignalQueue, (&'static str, io::Error)> {
     // Out of the front's session: what the terminal sends is for the front alone.
-    setsid()?;
-    set_child_subreaper(Some(getpid()))?;
+    setsid().map_err(|errno| ("setsid", errno.into()))?;
+    let reaper = set_child_subreaper(Some(getpid()));
+    reaper.map_err(|errno| ("prctl(PR_SET_CHILD_SUBREAPER)", errno.into()))?;
     // A name of its own in ps, and out of the way of `killall rsm-ctl`. At most 15 bytes.
     let _ = rustix::thread::set_name(c"rsm-warden");
     // The front's output is the front's alone: its reader must notice when the front goes.
-    dup2_stdout(output::null()?)?;
+    let null = output::null().and_then(|null| Ok(dup2_stdout(null)?));
+    null.map_err(|error| ("/dev/null", error))?;
     // Other signals, blocked by the front for itself, are open again: sent to the warden they end it, and the front notices.
-    SignalQueue::new(&[Signal::CHILD])
+    SignalQueue::new(&[Signal::CHILD]).map_err(|error| ("signalfd", error))
 }
 
 /// Starts a cluster and opens its door.
@@ -123,7 +138,7 @@ fn host(new: &NewCluster, plan: &Plan) -> Result<Hosting<'static>, Failure> {
     let hosts = getppid().into_iter().chain([getpid()]).collect::<Vec<_>>();
     let keeper = Keeper::open(&cluster, plan.grace, raw(&hosts))
         .map_err(|error| Failure::system("cannot listen for those who want to enter the cluster", error))?;
-    Ok(Hosting::Own(cluster, keeper))
+    Ok(Hosting::Own(Box::new(cluster), keeper))
 }
 
 fn start_nodes(plan: &Plan, hosting: &Hosting<'_>, channels: Channels) -> Result<Vec<Process>, Failure> {
@@ -138,7 +153,7 @@ fn start_nodes(plan: &Plan, hosting: &Hosting<'_>, channels: Channels) -> Result
             None | Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE) => {
                 Failure::system(&format!("cannot start node {}", task.label), error)
             }
-            Some(errno) => program::refusal(&task.program.name, errno),
+            Some(errno) => program::refused(&task.program, errno),
         })?;
         processes.push(Process { index, pid });
     }
@@ -163,6 +178,18 @@ impl Hosting<'_> {
         }
     }
 
+    /// Whether a process of this node ended so because somebody who disturbs the cluster wanted it to: it was killed
+    /// itself, or is a shell that reports that of what it ran.
+    fn killed(&self, node: u32, pid: Pid, status: Status) -> bool {
+        let Hosting::Own(cluster, _) = self else { return false };
+        let kills = cluster.kills();
+        match status {
+            Status::Killed(KILL) => kills.iter().any(|&(_, killed)| i32::try_from(killed) == Ok(pid.as_raw_pid())),
+            Status::Exited(KILLED) => kills.iter().any(|&(of, _)| of == node),
+            _ => false,
+        }
+    }
+
     /// What to wait for.
     fn sources(&self) -> Vec<BorrowedFd<'_>> {
         match self {
@@ -183,7 +210,7 @@ impl Hosting<'_> {
 impl Warden<'_> {
     /// Goes on until no process of any node is left, then ends the cluster and says so.
     fn watch(mut self) {
-        while self.reap() || self.stays() || self.waits_for_guests() {
+        while !self.gives_up() && (self.reap() || self.stays() || self.waits_for_guests()) {
             self.tell_left();
             while let Some(order) = self.supervision.due(Instant::now()) {
                 self.obey(order);
@@ -195,6 +222,23 @@ impl Warden<'_> {
         }
         drop(self.hosting);
         self.link.send(&ToFront::Finished { code: self.supervision.code() });
+    }
+
+    /// Whether nobody is left but processes that may not be killed, for long enough.
+    fn gives_up(&mut self) -> bool {
+        let now = Instant::now();
+        if self.give_up.is_none_or(|at| now < at) {
+            return false;
+        }
+        let left = descendants::living(&[]);
+        let refused = descendants::signal(&left, Signal::KILL);
+        if refused.is_empty() || refused.len() < left.len() {
+            self.give_up = now.checked_add(PATIENCE);
+            return false;
+        }
+        let processes = refused.into_iter().take(MOST_NAMED).map(descendants::described).collect();
+        self.link.send(&ToFront::Escaped { processes });
+        true
     }
 
     /// Whether the cluster goes on without processes of ours.
@@ -211,7 +255,7 @@ impl Warden<'_> {
 
     /// Sleeps until a child ends, somebody speaks or goes, or a deadline comes.
     fn sleep(&self) {
-        let deadline = [self.supervision.deadline(), self.hosting.deadline()].into_iter().flatten().min();
+        let deadline = [self.supervision.deadline(), self.hosting.deadline(), self.give_up].into_iter().flatten().min();
         let timeout = deadline.map(|deadline| until(deadline, Instant::now()));
         let mut events = vec![PollFd::new(&self.children, PollFlags::IN)];
         // Once the front has gone its two descriptors are readable for ever; only the others matter then.
@@ -317,7 +361,10 @@ impl Warden<'_> {
                 if let Hosting::Own(_, keeper) = &mut self.hosting {
                     keeper.throw_out();
                 }
-                descendants::signal(&descendants::list(&[]), Signal::KILL);
+                let refused = descendants::signal(&descendants::list(&[]), Signal::KILL);
+                if !refused.is_empty() && self.give_up.is_none() {
+                    self.give_up = Instant::now().checked_add(PATIENCE);
+                }
             }
         }
     }
@@ -360,7 +407,8 @@ impl Warden<'_> {
     fn ended(&mut self, pid: Pid, status: Status, core: bool) {
         let Some(place) = self.processes.iter().position(|process| process.pid == pid) else { return };
         let Process { index, .. } = self.processes.remove(place);
-        let blame = self.supervision.node_ended(Instant::now(), status);
+        let on_purpose = self.hosting.killed(self.plan.tasks[index].node, pid, status);
+        let blame = self.supervision.node_ended(Instant::now(), status, on_purpose);
         self.link.send(&ToFront::Ended { index, process: pid.as_raw_pid(), status, core, blame });
     }
 

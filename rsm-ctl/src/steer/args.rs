@@ -11,7 +11,7 @@ use crate::{duration, number};
 /// Which cluster is meant.
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// The cluster to disturb; needed when several run and $RSM_CLUSTER names none
+    /// The cluster to disturb, another user's as rsm:UID:NAME; needed when several run and $RSM_CLUSTER names none
     #[arg(long, value_name = "NAME")]
     pub(crate) cluster: Option<String>,
 }

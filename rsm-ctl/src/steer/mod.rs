@@ -8,6 +8,7 @@ use rsm::steer::{Links, Steering};
 use crate::cli::Verbosity;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use crate::number::counted;
 use crate::print;
 use args::{LinkArgs, LinkVerb, NodeArgs, NodeVerb, SegmentArgs, SegmentVerb, Target};
 
@@ -25,18 +26,20 @@ pub(crate) fn link(args: &LinkArgs, verbosity: Verbosity) -> Result<ExitCode, Fa
     if let Some(controller) = &args.controller {
         links = links.through(controller);
     }
-    let said = match args.verb {
-        LinkVerb::Down => format!("link {links} is down: {}", aborted(steering.link_down(&links)?)),
+    match args.verb {
+        LinkVerb::Down => {
+            let count = steering.link_down(&links)?;
+            news(verbosity, &format!("link {links} is down: {}", aborted(count)))
+        }
         LinkVerb::Up => {
             steering.link_up(&links)?;
-            format!("link {links} is up")
+            Ok(done(verbosity, &format!("link {links} is up")))
         }
         LinkVerb::Error => {
             steering.link_error(&links)?;
-            format!("link {links} has one more error")
+            Ok(done(verbosity, &format!("link {links} has one more error")))
         }
-    };
-    Ok(done(verbosity, &said))
+    }
 }
 
 /// Signals the processes of a node.
@@ -47,7 +50,7 @@ pub(crate) fn node(args: &NodeArgs, verbosity: Verbosity) -> Result<ExitCode, Fa
         NodeVerb::Stop => (steering.node_stop(args.node)?, "stopped"),
         NodeVerb::Cont => (steering.node_cont(args.node)?, "continued"),
     };
-    Ok(done(verbosity, &format!("node {}: {} {what}", args.node, counted(count, "process", "processes"))))
+    news(verbosity, &format!("node {}: {} {what}", args.node, counted(count, "process", "processes")))
 }
 
 /// Takes a segment from its exporter.
@@ -55,15 +58,16 @@ pub(crate) fn segment(args: &SegmentArgs, verbosity: Verbosity) -> Result<ExitCo
     let steering = args.target.steering()?;
     let SegmentVerb::Revoke = args.verb;
     let count = steering.revoke_segment(args.node, args.id)?;
-    Ok(done(verbosity, &format!("segment {} of node {} is revoked: {}", args.id, args.node, aborted(count))))
+    news(verbosity, &format!("segment {} of node {} is revoked: {}", args.id, args.node, aborted(count)))
 }
 
 fn aborted(count: u32) -> String {
     format!("{} aborted", counted(count, "import", "imports"))
 }
 
-fn counted(count: u32, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
+/// Says what came of it, which one does not know beforehand.
+fn news(verbosity: Verbosity, said: &str) -> Result<ExitCode, Failure> {
+    if verbosity == Verbosity::Quiet { Ok(ExitCode::Success) } else { print::answer(&format!("{said}\n")) }
 }
 
 /// Nothing is said of what was done as asked, unless one wants to read it.

@@ -1,6 +1,6 @@
 //! `script`: reads it, carries it out, and says line by line what was done.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::args::ScriptArgs;
 use crate::cli::Verbosity;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, reason};
-use crate::print;
+use crate::{print, printable};
 
 /// Longer ones were not written by people, and not by programs for this.
 const MOST_BYTES: u64 = 1 << 20;
@@ -38,18 +38,16 @@ pub(crate) fn perform(args: &ScriptArgs, verbosity: Verbosity) -> Result<ExitCod
         if verbosity == Verbosity::Quiet {
             return ControlFlow::Continue(());
         }
-        let mut stdout = io::stdout().lock();
-        match writeln!(stdout, "{event}").and_then(|()| stdout.flush()) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                unread = Some(error);
+        match print::answer(&format!("{event}\n")) {
+            Ok(ExitCode::Success) => ControlFlow::Continue(()),
+            unwritten => {
+                unread = Some(unwritten);
                 ControlFlow::Break(())
             }
         }
     });
     match (ended, unread) {
-        (_, Some(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::OutputClosed),
-        (_, Some(error)) => Err(Failure::system("cannot write standard output", error)),
+        (_, Some(unwritten)) => unwritten,
         (Err(stopped), None) => Err(failure(args, &stopped)),
         (Ok(()), None) => {
             if steering.observer().is_gone() && verbosity == Verbosity::Verbose {
@@ -67,7 +65,7 @@ fn failure(args: &ScriptArgs, stopped: &RunError) -> Failure {
 }
 
 fn shown(file: &Path) -> String {
-    if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() }
+    if file == Path::new("-") { "standard input".to_owned() } else { printable::path(file) }
 }
 
 /// The file's name for messages, and its text.

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use rsm::observe::{Activity, Observer, ProcessActivity, Snapshot};
 
+use crate::number::counted;
 use crate::query::process::{self, ProcessState};
-use crate::size;
+use crate::{printable, size};
 
 /// A look.
 pub(super) struct Sample {
@@ -78,14 +79,18 @@ impl Sample {
         let silent = if self.activity.is_none() { "   agent does not answer" } else { "" };
         [
             format!(
-                "cluster {}   {} of {} nodes joined   {} processes{silent}",
-                cluster.name, cluster.joined, cluster.nodes, cluster.processes
+                "cluster {}   {} of {} joined   {}{silent}",
+                printable::name(&cluster.name),
+                cluster.joined,
+                counted(cluster.nodes, "node", "nodes"),
+                counted(cluster.processes, "process", "processes")
             ),
             format!(
-                "{} segments, {}   {} connections, {cut} cut   links {active} active, {down} down, {errors} errors",
-                cluster.segments,
+                "{}, {}   {}, {cut} cut   links {active} active, {down} down, {}",
+                counted(cluster.segments, "segment", "segments"),
                 size::bytes(exported),
-                cluster.connections
+                counted(cluster.connections, "connection", "connections"),
+                counted(errors, "error", "errors")
             ),
             format!(
                 "{} signals/s   {} transfers/s   {}/s   memory of processes {}",

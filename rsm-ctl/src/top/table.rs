@@ -8,7 +8,7 @@ use super::View;
 use super::sample::Sample;
 use crate::colour::Tone;
 use crate::query::table::{identifier, state};
-use crate::size;
+use crate::{printable, size};
 
 /// What stands in a cell, and what it counts for.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +29,7 @@ impl Cell {
     }
 
     fn word(text: impl Into<String>) -> Cell {
-        Cell::shown(text, f64::NAN)
+        Cell::shown(printable::name(&text.into()), f64::NAN)
     }
 
     fn toned(self, tone: Option<Tone>) -> Cell {

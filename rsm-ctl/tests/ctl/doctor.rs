@@ -1,53 +1,15 @@
-//! `doctor`, on a kernel that is made to lack things: a filter refuses system calls as an older kernel would.
-#![allow(unsafe_code)]
+//! `doctor`, on a kernel that is made to lack things.
 
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 
+use crate::rig::{Finished, Refusal, ctl};
 use crate::schema::Schema;
 
-/// A system call that is refused, for this second or third argument only if one is given, and the error it gets.
-struct Refusal {
-    call: libc::c_long,
-    argument: Option<(u32, u32)>,
-    errno: i32,
-}
-
-fn doctor(words: &[&str], refusals: &[Refusal]) -> Output {
-    let mut program = Vec::new();
-    let load = |offset: u32| libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: offset };
-    let jump_unless = |value: u32, over: u8| libc::sock_filter { code: 0x15, jt: 0, jf: over, k: value };
-    let give = |answer: u32| libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: answer };
-    for refusal in refusals {
-        let error = libc::SECCOMP_RET_ERRNO | refusal.errno as u32;
-        program.push(load(0));
-        match refusal.argument {
-            None => program.extend([jump_unless(refusal.call as u32, 1), give(error)]),
-            Some((number, value)) => program.extend([
-                jump_unless(refusal.call as u32, 3),
-                load(16 + 8 * number),
-                jump_unless(value, 1),
-                give(error),
-            ]),
-        }
-    }
-    program.push(give(libc::SECCOMP_RET_ALLOW));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rsm-ctl"));
-    command.arg("doctor").args(words);
-    let filter = move || {
-        let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
-        // SAFETY: two system calls in the forked child, which read `filter` and the program it points to.
-        let done = unsafe {
-            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-                && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) == 0
-        };
-        if done { Ok(()) } else { Err(std::io::Error::last_os_error()) }
-    };
-    // SAFETY: the closure makes system calls only; what it reads was allocated before the fork.
-    unsafe { command.pre_exec(filter) };
-    command.output().unwrap()
+fn doctor(words: &[&str], refusals: &[Refusal]) -> Finished {
+    ctl(&["doctor"]).words(words).refusing(refusals).finish()
 }
 
 fn report(refusals: &[Refusal]) -> (Option<i32>, Value) {

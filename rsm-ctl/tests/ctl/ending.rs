@@ -150,7 +150,7 @@ fn a_stopped_node_is_no_failure() {
 #[test]
 fn ctrl_z_stops_everybody_but_the_agent() {
     let script = "setsid sleep 600 & echo $!; echo $$; while :; do sleep 0.05; done";
-    let mut running = run(&["-n", "2", "--grace", "0"], script).start();
+    let mut running = run(&["-n", "2", "--grace", "0"], script).job().start();
     let processes: Vec<_> = (0..4).map(|_| running.pid_line()).collect();
     let warden = running.warden();
     for _ in 0..2 {
@@ -164,6 +164,28 @@ fn ctrl_z_stops_everybody_but_the_agent() {
         running.signal(Signal::CONT);
         for &process in &processes {
             eventually("a process that goes on", || matches!(state(process)?, 'R' | 'S').then_some(()));
+        }
+    }
+    running.signal(Signal::TERM);
+    assert_eq!(running.finish().code(), 143);
+}
+
+#[test]
+fn a_stop_that_is_taken_back_stops_nobody() {
+    let script = "trap 'echo here' USR1; echo ready; while :; do sleep 0.05; done";
+    let mut running = run(&["-n", "2"], script).job().start();
+    running.line();
+    running.line();
+    for round in 0..200_u32 {
+        running.signal(Signal::TSTP);
+        // As soon as can be, and when the nodes are being stopped.
+        for _ in 0..(round % 50) * 400 {
+            std::hint::spin_loop();
+        }
+        running.signal(Signal::CONT);
+        if round % 20 == 19 {
+            running.signal(Signal::USR1);
+            assert_eq!((running.line(), running.line()), ("here".into(), "here".into()), "after {round}");
         }
     }
     running.signal(Signal::TERM);

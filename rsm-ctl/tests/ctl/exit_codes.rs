@@ -1,6 +1,6 @@
 //! What `run` ends with, and the one line that says why.
 
-use crate::rig::{Ctl, Scratch, ctl, eventually, run, shell, unique};
+use crate::rig::{Ctl, Scratch, Standing, ctl, eventually, run, shell, unique};
 
 #[test]
 fn all_well() {
@@ -108,17 +108,18 @@ fn keep_going_lets_the_others_finish() {
     assert_eq!((finished.code(), finished.sorted()), (4, vec!["done 2", "done 3"]));
 }
 
-/// Something that ends with each code of the table, in the table's words.
-fn scenario(code: &str) -> (Ctl, i32) {
-    match code {
+/// Something that ends with each code of the table, in the table's words, and the cluster it ends if it does.
+fn scenario(code: &str) -> (Ctl, i32, Option<Standing>) {
+    let (scene, number) = match code {
         "0" => (run(&["-n", "2"], "exit 0"), 0),
         "1" => (ctl(&["nodes", "--cluster", "no-such-cluster"]), 1),
         "2" => (ctl(&["run", "-n", "0", "--", "true"]), 2),
         "3" => {
-            // A process that ends the cluster it is in.
-            let script = "$CTL -q up -n 1 --name $NAME >&2 && exec $CTL exec --cluster $NAME --node 1 -- \
-                sh -c '$CTL down $NAME & exec sleep 600'";
-            (shell(script).env("NAME", &unique("ended")), 3)
+            // A process that ends the cluster it is in, which waits for it before it is gone itself.
+            let cluster = Standing::up(&["-n", "1"]);
+            let scene = cluster.exec(&["--node", "1", "--", "sh", "-c", "$CTL down $NAME & exec sleep 600"]);
+            let scene = scene.env("CTL", env!("CARGO_BIN_EXE_rsm-ctl")).env("NAME", &cluster.name);
+            return (scene, 3, Some(cluster));
         }
         // No cluster starts with so few descriptors; rsm-ctl itself does, with a few that it inherits.
         "4" => (shell("ulimit -n 30; exec $CTL doctor"), 4),
@@ -134,7 +135,8 @@ fn scenario(code: &str) -> (Ctl, i32) {
         }
         "other" => (run(&["-n", "3"], "test $RSM_NODE_ID != 2 || exit 77"), 77),
         code => panic!("no scenario for {code}: write one"),
-    }
+    };
+    (scene, number, None)
 }
 
 #[test]
@@ -145,8 +147,9 @@ fn every_row_of_the_documented_table() {
     assert_eq!(codes.len(), 11);
     let help = ctl(&["--help"]).finish();
     for code in codes {
-        let (scene, number) = scenario(code);
+        let (scene, number, ended) = scenario(code);
         let finished = scene.finish();
+        ended.iter().for_each(Standing::expect_gone);
         assert_eq!(finished.code(), number, "{code}: {}", finished.stderr);
         assert!(help.text().contains(&format!("\n  {code} ")), "{code} is not in the help");
         assert!(number != 0 || finished.stderr.is_empty());

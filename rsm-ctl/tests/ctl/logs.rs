@@ -41,12 +41,44 @@ fn every_byte() {
 #[test]
 fn a_log_that_cannot_be_written_is_said() {
     let scratch = Scratch::new("logs");
-    // A limit on the size of files stands for a full disk; with the signal ignored the write fails. The registry, which
-    // is a file too, has room below it.
-    let script = "trap '' XFSZ; ulimit -f 100000; exec $CTL run -n 1 --log-dir $LOGS -- \
+    // The registry, which is a file too, has room below the limit.
+    let script = "ulimit -f 100000; exec $CTL run -n 1 --log-dir $LOGS --junit $REPORT -- \
         sh -c 'head -c 60000000 /dev/zero; exec sleep 600' > /dev/null";
-    let finished = shell(script).env("LOGS", scratch.path("logs").to_str().unwrap()).finish();
+    let report = scratch.path("report.xml");
+    let files = shell(script).env("LOGS", scratch.path("logs").to_str().unwrap());
+    let finished = files.env("REPORT", report.to_str().unwrap()).finish();
     assert_eq!(finished.code(), 1, "{}", finished.stderr);
     assert!(finished.stderr.contains("rsm-ctl: cannot write \""), "{}", finished.stderr);
     assert!(finished.stderr.contains(".out\": File too large"), "{}", finished.stderr);
+    assert!(fs::read_to_string(report).unwrap().ends_with("</testsuites>\n"), "the report is written all the same");
+}
+
+#[test]
+fn a_limit_of_file_sizes_is_a_full_disk() {
+    let scratch = Scratch::new("limit");
+    let out = scratch.path("out");
+    // What nodes do at the limit is their own affair: the signal ends them as it ends any program.
+    let script = "ulimit -f 100000; exec $CTL run -n 1 -- sh -c \"$WORK\" > $OUT";
+    let run = |work: &str| shell(script).env("OUT", out.to_str().unwrap()).env("WORK", work).finish();
+    let finished = run("exec head -c 60000000 /dev/zero");
+    assert_eq!((finished.code(), &*finished.stderr), (1, "rsm-ctl: cannot write standard output: File too large\n"));
+    let file = scratch.path("file");
+    let finished = run(&format!("exec head -c 60000000 /dev/zero > {}", file.display()));
+    assert_eq!(finished.code(), 128 + libc::SIGXFSZ, "{}", finished.stderr);
+    // Below what the cluster itself needs it is said what is in the way.
+    let finished = shell("ulimit -f 1; exec $CTL run -n 1 -- true").finish();
+    assert_eq!(finished.code(), 1, "{}", finished.stderr);
+    assert!(finished.stderr.contains("the limit of file sizes, "), "{}", finished.stderr);
+}
+
+#[test]
+fn a_limit_of_processor_time_ends_a_run_in_order() {
+    let scratch = Scratch::new("limit");
+    let report = scratch.path("report.xml");
+    let words = ["-n", "1", "--junit", report.to_str().unwrap()];
+    let mut running = run(&words, "echo ready; exec sleep 600").start();
+    running.line();
+    running.signal(rustix::process::Signal::XCPU);
+    assert_eq!(running.finish().code(), 128 + libc::SIGXCPU);
+    assert!(fs::read_to_string(report).unwrap().contains("the run was ended by SIGXCPU"));
 }

@@ -121,6 +121,18 @@ fn an_output_that_is_full_is_said() {
 }
 
 #[test]
+fn an_output_that_is_closed_is_said() {
+    let finished = shell("exec $CTL run -n 1 -- echo lost >&-").finish();
+    assert_eq!(finished.code(), 1);
+    assert_eq!(finished.stderr, "rsm-ctl: cannot write standard output: Bad file descriptor\n");
+    // Where nothing is lost nothing is said.
+    for script in ["$CTL run -n 2 -- true >&-", "$CTL -v run -n 2 -- true 2>&-", "$CTL run -n 2 -- true <&- >&- 2>&-"] {
+        let finished = shell(&format!("exec {script}")).finish();
+        assert_eq!((finished.code(), &*finished.stderr), (0, ""), "{script}");
+    }
+}
+
+#[test]
 fn both_outputs_in_one_pipe_keep_their_lines() {
     let script = "i=0; while [ $i -lt 200 ]; do printf out; printf \" $i\\n\"; { printf err; printf \" $i\\n\"; } >&2; i=$((i+1)); done";
     let finished = shell("exec $CTL run -n 4 -- sh -c \"$SCRIPT\" 2>&1").env("SCRIPT", script).finish();
@@ -128,6 +140,53 @@ fn both_outputs_in_one_pipe_keep_their_lines() {
     for line in finished.text().lines() {
         let (kind, number) = line.split_once(' ').unwrap();
         assert!(matches!(kind, "out" | "err") && number.parse::<u32>().is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn a_program_whose_outputs_are_one_keeps_its_order() {
+    let script = "i=0; while [ $i -lt 300 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done";
+    let scratch = Scratch::new("order");
+    let own = "i=0; while [ $i -lt 2 ]; do echo out; echo err >&2; i=$((i+1)); done; exit 3";
+    let expected: String = (0..300).map(|i| format!("out {i}\nerr {i}\n")).collect();
+    for (what, how) in [
+        ("a pipe", "$CTL run -n 1 -- sh -c \"$SCRIPT\" 2>&1"),
+        ("a file", "$CTL run -n 1 -- sh -c \"$SCRIPT\" > $OUT 2>&1; cat $OUT"),
+        ("a file that grows", "$CTL run -n 1 -- sh -c \"$SCRIPT\" >> $OUT.2 2>&1; cat $OUT.2"),
+    ] {
+        let finished = shell(how).env("SCRIPT", script).env("OUT", scratch.path("out").to_str().unwrap()).finish();
+        assert_eq!(finished.text(), expected, "{what}");
+    }
+    // With tags each node's lines; and ours come after what was written before them.
+    let finished = shell("exec $CTL run -n 2 --tag-output --keep-going -- sh -c \"$SCRIPT\" 2>&1").env("SCRIPT", own);
+    let finished = finished.finish();
+    for node in ["[1]", "[2]"] {
+        let lines: Vec<&str> = finished.text().lines().filter_map(|line| line.strip_prefix(node)).collect();
+        assert_eq!(lines, [" out", " err", " out", " err"]);
+    }
+    let summary = finished
+        .text()
+        .split_once("rsm-ctl: 2 of 2 processes failed\n")
+        .unwrap_or_else(|| panic!("{}", finished.text()))
+        .1;
+    assert_eq!(summary.matches("    its output ended with\n    | out\n    | err\n").count(), 2, "{summary}");
+    // Logs keep them apart.
+    let logs = scratch.path("logs");
+    let finished = shell("exec $CTL run -n 1 --log-dir $LOGS -- sh -c \"$SCRIPT\" 2>&1").env("SCRIPT", own);
+    assert_eq!(finished.env("LOGS", logs.to_str().unwrap()).finish().code(), 3);
+    assert_eq!(fs::read_to_string(logs.join("node-1.err")).unwrap(), "err\nerr\n");
+}
+
+#[test]
+fn long_lines_stay_whole_up_to_a_mebibyte() {
+    // With its end, each is as long as can be.
+    let script = "i=0; while [ $i -lt 8 ]; do
+        head -c 1048575 /dev/zero | tr '\\0' $RSM_NODE_ID; echo; i=$((i+1)); done";
+    let finished = run(&["-n", "3"], script).finish();
+    assert_eq!(finished.text().lines().count(), 24);
+    for line in finished.text().lines() {
+        let first = line.chars().next().unwrap();
+        assert!(line.len() == 1_048_575 && line.chars().all(|c| c == first), "a mixed line of {}", line.len());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::rig::{Scratch, ctl, run};
+use crate::rig::{Refusal, Scratch, ctl, run, shell};
 
 #[test]
 fn several_programs_on_one_line() {
@@ -113,4 +113,105 @@ fn what_cannot_be_done_is_said() {
         assert!(finished.stderr.contains(said), "{words:?}: {}", finished.stderr);
         assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
     }
+}
+
+#[test]
+fn a_call_that_the_machine_refuses_is_named() {
+    for (call, errno, named) in [
+        (libc::SYS_pidfd_open, libc::EPERM, "pidfd_open: Operation not permitted"),
+        (libc::SYS_pidfd_open, libc::ENOSYS, "pidfd_open: Function not implemented"),
+        (libc::SYS_signalfd4, libc::EPERM, "signalfd: Operation not permitted"),
+        (libc::SYS_socketpair, libc::EACCES, "socketpair: Permission denied"),
+        (libc::SYS_setsid, libc::EPERM, "setsid: Operation not permitted"),
+    ] {
+        let refusal = Refusal { call, argument: None, errno };
+        let finished = ctl(&["run", "-n", "1", "--", "true"]).refusing(&[refusal]).finish();
+        assert_eq!((finished.code(), finished.text()), (1, ""), "{named}");
+        assert!(finished.stderr.contains(named), "{}", finished.stderr);
+        assert!(finished.stderr.contains("`rsm-ctl doctor` tells what this machine lacks"), "{}", finished.stderr);
+        assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn without_proc_nothing_starts() {
+    let tried = std::process::Command::new("unshare").args(["-m", "true"]).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        return;
+    }
+    // Something else in its place, and then another namespace's.
+    for (how, why) in [
+        ("mount -t tmpfs none /proc", "/proc is not mounted here"),
+        (":", "/proc shows the processes of another PID namespace"),
+    ] {
+        let script = format!("exec unshare -mpf sh -c '{how} && exec $CTL run -n 1 -- true'");
+        let finished = shell(&script).finish();
+        assert_eq!((finished.code(), finished.text()), (1, ""), "{how}: {}", finished.stderr);
+        assert!(finished.stderr.contains(why), "{}", finished.stderr);
+    }
+}
+
+/// An executable file.
+fn program(scratch: &Scratch, name: &str, text: &str) -> String {
+    let path = scratch.file(name, text);
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_a_script_lacks_is_told() {
+    let scratch = Scratch::new("scripts");
+    let refused = program(&scratch, "refused", "not executable");
+    std::fs::set_permissions(&refused, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let cr = "its first line ends with CR and LF";
+    for (name, first, why) in [
+        ("crlf", "#!/bin/sh\r", cr.to_owned()),
+        ("none", "#!/no/such/shell -e", "its interpreter \"/no/such/shell\" does not exist".to_owned()),
+        ("odd", "#!/no/\x1b[2J", r#"its interpreter "/no/\u{1b}[2J" does not exist"#.to_owned()),
+        ("may-not", &format!("#!{refused}"), format!("its interpreter \"{refused}\" may not be executed")),
+    ] {
+        let script = program(&scratch, name, &format!("{first}\necho here\r\n"));
+        let finished = ctl(&["run", "-n", "2", "--", &script]).finish();
+        let told = format!("rsm-ctl: cannot run \"{script}\": {why}");
+        assert!(finished.stderr.starts_with(&told), "{}", finished.stderr);
+        assert_eq!((finished.code(), finished.text()), (126, ""), "{name}");
+    }
+    // The interpreter is there; what it is told is not what was meant.
+    let script = program(&scratch, "env", "#!/usr/bin/env sh\r\necho here\r\n");
+    let finished = ctl(&["run", "-n", "1", "--", &script]).finish();
+    assert!(finished.code() == 127 && finished.stderr.contains(cr), "{}", finished.stderr);
+    let script = program(&scratch, "marked", "\u{feff}#!/bin/cat\nexit 3\n");
+    let finished = ctl(&["run", "-n", "1", "--", &script]).finish();
+    assert!(finished.code() == 3 && finished.stderr.contains("a byte order mark"), "{}", finished.stderr);
+}
+
+#[test]
+fn a_program_whose_loader_is_missing_is_not_blamed() {
+    let scratch = Scratch::new("loader");
+    let mut shell = std::fs::read("/bin/sh").unwrap();
+    let Some(at) = shell.windows(4).position(|bytes| bytes == b"/ld-") else {
+        eprintln!("skipped: the shell is linked statically");
+        return;
+    };
+    shell[at + 1] = b'x';
+    let path = scratch.file("sh", shell);
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let finished = ctl(&["run", "-n", "1", "--", path.to_str().unwrap(), "-c", "true"]).finish();
+    assert!(finished.stderr.contains(": its loader \"/lib"), "{}", finished.stderr);
+    assert!(finished.code() == 126 && finished.stderr.contains("/xd-"), "{}", finished.stderr);
+}
+
+#[test]
+fn a_node_in_another_network_namespace_is_told_that_it_is() {
+    let tried = std::process::Command::new("unshare").args(["-n", "true"]).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        return;
+    }
+    let name = crate::rig::unique("network");
+    let script = "exec unshare -n $STEADY 1";
+    let steady = crate::steering::example("steady");
+    let finished = run(&["-n", "1", "--name", &name], script).env("STEADY", steady.to_str().unwrap()).finish();
+    assert_ne!(finished.code(), 0);
+    let told = format!("no cluster named {name:?} is running in this network namespace");
+    assert!(finished.stderr.contains(&told), "{}{}", finished.text(), finished.stderr);
 }

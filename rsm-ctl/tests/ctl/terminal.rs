@@ -139,6 +139,29 @@ fn a_job_that_is_brought_back_gets_what_is_typed() {
 }
 
 #[test]
+fn ctrl_z_stops_a_job_and_fg_brings_it_back() {
+    let scratch = Scratch::new("stopped");
+    let script = r#"set -m
+        $CTL run -n 2 -- sh -c "echo ready; until [ -e go ]; do sleep 0.05; done; echo gone on"
+        echo stopped $?; fg; echo ended $?"#;
+    let (near, far) = terminal();
+    let words = format!("cd {} && exec setsid --ctty sh -c '{script}'", scratch.path("").display());
+    let running = shell(&words).stdin(far.try_clone().unwrap()).on_terminal(far).start();
+    let mut terminal = near;
+    for _ in 0..2 {
+        until(&mut terminal, "ready\r\n");
+    }
+    terminal.write_all(b"\x1a").unwrap();
+    // As any program that Ctrl-Z stops.
+    until(&mut terminal, &format!("stopped {}\r\n", 128 + libc::SIGTSTP));
+    scratch.file("go", "");
+    let text = rest(terminal);
+    assert_eq!(text.matches("gone on\r\n").count(), 2, "{text}");
+    assert!(text.contains("ended 0"), "{text}");
+    assert_eq!(running.finish().code(), 0);
+}
+
+#[test]
 fn exec_gets_what_is_typed_and_ctrl_c() {
     let cluster = Standing::up(&["-n", "1"]);
     let script = format!(

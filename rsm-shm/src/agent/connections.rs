@@ -8,10 +8,9 @@ use rsm_core::access::{Permission, permits};
 use rsm_core::bell::Accumulate;
 use rsm_core::crash_point;
 use rsm_core::driver::Driver;
-use rsm_core::generation::Generation;
+use rsm_core::generation::{EndCause, Generation};
 use rsm_core::message::{Answer, Connected, ConnectionName, MAX_INHERIT, SegmentName};
-use rsm_core::registry::{ControllerKind, LinkState, LinkWord, NewConnection};
-use rsm_core::sync::Ordering::Relaxed;
+use rsm_core::registry::{ControllerKind, Found, NewConnection};
 use rsm_core::{Code, Error, Result};
 use std::collections::BTreeSet;
 
@@ -49,7 +48,7 @@ impl Agent {
             ));
         }
         self.check_path(controller, importer, node)?;
-        let not_published = || Error::with(Code::SegNotPublished, format!("node {node} publishes no segment {id:#x}"));
+        let not_published = || Found::nothing(node, id);
         let row = *self.published.get(&(node, id)).ok_or_else(not_published)?;
         let segment = self.segments.get(&row).ok_or_else(not_published)?;
         let not_to_us = || {
@@ -77,21 +76,13 @@ impl Agent {
         self.grant(party, controller, importer, row, permission, has_bells)
     }
 
+    /// Whether imports of `importer` from `node` are possible now. A node of the cluster that is not there publishes
+    /// nothing yet: who tries again until it does need not know whether it has begun.
     fn check_path(&self, controller: u32, importer: u32, node: u32) -> Result<()> {
         self.check_node(node)?;
-        let unreachable = |text: String| Err(Error::with(Code::RemoteNodeUnreachable, text));
-        let link = self.map.registry().link(controller, importer, node);
-        match link.map(|word| LinkWord::from_word(word.load(Relaxed)).state()) {
-            Some(LinkState::Active) => Ok(()),
-            Some(LinkState::Up) => {
-                let was_here = self.map.registry().nodes[node as usize].fields().incarnation > 0;
-                let what = if was_here { "has left" } else { "has not joined" };
-                unreachable(format!("node {node} {what} the cluster"))
-            }
-            Some(LinkState::Down) | None => {
-                let name = self.controller_name(controller);
-                unreachable(format!("the link from node {importer} to node {node} through {name} is down"))
-            }
+        match self.map.registry().absence(controller, importer, node) {
+            None => Ok(()),
+            Some(absence) => Err(absence.error(&self.controller_name(controller), importer, node)),
         }
     }
 
@@ -106,7 +97,7 @@ impl Agent {
     ) -> Result<Given> {
         let segment = &self.segments[&segment_row];
         let (exporter, length) = (segment.node, segment.length);
-        let (export_bell, export_epoch) = (segment.bell, segment.epoch);
+        let (export_bell, export_epoch, suspended) = (segment.bell, segment.epoch, segment.rebinding);
         let mut descriptors = Vec::new();
         // Without any permission there is nothing to reach (D-27).
         if permission != Permission::None {
@@ -130,8 +121,10 @@ impl Agent {
             pid,
             controller,
             permission: permission.bits(),
+            suspended,
         };
         self.writer().link_connection(row, &new);
+        self.attended.insert(segment_row);
         crash_point!(AgentLinked);
         if let Some(segment) = self.segments.get_mut(&segment_row) {
             segment.granted |= permission != Permission::None;
@@ -197,12 +190,12 @@ impl Agent {
         if !connection.is_some_and(|c| c.holders.contains(&party)) {
             return Err(Error::with(Code::BadSegHndl, "the connection does not exist any more"));
         }
-        self.drop_holder(name.row, party);
+        self.drop_holder(name.row, party, EndCause::Disconnected);
         Ok(())
     }
 
     /// A membership gives up a connection; the last one to do so frees it.
-    pub(super) fn drop_holder(&mut self, row: u32, party: u64) {
+    pub(super) fn drop_holder(&mut self, row: u32, party: u64, cause: EndCause) {
         if let Some(member) = self.members.get_mut(&party) {
             member.connections.remove(&row);
         }
@@ -211,11 +204,14 @@ impl Agent {
         if !connection.holders.is_empty() {
             return;
         }
-        let (exporter, bell, alive) = (connection.exporter, connection.bell, connection.segment.is_some());
+        let (exporter, bell, segment) = (connection.exporter, connection.bell, connection.segment);
         self.connection_shares.give(connection.importer);
         self.connections.remove(&row);
-        if alive {
+        if let Some(segment) = segment {
+            // Cut first: the exporter that misses it in the chain finds out why.
+            self.writer().abort_connection(row, cause);
             self.writer().unlink_connection(row);
+            self.attended.insert(segment);
         }
         crash_point!(AgentUnlinked);
         self.writer().remove_connection(row);

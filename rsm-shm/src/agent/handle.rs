@@ -23,11 +23,28 @@ use rsm_core::{Code, Error, Result};
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
+
+/// Most kills that are remembered.
+const MOST_KILLS: usize = 4096;
+
+/// Processes that steering killed, each with its node: told by the agent to whoever started it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kills(Arc<Mutex<Vec<(u32, u32)>>>);
+
+impl Kills {
+    /// Before the signal is sent, so that whoever reaps the process finds it here.
+    pub(super) fn add(&self, node: u32, pid: u32) {
+        let mut kills = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kills.len() < MOST_KILLS {
+            kills.push((node, pid));
+        }
+    }
+}
 
 /// A running agent, on a thread of this process. Dropping the handle ends the cluster.
 ///
@@ -45,6 +62,7 @@ pub struct AgentHandle {
     ending: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     process: u32,
+    kills: Kills,
 }
 
 impl AgentHandle {
@@ -71,11 +89,13 @@ impl AgentHandle {
         crate::socket::send(&stop, b"stop", &[stop.as_fd()], SendFlags::empty()).map_err(no_socket)?;
         let ending = Arc::new(AtomicBool::new(false));
         let (started, start) = mpsc::channel();
+        let kills = Kills::default();
         let thread = {
-            let (config, address, keys, ending) = (config.clone(), address.clone(), keys.clone(), Arc::clone(&ending));
+            let (config, address, keys) = (config.clone(), address.clone(), keys.clone());
+            let (ending, kills) = (Arc::clone(&ending), kills.clone());
             let stdio = if config.dedicated { Stdio::Keep } else { Stdio::Null };
             private_table::spawn("rsm-agent", stopped, stdio, move |stopped| {
-                run(&config, address, keys, &stopped, &ending, &started);
+                run(&config, address, keys, kills, &stopped, &ending, &started);
             })?
         };
         match start.recv() {
@@ -86,7 +106,13 @@ impl AgentHandle {
             }
             Err(_) => return Err(Error::with(Code::InternalError, "the agent's thread ended at once")),
         }
-        Ok(AgentHandle { address, keys, stop: Some(stop), ending, thread: Some(thread), process: std::process::id() })
+        let (thread, process) = (Some(thread), std::process::id());
+        Ok(AgentHandle { address, keys, stop: Some(stop), ending, thread, process, kills })
+    }
+
+    /// Node and process id of each process that steering has killed, in that order.
+    pub fn kills(&self) -> Vec<(u32, u32)> {
+        self.kills.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where members find it.
@@ -150,13 +176,14 @@ fn run(
     config: &Config,
     address: Address,
     keys: Vec<Secret>,
+    kills: Kills,
     stopped: &OwnedFd,
     ending: &AtomicBool,
     started: &mpsc::Sender<Result<()>>,
 ) {
     // The other end of `stopped`, for as long as this runs.
     let _other = crate::socket::receive(stopped, RecvFlags::DONTWAIT);
-    match Agent::new(config, address, keys, stopped) {
+    match Agent::new(config, address, keys, kills, stopped) {
         Ok(mut agent) => {
             if started.send(Ok(())).is_ok() {
                 crash_point!(AgentServing);
@@ -170,7 +197,7 @@ fn run(
 }
 
 impl Agent {
-    fn new(config: &Config, address: Address, keys: Vec<Secret>, stopped: &OwnedFd) -> Result<Agent> {
+    fn new(config: &Config, address: Address, keys: Vec<Secret>, kills: Kills, stopped: &OwnedFd) -> Result<Agent> {
         let capabilities = Capabilities::of(&Feature::OF_AGENT);
         capabilities.check()?;
         if !capabilities.has(Feature::Leases) {
@@ -229,9 +256,11 @@ impl Agent {
             connections: BTreeMap::new(),
             connection_rows: Rows::new(config.geometry.connections),
             withdrawals: Vec::new(),
+            attended: BTreeSet::new(),
             observers: 0,
             changed: false,
             watchers: 0,
+            kills,
         };
         agent.watch(&agent.listener, serve::Token::Listener, epoll::EventFlags::IN)?;
         agent.watch(stopped, serve::Token::Stop, epoll::EventFlags::IN)?;

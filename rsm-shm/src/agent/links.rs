@@ -2,6 +2,7 @@
 
 use super::Agent;
 use rsm_core::crash_point;
+use rsm_core::generation::EndCause;
 use rsm_core::registry::{LinkChange, LinkWord};
 use rsm_core::sync::Ordering::Relaxed;
 use rsm_core::{Code, Error, Result};
@@ -54,11 +55,11 @@ impl Agent {
         // The generations first: a path that is gone for good is told as CONN_ABORTED and never as BARRIER_FAILURE,
         // after which a program would only try again. Who is woken by the cut finds the link down.
         for &row in &cut {
-            self.writer().abort_connection(row);
+            self.writer().abort_connection(row, EndCause::LinkDown);
         }
         let changed = self.writer().change_link(controller, from, to, change);
         crash_point!(AgentRelinked);
-        let holders = self.cut_connections(&cut);
+        let holders = self.cut_connections(&cut, EndCause::LinkDown);
         self.tell_to_look(&holders);
         for (segment, holders) in told {
             segment.into_iter().for_each(|row| self.note_told(row, &holders));

@@ -11,6 +11,7 @@ use crate::memory::tables::TallyMap;
 use crate::socket::{self, Packet};
 use rsm_core::access::Credentials;
 use rsm_core::crash_point;
+use rsm_core::generation::EndCause;
 use rsm_core::message::{Answer, Ask, Claim, MAX_PROCESSES, PROTOCOL, Process, Reply, Request, Secret, decode};
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll::{self, EventFlags};
@@ -56,8 +57,31 @@ pub(super) struct Member {
     told_to_tally: bool,
     /// An observer that watches what processes do.
     pub(super) watches: bool,
+    /// Its process was killed from outside, through the agent.
+    pub(super) killed: bool,
     pub(super) segments: BTreeSet<u32>,
     pub(super) connections: BTreeSet<u32>,
+}
+
+/// How a membership ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It was given up in order.
+    Left,
+    /// The events link ended, which the kernel does with the process or its exec.
+    LinkEnded,
+    /// The process did.
+    ProcessEnded,
+}
+
+impl Ending {
+    fn why(self) -> &'static str {
+        match self {
+            Ending::Left => "it left",
+            Ending::LinkEnded => "its events link ended",
+            Ending::ProcessEnded => "its process ended",
+        }
+    }
 }
 
 impl Agent {
@@ -197,6 +221,7 @@ impl Agent {
                 tally: None,
                 told_to_tally: false,
                 watches: false,
+                killed: false,
                 segments: BTreeSet::new(),
                 connections: BTreeSet::new(),
             },
@@ -307,7 +332,7 @@ impl Agent {
                 }
             }
             Err(rustix::io::Errno::AGAIN) => {}
-            Ok(None) | Err(_) => self.end_membership(party, "its events link ended"),
+            Ok(None) | Err(_) => self.end_membership(party, Ending::LinkEnded),
         }
     }
 
@@ -346,9 +371,14 @@ impl Agent {
     ///
     /// Everything here is done at once and waits for nobody: exports are withdrawn and their importers told,
     /// connections dropped, and the bells it may have owed a wake are rung.
-    pub(super) fn end_membership(&mut self, party: u64, why: &str) {
+    pub(super) fn end_membership(&mut self, party: u64, ending: Ending) {
         let Some(member) = self.members.remove(&party) else { return };
-        tracing::debug!(party, pid = member.pid, node = member.node, why, "membership ended");
+        tracing::debug!(party, pid = member.pid, node = member.node, why = ending.why(), "membership ended");
+        let (of_exports, of_imports) = match ending {
+            _ if member.killed => (EndCause::NodeKilled, EndCause::NodeKilled),
+            Ending::Left => (EndCause::ExporterEnded, EndCause::Disconnected),
+            Ending::LinkEnded | Ending::ProcessEnded => (EndCause::ExporterEnded, EndCause::ImporterEnded),
+        };
         self.members_of.remove(member.pid);
         self.limits.give(2 + u64::from(member.control.is_some()));
         for fd in [Some(&member.events), Some(&member.process), member.control.as_ref()].into_iter().flatten() {
@@ -357,7 +387,7 @@ impl Agent {
         drop((member.control, member.events, member.process));
         crash_point!(AgentForgot);
         for row in member.segments {
-            self.withdraw_of_dead(row);
+            self.withdraw_of_dead(row, of_exports);
         }
         crash_point!(AgentWithdrewDead);
         for &row in &member.connections {
@@ -365,7 +395,7 @@ impl Agent {
         }
         crash_point!(AgentNudged);
         for row in member.connections {
-            self.drop_holder(row, party);
+            self.drop_holder(row, party, of_imports);
         }
         match member.node {
             Some(node) => {

@@ -54,7 +54,7 @@ use rustix::event::epoll;
 use segments::Segment;
 use shares::{PerProcess, Shares};
 use shm_driver::ShmDriver;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 
 /// Everything the agent knows. Maps are ordered so that what it does is the same in every run.
@@ -93,12 +93,15 @@ struct Agent {
     connections: BTreeMap<u32, connections::Connection>,
     connection_rows: Rows,
     withdrawals: Vec<revoke::Withdrawing>,
+    /// Segments whose connections, or whose publication, changed in this turn of the loop.
+    attended: BTreeSet<u32>,
     /// Members that only look.
     observers: u32,
     /// The registry may have changed in this turn of the loop.
     changed: bool,
     /// Observers that watch what processes do.
     watchers: u32,
+    kills: handle::Kills,
 }
 
 impl Agent {

@@ -1,10 +1,12 @@
 //! From a packet to a function and back to a packet.
 
+use super::members::Ending;
 use super::serve::Token;
 use super::{Agent, segments};
 use crate::socket;
 use rsm_core::access::AccessList;
 use rsm_core::crash_point;
+use rsm_core::generation::EndCause;
 use rsm_core::message::{Answer, Ask, Reply, Request, SegmentName, decode, encode};
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll::{self, EventFlags};
@@ -22,6 +24,7 @@ pub(super) enum Undo {
     Create(u32),
     Publish(u32),
     Replace(SegmentName),
+    BeginRebind(SegmentName),
     Republish(u32, AccessList),
     Connect(u32),
 }
@@ -74,7 +77,7 @@ impl Agent {
         self.changed |= !matches!(request.ask, Ask::Processes { .. } | Ask::Tallies { .. } | Ask::NodeKey { .. });
         match request.ask {
             Ask::Abandon { number } => self.undo(party, number),
-            Ask::Leave => self.end_membership(party, "it left"),
+            Ask::Leave => self.end_membership(party, Ending::Left),
             ask => {
                 let outcome = self.carry_out(party, request.number, ask);
                 crash_point!(AgentCarriedOut);
@@ -94,7 +97,10 @@ impl Agent {
                     }
                 })
             }
-            Ask::Reopen { segment } => self.reopen(party, segment),
+            Ask::BeginRebind { segment } => {
+                self.begin_rebind(party, segment).inspect(|_| undo = Undo::BeginRebind(segment))
+            }
+            Ask::EndRebind { segment } => self.end_rebind(party, segment).map(done),
             Ask::Replace { segment } => self.replace(party, segment).inspect(|_| undo = Undo::Replace(segment)),
             Ask::Settle { segment, moved } => self.settle(party, segment, moved).map(done),
             Ask::Publish { segment, id, access } => self.publish(party, segment, id, access).map(|answer| {
@@ -108,7 +114,7 @@ impl Agent {
                 (Answer::Done, Vec::new())
             }),
             Ask::Unpublish { segment } => self.unpublish(party, segment).map(|a| (a, Vec::new())),
-            Ask::Destroy { segment } => self.destroy(party, segment).map(|a| (a, Vec::new())),
+            Ask::Destroy { segment, insist } => self.destroy(party, segment, insist).map(|a| (a, Vec::new())),
             Ask::Connect { controller, node, id, permission, has_bells } => {
                 self.connect(party, controller, node, id, permission, has_bells).inspect(|(answer, _)| {
                     if let Answer::Connected(connected) = answer {
@@ -144,12 +150,14 @@ impl Agent {
             Some((_, Undo::Publish(row))) => self.withdraw_abandoned(row),
             // Memory that did not arrive is memory that nothing was moved to.
             Some((_, Undo::Replace(segment))) => drop(self.settle(party, segment, false)),
+            // Memory that did not arrive was not written to.
+            Some((_, Undo::BeginRebind(segment))) => drop(self.end_rebind(party, segment)),
             Some((_, Undo::Republish(row, before))) => {
                 if let Some(segment) = self.segments.get_mut(&row) {
                     segments::set_access(segment, before);
                 }
             }
-            Some((_, Undo::Connect(row))) => self.drop_holder(row, party),
+            Some((_, Undo::Connect(row))) => self.drop_holder(row, party, EndCause::Disconnected),
             Some((_, Undo::Nothing)) | None => {}
         }
         crash_point!(AgentUndone);

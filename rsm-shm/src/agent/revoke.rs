@@ -9,7 +9,10 @@
 //!    makes the segment's (`Settle`); whoever did not let go keeps the old one.
 //!
 //! The memory of a segment that is destroyed goes with it, and the kernel is not asked; unless another segment exports
-//! the same addresses and has the memory on.
+//! the same addresses and has the memory on. Then it goes only when it could be taken back.
+//!
+//! A publication whose caller gave up before it learned of it is withdrawn like any other; but to its exporter it never
+//! was: who asks to publish waits for the end of that, and who asks to unpublish is told that nothing is published.
 //!
 //! # Crash
 //! An importer that dies in between drops out of the wait with its descriptors. An exporter that dies ends the
@@ -21,6 +24,7 @@ use crate::parking::Poster;
 use rsm_core::bell::Bell;
 use rsm_core::crash_point;
 use rsm_core::driver::Driver;
+use rsm_core::generation::EndCause;
 use rsm_core::message::{Answer, SegmentName};
 use rsm_core::{Code, Error, Result};
 use std::collections::BTreeSet;
@@ -43,8 +47,10 @@ pub(super) struct Withdrawing {
     deadline: Instant,
     next_probe: Instant,
     gap: Duration,
-    /// The segment goes when this ends.
+    /// The segment goes when this ends well.
     destroy: bool,
+    /// What is withdrawn was published by a call that was given up.
+    abandoned: bool,
 }
 
 impl Withdrawing {
@@ -63,8 +69,13 @@ impl Agent {
         self.withdrawals.iter().any(|w| w.row == row)
     }
 
+    /// The number of the withdrawal under way of a publication that its exporter never learned of.
+    pub(super) fn abandoned(&self, row: u32) -> Option<u32> {
+        self.withdrawals.iter().find(|w| w.row == row && w.abandoned).map(|w| w.number)
+    }
+
     pub(super) fn unpublish(&mut self, party: u64, name: SegmentName) -> Result<Answer> {
-        let under_way = self.withdrawals.iter().find(|w| w.row == name.row).map(|w| w.number);
+        let under_way = self.withdrawals.iter().find(|w| w.row == name.row && !w.abandoned).map(|w| w.number);
         let segment = self.segment(name)?;
         // One that was revoked is taken back in earnest here: who exports it need not know.
         if segment.id.is_none() && !segment.revoked {
@@ -78,7 +89,7 @@ impl Agent {
         if segment.member != party {
             return Err(Error::new(Code::NotCreator));
         }
-        let awaiting = if segment.id.is_some() { self.cut(row) } else { BTreeSet::new() };
+        let awaiting = if segment.id.is_some() { self.cut(row, EndCause::Withdrawn) } else { BTreeSet::new() };
         let segment = self.segment(name)?;
         segment.revoked = false;
         if !segment.granted {
@@ -87,10 +98,10 @@ impl Agent {
         Ok(Answer::Withdrawing { number: self.begin(row, awaiting, false) })
     }
 
-    pub(super) fn destroy(&mut self, party: u64, name: SegmentName) -> Result<Answer> {
+    pub(super) fn destroy(&mut self, party: u64, name: SegmentName, insist: bool) -> Result<Answer> {
         let row = name.row;
         let published = self.own_segment(party, name)?.id.is_some();
-        let awaiting = if published { self.cut(row) } else { BTreeSet::new() };
+        let awaiting = if published { self.cut(row, EndCause::Withdrawn) } else { BTreeSet::new() };
         if let Some(under_way) = self.withdrawals.iter_mut().find(|w| w.row == row) {
             under_way.destroy = true;
             return Ok(Answer::Withdrawing { number: under_way.number });
@@ -100,7 +111,10 @@ impl Agent {
         let segment = self.own_segment(party, name)?;
         let (granted, memory) = (segment.granted, Rc::clone(&segment.memory));
         let goes_on = granted && self.segments.iter().any(|(r, s)| *r != row && Rc::ptr_eq(&s.memory, &memory));
-        if awaiting.is_empty() && !goes_on {
+        if awaiting.is_empty() && (!goes_on || insist) {
+            if granted {
+                self.distrust_sharers(row);
+            }
             self.remove_segment(row);
             return Ok(Answer::Done);
         }
@@ -108,9 +122,9 @@ impl Agent {
     }
 
     /// Steps 1 to 3 for the segment of a member that is gone; its memory goes with it.
-    pub(super) fn withdraw_of_dead(&mut self, row: u32) {
+    pub(super) fn withdraw_of_dead(&mut self, row: u32, cause: EndCause) {
         if self.segments.get(&row).is_some_and(|s| s.id.is_some()) {
-            self.cut(row);
+            self.cut(row, cause);
         }
         self.withdrawals.retain(|w| w.row != row);
         self.remove_segment(row);
@@ -119,23 +133,27 @@ impl Agent {
     /// Steps 1 to 3 for a publication whose caller never learned of it.
     pub(super) fn withdraw_abandoned(&mut self, row: u32) {
         if self.segments.get(&row).is_some_and(|s| s.id.is_some()) {
-            let awaiting = self.cut(row);
+            let awaiting = self.cut(row, EndCause::Withdrawn);
             if !awaiting.is_empty() {
                 self.begin(row, awaiting, false);
+                if let Some(withdrawal) = self.withdrawals.last_mut() {
+                    withdrawal.abandoned = true;
+                }
             }
         }
     }
 
-    /// Steps 1 to 3; returns the members that must let go.
-    pub(super) fn cut(&mut self, row: u32) -> BTreeSet<u64> {
+    /// Steps 1 to 3, for a reason that importers are told; returns the members that must let go.
+    pub(super) fn cut(&mut self, row: u32, cause: EndCause) -> BTreeSet<u64> {
         let Some(segment) = self.segments.get_mut(&row) else { return BTreeSet::new() };
         let (node, bell) = (segment.node, segment.bell);
         if let Some(id) = segment.id.take() {
             self.published.remove(&(node, id));
         }
         self.writer().withdraw(row);
+        self.attended.insert(row);
         crash_point!(AgentUnlisted);
-        let awaiting = self.cut_connections(&self.writer().connections_of(row));
+        let awaiting = self.cut_connections(&self.writer().connections_of(row), cause);
         let epoch = self.bell(node, bell).map(Bell::step_epoch);
         if let (Some(epoch), Some(segment)) = (epoch, self.segments.get_mut(&row)) {
             segment.epoch = epoch;
@@ -146,15 +164,15 @@ impl Agent {
     }
 
     /// Step 2 for some connections; returns the members that hold them, which must be told to look.
-    pub(super) fn cut_connections(&mut self, rows: &[u32]) -> BTreeSet<u64> {
+    pub(super) fn cut_connections(&mut self, rows: &[u32], cause: EndCause) -> BTreeSet<u64> {
         let mut holders = BTreeSet::new();
         for &row in rows {
             // The generation first: who finds the bell aborted finds the connection cut.
-            self.writer().abort_connection(row);
+            self.writer().abort_connection(row, cause);
             crash_point!(AgentAborted);
             self.writer().unlink_connection(row);
             let Some(connection) = self.connections.get_mut(&row) else { continue };
-            connection.segment = None;
+            self.attended.extend(connection.segment.take());
             holders.extend(&connection.holders);
             let (exporter, bell) = (connection.exporter, connection.bell);
             if let Some(bell) = self.bell(exporter, bell) {
@@ -204,6 +222,7 @@ impl Agent {
             next_probe: now,
             gap: PROBE_GAPS.0,
             destroy,
+            abandoned: false,
         });
         crash_point!(AgentWithdrawing);
         number
@@ -237,8 +256,7 @@ impl Agent {
                 Some(freed) => {
                     self.changed = true;
                     let ended = self.withdrawals.swap_remove(at);
-                    if ended.destroy {
-                        self.distrust_sharers(&ended);
+                    if ended.destroy && freed {
                         self.remove_segment(ended.row);
                     } else if let Some(segment) = self.segments.get_mut(&ended.row) {
                         segment.granted = !freed;
@@ -252,14 +270,12 @@ impl Agent {
         }
     }
 
-    /// An importer of a segment that goes did not answer: should another export of the same range be published later,
-    /// the kernel is asked first whether somebody still reaches the memory.
-    fn distrust_sharers(&mut self, ended: &Withdrawing) {
-        let Some(memory) = self.segments.get(&ended.row).map(|s| Rc::clone(&s.memory)) else { return };
-        if !ended.awaiting.is_empty() {
-            for segment in self.segments.values_mut().filter(|s| Rc::ptr_eq(&s.memory, &memory)) {
-                segment.granted = true;
-            }
+    /// An importer of a segment that goes may still reach memory that another export has on: should that be published
+    /// or taken back later, the kernel is asked first.
+    fn distrust_sharers(&mut self, row: u32) {
+        let Some(memory) = self.segments.get(&row).map(|s| Rc::clone(&s.memory)) else { return };
+        for segment in self.segments.values_mut().filter(|s| Rc::ptr_eq(&s.memory, &memory)) {
+            segment.granted = true;
         }
     }
 

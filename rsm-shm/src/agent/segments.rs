@@ -38,6 +38,8 @@ pub(super) struct Segment {
     pub(super) epoch: u32,
     /// A grant was given that may still reach the memory.
     pub(super) granted: bool,
+    /// A rebind is putting other contents into the memory.
+    pub(super) rebinding: bool,
     /// It was withdrawn from outside, or could not be moved away from everybody, and the exporter has neither
     /// unpublished nor published it since.
     pub(super) revoked: bool,
@@ -55,6 +57,9 @@ struct Wanted {
     default_mode: u32,
     level: Level,
 }
+
+/// Memory that another segment has already, and where it is moving to: the two move together.
+type Shared = (Rc<OwnedFd>, Option<Rc<OwnedFd>>);
 
 impl Segment {
     pub(super) fn access(&self) -> &AccessList {
@@ -137,7 +142,7 @@ impl Agent {
                 if other.level != level {
                     return Err(Error::with(Code::PermDenied, "the memory is that of a segment of another level"));
                 }
-                Some(Rc::clone(&other.memory))
+                Some((Rc::clone(&other.memory), other.moving.clone()))
             }
         };
         self.segment_shares.take(node)?;
@@ -154,11 +159,11 @@ impl Agent {
         created
     }
 
-    fn create_row(&mut self, party: u64, wanted: &Wanted, shared: Option<Rc<OwnedFd>>) -> Result<Given> {
+    fn create_row(&mut self, party: u64, wanted: &Wanted, shared: Option<Shared>) -> Result<Given> {
         let &Wanted { node, kind, controller, length, default_mode, level } = wanted;
-        let memory = match shared {
-            Some(memory) => memory,
-            None => Rc::new(self.driver.allocate(length, level)?),
+        let (memory, moving) = match shared {
+            Some(shared) => shared,
+            None => (Rc::new(self.driver.allocate(length, level)?), None),
         };
         let given = duplicate(&memory)?;
         crash_point!(AgentAllocated);
@@ -188,7 +193,7 @@ impl Agent {
                 kind,
                 incarnation,
                 memory,
-                moving: None,
+                moving,
                 length,
                 owner,
                 default_mode,
@@ -198,6 +203,7 @@ impl Agent {
                 bell,
                 epoch,
                 granted: false,
+                rebinding: false,
                 revoked: false,
                 told: BTreeMap::new(),
             },
@@ -210,11 +216,12 @@ impl Agent {
     pub(super) fn publish(&mut self, party: u64, name: SegmentName, id: u32, access: AccessList) -> Result<Answer> {
         let nodes = u32::try_from(self.map.registry().nodes.len()).unwrap_or(u32::MAX);
         let withdrawing = self.is_withdrawing(name.row);
+        let abandoned = self.abandoned(name.row);
         let segment = self.segment(name)?;
         if let Some(id) = segment.id {
             return Err(Error::with(Code::SegAlreadyPublished, format!("the segment is published as {id:#x} already")));
         }
-        if withdrawing || segment.moving.is_some() {
+        if withdrawing && abandoned.is_none() || segment.moving.is_some() {
             return Err(Error::with(Code::SegAlreadyPublished, "the segment is still being taken back"));
         }
         SegmentId::new(id).check_publishable()?;
@@ -224,6 +231,10 @@ impl Agent {
         if self.published.contains_key(&(node, id)) {
             return Err(Error::with(Code::SegidInUse, format!("node {node} publishes a segment {id:#x} already")));
         }
+        // What a call left behind that was interrupted is waited for, and nothing of it is told.
+        if let Some(number) = abandoned {
+            return Ok(Answer::Withdrawing { number });
+        }
         if !self.is_memory_free(name.row) {
             return Ok(Answer::Withdrawing { number: self.begin(name.row, BTreeSet::new(), false) });
         }
@@ -231,6 +242,7 @@ impl Agent {
         self.driver.enforce(&memory, level)?;
         let id = if id == 0 { self.nodes[node as usize].automatic_ids.take()?.get() } else { id };
         self.writer().publish(name.row, id);
+        self.attended.insert(name.row);
         crash_point!(AgentPublished);
         self.published.insert((node, id), name.row);
         let segment = self.segment(name)?;
@@ -270,14 +282,28 @@ impl Agent {
         !segment.granted
     }
 
-    /// Sends the exporter the memory of its segment once more.
-    pub(super) fn reopen(&mut self, party: u64, name: SegmentName) -> Result<Given> {
+    /// Sends the exporter the memory of its segment once more, to rebind it; until that is over no verdict of its
+    /// importers vouches for anything.
+    pub(super) fn begin_rebind(&mut self, party: u64, name: SegmentName) -> Result<Given> {
         let segment = self.own_segment(party, name)?;
         if segment.level == Level::Sealed {
             return Err(Error::with(Code::RebindNotAllowed, "a sealed segment keeps the memory it was made with"));
         }
         let memory = duplicate(&segment.memory)?;
+        segment.rebinding = true;
+        self.writer().suspend(name.row);
+        crash_point!(AgentSuspended);
         Ok((Answer::Memory, vec![memory]))
+    }
+
+    /// The contents of a segment stand again: from here on its importers' spans are vouched for.
+    pub(super) fn end_rebind(&mut self, party: u64, name: SegmentName) -> Result<()> {
+        let segment = self.own_segment(party, name)?;
+        if std::mem::take(&mut segment.rebinding) {
+            self.writer().resume(name.row);
+            crash_point!(AgentResumed);
+        }
+        Ok(())
     }
 
     /// Gives an exporter fresh memory to move to; the segment's own stays what it is until [`settle`](Self::settle).
@@ -357,6 +383,7 @@ impl Agent {
         let Some(segment) = self.segments.remove(&row) else { return };
         debug_assert!(segment.id.is_none(), "withdrawn before");
         self.writer().remove_segment(row);
+        self.attended.insert(row);
         crash_point!(AgentRemoved);
         self.give_bell(segment.node, segment.bell);
         self.segment_rows.give(row);

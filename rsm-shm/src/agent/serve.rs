@@ -1,6 +1,7 @@
 //! The loop: what happened on which descriptor.
 
 use super::Agent;
+use super::members::Ending;
 use rsm_core::crash_point;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
@@ -96,7 +97,7 @@ impl Agent {
                     Some(Token::Stranger(party)) => self.stranger_ready(party),
                     Some(Token::Control(party)) => self.control_ready(party, event.flags),
                     Some(Token::Events(party)) => self.events_ready(party),
-                    Some(Token::Process(party)) => self.end_membership(party, "its process ended"),
+                    Some(Token::Process(party)) => self.end_membership(party, Ending::ProcessEnded),
                     None => {}
                 }
             }
@@ -104,9 +105,17 @@ impl Agent {
             self.advance_withdrawals(now);
             self.drop_late_strangers(now);
             self.adjust_accepting(now);
+            self.tell_attendants();
             if std::mem::take(&mut self.changed) {
                 self.tell_watchers();
             }
+        }
+    }
+
+    /// Lets exporters look whose importers have come or gone: one system call for each segment, however many those were.
+    fn tell_attendants(&mut self) {
+        for row in std::mem::take(&mut self.attended) {
+            crate::futex::wake(self.map.registry().segments[row as usize].comings(), i32::MAX);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::Agent;
 use crate::error::from_errno;
 use rsm_core::crash_point;
+use rsm_core::generation::EndCause;
 use rsm_core::message::{Answer, Ask, NodeSignal, Secret};
 use rsm_core::{Code, Error, Result};
 use rustix::io::Errno;
@@ -48,7 +49,7 @@ impl Agent {
     /// Signals every process of a node that is a member; returns how many.
     ///
     /// By descriptor, which cannot mean another process, and with the rights of the agent's user.
-    fn signal_node(&self, node: u32, signal: NodeSignal) -> Result<u32> {
+    fn signal_node(&mut self, node: u32, signal: NodeSignal) -> Result<u32> {
         self.check_node(node)?;
         // A process may be a member more than once.
         let processes: BTreeMap<u32, &OwnedFd> =
@@ -69,11 +70,18 @@ impl Agent {
         };
         let mut count = 0;
         for (pid, process) in processes {
+            if signal == Signal::KILL {
+                self.kills.add(node, pid);
+            }
             match rustix::process::pidfd_send_signal(process, signal) {
                 Ok(()) => count += 1,
                 Err(Errno::SRCH) => {} // just ended; its end is on its way here
                 Err(e) => return Err(from_errno(e, &format!("cannot {name} process {pid} of node {node}"))),
             }
+        }
+        if signal == Signal::KILL {
+            // Whoever loses a connection by it is told so.
+            self.members.values_mut().filter(|m| m.node == Some(node)).for_each(|m| m.killed = true);
         }
         Ok(count)
     }
@@ -88,7 +96,7 @@ impl Agent {
             return Err(Error::with(Code::SegNotPublished, self.no_such_segment(node, id)));
         };
         let imports = self.writer().connections_of(row).len();
-        let holders = self.cut(row);
+        let holders = self.cut(row, EndCause::Revoked);
         self.note_told(row, &holders);
         if let Some(segment) = self.segments.get_mut(&row) {
             segment.revoked = true;

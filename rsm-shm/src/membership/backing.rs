@@ -3,8 +3,12 @@
 //! An adopted range stays where it is; what lies there becomes the segment's memory object. The same range may be
 //! exported more than once: all exports of it share one object (D-80). Ranges that overlap without being equal are
 //! refused, because one address cannot be in two objects.
+//!
+//! Whoever changes what a range is, or which of its exports are published, has its [`Turn`]: no other thread of the
+//! process is in the middle of the like.
 #![allow(unsafe_code)]
 
+use super::turn::{self, Wait};
 use super::{fork, lock};
 use crate::memory::adopt::{self, Protection};
 use crate::memory::huge::Pages;
@@ -55,8 +59,10 @@ struct Range {
     object: (u64, u64),
     membership: usize,
     process: u32,
-    /// The exports of it. None while it is being adopted or given back: then it is its thread's alone.
+    /// The exports of it. None while it is being adopted or given back.
     names: Vec<SegmentName>,
+    /// Somebody has a [`Turn`].
+    busy: bool,
 }
 
 /// Ranges adopted by this process. Locked under [`fork::hold`] only.
@@ -66,18 +72,37 @@ static RANGES: Mutex<Vec<Range>> = Mutex::new(Vec::new());
 #[derive(Debug)]
 pub(super) enum Known {
     /// Nothing of it is exported; it is reserved for who asked.
-    Fresh(Reservation),
+    Fresh(Turn),
     /// The very same range is, among others as this segment.
-    Shared(SegmentName),
-    /// The very same range is just becoming a segment's memory, or ceasing to be.
+    Shared(Turn, SegmentName),
+    /// Somebody else is about something with the very same range, or makes one that overlaps a segment's memory, or ordinary
+    /// memory again.
     Busy,
 }
 
-/// A range that nobody else adopts meanwhile.
+/// A range that no other thread exports, moves or gives back meanwhile. One that nobody exports is free when it ends.
 #[derive(Debug)]
-pub(super) struct Reservation {
+pub(super) struct Turn {
     start: usize,
     length: usize,
+}
+
+/// Waits for the turn of a range that is exported; `None` when it is not.
+///
+/// # Errors
+/// As [`Wait::until`].
+pub(super) fn take(start: usize, wait: Wait<'_>) -> Result<Option<Turn>> {
+    wait.until(|| {
+        let _hold = fork::hold();
+        let mut ranges = lock(&RANGES);
+        let Some(range) = ranges.iter_mut().find(|r| r.start == start && r.process == fork::count()) else {
+            return Ok(Some(None));
+        };
+        let taken = std::mem::replace(&mut range.busy, true);
+        let length = range.length;
+        // Only then is there a turn, whose end would be seen.
+        Ok((!taken).then(|| Some(Turn { start, length })))
+    })
 }
 
 /// Looks whether a range may be adopted, and reserves it.
@@ -89,50 +114,66 @@ pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Kno
     let Some(end) = start.checked_add(length) else {
         return Err(Error::with(Code::BadAddr, "the range goes beyond the last address"));
     };
-    let reservation = {
+    let turn = {
         let _hold = fork::hold();
         let mut ranges = lock(&RANGES);
-        for range in ranges.iter().filter(|range| range.process == fork::count()) {
+        for range in ranges.iter_mut().filter(|range| range.process == fork::count()) {
+            if end <= range.start || range.start + range.length <= start {
+                continue;
+            }
             let same = range.start == start && range.length == length && range.membership == membership;
             match range.names.last() {
-                Some(name) if same => return Ok(Known::Shared(*name)),
-                None if same => return Ok(Known::Busy),
-                _ => {}
-            }
-            if start < range.start + range.length && range.start < end {
-                return Err(Error::with(Code::BadAddr, "the range overlaps memory that is exported already"));
+                // What becomes of it is not known yet.
+                None => return Ok(Known::Busy),
+                Some(_) if same && range.busy => return Ok(Known::Busy),
+                Some(name) if same => {
+                    range.busy = true;
+                    return Ok(Known::Shared(Turn { start, length }, *name));
+                }
+                Some(_) => {
+                    return Err(Error::with(Code::BadAddr, "the range overlaps memory that is exported already"));
+                }
             }
         }
-        ranges.push(Range { start, length, object: (0, 0), membership, process: fork::count(), names: Vec::new() });
-        Reservation { start, length }
+        let (process, names) = (fork::count(), Vec::new());
+        ranges.push(Range { start, length, object: (0, 0), membership, process, names, busy: true });
+        Turn { start, length }
     };
     inspect::check_exportable(start, length)?;
     crash_point!(RangeReserved);
-    Ok(Known::Fresh(reservation))
+    Ok(Known::Fresh(turn))
 }
 
-impl Drop for Reservation {
+impl Drop for Turn {
     fn drop(&mut self) {
+        {
+            let _hold = fork::hold();
+            let mut ranges = lock(&RANGES);
+            let at = ranges.iter().position(|r| r.start == self.start && r.process == fork::count());
+            match at {
+                Some(at) if ranges[at].names.is_empty() => drop(ranges.swap_remove(at)),
+                Some(at) => ranges[at].busy = false,
+                None => {}
+            }
+        }
+        turn::over();
+    }
+}
+
+impl Turn {
+    /// Gives another export a share in the range, which is exported; `None` when it maps another object than the one
+    /// this export was given.
+    pub(super) fn share(&self, name: SegmentName, object: (u64, u64)) -> Option<Adopted> {
         let _hold = fork::hold();
         let mut ranges = lock(&RANGES);
-        ranges.retain(|r| r.start != self.start || r.process != fork::count() || !r.names.is_empty());
+        let range = ranges.iter_mut().find(|range| range.start == self.start && range.process == fork::count())?;
+        if range.names.is_empty() || range.object != object {
+            return None;
+        }
+        range.names.push(name);
+        Some(Adopted { start: self.start, name, process: fork::count(), gone: false })
     }
-}
 
-/// Gives another export a share in a range that is exported; `None` when it is no more, or maps another object than
-/// the one this export was given: then it was given back and adopted anew in between.
-pub(super) fn share(start: usize, name: SegmentName, object: (u64, u64)) -> Option<Adopted> {
-    let _hold = fork::hold();
-    let mut ranges = lock(&RANGES);
-    let range = ranges.iter_mut().find(|range| range.start == start && range.process == fork::count())?;
-    if range.names.is_empty() || range.object != object {
-        return None;
-    }
-    range.names.push(name);
-    Some(Adopted { start, name, process: fork::count(), gone: false })
-}
-
-impl Reservation {
     /// Makes the range the memory of a segment.
     ///
     /// # Errors
@@ -163,22 +204,25 @@ impl Reservation {
     }
 }
 
-/// Whether the range at `start` still maps the segment's object; the application may have mapped something else there
-/// (D-79).
-pub(super) fn is_in_place(start: usize) -> bool {
-    let found = {
-        let _hold = fork::hold();
-        let ranges = lock(&RANGES);
-        ranges.iter().find(|r| r.start == start && r.process == fork::count()).map(|r| (r.length, r.object))
-    };
-    found.is_some_and(|(length, (device, inode))| inspect::maps_object(start, length, device, inode).unwrap_or(true))
-}
+impl Turn {
+    /// Whether the range still maps the segment's object; the application may have mapped something else there (D-79).
+    pub(super) fn is_in_place(&self) -> bool {
+        let found = {
+            let _hold = fork::hold();
+            let ranges = lock(&RANGES);
+            ranges.iter().find(|r| r.start == self.start && r.process == fork::count()).map(|r| (r.length, r.object))
+        };
+        found.is_some_and(|(length, (device, inode))| {
+            inspect::maps_object(self.start, length, device, inode).unwrap_or(true)
+        })
+    }
 
-/// Notes that the range at `start` maps another object now.
-pub(super) fn moved(start: usize, object: (u64, u64)) {
-    let _hold = fork::hold();
-    if let Some(range) = lock(&RANGES).iter_mut().find(|r| r.start == start && r.process == fork::count()) {
-        range.object = object;
+    /// Notes that the range maps another object now.
+    pub(super) fn moved(&self, object: (u64, u64)) {
+        let _hold = fork::hold();
+        if let Some(range) = lock(&RANGES).iter_mut().find(|r| r.start == self.start && r.process == fork::count()) {
+            range.object = object;
+        }
     }
 }
 
@@ -192,25 +236,26 @@ enum Sharers {
 }
 
 impl Adopted {
-    /// Another export of the range.
-    pub(super) fn sharer(&self) -> Option<SegmentName> {
-        let _hold = fork::hold();
-        let ranges = lock(&RANGES);
-        let range = ranges.iter().find(|r| r.start == self.start && r.process == self.process)?;
-        range.names.iter().copied().find(|name| *name != self.name)
-    }
-
-    /// Gives the range back now.
+    /// Gives the range back now, for a rebind.
     ///
     /// # Errors
     /// BAD_ADDR when another export shares it; what [`adopt::give_back`] says. The share then stands as before.
-    pub(super) fn give_back(&mut self) -> Result<()> {
-        self.let_go(Sharers::None)
+    pub(super) fn give_back(&mut self, turn: &Turn) -> Result<()> {
+        self.let_go(Sharers::None, turn)
+    }
+
+    /// Lets go of the share, for good. The last one gives the range back.
+    ///
+    /// # Errors
+    /// What [`adopt::give_back`] says. The share then stands as before.
+    pub(super) fn end(&mut self, turn: &Turn) -> Result<()> {
+        self.let_go(Sharers::Last, turn)
     }
 
     /// Lets go of the share; the last one gives the application ordinary private memory with the same contents. A range
     /// that maps something else by now is left alone (D-79), as is everything in a forked child.
-    fn let_go(&mut self, sharers: Sharers) -> Result<()> {
+    fn let_go(&mut self, sharers: Sharers, turn: &Turn) -> Result<()> {
+        debug_assert_eq!(turn.start, self.start, "has the range's turn");
         if self.gone || self.process != fork::count() {
             return Ok(());
         }
@@ -229,7 +274,6 @@ impl Adopted {
                 self.gone = true;
                 return Ok(());
             }
-            // Busy from here on: nobody shares or adopts it.
             range.names.clear();
             (range.start, range.length, range.object)
         };
@@ -250,7 +294,6 @@ impl Adopted {
             Ok(()) => {
                 crash_point!(RangeReturned);
                 self.gone = true;
-                drop(Reservation { start, length });
                 Ok(())
             }
             Err(error) => {
@@ -268,7 +311,11 @@ impl Adopted {
 
 impl Drop for Adopted {
     fn drop(&mut self) {
-        if let Err(error) = self.let_go(Sharers::Last) {
+        if self.gone || self.process != fork::count() {
+            return;
+        }
+        let ended = take(self.start, Wait::Through).and_then(|turn| turn.map_or(Ok(()), |turn| self.end(&turn)));
+        if let Err(error) = ended {
             tracing::error!(%error, "memory stays the segment's: it could not be given back");
         }
     }

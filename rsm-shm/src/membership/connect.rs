@@ -31,7 +31,7 @@ impl Membership {
         let (answer, descriptors) = self.ask(Ask::Connect { controller, node, id, permission, has_bells })?;
         crash_point!(ConnectGranted);
         let Answer::Connected(connected) = answer else { return Err(unexpected(&answer)) };
-        let done = self.establish(controller, node, permission, &connected, descriptors);
+        let done = self.establish((controller, node, id), permission, &connected, descriptors);
         if done.is_err() {
             let _ = self.ask_done(Ask::Disconnect { connection: connected.connection });
         }
@@ -40,8 +40,7 @@ impl Membership {
 
     fn establish(
         self: &Arc<Membership>,
-        controller: u32,
-        node: u32,
+        (controller, node, id): (u32, u32, u32),
         permission: Permission,
         connected: &Connected,
         descriptors: Vec<Guest>,
@@ -59,17 +58,18 @@ impl Membership {
         };
         let bells = self.bells_of(node, descriptors.next())?;
         let registry = self.registry();
-        let me = self.node()?;
         let row = registry.connections.get(connected.connection.row as usize).ok_or_else(missing)?;
         crash_point!(ConnectMapped);
         let parts = Parts {
             connected,
             whole: Arc::new(whole),
             generation: row.generation(),
-            link: registry.link(controller, me, node).ok_or_else(missing)?,
+            link: registry.paths.get(connected.connection.row as usize).ok_or_else(missing)?,
             export_bell: bells.bell(connected.export_bell)?,
             import_bell: bells.bell(connected.import_bell)?,
+            controller,
             node,
+            id,
             permission,
         };
         let connection = Connection::new(self, parts)?;
@@ -111,12 +111,27 @@ impl Membership {
                 }
             }
             if let Err(error) = self.sleep(row.published(), seen, deadline) {
-                let why = missing.as_ref().map_or("", |e| e.detail());
                 return Err(match error.code() {
-                    Code::Timeout => Error::with(Code::Timeout, format!("{why} (waited {within:?})")),
+                    Code::Timeout => {
+                        let why = self.still_missing(controller, node, id, missing);
+                        Error::with(Code::Timeout, format!("{} (waited {within:?})", why.detail()))
+                    }
                     _ => error,
                 });
             }
+        }
+    }
+
+    /// What keeps a segment from being imported at the end of a wait for it. What the agent `said` may have changed since:
+    /// a node that joined has still to publish.
+    fn still_missing(&self, controller: u32, node: u32, id: u32, said: Option<Error>) -> Error {
+        let registry = self.registry();
+        let name = self.controller_name(controller);
+        let me = self.node().unwrap_or(0);
+        match registry.absence(controller, me, node) {
+            Some(absence) => absence.error(&name, me, node),
+            None if matches!(registry.find(node, id), Found::Nothing) => Found::nothing(node, id),
+            None => said.unwrap_or_else(|| Found::nothing(node, id)),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::parking::{BellPark, Poster};
 use rsm_core::access::Permission;
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::crash_point;
-use rsm_core::generation::Generation;
+use rsm_core::generation::{EndCause, Generation};
 use rsm_core::message::{Ask, Connected, ConnectionName};
 use rsm_core::registry::LinkWord;
 use rsm_core::sync::Ordering::{Acquire, Relaxed};
@@ -77,6 +77,8 @@ pub struct Connection {
 #[derive(Debug)]
 struct Tie {
     name: ConnectionName,
+    controller: u32,
+    id: u32,
     given_back: AtomicBool,
     membership: Arc<Membership>,
 }
@@ -90,7 +92,9 @@ pub(super) struct Parts<'a> {
     pub(super) link: &'a AtomicU64,
     pub(super) export_bell: &'a Bell,
     pub(super) import_bell: &'a Bell,
+    pub(super) controller: u32,
     pub(super) node: u32,
+    pub(super) id: u32,
     pub(super) permission: Permission,
 }
 
@@ -125,6 +129,8 @@ impl Connection {
             permission: parts.permission,
             tie: Tie {
                 name: connected.connection,
+                controller: parts.controller,
+                id: parts.id,
                 given_back: AtomicBool::new(false),
                 membership: Arc::clone(membership),
             },
@@ -155,6 +161,16 @@ impl Connection {
     /// The exporting node.
     pub fn node(&self) -> u32 {
         self.node
+    }
+
+    /// The controller that it goes through.
+    pub(super) fn controller(&self) -> u32 {
+        self.tie.controller
+    }
+
+    /// The id that it connected to.
+    pub fn id(&self) -> u32 {
+        self.tie.id
     }
 
     /// What was asked for and granted.
@@ -215,6 +231,14 @@ impl Connection {
         acquire(self.generation()) != self.granted.word()
     }
 
+    /// Why the connection was cut; `None` while it was not.
+    pub fn end_cause(&self) -> Option<EndCause> {
+        let now = Generation::from_word(acquire(self.generation()));
+        // The row of a connection that nobody holds any more may be another's: a forked child that the agent does not
+        // know holds none.
+        if now.serial() == self.granted.serial() { now.cause() } else { Some(EndCause::Disconnected) }
+    }
+
     /// Notes where a span begins.
     #[inline]
     pub fn snapshot(&self) -> Snapshot {
@@ -271,6 +295,7 @@ impl Connection {
             // Nothing was stored that others wait for.
             opened.judge_loads(self.generation(), self.link_word())
         }
+        .map_err(|error| self.told(error))
     }
 
     /// What is wrong with a transfer; `Ok` when it only is not plain.

@@ -123,7 +123,7 @@ fn open(address: &Address) -> Result<Guest> {
             Error::with(Code::Timeout, text)
         }
         Errno::CONNREFUSED | Errno::NOENT => {
-            // The names of agents belong to network namespaces: one that runs elsewhere cannot be told from none.
+            // The name is one of the abstract namespace, which each network namespace has for itself.
             let text = format!("no cluster named {:?} is running in this network namespace", address.name());
             Error::with(Code::CtlrNotPresent, text)
         }
@@ -307,7 +307,10 @@ impl Link {
         // What is undone by `Abandon` can be asked again, and so can what only looks. For the others the answer that was
         // lost was the only one.
         let repeatable = interruptible
-            || matches!(ask, Ask::Reopen { .. } | Ask::Replace { .. } | Ask::Processes { .. } | Ask::Tallies { .. });
+            || matches!(
+                ask,
+                Ask::BeginRebind { .. } | Ask::Replace { .. } | Ask::Processes { .. } | Ask::Tallies { .. }
+            );
         for _ in 1..ATTEMPTS {
             match self.ask_once(control, address, &ask, interruptible) {
                 Err((Failure::Lost, sent)) if repeatable || !sent => {}

@@ -45,7 +45,7 @@ pub fn membership() -> Result<Arc<Membership>> {
 ///
 /// # Errors
 /// CTLR_NOT_PRESENT when what it names is no address, or it is not to be believed.
-pub fn cluster_from_environment() -> Result<Option<Address>> {
+fn cluster_from_environment() -> Result<Option<Address>> {
     match std::env::var_os(ENV_CLUSTER) {
         None => Ok(None),
         Some(text) => {

@@ -41,5 +41,6 @@ fn run(link: &OwnedFd, shared: &Shared, parking: &Parking) {
     }
     crash_point!(EndNoticed);
     parking.end();
+    super::ready::pumps::notice_all();
     crash_point!(EndTold);
 }

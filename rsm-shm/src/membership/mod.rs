@@ -16,10 +16,13 @@
 //! | [`ready`] | poll descriptors |
 //! | `backing` | the memory of an export, its own or the application's |
 //! | [`segment`] | one export |
+//! | [`importers`] | who imports it: who comes, who goes, whether anybody is left |
+//! | `turn` | operations that must not meet in the middle |
 //! | [`wait`] | waiting, by threads that may be cancelled |
 //! | `watch` | seeing that something changed, and who is there |
 //! | `steer` | what an observer may ask |
 //! | `tally` | what it tells people who watch |
+//! | `told` | what failed, in words |
 //! | `fork` | what a forked child does with all this |
 //! | [`default`] | the membership of a process that did not choose one |
 
@@ -30,6 +33,7 @@ mod control;
 pub mod default;
 mod events;
 mod fork;
+pub mod importers;
 mod join;
 pub mod ready;
 pub mod segment;
@@ -37,6 +41,8 @@ mod spin;
 mod steer;
 mod table;
 mod tally;
+mod told;
+mod turn;
 pub mod wait;
 mod watch;
 pub mod window;

@@ -1,7 +1,8 @@
 //! Poll descriptors: a pipe that is readable while signals are pending on a handle.
 //!
 //! The pipe never leaves the process that asked for it. One thread of the library, the pump of [`rsm_core::pump`], sleeps
-//! on all bells that have a descriptor, and writes a byte where a signal is pending and the pipe is empty.
+//! on all bells that have a descriptor, and writes a byte where a signal is pending and the pipe is empty. The same thread
+//! serves descriptors that follow something else ([`Served`]).
 //!
 //! A pipe and not an eventfd: an eventfd never reports POLLRDNORM (D-63).
 #![allow(unsafe_code)]
@@ -16,11 +17,13 @@ use rsm_core::Result;
 use rsm_core::bell::Bell;
 use rsm_core::crash_point;
 use rsm_core::pump::{self, Seen};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 /// A handle that can be polled.
 #[derive(Debug)]
@@ -32,7 +35,7 @@ pub struct Ready {
     /// [`fork::count`] of the process whose pump serves it.
     process: u32,
     /// Keeps the bell mapped.
-    _membership: Arc<Membership>,
+    membership: Arc<Membership>,
 }
 
 #[derive(Debug)]
@@ -47,26 +50,64 @@ unsafe impl Send for Ready {}
 // SAFETY: as above; the rest is behind a lock.
 unsafe impl Sync for Ready {}
 
+/// Something with a descriptor that the pump keeps up to date.
+pub(super) trait Served: std::fmt::Debug + Send + Sync {
+    /// Makes the descriptor follow; returns what to sleep on until that has to be done again.
+    fn serve(&self) -> futex::Watched;
+    /// What keeps the words mapped that are slept on.
+    fn membership(&self) -> &Arc<Membership>;
+}
+
+impl Served for Ready {
+    fn serve(&self) -> futex::Watched {
+        let seen = self.follow();
+        pump::hand_on(self.bell(), seen, &Poster);
+        futex::Watched::low(self.bell().word(), seen.low)
+    }
+
+    fn membership(&self) -> &Arc<Membership> {
+        &self.membership
+    }
+}
+
+/// A pipe whose ends are above the standard streams.
+pub(super) fn pipe() -> Result<(Guest, Guest)> {
+    rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
+        .and_then(|(read, write)| Ok((Guest::new(read)?, Guest::new(write)?)))
+        .map_err(|e| from_errno(e, "cannot make a poll descriptor"))
+}
+
+/// Whether a descriptor can be read at this moment.
+pub fn is_readable(descriptor: impl AsFd) -> bool {
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&at_once)) != Ok(0)
+}
+
+/// Takes every byte out of a pipe.
+pub(super) fn drain(read: &Guest) {
+    let mut byte = [0; 8];
+    while rustix::io::read(read, &mut byte).is_ok_and(|n| n > 0) {}
+}
+
 impl Ready {
     /// Makes a descriptor for a bell and starts serving it.
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES without descriptors or room for a thread.
     pub fn new(membership: &Arc<Membership>, bell: &Bell) -> Result<Arc<Ready>> {
-        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
-            .and_then(|(read, write)| Ok((Guest::new(read)?, Guest::new(write)?)))
-            .map_err(|e| from_errno(e, "cannot make a poll descriptor"))?;
+        let (read, write) = pipe()?;
         let ready = Arc::new(Ready {
             bell: NonNull::from(bell),
             read,
             pipe: Mutex::new(Pipe { write: Some(write), full: false }),
             pump: OnceLock::new(),
             process: fork::count(),
-            _membership: Arc::clone(membership),
+            membership: Arc::clone(membership),
         });
         bell.enlist();
         crash_point!(PollCounted);
-        match pumps::add(&ready) {
+        let served: Arc<dyn Served> = Arc::<Ready>::clone(&ready);
+        match pumps::add(&served) {
             Ok(pump) => {
                 ready.pump.get_or_init(|| pump).notice();
                 crash_point!(PollServed);
@@ -123,8 +164,7 @@ impl pump::Pipe for PipeOf<'_> {
         self.held.full = self.held.write.as_ref().is_some_and(fill);
     }
     fn empty(&mut self) {
-        let mut byte = [0; 8];
-        while rustix::io::read(&self.ready.read, &mut byte).is_ok_and(|n| n > 0) {}
+        drain(&self.ready.read);
         self.held.full = false;
     }
     fn hang_up(&mut self) {
@@ -135,7 +175,7 @@ impl pump::Pipe for PipeOf<'_> {
 }
 
 /// Writes a byte. Where the program has closed the other end, the SIGPIPE of it reaches nobody.
-fn fill(write: &Guest) -> bool {
+pub(super) fn fill(write: &Guest) -> bool {
     // SAFETY: plain calls on initialised sets, and a mask that is put back. A SIGPIPE that was pending before is left
     // pending; one that is ours goes to this thread, which takes it.
     unsafe {
@@ -167,24 +207,26 @@ impl Drop for Ready {
     }
 }
 
-mod pumps {
-    //! Threads that sleep on many bells; each serves as many as one system call can name.
+pub(super) mod pumps {
+    //! Threads that sleep on many words; each serves as many as one system call can name.
     use super::*;
 
     /// `FUTEX_WAITV_MAX` is 128; one is the pump's own word.
     const MOST: usize = 120;
+    /// How often a pump looks where the kernel cannot sleep on several words at once.
+    const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
     #[derive(Debug)]
-    pub(super) struct Pump {
+    pub(in super::super) struct Pump {
         /// Steps when the list changes, or a pipe was emptied.
         changed: pump::Changes,
-        list: Mutex<Vec<Weak<Ready>>>,
+        list: Mutex<Vec<Weak<dyn Served>>>,
         process: u32,
     }
 
     impl Pump {
         /// Makes the pump look again.
-        pub(super) fn notice(&self) {
+        pub(in super::super) fn notice(&self) {
             self.changed.step();
             futex::wake(self.changed.word(), 1);
         }
@@ -193,7 +235,7 @@ mod pumps {
     /// Locked under [`fork::hold`] only.
     static PUMPS: Mutex<Vec<Arc<Pump>>> = Mutex::new(Vec::new());
 
-    pub(super) fn add(ready: &Arc<Ready>) -> Result<Arc<Pump>> {
+    pub(in super::super) fn add(ready: &Arc<dyn Served>) -> Result<Arc<Pump>> {
         let _hold = fork::hold();
         let mut pumps = lock(&PUMPS);
         // A forked child has none of its parent's threads.
@@ -217,20 +259,24 @@ mod pumps {
         Ok(pump)
     }
 
+    /// Makes every pump look again: a cluster has ended, which no word tells.
+    pub(in super::super) fn notice_all() {
+        let _hold = fork::hold();
+        lock(&PUMPS).iter().filter(|pump| pump.process == fork::count()).for_each(|pump| pump.notice());
+    }
+
     fn run(pump: &Pump) {
         loop {
             let changed = pump.changed.seen();
-            let served: Vec<Arc<Ready>> = lock(&pump.list).iter().filter_map(Weak::upgrade).collect();
+            let served: Vec<Arc<dyn Served>> = lock(&pump.list).iter().filter_map(Weak::upgrade).collect();
             let mut words = vec![futex::Watched::word(pump.changed.word(), changed)];
-            for ready in &served {
-                let seen = ready.follow();
-                rsm_core::pump::hand_on(ready.bell(), seen, &Poster);
-                words.push(futex::Watched::low(ready.bell().word(), seen.low));
-            }
-            // A handle that goes meanwhile must be able to: we hold only what keeps its bell mapped.
-            let bells: Vec<Arc<Membership>> = served.iter().map(|r| Arc::clone(&r._membership)).collect();
+            words.extend(served.iter().map(|one| one.serve()));
+            // A handle that goes meanwhile must be able to: we hold only what keeps its words mapped.
+            let bells: Vec<Arc<Membership>> = served.iter().map(|one| Arc::clone(one.membership())).collect();
             drop(served);
-            futex::sleep_on_any(&words);
+            if !futex::sleep_on_any(&words) {
+                futex::sleep(pump.changed.word(), changed, Some(Instant::now() + LOOK_AGAIN));
+            }
             drop(bells);
         }
     }

@@ -3,6 +3,7 @@
 
 use super::backing::{self, Backing, Known};
 use super::control::unexpected;
+use super::turn::{Turns, Wait};
 use super::{Membership, fork, lock};
 use crate::guest::Guest;
 use crate::memory::adopt;
@@ -25,10 +26,7 @@ use std::os::fd::AsFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
-/// How long an export waits for another one of the same range to go.
-const SHARE_PATIENCE: Duration = Duration::from_secs(5);
+use std::time::Duration;
 
 /// From this size on the memory that is left is looked at before a segment is created: making its pages present would
 /// otherwise end with the kernel killing somebody.
@@ -43,6 +41,8 @@ pub struct Segment {
     start: AtomicPtr<u8>,
     length: usize,
     rebindable: bool,
+    /// Publish, unpublish and rebind, one at a time. Who has the turn of the range as well took this one first.
+    turns: Turns,
     /// `None` for ever when the memory could not be moved back into its object half-way through a rebind.
     backing: Mutex<Option<Backing>>,
     pages: Pages,
@@ -103,46 +103,33 @@ impl Membership {
         rebindable: bool,
     ) -> Result<Segment> {
         self.check_range(controller, start, length, Code::BadMemAlignment)?;
-        let membership = Arc::as_ptr(&self.shared).addr();
-        let range = (start.expose_provenance(), length);
-        let deadline = Instant::now() + SHARE_PATIENCE;
-        loop {
-            let (reservation, share) = match backing::look(range.0, range.1, membership)? {
-                Known::Fresh(reservation) => (Some(reservation), None),
-                Known::Shared(other) => (None, Some(other)),
-                Known::Busy if Instant::now() < deadline => {
-                    std::thread::yield_now();
-                    continue;
-                }
-                Known::Busy => return Err(Error::with(Code::BadAddr, "the range is being exported or given back")),
-            };
-            let (name, bell, memory) = match self.create_remote(controller, length as u64, Level::Guarded, share) {
-                // The other export is on its way out, and takes a moment to give the range back.
-                Err(error) if error.code() == Code::BadSegHndl && share.is_some() && Instant::now() < deadline => {
-                    std::thread::yield_now();
-                    continue;
-                }
-                other => other?,
-            };
-            let Some(reservation) = reservation else {
-                let object = inspect::identity(memory.as_fd());
-                if let Some(shared) = object.ok().and_then(|object| backing::share(range.0, name, object)) {
-                    let back = || Ok(Backing::Adopted(shared));
-                    return self.finish(name, bell, rebindable, Pages::AsWished, length as u64, back);
-                }
-                // Given back in between: from the beginning.
-                let _ = self.ask(Ask::Destroy { segment: name });
-                if Instant::now() >= deadline {
-                    return Err(Error::with(Code::BadAddr, "the range is being exported or given back"));
-                }
-                std::thread::yield_now();
-                continue;
-            };
-            return self.finish(name, bell, rebindable, Pages::AsWished, length as u64, || {
+        let start = start.expose_provenance();
+        let known = self.look_at_range(start, length)?;
+        // Nobody moves the range, gives it back or takes one of its exports back before this one is among them.
+        let (turn, share) = match known {
+            Known::Fresh(turn) => (turn, None),
+            Known::Shared(turn, other) => (turn, Some(other)),
+            Known::Busy => return Err(Error::new(Code::InternalError)),
+        };
+        let (name, bell, memory) = self.create_remote(controller, length as u64, Level::Guarded, share)?;
+        self.finish(name, bell, rebindable, Pages::AsWished, length as u64, || {
+            if share.is_none() {
                 // SAFETY: the caller's promise.
-                unsafe { reservation.adopt(memory.as_fd(), name) }.map(Backing::Adopted)
-            });
-        }
+                return unsafe { turn.adopt(memory.as_fd(), name) }.map(Backing::Adopted);
+            }
+            let shared = turn.share(name, inspect::identity(memory.as_fd())?);
+            let other = || Error::with(Code::InternalError, "the agent sent other memory than that of the range");
+            shared.map(Backing::Adopted).ok_or_else(other)
+        })
+    }
+
+    /// Looks at a range when nobody else is about something with it.
+    fn look_at_range(&self, start: usize, length: usize) -> Result<Known> {
+        let membership = Arc::as_ptr(&self.shared).addr();
+        Wait::Interruptible(self).until(|| {
+            let known = backing::look(start, length, membership)?;
+            Ok((!matches!(known, Known::Busy)).then_some(known))
+        })
     }
 
     /// The checks of an address and a length that come before any look at what lies there.
@@ -195,6 +182,7 @@ impl Membership {
                 start: AtomicPtr::new(backing.start()),
                 length: usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?,
                 rebindable,
+                turns: Turns::default(),
                 backing: Mutex::new(Some(backing)),
                 pages,
                 bell,
@@ -207,7 +195,7 @@ impl Membership {
         };
         let built = build();
         if built.is_err() {
-            let _ = self.ask(Ask::Destroy { segment: name });
+            let _ = self.ask(Ask::Destroy { segment: name, insist: true });
         }
         built
     }
@@ -237,6 +225,28 @@ impl Segment {
         let registry = self.membership.registry();
         let fields = registry.segments.get(self.name.row as usize).and_then(SegmentRow::fields);
         fields.is_some_and(|f| f.incarnation == self.name.incarnation && f.state == SegmentState::Published)
+    }
+
+    /// The name the agent knows it by.
+    pub(super) fn name(&self) -> SegmentName {
+        self.name
+    }
+
+    /// Its row, while it is this segment's.
+    fn row(&self) -> Option<&SegmentRow> {
+        let row = self.membership.shared.map.registry().segments.get(self.name.row as usize)?;
+        row.fields().is_some_and(|fields| fields.incarnation == self.name.incarnation).then_some(row)
+    }
+
+    /// The id that it is published under, as the registry says.
+    pub fn id(&self) -> Option<u32> {
+        let fields = self.row().and_then(SegmentRow::fields)?;
+        (fields.state == SegmentState::Published).then_some(fields.id)
+    }
+
+    /// Connections to it now.
+    pub fn importer_count(&self) -> u32 {
+        self.row().map_or(0, SegmentRow::importers)
     }
 
     /// The bell that importers post to, for who waits on many.
@@ -269,12 +279,16 @@ impl Segment {
     /// # Errors
     /// Those of `rsm_memseg_export_publish`, reference 1.9.
     pub fn publish(&self, id: u32, access: &AccessList) -> Result<u32> {
+        let _own = self.take_turn()?;
+        let range = self.take_range(Wait::Interruptible(&self.membership))?;
         let ask = || Ask::Publish { segment: self.name, id, access: access.cut() };
         let mut answer = self.steer(ask())?;
         if let Answer::Withdrawing { number } = answer {
-            // It was revoked, or could not be moved away from everybody when it was taken back.
+            // It was revoked, or could not be moved away from everybody when it was taken back, or it was published by
+            // a call that was interrupted. What an interrupted unpublish waited for is over.
+            *lock(&self.unfinished) = None;
             if !self.await_withdrawal_through_handlers(number)? {
-                self.move_away()?;
+                self.move_memory(range.as_ref())?;
             }
             answer = self.steer(ask())?;
         }
@@ -310,6 +324,8 @@ impl Segment {
     /// again waits for its end. When somebody that does not run, or hides, still reaches the memory after 100 ms, it is
     /// moved away; INSUFFICIENT_MEM when there is none to move it to.
     pub fn unpublish(&self) -> Result<()> {
+        let _own = self.take_turn()?;
+        let range = self.take_range(Wait::Interruptible(&self.membership))?;
         let unfinished = if self.is_creator() { lock(&self.unfinished).take() } else { None };
         let number = match unfinished {
             Some(number) => number,
@@ -321,7 +337,7 @@ impl Segment {
         };
         match self.await_withdrawal(number) {
             Ok(true) => Ok(()),
-            Ok(false) => self.move_away(),
+            Ok(false) => self.move_memory(range.as_ref()),
             Err(error) => {
                 if error.code() == Code::Interrupted {
                     *lock(&self.unfinished) = Some(number);
@@ -331,19 +347,33 @@ impl Segment {
         }
     }
 
-    /// Somebody does not let go: moves the memory away from it, into a fresh object at the same addresses. What the
-    /// unwilling reach then is the old one, which nobody looks at.
-    fn move_away(&self) -> Result<()> {
-        let backing = lock(&self.backing);
-        self.move_memory(self.name, matches!(&*backing, Some(Backing::Adopted(_))))
+    /// Keeps other threads from publishing, taking back or rebinding this export. None in a forked child, whose every
+    /// attempt the agent refuses.
+    fn take_turn(&self) -> Result<Option<super::turn::Turn<'_>>> {
+        let wait = Wait::Interruptible(&self.membership);
+        if self.is_creator() { self.turns.take(wait).map(Some) } else { Ok(None) }
     }
 
-    /// Moves the memory that the export `name` has at our addresses: ours, or one that shares it.
-    fn move_memory(&self, name: SegmentName, adopted: bool) -> Result<()> {
-        // Alone with it from here to the end: two exports of one range would move it to two places.
+    /// Keeps other threads from doing anything with the range, if the memory is the application's: exporting it once
+    /// more, publishing or taking back another export of it, moving it or giving it back.
+    fn take_range(&self, wait: Wait<'_>) -> Result<Option<backing::Turn>> {
+        if !self.is_creator() {
+            return Ok(None);
+        }
+        let start = match &*lock(&self.backing) {
+            Some(Backing::Adopted(_)) => self.start.load(Ordering::Relaxed).addr(),
+            _ => return Ok(None),
+        };
+        backing::take(start, wait)
+    }
+
+    /// Somebody does not let go: moves the memory away from it, into a fresh object at the same addresses. What the
+    /// unwilling reach then is the old one, which nobody looks at. `range` is the turn of the application's memory.
+    fn move_memory(&self, range: Option<&backing::Turn>) -> Result<()> {
+        let name = self.name;
         let _moving = fork::hold_for_move();
         let start = self.start.load(Ordering::Relaxed);
-        if adopted && !backing::is_in_place(start.addr()) {
+        if range.is_some_and(|range| !range.is_in_place()) {
             return Ok(()); // the application has mapped something else there: nothing of it is reached (D-79)
         }
         let memory = match self.membership.ask(Ask::Replace { segment: name })? {
@@ -356,8 +386,8 @@ impl Segment {
         crash_point!(MoveDone);
         // Noted before the agent is asked, who may be gone: who gives the range back must know what it maps.
         let object = inspect::identity(memory.as_fd());
-        if let (Ok(_), Ok(object), true) = (&moved, &object, adopted) {
-            backing::moved(start.addr(), *object);
+        if let (Ok(_), Ok(object), Some(range)) = (&moved, &object, range) {
+            range.moved(*object);
         }
         // Only now is the new object the segment's: a move that failed leaves everything where it was.
         self.membership.ask_done(Ask::Settle { segment: name, moved: moved.is_ok() })?;
@@ -392,36 +422,55 @@ impl Segment {
             let text = format!("rebind of {length} bytes to a segment of {} bytes", self.length);
             return Err(Error::with(Code::BadLength, text));
         }
-        let mut backing = lock(&self.backing);
-        let old = self.start.load(Ordering::Relaxed);
-        if old == start {
+        let _own = self.take_turn()?;
+        if self.start.load(Ordering::Relaxed) == start {
             return Ok(());
         }
         if !start.addr().is_multiple_of(page_size()) {
             return Err(Error::with(Code::BadAddr, format!("address {start:p} is no multiple of the page size")));
         }
-        let membership = Arc::as_ptr(&self.membership.shared).addr();
-        let range = (start.expose_provenance(), length);
-        let Known::Fresh(reservation) = backing::look(range.0, range.1, membership)? else {
+        // Whoever has the turn of an exported range waits for no other range: so this ends.
+        let Known::Fresh(fresh) = self.membership.look_at_range(start.expose_provenance(), length)? else {
             return Err(Error::with(Code::BadAddr, "the range is exported already"));
         };
-        let memory = match self.membership.ask(Ask::Reopen { segment: self.name })? {
+        let range = self.take_range(Wait::Interruptible(&self.membership))?;
+        let memory = match self.membership.ask(Ask::BeginRebind { segment: self.name })? {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),
         };
+        crash_point!(RebindGiven);
+        // SAFETY: the caller's promise.
+        let exchanged = unsafe { self.exchange(range.as_ref(), &fresh, start, &memory) };
+        // Whatever came of it, from here on what is put stays.
+        let ended = self.membership.ask_done(Ask::EndRebind { segment: self.name });
+        crash_point!(RebindEnded);
+        match ended {
+            // The memory is what it is; that the cluster has ended is told by whatever is asked next.
+            Err(error) if error.code() == Code::CtlrNotPresent => exchanged,
+            ended => exchanged.and(ended),
+        }
+    }
+
+    /// Gives the old range back and makes the fresh one the segment's, while no importer is vouched for.
+    ///
+    /// # Safety
+    /// As [`rebind`](Self::rebind).
+    unsafe fn exchange(
+        &self,
+        old: Option<&backing::Turn>,
+        fresh: &backing::Turn,
+        start: *mut u8,
+        memory: &Guest,
+    ) -> Result<()> {
+        let mut backing = lock(&self.backing);
         // The old range first: it gets copies of its bytes before the object gets the new ones.
-        let previous = (old.expose_provenance(), length);
-        let was_adopted = match &mut *backing {
-            Some(Backing::Adopted(adopted)) => {
-                adopted.give_back()?;
-                true
-            }
-            _ => false,
-        };
+        if let (Some(Backing::Adopted(adopted)), Some(old)) = (&mut *backing, old) {
+            adopted.give_back(old)?;
+        }
         *backing = None;
         crash_point!(RebindReturned);
         // SAFETY: the caller's promise; the object is this segment's.
-        match unsafe { reservation.adopt(memory.as_fd(), self.name) } {
+        match unsafe { fresh.adopt(memory.as_fd(), self.name) } {
             Ok(adopted) => {
                 crash_point!(RebindDone);
                 *backing = Some(Backing::Adopted(adopted));
@@ -429,8 +478,9 @@ impl Segment {
                 Ok(())
             }
             Err(error) => {
-                if was_adopted && let Ok(Known::Fresh(old)) = backing::look(previous.0, previous.1, membership) {
-                    // SAFETY: the old range is the application's memory, ordinary again since a moment ago.
+                if let Some(old) = old {
+                    // SAFETY: the old range is the application's memory, ordinary again since a moment ago, and still
+                    // nobody else's to export.
                     let back = unsafe { old.adopt(memory.as_fd(), self.name) };
                     *backing = back.ok().map(Backing::Adopted);
                 }
@@ -500,42 +550,59 @@ impl Segment {
 }
 
 impl Segment {
-    /// Withdraws it and gives its memory up. When this returns, willing importers are on trash pages, and the others
+    /// Withdraws it and gives its memory up. When this returns `Ok`, willing importers are on trash pages, and the others
     /// share the memory with nobody.
     ///
     /// # Errors
-    /// CTLR_NOT_PRESENT when the cluster has ended, and the segment with it. In a forked child only the child's
-    /// mapping goes, and that is SUCCESS (D-76).
-    pub fn destroy(mut self) -> Result<()> {
-        self.destroyed = true;
-        self.give_up()
+    /// CTLR_NOT_PRESENT when the cluster has ended, and the segment with it. When an importer did not let go of memory
+    /// that another export has on, and it cannot be moved away, what [`unpublish`](Self::unpublish) says then: the
+    /// segment stands, unpublished, and can be destroyed later. In a forked child only the child's mapping goes, and that
+    /// is SUCCESS (D-76).
+    pub fn destroy(&mut self) -> Result<()> {
+        self.give_up(false)
     }
 
-    fn give_up(&self) -> Result<()> {
-        if !self.is_creator() {
+    /// `insist`: whoever still reaches memory that another export has on.
+    fn give_up(&mut self, insist: bool) -> Result<()> {
+        if !self.is_creator() || self.destroyed {
             return Ok(());
         }
-        // Gives an adopted range back when it goes, after importers had their time.
-        let backing = lock(&self.backing).take();
+        // Nobody shares, moves or publishes the range from here to the end.
+        let range = self.take_range(Wait::Through)?;
         crash_point!(DestroyBegun);
-        let number = match self.membership.ask(Ask::Destroy { segment: self.name })? {
-            (Answer::Withdrawing { number }, _) => number,
-            _ => return Ok(()),
-        };
-        if self.await_withdrawal_through_handlers(number)? {
-            return Ok(());
+        let mut withdrawn = self.withdraw(insist);
+        if let Ok(false) = withdrawn {
+            // Another export has the memory on, and somebody that did not let go of this one reaches it.
+            match self.move_memory(range.as_ref()) {
+                Err(error) if !insist => return Err(error),
+                _ => withdrawn = self.withdraw(true),
+            }
         }
-        // Another export has the memory on, and somebody that did not let go of this one reaches it.
-        let sharer = if let Some(Backing::Adopted(adopted)) = &backing { adopted.sharer() } else { None };
-        sharer.map_or(Ok(()), |sharer| self.move_memory(sharer, true))
+        self.destroyed = true;
+        // Gives an adopted range back, after importers had their time.
+        let backing = lock(&self.backing).take();
+        if let (Some(Backing::Adopted(mut adopted)), Some(range)) = (backing, range) {
+            let _ = adopted.end(&range); // tried again, and told, when it is dropped
+            drop(range);
+        }
+        withdrawn.map(drop)
+    }
+
+    /// Has the agent forget the segment, and waits for its importers; `false` when it stands, unpublished, because
+    /// somebody did not let go of memory that another export has on.
+    fn withdraw(&self, insist: bool) -> Result<bool> {
+        match self.membership.ask(Ask::Destroy { segment: self.name, insist })? {
+            (Answer::Withdrawing { number }, _) => self.await_withdrawal_through_handlers(number),
+            _ => Ok(true),
+        }
     }
 }
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        if !self.destroyed {
-            // What can fail here is told by whatever is asked of the cluster next.
-            let _ = self.give_up();
+        // What can fail here is told by whatever is asked of the cluster next.
+        if self.give_up(false).is_err() {
+            let _ = self.give_up(true);
         }
     }
 }

@@ -54,7 +54,8 @@ impl Connection {
         let state = &self.membership().shared.state;
         // SAFETY: the target is the caller's, or was reserved for this just now, or is none.
         let region =
-            unsafe { lock(state).table.add_window(&registry, self.name(), (offset, length), permission, target) }?;
+            unsafe { lock(state).table.add_window(&registry, self.name(), (offset, length), permission, target) };
+        let region = region.map_err(|error| self.told(error))?;
         // The window lies over what was reserved, and owns the addresses from here on.
         std::mem::forget(reserved);
         let start = region.as_ptr();
@@ -89,7 +90,7 @@ impl Connection {
     fn check_live(&self, permission: Permission) -> Result<()> {
         self.adopt_process()?;
         if self.is_aborted() {
-            return Err(Error::new(Code::ConnAborted));
+            return Err(self.told(Error::new(Code::ConnAborted)));
         }
         if !self.permission().covers(permission) {
             let text = format!("mapping with {permission}, connected with {}", self.permission());
@@ -116,7 +117,8 @@ impl Connection {
             // SAFETY: no place is named, so nothing is replaced.
             let region = unsafe {
                 lock(&shared.state).table.add_window(&registry, self.name(), (offset, length), permission, None)
-            }?;
+            };
+            let region = region.map_err(|error| self.told(error))?;
             let start = region.as_ptr();
             (Some(region), start)
         };

@@ -46,9 +46,9 @@ pub struct Piece {
     pub readable: bool,
     /// Whether the process may store.
     pub writable: bool,
-    /// Device of the file, as `st_dev`; 0 without one.
+    /// Device of the file, as `st_dev`; 0 without one: no file system has that number.
     pub device: u64,
-    /// Inode of the file; 0 without one.
+    /// Inode of the file; 0 without one, and for the first System V segment of a namespace too.
     pub inode: u64,
     /// Where in the file the piece starts.
     pub offset: u64,
@@ -78,14 +78,15 @@ struct Mapping {
 impl Mapping {
     fn kind(&self) -> Kind {
         let name = self.name.as_slice();
-        // A user may call a file what the kernel calls its objects; those are all on one device that has no path.
-        let of_kernel = self.inode != 0 && self.device == kernel_device();
+        // A user may call a file what the kernel calls its objects; those are all on one device that has no path. The
+        // device also tells whether there is a file, as 0 is none; an inode of 0 is one like any other.
+        let of_kernel = self.device == kernel_device();
         let page = crate::memory::page_size() as u64;
         if self.page > page || name.starts_with(b"/anon_hugepage") {
             Kind::HugePages
         } else if name.starts_with(b"[v") || name == b"[uprobes]" {
             Kind::Special
-        } else if self.inode == 0 {
+        } else if self.device == 0 {
             if self.shared { Kind::SharedFile } else { Kind::Anonymous }
         } else if !self.shared {
             Kind::PrivateFile
@@ -402,6 +403,10 @@ mod tests {
             ("rw-s", &kernel, 7, "/dev/zero (deleted)", Kind::SharedAnonymous),
             ("rw-s", &kernel, 7, "[anon_shmem:x]", Kind::SharedAnonymous),
             ("rw-s", &kernel, 7, "/SYSV00000000 (deleted)", Kind::SysV),
+            ("rw-s", &kernel, 0, "/SYSV00000000 (deleted)", Kind::SysV),
+            ("rw-p", "fe:00", 0, "/usr/lib/a b", Kind::PrivateFile),
+            ("rw-s", "fe:00", 0, "/SYSV00000000 (deleted)", Kind::SharedFile),
+            ("rw-s", "00:00", 0, "", Kind::SharedFile),
             ("rw-s", &kernel, 7, "/memfd:rsm-segment (deleted)", Kind::Object),
             ("rw-s", &kernel, 7, "/memfd:other (deleted)", Kind::SharedFile),
             ("rw-p", "00:0f", 7, "/anon_hugepage (deleted)", Kind::HugePages),

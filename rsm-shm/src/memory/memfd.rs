@@ -6,7 +6,7 @@ use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
-use rustix::process::Resource;
+use rustix::process::{Resource, getrlimit};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Who may write a memory object that several processes map.
@@ -43,11 +43,14 @@ pub fn create(name: &str, length: u64) -> Result<OwnedFd> {
     })?;
     // The mode of a memory object is 0777 by default: whoever finds it in /proc could open it.
     rustix::fs::fchmod(&fd, OWNER_ONLY).map_err(|e| from_errno(e, "cannot protect a memory object"))?;
+    // Asked first: past the limit the kernel sends SIGXFSZ, which ends programs that do not know it.
+    if let Some(limit) = getrlimit(Resource::Fsize).current.filter(|&limit| limit < length) {
+        let text = format!(
+            "the limit of file sizes, {limit} bytes (`ulimit -f`), counts for memory too: {length} are too much"
+        );
+        return Err(Error::with(Code::BadLength, text));
+    }
     rustix::fs::ftruncate(&fd, length).map_err(|e| match e {
-        Errno::FBIG if rustix::process::getrlimit(Resource::Fsize).current.is_some_and(|most| most < length) => {
-            let text = format!("no memory object of {length} bytes: the limit of file sizes counts (see ulimit -f)");
-            Error::with(Code::InsufficientResources, text)
-        }
         Errno::FBIG | Errno::INVAL => {
             Error::with(Code::BadLength, format!("{length} bytes are too much for a memory object"))
         }

@@ -60,6 +60,7 @@ impl RegistryMap {
             buckets: self.table(l.buckets, g.buckets as usize),
             segments: self.table(l.segments, g.segments as usize),
             connections: self.table(l.connections, g.connections as usize),
+            paths: self.table(l.paths, g.connections as usize),
         }
     }
 

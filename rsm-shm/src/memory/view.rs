@@ -5,12 +5,15 @@ use super::copy::{self, Word};
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
 /// Bytes that other processes read and write at the same time.
 ///
 /// There is no way to get a `&[u8]` or `&mut [u8]` from it: such a reference promises that nobody else writes. Copy in
 /// and out, use the atomics, or take the raw pointer. Offsets and lengths are in bytes from the start of the view.
+///
+/// An atomic can store, so there is none where one may only read; loads in order are [`load_u64`](Self::load_u64) and its
+/// like.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory<'a> {
     start: *mut u8,
@@ -25,16 +28,44 @@ unsafe impl Send for Memory<'_> {}
 unsafe impl Sync for Memory<'_> {}
 
 macro_rules! typed {
-    ($($atomic_fn:ident $read_fn:ident $write_fn:ident $word:ty, $atomic:ty;)*) => {$(
+    ($($atomic_fn:ident $load_fn:ident $read_fn:ident $write_fn:ident $word:ty, $atomic:ty;)*) => {$(
         #[doc = concat!("The `", stringify!($word), "` at `offset` as an atomic, shared with every process that maps it.")]
         ///
         /// # Errors
-        /// BAD_MEM_ALIGNMENT, BAD_OFFSET; PERM_DENIED when the view is read-only (an atomic can store).
+        #[doc = concat!("BAD_MEM_ALIGNMENT, BAD_OFFSET; PERM_DENIED when the view is read-only (an atomic can store; see [`", stringify!($load_fn), "`](Self::", stringify!($load_fn), ")).")]
         pub fn $atomic_fn(&self, offset: u64) -> Result<&'a $atomic> {
             let place = self.word::<$word>(offset)?;
             self.writable()?;
             // SAFETY: checked to lie inside the mapping and aligned; mapped readable and writable for 'a.
             Ok(unsafe { &*place.cast::<$atomic>() })
+        }
+
+        #[doc = concat!("Loads the `", stringify!($word), "` at `offset` as an atomic, in memory that may only be read too.")]
+        ///
+        /// With `Acquire`, what the writer stored before its `Release` store, or fence, is visible afterwards. With `SeqCst`
+        /// there is a full fence before the load as well. The one access itself is `Relaxed`, which is all that Rust allows
+        /// on memory without write permission; the fences around it make the rest.
+        ///
+        /// # Errors
+        /// BAD_MEM_ALIGNMENT, BAD_OFFSET, PERM_DENIED without read permission.
+        ///
+        /// # Panics
+        /// With `Release` and `AcqRel`, as the loads of the standard library: a load releases nothing.
+        pub fn $load_fn(&self, offset: u64, order: Ordering) -> Result<$word> {
+            let place = self.word::<$word>(offset)?;
+            self.readable()?;
+            if order == Ordering::SeqCst {
+                fence(Ordering::SeqCst);
+            }
+            // SAFETY: inside the mapping, aligned, readable for 'a. A relaxed load is promised to store nothing.
+            let value = unsafe { <$atomic>::from_ptr(place.cast()) }.load(Ordering::Relaxed);
+            match order {
+                Ordering::Relaxed => {}
+                // Pairs with whatever Release the program's writer has.
+                Ordering::Acquire | Ordering::SeqCst => fence(Ordering::Acquire),
+                _ => panic!("there is no such thing as a release load"),
+            }
+            Ok(value)
         }
 
         #[doc = concat!("Loads the `", stringify!($word), "` at `offset` with one access that the compiler keeps.")]
@@ -116,10 +147,10 @@ impl<'a> Memory<'a> {
     }
 
     typed! {
-        atomic_u8 read_volatile_u8 write_volatile_u8 u8, AtomicU8;
-        atomic_u16 read_volatile_u16 write_volatile_u16 u16, AtomicU16;
-        atomic_u32 read_volatile_u32 write_volatile_u32 u32, AtomicU32;
-        atomic_u64 read_volatile_u64 write_volatile_u64 u64, AtomicU64;
+        atomic_u8 load_u8 read_volatile_u8 write_volatile_u8 u8, AtomicU8;
+        atomic_u16 load_u16 read_volatile_u16 write_volatile_u16 u16, AtomicU16;
+        atomic_u32 load_u32 read_volatile_u32 write_volatile_u32 u32, AtomicU32;
+        atomic_u64 load_u64 read_volatile_u64 write_volatile_u64 u64, AtomicU64;
     }
 
     fn readable(&self) -> Result<()> {
@@ -180,5 +211,23 @@ mod tests {
         assert_eq!(code(r.write(0, &[1])), Code::PermDenied);
         assert_eq!(r.atomic_u8(0).unwrap_err().code(), Code::PermDenied);
         assert_eq!(r.read_volatile_u8(8).unwrap(), if cfg!(target_endian = "little") { 7 } else { 0 });
+        for order in [Ordering::Relaxed, Ordering::Acquire, Ordering::SeqCst] {
+            assert_eq!(r.load_u64(8, order).unwrap(), 7);
+            assert_eq!(r.load_u16(0, order).unwrap(), u16::from_ne_bytes([1, 2]));
+            assert_eq!(r.load_u64(4, order).unwrap_err().code(), Code::BadMemAlignment);
+            assert_eq!(r.load_u32(16, order).unwrap_err().code(), Code::BadOffset);
+        }
+        // SAFETY: as above.
+        let none = unsafe { Memory::new(words.as_mut_ptr().cast(), 16, Permission::None) };
+        assert_eq!(none.load_u8(0, Ordering::Acquire).unwrap_err().code(), Code::PermDenied);
+    }
+
+    #[test]
+    #[should_panic(expected = "release load")]
+    fn a_load_that_releases_is_a_mistake() {
+        let mut word = 0u64;
+        // SAFETY: the word outlives the view and is used only through it.
+        let memory = unsafe { Memory::new((&raw mut word).cast(), 8, Permission::Read) };
+        let _ = memory.load_u64(0, Ordering::Release);
     }
 }

@@ -26,7 +26,8 @@ struct Open<'a> {
 pub(super) fn script(text: &str) -> Result<Vec<Line>, ParseError> {
     let mut open: Vec<Open<'_>> = Vec::new();
     let mut lines: Vec<Line> = Vec::new();
-    for (number, text) in (1..).zip(text.lines()) {
+    // Some editors begin a text with a mark, and end its lines with CR and LF.
+    for (number, text) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
         let Some(mut words) = Words::of(number, text) else { continue };
         if words.eat("repeat") {
             let limit = limit(&mut words)?;

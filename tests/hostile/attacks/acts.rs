@@ -297,7 +297,7 @@ fn no_key() -> String {
     };
     let publish =
         |row| Ask::Publish { segment: SegmentName { row, incarnation: 1 }, id: ID + 1, access: AccessList::everyone() };
-    let destroy = Ask::Destroy { segment: SegmentName { row: 0, incarnation: 1 } };
+    let destroy = Ask::Destroy { segment: SegmentName { row: 0, incarnation: 1 }, insist: false };
     let mut refusals = String::new();
     for ask in [create(), connect(Permission::Read), publish(0), destroy] {
         match member.control.ask(ask) {

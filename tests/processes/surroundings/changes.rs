@@ -329,8 +329,8 @@ const AGENT_FULL: Expected = Some(&[
 ]);
 const NO_ROOM: Expected = Some(&[("open", 32, "no address space")]);
 const NO_STACK: Expected = Some(&[("open", 31, "cannot start a thread")]);
-const NO_FILE: Expected = Some(&[("open", 31, "see ulimit -f")]);
-const NO_FILE_AFTER: Expected = Some(&[("export-again", 31, "see ulimit -f"), ("adopt-again", 31, "see ulimit -f")]);
+const NO_FILE: Expected = Some(&[("open", 20, "(`ulimit -f`)")]);
+const NO_FILE_AFTER: Expected = Some(&[("export-again", 20, "(`ulimit -f`)"), ("adopt-again", 20, "(`ulimit -f`)")]);
 
 pub(super) const LIMITS: &[Row] = &[
     row(

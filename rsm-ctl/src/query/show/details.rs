@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::object::Object;
 use super::{Details, Rows};
+use crate::number::counted;
 use crate::query::process::{self, ProcessState};
 use crate::query::table::{identifier, state};
 use crate::size;
@@ -206,7 +207,7 @@ fn controller(now: &Snapshot, name: &str) -> Result<Details, String> {
         }
         errors += link.errors;
     }
-    details.field("links", format!("{active} active, {up} up, {down} down, {errors} errors"));
+    details.field("links", format!("{active} active, {up} up, {down} down, {}", counted(errors, "error", "errors")));
     details.json["link_counts"] = serde_json::json!({ "active": active, "up": up, "down": down, "errors": errors });
     let segments = now.segments.iter().filter(|segment| segment.controller == *name).cloned().collect();
     details.rows("segments", "segments", segments, Rows::Segments);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Rows, attach, json, table};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::print;
+use crate::{print, printable};
 pub(super) use details::ProcessRow;
 use object::Object;
 
@@ -42,7 +42,7 @@ impl Details {
     }
 
     fn field(&mut self, name: &'static str, value: impl ToString) {
-        self.fields.push((name, value.to_string()));
+        self.fields.push((name, printable::name(&value.to_string())));
     }
 
     /// Adds what belongs to the object: a table for people, an array for programs.

@@ -1,6 +1,7 @@
 //! A graph for Graphviz.
 
 use super::Topology;
+use crate::number::counted;
 use crate::size;
 
 /// With more nodes than this, links in order are left out.
@@ -11,7 +12,12 @@ pub(crate) fn render(topology: &Topology) -> String {
     text += "  layout=circo; node [shape=circle style=filled fillcolor=\"#e8f0fe\"]; edge [fontsize=10];\n";
     for node in &topology.nodes {
         let what = if node.joined {
-            format!("{}\n{} exports\n{}", node.node, node.exports, size::bytes(node.exported_bytes))
+            format!(
+                "{}\n{}\n{}",
+                node.node,
+                counted(node.exports, "export", "exports"),
+                size::bytes(node.exported_bytes)
+            )
         } else {
             format!("{}\nnot joined", node.node)
         };
@@ -34,7 +40,11 @@ pub(crate) fn render(topology: &Topology) -> String {
                 "up" => ("#dadce0", "dotted"),
                 _ => ("#d93025", "dashed"),
             };
-            let label = if link.errors > 0 { format!(" label=\"{} errors\"", link.errors) } else { String::new() };
+            let label = if link.errors > 0 {
+                format!(" label=\"{}\"", counted(link.errors, "error", "errors"))
+            } else {
+                String::new()
+            };
             let head = if quiet && alike { " arrowhead=none" } else { "" };
             let tip = quoted(&format!("{} {}: {}", controller.controller, link.from, link.state));
             text += &format!(
@@ -45,8 +55,7 @@ pub(crate) fn render(topology: &Topology) -> String {
     }
     for import in &topology.imports {
         let cut = if import.cut > 0 { format!(", {} cut", import.cut) } else { String::new() };
-        let label =
-            quoted(&format!("{} import{}{cut}", import.connections, if import.connections == 1 { "" } else { "s" }));
+        let label = quoted(&format!("{}{cut}", counted(import.connections, "import", "imports")));
         text += &format!(
             "  n{} -> n{} [color=\"#1a73e8\" fontcolor=\"#1a73e8\" penwidth=2 label={label}];\n",
             import.importer, import.exporter

@@ -7,7 +7,8 @@ use rsm::observe::LinkInfo;
 use super::super::table::table;
 use super::Topology;
 use crate::colour::{Palette, Tone};
-use crate::size;
+use crate::number::counted;
+use crate::{printable, size};
 
 /// Links in words, at most: the rest is in `rsm-ctl links`.
 const TOLD: usize = 20;
@@ -15,8 +16,13 @@ const TOLD: usize = 20;
 pub(crate) fn render(topology: &Topology, palette: Palette) -> String {
     let cluster = &topology.cluster;
     let mut text = format!(
-        "cluster {}: {} of {} nodes joined, {} processes, {} segments, {} connections\n\n",
-        cluster.name, cluster.joined, cluster.nodes, cluster.processes, cluster.segments, cluster.connections
+        "cluster {}: {} of {} joined, {}, {}, {}\n\n",
+        printable::name(&cluster.name),
+        cluster.joined,
+        counted(cluster.nodes, "node", "nodes"),
+        counted(cluster.processes, "process", "processes"),
+        counted(cluster.segments, "segment", "segments"),
+        counted(cluster.connections, "connection", "connections")
     );
     text += &nodes(topology);
     for controller in topology.shared() {

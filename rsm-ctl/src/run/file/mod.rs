@@ -25,7 +25,7 @@ use fields::{Fields, Value, list, number, parsed, table, text, truth, wrong};
 use source::Source;
 
 /// Keys of the whole file.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "nodes",
     "name",
     "controllers",
@@ -41,9 +41,10 @@ const KEYS: [&str; 15] = [
     "tag-output",
     "keep-going",
     "junit",
+    "junit-name",
 ];
 /// Those that only say something about a `run`.
-const OF_RUN: [&str; 5] = ["timeout", "stdin", "tag-output", "keep-going", "junit"];
+const OF_RUN: [&str; 6] = ["timeout", "stdin", "tag-output", "keep-going", "junit", "junit-name"];
 /// Keys of a program.
 const PROGRAM: [&str; 6] = ["nodes", "run", "processes", "env", "cwd", "pin"];
 /// Keys of a link.
@@ -65,6 +66,7 @@ pub(crate) struct Description {
     pub(crate) tag_output: bool,
     pub(crate) keep_going: bool,
     pub(crate) junit: Option<PathBuf>,
+    pub(crate) junit_name: Option<String>,
 }
 
 /// A link that is down from the beginning.
@@ -134,6 +136,7 @@ fn describe(source: &Source, reader: Reader) -> Result<Description, Failure> {
         tag_output: file.take("tag-output", truth)?.unwrap_or(false),
         keep_going: file.take("keep-going", truth)?.unwrap_or(false),
         junit: file.take("junit", place)?,
+        junit_name: file.take("junit-name", |source, value| Ok(text(source, value)?.to_owned()))?,
     })
 }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, mem, thread};
 
 use super::Output;
+use crate::descriptor;
 use crate::failure::{Failure, reason};
 
 /// How much may wait to be written.
@@ -37,6 +38,10 @@ struct Queue {
     pieces: Vec<(usize, Vec<u8>)>,
     bytes: usize,
     writing: bool,
+    /// Nothing more will come.
+    ending: bool,
+    /// Everything is written, and the files are closed.
+    closed: bool,
     written: u64,
     failure: Option<String>,
 }
@@ -84,7 +89,7 @@ impl Logs {
         let shared = Arc::new(Shared { queue: Mutex::default(), filled: Condvar::new(), moved });
         let logs = Logs { shared: shared.clone() };
         // Not joined: a disk may keep it for ever, and it ends with the process.
-        thread::Builder::new().name("logs".into()).spawn(move || shared.write_for_ever(files))?;
+        thread::Builder::new().name("logs".into()).spawn(move || shared.write_all(files))?;
         Ok(logs)
     }
 
@@ -102,9 +107,15 @@ impl Logs {
         self.shared.queue().bytes < ROOM
     }
 
-    pub(crate) fn is_idle(&self) -> bool {
-        let queue = self.shared.queue();
-        queue.pieces.is_empty() && !queue.writing
+    /// Nothing more will come: closes the files, which is where some file systems say that they kept nothing.
+    pub(crate) fn close(&self) {
+        self.shared.queue().ending = true;
+        self.shared.filled.notify_one();
+    }
+
+    /// Whether everything is written and the files are closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.queue().closed
     }
 
     pub(crate) fn written(&self) -> u64 {
@@ -118,11 +129,16 @@ impl Logs {
 }
 
 impl Shared {
-    fn write_for_ever(&self, mut files: LogFiles) {
+    /// Writes until nothing more will come.
+    fn write_all(&self, mut files: LogFiles) {
         loop {
             let mut queue = self.queue();
-            while queue.pieces.is_empty() {
+            while queue.pieces.is_empty() && !queue.ending {
                 queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            if queue.pieces.is_empty() {
+                drop(queue);
+                return self.close(files);
             }
             let pieces = mem::take(&mut queue.pieces);
             queue.bytes = 0;
@@ -135,7 +151,7 @@ impl Shared {
                 match file.write_all(bytes) {
                     Ok(()) => written += bytes.len() as u64,
                     Err(error) => {
-                        failure = Some(format!("{:?}: {}", path.display().to_string(), reason(&error)));
+                        failure = Some(why(path, &error));
                         break;
                     }
                 }
@@ -149,13 +165,38 @@ impl Shared {
                 queue.bytes = 0;
             }
             drop(queue);
-            // Fails only when it was told two to the 64 times without being read.
-            let _ = rustix::io::write(&*self.moved, &1_u64.to_ne_bytes());
+            self.tell();
         }
+    }
+
+    fn close(&self, files: LogFiles) {
+        let mut failure = None;
+        for (path, file) in files.0 {
+            if let Err(error) = descriptor::close(file) {
+                failure.get_or_insert_with(|| why(&path, &error));
+            }
+        }
+        let mut queue = self.queue();
+        queue.closed = true;
+        if queue.failure.is_none() {
+            queue.failure = failure;
+        }
+        drop(queue);
+        self.tell();
+    }
+
+    fn tell(&self) {
+        // Fails only when it was told two to the 64 times without being read.
+        let _ = rustix::io::write(&*self.moved, &1_u64.to_ne_bytes());
     }
 
     /// The lock is held for single steps that cannot panic half-way, so a poisoned one is as good as any.
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is said of a log that is not kept.
+fn why(path: &Path, error: &io::Error) -> String {
+    format!("{:?}: {}", path.display().to_string(), reason(error))
 }

@@ -1,7 +1,8 @@
 //! The nodes' output on its way to the front's own: many streams in, two out, line by line.
 //!
-//! Each node has a pipe or terminal for its standard output and one for its standard error ([`stream`]). What arrives is
-//! cut into whole lines ([`lines`]), tagged if wanted and put in order ([`composer`]), and written by a thread of its own per output
+//! Each node has a pipe or terminal for its standard output and one for its standard error ([`stream`]); or one for both,
+//! where both lead to the same place and nobody wants them apart, because between two of them the order of what a program
+//! writes is lost. What arrives is cut into whole lines ([`lines`]), tagged if wanted and put in order ([`composer`]), and written by a thread of its own per output
 //! ([`sink`]), because a terminal or pipe that takes nothing must not keep the front from hearing Ctrl-C. While an output
 //! takes nothing its streams are not read, so the nodes wait in their writes and memory stays bounded. The last lines of each
 //! process are kept ([`tail`]), and all of them in files if wanted ([`logs`]).
@@ -19,7 +20,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fstat, open};
 use rustix::io::Errno;
 use rustix::stdio::{stderr, stdout};
 
@@ -30,6 +31,7 @@ use logs::Logs;
 use outlet::Outlet;
 use sink::Sink;
 use stream::{Progress, Stream};
+pub(crate) use tail::{KEPT, KEPT_FOR_REPORT};
 
 /// The front's own outputs, and the order in which things about them are kept here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,24 +60,44 @@ impl Output {
 }
 
 /// The near ends of all streams, before anything reads them.
-pub(crate) struct Streams(Vec<Stream>);
+pub(crate) struct Streams {
+    near: Vec<Stream>,
+    together: bool,
+}
 
-/// Makes the streams of this many processes: near ends for the front, far ends for them. Starts no thread.
-pub(crate) fn open_streams(processes: usize) -> io::Result<(Streams, Vec<Ends>)> {
+/// Whether both of our outputs lead to the same place, so that a node needs but one stream.
+pub(crate) fn are_one() -> bool {
+    let [one, other] = Output::ALL.map(Output::descriptor);
+    let way = |output| fcntl_getfl(output).map(|flags| flags & OFlags::ACCMODE);
+    // One that was closed is not open for writing.
+    is_same_file(one, other) && way(one).is_ok_and(|way_of_one| way(other) == Ok(way_of_one))
+}
+
+/// Makes the streams of this many processes: near ends for the front, which keep that many bytes each, and far ends for
+/// them. Starts no thread.
+pub(crate) fn open_streams(processes: usize, kept: usize, together: bool) -> io::Result<(Streams, Vec<Ends>)> {
     let mut near = Vec::new();
     let mut far = Vec::new();
     for process in 0..processes {
-        let (out, stdout) = Stream::open(process, Output::Stdout)?;
-        let (err, stderr) = Stream::open(process, Output::Stderr)?;
-        near.extend([out, err]);
+        let (out, stdout) = Stream::open(process, Output::Stdout, kept)?;
+        near.push(out);
+        let stderr = if together {
+            stdout.try_clone()?
+        } else {
+            let (err, stderr) = Stream::open(process, Output::Stderr, kept)?;
+            near.push(err);
+            stderr
+        };
         far.push(Ends { stdout, stderr });
     }
-    Ok((Streams(near), far))
+    Ok((Streams { near, together }, far))
 }
 
 /// Moves the output of all nodes.
 pub(crate) struct Forwarder {
     streams: Vec<Stream>,
+    /// Whether a process has but one stream, the one of its standard output.
+    together: bool,
     /// The stream whose turn it is: reading starts behind the last one read, so that a few that write without end do
     /// not keep the others from being heard.
     turn: usize,
@@ -100,7 +122,8 @@ impl Forwarder {
         Ok(Forwarder {
             outlets: [outlet(Output::Stdout)?, outlet(Output::Stderr)?],
             logs: logs.map(|files| Logs::start(files, moved.clone())).transpose()?,
-            streams: streams.0,
+            streams: streams.near,
+            together: streams.together,
             turn: 0,
             moved,
         })
@@ -154,6 +177,9 @@ impl Forwarder {
                 }
             }
         }
+        if let (Some(logs), true) = (&self.logs, self.is_read()) {
+            logs.close();
+        }
     }
 
     /// Whether nothing more will be read.
@@ -163,7 +189,7 @@ impl Forwarder {
 
     /// Whether nothing more will be read and everything that was is written.
     pub(crate) fn is_done(&self) -> bool {
-        self.is_read() && self.outlets.iter().all(Outlet::is_idle) && self.logs.as_ref().is_none_or(Logs::is_idle)
+        self.is_read() && self.outlets.iter().all(Outlet::is_idle) && self.logs.as_ref().is_none_or(Logs::is_closed)
     }
 
     /// Bytes written so far, to tell a slow reader from one that takes nothing.
@@ -181,15 +207,30 @@ impl Forwarder {
         self.logs.as_ref().and_then(Logs::failure)
     }
 
-    /// The last lines of one stream of the process with this index.
+    /// The last lines that the process with this index wrote there.
     pub(crate) fn last_lines(&self, process: usize, output: Output) -> Vec<String> {
-        let stream = self.streams.iter().find(|stream| stream.process == process && stream.output == output);
-        stream.map(|stream| stream.tail().lines()).unwrap_or_default()
+        let output = if self.together { Output::Stdout } else { output };
+        self.stream(process, output).map(|stream| stream.tail().lines()).unwrap_or_default()
     }
 
-    /// Adds a line of our own to standard error.
+    /// The last of what it wrote there, as much as was kept. All is standard output where nothing tells them apart.
+    pub(crate) fn last_text(&self, process: usize, output: Output) -> String {
+        self.stream(process, output).map(|stream| stream.tail().text()).unwrap_or_default()
+    }
+
+    /// What an output of a node is called.
+    pub(crate) fn name_of(&self, output: Output) -> &'static str {
+        if self.together { "output" } else { output.name() }
+    }
+
+    fn stream(&self, process: usize, output: Output) -> Option<&Stream> {
+        self.streams.iter().find(|stream| stream.process == process && stream.output == output)
+    }
+
+    /// Adds a line of our own to standard error, after what came before it where that is the same place.
     pub(crate) fn say(&mut self, line: &str) {
-        self.outlets[Output::Stderr as usize].say(line);
+        let output = if self.together { Output::Stdout } else { Output::Stderr };
+        self.outlets[output as usize].say(line);
     }
 
     /// Tells the nodes' terminals that the front's has another size now.
@@ -211,7 +252,11 @@ pub(crate) fn null() -> io::Result<OwnedFd> {
 
 /// Whether two descriptors lead to the same place in which writes mix. A regular file keeps its own order.
 fn are_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
+    let regular = fstat(one).is_ok_and(|one| FileType::from_raw_mode(one.st_mode) == FileType::RegularFile);
+    !regular && is_same_file(one, other)
+}
+
+fn is_same_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
     let (Ok(one), Ok(other)) = (fstat(one), fstat(other)) else { return false };
-    let regular = FileType::from_raw_mode(one.st_mode) == FileType::RegularFile;
-    !regular && (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }

@@ -41,8 +41,8 @@ pub(crate) enum Progress {
 
 impl Stream {
     /// Makes a stream for a process and the descriptor that becomes its output. It is a terminal where the front's own
-    /// output is one, so that programs show what they show to people.
-    pub(crate) fn open(process: usize, output: Output) -> io::Result<(Stream, OwnedFd)> {
+    /// output is one, so that programs show what they show to people. The last `kept` bytes are remembered.
+    pub(crate) fn open(process: usize, output: Output, kept: usize) -> io::Result<(Stream, OwnedFd)> {
         let own = output.descriptor();
         let (source, far) = match terminal(own) {
             Some(pair) => pair,
@@ -51,7 +51,7 @@ impl Stream {
         // The front must never wait for one node while others speak. This end's flag is not shared with the node's.
         ioctl_fionbio(&source, true)?;
         let lines = Lines::new(line_end(own));
-        Ok((Stream { process, output, source: Some(source), lines, tail: Tail::default() }, far))
+        Ok((Stream { process, output, source: Some(source), lines, tail: Tail::new(kept) }, far))
     }
 
     /// What to wait on, while there is something to come.

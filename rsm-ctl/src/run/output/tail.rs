@@ -1,43 +1,70 @@
-//! The last of what a process wrote, kept for when it fails.
+//! The last of what a process wrote, kept for when it fails, and for the report.
 
 /// Bytes kept of each stream.
-const KEPT: usize = 4096;
+pub(crate) const KEPT: usize = 4096;
+/// Bytes kept where a report is to hold them.
+pub(crate) const KEPT_FOR_REPORT: usize = 64 * 1024;
 /// Most lines shown of them.
 const LINES: usize = 8;
 /// Most characters shown of a line.
 const WIDTH: usize = 200;
 
 /// The end of a stream.
-#[derive(Debug, Default)]
-pub(crate) struct Tail(Vec<u8>);
+#[derive(Debug)]
+pub(crate) struct Tail {
+    bytes: Vec<u8>,
+    kept: usize,
+    /// Whether something was before it.
+    cut: bool,
+}
 
 impl Tail {
+    /// Keeps this many bytes.
+    pub(crate) fn new(kept: usize) -> Tail {
+        Tail { bytes: Vec::new(), kept, cut: false }
+    }
+
     /// Takes note of what was written.
     pub(crate) fn note(&mut self, bytes: &[u8]) {
-        let bytes = &bytes[bytes.len().saturating_sub(KEPT)..];
-        let over = (self.0.len() + bytes.len()).saturating_sub(KEPT);
-        self.0.drain(..over);
-        self.0.extend_from_slice(bytes);
+        let left = bytes.len().saturating_sub(self.kept);
+        let bytes = &bytes[left..];
+        let over = (self.bytes.len() + bytes.len()).saturating_sub(self.kept);
+        self.cut |= left + over > 0;
+        self.bytes.drain(..over);
+        self.bytes.extend_from_slice(bytes);
     }
 
     /// The last lines, without what terminals make of control characters.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let text = String::from_utf8_lossy(&self.0);
-        let mut lines: Vec<&str> = text.lines().collect();
-        if self.0.len() == KEPT && lines.len() > 1 {
-            // Its beginning may be missing.
-            lines.remove(0);
-        }
-        let mut lines: Vec<String> = lines.into_iter().map(shown).collect();
+        let mut lines = self.all(WIDTH);
         while lines.last().is_some_and(|line| line.trim().is_empty()) {
             lines.pop();
         }
         lines.split_off(lines.len().saturating_sub(LINES))
     }
+
+    /// All of it, likewise, and whether something is missing before it.
+    pub(crate) fn text(&self) -> String {
+        let mut lines = self.all(usize::MAX);
+        if self.cut {
+            lines.insert(0, "[what came before is left out]".to_owned());
+        }
+        lines.join("\n")
+    }
+
+    fn all(&self, width: usize) -> Vec<String> {
+        let text = String::from_utf8_lossy(&self.bytes);
+        let mut lines: Vec<&str> = text.lines().collect();
+        if self.cut && lines.len() > 1 {
+            // Its beginning may be missing.
+            lines.remove(0);
+        }
+        lines.into_iter().map(|line| shown(line, width)).collect()
+    }
 }
 
-/// A line as it can be shown anywhere: no colours or other commands to a terminal, and not endless.
-fn shown(line: &str) -> String {
+/// A line as it can be shown anywhere: no colours or other commands to a terminal, and not longer than that.
+fn shown(line: &str, width: usize) -> String {
     // Of a progress line that was written over and over, what stood there last.
     let line = line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default();
     let mut plain = String::new();
@@ -54,8 +81,8 @@ fn shown(line: &str) -> String {
             other => plain.push(other),
         }
     }
-    if plain.chars().count() > WIDTH {
-        plain = plain.chars().take(WIDTH).chain(['…']).collect();
+    if plain.chars().count() > width {
+        plain = plain.chars().take(width).chain(['…']).collect();
     }
     plain
 }
@@ -65,7 +92,7 @@ mod tests {
     use super::*;
 
     fn lines(pieces: &[&[u8]]) -> Vec<String> {
-        let mut tail = Tail::default();
+        let mut tail = Tail::new(KEPT);
         for piece in pieces {
             tail.note(piece);
         }
@@ -81,6 +108,17 @@ mod tests {
         let many: Vec<&[u8]> = many.split_inclusive('\n').map(str::as_bytes).collect();
         assert_eq!(lines(&many).len(), LINES);
         assert!(lines(&[&[b'x'; 100_000]])[0].ends_with("x…"));
+    }
+
+    #[test]
+    fn all_that_is_kept() {
+        let mut tail = Tail::new(20);
+        tail.note(b"one\n\x1b[1mtwo\x1b[0m\n");
+        assert_eq!(tail.text(), "one\ntwo");
+        tail.note(b"12345\n1234567890123\n");
+        assert_eq!(tail.text(), "[what came before is left out]\n1234567890123");
+        tail.note(&[b'x'; 30]);
+        assert_eq!(tail.text(), format!("[what came before is left out]\n{}", "x".repeat(20)));
     }
 
     #[test]

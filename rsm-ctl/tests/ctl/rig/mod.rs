@@ -5,11 +5,13 @@
 //! in its environment, which daemons inherit too, so a test can say "nothing is left" without knowing what there was.
 
 mod processes;
+pub(crate) mod quota;
+mod refusal;
 mod standing;
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -22,6 +24,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use processes::{MARK, marked, names};
 pub(crate) use processes::{expect_state, inherited_descriptors, pid, state};
+pub(crate) use refusal::Refusal;
 pub(crate) use standing::Standing;
 
 /// After this something hangs.
@@ -149,6 +152,12 @@ impl Ctl {
     /// Writes both outputs to a terminal instead.
     pub(crate) fn on_terminal(mut self, terminal: OwnedFd) -> Ctl {
         self.command.stdout(terminal.try_clone().unwrap()).stderr(terminal);
+        self
+    }
+
+    /// Puts it into a process group of its own, as a shell does with a job, so that Ctrl-Z's signal stops it.
+    pub(crate) fn job(mut self) -> Ctl {
+        self.command.process_group(0);
         self
     }
 

@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# The project as a fresh machine sees it: a clean clone of HEAD, new namespaces (ipc, pid, net, mount, uts), empty
+# /dev/shm and /tmp, a home without files, nothing of the environment but where Rust is. Runs the two commands that
+# README.md begins with, or COMMAND.
+#
+#   ci/fresh.sh [VARIANT..] [-- COMMAND..]
+#
+#   --here                this checkout with what is built there, not a clean clone
+#   --user                as an ordinary user, also when started by root
+#   --read-only           nothing but the clone, /tmp and /dev/shm can be written
+#   --without CALLS       these system calls (a comma between two) do not exist: --without userfaultfd
+#   --no-proc             no /proc for what was built; cargo needs it. COMMAND, or rsm-ctl on the example
+#   --files N, --file-size KIB, --one-processor     limits for what was built
+#
+# Crates are fetched before, with the machine's own configuration: inside there is no network. Without the right to make
+# namespaces it says so and ends with 77.
+set -euo pipefail
+self=$(realpath "$0")
+cd "$(dirname "$0")/.."
+top=$PWD
+here='' user='' read_only='' without='' no_proc='' files='' file_size='' one=''
+while [ $# -gt 0 ]; do
+    case $1 in
+        --here) here=1 ;;
+        --user) user=1 ;;
+        --read-only) read_only=1 ;;
+        --no-proc) no_proc=1 ;;
+        --one-processor) one=1 ;;
+        --without) without=$2 && shift ;;
+        --files) files=$2 && shift ;;
+        --file-size) file_size=$2 && shift ;;
+        --) shift && break ;;
+        *) sed -n '2,17s/^# \{0,1\}//p' "$self" >&2 && exit 2 ;;
+    esac
+    shift
+done
+
+# The first block of commands of the README, a line each.
+readme_commands() { awk '/^```sh/ { inside = 1; next } /^```/ { if (inside) exit } inside' README.md; }
+
+# As root of the new namespaces: what a fresh machine has, then the rest as whoever it is to be.
+inside() {
+    mount --make-rprivate /
+    # What lies below the directories that are to be empty is bound to a place that stays.
+    mkdir -p "$work/bound"
+    for place in CARGO_HOME RUSTUP_HOME; do
+        mkdir -p "$work/bound/$place"
+        mount --bind "${!place}" "$work/bound/$place"
+        printf -v "$place" %s "$work/bound/$place"
+    done
+    if [ -n "$read_only" ]; then
+        mount --bind "$work" "$work"
+        [ -z "$here" ] || mount --bind "$top/target" "$top/target"
+        findmnt -rno TARGET | sort -r | while read -r at; do
+            case $at in "$work"* | "$top/target"* | /proc* | /sys* | /dev*) ;; *) mount -o remount,bind,ro "$at" 2>/dev/null || true ;; esac
+        done
+    fi
+    mount -t tmpfs -o mode=1777 fresh /dev/shm
+    mount -t tmpfs -o mode=1777 fresh /tmp
+    ip link set lo up 2>/dev/null || true
+    hostname fresh 2>/dev/null || true
+    local as=() limits=()
+    if [ -n "$user" ] && [ "$root" = 1 ]; then
+        chown -R 61234:61234 "$work/home" "$work/rsm" 2>/dev/null || true
+        as=(setpriv --reuid 61234 --regid 61234 --clear-groups --no-new-privs)
+    fi
+    local clean=(env -i PATH="$CARGO_HOME/bin:$PATH" HOME="$work/home" LANG=C.UTF-8 TERM=dumb
+        CARGO_HOME="$CARGO_HOME" RUSTUP_HOME="$RUSTUP_HOME" CARGO_NET_OFFLINE=true CARGO_TERM_COLOR=never)
+    [ -z "$files" ] || limits+=("ulimit -n $files;")
+    [ -z "$file_size" ] || limits+=("ulimit -f $file_size;")
+    local wrap=()
+    [ -z "$one" ] || wrap+=(taskset -c 0)
+    [ -z "$without" ] || wrap+=("$work/without" "$without")
+    local line
+    if [ -n "$no_proc$files$file_size$one$without" ]; then
+        # Built without the limits, which are for users and not for compilers.
+        for line in "${commands[@]}"; do
+            case $line in
+                'cargo test '*) (cd "$tree" && "${as[@]}" "${clean[@]}" bash -c "${line%% -- *} --no-run") ;;
+                cargo*) (cd "$tree" && "${as[@]}" "${clean[@]}" bash -c 'cargo build --release --workspace --bins --examples') ;;
+            esac
+        done
+    fi
+    for line in "${commands[@]}"; do
+        printf '\n== %s\n' "$line"
+        if [ -n "$no_proc" ]; then
+            line=$(sed -E 's/^cargo run --release -p rsm-ctl -- /target\/release\/rsm-ctl /; s/--example ([a-z]+) --/-- target\/release\/examples\/\1/' <<<"$line")
+            case $line in cargo*) echo "-- skipped: cargo needs /proc" && continue ;; esac
+        fi
+        (cd "$tree" && ${no_proc:+umount -l /proc} && "${as[@]}" "${clean[@]}" ${wrap[@]+"${wrap[@]}"} bash -c "${limits[*]} $line")
+    done
+}
+
+if [ "${FRESH_INSIDE-}" = 1 ]; then
+    mapfile -t commands <"$work/commands"
+    unset FRESH_INSIDE
+    inside
+    exit
+fi
+
+root=0 && [ "$(id -u)" != 0 ] || root=1
+spaces=(--ipc --pid --net --mount --uts --fork --mount-proc --kill-child)
+[ "$root" = 1 ] || spaces+=(--user --map-root-user)
+if ! why=$(unshare "${spaces[@]}" true 2>&1); then
+    echo "-- skipped: a fresh machine: namespaces are not to be had here: $why"
+    exit 77
+fi
+
+export CARGO_HOME="${CARGO_HOME:-$HOME/.cargo}" RUSTUP_HOME="${RUSTUP_HOME:-$HOME/.rustup}"
+work=$(mktemp -d "${RSM_FRESH_DIR:-/var/tmp}/rsm-fresh.XXXXXX")
+trap 'rm -rf --one-file-system "$work"' EXIT
+chmod 755 "$work"
+mkdir "$work/home"
+if [ $# -gt 0 ]; then printf '%s\n' "$*"; else readme_commands; fi >"$work/commands"
+if [ -n "$here" ]; then
+    tree=$top
+else
+    tree=$work/rsm
+    git clone -q --no-hardlinks "$top" "$tree"
+    cargo fetch -q --locked --manifest-path "$tree/Cargo.toml"
+fi
+[ -z "$without" ] || cc -O1 -o "$work/without" ci/without.c
+export work tree top root here user read_only without no_proc files file_size one FRESH_INSIDE=1
+unshare "${spaces[@]}" bash "$self"

@@ -1,0 +1,106 @@
+//! Who imports an export.
+
+use crate::{Export, ImporterEvent, Result};
+use rsm_shm::membership::importers::{Attendance, Importers};
+use rsm_shm::membership::segment::Segment;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Who connects to an export, who leaves and why, as it happens; from [`Export::watch_importers`].
+///
+/// It is the difference of two looks at the cluster's registry, each made when an event is asked for, so nobody has to be
+/// quick: who came and went in between is told as having done both. Of those the last 64 at least, of the whole cluster,
+/// are remembered; who asks after more have come and gone does not hear of the earlier ones. Everybody who is connected, and everybody who was
+/// told as connected and has left, is told always.
+///
+/// What an importer put and signalled before it left is visible to who is told that it left.
+#[derive(Debug)]
+pub struct ImporterEvents {
+    importers: Importers,
+}
+
+impl ImporterEvents {
+    /// The next event; waits for at most `timeout`, for ever with `None`, not at all with zero.
+    ///
+    /// # Errors
+    /// TIMEOUT; INTERRUPTED when a signal handler ran; BAD_SEG_HNDL once the export is gone and all its importers were told
+    /// to have left; CTLR_NOT_PRESENT when the cluster has ended.
+    pub fn next(&mut self, timeout: Option<Duration>) -> Result<ImporterEvent> {
+        self.importers.next(timeout)
+    }
+
+    /// Waits for the next event without holding up the thread. Needs a tokio runtime with I/O enabled. Dropping the future
+    /// before it is ready takes nothing.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next); INTERNAL_ERROR outside such a runtime.
+    #[cfg(feature = "tokio")]
+    pub async fn next_async(&mut self) -> Result<ImporterEvent> {
+        let own = crate::poll::own_descriptor(self.importers.descriptor())?;
+        crate::poll::wait_readable(own, || self.importers.next(Some(Duration::ZERO))).await
+    }
+}
+
+/// Readable when there is an event to ask for, and at times when there is not. Read, write and close nothing through it. In a
+/// forked child it is the parent's.
+impl AsFd for ImporterEvents {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.importers.descriptor()
+    }
+}
+
+/// What tells that nobody is left, made when it is first asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Deserted(Mutex<Option<Arc<Attendance>>>);
+
+impl Deserted {
+    /// As [`Polled`](crate::poll::Polled) does: forks are held off, and a forked child makes its own.
+    pub(crate) fn descriptor(&self, segment: &Segment) -> Result<Arc<Attendance>> {
+        let current = || {
+            let _hold = rsm_shm::membership::without_forks();
+            let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            made.as_ref().filter(|made| made.is_usable()).map(Arc::clone)
+        };
+        if let Some(made) = current() {
+            return Ok(made);
+        }
+        // Made outside of the lock: it starts a thread.
+        let made = Attendance::desertion(segment)?;
+        let _surplus;
+        {
+            let _hold = rsm_shm::membership::without_forks();
+            _surplus = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(Arc::clone(&made));
+        }
+        Ok(made)
+    }
+}
+
+impl Export {
+    /// Who connects to the export from now on, and who leaves; those that are connected already come first.
+    ///
+    /// ```
+    /// use rsm::{AccessList, Cluster, EndCause, ImporterEvent, Permission, SegmentId};
+    /// use std::time::Duration;
+    /// # fn main() -> rsm::Result<()> {
+    /// let cluster = Cluster::new(2)?;
+    /// let export = cluster.node(1)?.controller("shm0")?.export(1 << 16)?;
+    /// let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone())?;
+    /// let mut events = export.watch_importers()?;
+    ///
+    /// let import = cluster.node(2)?.controller("shm0")?.connect(1, id, Permission::ReadWrite)?;
+    /// let soon = Some(Duration::from_secs(5));
+    /// let ImporterEvent::Connected(importer) = events.next(soon)? else { panic!() };
+    /// assert_eq!(importer.node, 2);
+    /// drop(import);
+    /// assert_eq!(events.next(soon)?, ImporterEvent::Left(importer, Some(EndCause::Disconnected)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES without descriptors or room for the thread that serves it.
+    pub fn watch_importers(&self) -> Result<ImporterEvents> {
+        Ok(ImporterEvents { importers: Importers::new(self.segment())? })
+    }
+}

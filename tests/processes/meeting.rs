@@ -1,0 +1,400 @@
+//! Operations that meet: on one range, on one export, and with importers that put all the while.
+#![allow(unsafe_code)] // memory that is exported in place
+
+use super::Story;
+use super::interrupts::environment;
+use super::node::{Things, pages};
+use super::story::{NodeProcess, PATIENCE, cluster, wait_for};
+use rsm::{AccessList, Code, Controller, Error, Permission, Result, SegmentId};
+use rsm_core::bell::Accumulate;
+use rsm_shm::membership::segment::Segment;
+use rustix::process::Signal;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, OnceLock};
+
+pub(crate) const STORIES: &[Story] = &[
+    ("each_put_during_a_rebind_is_in_one_range_or_to_be_done_again", each_put_during_a_rebind),
+    ("each_put_of_an_importer_that_is_stopped_during_rebinds_is_in_one_range", each_put_of_a_stopped_importer),
+    ("an_export_of_memory_that_moves_away_has_the_new_memory", an_export_of_memory_that_moves_away),
+    ("threads_that_export_one_range_do_not_hinder_each_other", threads_that_export_one_range),
+    ("who_waits_for_a_range_sleeps_and_can_be_interrupted", who_waits_for_a_range_sleeps),
+    ("operations_on_one_export_wait_for_each_other", operations_on_one_export),
+];
+
+/// An export through the interface that the C library uses, which several threads may call at the same time.
+struct Shared {
+    segment: Segment,
+    length: usize,
+    /// The ranges that it had, the last one being the one that it has.
+    ranges: Mutex<Vec<usize>>,
+}
+
+static SHARED: Mutex<Option<HashMap<String, Arc<Shared>>>> = Mutex::new(None);
+
+/// The thread that takes something back has done so.
+static OVER: AtomicBool = AtomicBool::new(false);
+
+fn adopt(start: *mut u8, length: usize) -> Result<Segment> {
+    let controller = Controller::open("shm0")?;
+    // SAFETY: memory that is never unmapped, used through exports and volatile accesses only.
+    unsafe { controller.node().membership().adopt(controller.index(), start, length, true) }
+}
+
+fn publish(segment: &Segment, id: u32) -> Result<u32> {
+    segment.publish(id, &AccessList::everyone())
+}
+
+/// Exports a range under a name.
+fn enter(name: &str, start: *mut u8, length: usize) -> Result<String> {
+    let segment = adopt(start, length)?;
+    let shared = Arc::new(Shared { segment, length, ranges: Mutex::new(vec![start.expose_provenance()]) });
+    SHARED.lock().unwrap().get_or_insert_default().insert(name.to_owned(), shared);
+    Ok(String::new())
+}
+
+impl Shared {
+    fn rebind(&self) -> Result<()> {
+        let fresh = pages(self.length);
+        self.ranges.lock().unwrap().push(fresh.expose_provenance());
+        // SAFETY: as in `adopt`.
+        unsafe { self.segment.rebind(fresh, self.length) }
+    }
+
+    /// In how many of its ranges the word `slot` is what it was put to, its own number.
+    fn found(&self, slot: usize) -> usize {
+        let at = |start: &&usize| {
+            let place = std::ptr::with_exposed_provenance::<u64>(**start + slot * 8);
+            // SAFETY: inside memory that is never unmapped.
+            let value = unsafe { place.read_volatile() };
+            value == slot as u64
+        };
+        self.ranges.lock().unwrap().iter().filter(at).count()
+    }
+}
+
+fn shared(name: &str) -> Arc<Shared> {
+    Arc::clone(&SHARED.lock().unwrap().as_ref().expect("exported")[name])
+}
+
+/// What nodes of these stories can do beyond the common commands.
+pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
+    let number = |text: &str| usize::try_from(super::node::number(text)).expect("a small number");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = |()| String::new();
+    Some(match words[..] {
+        ["seg", name, length] => enter(name, pages(number(length)), number(length)),
+        ["segroom", name] => {
+            static ROOM: OnceLock<usize> = OnceLock::new();
+            let room = *ROOM.get_or_init(|| pages(1 << 16).expose_provenance());
+            enter(name, std::ptr::with_exposed_provenance_mut(room), 1 << 16)
+        }
+        ["segpublish", name, id] => publish(&shared(name).segment, number(id) as u32).map(|_| String::new()),
+        ["segunpublish", name] => {
+            let told = shared(name).segment.unpublish().map(done);
+            OVER.store(told.is_ok(), SeqCst);
+            told
+        }
+        ["segrebinds", name, rounds] => rebinds(&shared(name), number(rounds)).map(done),
+        ["segonce", name, slots, not] => Ok(once(&shared(name), number(slots), not)),
+        ["numbers", name, slots, rounds, how] => numbers(things, name, number(slots), number(rounds), how),
+        ["exportstorm", name] => export_storm(&shared(name)).map(|rounds| rounds.to_string()),
+        ["meet", threads, rounds] => meet(number(threads), number(rounds)),
+        ["meetone", rounds] => meet_on_one(number(rounds)),
+        _ => return None,
+    })
+}
+
+/// Rebinds a segment to fresh memory, again and again. Each time its importer begins at the same moment.
+fn rebinds(shared: &Shared, rounds: usize) -> Result<()> {
+    for _ in 0..rounds {
+        shared.segment.post(Accumulate::Yes)?;
+        shared.rebind()?;
+        shared.segment.wait(Some(PATIENCE))?;
+    }
+    Ok(())
+}
+
+/// Puts its number to each slot, some of them in each round; says which of them were to be done again, as runs.
+fn numbers(things: &Things, name: &str, slots: usize, rounds: usize, how: &str) -> Result<String> {
+    let import = Arc::clone(&things.imports.lock().unwrap()[name]);
+    let mapping = import.map(0, import.len(), Permission::ReadWrite)?;
+    let mut again: Vec<(usize, usize)> = Vec::new();
+    let put = |slot: usize| -> Result<()> {
+        let (offset, value) = (slot as u64 * 8, slot as u64);
+        match how {
+            "put" => import.put_u64(offset, value),
+            _ => {
+                let span = import.open_barrier()?;
+                if how == "span" {
+                    import.put_u64(offset, value)?;
+                } else {
+                    mapping.memory().atomic_u64(offset)?.store(value, Relaxed);
+                }
+                span.close()
+            }
+        }
+    };
+    for round in 0..rounds {
+        import.wait(Some(PATIENCE))?;
+        for slot in (1 + round * slots / rounds)..(1 + (round + 1) * slots / rounds).min(slots) {
+            match put(slot) {
+                Ok(()) => {}
+                Err(error) if error.code() == Code::BarrierFailure => match again.last_mut() {
+                    Some((_, last)) if *last + 1 == slot => *last = slot,
+                    _ => again.push((slot, slot)),
+                },
+                Err(error) => return Err(error),
+            }
+            // So that the round lasts about as long as the rebind.
+            for _ in 0..slot % 64 {
+                std::hint::spin_loop();
+            }
+        }
+        import.signal()?;
+    }
+    let runs: Vec<String> = again.iter().map(|(first, last)| format!("{first}-{last}")).collect();
+    Ok(format!("-{}", runs.join(",")))
+}
+
+/// Looks for every number but those of some runs: how many are in no range of a segment, in one, in more.
+fn once(shared: &Shared, slots: usize, not: &str) -> String {
+    let mut counts = [0; 3];
+    let runs = not[1..].split(',').filter_map(|run| run.split_once('-'));
+    let runs: Vec<(usize, usize)> = runs.map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap())).collect();
+    for slot in (1..slots).filter(|slot| !runs.iter().any(|(first, last)| (*first..=*last).contains(slot))) {
+        counts[shared.found(slot).min(2)] += 1;
+    }
+    format!("none {} more {} one {}", counts[0], counts[2], counts[1])
+}
+
+/// Exports a range once more, again and again, until the first export of it was taken back. Whatever is put through the
+/// second one must be in the range.
+fn export_storm(first: &Shared) -> Result<u64> {
+    let start = std::ptr::with_exposed_provenance_mut::<u8>(first.ranges.lock().unwrap()[0]);
+    let mut rounds = 0;
+    while !OVER.load(SeqCst) {
+        rounds += 1;
+        let mut segment = adopt(start, first.length)?;
+        publish_and_put(&segment, start, rounds % 512, rounds)?;
+        segment.destroy()?;
+    }
+    Ok(rounds)
+}
+
+/// Publishes a segment, connects to it, puts, and looks whether that is in the range that it exports.
+fn publish_and_put(segment: &Segment, start: *mut u8, slot: u64, value: u64) -> Result<()> {
+    let controller = Controller::open("shm0")?;
+    let id = SegmentId::new(publish(segment, 0)?);
+    let import = controller.connect(controller.node().id(), id, Permission::ReadWrite)?;
+    import.put_u64(slot * 8, value)?;
+    // SAFETY: inside memory that is never unmapped.
+    let found = unsafe { start.cast::<u64>().add(slot as usize).read_volatile() };
+    if found != value {
+        return Err(Error::with(
+            Code::InternalError,
+            format!("a put of {value} succeeded, and {found} is in the range"),
+        ));
+    }
+    import.disconnect()
+}
+
+/// Threads that export one range at the same time, each time anew, and look for what they put.
+fn meet(threads: usize, rounds: usize) -> Result<String> {
+    let start = pages(1 << 16).expose_provenance();
+    let work = |thread: usize| -> Result<()> {
+        let start = std::ptr::with_exposed_provenance_mut::<u8>(start);
+        for round in 0..rounds {
+            let mut segment = adopt(start, 1 << 16)?;
+            publish_and_put(&segment, start, thread as u64, round as u64 + 1)?;
+            if (round + thread).is_multiple_of(3) {
+                segment.unpublish()?;
+                publish_and_put(&segment, start, thread as u64, round as u64)?;
+            }
+            segment.destroy()?;
+        }
+        Ok(())
+    };
+    let told: Result<()> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().expect("no panic"))
+    });
+    // All of them have let go: it is ordinary memory, and can be exported as anything.
+    told.and_then(|()| adopt(std::ptr::with_exposed_provenance_mut::<u8>(start).wrapping_add(4096), 4096))
+        .and_then(|mut segment| segment.destroy())
+        .map(|()| String::new())
+}
+
+/// Threads that publish, take back, rebind and republish one export, while another imports it and puts numbers.
+fn meet_on_one(rounds: usize) -> Result<String> {
+    const SLOTS: usize = 1 << 15;
+    let start = pages(SLOTS * 8);
+    let ranges = Mutex::new(vec![start.expose_provenance()]);
+    let shared = &Shared { segment: adopt(start, SLOTS * 8)?, length: SLOTS * 8, ranges };
+    let (done, next, refused) = (&AtomicBool::new(false), &AtomicU64::new(1), &AtomicU64::new(0));
+    let allowed = |told: Result<()>, codes: &[Code]| match told {
+        Err(error) if codes.contains(&error.code()) => {
+            refused.fetch_add(1, Relaxed);
+            Ok(())
+        }
+        told => told,
+    };
+    let put = || -> Result<Vec<usize>> {
+        let controller = Controller::open("shm0")?;
+        let mut good = Vec::new();
+        while !done.load(SeqCst) {
+            let Ok(import) =
+                controller.connect(controller.node().id(), SegmentId::new(0x40_0000), Permission::ReadWrite)
+            else {
+                continue;
+            };
+            loop {
+                let slot = next.fetch_add(1, Relaxed) as usize;
+                if slot >= SLOTS {
+                    return Ok(good);
+                }
+                match import.put_u64(slot as u64 * 8, slot as u64) {
+                    Ok(()) => good.push(slot),
+                    Err(error) if error.code() == Code::BarrierFailure => std::thread::yield_now(),
+                    Err(error) if error.code() == Code::ConnAborted => break,
+                    Err(error) => return Err(error),
+                }
+                std::thread::yield_now();
+            }
+            import.disconnect()?;
+        }
+        Ok(good)
+    };
+    let again = |work: &dyn Fn() -> Result<()>| (0..rounds).try_for_each(|_| work());
+    let good = std::thread::scope(|scope| -> Result<Vec<usize>> {
+        let importer = scope.spawn(put);
+        let published = || allowed(publish(&shared.segment, 0x40_0000).map(drop), &[Code::SegAlreadyPublished]);
+        let threads = [
+            scope.spawn(move || again(&published)),
+            scope.spawn(move || again(&published)),
+            scope.spawn(move || again(&|| allowed(shared.segment.unpublish(), &[Code::SegNotPublished]))),
+            scope.spawn(move || again(&|| shared.rebind())),
+            scope.spawn(move || again(&|| shared.rebind())),
+            scope.spawn(move || {
+                let republish = || shared.segment.republish(&AccessList::everyone());
+                again(&|| allowed(republish(), &[Code::SegNotPublished]))
+            }),
+        ];
+        let told: Vec<Result<()>> = threads.into_iter().map(|thread| thread.join().expect("no panic")).collect();
+        done.store(true, SeqCst);
+        let good = importer.join().expect("no panic");
+        told.into_iter().collect::<Result<()>>()?;
+        good
+    })?;
+    let mut lost: Vec<usize> = good.clone();
+    lost.retain(|slot| shared.found(*slot) != 1);
+    if !lost.is_empty() {
+        let text = format!("{} of {} puts are not in exactly one range: {lost:?}", lost.len(), good.len());
+        return Err(Error::with(Code::InternalError, text));
+    }
+    Ok(format!("{} puts, {} refusals", good.len(), refused.load(Relaxed)))
+}
+
+const SLOTS: usize = 1 << 17;
+const ROUNDS: usize = 24;
+
+/// An exporter that rebinds and an importer that puts, each in a process of its own; `meanwhile` goes on until both are
+/// ready. Then every put that succeeded is in one range.
+fn rebind_under(how: &str, mut meanwhile: impl FnMut(&NodeProcess)) {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut importer = NodeProcess::start(&cluster, 2);
+    exporter.ok(&format!("seg e {}", SLOTS * 8));
+    exporter.ok("segpublish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    exporter.ok(&format!("go r segrebinds e {ROUNDS}"));
+    importer.ok(&format!("go p numbers i {SLOTS} {ROUNDS} {how}"));
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while exporter.ok("running r") == "true" {
+        meanwhile(&importer);
+        assert!(std::time::Instant::now() < deadline, "the rebinds do not end");
+    }
+    assert_eq!(exporter.ok("join r"), "ok");
+    let answer = importer.ok("join p");
+    let again = answer.strip_prefix("ok ").unwrap_or_else(|| panic!("{answer}"));
+    let found = exporter.ok(&format!("segonce e {SLOTS} {again}"));
+    println!("{how}: {found}; {} runs to be done again", again.split(',').filter(|run| run.len() > 1).count());
+    assert!(found.starts_with("none 0 more 0 "), "{how}: {found}");
+    // And what is put now is in the last one.
+    importer.ok("put i 0 5");
+    exporter.ok("segunpublish e");
+    importer.fails("put i 0 6", 40);
+}
+
+fn each_put_during_a_rebind() {
+    for how in ["put", "span", "store"] {
+        rebind_under(how, |_| std::thread::yield_now());
+    }
+}
+
+fn each_put_of_a_stopped_importer() {
+    rebind_under("put", |importer| {
+        importer.stop();
+        importer.signal(Signal::CONT);
+    });
+}
+
+fn an_export_of_memory_that_moves_away() {
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut importer = NodeProcess::start(&cluster, 2);
+    exporter.ok("seg e 8388608");
+    for _ in 0..5 {
+        exporter.ok("segpublish e 0x400000");
+        importer.ok("connect i 1 0x400000 rw");
+        importer.stop();
+        exporter.ok("go s exportstorm e");
+        // Not while the other export has importers; that is said, and it is asked again.
+        loop {
+            let answer = exporter.ask("segunpublish e");
+            if answer.starts_with("ok") {
+                break;
+            }
+            assert!(answer.starts_with("err 31 "), "{answer}");
+        }
+        let storm = exporter.ok("join s");
+        assert!(storm.starts_with("ok"), "{storm}");
+        importer.signal(Signal::CONT);
+        importer.fails("put i 0 1", 40);
+        importer.ok("disconnect i");
+    }
+}
+
+fn threads_that_export_one_range() {
+    let cluster = cluster(1);
+    let mut node = NodeProcess::start(&cluster, 1);
+    node.ok("meet 4 60");
+}
+
+fn who_waits_for_a_range_sleeps() {
+    let mut host = NodeProcess::with(Vec::new());
+    let mut node = NodeProcess::with(environment(&host.ok("host 1")));
+    node.ok("handler");
+    node.ok("export x 4096");
+    host.stop();
+    // One thread is in the middle of exporting the range, for as long as the agent does not answer.
+    node.ok("go a segroom a");
+    node.until("asleep a", "ok true");
+    node.ok("go b segroom b");
+    node.until("asleep b", "ok true");
+    wait_for("the other to be interrupted", || {
+        node.ok("poke b");
+        node.ok("running b") == "false"
+    });
+    assert!(node.ok("join b").starts_with("err 41 "));
+    node.ok("go b segroom b");
+    host.signal(Signal::CONT);
+    assert_eq!((node.ok("join a"), node.ok("join b")), ("ok".to_owned(), "ok".to_owned()));
+    host.kill();
+}
+
+fn operations_on_one_export() {
+    let cluster = cluster(1);
+    let mut node = NodeProcess::start(&cluster, 1);
+    println!("{}", node.ok("meetone 40"));
+}

@@ -1,0 +1,318 @@
+//! Which cells there are, playing them, and the table of what came of them.
+
+use super::launcher::Launch;
+use super::listener::Place;
+use super::scene::{Role, Scene};
+use super::stories::{Story, right};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// What came of the cells of a story.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    /// Cells there are.
+    pub(crate) all: usize,
+    /// Cells that were played.
+    pub(crate) played: usize,
+    /// What was asked for was done nevertheless.
+    done: usize,
+    /// It was refused, with a right error.
+    told: usize,
+    /// The call was not made this time.
+    unmet: usize,
+    pub(crate) faults: usize,
+    pub(crate) took: Duration,
+}
+
+pub(crate) static TABLE: Mutex<BTreeMap<String, Tally>> = Mutex::new(BTreeMap::new());
+
+/// A call that is refused.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    pub(crate) place: Place,
+    pub(crate) errno: Errno,
+    /// So are all later ones that can meet the same shortage.
+    pub(crate) lasting: bool,
+}
+
+impl std::fmt::Display for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let for_good = if self.lasting { " from then on" } else { "" };
+        write!(f, "{} is {}{for_good}", self.place, name_of(self.errno))
+    }
+}
+
+fn name_of(errno: Errno) -> String {
+    let known = [
+        (Errno::NOMEM, "ENOMEM"),
+        (Errno::MFILE, "EMFILE"),
+        (Errno::NFILE, "ENFILE"),
+        (Errno::NOSPC, "ENOSPC"),
+        (Errno::INTR, "EINTR"),
+        (Errno::AGAIN, "EAGAIN"),
+        (Errno::PERM, "EPERM"),
+        (Errno::ACCESS, "EACCES"),
+        (Errno::FBIG, "EFBIG"),
+        (Errno::DQUOT, "EDQUOT"),
+        (Errno::IO, "EIO"),
+        (Errno::NOBUFS, "ENOBUFS"),
+        (Errno::BUSY, "EBUSY"),
+        (Errno::ADDRINUSE, "EADDRINUSE"),
+        (Errno::TOOMANYREFS, "ETOOMANYREFS"),
+        (Errno::CONNABORTED, "ECONNABORTED"),
+    ];
+    known.iter().find(|(e, _)| *e == errno).map_or_else(|| format!("{errno:?}"), |(_, name)| (*name).to_owned())
+}
+
+/// The cells of calls that were counted: each with each error that it can meet, once, and for good if that can be.
+pub(crate) fn cells(counted: &[(Place, &'static [Errno])]) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for (place, errnos) in counted {
+        for &errno in *errnos {
+            cells.push(Cell { place: place.clone(), errno, lasting: false });
+            let shortage =
+                [Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::PERM];
+            if shortage.contains(&errno) && !matches!(place.call, "munmap" | "close") {
+                cells.push(Cell { place: place.clone(), errno, lasting: true });
+            }
+        }
+    }
+    cells
+}
+
+/// Which cells are played: all, or a sample.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Choice {
+    All,
+    /// So many of each story and role, by this seed.
+    Sample {
+        seed: u64,
+        each: usize,
+    },
+}
+
+impl Choice {
+    /// Takes from all cells those to play, in a random order if it is a sample.
+    pub(crate) fn of<T>(self, story: &str, mut cells: Vec<T>) -> Vec<T> {
+        let Choice::Sample { seed, each } = self else { return cells };
+        let mut state = story.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        }) | 1;
+        let mut chosen = Vec::new();
+        while chosen.len() < each && !cells.is_empty() {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let at = (state % cells.len() as u64) as usize;
+            chosen.push(cells.swap_remove(at));
+        }
+        chosen
+    }
+}
+
+/// A scene in which a story can be told.
+fn scene_of(story: &Story) -> Scene {
+    let mut scene = Scene::new();
+    (story.before)(&mut scene);
+    // Once with nobody looking: what stays for the life of a process is there then.
+    tell(story, &mut scene);
+    scene.note();
+    scene
+}
+
+/// Tells a story in which nothing is refused.
+fn tell(story: &Story, scene: &mut Scene) {
+    (story.each)(scene);
+    let code = (story.act)(scene);
+    assert!(code == 0 || story.usual.contains(&code), "with nothing refused: {}", scene.said);
+    (story.check)(scene, code);
+    (story.undo)(scene, code);
+}
+
+/// The calls that a role makes in a story, with what each can meet.
+fn rehearse(story: &Story, role: Role, scene: &mut Scene) -> Vec<(Place, &'static [Errno])> {
+    let mut all: Vec<(Place, &'static [Errno])> = Vec::new();
+    // Twice, for threads take turns.
+    for _ in 0..2 {
+        (story.each)(scene);
+        let listener = scene.player(role).listener.control();
+        listener.count();
+        let code = (story.act)(scene);
+        let counted = listener.stop();
+        assert!(code == 0 || story.usual.contains(&code), "with nothing refused: {}", scene.said);
+        (story.check)(scene, code);
+        (story.undo)(scene, code);
+        for (place, errnos) in counted {
+            if story.who.is_none_or(|who| who == place.who) && !all.iter().any(|(known, _)| *known == place) {
+                all.push((place, errnos));
+            }
+        }
+    }
+    all
+}
+
+/// What came of a cell.
+pub(crate) enum Came {
+    Done,
+    Told,
+    Unmet,
+}
+
+/// Plays one cell.
+fn play(story: &Story, role: Role, scene: &mut Scene, cell: &Cell) -> Result<Came, String> {
+    (story.each)(scene);
+    let listener = scene.player(role).listener.control();
+    listener.refuse(&cell.place, cell.errno, cell.lasting);
+    let code = (story.act)(scene);
+    let refused = listener.let_go();
+    scene.make_good(role, &refused);
+    let said = scene.said.clone();
+    if code != 0 && !story.usual.contains(&code) {
+        if refused.is_empty() {
+            return Err(format!("nothing was refused, and it failed: {said}"));
+        }
+        if !right(cell.errno).contains(&code) {
+            return Err(format!("the wrong error: {said}"));
+        }
+    }
+    (story.check)(scene, code);
+    let mut last = code;
+    if code != 0 && story.again {
+        last = (story.act)(scene);
+        if last != 0 {
+            return Err(format!("{said}; and again when the cause was gone: {}", scene.said));
+        }
+        (story.check)(scene, last);
+    }
+    (story.undo)(scene, last);
+    scene.is_as_noted().map_err(|left| format!("{said}; left: {left}"))?;
+    scene.has_not_grown()?;
+    Ok(if refused.is_empty() {
+        Came::Unmet
+    } else if code == 0 || story.usual.contains(&code) {
+        Came::Done
+    } else {
+        Came::Told
+    })
+}
+
+/// Plays the cells of a story in which one role's calls are refused.
+pub(crate) fn play_all(story: &Story, role: Role, choice: Choice) -> Result<(), String> {
+    let name = format!("{}: {role:?}", story.name);
+    let began = Instant::now();
+    let mut scene = Some(guarded(|| Ok(scene_of(story)))?);
+    let counted = guarded(|| Ok(rehearse(story, role, scene.as_mut().expect("made"))))?;
+    each(&name, began, cells(&counted), choice, |cell| {
+        let mut on = match scene.take() {
+            Some(scene) => scene,
+            None => scene_of(story),
+        };
+        let came = play(story, role, &mut on, cell)?;
+        // After a fault nobody knows what it is like.
+        scene = Some(on);
+        Ok(came)
+    })
+}
+
+/// Plays the cells of a command line in which the calls of one of its processes are refused.
+pub(crate) fn launch_all(launch: &Launch, role: &str, choice: Choice) -> Result<(), String> {
+    let name = format!("rsm-ctl {}: {role}", launch.name);
+    let began = Instant::now();
+    let mut counted = guarded(|| launch.rehearse())?;
+    counted.retain(|(place, _)| place.who.split('\'').next() == Some(role));
+    each(&name, began, cells(&counted), choice, |cell| launch.play(cell))
+}
+
+fn each(
+    name: &str,
+    began: Instant,
+    all: Vec<Cell>,
+    choice: Choice,
+    mut play: impl FnMut(&Cell) -> Result<Came, String>,
+) -> Result<(), String> {
+    let mut tally = Tally { all: all.len(), ..Tally::default() };
+    let mut faults = Vec::new();
+    for cell in choice.of(name, all) {
+        tally.played += 1;
+        match guarded(|| play(&cell)) {
+            Ok(Came::Done) => tally.done += 1,
+            Ok(Came::Told) => tally.told += 1,
+            Ok(Came::Unmet) => tally.unmet += 1,
+            Err(fault) => {
+                tally.faults += 1;
+                faults.push(format!("{cell}: {fault}"));
+            }
+        }
+    }
+    tally.took = began.elapsed();
+    TABLE.lock().unwrap().insert(name.to_owned(), tally);
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
+}
+
+/// An assertion that does not hold is a fault as others are.
+pub(crate) fn guarded<T>(body: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        Err(text.or_else(|| panic.downcast_ref::<&str>().map(|t| (*t).to_owned())).unwrap_or_default())
+    })
+}
+
+/// Stories by what came of their cells.
+pub(crate) fn table() -> String {
+    let table = TABLE.lock().unwrap();
+    let mut text = format!(
+        "{:64}{:>7}{:>8}{:>7}{:>7}{:>7}{:>8}{:>8}\n",
+        "story", "cells", "played", "done", "told", "unmet", "faults", "s"
+    );
+    let mut sum = Tally::default();
+    let line = |name: &str, t: &Tally| {
+        format!(
+            "{name:64}{:>7}{:>8}{:>7}{:>7}{:>7}{:>8}{:>8.1}\n",
+            t.all,
+            t.played,
+            t.done,
+            t.told,
+            t.unmet,
+            t.faults,
+            t.took.as_secs_f64()
+        )
+    };
+    for (name, tally) in table.iter() {
+        text += &line(name, tally);
+        sum.all += tally.all;
+        sum.played += tally.played;
+        sum.done += tally.done;
+        sum.told += tally.told;
+        sum.unmet += tally.unmet;
+        sum.faults += tally.faults;
+        sum.took += tally.took;
+    }
+    text + &line("all", &sum)
+}
+
+/// Sees that commands make no call at all, once they were carried out before.
+pub(crate) fn no_call(role: Role, commands: &[&str]) -> Result<(), String> {
+    let mut scene = Scene::new();
+    super::stories::warm(&mut scene);
+    for round in 0..2 {
+        let listener = scene.player(role).listener.control();
+        listener.count();
+        for command in commands {
+            if round == 1 && *command == "waitexport e 0" {
+                scene.fails(role, command, super::scene::TIMEOUT);
+            } else if *command == "waitexport e 0" {
+                scene.asks(role, command);
+            } else {
+                scene.ok(role, command);
+            }
+        }
+        let counted = listener.stop();
+        if round == 1 && !counted.is_empty() {
+            return Err(format!("{commands:?}: {counted:?}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! What nodes of this program can do beyond those of the crash matrix.
+#![allow(unsafe_code)] // exports memory of the program, and does what was refused
+
+use super::node::Things;
+use super::pieces::{self, PLAYGROUND, pattern};
+use rsm::steer::{Links, Steering};
+use rsm::{Controller, Export, Result, SegmentId};
+use std::collections::HashMap;
+use std::os::fd::RawFd;
+use std::sync::{Arc, Mutex};
+
+/// Memory of the program, by name: address and length.
+static ROOMS: Mutex<Option<HashMap<String, (usize, usize)>>> = Mutex::new(None);
+
+pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let number = |text: &str| text.parse::<usize>().expect("a number");
+    let keep = |name: &str, export: Result<Export>| {
+        export.map(|export| {
+            things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
+            String::new()
+        })
+    };
+    let steered = |cluster: &str, act: &dyn Fn(&Steering) -> Result<()>| {
+        Steering::attach(Some(cluster)).and_then(|steering| act(&steering)).map(|()| String::new())
+    };
+    Some(match words[..] {
+        ["room", name, length] => {
+            let (length, start) = (number(length), pages(number(length)));
+            ROOMS.lock().unwrap().get_or_insert_default().insert(name.to_owned(), (start, length));
+            (PLAYGROUND as usize..length).step_by(512).for_each(|at| store(start, at, pattern(at as u64)));
+            Ok(String::new())
+        }
+        ["adoptroom", name, room] => {
+            let (start, length) = place(room);
+            // SAFETY: memory that is never unmapped, used through exports and by single words only.
+            keep(name, Controller::open("shm0").and_then(|c| unsafe { c.adopt(start as *mut u8, length) }))
+        }
+        ["rebindto", name, room] => {
+            let (start, length) = place(room);
+            let mut export = things.exports.lock().unwrap().remove(name).expect("exported");
+            // SAFETY: as above.
+            let bound =
+                unsafe { Arc::get_mut(&mut export).expect("nobody else uses it").rebind(start as *mut u8, length) };
+            things.exports.lock().unwrap().insert(name.to_owned(), export);
+            bound.map(|()| String::new())
+        }
+        ["roomcheck", room] => Ok(room_check(place(room))),
+        ["exportsealed", name, length] => {
+            keep(name, Controller::open("shm0").and_then(|c| c.export_sealed(number(length))))
+        }
+        ["exporthuge", name, length] => {
+            keep(name, Controller::open("shm0").and_then(|c| c.export_huge(number(length))))
+        }
+        ["linkdown", cluster] => steered(cluster, &|s| s.link_down(&Links::between(1, 2)).map(drop)),
+        ["linkup", cluster] => steered(cluster, &|s| s.link_up(&Links::between(1, 2))),
+        ["revoke", cluster, id] => {
+            steered(cluster, &|s| s.revoke_segment(1, SegmentId::new(number(id) as u32)).map(drop))
+        }
+        ["observe", cluster] => rsm::observe::Observer::attach(Some(cluster)).map(|o| o.nodes().len().to_string()),
+        ["unmapped", start, length] => {
+            // SAFETY: the library gave this mapping back, and was told that it could not.
+            let done = unsafe { libc::munmap(number(start) as *mut libc::c_void, number(length)) };
+            Ok(done.to_string())
+        }
+        ["closed", fd] => {
+            // SAFETY: the library closed this descriptor, which a refusal kept open.
+            let done = unsafe { libc::close(number(fd) as RawFd) };
+            Ok(done.to_string())
+        }
+        _ => {
+            let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+            return pieces::more(things, &words);
+        }
+    })
+}
+
+fn place(room: &str) -> (usize, usize) {
+    ROOMS.lock().unwrap().as_ref().expect("a room")[room]
+}
+
+/// Fresh memory, for ever.
+fn pages(length: usize) -> usize {
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+    let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+    // SAFETY: fresh memory at addresses the kernel chooses.
+    unsafe { mmap_anonymous(std::ptr::null_mut(), length, access, flags) }.expect("memory").expose_provenance()
+}
+
+/// Stores a word of a room.
+fn store(start: usize, at: usize, value: u64) {
+    // SAFETY: in the room, which is mapped for ever, and aligned.
+    unsafe { std::ptr::with_exposed_provenance_mut::<u64>(start + at).write_volatile(value) };
+}
+
+/// Whether a room holds its pattern, what it is mapped to, and whether it can be stored to.
+fn room_check((start, length): (usize, usize)) -> String {
+    let load = |at: usize| {
+        // SAFETY: in the room, which is mapped for ever, and aligned.
+        unsafe { std::ptr::with_exposed_provenance::<u64>(start + at).read_volatile() }
+    };
+    let fine = (PLAYGROUND as usize..length).step_by(512).all(|at| load(at) == pattern(at as u64));
+    // A store to every page that changes nothing, for the pages to be there for writing.
+    (PLAYGROUND as usize..length).step_by(512).for_each(|at| store(start, at, load(at)));
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let mut kinds: Vec<&str> = Vec::new();
+    for line in maps.lines() {
+        let bounds = line.split(' ').next().and_then(|range| range.split_once('-'));
+        let Some((from, to)) = bounds else { continue };
+        let parse = |text| usize::from_str_radix(text, 16).unwrap_or(0);
+        if parse(from) < start + length && parse(to) > start {
+            let kind = if line.contains("memfd:rsm") { "shared" } else { "private" };
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+    }
+    format!("{} {}", if fine { "fine" } else { "changed" }, kinds.join("+"))
+}

@@ -1,0 +1,398 @@
+//! The stories of `rsm-ctl run` and its like: calls of the front, of the warden, and of a node that is being started
+//! fail.
+
+use super::cells::{Came, Cell};
+use super::gate::entries;
+use super::listener::{Control, Listener, Place};
+use rustix::io::Errno;
+use std::collections::HashMap;
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// After this it hangs.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Marks what a cell starts, down to daemons.
+const MARK: &str = "RSM_REFUSALS_MARK";
+
+/// A command line.
+pub(crate) struct Launch {
+    pub(crate) name: &'static str,
+    /// Whose calls are refused: the first process, the second, or those that come after them before they are another
+    /// program.
+    pub(crate) roles: &'static [&'static str],
+    /// In these `{name}` and `{dir}` stand for a cluster's name and a folder of the cell.
+    words: &'static [&'static str],
+    input: &'static str,
+    /// The exit code when nothing is refused.
+    usual: i32,
+    /// What standard output has in its lines, in any order.
+    output: &'static [&'static str],
+    /// Files in the folder, and their last words.
+    files: &'static [(&'static str, &'static str)],
+    /// Command lines before and after, which nobody refuses anything; those after may fail if the cluster is gone.
+    before: &'static [&'static [&'static str]],
+    after: &'static [&'static [&'static str]],
+}
+
+const PLAIN: Launch = Launch {
+    name: "",
+    roles: &["front", "warden", "starting node"],
+    words: &[],
+    input: "",
+    usual: 0,
+    output: &[],
+    files: &[],
+    before: &[],
+    after: &[],
+};
+
+const UP: &[&str] = &["up", "--name", "{name}", "-n", "2"];
+const DOWN: &[&str] = &["down", "{name}"];
+const SAY: &str = "echo out $RSM_NODE_ID; echo err $RSM_NODE_ID >&2";
+
+pub(crate) const LAUNCHES: &[Launch] = &[
+    Launch {
+        name: "run",
+        words: &["run", "--name", "{name}", "-n", "2", "--", "/bin/sh", "-c", SAY],
+        output: &["out 1", "out 2"],
+        ..PLAIN
+    },
+    Launch {
+        name: "run with files",
+        words: &[
+            "run",
+            "--name",
+            "{name}",
+            "-n",
+            "2",
+            "--log-dir",
+            "{dir}/logs",
+            "--junit",
+            "{dir}/report",
+            "--",
+            "/bin/sh",
+            "-c",
+            SAY,
+        ],
+        output: &["out 1", "out 2"],
+        files: &[
+            ("logs/node-1.out", "out 1\n"),
+            ("logs/node-2.out", "out 2\n"),
+            ("logs/node-1.err", "err 1\n"),
+            ("logs/node-2.err", "err 2\n"),
+            ("report", "</testsuites>\n"),
+        ],
+        ..PLAIN
+    },
+    Launch {
+        name: "run with input",
+        words: &["run", "--name", "{name}", "-n", "1", "--", "/bin/cat"],
+        input: "one\ntwo\nthree\n",
+        output: &["one", "two", "three"],
+        ..PLAIN
+    },
+    Launch {
+        name: "run what fails",
+        words: &["run", "--name", "{name}", "-n", "2", "--", "/bin/sh", "-c", "echo out; exit 3"],
+        usual: 3,
+        ..PLAIN
+    },
+    Launch {
+        name: "run what takes too long",
+        words: &["run", "--name", "{name}", "-n", "2", "--timeout", "100ms", "--", "/bin/sleep", "60"],
+        usual: 124,
+        ..PLAIN
+    },
+    Launch { name: "up", words: UP, after: &[DOWN], ..PLAIN },
+    Launch {
+        name: "exec",
+        words: &["exec", "--cluster", "{name}", "--node", "1", "--", "/bin/sh", "-c", SAY],
+        output: &["out 1"],
+        before: &[UP],
+        after: &[DOWN],
+        ..PLAIN
+    },
+    Launch { name: "down", roles: &["front"], words: DOWN, before: &[UP], after: &[DOWN], ..PLAIN },
+];
+
+/// `rsm-ctl`, built if need be in the profile of this test.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "-q", "-p", "rsm-ctl", "--bin", "rsm-ctl"]);
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().expect("cargo runs").success());
+        let here = std::env::current_exe().expect("this program");
+        here.parent().and_then(Path::parent).expect("the folder of the profile").join("rsm-ctl")
+    })
+}
+
+/// A folder, a cluster's name and a mark for one cell.
+struct Stage {
+    name: String,
+    folder: PathBuf,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let name = format!("refusals-{}-{}", std::process::id(), LAST.fetch_add(1, Relaxed));
+        let folder = std::env::temp_dir().join(&name);
+        std::fs::create_dir(&folder).expect("a new folder");
+        Stage { name, folder }
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        for word in words {
+            command.arg(word.replace("{name}", &self.name).replace("{dir}", &self.folder.display().to_string()));
+        }
+        for inherited in ["RSM_CLUSTER", "RSM_NODE_ID", "RSM_NODE_COUNT", "RSM_NODE_KEY"] {
+            command.env_remove(inherited);
+        }
+        command.env("MALLOC_ARENA_MAX", "1").env("MALLOC_MMAP_THRESHOLD_", "1073741824").env("TMPDIR", &self.folder);
+        command.env(MARK, &self.name).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a command in which nothing is refused.
+    fn quietly(&self, words: &[&str]) -> Result<Ended, String> {
+        ended(self.command(words).spawn().expect("rsm-ctl starts"), "")
+    }
+
+    /// Processes that carry the mark.
+    fn processes(&self) -> Vec<String> {
+        let wanted = format!("{MARK}={}", self.name);
+        let pids = entries("/proc").filter(|entry| entry.parse::<u32>().is_ok());
+        let carries = |pid: &String| {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
+        };
+        let describe = |pid: String| {
+            let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('?');
+            format!("{pid} {state} {}", command.replace('\0', " "))
+        };
+        pids.filter(carries).map(describe).filter(|line| !line.contains(" Z ")).collect()
+    }
+
+    /// Nothing is left of the cell but files that were asked for.
+    fn is_empty(&self) -> Result<(), String> {
+        let left = self.processes();
+        if !left.is_empty() {
+            return Err(format!("processes are left: {left:?}"));
+        }
+        let unix = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+        if unix.contains(&self.name) {
+            return Err("a socket is left".to_owned());
+        }
+        let files: Vec<_> =
+            entries(&self.folder.display().to_string()).filter(|f| f != "logs" && f != "report").collect();
+        if files.is_empty() { Ok(()) } else { Err(format!("files are left: {files:?}")) }
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // What a fault left; these carry the mark, so they were started here.
+        for line in self.processes() {
+            let pid = line.split(' ').next().and_then(|pid| pid.parse().ok()).and_then(rustix::process::Pid::from_raw);
+            let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    signal: Option<i32>,
+    output: String,
+    errors: String,
+}
+
+/// Waits for the end of a command, and of everything that has its outputs.
+fn ended(mut child: Child, input: &str) -> Result<Ended, String> {
+    let all = |mut stream: Box<dyn Read + Send>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = stream.read_to_end(&mut bytes);
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    };
+    let output = all(Box::new(child.stdout.take().expect("piped")));
+    let errors = all(Box::new(child.stderr.take().expect("piped")));
+    // Small enough for the pipe; a reader that is gone is no error of ours.
+    let _ = std::io::Write::write_all(&mut child.stdin.take().expect("piped"), input.as_bytes());
+    let deadline = Instant::now() + DEADLINE;
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("our child") {
+            break status;
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(format!("no end within {DEADLINE:?}"));
+        }
+        std::thread::park_timeout(Duration::from_millis(1));
+    };
+    while !(output.is_finished() && errors.is_finished()) {
+        if Instant::now() > deadline {
+            return Err(format!("its outputs are open after {DEADLINE:?}"));
+        }
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    let (output, errors) = (output.join().expect("no panic"), errors.join().expect("no panic"));
+    Ok(Ended { code: status.code(), signal: status.signal(), output, errors })
+}
+
+/// Names processes of `rsm-ctl` by their order, and threads by their own names.
+fn naming() -> impl FnMut(i32, i32, &'static str, &[u64; 6]) -> Option<String> + Send {
+    let mut names: HashMap<i32, &'static str> = HashMap::new();
+    let mut begun = false;
+    move |root, thread, call, arguments| {
+        if !begun {
+            // The runtime's look at the standard streams; what came before is the loader's.
+            begun = matches!(call, "poll" | "ppoll") && arguments[1] == 3;
+            return None;
+        }
+        let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let process: i32 = field("Tgid:")?.parse().ok()?;
+        if std::fs::read_link(format!("/proc/{process}/exe")).ok()? != program() {
+            return None;
+        }
+        let count = names.len();
+        let name = *names.entry(process).or_insert(match count {
+            _ if process == root => "front",
+            0 | 1 => "warden",
+            _ => "starting node",
+        });
+        let comm = field("Name:").filter(|comm| thread != process && comm.starts_with("rsm-") && *comm != "rsm-ctl");
+        Some(comm.map_or(name.to_owned(), |comm| format!("{name}'s {comm}")))
+    }
+}
+
+impl Launch {
+    /// Runs it once; with a cell, that call is refused. Says how it ended, and what was refused or counted.
+    fn once(&self, cell: Option<&Cell>) -> Result<(Ended, Stage, Control), String> {
+        let stage = Stage::new();
+        for words in self.before {
+            let ended = stage.quietly(words)?;
+            if ended.code != Some(0) {
+                return Err(format!("before it: {ended:?}"));
+            }
+        }
+        let mut command = stage.command(self.words);
+        let listener = Listener::on(&mut command, Box::new(naming()));
+        let control = listener.control();
+        match cell {
+            Some(cell) => control.refuse(&cell.place, cell.errno, cell.lasting),
+            None => control.count(),
+        }
+        let child = command.spawn().expect("rsm-ctl starts");
+        drop(command);
+        Ok((ended(child, self.input)?, stage, control))
+    }
+
+    /// The calls that are made, with what each can meet.
+    pub(crate) fn rehearse(&self) -> Result<Vec<(Place, &'static [Errno])>, String> {
+        let mut all: Vec<(Place, &'static [Errno])> = Vec::new();
+        for _ in 0..2 {
+            let (ended, stage, control) = self.once(None)?;
+            let counted = control.stop();
+            if ended.code != Some(self.usual) {
+                return Err(format!("with nothing refused: {ended:?}"));
+            }
+            self.check(&ended, &stage)?;
+            self.finish(&ended, &stage)?;
+            for (place, errnos) in counted {
+                if !all.iter().any(|(known, _)| *known == place) {
+                    all.push((place, errnos));
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Plays one cell.
+    pub(crate) fn play(&self, cell: &Cell) -> Result<Came, String> {
+        let (ended, stage, control) = self.once(Some(cell))?;
+        let refused = control.let_go();
+        let short = format!("{:?} {}", ended.code, ended.errors.trim());
+        if let Some(signal) = ended.signal {
+            return Err(format!("killed by signal {signal}: {}", ended.errors));
+        }
+        let done = ended.code == Some(self.usual);
+        if done {
+            self.check(&ended, &stage).map_err(|fault| format!("{fault}; {short}"))?;
+        } else {
+            if refused.is_empty() {
+                return Err(format!("nothing was refused, and it failed: {short}"));
+            }
+            if !matches!(ended.code, Some(1 | 3 | 126 | 127)) {
+                return Err(format!("the wrong exit code: {short}"));
+            }
+            if !ended.errors.lines().any(|line| line.starts_with("rsm-ctl: ")) {
+                return Err(format!("no sentence says why: {short}"));
+            }
+        }
+        if ended.errors.contains("panicked") {
+            return Err(format!("a thread panicked: {short}"));
+        }
+        self.finish(&ended, &stage).map_err(|fault| format!("{fault}; {short}"))?;
+        Ok(match (refused.is_empty(), done) {
+            (true, _) => Came::Unmet,
+            (false, true) => Came::Done,
+            (false, false) => Came::Told,
+        })
+    }
+
+    /// What it said it did is done.
+    fn check(&self, ended: &Ended, stage: &Stage) -> Result<(), String> {
+        let mut lines: Vec<&str> = ended.output.lines().collect();
+        lines.sort_unstable();
+        let mut wanted = self.output.to_vec();
+        wanted.sort_unstable();
+        if !wanted.is_empty() && lines != wanted {
+            return Err(format!("a success that is none: the output is {:?}", ended.output));
+        }
+        for (file, end) in self.files {
+            let text = std::fs::read_to_string(stage.folder.join(file)).unwrap_or_default();
+            if !text.ends_with(end) {
+                return Err(format!("a success that is none: {file} is {text:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What comes after it, and then nothing is left.
+    fn finish(&self, ended: &Ended, stage: &Stage) -> Result<(), String> {
+        for words in self.after {
+            let down = stage.quietly(words)?;
+            let stands = self.words[0] == "exec" || self.words[0] == "up" && ended.code == Some(0);
+            if stands && down.code != Some(0) {
+                return Err(format!("{words:?} afterwards: {down:?}"));
+            }
+        }
+        // `run` ends after the last process of the last node.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            match stage.is_empty() {
+                Err(_) if Instant::now() < deadline => std::thread::park_timeout(Duration::from_millis(2)),
+                other => return other,
+            }
+        }
+    }
+}

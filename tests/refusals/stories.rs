@@ -1,0 +1,771 @@
+//! The stories of library and agent: what is there, what is done while a call is refused, and what must be true then.
+
+use super::scene::{CONN_ABORTED, ID, Role, SEG_NOT_PUBLISHED, Scene, TIMEOUT};
+use Role::{Agent, Exporter, Importer, Newcomer};
+use rustix::process::Signal;
+
+/// A story. Every part but the act happens with nothing refused.
+pub(crate) struct Story {
+    pub(crate) name: &'static str,
+    /// Whose calls are refused.
+    pub(crate) roles: &'static [Role],
+    /// Calls of this thread only.
+    pub(crate) who: Option<&'static str>,
+    /// Numbers that the act may give although nothing was refused, and whatever was.
+    pub(crate) usual: &'static [i32],
+    /// Once.
+    pub(crate) before: fn(&mut Scene),
+    /// Before each act that is to be refused.
+    pub(crate) each: fn(&mut Scene),
+    /// What is under test; gives the number of its error, or 0.
+    pub(crate) act: fn(&mut Scene) -> i32,
+    /// What is true after it; the number is that of the act.
+    pub(crate) check: fn(&mut Scene, i32),
+    /// Whether the act can be done again after an error, and must then succeed.
+    pub(crate) again: bool,
+    /// After the check of an act: back to where it began. The number is that of the last act.
+    pub(crate) undo: fn(&mut Scene, i32),
+}
+
+/// What most stories have in common.
+const PLAIN: Story = Story {
+    name: "",
+    roles: &[Exporter, Agent],
+    who: None,
+    usual: &[],
+    before: |_| {},
+    each: |_| {},
+    act: |_| 0,
+    check: |_, _| {},
+    again: true,
+    undo: |_, _| {},
+};
+
+const ROOM: &str = "131072";
+
+pub(crate) const STORIES: &[Story] = &[
+    Story {
+        name: "join",
+        roles: &[Newcomer, Agent],
+        each: |s| {
+            let environment = s.environment(Exporter);
+            s.appears(Newcomer, environment);
+        },
+        act: |s| s.tries(Newcomer, "open"),
+        check: |s, code| {
+            if code == 0 {
+                s.ok(Newcomer, "cycles 1");
+            }
+        },
+        undo: |s, _| s.goes(Newcomer),
+        ..PLAIN
+    },
+    Story {
+        name: "start a private cluster",
+        roles: &[Newcomer],
+        each: |s| s.appears(Newcomer, Vec::new()),
+        act: |s| s.tries(Newcomer, "open"),
+        check: |s, code| {
+            if code == 0 {
+                s.ok(Newcomer, "cycles 1");
+            }
+        },
+        undo: |s, _| s.goes(Newcomer),
+        ..PLAIN
+    },
+    Story {
+        name: "start a cluster",
+        roles: &[Exporter],
+        before: |s| s.enters(Exporter),
+        act: |s| s.tries(Exporter, "cluster c 2"),
+        undo: |s, code| {
+            if code == 0 {
+                s.ok(Exporter, "endcluster c");
+            }
+        },
+        ..PLAIN
+    },
+    Story {
+        name: "end a cluster",
+        roles: &[Exporter],
+        before: |s| s.enters(Exporter),
+        each: |s| drop(s.ok(Exporter, "cluster c 2")),
+        act: |s| s.tries(Exporter, "endcluster c"),
+        ..PLAIN
+    },
+    Story {
+        name: "join once more",
+        before: |s| s.enters(Exporter),
+        act: |s| s.tries(Exporter, "member m"),
+        undo: |s, code| {
+            if code == 0 {
+                s.ok(Exporter, "leave m");
+            }
+        },
+        ..PLAIN
+    },
+    Story {
+        name: "leave",
+        before: |s| s.enters(Exporter),
+        each: |s| drop(s.ok(Exporter, "member m")),
+        act: |s| s.tries(Exporter, "leave m"),
+        ..PLAIN
+    },
+    Story {
+        name: "create",
+        before: both,
+        act: |s| s.tries(Exporter, "export e 131072"),
+        check: usable,
+        undo: destroyed,
+        ..PLAIN
+    },
+    Story {
+        name: "create in huge pages",
+        before: both,
+        act: |s| s.tries(Exporter, "exporthuge e 2097152"),
+        check: usable,
+        undo: destroyed,
+        ..PLAIN
+    },
+    Story {
+        name: "adopt",
+        before: |s| {
+            both(s);
+            s.ok(Exporter, &format!("room r {ROOM}"));
+        },
+        act: |s| s.tries(Exporter, "adoptroom e r"),
+        check: |s, code| {
+            s.says(Exporter, "roomcheck r", if code == 0 { "fine shared" } else { "fine private" });
+            if code == 0 {
+                s.is_usable();
+            }
+        },
+        undo: |s, code| {
+            destroyed(s, code);
+            s.says(Exporter, "roomcheck r", "fine private");
+        },
+        ..PLAIN
+    },
+    Story {
+        name: "adopt once more",
+        before: |s| {
+            both(s);
+            s.ok(Exporter, &format!("room r {ROOM}"));
+            s.ok(Exporter, "adoptroom f r");
+        },
+        act: |s| s.tries(Exporter, "adoptroom e r"),
+        check: |s, code| {
+            s.says(Exporter, "roomcheck r", "fine shared");
+            if code == 0 {
+                s.is_usable();
+            }
+        },
+        undo: |s, code| {
+            destroyed(s, code);
+            s.says(Exporter, "roomcheck r", "fine shared");
+        },
+        ..PLAIN
+    },
+    Story {
+        name: "publish",
+        before: |s| exported(s),
+        act: |s| s.tries(Exporter, &format!("publish e {ID}")),
+        check: |s, code| {
+            if code == 0 {
+                s.ok(Importer, &format!("connect i 1 {ID} rw"));
+                s.is_linked();
+                s.ok(Importer, "disconnect i");
+            } else {
+                s.fails(Importer, &format!("connect i 1 {ID} rw"), SEG_NOT_PUBLISHED);
+            }
+        },
+        undo: unpublished,
+        ..PLAIN
+    },
+    Story {
+        name: "publish sealed memory",
+        before: both,
+        each: |s| {
+            s.ok(Exporter, "exportsealed e 131072");
+            s.ok(Exporter, "fill e");
+        },
+        act: |s| s.tries(Exporter, &format!("publish e {ID} 2 292")),
+        check: |s, code| {
+            if code == 0 {
+                s.ok(Importer, &format!("connect i 1 {ID} r"));
+                s.ok(Exporter, "write e 0 4");
+                s.says(Importer, "get i 0", "4");
+                s.ok(Importer, "disconnect i");
+            } else {
+                s.fails(Importer, &format!("connect i 1 {ID} r"), SEG_NOT_PUBLISHED);
+            }
+        },
+        undo: |s, _| drop(s.ok(Exporter, "destroy e")),
+        ..PLAIN
+    },
+    Story {
+        name: "republish",
+        before: |s| connected(s, "export e 131072"),
+        act: |s| s.tries(Exporter, "republish e"),
+        check: |s, _| s.is_linked(),
+        ..PLAIN
+    },
+    Story {
+        name: "connect",
+        roles: &[Importer, Agent],
+        before: |s| {
+            exported(s);
+            s.ok(Exporter, &format!("publish e {ID}"));
+        },
+        act: |s| s.tries(Importer, &format!("connect i 1 {ID} rw")),
+        check: linked,
+        undo: disconnected,
+        ..PLAIN
+    },
+    Story {
+        name: "wait to connect",
+        roles: &[Importer, Agent],
+        before: |s| exported(s),
+        act: |s| {
+            s.player(Importer).process.tell(&format!("connect i 1 {ID} rw 30000"));
+            s.ok(Exporter, &format!("publish e {ID}"));
+            let said = s.player(Importer).process.heard();
+            s.hears(said)
+        },
+        check: linked,
+        again: false,
+        undo: |s, code| {
+            disconnected(s, code);
+            s.ok(Exporter, "unpublish e");
+        },
+        ..PLAIN
+    },
+    Story {
+        name: "wait in vain to connect",
+        roles: &[Importer, Agent],
+        usual: &[TIMEOUT],
+        before: |s| exported(s),
+        act: |s| s.tries(Importer, &format!("connect i 1 {ID} rw 20")),
+        again: false,
+        ..PLAIN
+    },
+    Story {
+        name: "map",
+        roles: &[Importer],
+        before: |s| connected(s, "export e 131072"),
+        act: |s| s.tries(Importer, "map i"),
+        check: |s, code| {
+            if code == 0 {
+                s.ok(Importer, "store i 24 7");
+                s.says(Exporter, "read e 24", "7");
+            }
+            s.is_linked();
+        },
+        undo: |s, code| {
+            if code == 0 {
+                s.ok(Importer, "unmap i");
+            }
+        },
+        ..PLAIN
+    },
+    Story {
+        name: "map a part",
+        roles: &[Importer],
+        before: |s| connected(s, "export e 131072"),
+        act: |s| s.tries(Importer, "narrow i"),
+        check: |s, _| s.is_linked(),
+        undo: |s, code| {
+            if code == 0 {
+                s.ok(Importer, "unmap i.narrow");
+            }
+        },
+        ..PLAIN
+    },
+    Story {
+        name: "unmap",
+        roles: &[Importer],
+        before: |s| connected(s, "export e 131072"),
+        each: |s| drop(s.ok(Importer, "narrow i")),
+        act: |s| s.tries(Importer, "unmap i.narrow"),
+        check: |s, _| s.is_linked(),
+        ..PLAIN
+    },
+    Story {
+        name: "disconnect",
+        roles: &[Importer, Agent],
+        before: |s| {
+            exported(s);
+            s.ok(Exporter, &format!("publish e {ID}"));
+        },
+        each: |s| drop(s.ok(Importer, &format!("connect i 1 {ID} rw"))),
+        act: |s| s.tries(Importer, "disconnect i"),
+        again: false,
+        ..PLAIN
+    },
+    Story {
+        name: "wait for an export's signal",
+        roles: &[Exporter],
+        before: |s| connected(s, "export e 131072"),
+        act: |s| {
+            s.player(Exporter).process.tell("waitexport e 30000");
+            s.ok(Importer, "post i");
+            let said = s.player(Exporter).process.heard();
+            s.hears(said)
+        },
+        check: |s, code| {
+            if code != 0 {
+                s.ok(Exporter, "waitexport e 30000");
+            }
+            s.fails(Exporter, "waitexport e 0", TIMEOUT);
+        },
+        again: false,
+        ..PLAIN
+    },
+    Story {
+        name: "wait for an import's signal",
+        roles: &[Importer],
+        before: |s| connected(s, "export e 131072"),
+        act: |s| {
+            s.player(Importer).process.tell("waitimport i 30000");
+            s.ok(Exporter, "postall e");
+            let said = s.player(Importer).process.heard();
+            s.hears(said)
+        },
+        check: |s, code| {
+            if code != 0 {
+                s.ok(Importer, "waitimport i 30000");
+            }
+            s.fails(Importer, "waitimport i 0", TIMEOUT);
+        },
+        again: false,
+        ..PLAIN
+    },
+    Story {
+        name: "wait in vain for a signal",
+        roles: &[Exporter],
+        usual: &[TIMEOUT],
+        before: |s| connected(s, "export e 131072"),
+        act: |s| s.tries(Exporter, "waitexport e 20"),
+        check: |s, _| s.is_linked(),
+        again: false,
+        ..PLAIN
+    },
+    Story {
+        name: "make a poll descriptor",
+        roles: &[Exporter],
+        before: both,
+        each: |s| {
+            s.ok(Exporter, "export e 131072");
+            s.ok(Exporter, &format!("publish e {ID}"));
+            s.ok(Importer, &format!("connect i 1 {ID} rw"));
+            s.ok(Exporter, "fill e");
+        },
+        act: |s| s.tries(Exporter, "pollfd e"),
+        check: |s, code| {
+            if code == 0 {
+                s.ok(Importer, "post i");
+                s.says(Exporter, "polled e", "true");
+                s.ok(Exporter, "waitexport e 0");
+            }
+        },
+        undo: |s, code| {
+            if code == 0 {
+                s.ok(Exporter, "pollend e");
+            }
+            s.is_linked();
+            s.ok(Exporter, "destroy e");
+            s.ok(Importer, "disconnect i");
+        },
+        ..PLAIN
+    },
+    Story {
+        name: "poll",
+        roles: &[Exporter],
+        who: Some("rsm-pump"),
+        before: |s| {
+            connected(s, "export e 131072");
+            s.ok(Exporter, "pollfd e");
+        },
+        act: |s| {
+            s.ok(Importer, "post i");
+            s.says(Exporter, "polled e", "true");
+            s.tries(Exporter, "waitexport e 0")
+        },
+        check: |s, _| {
+            s.fails(Exporter, "waitexport e 0", TIMEOUT);
+            s.is_linked();
+        },
+        ..PLAIN
+    },
+    Story {
+        name: "rebind",
+        before: |s| {
+            both(s);
+            s.ok(Exporter, &format!("room r {ROOM}"));
+            s.ok(Exporter, &format!("room q {ROOM}"));
+            s.ok(Exporter, "adoptroom e r");
+            s.ok(Exporter, &format!("publish e {ID}"));
+            s.ok(Importer, &format!("connect i 1 {ID} rw"));
+        },
+        act: |s| s.tries(Exporter, "rebindto e q"),
+        check: |s, code| {
+            s.is_linked();
+            s.says(Exporter, "roomcheck r", if code == 0 { "fine private" } else { "fine shared" });
+            s.says(Exporter, "roomcheck q", if code == 0 { "fine shared" } else { "fine private" });
+        },
+        undo: |s, code| {
+            if code == 0 {
+                s.ok(Exporter, "rebindto e r");
+                s.says(Exporter, "roomcheck r", "fine shared");
+                s.says(Exporter, "roomcheck q", "fine private");
+            }
+            s.is_linked();
+        },
+        ..PLAIN
+    },
+    Story {
+        name: "unpublish",
+        roles: &[Exporter, Importer, Agent],
+        before: |s| exported(s),
+        each: |s| published(s),
+        act: |s| s.tries(Exporter, "unpublish e"),
+        check: taken_back,
+        undo: |s, _| let_go(s),
+        ..PLAIN
+    },
+    Story {
+        name: "unpublish from a stopped importer",
+        before: |s| exported(s),
+        each: |s| {
+            published(s);
+            s.player(Importer).process.stop();
+        },
+        act: |s| s.tries(Exporter, "unpublish e"),
+        check: taken_back_from_the_stopped,
+        undo: |s, _| let_go(s),
+        ..PLAIN
+    },
+    Story {
+        name: "unpublish adopted memory from a stopped importer",
+        before: |s| {
+            both(s);
+            s.ok(Exporter, &format!("room r {ROOM}"));
+            s.ok(Exporter, "adoptroom e r");
+        },
+        each: |s| {
+            published(s);
+            s.player(Importer).process.stop();
+        },
+        act: |s| s.tries(Exporter, "unpublish e"),
+        check: |s, code| {
+            taken_back_from_the_stopped(s, code);
+            s.says(Exporter, "roomcheck r", "fine shared");
+        },
+        undo: |s, _| let_go(s),
+        ..PLAIN
+    },
+    Story {
+        name: "destroy",
+        roles: &[Exporter, Importer, Agent],
+        before: both,
+        each: |s| {
+            s.ok(Exporter, "export e 131072");
+            published(s);
+        },
+        act: |s| s.tries(Exporter, "destroy e"),
+        check: |s, _| s.fails(Importer, "put i 0 3", CONN_ABORTED),
+        again: false,
+        undo: |s, _| let_go(s),
+        ..PLAIN
+    },
+    Story {
+        name: "destroy adopted memory",
+        roles: &[Exporter, Importer, Agent],
+        before: |s| {
+            both(s);
+            s.ok(Exporter, &format!("room r {ROOM}"));
+        },
+        each: |s| {
+            s.ok(Exporter, "adoptroom e r");
+            published(s);
+        },
+        act: |s| s.tries(Exporter, "destroy e"),
+        check: |s, _| {
+            s.fails(Importer, "put i 0 3", CONN_ABORTED);
+            s.says(Exporter, "roomcheck r", "fine private");
+        },
+        again: false,
+        undo: |s, _| let_go(s),
+        ..PLAIN
+    },
+    Story {
+        name: "fork",
+        roles: &[Importer, Agent],
+        before: |s| connected(s, "export e 131072"),
+        act: |s| in_child(s, "put i 32 5"),
+        check: |s, code| {
+            if code == 0 {
+                s.says(Exporter, "read e 32", "5");
+                s.ok(Exporter, "write e 32 0");
+            }
+            s.is_linked();
+        },
+        ..PLAIN
+    },
+    Story {
+        name: "a forked child that creates",
+        roles: &[Importer, Agent],
+        before: |s| connected(s, "export e 131072"),
+        act: |s| in_child(s, "cycles 1"),
+        check: |s, _| s.is_linked(),
+        ..PLAIN
+    },
+    Story {
+        name: "ask again after closing everything",
+        before: |s| exported(s),
+        each: |s| drop(s.ok(Exporter, "closefrom 3")),
+        act: |s| s.tries(Exporter, &format!("publish e {ID}")),
+        undo: unpublished,
+        ..PLAIN
+    },
+    Story {
+        name: "an exporter ends",
+        roles: &[Newcomer, Agent],
+        before: |s| {
+            s.enters(Importer);
+            s.ok(Importer, "cycles 1");
+        },
+        each: a_passing_exporter,
+        act: |s| {
+            s.goes(Newcomer);
+            0
+        },
+        check: |s, _| left_alone(s),
+        ..PLAIN
+    },
+    Story {
+        name: "an exporter is killed",
+        roles: &[Agent],
+        before: |s| {
+            s.enters(Importer);
+            s.ok(Importer, "cycles 1");
+        },
+        each: a_passing_exporter,
+        act: |s| {
+            s.killed(Newcomer);
+            0
+        },
+        check: |s, _| left_alone(s),
+        ..PLAIN
+    },
+    Story {
+        name: "an importer is killed",
+        roles: &[Agent],
+        before: |s| {
+            exported(s);
+            s.ok(Exporter, &format!("publish e {ID}"));
+        },
+        each: |s| {
+            let environment = s.environment(Importer);
+            s.appears(Newcomer, environment);
+            s.ok(Newcomer, &format!("connect i 1 {ID} rw"));
+            s.ok(Newcomer, "map i");
+        },
+        act: |s| {
+            s.killed(Newcomer);
+            0
+        },
+        check: |s, _| {
+            s.ok(Exporter, "unpublish e");
+            s.ok(Exporter, &format!("publish e {ID}"));
+        },
+        ..PLAIN
+    },
+    Story {
+        name: "observe",
+        before: |s| s.enters(Exporter),
+        act: |s| {
+            let command = format!("observe {}", s.name);
+            s.tries(Exporter, &command)
+        },
+        ..PLAIN
+    },
+    Story {
+        name: "take a link down",
+        roles: &[Importer, Agent],
+        before: |s| exported(s),
+        each: |s| published(s),
+        act: |s| {
+            let command = format!("linkdown {}", s.name);
+            s.tries(Importer, &command)
+        },
+        check: |s, code| {
+            if code == 0 {
+                s.fails(Importer, "put i 0 3", CONN_ABORTED);
+            }
+        },
+        undo: |s, _| {
+            let command = format!("linkup {}", s.name);
+            s.ok(Importer, &command);
+            s.ok(Exporter, "unpublish e");
+            let_go(s);
+        },
+        ..PLAIN
+    },
+    Story {
+        name: "revoke a segment",
+        roles: &[Exporter, Importer, Agent],
+        before: |s| exported(s),
+        each: |s| published(s),
+        act: |s| {
+            let command = format!("revoke {} {}", s.name, 0x40_0000);
+            s.tries(Importer, &command)
+        },
+        check: |s, code| {
+            if code == 0 {
+                s.fails(Importer, "put i 16 99", CONN_ABORTED);
+            }
+        },
+        undo: |s, _| {
+            s.ok(Exporter, "unpublish e");
+            s.is_cut();
+            let_go(s);
+        },
+        ..PLAIN
+    },
+];
+
+/// Plain transfers, and signals with nobody asleep, make no call at all.
+pub(crate) const SILENT: &[(&str, Role, &[&str])] = &[
+    ("transfers", Importer, &["put i 0 5", "get i 0", "mode i explicit", "span i 8 1", "put i 0 6", "mode i implicit"]),
+    ("a signal with nobody asleep", Importer, &["post i"]),
+    ("a signal that is there", Exporter, &["waitexport e 0", "postall e", "read e 0", "write e 0 1"]),
+];
+
+/// For [`SILENT`]: an exporter and an importer, connected and warm.
+pub(crate) fn warm(s: &mut Scene) {
+    connected(s, "export e 131072");
+    s.is_linked();
+}
+
+/// A command in a forked child of the importer's.
+fn in_child(s: &mut Scene, command: &str) -> i32 {
+    let said = s.ok(Importer, &format!("forkcall {command}"));
+    assert!(!said.is_empty(), "the child ended instead of answering");
+    s.hears(said)
+}
+
+/// Exporter and importer have joined.
+fn both(s: &mut Scene) {
+    s.enters(Exporter);
+    s.enters(Importer);
+}
+
+fn exported(s: &mut Scene) {
+    both(s);
+    s.ok(Exporter, "export e 131072");
+    s.ok(Exporter, "fill e");
+}
+
+fn connected(s: &mut Scene, export: &str) {
+    both(s);
+    s.ok(Exporter, export);
+    s.ok(Exporter, "fill e");
+    s.ok(Exporter, &format!("publish e {ID}"));
+    s.ok(Importer, &format!("connect i 1 {ID} rw"));
+}
+
+/// The export is published, and the importer connected and mapped.
+fn published(s: &mut Scene) {
+    s.ok(Exporter, &format!("publish e {ID}"));
+    s.ok(Importer, &format!("connect i 1 {ID} rw"));
+    s.ok(Importer, "map i");
+    s.ok(Exporter, "fill e");
+}
+
+fn let_go(s: &mut Scene) {
+    s.ok(Importer, "unmap i");
+    s.ok(Importer, "disconnect i");
+}
+
+fn usable(s: &mut Scene, code: i32) {
+    if code == 0 {
+        s.ok(Exporter, "fill e");
+        s.is_usable();
+    }
+}
+
+fn destroyed(s: &mut Scene, code: i32) {
+    if code == 0 {
+        s.ok(Exporter, "destroy e");
+    }
+}
+
+fn unpublished(s: &mut Scene, code: i32) {
+    if code == 0 {
+        s.ok(Exporter, "unpublish e");
+    }
+}
+
+fn linked(s: &mut Scene, code: i32) {
+    if code == 0 {
+        s.ok(Importer, "map i");
+        s.ok(Importer, "unmap i");
+        s.is_linked();
+    }
+}
+
+fn disconnected(s: &mut Scene, code: i32) {
+    if code == 0 {
+        s.ok(Importer, "disconnect i");
+    }
+}
+
+/// After an unpublish: who could reach the memory does not any more.
+fn taken_back(s: &mut Scene, code: i32) {
+    if code == 0 {
+        s.is_cut();
+        s.ok(Importer, "store i 16 77");
+        s.says(Exporter, "read e 16", "5");
+        s.says(Exporter, "verify e", "true");
+    }
+}
+
+fn taken_back_from_the_stopped(s: &mut Scene, code: i32) {
+    s.player(Importer).process.signal(Signal::CONT);
+    taken_back(s, code);
+}
+
+/// An exporter of node 1 that is there for this cell, and the importer connected to it.
+fn a_passing_exporter(s: &mut Scene) {
+    let environment = s.environment(Exporter);
+    s.appears(Newcomer, environment);
+    for command in ["export e 16384", "publish e 0x400000"] {
+        s.ok(Newcomer, command);
+    }
+    s.ok(Importer, &format!("connect i 1 {ID} rw"));
+}
+
+/// The importer is told that its exporter is gone.
+fn left_alone(s: &mut Scene) {
+    s.player(Importer).process.until("put i 0 3", &format!("err {CONN_ABORTED} "));
+    s.ok(Importer, "disconnect i");
+}
+
+/// Numbers that an act may give when a call failed so.
+pub(crate) fn right(errno: rustix::io::Errno) -> &'static [i32] {
+    use rustix::io::Errno;
+    match errno {
+        // INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM, MAP_FAILED.
+        Errno::NOMEM | Errno::MFILE | Errno::NFILE | Errno::NOSPC | Errno::NOBUFS | Errno::DQUOT => &[31, 32, 33],
+        // And TIMEOUT, for an agent that takes no connections.
+        Errno::AGAIN | Errno::TOOMANYREFS | Errno::CONNABORTED => &[31, 32, 33, 42],
+        Errno::INTR => &[41],
+        // PERM_DENIED.
+        Errno::PERM | Errno::ACCESS => &[27, 31, 33],
+        // And BAD_LENGTH.
+        Errno::FBIG => &[20, 31, 32],
+        // INTERNAL_ERROR: what cannot be expected.
+        _ => &[100, 31, 32],
+    }
+}
