@@ -133,3 +133,61 @@ fn no_last_state_is_missed() {
     drop(cluster);
     watcher.join().unwrap();
 }
+
+/// Names that say nothing: taken, listened to or not, with room for who connects or without.
+fn silent_names(count: usize) -> Vec<std::os::fd::OwnedFd> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
+    let socket = || socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::NONBLOCK, None).unwrap();
+    let uid = rustix::process::geteuid().as_raw();
+    let mut kept = Vec::new();
+    for at in 0..count {
+        let name = format!("rsm/{uid}/silent-{}-{at}", std::process::id());
+        let place = SocketAddrUnix::new_abstract_name(name.as_bytes()).unwrap();
+        let listener = socket();
+        bind(&listener, &place).unwrap();
+        listen(&listener, 0).unwrap();
+        if at % 2 == 0 {
+            // Its queue is full.
+            loop {
+                let guest = socket();
+                if connect(&guest, &place).is_err() {
+                    break;
+                }
+                kept.push(guest);
+            }
+        }
+        kept.push(listener);
+    }
+    kept
+}
+
+#[test]
+fn names_that_say_nothing_delay_nobody() {
+    let silent = silent_names(150);
+    let cluster = Cluster::new(2).unwrap();
+    let one = cluster.node(1).unwrap();
+    let clusters = rsm::observe::clusters().unwrap();
+    let start = Instant::now();
+    let looks = rsm::observe::look_at(&clusters);
+    // One after the other they would take five minutes.
+    assert!(start.elapsed() < DEADLINE, "{:?} for {} names", start.elapsed(), clusters.len());
+    println!("{:?} for {} names", start.elapsed(), clusters.len());
+    let mut told = 0;
+    for (cluster_ref, look) in clusters.iter().zip(&looks) {
+        if cluster_ref.name == cluster.name() {
+            let info = look.as_ref().unwrap();
+            assert_eq!((info.nodes, info.joined, info.name.as_str()), (2, 1, cluster.name()));
+        } else if cluster_ref.name.starts_with(&format!("silent-{}-", std::process::id())) {
+            assert_eq!(look.as_ref().unwrap_err().code(), Code::Timeout);
+            told += 1;
+        }
+    }
+    assert_eq!(told, 150);
+    drop(silent);
+    // Whoever looked has gone again.
+    let observer = Observer::attach(Some(cluster.name())).unwrap();
+    assert_eq!(observer.processes().unwrap().len(), 1);
+    drop(one);
+    let none = rsm::observe::look_at(&[]);
+    assert!(none.is_empty());
+}

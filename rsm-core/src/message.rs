@@ -267,7 +267,7 @@ pub enum Ask {
 }
 
 /// What the agent answers.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// Nothing more to say.
     Done,

@@ -111,6 +111,16 @@ impl Drop for Guest {
     }
 }
 
+/// Reads a file of text by way of a guest.
+///
+/// # Errors
+/// As `open(2)` and `read(2)`; what is no text.
+pub fn read_text(path: &std::path::Path) -> std::io::Result<String> {
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
+    let bytes = read_to_end(&Guest::new(file)?)?;
+    String::from_utf8(bytes).map_err(std::io::Error::other)
+}
+
 /// Reads from a guest to the end.
 ///
 /// # Errors

@@ -13,18 +13,8 @@ impl Observer {
     }
 
     pub(super) fn cluster_of(&self, nodes: &[NodeInfo]) -> ClusterInfo {
-        let registry = self.membership.registry();
-        let (agent_pid, uid) = registry.header.agent();
-        ClusterInfo {
-            name: registry.header.name(),
-            uid,
-            agent_pid,
-            nodes: registry.header.node_count(),
-            joined: nodes.iter().map(|n| u32::from(n.joined)).sum(),
-            processes: registry.header.processes(),
-            segments: nodes.iter().map(|n| n.exports).fold(0, u32::saturating_add),
-            connections: nodes.iter().map(|n| n.imports).fold(0, u32::saturating_add),
-        }
+        let nodes = nodes.iter().map(|n| (n.joined, n.exports, n.imports));
+        super::glance::info(&self.membership.registry(), nodes.collect())
     }
 
     /// Its nodes, by id.

@@ -28,6 +28,7 @@
 mod activity;
 mod change;
 mod clusters;
+mod glance;
 mod look;
 mod rows;
 mod snapshot;
@@ -36,6 +37,7 @@ pub use activity::{Activity, ProcessActivity};
 pub use change::Change;
 pub(crate) use clusters::Purpose;
 pub use clusters::{ClusterRef, clusters};
+pub use glance::look_at;
 pub use rows::{ClusterInfo, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, ProcessInfo, SegmentInfo};
 pub use snapshot::Snapshot;
 

@@ -7,6 +7,7 @@ use super::story::{NodeProcess, small_cluster, wait_for};
 use rsm::{Cluster, Code, Geometry};
 use rsm_core::driver::WindowKind;
 use rsm_core::message::{Answer, Ask, Claim, Connected, ConnectionName, Reply, Request, SegmentName, decode, encode};
+use rsm_core::registry::{Layout, LinkState, LinkWord};
 use rsm_shm::address::{Address, ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NODE_KEY, current_uid};
 use rsm_shm::memory::memfd::{self, Sealing};
 use rsm_shm::socket::{packet_pair, packet_socket, receive, send};
@@ -23,6 +24,10 @@ pub(crate) const STORIES: &[Story] = &[
     ("segments_that_cannot_be_are_refused", segments),
     ("connections_that_cannot_be_are_refused", connections),
     ("a_connection_that_is_granted_twice_is_refused", the_same_twice),
+    ("an_id_that_was_not_asked_for_is_refused", another_id),
+    ("tallies_that_are_none_are_refused", tallies),
+    ("a_process_takes_one_tally", many_tallies),
+    ("lists_that_do_not_end_are_given_up", endless),
     ("an_agent_that_takes_nobody_in_is_given_up", never_joined),
     ("a_request_that_is_never_answered_can_be_interrupted", never_answered),
 ];
@@ -33,6 +38,7 @@ const MAGIC_AT: usize = 0;
 const LAYOUT_AT: usize = 8;
 const SEGMENTS_AT: usize = 20;
 const NODE_COUNT_AT: usize = 36;
+const TALLIED_AT: usize = 84;
 
 /// What an honest agent hands out.
 struct Honest {
@@ -59,6 +65,16 @@ impl Honest {
     fn changed(&self, at: usize, bytes: &[u8]) -> OwnedFd {
         let mut image = self.image.clone();
         image[at..at + bytes.len()].copy_from_slice(bytes);
+        sealed(&image)
+    }
+
+    /// The registry of a cluster that is watched, where the path of the first connection is there.
+    fn tallied(&self) -> OwnedFd {
+        let mut image = self.image.clone();
+        let path = LinkWord::new(LinkState::Active).word().to_le_bytes();
+        for (at, bytes) in [(TALLIED_AT, &1u32.to_le_bytes()[..]), (Layout::of(GEOMETRY).paths, &path[..])] {
+            image[at..at + bytes.len()].copy_from_slice(bytes);
+        }
         sealed(&image)
     }
 }
@@ -297,11 +313,139 @@ fn segments() {
         ("a bell that is none", "bell 64 of 64", created(0, 64), Some(sealed(&[0; 65536]))),
         ("another answer", "something else", Answer::Published { id: 1 }, Some(sealed(&[0; 65536]))),
     ];
-    for (what, words, answer, memory) in cases {
-        ask_once(what, "export", &honest, words, move |visitor, number| {
-            let descriptors: Vec<_> = memory.iter().map(AsFd::as_fd).collect();
-            visitor.say(number, answer, &descriptors);
-        });
+    let huge = huge_memory().map(|memory| ("of another kind", "ordinary pages", created(0, 0), Some(memory)));
+    for (what, words, answer, memory) in cases.into_iter().chain(huge) {
+        for step in ["export", "adopt"] {
+            let (answer, memory) = (answer.clone(), memory.as_ref().map(|m| m.try_clone().expect("a descriptor")));
+            ask_once(what, step, &honest, words, move |visitor, number| {
+                let descriptors: Vec<_> = memory.iter().map(AsFd::as_fd).collect();
+                visitor.say(number, answer, &descriptors);
+            });
+        }
+    }
+}
+
+/// A memory object of pages that the machine keeps apart, and may have none of; sealed as it should be.
+fn huge_memory() -> Option<OwnedFd> {
+    use rustix::fs::{MemfdFlags, memfd_create};
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::HUGETLB;
+    let memory = memfd_create("rsm-false", flags).ok()?;
+    rustix::fs::ftruncate(&memory, 32 << 20).ok()?;
+    memfd::seal(&memory, Sealing::Size).ok().map(|()| memory)
+}
+
+fn another_id() {
+    let honest = Honest::new();
+    let honest = &honest;
+    let published = Answer::Published { id: 0x40_0001 };
+    visit("another id", "published", Code::InternalError, "answered something else", {
+        let honest = Arc::clone(honest);
+        move |visitor| {
+            let _events = visitor.take_in(&honest);
+            let number = visitor.hear().expect("a request").number;
+            let segment = SegmentName { row: 0, incarnation: 1 };
+            visitor.say(number, Answer::Created { segment, bell: 0 }, &[sealed(&[0; 65536]).as_fd()]);
+            let number = visitor.hear().expect("a request").number;
+            visitor.say(number, published, &[]);
+            while let Some(request) = visitor.hear() {
+                visitor.say(request.number, Answer::Done, &[]);
+            }
+        }
+    });
+}
+
+/// A visit that goes well with an agent that says that transfers are tallied and sends these tallies, which may be
+/// spoiled before the visitor transfers anything. `look` is what else there is to see of the visitor then.
+fn visit_watched(what: &str, tallies: Vec<OwnedFd>, spoil: bool, look: impl FnOnce(&NodeProcess)) {
+    let honest = Honest::new();
+    let (sent, hear) = std::sync::mpsc::channel();
+    let fake = Fake::start(move |visitor| {
+        let number = visitor.hear().expect("a join").number;
+        let (events, theirs) = packet_pair().expect("a pair");
+        let registry = honest.tallied();
+        visitor.say(number, joined(), &[registry.as_fd(), theirs.as_fd(), honest.bells.as_fd()]);
+        for tally in &tallies {
+            send(&events, &[1], &[tally.as_fd()], SendFlags::empty()).expect("told to look");
+            receive(&events, RecvFlags::empty()).expect("an answer").expect("it has looked");
+        }
+        if spoil {
+            // Whoever maps one of these faults from here on.
+            tallies.iter().for_each(|tally| rustix::fs::ftruncate(tally, 0).expect("shortened"));
+        }
+        sent.send(()).expect("heard");
+        while let Some(request) = visitor.hear() {
+            match request.ask {
+                Ask::Connect { .. } => {
+                    visitor.say(request.number, Answer::Connected(granted()), &[sealed(&[0; 65536]).as_fd()]);
+                }
+                _ => visitor.say(request.number, Answer::Done, &[]),
+            }
+        }
+    });
+    let mut visitor = fake.visitor();
+    visitor.tell("visit connect");
+    hear.recv().expect("all tallies are sent");
+    assert_eq!(visitor.heard(), "ok 65536", "{what}");
+    look(&visitor);
+    visitor.end();
+    fake.thread.join().expect("the false agent did its part");
+}
+
+fn granted() -> Connected {
+    Connected {
+        connection: ConnectionName { row: 0, generation: 0 },
+        window: WindowKind::Coherent,
+        length: 65536,
+        data_offset: 0,
+        export_bell: 0,
+        export_epoch: 0,
+        import_bell: 1,
+    }
+}
+
+fn tallies() {
+    let bytes = size_of::<rsm_core::tally::TallyRow>() as u64;
+    visit_watched("a tally that shrinks", vec![memory(bytes)], true, |_| {});
+    visit_watched("more than a tally", vec![sealed(&[0; 4096])], false, |_| {});
+    visit_watched("no memory object", vec![std::fs::File::open("/dev/zero").expect("/dev/zero").into()], false, |_| {});
+}
+
+fn many_tallies() {
+    let bytes = size_of::<rsm_core::tally::TallyRow>();
+    let many = (0..20).map(|_| sealed(&vec![0; bytes])).collect();
+    visit_watched("twenty tallies", many, false, |visitor| {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", visitor.pid())).expect("its mappings");
+        let mapped = maps.lines().filter(|line| line.contains("rsm-false") && line.contains(" rw-s ")).count();
+        assert_eq!(mapped, 1, "{maps}");
+    });
+}
+
+fn endless() {
+    use rsm_core::message::{Process, ProcessTally};
+    let tally = rsm_core::tally::Tally::default();
+    for step in ["processes", "activity"] {
+        for more in [true, false] {
+            let honest = Honest::new();
+            visit("a list without an end", step, Code::InternalError, "does not end", move |visitor| {
+                let _events = visitor.take_in(&honest);
+                while let Some(request) = visitor.hear() {
+                    // The same again and again, or out of order within one answer.
+                    let memberships = if more { (1..=128).collect::<Vec<u64>>() } else { vec![2, 1] };
+                    let answer = match request.ask {
+                        Ask::Tallies { .. } => {
+                            let all = memberships.iter().take(40);
+                            let of = |&membership| ProcessTally { membership, node: 1, pid: 1, tally };
+                            Answer::Tallies { processes: all.map(of).collect(), more }
+                        }
+                        _ => {
+                            let of = |&membership| Process { membership, node: 1, pid: 1, uid: 0 };
+                            Answer::Processes(memberships.iter().map(of).collect())
+                        }
+                    };
+                    visitor.say(request.number, answer, &[]);
+                }
+            });
+        }
     }
 }
 

@@ -101,6 +101,33 @@ fn carry_out(loot: &mut Loot, words: &[&str]) -> Result<String> {
             }
             Ok(refused)
         }
+        "replaceshared" => {
+            for _ in 0..number(word(1)) {
+                replace_while_shared(&mut loot.members[0].control, loot.segments[0].0)?;
+            }
+            Ok(String::new())
+        }
+        "crowd" => {
+            // A published segment with so many importers; nobody can reach its memory.
+            create_all(loot, 1)?;
+            let (segment, control) = (loot.segments[0].0, &mut loot.members[0].control);
+            let id = 0x40_0000;
+            control.ask(Ask::Publish { segment, id, access: AccessList::everyone() })?;
+            for _ in 0..number(word(1)) {
+                let permission = Permission::None;
+                control.ask(Ask::Connect { controller: 1, node: claim().node, id, permission, has_bells: true })?;
+            }
+            Ok(segment.row.to_string())
+        }
+        "tellunpublish" => {
+            let segment = loot.segments[0].0;
+            loot.members[0].control.tell(Ask::Unpublish { segment }).expect("sent");
+            Ok(String::new())
+        }
+        "hearunpublished" => {
+            let (reply, _) = loot.members[0].control.hear().expect("an answer");
+            reply.outcome.map(|answer| format!("{answer:?}"))
+        }
         "connectall" => {
             let ask = |_| Ask::Connect {
                 controller: 1,
@@ -207,6 +234,11 @@ fn visit(step: &str) -> Result<String> {
     if step == "look" {
         return rsm::observe::Observer::attach(None).map(|o| format!("{:?}", o.cluster()));
     }
+    if step == "processes" || step == "activity" {
+        let observer = rsm::observe::Observer::attach(None)?;
+        let count = if step == "processes" { observer.processes()?.len() } else { observer.activity()?.len() };
+        return Ok(count.to_string());
+    }
     install_handler();
     let shm = Controller::open("shm0")?;
     if step == "join" {
@@ -226,9 +258,18 @@ fn visit(step: &str) -> Result<String> {
         let _ = first.put_u64(0, 1);
         return second.map(|import| import.len().to_string());
     }
+    if step == "adopt" {
+        let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a fresh mapping that nothing refers to, exported and kept.
+        return unsafe {
+            let own = libc::mmap(std::ptr::null_mut(), 65536, access, flags, -1, 0);
+            shm.adopt(own.cast(), 65536).map(|export| export.len().to_string())
+        };
+    }
     let export = shm.export(65536)?;
     export.memory().write_volatile_u64(65528, 1)?;
-    let id = export.publish(SegmentId::any(), &AccessList::everyone())?;
+    let wanted = if step == "published" { SegmentId::new(0x40_0000) } else { SegmentId::any() };
+    let id = export.publish(wanted, &AccessList::everyone())?;
     export.unpublish()?;
     Ok(id.to_string())
 }
@@ -272,6 +313,18 @@ fn create_all(loot: &mut Loot, most: u64) -> Result<String> {
         }
     }
     Ok("all".to_owned())
+}
+
+/// What once made the agent count a descriptor that it had not: memory to move to is asked for twice, with another
+/// export of the same range made in between.
+fn replace_while_shared(control: &mut super::raw::Raw, first: SegmentName) -> Result<()> {
+    control.ask(Ask::Replace { segment: first })?;
+    let share =
+        Ask::Create { controller: 1, length: 4096, default_mode: 0o666, level: Level::Guarded, share: Some(first) };
+    let (Answer::Created { segment: second, .. }, _) = control.ask(share)? else { panic!("a segment") };
+    control.ask(Ask::Replace { segment: first })?;
+    control.ask(Ask::Settle { segment: first, moved: false })?;
+    control.ask(Ask::Destroy { segment: second, insist: true }).map(drop)
 }
 
 /// Collects everything this process may write: its node's bells, a segment of its own, and the bells of a node that it

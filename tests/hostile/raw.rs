@@ -40,8 +40,13 @@ pub(crate) fn place(address: &Address) -> SocketAddrUnix {
 impl Raw {
     /// Connects, or says why not.
     pub(crate) fn connect() -> rsm::Result<Raw> {
+        Raw::connect_to(&address())
+    }
+
+    /// As [`connect`](Self::connect), to this agent.
+    pub(crate) fn connect_to(address: &Address) -> rsm::Result<Raw> {
         let socket = packet_socket(SocketFlags::empty())?;
-        rustix::net::connect(&socket, &place(&address())).expect("the agent listens");
+        rustix::net::connect(&socket, &place(address)).expect("the agent listens");
         Ok(Raw { socket, number: 0 })
     }
 
@@ -79,7 +84,12 @@ impl Raw {
 impl Member {
     /// Joins.
     pub(crate) fn join(claim: Option<Claim>) -> rsm::Result<Member> {
-        let mut control = Raw::connect()?;
+        Member::join_at(&address(), claim)
+    }
+
+    /// Joins the cluster of this agent.
+    pub(crate) fn join_at(address: &Address, claim: Option<Claim>) -> rsm::Result<Member> {
+        let mut control = Raw::connect_to(address)?;
         let me = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
         let me = me.expect("a process descriptor");
         let join = Ask::Join { protocol: PROTOCOL, claim };

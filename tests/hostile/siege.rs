@@ -19,6 +19,10 @@ pub(crate) const STORIES: &[Story] = &[
     ("one_node_leaves_the_others_their_share_of_segments", segments),
     ("one_node_leaves_the_others_their_share_of_connections", connections),
     ("memory_to_move_to_is_given_once", replacing),
+    ("memory_is_counted_while_it_moves_and_is_shared", counted),
+    ("each_node_gets_its_share_whatever_processes_the_others_have", crowds),
+    ("others_are_served_while_many_importers_are_cut_off", served_between_cuts),
+    ("others_are_served_while_a_process_that_held_a_lot_is_forgotten", served_between_pieces),
     ("a_child_that_keeps_the_sockets_keeps_nothing_alive", child_keeps_sockets),
     ("an_importer_that_does_not_look_is_cut_off", does_not_look),
 ];
@@ -237,6 +241,115 @@ fn replacing() {
     let more = agent_descriptors() - before;
     assert!(more <= 8, "{more} descriptors for the memory of four segments");
     siege.end("replacing");
+}
+
+/// A cluster whose agent believes that it may have so many descriptors.
+fn with_descriptors(nodes: u32, most: u64) -> Cluster {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let lower = rustix::process::Rlimit { current: Some(most), ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, lower).expect("a lower limit");
+    let cluster = Cluster::new(nodes).expect("a cluster");
+    // The agent has read it; the limit is this process's as well.
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).expect("the limit from before");
+    cluster
+}
+
+/// Node 3 gets what it can count on of what fits into 300 descriptors.
+fn segments_of_three(siege: &Siege) {
+    let three = siege.cluster.node(3).expect("node 3").controller("shm0").expect("shm0");
+    let mine: Vec<_> = (0..10).map(|at| three.export(4096).unwrap_or_else(|e| panic!("export {at}: {e}"))).collect();
+    drop(mine);
+}
+
+fn counted() {
+    let mut siege = Siege::begin(with_descriptors(4, 300));
+    siege.intruder.ok("join");
+    siege.intruder.ok("segments 1");
+    siege.intruder.ok("replaceshared 400");
+    segments_of_three(&siege);
+    siege.end("memory that moves and is shared");
+}
+
+fn crowds() {
+    let mut siege = Siege::begin(with_descriptors(5, 300));
+    let mut crowd: Vec<NodeProcess> = (0..3).map(|_| NodeProcess::start(&siege.cluster, 4)).collect();
+    for process in &mut crowd {
+        let told = process.ok("members 80");
+        if told.contains("kept for what each node can count on") {
+            break;
+        }
+    }
+    siege.intruder.ok("strangers 200");
+    let told = crowd[0].ok("segments 1000");
+    assert!(told.contains("kept for"), "{told}");
+    segments_of_three(&siege);
+    // A process of a node that had none joins, and has its share as well.
+    let mut five = NodeProcess::start(&siege.cluster, 5);
+    five.ok("join");
+    assert_eq!(five.ok("segments 10"), "all");
+    five.end();
+    for process in crowd {
+        process.kill();
+    }
+    siege.end("many processes of a node");
+}
+
+/// Importers of the crowd at the moment when the agent answers somebody else.
+fn importers_when_served(siege: &Siege, row: u32) -> u32 {
+    let three = siege.cluster.node(3).expect("node 3");
+    drop(three.controller("shm0").expect("shm0").export(4096).expect("an export"));
+    three.membership().registry().segments[row as usize].importers()
+}
+
+const CROWD: u32 = 20_000;
+
+/// Does something that takes the agent long, until somebody else is served in the middle of it.
+fn served_in_the_middle(siege: &mut Siege, mut act: impl FnMut(&mut Siege) -> u32) {
+    for _ in 0..20 {
+        let row = act(siege);
+        let mut middle = false;
+        loop {
+            let importers = importers_when_served(siege, row);
+            middle |= (1..CROWD).contains(&importers);
+            if importers == 0 || middle {
+                break;
+            }
+        }
+        wait_for("the rest", || importers_when_served(siege, row) == 0);
+        if middle {
+            return;
+        }
+    }
+    panic!("nobody was served before all {CROWD} importers were dealt with");
+}
+
+fn served_between_cuts() {
+    let mut siege = Siege::begin(four());
+    served_in_the_middle(&mut siege, |siege| {
+        siege.intruder.ok("close");
+        siege.intruder.ok("join");
+        let row = siege.intruder.ok(&format!("crowd {CROWD}")).parse().expect("a row");
+        siege.intruder.ok("tellunpublish");
+        row
+    });
+    siege.peace.holds();
+    // All of them are cut when it is told that its segment is taken back, or waits for that.
+    siege.intruder.ok("hearunpublished");
+    siege.end("many importers are cut off");
+}
+
+fn served_between_pieces() {
+    let mut siege = Siege::begin(four());
+    served_in_the_middle(&mut siege, |siege| {
+        siege.intruder.ok("join");
+        let row = siege.intruder.ok(&format!("crowd {CROWD}")).parse().expect("a row");
+        std::mem::replace(&mut siege.intruder, NodeProcess::start(&siege.cluster, 4)).kill();
+        row
+    });
+    let three = siege.cluster.node(3).expect("node 3");
+    let imports = || three.membership().registry().nodes[4].fields().imports;
+    wait_for("its connections to be given back", || imports() == 0);
+    siege.end("a process that held a lot is forgotten");
 }
 
 fn child_keeps_sockets() {

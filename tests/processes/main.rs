@@ -14,6 +14,7 @@ mod leaks;
 mod meeting;
 mod node;
 mod revocation;
+mod room;
 mod steering;
 mod story;
 mod surroundings;
@@ -35,6 +36,7 @@ fn main() {
     }
     let stories: Vec<Story> = [
         revocation::STORIES,
+        room::STORIES,
         steering::STORIES,
         death::STORIES,
         fork::STORIES,

@@ -95,6 +95,17 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
             Ok(String::new())
         }
+        "adoptfilled" => {
+            let (start, length) = (pages(number(word(2)) as usize), number(word(2)) as usize);
+            for at in (0..length).step_by(4096) {
+                // SAFETY: inside a mapping of ours that nothing refers to.
+                unsafe { start.add(at).cast::<u64>().write_volatile(7) };
+            }
+            // SAFETY: as above.
+            let export = unsafe { Controller::open("shm0")?.adopt(start, length) }?;
+            things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
+            Ok(String::new())
+        }
         "adoptagain" => {
             let first = find(&things.exports, word(2));
             let memory = first.memory();

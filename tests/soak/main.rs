@@ -3,7 +3,7 @@
 //!   RSM_SOAK_SECONDS=120 RSM_SOAK_SEED=7 cargo test -p rsm --test soak -- --nocapture
 //!
 //! Without the first it takes ten seconds; the second chooses what happens (the order in which processes run stays the
-//! machine's). One line for each fault. What is checked all the time is in [`node`] and [`Ledger`]; in the end the
+//! machine's), and is any number when it is `random` or not there. One line for each fault. What is checked all the time is in [`node`] and [`Ledger`]; in the end the
 //! registry is empty and nothing is left of the cluster.
 
 #[path = "../crash/gate.rs"]
@@ -41,9 +41,12 @@ fn main() {
     if let Ok(seed) = std::env::var("RSM_SOAK_NODE") {
         return node::run(seed.parse().expect("a seed"));
     }
-    let number = |name| std::env::var(name).ok().map(|n| n.parse::<u64>().expect("a number"));
+    let number =
+        |name| std::env::var(name).ok().map(|n| n.parse::<u64>().unwrap_or_else(|_| panic!("{name}={n}: no number")));
     let seconds = number("RSM_SOAK_SECONDS").unwrap_or(10);
-    let seed = number("RSM_SOAK_SEED").unwrap_or_else(|| std::process::id().into());
+    // Without a number any will do; it is printed.
+    let given = std::env::var("RSM_SOAK_SEED").is_ok_and(|seed| seed != "random");
+    let seed = if given { number("RSM_SOAK_SEED") } else { None }.unwrap_or_else(any_seed);
     let trial = Trial::test("soak", move || {
         soak(Duration::from_secs(seconds), seed).map_err(|text| {
             let again = format!("RSM_SOAK_SECONDS={seconds} RSM_SOAK_SEED={seed} cargo test -p rsm --test soak");
@@ -54,6 +57,11 @@ fn main() {
     arguments.test_threads = Some(1); // in this thread: the gate counts threads
     let control = Trial::test("what_must_not_be_is_noticed", || controls().map_err(Into::into));
     libtest_mimic::run(&arguments, vec![control, trial]).exit();
+}
+
+fn any_seed() -> u64 {
+    let secret = rsm_shm::address::random_secret().expect("random numbers");
+    u64::from_le_bytes(secret[..8].try_into().expect("eight bytes")) >> 32
 }
 
 /// The checks of a soak, given what they must refuse.

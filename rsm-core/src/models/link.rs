@@ -49,6 +49,7 @@ impl Rig {
 
     fn change(&self, change: LinkChange) {
         assert!(agent(&self.heap).change_link(1, 1, 1, change));
+        agent(&self.heap).change_path(0, change);
     }
 }
 

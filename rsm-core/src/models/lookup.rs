@@ -20,7 +20,7 @@ fn a_published_segment_is_not_missed() {
         agent(&heap).add_segment(1, &segment(2));
         agent(&heap).publish(1, 0x40_0001);
         let reader = member(&heap, |heap| heap.registry().find(1, 0x40_0000));
-        agent(&heap).withdraw(1);
+        agent(&heap).withdraw(1, None);
         agent(&heap).remove_segment(1);
         agent(&heap).add_segment(1, &segment(3));
         let found = reader.join().unwrap();
@@ -39,7 +39,7 @@ fn a_row_used_again_is_not_found_under_its_old_name() {
         agent(&heap).add_segment(0, &segment(1));
         agent(&heap).publish(0, 0x40_0000);
         let agent = member(&heap, |heap| {
-            agent(heap).withdraw(0);
+            agent(heap).withdraw(0, None);
             agent(heap).remove_segment(0);
             agent(heap).add_segment(0, &segment(2));
             agent(heap).publish(0, 0x40_0001);

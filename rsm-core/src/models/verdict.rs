@@ -102,7 +102,7 @@ fn a_row_used_again_vouches_for_nobody_else() {
             })
         };
         agent(&heap).abort_connection(0, EndCause::Withdrawn);
-        agent(&heap).unlink_connection(0);
+        agent(&heap).unlink_connection(0, None);
         let arrived = w.memory.load(Relaxed) == 7;
         agent(&heap).remove_connection(0);
         agent(&heap).link_connection(0, &connection(2, 0));

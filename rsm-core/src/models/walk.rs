@@ -31,7 +31,7 @@ fn a_walk_posts_to_nobody_twice() {
     explore_less(2, || {
         let heap = two_connections();
         let walk = member(&heap, walk);
-        agent(&heap).unlink_connection(0);
+        agent(&heap).unlink_connection(0, Some(1));
         agent(&heap).remove_connection(0);
         agent(&heap).link_connection(0, &connection(12, 0));
         let (_, met) = walk.join().unwrap();
@@ -49,7 +49,7 @@ fn a_walk_forgets_nobody_who_stays() {
         let heap = two_connections();
         let walk = member(&heap, walk);
         agent(&heap).abort_connection(1, EndCause::Withdrawn);
-        agent(&heap).unlink_connection(1);
+        agent(&heap).unlink_connection(1, None);
         agent(&heap).remove_connection(1);
         agent(&heap).link_connection(1, &connection(12, 1));
         let (complete, met) = walk.join().unwrap();

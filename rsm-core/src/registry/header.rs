@@ -44,6 +44,9 @@ impl Default for Geometry {
 }
 
 impl Geometry {
+    /// Most bells of a node.
+    pub const MAX_BELLS: u32 = 1 << 24;
+
     /// Checks bounds, so that no arithmetic on a geometry that passed can overflow.
     ///
     /// # Errors
@@ -60,7 +63,7 @@ impl Geometry {
         within("segments", self.segments, 1, 1 << 24)?;
         within("connections", self.connections, 1, 1 << 24)?;
         within("buckets", self.buckets, 1, 1 << 24)?;
-        within("bells", self.bells, 1, 1 << 24)?;
+        within("bells", self.bells, 1, Self::MAX_BELLS)?;
         if !self.buckets.is_power_of_two() {
             return Err(Error::with(
                 Code::BadLength,

@@ -131,7 +131,8 @@ impl<'a> Writer<'a> {
         changed
     }
 
-    /// Changes a link from outside; `false` when there is none, or nothing to change.
+    /// Changes a link from outside; `false` when there is none, or nothing to change. Its connections follow, one by one
+    /// ([`change_path`](Self::change_path)).
     pub fn change_link(&self, controller: u32, from: u32, to: u32, change: LinkChange) -> bool {
         let Some(link) = self.0.link(controller, from, to) else { return false };
         let before = LinkWord::from_word(link.load(Relaxed));
@@ -141,36 +142,32 @@ impl<'a> Writer<'a> {
             return false;
         }
         link.store(after.word(), Relaxed);
-        // So do the words of its connections. A link that goes down takes them along, so that one that comes up meets
-        // none that lives.
-        for row in 0..self.0.header.connection_high.load(Relaxed) {
-            let r = &self.0.connections[row as usize];
-            if [&r.controller, &r.importer, &r.exporter].map(|word| word.load(Relaxed)) == [controller, from, to] {
-                let path = &self.0.paths[row as usize];
-                path.store(LinkWord::from_word(path.load(Relaxed)).changed(change, joined).word(), Relaxed);
-            }
-        }
+        true
+    }
+
+    /// What was changed of a link, for one of its connections. A link that goes down takes them along, so that one that
+    /// comes up meets none that lives. Ends with a full fence.
+    pub fn change_path(&self, row: u32, change: LinkChange) {
+        let path = &self.0.paths[row as usize];
+        let exporter = self.0.connections[row as usize].exporter.load(Relaxed);
+        let joined = self.0.nodes[exporter as usize].processes.load(Relaxed) > 0;
+        path.store(LinkWord::from_word(path.load(Relaxed)).changed(change, joined).word(), Relaxed);
         // Pairs with the full fence of the importer before `Snapshot::judge`: a span that finds the old word here came
         // before whatever this thread does next.
         if !mutated("link_agent_fence") {
             fence(SeqCst);
         }
-        true
     }
 
-    /// The segment's memory is about to be replaced under its connections: no span that is open from here on, until
+    /// The memory that a connection leads to is about to be replaced: no span that is open from here on, until
     /// [`resume`](Self::resume), is vouched for. Ends with a full fence.
-    pub fn suspend(&self, segment: u32) {
-        for row in self.connections_of(segment) {
-            verdict::suspend(&self.0.paths[row as usize]);
-        }
+    pub fn suspend(&self, row: u32) {
+        verdict::suspend(&self.0.paths[row as usize]);
     }
 
-    /// The segment's memory stands again: spans that open from here on are vouched for.
-    pub fn resume(&self, segment: u32) {
-        for row in self.connections_of(segment) {
-            verdict::resume(&self.0.paths[row as usize]);
-        }
+    /// The memory stands again: spans that open from here on are vouched for.
+    pub fn resume(&self, row: u32) {
+        verdict::resume(&self.0.paths[row as usize]);
     }
 
     /// Steps the word that `connect_within` sleeps on; the caller wakes who sleeps there.
@@ -211,8 +208,8 @@ impl<'a> Writer<'a> {
         step_comings(r);
     }
 
-    /// Makes the segment findable as `id`.
-    pub fn publish(&self, row: u32, id: u32) {
+    /// Makes the segment findable as `id`. It enters at the head of its bucket; gives the one it stands before.
+    pub fn publish(&self, row: u32, id: u32) -> Option<u32> {
         let r = &self.0.segments[row as usize];
         let head = &self.0.buckets[bucket(r.node.load(Relaxed), id, self.0.buckets.len())];
         seq::write(&r.seq, || {
@@ -224,13 +221,15 @@ impl<'a> Writer<'a> {
         // Release: pairs with the acquire in `Registry::find`; the row is filled when the head leads to it.
         head.store(row + 1, Release);
         step_comings(r);
+        follower(r.next_in_bucket.load(Relaxed))
     }
 
-    /// Takes the segment out of its chain: nobody finds it any more.
+    /// Takes the segment out of its chain: nobody finds it any more. `newer` is the one before it in its bucket; gives
+    /// the one after it.
     ///
     /// # Crash
     /// Between the two writes the row is marked bound but still linked: walks that meet it start over.
-    pub fn withdraw(&self, row: u32) {
+    pub fn withdraw(&self, row: u32, newer: Option<u32>) -> Option<u32> {
         let r = &self.0.segments[row as usize];
         let head = &self.0.buckets[bucket(r.node.load(Relaxed), r.id.load(Relaxed), self.0.buckets.len())];
         let next = r.next_in_bucket.load(Relaxed);
@@ -239,19 +238,18 @@ impl<'a> Writer<'a> {
             r.id.store(0, Relaxed);
         });
         step_comings(r);
-        if head.load(Relaxed) == row + 1 {
-            head.store(next, Release);
-            return;
-        }
-        let mut at = head.load(Relaxed);
-        while at != 0 {
-            let link = &self.0.segments[(at - 1) as usize];
-            if link.next_in_bucket.load(Relaxed) == row + 1 {
-                seq::write(&link.seq, || link.next_in_bucket.store(next, Relaxed));
-                return;
+        match newer {
+            None => {
+                debug_assert_eq!(head.load(Relaxed), row + 1, "it stands at the head");
+                head.store(next, Release);
             }
-            at = link.next_in_bucket.load(Relaxed);
+            Some(newer) => {
+                let link = &self.0.segments[newer as usize];
+                debug_assert_eq!(link.next_in_bucket.load(Relaxed), row + 1, "it stands after this one");
+                seq::write(&link.seq, || link.next_in_bucket.store(next, Relaxed));
+            }
         }
+        follower(next)
     }
 
     /// Begins a withdrawal on the row and returns its number.
@@ -311,23 +309,22 @@ impl<'a> Writer<'a> {
         count(&self.0.nodes[new.importer as usize].imports, 1);
     }
 
-    /// Takes a connection out of its segment's chain. It was cut before, so that who misses it there finds out why.
-    pub fn unlink_connection(&self, row: u32) {
+    /// Takes a connection out of its segment's chain, where `newer` stands before it. It was cut before, so that who
+    /// misses it there finds out why.
+    pub fn unlink_connection(&self, row: u32, newer: Option<u32>) {
         let r = &self.0.connections[row as usize];
         let segment = &self.0.segments[r.segment.load(Relaxed) as usize];
         let next = r.next.load(Relaxed);
-        if segment.first_connection.load(Relaxed) == row + 1 {
-            // Release: pairs with the acquire in `walk_connections`; who does not meet it finds it cut.
-            segment.first_connection.store(next, Release);
-        } else {
-            let mut at = segment.first_connection.load(Relaxed);
-            while at != 0 {
-                let link = &self.0.connections[(at - 1) as usize];
-                if link.next.load(Relaxed) == row + 1 {
-                    seq::write(&link.seq, || link.next.store(next, Relaxed));
-                    break;
-                }
-                at = link.next.load(Relaxed);
+        match newer {
+            None => {
+                debug_assert_eq!(segment.first_connection.load(Relaxed), row + 1, "it stands at the head");
+                // Release: pairs with the acquire in `walk_connections`; who does not meet it finds it cut.
+                segment.first_connection.store(next, Release);
+            }
+            Some(newer) => {
+                let link = &self.0.connections[newer as usize];
+                debug_assert_eq!(link.next.load(Relaxed), row + 1, "it stands after this one");
+                seq::write(&link.seq, || link.next.store(next, Relaxed));
             }
         }
         // Release: pairs with the acquire in `SegmentRow::is_deserted`; what the importer signalled before is seen.
@@ -371,6 +368,11 @@ impl<'a> Writer<'a> {
         }
         rows
     }
+}
+
+/// The row that a link leads to, which holds it plus one.
+fn follower(link: u32) -> Option<u32> {
+    link.checked_sub(1)
 }
 
 fn raise(word: &AtomicU32, to: u32) {
@@ -439,16 +441,22 @@ mod tests {
         let heap = Heap::new(SMALL);
         let w = writer(&heap);
         let r = heap.registry();
-        // Three rows in two buckets: at least one chain has two.
+        // Three rows in two buckets: at least one chain has two. Who stands before whom.
+        let mut before = std::collections::BTreeMap::new();
         for row in 0..3 {
             w.add_segment(row, &segment(u64::from(row) + 1, 1));
             assert_eq!(r.find(1, 0x40_0000 + row), Found::Nothing);
-            w.publish(row, 0x40_0000 + row);
+            let older = w.publish(row, 0x40_0000 + row);
+            before.extend(older.map(|older| (older, row)));
         }
         for gone in [1, 0, 2] {
             assert!(matches!(r.find(1, 0x40_0000 + gone), Found::Segment(row, f) if row == gone && f.length == 4096));
             assert_eq!(r.find(2, 0x40_0000 + gone), Found::Nothing, "another node's");
-            w.withdraw(gone);
+            let newer = before.remove(&gone);
+            if let Some(older) = w.withdraw(gone, newer) {
+                before.remove(&older);
+                before.extend(newer.map(|newer| (older, newer)));
+            }
             assert_eq!(r.find(1, 0x40_0000 + gone), Found::Nothing);
         }
         w.publish(1, 0x40_0007);
@@ -472,7 +480,7 @@ mod tests {
         assert_eq!(visit(&mut 12), [11, 10], "a walk that starts over goes on where it was");
         w.abort_connection(1, EndCause::Withdrawn);
         assert_eq!(visit(&mut u64::MAX.clone()), [12, 10]);
-        w.unlink_connection(1);
+        w.unlink_connection(1, Some(2));
         w.remove_connection(1);
         w.link_connection(1, &connection(13, 0));
         assert_eq!(visit(&mut 12), [10], "a row used again is not met by a walk that had passed it");

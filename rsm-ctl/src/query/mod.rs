@@ -81,13 +81,14 @@ fn clusters(name: Option<&str>) -> Result<Vec<ClusterRow>, Failure> {
     if name.is_some() {
         return Ok(vec![ClusterRow::Open(attach(name)?.cluster())]);
     }
-    Ok(observe::clusters()?.into_iter().filter_map(look).collect())
+    let clusters = observe::clusters()?;
+    let looks = observe::look_at(&clusters);
+    Ok(clusters.into_iter().zip(looks).filter_map(|(cluster, look)| row(cluster, look)).collect())
 }
 
-/// A look at one of the listed clusters; `None` if it has ended since.
-fn look(cluster: ClusterRef) -> Option<ClusterRow> {
-    // By address: the same name may be in use by another user.
-    match Observer::attach(Some(&cluster.address())).map(|observer| observer.cluster()) {
+/// What is shown of a listed cluster; `None` if it has ended since.
+fn row(cluster: ClusterRef, look: rsm::Result<ClusterInfo>) -> Option<ClusterRow> {
+    match look {
         Ok(info) => Some(ClusterRow::Open(info)),
         Err(error) if error.code() == Code::CtlrNotPresent => None,
         // One that refuses, speaks another version, or does not answer, is there all the same.

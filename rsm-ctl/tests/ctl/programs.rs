@@ -35,6 +35,32 @@ fn variables_of_all_and_of_some() {
 }
 
 #[test]
+fn the_number_of_nodes_as_other_launchers_take_it() {
+    for form in ["-n2", "-n=2", "-np 2", "-np2", "-np=2", "-vn2"] {
+        let line = format!("run {form} --env A=a printenv A");
+        let finished = ctl(&line.split(' ').collect::<Vec<_>>()).finish();
+        assert_eq!((finished.code(), finished.text()), (0, "a\na\n"), "{form}: {}", finished.stderr);
+        // What follows the program's name is the program's.
+        let line = format!("run {form} -- echo -np 3");
+        let finished = ctl(&line.split(' ').collect::<Vec<_>>()).finish();
+        assert_eq!((finished.code(), finished.text()), (0, "-np 3\n-np 3\n"), "{form}: {}", finished.stderr);
+    }
+    for (line, why) in [
+        ("run -n2 -n3 -- true", "the argument '-n <N>' cannot be used multiple times"),
+        ("run -np2 -n 2 -- true", "the argument '-n <N>' cannot be used multiple times"),
+        ("run -np two -- true", "write a number of nodes, 1 to 63"),
+        ("run -n= -- true", "write a number of nodes, 1 to 63"),
+        ("run -np", "a value is required for '-n <N>'"),
+        ("run -n2", "<PROG ARGS"),
+        ("run true -n2", "-n <N>"),
+        ("run true -np 2", "tip: what follows the program is the program's: rsm-ctl run -n N PROG ARGS..."),
+    ] {
+        let finished = ctl(&line.split(' ').collect::<Vec<_>>()).finish();
+        assert!(finished.code() == 2 && finished.stderr.contains(why), "{line}: {}", finished.stderr);
+    }
+}
+
+#[test]
 fn a_directory() {
     let scratch = Scratch::new("cwd");
     let directory = scratch.path("").canonicalize().unwrap();
@@ -115,42 +141,6 @@ fn what_cannot_be_done_is_said() {
     }
 }
 
-#[test]
-fn a_call_that_the_machine_refuses_is_named() {
-    for (call, errno, named) in [
-        (libc::SYS_pidfd_open, libc::EPERM, "pidfd_open: Operation not permitted"),
-        (libc::SYS_pidfd_open, libc::ENOSYS, "pidfd_open: Function not implemented"),
-        (libc::SYS_signalfd4, libc::EPERM, "signalfd: Operation not permitted"),
-        (libc::SYS_socketpair, libc::EACCES, "socketpair: Permission denied"),
-        (libc::SYS_setsid, libc::EPERM, "setsid: Operation not permitted"),
-    ] {
-        let refusal = Refusal { call, argument: None, errno };
-        let finished = ctl(&["run", "-n", "1", "--", "true"]).refusing(&[refusal]).finish();
-        assert_eq!((finished.code(), finished.text()), (1, ""), "{named}");
-        assert!(finished.stderr.contains(named), "{}", finished.stderr);
-        assert!(finished.stderr.contains("`rsm-ctl doctor` tells what this machine lacks"), "{}", finished.stderr);
-        assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
-    }
-}
-
-#[test]
-fn without_proc_nothing_starts() {
-    let tried = std::process::Command::new("unshare").args(["-m", "true"]).output();
-    if !tried.is_ok_and(|tried| tried.status.success()) {
-        return;
-    }
-    // Something else in its place, and then another namespace's.
-    for (how, why) in [
-        ("mount -t tmpfs none /proc", "/proc is not mounted here"),
-        (":", "/proc shows the processes of another PID namespace"),
-    ] {
-        let script = format!("exec unshare -mpf sh -c '{how} && exec $CTL run -n 1 -- true'");
-        let finished = shell(&script).finish();
-        assert_eq!((finished.code(), finished.text()), (1, ""), "{how}: {}", finished.stderr);
-        assert!(finished.stderr.contains(why), "{}", finished.stderr);
-    }
-}
-
 /// An executable file.
 fn program(scratch: &Scratch, name: &str, text: &str) -> String {
     let path = scratch.file(name, text);
@@ -199,6 +189,42 @@ fn a_program_whose_loader_is_missing_is_not_blamed() {
     let finished = ctl(&["run", "-n", "1", "--", path.to_str().unwrap(), "-c", "true"]).finish();
     assert!(finished.stderr.contains(": its loader \"/lib"), "{}", finished.stderr);
     assert!(finished.code() == 126 && finished.stderr.contains("/xd-"), "{}", finished.stderr);
+}
+
+#[test]
+fn a_call_that_the_machine_refuses_is_named() {
+    for (call, errno, named) in [
+        (libc::SYS_pidfd_open, libc::EPERM, "pidfd_open: Operation not permitted"),
+        (libc::SYS_pidfd_open, libc::ENOSYS, "pidfd_open: Function not implemented"),
+        (libc::SYS_signalfd4, libc::EPERM, "signalfd: Operation not permitted"),
+        (libc::SYS_socketpair, libc::EACCES, "socketpair: Permission denied"),
+        (libc::SYS_setsid, libc::EPERM, "setsid: Operation not permitted"),
+    ] {
+        let refusal = Refusal { call, argument: None, errno };
+        let finished = ctl(&["run", "-n", "1", "--", "true"]).refusing(&[refusal]).finish();
+        assert_eq!((finished.code(), finished.text()), (1, ""), "{named}");
+        assert!(finished.stderr.contains(named), "{}", finished.stderr);
+        assert!(finished.stderr.contains("`rsm-ctl doctor` tells what this machine lacks"), "{}", finished.stderr);
+        assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn without_proc_nothing_starts() {
+    let tried = std::process::Command::new("unshare").args(["-m", "true"]).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        return;
+    }
+    // Something else in its place, and then another namespace's.
+    for (how, why) in [
+        ("mount -t tmpfs none /proc", "/proc is not mounted here"),
+        (":", "/proc shows the processes of another PID namespace"),
+    ] {
+        let script = format!("exec unshare -mpf sh -c '{how} && exec $CTL run -n 1 -- true'");
+        let finished = shell(&script).finish();
+        assert_eq!((finished.code(), finished.text()), (1, ""), "{how}: {}", finished.stderr);
+        assert!(finished.stderr.contains(why), "{}", finished.stderr);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Connect, inherit, disconnect.
 
 use super::Agent;
+use super::chores::{Chore, Owner, PIECE};
 use super::members::duplicate;
 use super::requests::Given;
 use crate::parking::Poster;
@@ -10,13 +11,15 @@ use rsm_core::crash_point;
 use rsm_core::driver::Driver;
 use rsm_core::generation::{EndCause, Generation};
 use rsm_core::message::{Answer, Connected, ConnectionName, MAX_INHERIT, SegmentName};
-use rsm_core::registry::{ControllerKind, Found, NewConnection};
+use rsm_core::registry::{Absence, ControllerKind, Found, NewConnection};
 use rsm_core::{Code, Error, Result};
 use std::collections::BTreeSet;
 
 /// What the agent knows of a connection.
+#[derive(Debug)]
 pub(super) struct Connection {
-    generation: u64,
+    /// The generation word it was granted with.
+    pub(super) generation: u64,
     /// Row of the segment while the connection is alive.
     pub(super) segment: Option<u32>,
     pub(super) controller: u32,
@@ -50,6 +53,10 @@ impl Agent {
         self.check_path(controller, importer, node)?;
         let not_published = || Found::nothing(node, id);
         let row = *self.published.get(&(node, id)).ok_or_else(not_published)?;
+        if self.is_orphan(row) {
+            self.unlist(row);
+            return Err(not_published());
+        }
         let segment = self.segments.get(&row).ok_or_else(not_published)?;
         let not_to_us = || {
             let text = format!("segment {id:#x} of node {node} is not published to node {importer}");
@@ -80,7 +87,9 @@ impl Agent {
     /// nothing yet: who tries again until it does need not know whether it has begun.
     fn check_path(&self, controller: u32, importer: u32, node: u32) -> Result<()> {
         self.check_node(node)?;
-        match self.map.registry().absence(controller, importer, node) {
+        let absence = self.map.registry().absence(controller, importer, node);
+        let closing = self.closing.contains(&(controller, importer, node)).then_some(Absence::NoLink);
+        match closing.or(absence) {
             None => Ok(()),
             Some(absence) => Err(absence.error(&self.controller_name(controller), importer, node)),
         }
@@ -101,17 +110,15 @@ impl Agent {
         let mut descriptors = Vec::new();
         // Without any permission there is nothing to reach (D-27).
         if permission != Permission::None {
-            descriptors.push(self.driver.grant(&segment.memory, permission)?);
+            descriptors.push(self.driver.grant(segment.memory().object(), permission)?);
         }
         if !has_bells {
             descriptors.push(duplicate(self.bells_of(exporter)?.object())?);
         }
         crash_point!(AgentGranted);
+        let pid = self.members.get(&party).map(|m| m.pid).ok_or(Error::new(Code::InternalError))?;
         let (row, bell, epoch) = self.take_connection(importer, exporter)?;
         let serial = self.take_serial();
-        let member = self.members.get_mut(&party).ok_or(Error::new(Code::InternalError))?;
-        member.connections.insert(row);
-        let pid = member.pid;
         let new = NewConnection {
             serial,
             segment: segment_row,
@@ -128,12 +135,17 @@ impl Agent {
         crash_point!(AgentLinked);
         if let Some(segment) = self.segments.get_mut(&segment_row) {
             segment.granted |= permission != Permission::None;
+            segment.connections.insert(serial, row);
         }
         let generation = Generation::live(serial).word();
         let holders = BTreeSet::from([party]);
         let segment = Some(segment_row);
         let connection = Connection { generation, segment, controller, importer, exporter, bell, holders };
         self.connections.insert(row, connection);
+        self.nodes[importer as usize].imports.insert(row);
+        if let Some(member) = self.members.get_mut(&party) {
+            member.connections.insert(row);
+        }
         let connected = Connected {
             connection: ConnectionName { row, generation },
             window: self.driver.window_kind(),
@@ -148,19 +160,14 @@ impl Agent {
 
     /// Takes a row for a connection of node `importer`, and a bell of node `exporter`.
     fn take_connection(&mut self, importer: u32, exporter: u32) -> Result<(u32, u32, u32)> {
-        self.connection_shares.take(importer)?;
-        let taken = self.connection_rows.take().ok_or_else(|| {
-            let rows = self.map.registry().connections.len();
-            Error::with(Code::InsufficientResources, format!("the cluster's table of {rows} connections is full"))
-        });
-        let taken = taken.and_then(|row| match self.take_bell(exporter) {
+        let row = self.connection_rows.take(importer)?;
+        match self.take_bell(exporter, importer) {
             Ok((bell, epoch)) => Ok((row, bell, epoch)),
             Err(error) => {
                 self.connection_rows.give(row);
                 Err(error)
             }
-        });
-        taken.inspect_err(|_| self.connection_shares.give(importer))
+        }
     }
 
     /// A forked process shares connections of its parent: it is told when they are cut, and they live until both have
@@ -204,20 +211,33 @@ impl Agent {
         if !connection.holders.is_empty() {
             return;
         }
-        let (exporter, bell, segment) = (connection.exporter, connection.bell, connection.segment);
-        self.connection_shares.give(connection.importer);
-        self.connections.remove(&row);
-        if let Some(segment) = segment {
+        let (importer, exporter, bell) = (connection.importer, connection.exporter, connection.bell);
+        if connection.segment.is_some() {
             // Cut first: the exporter that misses it in the chain finds out why.
             self.writer().abort_connection(row, cause);
-            self.writer().unlink_connection(row);
-            self.attended.insert(segment);
+            self.unlink(row);
         }
+        self.connections.remove(&row);
+        self.nodes[importer as usize].imports.remove(&row);
         crash_point!(AgentUnlinked);
         self.writer().remove_connection(row);
         crash_point!(AgentDisconnected);
         self.give_bell(exporter, bell);
         self.connection_rows.give(row);
+    }
+
+    /// Takes a connection that is alive out of its segment's chain, and notes that it leads nowhere.
+    pub(super) fn unlink(&mut self, row: u32) {
+        let Some(connection) = self.connections.get_mut(&row) else { return };
+        let Some(segment) = connection.segment.take() else { return };
+        let serial = Generation::from_word(connection.generation).serial();
+        // The chain runs from the newest to the oldest.
+        let newer = self.segments.get_mut(&segment).and_then(|segment| {
+            segment.connections.remove(&serial);
+            segment.connections.range(serial..).next().map(|(_, &row)| row)
+        });
+        self.writer().unlink_connection(row, newer);
+        self.attended.insert(segment);
     }
 
     /// Wakes whoever sleeps on the export that a connection leads to: the dead importer may have owed the wake.
@@ -230,24 +250,39 @@ impl Agent {
         }
     }
 
-    /// Posts for an exporter whose own walk was disturbed too often.
-    pub(super) fn post_importers(&self, party: u64, name: SegmentName, below: u64, accumulate: bool) -> Result<()> {
+    /// Posts for an exporter whose own walk was disturbed too often. `None` when the answer comes later.
+    pub(super) fn post_importers(
+        &mut self,
+        (party, number): (u64, u64),
+        segment: SegmentName,
+        below: u64,
+        accumulate: bool,
+    ) -> Result<Option<Answer>> {
         let node = self.node_of(party)?;
-        let exists = self.segments.get(&name.row).is_some_and(|s| s.incarnation == name.incarnation && s.node == node);
-        if !exists {
+        if self.segment(segment)?.node != node {
             return Err(Error::with(Code::BadSegHndl, "the segment does not exist any more"));
         }
+        let Some(below) = self.post_some(segment, below, accumulate) else { return Ok(Some(Answer::Done)) };
+        let owed = self.owe(party, number);
+        self.chores.add(Owner::Party(party), Chore::Post { segment, below, accumulate, owed });
+        Ok(None)
+    }
+
+    /// Posts to some importers of a segment with serial numbers below this one; gives the number to go on with.
+    pub(super) fn post_some(&self, name: SegmentName, below: u64, accumulate: bool) -> Option<u64> {
+        let segment = self.segments.get(&name.row).filter(|s| s.incarnation == name.incarnation)?;
         let accumulate = if accumulate { Accumulate::Yes } else { Accumulate::No };
-        let registry = self.map.registry();
-        for row in self.writer().connections_of(name.row) {
-            let Some(fields) = registry.connections[row as usize].fields() else { continue };
-            if fields.generation.serial() < below
-                && let Some(bell) = self.bell(node, fields.bell)
+        let rows = self.map.registry().connections;
+        let mut last = None;
+        for (at, (&serial, &row)) in (1..).zip(segment.connections.range(..below).rev().take(PIECE)) {
+            last = (at == PIECE).then_some(serial);
+            if let Some(fields) = rows[row as usize].fields()
+                && let Some(bell) = self.bell(segment.node, fields.bell)
             {
                 // A bell whose connection was cut meanwhile says so to its waiter, not to the poster.
                 let _ = bell.post(fields.epoch, accumulate, &Poster);
             }
         }
-        Ok(())
+        last
     }
 }

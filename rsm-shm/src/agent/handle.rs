@@ -1,11 +1,16 @@
 //! Starting and stopping an agent.
 
+use super::aside::Aside;
+use super::chores::Chores;
 use super::config::Config;
 use super::limits::{Limits, total_memory};
+use super::memory::Ledger;
 use super::nodes::NodeState;
 use super::rows::Rows;
-use super::shares::{PerProcess, Shares};
+use super::segments::Segments;
+use super::shares::{self, PerProcess, SHARE};
 use super::shm_driver::ShmDriver;
+use super::withdrawals::Withdrawals;
 use super::{Agent, serve};
 use crate::address::{Address, random_secret};
 use crate::capabilities::{Capabilities, Feature};
@@ -25,9 +30,11 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Most kills that are remembered.
 const MOST_KILLS: usize = 4096;
@@ -46,6 +53,13 @@ impl Kills {
     }
 }
 
+/// What the agent tells whoever started it.
+#[derive(Clone)]
+struct Told {
+    kills: Kills,
+    longest_turn: LongestTurn,
+}
+
 /// A running agent, on a thread of this process. Dropping the handle ends the cluster.
 ///
 /// # Crash
@@ -62,7 +76,42 @@ pub struct AgentHandle {
     ending: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     process: u32,
+    longest_turn: LongestTurn,
     kills: Kills,
+}
+
+/// The longest turn of the agent's loop, in nanoseconds of its processor time: how long somebody who asks may have to
+/// wait for others. Nobody measures until somebody has asked.
+#[derive(Clone, Debug)]
+pub(super) struct LongestTurn(Arc<AtomicU64>);
+
+/// Nobody has asked.
+const UNASKED: u64 = u64::MAX;
+
+/// When a turn began.
+pub(super) struct Turn(Option<Duration>);
+
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+impl LongestTurn {
+    fn new() -> LongestTurn {
+        LongestTurn(Arc::new(AtomicU64::new(UNASKED)))
+    }
+
+    // Relaxed, here and below: a number to look at.
+    pub(super) fn begin(&self) -> Turn {
+        Turn((self.0.load(Relaxed) != UNASKED).then(processor_time))
+    }
+
+    pub(super) fn end(&self, turn: Turn) {
+        if let Turn(Some(began)) = turn {
+            let took = processor_time().saturating_sub(began).as_nanos();
+            self.0.fetch_max(u64::try_from(took).unwrap_or(0), Relaxed);
+        }
+    }
 }
 
 impl AgentHandle {
@@ -89,13 +138,13 @@ impl AgentHandle {
         crate::socket::send(&stop, b"stop", &[stop.as_fd()], SendFlags::empty()).map_err(no_socket)?;
         let ending = Arc::new(AtomicBool::new(false));
         let (started, start) = mpsc::channel();
-        let kills = Kills::default();
+        let told = Told { kills: Kills::default(), longest_turn: LongestTurn::new() };
         let thread = {
             let (config, address, keys) = (config.clone(), address.clone(), keys.clone());
-            let (ending, kills) = (Arc::clone(&ending), kills.clone());
+            let (ending, told) = (Arc::clone(&ending), told.clone());
             let stdio = if config.dedicated { Stdio::Keep } else { Stdio::Null };
             private_table::spawn("rsm-agent", stopped, stdio, move |stopped| {
-                run(&config, address, keys, kills, &stopped, &ending, &started);
+                run(&config, address, keys, told, &stopped, &ending, &started);
             })?
         };
         match start.recv() {
@@ -106,8 +155,9 @@ impl AgentHandle {
             }
             Err(_) => return Err(Error::with(Code::InternalError, "the agent's thread ended at once")),
         }
-        let (thread, process) = (Some(thread), std::process::id());
-        Ok(AgentHandle { address, keys, stop: Some(stop), ending, thread, process, kills })
+        let Told { kills, longest_turn } = told;
+        let (stop, thread, process) = (Some(stop), Some(thread), std::process::id());
+        Ok(AgentHandle { address, keys, stop, ending, thread, process, longest_turn, kills })
     }
 
     /// Node and process id of each process that steering has killed, in that order.
@@ -135,6 +185,15 @@ impl AgentHandle {
     /// The key that makes a process part of `node`; `None` when there is no such node.
     pub fn key(&self, node: u32) -> Option<&Secret> {
         if node == 0 { None } else { self.keys.get(node as usize) }
+    }
+
+    /// The longest turn of the agent's loop, in its processor time, since this was last asked; zero at first. So long,
+    /// and no longer, can whatever others do keep it from serving somebody.
+    pub fn longest_turn(&self) -> Duration {
+        match self.longest_turn.0.swap(0, Relaxed) {
+            UNASKED => Duration::ZERO,
+            longest => Duration::from_nanos(longest),
+        }
     }
 }
 
@@ -176,14 +235,14 @@ fn run(
     config: &Config,
     address: Address,
     keys: Vec<Secret>,
-    kills: Kills,
+    told: Told,
     stopped: &OwnedFd,
     ending: &AtomicBool,
     started: &mpsc::Sender<Result<()>>,
 ) {
     // The other end of `stopped`, for as long as this runs.
     let _other = crate::socket::receive(stopped, RecvFlags::DONTWAIT);
-    match Agent::new(config, address, keys, kills, stopped) {
+    match Agent::new(config, address, keys, told, stopped) {
         Ok(mut agent) => {
             if started.send(Ok(())).is_ok() {
                 crash_point!(AgentServing);
@@ -197,7 +256,8 @@ fn run(
 }
 
 impl Agent {
-    fn new(config: &Config, address: Address, keys: Vec<Secret>, kills: Kills, stopped: &OwnedFd) -> Result<Agent> {
+    fn new(config: &Config, address: Address, keys: Vec<Secret>, told: Told, stopped: &OwnedFd) -> Result<Agent> {
+        let Told { kills, longest_turn } = told;
         let capabilities = Capabilities::of(&Feature::OF_AGENT);
         capabilities.check()?;
         if !capabilities.has(Feature::Leases) {
@@ -238,28 +298,38 @@ impl Agent {
             accepting: true,
             accept_again: None,
             limits,
-            segment_shares: Shares::new("segments", segments, config.node_count),
-            connection_shares: Shares::new("connections", config.geometry.connections.into(), config.node_count),
             strangers_of: PerProcess::default(),
             members_of: PerProcess::default(),
             map,
             registry,
             driver: ShmDriver,
+            ledger: Ledger::new(Rc::new(Aside::default())),
             strangers: BTreeMap::new(),
             members: BTreeMap::new(),
             next_party: 0,
-            nodes: (0..=config.node_count).map(|_| NodeState::new(config.geometry.bells)).collect(),
-            segments: BTreeMap::new(),
-            segment_rows: Rows::new(config.geometry.segments),
+            nodes: (0..=config.node_count).map(|_| NodeState::new(config.geometry.bells, config.node_count)).collect(),
+            segments: Segments::default(),
+            // No more than there are descriptors for, even if no memory is shared.
+            segment_rows: Rows::new(
+                "segments",
+                config.geometry.segments,
+                shares::of_each(segments, config.node_count),
+                config.node_count,
+            ),
             next_serial: 0,
             published: BTreeMap::new(),
             connections: BTreeMap::new(),
-            connection_rows: Rows::new(config.geometry.connections),
-            withdrawals: Vec::new(),
+            connection_rows: Rows::new("connections", config.geometry.connections, SHARE, config.node_count),
+            withdrawals: Withdrawals::default(),
+            chores: Chores::default(),
+            departing: BTreeSet::new(),
+            putting_off: BTreeSet::new(),
+            closing: BTreeSet::new(),
             attended: BTreeSet::new(),
-            observers: 0,
+            observers: BTreeSet::new(),
             changed: false,
-            watchers: 0,
+            watchers: BTreeSet::new(),
+            longest_turn,
             kills,
         };
         agent.watch(&agent.listener, serve::Token::Listener, epoll::EventFlags::IN)?;

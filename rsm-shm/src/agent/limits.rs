@@ -3,22 +3,36 @@
 use rsm_core::{Code, Error, Result};
 use rustix::process::{Resource, Rlimit};
 
-/// Descriptors the agent keeps free for members that leave, probe or ask; a quarter of them where there are few.
+/// Descriptors the agent keeps free for members that leave, probe or ask, and for who waits to join; a quarter of them
+/// where there are few.
 const RESERVE: u64 = 64;
 /// Descriptors it needs for itself, and to tell somebody that there are no more.
 const OWN: u64 = 16;
-/// Descriptors of a process of a node, and of the node's bell memory.
-const PER_NODE: u64 = 4;
+/// Descriptors of a process of a node: what a member asks on, what it is told on, and the process.
+pub(super) const PER_MEMBER: u64 = 3;
+/// Descriptors of a node's bell memory.
+const PER_NODE: u64 = 1;
 
-/// How many descriptors there are, and how many are in use.
+/// What holds descriptors, counted in the agent's tables.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Held {
+    /// Memberships.
+    pub(super) members: u64,
+    /// Memory objects of segments, those that something moves to included.
+    pub(super) memories: u64,
+    /// Connections that have not joined.
+    pub(super) strangers: u64,
+}
+
+/// How many descriptors there are.
 #[derive(Debug)]
 pub(super) struct Limits {
     descriptors: u64,
     reserve: u64,
-    used: u64,
-    segments: u64,
+    /// The agent's own, and bell memory of every node.
+    fixed: u64,
     max_segments: u64,
-    max_strangers: usize,
+    max_strangers: u64,
 }
 
 /// Most connections that have not joined, where there are descriptors enough.
@@ -37,9 +51,13 @@ impl Limits {
                 limit.current = limit.maximum;
             }
         }
-        let descriptors = limit.current.unwrap_or(1 << 20);
+        Limits::of(limit.current.unwrap_or(1 << 20), nodes)
+    }
+
+    fn of(descriptors: u64, nodes: u32) -> Result<Limits> {
         let reserve = RESERVE.min(descriptors / 4);
-        let needed = OWN + reserve + u64::from(nodes) * PER_NODE + 1;
+        let fixed = OWN + u64::from(nodes) * PER_NODE;
+        let needed = fixed + reserve + u64::from(nodes) * PER_MEMBER + 1;
         let Some(room) = descriptors.checked_sub(needed) else {
             return Err(Error::with(
                 Code::InsufficientResources,
@@ -49,8 +67,8 @@ impl Limits {
                 ),
             ));
         };
-        let max_strangers = STRANGERS.min(descriptors / 8).max(1) as usize;
-        Ok(Limits { descriptors, reserve, used: OWN, segments: 0, max_segments: room + 1, max_strangers })
+        let max_strangers = STRANGERS.min(descriptors / 8).max(1);
+        Ok(Limits { descriptors, reserve, fixed, max_segments: room + 1, max_strangers })
     }
 
     /// Segments that fit beside one process of every node.
@@ -59,69 +77,38 @@ impl Limits {
     }
 
     /// Whether another connection may be accepted, if only to be refused.
-    pub(super) fn accepts(&self) -> bool {
-        self.used + self.reserve / 2 < self.descriptors
+    pub(super) fn accepts(&self, held: Held) -> bool {
+        let all = self.fixed + held.members * PER_MEMBER + held.memories + held.strangers;
+        all + self.reserve / 4 < self.descriptors
     }
 
-    /// Most connections that may wait to join.
-    pub(super) fn max_strangers(&self) -> usize {
-        self.max_strangers
+    /// Whether so many wait to join that one must go.
+    pub(super) fn has_too_many_strangers(&self, held: Held, kept: u64) -> bool {
+        held.strangers > self.max_strangers || self.needs(held) + kept > self.descriptors
     }
 
-    /// Whether there is room for another membership or memory object, beside a process of each of the `absent` nodes
-    /// that have none.
+    /// What is held, and what must be free beside it. Some of those who wait to join wait in the reserve.
+    fn needs(&self, held: Held) -> u64 {
+        let strangers = held.strangers.saturating_sub(self.reserve / 2);
+        self.fixed + held.members * PER_MEMBER + held.memories + strangers + self.reserve
+    }
+
+    /// Whether this may be held when `kept` descriptors must be left for what nodes can count on.
     ///
     /// # Errors
-    /// INSUFFICIENT_RESOURCES when there is not.
-    pub(super) fn check_room(&self, absent: u64) -> Result<()> {
-        if self.used + self.reserve + absent * PER_NODE < self.descriptors {
+    /// INSUFFICIENT_RESOURCES when there are not so many.
+    pub(super) fn check(&self, held: Held, kept: u64) -> Result<()> {
+        if self.needs(held) + kept <= self.descriptors {
             return Ok(());
         }
         Err(Error::with(
             Code::InsufficientResources,
             format!(
-                "the agent has no more descriptors but those for {absent} node(s) that have not joined (limit {}, see \
-                 ulimit -Hn)",
+                "the agent has no more descriptors but {kept} that are kept for what each node can count on (limit {}, \
+                 see ulimit -Hn)",
                 self.descriptors
             ),
         ))
-    }
-
-    /// Notes the descriptor of a segment. Segments leave room for a process of every node: a node that takes all there
-    /// are keeps nobody from joining.
-    ///
-    /// # Errors
-    /// INSUFFICIENT_RESOURCES at the limit.
-    pub(super) fn take_for_segment(&mut self, absent: u64) -> Result<()> {
-        self.check_room(absent)?;
-        if self.segments >= self.max_segments {
-            return Err(Error::with(
-                Code::InsufficientResources,
-                format!(
-                    "the cluster has {} segments, for which its agent has no more descriptors (limit {}, see ulimit -Hn)",
-                    self.segments, self.descriptors
-                ),
-            ));
-        }
-        self.segments += 1;
-        self.used += 1;
-        Ok(())
-    }
-
-    /// Notes that a segment is gone.
-    pub(super) fn give_segment(&mut self) {
-        self.segments -= 1;
-        self.used -= 1;
-    }
-
-    /// Notes descriptors taken.
-    pub(super) fn take(&mut self, count: u64) {
-        self.used += count;
-    }
-
-    /// Notes descriptors given back.
-    pub(super) fn give(&mut self, count: u64) {
-        self.used -= count;
     }
 }
 
@@ -129,4 +116,41 @@ impl Limits {
 pub(super) fn total_memory() -> u64 {
     let info = rustix::system::sysinfo();
     (info.totalram as u64).saturating_mul(u64::from(info.mem_unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shares;
+    use super::*;
+
+    #[test]
+    fn what_nodes_can_count_on_fits_whatever_the_limit() {
+        for nodes in [1, 2, 4, 63] {
+            for descriptors in [100, 128, 300, 1024, 2000, 20_000, 1 << 20] {
+                let Ok(limits) = Limits::of(descriptors, nodes) else { continue };
+                let share = shares::of_each(limits.max_segments().min(1 << 16), nodes);
+                let mut held = Held::default();
+                let mut kept = u64::from(nodes) * (PER_MEMBER + share);
+                limits.check(held, kept).unwrap();
+                // Strangers fill what they can, others take what is left, and each node gets what it can count on.
+                while !limits.has_too_many_strangers(Held { strangers: held.strangers + 1, ..held }, kept) {
+                    held.strangers += 1;
+                }
+                while limits.check(Held { memories: held.memories + 1, ..held }, kept).is_ok() {
+                    held.memories += 1;
+                }
+                for _ in 0..nodes {
+                    held.members += 1;
+                    kept -= PER_MEMBER;
+                    limits.check(held, kept).unwrap();
+                    for _ in 0..share {
+                        held.memories += 1;
+                        kept -= 1;
+                        limits.check(held, kept).unwrap();
+                    }
+                }
+                assert!(limits.accepts(held), "{nodes} nodes, {descriptors} descriptors");
+            }
+        }
+    }
 }

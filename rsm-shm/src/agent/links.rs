@@ -1,33 +1,49 @@
 //! Links that are taken down, brought up, or said to have had an error.
 
 use super::Agent;
+use super::chores::{Chore, Owed, Owner, PIECE};
+use super::connections::Connection;
 use rsm_core::crash_point;
 use rsm_core::generation::EndCause;
+use rsm_core::message::Answer;
 use rsm_core::registry::{LinkChange, LinkWord};
 use rsm_core::sync::Ordering::Relaxed;
 use rsm_core::{Code, Error, Result};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Agent {
-    /// Changes the link of imports of `from` from `to`, and the other direction if `both`. Returns how many imports
-    /// were cut.
+    /// Changes the link of imports of `from` from `to`, and the other direction if `both`. The answer is how many
+    /// imports were cut; `None` when it comes later.
     pub(super) fn set_link(
         &mut self,
-        controller: u32,
-        from: u32,
-        to: u32,
+        (party, number): (u64, u64),
+        (controller, from, to): (u32, u32, u32),
         both: bool,
         change: LinkChange,
-    ) -> Result<u32> {
+    ) -> Result<Option<u32>> {
         self.controller_kind(controller)?;
-        let mut ways = vec![(from, to)];
+        let mut ways = vec![(controller, from, to)];
         if both && from != to {
-            ways.push((to, from));
+            ways.push((controller, to, from));
         }
         // All or nothing.
-        for &(from, to) in &ways {
+        for &(controller, from, to) in &ways {
             self.check_link(controller, from, to)?;
         }
-        Ok(ways.into_iter().map(|(from, to)| self.change_link(controller, from, to, change)).sum())
+        if change == LinkChange::Up {
+            // One that was down has no connections.
+            for (controller, from, to) in ways {
+                self.change_link(controller, from, to, change);
+            }
+            return Ok(Some(0));
+        }
+        if change == LinkChange::Down {
+            self.closing.extend(&ways);
+        }
+        let owed = self.owe(party, number);
+        let relinking = Relinking { change, ways, step: Step::first(change), at: 0, count: 0, owed };
+        self.chores.add(Owner::Party(party), Chore::Link(Box::new(relinking)));
+        Ok(None)
     }
 
     fn check_link(&self, controller: u32, from: u32, to: u32) -> Result<()> {
@@ -42,34 +58,100 @@ impl Agent {
         Err(Error::with(Code::RemoteNodeUnreachable, text))
     }
 
-    fn change_link(&mut self, controller: u32, from: u32, to: u32, change: LinkChange) -> u32 {
-        let through = |c: &super::connections::Connection| {
-            c.segment.is_some() && (c.controller, c.importer, c.exporter) == (controller, from, to)
-        };
-        let cut: Vec<u32> = match change {
-            LinkChange::Down => self.connections.iter().filter(|(_, c)| through(c)).map(|(&row, _)| row).collect(),
-            LinkChange::Up | LinkChange::Error => Vec::new(),
-        };
-        let told: Vec<_> =
-            cut.iter().filter_map(|row| self.connections.get(row)).map(|c| (c.segment, c.holders.clone())).collect();
-        // The generations first: a path that is gone for good is told as CONN_ABORTED and never as BARRIER_FAILURE,
-        // after which a program would only try again. Who is woken by the cut finds the link down.
-        for &row in &cut {
-            self.writer().abort_connection(row, EndCause::LinkDown);
-        }
-        let changed = self.writer().change_link(controller, from, to, change);
-        crash_point!(AgentRelinked);
-        let holders = self.cut_connections(&cut, EndCause::LinkDown);
-        self.tell_to_look(&holders);
-        for (segment, holders) in told {
-            segment.into_iter().for_each(|row| self.note_told(row, &holders));
-        }
-        if changed {
-            tracing::debug!(controller, from, to, ?change, imports = cut.len(), "link changed");
+    /// Changes the link itself.
+    fn change_link(&mut self, controller: u32, from: u32, to: u32, change: LinkChange) {
+        if self.writer().change_link(controller, from, to, change) {
+            tracing::debug!(controller, from, to, ?change, "link changed");
             if change == LinkChange::Up {
                 self.something_reachable(to);
             }
         }
-        u32::try_from(cut.len()).unwrap_or(u32::MAX)
+        crash_point!(AgentRelinked);
     }
+
+    /// Goes on changing links; gives what is left.
+    pub(super) fn change_some(&mut self, mut change: Box<Relinking>) -> Option<Box<Relinking>> {
+        let Some(&way) = change.ways.last() else {
+            self.pay(change.owed, Ok((Answer::Affected { count: change.count }, Vec::new())));
+            return None;
+        };
+        let (controller, from, to) = way;
+        if change.step == Step::Link {
+            self.change_link(controller, from, to, change.change);
+            change.step = Step::Connections;
+            return Some(change);
+        }
+        let imports: Vec<u32> = self.nodes[from as usize].imports.range(change.at..).take(PIECE).copied().collect();
+        let next = imports.last().and_then(|row| row.checked_add(1));
+        let through = |c: &&Connection| c.segment.is_some() && (c.controller, c.exporter) == (controller, to);
+        let rows = imports.iter().copied().filter(|row| self.connections.get(row).filter(through).is_some());
+        let rows: Vec<u32> = rows.collect();
+        match (change.step, change.change) {
+            (Step::Generations, _) => {
+                rows.iter().for_each(|&row| self.writer().abort_connection(row, EndCause::LinkDown));
+            }
+            (_, LinkChange::Down) => {
+                change.count = change.count.saturating_add(rows.len() as u32);
+                self.cut_through(&rows);
+            }
+            (_, other) => rows.iter().for_each(|&row| self.writer().change_path(row, other)),
+        }
+        if let Some(next) = next {
+            change.at = next;
+        } else if change.step == Step::Generations {
+            (change.at, change.step) = (0, Step::Link);
+        } else {
+            self.closing.remove(&way);
+            change.ways.pop();
+            (change.at, change.step) = (0, Step::first(change.change));
+        }
+        Some(change)
+    }
+
+    /// Cuts connections whose link went down.
+    fn cut_through(&mut self, rows: &[u32]) {
+        let mut told: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
+        for connection in rows.iter().filter_map(|row| self.connections.get(row)) {
+            connection.segment.into_iter().for_each(|s| told.entry(s).or_default().extend(&connection.holders));
+        }
+        rows.iter().for_each(|&row| self.writer().change_path(row, LinkChange::Down));
+        let holders = self.cut_connections(rows, EndCause::LinkDown);
+        self.tell_to_look(&holders);
+        for (segment, holders) in told {
+            self.note_told(segment, &holders);
+        }
+    }
+}
+
+/// What is done to a link next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// The generations of its connections are stepped. Before the word: a path that is gone for good is told as
+    /// CONN_ABORTED and never as BARRIER_FAILURE, after which a program would only try again; and who is woken by the cut
+    /// finds the link down. Nobody connects through it meanwhile.
+    Generations,
+    /// Its word is changed.
+    Link,
+    /// Its connections follow: they are cut, or have had an error.
+    Connections,
+}
+
+impl Step {
+    fn first(change: LinkChange) -> Step {
+        if change == LinkChange::Down { Step::Generations } else { Step::Link }
+    }
+}
+
+/// Links that are being changed.
+#[derive(Debug)]
+pub(super) struct Relinking {
+    change: LinkChange,
+    /// Controller, importing node, exporting node.
+    ways: Vec<(u32, u32, u32)>,
+    /// What is done to the last of them.
+    step: Step,
+    /// Imports from this row on are still to be looked at.
+    at: u32,
+    count: u32,
+    owed: Owed,
 }

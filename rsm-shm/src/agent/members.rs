@@ -4,14 +4,15 @@
 //! or the process does; the end of the control connection alone means nothing, the process may have closed it by
 //! mistake and will open another.
 
-use super::requests::Undo;
+use super::limits::PER_MEMBER;
+use super::owes::Owes;
+use super::requests::{PutOff, Undo};
 use super::serve::Token;
 use super::{Agent, requests};
 use crate::memory::tables::TallyMap;
 use crate::socket::{self, Packet};
 use rsm_core::access::Credentials;
 use rsm_core::crash_point;
-use rsm_core::generation::EndCause;
 use rsm_core::message::{Answer, Ask, Claim, MAX_PROCESSES, PROTOCOL, Process, Reply, Request, Secret, decode};
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll::{self, EventFlags};
@@ -45,8 +46,9 @@ pub(super) struct Member {
     pub(super) seen: u64,
     /// A look is on its way or being worked on.
     pub(super) looking: bool,
-    /// A reply it has no room for; until it has, it is not read from.
-    pub(super) unsent: Option<(Vec<u8>, Vec<OwnedFd>)>,
+    /// A reply it has no room for; until it has, it is not read from. Never with descriptors: what would bring some
+    /// is undone then.
+    pub(super) unsent: Option<Vec<u8>>,
     /// The epoll set watches for room instead of requests.
     pub(super) waits_for_room: bool,
     /// The request answered last, and how to undo it.
@@ -55,8 +57,12 @@ pub(super) struct Member {
     pub(super) tally: Option<TallyMap>,
     /// Whether its last look told it to tally.
     told_to_tally: bool,
-    /// An observer that watches what processes do.
-    pub(super) watches: bool,
+    /// Its last request is answered later; until then no other is read.
+    pub(super) owed: bool,
+    /// Its last request, which asks again when a member that departs is forgotten.
+    pub(super) put_off: Option<PutOff>,
+    /// What it has yet to look at.
+    pub(super) owes: Owes,
     /// Its process was killed from outside, through the agent.
     pub(super) killed: bool,
     pub(super) segments: BTreeSet<u32>,
@@ -75,7 +81,7 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    fn why(self) -> &'static str {
+    pub(super) fn why(self) -> &'static str {
         match self {
             Ending::Left => "it left",
             Ending::LinkEnded => "its events link ended",
@@ -92,9 +98,8 @@ impl Agent {
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, 8192);
         let Ok((Credentials { uid, .. }, pid)) = socket::peer(&socket) else { return };
         if self.watch(&socket, Token::Stranger(party), EventFlags::IN).is_ok() {
-            self.limits.take(1);
             self.strangers.insert(party, Stranger { socket, since: Instant::now(), uid, pid });
-            self.strangers_of.add(pid);
+            self.strangers_of.add(pid, party);
             crash_point!(AgentAccepted);
             self.turn_one_away(pid);
         }
@@ -103,10 +108,11 @@ impl Agent {
     /// Where too many wait to join, the one that has waited longest goes: of a process that has many, or of the user
     /// that has most. Whoever connects and says what it wants is not kept out by those who say nothing.
     fn turn_one_away(&mut self, newcomer: u32) {
-        let of_process = self.strangers_of.has_too_many_strangers(newcomer);
-        let oldest = if of_process {
-            self.strangers.iter().find(|(_, s)| s.pid == newcomer)
-        } else if self.strangers.len() > self.limits.max_strangers() {
+        let oldest_of_process = self.strangers_of.oldest_of_too_many(newcomer);
+        let of_process = oldest_of_process.is_some();
+        let oldest = if let Some(party) = oldest_of_process {
+            self.strangers.get_key_value(&party)
+        } else if self.limits.has_too_many_strangers(self.held(), self.kept()) {
             let mut count = BTreeMap::<u32, usize>::new();
             self.strangers.values().for_each(|s| *count.entry(s.uid).or_default() += 1);
             let most = count.into_iter().max_by_key(|(_, n)| *n).map(|(uid, _)| uid);
@@ -131,14 +137,12 @@ impl Agent {
     }
 
     pub(super) fn drop_stranger(&mut self, party: u64) {
-        if self.take_stranger(party).is_some() {
-            self.limits.give(1);
-        }
+        self.take_stranger(party);
     }
 
     fn take_stranger(&mut self, party: u64) -> Option<Stranger> {
         let stranger = self.strangers.remove(&party)?;
-        self.strangers_of.remove(stranger.pid);
+        self.strangers_of.remove(stranger.pid, party);
         Some(stranger)
     }
 
@@ -181,9 +185,14 @@ impl Agent {
                 )?,
             };
         let node = self.admit(claim, &credentials)?;
+        let (mut held, mut kept) = (self.held(), self.kept());
+        held.members += 1;
+        held.strangers -= 1;
         // A node's first process takes the descriptors that were kept for it.
-        let first = node.is_some_and(|node| self.is_absent(node));
-        self.limits.check_room(self.absent_nodes() - u64::from(first))?;
+        if node.is_some_and(|node| self.is_absent(node)) {
+            kept -= PER_MEMBER;
+        }
+        self.limits.check(held, kept)?;
         let token = crate::address::random_secret()?;
         // Both ends are made here: one that a member made could be anything, and could be kept open behind our back.
         let (events, theirs) = socket::packet_pair()?;
@@ -200,8 +209,7 @@ impl Agent {
         }
         crash_point!(AgentAdmitted);
         let stranger = self.take_stranger(party).expect("looked up above");
-        self.members_of.add(pid);
-        self.limits.take(2);
+        self.members_of.add(pid, party);
         self.members.insert(
             party,
             Member {
@@ -220,7 +228,9 @@ impl Agent {
                 last: None,
                 tally: None,
                 told_to_tally: false,
-                watches: false,
+                owed: false,
+                put_off: None,
+                owes: Owes::default(),
                 killed: false,
                 segments: BTreeSet::new(),
                 connections: BTreeSet::new(),
@@ -228,13 +238,13 @@ impl Agent {
         );
         self.set_control(party, stranger.socket)?;
         match node {
-            Some(node) => self.node_changed(node, |members| members.insert(party)),
-            None => self.observers += 1,
+            Some(node) => self.node_changed(node, |state| state.members.insert(party)),
+            None => drop(self.observers.insert(party)),
         }
         tracing::debug!(party, pid, ?node, "joined");
         crash_point!(AgentJoined);
         self.reply(party, number, Ok((Answer::Joined { membership: party, token }, given)));
-        if self.watchers > 0 && node.is_some() {
+        if !self.watchers.is_empty() && node.is_some() {
             self.send_look(party);
         }
         Ok(())
@@ -285,10 +295,6 @@ impl Agent {
         member.unsent = None;
         member.waits_for_room = false;
         let stranger = self.take_stranger(party).expect("looked up above");
-        let Some(member) = self.members.get_mut(&membership) else { return Err(refused()) };
-        if member.control.take().is_some() {
-            self.limits.give(1);
-        }
         self.set_control(membership, stranger.socket)?;
         crash_point!(AgentAttached);
         self.reply(membership, number, Ok((Answer::Done, Vec::new())));
@@ -301,6 +307,7 @@ impl Agent {
         if let Some(member) = self.members.get_mut(&party) {
             member.control = Some(control);
         }
+        self.listen_to(party);
         Ok(())
     }
 
@@ -310,7 +317,6 @@ impl Agent {
             && member.control.take().is_some()
         {
             member.unsent = None;
-            self.limits.give(1);
             crash_point!(AgentLostControl);
         }
     }
@@ -326,7 +332,7 @@ impl Agent {
                     member.looking = false;
                 }
                 self.importer_answered(party);
-                let on = self.watchers > 0;
+                let on = !self.watchers.is_empty();
                 if self.members.get(&party).is_some_and(|m| m.node.is_some() && m.told_to_tally != on) {
                     self.send_look(party);
                 }
@@ -349,7 +355,7 @@ impl Agent {
     /// Tells a member to look at the registry, unless it has been told and not answered.
     pub(super) fn send_look(&mut self, party: u64) {
         let tally = self.tally_to_send(party);
-        let on = self.watchers > 0;
+        let on = !self.watchers.is_empty();
         if let Some(member) = self.members.get_mut(&party)
             && !member.looking
         {
@@ -365,52 +371,6 @@ impl Agent {
             }
             member.looking = socket::send(&member.events, &[1], &[], SendFlags::DONTWAIT).is_ok();
         }
-    }
-
-    /// Cleans up after a member that left or died.
-    ///
-    /// Everything here is done at once and waits for nobody: exports are withdrawn and their importers told,
-    /// connections dropped, and the bells it may have owed a wake are rung.
-    pub(super) fn end_membership(&mut self, party: u64, ending: Ending) {
-        let Some(member) = self.members.remove(&party) else { return };
-        tracing::debug!(party, pid = member.pid, node = member.node, why = ending.why(), "membership ended");
-        let (of_exports, of_imports) = match ending {
-            _ if member.killed => (EndCause::NodeKilled, EndCause::NodeKilled),
-            Ending::Left => (EndCause::ExporterEnded, EndCause::Disconnected),
-            Ending::LinkEnded | Ending::ProcessEnded => (EndCause::ExporterEnded, EndCause::ImporterEnded),
-        };
-        self.members_of.remove(member.pid);
-        self.limits.give(2 + u64::from(member.control.is_some()));
-        for fd in [Some(&member.events), Some(&member.process), member.control.as_ref()].into_iter().flatten() {
-            self.unwatch(fd);
-        }
-        drop((member.control, member.events, member.process));
-        crash_point!(AgentForgot);
-        for row in member.segments {
-            self.withdraw_of_dead(row, of_exports);
-        }
-        crash_point!(AgentWithdrewDead);
-        for &row in &member.connections {
-            self.nudge_exporter(row);
-        }
-        crash_point!(AgentNudged);
-        for row in member.connections {
-            self.drop_holder(row, party, of_imports);
-        }
-        match member.node {
-            Some(node) => {
-                self.node_changed(node, |members| members.remove(&party));
-                self.nudge_siblings(node);
-            }
-            None => self.observers -= 1,
-        }
-        if member.watches {
-            self.watcher_left();
-        }
-        for withdrawal in &mut self.withdrawals {
-            withdrawal.forget(party);
-        }
-        crash_point!(AgentCleaned);
     }
 }
 

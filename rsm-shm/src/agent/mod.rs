@@ -10,25 +10,41 @@
 //! | [`handle`] | starting and stopping one |
 //! | `serve` | the loop: what happened on which descriptor |
 //! | `members` | joining, identity, leaving |
+//! | `departure` | what is done when a member is gone |
+//! | `owes` | what a member has yet to look at |
 //! | `nodes` | node processes and bell memory |
 //! | `segments` | create, publish, republish |
 //! | `connections` | connect, inherit, disconnect |
+//! | `rebind` | what importers are told while other contents come into a segment's memory |
 //! | `revoke` | taking segments back |
+//! | `withdrawals` | which of them go on when |
+//! | `chores` | work that takes longer than a turn |
+//! | `aside` | a thread for what takes the kernel long |
 //! | `links` | links that change from outside |
 //! | `steer` | what else may be asked without being a node |
 //! | `requests` | from a packet to a function and back to a packet |
+//! | `rows` | which rows of a table are free, and which node holds the others |
 //! | `shares` | what one node or process may take of what there is for all |
 //! | `limits` | descriptors |
+//! | `memory` | memory objects of segments |
+//! | `books` | whether all of this agrees |
 //! | `shm_driver` | segment memory on this interconnect |
 //! | `tallies` | what processes do, for observers |
 
+mod aside;
+mod books;
+mod chores;
 pub mod config;
 mod connections;
+mod departure;
 pub mod handle;
 pub mod limits;
 mod links;
 mod members;
+mod memory;
 mod nodes;
+mod owes;
+mod rebind;
 mod requests;
 mod revoke;
 mod rows;
@@ -38,6 +54,7 @@ mod shares;
 mod shm_driver;
 mod steer;
 mod tallies;
+mod withdrawals;
 
 pub use config::Config;
 pub use handle::AgentHandle;
@@ -51,8 +68,8 @@ use rows::Rows;
 use rsm_core::message::Secret;
 use rsm_core::registry::Writer;
 use rustix::event::epoll;
-use segments::Segment;
-use shares::{PerProcess, Shares};
+use segments::Segments;
+use shares::PerProcess;
 use shm_driver::ShmDriver;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
@@ -70,8 +87,6 @@ struct Agent {
     /// When to listen again, after the system had no room for a connection.
     accept_again: Option<std::time::Instant>,
     limits: Limits,
-    segment_shares: Shares,
-    connection_shares: Shares,
     /// Connections that have not joined, and memberships, by process.
     strangers_of: PerProcess,
     members_of: PerProcess,
@@ -79,12 +94,13 @@ struct Agent {
     /// A read-only description of the registry, for members.
     registry: OwnedFd,
     driver: ShmDriver,
+    ledger: memory::Ledger,
     strangers: BTreeMap<u64, Stranger>,
     members: BTreeMap<u64, Member>,
     /// Numbers strangers and members; never used twice.
     next_party: u64,
     nodes: Vec<NodeState>,
-    segments: BTreeMap<u32, Segment>,
+    segments: Segments,
     segment_rows: Rows,
     /// Numbers segments and connections; never used twice.
     next_serial: u64,
@@ -92,15 +108,23 @@ struct Agent {
     published: BTreeMap<(u32, u32), u32>,
     connections: BTreeMap<u32, connections::Connection>,
     connection_rows: Rows,
-    withdrawals: Vec<revoke::Withdrawing>,
+    withdrawals: withdrawals::Withdrawals,
+    chores: chores::Chores,
+    /// Members that are gone and not yet forgotten, by the number of their departure.
+    departing: BTreeSet<u64>,
+    /// Members whose request is put off until one of those is.
+    putting_off: BTreeSet<u64>,
+    /// Links that are being taken down: controller, importing node, exporting node.
+    closing: BTreeSet<(u32, u32, u32)>,
     /// Segments whose connections, or whose publication, changed in this turn of the loop.
     attended: BTreeSet<u32>,
     /// Members that only look.
-    observers: u32,
+    observers: BTreeSet<u64>,
     /// The registry may have changed in this turn of the loop.
     changed: bool,
     /// Observers that watch what processes do.
-    watchers: u32,
+    watchers: BTreeSet<u64>,
+    longest_turn: handle::LongestTurn,
     kills: handle::Kills,
 }
 

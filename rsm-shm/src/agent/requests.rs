@@ -1,6 +1,7 @@
 //! From a packet to a function and back to a packet.
 
-use super::members::Ending;
+use super::chores::{Chore, Owner};
+use super::members::{Ending, Member};
 use super::serve::Token;
 use super::{Agent, segments};
 use crate::socket;
@@ -16,6 +17,14 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// An answer and the descriptors that go with it.
 pub(super) type Given = (Answer, Vec<OwnedFd>);
+
+/// A request that found no room while a member that is gone is being forgotten: it is heard once more when that is done.
+#[derive(Debug)]
+pub(super) struct PutOff {
+    packet: Vec<u8>,
+    /// The latest departure that it waits for.
+    behind: u64,
+}
 
 /// How to undo a request whose caller is gone before it read the answer.
 #[derive(Debug)]
@@ -37,6 +46,17 @@ pub(super) fn encode_reply(reply: &Reply) -> Vec<u8> {
     })
 }
 
+impl Member {
+    /// Sends an answer.
+    fn answer(&self, bytes: &[u8], descriptors: &[OwnedFd]) -> rustix::io::Result<()> {
+        let Some(control) = &self.control else { return Err(Errno::NOTCONN) };
+        let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        socket::send(control, bytes, &borrowed, SendFlags::DONTWAIT)?;
+        crash_point!(AgentAnswered);
+        Ok(())
+    }
+}
+
 impl Agent {
     /// A control connection can be read, or has room for the reply it was owed.
     pub(super) fn control_ready(&mut self, party: u64, flags: EventFlags) {
@@ -45,7 +65,7 @@ impl Agent {
         }
         let Some(member) = self.members.get(&party) else { return };
         let Some(control) = &member.control else { return };
-        if member.unsent.is_some() {
+        if member.unsent.is_some() || member.owed {
             // Shut down without being closed: there will never be room.
             if flags.intersects(EventFlags::HUP | EventFlags::ERR) {
                 self.lose_control(party);
@@ -56,15 +76,16 @@ impl Agent {
             // Descriptors that were not asked for are closed with the packet.
             Ok(Some(packet)) => {
                 crash_point!(AgentAsked);
-                self.handle(party, &packet.bytes);
+                self.handle(party, packet.bytes, false);
             }
             Err(Errno::AGAIN) => {}
             Ok(None) | Err(_) => self.lose_control(party),
         }
     }
 
-    fn handle(&mut self, party: u64, packet: &[u8]) {
-        let request = match decode::<Request>(packet) {
+    /// Hears a request, perhaps once `again`.
+    fn handle(&mut self, party: u64, packet: Vec<u8>, again: bool) {
+        let request = match decode::<Request>(&packet) {
             Ok(request) => request,
             Err(error) => {
                 // Whoever sends this speaks something else: the answer says so, and the connection ends.
@@ -79,38 +100,96 @@ impl Agent {
             Ask::Abandon { number } => self.undo(party, number),
             Ask::Leave => self.end_membership(party, Ending::Left),
             ask => {
+                let takes = matches!(ask, Ask::Create { .. } | Ask::Connect { .. });
                 let outcome = self.carry_out(party, request.number, ask);
                 crash_point!(AgentCarriedOut);
-                self.reply(party, request.number, outcome);
+                match (outcome, self.departing.last()) {
+                    // A chore answers.
+                    (None, _) => {}
+                    (Some(Err(error)), Some(&behind))
+                        if takes && !again && error.code() == Code::InsufficientResources =>
+                    {
+                        self.put_off(party, request.number, PutOff { packet, behind });
+                    }
+                    (Some(outcome), _) => self.reply(party, request.number, outcome),
+                }
             }
         }
     }
 
-    fn carry_out(&mut self, party: u64, number: u64, ask: Ask) -> Result<Given> {
+    fn put_off(&mut self, party: u64, number: u64, request: PutOff) {
+        self.owe(party, number);
+        if let Some(member) = self.members.get_mut(&party) {
+            member.put_off = Some(request);
+            self.putting_off.insert(party);
+        }
+    }
+
+    /// A member that was gone is forgotten: who found no room meanwhile may have some now.
+    pub(super) fn ask_again(&mut self) {
+        let oldest = self.departing.first().copied().unwrap_or(u64::MAX);
+        let waiting = |party: &u64| self.members.get(party).and_then(|m| m.put_off.as_ref());
+        let ready = self.putting_off.iter().filter(|party| waiting(party).is_none_or(|p| p.behind < oldest));
+        for party in ready.copied().collect::<Vec<u64>>() {
+            self.putting_off.remove(&party);
+            self.chores.add(Owner::Party(party), Chore::Again(party));
+        }
+    }
+
+    /// Hears a request again that was put off.
+    pub(super) fn hear_again(&mut self, party: u64) {
+        let Some(member) = self.members.get_mut(&party) else { return };
+        member.owed = false;
+        if let Some(request) = member.put_off.take() {
+            self.handle(party, request.packet, true);
+            self.listen_to(party);
+        }
+    }
+
+    /// Carries a request out; the answer to some comes later: `None`.
+    fn carry_out(&mut self, party: u64, number: u64, ask: Ask) -> Option<Result<Given>> {
         let mut undo = Undo::Nothing;
-        let done = |()| (Answer::Done, Vec::new());
+        let alone = |answer: Option<Answer>| answer.map(|answer| (answer, Vec::new()));
         let outcome = match ask {
+            Ask::BeginRebind { segment } => {
+                let begun = self.begin_rebind((party, number), segment);
+                begun.inspect(|_| undo = Undo::BeginRebind(segment)).transpose()
+            }
+            Ask::EndRebind { segment } => self.end_rebind((party, number), segment).transpose(),
+            Ask::PostImporters { segment, below, accumulate } => {
+                self.post_importers((party, number), segment, below, accumulate).map(alone).transpose()
+            }
+            Ask::SetLink { .. } | Ask::SignalNode { .. } | Ask::Revoke { .. } | Ask::NodeKey { .. } => {
+                self.steer(party, number, &ask).map(alone).transpose()
+            }
+            ask => Some(self.carry_out_now(party, ask, &mut undo)),
+        };
+        if let Some(member) = self.members.get_mut(&party) {
+            member.last = Some((number, undo));
+        }
+        outcome
+    }
+
+    fn carry_out_now(&mut self, party: u64, ask: Ask, undo: &mut Undo) -> Result<Given> {
+        let done = |()| (Answer::Done, Vec::new());
+        match ask {
             Ask::Create { controller, length, default_mode, level, share } => {
                 self.create(party, controller, length, default_mode, level, share).inspect(|(answer, _)| {
                     if let Answer::Created { segment, .. } = answer {
-                        undo = Undo::Create(segment.row);
+                        *undo = Undo::Create(segment.row);
                     }
                 })
             }
-            Ask::BeginRebind { segment } => {
-                self.begin_rebind(party, segment).inspect(|_| undo = Undo::BeginRebind(segment))
-            }
-            Ask::EndRebind { segment } => self.end_rebind(party, segment).map(done),
-            Ask::Replace { segment } => self.replace(party, segment).inspect(|_| undo = Undo::Replace(segment)),
+            Ask::Replace { segment } => self.replace(party, segment).inspect(|_| *undo = Undo::Replace(segment)),
             Ask::Settle { segment, moved } => self.settle(party, segment, moved).map(done),
             Ask::Publish { segment, id, access } => self.publish(party, segment, id, access).map(|answer| {
                 if matches!(answer, Answer::Published { .. }) {
-                    undo = Undo::Publish(segment.row);
+                    *undo = Undo::Publish(segment.row);
                 }
                 (answer, Vec::new())
             }),
             Ask::Republish { segment, access } => self.republish(party, segment, access).map(|before| {
-                undo = Undo::Republish(segment.row, before);
+                *undo = Undo::Republish(segment.row, before);
                 (Answer::Done, Vec::new())
             }),
             Ask::Unpublish { segment } => self.unpublish(party, segment).map(|a| (a, Vec::new())),
@@ -118,28 +197,19 @@ impl Agent {
             Ask::Connect { controller, node, id, permission, has_bells } => {
                 self.connect(party, controller, node, id, permission, has_bells).inspect(|(answer, _)| {
                     if let Answer::Connected(connected) = answer {
-                        undo = Undo::Connect(connected.connection.row);
+                        *undo = Undo::Connect(connected.connection.row);
                     }
                 })
             }
             Ask::Disconnect { connection } => self.disconnect(party, connection).map(done),
             Ask::Inherit { connections } => self.inherit(party, &connections).map(done),
-            Ask::PostImporters { segment, below, accumulate } => {
-                self.post_importers(party, segment, below, accumulate).map(done)
-            }
             Ask::Processes { after } => Ok((Answer::Processes(self.processes(after)), Vec::new())),
-            Ask::SetLink { .. } | Ask::SignalNode { .. } | Ask::Revoke { .. } | Ask::NodeKey { .. } => {
-                self.steer(party, &ask).map(|answer| (answer, Vec::new()))
-            }
             Ask::Tallies { after } => self.tallies(party, after),
-            Ask::Join { .. } | Ask::Attach { .. } | Ask::Abandon { .. } | Ask::Leave => {
+            Ask::Join { .. } | Ask::Attach { .. } => {
                 Err(Error::with(Code::BadArgsErrors, "this connection has joined already"))
             }
-        };
-        if let Some(member) = self.members.get_mut(&party) {
-            member.last = Some((number, undo));
+            _ => Err(Error::new(Code::InternalError)),
         }
-        outcome
     }
 
     /// Undoes a request if it is the last one that was carried out. One that was refused left nothing to undo.
@@ -151,7 +221,7 @@ impl Agent {
             // Memory that did not arrive is memory that nothing was moved to.
             Some((_, Undo::Replace(segment))) => drop(self.settle(party, segment, false)),
             // Memory that did not arrive was not written to.
-            Some((_, Undo::BeginRebind(segment))) => drop(self.end_rebind(party, segment)),
+            Some((_, Undo::BeginRebind(segment))) => self.undo_rebind(party, segment),
             Some((_, Undo::Republish(row, before))) => {
                 if let Some(segment) = self.segments.get_mut(&row) {
                     segments::set_access(segment, before);
@@ -163,50 +233,65 @@ impl Agent {
         crash_point!(AgentUndone);
     }
 
-    /// Sends a reply, or keeps it until the member has room; it is not read from before.
+    /// Sends a reply. Without room for it, it is kept until there is some, and the member not read from before; what
+    /// brings descriptors is undone then, so that nobody keeps descriptors of the agent's open by not reading.
     pub(super) fn reply(&mut self, party: u64, number: u64, outcome: Result<Given>) {
         let (outcome, descriptors) = match outcome {
             Ok((answer, descriptors)) => (Ok(answer), descriptors),
             Err(error) => (Err(error), Vec::new()),
         };
         let bytes = encode_reply(&Reply { number, outcome });
-        if let Some(member) = self.members.get_mut(&party) {
-            member.unsent = Some((bytes, descriptors));
+        let Some(member) = self.members.get_mut(&party) else { return };
+        if descriptors.is_empty() {
+            member.unsent = Some(bytes);
+            return self.send_unsent(party);
         }
-        self.send_unsent(party);
+        match member.answer(&bytes, &descriptors) {
+            Ok(()) => {}
+            Err(Errno::AGAIN) => self.take_back(party, number, "earlier answers are not read"),
+            // Members that do not read hold too many of this user's descriptors on their way.
+            Err(Errno::TOOMANYREFS) => {
+                self.take_back(party, number, "too many descriptors are on their way to processes that do not read");
+            }
+            Err(_) => self.lose_control(party),
+        }
     }
 
     /// Undoes the request whose answer cannot be sent, and says so instead.
-    fn take_back(&mut self, party: u64) {
-        let last = self.members.get(&party).and_then(|m| m.last.as_ref()).map(|(number, _)| *number);
-        if let Some(number) = last {
-            self.undo(party, number);
-            let text = "too many descriptors are on their way to processes that do not read";
-            self.reply(party, number, Err(Error::with(Code::InsufficientResources, text)));
-        }
+    fn take_back(&mut self, party: u64, number: u64, why: &'static str) {
+        self.undo(party, number);
+        self.reply(party, number, Err(Error::with(Code::InsufficientResources, why)));
     }
 
     fn send_unsent(&mut self, party: u64) {
         let Some(member) = self.members.get_mut(&party) else { return };
-        let (Some(control), Some((bytes, descriptors))) = (&member.control, &member.unsent) else { return };
-        let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-        match socket::send(control, bytes, &borrowed, SendFlags::DONTWAIT) {
+        let Some(bytes) = &member.unsent else { return };
+        match member.answer(bytes, &[]) {
             Ok(()) => {
-                crash_point!(AgentAnswered);
-                let waited = member.waits_for_room;
                 member.unsent = None;
-                if waited {
-                    member.waits_for_room = false;
-                    let _ = epoll::modify(&self.epoll, control, Token::Control(party).data(), EventFlags::IN);
+                if std::mem::take(&mut member.waits_for_room) {
+                    self.listen_to(party);
                 }
             }
             Err(Errno::AGAIN) => {
                 member.waits_for_room = true;
-                let _ = epoll::modify(&self.epoll, control, Token::Control(party).data(), EventFlags::OUT);
+                self.listen_to(party);
             }
-            // Members that do not read hold too many of this user's descriptors on their way.
-            Err(Errno::TOOMANYREFS) => self.take_back(party),
             Err(_) => self.lose_control(party),
         }
+    }
+
+    /// Watches a control connection for what is to be done with it next: room for an answer, nothing as long as one is
+    /// owed, or another request.
+    pub(super) fn listen_to(&mut self, party: u64) {
+        let Some(member) = self.members.get(&party) else { return };
+        let Some(control) = &member.control else { return };
+        let flags = match (member.waits_for_room, member.owed) {
+            (true, _) => EventFlags::OUT,
+            (false, true) => EventFlags::empty(),
+            (false, false) => EventFlags::IN,
+        };
+        // Fails when the connection is no more, which is told by itself.
+        let _ = epoll::modify(&self.epoll, control, Token::Control(party).data(), flags);
     }
 }

@@ -4,7 +4,7 @@
 //!    every barrier, implicit transfer, post and wait is told. 3. The importers are told to look; willing ones put
 //!    trash pages under their mappings and answer. 3b. The agent believes nobody and asks the kernel whether any
 //!    description of the memory is left: in a process, in a forked child, in a socket. When none is, the memory is the
-//!    exporter's alone. When one is left after [`PATIENCE`], or the kernel cannot tell, the withdrawal ends *not freed*. 4. Then
+//!    exporter's alone. When one is left after [`PATIENCE`](super::withdrawals), or the kernel cannot tell, the withdrawal ends *not freed*. 4. Then
 //!    the exporter moves the memory away, into an object that it asks for (`Replace`) and, once the contents are there,
 //!    makes the segment's (`Settle`); whoever did not let go keeps the old one.
 //!
@@ -19,7 +19,7 @@
 //! withdrawal, since its memory goes.
 
 use super::Agent;
-use super::segments::Segment;
+use super::chores::{Chore, Owner, PIECE};
 use crate::parking::Poster;
 use rsm_core::bell::Bell;
 use rsm_core::crash_point;
@@ -29,53 +29,20 @@ use rsm_core::message::{Answer, SegmentName};
 use rsm_core::{Code, Error, Result};
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
-
-/// How long importers have to let go.
-const PATIENCE: Duration = Duration::from_millis(100);
-/// First and longest time between two questions to the kernel.
-const PROBE_GAPS: (Duration, Duration) = (Duration::from_micros(250), Duration::from_millis(8));
-
-/// A withdrawal under way.
-pub(super) struct Withdrawing {
-    row: u32,
-    number: u32,
-    /// Members that have not answered.
-    awaiting: BTreeSet<u64>,
-    /// What they must have seen.
-    revision: u64,
-    deadline: Instant,
-    next_probe: Instant,
-    gap: Duration,
-    /// The segment goes when this ends well.
-    destroy: bool,
-    /// What is withdrawn was published by a call that was given up.
-    abandoned: bool,
-}
-
-impl Withdrawing {
-    pub(super) fn forget(&mut self, party: u64) {
-        self.awaiting.remove(&party);
-    }
-
-    /// When to look again if nothing happens.
-    pub(super) fn next_step(&self) -> Instant {
-        if self.awaiting.is_empty() { self.next_probe } else { self.deadline }
-    }
-}
+use std::time::Instant;
 
 impl Agent {
     pub(super) fn is_withdrawing(&self, row: u32) -> bool {
-        self.withdrawals.iter().any(|w| w.row == row)
+        self.withdrawals.get(row).is_some()
     }
 
     /// The number of the withdrawal under way of a publication that its exporter never learned of.
     pub(super) fn abandoned(&self, row: u32) -> Option<u32> {
-        self.withdrawals.iter().find(|w| w.row == row && w.abandoned).map(|w| w.number)
+        self.withdrawals.get(row).filter(|w| w.abandoned).map(|w| w.number)
     }
 
     pub(super) fn unpublish(&mut self, party: u64, name: SegmentName) -> Result<Answer> {
-        let under_way = self.withdrawals.iter().find(|w| w.row == name.row && !w.abandoned).map(|w| w.number);
+        let under_way = self.withdrawals.get(name.row).filter(|w| !w.abandoned).map(|w| w.number);
         let segment = self.segment(name)?;
         // One that was revoked is taken back in earnest here: who exports it need not know.
         if segment.id.is_none() && !segment.revoked {
@@ -89,78 +56,98 @@ impl Agent {
         if segment.member != party {
             return Err(Error::new(Code::NotCreator));
         }
-        let awaiting = if segment.id.is_some() { self.cut(row, EndCause::Withdrawn) } else { BTreeSet::new() };
+        self.cut(row, EndCause::Withdrawn);
         let segment = self.segment(name)?;
         segment.revoked = false;
-        if !segment.granted {
+        if !segment.granted && !segment.is_being_cut() {
             return Ok(Answer::Done);
         }
-        Ok(Answer::Withdrawing { number: self.begin(row, awaiting, false) })
+        Ok(Answer::Withdrawing { number: self.begin(row, false) })
     }
 
     pub(super) fn destroy(&mut self, party: u64, name: SegmentName, insist: bool) -> Result<Answer> {
         let row = name.row;
         let published = self.own_segment(party, name)?.id.is_some();
-        let awaiting = if published { self.cut(row, EndCause::Withdrawn) } else { BTreeSet::new() };
-        if let Some(under_way) = self.withdrawals.iter_mut().find(|w| w.row == row) {
+        self.cut(row, EndCause::Withdrawn);
+        if let Some(under_way) = self.withdrawals.get_mut(row) {
             under_way.destroy = true;
-            return Ok(Answer::Withdrawing { number: under_way.number });
+            let number = under_way.number;
+            self.withdrawals.look_at(row, Some(Instant::now()));
+            return Ok(Answer::Withdrawing { number });
         }
         // Memory that goes on as another export's does so only after the kernel was asked who still reaches it: this
         // one's importers were a reason to believe the other's.
         let segment = self.own_segment(party, name)?;
-        let (granted, memory) = (segment.granted, Rc::clone(&segment.memory));
-        let goes_on = granted && self.segments.iter().any(|(r, s)| *r != row && Rc::ptr_eq(&s.memory, &memory));
-        if awaiting.is_empty() && (!goes_on || insist) {
+        let granted = segment.granted;
+        let goes_on = granted && segment.memory().sharers().len() > 1;
+        let waits = segment.is_being_cut() || published && !segment.told.is_empty();
+        if !waits && (!goes_on || insist) {
             if granted {
                 self.distrust_sharers(row);
             }
             self.remove_segment(row);
             return Ok(Answer::Done);
         }
-        Ok(Answer::Withdrawing { number: self.begin(row, awaiting, true) })
-    }
-
-    /// Steps 1 to 3 for the segment of a member that is gone; its memory goes with it.
-    pub(super) fn withdraw_of_dead(&mut self, row: u32, cause: EndCause) {
-        if self.segments.get(&row).is_some_and(|s| s.id.is_some()) {
-            self.cut(row, cause);
-        }
-        self.withdrawals.retain(|w| w.row != row);
-        self.remove_segment(row);
+        Ok(Answer::Withdrawing { number: self.begin(row, true) })
     }
 
     /// Steps 1 to 3 for a publication whose caller never learned of it.
     pub(super) fn withdraw_abandoned(&mut self, row: u32) {
         if self.segments.get(&row).is_some_and(|s| s.id.is_some()) {
-            let awaiting = self.cut(row, EndCause::Withdrawn);
-            if !awaiting.is_empty() {
-                self.begin(row, awaiting, false);
-                if let Some(withdrawal) = self.withdrawals.last_mut() {
+            self.cut(row, EndCause::Withdrawn);
+            if self.segments.get(&row).is_some_and(|s| s.is_being_cut() || !s.told.is_empty()) {
+                self.begin(row, false);
+                if let Some(withdrawal) = self.withdrawals.get_mut(row) {
                     withdrawal.abandoned = true;
                 }
             }
         }
     }
 
-    /// Steps 1 to 3, for a reason that importers are told; returns the members that must let go.
-    pub(super) fn cut(&mut self, row: u32, cause: EndCause) -> BTreeSet<u64> {
-        let Some(segment) = self.segments.get_mut(&row) else { return BTreeSet::new() };
-        let (node, bell) = (segment.node, segment.bell);
-        if let Some(id) = segment.id.take() {
-            self.published.remove(&(node, id));
+    /// Steps 1 to 3, for a reason that importers are told; the second and third piece by piece where there are many
+    /// connections. The withdrawal that is begun next waits for their end, and for those who must let go.
+    fn cut(&mut self, row: u32, cause: EndCause) {
+        if self.unlist(row) && !self.cut_some(row, cause) {
+            let Some(segment) = self.segments.get(&row) else { return };
+            let name = SegmentName { row, incarnation: segment.incarnation };
+            self.chores.add(Owner::Party(segment.member), Chore::Cut { segment: name, cause, owed: None });
         }
-        self.writer().withdraw(row);
+    }
+
+    /// Step 1: nobody connects to a segment any more. `false` when it is not published.
+    pub(super) fn unlist(&mut self, row: u32) -> bool {
+        let Some(segment) = self.segments.get_mut(&row) else { return false };
+        let Some(id) = segment.id.take() else { return false };
+        let (node, newer) = (segment.node, segment.newer_in_bucket.take());
+        self.published.remove(&(node, id));
+        let older = self.writer().withdraw(row, newer);
+        if let Some(older) = older.and_then(|row| self.segments.get_mut(&row)) {
+            older.newer_in_bucket = newer;
+        }
         self.attended.insert(row);
         crash_point!(AgentUnlisted);
-        let awaiting = self.cut_connections(&self.writer().connections_of(row), cause);
-        let epoch = self.bell(node, bell).map(Bell::step_epoch);
-        if let (Some(epoch), Some(segment)) = (epoch, self.segments.get_mut(&row)) {
-            segment.epoch = epoch;
+        true
+    }
+
+    /// Steps 2 and 3 for some connections of a segment that is not published, the newest first, as the chain runs;
+    /// `true` when none is left.
+    pub(super) fn cut_some(&mut self, row: u32, cause: EndCause) -> bool {
+        let Some(segment) = self.segments.get_mut(&row) else { return true };
+        let (node, bell) = (segment.node, segment.bell);
+        let rows: Vec<u32> = segment.connections.values().rev().take(PIECE).copied().collect();
+        let all = rows.len() == segment.connections.len();
+        let holders = self.cut_connections(&rows, cause);
+        if all {
+            let epoch = self.bell(node, bell).map(Bell::step_epoch);
+            if let (Some(epoch), Some(segment)) = (epoch, self.segments.get_mut(&row)) {
+                segment.epoch = epoch;
+            }
+            crash_point!(AgentCut);
+            self.withdrawals.all_cut(row, Instant::now());
         }
-        crash_point!(AgentCut);
-        self.tell_to_look(&awaiting);
-        awaiting
+        self.tell_to_look(&holders);
+        self.note_told(row, &holders);
+        all
     }
 
     /// Step 2 for some connections; returns the members that hold them, which must be told to look.
@@ -170,9 +157,8 @@ impl Agent {
             // The generation first: who finds the bell aborted finds the connection cut.
             self.writer().abort_connection(row, cause);
             crash_point!(AgentAborted);
-            self.writer().unlink_connection(row);
-            let Some(connection) = self.connections.get_mut(&row) else { continue };
-            self.attended.extend(connection.segment.take());
+            self.unlink(row);
+            let Some(connection) = self.connections.get(&row) else { continue };
             holders.extend(&connection.holders);
             let (exporter, bell) = (connection.exporter, connection.bell);
             if let Some(bell) = self.bell(exporter, bell) {
@@ -194,126 +180,143 @@ impl Agent {
         }
     }
 
-    /// Notes who was told to look when nobody waited for it.
+    /// Notes that members were told to look: a withdrawal of the segment waits for them, one under way or the next.
     pub(super) fn note_told(&mut self, row: u32, holders: &BTreeSet<u64>) {
         let revision = self.map.registry().header.revision();
-        if let Some(segment) = self.segments.get_mut(&row) {
-            segment.told.retain(|party, due| self.members.get(party).is_some_and(|m| m.seen < *due));
-            segment.told.extend(holders.iter().map(|&party| (party, revision)));
+        let Some(segment) = self.segments.get_mut(&row) else { return };
+        for party in holders {
+            if let Some(member) = self.members.get_mut(party).filter(|m| m.seen < revision) {
+                segment.told.insert(*party, revision);
+                member.owes.note(row, revision);
+            }
         }
     }
 
-    pub(super) fn begin(&mut self, row: u32, mut awaiting: BTreeSet<u64>, destroy: bool) -> u32 {
-        let told = self.segments.get_mut(&row).map(|s| std::mem::take(&mut s.told)).unwrap_or_default();
-        for (party, due) in told {
-            if self.members.get(&party).is_some_and(|m| m.seen < due) {
-                self.send_look(party);
-                awaiting.insert(party);
-            }
+    /// Begins a withdrawal, unless one is under way; gives its number.
+    pub(super) fn begin(&mut self, row: u32, destroy: bool) -> u32 {
+        if let Some(under_way) = self.withdrawals.get(row) {
+            return under_way.number;
+        }
+        let told: Vec<u64> = self.segments.get(&row).map(|s| s.told.keys().copied().collect()).unwrap_or_default();
+        for party in told {
+            self.send_look(party);
         }
         let number = self.writer().begin_withdrawal(row);
-        let now = Instant::now();
-        self.withdrawals.push(Withdrawing {
-            row,
-            number,
-            awaiting,
-            revision: self.map.registry().header.revision(),
-            deadline: now + PATIENCE,
-            next_probe: now,
-            gap: PROBE_GAPS.0,
-            destroy,
-            abandoned: false,
-        });
+        self.withdrawals.begin(row, number, destroy, Instant::now());
         crash_point!(AgentWithdrawing);
         number
     }
 
-    /// A member has looked; those withdrawals it saw do not wait for it any more.
+    /// A member has looked; what it has seen does not wait for it any more.
     pub(super) fn importer_answered(&mut self, party: u64) {
-        let Some(member) = self.members.get(&party) else { return };
         crash_point!(AgentHeard);
-        let seen = member.seen;
-        let mut look_again = false;
-        for withdrawal in &mut self.withdrawals {
-            if withdrawal.revision <= seen {
-                withdrawal.awaiting.remove(&party);
-            } else {
-                look_again |= withdrawal.awaiting.contains(&party);
-            }
+        if self.hear_some(party) {
+            self.chores.add(Owner::Party(party), Chore::Heard(party));
         }
+        let Some(member) = self.members.get(&party) else { return };
         // Something was cut between its look and its answer, and no second look was sent meanwhile.
-        if look_again || seen < self.map.registry().header.revision() && !self.members[&party].connections.is_empty() {
+        let behind = member.seen < self.map.registry().header.revision();
+        if behind && !(member.owes.is_empty() && member.connections.is_empty()) {
             self.send_look(party);
         }
     }
 
-    /// Goes on with every withdrawal that can.
-    pub(super) fn advance_withdrawals(&mut self, now: Instant) {
-        let mut at = 0;
-        while at < self.withdrawals.len() {
-            match self.decide(at, now) {
-                None => at += 1,
-                Some(freed) => {
-                    self.changed = true;
-                    let ended = self.withdrawals.swap_remove(at);
-                    if ended.destroy && freed {
-                        self.remove_segment(ended.row);
-                    } else if let Some(segment) = self.segments.get_mut(&ended.row) {
-                        segment.granted = !freed;
-                        segment.told.extend(ended.awaiting.iter().map(|&party| (party, ended.revision)));
-                    }
-                    let word = self.writer().end_withdrawal(ended.row, freed);
-                    crash_point!(AgentWithdrew);
-                    crate::futex::wake(word, i32::MAX);
-                }
+    /// Goes through some of what a member was waited for; `true` when more is left of what it has seen.
+    pub(super) fn hear_some(&mut self, party: u64) -> bool {
+        for _ in 0..PIECE {
+            let Some(member) = self.members.get_mut(&party) else { return false };
+            let Some(row) = member.owes.paid(member.seen) else { return false };
+            let seen = member.seen;
+            if self.segments.get(&row).and_then(|s| s.told.get(&party)).is_some_and(|due| *due <= seen) {
+                self.nobody_waits_for(row, party);
             }
         }
+        true
+    }
+
+    /// A member has let go of a segment, or is gone.
+    pub(super) fn nobody_waits_for(&mut self, row: u32, party: u64) {
+        let Some(segment) = self.segments.get_mut(&row) else { return };
+        segment.told.remove(&party);
+        if segment.told.is_empty() {
+            self.withdrawals.look_at(row, Some(Instant::now()));
+        }
+    }
+
+    /// Goes on with every withdrawal that can, for a while.
+    pub(super) fn advance_withdrawals(&mut self, until: Instant) {
+        loop {
+            let now = Instant::now();
+            let Some((at, row)) = self.withdrawals.first() else { return };
+            if at > now {
+                return;
+            }
+            self.withdrawals.look_at(row, None);
+            if let Some(freed) = self.decide(row, now) {
+                self.changed = true;
+                self.end_withdrawal(row, freed);
+            }
+            if now >= until {
+                return;
+            }
+        }
+    }
+
+    fn end_withdrawal(&mut self, row: u32, freed: bool) {
+        let Some(ended) = self.withdrawals.end(row) else { return };
+        if ended.destroy && freed {
+            self.remove_segment(row);
+        } else if let Some(segment) = self.segments.get_mut(&row) {
+            segment.granted = !freed;
+        }
+        let word = self.writer().end_withdrawal(row, freed);
+        crash_point!(AgentWithdrew);
+        crate::futex::wake(word, i32::MAX);
     }
 
     /// An importer of a segment that goes may still reach memory that another export has on: should that be published
     /// or taken back later, the kernel is asked first.
     fn distrust_sharers(&mut self, row: u32) {
-        let Some(memory) = self.segments.get(&row).map(|s| Rc::clone(&s.memory)) else { return };
-        for segment in self.segments.values_mut().filter(|s| Rc::ptr_eq(&s.memory, &memory)) {
-            segment.granted = true;
+        let Some(segment) = self.segments.get(&row) else { return };
+        let sharers = segment.memory().sharers().clone();
+        for row in sharers {
+            if let Some(segment) = self.segments.get_mut(&row) {
+                segment.granted = true;
+            }
         }
     }
 
-    /// Whether a withdrawal ends now, and whether the memory is free.
-    fn decide(&mut self, at: usize, now: Instant) -> Option<bool> {
-        let withdrawal = &mut self.withdrawals[at];
-        let late = now >= withdrawal.deadline;
-        if !withdrawal.awaiting.is_empty() && !late {
+    /// Whether a withdrawal ends now, and whether the memory is free. `None` when it is to be looked at again.
+    fn decide(&mut self, row: u32, now: Instant) -> Option<bool> {
+        let withdrawal = self.withdrawals.get(row)?;
+        let (late, deadline, destroy) = (now >= withdrawal.deadline, withdrawal.deadline, withdrawal.destroy);
+        let segment = self.segments.get(&row)?;
+        if segment.is_being_cut() {
+            return None; // looked at again when the last connection is cut
+        }
+        let all_answered = segment.told.is_empty();
+        if !all_answered && !late {
+            self.withdrawals.look_at(row, Some(deadline));
             return None;
         }
-        let memory = Rc::clone(&self.segments.get(&withdrawal.row)?.memory);
-        let mine = withdrawal.row;
-        // Beside the segment's and ours; most memory is one segment's, which then costs no look at all the others.
-        let others: Vec<&Segment> = if Rc::strong_count(&memory) == 2 {
-            Vec::new()
-        } else {
-            let sharing = self.segments.iter().filter(|(row, s)| **row != mine && Rc::ptr_eq(&s.memory, &memory));
-            sharing.map(|(_, s)| s).collect()
-        };
+        let memory = Rc::clone(segment.memory());
+        let mut others = memory.sharers().clone();
+        others.remove(&row);
         // Memory that nobody else exports goes with its segment.
-        if withdrawal.destroy && others.is_empty() {
+        if destroy && others.is_empty() {
             return Some(true);
         }
-        if now < withdrawal.next_probe && !late {
-            return None;
-        }
-        if others.iter().any(|s| s.granted) {
+        if others.iter().filter_map(|row| self.segments.get(row)).any(|s| s.granted) {
             // Importers of another export of the same range reach this memory rightly, and the kernel does not tell
             // whose description is whose: here the importers' word must do.
-            return Some(withdrawal.awaiting.is_empty());
+            return Some(all_answered);
         }
-        let returned = self.driver.all_returned(&memory);
+        let returned = self.driver.all_returned(memory.object());
         crash_point!(AgentProbed);
         match returned {
             Ok(true) => Some(true),
             Ok(false) if !late => {
-                withdrawal.next_probe = now + withdrawal.gap;
-                withdrawal.gap = (withdrawal.gap * 2).min(PROBE_GAPS.1);
+                self.withdrawals.probe_later(row, now);
                 None
             }
             Ok(false) => Some(false),

@@ -1,7 +1,7 @@
 //! Create, publish, republish.
 
 use super::Agent;
-use super::members::duplicate;
+use super::memory::{MAX_SHARERS, Memory};
 use super::requests::Given;
 use rsm_core::access::{AccessList, Level, MAX_MODE, Owner};
 use rsm_core::attr::check_export_length;
@@ -11,11 +11,12 @@ use rsm_core::message::{Answer, SegmentName};
 use rsm_core::registry::{ControllerKind, SegmentFields};
 use rsm_core::segment_id::SegmentId;
 use rsm_core::{Code, Error, Result};
-use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::OwnedFd;
+use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::rc::Rc;
 
 /// What the agent knows of an export.
+#[derive(Debug)]
 pub(super) struct Segment {
     /// The membership that created it; no other may steer it.
     pub(super) member: u64,
@@ -23,9 +24,7 @@ pub(super) struct Segment {
     pub(super) kind: ControllerKind,
     pub(super) incarnation: u64,
     /// Shared with other segments over the same addresses (D-80).
-    pub(super) memory: Rc<OwnedFd>,
-    /// Where it is moving to.
-    moving: Option<Rc<OwnedFd>>,
+    memory: Rc<Memory>,
     pub(super) length: u64,
     pub(super) owner: Owner,
     pub(super) default_mode: u32,
@@ -46,6 +45,46 @@ pub(super) struct Segment {
     /// Members whose connections were cut from outside, or that had not answered when a withdrawal ended, and the
     /// revision they must have seen: the next withdrawal waits for them as well.
     pub(super) told: BTreeMap<u64, u64>,
+    /// Rows of its live connections by serial number: newest last.
+    pub(super) connections: BTreeMap<u64, u32>,
+    /// The segment before it in its bucket of the registry.
+    pub(super) newer_in_bucket: Option<u32>,
+}
+
+/// All segments by row. Each is known to its memory.
+#[derive(Debug, Default)]
+pub(super) struct Segments(BTreeMap<u32, Segment>);
+
+impl Deref for Segments {
+    type Target = BTreeMap<u32, Segment>;
+    fn deref(&self) -> &BTreeMap<u32, Segment> {
+        &self.0
+    }
+}
+
+impl Segments {
+    pub(super) fn get_mut(&mut self, row: &u32) -> Option<&mut Segment> {
+        self.0.get_mut(row)
+    }
+
+    fn insert(&mut self, row: u32, segment: Segment) {
+        segment.memory.shared_by(row, true);
+        self.0.insert(row, segment);
+    }
+
+    fn remove(&mut self, row: u32) -> Option<Segment> {
+        let segment = self.0.remove(&row)?;
+        segment.memory.shared_by(row, false);
+        Some(segment)
+    }
+
+    /// Gives a segment other memory.
+    fn set_memory(&mut self, row: u32, memory: Rc<Memory>) -> Option<&mut Segment> {
+        let segment = self.0.get_mut(&row)?;
+        memory.shared_by(row, true);
+        std::mem::replace(&mut segment.memory, memory).shared_by(row, false);
+        Some(segment)
+    }
 }
 
 /// What a segment is to be.
@@ -58,12 +97,19 @@ struct Wanted {
     level: Level,
 }
 
-/// Memory that another segment has already, and where it is moving to: the two move together.
-type Shared = (Rc<OwnedFd>, Option<Rc<OwnedFd>>);
-
 impl Segment {
     pub(super) fn access(&self) -> &AccessList {
         &self.access
+    }
+
+    /// Its memory.
+    pub(super) fn memory(&self) -> &Rc<Memory> {
+        &self.memory
+    }
+
+    /// Whether it is no longer published and connections to it are still to be cut.
+    pub(super) fn is_being_cut(&self) -> bool {
+        self.id.is_none() && !self.connections.is_empty()
     }
 
     fn check_access(&self, access: &AccessList, nodes: u32) -> Result<()> {
@@ -142,42 +188,32 @@ impl Agent {
                 if other.level != level {
                     return Err(Error::with(Code::PermDenied, "the memory is that of a segment of another level"));
                 }
-                Some((Rc::clone(&other.memory), other.moving.clone()))
+                if other.memory.sharers().len() >= MAX_SHARERS {
+                    let text = format!("the range is exported {MAX_SHARERS} times already");
+                    return Err(Error::with(Code::InsufficientResources, text));
+                }
+                Some(Rc::clone(&other.memory))
             }
         };
-        self.segment_shares.take(node)?;
-        if let Err(error) = self.limits.take_for_segment(self.absent_nodes()) {
-            self.segment_shares.give(node);
-            return Err(error);
-        }
+        let row = self.segment_rows.take(node)?;
         let wanted = Wanted { node, kind, controller, length, default_mode: default_mode & MAX_MODE, level };
-        let created = self.create_row(party, &wanted, shared);
-        if created.is_err() {
-            self.segment_shares.give(node);
-            self.limits.give_segment();
-        }
-        created
+        self.fill_row(party, row, &wanted, shared).inspect_err(|_| self.segment_rows.give(row))
     }
 
-    fn create_row(&mut self, party: u64, wanted: &Wanted, shared: Option<Shared>) -> Result<Given> {
+    /// Allocates memory that one more descriptor may be held for.
+    fn allocate(&mut self, length: u64, level: Level) -> Result<Rc<Memory>> {
+        let mut held = self.held();
+        held.memories += 1;
+        self.limits.check(held, self.kept())?;
+        Ok(Memory::new(self.driver.allocate(length, level)?, length, &self.ledger))
+    }
+
+    fn fill_row(&mut self, party: u64, row: u32, wanted: &Wanted, shared: Option<Rc<Memory>>) -> Result<Given> {
         let &Wanted { node, kind, controller, length, default_mode, level } = wanted;
-        let (memory, moving) = match shared {
-            Some(shared) => shared,
-            None => (Rc::new(self.driver.allocate(length, level)?), None),
-        };
-        let given = duplicate(&memory)?;
+        let memory = shared.map_or_else(|| self.allocate(length, level), Ok)?;
+        let given = memory.duplicate()?;
         crash_point!(AgentAllocated);
-        let row = self.segment_rows.take().ok_or_else(|| {
-            let rows = self.map.registry().segments.len();
-            Error::with(Code::InsufficientResources, format!("the cluster's table of {rows} segments is full"))
-        })?;
-        let (bell, epoch) = match self.take_bell(node) {
-            Ok(bell) => bell,
-            Err(error) => {
-                self.segment_rows.give(row);
-                return Err(error);
-            }
-        };
+        let (bell, epoch) = self.take_bell(node, node)?;
         let incarnation = self.take_serial();
         let member = self.members.get_mut(&party).ok_or(Error::new(Code::InternalError))?;
         member.segments.insert(row);
@@ -193,7 +229,6 @@ impl Agent {
                 kind,
                 incarnation,
                 memory,
-                moving,
                 length,
                 owner,
                 default_mode,
@@ -206,6 +241,8 @@ impl Agent {
                 rebinding: false,
                 revoked: false,
                 told: BTreeMap::new(),
+                connections: BTreeMap::new(),
+                newer_in_bucket: None,
             },
         );
         Ok((Answer::Created { segment: SegmentName { row, incarnation }, bell }, vec![given]))
@@ -221,13 +258,19 @@ impl Agent {
         if let Some(id) = segment.id {
             return Err(Error::with(Code::SegAlreadyPublished, format!("the segment is published as {id:#x} already")));
         }
-        if withdrawing && abandoned.is_none() || segment.moving.is_some() {
+        if withdrawing && abandoned.is_none() || segment.memory.is_moving() {
             return Err(Error::with(Code::SegAlreadyPublished, "the segment is still being taken back"));
         }
         SegmentId::new(id).check_publishable()?;
         Self::check_creator(segment, party)?;
         segment.check_access(&access, nodes)?;
         let node = segment.node;
+        // What its exporter left behind makes room.
+        if let Some(&other) = self.published.get(&(node, id))
+            && self.is_orphan(other)
+        {
+            self.unlist(other);
+        }
         if self.published.contains_key(&(node, id)) {
             return Err(Error::with(Code::SegidInUse, format!("node {node} publishes a segment {id:#x} already")));
         }
@@ -236,15 +279,18 @@ impl Agent {
             return Ok(Answer::Withdrawing { number });
         }
         if !self.is_memory_free(name.row) {
-            return Ok(Answer::Withdrawing { number: self.begin(name.row, BTreeSet::new(), false) });
+            return Ok(Answer::Withdrawing { number: self.begin(name.row, false) });
         }
         let (memory, level) = self.segments.get(&name.row).map(|s| (Rc::clone(&s.memory), s.level)).ok_or_else(gone)?;
-        self.driver.enforce(&memory, level)?;
+        self.driver.enforce(memory.object(), level)?;
         let id = if id == 0 { self.nodes[node as usize].automatic_ids.take()?.get() } else { id };
-        self.writer().publish(name.row, id);
+        let older = self.writer().publish(name.row, id);
         self.attended.insert(name.row);
         crash_point!(AgentPublished);
         self.published.insert((node, id), name.row);
+        if let Some(older) = older.and_then(|row| self.segments.get_mut(&row)) {
+            older.newer_in_bucket = Some(name.row);
+        }
         let segment = self.segment(name)?;
         segment.id = Some(id);
         segment.access = access;
@@ -275,35 +321,14 @@ impl Agent {
     /// all of them.
     fn is_memory_free(&mut self, row: u32) -> bool {
         let Some(segment) = self.segments.get_mut(&row) else { return true };
+        if segment.is_being_cut() {
+            return false;
+        }
         // Where the kernel cannot tell, the withdrawal finds that out.
-        if segment.granted && self.driver.all_returned(&segment.memory).unwrap_or(false) {
+        if segment.granted && self.driver.all_returned(segment.memory.object()).unwrap_or(false) {
             segment.granted = false;
         }
         !segment.granted
-    }
-
-    /// Sends the exporter the memory of its segment once more, to rebind it; until that is over no verdict of its
-    /// importers vouches for anything.
-    pub(super) fn begin_rebind(&mut self, party: u64, name: SegmentName) -> Result<Given> {
-        let segment = self.own_segment(party, name)?;
-        if segment.level == Level::Sealed {
-            return Err(Error::with(Code::RebindNotAllowed, "a sealed segment keeps the memory it was made with"));
-        }
-        let memory = duplicate(&segment.memory)?;
-        segment.rebinding = true;
-        self.writer().suspend(name.row);
-        crash_point!(AgentSuspended);
-        Ok((Answer::Memory, vec![memory]))
-    }
-
-    /// The contents of a segment stand again: from here on its importers' spans are vouched for.
-    pub(super) fn end_rebind(&mut self, party: u64, name: SegmentName) -> Result<()> {
-        let segment = self.own_segment(party, name)?;
-        if std::mem::take(&mut segment.rebinding) {
-            self.writer().resume(name.row);
-            crash_point!(AgentResumed);
-        }
-        Ok(())
     }
 
     /// Gives an exporter fresh memory to move to; the segment's own stays what it is until [`settle`](Self::settle).
@@ -329,67 +354,50 @@ impl Agent {
             return Err(Error::new(Code::SegAlreadyPublished));
         }
         let (length, level, old) = (segment.length, segment.level, Rc::clone(&segment.memory));
-        if self.segments.values().any(|s| s.id.is_some() && Rc::ptr_eq(&s.memory, &old)) {
+        if old.sharers().iter().filter_map(|row| self.segments.get(row)).any(|s| s.id.is_some()) {
             let text = "the memory is also that of a published segment, whose importers would be left behind";
             return Err(Error::with(Code::InsufficientResources, text));
         }
-        // The memory it moves to is one descriptor more until it has settled.
-        self.limits.check_room(self.absent_nodes())?;
-        let memory = Rc::new(self.driver.allocate(length, level)?);
-        let given = duplicate(&memory)?;
-        self.limits.take(1);
-        let mut before = None;
+        // Asked for again, what was given before goes; until this has settled it is one descriptor more.
+        drop(old.take_move());
+        let memory = self.allocate(length, level)?;
+        let given = memory.duplicate()?;
         // All segments over the same addresses wait for the outcome: none may be published meanwhile.
-        for segment in self.segments.values_mut().filter(|s| Rc::ptr_eq(&s.memory, &old)) {
-            before = segment.moving.replace(Rc::clone(&memory));
-        }
+        old.move_to(memory);
         crash_point!(AgentReplaced);
-        self.forget_move(before);
         Ok((Answer::Memory, vec![given]))
     }
 
     /// Lets go of the old memory, which whoever still reaches it may keep; or of the new, when the move failed.
     pub(super) fn settle(&mut self, party: u64, name: SegmentName, moved: bool) -> Result<()> {
         let old = Rc::clone(&self.own_segment(party, name)?.memory);
-        let mut was_moving = false;
+        let memory = old.take_move();
+        let was_moving = memory.is_some();
         // The exporter has one set of pages at these addresses: its segments move together.
-        for segment in self.segments.values_mut().filter(|s| Rc::ptr_eq(&s.memory, &old)) {
-            let Some(memory) = segment.moving.take() else { continue };
-            was_moving = true;
-            if moved {
-                segment.memory = memory;
-                segment.granted = false;
+        if let Some(memory) = memory.filter(|_| moved) {
+            let rows = old.sharers().clone();
+            for row in rows {
+                if let Some(segment) = self.segments.set_memory(row, Rc::clone(&memory)) {
+                    segment.granted = false;
+                }
             }
         }
         crash_point!(AgentSettled);
-        if was_moving {
-            self.limits.give(1); // one of the two objects is gone, or is another segment's, which counts it
-            if !moved {
-                self.let_take_back_again(party, name);
-            }
+        if was_moving && !moved {
+            self.let_take_back_again(party, name);
         }
         Ok(())
     }
 
-    /// Notes that memory nobody moved to is gone, unless another segment over the same addresses waits for it still.
-    fn forget_move(&mut self, moving: Option<Rc<OwnedFd>>) {
-        if moving.is_some_and(|memory| Rc::strong_count(&memory) == 1) {
-            self.limits.give(1);
-        }
-    }
-
-    /// Forgets a segment that is not published.
+    /// Forgets a segment that is not published and has no connections any more.
     pub(super) fn remove_segment(&mut self, row: u32) {
-        let Some(segment) = self.segments.remove(&row) else { return };
-        debug_assert!(segment.id.is_none(), "withdrawn before");
+        let Some(segment) = self.segments.remove(row) else { return };
+        debug_assert!(segment.id.is_none() && segment.connections.is_empty(), "withdrawn before");
         self.writer().remove_segment(row);
         self.attended.insert(row);
         crash_point!(AgentRemoved);
         self.give_bell(segment.node, segment.bell);
         self.segment_rows.give(row);
-        self.segment_shares.give(segment.node);
-        self.limits.give_segment();
-        self.forget_move(segment.moving);
         if let Some(member) = self.members.get_mut(&segment.member) {
             member.segments.remove(&row);
         }

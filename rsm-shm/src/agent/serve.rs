@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 const JOIN_WITHIN: Duration = Duration::from_secs(10);
 /// Connections accepted in one round, so that nobody waits behind a flood of them.
 const ACCEPT_BATCH: usize = 16;
+/// Events that one turn deals with; the others come next.
+const EVENTS: usize = 32;
 /// How long it sleeps at most while it accepts nobody.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long the agent listens to nobody new when the system has no room for a connection.
@@ -62,11 +64,13 @@ impl Token {
 impl Agent {
     /// Serves until the handle is dropped, or `ending` is set and something makes it look.
     pub(super) fn serve(&mut self, ending: &AtomicBool) {
-        let mut events = Vec::with_capacity(64);
+        let mut events = Vec::with_capacity(EVENTS);
         loop {
-            let timeout = self.next_deadline().map(|at| {
+            let next = if self.chores.is_empty() { self.next_deadline() } else { Some(Instant::now()) };
+            let timeout = next.map(|at| {
                 // Rounded up: waking just before the deadline would only spin to it.
-                let left = at.saturating_duration_since(Instant::now()) + Duration::from_nanos(1);
+                let left = at.saturating_duration_since(Instant::now());
+                let left = if left.is_zero() { left } else { left + Duration::from_nanos(1) };
                 Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
             });
             events.clear();
@@ -77,6 +81,7 @@ impl Agent {
                     break;
                 }
             }
+            let turn = self.longest_turn.begin();
             // Acquire: pairs with the Release of `AgentHandle::end_without_socket`.
             let end = ending
                 .load(Ordering::Acquire)
@@ -102,13 +107,16 @@ impl Agent {
                 }
             }
             let now = Instant::now();
-            self.advance_withdrawals(now);
+            self.do_chores();
             self.drop_late_strangers(now);
             self.adjust_accepting(now);
             self.tell_attendants();
             if std::mem::take(&mut self.changed) {
                 self.tell_watchers();
             }
+            #[cfg(debug_assertions)]
+            self.check_books();
+            self.longest_turn.end(turn);
         }
     }
 
@@ -123,24 +131,23 @@ impl Agent {
     /// only while somebody is there to look.
     fn tell_watchers(&self) {
         let word = self.writer().step_changes();
-        if self.observers > 0 {
+        if !self.observers.is_empty() {
             crate::futex::wake(word, i32::MAX);
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let strangers = self.strangers.values().map(|s| s.since + JOIN_WITHIN);
-        strangers
-            .chain(self.accept_again)
-            // A connection is what wakes an agent whose end was not told by its socket.
-            .chain((!self.accepting).then(|| Instant::now() + LOOK_AGAIN))
-            .chain(self.withdrawals.iter().map(super::revoke::Withdrawing::next_step))
-            .min()
+        // They are numbered as they come.
+        let stranger = self.strangers.values().next().map(|s| s.since + JOIN_WITHIN);
+        let withdrawal = self.withdrawals.first().map(|(at, _)| at);
+        // A connection is what wakes an agent whose end was not told by its socket.
+        let look = (!self.accepting).then(|| Instant::now() + LOOK_AGAIN);
+        [stranger, withdrawal, self.accept_again, look].into_iter().flatten().min()
     }
 
     fn accept(&mut self) {
         for _ in 0..ACCEPT_BATCH {
-            if !self.limits.accepts() {
+            if !self.limits.accepts(self.held()) {
                 return;
             }
             let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
@@ -159,7 +166,7 @@ impl Agent {
 
     fn drop_late_strangers(&mut self, now: Instant) {
         let late: Vec<u64> =
-            self.strangers.iter().filter(|(_, s)| now >= s.since + JOIN_WITHIN).map(|(&p, _)| p).collect();
+            self.strangers.iter().take_while(|(_, s)| now >= s.since + JOIN_WITHIN).map(|(&p, _)| p).collect();
         for party in late {
             self.drop_stranger(party);
         }
@@ -170,7 +177,7 @@ impl Agent {
         if self.accept_again.is_some_and(|at| at <= now) {
             self.accept_again = None;
         }
-        let wanted = self.limits.accepts() && self.accept_again.is_none();
+        let wanted = self.limits.accepts(self.held()) && self.accept_again.is_none();
         if wanted == self.accepting {
             return;
         }

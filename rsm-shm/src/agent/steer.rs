@@ -1,10 +1,11 @@
 //! Steering: what peers may ask that are no part of a node.
 
 use super::Agent;
+use super::chores::{Chore, Owner};
 use crate::error::from_errno;
 use rsm_core::crash_point;
 use rsm_core::generation::EndCause;
-use rsm_core::message::{Answer, Ask, NodeSignal, Secret};
+use rsm_core::message::{Answer, Ask, NodeSignal, Secret, SegmentName};
 use rsm_core::{Code, Error, Result};
 use rustix::io::Errno;
 use rustix::process::Signal;
@@ -16,16 +17,19 @@ const NAMED: usize = 8;
 
 impl Agent {
     /// Carries out a request that steers.
-    pub(super) fn steer(&mut self, party: u64, ask: &Ask) -> Result<Answer> {
+    /// The answer to some comes later, when connections are cut: `None`.
+    pub(super) fn steer(&mut self, party: u64, number: u64, ask: &Ask) -> Result<Option<Answer>> {
         self.check_steers(party)?;
         let count = match *ask {
-            Ask::SetLink { controller, from, to, both, change } => self.set_link(controller, from, to, both, change)?,
-            Ask::SignalNode { node, signal } => self.signal_node(node, signal)?,
-            Ask::Revoke { node, id } => self.revoke(node, id)?,
-            Ask::NodeKey { node } => return self.node_key(node).map(|key| Answer::Key { key }),
+            Ask::SetLink { controller, from, to, both, change } => {
+                self.set_link((party, number), (controller, from, to), both, change)?
+            }
+            Ask::SignalNode { node, signal } => Some(self.signal_node(node, signal)?),
+            Ask::Revoke { node, id } => self.revoke((party, number), node, id)?,
+            Ask::NodeKey { node } => return self.node_key(node).map(|key| Some(Answer::Key { key })),
             _ => return Err(Error::new(Code::InternalError)),
         };
-        Ok(Answer::Affected { count })
+        Ok(count.map(|count| Answer::Affected { count }))
     }
 
     /// Whether a membership may steer: it was let in by its user or group, which still holds, and not by a node's key.
@@ -52,8 +56,7 @@ impl Agent {
     fn signal_node(&mut self, node: u32, signal: NodeSignal) -> Result<u32> {
         self.check_node(node)?;
         // A process may be a member more than once.
-        let processes: BTreeMap<u32, &OwnedFd> =
-            self.members.values().filter(|m| m.node == Some(node)).map(|m| (m.pid, &m.process)).collect();
+        let processes: BTreeMap<u32, &OwnedFd> = self.members_of_node(node).map(|(_, m)| (m.pid, &m.process)).collect();
         if processes.is_empty() {
             let text = format!("no process of node {node} has joined the cluster");
             return Err(Error::with(Code::RemoteNodeUnreachable, text));
@@ -81,39 +84,49 @@ impl Agent {
         }
         if signal == Signal::KILL {
             // Whoever loses a connection by it is told so.
-            self.members.values_mut().filter(|m| m.node == Some(node)).for_each(|m| m.killed = true);
+            for party in &self.nodes[node as usize].members {
+                self.members.get_mut(party).into_iter().for_each(|member| member.killed = true);
+            }
         }
         Ok(count)
     }
 
-    /// Takes a segment from its exporter; returns how many imports were cut.
+    /// Takes a segment from its exporter; returns how many imports were cut, `None` when that is answered later.
     ///
     /// The exporter's memory is not moved away from importers that do not let go, which only its own process can do: it
     /// does when it unpublishes or publishes next.
-    fn revoke(&mut self, node: u32, id: u32) -> Result<u32> {
+    fn revoke(&mut self, (party, number): (u64, u64), node: u32, id: u32) -> Result<Option<u32>> {
         self.check_node(node)?;
         let Some(&row) = self.published.get(&(node, id)) else {
             return Err(Error::with(Code::SegNotPublished, self.no_such_segment(node, id)));
         };
-        let imports = self.writer().connections_of(row).len();
-        let holders = self.cut(row, EndCause::Revoked);
-        self.note_told(row, &holders);
-        if let Some(segment) = self.segments.get_mut(&row) {
-            segment.revoked = true;
-        }
+        let Some(segment) = self.segments.get_mut(&row) else { return Err(Error::new(Code::InternalError)) };
+        segment.revoked = true;
+        let name = SegmentName { row, incarnation: segment.incarnation };
+        let imports = u32::try_from(segment.connections.len()).unwrap_or(u32::MAX);
+        self.unlist(row);
+        let all_cut = self.cut_some(row, EndCause::Revoked);
         crash_point!(AgentRevoked);
         tracing::debug!(node, id, imports, "segment revoked");
-        Ok(u32::try_from(imports).unwrap_or(u32::MAX))
+        if all_cut {
+            return Ok(Some(imports));
+        }
+        let owed = self.owe(party, number);
+        self.chores.add(
+            Owner::Party(party),
+            Chore::Cut { segment: name, cause: EndCause::Revoked, owed: Some((owed, imports)) },
+        );
+        Ok(None)
     }
 
     fn no_such_segment(&self, node: u32, id: u32) -> String {
-        let ids: Vec<u32> = self.published.range((node, 0)..=(node, u32::MAX)).map(|((_, id), _)| *id).collect();
-        if ids.is_empty() {
+        let ids = self.published.range((node, 0)..=(node, u32::MAX)).map(|((_, id), _)| format!("{id:#x}"));
+        let mut named: Vec<String> = ids.take(NAMED + 1).collect();
+        if named.is_empty() {
             return format!("node {node} publishes no segment {id:#x}, nor any other");
         }
-        let mut named: Vec<String> = ids.iter().take(NAMED).map(|id| format!("{id:#x}")).collect();
-        if ids.len() > NAMED {
-            named.push(format!("and {} more", ids.len() - NAMED));
+        if named.len() > NAMED {
+            named[NAMED] = "and more".to_owned();
         }
         format!("node {node} publishes no segment {id:#x}; it publishes: {}", named.join(", "))
     }

@@ -5,6 +5,7 @@
 //! process says of itself.
 
 use super::Agent;
+use super::chores::{Chore, Owner, PIECE};
 use super::requests::Given;
 use crate::memory::tables::TallyMap;
 use rsm_core::message::{Answer, MAX_TALLIES, ProcessTally};
@@ -13,15 +14,13 @@ use std::os::fd::OwnedFd;
 
 impl Agent {
     pub(super) fn tallies(&mut self, party: u64, after: u64) -> Result<Given> {
-        let member = self.members.get_mut(&party).ok_or(Error::new(Code::InternalError))?;
+        let member = self.members.get(&party).ok_or(Error::new(Code::InternalError))?;
         if member.node.is_some() {
             return Err(Error::with(Code::PermDenied, "only an observer may watch what processes do"));
         }
-        if !std::mem::replace(&mut member.watches, true) {
-            self.watchers += 1;
-            if self.watchers == 1 {
-                self.set_tallied(true);
-            }
+        let first = self.watchers.is_empty();
+        if self.watchers.insert(party) && first {
+            self.set_tallied(true);
         }
         let after = after.saturating_add(1);
         let nodes = self.members.range(after..).filter_map(|(&membership, member)| {
@@ -35,25 +34,34 @@ impl Agent {
     }
 
     /// An observer that watched is gone.
-    pub(super) fn watcher_left(&mut self) {
-        self.watchers -= 1;
-        if self.watchers == 0 {
+    pub(super) fn watcher_left(&mut self, party: u64) {
+        if self.watchers.remove(&party) && self.watchers.is_empty() {
             self.set_tallied(false);
         }
     }
 
     fn set_tallied(&mut self, on: bool) {
         self.writer().set_tallied(on);
-        let parties: Vec<u64> = self.members.iter().filter(|(_, m)| m.node.is_some()).map(|(&p, _)| p).collect();
-        for party in parties {
-            self.send_look(party);
+        self.chores.add(Owner::Watchers, Chore::Watch { after: 0 });
+    }
+
+    /// Tells some of the processes after a membership whether to tally; gives where to go on. One that comes to know
+    /// otherwise is told when it answers.
+    pub(super) fn tell_some_of_watchers(&mut self, after: u64) -> Option<u64> {
+        let parties: Vec<u64> =
+            self.members.range(after.saturating_add(1)..).take(PIECE / 4).map(|(&p, _)| p).collect();
+        for &party in &parties {
+            if self.members.get(&party).is_some_and(|m| m.node.is_some()) {
+                self.send_look(party);
+            }
         }
+        parties.last().copied()
     }
 
     /// The memory of a process's tally, if it needs one and has none; the agent's side of it is kept once it is sent.
     pub(super) fn tally_to_send(&self, party: u64) -> Option<(TallyMap, OwnedFd)> {
         let member = self.members.get(&party)?;
-        if self.watchers == 0 || member.node.is_none() || member.tally.is_some() || member.looking {
+        if self.watchers.is_empty() || member.node.is_none() || member.tally.is_some() || member.looking {
             return None;
         }
         let made = TallyMap::create().and_then(|(map, fd)| map.region().dont_fork().map(|()| (map, fd)));

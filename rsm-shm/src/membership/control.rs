@@ -99,7 +99,7 @@ pub(super) fn unexpected(answer: &Answer) -> Error {
 }
 
 /// The error for an agent that does not answer.
-fn silent(address: &Address, waited: Duration) -> Error {
+pub(super) fn silent(address: &Address, waited: Duration) -> Error {
     let text = format!("the agent of cluster {:?} does not answer (waited {waited:?})", address.name());
     Error::with(Code::Timeout, text)
 }
@@ -129,9 +129,20 @@ fn open(address: &Address) -> Result<Guest> {
         }
         e => from_errno(e, "cannot reach the cluster's agent"),
     })?;
-    let (agent, _) = socket::peer(&socket)?;
-    crate::user::check_agent(address, agent.uid)?;
+    check_agent(&socket, address)?;
     Ok(socket)
+}
+
+/// Makes sure that who listens at an address is of the user that it names.
+pub(super) fn check_agent(socket: &Guest, address: &Address) -> Result<()> {
+    let (agent, _) = socket::peer(socket)?;
+    crate::user::check_agent(address, agent.uid)
+}
+
+/// Whether the kernel names the process at the other end of a socket.
+pub(super) fn names_its_peer(socket: &Guest) -> Result<bool> {
+    let process = socket::peer_pidfd(socket)?.map(Guest::new).transpose();
+    process.map(|process| process.is_some()).map_err(|e| from_errno(e, "cannot look at the agent"))
 }
 
 impl Control {
@@ -143,14 +154,10 @@ impl Control {
     }
 
     /// Whether the kernel names the process at the other end of a socket.
-    pub(super) fn peer_has_pidfd(&self, address: &Address) -> Result<bool> {
-        match self.socket.as_ref().map_or(Ok(None), socket::peer_pidfd) {
+    pub(super) fn names_its_peer(&self, address: &Address) -> Result<bool> {
+        match self.socket.as_ref().map_or(Ok(false), names_its_peer) {
             Err(error) if error.code() == Code::ConnAborted => Err(gone(address)),
-            Ok(Some(process)) => {
-                Guest::new(process).map(|_| true).map_err(|e| from_errno(e, "cannot look at the agent"))
-            }
-            Ok(None) => Ok(false),
-            Err(error) => Err(error),
+            other => other,
         }
     }
 

@@ -38,23 +38,24 @@ fn counter() -> Option<&'static AtomicU32> {
     unsafe { FORKS.load(Acquire).as_ref() }
 }
 
+/// Bytes that hold a page of their own, whatever its size. Not memory that is mapped for it: that could come to lie where
+/// the program has just unmapped a page, and believes that nothing is.
+const ROOM: usize = 2 << 16;
+
 /// Makes the counter, 1 at first.
 fn make_counter() {
-    /// Where the kernel gives no such page (Linux 4.14 does), children without hooks are not told apart.
-    static INSTEAD: AtomicU32 = AtomicU32::new(1);
-    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
-    let length = crate::memory::page_size();
-    // SAFETY: fresh memory at addresses that the kernel chooses, and advice about nothing else.
-    let page = unsafe {
-        mmap_anonymous(std::ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
-            .ok()
-            .filter(|page| libc::madvise(*page, length, libc::MADV_WIPEONFORK) == 0)
-    };
-    let counter = page.map_or(std::ptr::from_ref(&INSTEAD).cast_mut(), |page| page.cast());
-    // SAFETY: a word of a page just mapped, or a static.
-    unsafe { &*counter }.store(1, Relaxed);
+    /// Zeroes at first, and of no file: pages that may be wiped.
+    static SPACE: [AtomicU32; ROOM / 4] = [const { AtomicU32::new(0) }; ROOM / 4];
+    let (start, page) = (SPACE.as_ptr(), crate::memory::page_size());
+    let skipped = start.addr().next_multiple_of(page) - start.addr();
+    let counter = &SPACE[skipped.min(ROOM - page) / 4];
+    let place = std::ptr::from_ref(counter).cast_mut().cast();
+    // Refused (before Linux 4.14, or where a filter does), children without hooks are not told apart.
+    // SAFETY: a page inside of `SPACE`, by the lines above, which holds nothing but the counter.
+    let _ = unsafe { libc::madvise(place, page, libc::MADV_WIPEONFORK) };
+    counter.store(1, Relaxed);
     // Release: pairs with the Acquire of `counter`.
-    FORKS.store(counter, Release);
+    FORKS.store(std::ptr::from_ref(counter).cast_mut(), Release);
 }
 
 /// Whether this is a child that no hook ran for: what it inherited may be locked for ever.

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// How long a node waits for the agent to take it in, and an observer to be let look.
 const MEMBER_PATIENCE: Duration = Duration::from_secs(30);
-const OBSERVER_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const OBSERVER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A membership that the agent has agreed to, before its events thread runs.
 pub(super) struct Joined {
@@ -40,12 +40,7 @@ pub(super) fn connect(_hold: &Hold, address: &Address, claim: Option<Claim>) -> 
     crate::crash::from_environment();
     let mut control = Control::open(address)?;
     // Where the kernel cannot name the process at the other end of a socket, the agent needs a descriptor of it.
-    let process = if control.peer_has_pidfd(address)? {
-        None
-    } else {
-        let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
-        Some(own.and_then(Guest::new).map_err(|e| from_errno(e, "cannot open a process descriptor"))?)
-    };
+    let process = describe_process(control.names_its_peer(address)?)?;
     let descriptors: Vec<_> = process.iter().map(AsFd::as_fd).collect();
     let number = control.join(address, Ask::Join { protocol: PROTOCOL, claim }, &descriptors)?;
     crash_point!(JoinSent);
@@ -58,6 +53,17 @@ pub(super) fn connect(_hold: &Hold, address: &Address, claim: Option<Claim>) -> 
     let registry = descriptors.next().ok_or_else(incomplete)?;
     let events = descriptors.next().ok_or_else(incomplete)?;
     Ok(Joined { control, membership, token, events, registry, bells: descriptors.next() })
+}
+
+/// A descriptor of this process, where the kernel did not name the peer by one.
+pub(super) fn describe_process(is_named: bool) -> Result<Option<Guest>> {
+    if is_named {
+        return Ok(None);
+    }
+    rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())
+        .and_then(Guest::new)
+        .map(Some)
+        .map_err(|e| from_errno(e, "cannot open a process descriptor"))
 }
 
 /// Joins and builds a membership around it.

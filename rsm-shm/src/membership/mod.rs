@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `join` | one round trip, and what comes of it |
 //! | `control` | numbered requests and their replies |
+//! | [`glance`](glance()) | a look at many clusters at once |
 //! | `events` | the thread that looks when the agent says so |
 //! | `table` | the imports of the process and the memory mapped for them |
 //! | `connect` | connecting, at once or when there is something to connect to |
@@ -16,6 +17,7 @@
 //! | [`ready`] | poll descriptors |
 //! | `backing` | the memory of an export, its own or the application's |
 //! | [`segment`] | one export |
+//! | `room` | how much memory there is |
 //! | [`importers`] | who imports it: who comes, who goes, whether anybody is left |
 //! | `turn` | operations that must not meet in the middle |
 //! | [`wait`] | waiting, by threads that may be cancelled |
@@ -33,9 +35,11 @@ mod control;
 pub mod default;
 mod events;
 mod fork;
+mod glance;
 pub mod importers;
 mod join;
 pub mod ready;
+mod room;
 pub mod segment;
 mod spin;
 mod steer;
@@ -46,6 +50,8 @@ mod turn;
 pub mod wait;
 mod watch;
 pub mod window;
+
+pub use glance::glance;
 
 use crate::address::Address;
 use crate::guest::Guest;
@@ -256,9 +262,16 @@ impl Shared {
     /// Tallies or stops, as the registry says.
     fn turn_tallying(&self, state: &mut State) {
         let on = self.map.registry().header.is_tallied();
-        let own = state.tallies.last().filter(|(process, _)| on && *process == fork::count());
-        self.tallying.turn(own.map(|(_, map)| map));
-        state.table.tally(own.is_some());
+        let own = state.tallies.last().filter(|(process, _)| on && *process == fork::count()).map(|(_, map)| map);
+        // Who finds a row finds the flags set: transfers take their cold path before the row is told, and a while
+        // longer than there is one.
+        if own.is_some() {
+            state.table.tally(true);
+            self.tallying.turn(own);
+        } else {
+            self.tallying.turn(None);
+            state.table.tally(false);
+        }
     }
 
     /// Cuts off every import whose connection was withdrawn; returns the revision that was seen before looking.

@@ -4,7 +4,7 @@
 use super::backing::{self, Backing, Known};
 use super::control::unexpected;
 use super::turn::{Turns, Wait};
-use super::{Membership, fork, lock};
+use super::{Membership, fork, lock, room};
 use crate::guest::Guest;
 use crate::memory::adopt;
 use crate::memory::huge::Pages;
@@ -12,6 +12,7 @@ use crate::memory::inspect;
 use crate::memory::memfd;
 use crate::memory::page_size;
 use crate::memory::region::Region;
+use crate::memory::resident;
 use crate::memory::view::Memory;
 use crate::parking::Poster;
 use rsm_core::access::{AccessList, Level, MAX_MODE, Permission};
@@ -27,10 +28,6 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-/// From this size on the memory that is left is looked at before a segment is created: making its pages present would
-/// otherwise end with the kernel killing somebody.
-const LOOK_FIRST: u64 = 64 << 20;
 
 /// An export segment with memory of its own. It is withdrawn and gone when this is dropped.
 #[derive(Debug)]
@@ -66,18 +63,11 @@ impl Membership {
     /// Those of `rsm_memseg_export_create`, reference 1.6; when pages must be huge, those of
     /// [`collapse`](crate::memory::huge::collapse).
     pub fn create(self: &Arc<Membership>, controller: u32, length: u64, level: Level, pages: Pages) -> Result<Segment> {
-        if length >= LOOK_FIRST
-            && let Some(available) = available_memory()
-            && length > available
-        {
-            self.check_length(controller, length)?;
-            let text = format!("a segment of {length} bytes, with {available} bytes of memory available");
-            return Err(Error::with(Code::InsufficientMem, text));
-        }
+        self.check_length(controller, length)?;
+        room::check(length)?;
         let (name, bell, memory) = self.create_remote(controller, length, level, None)?;
         self.finish(name, bell, false, pages, length, || {
             let bytes = usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?;
-            memfd::check_solid(&memory, length)?;
             let region = Region::map(&memory, 0, bytes, Permission::ReadWrite)?;
             // Before small pages are there, which would be made in vain.
             pages.make(region.as_ptr(), bytes)?;
@@ -111,6 +101,10 @@ impl Membership {
             Known::Shared(turn, other) => (turn, Some(other)),
             Known::Busy => return Err(Error::new(Code::InternalError)),
         };
+        if share.is_none() {
+            // What is there already moves chunk by chunk, and needs no room for both.
+            room::check(length as u64).or_else(|_| room::check(resident::absent(start, length)))?;
+        }
         let (name, bell, memory) = self.create_remote(controller, length as u64, Level::Guarded, share)?;
         self.finish(name, bell, rebindable, Pages::AsWished, length as u64, || {
             if share.is_none() {
@@ -157,7 +151,12 @@ impl Membership {
         match self.ask(ask)? {
             (Answer::Created { segment, bell }, mut descriptors) if !descriptors.is_empty() => {
                 crash_point!(ExportGiven);
-                Ok((segment, bell, descriptors.swap_remove(0)))
+                let memory = descriptors.swap_remove(0);
+                if let Err(error) = memfd::check_solid(&memory, length) {
+                    let _ = self.ask(Ask::Destroy { segment, insist: true });
+                    return Err(error);
+                }
+                Ok((segment, bell, memory))
             }
             (other, _) => Err(unexpected(&other)),
         }
@@ -293,6 +292,9 @@ impl Segment {
             answer = self.steer(ask())?;
         }
         match answer {
+            Answer::Published { id: published } if id != 0 && published != id => {
+                Err(unexpected(&Answer::Published { id: published }))
+            }
             Answer::Published { id } => {
                 // What was not waited for is over: the agent publishes only what is not being withdrawn.
                 *lock(&self.unfinished) = None;
@@ -376,10 +378,13 @@ impl Segment {
         if range.is_some_and(|range| !range.is_in_place()) {
             return Ok(()); // the application has mapped something else there: nothing of it is reached (D-79)
         }
+        // The old memory stays until all is moved, and with whoever does not let go for longer.
+        room::check(self.length as u64)?;
         let memory = match self.membership.ask(Ask::Replace { segment: name })? {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),
         };
+        memfd::check_solid(&memory, self.length as u64)?;
         crash_point!(MoveGiven);
         // SAFETY: the range maps this segment's object; what is put there instead has the same contents and size.
         let moved = unsafe { adopt::move_to(start, self.length, memory.as_fd(), 0) };
@@ -434,6 +439,8 @@ impl Segment {
             return Err(Error::with(Code::BadAddr, "the range is exported already"));
         };
         let range = self.take_range(Wait::Interruptible(&self.membership))?;
+        // The old range gets memory of its own, the new one what the segment has.
+        room::check(length as u64)?;
         let memory = match self.membership.ask(Ask::BeginRebind { segment: self.name })? {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),
@@ -462,6 +469,7 @@ impl Segment {
         start: *mut u8,
         memory: &Guest,
     ) -> Result<()> {
+        memfd::check_solid(memory, self.length as u64)?;
         let mut backing = lock(&self.backing);
         // The old range first: it gets copies of its bytes before the object gets the new ones.
         if let (Some(Backing::Adopted(adopted)), Some(old)) = (&mut *backing, old) {
@@ -610,14 +618,4 @@ impl Drop for Segment {
 /// 0666 without the umask of this process.
 fn default_mode() -> Result<u32> {
     Ok(MAX_MODE & !crate::umask::current()?)
-}
-
-/// Memory that can be had without pushing others out, as the kernel estimates it.
-fn available_memory() -> Option<u64> {
-    let info = String::from_utf8(crate::procfs::read("meminfo").ok()?).ok()?;
-    let field = |name| {
-        let line = info.lines().find_map(|line: &str| line.strip_prefix(name))?;
-        line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
-    };
-    Some((field("MemAvailable:")? + field("SwapFree:").unwrap_or(0)) << 10)
 }

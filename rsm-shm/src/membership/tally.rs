@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use super::control::unexpected;
-use super::{Membership, Shared, fork, lock};
+use super::{Membership, Shared, fork, lock, watch};
 use crate::memory::tables::TallyMap;
 use rsm_core::Result;
 use rsm_core::message::{Answer, Ask, ProcessTally};
@@ -51,10 +51,14 @@ impl Tallying {
 }
 
 impl Shared {
-    /// A look brought the memory of this process's tally along.
+    /// A look brought the memory of this process's tally along. A process has one, whatever else an agent sends.
     pub(super) fn take_tally(&self, fd: OwnedFd) {
+        let mut state = lock(&self.state);
+        if state.tallies.last().is_some_and(|(process, _)| *process == fork::count()) {
+            return tracing::warn!("the agent sent this process a second tally");
+        }
         match TallyMap::open(fd) {
-            Ok(map) => lock(&self.state).tallies.push((fork::count(), map)),
+            Ok(map) => state.tallies.push((fork::count(), map)),
             Err(error) => tracing::warn!(%error, "this process cannot tally what it does"),
         }
     }
@@ -80,6 +84,7 @@ impl Membership {
             let after = all.last().map_or(0, |p| p.membership);
             match self.ask(Ask::Tallies { after })? {
                 (Answer::Tallies { processes, more }, _) => {
+                    watch::check_page(all.len(), after, processes.iter().map(|p| p.membership))?;
                     let done = !more || processes.is_empty();
                     all.extend(processes);
                     if done {

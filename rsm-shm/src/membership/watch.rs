@@ -2,10 +2,29 @@
 
 use super::Membership;
 use super::control::unexpected;
-use rsm_core::Result;
 use rsm_core::message::{Answer, Ask, MAX_PROCESSES, Process};
 use rsm_core::sync::acquire32;
+use rsm_core::{Code, Error, Result};
 use std::time::Instant;
+
+/// Most processes that an agent can tell of: it holds three descriptors for each.
+const MOST_PROCESSES: usize = 1 << 20;
+
+/// Checks a page of a list that is asked for piece by piece: what an agent sends is to end.
+///
+/// # Errors
+/// INTERNAL_ERROR when memberships are not those after `after` in order, or when there are more than can be.
+pub(super) fn check_page(before: usize, after: u64, memberships: impl IntoIterator<Item = u64>) -> Result<()> {
+    let mut last = after;
+    for membership in memberships {
+        if membership <= last || before >= MOST_PROCESSES {
+            let text = "the agent does not follow the protocol: its list of processes does not end";
+            return Err(Error::with(Code::InternalError, text));
+        }
+        last = membership;
+    }
+    Ok(())
+}
 
 impl Membership {
     /// The number to give to [`wait_for_change`](Self::wait_for_change); taken before looking, so that what changes
@@ -34,6 +53,7 @@ impl Membership {
             let after = all.last().map_or(0, |process| process.membership);
             match self.ask(Ask::Processes { after })? {
                 (Answer::Processes(some), _) => {
+                    check_page(all.len(), after, some.iter().map(|p| p.membership))?;
                     let last = some.len() < MAX_PROCESSES;
                     all.extend(some);
                     if last {

@@ -98,6 +98,11 @@ fn seals(fd: impl AsFd) -> Result<SealFlags> {
     rustix::fs::fcntl_get_seals(fd).map_err(|e| from_errno(e, "this is no memory object"))
 }
 
+/// Magic numbers of the file systems in which ordinary memory objects live, as `fstatfs` tells them: tmpfs, and ramfs
+/// where the kernel has no swappable one. Objects of huge pages from the machine's pool live in another, and fault when
+/// the pool is empty.
+const OF_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+
 /// Checks that `fd` is a memory object of at least `length` bytes that nobody can shorten: what is mapped from it can
 /// be touched without a fault, whoever sent it.
 ///
@@ -110,7 +115,11 @@ pub fn check_solid(fd: impl AsFd, length: u64) -> Result<()> {
         return bad(format!("the agent sent memory of {there} bytes for {length}"));
     }
     match rustix::fs::fcntl_get_seals(&fd) {
-        Ok(seals) if seals.contains(SealFlags::SHRINK) => Ok(()),
+        Ok(seals) if seals.contains(SealFlags::SHRINK) => match rustix::fs::fstatfs(&fd) {
+            Ok(system) if OF_MEMORY.contains(&(system.f_type as u64)) => Ok(()),
+            Ok(_) => bad("the agent sent memory that is not made of ordinary pages".to_owned()),
+            Err(e) => Err(from_errno(e, "cannot look at a memory object")),
+        },
         Ok(_) => bad("the agent sent memory that can be shortened".to_owned()),
         Err(_) => bad("the agent sent a descriptor that is no memory object".to_owned()),
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`memfd`] | creating memory objects, sealing them, opening them again with fewer rights |
 //! | [`region`] | a mapping that is unmapped when dropped |
+//! | `resident` | which pages are there |
 //! | [`huge`] | huge pages in shared memory |
 //! | [`tables`] | a mapped registry and mapped bells as records of atomics |
 //! | [`view`] | segment memory as users see it: never a `&[u8]` |
@@ -25,6 +26,7 @@ pub mod inspect;
 pub mod lease;
 pub mod memfd;
 pub mod region;
+pub(crate) mod resident;
 pub mod tables;
 pub mod trash;
 #[cfg(all(target_arch = "x86_64", not(miri)))]

@@ -78,13 +78,16 @@ pub struct Bells {
 }
 
 impl Bells {
+    /// Of the largest geometry.
+    const MAX_BYTES: usize = Geometry::MAX_BELLS as usize * size_of::<Bell>();
+
     /// Maps the bell memory of a node.
     ///
     /// # Errors
     /// INSUFFICIENT_MEM; INTERNAL_ERROR when it is no bell memory.
     pub fn open(fd: impl AsFd) -> Result<Bells> {
         let length = usize::try_from(memfd::length(&fd)?).unwrap_or(0);
-        if length < size_of::<Bell>() {
+        if !(size_of::<Bell>()..=Self::MAX_BYTES).contains(&length) {
             return Err(Error::with(Code::InternalError, format!("{length} bytes are no bell memory")));
         }
         memfd::check_solid(&fd, length as u64)?;
@@ -137,6 +140,7 @@ impl TallyMap {
         if length != size_of::<TallyRow>() as u64 {
             return Err(Error::with(Code::InternalError, format!("{length} bytes are no tally")));
         }
+        memfd::check_solid(&fd, length)?;
         Ok(TallyMap { region: Region::map(fd, 0, size_of::<TallyRow>(), Permission::ReadWrite)? })
     }
 

@@ -342,13 +342,13 @@ pub(super) const LIMITS: &[Row] = &[
     row(
         "limit of address space",
         Needs::Nothing,
-        |_| limit_to_used(libc::RLIMIT_AS, "VmSize:"),
+        |scene| limit_to_used(scene, libc::RLIMIT_AS, "VmSize:"),
         [NO_ROOM, RIGHT, NO_STACK, RIGHT],
     ),
     row(
         "limit of data",
         Needs::Nothing,
-        |_| limit_to_used(libc::RLIMIT_DATA, "VmData:"),
+        |scene| limit_to_used(scene, libc::RLIMIT_DATA, "VmData:"),
         [NO_STACK, RIGHT, NO_STACK, RIGHT],
     ),
     row("limit of locked memory", Needs::Nothing, |_| limit(libc::RLIMIT_MEMLOCK, 0), ALL_RIGHT),
@@ -365,8 +365,9 @@ fn limit(what: libc::__rlimit_resource_t, most: u64) -> Outcome {
     done(unsafe { libc::setrlimit(what, &raw const limit) })
 }
 
-/// To what is used, by a line of `/proc/self/status`, and room for small things: not for the stack of a thread.
-fn limit_to_used(what: libc::__rlimit_resource_t, line: &str) -> Outcome {
+/// To what is used, by a line of `/proc/self/status`, and room for small things: not for the stack of a thread, as long as
+/// none is there. Afterwards each of them may take some, and without a few bytes a program ends.
+fn limit_to_used(scene: &Scene, what: libc::__rlimit_resource_t, line: &str) -> Outcome {
     // A thread that was made a moment ago needs memory to begin, and a Rust program ends when it gets none.
     let begun = || {
         let threads = std::fs::read_dir("/proc/self/task").map_err(|_| Errno::IO)?.flatten();
@@ -379,7 +380,8 @@ fn limit_to_used(what: libc::__rlimit_resource_t, line: &str) -> Outcome {
     }
     let status = std::fs::read_to_string("/proc/self/status").map_err(|_| Errno::IO)?;
     let used = status.lines().find_map(|l| l.strip_prefix(line)?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    limit(what, (used.ok_or(Errno::IO)? + 224) << 10)
+    let room = if scene.after { 16 << 10 } else { 224 };
+    limit(what, (used.ok_or(Errno::IO)? + room) << 10)
 }
 
 fn limit_processes(_: &mut Scene) -> Outcome {

@@ -1,0 +1,123 @@
+//! What is done when a member is gone: in pieces, for it may have held a lot.
+//!
+//! In this order: nobody waits for it any more; its segments are withdrawn and their importers told; the exporters that
+//! it may have owed a wake are woken; its connections are given back; its node loses it; its siblings are woken. Until
+//! its last segment is withdrawn, and everybody's connection to it cut, its node stays there.
+
+use super::Agent;
+use super::chores::{Chore, Owner, PIECE};
+use super::members::Ending;
+use super::owes::Owes;
+use rsm_core::crash_point;
+use rsm_core::generation::EndCause;
+use std::collections::BTreeSet;
+
+/// A member that is gone, and what is left of it.
+#[derive(Debug)]
+pub(super) struct Departing {
+    party: u64,
+    /// Numbers departures.
+    number: u64,
+    node: Option<u32>,
+    /// Rows of segments whose former importers it was.
+    owes: Owes,
+    segments: BTreeSet<u32>,
+    connections: BTreeSet<u32>,
+    /// Exporters of connections from this row on are still to be woken; `None` when all are.
+    nudged: Option<u32>,
+    withdrawn: bool,
+    /// What those are told who lose a connection with it: to its segments, and of its own.
+    causes: (EndCause, EndCause),
+}
+
+impl Agent {
+    /// A member left or died: it is out of the tables at once, what it had goes piece by piece.
+    pub(super) fn end_membership(&mut self, party: u64, ending: Ending) {
+        let Some(member) = self.members.remove(&party) else { return };
+        tracing::debug!(party, pid = member.pid, node = member.node, why = ending.why(), "membership ended");
+        let causes = match ending {
+            _ if member.killed => (EndCause::NodeKilled, EndCause::NodeKilled),
+            Ending::Left => (EndCause::ExporterEnded, EndCause::Disconnected),
+            Ending::LinkEnded | Ending::ProcessEnded => (EndCause::ExporterEnded, EndCause::ImporterEnded),
+        };
+        self.members_of.remove(member.pid, party);
+        for fd in [Some(&member.events), Some(&member.process), member.control.as_ref()].into_iter().flatten() {
+            self.unwatch(fd);
+        }
+        drop((member.control, member.events, member.process));
+        crash_point!(AgentForgot);
+        match member.node {
+            Some(node) => {
+                let node = &mut self.nodes[node as usize];
+                node.members.remove(&party);
+                node.departing.insert(party);
+            }
+            None => drop(self.observers.remove(&party)),
+        }
+        self.watcher_left(party);
+        let number = self.take_serial();
+        let departing = Departing {
+            party,
+            number,
+            node: member.node,
+            owes: member.owes,
+            segments: member.segments,
+            connections: member.connections,
+            nudged: Some(0),
+            withdrawn: false,
+            causes,
+        };
+        self.departing.insert(number);
+        self.chores.add(Owner::Party(party), Chore::Depart(Box::new(departing)));
+    }
+
+    /// Forgets some of what a member had; gives what is left.
+    pub(super) fn forget_some(&mut self, mut departing: Box<Departing>) -> Option<Box<Departing>> {
+        for _ in 0..PIECE {
+            if let Some(row) = departing.owes.pop() {
+                self.nobody_waits_for(row, departing.party);
+            } else if let Some(&row) = departing.segments.first() {
+                self.unlist(row);
+                if !self.cut_some(row, departing.causes.0) {
+                    return Some(departing);
+                }
+                self.withdrawals.end(row);
+                self.remove_segment(row);
+                departing.segments.remove(&row);
+            } else if !departing.withdrawn {
+                departing.withdrawn = true;
+                crash_point!(AgentWithdrewDead);
+            } else if let Some(from) = departing.nudged {
+                let next = departing.connections.range(from..).next().copied();
+                match next {
+                    Some(row) => self.nudge_exporter(row),
+                    None => {
+                        crash_point!(AgentNudged);
+                    }
+                }
+                departing.nudged = next.and_then(|row| row.checked_add(1));
+            } else if let Some(row) = departing.connections.pop_first() {
+                self.drop_holder(row, departing.party, departing.causes.1);
+            } else {
+                self.departed(&departing);
+                return None;
+            }
+        }
+        Some(departing)
+    }
+
+    fn departed(&mut self, gone: &Departing) {
+        self.departing.remove(&gone.number);
+        if let Some(node) = gone.node {
+            self.node_changed(node, |state| state.departing.remove(&gone.party));
+            self.nudge_siblings(node);
+        }
+        crash_point!(AgentCleaned);
+        self.ask_again();
+    }
+
+    /// Whether who exports a segment is gone; what is left of it is then only being cleaned up.
+    pub(super) fn is_orphan(&self, row: u32) -> bool {
+        self.segments.get(&row).is_some_and(|s| !self.members.contains_key(&s.member))
+    }
+}
