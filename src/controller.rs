@@ -67,9 +67,10 @@ impl Controller {
         self.node.membership.create(self.index, length as u64, Level::Guarded, Pages::AsWished).map(Export::new)
     }
 
-    /// As [`export`](Self::export), in huge pages (of 2 MiB on x86-64), on whatever side it is mapped: transfers that jump
-    /// about in it miss the translation buffer less often, and creating it takes a fraction of the time. What `length` has
-    /// beyond a multiple of a huge page stays in ordinary ones. It needs Linux 6.1, and nothing of the machine's settings.
+    /// As [`export`](Self::export), in huge pages (of 2 MiB on x86-64; 2, 32 or 512 MiB on ARM, as its pages are), on
+    /// whatever side it is mapped: transfers that jump about in it miss the translation buffer less often, and creating it
+    /// takes a fraction of the time. What `length` has beyond a multiple of a huge page stays in ordinary ones. It needs
+    /// Linux 6.1, and of the machine's settings only that huge pages of shared memory are not denied.
     ///
     /// Whoever would rather have ordinary pages than an error uses [`export`](Self::export) and starts the program with
     /// `RSM_HUGE_PAGES=1`: all segments of a huge page or more then get huge pages where these can be had; those made with

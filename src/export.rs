@@ -1,15 +1,16 @@
 //! Exports: memory that other nodes may reach.
-#![allow(unsafe_code)] // rebind: its caller promises what no type can
+#![allow(unsafe_code)] // rebind: its caller promises what no type can; a view of no memory
 
 use crate::importers::Deserted;
 use crate::poll::Polled;
-use crate::{AccessList, Memory, PollDescriptor, Result, SegmentId};
+use crate::{AccessList, Memory, Permission, PollDescriptor, Result, SegmentId};
 use rsm_core::bell::Accumulate;
 use rsm_shm::membership::importers;
 use rsm_shm::membership::segment::Segment;
 use std::time::Duration;
 
-/// An export segment. Dropping it withdraws and destroys it.
+/// An export segment. Dropping it withdraws and destroys it; who adopted memory and wants to know whether it is the
+/// program's own again calls [`try_destroy`](Export::try_destroy).
 ///
 /// In a forked child it can be read, written, waited and posted on; everything that changes it is NOT_CREATOR, and
 /// dropping it leaves the parent's alone (reference 3.10).
@@ -18,16 +19,18 @@ pub struct Export {
     segment: Segment,
     polled: Polled,
     deserted: Deserted,
+    /// Its memory is gone.
+    destroyed: bool,
 }
 
 impl Export {
     pub(crate) fn new(segment: Segment) -> Export {
-        Export { segment, polled: Polled::default(), deserted: Deserted::default() }
+        Export { segment, polled: Polled::default(), deserted: Deserted::default(), destroyed: false }
     }
 
     /// Bytes.
     pub fn len(&self) -> usize {
-        self.segment.memory().len()
+        self.memory().len()
     }
 
     /// Whether it has no bytes; there is no such segment.
@@ -35,8 +38,12 @@ impl Export {
         self.len() == 0
     }
 
-    /// Its memory, which importers read and write at any time.
+    /// Its memory, which importers read and write at any time. None after [`try_destroy`](Self::try_destroy).
     pub fn memory(&self) -> Memory<'_> {
+        if self.destroyed {
+            // SAFETY: of no bytes, none of which is accessed.
+            return unsafe { Memory::new(std::ptr::null_mut(), 0, Permission::None) };
+        }
         self.segment.memory()
     }
 
@@ -76,10 +83,27 @@ impl Export {
     /// Withdraws the segment if it is published, and gives its memory up.
     ///
     /// # Errors
-    /// CTLR_NOT_PRESENT when the cluster has ended, and the segment with it.
+    /// CTLR_NOT_PRESENT when the cluster has ended, and the segment with it. Of memory that was adopted also what
+    /// [`try_destroy`](Self::try_destroy) says: it then goes on being shared memory until the process exports its range
+    /// once more, or ends.
     #[doc(alias = "rsm_memseg_export_destroy")]
     pub fn destroy(mut self) -> Result<()> {
-        self.segment.destroy()
+        self.try_destroy()
+    }
+
+    /// As [`destroy`](Self::destroy), for who wants to try again when adopted memory cannot be given back. After `Ok` the
+    /// export is good for nothing, and has no memory. Dropping an export tries once and can say nothing but a log line.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_MEM without memory, address space or mappings to give it back (`RLIMIT_AS`, `RLIMIT_DATA`, locked
+    /// memory and `vm.max_map_count` are limits of it), INSUFFICIENT_RESOURCES without descriptors, CTLR_NOT_PRESENT
+    /// without `/proc`: nobody can import the segment any more, but an importer that does not let go may still reach the
+    /// memory. CTLR_NOT_PRESENT also when the cluster has ended, and the segment with it.
+    #[doc(alias = "rsm_memseg_export_destroy")]
+    pub fn try_destroy(&mut self) -> Result<()> {
+        let done = self.segment.destroy();
+        self.destroyed = self.segment.is_gone();
+        done
     }
 
     /// Posts a signal to every import of the segment that there is now. No system call unless an importer sleeps.
@@ -159,7 +183,8 @@ impl Export {
 
     /// Replaces the memory of an export made with [`Controller::adopt`](crate::Controller::adopt) by another range of
     /// the same length. Importers stay connected and mapped and see the contents of the new range; the old one is
-    /// ordinary memory with its last contents.
+    /// ordinary memory with its last contents. Transfers and spans of importers that meet it are told BARRIER_FAILURE, and
+    /// are to be done again: each that succeeds is in exactly one of the two ranges.
     ///
     /// # Errors
     /// BAD_ADDR for a bad, misaligned or already exported range; REBIND_NOT_ALLOWED when the memory was not adopted;

@@ -51,6 +51,7 @@ mod controller;
 mod export;
 mod import;
 mod importers;
+pub mod log;
 mod mapping;
 mod node;
 pub mod observe;

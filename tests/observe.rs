@@ -134,6 +134,58 @@ fn no_last_state_is_missed() {
     watcher.join().unwrap();
 }
 
+/// Looks until what is waited for is this, in the words for people.
+fn until_waits(observer: &Observer, wanted: &[&str]) -> Vec<rsm::observe::WaitInfo> {
+    let start = Instant::now();
+    loop {
+        let waits = observer.waits().unwrap();
+        let mut told: Vec<String> = waits.iter().map(|wait| format!("{}: {wait}", wait.node)).collect();
+        told.sort();
+        if told == wanted {
+            return waits;
+        }
+        assert!(start.elapsed() < DEADLINE, "waited too long for {wanted:?}: {told:?}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_is_waited_for() {
+    let cluster = Cluster::new(2).unwrap();
+    let observer = Observer::attach(Some(cluster.name())).unwrap();
+    let exporter = cluster.node(1).unwrap().controller("shm0").unwrap();
+    let importer = cluster.node(2).unwrap().controller("shm0").unwrap();
+    let export = exporter.export(4096).unwrap();
+    let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).unwrap();
+    let (import, missing) = (std::sync::OnceLock::new(), SegmentId::new(0x40_0009));
+    until_waits(&observer, &[]);
+    std::thread::scope(|scope| {
+        scope.spawn(|| export.wait(Some(DEADLINE)).unwrap());
+        let alone = until_waits(&observer, &["1: a signal to its segment 0x400000, none pending, no importer left"]);
+        assert_eq!((alone[0].pid, &*alone[0].on, alone[0].exporter), (std::process::id(), "export", 1));
+        // More than one request looks at, and the one that is waited on comes last.
+        let imports: Vec<_> = (0..2100).map(|_| importer.connect(1, id, Permission::Read).unwrap()).collect();
+        let import = import.get_or_init(|| importer.connect(1, id, Permission::ReadWrite).unwrap());
+        let to_export = "1: a signal to its segment 0x400000, none pending, 2101 importers";
+        until_waits(&observer, &[to_export]);
+        scope.spawn(|| import.wait(Some(DEADLINE)).unwrap());
+        let to_import = "2: a signal from node 1 to its import of 0x400000, none pending";
+        until_waits(&observer, &[to_export, to_import]);
+        drop(imports);
+        let wanting =
+            scope.spawn(|| importer.connect_within(1, missing, Permission::Read, DEADLINE).map(drop).unwrap());
+        let for_segment = "2: segment 0x400009 of node 1, which is not published";
+        until_waits(&observer, &[&to_export.replace("2101 importers", "1 importer"), to_import, for_segment]);
+        let other = exporter.export(4096).unwrap();
+        other.publish(missing, &AccessList::everyone()).unwrap();
+        wanting.join().unwrap();
+        import.signal().unwrap();
+        until_waits(&observer, &[to_import]);
+        export.signal().unwrap();
+        until_waits(&observer, &[]);
+    });
+}
+
 /// Names that say nothing: taken, listened to or not, with room for who connects or without.
 fn silent_names(count: usize) -> Vec<std::os::fd::OwnedFd> {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};

@@ -57,14 +57,21 @@ pub unsafe extern "C" fn rsm_memseg_export_create(
     })
 }
 
-/// Destroys an export; its memory is the program's own again. Reference 1.7.
+/// Destroys an export; its memory is the program's own again. Where it cannot be given back the handle stays. Reference 1.7.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_memseg_export_destroy(memseg: u64) -> c_int {
     entry(|| {
         table::find::<ExportObject>(memseg, Code::BadSegHndl)?.polled.check_unused()?;
-        let mut object = table::remove::<ExportObject>(memseg, Code::BadSegHndl)?;
-        // What can fail is the cluster's end, and then the segment is gone as well.
-        let _ = object.segment.destroy();
+        // Of two threads that destroy it one does, and the other finds no segment.
+        let object = table::take::<ExportObject>(memseg, Code::BadSegHndl)?;
+        let destroyed = object.segment.destroy();
+        if !object.segment.is_gone() {
+            table::put_back(memseg, object);
+            return destroyed; // and the handle is good for trying again
+        }
+        // What can fail then is the cluster's end, and the segment is gone as well.
+        drop(object);
+        table::give_up(memseg);
         Ok(())
     })
 }

@@ -202,15 +202,40 @@ pub(crate) fn find<T: Object>(handle: u64, otherwise: Code) -> Result<&'static T
 
 /// Ends a handle and gives its object to be dropped.
 pub(crate) fn remove<T: Object>(handle: u64, otherwise: Code) -> Result<Box<T>> {
+    let object = take(handle, otherwise)?;
+    give_up(handle);
+    Ok(object)
+}
+
+/// Ends a handle for now: its slot is nobody else's until [`give_up`], and [`put_back`] makes it good again.
+pub(crate) fn take<T: Object>(handle: u64, otherwise: Code) -> Result<Box<T>> {
     let slot = slot(handle, T::KIND).ok_or(Error::new(otherwise))?;
-    let _hold = rsm_shm::membership::without_forks();
-    let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
     // One of two threads that release the same handle wins.
     if slot.word.compare_exchange(handle, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
         return Err(Error::new(otherwise));
     }
     slot.import.store(0, Ordering::Relaxed);
-    free.freed.push((handle >> SLOT_SHIFT) as usize & (SLOTS - 1));
-    // SAFETY: made by Box::into_raw in `insert`, and taken once, by the exchange.
+    // SAFETY: made by Box::into_raw in `insert` or `put_back`, and taken once, by the exchange.
     Ok(unsafe { Box::from_raw(slot.object.swap(std::ptr::null_mut(), Ordering::AcqRel).cast()) })
+}
+
+/// Makes a handle that was taken good again, with its object.
+pub(crate) fn put_back<T: Object>(handle: u64, object: Box<T>) {
+    let slot = at(handle);
+    slot.object.store(Box::into_raw(object).cast(), Ordering::Relaxed);
+    // Release: pairs with the Acquire in `slot`; the object is in place when the word is.
+    slot.word.store(handle, Ordering::Release);
+}
+
+/// Gives the slot of a handle that was taken to others.
+pub(crate) fn give_up(handle: u64) {
+    let _hold = rsm_shm::membership::without_forks();
+    FREE.lock().unwrap_or_else(PoisonError::into_inner).freed.push((handle >> SLOT_SHIFT) as usize & (SLOTS - 1));
+}
+
+/// The slot of a handle that was taken.
+fn at(handle: u64) -> &'static Slot {
+    let index = (handle >> SLOT_SHIFT) as usize & (SLOTS - 1);
+    // SAFETY: inside the table, which is there, for it gave the handle out, and is never unmapped.
+    unsafe { &*TABLE.load(Ordering::Acquire).add(index) }
 }

@@ -41,6 +41,7 @@ fn main() {
     trials.extend(headers());
     trials.extend(sample(&suite));
     trials.push(first_of_a_namespace(&suite));
+    trials.push(what_is_said(&suite));
     trials.extend(suite.cases().map(|case| trial(case, &suite, &ledger)));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
@@ -406,6 +407,24 @@ fn first_of_a_namespace(suite: &Arc<Suite>) -> Trial {
         let mut command = suite.prepared(Command::new("unshare"));
         command.args(own).arg(suite.directory.0.join("conformance"));
         verdict(&run(command.args(["--run", "A-054", "--context", "loopback"]))?)
+    })
+}
+
+/// RSM_LOG for a program of C. Every assertion above shows that nothing is said without it.
+fn what_is_said(suite: &Arc<Suite>) -> Trial {
+    let suite = Arc::clone(suite);
+    Trial::test("RSM_LOG", move || {
+        let mut command = suite.program();
+        command.args(["--run", "A-042", "--context", "loopback"]).env("RSM_LOG", "debug");
+        let output = run(&mut command)?;
+        let (said, lines) = (text(&output.stdout), text(&output.stderr));
+        if said == "ok\n"
+            && lines.contains("]: debug: joined (party 1, pid ")
+            && lines.lines().all(|l| l.starts_with("rsm["))
+        {
+            return Ok(());
+        }
+        Err(format!("{}\n{said}{lines}", ending(output.status)).into())
     })
 }
 

@@ -15,13 +15,16 @@ use crate::tally::Tally;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Version of the protocol; an agent refuses another one.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 /// Longest packet in either direction.
 pub const MAX_MESSAGE: usize = 4096;
 /// Most connections one [`Ask::Inherit`] may name.
 pub const MAX_INHERIT: usize = 128;
 /// Most processes one [`Answer::Tallies`] tells of.
 pub const MAX_TALLIES: usize = 48;
+
+/// Most waits one [`Answer::Waits`] tells of.
+pub const MAX_WAITS: usize = 96;
 
 /// Most processes one [`Answer::Processes`] names.
 pub const MAX_PROCESSES: usize = 128;
@@ -264,6 +267,11 @@ pub enum Ask {
         /// Tell of memberships with a higher number.
         after: u64,
     },
+    /// For observers: what processes wait for. Answer [`Answer::Waits`].
+    Waits {
+        /// Where to go on: 0, or what the answer before said.
+        from: u64,
+    },
 }
 
 /// What the agent answers.
@@ -306,6 +314,13 @@ pub enum Answer {
         /// Ask again after the last one.
         more: bool,
     },
+    /// What processes wait for.
+    Waits {
+        /// At most [`MAX_WAITS`], and maybe none although there are more.
+        waits: Vec<Wait>,
+        /// Where to go on, unless this was all.
+        next: Option<u64>,
+    },
     /// A connection. Descriptors: the segment's memory, the exporting node's bells unless the asker has them.
     Connected(Connected),
     /// What a steering request did.
@@ -344,6 +359,49 @@ pub struct ProcessTally {
     pub pid: u32,
     /// What it did.
     pub tally: Tally,
+}
+
+/// A process that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// Number of its membership.
+    pub membership: u64,
+    /// Its node.
+    pub node: u32,
+    /// Its process id; 0 when it has just ended.
+    pub pid: u32,
+    /// For what.
+    pub on: WaitFor,
+}
+
+/// What a process waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WaitFor {
+    /// A signal to its export.
+    Export {
+        /// Its id while published.
+        id: Option<u32>,
+        /// Signals that came and were not taken yet.
+        pending: u32,
+        /// Connections to it.
+        importers: u32,
+    },
+    /// A signal to its import.
+    Import {
+        /// The exporting node.
+        node: u32,
+        /// Id of the segment while it is published and the connection stands.
+        id: Option<u32>,
+        /// Signals that came and were not taken yet.
+        pending: u32,
+    },
+    /// A segment, which it asked for last and was refused.
+    Segment {
+        /// The exporting node.
+        node: u32,
+        /// The id asked for.
+        id: u32,
+    },
 }
 
 /// A granted connection.
@@ -418,6 +476,10 @@ mod tests {
         let tally = Tally { puts: most, gets: most, put_bytes: most, got_bytes: most, posts: most, waits: most };
         let process = ProcessTally { membership: most, node: u32::MAX, pid: u32::MAX, tally };
         let answer = Answer::Tallies { processes: vec![process; MAX_TALLIES], more: true };
+        encode(&Reply { number: most, outcome: Ok(answer) }).unwrap();
+        let on = WaitFor::Export { id: Some(u32::MAX), pending: u32::MAX, importers: u32::MAX };
+        let wait = Wait { membership: most, node: u32::MAX, pid: u32::MAX, on };
+        let answer = Answer::Waits { waits: vec![wait; MAX_WAITS], next: Some(most) };
         encode(&Reply { number: most, outcome: Ok(answer) }).unwrap();
     }
 

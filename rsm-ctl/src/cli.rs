@@ -38,7 +38,7 @@ pub(crate) struct VerbosityArgs {
     /// Say nothing about nodes that fail, or what was done; the exit code tells
     #[arg(short, long, global = true, display_order = 900, conflicts_with = "verbose")]
     quiet: bool,
-    /// Say what is done: the cluster, the processes, how each node ended
+    /// Say what is done: the cluster, the processes, how each node ended; and what the agent says
     #[arg(short, long, global = true, display_order = 901)]
     verbose: bool,
 }

@@ -65,6 +65,17 @@ struct Facts {
     remedy: Option<&'static str>,
 }
 
+/// Since when there is a feature of write protection: its own version, but not before the architecture has any.
+const fn protecting(since: &'static str) -> &'static str {
+    if cfg!(target_arch = "x86_64") {
+        since
+    } else if cfg!(target_arch = "aarch64") {
+        "6.10"
+    } else {
+        "any"
+    }
+}
+
 const fn facts(
     name: &'static str,
     since: &'static str,
@@ -200,7 +211,7 @@ impl Feature {
             ),
             Feature::WriteProtection => facts(
                 "wp",
-                "5.11",
+                protecting("5.11"),
                 false,
                 "userfaultfd write protection: memory moves under running threads",
                 "stores that other threads make at the very moment in which their memory is adopted, rebound or moved can be \
@@ -209,7 +220,7 @@ impl Feature {
             ),
             Feature::WriteProtectionOfKernel => facts(
                 "wp-kernel",
-                "5.7",
+                protecting("5.7"),
                 false,
                 "userfaultfd for faults in the kernel: read(2) into memory that moves waits",
                 "read(2) and the like into memory that is being adopted or moved fail with EFAULT, or are short",
@@ -217,7 +228,7 @@ impl Feature {
             ),
             Feature::WriteProtectionOfShared => facts(
                 "wp-shared",
-                "5.19",
+                protecting("5.19"),
                 false,
                 "UFFD_FEATURE_WP_HUGETLBFS_SHMEM: write protection of shared memory",
                 "stores of other threads at the moment in which a segment moves away from importers that do not let go can \
@@ -226,7 +237,7 @@ impl Feature {
             ),
             Feature::WriteProtectionOfUnpopulated => facts(
                 "wp-unpopulated",
-                "6.4",
+                protecting("6.4"),
                 false,
                 "UFFD_FEATURE_WP_UNPOPULATED: write protection of untouched pages",
                 "every page of adopted memory is touched first, which takes time and, for memory never used, space",
@@ -245,7 +256,7 @@ impl Feature {
                 "huge-pages",
                 "6.1",
                 false,
-                "MADV_COLLAPSE of shared memory: pages of 2 MiB",
+                "MADV_COLLAPSE of shared memory: huge pages for segments",
                 "large segments are mapped in small pages: more misses of the translation buffer in transfers that jump",
                 Some("echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled"),
             ),
@@ -257,7 +268,7 @@ impl Feature {
         self.facts().name
     }
 
-    /// The first Linux that has it.
+    /// The first Linux that has it on this architecture; `any` where that is every one that could be meant.
     pub fn since(self) -> &'static str {
         self.facts().since
     }
@@ -277,7 +288,7 @@ impl Feature {
         self.facts().without
     }
 
-    /// The command that gives it, where it is not only a matter of the kernel's version.
+    /// The command that gives it where a setting of the machine takes it away.
     pub fn remedy(self) -> Option<&'static str> {
         self.facts().remedy
     }

@@ -16,6 +16,7 @@ pub mod crash;
 mod error;
 pub mod futex;
 pub mod guest;
+pub mod log;
 pub mod membership;
 pub mod memory;
 pub mod parking;

@@ -91,7 +91,11 @@ fn enter(keep: RawFd, stdio: Stdio) -> Result<()> {
     close_range(keep + 1, RawFd::MAX, libc::CLOSE_RANGE_UNSHARE)?;
     // From here on the table is the thread's own, and nothing fails that would leave the caller in doubt.
     let first = if stdio == Stdio::Keep { 3 } else { 0 };
-    if keep > first {
+    if stdio == Stdio::Null && crate::log::is_on() && keep > 2 {
+        // Whoever wants lines gets them from here, too, and knows that standard error stays open as long.
+        let _ = close_range(0, 1, 0);
+        let _ = if keep > 3 { close_range(3, keep - 1, 0) } else { Ok(()) };
+    } else if keep > first {
         let _ = close_range(first, keep - 1, 0);
     }
     if stdio == Stdio::Keep {
@@ -119,7 +123,7 @@ fn close_range(first: RawFd, last: RawFd, flags: libc::c_uint) -> Result<()> {
     match std::io::Error::last_os_error().raw_os_error() {
         Some(libc::ENOSYS) => Err(Error::with(
             Code::CtlrNotPresent,
-            "this kernel cannot give a thread its own descriptors (close_range, Linux 5.9; rsm needs Linux 5.19)",
+            "this kernel cannot give a thread its own descriptors (close_range, Linux 5.9)",
         )),
         e => Err(from_errno(Errno::from_raw_os_error(e.unwrap_or(0)), "cannot give a thread its own descriptors")),
     }

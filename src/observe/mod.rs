@@ -32,6 +32,7 @@ mod glance;
 mod look;
 mod rows;
 mod snapshot;
+mod waits;
 
 pub use activity::{Activity, ProcessActivity};
 pub use change::Change;
@@ -40,6 +41,7 @@ pub use clusters::{ClusterRef, clusters};
 pub use glance::look_at;
 pub use rows::{ClusterInfo, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, ProcessInfo, SegmentInfo};
 pub use snapshot::Snapshot;
+pub use waits::WaitInfo;
 
 use crate::{Error, Geometry, Result};
 use rsm_core::registry::ClusterState;

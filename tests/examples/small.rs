@@ -1,6 +1,7 @@
 //! `hello` and `ring`.
 
 use crate::nodes::{example, run, run_well};
+use std::path::Path;
 use std::process::Command;
 
 #[test]
@@ -20,6 +21,57 @@ fn hello_without_a_cluster_is_a_cluster_of_one() {
     let output = Command::new(example("hello")).output().expect("hello runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "node 1 was told: hello, node 1, this is node 1\n");
+}
+
+/// Runs `hello` from this file with a variable for what the library says; answers what was said.
+fn said(program: &Path, wanted: Option<&str>) -> String {
+    let mut command = Command::new(program);
+    match wanted {
+        Some(level) => command.env("RSM_LOG", level),
+        None => command.env_remove("RSM_LOG"),
+    };
+    let output = command.output().expect("hello runs");
+    assert!(output.status.success() && output.stdout.starts_with(b"node 1 was told"), "{output:?}");
+    String::from_utf8(output.stderr).expect("text")
+}
+
+#[test]
+fn the_library_says_what_it_is_asked_for() {
+    let program = example("hello");
+    for silent in [None, Some(""), Some("off"), Some("error")] {
+        assert_eq!(said(program, silent), "", "{silent:?}");
+    }
+    // The agent of the program's own cluster speaks from a thread that has nothing of the program's but this.
+    let lines = said(program, Some("debug"));
+    assert!(lines.starts_with("rsm[") && lines.contains("]: debug: joined (party 1, pid "), "{lines}");
+    let lines = said(program, Some("loud"));
+    let told = "]: warn: RSM_LOG=\"loud\" is none of off, error, warn, info and debug; nothing is logged\n";
+    assert!(lines.starts_with("rsm[") && lines.ends_with(told), "{lines}");
+}
+
+#[test]
+fn a_program_with_raised_rights_says_nothing_that_its_caller_asks_for() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can make a program that belongs to another user");
+        return;
+    }
+    // The scratch directory is where another user may not go.
+    let program = std::env::temp_dir().join(format!("rsm-hello-{}", std::process::id()));
+    let made = || -> std::io::Result<bool> {
+        std::fs::copy(example("hello"), &program)?;
+        std::os::unix::fs::chown(&program, Some(65534), Some(65534))?;
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o4755))?;
+        Ok(!rustix::fs::statvfs(&program)?.f_flag.contains(rustix::fs::StatVfsMountFlags::NOSUID))
+    };
+    let heard = match made() {
+        Ok(true) => Some(said(&program, Some("debug"))),
+        other => {
+            eprintln!("skipped: no set-user-id programs in {}: {other:?}", program.display());
+            None
+        }
+    };
+    let _ = std::fs::remove_file(&program);
+    assert!(heard.is_none_or(|lines| lines.is_empty()));
 }
 
 #[test]

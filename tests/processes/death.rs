@@ -17,6 +17,8 @@ pub(crate) const STORIES: &[Story] = &[
     ("a_cluster_ends_beside_a_forked_child", a_cluster_ends_beside_a_forked_child),
     ("two_processes_of_one_node_are_told_apart", two_processes_of_one_node_are_told_apart),
     ("a_stopped_agent_holds_up_only_who_asks_it", a_stopped_agent_holds_up_only_who_asks_it),
+    ("a_stopped_agent_holds_up_no_forked_child", a_stopped_agent_holds_up_no_forked_child),
+    ("a_join_under_way_holds_up_no_fork", a_join_under_way_holds_up_no_fork),
 ];
 
 fn a_killed_exporter_aborts_its_importers() {
@@ -304,4 +306,62 @@ fn a_stopped_agent_holds_up_only_who_asks_it() {
     exporter.fails("publish e 0x400000", 4);
     importer.end();
     exporter.end();
+}
+
+fn a_stopped_agent_holds_up_no_forked_child() {
+    let (host, environments) = hosted(2);
+    let mut exporter = NodeProcess::with(environments[0].clone());
+    let mut importer = NodeProcess::with(environments[1].clone());
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    host.stop();
+    // What a child inherited is valid whether or not the agent knows it.
+    for (at, step) in ["put i 0 1", "span i 0 2", "get i 0", "post i"].into_iter().enumerate() {
+        let told = importer.ok(&format!("forkcall {step}"));
+        assert!(told.starts_with("ok"), "{at} {step}: {told}");
+    }
+    assert!(importer.ok("forkcall waitimport i 50").starts_with("err 42 "), "a time-out is a time-out");
+    exporter.ok("postall e");
+    assert_eq!(importer.ok("forkcall waitimport i 10000"), "ok");
+    // One that has gone on without is one of the node when the agent goes on, and is told.
+    let child: u32 = importer.ok("forkstay i").parse().expect("a process id");
+    host.signal(rustix::process::Signal::CONT);
+    let cluster: rsm_shm::address::Address = environments[0][0].1.parse().expect("its address");
+    let observer = Observer::attach(Some(&cluster.to_string())).expect("the cluster runs");
+    let is_member = || observer.processes().expect("the agent runs").iter().any(|p| p.pid == child);
+    wait_for("the child to be one of the node", || is_member() && observer.segments().len() == 2);
+    let held = || observer.connections().len();
+    importer.ok("disconnect i");
+    assert_eq!(held(), 1, "the child's share");
+    exporter.ok("unpublish e");
+    wait_for("the child to be told, and to end", || !is_member());
+    wait_for("its share to go", || held() == 0);
+    assert_eq!(importer.ok("forkexit"), "0", "told that the connection was cut");
+}
+
+fn a_join_under_way_holds_up_no_fork() {
+    let (host, environments) = hosted(2);
+    let mut node = NodeProcess::with(environments[0].clone());
+    host.stop();
+    node.ok("go j export e 4096");
+    node.until("asleep j", "ok true");
+    // It would be over when the join is, which then has waited in vain.
+    assert!(node.ok("forkcall pid").starts_with("ok "));
+    host.signal(rustix::process::Signal::CONT);
+    assert_eq!(node.ok("join j"), "ok");
+    // Threads that come while another joins wait for it, and a child begins anew.
+    node.ok("write e 0 1");
+    let mut other = NodeProcess::with(environments[1].clone());
+    host.stop();
+    for thread in ["a", "b", "c"] {
+        other.ok(&format!("go {thread} export {thread} 4096"));
+        other.until(&format!("asleep {thread}"), "ok true");
+    }
+    other.ok("forkexport");
+    host.signal(rustix::process::Signal::CONT);
+    for thread in ["a", "b", "c"] {
+        assert_eq!(other.ok(&format!("join {thread}")), "ok");
+    }
+    assert_eq!(other.ok("forkexit"), "0", "the child exported");
 }

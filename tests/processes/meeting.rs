@@ -175,7 +175,7 @@ fn export_storm(first: &Shared) -> Result<u64> {
     let mut rounds = 0;
     while !OVER.load(SeqCst) {
         rounds += 1;
-        let mut segment = adopt(start, first.length)?;
+        let segment = adopt(start, first.length)?;
         publish_and_put(&segment, start, rounds % 512, rounds)?;
         segment.destroy()?;
     }
@@ -205,7 +205,7 @@ fn meet(threads: usize, rounds: usize) -> Result<String> {
     let work = |thread: usize| -> Result<()> {
         let start = std::ptr::with_exposed_provenance_mut::<u8>(start);
         for round in 0..rounds {
-            let mut segment = adopt(start, 1 << 16)?;
+            let segment = adopt(start, 1 << 16)?;
             publish_and_put(&segment, start, thread as u64, round as u64 + 1)?;
             if (round + thread).is_multiple_of(3) {
                 segment.unpublish()?;
@@ -221,7 +221,7 @@ fn meet(threads: usize, rounds: usize) -> Result<String> {
     });
     // All of them have let go: it is ordinary memory, and can be exported as anything.
     told.and_then(|()| adopt(std::ptr::with_exposed_provenance_mut::<u8>(start).wrapping_add(4096), 4096))
-        .and_then(|mut segment| segment.destroy())
+        .and_then(|segment| segment.destroy())
         .map(|()| String::new())
 }
 

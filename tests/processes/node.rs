@@ -246,6 +246,23 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
         }
         "forkstore" => Ok(fork_storing_child(&find(&things.mappings, name), number(word(2))).to_string()),
         "forkidle" => Ok(fork_idle_child().to_string()),
+        // A child that goes on beside its parent, ended with 0 when all was well; `forkexit` waits for it.
+        "forkstay" => {
+            let import = find(&things.imports, name);
+            Ok(fork_beside(|| {
+                let put = import.put_u64(0, 1);
+                // An export shows that it is one of the node by now, with all that it inherited.
+                let export = Controller::open("shm0").and_then(|shm| shm.export(4096));
+                put.is_ok() && export.is_ok() && import.wait(None).is_err_and(|error| error.code() == Code::ConnAborted)
+            }))
+        }
+        "forkexport" => Ok(fork_beside(|| Controller::open("shm0").and_then(|shm| shm.export(4096)).is_ok())),
+        "forkexit" => {
+            let (child, mut status) = (BESIDE.load(std::sync::atomic::Ordering::SeqCst), 0);
+            // SAFETY: reaps the child that was made.
+            unsafe { libc::waitpid(child, &raw mut status, 0) };
+            Ok(status.to_string())
+        }
         "forkcall" => Ok(in_child(|| answer(things, &words[1..]))),
         "execsleep" => {
             exec_sleep();
@@ -504,6 +521,25 @@ fn fork_idle_child() -> i32 {
             libc::_exit(0);
         }
         child
+    }
+}
+
+/// The last child made by [`fork_beside`].
+static BESIDE: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(0);
+
+/// Runs something in a forked child that nobody waits for; gives its process id.
+fn fork_beside(body: impl FnOnce() -> bool) -> String {
+    // SAFETY: as in `in_child`.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            libc::close(0);
+            libc::close(1);
+            libc::alarm(60);
+            libc::_exit(i32::from(!body()));
+        }
+        BESIDE.store(child, std::sync::atomic::Ordering::SeqCst);
+        child.to_string()
     }
 }
 

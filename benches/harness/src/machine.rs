@@ -36,15 +36,15 @@ impl Machine {
             (Some(a), Some(b)) if b.1 > a.1 => (b.0 - a.0) as f64 / (b.1 - a.1) as f64,
             _ => 0.0,
         };
+        let unseen = before.is_none() || after.is_none();
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let name = read("/proc/cpuinfo").lines().find_map(|line| {
-            line.strip_prefix("model name")
-                .and_then(|rest| rest.split_once(':'))
-                .map(|(_, name)| name.trim().to_owned())
-        });
+        let name = processor(&read("/proc/cpuinfo"));
         let load_before = load();
         let processors = allowed().len();
         let mut warnings = Vec::new();
+        if unseen {
+            warnings.push("the kernel does not tell what else the machine does (/proc/stat)".to_owned());
+        }
         if busy_before > MOST_BUSY {
             let text = format!("the machine is loaded: others use {:.0} % of its processors", busy_before * 100.0);
             warnings.push(text);
@@ -60,7 +60,9 @@ impl Machine {
         if cfg!(debug_assertions) {
             warnings.push("built without optimisation: times are not those of a release build".into());
         }
-        let (processor, kernel) = (name.unwrap_or_default(), read("/proc/sys/kernel/osrelease").trim().to_owned());
+        let kernel = read("/proc/sys/kernel/osrelease").trim().to_owned();
+        // Nobody who compares numbers should take two machines without a name for one.
+        let processor = name.unwrap_or_else(|| format!("an unnamed {} processor", std::env::consts::ARCH));
         Machine { processor, processors, kernel, load_before, busy_before, cpus, warnings }
     }
 
@@ -71,6 +73,32 @@ impl Machine {
         let busy = busy_before * 100.0;
         format!("{processor}, {processors} CPUs, Linux {kernel}; {cpus}; load {load_before:.2}, others {busy:.0} %")
     }
+}
+
+/// The name of a processor in the text of `/proc/cpuinfo`. On ARM the kernel has numbers instead; those of servers and
+/// boards that one meets are put into words.
+fn processor(text: &str) -> Option<String> {
+    let field = |name: &str| {
+        let value = |line: &str| Some(line.strip_prefix(name)?.trim_start().strip_prefix(':')?.trim().to_owned());
+        text.lines().find_map(value).filter(|value| !value.is_empty())
+    };
+    // The last two: what RISC-V and POWER call it.
+    if let Some(name) = ["model name", "uarch", "cpu"].into_iter().find_map(field) {
+        return Some(name);
+    }
+    let (maker, part) = (field("CPU implementer")?, field("CPU part")?);
+    let name = match (&*maker, &*part) {
+        ("0x41", "0xd03") => "Cortex-A53",
+        ("0x41", "0xd08") => "Cortex-A72",
+        ("0x41", "0xd0b") => "Cortex-A76",
+        ("0x41", "0xd0c") => "Neoverse N1",
+        ("0x41", "0xd40") => "Neoverse V1",
+        ("0x41", "0xd49") => "Neoverse N2",
+        ("0x41", "0xd4f") => "Neoverse V2",
+        ("0xc0", "0xac3") => "Ampere-1",
+        _ => return Some(format!("ARM processor, implementer {maker}, part {part}")),
+    };
+    Some(name.to_owned())
 }
 
 /// The load average of the last minute.
@@ -104,6 +132,21 @@ fn times() -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processors_have_names() {
+        for (text, name) in [
+            ("processor\t: 0\nmodel name\t: Some CPU @ 2.00GHz\n", "Some CPU @ 2.00GHz"),
+            ("processor\t: 0\nCPU implementer\t: 0x41\nCPU variant\t: 0x3\nCPU part\t: 0xd0c\n", "Neoverse N1"),
+            ("CPU implementer\t: 0x99\nCPU part\t: 0x001\n", "ARM processor, implementer 0x99, part 0x001"),
+            ("processor\t: 0\nhart\t\t: 0\nuarch\t\t: sifive,u74-mc\n", "sifive,u74-mc"),
+            ("processor\t: 0\ncpu\t\t: POWER9, altivec supported\n", "POWER9, altivec supported"),
+        ] {
+            assert_eq!(processor(text).as_deref(), Some(name));
+        }
+        assert_eq!(processor("model name\t:\n"), None);
+        assert!(!Machine::look(None).processor.is_empty());
+    }
 
     #[test]
     fn a_machine_can_be_described() {

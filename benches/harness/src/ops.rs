@@ -45,12 +45,12 @@ const fn op(name: &'static str, what: &'static str, limits: &'static [&'static s
 pub const OPS: &[Op] = &[
     op("store", "a store of 8 bytes through a mapping", &["raw-store"]),
     Op { like: "osu_put_latency, at the caller", ..op("put64", "a put of one word, explicit mode", &["raw-store"]) },
-    op("put64-implicit", "a put of one word with its verdict", &["raw-xchg"]),
+    op("put64-implicit", "a put of one word with its verdict", &["raw-ordered"]),
     Op { like: "osu_get_latency", ..op("get64", "a get of one word, explicit mode", &["raw-load"]) },
     op("get64-implicit", "a get of one word with its verdict", &["raw-load"]),
     Op {
         like: "osu_put_latency with flush",
-        ..op("barrier", "a barrier around one put: open, put, close", &["raw-xchg"])
+        ..op("barrier", "a barrier around one put: open, put, close", &["raw-ordered"])
     },
     Op { like: "osu_fop_latency", ..op("fetch-add", "an atomic addition through a mapping", &["raw-xadd"]) },
     op("post", "a signal posted with nobody asleep", &["raw-xadd"]),

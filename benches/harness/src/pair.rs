@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn what_is_alone_and_what_is_not() {
         assert!(together("latency") && together("raw-latency") && together("raw-ack-nt") && together("raw-descriptor"));
-        assert!(!together("put") && !together("raw-copy") && !together("raw-xchg"));
+        assert!(!together("put") && !together("raw-copy") && !together("raw-ordered"));
     }
 
     #[test]

@@ -120,10 +120,10 @@ ASSERTION(119, ALL, "a rebind does not abort imports")
     OK(e_rebind(&s, 0));
     OK(rsm_memseg_import_put64(s.i, 0, &value, 1));
     explicit_mode(&s);
+    /* What a span does is in the old range or in the new; of one that a rebind meets nobody knows: to be done again. */
     OK(rsm_memseg_import_open_barrier(&s.b));
     OK(e_rebind(&s, 0));
     OK(rsm_memseg_import_put64(s.i, 16, &value, 1));
-    /* Some of what a span put may be in the old memory: it is to be done again. */
     EXPECT(RSMERR_BARRIER_FAILURE, rsm_memseg_import_close_barrier(&s.b));
     OK(rsm_memseg_import_open_barrier(&s.b));
     OK(rsm_memseg_import_put64(s.i, 16, &value, 1));

@@ -33,6 +33,8 @@
 //! | `rsm_shm` fork count | changes while the process has one thread |
 //! | `rsm_shm` import: flags | settings of the caller's own and hints of the events thread; a transfer that races with a change goes by either |
 //! | `rsm_shm` import: given back | a swap: one of those who give back does |
+//! | `rsm_shm` turns: over | stepped after the lock under which a turn ends, read before the lock under which it is found taken: the lock orders them |
+//! | `rsm_shm` export: suspended | one thread's, by the export's turn |
 //! | `rsm_shm` export: start | moves with a rebind, which excludes views of the old range |
 //! | `rsm_shm` copies and views | the program's data; what they order is the verdict's fence |
 //!

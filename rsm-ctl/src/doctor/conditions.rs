@@ -37,6 +37,7 @@ pub(crate) fn look() -> Vec<Condition> {
     all.extend(setting("vm.overcommit_memory").map(|value| overcommit(&value)));
     all.extend(setting("kernel.yama.ptrace_scope").map(|value| yama(&value)));
     all.push(huge_pages());
+    all.extend(huge_page_size());
     all.extend(seccomp(&status));
     all.extend(container());
     all
@@ -142,31 +143,52 @@ fn yama(value: &str) -> Condition {
     }
 }
 
+/// What the kernel does about huge pages for shared memory by itself; nothing where it has none.
+pub(super) fn shared_huge_pages() -> Option<String> {
+    let text = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/shmem_enabled").ok()?;
+    Some(text.split(['[', ']']).nth(1)?.to_owned())
+}
+
 fn huge_pages() -> Condition {
-    let text = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/shmem_enabled").unwrap_or_default();
-    let chosen = text.split(['[', ']']).nth(1).unwrap_or("none").to_owned();
-    let status = if matches!(&*chosen, "deny" | "none") { "warning" } else { "note" };
-    let meaning = match &*chosen {
+    let chosen = shared_huge_pages();
+    let chosen = chosen.as_deref().unwrap_or("none");
+    let status = if matches!(chosen, "deny" | "none") { "warning" } else { "note" };
+    let meaning = match chosen {
         "always" | "force" | "within_size" => "the kernel uses huge pages for segments where they fit",
         "advise" => "the kernel uses huge pages for segments whose mappings ask for them",
         "never" => "the kernel uses huge pages for segments only when told to collapse small ones",
         _ => "the kernel uses no huge pages for shared memory",
     };
     let remedy = Some("echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled");
-    condition("shared huge pages", chosen, status, meaning, remedy.filter(|_| status == "warning"))
+    // A kernel that was built without has nothing to be told.
+    condition("shared huge pages", chosen, status, meaning, remedy.filter(|_| chosen == "deny"))
+}
+
+/// How large they are.
+fn huge_page_size() -> Option<Condition> {
+    let text = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size").ok()?;
+    let bytes: u64 = text.trim().parse().ok()?;
+    let meaning = "segments that are to have huge pages are at least as large";
+    Some(condition("huge page size", size::bytes(bytes), "good", meaning, None))
+}
+
+/// Whether system calls go through a filter, as the status of a process says.
+pub(super) fn is_filtered(status: &str) -> bool {
+    status.lines().find_map(|line| line.strip_prefix("Seccomp:")).is_some_and(|mode| mode.trim() != "0")
 }
 
 fn seccomp(status: &str) -> Option<Condition> {
-    let mode = status.lines().find_map(|line| line.strip_prefix("Seccomp:"))?.trim();
-    Some(match mode {
-        "0" => condition("system call filter", "none", "good", "the kernel refuses nothing that it has", None),
-        _ => condition(
+    status.lines().find(|line| line.starts_with("Seccomp:"))?;
+    Some(if is_filtered(status) {
+        condition(
             "system call filter",
             "on (seccomp)",
             "note",
             "features that are missing above may be refused by the filter",
             Some("docker run --security-opt seccomp=unconfined ..."),
-        ),
+        )
+    } else {
+        condition("system call filter", "none", "good", "the kernel refuses nothing that it has", None)
     })
 }
 
@@ -190,7 +212,7 @@ fn container() -> Option<Condition> {
 }
 
 /// A value of sysctl; `None` where there is no such thing.
-fn setting(name: &str) -> Option<String> {
+pub(super) fn setting(name: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/"))).ok()?;
     Some(text.trim().to_owned())
 }

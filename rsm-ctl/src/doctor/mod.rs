@@ -1,7 +1,8 @@
 //! Whether this machine has what rsm uses: features of the kernel, found by the library ([`rsm::Capabilities`]), and
-//! [`conditions`] under which it runs.
+//! [`conditions`] under which it runs. For what is missing there is a [`remedy`].
 
 mod conditions;
+mod remedy;
 mod text;
 
 use clap::Args;
@@ -14,6 +15,7 @@ use crate::failure::Failure;
 use crate::print;
 use crate::query::json;
 use conditions::Condition;
+use remedy::Here;
 
 /// What `doctor` can be told.
 #[derive(Debug, Args)]
@@ -42,7 +44,7 @@ pub(crate) struct Finding {
     feature: &'static str,
     present: bool,
     required: bool,
-    /// The first Linux that has it.
+    /// The first Linux that has it, on this architecture.
     since: &'static str,
     what: &'static str,
     /// What rsm does without it.
@@ -67,7 +69,8 @@ fn examine() -> Report {
     let uname = rustix::system::uname();
     let kernel = uname.release().to_string_lossy().into_owned();
     let capabilities = Capabilities::probe();
-    let found = capabilities.found().map(|(feature, error)| finding(feature, error, &kernel));
+    let here = Here::look(&kernel);
+    let found = capabilities.found().map(|(feature, error)| finding(feature, error, &here));
     let features: Vec<Finding> = found.collect();
     let conditions = conditions::look();
     let broken = features.iter().any(|f| f.required && !f.present) || conditions.iter().any(|c| c.status == "bad");
@@ -82,7 +85,7 @@ fn examine() -> Report {
     Report { verdict, kernel, features, conditions }
 }
 
-fn finding(feature: Feature, error: Option<&rsm::Error>, kernel: &str) -> Finding {
+fn finding(feature: Feature, error: Option<&rsm::Error>, here: &Here) -> Finding {
     Finding {
         feature: feature.name(),
         present: error.is_none(),
@@ -91,59 +94,6 @@ fn finding(feature: Feature, error: Option<&rsm::Error>, kernel: &str) -> Findin
         what: feature.what(),
         without: feature.without(),
         error: error.map(|error| crate::failure::plain(error.detail())),
-        remedy: error.map(|error| remedy(feature, error.code(), kernel)),
-    }
-}
-
-/// What gives a feature that is missing.
-fn remedy(feature: Feature, code: rsm::Code, kernel: &str) -> String {
-    if code == rsm::Code::InsufficientResources {
-        return "ulimit -n 4096 (there was no descriptor to try it with)".to_owned();
-    }
-    match feature.remedy() {
-        Some(remedy) => remedy.to_owned(),
-        None if !is_at_least(kernel, feature.since()) => format!("boot Linux {} or later", feature.since()),
-        // The version has it, and yet it was refused.
-        None => "this kernel's version has it: it was built without, or a filter refuses it; in a container: \
-                 docker run --security-opt seccomp=unconfined ..."
-            .to_owned(),
-    }
-}
-
-/// Whether a version such as `6.18.2-arch1` is at least one such as `6.5`.
-fn is_at_least(kernel: &str, since: &str) -> bool {
-    let numbers = |text: &str| -> Vec<u32> {
-        let number = |part: &str| part.split(|c: char| !c.is_ascii_digit()).next().unwrap_or("").parse().unwrap_or(0);
-        text.split('.').take(2).map(number).collect()
-    };
-    numbers(kernel) >= numbers(since)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions() {
-        for (kernel, since, is) in [
-            ("6.18.44-fc", "6.5", true),
-            ("6.4.0", "6.5", false),
-            ("5.10.0-9-amd64", "5.9", true),
-            ("6.5", "6.5", true),
-            ("7.0-rc1", "6.16", true),
-            ("4.19.0", "5.1", false),
-            ("6.1.0", "any", true),
-        ] {
-            assert_eq!(is_at_least(kernel, since), is, "{kernel} {since}");
-        }
-    }
-
-    #[test]
-    fn remedies() {
-        let missing = rsm::Code::CtlrNotPresent;
-        assert_eq!(remedy(Feature::Leases, missing, "6.18.0"), "sysctl -w fs.leases-enable=1");
-        assert_eq!(remedy(Feature::RefuseDescriptors, missing, "6.1.0"), "boot Linux 6.16 or later");
-        assert!(remedy(Feature::RefuseDescriptors, missing, "6.18.0").contains("seccomp"));
-        assert!(remedy(Feature::Futex, rsm::Code::InsufficientResources, "6.18.0").contains("ulimit"));
+        remedy: error.map(|error| here.remedy(feature, error.code())),
     }
 }

@@ -19,6 +19,7 @@ pub(crate) fn render(rows: &Rows) -> String {
         Rows::Links(rows) => ("links", value(rows)),
         Rows::Controllers(rows) => ("controllers", value(rows)),
         Rows::Processes(rows) => ("processes", value(rows)),
+        Rows::Waits(rows) => ("waits", value(rows)),
     };
     document(name, array)
 }

@@ -8,7 +8,7 @@ pub(crate) mod topology;
 
 use rsm::Code;
 use rsm::observe::{
-    self, ClusterInfo, ClusterRef, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, Observer, SegmentInfo,
+    self, ClusterInfo, ClusterRef, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, Observer, SegmentInfo, WaitInfo,
 };
 
 use serde::Serialize;
@@ -49,6 +49,7 @@ pub(crate) enum Rows {
     Links(Vec<LinkInfo>),
     Controllers(Vec<ControllerInfo>),
     Processes(Vec<ProcessRow>),
+    Waits(Vec<WaitInfo>),
 }
 
 /// A running cluster, as far as this user may know it.

@@ -28,6 +28,7 @@ pub(crate) fn render(rows: &Rows) -> String {
         Rows::Controllers(rows) => {
             table(["CONTROLLER", "KIND", "LARGEST SEGMENT", "SEGMENTS", "IMPORTS"], rows.iter().map(controller))
         }
+        Rows::Waits(rows) => table(["PID", "WAITS FOR"], rows.iter().map(|row| [row.pid.to_string(), row.to_string()])),
         Rows::Processes(rows) => {
             table(["PID", "UID", "STATE", "THREADS", "MEMORY", "COMMAND"], rows.iter().map(process))
         }

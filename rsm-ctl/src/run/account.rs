@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{RawPid, Signal};
 
-use super::message::ToFront;
+use super::message::{Hang, ToFront};
 use super::status::Status;
 use super::supervision::Blame;
 
@@ -31,6 +31,8 @@ pub(crate) struct Account {
     pub(crate) order: Vec<usize>,
     /// Those that the time-out found running.
     pub(crate) timed_out: Option<Vec<usize>>,
+    /// What they waited for.
+    hangs: Vec<Hang>,
     /// Why nothing could start.
     pub(crate) refused: Option<String>,
     /// The signal by which the user ended the run.
@@ -50,6 +52,7 @@ impl Account {
             ends: vec![None; processes],
             order: Vec::new(),
             timed_out: None,
+            hangs: Vec::new(),
             refused: None,
             interrupted: None,
             cluster_ended: None,
@@ -72,11 +75,28 @@ impl Account {
                     self.order.push(index);
                 }
             }
-            ToFront::TimedOut { running } => self.timed_out = Some(running.clone()),
+            ToFront::TimedOut { running, hangs } => {
+                self.timed_out = Some(running.clone());
+                self.hangs.clone_from(hangs);
+            }
             ToFront::Escaped { .. } => self.escaped = true,
             ToFront::ClusterEnds { why } => self.cluster_ended = Some(why.clone()),
-            ToFront::Left { .. } | ToFront::Suspended | ToFront::Finished { .. } => {}
+            ToFront::Left { .. } | ToFront::Stacks { .. } | ToFront::Suspended | ToFront::Finished { .. } => {}
         }
+    }
+
+    /// What the process with this index, of this node, waited for when the time was up; what it started included, unless
+    /// that is another of the run's processes.
+    pub(crate) fn hangs(&self, index: usize, node: u32) -> Vec<String> {
+        let own = self.processes.get(index).copied();
+        let its =
+            |hang: &&Hang| hang.node == node && (own == Some(hang.process) || !self.processes.contains(&hang.process));
+        let text = |hang: &Hang| match hang.process {
+            0 => hang.text.clone(),
+            process if own == Some(process) => hang.text.clone(),
+            process => format!("{} (pid {process})", hang.text),
+        };
+        self.hangs.iter().filter(its).map(text).collect()
     }
 
     /// How long the run has lasted.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueEnum};
 
 use super::input::Input;
 use super::node_set::NodeSet;
@@ -37,6 +37,10 @@ pub(crate) struct RunArgs {
     /// End everything after this time: 500ms, 60s, 5m, 1h, or seconds
     #[arg(long, value_name = "TIME", value_parser = duration::parse_positive)]
     pub(crate) timeout: Option<Duration>,
+    /// What to do first when the time is up: stacks shows where each thread of each node is, with gdb where there is one
+    /// that may look, else as the kernel tells
+    #[arg(long, value_name = "ACTION", value_enum)]
+    pub(crate) on_timeout: Option<OnTimeout>,
     /// Put the node id in brackets before every line of output
     ///
     /// Lines of different nodes never mix, tagged or not, while they are no longer than 1 MiB. Of a longer one pieces of
@@ -62,6 +66,13 @@ pub(crate) struct RunArgs {
     /// Run this cargo example of the current directory's package, built first, with PROG ARGS as its arguments
     #[arg(long, value_name = "NAME", conflicts_with_all = ["nodes", "file"])]
     pub(crate) example: Option<OsString>,
+}
+
+/// What to do when the time is up, before everything is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnTimeout {
+    /// Show where each thread is.
+    Stacks,
 }
 
 /// What `up` can be told.

@@ -301,7 +301,11 @@ impl Front<'_> {
                 self.obey_stop();
                 self.tell(&ToWarden::Resume);
             }
-            ToFront::Started { .. } | ToFront::Ended { .. } | ToFront::Left { .. } | ToFront::Escaped { .. } => {}
+            ToFront::Stacks { .. }
+            | ToFront::Started { .. }
+            | ToFront::Ended { .. }
+            | ToFront::Left { .. }
+            | ToFront::Escaped { .. } => {}
         }
     }
 

@@ -107,7 +107,7 @@ fn cannot_write(path: &Path, error: &io::Error) -> Failure {
 }
 
 fn text(name: &str, tasks: &[Task], account: &Account, written: &impl LastLines) -> String {
-    let outcomes: Vec<Outcome> = (0..tasks.len()).map(|index| outcome(account, index)).collect();
+    let outcomes: Vec<Outcome> = (0..tasks.len()).map(|index| outcome(account, index, tasks[index].node)).collect();
     let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count();
     let mut text = head(
         name,
@@ -161,11 +161,13 @@ fn head(name: &str, tests: usize, failures: usize, errors: usize, skipped: usize
     )
 }
 
-fn outcome(account: &Account, index: usize) -> Outcome {
+fn outcome(account: &Account, index: usize, node: u32) -> Outcome {
     let how = account.ends[index].map(|end| end.status.to_string());
     let then = how.as_deref().map(|how| format!("; then it {how}")).unwrap_or_default();
     if account.timed_out.as_ref().is_some_and(|running| running.contains(&index)) {
-        return Outcome::Failure("timeout", format!("was still running when the time was up{then}"));
+        let hangs: String =
+            account.hangs(index, node).into_iter().flat_map(|hang| ["; it ".to_owned(), hang]).collect();
+        return Outcome::Failure("timeout", format!("was still running when the time was up{hangs}{then}"));
     }
     if let Some(why) = &account.refused {
         return Outcome::Error("start", why.clone());

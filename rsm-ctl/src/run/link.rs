@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
@@ -51,6 +52,12 @@ impl Link {
     pub(crate) fn send<T: Serialize>(&self, message: &T) {
         let bytes = serde_json::to_vec(message).expect("messages are numbers and text");
         while send(&self.socket, &bytes, SendFlags::NOSIGNAL) == Err(Errno::INTR) {}
+    }
+
+    /// Waits until there is room for a message, not for long; answers whether there is.
+    pub(crate) fn has_room(&self) -> bool {
+        let patience = Timespec { tv_sec: 2, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&self.socket, PollFlags::OUT)], Some(&patience)) == Ok(1)
     }
 
     /// Takes the next message if there is one.

@@ -34,7 +34,9 @@ pub(crate) enum ToFront {
     /// All nodes ended well, and these processes that they left go on.
     Left { processes: Vec<RawPid> },
     /// The time is up; the processes with these indices are being ended.
-    TimedOut { running: Vec<usize> },
+    TimedOut { running: Vec<usize>, hangs: Vec<Hang> },
+    /// Where the threads of a process are.
+    Stacks { text: String },
     /// The cluster has ended, or somebody ends it, and so what this command started in it.
     ClusterEnds { why: String },
     /// These processes are left and cannot be ended: number, name and user of each.
@@ -43,6 +45,15 @@ pub(crate) enum ToFront {
     Suspended,
     /// No process of any node is left and the cluster has ended: the last message.
     Finished { code: ExitCode },
+}
+
+/// What a process of a node waits for, as a sentence about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Hang {
+    pub(crate) node: u32,
+    /// 0 where it is about the node.
+    pub(crate) process: RawPid,
+    pub(crate) text: String,
 }
 
 /// A signal on its way between two processes.

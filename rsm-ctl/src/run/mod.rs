@@ -39,6 +39,7 @@ mod plan;
 mod program;
 mod setting;
 pub(crate) mod signals;
+mod stacks;
 mod status;
 mod summary;
 mod supervision;

@@ -15,7 +15,7 @@ use crate::cli::Verbosity;
 pub(crate) fn of(message: &ToFront, plan: &Plan) -> Option<String> {
     let wanted = match message {
         // Why `rsm-ctl` itself cannot go on is always said.
-        ToFront::Refused { .. } | ToFront::Escaped { .. } => Verbosity::Quiet,
+        ToFront::Refused { .. } | ToFront::Escaped { .. } | ToFront::Stacks { .. } => Verbosity::Quiet,
         // Whoever runs one process has its exit code.
         ToFront::Ended { status: Status::Exited(_), .. } if plan.terse => Verbosity::Verbose,
         ToFront::Ended { blame: Blame::Cause | Blame::Purpose, .. }
@@ -49,7 +49,8 @@ fn text(message: &ToFront, plan: &Plan) -> Option<String> {
         ToFront::Left { processes } => {
             format!("rsm-ctl: all nodes have ended; waiting for what they left running: {}", listed(processes))
         }
-        ToFront::TimedOut { running } => {
+        ToFront::Stacks { text } => text.clone(),
+        ToFront::TimedOut { running, .. } => {
             let after = plan.timeout.map(|timeout| format!(" after {timeout:?}")).unwrap_or_default();
             let labels: Vec<&str> = running.iter().map(label).collect();
             match &*labels {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit};
 
-use super::args::{ClusterArgs, GRACE, ProgramArgs, RunArgs, UpArgs};
+use super::args::{ClusterArgs, GRACE, OnTimeout, ProgramArgs, RunArgs, UpArgs};
 use super::example;
 use super::file::{self, CutLink, Description, Reader};
 use super::input::Input;
@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) terse: bool,
     pub(crate) grace: Duration,
     pub(crate) timeout: Option<Duration>,
+    /// Whether to tell then where each thread is.
+    pub(crate) stacks: bool,
     pub(crate) log_dir: Option<PathBuf>,
     /// Where a file wants the report.
     pub(crate) junit: Option<PathBuf>,
@@ -63,7 +65,18 @@ pub(crate) struct NewCluster {
 
 /// The plan of `run`. What the command line says counts more than what a file says.
 pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity) -> Result<Plan, Failure> {
-    let RunArgs { cluster, mut programs, timeout, tag_output, keep_going, stdin, junit: _, junit_name, example } = args;
+    let RunArgs {
+        cluster,
+        mut programs,
+        timeout,
+        on_timeout,
+        tag_output,
+        keep_going,
+        stdin,
+        junit: _,
+        junit_name,
+        example,
+    } = args;
     let mut file = described(cluster, Reader::Run)?;
     let input = stdin.or(file.stdin);
     let example = match example {
@@ -77,6 +90,10 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity) -> Result<Plan, Failur
     file.parts.extend(example);
     let (timeout, tag_output) = (timeout.or(file.timeout), tag_output || file.tag_output);
     let keep_going = keep_going || file.keep_going;
+    let stacks = on_timeout.or(file.on_timeout) == Some(OnTimeout::Stacks);
+    if stacks && timeout.is_none() {
+        return Err(task::usage("--on-timeout needs a --timeout".into()));
+    }
     file.junit_name = junit_name.or(file.junit_name);
     let plan = laid_out(file, programs, verbosity)?;
     if plan.tasks.is_empty() {
@@ -84,7 +101,15 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity) -> Result<Plan, Failur
         return Err(task::usage(text.into()));
     }
     let reader = task::reader(input, &plan.tasks, plan.nodes())?;
-    Ok(Plan { reader, terminal: matches!(input, Some(Input::Node(_))), tag_output, keep_going, timeout, ..plan })
+    Ok(Plan {
+        reader,
+        terminal: matches!(input, Some(Input::Node(_))),
+        tag_output,
+        keep_going,
+        timeout,
+        stacks,
+        ..plan
+    })
 }
 
 /// The plan of `up`.
@@ -108,6 +133,7 @@ impl Plan {
             terse: false,
             grace: GRACE,
             timeout: None,
+            stacks: false,
             log_dir: None,
             junit: None,
             junit_name: None,

@@ -44,6 +44,7 @@ pub(crate) fn short(name: &OsStr) -> String {
 /// The failure for a program that was found and that the kernel would not execute.
 pub(crate) fn refused(program: &Program, errno: Errno) -> Failure {
     match interpreter::lacks(&program.path, errno) {
+        // The program itself is there.
         Some(why) => {
             let message = format!("cannot run \"{}\": {why}", printable::path(&program.name));
             Failure { code: ExitCode::NotExecutable, message }

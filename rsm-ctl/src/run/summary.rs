@@ -56,6 +56,9 @@ pub(crate) fn of(tasks: &[Task], account: &Account, written: &impl LastLines, pa
     }
     for &index in running.iter().take(SHOWN) {
         let mut lines = String::new();
+        for hang in account.hangs(index, tasks[index].node).into_iter().take(SHOWN) {
+            let _ = writeln!(lines, "    it {hang}");
+        }
         last_lines(&mut lines, tasks, index, written, palette);
         if !lines.is_empty() {
             let _ = write!(details, "  {} was still running\n{lines}", palette.paint(Tone::Bad, &name(tasks, index)));

@@ -130,6 +130,13 @@ impl Supervision {
         }
     }
 
+    /// Those that were asked get their grace from `when` on instead.
+    pub(crate) fn restart_grace(&mut self, when: Instant) {
+        if let Phase::Asked { until } = &mut self.phase {
+            *until = when.checked_add(self.grace);
+        }
+    }
+
     /// When [`due`](Self::due) has to be asked next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.phase {
@@ -228,6 +235,18 @@ mod tests {
         assert_eq!(run.node_ended(end, Status::Killed(15), false), Blame::Asked, "we did that");
         assert_eq!(run.due(end + GRACE), Some(Order::Kill));
         assert_eq!(run.code(), ExitCode::TimedOut);
+    }
+
+    #[test]
+    fn a_grace_that_begins_later() {
+        let (now, mut run) = supervision(Some(60), false);
+        let end = now + Duration::from_secs(60);
+        assert_eq!(run.due(end), Some(Order::TimeIsUp));
+        run.restart_grace(end + GRACE * 3);
+        assert_eq!(run.due(end + GRACE * 3), None);
+        assert_eq!(run.due(end + GRACE * 4), Some(Order::Kill));
+        run.restart_grace(end + GRACE * 5);
+        assert!(run.is_killing());
     }
 
     #[test]

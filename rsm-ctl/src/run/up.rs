@@ -32,9 +32,9 @@ pub(crate) fn perform(args: UpArgs, verbosity: Verbosity) -> Result<ExitCode, Fa
     let nodes = plan.nodes();
     let programs = plan.tasks.len();
     let logs = plan.log_dir.clone();
-    let failed = |error| Failure::system("cannot start in the background", error);
-    let (here, there) = Link::pair().map_err(failed)?;
-    match process::fork().map_err(failed)? {
+    let failed = |call: &'static str| move |error| Failure::call("cannot start in the background", call, error);
+    let (here, there) = Link::pair().map_err(failed("socketpair"))?;
+    match process::fork().map_err(failed("fork"))? {
         Forked::Child => {
             drop(here);
             let code = in_background(plan, &there);
@@ -42,7 +42,12 @@ pub(crate) fn perform(args: UpArgs, verbosity: Verbosity) -> Result<ExitCode, Fa
         }
         Forked::Parent(background) => {
             drop(there);
-            match announced(&here)? {
+            let told = announced(&here);
+            if !matches!(told, Ok(ToFront::Started { .. })) {
+                // Nothing is left when this returns.
+                let _ = waitpid(Some(background), WaitOptions::empty());
+            }
+            match told? {
                 ToFront::Started { cluster, .. } => {
                     let mut text = usage(&cluster, nodes, verbosity);
                     if programs > 0 && verbosity > Verbosity::Quiet {
@@ -53,11 +58,7 @@ pub(crate) fn perform(args: UpArgs, verbosity: Verbosity) -> Result<ExitCode, Fa
                     }
                     print::answer(&text)
                 }
-                ToFront::Refused { code, message } => {
-                    // Nothing is left when this returns.
-                    let _ = waitpid(Some(background), WaitOptions::empty());
-                    Err(Failure { code, message })
-                }
+                ToFront::Refused { code, message } => Err(Failure { code, message }),
                 _ => Err(Failure::new("the cluster ended before it had begun")),
             }
         }
@@ -94,7 +95,7 @@ fn stay_where_we_are(plan: &mut Plan) -> Result<(), Failure> {
 fn in_background(plan: Plan, announce: &Link) -> ExitCode {
     let run = || {
         let failed = |error| Failure::system("cannot go into the background", error);
-        setsid().map_err(failed)?;
+        setsid().map_err(|errno| Failure::call("cannot go into the background", "setsid", errno.into()))?;
         chdir("/").map_err(failed)?;
         process::close_all_but(announce);
         let null = output::null().map_err(|error| Failure::system("cannot go into the background", error))?;

@@ -1,5 +1,6 @@
 //! The process between the front and the nodes: hosts the agent, is the parent of every node, ends them all.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Stdio;
@@ -9,18 +10,22 @@ use rsm::Cluster;
 use rsm::steer::Links;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_child_subreaper, setsid, wait};
+use rustix::process::{
+    Pid, RawPid, Signal, WaitOptions, getpid, getppid, kill_process, set_child_subreaper, setsid, wait,
+};
 use rustix::stdio::dup2_stdout;
 
 use super::keeper::{Answer, Door, Keeper, Wish};
 use super::link::{Link, Received};
-use super::message::{ToFront, ToWarden, raw};
+use super::message::{Hang, ToFront, ToWarden, raw};
 use super::node::{self, Ends};
 use super::plan::{Home, NewCluster, Plan};
 use super::signals::SignalQueue;
+use super::stacks::{self, Stacks};
 use super::status::Status;
 use super::supervision::{Order, Supervision};
 use super::{descendants, output, program};
+use crate::cli::Verbosity;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 
@@ -29,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Most of them that are named.
 const MOST_NAMED: usize = 32;
+
+/// Most waits that are told.
+const MOST_HANGS: usize = 128;
 
 /// SIGKILL as a status has it, and what a shell makes of that.
 const KILL: u8 = 9;
@@ -70,6 +78,8 @@ pub(crate) struct Warden<'a> {
     told_left: bool,
     /// When to give up those that may not be killed.
     give_up: Option<Instant>,
+    /// While the processes are asked where they are, before they are asked to end.
+    stacks: Option<Stacks>,
 }
 
 /// Serves a run from start to end in a process just forked from the front.
@@ -82,8 +92,19 @@ pub(crate) fn serve(plan: &Plan, link: Link, front: OwnedFd, channels: Channels)
             let pids: Vec<Pid> = processes.iter().map(|process| process.pid).collect();
             link.send(&ToFront::Started { cluster: hosting.name().to_owned(), processes: raw(&pids) });
             let supervision = Supervision::new(Instant::now(), plan.timeout, plan.grace, plan.keep_going);
-            Warden { plan, link, front, children, supervision, processes, hosting, told_left: false, give_up: None }
-                .watch();
+            Warden {
+                plan,
+                link,
+                front,
+                children,
+                supervision,
+                processes,
+                hosting,
+                told_left: false,
+                give_up: None,
+                stacks: None,
+            }
+            .watch();
         }
         Err(failure) => {
             // Some nodes may have started before one could not be.
@@ -120,6 +141,10 @@ fn prepare() -> Result<SignalQueue, (&'static str, io::Error)> {
 
 /// Starts a cluster and opens its door.
 fn host(new: &NewCluster, plan: &Plan) -> Result<Hosting<'static>, Failure> {
+    if plan.verbosity == Verbosity::Verbose {
+        // Straight to standard error, whole lines: too many of them may be lost, and no message between us.
+        rsm::log::show("rsm-ctl: agent", rsm::log::Level::Debug);
+    }
     let mut builder = Cluster::builder(new.nodes).dedicated();
     if let Some(name) = &new.name {
         builder = builder.name(name);
@@ -219,6 +244,7 @@ impl Warden<'_> {
             while self.children.next().is_some() {}
             self.listen();
             self.attend();
+            self.tell_stacks();
         }
         drop(self.hosting);
         self.link.send(&ToFront::Finished { code: self.supervision.code() });
@@ -263,6 +289,7 @@ impl Warden<'_> {
             events.push(PollFd::new(&self.link, PollFlags::IN));
             events.push(PollFd::new(&self.front, PollFlags::IN));
         }
+        events.extend(self.stacks.iter().map(|stacks| PollFd::new(stacks, PollFlags::IN)));
         events.extend(self.hosting.sources().into_iter().map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN)));
         let _ = poll(&mut events, timeout.as_ref());
     }
@@ -354,8 +381,12 @@ impl Warden<'_> {
             Order::Ask(signal) => self.ask(signal),
             Order::TimeIsUp => {
                 let running = self.processes.iter().map(|process| process.index).collect();
-                self.link.send(&ToFront::TimedOut { running });
-                self.ask(Signal::TERM);
+                self.link.send(&ToFront::TimedOut { running, hangs: self.hangs() });
+                self.stacks = if self.plan.stacks { Stacks::ask(self.everybody()).ok() } else { None };
+                match self.stacks {
+                    Some(_) => self.supervision.restart_grace(Instant::now() + stacks::LIMIT),
+                    None => self.ask(Signal::TERM),
+                }
             }
             Order::Kill => {
                 if let Hosting::Own(_, keeper) = &mut self.hosting {
@@ -366,6 +397,53 @@ impl Warden<'_> {
                     self.give_up = Instant::now().checked_add(PATIENCE);
                 }
             }
+        }
+    }
+
+    /// What the nodes that run wait for, as the cluster knows it.
+    fn hangs(&self) -> Vec<Hang> {
+        let Hosting::Own(cluster, _) = &self.hosting else { return Vec::new() };
+        let Ok(steering) = cluster.steering() else { return Vec::new() };
+        let observer = steering.observer();
+        let nodes: BTreeSet<u32> = self.processes.iter().map(|process| self.plan.tasks[process.index].node).collect();
+        let absent = observer.nodes().into_iter().filter(|node| !node.joined).map(|node| Hang {
+            node: node.node,
+            process: 0,
+            text: "has not joined the cluster".to_owned(),
+        });
+        let waits = observer.waits().unwrap_or_default().into_iter().map(|wait| Hang {
+            node: wait.node,
+            process: RawPid::try_from(wait.pid).unwrap_or_default(),
+            text: format!("waits for {wait}"),
+        });
+        absent.chain(waits).filter(|hang| nodes.contains(&hang.node)).take(MOST_HANGS).collect()
+    }
+
+    /// The processes of all nodes, those that nodes started after those that were started as nodes.
+    fn everybody(&self) -> Vec<(String, Pid)> {
+        let place = |pid: Pid| self.processes.iter().find(|process| process.pid == pid);
+        let mut all: Vec<(bool, String, Pid)> = descendants::living(&[])
+            .into_iter()
+            .map(|pid| match place(pid) {
+                Some(process) => (false, format!("node {}", self.plan.tasks[process.index].label), pid),
+                None => (true, format!("process {}", descendants::described(pid)), pid),
+            })
+            .collect();
+        all.sort_by_key(|(later, ..)| *later);
+        all.into_iter().map(|(_, name, pid)| (name, pid)).collect()
+    }
+
+    /// Passes on where the processes are, once they were asked, and has them end.
+    fn tell_stacks(&mut self) {
+        let Some(stacks) = self.stacks.take_if(|stacks| stacks.is_done()) else { return };
+        for text in stacks::pieces(&stacks.told()) {
+            if self.link.has_room() {
+                self.link.send(&ToFront::Stacks { text });
+            }
+        }
+        if !self.supervision.is_killing() {
+            self.supervision.restart_grace(Instant::now());
+            self.ask(Signal::TERM);
         }
     }
 

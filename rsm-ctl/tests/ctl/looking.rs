@@ -137,6 +137,23 @@ fn what_is_shown() {
 }
 
 #[test]
+fn what_a_node_waits_for() {
+    let scene = scene("waiting");
+    assert!(scene.text(&["show", "node", "1"]).contains("\nwhat it waits for:\n  none\n"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| scene._export.wait(Some(crate::rig::DEADLINE)).unwrap());
+        let told = "a signal to its segment 0x400001, none pending, 1 importer\n";
+        crate::rig::eventually("somebody who waits", || {
+            scene.text(&["show", "node", "1"]).contains(told).then_some(())
+        });
+        let value = scene.json("show", &["show", "node", "1"]);
+        assert_eq!(value["node"]["waits"].as_array().unwrap().len(), 1, "{value:#}");
+        assert_eq!(scene.json("show", &["show", "node", "2"])["node"]["waits"], serde_json::json!([]));
+        scene._import.signal().unwrap();
+    });
+}
+
+#[test]
 fn what_cannot_be_shown_says_what_could() {
     let scene = scene("unshown");
     for (words, code, part) in [

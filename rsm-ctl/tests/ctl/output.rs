@@ -3,7 +3,8 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 
-use crate::rig::{Scratch, all, in_time, run, shell};
+use crate::rig::{Scratch, all, ctl, in_time, run, shell};
+use crate::steering::example;
 
 #[test]
 fn tags() {
@@ -202,4 +203,20 @@ fn a_daemon_that_keeps_the_pipe_does_not_keep_a_failed_run() {
     let script = "setsid sleep 600 & echo text; exit 6";
     let finished = run(&["-n", "2", "--grace", "100ms"], script).finish();
     assert_eq!((finished.code(), finished.text()), (6, "text\ntext\n"));
+}
+
+#[test]
+fn the_agent_is_heard_by_who_asks() {
+    let agent = |lines: &str, prefix: &str| lines.lines().filter(|line| line.starts_with(prefix)).count();
+    let program = example("hello");
+    let scene = |words: &[&str]| ctl(words).words(&["-n", "2", "--", program.to_str().unwrap()]);
+    // Two that join, and at least one whose end is seen before the cluster's.
+    let finished = scene(&["run", "-v"]).finish();
+    assert!(agent(&finished.stderr, "rsm-ctl: agent[") >= 2, "{}", finished.stderr);
+    assert!(finished.stderr.contains("]: debug: joined (party 2, pid "), "{}", finished.stderr);
+    assert_eq!(scene(&["run"]).finish().stderr, "");
+    // The variable is for agent and nodes alike, and asks for no more than it says.
+    let finished = scene(&["run"]).env("RSM_LOG", "debug").finish();
+    assert!(agent(&finished.stderr, "rsm[") >= 2, "{}", finished.stderr);
+    assert_eq!(scene(&["run"]).env("RSM_LOG", "error").finish().stderr, "");
 }

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::rig::{Refusal, Scratch, ctl, run, shell};
+use crate::rig::{Finished, Refusal, Scratch, ctl, eventually, run, shell};
 
 #[test]
 fn several_programs_on_one_line() {
@@ -148,6 +148,15 @@ fn program(scratch: &Scratch, name: &str, text: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+/// Runs it on so many nodes. A process that is being forked elsewhere in this test program may hold it open for writing
+/// for a moment.
+fn run_program(nodes: &str, words: &[&str]) -> Finished {
+    eventually("a program that is not busy", || {
+        let finished = ctl(&["run", "-n", nodes, "--"]).words(words).finish();
+        (!finished.stderr.contains("busy")).then_some(finished)
+    })
+}
+
 #[test]
 fn what_a_script_lacks_is_told() {
     let scratch = Scratch::new("scripts");
@@ -161,17 +170,17 @@ fn what_a_script_lacks_is_told() {
         ("may-not", &format!("#!{refused}"), format!("its interpreter \"{refused}\" may not be executed")),
     ] {
         let script = program(&scratch, name, &format!("{first}\necho here\r\n"));
-        let finished = ctl(&["run", "-n", "2", "--", &script]).finish();
+        let finished = run_program("2", &[&script]);
         let told = format!("rsm-ctl: cannot run \"{script}\": {why}");
         assert!(finished.stderr.starts_with(&told), "{}", finished.stderr);
         assert_eq!((finished.code(), finished.text()), (126, ""), "{name}");
     }
     // The interpreter is there; what it is told is not what was meant.
     let script = program(&scratch, "env", "#!/usr/bin/env sh\r\necho here\r\n");
-    let finished = ctl(&["run", "-n", "1", "--", &script]).finish();
+    let finished = run_program("1", &[&script]);
     assert!(finished.code() == 127 && finished.stderr.contains(cr), "{}", finished.stderr);
     let script = program(&scratch, "marked", "\u{feff}#!/bin/cat\nexit 3\n");
-    let finished = ctl(&["run", "-n", "1", "--", &script]).finish();
+    let finished = run_program("1", &[&script]);
     assert!(finished.code() == 3 && finished.stderr.contains("a byte order mark"), "{}", finished.stderr);
 }
 
@@ -186,7 +195,7 @@ fn a_program_whose_loader_is_missing_is_not_blamed() {
     shell[at + 1] = b'x';
     let path = scratch.file("sh", shell);
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let finished = ctl(&["run", "-n", "1", "--", path.to_str().unwrap(), "-c", "true"]).finish();
+    let finished = run_program("1", &[path.to_str().unwrap(), "-c", "true"]);
     assert!(finished.stderr.contains(": its loader \"/lib"), "{}", finished.stderr);
     assert!(finished.code() == 126 && finished.stderr.contains("/xd-"), "{}", finished.stderr);
 }

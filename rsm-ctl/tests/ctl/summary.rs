@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::rig::run;
+use crate::rig::{Scratch, ctl, run};
 
 #[test]
 fn who_began_and_who_followed() {
@@ -60,4 +60,50 @@ fn sixty_three_that_fail_at_once() {
     assert!(finished.stderr.contains("63 of 63 processes failed"), "{}", finished.stderr);
     assert_eq!(finished.stderr.matches("| last words of ").count(), 10);
     assert!(finished.stderr.contains("and 53 more: node "), "{}", finished.stderr);
+}
+
+#[test]
+fn where_those_hang_that_were_late() {
+    let hello = crate::steering::example("hello");
+    let scratch = Scratch::new("late");
+    let report = scratch.path("report.xml");
+    // Only the first node says hello, to one that does nothing. How long that takes to begin is the machine's.
+    let told = ["1s", "2s", "4s", "8s"].into_iter().map(|timeout| {
+        let words = ["run", "-n", "2", "--timeout", timeout, "--junit", report.to_str().unwrap()];
+        let words =
+            ctl(&words).words(&["--node", "1", "--", hello.to_str().unwrap(), "--node", "2", "--", "sleep", "600"]);
+        words.finish()
+    });
+    let waits = "waits for segment 0x400000 of node 2, which is not published";
+    let late = told.into_iter().find(|late| late.stderr.contains(waits)).expect("a node that waits");
+    assert_eq!(late.code(), 124);
+    let summary = late.stderr.split_once("rsm-ctl: 2 of 2 processes did not end in time\n").unwrap().1;
+    assert!(summary.contains(&format!("  node 1 was still running\n    it {waits}\n")), "{summary}");
+    assert!(summary.contains("  node 2 was still running\n    it has not joined the cluster\n"), "{summary}");
+    let report = std::fs::read_to_string(report).unwrap();
+    assert!(report.contains(&format!("was still running when the time was up; it {waits}; then it")), "{report}");
+}
+
+#[test]
+fn stacks_before_the_end() {
+    let words = ["-n", "2", "--timeout", "500ms", "--on-timeout", "stacks"];
+    let script = "trap 'echo asked; exit' TERM; echo ready; /bin/sleep 600 & wait";
+    // With the debugger of this machine, if there is one, and with none.
+    for path in [std::env::var("PATH").unwrap(), "/no/such/directory".to_owned()] {
+        let finished = run(&words, script).env("PATH", &path).finish();
+        assert_eq!(finished.code(), 124);
+        assert_eq!(finished.text().matches("asked").count(), 2, "they are asked to end all the same");
+        for of in ["where node 1 is\n", "where node 2 is\n"] {
+            assert!(finished.stderr.contains(of), "{}", finished.stderr);
+        }
+        assert_eq!(finished.stderr.matches("where process ").count(), 2, "{}", finished.stderr);
+        if path.starts_with("/no") {
+            assert!(finished.stderr.contains("(sleep): S (sleeping), in clock_nanosleep"), "{}", finished.stderr);
+            assert_eq!(finished.stderr.matches("(sh): S (sleeping), in ").count(), 2, "{}", finished.stderr);
+        } else if std::path::Path::new("/usr/bin/gdb").exists() && rustix::process::geteuid().is_root() {
+            assert!(finished.stderr.contains("\n  #0 "), "{}", finished.stderr);
+        }
+    }
+    let finished = run(&["-n", "1", "--on-timeout", "stacks"], "true").finish();
+    assert_eq!((finished.code(), &*finished.stderr), (2, "rsm-ctl: --on-timeout needs a --timeout\n"));
 }

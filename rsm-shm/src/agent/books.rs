@@ -89,7 +89,7 @@ impl Agent {
         let alive = self.connections.values().filter(|c| c.segment.is_some()).count();
         let led_to: usize = self.segments.values().map(|s| s.connections.len()).sum();
         assert_eq!(alive, led_to, "connections that live");
-        let moving = memories.iter().count() as u64;
+        let moving = memories.len() as u64;
         let open = self.ledger.count();
         assert!((moving..=2 * moving + self.ledger.closing()).contains(&open), "{open} memory objects for {moving}");
     }

@@ -123,6 +123,7 @@ impl AgentHandle {
     pub fn start(config: &Config) -> Result<AgentHandle> {
         #[cfg(feature = "crash-points")]
         crate::crash::from_environment();
+        crate::log::from_environment();
         config.check()?;
         let address = Address::new(&config.name, rustix::process::geteuid().as_raw())?.ours();
         let keys = (0..=config.node_count).map(|_| random_secret()).collect::<Result<Vec<_>>>()?;

@@ -53,6 +53,8 @@ pub(super) struct Member {
     pub(super) waits_for_room: bool,
     /// The request answered last, and how to undo it.
     pub(super) last: Option<(u64, Undo)>,
+    /// Node and id of the segment that it asked for last and was refused.
+    pub(super) wants: Option<(u32, u32)>,
     /// What it says it did, once somebody watched.
     pub(super) tally: Option<TallyMap>,
     /// Whether its last look told it to tally.
@@ -226,6 +228,7 @@ impl Agent {
                 unsent: None,
                 waits_for_room: false,
                 last: None,
+                wants: None,
                 tally: None,
                 told_to_tally: false,
                 owed: false,

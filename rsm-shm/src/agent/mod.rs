@@ -30,6 +30,7 @@
 //! | `books` | whether all of this agrees |
 //! | `shm_driver` | segment memory on this interconnect |
 //! | `tallies` | what processes do, for observers |
+//! | `waits` | what they wait for |
 
 mod aside;
 mod books;
@@ -54,6 +55,7 @@ mod shares;
 mod shm_driver;
 mod steer;
 mod tallies;
+mod waits;
 mod withdrawals;
 
 pub use config::Config;

@@ -95,7 +95,10 @@ impl Agent {
             }
         };
         // Looking is no change: watchers that look at every change would wake themselves.
-        self.changed |= !matches!(request.ask, Ask::Processes { .. } | Ask::Tallies { .. } | Ask::NodeKey { .. });
+        self.changed |= !matches!(
+            request.ask,
+            Ask::Processes { .. } | Ask::Tallies { .. } | Ask::Waits { .. } | Ask::NodeKey { .. }
+        );
         match request.ask {
             Ask::Abandon { number } => self.undo(party, number),
             Ask::Leave => self.end_membership(party, Ending::Left),
@@ -149,6 +152,10 @@ impl Agent {
     /// Carries a request out; the answer to some comes later: `None`.
     fn carry_out(&mut self, party: u64, number: u64, ask: Ask) -> Option<Result<Given>> {
         let mut undo = Undo::Nothing;
+        let wants = match ask {
+            Ask::Connect { node, id, .. } => Some((node, id)),
+            _ => None,
+        };
         let alone = |answer: Option<Answer>| answer.map(|answer| (answer, Vec::new()));
         let outcome = match ask {
             Ask::BeginRebind { segment } => {
@@ -166,6 +173,8 @@ impl Agent {
         };
         if let Some(member) = self.members.get_mut(&party) {
             member.last = Some((number, undo));
+            // Refused, it may wait until there is one; whatever it asks next says that it does not.
+            member.wants = wants.filter(|_| matches!(outcome, Some(Err(_))));
         }
         outcome
     }
@@ -205,6 +214,7 @@ impl Agent {
             Ask::Inherit { connections } => self.inherit(party, &connections).map(done),
             Ask::Processes { after } => Ok((Answer::Processes(self.processes(after)), Vec::new())),
             Ask::Tallies { after } => self.tallies(party, after),
+            Ask::Waits { from } => self.check_looks(party).map(|()| (self.waits(from), Vec::new())),
             Ask::Join { .. } | Ask::Attach { .. } => {
                 Err(Error::with(Code::BadArgsErrors, "this connection has joined already"))
             }

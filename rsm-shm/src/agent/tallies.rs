@@ -14,10 +14,7 @@ use std::os::fd::OwnedFd;
 
 impl Agent {
     pub(super) fn tallies(&mut self, party: u64, after: u64) -> Result<Given> {
-        let member = self.members.get(&party).ok_or(Error::new(Code::InternalError))?;
-        if member.node.is_some() {
-            return Err(Error::with(Code::PermDenied, "only an observer may watch what processes do"));
-        }
+        self.check_looks(party)?;
         let first = self.watchers.is_empty();
         if self.watchers.insert(party) && first {
             self.set_tallied(true);
@@ -31,6 +28,14 @@ impl Agent {
         let more = processes.len() > MAX_TALLIES;
         processes.truncate(MAX_TALLIES);
         Ok((Answer::Tallies { processes, more }, Vec::new()))
+    }
+
+    /// Whether a membership is an observer's.
+    pub(super) fn check_looks(&self, party: u64) -> Result<()> {
+        match self.members.get(&party).ok_or(Error::new(Code::InternalError))?.node {
+            None => Ok(()),
+            Some(_) => Err(Error::with(Code::PermDenied, "only an observer may watch what processes do")),
+        }
     }
 
     /// An observer that watched is gone.

@@ -10,9 +10,9 @@
 
 use super::turn::{self, Wait};
 use super::{fork, lock};
-use crate::memory::adopt::{self, Protection};
+use crate::memory::adopt::{self, Protection, Within};
 use crate::memory::huge::Pages;
-use crate::memory::inspect;
+use crate::memory::inspect::{self, Identity};
 use crate::memory::region::Region;
 use crate::private_table;
 use rsm_core::crash_point;
@@ -24,8 +24,8 @@ use std::sync::Mutex;
 /// The memory of an export.
 #[derive(Debug)]
 pub(super) enum Backing {
-    /// Mapped by us, unmapped when the export goes.
-    Own(Region),
+    /// Mapped by us, unmapped when the export goes; and what it maps.
+    Own(Region, Identity),
     /// The application's.
     Adopted(Adopted),
 }
@@ -33,13 +33,42 @@ pub(super) enum Backing {
 impl Backing {
     pub(super) fn start(&self) -> *mut u8 {
         match self {
-            Backing::Own(region) => region.as_ptr(),
+            Backing::Own(region, _) => region.as_ptr(),
             Backing::Adopted(adopted) => std::ptr::with_exposed_provenance_mut(adopted.start),
+        }
+    }
+
+    /// The object that it maps; `None` when its range is no segment's any more.
+    pub(super) fn object(&self) -> Option<Identity> {
+        match self {
+            Backing::Own(_, object) => Some(*object),
+            Backing::Adopted(adopted) => adopted.object(),
+        }
+    }
+
+    /// Notes that it maps another object now.
+    pub(super) fn moved(&mut self, object: Identity) {
+        match self {
+            Backing::Own(_, before) => *before = object,
+            Backing::Adopted(adopted) => adopted.moved(object),
+        }
+    }
+
+    /// Lets go of it: the application's becomes its own again, unless another export shares it.
+    ///
+    /// # Errors
+    /// As [`adopt::give_back`]; the memory is then still the segment's, and this can be called again.
+    pub(super) fn let_go(&mut self, turn: Option<&Turn>) -> Result<()> {
+        match (self, turn) {
+            (Backing::Adopted(adopted), Some(turn)) => adopted.let_go(Sharers::Last, turn),
+            // Ours; or of a range that is no export's any more.
+            _ => Ok(()),
         }
     }
 }
 
-/// An export's share in a range of the application's memory. The last one gives it back.
+/// An export's share in a range of the application's memory. The last one gives it back; where that fails, whoever exports
+/// the range next, or asks once more, does.
 #[derive(Debug)]
 pub(super) struct Adopted {
     start: usize,
@@ -56,13 +85,21 @@ struct Range {
     start: usize,
     length: usize,
     /// Device and inode of the memory object: the application may have mapped something else there meanwhile.
-    object: (u64, u64),
+    object: Identity,
     membership: usize,
     process: u32,
     /// The exports of it. None while it is being adopted or given back.
     names: Vec<SegmentName>,
+    /// The last export of it, which is gone, while the memory could not be given back: then it is nobody's.
+    left_by: Option<SegmentName>,
     /// Somebody has a [`Turn`].
     busy: bool,
+}
+
+impl Range {
+    fn overlaps(&self, start: usize, end: usize) -> bool {
+        self.process == fork::count() && start < self.start + self.length && self.start < end
+    }
 }
 
 /// Ranges adopted by this process. Locked under [`fork::hold`] only.
@@ -109,11 +146,13 @@ pub(super) fn take(start: usize, wait: Wait<'_>) -> Result<Option<Turn>> {
 ///
 /// # Errors
 /// BAD_ADDR when part of it is not mapped, maps a file shared, or overlaps a range that is exported; PERM_DENIED when
-/// part of it may not be read or written.
+/// part of it may not be read or written; as [`adopt::give_back`] when it is still that of an export which is gone, and
+/// cannot be given back now either.
 pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Known> {
     let Some(end) = start.checked_add(length) else {
         return Err(Error::with(Code::BadAddr, "the range goes beyond the last address"));
     };
+    give_left_ranges_back(start, end)?;
     let turn = {
         let _hold = fork::hold();
         let mut ranges = lock(&RANGES);
@@ -135,13 +174,34 @@ pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Kno
                 }
             }
         }
-        let (process, names) = (fork::count(), Vec::new());
-        ranges.push(Range { start, length, object: (0, 0), membership, process, names, busy: true });
+        let (object, process, names) = ((0, 0), fork::count(), Vec::new());
+        ranges.push(Range { start, length, object, membership, process, names, left_by: None, busy: true });
         Turn { start, length }
     };
     inspect::check_exportable(start, length)?;
     crash_point!(RangeReserved);
     Ok(Known::Fresh(turn))
+}
+
+/// Gives back what exports that are gone left in a range, because it could not be given back when they went.
+fn give_left_ranges_back(start: usize, end: usize) -> Result<()> {
+    loop {
+        let left = {
+            let _hold = fork::hold();
+            let mut ranges = lock(&RANGES);
+            // One that somebody has the turn of is waited for like any other.
+            let left = ranges.iter_mut().find(|r| r.overlaps(start, end) && r.left_by.is_some() && !r.busy);
+            left.map(|range| {
+                range.busy = true;
+                (Turn { start: range.start, length: range.length }, range.left_by)
+            })
+        };
+        let Some((turn, Some(name))) = left else { return Ok(()) };
+        let mut share = Adopted { start: turn.start, name, process: fork::count(), gone: false };
+        let given = share.let_go(Sharers::Last, &turn);
+        share.gone = true; // not tried again when it is dropped
+        given?;
+    }
 }
 
 impl Drop for Turn {
@@ -151,7 +211,9 @@ impl Drop for Turn {
             let mut ranges = lock(&RANGES);
             let at = ranges.iter().position(|r| r.start == self.start && r.process == fork::count());
             match at {
-                Some(at) if ranges[at].names.is_empty() => drop(ranges.swap_remove(at)),
+                Some(at) if ranges[at].names.is_empty() && ranges[at].left_by.is_none() => {
+                    drop(ranges.swap_remove(at));
+                }
                 Some(at) => ranges[at].busy = false,
                 None => {}
             }
@@ -163,7 +225,7 @@ impl Drop for Turn {
 impl Turn {
     /// Gives another export a share in the range, which is exported; `None` when it maps another object than the one
     /// this export was given.
-    pub(super) fn share(&self, name: SegmentName, object: (u64, u64)) -> Option<Adopted> {
+    pub(super) fn share(&self, name: SegmentName, object: Identity) -> Option<Adopted> {
         let _hold = fork::hold();
         let mut ranges = lock(&RANGES);
         let range = ranges.iter_mut().find(|range| range.start == self.start && range.process == fork::count())?;
@@ -187,7 +249,7 @@ impl Turn {
         let _moving = fork::hold_for_move();
         let start = std::ptr::with_exposed_provenance_mut(self.start);
         // SAFETY: the caller's promise.
-        let protection = unsafe { adopt::adopt(start, self.length, object, 0) }?;
+        let protection = unsafe { adopt::adopt(start, self.length, object) }?;
         if protection == Protection::None {
             tracing::warn!("memory was adopted without protection: stores of other threads meanwhile may be lost");
         }
@@ -204,28 +266,6 @@ impl Turn {
     }
 }
 
-impl Turn {
-    /// Whether the range still maps the segment's object; the application may have mapped something else there (D-79).
-    pub(super) fn is_in_place(&self) -> bool {
-        let found = {
-            let _hold = fork::hold();
-            let ranges = lock(&RANGES);
-            ranges.iter().find(|r| r.start == self.start && r.process == fork::count()).map(|r| (r.length, r.object))
-        };
-        found.is_some_and(|(length, (device, inode))| {
-            inspect::maps_object(self.start, length, device, inode).unwrap_or(true)
-        })
-    }
-
-    /// Notes that the range maps another object now.
-    pub(super) fn moved(&self, object: (u64, u64)) {
-        let _hold = fork::hold();
-        if let Some(range) = lock(&RANGES).iter_mut().find(|r| r.start == self.start && r.process == fork::count()) {
-            range.object = object;
-        }
-    }
-}
-
 /// Who may give a range back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sharers {
@@ -236,6 +276,22 @@ enum Sharers {
 }
 
 impl Adopted {
+    /// Does something with the range while it is an export's, if it still is this one's.
+    fn with_range<T>(&self, work: impl FnOnce(&mut Range) -> T) -> Option<T> {
+        let _hold = fork::hold();
+        let mut ranges = lock(&RANGES);
+        let ours = |r: &&mut Range| r.start == self.start && r.process == self.process && r.names.contains(&self.name);
+        ranges.iter_mut().find(ours).map(work)
+    }
+
+    fn object(&self) -> Option<Identity> {
+        self.with_range(|range| range.object)
+    }
+
+    fn moved(&self, object: Identity) {
+        let _ = self.with_range(|range| range.object = object);
+    }
+
     /// Gives the range back now, for a rebind.
     ///
     /// # Errors
@@ -244,26 +300,23 @@ impl Adopted {
         self.let_go(Sharers::None, turn)
     }
 
-    /// Lets go of the share, for good. The last one gives the range back.
-    ///
-    /// # Errors
-    /// What [`adopt::give_back`] says. The share then stands as before.
-    pub(super) fn end(&mut self, turn: &Turn) -> Result<()> {
-        self.let_go(Sharers::Last, turn)
-    }
-
-    /// Lets go of the share; the last one gives the application ordinary private memory with the same contents. A range
-    /// that maps something else by now is left alone (D-79), as is everything in a forked child.
+    /// Lets go of the share; the last one gives the application ordinary private memory with the same contents. What maps
+    /// something else by now is left alone (D-79), as is everything in a forked child.
     fn let_go(&mut self, sharers: Sharers, turn: &Turn) -> Result<()> {
         debug_assert_eq!(turn.start, self.start, "has the range's turn");
         if self.gone || self.process != fork::count() {
             return Ok(());
         }
         let _moving = fork::hold_for_move();
-        let (start, length, (device, inode)) = {
+        let (start, length, object) = {
             let _hold = fork::hold();
             let mut ranges = lock(&RANGES);
-            let Some(range) = ranges.iter_mut().find(|r| r.start == self.start && r.process == self.process) else {
+            let ours = |r: &&mut Range| {
+                let named = r.names.contains(&self.name) || r.left_by == Some(self.name);
+                r.start == self.start && r.process == self.process && named
+            };
+            let Some(range) = ranges.iter_mut().find(ours) else {
+                self.gone = true;
                 return Ok(());
             };
             if range.names.len() > 1 {
@@ -275,15 +328,15 @@ impl Adopted {
                 return Ok(());
             }
             range.names.clear();
+            range.left_by = None;
             (range.start, range.length, range.object)
         };
         crash_point!(RangeReturning);
+        // The object of a rebind goes on being the segment's.
+        let within = if sharers == Sharers::Last { Within::Process } else { Within::Range };
         let give = move || -> Result<()> {
-            if inspect::maps_object(start, length, device, inode)? {
-                // SAFETY: the range maps our object, which the application made a segment's, and nobody else's memory.
-                unsafe { adopt::give_back(std::ptr::with_exposed_provenance_mut(start), length) }?;
-            }
-            Ok(())
+            // SAFETY: what maps our object is what the application made a segment's, and nobody else's memory.
+            unsafe { adopt::give_back(std::ptr::with_exposed_provenance_mut(start), length, object, within) }.map(drop)
         };
         let given = match give() {
             // The process has no descriptors left for it; a thread with a table of its own has.
@@ -300,8 +353,10 @@ impl Adopted {
                 let _hold = fork::hold();
                 let mut ranges = lock(&RANGES);
                 let range = ranges.iter_mut().find(|r| r.start == self.start && r.process == self.process);
-                if let Some(range) = range {
-                    range.names.push(self.name);
+                match (range, sharers) {
+                    (Some(range), Sharers::None) => range.names.push(self.name),
+                    (Some(range), Sharers::Last) => range.left_by = Some(self.name),
+                    (None, _) => {}
                 }
                 Err(error)
             }
@@ -314,9 +369,10 @@ impl Drop for Adopted {
         if self.gone || self.process != fork::count() {
             return;
         }
-        let ended = take(self.start, Wait::Through).and_then(|turn| turn.map_or(Ok(()), |turn| self.end(&turn)));
+        let ended = take(self.start, Wait::Through)
+            .and_then(|turn| turn.map_or(Ok(()), |turn| self.let_go(Sharers::Last, &turn)));
         if let Err(error) = ended {
-            tracing::error!(%error, "memory stays the segment's: it could not be given back");
+            tracing::error!(%error, "memory stays shared: it is given back when its range is exported again");
         }
     }
 }

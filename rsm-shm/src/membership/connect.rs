@@ -4,6 +4,7 @@ use super::connection::{Connection, Parts};
 use super::control::unexpected;
 use super::{Membership, deadline};
 use crate::guest::Guest;
+use crate::memory::inspect;
 use crate::memory::memfd;
 use crate::memory::region::Region;
 use rsm_core::access::Permission;
@@ -54,7 +55,8 @@ impl Membership {
         } else {
             let memory = descriptors.next().ok_or_else(missing)?;
             memfd::check_solid(&memory, connected.data_offset.saturating_add(connected.length))?;
-            Region::map(memory, connected.data_offset, length, permission)?
+            let object = inspect::identity(&memory)?;
+            Region::map(memory, connected.data_offset, length, permission)?.given_to_program(object)
         };
         let bells = self.bells_of(node, descriptors.next())?;
         let registry = self.registry();

@@ -341,9 +341,11 @@ impl Connection {
         }
         // Transfers come here unshielded, and this joins.
         let _shield = crate::cancel::Shield::raise();
-        match self.membership().link() {
+        match self.membership().link_in_a_moment() {
+            Ok(Some(_)) => {}
+            // The agent does not answer now: what the registry says of the connection holds meanwhile.
+            Ok(None) => return Ok(()),
             // Without an agent nothing is ever cut: what is mapped goes on working.
-            Ok(_) => {}
             Err(error) if error.code() == Code::CtlrNotPresent => {}
             Err(error) => return Err(error),
         }
@@ -547,8 +549,8 @@ impl Membership {
         {
             return Ok(());
         }
-        let link = self.link()?;
-        let park = BellPark { parking: &link.parking, deadline };
+        let parking = self.parking(deadline)?;
+        let park = BellPark { parking: &parking, deadline };
         bell.wait(0, &park).map_err(|error| match error.code() {
             Code::CtlrNotPresent => super::gone(&self.shared.address),
             _ => error,

@@ -178,16 +178,28 @@ impl Control {
         Ok(self.number)
     }
 
-    /// Waits for the answer to a join, no longer than `patience`: an agent that does not answer that is stopped, and
-    /// who only wants to look must not be stopped with it.
+    /// Waits until the answer to a join is there, no longer than `patience`: an agent that does not answer that is
+    /// stopped, and who only wants to look must not be stopped with it. The answer is not taken.
     ///
     /// # Errors
-    /// TIMEOUT; otherwise what the agent answers.
-    pub(super) fn join_answer(&mut self, address: &Address, number: u64, patience: Duration) -> Result<Given> {
+    /// TIMEOUT.
+    pub(super) fn await_answer(&self, address: &Address, patience: Option<Duration>) -> Result<()> {
         let socket = self.socket.as_ref().ok_or_else(|| gone(address))?;
-        if !readable_until(socket, Instant::now() + patience) {
-            return Err(silent(address, patience));
+        match patience {
+            Some(patience) if !readable_until(socket, Instant::now() + patience) => Err(silent(address, patience)),
+            Some(_) => Ok(()),
+            None => {
+                while !readable_until(socket, Instant::now() + ACCEPT_PATIENCE) {}
+                Ok(())
+            }
         }
+    }
+
+    /// Takes the answer to a join.
+    ///
+    /// # Errors
+    /// What the agent answers.
+    pub(super) fn join_answer(&mut self, address: &Address, number: u64) -> Result<Given> {
         self.answer(address, number, false).map_err(Failure::error)
     }
 
@@ -345,7 +357,7 @@ impl Link {
         }
         control.number += 1;
         let number = control.number;
-        let only_looks = matches!(ask, Ask::Processes { .. } | Ask::Tallies { .. });
+        let only_looks = matches!(ask, Ask::Processes { .. } | Ask::Tallies { .. } | Ask::Waits { .. });
         send(socket, number, ask, address).map_err(unsent)?;
         crash_point!(AskSent);
         if only_looks && !readable_until(socket, Instant::now() + LOOK_PATIENCE) {

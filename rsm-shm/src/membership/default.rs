@@ -1,6 +1,6 @@
 //! The membership of a process that did not choose one: from its environment, or a private cluster of one node.
 
-use super::{Membership, fork, join};
+use super::{Membership, fork};
 use crate::address::{
     Address, ENV_CLUSTER, ENV_NODE_ID, ENV_NODE_KEY, random_secret, secret_from_text, secret_to_text,
 };
@@ -8,11 +8,21 @@ use crate::agent::{AgentHandle, Config};
 use crate::rights;
 use rsm_core::crash_point;
 use rsm_core::message::Claim;
+use rsm_core::sync::Ordering::Release;
+use rsm_core::sync::{AtomicU32, acquire32};
 use rsm_core::{Code, Error, Result};
 use std::sync::{Arc, Mutex};
 
+/// The membership, and the process that is just joining, by [`fork::count`].
+struct Default {
+    membership: Option<Arc<Membership>>,
+    joining: Option<u32>,
+}
+
 /// Locked only under [`fork::hold`], so that no child inherits it in the hands of another thread.
-static DEFAULT: Mutex<Option<Arc<Membership>>> = Mutex::new(None);
+static DEFAULT: Mutex<Default> = Mutex::new(Default { membership: None, joining: None });
+/// Steps when a thread has joined, or could not.
+static TURNS: AtomicU32 = AtomicU32::new(0);
 
 /// The process's membership; joined, and if need be with its own cluster, at the first call.
 ///
@@ -21,23 +31,62 @@ static DEFAULT: Mutex<Option<Arc<Membership>>> = Mutex::new(None);
 /// ([`rights::believe_environment`]).
 pub fn membership() -> Result<Arc<Membership>> {
     fork::check()?;
-    let hold = fork::hold();
-    let mut default = super::lock(&DEFAULT);
-    if let Some(membership) = &*default {
-        return Ok(Arc::clone(membership));
+    // The other threads wait for the first, which holds nothing that a fork waits for.
+    loop {
+        let turn = acquire32(&TURNS);
+        {
+            let _hold = fork::hold();
+            let mut default = super::lock(&DEFAULT);
+            if let Some(membership) = &default.membership {
+                return Ok(Arc::clone(membership));
+            }
+            // A thread that joins in the parent does not in the child.
+            if default.joining != Some(fork::count()) {
+                default.joining = Some(fork::count());
+                break;
+            }
+        }
+        crate::futex::sleep(&TURNS, turn, None);
     }
+    let turn = Turn;
+    let membership = join()?;
+    {
+        let _hold = fork::hold();
+        super::lock(&DEFAULT).membership = Some(Arc::clone(&membership));
+    }
+    drop(turn);
+    Ok(membership)
+}
+
+/// The turn of the thread that joins; with its end the others look.
+struct Turn;
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        {
+            let _hold = fork::hold();
+            super::lock(&DEFAULT).joining = None;
+        }
+        // Release: pairs with the acquire of who waits, who then finds the membership or takes the turn.
+        TURNS.fetch_add(1, Release);
+        crate::futex::wake(&TURNS, i32::MAX);
+    }
+}
+
+fn join() -> Result<Arc<Membership>> {
     let (address, claim, agent) = match cluster_from_environment()? {
         Some(address) => (address, claim_from_environment()?, None),
-        None => private_cluster()?,
+        None => {
+            // No child inherits descriptors that are on their way into the agent's table.
+            let _hold = fork::hold();
+            private_cluster()?
+        }
     };
-    let shared = join::join(&hold, &address, Some(claim))?;
+    let membership = Membership::join(&address, Some(claim))?;
     // A private cluster is never ended: members may come and go until the process ends.
     if let Some(agent) = agent {
         agent.never_end();
     }
-    fork::enlist(&hold, &shared);
-    let membership = Arc::new(Membership { shared });
-    *default = Some(Arc::clone(&membership));
     Ok(membership)
 }
 

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// How long a node waits for the agent to take it in, and an observer to be let look.
-const MEMBER_PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const MEMBER_PATIENCE: Duration = Duration::from_secs(30);
 pub(super) const OBSERVER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A membership that the agent has agreed to, before its events thread runs.
@@ -32,27 +32,61 @@ pub(super) struct Joined {
     bells: Option<Guest>,
 }
 
-/// Connects to the agent and joins.
-///
-/// Forks are held off: a child that inherited the events link would hide the end of this process from the agent.
-pub(super) fn connect(_hold: &Hold, address: &Address, claim: Option<Claim>) -> Result<Joined> {
+/// A join that the agent was asked for.
+pub(super) struct Asked {
+    control: Control,
+    number: u64,
+}
+
+/// How long one waits to be taken in.
+pub(super) fn patience(claim: Option<Claim>) -> Duration {
+    if claim.is_some() { MEMBER_PATIENCE } else { OBSERVER_PATIENCE }
+}
+
+/// Connects to the agent and asks it to be taken in.
+pub(super) fn ask(address: &Address, claim: Option<Claim>) -> Result<Asked> {
     #[cfg(feature = "crash-points")]
     crate::crash::from_environment();
+    crate::log::from_environment();
     let mut control = Control::open(address)?;
     // Where the kernel cannot name the process at the other end of a socket, the agent needs a descriptor of it.
     let process = describe_process(control.names_its_peer(address)?)?;
     let descriptors: Vec<_> = process.iter().map(AsFd::as_fd).collect();
     let number = control.join(address, Ask::Join { protocol: PROTOCOL, claim }, &descriptors)?;
     crash_point!(JoinSent);
-    let patience = if claim.is_some() { MEMBER_PATIENCE } else { OBSERVER_PATIENCE };
-    let (answer, descriptors) = control.join_answer(address, number, patience)?;
-    crash_point!(JoinAnswered);
-    let Answer::Joined { membership, token } = answer else { return Err(unexpected(&answer)) };
-    let mut descriptors = descriptors.into_iter();
-    let incomplete = || Error::with(Code::InternalError, "the agent's answer is incomplete");
-    let registry = descriptors.next().ok_or_else(incomplete)?;
-    let events = descriptors.next().ok_or_else(incomplete)?;
-    Ok(Joined { control, membership, token, events, registry, bells: descriptors.next() })
+    Ok(Asked { control, number })
+}
+
+impl Asked {
+    /// Waits until there is an answer; without `patience` as long as there is an agent. Nothing is held: the process may
+    /// fork meanwhile.
+    ///
+    /// # Errors
+    /// TIMEOUT.
+    pub(super) fn wait(&self, address: &Address, patience: Option<Duration>) -> Result<()> {
+        self.control.await_answer(address, patience)
+    }
+
+    /// Takes the answer that is there.
+    ///
+    /// Forks are held off: a child that inherited the events link would hide the end of this process from the agent.
+    pub(super) fn receive(self, _hold: &Hold, address: &Address) -> Result<Joined> {
+        let Asked { mut control, number } = self;
+        let (answer, descriptors) = control.join_answer(address, number)?;
+        crash_point!(JoinAnswered);
+        Joined::of(control, answer, descriptors)
+    }
+}
+
+impl Joined {
+    fn of(control: Control, answer: Answer, descriptors: Vec<Guest>) -> Result<Joined> {
+        let Answer::Joined { membership, token } = answer else { return Err(unexpected(&answer)) };
+        let mut descriptors = descriptors.into_iter();
+        let incomplete = || Error::with(Code::InternalError, "the agent's answer is incomplete");
+        let registry = descriptors.next().ok_or_else(incomplete)?;
+        let events = descriptors.next().ok_or_else(incomplete)?;
+        Ok(Joined { control, membership, token, events, registry, bells: descriptors.next() })
+    }
 }
 
 /// A descriptor of this process, where the kernel did not name the peer by one.
@@ -67,12 +101,12 @@ pub(super) fn describe_process(is_named: bool) -> Result<Option<Guest>> {
 }
 
 /// Joins and builds a membership around it.
-pub(super) fn join(hold: &Hold, address: &Address, claim: Option<Claim>) -> Result<Arc<Shared>> {
-    let joined = connect(hold, address, claim)?;
+pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<Claim>) -> Result<Arc<Shared>> {
+    let joined = asked.receive(hold, address)?;
     let map = RegistryMap::open(&joined.registry)?;
     let bells = joined.bells.as_ref().map(Bells::open).transpose()?;
     let nodes = map.registry().nodes.len();
-    let (link, events) = joined.into_link();
+    let (link, events) = joined.into_link(Arc::default());
     let shared = Arc::new(Shared {
         address: address.clone(),
         claim,
@@ -81,7 +115,12 @@ pub(super) fn join(hold: &Hold, address: &Address, claim: Option<Claim>) -> Resu
         peers: (0..nodes).map(|_| OnceLock::new()).collect(),
         tallying: Tallying::default(),
         spinning: Budget::default(),
-        state: Mutex::new(State { link: Arc::clone(&link), table: Table::default(), tallies: Vec::new() }),
+        state: Mutex::new(State {
+            link: Arc::clone(&link),
+            table: Table::default(),
+            tallies: Vec::new(),
+            revival: None,
+        }),
     });
     crash_point!(JoinMapped);
     events::start(events, Arc::clone(&shared), Arc::clone(&link.parking))?;
@@ -90,21 +129,21 @@ pub(super) fn join(hold: &Hold, address: &Address, claim: Option<Claim>) -> Resu
 }
 
 impl Joined {
-    fn into_link(self) -> (Arc<Link>, Guest) {
+    fn into_link(self, parking: Arc<Parking>) -> (Arc<Link>, Guest) {
         let link = Link {
             process: fork::count(),
             pid: rustix::process::getpid(),
             membership: self.membership,
             token: self.token,
             control: Mutex::new(self.control),
-            parking: Arc::new(Parking::default()),
+            parking,
         };
         (Arc::new(link), self.events)
     }
 
     /// Starts the events thread for a membership that exists already: in a forked child.
-    pub(super) fn start_events(self, _hold: &Hold, shared: &Arc<Shared>) -> Result<Arc<Link>> {
-        let (link, events) = self.into_link();
+    pub(super) fn start_events(self, _hold: &Hold, shared: &Arc<Shared>, parking: Arc<Parking>) -> Result<Arc<Link>> {
+        let (link, events) = self.into_link(parking);
         events::start(events, Arc::clone(shared), Arc::clone(&link.parking))?;
         Ok(link)
     }

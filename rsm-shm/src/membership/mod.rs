@@ -26,6 +26,7 @@
 //! | `tally` | what it tells people who watch |
 //! | `told` | what failed, in words |
 //! | `fork` | what a forked child does with all this |
+//! | `revival` | how it becomes a process of the node |
 //! | [`default`] | the membership of a process that did not choose one |
 
 mod backing;
@@ -39,6 +40,7 @@ mod glance;
 pub mod importers;
 mod join;
 pub mod ready;
+mod revival;
 mod room;
 pub mod segment;
 mod spin;
@@ -58,7 +60,6 @@ use crate::guest::Guest;
 use crate::memory::tables::{Bells, RegistryMap, TallyMap};
 use crate::parking::Parking;
 use control::Control;
-use rsm_core::crash_point;
 use rsm_core::message::{Ask, Claim};
 use rsm_core::registry::{NodeRow, Registry};
 use rsm_core::{Code, Error, Result};
@@ -92,6 +93,8 @@ struct State {
     table: Table,
     /// Tallies of this process and, after a fork, of those it came from, by [`fork::count`].
     tallies: Vec<(u32, TallyMap)>,
+    /// How this process, or the one it was forked from, became one of the node.
+    revival: Option<Arc<revival::Revival>>,
 }
 
 /// What ties one process to the agent; a forked child makes its own.
@@ -126,8 +129,10 @@ impl Membership {
     /// the user that the address names; BAD_LIBRARY_VERSION when library and agent do not fit.
     pub fn join(address: &Address, claim: Option<Claim>) -> Result<Arc<Membership>> {
         fork::check()?;
+        let asked = join::ask(address, claim)?;
+        asked.wait(address, Some(join::patience(claim)))?;
         let hold = fork::hold();
-        let shared = join::join(&hold, address, claim)?;
+        let shared = join::join(&hold, asked, address, claim)?;
         fork::enlist(&hold, &shared);
         Ok(Arc::new(Membership { shared }))
     }
@@ -160,18 +165,6 @@ impl Membership {
     fn node_row(&self, node: u32) -> Option<&NodeRow> {
         let registry = self.registry();
         if (1..=registry.header.node_count()).contains(&node) { registry.nodes.get(node as usize) } else { None }
-    }
-
-    /// The tie of *this* process: a forked child makes its own here, the first time it needs one.
-    fn link(&self) -> Result<Arc<Link>> {
-        fork::check()?;
-        let link = Arc::clone(&lock(&self.shared.state).link);
-        if link.process == fork::count() {
-            return Ok(link);
-        }
-        // The parent's: not even dropped, its lock may be held by a thread that this process does not have.
-        std::mem::forget(link);
-        self.shared.revive()
     }
 
     /// Asks the agent.
@@ -211,7 +204,7 @@ impl Membership {
     /// Sleeps until `word`, in the registry, no longer holds `seen`.
     fn sleep(&self, word: &rsm_core::sync::AtomicU32, seen: u32, deadline: Option<std::time::Instant>) -> Result<()> {
         use rsm_core::bell::Wake;
-        match self.link()?.parking.sleep(word, seen, deadline) {
+        match self.parking(deadline)?.sleep(word, seen, deadline) {
             Wake::Woken => Ok(()),
             Wake::TimedOut => Err(Error::new(Code::Timeout)),
             Wake::Interrupted => Err(Error::new(Code::Interrupted)),
@@ -236,29 +229,6 @@ impl Drop for Membership {
 }
 
 impl Shared {
-    /// In a forked child: joins as another process of the node and takes a share in the connections it inherited.
-    fn revive(self: &Arc<Shared>) -> Result<Arc<Link>> {
-        let hold = fork::hold();
-        let mut state = lock(&self.state);
-        if state.link.process == fork::count() {
-            return Ok(Arc::clone(&state.link));
-        }
-        // What was tallied in is the parent's. The agent sends another if somebody watches.
-        self.turn_tallying(&mut state);
-        let joined = join::connect(&hold, &self.address, self.claim)?;
-        let link = joined.start_events(&hold, self)?;
-        crash_point!(ReviveJoined);
-        let names = state.table.names();
-        for chunk in names.chunks(rsm_core::message::MAX_INHERIT) {
-            link.ask(&self.address, Ask::Inherit { connections: chunk.to_vec() })?;
-        }
-        std::mem::forget(std::mem::replace(&mut state.link, Arc::clone(&link)));
-        crash_point!(ReviveInherited);
-        // What was cut before the agent knew of this process was not told to it.
-        state.table.sweep(&self.map.registry());
-        Ok(link)
-    }
-
     /// Tallies or stops, as the registry says.
     fn turn_tallying(&self, state: &mut State) {
         let on = self.map.registry().header.is_tallied();

@@ -9,6 +9,7 @@ use crate::guest::Guest;
 use crate::memory::adopt;
 use crate::memory::huge::Pages;
 use crate::memory::inspect;
+use crate::memory::kin;
 use crate::memory::memfd;
 use crate::memory::page_size;
 use crate::memory::region::Region;
@@ -25,7 +26,7 @@ use rsm_core::tally::TallyRow;
 use rsm_core::{Code, Error, Result};
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -40,21 +41,34 @@ pub struct Segment {
     rebindable: bool,
     /// Publish, unpublish and rebind, one at a time. Who has the turn of the range as well took this one first.
     turns: Turns,
+    /// A rebind is over, and the agent does not know. Changes in the export's turn.
+    suspended: AtomicBool,
     /// `None` for ever when the memory could not be moved back into its object half-way through a rebind.
     backing: Mutex<Option<Backing>>,
     pages: Pages,
-    bell: NonNull<Bell>,
+    /// In the node's bells; [`nobodys_bell`] when the segment is gone and its memory is not given back yet.
+    bell: AtomicPtr<Bell>,
     /// [`fork::count`] of the creating process; no other may steer the segment.
     process: u32,
     /// A withdrawal whose wait was interrupted.
     unfinished: Mutex<Option<u32>>,
-    destroyed: bool,
+    ending: Mutex<Ending>,
 }
 
-// SAFETY: the bell lies in the node's bells, which `membership` keeps mapped, and is made of atomics.
-unsafe impl Send for Segment {}
-// SAFETY: as above.
-unsafe impl Sync for Segment {}
+/// How far a segment has been destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Not at all.
+    Alive,
+    /// The agent has been asked, and what it told to wait for is under way.
+    Withdrawing(u32),
+    /// No importer reaches it but one that does not let go; another export of its memory has to move away from that one.
+    ToMove,
+    /// Its memory is to be given back.
+    Withdrawn,
+    /// It is.
+    Gone,
+}
 
 impl Membership {
     /// Creates a segment of `length` zeroed bytes, all of them present.
@@ -72,7 +86,8 @@ impl Membership {
             // Before small pages are there, which would be made in vain.
             pages.make(region.as_ptr(), bytes)?;
             region.populate(0, bytes, Permission::ReadWrite)?;
-            Ok(Backing::Own(region))
+            kin::watch();
+            Ok(Backing::Own(region, inspect::identity(&memory)?))
         })
     }
 
@@ -182,14 +197,15 @@ impl Membership {
                 length: usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?,
                 rebindable,
                 turns: Turns::default(),
+                suspended: AtomicBool::new(false),
                 backing: Mutex::new(Some(backing)),
                 pages,
-                bell,
+                bell: AtomicPtr::new(bell.as_ptr()),
                 membership: Arc::clone(self),
                 name,
                 process: fork::count(),
                 unfinished: Mutex::new(None),
-                destroyed: false,
+                ending: Mutex::new(Ending::Alive),
             })
         };
         let built = build();
@@ -214,8 +230,9 @@ impl Membership {
 impl Segment {
     /// Its memory.
     pub fn memory(&self) -> Memory<'_> {
-        // SAFETY: memory of our own stays mapped as long as `self`; for the application's it has promised that, and a
-        // rebind, which moves the start, leaves what lay there mapped.
+        // SAFETY: memory of our own stays mapped until the segment is destroyed, after which the caller asks for no view
+        // nor uses one; for the application's it has promised that, and a rebind, which moves the start, leaves what lay
+        // there mapped.
         unsafe { Memory::new(self.start.load(Ordering::Relaxed), self.length, Permission::ReadWrite) }
     }
 
@@ -250,8 +267,9 @@ impl Segment {
 
     /// The bell that importers post to, for who waits on many.
     pub fn bell(&self) -> &Bell {
-        // SAFETY: in the node's bells, which `membership` keeps mapped.
-        unsafe { self.bell.as_ref() }
+        // Relaxed: both bells were there before the segment was.
+        // SAFETY: in the node's bells, which `membership` keeps mapped, or one that lives for ever.
+        unsafe { &*self.bell.load(Ordering::Relaxed) }
     }
 
     /// The membership it was made through.
@@ -278,8 +296,8 @@ impl Segment {
     /// # Errors
     /// Those of `rsm_memseg_export_publish`, reference 1.9.
     pub fn publish(&self, id: u32, access: &AccessList) -> Result<u32> {
-        let _own = self.take_turn()?;
-        let range = self.take_range(Wait::Interruptible(&self.membership))?;
+        let wait = Wait::Interruptible(&self.membership);
+        let (_own, _range) = (self.take_turn(wait)?, self.take_range(wait)?);
         let ask = || Ask::Publish { segment: self.name, id, access: access.cut() };
         let mut answer = self.steer(ask())?;
         if let Answer::Withdrawing { number } = answer {
@@ -287,7 +305,7 @@ impl Segment {
             // a call that was interrupted. What an interrupted unpublish waited for is over.
             *lock(&self.unfinished) = None;
             if !self.await_withdrawal_through_handlers(number)? {
-                self.move_memory(range.as_ref())?;
+                self.move_memory()?;
             }
             answer = self.steer(ask())?;
         }
@@ -326,8 +344,8 @@ impl Segment {
     /// again waits for its end. When somebody that does not run, or hides, still reaches the memory after 100 ms, it is
     /// moved away; INSUFFICIENT_MEM when there is none to move it to.
     pub fn unpublish(&self) -> Result<()> {
-        let _own = self.take_turn()?;
-        let range = self.take_range(Wait::Interruptible(&self.membership))?;
+        let wait = Wait::Interruptible(&self.membership);
+        let (_own, _range) = (self.take_turn(wait)?, self.take_range(wait)?);
         let unfinished = if self.is_creator() { lock(&self.unfinished).take() } else { None };
         let number = match unfinished {
             Some(number) => number,
@@ -339,7 +357,7 @@ impl Segment {
         };
         match self.await_withdrawal(number) {
             Ok(true) => Ok(()),
-            Ok(false) => self.move_memory(range.as_ref()),
+            Ok(false) => self.move_memory(),
             Err(error) => {
                 if error.code() == Code::Interrupted {
                     *lock(&self.unfinished) = Some(number);
@@ -349,11 +367,25 @@ impl Segment {
         }
     }
 
-    /// Keeps other threads from publishing, taking back or rebinding this export. None in a forked child, whose every
-    /// attempt the agent refuses.
-    fn take_turn(&self) -> Result<Option<super::turn::Turn<'_>>> {
-        let wait = Wait::Interruptible(&self.membership);
-        if self.is_creator() { self.turns.take(wait).map(Some) } else { Ok(None) }
+    /// Keeps other threads from publishing, taking back, rebinding or destroying this export. None in a forked child,
+    /// whose every attempt the agent refuses.
+    fn take_turn(&self, wait: Wait<'_>) -> Result<Option<super::turn::Turn<'_>>> {
+        if !self.is_creator() {
+            return Ok(None);
+        }
+        let turn = self.turns.take(wait)?;
+        // What a rebind could not ask for any more is asked for first.
+        let _ = self.resume();
+        Ok(Some(turn))
+    }
+
+    /// Tells the agent that a rebind is over, if it does not know: its importers are vouched for again.
+    fn resume(&self) -> Result<()> {
+        if self.suspended.load(Ordering::Relaxed) {
+            self.membership.ask_done(Ask::EndRebind { segment: self.name })?;
+            self.suspended.store(false, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Keeps other threads from doing anything with the range, if the memory is the application's: exporting it once
@@ -370,14 +402,18 @@ impl Segment {
     }
 
     /// Somebody does not let go: moves the memory away from it, into a fresh object at the same addresses. What the
-    /// unwilling reach then is the old one, which nobody looks at. `range` is the turn of the application's memory.
-    fn move_memory(&self, range: Option<&backing::Turn>) -> Result<()> {
+    /// unwilling reach then is the old one, which nobody looks at. What the application has put there itself meanwhile
+    /// stays (D-79); of the segment's memory nothing does, whatever it has done with parts of it.
+    ///
+    /// Called in the export's turn, and in that of its range: two exports of one range would move it to two places.
+    fn move_memory(&self) -> Result<()> {
         let name = self.name;
+        let mut backing = lock(&self.backing);
         let _moving = fork::hold_for_move();
+        let Some((backing, from)) = backing.as_mut().and_then(|b| b.object().map(|object| (b, object))) else {
+            return Ok(());
+        };
         let start = self.start.load(Ordering::Relaxed);
-        if range.is_some_and(|range| !range.is_in_place()) {
-            return Ok(()); // the application has mapped something else there: nothing of it is reached (D-79)
-        }
         // The old memory stays until all is moved, and with whoever does not let go for longer.
         room::check(self.length as u64)?;
         let memory = match self.membership.ask(Ask::Replace { segment: name })? {
@@ -386,13 +422,14 @@ impl Segment {
         };
         memfd::check_solid(&memory, self.length as u64)?;
         crash_point!(MoveGiven);
-        // SAFETY: the range maps this segment's object; what is put there instead has the same contents and size.
-        let moved = unsafe { adopt::move_to(start, self.length, memory.as_fd(), 0) };
+        let moved = inspect::identity(memory.as_fd()).and_then(|object| {
+            // SAFETY: what maps this segment's object is the segment's; what is put there has the same contents.
+            unsafe { adopt::move_to(start, self.length, from, memory.as_fd()) }.map(|_| object)
+        });
         crash_point!(MoveDone);
         // Noted before the agent is asked, who may be gone: who gives the range back must know what it maps.
-        let object = inspect::identity(memory.as_fd());
-        if let (Ok(_), Ok(object), Some(range)) = (&moved, &object, range) {
-            range.moved(*object);
+        if let Ok(object) = &moved {
+            backing.moved(*object);
         }
         // Only now is the new object the segment's: a move that failed leaves everything where it was.
         self.membership.ask_done(Ask::Settle { segment: name, moved: moved.is_ok() })?;
@@ -402,7 +439,7 @@ impl Segment {
             // withdrawal, which has been done.
             let _ = self.pages.make(start, self.length);
         }
-        moved.and(object).map(drop)
+        moved.map(drop)
     }
 
     /// Replaces the memory by another range of the application's: its contents are what importers see afterwards, and
@@ -427,7 +464,8 @@ impl Segment {
             let text = format!("rebind of {length} bytes to a segment of {} bytes", self.length);
             return Err(Error::with(Code::BadLength, text));
         }
-        let _own = self.take_turn()?;
+        let wait = Wait::Interruptible(&self.membership);
+        let _own = self.take_turn(wait)?;
         if self.start.load(Ordering::Relaxed) == start {
             return Ok(());
         }
@@ -438,7 +476,7 @@ impl Segment {
         let Known::Fresh(fresh) = self.membership.look_at_range(start.expose_provenance(), length)? else {
             return Err(Error::with(Code::BadAddr, "the range is exported already"));
         };
-        let range = self.take_range(Wait::Interruptible(&self.membership))?;
+        let range = self.take_range(wait)?;
         // The old range gets memory of its own, the new one what the segment has.
         room::check(length as u64)?;
         let memory = match self.membership.ask(Ask::BeginRebind { segment: self.name })? {
@@ -449,7 +487,8 @@ impl Segment {
         // SAFETY: the caller's promise.
         let exchanged = unsafe { self.exchange(range.as_ref(), &fresh, start, &memory) };
         // Whatever came of it, from here on what is put stays.
-        let ended = self.membership.ask_done(Ask::EndRebind { segment: self.name });
+        self.suspended.store(true, Ordering::Relaxed);
+        let ended = self.resume();
         crash_point!(RebindEnded);
         match ended {
             // The memory is what it is; that the cluster has ended is told by whatever is asked next.
@@ -562,55 +601,116 @@ impl Segment {
     /// share the memory with nobody.
     ///
     /// # Errors
-    /// CTLR_NOT_PRESENT when the cluster has ended, and the segment with it. When an importer did not let go of memory
-    /// that another export has on, and it cannot be moved away, what [`unpublish`](Self::unpublish) says then: the
-    /// segment stands, unpublished, and can be destroyed later. In a forked child only the child's mapping goes, and that
-    /// is SUCCESS (D-76).
-    pub fn destroy(&mut self) -> Result<()> {
-        self.give_up(false)
+    /// When the memory cannot be given back, with all of its contents in place: INSUFFICIENT_MEM without memory, address
+    /// space or mappings for it (limits of the process and for locked memory included), INSUFFICIENT_RESOURCES without
+    /// descriptors, CTLR_NOT_PRESENT without /proc. Nobody can import the segment any more then, but an importer that does
+    /// not let go may still reach the memory; [`is_gone`](Self::is_gone) says no, and calling again goes on.
+    ///
+    /// When an importer does not let go of memory that another export has on, and it cannot be moved away, what
+    /// [`unpublish`](Self::unpublish) says then: the segment stands, unpublished, and can be destroyed later.
+    ///
+    /// CTLR_NOT_PRESENT when the cluster has ended, and the segment with it: then it is gone. In a forked child only the
+    /// child's mapping goes, and that is SUCCESS (D-76).
+    pub fn destroy(&self) -> Result<()> {
+        self.end(false)
     }
 
     /// `insist`: whoever still reaches memory that another export has on.
-    fn give_up(&mut self, insist: bool) -> Result<()> {
-        if !self.is_creator() || self.destroyed {
+    fn end(&self, insist: bool) -> Result<()> {
+        // Another thread of the creator may have held the locks when this process was forked.
+        if !self.is_creator() {
             return Ok(());
         }
-        // Nobody shares, moves or publishes the range from here to the end.
+        // Nobody shares, moves or publishes anything of it from here to the end.
+        let _own = self.take_turn(Wait::Through)?;
         let range = self.take_range(Wait::Through)?;
-        crash_point!(DestroyBegun);
-        let mut withdrawn = self.withdraw(insist);
-        if let Ok(false) = withdrawn {
-            // Another export has the memory on, and somebody that did not let go of this one reaches it.
-            match self.move_memory(range.as_ref()) {
-                Err(error) if !insist => return Err(error),
-                _ => withdrawn = self.withdraw(true),
-            }
+        let mut ending = lock(&self.ending);
+        if *ending == Ending::Gone {
+            return Ok(());
         }
-        self.destroyed = true;
-        // Gives an adopted range back, after importers had their time.
-        let backing = lock(&self.backing).take();
-        if let (Some(Backing::Adopted(mut adopted)), Some(range)) = (backing, range) {
-            let _ = adopted.end(&range); // tried again, and told, when it is dropped
-            drop(range);
+        // An end of the cluster is told when the memory is the process's own again.
+        let withdrawn = match self.withdraw(&mut ending, insist) {
+            Err(error) if *ending != Ending::Withdrawn => return Err(error),
+            told => told,
+        };
+        let mut backing = lock(&self.backing);
+        if let Some(memory) = &mut *backing {
+            memory.let_go(range.as_ref())?;
         }
-        withdrawn.map(drop)
+        *backing = None;
+        *ending = Ending::Gone;
+        withdrawn
     }
 
-    /// Has the agent forget the segment, and waits for its importers; `false` when it stands, unpublished, because
-    /// somebody did not let go of memory that another export has on.
-    fn withdraw(&self, insist: bool) -> Result<bool> {
-        match self.membership.ask(Ask::Destroy { segment: self.name, insist })? {
-            (Answer::Withdrawing { number }, _) => self.await_withdrawal_through_handlers(number),
-            _ => Ok(true),
+    /// Whether it has been destroyed and its memory given back, or is another process's.
+    pub fn is_gone(&self) -> bool {
+        !self.is_creator() || *lock(&self.ending) == Ending::Gone
+    }
+
+    /// Goes on to where the memory can be given back.
+    fn withdraw(&self, ending: &mut Ending, insist: bool) -> Result<()> {
+        let ask = |insist| {
+            self.membership.ask(Ask::Destroy { segment: self.name, insist }).map(|(answer, _)| match answer {
+                Answer::Withdrawing { number } => Ending::Withdrawing(number),
+                _ => Ending::Withdrawn,
+            })
+        };
+        loop {
+            let step = match *ending {
+                Ending::Alive => {
+                    crash_point!(DestroyBegun);
+                    ask(insist)
+                }
+                Ending::Withdrawing(number) => self
+                    .await_withdrawal_through_handlers(number)
+                    .map(|freed| if freed { Ending::Withdrawn } else { Ending::ToMove }),
+                // Another export has the memory on, and somebody that did not let go of this one reaches it.
+                Ending::ToMove => match self.move_memory() {
+                    Err(error) if !insist => {
+                        // It stands, and is an export like any other that was taken back.
+                        *ending = Ending::Alive;
+                        return Err(error);
+                    }
+                    _ => ask(true),
+                },
+                Ending::Withdrawn | Ending::Gone => return Ok(()),
+            };
+            let over = match &step {
+                Ok(_) => None,
+                // It went with the cluster; or with a request that was answered and not heard.
+                Err(error) if error.code() == Code::CtlrNotPresent => Some(step.clone().map(drop)),
+                Err(error) if error.code() == Code::BadSegHndl => Some(Ok(())),
+                Err(_) => return step.map(drop),
+            };
+            *ending = step.unwrap_or(Ending::Withdrawn);
+            if *ending == Ending::Withdrawn {
+                // The agent gives the bell to the next segment.
+                self.bell.store(nobodys_bell().as_ptr(), Ordering::Relaxed);
+            }
+            if let Some(told) = over {
+                return told;
+            }
         }
     }
 }
 
+/// What waits on a segment that is gone listen to.
+fn nobodys_bell() -> NonNull<Bell> {
+    static BELL: std::sync::OnceLock<Bell> = std::sync::OnceLock::new();
+    let bell = BELL.get_or_init(|| {
+        let bell = Bell::new();
+        bell.abort(&Poster);
+        bell
+    });
+    NonNull::from(bell)
+}
+
 impl Drop for Segment {
     fn drop(&mut self) {
-        // What can fail here is told by whatever is asked of the cluster next.
-        if self.give_up(false).is_err() {
-            let _ = self.give_up(true);
+        // What can fail here is told by whatever is asked of the cluster next; memory that cannot be given back now is when
+        // its range is exported again.
+        if self.end(false).is_err() {
+            let _ = self.end(true);
         }
     }
 }

@@ -5,9 +5,9 @@
 //! thread if there is none.
 #![allow(unsafe_code)]
 
-use super::{Link, Membership, deadline, gone};
+use super::{Membership, deadline, gone};
 use crate::futex::Nap;
-use crate::parking::Poster;
+use crate::parking::{Parking, Poster};
 use rsm_core::bell::{Bell, Wake};
 use rsm_core::sync::AtomicU64;
 use rsm_core::tally::TallyRow;
@@ -36,7 +36,7 @@ impl Waiting {
 /// What stands in shared lists on behalf of a thread that sleeps.
 #[derive(Debug)]
 struct Counted {
-    link: Arc<Link>,
+    parking: Arc<Parking>,
     /// The bell it is counted at; none for a sleep that no bell ends.
     bell: Option<NonNull<Bell>>,
     /// Keeps the bell mapped.
@@ -62,7 +62,7 @@ impl Counted {
 
     /// Counts, lists and remembers the calling thread as a sleeper.
     fn begin(self) -> Begun {
-        let here = self.link.parking.enter(self.word());
+        let here = self.parking.enter(self.word());
         // Full fence between counting and looking, as in `Bell::sleep`.
         // SAFETY: as in `word`.
         let (count, aborted, low) = self.bell.as_ref().map_or((0, false, 0), |bell| unsafe {
@@ -88,7 +88,7 @@ impl Counted {
             // SAFETY: as in `word`.
             unsafe { bell.as_ref() }.delist();
         }
-        self.link.parking.leave(self.word())
+        self.parking.leave(self.word())
     }
 }
 
@@ -158,12 +158,12 @@ impl Membership {
                     return Ok(None);
                 }
             }
-            let link = self.link()?;
-            if link.parking.is_gone() {
+            let parking = self.parking(waiting.deadline)?;
+            if parking.is_gone() {
                 return Err(gone(&self.shared.address));
             }
             let (word, there) = if silent { (&NOBODY_WAKES, None) } else { (bell.word(), Some(NonNull::from(bell))) };
-            let counted = Counted { link, bell: there, _membership: Arc::clone(self), over: false };
+            let counted = Counted { parking, bell: there, _membership: Arc::clone(self), over: false };
             let low = match counted.begin() {
                 Begun::Asleep(low) => low,
                 Begun::Look => continue,

@@ -2,13 +2,16 @@
 
 use super::Membership;
 use super::control::unexpected;
-use rsm_core::message::{Answer, Ask, MAX_PROCESSES, Process};
+use rsm_core::message::{Answer, Ask, MAX_PROCESSES, Process, Wait};
 use rsm_core::sync::acquire32;
 use rsm_core::{Code, Error, Result};
 use std::time::Instant;
 
 /// Most processes that an agent can tell of: it holds three descriptors for each.
 const MOST_PROCESSES: usize = 1 << 20;
+
+/// Most pieces of a list of waits, with tables as large as can be and somebody who waits on each row.
+const MOST_PIECES: u32 = 1 << 14;
 
 /// Checks a page of a list that is asked for piece by piece: what an agent sends is to end.
 ///
@@ -58,6 +61,31 @@ impl Membership {
                     all.extend(some);
                     if last {
                         return Ok(all);
+                    }
+                }
+                (other, _) => return Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// What processes wait for. One round trip for every two thousand segments and connections.
+    ///
+    /// # Errors
+    /// PERM_DENIED for a node; TIMEOUT when the agent does not answer for 2 s, CTLR_NOT_PRESENT when the cluster has ended.
+    pub fn waits(&self) -> Result<Vec<Wait>> {
+        let (mut all, mut from, mut asked) = (Vec::new(), 0, 0);
+        loop {
+            match self.ask(Ask::Waits { from })? {
+                (Answer::Waits { waits, next }, _) => {
+                    all.extend(waits);
+                    asked += 1;
+                    match next {
+                        None => return Ok(all),
+                        Some(next) if next > from && asked < MOST_PIECES => from = next,
+                        Some(_) => {
+                            let text = "the agent does not follow the protocol: its list of waits does not end";
+                            return Err(Error::with(Code::InternalError, text));
+                        }
                     }
                 }
                 (other, _) => return Err(unexpected(&other)),

@@ -6,10 +6,12 @@
 //! | [`give_back`] | a memory object | private anonymous memory | destroy, rebind |
 //! | [`move_to`] | a memory object | another one | revocation that nobody may refuse |
 //!
-//! All three do the same, in chunks of at most [`CHUNK`] bytes: make the new memory's pages present; then, window by
-//! window, hold back stores ([`super::uffd`]), copy, put the new memory over the same addresses in one system call, let
-//! stores go on; then free what the chunk came from. At any moment a thread that loads or stores finds either the old
-//! memory or the new one, and both hold what was stored before. No page is there twice for longer than its chunk takes.
+//! All three do the same ([`super::relocate`]), in chunks of at most [`CHUNK`] bytes: make the new memory's pages present;
+//! then, window by window, hold back stores ([`super::uffd`]), copy, put the new memory over the same addresses in one
+//! system call, let stores go on; then wake who sleeps on the old memory ([`super::sleepers`]), and free what the chunk
+//! came from unless a forked child has a right to it ([`super::kin`]). At any moment a thread that loads or stores finds
+//! either the old memory or the new one, and both hold what was stored before. No page is there twice for longer than its
+//! chunk takes, while there are no such children. What may be done with a page, running it included, stays as it was.
 //!
 //! # What is guaranteed
 //! With [`Protection::WriteProtected`]: no store of user code of this process is lost or appears twice (D-85), whatever
@@ -18,55 +20,58 @@
 //! fails with EFAULT, or is short, if it meets the window of some tens of microseconds. Streams keep what was not read
 //! then, a datagram is lost.
 //!
+//! The program may have unmapped, protected or replaced part of a range that is an object's, or moved it (`mremap`): what
+//! still maps the object is given back or moved away, wherever it lies, and what is something else by now is left alone
+//! (D-79).
+//!
 //! # What is not
-//! * Where the kernel refuses to hold back stores (no userfaultfd, private mappings of files, System V memory) stores
-//!   of other threads may be lost: those made in the few microseconds between the copy of a window and its mapping.
+//! * Where the kernel refuses to hold back stores (no userfaultfd, private mappings of files, System V memory, shared
+//!   memory before Linux 5.19) stores of other threads may be lost: those made in the few microseconds between the copy of
+//!   a window and its mapping.
 //! * Stores past the page tables: devices and rings that were given pages before (O_DIRECT reads under way, io_uring's
 //!   registered buffers), and other processes that share memory from before (D-78): they keep the old memory.
 //! * A child that another thread forks meanwhile gets chunks already moved as shared memory and the others as before.
 //!   Whatever it does with either, this process loses nothing. The library holds forks off while it moves memory.
+//! * A thread that goes to sleep on a process-shared futex in private memory while its chunk is being adopted may be
+//!   left sleeping; one that slept before is not. Waiters of process-shared mutexes with priority inheritance are left
+//!   sleeping in any case.
 //! * The new mapping is a new one: `mlock`, `madvise` advice (MADV_DONTFORK included) and names of the old are gone.
-//! * Pages of shared anonymous and System V memory go when the last relative lets go of them, not chunk by chunk.
+//! * Pages of shared anonymous and System V memory go when the last relative lets go of them, not chunk by chunk; so do
+//!   those of an object while a forked child lives, and whoever maps them goes on finding what they held.
 #![allow(unsafe_code)]
 
-use super::inspect::{self, Kind, Piece};
-use super::uffd::WriteProtection;
-use crate::error::from_errno;
-use rsm_core::{Code, Error, Result, crash_point};
-use rustix::io::Errno;
-use rustix::mm::{Advice, MapFlags, MremapFlags, ProtFlags};
+use super::inspect::{self, Identity, Piece};
+use super::kin;
+pub use super::relocate::Protection;
+use super::relocate::Relocation;
+use super::span::Span;
+use rsm_core::{Code, Error, Result};
 use std::os::fd::BorrowedFd;
 
-/// Most bytes that are there twice at any moment.
+/// Most bytes that are there twice at any moment, where pages are not larger.
 pub const CHUNK: usize = 8 << 20;
 
-/// Most bytes whose stores wait at a time, some tens of microseconds.
-const WINDOW: usize = 256 << 10;
-
-/// The same where stores are not held back but lost: less, so that fewer are.
-const BARE_WINDOW: usize = 32 << 10;
-
-/// Whether stores that other threads made meanwhile were held back.
+/// How far to look for memory of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protection {
-    /// All of them were: none was lost.
-    WriteProtected,
-    /// The kernel refused to, for a part of the range at least: some may have been lost.
-    None,
+pub enum Within {
+    /// In the range only: the object goes on being a segment's, and may be mapped rightly elsewhere.
+    Range,
+    /// Everywhere, where part of the range is missing: the program may have moved it.
+    Process,
 }
 
-/// Moves the contents of a range of the caller's memory to a memory object, and maps the object over the same
-/// addresses, shared, readable and writable.
+/// Moves the contents of a range of the caller's memory to a memory object, and maps the object from its first byte on
+/// over the same addresses, shared, with the same protection.
 ///
 /// Create calls it with a fresh object, rebind with the segment's. What the object held before is overwritten. It must
-/// reach to `offset + length` and be open for reading and writing, without seals against writing.
+/// have `length` bytes and be open for reading and writing, without seals against writing.
 ///
 /// # Errors
 /// BAD_LENGTH, BAD_MEM_ALIGNMENT for no and for broken pages; BAD_ADDR, PERM_DENIED as [`inspect::exportable`], and
-/// BAD_ADDR for the calling thread's own stack and for pages past the end of a file; INSUFFICIENT_MEM,
-/// INSUFFICIENT_RESOURCES. After an error the range holds what it held; memory that was private is private again,
-/// memory that was shared is the shared memory it was. Should memory run out even for the way back, the error says so:
-/// then part of the range maps the object, and holds what it held all the same.
+/// BAD_ADDR for the calling thread's own stack and for pages past the end of a file, PERM_DENIED for memory that can be
+/// run where shared memory cannot; INSUFFICIENT_MEM, INSUFFICIENT_RESOURCES. After an error the range holds what it held;
+/// memory that was private is private again, memory that was shared is the shared memory it was. Should memory run out
+/// even for the way back, the error says so: then part of the range maps the object, and holds what it held all the same.
 ///
 /// # Safety
 /// The range is the caller's to give: mappings in it may be replaced, nobody else replaces or unmaps them meanwhile,
@@ -74,41 +79,44 @@ pub enum Protection {
 ///
 /// # Crash
 /// Whatever the process shared with nobody dies with it; the object goes with its last descriptor and mapping.
-pub unsafe fn adopt(start: *mut u8, length: usize, object: BorrowedFd<'_>, offset: u64) -> Result<Protection> {
+pub unsafe fn adopt(start: *mut u8, length: usize, object: BorrowedFd<'_>) -> Result<Protection> {
     check_range(start, length)?;
-    let pieces = inspect::exportable(start as usize, length)?;
-    let staging = Span::of_object(object, offset, length)?;
+    kin::watch();
+    let pieces = inspect::exportable(start.expose_provenance(), length)?;
+    let staging = Span::of_object(object, length)?;
     // SAFETY: by the caller's promise; the range is mapped and whole pages, by the checks above.
-    unsafe { Relocation::new(start, length, pieces, staging)?.run() }
+    unsafe { Relocation::new(at_their_place(pieces, start), staging, false)?.run() }
 }
 
-/// Turns a range that maps a memory object into private anonymous memory with the same contents.
+/// Turns what maps a memory object in a range into private anonymous memory with the same contents and protection; what
+/// else is there is left alone. When nothing maps the object any more, that is all right.
 ///
-/// Destroy calls it, and rebind for the old range. The object's pages in the range are freed as it goes: whoever else
-/// maps them finds zeros there afterwards. Ask [`inspect::maps_object`] first whether the range is still the
-/// segment's.
+/// Destroy calls it, and rebind for the old range. The object's pages are freed as it goes, unless a forked child may
+/// have them or the program has changed the range: whoever else maps them finds zeros there afterwards.
 ///
 /// # Errors
-/// As [`adopt`]; BAD_ADDR when part of the range does not map a memory object of rsm's. After an error the range maps
-/// the object as before, with its contents.
+/// BAD_LENGTH, BAD_MEM_ALIGNMENT, BAD_ADDR for the calling thread's own stack; INSUFFICIENT_MEM, INSUFFICIENT_RESOURCES;
+/// CTLR_NOT_PRESENT where there is no /proc to look at. After an error the memory maps the object as before, with its
+/// contents.
 ///
 /// # Safety
 /// As [`adopt`].
 ///
 /// # Crash
 /// As [`adopt`].
-pub unsafe fn give_back(start: *mut u8, length: usize) -> Result<Protection> {
+pub unsafe fn give_back(start: *mut u8, length: usize, object: Identity, within: Within) -> Result<Protection> {
     check_range(start, length)?;
-    let pieces = of_objects(start as usize, length)?;
-    let staging = Span::private(length)?;
-    // SAFETY: as in `adopt`.
-    unsafe { Relocation::new(start, length, pieces, staging)?.run() }
+    let Left { mut here, elsewhere, whole } = left(start, length, object, within)?;
+    here.extend(elsewhere);
+    // SAFETY: by the caller's promise.
+    unsafe { make_private(here, whole) }
 }
 
-/// Moves what a range that maps a memory object holds to another object, and maps that over the same addresses.
+/// Moves what a range that maps a memory object holds to another object, and maps that over the same addresses, from its
+/// first byte on. Memory of the object that lies elsewhere becomes private.
 ///
-/// Revocation calls it when somebody keeps the old object open: from then on the old one is nobody's memory. Its pages
-/// in the range are freed as it goes: whoever maps them finds zeros, and stores into the void.
+/// Revocation calls it when somebody keeps the old object open: from then on the old one is nobody's memory but of forked
+/// children. Its pages are freed as in [`give_back`]: whoever maps them finds zeros, and stores into the void.
 ///
 /// # Errors
 /// As [`give_back`].
@@ -118,12 +126,66 @@ pub unsafe fn give_back(start: *mut u8, length: usize) -> Result<Protection> {
 ///
 /// # Crash
 /// As [`adopt`].
-pub unsafe fn move_to(start: *mut u8, length: usize, object: BorrowedFd<'_>, offset: u64) -> Result<Protection> {
+pub unsafe fn move_to(start: *mut u8, length: usize, from: Identity, to: BorrowedFd<'_>) -> Result<Protection> {
     check_range(start, length)?;
-    let pieces = of_objects(start as usize, length)?;
-    let staging = Span::of_object(object, offset, length)?;
+    let Left { here, elsewhere, whole } = left(start, length, from, Within::Process)?;
+    // SAFETY: by the caller's promise.
+    let apart = unsafe { make_private(elsewhere, whole) }?;
+    if here.is_empty() {
+        return Ok(apart);
+    }
+    let staging = Span::of_object(to, length)?;
     // SAFETY: as in `adopt`.
-    unsafe { Relocation::new(start, length, pieces, staging)?.run() }
+    let moved = unsafe { Relocation::new(at_their_place(here, start), staging, whole)?.run() }?;
+    Ok(if apart == Protection::None { apart } else { moved })
+}
+
+/// What is left of an object's memory in this process.
+struct Left {
+    /// In the range, where it was put.
+    here: Vec<Piece>,
+    /// Elsewhere in the range, or outside.
+    elsewhere: Vec<Piece>,
+    /// All of it is where it was put. Else some of it may be mapped twice, and no page may be freed before all is copied.
+    whole: bool,
+}
+
+fn left(start: *mut u8, length: usize, object: Identity, within: Within) -> Result<Left> {
+    let first = start.expose_provenance();
+    let pieces = inspect::present(first, length)?;
+    let of_object = pieces.into_iter().filter(|p| p.is_of(object));
+    let (here, mut elsewhere): (Vec<_>, Vec<_>) = of_object.partition(|p| p.offset == (p.start - first) as u64);
+    let whole = here.iter().map(Piece::bytes).sum::<usize>() == length;
+    if !whole && within == Within::Process {
+        let outside = |p: &Piece| p.end <= first || p.start >= first + length;
+        elsewhere.extend(inspect::all_of(object)?.into_iter().filter(outside));
+    }
+    Ok(Left { here, elsewhere, whole })
+}
+
+/// # Safety
+/// As [`adopt`], for the pieces.
+unsafe fn make_private(pieces: Vec<Piece>, free: bool) -> Result<Protection> {
+    let mut length = 0;
+    let placed: Vec<_> = pieces
+        .into_iter()
+        .map(|piece| {
+            let at = length;
+            length += piece.bytes();
+            (piece, at)
+        })
+        .collect();
+    if placed.is_empty() {
+        return Ok(Protection::WriteProtected);
+    }
+    let staging = Span::private(length)?;
+    // SAFETY: by the caller's promise; the pieces are mapped.
+    unsafe { Relocation::new(placed, staging, free)?.run() }
+}
+
+/// Pieces of a range that go to the same offsets.
+fn at_their_place(pieces: Vec<Piece>, start: *mut u8) -> Vec<(Piece, usize)> {
+    pieces.into_iter().map(|piece| (piece.start - start.addr(), piece)).map(|(at, piece)| (piece, at)).collect()
 }
 
 /// Whole pages, none of which the calling thread needs to do the work.
@@ -148,381 +210,4 @@ fn check_range(start: *mut u8, length: usize) -> Result<()> {
         return Err(Error::with(Code::BadAddr, "the range holds the stack that the calling thread runs on"));
     }
     Ok(())
-}
-
-fn of_objects(start: usize, length: usize) -> Result<Vec<Piece>> {
-    let pieces = inspect::pieces(start, length)?;
-    match pieces.iter().find(|p| p.kind != Kind::Object || !p.readable || !p.writable) {
-        None => Ok(pieces),
-        Some(p) => Err(Error::with(Code::BadAddr, format!("memory at {:#x} is not a segment's any more", p.start))),
-    }
-}
-
-/// What went wrong, without allocating.
-#[derive(Clone, Copy, Debug)]
-enum Failure {
-    /// Pages of the source cannot be loaded.
-    Source(Errno),
-    /// There is no memory to move to.
-    Memory,
-    /// A mapping cannot be made.
-    Mapping(Errno),
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Error {
-        match failure {
-            Failure::Source(Errno::NOMEM) | Failure::Memory | Failure::Mapping(Errno::NOMEM) => Error::with(
-                Code::InsufficientMem,
-                "no memory, address space or mappings (see vm.max_map_count) left to move a segment's contents",
-            ),
-            Failure::Source(Errno::FAULT) => {
-                Error::with(Code::BadAddr, "no memory is behind part of the range, such as past the end of a file")
-            }
-            Failure::Source(e) | Failure::Mapping(e) => from_errno(e, "cannot move a segment's contents"),
-        }
-    }
-}
-
-/// Addresses that the new memory is mapped to first, so that it can be filled before anybody sees it; or a second
-/// mapping of the old one.
-struct Span {
-    start: *mut u8,
-    length: usize,
-    /// Bytes at its start that were moved elsewhere and whose addresses are no longer ours.
-    gone: usize,
-    /// Shared memory: mapping it elsewhere leaves it here as well.
-    shared: bool,
-}
-
-impl Span {
-    fn of_object(object: BorrowedFd<'_>, offset: u64, length: usize) -> Result<Span> {
-        let rw = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a null hint makes the kernel choose free addresses, so no existing object is touched.
-        let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), length, rw, MapFlags::SHARED, object, offset) };
-        Span::new(start, length, true)
-    }
-
-    fn private(length: usize) -> Result<Span> {
-        let rw = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: as above.
-        let start = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), length, rw, MapFlags::PRIVATE) };
-        let span = Span::new(start, length, false)?;
-        // The first touch gives all of it what its parts need to become one mapping again where they are moved to.
-        // SAFETY: the first byte of memory just mapped, which nobody else knows.
-        unsafe { span.start.write_volatile(0) };
-        Ok(span)
-    }
-
-    /// Maps shared memory a second time.
-    ///
-    /// # Safety
-    /// The range must be part of one mapping of shared memory.
-    unsafe fn again(start: *mut u8, length: usize) -> Result<Span> {
-        // SAFETY: an old size of 0 leaves the mapping where it is and makes another one where the kernel chooses.
-        let again = unsafe { rustix::mm::mremap(start.cast(), 0, length, MremapFlags::MAYMOVE) };
-        Span::new(again, length, true)
-    }
-
-    fn new(start: rustix::io::Result<*mut std::ffi::c_void>, length: usize, shared: bool) -> Result<Span> {
-        let start = start.map_err(|e| from_errno(e, "no address space to move a segment's contents"))?;
-        let span = Span { start: start.cast(), length, gone: 0, shared };
-        // After mlockall(MCL_FUTURE) it is locked: its pages could not be freed, and a limit on locked memory could
-        // make the kernel give up a move after it took the target away.
-        // SAFETY: unlocking changes no contents; the range is ours.
-        let _ = unsafe { rustix::mm::munlock(span.start.cast(), length) };
-        Ok(span)
-    }
-
-    fn at(&self, offset: usize, length: usize) -> *mut u8 {
-        assert!(offset >= self.gone && offset <= self.length && length <= self.length - offset, "inside the span");
-        // SAFETY: inside one mapping, by the line above.
-        unsafe { self.start.add(offset) }
-    }
-
-    /// Puts a part of the span over `place`, in one step for whoever uses `place`.
-    ///
-    /// # Safety
-    /// `place` must be `length` bytes that may be replaced.
-    unsafe fn put(&mut self, offset: usize, length: usize, place: *mut u8) -> Result<(), Errno> {
-        let from = self.at(offset, length);
-        let old = if self.shared { 0 } else { length };
-        let flags = MremapFlags::MAYMOVE;
-        // SAFETY: `place` may be replaced by the caller's promise. The kernel holds its lock on mappings throughout, and
-        // finds out whether mappings are left before it takes the target away; what could fail later is checked for
-        // locked, growing and special memory only, which a span is not.
-        let put = unsafe { rustix::mm::mremap_fixed(from.cast(), old, length, flags, place.cast()) };
-        put?;
-        if !self.shared {
-            // Parts leave in ascending order. Their addresses may be somebody else's from now on.
-            self.gone = offset + length;
-        }
-        Ok(())
-    }
-
-    /// Frees the pages of shared memory, for everybody who maps it.
-    fn free(&self, offset: usize, length: usize) {
-        // Refused for objects that are sealed against it: those free their memory when the last mapping goes.
-        // SAFETY: the caller moved the contents; whoever maps the memory goes on finding memory there.
-        let _ = unsafe { rustix::mm::madvise(self.at(offset, length).cast(), length, Advice::LinuxRemove) };
-    }
-}
-
-impl Drop for Span {
-    fn drop(&mut self) {
-        let left = self.length - self.gone;
-        if left > 0 {
-            // SAFETY: the rest of our own mapping, which nothing uses any more.
-            let _ = unsafe { rustix::mm::munmap(self.start.add(self.gone).cast(), left) };
-        }
-    }
-}
-
-/// A piece of the range on its way.
-struct Part {
-    /// Where in the range it starts.
-    offset: usize,
-    length: usize,
-    /// A second mapping of what it maps, if that is shared memory.
-    old: Option<Span>,
-    /// Whether the old pages are freed as it goes.
-    free: bool,
-}
-
-/// A range on its way.
-struct Relocation {
-    start: *mut u8,
-    parts: Vec<Part>,
-    staging: Span,
-}
-
-impl Relocation {
-    /// # Safety
-    /// `pieces` must be what the range is mapped to.
-    unsafe fn new(start: *mut u8, length: usize, pieces: Vec<Piece>, staging: Span) -> Result<Relocation> {
-        assert_eq!(staging.length, length, "the new memory is as long as the old");
-        let mut parts = Vec::with_capacity(pieces.len());
-        for piece in pieces {
-            let shared = matches!(piece.kind, Kind::Object | Kind::SharedAnonymous | Kind::SysV);
-            let offset = piece.start - start as usize;
-            // SAFETY: inside the range; a piece is part of one mapping, and shared by the line above.
-            let old = if shared { Some(unsafe { Span::again(start.add(offset), piece.bytes()) }?) } else { None };
-            parts.push(Part { offset, length: piece.bytes(), old, free: piece.kind == Kind::Object });
-        }
-        Ok(Relocation { start, parts, staging })
-    }
-
-    /// # Safety
-    /// As [`adopt`].
-    unsafe fn run(mut self) -> Result<Protection> {
-        let hold = match WriteProtection::open() {
-            Ok(hold) => Some(hold),
-            // What may be there next time is no reason to lose stores.
-            Err(e @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => {
-                return Err(from_errno(e, "cannot hold back stores while memory moves"));
-            }
-            Err(_) => None,
-        };
-        let mut protection = Protection::WriteProtected;
-        for i in 0..self.parts.len() {
-            let part = &self.parts[i];
-            let mut moved = 0;
-            // SAFETY: by the caller's promise.
-            let done = unsafe { relocate(self.start, part, &mut self.staging, hold.as_ref(), &mut moved) };
-            match done {
-                Ok(Protection::WriteProtected) => {}
-                Ok(Protection::None) => protection = Protection::None,
-                Err(failure) => {
-                    // SAFETY: as above.
-                    let undone = unsafe { self.undo(i, moved, hold.as_ref()) };
-                    let error = Error::from(failure);
-                    return Err(match undone {
-                        Ok(()) => error,
-                        Err(_) => Error::with(
-                            error.code(),
-                            format!("{error}; nor to undo it: part of the range stays shared memory, all of it intact"),
-                        ),
-                    });
-                }
-            }
-        }
-        Ok(protection)
-    }
-
-    /// Moves back the parts before `last`, and `moved` bytes of `last`.
-    unsafe fn undo(&mut self, last: usize, moved: usize, hold: Option<&WriteProtection>) -> Result<()> {
-        for i in (0..=last).rev() {
-            let length = if i == last { moved } else { self.parts[i].length };
-            if length == 0 {
-                continue;
-            }
-            let offset = self.parts[i].offset;
-            // SAFETY: inside the range.
-            let place = unsafe { self.start.add(offset) };
-            let (mut staging, old) = match self.parts[i].old.take() {
-                Some(old) => (old, None),
-                // SAFETY: what was private is a piece of the staging by now, or of private memory; see `shared`.
-                None if self.staging.shared => (Span::private(length)?, Some(unsafe { Span::again(place, length) }?)),
-                None => continue,
-            };
-            let free = old.is_some();
-            let part = Part { offset: 0, length, old, free };
-            // SAFETY: by the caller's promise.
-            unsafe { relocate(place, &part, &mut staging, hold, &mut 0) }?;
-        }
-        Ok(())
-    }
-}
-
-/// Moves one part of the range at `start` to the same part of the staging, counting bytes that are there.
-///
-/// # Safety
-/// As [`adopt`].
-unsafe fn relocate(
-    start: *mut u8,
-    part: &Part,
-    staging: &mut Span,
-    hold: Option<&WriteProtection>,
-    moved: &mut usize,
-) -> Result<Protection, Failure> {
-    // SAFETY: (this and below) offsets stay inside the part, which is inside the range.
-    let first = unsafe { start.add(part.offset) };
-    let hold = hold.filter(|h| h.register(first as usize, part.length).is_ok());
-    let mut protection = if hold.is_some() { Protection::WriteProtected } else { Protection::None };
-    let done = loop {
-        let chunk = *moved;
-        if chunk == part.length {
-            break Ok(());
-        }
-        let bytes = up_to(first as usize + chunk, CHUNK).min(part.length - chunk);
-        // SAFETY: see above.
-        let place = unsafe { first.add(chunk) };
-        let at = part.offset + chunk;
-        // SAFETY: see above; the staging is ours alone.
-        if let Err(failure) = unsafe { prepare(place, staging, at, bytes) } {
-            break Err(failure);
-        }
-        let end = chunk + bytes;
-        let mut failed = None;
-        while *moved < end && failed.is_none() {
-            let limit = if hold.is_some() { WINDOW } else { BARE_WINDOW };
-            let bytes = up_to(first as usize + *moved, limit).min(end - *moved);
-            // SAFETY: see above.
-            match unsafe { window(first.add(*moved), bytes, staging, part.offset + *moved, hold) } {
-                Ok(protected) => {
-                    if !protected {
-                        protection = Protection::None;
-                    }
-                    *moved += bytes;
-                }
-                Err(errno) => failed = Some(errno),
-            }
-        }
-        if let Some(errno) = failed {
-            break Err(Failure::Mapping(errno));
-        }
-        if staging.shared {
-            let behind = staging.at(at, bytes).cast();
-            // SAFETY: the pages belong to the object; only this mapping forgets them. The place now maps the same pages,
-            // which are made present there instead: a promise of speed only, so failure is no failure.
-            unsafe {
-                let _ = rustix::mm::madvise(behind, bytes, Advice::LinuxDontNeed);
-                let _ = rustix::mm::madvise(place.cast(), bytes, Advice::LinuxPopulateWrite);
-            }
-        }
-        if let (Some(old), true) = (&part.old, part.free) {
-            old.free(chunk, bytes);
-        }
-    };
-    if let Some(hold) = hold {
-        hold.unregister(first as usize, part.length);
-    }
-    done.map(|()| protection)
-}
-
-/// Bytes from `address` to the next multiple of `size`.
-fn up_to(address: usize, size: usize) -> usize {
-    size - address % size
-}
-
-/// Makes the pages of a chunk present in both memories: the old so that protection covers them and the copy does not
-/// wait for them, the new so that a lack of memory shows as an error, before anything was changed.
-unsafe fn prepare(place: *mut u8, staging: &Span, at: usize, bytes: usize) -> Result<(), Failure> {
-    // SAFETY: faulting pages in changes no contents; the kernel checks the ranges.
-    unsafe {
-        populate(place, bytes, Advice::LinuxPopulateRead).map_err(Failure::Source)?;
-        populate(staging.at(at, bytes), bytes, Advice::LinuxPopulateWrite).map_err(|_| Failure::Memory)
-    }
-}
-
-unsafe fn populate(place: *mut u8, bytes: usize, advice: Advice) -> Result<(), Errno> {
-    loop {
-        // SAFETY: see `prepare`.
-        match unsafe { rustix::mm::madvise(place.cast(), bytes, advice) } {
-            Err(Errno::INTR | Errno::AGAIN) => {}
-            other => return other,
-        }
-    }
-}
-
-/// Moves one window, and tells whether stores to it were held back.
-///
-/// Between holding stores back and letting them go on, this thread runs nothing but what is written here: no signal
-/// handler, no allocation, no lock, any of which might store to the range, or wait for a thread that waits for us.
-///
-/// # Safety
-/// As [`adopt`].
-unsafe fn window(
-    place: *mut u8,
-    bytes: usize,
-    staging: &mut Span,
-    at: usize,
-    hold: Option<&WriteProtection>,
-) -> Result<bool, Errno> {
-    let to = staging.at(at, bytes);
-    let signals = Signals::block();
-    // SAFETY: this thread stores to its own stack and to the staging until `wake`; neither is in the range, see
-    // `check_range`.
-    let held = hold.filter(|h| unsafe { h.protect(place as usize, bytes) }.is_ok());
-    crash_point!(WindowHeld);
-    // SAFETY: both are mapped for `bytes`, and apart. Without protection other threads may store while we copy: whole
-    // bytes move in any case, and nothing is derived from them.
-    unsafe { std::ptr::copy_nonoverlapping(place, to, bytes) };
-    crash_point!(WindowCopied);
-    // SAFETY: by the caller's promise.
-    let put = unsafe { staging.put(at, bytes, place) };
-    crash_point!(WindowMapped);
-    if let Some(held) = held {
-        if put.is_err() {
-            held.unprotect(place as usize, bytes);
-        }
-        held.wake(place as usize, bytes);
-    }
-    drop(signals);
-    put.map(|()| held.is_some())
-}
-
-/// All signals of this thread blocked, until dropped.
-struct Signals {
-    before: libc::sigset_t,
-}
-
-impl Signals {
-    fn block() -> Signals {
-        // SAFETY: the sets are plain data that these calls fill and read.
-        unsafe {
-            let mut all = std::mem::zeroed();
-            let mut before = std::mem::zeroed();
-            libc::sigfillset(&raw mut all);
-            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-            Signals { before }
-        }
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        // SAFETY: as above.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut()) };
-    }
 }

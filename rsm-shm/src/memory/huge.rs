@@ -2,14 +2,15 @@
 //!
 //! A huge page begins at a multiple of its size in memory and in the object alike, so [`Region::map`](super::region::Region)
 //! gives large mappings addresses where it can. The pages themselves are the object's: who made it collapses small ones
-//! into huge ones once (`MADV_COLLAPSE`, Linux 6.1), whatever the machine's setting for transparent huge pages is, and every
+//! into huge ones once (`MADV_COLLAPSE`, Linux 6.1), whatever the machine's setting for transparent huge pages is (but
+//! for `deny`), and every
 //! other mapping of it finds them.
 #![allow(unsafe_code)]
 
 use super::page_size;
+use super::populate::{Use, populate};
 use rsm_core::{Code, Error, Result};
 use rustix::io::Errno;
-use rustix::mm::Advice;
 use std::sync::OnceLock;
 
 /// Environment variable that asks for huge pages wherever they can be had, with any value but `0`.
@@ -77,10 +78,8 @@ pub fn collapse(start: *mut u8, length: usize) -> Result<()> {
         return Err(Error::with(Code::BadMemAlignment, text));
     }
     for piece in (0..whole).step_by(size) {
-        let first = start.wrapping_add(piece).cast();
         // A piece without any page is refused: one is enough.
-        // SAFETY: making a page present changes nothing that it holds; the kernel checks that the range is mapped.
-        let there = unsafe { rustix::mm::madvise(first, page_size(), Advice::LinuxPopulateWrite) };
+        let there = populate(start.wrapping_add(piece), page_size(), Use::Store);
         there.map_err(|e| Error::with(Code::InsufficientMem, format!("no memory for {length} bytes: {e}")))?;
     }
     let mut tried = 0;

@@ -5,11 +5,12 @@
 #![allow(unsafe_code)]
 
 use crate::error::from_errno;
-use crate::guest::{self, Guest};
+use crate::guest::Guest;
 use crate::procfs;
 use rsm_core::{Code, Error, Result};
 use rustix::io::Errno;
-use std::os::fd::{AsFd, AsRawFd};
+use std::cell::OnceCell;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::OnceLock;
 
 /// What a mapping is of.
@@ -46,6 +47,8 @@ pub struct Piece {
     pub readable: bool,
     /// Whether the process may store.
     pub writable: bool,
+    /// Whether the process may run it.
+    pub executable: bool,
     /// Device of the file, as `st_dev`; 0 without one: no file system has that number.
     pub device: u64,
     /// Inode of the file; 0 without one, and for the first System V segment of a namespace too.
@@ -59,7 +62,15 @@ impl Piece {
     pub fn bytes(&self) -> usize {
         self.end - self.start
     }
+
+    /// Whether it maps this object.
+    pub fn is_of(&self, object: Identity) -> bool {
+        self.kind == Kind::Object && (self.device, self.inode) == object
+    }
 }
+
+/// What tells a memory object from every other: device and inode.
+pub type Identity = (u64, u64);
 
 /// A mapping as the kernel describes it.
 struct Mapping {
@@ -67,6 +78,7 @@ struct Mapping {
     end: usize,
     readable: bool,
     writable: bool,
+    executable: bool,
     shared: bool,
     page: u64,
     offset: u64,
@@ -110,26 +122,68 @@ impl Mapping {
 /// BAD_LENGTH for no bytes; BAD_ADDR when part of the range is not mapped, or runs past the last address;
 /// INSUFFICIENT_RESOURCES without a free descriptor; CTLR_NOT_PRESENT without /proc.
 pub fn pieces(start: usize, length: usize) -> Result<Vec<Piece>> {
-    if length == 0 {
-        return Err(Error::new(Code::BadLength));
-    }
-    let end = start.checked_add(length).ok_or_else(|| hole(start, usize::MAX))?;
-    let maps = procfs::open("self/maps")?;
-    let mut pieces = match query_all(&maps, start, end) {
-        Err(Errno::NOTTY | Errno::INVAL | Errno::NOSYS | Errno::PERM) => read_all(&maps, start, end)?,
-        other => other.map_err(|e| from_errno(e, "cannot look at this process's mappings"))?,
-    };
+    let pieces = present(start, length)?;
     let mut reached = start;
-    for piece in &mut pieces {
+    for piece in &pieces {
         if piece.start > reached {
             return Err(hole(reached, piece.start));
         }
-        piece.offset += (reached - piece.start) as u64;
-        piece.start = reached;
-        piece.end = piece.end.min(end);
         reached = piece.end;
     }
-    if reached < end { Err(hole(reached, end)) } else { Ok(pieces) }
+    if reached < start + length { Err(hole(reached, start + length)) } else { Ok(pieces) }
+}
+
+/// The same, whatever holes the range has.
+///
+/// # Errors
+/// As [`pieces`], but for holes.
+pub fn present(start: usize, length: usize) -> Result<Vec<Piece>> {
+    if length == 0 {
+        return Err(Error::with(Code::BadLength, "a range of no bytes"));
+    }
+    let end = start.checked_add(length).ok_or_else(|| hole(start, usize::MAX))?;
+    let mut pieces = mapped(start, end)?;
+    for piece in &mut pieces {
+        let before = start.saturating_sub(piece.start);
+        piece.offset += before as u64;
+        piece.start += before;
+        piece.end = piece.end.min(end);
+    }
+    Ok(pieces)
+}
+
+/// All that this process maps of an object.
+///
+/// # Errors
+/// As [`present`].
+pub fn all_of(object: Identity) -> Result<Vec<Piece>> {
+    let mut pieces = mapped(0, usize::MAX)?;
+    pieces.retain(|piece| piece.is_of(object));
+    Ok(pieces)
+}
+
+/// What overlaps a range of addresses.
+fn mapped(start: usize, end: usize) -> Result<Vec<Piece>> {
+    let look = |maps: BorrowedFd<'_>| match query_all(maps, start, end) {
+        Err(Errno::NOTTY | Errno::INVAL | Errno::NOSYS | Errno::PERM) => read_all(maps, start, end),
+        other => other,
+    };
+    // A thread that ends has let go of its own already.
+    let looked = match KEPT.try_with(|kept| kept.get().map(|maps| look(maps.as_fd()))) {
+        Ok(Some(looked)) => looked,
+        Ok(None) | Err(_) => look(procfs::open("self/maps")?.as_fd()),
+    };
+    looked.map_err(|e| from_errno(e, "cannot look at this process's mappings"))
+}
+
+thread_local! {
+    static KEPT: OnceCell<Guest> = const { OnceCell::new() };
+}
+
+/// Lets the calling thread, whose descriptors are its own, look for as long as it lives, whatever the process does to
+/// its descriptors, its root directory or its limits.
+pub(crate) fn keep_looking() {
+    KEPT.with(|kept| procfs::open("self/maps").ok().map(|maps| kept.set(maps)));
 }
 
 /// The pieces of a range, when it is memory that may become a segment: mapped, not a file mapped shared, and readable
@@ -193,14 +247,14 @@ pub fn maps_object(start: usize, length: usize, device: u64, inode: u64) -> Resu
 /// ENOTTY where it does not, and the text of all mappings is read instead; ENOENT without /proc.
 pub(crate) fn probe() -> Result<(), Errno> {
     let maps = procfs::open("self/maps").map_err(|_| Errno::NOENT)?;
-    query(&maps, std::ptr::from_ref(&maps).addr()).map(drop)
+    query(maps.as_fd(), std::ptr::from_ref(&maps).addr()).map(drop)
 }
 
-/// Device and inode of an open file, as [`maps_object`] compares them.
+/// Device and inode of an open file.
 ///
 /// # Errors
 /// As `fstat` says.
-pub fn identity(fd: impl AsFd) -> Result<(u64, u64)> {
+pub fn identity(fd: impl AsFd) -> Result<Identity> {
     let stat = rustix::fs::fstat(fd).map_err(|e| from_errno(e, "cannot look at a memory object"))?;
     #[allow(clippy::useless_conversion)] // Its width differs between architectures.
     Ok((u64::from(stat.st_dev), u64::from(stat.st_ino)))
@@ -248,13 +302,14 @@ struct Query {
 const PROCMAP_QUERY: u64 = rustix::ioctl::opcode::read_write::<Query>(b'f', 17) as u64;
 const QUERY_READABLE: u64 = 0x01;
 const QUERY_WRITABLE: u64 = 0x02;
+const QUERY_EXECUTABLE: u64 = 0x04;
 const QUERY_SHARED: u64 = 0x08;
 const QUERY_COVERING_OR_NEXT: u64 = 0x10;
 
 /// Longest name that is looked at; longer ones are of files, whose names do not matter here.
 const NAME: usize = 256;
 
-fn query_all(maps: &Guest, start: usize, end: usize) -> Result<Vec<Piece>, Errno> {
+fn query_all(maps: BorrowedFd<'_>, start: usize, end: usize) -> Result<Vec<Piece>, Errno> {
     let mut pieces = Vec::new();
     let mut at = start;
     while at < end {
@@ -270,7 +325,7 @@ fn query_all(maps: &Guest, start: usize, end: usize) -> Result<Vec<Piece>, Errno
 }
 
 /// The mapping that covers an address, or the next one.
-fn query(maps: &Guest, address: usize) -> Result<Option<Mapping>, Errno> {
+fn query(maps: BorrowedFd<'_>, address: usize) -> Result<Option<Mapping>, Errno> {
     let mut name = [0u8; NAME];
     let mut named = true;
     loop {
@@ -284,7 +339,7 @@ fn query(maps: &Guest, address: usize) -> Result<Option<Mapping>, Errno> {
         };
         // SAFETY: the argument is one `struct procmap_query` that says its size; the kernel writes it and at most
         // `vma_name_size` bytes to `name`, both of which outlive the call.
-        let done = unsafe { libc::ioctl(maps.as_fd().as_raw_fd(), PROCMAP_QUERY as _, &raw mut q) };
+        let done = unsafe { libc::ioctl(maps.as_raw_fd(), PROCMAP_QUERY as _, &raw mut q) };
         if done != 0 {
             match Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO) {
                 Errno::NOENT => return Ok(None),
@@ -300,6 +355,7 @@ fn query(maps: &Guest, address: usize) -> Result<Option<Mapping>, Errno> {
             end: q.vma_end as usize,
             readable: q.vma_flags & QUERY_READABLE != 0,
             writable: q.vma_flags & QUERY_WRITABLE != 0,
+            executable: q.vma_flags & QUERY_EXECUTABLE != 0,
             shared: q.vma_flags & QUERY_SHARED != 0,
             page: q.vma_page_size,
             offset: q.vma_offset,
@@ -310,9 +366,17 @@ fn query(maps: &Guest, address: usize) -> Result<Option<Mapping>, Errno> {
     }
 }
 
-fn read_all(maps: &Guest, start: usize, end: usize) -> Result<Vec<Piece>> {
-    let text = guest::read_to_end(maps)
-        .map_err(|e| Error::with(Code::InternalError, format!("cannot read this process's mappings: {e}")))?;
+fn read_all(maps: BorrowedFd<'_>, start: usize, end: usize) -> Result<Vec<Piece>, Errno> {
+    let mut text = Vec::new();
+    let mut part = [0; 4096];
+    loop {
+        match rustix::io::pread(maps, &mut part, text.len() as u64) {
+            Ok(0) => break,
+            Ok(bytes) => text.extend_from_slice(&part[..bytes]),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
     let mappings = text.split(|&b| b == b'\n').filter_map(parse);
     Ok(mappings.filter(|m| m.start < end && m.end > start).map(|m| piece(&m)).collect())
 }
@@ -333,6 +397,7 @@ fn parse(line: &[u8]) -> Option<Mapping> {
         end: hex(end)? as usize,
         readable: permissions.first() == Some(&b'r'),
         writable: permissions.get(1) == Some(&b'w'),
+        executable: permissions.get(2) == Some(&b'x'),
         shared: permissions.get(3) == Some(&b's'),
         // The text does not tell; huge pages of no file are known by their name.
         page: 0,
@@ -350,6 +415,7 @@ fn piece(mapping: &Mapping) -> Piece {
         kind: mapping.kind(),
         readable: mapping.readable,
         writable: mapping.writable,
+        executable: mapping.executable,
         device: mapping.device,
         inode: mapping.inode,
         offset: mapping.offset,
@@ -372,14 +438,23 @@ mod tests {
         let object = memfd::create("rsm-segment", 16 << 12).unwrap();
         let region = Region::map(&object, 4 << 12, 8 << 12, Permission::ReadWrite).unwrap();
         let (start, end) = (region.as_ptr() as usize, region.as_ptr() as usize + region.len());
-        let text = read_all(&maps(), start, end).unwrap();
-        match query_all(&maps(), start, end) {
+        let text = read_all(maps().as_fd(), start, end).unwrap();
+        match query_all(maps().as_fd(), start, end) {
             Ok(asked) => assert_eq!(asked, text),
             Err(e) => println!("this kernel has no PROCMAP_QUERY: {e}"),
         }
         let (device, inode) = identity(&object).unwrap();
-        let whole =
-            Piece { start, end, kind: Kind::Object, readable: true, writable: true, device, inode, offset: 4 << 12 };
+        let whole = Piece {
+            start,
+            end,
+            kind: Kind::Object,
+            readable: true,
+            writable: true,
+            executable: false,
+            device,
+            inode,
+            offset: 4 << 12,
+        };
         assert_eq!(text, std::slice::from_ref(&whole));
         let part = Piece { start: start + 4096, end: end - 4096, offset: 5 << 12, ..whole };
         assert_eq!(pieces(start + 4096, (8 << 12) - 8192).unwrap(), [part]);

@@ -35,10 +35,9 @@ pub fn create(name: &str, length: u64) -> Result<OwnedFd> {
         other => other,
     };
     let fd = fd.map_err(|e| match e {
-        Errno::NOSYS | Errno::INVAL => Error::with(
-            Code::CtlrNotPresent,
-            "this kernel has no memory objects with seals (memfd_create, Linux 3.17; rsm needs Linux 5.19)",
-        ),
+        Errno::NOSYS | Errno::INVAL => {
+            Error::with(Code::CtlrNotPresent, "this kernel has no memory objects with seals (memfd_create, Linux 3.17)")
+        }
         e => from_errno(e, "cannot create a memory object"),
     })?;
     // The mode of a memory object is 0777 by default: whoever finds it in /proc could open it.
@@ -67,9 +66,7 @@ pub fn seal(fd: impl AsFd, sealing: Sealing) -> Result<()> {
     rustix::fs::fcntl_add_seals(&fd, seals_of(sealing)).map_err(|e| {
         Error::with(
             Code::CtlrNotPresent,
-            format!(
-                "this kernel cannot seal memory objects (F_SEAL_FUTURE_WRITE, Linux 5.1; rsm needs Linux 5.19): {e}"
-            ),
+            format!("this kernel cannot seal memory objects (F_SEAL_FUTURE_WRITE, Linux 5.1): {e}"),
         )
     })
 }

@@ -14,6 +14,10 @@
 //! | [`trash`] | cutting a mapping off without a fault |
 //! | [`inspect`] | what addresses of this process are mapped to |
 //! | [`adopt`] | moving what a range holds to another memory, under the feet of threads that use it |
+//! | `relocate`, `span`, `geometry` | how it moves: piece by piece, through addresses of our own |
+//! | `populate` | making pages present |
+//! | `sleepers` | threads that sleep on a word that moves |
+//! | `kin` | whether forked children live that share this process's memory |
 //! | [`uffd`] | holding stores back |
 //! | [`lease`] | asking the kernel whether anybody still reaches a memory object |
 //! | [`fence`] | the full fence |
@@ -21,12 +25,18 @@
 pub mod adopt;
 pub mod copy;
 pub mod fence;
+mod geometry;
 pub mod huge;
 pub mod inspect;
+pub(crate) mod kin;
 pub mod lease;
 pub mod memfd;
+pub(crate) mod populate;
 pub mod region;
+mod relocate;
 pub(crate) mod resident;
+mod sleepers;
+mod span;
 pub mod tables;
 pub mod trash;
 #[cfg(all(target_arch = "x86_64", not(miri)))]

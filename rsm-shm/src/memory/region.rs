@@ -2,6 +2,9 @@
 #![allow(unsafe_code)]
 
 use super::huge::huge_page_size;
+use super::inspect::Identity;
+use super::populate::{Use, populate};
+use super::trash;
 use crate::error::from_errno;
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
@@ -9,6 +12,7 @@ use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A mapped range of addresses, unmapped when dropped.
 ///
@@ -18,6 +22,10 @@ use std::ptr::NonNull;
 pub struct Region {
     start: NonNull<u8>,
     length: usize,
+    /// What it maps, when the program knows its addresses: only what still maps it is touched.
+    object: Option<Identity>,
+    /// Trash without a mark lies in it ([`super::trash`]).
+    plain_trash: AtomicBool,
 }
 
 // SAFETY: a Region owns an address range, not a thread's data; every access goes through raw pointers or atomics.
@@ -84,7 +92,7 @@ impl Region {
             if before > 0 {
                 let _ = rustix::mm::munmap(first.cast(), before);
             }
-            Ok(Region { start: NonNull::new_unchecked(start), length })
+            Ok(Region::at(NonNull::new_unchecked(start), length))
         }
     }
 
@@ -99,10 +107,35 @@ impl Region {
         Region::from_mmap(start, length)
     }
 
+    const fn at(start: NonNull<u8>, length: usize) -> Region {
+        Region { start, length, object: None, plain_trash: AtomicBool::new(false) }
+    }
+
+    /// Says that the program is given the addresses of what maps this object. It may unmap them and have other memory
+    /// there: from here on nothing is covered or unmapped that is not the object's or trash.
+    pub(crate) fn given_to_program(mut self, object: Identity) -> Region {
+        self.object = Some(object);
+        self
+    }
+
+    pub(super) fn object(&self) -> Option<Identity> {
+        self.object
+    }
+
+    /// Notes that private memory in it is trash.
+    pub(super) fn expect_plain_trash(&self) {
+        // Relaxed: read by whoever drops the region, which all that others did with it comes before.
+        self.plain_trash.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn expects_plain_trash(&self) -> bool {
+        self.plain_trash.load(Ordering::Relaxed)
+    }
+
     fn from_mmap(start: rustix::io::Result<*mut std::ffi::c_void>, length: usize) -> Result<Region> {
         let start = start.map_err(|e| failed(e, length))?;
         let start = NonNull::new(start.cast()).ok_or_else(|| Error::with(Code::MapFailed, "mapping at address 0"))?;
-        Ok(Region { start, length })
+        Ok(Region::at(start, length))
     }
 
     /// Finds `length` bytes of free addresses, at `hint` if they are free there, and keeps them from others until
@@ -149,7 +182,8 @@ impl Region {
                 Some(place) => rustix::mm::mremap_fixed(source, 0, length, MremapFlags::MAYMOVE, place.cast()),
             }
         };
-        let region = Region::from_mmap(start, length)?;
+        let mut region = Region::from_mmap(start, length)?;
+        region.object = self.object;
         let mut flags = MprotectFlags::empty();
         flags.set(MprotectFlags::READ, permission.reads());
         flags.set(MprotectFlags::WRITE, permission.writes());
@@ -196,22 +230,25 @@ impl Region {
         let page = super::page_size();
         let start = offset & !(page - 1);
         let end = (offset + length).next_multiple_of(page).min(self.length.next_multiple_of(page));
-        let advice = if permission.writes() { Advice::LinuxPopulateWrite } else { Advice::LinuxPopulateRead };
-        // SAFETY: faulting pages in does not change what they hold; the range is inside our mapping, whose pages
-        // reach to the end of the last one.
-        let done = unsafe { rustix::mm::madvise(self.start.as_ptr().add(start).cast(), end - start, advice) };
-        match done {
-            // Linux before 5.14 does not know the advice: pages come at first touch.
-            Ok(()) | Err(Errno::INVAL) => Ok(()),
-            Err(e) => Err(Error::with(Code::InsufficientMem, format!("no memory for {length} bytes: {e}"))),
-        }
+        let purpose = if permission.writes() { Use::Store } else { Use::Load };
+        // Our mapping's pages reach to the end of the last one.
+        populate(self.start.as_ptr().wrapping_add(start), end - start, purpose)
+            .map_err(|e| Error::with(Code::InsufficientMem, format!("no memory for {length} bytes: {e}")))
     }
 }
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: the range was mapped by us and, as `self` is going, nothing refers to it any more. The only failure
-        // munmap knows here, too many mappings after a split, cannot happen: a region is unmapped whole.
-        let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.length) };
+        let whole = (self.start.as_ptr(), self.length);
+        let pieces = self.object.and_then(|_| trash::ours(self)).map_or_else(
+            || vec![whole],
+            |pieces| pieces.iter().map(|p| (self.start.as_ptr().with_addr(p.start), p.bytes())).collect(),
+        );
+        for (start, length) in pieces {
+            // SAFETY: the range was mapped by us, or is what trash replaced it by, and, as `self` is going, nothing
+            // refers to it any more. The only failure munmap knows here, too many mappings after a split, cannot happen: a
+            // mapping is unmapped whole.
+            let _ = unsafe { rustix::mm::munmap(start.cast(), length) };
+        }
     }
 }

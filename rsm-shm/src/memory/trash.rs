@@ -2,26 +2,191 @@
 //!
 //! The mapping is replaced in place, in one system call, by private memory with the same protection. Threads that
 //! store or load meanwhile never fault; what they store vanishes, what they load is unspecified (reference 3.2).
+//!
+//! A program that was given the addresses may have unmapped them itself, and have other memory there by now. So what is
+//! there is looked at before it is covered, and again before it is unmapped. Between the look and the call the kernel has
+//! no room for a condition: a program that unmaps an import's memory itself at that very moment can lose what it gets
+//! there. To be known again, trash is memory of `/dev/zero` at an offset that nobody else maps.
 #![allow(unsafe_code)]
 
+use super::inspect::{self, Kind, Piece};
 use super::region::Region;
 use crate::error::from_errno;
-use rsm_core::Result;
+use crate::guest::Guest;
+use crate::private_table;
 use rsm_core::access::Permission;
+use rsm_core::{Code, Result};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
+use std::cell::OnceCell;
 
-/// Puts private zeroed memory over the whole region.
+/// Where in `/dev/zero` the trash of a region begins.
+const MARK: u64 = 0x5253_4d00_0000_0000;
+
+thread_local! {
+    static ZEROS: OnceCell<Guest> = const { OnceCell::new() };
+}
+
+fn open_zeros() -> Result<Guest, Errno> {
+    rustix::fs::open("/dev/zero", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).and_then(Guest::new)
+}
+
+/// Lets the calling thread, whose descriptors are its own, mark trash for as long as it lives.
+pub(crate) fn keep_marking() {
+    ZEROS.with(|kept| open_zeros().ok().map(|zeros| kept.set(zeros)));
+}
+
+/// Puts private zeroed memory over all of the region that is still ours.
 ///
 /// # Errors
-/// INSUFFICIENT_MEM; the old mapping then still stands.
+/// INSUFFICIENT_MEM; INSUFFICIENT_RESOURCES, CTLR_NOT_PRESENT when what is there cannot be looked at. The old mapping then
+/// still stands, in part at least.
 pub(crate) fn cover(region: &Region, permission: Permission) -> Result<()> {
-    let mut protection = ProtFlags::empty();
-    protection.set(ProtFlags::READ, permission.reads());
-    protection.set(ProtFlags::WRITE, permission.writes());
+    let (start, length) = (region.as_ptr().addr(), region.len());
+    let Some(object) = region.object() else {
+        let mut protection = ProtFlags::empty();
+        protection.set(ProtFlags::READ, permission.reads());
+        protection.set(ProtFlags::WRITE, permission.writes());
+        return put(region, 0, length, protection);
+    };
+    for piece in inspect::present(start, length)?.iter().filter(|piece| piece.is_of(object)) {
+        let mut protection = ProtFlags::empty();
+        protection.set(ProtFlags::READ, piece.readable);
+        protection.set(ProtFlags::WRITE, piece.writable);
+        protection.set(ProtFlags::EXEC, piece.executable);
+        put(region, piece.start - start, piece.bytes(), protection)?;
+    }
+    Ok(())
+}
+
+fn put(region: &Region, offset: usize, length: usize, protection: ProtFlags) -> Result<()> {
+    let place = region.as_ptr().wrapping_add(offset).cast();
     let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
-    // SAFETY: the range belongs to `region`, which stays its owner. Whoever holds pointers into it holds them as raw
-    // pointers or references to atomics, for which any content is valid; both go on pointing to mapped memory.
-    unsafe { rustix::mm::mmap_anonymous(region.as_ptr().cast(), region.len(), protection, flags) }
-        .map(|_| ())
-        .map_err(|e| from_errno(e, "cannot cut a mapping off"))
+    // SAFETY: the range is part of `region`, which stays its owner, and maps what the region is made of. Whoever holds
+    // pointers into it holds them as raw pointers or references to atomics, for which any content is valid; both go on
+    // pointing to mapped memory.
+    let marked =
+        |zeros: &Guest| unsafe { rustix::mm::mmap(place, length, protection, flags, zeros, MARK + offset as u64) };
+    // A thread that ends has let go of its own already.
+    let put = match ZEROS.try_with(|kept| kept.get().map(marked)) {
+        Ok(Some(put)) => put,
+        Ok(None) | Err(_) => open_zeros().and_then(|zeros| marked(&zeros)),
+    };
+    let put = match put {
+        Err(Errno::NOMEM) => Err(Errno::NOMEM),
+        // Without the device, or a descriptor for it.
+        Err(_) => {
+            region.expect_plain_trash();
+            // SAFETY: as above.
+            unsafe { rustix::mm::mmap_anonymous(place, length, protection, flags) }
+        }
+        put => put,
+    };
+    put.map(|_| ()).map_err(|e| from_errno(e, "cannot cut a mapping off"))
+}
+
+/// What of a region that the program was given is still ours: memory of its object, and trash.
+///
+/// Where nobody can look, because there is no `/proc`, all of it counts as ours.
+pub(super) fn ours(region: &Region) -> Option<Vec<Piece>> {
+    let (start, length) = (region.as_ptr().addr(), region.len());
+    let look = move || inspect::present(start, length);
+    let looked = match look() {
+        Err(error) if error.code() == Code::InsufficientResources => private_table::aside(look),
+        other => other,
+    };
+    let mut pieces = looked.ok()?;
+    pieces.retain(|piece| {
+        let marked = piece.kind == Kind::PrivateFile && piece.offset == MARK + (piece.start - start) as u64;
+        let plain = piece.kind == Kind::Anonymous && region.expects_plain_trash();
+        marked || plain || region.object().is_some_and(|object| piece.is_of(object))
+    });
+    Some(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memfd;
+    use super::super::page_size;
+    use super::*;
+
+    fn import(pages: usize) -> (Region, std::os::fd::OwnedFd) {
+        let length = pages * page_size();
+        let object = memfd::create("rsm-segment", length as u64).unwrap();
+        let region = Region::map(&object, 0, length, Permission::ReadWrite).unwrap();
+        let identity = inspect::identity(&object).unwrap();
+        (region.given_to_program(identity), object)
+    }
+
+    fn kinds(region: &Region) -> Vec<Kind> {
+        inspect::present(region.as_ptr().addr(), region.len()).unwrap().iter().map(|p| p.kind).collect()
+    }
+
+    /// The program's own memory of one page in the place of a region's.
+    fn mine(region: &Region, page: usize, word: u64) -> *mut u64 {
+        let place = region.as_ptr().wrapping_add(page * page_size()).cast();
+        let rw = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: memory of the test's.
+        unsafe {
+            let mine = rustix::mm::mmap_anonymous(place, page_size(), rw, MapFlags::PRIVATE | MapFlags::FIXED).unwrap();
+            mine.cast::<u64>().write_volatile(word);
+            mine.cast()
+        }
+    }
+
+    #[test]
+    fn what_the_program_put_there_is_neither_covered_nor_unmapped() {
+        let page = page_size();
+        let (region, object) = import(4);
+        // SAFETY: memory of the test's.
+        unsafe { region.as_ptr().cast::<u64>().write_volatile(7) };
+        let before = mine(&region, 1, 11);
+        cover(&region, Permission::ReadWrite).unwrap();
+        let after = mine(&region, 3, 12);
+        assert_eq!(kinds(&region), [Kind::PrivateFile, Kind::Anonymous, Kind::PrivateFile, Kind::Anonymous]);
+        // SAFETY: as above; trash is mapped as its memory was.
+        let (trash, words) = unsafe {
+            region.as_ptr().cast::<u64>().write_volatile(8);
+            (region.as_ptr().cast::<u64>().read_volatile(), (before.read_volatile(), after.read_volatile()))
+        };
+        assert_eq!((trash, words), (8, (11, 12)));
+        let mut word = [0; 8];
+        rustix::io::pread(&object, &mut word, 0).unwrap();
+        assert_eq!(u64::from_ne_bytes(word), 7, "nothing arrives");
+        let start = region.as_ptr().addr();
+        drop(region);
+        let left: Vec<_> = inspect::present(start, 4 * page).unwrap().iter().map(|p| p.start - start).collect();
+        assert_eq!(left, [page, 3 * page]);
+        // SAFETY: as above.
+        assert_eq!(unsafe { (before.read_volatile(), after.read_volatile()) }, (11, 12));
+        // SAFETY: the test's own.
+        unsafe {
+            rustix::mm::munmap(before.cast(), page).unwrap();
+            rustix::mm::munmap(after.cast(), page).unwrap();
+        }
+    }
+
+    #[test]
+    fn trash_keeps_the_protection_of_what_it_covers() {
+        let (region, _object) = import(2);
+        // SAFETY: memory of the test's.
+        unsafe { rustix::mm::mprotect(region.as_ptr().cast(), page_size(), rustix::mm::MprotectFlags::READ).unwrap() };
+        cover(&region, Permission::ReadWrite).unwrap();
+        let pieces = inspect::present(region.as_ptr().addr(), region.len()).unwrap();
+        assert_eq!(pieces.iter().map(|p| p.writable).collect::<Vec<_>>(), [false, true]);
+    }
+
+    #[test]
+    fn a_whole_region_goes_whole() {
+        for covered in [false, true] {
+            let (region, _object) = import(3);
+            if covered {
+                cover(&region, Permission::ReadWrite).unwrap();
+            }
+            let (start, length) = (region.as_ptr().addr(), region.len());
+            drop(region);
+            assert!(inspect::present(start, length).unwrap().is_empty());
+        }
+    }
 }

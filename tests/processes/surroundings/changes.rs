@@ -152,8 +152,8 @@ fn first_process(_: &mut Scene) -> Outcome {
 
 /// The caller's memory cannot be looked at.
 const NO_MAPS: &str = "cannot read /proc/self/maps";
-/// Nothing more can be adopted; all else is right.
-const MEMBER_AFTER: Expected = Some(&[("adopt-again", 4, NO_MAPS)]);
+/// Nothing more can be adopted, nor given back; all else is right.
+const MEMBER_AFTER: Expected = Some(&[("adopt-again", 4, NO_MAPS), ("destroy-adopted", 4, NO_MAPS)]);
 const MEMBER_BEFORE: Expected = Some(&[("adopt", 4, NO_MAPS), ("adopt-again", 4, NO_MAPS)]);
 /// An agent cannot serve.
 const AGENT_BEFORE: Expected = Some(&[("open", 4, "memory cannot be shared by /proc/thread-self/fd: ")]);
@@ -162,9 +162,11 @@ const AGENT_AFTER: Expected = Some(&[
     ("connect-own", 4, "memory cannot be shared by /proc/thread-self/fd: "),
     ("adopt-again", 4, NO_MAPS),
     ("unpublish", 4, NO_MAPS),
+    ("destroy-adopted", 4, NO_MAPS),
 ]);
 /// The agent's thread has the old one, and asks the kernel: the children that mount the other have a copy of the import.
-const CHILDREN_AFTER: Expected = Some(&[("adopt-again", 4, NO_MAPS), ("unpublish", 4, NO_MAPS)]);
+const CHILDREN_AFTER: Expected =
+    Some(&[("adopt-again", 4, NO_MAPS), ("unpublish", 4, NO_MAPS), ("destroy-adopted", 4, NO_MAPS)]);
 
 pub(super) const PROC: &[Row] = &[
     row("chroot", Needs::Root, change_root, [MEMBER_BEFORE, MEMBER_AFTER, AGENT_BEFORE, AGENT_AFTER]),
@@ -320,12 +322,14 @@ const MEMBER_FULL: Expected = Some(&[
     ("connect-own", 31, NO_DESCRIPTOR),
     ("export-again", 31, NO_DESCRIPTOR),
     ("adopt-again", 31, NO_DESCRIPTOR),
+    ("destroy-adopted", 31, NO_DESCRIPTOR),
 ]);
 const AGENT_FULL: Expected = Some(&[
     ("connect-own", 31, NO_DESCRIPTOR),
     ("export-again", 31, NO_DESCRIPTOR),
     ("adopt-again", 31, NO_DESCRIPTOR),
     ("unpublish", 31, NO_DESCRIPTOR),
+    ("destroy-adopted", 31, NO_DESCRIPTOR),
 ]);
 const NO_ROOM: Expected = Some(&[("open", 32, "no address space")]);
 const NO_STACK: Expected = Some(&[("open", 31, "cannot start a thread")]);

@@ -26,13 +26,13 @@ macro_rules! cells {
             Some(&[("export-again", $code, $text), ("adopt-again", $code, $text)]),
         ]
     };
-    // The program's memory cannot be exported.
+    // The program's memory cannot be exported, nor be given back.
     (adopt $code:literal $text:literal) => {
         [
             Some(&[("adopt", $code, $text), ("adopt-again", $code, $text)]),
-            Some(&[("adopt-again", $code, $text)]),
+            Some(&[("adopt-again", $code, $text), ("destroy-adopted", $code, $text)]),
             Some(&[("adopt", $code, $text), ("adopt-again", $code, $text)]),
-            Some(&[("adopt-again", $code, $text)]),
+            Some(&[("adopt-again", $code, $text), ("destroy-adopted", $code, $text)]),
         ]
     };
     (poll $code:literal $text:literal) => {
@@ -47,9 +47,9 @@ macro_rules! cells {
     (present $code:literal $text:literal) => {
         [
             Some(&[("export", 32, ""), ("adopt", $code, ""), ("export-again", 32, ""), ("adopt-again", $code, "")]),
-            Some(&[("export-again", 32, ""), ("adopt-again", $code, "")]),
+            Some(&[("export-again", 32, ""), ("adopt-again", $code, ""), ("destroy-adopted", $code, "")]),
             Some(&[("open", $code, $text)]),
-            Some(&[("export-again", 32, ""), ("adopt-again", $code, "")]),
+            Some(&[("export-again", 32, ""), ("adopt-again", $code, ""), ("destroy-adopted", $code, "")]),
         ]
     };
     (nothing $code:literal $text:literal) => {
@@ -80,7 +80,7 @@ rows! {
     "ioctl" SYS_ioctl: nothing 0, nothing 0 "";
     "madvise" SYS_madvise: present 4, present 27 "cannot keep a mapping from children";
     "memfd_create" SYS_memfd_create: memory 4, memory 27 "memory object";
-    "mremap" SYS_mremap: adopt 4, adopt 27 "cannot move a segment's contents";
+    "mremap" SYS_mremap: adopt 4, adopt 27 "move a segment's contents";
     "pidfd_open" SYS_pidfd_open: agent 4, agent 4 "pidfd_open";
     "pipe2" SYS_pipe2: poll 4, poll 27 "cannot make a poll descriptor";
     "setsockopt" SYS_setsockopt: open 4, open 27 "cannot set up the control connection";

@@ -22,7 +22,7 @@ pub(crate) struct ProcessRow {
 pub(super) fn find(observer: &Observer, now: &Snapshot, object: &Object) -> Result<Details, String> {
     match object {
         Object::Cluster => Ok(cluster(observer, now)),
-        Object::Node(node) => self::node(now, *node),
+        Object::Node(node) => self::node(observer, now, *node),
         Object::Segment { node, id } => segments(now, *node, *id),
         Object::Connection(generation) => connection(now, *generation),
         Object::Link { from, to, controller } => link(now, *from, *to, controller.as_deref()),
@@ -54,7 +54,7 @@ fn cluster(observer: &Observer, now: &Snapshot) -> Details {
     details
 }
 
-fn node(now: &Snapshot, number: u32) -> Result<Details, String> {
+fn node(observer: &Observer, now: &Snapshot, number: u32) -> Result<Details, String> {
     let node = now.nodes.iter().find(|node| node.node == number).ok_or_else(|| no_node(now, number))?;
     let mut details = Details::new("node", node);
     details.field("node", format!("{number} of cluster {}", now.cluster.name));
@@ -81,6 +81,10 @@ fn node(now: &Snapshot, number: u32) -> Result<Details, String> {
         None => {
             details.field("processes", format!("{} (the agent, which knows them, does not answer)", node.processes));
         }
+    }
+    if let Ok(waits) = observer.waits() {
+        let own = waits.into_iter().filter(|wait| wait.node == number).collect();
+        details.rows("what it waits for", "waits", own, Rows::Waits);
     }
     let of = |wanted: &dyn Fn(&ConnectionInfo) -> bool| now.connections.iter().filter(|c| wanted(c)).cloned().collect();
     let segments = now.segments.iter().filter(|segment| segment.node == number).cloned().collect();

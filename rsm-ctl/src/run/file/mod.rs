@@ -10,9 +10,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use toml::de::{DeTable, DeValue};
 
-use super::args::MOST_NODES;
+use super::args::{MOST_NODES, OnTimeout};
 use super::input::Input;
 use super::node_set::NodeSet;
 use super::placement::Pin;
@@ -25,7 +26,7 @@ use fields::{Fields, Value, list, number, parsed, table, text, truth, wrong};
 use source::Source;
 
 /// Keys of the whole file.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "nodes",
     "name",
     "controllers",
@@ -37,6 +38,7 @@ const KEYS: [&str; 16] = [
     "log-dir",
     "grace",
     "timeout",
+    "on-timeout",
     "stdin",
     "tag-output",
     "keep-going",
@@ -44,7 +46,7 @@ const KEYS: [&str; 16] = [
     "junit-name",
 ];
 /// Those that only say something about a `run`.
-const OF_RUN: [&str; 6] = ["timeout", "stdin", "tag-output", "keep-going", "junit", "junit-name"];
+const OF_RUN: [&str; 7] = ["timeout", "on-timeout", "stdin", "tag-output", "keep-going", "junit", "junit-name"];
 /// Keys of a program.
 const PROGRAM: [&str; 6] = ["nodes", "run", "processes", "env", "cwd", "pin"];
 /// Keys of a link.
@@ -62,6 +64,7 @@ pub(crate) struct Description {
     pub(crate) log_dir: Option<PathBuf>,
     pub(crate) grace: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) on_timeout: Option<OnTimeout>,
     pub(crate) stdin: Option<Input>,
     pub(crate) tag_output: bool,
     pub(crate) keep_going: bool,
@@ -132,6 +135,7 @@ fn describe(source: &Source, reader: Reader) -> Result<Description, Failure> {
         log_dir: file.take("log-dir", place)?,
         grace: file.take("grace", parsed(duration::parse))?,
         timeout: file.take("timeout", parsed(duration::parse_positive))?,
+        on_timeout: file.take("on-timeout", parsed(|text| OnTimeout::from_str(text, false)))?,
         stdin: file.take("stdin", |source, value| input(source, value, nodes))?,
         tag_output: file.take("tag-output", truth)?.unwrap_or(false),
         keep_going: file.take("keep-going", truth)?.unwrap_or(false),

@@ -1,9 +1,14 @@
 //! Moving memory under threads that use it: what is lost (nothing), what it takes, and what is refused.
 #![allow(unsafe_code)]
 
+mod kernels;
+mod kin;
+mod pieces;
+mod sleepers;
+
 use rsm_core::Code;
-use rsm_shm::memory::adopt::{CHUNK, Protection, adopt, give_back, move_to};
-use rsm_shm::memory::inspect::{self, Kind};
+use rsm_shm::memory::adopt::{CHUNK, Protection, Within, adopt, give_back, move_to};
+use rsm_shm::memory::inspect::{self, Identity, Kind};
 use rsm_shm::memory::memfd::{self, Sealing};
 use rsm_shm::memory::uffd::{self, Mode};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -67,17 +72,23 @@ impl Range {
 
     fn adopt(&self, object: &OwnedFd) -> Result<Protection, Code> {
         // SAFETY: the memory is the test's and used through atomics.
-        unsafe { adopt(self.start, self.length, object.as_fd(), 0) }.map_err(|e| e.code())
+        unsafe { adopt(self.start, self.length, object.as_fd()) }.map_err(|e| e.code())
     }
 
     fn give_back(&self) -> Result<Protection, Code> {
         // SAFETY: as above.
-        unsafe { give_back(self.start, self.length) }.map_err(|e| e.code())
+        unsafe { give_back(self.start, self.length, self.object(), Within::Process) }.map_err(|e| e.code())
     }
 
     fn move_to(&self, object: &OwnedFd) -> Result<Protection, Code> {
         // SAFETY: as above.
-        unsafe { move_to(self.start, self.length, object.as_fd(), 0) }.map_err(|e| e.code())
+        unsafe { move_to(self.start, self.length, self.object(), object.as_fd()) }.map_err(|e| e.code())
+    }
+
+    /// What its first page maps.
+    fn object(&self) -> Identity {
+        let first = &inspect::pieces(self.start as usize, PAGE).unwrap()[0];
+        (first.device, first.inode)
     }
 
     fn kinds(&self) -> Vec<Kind> {
@@ -539,7 +550,7 @@ fn what_cannot_be_exported_is_refused_and_left_alone() {
     let object = object(8 * PAGE);
     let code = |start: *mut u8, length: usize| {
         // SAFETY: refused, as the test shows, or memory of the test's.
-        unsafe { adopt(start, length, object.as_fd(), 0) }.map_err(|e| e.code())
+        unsafe { adopt(start, length, object.as_fd()) }.map_err(|e| e.code())
     };
     assert_eq!(code(range.start, 0), Err(Code::BadLength));
     // SAFETY: inside the range.
@@ -577,8 +588,10 @@ fn what_cannot_be_exported_is_refused_and_left_alone() {
     let local = 0u8;
     let stack = ((&raw const local as usize & !(PAGE - 1)) - 2 * PAGE) as *mut u8;
     assert_eq!(code(stack, 3 * PAGE), Err(Code::BadAddr), "the stack under our feet");
-    // SAFETY: refused.
-    assert_eq!(unsafe { give_back(range.start, range.length) }.unwrap_err().code(), Code::BadAddr);
+    let theirs = inspect::identity(&object).unwrap();
+    // SAFETY: memory of the test's, none of which is the object's.
+    let given = unsafe { give_back(range.start, range.length, theirs, Within::Process) };
+    assert_eq!(given.unwrap(), Protection::WriteProtected, "nothing to do");
     range.check();
     assert_eq!(range.kinds(), [Kind::Anonymous]);
     range.adopt(&object).unwrap();
@@ -624,44 +637,6 @@ fn an_error_in_the_middle_leaves_the_range_as_it_was() {
         }
         assert_eq!(writers.stop().1, 0, "no store is lost on the way back either");
     }
-}
-
-/// As in a container whose filter of system calls knows no userfaultfd.
-#[test]
-fn where_stores_cannot_be_held_back_the_result_says_so() {
-    let _alone = alone();
-    in_child(root().then_some(65534), || {
-        let nr = libc::SYS_userfaultfd as u32;
-        let (load, equal, done) = (0x20, 0x15, 0x06);
-        let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
-        let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-        let mut filter = [
-            step(load, 0, 0, 0),
-            step(equal, 0, 1, nr),
-            step(done, 0, 0, refuse),
-            step(done, 0, 0, libc::SECCOMP_RET_ALLOW),
-        ];
-        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-        // SAFETY: installs a filter for this child, which the kernel copies.
-        unsafe {
-            assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-            assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);
-        }
-        if std::fs::File::open("/dev/userfaultfd").is_ok() {
-            println!("skipped: everybody may open /dev/userfaultfd");
-            return;
-        }
-        assert!(mode().is_err());
-        let range = Range::anonymous(CHUNK + 5 * PAGE);
-        range.fill();
-        assert_eq!(range.adopt(&object(range.length)), Ok(Protection::None));
-        range.check();
-        assert_eq!(range.move_to(&object(range.length)), Ok(Protection::None));
-        range.check();
-        assert_eq!(range.give_back(), Ok(Protection::None));
-        range.check();
-        assert_eq!(range.kinds(), [Kind::Anonymous]);
-    });
 }
 
 fn protection_here() -> Protection {

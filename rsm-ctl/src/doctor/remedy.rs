@@ -1,0 +1,126 @@
+//! What gives a feature that is missing: only what changes something on this machine.
+
+use std::fs;
+
+use rsm::{Code, Feature};
+
+use super::conditions::{self, setting};
+
+/// What decides on it here.
+pub(super) struct Here {
+    kernel: String,
+    /// Whether system calls go through a filter.
+    filtered: bool,
+    /// Features that a setting of this machine keeps away.
+    switched_off: Vec<Feature>,
+}
+
+impl Here {
+    pub(super) fn look(kernel: &str) -> Here {
+        let is = |name: &str, value: &str| setting(name).is_some_and(|set| set == value);
+        let switches = [
+            (Feature::Proc, fs::metadata("/proc/self").is_err()),
+            (Feature::Leases, is("fs.leases-enable", "0")),
+            (Feature::WriteProtectionOfKernel, is("vm.unprivileged_userfaultfd", "0")),
+            (Feature::HugePages, conditions::shared_huge_pages().is_some_and(|chosen| chosen == "deny")),
+        ];
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        Here {
+            kernel: kernel.to_owned(),
+            filtered: conditions::is_filtered(&status),
+            switched_off: switches.into_iter().filter(|(_, off)| *off).map(|(feature, _)| feature).collect(),
+        }
+    }
+
+    /// What to do about a feature that was missing with this error.
+    pub(super) fn remedy(&self, feature: Feature, code: Code) -> String {
+        let since = feature.since();
+        match (code, feature.remedy()) {
+            (Code::InsufficientResources, _) => "ulimit -n 4096 (there was no descriptor to try it with)".to_owned(),
+            (Code::InsufficientMem, _) => {
+                "free memory: the feature is there (for huge pages: echo 1 > /proc/sys/vm/compact_memory)".to_owned()
+            }
+            _ if !is_at_least(&self.kernel, since) => format!("boot Linux {since} or later"),
+            (_, Some(command)) if self.switched_off.contains(&feature) => command.to_owned(),
+            // The version has it, and yet it was refused.
+            _ if self.filtered => {
+                "this kernel's version has it: the filter of system calls refuses it, or it was built \
+                                   without; in a container: docker run --security-opt seccomp=unconfined ..."
+                    .to_owned()
+            }
+            _ if since == "any" => "a kernel, or an architecture, that has it: this one was built without".to_owned(),
+            _ => "a kernel that was built with it: this one's version has it, and no filter is in the way".to_owned(),
+        }
+    }
+}
+
+/// Whether a version such as `6.18.2-arch1` is at least one such as `6.5`.
+fn is_at_least(kernel: &str, since: &str) -> bool {
+    let numbers = |text: &str| -> Vec<u32> {
+        let number = |part: &str| part.split(|c: char| !c.is_ascii_digit()).next().unwrap_or("").parse().unwrap_or(0);
+        text.split('.').take(2).map(number).collect()
+    };
+    numbers(kernel) >= numbers(since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions() {
+        for (kernel, since, is) in [
+            ("6.18.44-fc", "6.5", true),
+            ("6.4.0", "6.5", false),
+            ("5.10.0-9-amd64", "5.9", true),
+            ("6.5", "6.5", true),
+            ("7.0-rc1", "6.16", true),
+            ("4.19.0", "5.1", false),
+            ("6.1.0", "any", true),
+        ] {
+            assert_eq!(is_at_least(kernel, since), is, "{kernel} {since}");
+        }
+    }
+
+    #[test]
+    fn remedies_change_something() {
+        let here = |kernel: &str, filtered, switched_off: &[Feature]| Here {
+            kernel: kernel.to_owned(),
+            filtered,
+            switched_off: switched_off.to_vec(),
+        };
+        let missing = Code::CtlrNotPresent;
+        let off = [Feature::Leases, Feature::WriteProtectionOfKernel, Feature::HugePages];
+        for (feature, command) in [
+            (Feature::Leases, "sysctl -w fs.leases-enable=1"),
+            (Feature::WriteProtectionOfKernel, "sysctl -w vm.unprivileged_userfaultfd=1"),
+            (Feature::HugePages, "echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled"),
+        ] {
+            assert_eq!(here("6.18.0", false, &off).remedy(feature, missing), command);
+            // Where the setting is not what is in the way, setting it changes nothing.
+            assert!(!here("6.18.0", false, &[]).remedy(feature, missing).contains(command));
+            assert!(here("2.2", false, &off).remedy(feature, missing).starts_with("boot Linux "));
+        }
+        let rights = |kernel, filtered| here(kernel, filtered, &[]).remedy(Feature::RefuseDescriptors, missing);
+        assert_eq!(rights("6.1.0", true), "boot Linux 6.16 or later");
+        assert!(rights("6.18.0", true).contains("seccomp") && !rights("6.18.0", false).contains("seccomp"));
+        assert!(here("6.18.0", false, &[]).remedy(Feature::Futex, Code::InsufficientResources).contains("ulimit"));
+    }
+
+    #[test]
+    fn versions_are_those_of_this_architecture() {
+        let since = |feature: Feature| feature.since();
+        let protection = [
+            Feature::WriteProtection,
+            Feature::WriteProtectionOfKernel,
+            Feature::WriteProtectionOfShared,
+            Feature::WriteProtectionOfUnpopulated,
+        ];
+        let expected = match std::env::consts::ARCH {
+            "x86_64" => ["5.11", "5.7", "5.19", "6.4"],
+            "aarch64" => ["6.10"; 4],
+            _ => ["any"; 4],
+        };
+        assert_eq!(protection.map(since), expected);
+    }
+}

@@ -1,0 +1,127 @@
+//! Addresses of our own that memory is moved through.
+#![allow(unsafe_code)]
+
+use crate::error::from_errno;
+use rsm_core::Result;
+use rustix::io::Errno;
+use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
+use std::os::fd::BorrowedFd;
+
+/// Addresses that the new memory is mapped to first, so that it can be filled before anybody sees it; or a second
+/// mapping of the old one.
+#[derive(Debug)]
+pub(super) struct Span {
+    start: *mut u8,
+    length: usize,
+    /// Bytes at its start that were moved elsewhere and whose addresses are no longer ours.
+    gone: usize,
+    /// Shared memory: mapping it elsewhere leaves it here as well.
+    shared: bool,
+}
+
+impl Span {
+    /// An object from its first byte on.
+    pub(super) fn of_object(object: BorrowedFd<'_>, length: usize) -> Result<Span> {
+        let rw = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a null hint makes the kernel choose free addresses, so no existing object is touched.
+        let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), length, rw, MapFlags::SHARED, object, 0) };
+        Span::new(start, length, true)
+    }
+
+    /// Private memory of zeros.
+    pub(super) fn private(length: usize) -> Result<Span> {
+        let rw = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: as above.
+        let start = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), length, rw, MapFlags::PRIVATE) };
+        let span = Span::new(start, length, false)?;
+        // The first touch gives all of it what its parts need to become one mapping again where they are moved to.
+        // SAFETY: the first byte of memory just mapped, which nobody else knows.
+        unsafe { span.start.write_volatile(0) };
+        Ok(span)
+    }
+
+    /// Maps shared memory a second time, to load and store, however it is protected where it is.
+    ///
+    /// # Safety
+    /// The range must be part of one mapping of shared memory.
+    pub(super) unsafe fn again(start: *mut u8, length: usize) -> Result<Span> {
+        // SAFETY: an old size of 0 leaves the mapping where it is and makes another one where the kernel chooses.
+        let again = unsafe { rustix::mm::mremap(start.cast(), 0, length, MremapFlags::MAYMOVE) };
+        let span = Span::new(again, length, true)?;
+        span.protect(0, length, ProtFlags::READ | ProtFlags::WRITE)
+            .map_err(|e| from_errno(e, "a segment's contents cannot be read"))?;
+        Ok(span)
+    }
+
+    fn new(start: rustix::io::Result<*mut std::ffi::c_void>, length: usize, shared: bool) -> Result<Span> {
+        // Locked memory beyond the limit is EAGAIN here: MCL_FUTURE locks whatever is mapped.
+        let start = start.map_err(|e| match e {
+            Errno::AGAIN => from_errno(Errno::NOMEM, "no more memory may be locked to move a segment's contents"),
+            e => from_errno(e, "no address space to move a segment's contents"),
+        })?;
+        let span = Span { start: start.cast(), length, gone: 0, shared };
+        // After mlockall(MCL_FUTURE) it is locked: its pages could not be freed, and a limit on locked memory could
+        // make the kernel give up a move after it took the target away.
+        // SAFETY: unlocking changes no contents; the range is ours.
+        let _ = unsafe { rustix::mm::munlock(span.start.cast(), length) };
+        Ok(span)
+    }
+
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    pub(super) fn at(&self, offset: usize, length: usize) -> *mut u8 {
+        assert!(offset >= self.gone && offset <= self.length && length <= self.length - offset, "inside the span");
+        // SAFETY: inside one mapping, by the line above.
+        unsafe { self.start.add(offset) }
+    }
+
+    /// Gives a part the protection that it is to have where it goes.
+    pub(super) fn protect(&self, offset: usize, length: usize, protection: ProtFlags) -> Result<(), Errno> {
+        let flags = MprotectFlags::from_bits_retain(protection.bits());
+        // SAFETY: part of our own mapping, which only the caller uses.
+        unsafe { rustix::mm::mprotect(self.at(offset, length).cast(), length, flags) }
+    }
+
+    /// Puts a part of the span over `place`, in one step for whoever uses `place`.
+    ///
+    /// # Safety
+    /// `place` must be `length` bytes that may be replaced.
+    pub(super) unsafe fn put(&mut self, offset: usize, length: usize, place: *mut u8) -> Result<(), Errno> {
+        let from = self.at(offset, length);
+        let old = if self.shared { 0 } else { length };
+        let flags = MremapFlags::MAYMOVE;
+        // SAFETY: `place` may be replaced by the caller's promise. The kernel holds its lock on mappings throughout, and
+        // finds out whether mappings are left before it takes the target away; what could fail later is checked for
+        // locked, growing and special memory only, which a span is not.
+        let put = unsafe { rustix::mm::mremap_fixed(from.cast(), old, length, flags, place.cast()) };
+        put?;
+        if !self.shared {
+            // Parts leave in ascending order. Their addresses may be somebody else's from now on.
+            self.gone = offset + length;
+        }
+        Ok(())
+    }
+
+    /// Frees the pages of shared memory, for everybody who maps it.
+    pub(super) fn free(&self, offset: usize, length: usize) {
+        // Refused for objects that are sealed against it: those free their memory when the last mapping goes.
+        // SAFETY: the caller moved the contents; whoever maps the memory goes on finding memory there.
+        let _ = unsafe { rustix::mm::madvise(self.at(offset, length).cast(), length, Advice::LinuxRemove) };
+    }
+}
+
+impl Drop for Span {
+    fn drop(&mut self) {
+        let left = self.length - self.gone;
+        if left > 0 {
+            // SAFETY: the rest of our own mapping, which nothing uses any more.
+            let _ = unsafe { rustix::mm::munmap(self.start.add(self.gone).cast(), left) };
+        }
+    }
+}
