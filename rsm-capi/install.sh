@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the C library and installs it: headers, librsm.so.2, librsm.a, rsm.pc and manual pages.
+# Builds the C library and installs it: headers, librsm.so.2, librsm.a, rsm.pc, manual pages and share/rsm/tsan.supp.
 #
 #     sh rsm-capi/install.sh --prefix DIR [--libdir DIR] [--destdir DIR] [--uninstall]
 #
@@ -83,7 +83,7 @@ esac
 here=$(cd "$(dirname "$0")" && pwd) || fail 'cannot find the directory of install.sh'
 cd "$here"
 
-includedir=$prefix/include mandir=$prefix/share/man pcdir=$libdir/pkgconfig
+includedir=$prefix/include mandir=$prefix/share/man pcdir=$libdir/pkgconfig sharedir=$prefix/share/rsm
 
 headers() {
     (cd "$here/include" && find . -name '*.h' -type f | sed 's|^\./||' | LC_ALL=C sort)
@@ -115,13 +115,15 @@ remove() {
 
 if [ "$uninstall" = yes ]; then
     for header in $(headers); do remove "$includedir/$header"; done
-    for file in "$libdir/librsm.so" "$libdir/librsm.so.2" "$libdir/librsm.a" "$pcdir/rsm.pc"; do remove "$file"; done
+    for file in "$libdir/librsm.so" "$libdir/librsm.so.2" "$libdir/librsm.a" "$pcdir/rsm.pc" \
+        "$sharedir/tsan.supp"; do remove "$file"; done
     for page in $(pages); do
         remove "$(page_path "$page")"
         for alias in $(page_aliases "$page"); do remove "$(page_path "$alias")"; done
     done
     # Directories that others may use too go only when nothing is left in them.
     for directory in sys/rsm sys rsm; do rmdir "$destdir$includedir/$directory" 2>/dev/null || :; done
+    rmdir "$destdir$sharedir" 2>/dev/null || :
     exit 0
 fi
 
@@ -224,6 +226,7 @@ ln -s librsm.so.2 "$destdir$libdir/librsm.so" || fail "cannot write $destdir$lib
 printf 'installed %s -> librsm.so.2\n' "$destdir$libdir/librsm.so"
 place 644 "$work/librsm.a" "$libdir/librsm.a"
 place 644 "$work/rsm.pc" "$pcdir/rsm.pc"
+place 644 share/tsan.supp "$sharedir/tsan.supp"
 for page in $(pages); do
     place 644 "man/$page" "$(page_path "$page")"
     for alias in $(page_aliases "$page"); do

@@ -86,8 +86,9 @@ impl Controller {
     }
 
     /// As [`export`](Self::export), for memory that others can only read. From its first publication on the kernel lets
-    /// nobody but this process write it, by no mapping and no descriptor, whatever the user and however it came by them;
-    /// what is left to a process of the same user or of root is what a debugger does. The table of attacks is in
+    /// nobody but this process write it, by no mapping and no descriptor, whatever the user and however it came by them.
+    /// Children that it forks inherit its mapping, and keep it when they become another user: fork for others before.
+    /// What is left to a process of the same user or of root is what a debugger does. The table of attacks is in
     /// `docs/attacks.md`.
     ///
     /// A list that gives write permission is refused at publish and republish with BAD_ACL

@@ -131,6 +131,15 @@ impl Export {
     /// TIMEOUT; INTERRUPTED when a signal handler ran; CTLR_NOT_PRESENT when the cluster has ended. Reference 1.33.
     #[doc(alias = "rsm_intr_signal_wait")]
     pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
+        // One that is pending is there for the taking.
+        if self.segment.membership().take(self.segment.bell()) {
+            return self.polled.following(Ok(()));
+        }
+        self.wait_longer(timeout)
+    }
+
+    #[inline(never)]
+    fn wait_longer(&self, timeout: Option<Duration>) -> Result<()> {
         let taken = self.polled.following(self.segment.wait(timeout));
         taken.map_err(|error| self.segment.told_of_wait(error, timeout))
     }

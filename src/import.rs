@@ -233,6 +233,15 @@ impl Import {
     /// was cut (D-60); CTLR_NOT_PRESENT when the cluster has ended. Reference 1.33.
     #[doc(alias = "rsm_intr_signal_wait")]
     pub fn wait(&self, timeout: Option<Duration>) -> Result<()> {
+        // One that is pending is there for the taking.
+        if self.connection.membership().take(self.connection.bell()) {
+            return self.polled.following(Ok(()));
+        }
+        self.wait_longer(timeout)
+    }
+
+    #[inline(never)]
+    fn wait_longer(&self, timeout: Option<Duration>) -> Result<()> {
         let taken = self.polled.following(self.connection.wait(timeout));
         taken.map_err(|error| self.connection.told_of_wait(error, timeout))
     }

@@ -61,10 +61,15 @@ pub unsafe extern "C" fn rsm_memseg_export_create(
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_memseg_export_destroy(memseg: u64) -> c_int {
     entry(|| {
-        table::find::<ExportObject>(memseg, Code::BadSegHndl)?.polled.check_unused()?;
         // Of two threads that destroy it one does, and the other finds no segment.
         let object = table::take::<ExportObject>(memseg, Code::BadSegHndl)?;
-        let destroyed = object.segment.destroy();
+        let destroyed = match object.polled.check_unused() {
+            Ok(()) => object.segment.destroy(),
+            in_use => {
+                table::put_back(memseg, object);
+                return in_use;
+            }
+        };
         if !object.segment.is_gone() {
             table::put_back(memseg, object);
             return destroyed; // and the handle is good for trying again

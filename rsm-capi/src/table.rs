@@ -5,7 +5,8 @@
 //! kind and garbage without touching what it might point to (D-03). Use after release is found; use during release by
 //! another thread is the caller's mistake (3.12).
 //!
-//! Slots lie in one table that is reserved once. What transfers need is in the slot itself.
+//! Slots lie in one table that is reserved once: 64 MiB of addresses, of which only those pages are there that were used.
+//! What transfers need is in the slot itself, which fills a cache line.
 
 use crate::controller::ControllerObject;
 use crate::export::ExportObject;
@@ -33,7 +34,7 @@ pub(crate) enum Kind {
 }
 
 /// A slot. The fields from `import` on belong to imports. The first slot is never given out.
-#[repr(C, align(128))]
+#[repr(C, align(64))]
 pub(crate) struct Slot {
     word: AtomicU64,
     object: AtomicPtr<c_void>,
@@ -49,16 +50,30 @@ pub(crate) struct Slot {
     pub(crate) length: AtomicU64,
     /// Where the last word of 64 bits may begin in it; of use when the window is ready.
     pub(crate) room: AtomicU64,
-    /// Last generation the slot had.
-    generation: AtomicU64,
 }
 
+const _: () = assert!(size_of::<Slot>() == 64);
+
 static TABLE: AtomicPtr<Slot> = AtomicPtr::new(std::ptr::null_mut());
-static FREE: Mutex<Free> = Mutex::new(Free { fresh: 0, freed: Vec::new() });
+static FREE: Mutex<Free> = Mutex::new(Free { fresh: 0, freed: Vec::new(), owned: Vec::new() });
 
 struct Free {
     fresh: usize,
-    freed: Vec<usize>,
+    /// Slots that were given back, with the last generation each had.
+    freed: Vec<(usize, u64)>,
+    /// The address of the object of each slot, once more, 0 without one. Tools that look for lost memory (LeakSanitizer)
+    /// follow pointers from static memory through the heap and do not look into the table: what nobody else points to they
+    /// would report, although its handle lives.
+    owned: Vec<usize>,
+}
+
+impl Free {
+    fn own(&mut self, index: usize, object: *mut c_void) {
+        if self.owned.len() <= index {
+            self.owned.resize(index + 1, 0);
+        }
+        self.owned[index] = object.expose_provenance();
+    }
 }
 
 /// Objects that handles stand for.
@@ -113,20 +128,20 @@ pub(crate) fn insert<T: Object>(object: T) -> Result<(u64, &'static Slot)> {
     let _hold = rsm_shm::membership::without_forks();
     let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
     let table = table(&mut free)?;
-    let index = match free.freed.pop() {
-        Some(index) => index,
+    let (index, before) = match free.freed.pop() {
+        Some(freed) => freed,
         None if free.fresh < SLOTS => {
             free.fresh += 1;
-            free.fresh - 1
+            (free.fresh - 1, 0)
         }
         None => return Err(Error::new(Code::InsufficientResources)),
     };
     // SAFETY: inside the table, which is never unmapped.
     let slot = unsafe { &*table.add(index) };
-    let generation = slot.generation.load(Ordering::Relaxed) + 1;
-    slot.generation.store(generation, Ordering::Relaxed);
-    slot.object.store(Box::into_raw(Box::new(object)).cast(), Ordering::Relaxed);
-    let word = generation << GENERATION_SHIFT | (index as u64) << SLOT_SHIFT | (T::KIND as u64) << 1 | 1;
+    let object = Box::into_raw(Box::new(object)).cast();
+    free.own(index, object);
+    slot.object.store(object, Ordering::Relaxed);
+    let word = (before + 1) << GENERATION_SHIFT | (index as u64) << SLOT_SHIFT | (T::KIND as u64) << 1 | 1;
     // Release: pairs with the Acquire in `slot`; the object is in place when the word is.
     slot.word.store(word, Ordering::Release);
     Ok((word, slot))
@@ -230,7 +245,10 @@ pub(crate) fn put_back<T: Object>(handle: u64, object: Box<T>) {
 /// Gives the slot of a handle that was taken to others.
 pub(crate) fn give_up(handle: u64) {
     let _hold = rsm_shm::membership::without_forks();
-    FREE.lock().unwrap_or_else(PoisonError::into_inner).freed.push((handle >> SLOT_SHIFT) as usize & (SLOTS - 1));
+    let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+    let index = (handle >> SLOT_SHIFT) as usize & (SLOTS - 1);
+    free.freed.push((index, handle >> GENERATION_SHIFT));
+    free.own(index, std::ptr::null_mut());
 }
 
 /// The slot of a handle that was taken.

@@ -137,6 +137,8 @@ fn an_installation_serves_programs() {
         assert!(said.contains(&format!("installed {}", prefix.join(file).display())), "{file} in\n{said}");
     }
 
+    // The manual names it, and ThreadSanitizer fails without it.
+    assert!(installed.contains("share/rsm/tsan.supp"), "{installed:?}");
     the_shared_library_exports_the_api(&prefix.join("lib"));
     the_static_library_exports_the_api(&prefix.join("lib"));
     every_function_has_a_page(&prefix);

@@ -22,8 +22,8 @@ pub enum Level {
     /// open the memory again with more.
     #[default]
     Guarded,
-    /// Once published, nobody but the exporting process maps the memory for writing, and nobody writes it through a
-    /// descriptor, whatever the user.
+    /// Once published, nobody but the exporting process, and children that it forks, maps the memory for writing, and
+    /// nobody writes it through a descriptor, whatever the user.
     Sealed,
 }
 

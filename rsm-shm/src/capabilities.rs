@@ -110,10 +110,9 @@ impl Feature {
     ];
 
     /// What the agent must know when it starts.
-    pub(crate) const OF_AGENT: [Feature; 6] = [
+    pub(crate) const OF_AGENT: [Feature; 5] = [
         Feature::MemoryObjects,
         Feature::FutureWriteSeal,
-        Feature::ProcessDescriptors,
         Feature::PeerProcessDescriptor,
         Feature::RefuseDescriptors,
         Feature::Leases,
@@ -157,8 +156,8 @@ impl Feature {
                 "pidfd",
                 "5.3",
                 true,
-                "pidfd_open: the agent sees at once that a process ended",
-                "no cluster starts",
+                "pidfd_open: rsm-ctl and, before Linux 6.5, the agent see at once that a process ended",
+                "no cluster starts, but the private one of a program that none was started for",
                 None,
             ),
             Feature::PeerProcessDescriptor => facts(

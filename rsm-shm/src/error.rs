@@ -3,11 +3,25 @@
 use rsm_core::{Code, Error};
 use rustix::io::Errno;
 
+/// As `from_errno`, of what the standard library tried.
+pub fn from_io(error: &std::io::Error, tried: &str) -> Error {
+    match Errno::from_io_error(error) {
+        Some(errno) => from_errno(errno, tried),
+        None => Error::with(Code::InternalError, format!("{tried}: {error}")),
+    }
+}
+
 /// The error for a system call that failed, with a sentence that says what was tried.
 pub(crate) fn from_errno(errno: Errno, tried: &str) -> Error {
     let code = match errno {
         Errno::NOMEM => Code::InsufficientMem,
-        Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOSPC => Code::InsufficientResources,
+        Errno::AGAIN
+        | Errno::MFILE
+        | Errno::NFILE
+        | Errno::NOSPC
+        | Errno::NOBUFS
+        | Errno::DQUOT
+        | Errno::TOOMANYREFS => Code::InsufficientResources,
         // Asked again it opens another.
         Errno::BADF => Code::InsufficientResources,
         Errno::INTR => Code::Interrupted,

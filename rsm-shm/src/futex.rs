@@ -3,6 +3,7 @@
 
 use rsm_core::bell::Wake;
 use rsm_core::sync::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Longest single sleep. Any timeout makes the kernel return EINTR after a signal handler, restarting handlers
@@ -59,9 +60,23 @@ impl Watched {
 /// Sleeps until one of the words changed or was woken. At most 128 words. `false` where the kernel cannot (before Linux
 /// 5.16), or somebody between it and us does not let us: nobody has slept then.
 pub(crate) fn sleep_on_any(words: &[Watched]) -> bool {
+    // Asked once: tools that do not know a system call complain of each.
+    static UNKNOWN: AtomicBool = AtomicBool::new(false);
+    // Relaxed: whoever does not see it yet asks too.
+    if UNKNOWN.load(Relaxed) {
+        return false;
+    }
     // SAFETY: the kernel reads the array and the words, which the caller keeps mapped; no timeout.
     let rc = unsafe { libc::syscall(libc::SYS_futex_waitv, words.as_ptr(), words.len(), 0, std::ptr::null::<u8>(), 0) };
-    rc >= 0 || matches!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EAGAIN | libc::EINTR))
+    match std::io::Error::last_os_error().raw_os_error() {
+        _ if rc >= 0 => true,
+        Some(libc::EAGAIN | libc::EINTR) => true,
+        Some(libc::ENOSYS) => {
+            UNKNOWN.store(true, Relaxed);
+            false
+        }
+        _ => false,
+    }
 }
 
 /// Wakes every sleeper of the 32-bit word at an address, whatever is mapped there now.

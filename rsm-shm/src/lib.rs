@@ -13,7 +13,7 @@ pub mod cancel;
 pub mod capabilities;
 #[cfg(feature = "crash-points")]
 pub mod crash;
-mod error;
+pub mod error;
 pub mod futex;
 pub mod guest;
 pub mod log;

@@ -14,6 +14,7 @@ use rustix::net::{
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 /// Most descriptors beside one packet.
 pub const MAX_DESCRIPTORS: usize = 4;
@@ -50,7 +51,7 @@ pub fn packet_pair() -> Result<(OwnedFd, OwnedFd)> {
 /// Sends one packet.
 ///
 /// # Errors
-/// As `sendmsg(2)`.
+/// As `sendmsg(2)`, but for a kernel that has no memory: it is waited for, or EAGAIN.
 pub fn send(
     socket: impl AsFd,
     bytes: &[u8],
@@ -62,23 +63,30 @@ pub fn send(
     if !descriptors.is_empty() {
         assert!(control.push(SendAncillaryMessage::ScmRights(descriptors)), "at most MAX_DESCRIPTORS");
     }
-    rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags | SendFlags::NOSIGNAL).map(|_| ())
+    let at_once = flags.contains(SendFlags::DONTWAIT);
+    outlast(at_once, || {
+        loop {
+            let sent = rustix::net::sendmsg(&socket, &[IoSlice::new(bytes)], &mut control, flags | SendFlags::NOSIGNAL);
+            match sent {
+                Err(Errno::INTR) if !at_once => {} // nothing was sent, and room will come
+                sent => return sent.map(drop),
+            }
+        }
+    })
 }
 
 /// Receives one packet; `None` at the end of the connection. Descriptors beyond [`MAX_DESCRIPTORS`] are closed.
 ///
 /// # Errors
-/// As `recvmsg(2)`.
+/// As `recvmsg(2)`, but for a kernel that has no memory: it is waited for, or EAGAIN.
 pub fn receive(socket: impl AsFd, flags: RecvFlags) -> rustix::io::Result<Option<Packet>> {
     let mut bytes = vec![0; MAX_MESSAGE + 1];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let message = rustix::net::recvmsg(
-        socket,
-        &mut [IoSliceMut::new(&mut bytes)],
-        &mut control,
-        flags | RecvFlags::CMSG_CLOEXEC,
-    )?;
+    let message = outlast(flags.contains(RecvFlags::DONTWAIT), || {
+        let (buffer, flags) = (&mut [IoSliceMut::new(&mut bytes)], flags | RecvFlags::CMSG_CLOEXEC);
+        rustix::net::recvmsg(&socket, buffer, &mut control, flags)
+    })?;
     let mut descriptors = Vec::new();
     for part in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = part {
@@ -90,6 +98,20 @@ pub fn receive(socket: impl AsFd, flags: RecvFlags) -> rustix::io::Result<Option
     }
     bytes.truncate(message.bytes);
     Ok(Some(Packet { bytes, descriptors, descriptors_lost: message.flags.contains(ReturnFlags::CTRUNC) }))
+}
+
+/// Makes a call that moves one packet, or nothing.
+///
+/// A kernel that has no memory for a packet says so before anything has happened: that is no end of a connection, but a
+/// reason to try again in a moment. What must not wait is told so, and tries again when it looks at the socket next.
+fn outlast<T>(at_once: bool, mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::NOMEM | Errno::NOBUFS | Errno::INTR) if at_once => return Err(Errno::AGAIN),
+            Err(Errno::NOMEM | Errno::NOBUFS) => std::thread::sleep(Duration::from_millis(1)),
+            done => return done,
+        }
+    }
 }
 
 /// Who connected, as the kernel noted it at that moment: effective ids, supplementary groups, process id. The id is 0 for

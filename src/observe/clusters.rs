@@ -24,7 +24,8 @@ impl ClusterRef {
 /// The running clusters, by name. Those of other users are listed; whether one may look at them, their agent says.
 ///
 /// # Errors
-/// CTLR_NOT_PRESENT without /proc, or with one that is not this process's.
+/// CTLR_NOT_PRESENT without /proc, or with one that is not this process's;
+/// INSUFFICIENT_MEM and INSUFFICIENT_RESOURCES where it cannot be read now.
 pub fn clusters() -> Result<Vec<ClusterRef>> {
     // Of this thread's network namespace, which is where it would connect to one.
     let table = rsm_shm::procfs::read("thread-self/net/unix")

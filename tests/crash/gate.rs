@@ -35,8 +35,16 @@ impl Holdings {
             }
         }
         let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+        let mut before = ("", String::new());
         for line in maps.lines().filter(|line| line.contains("memfd:") && !line.contains("memfd:rsm-bells")) {
-            held.note(format!("mapping {}", line.split_whitespace().nth(5).unwrap_or_default()));
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [range, _, _, _, inode, name, ..] = words[..] else { continue };
+            let (start, end) = range.split_once('-').unwrap_or_default();
+            // The kernel may show one in pieces.
+            if before != (inode, start.to_owned()) {
+                held.note(format!("mapping {name}"));
+            }
+            before = (inode, end.to_owned());
         }
         held
     }

@@ -313,7 +313,8 @@ pub(crate) const STORIES: &[Story] = &[
             exported(s, "export");
             s.does(Exporter, "handler");
             s.enters(Importer);
-            s.does(Importer, &format!("go c connect i 1 {ID} rw {WAIT}"));
+            let wait = s.wait("c");
+            s.does(Importer, &format!("go c connect i 1 {ID} rw {wait}"));
             s.sleeps(Importer, "c");
         },
         act: |s| {

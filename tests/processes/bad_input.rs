@@ -14,6 +14,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("unknown_things_are_named", unknown_things_are_named),
     ("full_tables_say_so", full_tables_say_so),
     ("a_name_is_taken_once", a_name_is_taken_once),
+    ("who_has_taken_a_name_is_named", who_has_taken_a_name_is_named),
     ("numbers_of_nodes_are_bounded", numbers_of_nodes_are_bounded),
     ("hostile_messages_harm_nobody", hostile_messages_harm_nobody),
     ("a_member_that_hangs_up_half_way_does_not_busy_the_agent", a_member_that_hangs_up_half_way),
@@ -130,13 +131,55 @@ fn a_name_is_taken_once() {
     let first = Cluster::builder(1).name(&name).start().expect("the first");
     let error = Cluster::builder(1).name(&name).start().expect_err("the second");
     assert_eq!(error.code(), Code::BadConf);
-    assert!(error.to_string().contains("already running"), "{error}");
+    let whose = format!("already running: its agent is process {}", std::process::id());
+    assert!(error.to_string().contains(&whose), "{error}");
     first.node(1).expect("the first still serves");
     drop(first);
     Cluster::builder(1).name(&name).start().expect("free again");
     for name in ["", "a/b", "a b", &"x".repeat(65)] {
         assert_eq!(Cluster::builder(1).name(name).start().expect_err(name).code(), Code::BadConf);
     }
+}
+
+fn who_has_taken_a_name_is_named() {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+    let me = rustix::process::geteuid();
+    let name = format!("squatted-{}", std::process::id());
+    let squat = |name: &str, listens: bool| {
+        let place =
+            SocketAddrUnix::new_abstract_name(format!("rsm/{}/{name}", me.as_raw()).as_bytes()).expect("a name");
+        let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).expect("a socket");
+        rustix::net::bind(&socket, &place).expect("free");
+        if listens {
+            rustix::net::listen(&socket, 1).expect("listening");
+        }
+        socket
+    };
+    let told = |name: &str| {
+        let error = Cluster::builder(1).name(name).start().expect_err("taken");
+        assert_eq!(error.code(), Code::BadConf);
+        error.to_string()
+    };
+    let silent = squat(&name, false);
+    assert!(told(&name).contains("taken by a process that does not answer"), "{}", told(&name));
+    drop(silent);
+    if !me.is_root() {
+        println!("skipped in part: needs root to become another user");
+        return;
+    }
+    // The thread alone is another user; the kernel notes who listens.
+    let nobody = rustix::process::Uid::from_raw(65534);
+    let other = std::thread::scope(|scope| {
+        let squatting = scope.spawn(|| {
+            rustix::thread::set_thread_res_uid(nobody, nobody, nobody).expect("from root");
+            squat(&name, true)
+        });
+        squatting.join().expect("squatted")
+    });
+    let whose = format!("is taken by process {} of user 65534", std::process::id());
+    assert!(told(&name).contains(&whose), "{}", told(&name));
+    drop(other);
+    Cluster::builder(1).name(&name).start().expect("free again");
 }
 
 fn numbers_of_nodes_are_bounded() {

@@ -6,6 +6,7 @@ use super::story::{NodeProcess, cluster};
 pub(crate) const STORIES: &[Story] = &[
     ("a_forked_child_transfers_and_is_told", a_forked_child_transfers_and_is_told),
     ("a_forked_child_is_not_the_creator", a_forked_child_is_not_the_creator),
+    ("a_forked_child_keeps_sealed_memory_whatever_user_it_becomes", a_forked_child_keeps_sealed_memory),
     ("closefrom_does_not_break_the_library", closefrom_does_not_break_the_library),
     ("changed_ids_count_from_the_next_connect", changed_ids_count_from_the_next_connect),
     ("descriptors_run_out", descriptors_run_out),
@@ -49,6 +50,23 @@ fn a_forked_child_is_not_the_creator() {
     node.ok("put i 0 1");
     assert_eq!(node.ok("forkcall write e 0 2"), "ok");
     assert_eq!(node.ok("read e 0"), "2", "the child sees the same memory (D-67)");
+}
+
+fn a_forked_child_keeps_sealed_memory() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: needs root to become another user");
+        return;
+    }
+    let cluster = cluster(2);
+    let mut exporter = NodeProcess::start(&cluster, 1);
+    let mut importer = NodeProcess::start(&cluster, 2);
+    exporter.ok("exportsealed e 4096");
+    exporter.ok("publish e 0x400000 2 0x124"); // mode 0444
+    importer.ok("connect i 1 0x400000 r");
+    importer.fails("connect j 1 0x400000 rw", 27);
+    // It inherits the exporter's mapping, and the kernel asks for rights when memory is mapped (docs/attacks.md).
+    assert_eq!(exporter.ok("forkcall writeas e 0 7 65534"), "ok");
+    assert_eq!((exporter.ok("read e 0"), importer.ok("get i 0")), ("7".to_owned(), "7".to_owned()));
 }
 
 fn closefrom_does_not_break_the_library() {

@@ -88,6 +88,17 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
             Ok(String::new())
         }
+        "exportsealed" => {
+            let export = Controller::open("shm0")?.export_sealed(number(word(2)) as usize)?;
+            things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
+            Ok(String::new())
+        }
+        "writeas" => {
+            // For children only: there is no way back.
+            let user = rustix::process::Uid::from_raw(number(word(4)) as u32);
+            rustix::thread::set_thread_res_uid(user, user, user).expect("root");
+            find(&things.exports, name).memory().write_volatile_u64(number(word(2)), number(word(3))).map(done)
+        }
         "adopt" => {
             let start = pages(number(word(2)) as usize);
             // SAFETY: memory that is never unmapped, used through exports only.
@@ -343,6 +354,10 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             receive_and_keep();
             Ok(String::new())
         }
+        "close" | "replace" | "takeaway" => {
+            change_page(word(0), find(&things.exports, name).memory().as_ptr(), number(word(2)) as usize);
+            Ok(String::new())
+        }
         "ownstorm" => Ok(own_storm(&find(&things.exports, name)).to_string()),
         "rebind" => {
             let mut export = things.exports.lock().unwrap().remove(name).expect("exported");
@@ -460,6 +475,23 @@ fn host(nodes: u32) -> Result<String> {
     }
     std::mem::forget(cluster); // ends with the process
     Ok(words.join(" "))
+}
+
+/// What a program should not do with a page of exported memory.
+fn change_page(how: &str, start: *mut u8, offset: usize) {
+    use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+    let page = rustix::param::page_size();
+    let place = start.wrapping_add(offset).cast();
+    let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::FIXED);
+    // SAFETY: a page of memory that this node mapped, which no story accesses again.
+    unsafe {
+        match how {
+            "close" => mprotect(place, page, MprotectFlags::empty()),
+            "replace" => mmap_anonymous(place, page, access, flags).map(drop),
+            _ => munmap(place, page),
+        }
+    }
+    .expect("a page of the range");
 }
 
 /// Fresh memory, for ever.

@@ -17,6 +17,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("an_importer_with_a_lease_does_not_hold_the_agent_up", an_importer_with_a_lease_does_not_hold_the_agent_up),
     ("shared_memory_moves_away_from_an_export_that_goes", shared_memory_moves_away_from_an_export_that_goes),
     ("adopted_memory_moves_away_in_place", adopted_memory_moves_away_in_place),
+    ("a_page_that_the_program_changed_keeps_nobody_in_reach", a_page_that_the_program_changed),
     ("strict_programs_get_the_original_silence", strict_programs_get_the_original_silence),
     ("a_reused_id_does_not_revive_old_imports", a_reused_id_does_not_revive_old_imports),
     ("who_answers_and_keeps_a_mapping_keeps_the_old_memory", who_answers_and_keeps_a_mapping),
@@ -248,6 +249,28 @@ fn adopted_memory_moves_away_in_place() {
     importer.ok("put j 0 3");
     assert_eq!(exporter.ok("read e 0"), "3");
     exporter.ok("destroy e");
+}
+
+fn a_page_that_the_program_changed() {
+    for change in ["close", "replace", "takeaway"] {
+        let cluster = cluster(2);
+        let mut exporter = NodeProcess::start(&cluster, 1);
+        let mut importer = NodeProcess::start(&cluster, 2);
+        exporter.ok("adopt e 65536");
+        exporter.ok("publish e 0x400000");
+        importer.ok("connect i 1 0x400000 rw");
+        importer.ok("map i");
+        importer.ok("store i 0 1");
+        importer.stop();
+        exporter.ok(&format!("{change} e 32768"));
+        exporter.ok("unpublish e");
+        exporter.ok("write e 8 77");
+        importer.signal(Signal::CONT);
+        importer.ok("store i 0 2");
+        assert_eq!(exporter.ok("read e 0"), "1", "{change}: the importer reaches the rest of the range");
+        assert_ne!(importer.ok("load i 8"), "77", "{change}: the importer sees the rest of the range");
+        exporter.ok("destroy e");
+    }
 }
 
 fn shared_memory_moves_away_from_an_export_that_goes() {

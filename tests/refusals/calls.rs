@@ -51,8 +51,7 @@ calls! {
     #[cfg(target_arch = "x86_64")]
     readlink SYS_readlink: ACCESS NOMEM IO;
     getdents64 SYS_getdents64: NOMEM IO;
-    fstat SYS_fstat: NOMEM;
-    newfstatat SYS_newfstatat: NOMEM ACCESS;
+        newfstatat SYS_newfstatat: NOMEM ACCESS;
     statx SYS_statx: NOMEM ACCESS;
     dup SYS_dup: MFILE;
     dup3 SYS_dup3: MFILE INTR;
@@ -65,7 +64,7 @@ calls! {
     connect SYS_connect: AGAIN INTR ACCESS PERM NOMEM;
     accept4 SYS_accept4: NOMEM MFILE NFILE INTR AGAIN NOBUFS CONNABORTED PERM;
     sendmsg SYS_sendmsg: NOMEM INTR NOBUFS AGAIN TOOMANYREFS;
-    sendto SYS_sendto: NOMEM INTR NOBUFS AGAIN;
+    sendto SYS_sendto: NOMEM INTR NOBUFS;
     recvmsg SYS_recvmsg: NOMEM INTR AGAIN;
     recvfrom SYS_recvfrom: NOMEM INTR AGAIN;
     getsockopt SYS_getsockopt: ;
@@ -98,7 +97,7 @@ calls! {
     execve SYS_execve: NOMEM MFILE NFILE ACCESS AGAIN IO;
     unshare SYS_unshare: NOMEM PERM;
     close_range SYS_close_range: NOMEM MFILE;
-    getrandom SYS_getrandom: INTR AGAIN;
+    getrandom SYS_getrandom: INTR;
     prlimit64 SYS_prlimit64: PERM;
     wait4 SYS_wait4: INTR;
     waitid SYS_waitid: INTR;
@@ -137,6 +136,18 @@ impl Call {
                 libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET => &[Errno::INTR, Errno::AGAIN],
                 _ => &[],
             },
+            "sendmsg" => match (third32 & libc::MSG_DONTWAIT != 0, has_descriptors(thread, second)) {
+                (true, true) => &[Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN, Errno::TOOMANYREFS],
+                (true, false) => &[Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN],
+                (false, true) => &[Errno::NOMEM, Errno::NOBUFS, Errno::INTR, Errno::TOOMANYREFS],
+                (false, false) => &[Errno::NOMEM, Errno::NOBUFS, Errno::INTR],
+            },
+            "recvmsg" if third32 & libc::MSG_DONTWAIT == 0 => &[Errno::NOMEM, Errno::INTR],
+            "recvmsg" => &[Errno::NOMEM, Errno::AGAIN],
+            // The runtime's, which hears how the exec of a child went, and does not expect to be refused.
+            "recvfrom" if third == 8 => &[],
+            // Looking at a limit.
+            "prlimit64" if third == 0 => &[],
             "epoll_ctl" if second32 != libc::EPOLL_CTL_ADD => &[],
             // SO_PEERPIDFD makes a descriptor.
             "getsockopt" if third32 == 77 => &[Errno::NOMEM, Errno::MFILE, Errno::NFILE],
@@ -152,6 +163,8 @@ impl Call {
             "read" | "readv" | "write" | "writev" | "close" => match target(thread, first) {
                 Target::Disk => self.errnos,
                 _ if self.name == "close" => &[],
+                // A page for what is written.
+                Target::Pipe if self.name == "write" => &[Errno::INTR, Errno::NOMEM],
                 Target::Proc if self.name == "read" => &[Errno::INTR, Errno::NOMEM],
                 _ => &[Errno::INTR],
             },
@@ -169,21 +182,31 @@ fn is_signal_stack(protection: u64, flags: u64) -> bool {
     protection as libc::c_int == libc::PROT_READ | libc::PROT_WRITE && flags as libc::c_int & libc::MAP_STACK != 0
 }
 
+/// Whether a message that a thread sends brings descriptors along.
+fn has_descriptors(thread: i32, message: u64) -> bool {
+    use std::os::unix::fs::FileExt;
+    // Behind the name, the vector and the pointer to the control messages: their length.
+    let mut length = [0; 8];
+    let memory = std::fs::File::open(format!("/proc/{thread}/mem"));
+    memory.and_then(|memory| memory.read_exact_at(&mut length, message + 40)).is_ok() && length != [0; 8]
+}
+
 /// What a descriptor leads to.
 enum Target {
     Disk,
     Proc,
+    Pipe,
     Other,
 }
 
 fn target(thread: i32, fd: u64) -> Target {
     let target = std::fs::read_link(format!("/proc/{thread}/fd/{fd}")).unwrap_or_default();
-    if target.starts_with("/proc") {
+    let target = target.to_string_lossy();
+    if target.starts_with("/proc/") {
         Target::Proc
-    } else if target.starts_with("/")
-        && !target.starts_with("/dev")
-        && !target.display().to_string().starts_with("/memfd:")
-    {
+    } else if target.starts_with("pipe:") {
+        Target::Pipe
+    } else if target.starts_with('/') && !target.starts_with("/dev/") && !target.starts_with("/memfd:") {
         Target::Disk
     } else {
         Target::Other

@@ -165,7 +165,7 @@ pub(crate) enum Came {
 fn play(story: &Story, role: Role, scene: &mut Scene, cell: &Cell) -> Result<Came, String> {
     (story.each)(scene);
     let listener = scene.player(role).listener.control();
-    listener.refuse(&cell.place, cell.errno, cell.lasting);
+    listener.refuse(&cell.place, cell.errno, cell.lasting, story.who);
     let code = (story.act)(scene);
     let refused = listener.let_go();
     scene.make_good(role, &refused);
@@ -174,7 +174,7 @@ fn play(story: &Story, role: Role, scene: &mut Scene, cell: &Cell) -> Result<Cam
         if refused.is_empty() {
             return Err(format!("nothing was refused, and it failed: {said}"));
         }
-        if !right(cell.errno).contains(&code) {
+        if !right(cell.errno).contains(&code) || said.contains("has ended") {
             return Err(format!("the wrong error: {said}"));
         }
     }

@@ -45,6 +45,14 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
             things.exports.lock().unwrap().insert(name.to_owned(), export);
             bound.map(|()| String::new())
         }
+        ["tryend", name] => {
+            let mut export = things.exports.lock().unwrap().remove(name).expect("exported");
+            let ended = Arc::get_mut(&mut export).expect("nobody else uses it").try_destroy();
+            if ended.is_err() {
+                things.exports.lock().unwrap().insert(name.to_owned(), export);
+            }
+            ended.map(|()| String::new())
+        }
         ["roomcheck", room] => Ok(room_check(place(room))),
         ["exportsealed", name, length] => {
             keep(name, Controller::open("shm0").and_then(|c| c.export_sealed(number(length))))

@@ -267,6 +267,10 @@ fn naming() -> impl FnMut(i32, i32, &'static str, &[u64; 6]) -> Option<String> +
             begun = matches!(call, "poll" | "ppoll") && arguments[1] == 3;
             return None;
         }
+        let is_write = matches!(call, "write" | "writev");
+        if is_write && arguments[0] == 2 {
+            return None; // the sentence that is wanted
+        }
         let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let process: i32 = field("Tgid:")?.parse().ok()?;
@@ -279,6 +283,9 @@ fn naming() -> impl FnMut(i32, i32, &'static str, &[u64; 6]) -> Option<String> +
             0 | 1 => "warden",
             _ => "starting node",
         });
+        if is_write && name == "starting node" {
+            return None; // the runtime's, which says how the exec went, and does not expect to be refused
+        }
         let comm = field("Name:").filter(|comm| thread != process && comm.starts_with("rsm-") && *comm != "rsm-ctl");
         Some(comm.map_or(name.to_owned(), |comm| format!("{name}'s {comm}")))
     }
@@ -298,7 +305,7 @@ impl Launch {
         let listener = Listener::on(&mut command, Box::new(naming()));
         let control = listener.control();
         match cell {
-            Some(cell) => control.refuse(&cell.place, cell.errno, cell.lasting),
+            Some(cell) => control.refuse(&cell.place, cell.errno, cell.lasting, None),
             None => control.count(),
         }
         let child = command.spawn().expect("rsm-ctl starts");

@@ -60,6 +60,8 @@ enum Plan {
         place: Place,
         errno: Errno,
         lasting: bool,
+        /// Whose calls alone meet the shortage.
+        only: Option<&'static str>,
         /// When a lasting shortage ends: what waits for its end is not kept waiting for ever.
         until: Option<Instant>,
     },
@@ -141,8 +143,8 @@ impl Control {
     }
 
     /// From now on calls are counted, and that one fails.
-    pub(crate) fn refuse(&self, place: &Place, errno: Errno, lasting: bool) {
-        self.plan(Plan::Refuse { place: place.clone(), errno, lasting, until: None });
+    pub(crate) fn refuse(&self, place: &Place, errno: Errno, lasting: bool, only: Option<&'static str>) {
+        self.plan(Plan::Refuse { place: place.clone(), errno, lasting, only, until: None });
     }
 
     /// From now on all calls go on; gives those that were counted, in their order, and what each could meet.
@@ -289,10 +291,12 @@ fn decide(
             order.push((place, errnos));
             None
         }
-        Plan::Refuse { place: at, errno, lasting, until } => {
+        Plan::Refuse { place: at, errno, lasting, only, until } => {
             let errno = *errno;
-            let goes_on =
-                *lasting && until.is_some_and(|until| Instant::now() < until) && can_last(call, errno, errnos);
+            let goes_on = *lasting
+                && only.is_none_or(|only| only == place.who)
+                && until.is_some_and(|until| Instant::now() < until)
+                && can_last(call, errno, errnos);
             if goes_on || place == *at && errnos.contains(&errno) {
                 until.get_or_insert_with(|| Instant::now() + SHORTAGE);
                 refused.push(Refused { who: place.who, call: call.name, arguments: data.args });

@@ -71,7 +71,8 @@ fn naming(root: i32, thread: i32, call: &'static str, arguments: &[u64; 6]) -> O
         return (!of_test).then(|| MAIN.to_owned());
     }
     let Ok(name) = std::fs::read_to_string(format!("/proc/{root}/task/{thread}/comm")) else {
-        return Some("a child".to_owned());
+        // What a child says, it writes.
+        return (call != "write").then(|| "a child".to_owned());
     };
     let name = name.trim();
     // It has its parent's name until it has taken one.

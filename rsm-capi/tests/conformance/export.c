@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/ipc.h>
+#include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
 
@@ -373,8 +374,30 @@ ASSERTION(58, LOCAL, "what goes in through one of two exports of the same memory
     CHECK(is_pattern(memory + 100, 8, sizeof copy));
 }
 
+/* Destroys an export, for what it was told. */
+static void *destroy_it(void *export)
+{
+    return (void *)(intptr_t)rsm_memseg_export_destroy((rsm_memseg_export_handle_t)export);
+}
+
 ASSERTION(59, LOCAL, "export_destroy of NULL, and of what is no export")
 {
+    /* Of threads that destroy one handle at the same time one does, and the others find none. */
+    unsigned char *memory = pages(2);
+    for (int round = 0; round < 100; round++) {
+        const rsm_memseg_export_handle_t e = create(memory, 2 * P, 0);
+        pthread_t threads[3];
+        int done = 0;
+        for (int k = 0; k < 3; k++)
+            start(destroy_it, (void *)e, &threads[k]);
+        for (int k = 0; k < 3; k++) {
+            void *told;
+            pthread_join(threads[k], &told);
+            CHECK(told == (void *)RSM_SUCCESS || told == (void *)RSMERR_BAD_SEG_HNDL);
+            done += told == (void *)RSM_SUCCESS;
+        }
+        CHECK(done == 1);
+    }
     EXPECT(RSMERR_BAD_SEG_HNDL, rsm_memseg_export_destroy(NULL));
     const rsm_memseg_export_handle_t e = create(pages(1), P, 0);
     OK(rsm_memseg_export_destroy(e));
@@ -405,11 +428,58 @@ ASSERTION(61, ALL, "destroying a published segment aborts its imports")
     OK(rsm_memseg_import_disconnect(s.i));
 }
 
+/* Room for small things only: for no copy of `length` bytes. */
+static struct rlimit leave_little_room(size_t length)
+{
+    struct rlimit before, little;
+    unsigned long used;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    CHECK(statm != NULL && fscanf(statm, "%lu", &used) == 1);
+    fclose(statm);
+    CHECK(getrlimit(RLIMIT_AS, &before) == 0);
+    little = before;
+    little.rlim_cur = used * P + length / 4;
+    CHECK(setrlimit(RLIMIT_AS, &little) == 0);
+    return before;
+}
+
 ASSERTION(62, LOCAL, "the memory of a destroyed segment can be exported again")
 {
     unsigned char *memory = pages(3);
     for (int round = 0; round < 5; round++)
         export_and_share(memory, 3 * P);
+    /* When it cannot be given back destroy says so, the memory holds what it held, and another destroy goes on ... */
+    const size_t length = 4096 * P;
+    memory = pages(4096);
+    fill(memory, 10, length);
+    rsm_memseg_export_handle_t e = create(memory, length, 0), again;
+    publish(e, ID);
+    struct rlimit room = leave_little_room(length);
+    EXPECT(RSMERR_INSUFFICIENT_MEM, rsm_memseg_export_destroy(e));
+    EXPECT(RSMERR_INSUFFICIENT_MEM, rsm_memseg_export_destroy(e));
+    EXPECT(RSMERR_BAD_SEG_HNDL, rsm_memseg_export_unpublish(e));
+    EXPECT(RSMERR_CONN_ABORTED, rsm_intr_signal_wait(e, 0));
+    CHECK(setrlimit(RLIMIT_AS, &room) == 0);
+    CHECK(is_pattern(memory, 10, length));
+    OK(rsm_memseg_export_destroy(e));
+    EXPECT(RSMERR_BAD_SEG_HNDL, rsm_memseg_export_destroy(e));
+    CHECK(is_pattern(memory, 10, length));
+    /* ... and so does another export of it, which the first one's destroy then leaves alone. */
+    e = create(memory, length, 0);
+    room = leave_little_room(length);
+    EXPECT(RSMERR_INSUFFICIENT_MEM, rsm_memseg_export_destroy(e));
+    EXPECT(RSMERR_INSUFFICIENT_MEM, rsm_memseg_export_create(open_controller(), &again, memory, length, 0));
+    CHECK(setrlimit(RLIMIT_AS, &room) == 0);
+    again = create(memory, length, 0);
+    publish(again, ID);
+    OK(rsm_memseg_export_destroy(e));
+    rsm_memseg_import_handle_t i;
+    rsmapi_barrier_t barrier;
+    OK(rsm_memseg_import_connect(open_controller(), local_node(), ID, RSM_PERM_RDWR, &i));
+    OK(rsm_memseg_import_init_barrier(i, RSM_BARRIER_SEGMENT, &barrier));
+    OK(rsm_memseg_import_put8(i, (off_t)length - 1, (uint8_t[]){77}, 1));
+    CHECK(memory[length - 1] == 77);
+    OK(rsm_memseg_export_destroy(again));
 }
 
 ASSERTION(63, LOCAL, "the memory of a destroyed segment is the program's again, and only the program's")

@@ -230,6 +230,16 @@ ASSERTION(192, ALL, "unmap of NULL, of what is no import, and of what is not map
     EXPECT(RSMERR_SEG_NOT_MAPPED, rsm_memseg_import_unmap(s.i));
 }
 
+/* Other memory in the place of a page of a mapping, as a program gets it that unmapped the page itself. */
+static void put_own_page(unsigned char *mapping, size_t page, unsigned char byte)
+{
+    unsigned char *place = mapping + page * P;
+    CHECK(munmap(place, P) == 0);
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+    CHECK(mmap(place, P, PROT_READ | PROT_WRITE, flags, -1, 0) == place);
+    memset(place, byte, P);
+}
+
 ASSERTION(193, ALL, "a mapped import is unmapped, then disconnected")
 {
     struct scene s;
@@ -238,6 +248,28 @@ ASSERTION(193, ALL, "a mapped import is unmapped, then disconnected")
     OK(rsm_memseg_import_unmap(s.i));
     EXPECT(RSMERR_SEG_NOT_MAPPED, rsm_memseg_import_unmap(s.i));
     OK(rsm_memseg_import_disconnect(s.i));
+    /* What the program has put there itself meanwhile is the program's: unmap leaves it alone, and so does an abort. */
+    OK(rsm_memseg_import_connect(s.controller, s.node, s.id, RSM_PERM_RDWR, &s.i));
+    unsigned char *mapping = map_all(&s);
+    put_own_page(mapping, 1, 0x5A);
+    e_fill(&s, 0x11);
+    OK(rsm_memseg_import_unmap(s.i));
+    FILLED(mapping + P, 0x5A, P);
+    OK(rsm_memseg_import_disconnect(s.i));
+    FILLED(mapping + P, 0x5A, P);
+    CHECK(munmap(mapping + P, P) == 0);
+    OK(rsm_memseg_import_connect(s.controller, s.node, s.id, RSM_PERM_RDWR, &s.i));
+    mapping = map_all(&s);
+    put_own_page(mapping, 1, 0x5A);
+    OK(e_unpublish(&s));
+    put_own_page(mapping, 2, 0x5B);
+    mapping[0] = mapping[3 * P] = 0x77;
+    FILLED(mapping + P, 0x5A, P);
+    CHECK(e_filled(&s, 0x11));
+    OK(rsm_memseg_import_unmap(s.i));
+    OK(rsm_memseg_import_disconnect(s.i));
+    FILLED(mapping + P, 0x5A, P);
+    FILLED(mapping + 2 * P, 0x5B, P);
 }
 
 static sigjmp_buf back;

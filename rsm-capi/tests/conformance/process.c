@@ -68,7 +68,22 @@ ASSERTION(257, LOCAL, "a forked child destroys its view of an export, not the ex
     rsm_memseg_import_handle_t i;
     OK(rsm_memseg_import_connect(s.controller, s.node, s.id, RSM_PERM_RDWR, &i));
     OK(rsm_memseg_export_unpublish(s.e));
+    /* What it shares it keeps, when the parent has its memory for itself again. */
+    int ends[2];
+    char byte = 0;
+    CHECK(pipe(ends) == 0);
+    fill(s.memory, 11, SZ);
+    const pid_t last = fork_child();
+    if (last == 0) {
+        CHECK(read(ends[0], &byte, 1) == 1);
+        CHECK(is_pattern(s.memory, 11, SZ));
+        memset(s.memory, 0x11, SZ);
+        _exit(0);
+    }
     OK(rsm_memseg_export_destroy(s.e));
+    CHECK(write(ends[1], &byte, 1) == 1);
+    join_child(last);
+    CHECK(is_pattern(s.memory, 11, SZ));
 }
 
 /* The import is aborted within `milliseconds`, and the segment is gone. */

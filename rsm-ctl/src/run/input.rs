@@ -51,8 +51,12 @@ pub(crate) fn take(from_terminal: bool) -> io::Result<(OwnedFd, Option<Feeder>)>
     let null = output::null()?;
     let taken = stdin().try_clone_to_owned();
     dup2_stdin(&null)?;
-    // Closed by whoever started us: as good as empty.
-    let Ok(taken) = taken else { return Ok((null, None)) };
+    let taken = match taken {
+        Ok(taken) => taken,
+        // Closed by whoever started us: as good as empty.
+        Err(error) if error.raw_os_error() == Some(Errno::BADF.raw_os_error()) => return Ok((null, None)),
+        Err(error) => return Err(error),
+    };
     if !isatty(&taken) {
         return Ok((taken, None));
     }

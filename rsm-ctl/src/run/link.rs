@@ -2,6 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -14,6 +16,9 @@ const LONGEST: usize = 64 * 1024;
 
 /// What may wait to be read.
 const ROOM: usize = 1 << 20;
+
+/// Between two attempts while the kernel has no memory: what is lost between the two would be waited for.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// One end of the tie.
 pub(crate) struct Link {
@@ -44,14 +49,20 @@ impl Link {
         Link { socket }
     }
 
-    /// Sends without ever waiting.
+    /// Sends without waiting for who reads; a kernel that has no memory for it is waited for.
     ///
     /// A message that finds no room, or no other end, is dropped. The warden sends about as many as there are
     /// processes in its whole life, which always has room. The front repeats what the user asks for, so only a warden that does not run
     /// misses something, and the front's last word for that one is SIGKILL.
     pub(crate) fn send<T: Serialize>(&self, message: &T) {
         let bytes = serde_json::to_vec(message).expect("messages are numbers and text");
-        while send(&self.socket, &bytes, SendFlags::NOSIGNAL) == Err(Errno::INTR) {}
+        loop {
+            match send(&self.socket, &bytes, SendFlags::NOSIGNAL) {
+                Err(Errno::INTR) => {}
+                Err(Errno::NOMEM | Errno::NOBUFS) => thread::sleep(MOMENT),
+                Ok(_) | Err(_) => return,
+            }
+        }
     }
 
     /// Waits until there is room for a message, not for long; answers whether there is.
@@ -67,6 +78,8 @@ impl Link {
             match recv(&self.socket, &mut *bytes, RecvFlags::empty()) {
                 // Told once, when the other end went with something of ours unread; what it had said before is still here.
                 Err(Errno::INTR | Errno::CONNRESET) => {}
+                // The message stays where it is.
+                Err(Errno::NOMEM | Errno::NOBUFS) => thread::sleep(MOMENT),
                 Err(Errno::AGAIN) => return Received::Nothing,
                 Ok((0, _)) | Err(_) => return Received::Gone,
                 Ok((length, _)) => {

@@ -41,7 +41,7 @@ impl Agent {
             Ending::LinkEnded | Ending::ProcessEnded => (EndCause::ExporterEnded, EndCause::ImporterEnded),
         };
         self.members_of.remove(member.pid, party);
-        for fd in [Some(&member.events), Some(&member.process), member.control.as_ref()].into_iter().flatten() {
+        for fd in [Some(&member.events), member.process.as_ref(), member.control.as_ref()].into_iter().flatten() {
             self.unwatch(fd);
         }
         drop((member.control, member.events, member.process));

@@ -177,10 +177,9 @@ impl AgentHandle {
     }
 
     /// Lets the agent serve until the process ends.
-    pub(crate) fn never_end(mut self) {
-        // Nothing of it stands in the program's table from here on, and nobody waits for the thread.
+    pub(crate) fn never_end(&mut self) {
+        // Nothing of it stands in the program's table from here on.
         self.stop = None;
-        self.thread = None;
     }
 
     /// The key that makes a process part of `node`; `None` when there is no such node.
@@ -341,12 +340,32 @@ impl Agent {
 }
 
 /// Binds the cluster's name, which makes it known.
+/// The error for a name that somebody has, which anybody may take: says who, by the kernel's word.
+fn taken(address: &Address) -> Error {
+    let name = address.name();
+    // At once or not at all: who listens need not answer.
+    let ask = || {
+        let socket = crate::socket::packet_socket(SocketFlags::NONBLOCK)?;
+        rustix::net::connect(&socket, &address.socket_address()?).map_err(|e| from_errno(e, "nobody listens"))?;
+        crate::socket::peer(&socket)
+    };
+    let text = match ask() {
+        Ok((who, process)) if who.uid == address.uid() => {
+            format!("a cluster named {name:?} is already running: its agent is process {process}")
+        }
+        Ok((who, process)) => format!(
+            "the name {name:?} is taken by process {process} of user {}, whose cluster it cannot be: take another name",
+            who.uid
+        ),
+        Err(_) => format!("the name {name:?} is taken by a process that does not answer: take another name"),
+    };
+    Error::with(Code::BadConf, text)
+}
+
 fn listen(address: &Address) -> Result<OwnedFd> {
     let socket = crate::socket::packet_socket(SocketFlags::NONBLOCK)?;
     rustix::net::bind(&socket, &address.socket_address()?).map_err(|e| match e {
-        Errno::ADDRINUSE => {
-            Error::with(Code::BadConf, format!("a cluster named {:?} is already running", address.name()))
-        }
+        Errno::ADDRINUSE => taken(address),
         e => from_errno(e, "cannot bind the cluster's socket"),
     })?;
     rustix::net::listen(&socket, 4096).map_err(|e| from_errno(e, "cannot listen on the cluster's socket"))?;

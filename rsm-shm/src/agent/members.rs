@@ -39,8 +39,9 @@ pub(super) struct Member {
     pub(super) pid: u32,
     pub(super) control: Option<OwnedFd>,
     pub(super) events: OwnedFd,
-    /// Watched, and what the process is signalled by. On old kernels the member has copies of it.
-    pub(super) process: OwnedFd,
+    /// Watched, and what the process is signalled by. On old kernels the member has copies of it. None of the agent's own
+    /// process, where there is no other way to get one: the two end together.
+    pub(super) process: Option<OwnedFd>,
     token: Secret,
     /// Revision it reported last.
     pub(super) seen: u64,
@@ -99,12 +100,15 @@ impl Agent {
         // A dozen replies, with their descriptors, is what a member that does not read can be owed.
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, 8192);
         let Ok((Credentials { uid, .. }, pid)) = socket::peer(&socket) else { return };
-        if self.watch(&socket, Token::Stranger(party), EventFlags::IN).is_ok() {
-            self.strangers.insert(party, Stranger { socket, since: Instant::now(), uid, pid });
-            self.strangers_of.add(pid, party);
-            crash_point!(AgentAccepted);
-            self.turn_one_away(pid);
+        let watched = self.watch(&socket, Token::Stranger(party), EventFlags::IN);
+        self.strangers.insert(party, Stranger { socket, since: Instant::now(), uid, pid });
+        self.strangers_of.add(pid, party);
+        if let Err(error) = watched {
+            // What it wants would not be heard.
+            return self.refuse(party, 0, error);
         }
+        crash_point!(AgentAccepted);
+        self.turn_one_away(pid);
     }
 
     /// Where too many wait to join, the one that has waited longest goes: of a process that has many, or of the user
@@ -179,13 +183,14 @@ impl Agent {
         let socket = &self.strangers[&party].socket;
         let (credentials, pid) = socket::peer(socket)?;
         self.members_of.check_membership(pid)?;
-        let process =
-            match socket::peer_pidfd(socket)? {
-                Some(process) => process,
-                None => packet.descriptors.into_iter().next().filter(|fd| socket::is_pidfd_of(fd, pid)).ok_or_else(
-                    || Error::with(Code::BadArgsErrors, "the join message came without a process descriptor"),
-                )?,
-            };
+        let process = match socket::peer_pidfd(socket)? {
+            Some(process) => Some(process),
+            None => packet.descriptors.into_iter().next().filter(|fd| socket::is_pidfd_of(fd, pid)),
+        };
+        if process.is_none() && pid != std::process::id() {
+            let text = "the join message came without a process descriptor (is pidfd_open refused to the process?)";
+            return Err(Error::with(Code::BadArgsErrors, text));
+        }
         let node = self.admit(claim, &credentials)?;
         let (mut held, mut kept) = (self.held(), self.kept());
         held.members += 1;
@@ -205,7 +210,9 @@ impl Agent {
             given.push(duplicate(self.bells_of(node)?.object())?);
         }
         self.watch(&events, Token::Events(party), EventFlags::IN)?;
-        if let Err(error) = self.watch(&process, Token::Process(party), EventFlags::IN) {
+        if let Some(process) = &process
+            && let Err(error) = self.watch(process, Token::Process(party), EventFlags::IN)
+        {
             self.unwatch(&events);
             return Err(error);
         }

@@ -70,8 +70,12 @@ impl Agent {
             crash_point!(AgentResumed);
             return Ok((Answer::Done, Vec::new()));
         }
-        let memory = self.own_segment(party, name)?.memory().duplicate()?;
+        let memory = self.own_segment(party, name)?.memory().duplicate();
+        if memory.is_err() {
+            // Nothing will come into it, and nobody will say that it is over.
+            self.undo_rebind(party, name);
+        }
         crash_point!(AgentSuspended);
-        Ok((Answer::Memory, vec![memory]))
+        Ok((Answer::Memory, vec![memory?]))
     }
 }

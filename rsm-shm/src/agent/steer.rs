@@ -56,7 +56,8 @@ impl Agent {
     fn signal_node(&mut self, node: u32, signal: NodeSignal) -> Result<u32> {
         self.check_node(node)?;
         // A process may be a member more than once.
-        let processes: BTreeMap<u32, &OwnedFd> = self.members_of_node(node).map(|(_, m)| (m.pid, &m.process)).collect();
+        let processes: BTreeMap<u32, Option<&OwnedFd>> =
+            self.members_of_node(node).map(|(_, m)| (m.pid, m.process.as_ref())).collect();
         if processes.is_empty() {
             let text = format!("no process of node {node} has joined the cluster");
             return Err(Error::with(Code::RemoteNodeUnreachable, text));
@@ -72,7 +73,8 @@ impl Agent {
             NodeSignal::Cont => (Signal::CONT, "continue"),
         };
         let mut count = 0;
-        for (pid, process) in processes {
+        // Only the agent's own may be without a descriptor, and was told off above.
+        for (pid, process) in processes.into_iter().filter_map(|(pid, process)| Some((pid, process?))) {
             if signal == Signal::KILL {
                 self.kills.add(node, pid);
             }

@@ -56,7 +56,7 @@ impl Membership {
             let memory = descriptors.next().ok_or_else(missing)?;
             memfd::check_solid(&memory, connected.data_offset.saturating_add(connected.length))?;
             let object = inspect::identity(&memory)?;
-            Region::map(memory, connected.data_offset, length, permission)?.given_to_program(object)
+            Region::map_to_duplicate(memory, connected.data_offset, length, permission)?.given_to_program(object)
         };
         let bells = self.bells_of(node, descriptors.next())?;
         let registry = self.registry();

@@ -104,6 +104,33 @@ pub(super) fn silent(address: &Address, waited: Duration) -> Error {
     Error::with(Code::Timeout, text)
 }
 
+/// The error for a connection that the other end closed: the cluster has ended, or its agent lacks something to serve it.
+fn closed(address: &Address) -> Error {
+    let until = Instant::now() + LOOK_PATIENCE;
+    loop {
+        match open(address) {
+            Err(error) if matches!(error.code(), Code::CtlrNotPresent | Code::PermDenied) => return gone(address),
+            Err(error) => return error,
+            // Of an agent that ends, the queue may take a connection once more. One that lives answers whatever it is told.
+            Ok(socket) => {
+                let asked = encode(&Request { number: 0, ask: Ask::Leave })
+                    .is_ok_and(|packet| socket::send(&socket, &packet, &[], SendFlags::empty()).is_ok());
+                let answer = || socket::receive(&socket, RecvFlags::DONTWAIT);
+                if asked && readable_until(&socket, until) && matches!(answer(), Ok(Some(_)) | Err(Errno::AGAIN)) {
+                    break;
+                }
+            }
+        }
+        if Instant::now() >= until {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let text =
+        format!("the agent of cluster {:?} closed the connection: it lacks memory or descriptors", address.name());
+    Error::with(Code::InsufficientResources, text)
+}
+
 /// Opens a connection to the agent and makes sure that it is the right user's.
 fn open(address: &Address) -> Result<Guest> {
     let setup = |e| from_errno(e, "cannot set up the control connection");
@@ -172,7 +199,7 @@ impl Control {
         let packet = encode(&Request { number: self.number, ask })?;
         let socket = self.socket.as_ref().ok_or(Error::new(Code::InternalError))?;
         socket::send(socket, &packet, descriptors, SendFlags::empty()).map_err(|e| match e {
-            Errno::PIPE | Errno::CONNRESET => gone(address),
+            Errno::PIPE | Errno::CONNRESET => closed(address),
             e => from_errno(e, "cannot join"),
         })?;
         Ok(self.number)
@@ -227,7 +254,7 @@ impl Control {
                     // The agent is gone, or it refused to speak on; the next request finds out.
                     self.socket = None;
                     self.owed = Some(number);
-                    return Err(gone(address).into());
+                    return Err(closed(address).into());
                 }
             };
             // At once, while they are known to be what was received.
@@ -430,7 +457,7 @@ fn send(socket: &impl AsFd, number: u64, ask: &Ask, address: &Address) -> std::r
         match socket::send(socket, &packet, &[], SendFlags::empty()) {
             Ok(()) => return Ok(()),
             Err(Errno::INTR) => {}
-            Err(Errno::PIPE | Errno::CONNRESET) => return Err(gone(address).into()),
+            Err(Errno::PIPE | Errno::CONNRESET) => return Err(closed(address).into()),
             Err(Errno::BADF | Errno::NOTSOCK) => return Err(Failure::Lost),
             Err(e) => return Err(from_errno(e, "cannot ask the agent").into()),
         }

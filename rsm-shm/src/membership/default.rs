@@ -21,6 +21,8 @@ struct Default {
 
 /// Locked only under [`fork::hold`], so that no child inherits it in the hands of another thread.
 static DEFAULT: Mutex<Default> = Mutex::new(Default { membership: None, joining: None });
+/// That of a private cluster, which is never ended: members may come and go until the process ends. Locked likewise.
+static AGENTS: Mutex<Vec<AgentHandle>> = Mutex::new(Vec::new());
 /// Steps when a thread has joined, or could not.
 static TURNS: AtomicU32 = AtomicU32::new(0);
 
@@ -84,8 +86,10 @@ fn join() -> Result<Arc<Membership>> {
     };
     let membership = Membership::join(&address, Some(claim))?;
     // A private cluster is never ended: members may come and go until the process ends.
-    if let Some(agent) = agent {
+    if let Some(mut agent) = agent {
         agent.never_end();
+        let _hold = fork::hold();
+        super::lock(&AGENTS).push(agent);
     }
     Ok(membership)
 }

@@ -14,6 +14,7 @@ use crate::parking::Parking;
 use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Secret};
 use rsm_core::{Code, Error, Result};
+use rustix::io::Errno;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -89,15 +90,18 @@ impl Joined {
     }
 }
 
-/// A descriptor of this process, where the kernel did not name the peer by one.
+/// A descriptor of this process, where the kernel did not name the peer by one; `None` also where it cannot be had.
 pub(super) fn describe_process(is_named: bool) -> Result<Option<Guest>> {
     if is_named {
         return Ok(None);
     }
-    rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())
-        .and_then(Guest::new)
-        .map(Some)
-        .map_err(|e| from_errno(e, "cannot open a process descriptor"))
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
+    match own.and_then(Guest::new) {
+        Ok(process) => Ok(Some(process)),
+        // Refused for good, by a filter or a tool that the program runs under. The agent says whether it does without.
+        Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS) => Ok(None),
+        Err(error) => Err(from_errno(error, "cannot open a process descriptor")),
+    }
 }
 
 /// Joins and builds a membership around it.

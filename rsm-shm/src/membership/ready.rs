@@ -83,6 +83,17 @@ pub fn is_readable(descriptor: impl AsFd) -> bool {
     rustix::event::poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&at_once)) != Ok(0)
 }
 
+/// Writes a byte. A kernel that has no page for it is waited for: nobody would come by again.
+fn put(pipe: impl AsFd) -> rustix::io::Result<usize> {
+    loop {
+        match rustix::io::write(&pipe, &[1]) {
+            Err(Errno::INTR) => {}
+            Err(Errno::NOMEM) => std::thread::sleep(Duration::from_millis(1)),
+            done => return done,
+        }
+    }
+}
+
 /// Takes every byte out of a pipe.
 pub(super) fn drain(read: &Guest) {
     let mut byte = [0; 8];
@@ -184,7 +195,7 @@ pub(super) fn fill(write: &Guest) -> bool {
         libc::sigaddset(&raw mut pipe, libc::SIGPIPE);
         libc::sigpending(&raw mut pending);
         libc::pthread_sigmask(libc::SIG_BLOCK, &raw const pipe, &raw mut before);
-        let written = rustix::io::write(write, &[1]);
+        let written = put(write);
         if written == Err(Errno::PIPE) && libc::sigismember(&raw const pending, libc::SIGPIPE) == 0 {
             let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
             libc::sigtimedwait(&raw const pipe, std::ptr::null_mut(), &raw const now);

@@ -40,6 +40,13 @@ pub(super) struct Revival {
     error: OnceLock<Error>,
 }
 
+/// What a process has of its cluster.
+enum Tied {
+    Joined(Arc<Link>),
+    /// Nothing yet: it is a child that joins.
+    Joining(Arc<Revival>),
+}
+
 impl Revival {
     fn state(&self) -> u32 {
         // Acquire: pairs with the Release of `end`; the error and the link are there.
@@ -67,14 +74,19 @@ impl Membership {
     /// # Errors
     /// TIMEOUT when the agent does not take the child in; otherwise as a join.
     pub(super) fn link(&self) -> Result<Arc<Link>> {
-        let (link, _) = self.shared.tie(|_| Instant::now() + MEMBER_PATIENCE)?;
-        link.ok_or_else(|| super::control::silent(&self.shared.address, MEMBER_PATIENCE))
+        match self.shared.tie(|_| Instant::now() + MEMBER_PATIENCE)? {
+            Tied::Joined(link) => Ok(link),
+            Tied::Joining(_) => Err(super::control::silent(&self.shared.address, MEMBER_PATIENCE)),
+        }
     }
 
     /// As [`link`](Self::link), for what goes on without: `None` when the agent did not take the child in within a
     /// moment.
     pub(super) fn link_in_a_moment(&self) -> Result<Option<Arc<Link>>> {
-        self.shared.tie(|revival| revival.began + A_MOMENT).map(|(link, _)| link)
+        self.shared.tie(|revival| revival.began + A_MOMENT).map(|tied| match tied {
+            Tied::Joined(link) => Some(link),
+            Tied::Joining(_) => None,
+        })
     }
 
     /// Where a thread of this process sleeps, at most until `deadline`.
@@ -84,32 +96,28 @@ impl Membership {
             deadline.map_or(moment, |deadline| deadline.min(moment))
         };
         match self.shared.tie(patience)? {
-            (Some(link), _) => Ok(Arc::clone(&link.parking)),
-            (None, Some(revival)) => Ok(Arc::clone(&revival.parking)),
-            (None, None) => Err(Error::new(Code::InternalError)),
+            Tied::Joined(link) => Ok(Arc::clone(&link.parking)),
+            Tied::Joining(revival) => Ok(Arc::clone(&revival.parking)),
         }
     }
 }
 
 impl Shared {
     /// The tie of this process, or, in a child that has none until then, how it gets one.
-    fn tie(
-        self: &Arc<Shared>,
-        until: impl Fn(&Revival) -> Instant,
-    ) -> Result<(Option<Arc<Link>>, Option<Arc<Revival>>)> {
+    fn tie(self: &Arc<Shared>, until: impl Fn(&Revival) -> Instant) -> Result<Tied> {
         fork::check()?;
         let revival = {
             let state = lock(&self.state);
             if state.link.process == fork::count() {
-                return Ok((Some(Arc::clone(&state.link)), None));
+                return Ok(Tied::Joined(Arc::clone(&state.link)));
             }
             drop(state);
             self.revive()?
         };
         match revival.wait(until(&revival)) {
-            DONE => Ok((Some(Arc::clone(&lock(&self.state).link)), None)),
+            DONE => Ok(Tied::Joined(Arc::clone(&lock(&self.state).link))),
             FAILED => Err(revival.error.get().map_or(Error::new(Code::InternalError), Error::clone)),
-            _ => Ok((None, Some(revival))),
+            _ => Ok(Tied::Joining(revival)),
         }
     }
 

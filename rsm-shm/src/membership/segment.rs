@@ -511,8 +511,14 @@ impl Segment {
         memfd::check_solid(memory, self.length as u64)?;
         let mut backing = lock(&self.backing);
         // The old range first: it gets copies of its bytes before the object gets the new ones.
-        if let (Some(Backing::Adopted(adopted)), Some(old)) = (&mut *backing, old) {
-            adopted.give_back(old)?;
+        if let (Some(Backing::Adopted(adopted)), Some(old)) = (&mut *backing, old)
+            && let Err(error) = adopted.give_back(old)
+        {
+            // Memory may have run out for the way back as well.
+            if !self.maps(self.start.load(Ordering::Relaxed), memory, |bytes| bytes == self.length) {
+                self.let_nobody_put();
+            }
+            return Err(error);
         }
         *backing = None;
         crash_point!(RebindReturned);
@@ -525,15 +531,34 @@ impl Segment {
                 Ok(())
             }
             Err(error) => {
-                if let Some(old) = old {
+                // Unless part of the new range maps the object for good, which then holds what is there.
+                if let Some(old) = old
+                    && self.maps(start, memory, |bytes| bytes == 0)
+                {
                     // SAFETY: the old range is the application's memory, ordinary again since a moment ago, and still
                     // nobody else's to export.
                     let back = unsafe { old.adopt(memory.as_fd(), self.name) };
                     *backing = back.ok().map(Backing::Adopted);
                 }
+                if backing.is_none() {
+                    self.let_nobody_put();
+                }
                 Err(error)
             }
         }
+    }
+
+    /// Whether it is so of the bytes that map an object at these addresses; `false` also where nobody can tell.
+    fn maps(&self, start: *mut u8, object: &Guest, so: impl FnOnce(usize) -> bool) -> bool {
+        let Ok(object) = inspect::identity(object) else { return false };
+        let pieces = inspect::present(start.addr(), self.length);
+        pieces.is_ok_and(|pieces| so(pieces.iter().filter(|p| p.is_of(object)).map(inspect::Piece::bytes).sum()))
+    }
+
+    /// Cuts the importers off when what they put would go where nobody looks: none is left to be told that it arrived.
+    fn let_nobody_put(&self) {
+        // Fails when it is not published, which is as good.
+        let _ = self.steer(Ask::Unpublish { segment: self.name });
     }
 
     /// Waits for the end of a withdrawal, after cutting off this process's own imports; says whether memory is free.

@@ -63,11 +63,12 @@ pub fn create(name: &str, length: u64) -> Result<OwnedFd> {
 /// # Errors
 /// CTLR_NOT_PRESENT where the kernel lacks the seal.
 pub fn seal(fd: impl AsFd, sealing: Sealing) -> Result<()> {
-    rustix::fs::fcntl_add_seals(&fd, seals_of(sealing)).map_err(|e| {
-        Error::with(
+    rustix::fs::fcntl_add_seals(&fd, seals_of(sealing)).map_err(|e| match e {
+        Errno::INVAL => Error::with(
             Code::CtlrNotPresent,
             format!("this kernel cannot seal memory objects (F_SEAL_FUTURE_WRITE, Linux 5.1): {e}"),
-        )
+        ),
+        e => from_errno(e, "cannot seal a memory object"),
     })
 }
 

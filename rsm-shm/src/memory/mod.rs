@@ -19,6 +19,7 @@
 //! | `sleepers` | threads that sleep on a word that moves |
 //! | `kin` | whether forked children live that share this process's memory |
 //! | [`uffd`] | holding stores back |
+//! | `twice` | whether memory can be mapped again from its mapping |
 //! | [`lease`] | asking the kernel whether anybody still reaches a memory object |
 //! | [`fence`] | the full fence |
 
@@ -41,6 +42,7 @@ pub mod tables;
 pub mod trash;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod trust;
+mod twice;
 pub mod uffd;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod vector;

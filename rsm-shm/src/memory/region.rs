@@ -10,7 +10,7 @@ use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,12 +26,17 @@ pub struct Region {
     object: Option<Identity>,
     /// Trash without a mark lies in it ([`super::trash`]).
     plain_trash: AtomicBool,
+    /// What it maps, and from where on: kept only where that cannot be mapped again without ([`super::twice`]).
+    kept: Option<(OwnedFd, u64)>,
 }
 
 // SAFETY: a Region owns an address range, not a thread's data; every access goes through raw pointers or atomics.
 unsafe impl Send for Region {}
 // SAFETY: as above; shared methods only read the two fields.
 unsafe impl Sync for Region {}
+
+/// How often addresses for huge pages are looked for before others will do.
+const ATTEMPTS: u32 = 8;
 
 fn protection(permission: Permission) -> ProtFlags {
     let mut flags = ProtFlags::empty();
@@ -64,15 +69,23 @@ impl Region {
     /// # Errors
     /// INSUFFICIENT_MEM without address space, PERM_DENIED when the description does not allow `permission`.
     pub fn map(fd: impl AsFd, offset: u64, length: usize, permission: Permission) -> Result<Region> {
-        let place = if length >= huge_page_size() { Some(Region::reserve_for_huge(length, offset)?) } else { None };
-        let fixed = if place.is_some() { MapFlags::FIXED } else { MapFlags::empty() };
-        let hint = given_up(place).unwrap_or(std::ptr::null_mut());
-        // SAFETY: the addresses are those reserved here, which nobody else knows; or a null hint makes the kernel choose
-        // free ones. So no existing object is touched.
-        let start = unsafe {
-            rustix::mm::mmap(hint.cast(), length, protection(permission), MapFlags::SHARED | fixed, &fd, offset)
+        let at = |place: *mut u8, flags: MapFlags| {
+            // SAFETY: with a null hint the kernel chooses free addresses, and where a place is given it is asked to
+            // replace nothing. So no existing object is touched.
+            unsafe {
+                rustix::mm::mmap(place.cast(), length, protection(permission), MapFlags::SHARED | flags, &fd, offset)
+            }
         };
-        Region::from_mmap(start, length)
+        for _ in 0..if length >= huge_page_size() { ATTEMPTS } else { 0 } {
+            // Free again as soon as they are found: who maps over what it reserved cannot tell, when that fails, whether
+            // the reservation is still its own.
+            let place = Region::reserve_for_huge(length, offset)?.as_ptr();
+            match at(place, MapFlags::FIXED_NOREPLACE) {
+                Err(Errno::EXIST) => {} // taken by another thread in between
+                start => return Region::from_mmap(start, length),
+            }
+        }
+        Region::from_mmap(at(std::ptr::null_mut(), MapFlags::empty()), length)
     }
 
     /// Reserves `length` bytes of addresses that lie towards multiples of a huge page as `offset` does.
@@ -108,7 +121,7 @@ impl Region {
     }
 
     const fn at(start: NonNull<u8>, length: usize) -> Region {
-        Region { start, length, object: None, plain_trash: AtomicBool::new(false) }
+        Region { start, length, object: None, plain_trash: AtomicBool::new(false), kept: None }
     }
 
     /// Says that the program is given the addresses of what maps this object. It may unmap them and have other memory
@@ -136,6 +149,21 @@ impl Region {
         let start = start.map_err(|e| failed(e, length))?;
         let start = NonNull::new(start.cast()).ok_or_else(|| Error::with(Code::MapFailed, "mapping at address 0"))?;
         Ok(Region::at(start, length))
+    }
+
+    /// As [`map`](Self::map), for memory of which parts will be [mapped again](Self::duplicate). It is for threads with
+    /// the process's descriptors.
+    ///
+    /// # Errors
+    /// As [`map`](Self::map); INSUFFICIENT_RESOURCES without a descriptor, where one must be kept.
+    pub fn map_to_duplicate(fd: impl AsFd, offset: u64, length: usize, permission: Permission) -> Result<Region> {
+        let mut region = Region::map(&fd, offset, length, permission)?;
+        if !super::twice::is_possible() {
+            // Above the numbers of standard streams that the program has closed (D-69).
+            let kept = rustix::io::fcntl_dupfd_cloexec(&fd, 3);
+            region.kept = Some((kept.map_err(|e| from_errno(e, "cannot keep a segment's memory"))?, offset));
+        }
+        Ok(region)
     }
 
     /// Finds `length` bytes of free addresses, at `hint` if they are free there, and keeps them from others until
@@ -173,6 +201,16 @@ impl Region {
             }
             place => place,
         };
+        if let Some((object, first)) = &self.kept {
+            let fixed = if place.is_some() { MapFlags::FIXED } else { MapFlags::empty() };
+            let hint = place.unwrap_or(std::ptr::null_mut()).cast();
+            let (flags, from) = (MapFlags::SHARED | fixed, first + offset as u64);
+            // SAFETY: the addresses are the caller's, or were reserved here; or a null hint makes the kernel choose.
+            let start = unsafe { rustix::mm::mmap(hint, length, protection(permission), flags, object, from) };
+            let mut region = Region::from_mmap(start, length)?;
+            region.object = self.object;
+            return Ok(region);
+        }
         // SAFETY: the source lies inside our mapping; an old size of 0 leaves a shared mapping where it is and makes
         // another one at addresses the kernel chooses, or at those that the caller owns or that were reserved here.
         let start = unsafe {

@@ -7,6 +7,7 @@ use super::kin::Kin;
 use super::populate::{Use, populate};
 use super::sleepers;
 use super::span::Span;
+use super::twice;
 use super::uffd::WriteProtection;
 use crate::error::from_errno;
 use rsm_core::{Code, Error, Result, crash_point};
@@ -51,7 +52,7 @@ impl From<Failure> for Error {
 const RW: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
 
 /// A piece of memory on its way.
-struct Part {
+struct Part<'a> {
     /// Where it is, before and after.
     place: *mut u8,
     /// Where in the staging it is filled.
@@ -60,7 +61,7 @@ struct Part {
     /// What may be done with it, before and after.
     protection: ProtFlags,
     /// A second mapping of what it maps, if that is shared memory.
-    old: Option<Span>,
+    old: Option<Span<'a>>,
     /// Whether the old pages are freed as it goes.
     free: Free,
 }
@@ -76,7 +77,7 @@ enum Free {
     Always,
 }
 
-impl Part {
+impl Part<'_> {
     fn readable(&self) -> bool {
         self.protection.contains(ProtFlags::READ)
     }
@@ -87,12 +88,12 @@ impl Part {
 }
 
 /// Memory on its way.
-pub(super) struct Relocation {
-    parts: Vec<Part>,
-    staging: Span,
+pub(super) struct Relocation<'a> {
+    parts: Vec<Part<'a>>,
+    staging: Span<'a>,
 }
 
-impl Relocation {
+impl<'a> Relocation<'a> {
     /// Pieces, each with where it goes in the staging, in ascending order of that. `free` says that pages of objects are
     /// freed when they have moved.
     ///
@@ -101,14 +102,14 @@ impl Relocation {
     ///
     /// # Safety
     /// They must be what is mapped there.
-    pub(super) unsafe fn new(pieces: Vec<(Piece, usize)>, staging: Span, free: bool) -> Result<Relocation> {
+    pub(super) unsafe fn new(pieces: Vec<(Piece, usize)>, staging: Span<'a>, free: bool) -> Result<Relocation<'a>> {
         let mut parts = Vec::with_capacity(pieces.len());
         for (piece, at) in pieces {
             let shared = matches!(piece.kind, Kind::Object | Kind::SharedAnonymous | Kind::SysV);
             let (place, length) = (std::ptr::with_exposed_provenance_mut(piece.start), piece.bytes());
             assert!(length <= staging.length() - at, "the new memory has room for it");
             // SAFETY: a piece is part of one mapping, and shared by the line above.
-            let old = if shared { Some(unsafe { Span::again(place, length) }?) } else { None };
+            let old = if shared { unsafe { Span::again(place, length) }? } else { None };
             let mut protection = ProtFlags::empty();
             protection.set(ProtFlags::READ, piece.readable);
             protection.set(ProtFlags::WRITE, piece.writable);
@@ -181,9 +182,11 @@ impl Relocation {
                 None if self.staging.is_shared() => {
                     // SAFETY: what was private is a piece of the staging by now, which is shared memory.
                     let moved = unsafe { Span::again(place, length) }?;
-                    (Span::private(length)?, Some(moved))
+                    (Span::private(length)?, moved)
                 }
-                None => continue,
+                None if twice::is_possible() => continue,
+                // It would have to go back to an object that is not mapped any more.
+                None => return Err(Error::new(Code::InternalError)),
             };
             if protection.contains(ProtFlags::EXEC) {
                 staging.protect(0, length, protection | RW).map_err(|e| from_errno(e, "cannot move memory back"))?;
@@ -197,7 +200,7 @@ impl Relocation {
     }
 }
 
-impl Part {
+impl Part<'_> {
     /// Wakes who sleeps on the old memory, now that others are under the same addresses. Who sleeps on the new is not met.
     fn wake_left_behind(&self, from: usize, bytes: usize) {
         let Some(old) = &self.old else { return };
@@ -221,7 +224,12 @@ impl Means {
     ///
     /// # Safety
     /// As [`adopt`](super::adopt::adopt).
-    unsafe fn relocate(&self, part: &Part, staging: &mut Span, moved: &mut usize) -> Result<Protection, Failure> {
+    unsafe fn relocate(
+        &self,
+        part: &Part<'_>,
+        staging: &mut Span<'_>,
+        moved: &mut usize,
+    ) -> Result<Protection, Failure> {
         let first = part.place;
         if !part.readable() && part.old.is_none() {
             // Private memory that nobody may load, on its way back.
@@ -295,7 +303,7 @@ impl Means {
 /// Makes the pages of a chunk present in both memories: the old so that protection covers them and the copy does not
 /// wait for them, the new so that a lack of memory shows as an error, before anything was changed. Then hands those who
 /// sleep in private memory on to the new, and says on which words.
-fn prepare(part: &Part, chunk: usize, staging: &Span, bytes: usize) -> Result<Vec<usize>, Failure> {
+fn prepare(part: &Part<'_>, chunk: usize, staging: &Span<'_>, bytes: usize) -> Result<Vec<usize>, Failure> {
     // SAFETY: inside the part.
     let place = unsafe { part.place.add(chunk) };
     let from = match &part.old {
@@ -320,10 +328,10 @@ fn prepare(part: &Part, chunk: usize, staging: &Span, bytes: usize) -> Result<Ve
 /// # Safety
 /// As [`adopt`](super::adopt::adopt).
 unsafe fn window(
-    part: &Part,
+    part: &Part<'_>,
     offset: usize,
     bytes: usize,
-    staging: &mut Span,
+    staging: &mut Span<'_>,
     hold: Option<&WriteProtection>,
 ) -> Result<bool, Errno> {
     // SAFETY: inside the part.
@@ -345,7 +353,7 @@ unsafe fn window(
     crash_point!(WindowCopied);
     let protected = if part.protection.contains(RW) { Ok(()) } else { staging.protect(at, bytes, part.protection) };
     // SAFETY: by the caller's promise.
-    let put = protected.and_then(|()| unsafe { staging.put(at, bytes, place) });
+    let put = protected.and_then(|()| unsafe { staging.put(at, bytes, place, part.protection) });
     crash_point!(WindowMapped);
     if let Some(held) = held {
         if put.is_err() {

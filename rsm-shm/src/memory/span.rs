@@ -1,6 +1,7 @@
 //! Addresses of our own that memory is moved through.
 #![allow(unsafe_code)]
 
+use super::twice;
 use crate::error::from_errno;
 use rsm_core::Result;
 use rustix::io::Errno;
@@ -10,26 +11,30 @@ use std::os::fd::BorrowedFd;
 /// Addresses that the new memory is mapped to first, so that it can be filled before anybody sees it; or a second
 /// mapping of the old one.
 #[derive(Debug)]
-pub(super) struct Span {
+pub(super) struct Span<'a> {
     start: *mut u8,
     length: usize,
     /// Bytes at its start that were moved elsewhere and whose addresses are no longer ours.
     gone: usize,
     /// Shared memory: mapping it elsewhere leaves it here as well.
     shared: bool,
+    /// What it maps from its first byte on, if that is an object that the caller has open.
+    object: Option<BorrowedFd<'a>>,
 }
 
-impl Span {
+impl<'a> Span<'a> {
     /// An object from its first byte on.
-    pub(super) fn of_object(object: BorrowedFd<'_>, length: usize) -> Result<Span> {
+    pub(super) fn of_object(object: BorrowedFd<'a>, length: usize) -> Result<Span<'a>> {
         let rw = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a null hint makes the kernel choose free addresses, so no existing object is touched.
         let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), length, rw, MapFlags::SHARED, object, 0) };
-        Span::new(start, length, true)
+        let mut span = Span::new(start, length, true)?;
+        span.object = Some(object);
+        Ok(span)
     }
 
     /// Private memory of zeros.
-    pub(super) fn private(length: usize) -> Result<Span> {
+    pub(super) fn private(length: usize) -> Result<Span<'a>> {
         let rw = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: as above.
         let start = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), length, rw, MapFlags::PRIVATE) };
@@ -40,26 +45,30 @@ impl Span {
         Ok(span)
     }
 
-    /// Maps shared memory a second time, to load and store, however it is protected where it is.
+    /// Maps shared memory a second time, to load and store, however it is protected where it is. `None` where that is not
+    /// possible: what a range held can then neither be freed as it goes, nor be put back after an error.
     ///
     /// # Safety
     /// The range must be part of one mapping of shared memory.
-    pub(super) unsafe fn again(start: *mut u8, length: usize) -> Result<Span> {
+    pub(super) unsafe fn again(start: *mut u8, length: usize) -> Result<Option<Span<'a>>> {
+        if !twice::is_possible() {
+            return Ok(None);
+        }
         // SAFETY: an old size of 0 leaves the mapping where it is and makes another one where the kernel chooses.
         let again = unsafe { rustix::mm::mremap(start.cast(), 0, length, MremapFlags::MAYMOVE) };
         let span = Span::new(again, length, true)?;
         span.protect(0, length, ProtFlags::READ | ProtFlags::WRITE)
             .map_err(|e| from_errno(e, "a segment's contents cannot be read"))?;
-        Ok(span)
+        Ok(Some(span))
     }
 
-    fn new(start: rustix::io::Result<*mut std::ffi::c_void>, length: usize, shared: bool) -> Result<Span> {
+    fn new(start: rustix::io::Result<*mut std::ffi::c_void>, length: usize, shared: bool) -> Result<Span<'a>> {
         // Locked memory beyond the limit is EAGAIN here: MCL_FUTURE locks whatever is mapped.
         let start = start.map_err(|e| match e {
             Errno::AGAIN => from_errno(Errno::NOMEM, "no more memory may be locked to move a segment's contents"),
             e => from_errno(e, "no address space to move a segment's contents"),
         })?;
-        let span = Span { start: start.cast(), length, gone: 0, shared };
+        let span = Span { start: start.cast(), length, gone: 0, shared, object: None };
         // After mlockall(MCL_FUTURE) it is locked: its pages could not be freed, and a limit on locked memory could
         // make the kernel give up a move after it took the target away.
         // SAFETY: unlocking changes no contents; the range is ours.
@@ -88,12 +97,24 @@ impl Span {
         unsafe { rustix::mm::mprotect(self.at(offset, length).cast(), length, flags) }
     }
 
-    /// Puts a part of the span over `place`, in one step for whoever uses `place`.
+    /// Puts a part of the span, which has this protection, over `place`, in one step for whoever uses `place`.
     ///
     /// # Safety
     /// `place` must be `length` bytes that may be replaced.
-    pub(super) unsafe fn put(&mut self, offset: usize, length: usize, place: *mut u8) -> Result<(), Errno> {
+    pub(super) unsafe fn put(
+        &mut self,
+        offset: usize,
+        length: usize,
+        place: *mut u8,
+        protection: ProtFlags,
+    ) -> Result<(), Errno> {
         let from = self.at(offset, length);
+        if let Some(object) = self.object.filter(|_| !twice::is_possible()) {
+            let flags = MapFlags::SHARED | MapFlags::FIXED;
+            // SAFETY: as below; the object's pages there are those that the span maps, filled by now.
+            return unsafe { rustix::mm::mmap(place.cast(), length, protection, flags, object, offset as u64) }
+                .map(drop);
+        }
         let old = if self.shared { 0 } else { length };
         let flags = MremapFlags::MAYMOVE;
         // SAFETY: `place` may be replaced by the caller's promise. The kernel holds its lock on mappings throughout, and
@@ -116,7 +137,7 @@ impl Span {
     }
 }
 
-impl Drop for Span {
+impl Drop for Span<'_> {
     fn drop(&mut self) {
         let left = self.length - self.gone;
         if left > 0 {

@@ -28,7 +28,10 @@ impl RegistryMap {
         if !(size_of::<Header>()..=Layout::MAX_BYTES).contains(&length) {
             return Err(bad(format!("{length} bytes are no rsm registry")));
         }
-        memfd::check_solid(&fd, length as u64).map_err(|error| bad(format!("no rsm registry: {}", error.detail())))?;
+        memfd::check_solid(&fd, length as u64).map_err(|error| match error.code() {
+            Code::InternalError => bad(format!("no rsm registry: {}", error.detail())),
+            _ => error, // the kernel did not say
+        })?;
         let region = Region::map(fd, 0, length, Permission::Read)?;
         // SAFETY: the mapping is aligned to a page and, by the test above, holds a Header, which is made of atomics
         // only: any bytes are a valid one, and other processes may write it.

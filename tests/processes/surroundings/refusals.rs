@@ -35,6 +35,15 @@ macro_rules! cells {
             Some(&[("adopt-again", $code, $text), ("destroy-adopted", $code, $text)]),
         ]
     };
+    // Memory can be exported, but what was exported cannot be given back.
+    (back $code:literal $text:literal) => {
+        [
+            Some(&[("destroy-adopted-again", $code, $text), ("destroy-adopted", $code, $text)]),
+            Some(&[("adopt-again", $code, $text), ("destroy-adopted", $code, $text)]),
+            Some(&[("destroy-adopted-again", $code, $text), ("destroy-adopted", $code, $text)]),
+            Some(&[("adopt-again", $code, $text), ("destroy-adopted", $code, $text)]),
+        ]
+    };
     (poll $code:literal $text:literal) => {
         [
             Some(&[("poll", $code, $text), ("poll-own", $code, $text)]),
@@ -80,8 +89,8 @@ rows! {
     "ioctl" SYS_ioctl: nothing 0, nothing 0 "";
     "madvise" SYS_madvise: present 4, present 27 "cannot keep a mapping from children";
     "memfd_create" SYS_memfd_create: memory 4, memory 27 "memory object";
-    "mremap" SYS_mremap: adopt 4, adopt 27 "move a segment's contents";
-    "pidfd_open" SYS_pidfd_open: agent 4, agent 4 "pidfd_open";
+    "mremap" SYS_mremap: back 4, back 27 "move a segment's contents";
+    "pidfd_open" SYS_pidfd_open: nothing 0, nothing 0 "";
     "pipe2" SYS_pipe2: poll 4, poll 27 "cannot make a poll descriptor";
     "setsockopt" SYS_setsockopt: open 4, open 27 "cannot set up the control connection";
     "socket" SYS_socket: open 4, open 27 "cannot create a socket";
