@@ -60,7 +60,7 @@ impl Deserted {
         let current = || {
             let _hold = rsm_shm::membership::without_forks();
             let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            made.as_ref().filter(|made| made.is_current()).map(Arc::clone)
+            made.as_ref().filter(|made| made.is_usable()).map(Arc::clone)
         };
         if let Some(made) = current() {
             return Ok(made);

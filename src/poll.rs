@@ -38,7 +38,7 @@ impl Polled {
     fn current(&self) -> Option<Arc<Ready>> {
         let _hold = rsm_shm::membership::without_forks();
         let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        made.as_ref().filter(|ready| ready.is_current()).map(Arc::clone)
+        made.as_ref().filter(|ready| ready.is_usable()).map(Arc::clone)
     }
 
     pub(crate) fn descriptor(&self, membership: &Arc<Membership>, bell: &Bell) -> Result<PollDescriptor> {
@@ -50,7 +50,7 @@ impl Polled {
         let (ready, _surplus) = {
             let _hold = rsm_shm::membership::without_forks();
             let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match kept.as_ref().filter(|ready| ready.is_current()).map(Arc::clone) {
+            match kept.as_ref().filter(|ready| ready.is_usable()).map(Arc::clone) {
                 Some(ready) => (ready, Some(made)),
                 None => (Arc::clone(&made), kept.replace(made)),
             }

@@ -15,7 +15,7 @@ pub const RESERVATION_FILE: &str = "/etc/rsm/rsm.segmentid";
 #[doc(alias = "rsm_get_segmentid_range")]
 pub fn reserved_segment_ids(appid: &str) -> Result<(SegmentId, u32)> {
     // A program that runs with more rights than its user must not read what its user chose.
-    let chosen = std::env::var_os("RSM_SEGMENTID_FILE").filter(|_| !rsm_shm::rights::are_raised());
+    let chosen = rsm_shm::rights::setting("RSM_SEGMENTID_FILE");
     let path = Path::new(chosen.as_deref().unwrap_or(RESERVATION_FILE.as_ref()));
     let text =
         std::fs::read(path).map_err(|e| Error::with(Code::BadConf, format!("cannot read {}: {e}", path.display())))?;

@@ -1,7 +1,7 @@
 //! Scatter and gather, and local memory handles (reference 1.24, 1.31; D-40 to D-43).
 
 use crate::controller::ControllerObject;
-use crate::entry::{entry, fail};
+use crate::entry::{entry, fail, plain_entry};
 use crate::import::import;
 use crate::table::{self, Slot};
 use crate::transfer::{MAPPED, READ, WRITE};
@@ -56,7 +56,7 @@ const _: () = assert!(size_of::<IoVector>() == 40 && size_of::<ScatterGather>() 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsm_memseg_import_putv(sg_io: *mut ScatterGather) -> c_int {
     // SAFETY: the caller's promise.
-    entry(|| unsafe { transfer::<WRITE>(sg_io) })
+    plain_entry(|| unsafe { transfer::<WRITE>(sg_io) })
 }
 
 /// Loads up to 16 pieces of local memory.
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn rsm_memseg_import_putv(sg_io: *mut ScatterGather) -> c_
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsm_memseg_import_getv(sg_io: *mut ScatterGather) -> c_int {
     // SAFETY: the caller's promise.
-    entry(|| unsafe { transfer::<READ>(sg_io) })
+    plain_entry(|| unsafe { transfer::<READ>(sg_io) })
 }
 
 unsafe fn transfer<const NEED: u32>(sg_io: *mut ScatterGather) -> Result<()> {

@@ -7,8 +7,10 @@ use crate::table;
 use libc::{POLLHUP, POLLIN, POLLRDNORM, nfds_t, pollfd};
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::{Code, Error, Result};
+use rsm_shm::futex::Nap;
 use rsm_shm::membership::Membership;
 use rsm_shm::membership::ready::Ready;
+use rsm_shm::membership::wait::Waiting;
 use std::ffi::{c_int, c_uint};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -49,7 +51,7 @@ impl Polled {
     /// The descriptor that this process made, if it did.
     fn ready(&self) -> Option<Arc<Ready>> {
         let _hold = rsm_shm::membership::without_forks();
-        lock(&self.holders).ready.clone().filter(|ready| ready.is_current())
+        lock(&self.holders).ready.clone().filter(|ready| ready.is_usable())
     }
 
     fn hold(&self, handle: u64, side: &Side) -> Result<RawFd> {
@@ -62,8 +64,9 @@ impl Polled {
         let (number, _surplus) = {
             let _hold = rsm_shm::membership::without_forks();
             let mut holders = lock(&self.holders);
-            // Another thread may have been faster; and what a forked child inherited is its parent's.
-            let current = holders.ready.as_ref().filter(|ready| ready.is_current()).map(Arc::clone);
+            // Another thread may have been faster; what a forked child inherited is its parent's, and what the program
+            // closed is gone.
+            let current = holders.ready.as_ref().filter(|ready| ready.is_usable()).map(Arc::clone);
             let (ready, surplus) = match current {
                 Some(ready) => (ready, Some(made)),
                 None => (made, holders.ready.take()),
@@ -146,13 +149,13 @@ impl Side {
         }
     }
 
-    fn wait(&self, timeout: Option<Duration>) -> Result<()> {
-        let taken = match self {
-            Side::Export(export) => export.segment.wait(timeout),
-            Side::Import(import) => import.connection.wait(timeout),
-        };
-        self.polled().follow();
-        taken
+    /// A step of a wait; whatever ends it, the descriptor follows.
+    fn wait_step(&self, waiting: &mut Waiting, errno: c_int) -> Result<Option<Nap>> {
+        let step = self.membership().wait_step(self.bell(), waiting, errno);
+        if !matches!(step, Ok(Some(_))) {
+            self.polled().follow();
+        }
+        step
     }
 }
 
@@ -174,7 +177,7 @@ pub extern "C" fn rsm_intr_signal_post(memseg: u64, flags: c_uint) -> c_int {
 
 /// Takes one signal. Reference 1.33; D-59, D-60, D-77.
 #[unsafe(no_mangle)]
-pub extern "C" fn rsm_intr_signal_wait(memseg: u64, milliseconds: c_int) -> c_int {
+pub extern "C-unwind" fn rsm_intr_signal_wait(memseg: u64, milliseconds: c_int) -> c_int {
     // One that is pending is there for the taking.
     if let Ok(side) = Side::find(memseg)
         && !side.polled().made.load(Relaxed)
@@ -182,7 +185,28 @@ pub extern "C" fn rsm_intr_signal_wait(memseg: u64, milliseconds: c_int) -> c_in
     {
         return 0;
     }
-    entry(|| Side::find(memseg)?.wait(timeout(milliseconds)))
+    wait_longer(memseg, milliseconds)
+}
+
+/// The rest of a wait. It holds nothing while it sleeps, where the thread may be cancelled: not even a frame here that
+/// would have to be left in order.
+#[cold]
+#[inline(never)]
+extern "C-unwind" fn wait_longer(memseg: u64, milliseconds: c_int) -> c_int {
+    let mut waiting = Waiting::new(timeout(milliseconds));
+    let mut errno = 0;
+    loop {
+        let mut nap = None;
+        let done = entry(|| {
+            nap = Side::find(memseg)?.wait_step(&mut waiting, errno)?;
+            Ok(())
+        });
+        match nap {
+            // SAFETY: a bell's word, which stays mapped, and see above.
+            Some(nap) if done == 0 => errno = unsafe { nap.nap() },
+            _ => return done,
+        }
+    }
 }
 
 /// Gives the handle's descriptor to poll. Reference 1.35; D-02, D-63.
@@ -227,37 +251,58 @@ fn registered(fd: RawFd) -> Option<u64> {
 /// # Safety
 /// `fds` is NULL or has `count` entries; `ready` is NULL or writable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rsm_intr_signal_wait_pollfd(
+pub unsafe extern "C-unwind" fn rsm_intr_signal_wait_pollfd(
     fds: *mut pollfd,
     count: nfds_t,
     milliseconds: c_int,
     ready: *mut c_int,
 ) -> c_int {
-    entry(|| {
-        if !ready.is_null() {
-            // SAFETY: writable by the caller's promise.
-            unsafe { ready.write(0) };
-        }
-        // The kernel takes 32 bits of the count, and would look at a few of absurdly many.
-        if u32::try_from(count).is_err() {
-            return fail(Code::BadArgsErrors);
-        }
-        if fds.is_null() && count > 0 {
-            return fail(Code::BadAddr);
-        }
-        let deadline = timeout(milliseconds).and_then(|t| Instant::now().checked_add(t));
-        loop {
-            let left = match deadline {
-                None => -1,
-                // Rounded up: returning before the time is over would be a TIMEOUT too early.
-                Some(at) => {
-                    let left = at.saturating_duration_since(Instant::now());
-                    c_int::try_from(left.as_micros().div_ceil(1000)).unwrap_or(c_int::MAX)
-                }
-            };
+    // As in `wait_longer`: the thread may be cancelled in poll(2), where nothing is held.
+    let mut polling = Polling { fds, count, ready, deadline: None, polled: None };
+    loop {
+        let mut left = None;
+        let done = entry(|| {
+            // SAFETY: the caller's promise.
+            left = unsafe { polling.step(milliseconds) }?;
+            Ok(())
+        });
+        match left {
             // SAFETY: the entries are the caller's promise.
-            let polled = unsafe { libc::poll(fds, count, left) };
-            if polled < 0 {
+            Some(left) if done == 0 => polling.polled = Some(unsafe { poll(fds, count, left) }),
+            _ => return done,
+        }
+    }
+}
+
+unsafe extern "C-unwind" {
+    // As the libc crate has it, but for saying that a thread can be unwound from here.
+    fn poll(fds: *mut pollfd, count: nfds_t, milliseconds: c_int) -> c_int;
+}
+
+/// A poll under way. Nothing has to be done when it is given up.
+#[derive(Clone, Copy)]
+struct Polling {
+    fds: *mut pollfd,
+    count: nfds_t,
+    ready: *mut c_int,
+    deadline: Option<Instant>,
+    /// What the kernel said last.
+    polled: Option<c_int>,
+}
+
+impl Polling {
+    /// Ends with `Ok(None)` or an error; otherwise the caller polls for so many milliseconds.
+    ///
+    /// # Safety
+    /// As [`rsm_intr_signal_wait_pollfd`].
+    unsafe fn step(&mut self, milliseconds: c_int) -> Result<Option<c_int>> {
+        match self.polled {
+            None => {
+                // SAFETY: the caller's promise.
+                unsafe { self.begin() }?;
+                self.deadline = timeout(milliseconds).and_then(|t| Instant::now().checked_add(t));
+            }
+            Some(polled) if polled < 0 => {
                 return fail(match std::io::Error::last_os_error().raw_os_error() {
                     Some(libc::EINTR) => Code::Interrupted,
                     Some(libc::EAGAIN | libc::ENOMEM) => Code::InsufficientResources,
@@ -265,20 +310,49 @@ pub unsafe extern "C" fn rsm_intr_signal_wait_pollfd(
                     _ => Code::BadArgsErrors,
                 });
             }
-            // SAFETY: as above.
-            let found = unsafe { take_ready(fds, count) };
-            if found > 0 {
-                if !ready.is_null() {
-                    // SAFETY: as above.
-                    unsafe { ready.write(found) };
+            Some(_) => {
+                // SAFETY: the caller's promise.
+                let found = unsafe { take_ready(self.fds, self.count) };
+                if found > 0 {
+                    if !self.ready.is_null() {
+                        // SAFETY: writable by the caller's promise.
+                        unsafe { self.ready.write(found) };
+                    }
+                    return Ok(None);
                 }
-                return Ok(());
-            }
-            if deadline.is_some_and(|at| Instant::now() >= at) {
-                return Err(Error::new(Code::Timeout));
+                if self.deadline.is_some_and(|at| Instant::now() >= at) {
+                    return Err(Error::new(Code::Timeout));
+                }
             }
         }
-    })
+        Ok(Some(match self.deadline {
+            None => -1,
+            // Rounded up: returning before the time is over would be a TIMEOUT too early.
+            Some(at) => {
+                let left = at.saturating_duration_since(Instant::now());
+                c_int::try_from(left.as_micros().div_ceil(1000)).unwrap_or(c_int::MAX)
+            }
+        }))
+    }
+
+    /// Checks the arguments.
+    ///
+    /// # Safety
+    /// `ready` is NULL or writable.
+    unsafe fn begin(&self) -> Result<()> {
+        if !self.ready.is_null() {
+            // SAFETY: writable by the caller's promise.
+            unsafe { self.ready.write(0) };
+        }
+        // The kernel takes 32 bits of the count, and would look at a few of absurdly many.
+        if u32::try_from(self.count).is_err() {
+            return fail(Code::BadArgsErrors);
+        }
+        if self.fds.is_null() && self.count > 0 {
+            return fail(Code::BadAddr);
+        }
+        Ok(())
+    }
 }
 
 /// Takes a signal for each entry of a handle that is ready; says how many entries have something to tell.

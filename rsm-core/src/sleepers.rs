@@ -29,19 +29,30 @@ impl<P: Copy + PartialEq> Sleepers<P> {
 
     /// Sleeps at `place` with `sleep`.
     pub fn sleep(&self, place: P, sleep: impl FnOnce() -> Wake) -> Wake {
+        let wake = if self.enter(place) { sleep() } else { Wake::Gone };
+        if self.leave(place) { wake } else { Wake::Gone }
+    }
+
+    /// The first half of [`sleep`](Self::sleep): lists a place, whatever comes of the sleep. `false` when the cluster is
+    /// gone, and there is nothing to sleep for.
+    pub fn enter(&self, place: P) -> bool {
         let looked_early = mutated("sleepers_look_first") && self.is_gone();
         self.lock().push(place);
         crash_point!(ParkListed);
         // Listed first, then looked: `end` sets the word first, then reads the list. The lock makes one see the other.
         let gone = if mutated("sleepers_look_first") { looked_early } else { self.is_gone() };
-        let wake = if gone { Wake::Gone } else { sleep() };
+        !gone
+    }
+
+    /// The second half; `false` when the cluster is gone.
+    pub fn leave(&self, place: P) -> bool {
         crash_point!(ParkOver);
         let mut list = self.lock();
         if let Some(at) = list.iter().position(|p| *p == place) {
             list.swap_remove(at);
         }
         drop(list);
-        if self.is_gone() { Wake::Gone } else { wake }
+        !self.is_gone()
     }
 
     /// Notes that the cluster is gone and wakes everybody, until nobody is left: a thread may stand between listing

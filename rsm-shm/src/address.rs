@@ -26,8 +26,23 @@ pub const MAX_NAME: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     name: String,
-    uid: u32,
+    uid: User,
 }
+
+/// The user of an agent, and whether this process has started it, or was forked from the one that has.
+#[derive(Clone, Copy, Debug)]
+struct User {
+    number: u32,
+    ours: bool,
+}
+
+impl PartialEq for User {
+    fn eq(&self, other: &User) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for User {}
 
 impl Address {
     /// The address of the cluster `name` of user `uid`.
@@ -43,7 +58,18 @@ impl Address {
                 format!("{name:?} is no cluster name: 1 to {MAX_NAME} letters, digits, '.', '_' or '-'"),
             ));
         }
-        Ok(Address { name: name.to_owned(), uid })
+        Ok(Address { name: name.to_owned(), uid: User { number: uid, ours: false } })
+    }
+
+    /// The address of an agent that this process starts.
+    pub(crate) fn ours(mut self) -> Address {
+        self.uid.ours = true;
+        self
+    }
+
+    /// Whether it is.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.uid.ours
     }
 
     /// The cluster's name.
@@ -53,12 +79,12 @@ impl Address {
 
     /// The agent's user.
     pub fn uid(&self) -> u32 {
-        self.uid
+        self.uid.number
     }
 
     /// The socket's name in the abstract namespace, without the leading NUL.
     pub fn abstract_name(&self) -> String {
-        format!("rsm/{}/{}", self.uid, self.name)
+        format!("rsm/{}/{}", self.uid(), self.name)
     }
 
     /// Reads back what [`abstract_name`](Self::abstract_name) gave.
@@ -75,7 +101,7 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rsm:{}:{}", self.uid, self.name)
+        write!(f, "rsm:{}:{}", self.uid(), self.name)
     }
 }
 

@@ -22,16 +22,20 @@ pub(crate) fn from_errno(errno: Errno, tried: &str) -> Error {
         | Errno::NOBUFS
         | Errno::DQUOT
         | Errno::TOOMANYREFS => Code::InsufficientResources,
+        // Asked again it opens another.
+        Errno::BADF => Code::InsufficientResources,
         Errno::INTR => Code::Interrupted,
         Errno::FAULT => Code::BadAddr,
         Errno::ACCESS | Errno::PERM => Code::PermDenied,
         Errno::NODEV | Errno::NXIO | Errno::STALE => Code::ConnAborted,
-        Errno::NOENT => Code::CtlrNotPresent,
+        Errno::NOENT | Errno::NOSYS => Code::CtlrNotPresent,
         _ => Code::InternalError,
     };
     let why = match errno {
         Errno::MFILE => "the process's limit of open descriptors is reached (see ulimit -n)".into(),
         Errno::NFILE => "the system's limit of open files is reached".into(),
+        Errno::NOSYS => "the kernel has no such call, or a filter refuses it (see rsm-ctl doctor)".into(),
+        Errno::BADF => "the program closed or replaced a descriptor of the library's meanwhile".into(),
         other => std::io::Error::from(other).to_string(),
     };
     Error::with(code, format!("{tried}: {why}"))

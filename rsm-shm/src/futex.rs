@@ -96,26 +96,81 @@ fn low_half(word: &AtomicU64) -> *const u32 {
     std::ptr::from_ref(word).cast::<u32>().wrapping_add(LOW)
 }
 
-fn sleep_at(word: *const u32, expected: u32, deadline: Option<Instant>) -> Wake {
+/// For how long to sleep; `None` when the deadline has passed.
+fn timeout(deadline: Option<Instant>) -> Option<libc::timespec> {
     let left = match deadline {
         None => LONG,
-        Some(at) => match at.checked_duration_since(Instant::now()) {
-            Some(left) if !left.is_zero() => left.min(LONG),
-            _ => return Wake::TimedOut,
-        },
+        Some(at) => at.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?.min(LONG),
     };
-    let timeout = libc::timespec { tv_sec: left.as_secs() as libc::time_t, tv_nsec: left.subsec_nanos().into() };
+    Some(libc::timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() })
+}
+
+fn sleep_at(word: *const u32, expected: u32, deadline: Option<Instant>) -> Wake {
+    let Some(timeout) = timeout(deadline) else { return Wake::TimedOut };
     // SAFETY: `word` comes from a reference, so it is mapped and aligned; the kernel only reads it, and the timespec.
     // Not FUTEX_PRIVATE: other processes wake through their own mappings.
     let rc = unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAIT, expected, &raw const timeout) };
-    if rc == 0 {
-        return Wake::Woken;
+    woken(if rc == 0 { 0 } else { std::io::Error::last_os_error().raw_os_error().unwrap_or(0) }, deadline)
+}
+
+/// What an errno of the system call says.
+fn woken(errno: i32, deadline: Option<Instant>) -> Wake {
+    match errno {
+        libc::EINTR => Wake::Interrupted,
+        libc::ETIMEDOUT if deadline.is_some_and(|at| Instant::now() >= at) => Wake::TimedOut,
+        _ => Wake::Woken, // 0; EAGAIN: the word changed; the end of a slice of a longer sleep
     }
-    match std::io::Error::last_os_error().raw_os_error() {
-        Some(libc::EINTR) => Wake::Interrupted,
-        Some(libc::ETIMEDOUT) if deadline.is_some_and(|at| Instant::now() >= at) => Wake::TimedOut,
-        _ => Wake::Woken, // EAGAIN: the word changed; the end of a slice of a longer sleep
+}
+
+/// A sleep that the thread may be cancelled in.
+///
+/// When it is, everything between the system call and the thread's start is unwound without running anything, so this
+/// is for callers that have nothing to be run: see [`nap`](Self::nap).
+#[derive(Clone, Copy, Debug)]
+pub struct Nap {
+    word: *const u32,
+    expected: u32,
+    timeout: libc::timespec,
+    deadline: Option<Instant>,
+}
+
+impl Nap {
+    /// A sleep while the low half of `word` holds `expected`; `None` when the deadline has passed.
+    pub(crate) fn low(word: &AtomicU64, expected: u32, deadline: Option<Instant>) -> Option<Nap> {
+        Some(Nap { word: low_half(word), expected, timeout: timeout(deadline)?, deadline })
     }
+
+    /// Sleeps: a cancellation point (pthreads(7)). Gives the errno, for [`ended`](Self::ended).
+    ///
+    /// # Safety
+    /// The word is still mapped, and no frame of a caller up to the thread's start needs to be left in order.
+    pub unsafe extern "C-unwind" fn nap(&self) -> i32 {
+        let mut before = 0;
+        // SAFETY: the kernel reads the word, mapped by the caller's promise, and the timespec. The thread may be
+        // cancelled anywhere between the two changes of its type; there is nothing but a system call, and no frame here
+        // or above has anything to do then.
+        unsafe {
+            pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &raw mut before);
+            let done = syscall(libc::SYS_futex, self.word, libc::FUTEX_WAIT, self.expected, &raw const self.timeout);
+            let errno = if done == 0 { 0 } else { *libc::__errno_location() };
+            pthread_setcanceltype(before, &raw mut before);
+            errno
+        }
+    }
+
+    /// What an errno that [`nap`](Self::nap) gave says.
+    pub(crate) fn ended(&self, errno: i32) -> Wake {
+        woken(errno, self.deadline)
+    }
+}
+
+/// `PTHREAD_CANCEL_ASYNCHRONOUS` of glibc and musl.
+const PTHREAD_CANCEL_ASYNCHRONOUS: libc::c_int = 1;
+
+// As the libc crate has them, but for saying that a thread can be unwound from here.
+unsafe extern "C-unwind" {
+    fn pthread_setcanceltype(to: libc::c_int, before: *mut libc::c_int) -> libc::c_int;
+    fn syscall(number: libc::c_long, ...) -> libc::c_long;
 }
 
 fn wake_at(word: *const u32, count: i32) {

@@ -9,16 +9,21 @@
 
 pub mod address;
 pub mod agent;
+pub mod cancel;
 pub mod capabilities;
 #[cfg(feature = "crash-points")]
 pub mod crash;
 pub mod error;
 pub mod futex;
+pub mod guest;
 pub mod log;
 pub mod membership;
 pub mod memory;
 pub mod parking;
 pub mod private_table;
+pub mod procfs;
 pub mod rights;
 pub mod socket;
 pub mod strict;
+mod umask;
+mod user;

@@ -37,6 +37,17 @@ impl Parking {
         self.0.sleep(Place::Low(std::ptr::from_ref(word).addr()), || futex::sleep_low(word, expected, deadline))
     }
 
+    /// Lists the low half of `word` as slept on, until [`leave`](Self::leave): for a sleep that its thread may be
+    /// cancelled in. `false` when the cluster is gone.
+    pub(crate) fn enter(&self, word: &AtomicU64) -> bool {
+        self.0.enter(Place::Low(std::ptr::from_ref(word).addr()))
+    }
+
+    /// Ends [`enter`](Self::enter); `false` when the cluster is gone.
+    pub(crate) fn leave(&self, word: &AtomicU64) -> bool {
+        self.0.leave(Place::Low(std::ptr::from_ref(word).addr()))
+    }
+
     /// Notes that the cluster is gone and wakes everybody, until nobody is left.
     pub fn end(&self) {
         let wake = |place| match place {

@@ -6,10 +6,11 @@
 #![allow(unsafe_code)]
 
 use crate::error::from_errno;
+use crate::guest::Guest;
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll;
 use rustix::io::Errno;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -46,31 +47,32 @@ pub enum Stdio {
 /// CTLR_NOT_PRESENT where the kernel lacks `close_range`; INSUFFICIENT_RESOURCES without room for a thread.
 pub fn spawn(
     name: &str,
-    keep: OwnedFd,
+    keep: Guest,
     stdio: Stdio,
     body: impl FnOnce(OwnedFd) + Send + 'static,
 ) -> Result<JoinHandle<()>> {
-    let number = keep.as_raw_fd();
+    let lost = |e| from_errno(e, "cannot give a descriptor to a thread of its own");
+    let (number, mark) = (keep.number(), keep.mark());
     let (entered, outcome) = mpsc::channel();
-    let thread = spawn_quiet(name, move || match enter(keep.as_fd(), stdio) {
-        Ok(()) => {
-            let _ = entered.send(Ok(()));
-            body(keep);
-        }
-        // Not entered: the table is the process's, and `keep` goes from it with this closure.
-        Err(error) => {
-            drop(keep);
-            let _ = entered.send(Err(error));
+    let thread = spawn_quiet(name, move || {
+        let keep = enter(number, stdio).and_then(|()| {
+            // SAFETY: the table is this thread's own by now, and only this asks for the number.
+            unsafe { Guest::in_private_table(number, mark) }.map_err(lost)
+        });
+        match keep {
+            Ok(keep) => {
+                let _ = entered.send(Ok(()));
+                body(keep);
+            }
+            Err(error) => {
+                let _ = entered.send(Err(error));
+            }
         }
     })?;
     let outcome = outcome.recv().unwrap_or_else(|_| Err(Error::with(Code::InternalError, "a thread ended at once")));
+    drop(keep);
     match outcome {
-        Ok(()) => {
-            // SAFETY: the thread owns the number in its own table now; in ours, which it was copied from, the same
-            // number is still open and nobody else owns it.
-            drop(unsafe { OwnedFd::from_raw_fd(number) });
-            Ok(thread)
-        }
+        Ok(()) => Ok(thread),
         Err(error) => {
             let _ = thread.join();
             Err(error)
@@ -85,8 +87,7 @@ pub fn spawn(
 ///
 /// # Errors
 /// CTLR_NOT_PRESENT where the kernel lacks `close_range` (before 5.9).
-fn enter(keep: BorrowedFd<'_>, stdio: Stdio) -> Result<()> {
-    let keep = keep.as_raw_fd();
+fn enter(keep: RawFd, stdio: Stdio) -> Result<()> {
     close_range(keep + 1, RawFd::MAX, libc::CLOSE_RANGE_UNSHARE)?;
     // From here on the table is the thread's own, and nothing fails that would leave the caller in doubt.
     let first = if stdio == Stdio::Keep { 3 } else { 0 };
@@ -144,6 +145,14 @@ where
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
         let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(256 * 1024).spawn(body);
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
-        thread.map_err(|e| Error::with(Code::InsufficientResources, format!("cannot start a thread: {e}")))
+        thread.map_err(|e| {
+            let why = match e.raw_os_error() {
+                Some(libc::EAGAIN) => " (see ulimit -u, ulimit -v, and pids.max of the control group)",
+                Some(libc::EINVAL) => " (after unshare(CLONE_NEWPID) only children can start threads)",
+                Some(libc::EPERM) => " (a filter of system calls refuses clone3, see rsm-ctl doctor)",
+                _ => "",
+            };
+            Error::with(Code::InsufficientResources, format!("cannot start a thread: {e}{why}"))
+        })
     }
 }

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::error::from_errno;
+use crate::procfs;
 use rsm_core::access::Credentials;
 use rsm_core::message::MAX_MESSAGE;
 use rsm_core::{Code, Error, Result};
@@ -113,16 +114,32 @@ fn outlast<T>(at_once: bool, mut call: impl FnMut() -> rustix::io::Result<T>) ->
     }
 }
 
-/// Who connected, as the kernel noted it at that moment: effective ids, supplementary groups, process id.
+/// Who connected, as the kernel noted it at that moment: effective ids, supplementary groups, process id. The id is 0 for
+/// a process that this process's PID namespace does not show.
 ///
 /// # Errors
 /// INTERNAL_ERROR when the kernel does not say.
 pub fn peer(socket: impl AsFd) -> Result<(Credentials, u32)> {
-    let cred = rustix::net::sockopt::socket_peercred(&socket)
-        .map_err(|e| from_errno(e, "the kernel does not name the peer"))?;
+    let cred = peer_cred(socket.as_fd()).map_err(|e| from_errno(e, "the kernel does not name the peer"))?;
     let groups = peer_groups(socket.as_fd())?;
-    let pid = u32::try_from(cred.pid.as_raw_nonzero().get()).unwrap_or(0);
-    Ok((Credentials { uid: cred.uid.as_raw(), gid: cred.gid.as_raw(), groups }, pid))
+    Ok((Credentials { uid: cred.uid, gid: cred.gid, groups }, u32::try_from(cred.pid).unwrap_or(0)))
+}
+
+/// By hand: the type that rustix gives cannot hold the process id 0.
+fn peer_cred(socket: BorrowedFd<'_>) -> std::result::Result<libc::ucred, Errno> {
+    let mut cred = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut bytes = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `bytes` bytes, one structure, of integers.
+    let rc = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut cred).cast(),
+            &raw mut bytes,
+        )
+    };
+    if rc == 0 { Ok(cred) } else { Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)) }
 }
 
 fn peer_groups(socket: BorrowedFd<'_>) -> Result<Vec<u32>> {
@@ -204,9 +221,18 @@ pub fn refuse_descriptors(socket: impl AsFd) -> bool {
     rc == 0
 }
 
-/// Whether `pidfd` is a descriptor of process `pid`, by the kernel's word.
+/// Whether `pidfd` is a descriptor of process `pid`, by the kernel's word. Not of one that has no number here: /proc says
+/// 0 of every such process.
 pub fn is_pidfd_of(pidfd: impl AsFd, pid: u32) -> bool {
-    let path = format!("/proc/thread-self/fdinfo/{}", pidfd.as_fd().as_raw_fd());
-    let info = std::fs::read_to_string(path).unwrap_or_default();
-    info.lines().any(|line| line.strip_prefix("Pid:").is_some_and(|p| p.trim().parse() == Ok(pid)))
+    let told = |fd: BorrowedFd<'_>| {
+        let info = procfs::read(&format!("thread-self/fdinfo/{}", fd.as_raw_fd())).unwrap_or_default();
+        let info = String::from_utf8_lossy(&info).into_owned();
+        info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<u32>().ok())
+    };
+    if pid == 0 || told(pidfd.as_fd()) != Some(pid) {
+        return false;
+    }
+    // /proc counts as the PID namespace does that it was mounted in: it is ours if it calls us what the kernel does.
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
+    own.is_ok_and(|own| told(own.as_fd()) == Some(std::process::id()))
 }

@@ -9,5 +9,5 @@ pub const ENV_STRICT: &str = "RSM_STRICT";
 /// Read once.
 pub fn is_on() -> bool {
     static ON: OnceLock<bool> = OnceLock::new();
-    *ON.get_or_init(|| std::env::var_os(ENV_STRICT).is_some_and(|value| value != "0"))
+    *ON.get_or_init(|| crate::rights::setting(ENV_STRICT).is_some_and(|value| value != "0"))
 }

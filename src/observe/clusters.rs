@@ -24,10 +24,12 @@ impl ClusterRef {
 /// The running clusters, by name. Those of other users are listed; whether one may look at them, their agent says.
 ///
 /// # Errors
-/// CTLR_NOT_PRESENT without /proc, INSUFFICIENT_MEM and INSUFFICIENT_RESOURCES where it cannot be read now.
+/// CTLR_NOT_PRESENT without /proc, or with one that is not this process's;
+/// INSUFFICIENT_MEM and INSUFFICIENT_RESOURCES where it cannot be read now.
 pub fn clusters() -> Result<Vec<ClusterRef>> {
-    let table = std::fs::read("/proc/net/unix")
-        .map_err(|e| rsm_shm::error::from_io(&e, "cannot list clusters: /proc/net/unix"))?;
+    // Of this thread's network namespace, which is where it would connect to one.
+    let table = rsm_shm::procfs::read("thread-self/net/unix")
+        .map_err(|e| Error::with(e.code(), format!("cannot list clusters: {}", e.detail())))?;
     let mut found: Vec<ClusterRef> = String::from_utf8_lossy(&table)
         .lines()
         .filter_map(|line| line.split_ascii_whitespace().nth(7)?.strip_prefix('@'))

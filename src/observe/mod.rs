@@ -120,12 +120,14 @@ pub(crate) fn find_for(purpose: Purpose, name: Option<&str>) -> Result<ClusterRe
     let chosen = match (name, std::env::var_os(ENV_CLUSTER)) {
         (Some(name), _) => clusters::choose(clusters()?, Some(name), purpose),
         // What is no text is no name of a cluster either, and found as little.
-        (None, Some(text)) => match text.to_string_lossy() {
-            // An address that is there or not: whoever attaches is told.
-            text if text.starts_with("rsm:") => text.parse(),
-            name => clusters::choose(clusters()?, Some(&name), purpose)
-                .map_err(|error| Error::with(error.code(), format!("{ENV_CLUSTER}={name:?}: {}", error.detail()))),
-        },
+        (None, Some(text)) => {
+            match rsm_shm::rights::believe_environment(ENV_CLUSTER).map(|()| text.to_string_lossy())? {
+                // An address that is there or not: whoever attaches is told.
+                text if text.starts_with("rsm:") => text.parse(),
+                name => clusters::choose(clusters()?, Some(&name), purpose)
+                    .map_err(|error| Error::with(error.code(), format!("{ENV_CLUSTER}={name:?}: {}", error.detail()))),
+            }
+        }
         (None, None) => clusters::choose(clusters()?, None, purpose),
     };
     let address: Address = chosen?;

@@ -32,6 +32,7 @@ pub(crate) fn leak(kind: &str) -> Box<dyn Send> {
         rustix::fs::ftruncate(&object, length).expect("a length");
         object
     };
+    let guest = |length| rsm_shm::guest::Guest::new(object(length)).expect("a number");
     let idle = || loop {
         std::thread::park();
     };
@@ -40,7 +41,7 @@ pub(crate) fn leak(kind: &str) -> Box<dyn Send> {
         "descriptor-of-a-table" => {
             let stdio = rsm_shm::private_table::Stdio::Null;
             let body = move |_object| idle();
-            Box::new(rsm_shm::private_table::spawn("rsm-leak", object(4096), stdio, body).expect("a thread"))
+            Box::new(rsm_shm::private_table::spawn("rsm-leak", guest(4096), stdio, body).expect("a thread"))
         }
         "mapping" => {
             let object = object(4096);

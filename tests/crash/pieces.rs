@@ -11,7 +11,9 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// Bytes at the start of a segment that stories play with; what is behind them has a pattern.
-pub(crate) const PLAYGROUND: u64 = 1 << 16;
+pub(crate) fn playground() -> u64 {
+    rustix::param::page_size() as u64
+}
 
 /// What the common commands do not know of.
 #[derive(Default)]
@@ -37,7 +39,7 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
         "verify" => verify(&export(&name)).map(|fine| fine.to_string()),
         "narrow" => {
             let import = import(&name);
-            let narrow = import.map(0, PLAYGROUND as usize, Permission::Read);
+            let narrow = import.map(0, playground() as usize, Permission::Read);
             narrow.map(|mapping| {
                 things.mappings.lock().unwrap().insert(format!("{name}.narrow"), Arc::new(mapping));
                 String::new()
@@ -100,7 +102,7 @@ pub(crate) fn pattern(offset: u64) -> u64 {
 }
 
 fn patterned(export: &Export) -> impl Iterator<Item = u64> + use<> {
-    (PLAYGROUND..export.len() as u64).step_by(512)
+    (playground()..export.len() as u64).step_by(512)
 }
 
 fn fill(export: &Export) -> Result<()> {

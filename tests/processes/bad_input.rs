@@ -36,18 +36,21 @@ fn changed(cluster: &Cluster, name: &str, value: &str) -> Vec<(&'static str, Str
 fn wrong_environments_are_explained() {
     let cluster = cluster(2);
     let cases = [
-        ("RSM_CLUSTER", "rsm:0:no-such-cluster", 4, "no cluster named"),
+        ("RSM_CLUSTER", "rsm:0:no-such-cluster", 4, "no cluster named \"no-such-cluster\" is running in this network"),
         ("RSM_CLUSTER", "nonsense", 4, "no address of a cluster"),
         ("RSM_NODE_ID", "9", 4, "has no node 9"),
         ("RSM_NODE_ID", "0", 4, "has no node 0"),
         ("RSM_NODE_ID", "two", 4, "cannot be read"),
         ("RSM_NODE_KEY", "00000000000000000000000000000000", 27, "wrong key for node 1"),
         ("RSM_NODE_KEY", "short", 4, "cannot be read"),
+        ("RSM_NODE_KEY", "0123456789abcdef0123456789abcdex", 4, "cannot be read"),
+        ("RSM_NODE_KEY", "0123456789abcdef0123456789abcdef0", 4, "it has 33 characters"),
     ];
     for (name, value, code, text) in cases {
         let mut node = NodeProcess::with(changed(&cluster, name, value));
         let answer = node.fails("export e 4096", code);
         assert!(answer.contains(text), "{name}={value}: {answer}");
+        assert!(name != "RSM_NODE_KEY" || !answer.contains(value), "a key is shown: {answer}");
     }
     let only_cluster = cluster.environment(1).expect("a node").into_iter().take(1).collect();
     let answer = NodeProcess::with(only_cluster).fails("export e 4096", 4);

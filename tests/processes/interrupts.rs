@@ -4,11 +4,13 @@ use super::Story;
 use super::story::{NodeProcess, cluster, wait_for};
 use rsm::observe::Observer;
 use rustix::process::Signal;
+use std::time::{Duration, Instant};
 
 pub(crate) const STORIES: &[Story] = &[
     ("a_handler_interrupts_waits", a_handler_interrupts_waits),
     ("a_handler_interrupts_a_stuck_request_and_leaks_nothing", a_handler_interrupts_a_stuck_request),
     ("a_handler_interrupts_unpublish_which_goes_on", a_handler_interrupts_unpublish),
+    ("nothing_but_a_handler_interrupts", nothing_but_a_handler_interrupts),
     ("after_an_interrupted_publish_everything_is_as_before", after_an_interrupted_publish),
     ("a_later_withdrawal_does_not_answer_for_an_interrupted_one", a_later_withdrawal_does_not_answer),
     ("handlers_do_not_disturb_requests_that_are_answered", handlers_do_not_disturb_answered_requests),
@@ -76,6 +78,37 @@ fn a_handler_interrupts_a_stuck_request() {
     node.ok("connect x 1 0x400000 rw");
     node.ok("put x 0 3");
     assert_eq!(exporter.ok("read e 0"), "3");
+    host.kill();
+}
+
+fn nothing_but_a_handler_interrupts() {
+    let mut host = NodeProcess::with(Vec::new());
+    let words = host.ok("host 1");
+    let mut node = NodeProcess::with(environment(&words));
+    node.ok("export own 4096");
+    host.stop();
+    node.ok("go t export x 4096");
+    node.ok("go w waitexport own 60000");
+    node.until("asleep t", "ok true");
+    node.until("asleep w", "ok true");
+    // Longer than a request that a handler interrupted goes on for.
+    let enough = Instant::now() + Duration::from_millis(200);
+    while Instant::now() < enough {
+        // A child of another thread ends; signals that nobody handles come; the process is stopped.
+        assert_eq!(node.ok("system"), "3");
+        for signal in [Signal::WINCH, Signal::URG, Signal::CHILD, Signal::CONT] {
+            node.signal(signal);
+        }
+        node.stop();
+        node.signal(Signal::CONT);
+    }
+    host.signal(Signal::CONT);
+    assert_eq!(node.ok("join t"), "ok", "the request is answered");
+    assert_eq!(node.ok("running w"), "true");
+    node.ok("publish own 0x400000");
+    node.ok("connect i 1 0x400000 rw");
+    node.ok("post i");
+    assert_eq!(node.ok("join w"), "ok", "the signal is taken");
     host.kill();
 }
 

@@ -17,6 +17,7 @@ mod revocation;
 mod room;
 mod steering;
 mod story;
+mod surroundings;
 mod watch;
 
 use libtest_mimic::{Arguments, Trial};
@@ -25,6 +26,9 @@ use libtest_mimic::{Arguments, Trial};
 type Story = (&'static str, fn());
 
 fn main() {
+    if std::env::var_os(surroundings::ENV).is_some() {
+        surroundings::run();
+    }
     if std::env::var_os("RSM_TEST_NODE").is_some() {
         return node::run(|things, words| {
             cost::more(things, words).or_else(|| huge::more(things, words)).or_else(|| meeting::more(things, words))
@@ -43,6 +47,7 @@ fn main() {
         leaks::STORIES,
         meeting::STORIES,
         watch::STORIES,
+        surroundings::STORIES,
     ]
     .concat();
     let trials = stories.into_iter().map(|(name, story)| {

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)] // exports memory of the program, and does what was refused
 
 use super::node::Things;
-use super::pieces::{self, PLAYGROUND, pattern};
+use super::pieces::{self, pattern, playground};
 use rsm::steer::{Links, Steering};
 use rsm::{Controller, Export, Result, SegmentId};
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
         ["room", name, length] => {
             let (length, start) = (number(length), pages(number(length)));
             ROOMS.lock().unwrap().get_or_insert_default().insert(name.to_owned(), (start, length));
-            (PLAYGROUND as usize..length).step_by(512).for_each(|at| store(start, at, pattern(at as u64)));
+            (playground() as usize..length).step_by(512).for_each(|at| store(start, at, pattern(at as u64)));
             Ok(String::new())
         }
         ["adoptroom", name, room] => {
@@ -115,9 +115,9 @@ fn room_check((start, length): (usize, usize)) -> String {
         // SAFETY: in the room, which is mapped for ever, and aligned.
         unsafe { std::ptr::with_exposed_provenance::<u64>(start + at).read_volatile() }
     };
-    let fine = (PLAYGROUND as usize..length).step_by(512).all(|at| load(at) == pattern(at as u64));
+    let fine = (playground() as usize..length).step_by(512).all(|at| load(at) == pattern(at as u64));
     // A store to every page that changes nothing, for the pages to be there for writing.
-    (PLAYGROUND as usize..length).step_by(512).for_each(|at| store(start, at, load(at)));
+    (playground() as usize..length).step_by(512).for_each(|at| store(start, at, load(at)));
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let mut kinds: Vec<&str> = Vec::new();
     for line in maps.lines() {

@@ -15,6 +15,7 @@ use super::{Agent, serve};
 use crate::address::{Address, random_secret};
 use crate::capabilities::{Capabilities, Feature};
 use crate::error::from_errno;
+use crate::guest::Guest;
 use crate::memory::memfd::{self, Sealing};
 use crate::memory::region::Region;
 use crate::memory::tables::RegistryMap;
@@ -26,11 +27,11 @@ use rsm_core::registry::{ControllerKind, Layout, Writer};
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll;
 use rustix::io::Errno;
-use rustix::net::SocketFlags;
+use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -68,8 +69,11 @@ struct Told {
 pub struct AgentHandle {
     address: Address,
     keys: Vec<Secret>,
-    /// Shutting it down stops the agent.
-    stop: Option<OwnedFd>,
+    /// Shutting it down stops the agent. That it is closed does not: the program may close what it likes, and who never
+    /// ends the cluster needs it no more.
+    stop: Option<Guest>,
+    /// Says the same to an agent that looks: for who has lost the other.
+    ending: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     process: u32,
     longest_turn: LongestTurn,
@@ -121,21 +125,27 @@ impl AgentHandle {
         crate::crash::from_environment();
         crate::log::from_environment();
         config.check()?;
-        let address = Address::new(&config.name, rustix::process::geteuid().as_raw())?;
+        let address = Address::new(&config.name, rustix::process::geteuid().as_raw())?.ours();
         let keys = (0..=config.node_count).map(|_| random_secret()).collect::<Result<Vec<_>>>()?;
         if config.dedicated {
             // A same-uid process could otherwise write the registry through /proc/PID/mem or take its descriptor.
             rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
                 .map_err(|e| from_errno(e, "cannot protect the agent"))?;
         }
+        let no_socket = |e| from_errno(e, "cannot make a socket to stop the agent by");
         let (stop, stopped) = crate::socket::packet_pair()?;
+        let (stop, stopped) = (Guest::new(stop).map_err(no_socket)?, Guest::new(stopped).map_err(no_socket)?);
+        // On its way to the agent's own table: with both ends there it sees no end that was not meant.
+        crate::socket::send(&stop, b"stop", &[stop.as_fd()], SendFlags::empty()).map_err(no_socket)?;
+        let ending = Arc::new(AtomicBool::new(false));
         let (started, start) = mpsc::channel();
         let told = Told { kills: Kills::default(), longest_turn: LongestTurn::new() };
         let thread = {
-            let (config, address, keys, told) = (config.clone(), address.clone(), keys.clone(), told.clone());
+            let (config, address, keys) = (config.clone(), address.clone(), keys.clone());
+            let (ending, told) = (Arc::clone(&ending), told.clone());
             let stdio = if config.dedicated { Stdio::Keep } else { Stdio::Null };
             private_table::spawn("rsm-agent", stopped, stdio, move |stopped| {
-                run(&config, address, keys, told, &stopped, &started);
+                run(&config, address, keys, told, &stopped, &ending, &started);
             })?
         };
         match start.recv() {
@@ -147,8 +157,8 @@ impl AgentHandle {
             Err(_) => return Err(Error::with(Code::InternalError, "the agent's thread ended at once")),
         }
         let Told { kills, longest_turn } = told;
-        let process = std::process::id();
-        Ok(AgentHandle { address, keys, stop: Some(stop), thread: Some(thread), process, longest_turn, kills })
+        let (stop, thread, process) = (Some(stop), Some(thread), std::process::id());
+        Ok(AgentHandle { address, keys, stop, ending, thread, process, longest_turn, kills })
     }
 
     /// Node and process id of each process that steering has killed, in that order.
@@ -164,6 +174,12 @@ impl AgentHandle {
     /// Nodes: ids 1 to this number.
     pub fn node_count(&self) -> u32 {
         u32::try_from(self.keys.len()).unwrap_or(0).saturating_sub(1)
+    }
+
+    /// Lets the agent serve until the process ends.
+    pub(crate) fn never_end(&mut self) {
+        // Nothing of it stands in the program's table from here on.
+        self.stop = None;
     }
 
     /// The key that makes a process part of `node`; `None` when there is no such node.
@@ -189,10 +205,28 @@ impl Drop for AgentHandle {
         }
         if let Some(stop) = self.stop.take() {
             // Not by closing: a forked child may have a copy.
-            let _ = rustix::net::shutdown(&stop, rustix::net::Shutdown::Both);
+            if rustix::net::shutdown(&stop, rustix::net::Shutdown::Both).is_err() {
+                self.end_without_socket();
+            }
         }
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+    }
+}
+
+impl AgentHandle {
+    /// The program has closed the socket: the agent is told by a word, and made to look by a connection.
+    fn end_without_socket(&self) {
+        // Release: pairs with the Acquire of `Agent::serve`.
+        self.ending.store(true, Ordering::Release);
+        if let Ok(place) = self.address.socket_address() {
+            // In a table of its own, for this one may be full; an agent that accepts nobody just now looks by itself.
+            let _ = private_table::aside(move || {
+                let socket = crate::socket::packet_socket(SocketFlags::NONBLOCK)?;
+                let _ = rustix::net::connect(&socket, &place);
+                Ok(())
+            });
         }
     }
 }
@@ -203,13 +237,16 @@ fn run(
     keys: Vec<Secret>,
     told: Told,
     stopped: &OwnedFd,
+    ending: &AtomicBool,
     started: &mpsc::Sender<Result<()>>,
 ) {
+    // The other end of `stopped`, for as long as this runs.
+    let _other = crate::socket::receive(stopped, RecvFlags::DONTWAIT);
     match Agent::new(config, address, keys, told, stopped) {
         Ok(mut agent) => {
             if started.send(Ok(())).is_ok() {
                 crash_point!(AgentServing);
-                agent.serve();
+                agent.serve(ending);
             }
         }
         Err(error) => {

@@ -5,6 +5,7 @@ use super::members::Ending;
 use rsm_core::crash_point;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a connection may stay without joining.
@@ -13,6 +14,8 @@ const JOIN_WITHIN: Duration = Duration::from_secs(10);
 const ACCEPT_BATCH: usize = 16;
 /// Events that one turn deals with; the others come next.
 const EVENTS: usize = 32;
+/// How long it sleeps at most while it accepts nobody.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long the agent listens to nobody new when the system has no room for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -59,8 +62,8 @@ impl Token {
 }
 
 impl Agent {
-    /// Serves until the handle is dropped.
-    pub(super) fn serve(&mut self) {
+    /// Serves until the handle is dropped, or `ending` is set and something makes it look.
+    pub(super) fn serve(&mut self, ending: &AtomicBool) {
         let mut events = Vec::with_capacity(EVENTS);
         loop {
             let next = if self.chores.is_empty() { self.next_deadline() } else { Some(Instant::now()) };
@@ -79,7 +82,11 @@ impl Agent {
                 }
             }
             let turn = self.longest_turn.begin();
-            for event in &events {
+            // Acquire: pairs with the Release of `AgentHandle::end_without_socket`.
+            let end = ending
+                .load(Ordering::Acquire)
+                .then(|| epoll::Event { flags: epoll::EventFlags::IN, data: Token::Stop.data() });
+            for event in events.iter().chain(&end) {
                 let token = Token::from_data(event.data);
                 // A request says itself, when it is read, whether it can change anything.
                 self.changed |= !matches!(token, Some(Token::Control(_) | Token::Listener) | None);
@@ -133,7 +140,9 @@ impl Agent {
         // They are numbered as they come.
         let stranger = self.strangers.values().next().map(|s| s.since + JOIN_WITHIN);
         let withdrawal = self.withdrawals.first().map(|(at, _)| at);
-        [stranger, withdrawal, self.accept_again].into_iter().flatten().min()
+        // A connection is what wakes an agent whose end was not told by its socket.
+        let look = (!self.accepting).then(|| Instant::now() + LOOK_AGAIN);
+        [stranger, withdrawal, self.accept_again, look].into_iter().flatten().min()
     }
 
     fn accept(&mut self) {

@@ -3,6 +3,7 @@
 use super::connection::{Connection, Parts};
 use super::control::unexpected;
 use super::{Membership, deadline};
+use crate::guest::Guest;
 use crate::memory::inspect;
 use crate::memory::memfd;
 use crate::memory::region::Region;
@@ -43,7 +44,7 @@ impl Membership {
         (controller, node, id): (u32, u32, u32),
         permission: Permission,
         connected: &Connected,
-        descriptors: Vec<std::os::fd::OwnedFd>,
+        descriptors: Vec<Guest>,
     ) -> Result<Arc<Connection>> {
         let missing = || Error::with(Code::InternalError, "the agent's answer is incomplete");
         let mut descriptors = descriptors.into_iter();

@@ -340,6 +340,8 @@ impl Connection {
         if self.flags.load(Relaxed) & INHERITED == 0 {
             return Ok(());
         }
+        // Transfers come here unshielded, and this joins.
+        let _shield = crate::cancel::Shield::raise();
         match self.membership().link_in_a_moment() {
             Ok(Some(_)) => {}
             // The agent does not answer now: what the registry says of the connection holds meanwhile.
@@ -499,6 +501,9 @@ impl Tie {
     fn give_back(&self) -> Result<()> {
         if self.given_back.swap(true, std::sync::atomic::Ordering::Relaxed) {
             return Ok(());
+        }
+        if fork::is_unannounced() {
+            return Ok(()); // the parent's, whose lock may be held for ever here
         }
         let (windows, process) = {
             let state = &mut *lock(&self.membership.shared.state);

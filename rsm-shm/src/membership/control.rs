@@ -1,12 +1,13 @@
 //! Requests to the agent: numbered, one at a time for each membership, read by the thread that asks.
 //!
 //! The agent answers at once, so this takes one round trip and sleeps for it. The socket lives in the application's
-//! descriptor table, where the application may close it, even by mistake; before each use it is compared with the one
-//! that was opened, and a lost one is replaced.
+//! descriptor table, where the application may close it, even by mistake: it is a [`Guest`] there, and a lost one is
+//! replaced. A request whose answer was lost with it is undone and made again.
 
 use super::{Link, gone, lock};
 use crate::address::Address;
 use crate::error::from_errno;
+use crate::guest::Guest;
 use crate::socket;
 use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, Reply, Request, decode, encode};
@@ -15,11 +16,11 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
-use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// An answer and the descriptors that came with it.
-pub(super) type Given = (Answer, Vec<OwnedFd>);
+pub(super) type Given = (Answer, Vec<Guest>);
 
 /// How long a request that a signal handler interrupted still waits: an agent that runs has answered by then, and only
 /// a call that is really stuck returns INTERRUPTED.
@@ -30,12 +31,42 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a connection may wait to be accepted.
 const ACCEPT_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often a waiting thread looks whether the connection it waits on is still there.
+const CHECK: Duration = Duration::from_secs(1);
+/// How often a request is made anew because the program closed the connection under it.
+const ATTEMPTS: u32 = 16;
+/// How many lost connections are remembered.
+const REMEMBERED: usize = 8;
+
+/// Why there is no answer.
+enum Failure {
+    /// The program closed or replaced the descriptor; another connection can be made.
+    Lost,
+    Error(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Error(error)
+    }
+}
+
+impl Failure {
+    fn error(self) -> Error {
+        match self {
+            Failure::Lost => from_errno(Errno::BADF, "cannot ask the agent"),
+            Failure::Error(error) => error,
+        }
+    }
+}
+
 /// A control connection.
 #[derive(Debug)]
 pub(super) struct Control {
-    socket: Option<OwnedFd>,
-    /// Device and inode of the socket: its number may be somebody else's file by now.
-    identity: (u64, u64),
+    socket: Option<Guest>,
+    /// Sockets that were not found at their numbers. Where threads have descriptor tables of their own, they may still
+    /// be in another one, and go when they are met there.
+    elsewhere: Vec<Guest>,
     /// Effective user, group, and groups when it was opened: what the agent takes this process for.
     ids: Ids,
     /// Number of the latest request.
@@ -60,10 +91,6 @@ impl Ids {
             groups: groups.collect(),
         }
     }
-}
-
-fn identity(socket: &OwnedFd) -> rustix::io::Result<(u64, u64)> {
-    rustix::fs::fstat(socket).map(|stat| (stat.st_dev, stat.st_ino))
 }
 
 /// What an answer of the wrong kind means.
@@ -105,9 +132,9 @@ fn closed(address: &Address) -> Error {
 }
 
 /// Opens a connection to the agent and makes sure that it is the right user's.
-fn open(address: &Address) -> Result<OwnedFd> {
-    let socket = socket::packet_socket(SocketFlags::empty())?;
+fn open(address: &Address) -> Result<Guest> {
     let setup = |e| from_errno(e, "cannot set up the control connection");
+    let socket = Guest::new(socket::packet_socket(SocketFlags::empty())?).map_err(setup)?;
     // Where more wait to be accepted than the agent's queue holds, this waits as well.
     set_socket_timeout(&socket, Timeout::Send, Some(ACCEPT_PATIENCE)).map_err(setup)?;
     let (place, began) = (address.socket_address()?, Instant::now());
@@ -130,21 +157,19 @@ fn open(address: &Address) -> Result<OwnedFd> {
         e => from_errno(e, "cannot reach the cluster's agent"),
     })?;
     check_agent(&socket, address)?;
-    // With a receive timeout the kernel never restarts a receive after a signal handler, SA_RESTART or not (D-77).
-    set_socket_timeout(&socket, Timeout::Recv, Some(Duration::from_secs(3600))).map_err(setup)?;
     Ok(socket)
 }
 
 /// Makes sure that who listens at an address is of the user that it names.
-pub(super) fn check_agent(socket: &OwnedFd, address: &Address) -> Result<()> {
+pub(super) fn check_agent(socket: &Guest, address: &Address) -> Result<()> {
     let (agent, _) = socket::peer(socket)?;
-    if agent.uid == address.uid() {
-        return Ok(());
-    }
-    Err(Error::with(
-        Code::PermDenied,
-        format!("the agent of {:?} should be user {}, but is user {}", address.name(), address.uid(), agent.uid),
-    ))
+    crate::user::check_agent(address, agent.uid)
+}
+
+/// Whether the kernel names the process at the other end of a socket.
+pub(super) fn names_its_peer(socket: &Guest) -> Result<bool> {
+    let process = socket::peer_pidfd(socket)?.map(Guest::new).transpose();
+    process.map(|process| process.is_some()).map_err(|e| from_errno(e, "cannot look at the agent"))
 }
 
 impl Control {
@@ -152,13 +177,12 @@ impl Control {
     pub(super) fn open(address: &Address) -> Result<Control> {
         let ids = Ids::now();
         let socket = open(address)?;
-        let identity = identity(&socket).map_err(|e| from_errno(e, "cannot look at a socket"))?;
-        Ok(Control { socket: Some(socket), identity, ids, number: 0, owed: None })
+        Ok(Control { socket: Some(socket), elsewhere: Vec::new(), ids, number: 0, owed: None })
     }
 
-    /// What the kernel says of the process at the other end; `None` where it cannot.
-    pub(super) fn peer_pidfd(&self, address: &Address) -> Result<Option<OwnedFd>> {
-        match self.socket.as_ref().map_or(Ok(None), socket::peer_pidfd) {
+    /// Whether the kernel names the process at the other end of a socket.
+    pub(super) fn names_its_peer(&self, address: &Address) -> Result<bool> {
+        match self.socket.as_ref().map_or(Ok(false), names_its_peer) {
             Err(error) if error.code() == Code::ConnAborted => Err(gone(address)),
             other => other,
         }
@@ -198,72 +222,107 @@ impl Control {
         }
     }
 
+    /// Takes the answer to a join.
+    ///
+    /// # Errors
+    /// What the agent answers.
+    pub(super) fn join_answer(&mut self, address: &Address, number: u64) -> Result<Given> {
+        self.answer(address, number, false).map_err(Failure::error)
+    }
+
     /// Waits for the answer to a request.
-    pub(super) fn answer(&mut self, address: &Address, number: u64, interruptible: bool) -> Result<Given> {
-        let mut give_up: Option<Instant> = None;
+    fn answer(&mut self, address: &Address, number: u64, interruptible: bool) -> std::result::Result<Given, Failure> {
         let mut passed_over = 0;
         loop {
             let socket = self.socket.as_ref().ok_or_else(|| gone(address))?;
-            if let Some(at) = give_up
-                && !readable_until(socket, at)
-            {
+            // What may be interrupted sleeps in poll(2), which returns after a signal handler, SA_RESTART or not (D-77),
+            // and after nothing else: not when the process was stopped, nor when another thread took a signal. What may
+            // not sleeps in the receive, which keeps the socket even when its number is closed.
+            if interruptible && let Err(error) = wait_for_handlers(socket) {
                 self.owed = Some(number);
-                return Err(Error::with(
-                    Code::Interrupted,
-                    "interrupted by a signal handler while the agent did not answer",
-                ));
+                return Err(error);
             }
-            let packet = match socket::receive(socket, RecvFlags::empty()) {
+            let flags = if interruptible { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
+            let packet = match socket::receive(socket, flags) {
                 Ok(Some(packet)) => packet,
-                Err(Errno::INTR) if interruptible => {
-                    give_up.get_or_insert_with(|| Instant::now() + GRACE);
-                    continue;
-                }
                 Err(Errno::INTR | Errno::AGAIN) => continue,
+                Err(Errno::BADF | Errno::NOTSOCK) => {
+                    self.owed = Some(number);
+                    return Err(Failure::Lost);
+                }
                 Ok(None) | Err(_) => {
                     // The agent is gone, or it refused to speak on; the next request finds out.
                     self.socket = None;
                     self.owed = Some(number);
-                    return Err(closed(address));
+                    return Err(closed(address).into());
                 }
             };
+            // At once, while they are known to be what was received.
+            let descriptors: rustix::io::Result<Vec<Guest>> = packet.descriptors.into_iter().map(Guest::new).collect();
             let reply: Reply = match decode(&packet.bytes) {
                 Ok(reply) => reply,
-                Err(error) => return self.misunderstood(format!("no reply: {}", error.detail())),
+                Err(error) => return Err(self.misunderstood(format!("no reply: {}", error.detail())).into()),
             };
             // Number 0: a message that the agent could not read, which is this one.
             if reply.number != number && reply.number != 0 {
                 // The answer to a request whose caller gave up; its descriptors go with it. They come in order, so that
                 // this ends.
                 if reply.number > number || reply.number <= passed_over {
-                    return self.misunderstood(format!("a reply to {} when asked {number}", reply.number));
+                    let what = format!("a reply to {} when asked {number}", reply.number);
+                    return Err(self.misunderstood(what).into());
                 }
                 passed_over = reply.number;
                 continue;
             }
-            if packet.descriptors_lost {
-                self.owed = Some(number);
-                return Err(Error::with(
-                    Code::InsufficientResources,
-                    "no free descriptor for what the agent sent: the limit of open descriptors is reached (see ulimit -n)",
-                ));
-            }
+            let descriptors = match descriptors {
+                Ok(descriptors) if !packet.descriptors_lost => descriptors,
+                // Or a number outside of the standard streams for one that was received among them.
+                _ => {
+                    self.owed = Some(number);
+                    let text = "no free descriptor for what the agent sent: the limit of open descriptors is reached \
+                                (see ulimit -n)";
+                    return Err(Error::with(Code::InsufficientResources, text).into());
+                }
+            };
             crash_point!(AskAnswered);
-            return reply.outcome.map(|answer| (answer, packet.descriptors));
+            return Ok(reply.outcome.map(|answer| (answer, descriptors))?);
         }
     }
 }
 
 impl Control {
     /// Gives up a connection on which the agent does not speak the protocol.
-    fn misunderstood<T>(&mut self, what: String) -> Result<T> {
+    fn misunderstood(&mut self, what: String) -> Error {
         self.socket = None;
-        Err(Error::with(Code::InternalError, format!("the agent does not follow the protocol: it sent {what}")))
+        Error::with(Code::InternalError, format!("the agent does not follow the protocol: it sent {what}"))
+    }
+}
+
+/// Sleeps until something arrives. After a signal handler it waits a moment more.
+///
+/// # Errors
+/// INTERRUPTED when a handler ran and that moment is over.
+fn wait_for_handlers(socket: &Guest) -> std::result::Result<(), Failure> {
+    let check = Timespec { tv_sec: CHECK.as_secs().cast_signed(), tv_nsec: 0 };
+    loop {
+        // The kernel looks at the number again when it wakes up; it may lead to a file by then that is never readable.
+        if !socket.is_ours() {
+            return Err(Failure::Lost);
+        }
+        match rustix::event::poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&check)) {
+            Ok(0) => {}
+            Err(Errno::INTR) if readable_until(socket, Instant::now() + GRACE) => return Ok(()),
+            Err(Errno::INTR) => {
+                let text = "interrupted by a signal handler while the agent did not answer";
+                return Err(Error::with(Code::Interrupted, text).into());
+            }
+            Ok(_) | Err(_) => return Ok(()), // an error shows again, with its reason, at the receive
+        }
     }
 }
 
 /// Whether something arrives before `at`; signal handlers that run meanwhile change nothing.
-fn readable_until(socket: &OwnedFd, at: Instant) -> bool {
+fn readable_until(socket: &Guest, at: Instant) -> bool {
     loop {
         let left = at.saturating_duration_since(Instant::now());
         let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
@@ -282,39 +341,73 @@ impl Link {
         if self.parking.is_gone() {
             return Err(gone(address));
         }
+        if self.pid != rustix::process::getpid() {
+            let text = "this process shares its parent's memory (vfork, clone): only the parent may call for the agent";
+            return Err(Error::with(Code::CtlrNotPresent, text));
+        }
         let control = &mut *lock(&self.control);
         // What gives something back must not end half-way; what asks for something may.
         // Nor what cannot be undone: its outcome would be lost. Waiting for a withdrawal to end is interruptible.
         let interruptible =
             matches!(ask, Ask::Create { .. } | Ask::Publish { .. } | Ask::Republish { .. } | Ask::Connect { .. });
-        self.make_ready(control, address, &ask, interruptible)?;
-        let socket = control.socket.as_ref().ok_or_else(|| gone(address))?;
+        // What is undone by `Abandon` can be asked again, and so can what only looks. For the others the answer that was
+        // lost was the only one.
+        let repeatable = interruptible
+            || matches!(
+                ask,
+                Ask::BeginRebind { .. } | Ask::Replace { .. } | Ask::Processes { .. } | Ask::Tallies { .. }
+            );
+        for _ in 1..ATTEMPTS {
+            match self.ask_once(control, address, &ask, interruptible) {
+                Err((Failure::Lost, sent)) if repeatable || !sent => {}
+                other => return other.map_err(|(failure, _)| failure.error()),
+            }
+        }
+        self.ask_once(control, address, &ask, interruptible).map_err(|(failure, _)| failure.error())
+    }
+
+    /// One attempt. With the failure comes whether the request may have reached the agent.
+    fn ask_once(
+        &self,
+        control: &mut Control,
+        address: &Address,
+        ask: &Ask,
+        interruptible: bool,
+    ) -> std::result::Result<Given, (Failure, bool)> {
+        let unsent = |failure| (failure, false);
+        self.make_ready(control, address, ask, interruptible).map_err(unsent)?;
+        let socket = control.socket.as_ref().ok_or_else(|| unsent(gone(address).into()))?;
         if let Some(number) = control.owed {
-            send(socket, &Request { number: control.number, ask: Ask::Abandon { number } }, address)?;
+            send(socket, control.number, &Ask::Abandon { number }, address).map_err(unsent)?;
             control.owed = None;
             crash_point!(AbandonSent);
         }
         control.number += 1;
         let number = control.number;
         let only_looks = matches!(ask, Ask::Processes { .. } | Ask::Tallies { .. } | Ask::Waits { .. });
-        send(socket, &Request { number, ask }, address)?;
+        send(socket, number, ask, address).map_err(unsent)?;
         crash_point!(AskSent);
         if only_looks && !readable_until(socket, Instant::now() + LOOK_PATIENCE) {
             control.owed = Some(number);
-            return Err(silent(address, LOOK_PATIENCE));
+            return Err((silent(address, LOOK_PATIENCE).into(), true));
         }
-        control.answer(address, number, interruptible)
+        control.answer(address, number, interruptible).map_err(|failure| (failure, true))
     }
 
     /// Replaces a connection that was closed under us, or whose credentials are not ours any more.
-    fn make_ready(&self, control: &mut Control, address: &Address, ask: &Ask, interruptible: bool) -> Result<()> {
-        if let Some(socket) = control.socket.take() {
-            if identity(&socket) == Ok(control.identity) {
-                control.socket = Some(socket);
-            } else {
-                // The number belongs to somebody else now, or to nobody: not ours to close.
-                let _ = socket.into_raw_fd();
+    fn make_ready(
+        &self,
+        control: &mut Control,
+        address: &Address,
+        ask: &Ask,
+        interruptible: bool,
+    ) -> std::result::Result<(), Failure> {
+        if let Some(socket) = control.socket.take_if(|socket| !socket.is_ours()) {
+            control.elsewhere.retain(|old| !old.is_ours()); // what is met here is closed
+            if control.elsewhere.len() == REMEMBERED {
+                control.elsewhere.remove(0);
             }
+            control.elsewhere.push(socket);
         }
         let rights_matter = matches!(ask, Ask::Create { .. } | Ask::Connect { .. });
         if control.socket.is_some() && !(rights_matter && control.ids != Ids::now()) {
@@ -323,40 +416,50 @@ impl Link {
         let mut fresh = Control::open(address)?;
         fresh.number = control.number + 1;
         let number = fresh.number;
-        let attach = Ask::Attach { membership: self.membership, token: self.token };
         let socket = fresh.socket.as_ref().ok_or_else(|| gone(address))?;
-        send(socket, &Request { number, ask: attach }, address)?;
+        send(socket, number, &self.attach(), address)?;
         crash_point!(AttachSent);
         fresh.answer(address, number, interruptible)?;
         fresh.owed = control.owed;
+        fresh.elsewhere = std::mem::take(&mut control.elsewhere);
         *control = fresh;
         Ok(())
     }
 
     /// Gives the membership up. The answer is the end of the events link.
-    pub(super) fn leave(&self) {
+    pub(super) fn leave(&self, address: &Address) {
         let control = &mut *lock(&self.control);
         if let Some(socket) = control.socket.take() {
-            if identity(&socket) != Ok(control.identity) {
-                let _ = socket.into_raw_fd();
-                return;
+            let packet = encode(&Request { number: control.number + 1, ask: Ask::Leave });
+            let send = |socket: &Guest, packet: &[u8]| socket::send(socket, packet, &[], SendFlags::empty());
+            if let Ok(packet) = packet
+                && send(&socket, &packet) == Err(Errno::BADF)
+                && let Ok(fresh) = open(address)
+                && let Ok(attach) = encode(&Request { number: control.number + 1, ask: self.attach() })
+            {
+                // The program closed it. Neither message is waited for.
+                let _ = send(&fresh, &attach).and_then(|()| send(&fresh, &packet));
             }
-            if let Ok(packet) = encode(&Request { number: control.number + 1, ask: Ask::Leave }) {
-                let _ = socket::send(&socket, &packet, &[], SendFlags::empty());
-                crash_point!(LeaveSent);
-            }
+            crash_point!(LeaveSent);
         }
+    }
+
+    /// What goes on with this membership over another connection.
+    fn attach(&self) -> Ask {
+        Ask::Attach { membership: self.membership, token: self.token }
     }
 }
 
-fn send(socket: &impl AsFd, request: &Request, address: &Address) -> Result<()> {
-    let packet = encode(request)?;
+fn send(socket: &impl AsFd, number: u64, ask: &Ask, address: &Address) -> std::result::Result<(), Failure> {
+    // The bytes of a `Request`.
+    let packet = encode(&(number, ask))?;
     loop {
         match socket::send(socket, &packet, &[], SendFlags::empty()) {
             Ok(()) => return Ok(()),
             Err(Errno::INTR) => {}
-            Err(Errno::PIPE | Errno::CONNRESET) => return Err(closed(address)),
-            Err(e) => return Err(from_errno(e, "cannot ask the agent")),
+            Err(Errno::PIPE | Errno::CONNRESET) => return Err(closed(address).into()),
+            Err(Errno::BADF | Errno::NOTSOCK) => return Err(Failure::Lost),
+            Err(e) => return Err(from_errno(e, "cannot ask the agent").into()),
         }
     }
 }

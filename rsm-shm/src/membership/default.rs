@@ -5,6 +5,7 @@ use crate::address::{
     Address, ENV_CLUSTER, ENV_NODE_ID, ENV_NODE_KEY, random_secret, secret_from_text, secret_to_text,
 };
 use crate::agent::{AgentHandle, Config};
+use crate::rights;
 use rsm_core::crash_point;
 use rsm_core::message::Claim;
 use rsm_core::sync::Ordering::Release;
@@ -28,8 +29,10 @@ static TURNS: AtomicU32 = AtomicU32::new(0);
 /// The process's membership; joined, and if need be with its own cluster, at the first call.
 ///
 /// # Errors
-/// CTLR_NOT_PRESENT when the environment names a cluster that does not run, or is incomplete.
+/// CTLR_NOT_PRESENT when the environment names a cluster that does not run, is incomplete, or is not to be believed
+/// ([`rights::believe_environment`]).
 pub fn membership() -> Result<Arc<Membership>> {
+    fork::check()?;
     // The other threads wait for the first, which holds nothing that a fork waits for.
     loop {
         let turn = acquire32(&TURNS);
@@ -73,20 +76,36 @@ impl Drop for Turn {
 }
 
 fn join() -> Result<Arc<Membership>> {
-    let (address, claim, agent) = match std::env::var(ENV_CLUSTER) {
-        Ok(text) => (text.parse()?, claim_from_environment()?, None),
-        Err(_) => {
+    let (address, claim, agent) = match cluster_from_environment()? {
+        Some(address) => (address, claim_from_environment()?, None),
+        None => {
             // No child inherits descriptors that are on their way into the agent's table.
             let _hold = fork::hold();
             private_cluster()?
         }
     };
     let membership = Membership::join(&address, Some(claim))?;
-    {
+    // A private cluster is never ended: members may come and go until the process ends.
+    if let Some(mut agent) = agent {
+        agent.never_end();
         let _hold = fork::hold();
-        super::lock(&AGENTS).extend(agent);
+        super::lock(&AGENTS).push(agent);
     }
     Ok(membership)
+}
+
+/// The cluster that the environment names, if it names one.
+///
+/// # Errors
+/// CTLR_NOT_PRESENT when what it names is no address, or it is not to be believed.
+fn cluster_from_environment() -> Result<Option<Address>> {
+    match std::env::var_os(ENV_CLUSTER) {
+        None => Ok(None),
+        Some(text) => {
+            rights::believe_environment(ENV_CLUSTER)?;
+            text.to_string_lossy().parse().map(Some)
+        }
+    }
 }
 
 fn claim_from_environment() -> Result<Claim> {
@@ -96,10 +115,13 @@ fn claim_from_environment() -> Result<Claim> {
             Error::with(Code::CtlrNotPresent, text)
         })
     };
-    let bad = |name: &str, text: &str| Error::with(Code::CtlrNotPresent, format!("{name}={text:?} cannot be read"));
+    let bad = |text: String| Error::with(Code::CtlrNotPresent, text);
     let (id, key) = (read(ENV_NODE_ID)?, read(ENV_NODE_KEY)?);
-    let node = id.parse().map_err(|_| bad(ENV_NODE_ID, &id))?;
-    let key = secret_from_text(&key).ok_or_else(|| bad(ENV_NODE_KEY, &key))?;
+    let node = id.parse().map_err(|_| bad(format!("{ENV_NODE_ID}={id:?} cannot be read")))?;
+    // Not shown: most of it may be right, and what is printed is kept in logs.
+    let unreadable =
+        || format!("{ENV_NODE_KEY} cannot be read: it has {} characters, not 32 hexadecimal digits", key.len());
+    let key = secret_from_text(&key).ok_or_else(|| bad(unreadable()))?;
     Ok(Claim { node, key })
 }
 

@@ -6,6 +6,7 @@
 //! memory along, for the tally of a process that is watched.
 
 use super::Shared;
+use crate::guest::Guest;
 use crate::memory::{inspect, trash};
 use crate::parking::Parking;
 use crate::private_table::{self, Stdio};
@@ -17,7 +18,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Starts the thread. It ends with the link.
-pub(super) fn start(link: OwnedFd, shared: Arc<Shared>, parking: Arc<Parking>) -> Result<()> {
+pub(super) fn start(link: Guest, shared: Arc<Shared>, parking: Arc<Parking>) -> Result<()> {
     private_table::spawn("rsm-events", link, Stdio::Null, move |link| {
         inspect::keep_looking();
         trash::keep_marking();

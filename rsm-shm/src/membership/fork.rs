@@ -4,24 +4,76 @@
 //! side of the fork raises tells every object that it was made by another process; what needs the agent then joins
 //! anew ([`super::Shared::revive`]). The locks that a child goes on to use are held across the fork, so that none is
 //! inherited in the hands of a thread that does not exist there.
+//!
+//! Children that libc was not asked for (`clone`, `_Fork`, `vfork`) run no hook. What has the parent's memory and is not
+//! the parent must not use its connection: one of them would get the other's answers. A child with a copy of the memory
+//! finds the counter wiped by the kernel; nothing was held across its making, so it gets an error before it takes a lock.
+//! A child that shares the memory is told by its process id when it asks. Transfers and mappings work in both.
 #![allow(unsafe_code)]
 
 use super::{Shared, State};
-use rsm_core::crash_point;
-use std::cell::RefCell;
+use rsm_core::{Code, Error, Result, crash_point};
+use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicPtr, AtomicU32};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
-static FORKS: AtomicU32 = AtomicU32::new(0);
+/// Where the counter is: in a page that the kernel wipes in children. Null until the library is used.
+static FORKS: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
 static HOLD: Mutex<()> = Mutex::new(());
 static MEMBERSHIPS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
-/// How many forks lie between the process that first used the library and this one. Relaxed is enough: it changes
-/// only while the process has a single thread, the one that returns from fork.
+/// How many forks lie between the process that first used the library and this one, from 1; 0 in a child that no hook ran
+/// for. Relaxed is enough: it changes only while the process has a single thread, the one that returns from fork.
 #[inline(always)]
 pub(super) fn count() -> u32 {
-    FORKS.load(Relaxed)
+    counter().map_or(0, |counter| counter.load(Relaxed))
+}
+
+#[inline(always)]
+fn counter() -> Option<&'static AtomicU32> {
+    // Acquire: pairs with the Release of `make_counter`.
+    // SAFETY: null, or a word that is never unmapped.
+    unsafe { FORKS.load(Acquire).as_ref() }
+}
+
+/// Bytes that hold a page of their own, whatever its size. Not memory that is mapped for it: that could come to lie where
+/// the program has just unmapped a page, and believes that nothing is.
+const ROOM: usize = 2 << 16;
+
+/// Makes the counter, 1 at first.
+fn make_counter() {
+    /// Zeroes at first, and of no file: pages that may be wiped.
+    static SPACE: [AtomicU32; ROOM / 4] = [const { AtomicU32::new(0) }; ROOM / 4];
+    let (start, page) = (SPACE.as_ptr(), crate::memory::page_size());
+    let skipped = start.addr().next_multiple_of(page) - start.addr();
+    let counter = &SPACE[skipped.min(ROOM - page) / 4];
+    let place = std::ptr::from_ref(counter).cast_mut().cast();
+    // Refused (before Linux 4.14, or where a filter does), children without hooks are not told apart.
+    // SAFETY: a page inside of `SPACE`, by the lines above, which holds nothing but the counter.
+    let _ = unsafe { libc::madvise(place, page, libc::MADV_WIPEONFORK) };
+    counter.store(1, Relaxed);
+    // Release: pairs with the Acquire of `counter`.
+    FORKS.store(std::ptr::from_ref(counter).cast_mut(), Release);
+}
+
+/// Whether this is a child that no hook ran for: what it inherited may be locked for ever.
+pub(super) fn is_unannounced() -> bool {
+    counter().is_some_and(|counter| counter.load(Relaxed) == 0)
+}
+
+/// Refuses such a child.
+///
+/// # Errors
+/// CTLR_NOT_PRESENT.
+pub(super) fn check() -> Result<()> {
+    if !is_unannounced() {
+        return Ok(());
+    }
+    let text =
+        "this process was made by clone or _Fork, which tell no library: only fork makes a process of the cluster";
+    Err(Error::with(Code::CtlrNotPresent, text))
 }
 
 static MOVING: Mutex<()> = Mutex::new(());
@@ -36,7 +88,7 @@ pub(super) fn hold_for_move() -> Moving {
 }
 
 /// While this is held no thread of the process forks through libc.
-pub(super) struct Hold(#[allow(dead_code)] MutexGuard<'static, ()>);
+pub(super) struct Hold(#[allow(dead_code)] Option<MutexGuard<'static, ()>>);
 
 impl Drop for Hold {
     fn drop(&mut self) {}
@@ -45,12 +97,17 @@ impl Drop for Hold {
 /// Keeps the process from forking, so that no child inherits a descriptor that is on its way into a private table.
 pub(super) fn hold() -> Hold {
     static HOOKS: Once = Once::new();
+    if is_unannounced() {
+        // It may have been inherited held, and there is nobody to hold off: such a process has no threads of ours.
+        return Hold(None);
+    }
     HOOKS.call_once(|| {
+        make_counter();
         // SAFETY: the three functions have the right signature and are never unloaded. The only failure is ENOMEM at
         // start-up, which leaves forked children without a membership of their own.
         unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
     });
-    Hold(HOLD.lock().unwrap_or_else(PoisonError::into_inner))
+    Hold(Some(HOLD.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
 /// Makes a membership known to the hooks.
@@ -62,6 +119,8 @@ pub(super) fn enlist(_hold: &Hold, shared: &Arc<Shared>) {
 
 /// Everything that is held across a fork, in the order it is let go.
 struct Held {
+    /// The parent's; the child's is wiped.
+    count: u32,
     states: Vec<HeldState>,
     _memberships: MutexGuard<'static, Vec<Weak<Shared>>>,
     _hold: MutexGuard<'static, ()>,
@@ -84,11 +143,22 @@ impl Drop for HeldState {
     }
 }
 
-thread_local! {
-    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
-}
+/// What the thread that forks holds. Not thread-local: programs fork in destructors too, after those of this thread ran.
+struct HeldCell(UnsafeCell<Option<Held>>);
+
+// SAFETY: used by a thread only while it holds `MOVING`, whose guard is in it, or has just taken it out.
+unsafe impl Sync for HeldCell {}
+
+static HELD: HeldCell = HeldCell(UnsafeCell::new(None));
 
 extern "C" fn prepare() {
+    if is_unannounced() {
+        // Nothing is held for children of such a process, which are such processes again. What a thread of its parent
+        // held when this was made is nobody's.
+        // SAFETY: no other thread of this process comes here with the lock.
+        std::mem::forget(unsafe { (*HELD.0.get()).take() });
+        return;
+    }
     let moving = MOVING.lock().unwrap_or_else(PoisonError::into_inner);
     let hold = HOLD.lock().unwrap_or_else(PoisonError::into_inner);
     let memberships = MEMBERSHIPS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,7 +173,9 @@ extern "C" fn prepare() {
         })
         .collect();
     crash_point!(ForkHeld);
-    HELD.set(Some(Held { states, _memberships: memberships, _hold: hold, _moving: moving }));
+    let held = Held { count: count(), states, _memberships: memberships, _hold: hold, _moving: moving };
+    // SAFETY: this thread holds `MOVING`.
+    unsafe { *HELD.0.get() = Some(held) };
 }
 
 extern "C" fn parent() {
@@ -111,18 +183,23 @@ extern "C" fn parent() {
 }
 
 extern "C" fn child() {
-    FORKS.store(FORKS.load(Relaxed).wrapping_add(1), Relaxed);
+    // SAFETY: the only thread, which holds `MOVING`; it took it before it forked.
+    let Some(held) = (unsafe { &*HELD.0.get() }) else { return };
+    if let Some(counter) = counter() {
+        // 0 is kept for children that this was not called for.
+        counter.store(held.count.checked_add(1).unwrap_or(1), Relaxed);
+    }
     crash_point!(ForkChild);
-    HELD.with_borrow(|held| {
-        for state in held.iter().flat_map(|held| &held.states) {
-            state.guard.table.mark_inherited();
-        }
-    });
+    for state in &held.states {
+        state.guard.table.mark_inherited();
+    }
     release();
 }
 
 fn release() {
-    if let Some(held) = HELD.take() {
+    // SAFETY: this thread holds `MOVING` since `prepare`, until what it takes out here is dropped.
+    let held = unsafe { (*HELD.0.get()).take() };
+    if let Some(held) = held {
         drop(held.states);
     }
 }

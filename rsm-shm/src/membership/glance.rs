@@ -4,10 +4,11 @@
 //! together have no longer than one alone. Where there are more names than may be asked at once, users take turns:
 //! whoever takes many names delays his own.
 
-use super::control::{silent, unexpected};
+use super::control::{names_its_peer, silent, unexpected};
 use super::join::{OBSERVER_PATIENCE, describe_process};
 use crate::address::Address;
 use crate::error::from_errno;
+use crate::guest::Guest;
 use crate::memory::tables::RegistryMap;
 use crate::socket;
 use rsm_core::message::{Answer, Ask, PROTOCOL, Reply, Request, decode, encode};
@@ -17,7 +18,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use rustix::process::{Resource, getrlimit};
 use std::collections::{BTreeMap, VecDeque};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// Most agents that are asked at once.
@@ -29,7 +30,7 @@ const KNOCK: Duration = Duration::from_millis(5);
 struct Asked {
     /// Which of the addresses.
     at: usize,
-    socket: OwnedFd,
+    socket: Guest,
     connected: bool,
     until: Instant,
 }
@@ -83,8 +84,8 @@ fn in_turn(addresses: &[Address]) -> VecDeque<usize> {
     order.into_iter().map(|(_, at)| at).collect()
 }
 
-fn packet_to_nowhere() -> Result<OwnedFd> {
-    socket::packet_socket(SocketFlags::NONBLOCK)
+fn packet_to_nowhere() -> Result<Guest> {
+    Guest::new(socket::packet_socket(SocketFlags::NONBLOCK)?).map_err(|e| from_errno(e, "cannot create a socket"))
 }
 
 /// Sleeps until somebody answers, has had his time, or is to be tried again.
@@ -134,7 +135,7 @@ impl Asked {
             Err(e) => return Err(from_errno(e, "cannot reach the cluster's agent")),
         }
         super::control::check_agent(&self.socket, address)?;
-        let process = describe_process(socket::peer_pidfd(&self.socket)?)?;
+        let process = describe_process(names_its_peer(&self.socket)?)?;
         let descriptors: Vec<_> = process.iter().map(AsFd::as_fd).collect();
         let packet = encode(&Request { number: 1, ask: Ask::Join { protocol: PROTOCOL, claim: None } })?;
         socket::send(&self.socket, &packet, &descriptors, SendFlags::DONTWAIT)
@@ -153,7 +154,9 @@ fn registry_in(packet: socket::Packet) -> Result<RegistryMap> {
     let reply: Reply = decode(&packet.bytes)?;
     match reply.outcome? {
         Answer::Joined { .. } => {
-            let registry = packet.descriptors.into_iter().next();
+            let descriptors: rustix::io::Result<Vec<Guest>> = packet.descriptors.into_iter().map(Guest::new).collect();
+            let descriptors = descriptors.map_err(|e| from_errno(e, "cannot keep what the agent sent"))?;
+            let registry = descriptors.into_iter().next();
             let incomplete = || Error::with(Code::InternalError, "the agent's answer is incomplete");
             RegistryMap::open(registry.ok_or_else(incomplete)?)
         }

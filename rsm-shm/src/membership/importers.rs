@@ -11,6 +11,7 @@ use super::segment::Segment;
 use super::{Membership, deadline, fork, gone, lock};
 use crate::error::from_errno;
 use crate::futex;
+use crate::guest::Guest;
 use rsm_core::generation::EndCause;
 use rsm_core::message::SegmentName;
 use rsm_core::registry::{ConnectionFields, SegmentRow, walk_connections};
@@ -19,7 +20,7 @@ use rsm_core::{Code, Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -65,8 +66,8 @@ pub struct Attendance {
     membership: Arc<Membership>,
     name: SegmentName,
     tells: Tells,
-    read: OwnedFd,
-    write: OwnedFd,
+    read: Guest,
+    write: Guest,
     full: Mutex<bool>,
     pump: OnceLock<Arc<pumps::Pump>>,
     /// [`fork::count`] of the process whose pump serves it.
@@ -105,9 +106,9 @@ impl Attendance {
         self.read.as_fd()
     }
 
-    /// Whether this process is the one that it was made in.
-    pub fn is_current(&self) -> bool {
-        self.process == fork::count()
+    /// Whether this process is the one that it was made in, and has not closed it or put a file of its own at its number.
+    pub fn is_usable(&self) -> bool {
+        self.process == fork::count() && self.read.is_ours() && self.write.is_ours()
     }
 
     fn row(&self) -> Result<&SegmentRow> {
@@ -133,7 +134,7 @@ impl Attendance {
                 Tells::Changes(looked) => looked.load(Relaxed) != seen,
             };
         if readable && !*full {
-            *full = rustix::io::write(&self.write, &[1]).is_ok();
+            *full = ready::fill(&self.write);
         }
         if !readable && *full {
             ready::drain(&self.read);
@@ -193,7 +194,7 @@ impl Served for Attendance {
 impl Drop for Attendance {
     fn drop(&mut self) {
         // The pump keeps alive what it sleeps on.
-        if self.is_current()
+        if self.process == fork::count()
             && let Some(pump) = self.pump.get()
         {
             pump.notice();

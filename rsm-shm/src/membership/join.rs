@@ -7,13 +7,15 @@ use super::table::Table;
 use super::tally::Tallying;
 use super::{Link, Shared, State, events};
 use crate::address::Address;
+use crate::error::from_errno;
+use crate::guest::Guest;
 use crate::memory::tables::{Bells, RegistryMap};
 use crate::parking::Parking;
 use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Secret};
 use rsm_core::{Code, Error, Result};
 use rustix::io::Errno;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -26,9 +28,9 @@ pub(super) struct Joined {
     control: Control,
     membership: u64,
     token: Secret,
-    events: OwnedFd,
-    registry: OwnedFd,
-    bells: Option<OwnedFd>,
+    events: Guest,
+    registry: Guest,
+    bells: Option<Guest>,
 }
 
 /// A join that the agent was asked for.
@@ -49,7 +51,7 @@ pub(super) fn ask(address: &Address, claim: Option<Claim>) -> Result<Asked> {
     crate::log::from_environment();
     let mut control = Control::open(address)?;
     // Where the kernel cannot name the process at the other end of a socket, the agent needs a descriptor of it.
-    let process = describe_process(control.peer_pidfd(address)?)?;
+    let process = describe_process(control.names_its_peer(address)?)?;
     let descriptors: Vec<_> = process.iter().map(AsFd::as_fd).collect();
     let number = control.join(address, Ask::Join { protocol: PROTOCOL, claim }, &descriptors)?;
     crash_point!(JoinSent);
@@ -71,14 +73,14 @@ impl Asked {
     /// Forks are held off: a child that inherited the events link would hide the end of this process from the agent.
     pub(super) fn receive(self, _hold: &Hold, address: &Address) -> Result<Joined> {
         let Asked { mut control, number } = self;
-        let (answer, descriptors) = control.answer(address, number, false)?;
+        let (answer, descriptors) = control.join_answer(address, number)?;
         crash_point!(JoinAnswered);
         Joined::of(control, answer, descriptors)
     }
 }
 
 impl Joined {
-    fn of(control: Control, answer: Answer, descriptors: Vec<OwnedFd>) -> Result<Joined> {
+    fn of(control: Control, answer: Answer, descriptors: Vec<Guest>) -> Result<Joined> {
         let Answer::Joined { membership, token } = answer else { return Err(unexpected(&answer)) };
         let mut descriptors = descriptors.into_iter();
         let incomplete = || Error::with(Code::InternalError, "the agent's answer is incomplete");
@@ -89,15 +91,16 @@ impl Joined {
 }
 
 /// A descriptor of this process, where the kernel did not name the peer by one; `None` also where it cannot be had.
-pub(super) fn describe_process(peer: Option<OwnedFd>) -> Result<Option<OwnedFd>> {
-    if peer.is_some() {
+pub(super) fn describe_process(is_named: bool) -> Result<Option<Guest>> {
+    if is_named {
         return Ok(None);
     }
-    match rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty()) {
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
+    match own.and_then(Guest::new) {
         Ok(process) => Ok(Some(process)),
         // Refused for good, by a filter or a tool that the program runs under. The agent says whether it does without.
         Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS) => Ok(None),
-        Err(error) => Err(crate::error::from_errno(error, "cannot open a process descriptor")),
+        Err(error) => Err(from_errno(error, "cannot open a process descriptor")),
     }
 }
 
@@ -130,9 +133,10 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
 }
 
 impl Joined {
-    fn into_link(self, parking: Arc<Parking>) -> (Arc<Link>, OwnedFd) {
+    fn into_link(self, parking: Arc<Parking>) -> (Arc<Link>, Guest) {
         let link = Link {
             process: fork::count(),
+            pid: rustix::process::getpid(),
             membership: self.membership,
             token: self.token,
             control: Mutex::new(self.control),

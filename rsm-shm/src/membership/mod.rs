@@ -20,6 +20,7 @@
 //! | `room` | how much memory there is |
 //! | [`importers`] | who imports it: who comes, who goes, whether anybody is left |
 //! | `turn` | operations that must not meet in the middle |
+//! | [`wait`] | waiting, by threads that may be cancelled |
 //! | `watch` | seeing that something changed, and who is there |
 //! | `steer` | what an observer may ask |
 //! | `tally` | what it tells people who watch |
@@ -48,12 +49,14 @@ mod table;
 mod tally;
 mod told;
 mod turn;
+pub mod wait;
 mod watch;
 pub mod window;
 
 pub use glance::glance;
 
 use crate::address::Address;
+use crate::guest::Guest;
 use crate::memory::tables::{Bells, RegistryMap, TallyMap};
 use crate::parking::Parking;
 use control::Control;
@@ -99,6 +102,8 @@ struct State {
 struct Link {
     /// [`fork::count`] of the process that made it.
     process: u32,
+    /// Its id.
+    pid: rustix::process::Pid,
     membership: u64,
     token: rsm_core::message::Secret,
     control: Mutex<Control>,
@@ -123,6 +128,7 @@ impl Membership {
     /// CTLR_NOT_PRESENT when there is no such cluster or node; PERM_DENIED with a wrong key, or when the agent is not
     /// the user that the address names; BAD_LIBRARY_VERSION when library and agent do not fit.
     pub fn join(address: &Address, claim: Option<Claim>) -> Result<Arc<Membership>> {
+        fork::check()?;
         let asked = join::ask(address, claim)?;
         asked.wait(address, Some(join::patience(claim)))?;
         let hold = fork::hold();
@@ -176,7 +182,7 @@ impl Membership {
     }
 
     /// The bells of a node, mapping them from `descriptor` if this process has not yet.
-    fn bells_of(&self, node: u32, descriptor: Option<std::os::fd::OwnedFd>) -> Result<&Bells> {
+    fn bells_of(&self, node: u32, descriptor: Option<Guest>) -> Result<&Bells> {
         if let (Some(own), Ok(me)) = (&self.shared.bells, self.node())
             && node == me
         {
@@ -209,13 +215,16 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
+        if fork::is_unannounced() {
+            return; // the membership is the parent's
+        }
         let link = Arc::clone(&lock(&self.shared.state).link);
         if link.process != fork::count() {
             std::mem::forget(link); // as in `link`; the membership is the parent's
             return;
         }
         // The agent ends the events link, which ends the events thread.
-        link.leave();
+        link.leave(&self.shared.address);
     }
 }
 

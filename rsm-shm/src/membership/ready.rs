@@ -10,6 +10,7 @@
 use super::{Membership, fork, lock};
 use crate::error::from_errno;
 use crate::futex;
+use crate::guest::Guest;
 use crate::parking::Poster;
 use crate::private_table;
 use rsm_core::Result;
@@ -19,7 +20,7 @@ use rsm_core::pump::{self, Seen};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Ready {
     bell: NonNull<Bell>,
-    read: OwnedFd,
+    read: Guest,
     pipe: Mutex<Pipe>,
     pump: OnceLock<Arc<pumps::Pump>>,
     /// [`fork::count`] of the process whose pump serves it.
@@ -40,7 +41,7 @@ pub struct Ready {
 #[derive(Debug)]
 struct Pipe {
     /// Gone once the handle was aborted: the reader sees POLLHUP (D-60).
-    write: Option<OwnedFd>,
+    write: Option<Guest>,
     full: bool,
 }
 
@@ -70,9 +71,9 @@ impl Served for Ready {
 }
 
 /// A pipe whose ends are above the standard streams.
-pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+pub(super) fn pipe() -> Result<(Guest, Guest)> {
     rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
-        .and_then(|(read, write)| Ok((above_stdio(read)?, above_stdio(write)?)))
+        .and_then(|(read, write)| Ok((Guest::new(read)?, Guest::new(write)?)))
         .map_err(|e| from_errno(e, "cannot make a poll descriptor"))
 }
 
@@ -94,7 +95,7 @@ fn put(pipe: impl AsFd) -> rustix::io::Result<usize> {
 }
 
 /// Takes every byte out of a pipe.
-pub(super) fn drain(read: &OwnedFd) {
+pub(super) fn drain(read: &Guest) {
     let mut byte = [0; 8];
     while rustix::io::read(read, &mut byte).is_ok_and(|n| n > 0) {}
 }
@@ -128,7 +129,7 @@ impl Ready {
         Ok(ready)
     }
 
-    /// The end of the pipe to poll.
+    /// The end of the pipe to poll. It stands in the program's table; see [`is_usable`](Self::is_usable).
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.read.as_fd()
     }
@@ -136,6 +137,11 @@ impl Ready {
     /// Whether this process is the one that the descriptor was made in.
     pub fn is_current(&self) -> bool {
         self.process == fork::count()
+    }
+
+    /// Whether it is also still there: the program may have closed it, or have a file of its own at its number.
+    pub fn is_usable(&self) -> bool {
+        self.is_current() && self.read.is_ours() && lock(&self.pipe).write.as_ref().is_none_or(Guest::is_ours)
     }
 
     fn bell(&self) -> &Bell {
@@ -166,7 +172,7 @@ impl pump::Pipe for PipeOf<'_> {
         self.held.full
     }
     fn fill(&mut self) {
-        self.held.full = self.held.write.as_ref().is_some_and(|write| put(write).is_ok());
+        self.held.full = self.held.write.as_ref().is_some_and(fill);
     }
     fn empty(&mut self) {
         drain(&self.ready.read);
@@ -179,9 +185,24 @@ impl pump::Pipe for PipeOf<'_> {
     }
 }
 
-/// Keeps a descriptor out of the numbers of standard streams that the program has closed (D-69).
-fn above_stdio(fd: OwnedFd) -> rustix::io::Result<OwnedFd> {
-    if std::os::fd::AsRawFd::as_raw_fd(&fd) > 2 { Ok(fd) } else { rustix::io::fcntl_dupfd_cloexec(fd, 3) }
+/// Writes a byte. Where the program has closed the other end, the SIGPIPE of it reaches nobody.
+pub(super) fn fill(write: &Guest) -> bool {
+    // SAFETY: plain calls on initialised sets, and a mask that is put back. A SIGPIPE that was pending before is left
+    // pending; one that is ours goes to this thread, which takes it.
+    unsafe {
+        let (mut pipe, mut before, mut pending): (libc::sigset_t, libc::sigset_t, libc::sigset_t) = std::mem::zeroed();
+        libc::sigemptyset(&raw mut pipe);
+        libc::sigaddset(&raw mut pipe, libc::SIGPIPE);
+        libc::sigpending(&raw mut pending);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const pipe, &raw mut before);
+        let written = put(write);
+        if written == Err(Errno::PIPE) && libc::sigismember(&raw const pending, libc::SIGPIPE) == 0 {
+            let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+            libc::sigtimedwait(&raw const pipe, std::ptr::null_mut(), &raw const now);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+        written.is_ok()
+    }
 }
 
 impl Drop for Ready {

@@ -105,6 +105,7 @@ impl Membership {
 impl Shared {
     /// The tie of this process, or, in a child that has none until then, how it gets one.
     fn tie(self: &Arc<Shared>, until: impl Fn(&Revival) -> Instant) -> Result<Tied> {
+        fork::check()?;
         let revival = {
             let state = lock(&self.state);
             if state.link.process == fork::count() {

@@ -4,6 +4,7 @@
 //! no room for them the kernel kills somebody, and nobody is told why; so it is looked before. That is an estimate, as
 //! the kernel's own is: others take memory at the same time.
 
+use crate::guest;
 use rsm_core::{Code, Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -53,12 +54,15 @@ struct Room {
 impl Room {
     /// `None` where the kernel does not say.
     fn now() -> Option<Room> {
+        if crate::procfs::obstacle().is_some() {
+            return None; // what looks like it says nothing of this machine
+        }
         Room::under(Path::new("/"))
     }
 
     /// As the files below `root` say.
     fn under(root: &Path) -> Option<Room> {
-        let read = |path: &str| std::fs::read_to_string(root.join(path)).ok();
+        let read = |path: &str| guest::read_text(&root.join(path)).ok();
         let machine = read("proc/meminfo").and_then(|text| Machine::of(&text));
         let cgroup = read("proc/self/cgroup").unwrap_or_default();
         let mounts = read("proc/self/mountinfo").unwrap_or_default();
@@ -124,7 +128,7 @@ impl Group {
         let mut least: Option<Room> = None;
         for part in self.below.ancestors() {
             let folder = root.join(self.mount.strip_prefix("/").unwrap_or(&self.mount)).join(part);
-            let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
+            let read = |name: &str| guest::read_text(&folder.join(name)).ok();
             let left = if self.unified { left_of_unified(&read, swap) } else { left_of_own_hierarchy(&read, swap) };
             if let Some(bytes) = left
                 && least.as_ref().is_none_or(|room| bytes < room.bytes)

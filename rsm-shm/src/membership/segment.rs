@@ -5,7 +5,7 @@ use super::backing::{self, Backing, Known};
 use super::control::unexpected;
 use super::turn::{Turns, Wait};
 use super::{Membership, fork, lock, room};
-use crate::error::from_errno;
+use crate::guest::Guest;
 use crate::memory::adopt;
 use crate::memory::huge::Pages;
 use crate::memory::inspect;
@@ -24,8 +24,7 @@ use rsm_core::registry::{ControllerKind, SegmentRow, SegmentState, Withdrawal, w
 use rsm_core::sync::acquire32;
 use rsm_core::tally::TallyRow;
 use rsm_core::{Code, Error, Result};
-use rustix::fs::{Mode, OFlags};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
@@ -162,7 +161,7 @@ impl Membership {
         length: u64,
         level: Level,
         share: Option<SegmentName>,
-    ) -> Result<(SegmentName, u32, OwnedFd)> {
+    ) -> Result<(SegmentName, u32, Guest)> {
         let ask = Ask::Create { controller, length, default_mode: default_mode()?, level, share };
         match self.ask(ask)? {
             (Answer::Created { segment, bell }, mut descriptors) if !descriptors.is_empty() => {
@@ -507,7 +506,7 @@ impl Segment {
         old: Option<&backing::Turn>,
         fresh: &backing::Turn,
         start: *mut u8,
-        memory: &OwnedFd,
+        memory: &Guest,
     ) -> Result<()> {
         memfd::check_solid(memory, self.length as u64)?;
         let mut backing = lock(&self.backing);
@@ -550,7 +549,7 @@ impl Segment {
     }
 
     /// Whether it is so of the bytes that map an object at these addresses; `false` also where nobody can tell.
-    fn maps(&self, start: *mut u8, object: &OwnedFd, so: impl FnOnce(usize) -> bool) -> bool {
+    fn maps(&self, start: *mut u8, object: &Guest, so: impl FnOnce(usize) -> bool) -> bool {
         let Ok(object) = inspect::identity(object) else { return false };
         let pieces = inspect::present(start.addr(), self.length);
         pieces.is_ok_and(|pieces| so(pieces.iter().filter(|p| p.is_of(object)).map(inspect::Piece::bytes).sum()))
@@ -741,17 +740,7 @@ impl Drop for Segment {
     }
 }
 
-/// 0666 without the umask of this process, which only /proc tells without changing it.
+/// 0666 without the umask of this process.
 fn default_mode() -> Result<u32> {
-    let tried = "cannot tell the umask from /proc/thread-self/status";
-    let unknown = || Error::with(Code::InternalError, tried);
-    // One read: the kernel writes the whole text for each. The line is the second, after a name of at most 64 bytes.
-    let mut start = [0; 256];
-    let status = rustix::fs::open("/proc/thread-self/status", OFlags::CLOEXEC, Mode::empty())
-        .map_err(|e| from_errno(e, tried))?;
-    let length = rustix::io::read(&status, &mut start).map_err(|e| from_errno(e, tried))?;
-    let text = String::from_utf8_lossy(&start[..length]);
-    let line = text.lines().find_map(|line| line.strip_prefix("Umask:")).ok_or_else(unknown)?;
-    let umask = u32::from_str_radix(line.trim(), 8).map_err(|_| unknown())?;
-    Ok(MAX_MODE & !umask)
+    Ok(MAX_MODE & !crate::umask::current()?)
 }

@@ -60,7 +60,7 @@ fn processors() -> u32 {
 
 /// Processors that run. Not those this thread may use: the peer may be pinned to another one.
 fn running() -> u32 {
-    let listed = std::fs::read_to_string("/sys/devices/system/cpu/online").ok();
+    let listed = crate::guest::read_text(std::path::Path::new("/sys/devices/system/cpu/online")).ok();
     listed.as_deref().and_then(count).unwrap_or_else(|| {
         let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         u32::try_from(count).unwrap_or(u32::MAX)

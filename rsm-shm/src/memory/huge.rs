@@ -57,7 +57,7 @@ pub fn huge_page_size() -> usize {
 /// Whether the environment asks for huge pages. Read once.
 fn is_wanted() -> bool {
     static WANTED: OnceLock<bool> = OnceLock::new();
-    *WANTED.get_or_init(|| std::env::var_os(ENV_HUGE_PAGES).is_some_and(|value| value != "0"))
+    *WANTED.get_or_init(|| crate::rights::setting(ENV_HUGE_PAGES).is_some_and(|value| value != "0"))
 }
 
 /// Makes huge pages of all ordinary ones in a range that begins at a multiple of their size, in memory and in the object;

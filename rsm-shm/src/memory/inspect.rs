@@ -5,11 +5,12 @@
 #![allow(unsafe_code)]
 
 use crate::error::from_errno;
+use crate::guest::Guest;
+use crate::procfs;
 use rsm_core::{Code, Error, Result};
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::cell::OnceCell;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::OnceLock;
 
 /// What a mapping is of.
@@ -163,29 +164,26 @@ pub fn all_of(object: Identity) -> Result<Vec<Piece>> {
 
 /// What overlaps a range of addresses.
 fn mapped(start: usize, end: usize) -> Result<Vec<Piece>> {
-    let look = |maps: &OwnedFd| match query_all(maps, start, end) {
+    let look = |maps: BorrowedFd<'_>| match query_all(maps, start, end) {
         Err(Errno::NOTTY | Errno::INVAL | Errno::NOSYS | Errno::PERM) => read_all(maps, start, end),
         other => other,
     };
-    let looked = KEPT.with(|kept| match kept.get() {
-        Some(maps) => look(maps),
-        None => look(&open()?),
-    });
+    // A thread that ends has let go of its own already.
+    let looked = match KEPT.try_with(|kept| kept.get().map(|maps| look(maps.as_fd()))) {
+        Ok(Some(looked)) => looked,
+        Ok(None) | Err(_) => look(procfs::open("self/maps")?.as_fd()),
+    };
     looked.map_err(|e| from_errno(e, "cannot look at this process's mappings"))
 }
 
-fn open() -> Result<OwnedFd, Errno> {
-    rustix::fs::open("/proc/self/maps", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-}
-
 thread_local! {
-    static KEPT: OnceCell<OwnedFd> = const { OnceCell::new() };
+    static KEPT: OnceCell<Guest> = const { OnceCell::new() };
 }
 
 /// Lets the calling thread, whose descriptors are its own, look for as long as it lives, whatever the process does to
 /// its descriptors, its root directory or its limits.
 pub(crate) fn keep_looking() {
-    KEPT.with(|kept| open().ok().map(|maps| kept.set(maps)));
+    KEPT.with(|kept| procfs::open("self/maps").ok().map(|maps| kept.set(maps)));
 }
 
 /// The pieces of a range, when it is memory that may become a segment: mapped, not a file mapped shared, and readable
@@ -246,10 +244,10 @@ pub fn maps_object(start: usize, length: usize, device: u64, inode: u64) -> Resu
 /// Whether this kernel answers for one mapping.
 ///
 /// # Errors
-/// ENOTTY where it does not, and the text of all mappings is read instead.
+/// ENOTTY where it does not, and the text of all mappings is read instead; ENOENT without /proc.
 pub(crate) fn probe() -> Result<(), Errno> {
-    let maps = open()?;
-    query(&maps, std::ptr::from_ref(&maps).addr()).map(drop)
+    let maps = procfs::open("self/maps").map_err(|_| Errno::NOENT)?;
+    query(maps.as_fd(), std::ptr::from_ref(&maps).addr()).map(drop)
 }
 
 /// Device and inode of an open file.
@@ -273,7 +271,7 @@ fn kernel_device() -> u64 {
         return device;
     }
     let probe = rustix::fs::memfd_create("rsm-probe", rustix::fs::MemfdFlags::CLOEXEC);
-    match probe.map_err(|e| from_errno(e, "")).and_then(identity) {
+    match probe.and_then(Guest::new).map_err(|e| from_errno(e, "")).and_then(identity) {
         Ok((device, _)) => *DEVICE.get_or_init(|| device),
         // Without a descriptor: what it is on every kernel whose first mount is this one. Asked again next time.
         Err(_) => rustix::fs::makedev(0, 1),
@@ -311,7 +309,7 @@ const QUERY_COVERING_OR_NEXT: u64 = 0x10;
 /// Longest name that is looked at; longer ones are of files, whose names do not matter here.
 const NAME: usize = 256;
 
-fn query_all(maps: &OwnedFd, start: usize, end: usize) -> Result<Vec<Piece>, Errno> {
+fn query_all(maps: BorrowedFd<'_>, start: usize, end: usize) -> Result<Vec<Piece>, Errno> {
     let mut pieces = Vec::new();
     let mut at = start;
     while at < end {
@@ -327,7 +325,7 @@ fn query_all(maps: &OwnedFd, start: usize, end: usize) -> Result<Vec<Piece>, Err
 }
 
 /// The mapping that covers an address, or the next one.
-fn query(maps: &OwnedFd, address: usize) -> Result<Option<Mapping>, Errno> {
+fn query(maps: BorrowedFd<'_>, address: usize) -> Result<Option<Mapping>, Errno> {
     let mut name = [0u8; NAME];
     let mut named = true;
     loop {
@@ -368,7 +366,7 @@ fn query(maps: &OwnedFd, address: usize) -> Result<Option<Mapping>, Errno> {
     }
 }
 
-fn read_all(maps: &OwnedFd, start: usize, end: usize) -> Result<Vec<Piece>, Errno> {
+fn read_all(maps: BorrowedFd<'_>, start: usize, end: usize) -> Result<Vec<Piece>, Errno> {
     let mut text = Vec::new();
     let mut part = [0; 4096];
     loop {
@@ -431,8 +429,8 @@ mod tests {
     use super::*;
     use rsm_core::access::Permission;
 
-    fn maps() -> OwnedFd {
-        rustix::fs::open("/proc/self/maps", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap()
+    fn maps() -> Guest {
+        procfs::open("self/maps").unwrap()
     }
 
     #[test]
@@ -440,8 +438,8 @@ mod tests {
         let object = memfd::create("rsm-segment", 16 << 12).unwrap();
         let region = Region::map(&object, 4 << 12, 8 << 12, Permission::ReadWrite).unwrap();
         let (start, end) = (region.as_ptr() as usize, region.as_ptr() as usize + region.len());
-        let text = read_all(&maps(), start, end).unwrap();
-        match query_all(&maps(), start, end) {
+        let text = read_all(maps().as_fd(), start, end).unwrap();
+        match query_all(maps().as_fd(), start, end) {
             Ok(asked) => assert_eq!(asked, text),
             Err(e) => println!("this kernel has no PROCMAP_QUERY: {e}"),
         }

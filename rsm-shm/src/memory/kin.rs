@@ -7,10 +7,10 @@
 //! has ended, or executed another program.
 #![allow(unsafe_code)]
 
-use rustix::fs::{Mode, OFlags};
+use crate::guest::Guest;
+use crate::procfs;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
 use std::cell::OnceCell;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// The process that made the page: a child needs one of its own, as its parent shares the first.
@@ -55,7 +55,7 @@ fn make_page() -> Option<usize> {
 /// Asks the kernel, any number of times.
 #[derive(Debug, Default)]
 pub(crate) struct Kin {
-    pagemap: OnceCell<Option<OwnedFd>>,
+    pagemap: OnceCell<Option<Guest>>,
 }
 
 impl Kin {
@@ -67,7 +67,7 @@ impl Kin {
         if page == 0 || maker != std::process::id() {
             return false;
         }
-        let open = || rustix::fs::open("/proc/self/pagemap", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok();
+        let open = || procfs::open("self/pagemap").ok();
         let Some(pagemap) = self.pagemap.get_or_init(open) else { return false };
         let mut entry = [0; 8];
         let at = (page / super::page_size() * entry.len()) as u64;

@@ -1,12 +1,13 @@
 //! Memory objects: anonymous files that live as long as a descriptor or a mapping of them does.
 
 use crate::error::from_errno;
+use crate::procfs;
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Who may write a memory object that several processes map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,16 +138,31 @@ pub fn reopen(fd: impl AsFd, permission: Permission) -> Result<OwnedFd> {
     let opened = match open() {
         // Every process of the owner may change the mode, whatever it opened the object for; so may we.
         Err(Errno::ACCESS) => {
-            rustix::fs::fchmod(&fd, OWNER_ONLY).map_err(|e| from_errno(e, "cannot open a memory object again"))?;
+            rustix::fs::fchmod(&fd, OWNER_ONLY).map_err(|e| match e {
+                Errno::PERM => {
+                    let text = "cannot open a memory object again: it belongs to another user, such as the one that this \
+                                process was when it was made";
+                    Error::with(Code::PermDenied, text)
+                }
+                e => from_errno(e, "cannot open a memory object again"),
+            })?;
             open()
         }
         opened => opened,
     };
-    opened.map_err(|e| match e {
+    let opened = opened.map_err(|e| match e {
         Errno::AGAIN => Error::with(Code::InsufficientResources, "an importer holds a lease on the segment's memory"),
-        Errno::NOENT => Error::with(Code::CtlrNotPresent, "memory cannot be shared: /proc is not mounted"),
+        Errno::NOENT => not_by_proc(),
         e => from_errno(e, "cannot open a memory object again"),
-    })
+    })?;
+    let which = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
+    // What is at /proc may be anything, and a wrong object worse than none.
+    if which(opened.as_fd()) == which(fd.as_fd()) { Ok(opened) } else { Err(not_by_proc()) }
+}
+
+fn not_by_proc() -> Error {
+    let why = procfs::obstacle().map_or("it leads elsewhere".to_owned(), |error| error.detail().to_owned());
+    Error::with(Code::CtlrNotPresent, format!("memory cannot be shared by /proc/thread-self/fd: {why}"))
 }
 
 /// The length in bytes of what a descriptor refers to.

@@ -1,7 +1,7 @@
 //! Which pages of this process's memory are there, and nobody else's.
 
 use super::page_size;
-use rustix::fs::{Mode, OFlags};
+use crate::procfs;
 
 /// What `/proc/self/pagemap` says of a page: it is in memory, of a file or shared, mapped by nobody else.
 const PRESENT: u64 = 1 << 63;
@@ -16,7 +16,7 @@ pub(crate) fn absent(start: usize, length: usize) -> u64 {
     let page = page_size();
     let mut left = length / page;
     let mut absent = length as u64;
-    let Ok(map) = rustix::fs::open("/proc/self/pagemap", OFlags::CLOEXEC, Mode::empty()) else { return absent };
+    let Ok(map) = procfs::open("self/pagemap") else { return absent };
     let mut entries = vec![0u8; AT_ONCE * 8];
     let mut at = (start / page * 8) as u64;
     while left > 0 {

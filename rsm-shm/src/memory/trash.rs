@@ -12,6 +12,7 @@
 use super::inspect::{self, Kind, Piece};
 use super::region::Region;
 use crate::error::from_errno;
+use crate::guest::Guest;
 use crate::private_table;
 use rsm_core::access::Permission;
 use rsm_core::{Code, Result};
@@ -19,17 +20,16 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 use std::cell::OnceCell;
-use std::os::fd::OwnedFd;
 
 /// Where in `/dev/zero` the trash of a region begins.
 const MARK: u64 = 0x5253_4d00_0000_0000;
 
 thread_local! {
-    static ZEROS: OnceCell<OwnedFd> = const { OnceCell::new() };
+    static ZEROS: OnceCell<Guest> = const { OnceCell::new() };
 }
 
-fn open_zeros() -> Result<OwnedFd, Errno> {
-    rustix::fs::open("/dev/zero", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+fn open_zeros() -> Result<Guest, Errno> {
+    rustix::fs::open("/dev/zero", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).and_then(Guest::new)
 }
 
 /// Lets the calling thread, whose descriptors are its own, mark trash for as long as it lives.
@@ -67,11 +67,12 @@ fn put(region: &Region, offset: usize, length: usize, protection: ProtFlags) -> 
     // pointers into it holds them as raw pointers or references to atomics, for which any content is valid; both go on
     // pointing to mapped memory.
     let marked =
-        |zeros: &OwnedFd| unsafe { rustix::mm::mmap(place, length, protection, flags, zeros, MARK + offset as u64) };
-    let put = ZEROS.with(|kept| match kept.get() {
-        Some(zeros) => marked(zeros),
-        None => open_zeros().and_then(|zeros| marked(&zeros)),
-    });
+        |zeros: &Guest| unsafe { rustix::mm::mmap(place, length, protection, flags, zeros, MARK + offset as u64) };
+    // A thread that ends has let go of its own already.
+    let put = match ZEROS.try_with(|kept| kept.get().map(marked)) {
+        Ok(Some(put)) => put,
+        Ok(None) | Err(_) => open_zeros().and_then(|zeros| marked(&zeros)),
+    };
     let put = match put {
         Err(Errno::NOMEM) => Err(Errno::NOMEM),
         // Without the device, or a descriptor for it.
@@ -110,7 +111,7 @@ mod tests {
     use super::super::page_size;
     use super::*;
 
-    fn import(pages: usize) -> (Region, OwnedFd) {
+    fn import(pages: usize) -> (Region, std::os::fd::OwnedFd) {
         let length = pages * page_size();
         let object = memfd::create("rsm-segment", length as u64).unwrap();
         let region = Region::map(&object, 0, length, Permission::ReadWrite).unwrap();

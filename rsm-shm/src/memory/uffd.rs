@@ -14,8 +14,9 @@
 //! reads under way, io_uring's registered buffers), and other processes that share the memory.
 #![allow(unsafe_code)]
 
+use crate::guest::Guest;
 use rustix::io::Errno;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// `struct uffdio_api`.
 #[repr(C)]
@@ -94,7 +95,7 @@ pub struct Reach {
 /// [`unregister`](Self::unregister) instead of relying on `drop`. Protection is not inherited by children.
 #[derive(Debug)]
 pub(crate) struct WriteProtection {
-    fd: OwnedFd,
+    fd: Guest,
     mode: Mode,
     reach: Reach,
 }
@@ -189,7 +190,7 @@ fn range(start: usize, length: usize) -> Range {
     Range { start: start as u64, length: length as u64 }
 }
 
-fn open() -> Result<(OwnedFd, Mode), Errno> {
+fn open() -> Result<(Guest, Mode), Errno> {
     if !super::twice::is_possible() {
         return Err(Errno::NOSYS);
     }
@@ -203,34 +204,35 @@ fn open() -> Result<(OwnedFd, Mode), Errno> {
     create(USER_MODE_ONLY).map(|fd| (fd, Mode::UserOnly))
 }
 
-fn create(flags: libc::c_int) -> Result<OwnedFd, Errno> {
+fn create(flags: libc::c_int) -> Result<Guest, Errno> {
     // SAFETY: the call takes flags only and makes a descriptor.
     let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | libc::O_NONBLOCK | flags) };
     owned(fd)
 }
 
 /// Linux 6.1: who may open the device may do without the capability.
-fn create_by_device() -> Result<OwnedFd, Errno> {
+fn create_by_device() -> Result<Guest, Errno> {
     use rustix::fs::{Mode, OFlags};
-    let device = rustix::fs::open("/dev/userfaultfd", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let device =
+        rustix::fs::open("/dev/userfaultfd", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).and_then(Guest::new)?;
     // SAFETY: the request's argument is flags for the descriptor that it makes.
-    let fd = unsafe { libc::ioctl(device.as_raw_fd(), NEW as _, libc::O_CLOEXEC | libc::O_NONBLOCK) };
+    let fd = unsafe { libc::ioctl(device.as_fd().as_raw_fd(), NEW as _, libc::O_CLOEXEC | libc::O_NONBLOCK) };
     owned(libc::c_long::from(fd))
 }
 
-fn owned(fd: libc::c_long) -> Result<OwnedFd, Errno> {
+fn owned(fd: libc::c_long) -> Result<Guest, Errno> {
     match libc::c_int::try_from(fd) {
         // SAFETY: the kernel just made it, for us.
-        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        Ok(fd) if fd >= 0 => Guest::new(unsafe { OwnedFd::from_raw_fd(fd) }),
         _ => Err(last_errno()),
     }
 }
 
 /// # Safety
 /// `argument` must be what the request takes, and its effects wanted.
-unsafe fn request<T>(fd: &OwnedFd, request: u64, argument: &mut T) -> Result<(), Errno> {
+unsafe fn request<T>(fd: &Guest, request: u64, argument: &mut T) -> Result<(), Errno> {
     // SAFETY: `argument` is valid for reads and writes of the structure whose size the request's number names.
-    let done = unsafe { libc::ioctl(fd.as_raw_fd(), request as _, std::ptr::from_mut(argument)) };
+    let done = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), request as _, std::ptr::from_mut(argument)) };
     if done == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
