@@ -1,6 +1,5 @@
 //! `perf` measures, says what on, and says what is wrong. How long things take is nobody's business here.
 
-
 use rustix::process::Signal;
 use serde_json::Value;
 
