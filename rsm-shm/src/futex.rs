@@ -140,7 +140,7 @@ impl Nap {
         Some(Nap { word: low_half(word), expected, timeout: timeout(deadline)?, deadline })
     }
 
-    /// Sleeps: a cancellation point (pthreads(7)). Gives the errno, for [`ended`](Self::ended).
+    /// Sleeps: a cancellation point (pthreads(7)). Gives the errno, for `ended`.
     ///
     /// # Safety
     /// The word is still mapped, and no frame of a caller up to the thread's start needs to be left in order.

@@ -2,7 +2,7 @@
 //!
 //! The pipe never leaves the process that asked for it. One thread of the library, the pump of [`rsm_core::pump`], sleeps
 //! on all bells that have a descriptor, and writes a byte where a signal is pending and the pipe is empty. The same thread
-//! serves descriptors that follow something else ([`Served`]).
+//! serves descriptors that follow something else (`Served`).
 //!
 //! A pipe and not an eventfd: an eventfd never reports POLLRDNORM (D-63).
 #![allow(unsafe_code)]

@@ -6,10 +6,10 @@
 //! | [`give_back`] | a memory object | private anonymous memory | destroy, rebind |
 //! | [`move_to`] | a memory object | another one | revocation that nobody may refuse |
 //!
-//! All three do the same ([`super::relocate`]), in chunks of at most [`CHUNK`] bytes: make the new memory's pages present;
+//! All three do the same (`relocate`), in chunks of at most [`CHUNK`] bytes: make the new memory's pages present;
 //! then, window by window, hold back stores ([`super::uffd`]), copy, put the new memory over the same addresses in one
-//! system call, let stores go on; then wake who sleeps on the old memory ([`super::sleepers`]), and free what the chunk
-//! came from unless a forked child has a right to it ([`super::kin`]). At any moment a thread that loads or stores finds
+//! system call, let stores go on; then wake who sleeps on the old memory (`sleepers`), and free what the chunk
+//! came from unless a forked child has a right to it (`kin`). At any moment a thread that loads or stores finds
 //! either the old memory or the new one, and both hold what was stored before. No page is there twice for longer than its
 //! chunk takes, while there are no such children. What may be done with a page, running it included, stays as it was.
 //!
