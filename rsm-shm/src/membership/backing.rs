@@ -239,7 +239,7 @@ impl Turn {
     /// Makes the range the memory of a segment.
     ///
     /// # Errors
-    /// Those of [`adopt::adopt`]; the range is then as it was.
+    /// Those of [`adopt::adopt`]; the range is then as it was, unless it could not be put back: [`leave`](Self::leave).
     ///
     /// # Safety
     /// The range must be the caller's to give: mapped readable and writable, and not unmapped or mapped over while the
@@ -263,6 +263,22 @@ impl Turn {
         range.object = identity;
         range.names.push(name);
         Ok(Adopted { start: self.start, name, process, gone: false })
+    }
+}
+
+impl Turn {
+    /// After an [`adopt`](Self::adopt) that failed: memory may have run out for the way back as well. What maps the object
+    /// then, which is nobody's any more, is given back by who exports the range next.
+    pub(super) fn leave(&self, object: BorrowedFd<'_>, name: SegmentName) {
+        let Ok(object) = inspect::identity(object) else { return };
+        if inspect::present(self.start, self.length).is_ok_and(|pieces| !pieces.iter().any(|p| p.is_of(object))) {
+            return;
+        }
+        let _hold = fork::hold();
+        if let Some(range) = lock(&RANGES).iter_mut().find(|r| r.start == self.start && r.process == fork::count()) {
+            range.object = object;
+            range.left_by = Some(name);
+        }
     }
 }
 

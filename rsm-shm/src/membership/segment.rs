@@ -124,7 +124,8 @@ impl Membership {
         self.finish(name, bell, rebindable, Pages::AsWished, length as u64, || {
             if share.is_none() {
                 // SAFETY: the caller's promise.
-                return unsafe { turn.adopt(memory.as_fd(), name) }.map(Backing::Adopted);
+                let adopted = unsafe { turn.adopt(memory.as_fd(), name) };
+                return adopted.inspect_err(|_| turn.leave(memory.as_fd(), name)).map(Backing::Adopted);
             }
             let shared = turn.share(name, inspect::identity(memory.as_fd())?);
             let other = || Error::with(Code::InternalError, "the agent sent other memory than that of the range");
