@@ -1,26 +1,26 @@
 //! One export.
+//!
+//! How it comes to be is in `segment/make.rs`, how it gets other memory in `segment/rebind.rs`.
 #![allow(unsafe_code)]
 
-use super::backing::{self, Backing, Known};
+mod make;
+mod rebind;
+
+use super::backing::{self, Backing};
 use super::control::unexpected;
 use super::turn::{Turns, Wait};
 use super::{Membership, fork, lock, room};
-use crate::guest::Guest;
 use crate::memory::adopt;
 use crate::memory::huge::Pages;
 use crate::memory::inspect;
-use crate::memory::kin;
 use crate::memory::memfd;
-use crate::memory::page_size;
-use crate::memory::region::Region;
-use crate::memory::resident;
 use crate::memory::view::Memory;
 use crate::parking::Poster;
-use rsm_core::access::{AccessList, Level, MAX_MODE, Permission};
+use rsm_core::access::{AccessList, Permission};
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, SegmentName};
-use rsm_core::registry::{ControllerKind, SegmentRow, SegmentState, Withdrawal, walk_connections};
+use rsm_core::registry::{SegmentRow, SegmentState, Withdrawal, walk_connections};
 use rsm_core::sync::acquire32;
 use rsm_core::tally::TallyRow;
 use rsm_core::{Code, Error, Result};
@@ -68,164 +68,6 @@ enum Ending {
     Withdrawn,
     /// It is.
     Gone,
-}
-
-impl Membership {
-    /// Creates a segment of `length` zeroed bytes, all of them present.
-    ///
-    /// # Errors
-    /// Those of `rsm_memseg_export_create`, reference 1.6; when pages must be huge, those of
-    /// [`collapse`](crate::memory::huge::collapse).
-    pub fn create(self: &Arc<Membership>, controller: u32, length: u64, level: Level, pages: Pages) -> Result<Segment> {
-        self.check_length(controller, length)?;
-        room::check(length)?;
-        let (name, bell, memory) = self.create_remote(controller, length, level, None)?;
-        self.finish(name, bell, false, pages, length, || {
-            let bytes = usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?;
-            let region = Region::map(&memory, 0, bytes, Permission::ReadWrite)?;
-            // Before small pages are there, which would be made in vain.
-            pages.make(region.as_ptr(), bytes)?;
-            region.populate(0, bytes, Permission::ReadWrite)?;
-            kin::watch();
-            Ok(Backing::Own(region, inspect::identity(&memory)?))
-        })
-    }
-
-    /// Exports a range of the application's memory in place. Its contents, and what other threads store meanwhile,
-    /// stay; the memory goes on being used at the same addresses.
-    ///
-    /// # Errors
-    /// Those of `rsm_memseg_export_create`, reference 1.6.
-    ///
-    /// # Safety
-    /// The range must be the caller's to give: ordinary memory that is not unmapped, mapped over or protected while the
-    /// segment exists, and to which no Rust reference exists that promises that nobody else writes.
-    pub unsafe fn adopt(
-        self: &Arc<Membership>,
-        controller: u32,
-        start: *mut u8,
-        length: usize,
-        rebindable: bool,
-    ) -> Result<Segment> {
-        self.check_range(controller, start, length, Code::BadMemAlignment)?;
-        let start = start.expose_provenance();
-        let known = self.look_at_range(start, length)?;
-        // Nobody moves the range, gives it back or takes one of its exports back before this one is among them.
-        let (turn, share) = match known {
-            Known::Fresh(turn) => (turn, None),
-            Known::Shared(turn, other) => (turn, Some(other)),
-            Known::Busy => return Err(Error::new(Code::InternalError)),
-        };
-        if share.is_none() {
-            // What is there already moves chunk by chunk, and needs no room for both.
-            room::check(length as u64).or_else(|_| room::check(resident::absent(start, length)))?;
-        }
-        let (name, bell, memory) = self.create_remote(controller, length as u64, Level::Guarded, share)?;
-        self.finish(name, bell, rebindable, Pages::AsWished, length as u64, || {
-            if share.is_none() {
-                // SAFETY: the caller's promise.
-                let adopted = unsafe { turn.adopt(memory.as_fd(), name) };
-                return adopted.inspect_err(|_| turn.leave(memory.as_fd(), name)).map(Backing::Adopted);
-            }
-            let shared = turn.share(name, inspect::identity(memory.as_fd())?);
-            let other = || Error::with(Code::InternalError, "the agent sent other memory than that of the range");
-            shared.map(Backing::Adopted).ok_or_else(other)
-        })
-    }
-
-    /// Looks at a range when nobody else is about something with it.
-    fn look_at_range(&self, start: usize, length: usize) -> Result<Known> {
-        let membership = Arc::as_ptr(&self.shared).addr();
-        Wait::Interruptible(self).until(|| {
-            let known = backing::look(start, length, membership)?;
-            Ok((!matches!(known, Known::Busy)).then_some(known))
-        })
-    }
-
-    /// The checks of an address and a length that come before any look at what lies there.
-    fn check_range(&self, controller: u32, start: *mut u8, length: usize, misaligned: Code) -> Result<()> {
-        if start.is_null() {
-            return Err(Error::with(Code::BadAddr, "memory at address 0"));
-        }
-        if length == 0 {
-            return Err(Error::with(Code::BadLength, "a segment needs at least one page"));
-        }
-        if !start.addr().is_multiple_of(page_size()) {
-            return Err(Error::with(misaligned, format!("address {start:p} is no multiple of the page size")));
-        }
-        self.check_length(controller, length as u64)
-    }
-
-    fn create_remote(
-        &self,
-        controller: u32,
-        length: u64,
-        level: Level,
-        share: Option<SegmentName>,
-    ) -> Result<(SegmentName, u32, Guest)> {
-        let ask = Ask::Create { controller, length, default_mode: default_mode()?, level, share };
-        match self.ask(ask)? {
-            (Answer::Created { segment, bell }, mut descriptors) if !descriptors.is_empty() => {
-                crash_point!(ExportGiven);
-                let memory = descriptors.swap_remove(0);
-                if let Err(error) = memfd::check_solid(&memory, length) {
-                    let _ = self.ask(Ask::Destroy { segment, insist: true });
-                    return Err(error);
-                }
-                Ok((segment, bell, memory))
-            }
-            (other, _) => Err(unexpected(&other)),
-        }
-    }
-
-    /// Builds the export around its memory; one that cannot be built is taken back.
-    fn finish(
-        self: &Arc<Membership>,
-        name: SegmentName,
-        bell: u32,
-        rebindable: bool,
-        pages: Pages,
-        length: u64,
-        back: impl FnOnce() -> Result<Backing>,
-    ) -> Result<Segment> {
-        let build = || {
-            let bells = self.bells_of(self.node()?, None)?;
-            let bell = NonNull::from(bells.bell(bell)?);
-            let backing = back()?;
-            crash_point!(ExportBacked);
-            Ok(Segment {
-                start: AtomicPtr::new(backing.start()),
-                length: usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?,
-                rebindable,
-                turns: Turns::default(),
-                suspended: AtomicBool::new(false),
-                backing: Mutex::new(Some(backing)),
-                pages,
-                bell: AtomicPtr::new(bell.as_ptr()),
-                membership: Arc::clone(self),
-                name,
-                process: fork::count(),
-                unfinished: Mutex::new(None),
-                ending: Mutex::new(Ending::Alive),
-            })
-        };
-        let built = build();
-        if built.is_err() {
-            let _ = self.ask(Ask::Destroy { segment: name, insist: true });
-        }
-        built
-    }
-
-    /// The agent's checks of a length, which come before the question whether there is so much memory.
-    fn check_length(&self, controller: u32, length: u64) -> Result<()> {
-        let row = self.registry().controllers.get(controller as usize);
-        let row = row.ok_or(Error::new(Code::CtlrNotPresent))?;
-        let (mut largest, _, _) = row.limits();
-        if row.kind() == Some(ControllerKind::Loopback) {
-            largest = u64::MAX; // it knows no limit but what memory there is (D-07)
-        }
-        rsm_core::attr::check_export_length(length, crate::memory::page_size() as u64, largest)
-    }
 }
 
 impl Segment {
@@ -443,125 +285,6 @@ impl Segment {
         moved.map(drop)
     }
 
-    /// Replaces the memory by another range of the application's: its contents are what importers see afterwards, and
-    /// the old range is ordinary memory with its last contents.
-    ///
-    /// # Errors
-    /// Those of `rsm_memseg_export_rebind`, reference 1.8, in its order.
-    ///
-    /// # Safety
-    /// As [`Membership::adopt`], for the new range; views of the old one from [`memory`](Self::memory) must be gone.
-    pub unsafe fn rebind(&self, start: *mut u8, length: usize) -> Result<()> {
-        if start.is_null() {
-            return Err(Error::with(Code::BadAddr, "memory at address 0"));
-        }
-        if !self.rebindable {
-            return Err(Error::new(Code::RebindNotAllowed));
-        }
-        if !self.is_creator() {
-            return Err(Error::new(Code::NotCreator));
-        }
-        if length != self.length {
-            let text = format!("rebind of {length} bytes to a segment of {} bytes", self.length);
-            return Err(Error::with(Code::BadLength, text));
-        }
-        let wait = Wait::Interruptible(&self.membership);
-        let _own = self.take_turn(wait)?;
-        if self.start.load(Ordering::Relaxed) == start {
-            return Ok(());
-        }
-        if !start.addr().is_multiple_of(page_size()) {
-            return Err(Error::with(Code::BadAddr, format!("address {start:p} is no multiple of the page size")));
-        }
-        // Whoever has the turn of an exported range waits for no other range: so this ends.
-        let Known::Fresh(fresh) = self.membership.look_at_range(start.expose_provenance(), length)? else {
-            return Err(Error::with(Code::BadAddr, "the range is exported already"));
-        };
-        let range = self.take_range(wait)?;
-        // The old range gets memory of its own, the new one what the segment has.
-        room::check(length as u64)?;
-        let memory = match self.membership.ask(Ask::BeginRebind { segment: self.name })? {
-            (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
-            (other, _) => return Err(unexpected(&other)),
-        };
-        crash_point!(RebindGiven);
-        // SAFETY: the caller's promise.
-        let exchanged = unsafe { self.exchange(range.as_ref(), &fresh, start, &memory) };
-        // Whatever came of it, from here on what is put stays.
-        self.suspended.store(true, Ordering::Relaxed);
-        let ended = self.resume();
-        crash_point!(RebindEnded);
-        match ended {
-            // The memory is what it is; that the cluster has ended is told by whatever is asked next.
-            Err(error) if error.code() == Code::CtlrNotPresent => exchanged,
-            ended => exchanged.and(ended),
-        }
-    }
-
-    /// Gives the old range back and makes the fresh one the segment's, while no importer is vouched for.
-    ///
-    /// # Safety
-    /// As [`rebind`](Self::rebind).
-    unsafe fn exchange(
-        &self,
-        old: Option<&backing::Turn>,
-        fresh: &backing::Turn,
-        start: *mut u8,
-        memory: &Guest,
-    ) -> Result<()> {
-        memfd::check_solid(memory, self.length as u64)?;
-        let mut backing = lock(&self.backing);
-        // The old range first: it gets copies of its bytes before the object gets the new ones.
-        if let (Some(Backing::Adopted(adopted)), Some(old)) = (&mut *backing, old)
-            && let Err(error) = adopted.give_back(old)
-        {
-            // Memory may have run out for the way back as well.
-            if !self.maps(self.start.load(Ordering::Relaxed), memory, |bytes| bytes == self.length) {
-                self.let_nobody_put();
-            }
-            return Err(error);
-        }
-        *backing = None;
-        crash_point!(RebindReturned);
-        // SAFETY: the caller's promise; the object is this segment's.
-        match unsafe { fresh.adopt(memory.as_fd(), self.name) } {
-            Ok(adopted) => {
-                crash_point!(RebindDone);
-                *backing = Some(Backing::Adopted(adopted));
-                self.start.store(start, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(error) => {
-                // Unless part of the new range maps the object for good, which then holds what is there.
-                if let Some(old) = old
-                    && self.maps(start, memory, |bytes| bytes == 0)
-                {
-                    // SAFETY: the old range is the application's memory, ordinary again since a moment ago, and still
-                    // nobody else's to export.
-                    let back = unsafe { old.adopt(memory.as_fd(), self.name) };
-                    *backing = back.ok().map(Backing::Adopted);
-                }
-                if backing.is_none() {
-                    self.let_nobody_put();
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Whether it is so of the bytes that map an object at these addresses; `false` also where nobody can tell.
-    fn maps(&self, start: *mut u8, object: &Guest, so: impl FnOnce(usize) -> bool) -> bool {
-        let Ok(object) = inspect::identity(object) else { return false };
-        let pieces = inspect::present(start.addr(), self.length);
-        pieces.is_ok_and(|pieces| so(pieces.iter().filter(|p| p.is_of(object)).map(inspect::Piece::bytes).sum()))
-    }
-
-    /// Cuts the importers off when what they put would go where nobody looks: none is left to be told that it arrived.
-    fn let_nobody_put(&self) {
-        // Fails when it is not published, which is as good.
-        let _ = self.steer(Ask::Unpublish { segment: self.name });
-    }
-
     /// Waits for the end of a withdrawal, after cutting off this process's own imports; says whether memory is free.
     fn await_withdrawal(&self, number: u32) -> Result<bool> {
         crash_point!(WithdrawalAwaited);
@@ -739,9 +462,4 @@ impl Drop for Segment {
             let _ = self.end(true);
         }
     }
-}
-
-/// 0666 without the umask of this process.
-fn default_mode() -> Result<u32> {
-    Ok(MAX_MODE & !crate::umask::current()?)
 }
