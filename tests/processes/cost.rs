@@ -6,8 +6,8 @@ use super::node::Things;
 use super::story::{NodeProcess, PATIENCE, cluster};
 use rsm::{BarrierMode, Result};
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub(crate) const STORIES: &[Story] = &[
     ("transfers_allocate_nothing", transfers_allocate_nothing),
@@ -30,7 +30,7 @@ fn transfers(things: &Things, name: &str, rounds: u64) -> Result<String> {
     let import = Arc::clone(&things.imports.lock().unwrap()[name]);
     let bytes = [7u8; 256];
     let mut back = [0u8; 256];
-    let before = ALLOCATIONS.load(Relaxed);
+    let before = ALLOCATIONS.get();
     for round in 0..rounds {
         for mode in [BarrierMode::Explicit, BarrierMode::Implicit] {
             import.set_mode(mode);
@@ -46,17 +46,20 @@ fn transfers(things: &Things, name: &str, rounds: u64) -> Result<String> {
         import.signal()?;
         import.signal_no_accumulate()?;
     }
-    Ok((ALLOCATIONS.load(Relaxed) - before).to_string())
+    Ok((ALLOCATIONS.get() - before).to_string())
 }
 
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+thread_local! {
+    /// Allocations of this thread: others of the library may be about something.
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
 
 struct Counting;
 
 // SAFETY: hands every call on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
         // SAFETY: the caller's promise is handed on.
         unsafe { System.alloc(layout) }
     }
