@@ -116,7 +116,7 @@ impl Ctl {
             command.env_remove(inherited);
         }
         command.env(MARK, &mark).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Ctl { command, mark }
+        Ctl { command, mark }.hearing()
     }
 
     pub(crate) fn words(mut self, words: &[&str]) -> Ctl {

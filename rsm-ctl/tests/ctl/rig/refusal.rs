@@ -31,6 +31,22 @@ impl Ctl {
         self
     }
 
+    /// Lets it hear what whoever runs the tests ignores, as a shell's background jobs and nohup(1) do.
+    pub(super) fn hearing(mut self) -> Ctl {
+        let hear = || {
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGTSTP] {
+                // SAFETY: a system call with numbers, in the forked child.
+                if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
+                    return Err(std::io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        };
+        // SAFETY: the closure makes system calls only.
+        unsafe { self.command.pre_exec(hear) };
+        self
+    }
+
     /// Makes it the parent of what its descendants leave, running or not.
     pub(crate) fn adopting(mut self) -> Ctl {
         let adopt = || Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?);
