@@ -7,6 +7,7 @@ use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 type Outcome = rustix::io::Result<()>;
 
@@ -419,12 +420,21 @@ fn ignore_all() -> Outcome {
 }
 
 /// A profiler's timer: no call takes so long that it may be interrupted.
+/// How often a handler of this program has run.
+pub(super) fn handled() -> u64 {
+    HANDLED.load(Relaxed)
+}
+
+static HANDLED: AtomicU64 = AtomicU64::new(0);
+
 fn timer() -> Outcome {
-    extern "C" fn nothing(_: libc::c_int) {}
-    // SAFETY: a handler that does nothing.
+    extern "C" fn count(_: libc::c_int) {
+        HANDLED.fetch_add(1, Relaxed);
+    }
+    // SAFETY: a handler that counts.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+        action.sa_sigaction = count as extern "C" fn(libc::c_int) as usize;
         action.sa_flags = libc::SA_RESTART;
         done(libc::sigaction(libc::SIGPROF, &raw const action, std::ptr::null_mut()))?;
         let every = libc::timeval { tv_sec: 0, tv_usec: 1000 };

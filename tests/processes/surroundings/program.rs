@@ -227,9 +227,16 @@ fn use_everything(row: &Row, scene: &mut Scene, report: &mut Report) {
         if alone && import.is_some() {
             scene.operation(report, "take-own", || exported.wait(Some(Duration::ZERO)));
         }
-        scene.operation(report, "sleep", || match exported.wait(Some(Duration::from_millis(1))) {
-            Err(error) if error.code() == Code::Timeout => Ok(()),
-            other => other.and(Err(wrong("a signal from nowhere"))),
+        scene.operation(report, "sleep", || {
+            loop {
+                let handled = changes::handled();
+                match exported.wait(Some(Duration::from_millis(1))) {
+                    Err(error) if error.code() == Code::Timeout => return Ok(()),
+                    // Told where a handler ran, and never else.
+                    Err(error) if error.code() == Code::Interrupted && changes::handled() != handled => {}
+                    other => return other.and(Err(wrong("a signal from nowhere"))),
+                }
+            }
         });
     }
     if let (Some(exported), Some(_)) = (&exported, published) {
