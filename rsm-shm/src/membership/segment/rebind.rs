@@ -24,7 +24,7 @@ impl Segment {
     /// Those of `rsm_memseg_export_rebind`, reference 1.8, in its order.
     ///
     /// # Safety
-    /// As [`Membership::adopt`], for the new range; views of the old one from [`memory`](Self::memory) must be gone.
+    /// As [`Membership::adopt`](super::super::Membership::adopt), for the new range; views of the old one from [`memory`](Self::memory) must be gone.
     pub unsafe fn rebind(&self, start: *mut u8, length: usize) -> Result<()> {
         if start.is_null() {
             return Err(Error::with(Code::BadAddr, "memory at address 0"));
