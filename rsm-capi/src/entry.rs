@@ -13,6 +13,7 @@ pub(crate) fn entry(body: impl FnOnce() -> Result<(), Error>) -> c_int {
 }
 
 /// The same for transfers, which come to no cancellation point.
+#[inline]
 pub(crate) fn plain_entry(body: impl FnOnce() -> Result<(), Error>) -> c_int {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(result) => number(result),

@@ -7,7 +7,7 @@ use crate::table::{self, Slot};
 use crate::transfer::{MAPPED, READ, WRITE};
 use rsm_core::bell::Accumulate;
 use rsm_core::{Code, Error, Result};
-use rsm_shm::membership::connection::EXPLICIT;
+use rsm_shm::membership::connection::{EXPLICIT, NOT_PLAIN};
 use rsm_shm::memory::copy;
 use std::ffi::{c_int, c_uint, c_ulong, c_void};
 use std::sync::atomic::AtomicU32;
@@ -89,10 +89,12 @@ unsafe fn transfer<const NEED: u32>(sg_io: *mut ScatterGather) -> Result<()> {
         let entry = unsafe { vector.add(i as usize).read() };
         // SAFETY: the local memory is the caller's promise.
         let done = place::<NEED>(slot, flags_of, &entry).and_then(|(local, place)| unsafe {
-            object.connection.not_plain(|row| {
-                let bytes = entry.length as u64;
-                if NEED == WRITE { row.put(bytes) } else { row.got(bytes) }
-            })?;
+            if flags_of.load(Relaxed) & NOT_PLAIN != 0 {
+                object.connection.not_plain(|row| {
+                    let bytes = entry.length as u64;
+                    if NEED == WRITE { row.put(bytes) } else { row.got(bytes) }
+                })?;
+            }
             let opened = object.connection.snapshot();
             if NEED == WRITE {
                 copy::put_bytes(local, place, entry.length);

@@ -42,6 +42,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Polled {
+    /// Whether no descriptor was ever asked for.
+    #[inline(always)]
+    fn nobody(&self) -> bool {
+        // Relaxed: a descriptor that is being made at this moment looks at the bell itself.
+        !self.made.load(Relaxed)
+    }
+
     /// Refuses while somebody holds the descriptor.
     pub(crate) fn check_unused(&self) -> Result<()> {
         let _hold = rsm_shm::membership::without_forks();
@@ -98,8 +105,7 @@ impl Polled {
 
     /// Makes the descriptor follow after a signal was taken.
     fn follow(&self) {
-        // Relaxed: a descriptor that is being made at this moment looks at the bell itself.
-        if self.made.load(Relaxed)
+        if !self.nobody()
             && let Some(ready) = self.ready()
         {
             ready.follow();
@@ -178,14 +184,24 @@ pub extern "C" fn rsm_intr_signal_post(memseg: u64, flags: c_uint) -> c_int {
 /// Takes one signal. Reference 1.33; D-59, D-60, D-77.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn rsm_intr_signal_wait(memseg: u64, milliseconds: c_int) -> c_int {
-    // One that is pending is there for the taking.
-    if let Ok(side) = Side::find(memseg)
-        && !side.polled().made.load(Relaxed)
-        && side.membership().take(side.bell())
-    {
+    if take_at_once(memseg) {
         return 0;
     }
     wait_longer(memseg, milliseconds)
+}
+
+/// Takes a signal that is pending, if no descriptor has to follow. Each kind of handle has its own few instructions: what
+/// is the same for both costs more than the taking.
+#[inline(always)]
+fn take_at_once(memseg: u64) -> bool {
+    if let Ok(import) = table::find::<ImportObject>(memseg, Code::BadSegHndl) {
+        let connection = &import.connection;
+        return import.polled.nobody() && connection.membership().take(connection.bell());
+    }
+    table::find::<ExportObject>(memseg, Code::BadSegHndl).is_ok_and(|export| {
+        let segment = &export.segment;
+        export.polled.nobody() && segment.membership().take(segment.bell())
+    })
 }
 
 /// The rest of a wait. It holds nothing while it sleeps, where the thread may be cancelled: not even a frame here that

@@ -25,7 +25,8 @@ use std::time::Duration;
 /// Rounds of the two runs.
 const ROUNDS: (u32, u32) = (500, 1500);
 /// What `--check` looks at; see `recorded.txt`.
-const GUARDED: &[&str] = &["put64_explicit", "put64_implicit", "span", "post"];
+const GUARDED: &[&str] =
+    &["put64_explicit", "put64_implicit", "get64_explicit", "vector_put_explicit", "span", "post", "wait"];
 /// Parts of the vectors.
 const PARTS: f64 = 8.0;
 

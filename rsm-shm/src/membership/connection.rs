@@ -275,8 +275,7 @@ impl Connection {
         let flags = self.flags.load(Relaxed);
         let fine = offset.is_multiple_of(align)
             && flags & (NEED | NOT_PLAIN) == NEED
-            && bytes <= self.length
-            && offset <= self.length - bytes;
+            && self.length.checked_sub(bytes).is_some_and(|last| offset <= last);
         if !fine {
             self.recheck::<NEED>(offset, bytes, align)?;
         }
