@@ -13,7 +13,7 @@ mod raw;
 
 use raw::Member;
 use rsm_core::access::{AccessList, Level, Permission};
-use rsm_core::message::{Answer, Ask, Claim, ConnectionName, SegmentName};
+use rsm_core::message::{Answer, Ask, Claim, ConnectionName, NodeSignal, SegmentName};
 use rsm_core::registry::{Geometry, LinkChange};
 use rsm_shm::address::{ENV_CLUSTER, ENV_NODE_ID, ENV_NODE_KEY, secret_to_text};
 use rsm_shm::agent::{AgentHandle, Config};
@@ -30,6 +30,8 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 const HOT: usize = 100_000;
 /// Memberships that post to all of them.
 const POSTERS: usize = 60;
+/// Threads that sleep on one word.
+const SLEEPERS: usize = 4000;
 /// Exports of one memory object: so many descriptors fewer are needed.
 const SHARERS: usize = 200;
 
@@ -71,6 +73,23 @@ fn main() -> Result<()> {
         format!("{:?}", cut.0)
     };
     ping.measure(&agent, "the link of all its connections goes down", link);
+    let signal = || {
+        let mut observer = Member::join_at(agent.address(), None).expect("an observer");
+        let signal = Ask::SignalNode { node: 1, signal: NodeSignal::Cont };
+        format!("{:?}", observer.control.ask(signal).expect("a node").0)
+    };
+    ping.measure(&agent, "its node is signalled", signal);
+    holder.tell("sleep");
+    let wake = || {
+        let mut observer = Member::join_at(agent.address(), None).expect("an observer");
+        for change in [LinkChange::Error; 20] {
+            let ask = Ask::SetLink { controller: 1, from: 1, to: 1, both: false, change };
+            observer.control.ask(ask).expect("a link");
+        }
+        String::new()
+    };
+    ping.measure(&agent, "4,000 of its threads sleep until something changes, 20 times", wake);
+    holder.tell("awake");
     ping.measure(&agent, "100,000 importers connect again", || holder.tell("hot"));
     ping.measure(&agent, "it is killed", || holder.kill(&agent));
     Ok(())
@@ -179,6 +198,8 @@ struct Holder {
     members: Vec<Member>,
     segments: Vec<SegmentName>,
     hot: Vec<ConnectionName>,
+    sleepers: Vec<std::thread::JoinHandle<()>>,
+    awake: Arc<AtomicBool>,
 }
 
 impl Holder {
@@ -244,6 +265,12 @@ impl Holder {
                 self.publish(0)?;
                 Ok(String::new())
             }
+            "sleep" => self.sleep(),
+            "awake" => {
+                self.awake.store(true, Relaxed);
+                self.sleepers.drain(..).try_for_each(|thread| thread.join()).map_err(|_| "a thread panicked")?;
+                Ok(String::new())
+            }
             "destroy" => {
                 let many = self.segments.len().saturating_sub(4000).max(1);
                 for segment in self.segments.drain(many..) {
@@ -263,6 +290,25 @@ impl Holder {
         for member in &self.members {
             member.control.hear().ok_or("the agent hung up")?;
         }
+        Ok(String::new())
+    }
+
+    /// Threads that sleep until something changes, again and again.
+    fn sleep(&mut self) -> Result<String> {
+        let map = Arc::new(rsm_shm::memory::tables::RegistryMap::open(&self.members[0].registry)?);
+        for _ in 0..SLEEPERS {
+            let (map, awake) = (Arc::clone(&map), Arc::clone(&self.awake));
+            let sleep = move || {
+                let word = map.registry().header.changes();
+                while !awake.load(Relaxed) {
+                    let soon = Instant::now() + Duration::from_secs(1);
+                    rsm_shm::futex::sleep(word, word.load(Relaxed), Some(soon));
+                }
+            };
+            self.sleepers.push(std::thread::Builder::new().stack_size(64 << 10).spawn(sleep)?);
+        }
+        // Most are asleep by then.
+        std::thread::sleep(Duration::from_millis(500));
         Ok(String::new())
     }
 

@@ -89,6 +89,16 @@ pub(crate) fn wake_address_low(address: usize) {
     wake_at(std::ptr::without_provenance::<u32>(address).wrapping_add(LOW), i32::MAX);
 }
 
+/// Wakes up to `count` sleepers of the word at an address, whatever is mapped there now; gives how many there were.
+pub(crate) fn wake_some(address: usize, count: u32) -> u32 {
+    wake_at(std::ptr::without_provenance(address), count.cast_signed())
+}
+
+/// Where the low half of a 64-bit word is.
+pub(crate) fn address_of_low(word: &AtomicU64) -> usize {
+    low_half(word).addr()
+}
+
 /// Where the low half of a 64-bit word lies, in 32-bit words.
 const LOW: usize = if cfg!(target_endian = "little") { 0 } else { 1 };
 
@@ -173,7 +183,9 @@ unsafe extern "C-unwind" {
     fn syscall(number: libc::c_long, ...) -> libc::c_long;
 }
 
-fn wake_at(word: *const u32, count: i32) {
+fn wake_at(word: *const u32, count: i32) -> u32 {
     // SAFETY: the kernel uses the address as a key and does not access it.
-    unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, count) };
+    let woken = unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, count) };
+    // Where nothing is mapped nobody sleeps.
+    u32::try_from(woken).unwrap_or(0)
 }

@@ -9,6 +9,7 @@ use super::Agent;
 use super::departure::Departing;
 use super::links::Relinking;
 use super::requests::Given;
+use super::steer::Signalling;
 use rsm_core::Result;
 use rsm_core::generation::EndCause;
 use rsm_core::message::{Answer, SegmentName};
@@ -48,6 +49,10 @@ pub(super) enum Chore {
     Nudge { node: u32, bell: u32, import: u32 },
     /// Processes are told that they are watched, or not any more; those after this membership are still to be told.
     Watch { after: u64 },
+    /// Threads that sleep on words where many do.
+    Wake,
+    /// The processes of a node are signalled.
+    Signal(Box<Signalling>),
 }
 
 /// Whose a chore is, for taking turns.
@@ -59,6 +64,8 @@ pub(super) enum Owner {
     Node(u32),
     /// Of those who watch.
     Watchers,
+    /// Of threads that sleep.
+    Sleepers,
 }
 
 /// Chores by owner, and in which order owners come.
@@ -161,6 +168,8 @@ impl Agent {
             Chore::Nudge { node, bell, import } => {
                 self.nudge_some(node, bell, import).map(|(bell, import)| Chore::Nudge { node, bell, import })
             }
+            Chore::Wake => self.wake_some().then_some(Chore::Wake),
+            Chore::Signal(signalling) => self.signal_some(signalling).map(Chore::Signal),
             Chore::Watch { after } => self.tell_some_of_watchers(after).map(|after| Chore::Watch { after }),
         }
     }

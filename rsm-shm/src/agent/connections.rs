@@ -246,7 +246,7 @@ impl Agent {
         if let Some(segment) = segment
             && let Some(bell) = self.bell(segment.node, segment.bell)
         {
-            bell.nudge(&Poster);
+            bell.nudge(&self.wakes);
         }
     }
 

@@ -10,6 +10,7 @@ use super::rows::Rows;
 use super::segments::Segments;
 use super::shares::{self, PerProcess, SHARE};
 use super::shm_driver::ShmDriver;
+use super::wakes::Wakes;
 use super::withdrawals::Withdrawals;
 use super::{Agent, serve};
 use crate::address::{Address, random_secret};
@@ -322,6 +323,8 @@ impl Agent {
             connection_rows: Rows::new("connections", config.geometry.connections, SHARE, config.node_count),
             withdrawals: Withdrawals::default(),
             chores: Chores::default(),
+            wakes: Wakes::default(),
+            waking: false,
             departing: BTreeSet::new(),
             putting_off: BTreeSet::new(),
             closing: BTreeSet::new(),

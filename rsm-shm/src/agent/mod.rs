@@ -31,6 +31,7 @@
 //! | `shm_driver` | segment memory on this interconnect |
 //! | `tallies` | what processes do, for observers |
 //! | `waits` | what they wait for |
+//! | `wakes` | waking threads that sleep, however many |
 
 mod aside;
 mod books;
@@ -56,6 +57,7 @@ mod shm_driver;
 mod steer;
 mod tallies;
 mod waits;
+mod wakes;
 mod withdrawals;
 
 pub use config::Config;
@@ -112,6 +114,9 @@ struct Agent {
     connection_rows: Rows,
     withdrawals: withdrawals::Withdrawals,
     chores: chores::Chores,
+    wakes: wakes::Wakes,
+    /// There is a chore for those that are left to be woken.
+    waking: bool,
     /// Members that are gone and not yet forgotten, by the number of their departure.
     departing: BTreeSet<u64>,
     /// Members whose request is put off until one of those is.

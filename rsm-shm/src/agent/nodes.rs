@@ -2,12 +2,10 @@
 
 use super::Agent;
 use super::chores::{Chore, Owner, PIECE};
-use super::members::Member;
 use super::rows::Rows;
 use super::shares::SHARE;
 use crate::memory::memfd::{self, Sealing};
 use crate::memory::tables::Bells;
-use crate::parking::Poster;
 use rsm_core::bell::Bell;
 use rsm_core::segment_id::AutomaticIds;
 use rsm_core::{Code, Error, Result};
@@ -94,7 +92,7 @@ impl Agent {
     pub(super) fn give_bell(&mut self, node: u32, number: u32) {
         if let Some(bell) = self.bell(node, number) {
             bell.step_epoch();
-            bell.abort(&Poster);
+            bell.abort(&self.wakes);
         }
         self.nodes[node as usize].bell_rows.give(number);
     }
@@ -107,12 +105,6 @@ impl Agent {
     /// Nodes that no process belongs to.
     pub(super) fn absent_nodes(&self) -> u64 {
         self.nodes.iter().skip(1).filter(|node| node.members.is_empty()).count() as u64
-    }
-
-    /// The members of a node.
-    pub(super) fn members_of_node(&self, node: u32) -> impl Iterator<Item = (u64, &Member)> {
-        let parties = self.nodes.get(node as usize).map(|state| &state.members);
-        parties.into_iter().flatten().filter_map(|party| Some((*party, self.members.get(party)?)))
     }
 
     /// Changes the members of a node, and what the registry says of it.
@@ -129,7 +121,7 @@ impl Agent {
 
     /// Wakes those who wait for something of a node to become reachable.
     pub(super) fn something_reachable(&self, node: u32) {
-        crate::futex::wake(self.writer().step_published(node), i32::MAX);
+        self.wakes.all(self.writer().step_published(node));
     }
 
     /// After a process of a node died: it may have slept on, or owed a wake to, bells it shared with the others.
@@ -150,7 +142,7 @@ impl Agent {
         let end = state.bell_rows.fresh().min(bell.saturating_add(PIECE as u32));
         if bell < end {
             // One that is not in use has no sleepers.
-            (bell..end).filter_map(|number| self.bell(node, number)).for_each(|bell| bell.nudge(&Poster));
+            (bell..end).filter_map(|number| self.bell(node, number)).for_each(|bell| bell.nudge(&self.wakes));
             return Some((end, import));
         }
         let mut last = None;
@@ -159,7 +151,7 @@ impl Agent {
             if let Some(connection) = self.connections.get(&row)
                 && let Some(bell) = self.bell(connection.exporter, connection.bell)
             {
-                bell.nudge(&Poster);
+                bell.nudge(&self.wakes);
             }
         }
         if let Some(next) = last.and_then(|row| row.checked_add(1)) {

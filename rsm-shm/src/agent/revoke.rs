@@ -20,7 +20,6 @@
 
 use super::Agent;
 use super::chores::{Chore, Owner, PIECE};
-use crate::parking::Poster;
 use rsm_core::bell::Bell;
 use rsm_core::crash_point;
 use rsm_core::driver::Driver;
@@ -162,7 +161,7 @@ impl Agent {
             holders.extend(&connection.holders);
             let (exporter, bell) = (connection.exporter, connection.bell);
             if let Some(bell) = self.bell(exporter, bell) {
-                bell.abort(&Poster);
+                bell.abort(&self.wakes);
                 crash_point!(AgentRang);
             }
         }
@@ -271,7 +270,7 @@ impl Agent {
         }
         let word = self.writer().end_withdrawal(row, freed);
         crash_point!(AgentWithdrew);
-        crate::futex::wake(word, i32::MAX);
+        self.wakes.all(word);
     }
 
     /// An importer of a segment that goes may still reach memory that another export has on: should that be published

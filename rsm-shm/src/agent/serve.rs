@@ -95,6 +95,7 @@ impl Agent {
                         crash_point!(AgentEnding);
                         self.writer().end();
                         self.tell_watchers();
+                        self.wakes.finish();
                         crash_point!(AgentEnded);
                         return;
                     }
@@ -114,25 +115,26 @@ impl Agent {
             if std::mem::take(&mut self.changed) {
                 self.tell_watchers();
             }
+            self.put_off_wakes();
             #[cfg(debug_assertions)]
             self.check_books();
             self.longest_turn.end(turn);
         }
     }
 
-    /// Lets exporters look whose importers have come or gone: one system call for each segment, however many those were.
+    /// Lets exporters look whose importers have come or gone: a system call for each segment, however many those were.
     fn tell_attendants(&mut self) {
         for row in std::mem::take(&mut self.attended) {
-            crate::futex::wake(self.map.registry().segments[row as usize].comings(), i32::MAX);
+            self.wakes.all(self.map.registry().segments[row as usize].comings());
         }
     }
 
-    /// Lets those look who watch the registry. One system call, after the replies of the turn are on their way, and
+    /// Lets those look who watch the registry. A system call, after the replies of the turn are on their way, and
     /// only while somebody is there to look.
     fn tell_watchers(&self) {
         let word = self.writer().step_changes();
         if !self.observers.is_empty() {
-            crate::futex::wake(word, i32::MAX);
+            self.wakes.all(word);
         }
     }
 

@@ -1,7 +1,8 @@
 //! Steering: what peers may ask that are no part of a node.
 
 use super::Agent;
-use super::chores::{Chore, Owner};
+use super::chores::{Chore, Owed, Owner, PIECE};
+use super::members::Member;
 use crate::error::from_errno;
 use rsm_core::crash_point;
 use rsm_core::generation::EndCause;
@@ -9,8 +10,57 @@ use rsm_core::message::{Answer, Ask, NodeSignal, Secret, SegmentName};
 use rsm_core::{Code, Error, Result};
 use rustix::io::Errno;
 use rustix::process::Signal;
-use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::collections::BTreeSet;
+
+/// A node whose processes are being signalled: each member is looked at once for each step.
+#[derive(Debug)]
+pub(super) struct Signalling {
+    node: u32,
+    signal: NodeSignal,
+    owed: Owed,
+    step: Step,
+    /// The member that was reached, and the last one.
+    after: u64,
+    last: u64,
+    /// Those that were signalled.
+    processes: BTreeSet<u32>,
+    count: u32,
+}
+
+/// What is done with each member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Is it the agent's process? Then nobody is signalled.
+    Look,
+    /// It is noted that it was killed, which all must be before the first one dies.
+    Mark,
+    Send,
+}
+
+impl Step {
+    fn next(self, signal: NodeSignal) -> Step {
+        match (self, signal) {
+            (Step::Look, NodeSignal::Kill) => Step::Mark,
+            _ => Step::Send,
+        }
+    }
+}
+
+/// Signals a member's process; `false` when it has just ended, which is on its way here.
+fn send_signal(member: &Member, node: u32, signal: NodeSignal) -> Result<bool> {
+    let (signal, name) = match signal {
+        NodeSignal::Kill => (Signal::KILL, "kill"),
+        NodeSignal::Stop => (Signal::STOP, "stop"),
+        NodeSignal::Cont => (Signal::CONT, "continue"),
+    };
+    // Only the agent's own may be without a descriptor.
+    let Some(process) = &member.process else { return Ok(false) };
+    match rustix::process::pidfd_send_signal(process, signal) {
+        Ok(()) => Ok(true),
+        Err(Errno::SRCH) => Ok(false),
+        Err(e) => Err(from_errno(e, &format!("cannot {name} process {} of node {node}", member.pid))),
+    }
+}
 
 /// Ids that an error names before it says "and more".
 const NAMED: usize = 8;
@@ -24,7 +74,10 @@ impl Agent {
             Ask::SetLink { controller, from, to, both, change } => {
                 self.set_link((party, number), (controller, from, to), both, change)?
             }
-            Ask::SignalNode { node, signal } => Some(self.signal_node(node, signal)?),
+            Ask::SignalNode { node, signal } => {
+                self.signal_node((party, number), node, signal)?;
+                None
+            }
             Ask::Revoke { node, id } => self.revoke((party, number), node, id)?,
             Ask::NodeKey { node } => return self.node_key(node).map(|key| Some(Answer::Key { key })),
             _ => return Err(Error::new(Code::InternalError)),
@@ -50,47 +103,71 @@ impl Agent {
         Err(Error::with(Code::RemoteNodeUnreachable, text))
     }
 
-    /// Signals every process of a node that is a member; returns how many.
+    /// Signals every process of a node that is a member.
     ///
     /// By descriptor, which cannot mean another process, and with the rights of the agent's user.
-    fn signal_node(&mut self, node: u32, signal: NodeSignal) -> Result<u32> {
+    fn signal_node(&mut self, (party, number): (u64, u64), node: u32, signal: NodeSignal) -> Result<()> {
         self.check_node(node)?;
-        // A process may be a member more than once.
-        let processes: BTreeMap<u32, Option<&OwnedFd>> =
-            self.members_of_node(node).map(|(_, m)| (m.pid, m.process.as_ref())).collect();
-        if processes.is_empty() {
+        let Some(&last) = self.nodes[node as usize].members.last() else {
             let text = format!("no process of node {node} has joined the cluster");
             return Err(Error::with(Code::RemoteNodeUnreachable, text));
-        }
-        let me = std::process::id();
-        if processes.contains_key(&me) {
-            let text = format!("node {node} lives in process {me}, which is also the cluster's agent");
-            return Err(Error::with(Code::PermDenied, text));
-        }
-        let (signal, name) = match signal {
-            NodeSignal::Kill => (Signal::KILL, "kill"),
-            NodeSignal::Stop => (Signal::STOP, "stop"),
-            NodeSignal::Cont => (Signal::CONT, "continue"),
         };
-        let mut count = 0;
-        // Only the agent's own may be without a descriptor, and was told off above.
-        for (pid, process) in processes.into_iter().filter_map(|(pid, process)| Some((pid, process?))) {
-            if signal == Signal::KILL {
-                self.kills.add(node, pid);
-            }
-            match rustix::process::pidfd_send_signal(process, signal) {
-                Ok(()) => count += 1,
-                Err(Errno::SRCH) => {} // just ended; its end is on its way here
-                Err(e) => return Err(from_errno(e, &format!("cannot {name} process {pid} of node {node}"))),
+        let owed = self.owe(party, number);
+        let (step, after, processes) = (Step::Look, 0, BTreeSet::new());
+        let signalling = Signalling { node, signal, owed, step, after, last, processes, count: 0 };
+        self.chores.add(Owner::Party(party), Chore::Signal(Box::new(signalling)));
+        Ok(())
+    }
+
+    /// Signals some of the processes, or prepares it; gives what is left.
+    pub(super) fn signal_some(&mut self, mut signalling: Box<Signalling>) -> Option<Box<Signalling>> {
+        let outcome = match self.signal_next(&mut signalling) {
+            Ok(false) => return Some(signalling),
+            Ok(true) => Ok((Answer::Affected { count: signalling.count }, Vec::new())),
+            Err(error) => Err(error),
+        };
+        self.pay(signalling.owed, outcome);
+        None
+    }
+
+    /// The next members; `true` when all is done.
+    fn signal_next(&mut self, signalling: &mut Signalling) -> Result<bool> {
+        let Signalling { node, signal, step, after, last, .. } = *signalling;
+        let most = if step == Step::Send { PIECE / 4 } else { PIECE };
+        // Who has joined meanwhile is not meant.
+        let range = after.saturating_add(1)..=last;
+        let members = &self.nodes[node as usize].members;
+        // All may have gone.
+        let parties: Vec<u64> =
+            if range.is_empty() { Vec::new() } else { members.range(range).take(most).copied().collect() };
+        let Some(&reached) = parties.last() else {
+            (signalling.step, signalling.after) = (step.next(signal), 0);
+            return Ok(step == Step::Send);
+        };
+        signalling.after = reached;
+        for party in parties {
+            let Some(member) = self.members.get_mut(&party) else { continue };
+            match step {
+                Step::Look if member.pid == std::process::id() => {
+                    let text =
+                        format!("node {node} lives in process {}, which is also the cluster's agent", member.pid);
+                    return Err(Error::with(Code::PermDenied, text));
+                }
+                Step::Look => {}
+                // Whoever loses a connection by it is told so, also by the end of a member whose process was signalled
+                // as another.
+                Step::Mark => member.killed = true,
+                // A process may be a member more than once.
+                Step::Send if signalling.processes.insert(member.pid) => {
+                    if signal == NodeSignal::Kill {
+                        self.kills.add(node, member.pid);
+                    }
+                    signalling.count += u32::from(send_signal(member, node, signal)?);
+                }
+                Step::Send => {}
             }
         }
-        if signal == Signal::KILL {
-            // Whoever loses a connection by it is told so.
-            for party in &self.nodes[node as usize].members {
-                self.members.get_mut(party).into_iter().for_each(|member| member.killed = true);
-            }
-        }
-        Ok(count)
+        Ok(false)
     }
 
     /// Takes a segment from its exporter; returns how many imports were cut, `None` when that is answered later.
