@@ -5,7 +5,7 @@ use crate::importers::Deserted;
 use crate::poll::Polled;
 use crate::{AccessList, Memory, Permission, PollDescriptor, Result, SegmentId};
 use rsm_core::bell::Accumulate;
-use rsm_shm::membership::importers;
+use rsm_shm::membership::attendance;
 use rsm_shm::membership::segment::Segment;
 use std::time::Duration;
 
@@ -96,9 +96,10 @@ impl Export {
     ///
     /// # Errors
     /// INSUFFICIENT_MEM without memory, address space or mappings to give it back (`RLIMIT_AS`, `RLIMIT_DATA`, locked
-    /// memory and `vm.max_map_count` are limits of it), INSUFFICIENT_RESOURCES without descriptors, CTLR_NOT_PRESENT
-    /// without `/proc`: nobody can import the segment any more, but an importer that does not let go may still reach the
-    /// memory. CTLR_NOT_PRESENT also when the cluster has ended, and the segment with it.
+    /// memory and `vm.max_map_count` are limits of it; where a forked child shares the memory, or the program has changed the
+    /// range, there must be room for two copies, on the machine and in the control group), INSUFFICIENT_RESOURCES without
+    /// descriptors, CTLR_NOT_PRESENT without `/proc`: nobody can import the segment any more, but an importer that does not
+    /// let go may still reach the memory. CTLR_NOT_PRESENT also when the cluster has ended, and the segment with it.
     #[doc(alias = "rsm_memseg_export_destroy")]
     pub fn try_destroy(&mut self) -> Result<()> {
         let done = self.segment.destroy();
@@ -164,7 +165,7 @@ impl Export {
             return self.polled.following(Ok(()));
         }
         let (bell, deserted) = (self.poll_descriptor()?, self.deserted.descriptor(&self.segment)?);
-        importers::wait_while_imported(&self.segment, bell.ready(), &deserted, timeout)
+        attendance::wait_while_imported(&self.segment, bell.ready(), &deserted, timeout)
     }
 
     /// A descriptor that is readable (POLLIN, POLLRDNORM) while a signal is pending here, for `poll` and event loops.

@@ -1,7 +1,8 @@
 //! Who imports an export.
 
 use crate::{Export, ImporterEvent, Result};
-use rsm_shm::membership::importers::{Attendance, Importers};
+use rsm_shm::membership::attendance::Attendance;
+use rsm_shm::membership::importers::Importers;
 use rsm_shm::membership::segment::Segment;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -42,6 +42,9 @@ pub fn clusters() -> Result<Vec<ClusterRef>> {
     Ok(found)
 }
 
+/// Names of clusters are seen within their own network namespace.
+const NONE: &str = "none is running in this network namespace";
+
 /// What is wanted of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -65,7 +68,7 @@ pub(super) fn choose(running: Vec<ClusterRef>, name: Option<&str>, purpose: Purp
         let there = running.iter().any(|c| c.uid == address.uid() && c.name == address.name());
         return match (there, all.is_empty()) {
             (true, _) => Ok(address),
-            (false, true) => none(format!("no cluster {address}; none is running")),
+            (false, true) => none(format!("no cluster {address}; {NONE}")),
             (false, false) => none(format!("no cluster {address}; running: {}", list(&all))),
         };
     }
@@ -80,8 +83,8 @@ pub(super) fn choose(running: Vec<ClusterRef>, name: Option<&str>, purpose: Purp
         ([], theirs @ [_, ..], Some(name), Purpose::Change) => another(format!("named {name:?}"), theirs),
         ([], theirs @ [_, ..], None, Purpose::Change) => another("running".to_owned(), theirs),
         ([], [only], ..) => Address::new(&only.name, only.uid),
-        (_, [], None, _) => none("no cluster is running".to_owned()),
-        (_, [], Some(name), _) if all.is_empty() => none(format!("no cluster named {name:?}; none is running")),
+        (_, [], None, _) => none("no cluster is running in this network namespace".to_owned()),
+        (_, [], Some(name), _) if all.is_empty() => none(format!("no cluster named {name:?}; {NONE}")),
         (_, [], Some(name), _) => none(format!("no cluster named {name:?}; running: {}", list(&all))),
         (_, several, ..) => none(format!("several clusters are running, name one: {}", list(several))),
     }
@@ -109,7 +112,7 @@ mod tests {
             Err("several clusters are running, name one: a, b".to_owned() + &format!(", {other}"))
         );
         let none = choose(Vec::new(), Some("x"), look).unwrap_err();
-        assert_eq!(none.detail(), "no cluster named \"x\"; none is running");
+        assert_eq!(none.detail(), "no cluster named \"x\"; none is running in this network namespace");
     }
 
     #[test]

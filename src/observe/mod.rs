@@ -79,6 +79,12 @@ impl Observer {
         self.membership.registry().header.state() == ClusterState::Ended
     }
 
+    /// Whether the process ids that are told of this cluster are those of one's own PID namespace. They are the agent's:
+    /// from outside of its container, or from within another one, the same number is another process or none.
+    pub fn shares_process_ids(&self) -> bool {
+        self.membership.shares_process_ids()
+    }
+
     /// The sizes of the registry's tables.
     pub fn geometry(&self) -> Geometry {
         self.membership.registry().header.geometry()

@@ -8,6 +8,7 @@ mod bad_input;
 mod cost;
 mod death;
 mod fork;
+mod group;
 mod huge;
 mod interrupts;
 mod leaks;

@@ -139,6 +139,13 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             let export = things.exports.lock().unwrap().remove(name).expect("exported");
             Arc::into_inner(export).expect("nobody else uses it").destroy().map(done)
         }
+        "trydestroy" => {
+            let mut exports = things.exports.lock().unwrap();
+            let export = exports.get_mut(name).expect("exported");
+            Arc::get_mut(export).expect("nobody else uses it").try_destroy()?;
+            drop(exports.remove(name));
+            Ok(String::new())
+        }
         "connect" => {
             let (node, id) = (number(word(2)) as u32, SegmentId::new(number(word(3)) as u32));
             let controller = Controller::open("shm0")?;

@@ -1,62 +1,36 @@
 //! Exporting more than a control group allows: an error, and not the end of the process.
 
 use super::Story;
-use super::story::{NodeProcess, cluster, wait_for};
-use std::path::{Path, PathBuf};
+use super::group::{Group, Limit, Limits};
+use super::story::{NodeProcess, cluster};
 
 pub(crate) const STORIES: &[Story] = &[
     ("an_export_for_which_a_control_group_has_no_room_is_refused", no_room),
     ("memory_that_is_there_already_needs_no_room", there_already),
+    ("memory_that_a_child_shares_needs_room_to_be_given_back", given_back_beside_a_child),
 ];
 
 const LIMIT: u64 = 160 << 20;
 
-/// A control group that counts memory, gone when this is dropped.
-struct Group(PathBuf);
+const MEMORY: Limits = Limits {
+    controller: "memory",
+    limits: &[
+        Limit { unified: ("memory.max", "160M"), own: ("memory.limit_in_bytes", "160M"), optional: false },
+        Limit { unified: ("memory.swap.max", "0"), own: ("memory.memsw.limit_in_bytes", "160M"), optional: true },
+    ],
+};
 
-impl Group {
-    /// `None` where this process may make none.
-    fn new(name: &str) -> Option<Group> {
-        let name = format!("rsm-test-{}-{name}", std::process::id());
-        let limit = LIMIT.to_string();
-        let unified = Path::new("/sys/fs/cgroup").join(&name);
-        let counts = |file: &str| std::fs::read_to_string(file).is_ok_and(|all| all.contains("memory"));
-        let made = if counts("/sys/fs/cgroup/cgroup.subtree_control") && std::fs::create_dir(&unified).is_ok() {
-            let group = Group(unified);
-            group.write("memory.max", &limit)?;
-            let _ = group.write("memory.swap.max", "0");
-            group
-        } else {
-            let own = Path::new("/sys/fs/cgroup/memory").join(&name);
-            std::fs::create_dir(&own).ok()?;
-            let group = Group(own);
-            group.write("memory.limit_in_bytes", &limit)?;
-            let _ = group.write("memory.memsw.limit_in_bytes", &limit);
-            group
-        };
-        Some(made)
-    }
-
-    fn write(&self, file: &str, text: &str) -> Option<()> {
-        std::fs::write(self.0.join(file), text).ok()
-    }
-
-    fn take(&self, process: &NodeProcess) {
-        self.write("cgroup.procs", &process.pid().to_string()).expect("the process enters");
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        wait_for("the group to be left", || std::fs::remove_dir(&self.0).is_ok());
-    }
+/// Such a group with a process in it; says why not where none can be made.
+fn group_with(name: &str, node: &NodeProcess) -> Option<Group> {
+    let group = Group::new(name, &MEMORY).inspect_err(|reason| println!("skipped: {reason}")).ok()?;
+    std::fs::write(group.entrance(), node.pid().to_string()).expect("the process enters");
+    Some(group)
 }
 
 fn no_room() {
-    let Some(group) = Group::new("room") else { return println!("no control group for memory can be made here") };
     let cluster = cluster(2);
     let mut node = NodeProcess::start(&cluster, 1);
-    group.take(&node);
+    let Some(_group) = group_with("room", &node) else { return node.end() };
     let fits = 64 << 20;
     for what in ["export", "adopt"] {
         let told = node.fails(&format!("{what} e {}", 2 * LIMIT), 32);
@@ -89,11 +63,26 @@ fn no_room() {
     node.end();
 }
 
-fn there_already() {
-    let Some(group) = Group::new("there") else { return println!("no control group for memory can be made here") };
+/// Children share what is given back, so there is another copy of it for each side.
+fn given_back_beside_a_child() {
     let cluster = cluster(2);
     let mut node = NodeProcess::start(&cluster, 1);
-    group.take(&node);
+    let Some(_group) = group_with("child", &node) else { return node.end() };
+    node.ok(&format!("adoptfilled e {}", 100 << 20));
+    let child = node.ok("forkidle").parse().expect("a process id");
+    let child = rustix::process::Pid::from_raw(child).expect("a process id");
+    let told = node.fails("trydestroy e", 32);
+    assert!(told.contains("in the control group"), "{told}");
+    assert_eq!(node.ok("read e 4096"), "7");
+    rustix::process::kill_process(child, rustix::process::Signal::KILL).expect("it idles");
+    node.until("trydestroy e", "ok");
+    node.end();
+}
+
+fn there_already() {
+    let cluster = cluster(2);
+    let mut node = NodeProcess::start(&cluster, 1);
+    let Some(_group) = group_with("there", &node) else { return node.end() };
     // More than half of what it may have: it moves from one place to the other, and is never at both.
     node.ok(&format!("adoptfilled e {}", 100 << 20));
     assert_eq!(node.ok("read e 4096"), "7");

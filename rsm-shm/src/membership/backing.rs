@@ -9,7 +9,7 @@
 #![allow(unsafe_code)]
 
 use super::turn::{self, Wait};
-use super::{fork, lock};
+use super::{fork, lock, room};
 use crate::memory::adopt::{self, Protection, Within};
 use crate::memory::huge::Pages;
 use crate::memory::inspect::{self, Identity};
@@ -351,8 +351,10 @@ impl Adopted {
         // The object of a rebind goes on being the segment's.
         let within = if sharers == Sharers::Last { Within::Process } else { Within::Range };
         let give = move || -> Result<()> {
+            let at = std::ptr::with_exposed_provenance_mut(start);
+            room::check(adopt::room_to_give_back(at, length, object, within)?)?;
             // SAFETY: what maps our object is what the application made a segment's, and nobody else's memory.
-            unsafe { adopt::give_back(std::ptr::with_exposed_provenance_mut(start), length, object, within) }.map(drop)
+            unsafe { adopt::give_back(at, length, object, within) }.map(drop)
         };
         let given = match give() {
             // The process has no descriptors left for it; a thread with a table of its own has.

@@ -64,6 +64,8 @@ impl Failure {
 #[derive(Debug)]
 pub(super) struct Control {
     socket: Option<Guest>,
+    /// Process id of the agent in this process's PID namespace; 0 where it is not to be seen there.
+    pub(super) agent: u32,
     /// Sockets that were not found at their numbers. Where threads have descriptor tables of their own, they may still
     /// be in another one, and go when they are met there.
     elsewhere: Vec<Guest>,
@@ -112,7 +114,7 @@ fn closed(address: &Address) -> Error {
             Err(error) if matches!(error.code(), Code::CtlrNotPresent | Code::PermDenied) => return gone(address),
             Err(error) => return error,
             // Of an agent that ends, the queue may take a connection once more. One that lives answers whatever it is told.
-            Ok(socket) => {
+            Ok((socket, _)) => {
                 let asked = encode(&Request { number: 0, ask: Ask::Leave })
                     .is_ok_and(|packet| socket::send(&socket, &packet, &[], SendFlags::empty()).is_ok());
                 let answer = || socket::receive(&socket, RecvFlags::DONTWAIT);
@@ -131,8 +133,8 @@ fn closed(address: &Address) -> Error {
     Error::with(Code::InsufficientResources, text)
 }
 
-/// Opens a connection to the agent and makes sure that it is the right user's.
-fn open(address: &Address) -> Result<Guest> {
+/// Opens a connection to the agent and makes sure that it is the right user's. Gives its process id as well.
+fn open(address: &Address) -> Result<(Guest, u32)> {
     let setup = |e| from_errno(e, "cannot set up the control connection");
     let socket = Guest::new(socket::packet_socket(SocketFlags::empty())?).map_err(setup)?;
     // Where more wait to be accepted than the agent's queue holds, this waits as well.
@@ -156,14 +158,15 @@ fn open(address: &Address) -> Result<Guest> {
         }
         e => from_errno(e, "cannot reach the cluster's agent"),
     })?;
-    check_agent(&socket, address)?;
-    Ok(socket)
+    let agent = check_agent(&socket, address)?;
+    Ok((socket, agent))
 }
 
-/// Makes sure that who listens at an address is of the user that it names.
-pub(super) fn check_agent(socket: &Guest, address: &Address) -> Result<()> {
-    let (agent, _) = socket::peer(socket)?;
-    crate::user::check_agent(address, agent.uid)
+/// Makes sure that who listens at an address is of the user that it names; gives its process id, as it is here.
+pub(super) fn check_agent(socket: &Guest, address: &Address) -> Result<u32> {
+    let (agent, pid) = socket::peer(socket)?;
+    crate::user::check_agent(address, agent.uid)?;
+    Ok(pid)
 }
 
 /// Whether the kernel names the process at the other end of a socket.
@@ -176,8 +179,8 @@ impl Control {
     /// Opens a connection; nothing is sent yet.
     pub(super) fn open(address: &Address) -> Result<Control> {
         let ids = Ids::now();
-        let socket = open(address)?;
-        Ok(Control { socket: Some(socket), elsewhere: Vec::new(), ids, number: 0, owed: None })
+        let (socket, agent) = open(address)?;
+        Ok(Control { socket: Some(socket), agent, elsewhere: Vec::new(), ids, number: 0, owed: None })
     }
 
     /// Whether the kernel names the process at the other end of a socket.
@@ -342,8 +345,7 @@ impl Link {
             return Err(gone(address));
         }
         if self.pid != rustix::process::getpid() {
-            let text = "this process shares its parent's memory (vfork, clone): only the parent may call for the agent";
-            return Err(Error::with(Code::CtlrNotPresent, text));
+            return Err(Error::with(Code::CtlrNotPresent, super::fork::SHARES_MEMORY));
         }
         let control = &mut *lock(&self.control);
         // What gives something back must not end half-way; what asks for something may.
@@ -434,7 +436,7 @@ impl Link {
             let send = |socket: &Guest, packet: &[u8]| socket::send(socket, packet, &[], SendFlags::empty());
             if let Ok(packet) = packet
                 && send(&socket, &packet) == Err(Errno::BADF)
-                && let Ok(fresh) = open(address)
+                && let Ok((fresh, _)) = open(address)
                 && let Ok(attach) = encode(&Request { number: control.number + 1, ask: self.attach() })
             {
                 // The program closed it. Neither message is waited for.

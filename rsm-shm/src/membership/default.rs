@@ -76,6 +76,7 @@ impl Drop for Turn {
 }
 
 fn join() -> Result<Arc<Membership>> {
+    fork::check_alone()?;
     let (address, claim, agent) = match cluster_from_environment()? {
         Some(address) => (address, claim_from_environment()?, None),
         None => {

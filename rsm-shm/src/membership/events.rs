@@ -28,13 +28,13 @@ pub(super) fn start(link: Guest, shared: Arc<Shared>, parking: Arc<Parking>) -> 
 }
 
 fn run(link: &OwnedFd, shared: &Shared, parking: &Parking) {
+    // What could not be mapped yet. Nobody else could close it, for it is in this thread's table.
+    let mut tally = None;
     loop {
         match socket::receive(link, RecvFlags::empty()) {
             Ok(Some(look)) => {
                 crash_point!(LookTold);
-                if let Some(tally) = look.descriptors.into_iter().next() {
-                    shared.take_tally(tally);
-                }
+                tally = look.descriptors.into_iter().next().or(tally).and_then(|fd| shared.take_tally(fd));
                 let seen = shared.sweep();
                 crash_point!(LookSwept);
                 // An error shows as the end of the link at the next receive.

@@ -8,7 +8,8 @@
 //! Children that libc was not asked for (`clone`, `_Fork`, `vfork`) run no hook. What has the parent's memory and is not
 //! the parent must not use its connection: one of them would get the other's answers. A child with a copy of the memory
 //! finds the counter wiped by the kernel; nothing was held across its making, so it gets an error before it takes a lock.
-//! A child that shares the memory is told by its process id when it asks. Transfers and mappings work in both.
+//! A child that shares the memory is told by its process id when it asks, and by the kernel when it is the first to.
+//! Transfers and mappings work in both.
 #![allow(unsafe_code)]
 
 use super::{Shared, State};
@@ -75,6 +76,23 @@ pub(super) fn check() -> Result<()> {
         "this process was made by clone or _Fork, which tell no library: only fork makes a process of the cluster";
     Err(Error::with(Code::CtlrNotPresent, text))
 }
+
+/// Refuses a child that shares its parent's memory, before the library is used in either: what it made would stay in the
+/// parent, and the threads behind it would end with the child. Where the kernel does not say (kcmp(2) is configured out,
+/// or a filter refuses it) it is not told apart.
+///
+/// # Errors
+/// CTLR_NOT_PRESENT.
+pub(super) fn check_alone() -> Result<()> {
+    const VM: libc::c_int = 1;
+    // SAFETY: numbers only. 0 means the same memory; a parent in another namespace is process 0, of which nothing is said.
+    let same = unsafe { libc::syscall(libc::SYS_kcmp, libc::getppid(), libc::getpid(), VM, 0, 0) == 0 };
+    if same { Err(Error::with(Code::CtlrNotPresent, SHARES_MEMORY)) } else { Ok(()) }
+}
+
+/// What a child is told that shares its parent's memory.
+pub(super) const SHARES_MEMORY: &str =
+    "this process shares its parent's memory (vfork, clone): only the parent may call for the agent";
 
 static MOVING: Mutex<()> = Mutex::new(());
 

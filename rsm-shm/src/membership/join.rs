@@ -110,6 +110,7 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
     let map = RegistryMap::open(&joined.registry)?;
     let bells = joined.bells.as_ref().map(Bells::open).transpose()?;
     let nodes = map.registry().nodes.len();
+    let agent = joined.control.agent;
     let (link, events) = joined.into_link(Arc::default());
     let shared = Arc::new(Shared {
         address: address.clone(),
@@ -117,6 +118,7 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
         map,
         bells,
         peers: (0..nodes).map(|_| OnceLock::new()).collect(),
+        agent,
         tallying: Tallying::default(),
         spinning: Budget::default(),
         state: Mutex::new(State {

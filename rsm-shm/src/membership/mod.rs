@@ -18,7 +18,8 @@
 //! | `backing` | the memory of an export, its own or the application's |
 //! | [`segment`] | one export |
 //! | `room` | how much memory there is |
-//! | [`importers`] | who imports it: who comes, who goes, whether anybody is left |
+//! | [`importers`] | who imports it: who comes, who goes |
+//! | [`attendance`] | that something of it changed, and that nobody is left |
 //! | `turn` | operations that must not meet in the middle |
 //! | [`wait`] | waiting, by threads that may be cancelled |
 //! | `watch` | seeing that something changed, and who is there |
@@ -29,6 +30,7 @@
 //! | `revival` | how it becomes a process of the node |
 //! | [`default`] | the membership of a process that did not choose one |
 
+pub mod attendance;
 mod backing;
 mod connect;
 pub mod connection;
@@ -82,6 +84,8 @@ struct Shared {
     bells: Option<Bells>,
     /// The bells of other nodes, mapped when the first connection to one is made.
     peers: Box<[OnceLock<Bells>]>,
+    /// Process id of the agent in this process's PID namespace; 0 where it is not to be seen there.
+    agent: u32,
     tallying: tally::Tallying,
     spinning: spin::Budget,
     state: Mutex<State>,

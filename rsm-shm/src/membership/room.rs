@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// A part of what there was when it was last looked is good for this long without another look: small exports would pay
-/// more for looking than for their pages.
+/// more for looking than for their pages. But never much: the process may have entered another control group meanwhile.
 const GOOD_FOR: Duration = Duration::from_millis(100);
 const GOOD_PART: u64 = 4;
+const GOOD_MOST: u64 = 16 << 20;
 
 /// What is left of that part, and until when, in milliseconds since the first look. Who loses an update looks a little
 /// earlier or later.
@@ -26,6 +27,9 @@ static GOOD_UNTIL: AtomicU64 = AtomicU64::new(0);
 /// # Errors
 /// INSUFFICIENT_MEM, saying what there is and what limits it.
 pub(super) fn check(bytes: u64) -> Result<()> {
+    if bytes == 0 {
+        return Ok(());
+    }
     static FIRST: OnceLock<Instant> = OnceLock::new();
     let now = FIRST.get_or_init(Instant::now).elapsed().as_millis() as u64;
     let spare = SPARE.load(Relaxed);
@@ -39,7 +43,7 @@ pub(super) fn check(bytes: u64) -> Result<()> {
         let text = format!("{bytes} bytes more, with {available} bytes of memory available{by}");
         return Err(Error::with(Code::InsufficientMem, text));
     }
-    SPARE.store((room.bytes - bytes) / GOOD_PART, Relaxed);
+    SPARE.store(((room.bytes - bytes) / GOOD_PART).min(GOOD_MOST), Relaxed);
     GOOD_UNTIL.store(now + GOOD_FOR.as_millis() as u64, Relaxed);
     Ok(())
 }

@@ -7,9 +7,9 @@
 use super::control::unexpected;
 use super::{Membership, Shared, fork, lock, watch};
 use crate::memory::tables::TallyMap;
-use rsm_core::Result;
 use rsm_core::message::{Answer, Ask, ProcessTally};
 use rsm_core::tally::{Tally, TallyRow};
+use rsm_core::{Code, Result};
 use std::os::fd::OwnedFd;
 use std::ptr::null_mut;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -51,16 +51,22 @@ impl Tallying {
 }
 
 impl Shared {
-    /// A look brought the memory of this process's tally along. A process has one, whatever else an agent sends.
-    pub(super) fn take_tally(&self, fd: OwnedFd) {
+    /// A look brought the memory of this process's tally along. A process has one, whatever else an agent sends. Gives it
+    /// back if there is no room for it now: the agent sends it once.
+    pub(super) fn take_tally(&self, fd: OwnedFd) -> Option<OwnedFd> {
         let mut state = lock(&self.state);
         if state.tallies.last().is_some_and(|(process, _)| *process == fork::count()) {
-            return tracing::warn!("the agent sent this process a second tally");
+            tracing::warn!("the agent sent this process a second tally");
+            return None;
         }
-        match TallyMap::open(fd) {
+        match TallyMap::open(&fd) {
             Ok(map) => state.tallies.push((fork::count(), map)),
-            Err(error) => tracing::warn!(%error, "this process cannot tally what it does"),
+            Err(error) => {
+                tracing::warn!(%error, "this process cannot tally what it does");
+                return (error.code() != Code::InternalError).then_some(fd);
+            }
         }
+        None
     }
 }
 

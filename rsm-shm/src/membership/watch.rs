@@ -68,6 +68,12 @@ impl Membership {
         }
     }
 
+    /// Whether the process ids that the agent and the registry tell are those of this process's PID namespace.
+    pub fn shares_process_ids(&self) -> bool {
+        // The agent says what its own is, and the kernel what it is here.
+        self.shared.agent == self.registry().header.agent().0
+    }
+
     /// What processes wait for. One round trip for every two thousand segments and connections.
     ///
     /// # Errors

@@ -41,7 +41,7 @@
 #![allow(unsafe_code)]
 
 use super::inspect::{self, Identity, Piece};
-use super::kin;
+use super::kin::{self, Kin};
 pub use super::relocate::Protection;
 use super::relocate::Relocation;
 use super::span::Span;
@@ -110,6 +110,16 @@ pub unsafe fn give_back(start: *mut u8, length: usize, object: Identity, within:
     here.extend(elsewhere);
     // SAFETY: by the caller's promise.
     unsafe { make_private(here, whole) }
+}
+
+/// Bytes that [`give_back`] needs beside what is there, as pages are not freed on the way: 0 where they are.
+///
+/// # Errors
+/// As [`give_back`].
+pub(crate) fn room_to_give_back(start: *mut u8, length: usize, object: Identity, within: Within) -> Result<u64> {
+    let Left { here, elsewhere, whole } = left(start, length, object, within)?;
+    let freed = whole && Kin::default().is_none();
+    Ok(if freed { 0 } else { here.iter().chain(&elsewhere).map(|piece| piece.bytes() as u64).sum() })
 }
 
 /// Moves what a range that maps a memory object holds to another object, and maps that over the same addresses, from its

@@ -56,12 +56,6 @@ fn failed(e: Errno, length: usize) -> Error {
     }
 }
 
-/// The addresses of what was reserved, for a mapping that goes over it. It is the mapping's from here on: a call that
-/// fails may have let go of it already, and somebody else may have it.
-fn given_up(reserved: Option<Region>) -> Option<*mut u8> {
-    reserved.map(|region| std::mem::ManuallyDrop::new(region).as_ptr())
-}
-
 impl Region {
     /// Maps `length` bytes of a memory object from `offset`, shared; where huge pages fit, at addresses where they can
     /// be had.
@@ -79,7 +73,7 @@ impl Region {
         for _ in 0..if length >= huge_page_size() { ATTEMPTS } else { 0 } {
             // Free again as soon as they are found: who maps over what it reserved cannot tell, when that fails, whether
             // the reservation is still its own.
-            let place = Region::reserve_for_huge(length, offset)?.as_ptr();
+            let place = Region::reserve_for_huge(length, offset, Region::reserve)?.as_ptr();
             match at(place, MapFlags::FIXED_NOREPLACE) {
                 Err(Errno::EXIST) => {} // taken by another thread in between
                 start => return Region::from_mmap(start, length),
@@ -89,14 +83,15 @@ impl Region {
     }
 
     /// Reserves `length` bytes of addresses that lie towards multiples of a huge page as `offset` does.
-    fn reserve_for_huge(length: usize, offset: u64) -> Result<Region> {
+    fn reserve_for_huge(length: usize, offset: u64, reserve: impl Fn(usize) -> Result<Region>) -> Result<Region> {
         let size = huge_page_size();
         let whole = length.checked_next_multiple_of(super::page_size());
         let room = whole.and_then(|whole| Some((whole, whole.checked_add(size)?)));
         let (length, room) = room.ok_or_else(|| failed(Errno::NOMEM, length))?;
-        let reserved = Region::reserve(room)?;
+        let reserved = reserve(room)?;
         let first = reserved.start.as_ptr();
         let before = ((offset % size as u64) as usize).wrapping_sub(first.addr()) % size;
+        let object = reserved.object;
         std::mem::forget(reserved);
         // SAFETY: all three pieces lie in what was reserved just now; the two around the one that is returned go.
         unsafe {
@@ -105,7 +100,9 @@ impl Region {
             if before > 0 {
                 let _ = rustix::mm::munmap(first.cast(), before);
             }
-            Ok(Region::at(NonNull::new_unchecked(start), length))
+            let mut region = Region::at(NonNull::new_unchecked(start), length);
+            region.object = object;
+            Ok(region)
         }
     }
 
@@ -178,6 +175,15 @@ impl Region {
         Region::from_mmap(start, length)
     }
 
+    /// Unmaps what is still a mapping of the region's object; what is not is somebody else's by now, and so is all of it
+    /// where nobody can tell.
+    fn unmap_what_is_ours(self) {
+        match trash::ours(&self) {
+            Some(_) => drop(self),
+            None => std::mem::forget(self),
+        }
+    }
+
     /// Maps part of what this region maps a second time, with `permission`, without its descriptor; at `place`, where
     /// whatever is mapped is replaced, or where the kernel likes.
     ///
@@ -194,32 +200,51 @@ impl Region {
         place: Option<*mut u8>,
     ) -> Result<Region> {
         assert!(offset <= self.length && length <= self.length - offset, "a duplicate lies inside its original");
-        let place = match place {
-            None if length >= huge_page_size() => {
-                let like = self.start.as_ptr().addr() + offset;
-                given_up(Some(Region::reserve_for_huge(length, like as u64)?))
-            }
-            place => place,
-        };
         if let Some((object, first)) = &self.kept {
-            let fixed = if place.is_some() { MapFlags::FIXED } else { MapFlags::empty() };
-            let hint = place.unwrap_or(std::ptr::null_mut()).cast();
-            let (flags, from) = (MapFlags::SHARED | fixed, first + offset as u64);
-            // SAFETY: the addresses are the caller's, or were reserved here; or a null hint makes the kernel choose.
-            let start = unsafe { rustix::mm::mmap(hint, length, protection(permission), flags, object, from) };
-            let mut region = Region::from_mmap(start, length)?;
+            let from = first + offset as u64;
+            let mut region = match place {
+                None => Region::map(object, from, length, permission)?,
+                Some(place) => {
+                    let flags = MapFlags::SHARED | MapFlags::FIXED;
+                    // SAFETY: the addresses are the caller's.
+                    let start =
+                        unsafe { rustix::mm::mmap(place.cast(), length, protection(permission), flags, object, from) };
+                    Region::from_mmap(start, length)?
+                }
+            };
             region.object = self.object;
             return Ok(region);
         }
         // SAFETY: the source lies inside our mapping; an old size of 0 leaves a shared mapping where it is and makes
-        // another one at addresses the kernel chooses, or at those that the caller owns or that were reserved here.
-        let start = unsafe {
-            let source = self.start.as_ptr().add(offset).cast();
-            match place {
-                None => rustix::mm::mremap(source, 0, length, MremapFlags::MAYMOVE),
-                Some(place) => rustix::mm::mremap_fixed(source, 0, length, MremapFlags::MAYMOVE, place.cast()),
+        // another one at addresses the kernel chooses.
+        let source = unsafe { self.start.as_ptr().add(offset) };
+        // SAFETY: as above.
+        let somewhere = |length| unsafe { rustix::mm::mremap(source.cast(), 0, length, MremapFlags::MAYMOVE) };
+        let reserved = match (place, self.object) {
+            // Addresses that lie as they should are reserved by a mapping of the object, which can be told from what
+            // another thread may have there when the call that was to replace it fails.
+            (None, Some(_)) if length >= huge_page_size() => {
+                let reserve = |length| {
+                    let mut region = Region::from_mmap(somewhere(length), length)?;
+                    region.object = self.object;
+                    Ok(region)
+                };
+                Some(Region::reserve_for_huge(length, source.addr() as u64, reserve)?)
             }
+            _ => None,
         };
+        let start = match place.or(reserved.as_ref().map(Region::as_ptr)) {
+            None => somewhere(length),
+            // SAFETY: the addresses are the caller's, or were reserved here.
+            Some(place) => unsafe {
+                rustix::mm::mremap_fixed(source.cast(), 0, length, MremapFlags::MAYMOVE, place.cast())
+            },
+        };
+        match reserved {
+            Some(reserved) if start.is_err() => reserved.unmap_what_is_ours(),
+            // It is the mapping's from here on.
+            reserved => std::mem::forget(reserved),
+        }
         let mut region = Region::from_mmap(start, length)?;
         region.object = self.object;
         let mut flags = MprotectFlags::empty();

@@ -1,10 +1,12 @@
 //! The changes that people make, and what they may expect.
 
+use super::super::group::{Limit, Limits};
 use super::program::{NOBODY, Scene, Witness};
 use super::{Change, Expected, Needs, RIGHT, Row};
 use rsm::{Code, Controller, Error, Result};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags};
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,7 +15,7 @@ type Outcome = rustix::io::Result<()>;
 
 /// Every row but those of refused system calls.
 pub(super) fn all() -> impl Iterator<Item = &'static Row> {
-    [DESCRIPTORS, NAMESPACES, PROC, USERS, LIMITS, SIGNALS, RELATIVES].into_iter().flatten()
+    [DESCRIPTORS, NAMESPACES, PROC, USERS, LIMITS, GROUPS, SIGNALS, RELATIVES].into_iter().flatten()
 }
 
 const fn row(name: &'static str, needs: Needs, act: fn(&mut Scene) -> Outcome, cells: [Expected; 4]) -> Row {
@@ -394,6 +396,65 @@ fn limit_processes(_: &mut Scene) -> Outcome {
     limit(libc::RLIMIT_NPROC, 0)
 }
 
+// Control groups.
+
+const MOST_MEMORY: usize = 160 << 20;
+const MEMORY: Limits = Limits {
+    controller: "memory",
+    limits: &[
+        Limit { unified: ("memory.max", "160M"), own: ("memory.limit_in_bytes", "160M"), optional: false },
+        Limit { unified: ("memory.swap.max", "0"), own: ("memory.memsw.limit_in_bytes", "160M"), optional: true },
+    ],
+};
+/// No process or thread more.
+const PIDS: Limits = Limits {
+    controller: "pids",
+    limits: &[Limit { unified: ("pids.max", "1"), own: ("pids.max", "1"), optional: false }],
+};
+/// A tenth of a processor.
+const CPU: Limits = Limits {
+    controller: "cpu",
+    limits: &[
+        Limit { unified: ("cpu.max", "10000 100000"), own: ("cpu.cfs_period_us", "100000"), optional: false },
+        Limit { unified: ("cpu.max", "10000 100000"), own: ("cpu.cfs_quota_us", "10000"), optional: false },
+    ],
+};
+
+const fn group(
+    name: &'static str,
+    limits: &'static Limits,
+    then: fn(&mut Scene) -> Outcome,
+    cells: [Expected; 4],
+) -> Row {
+    Row { name, needs: Needs::Nothing, change: Change::Enter(limits, then), cells }
+}
+
+pub(super) const GROUPS: &[Row] = &[
+    group("control group with little memory", &MEMORY, export_too_much, ALL_RIGHT),
+    group("control group with no process more", &PIDS, |_| Ok(()), [NO_STACK, RIGHT, NO_STACK, RIGHT]),
+    group("control group with a tenth of a processor", &CPU, |_| Ok(()), ALL_RIGHT),
+];
+
+/// What the group has no room for is refused, and nobody is killed for it.
+fn export_too_much(scene: &mut Scene) -> Outcome {
+    let refused = |what: &str, told: Result<()>| match told {
+        Err(error) if error.code() == Code::InsufficientMem => Ok(()),
+        told => Err(Error::with(Code::InternalError, format!("{what} of too much: {told:?}"))),
+    };
+    scene.checks.push(Box::new(move || {
+        let controller = Controller::open("shm0")?;
+        refused("export", controller.export(2 * MOST_MEMORY).map(drop))?;
+        let (access, kind) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
+        // SAFETY: fresh memory, for good, that nobody else knows.
+        let adopted = unsafe {
+            let fresh = rustix::mm::mmap_anonymous(std::ptr::null_mut(), 2 * MOST_MEMORY, access, kind);
+            controller.adopt(fresh.expect("addresses").cast(), 2 * MOST_MEMORY)
+        };
+        refused("adopt", adopted.map(drop))
+    }));
+    Ok(())
+}
+
 // Signals.
 
 pub(super) const SIGNALS: &[Row] = &[
@@ -419,7 +480,6 @@ fn ignore_all() -> Outcome {
     Ok(())
 }
 
-/// A profiler's timer: no call takes so long that it may be interrupted.
 /// How often a handler of this program has run.
 pub(super) fn handled() -> u64 {
     HANDLED.load(Relaxed)
@@ -427,6 +487,7 @@ pub(super) fn handled() -> u64 {
 
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 
+/// A profiler's timer: no call takes so long that it may be interrupted.
 fn timer() -> Outcome {
     extern "C" fn count(_: libc::c_int) {
         HANDLED.fetch_add(1, Relaxed);
@@ -500,13 +561,13 @@ fn child_calls(scene: &Scene, make: &dyn Fn() -> i32) -> Outcome {
     Ok(())
 }
 
-/// A child that shares all of the parent's memory. It may not call before the parent has.
+/// A child that shares all of the parent's memory: it may not call, neither before the parent has nor afterwards.
 fn sharing_child_calls(scene: &Scene, flags: i32) -> Outcome {
     extern "C" fn body(_: *mut libc::c_void) -> i32 {
         call()
     }
-    if !scene.after {
-        return Ok(());
+    if !scene.after && !can_compare() {
+        return Ok(()); // a kernel without kcmp(2), or a filter: nobody can tell then
     }
     let mut stack = vec![0u128; 16 << 10];
     let top = stack.as_mut_ptr_range().end;
@@ -514,6 +575,14 @@ fn sharing_child_calls(scene: &Scene, flags: i32) -> Outcome {
     // SAFETY: a stack of its own, which outlives it; what it does is to be refused, and leaves nothing behind.
     let child = unsafe { libc::clone(body, top.cast(), flags, std::ptr::null_mut()) };
     ended_with(child, Code::CtlrNotPresent.number())
+}
+
+/// Whether processes can be asked if they share their memory.
+fn can_compare() -> bool {
+    const VM: i32 = 1;
+    let own = std::process::id();
+    // SAFETY: plain numbers.
+    unsafe { libc::syscall(libc::SYS_kcmp, own, own, VM, 0, 0) == 0 }
 }
 
 fn forked_child_calls() -> Outcome {

@@ -11,6 +11,7 @@ mod program;
 mod refusals;
 
 use super::Story;
+use super::group::{Group, Limits};
 use super::story::{PATIENCE, cluster};
 use rsm::{AccessList, SegmentId};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -24,12 +25,16 @@ pub(crate) use program::run;
 /// Environment variable that makes this program one that is changed.
 pub(crate) const ENV: &str = "RSM_TEST_SURROUNDINGS";
 
+/// Environment variable with the file by which a control group is entered.
+const ENTRANCE: &str = "RSM_TEST_ENTRANCE";
+
 pub(crate) const STORIES: &[Story] = &[
     ("surroundings/descriptors", || run_rows(changes::DESCRIPTORS)),
     ("surroundings/namespaces", || run_rows(changes::NAMESPACES)),
     ("surroundings/proc", || run_rows(changes::PROC)),
     ("surroundings/users", || run_rows(changes::USERS)),
     ("surroundings/limits", || run_rows(changes::LIMITS)),
+    ("surroundings/groups", || run_rows(changes::GROUPS)),
     ("surroundings/signals", || run_rows(changes::SIGNALS)),
     ("surroundings/relatives", || run_rows(changes::RELATIVES)),
     ("surroundings/refusals", || run_rows(refusals::ROWS)),
@@ -60,6 +65,8 @@ enum Change {
     Act(fn(&mut program::Scene) -> rustix::io::Result<()>),
     /// A system call gives this errno from then on.
     Refuse(i64, i32),
+    /// The program enters a control group of its own with these limits, and then does that.
+    Enter(&'static Limits, fn(&mut program::Scene) -> rustix::io::Result<()>),
     /// The program's file has the set-user-id bit, and somebody else starts it.
     SetUserId,
 }
@@ -127,6 +134,12 @@ fn run_row(row: &Row) -> Vec<String> {
         return Vec::new();
     }
     let number = ROWS.fetch_add(1, Relaxed);
+    if let Change::Enter(limits, _) = row.change
+        && let Err(missing) = Group::new(&format!("{number}-trial"), limits)
+    {
+        println!("{}: skipped: {missing}", row.name);
+        return Vec::new();
+    }
     let scratch = Scratch(std::env::temp_dir().join(format!("rsm-surroundings-{}-{number}", std::process::id())));
     std::fs::create_dir(&scratch.0).expect("a directory");
     if matches!(row.change, Change::SetUserId) {
@@ -178,6 +191,7 @@ fn run_cell(
     after: bool,
     environment: &[(&'static str, String)],
 ) -> Result<Vec<String>, String> {
+    static GROUPS: AtomicU32 = AtomicU32::new(0);
     let private = if environment.is_empty() { "private" } else { "member" };
     let file = scratch.join(format!("report-{after}-{private}"));
     program::Report::create(&file);
@@ -191,6 +205,16 @@ fn run_cell(
     };
     command.env(ENV, row.name).env("RSM_TEST_AFTER", after.to_string()).env("RSM_TEST_REPORT", &file);
     command.envs(environment.iter().map(|(name, value)| (*name, value)));
+    // Gone after the program.
+    let _group = match row.change {
+        Change::Enter(limits, _) => {
+            let number = GROUPS.fetch_add(1, Relaxed);
+            let group = Group::new(&format!("cell-{number}"), limits)?;
+            command.env(ENTRANCE, group.entrance());
+            Some(group)
+        }
+        _ => None,
+    };
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program");
     let deadline = Instant::now() + PATIENCE;

@@ -2,7 +2,7 @@
 //!
 //! The report is a mapped file, which no change takes away: not that of descriptors, limits, root or user.
 
-use super::{Change, ENV, Row, changes, refusals};
+use super::{Change, ENTRANCE, ENV, Row, changes, refusals};
 use rsm::{AccessList, Code, Controller, Error, Permission, Result, SegmentId};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::mm::{MapFlags, ProtFlags};
@@ -132,6 +132,11 @@ fn change(row: &Row, scene: &mut Scene, report: &mut Report) {
     let made = match row.change {
         Change::Act(act) => act(scene),
         Change::Refuse(call, errno) => refusals::refuse(call, errno),
+        Change::Enter(_, act) => {
+            let entrance = std::env::var_os(ENTRANCE).expect("a control group");
+            let entered = std::fs::write(entrance, std::process::id().to_string());
+            entered.map_err(|_| rustix::io::Errno::IO).and_then(|()| act(scene))
+        }
         Change::SetUserId => Ok(()),
     };
     match made {
