@@ -2,6 +2,7 @@
 //! and exec. Everything it offers is safe to call.
 #![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -108,22 +109,47 @@ pub(crate) fn ignore(signal: Signal) {
 }
 
 /// Has the program that `command` starts begin life as a node: a session of its own, default signal dispositions, an
-/// empty mask, the user's own descriptor limit, its CPUs if it has some, and SIGKILL when `warden` goes.
-pub(crate) fn begin_as_node(command: &mut Command, warden: Pid, descriptors: Rlimit, cpus: Option<CpuSet>) {
-    let become_node = move || {
+/// empty mask, the user's own descriptor limit, its directory and CPUs if it has some, and SIGKILL when `warden` goes.
+/// What fails on the way is told apart by [`failed_before_exec`].
+pub(crate) fn begin_as_node(
+    command: &mut Command,
+    warden: Pid,
+    descriptors: Rlimit,
+    directory: Option<CString>,
+    cpus: Option<CpuSet>,
+) {
+    let prepare = move || {
         // A session and process group of its own: the terminal's signals reach only the front.
         rustix::process::setsid()?;
         all_signals_default();
         rustix::process::setrlimit(Resource::Nofile, descriptors)?;
+        if let Some(directory) = &directory {
+            rustix::process::chdir(directory.as_c_str())?;
+        }
         if let Some(cpus) = &cpus {
             sched_setaffinity(None, cpus)?;
         }
         end_with(warden)
     };
+    let become_node = move || prepare().map_err(mark);
     // SAFETY: the closure runs in the forked child of a process with threads, so it may only make async-signal-safe
     // calls. It makes system calls through rustix and libc::syscall (no locks, no allocation) and sigemptyset and
     // pthread_sigmask, which POSIX lists as safe there; errors are built from numbers, without allocation.
     unsafe { command.pre_exec(become_node) };
+}
+
+/// Added to the errno of what fails in a child before it is the program: all that comes back to its parent is a number,
+/// and that of exec is the program's fault.
+const BEFORE_EXEC: i32 = 1 << 16;
+
+fn mark(error: io::Error) -> io::Error {
+    io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EINVAL) | BEFORE_EXEC)
+}
+
+/// Why a child could not prepare itself, if that is what an error of starting a node says.
+pub(crate) fn failed_before_exec(error: &io::Error) -> Option<io::Error> {
+    let errno = error.raw_os_error().filter(|errno| errno & BEFORE_EXEC != 0)?;
+    Some(io::Error::from_raw_os_error(errno & !BEFORE_EXEC))
 }
 
 /// Has the program that `command` starts be killed when this process goes, and begin with the signals this one ignores
@@ -198,6 +224,24 @@ mod tests {
         let descriptor = signal_descriptor(&[Signal::USR1]).unwrap();
         let mut record = [0_u8; 128];
         assert_eq!(rustix::io::read(&descriptor, &mut record), Err(rustix::io::Errno::AGAIN));
+    }
+
+    #[test]
+    fn what_fails_before_exec_is_not_the_programs_fault() {
+        let none = Rlimit { current: None, maximum: None };
+        let start = |program: &str, directory: &std::ffi::CStr, limit: Rlimit| {
+            let mut command = Command::new(program);
+            let (me, directory) = (rustix::process::getpid(), Some(directory.to_owned()));
+            begin_as_node(&mut command, me, limit, directory, None);
+            command.spawn().map(|mut child| child.wait()).unwrap_err()
+        };
+        let limit = rustix::process::getrlimit(Resource::Nofile);
+        let missing = start("/no/such/program", c"/", limit);
+        assert_eq!((missing.raw_os_error(), failed_before_exec(&missing).is_none()), (Some(libc::ENOENT), true));
+        let told = |error: io::Error| failed_before_exec(&error).and_then(|error| error.raw_os_error());
+        assert_eq!(told(start("/bin/true", c"/no/such/directory", limit)), Some(libc::ENOENT));
+        // Nobody may have so many.
+        assert_eq!(told(start("/bin/true", c"/", none)), Some(libc::EPERM));
     }
 
     #[test]

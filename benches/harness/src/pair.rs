@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
@@ -168,6 +168,9 @@ impl Pair {
         let told = self.channels[side].commands.as_mut().map(|commands| commands.write_all(line.as_bytes()));
         match told {
             Some(Ok(())) => Ok(()),
+            Some(Err(error)) if error.kind() != ErrorKind::BrokenPipe => {
+                Err(self.broken(&format!("cannot tell a party what to do: {error}")))
+            }
             // It has gone; what it said before, or how it ended, is the better thing to say.
             _ => match self.hear(side) {
                 Err(broken) => Err(broken),
@@ -205,6 +208,7 @@ impl Pair {
                 let mut bytes = [0; 65536];
                 match channel.answers.read(&mut bytes) {
                     Ok(count) => channel.read.extend_from_slice(&bytes[..count]),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(error) => return Err(Broken(format!("reading an answer: {error}"))),
                 }
             } else if let Some(party) = ended {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rsm::observe::Observer;
 use serde::Serialize;
 
 use crate::printable;
@@ -9,7 +10,8 @@ use crate::printable;
 /// A process, as far as this user may know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct ProcessState {
-    /// `running`, `sleeping`, `waiting` (in the kernel), `stopped`, `zombie`, or `gone`.
+    /// `running`, `sleeping`, `waiting` (in the kernel), `stopped`, `zombie`, or `gone`; `elsewhere` when its number is of
+    /// another PID namespace, and nothing is known of it.
     pub(crate) state: &'static str,
     /// Bytes of memory it has in use, shared memory included.
     pub(crate) resident_bytes: Option<u64>,
@@ -19,8 +21,30 @@ pub(crate) struct ProcessState {
     pub(crate) command: String,
 }
 
-/// Looks at a process.
-pub(crate) fn look(pid: u32) -> ProcessState {
+/// Looks at a process of a cluster.
+pub(crate) fn look(observer: &Observer, pid: u32) -> ProcessState {
+    // Another process may have that number here.
+    if observer.shares_process_ids() { look_here(pid) } else { ProcessState::elsewhere() }
+}
+
+/// Memory that some processes have in use together; `None` where nobody here knows.
+pub(crate) fn resident_together<'a>(states: impl IntoIterator<Item = &'a ProcessState>) -> Option<u64> {
+    // One that is gone has none.
+    let own = |state: &ProcessState| (state.state != ELSEWHERE).then(|| state.resident_bytes.unwrap_or(0));
+    states.into_iter().map(own).sum()
+}
+
+const ELSEWHERE: &str = "elsewhere";
+
+impl ProcessState {
+    fn elsewhere() -> ProcessState {
+        let command = "in another PID namespace".to_owned();
+        ProcessState { state: ELSEWHERE, resident_bytes: None, threads: None, command }
+    }
+}
+
+/// Looks at a process of this PID namespace.
+fn look_here(pid: u32) -> ProcessState {
     let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
     let status = String::from_utf8_lossy(&read("status")).into_owned();
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
@@ -56,14 +80,21 @@ mod tests {
 
     #[test]
     fn oneself() {
-        let me = look(std::process::id());
+        let me = look_here(std::process::id());
         assert!(matches!(me.state, "running" | "sleeping"), "{me:?}");
         assert!(me.resident_bytes > Some(0) && me.threads > Some(0) && !me.command.is_empty(), "{me:?}");
     }
 
     #[test]
+    fn what_some_have_together() {
+        let (me, gone) = (look_here(std::process::id()), look_here(u32::MAX));
+        assert_eq!(resident_together([&me, &gone]), me.resident_bytes);
+        assert_eq!(resident_together([&me, &ProcessState::elsewhere()]), None);
+    }
+
+    #[test]
     fn nobody() {
-        let nobody = look(u32::MAX);
+        let nobody = look_here(u32::MAX);
         assert_eq!((nobody.state, nobody.resident_bytes, &*nobody.command), ("gone", None, ""));
         assert_eq!((shown(b"a\nb\x1b"), shown(b"")), (r"a\nb\u{1b}".to_owned(), "''".to_owned()));
     }

@@ -1,7 +1,9 @@
 //! A node's process: how it is started.
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -20,6 +22,9 @@ pub(crate) struct Ends {
 /// Executes a program as a child of this thread; `place` are the variables that make it a process of its node. Returns
 /// when the program is running in it, or cannot be. `descriptors` is the user's own descriptor limit.
 ///
+/// # Errors
+/// What exec says; what failed before it is told apart by [`process::failed_before_exec`].
+///
 /// # Crash
 /// The child asks to be killed with its parent before it becomes the program, and is a descendant of ours before
 /// that: whoever of front and warden is left ends it.
@@ -36,11 +41,9 @@ pub(crate) fn start(
     for (name, value) in place {
         command.env(name.as_ref(), value.as_ref());
     }
-    if let Some(directory) = &task.directory {
-        command.current_dir(directory);
-    }
+    let directory = task.directory.as_ref().map(|directory| CString::new(directory.as_os_str().as_bytes()));
     command.stdin(stdin).stdout(ends.stdout).stderr(ends.stderr);
-    process::begin_as_node(&mut command, getpid(), descriptors, task.cpu.map(placement::only));
+    process::begin_as_node(&mut command, getpid(), descriptors, directory.transpose()?, task.cpu.map(placement::only));
     // Not waited for here: the warden reaps all its children in one place, whoever forked them.
     command.spawn().map(|child| Pid::from_child(&child))
 }

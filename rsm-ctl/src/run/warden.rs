@@ -24,6 +24,7 @@ use super::supervision::{Order, Supervision};
 use super::{descendants, output, program};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use crate::process;
 
 /// How long those that may not be killed may take to end when everybody else has.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -130,13 +131,15 @@ fn start_nodes(plan: &Plan, hosting: &Hosting<'_>, channels: Channels) -> Result
         let mine = if plan.reader == Some(index) { input.take() } else { None };
         let stdin = mine.map_or_else(Stdio::null, Stdio::from);
         let started = node::start(task, hosting.environment(task.node)?, stdin, ends, plan.descriptors);
-        let pid = started.map_err(|error| match Errno::from_io_error(&error) {
-            // No room for another process: that is not the program's fault.
-            None | Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE) => {
-                Failure::system(&format!("cannot start node {}", task.label), error)
-            }
-            Some(errno) => program::refused(&task.program, errno),
-        })?;
+        let pid =
+            started.map_err(|error| match (process::failed_before_exec(&error), Errno::from_io_error(&error)) {
+                (Some(error), _) => Failure::system(&format!("cannot start node {}", task.label), error),
+                // No room for another process: that is not the program's fault.
+                (None, None | Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE)) => {
+                    Failure::system(&format!("cannot start node {}", task.label), error)
+                }
+                (None, Some(errno)) => program::refused(&task.program, errno),
+            })?;
         processes.push(Process { index, pid });
     }
     Ok(processes)

@@ -33,7 +33,7 @@ impl Sample {
         // One that did not answer just now would make us wait as long again.
         let activity = seen.processes.as_ref().and_then(|_| observer.activity().ok());
         let pids = seen.processes.iter().flatten().map(|process| process.pid);
-        let states = pids.map(|pid| (pid, process::look(pid))).collect();
+        let states = pids.map(|pid| (pid, process::look(observer, pid))).collect();
         Sample { taken: Instant::now(), seen, activity, states }
     }
 
@@ -74,7 +74,7 @@ impl Sample {
         }
         let cut = self.seen.connections.iter().filter(|connection| connection.state == "cut").count();
         let exported: u64 = self.seen.nodes.iter().map(|node| node.exported_bytes).fold(0, u64::saturating_add);
-        let resident: u64 = self.states.values().filter_map(|state| state.resident_bytes).sum();
+        let resident = process::resident_together(self.states.values());
         let rates = self.rates(before, None);
         let silent = if self.activity.is_none() { "   agent does not answer" } else { "" };
         [
@@ -97,7 +97,7 @@ impl Sample {
                 size::count(rates.signals),
                 size::count(rates.transfers),
                 size::bytes(rates.bytes as u64),
-                size::bytes(resident)
+                resident.map_or_else(|| "?".to_owned(), size::bytes)
             ),
         ]
     }

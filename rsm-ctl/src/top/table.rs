@@ -7,6 +7,7 @@ use rsm::observe::LinkInfo;
 use super::View;
 use super::sample::Sample;
 use crate::colour::Tone;
+use crate::query::process;
 use crate::query::table::{identifier, state};
 use crate::{printable, size};
 
@@ -147,7 +148,7 @@ fn nodes(before: &Sample, now: &Sample) -> Vec<Vec<Cell>> {
     let row = |node: &rsm::observe::NodeInfo| {
         let number = node.node;
         let rates = now.rates(before, Some(number));
-        let resident: u64 = now.states_of(number).filter_map(|state| state.resident_bytes).sum();
+        let resident = process::resident_together(now.states_of(number));
         let stopped = now.states_of(number).any(|state| state.state == "stopped");
         let (state, tone) = match (node.joined, stopped) {
             (false, _) => ("away", Some(Tone::Faint)),
@@ -164,7 +165,7 @@ fn nodes(before: &Sample, now: &Sample) -> Vec<Vec<Cell>> {
             Cell::number(number),
             Cell::word(state).toned(tone),
             Cell::number(node.processes),
-            Cell::bytes(resident),
+            resident.map_or_else(|| Cell::word("?"), Cell::bytes),
             Cell::shown(size::count(rates.signals), rates.signals),
             Cell::shown(size::count(rates.transfers), rates.transfers),
             Cell::bytes(rates.bytes as u64),

@@ -250,3 +250,20 @@ fn a_node_in_another_network_namespace_is_told_that_it_is() {
     let told = format!("no cluster named {name:?} is running in this network namespace");
     assert!(finished.stderr.contains(&told), "{}{}", finished.text(), finished.stderr);
 }
+
+#[test]
+fn who_looks_from_another_pid_namespace_takes_no_process_for_another() {
+    let tried = std::process::Command::new("unshare").args(["-pf", "--mount-proc", "true"]).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        return;
+    }
+    let cluster = crate::rig::Standing::up(&["-n", "1"]);
+    let show = format!("$CTL show cluster --cluster {}", cluster.name);
+    for (how, elsewhere) in [("", false), ("unshare -pf --mount-proc", true)] {
+        let finished = shell(&format!("{how} {show}")).finish();
+        assert_eq!((finished.code(), &*finished.stderr), (0, ""));
+        let agent = finished.text().lines().find(|line| line.starts_with("agent")).expect("the agent").to_owned();
+        assert_eq!(agent.contains("elsewhere, in another PID namespace"), elsewhere, "{agent}");
+    }
+    cluster.down();
+}

@@ -23,8 +23,8 @@ pub(super) fn find(observer: &Observer, now: &Snapshot, object: &Object) -> Resu
     match object {
         Object::Cluster => Ok(cluster(observer, now)),
         Object::Node(node) => self::node(observer, now, *node),
-        Object::Segment { node, id } => segments(now, *node, *id),
-        Object::Connection(generation) => connection(now, *generation),
+        Object::Segment { node, id } => segments(observer, now, *node, *id),
+        Object::Connection(generation) => connection(observer, now, *generation),
         Object::Link { from, to, controller } => link(now, *from, *to, controller.as_deref()),
         Object::Controller(name) => controller(now, name),
     }
@@ -34,7 +34,7 @@ fn cluster(observer: &Observer, now: &Snapshot) -> Details {
     let cluster = &now.cluster;
     let mut details = Details::new("cluster", cluster);
     let address = format!("rsm:{}:{}", cluster.uid, cluster.name);
-    let agent = process::look(cluster.agent_pid);
+    let agent = process::look(observer, cluster.agent_pid);
     let geometry = observer.geometry();
     details.json["address"] = address.clone().into();
     details.json["agent"] = super::json::value(&agent);
@@ -72,10 +72,11 @@ fn node(observer: &Observer, now: &Snapshot, number: u32) -> Result<Details, Str
     match &now.processes {
         Some(processes) => {
             let own = processes.iter().filter(|process| process.node == number);
-            let rows: Vec<ProcessRow> =
-                own.map(|process| ProcessRow { process: process.clone(), state: process::look(process.pid) }).collect();
-            let resident: u64 = rows.iter().filter_map(|row| row.state.resident_bytes).sum();
-            details.field("memory in use", size::bytes(resident));
+            let rows: Vec<ProcessRow> = own
+                .map(|process| ProcessRow { process: process.clone(), state: process::look(observer, process.pid) })
+                .collect();
+            let resident = process::resident_together(rows.iter().map(|row| &row.state));
+            details.field("memory in use", resident.map_or_else(|| "not known here".to_owned(), size::bytes));
             details.rows("processes", "process_list", rows, Rows::Processes);
         }
         None => {
@@ -102,7 +103,7 @@ fn no_node(now: &Snapshot, number: u32) -> String {
     format!("cluster {} has no node {number}: its nodes are 1 to {}", now.cluster.name, now.cluster.nodes)
 }
 
-fn segments(now: &Snapshot, node: u32, id: Option<u32>) -> Result<Details, String> {
+fn segments(observer: &Observer, now: &Snapshot, node: u32, id: Option<u32>) -> Result<Details, String> {
     if !now.nodes.iter().any(|row| row.node == node) {
         return Err(no_node(now, node));
     }
@@ -121,7 +122,7 @@ fn segments(now: &Snapshot, node: u32, id: Option<u32>) -> Result<Details, Strin
         }
     })?;
     let mut details = Details::new("segment", segment);
-    let owner = process::look(segment.pid);
+    let owner = process::look(observer, segment.pid);
     details.json["owner"] = super::json::value(&owner);
     details.field("segment", format!("{} of node {node}", identifier(id)));
     details.field("state", state(segment));
@@ -135,14 +136,14 @@ fn segments(now: &Snapshot, node: u32, id: Option<u32>) -> Result<Details, Strin
     Ok(details)
 }
 
-fn connection(now: &Snapshot, generation: u64) -> Result<Details, String> {
+fn connection(observer: &Observer, now: &Snapshot, generation: u64) -> Result<Details, String> {
     let connection = now.connections.iter().find(|c| c.generation == generation).ok_or_else(|| {
         format!(
             "nobody holds a connection with generation {generation}: `rsm-ctl connections` shows those that are held"
         )
     })?;
     let mut details = Details::new("connection", connection);
-    let importer = process::look(connection.importer_pid);
+    let importer = process::look(observer, connection.importer_pid);
     details.json["importer_process"] = super::json::value(&importer);
     details.field("connection", generation);
     let what = if connection.state == "cut" { "cut: its importer holds it, and reaches nothing" } else { "connected" };
