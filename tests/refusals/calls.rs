@@ -51,7 +51,7 @@ calls! {
     #[cfg(target_arch = "x86_64")]
     readlink SYS_readlink: ACCESS NOMEM IO;
     getdents64 SYS_getdents64: NOMEM IO;
-        newfstatat SYS_newfstatat: NOMEM ACCESS;
+    newfstatat SYS_newfstatat: NOMEM ACCESS;
     statx SYS_statx: NOMEM ACCESS;
     dup SYS_dup: MFILE;
     dup3 SYS_dup3: MFILE INTR;
@@ -113,6 +113,9 @@ pub(crate) fn of(number: libc::c_int) -> Option<&'static Call> {
     CALLS.iter().find(|call| call.number == libc::c_long::from(number))
 }
 
+/// `MADV_COLLAPSE`, which libc does not name for every system.
+const COLLAPSE: libc::c_int = 25;
+
 /// Commands of `ioctl` on a userfaultfd.
 const UFFD: u64 = 0xAA;
 
@@ -157,14 +160,21 @@ impl Call {
                 0x3f => &[Errno::PERM],                             // api
                 _ => &[],
             },
+            // A descriptor for the other side of a terminal.
+            "ioctl" if second as libc::Ioctl == libc::TIOCGPTPEER => {
+                &[Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::IO]
+            }
             "ioctl" => &[],
-            // Only what is on a disk has no room there, or fails so late.
+            // No huge page, or none now, no room for it in the control group, or none for memory of this kind.
+            "madvise" if third32 == COLLAPSE => &[Errno::NOMEM, Errno::AGAIN, Errno::BUSY, Errno::INVAL],
             // Only what is on a disk has no room there, or fails so late.
             "read" | "readv" | "write" | "writev" | "close" => match target(thread, first) {
                 Target::Disk => self.errnos,
                 _ if self.name == "close" => &[],
                 // A page for what is written.
                 Target::Pipe if self.name == "write" => &[Errno::INTR, Errno::NOMEM],
+                // In the background of a session that has ended.
+                Target::Terminal if self.name == "read" => &[Errno::INTR, Errno::IO],
                 Target::Proc if self.name == "read" => &[Errno::INTR, Errno::NOMEM],
                 _ => &[Errno::INTR],
             },
@@ -196,6 +206,7 @@ enum Target {
     Disk,
     Proc,
     Pipe,
+    Terminal,
     Other,
 }
 
@@ -206,6 +217,8 @@ fn target(thread: i32, fd: u64) -> Target {
         Target::Proc
     } else if target.starts_with("pipe:") {
         Target::Pipe
+    } else if target.starts_with("/dev/pts/") || target == "/dev/ptmx" {
+        Target::Terminal
     } else if target.starts_with('/') && !target.starts_with("/dev/") && !target.starts_with("/memfd:") {
         Target::Disk
     } else {

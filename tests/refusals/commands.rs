@@ -12,6 +12,9 @@ use std::sync::{Arc, Mutex};
 /// Memory of the program, by name: address and length.
 static ROOMS: Mutex<Option<HashMap<String, (usize, usize)>>> = Mutex::new(None);
 
+/// Who watches what processes do, until it is dropped.
+static WATCHING: Mutex<Option<rsm::observe::Observer>> = Mutex::new(None);
+
 pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let number = |text: &str| text.parse::<usize>().expect("a number");
@@ -28,8 +31,15 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
         ["room", name, length] => {
             let (length, start) = (number(length), pages(number(length)));
             ROOMS.lock().unwrap().get_or_insert_default().insert(name.to_owned(), (start, length));
-            (playground() as usize..length).step_by(512).for_each(|at| store(start, at, pattern(at as u64)));
+            room_fill((start, length));
             Ok(String::new())
+        }
+        ["fill", name] if room_of(things, name).is_some() => {
+            room_of(things, name).into_iter().for_each(room_fill);
+            Ok(String::new())
+        }
+        ["verify", name] if room_of(things, name).is_some() => {
+            Ok(room_of(things, name).is_some_and(is_whole).to_string())
         }
         ["adoptroom", name, room] => {
             let (start, length) = place(room);
@@ -65,6 +75,22 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
         ["revoke", cluster, id] => {
             steered(cluster, &|s| s.revoke_segment(1, SegmentId::new(number(id) as u32)).map(drop))
         }
+        ["lookon", cluster] => rsm::observe::Observer::attach(Some(cluster)).and_then(|observer| {
+            observer.activity()?;
+            *WATCHING.lock().unwrap() = Some(observer);
+            Ok(String::new())
+        }),
+        // What all processes say that they put.
+        ["lookedat"] => {
+            let watching = WATCHING.lock().unwrap();
+            let all = watching.as_ref().expect("watching").activity();
+            all.map(|all| all.iter().map(|process| process.activity.puts).sum::<u64>().to_string())
+        }
+        ["lookaway"] => {
+            drop(WATCHING.lock().unwrap().take());
+            Ok(String::new())
+        }
+        ["tallies"] => Controller::open("shm0").map(|c| c.node().membership().tallied().is_some().to_string()),
         ["observe", cluster] => rsm::observe::Observer::attach(Some(cluster)).map(|o| o.nodes().len().to_string()),
         // For the controls: a call that is refused, and one that leaks.
         ["readable", path] => std::fs::File::open(path)
@@ -109,15 +135,35 @@ fn store(start: usize, at: usize, value: u64) {
     unsafe { std::ptr::with_exposed_provenance_mut::<u64>(start + at).write_volatile(value) };
 }
 
+fn load(start: usize, at: usize) -> u64 {
+    // SAFETY: in the room, which is mapped for ever, and aligned.
+    unsafe { std::ptr::with_exposed_provenance::<u64>(start + at).read_volatile() }
+}
+
+fn patterned(length: usize) -> impl Iterator<Item = usize> {
+    (playground() as usize..length).step_by(512)
+}
+
+/// Stores the pattern of a room behind its playground. Each room has its own: one's contents in another are seen.
+fn room_fill((start, length): (usize, usize)) {
+    patterned(length).for_each(|at| store(start, at, pattern((start + at) as u64)));
+}
+
+fn is_whole((start, length): (usize, usize)) -> bool {
+    patterned(length).all(|at| load(start, at) == pattern((start + at) as u64))
+}
+
+/// The room that an export has now, if it is one.
+fn room_of(things: &Things, export: &str) -> Option<(usize, usize)> {
+    let start = things.exports.lock().unwrap()[export].memory().as_ptr().addr();
+    ROOMS.lock().unwrap().as_ref()?.values().copied().find(|room| room.0 == start)
+}
+
 /// Whether a room holds its pattern, what it is mapped to, and whether it can be stored to.
 fn room_check((start, length): (usize, usize)) -> String {
-    let load = |at: usize| {
-        // SAFETY: in the room, which is mapped for ever, and aligned.
-        unsafe { std::ptr::with_exposed_provenance::<u64>(start + at).read_volatile() }
-    };
-    let fine = (playground() as usize..length).step_by(512).all(|at| load(at) == pattern(at as u64));
+    let fine = is_whole((start, length));
     // A store to every page that changes nothing, for the pages to be there for writing.
-    (playground() as usize..length).step_by(512).for_each(|at| store(start, at, load(at)));
+    patterned(length).for_each(|at| store(start, at, load(start, at)));
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let mut kinds: Vec<&str> = Vec::new();
     for line in maps.lines() {

@@ -6,7 +6,9 @@ use super::gate::entries;
 use super::listener::{Control, Listener, Place};
 use rustix::io::Errno;
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -31,15 +33,30 @@ pub(crate) struct Launch {
     input: &'static str,
     /// The exit code when nothing is refused.
     usual: i32,
+    /// An exit code of a command that tells what is the matter in its output.
+    tells: Option<i32>,
     /// What standard output has in its lines, in any order.
     output: &'static [&'static str],
     /// Files in the folder, and their last words.
     files: &'static [(&'static str, &'static str)],
     /// Not its own calls are refused, but those of the cluster that `up` started before.
     keeper: bool,
+    /// What the processes are called that come after the first, in their order; the last name is that of all others.
+    processes: &'static [&'static str],
+    streams: Streams,
     /// Command lines before and after, which nobody refuses anything; those after may fail if the cluster is gone.
     before: &'static [&'static [&'static str]],
     after: &'static [&'static [&'static str]],
+}
+
+/// What the standard streams are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Streams {
+    Pipes,
+    /// Standard output is the file `output` in the folder.
+    File,
+    /// All are a terminal; among the output may be more than what is wanted.
+    Terminal,
 }
 
 const PLAIN: Launch = Launch {
@@ -48,9 +65,12 @@ const PLAIN: Launch = Launch {
     words: &[],
     input: "",
     usual: 0,
+    tells: None,
     output: &[],
     files: &[],
     keeper: false,
+    processes: &["warden", "starting node"],
+    streams: Streams::Pipes,
     before: &[],
     after: &[],
 };
@@ -60,6 +80,9 @@ const DOWN: &[&str] = &["down", "{name}"];
 /// What `up` leaves behind: its front, and the warden, which comes after that.
 const KEEPER: &[&str] = &["warden", "starting node"];
 const SAY: &str = "echo out $RSM_NODE_ID; echo err $RSM_NODE_ID >&2";
+
+/// Looks at a cluster that runs.
+const LOOK: Launch = Launch { roles: &["front"], before: &[UP], after: &[DOWN], ..PLAIN };
 
 pub(crate) const LAUNCHES: &[Launch] = &[
     Launch {
@@ -114,6 +137,20 @@ pub(crate) const LAUNCHES: &[Launch] = &[
         usual: 124,
         ..PLAIN
     },
+    Launch {
+        name: "run into a file",
+        words: &["run", "--name", "{name}", "-n", "2", "--", "/bin/sh", "-c", SAY],
+        streams: Streams::File,
+        output: &["out 1", "out 2"],
+        ..PLAIN
+    },
+    Launch {
+        name: "run on a terminal",
+        words: &["run", "--name", "{name}", "-n", "2", "--", "/bin/sh", "-c", SAY],
+        streams: Streams::Terminal,
+        output: &["out 1", "out 2", "err 1", "err 2"],
+        ..PLAIN
+    },
     Launch { name: "up", words: UP, after: &[DOWN], ..PLAIN },
     Launch {
         name: "exec",
@@ -133,8 +170,45 @@ pub(crate) const LAUNCHES: &[Launch] = &[
         ..PLAIN
     },
     Launch { name: "down", roles: &["front"], words: DOWN, before: &[UP], after: &[DOWN], ..PLAIN },
+    Launch {
+        name: "nodes into a file",
+        words: &["nodes", "--cluster", "{name}", "--json"],
+        streams: Streams::File,
+        files: &[("output", "\"version\": 1\n}\n")],
+        ..LOOK
+    },
+    Launch { name: "top", words: &["top", "--once", "--interval", "50ms", "--cluster", "{name}"], ..LOOK },
+    // What a call is refused for is a row of its table.
+    Launch { name: "doctor", roles: &["front"], words: &["doctor"], tells: Some(4), ..PLAIN },
+    Launch {
+        name: "perf",
+        roles: &["front", "party"],
+        words: &["perf", "--op", "put", "--sizes", "64", "--time", "1ms", "--no-pin"],
+        processes: &["party"],
+        ..PLAIN
+    },
+    Launch {
+        name: "manual pages",
+        roles: &["front"],
+        words: &["man", "--dir", "{dir}/logs"],
+        files: &[("logs/rsm-ctl.1", ".fi\n"), ("logs/rsm-ctl-up.1", "rsm(3)\n")],
+        ..PLAIN
+    },
     Launch { name: "down of a cluster", roles: KEEPER, words: DOWN, keeper: true, after: &[DOWN], ..PLAIN },
 ];
+
+/// Files and folders that are the command's to leave.
+const ASKED_FOR: &[&str] = &["logs", "report", "output"];
+
+/// Both sides of a new terminal.
+fn terminal() -> (File, OwnedFd) {
+    use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let near = openpt(flags).expect("a terminal");
+    unlockpt(&near).expect("a new one");
+    let far = ioctl_tiocgptpeer(&near, flags).expect("its other side");
+    (File::from(near), far)
+}
 
 /// `rsm-ctl`, built if need be in the profile of this test.
 fn program() -> &'static Path {
@@ -179,9 +253,26 @@ impl Stage {
         command
     }
 
+    /// Gives a command the streams; the near side of the terminal, if it is one.
+    fn attach(&self, command: &mut Command, streams: Streams) -> Option<File> {
+        match streams {
+            Streams::Pipes => None,
+            Streams::File => {
+                command.stdout(File::create(self.folder.join("output")).expect("a new file"));
+                None
+            }
+            Streams::Terminal => {
+                let (near, far) = terminal();
+                command.stdin(far.try_clone().expect("a descriptor"));
+                command.stdout(far.try_clone().expect("a descriptor")).stderr(far);
+                Some(near)
+            }
+        }
+    }
+
     /// Runs a command in which nothing is refused.
     fn quietly(&self, words: &[&str]) -> Result<Ended, String> {
-        ended(self.command(words).spawn().expect("rsm-ctl starts"), "")
+        ended(self.command(words).spawn().expect("rsm-ctl starts"), None, "")
     }
 
     /// Processes that carry the mark.
@@ -212,7 +303,7 @@ impl Stage {
             return Err("a socket is left".to_owned());
         }
         let files: Vec<_> =
-            entries(&self.folder.display().to_string()).filter(|f| f != "logs" && f != "report").collect();
+            entries(&self.folder.display().to_string()).filter(|f| !ASKED_FOR.contains(&&**f)).collect();
         if files.is_empty() { Ok(()) } else { Err(format!("files are left: {files:?}")) }
     }
 }
@@ -237,19 +328,23 @@ struct Ended {
     errors: String,
 }
 
-/// Waits for the end of a command, and of everything that has its outputs.
-fn ended(mut child: Child, input: &str) -> Result<Ended, String> {
-    let all = |mut stream: Box<dyn Read + Send>| {
+/// Waits for the end of a command, and of everything that has its outputs: pipes, or a terminal.
+fn ended(mut child: Child, terminal: Option<File>, input: &str) -> Result<Ended, String> {
+    let all = |stream: Option<Box<dyn Read + Send>>| {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            let _ = stream.read_to_end(&mut bytes);
+            // The end of a terminal is an error.
+            let _ = stream.map(|mut stream| stream.read_to_end(&mut bytes));
             String::from_utf8_lossy(&bytes).into_owned()
         })
     };
-    let output = all(Box::new(child.stdout.take().expect("piped")));
-    let errors = all(Box::new(child.stderr.take().expect("piped")));
+    let output = match (terminal, child.stdout.take()) {
+        (Some(terminal), _) => all(Some(Box::new(terminal))),
+        (None, pipe) => all(pipe.map(|pipe| Box::new(pipe) as Box<dyn Read + Send>)),
+    };
+    let errors = all(child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
     // Small enough for the pipe; a reader that is gone is no error of ours.
-    let _ = std::io::Write::write_all(&mut child.stdin.take().expect("piped"), input.as_bytes());
+    let _ = child.stdin.take().map(|mut pipe| std::io::Write::write_all(&mut pipe, input.as_bytes()));
     let deadline = Instant::now() + DEADLINE;
     let status = loop {
         if let Some(status) = child.try_wait().expect("our child") {
@@ -273,7 +368,9 @@ fn ended(mut child: Child, input: &str) -> Result<Ended, String> {
 }
 
 /// Names processes of `rsm-ctl` by their order, and threads by their own names.
-fn naming() -> impl FnMut(i32, i32, &'static str, &[u64; 6]) -> Option<String> + Send {
+fn naming(
+    processes: &'static [&'static str],
+) -> impl FnMut(i32, i32, &'static str, &[u64; 6]) -> Option<String> + Send {
     let mut names: HashMap<i32, &'static str> = HashMap::new();
     let mut begun = false;
     move |root, thread, call, arguments| {
@@ -293,11 +390,8 @@ fn naming() -> impl FnMut(i32, i32, &'static str, &[u64; 6]) -> Option<String> +
             return None;
         }
         let count = names.len();
-        let name = *names.entry(process).or_insert(match count {
-            _ if process == root => "front",
-            0 | 1 => "warden",
-            _ => "starting node",
-        });
+        let of_order = || if process == root { "front" } else { processes[count.clamp(1, processes.len()) - 1] };
+        let name = *names.entry(process).or_insert_with(of_order);
         if is_write && name == "starting node" {
             return None; // the runtime's, which says how the exec went, and does not expect to be refused
         }
@@ -317,7 +411,7 @@ impl Launch {
             }
         }
         let mut command = stage.command(if self.keeper { UP } else { self.words });
-        let listener = Listener::on(&mut command, Box::new(naming()));
+        let listener = Listener::on(&mut command, Box::new(naming(self.processes)));
         let control = listener.control();
         let begin = || match cell {
             Some(cell) => control.refuse(&cell.place, cell.errno, cell.lasting, None),
@@ -326,16 +420,26 @@ impl Launch {
         if self.keeper {
             // Counted, for who is who to be known.
             control.count();
-            let up = ended(command.spawn().expect("rsm-ctl starts"), "")?;
+            let up = ended(command.spawn().expect("rsm-ctl starts"), None, "")?;
             if up.code != Some(0) {
                 return Err(format!("before it: {up:?}"));
             }
             command = stage.command(self.words);
         }
+        let terminal = stage.attach(&mut command, self.streams);
         begin();
         let child = command.spawn().expect("rsm-ctl starts");
+        // Its outputs end when nobody has them any more, this one included.
         drop(command);
-        Ok((ended(child, self.input)?, stage, control))
+        let mut ended = ended(child, terminal, self.input)?;
+        match self.streams {
+            Streams::Pipes => {}
+            Streams::File => {
+                ended.output = std::fs::read_to_string(stage.folder.join("output")).map_err(|e| e.to_string())?;
+            }
+            Streams::Terminal => ended.errors.clone_from(&ended.output),
+        }
+        Ok((ended, stage, control))
     }
 
     /// The calls that are made, with what each can meet.
@@ -373,10 +477,11 @@ impl Launch {
             if refused.is_empty() {
                 return Err(format!("nothing was refused, and it failed: {short}"));
             }
-            if !matches!(ended.code, Some(1 | 3 | 126 | 127)) {
+            let tells = ended.code.is_some() && ended.code == self.tells && !ended.output.is_empty();
+            if !tells && !matches!(ended.code, Some(1 | 3 | 126 | 127)) {
                 return Err(format!("the wrong exit code: {short}"));
             }
-            if !ended.errors.lines().any(|line| line.starts_with("rsm-ctl: ")) {
+            if !tells && !ended.errors.lines().any(|line| line.starts_with("rsm-ctl: ")) {
                 return Err(format!("no sentence says why: {short}"));
             }
         }
@@ -397,6 +502,10 @@ impl Launch {
         lines.sort_unstable();
         let mut wanted = self.output.to_vec();
         wanted.sort_unstable();
+        if self.streams == Streams::Terminal {
+            // Warnings stand there too.
+            lines.retain(|line| wanted.contains(line));
+        }
         if !wanted.is_empty() && lines != wanted {
             return Err(format!("a success that is none: the output is {:?}", ended.output));
         }

@@ -41,6 +41,20 @@ const PLAIN: Story = Story {
     undo: |_, _| {},
 };
 
+/// Waits for a signal.
+const SIGNAL: Story = Story { roles: &[Exporter], before: connected, again: false, ..PLAIN };
+
+/// Takes back what an importer has mapped.
+const TAKE_BACK: Story = Story {
+    roles: &[Exporter, Importer, Agent],
+    before: exported,
+    each: published,
+    act: |s| s.tries(Exporter, "unpublish e"),
+    check: taken_back,
+    undo: let_go,
+    ..PLAIN
+};
+
 const ROOM: &str = "131072";
 
 pub(crate) const STORIES: &[Story] = &[
@@ -129,10 +143,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "adopt",
-        before: |s| {
-            both(s);
-            s.ok(Exporter, &format!("room r {ROOM}"));
-        },
+        before: with_room,
         act: |s| s.tries(Exporter, "adoptroom e r"),
         check: |s, code| {
             // Where memory runs out for the way back as well, the error says what is left.
@@ -153,8 +164,7 @@ pub(crate) const STORIES: &[Story] = &[
     Story {
         name: "adopt once more",
         before: |s| {
-            both(s);
-            s.ok(Exporter, &format!("room r {ROOM}"));
+            with_room(s);
             s.ok(Exporter, "adoptroom f r");
         },
         act: |s| s.tries(Exporter, "adoptroom e r"),
@@ -172,7 +182,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "publish",
-        before: |s| exported(s),
+        before: exported,
         act: |s| s.tries(Exporter, &format!("publish e {ID}")),
         check: |s, code| {
             if code == 0 {
@@ -209,7 +219,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "republish",
-        before: |s| connected(s, "export e 131072"),
+        before: connected,
         act: |s| s.tries(Exporter, "republish e"),
         check: |s, _| s.is_linked(),
         ..PLAIN
@@ -217,10 +227,7 @@ pub(crate) const STORIES: &[Story] = &[
     Story {
         name: "connect",
         roles: &[Importer, Agent],
-        before: |s| {
-            exported(s);
-            s.ok(Exporter, &format!("publish e {ID}"));
-        },
+        before: offered,
         act: |s| s.tries(Importer, &format!("connect i 1 {ID} rw")),
         check: linked,
         undo: disconnected,
@@ -229,13 +236,8 @@ pub(crate) const STORIES: &[Story] = &[
     Story {
         name: "wait to connect",
         roles: &[Importer, Agent],
-        before: |s| exported(s),
-        act: |s| {
-            s.player(Importer).process.tell(&format!("connect i 1 {ID} rw 30000"));
-            s.ok(Exporter, &format!("publish e {ID}"));
-            let said = s.player(Importer).process.heard();
-            s.hears(said)
-        },
+        before: exported,
+        act: |s| meanwhile(s, Importer, "connect i 1 0x400000 rw 30000", (Exporter, "publish e 0x400000")),
         check: linked,
         again: false,
         undo: |s, code| {
@@ -248,7 +250,7 @@ pub(crate) const STORIES: &[Story] = &[
         name: "wait in vain to connect",
         roles: &[Importer, Agent],
         usual: &[TIMEOUT],
-        before: |s| exported(s),
+        before: exported,
         act: |s| s.tries(Importer, &format!("connect i 1 {ID} rw 20")),
         again: false,
         ..PLAIN
@@ -256,7 +258,7 @@ pub(crate) const STORIES: &[Story] = &[
     Story {
         name: "map",
         roles: &[Importer],
-        before: |s| connected(s, "export e 131072"),
+        before: connected,
         act: |s| s.tries(Importer, "map i"),
         check: |s, code| {
             if code == 0 {
@@ -275,7 +277,7 @@ pub(crate) const STORIES: &[Story] = &[
     Story {
         name: "map a part",
         roles: &[Importer],
-        before: |s| connected(s, "export e 131072"),
+        before: connected,
         act: |s| s.tries(Importer, "narrow i"),
         check: |s, _| s.is_linked(),
         undo: |s, code| {
@@ -288,7 +290,7 @@ pub(crate) const STORIES: &[Story] = &[
     Story {
         name: "unmap",
         roles: &[Importer],
-        before: |s| connected(s, "export e 131072"),
+        before: connected,
         each: |s| drop(s.ok(Importer, "narrow i")),
         act: |s| s.tries(Importer, "unmap i.narrow"),
         check: |s, _| s.is_linked(),
@@ -297,10 +299,7 @@ pub(crate) const STORIES: &[Story] = &[
     Story {
         name: "disconnect",
         roles: &[Importer, Agent],
-        before: |s| {
-            exported(s);
-            s.ok(Exporter, &format!("publish e {ID}"));
-        },
+        before: offered,
         each: |s| drop(s.ok(Importer, &format!("connect i 1 {ID} rw"))),
         act: |s| s.tries(Importer, "disconnect i"),
         again: false,
@@ -308,51 +307,23 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "wait for an export's signal",
-        roles: &[Exporter],
-        before: |s| connected(s, "export e 131072"),
-        act: |s| {
-            s.player(Exporter).process.tell("waitexport e 30000");
-            s.ok(Importer, "post i");
-            let said = s.player(Exporter).process.heard();
-            s.hears(said)
-        },
-        check: |s, code| {
-            if code != 0 {
-                s.ok(Exporter, "waitexport e 30000");
-            }
-            s.fails(Exporter, "waitexport e 0", TIMEOUT);
-        },
-        again: false,
-        ..PLAIN
+        act: |s| meanwhile(s, Exporter, "waitexport e 30000", (Importer, "post i")),
+        check: |s, code| signal_is_there(s, code, Exporter, "waitexport e"),
+        ..SIGNAL
     },
     Story {
         name: "wait for an import's signal",
         roles: &[Importer],
-        before: |s| connected(s, "export e 131072"),
-        act: |s| {
-            s.player(Importer).process.tell("waitimport i 30000");
-            s.ok(Exporter, "postall e");
-            let said = s.player(Importer).process.heard();
-            s.hears(said)
-        },
-        check: |s, code| {
-            if code != 0 {
-                s.ok(Importer, "waitimport i 30000");
-            }
-            s.fails(Importer, "waitimport i 0", TIMEOUT);
-        },
-        again: false,
-        ..PLAIN
+        act: |s| meanwhile(s, Importer, "waitimport i 30000", (Exporter, "postall e")),
+        check: |s, code| signal_is_there(s, code, Importer, "waitimport i"),
+        ..SIGNAL
     },
     Story {
         name: "wait in vain for a signal",
-        roles: &[Exporter],
         usual: &[TIMEOUT],
-        before: |s| connected(s, "export e 131072"),
         act: |s| s.tries(Exporter, "waitexport e 20"),
         check: |s, _| s.is_linked(),
-        again: false,
-        ..PLAIN
+        ..SIGNAL
     },
     Story {
         name: "make a poll descriptor",
@@ -387,7 +358,7 @@ pub(crate) const STORIES: &[Story] = &[
         roles: &[Exporter],
         who: Some("rsm-pump"),
         before: |s| {
-            connected(s, "export e 131072");
+            connected(s);
             s.ok(Exporter, "pollfd e");
         },
         act: |s| {
@@ -404,8 +375,7 @@ pub(crate) const STORIES: &[Story] = &[
     Story {
         name: "rebind",
         before: |s| {
-            both(s);
-            s.ok(Exporter, &format!("room r {ROOM}"));
+            with_room(s);
             s.ok(Exporter, &format!("room q {ROOM}"));
             s.ok(Exporter, "adoptroom e r");
             s.ok(Exporter, &format!("publish e {ID}"));
@@ -439,50 +409,30 @@ pub(crate) const STORIES: &[Story] = &[
         },
         ..PLAIN
     },
-    Story {
-        name: "unpublish",
-        roles: &[Exporter, Importer, Agent],
-        before: |s| exported(s),
-        each: |s| published(s),
-        act: |s| s.tries(Exporter, "unpublish e"),
-        check: taken_back,
-        undo: |s, _| let_go(s),
-        ..PLAIN
-    },
+    Story { name: "unpublish", ..TAKE_BACK },
     Story {
         name: "unpublish from a stopped importer",
-        before: |s| exported(s),
-        each: |s| {
-            published(s);
-            s.player(Importer).process.stop();
-        },
-        act: |s| s.tries(Exporter, "unpublish e"),
+        roles: &[Exporter, Agent],
+        each: published_to_a_stopped,
         check: taken_back_from_the_stopped,
-        undo: |s, _| let_go(s),
-        ..PLAIN
+        ..TAKE_BACK
     },
     Story {
         name: "unpublish adopted memory from a stopped importer",
+        roles: &[Exporter, Agent],
         before: |s| {
-            both(s);
-            s.ok(Exporter, &format!("room r {ROOM}"));
+            with_room(s);
             s.ok(Exporter, "adoptroom e r");
         },
-        each: |s| {
-            published(s);
-            s.player(Importer).process.stop();
-        },
-        act: |s| s.tries(Exporter, "unpublish e"),
+        each: published_to_a_stopped,
         check: |s, code| {
             taken_back_from_the_stopped(s, code);
             s.says(Exporter, "roomcheck r", "fine shared");
         },
-        undo: |s, _| let_go(s),
-        ..PLAIN
+        ..TAKE_BACK
     },
     Story {
         name: "destroy",
-        roles: &[Exporter, Importer, Agent],
         before: both,
         each: |s| {
             s.ok(Exporter, "export e 131072");
@@ -494,16 +444,11 @@ pub(crate) const STORIES: &[Story] = &[
                 s.fails(Importer, "put i 0 3", CONN_ABORTED);
             }
         },
-        undo: |s, _| let_go(s),
-        ..PLAIN
+        ..TAKE_BACK
     },
     Story {
         name: "destroy adopted memory",
-        roles: &[Exporter, Importer, Agent],
-        before: |s| {
-            both(s);
-            s.ok(Exporter, &format!("room r {ROOM}"));
-        },
+        before: with_room,
         each: |s| {
             s.ok(Exporter, "adoptroom e r");
             published(s);
@@ -518,13 +463,12 @@ pub(crate) const STORIES: &[Story] = &[
                 assert!(room.starts_with("fine "), "{room}");
             }
         },
-        undo: |s, _| let_go(s),
-        ..PLAIN
+        ..TAKE_BACK
     },
     Story {
         name: "fork",
         roles: &[Importer, Agent],
-        before: |s| connected(s, "export e 131072"),
+        before: connected,
         act: |s| in_child(s, "put i 32 5"),
         check: |s, code| {
             if code == 0 {
@@ -538,14 +482,14 @@ pub(crate) const STORIES: &[Story] = &[
     Story {
         name: "a forked child that creates",
         roles: &[Importer, Agent],
-        before: |s| connected(s, "export e 131072"),
+        before: connected,
         act: |s| in_child(s, "cycles 1"),
         check: |s, _| s.is_linked(),
         ..PLAIN
     },
     Story {
         name: "ask again after closing everything",
-        before: |s| exported(s),
+        before: exported,
         each: |s| drop(s.ok(Exporter, "closefrom 3")),
         act: |s| s.tries(Exporter, &format!("publish e {ID}")),
         undo: unpublished,
@@ -584,10 +528,7 @@ pub(crate) const STORIES: &[Story] = &[
     Story {
         name: "an importer is killed",
         roles: &[Agent],
-        before: |s| {
-            exported(s);
-            s.ok(Exporter, &format!("publish e {ID}"));
-        },
+        before: offered,
         each: |s| {
             let environment = s.environment(Importer);
             s.appears(Newcomer, environment);
@@ -614,10 +555,59 @@ pub(crate) const STORIES: &[Story] = &[
         ..PLAIN
     },
     Story {
+        name: "somebody watches",
+        roles: &[Exporter, Importer, Agent],
+        before: connected,
+        act: |s| {
+            let command = format!("lookon {}", s.name);
+            let code = s.tries(Importer, &command);
+            // A process that cannot begin does without. It has tried by then, as a rule.
+            let _ = (0..500).any(|_| code != 0 || s.ok(Exporter, "tallies") == "true");
+            code
+        },
+        check: |s, _| s.is_linked(),
+        undo: |s, _| {
+            s.ok(Importer, "lookaway");
+            s.player(Exporter).process.until("tallies", "ok false");
+            // With the cause gone everybody tallies, and what is put is seen.
+            let command = format!("lookon {}", s.name);
+            s.ok(Importer, &command);
+            sees_puts(s);
+            s.ok(Importer, "lookaway");
+            s.player(Exporter).process.until("tallies", "ok false");
+        },
+        ..PLAIN
+    },
+    Story {
+        name: "watch",
+        roles: &[Importer, Agent],
+        before: watched,
+        act: |s| s.tries(Importer, "lookedat"),
+        check: |s, _| sees_puts(s),
+        ..PLAIN
+    },
+    Story {
+        name: "nobody watches any more",
+        roles: &[Exporter, Importer, Agent],
+        before: connected,
+        each: |s| {
+            let command = format!("lookon {}", s.name);
+            s.ok(Importer, &command);
+            s.player(Exporter).process.until("tallies", "ok true");
+        },
+        act: |s| s.tries(Importer, "lookaway"),
+        check: |s, _| {
+            for role in [Exporter, Importer] {
+                s.player(role).process.until("tallies", "ok false");
+            }
+            s.is_linked();
+        },
+        again: false,
+        ..PLAIN
+    },
+    Story {
         name: "take a link down",
         roles: &[Importer, Agent],
-        before: |s| exported(s),
-        each: |s| published(s),
         act: |s| {
             let command = format!("linkdown {}", s.name);
             s.tries(Importer, &command)
@@ -631,15 +621,12 @@ pub(crate) const STORIES: &[Story] = &[
             let command = format!("linkup {}", s.name);
             s.ok(Importer, &command);
             s.ok(Exporter, "unpublish e");
-            let_go(s);
+            let_go(s, 0);
         },
-        ..PLAIN
+        ..TAKE_BACK
     },
     Story {
         name: "revoke a segment",
-        roles: &[Exporter, Importer, Agent],
-        before: |s| exported(s),
-        each: |s| published(s),
         act: |s| {
             let command = format!("revoke {} {}", s.name, 0x40_0000);
             s.tries(Importer, &command)
@@ -652,9 +639,9 @@ pub(crate) const STORIES: &[Story] = &[
         undo: |s, _| {
             s.ok(Exporter, "unpublish e");
             s.is_cut();
-            let_go(s);
+            let_go(s, 0);
         },
-        ..PLAIN
+        ..TAKE_BACK
     },
 ];
 
@@ -667,7 +654,7 @@ pub(crate) const SILENT: &[(&str, Role, &[&str])] = &[
 
 /// For [`SILENT`]: an exporter and an importer, connected and warm.
 pub(crate) fn warm(s: &mut Scene) {
-    connected(s, "export e 131072");
+    connected(s);
     s.is_linked();
 }
 
@@ -676,6 +663,22 @@ fn in_child(s: &mut Scene, command: &str) -> i32 {
     let said = s.ok(Importer, &format!("forkcall {command}"));
     assert!(!said.is_empty(), "the child ended instead of answering");
     s.hears(said)
+}
+
+/// A command that sleeps until another role has done something.
+fn meanwhile(s: &mut Scene, sleeper: Role, command: &str, (other, does): (Role, &str)) -> i32 {
+    s.player(sleeper).process.tell(command);
+    s.ok(other, does);
+    let said = s.player(sleeper).process.heard();
+    s.hears(said)
+}
+
+/// A wait that failed has left the signal where it was, and there is only one.
+fn signal_is_there(s: &mut Scene, code: i32, role: Role, wait: &str) {
+    if code != 0 {
+        s.ok(role, &format!("{wait} 30000"));
+    }
+    s.fails(role, &format!("{wait} 0"), TIMEOUT);
 }
 
 /// Exporter and importer have joined.
@@ -690,12 +693,20 @@ fn exported(s: &mut Scene) {
     s.ok(Exporter, "fill e");
 }
 
-fn connected(s: &mut Scene, export: &str) {
-    both(s);
-    s.ok(Exporter, export);
-    s.ok(Exporter, "fill e");
+fn offered(s: &mut Scene) {
+    exported(s);
     s.ok(Exporter, &format!("publish e {ID}"));
+}
+
+fn connected(s: &mut Scene) {
+    offered(s);
     s.ok(Importer, &format!("connect i 1 {ID} rw"));
+}
+
+/// The exporter has memory to export.
+fn with_room(s: &mut Scene) {
+    both(s);
+    s.ok(Exporter, &format!("room r {ROOM}"));
 }
 
 /// The export is published, and the importer connected and mapped.
@@ -706,7 +717,12 @@ fn published(s: &mut Scene) {
     s.ok(Exporter, "fill e");
 }
 
-fn let_go(s: &mut Scene) {
+fn published_to_a_stopped(s: &mut Scene) {
+    published(s);
+    s.player(Importer).process.stop();
+}
+
+fn let_go(s: &mut Scene, _: i32) {
     s.ok(Importer, "unmap i");
     s.ok(Importer, "disconnect i");
 }
@@ -767,6 +783,26 @@ fn a_passing_exporter(s: &mut Scene) {
         s.ok(Newcomer, command);
     }
     s.ok(Importer, &format!("connect i 1 {ID} rw"));
+}
+
+/// Somebody watches two processes that are connected.
+fn watched(s: &mut Scene) {
+    connected(s);
+    let command = format!("lookon {}", s.name);
+    s.ok(Importer, &command);
+    sees_puts(s);
+}
+
+/// Who watches sees what the importer puts.
+fn sees_puts(s: &mut Scene) {
+    for role in [Exporter, Importer] {
+        s.player(role).process.until("tallies", "ok true");
+    }
+    let before = s.ok(Importer, "lookedat");
+    s.ok(Importer, "put i 24 1");
+    let number = |text: &str| text.parse::<u64>().expect("a number");
+    let after = s.ok(Importer, "lookedat");
+    assert_eq!(number(&after), number(&before) + 1, "one more put");
 }
 
 /// The importer is told that its exporter is gone.
