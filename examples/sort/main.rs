@@ -25,8 +25,13 @@
 //!
 //! # What it needs
 //!
-//! FILE must be a regular file that fits in memory; one node alone also reads a pipe. All nodes together use about twice its size (the slices or what
-//! they turn into, and the segments) and 16 bytes for every line.
+//! FILE must be a regular file that fits in memory; one node alone also reads a pipe. All nodes together use about twice
+//! its size (the slices or what they turn into, and the segments) and 16 bytes for every line.
+//!
+//! It also needs a standard output, or OUT. Where that is closed (`sort FILE >&-`) Rust's runtime has opened /dev/null in
+//! its place before the program begins, and what is written there is lost without an error: the exit code is 0.
+//! `rsm-ctl`, which promises that no failure is 0, looks earlier (`rsm-ctl/src/descriptor.rs`); for a program that shows
+//! how nodes work together that would be more than it is worth.
 //!
 //! # When something fails
 //!
