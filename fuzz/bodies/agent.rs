@@ -184,6 +184,7 @@ fn ask(script: &mut Script<'_>, names: &Names, keys: [Secret; 2]) -> Ask {
         13 => Ask::Inherit { connections: vec![connection; script.below(5)] },
         14 => Ask::PostImporters { segment, below: script.word(), accumulate: script.below(2) == 0 },
         15 => Ask::Attach { membership, token },
+        16 if script.below(4) == 0 => Ask::Closing,
         16 => Ask::Waits { from: script.among(&[0, 1, 1 << 62, (1 << 62) + 3, 2 << 62, u64::MAX]) },
         17 => Ask::Processes { after: script.among(&[0, 1, u64::MAX]) },
         18 => Ask::SetLink {

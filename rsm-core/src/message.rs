@@ -15,7 +15,7 @@ use crate::tally::Tally;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Version of the protocol; an agent refuses another one.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 /// Longest packet in either direction.
 pub const MAX_MESSAGE: usize = 4096;
 /// Most connections one [`Ask::Inherit`] may name.
@@ -272,6 +272,9 @@ pub enum Ask {
         /// Where to go on: 0, or what the answer before said.
         from: u64,
     },
+    /// Memory of segments that are gone whose pages the agent is still giving back. Answer [`Answer::Closing`]. Changes
+    /// nothing.
+    Closing,
 }
 
 /// What the agent answers.
@@ -332,6 +335,11 @@ pub enum Answer {
     Key {
         /// The key.
         key: Secret,
+    },
+    /// Memory that is being given back.
+    Closing {
+        /// How many objects.
+        objects: u64,
     },
 }
 

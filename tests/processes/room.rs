@@ -8,6 +8,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("an_export_for_which_a_control_group_has_no_room_is_refused", no_room),
     ("memory_that_is_there_already_needs_no_room", there_already),
     ("memory_that_a_child_shares_needs_room_to_be_given_back", given_back_beside_a_child),
+    ("memory_that_was_given_back_is_room_again", given_back),
 ];
 
 const LIMIT: u64 = 160 << 20;
@@ -60,6 +61,18 @@ fn no_room() {
     node.fails("rebind e", 32);
     node.ok("write e 0 1");
     node.ok("destroy e");
+    node.end();
+}
+
+/// What the agent is still giving back is waited for.
+fn given_back() {
+    let cluster = cluster(2);
+    let mut node = NodeProcess::start(&cluster, 1);
+    let Some(_group) = group_with("back", &node) else { return node.end() };
+    for _ in 0..20 {
+        node.ok(&format!("export e {}", 100 << 20));
+        node.ok("destroy e");
+    }
     node.end();
 }
 

@@ -386,7 +386,7 @@ impl Link {
         }
         control.number += 1;
         let number = control.number;
-        let only_looks = matches!(ask, Ask::Processes { .. } | Ask::Tallies { .. } | Ask::Waits { .. });
+        let only_looks = matches!(ask, Ask::Processes { .. } | Ask::Tallies { .. } | Ask::Waits { .. } | Ask::Closing);
         send(socket, number, ask, address).map_err(unsent)?;
         crash_point!(AskSent);
         if only_looks && !readable_until(socket, Instant::now() + LOOK_PATIENCE) {

@@ -4,7 +4,10 @@
 //! no room for them the kernel kills somebody, and nobody is told why; so it is looked before. That is an estimate, as
 //! the kernel's own is: others take memory at the same time.
 
+use super::Membership;
+use super::control::unexpected;
 use crate::guest;
+use rsm_core::message::{Answer, Ask};
 use rsm_core::{Code, Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -21,6 +24,29 @@ const GOOD_MOST: u64 = 16 << 20;
 /// earlier or later.
 static SPARE: AtomicU64 = AtomicU64::new(0);
 static GOOD_UNTIL: AtomicU64 = AtomicU64::new(0);
+
+/// The longest wait for memory that is being given back: about 400 GiB of it.
+const GIVING_BACK: Duration = Duration::from_secs(10);
+
+impl Membership {
+    /// Checks with `check` that there is room. Memory of exports that were destroyed a moment ago may not be back yet;
+    /// it is waited for before there is none.
+    ///
+    /// # Errors
+    /// Those of `check`.
+    pub(super) fn check_room(&self, check: impl Fn() -> Result<()>) -> Result<()> {
+        let until = Instant::now() + GIVING_BACK;
+        loop {
+            let Err(error) = check() else { return Ok(()) };
+            match self.ask(Ask::Closing)?.0 {
+                Answer::Closing { objects: 0 } => return check(),
+                Answer::Closing { .. } if Instant::now() >= until => return Err(error),
+                Answer::Closing { .. } => std::thread::sleep(Duration::from_millis(1)),
+                other => return Err(unexpected(&other)),
+            }
+        }
+    }
+}
 
 /// Checks that so many bytes more can be made present.
 ///

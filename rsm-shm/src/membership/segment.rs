@@ -258,7 +258,7 @@ impl Segment {
         };
         let start = self.start.load(Ordering::Relaxed);
         // The old memory stays until all is moved, and with whoever does not let go for longer.
-        room::check(self.length as u64)?;
+        self.membership.check_room(|| room::check(self.length as u64))?;
         let memory = match self.membership.ask(Ask::Replace { segment: name })? {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),

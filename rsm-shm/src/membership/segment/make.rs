@@ -32,7 +32,7 @@ impl Membership {
     /// [`collapse`](crate::memory::huge::collapse).
     pub fn create(self: &Arc<Membership>, controller: u32, length: u64, level: Level, pages: Pages) -> Result<Segment> {
         self.check_length(controller, length)?;
-        room::check(length)?;
+        self.check_room(|| room::check(length))?;
         let (name, bell, memory) = self.create_remote(controller, length, level, None)?;
         self.finish(name, bell, false, pages, length, || {
             let bytes = usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?;
@@ -72,7 +72,9 @@ impl Membership {
         };
         if share.is_none() {
             // What is there already moves chunk by chunk, and needs no room for both.
-            room::check(length as u64).or_else(|_| room::check(resident::absent(start, length)))?;
+            self.check_room(|| {
+                room::check(length as u64).or_else(|_| room::check(resident::absent(start, length)))
+            })?;
         }
         let (name, bell, memory) = self.create_remote(controller, length as u64, Level::Guarded, share)?;
         self.finish(name, bell, rebindable, Pages::AsWished, length as u64, || {

@@ -53,7 +53,7 @@ impl Segment {
         };
         let range = self.take_range(wait)?;
         // The old range gets memory of its own, the new one what the segment has.
-        room::check(length as u64)?;
+        self.membership.check_room(|| room::check(length as u64))?;
         let memory = match self.membership.ask(Ask::BeginRebind { segment: self.name })? {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),
