@@ -18,7 +18,7 @@ pub(crate) const CONN_ABORTED: i32 = 40;
 pub(crate) const SEG_NOT_PUBLISHED: i32 = 7;
 
 /// How long what a cell held may take to be given back.
-const GATE: Duration = Duration::from_secs(5);
+const GATE: Duration = Duration::from_secs(15);
 
 /// Who acts in a scene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
