@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Mode, OFlags, open};
+use rustix::io::retry_on_intr;
 use rustix::stdio::dup2_stdout;
 
 /// Whether standard output was closed when this program was started. Written before `main`, while there is one thread.
@@ -61,6 +62,12 @@ pub(crate) fn close(descriptor: impl Into<OwnedFd>) -> io::Result<()> {
 pub(crate) fn settle(descriptor: impl AsFd) -> io::Result<()> {
     // Each close of a file counts, also of a duplicate.
     close(descriptor.as_fd().try_clone_to_owned()?)
+}
+
+/// Rings an eventfd. Rung again when interrupted: whoever sleeps on it may have nobody else to wake it.
+pub(crate) fn ring(eventfd: impl AsFd) {
+    // Fails only when it was rung two to the 64 times without being read.
+    let _ = retry_on_intr(|| rustix::io::write(&eventfd, &1_u64.to_ne_bytes()));
 }
 
 /// Writes a file, anew.

@@ -18,7 +18,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::program;
 use super::warden::until;
-use crate::process;
+use crate::{descriptor, process};
 
 /// How long all of it may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -66,7 +66,7 @@ impl Stacks {
         let told = done.try_clone()?;
         let thread = thread::Builder::new().name("stacks".into()).spawn(move || {
             let all = all(&processes);
-            let _ = rustix::io::write(&told, &1_u64.to_ne_bytes());
+            descriptor::ring(&told);
             all
         })?;
         Ok(Stacks { done, thread })

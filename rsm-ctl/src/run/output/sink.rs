@@ -11,6 +11,8 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, write};
 
+use crate::descriptor;
+
 /// How much may wait to be written before streams are no longer read for it.
 const ROOM: usize = 1 << 20;
 
@@ -125,8 +127,7 @@ impl Shared {
     }
 
     fn tell(&self) {
-        // Fails only when it was told two to the 64 times without being read.
-        let _ = write(&*self.moved, &1_u64.to_ne_bytes());
+        descriptor::ring(&*self.moved);
     }
 
     /// The lock is held for single steps that cannot panic half-way, so a poisoned one is as good as any.
