@@ -2,7 +2,6 @@
 
 use crate::{Controller, LinkState, LocalController, RemoteController, Result, Topology};
 use rsm_core::registry::{ControllerKind, LinkWord};
-use rsm_core::sync::Ordering::Relaxed;
 use rsm_shm::membership::{Membership, default};
 use std::sync::Arc;
 
@@ -76,9 +75,7 @@ impl Node {
                 node,
                 name: name.clone(),
                 address: address(index, node),
-                state: registry
-                    .link(index, me, node)
-                    .map_or(LinkState::Down, |word| LinkWord::from_word(word.load(Relaxed)).state()),
+                state: registry.link_now(index, me, node).map_or(LinkState::Down, LinkWord::state),
             });
             controllers.push(LocalController {
                 name: name.clone(),

@@ -119,6 +119,16 @@ impl FromStr for Address {
     }
 }
 
+/// The environment that makes a program a process of `node`, one of `nodes`.
+pub fn environment(address: &Address, node: u32, nodes: u32, key: &Secret) -> Vec<(&'static str, String)> {
+    vec![
+        (ENV_CLUSTER, address.to_string()),
+        (ENV_NODE_ID, node.to_string()),
+        (ENV_NODE_COUNT, nodes.to_string()),
+        (ENV_NODE_KEY, secret_to_text(key)),
+    ]
+}
+
 /// Effective user id of this process.
 pub fn current_uid() -> u32 {
     rustix::process::geteuid().as_raw()

@@ -3,8 +3,8 @@
 use super::Observer;
 use super::rows::{ClusterInfo, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, SegmentInfo};
 use crate::{LinkState, Permission};
-use rsm_core::registry::{ControllerKind, ControllerRow, LinkWord, SegmentState, Withdrawal};
-use rsm_core::sync::Ordering::{Acquire, Relaxed};
+use rsm_core::registry::{ControllerKind, ControllerRow, SegmentState, Withdrawal};
+use rsm_core::sync::Ordering::Acquire;
 
 impl Observer {
     /// The cluster as a whole.
@@ -120,10 +120,7 @@ impl Observer {
             let controller = row.name();
             for from in 1..=nodes {
                 for to in 1..=nodes {
-                    // Where a controller has no path there is no link.
-                    let word = registry.link(index, from, to).map_or(0, |word| word.load(Relaxed));
-                    if word != 0 {
-                        let word = LinkWord::from_word(word);
+                    if let Some(word) = registry.link_now(index, from, to) {
                         let state = match word.state() {
                             LinkState::Active => "active",
                             LinkState::Up => "up",

@@ -34,11 +34,10 @@
 pub mod script;
 
 use crate::observe::{self, ClusterRef, Purpose};
-use crate::{Error, Result, SegmentId};
-use rsm_core::Code;
+use crate::{Result, SegmentId};
 use rsm_core::message::NodeSignal;
-use rsm_core::registry::LinkChange;
-use rsm_shm::address::{ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NODE_KEY, secret_to_text};
+use rsm_core::registry::{LinkChange, check_node};
+use rsm_shm::address::environment;
 use rsm_shm::membership::Membership;
 use std::sync::Arc;
 
@@ -161,11 +160,7 @@ impl Steering {
 
     /// Whether there is such a node, in the agent's words.
     fn check_node(&self, node: u32) -> Result<()> {
-        let last = self.membership.registry().header.node_count();
-        if (1..=last).contains(&node) {
-            return Ok(());
-        }
-        Err(Error::with(Code::RemoteNodeUnreachable, format!("there is no node {node}: nodes are 1 to {last}")))
+        check_node(node, self.membership.registry().header.node_count())
     }
 
     fn signal(&self, node: u32, signal: NodeSignal) -> Result<u32> {
@@ -225,12 +220,7 @@ impl Steering {
     /// REMOTE_NODE_UNREACHABLE when there is no such node; CTLR_NOT_PRESENT when the cluster has ended.
     pub fn environment(&self, node: u32) -> Result<Vec<(&'static str, String)>> {
         let key = self.membership.node_key(node)?;
-        Ok(vec![
-            (ENV_CLUSTER, self.membership.address().to_string()),
-            (ENV_NODE_ID, node.to_string()),
-            (ENV_NODE_COUNT, self.membership.registry().header.node_count().to_string()),
-            (ENV_NODE_KEY, secret_to_text(&key)),
-        ])
+        Ok(environment(self.membership.address(), node, self.membership.registry().header.node_count(), &key))
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::{ConnectionLink, LinkState, LinkWord, NONE, READ_TRIES, Registry, SegmentFields, SegmentState};
 use crate::error::{Code, Error};
-use crate::sync::{Ordering::Relaxed, acquire32, mutated};
+use crate::sync::{acquire32, mutated};
 
 /// What a look-up says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Registry<'_> {
     /// Why node `importer` can import nothing of `node` through `controller`; `None` when it can.
     pub fn absence(&self, controller: u32, importer: u32, node: u32) -> Option<Absence> {
         // Relaxed: what is found at the node is looked up after, and by the agent.
-        let state = self.link(controller, importer, node).map(|word| LinkWord::from_word(word.load(Relaxed)).state());
+        let state = self.link_now(controller, importer, node).map(LinkWord::state);
         match state {
             Some(LinkState::Active) => None,
             Some(LinkState::Up) if self.nodes[node as usize].fields().incarnation > 0 => Some(Absence::Left),

@@ -23,11 +23,11 @@ pub use controller::{ControllerKind, ControllerRow, check_controllers};
 pub use header::{ClusterState, Geometry, Header, LAYOUT_VERSION, Layout};
 pub use link::{LinkChange, LinkState, LinkWord};
 pub use lookup::{Absence, Found, walk_connections};
-pub use node::{NodeFields, NodeRow};
+pub use node::{NodeFields, NodeRow, check_node, no_such_node};
 pub use segment::{SegmentFields, SegmentRow, SegmentState, Withdrawal};
 pub use writer::{NewConnection, Writer};
 
-use crate::sync::{AtomicU32, AtomicU64};
+use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// "No row": rows are numbered from 0.
 pub const NONE: u32 = u32::MAX;
@@ -69,6 +69,13 @@ impl<'a> Registry<'a> {
             return None;
         }
         self.links.get((controller * nodes + from) * nodes + to)
+    }
+
+    /// What it says now; `None` where the controller has no path there.
+    pub fn link_now(&self, controller: u32, from: u32, to: u32) -> Option<LinkWord> {
+        // Relaxed: true by itself, at some moment.
+        let word = LinkWord::from_word(self.link(controller, from, to)?.load(Relaxed));
+        word.exists().then_some(word)
     }
 }
 

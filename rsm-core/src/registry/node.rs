@@ -1,5 +1,6 @@
 //! Node rows.
 
+use crate::error::{Code, Error, Result};
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, acquire32};
 
 /// A node of the cluster.
@@ -73,6 +74,23 @@ impl NodeRow {
             incarnation: self.incarnation.load(Relaxed),
         }
     }
+}
+
+/// Checks that a cluster of `nodes` nodes has this one.
+///
+/// # Errors
+/// REMOTE_NODE_UNREACHABLE.
+pub fn check_node(node: u32, nodes: u32) -> Result<()> {
+    if (1..=nodes).contains(&node) {
+        return Ok(());
+    }
+    Err(Error::with(Code::RemoteNodeUnreachable, format!("there is no node {node}: nodes are 1 to {nodes}")))
+}
+
+/// The error for who wants to be a node that `cluster` does not have.
+#[cold]
+pub fn no_such_node(cluster: &str, node: u32, nodes: u32) -> Error {
+    Error::with(Code::CtlrNotPresent, format!("{cluster} has no node {node}: its nodes are 1 to {nodes}"))
 }
 
 impl Default for NodeRow {

@@ -6,8 +6,7 @@ use super::connections::Connection;
 use rsm_core::crash_point;
 use rsm_core::generation::EndCause;
 use rsm_core::message::Answer;
-use rsm_core::registry::{LinkChange, LinkWord};
-use rsm_core::sync::Ordering::Relaxed;
+use rsm_core::registry::LinkChange;
 use rsm_core::{Code, Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,8 +48,7 @@ impl Agent {
     fn check_link(&self, controller: u32, from: u32, to: u32) -> Result<()> {
         self.check_node(from)?;
         self.check_node(to)?;
-        let link = self.map.registry().link(controller, from, to);
-        if link.is_some_and(|word| LinkWord::from_word(word.load(Relaxed)).exists()) {
+        if self.map.registry().link_now(controller, from, to).is_some() {
             return Ok(());
         }
         let name = self.controller_name(controller);

@@ -3,7 +3,6 @@
 use super::super::{Links, Steering};
 use crate::{LinkState, SegmentId};
 use rsm_core::registry::{Found, LinkWord, Registry};
-use rsm_core::sync::Ordering::Relaxed;
 
 /// Facts that hold at one moment, or do not.
 #[derive(Clone, Debug)]
@@ -81,10 +80,7 @@ fn link_is(registry: &Registry<'_>, steering: &Steering, links: &Links, state: L
     // Which controllers there are was checked before the script began.
     let Ok(controllers) = steering.controllers(links) else { return false };
     controllers.into_iter().all(|controller| {
-        let word = |from, to| {
-            let word = registry.link(controller, from, to).map(|word| LinkWord::from_word(word.load(Relaxed)));
-            word.is_some_and(|word| word.exists() && fits(word))
-        };
+        let word = |from, to| registry.link_now(controller, from, to).is_some_and(fits);
         word(links.from, links.to) && (!links.both || word(links.to, links.from))
     })
 }
