@@ -3,7 +3,6 @@
 use crate::Result;
 use rsm_core::verdict::Snapshot;
 use rsm_shm::membership::connection::Connection;
-use rsm_shm::memory::fence;
 
 /// A span of stores through one import, from open to close.
 ///
@@ -30,7 +29,7 @@ impl<'a> Span<'a> {
     #[doc(alias = "rsm_memseg_import_order_barrier")]
     #[inline]
     pub fn order(&self) -> Result<()> {
-        fence::full();
+        self.connection.order();
         Ok(())
     }
 
@@ -53,7 +52,7 @@ impl<'a> Span<'a> {
 impl Drop for Span<'_> {
     #[inline]
     fn drop(&mut self) {
-        fence::full();
+        self.connection.order();
     }
 }
 

@@ -1,10 +1,10 @@
 //! A cluster whose agent lives in this process.
 
 use crate::steer::Steering;
-use crate::{Error, Geometry, Node, Result};
-use rsm_core::Code;
+use crate::{Geometry, Node, Result};
 use rsm_core::message::Claim;
-use rsm_shm::address::{ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NODE_KEY, random_secret, secret_to_text};
+use rsm_core::registry::no_such_node;
+use rsm_shm::address::{environment, random_secret, secret_to_text};
 use rsm_shm::agent::{AgentHandle, Config};
 use rsm_shm::membership::Membership;
 use std::collections::BTreeMap;
@@ -59,12 +59,7 @@ impl Cluster {
     /// CTLR_NOT_PRESENT when there is no such node.
     pub fn environment(&self, node: u32) -> Result<Vec<(&'static str, String)>> {
         let claim = self.claim(node)?;
-        Ok(vec![
-            (ENV_CLUSTER, self.agent.address().to_string()),
-            (ENV_NODE_ID, node.to_string()),
-            (ENV_NODE_COUNT, self.node_count().to_string()),
-            (ENV_NODE_KEY, secret_to_text(&claim.key)),
-        ])
+        Ok(environment(self.agent.address(), node, self.node_count(), &claim.key))
     }
 
     /// Node and process id of each process that was killed on purpose, by [`Steering::node_kill`] or a script, in that
@@ -96,10 +91,7 @@ impl Cluster {
     }
 
     fn claim(&self, node: u32) -> Result<Claim> {
-        let key = self.agent.key(node).ok_or_else(|| {
-            let text = format!("the cluster has no node {node}: its nodes are 1 to {}", self.node_count());
-            Error::with(Code::CtlrNotPresent, text)
-        })?;
+        let key = self.agent.key(node).ok_or_else(|| no_such_node("the cluster", node, self.node_count()))?;
         Ok(Claim { node, key: *key })
     }
 }
@@ -142,6 +134,13 @@ impl ClusterBuilder {
     /// Lets a group do the same.
     pub fn allow_gid(mut self, gid: u32) -> Self {
         self.config.allow_gids.push(gid);
+        self
+    }
+
+    /// Says how importers reach memory through every controller but loopback: for tests of what a program relies on.
+    #[doc(hidden)]
+    pub fn window(mut self, kind: rsm_core::driver::WindowKind) -> Self {
+        self.config.window = kind;
         self
     }
 

@@ -204,7 +204,8 @@ impl Import {
     ///
     /// # Errors
     /// BAD_PERMS when `permission` is none or more than the connection's; BAD_LENGTH when empty or outside the segment;
-    /// BAD_MEM_ALIGNMENT; CONN_ABORTED; INSUFFICIENT_MEM. Reference 1.26.
+    /// BAD_MEM_ALIGNMENT; CONN_ABORTED; MAP_FAILED on an interconnect whose memory cannot be mapped; INSUFFICIENT_MEM.
+    /// Reference 1.26.
     #[doc(alias = "rsm_memseg_import_map")]
     pub fn map(&self, offset: u64, length: usize, permission: Permission) -> Result<Mapping> {
         self.connection.window(offset, length, permission).map(Mapping::new)

@@ -8,6 +8,7 @@ use crate::import::{connection, import};
 use crate::transfer::full_fence;
 use rsm_core::registry::LinkWord;
 use rsm_core::{Code, Result};
+use rsm_shm::membership::connection::Connection;
 use std::ffi::{c_int, c_uint};
 
 /// `rsmapi_barrier_t`.
@@ -20,6 +21,12 @@ pub struct Barrier {
 }
 
 const _: () = assert!(size_of::<Barrier>() == 24);
+
+// What `open` is made of. A plain import's is 0 or 1.
+/// A span is open.
+const OPEN: u16 = 1;
+/// The import is diverted: ordering is more than a fence.
+const DIVERTED: u16 = 2;
 
 /// The import that initialised storage is tied to.
 ///
@@ -46,8 +53,9 @@ pub unsafe extern "C" fn rsm_memseg_import_init_barrier(im_memseg: u64, _type: c
         if barrier.is_null() {
             return fail(Code::BadBarrierPtr);
         }
+        let open = if object.connection.is_diverted() { DIVERTED } else { 0 };
         // SAFETY: writable by the caller's promise.
-        unsafe { barrier.write(Barrier { segment: im_memseg, open: 0, link: 0 }) };
+        unsafe { barrier.write(Barrier { segment: im_memseg, open, link: 0 }) };
         object.set_barrier(barrier.addr());
         Ok(())
     })
@@ -65,7 +73,7 @@ pub unsafe extern "C" fn rsm_memseg_import_open_barrier(barrier: *mut Barrier) -
         let link = connection(segment)?.snapshot().link.word();
         // SAFETY: writable by the caller's promise.
         unsafe {
-            (*barrier).open = 1;
+            (*barrier).open |= OPEN;
             (*barrier).link = link;
         }
         Ok(())
@@ -82,15 +90,27 @@ pub unsafe extern "C" fn rsm_memseg_import_order_barrier(barrier: *mut Barrier) 
     let order = || {
         // SAFETY: the caller's promise.
         let segment = unsafe { initialised(barrier) }?;
-        connection(segment)?;
+        let connection = connection(segment)?;
         // SAFETY: readable by the caller's promise.
-        if unsafe { (*barrier).open } == 0 {
-            return fail(Code::BarrierNotOpened);
+        let open = unsafe { (*barrier).open };
+        if open != OPEN {
+            return order_otherwise(connection, open);
         }
         full_fence();
         Ok(())
     };
     number(order())
+}
+
+/// Orders stores that are not plain, if a span is open.
+#[cold]
+#[inline(never)]
+fn order_otherwise(connection: &Connection, open: u16) -> Result<()> {
+    if open & OPEN == 0 {
+        return fail(Code::BarrierNotOpened);
+    }
+    connection.order();
+    Ok(())
 }
 
 /// Ends a span and reports. An aborted import is told before a span that was not open (D-50).
@@ -105,13 +125,30 @@ pub unsafe extern "C" fn rsm_memseg_import_close_barrier(barrier: *mut Barrier) 
         let connection = connection(segment)?;
         // SAFETY: readable and writable by the caller's promise.
         let (open, link) = unsafe { (std::mem::replace(&mut (*barrier).open, 0), (*barrier).link) };
-        match connection.close_span(connection.opened_with(LinkWord::from_word(link))) {
-            verdict if open != 0 => verdict,
-            Err(error) if error.code() == Code::ConnAborted => Err(error),
-            _ => fail(Code::BarrierNotOpened),
+        let verdict = connection.close_span(connection.opened_with(LinkWord::from_word(link)));
+        if open == OPEN {
+            return verdict;
         }
+        // SAFETY: writable by the caller's promise.
+        unsafe { close_otherwise(barrier, open, verdict) }
     };
     number(close())
+}
+
+/// The end of a span that is not plain, or was not open.
+///
+/// # Safety
+/// `barrier` is writable.
+#[cold]
+#[inline(never)]
+unsafe fn close_otherwise(barrier: *mut Barrier, open: u16, verdict: Result<()>) -> Result<()> {
+    // SAFETY: the caller's promise.
+    unsafe { (*barrier).open = open & !OPEN };
+    match verdict {
+        verdict if open & OPEN != 0 => verdict,
+        Err(error) if error.code() == Code::ConnAborted => Err(error),
+        _ => fail(Code::BarrierNotOpened),
+    }
 }
 
 /// Unties and zeroes storage (D-51, D-52); that of an import that is gone as well (D-53).

@@ -4,13 +4,13 @@ use crate::controller::ControllerObject;
 use crate::entry::{entry, fail};
 use crate::signal::Polled;
 use crate::table::{self, Slot};
-use crate::transfer::{BARRIER, MAPPED, READ, READY, WRITE};
 use rsm::Permission;
 use rsm_core::{Code, Error, Result};
 use rsm_shm::membership::connection::{BarrierMode, Connection};
+use rsm_shm::membership::flags::Flags;
 use rsm_shm::membership::window::Window;
 use std::ffi::{c_int, c_uint, c_void};
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 const MAP_FIXED: c_uint = 1;
@@ -71,7 +71,7 @@ impl ImportObject {
 
     fn unmap(&self) -> Mapped {
         self.with_state(|state| {
-            self.connection.flags().fetch_and(!(MAPPED | READY | READ | WRITE), Relaxed);
+            self.connection.flags().clear(Flags::WINDOW);
             std::mem::replace(&mut state.mapped, Mapped::No)
         })
     }
@@ -80,7 +80,7 @@ impl ImportObject {
     pub(crate) fn set_barrier(&self, storage: usize) {
         self.with_state(|state| {
             state.barrier = storage;
-            self.connection.flags().fetch_or(BARRIER, Relaxed);
+            self.connection.flags().set(Flags::BARRIER);
         });
     }
 
@@ -89,7 +89,7 @@ impl ImportObject {
         self.with_state(|state| {
             if state.barrier == storage {
                 state.barrier = 0;
-                self.connection.flags().fetch_and(!BARRIER, Relaxed);
+                self.connection.flags().clear(Flags::BARRIER);
             }
         });
     }
@@ -106,10 +106,8 @@ fn show_window(
     slot.start.store(start, Relaxed);
     slot.length.store(length, Relaxed);
     slot.room.store(length.saturating_sub(8), Relaxed);
-    let rights = if permission.reads() { READ } else { 0 } | if permission.writes() { WRITE } else { 0 };
-    // Release: pairs with the Acquire of a transfer that finds the window there.
-    let ready = if length >= 8 { READY } else { 0 };
-    connection.flags().fetch_or(MAPPED | ready | rights, Release);
+    let window = Flags::MAPPED.and(Flags::of_window(permission));
+    connection.flags().show(if length >= 8 { window.and(Flags::READY) } else { window });
 }
 
 /// An import handle and its slot.

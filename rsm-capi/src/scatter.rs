@@ -2,16 +2,16 @@
 
 use crate::controller::ControllerObject;
 use crate::entry::{entry, fail, plain_entry};
-use crate::import::import;
+use crate::import::{ImportObject, import};
 use crate::table::{self, Slot};
-use crate::transfer::{MAPPED, READ, WRITE};
+use crate::transfer::reach;
 use rsm_core::bell::Accumulate;
+use rsm_core::transfer::{Direction, Transfer};
 use rsm_core::{Code, Error, Result};
-use rsm_shm::membership::connection::{EXPLICIT, NOT_PLAIN};
-use rsm_shm::memory::copy;
+use rsm_shm::membership::flags::Flags;
+use rsm_shm::memory::carry::{Move, Raw};
 use std::ffi::{c_int, c_uint, c_ulong, c_void};
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 const MAX_REQUESTS: c_ulong = 16;
 const HANDLE_TYPE: c_int = 1;
@@ -56,7 +56,7 @@ const _: () = assert!(size_of::<IoVector>() == 40 && size_of::<ScatterGather>() 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsm_memseg_import_putv(sg_io: *mut ScatterGather) -> c_int {
     // SAFETY: the caller's promise.
-    plain_entry(|| unsafe { transfer::<WRITE>(sg_io) })
+    plain_entry(|| unsafe { transfer(sg_io, |local, length| Raw::<true>::new(local, length)) })
 }
 
 /// Loads up to 16 pieces of local memory.
@@ -66,10 +66,11 @@ pub unsafe extern "C" fn rsm_memseg_import_putv(sg_io: *mut ScatterGather) -> c_
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsm_memseg_import_getv(sg_io: *mut ScatterGather) -> c_int {
     // SAFETY: the caller's promise.
-    plain_entry(|| unsafe { transfer::<READ>(sg_io) })
+    plain_entry(|| unsafe { transfer(sg_io, |local, length| Raw::<false>::new(local, length)) })
 }
 
-unsafe fn transfer<const NEED: u32>(sg_io: *mut ScatterGather) -> Result<()> {
+/// Makes of each entry what `moved` makes of its local memory, and moves it.
+unsafe fn transfer<M: Move>(sg_io: *mut ScatterGather, moved: impl Fn(*mut u8, usize) -> M) -> Result<()> {
     if sg_io.is_null() {
         return fail(Code::BadSgio);
     }
@@ -79,34 +80,13 @@ unsafe fn transfer<const NEED: u32>(sg_io: *mut ScatterGather) -> Result<()> {
     if count == 0 || count > MAX_REQUESTS || vector.is_null() {
         return fail(Code::BadSgio);
     }
-    object.connection.adopt_process()?;
-    let flags_of = object.connection.flags();
-    if flags_of.load(Acquire) & MAPPED == 0 {
-        object.map_implicitly(slot)?;
-    }
+    // The mapping comes before the entries.
+    reach(object, slot, false)?;
     for i in 0..count {
         // SAFETY: inside the vector by the caller's promise.
         let entry = unsafe { vector.add(i as usize).read() };
         // SAFETY: the local memory is the caller's promise.
-        let done = place::<NEED>(slot, flags_of, &entry).and_then(|(local, place)| unsafe {
-            if flags_of.load(Relaxed) & NOT_PLAIN != 0 {
-                object.connection.not_plain(|row| {
-                    let bytes = entry.length as u64;
-                    if NEED == WRITE { row.put(bytes) } else { row.got(bytes) }
-                })?;
-            }
-            let opened = object.connection.snapshot();
-            if NEED == WRITE {
-                copy::put_bytes(local, place, entry.length);
-            } else {
-                copy::get_bytes(place, local, entry.length);
-            }
-            match flags_of.load(Relaxed) & EXPLICIT {
-                0 if NEED == WRITE => object.connection.close_span(opened),
-                0 => object.connection.close_read_span(opened),
-                _ => Ok(()),
-            }
-        });
+        let done = unsafe { one(object, slot, &entry, &moved) };
         if done.is_err() {
             // SAFETY: writable by the caller's promise.
             unsafe { (*sg_io).residual = count - i };
@@ -122,31 +102,50 @@ unsafe fn transfer<const NEED: u32>(sg_io: *mut ScatterGather) -> Result<()> {
     Ok(())
 }
 
-/// Checks one entry in the order of D-40; gives its local and its remote place.
-fn place<const NEED: u32>(slot: &Slot, flags: &AtomicU32, entry: &IoVector) -> Result<(*mut u8, *mut u8)> {
-    let local = match entry.kind {
-        VA_TYPE if entry.local == 0 => return fail(Code::BadAddr),
-        VA_TYPE => (entry.local as usize).checked_add(entry.local_offset).ok_or(Error::new(Code::BadAddr))?,
+/// Checks one entry in the order of D-40, and moves what it names.
+#[inline]
+unsafe fn one<M: Move>(
+    object: &ImportObject,
+    slot: &Slot,
+    entry: &IoVector,
+    moved: impl Fn(*mut u8, usize) -> M,
+) -> Result<()> {
+    let local = local(entry)?;
+    let (offset, bytes) = (entry.remote_offset as u64, Some(entry.length as u64));
+    let transfer = Transfer { direction: M::DIRECTION, local: Some(local), offset, align: 1, bytes };
+    // No barrier is needed (D-42).
+    let relative = transfer.check(|| reach(object, slot, false))?;
+    let connection = &object.connection;
+    let flags = connection.flags().now();
+    let moved = moved(std::ptr::with_exposed_provenance_mut(local), entry.length);
+    let place = std::ptr::with_exposed_provenance_mut(slot.base.load(Relaxed) + relative as usize);
+    if flags.has_any(Flags::NOT_PLAIN) {
+        let way = connection.way(M::DIRECTION, moved.bytes(), place)?;
+        // SAFETY: as below.
+        return unsafe { connection.carry_out::<false, M>(way, offset, moved) };
+    }
+    let opened = connection.snapshot();
+    // SAFETY: the place was checked, the local memory is the caller's promise.
+    unsafe { moved.whole(place) };
+    match M::DIRECTION {
+        _ if flags.has(Flags::EXPLICIT) => Ok(()),
+        Direction::Put => connection.close_span(opened),
+        Direction::Get => connection.close_read_span(opened),
+    }
+}
+
+/// Where the local memory of an entry is.
+fn local(entry: &IoVector) -> Result<usize> {
+    match entry.kind {
+        VA_TYPE if entry.local == 0 => fail(Code::BadAddr),
+        VA_TYPE => (entry.local as usize).checked_add(entry.local_offset).ok_or(Error::new(Code::BadAddr)),
         HANDLE_TYPE => {
             let memory = table::find::<LocalObject>(entry.local, Code::BadLocalmemHndl)?;
             let inside = entry.local_offset <= memory.length && entry.length <= memory.length - entry.local_offset;
-            if !inside {
-                return fail(Code::BadLength);
-            }
-            memory.start + entry.local_offset
+            if inside { Ok(memory.start + entry.local_offset) } else { fail(Code::BadLength) }
         }
-        _ => return fail(Code::BadSgio),
-    };
-    if flags.load(Acquire) & NEED == 0 {
-        return fail(Code::PermDenied);
+        _ => fail(Code::BadSgio),
     }
-    let relative = (entry.remote_offset as u64).wrapping_sub(slot.start.load(Relaxed));
-    let (length, bytes) = (slot.length.load(Relaxed), entry.length as u64);
-    if bytes > length || relative > length - bytes {
-        return fail(Code::BadOffset);
-    }
-    let remote = slot.base.load(Relaxed) + relative as usize;
-    Ok((std::ptr::with_exposed_provenance_mut(local), std::ptr::with_exposed_provenance_mut(remote)))
 }
 
 /// Makes a handle for local memory. Reference 1.31: the alignment comes first.

@@ -3,28 +3,18 @@
 //! What one call needs is in the slot: the window, and the connection with its flags. Everything that is not the plain
 //! case goes to a cold function that makes the checks in the reference's order (1.14).
 
-use crate::entry::{fail, number};
+use crate::entry::{number, plain_entry};
 use crate::import::ImportObject;
 use crate::table::{self, Slot};
-use rsm_core::{Code, Error, Result};
-use rsm_shm::membership::connection::{Connection, EXPLICIT, FREE_FLAGS, NOT_PLAIN};
-use rsm_shm::memory::copy::{self, Word};
+use rsm_core::transfer::{Direction, Reach, Transfer};
+use rsm_core::{Code, Result};
+use rsm_shm::membership::connection::Connection;
+use rsm_shm::membership::flags::Flags;
+use rsm_shm::memory::carry::{Elements, Move, Raw};
+use rsm_shm::memory::copy::Word;
 use rsm_shm::memory::fence;
 use std::ffi::{c_int, c_ulong, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
-
-// Flags of a handle, beside those of its connection.
-/// A window is mapped; the other fields of the slot are valid.
-pub(crate) const MAPPED: u32 = 1 << FREE_FLAGS;
-/// It may be read.
-pub(crate) const READ: u32 = 2 << FREE_FLAGS;
-/// It may be written.
-pub(crate) const WRITE: u32 = 4 << FREE_FLAGS;
-/// A barrier was initialised on the handle.
-pub(crate) const BARRIER: u32 = 8 << FREE_FLAGS;
-/// A window is mapped that has room for a word of any width.
-pub(crate) const READY: u32 = 16 << FREE_FLAGS;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A transfer whose checks have passed.
 struct Plain {
@@ -36,14 +26,15 @@ struct Plain {
 
 /// Looks whether a transfer is a plain one, as nearly all are; finds nothing wrong with any other.
 #[inline(always)]
-fn plain<const NEED: u32>(handle: u64, offset: i64, data: usize, width: usize, bytes: u64) -> Option<Plain> {
+fn plain<M: Move>(handle: u64, offset: i64, data: usize, width: usize, bytes: u64) -> Option<Plain> {
+    const IN_ANY: Flags = Flags::NOT_PLAIN.and(Flags::EXPLICIT);
+    let needed = const { Flags::READY.and(Flags::needed_of_window(M::DIRECTION)) };
     let slot = table::import(handle)?;
     // SAFETY: an import's; use during release is the caller's mistake (3.12).
     let connection = unsafe { slot.connection() };
-    // Acquire: pairs with the Release of `show_window`.
-    let flags = connection.flags().load(Acquire);
-    let implicit = flags & (READY | NEED | NOT_PLAIN | EXPLICIT) != READY | NEED | EXPLICIT;
-    if implicit && flags & (READY | NEED | NOT_PLAIN | EXPLICIT | BARRIER) != READY | NEED | BARRIER {
+    let flags = connection.flags().shown();
+    let implicit = !flags.is_just(needed.and(Flags::EXPLICIT), IN_ANY);
+    if implicit && !flags.is_just(needed.and(Flags::BARRIER), IN_ANY) {
         return None;
     }
     if data == 0 || (data | offset as usize) & (width - 1) != 0 {
@@ -62,73 +53,54 @@ fn plain<const NEED: u32>(handle: u64, offset: i64, data: usize, width: usize, b
 impl Plain {
     /// Moves the data, and says what came of it.
     #[inline(always)]
-    fn carry_out<const NEED: u32>(self, access: impl FnOnce(*mut u8)) -> c_int {
+    fn carry_out<M: Move>(self, moved: M) -> c_int {
+        // SAFETY: the place was checked: inside the window, aligned; the local memory is the caller's promise.
+        let access = |moved: M| unsafe { moved.whole(self.place) };
         if !self.implicit {
-            access(self.place);
+            access(moved);
             return 0;
         }
         let opened = self.connection.snapshot();
-        access(self.place);
-        number(if NEED == WRITE { self.connection.close_span(opened) } else { self.connection.close_read_span(opened) })
+        access(moved);
+        number(match M::DIRECTION {
+            Direction::Put => self.connection.close_span(opened),
+            Direction::Get => self.connection.close_read_span(opened),
+        })
     }
 }
 
 /// Any other transfer: checks it in the reference's order, and carries it out if it is right after all.
 #[cold]
 #[inline(never)]
-fn other<const NEED: u32>(
-    handle: u64,
-    offset: i64,
-    data: usize,
-    width: usize,
-    bytes: Option<u64>,
-    access: impl FnOnce(*mut u8),
-) -> c_int {
+fn other<M: Move>(handle: u64, transfer: Transfer, moved: M) -> c_int {
     let Some(slot) = table::import(handle) else { return Code::BadSegHndl.number() };
     // SAFETY: as in `plain`.
     let connection = unsafe { slot.connection() };
     // This goes far, so panics are kept inside.
-    let checked = catch_unwind(AssertUnwindSafe(|| recheck::<NEED>(slot, offset, data, width, bytes)));
-    match checked.unwrap_or_else(|_| fail(Code::InternalError)) {
-        Ok(place) => {
-            let place = std::ptr::with_exposed_provenance_mut(place);
-            let implicit = connection.flags().load(Relaxed) & EXPLICIT == 0;
-            Plain { place, connection, implicit }.carry_out::<NEED>(access)
-        }
-        Err(error) => error.code().number(),
-    }
+    plain_entry(|| {
+        // SAFETY: the slot was found by the handle of an import.
+        let object = unsafe { slot.object::<ImportObject>() };
+        let relative = transfer.check(|| reach(object, slot, true))?;
+        let place = std::ptr::with_exposed_provenance_mut(slot.base.load(Relaxed) + relative as usize);
+        let way = connection.way(transfer.direction, moved.bytes(), place)?;
+        // SAFETY: the checks have passed; the local memory is the caller's promise.
+        unsafe { connection.carry_out::<false, M>(way, transfer.offset, moved) }
+    })
 }
 
-/// The checks in the reference's order; gives the place when only the mapping was missing, or the transfer is right but
-/// not plain.
-fn recheck<const NEED: u32>(slot: &Slot, offset: i64, data: usize, width: usize, bytes: Option<u64>) -> Result<usize> {
-    if data == 0 {
-        return fail(Code::BadAddr);
-    }
-    if (data | offset as usize) & (width - 1) != 0 {
-        return fail(Code::BadMemAlignment);
-    }
-    // SAFETY: the slot was found by the handle of an import.
-    let object = unsafe { slot.object::<ImportObject>() };
-    let connection = &object.connection;
-    if connection.flags().load(Acquire) & MAPPED == 0 {
+/// What transfers through a handle reach, which is mapped here if need be; with `barrier`, implicit mode needs one.
+pub(crate) fn reach(object: &ImportObject, slot: &Slot, barrier: bool) -> Result<Reach> {
+    let word = object.connection.flags();
+    if !word.shown().has(Flags::MAPPED) {
         object.map_implicitly(slot)?;
     }
-    connection.adopt_process()?;
-    let flags = connection.flags().load(Acquire);
-    if flags & NEED == 0 {
-        return fail(Code::PermDenied);
-    }
-    let relative = (offset as u64).wrapping_sub(slot.start.load(Relaxed));
-    let length = slot.length.load(Relaxed);
-    let Some(bytes) = bytes.filter(|&bytes| bytes <= length && relative <= length - bytes) else {
-        return fail(Code::BadOffset);
-    };
-    if flags & (EXPLICIT | BARRIER) == 0 {
-        return Err(Error::new(Code::BarrierUninitialized));
-    }
-    connection.not_plain(|row| if NEED == WRITE { row.put(bytes) } else { row.got(bytes) })?;
-    Ok(slot.base.load(Relaxed) + relative as usize)
+    let flags = word.shown();
+    Ok(Reach {
+        start: slot.start.load(Relaxed),
+        length: slot.length.load(Relaxed),
+        permission: flags.window_permission(),
+        is_vouched: !barrier || flags.has_any(Flags::EXPLICIT.and(Flags::BARRIER)),
+    })
 }
 
 macro_rules! words {
@@ -141,12 +113,12 @@ macro_rules! words {
         pub unsafe extern "C" fn $put(handle: u64, offset: i64, data: *const $word, count: c_ulong) -> c_int {
             const WIDTH: usize = size_of::<$word>();
             if count == 1
-                && let Some(plain) = plain::<WRITE>(handle, offset, data.addr(), WIDTH, WIDTH as u64)
+                && let Some(plain) = plain::<Elements<$word, true>>(handle, offset, data.addr(), WIDTH, WIDTH as u64)
             {
-                // SAFETY: the data is the caller's promise; the place was checked: inside the window, aligned.
-                return plain.carry_out::<WRITE>(|place| unsafe { <$word as Word>::store(place, data.read()) });
+                // SAFETY: the data is the caller's promise.
+                return plain.carry_out(unsafe { Elements::<_, true>::new(data.cast_mut(), 1) });
             }
-            several::<$word, WRITE>(handle, offset, data.cast_mut(), count)
+            several::<$word, true>(handle, offset, data.cast_mut(), count)
         }
 
         /// Loads elements in ascending order, each with one access of its width. Reference 1.14.
@@ -157,42 +129,36 @@ macro_rules! words {
         pub unsafe extern "C" fn $get(handle: u64, offset: i64, data: *mut $word, count: c_ulong) -> c_int {
             const WIDTH: usize = size_of::<$word>();
             if count == 1
-                && let Some(plain) = plain::<READ>(handle, offset, data.addr(), WIDTH, WIDTH as u64)
+                && let Some(plain) = plain::<Elements<$word, false>>(handle, offset, data.addr(), WIDTH, WIDTH as u64)
             {
                 // SAFETY: as above.
-                return plain.carry_out::<READ>(|place| unsafe { data.write(<$word as Word>::load(place)) });
+                return plain.carry_out(unsafe { Elements::<_, false>::new(data, 1) });
             }
-            several::<$word, READ>(handle, offset, data, count)
+            several::<$word, false>(handle, offset, data, count)
         }
     )*};
 }
 
 /// More than one word, or not a plain transfer. A C function, which never unwinds, so that it is jumped to and not called.
 #[inline(never)]
-extern "C" fn several<W: Word, const NEED: u32>(handle: u64, offset: i64, data: *mut W, count: c_ulong) -> c_int {
+extern "C" fn several<W: Word, const PUT: bool>(handle: u64, offset: i64, data: *mut W, count: c_ulong) -> c_int {
     let width = size_of::<W>();
-    let access = |place: *mut u8| {
-        for i in 0..count as usize {
-            // SAFETY: the data is the caller's promise; the place was checked: inside the window, aligned.
-            unsafe {
-                let (near, far) = (data.add(i), place.add(i * width));
-                if NEED == WRITE { W::store(far, near.read()) } else { near.write(W::load(far)) }
-            }
-        }
-    };
+    // SAFETY: the data is the caller's promise.
+    let moved = unsafe { Elements::<W, PUT>::new(data, count as usize) };
     let bytes = count.checked_mul(width as c_ulong);
-    match bytes.and_then(|bytes| plain::<NEED>(handle, offset, data.addr(), width, bytes)) {
-        Some(plain) => plain.carry_out::<NEED>(access),
-        None => other::<NEED>(handle, offset, data.addr(), width, bytes, access),
-    }
+    moving(handle, offset, data.addr(), width, bytes, moved)
 }
 
-/// Bytes, from or to local memory.
+/// A transfer of any size.
 #[inline(always)]
-fn bytes<const NEED: u32>(handle: u64, offset: i64, data: usize, length: usize, access: impl FnOnce(*mut u8)) -> c_int {
-    match plain::<NEED>(handle, offset, data, 1, length as u64) {
-        Some(plain) => plain.carry_out::<NEED>(access),
-        None => other::<NEED>(handle, offset, data, 1, Some(length as u64), access),
+fn moving<M: Move>(handle: u64, offset: i64, data: usize, width: usize, bytes: Option<u64>, moved: M) -> c_int {
+    match bytes.and_then(|bytes| plain::<M>(handle, offset, data, width, bytes)) {
+        Some(plain) => plain.carry_out(moved),
+        None => {
+            let (offset, align) = (offset as u64, width as u64);
+            let transfer = Transfer { direction: M::DIRECTION, local: Some(data), offset, align, bytes };
+            other(handle, transfer, moved)
+        }
     }
 }
 
@@ -214,11 +180,9 @@ pub unsafe extern "C" fn rsm_memseg_import_put(
     source: *const c_void,
     length: usize,
 ) -> c_int {
-    bytes::<WRITE>(handle, offset, source.addr(), length, |place| {
-        // SAFETY: the source is the caller's promise, the place was checked. They may overlap: the program may give a
-        // place in a mapping of its own.
-        unsafe { copy::put_bytes(source.cast(), place, length) };
-    })
+    // SAFETY: the source is the caller's promise.
+    let moved = unsafe { Raw::<true>::new(source.cast_mut().cast(), length) };
+    moving(handle, offset, source.addr(), 1, Some(length as u64), moved)
 }
 
 /// Loads bytes. Reference 1.14.
@@ -227,10 +191,9 @@ pub unsafe extern "C" fn rsm_memseg_import_put(
 /// `target` is NULL or has room for `length` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsm_memseg_import_get(handle: u64, offset: i64, target: *mut c_void, length: usize) -> c_int {
-    bytes::<READ>(handle, offset, target.addr(), length, |place| {
-        // SAFETY: as above.
-        unsafe { copy::get_bytes(place, target.cast(), length) };
-    })
+    // SAFETY: the target is the caller's promise.
+    let moved = unsafe { Raw::<false>::new(target.cast(), length) };
+    moving(handle, offset, target.addr(), 1, Some(length as u64), moved)
 }
 
 /// Orders stores of the calling thread, for barriers.

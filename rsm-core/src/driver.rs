@@ -7,11 +7,21 @@ use crate::access::{Level, Permission};
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 
-/// How an importer reaches the memory behind a grant; decides fences, flushes and what may be mapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How an importer reaches the memory behind a grant; decides which way its transfers go, what a barrier has to do, and
+/// what may be mapped. It comes with each grant, and is a property of the path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WindowKind {
     /// Cache-coherent memory of this host: mapping and atomics work, a full fence is the flush.
+    #[default]
     Coherent,
+    /// The same memory behind a window that holds puts back until a barrier or a signal ([`crate::delay`]): for tests of
+    /// what relies on more than the RSMAPI promises.
+    Delaying {
+        /// Decides when and in which order puts arrive.
+        seed: u64,
+        /// Whether it can be mapped. What is stored through a mapping is not delayed, and overtakes puts.
+        mappable: bool,
+    },
 }
 
 /// An interconnect, as the agent uses it. Every operation returns at once.
@@ -45,7 +55,4 @@ pub trait Driver {
     /// # Errors
     /// INTERNAL_ERROR when the system cannot tell.
     fn all_returned(&mut self, memory: &Self::Memory) -> Result<bool>;
-
-    /// The kind of window a grant gives.
-    fn window_kind(&self) -> WindowKind;
 }

@@ -64,6 +64,9 @@ const CAUSE: u64 = (1 << CAUSE_BITS) - 1;
 pub struct Generation(u64);
 
 impl Generation {
+    /// What no connection was ever granted with: a word with every bit of the cause set.
+    pub const NEVER: Generation = Generation(u64::MAX);
+
     /// The word of a live connection with this serial number.
     pub const fn live(serial: u64) -> Generation {
         Generation(serial << CAUSE_BITS)
@@ -115,6 +118,7 @@ mod tests {
             }
         }
         assert_eq!(Generation::live(9).cause(), None);
+        assert!(Generation::NEVER.is_aborted() && !Generation::live(u64::MAX >> CAUSE_BITS).is_aborted());
         assert_eq!(Generation::from_word(9 << CAUSE_BITS | CAUSE).cause(), None, "a number never given out");
         assert!(Generation::from_word(9 << CAUSE_BITS | CAUSE).is_aborted());
     }

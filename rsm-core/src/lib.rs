@@ -13,7 +13,9 @@
 //! | what the library asks the agent, and what it answers | [`message`] |
 //! | where published segments, connections and links stand | [`registry`] |
 //! | how a connection tells that it was cut | [`generation`] |
+//! | what is wrong with a transfer | [`transfer`] |
 //! | what closing a barrier reports | [`verdict`] |
+//! | how a window that delays stores keeps both | [`delay`] |
 //! | how a signal is posted and awaited | [`bell`] |
 //! | how a descriptor follows a bell | [`pump`] |
 //! | how sleepers learn that the cluster is gone | [`sleepers`] |
@@ -26,7 +28,9 @@
 pub mod access;
 pub mod attr;
 pub mod bell;
+pub mod chance;
 pub mod crash;
+pub mod delay;
 pub mod driver;
 pub mod error;
 pub mod generation;
@@ -38,6 +42,7 @@ pub mod sleepers;
 pub mod sync;
 pub mod tally;
 pub mod topology;
+pub mod transfer;
 pub mod verdict;
 
 #[cfg(all(test, rsm_loom))]

@@ -29,6 +29,14 @@
 //! other segments over the same link notice nothing, and importers that do not run, or use mappings only, are asked
 //! for nothing: whatever they do when they go on, their verdicts know.
 //!
+//! # Connections that are not plain
+//!
+//! Where stores may be on their way when a span closes, they have to be executed first, and only then do fence and
+//! comparison say anything ([`Snapshot::judge_settled`]). So that plain connections pay nothing for the question, the
+//! close of every span makes one and the same comparison: a connection that is not plain has, in place of the word of its
+//! generation, one that never matches ([`NEVER`](crate::generation::Generation::NEVER)). The comparison fails there into
+//! its cold branch, which settles and judges by the true words.
+//!
 //! The fence is the caller's (`rsm_shm` has a cheap one); this file holds the comparison. The loom model
 //! `a_complete_verdict_means_the_store_came_first` fails when either fence is left out, and
 //! `a_store_that_is_vouched_for_is_in_old_or_new_memory` when a step of the above is.
@@ -87,6 +95,28 @@ impl Snapshot {
         // Pairs with the full fence in `abort`: who loaded what was stored after it finds the connection cut.
         if !mutated("verdict_load_fence") {
             fence(Acquire);
+        }
+        self.judge(connection, link)
+    }
+}
+
+impl Snapshot {
+    /// [`judge`](Self::judge) for a connection that is not plain, whose stores may be on their way still: `settle` returns
+    /// when every store of the span has been executed.
+    ///
+    /// # Errors
+    /// As [`judge`](Self::judge).
+    pub fn judge_settled(self, connection: &AtomicU64, link: &AtomicU64, settle: impl FnOnce()) -> Result<()> {
+        if mutated("diverted_judges_first") {
+            let verdict = self.judge(connection, link);
+            settle();
+            return verdict;
+        }
+        settle();
+        // The importer's full fence, after the last store: pairs with those of `abort` and `suspend`. For spans of loads
+        // it is the acquire fence too.
+        if !mutated("diverted_fence") {
+            fence(SeqCst);
         }
         self.judge(connection, link)
     }

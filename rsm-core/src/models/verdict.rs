@@ -4,7 +4,10 @@
 //! fence, verdict. An implicit put is such a span of one store.
 
 use super::explore;
+use super::futex::Futex;
 use super::tables::{agent, connection, heap, member, segment};
+use crate::bell::{Accumulate, Bell};
+use crate::delay::{Delay, Piece};
 use crate::error::Code;
 use crate::generation::{EndCause, Generation};
 use crate::registry::{LinkState, LinkWord};
@@ -197,3 +200,68 @@ fn a_cut_before_a_rebind_wins() {
         assert_ne!(importer.join().unwrap(), Err(Code::BarrierFailure));
     });
 }
+
+/// A window that delays stores holds a put back, and another thread of the importer settles at the same time.
+///
+/// Mutations: `delay_delivers_unlocked`, `diverted_judges_first`, `diverted_fence`, `verdict_agent_fence`.
+#[test]
+fn a_delayed_store_that_is_vouched_for_came_first() {
+    explore(|| {
+        let (w, delay) = (words(), Arc::new(Delay::new(SEED)));
+        let store = |w: &Arc<Words>| {
+            let w = Arc::clone(w);
+            move |_: &Piece| w.memory.store(7, Relaxed)
+        };
+        let importer = {
+            let (w, delay, store) = (Arc::clone(&w), Arc::clone(&delay), store(&w));
+            thread::spawn(move || {
+                let opened = snapshot(&w.link);
+                delay.hold([Piece::new(0, 8)], &store);
+                opened.judge_settled(&w.generation, &w.link, || delay.settle(&store)).is_ok()
+            })
+        };
+        let other = {
+            let (delay, store) = (Arc::clone(&delay), store(&w));
+            thread::spawn(move || delay.settle(store))
+        };
+        verdict::abort(&w.generation, EndCause::Withdrawn);
+        let arrived = w.memory.load(Relaxed) == 7;
+        let vouched = importer.join().unwrap();
+        other.join().unwrap();
+        assert!(!vouched || arrived, "a delayed store that was vouched for came after the revocation");
+    });
+}
+
+/// A put that is held back, then a signal: who takes the signal sees the put, whichever thread delivers it.
+///
+/// Mutations: `delay_delivers_unlocked`.
+#[test]
+fn a_signal_carries_what_was_held_back() {
+    explore(|| {
+        let (w, delay, bell) = (words(), Arc::new(Delay::new(SEED)), Arc::new(Bell::new()));
+        let store = |w: &Arc<Words>| {
+            let w = Arc::clone(w);
+            move |_: &Piece| w.memory.store(7, Relaxed)
+        };
+        delay.hold([Piece::new(0, 8)], store(&w));
+        let poster = {
+            let (delay, bell, store) = (Arc::clone(&delay), Arc::clone(&bell), store(&w));
+            thread::spawn(move || {
+                delay.settle(store);
+                bell.post(0, Accumulate::Yes, &&Futex::new()).unwrap();
+            })
+        };
+        let other = {
+            let (delay, store) = (Arc::clone(&delay), store(&w));
+            thread::spawn(move || delay.settle(store))
+        };
+        if bell.try_take() == Ok(true) {
+            assert_eq!(w.memory.load(Relaxed), 7, "a signal overtook a put");
+        }
+        poster.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
+/// Chance delivers nothing at once with it.
+const SEED: u64 = 1;

@@ -8,7 +8,7 @@ use crate::parking::Poster;
 use rsm_core::access::{Permission, permits};
 use rsm_core::bell::Accumulate;
 use rsm_core::crash_point;
-use rsm_core::driver::Driver;
+use rsm_core::driver::{Driver, WindowKind};
 use rsm_core::generation::{EndCause, Generation};
 use rsm_core::message::{Answer, Connected, ConnectionName, MAX_INHERIT, SegmentName};
 use rsm_core::registry::{Absence, ControllerKind, Found, NewConnection};
@@ -148,7 +148,7 @@ impl Agent {
         }
         let connected = Connected {
             connection: ConnectionName { row, generation },
-            window: self.driver.window_kind(),
+            window: self.window_kind(controller),
             length,
             data_offset: 0,
             export_bell,
@@ -156,6 +156,14 @@ impl Agent {
             import_bell: bell,
         };
         Ok((Answer::Connected(connected), descriptors))
+    }
+
+    /// How importers reach memory through a controller.
+    fn window_kind(&self, controller: u32) -> WindowKind {
+        match self.controller_kind(controller) {
+            Ok(ControllerKind::Shared) => self.window,
+            _ => WindowKind::Coherent,
+        }
     }
 
     /// Takes a row for a connection of node `importer`, and a bell of node `exporter`.

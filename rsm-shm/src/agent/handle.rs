@@ -304,6 +304,7 @@ impl Agent {
             map,
             registry,
             driver: ShmDriver,
+            window: config.window,
             ledger: Ledger::new(Rc::new(Aside::default())),
             strangers: BTreeMap::new(),
             members: BTreeMap::new(),

@@ -69,6 +69,7 @@ use limits::Limits;
 use members::{Member, Stranger};
 use nodes::NodeState;
 use rows::Rows;
+use rsm_core::driver::WindowKind;
 use rsm_core::message::Secret;
 use rsm_core::registry::Writer;
 use rustix::event::epoll;
@@ -98,6 +99,8 @@ struct Agent {
     /// A read-only description of the registry, for members.
     registry: OwnedFd,
     driver: ShmDriver,
+    /// How importers reach memory, but through loopback.
+    window: WindowKind,
     ledger: memory::Ledger,
     strangers: BTreeMap<u64, Stranger>,
     members: BTreeMap<u64, Member>,

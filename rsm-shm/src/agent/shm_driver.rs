@@ -4,7 +4,7 @@ use crate::memory::lease;
 use crate::memory::memfd::{self, Sealing};
 use rsm_core::Result;
 use rsm_core::access::{Level, Permission};
-use rsm_core::driver::{Driver, WindowKind};
+use rsm_core::driver::Driver;
 use std::os::fd::OwnedFd;
 
 /// The driver of `shm` and loopback controllers.
@@ -42,9 +42,5 @@ impl Driver for ShmDriver {
 
     fn all_returned(&mut self, memory: &OwnedFd) -> Result<bool> {
         lease::only_original(memory)
-    }
-
-    fn window_kind(&self) -> WindowKind {
-        WindowKind::Coherent
     }
 }

@@ -4,7 +4,7 @@ use super::control::{Control, unexpected};
 use super::fork::{self, Hold};
 use super::spin::Budget;
 use super::table::Table;
-use super::tally::Tallying;
+use super::taps::Taps;
 use super::{Link, Shared, State, events};
 use crate::address::Address;
 use crate::error::from_errno;
@@ -119,7 +119,7 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
         bells,
         peers: (0..nodes).map(|_| OnceLock::new()).collect(),
         agent,
-        tallying: Tallying::default(),
+        taps: Taps::default(),
         spinning: Budget::default(),
         state: Mutex::new(State {
             link: Arc::clone(&link),

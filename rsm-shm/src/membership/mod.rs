@@ -13,6 +13,8 @@
 //! | `table` | the imports of the process and the memory mapped for them |
 //! | `connect` | connecting, at once or when there is something to connect to |
 //! | [`connection`] | one import: the data path |
+//! | [`flags`] | what its one word of flags says |
+//! | [`way`] | how transfers go that do not go to plain memory: the door |
 //! | [`window`] | parts of an import's memory, mapped |
 //! | [`ready`] | poll descriptors |
 //! | `backing` | the memory of an export, its own or the application's |
@@ -21,10 +23,12 @@
 //! | [`importers`] | who imports it: who comes, who goes |
 //! | [`attendance`] | that something of it changed, and that nobody is left |
 //! | `turn` | operations that must not meet in the middle |
-//! | [`wait`] | waiting, by threads that may be cancelled |
+//! | `take` | taking signals |
+//! | [`wait`] | the same, by threads that may be cancelled |
 //! | `watch` | seeing that something changed, and who is there |
 //! | `steer` | what an observer may ask |
-//! | `tally` | what it tells people who watch |
+//! | `taps` | who watches what it does |
+//! | `tally` | the first of them: counting |
 //! | `told` | what failed, in words |
 //! | `fork` | what a forked child does with all this |
 //! | `revival` | how it becomes a process of the node |
@@ -37,6 +41,7 @@ pub mod connection;
 mod control;
 pub mod default;
 mod events;
+pub mod flags;
 mod fork;
 mod glance;
 pub mod importers;
@@ -48,11 +53,14 @@ pub mod segment;
 mod spin;
 mod steer;
 mod table;
+mod take;
 mod tally;
+mod taps;
 mod told;
 mod turn;
 pub mod wait;
 mod watch;
+pub mod way;
 pub mod window;
 
 pub use glance::glance;
@@ -67,6 +75,7 @@ use rsm_core::registry::{NodeRow, Registry};
 use rsm_core::{Code, Error, Result};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use table::Table;
+use taps::Tap;
 
 /// A membership: of a node, or of an observer.
 #[derive(Debug)]
@@ -86,7 +95,7 @@ struct Shared {
     peers: Box<[OnceLock<Bells>]>,
     /// Process id of the agent in this process's PID namespace; 0 where it is not to be seen there.
     agent: u32,
-    tallying: tally::Tallying,
+    taps: taps::Taps,
     spinning: spin::Budget,
     state: Mutex<State>,
 }
@@ -240,11 +249,13 @@ impl Shared {
         // Who finds a row finds the flags set: transfers take their cold path before the row is told, and a while
         // longer than there is one.
         if own.is_some() {
-            state.table.tally(true);
-            self.tallying.turn(own);
+            self.taps.set(Tap::Tally, true);
+            state.table.watch(true);
+            self.taps.tallying.turn(own);
         } else {
-            self.tallying.turn(None);
-            state.table.tally(false);
+            self.taps.tallying.turn(None);
+            self.taps.set(Tap::Tally, false);
+            state.table.watch(self.taps.is_any());
         }
     }
 

@@ -8,6 +8,7 @@ mod rebind;
 
 use super::backing::{self, Backing};
 use super::control::unexpected;
+use super::taps::Event;
 use super::turn::{Turns, Wait};
 use super::{Membership, fork, lock, room};
 use crate::memory::adopt;
@@ -22,7 +23,6 @@ use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, SegmentName};
 use rsm_core::registry::{SegmentRow, SegmentState, Withdrawal, walk_connections};
 use rsm_core::sync::acquire32;
-use rsm_core::tally::TallyRow;
 use rsm_core::{Code, Error, Result};
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
@@ -317,8 +317,8 @@ impl Segment {
     /// # Errors
     /// None while the cluster runs; a segment without importers is posted to without effect.
     pub fn post(&self, accumulate: Accumulate) -> Result<()> {
-        if self.membership.shared.tallying.is_on() {
-            self.membership.tally(TallyRow::posted);
+        if self.membership.shared.taps.is_any() {
+            self.membership.tell(Event::Posted);
         }
         let registry = self.membership.registry();
         let bells = self.membership.bells_of(self.membership.node()?, None)?;

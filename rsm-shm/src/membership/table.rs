@@ -5,15 +5,14 @@
 //! finds it or comes before it, and then the comparison finds the cut.
 #![allow(unsafe_code)]
 
-use super::connection::{INHERITED, TALLIED};
+use super::flags::{FlagWord, Flags};
 use crate::memory::region::Region;
 use crate::memory::trash;
 use rsm_core::access::Permission;
 use rsm_core::crash_point;
 use rsm_core::message::ConnectionName;
 use rsm_core::registry::Registry;
-use rsm_core::sync::Ordering::Relaxed;
-use rsm_core::sync::{AtomicU32, acquire};
+use rsm_core::sync::acquire;
 use rsm_core::{Code, Error, Result};
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
@@ -23,15 +22,15 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(super) struct Table {
     entries: BTreeMap<u64, Entry>,
-    /// Transfers are tallied.
-    tallied: bool,
+    /// Somebody watches transfers.
+    watched: bool,
 }
 
 #[derive(Debug)]
 struct Entry {
     name: ConnectionName,
     /// Those of the connection, which takes its entry out before it goes.
-    flags: NonNull<AtomicU32>,
+    flags: NonNull<FlagWord>,
     /// Trash pages lie under the windows already.
     cut: bool,
     windows: Vec<(Arc<Region>, Permission)>,
@@ -41,7 +40,7 @@ struct Entry {
 unsafe impl Send for Entry {}
 
 impl Entry {
-    fn flags(&self) -> &AtomicU32 {
+    fn flags(&self) -> &FlagWord {
         // SAFETY: by the promise of `Table::enter`.
         unsafe { self.flags.as_ref() }
     }
@@ -78,13 +77,13 @@ impl Table {
         &mut self,
         registry: &Registry<'_>,
         name: ConnectionName,
-        flags: NonNull<AtomicU32>,
+        flags: NonNull<FlagWord>,
         whole: Arc<Region>,
         p: Permission,
     ) {
         let mut entry = Entry { name, flags, cut: false, windows: vec![(whole, p)] };
-        if self.tallied {
-            entry.flags().fetch_or(TALLIED, Relaxed);
+        if self.watched {
+            entry.flags().set(Flags::WATCHED);
         }
         // Withdrawn between the agent's answer and now: the sweep may have passed already.
         entry.sweep(registry);
@@ -144,15 +143,11 @@ impl Table {
         }
     }
 
-    /// Makes transfers tally, or plain again.
-    pub(super) fn tally(&mut self, on: bool) {
-        if std::mem::replace(&mut self.tallied, on) != on {
+    /// Makes transfers tell who watches, or plain again.
+    pub(super) fn watch(&mut self, on: bool) {
+        if std::mem::replace(&mut self.watched, on) != on {
             for entry in self.entries.values() {
-                if on {
-                    entry.flags().fetch_or(TALLIED, Relaxed)
-                } else {
-                    entry.flags().fetch_and(!TALLIED, Relaxed)
-                };
+                if on { entry.flags().set(Flags::WATCHED) } else { entry.flags().clear(Flags::WATCHED) }
             }
         }
     }
@@ -160,7 +155,7 @@ impl Table {
     /// In a forked child: the agent does not know it as a holder of any connection yet.
     pub(super) fn mark_inherited(&self) {
         for entry in self.entries.values() {
-            entry.flags().fetch_or(INHERITED, Relaxed);
+            entry.flags().set(Flags::INHERITED);
         }
     }
 

@@ -1,10 +1,10 @@
 //! Tallying what this process does while somebody watches.
 //!
-//! The plain path knows nothing of it: imports have a flag among those that send a transfer to its cold path, which the
-//! events thread sets and clears ([`super::table`]). What is not a transfer looks whether there is a row.
+//! The first of the [taps](super::taps): the events thread turns it on and off, as the registry says.
 #![allow(unsafe_code)]
 
 use super::control::unexpected;
+use super::taps::Event;
 use super::{Membership, Shared, fork, lock, watch};
 use crate::memory::tables::TallyMap;
 use rsm_core::message::{Answer, Ask, ProcessTally};
@@ -36,10 +36,15 @@ impl Tallying {
         unsafe { row.as_ref() }
     }
 
-    /// Whether somebody may watch.
-    #[inline(always)]
-    pub(super) fn is_on(&self) -> bool {
-        !self.row.load(Relaxed).is_null()
+    /// Counts something.
+    pub(super) fn tell(&self, event: Event) {
+        let Some(row) = self.row() else { return };
+        match event {
+            Event::Put(bytes) => row.put(bytes),
+            Event::Got(bytes) => row.got(bytes),
+            Event::Posted => row.posted(),
+            Event::Waited => row.waited(),
+        }
     }
 
     /// Turned on with the process's newest row, or off.
@@ -71,15 +76,6 @@ impl Shared {
 }
 
 impl Membership {
-    /// Notes something for people who watch, if there are any.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn tally(&self, note: impl FnOnce(&TallyRow)) {
-        if let Some(row) = self.shared.tallying.row() {
-            note(row);
-        }
-    }
-
     /// For an observer: what all processes tallied, which they do from the first call on.
     ///
     /// # Errors
@@ -104,6 +100,6 @@ impl Membership {
 
     /// What this process tallied so far; `None` while nobody watches.
     pub fn tallied(&self) -> Option<Tally> {
-        self.shared.tallying.row().map(TallyRow::read)
+        self.shared.taps.tallying.row().map(TallyRow::read)
     }
 }

@@ -10,7 +10,6 @@ use crate::futex::Nap;
 use crate::parking::{Parking, Poster};
 use rsm_core::bell::{Bell, Wake};
 use rsm_core::sync::AtomicU64;
-use rsm_core::tally::TallyRow;
 use rsm_core::{Code, Error, Result};
 use std::cell::RefCell;
 use std::ptr::NonNull;
@@ -154,7 +153,7 @@ impl Membership {
                 waiting.spun = true;
                 let processes = self.registry().header.processes();
                 if self.shared.spinning.spin(processes, || bell.try_take())? {
-                    self.note_taken();
+                    self.tell_taken();
                     return Ok(None);
                 }
             }
@@ -185,14 +184,8 @@ impl Membership {
     fn take_or_tell(&self, bell: &Bell) -> Result<bool> {
         let taken = bell.try_take()?;
         if taken {
-            self.note_taken();
+            self.tell_taken();
         }
         Ok(taken)
-    }
-
-    fn note_taken(&self) {
-        if self.shared.tallying.is_on() {
-            self.tally(TallyRow::waited);
-        }
     }
 }

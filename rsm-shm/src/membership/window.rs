@@ -34,7 +34,7 @@ impl Connection {
     /// likes (preferably at `hint`). Arguments were checked by [`check_window`](Self::check_window).
     ///
     /// # Errors
-    /// CONN_ABORTED, BAD_PERMS, INSUFFICIENT_MEM.
+    /// CONN_ABORTED, BAD_PERMS, MAP_FAILED, INSUFFICIENT_MEM.
     ///
     /// # Safety
     /// With a `place`, the caller owns that range of addresses.
@@ -96,7 +96,7 @@ impl Connection {
             let text = format!("mapping with {permission}, connected with {}", self.permission());
             return Err(Error::with(Code::BadPerms, text));
         }
-        Ok(())
+        self.check_mappable()
     }
 
     /// Maps part of the segment.

@@ -8,6 +8,7 @@
 //! | [`huge`] | huge pages in shared memory |
 //! | [`tables`] | a mapped registry and mapped bells as records of atomics |
 //! | [`view`] | segment memory as users see it: never a `&[u8]` |
+//! | [`carry`] | what a transfer moves, whole or in parts |
 //! | [`copy`] | moving bytes and words between ordinary and segment memory |
 //! | `vector` | long copies on x86-64 |
 //! | `trust` | how often they look where their target's lines are |
@@ -24,6 +25,7 @@
 //! | [`fence`] | the full fence |
 
 pub mod adopt;
+pub mod carry;
 pub mod copy;
 pub mod fence;
 mod geometry;

@@ -5,6 +5,7 @@
 
 use super::super::Links;
 use super::action::Action;
+use rsm_core::chance::Chance;
 use rsm_core::message::NodeSignal;
 use rsm_core::registry::LinkChange;
 use std::collections::BTreeSet;
@@ -33,7 +34,7 @@ pub(super) enum Draw {
 
 /// The sequence.
 pub(super) struct Draws {
-    state: u64,
+    chance: Chance,
     nodes: u32,
     controllers: Vec<String>,
     kinds: Kinds,
@@ -43,21 +44,15 @@ pub(super) struct Draws {
 
 impl Draws {
     pub(super) fn new(seed: u64, nodes: u32, controllers: Vec<String>, kinds: Kinds) -> Draws {
-        Draws { state: seed, nodes, controllers, kinds, down: BTreeSet::new(), stopped: BTreeSet::new() }
+        Draws { chance: Chance::new(seed), nodes, controllers, kinds, down: BTreeSet::new(), stopped: BTreeSet::new() }
     }
 
-    /// SplitMix64: passes the usual tests of randomness, and any seed will do.
     fn number(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
+        self.chance.number()
     }
 
-    /// A number below `end`, which is small: what the remainder prefers does not show.
     fn below(&mut self, end: usize) -> usize {
-        (self.number() % end.max(1) as u64) as usize
+        self.chance.below(end)
     }
 
     fn a_node(&mut self) -> u32 {

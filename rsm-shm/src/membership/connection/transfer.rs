@@ -1,0 +1,167 @@
+//! put and get.
+#![allow(unsafe_code)]
+
+use super::Connection;
+use crate::membership::flags::Flags;
+use crate::membership::taps::Event;
+use crate::membership::way::Way;
+use crate::memory::carry::{LoadBytes, LoadWord, LoadWords, Move, StoreBytes, StoreWord, StoreWords};
+use crate::memory::copy::Word;
+use rsm_core::transfer::{Direction, Reach, Transfer};
+use rsm_core::{Result, crash_point};
+
+impl Connection {
+    /// Makes a transfer, in implicit mode as a span of its own. A verdict that fails is [told](Self::told), unless the
+    /// caller does that: in a loop it costs registers.
+    #[inline(always)]
+    fn transfer<const TOLD: bool, M: Move>(&self, offset: u64, align: u64, moved: M) -> Result<()> {
+        let needed = const { Flags::needed_of_connection(M::DIRECTION) };
+        let (flags, bytes) = (self.flags.now(), moved.bytes());
+        let fine = offset.is_multiple_of(align)
+            && flags.is_just(needed, Flags::NOT_PLAIN)
+            && self.length.checked_sub(bytes).is_some_and(|last| offset <= last);
+        let place = if fine {
+            // SAFETY: offset is at most the length of the mapping.
+            unsafe { self.base.add(offset as usize) }
+        } else {
+            match self.recheck(M::DIRECTION, offset, bytes, align)? {
+                Way::Here(place) => place,
+                // SAFETY: checked a moment ago.
+                way => return unsafe { self.carry_out::<TOLD, M>(way, offset, moved) },
+            }
+        };
+        if flags.has(Flags::EXPLICIT) {
+            // SAFETY: range and permission were checked, alignment too (the mapping starts at a page).
+            unsafe { moved.whole(place) };
+            return Ok(());
+        }
+        let opened = self.snapshot();
+        // SAFETY: as above.
+        unsafe { moved.whole(place) };
+        crash_point!(TransferDone);
+        let verdict = match M::DIRECTION {
+            Direction::Put => self.judge_stores(opened),
+            // Nothing was stored that others wait for.
+            Direction::Get => self.close_read_span(opened),
+        };
+        if TOLD { verdict.map_err(|error| self.told(error)) } else { verdict }
+    }
+
+    /// What is wrong with a transfer; which way it goes when it only is not plain.
+    #[cold]
+    #[inline(never)]
+    fn recheck(&self, direction: Direction, offset: u64, bytes: u64, align: u64) -> Result<Way<'_>> {
+        let whole = Reach { start: 0, length: self.length, permission: self.permission, is_vouched: true };
+        Transfer { direction, local: None, offset, align, bytes: Some(bytes) }.check(|| Ok(whole))?;
+        self.way(direction, bytes, self.base.wrapping_add(offset as usize))
+    }
+
+    /// The cold part of a transfer that was found right, and would go to `place` if it were plain: makes a forked child
+    /// known to the agent, tells who watches, and says which way it goes.
+    ///
+    /// # Errors
+    /// As [`adopt_process`](Self::adopt_process).
+    pub fn way(&self, direction: Direction, bytes: u64, place: *mut u8) -> Result<Way<'_>> {
+        self.adopt_process()?;
+        if self.flags.now().has(Flags::WATCHED) {
+            self.membership().tell(Event::moved(direction, bytes));
+        }
+        Ok(self.diverted.as_ref().map_or(Way::Here(place), |diverted| diverted.way(place)))
+    }
+
+    /// Makes a transfer that goes this way from `offset` of the segment on, in implicit mode as a span of its own.
+    ///
+    /// # Errors
+    /// CONN_ABORTED, BARRIER_FAILURE.
+    ///
+    /// # Safety
+    /// Its checks have passed. To a place: as [`Move::whole`].
+    #[cold]
+    #[inline(never)]
+    pub unsafe fn carry_out<const TOLD: bool, M: Move>(&self, way: Way<'_>, offset: u64, moved: M) -> Result<()> {
+        let explicit = self.flags.now().has(Flags::EXPLICIT);
+        let opened = self.snapshot();
+        // SAFETY: the caller's promise.
+        unsafe { way.carry(offset, moved) };
+        let verdict = match M::DIRECTION {
+            _ if explicit => Ok(()),
+            Direction::Put => self.close_span(opened),
+            Direction::Get => self.close_read_span(opened),
+        };
+        if TOLD { verdict.map_err(|error| self.told(error)) } else { verdict }
+    }
+
+    /// Stores one word.
+    ///
+    /// # Errors
+    /// Those of `rsm_memseg_import_put8` to `put64`, reference 1.14.
+    #[inline]
+    pub fn put_word<W: Word>(&self, offset: u64, value: W) -> Result<()> {
+        self.transfer::<true, _>(offset, size_of::<W>() as u64, StoreWord(value))
+    }
+
+    /// Stores words in ascending order.
+    ///
+    /// # Errors
+    /// As [`put_word`](Self::put_word).
+    #[inline]
+    pub fn put_words<W: Word>(&self, offset: u64, values: &[W]) -> Result<()> {
+        self.transfer::<true, _>(offset, size_of::<W>() as u64, StoreWords(values))
+    }
+
+    /// Stores bytes.
+    ///
+    /// # Errors
+    /// Those of `rsm_memseg_import_put`, reference 1.14.
+    #[inline]
+    pub fn put(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.transfer::<true, _>(offset, 1, StoreBytes(bytes))
+    }
+
+    /// [`put`](Self::put), with a verdict that says no more than its code.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    #[inline]
+    pub fn put_untold(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.transfer::<false, _>(offset, 1, StoreBytes(bytes))
+    }
+
+    /// Loads one word.
+    ///
+    /// # Errors
+    /// Those of `rsm_memseg_import_get8` to `get64`, reference 1.14.
+    #[inline]
+    pub fn get_word<W: Word>(&self, offset: u64) -> Result<W> {
+        let mut value = W::default();
+        self.transfer::<true, _>(offset, size_of::<W>() as u64, LoadWord(&mut value))?;
+        Ok(value)
+    }
+
+    /// Loads words in ascending order.
+    ///
+    /// # Errors
+    /// As [`get_word`](Self::get_word). What was loaded when a verdict fails is in `values` all the same.
+    #[inline]
+    pub fn get_words<W: Word>(&self, offset: u64, values: &mut [W]) -> Result<()> {
+        self.transfer::<true, _>(offset, size_of::<W>() as u64, LoadWords(values))
+    }
+
+    /// Loads bytes.
+    ///
+    /// # Errors
+    /// Those of `rsm_memseg_import_get`, reference 1.14.
+    #[inline]
+    pub fn get(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
+        self.transfer::<true, _>(offset, 1, LoadBytes(bytes))
+    }
+
+    /// [`get`](Self::get), with a verdict that says no more than its code.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    #[inline]
+    pub fn get_untold(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
+        self.transfer::<false, _>(offset, 1, LoadBytes(bytes))
+    }
+}

@@ -1,0 +1,111 @@
+//! Spans of an import, and whether it was cut.
+#![allow(unsafe_code)]
+
+use super::Connection;
+use crate::membership::flags::Flags;
+use crate::memory::fence;
+use rsm_core::generation::{EndCause, Generation};
+use rsm_core::registry::LinkWord;
+use rsm_core::sync::{AtomicU64, acquire};
+use rsm_core::verdict::Snapshot;
+use rsm_core::{Result, crash_point};
+
+impl Connection {
+    /// What the end of a span is compared with: the generation, or what never matches.
+    #[inline(always)]
+    pub(super) fn generation(&self) -> &AtomicU64 {
+        // SAFETY: in the registry, which the membership keeps mapped, or static.
+        unsafe { self.generation.as_ref() }
+    }
+
+    pub(super) fn true_generation(&self) -> &AtomicU64 {
+        // SAFETY: as above.
+        unsafe { self.truth.as_ref() }
+    }
+
+    pub(super) fn link_word(&self) -> &AtomicU64 {
+        // SAFETY: as above.
+        unsafe { self.link.as_ref() }
+    }
+
+    /// Notes where a span begins.
+    #[inline]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { granted: self.granted, link: LinkWord::from_word(acquire(self.link_word())) }
+    }
+
+    /// What [`snapshot`](Self::snapshot) noted when the link word was this.
+    #[inline(always)]
+    pub fn opened_with(&self, link: LinkWord) -> Snapshot {
+        Snapshot { granted: self.granted, link }
+    }
+
+    /// Ends a span: a full fence, then the verdict.
+    ///
+    /// # Errors
+    /// CONN_ABORTED, BARRIER_FAILURE.
+    #[inline]
+    pub fn close_span(&self, opened: Snapshot) -> Result<()> {
+        crash_point!(SpanClosing);
+        self.judge_stores(opened)
+    }
+
+    /// A full fence, then the verdict.
+    #[inline(always)]
+    pub(super) fn judge_stores(&self, opened: Snapshot) -> Result<()> {
+        fence::full();
+        let verdict = opened.judge(self.generation(), self.link_word());
+        if verdict.is_err() { self.judge_again(opened, verdict) } else { Ok(()) }
+    }
+
+    /// The verdict of a comparison that failed: what it says of a plain connection. Of any other it says nothing.
+    #[cold]
+    #[inline(never)]
+    fn judge_again(&self, opened: Snapshot, verdict: Result<()>) -> Result<()> {
+        match &self.diverted {
+            Some(way) => opened.judge_settled(self.true_generation(), self.link_word(), || way.settle()),
+            None => verdict,
+        }
+    }
+
+    /// Makes stores before it visible before stores after it.
+    #[inline]
+    pub fn order(&self) {
+        if self.flags.now().has(Flags::DIVERTED) {
+            self.settle();
+        }
+        fence::full();
+    }
+
+    /// Returns when every store made so far is where it goes.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn settle(&self) {
+        if let Some(way) = &self.diverted {
+            way.settle();
+        }
+    }
+
+    /// Ends a span of loads: orders them before the verdict, and gives it.
+    ///
+    /// # Errors
+    /// CONN_ABORTED, BARRIER_FAILURE.
+    #[inline]
+    pub fn close_read_span(&self, opened: Snapshot) -> Result<()> {
+        let verdict = opened.judge_loads(self.generation(), self.link_word());
+        if verdict.is_err() { self.judge_again(opened, verdict) } else { Ok(()) }
+    }
+
+    /// Whether the exporter, or the loss of it, has cut the connection.
+    pub fn is_aborted(&self) -> bool {
+        acquire(self.true_generation()) != self.granted.word()
+    }
+
+    /// Why the connection was cut; `None` while it was not.
+    pub fn end_cause(&self) -> Option<EndCause> {
+        let now = Generation::from_word(acquire(self.true_generation()));
+        // The row of a connection that nobody holds any more may be another's: a forked child that the agent does not
+        // know holds none.
+        if now.serial() == self.granted.serial() { now.cause() } else { Some(EndCause::Disconnected) }
+    }
+}

@@ -1,0 +1,80 @@
+//! Taps: who watches what this process transfers and signals.
+//!
+//! A closed set. While there is any, imports have a flag among those that send a transfer to its cold path, where all of
+//! them are told; what is no transfer looks at the set. Without one nobody pays.
+
+use super::Membership;
+use super::tally::Tallying;
+use rsm_core::transfer::Direction;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// What a tap is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// A transfer of so many bytes was found right.
+    Put(u64),
+    /// The same, from the segment.
+    Got(u64),
+    /// A signal is posted.
+    Posted,
+    /// One was taken.
+    Waited,
+}
+
+impl Event {
+    pub(super) fn moved(direction: Direction, bytes: u64) -> Event {
+        match direction {
+            Direction::Put => Event::Put(bytes),
+            Direction::Get => Event::Got(bytes),
+        }
+    }
+}
+
+/// A tap, as a member of the set.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(super) enum Tap {
+    /// Counts, for observers.
+    Tally = 1,
+}
+
+/// The taps of a process.
+#[derive(Debug, Default)]
+pub(super) struct Taps {
+    on: AtomicU32,
+    pub(super) tallying: Tallying,
+}
+
+impl Taps {
+    /// Whether anybody may watch.
+    #[inline(always)]
+    pub(super) fn is_any(&self) -> bool {
+        // Relaxed: what a tap needs it finds, or finds nothing, by itself.
+        self.on.load(Relaxed) != 0
+    }
+
+    /// Adds a tap, or takes it off.
+    pub(super) fn set(&self, tap: Tap, on: bool) {
+        if on {
+            self.on.fetch_or(tap as u32, Relaxed);
+        } else {
+            self.on.fetch_and(!(tap as u32), Relaxed);
+        }
+    }
+
+    fn has(&self, tap: Tap) -> bool {
+        self.on.load(Relaxed) & tap as u32 != 0
+    }
+}
+
+impl Membership {
+    /// Tells whoever watches, if anybody does.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn tell(&self, event: Event) {
+        let taps = &self.shared.taps;
+        if taps.has(Tap::Tally) {
+            taps.tallying.tell(event);
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! What a transfer moves: between local memory and a place of the segment, in one go or in pieces.
+//!
+//! A plain transfer is one move of everything to one place, which the compiler makes of it where it is called. What is
+//! not plain may cut it: into what is stored later, or what another medium takes at a time.
+#![allow(unsafe_code)]
+
+use super::copy::{self, Word};
+use rsm_core::transfer::Direction;
+
+/// Data on its way.
+pub trait Move: Sized {
+    /// Which way it goes.
+    const DIRECTION: Direction;
+
+    /// How much it is.
+    fn bytes(&self) -> u64;
+
+    /// Moves all of it.
+    ///
+    /// # Safety
+    /// `place` must be mapped for what [`DIRECTION`](Self::DIRECTION) says over [`bytes`](Self::bytes), and aligned as the
+    /// data is.
+    unsafe fn whole(self, place: *mut u8);
+
+    /// Moves the `bytes` from byte `from` on; the first of them is the one at `place`. Words are moved whole.
+    ///
+    /// # Safety
+    /// As [`whole`](Self::whole) for these bytes, which must lie inside of the data and begin and end with a word of it.
+    unsafe fn part(&mut self, place: *mut u8, from: u64, bytes: u64);
+}
+
+/// A word to be stored with one access.
+#[derive(Debug)]
+pub struct StoreWord<W>(pub W);
+
+impl<W: Word> Move for StoreWord<W> {
+    const DIRECTION: Direction = Direction::Put;
+    #[inline(always)]
+    fn bytes(&self) -> u64 {
+        size_of::<W>() as u64
+    }
+    #[inline(always)]
+    unsafe fn whole(self, place: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { W::store(place, self.0) }
+    }
+    unsafe fn part(&mut self, place: *mut u8, _from: u64, bytes: u64) {
+        if bytes > 0 {
+            // SAFETY: the caller's promise; there is one word.
+            unsafe { W::store(place, self.0) }
+        }
+    }
+}
+
+/// A word to be loaded with one access.
+#[derive(Debug)]
+pub struct LoadWord<'a, W>(pub &'a mut W);
+
+impl<W: Word> Move for LoadWord<'_, W> {
+    const DIRECTION: Direction = Direction::Get;
+    #[inline(always)]
+    fn bytes(&self) -> u64 {
+        size_of::<W>() as u64
+    }
+    #[inline(always)]
+    unsafe fn whole(self, place: *mut u8) {
+        // SAFETY: the caller's promise.
+        *self.0 = unsafe { W::load(place) };
+    }
+    unsafe fn part(&mut self, place: *mut u8, _from: u64, bytes: u64) {
+        if bytes > 0 {
+            // SAFETY: the caller's promise; there is one word.
+            *self.0 = unsafe { W::load(place) };
+        }
+    }
+}
+
+/// Which of the words of a kind `from` and `bytes` are.
+fn words<W>(from: u64, bytes: u64) -> std::ops::Range<usize> {
+    let size = size_of::<W>();
+    from as usize / size..(from + bytes) as usize / size
+}
+
+/// Words to be stored in ascending order.
+#[derive(Debug)]
+pub struct StoreWords<'a, W>(pub &'a [W]);
+
+impl<W: Word> Move for StoreWords<'_, W> {
+    const DIRECTION: Direction = Direction::Put;
+    #[inline(always)]
+    fn bytes(&self) -> u64 {
+        size_of_val(self.0) as u64
+    }
+    #[inline(always)]
+    unsafe fn whole(self, place: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { copy::write_words(place, self.0) }
+    }
+    unsafe fn part(&mut self, place: *mut u8, from: u64, bytes: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { copy::write_words(place, &self.0[words::<W>(from, bytes)]) }
+    }
+}
+
+/// Words to be loaded in ascending order.
+#[derive(Debug)]
+pub struct LoadWords<'a, W>(pub &'a mut [W]);
+
+impl<W: Word> Move for LoadWords<'_, W> {
+    const DIRECTION: Direction = Direction::Get;
+    #[inline(always)]
+    fn bytes(&self) -> u64 {
+        size_of_val(self.0) as u64
+    }
+    #[inline(always)]
+    unsafe fn whole(self, place: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { copy::read_words(place, self.0) }
+    }
+    unsafe fn part(&mut self, place: *mut u8, from: u64, bytes: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { copy::read_words(place, &mut self.0[words::<W>(from, bytes)]) }
+    }
+}
+
+/// Bytes to be stored, which lie in no segment, as no Rust slice does.
+#[derive(Debug)]
+pub struct StoreBytes<'a>(pub &'a [u8]);
+
+impl Move for StoreBytes<'_> {
+    const DIRECTION: Direction = Direction::Put;
+    #[inline(always)]
+    fn bytes(&self) -> u64 {
+        self.0.len() as u64
+    }
+    #[inline(always)]
+    unsafe fn whole(self, place: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { copy::write_bytes(place, self.0) }
+    }
+    unsafe fn part(&mut self, place: *mut u8, from: u64, bytes: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { copy::write_bytes(place, &self.0[from as usize..(from + bytes) as usize]) }
+    }
+}
+
+/// Bytes to be loaded to where no segment is.
+#[derive(Debug)]
+pub struct LoadBytes<'a>(pub &'a mut [u8]);
+
+impl Move for LoadBytes<'_> {
+    const DIRECTION: Direction = Direction::Get;
+    #[inline(always)]
+    fn bytes(&self) -> u64 {
+        self.0.len() as u64
+    }
+    #[inline(always)]
+    unsafe fn whole(self, place: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { copy::read_bytes(place, self.0) }
+    }
+    unsafe fn part(&mut self, place: *mut u8, from: u64, bytes: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { copy::read_bytes(place, &mut self.0[from as usize..(from + bytes) as usize]) }
+    }
+}
+
+/// Elements that a C program named by their address.
+#[derive(Debug)]
+pub struct Elements<W, const PUT: bool> {
+    local: *mut W,
+    count: usize,
+}
+
+impl<W: Word, const PUT: bool> Elements<W, PUT> {
+    /// Elements to be moved in ascending order.
+    ///
+    /// # Safety
+    /// `count` elements from `local` on must be readable or, to be loaded, writable, and aligned, when they are moved.
+    #[inline(always)]
+    pub unsafe fn new(local: *mut W, count: usize) -> Self {
+        Elements { local, count }
+    }
+
+    #[inline(always)]
+    unsafe fn some(&self, place: *mut u8, which: std::ops::Range<usize>) {
+        let first = which.start;
+        for i in which {
+            // SAFETY: the promises of the caller and of who made this.
+            unsafe {
+                let (near, far) = (self.local.add(i), place.add((i - first) * size_of::<W>()));
+                if PUT { W::store(far, near.read()) } else { near.write(W::load(far)) }
+            }
+        }
+    }
+}
+
+impl<W: Word, const PUT: bool> Move for Elements<W, PUT> {
+    const DIRECTION: Direction = if PUT { Direction::Put } else { Direction::Get };
+    #[inline(always)]
+    fn bytes(&self) -> u64 {
+        (self.count * size_of::<W>()) as u64
+    }
+    #[inline(always)]
+    unsafe fn whole(self, place: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { self.some(place, 0..self.count) }
+    }
+    unsafe fn part(&mut self, place: *mut u8, from: u64, bytes: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { self.some(place, words::<W>(from, bytes)) }
+    }
+}
+
+/// Bytes that a C program named by their address, which may lie in the segment too.
+#[derive(Debug)]
+pub struct Raw<const PUT: bool> {
+    local: *mut u8,
+    length: usize,
+}
+
+impl<const PUT: bool> Raw<PUT> {
+    /// Bytes to be moved.
+    ///
+    /// # Safety
+    /// `length` bytes from `local` on must be readable or, to be loaded, writable when they are moved.
+    #[inline(always)]
+    pub unsafe fn new(local: *mut u8, length: usize) -> Self {
+        Raw { local, length }
+    }
+
+    #[inline(always)]
+    unsafe fn some(&self, place: *mut u8, from: usize, length: usize) {
+        // SAFETY: the promises of the caller and of who made this.
+        unsafe {
+            let local = self.local.add(from);
+            if PUT { copy::put_bytes(local, place, length) } else { copy::get_bytes(place, local, length) }
+        }
+    }
+}
+
+impl<const PUT: bool> Move for Raw<PUT> {
+    const DIRECTION: Direction = if PUT { Direction::Put } else { Direction::Get };
+    #[inline(always)]
+    fn bytes(&self) -> u64 {
+        self.length as u64
+    }
+    #[inline(always)]
+    unsafe fn whole(self, place: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { self.some(place, 0, self.length) }
+    }
+    unsafe fn part(&mut self, place: *mut u8, from: u64, bytes: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { self.some(place, from as usize, bytes as usize) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Moves everything, once whole and once in two parts, and compares.
+    fn same<M: Move>(make: impl Fn(*mut u8) -> M, cut: u64) {
+        const SIZE: usize = 64;
+        let segment: Vec<u64> = (0..SIZE as u64 / 8).map(|i| i * 0x0101_0101_0101_0101).collect();
+        let run = |parts: bool| {
+            let (mut local, mut far) = (vec![0x7777_7777_7777_7777u64; SIZE / 8], segment.clone());
+            let place = far.as_mut_ptr().cast::<u8>();
+            let mut moved = make(local.as_mut_ptr().cast());
+            let bytes = moved.bytes();
+            // SAFETY: as much memory as any of the moves below is of, on either side; words are aligned.
+            unsafe {
+                if parts {
+                    moved.part(place, 0, cut);
+                    moved.part(place.add(cut as usize), cut, bytes - cut);
+                } else {
+                    moved.whole(place);
+                }
+            }
+            (local, far)
+        };
+        assert_eq!(run(true), run(false));
+        assert_ne!(run(true), (vec![0x7777_7777_7777_7777u64; SIZE / 8], segment.clone()), "something moves");
+    }
+
+    #[test]
+    fn parts_are_the_whole() {
+        // SAFETY: the memory that `same` gives is there while the move is, and nobody else's.
+        unsafe {
+            same(|p| StoreWord(p.cast::<u32>().read()), 4);
+            same(|p| LoadWord(&mut *p.cast::<u64>()), 0);
+            same(|p| StoreWords(std::slice::from_raw_parts(p.cast::<u16>(), 20)), 6);
+            same(|p| LoadWords(std::slice::from_raw_parts_mut(p.cast::<u32>(), 10)), 16);
+            same(|p| StoreBytes(std::slice::from_raw_parts(p, 33)), 13);
+            same(|p| LoadBytes(std::slice::from_raw_parts_mut(p, 33)), 13);
+            same(|p| Elements::<u64, true>::new(p.cast(), 5), 24);
+            same(|p| Elements::<u64, false>::new(p.cast(), 5), 24);
+            same(|p| Raw::<true>::new(p, 51), 50);
+            same(|p| Raw::<false>::new(p, 51), 50);
+        }
+    }
+}
