@@ -5,6 +5,7 @@ use rsm::{
     AccessList, BarrierMode, Cluster, Code, Controller, EndCause, Export, Import, Importer, ImporterEvent,
     ImporterEvents, LinkState, Permission, Result, SegmentId,
 };
+use rsm_core::driver::WindowKind;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -776,4 +777,86 @@ fn no_signal_of_somebody_who_left_is_lost() {
             fails(export.wait_while_imported(SOON), Code::SegNotConnected);
         });
     }
+}
+
+/// E and I where windows delay puts.
+fn delayed(mappable: bool) -> (Cluster, Export, Import) {
+    let window = WindowKind::Delaying { seed: 3, mappable };
+    let cluster = Cluster::builder(2).window(window).start().unwrap();
+    let controller = |node| cluster.node(node).unwrap().controller("shm0").unwrap();
+    let export = controller(1).export(SIZE).unwrap();
+    let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).unwrap();
+    let import = controller(2).connect(1, id, Permission::ReadWrite).unwrap();
+    (cluster, export, import)
+}
+
+const LINES: u64 = 32;
+
+/// Puts a word into each of some lines.
+fn put_lines(import: &Import, value: u64) {
+    for line in 0..LINES {
+        import.put_u64(line * 64, value).unwrap();
+    }
+}
+
+/// In how many of them it is.
+fn arrived(export: &Export, value: u64) -> usize {
+    let memory = export.memory();
+    (0..LINES).filter(|line| memory.load_u64(line * 64, Ordering::Acquire).unwrap() == value).count()
+}
+
+#[test]
+fn a_window_that_delays_holds_puts_until_a_barrier_or_a_signal() {
+    let (_cluster, export, import) = delayed(true);
+    put_lines(&import, 1);
+    assert_eq!(arrived(&export, 1), LINES as usize, "in implicit mode each put is a span");
+    import.set_mode(BarrierMode::Explicit);
+    put_lines(&import, 2);
+    assert!(arrived(&export, 2) < LINES as usize, "nothing is held back");
+    let span = import.open_barrier().unwrap();
+    span.order().unwrap();
+    assert_eq!(arrived(&export, 2), LINES as usize);
+    put_lines(&import, 3);
+    assert!(arrived(&export, 3) < LINES as usize);
+    span.close().unwrap();
+    assert_eq!(arrived(&export, 3), LINES as usize);
+    put_lines(&import, 4);
+    import.signal().unwrap();
+    export.wait(SOON).unwrap();
+    assert_eq!(arrived(&export, 4), LINES as usize, "a signal overtook what was put before it");
+    put_lines(&import, 5);
+    assert_eq!(import.get_u64(0), Ok(5), "a get pushes what was put before it");
+    assert_eq!(arrived(&export, 5), LINES as usize);
+    put_lines(&import, 6);
+    assert_eq!((import.is_aborted(), import.why_aborted()), (false, None));
+    import.disconnect().unwrap();
+    assert_eq!(arrived(&export, 6), LINES as usize);
+}
+
+#[test]
+fn what_a_window_holds_when_it_is_cut_goes_nowhere() {
+    let (_cluster, export, import) = delayed(true);
+    import.set_mode(BarrierMode::Explicit);
+    let span = import.open_barrier().unwrap();
+    put_lines(&import, 7);
+    export.unpublish().unwrap();
+    let before = arrived(&export, 7);
+    assert_eq!((import.is_aborted(), import.why_aborted()), (true, Some(EndCause::Withdrawn)));
+    fails(span.close(), Code::ConnAborted);
+    fails(import.signal(), Code::ConnAborted);
+    put_lines(&import, 7);
+    drop(import);
+    assert!(before < LINES as usize);
+    assert_eq!(arrived(&export, 7), before, "a store came after the segment was taken back");
+}
+
+#[test]
+fn a_window_may_refuse_to_be_mapped() {
+    let (_cluster, export, import) = delayed(false);
+    fails(import.map(0, PAGE, Permission::ReadWrite), Code::MapFailed);
+    fails(import.map(0, PAGE, Permission::Read), Code::MapFailed);
+    fails(import.map(0, 0, Permission::Read), Code::BadLength);
+    import.put_u64(8, 9).unwrap();
+    assert_eq!(import.get_u64(8), Ok(9));
+    assert_eq!(export.memory().load_u64(8, Ordering::Acquire), Ok(9));
 }

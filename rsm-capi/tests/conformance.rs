@@ -2,15 +2,19 @@
 //!
 //! The assertions are a C program (`tests/conformance/`), which lists them and runs one at a time. This runner builds
 //! it against the shared library and makes a trial of each assertion in each of its contexts: on the controller
-//! loopback, on shm0 of a cluster of one node, and between two nodes of a cluster that lives in this process. As root,
-//! each is run as root and as a user without privileges. At the end it says what was skipped, and why.
+//! loopback, on shm0 of a cluster of one node, and between two nodes of a cluster that lives in this process; what goes
+//! through shm0 also where windows delay puts (`delayed`), so that what is looked at without the barrier that the
+//! reference asks for is not there. As root, each is run as root and, but for the delayed ones, as a user without
+//! privileges. At the end it says what was skipped, and why.
 //!
 //! ```text
 //! cargo test -p rsm-capi --test conformance                      all
 //! cargo test -p rsm-capi --test conformance -- A-214             one, wherever it applies
+//! RSM_DELAY_SEED=7 cargo test -p rsm-capi --test conformance -- delayed     other delays
 //! ```
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use rsm_core::driver::WindowKind;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, geteuid, kill_process_group, pidfd_open};
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,6 +83,8 @@ struct Case {
     assertion: Assertion,
     context: String,
     user: Option<u32>,
+    /// What delays puts, if anything does.
+    delay: Option<u64>,
 }
 
 impl Suite {
@@ -137,11 +143,15 @@ impl Suite {
         let users = if geteuid().is_root() { vec![None, Some(NOBODY)] } else { vec![None] };
         let everywhere =
             |assertion: Assertion| assertion.contexts.clone().into_iter().map(move |c| (assertion.clone(), c));
+        let seed = std::env::var("RSM_DELAY_SEED").map_or(1, |seed| seed.parse().expect("RSM_DELAY_SEED is a number"));
         self.assertions.clone().into_iter().flat_map(everywhere).flat_map(move |(assertion, context)| {
-            users.clone().into_iter().map(move |user| Case {
+            let delays = ["shm0", "nodes"].contains(&context.as_str()).then_some((None, Some(seed)));
+            let plain = users.clone().into_iter().map(|user| (user, None));
+            plain.chain(delays).map(move |(user, delay)| Case {
                 assertion: assertion.clone(),
                 context: context.clone(),
                 user,
+                delay,
             })
         })
     }
@@ -160,7 +170,7 @@ impl Assertion {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "A-{:03} {}", self.assertion.number, self.context)?;
-        if self.user.is_some() { f.write_str(" unprivileged") } else { Ok(()) }
+        f.write_str(self.special())
     }
 }
 
@@ -277,16 +287,29 @@ impl Case {
         if let Some(user) = self.user {
             command.uid(user).gid(user);
         }
-        // Lives until the program has ended.
-        let _cluster = if self.context == "nodes" {
-            let cluster = rsm::Cluster::new(2)?;
+        let nodes = if self.context == "nodes" { 2 } else { 1 };
+        // Lives until the program has ended. One that is plain and of one node is the program's own.
+        let _cluster = if nodes == 2 || self.delay.is_some() {
+            let window = self.delay.map_or(WindowKind::Coherent, |seed| WindowKind::Delaying { seed, mappable: true });
+            let cluster = rsm::Cluster::builder(nodes).window(window).start()?;
             command.envs(cluster.environment(1)?);
-            command.envs(cluster.environment(2)?.into_iter().map(|(name, value)| (format!("PEER_{name}"), value)));
+            if nodes == 2 {
+                command.envs(cluster.environment(2)?.into_iter().map(|(name, value)| (format!("PEER_{name}"), value)));
+            }
             Some(cluster)
         } else {
             None
         };
         verdict(&run(&mut command)?)
+    }
+
+    /// What is not as usual.
+    fn special(&self) -> &'static str {
+        match (self.user, self.delay) {
+            (Some(_), _) => " unprivileged",
+            (None, Some(_)) => " delayed",
+            (None, None) => "",
+        }
     }
 }
 
@@ -313,8 +336,7 @@ struct Ledger {
 
 impl Ledger {
     fn enter(&mut self, case: &Case, verdict: &Result<Completion, Failed>) {
-        let user = if case.user.is_some() { " unprivileged" } else { "" };
-        let counts = self.counts.entry(format!("{}{user}", case.context)).or_default();
+        let counts = self.counts.entry(format!("{}{}", case.context, case.special())).or_default();
         match verdict {
             Ok(Completion::Completed) => {
                 counts[0] += 1;

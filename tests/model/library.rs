@@ -6,9 +6,15 @@ use super::verbs::*;
 use rsm::{
     AccessList, BarrierMode, Cluster, Controller, Error, Export, Import, Mapping, Permission, Result, SegmentId, Span,
 };
+use rsm_core::driver::WindowKind;
 use rustix::mm::{MapFlags, ProtFlags};
 use std::rc::Rc;
 use std::time::Duration;
+
+/// The windows of a cluster: plain memory, or one that delays puts by this seed.
+pub(crate) fn windows(delay: Option<u64>) -> WindowKind {
+    delay.map_or(WindowKind::Coherent, |seed| WindowKind::Delaying { seed, mappable: true })
+}
 
 /// Everything a script can make, dropped in this order.
 pub(crate) struct Library {
@@ -17,6 +23,8 @@ pub(crate) struct Library {
     exports: [Option<Export>; EXPORTS],
     controllers: Vec<[Controller; 2]>,
     places: Vec<Memory>,
+    /// The import whose puts may be on their way: explicit ones, since its last barrier.
+    on_the_way: Option<usize>,
     _cluster: Cluster,
 }
 
@@ -56,9 +64,15 @@ pub(crate) struct Seen {
 }
 
 /// Runs a script on both and compares every answer, and all memory in the end.
-pub(crate) fn compare(script: &Script, mut reference: Reference, seen: &mut Seen) -> std::result::Result<(), String> {
-    let mut library = Library::new();
+pub(crate) fn compare(
+    script: &Script,
+    mut reference: Reference,
+    delay: Option<u64>,
+    seen: &mut Seen,
+) -> std::result::Result<(), String> {
+    let mut library = Library::new(delay);
     library.run(&mut script.0.iter().enumerate(), &mut reference, None, seen)?;
+    library.order()?;
     for (slot, bytes) in reference.contents() {
         let export = library.exports[slot].as_ref().ok_or(format!("e{slot} is gone"))?;
         let mut held = vec![0; bytes.len()];
@@ -90,8 +104,8 @@ fn code(result: Result<Value>) -> Outcome {
 type Verbs<'a> = std::iter::Enumerate<std::slice::Iter<'a, Verb>>;
 
 impl Library {
-    fn new() -> Library {
-        let cluster = Cluster::new(JOINED + 1).expect("a cluster");
+    fn new(delay: Option<u64>) -> Library {
+        let cluster = Cluster::builder(JOINED + 1).window(windows(delay)).start().expect("a cluster");
         let controllers = (1..=JOINED)
             .map(|node| {
                 let node = cluster.node(node).expect("a node");
@@ -104,6 +118,7 @@ impl Library {
             exports: std::array::from_fn(|_| None),
             controllers,
             places: (1..=JOINED).map(|_| Memory::new()).collect(),
+            on_the_way: None,
             _cluster: cluster,
         }
     }
@@ -138,6 +153,7 @@ impl Library {
                 continue;
             }
             seen.carried_out += 1;
+            self.order_before(verb)?;
             let outcome = match verb {
                 Verb::Close => return Ok(Some((at, expect))),
                 Verb::Order => code(span.expect("a span is open").order().map(|()| Value::Nothing)),
@@ -153,6 +169,33 @@ impl Library {
             check(at, verb, &expect, &outcome, seen)?;
         }
         Ok(None)
+    }
+
+    /// The barriers of a program that wants to see what it put in explicit mode (reference 3.6): none before verbs that
+    /// touch no memory, before more puts and gets of the same import, and before its signal.
+    fn order_before(&mut self, verb: &Verb) -> std::result::Result<(), String> {
+        match verb {
+            Verb::Put { i, .. } => {
+                if self.on_the_way != Some(*i) {
+                    self.order()?;
+                }
+                self.on_the_way = (self.import(*i).mode() == BarrierMode::Explicit).then_some(*i);
+            }
+            // Both push what was put through the import before.
+            Verb::Get { i, .. } | Verb::Post { i, .. } if self.on_the_way == Some(*i) => self.on_the_way = None,
+            Verb::Order | Verb::Close | Verb::Open { .. } | Verb::Explicit { .. } => {}
+            Verb::WaitImport { .. } | Verb::WaitExport { .. } | Verb::PostAll { .. } | Verb::Republish { .. } => {}
+            _ => self.order()?,
+        }
+        Ok(())
+    }
+
+    fn order(&mut self) -> std::result::Result<(), String> {
+        if let Some(i) = self.on_the_way.take() {
+            let span = self.import(i).open_barrier().map_err(|e| e.to_string())?;
+            span.order().map_err(|e| e.to_string())?;
+        }
+        Ok(())
     }
 
     fn export(&mut self, e: usize) -> &mut Export {

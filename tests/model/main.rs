@@ -3,6 +3,9 @@
 //! Without more they are the same 300 scripts every time; `RSM_MODEL_CASES=N` runs N that nobody has seen. A script that fails is made as short as it can be and printed, one
 //! verb a line; its seed is kept in `tests/model/regressions.txt` and run first from then on.
 //!
+//! Both is done with plain memory and where windows delay puts (`rsm_core::delay`): what is not put in order by a barrier
+//! then comes in another.
+//!
 //! The model is one user's view of two nodes that have joined and one that has not. What it leaves out: links and
 //! deaths (tests/soak), vectors, and waiting. Two threads at a time are in [`threads`], with the verbs of exports, which wait
 //! for each other; what they do to the same words at the same time is loom's (`rsm_core::models`).
@@ -24,12 +27,25 @@ fn user() -> User {
     User { privileged: rustix::process::geteuid().is_root(), umask: umask.bits() }
 }
 
-fn judge(script: &Script, flaw: Option<Flaw>, seen: &mut Seen) -> Result<(), TestCaseError> {
-    compare(script, Reference::new(user(), flaw), seen).map_err(TestCaseError::fail)
+fn judge(script: &Script, flaw: Option<Flaw>, delay: Option<u64>, seen: &mut Seen) -> Result<(), TestCaseError> {
+    compare(script, Reference::new(user(), flaw), delay, seen).map_err(TestCaseError::fail)
 }
+
+/// What delays puts in the tests that want it.
+const DELAY: Option<u64> = Some(1);
 
 #[test]
 fn the_library_answers_as_the_model() {
+    answers_as_the_model(None);
+}
+
+/// The same where windows delay puts, and who looks at what was put in explicit mode makes a barrier before.
+#[test]
+fn the_library_answers_as_the_model_where_puts_are_delayed() {
+    answers_as_the_model(DELAY);
+}
+
+fn answers_as_the_model(delay: Option<u64>) {
     let wanted = std::env::var("RSM_MODEL_CASES").ok();
     let cases = wanted.as_ref().map_or(300, |n| n.parse().expect("RSM_MODEL_CASES is a number"));
     let kept = FileFailurePersistence::Direct("tests/model/regressions.txt");
@@ -44,7 +60,7 @@ fn the_library_answers_as_the_model() {
             TestRunner::new_with_rng(config, rng)
         }
     };
-    let result = runner.run(&scripts(), |script| judge(&script, None, &mut seen.borrow_mut()));
+    let result = runner.run(&scripts(), |script| judge(&script, None, delay, &mut seen.borrow_mut()));
     if let Err(TestError::Fail(reason, script)) = result {
         panic!("{reason}\nin {script:?}");
     }
@@ -56,13 +72,23 @@ fn the_library_answers_as_the_model() {
 /// Some hundred meetings of two threads, the same ones each time; what the threads make of them differs.
 #[test]
 fn two_threads_are_told_what_one_after_the_other_would_be() {
+    threads_meet(None);
+}
+
+/// The same where windows delay puts: each of them is a span of its own.
+#[test]
+fn two_threads_are_told_the_same_where_puts_are_delayed() {
+    threads_meet(DELAY);
+}
+
+fn threads_meet(delay: Option<u64>) {
     use proptest::strategy::{Strategy, ValueTree};
     let cases = std::env::var("RSM_MODEL_CASES").ok().map_or(300, |n| n.parse().expect("RSM_MODEL_CASES is a number"));
     let rng = TestRng::deterministic_rng(Config::default().rng_algorithm);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     for case in 0..cases {
         let meeting = threads::meetings().new_tree(&mut runner).expect("meetings can be made").current();
-        threads::compare(&meeting, Reference::new(user(), None))
+        threads::compare(&meeting, Reference::new(user(), None), delay)
             .unwrap_or_else(|told| panic!("case {case}: {told}\nin {meeting:?}"));
     }
 }
@@ -76,7 +102,7 @@ fn a_meeting_that_no_order_explains_is_noticed() {
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
         let noticed = (0..1000).any(|_| {
             let meeting = threads::meetings().new_tree(&mut runner).expect("meetings can be made").current();
-            threads::compare(&meeting, Reference::new(user(), Some(flaw))).is_err()
+            threads::compare(&meeting, Reference::new(user(), Some(flaw)), None).is_err()
         });
         assert!(noticed, "{flaw:?}");
     }
@@ -132,7 +158,7 @@ fn is_caught(flaw: Flaw) {
     let config = Config { cases: 3000, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
     let rng = TestRng::deterministic_rng(config.rng_algorithm);
     let mut runner = TestRunner::new_with_rng(config, rng);
-    match runner.run(&scripts(), |script| judge(&script, Some(flaw), &mut Seen::default())) {
+    match runner.run(&scripts(), |script| judge(&script, Some(flaw), None, &mut Seen::default())) {
         Err(TestError::Fail(reason, script)) => {
             println!("{flaw:?}: {reason}\nin {script:?}");
             assert!(script.0.len() <= 12, "a long script: {script:?}");

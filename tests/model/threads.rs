@@ -5,7 +5,7 @@
 //! is left out is what the reference leaves undefined: a handle that is destroyed while another thread uses it.
 #![allow(unsafe_code)] // memory of the program's own, to export in place
 
-use super::library::{Memory, list};
+use super::library::{Memory, list, windows};
 use super::reference::number::{BARRIER_FAILURE, CONN_ABORTED};
 use super::reference::{Expect, Outcome, Reference, Value};
 use super::verbs::*;
@@ -97,8 +97,8 @@ struct Process {
 }
 
 impl Process {
-    fn new() -> Process {
-        let cluster = Cluster::new(JOINED + 1).expect("a cluster");
+    fn new(delay: Option<u64>) -> Process {
+        let cluster = Cluster::builder(JOINED + 1).window(windows(delay)).start().expect("a cluster");
         let controller = |node| cluster.node(node).and_then(|n| n.controller("shm0")).expect("a node");
         Process {
             exports: std::array::from_fn(|_| Mutex::default()),
@@ -172,8 +172,12 @@ impl Process {
 }
 
 /// Lets both threads go at the same moment, and looks for an order that explains what came of it.
-pub(crate) fn compare(meeting: &Meeting, mut reference: Reference) -> std::result::Result<(), String> {
-    let process = Process::new();
+pub(crate) fn compare(
+    meeting: &Meeting,
+    mut reference: Reference,
+    delay: Option<u64>,
+) -> std::result::Result<(), String> {
+    let process = Process::new(delay);
     for verb in &meeting.before.0 {
         let (expect, told) = (reference.step(verb), process.tell(verb));
         if !fits(&expect, &told) {

@@ -48,6 +48,11 @@ ASSERTION(143, ALL, "explicit mode needs no barrier")
     stage_without_barrier(&s);
     explicit_mode(&s);
     OK(rsm_memseg_import_put8(s.i, 0, &byte, 1));
+    /* Nobody has to see it before a span closes that it is in. */
+    OK(rsm_memseg_import_init_barrier(s.i, RSM_BARRIER_SEGMENT, &s.b));
+    OK(rsm_memseg_import_open_barrier(&s.b));
+    OK(rsm_memseg_import_put8(s.i, 0, &byte, 1));
+    OK(rsm_memseg_import_close_barrier(&s.b));
     CHECK(e_is(&s, 0, &byte, 1));
 }
 
