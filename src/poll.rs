@@ -3,10 +3,10 @@
 
 use crate::Result;
 use rsm_core::bell::Bell;
+use rsm_core::pump::Made;
 use rsm_shm::membership::Membership;
 use rsm_shm::membership::ready::Ready;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A descriptor that is readable while signals are pending on an export or import. Read, write and close nothing
@@ -30,7 +30,7 @@ impl AsFd for PollDescriptor {
 
 /// The poll descriptor of a handle, made when it is first asked for, and whether it ever was.
 #[derive(Debug, Default)]
-pub(crate) struct Polled(Mutex<Option<Arc<Ready>>>, AtomicBool);
+pub(crate) struct Polled(Mutex<Option<Arc<Ready>>>, Made);
 
 impl Polled {
     /// The descriptor that this process made; a forked child has none of the threads that serve its parent's. Forks are
@@ -55,15 +55,14 @@ impl Polled {
                 None => (Arc::clone(&made), kept.replace(made)),
             }
         };
-        self.1.store(true, Ordering::Relaxed);
+        self.1.say();
         ready.follow();
         Ok(PollDescriptor { ready })
     }
 
     /// Hands a result of taking a signal on, after making the descriptor say what is left.
     pub(crate) fn following(&self, taken: Result<()>) -> Result<()> {
-        // Relaxed: a descriptor that is being made at this moment looks at the bell itself.
-        if self.1.load(Ordering::Relaxed)
+        if self.1.is_after_take()
             && let Some(ready) = self.current()
         {
             ready.follow();

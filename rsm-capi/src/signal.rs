@@ -6,6 +6,7 @@ use crate::import::{ImportObject, connection};
 use crate::table;
 use libc::{POLLHUP, POLLIN, POLLRDNORM, nfds_t, pollfd};
 use rsm_core::bell::{Accumulate, Bell};
+use rsm_core::pump::Made;
 use rsm_core::{Code, Error, Result};
 use rsm_shm::futex::Nap;
 use rsm_shm::membership::Membership;
@@ -13,7 +14,6 @@ use rsm_shm::membership::ready::Ready;
 use rsm_shm::membership::wait::Waiting;
 use std::ffi::{c_int, c_uint};
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ const NO_ACCUMULATE: c_uint = 2;
 pub(crate) struct Polled {
     holders: Mutex<Holders>,
     /// A descriptor was made once: taking a signal looks no further without.
-    made: AtomicBool,
+    made: Made,
 }
 
 #[derive(Default)]
@@ -42,13 +42,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Polled {
-    /// Whether no descriptor was ever asked for.
-    #[inline(always)]
-    fn nobody(&self) -> bool {
-        // Relaxed: a descriptor that is being made at this moment looks at the bell itself.
-        !self.made.load(Relaxed)
-    }
-
     /// Refuses while somebody holds the descriptor.
     pub(crate) fn check_unused(&self) -> Result<()> {
         let _hold = rsm_shm::membership::without_forks();
@@ -62,7 +55,7 @@ impl Polled {
     }
 
     fn hold(&self, handle: u64, side: &Side) -> Result<RawFd> {
-        self.made.store(true, Relaxed);
+        self.made.say();
         // Made outside of the lock: it starts a thread.
         let made = match self.ready() {
             Some(ready) => ready,
@@ -105,7 +98,7 @@ impl Polled {
 
     /// Makes the descriptor follow after a signal was taken.
     fn follow(&self) {
-        if !self.nobody()
+        if self.made.is_after_take()
             && let Some(ready) = self.ready()
         {
             ready.follow();
@@ -184,23 +177,33 @@ pub extern "C" fn rsm_intr_signal_post(memseg: u64, flags: c_uint) -> c_int {
 /// Takes one signal. Reference 1.33; D-59, D-60, D-77.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn rsm_intr_signal_wait(memseg: u64, milliseconds: c_int) -> c_int {
-    if take_at_once(memseg) {
-        return 0;
+    match take_at_once(memseg) {
+        Some(polled) if polled.made.is_after_take() => followed(polled),
+        Some(_) => 0,
+        None => wait_longer(memseg, milliseconds),
     }
-    wait_longer(memseg, milliseconds)
 }
 
-/// Takes a signal that is pending, if no descriptor has to follow. Each kind of handle has its own few instructions: what
-/// is the same for both costs more than the taking.
+/// Takes a signal that is pending, and says which descriptor, if any, has to follow. Each kind of handle has its own few
+/// instructions: what is the same for both costs more than the taking.
 #[inline(always)]
-fn take_at_once(memseg: u64) -> bool {
+fn take_at_once(memseg: u64) -> Option<&'static Polled> {
     if let Ok(import) = table::find::<ImportObject>(memseg, Code::BadSegHndl) {
         let connection = &import.connection;
-        return import.polled.nobody() && connection.membership().take(connection.bell());
+        return connection.membership().take(connection.bell()).then_some(&import.polled);
     }
-    table::find::<ExportObject>(memseg, Code::BadSegHndl).is_ok_and(|export| {
-        let segment = &export.segment;
-        export.polled.nobody() && segment.membership().take(segment.bell())
+    let export = table::find::<ExportObject>(memseg, Code::BadSegHndl).ok()?;
+    let segment = &export.segment;
+    segment.membership().take(segment.bell()).then_some(&export.polled)
+}
+
+/// The rest of a take where there is a descriptor.
+#[cold]
+#[inline(never)]
+fn followed(polled: &Polled) -> c_int {
+    entry(|| {
+        polled.follow();
+        Ok(())
     })
 }
 

@@ -331,9 +331,11 @@ impl Bell {
 /// The error for who finds the bell aborted, or gone on to another epoch.
 #[cold]
 fn told_of_abort() -> Error {
-    // Pairs with the Release of `abort`, `step_epoch` and `renew`: what is asked of the connection next finds it cut.
+    // Acquire: pairs with the Release of `abort`, `step_epoch` and `renew`: what is asked of the connection next finds it
+    // cut. Release: pairs with the fence of `Snapshot::judge_loads`: who is told of the cut here and stores to the memory
+    // is in the place of `verdict::begin_owning`.
     if !mutated("bell_abort_acquire") {
-        fence(Acquire);
+        fence(if mutated("bell_abort_release") { Acquire } else { AcqRel });
     }
     Error::new(Code::ConnAborted)
 }

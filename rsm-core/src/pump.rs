@@ -12,7 +12,7 @@
 
 use crate::bell::{Bell, Park};
 use crate::crash_point;
-use crate::sync::{AtomicU32, Ordering, mutated};
+use crate::sync::{AtomicU32, Ordering, Ordering::Relaxed, Ordering::SeqCst, fence, fence_after_rmw, mutated};
 
 /// The descriptor's side: readable when full.
 pub trait Pipe {
@@ -66,6 +66,41 @@ pub fn hand_on(bell: &Bell, seen: Seen, park: &impl Park) {
     }
 }
 
+/// Whether a handle has a descriptor, so that taking signals costs next to nothing where it has none.
+///
+/// Who makes the first descriptor says so here and then looks at the bell; who takes a signal takes it and then looks
+/// here. Between the two steps of each stands a full fence, so at least one sees the other: either the taker makes the
+/// descriptor follow, or the maker finds the signal gone. A read-modify-write that only acquires, as a take does, is no such
+/// fence on ARM: what comes after it may be loaded before what it stored is visible.
+#[derive(Debug)]
+pub struct Made(AtomicU32);
+
+impl Made {
+    /// There is none.
+    pub fn new() -> Made {
+        Made(AtomicU32::new(0))
+    }
+
+    /// Says that there is one. The caller then has the bell looked at: calls [`follow`], or starts a thread that does.
+    pub fn say(&self) {
+        self.0.store(1, Relaxed);
+        // Full fence; pairs with the one in `is_after_take`.
+        if !mutated("made_say_fence") {
+            fence(SeqCst);
+        }
+    }
+
+    /// Whether there is one that has to [`follow`]; asked after a signal was taken.
+    #[inline]
+    pub fn is_after_take(&self) -> bool {
+        // Full fence; pairs with the one in `say`.
+        if !mutated("made_take_fence") {
+            fence_after_rmw();
+        }
+        self.0.load(Relaxed) != 0
+    }
+}
+
 /// Steps when the pump has to look again for another reason than a bell.
 #[derive(Debug)]
 pub struct Changes(AtomicU32);
@@ -90,6 +125,12 @@ impl Changes {
     /// The word to sleep on.
     pub fn word(&self) -> &AtomicU32 {
         &self.0
+    }
+}
+
+impl Default for Made {
+    fn default() -> Made {
+        Made::new()
     }
 }
 

@@ -145,6 +145,19 @@ pub fn suspend(path: &AtomicU64) {
     }
 }
 
+/// The exporter's half, when the agent has told it that a connection is cut or its verdicts are suspended: what this thread
+/// stores to the memory from here on, no load that is vouched for has seen.
+///
+/// It was not this thread that stepped the word. That it has learned of it orders its stores behind the step for whoever it
+/// tells in turn, and on machines where a store reaches all others at once; a reader that meets nothing but such a store
+/// has, by the rules of the language, met nobody who released the step.
+pub fn begin_owning() {
+    // Pairs with the fence of `Snapshot::judge_loads`.
+    if !mutated("verdict_owner_fence") {
+        fence(Release);
+    }
+}
+
 /// The agent's half when the new memory stands: spans that open from here on are vouched for. Those that are open are
 /// not, for the word is another one.
 pub fn resume(path: &AtomicU64) {

@@ -5,6 +5,7 @@ use super::futex::{Futex, Timed};
 use crate::bell::{Accumulate, Bell, MAX_COUNT};
 use crate::error::Code;
 use crate::generation::{EndCause, Generation};
+use crate::registry::{LinkState, LinkWord};
 use crate::sync::{AtomicU64, Ordering::Relaxed, acquire};
 use crate::verdict;
 use loom::thread::{self, JoinHandle};
@@ -178,6 +179,36 @@ fn who_is_told_of_an_abort_finds_the_connection_cut() {
         verdict::abort(&r.data, EndCause::Withdrawn);
         r.bell.abort(&&r.futex);
         assert!(waiter.join().unwrap());
+    });
+}
+
+/// What an exporter stores after it was told CONN_ABORTED is seen by no load of the importer that is vouched for.
+///
+/// Mutations: `bell_abort_release`, `verdict_load_fence`.
+#[test]
+fn what_is_stored_after_an_abort_was_told_is_not_vouched_for() {
+    explore(|| {
+        let r = rig();
+        let link = Arc::new(AtomicU64::new(LinkWord::new(LinkState::Active).word()));
+        let generation = Arc::new(AtomicU64::new(Generation::live(1).word()));
+        let importer = {
+            let (link, generation) = (Arc::clone(&link), Arc::clone(&generation));
+            start(&r, move |r| {
+                let word = LinkWord::from_word(acquire(&link));
+                let opened = verdict::Snapshot { granted: Generation::live(1), link: word };
+                let value = r.data.load(Relaxed);
+                value == 0 || opened.judge_loads(&generation, &link).is_err()
+            })
+        };
+        let exporter = start(&r, |r| {
+            if r.bell.try_take().is_err() {
+                r.data.store(9, Relaxed);
+            }
+        });
+        verdict::abort(&generation, EndCause::LinkDown);
+        r.bell.abort(&&r.futex);
+        exporter.join().unwrap();
+        assert!(importer.join().unwrap(), "a load that was vouched for came after the cut");
     });
 }
 

@@ -13,7 +13,7 @@
 //! | words | models, or why there is none |
 //! |---|---|
 //! | bell: word, sleepers | [`bell`], [`death`] |
-//! | pump: changes, and the pipe it keeps | [`pump`] |
+//! | pump: made, changes, and the pipe it keeps | [`pump`] |
 //! | sleepers: gone | [`sleepers`] |
 //! | connection row: generation | [`verdict`] |
 //! | path word | [`link`], [`verdict`] |
@@ -59,9 +59,11 @@
 //! | nudge | nobody asleep: returns after a fence | `death::a_nudge_makes_up_for_a_dead_poster` |
 //! | pump | fills; empties and notices; leaves as it is | `pump::a_descriptor_is_readable..`, `a_descriptor_follows_posts..` |
 //! | | hangs up, with and without a signal pending | `pump::a_descriptor_says..`, `a_descriptor_tells_of_signals_before_the_cut` |
+//! | | nobody has a descriptor: the taker makes none follow | `pump::a_descriptor_made_during_a_take..` |
 //! | | hands a wake on, or keeps it | `pump::the_pump_takes_no_wake_from_a_waiter` |
 //! | sleepers | gone before it lists itself, between that and the sleep, asleep; nobody listed | `sleepers::the_end_reaches_every_sleeper` |
 //! | verdict | stores; loads; the row used again | `verdict::*` |
+//! | | what was stored later is another thread's, told by the agent; told by its bell | `verdict::a_vouched_load_saw_nothing_that_another..`; `bell::what_is_stored_after_an_abort..` |
 //! | | link: an error in between; went for good; away at the beginning | `link::*` |
 //! | | a rebind in between: spans of stores, of loads; the connection cut as well | `verdict::a_store_that_is_vouched..`, `a_load_that..`, `a_cut_before_a_rebind_wins` |
 //! | | a window that delays: settled by the span's thread, and by another at the same time; a signal in place of a span | `verdict::a_delayed_store_that..`, `a_signal_carries_what_was_held_back` |

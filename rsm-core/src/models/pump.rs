@@ -3,7 +3,8 @@
 use super::futex::{Ends, Futex, Watch};
 use super::{explore, explore_less};
 use crate::bell::{Accumulate, Bell};
-use crate::pump::{Changes, Pipe, follow, hand_on};
+use crate::pump::{Changes, Made, Pipe, follow, hand_on};
+use crate::sync::mutated;
 use loom::sync::{Condvar, Mutex};
 use loom::thread::{self, JoinHandle};
 use std::sync::Arc;
@@ -211,5 +212,31 @@ fn a_descriptor_follows_posts_that_do_not_accumulate() {
         }
         r.stop();
         pump.join().unwrap();
+    });
+}
+
+/// The first descriptor of a handle is made while its only signal is taken: nobody is left to poll for it.
+///
+/// Mutations: `made_say_fence`, `made_take_fence`, `made_looked_first`.
+#[test]
+fn a_descriptor_made_during_a_take_does_not_stay_readable() {
+    explore(|| {
+        let r = Rig::new();
+        let made = Arc::new(Made::new());
+        r.bell.post(0, Accumulate::Yes, &&r.futex).unwrap();
+        let taker = {
+            let made = Arc::clone(&made);
+            start(&r, move |r| {
+                let before = mutated("made_looked_first").then(|| made.is_after_take());
+                assert!(r.bell.try_take().unwrap());
+                if before.unwrap_or_else(|| made.is_after_take()) {
+                    r.follow();
+                }
+            })
+        };
+        made.say();
+        r.follow();
+        taker.join().unwrap();
+        assert!(!r.pipe.lock().unwrap().full, "readable with nothing there");
     });
 }

@@ -85,6 +85,39 @@ fn a_vouched_load_saw_nothing_later() {
     });
 }
 
+/// The same where the exporter is a thread of its own, which the agent tells of the cut in whatever way.
+///
+/// Mutations: `verdict_load_fence`, `verdict_owner_fence`.
+#[test]
+fn a_vouched_load_saw_nothing_that_another_stored_later() {
+    explore(|| {
+        let w = words();
+        let told = Arc::new(AtomicU64::new(0));
+        let importer = {
+            let w = Arc::clone(&w);
+            thread::spawn(move || {
+                let opened = snapshot(&w.link);
+                let value = w.memory.load(Relaxed);
+                (value, opened.judge_loads(&w.generation, &w.link).is_ok())
+            })
+        };
+        let exporter = {
+            let (w, told) = (Arc::clone(&w), Arc::clone(&told));
+            thread::spawn(move || {
+                if acquire(&told) == 1 {
+                    verdict::begin_owning();
+                    w.memory.store(9, Relaxed);
+                }
+            })
+        };
+        verdict::abort(&w.generation, EndCause::Withdrawn);
+        told.store(1, crate::sync::Ordering::Release);
+        let (value, vouched) = importer.join().unwrap();
+        exporter.join().unwrap();
+        assert!(!vouched || value == 0, "a load that was vouched for came after the revocation");
+    });
+}
+
 /// The row goes to another connection at once: the old import is told all the same.
 ///
 /// Mutations: `serial_used_again`, `verdict_importer_fence`.

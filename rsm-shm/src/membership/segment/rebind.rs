@@ -58,6 +58,8 @@ impl Segment {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),
         };
+        // The agent has suspended the verdicts of all importers.
+        rsm_core::verdict::begin_owning();
         crash_point!(RebindGiven);
         // SAFETY: the caller's promise.
         let exchanged = unsafe { self.exchange(range.as_ref(), &fresh, start, &memory) };
