@@ -1,9 +1,10 @@
 //! Bells: the counters that carry signals.
 //!
-//! A bell is 64 bytes in a node's bell memory. Word 0 packs an *epoch* (32 bits), an *abort* flag and a *count*
-//! (31 bits); the futex is its low half, so both a post and an abort change what a sleeper sleeps on. Word 1 counts
-//! sleepers. Several processes write here, each with atomic operations only, and any of them may die between two
-//! instructions. The protocol keeps three promises whatever happens:
+//! A bell is 128 bytes in a node's bell memory: the longest cache line that processors have, and the pair of shorter ones
+//! that others fetch together, so that pairs of processes that signal do not slow each other down. Word 0 packs an
+//! *epoch* (32 bits), an *abort* flag and a *count* (31 bits); the futex is its low half, so both a post and an abort
+//! change what a sleeper sleeps on. Word 1 counts sleepers. Several processes write here, each with atomic operations
+//! only, and any of them may die between two instructions. The protocol keeps three promises whatever happens:
 //!
 //! * **The count is the truth, a wake is a hint.** A wake that is lost with its poster is made up by the next poster
 //!   (sleepers are checked even when nothing was added) or by the agent when it reaps the dead process.
@@ -59,16 +60,16 @@ impl Word {
 }
 
 /// A bell in shared memory.
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 #[derive(Debug)]
 pub struct Bell {
     word: AtomicU64,
     sleepers: AtomicU32,
-    reserved: [AtomicU32; 13],
+    reserved: [AtomicU32; 29],
 }
 
 #[cfg(not(rsm_loom))]
-const _: () = assert!(size_of::<Bell>() == 64);
+const _: () = assert!(size_of::<Bell>() == 128);
 
 /// How a sleep ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

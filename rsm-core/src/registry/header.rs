@@ -8,7 +8,7 @@ use super::{ConnectionRow, ControllerRow, NodeRow, SegmentRow};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"rsm\0regy");
 /// Version of the layout; a library refuses every other one.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 const NAME_WORDS: usize = 8;
 /// Most rows for nodes.
 const MAX_NODES: u32 = 64;

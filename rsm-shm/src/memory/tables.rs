@@ -106,7 +106,7 @@ impl Bells {
         if number as usize >= count {
             return Err(Error::with(Code::InternalError, format!("bell {number} of {count}")));
         }
-        // SAFETY: inside the mapping by the test above, aligned because mappings and records are to 64 bytes. A Bell
+        // SAFETY: inside the mapping by the test above, aligned because mappings and records are to 128 bytes. A Bell
         // is made of atomics only, so whatever another process stores there is a Bell.
         Ok(unsafe { &*self.region.as_ptr().cast::<Bell>().add(number as usize) })
     }
