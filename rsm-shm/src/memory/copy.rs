@@ -2,7 +2,7 @@
 //!
 //! Segment memory is written by other processes at any moment. Words are moved with single relaxed atomic accesses of
 //! their width, which is never torn. Copies of bytes promise no more than their bytes: whoever needs more than that
-//! orders them with a barrier or a signal, as the RSMAPI says. Short ones are moved here, long ones on x86-64 in `vector`.
+//! orders them with a barrier or a signal, as the RSMAPI says. Short ones are moved here, long ones in `vector` (x86-64) and `neon` (aarch64).
 #![allow(unsafe_code)]
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -108,23 +108,27 @@ unsafe fn short(from: *const u8, to: *mut u8, length: usize) {
     }
 }
 
-/// Elsewhere libc knows its machine, and has none of the traps that `vector` goes around.
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
-unsafe fn put_long(from: *const u8, to: *mut u8, length: usize) {
-    // SAFETY: as in `write_bytes`.
-    unsafe { std::ptr::copy_nonoverlapping(from, to, length) }
-}
-
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
-unsafe fn get_long(from: *const u8, to: *mut u8, length: usize) {
-    // SAFETY: as in `read_bytes`.
-    unsafe { std::ptr::copy_nonoverlapping(from, to, length) }
-}
-
+#[cfg(all(target_arch = "aarch64", not(miri)))]
+use super::neon::{SHORTEST, copy as get_long, copy as put_long};
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-use super::vector::{cached as get_long, put as put_long};
-#[cfg(all(target_arch = "x86_64", not(miri)))]
-const _: () = assert!(SHORT >= super::vector::SHORTEST);
+use super::vector::{SHORTEST, cached as get_long, put as put_long};
+#[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
+use elsewhere::{SHORTEST, copy as get_long, copy as put_long};
+
+const _: () = assert!(SHORT >= SHORTEST);
+
+/// Where nobody has looked closely libc knows its machine.
+#[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
+mod elsewhere {
+    pub(super) const SHORTEST: usize = 0;
+
+    /// # Safety
+    /// As [`super::write_bytes`].
+    pub(super) unsafe fn copy(from: *const u8, to: *mut u8, length: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { std::ptr::copy_nonoverlapping(from, to, length) }
+    }
+}
 
 /// An unsigned word of 8 to 64 bits that segment memory holds at naturally aligned places.
 pub trait Word: Copy + Default + private::Sealed {
@@ -197,8 +201,37 @@ pub unsafe fn read_words<W: Word>(from: *const u8, values: &mut [W]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Every length that a routine has another path for, between all alignments; nothing before or after is touched.
+    pub(in super::super) fn copies_between_all_alignments(
+        name: &str,
+        shortest: usize,
+        copy: unsafe fn(*const u8, *mut u8, usize),
+    ) {
+        let source: Vec<u8> = (0..2048u32).map(|i| (i * 7 + i / 251) as u8).collect();
+        let mut target = vec![0u8; 2048];
+        for length in (shortest..shortest + 130).chain([511, 512, 513, 1024, 1500]) {
+            for shift in [0, 1, 7, 8, 31, 32, 33, 63] {
+                for to in [64, 65, 71, 80, 96, 97, 127] {
+                    target.fill(0xa5);
+                    // SAFETY: both ranges lie inside their vectors.
+                    unsafe { copy(source.as_ptr().add(shift), target.as_mut_ptr().add(to), length) };
+                    let (before, rest) = target.split_at(to);
+                    let (there, after) = rest.split_at(length);
+                    assert!(there == &source[shift..shift + length], "{name}: {length} from {shift} to {to}");
+                    assert!(before.iter().chain(after).all(|&b| b == 0xa5), "{name}: {length} from {shift} to {to}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn long_copies_between_all_alignments() {
+        copies_between_all_alignments("put", SHORT + 1, put_long);
+        copies_between_all_alignments("get", SHORT + 1, get_long);
+    }
 
     /// A ramp, for both sides.
     fn ramp(length: usize) -> Vec<u8> {

@@ -10,7 +10,7 @@
 //! | [`view`] | segment memory as users see it: never a `&[u8]` |
 //! | [`carry`] | what a transfer moves, whole or in parts |
 //! | [`copy`] | moving bytes and words between ordinary and segment memory |
-//! | `vector` | long copies on x86-64 |
+//! | `vector`, `neon` | long copies on x86-64, and on aarch64 |
 //! | `trust` | how often they look where their target's lines are |
 //! | [`trash`] | cutting a mapping off without a fault |
 //! | [`inspect`] | what addresses of this process are mapped to |
@@ -34,6 +34,8 @@ pub mod inspect;
 pub(crate) mod kin;
 pub mod lease;
 pub mod memfd;
+#[cfg(all(target_arch = "aarch64", not(miri)))]
+mod neon;
 pub(crate) mod populate;
 pub mod region;
 mod relocate;

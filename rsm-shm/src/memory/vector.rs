@@ -263,30 +263,10 @@ mod tests {
         all
     }
 
-    /// Copies between all alignments; nothing before or after is touched.
     #[test]
     fn every_kernel_copies_every_length_at_every_alignment() {
-        let source: Vec<u8> = (0..2048u32).map(|i| (i * 7 + i / 251) as u8).collect();
         for (name, shortest, copy) in kernels() {
-            let mut target = vec![0u8; 2048];
-            for length in (shortest..shortest + 130).chain([511, 512, 513, 1024, 1500]) {
-                for shift in [0, 1, 7, 8, 31, 32, 33, 63] {
-                    for to in [64, 65, 71, 80, 96, 97, 127] {
-                        target.fill(0xa5);
-                        // SAFETY: both ranges lie inside their vectors.
-                        unsafe { copy(source.as_ptr().add(shift), target.as_mut_ptr().add(to), length) };
-                        assert_eq!(
-                            target[to..to + length],
-                            source[shift..shift + length],
-                            "{name} {length} {shift} rdi"
-                        );
-                        assert!(
-                            target[..to].iter().chain(&target[to + length..]).all(|&b| b == 0xa5),
-                            "{name} {length}"
-                        );
-                    }
-                }
-            }
+            super::super::copy::tests::copies_between_all_alignments(name, shortest, copy);
         }
     }
 
