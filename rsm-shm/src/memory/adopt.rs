@@ -11,7 +11,8 @@
 //! system call, let stores go on; then wake who sleeps on the old memory (`sleepers`), and free what the chunk
 //! came from unless a forked child has a right to it (`kin`). At any moment a thread that loads or stores finds
 //! either the old memory or the new one, and both hold what was stored before. No page is there twice for longer than its
-//! chunk takes, while there are no such children. What may be done with a page, running it included, stays as it was.
+//! chunk takes, while there are no such children; of a huge page that is cut up as it goes the kernel takes the rest when it
+//! needs memory. What may be done with a page, running it included, stays as it was.
 //!
 //! # What is guaranteed
 //! With [`Protection::WriteProtected`]: no store of user code of this process is lost or appears twice (D-85), whatever

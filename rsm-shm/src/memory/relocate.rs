@@ -314,6 +314,7 @@ fn prepare(part: &Part<'_>, chunk: usize, staging: &Span<'_>, bytes: usize) -> R
     };
     let to = staging.at(part.at + chunk, bytes);
     populate(from, bytes, Use::Load).map_err(Failure::Source)?;
+    staging.open(part.at + chunk, bytes, part.protection | RW).map_err(Failure::Mapping)?;
     let purpose = if staging.is_shared() { Use::Store } else { Use::Fresh };
     populate(to, bytes, purpose).map_err(|_| Failure::Memory)?;
     if part.old.is_some() {

@@ -1,7 +1,8 @@
 //! Addresses of our own that memory is moved through.
 #![allow(unsafe_code)]
 
-use super::twice;
+use super::adopt::CHUNK;
+use super::{huge, page_size, twice};
 use crate::error::from_errno;
 use rsm_core::Result;
 use rustix::io::Errno;
@@ -20,6 +21,8 @@ pub(super) struct Span<'a> {
     shared: bool,
     /// What it maps from its first byte on, if that is an object that the caller has open.
     object: Option<BorrowedFd<'a>>,
+    /// Private memory of which no more than a part can be accessed at a time, see [`open`](Self::open).
+    in_parts: bool,
 }
 
 impl<'a> Span<'a> {
@@ -33,16 +36,54 @@ impl<'a> Span<'a> {
         Ok(span)
     }
 
-    /// Private memory of zeros.
+    /// Private memory of zeros. Where huge pages are larger than a chunk the kernel must not find room for one in it, or
+    /// the first touch would take 32 or 512 MiB at once.
     pub(super) fn private(length: usize) -> Result<Span<'a>> {
+        Span::private_in_parts(length, huge::huge_page_size() > CHUNK)
+    }
+
+    fn private_in_parts(length: usize, in_parts: bool) -> Result<Span<'a>> {
         let rw = ProtFlags::READ | ProtFlags::WRITE;
+        let spare = if in_parts { 2 * page_size() } else { 0 };
         // SAFETY: as above.
-        let start = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), length, rw, MapFlags::PRIVATE) };
-        let span = Span::new(start, length, false)?;
+        let start = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), length + spare, rw, MapFlags::PRIVATE) };
+        let mut span = Span::new(start, length + spare, false)?;
+        if in_parts {
+            span.trim(length).map_err(|e| from_errno(e, "no mappings to move a segment's contents"))?;
+        }
         // The first touch gives all of it what its parts need to become one mapping again where they are moved to.
         // SAFETY: the first byte of memory just mapped, which nobody else knows.
         unsafe { span.start.write_volatile(0) };
+        if in_parts {
+            span.in_parts = true;
+            span.protect(0, length, ProtFlags::empty())
+                .map_err(|e| from_errno(e, "no mappings to move a segment's contents"))?;
+        }
         Ok(span)
+    }
+
+    /// Leaves a span that begins inside what would be a huge page, with nothing mapped just below: around its first page no
+    /// huge one fits. Two pages are to go.
+    fn trim(&mut self, length: usize) -> Result<(), Errno> {
+        let page = page_size();
+        let first = (self.start.addr() + page).is_multiple_of(huge::huge_page_size());
+        let below = if first { 2 * page } else { page };
+        // SAFETY: the ends of a mapping that nobody knows yet.
+        unsafe {
+            rustix::mm::munmap(self.start.cast(), below)?;
+            self.start = self.start.add(below);
+            self.length -= below;
+            if self.length > length {
+                rustix::mm::munmap(self.start.add(length).cast(), self.length - length)?;
+                self.length = length;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a part be accessed, after all before it have left.
+    pub(super) fn open(&self, offset: usize, length: usize, protection: ProtFlags) -> Result<(), Errno> {
+        if self.in_parts { self.protect(offset, length, protection) } else { Ok(()) }
     }
 
     /// Maps shared memory a second time, to load and store, however it is protected where it is. `None` where that is not
@@ -68,7 +109,7 @@ impl<'a> Span<'a> {
             Errno::AGAIN => from_errno(Errno::NOMEM, "no more memory may be locked to move a segment's contents"),
             e => from_errno(e, "no address space to move a segment's contents"),
         })?;
-        let span = Span { start: start.cast(), length, gone: 0, shared, object: None };
+        let span = Span { start: start.cast(), length, gone: 0, shared, object: None, in_parts: false };
         // After mlockall(MCL_FUTURE) it is locked: its pages could not be freed, and a limit on locked memory could
         // make the kernel give up a move after it took the target away.
         // SAFETY: unlocking changes no contents; the range is ours.
@@ -144,5 +185,37 @@ impl Drop for Span<'_> {
             // SAFETY: the rest of our own mapping, which nothing uses any more.
             let _ = unsafe { rustix::mm::munmap(self.start.add(self.gone).cast(), left) };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_in_parts_is_opened_part_by_part() {
+        let page = page_size();
+        let rw = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: the kernel chooses the addresses.
+        let place = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), 8 * page, rw, MapFlags::PRIVATE) };
+        let place: *mut u8 = place.unwrap().cast();
+        let mut span = Span::private_in_parts(8 * page, true).unwrap();
+        for at in [0, 4 * page] {
+            let closed = span.at(at, page);
+            let refused = super::super::populate::populate(closed, page, super::super::populate::Use::Fresh);
+            assert!(refused.is_err(), "nobody opened it");
+            span.open(at, 4 * page, rw).unwrap();
+            for i in 0..4 {
+                // SAFETY: opened a moment ago, and ours.
+                unsafe { span.at(at + i * page, page).write_volatile(7) };
+            }
+            // SAFETY: a mapping of our own is replaced, to which nothing refers.
+            unsafe { span.put(at, 4 * page, place.add(at), rw) }.unwrap();
+        }
+        // SAFETY: mapped, and all of it put there.
+        assert!((0..8).all(|i| unsafe { place.add(i * page).read_volatile() } == 7));
+        drop(span);
+        // SAFETY: our own mapping, of which nobody knows.
+        unsafe { rustix::mm::munmap(place.cast(), 8 * page) }.unwrap();
     }
 }
