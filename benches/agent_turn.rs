@@ -334,7 +334,13 @@ impl Holder {
         loop {
             let at = self.segments.len();
             share = share.filter(|_| !at.is_multiple_of(SHARERS));
-            let ask = Ask::Create { controller: 1, length: 4096, default_mode: 0o666, level: Level::Guarded, share };
+            let ask = Ask::Create {
+                controller: 1,
+                length: rsm_shm::memory::page_size() as u64,
+                default_mode: 0o666,
+                level: Level::Guarded,
+                share,
+            };
             match self.members[0].control.ask(ask) {
                 Ok((Answer::Created { segment, .. }, _)) => {
                     share = Some(segment);

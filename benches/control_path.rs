@@ -5,6 +5,7 @@
 #![allow(unsafe_code)] // mappings, for the raw counterpart
 
 use rsm::{AccessList, Cluster, Controller, Export, Import, Permission, Result, SegmentId};
+use rsm_shm::memory::page_size;
 use rustix::fs::MemfdFlags;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 use rustix::net::{
@@ -149,7 +150,7 @@ fn basics(raw: &Raw) -> Result<()> {
         median(200, || published(&nodes[0], SIZE))?,
         Some(2.0 * raw.round_trip + raw.memory),
     );
-    line("export and destroy 4 KiB", median(400, || nodes[0].export(4096)?.destroy())?, None);
+    line("export and destroy a page", median(400, || nodes[0].export(page_size())?.destroy())?, None);
     let (export, id) = published(&nodes[0], SIZE)?;
     // Its pages are there, as those of the raw object are by then.
     let connect = || {
@@ -183,7 +184,7 @@ fn importers() -> Result<()> {
         times.sort_by(f64::total_cmp);
         line(&format!("unpublish from {count} importers in as many nodes (T23)"), times[times.len() / 2], None);
     }
-    let (export, id) = published(&nodes[0], 4096)?;
+    let (export, id) = published(&nodes[0], page_size())?;
     let _imports: Vec<Import> =
         nodes[1..].iter().map(|n| n.connect(1, id, Permission::ReadWrite)).collect::<Result<_>>()?;
     line("post to 62 importers, nobody asleep (T21)", median(4000, || export.signal())?, None);
@@ -201,7 +202,7 @@ fn segments() -> Result<()> {
     while exports.len() + batch <= most {
         let began = Instant::now();
         for _ in 0..batch {
-            exports.push(published(&nodes[0], 4096)?);
+            exports.push(published(&nodes[0], page_size())?);
         }
         let made = began.elapsed().as_secs_f64() * 1e6 / batch as f64;
         let began = Instant::now();
@@ -232,7 +233,7 @@ fn nodes() -> Result<()> {
     let began = Instant::now();
     let all = (1..=NODES).map(|node| cluster.node(node)?.controller("shm0")).collect::<Result<Vec<_>>>()?;
     line("join, each of 63 nodes", began.elapsed().as_secs_f64() * 1e6 / f64::from(NODES), None);
-    let exports = all.iter().map(|node| published(node, 4096)).collect::<Result<Vec<_>>>()?;
+    let exports = all.iter().map(|node| published(node, page_size())).collect::<Result<Vec<_>>>()?;
     let mut imports = Vec::new();
     for (number, node) in all.iter().enumerate() {
         let began = Instant::now();

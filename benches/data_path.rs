@@ -7,6 +7,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use rsm::{AccessList, BarrierMode, Cluster, Controller, Export, Import, Permission, SegmentId};
+use rsm_shm::memory::page_size;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -167,9 +168,9 @@ fn control(c: &mut Criterion) {
     let (_cluster, one, two, export, _import) = pair();
     let everyone = AccessList::everyone();
     let mut group = c.benchmark_group("control");
-    group.bench_function("export and destroy 4 KiB", |b| b.iter(|| one.export(4096)?.destroy()));
+    group.bench_function("export and destroy a page", |b| b.iter(|| one.export(page_size())?.destroy()));
     group.bench_function("republish", |b| b.iter(|| export.republish(&everyone)));
-    let other = one.export(4096).expect("an export");
+    let other = one.export(page_size()).expect("an export");
     group.bench_function("publish and unpublish", |b| {
         b.iter(|| other.publish(SegmentId::any(), &everyone).and_then(|_| other.unpublish()));
     });

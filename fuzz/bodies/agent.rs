@@ -11,6 +11,7 @@ use rsm_core::message::{
 };
 use rsm_core::registry::LinkChange;
 use rsm_shm::address::{Address, secret_from_text};
+use rsm_shm::memory::page_size;
 use rsm_shm::socket::{packet_socket, receive, send};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketAddrUnix, SocketFlags};
@@ -82,7 +83,7 @@ fn mend_links(address: &Address, keys: [Secret; 2]) {
 /// Everything works for those who keep the rules.
 fn serves(cluster: &Cluster) {
     let [one, two] = [1, 2].map(|n| cluster.node(n).and_then(|node| node.controller("shm0")).expect("shm0"));
-    let export = one.export(4096).expect("an export");
+    let export = one.export(page_size()).expect("an export");
     let id = export.publish(SegmentId::any(), &AccessList::everyone()).expect("published");
     let import = two.connect(1, id, Permission::ReadWrite).expect("connected");
     import.put_u64(8, 7).expect("put");
@@ -160,7 +161,7 @@ fn ask(script: &mut Script<'_>, names: &Names, keys: [Secret; 2]) -> Ask {
     match script.below(24) {
         0 | 1 => Ask::Create {
             controller,
-            length: script.among(&[4096, 8192, 0, 1, 1 << 40, u64::MAX, 1 << 20]),
+            length: script.among(&[page_size() as u64, 2 * page_size() as u64, 0, 1, 1 << 40, u64::MAX, 1 << 20]),
             default_mode: script.among(&[0o644, 0o666, 0, 0o7777]) as u32,
             level: [Level::Guarded, Level::Guarded, Level::Sealed][script.below(3)],
             share: [None, None, Some(segment)][script.below(3)],

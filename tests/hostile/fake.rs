@@ -10,6 +10,7 @@ use rsm_core::message::{Answer, Ask, Claim, Connected, ConnectionName, Reply, Re
 use rsm_core::registry::{Layout, LinkState, LinkWord};
 use rsm_shm::address::{Address, ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NODE_KEY, current_uid};
 use rsm_shm::memory::memfd::{self, Sealing};
+use rsm_shm::memory::page_size;
 use rsm_shm::socket::{packet_pair, packet_socket, receive, send};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -187,7 +188,7 @@ fn registries() {
     let honest = Honest::new();
     let version = Code::BadLibraryVersion;
     let short = sealed(&honest.image[..100]);
-    let cut = sealed(&honest.image[..honest.image.len() - 4096]);
+    let cut = sealed(&honest.image[..honest.image.len() - page_size()]);
     let shrinks = memory(honest.image.len() as u64);
     rustix::io::pwrite(&shrinks, &honest.image, 0).expect("written");
     let null = std::fs::File::open("/dev/null").expect("/dev/null").into();
@@ -243,7 +244,7 @@ fn joins() {
         }),
         ("bells that can shrink", Code::InternalError, "can be shortened", |v, n, h| {
             let (_events, theirs) = packet_pair().expect("a pair");
-            v.say(n, joined(), &[h.registry.as_fd(), theirs.as_fd(), memory(4096).as_fd()]);
+            v.say(n, joined(), &[h.registry.as_fd(), theirs.as_fd(), memory(page_size() as u64).as_fd()]);
         }),
         ("the end", Code::CtlrNotPresent, "has ended", |_, _, _| {}),
         ("a refusal", Code::SegidInUse, "because", |v, n, _| {
@@ -470,8 +471,12 @@ fn connections() {
     let cases: Vec<(&str, &str, Connected)> = vec![
         ("more than there is", "memory of 65536 bytes for 131072", Connected { length: 131_072, ..good }),
         ("more than there can be", "memory of 65536 bytes for", Connected { length: u64::MAX, ..good }),
-        ("beyond its end", "memory of 65536 bytes for", Connected { data_offset: 4096, ..good }),
-        ("far beyond its end", "memory of 65536 bytes for", Connected { data_offset: u64::MAX - 4095, ..good }),
+        ("beyond its end", "memory of 65536 bytes for", Connected { data_offset: page_size() as u64, ..good }),
+        (
+            "far beyond its end",
+            "memory of 65536 bytes for",
+            Connected { data_offset: u64::MAX - page_size() as u64 + 1, ..good },
+        ),
         (
             "a row that is none",
             "incomplete",
@@ -480,7 +485,7 @@ fn connections() {
         ("a bell that is none", "bell 64 of 64", Connected { export_bell: 64, ..good }),
         ("a far bell", "bell 4294967295 of 64", Connected { import_bell: u32::MAX, ..good }),
         ("nothing at all", "", Connected { length: 0, ..good }),
-        ("half a page", "", Connected { length: 4096, data_offset: 100, ..good }),
+        ("half a page", "", Connected { length: page_size() as u64, data_offset: 100, ..good }),
     ];
     for (what, words, connected) in cases {
         ask_once(what, "connect", &honest, words, move |visitor, number| {

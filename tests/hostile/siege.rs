@@ -5,6 +5,7 @@ use super::Story;
 use super::peace::Peace;
 use super::story::{NodeProcess, kill_grandchild, small_cluster, wait_for};
 use rsm::{AccessList, Cluster, Code, Geometry, Permission, SegmentId};
+use rsm_shm::memory::page_size;
 use std::time::Duration;
 
 pub(crate) const STORIES: &[Story] = &[
@@ -63,7 +64,7 @@ impl Siege {
         // Whoever comes next is served.
         self.intruder.ok("close");
         let three = self.cluster.node(3).expect("node 3").controller("shm0").expect("shm0");
-        three.export(4096).expect("an export");
+        three.export(page_size()).expect("an export");
         let base = agent_descriptors();
         self.intruder.end();
         wait_for("the agent to forget the intruder", || agent_descriptors() <= base.min(32));
@@ -97,16 +98,16 @@ fn agent_descriptors() -> usize {
 /// Bytes of memory of this process, agent included.
 fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("ourselves");
-    statm.split(' ').nth(1).expect("pages").parse::<u64>().expect("a number") * 4096
+    statm.split(' ').nth(1).expect("pages").parse::<u64>().expect("a number") * page_size() as u64
 }
 
 fn scribbling() {
     let mut siege = Siege::begin(four());
     // Node 3 lets the intruder in: its bells and this segment are the intruder's to spoil, nothing else is.
     let three = siege.cluster.node(3).expect("node 3").controller("shm0").expect("shm0");
-    let shared = three.export(4096).expect("an export");
+    let shared = three.export(page_size()).expect("an export");
     shared.publish(SegmentId::new(0x40_0000), &AccessList::new().node(4, 0o666)).expect("published");
-    let private = three.export(4096).expect("an export");
+    let private = three.export(page_size()).expect("an export");
     private.memory().write_volatile_u64(0, 42).expect("a write");
     siege.intruder.ok("join");
     siege.intruder.ok("scribble 3 4194304 300");
@@ -184,7 +185,7 @@ fn strangers() {
     wait_for("their descriptors to be closed", || agent_descriptors() <= before + 40);
     // While they stall: others join at once.
     let three = siege.cluster.node(3).expect("node 3");
-    three.controller("shm0").expect("shm0").export(4096).expect("an export");
+    three.controller("shm0").expect("shm0").export(page_size()).expect("an export");
     siege.end("strangers");
 }
 
@@ -211,7 +212,7 @@ fn segments() {
     assert!((700..1000).contains(&made), "{told}");
     // The others have theirs.
     let three = siege.cluster.node(3).expect("node 3").controller("shm0").expect("shm0");
-    let mine: Vec<_> = (0..50).map(|_| three.export(4096).expect("an export")).collect();
+    let mine: Vec<_> = (0..50).map(|_| three.export(page_size()).expect("an export")).collect();
     drop(mine);
     siege.end("segments");
 }
@@ -220,7 +221,7 @@ fn connections() {
     let geometry = Geometry { connections: 1000, ..Geometry::default() };
     let mut siege = Siege::begin(small_cluster(4, geometry));
     let three = siege.cluster.node(3).expect("node 3").controller("shm0").expect("shm0");
-    let shared = three.export(4096).expect("an export");
+    let shared = three.export(page_size()).expect("an export");
     shared.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).expect("published");
     siege.intruder.ok("join");
     let told = siege.intruder.ok("connectall 3 4194304");
@@ -257,7 +258,8 @@ fn with_descriptors(nodes: u32, most: u64) -> Cluster {
 /// Node 3 gets what it can count on of what fits into 300 descriptors.
 fn segments_of_three(siege: &Siege) {
     let three = siege.cluster.node(3).expect("node 3").controller("shm0").expect("shm0");
-    let mine: Vec<_> = (0..10).map(|at| three.export(4096).unwrap_or_else(|e| panic!("export {at}: {e}"))).collect();
+    let mine: Vec<_> =
+        (0..10).map(|at| three.export(page_size()).unwrap_or_else(|e| panic!("export {at}: {e}"))).collect();
     drop(mine);
 }
 
@@ -297,7 +299,7 @@ fn crowds() {
 /// Importers of the crowd at the moment when the agent answers somebody else.
 fn importers_when_served(siege: &Siege, row: u32) -> u32 {
     let three = siege.cluster.node(3).expect("node 3");
-    drop(three.controller("shm0").expect("shm0").export(4096).expect("an export"));
+    drop(three.controller("shm0").expect("shm0").export(page_size()).expect("an export"));
     three.membership().registry().segments[row as usize].importers()
 }
 
@@ -373,7 +375,7 @@ fn child_keeps_sockets() {
 fn does_not_look() {
     let mut siege = Siege::begin(four());
     let three = siege.cluster.node(3).expect("node 3").controller("shm0").expect("shm0");
-    let export = three.export(4096).expect("an export");
+    let export = three.export(page_size()).expect("an export");
     siege.intruder.ok("join");
     for round in 1..5 {
         export.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).expect("published");

@@ -4,6 +4,7 @@ use super::Story;
 use super::story::{NodeProcess, cluster, small_cluster, wait_for};
 use rsm::{AccessList, Cluster, Code, Geometry, Permission, SegmentId};
 use rsm_core::message::{Ask, Claim, ConnectionName, PROTOCOL, Request, encode};
+use rsm_shm::memory::page_size;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
@@ -83,13 +84,13 @@ fn unknown_things_are_named() {
     for (length, code) in [
         (0, Code::BadLength),
         (1, Code::BadMemAlignment),
-        (usize::MAX & !0xfff, Code::BadLength),
+        (usize::MAX & !(page_size() - 1), Code::BadLength),
         (1 << 60, Code::BadLength),
     ] {
         let error = shm.export(length).expect_err("a bad length");
         assert_eq!(error.code(), code, "{length}: {error}");
     }
-    let export = shm.export(4096).expect("an export");
+    let export = shm.export(page_size()).expect("an export");
     for (id, access, code) in [
         (1, AccessList::everyone(), Code::ReservedSegid),
         (0x8000_0000, AccessList::everyone(), Code::ReservedSegid),
@@ -108,9 +109,9 @@ fn full_tables_say_so() {
     let one = cluster.node(1).expect("node 1").controller("shm0").expect("shm0");
     let two = cluster.node(2).expect("node 2").controller("shm0").expect("shm0");
     for _ in 0..50 {
-        let a = one.export(4096).expect("the first");
-        let b = one.export(4096).expect("the second");
-        let error = one.export(4096).expect_err("one too many");
+        let a = one.export(page_size()).expect("the first");
+        let b = one.export(page_size()).expect("the second");
+        let error = one.export(page_size()).expect_err("one too many");
         assert_eq!(error.code(), Code::InsufficientResources);
         assert!(error.to_string().contains("table of 2 segments is full"), "{error}");
         let id = a.publish(SegmentId::any(), &AccessList::everyone()).expect("published");

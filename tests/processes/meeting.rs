@@ -8,6 +8,7 @@ use super::story::{NodeProcess, PATIENCE, cluster, wait_for};
 use rsm::{AccessList, Code, Controller, Error, Permission, Result, SegmentId};
 use rsm_core::bell::Accumulate;
 use rsm_shm::membership::segment::Segment;
+use rsm_shm::memory::page_size;
 use rustix::process::Signal;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
@@ -220,7 +221,7 @@ fn meet(threads: usize, rounds: usize) -> Result<String> {
         threads.into_iter().try_for_each(|thread| thread.join().expect("no panic"))
     });
     // All of them have let go: it is ordinary memory, and can be exported as anything.
-    told.and_then(|()| adopt(std::ptr::with_exposed_provenance_mut::<u8>(start).wrapping_add(4096), 4096))
+    told.and_then(|()| adopt(std::ptr::with_exposed_provenance_mut::<u8>(start).wrapping_add(page_size()), page_size()))
         .and_then(|segment| segment.destroy())
         .map(|()| String::new())
 }

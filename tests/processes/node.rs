@@ -7,6 +7,7 @@ use rsm::{
     AccessList, BarrierMode, Code, Controller, Error, Export, Import, ImporterEvent, Mapping, Permission, Result,
     SegmentId,
 };
+use rsm_shm::memory::page_size;
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -108,7 +109,7 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
         }
         "adoptfilled" => {
             let (start, length) = (pages(number(word(2)) as usize), number(word(2)) as usize);
-            for at in (0..length).step_by(4096) {
+            for at in (0..length).step_by(page_size()) {
                 // SAFETY: inside a mapping of ours that nothing refers to.
                 unsafe { start.add(at).cast::<u64>().write_volatile(7) };
             }
@@ -445,7 +446,7 @@ fn receive_and_keep() {
     use rustix::mm::{MapFlags, ProtFlags, mmap};
     let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
     // SAFETY: fresh addresses that the kernel chooses.
-    let mapped = unsafe { mmap(std::ptr::null_mut(), 4096, access, flags, &packet.descriptors[0], 0) };
+    let mapped = unsafe { mmap(std::ptr::null_mut(), page_size(), access, flags, &packet.descriptors[0], 0) };
     KEPT.store(mapped.expect("a mapping").expose_provenance(), SeqCst);
 }
 

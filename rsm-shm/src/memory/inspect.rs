@@ -435,8 +435,10 @@ mod tests {
 
     #[test]
     fn the_text_and_the_query_agree() {
-        let object = memfd::create("rsm-segment", 16 << 12).unwrap();
-        let region = Region::map(&object, 4 << 12, 8 << 12, Permission::ReadWrite).unwrap();
+        let page = super::super::page_size();
+        let length = 8 * page;
+        let object = memfd::create("rsm-segment", 16 * page as u64).unwrap();
+        let region = Region::map(&object, 4 * page as u64, length, Permission::ReadWrite).unwrap();
         let (start, end) = (region.as_ptr() as usize, region.as_ptr() as usize + region.len());
         let text = read_all(maps().as_fd(), start, end).unwrap();
         match query_all(maps().as_fd(), start, end) {
@@ -453,15 +455,15 @@ mod tests {
             executable: false,
             device,
             inode,
-            offset: 4 << 12,
+            offset: 4 * page as u64,
         };
         assert_eq!(text, std::slice::from_ref(&whole));
-        let part = Piece { start: start + 4096, end: end - 4096, offset: 5 << 12, ..whole };
-        assert_eq!(pieces(start + 4096, (8 << 12) - 8192).unwrap(), [part]);
-        assert!(maps_object(start, 8 << 12, device, inode).unwrap());
-        assert!(!maps_object(start, 8 << 12, device, inode + 1).unwrap());
+        let part = Piece { start: start + page, end: end - page, offset: 5 * page as u64, ..whole };
+        assert_eq!(pieces(start + page, length - 2 * page).unwrap(), [part]);
+        assert!(maps_object(start, length, device, inode).unwrap());
+        assert!(!maps_object(start, length, device, inode + 1).unwrap());
         drop(region);
-        assert!(!maps_object(start, 8 << 12, device, inode).unwrap());
+        assert!(!maps_object(start, length, device, inode).unwrap());
     }
 
     #[test]

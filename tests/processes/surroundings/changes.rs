@@ -4,6 +4,7 @@ use super::super::group::{Limit, Limits};
 use super::program::{NOBODY, Scene, Witness};
 use super::{Change, Expected, Needs, RIGHT, Row};
 use rsm::{Code, Controller, Error, Result};
+use rsm_shm::memory::page_size;
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
@@ -518,7 +519,7 @@ pub(super) const RELATIVES: &[Row] = &[
 
 /// What a child says that calls the library: 0, or the number of its error.
 fn call() -> i32 {
-    let made = Controller::open("shm0").and_then(|controller| controller.export(4096)?.destroy());
+    let made = Controller::open("shm0").and_then(|controller| controller.export(page_size())?.destroy());
     made.err().map_or(0, |error| error.code().number())
 }
 

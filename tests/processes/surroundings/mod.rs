@@ -14,6 +14,7 @@ use super::Story;
 use super::group::{Group, Limits};
 use super::story::{PATIENCE, cluster};
 use rsm::{AccessList, SegmentId};
+use rsm_shm::memory::page_size;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -151,7 +152,7 @@ fn run_row(row: &Row) -> Vec<String> {
     }
     let cluster = cluster(2);
     let peer = cluster.node(1).expect("node 1").controller("shm0").expect("shm0");
-    let segment = peer.export(4096).expect("an export");
+    let segment = peer.export(page_size()).expect("an export");
     segment.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).expect("published");
     let wrong = std::thread::scope(|scope| {
         let cells = CELLS.into_iter().zip(row.cells).filter_map(|((when, after, private), expected)| {
