@@ -2,7 +2,7 @@
 //!
 //! Every processor that Linux runs on in 64-bit mode has the vector registers, so there is one loop for all of them: four
 //! pairs of registers loaded, then stored, to a target aligned to 16 bytes. It takes 10 instructions for 128 bytes;
-//! glibc's `memcpy` takes as many for 64 and is one function of several, by the processor. `ci/cross.sh aarch64` counts them.
+//! glibc's `memcpy` takes as many for 64 and is one function of several, by the processor.
 //!
 //! Nothing here bypasses the cache, as `vector` does on x86-64. `stnp` is a hint that would be sound, for barriers order it
 //! as any other store (`docs/ordering.md`). But it was measured on no machine, and the clock that the architecture promises
