@@ -2,7 +2,7 @@
 //! is wrong; it never crashes, and never waits without a bound that it states.
 
 use super::Story;
-use super::raw::place;
+use super::raw::{introduction, place};
 use super::story::{NodeProcess, small_cluster, wait_for};
 use rsm::{Cluster, Code, Geometry};
 use rsm_core::driver::WindowKind;
@@ -86,10 +86,9 @@ fn taken(address: &Address, claim: Claim) -> (OwnedFd, OwnedFd) {
     rustix::net::connect(&socket, &place(address)).expect("the agent listens");
     let ask = Ask::Join { protocol: rsm_core::message::PROTOCOL, claim: Some(claim) };
     let packet = encode(&Request { number: 1, ask }).expect("a message");
-    let me = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
-    if send(&socket, &packet, &[], SendFlags::empty()).is_err() {
-        send(&socket, &packet, &[me.expect("ourselves").as_fd()], SendFlags::empty()).expect("sent");
-    }
+    let me = introduction(&socket);
+    let me: Vec<_> = me.iter().map(AsFd::as_fd).collect();
+    send(&socket, &packet, &me, SendFlags::empty()).expect("sent");
     let packet = receive(&socket, RecvFlags::empty()).expect("an answer").expect("an answer");
     let mut descriptors = packet.descriptors.into_iter();
     (descriptors.next().expect("the registry"), descriptors.nth(1).expect("bells"))

@@ -2,7 +2,7 @@
 
 use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Reply, Request, decode, encode};
 use rsm_shm::address::{Address, ENV_CLUSTER, ENV_NODE_ID, ENV_NODE_KEY, secret_from_text};
-use rsm_shm::socket::{packet_socket, receive, send};
+use rsm_shm::socket::{packet_socket, peer_pidfd, receive, send};
 use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, SocketFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -35,6 +35,14 @@ pub(crate) fn claim() -> Claim {
 /// The name to connect to.
 pub(crate) fn place(address: &Address) -> SocketAddrUnix {
     SocketAddrUnix::new_abstract_name(address.abstract_name().as_bytes()).expect("a name")
+}
+
+/// What an agent must be sent by whoever joins where the kernel does not tell it who that is (before Linux 6.5): a
+/// descriptor of this process.
+pub(crate) fn introduction(socket: &OwnedFd) -> Option<OwnedFd> {
+    let is_unnamed = matches!(peer_pidfd(socket), Ok(None));
+    let me = || rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
+    is_unnamed.then(|| me().expect("a process descriptor"))
 }
 
 impl Raw {
@@ -90,14 +98,10 @@ impl Member {
     /// Joins the cluster of this agent.
     pub(crate) fn join_at(address: &Address, claim: Option<Claim>) -> rsm::Result<Member> {
         let mut control = Raw::connect_to(address)?;
-        let me = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
-        let me = me.expect("a process descriptor");
-        let join = Ask::Join { protocol: PROTOCOL, claim };
-        let number = match control.tell(join) {
-            Ok(number) => number,
-            Err(_) => control.tell_with(Ask::Join { protocol: PROTOCOL, claim }, &[me.as_fd()]).expect("sent"),
-        };
+        let me = introduction(&control.socket);
+        let me: Vec<_> = me.iter().map(AsFd::as_fd).collect();
         let hung_up = || rsm::Error::with(rsm::Code::CtlrNotPresent, "the agent hung up");
+        let number = control.tell_with(Ask::Join { protocol: PROTOCOL, claim }, &me).map_err(|_| hung_up())?;
         let (reply, descriptors) = control.hear().ok_or_else(hung_up)?;
         assert!(reply.number == number || reply.number == 0, "{reply:?}");
         reply.outcome?;

@@ -1,7 +1,8 @@
-//! Whether this machine has what rsm uses: features of the kernel, found by the library ([`rsm::Capabilities`]), and
-//! [`conditions`] under which it runs. For what is missing there is a [`remedy`].
+//! Whether this machine has what rsm uses: features of the kernel, found by the library ([`rsm::Capabilities`]) and
+//! explained by [`features`], and [`conditions`] under which it runs. For what is missing there is a [`remedy`].
 
 mod conditions;
+mod features;
 mod remedy;
 mod text;
 
@@ -86,13 +87,14 @@ fn examine() -> Report {
 }
 
 fn finding(feature: Feature, error: Option<&rsm::Error>, here: &Here) -> Finding {
+    let text = features::of(feature);
     Finding {
         feature: feature.name(),
         present: error.is_none(),
         required: feature.is_required(),
         since: feature.since(),
-        what: feature.what(),
-        without: feature.without(),
+        what: text.what,
+        without: text.without,
         error: error.map(|error| crate::failure::plain(error.detail())),
         remedy: error.map(|error| here.remedy(feature, error.code())),
     }

@@ -5,6 +5,7 @@ use std::fs;
 use rsm::{Code, Feature};
 
 use super::conditions::{self, setting};
+use super::features;
 
 /// What decides on it here.
 pub(super) struct Here {
@@ -21,6 +22,8 @@ impl Here {
         let switches = [
             (Feature::Proc, fs::metadata("/proc/self").is_err()),
             (Feature::Leases, is("fs.leases-enable", "0")),
+            // From 5.11 on everybody may hold back stores of their own code.
+            (Feature::WriteProtection, !is_at_least(kernel, "5.11") && is("vm.unprivileged_userfaultfd", "0")),
             (Feature::WriteProtectionOfKernel, is("vm.unprivileged_userfaultfd", "0")),
             (Feature::HugePages, conditions::shared_huge_pages().is_some_and(|chosen| chosen == "deny")),
         ];
@@ -35,7 +38,7 @@ impl Here {
     /// What to do about a feature that was missing with this error.
     pub(super) fn remedy(&self, feature: Feature, code: Code) -> String {
         let since = feature.since();
-        match (code, feature.remedy()) {
+        match (code, features::of(feature).remedy) {
             (Code::InsufficientResources, _) => "ulimit -n 4096 (there was no descriptor to try it with)".to_owned(),
             (Code::InsufficientMem, _) => {
                 "free memory: the feature is there (for huge pages: echo 1 > /proc/sys/vm/compact_memory)".to_owned()
@@ -117,7 +120,7 @@ mod tests {
             Feature::WriteProtectionOfUnpopulated,
         ];
         let expected = match std::env::consts::ARCH {
-            "x86_64" => ["5.11", "5.7", "5.19", "6.4"],
+            "x86_64" => ["5.7", "5.7", "5.19", "6.4"],
             "aarch64" => ["6.10"; 4],
             _ => ["any"; 4],
         };

@@ -35,6 +35,12 @@ pub(crate) fn populate(start: *mut u8, bytes: usize, purpose: Use) -> Result<(),
     }
 }
 
+/// Whether the kernel has the advice.
+pub(crate) fn probe() -> Result<(), Errno> {
+    // SAFETY: a range of no bytes: the kernel looks at the advice and does nothing.
+    unsafe { rustix::mm::madvise(std::ptr::null_mut(), 0, Advice::LinuxPopulateRead) }
+}
+
 /// One byte of each page, by the kernel's hand: where there is no page it says so.
 fn touch(start: *mut u8, bytes: usize, purpose: Use) -> Result<(), Errno> {
     const BATCH: usize = 256;

@@ -1,0 +1,92 @@
+#!/bin/busybox sh
+# The first process of a machine that ci/kernels.sh boots: makes the places that programs expect, runs what /suites/plan
+# names, tells what came out, and switches off. Lines that begin with `@@` are for ci/kernels.sh:
+#
+#   @@ kernel RELEASE
+#   @@ suite SUITE                                            begins
+#   @@ test SUITE|TEST|passed, failed or skipped|SECONDS|why it was skipped
+#   @@ done SUITE
+/bin/busybox mount -t devtmpfs dev /dev
+exec </dev/console >/dev/console 2>&1
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/root RUST_BACKTRACE=1
+mkdir -p /dev/shm /dev/pts
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+mount -t tmpfs -o mode=1777 tmpfs /tmp
+mount -t devpts devpts /dev/pts
+mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null
+ln -s /proc/self/fd /dev/fd
+ip link set lo up
+hostname machine
+echo "@@ kernel $(uname -r)"
+
+now() { cut -d ' ' -f 1 /proc/uptime; }
+
+# Runs a command that is to end with 0 within some seconds: piece SUITE NAME SECONDS COMMAND..
+piece() {
+    suite=$1 name=$2 seconds=$3
+    shift 3
+    began=$(now)
+    timeout -s KILL "$seconds" "$@" </dev/null >/tmp/out 2>&1
+    code=$?
+    why=
+    verdict=passed
+    # What tests say: of themselves on a line, or through their runner.
+    if [ "$code" != 0 ]; then
+        verdict=failed
+        [ "$code" != 137 ] || echo "not finished within $seconds s" >>/tmp/out
+    elif ! grep -q '^test result: ok. 0 passed; 0 failed; 0 ignored' /tmp/out; then
+        why=$(sed -n 's/.*\(skipped\|ignored\)\( in part\)\{0,1\}[:,] //p' /tmp/out | head -n 1)
+        [ -z "$why" ] || verdict=skipped
+    else
+        verdict=failed
+        echo "nothing ran" >>/tmp/out
+    fi
+    [ $verdict != failed ] || sed 's/^@@/ @@/' /tmp/out | tail -n 400
+    echo "@@ test $suite|$name|$verdict|$(echo "$(now) $began" | awk '{ printf "%.1f", $1 - $2 }')|$why"
+}
+
+# One test of a test program after the other.
+one_by_one() {
+    suite=$1 wanted=$2 seconds=$3
+    "/suites/$suite" --list 2>/dev/null | sed -n 's/: test$//p' | grep -F -- "$wanted" >/tmp/tests
+    while read -r test <&3; do
+        piece "$suite" "$test" "$seconds" "/suites/$suite" --exact "$test" --nocapture
+    done 3</tmp/tests
+}
+
+# Its runner has a limit for each of its tests, of which there are a thousand.
+conformance() {
+    began=$(now)
+    RSM_CONFORMANCE=/suites/c timeout -s KILL 3000 /suites/conformance ${1:+"$1"} </dev/null >/tmp/out 2>&1
+    code=$?
+    sed -nE 's/^test (.*[^ ]) +\.\.\. (ok|FAILED|ignored),? ?(.*)$/\1|\2|\3/p' /tmp/out |
+        awk -F '|' '{ v = $2 == "ok" ? "passed" : $2 == "FAILED" ? "failed" : "skipped"; print "@@ test conformance|" $1 "|" v "|0|" $3 }'
+    if [ $code != 0 ]; then
+        sed -n '/^failures:/,$p' /tmp/out | head -n 1000
+        grep -q '^test result' /tmp/out || { tail -n 20 /tmp/out && echo "@@ test conformance|all of it|failed|0|"; }
+    fi
+}
+
+run() {
+    suite=${1%%:*} wanted=
+    [ "$suite" = "$1" ] || wanted=${1#*:}
+    echo "@@ suite $suite"
+    case $suite in
+        doctor) piece doctor doctor 60 /suites/rsm-ctl doctor && cat /tmp/out ;;
+        hello) piece hello hello 60 /suites/rsm-ctl run -n 3 -- /suites/hello ;;
+        sort) piece sort sort 120 /bin/sh -c '/suites/rsm-ctl run -n 4 -- /suites/sort /suites/text -o /tmp/sorted && cmp /tmp/sorted /suites/sorted' ;;
+        rsmtest) LD_LIBRARY_PATH=/suites/c piece rsmtest rsmtest 60 /suites/rsm-ctl run -n 2 -- \
+            sh -c 'if [ $RSM_NODE_ID = 1 ]; then /suites/c/rsmtest -e -n 2; else /suites/c/rsmtest -i -n 1; fi' ;;
+        conformance) conformance "$wanted" ;;
+        *) one_by_one "$suite" "$wanted" 240 ;;
+    esac
+    echo "@@ done $suite"
+}
+
+# Not in this process, which cannot be killed and is the parent of whoever has none.
+(while read -r what <&4; do run "$what"; done 4</suites/plan)
+sync
+poweroff -f

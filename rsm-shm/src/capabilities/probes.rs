@@ -1,0 +1,104 @@
+//! How each feature is tried.
+#![allow(unsafe_code)]
+
+use super::Feature;
+use crate::error::from_errno;
+use crate::memory::memfd::{self, Sealing};
+use crate::memory::region::Region;
+use crate::memory::uffd::{self, Mode};
+use crate::memory::{huge, inspect, lease, populate};
+use crate::{private_table, socket};
+use rsm_core::access::Permission;
+use rsm_core::{Code, Error, Result};
+use rustix::io::Errno;
+
+/// Uses it, once and without traces.
+pub(super) fn probe(feature: Feature) -> Result<()> {
+    match feature {
+        Feature::MemoryObjects => memfd::create("rsm-probe", 4096).map(drop),
+        Feature::FutureWriteSeal => {
+            memfd::create("rsm-probe", 4096).and_then(|object| memfd::seal(object, Sealing::SizeAndFutureWrites))
+        }
+        Feature::NoExecSeal => {
+            let wanted = rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::NOEXEC_SEAL;
+            named(rustix::fs::memfd_create("rsm-probe", wanted).map(drop), "MFD_NOEXEC_SEAL")
+        }
+        Feature::Proc => {
+            memfd::create("rsm-probe", 4096).and_then(|object| memfd::reopen(object, Permission::Read)).map(drop)
+        }
+        Feature::ProcessDescriptors => {
+            let flags = rustix::process::PidfdFlags::empty();
+            named(rustix::process::pidfd_open(rustix::process::getpid(), flags).map(drop), "pidfd_open")
+        }
+        Feature::PeerProcessDescriptor => {
+            let (here, _there) = socket::packet_pair()?;
+            // A socket pair has a peer, ourselves; the process lives.
+            socket::peer_pidfd(&here)?.map(drop).ok_or_else(|| missing("SO_PEERPIDFD", Errno::NOPROTOOPT))
+        }
+        Feature::RefuseDescriptors => {
+            let (here, _there) = socket::packet_pair()?;
+            let refuses = socket::refuse_descriptors(&here);
+            refuses.then_some(()).ok_or_else(|| missing("SO_PASSRIGHTS", Errno::NOPROTOOPT))
+        }
+        Feature::PrivateTables => private_table::aside(|| Ok(())),
+        Feature::Futex => named(futex(libc::SYS_futex), "FUTEX_WAIT"),
+        Feature::FutexWaitv => named(futex(libc::SYS_futex_waitv), "futex_waitv"),
+        Feature::Leases => memfd::create("rsm-probe", 4096).and_then(lease::only_original).map(drop),
+        Feature::WriteProtection => named(uffd::probe().map(drop), "userfaultfd"),
+        Feature::WriteProtectionOfKernel => match uffd::probe() {
+            Ok((Mode::UserOnly, _)) => Err(missing("userfaultfd for faults in the kernel", Errno::PERM)),
+            other => named(other.map(drop), "userfaultfd"),
+        },
+        Feature::WriteProtectionOfShared => within(|reach| reach.shared, "UFFD_FEATURE_WP_HUGETLBFS_SHMEM"),
+        Feature::WriteProtectionOfUnpopulated => within(|reach| reach.unpopulated, "UFFD_FEATURE_WP_UNPOPULATED"),
+        Feature::Populate => named(populate::probe(), "MADV_POPULATE_READ"),
+        Feature::ProcmapQuery => named(inspect::probe(), "PROCMAP_QUERY"),
+        Feature::HugePages => huge_pages(),
+    }
+}
+
+pub(super) fn missing(what: &str, errno: Errno) -> Error {
+    match errno {
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN => from_errno(errno, what),
+        errno => Error::with(Code::CtlrNotPresent, format!("{what}: {errno}")),
+    }
+}
+
+fn named(outcome: rustix::io::Result<()>, what: &str) -> Result<()> {
+    outcome.map_err(|errno| missing(what, errno))
+}
+
+fn within(part: impl Fn(uffd::Reach) -> bool, what: &str) -> Result<()> {
+    match uffd::probe() {
+        Ok((_, reach)) if part(reach) => Ok(()),
+        Ok(_) => Err(missing(what, Errno::INVAL)),
+        Err(errno) => Err(missing(what, errno)),
+    }
+}
+
+/// Asks to sleep while a word holds what it does not hold: a kernel that can sleep so refuses.
+fn futex(call: libc::c_long) -> rustix::io::Result<()> {
+    let word = 0_u32;
+    // `struct futex_waitv`: value, address, flags (FUTEX_32), reserved.
+    let waited: [u64; 3] = [1, std::ptr::from_ref(&word).addr() as u64, 2];
+    let rc = if call == libc::SYS_futex {
+        // SAFETY: the kernel reads `word`, which holds 0 and not 1, and returns at once.
+        unsafe { libc::syscall(call, &raw const word, libc::FUTEX_WAIT, 1, std::ptr::null::<libc::timespec>()) }
+    } else {
+        // SAFETY: the kernel reads one `struct futex_waitv` and the word it names, as above.
+        unsafe { libc::syscall(call, waited.as_ptr(), 1, 0, std::ptr::null::<libc::timespec>(), 0) }
+    };
+    match Errno::from_io_error(&std::io::Error::last_os_error()) {
+        _ if rc >= 0 => Ok(()),
+        Some(Errno::AGAIN) => Ok(()),
+        errno => Err(errno.unwrap_or(Errno::IO)),
+    }
+}
+
+/// Makes a huge page of small ones, in shared memory.
+fn huge_pages() -> Result<()> {
+    let size = huge::huge_page_size();
+    let object = memfd::create("rsm-probe", size as u64)?;
+    let region = Region::map(&object, 0, size, Permission::ReadWrite)?;
+    huge::collapse(region.as_ptr(), size)
+}
