@@ -6,8 +6,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// Nothing in a story takes this long unless it hangs; wide, for machines with other work.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Nothing in a story takes this long unless it hangs; wide, for machines with other work and emulated ones.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A cluster with its agent in this process.
 pub(crate) fn cluster(nodes: u32) -> Cluster {
