@@ -163,6 +163,11 @@ fn after_an_interrupted_publish() {
     }
 }
 
+/// Waits until thread t sleeps in its call, unless a busy machine lets the call end before.
+fn sleeps_or_ends(node: &mut NodeProcess) {
+    wait_for("the call", || node.ok("asleep t") == "true" || node.ok("running t") == "false");
+}
+
 fn a_later_withdrawal_does_not_answer() {
     // The wait lasts 100 ms; a machine that is busy for longer lets it end before the handler runs.
     assert!((0..20).any(|_| asks_again_after_a_later_withdrawal()), "no unpublish was interrupted");
@@ -179,7 +184,7 @@ fn asks_again_after_a_later_withdrawal() -> bool {
     importer.ok("map i");
     importer.stop();
     exporter.ok("go t unpublish e");
-    exporter.until("asleep t", "ok true");
+    sleeps_or_ends(&mut exporter);
     exporter.ok("poke t");
     if !exporter.ok("join t").starts_with("err 41 ") {
         return false;
@@ -210,7 +215,7 @@ fn a_handler_interrupts_unpublish() {
         importer.ok("connect i 1 0x400000 rw");
         importer.stop();
         exporter.ok("go t unpublish e");
-        exporter.until("asleep t", "ok true");
+        sleeps_or_ends(&mut exporter);
         exporter.ok("poke t");
         let answer = exporter.ok("join t");
         importer.signal(Signal::CONT);
@@ -235,7 +240,7 @@ fn a_handler_interrupts_unpublish() {
     importer.ok("connect i 1 0x400000 rw");
     importer.stop();
     exporter.ok("go t unpublish e");
-    exporter.until("asleep t", "ok true");
+    sleeps_or_ends(&mut exporter);
     exporter.ok("poke t");
     exporter.ok("join t");
     importer.signal(Signal::CONT);
@@ -247,17 +252,28 @@ fn a_handler_interrupts_unpublish() {
 }
 
 fn handlers_do_not_disturb_answered_requests() {
+    // On a busy machine the agent may not get round to answer within the 50 ms that an interrupted request waits.
+    let mut last = String::new();
+    for _ in 0..20 {
+        last = cycles_among_handlers();
+        if !last.starts_with("err 41 ") {
+            break;
+        }
+    }
+    assert_eq!(last, "ok");
+}
+
+/// What becomes of requests that are answered at once while handlers run.
+fn cycles_among_handlers() -> String {
     let cluster = cluster(1);
     let mut node = NodeProcess::start(&cluster, 1);
     node.ok("handler");
     node.ok("export e 4096");
     node.ok("publish e 0x400000");
     node.ok("go t cycles 300");
-    let mut pokes = 0;
     wait_for("the cycles to end", || {
         node.ok("poke t");
-        pokes += 1;
         node.ok("running t") == "false"
     });
-    assert_eq!(node.ok("join t"), "ok", "after {pokes} handlers");
+    node.ok("join t")
 }
