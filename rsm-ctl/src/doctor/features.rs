@@ -18,7 +18,7 @@ pub(super) fn of(feature: Feature) -> &'static Text {
     TEXTS.iter().find(|text| text.feature == feature).expect("a text for each feature, as the test below shows")
 }
 
-const TEXTS: [Text; Feature::ALL.len()] = [
+static TEXTS: [Text; Feature::ALL.len()] = [
     Text {
         feature: Feature::MemoryObjects,
         what: "memfd_create with seals: all memory of a cluster",
@@ -101,8 +101,8 @@ const TEXTS: [Text; Feature::ALL.len()] = [
     Text {
         feature: Feature::WriteProtectionOfShared,
         what: "UFFD_FEATURE_WP_HUGETLBFS_SHMEM: write protection of shared memory",
-        without: "stores that other threads of the exporter make at the very moment of a destroy, a rebind, or an unpublish that moves \
-             memory can be lost, whether there are importers or not; create loses none",
+        without: "stores that other threads of the exporter make at the very moment of a destroy, a rebind, or an unpublish \
+             that moves memory can be lost, whether there are importers or not; create loses none",
         remedy: None,
     },
     Text {
