@@ -464,7 +464,7 @@ fn a_waiting_thread_is_not_robbed_by_the_poll_descriptor() {
     });
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "tokio-tests")]
 #[tokio::test]
 async fn who_comes_and_goes_can_be_awaited() {
     let (_cluster, one, two) = two_nodes();
@@ -486,7 +486,7 @@ async fn who_comes_and_goes_can_be_awaited() {
     assert!(tokio::time::timeout(Duration::from_millis(20), events.next_async()).await.is_err());
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "tokio-tests")]
 #[tokio::test]
 async fn signals_are_awaited() {
     let (_cluster, e, i) = pair();

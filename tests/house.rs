@@ -21,7 +21,10 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("rsm-shm", &["rsm-core"][..]),
         ("rsm", &["rsm-core", "rsm-shm"][..]),
         ("rsm-perf", &["rsm"][..]),
-        ("rsm-ctl", &["rsm", "rsm-perf"][..]),
+        ("rsm-benches", &["rsm", "rsm-core", "rsm-shm"][..]),
+        ("rsm-examples", &["rsm"][..]),
+        ("rsm-run", &["rsm"][..]),
+        ("rsm-ctl", &["rsm", "rsm-perf", "rsm-run"][..]),
         ("rsm-capi", &["rsm", "rsm-core", "rsm-shm"][..]),
     ])
 }

@@ -1,6 +1,6 @@
 /*
- * A party of a measuring pair, in C: what benches/harness/src/party.rs is in Rust. The conversation is described in
- * benches/harness/src/protocol.rs. A party is a program with a table of operations; the raw ones, which are the limits
+ * A party of a measuring pair, in C: what rsm-perf/src/party.rs is in Rust. The conversation is described in
+ * rsm-perf/src/protocol.rs. A party is a program with a table of operations; the raw ones, which are the limits
  * of the others, are here.
  */
 #ifndef RSM_PERF_PAIR_H
@@ -30,7 +30,7 @@
 #include <emmintrin.h>
 #endif
 
-/* Places in shared memory, as in benches/harness/src/region.rs. */
+/* Places in shared memory, as in rsm-perf/src/region.rs. */
 enum { PING = 0, WOKE = 256, ANSWERED = 384, READY = 640, AT_WORK = 768, COUNT = 512, SETUP_0 = 1024, SETUP_1 = 2048, SLOTS_AT = 4096 };
 enum { PONG = 40 << 10, HEAD = 64 << 10, SLOTS = 512, CREDIT = 64 };
 

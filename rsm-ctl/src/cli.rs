@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::colour::Palette;
 use crate::doctor::DoctorArgs;
@@ -11,13 +11,15 @@ use crate::exit_code::{self, ExitCode};
 use crate::failure::Failure;
 use crate::manual::ManArgs;
 use crate::perf::PerfArgs;
+use crate::query::args::QueryArgs;
 use crate::query::show::ShowArgs;
 use crate::query::topology::TopologyArgs;
 use crate::run::args::{RunArgs, UpArgs};
 use crate::run::down::DownArgs;
 use crate::run::exec::{EnvArgs, ExecArgs};
 use crate::steer::args::{LinkArgs, NodeArgs, ScriptArgs, SegmentArgs};
-use crate::top::TopArgs;
+use crate::top::args::TopArgs;
+use crate::verbosity::VerbosityArgs;
 use crate::watch::WatchArgs;
 use crate::{habits, print, printable};
 
@@ -29,36 +31,6 @@ pub(crate) struct Cli {
     pub(crate) verbosity: VerbosityArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// The switches every command knows.
-#[derive(Debug, Args)]
-pub(crate) struct VerbosityArgs {
-    // Global options are shown in the order in which each command has them, among its own; these come last.
-    /// Say nothing about nodes that fail, or what was done; the exit code tells
-    #[arg(short, long, global = true, display_order = 900, conflicts_with = "verbose")]
-    quiet: bool,
-    /// Say what is done: the cluster, the processes, how each node ended; and what the agent says
-    #[arg(short, long, global = true, display_order = 901)]
-    verbose: bool,
-}
-
-/// How much `rsm-ctl` says on its own account. Errors of its own are always said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Verbosity {
-    Quiet,
-    Normal,
-    Verbose,
-}
-
-impl VerbosityArgs {
-    pub(crate) fn level(&self) -> Verbosity {
-        match (self.quiet, self.verbose) {
-            (true, _) => Verbosity::Quiet,
-            (_, true) => Verbosity::Verbose,
-            _ => Verbosity::Normal,
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -120,17 +92,6 @@ pub(crate) enum Command {
     Man(ManArgs),
 }
 
-/// What a look at running clusters can be told.
-#[derive(Debug, Args)]
-pub(crate) struct QueryArgs {
-    /// Write JSON: an object with a "version" and one array (see docs/json.md)
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The cluster to look at; needed when several run and $RSM_CLUSTER names none
-    #[arg(long, value_name = "NAME")]
-    pub(crate) cluster: Option<String>,
-}
-
 /// Reads the command line.
 ///
 /// # Errors
@@ -172,6 +133,8 @@ pub(crate) fn options() -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use rsm_run::verbosity::Verbosity;
+
     use super::*;
 
     #[test]

@@ -1,6 +1,8 @@
 //! Hands a command to the part of the program that does it.
 
-use crate::cli::{Cli, Command};
+use clap::CommandFactory;
+
+use crate::cli::{self, Cli, Command};
 use crate::exit_code::ExitCode;
 use crate::query::Table;
 use crate::{doctor, manual, perf, print, query, run, steer, top, watch};
@@ -9,10 +11,10 @@ use crate::{doctor, manual, perf, print, query, run, steer, top, watch};
 pub(crate) fn perform(cli: Cli) -> ExitCode {
     let verbosity = cli.verbosity.level();
     let done = match cli.command {
-        Command::Run(args) => run::perform(args, verbosity),
-        Command::Up(args) => run::up::perform(args, verbosity),
+        Command::Run(args) => run::perform(args, verbosity, cli::options),
+        Command::Up(args) => run::up::perform(args, verbosity, cli::options),
         Command::Down(args) => run::down::perform(&args),
-        Command::Exec(args) => run::exec::perform(args, verbosity),
+        Command::Exec(args) => run::exec::perform(args, verbosity, cli::options),
         Command::Env(args) => run::exec::environment(&args),
         Command::Ls(args) => query::perform(Table::Clusters, &args),
         Command::Nodes(args) => query::perform(Table::Nodes, &args),
@@ -29,8 +31,8 @@ pub(crate) fn perform(cli: Cli) -> ExitCode {
         Command::Node(args) => steer::node(&args, verbosity),
         Command::Segment(args) => steer::segment(&args, verbosity),
         Command::Script(args) => steer::script::perform(&args, verbosity),
-        Command::Completions { shell } => manual::completions(shell),
-        Command::Man(args) => manual::perform(&args),
+        Command::Completions { shell } => manual::completions(shell, Cli::command()),
+        Command::Man(args) => manual::perform(&args, Cli::command()),
     };
     done.unwrap_or_else(|failure| {
         print::complaint(&failure);

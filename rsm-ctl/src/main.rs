@@ -3,35 +3,33 @@
 //! The way of a command through the files: [`cli`] says what may be asked, [`command`] hands it to the part that does
 //! it ([`run`] starts a cluster, [`query`], [`watch`] and [`top`] look at one, [`steer`] disturbs one, [`perf`] measures, [`doctor`] looks at the
 //! machine), and every end has a number in [`exit_code`]. What
-//! is said goes through [`mod@print`]. All unsafe code is in [`process`] and [`descriptor`].
+//! is said goes through [`mod@print`]. What starts a cluster and its programs is [`rsm_run`]; the only unsafe code here is in
+//! [`outset`].
 
 mod cli;
 mod clock;
-mod colour;
 mod command;
-mod descriptor;
 mod doctor;
 mod duration;
-mod exit_code;
-mod failure;
 mod habits;
 mod manual;
 mod number;
+mod outset;
 mod perf;
-mod print;
-mod printable;
-mod process;
 mod query;
 mod run;
 mod size;
 mod steer;
 mod top;
+mod verbosity;
 mod watch;
+
+use rsm_run::{colour, descriptor, exit_code, failure, print, printable, process};
 
 fn main() -> std::process::ExitCode {
     // A limit of file sizes (`ulimit -f`) that is reached is an error of the write, as a full disk is, and no end.
     process::ignore(rustix::process::Signal::XFSZ);
-    descriptor::refuse_missing_output();
+    outset::refuse_missing_output();
     let code = match cli::parse() {
         Ok(cli) => command::perform(cli),
         Err(code) => code,

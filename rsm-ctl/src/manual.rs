@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::cli::Cli;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::{descriptor, print, printable};
@@ -16,43 +15,39 @@ use crate::{descriptor, print, printable};
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
     /// The page of one command; the whole manual without it
-    #[arg(value_name = "COMMAND", value_parser = command_name)]
+    #[arg(value_name = "COMMAND")]
     command: Option<String>,
     /// Write every page into this directory: rsm-ctl.1 and one for each command
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
     dir: Option<PathBuf>,
 }
 
-/// Reads the name of a command. Asked when the command line is read, not when it is defined: this is a part of it.
-fn command_name(text: &str) -> Result<String, String> {
-    let names = names();
-    if names.iter().any(|name| name == text) {
-        return Ok(text.to_owned());
-    }
-    Err(format!("the commands are: {}", names.join(", ")))
-}
-
 /// The commands, each of which has a page.
-fn names() -> Vec<String> {
-    let command = built();
-    let all = command.get_subcommands().map(clap::Command::get_name).filter(|name| *name != "help");
-    all.map(str::to_owned).collect()
+fn names(command: &Command) -> Vec<&str> {
+    command.get_subcommands().map(Command::get_name).filter(|name| *name != "help").collect()
 }
 
-/// Writes what was asked for.
-pub(crate) fn perform(args: &ManArgs) -> Result<ExitCode, Failure> {
+/// Writes what was asked for. `command` is the definition of the command line.
+pub(crate) fn perform(args: &ManArgs, mut command: Command) -> Result<ExitCode, Failure> {
+    command.build();
     let failed = |e| Failure::system("cannot write the manual page", e);
     match (&args.command, &args.dir) {
-        (Some(name), _) => print::answer(&page_of(name).map_err(failed)?),
-        (None, Some(dir)) => install(dir),
-        (None, None) => print::answer(&whole().map_err(failed)?),
+        (Some(name), _) => match command.find_subcommand(name).filter(|_| name != "help") {
+            Some(sub) => print::answer(&page_of(sub).map_err(failed)?),
+            None => {
+                let names = names(&command).join(", ");
+                Err(Failure::usage(format!("there is no command {name:?}; the commands are: {names}")))
+            }
+        },
+        (None, Some(dir)) => install(dir, &command),
+        (None, None) => print::answer(&whole(&command).map_err(failed)?),
     }
 }
 
 /// Writes a completion script.
-pub(crate) fn completions(shell: Shell) -> Result<ExitCode, Failure> {
+pub(crate) fn completions(shell: Shell, mut command: Command) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "rsm-ctl", &mut script);
+    clap_complete::generate(shell, &mut command, "rsm-ctl", &mut script);
     let mut script = String::from_utf8_lossy(&script).into_owned();
     if shell == Shell::Bash {
         script = with_cluster_names(&script);
@@ -77,20 +72,13 @@ fn with_cluster_names(script: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-fn built() -> clap::Command {
-    let mut command = Cli::command();
-    command.build();
-    command
-}
-
 /// One page: the command, then each of its commands as a section.
-fn whole() -> io::Result<String> {
+fn whole(command: &Command) -> io::Result<String> {
     let mut page = Vec::new();
-    let mut command = built();
     let manual = Man::new(command.clone().disable_help_subcommand(true));
     manual.render_title(&mut page)?;
     manual.render_name_section(&mut page)?;
-    page.extend_from_slice(synopsis(&mut command).as_bytes());
+    page.extend_from_slice(synopsis(&mut command.clone()).as_bytes());
     manual.render_description_section(&mut page)?;
     manual.render_options_section(&mut page)?;
     for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
@@ -110,11 +98,9 @@ fn whole() -> io::Result<String> {
 }
 
 /// The page of one command, rsm-ctl-COMMAND(1).
-fn page_of(name: &str) -> io::Result<String> {
+fn page_of(sub: &Command) -> io::Result<String> {
     let mut page = Vec::new();
-    let command = built();
-    let sub = command.get_subcommands().find(|sub| sub.get_name() == name);
-    let mut sub = sub.ok_or_else(|| io::Error::other(format!("there is no command {name}")))?.clone();
+    let (name, mut sub) = (sub.get_name(), sub.clone());
     let synopsis = synopsis(&mut sub);
     // What a command says after its options stays; the table of exit codes is in every page, once.
     let after = own_notes(&sub).map_or_else(String::new, |text| text + "\n\n") + &crate::exit_code::help();
@@ -131,12 +117,12 @@ fn page_of(name: &str) -> io::Result<String> {
 }
 
 /// What a command alone says after its options.
-fn own_notes(command: &clap::Command) -> Option<String> {
+fn own_notes(command: &Command) -> Option<String> {
     command.get_after_help().map(ToString::to_string).filter(|text| !text.contains("Exit codes:"))
 }
 
 /// How a command is called, as `--help` has it: the lines that were written, not every option in brackets.
-fn synopsis(command: &mut clap::Command) -> String {
+fn synopsis(command: &mut Command) -> String {
     let usage = command.render_usage().to_string();
     let lines = usage.strip_prefix("Usage:").unwrap_or(&usage).lines().map(|line| escaped(line.trim()) + "\n");
     format!(".SH SYNOPSIS\n.nf\n{}.fi\n", lines.collect::<String>())
@@ -158,37 +144,51 @@ fn escaped(line: &str) -> String {
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
 }
 
-fn install(dir: &Path) -> Result<ExitCode, Failure> {
+fn install(dir: &Path, command: &Command) -> Result<ExitCode, Failure> {
     let write = |name: &str, page: io::Result<String>| {
         let path = dir.join(name);
         let written = page.and_then(|page| descriptor::write_file(&path, page.as_bytes()));
         written.map_err(|e| Failure::system(&format!("cannot write {}", printable::path(&path)), e))
     };
     fs::create_dir_all(dir).map_err(|e| Failure::system(&format!("cannot make {}", printable::path(dir)), e))?;
-    write("rsm-ctl.1", whole())?;
-    for name in names() {
-        write(&format!("rsm-ctl-{name}.1"), page_of(&name))?;
+    write("rsm-ctl.1", whole(command))?;
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        write(&format!("rsm-ctl-{}.1", sub.get_name()), page_of(sub))?;
     }
     Ok(ExitCode::Success)
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::cli::Cli;
+
+    fn built() -> Command {
+        let mut command = Cli::command();
+        command.build();
+        command
+    }
 
     #[test]
     fn tables_keep_their_lines() {
         let text = "Prose is\nfilled.\n\n  at TIME   waits\n.x";
         assert_eq!(notes(text), ".SH NOTES\n.PP\nProse is\nfilled.\n.PP\n.nf\n  at TIME   waits\n\\&.x\n.fi\n");
-        let run = page_of("run").unwrap();
+        let run = page_of(built().find_subcommand("run").unwrap()).unwrap();
         assert!(run.contains(".nf\nrsm\\-ctl run \\-n N [OPTIONS] [\\-\\-] PROG ARGS...\n"), "{run}");
-        assert!(whole().unwrap().contains("\n  when CONDITION [within TIME] [then ACTION]   waits until it holds\n"));
+        assert!(
+            whole(&built())
+                .unwrap()
+                .contains("\n  when CONDITION [within TIME] [then ACTION]   waits until it holds\n")
+        );
     }
 
     #[test]
     fn every_command_has_a_page() {
-        for name in names() {
-            let page = page_of(&name).unwrap();
+        let command = built();
+        for name in names(&command) {
+            let page = page_of(command.find_subcommand(name).unwrap()).unwrap();
             assert!(page.contains(&format!("rsm\\-ctl\\-{name}")) && page.contains("Exit codes"), "{page}");
         }
     }

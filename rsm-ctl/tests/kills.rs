@@ -82,7 +82,7 @@ fn numbers(folder: &str) -> Vec<u32> {
 fn sort_example() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(root).args(["build", "-q", "-p", "rsm", "--example", "sort"]);
+    cargo.current_dir(root).args(["build", "-q", "-p", "rsm-examples", "--example", "sort"]);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }

@@ -24,7 +24,7 @@ use crate::print;
 /// Does what was asked.
 pub(crate) fn perform(args: &PerfArgs) -> Result<ExitCode, Failure> {
     if args.party {
-        let code = rsm_perf::party::serve(|link| Ok(Box::new(rsm_perf::rsm_party::RsmParty::join(link)?)));
+        let code = rsm_perf::serve::serve(|link| Ok(Box::new(rsm_perf::rsm_party::RsmParty::join(link)?)));
         return Ok(if code == std::process::ExitCode::SUCCESS { ExitCode::Success } else { ExitCode::Failure });
     }
     if args.list {

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Rows;
+use super::rows::Rows;
 use crate::printable;
 
 /// Raised when a field goes or changes its meaning; new fields do not raise it.

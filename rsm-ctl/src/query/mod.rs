@@ -1,34 +1,24 @@
 //! A look at running clusters: what is asked is fetched here, [`table`] and [`json`] render it.
 
+pub(crate) mod args;
+pub(crate) mod cluster;
 pub(crate) mod json;
 pub(crate) mod process;
+mod rows;
 pub(crate) mod show;
 pub(crate) mod table;
 pub(crate) mod topology;
 
 use rsm::Code;
-use rsm::observe::{
-    self, ClusterInfo, ClusterRef, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, Observer, SegmentInfo, WaitInfo,
-};
+use rsm::observe::{self, ClusterInfo, ClusterRef};
 
-use serde::Serialize;
-use show::ProcessRow;
+use args::QueryArgs;
+use cluster::attach;
+use rows::{ClusterRow, Rows};
 
-use crate::cli::QueryArgs;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::print;
-
-/// Looks at the cluster of this name, or at the only one.
-pub(crate) fn attach(name: Option<&str>) -> Result<Observer, Failure> {
-    Observer::attach(name).map_err(Failure::from)
-}
-
-/// The failure of going on with a cluster that has ended.
-pub(crate) fn ended(observer: &Observer, name: &str) -> Failure {
-    let how = if observer.ended_in_order() { "has ended" } else { "has ended: its agent was killed" };
-    Failure { code: ExitCode::ClusterEnded, message: format!("the cluster {name:?} {how}") }
-}
 
 /// What there is to look at.
 #[derive(Debug, Clone, Copy)]
@@ -38,27 +28,6 @@ pub(crate) enum Table {
     Segments,
     Connections,
     Links,
-}
-
-/// What was found.
-pub(crate) enum Rows {
-    Clusters(Vec<ClusterRow>),
-    Nodes(Vec<NodeInfo>),
-    Segments(Vec<SegmentInfo>),
-    Connections(Vec<ConnectionInfo>),
-    Links(Vec<LinkInfo>),
-    Controllers(Vec<ControllerInfo>),
-    Processes(Vec<ProcessRow>),
-    Waits(Vec<WaitInfo>),
-}
-
-/// A running cluster, as far as this user may know it.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum ClusterRow {
-    Open(ClusterInfo),
-    /// Its agent refuses to be looked at, or does not answer.
-    Closed(ClusterRef),
 }
 
 /// Fetches one table and writes it to standard output.

@@ -2,10 +2,8 @@
 
 use rsm::observe::{ClusterRef, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, SegmentInfo};
 use rustix::process::geteuid;
-use tabled::builder::Builder;
-use tabled::settings::{Padding, Style};
 
-use super::{ClusterRow, ProcessRow, Rows};
+use super::rows::{ClusterRow, ProcessRow, Rows};
 use crate::{printable, size};
 
 pub(crate) fn render(rows: &Rows) -> String {
@@ -36,14 +34,25 @@ pub(crate) fn render(rows: &Rows) -> String {
 }
 
 pub(super) fn table<const N: usize>(headline: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let mut builder = Builder::default();
-    builder.push_record(headline);
-    for row in rows {
-        builder.push_record(row.map(|cell| printable::name(&cell)));
+    let rows = rows.map(|row| row.map(|cell| printable::name(&cell)));
+    let rows: Vec<[String; N]> = std::iter::once(headline.map(str::to_owned)).chain(rows).collect();
+    let mut widths = [0; N];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
     }
-    let table = builder.build().with(Style::empty()).with(Padding::new(0, 2, 0, 0)).to_string();
-    // Padding of the last column would be blanks at the end of each line.
-    table.lines().flat_map(|line| [line.trim_end(), "\n"]).collect()
+    let line = |row: &[String; N]| {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            line.push_str(cell);
+            line.push_str(&" ".repeat(width - cell.chars().count() + 2));
+        }
+        // Padding of the last column would be blanks at the end of each line.
+        line.truncate(line.trim_end().len());
+        line + "\n"
+    };
+    rows.iter().map(line).collect()
 }
 
 fn cluster(row: &ClusterRow) -> [String; 8] {

@@ -6,18 +6,12 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgGroup, Args, ValueEnum};
+use rsm_run::input::Input;
+use rsm_run::node_set::NodeSet;
+use rsm_run::placement::Pin;
+use rsm_run::setting::{self, Setting};
 
-use super::input::Input;
-use super::node_set::NodeSet;
-use super::placement::Pin;
-use super::setting::{self, Setting};
 use crate::{duration, exit_code, number};
-
-/// Most nodes of a cluster in the default geometry: 64 ids of which 0 means "not a member".
-pub(crate) const MOST_NODES: u32 = 63;
-
-/// How long nodes may take to end, where nobody says otherwise.
-pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// What `run` can be told.
 #[derive(Debug, Args)]

@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use rsm_run::verbosity::Verbosity;
 use serde::Deserialize;
 
-use crate::cli::Verbosity;
 use crate::failure::{Failure, reason};
 use crate::process;
 

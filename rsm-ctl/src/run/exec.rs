@@ -5,21 +5,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use rsm_run::node_set::NodeSet;
+use rsm_run::placement::Pin;
+use rsm_run::plan::{GRACE, Home, Plan};
+use rsm_run::setting::{self, Setting};
+use rsm_run::task::{self, Common, Part};
+use rsm_run::verbosity::Verbosity;
+use rsm_run::{front, hint, keeper};
 use rustix::process::Signal;
 
-use super::args::GRACE;
-use super::keeper::{self, Answer, Ask};
-use super::node_set::NodeSet;
-use super::placement::Pin;
-use super::plan::{Home, Plan};
-use super::setting::{self, Setting};
-use super::task::{self, Common, Part};
-use super::{front, hint};
-use crate::cli::Verbosity;
-use crate::duration;
+use super::words::{self, Options};
 use crate::exit_code::{self, ExitCode};
 use crate::failure::Failure;
-use crate::{number, print, process};
+use crate::{duration, number, print, process};
 
 /// What `exec` can be told.
 #[derive(Debug, Args)]
@@ -63,9 +61,9 @@ pub(crate) struct EnvArgs {
 }
 
 /// Runs a process of a node; ends as it ended.
-pub(crate) fn perform(args: ExecArgs, verbosity: Verbosity) -> Result<ExitCode, Failure> {
+pub(crate) fn perform(args: ExecArgs, verbosity: Verbosity, options: Options) -> Result<ExitCode, Failure> {
     process::use_default_action(Signal::CHILD);
-    let program = task::program_of(args.words)?;
+    let program = words::program_of(args.words, options)?;
     let above = Common { environment: args.env, directory: args.cwd, pin: args.pin };
     let parts = vec![Part::plain(NodeSet::one(args.node), program)];
     let tasks = task::lay_out(args.node, parts, &Common::default(), &above)?;
@@ -78,17 +76,12 @@ pub(crate) fn perform(args: ExecArgs, verbosity: Verbosity) -> Result<ExitCode, 
         timeout: args.timeout,
         ..Plan::plain(home, tasks, verbosity)
     };
-    front::run(plan, None, None)
+    front::run(plan, None)
 }
 
 /// Writes what makes a shell, and what it starts, processes of a node.
 pub(crate) fn environment(args: &EnvArgs) -> Result<ExitCode, Failure> {
-    match keeper::ask(args.cluster.as_deref(), &Ask::Environment { node: args.node })? {
-        (_, _, Answer::Environment { variables }) => {
-            let lines =
-                variables.iter().map(|(name, value)| format!("export {name}={}\n", hint::quoted(OsStr::new(value))));
-            print::answer(&lines.collect::<String>())
-        }
-        (cluster, ..) => Err(Failure::new(format!("cluster {} gives out no environment", cluster.name))),
-    }
+    let variables = keeper::environment_of(args.cluster.as_deref(), args.node)?;
+    let lines = variables.iter().map(|(name, value)| format!("export {name}={}\n", hint::quoted(OsStr::new(value))));
+    print::answer(&lines.collect::<String>())
 }

@@ -1,70 +1,33 @@
-//! `rsm-ctl run`: a cluster, programs on its nodes, and nothing left behind; and `up`, `down`, `exec` and `env`, which
-//! are made of the same parts.
-//!
-//! Two processes do it. The *front* ([`front`]) is the one the user started: terminal, signals, exit code, output of the
-//! nodes ([`output`]). The *warden* ([`warden`]), forked from it before anything else runs, hosts the agent ([`hosting`]) and
-//! is the parent of all nodes ([`node`]). They talk through [`link`] in the few messages of [`message`]. Each holds a pidfd of
-//! the other and both are subreapers, so whichever is SIGKILLed, the other finds every process of every node among its
-//! own descendants and ends them ([`descendants`]). When to end what is decided in [`supervision`], which knows no
-//! processes.
-//!
-//! What is to be started, and where, is laid out in [`task`] before anything starts. What became of it is kept in
-//! [`account`] and told at the end: to people in [`summary`], to build servers in [`junit`]. Where it hangs when the time
-//! is up the cluster knows, and [`stacks`] asks.
-//!
-//! A warden that hosts a cluster also keeps its door ([`keeper`]): `exec` is another front and warden, without a cluster
-//! of its own, that was let in there and ends when the door closes; `down` asks there for the end.
+//! `rsm-ctl run`, and `up`, `down`, `exec` and `env`: what they are told ([`args`], [`mod@file`], [`words`]) becomes a plan
+//! ([`plan`]), which [`rsm_run`] carries out.
 
-mod account;
 pub(crate) mod args;
-mod descendants;
 pub(crate) mod down;
-mod ending;
 mod example;
 pub(crate) mod exec;
 mod file;
-mod front;
-mod hint;
-mod hosting;
-mod input;
-mod interpreter;
-mod junit;
-mod keeper;
-mod link;
-mod message;
-mod node;
-mod node_set;
-mod notice;
-mod output;
-mod placement;
 mod plan;
-mod program;
-mod setting;
-pub(crate) mod signals;
-mod stacks;
-mod status;
-mod summary;
-mod supervision;
-mod task;
 pub(crate) mod up;
-mod warden;
+mod words;
 
+use rsm_run::junit::Report;
+use rsm_run::verbosity::Verbosity;
+use rsm_run::{front, program};
 use rustix::process::Signal;
 
-use crate::cli::Verbosity;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::process;
 use args::RunArgs;
-use junit::Report;
+use words::Options;
 
 /// Starts a cluster, runs the programs on its nodes, and says how it went.
-pub(crate) fn perform(args: RunArgs, verbosity: Verbosity) -> Result<ExitCode, Failure> {
+pub(crate) fn perform(args: RunArgs, verbosity: Verbosity, options: Options) -> Result<ExitCode, Failure> {
     process::use_default_action(Signal::CHILD);
     // Before anything else can fail, so that a report is there in any case.
     let name = suite(&args);
     let report = args.junit.as_deref().map(|path| Report::create(path, name)).transpose()?;
-    match plan::of_run(args, verbosity) {
+    match plan::of_run(args, verbosity, options) {
         Ok(plan) => {
             let name = plan.suite();
             let report = match (report, &plan.junit) {
@@ -72,7 +35,7 @@ pub(crate) fn perform(args: RunArgs, verbosity: Verbosity) -> Result<ExitCode, F
                 (None, Some(path)) => Some(Report::create(path, name)?),
                 (None, None) => None,
             };
-            front::run(plan, report, None)
+            front::run(plan, report)
         }
         Err(failure) => {
             report.map_or(Ok(()), |report| report.write_refusal(&failure.message))?;

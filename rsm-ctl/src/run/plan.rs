@@ -1,70 +1,20 @@
-//! Everything there is to know about a run before it starts.
+//! What `run` and `up` are told, as a plan. What the command line says counts more than what a file says.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use rsm_run::input::Input;
+use rsm_run::node_set::NodeSet;
+use rsm_run::plan::{GRACE, Home, NewCluster, Plan};
+use rsm_run::program::Program;
+use rsm_run::task::{self, Common, Part};
+use rsm_run::verbosity::Verbosity;
 
-use rustix::process::{Resource, Rlimit, getrlimit};
-
-use super::args::{ClusterArgs, GRACE, OnTimeout, ProgramArgs, RunArgs, UpArgs};
+use super::args::{ClusterArgs, OnTimeout, ProgramArgs, RunArgs, UpArgs};
 use super::example;
-use super::file::{self, CutLink, Description, Reader};
-use super::input::Input;
-use super::keeper::Door;
-use super::node_set::NodeSet;
-use super::program::{self, Program};
-use super::task::{self, Common, Part, Task};
-use crate::cli::Verbosity;
+use super::file::{self, Description, Reader};
+use super::words::{self, Options};
 use crate::failure::Failure;
 
-/// A run.
-pub(crate) struct Plan {
-    pub(crate) home: Home,
-    pub(crate) tasks: Vec<Task>,
-    /// Index of the task that gets what is put in.
-    pub(crate) reader: Option<usize>,
-    /// Whether it gets what is typed on a terminal too.
-    pub(crate) terminal: bool,
-    pub(crate) tag_output: bool,
-    pub(crate) keep_going: bool,
-    /// Whether the cluster goes on without processes, until it is told to end.
-    pub(crate) stays: bool,
-    /// Whether an exit code of a process is nobody's news but the caller's.
-    pub(crate) terse: bool,
-    pub(crate) grace: Duration,
-    pub(crate) timeout: Option<Duration>,
-    /// Whether to tell then where each thread is.
-    pub(crate) stacks: bool,
-    pub(crate) log_dir: Option<PathBuf>,
-    /// Where a file wants the report.
-    pub(crate) junit: Option<PathBuf>,
-    /// What the report's suite is to be called.
-    pub(crate) junit_name: Option<String>,
-    pub(crate) verbosity: Verbosity,
-    /// The user's limit, before front and warden raise theirs: what nodes start with.
-    pub(crate) descriptors: Rlimit,
-}
-
-/// The cluster that the processes are part of.
-pub(crate) enum Home {
-    /// One that starts and ends with the run.
-    New(NewCluster),
-    /// One that runs already, which let us in.
-    Running(Door),
-}
-
-/// What a cluster is started with.
-#[derive(Default)]
-pub(crate) struct NewCluster {
-    pub(crate) nodes: u32,
-    pub(crate) name: Option<String>,
-    /// Those asked for; none for the usual one.
-    pub(crate) controllers: Vec<String>,
-    /// Links that are down from the beginning.
-    pub(crate) links: Vec<CutLink>,
-}
-
-/// The plan of `run`. What the command line says counts more than what a file says.
-pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity) -> Result<Plan, Failure> {
+/// The plan of `run`.
+pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> Result<Plan, Failure> {
     let RunArgs {
         cluster,
         mut programs,
@@ -92,13 +42,13 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity) -> Result<Plan, Failur
     let keep_going = keep_going || file.keep_going;
     let stacks = on_timeout.or(file.on_timeout) == Some(OnTimeout::Stacks);
     if stacks && timeout.is_none() {
-        return Err(task::usage("--on-timeout needs a --timeout".into()));
+        return Err(Failure::usage("--on-timeout needs a --timeout"));
     }
     file.junit_name = junit_name.or(file.junit_name);
-    let plan = laid_out(file, programs, verbosity)?;
+    let plan = laid_out(file, programs, verbosity, options)?;
     if plan.tasks.is_empty() {
         let text = "there is no program to run: name one after --, or in a [[program]] of the file";
-        return Err(task::usage(text.into()));
+        return Err(Failure::usage(text));
     }
     let reader = task::reader(input, &plan.tasks, plan.nodes())?;
     Ok(Plan {
@@ -113,52 +63,10 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity) -> Result<Plan, Failur
 }
 
 /// The plan of `up`.
-pub(crate) fn of_up(args: UpArgs, verbosity: Verbosity) -> Result<Plan, Failure> {
+pub(crate) fn of_up(args: UpArgs, verbosity: Verbosity, options: Options) -> Result<Plan, Failure> {
     let UpArgs { cluster, programs, foreground: _ } = args;
     let file = described(cluster, Reader::Up)?;
-    Ok(Plan { tag_output: true, keep_going: true, stays: true, ..laid_out(file, programs, verbosity)? })
-}
-
-impl Plan {
-    /// A plan for these processes, with nothing else said.
-    pub(crate) fn plain(home: Home, tasks: Vec<Task>, verbosity: Verbosity) -> Plan {
-        Plan {
-            home,
-            tasks,
-            reader: None,
-            terminal: false,
-            tag_output: false,
-            keep_going: false,
-            stays: false,
-            terse: false,
-            grace: GRACE,
-            timeout: None,
-            stacks: false,
-            log_dir: None,
-            junit: None,
-            junit_name: None,
-            verbosity,
-            descriptors: getrlimit(Resource::Nofile),
-        }
-    }
-
-    /// What the suite of a report is called, where nobody says it: something that stays from run to run.
-    pub(crate) fn suite(&self) -> String {
-        let cluster = match &self.home {
-            Home::New(cluster) => cluster.name.as_ref(),
-            Home::Running(_) => None,
-        };
-        let program = self.tasks.first().map(|task| program::short(&task.program.name));
-        self.junit_name.as_ref().or(cluster).cloned().or(program).unwrap_or_else(|| "rsm-ctl run".to_owned())
-    }
-
-    /// Nodes of a new cluster.
-    pub(crate) fn nodes(&self) -> u32 {
-        match &self.home {
-            Home::New(cluster) => cluster.nodes,
-            Home::Running(_) => 0,
-        }
-    }
+    Ok(Plan { tag_output: true, keep_going: true, stays: true, ..laid_out(file, programs, verbosity, options)? })
 }
 
 /// The cluster: what its file says, or nothing more than its size.
@@ -177,11 +85,11 @@ fn described(args: ClusterArgs, reader: Reader) -> Result<Description, Failure> 
 }
 
 /// The programs of a file and those that the words of a command line name, laid out.
-fn laid_out(file: Description, programs: ProgramArgs, verbosity: Verbosity) -> Result<Plan, Failure> {
+fn laid_out(file: Description, programs: ProgramArgs, verbosity: Verbosity, options: Options) -> Result<Plan, Failure> {
     let mut parts = file.parts;
     if !programs.words.is_empty() {
-        for (nodes, words) in task::split(programs.nodes, programs.words)? {
-            parts.push(Part::plain(nodes, task::program_of(words)?));
+        for (nodes, words) in words::split(programs.nodes, programs.words)? {
+            parts.push(Part::plain(nodes, words::program_of(words, options)?));
         }
     }
     let above = Common { environment: programs.env, directory: programs.cwd, pin: programs.pin };

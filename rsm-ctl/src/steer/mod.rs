@@ -4,8 +4,8 @@ pub(crate) mod args;
 pub(crate) mod script;
 
 use rsm::steer::{Links, Steering};
+use rsm_run::verbosity::Verbosity;
 
-use crate::cli::Verbosity;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::number::counted;

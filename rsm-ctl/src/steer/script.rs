@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use rsm::steer::script::{RunError, Script};
+use rsm_run::verbosity::Verbosity;
 
 use super::args::ScriptArgs;
-use crate::cli::Verbosity;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, reason};
 use crate::{print, printable};

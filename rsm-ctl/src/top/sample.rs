@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use rsm::observe::{Activity, Observer, ProcessActivity, Snapshot};
 
+use crate::failure::Failure;
 use crate::number::counted;
+use crate::query::cluster;
 use crate::query::process::{self, ProcessState};
 use crate::{printable, size};
 
@@ -101,4 +103,9 @@ impl Sample {
             ),
         ]
     }
+}
+
+/// The failure of a cluster that ended after this look at it.
+pub(super) fn gone(observer: &Observer, last: &Sample) -> Failure {
+    cluster::ended(observer, &last.seen.cluster.name)
 }

@@ -3,22 +3,17 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
-use ratatui::layout::{Constraint, Layout};
-use ratatui::style::{Color, Modifier, Style};
-use ratatui::text::{Line, Span};
-use ratatui::widgets::{Cell, Paragraph, Row, Table as Grid};
-use ratatui::{DefaultTerminal, Frame};
 use rsm::observe::Observer;
+use rsm_run::signals::SignalQueue;
 use rustix::process::Signal;
 
-use super::sample::Sample;
+use super::args::{TopArgs, View};
+use super::sample::{Sample, gone};
 use super::table::{Order, Table, headline};
-use super::{TopArgs, View, gone};
+use super::terminal::{BOLD, BOLD_RED, BOLD_UNDERLINED, DIM, GREEN, Key, Line, REVERSED, Terminal, YELLOW};
 use crate::colour::{self, Tone};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::run::signals::SignalQueue;
 
 /// Longest wait for a key: signals, and the end of the cluster, are noticed in between.
 const SLICE: Duration = Duration::from_millis(100);
@@ -47,15 +42,13 @@ enum Next {
 pub(super) fn run(args: &TopArgs, observer: &Observer, order: Order) -> Result<ExitCode, Failure> {
     let failed = |e| Failure::system("cannot use the terminal", e);
     // A signal must not leave the terminal without an echo: it is read, and ends the loop.
-    let signals = SignalQueue::new(&[Signal::TERM, Signal::INT, Signal::HUP]).map_err(failed)?;
-    let mut terminal = ratatui::try_init().map_err(failed)?;
-    let done = show(&mut terminal, &signals, args, observer, order);
-    ratatui::restore();
-    done
+    let signals = SignalQueue::new(&[Signal::TERM, Signal::INT, Signal::HUP, Signal::WINCH]).map_err(failed)?;
+    let terminal = Terminal::take().map_err(failed)?;
+    show(&terminal, &signals, args, observer, order)
 }
 
 fn show(
-    terminal: &mut DefaultTerminal,
+    terminal: &Terminal,
     signals: &SignalQueue,
     args: &TopArgs,
     observer: &Observer,
@@ -68,11 +61,15 @@ fn show(
     let mut now = None;
     loop {
         let shown = now.as_ref().unwrap_or(&before);
-        if let Err(error) = terminal.draw(|frame| draw(frame, &mut state, &before, shown)) {
+        let screen = draw(terminal.size(), &mut state, &before, shown);
+        if let Err(error) = terminal.draw(&screen) {
             return closed(error);
         }
         loop {
             if let Some(signal) = signals.next() {
+                if signal == Signal::WINCH {
+                    break;
+                }
                 return Ok(ExitCode::Signal(u8::try_from(signal.as_raw()).unwrap_or(0)));
             }
             if observer.is_gone() {
@@ -87,21 +84,17 @@ fn show(
                 again = Instant::now() + args.interval;
                 break;
             }
-            match event::poll(left.min(SLICE)) {
-                Ok(false) => {}
-                Ok(true) => match event::read() {
-                    Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => {
-                        match state.press(key.code, key.modifiers) {
-                            Next::End(code) => return Ok(code),
-                            Next::Draw => break,
-                        }
-                    }
-                    // A new size, above all.
-                    Ok(_) => break,
-                    Err(error) => return closed(error),
-                },
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            let keys = match terminal.keys(left.min(SLICE)) {
+                Ok(keys) => keys,
                 Err(error) => return closed(error),
+            };
+            for key in &keys {
+                if let Next::End(code) = state.press(*key) {
+                    return Ok(code);
+                }
+            }
+            if !keys.is_empty() {
+                break;
             }
         }
     }
@@ -117,24 +110,24 @@ fn closed(error: io::Error) -> Result<ExitCode, Failure> {
 }
 
 impl State {
-    fn press(&mut self, key: KeyCode, modifiers: KeyModifiers) -> Next {
+    fn press(&mut self, key: Key) -> Next {
         let columns = headline(self.view).len();
         match key {
-            KeyCode::Char('c') if modifiers.contains(KeyModifiers::CONTROL) => return Next::End(ExitCode::Signal(2)),
-            KeyCode::Char('q') | KeyCode::Esc => return Next::End(ExitCode::Success),
-            KeyCode::Char(digit @ '1'..='4') => self.turn_to(digit as usize - '1' as usize),
-            KeyCode::Tab => self.turn_to((self.view as usize + 1) % VIEWS.len()),
-            KeyCode::BackTab => self.turn_to((self.view as usize + VIEWS.len() - 1) % VIEWS.len()),
-            KeyCode::Char('<' | ',') | KeyCode::Left => self.sort_by((self.order.column + columns - 1) % columns),
-            KeyCode::Char('>' | '.') | KeyCode::Right => self.sort_by((self.order.column + 1) % columns),
-            KeyCode::Char('r') => self.order.descending = !self.order.descending,
-            KeyCode::Up | KeyCode::Char('k') => self.top = self.top.saturating_sub(1),
-            KeyCode::Down | KeyCode::Char('j') => self.top += 1,
-            KeyCode::PageUp => self.top = self.top.saturating_sub(self.page),
-            KeyCode::PageDown | KeyCode::Char(' ') => self.top += self.page,
-            KeyCode::Home => self.top = 0,
-            KeyCode::End => self.top = self.rows,
-            _ => {}
+            Key::Control(b'c') => return Next::End(ExitCode::Signal(2)),
+            Key::Char(b'q') | Key::Escape => return Next::End(ExitCode::Success),
+            Key::Char(digit @ b'1'..=b'4') => self.turn_to(usize::from(digit - b'1')),
+            Key::Tab => self.turn_to((self.view as usize + 1) % VIEWS.len()),
+            Key::BackTab => self.turn_to((self.view as usize + VIEWS.len() - 1) % VIEWS.len()),
+            Key::Char(b'<' | b',') | Key::Left => self.sort_by((self.order.column + columns - 1) % columns),
+            Key::Char(b'>' | b'.') | Key::Right => self.sort_by((self.order.column + 1) % columns),
+            Key::Char(b'r') => self.order.descending = !self.order.descending,
+            Key::Up | Key::Char(b'k') => self.top = self.top.saturating_sub(1),
+            Key::Down | Key::Char(b'j') => self.top += 1,
+            Key::PageUp => self.top = self.top.saturating_sub(self.page),
+            Key::PageDown | Key::Char(b' ') => self.top += self.page,
+            Key::Home => self.top = 0,
+            Key::End => self.top = self.rows,
+            Key::Char(_) | Key::Control(_) | Key::Other => {}
         }
         Next::Draw
     }
@@ -151,70 +144,62 @@ impl State {
 }
 
 /// How a tone looks here; without colours, as far as letters can say it.
-fn style(tone: Option<Tone>) -> Style {
+fn style(tone: Tone) -> Option<&'static str> {
     let coloured = colour::allowed();
-    let plain = Style::new();
     match tone {
-        None => plain,
-        Some(Tone::Faint) => plain.add_modifier(Modifier::DIM),
-        Some(Tone::Good) if coloured => plain.fg(Color::Green),
-        Some(Tone::Warning) if coloured => plain.fg(Color::Yellow),
-        Some(Tone::Bad) if coloured => plain.fg(Color::Red).add_modifier(Modifier::BOLD),
-        Some(Tone::Good) => plain,
-        Some(Tone::Warning | Tone::Bad) => plain.add_modifier(Modifier::BOLD),
+        Tone::Faint => Some(DIM),
+        Tone::Good => coloured.then_some(GREEN),
+        Tone::Warning if coloured => Some(YELLOW),
+        Tone::Bad if coloured => Some(BOLD_RED),
+        Tone::Warning | Tone::Bad => Some(BOLD),
     }
 }
 
-fn draw(frame: &mut Frame<'_>, state: &mut State, before: &Sample, now: &Sample) {
+/// Lines above the rows: what is going on, the views, and the headline; one more is below them.
+const ABOVE: usize = 6;
+
+fn draw((width, height): (usize, usize), state: &mut State, before: &Sample, now: &Sample) -> Vec<Line> {
     let table = Table::of(state.view, before, now, state.order);
-    let [above, tabs, middle, below] =
-        Layout::vertical([Constraint::Length(3), Constraint::Length(2), Constraint::Min(1), Constraint::Length(1)])
-            .areas(frame.area());
-    let bold = Style::new().add_modifier(Modifier::BOLD);
-    let mut lines: Vec<Line<'_>> = now.summary(before).into_iter().map(Line::from).collect();
-    lines[0] = lines[0].clone().style(bold);
-    frame.render_widget(Paragraph::new(lines), above);
+    let line = || Line::new(width);
+    let mut screen: Vec<Line> = Vec::with_capacity(height);
+    for (number, text) in now.summary(before).iter().enumerate() {
+        let mut summary = line();
+        summary.add((number == 0).then_some(BOLD), text);
+        screen.push(summary);
+    }
+    screen.resize_with(ABOVE - 2, line);
+    let mut tabs = line();
+    for ((view, name), number) in VIEWS.iter().zip(1..) {
+        tabs.add((*view == state.view).then_some(REVERSED), &format!(" {number} {name} ")).add(None, " ");
+    }
+    screen.push(tabs);
 
-    let reverse = Style::new().add_modifier(Modifier::REVERSED);
-    let names = VIEWS.iter().zip(1..).flat_map(|((view, name), number)| {
-        let chosen = if *view == state.view { reverse } else { Style::new() };
-        [Span::styled(format!(" {number} {name} "), chosen), Span::raw(" ")]
-    });
-    frame.render_widget(Paragraph::new(vec![Line::default(), names.collect()]), tabs);
-
-    // One line is the headline's.
-    state.page = usize::from(middle.height).saturating_sub(1).max(1);
+    state.page = height.saturating_sub(ABOVE + 1).max(1);
     state.rows = table.rows.len();
     state.top = state.top.min(state.rows.saturating_sub(state.page));
     let widths = table.widths();
     // A column that does not fit as a whole is left out, with those after it.
-    let room = usize::from(middle.width);
     let mut used = 0;
-    let fitting = widths.iter().take_while(|width| {
-        used += **width + 2;
-        used <= room + 2
+    let fitting = widths.iter().take_while(|cell| {
+        used += **cell + 2;
+        used <= width + 2
     });
     let columns = fitting.count().max(1);
-    let title = |column: usize| {
-        let text = table.headline[column];
-        let sorted = column == state.order.column;
-        Cell::from(text).style(if sorted { bold.add_modifier(Modifier::UNDERLINED) } else { bold })
-    };
-    let row = |cells: &Vec<super::table::Cell>| {
-        Row::new(
-            cells
-                .iter()
-                .take(columns)
-                .map(|cell| Cell::from(cell.text.clone()).style(style(cell.tone)))
-                .collect::<Vec<_>>(),
-        )
-    };
-    let shown: Vec<Row<'_>> = table.rows.iter().skip(state.top).take(state.page).map(row).collect();
-    let constraints =
-        widths.iter().take(columns).map(|&width| Constraint::Length(u16::try_from(width).unwrap_or(u16::MAX)));
-    let grid =
-        Grid::new(shown, constraints).column_spacing(2).header(Row::new((0..columns).map(title).collect::<Vec<_>>()));
-    frame.render_widget(grid, middle);
+    let mut titles = line();
+    for (column, (text, wide)) in table.headline.iter().zip(&widths).enumerate().take(columns) {
+        let style = if column == state.order.column { BOLD_UNDERLINED } else { BOLD };
+        titles.add(Some(style), text).add(None, &" ".repeat(wide - text.len() + 2));
+    }
+    screen.push(titles);
+    for cells in table.rows.iter().skip(state.top).take(state.page) {
+        let mut row = line();
+        for (cell, wide) in cells.iter().zip(&widths).take(columns) {
+            let blanks = " ".repeat(wide - cell.text.chars().count() + 2);
+            row.add(cell.tone.and_then(style), &cell.text).add(None, &blanks);
+        }
+        screen.push(row);
+    }
+    screen.resize_with(height.max(ABOVE + 2) - 1, line);
 
     let last = (state.top + state.page).min(state.rows);
     let first = if state.rows == 0 { 0 } else { state.top + 1 };
@@ -224,37 +209,36 @@ fn draw(frame: &mut Frame<'_>, state: &mut State, before: &Sample, now: &Sample)
         state.rows,
         table.headline[state.order.column.min(table.headline.len() - 1)].to_lowercase(),
     );
-    frame.render_widget(Paragraph::new(keys).style(Style::new().add_modifier(Modifier::DIM)), below);
+    let mut below = line();
+    below.add(Some(DIM), &keys);
+    screen.push(below);
+    screen
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn press(state: &mut State, key: KeyCode) -> Next {
-        state.press(key, KeyModifiers::NONE)
-    }
-
     #[test]
     fn keys() {
         let mut state = State { view: View::Nodes, order: Order::FIRST, top: 0, page: 10, rows: 63 };
-        assert_eq!(press(&mut state, KeyCode::Char('<')), Next::Draw);
+        assert_eq!(state.press(Key::Char(b'<')), Next::Draw);
         assert_eq!((state.order.column, state.order.descending), (headline(View::Nodes).len() - 1, true));
-        press(&mut state, KeyCode::Char('>'));
+        state.press(Key::Char(b'>'));
         assert_eq!(state.order, Order::FIRST);
-        press(&mut state, KeyCode::Char('r'));
+        state.press(Key::Char(b'r'));
         assert!(state.order.descending);
-        press(&mut state, KeyCode::PageDown);
+        state.press(Key::PageDown);
         assert_eq!(state.top, 10);
-        press(&mut state, KeyCode::Char('4'));
+        state.press(Key::Char(b'4'));
         assert!((state.view, state.order, state.top) == (View::Links, Order::FIRST, 0));
-        press(&mut state, KeyCode::Tab);
+        state.press(Key::Tab);
         assert_eq!(state.view, View::Nodes);
-        press(&mut state, KeyCode::BackTab);
+        state.press(Key::BackTab);
         assert_eq!(state.view, View::Links);
-        assert_eq!(press(&mut state, KeyCode::Char('q')), Next::End(ExitCode::Success));
-        assert_eq!(state.press(KeyCode::Char('c'), KeyModifiers::CONTROL), Next::End(ExitCode::Signal(2)));
-        assert_eq!(press(&mut state, KeyCode::F(5)), Next::Draw);
+        assert_eq!(state.press(Key::Char(b'q')), Next::End(ExitCode::Success));
+        assert_eq!(state.press(Key::Control(b'c')), Next::End(ExitCode::Signal(2)));
+        assert_eq!(state.press(Key::Other), Next::Draw);
     }
 
     #[test]

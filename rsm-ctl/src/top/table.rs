@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use rsm::observe::LinkInfo;
 
-use super::View;
+use super::args::View;
 use super::sample::Sample;
 use crate::colour::Tone;
 use crate::query::process;

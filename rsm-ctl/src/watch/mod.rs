@@ -14,8 +14,9 @@ use rsm::observe::{Change, Observer, Snapshot};
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::query::{attach, json};
-use crate::{clock, duration, print, query};
+use crate::query::cluster::{self, attach};
+use crate::query::json;
+use crate::{clock, duration, print};
 
 /// The shortest time between two looks: a cluster that changes all the time costs a few percent of a processor.
 const PACE: Duration = Duration::from_millis(5);
@@ -94,7 +95,7 @@ fn ended(observer: &Observer, seen: Snapshot, start: Instant, as_json: bool) -> 
         ExitCode::Success => {}
         closed => return Ok(closed),
     }
-    Err(query::ended(observer, &last.cluster.name))
+    Err(cluster::ended(observer, &last.cluster.name))
 }
 
 /// Writes changes; says how to end when nobody reads them.

@@ -30,7 +30,7 @@ pub fn target() -> Target {
 
 fn measured() -> Result<f64, String> {
     let root = peers::root();
-    for of in [["-p", "rsm-ctl", "--bins"], ["-p", "rsm", "--example=ring"]] {
+    for of in [["-p", "rsm-ctl", "--bins"], ["-p", "rsm-examples", "--example=ring"]] {
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--release", "--quiet", "--locked"]).args(of).current_dir(&root);
         if !build.status().map_err(said)?.success() {

@@ -1,25 +1,16 @@
 //! Everything known of one object.
 
-use rsm::observe::{ConnectionInfo, LinkInfo, Observer, ProcessInfo, SegmentInfo, Snapshot};
-use serde::Serialize;
+use rsm::observe::{ConnectionInfo, LinkInfo, Observer, SegmentInfo, Snapshot};
 
 use super::object::Object;
-use super::{Details, Rows};
+use super::sheet::Sheet;
 use crate::number::counted;
-use crate::query::process::{self, ProcessState};
+use crate::query::rows::{ProcessRow, Rows};
 use crate::query::table::{identifier, state};
+use crate::query::{json, process};
 use crate::size;
 
-/// A process of a node, and what the kernel says of it.
-#[derive(Serialize)]
-pub(crate) struct ProcessRow {
-    #[serde(flatten)]
-    pub(crate) process: ProcessInfo,
-    #[serde(flatten)]
-    pub(crate) state: ProcessState,
-}
-
-pub(super) fn find(observer: &Observer, now: &Snapshot, object: &Object) -> Result<Details, String> {
+pub(super) fn find(observer: &Observer, now: &Snapshot, object: &Object) -> Result<Sheet, String> {
     match object {
         Object::Cluster => Ok(cluster(observer, now)),
         Object::Node(node) => self::node(observer, now, *node),
@@ -30,15 +21,15 @@ pub(super) fn find(observer: &Observer, now: &Snapshot, object: &Object) -> Resu
     }
 }
 
-fn cluster(observer: &Observer, now: &Snapshot) -> Details {
+fn cluster(observer: &Observer, now: &Snapshot) -> Sheet {
     let cluster = &now.cluster;
-    let mut details = Details::new("cluster", cluster);
+    let mut details = Sheet::new("cluster", cluster);
     let address = format!("rsm:{}:{}", cluster.uid, cluster.name);
     let agent = process::look(observer, cluster.agent_pid);
     let geometry = observer.geometry();
     details.json["address"] = address.clone().into();
-    details.json["agent"] = super::json::value(&agent);
-    details.json["geometry"] = super::json::value(&geometry);
+    details.json["agent"] = json::value(&agent);
+    details.json["geometry"] = json::value(&geometry);
     details.field("name", &cluster.name);
     details.field("address", address);
     details
@@ -54,9 +45,9 @@ fn cluster(observer: &Observer, now: &Snapshot) -> Details {
     details
 }
 
-fn node(observer: &Observer, now: &Snapshot, number: u32) -> Result<Details, String> {
+fn node(observer: &Observer, now: &Snapshot, number: u32) -> Result<Sheet, String> {
     let node = now.nodes.iter().find(|node| node.node == number).ok_or_else(|| no_node(now, number))?;
-    let mut details = Details::new("node", node);
+    let mut details = Sheet::new("node", node);
     details.field("node", format!("{number} of cluster {}", now.cluster.name));
     details.field("state", if node.joined { "joined" } else { "not joined" });
     details.field(
@@ -103,13 +94,13 @@ fn no_node(now: &Snapshot, number: u32) -> String {
     format!("cluster {} has no node {number}: its nodes are 1 to {}", now.cluster.name, now.cluster.nodes)
 }
 
-fn segments(observer: &Observer, now: &Snapshot, node: u32, id: Option<u32>) -> Result<Details, String> {
+fn segments(observer: &Observer, now: &Snapshot, node: u32, id: Option<u32>) -> Result<Sheet, String> {
     if !now.nodes.iter().any(|row| row.node == node) {
         return Err(no_node(now, node));
     }
     let own: Vec<&SegmentInfo> = now.segments.iter().filter(|segment| segment.node == node).collect();
     let Some(id) = id else {
-        let mut details = Details::new("segments", &serde_json::json!({ "node": node }));
+        let mut details = Sheet::new("segments", &serde_json::json!({ "node": node }));
         details.field("node", node);
         details.rows("segments", "segments", own.into_iter().cloned().collect(), Rows::Segments);
         return Ok(details);
@@ -121,9 +112,9 @@ fn segments(observer: &Observer, now: &Snapshot, node: u32, id: Option<u32>) -> 
             _ => format!("node {node} publishes no segment {}; it publishes: {}", identifier(id), published.join(", ")),
         }
     })?;
-    let mut details = Details::new("segment", segment);
+    let mut details = Sheet::new("segment", segment);
     let owner = process::look(observer, segment.pid);
-    details.json["owner"] = super::json::value(&owner);
+    details.json["owner"] = json::value(&owner);
     details.field("segment", format!("{} of node {node}", identifier(id)));
     details.field("state", state(segment));
     details.field("length", format!("{} bytes ({})", segment.length, size::bytes(segment.length)));
@@ -136,15 +127,15 @@ fn segments(observer: &Observer, now: &Snapshot, node: u32, id: Option<u32>) -> 
     Ok(details)
 }
 
-fn connection(observer: &Observer, now: &Snapshot, generation: u64) -> Result<Details, String> {
+fn connection(observer: &Observer, now: &Snapshot, generation: u64) -> Result<Sheet, String> {
     let connection = now.connections.iter().find(|c| c.generation == generation).ok_or_else(|| {
         format!(
             "nobody holds a connection with generation {generation}: `rsm-ctl connections` shows those that are held"
         )
     })?;
-    let mut details = Details::new("connection", connection);
+    let mut details = Sheet::new("connection", connection);
     let importer = process::look(observer, connection.importer_pid);
-    details.json["importer_process"] = super::json::value(&importer);
+    details.json["importer_process"] = json::value(&importer);
     details.field("connection", generation);
     let what = if connection.state == "cut" { "cut: its importer holds it, and reaches nothing" } else { "connected" };
     details.field("state", what);
@@ -165,7 +156,7 @@ fn connection(observer: &Observer, now: &Snapshot, generation: u64) -> Result<De
     Ok(details)
 }
 
-fn link(now: &Snapshot, from: u32, to: u32, through: Option<&str>) -> Result<Details, String> {
+fn link(now: &Snapshot, from: u32, to: u32, through: Option<&str>) -> Result<Sheet, String> {
     for node in [from, to] {
         if !now.nodes.iter().any(|row| row.node == node) {
             return Err(no_node(now, node));
@@ -181,7 +172,7 @@ fn link(now: &Snapshot, from: u32, to: u32, through: Option<&str>) -> Result<Det
     if links.is_empty() {
         return Err(format!("there is no link between node {from} and node {to} through that controller"));
     }
-    let mut details = Details::new("link", &serde_json::json!({ "from": from, "to": to }));
+    let mut details = Sheet::new("link", &serde_json::json!({ "from": from, "to": to }));
     details.field("link", format!("node {from} and node {to}"));
     details.field("errors", links.iter().map(|link| link.errors).fold(0, u64::saturating_add));
     details.rows("directions", "directions", links, Rows::Links);
@@ -190,12 +181,12 @@ fn link(now: &Snapshot, from: u32, to: u32, through: Option<&str>) -> Result<Det
     Ok(details)
 }
 
-fn controller(now: &Snapshot, name: &str) -> Result<Details, String> {
+fn controller(now: &Snapshot, name: &str) -> Result<Sheet, String> {
     let controller = now.controllers.iter().find(|c| c.controller.eq_ignore_ascii_case(name)).ok_or_else(|| {
         let names: Vec<&str> = now.controllers.iter().map(|c| c.controller.as_str()).collect();
         format!("cluster {} has no controller \"{name}\"; it has: {}", now.cluster.name, names.join(", "))
     })?;
-    let mut details = Details::new("controller", controller);
+    let mut details = Sheet::new("controller", controller);
     let name = &controller.controller;
     details.field("controller", name);
     details.field("reaches", if controller.kind == "loopback" { "the local node only" } else { "every node" });

@@ -1,6 +1,6 @@
 //! A graph for Graphviz.
 
-use super::Topology;
+use super::graph::Topology;
 use crate::number::counted;
 use crate::size;
 
@@ -81,7 +81,7 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example;
+    use super::super::graph::example;
     use super::*;
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rsm::observe::LinkInfo;
 
 use super::super::table::table;
-use super::Topology;
+use super::graph::Topology;
 use crate::colour::{Palette, Tone};
 use crate::number::counted;
 use crate::{printable, size};
@@ -132,7 +132,7 @@ fn out_of_order(topology: &Topology, palette: Palette) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example;
+    use super::super::graph::example;
     use super::*;
 
     #[test]

@@ -13,13 +13,15 @@ use std::time::Duration;
 use clap::ValueEnum;
 use toml::de::{DeTable, DeValue};
 
-use super::args::{MOST_NODES, OnTimeout};
-use super::input::Input;
-use super::node_set::NodeSet;
-use super::placement::Pin;
-use super::program::{self, Program};
-use super::setting::{self, Setting};
-use super::task::{self, Common, MOST_PROCESSES, Part};
+use rsm_run::input::Input;
+use rsm_run::node_set::NodeSet;
+use rsm_run::placement::Pin;
+use rsm_run::plan::{CutLink, MOST_NODES};
+use rsm_run::program::{self, Program};
+use rsm_run::setting::{self, Setting};
+use rsm_run::task::{self, Common, MOST_PROCESSES, Part};
+
+use super::args::OnTimeout;
 use crate::duration;
 use crate::failure::Failure;
 use fields::{Fields, Value, list, number, parsed, table, text, truth, wrong};
@@ -70,16 +72,6 @@ pub(crate) struct Description {
     pub(crate) keep_going: bool,
     pub(crate) junit: Option<PathBuf>,
     pub(crate) junit_name: Option<String>,
-}
-
-/// A link that is down from the beginning.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct CutLink {
-    pub(crate) from: u32,
-    pub(crate) to: u32,
-    pub(crate) both: bool,
-    /// All of them without it.
-    pub(crate) controller: Option<String>,
 }
 
 /// For whom a file is read.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use rsm::observe::{LinkInfo, NodeInfo};
 
-use super::{Imports, Topology};
+use super::graph::{Imports, Topology};
 use crate::number::counted;
 use crate::{printable, size};
 use labels::Labels;
@@ -209,7 +209,7 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example;
+    use super::super::graph::example;
     use super::*;
     use roxmltree::{Document, Node};
 

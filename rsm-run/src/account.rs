@@ -1,0 +1,112 @@
+//! What the front knows about each process of a run, for the summary and the report at its end.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::{RawPid, Signal};
+
+use crate::message::{Hang, ToFront};
+use crate::status::Status;
+use crate::supervision::Blame;
+
+/// How one process ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct End {
+    pub(crate) status: Status,
+    pub(crate) core: bool,
+    pub(crate) blame: Blame,
+    /// Since the start.
+    pub(crate) after: Duration,
+}
+
+/// Everything the warden told so far.
+#[derive(Debug)]
+pub(crate) struct Account {
+    begun: Instant,
+    pub(crate) cluster: Option<String>,
+    /// As planned; empty until all have started.
+    pub(crate) processes: Vec<RawPid>,
+    /// As planned.
+    pub(crate) ends: Vec<Option<End>>,
+    /// Indices in the order of their ends.
+    pub(crate) order: Vec<usize>,
+    /// Those that the time-out found running.
+    pub(crate) timed_out: Option<Vec<usize>>,
+    /// What they waited for.
+    hangs: Vec<Hang>,
+    /// Why nothing could start.
+    pub(crate) refused: Option<String>,
+    /// The signal by which the user ended the run.
+    pub(crate) interrupted: Option<Signal>,
+    /// Why the cluster ended under its processes.
+    pub(crate) cluster_ended: Option<String>,
+    /// Whether some are left that could not be ended.
+    pub(crate) escaped: bool,
+}
+
+impl Account {
+    pub(crate) fn new(processes: usize) -> Account {
+        Account {
+            begun: Instant::now(),
+            cluster: None,
+            processes: Vec::new(),
+            ends: vec![None; processes],
+            order: Vec::new(),
+            timed_out: None,
+            hangs: Vec::new(),
+            refused: None,
+            interrupted: None,
+            cluster_ended: None,
+            escaped: false,
+        }
+    }
+
+    /// Takes note of what the warden told.
+    pub(crate) fn note(&mut self, message: &ToFront) {
+        match message {
+            ToFront::Refused { message, .. } => self.refused = Some(message.clone()),
+            ToFront::Started { cluster, processes } => {
+                self.cluster = Some(cluster.clone());
+                self.processes.clone_from(processes);
+            }
+            &ToFront::Ended { index, status, core, blame, .. } => {
+                let end = End { status, core, blame, after: self.begun.elapsed() };
+                if let Some(place) = self.ends.get_mut(index) {
+                    *place = Some(end);
+                    self.order.push(index);
+                }
+            }
+            ToFront::TimedOut { running, hangs } => {
+                self.timed_out = Some(running.clone());
+                self.hangs.clone_from(hangs);
+            }
+            ToFront::Escaped { .. } => self.escaped = true,
+            ToFront::ClusterEnds { why } => self.cluster_ended = Some(why.clone()),
+            ToFront::Left { .. } | ToFront::Stacks { .. } | ToFront::Suspended | ToFront::Finished { .. } => {}
+        }
+    }
+
+    /// What the process with this index, of this node, waited for when the time was up; what it started included, unless
+    /// that is another of the run's processes.
+    pub(crate) fn hangs(&self, index: usize, node: u32) -> Vec<String> {
+        let own = self.processes.get(index).copied();
+        let its =
+            |hang: &&Hang| hang.node == node && (own == Some(hang.process) || !self.processes.contains(&hang.process));
+        let text = |hang: &Hang| match hang.process {
+            0 => hang.text.clone(),
+            process if own == Some(process) => hang.text.clone(),
+            process => format!("{} (pid {process})", hang.text),
+        };
+        self.hangs.iter().filter(its).map(text).collect()
+    }
+
+    /// How long the run has lasted.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Those to blame, in the order of their ends, with what is known of them.
+    pub(crate) fn ended(&self, blame: Blame) -> Vec<(usize, End)> {
+        let ends = self.order.iter().filter_map(|&index| Some((index, self.ends[index]?)));
+        ends.filter(|(_, end)| end.blame == blame).collect()
+    }
+}

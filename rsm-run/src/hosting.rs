@@ -1,0 +1,123 @@
+//! The cluster that the processes of a run are part of: one that the warden hosts, or one that let it in.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
+
+use rsm::Cluster;
+use rsm::steer::Links;
+use rustix::process::{Pid, RawPid, getpid, getppid};
+
+use crate::failure::Failure;
+use crate::keeper::{Door, Keeper};
+use crate::message::{Hang, raw};
+use crate::plan::{NewCluster, Plan};
+use crate::status::Status;
+use crate::verbosity::Verbosity;
+
+/// Most waits that are told.
+const MOST_HANGS: usize = 128;
+
+/// SIGKILL as a status has it, and what a shell makes of that.
+const KILL: u8 = 9;
+const KILLED: u8 = 128 + KILL;
+
+/// The cluster that the processes are part of.
+pub(crate) enum Hosting<'a> {
+    /// Ours.
+    Own(Box<Cluster>, Keeper),
+    /// One that let us in, until its door closes.
+    Guest { door: &'a Door, closed: bool },
+}
+
+/// Starts a cluster and opens its door.
+pub(crate) fn host(new: &NewCluster, plan: &Plan) -> Result<Hosting<'static>, Failure> {
+    if plan.verbosity == Verbosity::Verbose {
+        // Straight to standard error, whole lines: too many of them may be lost, and no message between us.
+        rsm::log::show("rsm-ctl: agent", rsm::log::Level::Debug);
+    }
+    let mut builder = Cluster::builder(new.nodes).dedicated();
+    if let Some(name) = &new.name {
+        builder = builder.name(name);
+    }
+    if !new.controllers.is_empty() {
+        builder = builder.controllers(new.controllers.iter().map(String::as_str));
+    }
+    let cluster = builder.start()?;
+    if !new.links.is_empty() {
+        let steering = cluster.steering()?;
+        for link in &new.links {
+            let links = if link.both { Links::between(link.from, link.to) } else { Links::one_way(link.from, link.to) };
+            steering.link_down(&link.controller.iter().fold(links, |links, name| links.through(name)))?;
+        }
+    }
+    let hosts = getppid().into_iter().chain([getpid()]).collect::<Vec<_>>();
+    let keeper = Keeper::open(&cluster, plan.grace, raw(&hosts))
+        .map_err(|error| Failure::system("cannot listen for those who want to enter the cluster", error))?;
+    Ok(Hosting::Own(Box::new(cluster), keeper))
+}
+
+impl Hosting<'_> {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Hosting::Own(cluster, _) => cluster.name(),
+            Hosting::Guest { door, .. } => &door.name,
+        }
+    }
+
+    pub(crate) fn environment(&self, node: u32) -> Result<Vec<(String, String)>, Failure> {
+        match self {
+            Hosting::Own(cluster, _) => {
+                let variables = cluster.environment(node)?;
+                Ok(variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+            }
+            Hosting::Guest { door, .. } => Ok(door.variables.clone()),
+        }
+    }
+
+    /// Whether a process of this node ended so because somebody who disturbs the cluster wanted it to: it was killed
+    /// itself, or is a shell that reports that of what it ran.
+    pub(crate) fn killed(&self, node: u32, pid: Pid, status: Status) -> bool {
+        let Hosting::Own(cluster, _) = self else { return false };
+        let kills = cluster.kills();
+        match status {
+            Status::Killed(KILL) => kills.iter().any(|&(_, killed)| i32::try_from(killed) == Ok(pid.as_raw_pid())),
+            Status::Exited(KILLED) => kills.iter().any(|&(of, _)| of == node),
+            _ => false,
+        }
+    }
+
+    /// What to wait for.
+    pub(crate) fn sources(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Hosting::Own(_, keeper) => keeper.sources().collect(),
+            Hosting::Guest { closed: true, .. } => Vec::new(),
+            Hosting::Guest { door, closed: false } => vec![door.link.as_fd()],
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Hosting::Own(_, keeper) => keeper.deadline(),
+            Hosting::Guest { .. } => None,
+        }
+    }
+
+    /// What the nodes that run wait for, as the cluster knows it.
+    pub(crate) fn hangs(&self, nodes: &BTreeSet<u32>) -> Vec<Hang> {
+        let Hosting::Own(cluster, _) = self else { return Vec::new() };
+        let Ok(steering) = cluster.steering() else { return Vec::new() };
+        let observer = steering.observer();
+        let absent = observer.nodes().into_iter().filter(|node| !node.joined).map(|node| Hang {
+            node: node.node,
+            process: 0,
+            text: "has not joined the cluster".to_owned(),
+        });
+        let waits = observer.waits().unwrap_or_default().into_iter().map(|wait| Hang {
+            node: wait.node,
+            process: RawPid::try_from(wait.pid).unwrap_or_default(),
+            text: format!("waits for {wait}"),
+        });
+        absent.chain(waits).filter(|hang| nodes.contains(&hang.node)).take(MOST_HANGS).collect()
+    }
+}

@@ -1,0 +1,322 @@
+//! The door of a cluster that `rsm-ctl` hosts: who may start processes in it, and who may end it.
+//!
+//! The warden of `run` and `up` listens on a socket beside the agent's, in the abstract namespace like that one. Whoever
+//! is the cluster's own user, or root, may ask there for the environment of a node, and for the end of the cluster. One
+//! that *entered* to run processes keeps its connection open for as long as any of them lives: it is told when the
+//! cluster ends, and the cluster waits for it.
+//!
+//! # Crash
+//! The connections end with the warden, which those inside notice as they notice being told.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rsm::Cluster;
+use rsm::observe::ClusterRef;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, ioctl_fionbio};
+use rustix::net::sockopt::socket_peercred;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
+};
+use rustix::process::{Pid, PidfdFlags, RawPid, geteuid, pidfd_open};
+use serde::{Deserialize, Serialize};
+
+use crate::deadline::until;
+use crate::failure::{Failure, reason};
+use crate::link::{Link, Received};
+
+/// Most connections at a time.
+const MOST_GUESTS: usize = 256;
+/// How long somebody may take to answer, or to end after it was told to and its own grace is over.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is asked at the door.
+#[derive(Debug, Serialize, Deserialize)]
+enum Ask {
+    /// To run processes of this node.
+    Enter { node: u32 },
+    /// What makes a program a process of this node.
+    Environment { node: u32 },
+    /// The end of the cluster.
+    End,
+}
+
+/// What is said there.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    Environment {
+        variables: Vec<(String, String)>,
+    },
+    Refused {
+        why: String,
+    },
+    /// The cluster is ending; that is done within the time when these processes have gone.
+    Ending {
+        processes: Vec<RawPid>,
+        within: Duration,
+    },
+    /// End what you run in the cluster.
+    End {
+        why: String,
+    },
+    /// Kill it.
+    Kill,
+}
+
+/// The door from inside.
+pub(crate) struct Keeper {
+    listener: OwnedFd,
+    guests: Vec<Guest>,
+    /// Until when those inside may take to go, once they were told to.
+    until: Option<Instant>,
+    thrown_out: bool,
+    /// How long everything in here may take to end.
+    grace: Duration,
+    /// Front and warden.
+    hosts: Vec<RawPid>,
+}
+
+struct Guest {
+    link: Link,
+    inside: bool,
+}
+
+/// What the keeper was asked that is not its own business.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// To end the cluster.
+    End,
+}
+
+impl Keeper {
+    /// Opens the door.
+    pub(crate) fn open(cluster: &Cluster, grace: Duration, hosts: Vec<RawPid>) -> io::Result<Keeper> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let listener = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        bind(&listener, &address(cluster.name(), geteuid().as_raw())?)?;
+        listen(&listener, 64)?;
+        Ok(Keeper { listener, guests: Vec::new(), until: None, thrown_out: false, grace, hosts })
+    }
+
+    /// What to wait for.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let listener = (self.guests.len() < MOST_GUESTS).then(|| self.listener.as_fd());
+        listener.into_iter().chain(self.guests.iter().map(|guest| guest.link.as_fd()))
+    }
+
+    /// When to look whether somebody inside takes too long.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.until.filter(|&until| Instant::now() < until)
+    }
+
+    /// Answers whoever asks something.
+    pub(crate) fn attend(&mut self, cluster: &Cluster) -> Option<Wish> {
+        while self.guests.len() < MOST_GUESTS {
+            let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) else { break };
+            let welcome = socket_peercred(&socket).is_ok_and(|peer| peer.uid.is_root() || peer.uid == geteuid());
+            let link = Link::over(socket);
+            if welcome {
+                self.guests.push(Guest { link, inside: false });
+            } else {
+                link.send(&Answer::Refused { why: "this is another user's cluster".into() });
+            }
+        }
+        let mut wish = None;
+        let (ending, grace, hosts) = (self.until.is_some(), self.grace, &self.hosts);
+        self.guests.retain_mut(|guest| {
+            loop {
+                match guest.link.receive() {
+                    Received::Nothing => return true,
+                    Received::Gone => return false,
+                    Received::Message(Ask::End) => {
+                        wish = Some(Wish::End);
+                        let within = grace.saturating_mul(2).saturating_add(PATIENCE);
+                        guest.link.send(&Answer::Ending { processes: hosts.clone(), within });
+                    }
+                    Received::Message(Ask::Enter { .. }) if ending => {
+                        guest.link.send(&Answer::Refused { why: format!("cluster {} is ending", cluster.name()) });
+                    }
+                    Received::Message(ask @ (Ask::Enter { node } | Ask::Environment { node })) => {
+                        guest.link.send(&environment(cluster, node));
+                        guest.inside |= matches!(ask, Ask::Enter { .. });
+                    }
+                }
+            }
+        });
+        wish
+    }
+
+    /// Tells those inside to go, the first time it is called.
+    pub(crate) fn send_out(&mut self, why: &str) {
+        if self.until.is_none() {
+            self.tell(&Answer::End { why: why.to_owned() });
+            // For ever, where that is further away than a clock can say.
+            self.until = Instant::now().checked_add(self.grace.saturating_add(PATIENCE));
+        }
+    }
+
+    /// Has those inside kill what they run, the first time it is called.
+    pub(crate) fn throw_out(&mut self) {
+        self.send_out("the cluster was killed");
+        if !std::mem::replace(&mut self.thrown_out, true) {
+            self.tell(&Answer::Kill);
+        }
+    }
+
+    /// Whether somebody is inside who is worth waiting for.
+    pub(crate) fn has_guests(&self) -> bool {
+        let patient = self.until.is_none_or(|until| Instant::now() < until);
+        patient && self.guests.iter().any(|guest| guest.inside)
+    }
+
+    fn tell(&self, answer: &Answer) {
+        for guest in self.guests.iter().filter(|guest| guest.inside) {
+            guest.link.send(answer);
+        }
+    }
+}
+
+fn environment(cluster: &Cluster, node: u32) -> Answer {
+    match cluster.environment(node) {
+        Ok(variables) => Answer::Environment {
+            variables: variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        },
+        Err(error) => Answer::Refused { why: error.detail().to_owned() },
+    }
+}
+
+/// A connection to the door of a cluster, and the first thing that was said there.
+pub struct Door {
+    pub(crate) name: String,
+    pub(crate) link: Link,
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+/// Goes to the door of the named cluster, or the only one, and asks.
+fn ask(name: Option<&str>, ask: &Ask) -> Result<(ClusterRef, Link, Answer), Failure> {
+    let cluster = rsm::steer::find(name)?;
+    let link = Link::over(knock(&cluster)?);
+    link.send(ask);
+    let answer = wait(&link, PATIENCE).ok_or_else(|| {
+        Failure::new(format!("cluster {} is there and does not answer: is its rsm-ctl stopped?", cluster.name))
+    })?;
+    match answer {
+        Answer::Refused { why } => Err(Failure::new(why)),
+        answer => Ok((cluster, link, answer)),
+    }
+}
+
+/// Enters the named cluster, or the only one, as a process of this node.
+pub fn enter(name: Option<&str>, node: u32) -> Result<Door, Failure> {
+    match ask(name, &Ask::Enter { node })? {
+        (cluster, link, Answer::Environment { variables }) => Ok(Door { name: cluster.name, link, variables }),
+        (cluster, ..) => Err(Failure::new(format!("cluster {} does not let anybody in now", cluster.name))),
+    }
+}
+
+/// Has the named cluster, or the only one, ended, with everything that runs in it; answers its name when nothing of it is
+/// left.
+///
+/// # Errors
+/// That there is none, that it is another user's, or that it takes longer than its own grace allows.
+pub fn end(name: Option<&str>) -> Result<String, Failure> {
+    let (cluster, _link, answer) = ask(name, &Ask::End)?;
+    let Answer::Ending { processes, within } = answer else {
+        return Err(Failure::new(format!("cluster {} does not end", cluster.name)));
+    };
+    let mut opened = Vec::new();
+    for process in processes.iter().filter_map(|&process| Pid::from_raw(process)) {
+        match pidfd_open(process, PidfdFlags::empty()) {
+            Ok(pidfd) => opened.push(pidfd),
+            Err(Errno::SRCH) => {}
+            Err(errno) => {
+                let what = format!("cluster {} ends; cannot wait for that", cluster.name);
+                return Err(Failure::call(&what, "pidfd_open", errno.into()));
+            }
+        }
+    }
+    let end = Instant::now().checked_add(within);
+    for process in &opened {
+        let left = end.map(|end| until(end, Instant::now()));
+        if poll(&mut [PollFd::new(process, PollFlags::IN)], left.as_ref()) == Ok(0) {
+            let list: Vec<String> = processes.iter().map(ToString::to_string).collect();
+            let list = list.join(" ");
+            return Err(Failure::new(format!(
+                "cluster {} has not ended after {within:?}; is its rsm-ctl stopped? `kill -CONT {list}` lets it go on, \
+                 `kill -KILL {list}` ends it",
+                cluster.name
+            )));
+        }
+    }
+    Ok(cluster.name)
+}
+
+/// What makes a program a process of this node of the named cluster, or the only one.
+///
+/// # Errors
+/// That there is no such cluster or node, or that it is another user's.
+pub fn environment_of(name: Option<&str>, node: u32) -> Result<Vec<(String, String)>, Failure> {
+    match ask(name, &Ask::Environment { node })? {
+        (_, _, Answer::Environment { variables }) => Ok(variables),
+        (cluster, ..) => Err(Failure::new(format!("cluster {} gives out no environment", cluster.name))),
+    }
+}
+
+/// Waits for something to be said; `None` when it takes too long, or nobody is there any more.
+fn wait(link: &Link, within: Duration) -> Option<Answer> {
+    let end = Instant::now() + within;
+    loop {
+        match link.receive() {
+            Received::Message(answer) => return Some(answer),
+            Received::Gone => return None,
+            Received::Nothing => {
+                let left = until(end, Instant::now());
+                if poll(&mut [PollFd::new(link, PollFlags::IN)], Some(&left)) == Ok(0) {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+fn knock(cluster: &ClusterRef) -> Result<OwnedFd, Failure> {
+    let failed = |error: io::Error| {
+        Failure::new(format!("cannot reach the rsm-ctl of cluster {}: {}", cluster.name, reason(&error)))
+    };
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(|errno| failed(errno.into()))?;
+    let address = address(&cluster.name, cluster.uid).map_err(failed)?;
+    connect(&socket, &address).map_err(|errno| match errno {
+        Errno::CONNREFUSED => nobody_there(cluster),
+        errno => failed(errno.into()),
+    })?;
+    // Anybody may take a name in that namespace.
+    let peer = socket_peercred(&socket).map_err(|errno| failed(errno.into()))?;
+    if peer.uid.as_raw() != cluster.uid {
+        return Err(Failure::new(format!("what listens as the rsm-ctl of cluster {} is another user's", cluster.name)));
+    }
+    ioctl_fionbio(&socket, true).map_err(|errno| failed(errno.into()))?;
+    Ok(socket)
+}
+
+fn nobody_there(cluster: &ClusterRef) -> Failure {
+    let running = rsm::observe::clusters().unwrap_or_default();
+    Failure::new(if running.contains(cluster) {
+        format!(
+            "cluster {} was not started by `rsm-ctl run` or `rsm-ctl up` of this version, but by a program that has it built \
+             in: that program alone ends it and gives out its nodes",
+            cluster.name
+        )
+    } else {
+        let names: Vec<&str> = running.iter().map(|cluster| &*cluster.name).collect();
+        let running = if names.is_empty() { "none is".to_owned() } else { format!("running: {}", names.join(", ")) };
+        format!("cluster {} is not running any more; {running}", cluster.name)
+    })
+}
+
+/// The name carries the version of what is said here, so that other versions find nobody instead of not being understood.
+fn address(name: &str, uid: u32) -> io::Result<SocketAddrUnix> {
+    Ok(SocketAddrUnix::new_abstract_name(format!("rsm-ctl-1/{uid}/{name}").as_bytes())?)
+}

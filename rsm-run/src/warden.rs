@@ -1,0 +1,398 @@
+//! The process between the front and the nodes: hosts the agent, is the parent of every node, ends them all.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, setsid, wait};
+use rustix::stdio::dup2_stdout;
+
+use crate::deadline::until;
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use crate::hosting::{Hosting, host};
+use crate::keeper::{Answer, Wish};
+use crate::link::{Link, Received};
+use crate::message::{ToFront, ToWarden, raw};
+use crate::node::{self, Ends};
+use crate::plan::{Home, Plan};
+use crate::signals::SignalQueue;
+use crate::stacks::{self, Stacks};
+use crate::status::Status;
+use crate::supervision::{Order, Supervision};
+use crate::{descendants, output, process, program};
+
+/// How long those that may not be killed may take to end when everybody else has.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Most of them that are named.
+const MOST_NAMED: usize = 32;
+
+/// What leads from the processes to the world.
+pub(crate) struct Channels {
+    /// Standard input of the one that reads.
+    pub(crate) input: OwnedFd,
+    pub(crate) ends: Vec<Ends>,
+}
+
+/// A process that has not ended.
+struct Process {
+    /// In the plan.
+    index: usize,
+    pid: Pid,
+}
+
+/// The warden at work.
+pub(crate) struct Warden<'a> {
+    plan: &'a Plan,
+    link: Link,
+    /// Refers to the front since before the warden existed, so it cannot mean anybody else.
+    front: OwnedFd,
+    children: SignalQueue,
+    supervision: Supervision,
+    processes: Vec<Process>,
+    hosting: Hosting<'a>,
+    /// Whether the front knows what goes on after the last node.
+    told_left: bool,
+    /// Those that Ctrl-Z stopped.
+    suspended: Vec<Pid>,
+    /// When to give up those that may not be killed.
+    give_up: Option<Instant>,
+    /// While the processes are asked where they are, before they are asked to end.
+    stacks: Option<Stacks>,
+}
+
+/// Serves a run from start to end in a process just forked from the front.
+///
+/// # Crash
+/// The nodes' processes are killed by the kernel; what they forked becomes the front's, which ends it.
+pub(crate) fn serve(plan: &Plan, link: Link, front: OwnedFd, channels: Channels) {
+    match start(plan, channels) {
+        Ok((children, hosting, processes)) => {
+            let pids: Vec<Pid> = processes.iter().map(|process| process.pid).collect();
+            link.send(&ToFront::Started { cluster: hosting.name().to_owned(), processes: raw(&pids) });
+            let supervision = Supervision::new(Instant::now(), plan.timeout, plan.grace, plan.keep_going);
+            Warden {
+                plan,
+                link,
+                front,
+                children,
+                supervision,
+                processes,
+                hosting,
+                told_left: false,
+                suspended: Vec::new(),
+                give_up: None,
+                stacks: None,
+            }
+            .watch();
+        }
+        Err(failure) => {
+            // Some nodes may have started before one could not be.
+            descendants::end_all(&[]);
+            link.send(&ToFront::Refused { code: failure.code, message: failure.message });
+        }
+    }
+}
+
+fn start(plan: &Plan, channels: Channels) -> Result<(SignalQueue, Hosting<'_>, Vec<Process>), Failure> {
+    let children = prepare().map_err(|(call, error)| Failure::call("cannot set up the agent", call, error))?;
+    let hosting = match &plan.home {
+        Home::New(new) => host(new, plan)?,
+        Home::Running(door) => Hosting::Guest { door, closed: false },
+    };
+    let processes = start_nodes(plan, &hosting, channels)?;
+    Ok((children, hosting, processes))
+}
+
+/// Becomes the warden.
+fn prepare() -> Result<SignalQueue, (&'static str, io::Error)> {
+    // Out of the front's session: what the terminal sends is for the front alone.
+    setsid().map_err(|errno| ("setsid", errno.into()))?;
+    let reaper = set_child_subreaper(Some(getpid()));
+    reaper.map_err(|errno| ("prctl(PR_SET_CHILD_SUBREAPER)", errno.into()))?;
+    // A name of its own in ps, and out of the way of `killall rsm-ctl`. At most 15 bytes.
+    let _ = rustix::thread::set_name(c"rsm-warden");
+    // The front's output is the front's alone: its reader must notice when the front goes.
+    let null = output::null().and_then(|null| Ok(dup2_stdout(null)?));
+    null.map_err(|error| ("/dev/null", error))?;
+    // Other signals, blocked by the front for itself, are open again: sent to the warden they end it, and the front notices.
+    SignalQueue::new(&[Signal::CHILD]).map_err(|error| ("signalfd", error))
+}
+
+fn start_nodes(plan: &Plan, hosting: &Hosting<'_>, channels: Channels) -> Result<Vec<Process>, Failure> {
+    let mut processes = Vec::new();
+    let mut input = Some(channels.input);
+    for (index, (task, ends)) in plan.tasks.iter().zip(channels.ends).enumerate() {
+        let mine = if plan.reader == Some(index) { input.take() } else { None };
+        let stdin = mine.map_or_else(Stdio::null, Stdio::from);
+        let started = node::start(task, hosting.environment(task.node)?, stdin, ends, plan.descriptors);
+        let pid =
+            started.map_err(|error| match (process::failed_before_exec(&error), Errno::from_io_error(&error)) {
+                (Some(error), _) => Failure::system(&format!("cannot start node {}", task.label), error),
+                // No room for another process: that is not the program's fault.
+                (None, None | Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE)) => {
+                    Failure::system(&format!("cannot start node {}", task.label), error)
+                }
+                (None, Some(errno)) => program::refused(&task.program, errno),
+            })?;
+        processes.push(Process { index, pid });
+    }
+    Ok(processes)
+}
+
+impl Warden<'_> {
+    /// Goes on until no process of any node is left, then ends the cluster and says so.
+    fn watch(mut self) {
+        while !self.gives_up() && (self.reap() || self.stays() || self.waits_for_guests()) {
+            self.tell_left();
+            while let Some(order) = self.supervision.due(Instant::now()) {
+                self.obey(order);
+            }
+            self.sleep();
+            while self.children.next().is_some() {}
+            self.listen();
+            self.attend();
+            self.tell_stacks();
+        }
+        drop(self.hosting);
+        self.link.send(&ToFront::Finished { code: self.supervision.code() });
+    }
+
+    /// Whether nobody is left but processes that may not be killed, for long enough.
+    fn gives_up(&mut self) -> bool {
+        let now = Instant::now();
+        if self.give_up.is_none_or(|at| now < at) {
+            return false;
+        }
+        let left = descendants::living(&[]);
+        let refused = descendants::signal(&left, Signal::KILL);
+        if refused.is_empty() || refused.len() < left.len() {
+            self.give_up = now.checked_add(PATIENCE);
+            return false;
+        }
+        let processes = refused.into_iter().take(MOST_NAMED).map(descendants::described).collect();
+        self.link.send(&ToFront::Escaped { processes });
+        true
+    }
+
+    /// Whether the cluster goes on without processes of ours.
+    fn stays(&self) -> bool {
+        self.plan.stays && self.supervision.is_undisturbed()
+    }
+
+    /// With nothing of ours left: has those who entered go too, and answers whether that takes more time.
+    fn waits_for_guests(&mut self) -> bool {
+        let Hosting::Own(cluster, keeper) = &mut self.hosting else { return false };
+        keeper.send_out(&format!("cluster {} has ended", cluster.name()));
+        keeper.has_guests()
+    }
+
+    /// Sleeps until a child ends, somebody speaks or goes, or a deadline comes.
+    fn sleep(&self) {
+        let deadline = [self.supervision.deadline(), self.hosting.deadline(), self.give_up].into_iter().flatten().min();
+        let timeout = deadline.map(|deadline| until(deadline, Instant::now()));
+        let mut events = vec![PollFd::new(&self.children, PollFlags::IN)];
+        // Once the front has gone its two descriptors are readable for ever; only the others matter then.
+        if !(self.supervision.is_killing() && self.front_is_gone()) {
+            events.push(PollFd::new(&self.link, PollFlags::IN));
+            events.push(PollFd::new(&self.front, PollFlags::IN));
+        }
+        events.extend(self.stacks.iter().map(|stacks| PollFd::new(stacks, PollFlags::IN)));
+        events.extend(self.hosting.sources().into_iter().map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN)));
+        let _ = poll(&mut events, timeout.as_ref());
+    }
+
+    /// Hears what is said at the door: ours, or the one we came in by.
+    fn attend(&mut self) {
+        let heard = match &mut self.hosting {
+            Hosting::Own(cluster, keeper) => {
+                let wish = keeper.attend(cluster);
+                wish.map(|Wish::End| (format!("cluster {} is ended by `rsm-ctl down`", cluster.name()), false))
+            }
+            Hosting::Guest { closed: true, .. } => None,
+            Hosting::Guest { door, closed } => match door.link.receive() {
+                Received::Nothing => None,
+                Received::Message(Answer::Kill) => Some((format!("cluster {} was killed", door.name), true)),
+                Received::Message(Answer::End { why }) => Some((why, false)),
+                Received::Message(_) => None,
+                Received::Gone => {
+                    *closed = true;
+                    Some((format!("cluster {} has ended: its agent was killed", door.name), false))
+                }
+            },
+        };
+        let Some((why, kill)) = heard else { return };
+        let code = match self.hosting {
+            // What `up` was for has been done.
+            Hosting::Own(..) if self.plan.stays => ExitCode::Success,
+            Hosting::Own(..) => ExitCode::Signal(15),
+            Hosting::Guest { .. } => ExitCode::ClusterEnded,
+        };
+        if self.supervision.is_killing() || (self.supervision.is_ending() && !kill) {
+            return;
+        }
+        if let Hosting::Own(_, keeper) = &mut self.hosting {
+            keeper.send_out(&why);
+        }
+        if !self.supervision.is_ending() {
+            self.link.send(&ToFront::ClusterEnds { why });
+        }
+        let order = match kill {
+            true => Some(self.supervision.kill(code)),
+            false => self.supervision.end(Instant::now(), Signal::TERM, code),
+        };
+        if let Some(order) = order {
+            self.obey(order);
+        }
+    }
+
+    fn front_is_gone(&self) -> bool {
+        let mut event = [PollFd::new(&self.front, PollFlags::IN)];
+        poll(&mut event, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+
+    fn listen(&mut self) {
+        if self.front_is_gone() {
+            if !self.supervision.is_killing() {
+                let order = self.supervision.kill(ExitCode::Failure);
+                self.obey(order);
+            }
+            return;
+        }
+        while let Received::Message(message) = self.link.receive() {
+            match message {
+                ToWarden::End { signal, code } => {
+                    if let Some(order) = self.supervision.end(Instant::now(), signal.into(), code) {
+                        self.obey(order);
+                    }
+                }
+                ToWarden::Kill { code } => {
+                    let order = self.supervision.kill(code);
+                    self.obey(order);
+                }
+                ToWarden::Forward { signal } => {
+                    for process in &self.processes {
+                        let _ = kill_process(process.pid, signal.into());
+                    }
+                }
+                ToWarden::Suspend => {
+                    self.suspended = descendants::stop_all();
+                    self.link.send(&ToFront::Suspended);
+                }
+                ToWarden::Resume => descendants::go_on(&std::mem::take(&mut self.suspended)),
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Ask(signal) => self.ask(signal),
+            Order::TimeIsUp => {
+                let running = self.processes.iter().map(|process| process.index).collect();
+                self.link.send(&ToFront::TimedOut { running, hangs: self.hosting.hangs(&self.nodes()) });
+                self.stacks = if self.plan.stacks { Stacks::ask(self.everybody()).ok() } else { None };
+                match self.stacks {
+                    Some(_) => self.supervision.restart_grace(Instant::now() + stacks::LIMIT),
+                    None => self.ask(Signal::TERM),
+                }
+            }
+            Order::Kill => {
+                if let Hosting::Own(_, keeper) = &mut self.hosting {
+                    keeper.throw_out();
+                }
+                let refused = descendants::signal(&descendants::list(&[]), Signal::KILL);
+                if !refused.is_empty() && self.give_up.is_none() {
+                    self.give_up = Instant::now().checked_add(PATIENCE);
+                }
+            }
+        }
+    }
+
+    /// The nodes that have processes.
+    fn nodes(&self) -> BTreeSet<u32> {
+        self.processes.iter().map(|process| self.plan.tasks[process.index].node).collect()
+    }
+
+    /// The processes of all nodes, those that nodes started after those that were started as nodes.
+    fn everybody(&self) -> Vec<(String, Pid)> {
+        let place = |pid: Pid| self.processes.iter().find(|process| process.pid == pid);
+        let mut all: Vec<(bool, String, Pid)> = descendants::living(&[])
+            .into_iter()
+            .map(|pid| match place(pid) {
+                Some(process) => (false, format!("node {}", self.plan.tasks[process.index].label), pid),
+                None => (true, format!("process {}", descendants::described(pid)), pid),
+            })
+            .collect();
+        all.sort_by_key(|(later, ..)| *later);
+        all.into_iter().map(|(_, name, pid)| (name, pid)).collect()
+    }
+
+    /// Passes on where the processes are, once they were asked, and has them end.
+    fn tell_stacks(&mut self) {
+        let Some(stacks) = self.stacks.take_if(|stacks| stacks.is_done()) else { return };
+        for text in stacks::pieces(&stacks.told()) {
+            if self.link.has_room() {
+                self.link.send(&ToFront::Stacks { text });
+            }
+        }
+        if !self.supervision.is_killing() {
+            self.supervision.restart_grace(Instant::now());
+            self.ask(Signal::TERM);
+        }
+    }
+
+    fn ask(&self, signal: Signal) {
+        let leaders: Vec<Pid> = self.processes.iter().map(|process| process.pid).collect();
+        descendants::signal_groups(&leaders, signal);
+        // One that is stopped could not hear it.
+        descendants::signal_groups(&leaders, Signal::CONT);
+    }
+
+    /// Reaps what has ended; answers whether any process of any node is left.
+    fn reap(&mut self) -> bool {
+        let mut ended = Vec::new();
+        let left = loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some(end)) => ended.push(end),
+                Ok(None) => break true,
+                Err(Errno::INTR) => {}
+                // No child: and a descendant that is not a child has an ancestor that is one.
+                Err(_) => break false,
+            }
+        };
+        // The kernel tells ends in the order of birth. Of those that came together, one that was killed is rather the
+        // reason of one that gave up than the other way round.
+        ended.sort_by_key(|(_, status)| status.exit_status().is_some());
+        for (pid, status) in ended {
+            if let Some(how) = Status::of(status) {
+                // The bit of the wait status that says so (wait(2), WCOREDUMP).
+                self.ended(pid, how, how.is_killed() && status.as_raw() & 0x80 != 0);
+            }
+        }
+        if left && self.supervision.is_killing() {
+            // Whoever died may have left children, forked after the last look.
+            self.obey(Order::Kill);
+        }
+        left
+    }
+
+    fn ended(&mut self, pid: Pid, status: Status, core: bool) {
+        let Some(place) = self.processes.iter().position(|process| process.pid == pid) else { return };
+        let Process { index, .. } = self.processes.remove(place);
+        let on_purpose = self.hosting.killed(self.plan.tasks[index].node, pid, status);
+        let blame = self.supervision.node_ended(Instant::now(), status, on_purpose);
+        self.link.send(&ToFront::Ended { index, process: pid.as_raw_pid(), status, core, blame });
+    }
+
+    fn tell_left(&mut self) {
+        if self.processes.is_empty() && self.supervision.is_undisturbed() && !self.told_left && !self.plan.stays {
+            self.told_left = true;
+            self.link.send(&ToFront::Left { processes: raw(&descendants::list(&[])) });
+        }
+    }
+}
