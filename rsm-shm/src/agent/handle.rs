@@ -1,18 +1,13 @@
 //! Starting and stopping an agent.
 
-use super::aside::Aside;
-use super::chores::Chores;
+use super::Agent;
+use super::books::Books;
+use super::books::limits::{Limits, total_memory};
+use super::books::token::Token;
+use super::books::told::{Kills, LongestTurn};
 use super::config::Config;
-use super::limits::{Limits, total_memory};
-use super::memory::Ledger;
-use super::nodes::NodeState;
-use super::rows::Rows;
-use super::segments::Segments;
-use super::shares::{self, PerProcess, SHARE};
 use super::shm_driver::ShmDriver;
 use super::wakes::Wakes;
-use super::withdrawals::Withdrawals;
-use super::{Agent, serve};
 use crate::address::{Address, random_secret};
 use crate::capabilities::{Capabilities, Feature};
 use crate::error::from_errno;
@@ -29,30 +24,12 @@ use rsm_core::{Code, Error, Result};
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
-use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-/// Most kills that are remembered.
-const MOST_KILLS: usize = 4096;
-
-/// Processes that steering killed, each with its node: told by the agent to whoever started it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Kills(Arc<Mutex<Vec<(u32, u32)>>>);
-
-impl Kills {
-    /// Before the signal is sent, so that whoever reaps the process finds it here.
-    pub(super) fn add(&self, node: u32, pid: u32) {
-        let mut kills = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kills.len() < MOST_KILLS {
-            kills.push((node, pid));
-        }
-    }
-}
 
 /// What the agent tells whoever started it.
 #[derive(Clone)]
@@ -79,40 +56,6 @@ pub struct AgentHandle {
     process: u32,
     longest_turn: LongestTurn,
     kills: Kills,
-}
-
-/// The longest turn of the agent's loop, in nanoseconds of its processor time: how long somebody who asks may have to
-/// wait for others. Nobody measures until somebody has asked.
-#[derive(Clone, Debug)]
-pub(super) struct LongestTurn(Arc<AtomicU64>);
-
-/// Nobody has asked.
-const UNASKED: u64 = u64::MAX;
-
-/// When a turn began.
-pub(super) struct Turn(Option<Duration>);
-
-fn processor_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
-impl LongestTurn {
-    fn new() -> LongestTurn {
-        LongestTurn(Arc::new(AtomicU64::new(UNASKED)))
-    }
-
-    // Relaxed, here and below: a number to look at.
-    pub(super) fn begin(&self) -> Turn {
-        Turn((self.0.load(Relaxed) != UNASKED).then(processor_time))
-    }
-
-    pub(super) fn end(&self, turn: Turn) {
-        if let Turn(Some(began)) = turn {
-            let took = processor_time().saturating_sub(began).as_nanos();
-            self.0.fetch_max(u64::try_from(took).unwrap_or(0), Relaxed);
-        }
-    }
 }
 
 impl AgentHandle {
@@ -164,7 +107,7 @@ impl AgentHandle {
 
     /// Node and process id of each process that steering has killed, in that order.
     pub fn kills(&self) -> Vec<(u32, u32)> {
-        self.kills.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.kills.list()
     }
 
     /// Where members find it.
@@ -191,10 +134,7 @@ impl AgentHandle {
     /// The longest turn of the agent's loop, in its processor time, since this was last asked; zero at first. So long,
     /// and no longer, can whatever others do keep it from serving somebody.
     pub fn longest_turn(&self) -> Duration {
-        match self.longest_turn.0.swap(0, Relaxed) {
-            UNASKED => Duration::ZERO,
-            longest => Duration::from_nanos(longest),
-        }
+        self.longest_turn.take()
     }
 }
 
@@ -298,52 +238,25 @@ impl Agent {
             listener,
             accepting: true,
             accept_again: None,
-            limits,
-            strangers_of: PerProcess::default(),
-            members_of: PerProcess::default(),
+            books: Books::new(limits, config.geometry, config.node_count),
             map,
             registry,
             driver: ShmDriver,
             window: config.window,
-            ledger: Ledger::new(Rc::new(Aside::default())),
-            strangers: BTreeMap::new(),
-            members: BTreeMap::new(),
-            next_party: 0,
-            nodes: (0..=config.node_count).map(|_| NodeState::new(config.geometry.bells, config.node_count)).collect(),
-            segments: Segments::default(),
-            // No more than there are descriptors for, even if no memory is shared.
-            segment_rows: Rows::new(
-                "segments",
-                config.geometry.segments,
-                shares::of_each(segments, config.node_count),
-                config.node_count,
-            ),
-            next_serial: 0,
-            published: BTreeMap::new(),
-            connections: BTreeMap::new(),
-            connection_rows: Rows::new("connections", config.geometry.connections, SHARE, config.node_count),
-            withdrawals: Withdrawals::default(),
-            chores: Chores::default(),
             wakes: Wakes::default(),
             waking: false,
-            departing: BTreeSet::new(),
-            putting_off: BTreeSet::new(),
-            closing: BTreeSet::new(),
             attended: BTreeSet::new(),
-            observers: BTreeSet::new(),
             changed: false,
-            watchers: BTreeSet::new(),
             longest_turn,
             kills,
         };
-        agent.watch(&agent.listener, serve::Token::Listener, epoll::EventFlags::IN)?;
-        agent.watch(stopped, serve::Token::Stop, epoll::EventFlags::IN)?;
+        agent.watch(&agent.listener, Token::Listener, epoll::EventFlags::IN)?;
+        agent.watch(stopped, Token::Stop, epoll::EventFlags::IN)?;
         crash_point!(AgentBound);
         Ok(agent)
     }
 }
 
-/// Binds the cluster's name, which makes it known.
 /// The error for a name that somebody has, which anybody may take: says who, by the kernel's word.
 fn taken(address: &Address) -> Error {
     let name = address.name();
@@ -366,6 +279,7 @@ fn taken(address: &Address) -> Error {
     Error::with(Code::BadConf, text)
 }
 
+/// Binds the cluster's name, which makes it known.
 fn listen(address: &Address) -> Result<OwnedFd> {
     let socket = crate::socket::packet_socket(SocketFlags::NONBLOCK)?;
     rustix::net::bind(&socket, &address.socket_address()?).map_err(|e| match e {

@@ -1,8 +1,9 @@
 //! Links that are taken down, brought up, or said to have had an error.
 
 use super::Agent;
-use super::chores::{Chore, Owed, Owner, PIECE};
-use super::connections::Connection;
+use super::books::chores::{Chore, Owner, PIECE};
+use super::books::connection::Connection;
+use super::books::relinking::{Relinking, Step};
 use rsm_core::crash_point;
 use rsm_core::generation::EndCause;
 use rsm_core::message::Answer;
@@ -37,11 +38,11 @@ impl Agent {
             return Ok(Some(0));
         }
         if change == LinkChange::Down {
-            self.closing.extend(&ways);
+            self.books.closing.extend(&ways);
         }
         let owed = self.owe(party, number);
         let relinking = Relinking { change, ways, step: Step::first(change), at: 0, count: 0, owed };
-        self.chores.add(Owner::Party(party), Chore::Link(Box::new(relinking)));
+        self.books.chores.add(Owner::Party(party), Chore::Link(Box::new(relinking)));
         Ok(None)
     }
 
@@ -79,10 +80,11 @@ impl Agent {
             change.step = Step::Connections;
             return Some(change);
         }
-        let imports: Vec<u32> = self.nodes[from as usize].imports.range(change.at..).take(PIECE).copied().collect();
+        let imports: Vec<u32> =
+            self.books.nodes[from as usize].imports.range(change.at..).take(PIECE).copied().collect();
         let next = imports.last().and_then(|row| row.checked_add(1));
         let through = |c: &&Connection| c.segment.is_some() && (c.controller, c.exporter) == (controller, to);
-        let rows = imports.iter().copied().filter(|row| self.connections.get(row).filter(through).is_some());
+        let rows = imports.iter().copied().filter(|row| self.books.connections.get(row).filter(through).is_some());
         let rows: Vec<u32> = rows.collect();
         match (change.step, change.change) {
             (Step::Generations, _) => {
@@ -99,7 +101,7 @@ impl Agent {
         } else if change.step == Step::Generations {
             (change.at, change.step) = (0, Step::Link);
         } else {
-            self.closing.remove(&way);
+            self.books.closing.remove(&way);
             change.ways.pop();
             (change.at, change.step) = (0, Step::first(change.change));
         }
@@ -109,7 +111,7 @@ impl Agent {
     /// Cuts connections whose link went down.
     fn cut_through(&mut self, rows: &[u32]) {
         let mut told: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
-        for connection in rows.iter().filter_map(|row| self.connections.get(row)) {
+        for connection in rows.iter().filter_map(|row| self.books.connections.get(row)) {
             connection.segment.into_iter().for_each(|s| told.entry(s).or_default().extend(&connection.holders));
         }
         rows.iter().for_each(|&row| self.writer().change_path(row, LinkChange::Down));
@@ -119,37 +121,4 @@ impl Agent {
             self.note_told(segment, &holders);
         }
     }
-}
-
-/// What is done to a link next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    /// The generations of its connections are stepped. Before the word: a path that is gone for good is told as
-    /// CONN_ABORTED and never as BARRIER_FAILURE, after which a program would only try again; and who is woken by the cut
-    /// finds the link down. Nobody connects through it meanwhile.
-    Generations,
-    /// Its word is changed.
-    Link,
-    /// Its connections follow: they are cut, or have had an error.
-    Connections,
-}
-
-impl Step {
-    fn first(change: LinkChange) -> Step {
-        if change == LinkChange::Down { Step::Generations } else { Step::Link }
-    }
-}
-
-/// Links that are being changed.
-#[derive(Debug)]
-pub(super) struct Relinking {
-    change: LinkChange,
-    /// Controller, importing node, exporting node.
-    ways: Vec<(u32, u32, u32)>,
-    /// What is done to the last of them.
-    step: Step,
-    /// Imports from this row on are still to be looked at.
-    at: u32,
-    count: u32,
-    owed: Owed,
 }

@@ -1,8 +1,8 @@
 //! Rebinding: other contents come into a segment's memory, and no verdict vouches for anything meanwhile.
 
 use super::Agent;
-use super::chores::{Chore, Owner, PIECE};
-use super::requests::Given;
+use super::books::chores::{Chore, Owner, PIECE};
+use super::books::request::Given;
 use rsm_core::access::Level;
 use rsm_core::crash_point;
 use rsm_core::message::{Answer, SegmentName};
@@ -12,7 +12,7 @@ impl Agent {
     /// Begins a rebind: until that is over no verdict of the segment's importers vouches for anything. Then the exporter
     /// is sent its memory once more. `None` when the answer comes later.
     pub(super) fn begin_rebind(&mut self, (party, number): (u64, u64), name: SegmentName) -> Result<Option<Given>> {
-        let segment = self.own_segment(party, name)?;
+        let segment = self.books.own_segment(party, name)?;
         if segment.level == Level::Sealed {
             return Err(Error::with(Code::RebindNotAllowed, "a sealed segment keeps the memory it was made with"));
         }
@@ -23,7 +23,7 @@ impl Agent {
     /// The contents of a segment stand again: from here on its importers' spans are vouched for. `None` when the answer
     /// comes later.
     pub(super) fn end_rebind(&mut self, (party, number): (u64, u64), name: SegmentName) -> Result<Option<Given>> {
-        let segment = self.own_segment(party, name)?;
+        let segment = self.books.own_segment(party, name)?;
         if std::mem::take(&mut segment.rebinding) {
             return self.suspend((party, number), name, false);
         }
@@ -32,10 +32,11 @@ impl Agent {
 
     /// As [`end_rebind`](Self::end_rebind), for a caller that is gone: nothing was written to the memory.
     pub(super) fn undo_rebind(&mut self, party: u64, segment: SegmentName) {
-        let rebinding = self.own_segment(party, segment).is_ok_and(|segment| std::mem::take(&mut segment.rebinding));
+        let rebinding =
+            self.books.own_segment(party, segment).is_ok_and(|segment| std::mem::take(&mut segment.rebinding));
         if rebinding && let Some(below) = self.suspend_some(segment, false, u64::MAX) {
             let chore = Chore::Suspend { segment, rebinding: false, below, owed: None };
-            self.chores.add(Owner::Party(party), chore);
+            self.books.chores.add(Owner::Party(party), chore);
         }
     }
 
@@ -45,14 +46,14 @@ impl Agent {
             return self.rebind_answer(party, segment, rebinding).map(Some);
         };
         let owed = Some(self.owe(party, number));
-        self.chores.add(Owner::Party(party), Chore::Suspend { segment, rebinding, below, owed });
+        self.books.chores.add(Owner::Party(party), Chore::Suspend { segment, rebinding, below, owed });
         Ok(None)
     }
 
     /// Suspends, or resumes, some connections of a segment with serial numbers below this one; gives the number to go on
     /// with. Nothing is left to do when the segment has been told otherwise since.
     pub(super) fn suspend_some(&self, name: SegmentName, rebinding: bool, below: u64) -> Option<u64> {
-        let segment = self.segments.get(&name.row).filter(|s| s.incarnation == name.incarnation)?;
+        let segment = self.books.segments.get(&name.row).filter(|s| s.incarnation == name.incarnation)?;
         if segment.rebinding != rebinding {
             return None;
         }
@@ -70,7 +71,7 @@ impl Agent {
             crash_point!(AgentResumed);
             return Ok((Answer::Done, Vec::new()));
         }
-        let memory = self.own_segment(party, name)?.memory().duplicate();
+        let memory = self.books.own_segment(party, name)?.memory().duplicate();
         if memory.is_err() {
             // Nothing will come into it, and nobody will say that it is over.
             self.undo_rebind(party, name);

@@ -1,50 +1,19 @@
 //! From a packet to a function and back to a packet.
 
-use super::chores::{Chore, Owner};
-use super::members::{Ending, Member};
-use super::serve::Token;
-use super::{Agent, segments};
+use super::Agent;
+use super::books::chores::{Chore, Owner};
+use super::books::member::{Ending, Member};
+use super::books::request::{Given, PutOff, Undo, encode_reply};
+use super::books::token::Token;
 use crate::socket;
-use rsm_core::access::AccessList;
 use rsm_core::crash_point;
 use rsm_core::generation::EndCause;
-use rsm_core::message::{Answer, Ask, Reply, Request, SegmentName, decode, encode};
+use rsm_core::message::{Answer, Ask, Reply, Request, decode};
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use std::os::fd::{AsFd, OwnedFd};
-
-/// An answer and the descriptors that go with it.
-pub(super) type Given = (Answer, Vec<OwnedFd>);
-
-/// A request that found no room while a member that is gone is being forgotten: it is heard once more when that is done.
-#[derive(Debug)]
-pub(super) struct PutOff {
-    packet: Vec<u8>,
-    /// The latest departure that it waits for.
-    behind: u64,
-}
-
-/// How to undo a request whose caller is gone before it read the answer.
-#[derive(Debug)]
-pub(super) enum Undo {
-    Nothing,
-    Create(u32),
-    Publish(u32),
-    Replace(SegmentName),
-    BeginRebind(SegmentName),
-    Republish(u32, AccessList),
-    Connect(u32),
-}
-
-/// Encodes a reply; one that cannot be encoded becomes an error that can.
-pub(super) fn encode_reply(reply: &Reply) -> Vec<u8> {
-    encode(reply).unwrap_or_else(|error| {
-        let error = Error::new(error.code());
-        encode(&Reply { number: reply.number, outcome: Err(error) }).unwrap_or_default()
-    })
-}
 
 impl Member {
     /// Sends an answer.
@@ -63,7 +32,7 @@ impl Agent {
         if flags.contains(EventFlags::OUT) {
             self.send_unsent(party);
         }
-        let Some(member) = self.members.get(&party) else { return };
+        let Some(member) = self.books.members.get(&party) else { return };
         let Some(control) = &member.control else { return };
         if member.unsent.is_some() || member.owed {
             // Shut down without being closed: there will never be room.
@@ -106,7 +75,7 @@ impl Agent {
                 let takes = matches!(ask, Ask::Create { .. } | Ask::Connect { .. });
                 let outcome = self.carry_out(party, request.number, ask);
                 crash_point!(AgentCarriedOut);
-                match (outcome, self.departing.last()) {
+                match (outcome, self.books.departing.last()) {
                     // A chore answers.
                     (None, _) => {}
                     (Some(Err(error)), Some(&behind))
@@ -122,26 +91,26 @@ impl Agent {
 
     fn put_off(&mut self, party: u64, number: u64, request: PutOff) {
         self.owe(party, number);
-        if let Some(member) = self.members.get_mut(&party) {
+        if let Some(member) = self.books.members.get_mut(&party) {
             member.put_off = Some(request);
-            self.putting_off.insert(party);
+            self.books.putting_off.insert(party);
         }
     }
 
     /// A member that was gone is forgotten: who found no room meanwhile may have some now.
     pub(super) fn ask_again(&mut self) {
-        let oldest = self.departing.first().copied().unwrap_or(u64::MAX);
-        let waiting = |party: &u64| self.members.get(party).and_then(|m| m.put_off.as_ref());
-        let ready = self.putting_off.iter().filter(|party| waiting(party).is_none_or(|p| p.behind < oldest));
+        let oldest = self.books.departing.first().copied().unwrap_or(u64::MAX);
+        let waiting = |party: &u64| self.books.members.get(party).and_then(|m| m.put_off.as_ref());
+        let ready = self.books.putting_off.iter().filter(|party| waiting(party).is_none_or(|p| p.behind < oldest));
         for party in ready.copied().collect::<Vec<u64>>() {
-            self.putting_off.remove(&party);
-            self.chores.add(Owner::Party(party), Chore::Again(party));
+            self.books.putting_off.remove(&party);
+            self.books.chores.add(Owner::Party(party), Chore::Again(party));
         }
     }
 
     /// Hears a request again that was put off.
     pub(super) fn hear_again(&mut self, party: u64) {
-        let Some(member) = self.members.get_mut(&party) else { return };
+        let Some(member) = self.books.members.get_mut(&party) else { return };
         member.owed = false;
         if let Some(request) = member.put_off.take() {
             self.handle(party, request.packet, true);
@@ -171,7 +140,7 @@ impl Agent {
             }
             ask => Some(self.carry_out_now(party, ask, &mut undo)),
         };
-        if let Some(member) = self.members.get_mut(&party) {
+        if let Some(member) = self.books.members.get_mut(&party) {
             member.last = Some((number, undo));
             // Refused, it may wait until there is one; whatever it asks next says that it does not.
             member.wants = wants.filter(|_| matches!(outcome, Some(Err(_))));
@@ -212,7 +181,7 @@ impl Agent {
             }
             Ask::Disconnect { connection } => self.disconnect(party, connection).map(done),
             Ask::Inherit { connections } => self.inherit(party, &connections).map(done),
-            Ask::Processes { after } => Ok((Answer::Processes(self.processes(after)), Vec::new())),
+            Ask::Processes { after } => Ok((Answer::Processes(self.books.processes(after)), Vec::new())),
             Ask::Tallies { after } => self.tallies(party, after),
             Ask::Waits { from } => self.check_looks(party).map(|()| (self.waits(from), Vec::new())),
             Ask::Closing => Ok((Answer::Closing { objects: self.ledger.closing() }, Vec::new())),
@@ -225,7 +194,7 @@ impl Agent {
 
     /// Undoes a request if it is the last one that was carried out. One that was refused left nothing to undo.
     fn undo(&mut self, party: u64, number: u64) {
-        let last = self.members.get_mut(&party).and_then(|m| m.last.take_if(|(n, _)| *n == number));
+        let last = self.books.members.get_mut(&party).and_then(|m| m.last.take_if(|(n, _)| *n == number));
         match last {
             Some((_, Undo::Create(row))) => self.remove_segment(row),
             Some((_, Undo::Publish(row))) => self.withdraw_abandoned(row),
@@ -234,8 +203,8 @@ impl Agent {
             // Memory that did not arrive was not written to.
             Some((_, Undo::BeginRebind(segment))) => self.undo_rebind(party, segment),
             Some((_, Undo::Republish(row, before))) => {
-                if let Some(segment) = self.segments.get_mut(&row) {
-                    segments::set_access(segment, before);
+                if let Some(segment) = self.books.segments.get_mut(&row) {
+                    segment.set_access(before);
                 }
             }
             Some((_, Undo::Connect(row))) => self.drop_holder(row, party, EndCause::Disconnected),
@@ -252,7 +221,7 @@ impl Agent {
             Err(error) => (Err(error), Vec::new()),
         };
         let bytes = encode_reply(&Reply { number, outcome });
-        let Some(member) = self.members.get_mut(&party) else { return };
+        let Some(member) = self.books.members.get_mut(&party) else { return };
         if descriptors.is_empty() {
             member.unsent = Some(bytes);
             return self.send_unsent(party);
@@ -275,7 +244,7 @@ impl Agent {
     }
 
     fn send_unsent(&mut self, party: u64) {
-        let Some(member) = self.members.get_mut(&party) else { return };
+        let Some(member) = self.books.members.get_mut(&party) else { return };
         let Some(bytes) = &member.unsent else { return };
         match member.answer(bytes, &[]) {
             Ok(()) => {
@@ -295,7 +264,7 @@ impl Agent {
     /// Watches a control connection for what is to be done with it next: room for an answer, nothing as long as one is
     /// owed, or another request.
     pub(super) fn listen_to(&mut self, party: u64) {
-        let Some(member) = self.members.get(&party) else { return };
+        let Some(member) = self.books.members.get(&party) else { return };
         let Some(control) = &member.control else { return };
         let flags = match (member.waits_for_room, member.owed) {
             (true, _) => EventFlags::OUT,

@@ -1,7 +1,8 @@
 //! The loop: what happened on which descriptor.
 
 use super::Agent;
-use super::members::Ending;
+use super::books::member::Ending;
+use super::books::token::Token;
 use rsm_core::crash_point;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
@@ -19,54 +20,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long the agent listens to nobody new when the system has no room for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Where the kind stands in an epoll word; below it, a number that counts parties and is never used twice.
-const KIND: u32 = 60;
-
-/// What a descriptor in the epoll set stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Token {
-    Listener,
-    Stop,
-    Stranger(u64),
-    Control(u64),
-    Events(u64),
-    Process(u64),
-}
-
-impl Token {
-    pub(super) fn data(self) -> epoll::EventData {
-        let (kind, party) = match self {
-            Token::Listener => (0, 0),
-            Token::Stop => (1, 0),
-            Token::Stranger(p) => (2, p),
-            Token::Control(p) => (3, p),
-            Token::Events(p) => (4, p),
-            Token::Process(p) => (5, p),
-        };
-        epoll::EventData::new_u64(kind << KIND | party)
-    }
-
-    fn from_data(data: epoll::EventData) -> Option<Token> {
-        let word = data.u64();
-        let party = word & ((1 << KIND) - 1);
-        Some(match word >> KIND {
-            0 => Token::Listener,
-            1 => Token::Stop,
-            2 => Token::Stranger(party),
-            3 => Token::Control(party),
-            4 => Token::Events(party),
-            5 => Token::Process(party),
-            _ => return None,
-        })
-    }
-}
-
 impl Agent {
     /// Serves until the handle is dropped, or `ending` is set and something makes it look.
     pub(super) fn serve(&mut self, ending: &AtomicBool) {
         let mut events = Vec::with_capacity(EVENTS);
         loop {
-            let next = if self.chores.is_empty() { self.next_deadline() } else { Some(Instant::now()) };
+            let next = if self.books.chores.is_empty() { self.next_deadline() } else { Some(Instant::now()) };
             let timeout = next.map(|at| {
                 // Rounded up: waking just before the deadline would only spin to it.
                 let left = at.saturating_duration_since(Instant::now());
@@ -117,7 +76,7 @@ impl Agent {
             }
             self.put_off_wakes();
             #[cfg(debug_assertions)]
-            self.check_books();
+            self.books.check(self.map.registry());
             self.longest_turn.end(turn);
         }
     }
@@ -133,15 +92,15 @@ impl Agent {
     /// only while somebody is there to look.
     fn tell_watchers(&self) {
         let word = self.writer().step_changes();
-        if !self.observers.is_empty() {
+        if !self.books.observers.is_empty() {
             self.wakes.all(word);
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
         // They are numbered as they come.
-        let stranger = self.strangers.values().next().map(|s| s.since + JOIN_WITHIN);
-        let withdrawal = self.withdrawals.first().map(|(at, _)| at);
+        let stranger = self.books.strangers.values().next().map(|s| s.since + JOIN_WITHIN);
+        let withdrawal = self.books.withdrawals.first().map(|(at, _)| at);
         // A connection is what wakes an agent whose end was not told by its socket.
         let look = (!self.accepting).then(|| Instant::now() + LOOK_AGAIN);
         [stranger, withdrawal, self.accept_again, look].into_iter().flatten().min()
@@ -149,7 +108,7 @@ impl Agent {
 
     fn accept(&mut self) {
         for _ in 0..ACCEPT_BATCH {
-            if !self.limits.accepts(self.held()) {
+            if !self.books.limits.accepts(self.books.held()) {
                 return;
             }
             let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
@@ -168,7 +127,7 @@ impl Agent {
 
     fn drop_late_strangers(&mut self, now: Instant) {
         let late: Vec<u64> =
-            self.strangers.iter().take_while(|(_, s)| now >= s.since + JOIN_WITHIN).map(|(&p, _)| p).collect();
+            self.books.strangers.iter().take_while(|(_, s)| now >= s.since + JOIN_WITHIN).map(|(&p, _)| p).collect();
         for party in late {
             self.drop_stranger(party);
         }
@@ -179,7 +138,7 @@ impl Agent {
         if self.accept_again.is_some_and(|at| at <= now) {
             self.accept_again = None;
         }
-        let wanted = self.limits.accepts(self.held()) && self.accept_again.is_none();
+        let wanted = self.books.limits.accepts(self.books.held()) && self.accept_again.is_none();
         if wanted == self.accepting {
             return;
         }

@@ -1,8 +1,9 @@
 //! Steering: what peers may ask that are no part of a node.
 
 use super::Agent;
-use super::chores::{Chore, Owed, Owner, PIECE};
-use super::members::Member;
+use super::books::chores::{Chore, Owner, PIECE};
+use super::books::member::Member;
+use super::books::signalling::{Signalling, Step};
 use crate::error::from_errno;
 use rsm_core::crash_point;
 use rsm_core::generation::EndCause;
@@ -11,40 +12,6 @@ use rsm_core::{Code, Error, Result};
 use rustix::io::Errno;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
-
-/// A node whose processes are being signalled: each member is looked at once for each step.
-#[derive(Debug)]
-pub(super) struct Signalling {
-    node: u32,
-    signal: NodeSignal,
-    owed: Owed,
-    step: Step,
-    /// The member that was reached, and the last one.
-    after: u64,
-    last: u64,
-    /// Those that were signalled.
-    processes: BTreeSet<u32>,
-    count: u32,
-}
-
-/// What is done with each member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    /// Is it the agent's process? Then nobody is signalled.
-    Look,
-    /// It is noted that it was killed, which all must be before the first one dies.
-    Mark,
-    Send,
-}
-
-impl Step {
-    fn next(self, signal: NodeSignal) -> Step {
-        match (self, signal) {
-            (Step::Look, NodeSignal::Kill) => Step::Mark,
-            _ => Step::Send,
-        }
-    }
-}
 
 /// Signals a member's process; `false` when it has just ended, which is on its way here.
 fn send_signal(member: &Member, node: u32, signal: NodeSignal) -> Result<bool> {
@@ -61,9 +28,6 @@ fn send_signal(member: &Member, node: u32, signal: NodeSignal) -> Result<bool> {
         Err(e) => Err(from_errno(e, &format!("cannot {name} process {} of node {node}", member.pid))),
     }
 }
-
-/// Ids that an error names before it says "and more".
-const NAMED: usize = 8;
 
 impl Agent {
     /// Carries out a request that steers.
@@ -87,7 +51,7 @@ impl Agent {
 
     /// Whether a membership may steer: it was let in by its user or group, which still holds, and not by a node's key.
     fn check_steers(&self, party: u64) -> Result<()> {
-        let Some(member) = self.members.get(&party) else { return Err(Error::new(Code::InternalError)) };
+        let Some(member) = self.books.members.get(&party) else { return Err(Error::new(Code::InternalError)) };
         if member.node.is_some() {
             return Err(Error::with(Code::PermDenied, "a process of a node may not steer the cluster"));
         }
@@ -108,14 +72,14 @@ impl Agent {
     /// By descriptor, which cannot mean another process, and with the rights of the agent's user.
     fn signal_node(&mut self, (party, number): (u64, u64), node: u32, signal: NodeSignal) -> Result<()> {
         self.check_node(node)?;
-        let Some(&last) = self.nodes[node as usize].members.last() else {
+        let Some(&last) = self.books.nodes[node as usize].members.last() else {
             let text = format!("no process of node {node} has joined the cluster");
             return Err(Error::with(Code::RemoteNodeUnreachable, text));
         };
         let owed = self.owe(party, number);
         let (step, after, processes) = (Step::Look, 0, BTreeSet::new());
         let signalling = Signalling { node, signal, owed, step, after, last, processes, count: 0 };
-        self.chores.add(Owner::Party(party), Chore::Signal(Box::new(signalling)));
+        self.books.chores.add(Owner::Party(party), Chore::Signal(Box::new(signalling)));
         Ok(())
     }
 
@@ -136,7 +100,7 @@ impl Agent {
         let most = if step == Step::Send { PIECE / 4 } else { PIECE };
         // Who has joined meanwhile is not meant.
         let range = after.saturating_add(1)..=last;
-        let members = &self.nodes[node as usize].members;
+        let members = &self.books.nodes[node as usize].members;
         // All may have gone.
         let parties: Vec<u64> =
             if range.is_empty() { Vec::new() } else { members.range(range).take(most).copied().collect() };
@@ -146,7 +110,7 @@ impl Agent {
         };
         signalling.after = reached;
         for party in parties {
-            let Some(member) = self.members.get_mut(&party) else { continue };
+            let Some(member) = self.books.members.get_mut(&party) else { continue };
             match step {
                 Step::Look if member.pid == std::process::id() => {
                     let text =
@@ -176,10 +140,10 @@ impl Agent {
     /// does when it unpublishes or publishes next.
     fn revoke(&mut self, (party, number): (u64, u64), node: u32, id: u32) -> Result<Option<u32>> {
         self.check_node(node)?;
-        let Some(&row) = self.published.get(&(node, id)) else {
-            return Err(Error::with(Code::SegNotPublished, self.no_such_segment(node, id)));
+        let Some(&row) = self.books.published.get(&(node, id)) else {
+            return Err(Error::with(Code::SegNotPublished, self.books.no_such_segment(node, id)));
         };
-        let Some(segment) = self.segments.get_mut(&row) else { return Err(Error::new(Code::InternalError)) };
+        let Some(segment) = self.books.segments.get_mut(&row) else { return Err(Error::new(Code::InternalError)) };
         segment.revoked = true;
         let name = SegmentName { row, incarnation: segment.incarnation };
         let imports = u32::try_from(segment.connections.len()).unwrap_or(u32::MAX);
@@ -191,23 +155,11 @@ impl Agent {
             return Ok(Some(imports));
         }
         let owed = self.owe(party, number);
-        self.chores.add(
+        self.books.chores.add(
             Owner::Party(party),
             Chore::Cut { segment: name, cause: EndCause::Revoked, owed: Some((owed, imports)) },
         );
         Ok(None)
-    }
-
-    fn no_such_segment(&self, node: u32, id: u32) -> String {
-        let ids = self.published.range((node, 0)..=(node, u32::MAX)).map(|((_, id), _)| format!("{id:#x}"));
-        let mut named: Vec<String> = ids.take(NAMED + 1).collect();
-        if named.is_empty() {
-            return format!("node {node} publishes no segment {id:#x}, nor any other");
-        }
-        if named.len() > NAMED {
-            named[NAMED] = "and more".to_owned();
-        }
-        format!("node {node} publishes no segment {id:#x}; it publishes: {}", named.join(", "))
     }
 
     /// The key of a node.

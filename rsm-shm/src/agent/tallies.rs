@@ -5,8 +5,8 @@
 //! process says of itself.
 
 use super::Agent;
-use super::chores::{Chore, Owner, PIECE};
-use super::requests::Given;
+use super::books::chores::{Chore, Owner, PIECE};
+use super::books::request::Given;
 use crate::memory::tables::TallyMap;
 use rsm_core::message::{Answer, MAX_TALLIES, ProcessTally};
 use rsm_core::{Code, Error, Result};
@@ -15,12 +15,12 @@ use std::os::fd::OwnedFd;
 impl Agent {
     pub(super) fn tallies(&mut self, party: u64, after: u64) -> Result<Given> {
         self.check_looks(party)?;
-        let first = self.watchers.is_empty();
-        if self.watchers.insert(party) && first {
+        let first = self.books.watchers.is_empty();
+        if self.books.watchers.insert(party) && first {
             self.set_tallied(true);
         }
         let after = after.saturating_add(1);
-        let nodes = self.members.range(after..).filter_map(|(&membership, member)| {
+        let nodes = self.books.members.range(after..).filter_map(|(&membership, member)| {
             let tally = member.tally.as_ref().map_or_else(Default::default, |map| map.row().read());
             Some(ProcessTally { membership, node: member.node?, pid: member.pid, tally })
         });
@@ -32,7 +32,7 @@ impl Agent {
 
     /// Whether a membership is an observer's.
     pub(super) fn check_looks(&self, party: u64) -> Result<()> {
-        match self.members.get(&party).ok_or(Error::new(Code::InternalError))?.node {
+        match self.books.members.get(&party).ok_or(Error::new(Code::InternalError))?.node {
             None => Ok(()),
             Some(_) => Err(Error::with(Code::PermDenied, "only an observer may watch what processes do")),
         }
@@ -40,23 +40,23 @@ impl Agent {
 
     /// An observer that watched is gone.
     pub(super) fn watcher_left(&mut self, party: u64) {
-        if self.watchers.remove(&party) && self.watchers.is_empty() {
+        if self.books.watchers.remove(&party) && self.books.watchers.is_empty() {
             self.set_tallied(false);
         }
     }
 
     fn set_tallied(&mut self, on: bool) {
         self.writer().set_tallied(on);
-        self.chores.add(Owner::Watchers, Chore::Watch { after: 0 });
+        self.books.chores.add(Owner::Watchers, Chore::Watch { after: 0 });
     }
 
     /// Tells some of the processes after a membership whether to tally; gives where to go on. One that comes to know
     /// otherwise is told when it answers.
     pub(super) fn tell_some_of_watchers(&mut self, after: u64) -> Option<u64> {
         let parties: Vec<u64> =
-            self.members.range(after.saturating_add(1)..).take(PIECE / 4).map(|(&p, _)| p).collect();
+            self.books.members.range(after.saturating_add(1)..).take(PIECE / 4).map(|(&p, _)| p).collect();
         for &party in &parties {
-            if self.members.get(&party).is_some_and(|m| m.node.is_some()) {
+            if self.books.members.get(&party).is_some_and(|m| m.node.is_some()) {
                 self.send_look(party);
             }
         }
@@ -65,8 +65,8 @@ impl Agent {
 
     /// The memory of a process's tally, if it needs one and has none; the agent's side of it is kept once it is sent.
     pub(super) fn tally_to_send(&self, party: u64) -> Option<(TallyMap, OwnedFd)> {
-        let member = self.members.get(&party)?;
-        if self.watchers.is_empty() || member.node.is_none() || member.tally.is_some() || member.looking {
+        let member = self.books.members.get(&party)?;
+        if self.books.watchers.is_empty() || member.node.is_none() || member.tally.is_some() || member.looking {
             return None;
         }
         let made = TallyMap::create().and_then(|(map, fd)| map.region().dont_fork().map(|()| (map, fd)));

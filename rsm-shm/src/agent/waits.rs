@@ -32,8 +32,8 @@ impl Agent {
     fn look_at(&self, from: u64, piece: &mut Piece) -> ControlFlow<u64> {
         let row = |table: u64| u32::try_from(from.saturating_sub(table)).unwrap_or(u32::MAX);
         if from < CONNECTIONS {
-            for (&at, segment) in self.segments.range(row(SEGMENTS)..) {
-                let bell = self.bell(segment.node, segment.bell);
+            for (&at, segment) in self.books.segments.range(row(SEGMENTS)..) {
+                let bell = self.books.bell(segment.node, segment.bell);
                 let importers = || self.map.registry().segments.get(at as usize).map_or(0, |row| row.importers());
                 let wait = bell.filter(|bell| bell.sleepers() > 0).map(|bell| {
                     let (id, pending) = (segment.id, bell.pending());
@@ -43,18 +43,18 @@ impl Agent {
             }
         }
         if from < MEMBERS {
-            for (&at, connection) in self.connections.range(row(CONNECTIONS)..) {
-                let bell = self.bell(connection.exporter, connection.bell);
+            for (&at, connection) in self.books.connections.range(row(CONNECTIONS)..) {
+                let bell = self.books.bell(connection.exporter, connection.bell);
                 let wait = bell.filter(|bell| bell.sleepers() > 0).and_then(|bell| {
-                    let id = connection.segment.and_then(|row| self.segments.get(&row)?.id);
+                    let id = connection.segment.and_then(|row| self.books.segments.get(&row)?.id);
                     let what = WaitFor::Import { node: connection.exporter, id, pending: Bell::pending(bell) };
                     Some((*connection.holders.first()?, connection.importer, what))
                 });
                 piece.take(self, CONNECTIONS + u64::from(at), wait)?;
             }
         }
-        for (&party, member) in self.members.range(from.saturating_sub(MEMBERS)..) {
-            let wait = member.wants.filter(|wanted| !self.published.contains_key(wanted));
+        for (&party, member) in self.books.members.range(from.saturating_sub(MEMBERS)..) {
+            let wait = member.wants.filter(|wanted| !self.books.published.contains_key(wanted));
             let wait = wait.and_then(|(node, id)| Some((party, member.node?, WaitFor::Segment { node, id })));
             piece.take(self, MEMBERS + party, wait)?;
         }
@@ -76,7 +76,7 @@ impl Piece {
         }
         self.left -= 1;
         if let Some((membership, node, on)) = wait {
-            let pid = agent.members.get(&membership).map_or(0, |member| member.pid);
+            let pid = agent.books.members.get(&membership).map_or(0, |member| member.pid);
             self.waits.push(Wait { membership, node, pid, on });
         }
         ControlFlow::Continue(())

@@ -2,7 +2,7 @@
 //! about a microsecond for each.
 
 use super::Agent;
-use super::chores::{Chore, Owner};
+use super::books::chores::{Chore, Owner};
 use crate::futex;
 use rsm_core::bell::{Park, Wake};
 use rsm_core::sync::{AtomicU32, AtomicU64};
@@ -79,7 +79,7 @@ impl Agent {
     /// At the end of a turn: what it left to be woken is woken in the next ones.
     pub(super) fn put_off_wakes(&mut self) {
         if !self.wakes.is_empty() && !std::mem::replace(&mut self.waking, true) {
-            self.chores.add(Owner::Sleepers, Chore::Wake);
+            self.books.chores.add(Owner::Sleepers, Chore::Wake);
         }
     }
 

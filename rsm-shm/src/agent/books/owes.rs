@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
-pub(super) struct Owes {
+pub(in crate::agent) struct Owes {
     of_row: BTreeMap<u32, u64>,
     by_revision: BTreeSet<(u64, u32)>,
 }
 
 impl Owes {
     /// Notes that a segment waits for it, or waits for more.
-    pub(super) fn note(&mut self, row: u32, revision: u64) {
+    pub(in crate::agent) fn note(&mut self, row: u32, revision: u64) {
         if let Some(before) = self.of_row.insert(row, revision) {
             self.by_revision.remove(&(before, row));
         }
@@ -19,7 +19,7 @@ impl Owes {
     }
 
     /// Takes a segment out that waited for no more than `seen`.
-    pub(super) fn paid(&mut self, seen: u64) -> Option<u32> {
+    pub(in crate::agent) fn paid(&mut self, seen: u64) -> Option<u32> {
         let &(revision, row) = self.by_revision.first().filter(|(revision, _)| *revision <= seen)?;
         self.by_revision.remove(&(revision, row));
         self.of_row.remove(&row);
@@ -28,16 +28,16 @@ impl Owes {
 
     /// What a segment waits for.
     #[cfg(debug_assertions)]
-    pub(super) fn of(&self, row: u32) -> Option<u64> {
+    pub(in crate::agent) fn of(&self, row: u32) -> Option<u64> {
         self.of_row.get(&row).copied()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::agent) fn is_empty(&self) -> bool {
         self.of_row.is_empty()
     }
 
     /// Takes any segment out.
-    pub(super) fn pop(&mut self) -> Option<u32> {
+    pub(in crate::agent) fn pop(&mut self) -> Option<u32> {
         self.paid(u64::MAX)
     }
 }

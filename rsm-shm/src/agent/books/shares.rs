@@ -4,12 +4,12 @@ use rsm_core::{Code, Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows of a table that a node can count on, where there are many.
-pub(super) const SHARE: u64 = 64;
+pub(in crate::agent) const SHARE: u64 = 64;
 /// Shares together are this part of the table at most.
 const SHARED_PART: u64 = 4;
 
 /// Rows of a table of `total` that each of `nodes` nodes can count on.
-pub(super) fn of_each(total: u64, nodes: u32) -> u64 {
+pub(in crate::agent) fn of_each(total: u64, nodes: u32) -> u64 {
     SHARE.min(total / (SHARED_PART * u64::from(nodes.max(1))))
 }
 
@@ -20,14 +20,14 @@ const STRANGERS: usize = 32;
 
 /// The parties of each process, by its id. Processes of other process-id spaces have no id here: 0.
 #[derive(Debug, Default)]
-pub(super) struct PerProcess(BTreeMap<u32, BTreeSet<u64>>);
+pub(in crate::agent) struct PerProcess(BTreeMap<u32, BTreeSet<u64>>);
 
 impl PerProcess {
-    pub(super) fn add(&mut self, pid: u32, party: u64) {
+    pub(in crate::agent) fn add(&mut self, pid: u32, party: u64) {
         self.0.entry(pid).or_default().insert(party);
     }
 
-    pub(super) fn remove(&mut self, pid: u32, party: u64) {
+    pub(in crate::agent) fn remove(&mut self, pid: u32, party: u64) {
         if let Some(parties) = self.0.get_mut(&pid) {
             parties.remove(&party);
             if parties.is_empty() {
@@ -42,7 +42,7 @@ impl PerProcess {
 
     /// Parties of all processes.
     #[cfg(any(test, debug_assertions))]
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::agent) fn len(&self) -> usize {
         self.0.values().map(BTreeSet::len).sum()
     }
 
@@ -50,7 +50,7 @@ impl PerProcess {
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES when it has too many.
-    pub(super) fn check_membership(&self, pid: u32) -> Result<()> {
+    pub(in crate::agent) fn check_membership(&self, pid: u32) -> Result<()> {
         if pid == 0 || self.of(pid) < MEMBERSHIPS {
             return Ok(());
         }
@@ -61,7 +61,7 @@ impl PerProcess {
     }
 
     /// The oldest connection of a process that has more waiting to join than one may have.
-    pub(super) fn oldest_of_too_many(&self, pid: u32) -> Option<u64> {
+    pub(in crate::agent) fn oldest_of_too_many(&self, pid: u32) -> Option<u64> {
         if pid == 0 || self.of(pid) <= STRANGERS {
             return None;
         }

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 const LARGE: u64 = 256 << 10;
 
 #[derive(Debug, Default)]
-pub(super) struct Aside {
+pub(in crate::agent) struct Aside {
     thread: RefCell<Option<(Sender<OwnedFd>, JoinHandle<()>)>>,
     /// Objects on their way.
     closing: Arc<AtomicU64>,
@@ -22,7 +22,7 @@ pub(super) struct Aside {
 
 impl Aside {
     /// Closes a memory object of so many bytes.
-    pub(super) fn close(&self, object: OwnedFd, length: u64) {
+    pub(in crate::agent) fn close(&self, object: OwnedFd, length: u64) {
         if length < LARGE {
             return;
         }
@@ -50,7 +50,7 @@ impl Aside {
     }
 
     /// Objects that are still open.
-    pub(super) fn closing(&self) -> u64 {
+    pub(in crate::agent) fn closing(&self) -> u64 {
         self.closing.load(Relaxed)
     }
 }

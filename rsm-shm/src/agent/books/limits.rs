@@ -9,24 +9,24 @@ const RESERVE: u64 = 64;
 /// Descriptors it needs for itself, and to tell somebody that there are no more.
 const OWN: u64 = 16;
 /// Descriptors of a process of a node: what a member asks on, what it is told on, and the process.
-pub(super) const PER_MEMBER: u64 = 3;
+pub(in crate::agent) const PER_MEMBER: u64 = 3;
 /// Descriptors of a node's bell memory.
 const PER_NODE: u64 = 1;
 
 /// What holds descriptors, counted in the agent's tables.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Held {
+pub(in crate::agent) struct Held {
     /// Memberships.
-    pub(super) members: u64,
+    pub(in crate::agent) members: u64,
     /// Memory objects of segments, those that something moves to included.
-    pub(super) memories: u64,
+    pub(in crate::agent) memories: u64,
     /// Connections that have not joined.
-    pub(super) strangers: u64,
+    pub(in crate::agent) strangers: u64,
 }
 
 /// How many descriptors there are.
 #[derive(Debug)]
-pub(super) struct Limits {
+pub(in crate::agent) struct Limits {
     descriptors: u64,
     reserve: u64,
     /// The agent's own, and bell memory of every node.
@@ -43,7 +43,7 @@ impl Limits {
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES when it is too low for one process of every node.
-    pub(super) fn new(dedicated: bool, nodes: u32) -> Result<Limits> {
+    pub(in crate::agent) fn new(dedicated: bool, nodes: u32) -> Result<Limits> {
         let mut limit = rustix::process::getrlimit(Resource::Nofile);
         if dedicated && limit.current != limit.maximum {
             let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -72,18 +72,18 @@ impl Limits {
     }
 
     /// Segments that fit beside one process of every node.
-    pub(super) fn max_segments(&self) -> u64 {
+    pub(in crate::agent) fn max_segments(&self) -> u64 {
         self.max_segments
     }
 
     /// Whether another connection may be accepted, if only to be refused.
-    pub(super) fn accepts(&self, held: Held) -> bool {
+    pub(in crate::agent) fn accepts(&self, held: Held) -> bool {
         let all = self.fixed + held.members * PER_MEMBER + held.memories + held.strangers;
         all + self.reserve / 4 < self.descriptors
     }
 
     /// Whether so many wait to join that one must go.
-    pub(super) fn has_too_many_strangers(&self, held: Held, kept: u64) -> bool {
+    pub(in crate::agent) fn has_too_many_strangers(&self, held: Held, kept: u64) -> bool {
         held.strangers > self.max_strangers || self.needs(held) + kept > self.descriptors
     }
 
@@ -97,7 +97,7 @@ impl Limits {
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES when there are not so many.
-    pub(super) fn check(&self, held: Held, kept: u64) -> Result<()> {
+    pub(in crate::agent) fn check(&self, held: Held, kept: u64) -> Result<()> {
         if self.needs(held) + kept <= self.descriptors {
             return Ok(());
         }
@@ -113,7 +113,7 @@ impl Limits {
 }
 
 /// Total memory of the machine, which no segment can exceed.
-pub(super) fn total_memory() -> u64 {
+pub(in crate::agent) fn total_memory() -> u64 {
     let info = rustix::system::sysinfo();
     (info.totalram as u64).saturating_mul(u64::from(info.mem_unit))
 }

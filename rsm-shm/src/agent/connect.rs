@@ -1,9 +1,10 @@
 //! Connect, inherit, disconnect.
 
 use super::Agent;
-use super::chores::{Chore, Owner, PIECE};
-use super::members::duplicate;
-use super::requests::Given;
+use super::books::chores::{Chore, Owner, PIECE};
+use super::books::connection::Connection;
+use super::books::memory::duplicate;
+use super::books::request::Given;
 use crate::parking::Poster;
 use rsm_core::access::{Permission, permits};
 use rsm_core::bell::Accumulate;
@@ -14,22 +15,6 @@ use rsm_core::message::{Answer, Connected, ConnectionName, MAX_INHERIT, SegmentN
 use rsm_core::registry::{Absence, ControllerKind, Found, NewConnection};
 use rsm_core::{Code, Error, Result};
 use std::collections::BTreeSet;
-
-/// What the agent knows of a connection.
-#[derive(Debug)]
-pub(super) struct Connection {
-    /// The generation word it was granted with.
-    pub(super) generation: u64,
-    /// Row of the segment while the connection is alive.
-    pub(super) segment: Option<u32>,
-    pub(super) controller: u32,
-    pub(super) importer: u32,
-    pub(super) exporter: u32,
-    /// Its bell among those of the exporting node.
-    pub(super) bell: u32,
-    /// Memberships that hold it: the one that connected, and forked children of its process.
-    pub(super) holders: BTreeSet<u64>,
-}
 
 impl Agent {
     /// Connects, with the checks in the order of reference 1.12.
@@ -42,7 +27,7 @@ impl Agent {
         permission: Permission,
         has_bells: bool,
     ) -> Result<Given> {
-        let importer = self.node_of(party)?;
+        let importer = self.books.node_of(party)?;
         let kind = self.controller_kind(controller)?;
         if kind == ControllerKind::Loopback && node != importer {
             return Err(Error::with(
@@ -52,12 +37,12 @@ impl Agent {
         }
         self.check_path(controller, importer, node)?;
         let not_published = || Found::nothing(node, id);
-        let row = *self.published.get(&(node, id)).ok_or_else(not_published)?;
-        if self.is_orphan(row) {
+        let row = *self.books.published.get(&(node, id)).ok_or_else(not_published)?;
+        if self.books.is_orphan(row) {
             self.unlist(row);
             return Err(not_published());
         }
-        let segment = self.segments.get(&row).ok_or_else(not_published)?;
+        let segment = self.books.segments.get(&row).ok_or_else(not_published)?;
         let not_to_us = || {
             let text = format!("segment {id:#x} of node {node} is not published to node {importer}");
             Error::with(Code::SegNotPublishedToNode, text)
@@ -66,7 +51,7 @@ impl Agent {
             return Err(not_to_us());
         }
         let mode = segment.access().mode_for(importer, segment.default_mode).map_err(|_| not_to_us())?;
-        let member = self.members.get(&party).ok_or(Error::new(Code::InternalError))?;
+        let member = self.books.members.get(&party).ok_or(Error::new(Code::InternalError))?;
         if !segment.level.admits(permission) {
             let text = format!("segment {id:#x} of node {node} is sealed: it can only be read, not {permission}");
             return Err(Error::with(Code::PermDenied, text));
@@ -88,7 +73,7 @@ impl Agent {
     fn check_path(&self, controller: u32, importer: u32, node: u32) -> Result<()> {
         self.check_node(node)?;
         let absence = self.map.registry().absence(controller, importer, node);
-        let closing = self.closing.contains(&(controller, importer, node)).then_some(Absence::NoLink);
+        let closing = self.books.closing.contains(&(controller, importer, node)).then_some(Absence::NoLink);
         match closing.or(absence) {
             None => Ok(()),
             Some(absence) => Err(absence.error(&self.controller_name(controller), importer, node)),
@@ -104,7 +89,7 @@ impl Agent {
         permission: Permission,
         has_bells: bool,
     ) -> Result<Given> {
-        let segment = &self.segments[&segment_row];
+        let segment = &self.books.segments[&segment_row];
         let (exporter, length) = (segment.node, segment.length);
         let (export_bell, export_epoch, suspended) = (segment.bell, segment.epoch, segment.rebinding);
         let mut descriptors = Vec::new();
@@ -116,9 +101,9 @@ impl Agent {
             descriptors.push(duplicate(self.bells_of(exporter)?.object())?);
         }
         crash_point!(AgentGranted);
-        let pid = self.members.get(&party).map(|m| m.pid).ok_or(Error::new(Code::InternalError))?;
+        let pid = self.books.members.get(&party).map(|m| m.pid).ok_or(Error::new(Code::InternalError))?;
         let (row, bell, epoch) = self.take_connection(importer, exporter)?;
-        let serial = self.take_serial();
+        let serial = self.books.take_serial();
         let new = NewConnection {
             serial,
             segment: segment_row,
@@ -133,7 +118,7 @@ impl Agent {
         self.writer().link_connection(row, &new);
         self.attended.insert(segment_row);
         crash_point!(AgentLinked);
-        if let Some(segment) = self.segments.get_mut(&segment_row) {
+        if let Some(segment) = self.books.segments.get_mut(&segment_row) {
             segment.granted |= permission != Permission::None;
             segment.connections.insert(serial, row);
         }
@@ -141,9 +126,9 @@ impl Agent {
         let holders = BTreeSet::from([party]);
         let segment = Some(segment_row);
         let connection = Connection { generation, segment, controller, importer, exporter, bell, holders };
-        self.connections.insert(row, connection);
-        self.nodes[importer as usize].imports.insert(row);
-        if let Some(member) = self.members.get_mut(&party) {
+        self.books.connections.insert(row, connection);
+        self.books.nodes[importer as usize].imports.insert(row);
+        if let Some(member) = self.books.members.get_mut(&party) {
             member.connections.insert(row);
         }
         let connected = Connected {
@@ -168,11 +153,11 @@ impl Agent {
 
     /// Takes a row for a connection of node `importer`, and a bell of node `exporter`.
     fn take_connection(&mut self, importer: u32, exporter: u32) -> Result<(u32, u32, u32)> {
-        let row = self.connection_rows.take(importer)?;
+        let row = self.books.connection_rows.take(importer)?;
         match self.take_bell(exporter, importer) {
             Ok((bell, epoch)) => Ok((row, bell, epoch)),
             Err(error) => {
-                self.connection_rows.give(row);
+                self.books.connection_rows.give(row);
                 Err(error)
             }
         }
@@ -181,17 +166,17 @@ impl Agent {
     /// A forked process shares connections of its parent: it is told when they are cut, and they live until both have
     /// given them back. Names that do not fit are passed over: the connection went meanwhile.
     pub(super) fn inherit(&mut self, party: u64, names: &[ConnectionName]) -> Result<()> {
-        let node = self.node_of(party)?;
+        let node = self.books.node_of(party)?;
         if names.len() > MAX_INHERIT {
             return Err(Error::with(Code::BadLength, format!("{} connections in one message", names.len())));
         }
         for name in names {
-            if let Some(connection) = self.connections.get_mut(&name.row)
+            if let Some(connection) = self.books.connections.get_mut(&name.row)
                 && connection.generation == name.generation
                 && connection.importer == node
             {
                 connection.holders.insert(party);
-                if let Some(member) = self.members.get_mut(&party) {
+                if let Some(member) = self.books.members.get_mut(&party) {
                     member.connections.insert(name.row);
                 }
             }
@@ -201,7 +186,7 @@ impl Agent {
     }
 
     pub(super) fn disconnect(&mut self, party: u64, name: ConnectionName) -> Result<()> {
-        let connection = self.connections.get(&name.row).filter(|c| c.generation == name.generation);
+        let connection = self.books.connections.get(&name.row).filter(|c| c.generation == name.generation);
         if !connection.is_some_and(|c| c.holders.contains(&party)) {
             return Err(Error::with(Code::BadSegHndl, "the connection does not exist any more"));
         }
@@ -211,10 +196,10 @@ impl Agent {
 
     /// A membership gives up a connection; the last one to do so frees it.
     pub(super) fn drop_holder(&mut self, row: u32, party: u64, cause: EndCause) {
-        if let Some(member) = self.members.get_mut(&party) {
+        if let Some(member) = self.books.members.get_mut(&party) {
             member.connections.remove(&row);
         }
-        let Some(connection) = self.connections.get_mut(&row) else { return };
+        let Some(connection) = self.books.connections.get_mut(&row) else { return };
         connection.holders.remove(&party);
         if !connection.holders.is_empty() {
             return;
@@ -225,22 +210,22 @@ impl Agent {
             self.writer().abort_connection(row, cause);
             self.unlink(row);
         }
-        self.connections.remove(&row);
-        self.nodes[importer as usize].imports.remove(&row);
+        self.books.connections.remove(&row);
+        self.books.nodes[importer as usize].imports.remove(&row);
         crash_point!(AgentUnlinked);
         self.writer().remove_connection(row);
         crash_point!(AgentDisconnected);
         self.give_bell(exporter, bell);
-        self.connection_rows.give(row);
+        self.books.connection_rows.give(row);
     }
 
     /// Takes a connection that is alive out of its segment's chain, and notes that it leads nowhere.
     pub(super) fn unlink(&mut self, row: u32) {
-        let Some(connection) = self.connections.get_mut(&row) else { return };
+        let Some(connection) = self.books.connections.get_mut(&row) else { return };
         let Some(segment) = connection.segment.take() else { return };
         let serial = Generation::from_word(connection.generation).serial();
         // The chain runs from the newest to the oldest.
-        let newer = self.segments.get_mut(&segment).and_then(|segment| {
+        let newer = self.books.segments.get_mut(&segment).and_then(|segment| {
             segment.connections.remove(&serial);
             segment.connections.range(serial..).next().map(|(_, &row)| row)
         });
@@ -250,9 +235,10 @@ impl Agent {
 
     /// Wakes whoever sleeps on the export that a connection leads to: the dead importer may have owed the wake.
     pub(super) fn nudge_exporter(&self, row: u32) {
-        let segment = self.connections.get(&row).and_then(|c| c.segment).and_then(|row| self.segments.get(&row));
+        let segment =
+            self.books.connections.get(&row).and_then(|c| c.segment).and_then(|row| self.books.segments.get(&row));
         if let Some(segment) = segment
-            && let Some(bell) = self.bell(segment.node, segment.bell)
+            && let Some(bell) = self.books.bell(segment.node, segment.bell)
         {
             bell.nudge(&self.wakes);
         }
@@ -266,26 +252,26 @@ impl Agent {
         below: u64,
         accumulate: bool,
     ) -> Result<Option<Answer>> {
-        let node = self.node_of(party)?;
-        if self.segment(segment)?.node != node {
+        let node = self.books.node_of(party)?;
+        if self.books.segment(segment)?.node != node {
             return Err(Error::with(Code::BadSegHndl, "the segment does not exist any more"));
         }
         let Some(below) = self.post_some(segment, below, accumulate) else { return Ok(Some(Answer::Done)) };
         let owed = self.owe(party, number);
-        self.chores.add(Owner::Party(party), Chore::Post { segment, below, accumulate, owed });
+        self.books.chores.add(Owner::Party(party), Chore::Post { segment, below, accumulate, owed });
         Ok(None)
     }
 
     /// Posts to some importers of a segment with serial numbers below this one; gives the number to go on with.
     pub(super) fn post_some(&self, name: SegmentName, below: u64, accumulate: bool) -> Option<u64> {
-        let segment = self.segments.get(&name.row).filter(|s| s.incarnation == name.incarnation)?;
+        let segment = self.books.segments.get(&name.row).filter(|s| s.incarnation == name.incarnation)?;
         let accumulate = if accumulate { Accumulate::Yes } else { Accumulate::No };
         let rows = self.map.registry().connections;
         let mut last = None;
         for (at, (&serial, &row)) in (1..).zip(segment.connections.range(..below).rev().take(PIECE)) {
             last = (at == PIECE).then_some(serial);
             if let Some(fields) = rows[row as usize].fields()
-                && let Some(bell) = self.bell(segment.node, fields.bell)
+                && let Some(bell) = self.books.bell(segment.node, fields.bell)
             {
                 // A bell whose connection was cut meanwhile says so to its waiter, not to the poster.
                 let _ = bell.post(fields.epoch, accumulate, &Poster);

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 /// The rows of a table. Rows come back into use as late as possible: a reader that holds on to a row that was freed
 /// finds it free, rather than in use again.
 #[derive(Debug)]
-pub(super) struct Rows {
+pub(in crate::agent) struct Rows {
     what: &'static str,
     /// Rows that the table has.
     limit: u32,
@@ -31,7 +31,7 @@ const NOBODY: u32 = u32::MAX;
 
 impl Rows {
     /// A table of `limit` rows for `nodes` nodes, each of which can count on `share` of them, where there are many.
-    pub(super) fn new(what: &'static str, limit: u32, share: u64, nodes: u32) -> Rows {
+    pub(in crate::agent) fn new(what: &'static str, limit: u32, share: u64, nodes: u32) -> Rows {
         let share = share.min(shares::of_each(limit.into(), nodes));
         let held = vec![0; nodes as usize + 1];
         // Room for all of it, which is memory only where it is used: growing would copy the whole.
@@ -44,7 +44,7 @@ impl Rows {
     /// # Errors
     /// INSUFFICIENT_RESOURCES when the table is full, or when the rows that are left are those that others can count
     /// on.
-    pub(super) fn take(&mut self, node: u32) -> Result<u32> {
+    pub(in crate::agent) fn take(&mut self, node: u32) -> Result<u32> {
         let full = |text: String| Err(Error::with(Code::InsufficientResources, text));
         let (mine, all) = (self.of(node), self.in_use());
         let kept = self.kept() - self.left_of(node);
@@ -70,7 +70,7 @@ impl Rows {
     }
 
     /// Takes a row back from whoever holds it.
-    pub(super) fn give(&mut self, row: u32) {
+    pub(in crate::agent) fn give(&mut self, row: u32) {
         let holder = self.holders.get_mut(row as usize).map_or(NOBODY, |holder| std::mem::replace(holder, NOBODY));
         debug_assert_ne!(holder, NOBODY, "a row comes back once");
         if let Some(held) = self.held.get_mut(holder as usize) {
@@ -83,33 +83,33 @@ impl Rows {
     }
 
     /// Rows from here on were never used.
-    pub(super) fn fresh(&self) -> u32 {
+    pub(in crate::agent) fn fresh(&self) -> u32 {
         self.holders.len() as u32
     }
 
     /// Rows that a node holds.
-    pub(super) fn of(&self, node: u32) -> u64 {
+    pub(in crate::agent) fn of(&self, node: u32) -> u64 {
         self.held[node as usize]
     }
 
     /// Rows in use.
-    pub(super) fn in_use(&self) -> u64 {
+    pub(in crate::agent) fn in_use(&self) -> u64 {
         (self.holders.len() - self.freed.len()) as u64
     }
 
     /// Rows that nodes can count on and have not taken.
-    pub(super) fn kept(&self) -> u64 {
+    pub(in crate::agent) fn kept(&self) -> u64 {
         (1..self.held.len() as u32).map(|node| self.left_of(node)).sum()
     }
 
     /// Rows that one node can count on and has not taken.
-    pub(super) fn left_of(&self, node: u32) -> u64 {
+    pub(in crate::agent) fn left_of(&self, node: u32) -> u64 {
         self.share.saturating_sub(self.of(node))
     }
 
     /// Checks the numbers of rows held against the rows.
     #[cfg(debug_assertions)]
-    pub(super) fn check(&self) {
+    pub(in crate::agent) fn check(&self) {
         let mut held = vec![0; self.held.len()];
         self.holders.iter().filter(|&&node| node != NOBODY).for_each(|&node| held[node as usize] += 1);
         assert_eq!(self.held, held, "{} held by each node", self.what);

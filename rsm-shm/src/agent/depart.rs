@@ -5,42 +5,23 @@
 //! its last segment is withdrawn, and everybody's connection to it cut, its node stays there.
 
 use super::Agent;
-use super::chores::{Chore, Owner, PIECE};
-use super::members::Ending;
-use super::owes::Owes;
+use super::books::chores::{Chore, Owner, PIECE};
+use super::books::departing::Departing;
+use super::books::member::Ending;
 use rsm_core::crash_point;
 use rsm_core::generation::EndCause;
-use std::collections::BTreeSet;
-
-/// A member that is gone, and what is left of it.
-#[derive(Debug)]
-pub(super) struct Departing {
-    party: u64,
-    /// Numbers departures.
-    number: u64,
-    node: Option<u32>,
-    /// Rows of segments whose former importers it was.
-    owes: Owes,
-    segments: BTreeSet<u32>,
-    connections: BTreeSet<u32>,
-    /// Exporters of connections from this row on are still to be woken; `None` when all are.
-    nudged: Option<u32>,
-    withdrawn: bool,
-    /// What those are told who lose a connection with it: to its segments, and of its own.
-    causes: (EndCause, EndCause),
-}
 
 impl Agent {
     /// A member left or died: it is out of the tables at once, what it had goes piece by piece.
     pub(super) fn end_membership(&mut self, party: u64, ending: Ending) {
-        let Some(member) = self.members.remove(&party) else { return };
+        let Some(member) = self.books.members.remove(&party) else { return };
         tracing::debug!(party, pid = member.pid, node = member.node, why = ending.why(), "membership ended");
         let causes = match ending {
             _ if member.killed => (EndCause::NodeKilled, EndCause::NodeKilled),
             Ending::Left => (EndCause::ExporterEnded, EndCause::Disconnected),
             Ending::LinkEnded | Ending::ProcessEnded => (EndCause::ExporterEnded, EndCause::ImporterEnded),
         };
-        self.members_of.remove(member.pid, party);
+        self.books.members_of.remove(member.pid, party);
         for fd in [Some(&member.events), member.process.as_ref(), member.control.as_ref()].into_iter().flatten() {
             self.unwatch(fd);
         }
@@ -48,14 +29,14 @@ impl Agent {
         crash_point!(AgentForgot);
         match member.node {
             Some(node) => {
-                let node = &mut self.nodes[node as usize];
+                let node = &mut self.books.nodes[node as usize];
                 node.members.remove(&party);
                 node.departing.insert(party);
             }
-            None => drop(self.observers.remove(&party)),
+            None => drop(self.books.observers.remove(&party)),
         }
         self.watcher_left(party);
-        let number = self.take_serial();
+        let number = self.books.take_serial();
         let departing = Departing {
             party,
             number,
@@ -67,8 +48,8 @@ impl Agent {
             withdrawn: false,
             causes,
         };
-        self.departing.insert(number);
-        self.chores.add(Owner::Party(party), Chore::Depart(Box::new(departing)));
+        self.books.departing.insert(number);
+        self.books.chores.add(Owner::Party(party), Chore::Depart(Box::new(departing)));
     }
 
     /// Forgets some of what a member had; gives what is left.
@@ -81,7 +62,7 @@ impl Agent {
                 if !self.cut_some(row, departing.causes.0) {
                     return Some(departing);
                 }
-                self.withdrawals.end(row);
+                self.books.withdrawals.end(row);
                 self.remove_segment(row);
                 departing.segments.remove(&row);
             } else if !departing.withdrawn {
@@ -107,17 +88,12 @@ impl Agent {
     }
 
     fn departed(&mut self, gone: &Departing) {
-        self.departing.remove(&gone.number);
+        self.books.departing.remove(&gone.number);
         if let Some(node) = gone.node {
             self.node_changed(node, |state| state.departing.remove(&gone.party));
             self.nudge_siblings(node);
         }
         crash_point!(AgentCleaned);
         self.ask_again();
-    }
-
-    /// Whether who exports a segment is gone; what is left of it is then only being cleaned up.
-    pub(super) fn is_orphan(&self, row: u32) -> bool {
-        self.segments.get(&row).is_some_and(|s| !self.members.contains_key(&s.member))
     }
 }

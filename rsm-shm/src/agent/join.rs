@@ -4,105 +4,33 @@
 //! or the process does; the end of the control connection alone means nothing, the process may have closed it by
 //! mistake and will open another.
 
-use super::limits::PER_MEMBER;
-use super::owes::Owes;
-use super::requests::{PutOff, Undo};
-use super::serve::Token;
-use super::{Agent, requests};
-use crate::memory::tables::TallyMap;
+use super::Agent;
+use super::books::limits::PER_MEMBER;
+use super::books::member::{Ending, Member, Stranger};
+use super::books::memory::duplicate;
+use super::books::owes::Owes;
+use super::books::request::encode_reply;
+use super::books::token::Token;
 use crate::socket::{self, Packet};
 use rsm_core::access::Credentials;
 use rsm_core::crash_point;
-use rsm_core::message::{Answer, Ask, Claim, MAX_PROCESSES, PROTOCOL, Process, Reply, Request, Secret, decode};
+use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Reply, Request, Secret, decode};
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll::{self, EventFlags};
 use rustix::net::{RecvFlags, SendFlags};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound::{Excluded, Unbounded};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
-/// A connection that has not said what it wants.
-pub(super) struct Stranger {
-    pub(super) socket: OwnedFd,
-    pub(super) since: Instant,
-    /// Who, by the kernel's word.
-    uid: u32,
-    pid: u32,
-}
-
-/// A member, or an observer.
-pub(super) struct Member {
-    /// Its node; `None` for an observer.
-    pub(super) node: Option<u32>,
-    pub(super) credentials: Credentials,
-    pub(super) pid: u32,
-    pub(super) control: Option<OwnedFd>,
-    pub(super) events: OwnedFd,
-    /// Watched, and what the process is signalled by. On old kernels the member has copies of it. None of the agent's own
-    /// process, where there is no other way to get one: the two end together.
-    pub(super) process: Option<OwnedFd>,
-    token: Secret,
-    /// Revision it reported last.
-    pub(super) seen: u64,
-    /// A look is on its way or being worked on.
-    pub(super) looking: bool,
-    /// A reply it has no room for; until it has, it is not read from. Never with descriptors: what would bring some
-    /// is undone then.
-    pub(super) unsent: Option<Vec<u8>>,
-    /// The epoll set watches for room instead of requests.
-    pub(super) waits_for_room: bool,
-    /// The request answered last, and how to undo it.
-    pub(super) last: Option<(u64, Undo)>,
-    /// Node and id of the segment that it asked for last and was refused.
-    pub(super) wants: Option<(u32, u32)>,
-    /// What it says it did, once somebody watched.
-    pub(super) tally: Option<TallyMap>,
-    /// Whether its last look told it to tally.
-    told_to_tally: bool,
-    /// Its last request is answered later; until then no other is read.
-    pub(super) owed: bool,
-    /// Its last request, which asks again when a member that departs is forgotten.
-    pub(super) put_off: Option<PutOff>,
-    /// What it has yet to look at.
-    pub(super) owes: Owes,
-    /// Its process was killed from outside, through the agent.
-    pub(super) killed: bool,
-    pub(super) segments: BTreeSet<u32>,
-    pub(super) connections: BTreeSet<u32>,
-}
-
-/// How a membership ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// It was given up in order.
-    Left,
-    /// The events link ended, which the kernel does with the process or its exec.
-    LinkEnded,
-    /// The process did.
-    ProcessEnded,
-}
-
-impl Ending {
-    pub(super) fn why(self) -> &'static str {
-        match self {
-            Ending::Left => "it left",
-            Ending::LinkEnded => "its events link ended",
-            Ending::ProcessEnded => "its process ended",
-        }
-    }
-}
-
 impl Agent {
     pub(super) fn add_stranger(&mut self, socket: OwnedFd) {
-        self.next_party += 1;
-        let party = self.next_party;
+        let party = self.books.take_party();
         // A dozen replies, with their descriptors, is what a member that does not read can be owed.
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, 8192);
         let Ok((Credentials { uid, .. }, pid)) = socket::peer(&socket) else { return };
         let watched = self.watch(&socket, Token::Stranger(party), EventFlags::IN);
-        self.strangers.insert(party, Stranger { socket, since: Instant::now(), uid, pid });
-        self.strangers_of.add(pid, party);
+        self.books.strangers.insert(party, Stranger { socket, since: Instant::now(), uid, pid });
+        self.books.strangers_of.add(pid, party);
         if let Err(error) = watched {
             // What it wants would not be heard.
             return self.refuse(party, 0, error);
@@ -114,15 +42,15 @@ impl Agent {
     /// Where too many wait to join, the one that has waited longest goes: of a process that has many, or of the user
     /// that has most. Whoever connects and says what it wants is not kept out by those who say nothing.
     fn turn_one_away(&mut self, newcomer: u32) {
-        let oldest_of_process = self.strangers_of.oldest_of_too_many(newcomer);
+        let oldest_of_process = self.books.strangers_of.oldest_of_too_many(newcomer);
         let of_process = oldest_of_process.is_some();
         let oldest = if let Some(party) = oldest_of_process {
-            self.strangers.get_key_value(&party)
-        } else if self.limits.has_too_many_strangers(self.held(), self.kept()) {
+            self.books.strangers.get_key_value(&party)
+        } else if self.books.limits.has_too_many_strangers(self.books.held(), self.books.kept()) {
             let mut count = BTreeMap::<u32, usize>::new();
-            self.strangers.values().for_each(|s| *count.entry(s.uid).or_default() += 1);
+            self.books.strangers.values().for_each(|s| *count.entry(s.uid).or_default() += 1);
             let most = count.into_iter().max_by_key(|(_, n)| *n).map(|(uid, _)| uid);
-            self.strangers.iter().find(|(_, s)| Some(s.uid) == most)
+            self.books.strangers.iter().find(|(_, s)| Some(s.uid) == most)
         } else {
             None
         };
@@ -134,9 +62,9 @@ impl Agent {
 
     /// Tells a stranger why it is refused, and ends the connection.
     fn refuse(&mut self, party: u64, number: u64, error: Error) {
-        if let Some(stranger) = self.strangers.get(&party) {
+        if let Some(stranger) = self.books.strangers.get(&party) {
             tracing::info!(party, %error, "refused");
-            let reply = requests::encode_reply(&Reply { number, outcome: Err(error) });
+            let reply = encode_reply(&Reply { number, outcome: Err(error) });
             let _ = socket::send(&stranger.socket, &reply, &[], SendFlags::DONTWAIT);
             self.drop_stranger(party);
         }
@@ -147,13 +75,13 @@ impl Agent {
     }
 
     fn take_stranger(&mut self, party: u64) -> Option<Stranger> {
-        let stranger = self.strangers.remove(&party)?;
-        self.strangers_of.remove(stranger.pid, party);
+        let stranger = self.books.strangers.remove(&party)?;
+        self.books.strangers_of.remove(stranger.pid, party);
         Some(stranger)
     }
 
     pub(super) fn stranger_ready(&mut self, party: u64) {
-        let Some(stranger) = self.strangers.get(&party) else { return };
+        let Some(stranger) = self.books.strangers.get(&party) else { return };
         let packet = match socket::receive(&stranger.socket, RecvFlags::DONTWAIT) {
             Ok(Some(packet)) => packet,
             Err(rustix::io::Errno::AGAIN) => return,
@@ -180,9 +108,9 @@ impl Agent {
                 format!("the library speaks protocol {protocol}, this agent speaks {PROTOCOL}"),
             ));
         }
-        let socket = &self.strangers[&party].socket;
+        let socket = &self.books.strangers[&party].socket;
         let (credentials, pid) = socket::peer(socket)?;
-        self.members_of.check_membership(pid)?;
+        self.books.members_of.check_membership(pid)?;
         let process = match socket::peer_pidfd(socket)? {
             Some(process) => Some(process),
             None => packet.descriptors.into_iter().next().filter(|fd| socket::is_pidfd_of(fd, pid)),
@@ -192,14 +120,14 @@ impl Agent {
             return Err(Error::with(Code::BadArgsErrors, text));
         }
         let node = self.admit(claim, &credentials)?;
-        let (mut held, mut kept) = (self.held(), self.kept());
+        let (mut held, mut kept) = (self.books.held(), self.books.kept());
         held.members += 1;
         held.strangers -= 1;
         // A node's first process takes the descriptors that were kept for it.
-        if node.is_some_and(|node| self.is_absent(node)) {
+        if node.is_some_and(|node| self.books.is_absent(node)) {
             kept -= PER_MEMBER;
         }
-        self.limits.check(held, kept)?;
+        self.books.limits.check(held, kept)?;
         let token = crate::address::random_secret()?;
         // Both ends are made here: one that a member made could be anything, and could be kept open behind our back.
         let (events, theirs) = socket::packet_pair()?;
@@ -218,8 +146,8 @@ impl Agent {
         }
         crash_point!(AgentAdmitted);
         let stranger = self.take_stranger(party).expect("looked up above");
-        self.members_of.add(pid, party);
-        self.members.insert(
+        self.books.members_of.add(pid, party);
+        self.books.members.insert(
             party,
             Member {
                 node,
@@ -249,12 +177,12 @@ impl Agent {
         self.set_control(party, stranger.socket)?;
         match node {
             Some(node) => self.node_changed(node, |state| state.members.insert(party)),
-            None => drop(self.observers.insert(party)),
+            None => drop(self.books.observers.insert(party)),
         }
         tracing::debug!(party, pid, ?node, "joined");
         crash_point!(AgentJoined);
         self.reply(party, number, Ok((Answer::Joined { membership: party, token }, given)));
-        if !self.watchers.is_empty() && node.is_some() {
+        if !self.books.watchers.is_empty() && node.is_some() {
             self.send_look(party);
         }
         Ok(())
@@ -299,8 +227,9 @@ impl Agent {
     /// A process goes on with its membership over a new control connection: the old one is lost, or its ids changed.
     fn attach(&mut self, party: u64, number: u64, membership: u64, token: Secret) -> Result<()> {
         let refused = || Error::with(Code::PermDenied, "no such membership");
-        let (credentials, _) = socket::peer(&self.strangers[&party].socket)?;
-        let member = self.members.get_mut(&membership).filter(|m| same_secret(&m.token, &token)).ok_or_else(refused)?;
+        let (credentials, _) = socket::peer(&self.books.strangers[&party].socket)?;
+        let member =
+            self.books.members.get_mut(&membership).filter(|m| same_secret(&m.token, &token)).ok_or_else(refused)?;
         member.credentials = credentials;
         member.unsent = None;
         member.waits_for_room = false;
@@ -314,7 +243,7 @@ impl Agent {
     fn set_control(&mut self, party: u64, control: OwnedFd) -> Result<()> {
         epoll::modify(&self.epoll, &control, Token::Control(party).data(), EventFlags::IN)
             .map_err(|e| crate::error::from_errno(e, "cannot watch a descriptor"))?;
-        if let Some(member) = self.members.get_mut(&party) {
+        if let Some(member) = self.books.members.get_mut(&party) {
             member.control = Some(control);
         }
         self.listen_to(party);
@@ -323,7 +252,7 @@ impl Agent {
 
     /// The control connection ended; the membership lives on.
     pub(super) fn lose_control(&mut self, party: u64) {
-        if let Some(member) = self.members.get_mut(&party)
+        if let Some(member) = self.books.members.get_mut(&party)
             && member.control.take().is_some()
         {
             member.unsent = None;
@@ -333,7 +262,7 @@ impl Agent {
 
     /// A message on the events link: what a member has seen. Its end: the membership's.
     pub(super) fn events_ready(&mut self, party: u64) {
-        let Some(member) = self.members.get_mut(&party) else { return };
+        let Some(member) = self.books.members.get_mut(&party) else { return };
         match socket::receive(&member.events, RecvFlags::DONTWAIT) {
             Ok(Some(packet)) => {
                 // An allegation, and harmless: it shortens a wait, after which the kernel is asked.
@@ -342,8 +271,8 @@ impl Agent {
                     member.looking = false;
                 }
                 self.importer_answered(party);
-                let on = !self.watchers.is_empty();
-                if self.members.get(&party).is_some_and(|m| m.node.is_some() && m.told_to_tally != on) {
+                let on = !self.books.watchers.is_empty();
+                if self.books.members.get(&party).is_some_and(|m| m.node.is_some() && m.told_to_tally != on) {
                     self.send_look(party);
                 }
             }
@@ -352,21 +281,11 @@ impl Agent {
         }
     }
 
-    /// The next processes of nodes after a membership, at most as many as an answer holds.
-    pub(super) fn processes(&self, after: u64) -> Vec<Process> {
-        let of_node = |(&membership, member): (&u64, &Member)| {
-            let (pid, uid) = (member.pid, member.credentials.uid);
-            member.node.map(|node| Process { membership, node, pid, uid })
-        };
-        let later = self.members.range((Excluded(after), Unbounded));
-        later.filter_map(of_node).take(MAX_PROCESSES).collect()
-    }
-
     /// Tells a member to look at the registry, unless it has been told and not answered.
     pub(super) fn send_look(&mut self, party: u64) {
         let tally = self.tally_to_send(party);
-        let on = !self.watchers.is_empty();
-        if let Some(member) = self.members.get_mut(&party)
+        let on = !self.books.watchers.is_empty();
+        if let Some(member) = self.books.members.get_mut(&party)
             && !member.looking
         {
             member.told_to_tally = on;
@@ -387,10 +306,4 @@ impl Agent {
 /// Compares in a time that does not tell how much of it is right.
 fn same_secret(one: &Secret, other: &Secret) -> bool {
     one.iter().zip(other).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
-}
-
-/// Another descriptor of the same description, to be sent.
-pub(super) fn duplicate(fd: &OwnedFd) -> Result<OwnedFd> {
-    fd.try_clone()
-        .map_err(|e| Error::with(Code::InsufficientResources, format!("the agent has no free descriptor: {e}")))
 }

@@ -10,28 +10,28 @@ const PROBE_GAPS: (Duration, Duration) = (Duration::from_micros(250), Duration::
 
 /// A withdrawal under way.
 #[derive(Debug)]
-pub(super) struct Withdrawing {
-    pub(super) number: u32,
+pub(in crate::agent) struct Withdrawing {
+    pub(in crate::agent) number: u32,
     /// When importers have had their time. It begins when all are cut off.
-    pub(super) deadline: Instant,
+    pub(in crate::agent) deadline: Instant,
     gap: Duration,
     /// The segment goes when this ends well.
-    pub(super) destroy: bool,
+    pub(in crate::agent) destroy: bool,
     /// What is withdrawn was published by a call that was given up.
-    pub(super) abandoned: bool,
+    pub(in crate::agent) abandoned: bool,
     /// When to look again; `None` until something happens.
     at: Option<Instant>,
 }
 
 /// All of them, by the row of the segment and by when to look again.
 #[derive(Debug, Default)]
-pub(super) struct Withdrawals {
+pub(in crate::agent) struct Withdrawals {
     of_row: BTreeMap<u32, Withdrawing>,
     due: BTreeSet<(Instant, u32)>,
 }
 
 impl Withdrawals {
-    pub(super) fn begin(&mut self, row: u32, number: u32, destroy: bool, now: Instant) {
+    pub(in crate::agent) fn begin(&mut self, row: u32, number: u32, destroy: bool, now: Instant) {
         let (deadline, gap) = (now + PATIENCE, PROBE_GAPS.0);
         let withdrawing = Withdrawing { number, deadline, gap, destroy, abandoned: false, at: None };
         debug_assert!(!self.of_row.contains_key(&row), "one at a time");
@@ -39,21 +39,21 @@ impl Withdrawals {
         self.look_at(row, Some(now));
     }
 
-    pub(super) fn get(&self, row: u32) -> Option<&Withdrawing> {
+    pub(in crate::agent) fn get(&self, row: u32) -> Option<&Withdrawing> {
         self.of_row.get(&row)
     }
 
-    pub(super) fn get_mut(&mut self, row: u32) -> Option<&mut Withdrawing> {
+    pub(in crate::agent) fn get_mut(&mut self, row: u32) -> Option<&mut Withdrawing> {
         self.of_row.get_mut(&row)
     }
 
-    pub(super) fn end(&mut self, row: u32) -> Option<Withdrawing> {
+    pub(in crate::agent) fn end(&mut self, row: u32) -> Option<Withdrawing> {
         self.look_at(row, None);
         self.of_row.remove(&row)
     }
 
     /// Its importers' time begins now: the last of them was cut off.
-    pub(super) fn all_cut(&mut self, row: u32, now: Instant) {
+    pub(in crate::agent) fn all_cut(&mut self, row: u32, now: Instant) {
         if let Some(withdrawing) = self.of_row.get_mut(&row) {
             withdrawing.deadline = now + PATIENCE;
             self.look_at(row, Some(now));
@@ -61,7 +61,7 @@ impl Withdrawals {
     }
 
     /// Says when to look at a withdrawal again; `None`: when this is called the next time.
-    pub(super) fn look_at(&mut self, row: u32, at: Option<Instant>) {
+    pub(in crate::agent) fn look_at(&mut self, row: u32, at: Option<Instant>) {
         let Some(withdrawing) = self.of_row.get_mut(&row) else { return };
         if let Some(before) = std::mem::replace(&mut withdrawing.at, at) {
             self.due.remove(&(before, row));
@@ -72,7 +72,7 @@ impl Withdrawals {
     }
 
     /// The kernel said that somebody still reaches the memory: it is asked again later, less and less often.
-    pub(super) fn probe_later(&mut self, row: u32, now: Instant) {
+    pub(in crate::agent) fn probe_later(&mut self, row: u32, now: Instant) {
         let Some(withdrawing) = self.of_row.get_mut(&row) else { return };
         let at = (now + withdrawing.gap).min(withdrawing.deadline);
         withdrawing.gap = (withdrawing.gap * 2).min(PROBE_GAPS.1);
@@ -80,12 +80,12 @@ impl Withdrawals {
     }
 
     /// The one to look at first, and when.
-    pub(super) fn first(&self) -> Option<(Instant, u32)> {
+    pub(in crate::agent) fn first(&self) -> Option<(Instant, u32)> {
         self.due.first().copied()
     }
 
     #[cfg(debug_assertions)]
-    pub(super) fn check(&self, is_segment: impl Fn(u32) -> bool) {
+    pub(in crate::agent) fn check(&self, is_segment: impl Fn(u32) -> bool) {
         let due = self.of_row.iter().filter_map(|(&row, w)| w.at.map(|at| (at, row))).collect();
         assert_eq!(self.due, due, "withdrawals by time");
         assert!(self.of_row.keys().all(|&row| is_segment(row)), "a withdrawal is of a segment");

@@ -1,40 +1,20 @@
-//! What the tables say together: how much is held, how much must be left, and whether they agree.
+//! Whether the tables agree with each other, and with the registry.
 
-use super::Agent;
-use super::limits::{Held, PER_MEMBER};
-
-impl Agent {
-    /// What holds descriptors now.
-    pub(super) fn held(&self) -> Held {
-        Held {
-            members: self.members.len() as u64,
-            memories: self.ledger.count(),
-            strangers: self.strangers.len() as u64,
-        }
-    }
-
-    /// Descriptors that must be left: for a process of each node that has none, and for the segments that each node can
-    /// count on.
-    pub(super) fn kept(&self) -> u64 {
-        self.absent_nodes() * PER_MEMBER + self.segment_rows.kept()
-    }
-}
+use super::Books;
+use rsm_core::registry::{Registry, Writer};
 
 /// Tables up to this size are compared after every turn, larger ones now and then.
-#[cfg(debug_assertions)]
 const SMALL: usize = 256;
-#[cfg(debug_assertions)]
 const NOW_AND_THEN: u32 = 1000;
 
-#[cfg(debug_assertions)]
-impl Agent {
+impl Books {
     /// Compares the tables with each other.
     ///
     /// # Panics
     /// When they do not agree, which is a fault of the agent's whatever was asked of it.
-    pub(super) fn check_books(&self) {
+    pub(in crate::agent) fn check(&self, registry: Registry<'_>) {
         use rsm_core::sync::Ordering::Relaxed;
-        let changes = self.map.registry().header.changes().load(Relaxed);
+        let changes = registry.header.changes().load(Relaxed);
         if self.segments.len() + self.connections.len() > SMALL && !changes.is_multiple_of(NOW_AND_THEN) {
             return;
         }
@@ -44,7 +24,7 @@ impl Agent {
         assert_eq!(self.segment_rows.in_use(), self.segments.len() as u64, "segments and their rows");
         assert_eq!(self.connection_rows.in_use(), self.connections.len() as u64, "connections and their rows");
         self.check_nodes();
-        self.check_segments();
+        self.check_segments(registry);
         self.check_members();
         self.withdrawals.check(|row| self.segments.contains_key(&row));
         let waiting = self.members.iter().filter(|(_, m)| m.put_off.is_some()).map(|(&party, _)| party);
@@ -66,14 +46,14 @@ impl Agent {
         assert!(departing <= self.departing.len(), "members that depart");
     }
 
-    fn check_segments(&self) {
+    fn check_segments(&self, registry: Registry<'_>) {
         let mut memories = std::collections::BTreeSet::new();
         for (&row, segment) in self.segments.iter() {
             assert!(segment.memory().sharers().contains(&row), "segment {row} is known to its memory");
             let shares = |&other: &u32| std::rc::Rc::ptr_eq(self.segments[&other].memory(), segment.memory());
             assert!(segment.memory().sharers().iter().all(shares), "those that share segment {row}'s memory");
             memories.insert(std::rc::Rc::as_ptr(segment.memory()));
-            let chain = self.writer().connections_of(row);
+            let chain = Writer::over(registry).connections_of(row);
             let known: Vec<u32> = segment.connections.values().rev().copied().collect();
             assert_eq!(chain, known, "connections of segment {row}");
             assert!(known.iter().all(|c| self.connections[c].segment == Some(row)), "connections of segment {row}");

@@ -1,0 +1,69 @@
+//! What the agent tells whoever started it: whom it killed, and how long its turns are.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Most kills that are remembered.
+const MOST_KILLS: usize = 4096;
+
+/// Processes that steering killed, each with its node: told by the agent to whoever started it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::agent) struct Kills(Arc<Mutex<Vec<(u32, u32)>>>);
+
+impl Kills {
+    /// Before the signal is sent, so that whoever reaps the process finds it here.
+    pub(in crate::agent) fn add(&self, node: u32, pid: u32) {
+        let mut kills = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kills.len() < MOST_KILLS {
+            kills.push((node, pid));
+        }
+    }
+
+    /// Node and process id of each, in that order.
+    pub(in crate::agent) fn list(&self) -> Vec<(u32, u32)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The longest turn of the agent's loop, in nanoseconds of its processor time: how long somebody who asks may have to
+/// wait for others. Nobody measures until somebody has asked.
+#[derive(Clone, Debug)]
+pub(in crate::agent) struct LongestTurn(Arc<AtomicU64>);
+
+/// Nobody has asked.
+const UNASKED: u64 = u64::MAX;
+
+/// When a turn began.
+pub(in crate::agent) struct Turn(Option<Duration>);
+
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+impl LongestTurn {
+    pub(in crate::agent) fn new() -> LongestTurn {
+        LongestTurn(Arc::new(AtomicU64::new(UNASKED)))
+    }
+
+    // Relaxed, here and below: a number to look at.
+    pub(in crate::agent) fn begin(&self) -> Turn {
+        Turn((self.0.load(Relaxed) != UNASKED).then(processor_time))
+    }
+
+    pub(in crate::agent) fn end(&self, turn: Turn) {
+        if let Turn(Some(began)) = turn {
+            let took = processor_time().saturating_sub(began).as_nanos();
+            self.0.fetch_max(u64::try_from(took).unwrap_or(0), Relaxed);
+        }
+    }
+
+    /// The longest since this was last asked; zero at first.
+    pub(in crate::agent) fn take(&self) -> Duration {
+        match self.0.swap(0, Relaxed) {
+            UNASKED => Duration::ZERO,
+            longest => Duration::from_nanos(longest),
+        }
+    }
+}
