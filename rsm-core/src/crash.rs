@@ -1,6 +1,6 @@
 //! Crash points: every step of a protocol between processes has a name, at which a test can kill the process.
 //!
-//! [`crash_point!`](crate::crash_point) marks a step. Without the feature `crash-points` it is the mention of a constant
+//! [`crash_point!`](crate::crash_point) marks a step. Without `--cfg rsm_crash_points` it is the mention of a constant
 //! and no code. With it, a program that asked for it (`rsm_shm::crash`) is told of each step, and kills, stops or holds
 //! itself up there. A point has one place in the code, so that its name says where a process was; what a death there
 //! leaves behind, and who cleans it up, is what `tests/crash` shows for each of them.
@@ -134,7 +134,7 @@ points! {
 }
 
 /// Marks a step of a protocol: `crash_point!(AskSent)`, a name of [`crate::crash::Point`].
-#[cfg(not(feature = "crash-points"))]
+#[cfg(not(rsm_crash_points))]
 #[macro_export]
 macro_rules! crash_point {
     ($name:ident) => {
@@ -143,7 +143,7 @@ macro_rules! crash_point {
 }
 
 /// Marks a step of a protocol: `crash_point!(AskSent)`, a name of [`crate::crash::Point`].
-#[cfg(feature = "crash-points")]
+#[cfg(rsm_crash_points)]
 #[macro_export]
 macro_rules! crash_point {
     ($name:ident) => {
@@ -163,7 +163,7 @@ impl Point {
     }
 }
 
-#[cfg(feature = "crash-points")]
+#[cfg(rsm_crash_points)]
 pub mod hook {
     //! Where reached points are told to.
 

@@ -1,6 +1,6 @@
 //! Dying on purpose: what a process does when it reaches a crash point (see [`rsm_core::crash`]).
 //!
-//! Only with the feature `crash-points`. `RSM_CRASH=POINT:HIT:ACTION` in the environment arms a point from the first use
+//! Only with `--cfg rsm_crash_points`. `RSM_CRASH=POINT:HIT:ACTION` in the environment arms a point from the first use
 //! of the library on, [`arm`] from now on; the action is one of [`Action`]. What happens at a point takes no lock and
 //! allocates nothing: points stand where stores are held back and between fork and its hooks.
 #![allow(unsafe_code)]

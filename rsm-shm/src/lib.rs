@@ -11,7 +11,7 @@ pub mod address;
 pub mod agent;
 pub mod cancel;
 pub mod capabilities;
-#[cfg(feature = "crash-points")]
+#[cfg(rsm_crash_points)]
 pub mod crash;
 pub mod error;
 pub mod futex;

@@ -65,7 +65,7 @@ impl AgentHandle {
     /// BAD_CONF for a bad name or one that is taken, BAD_LENGTH for bad numbers, CTLR_NOT_PRESENT where the kernel
     /// lacks a feature, INSUFFICIENT_RESOURCES and INSUFFICIENT_MEM.
     pub fn start(config: &Config) -> Result<AgentHandle> {
-        #[cfg(feature = "crash-points")]
+        #[cfg(rsm_crash_points)]
         crate::crash::from_environment();
         crate::log::from_environment();
         config.check()?;

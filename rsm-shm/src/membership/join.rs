@@ -46,7 +46,7 @@ pub(super) fn patience(claim: Option<Claim>) -> Duration {
 
 /// Connects to the agent and asks it to be taken in.
 pub(super) fn ask(address: &Address, claim: Option<Claim>) -> Result<Asked> {
-    #[cfg(feature = "crash-points")]
+    #[cfg(rsm_crash_points)]
     crate::crash::from_environment();
     crate::log::from_environment();
     let mut control = Control::open(address)?;
