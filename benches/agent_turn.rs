@@ -7,16 +7,12 @@
 //! that the agent or the member waited for a processor. As root the table of segments is filled, for
 //! which the limit of descriptors is raised; otherwise what it allows.
 
-#[allow(dead_code)] // what the hostile tests need beyond this
-#[path = "../tests/hostile/raw.rs"]
-mod raw;
-
-use raw::Member;
 use rsm_core::access::{AccessList, Level, Permission};
 use rsm_core::message::{Answer, Ask, Claim, ConnectionName, NodeSignal, SegmentName};
 use rsm_core::registry::{Geometry, LinkChange};
 use rsm_shm::address::{ENV_CLUSTER, ENV_NODE_ID, ENV_NODE_KEY, secret_to_text};
 use rsm_shm::agent::{AgentHandle, Config};
+use rsm_stories::raw::Member;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};

@@ -1,8 +1,8 @@
 //! What nodes of this program can do beyond those of `tests/processes`.
 
-use super::node::Things;
 use rsm::Result;
 use rsm_shm::crash;
+use rsm_stories::node::Things;
 use std::sync::Mutex;
 
 /// What the negative controls leak.
@@ -34,6 +34,6 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
             LEAKS.lock().unwrap().push(super::controls::leak(&name));
             Ok(String::new())
         }
-        _ => return super::pieces::more(things, words),
+        _ => return rsm_stories::pieces::more(things, words),
     })
 }

@@ -1,8 +1,8 @@
 //! Negative controls: one of each kind is leaked on purpose, and the gate must name it.
 
-use super::gate::{self, Holdings};
 use super::scene::environment;
-use super::story::{NodeProcess, kill_grandchild};
+use rsm_stories::gate::{self, Holdings};
+use rsm_stories::{NodeProcess, kill_grandchild};
 use rustix::fs::MemfdFlags;
 use rustix::mm::{MapFlags, ProtFlags};
 use std::os::fd::OwnedFd;

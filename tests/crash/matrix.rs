@@ -1,11 +1,11 @@
 //! Which cases there are, running one, and the table of them.
 
-use super::gate::Holdings;
 use super::scene::{SLOWEST, Scene, Victim, environment};
 use super::stories::{STORIES, Story};
-use super::story::NodeProcess;
 use libtest_mimic::Trial;
 use rsm_core::crash::{POINTS, Point};
+use rsm_stories::NodeProcess;
+use rsm_stories::gate::Holdings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -155,7 +155,7 @@ fn die_alone(command: &str, point: Point, prefix: &str) -> Result<(), String> {
     if let Some(answer) = process.try_ask(command) {
         return Err(format!("the step was not reached: {answer}"));
     }
-    super::story::wait_for("the process to end", || process.ended().is_some());
+    rsm_stories::wait_for("the process to end", || process.ended().is_some());
     if process.ended().and_then(|status| status.signal()) != Some(9) {
         return Err(format!("it ended otherwise: {:?}", process.ended()));
     }

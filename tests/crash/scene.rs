@@ -1,9 +1,10 @@
 //! A scene: an agent in a process of its own, an exporter and an importer, one of whom may die at any step, and two
 //! nodes that have nothing to do with it.
 
-use super::gate::{self, Holdings};
-use super::story::{NodeProcess, PATIENCE};
+use rsm::Code;
 use rsm_core::crash::Point;
+use rsm_stories::gate::{self, Holdings};
+use rsm_stories::{NodeProcess, PATIENCE, code_of};
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -21,12 +22,6 @@ pub(crate) enum Role {
 
 /// Segments have this id when they are published.
 pub(crate) const ID: &str = "0x400000";
-
-const CTLR_NOT_PRESENT: i32 = 4;
-const SEG_NOT_PUBLISHED: i32 = 7;
-const REMOTE_NODE_UNREACHABLE: i32 = 39;
-pub(crate) const CONN_ABORTED: i32 = 40;
-pub(crate) const TIMEOUT: i32 = 42;
 
 /// The slowest answer that a survivor got.
 pub(crate) static SLOWEST: Mutex<(Duration, String)> = Mutex::new((Duration::ZERO, String::new()));
@@ -74,17 +69,12 @@ pub(crate) fn environment(crash: Option<(Point, u32)>) -> Vec<(&'static str, Str
     environment
 }
 
-/// What a command of an error line says.
-pub(crate) fn code(answer: &str) -> i32 {
-    answer.strip_prefix("err ").and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap_or(0)
-}
-
 impl Scene {
     pub(crate) fn new(victim: Option<Victim>) -> Scene {
         let mut agent = Player::new(environment(None));
         let said = agent.process.ok("hostwarm c 4");
         let words: Vec<&str> = said.split(' ').collect();
-        let environments: Vec<_> = words.iter().map(|w| super::environment_of(w)).collect();
+        let environments: Vec<_> = words.iter().map(|w| rsm_stories::environment_of(w)).collect();
         let name = environments[0][0].1.rsplit(':').next().expect("an address").to_owned();
         let start = |node: usize| NodeProcess::with([environment(None), environments[node].clone()].concat());
         let mut others = (start(2), start(3));
@@ -110,7 +100,7 @@ impl Scene {
             let nodes = scene.observer().nodes();
             nodes.iter().filter(|n| n.joined).count() == 2
         };
-        super::story::wait_for("the first memberships to end", &mut settled);
+        rsm_stories::wait_for("the first memberships to end", &mut settled);
         scene.agent_baseline = scene.agent_settled();
         scene
     }
@@ -186,10 +176,12 @@ impl Scene {
     }
 
     /// Errors that a survivor may see because somebody died.
-    fn allowed(&self, doer: Role) -> &'static [i32] {
+    fn allowed(&self, doer: Role) -> &'static [Code] {
         match (self.victim.map(|(role, ..)| role), doer) {
-            (Some(Role::Agent), _) => &[CTLR_NOT_PRESENT, CONN_ABORTED],
-            (Some(Role::Exporter), Role::Importer) => &[CONN_ABORTED, SEG_NOT_PUBLISHED, REMOTE_NODE_UNREACHABLE],
+            (Some(Role::Agent), _) => &[Code::CtlrNotPresent, Code::ConnAborted],
+            (Some(Role::Exporter), Role::Importer) => {
+                &[Code::ConnAborted, Code::SegNotPublished, Code::RemoteNodeUnreachable]
+            }
             _ => &[],
         }
     }
@@ -197,7 +189,7 @@ impl Scene {
     /// Lets somebody do something, unless it is dead or gave up; says what it answered.
     fn tells(&mut self, role: Role, command: &str) -> Option<String> {
         let victim = self.victim.map(|(role, ..)| role);
-        let over = self.over;
+        let (over, timed_out) = (self.over, format!("err {} ", Code::Timeout.number()));
         let began = Instant::now();
         let player = self.player(role)?;
         if player.dead {
@@ -207,7 +199,7 @@ impl Scene {
         if answer.is_none() {
             player.dead = true;
             assert!(victim == Some(role) || over, "{role:?} died of {command:?}, and was not to");
-        } else if victim.is_some() && !answer.as_deref().is_some_and(|answer| answer.contains("err 42 ")) {
+        } else if victim.is_some() && !answer.as_deref().is_some_and(|answer| answer.contains(&timed_out)) {
             let mut slowest = SLOWEST.lock().unwrap();
             if began.elapsed() > slowest.0 {
                 *slowest = (began.elapsed(), format!("{role:?} {command}, victim {:?}", self.victim));
@@ -226,33 +218,36 @@ impl Scene {
             return Some(said.trim().to_owned());
         }
         let allowed = self.allowed(role);
-        assert!(allowed.contains(&code(&answer)), "{role:?} {command}: {answer}, allowed are {allowed:?}");
+        assert!(
+            code_of(&answer).is_some_and(|code| allowed.contains(&code)),
+            "{role:?} {command}: {answer}, allowed are {allowed:?}"
+        );
         self.player(role)?.gave_up = true;
         None
     }
 
     /// Lets somebody do something that is refused with this error, or as it may when the victim is dead.
-    pub(crate) fn refused(&mut self, role: Role, command: &str, wanted: i32) {
+    pub(crate) fn refused(&mut self, role: Role, command: &str, wanted: Code) {
         if self.player(role).is_some_and(|player| player.gave_up) {
             return;
         }
         let Some(answer) = self.tells(role, command) else { return };
-        let found = code(&answer);
-        assert!(found == wanted || self.allowed(role).contains(&found), "{role:?} {command}: {answer}");
+        let found = code_of(&answer);
+        let fine = found.is_some_and(|code| code == wanted || self.allowed(role).contains(&code));
+        assert!(fine, "{role:?} {command}: {answer}");
     }
 
-    /// Waits for what somebody began with `go`; it ends with success, one of these errors, or as it may.
-    pub(crate) fn joins(&mut self, role: Role, name: &str, wanted: &[i32]) -> Option<i32> {
+    /// Waits for what somebody began with `go`; it succeeds, or ends with the error that is wanted, or as it may.
+    pub(crate) fn joins(&mut self, role: Role, name: &str, wanted: Option<Code>) {
         if self.player(role).is_some_and(|player| player.gave_up) {
-            return None;
+            return;
         }
-        let answer = self.tells(role, &format!("join {name}"))?;
+        let Some(answer) = self.tells(role, &format!("join {name}")) else { return };
         let said = answer.strip_prefix("ok ").expect("it was going");
-        let code = code(said);
-        let late = self.may_never_come(name) && code == TIMEOUT;
-        let fine = wanted.contains(&code) || self.allowed(role).contains(&code) || late;
+        let code = code_of(said);
+        let late = self.may_never_come(name) && code == Some(Code::Timeout);
+        let fine = code == wanted || code.is_some_and(|code| self.allowed(role).contains(&code)) || late;
         assert!(fine, "{role:?} {name}: {said}, wanted {wanted:?}");
-        Some(code)
     }
 
     /// What was to come may not, when who was to bring it is dead, unless it had done so.
@@ -294,7 +289,7 @@ impl Scene {
         let answer = rsm::steer::Steering::attach(Some(&self.name)).and_then(|steering| how(&steering));
         let dies = matches!(self.victim, Some((Role::Agent, ..)));
         assert!(
-            answer.is_ok() || dies && answer.as_ref().is_err_and(|e| e.code() == rsm::Code::CtlrNotPresent),
+            answer.is_ok() || dies && answer.as_ref().is_err_and(|e| e.code() == Code::CtlrNotPresent),
             "{answer:?}"
         );
     }
@@ -381,7 +376,7 @@ impl Scene {
         let gone = |node: usize| !observer.nodes()[node - 1].joined;
         let dead = |player: &Option<Player>| player.as_ref().is_none_or(|player| player.dead);
         let (no_exporter, no_importer) = (dead(&self.exporter), dead(&self.importer));
-        super::story::wait_for("the agent to notice the dead", || {
+        rsm_stories::wait_for("the agent to notice the dead", || {
             (!no_exporter || gone(1)) && (!no_importer || gone(2))
         });
         for role in [Role::Exporter, Role::Importer] {
@@ -406,7 +401,7 @@ impl Scene {
                 player.process.end();
             }
         }
-        super::story::wait_for("both nodes to be gone", || gone(1) && gone(2));
+        rsm_stories::wait_for("both nodes to be gone", || gone(1) && gone(2));
         assert_eq!(
             (observer.segments().len(), observer.connections().len()),
             (1, 1),
@@ -436,12 +431,12 @@ impl Scene {
         assert_eq!(exporter.ok("read n 0"), "7");
         importer.ok("post n");
         exporter.ok("waitexport n 30000");
-        exporter.fails("waitexport n 0", TIMEOUT);
+        exporter.fails("waitexport n 0", Code::Timeout);
         exporter.ok("postall n");
         importer.ok("waitimport n 30000");
-        importer.fails("waitimport n 0", TIMEOUT);
+        importer.fails("waitimport n 0", Code::Timeout);
         exporter.ok("unpublish n");
-        importer.fails("put n 0 8", CONN_ABORTED);
+        importer.fails("put n 0 8", Code::ConnAborted);
         importer.ok("disconnect n");
         exporter.ok("destroy n");
     }
@@ -449,7 +444,7 @@ impl Scene {
     fn after_the_agent(&mut self) -> Result<(), String> {
         for role in [Role::Exporter, Role::Importer] {
             let Some(player) = self.player(role).filter(|player| !player.dead) else { continue };
-            player.process.until("export x 4096", &format!("err {CTLR_NOT_PRESENT} "));
+            player.process.until_fails("export x 4096", Code::CtlrNotPresent);
             let check = player.process.ok("check");
             for (name, what) in check.split_whitespace().filter_map(|word| word.split_once('=')) {
                 // Nobody is left to say that a rebind is over: what was suspended for it is vouched for no more.
@@ -459,8 +454,8 @@ impl Scene {
         }
         // Mapped memory and signals go on.
         self.others_go_on();
-        self.others.0.until("export x 4096", &format!("err {CTLR_NOT_PRESENT} "));
-        self.others.1.until("connect x 3 0x400333 rw", &format!("err {CTLR_NOT_PRESENT} "));
+        self.others.0.until_fails("export x 4096", Code::CtlrNotPresent);
+        self.others.1.until_fails("connect x 3 0x400333 rw", Code::CtlrNotPresent);
         for player in [self.exporter.take(), self.importer.take()].into_iter().flatten() {
             let mut player = player;
             if player.dead {

@@ -1,7 +1,8 @@
 //! The stories of the matrix: what is set up, and what happens when anybody may die.
 
-use super::scene::{CONN_ABORTED, ID, Role, Scene};
+use super::scene::{ID, Role, Scene};
 use Role::{Agent, Exporter, Importer};
+use rsm::Code;
 use rustix::process::Signal;
 
 /// A story, and who may die in it under which name.
@@ -65,7 +66,7 @@ pub(crate) const STORIES: &[Story] = &[
         },
         act: |s| {
             s.does(Exporter, &format!("publish e {ID}"));
-            s.joins(Importer, "c", &[0]);
+            s.joins(Importer, "c", None);
         },
     },
     Story {
@@ -105,7 +106,7 @@ pub(crate) const STORIES: &[Story] = &[
             s.does(Exporter, &format!("go w waitexport e {wait}"));
             s.sleeps(Exporter, "w");
             s.does(Importer, "post i");
-            s.joins(Exporter, "w", &[0]);
+            s.joins(Exporter, "w", None);
         },
     },
     Story {
@@ -117,7 +118,7 @@ pub(crate) const STORIES: &[Story] = &[
             s.does(Importer, &format!("go w waitimport i {wait}"));
             s.sleeps(Importer, "w");
             s.does(Exporter, "postall e");
-            s.joins(Importer, "w", &[0]);
+            s.joins(Importer, "w", None);
         },
     },
     Story {
@@ -147,7 +148,7 @@ pub(crate) const STORIES: &[Story] = &[
         },
         act: |s| {
             s.does(Importer, "post i");
-            s.joins(Exporter, "w", &[0]);
+            s.joins(Exporter, "w", None);
         },
     },
     Story {
@@ -217,7 +218,7 @@ pub(crate) const STORIES: &[Story] = &[
             s.does(Importer, "go p putsome i 20000");
             s.does(Exporter, "rebind e");
             s.does(Exporter, "fill e");
-            s.joins(Importer, "p", &[0]);
+            s.joins(Importer, "p", None);
             s.does(Exporter, "verify e");
         },
     },
@@ -263,7 +264,7 @@ pub(crate) const STORIES: &[Story] = &[
         },
         act: |s| {
             stop(s, Importer);
-            s.refused(Exporter, "destroy e", 31);
+            s.refused(Exporter, "destroy e", Code::InsufficientResources);
             go_on(s, Importer);
             fails(s, "put i 0 3");
             s.does(Exporter, "unpublish f");
@@ -323,7 +324,7 @@ pub(crate) const STORIES: &[Story] = &[
             s.sleeps(Exporter, "t");
             interrupted(s, "t");
             go_on(s, Agent);
-            s.joins(Importer, "c", &[0]);
+            s.joins(Importer, "c", None);
             s.does(Exporter, &format!("publish e {ID}"));
             s.does(Importer, &format!("connect j 1 {ID} rw"));
             s.does(Exporter, "unpublish e");
@@ -337,7 +338,7 @@ pub(crate) const STORIES: &[Story] = &[
             s.does(Importer, "go w waitimport i forever");
             s.sleeps(Importer, "w");
             s.steers(|steering| steering.link_down(&rsm::steer::Links::between(1, 2)));
-            s.joins(Importer, "w", &[CONN_ABORTED]);
+            s.joins(Importer, "w", Some(Code::ConnAborted));
             s.steers(|steering| steering.link_up(&rsm::steer::Links::between(1, 2)).map(|()| 0));
         },
     },
@@ -349,7 +350,7 @@ pub(crate) const STORIES: &[Story] = &[
             s.does(Importer, "go w waitimport i forever");
             s.sleeps(Importer, "w");
             s.steers(|steering| steering.revoke_segment(1, rsm::SegmentId::new(0x40_0000)));
-            s.joins(Importer, "w", &[CONN_ABORTED]);
+            s.joins(Importer, "w", Some(Code::ConnAborted));
             s.does(Exporter, &format!("publish e {ID}"));
         },
     },
@@ -361,7 +362,7 @@ pub(crate) const STORIES: &[Story] = &[
             s.does(Importer, "go w waitimport i forever");
             s.sleeps(Importer, "w");
             s.kills(Exporter);
-            s.joins(Importer, "w", &[CONN_ABORTED]);
+            s.joins(Importer, "w", Some(Code::ConnAborted));
         },
     },
     Story {
@@ -385,8 +386,8 @@ pub(crate) const STORIES: &[Story] = &[
             s.sleeps(Importer, "w");
             s.over = true;
             s.kills(Agent);
-            s.joins(Exporter, "w", &[4]);
-            s.joins(Importer, "w", &[4]);
+            s.joins(Exporter, "w", Some(Code::CtlrNotPresent));
+            s.joins(Importer, "w", Some(Code::CtlrNotPresent));
         },
     },
     Story {
@@ -398,7 +399,7 @@ pub(crate) const STORIES: &[Story] = &[
             s.sleeps(Exporter, "w");
             s.over = true;
             s.does(Agent, "endcluster c");
-            s.joins(Exporter, "w", &[4]);
+            s.joins(Exporter, "w", Some(Code::CtlrNotPresent));
         },
     },
 ];
@@ -425,8 +426,8 @@ fn fails(s: &mut Scene, command: &str) {
         && let Some(answer) = importer.process.try_ask(command)
     {
         // Unless nobody was left to cut it.
-        let code = super::scene::code(&answer);
-        assert!(code == CONN_ABORTED || code == 0 && s.may_be_uncut(), "{command}: {answer}");
+        let code = rsm_stories::code_of(&answer);
+        assert!(code == Some(Code::ConnAborted) || code.is_none() && s.may_be_uncut(), "{command}: {answer}");
     }
 }
 
@@ -444,11 +445,11 @@ fn go_on(s: &mut Scene, role: Role) {
 
 /// Handlers run in a thread of the exporter's until its request is interrupted.
 fn interrupted(s: &mut Scene, name: &str) {
-    let deadline = std::time::Instant::now() + super::story::PATIENCE;
+    let deadline = std::time::Instant::now() + rsm_stories::PATIENCE;
     while s.does(Exporter, &format!("running {name}")).is_some_and(|running| running == "true") {
         s.does(Exporter, &format!("poke {name}"));
         assert!(std::time::Instant::now() < deadline, "{name} is not interrupted");
         std::thread::park_timeout(std::time::Duration::from_millis(1));
     }
-    s.joins(Exporter, name, &[41]);
+    s.joins(Exporter, name, Some(Code::Interrupted));
 }

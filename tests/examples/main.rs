@@ -7,9 +7,6 @@ mod small;
 mod sort;
 mod trouble;
 
-#[path = "../../rsm-ctl/tests/ctl/rig/quota.rs"]
-mod quota;
-
 /// What the modules of the example expect to find where they live.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 

@@ -2,7 +2,7 @@
 
 use crate::logic::Numbers;
 use crate::nodes::{Ended, Running, Scratch, run};
-use crate::quota;
+use rsm_stories::quota;
 use std::io::{Read, pipe};
 use std::path::Path;
 

@@ -1,9 +1,6 @@
 //! Agents that are none: old ones, broken ones, and ones that mean ill. The library answers with an error that says what
 //! is wrong; it never crashes, and never waits without a bound that it states.
 
-use super::Story;
-use super::raw::{introduction, place};
-use super::story::{NodeProcess, small_cluster, wait_for};
 use rsm::{Cluster, Code, Geometry};
 use rsm_core::driver::WindowKind;
 use rsm_core::message::{Answer, Ask, Claim, Connected, ConnectionName, Reply, Request, SegmentName, decode, encode};
@@ -12,26 +9,14 @@ use rsm_shm::address::{Address, ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NO
 use rsm_shm::memory::memfd::{self, Sealing};
 use rsm_shm::memory::page_size;
 use rsm_shm::socket::{packet_pair, packet_socket, receive, send};
+use rsm_stories::raw::place;
+use rsm_stories::{NodeProcess, small_cluster, story, wait_for};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread::JoinHandle;
 use std::time::Instant;
-
-pub(crate) const STORIES: &[Story] = &[
-    ("registries_that_are_none_are_refused", registries),
-    ("answers_to_a_join_that_make_no_sense_are_refused", joins),
-    ("segments_that_cannot_be_are_refused", segments),
-    ("connections_that_cannot_be_are_refused", connections),
-    ("a_connection_that_is_granted_twice_is_refused", the_same_twice),
-    ("an_id_that_was_not_asked_for_is_refused", another_id),
-    ("tallies_that_are_none_are_refused", tallies),
-    ("a_process_takes_one_tally", many_tallies),
-    ("lists_that_do_not_end_are_given_up", endless),
-    ("an_agent_that_takes_nobody_in_is_given_up", never_joined),
-    ("a_request_that_is_never_answered_can_be_interrupted", never_answered),
-];
 
 const GEOMETRY: Geometry = Geometry { nodes: 4, controllers: 2, segments: 8, connections: 8, buckets: 4, bells: 64 };
 /// Where things stand in the header.
@@ -183,7 +168,8 @@ fn visit(what: &str, step: &str, code: Code, words: &str, act: impl FnOnce(Visit
     fake.thread.join().expect("the false agent did its part");
 }
 
-fn registries() {
+story!(registries_that_are_none_are_refused);
+fn registries_that_are_none_are_refused() {
     let honest = Honest::new();
     let version = Code::BadLibraryVersion;
     let short = sealed(&honest.image[..100]);
@@ -222,7 +208,8 @@ fn registries() {
     }
 }
 
-fn joins() {
+story!(answers_to_a_join_that_make_no_sense_are_refused);
+fn answers_to_a_join_that_make_no_sense_are_refused() {
     let honest = Honest::new();
     type Act = fn(&Visitor, u64, &Honest);
     let cases: [(&str, Code, &str, Act); 11] = [
@@ -302,6 +289,7 @@ fn ask_once(
     });
 }
 
+story!("segments_that_cannot_be_are_refused", segments);
 fn segments() {
     let honest = Honest::new();
     let created = |row, bell| Answer::Created { segment: SegmentName { row, incarnation: 1 }, bell };
@@ -334,7 +322,8 @@ fn huge_memory() -> Option<OwnedFd> {
     memfd::seal(&memory, Sealing::Size).ok().map(|()| memory)
 }
 
-fn another_id() {
+story!(an_id_that_was_not_asked_for_is_refused);
+fn an_id_that_was_not_asked_for_is_refused() {
     let honest = Honest::new();
     let honest = &honest;
     let published = Answer::Published { id: 0x40_0001 };
@@ -403,6 +392,7 @@ fn granted() -> Connected {
     }
 }
 
+story!("tallies_that_are_none_are_refused", tallies);
 fn tallies() {
     let bytes = size_of::<rsm_core::tally::TallyRow>() as u64;
     visit_watched("a tally that shrinks", vec![memory(bytes)], true, |_| {});
@@ -410,7 +400,8 @@ fn tallies() {
     visit_watched("no memory object", vec![std::fs::File::open("/dev/zero").expect("/dev/zero").into()], false, |_| {});
 }
 
-fn many_tallies() {
+story!(a_process_takes_one_tally);
+fn a_process_takes_one_tally() {
     let bytes = size_of::<rsm_core::tally::TallyRow>();
     let many = (0..20).map(|_| sealed(&vec![0; bytes])).collect();
     visit_watched("twenty tallies", many, false, |visitor| {
@@ -427,6 +418,7 @@ fn many_tallies() {
     });
 }
 
+story!("lists_that_do_not_end_are_given_up", endless);
 fn endless() {
     use rsm_core::message::{Process, ProcessTally};
     let tally = rsm_core::tally::Tally::default();
@@ -456,6 +448,7 @@ fn endless() {
     }
 }
 
+story!("connections_that_cannot_be_are_refused", connections);
 fn connections() {
     let honest = Honest::new();
     let good = Connected {
@@ -499,7 +492,8 @@ fn connections() {
     });
 }
 
-fn the_same_twice() {
+story!(a_connection_that_is_granted_twice_is_refused);
+fn a_connection_that_is_granted_twice_is_refused() {
     let honest = Honest::new();
     let connection = ConnectionName { row: 0, generation: 2 };
     let granted = Connected {
@@ -523,7 +517,8 @@ fn the_same_twice() {
     });
 }
 
-fn never_joined() {
+story!(an_agent_that_takes_nobody_in_is_given_up);
+fn an_agent_that_takes_nobody_in_is_given_up() {
     let fake = Fake::start(|visitor| visitor.see_off());
     let began = Instant::now();
     let mut visitor = fake.visitor();
@@ -534,7 +529,8 @@ fn never_joined() {
     fake.thread.join().expect("the false agent did its part");
 }
 
-fn never_answered() {
+story!(a_request_that_is_never_answered_can_be_interrupted);
+fn a_request_that_is_never_answered_can_be_interrupted() {
     let honest = Honest::new();
     let heard = Arc::new(AtomicU32::new(0));
     let shared = Arc::clone(&heard);

@@ -1,11 +1,11 @@
 //! The process that means ill: it reads a command a line and answers each with a line, `ok ...` or `err NUMBER text`.
 #![allow(unsafe_code)] // it stores where it should not, forks, and becomes others
 
-use super::raw::{Member, Raw, claim};
 use rsm::{AccessList, Cluster, Code, Controller, Error, Permission, Result, SegmentId};
 use rsm_core::access::Level;
 use rsm_core::message::{Answer, Ask, ConnectionName, SegmentName};
 use rsm_shm::memory::region::Region;
+use rsm_stories::raw::{Member, Raw, claim};
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use std::io::{BufRead, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -317,7 +317,7 @@ fn create_all(loot: &mut Loot, most: u64) -> Result<String> {
 
 /// What once made the agent count a descriptor that it had not: memory to move to is asked for twice, with another
 /// export of the same range made in between.
-fn replace_while_shared(control: &mut super::raw::Raw, first: SegmentName) -> Result<()> {
+fn replace_while_shared(control: &mut rsm_stories::raw::Raw, first: SegmentName) -> Result<()> {
     control.ask(Ask::Replace { segment: first })?;
     let share =
         Ask::Create { controller: 1, length: 65536, default_mode: 0o666, level: Level::Guarded, share: Some(first) };

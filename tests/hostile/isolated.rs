@@ -1,12 +1,11 @@
 //! Isolated nodes: agent and nodes of different users, joined by their keys.
 
-use super::Story;
 use super::attacks::start;
 use rsm::Code;
+use rsm_stories::story;
 
-pub(crate) const STORIES: &[Story] = &[("nodes_of_different_users_work_together", work_together)];
-
-fn work_together() {
+story!(nodes_of_different_users_work_together);
+fn nodes_of_different_users_work_together() {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: needs root to start processes of four users");
         return;

@@ -1,14 +1,7 @@
 //! Sealed exports, end to end.
 
-use super::Story;
 use rsm::{AccessList, Cluster, Code, Controller, Permission, SegmentId};
-
-pub(crate) const STORIES: &[Story] = &[
-    ("a_sealed_segment_is_written_by_its_exporter_only", written_by_its_exporter_only),
-    ("a_sealed_segment_refuses_every_write_bit", refuses_every_write_bit),
-    ("a_sealed_segment_is_taken_back_and_given_again", taken_back_and_given_again),
-    ("a_sealed_segment_is_not_rebound", not_rebound),
-];
+use rsm_stories::story;
 
 fn two_nodes() -> (Cluster, Controller, Controller) {
     let cluster = Cluster::new(2).expect("a cluster");
@@ -17,7 +10,8 @@ fn two_nodes() -> (Cluster, Controller, Controller) {
     (cluster, one, two)
 }
 
-fn written_by_its_exporter_only() {
+story!(a_sealed_segment_is_written_by_its_exporter_only);
+fn a_sealed_segment_is_written_by_its_exporter_only() {
     let (_cluster, one, two) = two_nodes();
     let export = one.export_sealed(131072).expect("an export");
     export.memory().write_volatile_u64(0, 1).expect("before it is published");
@@ -32,10 +26,11 @@ fn written_by_its_exporter_only() {
     assert_eq!(import.map(0, 131072, Permission::ReadWrite).expect_err("read only").code(), Code::BadPerms);
     // Signals are not memory: they go both ways.
     import.signal().expect("posted");
-    export.wait(Some(super::story::PATIENCE)).expect("a signal");
+    export.wait(Some(rsm_stories::PATIENCE)).expect("a signal");
 }
 
-fn refuses_every_write_bit() {
+story!(a_sealed_segment_refuses_every_write_bit);
+fn a_sealed_segment_refuses_every_write_bit() {
     let (_cluster, one, two) = two_nodes();
     let export = one.export_sealed(65536).expect("an export");
     let id = SegmentId::new(0x40_0000);
@@ -60,7 +55,8 @@ fn refuses_every_write_bit() {
     two.connect(1, SegmentId::new(0x40_0001), Permission::ReadWrite).expect("connected");
 }
 
-fn taken_back_and_given_again() {
+story!(a_sealed_segment_is_taken_back_and_given_again);
+fn a_sealed_segment_is_taken_back_and_given_again() {
     let (_cluster, one, two) = two_nodes();
     let export = one.export_sealed(131072).expect("an export");
     for round in 1..20 {
@@ -77,8 +73,9 @@ fn taken_back_and_given_again() {
     }
 }
 
+story!(a_sealed_segment_is_not_rebound);
 #[allow(unsafe_code)] // memory of the program's own
-fn not_rebound() {
+fn a_sealed_segment_is_not_rebound() {
     let (_cluster, one, _two) = two_nodes();
     let mut export = one.export_sealed(65536).expect("an export");
     let place = 0x1000 as *mut u8; // never looked at

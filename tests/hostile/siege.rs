@@ -1,32 +1,11 @@
 //! One hostile process against everybody else: the others' data and signals stay right, the agent goes on answering,
 //! and what a process can hold of it is bounded.
 
-use super::Story;
 use super::peace::Peace;
-use super::story::{NodeProcess, kill_grandchild, small_cluster, wait_for};
 use rsm::{AccessList, Cluster, Code, Geometry, Permission, SegmentId};
 use rsm_shm::memory::page_size;
+use rsm_stories::{NodeProcess, kill_grandchild, small_cluster, story, wait_for};
 use std::time::Duration;
-
-pub(crate) const STORIES: &[Story] = &[
-    ("scribbling_over_all_it_may_write_disturbs_only_its_own", scribbling),
-    ("requests_without_reading_stop_being_read", flooding),
-    ("descriptors_that_nobody_asked_for_go_nowhere", descriptors),
-    ("half_and_oversized_messages_end_one_connection", garbage),
-    ("ten_thousand_connections_leave_nothing", ten_thousand_connections),
-    ("connections_that_do_not_join_are_turned_away", strangers),
-    ("one_process_gets_so_many_memberships", memberships),
-    ("halves_of_connections_keep_nobody_busy", halves),
-    ("one_node_leaves_the_others_their_share_of_segments", segments),
-    ("one_node_leaves_the_others_their_share_of_connections", connections),
-    ("memory_to_move_to_is_given_once", replacing),
-    ("memory_is_counted_while_it_moves_and_is_shared", counted),
-    ("each_node_gets_its_share_whatever_processes_the_others_have", crowds),
-    ("others_are_served_while_many_importers_are_cut_off", served_between_cuts),
-    ("others_are_served_while_a_process_that_held_a_lot_is_forgotten", served_between_pieces),
-    ("a_child_that_keeps_the_sockets_keeps_nothing_alive", child_keeps_sockets),
-    ("an_importer_that_does_not_look_is_cut_off", does_not_look),
-];
 
 /// A cluster of four: a pair that must notice nothing, a node that the intruder may deal with, and the intruder.
 struct Siege {
@@ -102,6 +81,7 @@ fn resident() -> u64 {
     statm.split(' ').nth(1).expect("pages").parse::<u64>().expect("a number") * page_size() as u64
 }
 
+story!("scribbling_over_all_it_may_write_disturbs_only_its_own", scribbling);
 fn scribbling() {
     let mut siege = Siege::begin(four());
     // Node 3 lets the intruder in: its bells and this segment are the intruder's to spoil, nothing else is.
@@ -128,6 +108,7 @@ fn scribbling() {
     siege.end("scribbling");
 }
 
+story!("requests_without_reading_stop_being_read", flooding);
 fn flooding() {
     let mut siege = Siege::begin(four());
     siege.intruder.ok("members 20");
@@ -137,6 +118,7 @@ fn flooding() {
     siege.end("flooding");
 }
 
+story!("descriptors_that_nobody_asked_for_go_nowhere", descriptors);
 fn descriptors() {
     let mut siege = Siege::begin(four());
     siege.intruder.ok("join");
@@ -149,13 +131,15 @@ fn descriptors() {
     siege.end("descriptors");
 }
 
+story!("half_and_oversized_messages_end_one_connection", garbage);
 fn garbage() {
     let mut siege = Siege::begin(four());
     siege.intruder.ok("garbage");
     siege.end("garbage");
 }
 
-fn ten_thousand_connections() {
+story!(ten_thousand_connections_leave_nothing);
+fn ten_thousand_connections_leave_nothing() {
     let mut siege = Siege::begin(four());
     let before = agent_descriptors();
     siege.intruder.ok("connections 10000");
@@ -163,6 +147,7 @@ fn ten_thousand_connections() {
     siege.end("10,000 connections");
 }
 
+story!("connections_that_do_not_join_are_turned_away", strangers);
 fn strangers() {
     let mut siege = Siege::begin(four());
     let before = agent_descriptors();
@@ -190,6 +175,7 @@ fn strangers() {
     siege.end("strangers");
 }
 
+story!("one_process_gets_so_many_memberships", memberships);
 fn memberships() {
     let mut siege = Siege::begin(four());
     let told = siege.intruder.ok("members 1000");
@@ -197,12 +183,14 @@ fn memberships() {
     siege.end("memberships");
 }
 
+story!("halves_of_connections_keep_nobody_busy", halves);
 fn halves() {
     let mut siege = Siege::begin(four());
     siege.intruder.ok("halves");
     siege.end("halves");
 }
 
+story!("one_node_leaves_the_others_their_share_of_segments", segments);
 fn segments() {
     let geometry = Geometry { segments: 1000, ..Geometry::default() };
     let mut siege = Siege::begin(small_cluster(4, geometry));
@@ -218,6 +206,7 @@ fn segments() {
     siege.end("segments");
 }
 
+story!("one_node_leaves_the_others_their_share_of_connections", connections);
 fn connections() {
     let geometry = Geometry { connections: 1000, ..Geometry::default() };
     let mut siege = Siege::begin(small_cluster(4, geometry));
@@ -234,6 +223,7 @@ fn connections() {
     siege.end("connections");
 }
 
+story!("memory_to_move_to_is_given_once", replacing);
 fn replacing() {
     let mut siege = Siege::begin(four());
     siege.intruder.ok("join");
@@ -264,7 +254,8 @@ fn segments_of_three(siege: &Siege) {
     drop(mine);
 }
 
-fn counted() {
+story!(memory_is_counted_while_it_moves_and_is_shared);
+fn memory_is_counted_while_it_moves_and_is_shared() {
     let mut siege = Siege::begin(with_descriptors(4, 300));
     siege.intruder.ok("join");
     siege.intruder.ok("segments 1");
@@ -273,7 +264,8 @@ fn counted() {
     siege.end("memory that moves and is shared");
 }
 
-fn crowds() {
+story!(each_node_gets_its_share_whatever_processes_the_others_have);
+fn each_node_gets_its_share_whatever_processes_the_others_have() {
     let mut siege = Siege::begin(with_descriptors(5, 300));
     let mut crowd: Vec<NodeProcess> = (0..3).map(|_| NodeProcess::start(&siege.cluster, 4)).collect();
     for process in &mut crowd {
@@ -326,7 +318,8 @@ fn served_in_the_middle(siege: &mut Siege, mut act: impl FnMut(&mut Siege) -> u3
     panic!("nobody was served before all {CROWD} importers were dealt with");
 }
 
-fn served_between_cuts() {
+story!(others_are_served_while_many_importers_are_cut_off);
+fn others_are_served_while_many_importers_are_cut_off() {
     let mut siege = Siege::begin(four());
     served_in_the_middle(&mut siege, |siege| {
         siege.intruder.ok("close");
@@ -341,7 +334,8 @@ fn served_between_cuts() {
     siege.end("many importers are cut off");
 }
 
-fn served_between_pieces() {
+story!(others_are_served_while_a_process_that_held_a_lot_is_forgotten);
+fn others_are_served_while_a_process_that_held_a_lot_is_forgotten() {
     let mut siege = Siege::begin(four());
     served_in_the_middle(&mut siege, |siege| {
         siege.intruder.ok("join");
@@ -355,7 +349,8 @@ fn served_between_pieces() {
     siege.end("a process that held a lot is forgotten");
 }
 
-fn child_keeps_sockets() {
+story!(a_child_that_keeps_the_sockets_keeps_nothing_alive);
+fn a_child_that_keeps_the_sockets_keeps_nothing_alive() {
     let mut siege = Siege::begin(four());
     siege.intruder.ok("join");
     siege.intruder.ok("segments 1");
@@ -373,7 +368,8 @@ fn child_keeps_sockets() {
     siege.end("a child that keeps the sockets");
 }
 
-fn does_not_look() {
+story!(an_importer_that_does_not_look_is_cut_off);
+fn an_importer_that_does_not_look_is_cut_off() {
     let mut siege = Siege::begin(four());
     let three = siege.cluster.node(3).expect("node 3").controller("shm0").expect("shm0");
     let export = three.export(page_size()).expect("an export");

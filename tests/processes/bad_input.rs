@@ -1,27 +1,13 @@
 //! Bad input: each a clear error naming what and why, the agent and the others untouched.
 
-use super::Story;
-use super::story::{NodeProcess, cluster, small_cluster, wait_for};
 use rsm::{AccessList, Cluster, Code, Geometry, Permission, SegmentId};
 use rsm_core::message::{Ask, Claim, ConnectionName, PROTOCOL, Request, encode};
 use rsm_shm::memory::page_size;
+use rsm_stories::{NodeProcess, cluster, small_cluster, story, wait_for};
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-
-pub(crate) const STORIES: &[Story] = &[
-    ("wrong_environments_are_explained", wrong_environments_are_explained),
-    ("unknown_things_are_named", unknown_things_are_named),
-    ("full_tables_say_so", full_tables_say_so),
-    ("a_name_is_taken_once", a_name_is_taken_once),
-    ("who_has_taken_a_name_is_named", who_has_taken_a_name_is_named),
-    ("numbers_of_nodes_are_bounded", numbers_of_nodes_are_bounded),
-    ("hostile_messages_harm_nobody", hostile_messages_harm_nobody),
-    ("a_member_that_hangs_up_half_way_does_not_busy_the_agent", a_member_that_hangs_up_half_way),
-    ("another_user_needs_a_key", another_user_needs_a_key),
-    ("a_kernel_without_sealing_is_named", a_kernel_without_sealing_is_named),
-];
 
 /// Replaces one variable of an environment.
 fn changed(cluster: &Cluster, name: &str, value: &str) -> Vec<(&'static str, String)> {
@@ -34,6 +20,7 @@ fn changed(cluster: &Cluster, name: &str, value: &str) -> Vec<(&'static str, Str
     environment
 }
 
+story!(wrong_environments_are_explained);
 fn wrong_environments_are_explained() {
     let cluster = cluster(2);
     let cases = [
@@ -54,11 +41,12 @@ fn wrong_environments_are_explained() {
         assert!(name != "RSM_NODE_KEY" || !answer.contains(value), "a key is shown: {answer}");
     }
     let only_cluster = cluster.environment(1).expect("a node").into_iter().take(1).collect();
-    let answer = NodeProcess::with(only_cluster).fails("export e 4096", 4);
+    let answer = NodeProcess::with(only_cluster).fails("export e 4096", Code::CtlrNotPresent);
     assert!(answer.contains("RSM_NODE_ID is not"), "{answer}");
     NodeProcess::start(&cluster, 1).ok("export e 4096");
 }
 
+story!(unknown_things_are_named);
 fn unknown_things_are_named() {
     let cluster = cluster(2);
     let node = cluster.node(1).expect("node 1");
@@ -103,6 +91,7 @@ fn unknown_things_are_named() {
     assert!(wrong.to_string().contains("no node 3"), "{wrong}");
 }
 
+story!(full_tables_say_so);
 fn full_tables_say_so() {
     let geometry = Geometry { segments: 2, connections: 2, bells: 3, ..Geometry::default() };
     let cluster = small_cluster(2, geometry);
@@ -127,6 +116,7 @@ fn full_tables_say_so() {
     }
 }
 
+story!(a_name_is_taken_once);
 fn a_name_is_taken_once() {
     let name = format!("taken-{}", std::process::id());
     let first = Cluster::builder(1).name(&name).start().expect("the first");
@@ -142,6 +132,7 @@ fn a_name_is_taken_once() {
     }
 }
 
+story!(who_has_taken_a_name_is_named);
 fn who_has_taken_a_name_is_named() {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
     let me = rustix::process::geteuid();
@@ -183,6 +174,7 @@ fn who_has_taken_a_name_is_named() {
     Cluster::builder(1).name(&name).start().expect("free again");
 }
 
+story!(numbers_of_nodes_are_bounded);
 fn numbers_of_nodes_are_bounded() {
     for nodes in [0, 64, u32::MAX] {
         let error = Cluster::new(nodes).expect_err("not possible");
@@ -233,6 +225,7 @@ impl Stranger {
     }
 }
 
+story!(hostile_messages_harm_nobody);
 fn hostile_messages_harm_nobody() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
@@ -270,7 +263,8 @@ fn hostile_messages_harm_nobody() {
     still_well(&mut exporter, &mut importer);
 }
 
-fn a_member_that_hangs_up_half_way() {
+story!(a_member_that_hangs_up_half_way_does_not_busy_the_agent);
+fn a_member_that_hangs_up_half_way_does_not_busy_the_agent() {
     let cluster = cluster(1);
     let environment = cluster.environment(1).expect("a node");
     let key = rsm_shm::address::secret_from_text(&environment[3].1).expect("a key");
@@ -291,6 +285,7 @@ fn a_member_that_hangs_up_half_way() {
     assert!(super::cost::agent_ticks() - before < 10, "the agent is busy with a connection that is over");
 }
 
+story!(another_user_needs_a_key);
 fn another_user_needs_a_key() {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: needs root to become another user");
@@ -304,19 +299,20 @@ fn another_user_needs_a_key() {
     // Without, another user may not even look.
     let mut other = NodeProcess::with(Vec::new());
     assert_eq!(other.ok("seteuid 65534"), "0");
-    let answer = other.fails(&format!("observe {}", cluster.name()), 27);
+    let answer = other.fails(&format!("observe {}", cluster.name()), Code::PermDenied);
     assert!(answer.contains("may not look"), "{answer}");
     let open = Cluster::builder(1).allow_uid(65534).start().expect("a cluster");
     other.ok(&format!("observe {}", open.name()));
 }
 
+story!(a_kernel_without_sealing_is_named);
 fn a_kernel_without_sealing_is_named() {
     let wrapper = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=memfd_create:error=ENOSYS"];
     let Some(mut node) = NodeProcess::under(&wrapper, Vec::new()) else {
         println!("skipped: strace is not installed");
         return;
     };
-    let answer = node.fails("export e 4096", 4);
+    let answer = node.fails("export e 4096", Code::CtlrNotPresent);
     assert!(answer.contains("memfd_create, Linux 3.17"), "{answer}");
     node.end();
 }

@@ -1,19 +1,12 @@
 //! What the data path must not cost: system calls and allocations.
 #![allow(unsafe_code)] // a counting allocator
 
-use super::Story;
-use super::node::Things;
-use super::story::{NodeProcess, PATIENCE, cluster};
 use rsm::{BarrierMode, Result};
+use rsm_stories::node::Things;
+use rsm_stories::{NodeProcess, PATIENCE, cluster, story};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
-
-pub(crate) const STORIES: &[Story] = &[
-    ("transfers_allocate_nothing", transfers_allocate_nothing),
-    ("transfers_make_no_system_call", transfers_make_no_system_call),
-    ("an_idle_cluster_uses_no_processor_time", an_idle_cluster_uses_no_processor_time),
-];
 
 /// What nodes of these stories can do beyond the common commands.
 pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
@@ -72,6 +65,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+story!(transfers_allocate_nothing);
 fn transfers_allocate_nothing() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
@@ -99,6 +93,7 @@ fn system_calls(rounds: u64) -> Option<u64> {
     Some(text.lines().filter(|line| line.contains('(')).count() as u64)
 }
 
+story!(transfers_make_no_system_call);
 fn transfers_make_no_system_call() {
     let (Some(few), Some(many)) = (system_calls(1), system_calls(20_000)) else {
         println!("skipped: strace is not installed");
@@ -108,6 +103,7 @@ fn transfers_make_no_system_call() {
     assert!(many.abs_diff(few) < 200, "{few} system calls with 1 round, {many} with 20000");
 }
 
+story!(an_idle_cluster_uses_no_processor_time);
 fn an_idle_cluster_uses_no_processor_time() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);

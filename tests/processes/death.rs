@@ -1,26 +1,10 @@
 //! Processes that die, and what is left: nothing.
 
-use super::Story;
-use super::story::{NodeProcess, cluster, kill_grandchild, wait_for};
+use rsm::Code;
 use rsm::observe::Observer;
+use rsm_stories::{NodeProcess, cluster, environment_of, kill_grandchild, refused_as, story, wait_for};
 
-pub(crate) const STORIES: &[Story] = &[
-    ("a_killed_exporter_aborts_its_importers", a_killed_exporter_aborts_its_importers),
-    ("a_killed_importer_does_not_hold_the_exporter_up", a_killed_importer_does_not_hold_the_exporter_up),
-    ("an_exporter_hears_of_the_death_of_its_importers", an_exporter_hears_of_the_death_of_its_importers),
-    ("an_id_is_free_when_its_exporter_is_dead", an_id_is_free_when_its_exporter_is_dead),
-    ("exec_beside_a_living_child_ends_the_membership", exec_beside_a_living_child_ends_the_membership),
-    ("exit_beside_a_living_child_ends_the_membership", exit_beside_a_living_child_ends_the_membership),
-    ("a_daemon_loses_its_exports_and_joins_anew", a_daemon_loses_its_exports_and_joins_anew),
-    ("the_death_of_the_agent_is_told", the_death_of_the_agent_is_told),
-    ("a_private_cluster_through_fork_exec_and_exit", a_private_cluster_through_fork_exec_and_exit),
-    ("a_cluster_ends_beside_a_forked_child", a_cluster_ends_beside_a_forked_child),
-    ("two_processes_of_one_node_are_told_apart", two_processes_of_one_node_are_told_apart),
-    ("a_stopped_agent_holds_up_only_who_asks_it", a_stopped_agent_holds_up_only_who_asks_it),
-    ("a_stopped_agent_holds_up_no_forked_child", a_stopped_agent_holds_up_no_forked_child),
-    ("a_join_under_way_holds_up_no_fork", a_join_under_way_holds_up_no_fork),
-];
-
+story!(a_killed_exporter_aborts_its_importers);
 fn a_killed_exporter_aborts_its_importers() {
     let cluster = cluster(2);
     for _ in 0..20 {
@@ -35,9 +19,12 @@ fn a_killed_exporter_aborts_its_importers() {
         assert_eq!(importer.ok("why i"), "none");
         exporter.kill();
         let told = importer.ok("join w");
-        assert!(told.starts_with("err 40 ") && told.contains("0x400000 of node 1 was aborted: the process"), "{told}");
+        assert!(
+            refused_as(&told, Code::ConnAborted) && told.contains("0x400000 of node 1 was aborted: the process"),
+            "{told}"
+        );
         assert_eq!(importer.ok("why i"), "ExporterEnded");
-        let told = importer.fails("put i 0 1", 40);
+        let told = importer.fails("put i 0 1", Code::ConnAborted);
         assert!(told.contains("the process that exported it has ended"), "{told}");
         importer.ok("store i 0 1");
         importer.ok("unmap i");
@@ -46,6 +33,7 @@ fn a_killed_exporter_aborts_its_importers() {
     }
 }
 
+story!(a_killed_importer_does_not_hold_the_exporter_up);
 fn a_killed_importer_does_not_hold_the_exporter_up() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
@@ -61,6 +49,7 @@ fn a_killed_importer_does_not_hold_the_exporter_up() {
     exporter.ok("destroy e");
 }
 
+story!(an_exporter_hears_of_the_death_of_its_importers);
 fn an_exporter_hears_of_the_death_of_its_importers() {
     let cluster = cluster(3);
     let mut exporter = NodeProcess::start(&cluster, 1);
@@ -87,7 +76,7 @@ fn an_exporter_hears_of_the_death_of_its_importers() {
             three.end();
         }
         exporter.ok("waitwhile e forever");
-        let told = exporter.fails("waitwhile e forever", 45);
+        let told = exporter.fails("waitwhile e forever", Code::SegNotConnected);
         assert!(told.contains("nobody is left who could signal segment 0x400000 of node 1"), "{told}");
         assert_eq!(exporter.ok("event e 20000"), format!("connected 2 {second}"));
         assert_eq!(exporter.ok("event e 20000"), format!("left 2 {second} Some(ImporterEnded)"));
@@ -97,6 +86,7 @@ fn an_exporter_hears_of_the_death_of_its_importers() {
     }
 }
 
+story!(an_id_is_free_when_its_exporter_is_dead);
 fn an_id_is_free_when_its_exporter_is_dead() {
     let cluster = cluster(2);
     let mut first = NodeProcess::start(&cluster, 1);
@@ -104,11 +94,12 @@ fn an_id_is_free_when_its_exporter_is_dead() {
     first.ok("export e 4096");
     first.ok("publish e 0x400000");
     second.ok("export e 4096");
-    second.fails("publish e 0x400000", 24);
+    second.fails("publish e 0x400000", Code::SegidInUse);
     first.kill();
     second.until("publish e 0x400000", "ok");
 }
 
+story!(exec_beside_a_living_child_ends_the_membership);
 fn exec_beside_a_living_child_ends_the_membership() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
@@ -118,13 +109,14 @@ fn exec_beside_a_living_child_ends_the_membership() {
     importer.ok("connect i 1 0x400000 rw");
     let child = exporter.ok("forkidle").parse().expect("a process id");
     exporter.tell("execsleep");
-    importer.until("put i 0 1", "err 40 ");
+    importer.until_fails("put i 0 1", Code::ConnAborted);
     assert_eq!(importer.ok("why i"), "ExporterEnded");
-    importer.fails("connect j 1 0x400000 rw", 7);
+    importer.fails("connect j 1 0x400000 rw", Code::SegNotPublished);
     kill_grandchild(child);
     exporter.kill();
 }
 
+story!(exit_beside_a_living_child_ends_the_membership);
 fn exit_beside_a_living_child_ends_the_membership() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
@@ -135,10 +127,11 @@ fn exit_beside_a_living_child_ends_the_membership() {
     let child = exporter.ok("forkidle").parse().expect("a process id");
     exporter.tell("exit 0");
     exporter.reap();
-    importer.until("put i 0 1", "err 40 ");
+    importer.until_fails("put i 0 1", Code::ConnAborted);
     kill_grandchild(child);
 }
 
+story!(a_daemon_loses_its_exports_and_joins_anew);
 fn a_daemon_loses_its_exports_and_joins_anew() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
@@ -151,8 +144,8 @@ fn a_daemon_loses_its_exports_and_joins_anew() {
     let daemon = daemon.parse().expect("a process id");
     assert_eq!(rc, "0");
     // The creator is gone; its segment with it.
-    importer.until("put i 0 1", "err 40 ");
-    exporter.fails("publish e 0x400001", 12);
+    importer.until_fails("put i 0 1", Code::ConnAborted);
+    exporter.fails("publish e 0x400001", Code::NotCreator);
     // The daemon is another process of node 1 and goes on as one.
     exporter.ok("export f 4096");
     exporter.ok("publish f 0x400000");
@@ -167,9 +160,10 @@ fn a_daemon_loses_its_exports_and_joins_anew() {
 fn hosted(nodes: u32) -> (NodeProcess, Vec<Vec<(&'static str, String)>>) {
     let mut host = NodeProcess::with(Vec::new());
     let words = host.ok(&format!("host {nodes}"));
-    (host, words.split(' ').map(super::interrupts::environment).collect())
+    (host, words.split(' ').map(environment_of).collect())
 }
 
+story!(the_death_of_the_agent_is_told);
 fn the_death_of_the_agent_is_told() {
     let (host, environments) = hosted(2);
     let mut exporter = NodeProcess::with(environments[0].clone());
@@ -186,22 +180,23 @@ fn the_death_of_the_agent_is_told() {
     exporter.until("asleep w", "ok true");
     host.kill();
     // Sleepers are told; mapped memory goes on; what needs the agent says that the cluster has ended.
-    assert!(importer.ok("join w").starts_with("err 4 "));
-    assert!(importer.ok("join c").starts_with("err 4 "));
-    assert!(exporter.ok("join w").starts_with("err 4 "));
+    assert!(refused_as(&importer.ok("join w"), Code::CtlrNotPresent));
+    assert!(refused_as(&importer.ok("join c"), Code::CtlrNotPresent));
+    assert!(refused_as(&exporter.ok("join w"), Code::CtlrNotPresent));
     importer.ok("put i 0 6");
     importer.ok("store i 8 7");
     assert_eq!(exporter.ok("read e 0"), "6");
     assert_eq!(exporter.ok("read e 8"), "7");
     importer.ok("post i");
     exporter.ok("waitexport e 1000");
-    let text = importer.fails("export x 4096", 4);
+    let text = importer.fails("export x 4096", Code::CtlrNotPresent);
     assert!(text.contains("has ended"), "{text}");
-    exporter.fails("unpublish e", 4);
+    exporter.fails("unpublish e", Code::CtlrNotPresent);
     importer.end();
     exporter.end();
 }
 
+story!(a_private_cluster_through_fork_exec_and_exit);
 fn a_private_cluster_through_fork_exec_and_exit() {
     // Of this process: others come and go on the machine.
     let runs = |pid: i32| {
@@ -215,7 +210,7 @@ fn a_private_cluster_through_fork_exec_and_exit() {
     alone.ok("put i 0 1");
     assert_eq!(alone.ok("forkcall put i 0 2"), "ok");
     assert_eq!(alone.ok("read e 0"), "2");
-    assert!(alone.ok("forkcall unpublish e").starts_with("err 12 "));
+    assert!(refused_as(&alone.ok("forkcall unpublish e"), Code::NotCreator));
     assert_eq!(alone.ok("forkcall export x 4096"), "ok", "the child joins its parent's cluster (D-88)");
     alone.ok("unpublish e");
     assert!(runs(alone.pid()));
@@ -231,13 +226,14 @@ fn a_private_cluster_through_fork_exec_and_exit() {
     daemon.ok("export e 4096");
     assert!(runs(parent));
     let answer = daemon.ok("daemonize");
-    daemon.fails("export f 4096", 4);
+    daemon.fails("export f 4096", Code::CtlrNotPresent);
     daemon.ok("write e 0 3");
     kill_grandchild(answer.split_once(' ').expect("two words").1.parse().expect("a process id"));
     daemon.reap();
     wait_for("the private cluster to end", || !runs(parent));
 }
 
+story!(two_processes_of_one_node_are_told_apart);
 fn two_processes_of_one_node_are_told_apart() {
     let cluster = cluster(2);
     let mut first = NodeProcess::start(&cluster, 1);
@@ -257,6 +253,7 @@ fn two_processes_of_one_node_are_told_apart() {
     first.ok("unpublish e");
 }
 
+story!(a_cluster_ends_beside_a_forked_child);
 fn a_cluster_ends_beside_a_forked_child() {
     let mut node = NodeProcess::with(Vec::new());
     node.ok("cluster c 2");
@@ -265,6 +262,7 @@ fn a_cluster_ends_beside_a_forked_child() {
     kill_grandchild(child);
 }
 
+story!(a_stopped_agent_holds_up_only_who_asks_it);
 fn a_stopped_agent_holds_up_only_who_asks_it() {
     let (host, environments) = hosted(2);
     let mut exporter = NodeProcess::with(environments[0].clone());
@@ -282,32 +280,33 @@ fn a_stopped_agent_holds_up_only_who_asks_it() {
     assert_eq!(exporter.ok("read e 16"), "8");
     importer.ok("post i");
     exporter.ok("waitexport e 10000");
-    exporter.fails("waitexport e 20", 42);
+    exporter.fails("waitexport e 20", Code::Timeout);
     // What asks for something can be given up by a signal handler.
     importer.ok("go c connect k 1 0x400000 rw");
     wait_for("the request to be interrupted", || {
         importer.ok("poke c");
         importer.ok("running c") == "false"
     });
-    assert!(importer.ok("join c").starts_with("err 41 "));
+    assert!(refused_as(&importer.ok("join c"), Code::Interrupted));
     // What gives something back waits for the agent, and is done when it goes on.
     exporter.ok("go u unpublish e");
     exporter.until("asleep u", "ok true");
     host.signal(rustix::process::Signal::CONT);
     assert_eq!(exporter.ok("join u"), "ok");
-    importer.fails("put i 0 7", 40);
+    importer.fails("put i 0 7", Code::ConnAborted);
     // If it dies instead, who waits is told.
     exporter.ok("publish e 0x400000");
     host.stop();
     exporter.ok("go u unpublish e");
     exporter.until("asleep u", "ok true");
     host.kill();
-    assert!(exporter.ok("join u").starts_with("err 4 "));
-    exporter.fails("publish e 0x400000", 4);
+    assert!(refused_as(&exporter.ok("join u"), Code::CtlrNotPresent));
+    exporter.fails("publish e 0x400000", Code::CtlrNotPresent);
     importer.end();
     exporter.end();
 }
 
+story!(a_stopped_agent_holds_up_no_forked_child);
 fn a_stopped_agent_holds_up_no_forked_child() {
     let (host, environments) = hosted(2);
     let mut exporter = NodeProcess::with(environments[0].clone());
@@ -321,7 +320,7 @@ fn a_stopped_agent_holds_up_no_forked_child() {
         let told = importer.ok(&format!("forkcall {step}"));
         assert!(told.starts_with("ok"), "{at} {step}: {told}");
     }
-    assert!(importer.ok("forkcall waitimport i 50").starts_with("err 42 "), "a time-out is a time-out");
+    assert!(refused_as(&importer.ok("forkcall waitimport i 50"), Code::Timeout), "a time-out is a time-out");
     exporter.ok("postall e");
     assert_eq!(importer.ok("forkcall waitimport i 10000"), "ok");
     // One that has gone on without is one of the node when the agent goes on, and is told.
@@ -340,6 +339,7 @@ fn a_stopped_agent_holds_up_no_forked_child() {
     assert_eq!(importer.ok("forkexit"), "0", "told that the connection was cut");
 }
 
+story!(a_join_under_way_holds_up_no_fork);
 fn a_join_under_way_holds_up_no_fork() {
     let (host, environments) = hosted(2);
     let mut node = NodeProcess::with(environments[0].clone());

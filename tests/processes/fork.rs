@@ -1,17 +1,9 @@
 //! Forked children as processes of the same node, and applications that rearrange their process.
 
-use super::Story;
-use super::story::{NodeProcess, cluster};
+use rsm::Code;
+use rsm_stories::{NodeProcess, cluster, refused_as, story};
 
-pub(crate) const STORIES: &[Story] = &[
-    ("a_forked_child_transfers_and_is_told", a_forked_child_transfers_and_is_told),
-    ("a_forked_child_is_not_the_creator", a_forked_child_is_not_the_creator),
-    ("a_forked_child_keeps_sealed_memory_whatever_user_it_becomes", a_forked_child_keeps_sealed_memory),
-    ("closefrom_does_not_break_the_library", closefrom_does_not_break_the_library),
-    ("changed_ids_count_from_the_next_connect", changed_ids_count_from_the_next_connect),
-    ("descriptors_run_out", descriptors_run_out),
-];
-
+story!(a_forked_child_transfers_and_is_told);
 fn a_forked_child_transfers_and_is_told() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
@@ -28,23 +20,24 @@ fn a_forked_child_transfers_and_is_told() {
     // The child's shares are given back with it; the parent's connection stays.
     importer.ok("put i 0 6");
     exporter.ok("unpublish e");
-    assert!(importer.ok("forkcall put i 0 7").starts_with("err 40 "));
-    importer.fails("put i 0 7", 40);
+    assert!(refused_as(&importer.ok("forkcall put i 0 7"), Code::ConnAborted));
+    importer.fails("put i 0 7", Code::ConnAborted);
     assert_eq!([importer.ok("why i"), importer.ok("forkcall why i")], ["Withdrawn", "ok Withdrawn"]);
     assert_eq!(exporter.ok("read e 0"), "6");
 }
 
+story!(a_forked_child_is_not_the_creator);
 fn a_forked_child_is_not_the_creator() {
     let cluster = cluster(1);
     let mut node = NodeProcess::start(&cluster, 1);
     node.ok("export e 4096");
     // The checks that come before that for the creator come first (3.10).
-    assert!(node.ok("forkcall unpublish e").starts_with("err 7 "));
-    assert!(node.ok("forkcall publish e 1").starts_with("err 23 "));
-    assert!(node.ok("forkcall publish e 0x400000").starts_with("err 12 "));
+    assert!(refused_as(&node.ok("forkcall unpublish e"), Code::SegNotPublished));
+    assert!(refused_as(&node.ok("forkcall publish e 1"), Code::ReservedSegid));
+    assert!(refused_as(&node.ok("forkcall publish e 0x400000"), Code::NotCreator));
     node.ok("publish e 0x400000");
-    assert!(node.ok("forkcall publish e 0x400000").starts_with("err 6 "));
-    assert!(node.ok("forkcall unpublish e").starts_with("err 12 "));
+    assert!(refused_as(&node.ok("forkcall publish e 0x400000"), Code::SegAlreadyPublished));
+    assert!(refused_as(&node.ok("forkcall unpublish e"), Code::NotCreator));
     assert_eq!(node.ok("forkcall destroy e"), "ok", "only the child's share goes (D-76)");
     node.ok("connect i 1 0x400000 rw");
     node.ok("put i 0 1");
@@ -52,7 +45,8 @@ fn a_forked_child_is_not_the_creator() {
     assert_eq!(node.ok("read e 0"), "2", "the child sees the same memory (D-67)");
 }
 
-fn a_forked_child_keeps_sealed_memory() {
+story!(a_forked_child_keeps_sealed_memory_whatever_user_it_becomes);
+fn a_forked_child_keeps_sealed_memory_whatever_user_it_becomes() {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: needs root to become another user");
         return;
@@ -63,12 +57,13 @@ fn a_forked_child_keeps_sealed_memory() {
     exporter.ok("exportsealed e 4096");
     exporter.ok("publish e 0x400000 2 0x124"); // mode 0444
     importer.ok("connect i 1 0x400000 r");
-    importer.fails("connect j 1 0x400000 rw", 27);
+    importer.fails("connect j 1 0x400000 rw", Code::PermDenied);
     // It inherits the exporter's mapping, and the kernel asks for rights when memory is mapped (docs/attacks.md).
     assert_eq!(exporter.ok("forkcall writeas e 0 7 65534"), "ok");
     assert_eq!((exporter.ok("read e 0"), importer.ok("get i 0")), ("7".to_owned(), "7".to_owned()));
 }
 
+story!(closefrom_does_not_break_the_library);
 fn closefrom_does_not_break_the_library() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
@@ -81,10 +76,11 @@ fn closefrom_does_not_break_the_library() {
     importer.ok("connect j 1 0x400000 rw");
     importer.ok("closefrom 3");
     exporter.ok("unpublish e");
-    importer.fails("put i 0 1", 40);
+    importer.fails("put i 0 1", Code::ConnAborted);
     importer.ok("export x 4096");
 }
 
+story!(changed_ids_count_from_the_next_connect);
 fn changed_ids_count_from_the_next_connect() {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: needs root to change ids");
@@ -97,13 +93,14 @@ fn changed_ids_count_from_the_next_connect() {
     exporter.ok("publish e 0x400000 2 0x180"); // mode 0600
     importer.ok("connect i 1 0x400000 rw");
     assert_eq!(importer.ok("seteuid 65534"), "0");
-    importer.fails("connect j 1 0x400000 rw", 27);
+    importer.fails("connect j 1 0x400000 rw", Code::PermDenied);
     importer.ok("put i 0 1");
     importer.ok("export x 4096");
     assert_eq!(importer.ok("seteuid 0"), "0");
     importer.ok("connect k 1 0x400000 rw");
 }
 
+story!(descriptors_run_out);
 fn descriptors_run_out() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
@@ -112,8 +109,8 @@ fn descriptors_run_out() {
     exporter.ok("publish e 0x400000");
     importer.ok("connect i 1 0x400000 rw");
     importer.ok("nofile 4");
-    importer.fails("connect j 1 0x400000 rw", 31);
-    importer.fails("export x 4096", 31);
+    importer.fails("connect j 1 0x400000 rw", Code::InsufficientResources);
+    importer.fails("export x 4096", Code::InsufficientResources);
     importer.ok("put i 0 1");
     importer.ok("nofile 64");
     // What the agent had given before the descriptor was refused is undone: nothing is left but `i`.

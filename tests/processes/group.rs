@@ -1,6 +1,6 @@
 //! Control groups that limit what a test starts.
 
-use super::story::wait_for;
+use rsm_stories::wait_for;
 use std::path::{Path, PathBuf};
 
 /// A limit: file and value in the unified hierarchy, and in a hierarchy of the controller's own (cgroup v1).

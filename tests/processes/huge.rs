@@ -1,22 +1,14 @@
 //! Segments in huge pages, on both sides.
 #![allow(unsafe_code)] // adopts memory that begins where a huge page does
 
-use super::Story;
-use super::node::Things;
-use super::story::{NodeProcess, cluster};
-use rsm::{Cluster, Controller, Result};
+use rsm::{Cluster, Code, Controller, Result};
 use rsm_shm::capabilities::{Capabilities, Feature};
 use rsm_shm::memory::huge::{ENV_HUGE_PAGES, huge_page_size};
 use rsm_shm::memory::page_size;
+use rsm_stories::node::Things;
+use rsm_stories::{NodeProcess, cluster, story};
 use rustix::process::Signal;
 use std::sync::Arc;
-
-pub(crate) const STORIES: &[Story] = &[
-    ("huge_pages_are_mapped_on_both_sides", mapped_on_both_sides),
-    ("huge_memory_moves_away_and_stays_huge", moves_away_and_stays_huge),
-    ("the_environment_asks_for_huge_pages", the_environment_asks),
-    ("huge_pages_need_a_segment_as_large_as_one", need_a_segment_as_large_as_one),
-];
 
 /// What nodes of these stories can do beyond the common commands.
 pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
@@ -93,7 +85,8 @@ fn huge() -> String {
     (2 * huge_page_size()).to_string()
 }
 
-fn mapped_on_both_sides() {
+story!(huge_pages_are_mapped_on_both_sides);
+fn huge_pages_are_mapped_on_both_sides() {
     let Some((_cluster, mut exporter, mut importer)) = pair(false, &format!("exporthuge e {}", length())) else {
         return;
     };
@@ -109,11 +102,12 @@ fn mapped_on_both_sides() {
     exporter.ok("unpublish e");
     importer.ok("store i 0 8");
     assert_eq!((exporter.ok("read e 0"), exporter.ok("hugeexport e")), ("0".to_owned(), huge()));
-    importer.fails("get j 0", 40);
+    importer.fails("get j 0", Code::ConnAborted);
     exporter.ok("destroy e");
 }
 
-fn moves_away_and_stays_huge() {
+story!(huge_memory_moves_away_and_stays_huge);
+fn huge_memory_moves_away_and_stays_huge() {
     let Some((_cluster, mut exporter, mut importer)) = pair(false, &format!("exporthuge e {}", length())) else {
         return;
     };
@@ -130,7 +124,8 @@ fn moves_away_and_stays_huge() {
     assert_eq!(importer.ok("hugemap j"), huge());
 }
 
-fn the_environment_asks() {
+story!(the_environment_asks_for_huge_pages);
+fn the_environment_asks_for_huge_pages() {
     for command in ["export", "adoptaligned"] {
         let Some((_cluster, mut exporter, mut importer)) = pair(true, &format!("{command} e {}", length())) else {
             return;
@@ -150,10 +145,11 @@ fn the_environment_asks() {
     }
 }
 
-fn need_a_segment_as_large_as_one() {
+story!(huge_pages_need_a_segment_as_large_as_one);
+fn huge_pages_need_a_segment_as_large_as_one() {
     let cluster = cluster(1);
     let mut exporter = NodeProcess::start(&cluster, 1);
-    let said = exporter.fails("exporthuge e 4096", 20);
+    let said = exporter.fails("exporthuge e 4096", Code::BadLength);
     assert!(said.contains("a huge page has"), "{said}");
     exporter.ok("export e 4096");
 }

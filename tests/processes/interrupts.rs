@@ -1,28 +1,12 @@
 //! Signal handlers that run while the library waits (D-77).
 
-use super::Story;
-use super::story::{NodeProcess, cluster, wait_for};
+use rsm::Code;
 use rsm::observe::Observer;
+use rsm_stories::{NodeProcess, cluster, environment_of, refused_as, story, wait_for};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
-pub(crate) const STORIES: &[Story] = &[
-    ("a_handler_interrupts_waits", a_handler_interrupts_waits),
-    ("a_handler_interrupts_a_stuck_request_and_leaks_nothing", a_handler_interrupts_a_stuck_request),
-    ("a_handler_interrupts_unpublish_which_goes_on", a_handler_interrupts_unpublish),
-    ("nothing_but_a_handler_interrupts", nothing_but_a_handler_interrupts),
-    ("after_an_interrupted_publish_everything_is_as_before", after_an_interrupted_publish),
-    ("a_later_withdrawal_does_not_answer_for_an_interrupted_one", a_later_withdrawal_does_not_answer),
-    ("handlers_do_not_disturb_requests_that_are_answered", handlers_do_not_disturb_answered_requests),
-];
-
-/// Reads what the command `host` said of one node.
-pub(crate) fn environment(word: &str) -> Vec<(&'static str, String)> {
-    let names = ["RSM_CLUSTER", "RSM_NODE_ID", "RSM_NODE_COUNT", "RSM_NODE_KEY"];
-    let values: Vec<&str> = word.split(',').map(|pair| pair.split_once('=').expect("a pair").1).collect();
-    names.into_iter().zip(values).map(|(name, value)| (name, value.to_owned())).collect()
-}
-
+story!(a_handler_interrupts_waits);
 fn a_handler_interrupts_waits() {
     let cluster = cluster(2);
     let mut node = NodeProcess::start(&cluster, 1);
@@ -44,14 +28,15 @@ fn a_handler_interrupts_waits() {
             node.ok("poke t");
             node.ok("running t") == "false"
         });
-        assert!(node.ok("join t").starts_with("err 41 "), "{command}");
+        assert!(refused_as(&node.ok("join t"), Code::Interrupted), "{command}");
     }
 }
 
-fn a_handler_interrupts_a_stuck_request() {
+story!(a_handler_interrupts_a_stuck_request_and_leaks_nothing);
+fn a_handler_interrupts_a_stuck_request_and_leaks_nothing() {
     let mut host = NodeProcess::with(Vec::new());
     let words = host.ok("host 2");
-    let environments: Vec<_> = words.split(' ').map(environment).collect();
+    let environments: Vec<_> = words.split(' ').map(environment_of).collect();
     let name = environments[0][0].1.rsplit(':').next().expect("an address").to_owned();
     let mut exporter = NodeProcess::with(environments[0].clone());
     let mut node = NodeProcess::with(environments[1].clone());
@@ -67,10 +52,10 @@ fn a_handler_interrupts_a_stuck_request() {
             node.ok("poke t");
             node.ok("running t") == "false"
         });
-        assert!(node.ok("join t").starts_with("err 41 "), "{command}");
+        assert!(refused_as(&node.ok("join t"), Code::Interrupted), "{command}");
         host.signal(Signal::CONT);
         // The next request is answered with its own answer, and nothing of the interrupted one is left.
-        node.fails("connect y 1 0x400099 rw", 7);
+        node.fails("connect y 1 0x400099 rw", Code::SegNotPublished);
         assert_eq!(observer.segments().len(), 2, "{command}");
         assert_eq!(observer.connections().len(), 0, "{command}");
     }
@@ -81,10 +66,11 @@ fn a_handler_interrupts_a_stuck_request() {
     host.kill();
 }
 
+story!(nothing_but_a_handler_interrupts);
 fn nothing_but_a_handler_interrupts() {
     let mut host = NodeProcess::with(Vec::new());
     let words = host.ok("host 1");
-    let mut node = NodeProcess::with(environment(&words));
+    let mut node = NodeProcess::with(environment_of(&words));
     node.ok("export own 4096");
     host.stop();
     node.ok("go t export x 4096");
@@ -112,8 +98,9 @@ fn nothing_but_a_handler_interrupts() {
     host.kill();
 }
 
+story!(after_an_interrupted_publish_everything_is_as_before);
 /// The lost request may have been carried out, and somebody may have connected before it is undone.
-fn after_an_interrupted_publish() {
+fn after_an_interrupted_publish_everything_is_as_before() {
     for (stops, commands) in [
         (true, &["publish e 0x400007", "unpublish e"][..]),
         (true, &["publish e 0x400008", "unpublish e"]),
@@ -123,7 +110,7 @@ fn after_an_interrupted_publish() {
     ] {
         let mut host = NodeProcess::with(Vec::new());
         let words = host.ok("host 2");
-        let environments: Vec<_> = words.split(' ').map(environment).collect();
+        let environments: Vec<_> = words.split(' ').map(environment_of).collect();
         let mut exporter = NodeProcess::with(environments[0].clone());
         let mut importer = NodeProcess::with(environments[1].clone());
         exporter.ok("export e 4096");
@@ -136,7 +123,7 @@ fn after_an_interrupted_publish() {
             exporter.ok("poke t");
             exporter.ok("running t") == "false"
         });
-        assert!(exporter.ok("join t").starts_with("err 41 "));
+        assert!(refused_as(&exporter.ok("join t"), Code::Interrupted));
         host.signal(Signal::CONT);
         assert!(
             importer.ok("join c").starts_with("ok"),
@@ -149,12 +136,12 @@ fn after_an_interrupted_publish() {
         }
         for command in commands {
             match command.strip_prefix("!7 ") {
-                Some(command) => drop(exporter.fails(command, 7)),
+                Some(command) => drop(exporter.fails(command, Code::SegNotPublished)),
                 None => drop(exporter.ok(command)),
             }
         }
         importer.signal(Signal::CONT);
-        importer.fails("put i 0 3", 40);
+        importer.fails("put i 0 3", Code::ConnAborted);
         importer.ok("store i 0 4");
         if *commands.last().expect("commands") != "destroy e" {
             assert_eq!(exporter.ok("read e 0"), "1", "{commands:?}");
@@ -168,7 +155,8 @@ fn sleeps_or_ends(node: &mut NodeProcess) {
     wait_for("the call", || node.ok("asleep t") == "true" || node.ok("running t") == "false");
 }
 
-fn a_later_withdrawal_does_not_answer() {
+story!(a_later_withdrawal_does_not_answer_for_an_interrupted_one);
+fn a_later_withdrawal_does_not_answer_for_an_interrupted_one() {
     // The wait lasts 100 ms; a machine that is busy for longer lets it end before the handler runs.
     assert!((0..20).any(|_| asks_again_after_a_later_withdrawal()), "no unpublish was interrupted");
 }
@@ -186,23 +174,24 @@ fn asks_again_after_a_later_withdrawal() -> bool {
     exporter.ok("go t unpublish e");
     sleeps_or_ends(&mut exporter);
     exporter.ok("poke t");
-    if !exporter.ok("join t").starts_with("err 41 ") {
+    if !refused_as(&exporter.ok("join t"), Code::Interrupted) {
         return false;
     }
     // To publish begins another withdrawal when that one is over, and cannot move the memory: there are no descriptors.
     exporter.ok("nofile 4");
-    exporter.until("publish e 0x400001", "err 31 ");
+    exporter.until_fails("publish e 0x400001", Code::InsufficientResources);
     exporter.ok("nofile 64");
     exporter.ok("unpublish e");
     exporter.ok("write e 0 4");
     importer.signal(Signal::CONT);
     importer.ok("store i 0 5");
-    importer.fails("put i 0 5", 40);
+    importer.fails("put i 0 5", Code::ConnAborted);
     assert_eq!(exporter.ok("read e 0"), "4", "an importer reaches the memory");
     true
 }
 
-fn a_handler_interrupts_unpublish() {
+story!(a_handler_interrupts_unpublish_which_goes_on);
+fn a_handler_interrupts_unpublish_which_goes_on() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
     let mut importer = NodeProcess::start(&cluster, 2);
@@ -219,7 +208,7 @@ fn a_handler_interrupts_unpublish() {
         exporter.ok("poke t");
         let answer = exporter.ok("join t");
         importer.signal(Signal::CONT);
-        if answer.starts_with("err 41 ") {
+        if refused_as(&answer, Code::Interrupted) {
             interrupted += 1;
             // Asked again it waits for the end of what is under way; the importer runs now.
             let end = exporter.ask("unpublish e");
@@ -227,14 +216,14 @@ fn a_handler_interrupts_unpublish() {
         } else {
             assert!(answer.starts_with("ok"), "{answer}");
         }
-        importer.fails("put i 0 1", 40);
+        importer.fails("put i 0 1", Code::ConnAborted);
         importer.ok("disconnect i");
         if interrupted == 3 {
             break;
         }
     }
     assert!(interrupted > 0, "no unpublish was interrupted");
-    exporter.fails("unpublish e", 7);
+    exporter.fails("unpublish e", Code::SegNotPublished);
     // What an interrupted unpublish left unknown does not spill over to the next one.
     exporter.ok("publish e 0x400000");
     importer.ok("connect i 1 0x400000 rw");
@@ -247,11 +236,12 @@ fn a_handler_interrupts_unpublish() {
     exporter.until("publish e 0x400000", "ok");
     importer.ok("connect k 1 0x400000 rw");
     exporter.ok("unpublish e");
-    importer.fails("put k 0 1", 40);
-    exporter.fails("unpublish e", 7);
+    importer.fails("put k 0 1", Code::ConnAborted);
+    exporter.fails("unpublish e", Code::SegNotPublished);
 }
 
-fn handlers_do_not_disturb_answered_requests() {
+story!(handlers_do_not_disturb_requests_that_are_answered);
+fn handlers_do_not_disturb_requests_that_are_answered() {
     // On a busy machine the agent may not get round to answer within the 50 ms that an interrupted request waits.
     let mut last = String::new();
     for _ in 0..20 {

@@ -1,16 +1,9 @@
 //! Nothing is left: descriptors of every thread, mappings, processes, files, sockets.
 
-use super::Story;
-use super::story::{NodeProcess, cluster, wait_for};
 use rsm::observe::Observer;
+use rsm_stories::{NodeProcess, cluster, story, wait_for};
 use std::collections::BTreeSet;
 use std::path::Path;
-
-pub(crate) const STORIES: &[Story] = &[
-    ("cycles_of_create_and_destroy_leave_counts_unchanged", cycles_leave_counts_unchanged),
-    ("killed_nodes_leave_nothing", killed_nodes_leave_nothing),
-    ("a_dropped_cluster_leaves_nothing", a_dropped_cluster_leaves_nothing),
-];
 
 /// What a process and the system hold that a cluster could leave behind.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,7 +62,7 @@ pub(crate) fn agent_descriptors() -> usize {
 /// Waits until this process holds what it held before; what ends meanwhile takes its time.
 #[track_caller]
 fn as_before(before: &Holdings) {
-    let deadline = std::time::Instant::now() + super::story::PATIENCE;
+    let deadline = std::time::Instant::now() + rsm_stories::PATIENCE;
     loop {
         let now = Holdings::of(me());
         if now == *before {
@@ -84,7 +77,8 @@ fn me() -> i32 {
     i32::try_from(std::process::id()).expect("a process id")
 }
 
-fn cycles_leave_counts_unchanged() {
+story!(cycles_of_create_and_destroy_leave_counts_unchanged);
+fn cycles_of_create_and_destroy_leave_counts_unchanged() {
     let cluster = cluster(1);
     let mut node = NodeProcess::start(&cluster, 1);
     node.ok("cycles 20");
@@ -95,6 +89,7 @@ fn cycles_leave_counts_unchanged() {
     assert_eq!(before, holdings(&node));
 }
 
+story!(killed_nodes_leave_nothing);
 fn killed_nodes_leave_nothing() {
     wait_for("this thread to be alone", || entries("/proc/self/task").count() == 1);
     let cluster = cluster(4);
@@ -132,6 +127,7 @@ fn round_of_deaths(cluster: &rsm::Cluster) {
     nodes.into_iter().for_each(NodeProcess::kill);
 }
 
+story!(a_dropped_cluster_leaves_nothing);
 fn a_dropped_cluster_leaves_nothing() {
     // Threads of earlier stories may still be on their way out.
     wait_for("this thread to be alone", || entries("/proc/self/task").count() == 1);

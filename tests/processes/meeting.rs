@@ -1,27 +1,16 @@
 //! Operations that meet: on one range, on one export, and with importers that put all the while.
 #![allow(unsafe_code)] // memory that is exported in place
 
-use super::Story;
-use super::interrupts::environment;
-use super::node::{Things, pages};
-use super::story::{NodeProcess, PATIENCE, cluster, wait_for};
 use rsm::{AccessList, Code, Controller, Error, Permission, Result, SegmentId};
 use rsm_core::bell::Accumulate;
 use rsm_shm::membership::segment::Segment;
 use rsm_shm::memory::page_size;
+use rsm_stories::node::{Things, pages};
+use rsm_stories::{NodeProcess, PATIENCE, cluster, environment_of, refused_as, story, wait_for};
 use rustix::process::Signal;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock};
-
-pub(crate) const STORIES: &[Story] = &[
-    ("each_put_during_a_rebind_is_in_one_range_or_to_be_done_again", each_put_during_a_rebind),
-    ("each_put_of_an_importer_that_is_stopped_during_rebinds_is_in_one_range", each_put_of_a_stopped_importer),
-    ("an_export_of_memory_that_moves_away_has_the_new_memory", an_export_of_memory_that_moves_away),
-    ("threads_that_export_one_range_do_not_hinder_each_other", threads_that_export_one_range),
-    ("who_waits_for_a_range_sleeps_and_can_be_interrupted", who_waits_for_a_range_sleeps),
-    ("operations_on_one_export_wait_for_each_other", operations_on_one_export),
-];
 
 /// An export through the interface that the C library uses, which several threads may call at the same time.
 struct Shared {
@@ -80,7 +69,7 @@ fn shared(name: &str) -> Arc<Shared> {
 
 /// What nodes of these stories can do beyond the common commands.
 pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
-    let number = |text: &str| usize::try_from(super::node::number(text)).expect("a small number");
+    let number = |text: &str| usize::try_from(rsm_stories::node::number(text)).expect("a small number");
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = |()| String::new();
     Some(match words[..] {
@@ -324,23 +313,26 @@ fn rebind_under(how: &str, mut meanwhile: impl FnMut(&NodeProcess)) {
     // And what is put now is in the last one.
     importer.ok("put i 0 5");
     exporter.ok("segunpublish e");
-    importer.fails("put i 0 6", 40);
+    importer.fails("put i 0 6", Code::ConnAborted);
 }
 
-fn each_put_during_a_rebind() {
+story!(each_put_during_a_rebind_is_in_one_range_or_to_be_done_again);
+fn each_put_during_a_rebind_is_in_one_range_or_to_be_done_again() {
     for how in ["put", "span", "store"] {
         rebind_under(how, |_| std::thread::yield_now());
     }
 }
 
-fn each_put_of_a_stopped_importer() {
+story!(each_put_of_an_importer_that_is_stopped_during_rebinds_is_in_one_range);
+fn each_put_of_an_importer_that_is_stopped_during_rebinds_is_in_one_range() {
     rebind_under("put", |importer| {
         importer.stop();
         importer.signal(Signal::CONT);
     });
 }
 
-fn an_export_of_memory_that_moves_away() {
+story!(an_export_of_memory_that_moves_away_has_the_new_memory);
+fn an_export_of_memory_that_moves_away_has_the_new_memory() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
     let mut importer = NodeProcess::start(&cluster, 2);
@@ -356,25 +348,27 @@ fn an_export_of_memory_that_moves_away() {
             if answer.starts_with("ok") {
                 break;
             }
-            assert!(answer.starts_with("err 31 "), "{answer}");
+            assert!(refused_as(&answer, Code::InsufficientResources), "{answer}");
         }
         let storm = exporter.ok("join s");
         assert!(storm.starts_with("ok"), "{storm}");
         importer.signal(Signal::CONT);
-        importer.fails("put i 0 1", 40);
+        importer.fails("put i 0 1", Code::ConnAborted);
         importer.ok("disconnect i");
     }
 }
 
-fn threads_that_export_one_range() {
+story!(threads_that_export_one_range_do_not_hinder_each_other);
+fn threads_that_export_one_range_do_not_hinder_each_other() {
     let cluster = cluster(1);
     let mut node = NodeProcess::start(&cluster, 1);
     node.ok("meet 4 60");
 }
 
-fn who_waits_for_a_range_sleeps() {
+story!(who_waits_for_a_range_sleeps_and_can_be_interrupted);
+fn who_waits_for_a_range_sleeps_and_can_be_interrupted() {
     let mut host = NodeProcess::with(Vec::new());
-    let mut node = NodeProcess::with(environment(&host.ok("host 1")));
+    let mut node = NodeProcess::with(environment_of(&host.ok("host 1")));
     node.ok("handler");
     node.ok("export x 4096");
     host.stop();
@@ -387,14 +381,15 @@ fn who_waits_for_a_range_sleeps() {
         node.ok("poke b");
         node.ok("running b") == "false"
     });
-    assert!(node.ok("join b").starts_with("err 41 "));
+    assert!(refused_as(&node.ok("join b"), Code::Interrupted));
     node.ok("go b segroom b");
     host.signal(Signal::CONT);
     assert_eq!((node.ok("join a"), node.ok("join b")), ("ok".to_owned(), "ok".to_owned()));
     host.kill();
 }
 
-fn operations_on_one_export() {
+story!(operations_on_one_export_wait_for_each_other);
+fn operations_on_one_export_wait_for_each_other() {
     let cluster = cluster(1);
     let mut node = NodeProcess::start(&cluster, 1);
     println!("{}", node.ok("meetone 40"));

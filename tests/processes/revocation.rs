@@ -1,35 +1,8 @@
 //! Taking segments back from importers that run, do not run, or hide.
 
-use super::Story;
-use super::story::{NodeProcess, cluster, kill_grandchild, wait_for};
-use rsm::Cluster;
+use rsm::{Cluster, Code};
+use rsm_stories::{NodeProcess, cluster, kill_grandchild, refused_as, story, wait_for};
 use rustix::process::Signal;
-
-pub(crate) const STORIES: &[Story] = &[
-    ("unpublish_cuts_willing_importers_off", unpublish_cuts_willing_importers_off),
-    ("destroy_cuts_importers_off", destroy_cuts_importers_off),
-    ("a_sleeping_importer_is_woken_with_what_is_pending_first", a_sleeping_importer_is_woken),
-    ("the_memory_moves_away_from_a_stopped_importer", the_memory_moves_away_from_a_stopped_importer),
-    ("the_memory_moves_away_from_a_stopped_reader", the_memory_moves_away_from_a_stopped_reader),
-    ("a_forked_child_that_only_stores_is_found", a_forked_child_that_only_stores_is_found),
-    ("no_store_gets_through_after_unpublish", no_store_gets_through_after_unpublish),
-    ("waiting_threads_do_not_stop_others", waiting_threads_do_not_stop_others),
-    ("an_importer_with_a_lease_does_not_hold_the_agent_up", an_importer_with_a_lease_does_not_hold_the_agent_up),
-    ("shared_memory_moves_away_from_an_export_that_goes", shared_memory_moves_away_from_an_export_that_goes),
-    ("adopted_memory_moves_away_in_place", adopted_memory_moves_away_in_place),
-    ("a_page_that_the_program_changed_keeps_nobody_in_reach", a_page_that_the_program_changed),
-    ("strict_programs_get_the_original_silence", strict_programs_get_the_original_silence),
-    ("a_reused_id_does_not_revive_old_imports", a_reused_id_does_not_revive_old_imports),
-    ("who_answers_and_keeps_a_mapping_keeps_the_old_memory", who_answers_and_keeps_a_mapping),
-    ("a_grant_in_a_socket_leads_to_the_old_memory", a_grant_in_a_socket_leads_to_the_old_memory),
-    ("the_exporter_stores_all_the_while_and_loses_nothing", the_exporter_stores_all_the_while),
-    ("a_rebind_reaches_a_stopped_importer", a_rebind_reaches_a_stopped_importer),
-    ("equal_ranges_keep_each_other_working", equal_ranges_keep_each_other_working),
-    ("an_export_is_not_destroyed_under_an_importer_that_reaches_another", an_export_is_not_destroyed_under_an_importer),
-    ("equal_ranges_are_moved_away_from_a_liar_in_the_end", equal_ranges_are_moved_away_from_a_liar),
-    ("a_move_whose_memory_does_not_arrive_is_begun_again", a_move_whose_memory_does_not_arrive),
-    ("taking_back_takes_its_time", taking_back_takes_its_time),
-];
 
 /// An exporter with a published segment and an importer that has it mapped.
 fn pair() -> (Cluster, NodeProcess, NodeProcess) {
@@ -45,6 +18,7 @@ fn pair() -> (Cluster, NodeProcess, NodeProcess) {
     (cluster, exporter, importer)
 }
 
+story!(unpublish_cuts_willing_importers_off);
 fn unpublish_cuts_willing_importers_off() {
     let (_cluster, mut exporter, mut importer) = pair();
     exporter.ok("unpublish e");
@@ -52,27 +26,28 @@ fn unpublish_cuts_willing_importers_off() {
     importer.ok("store i 0 2");
     importer.ok("load i 0");
     assert_eq!(exporter.ok("read e 0"), "1");
-    importer.fails("put i 0 3", 40);
-    importer.fails("get i 0", 40);
-    importer.fails("span i 0 3", 40);
-    importer.fails("post i", 40);
-    importer.fails("waitimport i forever", 40);
+    importer.fails("put i 0 3", Code::ConnAborted);
+    importer.fails("get i 0", Code::ConnAborted);
+    importer.fails("span i 0 3", Code::ConnAborted);
+    importer.fails("post i", Code::ConnAborted);
+    importer.fails("waitimport i forever", Code::ConnAborted);
     importer.ok("mode i explicit");
     importer.ok("put i 0 4");
-    importer.fails("map i", 40);
+    importer.fails("map i", Code::ConnAborted);
     assert_eq!(exporter.ok("read e 0"), "1");
     exporter.ok("write e 8 77");
     assert_ne!(importer.ok("load i 8"), "77", "an old mapping shows nothing new (D-84)");
-    exporter.fails("unpublish e", 7);
-    importer.fails("connect j 1 0x400000 rw", 7);
+    exporter.fails("unpublish e", Code::SegNotPublished);
+    importer.fails("connect j 1 0x400000 rw", Code::SegNotPublished);
 }
 
+story!(destroy_cuts_importers_off);
 fn destroy_cuts_importers_off() {
     let (_cluster, mut exporter, mut importer) = pair();
     exporter.ok("destroy e");
     importer.ok("store i 0 2");
-    importer.fails("put i 0 3", 40);
-    importer.fails("span i 0 3", 40);
+    importer.fails("put i 0 3", Code::ConnAborted);
+    importer.fails("span i 0 3", Code::ConnAborted);
     exporter.ok("export f 8192");
     exporter.ok("publish f 0x400000");
     importer.ok("connect j 1 0x400000 rw");
@@ -80,21 +55,23 @@ fn destroy_cuts_importers_off() {
     assert_eq!(exporter.ok("read f 0"), "5");
 }
 
-fn a_sleeping_importer_is_woken() {
+story!(a_sleeping_importer_is_woken_with_what_is_pending_first);
+fn a_sleeping_importer_is_woken_with_what_is_pending_first() {
     let (_cluster, mut exporter, mut importer) = pair();
     importer.ok("go w waitimport i forever");
     importer.until("asleep w", "ok true");
     exporter.ok("unpublish e");
-    assert!(importer.ok("join w").starts_with("err 40 "));
+    assert!(refused_as(&importer.ok("join w"), Code::ConnAborted));
     // Pending signals come first (D-90).
     exporter.ok("publish e 0x400001");
     importer.ok("connect j 1 0x400001 rw");
     exporter.ok("postall e");
     exporter.ok("unpublish e");
     importer.ok("waitimport j 0");
-    importer.fails("waitimport j forever", 40);
+    importer.fails("waitimport j forever", Code::ConnAborted);
 }
 
+story!(the_memory_moves_away_from_a_stopped_importer);
 fn the_memory_moves_away_from_a_stopped_importer() {
     let (_cluster, mut exporter, mut importer) = pair();
     importer.ok("mode i explicit");
@@ -112,9 +89,9 @@ fn the_memory_moves_away_from_a_stopped_importer() {
     importer.ok("join s");
     assert_eq!(exporter.ok("read e 8"), stood);
     importer.ok("mode i implicit");
-    importer.fails("put i 0 9", 40);
+    importer.fails("put i 0 9", Code::ConnAborted);
     assert_eq!(exporter.ok("read e 0"), "1");
-    exporter.fails("unpublish e", 7);
+    exporter.fails("unpublish e", Code::SegNotPublished);
     // The moved memory is the segment's from now on.
     exporter.ok("publish e 0x400000");
     importer.ok("connect j 1 0x400000 rw");
@@ -123,6 +100,7 @@ fn the_memory_moves_away_from_a_stopped_importer() {
     exporter.ok("unpublish e");
 }
 
+story!(the_memory_moves_away_from_a_stopped_reader);
 fn the_memory_moves_away_from_a_stopped_reader() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
@@ -136,16 +114,17 @@ fn the_memory_moves_away_from_a_stopped_reader() {
     exporter.ok("write e 0 77");
     importer.signal(Signal::CONT);
     assert_ne!(importer.ok("load i 0"), "77");
-    importer.fails("get i 0", 40);
+    importer.fails("get i 0", Code::ConnAborted);
 }
 
+story!(a_forked_child_that_only_stores_is_found);
 fn a_forked_child_that_only_stores_is_found() {
     let (_cluster, mut exporter, mut importer) = pair();
     let child = importer.ok("forkstore i 16").parse().expect("a process id");
     exporter.ok("unpublish e");
     // The parent let go, the child did not: the kernel told, and the memory moved away from it.
     let stood = exporter.ok("read e 16");
-    importer.fails("put i 0 3", 40);
+    importer.fails("put i 0 3", Code::ConnAborted);
     for _ in 0..100 {
         assert_eq!(exporter.ok("read e 16"), stood);
     }
@@ -155,6 +134,7 @@ fn a_forked_child_that_only_stores_is_found() {
     assert_eq!(exporter.ok("read e 16"), stood);
 }
 
+story!(no_store_gets_through_after_unpublish);
 fn no_store_gets_through_after_unpublish() {
     for _ in 0..30 {
         let (_cluster, mut exporter, mut importer) = pair();
@@ -172,6 +152,7 @@ fn no_store_gets_through_after_unpublish() {
     }
 }
 
+story!(waiting_threads_do_not_stop_others);
 fn waiting_threads_do_not_stop_others() {
     let (cluster, mut exporter, importer) = pair();
     exporter.ok("go wait waitexport e forever");
@@ -194,20 +175,22 @@ fn waiting_threads_do_not_stop_others() {
     importer.signal(Signal::CONT);
 }
 
+story!(a_reused_id_does_not_revive_old_imports);
 fn a_reused_id_does_not_revive_old_imports() {
     let (_cluster, mut exporter, mut importer) = pair();
     exporter.ok("unpublish e");
     exporter.ok("publish e 0x400000");
-    importer.fails("put i 0 3", 40);
-    importer.fails("post i", 40);
+    importer.fails("put i 0 3", Code::ConnAborted);
+    importer.fails("post i", Code::ConnAborted);
     importer.ok("connect j 1 0x400000 rw");
     importer.ok("put j 0 3");
     importer.ok("post j");
     exporter.ok("waitexport e 0");
-    exporter.fails("waitexport e 0", 42);
-    importer.fails("put i 0 3", 40);
+    exporter.fails("waitexport e 0", Code::Timeout);
+    importer.fails("put i 0 3", Code::ConnAborted);
 }
 
+story!(an_importer_with_a_lease_does_not_hold_the_agent_up);
 fn an_importer_with_a_lease_does_not_hold_the_agent_up() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
@@ -229,6 +212,7 @@ fn an_importer_with_a_lease_does_not_hold_the_agent_up() {
     assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
+story!(adopted_memory_moves_away_in_place);
 fn adopted_memory_moves_away_in_place() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
@@ -251,7 +235,8 @@ fn adopted_memory_moves_away_in_place() {
     exporter.ok("destroy e");
 }
 
-fn a_page_that_the_program_changed() {
+story!(a_page_that_the_program_changed_keeps_nobody_in_reach);
+fn a_page_that_the_program_changed_keeps_nobody_in_reach() {
     for change in ["close", "replace", "takeaway"] {
         let cluster = cluster(2);
         let mut exporter = NodeProcess::start(&cluster, 1);
@@ -273,6 +258,7 @@ fn a_page_that_the_program_changed() {
     }
 }
 
+story!(shared_memory_moves_away_from_an_export_that_goes);
 fn shared_memory_moves_away_from_an_export_that_goes() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
@@ -298,6 +284,7 @@ fn shared_memory_moves_away_from_an_export_that_goes() {
     assert_eq!(exporter.ok("read f 0"), "5");
 }
 
+story!(strict_programs_get_the_original_silence);
 fn strict_programs_get_the_original_silence() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
@@ -314,15 +301,16 @@ fn strict_programs_get_the_original_silence() {
     exporter.ok("postall e");
     exporter.ok("unpublish e");
     importer.ok("waitimport i 0");
-    importer.fails("waitimport i 0", 42);
-    importer.fails("waitimport i 50", 42);
-    importer.fails("put i 0 1", 40); // only the waits are silent
+    importer.fails("waitimport i 0", Code::Timeout);
+    importer.fails("waitimport i 50", Code::Timeout);
+    importer.fails("put i 0 1", Code::ConnAborted); // only the waits are silent
 }
 
 /// How an exporter comes to its memory.
 const KINDS: [&str; 2] = ["export", "adopt"];
 
-fn who_answers_and_keeps_a_mapping() {
+story!(who_answers_and_keeps_a_mapping_keeps_the_old_memory);
+fn who_answers_and_keeps_a_mapping_keeps_the_old_memory() {
     for kind in KINDS {
         for take_back in ["unpublish e", "destroy e"] {
             let cluster = cluster(2);
@@ -336,7 +324,7 @@ fn who_answers_and_keeps_a_mapping() {
             importer.ok("keepstore 0 1");
             assert_eq!(exporter.ok("read e 0"), "1");
             exporter.ok(take_back);
-            importer.fails("put i 0 2", 40);
+            importer.fails("put i 0 2", Code::ConnAborted);
             importer.ok("keepstore 0 2");
             if take_back == "destroy e" {
                 continue; // the memory went with it, and the mapping leads to what nobody looks at
@@ -348,6 +336,7 @@ fn who_answers_and_keeps_a_mapping() {
     }
 }
 
+story!(a_grant_in_a_socket_leads_to_the_old_memory);
 fn a_grant_in_a_socket_leads_to_the_old_memory() {
     let (_cluster, mut exporter, mut importer) = pair();
     if importer.ok("send i") != "true" {
@@ -364,7 +353,8 @@ fn a_grant_in_a_socket_leads_to_the_old_memory() {
     assert_ne!(importer.ok("keepload 8"), "77");
 }
 
-fn the_exporter_stores_all_the_while() {
+story!(the_exporter_stores_all_the_while_and_loses_nothing);
+fn the_exporter_stores_all_the_while_and_loses_nothing() {
     for kind in KINDS {
         let cluster = cluster(2);
         let mut exporter = NodeProcess::start(&cluster, 1);
@@ -384,6 +374,7 @@ fn the_exporter_stores_all_the_while() {
     }
 }
 
+story!(a_rebind_reaches_a_stopped_importer);
 fn a_rebind_reaches_a_stopped_importer() {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
@@ -409,7 +400,7 @@ fn a_rebind_reaches_a_stopped_importer() {
     importer.ok("put i 0 7");
     assert_eq!(exporter.ok("read e 0"), "7");
     exporter.ok("unpublish e");
-    importer.fails("put i 0 8", 40);
+    importer.fails("put i 0 8", Code::ConnAborted);
 }
 
 /// Two exports of one range, an importer of each, and the second one's node.
@@ -435,11 +426,12 @@ fn taken_back(exporter: &mut NodeProcess, verb: &str) {
     exporter.until(verb, "ok");
 }
 
+story!(equal_ranges_keep_each_other_working);
 fn equal_ranges_keep_each_other_working() {
     let (_cluster, mut exporter, mut first, mut second) = twins();
     second.ok("go s storm j 8");
     taken_back(&mut exporter, "unpublish e");
-    first.fails("put i 0 1", 40);
+    first.fails("put i 0 1", Code::ConnAborted);
     second.ok("put j 0 2");
     assert_eq!((exporter.ok("read e 0"), exporter.ok("read f 0")), ("2".to_owned(), "2".to_owned()));
     // With an importer that is stopped it cannot be taken back while the other's importers are there: that is said.
@@ -447,7 +439,7 @@ fn equal_ranges_keep_each_other_working() {
     first.ok("connect k 1 0x400000 rw");
     first.ok("map k");
     first.stop();
-    exporter.fails("unpublish e", 31);
+    exporter.fails("unpublish e", Code::InsufficientResources);
     second.ok("put j 0 3");
     assert_eq!(exporter.ok("read e 0"), "3");
     // When the other's are gone, it can. Until then it is not published, and may be reached.
@@ -457,20 +449,21 @@ fn equal_ranges_keep_each_other_working() {
     second.ok("disconnect j");
     exporter.ok("destroy f");
     exporter.ok("unpublish e");
-    exporter.fails("unpublish e", 7);
+    exporter.fails("unpublish e", Code::SegNotPublished);
     exporter.ok("write e 0 4");
     first.signal(Signal::CONT);
     first.ok("store k 0 5");
-    first.fails("put k 0 5", 40);
+    first.fails("put k 0 5", Code::ConnAborted);
     assert_eq!(exporter.ok("read e 0"), "4");
 }
 
-fn an_export_is_not_destroyed_under_an_importer() {
+story!(an_export_is_not_destroyed_under_an_importer_that_reaches_another);
+fn an_export_is_not_destroyed_under_an_importer_that_reaches_another() {
     let (_cluster, mut exporter, mut first, mut second) = twins();
     exporter.ok("write e 0 3");
     first.stop();
     // Said, and why; the other export goes on.
-    let told = exporter.fails("destroy e", 31);
+    let told = exporter.fails("destroy e", Code::InsufficientResources);
     assert!(told.contains("published segment"), "{told}");
     second.ok("put j 8 2");
     assert_eq!(exporter.ok("read f 8"), "2");
@@ -479,7 +472,7 @@ fn an_export_is_not_destroyed_under_an_importer() {
     exporter.ok("write f 0 4");
     first.signal(Signal::CONT);
     first.ok("store i 0 5");
-    first.fails("put i 0 5", 40);
+    first.fails("put i 0 5", Code::ConnAborted);
     assert_eq!(exporter.ok("read f 0"), "4");
     exporter.ok("publish f 0x400000");
     second.ok("connect k 1 0x400000 rw");
@@ -488,14 +481,15 @@ fn an_export_is_not_destroyed_under_an_importer() {
     exporter.ok("destroy f");
 }
 
-fn equal_ranges_are_moved_away_from_a_liar() {
+story!(equal_ranges_are_moved_away_from_a_liar_in_the_end);
+fn equal_ranges_are_moved_away_from_a_liar_in_the_end() {
     // What is believed while the other export has importers is seen through when that is taken back.
     for end in ["unpublish f", "destroy f"] {
         for disconnects in [false, true] {
             let (_cluster, mut exporter, mut first, mut second) = twins();
             first.ok("keep i");
             taken_back(&mut exporter, "unpublish e");
-            first.fails("put i 0 1", 40);
+            first.fails("put i 0 1", Code::ConnAborted);
             if disconnects {
                 second.ok("unmap j");
                 second.ok("disconnect j");
@@ -512,23 +506,25 @@ fn equal_ranges_are_moved_away_from_a_liar() {
     }
 }
 
-fn a_move_whose_memory_does_not_arrive() {
+story!(a_move_whose_memory_does_not_arrive_is_begun_again);
+fn a_move_whose_memory_does_not_arrive_is_begun_again() {
     for again in ["unpublish e", "publish e 0x400000"] {
         let (_cluster, mut exporter, mut importer) = pair();
         importer.stop();
         // Room for what it has open already, and for nothing that the agent sends.
         exporter.ok("nofile 4");
-        exporter.fails("unpublish e", 31);
+        exporter.fails("unpublish e", Code::InsufficientResources);
         exporter.ok("nofile 64");
         exporter.ok(again);
         exporter.ok("write e 0 4");
         importer.signal(Signal::CONT);
         importer.ok("store i 0 5");
-        importer.fails("put i 0 5", 40);
+        importer.fails("put i 0 5", Code::ConnAborted);
         assert_eq!(exporter.ok("read e 0"), "4", "{again}");
     }
 }
 
+story!(taking_back_takes_its_time);
 /// Says how long unpublish takes; nothing depends on it.
 fn taking_back_takes_its_time() {
     let cluster = cluster(2);

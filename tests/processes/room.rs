@@ -1,15 +1,8 @@
 //! Exporting more than a control group allows: an error, and not the end of the process.
 
-use super::Story;
 use super::group::{Group, Limit, Limits};
-use super::story::{NodeProcess, cluster};
-
-pub(crate) const STORIES: &[Story] = &[
-    ("an_export_for_which_a_control_group_has_no_room_is_refused", no_room),
-    ("memory_that_is_there_already_needs_no_room", there_already),
-    ("memory_that_a_child_shares_needs_room_to_be_given_back", given_back_beside_a_child),
-    ("memory_that_was_given_back_is_room_again", given_back),
-];
+use rsm::Code;
+use rsm_stories::{NodeProcess, cluster, refused_as, story};
 
 const LIMIT: u64 = 160 << 20;
 
@@ -28,17 +21,18 @@ fn group_with(name: &str, node: &NodeProcess) -> Option<Group> {
     Some(group)
 }
 
-fn no_room() {
+story!(an_export_for_which_a_control_group_has_no_room_is_refused);
+fn an_export_for_which_a_control_group_has_no_room_is_refused() {
     let cluster = cluster(2);
     let mut node = NodeProcess::start(&cluster, 1);
     let Some(_group) = group_with("room", &node) else { return node.end() };
     let fits = 64 << 20;
     for what in ["export", "adopt"] {
-        let told = node.fails(&format!("{what} e {}", 2 * LIMIT), 32);
+        let told = node.fails(&format!("{what} e {}", 2 * LIMIT), Code::InsufficientMem);
         assert!(told.contains("in the control group"), "{told}");
         // Piece by piece: each fits, all of them do not.
         node.ok(&format!("{what} e {fits}"));
-        node.fails(&format!("{what} f {}", LIMIT - fits), 32);
+        node.fails(&format!("{what} f {}", LIMIT - fits), Code::InsufficientMem);
         node.ok("destroy e");
     }
     // Many that are small, one after the other.
@@ -51,21 +45,22 @@ fn no_room() {
         made += 1;
         assert!(made * step < LIMIT as usize, "more than there is room for");
     };
-    assert!(told.starts_with("err 32 "), "{told}");
+    assert!(refused_as(&told, Code::InsufficientMem), "{told}");
     assert!(made * step > LIMIT as usize / 4, "{made} of {step} bytes are few");
     for at in 0..made {
         node.ok(&format!("destroy s{at}"));
     }
     // Another range, for which the old one would need memory of its own.
     node.ok(&format!("adopt e {}", 2 * fits / 2));
-    node.fails("rebind e", 32);
+    node.fails("rebind e", Code::InsufficientMem);
     node.ok("write e 0 1");
     node.ok("destroy e");
     node.end();
 }
 
+story!(memory_that_was_given_back_is_room_again);
 /// What the agent is still giving back is waited for.
-fn given_back() {
+fn memory_that_was_given_back_is_room_again() {
     let cluster = cluster(2);
     let mut node = NodeProcess::start(&cluster, 1);
     let Some(_group) = group_with("back", &node) else { return node.end() };
@@ -76,15 +71,16 @@ fn given_back() {
     node.end();
 }
 
+story!(memory_that_a_child_shares_needs_room_to_be_given_back);
 /// Children share what is given back, so there is another copy of it for each side.
-fn given_back_beside_a_child() {
+fn memory_that_a_child_shares_needs_room_to_be_given_back() {
     let cluster = cluster(2);
     let mut node = NodeProcess::start(&cluster, 1);
     let Some(_group) = group_with("child", &node) else { return node.end() };
     node.ok(&format!("adoptfilled e {}", 100 << 20));
     let child = node.ok("forkidle").parse().expect("a process id");
     let child = rustix::process::Pid::from_raw(child).expect("a process id");
-    let told = node.fails("trydestroy e", 32);
+    let told = node.fails("trydestroy e", Code::InsufficientMem);
     assert!(told.contains("in the control group"), "{told}");
     assert_eq!(node.ok("read e 4096"), "7");
     rustix::process::kill_process(child, rustix::process::Signal::KILL).expect("it idles");
@@ -92,7 +88,8 @@ fn given_back_beside_a_child() {
     node.end();
 }
 
-fn there_already() {
+story!(memory_that_is_there_already_needs_no_room);
+fn memory_that_is_there_already_needs_no_room() {
     let cluster = cluster(2);
     let mut node = NodeProcess::start(&cluster, 1);
     let Some(_group) = group_with("there", &node) else { return node.end() };

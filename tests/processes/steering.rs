@@ -1,21 +1,10 @@
 //! Clusters of real processes that are disturbed: what each of them is told, and what is not disturbed.
 
-use super::Story;
-use super::story::{NodeProcess, PATIENCE, cluster, state_of, wait_for};
 use rsm::steer::Links;
 use rsm::{Code, SegmentId};
+use rsm_stories::{NodeProcess, PATIENCE, cluster, refused_as, state_of, story, wait_for};
 use rustix::process::Signal;
 use std::time::Instant;
-
-pub(crate) const STORIES: &[Story] = &[
-    ("a_put_loop_is_told_of_an_error_and_of_the_end", a_put_loop_is_told_of_an_error_and_of_the_end),
-    ("a_stopped_importer_on_a_down_link_costs_the_others_nothing", a_stopped_importer_on_a_down_link),
-    ("a_revoked_segment_leaves_a_stopped_importer_behind", a_revoked_segment_leaves_a_stopped_importer_behind),
-    ("equal_ranges_are_not_taken_back_from_who_did_not_hear", equal_ranges_and_who_did_not_hear),
-    ("a_node_is_stopped_goes_on_and_is_killed", a_node_is_stopped_goes_on_and_is_killed),
-    ("a_process_joins_with_the_key_it_was_handed", a_process_joins_with_the_key_it_was_handed),
-    ("forked_children_of_importers_are_cut_off_too", forked_children_of_importers_are_cut_off_too),
-];
 
 const ID: SegmentId = SegmentId::new(0x40_0000);
 
@@ -33,6 +22,7 @@ fn importer(cluster: &rsm::Cluster, node: u32) -> NodeProcess {
     importer
 }
 
+story!(a_put_loop_is_told_of_an_error_and_of_the_end);
 fn a_put_loop_is_told_of_an_error_and_of_the_end() {
     let cluster = cluster(2);
     let steering = cluster.steering().expect("to steer");
@@ -47,25 +37,26 @@ fn a_put_loop_is_told_of_an_error_and_of_the_end() {
             steering.link_error(&Links::between(1, 2)).expect("a link");
         }
     }
-    assert!(importer.ok("join loop").starts_with("err 38 "));
+    assert!(refused_as(&importer.ok("join loop"), Code::BarrierFailure));
     importer.ok("put i 0 5");
     assert_eq!(exporter.ok("read e 0"), "5");
     importer.ok("go loop putloop i");
     assert_eq!(steering.link_down(&Links::between(1, 2)), Ok(1));
-    assert!(importer.ok("join loop").starts_with("err 40 "));
-    importer.fails("connect j 1 0x400000 rw", 39);
+    assert!(refused_as(&importer.ok("join loop"), Code::ConnAborted));
+    importer.fails("connect j 1 0x400000 rw", Code::RemoteNodeUnreachable);
     importer.ok("go wait connect j 1 0x400000 rw 30000");
     importer.until("asleep wait", "ok true");
     steering.link_up(&Links::between(1, 2)).expect("a link");
     assert_eq!(importer.ok("join wait"), "ok");
     importer.ok("go loop putloop j");
     assert_eq!(steering.revoke_segment(1, ID), Ok(1));
-    assert!(importer.ok("join loop").starts_with("err 40 "));
-    importer.fails("connect k 1 0x400000 rw", 7);
+    assert!(refused_as(&importer.ok("join loop"), Code::ConnAborted));
+    importer.fails("connect k 1 0x400000 rw", Code::SegNotPublished);
     exporter.ok("unpublish e");
 }
 
-fn a_stopped_importer_on_a_down_link() {
+story!(a_stopped_importer_on_a_down_link_costs_the_others_nothing);
+fn a_stopped_importer_on_a_down_link_costs_the_others_nothing() {
     let cluster = cluster(4);
     let steering = cluster.steering().expect("to steer");
     let mut exporter = exporter(&cluster, 1);
@@ -79,9 +70,9 @@ fn a_stopped_importer_on_a_down_link() {
     for node in [2, 3] {
         assert_eq!(steering.link_down(&Links::between(1, node)), Ok(1));
     }
-    cut.fails("put i 0 1", 40);
+    cut.fails("put i 0 1", Code::ConnAborted);
     for _ in 0..100 {
-        cut.fails("span i 0 1", 40);
+        cut.fails("span i 0 1", Code::ConnAborted);
     }
     assert_eq!(spared.ok("running loop"), "true");
     assert_eq!(spared.ok("asleep w"), "true");
@@ -90,16 +81,17 @@ fn a_stopped_importer_on_a_down_link() {
     // The stopped one still reaches the memory; when the exporter takes the segment back, it is moved away.
     exporter.ok("write e 8 1");
     exporter.ok("unpublish e");
-    assert!(spared.ok("join loop").starts_with("err 40 "));
+    assert!(refused_as(&spared.ok("join loop"), Code::ConnAborted));
     exporter.ok("write e 8 2");
     stopped.signal(Signal::CONT);
     stopped.ok("store i 8 3");
     assert_eq!(exporter.ok("read e 8"), "2");
-    stopped.fails("put i 8 4", 40);
+    stopped.fails("put i 8 4", Code::ConnAborted);
     stopped.ok("unmap i");
     stopped.ok("disconnect i");
 }
 
+story!(a_revoked_segment_leaves_a_stopped_importer_behind);
 fn a_revoked_segment_leaves_a_stopped_importer_behind() {
     let cluster = cluster(3);
     let steering = cluster.steering().expect("to steer");
@@ -109,14 +101,14 @@ fn a_revoked_segment_leaves_a_stopped_importer_behind() {
     exporter.ok("write e 0 1");
     stopped.stop();
     assert_eq!(steering.revoke_segment(1, ID), Ok(2));
-    running.fails("put i 0 9", 40);
+    running.fails("put i 0 9", Code::ConnAborted);
     // Published anew it is the running ones' alone: the memory has moved away from the stopped one.
     exporter.ok("publish e 0x400000");
     running.ok("connect j 1 0x400000 rw");
     running.ok("put j 0 2");
     stopped.signal(Signal::CONT);
     stopped.ok("store i 0 3");
-    stopped.fails("put i 0 3", 40);
+    stopped.fails("put i 0 3", Code::ConnAborted);
     assert_eq!(exporter.ok("read e 0"), "2");
     stopped.ok("connect j 1 0x400000 rw");
     stopped.ok("put j 0 4");
@@ -125,9 +117,10 @@ fn a_revoked_segment_leaves_a_stopped_importer_behind() {
     exporter.ok("destroy e");
 }
 
+story!(equal_ranges_are_not_taken_back_from_who_did_not_hear);
 /// Where importers of an equal range reach the memory rightly, only their word tells that the others do not: somebody who
 /// was cut off from outside has not given it.
-fn equal_ranges_and_who_did_not_hear() {
+fn equal_ranges_are_not_taken_back_from_who_did_not_hear() {
     for revoke in [true, false] {
         let cluster = cluster(3);
         let steering = cluster.steering().expect("to steer");
@@ -143,16 +136,17 @@ fn equal_ranges_and_who_did_not_hear() {
         let cut = if revoke { steering.revoke_segment(1, ID) } else { steering.link_down(&Links::between(1, 2)) };
         assert_eq!(cut, Ok(1));
         // However often it is asked.
-        exporter.fails("unpublish e", 31);
-        exporter.fails("unpublish e", 31);
+        exporter.fails("unpublish e", Code::InsufficientResources);
+        exporter.fails("unpublish e", Code::InsufficientResources);
         stopped.signal(Signal::CONT);
-        stopped.fails("put i 0 3", 40);
+        stopped.fails("put i 0 3", Code::ConnAborted);
         exporter.ok("unpublish e");
         other.ok("put j 0 4");
         assert_eq!(exporter.ok("read e 0"), "4");
     }
 }
 
+story!(a_node_is_stopped_goes_on_and_is_killed);
 fn a_node_is_stopped_goes_on_and_is_killed() {
     let cluster = cluster(2);
     let steering = cluster.steering().expect("to steer");
@@ -175,7 +169,7 @@ fn a_node_is_stopped_goes_on_and_is_killed() {
     assert_eq!(steering.node_kill(1), Ok(2), "stopped processes die too");
     let told = importer.ok("join w");
     assert!(
-        told.starts_with("err 40 ") && told.contains("0x400000 of node 1 was aborted: node 1 was killed"),
+        refused_as(&told, Code::ConnAborted) && told.contains("0x400000 of node 1 was aborted: node 1 was killed"),
         "{told}"
     );
     assert_eq!([importer.ok("why i"), importer.ok("why j")], ["NodeKilled", "NodeKilled"]);
@@ -184,10 +178,11 @@ fn a_node_is_stopped_goes_on_and_is_killed() {
     wait_for("the node to be gone", || {
         steering.node_kill(1).is_err_and(|error| error.code() == Code::RemoteNodeUnreachable)
     });
-    importer.fails("connect k 1 0x400000 rw", 7);
+    importer.fails("connect k 1 0x400000 rw", Code::SegNotPublished);
     importer.end();
 }
 
+story!(a_process_joins_with_the_key_it_was_handed);
 fn a_process_joins_with_the_key_it_was_handed() {
     let cluster = cluster(2);
     let steering = cluster.steering().expect("to steer");
@@ -199,6 +194,7 @@ fn a_process_joins_with_the_key_it_was_handed() {
     assert_eq!(exporter.ok("read e 0"), "1");
 }
 
+story!(forked_children_of_importers_are_cut_off_too);
 fn forked_children_of_importers_are_cut_off_too() {
     let cluster = cluster(2);
     let steering = cluster.steering().expect("to steer");
@@ -207,12 +203,12 @@ fn forked_children_of_importers_are_cut_off_too() {
     let child = importer.ok("forkstore i 0").parse().expect("a process id");
     wait_for("the child to store", || exporter.ok("read e 0") != "0");
     assert_eq!(steering.link_down(&Links::between(1, 2)), Ok(1));
-    importer.fails("put i 8 1", 40);
+    importer.fails("put i 8 1", Code::ConnAborted);
     // The child never calls the library and cannot be asked to let go: the memory moves away from it.
     exporter.ok("unpublish e");
     let value = exporter.ok("read e 0");
     for _ in 0..200 {
         assert_eq!(exporter.ok("read e 0"), value);
     }
-    super::story::kill_grandchild(child);
+    rsm_stories::kill_grandchild(child);
 }

@@ -1,16 +1,9 @@
 //! Observers that watch what processes do.
 
-use super::Story;
 use super::leaks::tally_mappings;
-use super::story::{NodeProcess, cluster, wait_for};
-use rsm::Cluster;
 use rsm::observe::{Activity, Observer};
-
-pub(crate) const STORIES: &[Story] = &[
-    ("a_process_tallies_while_somebody_watches", a_process_tallies_while_somebody_watches),
-    ("a_forked_child_tallies_for_itself", a_forked_child_tallies_for_itself),
-    ("dead_and_stopped_processes_hold_up_nobody_who_watches", dead_and_stopped_processes),
-];
+use rsm::{Cluster, Code};
+use rsm_stories::{NodeProcess, cluster, story, wait_for};
 
 /// What the process `pid` does; `None` when no such process is a member.
 fn activity(observer: &Observer, pid: i32) -> Option<Activity> {
@@ -36,6 +29,7 @@ fn watched() -> (Cluster, NodeProcess, NodeProcess, Observer) {
     (cluster, exporter, importer, observer)
 }
 
+story!(a_process_tallies_while_somebody_watches);
 fn a_process_tallies_while_somebody_watches() {
     let (cluster, mut exporter, mut importer, observer) = watched();
     let nothing = Activity::default();
@@ -45,7 +39,7 @@ fn a_process_tallies_while_somebody_watches() {
         importer.ok("put i 8 5");
         importer.ok("get i 8");
     }
-    importer.fails("put i 4096 5", 18);
+    importer.fails("put i 4096 5", Code::BadOffset);
     importer.ok("transfers i 10");
     importer.ok("post i");
     exporter.ok("waitexport e 0");
@@ -88,6 +82,7 @@ fn a_process_tallies_while_somebody_watches() {
     assert!(cluster.node(1).expect("a node").membership().watch().is_err(), "a node is no observer");
 }
 
+story!(a_forked_child_tallies_for_itself);
 fn a_forked_child_tallies_for_itself() {
     let (_cluster, _exporter, mut importer, observer) = watched();
     importer.ok("put i 0 1");
@@ -99,7 +94,8 @@ fn a_forked_child_tallies_for_itself() {
     assert_eq!(activity(&observer, importer.pid()).map(|a| a.puts), before.map(|a| a.puts + 1));
 }
 
-fn dead_and_stopped_processes() {
+story!(dead_and_stopped_processes_hold_up_nobody_who_watches);
+fn dead_and_stopped_processes_hold_up_nobody_who_watches() {
     let (cluster, mut exporter, importer, observer) = watched();
     let mappings = tally_mappings();
     let stopped = NodeProcess::start(&cluster, 2);

@@ -127,7 +127,7 @@ fn scene_of(story: &Story) -> Scene {
 fn tell(story: &Story, scene: &mut Scene) {
     (story.each)(scene);
     let code = (story.act)(scene);
-    assert!(code == 0 || story.usual.contains(&code), "with nothing refused: {}", scene.said);
+    assert!(code.is_none_or(|code| story.usual.contains(&code)), "with nothing refused: {}", scene.said);
     (story.check)(scene, code);
     (story.undo)(scene, code);
 }
@@ -142,7 +142,7 @@ fn rehearse(story: &Story, role: Role, scene: &mut Scene) -> Vec<(Place, &'stati
         listener.count();
         let code = (story.act)(scene);
         let counted = listener.stop();
-        assert!(code == 0 || story.usual.contains(&code), "with nothing refused: {}", scene.said);
+        assert!(code.is_none_or(|code| story.usual.contains(&code)), "with nothing refused: {}", scene.said);
         (story.check)(scene, code);
         (story.undo)(scene, code);
         for (place, errnos) in counted {
@@ -170,7 +170,7 @@ fn play(story: &Story, role: Role, scene: &mut Scene, cell: &Cell) -> Result<Cam
     let refused = listener.let_go();
     scene.make_good(role, &refused);
     let said = scene.said.clone();
-    if code != 0 && !story.usual.contains(&code) {
+    if let Some(code) = code.filter(|code| !story.usual.contains(code)) {
         if refused.is_empty() {
             return Err(format!("nothing was refused, and it failed: {said}"));
         }
@@ -180,9 +180,9 @@ fn play(story: &Story, role: Role, scene: &mut Scene, cell: &Cell) -> Result<Cam
     }
     (story.check)(scene, code);
     let mut last = code;
-    if code != 0 && story.again {
+    if code.is_some() && story.again {
         last = (story.act)(scene);
-        if last != 0 {
+        if last.is_some() {
             return Err(format!("{said}; and again when the cause was gone: {}", scene.said));
         }
         (story.check)(scene, last);
@@ -192,7 +192,7 @@ fn play(story: &Story, role: Role, scene: &mut Scene, cell: &Cell) -> Result<Cam
     scene.has_not_grown()?;
     Ok(if refused.is_empty() {
         Came::Unmet
-    } else if code == 0 || story.usual.contains(&code) {
+    } else if code.is_none_or(|code| story.usual.contains(&code)) {
         Came::Done
     } else {
         Came::Told
@@ -302,7 +302,7 @@ pub(crate) fn no_call(role: Role, commands: &[&str]) -> Result<(), String> {
         listener.count();
         for command in commands {
             if round == 1 && *command == "waitexport e 0" {
-                scene.fails(role, command, super::scene::TIMEOUT);
+                scene.fails(role, command, Code::Timeout);
             } else if *command == "waitexport e 0" {
                 scene.asks(role, command);
             } else {

@@ -1,10 +1,10 @@
 //! What nodes of this program can do beyond those of the crash matrix.
 #![allow(unsafe_code)] // exports memory of the program, and does what was refused
 
-use super::node::Things;
-use super::pieces::{self, pattern, playground};
 use rsm::steer::{Links, Steering};
 use rsm::{Controller, Export, Result, SegmentId};
+use rsm_stories::node::Things;
+use rsm_stories::pieces::{self, pattern, playground};
 use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex};

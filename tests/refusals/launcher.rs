@@ -2,8 +2,8 @@
 //! fail.
 
 use super::cells::{Came, Cell};
-use super::gate::entries;
 use super::listener::{Control, Listener, Place};
+use rsm_stories::gate::entries;
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::fs::File;

@@ -6,36 +6,18 @@
 //! seccomp listener refuses the calls ([`listener`]), so no privilege is needed.
 //!
 //! `cargo test --test refusals` plays a sample of the cells, another with another `RSM_REFUSALS_SEED`;
-//! `RSM_REFUSALS=all` plays all. Run as a node (`RSM_TEST_NODE`), the program does what its standard input says, as in
-//! `tests/processes`.
+//! `RSM_REFUSALS=all` plays all. Run as a node the program does what its standard input says (`rsm_stories::node`).
 
 mod calls;
 mod cells;
 mod commands;
-#[allow(dead_code)] // what only the crash matrix uses
-#[path = "../crash/gate.rs"]
-mod gate;
 mod launcher;
 mod listener;
-#[path = "../processes/node.rs"]
-mod node;
-#[path = "../crash/pieces.rs"]
-mod pieces;
 mod scene;
 mod stories;
-#[allow(dead_code)] // what only the other stories use
-#[path = "../processes/story.rs"]
-mod story;
 
 use cells::Choice;
 use libtest_mimic::{Arguments, Failed, Trial};
-
-/// Reads what the command `hostwarm` said of one node.
-fn environment_of(word: &str) -> Vec<(&'static str, String)> {
-    let names = ["RSM_CLUSTER", "RSM_NODE_ID", "RSM_NODE_COUNT", "RSM_NODE_KEY"];
-    let values: Vec<&str> = word.split(',').map(|pair| pair.split_once('=').expect("a pair").1).collect();
-    names.into_iter().zip(values).map(|(name, value)| (name, value.to_owned())).collect()
-}
 
 /// Which cells are to be played, as the environment says.
 fn choice() -> Choice {
@@ -47,8 +29,8 @@ fn choice() -> Choice {
 }
 
 fn main() {
-    if std::env::var_os("RSM_TEST_NODE").is_some() {
-        return node::run(commands::more);
+    if rsm_stories::is_node() {
+        return rsm_stories::node::run(commands::more);
     }
     let mut arguments = Arguments::from_args();
     if let Some(lacking) = listener::lacking() {

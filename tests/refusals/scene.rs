@@ -1,10 +1,11 @@
 //! A scene: an agent in a process of its own, an exporter and an importer, each of which may have calls refused, and two
 //! nodes that have nothing to do with it.
 
-use super::gate::Holdings;
 use super::listener::{Listener, Refused};
-use super::story::NodeProcess;
+use rsm::Code;
 use rsm::observe::Observer;
+use rsm_stories::gate::Holdings;
+use rsm_stories::{NodeProcess, code_of, refused_as};
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,9 +14,6 @@ pub(crate) const MAIN: &str = "main";
 
 /// Segments have this id when they are published.
 pub(crate) const ID: &str = "0x400000";
-pub(crate) const TIMEOUT: i32 = 42;
-pub(crate) const CONN_ABORTED: i32 = 40;
-pub(crate) const SEG_NOT_PUBLISHED: i32 = 7;
 
 /// How long what a cell held may take to be given back.
 const GATE: Duration = Duration::from_secs(15);
@@ -97,16 +95,11 @@ pub(crate) struct Scene {
     anonymous: Vec<(Role, u64)>,
 }
 
-/// The number in an answer; 0 for success.
-pub(crate) fn code(answer: &str) -> i32 {
-    answer.strip_prefix("err ").and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap_or(0)
-}
-
 impl Scene {
     pub(crate) fn new() -> Scene {
         let mut agent = Player::new(Vec::new());
         let said = agent.process.ok("hostwarm c 4");
-        let environments: Vec<_> = said.split(' ').map(super::environment_of).collect();
+        let environments: Vec<_> = said.split(' ').map(rsm_stories::environment_of).collect();
         let name = environments[0][0].1.rsplit(':').next().expect("an address").to_owned();
         let start = |node: usize| NodeProcess::with(environments[node].clone());
         let mut others = (start(2), start(3));
@@ -188,15 +181,15 @@ impl Scene {
     }
 
     /// Sends a command that is the act, or part of it; gives its number.
-    pub(crate) fn tries(&mut self, role: Role, command: &str) -> i32 {
+    pub(crate) fn tries(&mut self, role: Role, command: &str) -> Option<Code> {
         let said = self.asks(role, command);
         self.hears(said)
     }
 
     /// Takes an answer for what the act said.
-    pub(crate) fn hears(&mut self, said: String) -> i32 {
+    pub(crate) fn hears(&mut self, said: String) -> Option<Code> {
         self.said = said;
-        code(&self.said)
+        code_of(&self.said)
     }
 
     /// Sends a command that must succeed; gives what it said.
@@ -213,11 +206,11 @@ impl Scene {
         assert_eq!(said, wanted, "{role:?}: {command}");
     }
 
-    /// Sends a command that must fail with this number.
+    /// Sends a command that must fail with this code.
     #[track_caller]
-    pub(crate) fn fails(&mut self, role: Role, command: &str, wanted: i32) {
+    pub(crate) fn fails(&mut self, role: Role, command: &str, wanted: Code) {
         let answer = self.asks(role, command);
-        assert!(code(&answer) == wanted, "{role:?}: {command}: {answer}, expected {wanted}");
+        assert!(refused_as(&answer, wanted), "{role:?}: {command}: {answer}, expected {}", wanted.name());
     }
 
     /// Data and signals go through a connection called `i` to an export called `e`, and leave no trace.
@@ -232,10 +225,10 @@ impl Scene {
         self.says(Importer, "get i 8", &value);
         self.ok(Importer, "post i");
         self.ok(Exporter, "waitexport e 30000");
-        self.fails(Exporter, "waitexport e 0", TIMEOUT);
+        self.fails(Exporter, "waitexport e 0", Code::Timeout);
         self.ok(Exporter, "postall e");
         self.ok(Importer, "waitimport i 30000");
-        self.fails(Importer, "waitimport i 0", TIMEOUT);
+        self.fails(Importer, "waitimport i 0", Code::Timeout);
         self.says(Exporter, "verify e", "true");
     }
 
@@ -256,7 +249,7 @@ impl Scene {
     pub(crate) fn is_cut(&mut self) {
         use Role::{Exporter, Importer};
         self.ok(Exporter, "write e 16 5");
-        self.fails(Importer, "put i 16 99", CONN_ABORTED);
+        self.fails(Importer, "put i 16 99", Code::ConnAborted);
         self.says(Exporter, "read e 16", "5");
     }
 

@@ -1,7 +1,9 @@
 //! The stories of library and agent: what is there, what is done while a call is refused, and what must be true then.
 
-use super::scene::{CONN_ABORTED, ID, Role, SEG_NOT_PUBLISHED, Scene, TIMEOUT};
+use super::scene::{ID, Role, Scene};
 use Role::{Agent, Exporter, Importer, Newcomer};
+use rsm::Code;
+use rsm_stories::refused_as;
 use rustix::process::Signal;
 
 /// A story. Every part but the act happens with nothing refused.
@@ -12,19 +14,19 @@ pub(crate) struct Story {
     /// Calls of this thread only.
     pub(crate) who: Option<&'static str>,
     /// Numbers that the act may give although nothing was refused, and whatever was.
-    pub(crate) usual: &'static [i32],
+    pub(crate) usual: &'static [Code],
     /// Once.
     pub(crate) before: fn(&mut Scene),
     /// Before each act that is to be refused.
     pub(crate) each: fn(&mut Scene),
     /// What is under test; gives the number of its error, or 0.
-    pub(crate) act: fn(&mut Scene) -> i32,
+    pub(crate) act: fn(&mut Scene) -> Option<Code>,
     /// What is true after it; the number is that of the act.
-    pub(crate) check: fn(&mut Scene, i32),
+    pub(crate) check: fn(&mut Scene, Option<Code>),
     /// Whether the act can be done again after an error, and must then succeed.
     pub(crate) again: bool,
     /// After the check of an act: back to where it began. The number is that of the last act.
-    pub(crate) undo: fn(&mut Scene, i32),
+    pub(crate) undo: fn(&mut Scene, Option<Code>),
 }
 
 /// What most stories have in common.
@@ -35,7 +37,7 @@ const PLAIN: Story = Story {
     usual: &[],
     before: |_| {},
     each: |_| {},
-    act: |_| 0,
+    act: |_| None,
     check: |_, _| {},
     again: true,
     undo: |_, _| {},
@@ -67,7 +69,7 @@ pub(crate) const STORIES: &[Story] = &[
         },
         act: |s| s.tries(Newcomer, "open"),
         check: |s, code| {
-            if code == 0 {
+            if code.is_none() {
                 s.ok(Newcomer, "cycles 1");
             }
         },
@@ -80,7 +82,7 @@ pub(crate) const STORIES: &[Story] = &[
         each: |s| s.appears(Newcomer, Vec::new()),
         act: |s| s.tries(Newcomer, "open"),
         check: |s, code| {
-            if code == 0 {
+            if code.is_none() {
                 s.ok(Newcomer, "cycles 1");
             }
         },
@@ -93,7 +95,7 @@ pub(crate) const STORIES: &[Story] = &[
         before: |s| s.enters(Exporter),
         act: |s| s.tries(Exporter, "cluster c 2"),
         undo: |s, code| {
-            if code == 0 {
+            if code.is_none() {
                 s.ok(Exporter, "endcluster c");
             }
         },
@@ -112,7 +114,7 @@ pub(crate) const STORIES: &[Story] = &[
         before: |s| s.enters(Exporter),
         act: |s| s.tries(Exporter, "member m"),
         undo: |s, code| {
-            if code == 0 {
+            if code.is_none() {
                 s.ok(Exporter, "leave m");
             }
         },
@@ -147,11 +149,11 @@ pub(crate) const STORIES: &[Story] = &[
         act: |s| s.tries(Exporter, "adoptroom e r"),
         check: |s, code| {
             // Where memory runs out for the way back as well, the error says what is left.
-            let stuck = code != 0 && s.said.contains("nor to undo it");
+            let stuck = code.is_some() && s.said.contains("nor to undo it");
             let (wanted, said) =
-                (if code == 0 { "fine shared" } else { "fine private" }, s.ok(Exporter, "roomcheck r"));
+                (if code.is_none() { "fine shared" } else { "fine private" }, s.ok(Exporter, "roomcheck r"));
             assert!(said == wanted || stuck && said.starts_with("fine "), "room r is {said}: {}", s.said);
-            if code == 0 {
+            if code.is_none() {
                 s.is_usable();
             }
         },
@@ -170,7 +172,7 @@ pub(crate) const STORIES: &[Story] = &[
         act: |s| s.tries(Exporter, "adoptroom e r"),
         check: |s, code| {
             s.says(Exporter, "roomcheck r", "fine shared");
-            if code == 0 {
+            if code.is_none() {
                 s.is_usable();
             }
         },
@@ -185,12 +187,12 @@ pub(crate) const STORIES: &[Story] = &[
         before: exported,
         act: |s| s.tries(Exporter, &format!("publish e {ID}")),
         check: |s, code| {
-            if code == 0 {
+            if code.is_none() {
                 s.ok(Importer, &format!("connect i 1 {ID} rw"));
                 s.is_linked();
                 s.ok(Importer, "disconnect i");
             } else {
-                s.fails(Importer, &format!("connect i 1 {ID} rw"), SEG_NOT_PUBLISHED);
+                s.fails(Importer, &format!("connect i 1 {ID} rw"), Code::SegNotPublished);
             }
         },
         undo: unpublished,
@@ -205,13 +207,13 @@ pub(crate) const STORIES: &[Story] = &[
         },
         act: |s| s.tries(Exporter, &format!("publish e {ID} 2 292")),
         check: |s, code| {
-            if code == 0 {
+            if code.is_none() {
                 s.ok(Importer, &format!("connect i 1 {ID} r"));
                 s.ok(Exporter, "write e 0 4");
                 s.says(Importer, "get i 0", "4");
                 s.ok(Importer, "disconnect i");
             } else {
-                s.fails(Importer, &format!("connect i 1 {ID} r"), SEG_NOT_PUBLISHED);
+                s.fails(Importer, &format!("connect i 1 {ID} r"), Code::SegNotPublished);
             }
         },
         undo: |s, _| drop(s.ok(Exporter, "destroy e")),
@@ -249,7 +251,7 @@ pub(crate) const STORIES: &[Story] = &[
     Story {
         name: "wait in vain to connect",
         roles: &[Importer, Agent],
-        usual: &[TIMEOUT],
+        usual: &[Code::Timeout],
         before: exported,
         act: |s| s.tries(Importer, &format!("connect i 1 {ID} rw 20")),
         again: false,
@@ -261,14 +263,14 @@ pub(crate) const STORIES: &[Story] = &[
         before: connected,
         act: |s| s.tries(Importer, "map i"),
         check: |s, code| {
-            if code == 0 {
+            if code.is_none() {
                 s.ok(Importer, "store i 24 7");
                 s.says(Exporter, "read e 24", "7");
             }
             s.is_linked();
         },
         undo: |s, code| {
-            if code == 0 {
+            if code.is_none() {
                 s.ok(Importer, "unmap i");
             }
         },
@@ -281,7 +283,7 @@ pub(crate) const STORIES: &[Story] = &[
         act: |s| s.tries(Importer, "narrow i"),
         check: |s, _| s.is_linked(),
         undo: |s, code| {
-            if code == 0 {
+            if code.is_none() {
                 s.ok(Importer, "unmap i.narrow");
             }
         },
@@ -320,7 +322,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "wait in vain for a signal",
-        usual: &[TIMEOUT],
+        usual: &[Code::Timeout],
         act: |s| s.tries(Exporter, "waitexport e 20"),
         check: |s, _| s.is_linked(),
         ..SIGNAL
@@ -337,14 +339,14 @@ pub(crate) const STORIES: &[Story] = &[
         },
         act: |s| s.tries(Exporter, "pollfd e"),
         check: |s, code| {
-            if code == 0 {
+            if code.is_none() {
                 s.ok(Importer, "post i");
                 s.says(Exporter, "polled e", "true");
                 s.ok(Exporter, "waitexport e 0");
             }
         },
         undo: |s, code| {
-            if code == 0 {
+            if code.is_none() {
                 s.ok(Exporter, "pollend e");
             }
             s.is_linked();
@@ -367,7 +369,7 @@ pub(crate) const STORIES: &[Story] = &[
             s.tries(Exporter, "waitexport e 0")
         },
         check: |s, _| {
-            s.fails(Exporter, "waitexport e 0", TIMEOUT);
+            s.fails(Exporter, "waitexport e 0", Code::Timeout);
             s.is_linked();
         },
         ..PLAIN
@@ -383,7 +385,7 @@ pub(crate) const STORIES: &[Story] = &[
         },
         act: |s| s.tries(Exporter, "rebindto e q"),
         check: |s, code| {
-            if code != 0 && super::scene::code(&s.asks(Importer, "put i 40 1")) == CONN_ABORTED {
+            if code.is_some() && refused_as(&s.asks(Importer, "put i 40 1"), Code::ConnAborted) {
                 // The importers were told; both ranges hold what they held.
                 for room in ["r", "q"] {
                     let said = s.ok(Exporter, &format!("roomcheck {room}"));
@@ -396,11 +398,11 @@ pub(crate) const STORIES: &[Story] = &[
                 s.ok(Importer, &format!("connect i 1 {ID} rw"));
             }
             s.is_linked();
-            s.says(Exporter, "roomcheck r", if code == 0 { "fine private" } else { "fine shared" });
-            s.says(Exporter, "roomcheck q", if code == 0 { "fine shared" } else { "fine private" });
+            s.says(Exporter, "roomcheck r", if code.is_none() { "fine private" } else { "fine shared" });
+            s.says(Exporter, "roomcheck q", if code.is_none() { "fine shared" } else { "fine private" });
         },
         undo: |s, code| {
-            if code == 0 {
+            if code.is_none() {
                 s.ok(Exporter, "rebindto e r");
                 s.says(Exporter, "roomcheck r", "fine shared");
                 s.says(Exporter, "roomcheck q", "fine private");
@@ -440,8 +442,8 @@ pub(crate) const STORIES: &[Story] = &[
         },
         act: |s| s.tries(Exporter, "tryend e"),
         check: |s, code| {
-            if code == 0 {
-                s.fails(Importer, "put i 0 3", CONN_ABORTED);
+            if code.is_none() {
+                s.fails(Importer, "put i 0 3", Code::ConnAborted);
             }
         },
         ..TAKE_BACK
@@ -455,8 +457,8 @@ pub(crate) const STORIES: &[Story] = &[
         },
         act: |s| s.tries(Exporter, "tryend e"),
         check: |s, code| {
-            if code == 0 {
-                s.fails(Importer, "put i 0 3", CONN_ABORTED);
+            if code.is_none() {
+                s.fails(Importer, "put i 0 3", Code::ConnAborted);
                 s.says(Exporter, "roomcheck r", "fine private");
             } else {
                 let room = s.ok(Exporter, "roomcheck r");
@@ -471,7 +473,7 @@ pub(crate) const STORIES: &[Story] = &[
         before: connected,
         act: |s| in_child(s, "put i 32 5"),
         check: |s, code| {
-            if code == 0 {
+            if code.is_none() {
                 s.says(Exporter, "read e 32", "5");
                 s.ok(Exporter, "write e 32 0");
             }
@@ -505,7 +507,7 @@ pub(crate) const STORIES: &[Story] = &[
         each: a_passing_exporter,
         act: |s| {
             s.goes(Newcomer);
-            0
+            None
         },
         check: |s, _| left_alone(s),
         ..PLAIN
@@ -520,7 +522,7 @@ pub(crate) const STORIES: &[Story] = &[
         each: a_passing_exporter,
         act: |s| {
             s.killed(Newcomer);
-            0
+            None
         },
         check: |s, _| left_alone(s),
         ..PLAIN
@@ -537,7 +539,7 @@ pub(crate) const STORIES: &[Story] = &[
         },
         act: |s| {
             s.killed(Newcomer);
-            0
+            None
         },
         check: |s, _| {
             s.ok(Exporter, "unpublish e");
@@ -562,7 +564,7 @@ pub(crate) const STORIES: &[Story] = &[
             let command = format!("lookon {}", s.name);
             let code = s.tries(Importer, &command);
             // A process that cannot begin does without. It has tried by then, as a rule.
-            let _ = (0..500).any(|_| code != 0 || s.ok(Exporter, "tallies") == "true");
+            let _ = (0..500).any(|_| code.is_some() || s.ok(Exporter, "tallies") == "true");
             code
         },
         check: |s, _| s.is_linked(),
@@ -613,15 +615,15 @@ pub(crate) const STORIES: &[Story] = &[
             s.tries(Importer, &command)
         },
         check: |s, code| {
-            if code == 0 {
-                s.fails(Importer, "put i 0 3", CONN_ABORTED);
+            if code.is_none() {
+                s.fails(Importer, "put i 0 3", Code::ConnAborted);
             }
         },
         undo: |s, _| {
             let command = format!("linkup {}", s.name);
             s.ok(Importer, &command);
             s.ok(Exporter, "unpublish e");
-            let_go(s, 0);
+            let_go(s, None);
         },
         ..TAKE_BACK
     },
@@ -632,14 +634,14 @@ pub(crate) const STORIES: &[Story] = &[
             s.tries(Importer, &command)
         },
         check: |s, code| {
-            if code == 0 {
-                s.fails(Importer, "put i 16 99", CONN_ABORTED);
+            if code.is_none() {
+                s.fails(Importer, "put i 16 99", Code::ConnAborted);
             }
         },
         undo: |s, _| {
             s.ok(Exporter, "unpublish e");
             s.is_cut();
-            let_go(s, 0);
+            let_go(s, None);
         },
         ..TAKE_BACK
     },
@@ -659,14 +661,14 @@ pub(crate) fn warm(s: &mut Scene) {
 }
 
 /// A command in a forked child of the importer's.
-fn in_child(s: &mut Scene, command: &str) -> i32 {
+fn in_child(s: &mut Scene, command: &str) -> Option<Code> {
     let said = s.ok(Importer, &format!("forkcall {command}"));
     assert!(!said.is_empty(), "the child ended instead of answering");
     s.hears(said)
 }
 
 /// A command that sleeps until another role has done something.
-fn meanwhile(s: &mut Scene, sleeper: Role, command: &str, (other, does): (Role, &str)) -> i32 {
+fn meanwhile(s: &mut Scene, sleeper: Role, command: &str, (other, does): (Role, &str)) -> Option<Code> {
     s.player(sleeper).process.tell(command);
     s.ok(other, does);
     let said = s.player(sleeper).process.heard();
@@ -674,11 +676,11 @@ fn meanwhile(s: &mut Scene, sleeper: Role, command: &str, (other, does): (Role, 
 }
 
 /// A wait that failed has left the signal where it was, and there is only one.
-fn signal_is_there(s: &mut Scene, code: i32, role: Role, wait: &str) {
-    if code != 0 {
+fn signal_is_there(s: &mut Scene, code: Option<Code>, role: Role, wait: &str) {
+    if code.is_some() {
         s.ok(role, &format!("{wait} 30000"));
     }
-    s.fails(role, &format!("{wait} 0"), TIMEOUT);
+    s.fails(role, &format!("{wait} 0"), Code::Timeout);
 }
 
 /// Exporter and importer have joined.
@@ -722,47 +724,47 @@ fn published_to_a_stopped(s: &mut Scene) {
     s.player(Importer).process.stop();
 }
 
-fn let_go(s: &mut Scene, _: i32) {
+fn let_go(s: &mut Scene, _: Option<Code>) {
     s.ok(Importer, "unmap i");
     s.ok(Importer, "disconnect i");
 }
 
-fn usable(s: &mut Scene, code: i32) {
-    if code == 0 {
+fn usable(s: &mut Scene, code: Option<Code>) {
+    if code.is_none() {
         s.ok(Exporter, "fill e");
         s.is_usable();
     }
 }
 
-fn destroyed(s: &mut Scene, code: i32) {
-    if code == 0 {
+fn destroyed(s: &mut Scene, code: Option<Code>) {
+    if code.is_none() {
         s.ok(Exporter, "destroy e");
     }
 }
 
-fn unpublished(s: &mut Scene, code: i32) {
-    if code == 0 {
+fn unpublished(s: &mut Scene, code: Option<Code>) {
+    if code.is_none() {
         s.ok(Exporter, "unpublish e");
     }
 }
 
-fn linked(s: &mut Scene, code: i32) {
-    if code == 0 {
+fn linked(s: &mut Scene, code: Option<Code>) {
+    if code.is_none() {
         s.ok(Importer, "map i");
         s.ok(Importer, "unmap i");
         s.is_linked();
     }
 }
 
-fn disconnected(s: &mut Scene, code: i32) {
-    if code == 0 {
+fn disconnected(s: &mut Scene, code: Option<Code>) {
+    if code.is_none() {
         s.ok(Importer, "disconnect i");
     }
 }
 
 /// After an unpublish: who could reach the memory does not any more.
-fn taken_back(s: &mut Scene, code: i32) {
-    if code == 0 {
+fn taken_back(s: &mut Scene, code: Option<Code>) {
+    if code.is_none() {
         s.is_cut();
         s.ok(Importer, "store i 16 77");
         s.says(Exporter, "read e 16", "5");
@@ -770,7 +772,7 @@ fn taken_back(s: &mut Scene, code: i32) {
     }
 }
 
-fn taken_back_from_the_stopped(s: &mut Scene, code: i32) {
+fn taken_back_from_the_stopped(s: &mut Scene, code: Option<Code>) {
     s.player(Importer).process.signal(Signal::CONT);
     taken_back(s, code);
 }
@@ -807,26 +809,28 @@ fn sees_puts(s: &mut Scene) {
 
 /// The importer is told that its exporter is gone.
 fn left_alone(s: &mut Scene) {
-    s.player(Importer).process.until("put i 0 3", &format!("err {CONN_ABORTED} "));
+    s.player(Importer).process.until_fails("put i 0 3", Code::ConnAborted);
     s.ok(Importer, "disconnect i");
 }
 
-/// Numbers that an act may give when a call failed so.
-pub(crate) fn right(errno: rustix::io::Errno) -> &'static [i32] {
+/// Codes that an act may give when a call failed so.
+pub(crate) fn right(errno: rustix::io::Errno) -> &'static [Code] {
+    use Code::*;
     use rustix::io::Errno;
     match errno {
-        // INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM, MAP_FAILED.
-        Errno::NOMEM | Errno::MFILE | Errno::NFILE | Errno::NOSPC | Errno::NOBUFS | Errno::DQUOT => &[31, 32, 33],
-        // And TIMEOUT, for an agent that takes no connections.
-        Errno::AGAIN | Errno::TOOMANYREFS | Errno::CONNABORTED => &[31, 32, 33, 42],
-        Errno::INTR => &[41],
-        // PERM_DENIED, and CTLR_NOT_PRESENT where it is something that rsm cannot do without.
-        Errno::PERM | Errno::ACCESS => &[4, 27, 31, 33],
-        // And BAD_LENGTH.
-        Errno::FBIG => &[20, 31, 32],
-        // BAD_CONF.
-        Errno::ADDRINUSE => &[44],
-        // INTERNAL_ERROR: what cannot be expected.
-        _ => &[100, 31, 32],
+        Errno::NOMEM | Errno::MFILE | Errno::NFILE | Errno::NOSPC | Errno::NOBUFS | Errno::DQUOT => {
+            &[InsufficientResources, InsufficientMem, MapFailed]
+        }
+        // The last for an agent that takes no connections.
+        Errno::AGAIN | Errno::TOOMANYREFS | Errno::CONNABORTED => {
+            &[InsufficientResources, InsufficientMem, MapFailed, Timeout]
+        }
+        Errno::INTR => &[Interrupted],
+        // The first where it is something that rsm cannot do without.
+        Errno::PERM | Errno::ACCESS => &[CtlrNotPresent, PermDenied, InsufficientResources, MapFailed],
+        Errno::FBIG => &[BadLength, InsufficientResources, InsufficientMem],
+        Errno::ADDRINUSE => &[BadConf],
+        // The first is what cannot be expected.
+        _ => &[InternalError, InsufficientResources, InsufficientMem],
     }
 }

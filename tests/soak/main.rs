@@ -6,20 +6,11 @@
 //! machine's), and is any number when it is `random` or not there. One line for each fault. What is checked all the time is in [`node`] and [`Ledger`]; in the end the
 //! registry is empty and nothing is left of the cluster.
 
-#[path = "../crash/gate.rs"]
-#[allow(dead_code)] // made for more
-mod gate;
 mod ledger;
 mod node;
 mod random;
 mod record;
 
-/// For the gate.
-mod story {
-    pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
-}
-
-use gate::Holdings;
 use ledger::Ledger;
 use libtest_mimic::{Arguments, Trial};
 use random::Random;
@@ -27,12 +18,13 @@ use record::NODES;
 use rsm::Cluster;
 use rsm::observe::Observer;
 use rsm::steer::{Links, Steering};
+use rsm_stories::PATIENCE;
+use rsm_stories::gate::{self, Holdings};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
-use story::PATIENCE;
 
 /// How long a process that runs may say nothing: waits without deadlines end when somebody posts.
 const SILENCE: Duration = Duration::from_secs(60);

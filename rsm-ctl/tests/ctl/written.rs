@@ -4,8 +4,8 @@
 use std::fs::File;
 use std::process::Stdio;
 
-use crate::rig::quota;
 use crate::rig::{Scratch, Standing, ctl, run, shell};
+use rsm_stories::quota;
 
 /// Commands that answer without a cluster.
 const ANSWERS: [&[&str]; 10] = [

@@ -5,7 +5,6 @@
 #![allow(unsafe_code)] // it is what this is about
 
 use super::super::intruder::{Loot, join_as, own_claim};
-use super::super::raw::Member;
 use rsm::{AccessList, Permission, Result};
 use rsm_core::access::Level;
 use rsm_core::message::{Answer, Ask, Connected, NodeSignal, SegmentName};
@@ -13,6 +12,7 @@ use rsm_core::registry::{Found, LinkChange};
 use rsm_shm::address::{ENV_NODE_KEY, secret_from_text};
 use rsm_shm::memory::region::Region;
 use rsm_shm::memory::tables::RegistryMap;
+use rsm_stories::raw::Member;
 use rustix::fs::{FallocateFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 use std::fs::File;

@@ -8,9 +8,9 @@ mod acts;
 
 pub(crate) use acts::{Grant, carry_out};
 
-use super::story::NodeProcess;
 use libtest_mimic::Trial;
 use rsm_shm::address::{ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NODE_KEY};
+use rsm_stories::NodeProcess;
 use std::collections::BTreeMap;
 
 const DOCUMENT: &str = include_str!("../../../docs/attacks.md");

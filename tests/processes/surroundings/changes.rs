@@ -92,7 +92,7 @@ fn watch(scene: &mut Scene, file: OwnedFd, other: Option<OwnedFd>) -> Outcome {
 
 /// A process with threads cannot enter another user namespace.
 const THREADS: Expected = Some(&[("change", libc::EINVAL, "")]);
-const OTHER_NETWORK: Expected = Some(&[("open", 4, "in this network namespace")]);
+const OTHER_NETWORK: Expected = Some(&[("open", Code::CtlrNotPresent, "in this network namespace")]);
 
 pub(super) const NAMESPACES: &[Row] = &[
     row("unshare user", Needs::UserNamespaces, |_| unshare(libc::CLONE_NEWUSER), [NO_USER, THREADS, RIGHT, THREADS]),
@@ -112,9 +112,10 @@ pub(super) const NAMESPACES: &[Row] = &[
 
 const CLONE_NEWTIME: i32 = 0x80;
 /// Without a map all users look alike.
-const NO_USER: Expected = Some(&[("open", 27, "has no number")]);
+const NO_USER: Expected = Some(&[("open", Code::PermDenied, "has no number")]);
 /// The library needs threads.
-const NO_THREADS: Expected = Some(&[("open", 31, "after unshare(CLONE_NEWPID) only children can start threads")]);
+const NO_THREADS: Expected =
+    Some(&[("open", Code::InsufficientResources, "after unshare(CLONE_NEWPID) only children can start threads")]);
 
 fn unshare(what: i32) -> Outcome {
     // SAFETY: plain flags.
@@ -160,10 +161,11 @@ const NO_MAPS: &str = "cannot read /proc/self/maps";
 const MEMBER_AFTER: Expected = Some(&[("adopt-again", 4, NO_MAPS), ("destroy-adopted", 4, NO_MAPS)]);
 const MEMBER_BEFORE: Expected = Some(&[("adopt", 4, NO_MAPS), ("adopt-again", 4, NO_MAPS)]);
 /// An agent cannot serve.
-const AGENT_BEFORE: Expected = Some(&[("open", 4, "memory cannot be shared by /proc/thread-self/fd: ")]);
+const AGENT_BEFORE: Expected =
+    Some(&[("open", Code::CtlrNotPresent, "memory cannot be shared by /proc/thread-self/fd: ")]);
 /// Nor can one that has lost it. What it cannot make sure of it does not say.
 const AGENT_AFTER: Expected = Some(&[
-    ("connect-own", 4, "memory cannot be shared by /proc/thread-self/fd: "),
+    ("connect-own", Code::CtlrNotPresent, "memory cannot be shared by /proc/thread-self/fd: "),
     ("adopt-again", 4, NO_MAPS),
     ("unpublish", 4, NO_MAPS),
     ("destroy-adopted", 4, NO_MAPS),
@@ -275,7 +277,7 @@ fn hide_pids(_: &mut Scene) -> Outcome {
 // Users.
 
 /// The agent's objects belong to the user that it was.
-const OLD_USER: Expected = Some(&[("connect-own", 27, "it belongs to another user")]);
+const OLD_USER: Expected = Some(&[("connect-own", Code::PermDenied, "it belongs to another user")]);
 
 pub(super) const USERS: &[Row] = &[
     row("setuid", Needs::Root, |_| become_nobody(), [RIGHT, RIGHT, RIGHT, OLD_USER]),
@@ -284,7 +286,7 @@ pub(super) const USERS: &[Row] = &[
         name: "set-user-id",
         needs: Needs::Root,
         change: Change::SetUserId,
-        cells: [Some(&[("open", 4, "RSM_CLUSTER is not believed")]), None, RIGHT, None],
+        cells: [Some(&[("open", Code::CtlrNotPresent, "RSM_CLUSTER is not believed")]), None, RIGHT, None],
     },
     row("no new privileges", Needs::Nothing, |_| no_new_privileges(), ALL_RIGHT),
     row("not dumpable", Needs::Nothing, |_| not_dumpable(), ALL_RIGHT),
@@ -335,10 +337,11 @@ const AGENT_FULL: Expected = Some(&[
     ("unpublish", 31, NO_DESCRIPTOR),
     ("destroy-adopted", 31, NO_DESCRIPTOR),
 ]);
-const NO_ROOM: Expected = Some(&[("open", 32, "no address space")]);
-const NO_STACK: Expected = Some(&[("open", 31, "cannot start a thread")]);
-const NO_FILE: Expected = Some(&[("open", 20, "(`ulimit -f`)")]);
-const NO_FILE_AFTER: Expected = Some(&[("export-again", 20, "(`ulimit -f`)"), ("adopt-again", 20, "(`ulimit -f`)")]);
+const NO_ROOM: Expected = Some(&[("open", Code::InsufficientMem, "no address space")]);
+const NO_STACK: Expected = Some(&[("open", Code::InsufficientResources, "cannot start a thread")]);
+const NO_FILE: Expected = Some(&[("open", Code::BadLength, "(`ulimit -f`)")]);
+const NO_FILE_AFTER: Expected =
+    Some(&[("export-again", Code::BadLength, "(`ulimit -f`)"), ("adopt-again", Code::BadLength, "(`ulimit -f`)")]);
 
 pub(super) const LIMITS: &[Row] = &[
     row(

@@ -10,11 +10,10 @@ mod changes;
 mod program;
 mod refusals;
 
-use super::Story;
 use super::group::{Group, Limits};
-use super::story::{PATIENCE, cluster};
-use rsm::{AccessList, SegmentId};
+use rsm::{AccessList, Code, SegmentId};
 use rsm_shm::memory::page_size;
+use rsm_stories::{PATIENCE, cluster, refused_as, story};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,20 +28,18 @@ pub(crate) const ENV: &str = "RSM_TEST_SURROUNDINGS";
 /// Environment variable with the file by which a control group is entered.
 const ENTRANCE: &str = "RSM_TEST_ENTRANCE";
 
-pub(crate) const STORIES: &[Story] = &[
-    ("surroundings/descriptors", || run_rows(changes::DESCRIPTORS)),
-    ("surroundings/namespaces", || run_rows(changes::NAMESPACES)),
-    ("surroundings/proc", || run_rows(changes::PROC)),
-    ("surroundings/users", || run_rows(changes::USERS)),
-    ("surroundings/limits", || run_rows(changes::LIMITS)),
-    ("surroundings/groups", || run_rows(changes::GROUPS)),
-    ("surroundings/signals", || run_rows(changes::SIGNALS)),
-    ("surroundings/relatives", || run_rows(changes::RELATIVES)),
-    ("surroundings/refusals", || run_rows(refusals::ROWS)),
-];
+story!("surroundings/descriptors", || run_rows(changes::DESCRIPTORS));
+story!("surroundings/namespaces", || run_rows(changes::NAMESPACES));
+story!("surroundings/proc", || run_rows(changes::PROC));
+story!("surroundings/users", || run_rows(changes::USERS));
+story!("surroundings/limits", || run_rows(changes::LIMITS));
+story!("surroundings/groups", || run_rows(changes::GROUPS));
+story!("surroundings/signals", || run_rows(changes::SIGNALS));
+story!("surroundings/relatives", || run_rows(changes::RELATIVES));
+story!("surroundings/refusals", || run_rows(refusals::ROWS));
 
-/// An operation that fails, its error number, and a part of what the error says.
-type Failure = (&'static str, i32, &'static str);
+/// An operation that fails, its error, and a part of what the error says.
+type Failure = (&'static str, Code, &'static str);
 
 /// What a cell expects: that all is right but for these. `None` where the change cannot be made at that time.
 type Expected = Option<&'static [Failure]>;
@@ -258,8 +255,8 @@ fn judge(report: &[String], expected: &[Failure]) -> Result<(), String> {
         match expected.iter().find(|(name, _, _)| *name == operation) {
             None if outcome.starts_with("ok") => {}
             None => wrong.push(line.clone()),
-            Some((_, code, text)) if outcome.starts_with(&format!("err {code} ")) && outcome.contains(text) => {}
-            Some((_, code, text)) => wrong.push(format!("{line} (expected {code} and {text:?})")),
+            Some((_, code, text)) if refused_as(outcome, *code) && outcome.contains(text) => {}
+            Some((_, code, text)) => wrong.push(format!("{line} (expected {} and {text:?})", code.name())),
         }
     }
     for (operation, _, _) in expected {

@@ -1,22 +1,23 @@
 //! The leak gate: what processes and the system hold, by kind, before and after.
 
-use super::story::PATIENCE;
+use super::process::PATIENCE;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// What is held, by kind, and how many of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Holdings(BTreeMap<String, usize>);
+pub struct Holdings(BTreeMap<String, usize>);
 
 impl Holdings {
-    pub(crate) fn note(&mut self, kind: String) {
+    /// Notes one more of a kind.
+    pub fn note(&mut self, kind: String) {
         *self.0.entry(kind).or_default() += 1;
     }
 
     /// Threads of a process, descriptors in the table of each, and mappings of rsm's memory objects. Pumps of poll
     /// descriptors stay for the life of their process, and share its table; so do bells of peers.
-    pub(crate) fn of(pid: i32) -> Holdings {
+    pub fn of(pid: i32) -> Holdings {
         let mut held = Holdings::default();
         for task in entries(&format!("/proc/{pid}/task")) {
             let folder = format!("/proc/{pid}/task/{task}");
@@ -54,25 +55,25 @@ impl Holdings {
     }
 
     /// Puts two looks together.
-    pub(crate) fn add(&mut self, other: Holdings) {
+    pub fn add(&mut self, other: Holdings) {
         for (kind, count) in other.0 {
             *self.0.entry(kind).or_default() += count;
         }
     }
 
     /// Of these, what belongs to segments and to the tie to a cluster.
-    pub(crate) fn of_segments(mut self) -> Holdings {
+    pub fn of_segments(mut self) -> Holdings {
         self.0.retain(|kind, _| kind.contains("rsm-segment") || kind.contains("rsm-events"));
         self
     }
 
     /// Whether the process looks after a membership.
-    pub(crate) fn is_member(&self) -> bool {
+    pub fn is_member(&self) -> bool {
         self.0.contains_key("thread rsm-events")
     }
 
     /// What a cluster could leave in the system: sockets and files that carry its name.
-    pub(crate) fn of_cluster(name: &str) -> Holdings {
+    pub fn of_cluster(name: &str) -> Holdings {
         let mut held = Holdings::default();
         let unix = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
         for socket in unix.split_whitespace().filter(|word| word.contains(name)) {
@@ -88,7 +89,7 @@ impl Holdings {
 
     /// What all that this program ever started could leave: descendants, files in the folders that they were given
     /// for temporary ones and in /dev/shm, and shared memory charged to the control group.
-    pub(crate) fn of_everything() -> Holdings {
+    pub fn of_everything() -> Holdings {
         let mut held = Holdings::default();
         for (pid, command) in descendants() {
             held.note(format!("process {pid} {command}"));
@@ -112,16 +113,12 @@ impl Holdings {
     }
 
     /// Waits until what is held is what was held before: what ends takes its time. Says what is not.
-    pub(crate) fn is_again(&self, what: &str, look: impl Fn() -> Holdings) -> Result<(), String> {
+    pub fn is_again(&self, what: &str, look: impl Fn() -> Holdings) -> Result<(), String> {
         self.is_again_within(PATIENCE, what, look)
     }
 
-    pub(crate) fn is_again_within(
-        &self,
-        patience: Duration,
-        what: &str,
-        look: impl Fn() -> Holdings,
-    ) -> Result<(), String> {
+    /// As [`is_again`](Self::is_again), with this patience.
+    pub fn is_again_within(&self, patience: Duration, what: &str, look: impl Fn() -> Holdings) -> Result<(), String> {
         let deadline = Instant::now() + patience;
         loop {
             let now = look();
@@ -136,13 +133,14 @@ impl Holdings {
     }
 }
 
-pub(crate) fn entries(folder: &str) -> impl Iterator<Item = String> + use<> {
+/// The names in a folder; none where it is not there.
+pub fn entries(folder: &str) -> impl Iterator<Item = String> + use<> {
     let read = std::fs::read_dir(folder).into_iter().flatten();
     read.filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned()))
 }
 
 /// The folder that processes of this program get for temporary files.
-pub(crate) fn temporary() -> std::path::PathBuf {
+pub fn temporary() -> std::path::PathBuf {
     std::path::Path::new("/tmp").join(format!("rsm-crash-{}", std::process::id()))
 }
 
@@ -170,19 +168,19 @@ fn descendants() -> Vec<(u32, String)> {
 }
 
 /// Children of a process.
-pub(crate) fn orphans_of(parent: i32) -> Vec<i32> {
+pub fn orphans_of(parent: i32) -> Vec<i32> {
     let children = entries(&format!("/proc/{parent}/task"))
         .map(|task| std::fs::read_to_string(format!("/proc/{parent}/task/{task}/children")).unwrap_or_default());
     children.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 /// Reaps processes that came to this one when their parent died. Only while no other child is waited for.
-pub(crate) fn reap() {
+pub fn reap() {
     while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
 }
 
 /// Bytes of shared memory charged to this program's control group; nothing where that cannot be read.
-pub(crate) fn charged() -> Option<u64> {
+pub fn charged() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let unified = groups.lines().find_map(|line| line.strip_prefix("0::"));
     let memory = groups.lines().find_map(|line| line.split_once(":memory:").map(|(_, path)| path));

@@ -19,25 +19,35 @@ use std::time::Duration;
 static HALT: AtomicBool = AtomicBool::new(false);
 
 /// Commands that only one of the test programs has; `None` for what is none of them.
-pub(crate) type More = fn(&Things, &[String]) -> Option<Result<String>>;
+pub type More = fn(&Things, &[String]) -> Option<Result<String>>;
 
 static MORE: std::sync::OnceLock<More> = std::sync::OnceLock::new();
 
 /// What the node has made so far.
 #[derive(Default)]
-pub(crate) struct Things {
-    pub(crate) exports: Mutex<HashMap<String, Arc<Export>>>,
-    pub(crate) imports: Mutex<HashMap<String, Arc<Import>>>,
-    pub(crate) mappings: Mutex<HashMap<String, Arc<Mapping>>>,
-    pub(crate) events: Mutex<HashMap<String, rsm::ImporterEvents>>,
-    pub(crate) clusters: Mutex<HashMap<String, Arc<rsm::Cluster>>>,
+pub struct Things {
+    /// Exports by name.
+    pub exports: Mutex<HashMap<String, Arc<Export>>>,
+    /// Imports by name.
+    pub imports: Mutex<HashMap<String, Arc<Import>>>,
+    /// Mappings, by the name of their import.
+    pub mappings: Mutex<HashMap<String, Arc<Mapping>>>,
+    /// What is told of the importers of an export.
+    pub events: Mutex<HashMap<String, rsm::ImporterEvents>>,
+    /// Clusters whose agent lives in this process.
+    pub clusters: Mutex<HashMap<String, Arc<rsm::Cluster>>>,
     running: Mutex<HashMap<String, JoinHandle<String>>>,
     /// Kernel thread ids of running threads, to send signals to.
     threads: Mutex<HashMap<String, i32>>,
 }
 
+/// No other commands.
+pub fn no_more(_: &Things, _: &[String]) -> Option<Result<String>> {
+    None
+}
+
 /// Reads commands until standard input ends.
-pub(crate) fn run(more: More) {
+pub fn run(more: More) {
     MORE.get_or_init(|| more);
     let things = Arc::new(Things::default());
     for line in std::io::stdin().lock().lines() {
@@ -58,7 +68,8 @@ fn answer(things: &Arc<Things>, words: &[String]) -> String {
     }
 }
 
-pub(crate) fn number(text: &str) -> u64 {
+/// A number in decimal, or in hexadecimal after `0x`.
+pub fn number(text: &str) -> u64 {
     text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u64::from_str_radix(hex, 16)).expect("a number")
 }
 
@@ -503,7 +514,7 @@ fn change_page(how: &str, start: *mut u8, offset: usize) {
 }
 
 /// Fresh memory, for ever.
-pub(crate) fn pages(length: usize) -> *mut u8 {
+pub fn pages(length: usize) -> *mut u8 {
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
     let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
     // SAFETY: fresh memory at addresses the kernel chooses.

@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// Bytes at the start of a segment that stories play with; what is behind them has a pattern.
-pub(crate) fn playground() -> u64 {
+pub fn playground() -> u64 {
     rustix::param::page_size() as u64
 }
 
@@ -27,7 +27,8 @@ fn extra() -> &'static Extra {
     EXTRA.get_or_init(Extra::default)
 }
 
-pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
+/// The commands; `None` for what is none of them.
+pub fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
     let word = |i: usize| words.get(i).map_or("", String::as_str);
     let name = word(1).to_owned();
     let export = |name: &str| Arc::clone(&things.exports.lock().unwrap()[name]);
@@ -97,7 +98,7 @@ fn join_once_more() -> Result<Arc<Membership>> {
 }
 
 /// What stands at an offset behind the playground.
-pub(crate) fn pattern(offset: u64) -> u64 {
+pub fn pattern(offset: u64) -> u64 {
     offset.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1
 }
 

@@ -1,21 +1,22 @@
 //! How stories are told: a cluster, its node processes, what they answer, what the system holds.
 
-use rsm::{Cluster, Geometry};
+use crate::ENV_NODE;
+use rsm::{Cluster, Code, Geometry};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// Nothing in a story takes this long unless it hangs; wide, for machines with other work and emulated ones.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A cluster with its agent in this process.
-pub(crate) fn cluster(nodes: u32) -> Cluster {
+pub fn cluster(nodes: u32) -> Cluster {
     Cluster::new(nodes).expect("a cluster")
 }
 
 /// A cluster with small tables.
-pub(crate) fn small_cluster(nodes: u32, geometry: Geometry) -> Cluster {
+pub fn small_cluster(nodes: u32, geometry: Geometry) -> Cluster {
     Cluster::builder(nodes).geometry(geometry).start().expect("a cluster")
 }
 
@@ -34,7 +35,7 @@ fn in_pages(command: &str) -> String {
 }
 
 /// A node process. Killed and reaped when dropped.
-pub(crate) struct NodeProcess {
+pub struct NodeProcess {
     child: Child,
     input: Option<ChildStdin>,
     answers: Receiver<String>,
@@ -43,17 +44,17 @@ pub(crate) struct NodeProcess {
 
 impl NodeProcess {
     /// Starts a process of `node`.
-    pub(crate) fn start(cluster: &Cluster, node: u32) -> NodeProcess {
+    pub fn start(cluster: &Cluster, node: u32) -> NodeProcess {
         NodeProcess::with(cluster.environment(node).expect("a node"))
     }
 
     /// Starts a node program with this environment.
-    pub(crate) fn with(environment: Vec<(&'static str, String)>) -> NodeProcess {
+    pub fn with(environment: Vec<(&'static str, String)>) -> NodeProcess {
         NodeProcess::launch(Command::new(std::env::current_exe().expect("this program")), environment)
     }
 
     /// Starts a node program under another one, such as strace; `None` when that is not installed.
-    pub(crate) fn under(wrapper: &[&str], environment: Vec<(&'static str, String)>) -> Option<NodeProcess> {
+    pub fn under(wrapper: &[&str], environment: Vec<(&'static str, String)>) -> Option<NodeProcess> {
         let installed = Command::new(wrapper[0]).arg("-V").stdout(Stdio::null()).status().is_ok();
         let mut command = Command::new(wrapper[0]);
         command.args(&wrapper[1..]).arg(std::env::current_exe().expect("this program"));
@@ -61,9 +62,9 @@ impl NodeProcess {
     }
 
     /// Starts a node program by this command, with this environment.
-    pub(crate) fn launch(mut command: Command, environment: Vec<(&'static str, String)>) -> NodeProcess {
+    pub fn launch(mut command: Command, environment: Vec<(&'static str, String)>) -> NodeProcess {
         let mut child = command
-            .env("RSM_TEST_NODE", "1")
+            .env(ENV_NODE, "1")
             .envs(environment)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -83,25 +84,23 @@ impl NodeProcess {
     }
 
     /// Sends a command without waiting for its answer.
-    pub(crate) fn tell(&mut self, command: &str) {
+    pub fn tell(&mut self, command: &str) {
         let input = self.input.as_mut().expect("not ended");
         writeln!(input, "{}", in_pages(command)).expect("the node reads");
     }
 
     /// The next answer.
-    pub(crate) fn heard(&mut self) -> String {
+    pub fn heard(&mut self) -> String {
         self.answers.recv_timeout(PATIENCE).expect("the node answers")
     }
 
     /// The next answer, if it has come.
-    #[allow(dead_code)] // not every program that tells stories has one about it
-    pub(crate) fn heard_already(&mut self) -> Option<String> {
+    pub fn heard_already(&mut self) -> Option<String> {
         self.answers.try_recv().ok()
     }
 
     /// Sends a command; gives the answer, or nothing when the process ends instead.
-    #[allow(dead_code)] // for stories in which anybody may die anywhere
-    pub(crate) fn try_ask(&mut self, command: &str) -> Option<String> {
+    pub fn try_ask(&mut self, command: &str) -> Option<String> {
         let input = self.input.as_mut().expect("not ended");
         writeln!(input, "{}", in_pages(command)).ok()?;
         match self.answers.recv_timeout(PATIENCE) {
@@ -112,39 +111,49 @@ impl NodeProcess {
     }
 
     /// How the process ended; nothing while it lives.
-    #[allow(dead_code)]
-    pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
         self.child.try_wait().expect("our child")
     }
 
     /// Sends a command; gives the answer as it is.
-    pub(crate) fn ask(&mut self, command: &str) -> String {
+    pub fn ask(&mut self, command: &str) -> String {
         self.tell(command);
         self.heard()
     }
 
     /// Sends a command that must succeed; gives what it said.
     #[track_caller]
-    pub(crate) fn ok(&mut self, command: &str) -> String {
+    pub fn ok(&mut self, command: &str) -> String {
         let answer = self.ask(command);
         answer.strip_prefix("ok").unwrap_or_else(|| panic!("{command}: {answer}")).trim().to_owned()
     }
 
-    /// Sends a command that must fail with this number; gives the text.
+    /// Sends a command that must fail with this code; gives the text.
     #[track_caller]
-    pub(crate) fn fails(&mut self, command: &str, code: i32) -> String {
+    pub fn fails(&mut self, command: &str, code: Code) -> String {
         let answer = self.ask(command);
-        assert!(answer.starts_with(&format!("err {code} ")), "{command}: {answer}, expected {code}");
+        assert!(refused_as(&answer, code), "{command}: {answer}, expected {}", code.name());
         answer
     }
 
-    /// Asks again until the answer is this, or the patience ends.
+    /// Asks again until the answer begins so, or the patience ends.
     #[track_caller]
-    pub(crate) fn until(&mut self, command: &str, wanted: &str) {
+    pub fn until(&mut self, command: &str, wanted: &str) {
+        self.until_so(command, wanted, |answer| answer.starts_with(wanted));
+    }
+
+    /// Asks again until the command fails with this code, or the patience ends.
+    #[track_caller]
+    pub fn until_fails(&mut self, command: &str, code: Code) {
+        self.until_so(command, code.name(), |answer| refused_as(answer, code));
+    }
+
+    #[track_caller]
+    fn until_so(&mut self, command: &str, wanted: &str, so: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let answer = self.ask(command);
-            if answer.starts_with(wanted) {
+            if so(&answer) {
                 return;
             }
             assert!(Instant::now() < deadline, "{command}: still {answer}, not {wanted}");
@@ -152,38 +161,40 @@ impl NodeProcess {
         }
     }
 
-    pub(crate) fn pid(&self) -> i32 {
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).expect("a process id")
     }
 
-    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_raw(self.pid()).expect("a process id");
         rustix::process::kill_process(pid, signal).expect("our child");
     }
 
     /// Stops the process and waits until it has stopped.
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         self.signal(rustix::process::Signal::STOP);
         let stopped = || state_of(self.pid()) == Some('T');
         wait_for("the process to stop", stopped);
     }
 
     /// SIGKILLs and reaps the process, which has no children that could hold its pipes.
-    pub(crate) fn kill(mut self) {
+    pub fn kill(mut self) {
         self.child.kill().expect("our child");
         self.child.wait().expect("our child");
         self.reader.take().expect("once").join().expect("the reader ends with the pipe");
     }
 
     /// Closes its input, which ends it in order, and reaps it.
-    pub(crate) fn end(mut self) {
+    pub fn end(mut self) {
         drop(self.input.take());
         let child = &mut self.child;
         wait_for("the node to end", || child.try_wait().expect("our child").is_some());
     }
 
     /// Reaps a process that ends by itself.
-    pub(crate) fn reap(mut self) {
+    pub fn reap(mut self) {
         let child = &mut self.child;
         wait_for("the node to end", || child.try_wait().expect("our child").is_some());
     }
@@ -196,15 +207,33 @@ impl Drop for NodeProcess {
     }
 }
 
+/// The code that an answer gives; `None` for success.
+pub fn code_of(answer: &str) -> Option<Code> {
+    let number = answer.strip_prefix("err ")?.split(' ').next()?;
+    Code::from_number(number.parse().expect("a number"))
+}
+
+/// Whether an answer says that something failed with this code.
+pub fn refused_as(answer: &str, code: Code) -> bool {
+    code_of(answer) == Some(code)
+}
+
+/// What the commands `host` and `hostwarm` say of one node: the environment of its processes.
+pub fn environment_of(word: &str) -> Vec<(&'static str, String)> {
+    let names = ["RSM_CLUSTER", "RSM_NODE_ID", "RSM_NODE_COUNT", "RSM_NODE_KEY"];
+    let values: Vec<&str> = word.split(',').map(|pair| pair.split_once('=').expect("a pair").1).collect();
+    names.into_iter().zip(values).map(|(name, value)| (name, value.to_owned())).collect()
+}
+
 /// The state letter of a process.
-pub(crate) fn state_of(pid: i32) -> Option<char> {
+pub fn state_of(pid: i32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit(") ").next()?.chars().next()
 }
 
 /// Waits until something is so. The pause only spares the processor; nothing depends on its length.
 #[track_caller]
-pub(crate) fn wait_for(what: &str, mut so: impl FnMut() -> bool) {
+pub fn wait_for(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !so() {
         assert!(Instant::now() < deadline, "waited too long for {what}");
@@ -213,7 +242,7 @@ pub(crate) fn wait_for(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 /// Kills a process that is not our child but that a story of ours made, and waits until it is gone.
-pub(crate) fn kill_grandchild(pid: i32) {
+pub fn kill_grandchild(pid: i32) {
     if let Some(process) = rustix::process::Pid::from_raw(pid) {
         let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
         wait_for("a grandchild to end", || matches!(state_of(pid), None | Some('Z')));

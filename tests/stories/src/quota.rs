@@ -127,7 +127,7 @@ fn words(words: &[u64]) -> Vec<u8> {
 }
 
 /// Does something with such a file system at a directory that is there, or says why it cannot be had here.
-pub(crate) fn attempt(directory: &Path, act: impl FnOnce() + Send + 'static) {
+pub fn attempt(directory: &Path, act: impl FnOnce() + Send + 'static) {
     let directory = directory.to_owned();
     let done = std::thread::spawn(move || with_quota(&directory, act)).join();
     match done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {

@@ -7,33 +7,33 @@ use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, SocketFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A connection to an agent.
-pub(crate) struct Raw {
-    pub(crate) socket: OwnedFd,
+pub struct Raw {
+    pub socket: OwnedFd,
     number: u64,
 }
 
 /// A membership, with everything the agent sent.
-pub(crate) struct Member {
-    pub(crate) control: Raw,
-    pub(crate) registry: OwnedFd,
-    pub(crate) events: OwnedFd,
-    pub(crate) bells: Option<OwnedFd>,
+pub struct Member {
+    pub control: Raw,
+    pub registry: OwnedFd,
+    pub events: OwnedFd,
+    pub bells: Option<OwnedFd>,
 }
 
 /// Where this process's agent is.
-pub(crate) fn address() -> Address {
+pub fn address() -> Address {
     std::env::var(ENV_CLUSTER).expect("a cluster").parse().expect("its address")
 }
 
 /// What this process may claim to be.
-pub(crate) fn claim() -> Claim {
+pub fn claim() -> Claim {
     let node = std::env::var(ENV_NODE_ID).expect("a node").parse().expect("a number");
     let key = std::env::var(ENV_NODE_KEY).expect("a key");
     Claim { node, key: secret_from_text(&key).expect("a key") }
 }
 
 /// The name to connect to.
-pub(crate) fn place(address: &Address) -> SocketAddrUnix {
+pub fn place(address: &Address) -> SocketAddrUnix {
     SocketAddrUnix::new_abstract_name(address.abstract_name().as_bytes()).expect("a name")
 }
 
@@ -47,37 +47,37 @@ pub(crate) fn introduction(socket: &OwnedFd) -> Option<OwnedFd> {
 
 impl Raw {
     /// Connects, or says why not.
-    pub(crate) fn connect() -> rsm::Result<Raw> {
+    pub fn connect() -> rsm::Result<Raw> {
         Raw::connect_to(&address())
     }
 
     /// As [`connect`](Self::connect), to this agent.
-    pub(crate) fn connect_to(address: &Address) -> rsm::Result<Raw> {
+    pub fn connect_to(address: &Address) -> rsm::Result<Raw> {
         let socket = packet_socket(SocketFlags::empty())?;
         rustix::net::connect(&socket, &place(address)).expect("the agent listens");
         Ok(Raw { socket, number: 0 })
     }
 
     /// Sends a request; gives its number.
-    pub(crate) fn tell(&mut self, ask: Ask) -> rustix::io::Result<u64> {
+    pub fn tell(&mut self, ask: Ask) -> rustix::io::Result<u64> {
         self.tell_with(ask, &[])
     }
 
     /// Sends a request with descriptors.
-    pub(crate) fn tell_with(&mut self, ask: Ask, descriptors: &[BorrowedFd<'_>]) -> rustix::io::Result<u64> {
+    pub fn tell_with(&mut self, ask: Ask, descriptors: &[BorrowedFd<'_>]) -> rustix::io::Result<u64> {
         self.number += 1;
         let packet = encode(&Request { number: self.number, ask }).expect("a message");
         send(&self.socket, &packet, descriptors, SendFlags::empty()).map(|()| self.number)
     }
 
     /// The next reply; `None` at the end of the connection.
-    pub(crate) fn hear(&self) -> Option<(Reply, Vec<OwnedFd>)> {
+    pub fn hear(&self) -> Option<(Reply, Vec<OwnedFd>)> {
         let packet = receive(&self.socket, RecvFlags::empty()).ok()??;
         Some((decode(&packet.bytes).expect("a reply"), packet.descriptors))
     }
 
     /// Asks and waits for the answer.
-    pub(crate) fn ask(&mut self, ask: Ask) -> rsm::Result<(Answer, Vec<OwnedFd>)> {
+    pub fn ask(&mut self, ask: Ask) -> rsm::Result<(Answer, Vec<OwnedFd>)> {
         let ended = || rsm::Error::with(rsm::Code::CtlrNotPresent, "the agent hung up");
         let number = self.tell(ask).map_err(|_| ended())?;
         loop {
@@ -91,12 +91,12 @@ impl Raw {
 
 impl Member {
     /// Joins.
-    pub(crate) fn join(claim: Option<Claim>) -> rsm::Result<Member> {
+    pub fn join(claim: Option<Claim>) -> rsm::Result<Member> {
         Member::join_at(&address(), claim)
     }
 
     /// Joins the cluster of this agent.
-    pub(crate) fn join_at(address: &Address, claim: Option<Claim>) -> rsm::Result<Member> {
+    pub fn join_at(address: &Address, claim: Option<Claim>) -> rsm::Result<Member> {
         let mut control = Raw::connect_to(address)?;
         let me = introduction(&control.socket);
         let me: Vec<_> = me.iter().map(AsFd::as_fd).collect();
@@ -116,7 +116,7 @@ impl Member {
     }
 
     /// Joins as what the environment says.
-    pub(crate) fn of_environment() -> rsm::Result<Member> {
+    pub fn of_environment() -> rsm::Result<Member> {
         Member::join(Some(claim()))
     }
 }

@@ -5,7 +5,6 @@
 //! in its environment, which daemons inherit too, so a test can say "nothing is left" without knowing what there was.
 
 mod processes;
-pub(crate) mod quota;
 mod refusal;
 mod standing;
 

@@ -1,0 +1,104 @@
+//! How tests tell stories with real processes: death, exec, fork, handlers and hostile peers cannot be played by threads.
+//!
+//! A test program is two things. Run as a test it tells stories; run with [`ENV_NODE`] in its environment it is a node
+//! that does what its standard input says, which is how a story gets its processes:
+//!
+//! ```ignore
+//! fn main() {
+//!     if rsm_stories::is_node() {
+//!         return node::run(node::no_more);
+//!     }
+//!     rsm_stories::tell(rsm_stories::trials());
+//! }
+//!
+//! story!(what_is_put_is_there);
+//! fn what_is_put_is_there() {
+//!     let cluster = cluster(2);
+//!     let [mut exporter, mut importer] = [1, 2].map(|node| NodeProcess::start(&cluster, node));
+//!     exporter.ok("export e 4096");
+//!     exporter.ok("publish e 0x400000");
+//!     importer.fails("connect i 1 0x400001 rw", Code::SegNotPublished);
+//!     importer.ok("connect i 1 0x400000 rw");
+//!     importer.ok("put i 0 5");
+//!     assert_eq!(exporter.ok("read e 0"), "5");
+//! }
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | [`process`] | a cluster, its node processes, what they answer |
+//! | [`node`] | the program that they run |
+//! | [`pieces`] | what nodes of the crash matrix and of the refusals can do besides |
+//! | [`gate`] | what processes and the system hold, before and after |
+//! | [`raw`] | the protocol by hand, for peers that do not use the library |
+//! | [`quota`] | a file system that says at close that it was too much |
+
+pub mod gate;
+pub mod node;
+pub mod pieces;
+pub mod process;
+pub mod quota;
+pub mod raw;
+
+#[doc(hidden)]
+pub use inventory;
+pub use process::{
+    NodeProcess, PATIENCE, cluster, code_of, environment_of, kill_grandchild, refused_as, small_cluster, state_of,
+    wait_for,
+};
+
+use libtest_mimic::{Arguments, Trial};
+
+/// Environment variable that makes a test program a node.
+pub const ENV_NODE: &str = "RSM_TEST_NODE";
+
+/// Whether this process is to be a node.
+pub fn is_node() -> bool {
+    std::env::var_os(ENV_NODE).is_some()
+}
+
+/// A story, and where it stands.
+pub struct Story {
+    /// Its name.
+    pub name: &'static str,
+    /// File and line: stories are told in this order.
+    pub place: (&'static str, u32),
+    /// The story itself.
+    pub tell: fn(),
+}
+
+inventory::collect!(Story);
+
+/// Has a function told as a story of this program: `story!(name);` above it, or `story!("name", || ...);`.
+#[macro_export]
+macro_rules! story {
+    ($name:ident) => {
+        $crate::story!(stringify!($name), $name);
+    };
+    ($name:expr, $tell:expr) => {
+        $crate::inventory::submit! {
+            $crate::Story { name: $name, place: (file!(), line!()), tell: $tell }
+        }
+    };
+}
+
+/// The stories of this program as trials.
+pub fn trials() -> Vec<Trial> {
+    let mut stories: Vec<&Story> = inventory::iter::<Story>.into_iter().collect();
+    stories.sort_by_key(|story| story.place);
+    let trial = |story: &'static Story| {
+        Trial::test(story.name, || {
+            (story.tell)();
+            Ok(())
+        })
+    };
+    stories.into_iter().map(trial).collect()
+}
+
+/// Tells stories as the arguments ask, and ends the process. One at a time: they count processes and descriptors, and
+/// each brings several processes.
+pub fn tell(trials: Vec<Trial>) -> ! {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    libtest_mimic::run(&arguments, trials).exit();
+}
