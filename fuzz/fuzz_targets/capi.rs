@@ -13,6 +13,8 @@ mod entry;
 mod export;
 #[path = "../../rsm-capi/src/import.rs"]
 mod import;
+#[path = "../../rsm-capi/src/polled.rs"]
+mod polled;
 #[path = "../../rsm-capi/src/scatter.rs"]
 mod scatter;
 #[path = "../bodies/script.rs"]

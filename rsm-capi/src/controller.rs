@@ -1,7 +1,7 @@
 //! Controllers.
 
 use crate::entry::{entry, fail};
-use crate::table;
+use crate::table::{self, Kind, Object};
 use rsm::{Controller, Node};
 use rsm_core::Code;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulong};
@@ -10,6 +10,10 @@ use std::sync::{Mutex, PoisonError};
 /// A controller that a program has open.
 pub(crate) struct ControllerObject {
     pub(crate) controller: Controller,
+}
+
+impl Object for ControllerObject {
+    const KIND: Kind = Kind::Controller;
 }
 
 /// Open controllers: index on the node, handle, references.

@@ -2,8 +2,8 @@
 
 use crate::controller::ControllerObject;
 use crate::entry::{entry, fail};
-use crate::signal::Polled;
-use crate::table;
+use crate::polled::Polled;
+use crate::table::{self, Kind, Object};
 use rsm::AccessList;
 use rsm_core::Code;
 use rsm_shm::membership::segment::Segment;
@@ -15,6 +15,10 @@ const ALLOW_REBIND: c_uint = 1;
 pub(crate) struct ExportObject {
     pub(crate) segment: Segment,
     pub(crate) polled: Polled,
+}
+
+impl Object for ExportObject {
+    const KIND: Kind = Kind::Export;
 }
 
 /// `rsmapi_access_entry_t`.

@@ -2,8 +2,8 @@
 
 use crate::controller::ControllerObject;
 use crate::entry::{entry, fail};
-use crate::signal::Polled;
-use crate::table::{self, Slot};
+use crate::polled::Polled;
+use crate::table::{self, Kind, Object, Slot};
 use rsm::Permission;
 use rsm_core::{Code, Error, Result};
 use rsm_shm::membership::connection::{BarrierMode, Connection};
@@ -20,6 +20,10 @@ pub(crate) struct ImportObject {
     pub(crate) connection: Arc<Connection>,
     state: Mutex<State>,
     pub(crate) polled: Polled,
+}
+
+impl Object for ImportObject {
+    const KIND: Kind = Kind::Import;
 }
 
 /// What is not in the slot, or must not change while something else does.

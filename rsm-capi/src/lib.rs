@@ -16,7 +16,7 @@
 //! | `signal` | post, wait, poll descriptors |
 //! | `segment_ids` | rsm_get_segmentid_range |
 //!
-//! Underneath, `table` turns handles into objects and `entry` keeps panics from crossing into C.
+//! Underneath, `table` turns handles into objects, `polled` keeps their poll descriptors, and `entry` keeps panics from crossing into C.
 //!
 //! Every function is unsafe for its caller as C functions are: pointers must point to what the header says. NULL,
 //! misaligned and stale arguments are answered with their codes.
@@ -28,6 +28,7 @@ mod controller;
 mod entry;
 mod export;
 mod import;
+mod polled;
 mod scatter;
 mod segment_ids;
 mod signal;

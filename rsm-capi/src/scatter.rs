@@ -3,7 +3,7 @@
 use crate::controller::ControllerObject;
 use crate::entry::{entry, fail, plain_entry};
 use crate::import::{ImportObject, import};
-use crate::table::{self, Slot};
+use crate::table::{self, Kind, Object, Slot};
 use crate::transfer::reach;
 use rsm_core::bell::Accumulate;
 use rsm_core::transfer::{Direction, Transfer};
@@ -23,6 +23,10 @@ const NO_ACCUMULATE: c_uint = 2;
 pub(crate) struct LocalObject {
     start: usize,
     length: usize,
+}
+
+impl Object for LocalObject {
+    const KIND: Kind = Kind::Local;
 }
 
 /// `rsm_iovec_t`.

@@ -1,110 +1,21 @@
-//! Signals and poll descriptors.
+//! Signals, and polling for them.
 
 use crate::entry::{entry, fail, number};
 use crate::export::ExportObject;
 use crate::import::{ImportObject, connection};
+use crate::polled::{Polled, registered};
 use crate::table;
 use libc::{POLLHUP, POLLIN, POLLRDNORM, nfds_t, pollfd};
 use rsm_core::bell::{Accumulate, Bell};
-use rsm_core::pump::Made;
 use rsm_core::{Code, Error, Result};
 use rsm_shm::futex::Nap;
 use rsm_shm::membership::Membership;
-use rsm_shm::membership::ready::Ready;
 use rsm_shm::membership::wait::Waiting;
 use std::ffi::{c_int, c_uint};
-use std::os::fd::{AsRawFd, RawFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const NO_ACCUMULATE: c_uint = 2;
-
-/// The poll descriptor of a handle, and how many hold it.
-#[derive(Default)]
-pub(crate) struct Polled {
-    holders: Mutex<Holders>,
-    /// A descriptor was made once: taking a signal looks no further without.
-    made: Made,
-}
-
-#[derive(Default)]
-struct Holders {
-    count: u32,
-    /// Made at the first request and kept for the life of the handle: the number stays the same.
-    ready: Option<Arc<Ready>>,
-}
-
-/// Descriptors that programs hold, and whose they are.
-static REGISTERED: Mutex<Vec<(RawFd, u64)>> = Mutex::new(Vec::new());
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Polled {
-    /// Refuses while somebody holds the descriptor.
-    pub(crate) fn check_unused(&self) -> Result<()> {
-        let _hold = rsm_shm::membership::without_forks();
-        if lock(&self.holders).count > 0 { fail(Code::PollfdInUse) } else { Ok(()) }
-    }
-
-    /// The descriptor that this process made, if it did.
-    fn ready(&self) -> Option<Arc<Ready>> {
-        let _hold = rsm_shm::membership::without_forks();
-        lock(&self.holders).ready.clone().filter(|ready| ready.is_usable())
-    }
-
-    fn hold(&self, handle: u64, side: &Side) -> Result<RawFd> {
-        self.made.say();
-        // Made outside of the lock: it starts a thread.
-        let made = match self.ready() {
-            Some(ready) => ready,
-            None => Ready::new(side.membership(), side.bell())?,
-        };
-        let (number, _surplus) = {
-            let _hold = rsm_shm::membership::without_forks();
-            let mut holders = lock(&self.holders);
-            // Another thread may have been faster; what a forked child inherited is its parent's, and what the program
-            // closed is gone.
-            let current = holders.ready.as_ref().filter(|ready| ready.is_usable()).map(Arc::clone);
-            let (ready, surplus) = match current {
-                Some(ready) => (ready, Some(made)),
-                None => (made, holders.ready.take()),
-            };
-            let number = ready.descriptor().as_raw_fd();
-            let replaced = surplus.as_ref().is_some_and(|old| !old.is_current());
-            // What a forked child inherited was held by its parent.
-            holders.count = if replaced { 1 } else { holders.count + 1 };
-            holders.ready = Some(ready);
-            let mut registered = lock(&REGISTERED);
-            registered.retain(|(_, owner)| *owner != handle);
-            registered.push((number, handle));
-            (number, surplus)
-        };
-        Ok(number)
-    }
-
-    fn release(&self, handle: u64) {
-        let _hold = rsm_shm::membership::without_forks();
-        let mut holders = lock(&self.holders);
-        if holders.count == 0 {
-            return;
-        }
-        holders.count -= 1;
-        if holders.count == 0 {
-            lock(&REGISTERED).retain(|(_, owner)| *owner != handle);
-        }
-    }
-
-    /// Makes the descriptor follow after a signal was taken.
-    fn follow(&self) {
-        if self.made.is_after_take()
-            && let Some(ready) = self.ready()
-        {
-            ready.follow();
-        }
-    }
-}
 
 /// An export or an import, as signals see it.
 enum Side {
@@ -178,7 +89,7 @@ pub extern "C" fn rsm_intr_signal_post(memseg: u64, flags: c_uint) -> c_int {
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn rsm_intr_signal_wait(memseg: u64, milliseconds: c_int) -> c_int {
     match take_at_once(memseg) {
-        Some(polled) if polled.made.is_after_take() => followed(polled),
+        Some(polled) if polled.is_after_take() => followed(polled),
         Some(_) => 0,
         None => wait_longer(memseg, milliseconds),
     }
@@ -239,7 +150,7 @@ pub unsafe extern "C" fn rsm_memseg_get_pollfd(memseg: u64, fd: *mut pollfd) -> 
         if fd.is_null() {
             return fail(Code::BadAddr);
         }
-        let number = side.polled().hold(memseg, &side)?;
+        let number = side.polled().hold(memseg, side.membership(), side.bell())?;
         // SAFETY: writable by the caller's promise; `revents` is left alone.
         unsafe {
             (*fd).fd = number;
@@ -256,12 +167,6 @@ pub extern "C" fn rsm_memseg_release_pollfd(memseg: u64) -> c_int {
         Side::find(memseg)?.polled().release(memseg);
         Ok(())
     })
-}
-
-/// The handle whose descriptor this is, while somebody holds it.
-fn registered(fd: RawFd) -> Option<u64> {
-    let _hold = rsm_shm::membership::without_forks();
-    lock(&REGISTERED).iter().find(|(number, _)| *number == fd).map(|(_, owner)| *owner)
 }
 
 /// poll(2) over descriptors of handles and of anything else; takes one signal of each handle that was ready. Reference

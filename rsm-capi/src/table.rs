@@ -8,10 +8,6 @@
 //! Slots lie in one table that is reserved once: 64 MiB of addresses, of which only those pages are there that were used.
 //! What transfers need is in the slot itself, which fills a cache line.
 
-use crate::controller::ControllerObject;
-use crate::export::ExportObject;
-use crate::import::ImportObject;
-use crate::scatter::LocalObject;
 use rsm_core::{Code, Error, Result};
 use rsm_shm::membership::connection::Connection;
 use std::ffi::c_void;
@@ -76,22 +72,9 @@ impl Free {
     }
 }
 
-/// Objects that handles stand for.
+/// Objects that handles stand for. No two types have the same kind.
 pub(crate) trait Object: Sized {
     const KIND: Kind;
-}
-
-impl Object for ControllerObject {
-    const KIND: Kind = Kind::Controller;
-}
-impl Object for ExportObject {
-    const KIND: Kind = Kind::Export;
-}
-impl Object for ImportObject {
-    const KIND: Kind = Kind::Import;
-}
-impl Object for LocalObject {
-    const KIND: Kind = Kind::Local;
 }
 
 /// The table, reserved at the first use; zero pages cost nothing until they are touched.

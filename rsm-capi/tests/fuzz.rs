@@ -15,6 +15,8 @@ mod entry;
 mod export;
 #[path = "../src/import.rs"]
 mod import;
+#[path = "../src/polled.rs"]
+mod polled;
 #[path = "../../fuzz/bodies/replay.rs"]
 mod replay;
 #[path = "../src/scatter.rs"]
