@@ -109,3 +109,28 @@ fn every_crash_point_has_one_place() {
     let listed = rsm_core::crash::POINTS.iter().map(|(_, name, _)| ((*name).to_owned(), 1));
     assert_eq!(places, listed.collect());
 }
+
+/// A room of `rsm-shm`, and what its files may not name.
+const ROOMS: &[(&str, &[&str])] = &[
+    // What the agent knows does not act.
+    ("agent/books", &["Agent", "crate::membership"]),
+    ("agent", &["crate::membership"]),
+    ("memory", &["crate::agent", "crate::membership"]),
+];
+
+#[test]
+fn rooms_name_only_what_is_below_them() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rsm-shm/src");
+    for &(room, never) in ROOMS {
+        let mut files = Vec::new();
+        sources(&root.join(room), &mut files);
+        assert!(!files.is_empty(), "{room} has files");
+        for file in files {
+            let text = std::fs::read_to_string(&file).expect("a source file");
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            for (line, never) in code.flat_map(|line| never.iter().map(move |never| (line, never))) {
+                assert!(!line.contains(never), "{} names {never}: {line}", file.display());
+            }
+        }
+    }
+}

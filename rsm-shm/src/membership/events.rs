@@ -7,7 +7,7 @@
 
 use super::Shared;
 use crate::guest::Guest;
-use crate::memory::{inspect, trash};
+use crate::memory::{maps, trash};
 use crate::parking::Parking;
 use crate::private_table::{self, Stdio};
 use crate::socket;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// Starts the thread. It ends with the link.
 pub(super) fn start(link: Guest, shared: Arc<Shared>, parking: Arc<Parking>) -> Result<()> {
     private_table::spawn("rsm-events", link, Stdio::Null, move |link| {
-        inspect::keep_looking();
+        maps::keep_looking();
         trash::keep_marking();
         run(&link, &shared, &parking);
     })

@@ -41,6 +41,7 @@
 //!   those of an object while a forked child lives, and whoever maps them goes on finding what they held.
 #![allow(unsafe_code)]
 
+pub use super::geometry::CHUNK;
 use super::inspect::{self, Identity, Piece};
 use super::kin::{self, Kin};
 pub use super::relocate::Protection;
@@ -48,9 +49,6 @@ use super::relocate::Relocation;
 use super::span::Span;
 use rsm_core::{Code, Error, Result};
 use std::os::fd::BorrowedFd;
-
-/// Most bytes that are there twice at any moment, where pages are not larger.
-pub const CHUNK: usize = 8 << 20;
 
 /// How far to look for memory of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

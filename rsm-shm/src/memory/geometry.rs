@@ -1,5 +1,8 @@
 //! Into how large pieces memory that moves is cut.
 
+/// Most bytes that are there twice at any moment, where pages are not larger.
+pub const CHUNK: usize = 8 << 20;
+
 /// Sizes in bytes, all of them multiples of the page size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
@@ -15,7 +18,7 @@ impl Geometry {
     /// For pages of a size: no page is ever cut, for the kernel moves whole ones whatever it is told.
     pub(crate) const fn of(page: usize) -> Geometry {
         Geometry {
-            chunk: whole_pages(super::adopt::CHUNK, page),
+            chunk: whole_pages(CHUNK, page),
             window: whole_pages(256 << 10, page),
             bare_window: whole_pages(32 << 10, page),
         }

@@ -1,16 +1,13 @@
 //! What addresses of this process are mapped to, as the kernel tells.
 //!
-//! With Linux 6.11 one `ioctl` for each mapping answers (`PROCMAP_QUERY`, half a microsecond); before, the text of
-//! `/proc/self/maps` is read. The answer holds until somebody maps something else there.
-#![allow(unsafe_code)]
+//! The kinds of mappings, and the rules about them: what may become a segment, what is one. The answer holds until
+//! somebody maps something else there.
 
+use super::maps::{self, Mapping};
 use crate::error::from_errno;
 use crate::guest::Guest;
-use crate::procfs;
 use rsm_core::{Code, Error, Result};
-use rustix::io::Errno;
-use std::cell::OnceCell;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
 /// What a mapping is of.
@@ -72,47 +69,31 @@ impl Piece {
 /// What tells a memory object from every other: device and inode.
 pub type Identity = (u64, u64);
 
-/// A mapping as the kernel describes it.
-struct Mapping {
-    start: usize,
-    end: usize,
-    readable: bool,
-    writable: bool,
-    executable: bool,
-    shared: bool,
-    page: u64,
-    offset: u64,
-    device: u64,
-    inode: u64,
-    name: Vec<u8>,
-}
-
-impl Mapping {
-    fn kind(&self) -> Kind {
-        let name = self.name.as_slice();
-        // A user may call a file what the kernel calls its objects; those are all on one device that has no path. The
-        // device also tells whether there is a file, as 0 is none; an inode of 0 is one like any other.
-        let of_kernel = self.device == kernel_device();
-        let page = crate::memory::page_size() as u64;
-        if self.page > page || name.starts_with(b"/anon_hugepage") {
-            Kind::HugePages
-        } else if name.starts_with(b"[v") || name == b"[uprobes]" {
-            Kind::Special
-        } else if self.device == 0 {
-            if self.shared { Kind::SharedFile } else { Kind::Anonymous }
-        } else if !self.shared {
-            Kind::PrivateFile
-        } else if !of_kernel {
-            Kind::SharedFile
-        } else if name.starts_with(b"/SYSV") {
-            Kind::SysV
-        } else if name.starts_with(b"/dev/zero") || name.starts_with(b"[anon_shmem:") {
-            Kind::SharedAnonymous
-        } else if name == b"/memfd:rsm-segment (deleted)" {
-            Kind::Object
-        } else {
-            Kind::SharedFile
-        }
+/// What a mapping is of.
+fn kind_of(mapping: &Mapping) -> Kind {
+    let name = mapping.name.as_slice();
+    // A user may call a file what the kernel calls its objects; those are all on one device that has no path. The
+    // device also tells whether there is a file, as 0 is none; an inode of 0 is one like any other.
+    let of_kernel = mapping.device == kernel_device();
+    let page = crate::memory::page_size() as u64;
+    if mapping.page > page || name.starts_with(b"/anon_hugepage") {
+        Kind::HugePages
+    } else if name.starts_with(b"[v") || name == b"[uprobes]" {
+        Kind::Special
+    } else if mapping.device == 0 {
+        if mapping.shared { Kind::SharedFile } else { Kind::Anonymous }
+    } else if !mapping.shared {
+        Kind::PrivateFile
+    } else if !of_kernel {
+        Kind::SharedFile
+    } else if name.starts_with(b"/SYSV") {
+        Kind::SysV
+    } else if name.starts_with(b"/dev/zero") || name.starts_with(b"[anon_shmem:") {
+        Kind::SharedAnonymous
+    } else if name == b"/memfd:rsm-segment (deleted)" {
+        Kind::Object
+    } else {
+        Kind::SharedFile
     }
 }
 
@@ -142,7 +123,7 @@ pub fn present(start: usize, length: usize) -> Result<Vec<Piece>> {
         return Err(Error::with(Code::BadLength, "a range of no bytes"));
     }
     let end = start.checked_add(length).ok_or_else(|| hole(start, usize::MAX))?;
-    let mut pieces = mapped(start, end)?;
+    let mut pieces: Vec<Piece> = maps::overlapping(start, end)?.iter().map(piece).collect();
     for piece in &mut pieces {
         let before = start.saturating_sub(piece.start);
         piece.offset += before as u64;
@@ -157,33 +138,8 @@ pub fn present(start: usize, length: usize) -> Result<Vec<Piece>> {
 /// # Errors
 /// As [`present`].
 pub fn all_of(object: Identity) -> Result<Vec<Piece>> {
-    let mut pieces = mapped(0, usize::MAX)?;
-    pieces.retain(|piece| piece.is_of(object));
-    Ok(pieces)
-}
-
-/// What overlaps a range of addresses.
-fn mapped(start: usize, end: usize) -> Result<Vec<Piece>> {
-    let look = |maps: BorrowedFd<'_>| match query_all(maps, start, end) {
-        Err(Errno::NOTTY | Errno::INVAL | Errno::NOSYS | Errno::PERM) => read_all(maps, start, end),
-        other => other,
-    };
-    // A thread that ends has let go of its own already.
-    let looked = match KEPT.try_with(|kept| kept.get().map(|maps| look(maps.as_fd()))) {
-        Ok(Some(looked)) => looked,
-        Ok(None) | Err(_) => look(procfs::open("self/maps")?.as_fd()),
-    };
-    looked.map_err(|e| from_errno(e, "cannot look at this process's mappings"))
-}
-
-thread_local! {
-    static KEPT: OnceCell<Guest> = const { OnceCell::new() };
-}
-
-/// Lets the calling thread, whose descriptors are its own, look for as long as it lives, whatever the process does to
-/// its descriptors, its root directory or its limits.
-pub(crate) fn keep_looking() {
-    KEPT.with(|kept| procfs::open("self/maps").ok().map(|maps| kept.set(maps)));
+    let all = maps::overlapping(0, usize::MAX)?;
+    Ok(all.iter().map(piece).filter(|piece| piece.is_of(object)).collect())
 }
 
 /// The pieces of a range, when it is memory that may become a segment: mapped, not a file mapped shared, and readable
@@ -241,15 +197,6 @@ pub fn maps_object(start: usize, length: usize, device: u64, inode: u64) -> Resu
     }))
 }
 
-/// Whether this kernel answers for one mapping.
-///
-/// # Errors
-/// ENOTTY where it does not, and the text of all mappings is read instead; ENOENT without /proc.
-pub(crate) fn probe() -> Result<(), Errno> {
-    let maps = procfs::open("self/maps").map_err(|_| Errno::NOENT)?;
-    query(maps.as_fd(), std::ptr::from_ref(&maps).addr()).map(drop)
-}
-
 /// Device and inode of an open file.
 ///
 /// # Errors
@@ -278,141 +225,11 @@ fn kernel_device() -> u64 {
     }
 }
 
-/// `struct procmap_query`.
-#[repr(C)]
-#[derive(Default)]
-struct Query {
-    size: u64,
-    query_flags: u64,
-    query_addr: u64,
-    vma_start: u64,
-    vma_end: u64,
-    vma_flags: u64,
-    vma_page_size: u64,
-    vma_offset: u64,
-    inode: u64,
-    dev_major: u32,
-    dev_minor: u32,
-    vma_name_size: u32,
-    build_id_size: u32,
-    vma_name_addr: u64,
-    build_id_addr: u64,
-}
-
-const PROCMAP_QUERY: u64 = rustix::ioctl::opcode::read_write::<Query>(b'f', 17) as u64;
-const QUERY_READABLE: u64 = 0x01;
-const QUERY_WRITABLE: u64 = 0x02;
-const QUERY_EXECUTABLE: u64 = 0x04;
-const QUERY_SHARED: u64 = 0x08;
-const QUERY_COVERING_OR_NEXT: u64 = 0x10;
-
-/// Longest name that is looked at; longer ones are of files, whose names do not matter here.
-const NAME: usize = 256;
-
-fn query_all(maps: BorrowedFd<'_>, start: usize, end: usize) -> Result<Vec<Piece>, Errno> {
-    let mut pieces = Vec::new();
-    let mut at = start;
-    while at < end {
-        match query(maps, at)? {
-            Some(mapping) if mapping.start < end => {
-                at = mapping.end;
-                pieces.push(piece(&mapping));
-            }
-            _ => break,
-        }
-    }
-    Ok(pieces)
-}
-
-/// The mapping that covers an address, or the next one.
-fn query(maps: BorrowedFd<'_>, address: usize) -> Result<Option<Mapping>, Errno> {
-    let mut name = [0u8; NAME];
-    let mut named = true;
-    loop {
-        let mut q = Query {
-            size: size_of::<Query>() as u64,
-            query_flags: QUERY_COVERING_OR_NEXT,
-            query_addr: address as u64,
-            vma_name_size: if named { NAME as u32 } else { 0 },
-            vma_name_addr: if named { name.as_mut_ptr() as u64 } else { 0 },
-            ..Query::default()
-        };
-        // SAFETY: the argument is one `struct procmap_query` that says its size; the kernel writes it and at most
-        // `vma_name_size` bytes to `name`, both of which outlive the call.
-        let done = unsafe { libc::ioctl(maps.as_raw_fd(), PROCMAP_QUERY as _, &raw mut q) };
-        if done != 0 {
-            match Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO) {
-                Errno::NOENT => return Ok(None),
-                Errno::NAMETOOLONG if named => named = false,
-                Errno::INTR => {}
-                e => return Err(e),
-            }
-            continue;
-        }
-        let length = if named { (q.vma_name_size as usize).clamp(1, NAME) - 1 } else { 0 };
-        return Ok(Some(Mapping {
-            start: q.vma_start as usize,
-            end: q.vma_end as usize,
-            readable: q.vma_flags & QUERY_READABLE != 0,
-            writable: q.vma_flags & QUERY_WRITABLE != 0,
-            executable: q.vma_flags & QUERY_EXECUTABLE != 0,
-            shared: q.vma_flags & QUERY_SHARED != 0,
-            page: q.vma_page_size,
-            offset: q.vma_offset,
-            device: rustix::fs::makedev(q.dev_major, q.dev_minor),
-            inode: q.inode,
-            name: name[..length].to_vec(),
-        }));
-    }
-}
-
-fn read_all(maps: BorrowedFd<'_>, start: usize, end: usize) -> Result<Vec<Piece>, Errno> {
-    let mut text = Vec::new();
-    let mut part = [0; 4096];
-    loop {
-        match rustix::io::pread(maps, &mut part, text.len() as u64) {
-            Ok(0) => break,
-            Ok(bytes) => text.extend_from_slice(&part[..bytes]),
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    let mappings = text.split(|&b| b == b'\n').filter_map(parse);
-    Ok(mappings.filter(|m| m.start < end && m.end > start).map(|m| piece(&m)).collect())
-}
-
-/// One line: `start-end perms offset major:minor inode   name`.
-fn parse(line: &[u8]) -> Option<Mapping> {
-    let mut fields = line.splitn(6, |&b| b == b' ');
-    let mut field = || fields.next().and_then(|f| std::str::from_utf8(f).ok());
-    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
-    let (start, end) = field()?.split_once('-')?;
-    let permissions = field()?.as_bytes();
-    let offset = hex(field()?)?;
-    let (major, minor) = field()?.split_once(':')?;
-    let inode = field()?.parse().ok()?;
-    let name = fields.next().unwrap_or_default().trim_ascii_start();
-    Some(Mapping {
-        start: hex(start)? as usize,
-        end: hex(end)? as usize,
-        readable: permissions.first() == Some(&b'r'),
-        writable: permissions.get(1) == Some(&b'w'),
-        executable: permissions.get(2) == Some(&b'x'),
-        shared: permissions.get(3) == Some(&b's'),
-        // The text does not tell; huge pages of no file are known by their name.
-        page: 0,
-        offset,
-        device: rustix::fs::makedev(hex(major)? as u32, hex(minor)? as u32),
-        inode,
-        name: name.to_vec(),
-    })
-}
-
 fn piece(mapping: &Mapping) -> Piece {
     Piece {
         start: mapping.start,
         end: mapping.end,
-        kind: mapping.kind(),
+        kind: kind_of(mapping),
         readable: mapping.readable,
         writable: mapping.writable,
         executable: mapping.executable,
@@ -429,22 +246,13 @@ mod tests {
     use super::*;
     use rsm_core::access::Permission;
 
-    fn maps() -> Guest {
-        procfs::open("self/maps").unwrap()
-    }
-
     #[test]
-    fn the_text_and_the_query_agree() {
+    fn a_part_of_an_object_is_told() {
         let page = super::super::page_size();
         let length = 8 * page;
         let object = memfd::create("rsm-segment", 16 * page as u64).unwrap();
         let region = Region::map(&object, 4 * page as u64, length, Permission::ReadWrite).unwrap();
         let (start, end) = (region.as_ptr() as usize, region.as_ptr() as usize + region.len());
-        let text = read_all(maps().as_fd(), start, end).unwrap();
-        match query_all(maps().as_fd(), start, end) {
-            Ok(asked) => assert_eq!(asked, text),
-            Err(e) => println!("this kernel has no PROCMAP_QUERY: {e}"),
-        }
         let (device, inode) = identity(&object).unwrap();
         let whole = Piece {
             start,
@@ -457,7 +265,7 @@ mod tests {
             inode,
             offset: 4 * page as u64,
         };
-        assert_eq!(text, std::slice::from_ref(&whole));
+        assert_eq!(pieces(start, region.len()).unwrap(), std::slice::from_ref(&whole));
         let part = Piece { start: start + page, end: end - page, offset: 5 * page as u64, ..whole };
         assert_eq!(pieces(start + page, length - 2 * page).unwrap(), [part]);
         assert!(maps_object(start, length, device, inode).unwrap());
@@ -489,12 +297,10 @@ mod tests {
             ("rw-p", "00:0f", 7, "/anon_hugepage (deleted)", Kind::HugePages),
         ] {
             let line = format!("7f0000000000-7f0000002000 {permissions} 00001000 {device} {inode}      {name}");
-            let mapping = parse(line.as_bytes()).unwrap();
-            assert_eq!(mapping.kind(), kind, "{line}");
+            let mapping = maps::parse(line.as_bytes()).unwrap();
+            assert_eq!(kind_of(&mapping), kind, "{line}");
             assert_eq!((mapping.start, mapping.end, mapping.offset), (0x7f00_0000_0000, 0x7f00_0000_2000, 0x1000));
             assert_eq!((mapping.readable, mapping.writable), (true, permissions.as_bytes()[1] == b'w'));
         }
-        assert!(parse(b"").is_none());
-        assert!(parse(b"nonsense").is_none());
     }
 }

@@ -13,7 +13,9 @@
 //! | `vector`, `neon` | long copies on x86-64, and on aarch64 |
 //! | `trust` | how often they look where their target's lines are |
 //! | [`trash`] | cutting a mapping off without a fault |
-//! | [`inspect`] | what addresses of this process are mapped to |
+//! | `ours` | what the library mapped and may cover or unmap |
+//! | `maps` | reading this process's mappings |
+//! | [`inspect`] | what they are of, and what may become a segment |
 //! | [`adopt`] | moving what a range holds to another memory, under the feet of threads that use it |
 //! | `relocate`, `span`, `geometry` | how it moves: piece by piece, through addresses of our own |
 //! | `populate` | making pages present |
@@ -33,9 +35,11 @@ pub mod huge;
 pub mod inspect;
 pub(crate) mod kin;
 pub mod lease;
+pub(crate) mod maps;
 pub mod memfd;
 #[cfg(all(target_arch = "aarch64", not(miri)))]
 mod neon;
+mod ours;
 pub(crate) mod populate;
 pub mod region;
 mod relocate;

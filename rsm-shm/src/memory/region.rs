@@ -3,8 +3,8 @@
 
 use super::huge::huge_page_size;
 use super::inspect::Identity;
+use super::ours::ours;
 use super::populate::{Use, populate};
-use super::trash;
 use crate::error::from_errno;
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
@@ -136,10 +136,6 @@ impl Region {
     pub(super) fn expect_plain_trash(&self) {
         // Relaxed: read by whoever drops the region, which all that others did with it comes before.
         self.plain_trash.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn expects_plain_trash(&self) -> bool {
-        self.plain_trash.load(Ordering::Relaxed)
     }
 
     fn from_mmap(start: rustix::io::Result<*mut std::ffi::c_void>, length: usize) -> Result<Region> {
@@ -303,7 +299,9 @@ impl Region {
 impl Drop for Region {
     fn drop(&mut self) {
         let whole = (self.start.as_ptr(), self.length);
-        let pieces = self.object.and_then(|_| trash::ours(self)).map_or_else(
+        let plain = self.plain_trash.load(Ordering::Relaxed);
+        let ours = self.object.and_then(|object| ours(whole.0.addr(), whole.1, object, plain));
+        let pieces = ours.map_or_else(
             || vec![whole],
             |pieces| pieces.iter().map(|p| (self.start.as_ptr().with_addr(p.start), p.bytes())).collect(),
         );

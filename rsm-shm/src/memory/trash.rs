@@ -9,20 +9,17 @@
 //! there. To be known again, trash is memory of `/dev/zero` at an offset that nobody else maps.
 #![allow(unsafe_code)]
 
-use super::inspect::{self, Kind, Piece};
+use super::inspect;
+use super::ours::MARK;
 use super::region::Region;
 use crate::error::from_errno;
 use crate::guest::Guest;
-use crate::private_table;
+use rsm_core::Result;
 use rsm_core::access::Permission;
-use rsm_core::{Code, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 use std::cell::OnceCell;
-
-/// Where in `/dev/zero` the trash of a region begins.
-const MARK: u64 = 0x5253_4d00_0000_0000;
 
 thread_local! {
     static ZEROS: OnceCell<Guest> = const { OnceCell::new() };
@@ -86,27 +83,9 @@ fn put(region: &Region, offset: usize, length: usize, protection: ProtFlags) -> 
     put.map(|_| ()).map_err(|e| from_errno(e, "cannot cut a mapping off"))
 }
 
-/// What of a region that the program was given is still ours: memory of its object, and trash.
-///
-/// Where nobody can look, because there is no `/proc`, all of it counts as ours.
-pub(super) fn ours(region: &Region) -> Option<Vec<Piece>> {
-    let (start, length) = (region.as_ptr().addr(), region.len());
-    let look = move || inspect::present(start, length);
-    let looked = match look() {
-        Err(error) if error.code() == Code::InsufficientResources => private_table::aside(look),
-        other => other,
-    };
-    let mut pieces = looked.ok()?;
-    pieces.retain(|piece| {
-        let marked = piece.kind == Kind::PrivateFile && piece.offset == MARK + (piece.start - start) as u64;
-        let plain = piece.kind == Kind::Anonymous && region.expects_plain_trash();
-        marked || plain || region.object().is_some_and(|object| piece.is_of(object))
-    });
-    Some(pieces)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::inspect::Kind;
     use super::super::memfd;
     use super::super::page_size;
     use super::*;
