@@ -155,7 +155,7 @@ impl Ping {
         let (worst, on) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(true)));
         let (shared, stop) = (Arc::clone(&worst), Arc::clone(&on));
         std::thread::spawn(move || {
-            // All of it: without its events link it would be no member any more.
+            // All of it: without its events socket it would be no member any more.
             let mut member = member;
             while stop.load(Relaxed) {
                 let began = Instant::now();

@@ -23,7 +23,7 @@ const STEPS: usize = 64;
 /// What the agent does at once takes no longer.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A connection, and its events link once it joined.
+/// A connection, and its events socket once it joined.
 struct Party {
     control: Option<OwnedFd>,
     events: Option<OwnedFd>,

@@ -27,10 +27,10 @@ points! {
     AgentEnded "the registry says that the cluster has ended, the name is still taken"
     // The agent: who comes and goes.
     AgentAccepted "a connection is accepted, nothing is read from it"
-    AgentAdmitted "a process may join, its events link is made, it is no member yet"
+    AgentAdmitted "a process may join, its events socket is made, it is no member yet"
     AgentJoined "a process is a member, its answer is not sent"
-    AgentAttached "a member has another control connection, its answer is not sent"
-    AgentLostControl "a control connection ended, the membership goes on"
+    AgentAttached "a member has another control socket, its answer is not sent"
+    AgentLostControl "a control socket ended, the membership goes on"
     AgentForgot "a member that ended is out of the tables, what it had is not"
     AgentWithdrewDead "the segments of a dead member are gone, its connections are not"
     AgentNudged "the exporters that a dead member may have owed a wake are woken, its connections stand"
@@ -78,7 +78,7 @@ points! {
     AskSent "a request is sent"
     AskAnswered "an answer is read"
     AbandonSent "the agent is told to undo a request whose answer nobody read"
-    AttachSent "another control connection is opened in place of a lost one"
+    AttachSent "another control socket is opened in place of a lost one"
     // A member: what the agent tells.
     LookTold "the events thread is told to look, nothing is cut"
     LookCovered "trash pages lie under an import"

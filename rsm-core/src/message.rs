@@ -1,4 +1,4 @@
-//! What a library and an agent say to each other on the control connection.
+//! What a library and an agent say to each other on the control socket.
 //!
 //! One message is one packet of at most [`MAX_MESSAGE`] bytes: a request with a number, or the reply to it. The agent
 //! answers every request at once. What has to wait for other processes (taking a segment back) is answered with the
@@ -109,7 +109,7 @@ pub enum Ask {
         /// Which node; `None` to look only.
         claim: Option<Claim>,
     },
-    /// Go on with a membership over a new control connection, whose credentials count from now on.
+    /// Go on with a membership over a new control socket, whose credentials count from now on.
     Attach {
         /// Number of the membership.
         membership: u64,
@@ -222,7 +222,7 @@ pub enum Ask {
         /// Memberships up to this number are known already; 0 at first.
         after: u64,
     },
-    /// Give up the membership and everything it holds. No reply: the events link ends.
+    /// Give up the membership and everything it holds. No reply: the events socket ends.
     Leave,
     /// The caller of an earlier request is gone: undo what it did. No reply.
     Abandon {
@@ -282,7 +282,7 @@ pub enum Ask {
 pub enum Answer {
     /// Nothing more to say.
     Done,
-    /// A member. Descriptors: the registry; its end of the events link; for nodes, the node's bell memory.
+    /// A member. Descriptors: the registry; its end of the events socket; for nodes, the node's bell memory.
     Joined {
         /// Number of the membership.
         membership: u64,

@@ -281,7 +281,7 @@ pub(crate) const STORIES: &[Story] = &[
         },
     },
     Story {
-        name: "lose the control connection",
+        name: "lose the control socket",
         victims: EXPORTS,
         before: |s| connected(s, "export"),
         act: |s| {

@@ -108,7 +108,7 @@ impl Visitor {
         let _ = send(&self.0, bytes, descriptors, SendFlags::empty());
     }
 
-    /// Takes the visitor in like an honest agent; gives the events link.
+    /// Takes the visitor in like an honest agent; gives the events socket.
     fn take_in(&self, honest: &Honest) -> OwnedFd {
         let number = self.hear().expect("a join").number;
         let (events, theirs) = packet_pair().expect("a pair");

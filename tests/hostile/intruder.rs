@@ -398,7 +398,7 @@ fn throw_descriptors(loot: &mut Loot) -> u32 {
     sent
 }
 
-/// Half messages, messages that are too long, and noise, on control connections and events links.
+/// Half messages, messages that are too long, and noise, on control sockets and events sockets.
 fn throw_garbage(loot: &mut Loot) {
     let whole =
         rsm_core::message::encode(&rsm_core::message::Request { number: 9, ask: create(65536) }).expect("a message");

@@ -376,7 +376,7 @@ fn an_importer_that_does_not_look_is_cut_off() {
     siege.intruder.ok("join");
     for round in 1..5 {
         export.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).expect("published");
-        // Keeps every mapping it ever got, and its events link full of looks.
+        // Keeps every mapping it ever got, and its events socket full of looks.
         siege.intruder.ok("scribble 3 4194304 1");
         export.unpublish().expect("taken back");
         export.memory().write_volatile_u64(0, round).expect("a write");

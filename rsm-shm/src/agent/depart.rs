@@ -19,7 +19,7 @@ impl Agent {
         let causes = match ending {
             _ if member.killed => (EndCause::NodeKilled, EndCause::NodeKilled),
             Ending::Left => (EndCause::ExporterEnded, EndCause::Disconnected),
-            Ending::LinkEnded | Ending::ProcessEnded => (EndCause::ExporterEnded, EndCause::ImporterEnded),
+            Ending::EventsEnded | Ending::ProcessEnded => (EndCause::ExporterEnded, EndCause::ImporterEnded),
         };
         self.books.members_of.remove(member.pid, party);
         for fd in [Some(&member.events), member.process.as_ref(), member.control.as_ref()].into_iter().flatten() {

@@ -41,7 +41,7 @@ struct Told {
 /// A running agent, on a thread of this process. Dropping the handle ends the cluster.
 ///
 /// # Crash
-/// The agent's descriptors are in its thread's private table and end with the process: every member's events link
+/// The agent's descriptors are in its thread's private table and end with the process: every member's events socket
 /// ends, and nothing of the cluster is left but what its members map.
 #[derive(Debug)]
 pub struct AgentHandle {

@@ -1,7 +1,7 @@
 //! Joining, identity, leaving.
 //!
-//! A membership is a control connection, an events link, and a descriptor of the process. It ends when the events link
-//! or the process does; the end of the control connection alone means nothing, the process may have closed it by
+//! A membership is a control socket, an events socket, and a descriptor of the process. It ends when the events socket
+//! or the process does; the end of the control socket alone means nothing, the process may have closed it by
 //! mistake and will open another.
 
 use super::Agent;
@@ -131,7 +131,7 @@ impl Agent {
         let token = crate::address::random_secret()?;
         // Both ends are made here: one that a member made could be anything, and could be kept open behind our back.
         let (events, theirs) = socket::packet_pair()?;
-        // As on the control connection: nothing sent this way has to be closed by us. False where the kernel cannot.
+        // As on the control socket: nothing sent this way has to be closed by us. False where the kernel cannot.
         socket::refuse_descriptors(&events);
         let mut given = vec![duplicate(&self.registry)?, theirs];
         if let Some(node) = node {
@@ -224,7 +224,7 @@ impl Agent {
         Err(Error::with(Code::PermDenied, text))
     }
 
-    /// A process goes on with its membership over a new control connection: the old one is lost, or its ids changed.
+    /// A process goes on with its membership over a new control socket: the old one is lost, or its ids changed.
     fn attach(&mut self, party: u64, number: u64, membership: u64, token: Secret) -> Result<()> {
         let refused = || Error::with(Code::PermDenied, "no such membership");
         let (credentials, _) = socket::peer(&self.books.strangers[&party].socket)?;
@@ -250,7 +250,7 @@ impl Agent {
         Ok(())
     }
 
-    /// The control connection ended; the membership lives on.
+    /// The control socket ended; the membership lives on.
     pub(super) fn lose_control(&mut self, party: u64) {
         if let Some(member) = self.books.members.get_mut(&party)
             && member.control.take().is_some()
@@ -260,7 +260,7 @@ impl Agent {
         }
     }
 
-    /// A message on the events link: what a member has seen. Its end: the membership's.
+    /// A message on the events socket: what a member has seen. Its end: the membership's.
     pub(super) fn events_ready(&mut self, party: u64) {
         let Some(member) = self.books.members.get_mut(&party) else { return };
         match socket::receive(&member.events, RecvFlags::DONTWAIT) {
@@ -277,7 +277,7 @@ impl Agent {
                 }
             }
             Err(rustix::io::Errno::AGAIN) => {}
-            Ok(None) | Err(_) => self.end_membership(party, Ending::LinkEnded),
+            Ok(None) | Err(_) => self.end_membership(party, Ending::EventsEnded),
         }
     }
 
@@ -289,7 +289,7 @@ impl Agent {
             && !member.looking
         {
             member.told_to_tally = on;
-            // At most one is on its way, so there is room; an error shows as the end of the link.
+            // At most one is on its way, so there is room; an error shows as the end of the socket.
             if let Some((map, fd)) = tally {
                 member.looking = socket::send(&member.events, &[1], &[fd.as_fd()], SendFlags::DONTWAIT).is_ok();
                 if member.looking {

@@ -27,7 +27,7 @@ impl Member {
 }
 
 impl Agent {
-    /// A control connection can be read, or has room for the reply it was owed.
+    /// A control socket can be read, or has room for the reply it was owed.
     pub(super) fn control_ready(&mut self, party: u64, flags: EventFlags) {
         if flags.contains(EventFlags::OUT) {
             self.send_unsent(party);
@@ -261,7 +261,7 @@ impl Agent {
         }
     }
 
-    /// Watches a control connection for what is to be done with it next: room for an answer, nothing as long as one is
+    /// Watches a control socket for what is to be done with it next: room for an answer, nothing as long as one is
     /// owed, or another request.
     pub(super) fn listen_to(&mut self, party: u64) {
         let Some(member) = self.books.members.get(&party) else { return };

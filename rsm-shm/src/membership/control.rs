@@ -60,7 +60,7 @@ impl Failure {
     }
 }
 
-/// A control connection.
+/// A control socket.
 #[derive(Debug)]
 pub(super) struct Control {
     socket: Option<Guest>,
@@ -135,7 +135,7 @@ fn closed(address: &Address) -> Error {
 
 /// Opens a connection to the agent and makes sure that it is the right user's. Gives its process id as well.
 fn open(address: &Address) -> Result<(Guest, u32)> {
-    let setup = |e| from_errno(e, "cannot set up the control connection");
+    let setup = |e| from_errno(e, "cannot set up the control socket");
     let socket = Guest::new(socket::packet_socket(SocketFlags::empty())?).map_err(setup)?;
     // Where more wait to be accepted than the agent's queue holds, this waits as well.
     set_socket_timeout(&socket, Timeout::Send, Some(ACCEPT_PATIENCE)).map_err(setup)?;
@@ -428,7 +428,7 @@ impl Link {
         Ok(())
     }
 
-    /// Gives the membership up. The answer is the end of the events link.
+    /// Gives the membership up. The answer is the end of the events socket.
     pub(super) fn leave(&self, address: &Address) {
         let control = &mut *lock(&self.control);
         if let Some(socket) = control.socket.take() {

@@ -1,6 +1,6 @@
 //! The events thread: looks at the registry when the agent says so, and notices the end of the cluster.
 //!
-//! Its socket is in a descriptor table of its own. So the end of this process, or its exec, ends the link at once, even
+//! Its socket is in a descriptor table of its own. So the end of this process, or its exec, ends the socket at once, even
 //! while a forked child lives on, and nothing the application does to its descriptors breaks it. A look carries no
 //! content: what there is to see is in the registry, and looking twice, or once for two, is the same. One may bring
 //! memory along, for the tally of a process that is watched.
@@ -17,28 +17,28 @@ use rustix::net::{RecvFlags, SendFlags};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-/// Starts the thread. It ends with the link.
-pub(super) fn start(link: Guest, shared: Arc<Shared>, parking: Arc<Parking>) -> Result<()> {
-    private_table::spawn("rsm-events", link, Stdio::Null, move |link| {
+/// Starts the thread. It ends with its socket.
+pub(super) fn start(socket: Guest, shared: Arc<Shared>, parking: Arc<Parking>) -> Result<()> {
+    private_table::spawn("rsm-events", socket, Stdio::Null, move |socket| {
         maps::keep_looking();
         trash::keep_marking();
-        run(&link, &shared, &parking);
+        run(&socket, &shared, &parking);
     })
     .map(drop)
 }
 
-fn run(link: &OwnedFd, shared: &Shared, parking: &Parking) {
+fn run(events: &OwnedFd, shared: &Shared, parking: &Parking) {
     // What could not be mapped yet. Nobody else could close it, for it is in this thread's table.
     let mut tally = None;
     loop {
-        match socket::receive(link, RecvFlags::empty()) {
+        match socket::receive(events, RecvFlags::empty()) {
             Ok(Some(look)) => {
                 crash_point!(LookTold);
                 tally = look.descriptors.into_iter().next().or(tally).and_then(|fd| shared.take_tally(fd));
                 let seen = shared.sweep();
                 crash_point!(LookSwept);
-                // An error shows as the end of the link at the next receive.
-                let _ = socket::send(link, &seen.to_le_bytes(), &[], SendFlags::empty());
+                // An error shows as the end of the socket at the next receive.
+                let _ = socket::send(events, &seen.to_le_bytes(), &[], SendFlags::empty());
                 crash_point!(LookAnswered);
             }
             Err(Errno::INTR) => {}

@@ -117,7 +117,7 @@ impl Asked {
             Err(Errno::AGAIN | Errno::INTR) => None,
             Ok(Some(packet)) => {
                 let registry = registry_in(packet);
-                // The membership ends with the link that came along; this says so.
+                // The membership ends with the socket that came along; this says so.
                 let leave = encode(&Request { number: 2, ask: Ask::Leave }).unwrap_or_default();
                 let _ = socket::send(&self.socket, &leave, &[], SendFlags::DONTWAIT);
                 Some(registry)

@@ -70,7 +70,7 @@ impl Asked {
 
     /// Takes the answer that is there.
     ///
-    /// Forks are held off: a child that inherited the events link would hide the end of this process from the agent.
+    /// Forks are held off: a child that inherited the events socket would hide the end of this process from the agent.
     pub(super) fn receive(self, _hold: &Hold, address: &Address) -> Result<Joined> {
         let Asked { mut control, number } = self;
         let (answer, descriptors) = control.join_answer(address, number)?;

@@ -1,7 +1,7 @@
 //! A process's membership of a cluster.
 //!
 //! An object, never a hidden global: several nodes can live in one process. It is joined in one round trip and holds a
-//! map of the registry, the bells of its node, a control connection for requests, and an events thread that cuts off
+//! map of the registry, the bells of its node, a control socket for requests, and an events thread that cuts off
 //! imports whose connections were withdrawn.
 //!
 //! | file | what |
@@ -236,7 +236,7 @@ impl Drop for Membership {
             std::mem::forget(link); // as in `link`; the membership is the parent's
             return;
         }
-        // The agent ends the events link, which ends the events thread.
+        // The agent ends the events socket, which ends the events thread.
         link.leave(&self.shared.address);
     }
 }

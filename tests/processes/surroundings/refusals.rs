@@ -106,7 +106,7 @@ rows! {
     "mremap" SYS_mremap: back CtlrNotPresent, back PermDenied "move a segment's contents";
     "pidfd_open" SYS_pidfd_open: nothing, nothing "";
     "pipe2" SYS_pipe2: poll CtlrNotPresent, poll PermDenied "cannot make a poll descriptor";
-    "setsockopt" SYS_setsockopt: open CtlrNotPresent, open PermDenied "cannot set up the control connection";
+    "setsockopt" SYS_setsockopt: open CtlrNotPresent, open PermDenied "cannot set up the control socket";
     "socket" SYS_socket: open CtlrNotPresent, open PermDenied "cannot create a socket";
     "socketpair" SYS_socketpair: agent CtlrNotPresent, agent PermDenied "cannot create a socket pair";
     "statfs" SYS_statfs: adopt CtlrNotPresent, adopt PermDenied "cannot look at /proc";

@@ -110,7 +110,7 @@ impl Member {
         Ok(Member {
             control,
             registry: next().expect("the registry"),
-            events: next().expect("the events link"),
+            events: next().expect("the events socket"),
             bells: next(),
         })
     }

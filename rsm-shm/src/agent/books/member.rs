@@ -64,8 +64,8 @@ pub(in crate::agent) struct Member {
 pub(in crate::agent) enum Ending {
     /// It was given up in order.
     Left,
-    /// The events link ended, which the kernel does with the process or its exec.
-    LinkEnded,
+    /// The events socket ended, which the kernel does with the process or its exec.
+    EventsEnded,
     /// The process did.
     ProcessEnded,
 }
@@ -74,7 +74,7 @@ impl Ending {
     pub(in crate::agent) fn why(self) -> &'static str {
         match self {
             Ending::Left => "it left",
-            Ending::LinkEnded => "its events link ended",
+            Ending::EventsEnded => "its events socket ended",
             Ending::ProcessEnded => "its process ended",
         }
     }

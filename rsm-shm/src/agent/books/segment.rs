@@ -11,7 +11,7 @@ use std::rc::Rc;
 /// What the agent knows of an export.
 #[derive(Debug)]
 pub(in crate::agent) struct Segment {
-    /// The membership that created it; no other may steer it.
+    /// The membership that created it; no other may change it.
     pub(in crate::agent) member: u64,
     pub(in crate::agent) node: u32,
     pub(in crate::agent) kind: ControllerKind,
