@@ -57,17 +57,17 @@ pub trait Party {
     ///
     /// # Errors
     /// What went wrong, also when something arrived that should not have.
-    fn run(&mut self, job: &Job, link: &Link) -> Result<Vec<u64>>;
+    fn run(&mut self, job: &Job, pairing: &Pairing) -> Result<Vec<u64>>;
     /// Sees whether the last of an operation that needed no partner has arrived. Passive party.
     ///
     /// # Errors
     /// What is wrong with what is there.
-    fn check(&mut self, op: &str, size: usize, last: u64, link: &Link) -> Result<()>;
+    fn check(&mut self, op: &str, size: usize, last: u64, pairing: &Pairing) -> Result<()>;
 }
 
 /// A party's tie to conductor and partner.
 #[derive(Debug)]
-pub struct Link {
+pub struct Pairing {
     /// Which of the two this is.
     pub side: Side,
     /// Shared memory without any library.
@@ -84,7 +84,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Rounds of a spin before it looks whether there is still somebody to wait for: some milliseconds.
 const LOOK: u32 = 1 << 16;
 
-impl Link {
+impl Pairing {
     /// Spins until `ready`. Looks now and then whether it is still worth it.
     ///
     /// # Errors
@@ -227,12 +227,12 @@ impl Job {
     /// The first of either.
     pub fn asleep(
         &self,
-        link: &Link,
+        pairing: &Pairing,
         mut send: impl FnMut(u64) -> Result<()>,
         mut receive: impl FnMut(u64) -> Result<()>,
     ) -> Result<Vec<u64>> {
-        let (woke, answered) = (link.region.word(word::WOKE), link.region.word(word::ANSWERED));
-        match link.side {
+        let (woke, answered) = (pairing.region.word(word::WOKE), pairing.region.word(word::ANSWERED));
+        match pairing.side {
             Side::Active => self.collect(|stamp| {
                 linger();
                 let sent = monotonic();

@@ -1,7 +1,7 @@
 //! The operations of rsm, through its Rust API.
 #![allow(unsafe_code)] // looks at arrived data in place, as the raw operations do
 
-use crate::party::{Link, Party, Result, Side, Trouble};
+use crate::party::{Pairing, Party, Result, Side, Trouble};
 use crate::protocol::Job;
 use crate::raw::copies::{arrived, expected_sum, intact, read_all, sum, wrong};
 use crate::raw::{happened, sleep_until, stream_of, wake};
@@ -33,12 +33,12 @@ impl RsmParty {
     ///
     /// # Errors
     /// What rsm says.
-    pub fn join(link: &Link) -> Result<RsmParty> {
+    pub fn join(pairing: &Pairing) -> Result<RsmParty> {
         let controller = Controller::open("shm0")?;
-        let export = controller.export(HEAD + link.room.next_multiple_of(HEAD))?;
+        let export = controller.export(HEAD + pairing.room.next_multiple_of(HEAD))?;
         let id = export.publish(SegmentId::any(), &AccessList::everyone())?;
         let mine = [u64::from(controller.node().id()), u64::from(id.get()), 0, 0, 0, 0, 0];
-        let [node, id, ..] = link.introduce(mine)?;
+        let [node, id, ..] = pairing.introduce(mine)?;
         let node = node as u32;
         let import = controller.connect(node, SegmentId::new(id as u32), Permission::ReadWrite)?;
         let mapping = import.map(0, HEAD, Permission::ReadWrite)?;
@@ -74,11 +74,11 @@ impl RsmParty {
     }
 
     /// Connecting, over and over, to a segment that the passive party publishes for it.
-    fn connecting(&self, job: &Job, link: &Link) -> Result<Vec<u64>> {
-        let region = &link.region;
-        match link.side {
+    fn connecting(&self, job: &Job, pairing: &Pairing) -> Result<Vec<u64>> {
+        let region = &pairing.region;
+        match pairing.side {
             Side::Active => {
-                sleep_until(link, word::READY, job.last())?;
+                sleep_until(pairing, word::READY, job.last())?;
                 let id = SegmentId::new(region.word(word::COUNT).load(Acquire) as u32);
                 job.collect(|stamp| {
                     let began = Instant::now();
@@ -89,7 +89,7 @@ impl RsmParty {
                     drop(mapping);
                     import.disconnect()?;
                     wake(region, word::PING, stamp)?;
-                    sleep_until(link, word::PONG, stamp)?;
+                    sleep_until(pairing, word::PONG, stamp)?;
                     Ok(taken)
                 })
             }
@@ -99,7 +99,7 @@ impl RsmParty {
                 region.word(word::COUNT).store(u64::from(id.get()), Relaxed);
                 wake(region, word::READY, job.last())?;
                 let done = job.repeat(|stamp| {
-                    sleep_until(link, word::PING, stamp)?;
+                    sleep_until(pairing, word::PING, stamp)?;
                     let found = export.memory().read_volatile_u64(FLAG)?;
                     if found != stamp {
                         return Err(wrong(8, stamp, &[found]));
@@ -113,9 +113,9 @@ impl RsmParty {
     }
 
     /// Exporting and publishing, over and over; the passive party reads each segment once.
-    fn publishing(&self, job: &Job, link: &Link) -> Result<Vec<u64>> {
-        let region = &link.region;
-        match link.side {
+    fn publishing(&self, job: &Job, pairing: &Pairing) -> Result<Vec<u64>> {
+        let region = &pairing.region;
+        match pairing.side {
             Side::Active => job.collect(|stamp| {
                 let began = Instant::now();
                 let export = self.controller.export(job.size)?;
@@ -124,12 +124,12 @@ impl RsmParty {
                 export.memory().write_volatile_u64(FLAG, stamp)?;
                 region.word(word::COUNT).store(u64::from(id.get()), Relaxed);
                 wake(region, word::PING, stamp)?;
-                sleep_until(link, word::PONG, stamp)?;
+                sleep_until(pairing, word::PONG, stamp)?;
                 export.destroy()?;
                 Ok(taken)
             }),
             Side::Passive => job.repeat(|stamp| {
-                sleep_until(link, word::PING, stamp)?;
+                sleep_until(pairing, word::PING, stamp)?;
                 let id = SegmentId::new(region.word(word::COUNT).load(Relaxed) as u32);
                 let import = self.controller.connect(self.node, id, Permission::Read)?;
                 let found = import.get_u64(FLAG)?;
@@ -152,11 +152,11 @@ impl Party for RsmParty {
         crate::ops::OPS.iter().map(|op| op.name).collect()
     }
 
-    fn run(&mut self, job: &Job, link: &Link) -> Result<Vec<u64>> {
+    fn run(&mut self, job: &Job, pairing: &Pairing) -> Result<Vec<u64>> {
         let sized = matches!(job.op.as_str(), "put" | "get" | "latency" | "notify" | "ack");
         if sized {
-            if job.size > link.room {
-                return Err(Trouble(format!("{} bytes do not fit into {}", job.size, link.room)));
+            if job.size > pairing.room {
+                return Err(Trouble(format!("{} bytes do not fit into {}", job.size, pairing.room)));
             }
             self.buffer = Buffer::new(job.size);
             self.buffer.stamp(job.last());
@@ -164,7 +164,7 @@ impl Party for RsmParty {
         let mode = if job.op.ends_with("-implicit") { BarrierMode::Implicit } else { BarrierMode::Explicit };
         self.import.set_mode(mode);
         let mut buffer = std::mem::replace(&mut self.buffer, Buffer::new(0));
-        let (this, import, size, side) = (&*self, &self.import, job.size, link.side);
+        let (this, import, size, side) = (&*self, &self.import, job.size, pairing.side);
         match job.op.as_str() {
             "store" => {
                 let word = this.mapping.memory().atomic_u64(WORD)?;
@@ -193,7 +193,7 @@ impl Party for RsmParty {
                 })
             }
             "post" => {
-                link.region.word(word::COUNT).store(job.total(), Relaxed);
+                pairing.region.word(word::COUNT).store(job.total(), Relaxed);
                 job.clock(|_| Ok(import.signal()?))
             }
             "put" => job.clock(|_| Ok(import.put(HEAD as u64, black_box(buffer.bytes()))?)),
@@ -223,7 +223,7 @@ impl Party for RsmParty {
                     },
                     |stamp| {
                         // Acquire: pairs with the partner's order, or with nothing where the word is all there is.
-                        link.until(|| flag.load(Acquire) == stamp)?;
+                        pairing.until(|| flag.load(Acquire) == stamp)?;
                         // SAFETY: the partner has put it and waits for us.
                         if size > 8 { unsafe { arrived(data, size, stamp) } } else { Ok(()) }
                     },
@@ -240,10 +240,10 @@ impl Party for RsmParty {
                         import.put(HEAD as u64, buffer.bytes())?;
                         span.order()?;
                         import.put_u64(FLAG, stamp)?;
-                        link.until(|| flag.load(Acquire) == stamp)
+                        pairing.until(|| flag.load(Acquire) == stamp)
                     }),
                     Side::Passive => job.repeat(|stamp| {
-                        link.until(|| flag.load(Acquire) == stamp)?;
+                        pairing.until(|| flag.load(Acquire) == stamp)?;
                         // SAFETY: the partner has put it and waits.
                         read_all(unsafe { sum(this.data(size), size) }, expected, stamp)?;
                         Ok(import.put_u64(FLAG, stamp)?)
@@ -260,7 +260,7 @@ impl Party for RsmParty {
                     (0..crate::raw::SLOTS).map(|i| memory.atomic_u64(place(i))).collect::<rsm::Result<_>>()?;
                 stream_of(
                     job,
-                    link,
+                    pairing,
                     |stamp| Ok(import.put_u64(place(stamp), stamp)?),
                     |stamp| slots[(stamp % crate::raw::SLOTS) as usize].load(Acquire) == stamp,
                     |stamp| Ok(import.put_u64(FLAG, stamp)?),
@@ -271,12 +271,12 @@ impl Party for RsmParty {
                 let flag = this.flag()?;
                 let meet = |stamp| {
                     import.put_u64(FLAG, stamp)?;
-                    link.until(|| flag.load(Acquire) >= stamp)
+                    pairing.until(|| flag.load(Acquire) >= stamp)
                 };
                 if side == Side::Active { job.clock(meet) } else { job.repeat(meet) }
             }
             "signal" => job.ping_pong(side, |_| Ok(import.signal()?), |_| this.wait()),
-            "signal-asleep" => job.asleep(link, |_| Ok(import.signal()?), |_| this.wait()),
+            "signal-asleep" => job.asleep(pairing, |_| Ok(import.signal()?), |_| this.wait()),
             "notify" => {
                 let data = this.data(size);
                 match side {
@@ -294,13 +294,13 @@ impl Party for RsmParty {
                     }),
                 }
             }
-            "connect" => this.connecting(job, link),
-            "publish" => this.publishing(job, link),
+            "connect" => this.connecting(job, pairing),
+            "publish" => this.publishing(job, pairing),
             other => Err(Trouble(format!("no operation {other:?}"))),
         }
     }
 
-    fn check(&mut self, op: &str, size: usize, last: u64, link: &Link) -> Result<()> {
+    fn check(&mut self, op: &str, size: usize, last: u64, pairing: &Pairing) -> Result<()> {
         let word = || self.export.memory().read_volatile_u64(WORD);
         match op {
             // SAFETY: the partner has answered that it is done.
@@ -309,7 +309,7 @@ impl Party for RsmParty {
                 found if found == last => Ok(()),
                 found => Err(wrong(8, last, &[found])),
             },
-            "post" => match (self.drain()?, link.region.word(word::COUNT).load(Relaxed)) {
+            "post" => match (self.drain()?, pairing.region.word(word::COUNT).load(Relaxed)) {
                 (taken, posted) if taken == posted => Ok(()),
                 (taken, posted) => Err(Trouble(format!("{posted} signals were posted, {taken} arrived"))),
             },

@@ -1,6 +1,6 @@
 //! The loop of a party that obeys a conductor.
 
-use crate::party::{Link, Party, Result, Side, Trouble};
+use crate::party::{Pairing, Party, Result, Side, Trouble};
 use crate::protocol::{Command, ENV_MEETING, ENV_SIDE, Meeting};
 use crate::raw;
 use crate::region::{HEAD, Region};
@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::ExitCode;
 
 /// Serves a conductor until it closes the commands: the whole life of a party.
-pub fn serve(make: impl FnOnce(&Link) -> Result<Box<dyn Party>>) -> ExitCode {
+pub fn serve(make: impl FnOnce(&Pairing) -> Result<Box<dyn Party>>) -> ExitCode {
     let mut answers = None;
     match obey(&mut answers, make) {
         Ok(()) => ExitCode::SUCCESS,
@@ -26,7 +26,7 @@ pub fn serve(make: impl FnOnce(&Link) -> Result<Box<dyn Party>>) -> ExitCode {
     }
 }
 
-fn obey(answers: &mut Option<File>, make: impl FnOnce(&Link) -> Result<Box<dyn Party>>) -> Result<()> {
+fn obey(answers: &mut Option<File>, make: impl FnOnce(&Pairing) -> Result<Box<dyn Party>>) -> Result<()> {
     // A pair is no orphan: it goes with its conductor, if that started it itself.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     let variable =
@@ -45,9 +45,9 @@ fn obey(answers: &mut Option<File>, make: impl FnOnce(&Link) -> Result<Box<dyn P
     let room = usize::try_from(meeting.room).map_err(|_| Trouble("more room than addresses".into()))?;
     let region = Region::map(&memory, HEAD + 2 * room, false)?;
     let name = format!("{}-{}", meeting.directory.trim_matches(|c: char| !c.is_ascii_digit()), meeting.memory);
-    let link = Link { side, region, room, name, commands: commands.try_clone()? };
+    let pairing = Pairing { side, region, room, name, commands: commands.try_clone()? };
 
-    let mut party = make(&link)?;
+    let mut party = make(&pairing)?;
     let mut raw = raw::Raw::new();
     // After the library has started what threads it has: they are not held to this processor.
     pin(place.cpu)?;
@@ -56,7 +56,7 @@ fn obey(answers: &mut Option<File>, make: impl FnOnce(&Link) -> Result<Box<dyn P
         match line?.parse()? {
             Command::Run(job) => {
                 let samples =
-                    if job.op.starts_with("raw-") { raw.run(&job, &link)? } else { party.run(&job, &link)? };
+                    if job.op.starts_with("raw-") { raw.run(&job, &pairing)? } else { party.run(&job, &pairing)? };
                 let mut answer = String::from("ok");
                 for sample in samples {
                     answer.push(' ');
@@ -67,9 +67,9 @@ fn obey(answers: &mut Option<File>, make: impl FnOnce(&Link) -> Result<Box<dyn P
             }
             Command::Check { op, size, last } => {
                 if op.starts_with("raw-") {
-                    raw.check(&op, size, last, &link)?;
+                    raw.check(&op, size, last, &pairing)?;
                 } else {
-                    party.check(&op, size, last, &link)?;
+                    party.check(&op, size, last, &pairing)?;
                 }
                 writeln!(out, "ok")?;
             }

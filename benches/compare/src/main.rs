@@ -57,7 +57,7 @@ const ROOM: usize = 2 << 20;
 fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(name) = &args.party {
-        return rsm_perf::serve::serve(|link| parties::make(name, link));
+        return rsm_perf::serve::serve(|pairing| parties::make(name, pairing));
     }
     let done = if args.node.is_empty() { conduct(&args) } else { targets::node(&args.node) };
     match done {

@@ -1,6 +1,6 @@
 //! What connecting and publishing are made of: a socket to another process, descriptors, mappings.
 
-use crate::party::{Link, Result, Side, Trouble};
+use crate::party::{Pairing, Result, Side, Trouble};
 use crate::protocol::Job;
 use crate::region::{HEAD, Region, word};
 use rustix::net::{
@@ -14,8 +14,8 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
 
 /// What connecting is made of: asking another process, a descriptor in the answer, a mapping, a store.
-pub(super) fn descriptors(socket: &OwnedFd, job: &Job, link: &Link) -> Result<Vec<u64>> {
-    match link.side {
+pub(super) fn descriptors(socket: &OwnedFd, job: &Job, pairing: &Pairing) -> Result<Vec<u64>> {
+    match pairing.side {
         Side::Active => job.collect(|stamp| {
             let began = Instant::now();
             say(socket, stamp, None)?;
@@ -47,8 +47,8 @@ pub(super) fn descriptors(socket: &OwnedFd, job: &Job, link: &Link) -> Result<Ve
 }
 
 /// What exporting and publishing are made of: two questions to another process, memory, a mapping with pages.
-pub(super) fn memfds(socket: &OwnedFd, job: &Job, link: &Link) -> Result<Vec<u64>> {
-    match link.side {
+pub(super) fn memfds(socket: &OwnedFd, job: &Job, pairing: &Pairing) -> Result<Vec<u64>> {
+    match pairing.side {
         Side::Active => job.collect(|stamp| {
             let began = Instant::now();
             say(socket, stamp, None)?;
@@ -73,12 +73,12 @@ pub(super) fn memfds(socket: &OwnedFd, job: &Job, link: &Link) -> Result<Vec<u64
 }
 
 /// The socket between the parties; made when first needed.
-pub fn meet<'a>(socket: &'a mut Option<OwnedFd>, link: &Link) -> Result<&'a OwnedFd> {
+pub fn meet<'a>(socket: &'a mut Option<OwnedFd>, pairing: &Pairing) -> Result<&'a OwnedFd> {
     if socket.is_none() {
-        let address = SocketAddrUnix::new_abstract_name(format!("rsm-perf-{}", link.name).as_bytes())?;
+        let address = SocketAddrUnix::new_abstract_name(format!("rsm-perf-{}", pairing.name).as_bytes())?;
         let kind = SocketType::STREAM;
         let made = rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
-        *socket = Some(match link.side {
+        *socket = Some(match pairing.side {
             Side::Passive => {
                 rustix::net::bind(&made, &address)?;
                 rustix::net::listen(&made, 1)?;
@@ -87,7 +87,7 @@ pub fn meet<'a>(socket: &'a mut Option<OwnedFd>, link: &Link) -> Result<&'a Owne
             Side::Active => {
                 let began = Instant::now();
                 while rustix::net::connect(&made, &address).is_err() {
-                    link.worth_it(began)?;
+                    pairing.worth_it(began)?;
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 made

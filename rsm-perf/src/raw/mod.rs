@@ -1,7 +1,7 @@
 //! The limits: what the machine does without any library between.
 #![allow(unsafe_code)]
 
-use crate::party::{Link, Result, Side, Trouble};
+use crate::party::{Pairing, Result, Side, Trouble};
 use crate::protocol::Job;
 use crate::region::{Buffer, Region, word};
 use copies::{arrived, can_pass_caches, copy, copy_past_caches, expected_sum, intact, read_all, sum, wrong};
@@ -80,21 +80,21 @@ impl Raw {
     ///
     /// # Errors
     /// What went wrong.
-    pub fn run(&mut self, job: &Job, link: &Link) -> Result<Vec<u64>> {
-        let region = &link.region;
+    pub fn run(&mut self, job: &Job, pairing: &Pairing) -> Result<Vec<u64>> {
+        let region = &pairing.region;
         let (ping, pong) = (region.word(word::PING), region.word(word::PONG));
-        let (mine, theirs) = if link.side == Side::Active { (ping, pong) } else { (pong, ping) };
+        let (mine, theirs) = if pairing.side == Side::Active { (ping, pong) } else { (pong, ping) };
         if matches!(
             job.op.as_str(),
             "raw-copy" | "raw-copy-nt" | "raw-latency" | "raw-notify" | "raw-ack" | "raw-ack-nt" | "raw-read"
         ) {
-            if job.size > link.room {
-                return Err(Trouble(format!("{} bytes do not fit into {}", job.size, link.room)));
+            if job.size > pairing.room {
+                return Err(Trouble(format!("{} bytes do not fit into {}", job.size, pairing.room)));
             }
             self.buffer = Buffer::new(job.size);
             self.buffer.stamp(job.last());
         }
-        let data = region.data(0, job.size.min(link.room));
+        let data = region.data(0, job.size.min(pairing.room));
         let buffer = &mut self.buffer;
         match job.op.as_str() {
             "raw-store" => job.clock(|stamp| {
@@ -139,10 +139,10 @@ impl Raw {
                 let size = job.size;
                 let place =
                     |side| region.data(if side == Side::Active { 0 } else { size }, if size > 8 { size } else { 0 });
-                let to = place(link.side);
-                let from = place(if link.side == Side::Active { Side::Passive } else { Side::Active });
+                let to = place(pairing.side);
+                let from = place(if pairing.side == Side::Active { Side::Passive } else { Side::Active });
                 job.ping_pong(
-                    link.side,
+                    pairing.side,
                     |stamp| {
                         if size > 8 {
                             buffer.stamp(stamp);
@@ -155,33 +155,33 @@ impl Raw {
                     },
                     |stamp| {
                         // Acquire: pairs with the Release above.
-                        link.until(|| theirs.load(Acquire) == stamp)?;
+                        pairing.until(|| theirs.load(Acquire) == stamp)?;
                         // SAFETY: the partner has written it and waits for us.
                         if size > 8 { unsafe { arrived(from, size, stamp) } } else { Ok(()) }
                     },
                 )
             }
             "raw-exchange" => job.ping_pong(
-                link.side,
+                pairing.side,
                 |stamp| {
                     mine.swap(stamp, AcqRel);
                     Ok(())
                 },
-                |stamp| link.until(|| theirs.load(Acquire) == stamp),
+                |stamp| pairing.until(|| theirs.load(Acquire) == stamp),
             ),
             "raw-meet" => {
                 let meet = |stamp| {
                     // Release and Acquire: pair with each other in the two parties. The partner may be one ahead.
                     mine.store(stamp, Release);
-                    link.until(|| theirs.load(Acquire) >= stamp)
+                    pairing.until(|| theirs.load(Acquire) >= stamp)
                 };
-                if link.side == Side::Active { job.clock(meet) } else { job.repeat(meet) }
+                if pairing.side == Side::Active { job.clock(meet) } else { job.repeat(meet) }
             }
             "raw-rate" => {
                 let slot = |stamp: u64| region.word(word::SLOTS + (stamp % SLOTS) as usize * 64);
                 stream_of(
                     job,
-                    link,
+                    pairing,
                     |stamp| {
                         slot(stamp).store(stamp, Release);
                         Ok(())
@@ -194,16 +194,16 @@ impl Raw {
                     || pong.load(Acquire),
                 )
             }
-            "raw-notify" => match link.side {
+            "raw-notify" => match pairing.side {
                 Side::Active => job.clock(|stamp| {
                     buffer.stamp(stamp);
                     // SAFETY: the region's data is as long.
                     unsafe { copy(data, buffer.bytes()) };
                     ping.store(stamp, Release);
-                    link.until(|| pong.load(Acquire) == stamp)
+                    pairing.until(|| pong.load(Acquire) == stamp)
                 }),
                 Side::Passive => job.repeat(|stamp| {
-                    link.until(|| ping.load(Acquire) == stamp)?;
+                    pairing.until(|| ping.load(Acquire) == stamp)?;
                     // SAFETY: the partner has written it and waits.
                     unsafe { arrived(data, job.size, stamp)? };
                     pong.store(stamp, Release);
@@ -213,7 +213,7 @@ impl Raw {
             "raw-ack" | "raw-ack-nt" => {
                 let expected = expected_sum(job.size);
                 let past = job.op == "raw-ack-nt";
-                match link.side {
+                match pairing.side {
                     Side::Active => job.clock(|stamp| {
                         buffer.stamp(stamp);
                         // SAFETY: the region's data is as long, and aligned to pages.
@@ -225,10 +225,10 @@ impl Raw {
                             }
                         }
                         ping.store(stamp, Release);
-                        link.until(|| pong.load(Acquire) == stamp)
+                        pairing.until(|| pong.load(Acquire) == stamp)
                     }),
                     Side::Passive => job.repeat(|stamp| {
-                        link.until(|| ping.load(Acquire) == stamp)?;
+                        pairing.until(|| ping.load(Acquire) == stamp)?;
                         // SAFETY: the partner has written it and waits.
                         read_all(unsafe { sum(data, job.size) }, expected, stamp)?;
                         pong.store(stamp, Release);
@@ -238,11 +238,11 @@ impl Raw {
             }
             "raw-futex" => {
                 let (own, other) =
-                    if link.side == Side::Active { (word::PING, word::PONG) } else { (word::PONG, word::PING) };
-                job.asleep(link, |stamp| wake(region, own, stamp), |stamp| sleep_until(link, other, stamp))
+                    if pairing.side == Side::Active { (word::PING, word::PONG) } else { (word::PONG, word::PING) };
+                job.asleep(pairing, |stamp| wake(region, own, stamp), |stamp| sleep_until(pairing, other, stamp))
             }
-            "raw-descriptor" => control::descriptors(control::meet(&mut self.socket, link)?, job, link),
-            "raw-memfd" => control::memfds(control::meet(&mut self.socket, link)?, job, link),
+            "raw-descriptor" => control::descriptors(control::meet(&mut self.socket, pairing)?, job, pairing),
+            "raw-memfd" => control::memfds(control::meet(&mut self.socket, pairing)?, job, pairing),
             other => Err(Trouble(format!("no operation {other:?}"))),
         }
     }
@@ -251,11 +251,11 @@ impl Raw {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn check(&mut self, op: &str, size: usize, last: u64, link: &Link) -> Result<()> {
+    pub fn check(&mut self, op: &str, size: usize, last: u64, pairing: &Pairing) -> Result<()> {
         match op {
             // SAFETY: the partner has answered that it is done.
-            "raw-copy" | "raw-copy-nt" => unsafe { intact(link.region.data(0, size), size, last) },
-            "raw-store" | "raw-ordered" => match link.region.word(word::PING).load(Acquire) {
+            "raw-copy" | "raw-copy-nt" => unsafe { intact(pairing.region.data(0, size), size, last) },
+            "raw-store" | "raw-ordered" => match pairing.region.word(word::PING).load(Acquire) {
                 found if found == last => Ok(()),
                 found => Err(wrong(8, last, &[found])),
             },
@@ -267,36 +267,36 @@ impl Raw {
 /// A stream of messages through slots, with room given back now and then.
 ///
 /// # Errors
-/// The first of its parts; as [`Link::until`].
+/// The first of its parts; as [`Pairing::until`].
 #[inline]
 pub fn stream_of(
     job: &Job,
-    link: &Link,
+    pairing: &Pairing,
     mut put: impl FnMut(u64) -> Result<()>,
     mut is_there: impl FnMut(u64) -> bool,
     mut give_back: impl FnMut(u64) -> Result<()>,
     mut given_back: impl FnMut() -> u64,
 ) -> Result<Vec<u64>> {
-    match link.side {
+    match pairing.side {
         Side::Active => {
             let mut room = job.first;
             let last = job.last();
             job.clock(|stamp| {
                 if stamp > room + SLOTS {
-                    link.until(|| {
+                    pairing.until(|| {
                         room = given_back().max(room);
                         stamp <= room + SLOTS
                     })?;
                 }
                 put(stamp)?;
                 // The last message counts as sent when all have been received.
-                if stamp == last { link.until(|| given_back() == last) } else { Ok(()) }
+                if stamp == last { pairing.until(|| given_back() == last) } else { Ok(()) }
             })
         }
         Side::Passive => {
             let last = job.last();
             job.repeat(|stamp| {
-                link.until(|| is_there(stamp))?;
+                pairing.until(|| is_there(stamp))?;
                 if (stamp - job.first).is_multiple_of(CREDIT) || stamp == last { give_back(stamp) } else { Ok(()) }
             })
         }
@@ -325,9 +325,9 @@ pub fn wake(region: &Region, offset: usize, stamp: u64) -> Result<()> {
 /// Sleeps until the low half of the word is that of `stamp`; never spins.
 ///
 /// # Errors
-/// As [`Link::until`].
-pub fn sleep_until(link: &Link, offset: usize, stamp: u64) -> Result<()> {
-    let (at, wanted) = (half(&link.region, offset), stamp as u32);
+/// As [`Pairing::until`].
+pub fn sleep_until(pairing: &Pairing, offset: usize, stamp: u64) -> Result<()> {
+    let (at, wanted) = (half(&pairing.region, offset), stamp as u32);
     let step = rustix::thread::Timespec { tv_sec: 1, tv_nsec: 0 };
     let mut began = None;
     loop {
@@ -337,7 +337,7 @@ pub fn sleep_until(link: &Link, offset: usize, stamp: u64) -> Result<()> {
         }
         match futex::wait(at, futex::Flags::empty(), found, Some(&step)) {
             Ok(()) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::TIMEDOUT) => link.worth_it(*began.get_or_insert_with(Instant::now))?,
+            Err(rustix::io::Errno::TIMEDOUT) => pairing.worth_it(*began.get_or_insert_with(Instant::now))?,
             Err(error) => return Err(error.into()),
         }
     }

@@ -7,7 +7,7 @@
 //! | [`move_to`] | a memory object | another one | revocation that nobody may refuse |
 //!
 //! All three do the same (`relocate`), in chunks of at most [`CHUNK`] bytes: make the new memory's pages present;
-//! then, window by window, hold back stores ([`super::uffd`]), copy, put the new memory over the same addresses in one
+//! then, stretch by stretch, hold back stores ([`super::uffd`]), copy, put the new memory over the same addresses in one
 //! system call, let stores go on; then wake who sleeps on the old memory (`sleepers`), and free what the chunk
 //! came from unless a forked child has a right to it (`kin`). At any moment a thread that loads or stores finds
 //! either the old memory or the new one, and both hold what was stored before. No page is there twice for longer than its
@@ -18,7 +18,7 @@
 //! With [`Protection::WriteProtected`]: no store of user code of this process is lost or appears twice (D-85), whatever
 //! signals its threads block. So is no store that the kernel makes for a thread (`read(2)` into the range), where
 //! userfaultfd is [`Mode::Full`](super::uffd::Mode::Full); with [`UserOnly`](super::uffd::Mode::UserOnly) such a call
-//! fails with EFAULT, or is short, if it meets the window of some tens of microseconds. Streams keep what was not read
+//! fails with EFAULT, or is short, if it meets the gap of some tens of microseconds. Streams keep what was not read
 //! then, a datagram is lost.
 //!
 //! The program may have unmapped, protected or replaced part of a range that is an object's, or moved it (`mremap`): what
@@ -28,7 +28,7 @@
 //! # What is not
 //! * Where the kernel refuses to hold back stores (no userfaultfd, private mappings of files, System V memory, shared
 //!   memory before Linux 5.19) stores of other threads may be lost: those made in the few microseconds between the copy of
-//!   a window and its mapping.
+//!   a stretch and its mapping.
 //! * Stores past the page tables: devices and rings that were given pages before (O_DIRECT reads under way, io_uring's
 //!   registered buffers), and other processes that share memory from before (D-78): they keep the old memory.
 //! * A child that another thread forks meanwhile gets chunks already moved as shared memory and the others as before.

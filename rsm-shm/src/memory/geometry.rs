@@ -9,9 +9,9 @@ pub(crate) struct Geometry {
     /// Most bytes that are there twice at any moment.
     pub(crate) chunk: usize,
     /// Most bytes whose stores wait at a time, some tens of microseconds.
-    pub(crate) window: usize,
+    pub(crate) stretch: usize,
     /// The same where stores are not held back but lost: less, so that fewer are.
-    pub(crate) bare_window: usize,
+    pub(crate) bare_stretch: usize,
 }
 
 impl Geometry {
@@ -19,8 +19,8 @@ impl Geometry {
     pub(crate) const fn of(page: usize) -> Geometry {
         Geometry {
             chunk: whole_pages(CHUNK, page),
-            window: whole_pages(256 << 10, page),
-            bare_window: whole_pages(32 << 10, page),
+            stretch: whole_pages(256 << 10, page),
+            bare_stretch: whole_pages(32 << 10, page),
         }
     }
 
@@ -43,7 +43,7 @@ mod tests {
     fn no_page_is_cut() {
         for page in [4 << 10, 16 << 10, 64 << 10, 2 << 20, 32 << 20, 48 << 10] {
             let g = Geometry::of(page);
-            for size in [g.chunk, g.window, g.bare_window] {
+            for size in [g.chunk, g.stretch, g.bare_stretch] {
                 assert!(size >= page && size.is_multiple_of(page), "{size} bytes, in pages of {page}");
                 for pages in [0, 1, 2, 3, 7, 130] {
                     let start = 0x7f00_0000_0000_usize.next_multiple_of(page) + pages * page;
@@ -51,11 +51,11 @@ mod tests {
                     assert!(next > 0 && next <= size && next.is_multiple_of(page), "{next} from {start:#x}");
                 }
             }
-            assert!(g.bare_window <= g.window && g.window <= g.chunk);
+            assert!(g.bare_stretch <= g.stretch && g.stretch <= g.chunk);
         }
-        let small = Geometry { chunk: 8 << 20, window: 256 << 10, bare_window: 32 << 10 };
+        let small = Geometry { chunk: 8 << 20, stretch: 256 << 10, bare_stretch: 32 << 10 };
         assert_eq!(Geometry::of(4 << 10), small);
         assert_eq!(Geometry::of(16 << 10), small);
-        assert_eq!(Geometry::of(64 << 10), Geometry { bare_window: 64 << 10, ..small });
+        assert_eq!(Geometry::of(64 << 10), Geometry { bare_stretch: 64 << 10, ..small });
     }
 }

@@ -1,4 +1,4 @@
-//! How memory moves: chunk by chunk, window by window. See [`super::adopt`].
+//! How memory moves: chunk by chunk, stretch by stretch. See [`super::adopt`].
 #![allow(unsafe_code)]
 
 use super::geometry::Geometry;
@@ -255,11 +255,11 @@ impl Means {
             };
             let mut failed = None;
             while *moved < end && failed.is_none() {
-                let limit = if hold.is_some() { self.geometry.window } else { self.geometry.bare_window };
+                let limit = if hold.is_some() { self.geometry.stretch } else { self.geometry.bare_stretch };
                 // SAFETY: see above.
                 let bytes = Geometry::up_to(unsafe { first.add(*moved) }.addr(), limit).min(end - *moved);
                 // SAFETY: by the caller's promise; the staging is ours alone.
-                match unsafe { window(part, *moved, bytes, staging, hold) } {
+                match unsafe { move_stretch(part, *moved, bytes, staging, hold) } {
                     Ok(protected) => {
                         if !protected && part.writable() {
                             protection = Protection::None;
@@ -325,14 +325,14 @@ fn prepare(part: &Part<'_>, chunk: usize, staging: &Span<'_>, bytes: usize) -> R
     Ok(words)
 }
 
-/// Moves one window, and tells whether stores to it were held back.
+/// Moves one stretch, and tells whether stores to it were held back.
 ///
 /// Between holding stores back and letting them go on, this thread runs nothing but what is written here: no signal
 /// handler, no allocation, no lock, any of which might store to the range, or wait for a thread that waits for us.
 ///
 /// # Safety
 /// As [`adopt`](super::adopt::adopt).
-unsafe fn window(
+unsafe fn move_stretch(
     part: &Part<'_>,
     offset: usize,
     bytes: usize,

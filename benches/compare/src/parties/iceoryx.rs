@@ -7,7 +7,7 @@ use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::port::update_connections::UpdateConnections;
 use iceoryx2::prelude::*;
-use rsm_perf::party::{Link, Party, Result, Side, Trouble};
+use rsm_perf::party::{Pairing, Party, Result, Side, Trouble};
 use rsm_perf::protocol::Job;
 use rsm_perf::raw::copies::expected_sum;
 use rsm_perf::region::Buffer;
@@ -23,7 +23,7 @@ pub struct Iceoryx {
 }
 
 impl Iceoryx {
-    pub fn new(link: &Link) -> Result<Iceoryx> {
+    pub fn new(pairing: &Pairing) -> Result<Iceoryx> {
         set_log_level(LogLevel::Fatal);
         let mut config = Config::default();
         // Its files go where the conductor removes them, and not to a place that all its users share.
@@ -31,9 +31,9 @@ impl Iceoryx {
         let root = Path::new(root.display().to_string().as_bytes()).map_err(|e| said(format!("{e:?}")))?;
         config.global.set_root_path(&root);
         let node = NodeBuilder::new().config(&config).create::<ipc::Service>().map_err(said)?;
-        let (out, back) = if link.side == Side::Active { ("ping", "pong") } else { ("pong", "ping") };
+        let (out, back) = if pairing.side == Side::Active { ("ping", "pong") } else { ("pong", "ping") };
         let named = |what: &str, way: &str| -> Result<ServiceName> {
-            format!("rsm-compare/{}/{what}/{way}", link.name).as_str().try_into().map_err(said)
+            format!("rsm-compare/{}/{what}/{way}", pairing.name).as_str().try_into().map_err(said)
         };
         let data = |way| -> Result<_> {
             node.service_builder(&named("data", way)?).publish_subscribe::<[u8]>().open_or_create().map_err(said)
@@ -41,14 +41,14 @@ impl Iceoryx {
         let events =
             |way| -> Result<_> { node.service_builder(&named("event", way)?).event().open_or_create().map_err(said) };
         let publisher =
-            data(out)?.publisher_builder().initial_max_slice_len(link.room.max(8)).create().map_err(said)?;
+            data(out)?.publisher_builder().initial_max_slice_len(pairing.room.max(8)).create().map_err(said)?;
         let subscriber = data(back)?.subscriber_builder().create().map_err(said)?;
         let notifier = events(out)?.notifier_builder().create().map_err(said)?;
         let listener = events(back)?.listener_builder().create().map_err(said)?;
         // Both have their subscribers before either sends.
-        link.introduce([1, 0, 0, 0, 0, 0, 0])?;
+        pairing.introduce([1, 0, 0, 0, 0, 0, 0])?;
         publisher.update_connections().map_err(said)?;
-        Ok(Iceoryx { node, publisher, subscriber, notifier, listener, name: link.name.clone() })
+        Ok(Iceoryx { node, publisher, subscriber, notifier, listener, name: pairing.name.clone() })
     }
 
     fn send(&self, bytes: &[u8]) -> Result<()> {
@@ -57,9 +57,9 @@ impl Iceoryx {
         Ok(())
     }
 
-    fn receive(&self, link: &Link, mut look: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    fn receive(&self, pairing: &Pairing, mut look: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut looked = Ok(());
-        link.until(|| match self.subscriber.receive() {
+        pairing.until(|| match self.subscriber.receive() {
             Ok(None) => false,
             Ok(Some(sample)) => {
                 looked = look(&sample);
@@ -83,12 +83,12 @@ impl Party for Iceoryx {
         vec!["latency", "ack", "signal", "notify", "signal-asleep", "publish"]
     }
 
-    fn run(&mut self, job: &Job, link: &Link) -> Result<Vec<u64>> {
+    fn run(&mut self, job: &Job, pairing: &Pairing) -> Result<Vec<u64>> {
         let mut buffer = Buffer::new(job.size);
         let expected = expected_sum(job.size);
         let word = |stamp: u64| self.send(&stamp.to_ne_bytes());
-        let take_word = |stamp: u64| self.receive(link, |data| stamped(data, stamp));
-        match (job.op.as_str(), link.side) {
+        let take_word = |stamp: u64| self.receive(pairing, |data| stamped(data, stamp));
+        match (job.op.as_str(), pairing.side) {
             ("latency", side) => job.ping_pong(
                 side,
                 |stamp| {
@@ -99,12 +99,12 @@ impl Party for Iceoryx {
             ),
             ("signal", side) => job.ping_pong(side, word, take_word),
             ("signal-asleep", _) => job.asleep(
-                link,
+                pairing,
                 |_| self.notifier.notify().map(drop).map_err(said),
                 |_| loop {
                     match self.listener.blocking_wait_one().map_err(said)? {
                         Some(_) => break Ok(()),
-                        None => link.worth_it(Instant::now())?,
+                        None => pairing.worth_it(Instant::now())?,
                     }
                 },
             ),
@@ -115,7 +115,7 @@ impl Party for Iceoryx {
             }),
             (op, Side::Passive) if matches!(op, "ack" | "notify") => job.repeat(|stamp| {
                 self.receive(
-                    link,
+                    pairing,
                     |data| if op == "ack" { read_all(data, expected, stamp) } else { stamped(data, stamp) },
                 )?;
                 word(stamp)
@@ -139,7 +139,7 @@ impl Party for Iceoryx {
         }
     }
 
-    fn check(&mut self, _: &str, _: usize, _: u64, _: &Link) -> Result<()> {
+    fn check(&mut self, _: &str, _: usize, _: u64, _: &Pairing) -> Result<()> {
         Ok(())
     }
 }

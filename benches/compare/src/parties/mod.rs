@@ -4,20 +4,20 @@ mod iceoryx;
 mod raw_sync_events;
 mod streams;
 
-use rsm_perf::party::{Link, Party, Result, Trouble};
+use rsm_perf::party::{Pairing, Party, Result, Trouble};
 use rsm_perf::rsm_party::RsmParty;
 
 /// Names of the parties.
 pub const NAMES: &[&str] = &["rsm", "iceoryx2", "raw_sync", "unix-socket", "pipe"];
 
 /// Makes a party by its name.
-pub fn make(name: &str, link: &Link) -> Result<Box<dyn Party>> {
+pub fn make(name: &str, pairing: &Pairing) -> Result<Box<dyn Party>> {
     Ok(match name {
-        "rsm" => Box::new(RsmParty::join(link)?),
-        "iceoryx2" => Box::new(iceoryx::Iceoryx::new(link)?),
-        "raw_sync" => Box::new(raw_sync_events::RawSync::new(link)?),
-        "unix-socket" => Box::new(streams::Streams::socket(link)?),
-        "pipe" => Box::new(streams::Streams::pipe(link)?),
+        "rsm" => Box::new(RsmParty::join(pairing)?),
+        "iceoryx2" => Box::new(iceoryx::Iceoryx::new(pairing)?),
+        "raw_sync" => Box::new(raw_sync_events::RawSync::new(pairing)?),
+        "unix-socket" => Box::new(streams::Streams::socket(pairing)?),
+        "pipe" => Box::new(streams::Streams::pipe(pairing)?),
         other => return Err(Trouble(format!("there is no party {other:?}; there are: {}", NAMES.join(", ")))),
     })
 }

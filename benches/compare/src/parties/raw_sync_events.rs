@@ -4,7 +4,7 @@
 use super::{said, stamped};
 use raw_sync::Timeout;
 use raw_sync::events::{BusyEvent, Event, EventImpl, EventInit, EventState};
-use rsm_perf::party::{Link, Party, Result, Side, Trouble};
+use rsm_perf::party::{Pairing, Party, Result, Side, Trouble};
 use rsm_perf::protocol::Job;
 use rsm_perf::region::{Buffer, HEAD};
 use shared_memory::{Shmem, ShmemConf};
@@ -25,11 +25,11 @@ fn bad(error: Box<dyn std::error::Error>) -> Trouble {
 }
 
 impl RawSync {
-    pub fn new(link: &Link) -> Result<RawSync> {
-        let name = format!("rsm-compare-{}", link.name);
-        let side = usize::from(link.side == Side::Passive);
+    pub fn new(pairing: &Pairing) -> Result<RawSync> {
+        let name = format!("rsm-compare-{}", pairing.name);
+        let side = usize::from(pairing.side == Side::Passive);
         if side == 1 {
-            let memory = ShmemConf::new().size(HEAD + link.room).os_id(&name).create().map_err(said)?;
+            let memory = ShmemConf::new().size(HEAD + pairing.room).os_id(&name).create().map_err(said)?;
             let at = |place: usize| memory.as_ptr().wrapping_add(place);
             // SAFETY: inside the memory, at places of their own, which nobody uses yet.
             let (busy, asleep) = unsafe {
@@ -41,10 +41,10 @@ impl RawSync {
                     [Event::new(at(ASLEEP[0]), true).map_err(bad)?.0, Event::new(at(ASLEEP[1]), true).map_err(bad)?.0],
                 )
             };
-            link.introduce([1, 0, 0, 0, 0, 0, 0])?;
+            pairing.introduce([1, 0, 0, 0, 0, 0, 0])?;
             return Ok(RawSync { memory, busy, asleep, side });
         }
-        link.introduce([0; 7])?;
+        pairing.introduce([0; 7])?;
         let memory = ShmemConf::new().os_id(&name).open().map_err(said)?;
         let at = |place: usize| memory.as_ptr().wrapping_add(place);
         // SAFETY: the partner has made them there before it introduced itself.
@@ -81,12 +81,12 @@ impl Party for RawSync {
         vec!["signal", "notify", "signal-asleep"]
     }
 
-    fn run(&mut self, job: &Job, link: &Link) -> Result<Vec<u64>> {
+    fn run(&mut self, job: &Job, pairing: &Pairing) -> Result<Vec<u64>> {
         let data = self.memory.as_ptr().wrapping_add(HEAD);
         let mut buffer = Buffer::new(job.size);
-        match (job.op.as_str(), link.side) {
+        match (job.op.as_str(), pairing.side) {
             ("signal", side) => job.ping_pong(side, |_| self.set(&self.busy), |_| self.wait(&self.busy)),
-            ("signal-asleep", _) => job.asleep(link, |_| self.set(&self.asleep), |_| self.wait(&self.asleep)),
+            ("signal-asleep", _) => job.asleep(pairing, |_| self.set(&self.asleep), |_| self.wait(&self.asleep)),
             ("notify", Side::Active) => job.clock(|stamp| {
                 buffer.stamp(stamp);
                 // SAFETY: the memory has room for the data; the partner waits for the event.
@@ -104,7 +104,7 @@ impl Party for RawSync {
         }
     }
 
-    fn check(&mut self, _: &str, _: usize, _: u64, _: &Link) -> Result<()> {
+    fn check(&mut self, _: &str, _: usize, _: u64, _: &Pairing) -> Result<()> {
         Ok(())
     }
 }

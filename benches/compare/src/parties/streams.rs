@@ -1,7 +1,7 @@
 //! A Unix stream socket, and two pipes. Where both spin they read without blocking.
 
 use super::{read_all, stamped};
-use rsm_perf::party::{Link, Party, Result, Side, Trouble};
+use rsm_perf::party::{Pairing, Party, Result, Side, Trouble};
 use rsm_perf::protocol::Job;
 use rsm_perf::raw::control::meet;
 use rsm_perf::raw::copies::expected_sum;
@@ -19,18 +19,18 @@ pub struct Streams {
 }
 
 impl Streams {
-    pub fn socket(link: &Link) -> Result<Streams> {
+    pub fn socket(pairing: &Pairing) -> Result<Streams> {
         let mut socket = None;
-        meet(&mut socket, link)?;
+        meet(&mut socket, pairing)?;
         let input = socket.expect("made by meet");
         let output = input.try_clone()?;
         Ok(Streams { name: "unix-socket", input, output, arrived: Vec::new() })
     }
 
-    pub fn pipe(link: &Link) -> Result<Streams> {
+    pub fn pipe(pairing: &Pairing) -> Result<Streams> {
         let (input, other_output) = rustix::pipe::pipe()?;
         let mine = [u64::from(std::process::id()), other_output.as_raw_fd() as u64, 0, 0, 0, 0, 0];
-        let [process, output, ..] = link.introduce(mine)?;
+        let [process, output, ..] = pairing.introduce(mine)?;
         let output = OpenOptions::new().write(true).open(format!("/proc/{process}/fd/{output}"))?;
         // Not closed: the partner may not have opened it yet, and it goes with the process.
         std::mem::forget(other_output);
@@ -47,11 +47,11 @@ impl Streams {
 }
 
 /// Does `step` until all is done; each moves some.
-fn all(link: &Link, length: usize, mut step: impl FnMut(usize) -> rustix::io::Result<usize>) -> Result<()> {
+fn all(pairing: &Pairing, length: usize, mut step: impl FnMut(usize) -> rustix::io::Result<usize>) -> Result<()> {
     let mut done = 0;
     while done < length {
         let mut moved = Err(Errno::AGAIN);
-        link.until(|| {
+        pairing.until(|| {
             moved = step(done);
             !matches!(moved, Err(Errno::AGAIN | Errno::INTR))
         })?;
@@ -72,14 +72,14 @@ impl Party for Streams {
         vec!["latency", "ack", "signal", "notify", "signal-asleep"]
     }
 
-    fn run(&mut self, job: &Job, link: &Link) -> Result<Vec<u64>> {
+    fn run(&mut self, job: &Job, pairing: &Pairing) -> Result<Vec<u64>> {
         self.spin(job.op != "signal-asleep")?;
         let mut arrived = std::mem::take(&mut self.arrived);
         arrived.resize(job.size, 0);
         let mut buffer = Buffer::new(job.size);
-        let send = |bytes: &[u8]| all(link, bytes.len(), |done| rustix::io::write(&self.output, &bytes[done..]));
+        let send = |bytes: &[u8]| all(pairing, bytes.len(), |done| rustix::io::write(&self.output, &bytes[done..]));
         let receive =
-            |bytes: &mut [u8]| all(link, bytes.len(), |done| rustix::io::read(&self.input, &mut bytes[done..]));
+            |bytes: &mut [u8]| all(pairing, bytes.len(), |done| rustix::io::read(&self.input, &mut bytes[done..]));
         let mut word = [0; 8];
         let mut receive_word = |stamp: u64| {
             receive(&mut word)?;
@@ -87,9 +87,9 @@ impl Party for Streams {
         };
         let send_word = |stamp: u64| send(&stamp.to_ne_bytes());
         let expected = expected_sum(job.size);
-        let samples = match (job.op.as_str(), link.side) {
+        let samples = match (job.op.as_str(), pairing.side) {
             ("signal", side) => job.ping_pong(side, send_word, receive_word),
-            ("signal-asleep", _) => job.asleep(link, send_word, receive_word),
+            ("signal-asleep", _) => job.asleep(pairing, send_word, receive_word),
             ("latency", side) => job.ping_pong(
                 side,
                 |stamp| {
@@ -121,7 +121,7 @@ impl Party for Streams {
         samples
     }
 
-    fn check(&mut self, _: &str, _: usize, _: u64, _: &Link) -> Result<()> {
+    fn check(&mut self, _: &str, _: usize, _: u64, _: &Pairing) -> Result<()> {
         Ok(())
     }
 }
