@@ -16,6 +16,8 @@
 //! Where there is no compiler, `RSM_CONFORMANCE` names a directory with what was built elsewhere: `conformance`,
 //! `rsmtest`, `librsm.so.2` (`ci/kernels.sh`).
 
+mod header;
+
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use rsm_core::driver::WindowKind;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -132,8 +134,13 @@ impl Suite {
             inputs.push(object);
             define.push("-DCONFORMANCE_CXX");
         }
+        let functions: String = header::declared().iter().map(|name| format!("    \"{name}\",\n")).collect();
+        std::fs::write(directory.join("functions.h"), functions)?;
         let mut cc = Command::new("cc");
-        cc.args(["-std=gnu11", "-O1", "-g", "-pthread", "-o"]).arg(directory.join("conformance"));
+        cc.arg("-I")
+            .arg(&directory)
+            .args(["-std=gnu11", "-O1", "-g", "-pthread", "-o"])
+            .arg(directory.join("conformance"));
         cc.arg(include()).args(STRICT).args(define).args(inputs).arg("-L").arg(&directory).arg("-lrsm");
         succeed(&mut cc)?;
         Ok(Suite { directory, _scratch: Some(scratch), assertions: Vec::new() })

@@ -1,6 +1,9 @@
 //! An installation by install.sh, and programs that are built with nothing but what it installed. And the manual pages:
 //! what they say about names, numbers and declarations is what the headers say.
 
+mod header;
+
+use header::declared;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::Write;
@@ -92,13 +95,6 @@ fn files(root: &Path) -> BTreeSet<String> {
         }
     }
     found
-}
-
-/// The functions that rsmapi.h declares.
-fn declared() -> BTreeSet<String> {
-    let header = read(here("include/rsmapi.h"));
-    let words = header.split(|c: char| c.is_whitespace() || c == '*').filter(|word| word.starts_with("rsm_"));
-    words.filter_map(|word| Some(word.split_once('(')?.0.to_owned())).collect()
 }
 
 /// The constants of rsm_common.h whose values are plain decimal numbers.
