@@ -43,12 +43,12 @@ impl Cluster {
         ClusterBuilder { config: Config::new("", nodes), named: false }
     }
 
-    /// Its name, which `rsm-ctl ls` shows.
+    /// Name of the cluster, as `rsm-ctl ls` shows it.
     pub fn name(&self) -> &str {
         self.agent.address().name()
     }
 
-    /// Its nodes: ids 1 to this number.
+    /// Number of nodes; their ids are 1 to this number.
     pub fn node_count(&self) -> u32 {
         self.agent.node_count()
     }
@@ -82,7 +82,7 @@ impl Cluster {
         Ok(Node::new(membership))
     }
 
-    /// The right to disturb it.
+    /// The right to disturb the cluster.
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM.
@@ -110,7 +110,7 @@ impl ClusterBuilder {
         self
     }
 
-    /// This process exists for the agent: raises its limit of open descriptors to the hard one and makes it
+    /// Tells that this process exists for the agent: raises its limit of open descriptors to the hard one and makes it
     /// non-dumpable, so that other processes of the user cannot write its memory through /proc.
     pub fn dedicated(mut self) -> Self {
         self.config.dedicated = true;
@@ -131,20 +131,20 @@ impl ClusterBuilder {
         self
     }
 
-    /// Lets a group do the same.
+    /// Lets the members of a group do what [`allow_uid`](Self::allow_uid) lets a user do.
     pub fn allow_gid(mut self, gid: u32) -> Self {
         self.config.allow_gids.push(gid);
         self
     }
 
-    /// Says how importers reach memory through every controller but loopback: for tests of what a program relies on.
+    /// Sets how importers reach memory through every controller but loopback: for tests of what a program relies on.
     #[doc(hidden)]
     pub fn window(mut self, kind: rsm_core::driver::WindowKind) -> Self {
         self.config.window = kind;
         self
     }
 
-    /// Starts the cluster; it serves when this returns.
+    /// Starts the cluster, which serves when this returns.
     ///
     /// # Errors
     /// BAD_CONF for a bad name or one that is taken, and for controllers that cannot be; BAD_LENGTH for bad numbers; CTLR_NOT_PRESENT where the kernel

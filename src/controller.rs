@@ -30,23 +30,23 @@ impl Controller {
         Node::current()?.controller(name)
     }
 
-    /// The node it belongs to.
+    /// The node that the controller belongs to.
     pub fn node(&self) -> &Node {
         &self.node
     }
 
-    /// Its index on the node, by which `rsm_shm` knows it.
+    /// Index of the controller on its node, by which `rsm_shm` knows it.
     #[doc(hidden)]
     pub fn index(&self) -> u32 {
         self.index
     }
 
-    /// Its name.
+    /// Name of the controller, such as `shm0`.
     pub fn name(&self) -> String {
         self.node.membership.registry().controllers[self.index as usize].name()
     }
 
-    /// What it can do. Sizes in bytes; the page size is a mask of KiB (D-06).
+    /// Limits of the controller. Sizes are in bytes, but for the page size, a mask of sizes in KiB (0x4 for 4 KiB).
     #[doc(alias = "rsm_get_controller_attr")]
     pub fn attributes(&self) -> ControllerAttributes {
         let (max_segment, max_segments, max_imports) =
@@ -67,7 +67,7 @@ impl Controller {
         self.node.membership.create(self.index, length as u64, Level::Guarded, Pages::AsWished).map(Export::new)
     }
 
-    /// As [`export`](Self::export), in huge pages (of 2 MiB on x86-64; 2, 32 or 512 MiB on ARM, as its pages are), on
+    /// Creates an export segment as [`export`](Self::export) does, in huge pages (of 2 MiB on x86-64; 2, 32 or 512 MiB on ARM, as its pages are), on
     /// whatever side it is mapped: transfers that jump about in it miss the translation buffer less often, and creating it
     /// takes a fraction of the time. What `length` has beyond a multiple of a huge page stays in ordinary ones. It needs
     /// Linux 6.1, and of the machine's settings only that huge pages of shared memory are not denied.
@@ -85,7 +85,7 @@ impl Controller {
         self.node.membership.create(self.index, length as u64, Level::Guarded, Pages::Huge).map(Export::new)
     }
 
-    /// As [`export`](Self::export), for memory that others can only read. From its first publication on the kernel lets
+    /// Creates an export segment as [`export`](Self::export) does, which others can only read. From its first publication on the kernel lets
     /// nobody but this process write it, by no mapping and no descriptor, whatever the user and however it came by them.
     /// Children that it forks inherit its mapping, and keep it when they become another user: fork for others before.
     /// What is left to a process of the same user or of root is what a debugger does. The table of attacks is in

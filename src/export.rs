@@ -13,7 +13,7 @@ use std::time::Duration;
 /// program's own again calls [`try_destroy`](Export::try_destroy).
 ///
 /// In a forked child it can be read, written, waited and posted on; everything that changes it is NOT_CREATOR, and
-/// dropping it leaves the parent's alone (reference 3.10).
+/// dropping it leaves the parent's alone.
 #[doc(alias = "rsm_memseg_export_handle_t")]
 pub struct Export {
     segment: Segment,
@@ -28,17 +28,17 @@ impl Export {
         Export { segment, polled: Polled::default(), deserted: Deserted::default(), destroyed: false }
     }
 
-    /// Bytes.
+    /// Length of the segment in bytes.
     pub fn len(&self) -> usize {
         self.memory().len()
     }
 
-    /// Whether it has no bytes; there is no such segment.
+    /// Whether the segment has no bytes: never, there is no such segment.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Its memory, which importers read and write at any time. None after [`try_destroy`](Self::try_destroy).
+    /// Memory of the segment, which importers read and write at any time. None after [`try_destroy`](Self::try_destroy).
     pub fn memory(&self) -> Memory<'_> {
         if self.destroyed {
             // SAFETY: of no bytes, none of which is accessed.
@@ -47,7 +47,7 @@ impl Export {
         self.segment.memory()
     }
 
-    /// Makes it importable under `id`, or under an automatic one; returns the id. One round trip.
+    /// Makes the segment importable under `id`, or under an automatic one; returns the id. One round trip.
     ///
     /// # Errors
     /// SEG_ALREADY_PUBLISHED; RESERVED_SEGID outside 0x400000 to 0x7fffffff; NOT_CREATOR in a forked child; BAD_ACL;
@@ -91,7 +91,7 @@ impl Export {
         self.try_destroy()
     }
 
-    /// As [`destroy`](Self::destroy), for who wants to try again when adopted memory cannot be given back. After `Ok` the
+    /// Destroys the segment as [`destroy`](Self::destroy) does, for who wants to try again when adopted memory cannot be given back. After `Ok` the
     /// export is good for nothing, and has no memory. Dropping an export tries once and can say nothing but a log line.
     ///
     /// # Errors

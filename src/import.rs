@@ -23,9 +23,9 @@ pub struct Import {
 /// Why a vector of transfers stopped, and how far it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stopped {
-    /// Parts that were completed; the next one failed. Of the parts after it nothing was done.
+    /// Number of parts that were completed. The next one failed, and nothing was done of those after it.
     pub completed: usize,
-    /// Why it failed.
+    /// Why the part failed.
     pub error: Error,
 }
 
@@ -94,13 +94,13 @@ impl Import {
         Import { connection, polled: Polled::default() }
     }
 
-    /// Bytes of the segment.
+    /// Length of the segment in bytes.
     pub fn len(&self) -> usize {
         // The segment is mapped, so its length is an address difference.
         self.connection.length() as usize
     }
 
-    /// Whether it has no bytes; there is no such segment.
+    /// Whether the segment has no bytes: never, there is no such segment.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -110,7 +110,7 @@ impl Import {
         self.connection.node()
     }
 
-    /// What the connection may do.
+    /// Rights of the connection.
     pub fn permission(&self) -> Permission {
         self.connection.permission()
     }
@@ -174,13 +174,13 @@ impl Import {
         put_u64 put_u64s get_u64 get_u64s u64, "rsm_memseg_import_put64", "rsm_memseg_import_get64";
     }
 
-    /// Says who vouches for transfers from the next one on.
+    /// Sets who vouches for transfers, from the next one on.
     #[doc(alias = "rsm_memseg_import_set_mode")]
     pub fn set_mode(&self, mode: BarrierMode) {
         self.connection.set_mode(mode);
     }
 
-    /// Who vouches for transfers.
+    /// The party that vouches for transfers: each of them, or a span.
     #[doc(alias = "rsm_memseg_import_get_mode")]
     pub fn mode(&self) -> BarrierMode {
         self.connection.mode()
@@ -303,7 +303,7 @@ impl Import {
         self.connection.end_cause()
     }
 
-    /// The id that it connected to.
+    /// Id under which the segment was published when this import connected.
     pub fn segment_id(&self) -> SegmentId {
         SegmentId::new(self.connection.id())
     }

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Who connects to an export, who leaves and why, as it happens; from [`Export::watch_importers`].
+/// Events of an export's importers, as they come and go, with the reason; from [`Export::watch_importers`].
 ///
 /// It is the difference of two looks at the cluster's registry, each made when an event is asked for, so nobody has to be
 /// quick: who came and went in between is told as having done both. Of those the last 64 at least, of the whole cluster,
@@ -78,7 +78,7 @@ impl Deserted {
 }
 
 impl Export {
-    /// Who connects to the export from now on, and who leaves; those that are connected already come first.
+    /// Events of importers from now on; those that are connected already come first.
     ///
     /// ```
     /// use rsm::{AccessList, Cluster, EndCause, ImporterEvent, Permission, SegmentId};

@@ -17,12 +17,12 @@ impl Mapping {
         Mapping { window }
     }
 
-    /// Bytes.
+    /// Length of the mapping in bytes.
     pub fn len(&self) -> usize {
         self.window.memory().len()
     }
 
-    /// Whether it has no bytes; there is no such mapping.
+    /// Whether the mapping has no bytes: never, there is no such mapping.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

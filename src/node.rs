@@ -5,7 +5,7 @@ use rsm_core::registry::{ControllerKind, LinkWord};
 use rsm_shm::membership::{Membership, default};
 use std::sync::Arc;
 
-/// This process's part in a cluster: it is one of the processes of a node.
+/// Membership of this process in a cluster, as one of the processes of a node.
 ///
 /// Cheap to clone; the membership lasts as long as anything made through it.
 #[derive(Clone)]
@@ -27,19 +27,19 @@ impl Node {
         default::membership().map(Node::new)
     }
 
-    /// What `rsm_shm` knows it by.
+    /// Membership of the process, as `rsm_shm` knows it.
     #[doc(hidden)]
     pub fn membership(&self) -> &Arc<Membership> {
         &self.membership
     }
 
-    /// Its id.
+    /// Id of the node.
     pub fn id(&self) -> u32 {
         // A Node is only made from a membership with a claim.
         self.membership.node().unwrap_or(0)
     }
 
-    /// Nodes of the cluster: ids 1 to this number. Not all need have joined.
+    /// Number of nodes of the cluster; their ids are 1 to this number. Not all of them need to have joined.
     pub fn node_count(&self) -> u32 {
         self.membership.registry().header.node_count()
     }
@@ -55,7 +55,7 @@ impl Node {
         Ok(Controller::new(self.clone(), index))
     }
 
-    /// What the node reaches, through every controller but loopback (D-08). An address is the controller's index in
+    /// Nodes that this node reaches through each controller but loopback. An address is the controller's index in
     /// the high half and the node id in the low half.
     ///
     /// # Errors

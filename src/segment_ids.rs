@@ -3,7 +3,7 @@
 use crate::{Code, Error, Result, SegmentId};
 use std::path::Path;
 
-/// Where reservations are read from unless `RSM_SEGMENTID_FILE` names another file.
+/// File that reservations are read from unless `RSM_SEGMENTID_FILE` names another file.
 pub const RESERVATION_FILE: &str = "/etc/rsm/rsm.segmentid";
 
 /// The segment ids reserved for the application `appid`: the first one and how many. Letter case is ignored. Purely a

@@ -4,33 +4,33 @@ use super::Observer;
 use crate::Result;
 use serde::Serialize;
 
-/// What a process does, or several do: totals since an observer first watched the cluster.
+/// Totals of what a process, or several, transferred and signalled since an observer first watched the cluster.
 ///
 /// Loads and stores through mappings are not seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Activity {
-    /// Calls of put, each part of a vector for itself; whether they were told that they arrived or not.
+    /// Number of puts, each part of a vector for itself, whether or not they were told to have arrived.
     pub puts: u64,
-    /// Calls of get, likewise.
+    /// Number of gets, counted likewise.
     pub gets: u64,
-    /// Bytes of the puts.
+    /// Bytes that were put.
     pub put_bytes: u64,
-    /// Bytes of the gets.
+    /// Bytes that were got.
     pub got_bytes: u64,
-    /// Signals posted: one for each call, however many importers it reached.
+    /// Number of signals posted: one for each call, however many importers it reached.
     pub posts: u64,
-    /// Signals taken by waiting.
+    /// Number of signals taken by waiting.
     pub waits: u64,
 }
 
 impl Activity {
-    /// What came since `before`; nothing where the numbers shrank because a process has gone.
+    /// Difference to an earlier reading, `before`; 0 where a number shrank because a process has gone.
     #[must_use]
     pub fn since(self, before: Activity) -> Activity {
         self.with(before, u64::saturating_sub)
     }
 
-    /// This and `other` together.
+    /// Sum of this and `other`.
     #[must_use]
     pub fn and(self, other: Activity) -> Activity {
         self.with(other, u64::saturating_add)
@@ -48,16 +48,16 @@ impl Activity {
     }
 }
 
-/// What one process of a node does.
+/// Activity of one process of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ProcessActivity {
-    /// Number of its membership: told apart by it are processes that had the same id, one after the other.
+    /// Number of the process's membership, which tells processes apart that had the same id one after the other.
     pub membership: u64,
-    /// Its node.
+    /// Node of the process.
     pub node: u32,
-    /// Its process id.
+    /// Process id.
     pub pid: u32,
-    /// What it does, as it says itself.
+    /// Activity, as the process itself says.
     #[serde(flatten)]
     pub activity: Activity,
 }

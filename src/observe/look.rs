@@ -17,7 +17,7 @@ impl Observer {
         super::glance::info(&self.membership.registry(), nodes.collect())
     }
 
-    /// Its nodes, by id.
+    /// Nodes of the cluster, by id.
     pub fn nodes(&self) -> Vec<NodeInfo> {
         self.nodes_of(&self.segments())
     }
@@ -43,7 +43,7 @@ impl Observer {
         (1..=registry.header.node_count()).filter_map(info).collect()
     }
 
-    /// Its controllers.
+    /// Controllers of the cluster.
     pub fn controllers(&self) -> Vec<ControllerInfo> {
         let info = |row: &ControllerRow| {
             let kind = match row.kind()? {
@@ -57,7 +57,7 @@ impl Observer {
         self.membership.registry().controllers.iter().filter_map(info).collect()
     }
 
-    /// Its export segments, by node and id.
+    /// Export segments, by node and id.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         let registry = self.membership.registry();
         let used = registry.segments.iter().take(registry.header.segment_high() as usize);
@@ -88,7 +88,7 @@ impl Observer {
         segments
     }
 
-    /// The connections that importers hold, by importing node.
+    /// Connections that importers hold, by importing node.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
         let registry = self.membership.registry();
         let used = registry.connections.iter().take(registry.header.connection_high() as usize);
@@ -111,7 +111,7 @@ impl Observer {
         connections
     }
 
-    /// Its links, each direction by itself: imports of node `from` from node `to`.
+    /// Links, each direction by itself: imports of node `from` from node `to`.
     pub fn links(&self) -> Vec<LinkInfo> {
         let registry = self.membership.registry();
         let nodes = registry.header.node_count();

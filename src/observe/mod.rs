@@ -56,7 +56,7 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Looks at the cluster that [`find`] finds.
+    /// Starts to look at the cluster that [`find`] finds.
     ///
     /// # Errors
     /// CTLR_NOT_PRESENT when there is none, or more than one to choose from; PERM_DENIED when its agent refuses;
@@ -98,7 +98,7 @@ impl Observer {
         Ok(self.membership.processes()?.iter().map(ProcessInfo::from).collect())
     }
 
-    /// Everything at once, as it stood between two changes unless they follow one another faster than one can look.
+    /// Picture of everything at once, as it stood between two changes, unless they follow one another faster than one can look.
     pub fn snapshot(&self) -> Snapshot {
         snapshot::take(self)
     }

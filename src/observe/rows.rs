@@ -6,57 +6,57 @@ use serde::Serialize;
 /// A cluster as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ClusterInfo {
-    /// Its name.
+    /// Name of the cluster.
     pub name: String,
-    /// The user it runs as.
+    /// User that the cluster runs as.
     pub uid: u32,
-    /// Process id of its agent.
+    /// Process id of the agent.
     pub agent_pid: u32,
-    /// Nodes it has.
+    /// Number of nodes.
     pub nodes: u32,
-    /// Nodes that have joined.
+    /// Number of nodes that have joined.
     pub joined: u32,
-    /// Processes of all nodes.
+    /// Number of processes of all nodes.
     pub processes: u32,
-    /// Export segments, published or not.
+    /// Number of export segments, published or not.
     pub segments: u32,
-    /// Connections that importers hold, cut ones included.
+    /// Number of connections that importers hold, cut ones included.
     pub connections: u32,
 }
 
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeInfo {
-    /// Its id.
+    /// Id of the node.
     pub node: u32,
     /// Whether a process of it has joined.
     pub joined: bool,
-    /// Processes now.
+    /// Number of processes now.
     pub processes: u32,
-    /// The oldest of them.
+    /// Process id of the oldest process.
     pub pid: Option<u32>,
-    /// Its user.
+    /// User of the node.
     pub uid: Option<u32>,
-    /// Segments it exports.
+    /// Number of segments that the node exports.
     pub exports: u32,
-    /// Connections it holds, cut ones included.
+    /// Number of connections that the node holds, cut ones included.
     pub imports: u32,
-    /// Bytes of the segments it exports. Two exports of one range count twice.
+    /// Bytes of the segments that the node exports. Two exports of one range count twice.
     pub exported_bytes: u64,
-    /// How often it came into being: 0 before its first process joined.
+    /// Number of times that the node came into being: 0 before its first process joined.
     pub incarnation: u64,
 }
 
 /// A process of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProcessInfo {
-    /// Number of its membership; never the same for two of a cluster.
+    /// Number of the membership; no two of a cluster ever have the same.
     pub membership: u64,
-    /// Its node.
+    /// Node of the process.
     pub node: u32,
-    /// Its process id.
+    /// Process id.
     pub pid: u32,
-    /// Its user.
+    /// User of the process.
     pub uid: u32,
 }
 
@@ -70,15 +70,15 @@ impl From<&Process> for ProcessInfo {
 /// A controller; every node has one of each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ControllerInfo {
-    /// Its name.
+    /// Name of the controller.
     pub controller: String,
     /// `loopback` (the local node only) or `shared` (every node).
     pub kind: String,
-    /// Most bytes of a segment.
+    /// Largest length of a segment in bytes.
     pub max_segment_bytes: u64,
-    /// Most segments.
+    /// Largest number of segments.
     pub max_segments: u64,
-    /// Most connections.
+    /// Largest number of connections.
     pub max_imports: u64,
 }
 
@@ -87,23 +87,23 @@ pub struct ControllerInfo {
 pub struct SegmentInfo {
     /// The exporting node.
     pub node: u32,
-    /// Its id while published.
+    /// Id of the segment while it is published.
     pub id: Option<u32>,
-    /// Whether it is published.
+    /// Whether the segment is published.
     pub published: bool,
-    /// It was taken back, and importers have not let go yet.
+    /// Whether the segment was taken back and importers have not let go yet.
     pub withdrawing: bool,
-    /// The controller it was created on.
+    /// Controller that the segment was created on.
     pub controller: String,
-    /// Bytes.
+    /// Length in bytes.
     pub length: u64,
     /// The exporting process.
     pub pid: u32,
-    /// Its user when it created the segment.
+    /// User of that process when it created the segment.
     pub uid: u32,
-    /// Connections to it.
+    /// Number of connections to the segment.
     pub importers: u32,
-    /// Number of this segment; never the same for two of a cluster.
+    /// Serial number of the segment; no two of a cluster ever have the same.
     pub serial: u64,
 }
 
@@ -116,15 +116,15 @@ pub struct ConnectionInfo {
     pub importer_pid: u32,
     /// The exporting node.
     pub exporter: u32,
-    /// The id it connected to, which the segment may have lost since.
+    /// Segment id that was connected to, which the segment may have lost since.
     pub segment: u32,
-    /// The controller it goes through.
+    /// Controller that the connection goes through.
     pub controller: String,
     /// `r`, `w`, `rw` or `-`.
     pub permission: String,
     /// `connected`, or `cut` when only the importer still holds it.
     pub state: String,
-    /// Its generation: a number that no other connection of the cluster ever has.
+    /// Generation: a number that no other connection of the cluster ever has.
     pub generation: u64,
 }
 
@@ -139,6 +139,6 @@ pub struct LinkInfo {
     pub to: u32,
     /// `active`, `up` (the exporting node has not joined) or `down`.
     pub state: String,
-    /// Errors so far.
+    /// Number of errors so far.
     pub errors: u64,
 }

@@ -14,27 +14,27 @@ pub struct Snapshot {
     pub(super) changes: u32,
     /// The cluster as a whole.
     pub cluster: ClusterInfo,
-    /// Its nodes.
+    /// Nodes of the cluster.
     pub nodes: Vec<NodeInfo>,
-    /// Their processes; `None` when the agent does not answer.
+    /// Processes of the nodes; `None` when the agent does not answer.
     pub processes: Option<Vec<ProcessInfo>>,
-    /// Its controllers.
+    /// Controllers of the cluster.
     pub controllers: Vec<ControllerInfo>,
-    /// Its segments.
+    /// Export segments.
     pub segments: Vec<SegmentInfo>,
-    /// Its connections.
+    /// Connections that importers hold.
     pub connections: Vec<ConnectionInfo>,
-    /// Its links.
+    /// Links, each direction by itself.
     pub links: Vec<LinkInfo>,
 }
 
 impl Snapshot {
-    /// A cluster of nothing: what changed since is all there is.
+    /// A cluster with nothing in it: everything there is counts as a change since.
     pub fn empty() -> Snapshot {
         Snapshot { processes: Some(Vec::new()), ..Snapshot::default() }
     }
 
-    /// What is different from an earlier snapshot of the same cluster, in an order in which it can have happened.
+    /// Changes since an earlier snapshot of the same cluster, in an order in which it can have happened.
     ///
     /// What came and went in between is not seen, and what changed twice is told once, as it is now: every last state is
     /// told, not every state.

@@ -9,26 +9,26 @@ use std::fmt;
 /// A process that waits for something of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WaitInfo {
-    /// Number of its membership. Of processes that share what is waited on, as a parent and its child do, the oldest.
+    /// Number of the process's membership. Of processes that share what is waited on, as a parent and its child do, the oldest.
     pub membership: u64,
-    /// Its node.
+    /// Node of the process.
     pub node: u32,
-    /// Its process id; 0 when it has just ended.
+    /// Process id; 0 when it has just ended.
     pub pid: u32,
-    /// `export` or `import` (a signal there), or `segment` (that it is published).
+    /// What is waited for: `export` or `import` for a signal there, `segment` for a publication.
     pub on: String,
     /// The exporting node.
     pub exporter: u32,
     /// Id of the segment; none where it is not published, or the connection is cut.
     pub segment: Option<u32>,
-    /// Signals that came and were not taken yet.
+    /// Number of signals that came and were not taken yet.
     pub pending: Option<u32>,
-    /// Connections to the segment, where the process is its exporter.
+    /// Number of connections to the segment, where the process is its exporter.
     pub importers: Option<u32>,
 }
 
 impl Observer {
-    /// What processes wait for: signals, and segments that they asked for last and that are not published. Asks the agent.
+    /// Waits of all processes: for signals, and segments that they asked for last and that are not published. Asks the agent.
     ///
     /// A process that was killed in its sleep beside others of its node may seem to sleep on.
     ///

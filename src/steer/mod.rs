@@ -1,7 +1,7 @@
 //! Disturbing a running cluster from outside: links, nodes, segments.
 //!
 //! For tests of what programs do when something breaks, and for people who look into it. What happens is what the
-//! original's programs met when it happened by itself (reference 3.2, 3.9).
+//! original's programs met when it happened by itself.
 //!
 //! ```
 //! use rsm::steer::Links;
@@ -54,19 +54,19 @@ pub struct Links {
 }
 
 impl Links {
-    /// Both directions, through every controller but loopback.
+    /// The links between nodes `a` and `b` in both directions, through every controller but loopback.
     #[must_use]
     pub fn between(a: u32, b: u32) -> Links {
         Links { from: a, to: b, both: true, controller: None }
     }
 
-    /// Only imports of node `from` from node `to`, through every controller but loopback.
+    /// The links of imports of node `from` from node `to` only, through every controller but loopback.
     #[must_use]
     pub fn one_way(from: u32, to: u32) -> Links {
         Links { from, to, both: false, controller: None }
     }
 
-    /// Only through this controller, which may be loopback where `from` and `to` are one node.
+    /// Limits the links to those through this controller, which may be loopback where `from` and `to` are one node.
     #[must_use]
     pub fn through(mut self, controller: &str) -> Links {
         self.controller = Some(controller.to_owned());
@@ -116,7 +116,7 @@ impl Steering {
         Steering { membership }
     }
 
-    /// A look at the same cluster, without joining a second time.
+    /// An observer of the same cluster, without joining a second time.
     pub fn observer(&self) -> observe::Observer {
         observe::Observer::new(Arc::clone(&self.membership))
     }

@@ -4,6 +4,7 @@ use super::launcher::Launch;
 use super::listener::Place;
 use super::scene::{Role, Scene};
 use super::stories::{Story, right};
+use rsm::Code;
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

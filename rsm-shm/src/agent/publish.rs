@@ -3,7 +3,7 @@
 use super::Agent;
 use super::books::memory::{MAX_SHARERS, Memory};
 use super::books::request::Given;
-use super::books::segment::{Segment, gone};
+use super::books::segment::{Segment, Wanted, gone};
 use rsm_core::access::{AccessList, Level, MAX_MODE, Owner};
 use rsm_core::attr::check_export_length;
 use rsm_core::crash_point;
@@ -12,18 +12,7 @@ use rsm_core::message::{Answer, SegmentName};
 use rsm_core::registry::{ControllerKind, SegmentFields};
 use rsm_core::segment_id::SegmentId;
 use rsm_core::{Code, Error, Result};
-use std::collections::BTreeMap;
 use std::rc::Rc;
-
-/// What a segment is to be.
-struct Wanted {
-    node: u32,
-    kind: ControllerKind,
-    controller: u32,
-    length: u64,
-    default_mode: u32,
-    level: Level,
-}
 
 impl Agent {
     /// The kind of a controller.
@@ -85,7 +74,7 @@ impl Agent {
     }
 
     fn fill_row(&mut self, party: u64, row: u32, wanted: &Wanted, shared: Option<Rc<Memory>>) -> Result<Given> {
-        let &Wanted { node, kind, controller, length, default_mode, level } = wanted;
+        let &Wanted { node, controller, length, level, .. } = wanted;
         let memory = shared.map_or_else(|| self.allocate(length, level), Ok)?;
         let given = memory.duplicate()?;
         crash_point!(AgentAllocated);
@@ -97,30 +86,7 @@ impl Agent {
         let fields = SegmentFields::bound(incarnation, length, node, controller, (member.pid, owner.uid), bell);
         self.writer().add_segment(row, &fields);
         crash_point!(AgentCreated);
-        self.books.segments.insert(
-            row,
-            Segment {
-                member: party,
-                node,
-                kind,
-                incarnation,
-                memory,
-                length,
-                owner,
-                default_mode,
-                level,
-                access: AccessList::default_permissions(),
-                id: None,
-                bell,
-                epoch,
-                granted: false,
-                rebinding: false,
-                revoked: false,
-                told: BTreeMap::new(),
-                connections: BTreeMap::new(),
-                newer_in_bucket: None,
-            },
-        );
+        self.books.segments.insert(row, Segment::new((party, owner), incarnation, wanted, memory, (bell, epoch)));
         Ok((Answer::Created { segment: SegmentName { row, incarnation }, bell }, vec![given]))
     }
 

@@ -80,14 +80,14 @@ use statement::Line;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// A script that was understood.
+/// A script that has been parsed.
 #[derive(Clone, Debug)]
 pub struct Script {
     lines: Vec<Line>,
 }
 
 impl Script {
-    /// Reads a script.
+    /// Parses a script.
     ///
     /// # Errors
     /// Where it is not understood: line, column, and what may stand there.
@@ -95,7 +95,7 @@ impl Script {
         parse::script(text).map(|lines| Script { lines })
     }
 
-    /// Carries it out and tells of every action, for as long as `tell` wants to go on. Returns at the script's end, or,
+    /// Carries the script out and tells of every action, for as long as `tell` wants to go on. Returns at the script's end, or,
     /// when nothing is left but what has no limit, at the cluster's; sleeps in between.
     ///
     /// # Errors

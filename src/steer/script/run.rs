@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 /// Something that a script did.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// When, since the script began.
+    /// Time since the script began.
     pub at: Duration,
-    /// In which line it stands.
+    /// Line of the script, from 1.
     pub line: usize,
-    /// What was done, as it is written in a script.
+    /// The action, as it is written in a script.
     pub action: String,
-    /// What came of it, in words; or why it failed, which the script passed over.
+    /// Outcome in words; or the error, which the script passed over.
     pub outcome: Result<Option<String>, Error>,
 }
 
@@ -36,16 +36,16 @@ impl fmt::Display for Event {
     }
 }
 
-/// Why a script ended before its end.
+/// Reason why a script stopped before its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunError {
     /// The line that was being carried out.
     pub line: usize,
     /// The line as it is written.
     pub text: String,
-    /// What went wrong.
+    /// The error.
     pub error: Error,
-    /// It was nothing but the limit that the whole script was given.
+    /// Whether it was only the time limit of the whole script that ended it.
     pub over_limit: bool,
 }
 

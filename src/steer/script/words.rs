@@ -4,20 +4,20 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A script that is not understood.
+/// Error of a script that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
-    /// Line, from 1.
+    /// Line of the script, from 1.
     pub line: usize,
-    /// Column in characters, from 1.
+    /// Column of the line, in characters from 1.
     pub column: usize,
-    /// What is wrong there, and what may stand there instead.
+    /// Message that says what is wrong there, and what may stand there instead.
     pub message: String,
     source: String,
 }
 
 impl ParseError {
-    /// The line with a mark under the place.
+    /// The line of the script, with a mark under the place.
     pub fn excerpt(&self) -> String {
         // Tabs stay, so that the mark is where the place is.
         let blank = |c: char| if c == '\t' { '\t' } else { ' ' };

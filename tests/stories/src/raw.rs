@@ -8,15 +8,20 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A connection to an agent.
 pub struct Raw {
+    /// The socket.
     pub socket: OwnedFd,
     number: u64,
 }
 
 /// A membership, with everything the agent sent.
 pub struct Member {
+    /// What it asks on.
     pub control: Raw,
+    /// The registry.
     pub registry: OwnedFd,
+    /// What it is told on.
     pub events: OwnedFd,
+    /// The node's bells; none of an observer.
     pub bells: Option<OwnedFd>,
 }
 

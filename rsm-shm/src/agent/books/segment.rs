@@ -44,6 +44,16 @@ pub(in crate::agent) struct Segment {
     pub(in crate::agent) newer_in_bucket: Option<u32>,
 }
 
+/// What a segment is to be.
+pub(in crate::agent) struct Wanted {
+    pub(in crate::agent) node: u32,
+    pub(in crate::agent) kind: ControllerKind,
+    pub(in crate::agent) controller: u32,
+    pub(in crate::agent) length: u64,
+    pub(in crate::agent) default_mode: u32,
+    pub(in crate::agent) level: Level,
+}
+
 /// All segments by row. Each is known to its memory.
 #[derive(Debug, Default)]
 pub(in crate::agent) struct Segments(BTreeMap<u32, Segment>);
@@ -81,6 +91,38 @@ impl Segments {
 }
 
 impl Segment {
+    /// A segment that nobody has published, with its memory and its bell.
+    pub(in crate::agent) fn new(
+        (member, owner): (u64, Owner),
+        incarnation: u64,
+        wanted: &Wanted,
+        memory: Rc<Memory>,
+        (bell, epoch): (u32, u32),
+    ) -> Segment {
+        let &Wanted { node, kind, controller: _, length, default_mode, level } = wanted;
+        Segment {
+            member,
+            node,
+            kind,
+            incarnation,
+            memory,
+            length,
+            owner,
+            default_mode,
+            level,
+            access: AccessList::default_permissions(),
+            id: None,
+            bell,
+            epoch,
+            granted: false,
+            rebinding: false,
+            revoked: false,
+            told: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            newer_in_bucket: None,
+        }
+    }
+
     pub(in crate::agent) fn access(&self) -> &AccessList {
         &self.access
     }
