@@ -1,8 +1,10 @@
 //! The node: a program that reads a command a line and answers each with a line, `ok ...` or `err NUMBER text`.
 //!
-//! Commands name their objects. Some go on in a thread (`go NAME COMMAND..`, whose answer `join NAME` gives).
+//! Commands name their objects; the table of them (`command`) says what each takes. Some go on in a thread
+//! (`go NAME COMMAND..`, whose answer `join NAME` gives).
 #![allow(unsafe_code)] // fork, exec, handlers: what the stories are about
 
+use crate::command::Command;
 use rsm::{
     AccessList, BarrierMode, Code, Controller, Error, Export, Import, ImporterEvent, Mapping, Permission, Result,
     SegmentId,
@@ -77,49 +79,39 @@ fn find<T>(of: &Mutex<HashMap<String, Arc<T>>>, name: &str) -> Arc<T> {
     Arc::clone(of.lock().unwrap().get(name).unwrap_or_else(|| panic!("nothing is called {name}")))
 }
 
-fn permission(text: &str) -> Permission {
-    match text {
-        "r" => Permission::Read,
-        "w" => Permission::Write,
-        "rw" => Permission::ReadWrite,
-        other => panic!("permission {other}"),
-    }
-}
-
-fn timeout(text: &str) -> Option<Duration> {
-    if text == "forever" { None } else { Some(Duration::from_millis(number(text))) }
-}
-
 fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
-    let word = |i: usize| words.get(i).map_or("", String::as_str);
-    let name = word(1);
+    let Some(read) = Command::parse(words) else {
+        let done = MORE.get().and_then(|more| more(things, words));
+        return done.unwrap_or_else(|| Err(Error::with(Code::BadArgsErrors, format!("no command {words:?}"))));
+    };
+    // A mistake of the story's, which ends with the node.
+    let command = read.unwrap_or_else(|wrong| panic!("{words:?}: {wrong}"));
     let done = |()| String::new();
-    match word(0) {
-        "export" => {
-            let export = Controller::open("shm0")?.export(number(word(2)) as usize)?;
+    match &command {
+        Command::Export { name, bytes } => {
+            let export = Controller::open("shm0")?.export(*bytes)?;
             things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
             Ok(String::new())
         }
-        "exportsealed" => {
-            let export = Controller::open("shm0")?.export_sealed(number(word(2)) as usize)?;
+        Command::ExportSealed { name, bytes } => {
+            let export = Controller::open("shm0")?.export_sealed(*bytes)?;
             things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
             Ok(String::new())
         }
-        "writeas" => {
-            // For children only: there is no way back.
-            let user = rustix::process::Uid::from_raw(number(word(4)) as u32);
+        Command::WriteAs { name, offset, value, user } => {
+            let user = rustix::process::Uid::from_raw(*user);
             rustix::thread::set_thread_res_uid(user, user, user).expect("root");
-            find(&things.exports, name).memory().write_volatile_u64(number(word(2)), number(word(3))).map(done)
+            find(&things.exports, name).memory().write_volatile_u64(*offset, *value).map(done)
         }
-        "adopt" => {
-            let start = pages(number(word(2)) as usize);
+        Command::Adopt { name, bytes } => {
+            let start = pages(*bytes);
             // SAFETY: memory that is never unmapped, used through exports only.
-            let export = unsafe { Controller::open("shm0")?.adopt(start, number(word(2)) as usize) }?;
+            let export = unsafe { Controller::open("shm0")?.adopt(start, *bytes) }?;
             things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
             Ok(String::new())
         }
-        "adoptfilled" => {
-            let (start, length) = (pages(number(word(2)) as usize), number(word(2)) as usize);
+        Command::AdoptFilled { name, bytes } => {
+            let (start, length) = (pages(*bytes), *bytes);
             for at in (0..length).step_by(page_size()) {
                 // SAFETY: inside a mapping of ours that nothing refers to.
                 unsafe { start.add(at).cast::<u64>().write_volatile(7) };
@@ -129,103 +121,110 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
             Ok(String::new())
         }
-        "adoptagain" => {
-            let first = find(&things.exports, word(2));
+        Command::AdoptAgain { name, other } => {
+            let first = find(&things.exports, other);
             let memory = first.memory();
             // SAFETY: as above, the same memory once more.
             let export = unsafe { Controller::open("shm0")?.adopt(memory.as_ptr(), memory.len()) }?;
             things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
             Ok(String::new())
         }
-        "publish" => {
+        Command::Publish { name, id, node, mode } => {
             let mut access = AccessList::everyone();
-            if let Some(node) = words.get(3) {
-                access = AccessList::new().node(number(node) as u32, number(word(4)) as u32);
+            if let Some(node) = *node {
+                access = AccessList::new().node(node, mode.expect("a mode for the node"));
             }
-            let id = find(&things.exports, name).publish(SegmentId::new(number(word(2)) as u32), &access)?;
+            let id = find(&things.exports, name).publish(SegmentId::new(*id), &access)?;
             Ok(id.to_string())
         }
-        "republish" => find(&things.exports, name).republish(&AccessList::everyone()).map(done),
-        "unpublish" => find(&things.exports, name).unpublish().map(done),
-        "destroy" => {
+        Command::Republish { name } => find(&things.exports, name).republish(&AccessList::everyone()).map(done),
+        Command::Unpublish { name } => find(&things.exports, name).unpublish().map(done),
+        Command::Destroy { name } => {
             let export = things.exports.lock().unwrap().remove(name).expect("exported");
             Arc::into_inner(export).expect("nobody else uses it").destroy().map(done)
         }
-        "trydestroy" => {
+        Command::TryDestroy { name } => {
             let mut exports = things.exports.lock().unwrap();
             let export = exports.get_mut(name).expect("exported");
             Arc::get_mut(export).expect("nobody else uses it").try_destroy()?;
             drop(exports.remove(name));
             Ok(String::new())
         }
-        "connect" => {
-            let (node, id) = (number(word(2)) as u32, SegmentId::new(number(word(3)) as u32));
+        Command::Connect { name, node, id, permission, within } => {
+            let (node, id) = (*node, SegmentId::new(*id));
             let controller = Controller::open("shm0")?;
-            let import = match words.get(5) {
-                None => controller.connect(node, id, permission(word(4)))?,
+            let import = match *within {
+                None => controller.connect(node, id, *permission)?,
                 Some(within) => {
-                    let within = Duration::from_millis(number(within));
-                    controller.connect_within(node, id, permission(word(4)), within)?
+                    let within = Duration::from_millis(within);
+                    controller.connect_within(node, id, *permission, within)?
                 }
             };
             things.imports.lock().unwrap().insert(name.to_owned(), Arc::new(import));
             Ok(String::new())
         }
-        "disconnect" => {
+        Command::Disconnect { name } => {
             let import = things.imports.lock().unwrap().remove(name).expect("connected");
             Arc::into_inner(import).expect("nobody else uses it").disconnect().map(done)
         }
-        "mode" => {
-            let mode = if word(2) == "explicit" { BarrierMode::Explicit } else { BarrierMode::Implicit };
-            find(&things.imports, name).set_mode(mode);
+        Command::Mode { name, mode } => {
+            find(&things.imports, name).set_mode(*mode);
             Ok(String::new())
         }
-        "put" => find(&things.imports, name).put_u64(number(word(2)), number(word(3))).map(done),
-        "get" => find(&things.imports, name).get_u64(number(word(2))).map(|v| v.to_string()),
-        "span" => {
+        Command::Put { name, offset, value } => find(&things.imports, name).put_u64(*offset, *value).map(done),
+        Command::Get { name, offset } => find(&things.imports, name).get_u64(*offset).map(|v| v.to_string()),
+        Command::Span { name, offset, value } => {
             let import = find(&things.imports, name);
             let span = import.open_barrier()?;
-            import.put_u64(number(word(2)), number(word(3)))?;
+            import.put_u64(*offset, *value)?;
             span.close().map(done)
         }
-        "read" => find(&things.exports, name).memory().read_volatile_u64(number(word(2))).map(|v| v.to_string()),
-        "write" => find(&things.exports, name).memory().write_volatile_u64(number(word(2)), number(word(3))).map(done),
-        "map" => {
+        Command::Read { name, offset } => {
+            find(&things.exports, name).memory().read_volatile_u64(*offset).map(|v| v.to_string())
+        }
+        Command::Write { name, offset, value } => {
+            find(&things.exports, name).memory().write_volatile_u64(*offset, *value).map(done)
+        }
+        Command::Map { name } => {
             let import = find(&things.imports, name);
             let mapping = import.map(0, import.len(), import.permission())?;
             things.mappings.lock().unwrap().insert(name.to_owned(), Arc::new(mapping));
             Ok(String::new())
         }
-        "unmap" => {
+        Command::Unmap { name } => {
             things.mappings.lock().unwrap().remove(name);
             Ok(String::new())
         }
-        "store" => {
-            find(&things.mappings, name).memory().atomic_u64(number(word(2)))?.store(number(word(3)), SeqCst);
+        Command::Store { name, offset, value } => {
+            find(&things.mappings, name).memory().atomic_u64(*offset)?.store(*value, SeqCst);
             Ok(String::new())
         }
-        "load" => find(&things.mappings, name).memory().read_volatile_u64(number(word(2))).map(|v| v.to_string()),
-        "post" => find(&things.imports, name).signal().map(done),
-        "postall" => find(&things.exports, name).signal().map(done),
-        "watch" => {
+        Command::Load { name, offset } => {
+            find(&things.mappings, name).memory().read_volatile_u64(*offset).map(|v| v.to_string())
+        }
+        Command::Post { name } => find(&things.imports, name).signal().map(done),
+        Command::PostAll { name } => find(&things.exports, name).signal().map(done),
+        Command::Watch { name } => {
             let events = find(&things.exports, name).watch_importers()?;
             things.events.lock().unwrap().insert(name.to_owned(), events);
             Ok(String::new())
         }
-        "event" => {
+        Command::Event { name, within } => {
             let mut events = things.events.lock().unwrap();
-            Ok(match events.get_mut(name).expect("watched").next(timeout(word(2)))? {
+            Ok(match events.get_mut(name).expect("watched").next(within.0)? {
                 ImporterEvent::Connected(importer) => format!("connected {} {}", importer.node, importer.pid),
                 ImporterEvent::Left(importer, why) => format!("left {} {} {why:?}", importer.node, importer.pid),
                 other => panic!("{other:?}"),
             })
         }
-        "waitwhile" => find(&things.exports, name).wait_while_imported(timeout(word(2))).map(done),
-        "why" => Ok(find(&things.imports, name).why_aborted().map_or_else(|| "none".into(), |why| format!("{why:?}"))),
-        "waitimport" => find(&things.imports, name).wait(timeout(word(2))).map(done),
-        "waitexport" => find(&things.exports, name).wait(timeout(word(2))).map(done),
-        "go" => {
-            let (things2, command) = (Arc::clone(things), words[2..].to_vec());
+        Command::WaitWhile { name, within } => find(&things.exports, name).wait_while_imported(within.0).map(done),
+        Command::Why { name } => {
+            Ok(find(&things.imports, name).why_aborted().map_or_else(|| "none".into(), |why| format!("{why:?}")))
+        }
+        Command::WaitImport { name, within } => find(&things.imports, name).wait(within.0).map(done),
+        Command::WaitExport { name, within } => find(&things.exports, name).wait(within.0).map(done),
+        Command::Go { name, command } => {
+            let (things2, command) = (Arc::clone(things), command.0.clone());
             let (tell, told) = std::sync::mpsc::channel();
             let thread = std::thread::spawn(move || {
                 // SAFETY: no arguments, no memory.
@@ -236,19 +235,19 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             things.running.lock().unwrap().insert(name.to_owned(), thread);
             Ok(String::new())
         }
-        "join" => {
+        Command::Join { name } => {
             let thread = things.running.lock().unwrap().remove(name).expect("going");
             Ok(thread.join().expect("no panic"))
         }
-        "asleep" => Ok(is_asleep(things.threads.lock().unwrap()[name]).to_string()),
-        "running" => {
+        Command::Asleep { name } => Ok(is_asleep(things.threads.lock().unwrap()[name]).to_string()),
+        Command::Running { name } => {
             let running = things.running.lock().unwrap();
             Ok((!running[name].is_finished()).to_string())
         }
-        "cycles" => {
+        Command::Cycles { rounds } => {
             // Create, connect, transfer and give back, again and again.
             let controller = Controller::open("shm0")?;
-            for _ in 0..number(name) {
+            for _ in 0..*rounds {
                 let export = controller.export(131_072)?;
                 let id = export.publish(SegmentId::any(), &AccessList::everyone())?;
                 let import = controller.connect(controller.node().id(), id, Permission::ReadWrite)?;
@@ -259,25 +258,26 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             }
             Ok(String::new())
         }
-        "poke" => {
+        Command::Poke { name } => {
             let thread = things.threads.lock().unwrap()[name];
             // SAFETY: a signal to a thread of this process, for which "handler" was called.
             unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, libc::SIGUSR1) };
             Ok(String::new())
         }
-        "handler" => {
+        Command::Handler {} => {
             install_handler();
             Ok(String::new())
         }
-        "system" => {
+        Command::System {} => {
             // SAFETY: a C string. The signal of the child's end is blocked in this thread, and goes to others.
             let rc = unsafe { libc::system(c"exit 3".as_ptr()) };
             Ok(libc::WEXITSTATUS(rc).to_string())
         }
-        "forkstore" => Ok(fork_storing_child(&find(&things.mappings, name), number(word(2))).to_string()),
-        "forkidle" => Ok(fork_idle_child().to_string()),
-        // A child that goes on beside its parent, ended with 0 when all was well; `forkexit` waits for it.
-        "forkstay" => {
+        Command::ForkStore { name, offset } => {
+            Ok(fork_storing_child(&find(&things.mappings, name), *offset).to_string())
+        }
+        Command::ForkIdle {} => Ok(fork_idle_child().to_string()),
+        Command::ForkStay { name } => {
             let import = find(&things.imports, name);
             Ok(fork_beside(|| {
                 let put = import.put_u64(0, 1);
@@ -286,33 +286,35 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
                 put.is_ok() && export.is_ok() && import.wait(None).is_err_and(|error| error.code() == Code::ConnAborted)
             }))
         }
-        "forkexport" => Ok(fork_beside(|| Controller::open("shm0").and_then(|shm| shm.export(65536)).is_ok())),
-        "forkexit" => {
+        Command::ForkExport {} => {
+            Ok(fork_beside(|| Controller::open("shm0").and_then(|shm| shm.export(65536)).is_ok()))
+        }
+        Command::ForkExit {} => {
             let (child, mut status) = (BESIDE.load(std::sync::atomic::Ordering::SeqCst), 0);
             // SAFETY: reaps the child that was made.
             unsafe { libc::waitpid(child, &raw mut status, 0) };
             Ok(status.to_string())
         }
-        "forkcall" => Ok(in_child(|| answer(things, &words[1..]))),
-        "execsleep" => {
+        Command::ForkCall { command } => Ok(in_child(|| answer(things, &command.0))),
+        Command::ExecSleep {} => {
             exec_sleep();
             Ok(String::new())
         }
-        "daemonize" => {
+        Command::Daemonize {} => {
             // SAFETY: the child of a daemon(3) goes on with one thread, which is what this story is about.
             let rc = unsafe { libc::daemon(1, 1) };
             Ok(format!("{rc} {}", std::process::id()))
         }
-        "closefrom" => {
+        Command::CloseFrom { first } => {
             // SAFETY: closes what the application has no right to expect the library to survive, on purpose.
-            let rc = unsafe { libc::syscall(libc::SYS_close_range, number(name), u32::MAX, 0) };
+            let rc = unsafe { libc::syscall(libc::SYS_close_range, *first, u32::MAX, 0) };
             Ok(rc.to_string())
         }
-        "nofile" => {
-            set_nofile(number(name));
+        Command::Nofile { limit } => {
+            set_nofile(*limit);
             Ok(String::new())
         }
-        "putloop" => {
+        Command::PutLoop { name } => {
             // Implicit transfers until one fails.
             let import = find(&things.imports, name);
             let bytes = vec![1; import.len() - 64];
@@ -320,9 +322,9 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
                 import.put(64, &bytes)?;
             }
         }
-        "storm" => {
+        Command::Storm { name, offset } => {
             let mapping = find(&things.mappings, name);
-            let word = mapping.memory().atomic_u64(number(word(2)))?;
+            let word = mapping.memory().atomic_u64(*offset)?;
             let mut value = 0;
             while !HALT.load(SeqCst) {
                 value += 1;
@@ -330,55 +332,65 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             }
             Ok(value.to_string())
         }
-        "halt" => {
+        Command::Halt {} => {
             HALT.store(true, SeqCst);
             Ok(String::new())
         }
-        "observe" => rsm::observe::Observer::attach(Some(name)).map(|o| o.nodes().len().to_string()),
-        "cluster" => {
-            let cluster = rsm::Cluster::new(number(word(2)) as u32)?;
+        Command::Observe { cluster } => {
+            rsm::observe::Observer::attach(Some(cluster.as_str())).map(|o| o.nodes().len().to_string())
+        }
+        Command::Cluster { name, nodes } => {
+            let cluster = rsm::Cluster::new(*nodes)?;
             things.clusters.lock().unwrap().insert(name.to_owned(), Arc::new(cluster));
             Ok(String::new())
         }
-        "endcluster" => {
+        Command::EndCluster { name } => {
             let cluster = things.clusters.lock().unwrap().remove(name).expect("started");
             drop(Arc::into_inner(cluster).expect("nobody else uses it"));
             Ok(String::new())
         }
-        "holdlease" => Ok(hold_lease(&find(&things.mappings, name)).to_string()),
-        "host" => Ok(host(number(name) as u32)?),
-        "tallied" => {
+        Command::HoldLease { name } => Ok(hold_lease(&find(&things.mappings, name)).to_string()),
+        Command::Host { nodes } => Ok(host(*nodes)?),
+        Command::Tallied {} => {
             let controller = Controller::open("shm0")?;
             let on = controller.node().membership().tallied().is_some();
             Ok(if on { "on" } else { "off" }.to_owned())
         }
-        "pid" => Ok(std::process::id().to_string()),
-        "seteuid" => {
+        Command::Pid {} => Ok(std::process::id().to_string()),
+        Command::SetEuid { user } => {
             // SAFETY: plain calls; the group goes first, while it may.
-            let rc = unsafe { libc::setegid(number(name) as u32) | libc::seteuid(number(name) as u32) };
+            let rc = unsafe { libc::setegid(*user) | libc::seteuid(*user) };
             Ok(rc.to_string())
         }
-        "exit" => std::process::exit(number(name) as i32),
-        "keep" => {
+        Command::Exit { code } => std::process::exit(*code),
+        Command::Keep { name } => {
             keep(&find(&things.mappings, name));
             Ok(String::new())
         }
-        "keepstore" => {
-            kept(number(name)).store(number(word(2)), SeqCst);
+        Command::KeepStore { offset, value } => {
+            kept(*offset).store(*value, SeqCst);
             Ok(String::new())
         }
-        "keepload" => Ok(kept(number(name)).load(SeqCst).to_string()),
-        "send" => Ok(send_to_myself(&find(&things.mappings, name)).to_string()),
-        "receive" => {
+        Command::KeepLoad { offset } => Ok(kept(*offset).load(SeqCst).to_string()),
+        Command::Send { name } => Ok(send_to_myself(&find(&things.mappings, name)).to_string()),
+        Command::Receive {} => {
             receive_and_keep();
             Ok(String::new())
         }
-        "close" | "replace" | "takeaway" => {
-            change_page(word(0), find(&things.exports, name).memory().as_ptr(), number(word(2)) as usize);
+        Command::Close { name, offset } => {
+            change_page("close", find(&things.exports, name).memory().as_ptr(), *offset);
             Ok(String::new())
         }
-        "ownstorm" => Ok(own_storm(&find(&things.exports, name)).to_string()),
-        "rebind" => {
+        Command::Replace { name, offset } => {
+            change_page("replace", find(&things.exports, name).memory().as_ptr(), *offset);
+            Ok(String::new())
+        }
+        Command::TakeAway { name, offset } => {
+            change_page("takeaway", find(&things.exports, name).memory().as_ptr(), *offset);
+            Ok(String::new())
+        }
+        Command::OwnStorm { name } => Ok(own_storm(&find(&things.exports, name)).to_string()),
+        Command::Rebind { name } => {
             let mut export = things.exports.lock().unwrap().remove(name).expect("exported");
             let length = export.len();
             // SAFETY: memory that is never unmapped, used through exports only.
@@ -387,10 +399,6 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             things.exports.lock().unwrap().insert(name.to_owned(), export);
             bound.map(done)
         }
-        other => MORE
-            .get()
-            .and_then(|more| more(things, words))
-            .unwrap_or_else(|| Err(Error::with(Code::BadArgsErrors, format!("no command {other:?}")))),
     }
 }
 
