@@ -15,7 +15,7 @@ pub const MAX_MODE: u32 = 0o666;
 /// The write bits of a file mode.
 const WRITE_BITS: u32 = 0o222;
 
-/// What the kernel enforces against the importers of a segment, whatever they try; chosen when it is exported.
+/// Protection that the kernel enforces against the importers of a segment, whatever they try; chosen when it is exported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Level {
     /// An importer gets a description with what it asked for and was allowed. One that runs as the user of the agent can
@@ -37,7 +37,7 @@ impl Level {
     }
 }
 
-/// What a connection or a mapping may do: `RSM_PERM_READ`, `RSM_PERM_WRITE`, both, or neither.
+/// Rights of a connection or a mapping: `RSM_PERM_READ`, `RSM_PERM_WRITE`, both, or neither.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[doc(alias = "rsm_permission_t")]
 #[serde(try_from = "u32", into = "u32")]

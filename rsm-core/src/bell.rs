@@ -71,7 +71,7 @@ pub struct Bell {
 #[cfg(not(rsm_loom))]
 const _: () = assert!(size_of::<Bell>() == 128);
 
-/// How a sleep ended.
+/// Outcome of a sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
     /// Somebody woke us, or the word had changed already.
@@ -244,7 +244,7 @@ impl Bell {
         wake
     }
 
-    /// What stands here now: signals pending, whether it was aborted, and the low half that a futex compares.
+    /// State of the bell: signals pending, whether it was aborted, and the low half that a futex compares.
     pub fn look(&self) -> (u32, bool, u32) {
         // Acquire: pairs with the Release of `post`; who is told of a signal sees what was put before it.
         let word = Word(self.word.load(Acquire));
@@ -323,7 +323,7 @@ impl Bell {
         Word(self.word.load(Relaxed)).is_aborted()
     }
 
-    /// How many processes sleep here, leaked ones included.
+    /// Number of processes that sleep on the bell, leaked ones included.
     pub fn sleepers(&self) -> u32 {
         self.sleepers.load(Relaxed)
     }

@@ -157,7 +157,7 @@ impl Point {
         POINTS.iter().find(|(_, n, _)| *n == name).map(|(point, ..)| *point)
     }
 
-    /// Its name.
+    /// Name of the point.
     pub fn name(self) -> &'static str {
         POINTS[self as usize].1
     }

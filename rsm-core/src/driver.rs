@@ -7,7 +7,7 @@ use crate::access::{Level, Permission};
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 
-/// How an importer reaches the memory behind a grant; decides which way its transfers go, what a barrier has to do, and
+/// Way in which an importer reaches the memory behind a grant; decides which way its transfers go, what a barrier has to do, and
 /// what may be mapped. It comes with each grant, and is a property of the path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WindowKind {

@@ -141,7 +141,7 @@ impl<'de> Deserialize<'de> for Code {
     }
 }
 
-/// Why an operation failed: an RSMERR number and, where more is known than the number says, one sentence.
+/// Reason why an operation failed: an RSMERR number and, where more is known than the number says, one sentence.
 ///
 /// Sixteen bytes, so that a `Result<(), Error>` travels in registers; the sentence is allocated only when there is one.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-/// Why a connection ended. The numbers stand in the registry.
+/// Reason why a connection ended. The numbers stand in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndCause {
@@ -98,7 +98,7 @@ impl Generation {
         self.0 & CAUSE != 0
     }
 
-    /// Why it was cut; `None` for a live one, and for a number that was never given out.
+    /// Reason why it was cut; `None` for a live one, and for a number that was never given out.
     pub fn cause(self) -> Option<EndCause> {
         EndCause::ALL.into_iter().find(|&cause| cause as u64 == self.0 & CAUSE)
     }

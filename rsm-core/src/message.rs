@@ -37,7 +37,7 @@ pub type Secret = [u8; 16];
 pub struct Request {
     /// Number.
     pub number: u64,
-    /// What is asked.
+    /// The request itself.
     pub ask: Ask,
 }
 
@@ -46,7 +46,7 @@ pub struct Request {
 pub struct Reply {
     /// Number of the request; 0 when the packet had none that could be read.
     pub number: u64,
-    /// What came of it.
+    /// The answer, or the error.
     pub outcome: std::result::Result<Answer, Error>,
 }
 
@@ -84,7 +84,7 @@ pub struct ConnectionName {
     pub generation: u64,
 }
 
-/// What the processes of a node are sent.
+/// Signal that the processes of a node are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NodeSignal {
     /// SIGKILL.
@@ -95,7 +95,7 @@ pub enum NodeSignal {
     Cont,
 }
 
-/// What a process asks.
+/// Request of a process.
 ///
 /// The last four steer the cluster. Only an observer may ask them: a peer that was let in by its user or group, and is
 /// no process of a node.
@@ -277,7 +277,7 @@ pub enum Ask {
     Closing,
 }
 
-/// What the agent answers.
+/// Answer of the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// Nothing more to say.
@@ -291,7 +291,7 @@ pub enum Answer {
     },
     /// A segment. Descriptor: its memory.
     Created {
-        /// Its name from now on.
+        /// Name of the connection from now on.
         segment: SegmentName,
         /// Its bell, in the own node's bell memory.
         bell: u32,
@@ -348,24 +348,24 @@ pub enum Answer {
 pub struct Process {
     /// Number of its membership; never used twice.
     pub membership: u64,
-    /// Its node.
+    /// Node of the process.
     pub node: u32,
-    /// Its process id, as the kernel named it when it joined.
+    /// Process id, as the kernel named it when the process joined.
     pub pid: u32,
-    /// Its effective user id then, or when it last attached.
+    /// Effective user id at that time, or when it last attached.
     pub uid: u32,
 }
 
-/// What one process says it did.
+/// Tally of one process, as the process itself says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessTally {
     /// Number of its membership.
     pub membership: u64,
-    /// Its node.
+    /// Node of the process.
     pub node: u32,
-    /// Its process id.
+    /// Process id.
     pub pid: u32,
-    /// What it did.
+    /// The tally.
     pub tally: Tally,
 }
 
@@ -374,15 +374,15 @@ pub struct ProcessTally {
 pub struct Wait {
     /// Number of its membership.
     pub membership: u64,
-    /// Its node.
+    /// Node of the process.
     pub node: u32,
-    /// Its process id; 0 when it has just ended.
+    /// Process id; 0 when the process has just ended.
     pub pid: u32,
     /// For what.
     pub on: WaitFor,
 }
 
-/// What a process waits for.
+/// Event that a process waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WaitFor {
     /// A signal to its export.
@@ -415,13 +415,13 @@ pub enum WaitFor {
 /// A granted connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connected {
-    /// Its name from now on.
+    /// Name of the connection from now on.
     pub connection: ConnectionName,
-    /// How the memory is reached.
+    /// Way in which the memory is reached.
     pub window: WindowKind,
     /// Bytes of the segment.
     pub length: u64,
-    /// Where the segment starts in the memory that came along.
+    /// Offset in bytes at which the segment starts in the memory that came along.
     pub data_offset: u64,
     /// The export's bell, to post to.
     pub export_bell: u32,

@@ -21,7 +21,7 @@ impl SegmentId {
         SegmentId(0)
     }
 
-    /// This id. Programs may publish 0x400000 to 0x7fffffff; what is wrong with an id is said at publish.
+    /// Makes an id of a number. Programs may publish 0x400000 to 0x7fffffff; what is wrong with an id is said at publish.
     pub const fn new(id: u32) -> SegmentId {
         SegmentId(id)
     }

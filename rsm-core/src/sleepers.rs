@@ -8,7 +8,7 @@ use crate::crash_point;
 use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering, mutated};
 use std::sync::PoisonError;
 
-/// Who sleeps, and whether the cluster is gone. `P` is a place to sleep on.
+/// Sleepers of a process, and whether the cluster is gone. `P` is a place to sleep on.
 #[derive(Debug)]
 pub struct Sleepers<P> {
     gone: AtomicU32,

@@ -13,7 +13,7 @@
 use crate::sync::{AtomicU64, Ordering::Relaxed};
 use serde::{Deserialize, Serialize};
 
-/// What a process did since somebody first watched, as of one moment.
+/// Counts of what a process did since somebody first watched, as of one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Transfers to other memory: calls of put, each part of a vector for itself.
@@ -85,7 +85,7 @@ impl TallyRow {
         self.waits.fetch_add(1, Relaxed);
     }
 
-    /// What stands here now.
+    /// Reads the counts.
     pub fn read(&self) -> Tally {
         Tally {
             puts: self.puts.load(Relaxed),

@@ -7,7 +7,7 @@
 pub struct Topology {
     /// The node that asked.
     pub local_node: u32,
-    /// Its controllers.
+    /// Controllers of the local node.
     pub controllers: Vec<LocalController>,
 }
 
@@ -16,7 +16,7 @@ pub struct Topology {
 pub struct LocalController {
     /// Name to open it with.
     pub name: String,
-    /// Its hardware address, unique on the interconnect.
+    /// Hardware address of the controller, unique on the interconnect.
     pub address: u64,
     /// The controllers it has a path to, the local node's own included when it reaches itself.
     pub remotes: Vec<RemoteController>,
@@ -27,9 +27,9 @@ pub struct LocalController {
 pub struct RemoteController {
     /// The node it belongs to.
     pub node: u32,
-    /// Its name there.
+    /// Name of the controller there.
     pub name: String,
-    /// Its hardware address.
+    /// Hardware address of that controller.
     pub address: u64,
     /// State of the path.
     pub state: crate::registry::LinkState,

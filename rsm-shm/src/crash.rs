@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-/// What a process does at the point that is armed.
+/// Action of a process at the point that is armed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Action {
@@ -90,7 +90,7 @@ pub fn disarm() {
     ARMED.store(0, SeqCst);
 }
 
-/// How often an armed point has acted, in this process and in those that share its counts by a fork.
+/// Number of times that an armed point has acted, in this process and in those that share its counts by a fork.
 pub fn fired() -> u32 {
     board().fired.load(SeqCst)
 }

@@ -18,7 +18,7 @@ use tracing::{Dispatch, Event, Metadata, Subscriber};
 /// Environment variable with how much is said: `off`, `error`, `warn`, `info` or `debug`.
 pub const ENV_LOG: &str = "RSM_LOG";
 
-/// How much is said.
+/// Amount of what is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// What should never happen.

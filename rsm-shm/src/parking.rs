@@ -10,7 +10,7 @@ use rsm_core::sleepers::Sleepers;
 use rsm_core::sync::{AtomicU32, AtomicU64};
 use std::time::{Duration, Instant};
 
-/// Who sleeps in this process on words of one cluster, and whether the cluster is gone.
+/// Sleepers of this process on words of one cluster, and whether the cluster is gone.
 #[derive(Debug, Default)]
 pub struct Parking(Sleepers<Place>);
 
@@ -61,7 +61,7 @@ impl Parking {
 /// Waits on bells until a deadline.
 #[derive(Debug)]
 pub struct BellPark<'a> {
-    /// Where to be listed.
+    /// Parking where the sleeper is listed.
     pub parking: &'a Parking,
     /// When to give up; `None` for never.
     pub deadline: Option<Instant>,

@@ -30,7 +30,7 @@ pub(crate) fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send +
     done
 }
 
-/// What a private table has at 0, 1 and 2.
+/// Descriptors 0, 1 and 2 of a private table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stdio {
     /// Placeholders: the application's terminal and pipes are not kept open, and nothing that prints by mistake

@@ -46,7 +46,7 @@ pub fn read(path: &str) -> Result<Vec<u8>> {
     })
 }
 
-/// Why this process cannot use /proc; `None` when it can.
+/// Reason why this process cannot use /proc; `None` when it can.
 pub fn obstacle() -> Option<Error> {
     match root() {
         Ok(_) if knows_us() => None,

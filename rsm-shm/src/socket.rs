@@ -22,7 +22,7 @@ pub const MAX_DESCRIPTORS: usize = 4;
 /// A packet that arrived.
 #[derive(Debug)]
 pub struct Packet {
-    /// Its bytes; one more than [`MAX_MESSAGE`] means that it was longer.
+    /// Bytes of the packet; one more than [`MAX_MESSAGE`] means that it was longer.
     pub bytes: Vec<u8>,
     /// Descriptors that came with it, close-on-exec.
     pub descriptors: Vec<OwnedFd>,
@@ -114,7 +114,7 @@ fn outlast<T>(at_once: bool, mut call: impl FnMut() -> rustix::io::Result<T>) ->
     }
 }
 
-/// Who connected, as the kernel noted it at that moment: effective ids, supplementary groups, process id. The id is 0 for
+/// Credentials of who connected, as the kernel noted them at that moment: effective ids, supplementary groups, process id. The id is 0 for
 /// a process that this process's PID namespace does not show.
 ///
 /// # Errors

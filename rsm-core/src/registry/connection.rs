@@ -27,7 +27,7 @@ pub struct ConnectionRow {
 #[cfg(not(rsm_loom))]
 const _: () = assert!(size_of::<ConnectionRow>() == 64);
 
-/// What a connection row says, as of one moment.
+/// Fields of a connection row, as of one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionFields {
     /// Which use of the row this is, and whether the connection was cut.
@@ -56,7 +56,7 @@ pub struct ConnectionFields {
     pub id: u32,
 }
 
-/// What a walk along a segment's connections needs of each: half of the row, for posts meet many.
+/// Half of a connection row: the fields that a walk along a segment's connections needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLink {
     /// Which row it stands in.

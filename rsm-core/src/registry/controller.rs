@@ -4,7 +4,7 @@ use super::header::{read_name, write_name};
 use crate::error::{Code, Error, Result};
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release, acquire32};
 
-/// What a controller reaches.
+/// Nodes that a controller reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControllerKind {
     /// The local node only; not part of the topology (D-08).
@@ -50,7 +50,7 @@ impl ControllerRow {
         self.kind.store(kind as u32, Release);
     }
 
-    /// What it reaches; `None` when the row is not used.
+    /// Kind of the controller; `None` when the row is not used.
     pub fn kind(&self) -> Option<ControllerKind> {
         match acquire32(&self.kind) {
             1 => Some(ControllerKind::Loopback),
@@ -59,7 +59,7 @@ impl ControllerRow {
         }
     }
 
-    /// Its name, such as `shm0`.
+    /// Name of the controller, such as `shm0`.
     pub fn name(&self) -> String {
         read_name(&self.name)
     }

@@ -13,7 +13,7 @@ const NAME_WORDS: usize = 8;
 /// Most rows for nodes.
 const MAX_NODES: u32 = 64;
 
-/// How many rows each table has; fixed when the cluster starts.
+/// Number of rows of each table; fixed when the cluster starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Geometry {
     /// Node ids are below this number; id 0 is no member. At most 64.
@@ -164,7 +164,7 @@ impl Layout {
     }
 }
 
-/// Where a cluster is in its life.
+/// Stage of a cluster's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClusterState {
     /// The agent serves.
@@ -305,7 +305,7 @@ impl Header {
         if mutated("seen_after_look") { self.revision() } else { revision }
     }
 
-    /// Where the cluster is in its life. An agent that was killed stays [`ClusterState::Serving`].
+    /// Stage of the cluster's life. An agent that was killed stays [`ClusterState::Serving`].
     pub fn state(&self) -> ClusterState {
         if acquire32(&self.ended) == 0 { ClusterState::Serving } else { ClusterState::Ended }
     }

@@ -14,7 +14,7 @@ pub enum LinkState {
     Active = 3,
 }
 
-/// What is done to a link from outside.
+/// Change of a link from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkChange {
     /// No path any more, whoever joins, until [`LinkChange::Up`].

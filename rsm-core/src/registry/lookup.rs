@@ -8,7 +8,7 @@ use super::{ConnectionLink, LinkState, LinkWord, NONE, READ_TRIES, Registry, Seg
 use crate::error::{Code, Error};
 use crate::sync::{acquire32, mutated};
 
-/// What a look-up says.
+/// Outcome of a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// Published, in this row, when the look-up passed by.
@@ -27,7 +27,7 @@ impl Found {
     }
 }
 
-/// Why nothing of a node can be imported now.
+/// Reason why nothing of a node can be imported now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absence {
     /// No process of the node has joined the cluster yet.
@@ -61,7 +61,7 @@ pub(super) fn bucket(node: u32, id: u32, buckets: usize) -> usize {
 }
 
 impl Registry<'_> {
-    /// Why node `importer` can import nothing of `node` through `controller`; `None` when it can.
+    /// Reason why node `importer` can import nothing of `node` through `controller`; `None` when it can.
     pub fn absence(&self, controller: u32, importer: u32, node: u32) -> Option<Absence> {
         // Relaxed: what is found at the node is looked up after, and by the agent.
         let state = self.link_now(controller, importer, node).map(LinkWord::state);

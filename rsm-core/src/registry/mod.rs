@@ -42,7 +42,7 @@ const READ_TRIES: u32 = 2;
 /// The records of a registry, wherever they lie.
 #[derive(Clone, Copy, Debug)]
 pub struct Registry<'a> {
-    /// What the cluster is.
+    /// Header: what the cluster is.
     pub header: &'a Header,
     /// By node id.
     pub nodes: &'a [NodeRow],

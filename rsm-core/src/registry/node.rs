@@ -21,20 +21,20 @@ pub struct NodeRow {
 #[cfg(not(rsm_loom))]
 const _: () = assert!(size_of::<NodeRow>() == 64);
 
-/// What a node row says; each number by itself is true, together they are a snapshot for people.
+/// Fields of a node row; each number by itself is true, together they are a snapshot for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeFields {
     /// Processes of the node that are members now.
     pub processes: u32,
     /// Process id of the first of them.
     pub pid: u32,
-    /// Its effective user id.
+    /// Effective user id of that process.
     pub uid: u32,
     /// Segments its processes export.
     pub exports: u32,
     /// Connections its processes hold.
     pub imports: u32,
-    /// How often the node came into being.
+    /// Number of times that the node came into being.
     pub incarnation: u64,
 }
 

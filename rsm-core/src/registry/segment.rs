@@ -3,7 +3,7 @@
 use super::seq;
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, acquire32, mutated};
 
-/// Where an export is in its life.
+/// Stage of an export's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SegmentState {
     /// The row is not used.
@@ -14,7 +14,7 @@ pub enum SegmentState {
     Published = 2,
 }
 
-/// How far the latest withdrawal (unpublish, destroy) of a row's segment has come; the word that any thread of the
+/// Progress of the latest withdrawal (unpublish, destroy) of a row's segment; the word that any thread of the
 /// exporter waits on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Withdrawal(u32);
@@ -39,7 +39,7 @@ impl Withdrawal {
         self.0
     }
 
-    /// Its number: counts the withdrawals of the row.
+    /// Number of the withdrawal: counts those of the row.
     pub const fn number(self) -> u32 {
         self.0 >> 2
     }
@@ -50,7 +50,7 @@ impl Withdrawal {
         Withdrawal(self.0 & !3 | if freed { Self::DONE } else { Self::REFUSED })
     }
 
-    /// What the one who holds the ticket `number` is told: `None` to go on waiting, whether the memory is free.
+    /// Outcome for the one who holds the ticket `number`: `None` to go on waiting, whether the memory is free.
     /// A later number means that this one ended long ago, and well, or the row could not have gone on.
     pub fn outcome(self, number: u32) -> Option<bool> {
         if self.number() != number && !mutated("withdrawal_any_number") {
@@ -97,18 +97,18 @@ const _: () = {
     assert!(core::mem::offset_of!(SegmentRow, first_connection) == 64);
 };
 
-/// What a segment row says, as of one moment.
+/// Fields of a segment row, as of one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentFields {
     /// Number of this use of the row; never the same for two segments of a cluster.
     pub incarnation: u64,
-    /// Bytes.
+    /// Length in bytes.
     pub length: u64,
-    /// Its id while published, else 0.
+    /// Segment id while published, else 0.
     pub id: u32,
     /// The exporting node.
     pub node: u32,
-    /// Where it is in its life.
+    /// Stage of the segment's life.
     pub state: SegmentState,
     /// Index of the controller it was created on.
     pub controller: u32,
@@ -116,7 +116,7 @@ pub struct SegmentFields {
     pub pid: u32,
     /// Owner's effective user id at create.
     pub uid: u32,
-    /// Its bell in the exporting node's bell memory.
+    /// Number of its bell in the exporting node's bell memory.
     pub bell: u32,
     pub(super) next_in_bucket: u32,
 }

@@ -17,7 +17,7 @@ use crate::verdict;
 #[derive(Clone, Copy, Debug)]
 pub struct Writer<'a>(Registry<'a>);
 
-/// What the agent knows of a new connection.
+/// Fields of a new connection.
 #[derive(Clone, Copy, Debug)]
 pub struct NewConnection {
     /// Serial number, higher than every earlier one.

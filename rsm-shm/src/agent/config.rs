@@ -4,7 +4,7 @@ use rsm_core::driver::WindowKind;
 use rsm_core::registry::{Geometry, check_controllers};
 use rsm_core::{Code, Error, Result};
 
-/// What an agent is started with.
+/// Settings that an agent is started with.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Name of the cluster.
@@ -15,7 +15,7 @@ pub struct Config {
     pub controllers: Vec<String>,
     /// Sizes of the registry's tables.
     pub geometry: Geometry,
-    /// This process exists for the agent: its descriptor limit may be raised, and it becomes non-dumpable, so that
+    /// Whether this process exists for the agent: its descriptor limit may be raised, and it becomes non-dumpable, so that
     /// another process of the same user cannot write its memory through /proc.
     pub dedicated: bool,
     /// Users other than the agent's own and root that may connect without a node's key: look, steer, be given keys.

@@ -110,7 +110,7 @@ impl AgentHandle {
         self.kills.list()
     }
 
-    /// Where members find it.
+    /// Address at which members find the agent.
     pub fn address(&self) -> &Address {
         &self.address
     }

@@ -147,7 +147,7 @@ impl Feature {
     }
 }
 
-/// What was found.
+/// Features that were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     found: Vec<(Feature, Result<()>)>,
@@ -164,7 +164,7 @@ impl Capabilities {
         Capabilities { found: features.iter().map(|&feature| (feature, probes::probe(feature))).collect() }
     }
 
-    /// What was tried, and why what is not there is not.
+    /// Features that were tried, with the reason why one is not there.
     pub fn found(&self) -> impl Iterator<Item = (Feature, Option<&Error>)> {
         self.found.iter().map(|(feature, outcome)| (*feature, outcome.as_ref().err()))
     }

@@ -42,7 +42,7 @@ pub enum ImporterEvent {
     Left(Importer, Option<EndCause>),
 }
 
-/// What happens to the connections of an export, in order.
+/// Events of the connections of an export, in order.
 #[derive(Debug)]
 pub struct Importers {
     attendance: Arc<Attendance>,
@@ -89,7 +89,7 @@ impl Importers {
         Ok(importers)
     }
 
-    /// What to poll: readable when there is something to ask for, and at times when there is not.
+    /// Descriptor to poll: readable when there is something to ask for, and at times when there is not.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.attendance.descriptor()
     }

@@ -74,7 +74,7 @@ impl Membership {
         self.shared.agent == self.registry().header.agent().0
     }
 
-    /// What processes wait for. One round trip for every two thousand segments and connections.
+    /// Waits of all processes. One round trip for every two thousand segments and connections.
     ///
     /// # Errors
     /// PERM_DENIED for a node; TIMEOUT when the agent does not answer for 2 s, CTLR_NOT_PRESENT when the cluster has ended.

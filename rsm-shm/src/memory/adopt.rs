@@ -50,7 +50,7 @@ use super::span::Span;
 use rsm_core::{Code, Error, Result};
 use std::os::fd::BorrowedFd;
 
-/// How far to look for memory of an object.
+/// Range in which memory of an object is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Within {
     /// In the range only: the object goes on being a segment's, and may be mapped rightly elsewhere.

@@ -20,7 +20,7 @@ const COLLAPSE: libc::c_int = 25;
 /// The kernel gives up when it meets a page that is just being used; it asks to be called again.
 const ATTEMPTS: usize = 10;
 
-/// What pages a segment is to have.
+/// Pages that a segment is to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pages {
     /// Huge ones where the environment asks for them and they can be had: it wishes, it does not demand.

@@ -10,7 +10,7 @@ use rsm_core::{Code, Error, Result};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
-/// What a mapping is of.
+/// Kind of what is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Private memory of no file: the heap, a stack, `MAP_PRIVATE | MAP_ANONYMOUS`.
@@ -38,7 +38,7 @@ pub struct Piece {
     pub start: usize,
     /// One past the last address.
     pub end: usize,
-    /// What is mapped.
+    /// Kind of what is mapped.
     pub kind: Kind,
     /// Whether the process may load.
     pub readable: bool,
@@ -50,12 +50,12 @@ pub struct Piece {
     pub device: u64,
     /// Inode of the file; 0 without one, and for the first System V segment of a namespace too.
     pub inode: u64,
-    /// Where in the file the piece starts.
+    /// Offset in the file, in bytes, at which the piece starts.
     pub offset: u64,
 }
 
 impl Piece {
-    /// Its length in bytes; never 0.
+    /// Length in bytes; never 0.
     pub fn bytes(&self) -> usize {
         self.end - self.start
     }
@@ -66,10 +66,10 @@ impl Piece {
     }
 }
 
-/// What tells a memory object from every other: device and inode.
+/// Device and inode, which tell a memory object from every other.
 pub type Identity = (u64, u64);
 
-/// What a mapping is of.
+/// Kind of what is mapped.
 fn kind_of(mapping: &Mapping) -> Kind {
     let name = mapping.name.as_slice();
     // A user may call a file what the kernel calls its objects; those are all on one device that has no path. The
@@ -97,7 +97,7 @@ fn kind_of(mapping: &Mapping) -> Kind {
     }
 }
 
-/// What `length` bytes from `start` are mapped to, in ascending order, without a hole.
+/// Pieces that `length` bytes from `start` are mapped to, in ascending order, without a hole.
 ///
 /// # Errors
 /// BAD_LENGTH for no bytes; BAD_ADDR when part of the range is not mapped, or runs past the last address;
@@ -114,7 +114,7 @@ pub fn pieces(start: usize, length: usize) -> Result<Vec<Piece>> {
     if reached < start + length { Err(hole(reached, start + length)) } else { Ok(pieces) }
 }
 
-/// The same, whatever holes the range has.
+/// Pieces as of [`pieces`], whatever holes the range has.
 ///
 /// # Errors
 /// As [`pieces`], but for holes.

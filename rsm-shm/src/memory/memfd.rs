@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// Who may write a memory object that several processes map.
+/// Writers that a memory object has, which several processes map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sealing {
     /// Its size is fixed for ever; whoever has it open for writing writes.
@@ -81,7 +81,7 @@ fn seals_of(sealing: Sealing) -> SealFlags {
     }
 }
 
-/// As [`seal`], for an object that may be sealed like this already.
+/// Seals as [`seal`] does, an object that may be sealed like this already.
 ///
 /// # Errors
 /// PERM_DENIED when it was sealed in another way, by somebody else who has it open for writing.

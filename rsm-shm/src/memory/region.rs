@@ -144,7 +144,7 @@ impl Region {
         Ok(Region::at(start, length))
     }
 
-    /// As [`map`](Self::map), for memory of which parts will be [mapped again](Self::duplicate). It is for threads with
+    /// Maps as [`map`](Self::map) does, memory of which parts will be [mapped again](Self::duplicate). It is for threads with
     /// the process's descriptors.
     ///
     /// # Errors
@@ -251,12 +251,12 @@ impl Region {
         Ok(region)
     }
 
-    /// Its first address.
+    /// First address of the region.
     pub fn as_ptr(&self) -> *mut u8 {
         self.start.as_ptr()
     }
 
-    /// Bytes.
+    /// Length in bytes.
     pub fn len(&self) -> usize {
         self.length
     }

@@ -47,7 +47,7 @@ impl RegistryMap {
         RegistryMap { region, layout }
     }
 
-    /// Its tables.
+    /// Tables of the registry.
     pub fn registry(&self) -> Registry<'_> {
         let l = &self.layout;
         let g = &l.geometry;

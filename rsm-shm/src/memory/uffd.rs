@@ -69,7 +69,7 @@ const FEATURE_WP_UNPOPULATED: u64 = 1 << 13;
 const FEATURES: [u64; 3] =
     [FEATURE_WP | FEATURE_WP_SHMEM | FEATURE_WP_UNPOPULATED, FEATURE_WP | FEATURE_WP_SHMEM, FEATURE_WP];
 
-/// Whose stores are held back.
+/// Threads whose stores are held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// User code's and the kernel's.
@@ -178,7 +178,7 @@ impl WriteProtection {
     }
 }
 
-/// How this process can hold stores back now, and in which memory.
+/// Way in which this process can hold stores back now, and the memory where it can.
 ///
 /// # Errors
 /// As the kernel says: stores that other threads make while their memory is adopted can be lost then.

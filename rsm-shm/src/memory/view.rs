@@ -102,7 +102,7 @@ impl<'a> Memory<'a> {
         Memory { start, length, permission, owner: PhantomData }
     }
 
-    /// Bytes.
+    /// Length in bytes.
     pub fn len(&self) -> usize {
         self.length
     }
@@ -117,7 +117,7 @@ impl<'a> Memory<'a> {
         self.start
     }
 
-    /// What may be done with it.
+    /// Rights to the memory.
     pub fn permission(&self) -> Permission {
         self.permission
     }

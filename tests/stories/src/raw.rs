@@ -44,7 +44,7 @@ pub fn place(address: &Address) -> SocketAddrUnix {
 
 /// What an agent must be sent by whoever joins where the kernel does not tell it who that is (before Linux 6.5): a
 /// descriptor of this process.
-pub(crate) fn introduction(socket: &OwnedFd) -> Option<OwnedFd> {
+pub fn introduction(socket: &OwnedFd) -> Option<OwnedFd> {
     let is_unnamed = matches!(peer_pidfd(socket), Ok(None));
     let me = || rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
     is_unnamed.then(|| me().expect("a process descriptor"))
