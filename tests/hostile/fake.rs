@@ -522,7 +522,7 @@ fn an_agent_that_takes_nobody_in_is_given_up() {
     let fake = Fake::start(|visitor| visitor.see_off());
     let began = Instant::now();
     let mut visitor = fake.visitor();
-    let told = visitor.fails("visit look", Code::Timeout.number());
+    let told = visitor.fails("visit look", Code::Timeout);
     assert!(told.contains("does not answer (waited 2s)"), "{told}");
     println!("given up after {:?}", began.elapsed());
     visitor.end();

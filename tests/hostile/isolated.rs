@@ -23,9 +23,9 @@ fn nodes_of_different_users_work_together() {
     exporter.ok("unpublish");
     // Mode 0444 lets the same user read and no more, whoever it is.
     exporter.ok("export guarded 4194304");
-    importer.fails("visit connect", Code::PermDenied.number());
+    importer.fails("visit connect", Code::PermDenied);
     let mut reader = start(nodes[2], Some(65533));
-    reader.fails("visit connect", Code::PermDenied.number());
+    reader.fails("visit connect", Code::PermDenied);
     // A reader and the exporter's own node at once: both get what they were given.
     let told = reader.ok("attack reopen 0 0 0");
     assert!(told.contains("Permission denied"), "{told}");

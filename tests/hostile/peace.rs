@@ -1,6 +1,6 @@
 //! A pair of nodes that goes about its business, and notices when anything of it changes.
 
-use rsm::{AccessList, Cluster, Code, Permission, SegmentId};
+use rsm::{AccessList, Cluster, Permission, SegmentId};
 use rsm_stories::PATIENCE;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};

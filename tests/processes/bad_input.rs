@@ -24,15 +24,20 @@ story!(wrong_environments_are_explained);
 fn wrong_environments_are_explained() {
     let cluster = cluster(2);
     let cases = [
-        ("RSM_CLUSTER", "rsm:0:no-such-cluster", 4, "no cluster named \"no-such-cluster\" is running in this network"),
-        ("RSM_CLUSTER", "nonsense", 4, "no address of a cluster"),
-        ("RSM_NODE_ID", "9", 4, "has no node 9"),
-        ("RSM_NODE_ID", "0", 4, "has no node 0"),
-        ("RSM_NODE_ID", "two", 4, "cannot be read"),
-        ("RSM_NODE_KEY", "00000000000000000000000000000000", 27, "wrong key for node 1"),
-        ("RSM_NODE_KEY", "short", 4, "cannot be read"),
-        ("RSM_NODE_KEY", "0123456789abcdef0123456789abcdex", 4, "cannot be read"),
-        ("RSM_NODE_KEY", "0123456789abcdef0123456789abcdef0", 4, "it has 33 characters"),
+        (
+            "RSM_CLUSTER",
+            "rsm:0:no-such-cluster",
+            Code::CtlrNotPresent,
+            "no cluster named \"no-such-cluster\" is running in this network",
+        ),
+        ("RSM_CLUSTER", "nonsense", Code::CtlrNotPresent, "no address of a cluster"),
+        ("RSM_NODE_ID", "9", Code::CtlrNotPresent, "has no node 9"),
+        ("RSM_NODE_ID", "0", Code::CtlrNotPresent, "has no node 0"),
+        ("RSM_NODE_ID", "two", Code::CtlrNotPresent, "cannot be read"),
+        ("RSM_NODE_KEY", "00000000000000000000000000000000", Code::PermDenied, "wrong key for node 1"),
+        ("RSM_NODE_KEY", "short", Code::CtlrNotPresent, "cannot be read"),
+        ("RSM_NODE_KEY", "0123456789abcdef0123456789abcdex", Code::CtlrNotPresent, "cannot be read"),
+        ("RSM_NODE_KEY", "0123456789abcdef0123456789abcdef0", Code::CtlrNotPresent, "it has 33 characters"),
     ];
     for (name, value, code, text) in cases {
         let mut node = NodeProcess::with(changed(&cluster, name, value));

@@ -19,7 +19,7 @@ use rsm::Cluster;
 use rsm::observe::Observer;
 use rsm::steer::{Links, Steering};
 use rsm_stories::PATIENCE;
-use rsm_stories::gate::{self, Holdings};
+use rsm_stories::gate::Holdings;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};

@@ -11,7 +11,7 @@ pub(super) const MARK: u64 = 0x5253_4d00_0000_0000;
 /// no mark and is private memory like any.
 ///
 /// `None` where nobody can look, because there is no `/proc`: all of it counts as ours then.
-pub(super) fn ours(start: usize, length: usize, object: Identity, plain: bool) -> Option<Vec<Piece>> {
+pub(super) fn ours(start: usize, length: usize, object: Option<Identity>, plain: bool) -> Option<Vec<Piece>> {
     let look = move || inspect::present(start, length);
     let looked = match look() {
         Err(error) if error.code() == Code::InsufficientResources => private_table::aside(look),
@@ -20,7 +20,7 @@ pub(super) fn ours(start: usize, length: usize, object: Identity, plain: bool) -
     let mut pieces = looked.ok()?;
     pieces.retain(|piece| {
         let marked = piece.kind == Kind::PrivateFile && piece.offset == MARK + (piece.start - start) as u64;
-        marked || plain && piece.kind == Kind::Anonymous || piece.is_of(object)
+        marked || plain && piece.kind == Kind::Anonymous || object.is_some_and(|object| piece.is_of(object))
     });
     Some(pieces)
 }

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::huge::huge_page_size;
-use super::inspect::Identity;
+use super::inspect::{Identity, Piece};
 use super::ours::ours;
 use super::populate::{Use, populate};
 use crate::error::from_errno;
@@ -171,10 +171,17 @@ impl Region {
         Region::from_mmap(start, length)
     }
 
+    /// What of it is still ours; `None` where nobody can tell.
+    fn ours(&self) -> Option<Vec<Piece>> {
+        // Relaxed: see `expect_plain_trash`.
+        let plain = self.plain_trash.load(Ordering::Relaxed);
+        ours(self.start.as_ptr().addr(), self.length, self.object, plain)
+    }
+
     /// Unmaps what is still a mapping of the region's object; what is not is somebody else's by now, and so is all of it
     /// where nobody can tell.
     fn unmap_what_is_ours(self) {
-        match trash::ours(&self) {
+        match self.ours() {
             Some(_) => drop(self),
             None => std::mem::forget(self),
         }
@@ -299,9 +306,7 @@ impl Region {
 impl Drop for Region {
     fn drop(&mut self) {
         let whole = (self.start.as_ptr(), self.length);
-        let plain = self.plain_trash.load(Ordering::Relaxed);
-        let ours = self.object.and_then(|object| ours(whole.0.addr(), whole.1, object, plain));
-        let pieces = ours.map_or_else(
+        let pieces = self.object.and_then(|_| self.ours()).map_or_else(
             || vec![whole],
             |pieces| pieces.iter().map(|p| (self.start.as_ptr().with_addr(p.start), p.bytes())).collect(),
         );

@@ -92,7 +92,7 @@ fn watch(scene: &mut Scene, file: OwnedFd, other: Option<OwnedFd>) -> Outcome {
 
 /// A process with threads cannot enter another user namespace.
 const THREADS: Expected = Some(&[("change", libc::EINVAL, "")]);
-const OTHER_NETWORK: Expected = Some(&[("open", Code::CtlrNotPresent, "in this network namespace")]);
+const OTHER_NETWORK: Expected = Some(&[("open", Code::CtlrNotPresent as i32, "in this network namespace")]);
 
 pub(super) const NAMESPACES: &[Row] = &[
     row("unshare user", Needs::UserNamespaces, |_| unshare(libc::CLONE_NEWUSER), [NO_USER, THREADS, RIGHT, THREADS]),
@@ -112,10 +112,13 @@ pub(super) const NAMESPACES: &[Row] = &[
 
 const CLONE_NEWTIME: i32 = 0x80;
 /// Without a map all users look alike.
-const NO_USER: Expected = Some(&[("open", Code::PermDenied, "has no number")]);
+const NO_USER: Expected = Some(&[("open", Code::PermDenied as i32, "has no number")]);
 /// The library needs threads.
-const NO_THREADS: Expected =
-    Some(&[("open", Code::InsufficientResources, "after unshare(CLONE_NEWPID) only children can start threads")]);
+const NO_THREADS: Expected = Some(&[(
+    "open",
+    Code::InsufficientResources as i32,
+    "after unshare(CLONE_NEWPID) only children can start threads",
+)]);
 
 fn unshare(what: i32) -> Outcome {
     // SAFETY: plain flags.
@@ -158,21 +161,28 @@ fn first_process(_: &mut Scene) -> Outcome {
 /// The caller's memory cannot be looked at.
 const NO_MAPS: &str = "cannot read /proc/self/maps";
 /// Nothing more can be adopted, nor given back; all else is right.
-const MEMBER_AFTER: Expected = Some(&[("adopt-again", 4, NO_MAPS), ("destroy-adopted", 4, NO_MAPS)]);
-const MEMBER_BEFORE: Expected = Some(&[("adopt", 4, NO_MAPS), ("adopt-again", 4, NO_MAPS)]);
+const MEMBER_AFTER: Expected = Some(&[
+    ("adopt-again", Code::CtlrNotPresent as i32, NO_MAPS),
+    ("destroy-adopted", Code::CtlrNotPresent as i32, NO_MAPS),
+]);
+const MEMBER_BEFORE: Expected =
+    Some(&[("adopt", Code::CtlrNotPresent as i32, NO_MAPS), ("adopt-again", Code::CtlrNotPresent as i32, NO_MAPS)]);
 /// An agent cannot serve.
 const AGENT_BEFORE: Expected =
-    Some(&[("open", Code::CtlrNotPresent, "memory cannot be shared by /proc/thread-self/fd: ")]);
+    Some(&[("open", Code::CtlrNotPresent as i32, "memory cannot be shared by /proc/thread-self/fd: ")]);
 /// Nor can one that has lost it. What it cannot make sure of it does not say.
 const AGENT_AFTER: Expected = Some(&[
-    ("connect-own", Code::CtlrNotPresent, "memory cannot be shared by /proc/thread-self/fd: "),
-    ("adopt-again", 4, NO_MAPS),
-    ("unpublish", 4, NO_MAPS),
-    ("destroy-adopted", 4, NO_MAPS),
+    ("connect-own", Code::CtlrNotPresent as i32, "memory cannot be shared by /proc/thread-self/fd: "),
+    ("adopt-again", Code::CtlrNotPresent as i32, NO_MAPS),
+    ("unpublish", Code::CtlrNotPresent as i32, NO_MAPS),
+    ("destroy-adopted", Code::CtlrNotPresent as i32, NO_MAPS),
 ]);
 /// The agent's thread has the old one, and asks the kernel: the children that mount the other have a copy of the import.
-const CHILDREN_AFTER: Expected =
-    Some(&[("adopt-again", 4, NO_MAPS), ("unpublish", 4, NO_MAPS), ("destroy-adopted", 4, NO_MAPS)]);
+const CHILDREN_AFTER: Expected = Some(&[
+    ("adopt-again", Code::CtlrNotPresent as i32, NO_MAPS),
+    ("unpublish", Code::CtlrNotPresent as i32, NO_MAPS),
+    ("destroy-adopted", Code::CtlrNotPresent as i32, NO_MAPS),
+]);
 
 pub(super) const PROC: &[Row] = &[
     row("chroot", Needs::Root, change_root, [MEMBER_BEFORE, MEMBER_AFTER, AGENT_BEFORE, AGENT_AFTER]),
@@ -277,7 +287,7 @@ fn hide_pids(_: &mut Scene) -> Outcome {
 // Users.
 
 /// The agent's objects belong to the user that it was.
-const OLD_USER: Expected = Some(&[("connect-own", Code::PermDenied, "it belongs to another user")]);
+const OLD_USER: Expected = Some(&[("connect-own", Code::PermDenied as i32, "it belongs to another user")]);
 
 pub(super) const USERS: &[Row] = &[
     row("setuid", Needs::Root, |_| become_nobody(), [RIGHT, RIGHT, RIGHT, OLD_USER]),
@@ -286,7 +296,7 @@ pub(super) const USERS: &[Row] = &[
         name: "set-user-id",
         needs: Needs::Root,
         change: Change::SetUserId,
-        cells: [Some(&[("open", Code::CtlrNotPresent, "RSM_CLUSTER is not believed")]), None, RIGHT, None],
+        cells: [Some(&[("open", Code::CtlrNotPresent as i32, "RSM_CLUSTER is not believed")]), None, RIGHT, None],
     },
     row("no new privileges", Needs::Nothing, |_| no_new_privileges(), ALL_RIGHT),
     row("not dumpable", Needs::Nothing, |_| not_dumpable(), ALL_RIGHT),
@@ -322,26 +332,28 @@ fn not_dumpable() -> Outcome {
 // Limits.
 
 const NO_DESCRIPTOR: &str = "limit of open descriptors is reached (see ulimit -n)";
-const FULL: Expected = Some(&[("open", 31, NO_DESCRIPTOR)]);
+const FULL: Expected = Some(&[("open", Code::InsufficientResources as i32, NO_DESCRIPTOR)]);
 /// What was opened goes on; nothing more is.
 const MEMBER_FULL: Expected = Some(&[
-    ("connect-own", 31, NO_DESCRIPTOR),
-    ("export-again", 31, NO_DESCRIPTOR),
-    ("adopt-again", 31, NO_DESCRIPTOR),
-    ("destroy-adopted", 31, NO_DESCRIPTOR),
+    ("connect-own", Code::InsufficientResources as i32, NO_DESCRIPTOR),
+    ("export-again", Code::InsufficientResources as i32, NO_DESCRIPTOR),
+    ("adopt-again", Code::InsufficientResources as i32, NO_DESCRIPTOR),
+    ("destroy-adopted", Code::InsufficientResources as i32, NO_DESCRIPTOR),
 ]);
 const AGENT_FULL: Expected = Some(&[
-    ("connect-own", 31, NO_DESCRIPTOR),
-    ("export-again", 31, NO_DESCRIPTOR),
-    ("adopt-again", 31, NO_DESCRIPTOR),
-    ("unpublish", 31, NO_DESCRIPTOR),
-    ("destroy-adopted", 31, NO_DESCRIPTOR),
+    ("connect-own", Code::InsufficientResources as i32, NO_DESCRIPTOR),
+    ("export-again", Code::InsufficientResources as i32, NO_DESCRIPTOR),
+    ("adopt-again", Code::InsufficientResources as i32, NO_DESCRIPTOR),
+    ("unpublish", Code::InsufficientResources as i32, NO_DESCRIPTOR),
+    ("destroy-adopted", Code::InsufficientResources as i32, NO_DESCRIPTOR),
 ]);
-const NO_ROOM: Expected = Some(&[("open", Code::InsufficientMem, "no address space")]);
-const NO_STACK: Expected = Some(&[("open", Code::InsufficientResources, "cannot start a thread")]);
-const NO_FILE: Expected = Some(&[("open", Code::BadLength, "(`ulimit -f`)")]);
-const NO_FILE_AFTER: Expected =
-    Some(&[("export-again", Code::BadLength, "(`ulimit -f`)"), ("adopt-again", Code::BadLength, "(`ulimit -f`)")]);
+const NO_ROOM: Expected = Some(&[("open", Code::InsufficientMem as i32, "no address space")]);
+const NO_STACK: Expected = Some(&[("open", Code::InsufficientResources as i32, "cannot start a thread")]);
+const NO_FILE: Expected = Some(&[("open", Code::BadLength as i32, "(`ulimit -f`)")]);
+const NO_FILE_AFTER: Expected = Some(&[
+    ("export-again", Code::BadLength as i32, "(`ulimit -f`)"),
+    ("adopt-again", Code::BadLength as i32, "(`ulimit -f`)"),
+]);
 
 pub(super) const LIMITS: &[Row] = &[
     row(

@@ -12,44 +12,50 @@ const fn row(name: &'static str, call: i64, errno: i32, cells: [Expected; 4]) ->
 macro_rules! cells {
     // The program cannot begin.
     (open $code:ident $text:literal) => {
-        [Some(&[("open", Code::$code, $text)]), RIGHT, Some(&[("open", Code::$code, $text)]), RIGHT]
+        [Some(&[("open", Code::$code as i32, $text)]), RIGHT, Some(&[("open", Code::$code as i32, $text)]), RIGHT]
     };
     // It cannot have an agent.
     (agent $code:ident $text:literal) => {
-        [RIGHT, RIGHT, Some(&[("open", Code::$code, $text)]), RIGHT]
+        [RIGHT, RIGHT, Some(&[("open", Code::$code as i32, $text)]), RIGHT]
     };
     // Its agent cannot make memory.
     (memory $code:ident $text:literal) => {
         [
             RIGHT,
             RIGHT,
-            Some(&[("open", Code::$code, $text)]),
-            Some(&[("export-again", Code::$code, $text), ("adopt-again", Code::$code, $text)]),
+            Some(&[("open", Code::$code as i32, $text)]),
+            Some(&[("export-again", Code::$code as i32, $text), ("adopt-again", Code::$code as i32, $text)]),
         ]
     };
     // The program's memory cannot be exported, nor be given back.
     (adopt $code:ident $text:literal) => {
         [
-            Some(&[("adopt", Code::$code, $text), ("adopt-again", Code::$code, $text)]),
-            Some(&[("adopt-again", Code::$code, $text), ("destroy-adopted", Code::$code, $text)]),
-            Some(&[("adopt", Code::$code, $text), ("adopt-again", Code::$code, $text)]),
-            Some(&[("adopt-again", Code::$code, $text), ("destroy-adopted", Code::$code, $text)]),
+            Some(&[("adopt", Code::$code as i32, $text), ("adopt-again", Code::$code as i32, $text)]),
+            Some(&[("adopt-again", Code::$code as i32, $text), ("destroy-adopted", Code::$code as i32, $text)]),
+            Some(&[("adopt", Code::$code as i32, $text), ("adopt-again", Code::$code as i32, $text)]),
+            Some(&[("adopt-again", Code::$code as i32, $text), ("destroy-adopted", Code::$code as i32, $text)]),
         ]
     };
     // Memory can be exported, but what was exported cannot be given back.
     (back $code:ident $text:literal) => {
         [
-            Some(&[("destroy-adopted-again", Code::$code, $text), ("destroy-adopted", Code::$code, $text)]),
-            Some(&[("adopt-again", Code::$code, $text), ("destroy-adopted", Code::$code, $text)]),
-            Some(&[("destroy-adopted-again", Code::$code, $text), ("destroy-adopted", Code::$code, $text)]),
-            Some(&[("adopt-again", Code::$code, $text), ("destroy-adopted", Code::$code, $text)]),
+            Some(&[
+                ("destroy-adopted-again", Code::$code as i32, $text),
+                ("destroy-adopted", Code::$code as i32, $text),
+            ]),
+            Some(&[("adopt-again", Code::$code as i32, $text), ("destroy-adopted", Code::$code as i32, $text)]),
+            Some(&[
+                ("destroy-adopted-again", Code::$code as i32, $text),
+                ("destroy-adopted", Code::$code as i32, $text),
+            ]),
+            Some(&[("adopt-again", Code::$code as i32, $text), ("destroy-adopted", Code::$code as i32, $text)]),
         ]
     };
     (poll $code:ident $text:literal) => {
         [
-            Some(&[("poll", Code::$code, $text), ("poll-own", Code::$code, $text)]),
+            Some(&[("poll", Code::$code as i32, $text), ("poll-own", Code::$code as i32, $text)]),
             RIGHT,
-            Some(&[("poll", Code::$code, $text), ("poll-own", Code::$code, $text)]),
+            Some(&[("poll", Code::$code as i32, $text), ("poll-own", Code::$code as i32, $text)]),
             RIGHT,
         ]
     };
@@ -57,21 +63,21 @@ macro_rules! cells {
     (present $code:ident $text:literal) => {
         [
             Some(&[
-                ("export", Code::InsufficientMem, ""),
-                ("adopt", Code::$code, ""),
-                ("export-again", Code::InsufficientMem, ""),
-                ("adopt-again", Code::$code, ""),
+                ("export", Code::InsufficientMem as i32, ""),
+                ("adopt", Code::$code as i32, ""),
+                ("export-again", Code::InsufficientMem as i32, ""),
+                ("adopt-again", Code::$code as i32, ""),
             ]),
             Some(&[
-                ("export-again", Code::InsufficientMem, ""),
-                ("adopt-again", Code::$code, ""),
-                ("destroy-adopted", Code::$code, ""),
+                ("export-again", Code::InsufficientMem as i32, ""),
+                ("adopt-again", Code::$code as i32, ""),
+                ("destroy-adopted", Code::$code as i32, ""),
             ]),
-            Some(&[("open", Code::$code, $text)]),
+            Some(&[("open", Code::$code as i32, $text)]),
             Some(&[
-                ("export-again", Code::InsufficientMem, ""),
-                ("adopt-again", Code::$code, ""),
-                ("destroy-adopted", Code::$code, ""),
+                ("export-again", Code::InsufficientMem as i32, ""),
+                ("adopt-again", Code::$code as i32, ""),
+                ("destroy-adopted", Code::$code as i32, ""),
             ]),
         ]
     };

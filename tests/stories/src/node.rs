@@ -5,10 +5,7 @@
 #![allow(unsafe_code)] // fork, exec, handlers: what the stories are about
 
 use crate::command::Command;
-use rsm::{
-    AccessList, BarrierMode, Code, Controller, Error, Export, Import, ImporterEvent, Mapping, Permission, Result,
-    SegmentId,
-};
+use rsm::{AccessList, Code, Controller, Error, Export, Import, ImporterEvent, Mapping, Permission, Result, SegmentId};
 use rsm_shm::memory::page_size;
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
