@@ -40,7 +40,7 @@
 //! | look at a running cluster from outside | [`observe`] |
 //! | disturb it | [`steer`] |
 //!
-//! Follow one `put`: [`Import::put`], then `rsm-shm/src/membership/connection.rs` (checks and verdict) and
+//! Follow one `put`: [`Import::put`], then `rsm-shm/src/membership/connection/transfer.rs` (checks and verdict) and
 //! `rsm-shm/src/memory/copy.rs` (the bytes).
 //!
 //! Names are the RSMAPI's; each item finds its C function by search. Errors carry its numbers ([`Error::code`]).

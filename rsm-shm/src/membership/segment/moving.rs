@@ -1,0 +1,57 @@
+//! Moving an export's memory away from somebody who does not let go of it.
+#![allow(unsafe_code)]
+
+use super::super::control::unexpected;
+use super::super::{fork, lock, room};
+use super::Segment;
+use crate::memory::adopt;
+use crate::memory::inspect;
+use crate::memory::memfd;
+use rsm_core::Result;
+use rsm_core::crash_point;
+use rsm_core::message::{Answer, Ask};
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+
+impl Segment {
+    /// Somebody does not let go: moves the memory away from it, into a fresh object at the same addresses. What the
+    /// unwilling reach then is the old one, which nobody looks at. What the application has put there itself meanwhile
+    /// stays (D-79); of the segment's memory nothing does, whatever it has done with parts of it.
+    ///
+    /// Called in the export's turn, and in that of its range: two exports of one range would move it to two places.
+    pub(super) fn move_memory(&self) -> Result<()> {
+        let name = self.name;
+        let mut backing = lock(&self.backing);
+        let _moving = fork::hold_for_move();
+        let Some((backing, from)) = backing.as_mut().and_then(|b| b.object().map(|object| (b, object))) else {
+            return Ok(());
+        };
+        let start = self.start.load(Ordering::Relaxed);
+        // The old memory stays until all is moved, and with whoever does not let go for longer.
+        self.membership.check_room(|| room::check(self.length as u64))?;
+        let memory = match self.membership.ask(Ask::Replace { segment: name })? {
+            (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
+            (other, _) => return Err(unexpected(&other)),
+        };
+        memfd::check_solid(&memory, self.length as u64)?;
+        crash_point!(MoveGiven);
+        let moved = inspect::identity(memory.as_fd()).and_then(|object| {
+            // SAFETY: what maps this segment's object is the segment's; what is put there has the same contents.
+            unsafe { adopt::move_to(start, self.length, from, memory.as_fd()) }.map(|_| object)
+        });
+        crash_point!(MoveDone);
+        // Noted before the agent is asked, who may be gone: who gives the range back must know what it maps.
+        if let Ok(object) = &moved {
+            backing.moved(*object);
+        }
+        // Only now is the new object the segment's: a move that failed leaves everything where it was.
+        self.membership.ask_done(Ask::Settle { segment: name, moved: moved.is_ok() })?;
+        crash_point!(MoveSettled);
+        if moved.is_ok() {
+            // The new object's pages are ordinary ones. That it stays so when huge ones are used up is no failure of the
+            // withdrawal, which has been done.
+            let _ = self.pages.make(start, self.length);
+        }
+        moved.map(drop)
+    }
+}
