@@ -15,6 +15,7 @@ use crate::socket::{self, Packet};
 use rsm_core::access::Credentials;
 use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Reply, Request, Secret, decode};
+use rsm_core::registry::no_such_node;
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll::{self, EventFlags};
 use rustix::net::{RecvFlags, SendFlags};
@@ -192,14 +193,8 @@ impl Agent {
     fn admit(&self, claim: Option<Claim>, who: &Credentials) -> Result<Option<u32>> {
         if let Some(Claim { node, key }) = claim {
             if !(1..=self.node_count).contains(&node) {
-                return Err(Error::with(
-                    Code::CtlrNotPresent,
-                    format!(
-                        "cluster {:?} has no node {node}: its nodes are 1 to {}",
-                        self.address.name(),
-                        self.node_count
-                    ),
-                ));
+                let cluster = format!("cluster {:?}", self.address.name());
+                return Err(no_such_node(&cluster, node, self.node_count));
             }
             if !same_secret(&self.keys[node as usize], &key) {
                 return Err(Error::with(Code::PermDenied, format!("wrong key for node {node}")));

@@ -8,6 +8,7 @@ use crate::error::from_errno;
 use rsm_core::crash_point;
 use rsm_core::generation::EndCause;
 use rsm_core::message::{Answer, Ask, NodeSignal, Secret, SegmentName};
+use rsm_core::registry::check_node;
 use rsm_core::{Code, Error, Result};
 use rustix::io::Errno;
 use rustix::process::Signal;
@@ -60,11 +61,7 @@ impl Agent {
 
     /// Whether there is such a node.
     pub(super) fn check_node(&self, node: u32) -> Result<()> {
-        if (1..=self.node_count).contains(&node) {
-            return Ok(());
-        }
-        let text = format!("there is no node {node}: nodes are 1 to {}", self.node_count);
-        Err(Error::with(Code::RemoteNodeUnreachable, text))
+        check_node(node, self.node_count)
     }
 
     /// Signals every process of a node that is a member.
