@@ -9,7 +9,7 @@ use rsm_shm::address::{Address, ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NO
 use rsm_shm::memory::memfd::{self, Sealing};
 use rsm_shm::memory::page_size;
 use rsm_shm::socket::{packet_pair, packet_socket, receive, send};
-use rsm_stories::raw::place;
+use rsm_stories::raw::{introduction, place};
 use rsm_stories::{NodeProcess, small_cluster, story, wait_for};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -184,7 +184,7 @@ impl Agent {
             Ask::Processes { after } => Ok((Answer::Processes(self.books.processes(after)), Vec::new())),
             Ask::Tallies { after } => self.tallies(party, after),
             Ask::Waits { from } => self.check_looks(party).map(|()| (self.waits(from), Vec::new())),
-            Ask::Closing => Ok((Answer::Closing { objects: self.ledger.closing() }, Vec::new())),
+            Ask::Closing => Ok((Answer::Closing { objects: self.books.ledger.closing() }, Vec::new())),
             Ask::Join { .. } | Ask::Attach { .. } => {
                 Err(Error::with(Code::BadArgsErrors, "this connection has joined already"))
             }
