@@ -6,7 +6,7 @@ use crate::error::from_errno;
 use crate::memory::memfd::{self, Sealing};
 use crate::memory::region::Region;
 use crate::memory::uffd::{self, Mode};
-use crate::memory::{huge, maps, lease, populate};
+use crate::memory::{huge, lease, maps, populate};
 use crate::{private_table, socket};
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};

@@ -72,9 +72,7 @@ impl Membership {
         };
         if share.is_none() {
             // What is there already moves chunk by chunk, and needs no room for both.
-            self.check_room(|| {
-                room::check(length as u64).or_else(|_| room::check(resident::absent(start, length)))
-            })?;
+            self.check_room(|| room::check(length as u64).or_else(|_| room::check(resident::absent(start, length))))?;
         }
         let (name, bell, memory) = self.create_remote(controller, length as u64, Level::Guarded, share)?;
         self.finish(name, bell, rebindable, Pages::AsWished, length as u64, || {
