@@ -60,6 +60,7 @@ fn name_of(errno: Errno) -> String {
         (Errno::DQUOT, "EDQUOT"),
         (Errno::IO, "EIO"),
         (Errno::NOBUFS, "ENOBUFS"),
+        (Errno::INVAL, "EINVAL"),
         (Errno::BUSY, "EBUSY"),
         (Errno::ADDRINUSE, "EADDRINUSE"),
         (Errno::TOOMANYREFS, "ETOOMANYREFS"),

@@ -829,6 +829,8 @@ pub(crate) fn right(errno: rustix::io::Errno) -> &'static [Code] {
         // The first where it is something that rsm cannot do without.
         Errno::PERM | Errno::ACCESS => &[CtlrNotPresent, PermDenied, InsufficientResources, MapFailed],
         Errno::FBIG => &[BadLength, InsufficientResources, InsufficientMem],
+        // A kernel without what was asked for.
+        Errno::INVAL => &[CtlrNotPresent],
         Errno::ADDRINUSE => &[BadConf],
         // The first is what cannot be expected.
         _ => &[InternalError, InsufficientResources, InsufficientMem],
