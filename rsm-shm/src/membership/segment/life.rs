@@ -150,6 +150,7 @@ impl Segment {
             // Acquire: pairs with the Release of `Writer::end_withdrawal`.
             let seen = acquire32(word);
             if let Some(freed) = Withdrawal::from_word(seen).outcome(number) {
+                rsm_core::verdict::begin_owning();
                 return Ok(freed);
             }
             self.membership.sleep(word, seen, None)?;
