@@ -5,8 +5,10 @@
 #
 #   ci/kernels.sh [--arch ARCH] [--processors N] [--limit SECONDS] [--fast] [KERNEL..] [-- SUITE[:TEST]..]
 #
-#   KERNEL       5.10, 6.1, 6.12 or newest; a suite of Debian (sid); a package (a file .deb) or the directory it was
-#                unpacked in. All four where none is named
+#   ARCH         this machine's, or aarch64 beside x86-64, for which ci/cross.sh says what it takes
+#   KERNEL       5.10, 6.1, 6.12 or newest, from 6.12 on also with -16k on aarch64, for pages of 16 KiB; a suite of Debian
+#                (sid); a package (a file .deb) or the directory it was unpacked in. Where none is named all four, and on
+#                aarch64 6.1, 6.12 and 6.12-16k
 #   SUITE        doctor, hello, sort, rsmtest, conformance, api, processes, hostile, model; with `:TEXT` only the tests whose
 #                names contain it
 #   --fast       a part of the suites, for a minute on each kernel
@@ -35,7 +37,12 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ ${#kernels[@]} -gt 0 ] || kernels=(5.10 6.1 6.12 newest)
+if [ ${#kernels[@]} -eq 0 ]; then
+    case $arch in
+        aarch64) kernels=(6.1 6.12 6.12-16k) ;;
+        *) kernels=(5.10 6.1 6.12 newest) ;;
+    esac
+fi
 if [ ${#suites[@]} -eq 0 ]; then
     if [ -n "$fast" ]; then
         suites=(doctor hello sort rsmtest conformance:A-05 api:memory api:signals hostile:attacks::keep)
@@ -52,18 +59,37 @@ case $arch in
         emulator=qemu-system-x86_64 emulator_packages=(qemu-system-x86 seabios)
         machine=(-M q35 -cpu max -append "console=ttyS0 quiet panic=-1 no_timer_check random.trust_cpu=on")
         ;;
+    aarch64)
+        debian=arm64
+        emulator=qemu-system-aarch64 emulator_packages=(qemu-system-arm)
+        # It has atomic instructions and pages of 16 KiB, and no authentication of pointers, which takes long to emulate.
+        machine=(-M virt -cpu neoverse-n1 -append "console=ttyAMA0 quiet panic=-1 random.trust_cpu=on")
+        ;;
     *) skip kernels "no machine of the architecture $arch is described" && exit 77 ;;
 esac
-kernel_package() { echo "linux-image-cloud-$debian"; }
+# Those with the suffix -16k have pages of 16 KiB.
+kernel_package() {
+    case $debian-$1 in
+        arm64-*-16k) echo linux-image-arm64-16k ;;
+        arm64-*) echo linux-image-arm64 ;;
+        *) echo "linux-image-cloud-$debian" ;;
+    esac
+}
 suite_of_kernel() {
-    case $1 in
+    case ${1%-16k} in
         5.10) echo bullseye ;;
         6.1) echo bookworm ;;
         6.12) echo trixie ;;
         newest) echo trixie-backports ;;
-        *) echo "$1" ;;
+        *) echo "${1%-16k}" ;;
     esac
 }
+# Another architecture's programs are built by another compiler, and find their libraries elsewhere.
+cross=''
+if [ "$arch" != "$(uname -m)" ]; then
+    cross=$(bash ci/cross.sh "$arch" --env) || { echo "${cross:--- skipped: kernels: nothing can be built for $arch here}" && exit 77; }
+    eval "$cross"
+fi
 
 ### Packages
 
@@ -148,8 +174,9 @@ kernel() {
     else
         suite=$(suite_of_kernel "$name")
         to=$cache/kernel-$suite-$debian
+        case $name in *-16k) to+=-16k ;; esac
         if [ ! -e "$to/.whole" ]; then
-            package=$(depends "$suite" "$(kernel_package)" 'linux-image-[0-9].*')
+            package=$(depends "$suite" "$(kernel_package "$name")" 'linux-image-[0-9].*')
             # Of late the image is in a package of its own.
             package=$(depends "$suite" "$package" 'linux-binary-.*' | grep . || echo "$package")
             unpacked "$to" "$suite" "$debian" "$package" || return 1
@@ -180,8 +207,12 @@ lay_out_c() {
     cp "$profile/librsm.so" "$to/librsm.so.2"
     ln -s librsm.so.2 "$to/librsm.so"
     local cc=(${CC:-cc} -std=gnu11 -O1 -pthread -Irsm-capi/include) with=(-L "$to" -lrsm)
-    ${CXX:-c++} -std=c++17 -Irsm-capi/include -c -o "$work/cxx.o" rsm-capi/tests/conformance/cxx.cpp
-    "${cc[@]}" -DCONFORMANCE_CXX -o "$to/conformance" rsm-capi/tests/conformance/*.c "$work/cxx.o" "${with[@]}"
+    local also=()
+    if [ -z "$cross" ]; then
+        ${CXX:-c++} -std=c++17 -Irsm-capi/include -c -o "$work/cxx.o" rsm-capi/tests/conformance/cxx.cpp
+        also=(-DCONFORMANCE_CXX "$work/cxx.o")
+    fi
+    "${cc[@]}" -o "$to/conformance" rsm-capi/tests/conformance/*.c ${also[@]+"${also[@]}"} "${with[@]}"
     "${cc[@]}" -o "$to/rsmtest" examples/c/rsmtest.c "${with[@]}"
 }
 
@@ -203,6 +234,13 @@ lay_out() {
     git ls-files -z -- '*.rs' '*.md' '*.c' | xargs -0 cat >"$root/suites/text"
     LC_ALL=C sort "$root/suites/text" >"$root/suites/sorted"
     printf '%s\n' "${suites[@]}" >"$root/suites/plan"
+    if [ -n "$cross" ]; then
+        local libraries=$cache/libraries-$debian
+        unpacked "$libraries" "$own_suite" "$debian" libc6 libgcc-s1
+        (cd "$libraries" && find . ! -type d -name '*.so*' ! -path '*/gconv/*' ! -path '*/audit/*' | xargs cp -P --parents -t "$root")
+        [ -e "$root/lib" ] || ln -s usr/lib "$root/lib"
+        return
+    fi
     find "$root/suites" -maxdepth 2 -type f -perm /100 | xargs ldd 2>/dev/null |
         awk '$2 == "=>" && $3 ~ "^/" { print $3 } $1 ~ "^/.*ld-linux" { print $1 }' | grep -v "^$root" | sort -u |
         while read -r library; do
