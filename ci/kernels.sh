@@ -206,7 +206,9 @@ lay_out_c() {
     profile=$(dirname "$(awk '$1 == "rsm-ctl" { print $2 }' "$work/programs")")
     cp "$profile/librsm.so" "$to/librsm.so.2"
     ln -s librsm.so.2 "$to/librsm.so"
-    local cc=(${CC:-cc} -std=gnu11 -O1 -pthread -Irsm-capi/include) with=(-L "$to" -lrsm)
+    # The names that the header declares, as the suite's own runner makes them.
+    tr -s ' \t*' '\n' <rsm-capi/include/rsmapi.h | sed -n 's/^\(rsm_[a-z0-9_]*\)(.*/    "\1",/p' | sort -u >"$work/functions.h"
+    local cc=(${CC:-cc} -std=gnu11 -O1 -pthread -Irsm-capi/include -I "$work") with=(-L "$to" -lrsm)
     local also=()
     if [ -z "$cross" ]; then
         ${CXX:-c++} -std=c++17 -Irsm-capi/include -c -o "$work/cxx.o" rsm-capi/tests/conformance/cxx.cpp
