@@ -77,14 +77,14 @@ inside() {
         for line in "${commands[@]}"; do
             case $line in
                 'cargo test '*) (cd "$tree" && "${as[@]}" "${clean[@]}" bash -c "${line%% -- *} --no-run") ;;
-                cargo*) (cd "$tree" && "${as[@]}" "${clean[@]}" bash -c 'cargo build --release --workspace --bins --examples') ;;
+                cargo*) (cd "$tree" && "${as[@]}" "${clean[@]}" bash -c 'cargo build -p rsm-ctl && cargo build --examples') ;;
             esac
         done
     fi
     for line in "${commands[@]}"; do
         printf '\n== %s\n' "$line"
         if [ -n "$no_proc" ]; then
-            line=$(sed -E 's/^cargo run --release -p rsm-ctl -- /target\/release\/rsm-ctl /; s/--example ([a-z]+) --/-- target\/release\/examples\/\1/' <<<"$line")
+            line=$(sed -E 's/^cargo run -p rsm-ctl -- /target\/debug\/rsm-ctl /; s/--example ([a-z]+) --/-- target\/debug\/examples\/\1/' <<<"$line")
             case $line in cargo*) echo "-- skipped: cargo needs /proc" && continue ;; esac
         fi
         (cd "$tree" && ${no_proc:+umount -l /proc} && "${as[@]}" "${clean[@]}" ${wrap[@]+"${wrap[@]}"} bash -c "${limits[*]} $line")
