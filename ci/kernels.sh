@@ -12,7 +12,7 @@
 #   SUITE        doctor, hello, sort, rsmtest, conformance, api, processes, hostile, model; with `:TEXT` only the tests whose
 #                names contain it
 #   --fast       a part of the suites, for a minute on each kernel
-#   --limit      for one machine, an hour where it is not given
+#   --limit      for one machine; an hour where it is not given, ten minutes with --fast before it
 #
 # RSM_KERNELS_CACHE    where packages are kept, ~/.cache/rsm-kernels where it is not set. What is there is not looked up again:
 #                      without it, `newest` is the newest of today
@@ -30,7 +30,7 @@ while [ $# -gt 0 ]; do
         --arch) arch=$2 && shift ;;
         --processors) processors=$2 && shift ;;
         --limit) limit=$2 && shift ;;
-        --fast) fast=1 ;;
+        --fast) fast=1 limit=600 ;;
         --) shift && suites=("$@") && break ;;
         -*) sed -n '2,20s/^# \{0,1\}//p' "$self" >&2 && exit 2 ;;
         *) kernels+=("$1") ;;
@@ -204,6 +204,9 @@ programs() {
 lay_out_c() {
     local to=$1 profile
     profile=$(dirname "$(awk '$1 == "rsm-ctl" { print $2 }' "$work/programs")")
+    # The names that the header declares, as the runner of the suite writes them.
+    tr -s ' \t*' '\n' <rsm-capi/include/rsmapi.h | sed -nE 's/^(rsm_[a-z0-9_]+)\(.*/    "\1",/p' | sort -u >"$to/functions.h"
+    local -x CPATH=$to
     cp "$profile/librsm.so" "$to/librsm.so.2"
     ln -s librsm.so.2 "$to/librsm.so"
     # The names that the header declares, as the suite's own runner makes them.

@@ -35,16 +35,16 @@ piece() {
     code=$?
     why=
     verdict=passed
-    # What tests say: of themselves on a line, or through their runner.
     if [ "$code" != 0 ]; then
         verdict=failed
         [ "$code" != 137 ] || echo "not finished within $seconds s" >>/tmp/out
-    elif ! grep -q '^test result: ok. 0 passed; 0 failed; 0 ignored' /tmp/out; then
-        why=$(sed -n 's/.*\(skipped\|ignored\)\( in part\)\{0,1\}[:,] //p' /tmp/out | head -n 1)
-        [ -z "$why" ] || verdict=skipped
-    else
+    elif grep -q '^test result: ok. 0 passed; 0 failed; 0 ignored' /tmp/out; then
         verdict=failed
         echo "nothing ran" >>/tmp/out
+    else
+        # Tests say why on a line of their own, or through their runner.
+        why=$(sed -n 's/.*\(skipped\|ignored\)\( in part\)\{0,1\}\(: \|, \| (\)//p' /tmp/out | head -n 1)
+        [ -z "$why" ] && ! grep -q '^test result: ok. 0 passed' /tmp/out || verdict=skipped
     fi
     [ $verdict != failed ] || sed 's/^@@/ @@/' /tmp/out | tail -n 400
     echo "@@ test $suite|$name|$verdict|$(echo "$(now) $began" | awk '{ printf "%.1f", $1 - $2 }')|$why"
