@@ -54,6 +54,13 @@ impl Backing {
         }
     }
 
+    /// Notes that part of it maps another object: no other export can share it until it [moved](Self::moved).
+    pub(super) fn split(&mut self) {
+        if let Backing::Adopted(adopted) = self {
+            let _ = adopted.with_range(|range| range.split = true);
+        }
+    }
+
     /// Lets go of it: the application's becomes its own again, unless another export shares it.
     ///
     /// # Errors
@@ -94,6 +101,8 @@ struct Range {
     left_by: Option<SegmentName>,
     /// Somebody has a [`Turn`].
     busy: bool,
+    /// Part of it maps another object than the rest.
+    split: bool,
 }
 
 impl Range {
@@ -175,7 +184,17 @@ pub(super) fn look(start: usize, length: usize, membership: usize) -> Result<Kno
             }
         }
         let (object, process, names) = ((0, 0), fork::count(), Vec::new());
-        ranges.push(Range { start, length, object, membership, process, names, left_by: None, busy: true });
+        ranges.push(Range {
+            start,
+            length,
+            object,
+            membership,
+            process,
+            names,
+            left_by: None,
+            busy: true,
+            split: false,
+        });
         Turn { start, length }
     };
     inspect::check_exportable(start, length)?;
@@ -229,7 +248,7 @@ impl Turn {
         let _hold = fork::hold();
         let mut ranges = lock(&RANGES);
         let range = ranges.iter_mut().find(|range| range.start == self.start && range.process == fork::count())?;
-        if range.names.is_empty() || range.object != object {
+        if range.names.is_empty() || range.object != object || range.split {
             return None;
         }
         range.names.push(name);
@@ -305,7 +324,7 @@ impl Adopted {
     }
 
     fn moved(&self, object: Identity) {
-        let _ = self.with_range(|range| range.object = object);
+        let _ = self.with_range(|range| (range.object, range.split) = (object, false));
     }
 
     /// Gives the range back now, for a rebind.

@@ -18,6 +18,7 @@ use super::taps::Event;
 use super::turn::Turns;
 use super::{Membership, fork};
 use crate::memory::huge::Pages;
+use crate::memory::inspect::Identity;
 use crate::memory::view::Memory;
 use crate::parking::Poster;
 use life::Ending;
@@ -44,8 +45,13 @@ pub struct Segment {
     turns: Turns,
     /// A rebind is over, and the agent does not know. Changes in the export's turn.
     suspended: AtomicBool,
+    /// What importers put would arrive nowhere, and the agent does not know. Changes in the export's turn.
+    nowhere: AtomicBool,
     /// `None` for ever when the memory could not be moved back into its object half-way through a rebind.
     backing: Mutex<Option<Backing>>,
+    /// Objects that part of the memory maps since a move failed that could not be undone. Until all is in one object
+    /// again nobody may import the segment. Locked after `backing`.
+    strays: Mutex<Vec<Identity>>,
     pages: Pages,
     /// In the node's bells; [`nobodys_bell`] when the segment is gone and its memory is not given back yet.
     bell: AtomicPtr<Bell>,

@@ -37,12 +37,19 @@ impl Segment {
         let wait = Wait::Interruptible(&self.membership);
         let (_own, _range) = (self.take_turn(wait)?, self.take_range(wait)?);
         let ask = || Ask::Publish { segment: self.name, id, access: access.cut() };
+        match self.gather() {
+            // What is being taken back is gathered when that is over.
+            Err(error) if error.code() == Code::SegAlreadyPublished => {}
+            gathered => gathered?,
+        }
         let mut answer = self.steer(ask())?;
         if let Answer::Withdrawing { number } = answer {
             // It was revoked, or could not be moved away from everybody when it was taken back, or it was published by
             // a call that was interrupted. What an interrupted unpublish waited for is over.
             *lock(&self.unfinished) = None;
-            if !self.await_withdrawal_through_handlers(number)? {
+            if self.await_withdrawal_through_handlers(number)? {
+                self.gather()?;
+            } else {
                 self.move_memory()?;
             }
             answer = self.steer(ask())?;
@@ -94,7 +101,7 @@ impl Segment {
             },
         };
         match self.await_withdrawal(number) {
-            Ok(true) => Ok(()),
+            Ok(true) => self.gather(),
             Ok(false) => self.move_memory(),
             Err(error) => {
                 if error.code() == Code::Interrupted {
@@ -133,6 +140,7 @@ impl Segment {
     /// Tells the agent that a rebind is over, if it does not know: its importers are vouched for again.
     pub(super) fn resume(&self) -> Result<()> {
         if self.suspended.load(Ordering::Relaxed) {
+            self.cut_if_nowhere()?;
             self.membership.ask_done(Ask::EndRebind { segment: self.name })?;
             self.suspended.store(false, Ordering::Relaxed);
         }
@@ -205,6 +213,9 @@ impl Segment {
         };
         let mut backing = lock(&self.backing);
         if let Some(memory) = &mut *backing {
+            if range.is_some() {
+                self.give_strays_back()?;
+            }
             memory.let_go(range.as_ref())?;
         }
         *backing = None;

@@ -7,9 +7,9 @@ use super::Segment;
 use crate::memory::adopt;
 use crate::memory::inspect;
 use crate::memory::memfd;
-use rsm_core::Result;
 use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask};
+use rsm_core::{Code, Result};
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
@@ -35,11 +35,27 @@ impl Segment {
         };
         memfd::check_solid(&memory, self.length as u64)?;
         crash_point!(MoveGiven);
+        let mut strays = lock(&self.strays);
         let moved = inspect::identity(memory.as_fd()).and_then(|object| {
-            // SAFETY: what maps this segment's object is the segment's; what is put there has the same contents.
-            unsafe { adopt::move_to(start, self.length, from, memory.as_fd()) }.map(|_| object)
+            for &from in strays.iter().chain([&from]) {
+                // SAFETY: what maps an object of this segment's is the segment's; what is put there has the same contents.
+                unsafe { adopt::move_to(start, self.length, from, memory.as_fd()) }?;
+            }
+            Ok(object)
         });
         crash_point!(MoveDone);
+        match (&moved, inspect::identity(memory.as_fd())) {
+            (Ok(_), _) => strays.clear(),
+            // Memory may have run out for the way back as well. Without /proc nothing was begun.
+            (Err(error), Ok(object))
+                if error.code() != Code::CtlrNotPresent && !self.maps(start, &memory, |bytes| bytes == 0) =>
+            {
+                strays.push(object);
+                backing.split();
+            }
+            _ => {}
+        }
+        drop(strays);
         // Noted before the agent is asked, who may be gone: who gives the range back must know what it maps.
         if let Ok(object) = &moved {
             backing.moved(*object);
@@ -53,5 +69,29 @@ impl Segment {
             let _ = self.pages.make(start, self.length);
         }
         moved.map(drop)
+    }
+
+    /// Brings all of the memory into one object again, if a move that failed has left it in several: who imports the segment
+    /// would share a part of it only.
+    ///
+    /// # Errors
+    /// As a withdrawal whose memory cannot be moved; SEG_ALREADY_PUBLISHED while it is being taken back.
+    pub(super) fn gather(&self) -> Result<()> {
+        if lock(&self.strays).is_empty() { Ok(()) } else { self.move_memory() }
+    }
+
+    /// Gives back what strays of the application's memory map, before the rest is given back.
+    ///
+    /// # Errors
+    /// As [`adopt::give_back`].
+    pub(super) fn give_strays_back(&self) -> Result<()> {
+        let mut strays = lock(&self.strays);
+        while let Some(&stray) = strays.last() {
+            let start = self.start.load(Ordering::Relaxed);
+            // SAFETY: what maps an object of this segment's is the segment's.
+            unsafe { adopt::give_back(start, self.length, stray, adopt::Within::Range) }?;
+            strays.pop();
+        }
+        Ok(())
     }
 }

@@ -52,6 +52,7 @@ impl Segment {
             return Err(Error::with(Code::BadAddr, "the range is exported already"));
         };
         let range = self.take_range(wait)?;
+        self.gather()?;
         // The old range gets memory of its own, the new one what the segment has.
         self.membership.check_room(|| room::check(length as u64))?;
         let memory = match self.membership.ask(Ask::BeginRebind { segment: self.name })? {
@@ -126,7 +127,7 @@ impl Segment {
     }
 
     /// Whether it is so of the bytes that map an object at these addresses; `false` also where nobody can tell.
-    fn maps(&self, start: *mut u8, object: &Guest, so: impl FnOnce(usize) -> bool) -> bool {
+    pub(super) fn maps(&self, start: *mut u8, object: &Guest, so: impl FnOnce(usize) -> bool) -> bool {
         let Ok(object) = inspect::identity(object) else { return false };
         let pieces = inspect::present(start.addr(), self.length);
         pieces.is_ok_and(|pieces| so(pieces.iter().filter(|p| p.is_of(object)).map(inspect::Piece::bytes).sum()))
@@ -134,7 +135,18 @@ impl Segment {
 
     /// Cuts the importers off when what they put would go where nobody looks: none is left to be told that it arrived.
     fn let_nobody_put(&self) {
-        // Fails when it is not published, which is as good.
-        let _ = self.steer(Ask::Unpublish { segment: self.name });
+        self.nowhere.store(true, Ordering::Relaxed);
+        let _ = self.cut_if_nowhere();
+    }
+
+    /// Does what [`let_nobody_put`](Self::let_nobody_put) could not: until then nobody is vouched for.
+    pub(super) fn cut_if_nowhere(&self) -> Result<()> {
+        if self.nowhere.load(Ordering::Relaxed) {
+            match self.steer(Ask::Unpublish { segment: self.name }) {
+                Err(error) if error.code() != Code::SegNotPublished => return Err(error),
+                _ => self.nowhere.store(false, Ordering::Relaxed),
+            }
+        }
+        Ok(())
     }
 }
