@@ -204,9 +204,6 @@ programs() {
 lay_out_c() {
     local to=$1 profile
     profile=$(dirname "$(awk '$1 == "rsm-ctl" { print $2 }' "$work/programs")")
-    # The names that the header declares, as the runner of the suite writes them.
-    tr -s ' \t*' '\n' <rsm-capi/include/rsmapi.h | sed -nE 's/^(rsm_[a-z0-9_]+)\(.*/    "\1",/p' | sort -u >"$to/functions.h"
-    local -x CPATH=$to
     cp "$profile/librsm.so" "$to/librsm.so.2"
     ln -s librsm.so.2 "$to/librsm.so"
     # The names that the header declares, as the suite's own runner makes them.
@@ -334,11 +331,12 @@ awk -F '|' -v plan="${suites[*]}" -v kernels="${booted[*]}" '
         suites = split(plan, suite, " ")
         lines = split(kernels, kernel, " ")
         printf "\n%-21s", "passed/failed/skipped"
+        columns = 0
         for (s = 1; s <= suites; s++) {
             sub(/:.*/, "", suite[s])
-            if (shown[suite[s]]++) suite[s--] = suite[suites--]
-            else printf " %12s", suite[s]
+            if (!shown[suite[s]]++) { suite[++columns] = suite[s]; printf " %12s", suite[s] }
         }
+        suites = columns
         print ""
         for (k = 1; k <= lines; k++) {
             printf "%-21s", kernel[k]
