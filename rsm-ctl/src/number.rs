@@ -1,6 +1,6 @@
 //! Numbers on the command line. What is no number is refused with what is allowed, not with how it failed to parse.
 
-use rsm_run::plan::MOST_NODES;
+use rsm_run::node_set::MOST_NODES;
 
 /// Reads the id of a node.
 pub(crate) fn node(text: &str) -> Result<u32, String> {

@@ -14,8 +14,8 @@ use rustix::process::getpgrp;
 use rustix::stdio::{dup2_stdin, stdin};
 use rustix::termios::{isatty, tcgetpgrp};
 
+use crate::node_set::MOST_NODES;
 use crate::output;
-use crate::plan::MOST_NODES;
 
 /// Who reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

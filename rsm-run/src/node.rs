@@ -2,22 +2,16 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Rlimit, getpid};
 
+use crate::output::Ends;
 use crate::placement;
 use crate::process;
 use crate::task::Task;
-
-/// Where a process's standard output and error go: the far ends of what the front reads.
-pub(crate) struct Ends {
-    pub(crate) stdout: OwnedFd,
-    pub(crate) stderr: OwnedFd,
-}
 
 /// Executes a program as a child of this thread; `place` are the variables that make it a process of its node. Returns
 /// when the program is running in it, or cannot be. `descriptors` is the user's own descriptor limit.

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use crate::plan::MOST_NODES;
+/// Most nodes of a cluster in the default geometry: 64 ids of which 0 means "not a member".
+pub const MOST_NODES: u32 = 63;
 
 /// Some nodes of a cluster whose size is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq)]

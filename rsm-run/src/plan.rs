@@ -12,9 +12,6 @@ use crate::program;
 use crate::task::Task;
 use crate::verbosity::Verbosity;
 
-/// Most nodes of a cluster in the default geometry: 64 ids of which 0 means "not a member".
-pub const MOST_NODES: u32 = 63;
-
 /// How long nodes may take to end, where nobody says otherwise.
 pub const GRACE: Duration = Duration::from_secs(2);
 
@@ -78,7 +75,7 @@ pub struct CutLink {
 /// What a cluster is started with.
 #[derive(Default)]
 pub struct NewCluster {
-    /// How many, 1 to [`MOST_NODES`].
+    /// How many, 1 to [`MOST_NODES`](crate::node_set::MOST_NODES).
     pub nodes: u32,
     /// What it is called; a private one is made up without it.
     pub name: Option<String>,

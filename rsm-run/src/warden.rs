@@ -18,13 +18,14 @@ use crate::hosting::{Hosting, host};
 use crate::keeper::{Answer, Wish};
 use crate::link::{Link, Received};
 use crate::message::{ToFront, ToWarden, raw};
-use crate::node::{self, Ends};
+use crate::node;
+use crate::output::{self, Ends};
 use crate::plan::{Home, Plan};
 use crate::signals::SignalQueue;
 use crate::stacks::{self, Stacks};
 use crate::status::Status;
 use crate::supervision::{Order, Supervision};
-use crate::{descendants, output, process, program};
+use crate::{descendants, process, program};
 
 /// How long those that may not be killed may take to end when everybody else has.
 const PATIENCE: Duration = Duration::from_secs(2);

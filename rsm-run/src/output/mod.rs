@@ -24,7 +24,6 @@ use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fstat, open};
 use rustix::io::Errno;
 use rustix::stdio::{stderr, stdout};
 
-use crate::node::Ends;
 use composer::{Composer, Tags};
 pub(crate) use logs::LogFiles;
 use logs::Logs;
@@ -32,6 +31,12 @@ use outlet::Outlet;
 use sink::Sink;
 use stream::{Progress, Stream};
 pub(crate) use tail::{KEPT, KEPT_FOR_REPORT};
+
+/// Where a process's standard output and error go: the far ends of what the front reads.
+pub(crate) struct Ends {
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+}
 
 /// The front's own outputs, and the order in which things about them are kept here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

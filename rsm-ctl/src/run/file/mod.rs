@@ -14,9 +14,9 @@ use clap::ValueEnum;
 use toml::de::{DeTable, DeValue};
 
 use rsm_run::input::Input;
-use rsm_run::node_set::NodeSet;
+use rsm_run::node_set::{MOST_NODES, NodeSet};
 use rsm_run::placement::Pin;
-use rsm_run::plan::{CutLink, MOST_NODES};
+use rsm_run::plan::CutLink;
 use rsm_run::program::{self, Program};
 use rsm_run::setting::{self, Setting};
 use rsm_run::task::{self, Common, MOST_PROCESSES, Part};
