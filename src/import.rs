@@ -208,7 +208,7 @@ impl Import {
     /// Reference 1.26.
     #[doc(alias = "rsm_memseg_import_map")]
     pub fn map(&self, offset: u64, length: usize, permission: Permission) -> Result<Mapping> {
-        self.connection.window(offset, length, permission).map(Mapping::new)
+        self.connection.part(offset, length, permission).map(Mapping::new)
     }
 
     /// Posts a signal to the export. No system call unless the exporter sleeps.

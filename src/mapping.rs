@@ -1,7 +1,7 @@
 //! Mappings of imports.
 
 use crate::{Memory, Result, Span};
-use rsm_shm::membership::window::Window;
+use rsm_shm::membership::part::Part;
 
 /// Memory of another node, mapped: loads and stores go straight to it.
 ///
@@ -9,17 +9,17 @@ use rsm_shm::membership::window::Window;
 /// stores vanish, loads return anything. A [span](Self::open_barrier) tells.
 #[doc(alias = "rsm_memseg_import_unmap")]
 pub struct Mapping {
-    window: Window,
+    part: Part,
 }
 
 impl Mapping {
-    pub(crate) fn new(window: Window) -> Mapping {
-        Mapping { window }
+    pub(crate) fn new(part: Part) -> Mapping {
+        Mapping { part }
     }
 
     /// Length of the mapping in bytes.
     pub fn len(&self) -> usize {
-        self.window.memory().len()
+        self.part.memory().len()
     }
 
     /// Whether the mapping has no bytes: never, there is no such mapping.
@@ -29,7 +29,7 @@ impl Mapping {
 
     /// The mapped memory: atomics, volatile accesses, copies, the raw address.
     pub fn memory(&self) -> Memory<'_> {
-        self.window.memory()
+        self.part.memory()
     }
 
     /// The first mapped address; see [`Memory::as_ptr`].
@@ -44,7 +44,7 @@ impl Mapping {
     #[doc(alias = "rsm_memseg_import_open_barrier")]
     #[inline]
     pub fn open_barrier(&self) -> Result<Span<'_>> {
-        Ok(Span::open(self.window.connection()))
+        Ok(Span::open(self.part.connection()))
     }
 }
 

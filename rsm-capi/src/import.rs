@@ -8,7 +8,7 @@ use rsm::Permission;
 use rsm_core::{Code, Error, Result};
 use rsm_shm::membership::connection::{BarrierMode, Connection};
 use rsm_shm::membership::flags::Flags;
-use rsm_shm::membership::window::Window;
+use rsm_shm::membership::part::Part;
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,7 +39,7 @@ enum Mapped {
     Implicitly,
     /// By `rsm_memseg_import_map`.
     Explicitly {
-        _window: Window,
+        _part: Part,
     },
 }
 
@@ -62,7 +62,7 @@ impl ImportObject {
                 return fail(Code::ConnAborted);
             }
             state.mapped = Mapped::Implicitly;
-            show_window(
+            show_part(
                 slot,
                 &self.connection,
                 self.connection.base(),
@@ -75,7 +75,7 @@ impl ImportObject {
 
     fn unmap(&self) -> Mapped {
         self.with_state(|state| {
-            self.connection.flags().clear(Flags::WINDOW);
+            self.connection.flags().clear(Flags::PART);
             std::mem::replace(&mut state.mapped, Mapped::No)
         })
     }
@@ -99,19 +99,13 @@ impl ImportObject {
     }
 }
 
-fn show_window(
-    slot: &Slot,
-    connection: &Connection,
-    base: *mut u8,
-    (start, length): (u64, u64),
-    permission: Permission,
-) {
+fn show_part(slot: &Slot, connection: &Connection, base: *mut u8, (start, length): (u64, u64), permission: Permission) {
     slot.base.store(base.expose_provenance(), Relaxed);
     slot.start.store(start, Relaxed);
     slot.length.store(length, Relaxed);
     slot.room.store(length.saturating_sub(8), Relaxed);
-    let window = Flags::MAPPED.and(Flags::of_window(permission));
-    connection.flags().show(if length >= 8 { window.and(Flags::READY) } else { window });
+    let part = Flags::MAPPED.and(Flags::of_part(permission));
+    connection.flags().show(if length >= 8 { part.and(Flags::READY) } else { part });
 }
 
 /// An import handle and its slot.
@@ -208,7 +202,7 @@ pub unsafe extern "C" fn rsm_memseg_import_map(
                 return fail(Code::BadLength);
             }
             let Ok(offset) = u64::try_from(offset) else { return fail(Code::BadOffset) };
-            object.connection.check_window(offset, length, permission)?;
+            object.connection.check_part(offset, length, permission)?;
             // SAFETY: readable by the caller's promise.
             let wanted = unsafe { address.read() };
             let aligned = wanted.addr().is_multiple_of(rsm_shm::memory::page_size());
@@ -219,13 +213,13 @@ pub unsafe extern "C" fn rsm_memseg_import_map(
             let place = fixed.then_some(wanted.cast());
             let hint = if aligned { wanted.cast() } else { std::ptr::null_mut() };
             // SAFETY: the caller owns what it names with RSM_MAP_FIXED; that replaces what is mapped there.
-            let window = unsafe { object.connection.window_at(place, hint, (offset, length), permission) }?;
-            let start = window.memory().as_ptr();
-            // A window of a connection that reads is readable, whatever less was asked for (D-38).
+            let part = unsafe { object.connection.part_at(place, hint, (offset, length), permission) }?;
+            let start = part.memory().as_ptr();
+            // A part of a connection that reads is readable, whatever less was asked for (D-38).
             let reads = permission.reads() || object.connection.permission().reads();
             let rights = if permission.writes() && reads { Permission::ReadWrite } else { permission };
-            show_window(slot, &object.connection, start, (offset, length as u64), rights);
-            state.mapped = Mapped::Explicitly { _window: window };
+            show_part(slot, &object.connection, start, (offset, length as u64), rights);
+            state.mapped = Mapped::Explicitly { _part: part };
             // SAFETY: writable by the caller's promise.
             unsafe { address.write(start.cast()) };
             Ok(())

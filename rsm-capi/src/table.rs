@@ -38,13 +38,13 @@ pub(crate) struct Slot {
     import: AtomicU64,
     /// What transfers go through; its flags say what they may.
     connection: AtomicPtr<Connection>,
-    /// Where the window is mapped.
+    /// Where the part is mapped.
     pub(crate) base: AtomicUsize,
-    /// Where in the segment the window begins.
+    /// Where in the segment the part begins.
     pub(crate) start: AtomicU64,
     /// Its length.
     pub(crate) length: AtomicU64,
-    /// Where the last word of 64 bits may begin in it; of use when the window is ready.
+    /// Where the last word of 64 bits may begin in it; of use when the part is ready.
     pub(crate) room: AtomicU64,
 }
 

@@ -1,6 +1,6 @@
 //! put and get.
 //!
-//! What one call needs is in the slot: the window, and the connection with its flags. Everything that is not the plain
+//! What one call needs is in the slot: the mapped part, and the connection with its flags. Everything that is not the plain
 //! case goes to a cold function that makes the checks in the reference's order (1.14).
 
 use crate::entry::{number, plain_entry};
@@ -28,7 +28,7 @@ struct Plain {
 #[inline(always)]
 fn plain<M: Move>(handle: u64, offset: i64, data: usize, width: usize, bytes: u64) -> Option<Plain> {
     const IN_ANY: Flags = Flags::NOT_PLAIN.and(Flags::EXPLICIT);
-    let needed = const { Flags::READY.and(Flags::needed_of_window(M::DIRECTION)) };
+    let needed = const { Flags::READY.and(Flags::needed_of_part(M::DIRECTION)) };
     let slot = table::import(handle)?;
     // SAFETY: an import's; use during release is the caller's mistake (3.12).
     let connection = unsafe { slot.connection() };
@@ -42,7 +42,7 @@ fn plain<M: Move>(handle: u64, offset: i64, data: usize, width: usize, bytes: u6
     }
     let relative = (offset as u64).wrapping_sub(slot.start.load(Relaxed));
     let room = slot.room.load(Relaxed);
-    // A window that is ready has room for a word; what begins where `room` says ends 8 bytes later.
+    // A part that is ready has room for a word; what begins where `room` says ends 8 bytes later.
     if bytes > 8 && bytes - 8 > room || relative > room.wrapping_add(8).wrapping_sub(bytes) {
         return None;
     }
@@ -54,7 +54,7 @@ impl Plain {
     /// Moves the data, and says what came of it.
     #[inline(always)]
     fn carry_out<M: Move>(self, moved: M) -> c_int {
-        // SAFETY: the place was checked: inside the window, aligned; the local memory is the caller's promise.
+        // SAFETY: the place was checked: inside the part, aligned; the local memory is the caller's promise.
         let access = |moved: M| unsafe { moved.whole(self.place) };
         if !self.implicit {
             access(moved);
@@ -98,7 +98,7 @@ pub(crate) fn reach(object: &ImportObject, slot: &Slot, barrier: bool) -> Result
     Ok(Reach {
         start: slot.start.load(Relaxed),
         length: slot.length.load(Relaxed),
-        permission: flags.window_permission(),
+        permission: flags.part_permission(),
         is_vouched: !barrier || flags.has_any(Flags::EXPLICIT.and(Flags::BARRIER)),
     })
 }

@@ -4,7 +4,7 @@
 //! descriptor table, where the application may close it, even by mistake: it is a [`Guest`] there, and a lost one is
 //! replaced. A request whose answer was lost with it is undone and made again.
 
-use super::{Link, gone, lock};
+use super::{Tie, gone, lock};
 use crate::address::Address;
 use crate::error::from_errno;
 use crate::guest::Guest;
@@ -338,7 +338,7 @@ fn readable_until(socket: &Guest, at: Instant) -> bool {
     }
 }
 
-impl Link {
+impl Tie {
     /// Asks, and waits for the answer.
     pub(super) fn ask(&self, address: &Address, ask: Ask) -> Result<Given> {
         if self.parking.is_gone() {

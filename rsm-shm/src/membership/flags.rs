@@ -26,16 +26,16 @@ impl Flags {
     /// It may be read.
     const READS: Flags = Flags(1 << 8);
 
-    /// A handle's window is mapped, and what its slot says of it is valid.
+    /// A handle's part is mapped, and what its slot says of it is valid.
     pub const MAPPED: Flags = Flags(1 << 16);
-    const WINDOW_READS: Flags = Flags(1 << 17);
-    const WINDOW_WRITES: Flags = Flags(1 << 18);
+    const PART_READS: Flags = Flags(1 << 17);
+    const PART_WRITES: Flags = Flags(1 << 18);
     /// A barrier was initialised on the handle.
     pub const BARRIER: Flags = Flags(1 << 19);
-    /// The window has room for a word of any width.
+    /// The part has room for a word of any width.
     pub const READY: Flags = Flags(1 << 20);
-    /// Everything that a window brings along.
-    pub const WINDOW: Flags = Flags::MAPPED.and(Flags::WINDOW_READS).and(Flags::WINDOW_WRITES).and(Flags::READY);
+    /// Everything that a part brings along.
+    pub const PART: Flags = Flags::MAPPED.and(Flags::PART_READS).and(Flags::PART_WRITES).and(Flags::READY);
 
     /// What makes a transfer take its cold path, the plain one paying nothing for it.
     pub const NOT_PLAIN: Flags = Flags::WATCHED.and(Flags::INHERITED).and(Flags::DIVERTED);
@@ -50,9 +50,9 @@ impl Flags {
         Flags::rights(permission, Flags::READS, Flags::WRITES)
     }
 
-    /// What a window with this permission lets be done.
-    pub const fn of_window(permission: Permission) -> Flags {
-        Flags::rights(permission, Flags::WINDOW_READS, Flags::WINDOW_WRITES)
+    /// What a part with this permission lets be done.
+    pub const fn of_part(permission: Permission) -> Flags {
+        Flags::rights(permission, Flags::PART_READS, Flags::PART_WRITES)
     }
 
     const fn rights(permission: Permission, reads: Flags, writes: Flags) -> Flags {
@@ -67,17 +67,17 @@ impl Flags {
         }
     }
 
-    /// What a transfer through a window needs.
-    pub const fn needed_of_window(direction: Direction) -> Flags {
+    /// What a transfer through a part needs.
+    pub const fn needed_of_part(direction: Direction) -> Flags {
         match direction {
-            Direction::Put => Flags::WINDOW_WRITES,
-            Direction::Get => Flags::WINDOW_READS,
+            Direction::Put => Flags::PART_WRITES,
+            Direction::Get => Flags::PART_READS,
         }
     }
 
-    /// What a window lets be done.
-    pub fn window_permission(self) -> Permission {
-        match (self.has(Flags::WINDOW_READS), self.has(Flags::WINDOW_WRITES)) {
+    /// What a part lets be done.
+    pub fn part_permission(self) -> Permission {
+        match (self.has(Flags::PART_READS), self.has(Flags::PART_WRITES)) {
             (true, true) => Permission::ReadWrite,
             (true, false) => Permission::Read,
             (false, true) => Permission::Write,
@@ -157,8 +157,8 @@ mod tests {
             Flags::WRITES,
             Flags::READS,
             Flags::MAPPED,
-            Flags::WINDOW_READS,
-            Flags::WINDOW_WRITES,
+            Flags::PART_READS,
+            Flags::PART_WRITES,
             Flags::BARRIER,
             Flags::READY,
         ];
@@ -170,11 +170,11 @@ mod tests {
     #[test]
     fn permissions_come_back() {
         for permission in [Permission::None, Permission::Read, Permission::Write, Permission::ReadWrite] {
-            assert_eq!(Flags::of_window(permission).window_permission(), permission);
+            assert_eq!(Flags::of_part(permission).part_permission(), permission);
             for direction in [Direction::Put, Direction::Get] {
                 let permitted = direction.is_permitted(permission);
                 assert_eq!(Flags::of_connection(permission).has(Flags::needed_of_connection(direction)), permitted);
-                assert_eq!(Flags::of_window(permission).has(Flags::needed_of_window(direction)), permitted);
+                assert_eq!(Flags::of_part(permission).has(Flags::needed_of_part(direction)), permitted);
             }
         }
     }

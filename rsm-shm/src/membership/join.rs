@@ -5,7 +5,7 @@ use super::fork::{self, Hold};
 use super::spin::Budget;
 use super::table::Table;
 use super::taps::Taps;
-use super::{Link, Shared, State, events};
+use super::{Shared, State, Tie, events};
 use crate::address::Address;
 use crate::error::from_errno;
 use crate::guest::Guest;
@@ -111,7 +111,7 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
     let bells = joined.bells.as_ref().map(Bells::open).transpose()?;
     let nodes = map.registry().nodes.len();
     let agent = joined.control.agent;
-    let (link, events) = joined.into_link(Arc::default());
+    let (tie, events) = joined.into_tie(Arc::default());
     let shared = Arc::new(Shared {
         address: address.clone(),
         claim,
@@ -121,22 +121,17 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
         agent,
         taps: Taps::default(),
         spinning: Budget::default(),
-        state: Mutex::new(State {
-            link: Arc::clone(&link),
-            table: Table::default(),
-            tallies: Vec::new(),
-            revival: None,
-        }),
+        state: Mutex::new(State { tie: Arc::clone(&tie), table: Table::default(), tallies: Vec::new(), revival: None }),
     });
     crash_point!(JoinMapped);
-    events::start(events, Arc::clone(&shared), Arc::clone(&link.parking))?;
+    events::start(events, Arc::clone(&shared), Arc::clone(&tie.parking))?;
     crash_point!(JoinListening);
     Ok(shared)
 }
 
 impl Joined {
-    fn into_link(self, parking: Arc<Parking>) -> (Arc<Link>, Guest) {
-        let link = Link {
+    fn into_tie(self, parking: Arc<Parking>) -> (Arc<Tie>, Guest) {
+        let tie = Tie {
             process: fork::count(),
             pid: rustix::process::getpid(),
             membership: self.membership,
@@ -144,13 +139,13 @@ impl Joined {
             control: Mutex::new(self.control),
             parking,
         };
-        (Arc::new(link), self.events)
+        (Arc::new(tie), self.events)
     }
 
     /// Starts the events thread for a membership that exists already: in a forked child.
-    pub(super) fn start_events(self, _hold: &Hold, shared: &Arc<Shared>, parking: Arc<Parking>) -> Result<Arc<Link>> {
-        let (link, events) = self.into_link(parking);
-        events::start(events, Arc::clone(shared), Arc::clone(&link.parking))?;
-        Ok(link)
+    pub(super) fn start_events(self, _hold: &Hold, shared: &Arc<Shared>, parking: Arc<Parking>) -> Result<Arc<Tie>> {
+        let (tie, events) = self.into_tie(parking);
+        events::start(events, Arc::clone(shared), Arc::clone(&tie.parking))?;
+        Ok(tie)
     }
 }

@@ -15,7 +15,7 @@
 //! | [`connection`] | one import: the data path |
 //! | [`flags`] | what its one word of flags says |
 //! | [`way`] | how transfers go that do not go to plain memory: the door |
-//! | [`window`] | parts of an import's memory, mapped |
+//! | [`part`] | parts of an import's memory, mapped |
 //! | [`ready`] | poll descriptors |
 //! | `backing` | the memory of an export, its own or the application's |
 //! | [`segment`] | one export |
@@ -46,6 +46,7 @@ mod fork;
 mod glance;
 pub mod importers;
 mod join;
+pub mod part;
 pub mod ready;
 mod revival;
 mod room;
@@ -61,7 +62,6 @@ mod turn;
 pub mod wait;
 mod watch;
 pub mod way;
-pub mod window;
 
 pub use glance::glance;
 
@@ -102,7 +102,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    link: Arc<Link>,
+    tie: Arc<Tie>,
     table: Table,
     /// Tallies of this process and, after a fork, of those it came from, by [`fork::count`].
     tallies: Vec<(u32, TallyMap)>,
@@ -112,7 +112,7 @@ struct State {
 
 /// What ties one process to the agent; a forked child makes its own.
 #[derive(Debug)]
-struct Link {
+struct Tie {
     /// [`fork::count`] of the process that made it.
     process: u32,
     /// Its id.
@@ -171,7 +171,7 @@ impl Membership {
 
     /// Whether the cluster has ended, as far as this process has noticed.
     pub fn is_gone(&self) -> bool {
-        lock(&self.shared.state).link.parking.is_gone()
+        lock(&self.shared.state).tie.parking.is_gone()
     }
 
     /// The row of a node id that is valid in this cluster.
@@ -182,8 +182,8 @@ impl Membership {
 
     /// Asks the agent.
     fn ask(&self, ask: Ask) -> Result<control::Given> {
-        let link = self.link()?;
-        link.ask(&self.shared.address, ask)
+        let tie = self.tie()?;
+        tie.ask(&self.shared.address, ask)
     }
 
     /// Asks for something whose answer is `Done`.
@@ -231,13 +231,13 @@ impl Drop for Membership {
         if fork::is_unannounced() {
             return; // the membership is the parent's
         }
-        let link = Arc::clone(&lock(&self.shared.state).link);
-        if link.process != fork::count() {
-            std::mem::forget(link); // as in `link`; the membership is the parent's
+        let tie = Arc::clone(&lock(&self.shared.state).tie);
+        if tie.process != fork::count() {
+            std::mem::forget(tie); // as in `tie`; the membership is the parent's
             return;
         }
         // The agent ends the events socket, which ends the events thread.
-        link.leave(&self.shared.address);
+        tie.leave(&self.shared.address);
     }
 }
 

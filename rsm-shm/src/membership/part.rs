@@ -1,6 +1,6 @@
-//! Windows: parts of an import's memory, mapped for the program.
+//! Parts: parts of an import's memory, mapped for the program.
 //!
-//! The whole segment is mapped once when the connection is made; a window is a view of that, or, where other addresses
+//! The whole segment is mapped once when the connection is made; a part is a view of that, or, where other addresses
 //! or fewer rights are wanted, a second mapping made from it, which is cut off with the first.
 #![allow(unsafe_code)]
 
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// Part of an import's memory, mapped. The connection lives at least as long.
 #[derive(Debug)]
-pub struct Window {
+pub struct Part {
     connection: Arc<Connection>,
     /// A mapping of its own, where fewer rights were wanted than the connection has.
     narrowed: Option<Arc<Region>>,
@@ -25,26 +25,26 @@ pub struct Window {
 }
 
 // SAFETY: as for Connection, which is kept alive.
-unsafe impl Send for Window {}
+unsafe impl Send for Part {}
 // SAFETY: as above.
-unsafe impl Sync for Window {}
+unsafe impl Sync for Part {}
 
 impl Connection {
     /// Maps part of the segment a second time, at `place`, where whatever is mapped is replaced, or where the kernel
-    /// likes (preferably at `hint`). Arguments were checked by [`check_window`](Self::check_window).
+    /// likes (preferably at `hint`). Arguments were checked by [`check_part`](Self::check_part).
     ///
     /// # Errors
     /// CONN_ABORTED, BAD_PERMS, MAP_FAILED, INSUFFICIENT_MEM.
     ///
     /// # Safety
     /// With a `place`, the caller owns that range of addresses.
-    pub unsafe fn window_at(
+    pub unsafe fn part_at(
         self: &Arc<Connection>,
         place: Option<*mut u8>,
         hint: *mut u8,
         range: (u64, usize),
         permission: Permission,
-    ) -> Result<Window> {
+    ) -> Result<Part> {
         self.check_live(permission)?;
         let (offset, length) = (range.0 as usize, range.1);
         let hinted = place.is_none() && !hint.is_null();
@@ -54,21 +54,21 @@ impl Connection {
         let state = &self.membership().shared.state;
         // SAFETY: the target is the caller's, or was reserved for this just now, or is none.
         let region =
-            unsafe { lock(state).table.add_window(&registry, self.name(), (offset, length), permission, target) };
+            unsafe { lock(state).table.add_part(&registry, self.name(), (offset, length), permission, target) };
         let region = region.map_err(|error| self.told(error))?;
-        // The window lies over what was reserved, and owns the addresses from here on.
+        // The part lies over what was reserved, and owns the addresses from here on.
         std::mem::forget(reserved);
         let start = region.as_ptr();
-        let window = Window { connection: Arc::clone(self), narrowed: Some(region), start, length, permission };
-        window.populate()?;
-        Ok(window)
+        let part = Part { connection: Arc::clone(self), narrowed: Some(region), start, length, permission };
+        part.populate()?;
+        Ok(part)
     }
 
     /// What is wrong with a wish to map, as far as the arguments tell.
     ///
     /// # Errors
     /// BAD_PERMS, BAD_LENGTH, BAD_MEM_ALIGNMENT, in the order of reference 1.26.
-    pub fn check_window(&self, offset: u64, length: usize, permission: Permission) -> Result<()> {
+    pub fn check_part(&self, offset: u64, length: usize, permission: Permission) -> Result<()> {
         if permission == Permission::None {
             return Err(Error::with(Code::BadPerms, "a mapping needs a permission"));
         }
@@ -103,8 +103,8 @@ impl Connection {
     ///
     /// # Errors
     /// Those of `rsm_memseg_import_map`, reference 1.26, in its order.
-    pub fn window(self: &Arc<Connection>, offset: u64, length: usize, permission: Permission) -> Result<Window> {
-        self.check_window(offset, length, permission)?;
+    pub fn part(self: &Arc<Connection>, offset: u64, length: usize, permission: Permission) -> Result<Part> {
+        self.check_part(offset, length, permission)?;
         self.check_live(permission)?;
         // Checked to lie inside a mapping, so it fits.
         let offset = offset as usize;
@@ -116,19 +116,19 @@ impl Connection {
             let registry = self.membership().registry();
             // SAFETY: no place is named, so nothing is replaced.
             let region = unsafe {
-                lock(&shared.state).table.add_window(&registry, self.name(), (offset, length), permission, None)
+                lock(&shared.state).table.add_part(&registry, self.name(), (offset, length), permission, None)
             };
             let region = region.map_err(|error| self.told(error))?;
             let start = region.as_ptr();
             (Some(region), start)
         };
-        let window = Window { connection: Arc::clone(self), narrowed, start, length, permission };
-        window.populate()?;
-        Ok(window)
+        let part = Part { connection: Arc::clone(self), narrowed, start, length, permission };
+        part.populate()?;
+        Ok(part)
     }
 }
 
-impl Window {
+impl Part {
     /// The mapped memory.
     pub fn memory(&self) -> Memory<'_> {
         // SAFETY: the connection keeps the whole segment mapped, or `narrowed` its own mapping; cutting the connection
@@ -157,12 +157,12 @@ impl Window {
     }
 }
 
-impl Drop for Window {
+impl Drop for Part {
     fn drop(&mut self) {
-        // Before the connection, which asks for all windows to be gone when it ends.
+        // Before the connection, which asks for all parts to be gone when it ends.
         if let Some(region) = self.narrowed.take() {
             let state = &self.connection.membership().shared.state;
-            lock(state).table.remove_window(self.connection.name(), &region);
+            lock(state).table.remove_part(self.connection.name(), &region);
         }
     }
 }

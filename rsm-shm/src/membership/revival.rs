@@ -6,7 +6,7 @@
 //! the agent is stopped it goes on, and the thread waits alone. Requests wait for the thread as a join does.
 
 use super::join::{self, MEMBER_PATIENCE};
-use super::{Link, Membership, Shared, fork, gone, lock};
+use super::{Membership, Shared, Tie, fork, gone, lock};
 use crate::futex;
 use crate::parking::Parking;
 use crate::private_table::spawn_quiet;
@@ -42,14 +42,14 @@ pub(super) struct Revival {
 
 /// What a process has of its cluster.
 enum Tied {
-    Joined(Arc<Link>),
+    Joined(Arc<Tie>),
     /// Nothing yet: it is a child that joins.
     Joining(Arc<Revival>),
 }
 
 impl Revival {
     fn state(&self) -> u32 {
-        // Acquire: pairs with the Release of `end`; the error and the link are there.
+        // Acquire: pairs with the Release of `end`; the error and the tie are there.
         self.state.load(Acquire)
     }
 
@@ -73,18 +73,18 @@ impl Membership {
     ///
     /// # Errors
     /// TIMEOUT when the agent does not take the child in; otherwise as a join.
-    pub(super) fn link(&self) -> Result<Arc<Link>> {
+    pub(super) fn tie(&self) -> Result<Arc<Tie>> {
         match self.shared.tie(|_| Instant::now() + MEMBER_PATIENCE)? {
-            Tied::Joined(link) => Ok(link),
+            Tied::Joined(tie) => Ok(tie),
             Tied::Joining(_) => Err(super::control::silent(&self.shared.address, MEMBER_PATIENCE)),
         }
     }
 
-    /// As [`link`](Self::link), for what goes on without: `None` when the agent did not take the child in within a
+    /// As [`tie`](Self::tie), for what goes on without: `None` when the agent did not take the child in within a
     /// moment.
-    pub(super) fn link_in_a_moment(&self) -> Result<Option<Arc<Link>>> {
+    pub(super) fn tie_in_a_moment(&self) -> Result<Option<Arc<Tie>>> {
         self.shared.tie(|revival| revival.began + A_MOMENT).map(|tied| match tied {
-            Tied::Joined(link) => Some(link),
+            Tied::Joined(tie) => Some(tie),
             Tied::Joining(_) => None,
         })
     }
@@ -96,7 +96,7 @@ impl Membership {
             deadline.map_or(moment, |deadline| deadline.min(moment))
         };
         match self.shared.tie(patience)? {
-            Tied::Joined(link) => Ok(Arc::clone(&link.parking)),
+            Tied::Joined(tie) => Ok(Arc::clone(&tie.parking)),
             Tied::Joining(revival) => Ok(Arc::clone(&revival.parking)),
         }
     }
@@ -108,14 +108,14 @@ impl Shared {
         fork::check()?;
         let revival = {
             let state = lock(&self.state);
-            if state.link.process == fork::count() {
-                return Ok(Tied::Joined(Arc::clone(&state.link)));
+            if state.tie.process == fork::count() {
+                return Ok(Tied::Joined(Arc::clone(&state.tie)));
             }
             drop(state);
             self.revive()?
         };
         match revival.wait(until(&revival)) {
-            DONE => Ok(Tied::Joined(Arc::clone(&lock(&self.state).link))),
+            DONE => Ok(Tied::Joined(Arc::clone(&lock(&self.state).tie))),
             FAILED => Err(revival.error.get().map_or(Error::new(Code::InternalError), Error::clone)),
             _ => Ok(Tied::Joining(revival)),
         }
@@ -167,21 +167,21 @@ impl Shared {
     fn join_again(self: &Arc<Shared>, revival: &Revival) -> Result<()> {
         let asked = join::ask(&self.address, self.claim)?;
         asked.wait(&self.address, None)?;
-        let (link, names) = {
+        let (tie, names) = {
             let hold = fork::hold();
             let joined = asked.receive(&hold, &self.address)?;
-            let link = joined.start_events(&hold, self, Arc::clone(&revival.parking))?;
-            (link, lock(&self.state).table.names())
+            let tie = joined.start_events(&hold, self, Arc::clone(&revival.parking))?;
+            (tie, lock(&self.state).table.names())
         };
         crash_point!(ReviveJoined);
         for chunk in names.chunks(MAX_INHERIT) {
-            link.ask(&self.address, Ask::Inherit { connections: chunk.to_vec() })?;
+            tie.ask(&self.address, Ask::Inherit { connections: chunk.to_vec() })?;
         }
         let given_back: Vec<ConnectionName> = {
             let _hold = fork::hold();
             let mut state = lock(&self.state);
             // The parent's: not even dropped, its lock may be held by a thread that this process does not have.
-            std::mem::forget(std::mem::replace(&mut state.link, Arc::clone(&link)));
+            std::mem::forget(std::mem::replace(&mut state.tie, Arc::clone(&tie)));
             crash_point!(ReviveInherited);
             // What was cut before the agent knew of this process was not told to it.
             state.table.sweep(&self.map.registry());
@@ -190,8 +190,8 @@ impl Shared {
         };
         // While the agent did not know of it this process gave nothing back.
         for connection in given_back {
-            let _ = link.ask(&self.address, Ask::Disconnect { connection });
+            let _ = tie.ask(&self.address, Ask::Disconnect { connection });
         }
-        if link.parking.is_gone() { Err(gone(&self.address)) } else { Ok(()) }
+        if tie.parking.is_gone() { Err(gone(&self.address)) } else { Ok(()) }
     }
 }

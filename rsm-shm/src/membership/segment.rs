@@ -55,7 +55,7 @@ pub struct Segment {
     pages: Pages,
     /// In the node's bells; [`nobodys_bell`] when the segment is gone and its memory is not given back yet.
     bell: AtomicPtr<Bell>,
-    /// [`fork::count`] of the creating process; no other may steer the segment.
+    /// [`fork::count`] of the creating process; no other may change the segment.
     process: u32,
     /// A withdrawal whose wait was interrupted.
     unfinished: Mutex<Option<u32>>,
@@ -117,7 +117,7 @@ impl Segment {
     }
 
     /// Asks for a change. The agent makes all the checks, that for the creator in its place among them (3.10).
-    fn steer(&self, ask: Ask) -> Result<Answer> {
+    fn request(&self, ask: Ask) -> Result<Answer> {
         match self.membership.ask(ask) {
             Ok((answer, _)) => Ok(answer),
             // The creator is gone, and the segment with it; this process was forked from it.

@@ -31,9 +31,9 @@ struct Entry {
     name: ConnectionName,
     /// Those of the connection, which takes its entry out before it goes.
     flags: NonNull<FlagWord>,
-    /// Trash pages lie under the windows already.
+    /// Trash pages lie under the mapped parts already.
     cut: bool,
-    windows: Vec<(Arc<Region>, Permission)>,
+    parts: Vec<(Arc<Region>, Permission)>,
 }
 
 // SAFETY: the flags are an atomic, alive as long as the entry.
@@ -57,11 +57,11 @@ impl Entry {
         }
     }
 
-    /// Puts trash pages under every window. Where that fails (no address space left for a split) the window stays, and
+    /// Puts trash pages under every mapped part. Where that fails (no address space left for a split) the part stays, and
     /// the next sweep tries again; the agent does not take our word for it.
     fn cut(&mut self) {
-        self.cut = self.windows.iter().all(|(window, permission)| {
-            let covered = trash::cover(window, *permission);
+        self.cut = self.parts.iter().all(|(part, permission)| {
+            let covered = trash::cover(part, *permission);
             crash_point!(LookCovered);
             covered.inspect_err(|error| tracing::warn!(%error, "import not cut off")).is_ok()
         });
@@ -69,7 +69,7 @@ impl Entry {
 }
 
 impl Table {
-    /// Enters a connection with the window that covers it whole.
+    /// Enters a connection with the part that covers it whole.
     ///
     /// # Safety
     /// The flags must stay until the connection is taken out again.
@@ -81,7 +81,7 @@ impl Table {
         whole: Arc<Region>,
         p: Permission,
     ) {
-        let mut entry = Entry { name, flags, cut: false, windows: vec![(whole, p)] };
+        let mut entry = Entry { name, flags, cut: false, parts: vec![(whole, p)] };
         if self.watched {
             entry.flags().set(Flags::WATCHED);
         }
@@ -90,17 +90,17 @@ impl Table {
         self.entries.insert(name.generation, entry);
     }
 
-    /// Takes a connection out; its windows go with what is returned.
+    /// Takes a connection out; its parts go with what is returned.
     pub(super) fn remove(&mut self, name: ConnectionName) -> Vec<Arc<Region>> {
         let entry = self.entries.remove(&name.generation);
-        entry.map_or_else(Vec::new, |e| e.windows.into_iter().map(|(window, _)| window).collect())
+        entry.map_or_else(Vec::new, |e| e.parts.into_iter().map(|(part, _)| part).collect())
     }
 
     /// Maps part of a connection's memory once more, with no more rights, at `place` if one is named.
     ///
     /// # Safety
     /// The caller owns the range of addresses at `place`.
-    pub(super) unsafe fn add_window(
+    pub(super) unsafe fn add_part(
         &mut self,
         registry: &Registry<'_>,
         name: ConnectionName,
@@ -112,28 +112,28 @@ impl Table {
         if entry.is_aborted(registry) {
             return Err(Error::new(Code::ConnAborted));
         }
-        let (whole, _) = entry.windows.first().ok_or(Error::new(Code::InternalError))?;
+        let (whole, _) = entry.parts.first().ok_or(Error::new(Code::InternalError))?;
         // SAFETY: the caller's promise.
-        let window = Arc::new(unsafe { whole.duplicate(range.0, range.1, permission, place) }?);
-        crash_point!(WindowMade);
-        entry.windows.push((Arc::clone(&window), permission));
-        crash_point!(WindowKnown);
+        let part = Arc::new(unsafe { whole.duplicate(range.0, range.1, permission, place) }?);
+        crash_point!(PartMade);
+        entry.parts.push((Arc::clone(&part), permission));
+        crash_point!(PartKnown);
         if entry.is_aborted(registry) {
             entry.cut();
         }
-        Ok(window)
+        Ok(part)
     }
 
-    /// Forgets a window that [`add_window`](Self::add_window) made.
-    pub(super) fn remove_window(&mut self, name: ConnectionName, window: &Arc<Region>) {
+    /// Forgets a part that [`add_part`](Self::add_part) made.
+    pub(super) fn remove_part(&mut self, name: ConnectionName, part: &Arc<Region>) {
         if let Some(entry) = self.entries.get_mut(&name.generation) {
-            entry.windows.retain(|(w, _)| !Arc::ptr_eq(w, window));
+            entry.parts.retain(|(w, _)| !Arc::ptr_eq(w, part));
         }
     }
 
-    /// The window that covers a connection whole.
+    /// The part that covers a connection whole.
     pub(super) fn whole(&self, name: ConnectionName) -> Option<Arc<Region>> {
-        self.entries.get(&name.generation).and_then(|e| e.windows.first()).map(|(whole, _)| Arc::clone(whole))
+        self.entries.get(&name.generation).and_then(|e| e.parts.first()).map(|(whole, _)| Arc::clone(whole))
     }
 
     /// Cuts off every connection whose generation moved.

@@ -1,7 +1,7 @@
 //! Addresses of our own that memory is moved through.
 #![allow(unsafe_code)]
 
-use super::adopt::CHUNK;
+use super::geometry::CHUNK;
 use super::{huge, page_size, twice};
 use crate::error::from_errno;
 use rsm_core::Result;

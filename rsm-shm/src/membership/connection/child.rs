@@ -15,7 +15,7 @@ impl Connection {
         }
         // Transfers come here unshielded, and this joins.
         let _shield = crate::cancel::Shield::raise();
-        match self.membership().link_in_a_moment() {
+        match self.membership().tie_in_a_moment() {
             Ok(Some(_)) => {}
             // The agent does not answer now: what the registry says of the connection holds meanwhile.
             Ok(None) => return Ok(()),

@@ -23,7 +23,7 @@ impl Connection {
     /// Ends the connection.
     ///
     /// # Errors
-    /// SEG_STILL_MAPPED while a [`Window`](crate::membership::window::Window) of it exists, which then ends it;
+    /// SEG_STILL_MAPPED while a [`Part`](crate::membership::part::Part) of it exists, which then ends it;
     /// CTLR_NOT_PRESENT when the cluster has ended, and the connection with it.
     pub fn disconnect(self: Arc<Connection>) -> Result<()> {
         // We own one and nobody can make another of nothing: if it is the only one it stays so.
@@ -49,12 +49,12 @@ impl Tie {
         if fork::is_unannounced() {
             return Ok(()); // the parent's, whose lock may be held for ever here
         }
-        let (windows, process) = {
+        let (parts, process) = {
             let state = &mut *lock(&self.membership.shared.state);
-            (state.table.remove(self.name), state.link.process)
+            (state.table.remove(self.name), state.tie.process)
         };
         // Unmapped before the agent is told: it may ask the kernel right away whether the memory is free.
-        drop(windows);
+        drop(parts);
         crash_point!(DisconnectUnmapped);
         // A forked child that the agent does not know has no share in it to give back.
         if process != fork::count() {

@@ -42,7 +42,7 @@ impl Segment {
             Err(error) if error.code() == Code::SegAlreadyPublished => {}
             gathered => gathered?,
         }
-        let mut answer = self.steer(ask())?;
+        let mut answer = self.request(ask())?;
         if let Answer::Withdrawing { number } = answer {
             // It was revoked, or could not be moved away from everybody when it was taken back, or it was published by
             // a call that was interrupted. What an interrupted unpublish waited for is over.
@@ -52,7 +52,7 @@ impl Segment {
             } else {
                 self.move_memory()?;
             }
-            answer = self.steer(ask())?;
+            answer = self.request(ask())?;
         }
         match answer {
             Answer::Published { id: published } if id != 0 && published != id => {
@@ -76,7 +76,7 @@ impl Segment {
     /// # Errors
     /// Those of `rsm_memseg_export_republish`, reference 1.11.
     pub fn republish(&self, access: &AccessList) -> Result<()> {
-        match self.steer(Ask::Republish { segment: self.name, access: access.cut() })? {
+        match self.request(Ask::Republish { segment: self.name, access: access.cut() })? {
             Answer::Done => Ok(()),
             other => Err(unexpected(&other)),
         }
@@ -94,7 +94,7 @@ impl Segment {
         let unfinished = if self.is_creator() { lock(&self.unfinished).take() } else { None };
         let number = match unfinished {
             Some(number) => number,
-            None => match self.steer(Ask::Unpublish { segment: self.name })? {
+            None => match self.request(Ask::Unpublish { segment: self.name })? {
                 Answer::Done => return Ok(()),
                 Answer::Withdrawing { number } => number,
                 other => return Err(unexpected(&other)),

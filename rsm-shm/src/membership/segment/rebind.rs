@@ -142,7 +142,7 @@ impl Segment {
     /// Does what [`let_nobody_put`](Self::let_nobody_put) could not: until then nobody is vouched for.
     pub(super) fn cut_if_nowhere(&self) -> Result<()> {
         if self.nowhere.load(Ordering::Relaxed) {
-            match self.steer(Ask::Unpublish { segment: self.name }) {
+            match self.request(Ask::Unpublish { segment: self.name }) {
                 Err(error) if error.code() != Code::SegNotPublished => return Err(error),
                 _ => self.nowhere.store(false, Ordering::Relaxed),
             }
