@@ -3,11 +3,10 @@
 
 use crate::Result;
 use rsm_core::bell::Bell;
-use rsm_core::pump::Made;
-use rsm_shm::membership::Membership;
 use rsm_shm::membership::ready::Ready;
+use rsm_shm::membership::{Membership, polled};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// A descriptor that is readable while signals are pending on an export or import. Read, write and close nothing
 /// through it.
@@ -28,45 +27,18 @@ impl AsFd for PollDescriptor {
     }
 }
 
-/// The poll descriptor of a handle, made when it is first asked for, and whether it ever was.
+/// The poll descriptor of a handle, made when it is first asked for.
 #[derive(Debug, Default)]
-pub(crate) struct Polled(Mutex<Option<Arc<Ready>>>, Made);
+pub(crate) struct Polled(polled::Polled);
 
 impl Polled {
-    /// The descriptor that this process made; a forked child has none of the threads that serve its parent's. Forks are
-    /// held off: a child must not inherit the lock in the hands of another thread.
-    fn current(&self) -> Option<Arc<Ready>> {
-        let _hold = rsm_shm::membership::without_forks();
-        let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        made.as_ref().filter(|ready| ready.is_usable()).map(Arc::clone)
-    }
-
     pub(crate) fn descriptor(&self, membership: &Arc<Membership>, bell: &Bell) -> Result<PollDescriptor> {
-        if let Some(ready) = self.current() {
-            return Ok(PollDescriptor { ready });
-        }
-        // Made outside of the lock: it starts a thread.
-        let made = Ready::new(membership, bell)?;
-        let (ready, _surplus) = {
-            let _hold = rsm_shm::membership::without_forks();
-            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match kept.as_ref().filter(|ready| ready.is_usable()).map(Arc::clone) {
-                Some(ready) => (ready, Some(made)),
-                None => (Arc::clone(&made), kept.replace(made)),
-            }
-        };
-        self.1.say();
-        ready.follow();
-        Ok(PollDescriptor { ready })
+        self.0.descriptor(membership, bell).map(|ready| PollDescriptor { ready })
     }
 
     /// Hands a result of taking a signal on, after making the descriptor say what is left.
     pub(crate) fn following(&self, taken: Result<()>) -> Result<()> {
-        if self.1.is_after_take()
-            && let Some(ready) = self.current()
-        {
-            ready.follow();
-        }
+        self.0.follow();
         taken
     }
 }

@@ -2,26 +2,24 @@
 
 use crate::entry::fail;
 use rsm_core::bell::Bell;
-use rsm_core::pump::Made;
 use rsm_core::{Code, Result};
-use rsm_shm::membership::Membership;
 use rsm_shm::membership::ready::Ready;
+use rsm_shm::membership::{Membership, polled};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The poll descriptor of a handle, and how many hold it.
 #[derive(Default)]
 pub(crate) struct Polled {
+    shared: polled::Polled,
     holders: Mutex<Holders>,
-    /// A descriptor was made once: taking a signal looks no further without.
-    made: Made,
 }
 
 #[derive(Default)]
 struct Holders {
     count: u32,
-    /// Made at the first request and kept for the life of the handle: the number stays the same.
-    ready: Option<Arc<Ready>>,
+    /// What they hold. The number stays the same for the life of the handle.
+    of: Option<Arc<Ready>>,
 }
 
 /// Descriptors that programs hold, and whose they are.
@@ -35,7 +33,7 @@ impl Polled {
     /// Whether a descriptor may have to follow, after a signal was taken.
     #[inline(always)]
     pub(crate) fn is_after_take(&self) -> bool {
-        self.made.is_after_take()
+        self.shared.is_after_take()
     }
 
     /// Refuses while somebody holds the descriptor.
@@ -46,37 +44,23 @@ impl Polled {
 
     /// The descriptor that this process made, if it did.
     pub(crate) fn ready(&self) -> Option<Arc<Ready>> {
-        let _hold = rsm_shm::membership::without_forks();
-        lock(&self.holders).ready.clone().filter(|ready| ready.is_usable())
+        self.shared.current()
     }
 
     /// Makes the descriptor of a handle if need be, and holds it.
     pub(crate) fn hold(&self, handle: u64, membership: &Arc<Membership>, bell: &Bell) -> Result<RawFd> {
-        self.made.say();
-        // Made outside of the lock: it starts a thread.
-        let made = match self.ready() {
-            Some(ready) => ready,
-            None => Ready::new(membership, bell)?,
-        };
-        let (number, _surplus) = {
+        let ready = self.shared.descriptor(membership, bell)?;
+        let number = ready.descriptor().as_raw_fd();
+        let _before = {
             let _hold = rsm_shm::membership::without_forks();
             let mut holders = lock(&self.holders);
-            // Another thread may have been faster; what a forked child inherited is its parent's, and what the program
-            // closed is gone.
-            let current = holders.ready.as_ref().filter(|ready| ready.is_usable()).map(Arc::clone);
-            let (ready, surplus) = match current {
-                Some(ready) => (ready, Some(made)),
-                None => (made, holders.ready.take()),
-            };
-            let number = ready.descriptor().as_raw_fd();
-            let replaced = surplus.as_ref().is_some_and(|old| !old.is_current());
             // What a forked child inherited was held by its parent.
-            holders.count = if replaced { 1 } else { holders.count + 1 };
-            holders.ready = Some(ready);
+            let inherited = holders.of.as_ref().is_some_and(|of| !of.is_current());
+            holders.count = if inherited { 1 } else { holders.count + 1 };
             let mut registered = lock(&REGISTERED);
             registered.retain(|(_, owner)| *owner != handle);
             registered.push((number, handle));
-            (number, surplus)
+            holders.of.replace(ready)
         };
         Ok(number)
     }
@@ -96,11 +80,7 @@ impl Polled {
 
     /// Makes the descriptor follow after a signal was taken.
     pub(crate) fn follow(&self) {
-        if self.is_after_take()
-            && let Some(ready) = self.ready()
-        {
-            ready.follow();
-        }
+        self.shared.follow();
     }
 }
 

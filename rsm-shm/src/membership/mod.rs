@@ -17,6 +17,7 @@
 //! | [`way`] | how transfers go that do not go to plain memory: the door |
 //! | [`part`] | parts of an import's memory, mapped |
 //! | [`ready`] | poll descriptors |
+//! | [`polled`] | where a handle has its own |
 //! | `backing` | the memory of an export, its own or the application's |
 //! | [`segment`] | one export |
 //! | `room` | how much memory there is |
@@ -47,6 +48,7 @@ mod glance;
 pub mod importers;
 mod join;
 pub mod part;
+pub mod polled;
 pub mod ready;
 mod revival;
 mod room;
