@@ -20,16 +20,16 @@ impl Connection {
         let fine = offset.is_multiple_of(align)
             && flags.is_just(needed, Flags::NOT_PLAIN)
             && self.length.checked_sub(bytes).is_some_and(|last| offset <= last);
-        let place = if fine {
-            // SAFETY: offset is at most the length of the mapping.
-            unsafe { self.base.add(offset as usize) }
-        } else {
+        if !fine {
             match self.recheck(M::DIRECTION, offset, bytes, align)? {
-                Way::Here(place) => place,
+                // Where a plain one goes: below, so that the plain path keeps no place beside its offset.
+                Way::Here(_) => {}
                 // SAFETY: checked a moment ago.
                 way => return unsafe { self.carry_out::<TOLD, M>(way, offset, moved) },
             }
-        };
+        }
+        // SAFETY: offset is at most the length of the mapping.
+        let place = unsafe { self.base.add(offset as usize) };
         if flags.has(Flags::EXPLICIT) {
             // SAFETY: range and permission were checked, alignment too (the mapping starts at a page).
             unsafe { moved.whole(place) };
