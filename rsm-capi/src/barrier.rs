@@ -94,7 +94,7 @@ pub unsafe extern "C" fn rsm_memseg_import_order_barrier(barrier: *mut Barrier) 
         // SAFETY: readable by the caller's promise.
         let open = unsafe { (*barrier).open };
         if open != OPEN {
-            return order_otherwise(connection, open);
+            return order_otherwise(connection, open).map_or(Ok(()), fail);
         }
         full_fence();
         Ok(())
@@ -105,12 +105,12 @@ pub unsafe extern "C" fn rsm_memseg_import_order_barrier(barrier: *mut Barrier) 
 /// Orders stores that are not plain, if a span is open.
 #[cold]
 #[inline(never)]
-fn order_otherwise(connection: &Connection, open: u16) -> Result<()> {
+fn order_otherwise(connection: &Connection, open: u16) -> Option<Code> {
     if open & OPEN == 0 {
-        return fail(Code::BarrierNotOpened);
+        return Some(Code::BarrierNotOpened);
     }
     connection.order();
-    Ok(())
+    None
 }
 
 /// Ends a span and reports. An aborted import is told before a span that was not open (D-50).
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn rsm_memseg_import_close_barrier(barrier: *mut Barrier) 
             return verdict;
         }
         // SAFETY: writable by the caller's promise.
-        unsafe { close_otherwise(barrier, open, verdict) }
+        unsafe { close_otherwise(barrier, open, verdict.err().map(|error| error.code())) }.map_or(Ok(()), fail)
     };
     number(close())
 }
@@ -141,13 +141,13 @@ pub unsafe extern "C" fn rsm_memseg_import_close_barrier(barrier: *mut Barrier) 
 /// `barrier` is writable.
 #[cold]
 #[inline(never)]
-unsafe fn close_otherwise(barrier: *mut Barrier, open: u16, verdict: Result<()>) -> Result<()> {
+unsafe fn close_otherwise(barrier: *mut Barrier, open: u16, verdict: Option<Code>) -> Option<Code> {
     // SAFETY: the caller's promise.
     unsafe { (*barrier).open = open & !OPEN };
     match verdict {
         verdict if open & OPEN != 0 => verdict,
-        Err(error) if error.code() == Code::ConnAborted => Err(error),
-        _ => fail(Code::BarrierNotOpened),
+        Some(Code::ConnAborted) => verdict,
+        _ => Some(Code::BarrierNotOpened),
     }
 }
 

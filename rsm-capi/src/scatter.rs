@@ -4,11 +4,10 @@ use crate::controller::ControllerObject;
 use crate::entry::{entry, fail, plain_entry};
 use crate::import::{ImportObject, import};
 use crate::table::{self, Kind, Object, Slot};
-use crate::transfer::reach;
+use crate::transfer::{plain_through, reach};
 use rsm_core::bell::Accumulate;
-use rsm_core::transfer::{Direction, Transfer};
+use rsm_core::transfer::Transfer;
 use rsm_core::{Code, Error, Result};
-use rsm_shm::membership::flags::Flags;
 use rsm_shm::memory::carry::{Move, Raw};
 use std::ffi::{c_int, c_uint, c_ulong, c_void};
 use std::sync::atomic::Ordering::Relaxed;
@@ -115,27 +114,30 @@ unsafe fn one<M: Move>(
     moved: impl Fn(*mut u8, usize) -> M,
 ) -> Result<()> {
     let local = local(entry)?;
-    let (offset, bytes) = (entry.remote_offset as u64, Some(entry.length as u64));
-    let transfer = Transfer { direction: M::DIRECTION, local: Some(local), offset, align: 1, bytes };
-    // No barrier is needed (D-42).
-    let relative = transfer.check(|| reach(object, slot, false))?;
-    let connection = &object.connection;
-    let flags = connection.flags().now();
     let moved = moved(std::ptr::with_exposed_provenance_mut(local), entry.length);
-    let place = std::ptr::with_exposed_provenance_mut(slot.base.load(Relaxed) + relative as usize);
-    if flags.has_any(Flags::NOT_PLAIN) {
-        let way = connection.way(M::DIRECTION, moved.bytes(), place)?;
-        // SAFETY: as below.
-        return unsafe { connection.carry_out::<false, M>(way, offset, moved) };
+    let bytes = entry.length as u64;
+    match plain_through::<M>(slot, entry.remote_offset as i64, local, 1, bytes) {
+        Some(plain) => plain.carry_out(moved),
+        // SAFETY: the caller's promise.
+        None => unsafe { other(object, slot, entry.remote_offset as u64, local, moved) }.map_or(Ok(()), fail),
     }
-    let opened = connection.snapshot();
-    // SAFETY: the place was checked, the local memory is the caller's promise.
-    unsafe { moved.whole(place) };
-    match M::DIRECTION {
-        _ if flags.has(Flags::EXPLICIT) => Ok(()),
-        Direction::Put => connection.close_span(opened),
-        Direction::Get => connection.close_read_span(opened),
-    }
+}
+
+/// Any entry that is not plain.
+#[cold]
+#[inline(never)]
+unsafe fn other<M: Move>(object: &ImportObject, slot: &Slot, offset: u64, local: usize, moved: M) -> Option<Code> {
+    let done = || {
+        let bytes = moved.bytes();
+        let transfer = Transfer { direction: M::DIRECTION, local: Some(local), offset, align: 1, bytes: Some(bytes) };
+        // No barrier is needed (D-42).
+        let relative = transfer.check(|| reach(object, slot, false))?;
+        let place = std::ptr::with_exposed_provenance_mut(slot.base.load(Relaxed) + relative as usize);
+        let way = object.connection.way(M::DIRECTION, bytes, place)?;
+        // SAFETY: the checks have passed; the local memory is the caller's promise.
+        unsafe { object.connection.carry_out::<false, M>(way, offset, moved) }
+    };
+    done().err().map(|error: Error| error.code())
 }
 
 /// Where the local memory of an entry is.

@@ -17,7 +17,7 @@ use std::ffi::{c_int, c_ulong, c_void};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A transfer whose checks have passed.
-struct Plain {
+pub(crate) struct Plain {
     place: *mut u8,
     connection: &'static Connection,
     /// A span of its own.
@@ -27,9 +27,14 @@ struct Plain {
 /// Looks whether a transfer is a plain one, as nearly all are; finds nothing wrong with any other.
 #[inline(always)]
 fn plain<M: Move>(handle: u64, offset: i64, data: usize, width: usize, bytes: u64) -> Option<Plain> {
+    plain_through::<M>(table::import(handle)?, offset, data, width, bytes)
+}
+
+/// The same for the slot of an import.
+#[inline(always)]
+pub(crate) fn plain_through<M: Move>(slot: &Slot, offset: i64, data: usize, width: usize, bytes: u64) -> Option<Plain> {
     const IN_ANY: Flags = Flags::NOT_PLAIN.and(Flags::EXPLICIT);
     let needed = const { Flags::READY.and(Flags::needed_of_part(M::DIRECTION)) };
-    let slot = table::import(handle)?;
     // SAFETY: an import's; use during release is the caller's mistake (3.12).
     let connection = unsafe { slot.connection() };
     let flags = connection.flags().shown();
@@ -53,19 +58,19 @@ fn plain<M: Move>(handle: u64, offset: i64, data: usize, width: usize, bytes: u6
 impl Plain {
     /// Moves the data, and says what came of it.
     #[inline(always)]
-    fn carry_out<M: Move>(self, moved: M) -> c_int {
+    pub(crate) fn carry_out<M: Move>(self, moved: M) -> Result<()> {
         // SAFETY: the place was checked: inside the part, aligned; the local memory is the caller's promise.
         let access = |moved: M| unsafe { moved.whole(self.place) };
         if !self.implicit {
             access(moved);
-            return 0;
+            return Ok(());
         }
         let opened = self.connection.snapshot();
         access(moved);
-        number(match M::DIRECTION {
+        match M::DIRECTION {
             Direction::Put => self.connection.close_span(opened),
             Direction::Get => self.connection.close_read_span(opened),
-        })
+        }
     }
 }
 
@@ -116,7 +121,7 @@ macro_rules! words {
                 && let Some(plain) = plain::<Elements<$word, true>>(handle, offset, data.addr(), WIDTH, WIDTH as u64)
             {
                 // SAFETY: the data is the caller's promise.
-                return plain.carry_out(unsafe { Elements::<_, true>::new(data.cast_mut(), 1) });
+                return number(plain.carry_out(unsafe { Elements::<_, true>::new(data.cast_mut(), 1) }));
             }
             several::<$word, true>(handle, offset, data.cast_mut(), count)
         }
@@ -132,7 +137,7 @@ macro_rules! words {
                 && let Some(plain) = plain::<Elements<$word, false>>(handle, offset, data.addr(), WIDTH, WIDTH as u64)
             {
                 // SAFETY: as above.
-                return plain.carry_out(unsafe { Elements::<_, false>::new(data, 1) });
+                return number(plain.carry_out(unsafe { Elements::<_, false>::new(data, 1) }));
             }
             several::<$word, false>(handle, offset, data, count)
         }
@@ -153,7 +158,7 @@ extern "C" fn several<W: Word, const PUT: bool>(handle: u64, offset: i64, data: 
 #[inline(always)]
 fn moving<M: Move>(handle: u64, offset: i64, data: usize, width: usize, bytes: Option<u64>, moved: M) -> c_int {
     match bytes.and_then(|bytes| plain::<M>(handle, offset, data, width, bytes)) {
-        Some(plain) => plain.carry_out(moved),
+        Some(plain) => number(plain.carry_out(moved)),
         None => {
             let (offset, align) = (offset as u64, width as u64);
             let transfer = Transfer { direction: M::DIRECTION, local: Some(data), offset, align, bytes };

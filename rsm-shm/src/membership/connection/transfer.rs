@@ -95,7 +95,7 @@ impl Connection {
     ///
     /// # Errors
     /// Those of `rsm_memseg_import_put8` to `put64`, reference 1.14.
-    #[inline]
+    #[inline(always)]
     pub fn put_word<W: Word>(&self, offset: u64, value: W) -> Result<()> {
         self.transfer::<true, _>(offset, size_of::<W>() as u64, StoreWord(value))
     }
@@ -131,7 +131,7 @@ impl Connection {
     ///
     /// # Errors
     /// Those of `rsm_memseg_import_get8` to `get64`, reference 1.14.
-    #[inline]
+    #[inline(always)]
     pub fn get_word<W: Word>(&self, offset: u64) -> Result<W> {
         let mut value = W::default();
         self.transfer::<true, _>(offset, size_of::<W>() as u64, LoadWord(&mut value))?;

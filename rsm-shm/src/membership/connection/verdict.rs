@@ -8,7 +8,7 @@ use rsm_core::generation::{EndCause, Generation};
 use rsm_core::registry::LinkWord;
 use rsm_core::sync::{AtomicU64, acquire};
 use rsm_core::verdict::Snapshot;
-use rsm_core::{Result, crash_point};
+use rsm_core::{Code, Error, Result, crash_point};
 
 impl Connection {
     /// What the end of a span is compared with: the generation, or what never matches.
@@ -54,18 +54,22 @@ impl Connection {
     #[inline(always)]
     pub(super) fn judge_stores(&self, opened: Snapshot) -> Result<()> {
         fence::full();
-        let verdict = opened.judge(self.generation(), self.link_word());
-        if verdict.is_err() { self.judge_again(opened, verdict) } else { Ok(()) }
+        opened.judge(self.generation(), self.link_word()).or_else(|error| self.judge_again(opened, error))
     }
 
     /// The verdict of a comparison that failed: what it says of a plain connection. Of any other it says nothing.
+    #[inline(always)]
+    fn judge_again(&self, opened: Snapshot, error: Error) -> Result<()> {
+        // A code travels there and back, and no error: who closes a span has then none to drop.
+        self.code_again(opened, error.code()).map_or(Ok(()), |code| Err(Error::new(code)))
+    }
+
     #[cold]
     #[inline(never)]
-    fn judge_again(&self, opened: Snapshot, verdict: Result<()>) -> Result<()> {
-        match &self.diverted {
-            Some(way) => opened.judge_settled(self.true_generation(), self.link_word(), || way.settle()),
-            None => verdict,
-        }
+    fn code_again(&self, opened: Snapshot, code: Code) -> Option<Code> {
+        let Some(way) = &self.diverted else { return Some(code) };
+        let settled = opened.judge_settled(self.true_generation(), self.link_word(), || way.settle());
+        settled.err().map(|error| error.code())
     }
 
     /// Makes stores before it visible before stores after it.
@@ -92,8 +96,7 @@ impl Connection {
     /// CONN_ABORTED, BARRIER_FAILURE.
     #[inline]
     pub fn close_read_span(&self, opened: Snapshot) -> Result<()> {
-        let verdict = opened.judge_loads(self.generation(), self.link_word());
-        if verdict.is_err() { self.judge_again(opened, verdict) } else { Ok(()) }
+        opened.judge_loads(self.generation(), self.link_word()).or_else(|error| self.judge_again(opened, error))
     }
 
     /// Whether the exporter, or the loss of it, has cut the connection.
