@@ -288,10 +288,9 @@ fn a_signal_carries_what_was_held_back() {
             let (delay, store) = (Arc::clone(&delay), store(&w));
             thread::spawn(move || delay.settle(store))
         };
-        if bell.try_take() == Ok(true) {
-            assert_eq!(w.memory.load(Relaxed), 7, "a signal overtook a put");
-        }
         poster.join().unwrap();
+        assert_eq!(bell.try_take(), Ok(true));
+        assert_eq!(w.memory.load(Relaxed), 7, "a signal overtook a put");
         other.join().unwrap();
     });
 }
