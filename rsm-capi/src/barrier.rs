@@ -94,23 +94,32 @@ pub unsafe extern "C" fn rsm_memseg_import_order_barrier(barrier: *mut Barrier) 
         // SAFETY: readable by the caller's promise.
         let open = unsafe { (*barrier).open };
         if open != OPEN {
-            return order_otherwise(connection, open).map_or(Ok(()), fail);
+            return Ok(order_otherwise(connection, open));
         }
         full_fence();
-        Ok(())
+        Ok(0)
     };
-    number(order())
+    either(order())
+}
+
+/// A number, or that of an error.
+#[inline(always)]
+fn either(result: Result<c_int>) -> c_int {
+    match result {
+        Ok(number) => number,
+        Err(error) => error.code().number(),
+    }
 }
 
 /// Orders stores that are not plain, if a span is open.
 #[cold]
 #[inline(never)]
-fn order_otherwise(connection: &Connection, open: u16) -> Option<Code> {
+fn order_otherwise(connection: &Connection, open: u16) -> c_int {
     if open & OPEN == 0 {
-        return Some(Code::BarrierNotOpened);
+        return Code::BarrierNotOpened.number();
     }
     connection.order();
-    None
+    0
 }
 
 /// Ends a span and reports. An aborted import is told before a span that was not open (D-50).
@@ -125,14 +134,14 @@ pub unsafe extern "C" fn rsm_memseg_import_close_barrier(barrier: *mut Barrier) 
         let connection = connection(segment)?;
         // SAFETY: readable and writable by the caller's promise.
         let (open, link) = unsafe { (std::mem::replace(&mut (*barrier).open, 0), (*barrier).link) };
-        let verdict = connection.close_span(connection.opened_with(LinkWord::from_word(link)));
+        let verdict = connection.close_span_number(connection.opened_with(LinkWord::from_word(link)));
         if open == OPEN {
-            return verdict;
+            return Ok(verdict);
         }
         // SAFETY: writable by the caller's promise.
-        unsafe { close_otherwise(barrier, open, verdict.err().map(|error| error.code())) }.map_or(Ok(()), fail)
+        Ok(unsafe { close_otherwise(barrier, open, verdict) })
     };
-    number(close())
+    either(close())
 }
 
 /// The end of a span that is not plain, or was not open.
@@ -141,14 +150,13 @@ pub unsafe extern "C" fn rsm_memseg_import_close_barrier(barrier: *mut Barrier) 
 /// `barrier` is writable.
 #[cold]
 #[inline(never)]
-unsafe fn close_otherwise(barrier: *mut Barrier, open: u16, verdict: Option<Code>) -> Option<Code> {
+unsafe fn close_otherwise(barrier: *mut Barrier, open: u16, verdict: c_int) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { (*barrier).open = open & !OPEN };
-    match verdict {
-        verdict if open & OPEN != 0 => verdict,
-        Some(Code::ConnAborted) => verdict,
-        _ => Some(Code::BarrierNotOpened),
+    if open & OPEN != 0 || verdict == Code::ConnAborted.number() {
+        return verdict;
     }
+    Code::BarrierNotOpened.number()
 }
 
 /// Unties and zeroes storage (D-51, D-52); that of an import that is gone as well (D-53).

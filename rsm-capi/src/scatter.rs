@@ -1,7 +1,7 @@
 //! Scatter and gather, and local memory handles (reference 1.24, 1.31; D-40 to D-43).
 
 use crate::controller::ControllerObject;
-use crate::entry::{entry, fail, plain_entry};
+use crate::entry::{entry, fail, number, plain_entry};
 use crate::import::{ImportObject, import};
 use crate::table::{self, Kind, Object, Slot};
 use crate::transfer::{plain_through, reach};
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn rsm_memseg_import_getv(sg_io: *mut ScatterGather) -> c_
 }
 
 /// Makes of each entry what `moved` makes of its local memory, and moves it.
-unsafe fn transfer<M: Move>(sg_io: *mut ScatterGather, moved: impl Fn(*mut u8, usize) -> M) -> Result<()> {
+unsafe fn transfer<M: Move<Loaded = ()>>(sg_io: *mut ScatterGather, moved: impl Fn(*mut u8, usize) -> M) -> Result<()> {
     if sg_io.is_null() {
         return fail(Code::BadSgio);
     }
@@ -90,10 +90,10 @@ unsafe fn transfer<M: Move>(sg_io: *mut ScatterGather, moved: impl Fn(*mut u8, u
         let entry = unsafe { vector.add(i as usize).read() };
         // SAFETY: the local memory is the caller's promise.
         let done = unsafe { one(object, slot, &entry, &moved) };
-        if done.is_err() {
+        if done != 0 {
             // SAFETY: writable by the caller's promise.
             unsafe { (*sg_io).residual = count - i };
-            return done;
+            return fail(Code::from_number(done).unwrap_or(Code::InternalError));
         }
     }
     // SAFETY: as above.
@@ -107,26 +107,35 @@ unsafe fn transfer<M: Move>(sg_io: *mut ScatterGather, moved: impl Fn(*mut u8, u
 
 /// Checks one entry in the order of D-40, and moves what it names.
 #[inline]
-unsafe fn one<M: Move>(
+unsafe fn one<M: Move<Loaded = ()>>(
     object: &ImportObject,
     slot: &Slot,
     entry: &IoVector,
     moved: impl Fn(*mut u8, usize) -> M,
-) -> Result<()> {
-    let local = local(entry)?;
+) -> c_int {
+    let local = match local(entry) {
+        Ok(local) => local,
+        Err(error) => return error.code().number(),
+    };
     let moved = moved(std::ptr::with_exposed_provenance_mut(local), entry.length);
     let bytes = entry.length as u64;
     match plain_through::<M>(slot, entry.remote_offset as i64, local, 1, bytes) {
         Some(plain) => plain.carry_out(moved),
         // SAFETY: the caller's promise.
-        None => unsafe { other(object, slot, entry.remote_offset as u64, local, moved) }.map_or(Ok(()), fail),
+        None => unsafe { other(object, slot, entry.remote_offset as u64, local, moved) },
     }
 }
 
 /// Any entry that is not plain.
 #[cold]
 #[inline(never)]
-unsafe fn other<M: Move>(object: &ImportObject, slot: &Slot, offset: u64, local: usize, moved: M) -> Option<Code> {
+unsafe fn other<M: Move<Loaded = ()>>(
+    object: &ImportObject,
+    slot: &Slot,
+    offset: u64,
+    local: usize,
+    moved: M,
+) -> c_int {
     let done = || {
         let bytes = moved.bytes();
         let transfer = Transfer { direction: M::DIRECTION, local: Some(local), offset, align: 1, bytes: Some(bytes) };
@@ -137,7 +146,7 @@ unsafe fn other<M: Move>(object: &ImportObject, slot: &Slot, offset: u64, local:
         // SAFETY: the checks have passed; the local memory is the caller's promise.
         unsafe { object.connection.carry_out::<false, M>(way, offset, moved) }
     };
-    done().err().map(|error: Error| error.code())
+    number(done())
 }
 
 /// Where the local memory of an entry is.

@@ -3,7 +3,7 @@
 //! What one call needs is in the slot: the mapped part, and the connection with its flags. Everything that is not the plain
 //! case goes to a cold function that makes the checks in the reference's order (1.14).
 
-use crate::entry::{number, plain_entry};
+use crate::entry::plain_entry;
 use crate::import::ImportObject;
 use crate::table::{self, Slot};
 use rsm_core::transfer::{Direction, Reach, Transfer};
@@ -58,18 +58,18 @@ pub(crate) fn plain_through<M: Move>(slot: &Slot, offset: i64, data: usize, widt
 impl Plain {
     /// Moves the data, and says what came of it.
     #[inline(always)]
-    pub(crate) fn carry_out<M: Move>(self, moved: M) -> Result<()> {
+    pub(crate) fn carry_out<M: Move<Loaded = ()>>(self, moved: M) -> c_int {
         // SAFETY: the place was checked: inside the part, aligned; the local memory is the caller's promise.
         let access = |moved: M| unsafe { moved.whole(self.place) };
         if !self.implicit {
             access(moved);
-            return Ok(());
+            return 0;
         }
         let opened = self.connection.snapshot();
         access(moved);
         match M::DIRECTION {
-            Direction::Put => self.connection.close_span(opened),
-            Direction::Get => self.connection.close_read_span(opened),
+            Direction::Put => self.connection.close_span_number(opened),
+            Direction::Get => self.connection.close_read_span_number(opened),
         }
     }
 }
@@ -77,7 +77,7 @@ impl Plain {
 /// Any other transfer: checks it in the reference's order, and carries it out if it is right after all.
 #[cold]
 #[inline(never)]
-fn other<M: Move>(handle: u64, transfer: Transfer, moved: M) -> c_int {
+fn other<M: Move<Loaded = ()>>(handle: u64, transfer: Transfer, moved: M) -> c_int {
     let Some(slot) = table::import(handle) else { return Code::BadSegHndl.number() };
     // SAFETY: as in `plain`.
     let connection = unsafe { slot.connection() };
@@ -121,7 +121,7 @@ macro_rules! words {
                 && let Some(plain) = plain::<Elements<$word, true>>(handle, offset, data.addr(), WIDTH, WIDTH as u64)
             {
                 // SAFETY: the data is the caller's promise.
-                return number(plain.carry_out(unsafe { Elements::<_, true>::new(data.cast_mut(), 1) }));
+                return plain.carry_out(unsafe { Elements::<_, true>::new(data.cast_mut(), 1) });
             }
             several::<$word, true>(handle, offset, data.cast_mut(), count)
         }
@@ -137,7 +137,7 @@ macro_rules! words {
                 && let Some(plain) = plain::<Elements<$word, false>>(handle, offset, data.addr(), WIDTH, WIDTH as u64)
             {
                 // SAFETY: as above.
-                return number(plain.carry_out(unsafe { Elements::<_, false>::new(data, 1) }));
+                return plain.carry_out(unsafe { Elements::<_, false>::new(data, 1) });
             }
             several::<$word, false>(handle, offset, data, count)
         }
@@ -156,9 +156,16 @@ extern "C" fn several<W: Word, const PUT: bool>(handle: u64, offset: i64, data: 
 
 /// A transfer of any size.
 #[inline(always)]
-fn moving<M: Move>(handle: u64, offset: i64, data: usize, width: usize, bytes: Option<u64>, moved: M) -> c_int {
+fn moving<M: Move<Loaded = ()>>(
+    handle: u64,
+    offset: i64,
+    data: usize,
+    width: usize,
+    bytes: Option<u64>,
+    moved: M,
+) -> c_int {
     match bytes.and_then(|bytes| plain::<M>(handle, offset, data, width, bytes)) {
-        Some(plain) => number(plain.carry_out(moved)),
+        Some(plain) => plain.carry_out(moved),
         None => {
             let (offset, align) = (offset as u64, width as u64);
             let transfer = Transfer { direction: M::DIRECTION, local: Some(data), offset, align, bytes };

@@ -11,6 +11,8 @@ use rsm_core::transfer::Direction;
 pub trait Move: Sized {
     /// Which way it goes.
     const DIRECTION: Direction;
+    /// What comes of it, where it is no place of the caller's.
+    type Loaded;
 
     /// How much it is.
     fn bytes(&self) -> u64;
@@ -20,13 +22,16 @@ pub trait Move: Sized {
     /// # Safety
     /// `place` must be mapped for what [`DIRECTION`](Self::DIRECTION) says over [`bytes`](Self::bytes), and aligned as the
     /// data is.
-    unsafe fn whole(self, place: *mut u8);
+    unsafe fn whole(self, place: *mut u8) -> Self::Loaded;
 
     /// Moves the `bytes` from byte `from` on; the first of them is the one at `place`. Words are moved whole.
     ///
     /// # Safety
     /// As [`whole`](Self::whole) for these bytes, which must lie inside of the data and begin and end with a word of it.
     unsafe fn part(&mut self, place: *mut u8, from: u64, bytes: u64);
+
+    /// What came of all parts.
+    fn loaded(self) -> Self::Loaded;
 }
 
 /// A word to be stored with one access.
@@ -35,6 +40,7 @@ pub struct StoreWord<W>(pub W);
 
 impl<W: Word> Move for StoreWord<W> {
     const DIRECTION: Direction = Direction::Put;
+    type Loaded = ();
     #[inline(always)]
     fn bytes(&self) -> u64 {
         size_of::<W>() as u64
@@ -50,28 +56,33 @@ impl<W: Word> Move for StoreWord<W> {
             unsafe { W::store(place, self.0) }
         }
     }
+    fn loaded(self) {}
 }
 
-/// A word to be loaded with one access.
+/// A word to be loaded with one access; at first any.
 #[derive(Debug)]
-pub struct LoadWord<'a, W>(pub &'a mut W);
+pub struct LoadWord<W>(pub W);
 
-impl<W: Word> Move for LoadWord<'_, W> {
+impl<W: Word> Move for LoadWord<W> {
     const DIRECTION: Direction = Direction::Get;
+    type Loaded = W;
     #[inline(always)]
     fn bytes(&self) -> u64 {
         size_of::<W>() as u64
     }
     #[inline(always)]
-    unsafe fn whole(self, place: *mut u8) {
+    unsafe fn whole(self, place: *mut u8) -> W {
         // SAFETY: the caller's promise.
-        *self.0 = unsafe { W::load(place) };
+        unsafe { W::load(place) }
     }
     unsafe fn part(&mut self, place: *mut u8, _from: u64, bytes: u64) {
         if bytes > 0 {
             // SAFETY: the caller's promise; there is one word.
-            *self.0 = unsafe { W::load(place) };
+            self.0 = unsafe { W::load(place) };
         }
+    }
+    fn loaded(self) -> W {
+        self.0
     }
 }
 
@@ -87,6 +98,7 @@ pub struct StoreWords<'a, W>(pub &'a [W]);
 
 impl<W: Word> Move for StoreWords<'_, W> {
     const DIRECTION: Direction = Direction::Put;
+    type Loaded = ();
     #[inline(always)]
     fn bytes(&self) -> u64 {
         size_of_val(self.0) as u64
@@ -100,6 +112,7 @@ impl<W: Word> Move for StoreWords<'_, W> {
         // SAFETY: the caller's promise.
         unsafe { copy::write_words(place, &self.0[words::<W>(from, bytes)]) }
     }
+    fn loaded(self) {}
 }
 
 /// Words to be loaded in ascending order.
@@ -108,6 +121,7 @@ pub struct LoadWords<'a, W>(pub &'a mut [W]);
 
 impl<W: Word> Move for LoadWords<'_, W> {
     const DIRECTION: Direction = Direction::Get;
+    type Loaded = ();
     #[inline(always)]
     fn bytes(&self) -> u64 {
         size_of_val(self.0) as u64
@@ -121,6 +135,7 @@ impl<W: Word> Move for LoadWords<'_, W> {
         // SAFETY: the caller's promise.
         unsafe { copy::read_words(place, &mut self.0[words::<W>(from, bytes)]) }
     }
+    fn loaded(self) {}
 }
 
 /// Bytes to be stored, which lie in no segment, as no Rust slice does.
@@ -129,6 +144,7 @@ pub struct StoreBytes<'a>(pub &'a [u8]);
 
 impl Move for StoreBytes<'_> {
     const DIRECTION: Direction = Direction::Put;
+    type Loaded = ();
     #[inline(always)]
     fn bytes(&self) -> u64 {
         self.0.len() as u64
@@ -142,6 +158,7 @@ impl Move for StoreBytes<'_> {
         // SAFETY: the caller's promise.
         unsafe { copy::write_bytes(place, &self.0[from as usize..(from + bytes) as usize]) }
     }
+    fn loaded(self) {}
 }
 
 /// Bytes to be loaded to where no segment is.
@@ -150,6 +167,7 @@ pub struct LoadBytes<'a>(pub &'a mut [u8]);
 
 impl Move for LoadBytes<'_> {
     const DIRECTION: Direction = Direction::Get;
+    type Loaded = ();
     #[inline(always)]
     fn bytes(&self) -> u64 {
         self.0.len() as u64
@@ -163,6 +181,7 @@ impl Move for LoadBytes<'_> {
         // SAFETY: the caller's promise.
         unsafe { copy::read_bytes(place, &mut self.0[from as usize..(from + bytes) as usize]) }
     }
+    fn loaded(self) {}
 }
 
 /// Elements that a C program named by their address.
@@ -197,6 +216,7 @@ impl<W: Word, const PUT: bool> Elements<W, PUT> {
 
 impl<W: Word, const PUT: bool> Move for Elements<W, PUT> {
     const DIRECTION: Direction = if PUT { Direction::Put } else { Direction::Get };
+    type Loaded = ();
     #[inline(always)]
     fn bytes(&self) -> u64 {
         (self.count * size_of::<W>()) as u64
@@ -210,6 +230,7 @@ impl<W: Word, const PUT: bool> Move for Elements<W, PUT> {
         // SAFETY: the caller's promise.
         unsafe { self.some(place, words::<W>(from, bytes)) }
     }
+    fn loaded(self) {}
 }
 
 /// Bytes that a C program named by their address, which may lie in the segment too.
@@ -241,6 +262,7 @@ impl<const PUT: bool> Raw<PUT> {
 
 impl<const PUT: bool> Move for Raw<PUT> {
     const DIRECTION: Direction = if PUT { Direction::Put } else { Direction::Get };
+    type Loaded = ();
     #[inline(always)]
     fn bytes(&self) -> u64 {
         self.length as u64
@@ -254,6 +276,7 @@ impl<const PUT: bool> Move for Raw<PUT> {
         // SAFETY: the caller's promise.
         unsafe { self.some(place, from as usize, bytes as usize) }
     }
+    fn loaded(self) {}
 }
 
 #[cfg(test)]
@@ -275,7 +298,7 @@ mod tests {
                     moved.part(place, 0, cut);
                     moved.part(place.add(cut as usize), cut, bytes - cut);
                 } else {
-                    moved.whole(place);
+                    let _ = moved.whole(place);
                 }
             }
             (local, far)
@@ -285,11 +308,23 @@ mod tests {
     }
 
     #[test]
+    fn a_loaded_word_comes_back() {
+        let mut word = 7u64;
+        let place = (&raw mut word).cast();
+        let mut parts = LoadWord(0u64);
+        // SAFETY: a word, aligned.
+        unsafe {
+            assert_eq!(LoadWord(0u64).whole(place), 7);
+            parts.part(place, 0, 8);
+        }
+        assert_eq!(parts.loaded(), 7);
+    }
+
+    #[test]
     fn parts_are_the_whole() {
         // SAFETY: the memory that `same` gives is there while the move is, and nobody else's.
         unsafe {
             same(|p| StoreWord(p.cast::<u32>().read()), 4);
-            same(|p| LoadWord(&mut *p.cast::<u64>()), 0);
             same(|p| StoreWords(std::slice::from_raw_parts(p.cast::<u16>(), 20)), 6);
             same(|p| LoadWords(std::slice::from_raw_parts_mut(p.cast::<u32>(), 10)), 16);
             same(|p| StoreBytes(std::slice::from_raw_parts(p, 33)), 13);

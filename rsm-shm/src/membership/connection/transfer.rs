@@ -14,7 +14,7 @@ impl Connection {
     /// Makes a transfer, in implicit mode as a span of its own. A verdict that fails is [told](Self::told), unless the
     /// caller does that: in a loop it costs registers.
     #[inline(always)]
-    fn transfer<const TOLD: bool, M: Move>(&self, offset: u64, align: u64, moved: M) -> Result<()> {
+    fn transfer<const TOLD: bool, M: Move>(&self, offset: u64, align: u64, moved: M) -> Result<M::Loaded> {
         let needed = const { Flags::needed_of_connection(M::DIRECTION) };
         let (flags, bytes) = (self.flags.now(), moved.bytes());
         let fine = offset.is_multiple_of(align)
@@ -32,19 +32,21 @@ impl Connection {
         let place = unsafe { self.base.add(offset as usize) };
         if flags.has(Flags::EXPLICIT) {
             // SAFETY: range and permission were checked, alignment too (the mapping starts at a page).
-            unsafe { moved.whole(place) };
-            return Ok(());
+            return Ok(unsafe { moved.whole(place) });
         }
         let opened = self.snapshot();
         // SAFETY: as above.
-        unsafe { moved.whole(place) };
+        let loaded = unsafe { moved.whole(place) };
         crash_point!(TransferDone);
         let verdict = match M::DIRECTION {
-            Direction::Put => self.judge_stores(opened),
+            Direction::Put => self.verdict_of_put(opened),
             // Nothing was stored that others wait for.
             Direction::Get => self.close_read_span(opened),
         };
-        if TOLD { verdict.map_err(|error| self.told(error)) } else { verdict }
+        match verdict {
+            Ok(()) => Ok(loaded),
+            Err(error) => Err(if TOLD { self.told(error) } else { error }),
+        }
     }
 
     /// What is wrong with a transfer; which way it goes when it only is not plain.
@@ -78,17 +80,25 @@ impl Connection {
     /// Its checks have passed. To a place: as [`Move::whole`].
     #[cold]
     #[inline(never)]
-    pub unsafe fn carry_out<const TOLD: bool, M: Move>(&self, way: Way<'_>, offset: u64, moved: M) -> Result<()> {
+    pub unsafe fn carry_out<const TOLD: bool, M: Move>(
+        &self,
+        way: Way<'_>,
+        offset: u64,
+        moved: M,
+    ) -> Result<M::Loaded> {
         let explicit = self.flags.now().has(Flags::EXPLICIT);
         let opened = self.snapshot();
         // SAFETY: the caller's promise.
-        unsafe { way.carry(offset, moved) };
+        let loaded = unsafe { way.carry(offset, moved) };
         let verdict = match M::DIRECTION {
             _ if explicit => Ok(()),
             Direction::Put => self.close_span(opened),
             Direction::Get => self.close_read_span(opened),
         };
-        if TOLD { verdict.map_err(|error| self.told(error)) } else { verdict }
+        match verdict {
+            Ok(()) => Ok(loaded),
+            Err(error) => Err(if TOLD { self.told(error) } else { error }),
+        }
     }
 
     /// Stores one word.
@@ -133,9 +143,7 @@ impl Connection {
     /// Those of `rsm_memseg_import_get8` to `get64`, reference 1.14.
     #[inline(always)]
     pub fn get_word<W: Word>(&self, offset: u64) -> Result<W> {
-        let mut value = W::default();
-        self.transfer::<true, _>(offset, size_of::<W>() as u64, LoadWord(&mut value))?;
-        Ok(value)
+        self.transfer::<true, _>(offset, size_of::<W>() as u64, LoadWord(W::default()))
     }
 
     /// Loads words in ascending order.

@@ -46,30 +46,39 @@ impl Connection {
     /// CONN_ABORTED, BARRIER_FAILURE.
     #[inline]
     pub fn close_span(&self, opened: Snapshot) -> Result<()> {
+        result(self.close_span_number(opened))
+    }
+
+    /// [`close_span`](Self::close_span) for C: 0, or the number of the error.
+    #[inline]
+    pub fn close_span_number(&self, opened: Snapshot) -> i32 {
         crash_point!(SpanClosing);
         self.judge_stores(opened)
     }
 
-    /// A full fence, then the verdict.
+    /// A full fence, then the verdict, as a number. A number needs nothing to be dropped, and the cold branch is jumped to.
     #[inline(always)]
-    pub(super) fn judge_stores(&self, opened: Snapshot) -> Result<()> {
+    fn judge_stores(&self, opened: Snapshot) -> i32 {
         fence::full();
-        opened.judge(self.generation(), self.link_word()).or_else(|error| self.judge_again(opened, error))
+        match opened.judge(self.generation(), self.link_word()) {
+            Ok(()) => 0,
+            Err(error) => self.judge_again(opened, error.code()),
+        }
+    }
+
+    /// The verdict of one put.
+    #[inline(always)]
+    pub(super) fn verdict_of_put(&self, opened: Snapshot) -> Result<()> {
+        result(self.judge_stores(opened))
     }
 
     /// The verdict of a comparison that failed: what it says of a plain connection. Of any other it says nothing.
-    #[inline(always)]
-    fn judge_again(&self, opened: Snapshot, error: Error) -> Result<()> {
-        // A code travels there and back, and no error: who closes a span has then none to drop.
-        self.code_again(opened, error.code()).map_or(Ok(()), |code| Err(Error::new(code)))
-    }
-
     #[cold]
     #[inline(never)]
-    fn code_again(&self, opened: Snapshot, code: Code) -> Option<Code> {
-        let Some(way) = &self.diverted else { return Some(code) };
+    fn judge_again(&self, opened: Snapshot, code: Code) -> i32 {
+        let Some(way) = &self.diverted else { return code.number() };
         let settled = opened.judge_settled(self.true_generation(), self.link_word(), || way.settle());
-        settled.err().map(|error| error.code())
+        settled.map_or_else(|error| error.code().number(), |()| 0)
     }
 
     /// Makes stores before it visible before stores after it.
@@ -96,7 +105,16 @@ impl Connection {
     /// CONN_ABORTED, BARRIER_FAILURE.
     #[inline]
     pub fn close_read_span(&self, opened: Snapshot) -> Result<()> {
-        opened.judge_loads(self.generation(), self.link_word()).or_else(|error| self.judge_again(opened, error))
+        result(self.close_read_span_number(opened))
+    }
+
+    /// [`close_read_span`](Self::close_read_span) for C: 0, or the number of the error.
+    #[inline]
+    pub fn close_read_span_number(&self, opened: Snapshot) -> i32 {
+        match opened.judge_loads(self.generation(), self.link_word()) {
+            Ok(()) => 0,
+            Err(error) => self.judge_again(opened, error.code()),
+        }
     }
 
     /// Whether the exporter, or the loss of it, has cut the connection.
@@ -111,4 +129,16 @@ impl Connection {
         // know holds none.
         if now.serial() == self.granted.serial() { now.cause() } else { Some(EndCause::Disconnected) }
     }
+}
+
+/// What a verdict's number says.
+#[inline(always)]
+fn result(number: i32) -> Result<()> {
+    if number == 0 { Ok(()) } else { Err(Error::new(code(number))) }
+}
+
+#[cold]
+#[inline(never)]
+fn code(number: i32) -> Code {
+    Code::from_number(number).unwrap_or(Code::InternalError)
 }

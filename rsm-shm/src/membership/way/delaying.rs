@@ -72,7 +72,7 @@ impl Delaying {
 
     /// # Safety
     /// The transfer lies inside of the segment, and the connection has the permission that it needs.
-    pub(super) unsafe fn carry<M: Move>(&self, offset: u64, mut moved: M) {
+    pub(super) unsafe fn carry<M: Move>(&self, offset: u64, mut moved: M) -> M::Loaded {
         if M::DIRECTION == Direction::Get {
             self.settle();
             // SAFETY: the caller's promise.
@@ -90,6 +90,7 @@ impl Delaying {
             .collect();
         // SAFETY: the caller's promise.
         self.with_held(|delay| delay.hold(pieces, |piece| unsafe { self.deliver(piece) }));
+        moved.loaded()
     }
 
     /// Stores a piece, each word of it with one access, and what is less than a word with the widest that fit.
@@ -154,9 +155,7 @@ mod tests {
                     wanted[8..16].fill(0xff);
                     wanted[20..24].fill(0x55);
                     wanted[24..28].fill(0x66);
-                    let mut seen = 0u64;
-                    window.carry(8, LoadWord(&mut seen));
-                    assert_eq!(seen, u64::MAX);
+                    assert_eq!(window.carry(8, LoadWord(0u64)), u64::MAX);
                     window.carry(126, StoreWord(0x0909u16));
                     wanted[126..128].fill(9);
                 }

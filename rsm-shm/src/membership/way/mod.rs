@@ -91,7 +91,7 @@ impl Way<'_> {
     /// # Safety
     /// [`Here`](Way::Here): as [`Move::whole`]. Otherwise the transfer lies inside of the segment, aligned, and the
     /// connection has the permission that it needs.
-    pub(super) unsafe fn carry<M: Move>(self, offset: u64, moved: M) {
+    pub(super) unsafe fn carry<M: Move>(self, offset: u64, moved: M) -> M::Loaded {
         match self {
             // SAFETY: the caller's promise.
             Way::Here(place) => unsafe { moved.whole(place) },
