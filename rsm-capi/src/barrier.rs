@@ -111,10 +111,10 @@ fn either(result: Result<c_int>) -> c_int {
     }
 }
 
-/// Orders stores that are not plain, if a span is open.
+/// Orders stores that are not plain, if a span is open. A C function, as the next one: it is jumped to.
 #[cold]
 #[inline(never)]
-fn order_otherwise(connection: &Connection, open: u16) -> c_int {
+extern "C" fn order_otherwise(connection: &Connection, open: u16) -> c_int {
     if open & OPEN == 0 {
         return Code::BarrierNotOpened.number();
     }
@@ -150,7 +150,7 @@ pub unsafe extern "C" fn rsm_memseg_import_close_barrier(barrier: *mut Barrier) 
 /// `barrier` is writable.
 #[cold]
 #[inline(never)]
-unsafe fn close_otherwise(barrier: *mut Barrier, open: u16, verdict: c_int) -> c_int {
+unsafe extern "C" fn close_otherwise(barrier: *mut Barrier, open: u16, verdict: c_int) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { (*barrier).open = open & !OPEN };
     if open & OPEN != 0 || verdict == Code::ConnAborted.number() {

@@ -62,7 +62,7 @@ impl Connection {
         fence::full();
         match opened.judge(self.generation(), self.link_word()) {
             Ok(()) => 0,
-            Err(error) => self.judge_again(opened, error.code()),
+            Err(error) => judge_again(self, opened.link.word(), error.code().number()),
         }
     }
 
@@ -70,15 +70,6 @@ impl Connection {
     #[inline(always)]
     pub(super) fn verdict_of_put(&self, opened: Snapshot) -> Result<()> {
         result(self.judge_stores(opened))
-    }
-
-    /// The verdict of a comparison that failed: what it says of a plain connection. Of any other it says nothing.
-    #[cold]
-    #[inline(never)]
-    fn judge_again(&self, opened: Snapshot, code: Code) -> i32 {
-        let Some(way) = &self.diverted else { return code.number() };
-        let settled = opened.judge_settled(self.true_generation(), self.link_word(), || way.settle());
-        settled.map_or_else(|error| error.code().number(), |()| 0)
     }
 
     /// Makes stores before it visible before stores after it.
@@ -113,7 +104,7 @@ impl Connection {
     pub fn close_read_span_number(&self, opened: Snapshot) -> i32 {
         match opened.judge_loads(self.generation(), self.link_word()) {
             Ok(()) => 0,
-            Err(error) => self.judge_again(opened, error.code()),
+            Err(error) => judge_again(self, opened.link.word(), error.code().number()),
         }
     }
 
@@ -129,6 +120,17 @@ impl Connection {
         // know holds none.
         if now.serial() == self.granted.serial() { now.cause() } else { Some(EndCause::Disconnected) }
     }
+}
+
+/// The verdict of a comparison that failed, as a number: what it said of a plain connection. Of any other it says nothing. A C
+/// function, which never unwinds, so that it is jumped to from others.
+#[cold]
+#[inline(never)]
+extern "C" fn judge_again(connection: &Connection, link: u64, number: i32) -> i32 {
+    let Some(way) = &connection.diverted else { return number };
+    let opened = connection.opened_with(LinkWord::from_word(link));
+    let settled = opened.judge_settled(connection.true_generation(), connection.link_word(), || way.settle());
+    settled.map_or_else(|error| error.code().number(), |()| 0)
 }
 
 /// What a verdict's number says.
