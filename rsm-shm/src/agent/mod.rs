@@ -4,7 +4,7 @@
 //! may connect, watches the processes and cleans up after them. Whatever arrives is an allegation; whatever it
 //! promises to a third party it has asked the kernel about.
 //!
-//! Two rooms: the [`books`] hold what it knows and cannot act; the files here are the deeds, which all belong to
+//! Two rooms: the `books` hold what it knows and cannot act; the files here are the deeds, which all belong to
 //! `Agent`.
 //!
 //! | file | what |

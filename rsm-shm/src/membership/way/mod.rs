@@ -4,9 +4,9 @@
 //! its cold path, and a word in place of its generation that never matches, which sends the end of every span to its cold
 //! branch (`rsm_core::verdict`). Behind both is this: a closed set, one file for each way. Of each is asked
 //!
-//! * how a transfer is carried out whose checks have passed ([`Way::carry`]),
-//! * that everything stored so far is where it goes ([`Diverted::settle`]): before a verdict, an order, a signal, the end,
-//! * whether its memory can be mapped ([`Diverted::check_mappable`]).
+//! * how a transfer is carried out whose checks have passed (`Way::carry`),
+//! * that everything stored so far is where it goes (`Diverted::settle`): before a verdict, an order, a signal, the end,
+//! * whether its memory can be mapped (`Diverted::check_mappable`).
 //!
 //! Which way a connection goes is said by the [`WindowKind`] of its grant.
 #![allow(unsafe_code)]
