@@ -45,7 +45,7 @@ enum Mapped {
 
 impl ImportObject {
     /// Works on the state. Forks are held off: a child must not inherit the lock in the hands of another thread. So
-    /// nothing here may need the agent: a forked child has made itself known before.
+    /// nothing here may need the agent: a forked child has tried to make itself known before.
     fn with_state<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         let _hold = rsm_shm::membership::without_forks();
         work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))

@@ -87,7 +87,7 @@ fn end(mut child: std::process::Child) -> Output {
     child.wait_with_output().expect("our child")
 }
 
-const LINKED: &[&str] = &["main.c", "cancel.c", "descriptors.c"];
+const LINKED: &[&str] = &["main.c", "cancel.c", "descriptors.c", "stopped.c"];
 
 #[test]
 fn requests_do_not_act_on_cancellation_and_waits_that_sleep_do() {
@@ -99,6 +99,12 @@ fn requests_do_not_act_on_cancellation_and_waits_that_sleep_do() {
 fn poll_descriptors_may_be_closed_and_replaced() {
     let (scratch, program) = program("descriptors", LINKED, true);
     run(&program, &scratch, "descriptors");
+}
+
+#[test]
+fn a_child_maps_while_its_agent_is_stopped() {
+    let (scratch, program) = program("stopped", LINKED, true);
+    run(&program, &scratch, "stopped");
 }
 
 #[test]

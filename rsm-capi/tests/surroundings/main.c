@@ -9,6 +9,8 @@ int main(int count, char **words)
         cancelled_threads();
     else if (strcmp(words[1], "descriptors") == 0)
         changed_descriptors();
+    else if (strcmp(words[1], "stopped") == 0)
+        stopped_parent();
     else
         return 2;
     puts("end");

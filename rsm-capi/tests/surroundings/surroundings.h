@@ -27,3 +27,4 @@ static inline rsm_node_id_t node(void)
 
 void cancelled_threads(void);
 void changed_descriptors(void);
+void stopped_parent(void);

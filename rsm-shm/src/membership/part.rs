@@ -31,7 +31,8 @@ unsafe impl Sync for Part {}
 
 impl Connection {
     /// Maps part of the segment a second time, at `place`, where whatever is mapped is replaced, or where the kernel
-    /// likes (preferably at `hint`). Arguments were checked by [`check_part`](Self::check_part).
+    /// likes (preferably at `hint`). Arguments were checked by [`check_part`](Self::check_part). Asks the agent for
+    /// nothing, so that a lock may be held: a forked child has called [`adopt_process`](Self::adopt_process) before.
     ///
     /// # Errors
     /// CONN_ABORTED, BAD_PERMS, MAP_FAILED, INSUFFICIENT_MEM.
@@ -88,7 +89,6 @@ impl Connection {
     }
 
     fn check_live(&self, permission: Permission) -> Result<()> {
-        self.adopt_process()?;
         if self.is_aborted() {
             return Err(self.told(Error::new(Code::ConnAborted)));
         }
@@ -105,6 +105,7 @@ impl Connection {
     /// Those of `rsm_memseg_import_map`, reference 1.26, in its order.
     pub fn part(self: &Arc<Connection>, offset: u64, length: usize, permission: Permission) -> Result<Part> {
         self.check_part(offset, length, permission)?;
+        self.adopt_process()?;
         self.check_live(permission)?;
         // Checked to lie inside a mapping, so it fits.
         let offset = offset as usize;
