@@ -58,7 +58,7 @@ fn a_program_with_raised_rights_says_nothing_that_its_caller_asks_for() {
     // The scratch directory is where another user may not go.
     let program = std::env::temp_dir().join(format!("rsm-hello-{}", std::process::id()));
     let made = || -> std::io::Result<bool> {
-        std::fs::copy(example("hello"), &program)?;
+        rsm_stories::install(&program, &std::fs::read(example("hello"))?, 0o755);
         std::os::unix::fs::chown(&program, Some(65534), Some(65534))?;
         std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o4755))?;
         Ok(!rustix::fs::statvfs(&program)?.f_flag.contains(rustix::fs::StatVfsMountFlags::NOSUID))

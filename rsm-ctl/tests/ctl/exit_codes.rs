@@ -1,6 +1,6 @@
 //! What `run` ends with, and the one line that says why.
 
-use crate::rig::{Ctl, Scratch, Standing, ctl, eventually, run, shell, unique};
+use crate::rig::{Ctl, Scratch, Standing, ctl, run, shell, unique};
 
 #[test]
 fn all_well() {
@@ -52,15 +52,9 @@ fn not_found_and_not_executable() {
 #[test]
 fn a_program_the_kernel_refuses_when_it_is_too_late() {
     let scratch = Scratch::new("interpreter");
-    let program = scratch.file("program", "#!/no/such/interpreter\n");
-    let mut permissions = std::fs::metadata(&program).unwrap().permissions();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
-    std::fs::set_permissions(&program, permissions).unwrap();
-    // A process that is being forked elsewhere in this test program may hold the file open for writing for a moment.
-    let finished = eventually("a file that is not busy", || {
-        let finished = ctl(&["run", "-n", "3", "--", program.to_str().unwrap()]).finish();
-        (!finished.stderr.contains("busy")).then_some(finished)
-    });
+    let program = scratch.path("program");
+    rsm_stories::install(&program, b"#!/no/such/interpreter\n", 0o755);
+    let finished = ctl(&["run", "-n", "3", "--", program.to_str().unwrap()]).finish();
     assert_eq!(finished.code(), 126);
     let why = "its interpreter \"/no/such/interpreter\" does not exist";
     assert!(finished.stderr.contains(why), "{}", finished.stderr);

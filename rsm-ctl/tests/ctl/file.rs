@@ -5,8 +5,8 @@ use crate::rig::{Scratch, Standing, ctl};
 #[test]
 fn nodes_programs_links_and_the_rest() {
     let scratch = Scratch::new("file");
-    let program = scratch.file("bin/prog", "#!/bin/sh\necho $RSM_NODE_ID $A $1 $(basename $(pwd))\n");
-    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let program = scratch.file("bin/prog", "");
+    rsm_stories::install(&program, b"#!/bin/sh\necho $RSM_NODE_ID $A $1 $(basename $(pwd))\n", 0o755);
     scratch.file("work/nothing", "");
     let file = scratch.file(
         "cluster.toml",

@@ -64,8 +64,7 @@ fn the_number_of_nodes_as_other_launchers_take_it() {
 fn a_directory() {
     let scratch = Scratch::new("cwd");
     let directory = scratch.path("").canonicalize().unwrap();
-    let program = scratch.file("prog", "#!/bin/sh\necho here $(pwd -P)\n");
-    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    rsm_stories::install(&scratch.path("prog"), b"#!/bin/sh\necho here $(pwd -P)\n", 0o755);
     let finished = ctl(&["run", "-n", "1", "--cwd", "/", "--", "./prog"]).directory(&directory).finish();
     assert_eq!(finished.text(), "here /\n", "a program is found where rsm-ctl is: {}", finished.stderr);
 }
@@ -143,8 +142,8 @@ fn what_cannot_be_done_is_said() {
 
 /// An executable file.
 fn program(scratch: &Scratch, name: &str, text: &str) -> String {
-    let path = scratch.file(name, text);
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = scratch.path(name);
+    rsm_stories::install(&path, text.as_bytes(), 0o755);
     path.to_str().unwrap().to_owned()
 }
 
@@ -193,8 +192,8 @@ fn a_program_whose_loader_is_missing_is_not_blamed() {
         return;
     };
     shell[at + 1] = b'x';
-    let path = scratch.file("sh", shell);
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = scratch.path("sh");
+    rsm_stories::install(&path, &shell, 0o755);
     let finished = run_program("1", &[path.to_str().unwrap(), "-c", "true"]);
     assert!(finished.stderr.contains(": its loader \"/lib"), "{}", finished.stderr);
     assert!(finished.code() == 126 && finished.stderr.contains("/xd-"), "{}", finished.stderr);

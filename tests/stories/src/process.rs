@@ -3,6 +3,7 @@
 use crate::ENV_NODE;
 use rsm::{Cluster, Code, Geometry};
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -239,6 +240,21 @@ pub fn wait_for(what: &str, mut so: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited too long for {what}");
         std::thread::park_timeout(Duration::from_millis(1));
     }
+}
+
+/// Makes a file that can be run. Another process writes it: what this one has open for writing, a process that another
+/// thread starts at that moment has open as well, and the kernel runs nothing that somebody may write (ETXTBSY).
+pub fn install(path: &Path, content: &[u8], mode: u32) {
+    let mut writer = Command::new("sh")
+        .args(["-c", "cat > \"$0\" && chmod \"$1\" \"$0\""])
+        .arg(path)
+        .arg(format!("{mode:o}"))
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    // The end of what it reads is when this is dropped.
+    writer.stdin.take().expect("a pipe").write_all(content).expect("written");
+    assert!(writer.wait().expect("an end").success(), "cannot write {}", path.display());
 }
 
 /// Kills a process that is not our child but that a story of ours made, and waits until it is gone.
