@@ -145,7 +145,7 @@ pub fn suspend(path: &AtomicU64) {
     }
 }
 
-/// The exporter's half, when the agent has told it that a connection is cut or its verdicts are suspended: what this thread
+/// The exporter's half, when it has learned that a connection is cut or its verdicts are suspended: what this thread
 /// stores to the memory from here on, no load that is vouched for has seen.
 ///
 /// It was not this thread that stepped the word. That it has learned of it orders its stores behind the step for whoever it

@@ -205,6 +205,8 @@ pub fn wait_while_imported(
         }
         desertion.follow();
         if desertion.is_deserted() {
+            // What the program stores from here on is seen by no load of an importer that was cut and is vouched for.
+            rsm_core::verdict::begin_owning();
             // What the last one signalled before it went: it is visible to who was told that it went.
             if take() {
                 return Ok(());

@@ -119,6 +119,10 @@ impl Importers {
                     self.attendance.look_again(acquire32(self.attendance.row()?.comings()));
                     self.attendance.follow();
                 }
+                if matches!(event, ImporterEvent::Left(..)) {
+                    // What the program stores from here on is seen by no load of the one that left and is vouched for.
+                    rsm_core::verdict::begin_owning();
+                }
                 return Ok(event);
             }
         }
