@@ -78,7 +78,7 @@ fn timeout(milliseconds: c_int) -> Option<Duration> {
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_intr_signal_post(memseg: u64, flags: c_uint) -> c_int {
     let accumulate = if flags & NO_ACCUMULATE != 0 { Accumulate::No } else { Accumulate::Yes };
-    // To the export of an import: a few instructions, which cannot panic.
+    // To the export of an import: a few instructions, and what a diverted one holds back is delivered; neither can panic.
     if let Ok(connection) = connection(memseg) {
         return number(connection.post(accumulate));
     }
@@ -292,7 +292,7 @@ unsafe fn take_ready(fds: *mut pollfd, count: nfds_t) -> c_int {
             found += c_int::from(entry.revents != 0);
             continue;
         };
-        entry.revents = match side.bell().try_take() {
+        entry.revents = match side.membership().take_or_tell(side.bell()) {
             Ok(true) => POLLRDNORM,
             // Another thread was faster.
             Ok(false) => 0,

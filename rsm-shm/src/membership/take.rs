@@ -24,6 +24,18 @@ impl Membership {
         taken
     }
 
+    /// Takes a signal that is pending; says when the bell is not to be waited for.
+    ///
+    /// # Errors
+    /// CONN_ABORTED.
+    pub fn take_or_tell(&self, bell: &Bell) -> Result<bool> {
+        let taken = bell.try_take()?;
+        if taken {
+            self.tell_taken();
+        }
+        Ok(taken)
+    }
+
     #[inline(never)]
     fn wait_longer(&self, bell: &Bell, timeout: Option<Duration>) -> Result<()> {
         let deadline = deadline(timeout);

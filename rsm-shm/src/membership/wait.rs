@@ -180,12 +180,4 @@ impl Membership {
             return Ok(nap);
         }
     }
-
-    fn take_or_tell(&self, bell: &Bell) -> Result<bool> {
-        let taken = bell.try_take()?;
-        if taken {
-            self.tell_taken();
-        }
-        Ok(taken)
-    }
 }
