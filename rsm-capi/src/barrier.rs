@@ -5,7 +5,6 @@
 
 use crate::entry::{entry, fail, number};
 use crate::import::{connection, import};
-use crate::transfer::full_fence;
 use rsm_core::registry::LinkWord;
 use rsm_core::{Code, Result};
 use rsm_shm::membership::connection::Connection;
@@ -96,7 +95,8 @@ pub unsafe extern "C" fn rsm_memseg_import_order_barrier(barrier: *mut Barrier) 
         if open != OPEN {
             return Ok(order_otherwise(connection, open));
         }
-        full_fence();
+        // Orders stores of the calling thread.
+        rsm_shm::memory::fence::full();
         Ok(0)
     };
     either(order())

@@ -18,7 +18,7 @@ pub(crate) struct Polled {
 #[derive(Default)]
 struct Holders {
     count: u32,
-    /// What they hold. The number stays the same for the life of the handle.
+    /// What they hold; another when the program has closed it.
     of: Option<Arc<Ready>>,
 }
 

@@ -12,7 +12,6 @@ use rsm_shm::membership::connection::Connection;
 use rsm_shm::membership::flags::Flags;
 use rsm_shm::memory::carry::{Elements, Move, Raw};
 use rsm_shm::memory::copy::Word;
-use rsm_shm::memory::fence;
 use std::ffi::{c_int, c_ulong, c_void};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -206,9 +205,4 @@ pub unsafe extern "C" fn rsm_memseg_import_get(handle: u64, offset: i64, target:
     // SAFETY: the target is the caller's promise.
     let moved = unsafe { Raw::<false>::new(target.cast(), length) };
     moving(handle, offset, target.addr(), 1, Some(length as u64), moved)
-}
-
-/// Orders stores of the calling thread, for barriers.
-pub(crate) fn full_fence() {
-    fence::full();
 }

@@ -291,7 +291,7 @@ pub enum Answer {
     },
     /// A segment. Descriptor: its memory.
     Created {
-        /// Name of the connection from now on.
+        /// Name of the segment from now on.
         segment: SegmentName,
         /// Its bell, in the own node's bell memory.
         bell: u32,

@@ -9,6 +9,7 @@ use crate::memory::memfd;
 use crate::memory::region::Region;
 use rsm_core::access::Permission;
 use rsm_core::crash_point;
+use rsm_core::generation::Generation;
 use rsm_core::message::{Answer, Ask, Connected};
 use rsm_core::registry::Found;
 use rsm_core::sync::acquire32;
@@ -62,6 +63,9 @@ impl Membership {
         let registry = self.registry();
         let row = registry.connections.get(connected.connection.row as usize).ok_or_else(missing)?;
         crash_point!(ConnectMapped);
+        if Generation::from_word(connected.connection.generation).is_aborted() {
+            return Err(Error::with(Code::InternalError, "the agent granted a connection that had ended"));
+        }
         let parts = Parts {
             connected,
             whole: Arc::new(whole),

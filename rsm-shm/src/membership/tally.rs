@@ -27,7 +27,8 @@ pub(super) struct Tallying {
 impl Tallying {
     /// The row, while somebody watches. Not in a forked child: the row is its parent's.
     fn row(&self) -> Option<&TallyRow> {
-        if self.process.load(Relaxed) != fork::count() {
+        // Acquire: pairs with the Release of `turn`; with the process goes that the row is none of the parent's.
+        if self.process.load(Acquire) != fork::count() {
             return None;
         }
         // Acquire: pairs with the Release of `turn`.
@@ -49,7 +50,12 @@ impl Tallying {
 
     /// Turned on with the process's newest row, or off.
     pub(super) fn turn(&self, map: Option<&TallyMap>) {
-        self.process.store(fork::count(), Relaxed);
+        if self.process.load(Relaxed) != fork::count() {
+            // A row of the parent's goes before this process has any.
+            self.row.store(null_mut(), Relaxed);
+            // Release: pairs with the Acquire of `row`.
+            self.process.store(fork::count(), Release);
+        }
         let row = map.map_or(null_mut(), |map| std::ptr::from_ref(map.row()).cast_mut());
         self.row.store(row, Release);
     }

@@ -88,7 +88,7 @@ pub(super) struct Parts<'a> {
 // SAFETY: the pointers lead into mappings that live as long as the membership and the table's entry, which the tie
 // removes; what they lead to is made of atomics or accessed as shared memory.
 unsafe impl Send for Connection {}
-// SAFETY: as above; the fields that change are atomics.
+// SAFETY: as above; the fields that change are atomics, or behind the lock of what is diverted, whose pointer is `base`.
 unsafe impl Sync for Connection {}
 
 impl Connection {
@@ -103,7 +103,7 @@ impl Connection {
             return Err(Error::with(Code::InternalError, "the agent granted the same connection twice"));
         }
         let base = parts.whole.as_ptr();
-        // SAFETY: the table keeps it mapped until the tie takes it out, which is dropped later.
+        // SAFETY: the table keeps it mapped until the tie takes it out: dropped later, or by `disconnect`, which settles first.
         let diverted =
             unsafe { Diverted::of(connected.window, base, u64::from(parts.node) << 32 | u64::from(parts.id)) };
         let mut flags = Flags::of_connection(parts.permission);

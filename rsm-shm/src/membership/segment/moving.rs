@@ -36,7 +36,8 @@ impl Segment {
         memfd::check_solid(&memory, self.length as u64)?;
         crash_point!(MoveGiven);
         let mut strays = lock(&self.strays);
-        let moved = inspect::identity(memory.as_fd()).and_then(|object| {
+        let object = inspect::identity(memory.as_fd());
+        let moved = object.clone().and_then(|object| {
             for &from in strays.iter().chain([&from]) {
                 // SAFETY: what maps an object of this segment's is the segment's; what is put there has the same contents.
                 unsafe { adopt::move_to(start, self.length, from, memory.as_fd()) }?;
@@ -44,7 +45,7 @@ impl Segment {
             Ok(object)
         });
         crash_point!(MoveDone);
-        match (&moved, inspect::identity(memory.as_fd())) {
+        match (&moved, object) {
             (Ok(_), _) => strays.clear(),
             // Memory may have run out for the way back as well. Without /proc nothing was begun.
             (Err(error), Ok(object))

@@ -34,7 +34,7 @@ pub(crate) struct Delaying {
 
 impl Delaying {
     /// # Safety
-    /// The whole segment is mapped at `base`, until this is dropped.
+    /// The whole segment is mapped at `base` until this is dropped, or has settled with nobody left who could put.
     pub(super) unsafe fn new(base: *mut u8, seed: u64, number: u64, mappable: bool) -> Delaying {
         let delay = Delay::new(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         Delaying { base, mappable, delay, process: AtomicU32::new(fork::count()) }
@@ -88,8 +88,14 @@ impl Delaying {
                 piece
             })
             .collect();
+        let mut pieces = Some(pieces);
         // SAFETY: the caller's promise.
-        self.with_held(|delay| delay.hold(pieces, |piece| unsafe { self.deliver(piece) }));
+        self.with_held(|delay| delay.hold(pieces.take().into_iter().flatten(), |piece| unsafe { self.deliver(piece) }));
+        // It has become a child that holds nothing back since the way was chosen.
+        for piece in pieces.into_iter().flatten() {
+            // SAFETY: the caller's promise.
+            unsafe { self.deliver(&piece) };
+        }
         moved.loaded()
     }
 

@@ -44,11 +44,11 @@ pub enum Way<'a> {
 pub struct Delayed<'a>(&'a Delaying);
 
 impl Diverted {
-    /// What the grant of a connection says of its way; `None` for plain memory. `number` tells connections of one
-    /// importer apart, whatever else there is in the cluster.
+    /// What the grant of a connection says of its way; `None` for plain memory. `number` tells segments
+    /// apart: what is drawn for one depends on nothing else in the cluster.
     ///
     /// # Safety
-    /// The whole segment is mapped at `base`, until this is dropped.
+    /// The whole segment is mapped at `base` until this is dropped, or has settled with nobody left who could put.
     pub(super) unsafe fn of(kind: WindowKind, base: *mut u8, number: u64) -> Option<Diverted> {
         match kind {
             WindowKind::Coherent => None,
