@@ -13,7 +13,8 @@
 #   --files N, --file-size KIB, --one-processor     limits for what was built
 #
 # Crates are fetched before, with the machine's own configuration: inside there is no network. Without the right to make
-# namespaces it says so and ends with 77.
+# namespaces it says so and ends with 77. RSM_FRESH_DIR is where the clone and what is built there are kept meanwhile
+# (default: /var/tmp).
 set -euo pipefail
 self=$(realpath "$0")
 cd "$(dirname "$0")/.."
@@ -30,7 +31,7 @@ while [ $# -gt 0 ]; do
         --files) files=$2 && shift ;;
         --file-size) file_size=$2 && shift ;;
         --) shift && break ;;
-        *) sed -n '2,17s/^# \{0,1\}//p' "$self" >&2 && exit 2 ;;
+        *) sed -n '2,18s/^# \{0,1\}//p' "$self" >&2 && exit 2 ;;
     esac
     shift
 done

@@ -9,13 +9,15 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 seeds=${1:-16}
 # Of rsm-shm: copies, views, layouts; the rest makes system calls that miri does not know.
-shm='memory::copy memory::view agent::rows'
+shm='memory::copy memory::view agent::books::rows'
+# A filter that matches no test fails: what it names may have moved.
+some() { awk '{ print } /^running [1-9]/ { some = 1 } END { if (!some) { print "no such test"; exit 1 } }'; }
 
 if cargo +nightly miri --version >/dev/null 2>&1; then
     export MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-many-seeds=0..$seeds" CARGO_TARGET_DIR=target/miri PROPTEST_CASES=4
     cargo +nightly miri test -p rsm-core --lib --locked
     for tests in $shm; do
-        cargo +nightly miri test -p rsm-shm --lib --locked -- "$tests"
+        cargo +nightly miri test -p rsm-shm --lib --locked -- "$tests" | some
     done
     exit
 fi
@@ -28,8 +30,10 @@ binary_of() {
 if command -v valgrind >/dev/null; then
     export PROPTEST_CASES=8
     valgrind -q --error-exitcode=99 --leak-check=no "$(binary_of rsm-core)" --test-threads=1
-    # shellcheck disable=SC2086
-    valgrind -q --error-exitcode=99 --leak-check=no "$(binary_of rsm-shm)" --test-threads=1 $shm
+    binary=$(binary_of rsm-shm)
+    for tests in $shm; do
+        valgrind -q --error-exitcode=99 --leak-check=no "$binary" --test-threads=1 "$tests" | some
+    done
 else
     echo "valgrind: skipped, not installed"
 fi
