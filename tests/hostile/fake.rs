@@ -3,6 +3,7 @@
 
 use rsm::{Cluster, Code, Geometry};
 use rsm_core::driver::WindowKind;
+use rsm_core::generation::{EndCause, Generation};
 use rsm_core::message::{Answer, Ask, Claim, Connected, ConnectionName, Reply, Request, SegmentName, decode, encode};
 use rsm_core::registry::{Layout, LinkState, LinkWord};
 use rsm_shm::address::{Address, ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NODE_KEY, current_uid};
@@ -448,11 +449,16 @@ fn endless() {
     }
 }
 
+/// A connection that lives, as an agent names it.
+fn live(row: u32) -> ConnectionName {
+    ConnectionName { row, generation: Generation::live(2).word() }
+}
+
 story!("connections_that_cannot_be_are_refused", connections);
 fn connections() {
     let honest = Honest::new();
     let good = Connected {
-        connection: ConnectionName { row: 0, generation: 2 },
+        connection: live(0),
         window: WindowKind::Coherent,
         length: 65536,
         data_offset: 0,
@@ -460,6 +466,7 @@ fn connections() {
         export_epoch: 0,
         import_bell: 1,
     };
+    let ended = |generation: Generation| ConnectionName { row: 0, generation: generation.word() };
     let cases: Vec<(&str, &str, Connected)> = vec![
         ("more than there is", "memory of 65536 bytes for 131072", Connected { length: 131_072, ..good }),
         ("more than there can be", "memory of 65536 bytes for", Connected { length: u64::MAX, ..good }),
@@ -469,11 +476,13 @@ fn connections() {
             "memory of 65536 bytes for",
             Connected { data_offset: u64::MAX - page_size() as u64 + 1, ..good },
         ),
+        ("a row that is none", "incomplete", Connected { connection: live(8), ..good }),
         (
-            "a row that is none",
-            "incomplete",
-            Connected { connection: ConnectionName { row: 8, generation: 2 }, ..good },
+            "one that is over",
+            "had ended",
+            Connected { connection: ended(Generation::live(2).aborted(EndCause::Withdrawn)), ..good },
         ),
+        ("one that never was", "had ended", Connected { connection: ended(Generation::NEVER), ..good }),
         ("a bell that is none", "bell 64 of 64", Connected { export_bell: 64, ..good }),
         ("a far bell", "bell 4294967295 of 64", Connected { import_bell: u32::MAX, ..good }),
         ("nothing at all", "", Connected { length: 0, ..good }),
@@ -495,7 +504,7 @@ fn connections() {
 story!(a_connection_that_is_granted_twice_is_refused);
 fn a_connection_that_is_granted_twice_is_refused() {
     let honest = Honest::new();
-    let connection = ConnectionName { row: 0, generation: 2 };
+    let connection = live(0);
     let granted = Connected {
         connection,
         window: WindowKind::Coherent,
