@@ -21,14 +21,18 @@ impl Segment {
     /// Called in the export's turn, and in that of its range: two exports of one range would move it to two places.
     pub(super) fn move_memory(&self) -> Result<()> {
         let name = self.name;
+        if lock(&self.backing).as_ref().is_none_or(|backing| backing.object().is_none()) {
+            return Ok(());
+        }
+        // The old memory stays until all is moved, and with whoever does not let go for longer. Before forks are held off:
+        // it may have to be waited for.
+        self.membership.check_room(|| room::check(self.length as u64))?;
         let mut backing = lock(&self.backing);
         let _moving = fork::hold_for_move();
         let Some((backing, from)) = backing.as_mut().and_then(|b| b.object().map(|object| (b, object))) else {
             return Ok(());
         };
         let start = self.start.load(Ordering::Relaxed);
-        // The old memory stays until all is moved, and with whoever does not let go for longer.
-        self.membership.check_room(|| room::check(self.length as u64))?;
         let memory = match self.membership.ask(Ask::Replace { segment: name })? {
             (Answer::Memory, mut descriptors) if !descriptors.is_empty() => descriptors.swap_remove(0),
             (other, _) => return Err(unexpected(&other)),
