@@ -172,7 +172,7 @@ fn carry_out(loot: &mut Loot, words: &[&str]) -> Result<String> {
             loot.regions.clear();
             Ok(String::new())
         }
-        "keepinchild" => Ok(fork_keeping_everything().to_string()),
+        "keepinchild" => Ok(rsm_stories::node::fork_idle_child().to_string()),
         "publish" => {
             let (segment, _) = *loot.segments.last().map(|(s, m)| (s, m)).as_ref().expect("created");
             let ask = Ask::Publish { segment: *segment, id: number(word(1)) as u32, access: AccessList::everyone() };
@@ -412,22 +412,6 @@ fn throw_garbage(loot: &mut Loot) {
         let _ = rsm_shm::socket::send(&member.control.socket, piece, &[], SendFlags::empty());
         loot.members.push(member);
         loot.members.truncate(30);
-    }
-}
-
-/// Forks a child that keeps every socket of this process and goes on when it is killed; ends after a minute at most.
-fn fork_keeping_everything() -> i32 {
-    // SAFETY: the child makes three system calls.
-    unsafe {
-        let child = libc::fork();
-        if child == 0 {
-            libc::close(0);
-            libc::close(1);
-            libc::alarm(60);
-            libc::pause();
-            libc::_exit(0);
-        }
-        child
     }
 }
 

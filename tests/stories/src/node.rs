@@ -563,8 +563,8 @@ fn fork_storing_child(mapping: &Mapping, offset: u64) -> i32 {
     }
 }
 
-/// Forks a child that does nothing; it is ended by the story, or after a minute.
-fn fork_idle_child() -> i32 {
+/// Forks a child that does nothing but keep what this process has open; it is ended by the story, or after a minute.
+pub fn fork_idle_child() -> i32 {
     // SAFETY: the child makes two system calls.
     unsafe {
         let child = libc::fork();
