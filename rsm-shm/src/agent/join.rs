@@ -18,9 +18,10 @@ use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Reply, Request, Secret, de
 use rsm_core::registry::no_such_node;
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll::{self, EventFlags};
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 impl Agent {
@@ -85,7 +86,7 @@ impl Agent {
         let Some(stranger) = self.books.strangers.get(&party) else { return };
         let packet = match socket::receive(&stranger.socket, RecvFlags::DONTWAIT) {
             Ok(Some(packet)) => packet,
-            Err(rustix::io::Errno::AGAIN) => return,
+            Err(Errno::AGAIN) => return,
             Ok(None) | Err(_) => return self.drop_stranger(party),
         };
         let mut number = 0;
@@ -161,6 +162,7 @@ impl Agent {
                 // What was cut before it came does not concern it.
                 seen: self.map.registry().header.revision(),
                 looking: false,
+                look_unsent: false,
                 unsent: None,
                 waits_for_room: false,
                 last: None,
@@ -255,8 +257,11 @@ impl Agent {
         }
     }
 
-    /// A message on the events socket: what a member has seen. Its end: the membership's.
-    pub(super) fn events_ready(&mut self, party: u64) {
+    /// A message on the events socket: what a member has seen. Its end: the membership's. Or room for a look.
+    pub(super) fn events_ready(&mut self, party: u64, flags: EventFlags) {
+        if flags.contains(EventFlags::OUT) {
+            self.send_look(party);
+        }
         let Some(member) = self.books.members.get_mut(&party) else { return };
         match socket::receive(&member.events, RecvFlags::DONTWAIT) {
             Ok(Some(packet)) => {
@@ -271,7 +276,7 @@ impl Agent {
                     self.send_look(party);
                 }
             }
-            Err(rustix::io::Errno::AGAIN) => {}
+            Err(Errno::AGAIN) => {}
             Ok(None) | Err(_) => self.end_membership(party, Ending::EventsEnded),
         }
     }
@@ -280,20 +285,30 @@ impl Agent {
     pub(super) fn send_look(&mut self, party: u64) {
         let tally = self.tally_to_send(party);
         let on = !self.books.watchers.is_empty();
-        if let Some(member) = self.books.members.get_mut(&party)
-            && !member.looking
-        {
-            member.told_to_tally = on;
-            // At most one is on its way, so there is room; an error shows as the end of the socket.
-            if let Some((map, fd)) = tally {
-                member.looking = socket::send(&member.events, &[1], &[fd.as_fd()], SendFlags::DONTWAIT).is_ok();
-                if member.looking {
-                    member.tally = Some(map);
-                    return;
-                }
-                // Too many descriptors are on their way to processes of this user that do not read: without, then.
+        let Some(member) = self.books.members.get_mut(&party) else { return };
+        if member.looking {
+            return;
+        }
+        let send = |fds: &[BorrowedFd<'_>]| socket::send(&member.events, &[1], fds, SendFlags::DONTWAIT);
+        let mut sent = Err(Errno::TOOMANYREFS);
+        if let Some((map, fd)) = tally {
+            sent = send(&[fd.as_fd()]);
+            if sent.is_ok() {
+                member.tally = Some(map);
             }
-            member.looking = socket::send(&member.events, &[1], &[], SendFlags::DONTWAIT).is_ok();
+        }
+        // Too many descriptors are on their way to processes of this user that do not read: without, then.
+        if sent == Err(Errno::TOOMANYREFS) {
+            sent = send(&[]);
+        }
+        member.looking = sent.is_ok();
+        member.told_to_tally = on;
+        // At most one is on its way, so there is room in the socket, but perhaps no memory: it is asked for until there
+        // is some. Another error shows as the end of the socket.
+        let unsent = sent == Err(Errno::AGAIN);
+        if std::mem::replace(&mut member.look_unsent, unsent) != unsent {
+            let flags = if unsent { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
+            let _ = epoll::modify(&self.epoll, &member.events, Token::Events(party).data(), flags);
         }
     }
 }

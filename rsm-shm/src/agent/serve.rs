@@ -61,7 +61,7 @@ impl Agent {
                     Some(Token::Listener) => self.accept(),
                     Some(Token::Stranger(party)) => self.stranger_ready(party),
                     Some(Token::Control(party)) => self.control_ready(party, event.flags),
-                    Some(Token::Events(party)) => self.events_ready(party),
+                    Some(Token::Events(party)) => self.events_ready(party, event.flags),
                     Some(Token::Process(party)) => self.end_membership(party, Ending::ProcessEnded),
                     None => {}
                 }

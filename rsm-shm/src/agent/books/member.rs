@@ -34,6 +34,8 @@ pub(in crate::agent) struct Member {
     pub(in crate::agent) seen: u64,
     /// A look is on its way or being worked on.
     pub(in crate::agent) looking: bool,
+    /// The system had no memory for a look; the epoll set watches for room as well.
+    pub(in crate::agent) look_unsent: bool,
     /// A reply it has no room for; until it has, it is not read from. Never with descriptors: what would bring some
     /// is undone then.
     pub(in crate::agent) unsent: Option<Vec<u8>>,
