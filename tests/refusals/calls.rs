@@ -206,6 +206,7 @@ enum Target {
     Disk,
     Proc,
     Pipe,
+    /// Whose other side says EIO for its end only.
     Terminal,
     Other,
 }
@@ -217,7 +218,7 @@ fn target(thread: i32, fd: u64) -> Target {
         Target::Proc
     } else if target.starts_with("pipe:") {
         Target::Pipe
-    } else if target.starts_with("/dev/pts/") || target == "/dev/ptmx" {
+    } else if target.starts_with("/dev/pts/") {
         Target::Terminal
     } else if target.starts_with('/') && !target.starts_with("/dev/") && !target.starts_with("/memfd:") {
         Target::Disk

@@ -30,6 +30,7 @@ pub(crate) struct Launch {
     pub(crate) roles: &'static [&'static str],
     /// In these `{name}` and `{dir}` stand for a cluster's name and a folder of the cell.
     words: &'static [&'static str],
+    /// Standard input; on a terminal it is typed again and again.
     input: &'static str,
     /// The exit code when nothing is refused.
     usual: i32,
@@ -55,7 +56,7 @@ enum Streams {
     Pipes,
     /// Standard output is the file `output` in the folder.
     File,
-    /// All are a terminal; among the output may be more than what is wanted.
+    /// All are a terminal, which is afterwards as it was before; among the output may be more than what is wanted.
     Terminal,
 }
 
@@ -178,6 +179,13 @@ pub(crate) const LAUNCHES: &[Launch] = &[
         ..LOOK
     },
     Launch { name: "top", words: &["top", "--once", "--interval", "50ms", "--cluster", "{name}"], ..LOOK },
+    Launch {
+        name: "top on a terminal",
+        words: &["top", "--interval", "50ms", "--cluster", "{name}"],
+        input: "q",
+        streams: Streams::Terminal,
+        ..LOOK
+    },
     // What a call is refused for is a row of its table.
     Launch { name: "doctor", roles: &["front"], words: &["doctor"], tells: Some(4), ..PLAIN },
     Launch {
@@ -203,11 +211,26 @@ const ASKED_FOR: &[&str] = &["logs", "report", "output"];
 /// Both sides of a new terminal.
 fn terminal() -> (File, OwnedFd) {
     use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let near = openpt(flags).expect("a terminal");
     unlockpt(&near).expect("a new one");
     let far = ioctl_tiocgptpeer(&near, flags).expect("its other side");
+    // What is typed does not stand among what is said.
+    let mut modes = tcgetattr(&far).expect("a terminal");
+    modes.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&far, OptionalActions::Now, &modes).expect("a terminal");
     (File::from(near), far)
+}
+
+/// To the other screen of a terminal, and back.
+const OTHER_SCREEN: &str = "\x1b[?1049h";
+const SCREEN_BEFORE: &str = "\x1b[?1049l";
+
+/// How a terminal treats what is typed and shown.
+fn modes(near: &File) -> [u32; 3] {
+    let modes = rustix::termios::tcgetattr(near).expect("a terminal");
+    [modes.input_modes.bits(), modes.output_modes.bits(), modes.local_modes.bits()]
 }
 
 /// `rsm-ctl`, built if need be in the profile of this test.
@@ -329,7 +352,7 @@ struct Ended {
 }
 
 /// Waits for the end of a command, and of everything that has its outputs: pipes, or a terminal.
-fn ended(mut child: Child, terminal: Option<File>, input: &str) -> Result<Ended, String> {
+fn ended(mut child: Child, near: Option<File>, input: &str) -> Result<Ended, String> {
     let all = |stream: Option<Box<dyn Read + Send>>| {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -338,17 +361,26 @@ fn ended(mut child: Child, terminal: Option<File>, input: &str) -> Result<Ended,
             String::from_utf8_lossy(&bytes).into_owned()
         })
     };
-    let output = match (terminal, child.stdout.take()) {
-        (Some(terminal), _) => all(Some(Box::new(terminal))),
+    let mut keyboard = near.as_ref().map(|near| near.try_clone().expect("a descriptor"));
+    let output = match (near, child.stdout.take()) {
+        (Some(near), _) => all(Some(Box::new(near))),
         (None, pipe) => all(pipe.map(|pipe| Box::new(pipe) as Box<dyn Read + Send>)),
     };
     let errors = all(child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
     // Small enough for the pipe; a reader that is gone is no error of ours.
     let _ = child.stdin.take().map(|mut pipe| std::io::Write::write_all(&mut pipe, input.as_bytes()));
-    let deadline = Instant::now() + DEADLINE;
+    let begun = Instant::now();
+    let deadline = begun + DEADLINE;
+    let mut typed = 0;
     let status = loop {
         if let Some(status) = child.try_wait().expect("our child") {
             break status;
+        }
+        if let Some(keyboard) = &mut keyboard
+            && begun.elapsed() > typed * Duration::from_millis(20)
+        {
+            std::io::Write::write_all(keyboard, input.as_bytes()).expect("a terminal has room for it");
+            typed += 1;
         }
         if Instant::now() > deadline {
             let _ = child.kill();
@@ -357,6 +389,9 @@ fn ended(mut child: Child, terminal: Option<File>, input: &str) -> Result<Ended,
         }
         std::thread::park_timeout(Duration::from_millis(1));
     };
+    // As a new one has them.
+    let (before, after) = (keyboard.as_ref().map(|_| modes(&terminal().0)), keyboard.as_ref().map(modes));
+    drop(keyboard);
     while !(output.is_finished() && errors.is_finished()) {
         if Instant::now() > deadline {
             return Err(format!("its outputs are open after {DEADLINE:?}"));
@@ -364,6 +399,9 @@ fn ended(mut child: Child, terminal: Option<File>, input: &str) -> Result<Ended,
         std::thread::park_timeout(Duration::from_millis(1));
     }
     let (output, errors) = (output.join().expect("no panic"), errors.join().expect("no panic"));
+    if before != after || output.matches(OTHER_SCREEN).count() != output.matches(SCREEN_BEFORE).count() {
+        return Err(format!("the terminal is not as it was before: {before:?}, now {after:?}; {output:?}"));
+    }
     Ok(Ended { code: status.code(), signal: status.signal(), output, errors })
 }
 
@@ -437,7 +475,8 @@ impl Launch {
             Streams::File => {
                 ended.output = std::fs::read_to_string(stage.folder.join("output")).map_err(|e| e.to_string())?;
             }
-            Streams::Terminal => ended.errors.clone_from(&ended.output),
+            // What comes after the other screen stands in a line of its own.
+            Streams::Terminal => ended.errors = ended.output.replace(SCREEN_BEFORE, "\n"),
         }
         Ok((ended, stage, control))
     }
@@ -478,10 +517,12 @@ impl Launch {
                 return Err(format!("nothing was refused, and it failed: {short}"));
             }
             let tells = ended.code.is_some() && ended.code == self.tells && !ended.output.is_empty();
-            if !tells && !matches!(ended.code, Some(1 | 3 | 126 | 127)) {
+            // The terminal has gone, and with it whoever could be told.
+            let alone = self.streams == Streams::Terminal && cell.errno == Errno::IO && ended.code == Some(141);
+            if !tells && !alone && !matches!(ended.code, Some(1 | 3 | 126 | 127)) {
                 return Err(format!("the wrong exit code: {short}"));
             }
-            if !tells && !ended.errors.lines().any(|line| line.starts_with("rsm-ctl: ")) {
+            if !tells && !alone && !ended.errors.lines().any(|line| line.starts_with("rsm-ctl: ")) {
                 return Err(format!("no sentence says why: {short}"));
             }
         }
