@@ -1,6 +1,7 @@
 //! Control groups that limit what a test starts.
 
 use rsm_stories::wait_for;
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 
 /// A limit: file and value in the unified hierarchy, and in a hierarchy of the controller's own (cgroup v1).
@@ -60,6 +61,13 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Who is in it ends after this, and may be stopped.
+            let pids = std::fs::read_to_string(self.entrance()).unwrap_or_default();
+            for pid in pids.lines().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
         wait_for("the group to be left", || std::fs::remove_dir(&self.0).is_ok());
     }
 }

@@ -3,6 +3,7 @@
 use super::group::{Group, Limit, Limits};
 use rsm::Code;
 use rsm_stories::{NodeProcess, cluster, refused_as, story};
+use rustix::process::Signal;
 
 const LIMIT: u64 = 160 << 20;
 
@@ -86,6 +87,38 @@ fn memory_that_a_child_shares_needs_room_to_be_given_back() {
     rustix::process::kill_process(child, rustix::process::Signal::KILL).expect("it idles");
     node.until("trydestroy e", "ok");
     node.end();
+}
+
+story!(memory_that_cannot_be_moved_away_yet_is_when_there_is_room);
+/// An importer that does not let go is refused nothing by asking twice.
+fn memory_that_cannot_be_moved_away_yet_is_when_there_is_room() {
+    for first in ["unpublish", "trydestroy"] {
+        let cluster = cluster(2);
+        let (mut node, mut importer) = (NodeProcess::start(&cluster, 1), NodeProcess::start(&cluster, 2));
+        let Some(_group) = group_with("later", &node) else { return node.end() };
+        node.ok(&format!("adoptfilled e {}", 64 << 20));
+        // Another export keeps the memory, so that destroying this one has to move it as well.
+        node.ok("adoptagain again e");
+        node.ok(&format!("export f {}", 64 << 20));
+        node.ok("publish e 0x400000");
+        importer.ok("connect i 1 0x400000 rw");
+        importer.ok("map i");
+        importer.ok("put i 0 1");
+        importer.stop();
+        let told = node.fails(&format!("{first} e"), Code::InsufficientMem);
+        assert!(told.contains("in the control group"), "{told}");
+        node.fails("unpublish e", Code::InsufficientMem);
+        node.ok("destroy f");
+        node.ok("unpublish e");
+        node.ok("write e 8 77");
+        importer.signal(Signal::CONT);
+        assert_ne!(importer.ok("load i 8"), "77", "an old mapping shows nothing new");
+        importer.fails("put i 0 9", Code::ConnAborted);
+        assert_eq!((node.ok("read e 0"), node.ok("read e 4096")), ("1".to_owned(), "7".to_owned()));
+        node.fails("unpublish e", Code::SegNotPublished);
+        node.end();
+        importer.end();
+    }
 }
 
 story!(memory_that_is_there_already_needs_no_room);

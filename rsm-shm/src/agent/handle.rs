@@ -31,6 +31,9 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// After this an agent that has lost its socket is made to look again.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 /// What the agent tells whoever started it.
 #[derive(Clone)]
 struct Told {
@@ -144,30 +147,33 @@ impl Drop for AgentHandle {
         if self.process != std::process::id() {
             return;
         }
+        let Some(thread) = self.thread.take() else { return };
         if let Some(stop) = self.stop.take() {
             // Not by closing: a forked child may have a copy.
             if rustix::net::shutdown(&stop, rustix::net::Shutdown::Both).is_err() {
-                self.end_without_socket();
+                self.end_without_socket(&thread);
             }
         }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        let _ = thread.join();
     }
 }
 
 impl AgentHandle {
     /// The program has closed the socket: the agent is told by a word, and made to look by a connection.
-    fn end_without_socket(&self) {
+    fn end_without_socket(&self, agent: &JoinHandle<()>) {
         // Release: pairs with the Acquire of `Agent::serve`.
         self.ending.store(true, Ordering::Release);
-        if let Ok(place) = self.address.socket_address() {
+        let Ok(place) = self.address.socket_address() else { return };
+        // The system may have no thread or no socket for it just now.
+        while !agent.is_finished() {
+            let place = place.clone();
             // In a table of its own, for this one may be full; an agent that accepts nobody just now looks by itself.
             let _ = private_table::aside(move || {
                 let socket = crate::socket::packet_socket(SocketFlags::NONBLOCK)?;
                 let _ = rustix::net::connect(&socket, &place);
                 Ok(())
             });
+            std::thread::sleep(LOOK_AGAIN);
         }
     }
 }
@@ -181,8 +187,17 @@ fn run(
     ending: &AtomicBool,
     started: &mpsc::Sender<Result<()>>,
 ) {
-    // The other end of `stopped`, for as long as this runs.
-    let _other = crate::socket::receive(stopped, RecvFlags::DONTWAIT);
+    // The other end of `stopped`, for as long as this runs. It is there; what stays in the socket would be taken for the end.
+    let other = loop {
+        match crate::socket::receive(stopped, RecvFlags::empty()) {
+            Err(Errno::INTR) => {}
+            other => break other,
+        }
+    };
+    if let Err(error) = other {
+        let _ = started.send(Err(from_errno(error, "cannot receive the agent's end of a socket")));
+        return;
+    }
     match Agent::new(config, address, keys, told, stopped) {
         Ok(mut agent) => {
             if started.send(Ok(())).is_ok() {

@@ -87,7 +87,7 @@ impl Segment {
     /// # Errors
     /// Those of `rsm_memseg_export_unpublish`, reference 1.10. INTERRUPTED leaves the withdrawal under way; calling
     /// again waits for its end. When somebody that does not run, or hides, still reaches the memory after 100 ms, it is
-    /// moved away; INSUFFICIENT_MEM when there is none to move it to.
+    /// moved away; INSUFFICIENT_MEM when there is none to move it to. Then too, calling again goes on.
     pub fn unpublish(&self) -> Result<()> {
         let wait = Wait::Interruptible(&self.membership);
         let (_own, _range) = (self.take_turn(wait)?, self.take_range(wait)?);
@@ -100,16 +100,13 @@ impl Segment {
                 other => return Err(unexpected(&other)),
             },
         };
-        match self.await_withdrawal(number) {
-            Ok(true) => self.gather(),
-            Ok(false) => self.move_memory(),
-            Err(error) => {
-                if error.code() == Code::Interrupted {
-                    *lock(&self.unfinished) = Some(number);
-                }
-                Err(error)
-            }
+        let freed = self.await_withdrawal(number);
+        let done = freed.and_then(|freed| if freed { self.gather() } else { self.move_memory() });
+        if done.is_err() {
+            // Nothing is published any more: the agent would say so to who asks again, and not what is left to do.
+            *lock(&self.unfinished) = Some(number);
         }
+        done
     }
 
     /// Keeps other threads from publishing, taking back, rebinding or destroying this export. None in a forked child,
@@ -242,9 +239,15 @@ impl Segment {
                     crash_point!(DestroyBegun);
                     ask(insist)
                 }
-                Ending::Withdrawing(number) => self
-                    .await_withdrawal_through_handlers(number)
-                    .map(|freed| if freed { Ending::Withdrawn } else { Ending::ToMove }),
+                Ending::Withdrawing(number) => match self.await_withdrawal_through_handlers(number) {
+                    Ok(true) => Ok(Ending::Withdrawn),
+                    Ok(false) => {
+                        // An unpublish goes on with it, should the segment stand.
+                        *lock(&self.unfinished) = Some(number);
+                        Ok(Ending::ToMove)
+                    }
+                    Err(error) => Err(error),
+                },
                 // Another export has the memory on, and somebody that did not let go of this one reaches it.
                 Ending::ToMove => match self.move_memory() {
                     Err(error) if !insist => {
