@@ -2,7 +2,7 @@
 
 use rsm::{Cluster, Code};
 use rsm_stories::{NodeProcess, cluster, kill_grandchild, refused_as, story, wait_for};
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
 /// An exporter with a published segment and an importer that has it mapped.
 fn pair() -> (Cluster, NodeProcess, NodeProcess) {
@@ -98,6 +98,34 @@ fn the_memory_moves_away_from_a_stopped_importer() {
     importer.ok("put j 0 5");
     assert_eq!(exporter.ok("read e 0"), "5");
     exporter.ok("unpublish e");
+}
+
+story!(an_importer_that_cannot_be_cut_off_has_not_let_go);
+/// Its word is what counts where another export's importers reach the memory rightly.
+fn an_importer_that_cannot_be_cut_off_has_not_let_go() {
+    let (cluster, mut exporter, mut importer) = pair();
+    let mut other = NodeProcess::start(&cluster, 2);
+    exporter.ok("adopt a 8192");
+    exporter.ok("adoptagain b a");
+    exporter.ok("publish a 0x400010");
+    exporter.ok("publish b 0x400011");
+    importer.ok("connect i 1 0x400010 rw");
+    importer.ok("map i");
+    importer.ok("put i 0 1");
+    other.ok("connect o 1 0x400011 rw");
+    // Memory of its own in the place of shared memory is more than it may have.
+    let limit = |current| Rlimit { current, maximum: None };
+    let pid = Pid::from_raw(importer.pid());
+    let before = prlimit(pid, Resource::Data, limit(Some(4096))).expect("its limit");
+    exporter.fails("unpublish a", Code::InsufficientResources);
+    importer.ok("load i 0");
+    importer.fails("put i 0 2", Code::ConnAborted);
+    prlimit(pid, Resource::Data, before).expect("its limit");
+    exporter.until("unpublish a", "ok");
+    exporter.ok("write a 8 77");
+    assert_ne!(importer.ok("load i 8"), "77", "an old mapping shows nothing new (D-84)");
+    other.ok("put o 16 5");
+    assert_eq!(exporter.ok("read a 16"), "5");
 }
 
 story!(the_memory_moves_away_from_a_stopped_reader);

@@ -176,21 +176,6 @@ impl Agent {
 
     /// Gives an exporter fresh memory to move to; the segment's own stays what it is until [`settle`](Self::settle).
     pub(super) fn replace(&mut self, party: u64, name: SegmentName) -> Result<Given> {
-        let given = self.replacement(party, name);
-        if given.is_err() {
-            self.let_take_back_again(party, name);
-        }
-        given
-    }
-
-    /// What cannot be moved away now can be taken back once more, although it is not published.
-    fn let_take_back_again(&mut self, party: u64, name: SegmentName) {
-        if let Ok(segment) = self.books.own_segment(party, name) {
-            segment.revoked = segment.id.is_none();
-        }
-    }
-
-    fn replacement(&mut self, party: u64, name: SegmentName) -> Result<Given> {
         let withdrawing = self.books.is_withdrawing(name.row);
         let segment = self.books.own_segment(party, name)?;
         if segment.id.is_some() || withdrawing {
@@ -215,7 +200,6 @@ impl Agent {
     pub(super) fn settle(&mut self, party: u64, name: SegmentName, moved: bool) -> Result<()> {
         let old = Rc::clone(self.books.own_segment(party, name)?.memory());
         let memory = old.take_move();
-        let was_moving = memory.is_some();
         // The exporter has one set of pages at these addresses: its segments move together.
         if let Some(memory) = memory.filter(|_| moved) {
             let rows = old.sharers().clone();
@@ -224,11 +208,9 @@ impl Agent {
                     segment.granted = false;
                 }
             }
+            self.books.own_segment(party, name)?.revoked = false;
         }
         crash_point!(AgentSettled);
-        if was_moving && !moved {
-            self.let_take_back_again(party, name);
-        }
         Ok(())
     }
 

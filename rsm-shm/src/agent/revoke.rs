@@ -259,6 +259,9 @@ impl Agent {
             self.remove_segment(row);
         } else if let Some(segment) = self.books.segments.get_mut(&row) {
             segment.granted = !freed;
+            // Its exporter moves it away from who did not let go. Until it says that it has, it may ask again; but not whose
+            // publication was never told to it.
+            segment.revoked |= !freed && segment.id.is_none() && !ended.abandoned;
         }
         let word = self.writer().end_withdrawal(row, freed);
         crash_point!(AgentWithdrew);

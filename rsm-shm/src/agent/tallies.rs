@@ -12,6 +12,9 @@ use rsm_core::message::{Answer, MAX_TALLIES, ProcessTally};
 use rsm_core::{Code, Error, Result};
 use std::os::fd::OwnedFd;
 
+/// So many processes that have no tally get one while an observer is answered.
+const AT_ONCE: usize = 4;
+
 impl Agent {
     pub(super) fn tallies(&mut self, party: u64, after: u64) -> Result<Given> {
         self.check_looks(party)?;
@@ -20,11 +23,20 @@ impl Agent {
             self.set_tallied(true);
         }
         let after = after.saturating_add(1);
+        let mut lacking = Vec::new();
         let nodes = self.books.members.range(after..).filter_map(|(&membership, member)| {
+            let node = member.node?;
+            if member.tally.is_none() && lacking.len() < AT_ONCE {
+                lacking.push(membership);
+            }
             let tally = member.tally.as_ref().map_or_else(Default::default, |map| map.row().read());
-            Some(ProcessTally { membership, node: member.node?, pid: member.pid, tally })
+            Some(ProcessTally { membership, node, pid: member.pid, tally })
         });
         let mut processes: Vec<_> = nodes.take(MAX_TALLIES + 1).collect();
+        // There was no memory for it, or no room on the way, which may have changed since.
+        for party in lacking {
+            self.send_look(party);
+        }
         let more = processes.len() > MAX_TALLIES;
         processes.truncate(MAX_TALLIES);
         Ok((Answer::Tallies { processes, more }, Vec::new()))

@@ -12,10 +12,14 @@ use crate::parking::Parking;
 use crate::private_table::{self, Stdio};
 use crate::socket;
 use rsm_core::{Result, crash_point};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+
+/// After this what could not be done is tried again.
+const TRY_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
 /// Starts the thread. It ends with its socket.
 pub(super) fn start(socket: Guest, shared: Arc<Shared>, parking: Arc<Parking>) -> Result<()> {
@@ -30,23 +34,39 @@ pub(super) fn start(socket: Guest, shared: Arc<Shared>, parking: Arc<Parking>) -
 fn run(events: &OwnedFd, shared: &Shared, parking: &Parking) {
     // What could not be mapped yet. Nobody else could close it, for it is in this thread's table.
     let mut tally = None;
+    // Who cannot be cut off has not let go: without an answer the agent does not take it for that.
+    let mut owed = false;
     loop {
-        match socket::receive(events, RecvFlags::empty()) {
-            Ok(Some(look)) => {
-                crash_point!(LookTold);
-                tally = look.descriptors.into_iter().next().or(tally).and_then(|fd| shared.take_tally(fd));
-                let seen = shared.sweep();
-                crash_point!(LookSwept);
-                // An error shows as the end of the socket at the next receive.
-                let _ = socket::send(events, &seen.to_le_bytes(), &[], SendFlags::empty());
-                crash_point!(LookAnswered);
+        let unfinished = owed || tally.is_some() && shared.map.registry().header.is_tallied();
+        if !unfinished || is_readable(events) {
+            match socket::receive(events, RecvFlags::empty()) {
+                Ok(Some(look)) => {
+                    crash_point!(LookTold);
+                    tally = look.descriptors.into_iter().next().or(tally);
+                    owed = true;
+                }
+                Err(Errno::INTR) => continue,
+                Ok(None) | Err(_) => break,
             }
-            Err(Errno::INTR) => {}
-            Ok(None) | Err(_) => break,
+        }
+        tally = tally.and_then(|fd| shared.take_tally(fd));
+        if let Some(seen) = shared.sweep()
+            && owed
+        {
+            crash_point!(LookSwept);
+            // An error shows as the end of the socket at the next receive.
+            let _ = socket::send(events, &seen.to_le_bytes(), &[], SendFlags::empty());
+            crash_point!(LookAnswered);
+            owed = false;
         }
     }
     crash_point!(EndNoticed);
     parking.end();
     super::ready::pumps::notice_all();
     crash_point!(EndTold);
+}
+
+/// Whether there is something to receive, within [`TRY_AGAIN`].
+fn is_readable(events: &OwnedFd) -> bool {
+    rustix::event::poll(&mut [PollFd::new(events, PollFlags::IN)], Some(&TRY_AGAIN)).is_ok_and(|ready| ready > 0)
 }

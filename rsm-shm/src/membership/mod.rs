@@ -261,14 +261,17 @@ impl Shared {
         }
     }
 
-    /// Cuts off every import whose connection was withdrawn; returns the revision that was seen before looking.
-    fn sweep(&self) -> u64 {
+    /// Cuts off every import whose connection was withdrawn; returns the revision that was seen before looking, or none
+    /// when something could not be cut off.
+    fn sweep(&self) -> Option<u64> {
         let registry = self.map.registry();
-        registry.header.look(|| {
+        let mut done = false;
+        let seen = registry.header.look(|| {
             let mut state = lock(&self.state);
             self.turn_tallying(&mut state);
-            state.table.sweep(&registry);
-        })
+            done = state.table.sweep(&registry);
+        });
+        done.then_some(seen)
     }
 }
 

@@ -50,15 +50,13 @@ impl Connection {
         let (offset, length) = (range.0 as usize, range.1);
         let hinted = place.is_none() && !hint.is_null();
         let reserved = if hinted { Some(Region::reserve_at(hint, length)?) } else { None };
-        let target = place.or(reserved.as_ref().map(Region::as_ptr));
         let registry = self.membership().registry();
         let state = &self.membership().shared.state;
-        // SAFETY: the target is the caller's, or was reserved for this just now, or is none.
-        let region =
-            unsafe { lock(state).table.add_part(&registry, self.name(), (offset, length), permission, target) };
+        // SAFETY: the place is the caller's, if one is named.
+        let region = unsafe {
+            lock(state).table.add_part(&registry, self.name(), (offset, length), permission, place, reserved)
+        };
         let region = region.map_err(|error| self.told(error))?;
-        // The part lies over what was reserved, and owns the addresses from here on.
-        std::mem::forget(reserved);
         let start = region.as_ptr();
         let part = Part { connection: Arc::clone(self), narrowed: Some(region), start, length, permission };
         part.populate()?;
@@ -117,7 +115,7 @@ impl Connection {
             let registry = self.membership().registry();
             // SAFETY: no place is named, so nothing is replaced.
             let region = unsafe {
-                lock(&shared.state).table.add_part(&registry, self.name(), (offset, length), permission, None)
+                lock(&shared.state).table.add_part(&registry, self.name(), (offset, length), permission, None, None)
             };
             let region = region.map_err(|error| self.told(error))?;
             let start = region.as_ptr();

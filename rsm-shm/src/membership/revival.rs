@@ -183,8 +183,9 @@ impl Shared {
             // The parent's: not even dropped, its lock may be held by a thread that this process does not have.
             std::mem::forget(std::mem::replace(&mut state.tie, Arc::clone(&tie)));
             crash_point!(ReviveInherited);
-            // What was cut before the agent knew of this process was not told to it.
-            state.table.sweep(&self.map.registry());
+            // What was cut before the agent knew of this process was not told to it. What cannot be cut off now is at the
+            // next look.
+            let _ = state.table.sweep(&self.map.registry());
             let left: BTreeSet<u64> = state.table.names().iter().map(|name| name.generation).collect();
             names.into_iter().filter(|name| !left.contains(&name.generation)).collect()
         };

@@ -50,26 +50,32 @@ impl Entry {
         row.is_none_or(|r| acquire(r.generation()) != self.name.generation)
     }
 
-    /// Cuts it off if its connection was withdrawn.
-    fn sweep(&mut self, registry: &Registry<'_>) {
-        if !self.cut && self.is_aborted(registry) {
-            self.cut();
-        }
+    /// Cuts it off if its connection was withdrawn. `false`: that is still to be done.
+    #[must_use]
+    fn sweep(&mut self, registry: &Registry<'_>) -> bool {
+        self.cut || !self.is_aborted(registry) || self.cut()
     }
 
-    /// Puts trash pages under every mapped part. Where that fails (no address space left for a split) the part stays, and
-    /// the next sweep tries again; the agent does not take our word for it.
-    fn cut(&mut self) {
-        self.cut = self.parts.iter().all(|(part, permission)| {
+    /// Puts trash pages under every mapped part. Where that fails (no address space or memory left for a split) the part
+    /// stays, and the next sweep tries again.
+    #[must_use]
+    fn cut(&mut self) -> bool {
+        self.cut = true;
+        for (part, permission) in &self.parts {
             let covered = trash::cover(part, *permission);
             crash_point!(LookCovered);
-            covered.inspect_err(|error| tracing::warn!(%error, "import not cut off")).is_ok()
-        });
+            if let Err(error) = covered {
+                tracing::warn!(%error, "import not cut off");
+                self.cut = false;
+            }
+        }
+        self.cut
     }
 }
 
 impl Table {
-    /// Enters a connection with the part that covers it whole.
+    /// Enters a connection with the part that covers it whole. `false` when it was withdrawn and cannot be cut off, which
+    /// nobody would do later: it is to be taken out again.
     ///
     /// # Safety
     /// The flags must stay until the connection is taken out again.
@@ -80,14 +86,15 @@ impl Table {
         flags: NonNull<FlagWord>,
         whole: Arc<Region>,
         p: Permission,
-    ) {
+    ) -> bool {
         let mut entry = Entry { name, flags, cut: false, parts: vec![(whole, p)] };
         if self.watched {
             entry.flags().set(Flags::WATCHED);
         }
         // Withdrawn between the agent's answer and now: the sweep may have passed already.
-        entry.sweep(registry);
+        let swept = entry.sweep(registry);
         self.entries.insert(name.generation, entry);
+        swept
     }
 
     /// Takes a connection out; its parts go with what is returned.
@@ -96,7 +103,8 @@ impl Table {
         entry.map_or_else(Vec::new, |e| e.parts.into_iter().map(|(part, _)| part).collect())
     }
 
-    /// Maps part of a connection's memory once more, with no more rights, at `place` if one is named.
+    /// Maps part of a connection's memory once more, with no more rights, at `place` if one is named, or over what is
+    /// reserved.
     ///
     /// # Safety
     /// The caller owns the range of addresses at `place`.
@@ -107,19 +115,25 @@ impl Table {
         range: (usize, usize),
         permission: Permission,
         place: Option<*mut u8>,
+        reserved: Option<Region>,
     ) -> Result<Arc<Region>> {
         let entry = self.entries.get_mut(&name.generation).ok_or(Error::new(Code::BadSegHndl))?;
         if entry.is_aborted(registry) {
             return Err(Error::new(Code::ConnAborted));
         }
         let (whole, _) = entry.parts.first().ok_or(Error::new(Code::InternalError))?;
-        // SAFETY: the caller's promise.
+        let place = place.or(reserved.as_ref().map(Region::as_ptr));
+        // SAFETY: the caller's promise, or reserved for this.
         let part = Arc::new(unsafe { whole.duplicate(range.0, range.1, permission, place) }?);
+        // The part lies over what was reserved, and owns the addresses from here on.
+        std::mem::forget(reserved);
         crash_point!(PartMade);
         entry.parts.push((Arc::clone(&part), permission));
         crash_point!(PartKnown);
-        if entry.is_aborted(registry) {
-            entry.cut();
+        // Withdrawn meanwhile, perhaps looked at too: nobody would cut it off later.
+        if entry.is_aborted(registry) && !entry.cut() {
+            entry.parts.pop();
+            return Err(Error::new(Code::ConnAborted));
         }
         Ok(part)
     }
@@ -136,11 +150,10 @@ impl Table {
         self.entries.get(&name.generation).and_then(|e| e.parts.first()).map(|(whole, _)| Arc::clone(whole))
     }
 
-    /// Cuts off every connection whose generation moved.
-    pub(super) fn sweep(&mut self, registry: &Registry<'_>) {
-        for entry in self.entries.values_mut() {
-            entry.sweep(registry);
-        }
+    /// Cuts off every connection whose generation moved. `false`: one could not be now.
+    pub(super) fn sweep(&mut self, registry: &Registry<'_>) -> bool {
+        let left = self.entries.values_mut().filter_map(|entry| (!entry.sweep(registry)).then_some(())).count();
+        left == 0
     }
 
     /// Makes transfers tell who watches, or plain again.

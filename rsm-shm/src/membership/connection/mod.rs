@@ -95,10 +95,12 @@ impl Connection {
     /// Builds an import and enters it in the table.
     ///
     /// # Errors
-    /// INTERNAL_ERROR when the agent gave it the name of another, whose memory would go with the entry.
+    /// INTERNAL_ERROR when the agent gave it the name of another, whose memory would go with the entry; CONN_ABORTED when it
+    /// was withdrawn already and cannot be cut off.
     pub(super) fn new(membership: &Arc<Membership>, parts: Parts<'_>) -> Result<Arc<Connection>> {
         let connected = parts.connected;
-        let table = &mut lock(&membership.shared.state).table;
+        let mut state = lock(&membership.shared.state);
+        let table = &mut state.table;
         if table.whole(connected.connection).is_some() {
             return Err(Error::with(Code::InternalError, "the agent granted the same connection twice"));
         }
@@ -132,8 +134,10 @@ impl Connection {
         let (flags, registry) = (NonNull::from(&connection.flags), membership.registry());
         // SAFETY: the flags stay where they are until the last owner of the connection drops it; the tie is dropped
         // then, and takes the entry out before anything is freed.
-        unsafe { table.enter(&registry, connected.connection, flags, parts.whole, parts.permission) };
-        Ok(connection)
+        let entered = unsafe { table.enter(&registry, connected.connection, flags, parts.whole, parts.permission) };
+        // What is given up takes the lock.
+        drop(state);
+        if entered { Ok(connection) } else { Err(connection.told(Error::new(Code::ConnAborted))) }
     }
 
     /// The name the agent knows it by.

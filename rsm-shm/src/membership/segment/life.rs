@@ -100,10 +100,14 @@ impl Segment {
                 other => return Err(unexpected(&other)),
             },
         };
-        let freed = self.await_withdrawal(number);
-        let done = freed.and_then(|freed| if freed { self.gather() } else { self.move_memory() });
+        let done = match self.await_withdrawal(number) {
+            // Should that fail, the agent looks again whether it has to be moved when it is asked again.
+            Ok(false) => return self.move_memory(),
+            Ok(true) => self.gather(),
+            interrupted => interrupted.map(drop),
+        };
         if done.is_err() {
-            // Nothing is published any more: the agent would say so to who asks again, and not what is left to do.
+            // To the agent this is over, or it has told what to wait for.
             *lock(&self.unfinished) = Some(number);
         }
         done
@@ -147,7 +151,8 @@ impl Segment {
     /// Waits for the end of a withdrawal, after cutting off this process's own imports; says whether memory is free.
     fn await_withdrawal(&self, number: u32) -> Result<bool> {
         crash_point!(WithdrawalAwaited);
-        self.membership.shared.sweep();
+        // What cannot be cut off now is by the events thread, or the memory moves away from it.
+        let _ = self.membership.shared.sweep();
         let registry = self.membership.registry();
         let row = registry.segments.get(self.name.row as usize);
         let word = row.map(SegmentRow::withdrawal).ok_or(Error::new(Code::InternalError))?;
@@ -237,17 +242,12 @@ impl Segment {
             let step = match *ending {
                 Ending::Alive => {
                     crash_point!(DestroyBegun);
+                    *lock(&self.unfinished) = None;
                     ask(insist)
                 }
-                Ending::Withdrawing(number) => match self.await_withdrawal_through_handlers(number) {
-                    Ok(true) => Ok(Ending::Withdrawn),
-                    Ok(false) => {
-                        // An unpublish goes on with it, should the segment stand.
-                        *lock(&self.unfinished) = Some(number);
-                        Ok(Ending::ToMove)
-                    }
-                    Err(error) => Err(error),
-                },
+                Ending::Withdrawing(number) => self
+                    .await_withdrawal_through_handlers(number)
+                    .map(|freed| if freed { Ending::Withdrawn } else { Ending::ToMove }),
                 // Another export has the memory on, and somebody that did not let go of this one reaches it.
                 Ending::ToMove => match self.move_memory() {
                     Err(error) if !insist => {
