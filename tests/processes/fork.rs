@@ -63,6 +63,29 @@ fn a_forked_child_keeps_sealed_memory_whatever_user_it_becomes() {
     assert_eq!((exporter.ok("read e 0"), importer.ok("get i 0")), ("7".to_owned(), "7".to_owned()));
 }
 
+story!(what_is_given_back_without_a_descriptor_is_told_later);
+/// The program has closed the socket, and there is no room for another.
+fn what_is_given_back_without_a_descriptor_is_told_later() {
+    let cluster = cluster(2);
+    let (mut exporter, mut importer) = (NodeProcess::start(&cluster, 1), NodeProcess::start(&cluster, 2));
+    exporter.ok("export e 4096");
+    exporter.ok("watch e");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    assert_eq!(exporter.ok("event e 20000"), format!("connected 2 {}", importer.pid()));
+    importer.ok("export own 4096");
+    importer.ok("publish own 0x400000");
+    exporter.ok("connect o 2 0x400000 rw");
+    importer.ok("closefrom 3");
+    importer.ok("nofile 3");
+    importer.fails("disconnect i", Code::InsufficientResources);
+    importer.fails("destroy own", Code::InsufficientResources);
+    importer.ok("nofile 1024");
+    importer.ok("export other 4096");
+    assert_eq!(exporter.ok("event e 20000"), format!("left 2 {} Some(Disconnected)", importer.pid()));
+    exporter.until_fails("put o 0 1", Code::ConnAborted);
+}
+
 story!(closefrom_does_not_break_the_library);
 fn closefrom_does_not_break_the_library() {
     let cluster = cluster(2);

@@ -568,7 +568,20 @@ pub(crate) const STORIES: &[Story] = &[
             let _ = (0..500).any(|_| code.is_some() || s.ok(Exporter, "tallies") == "true");
             code
         },
-        check: |s, _| s.is_linked(),
+        check: |s, code| {
+            s.is_linked();
+            // Who goes on watching sees everybody when the cause is gone.
+            for role in [Exporter, Importer] {
+                let tallies = |s: &mut Scene| {
+                    s.ok(Importer, "lookedat");
+                    s.ok(role, "tallies") == "true"
+                };
+                let deadline = Instant::now() + Duration::from_secs(20);
+                while code.is_none() && !tallies(s) {
+                    assert!(Instant::now() < deadline, "{role:?} does not tally");
+                }
+            }
+        },
         undo: |s, _| {
             s.ok(Importer, "lookaway");
             s.player(Exporter).process.until("tallies", "ok false");

@@ -8,6 +8,7 @@ use super::{Tie, gone, lock};
 use crate::address::Address;
 use crate::error::from_errno;
 use crate::guest::Guest;
+use crate::private_table;
 use crate::socket;
 use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, Reply, Request, decode, encode};
@@ -16,7 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 /// An answer and the descriptors that came with it.
@@ -75,6 +76,8 @@ pub(super) struct Control {
     number: u64,
     /// A request whose answer nobody read; it is undone before the next.
     owed: Option<u64>,
+    /// What gives something back and could not be asked; it is before the next request, and nobody reads the answers.
+    later: Vec<Ask>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -180,7 +183,15 @@ impl Control {
     pub(super) fn open(address: &Address) -> Result<Control> {
         let ids = Ids::now();
         let (socket, agent) = open(address)?;
-        Ok(Control { socket: Some(socket), agent, elsewhere: Vec::new(), ids, number: 0, owed: None })
+        Ok(Control {
+            socket: Some(socket),
+            agent,
+            elsewhere: Vec::new(),
+            ids,
+            number: 0,
+            owed: None,
+            later: Vec::new(),
+        })
     }
 
     /// Whether the kernel names the process at the other end of a socket.
@@ -368,6 +379,12 @@ impl Tie {
         self.ask_once(control, address, &ask, interruptible).map_err(|(failure, _)| failure.error())
     }
 
+    /// Asks before the next request is made: this gives something back, and could not be asked now, since the socket was
+    /// closed and there is none to be had.
+    pub(super) fn ask_later(&self, ask: Ask) {
+        lock(&self.control).later.push(ask);
+    }
+
     /// One attempt. With the failure comes whether the request may have reached the agent.
     fn ask_once(
         &self,
@@ -383,6 +400,11 @@ impl Tie {
             send(socket, control.number, &Ask::Abandon { number }, address).map_err(unsent)?;
             control.owed = None;
             crash_point!(AbandonSent);
+        }
+        while let Some(ask) = control.later.last() {
+            control.number += 1;
+            send(socket, control.number, ask, address).map_err(unsent)?;
+            control.later.pop();
         }
         control.number += 1;
         let number = control.number;
@@ -424,6 +446,7 @@ impl Tie {
         fresh.answer(address, number, interruptible)?;
         fresh.owed = control.owed;
         fresh.elsewhere = std::mem::take(&mut control.elsewhere);
+        fresh.later = std::mem::take(&mut control.later);
         *control = fresh;
         Ok(())
     }
@@ -431,19 +454,21 @@ impl Tie {
     /// Gives the membership up. The answer is the end of the events socket.
     pub(super) fn leave(&self, address: &Address) {
         let control = &mut *lock(&self.control);
-        if let Some(socket) = control.socket.take() {
-            let packet = encode(&Request { number: control.number + 1, ask: Ask::Leave });
-            let send = |socket: &Guest, packet: &[u8]| socket::send(socket, packet, &[], SendFlags::empty());
-            if let Ok(packet) = packet
-                && send(&socket, &packet) == Err(Errno::BADF)
-                && let Ok((fresh, _)) = open(address)
-                && let Ok(attach) = encode(&Request { number: control.number + 1, ask: self.attach() })
-            {
-                // The program closed it. Neither message is waited for.
-                let _ = send(&fresh, &attach).and_then(|()| send(&fresh, &packet));
-            }
-            crash_point!(LeaveSent);
+        let Ok(packet) = encode(&Request { number: control.number + 1, ask: Ask::Leave }) else { return };
+        let send = |socket: BorrowedFd<'_>, packet: &[u8]| socket::send(socket, packet, &[], SendFlags::empty());
+        let sent = control.socket.take().map_or(Err(Errno::BADF), |socket| send(socket.as_fd(), &packet));
+        if sent == Err(Errno::BADF)
+            && let Ok(attach) = encode(&Request { number: control.number + 1, ask: self.attach() })
+        {
+            // The program closed it, and may have no room for another. Neither message is waited for.
+            let address = address.clone();
+            let _ = private_table::aside(move || {
+                let (fresh, _) = open(&address)?;
+                let _ = send(fresh.as_fd(), &attach).and_then(|()| send(fresh.as_fd(), &packet));
+                Ok(())
+            });
         }
+        crash_point!(LeaveSent);
     }
 
     /// What goes on with this membership over another connection.

@@ -196,6 +196,13 @@ impl Membership {
         }
     }
 
+    /// Asks when the agent is asked for something next: what gives something back and could not be asked now.
+    fn ask_later(&self, ask: Ask) {
+        if let Ok(tie) = self.tie() {
+            tie.ask_later(ask);
+        }
+    }
+
     /// The bells of a node, mapping them from `descriptor` if this process has not yet.
     fn bells_of(&self, node: u32, descriptor: Option<Guest>) -> Result<&Bells> {
         if let (Some(own), Ok(me)) = (&self.shared.bells, self.node())

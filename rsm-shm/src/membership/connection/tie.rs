@@ -63,6 +63,11 @@ impl Tie {
         match self.membership.ask_done(Ask::Disconnect { connection: self.name }) {
             // Cut, and given back by its other holders, while this child was joining.
             Err(error) if error.code() == Code::BadSegHndl => Ok(()),
+            // Nothing of it is left here, and nobody will ask again.
+            Err(error) if error.code() != Code::CtlrNotPresent => {
+                self.membership.ask_later(Ask::Disconnect { connection: self.name });
+                Err(error)
+            }
             other => other,
         }
     }

@@ -282,8 +282,12 @@ impl Drop for Segment {
     fn drop(&mut self) {
         // What can fail here is told by whatever is asked of the cluster next; memory that cannot be given back now is when
         // its range is exported again.
-        if self.end(false).is_err() {
-            let _ = self.end(true);
+        if self.end(false).is_err()
+            && let Err(error) = self.end(true)
+            && error.code() != Code::CtlrNotPresent
+            && !matches!(*lock(&self.ending), Ending::Withdrawn | Ending::Gone)
+        {
+            self.membership.ask_later(Ask::Destroy { segment: self.name, insist: true });
         }
     }
 }

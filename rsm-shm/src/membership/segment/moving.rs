@@ -66,7 +66,8 @@ impl Segment {
             backing.moved(*object);
         }
         // Only now is the new object the segment's: a move that failed leaves everything where it was.
-        self.membership.ask_done(Ask::Settle { segment: name, moved: moved.is_ok() })?;
+        let settle = || Ask::Settle { segment: name, moved: moved.is_ok() };
+        self.membership.ask_done(settle()).inspect_err(|_| self.membership.ask_later(settle()))?;
         crash_point!(MoveSettled);
         if moved.is_ok() {
             // The new object's pages are ordinary ones. That it stays so when huge ones are used up is no failure of the
