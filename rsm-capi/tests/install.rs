@@ -294,8 +294,8 @@ fn the_pages_are_clean() {
     for (file, page) in pages() {
         assert!(page.lines().all(|line| line.trim_end() == line), "{file} has blanks at the end of a line");
         let title = page.lines().find(|line| line.starts_with(".TH ")).unwrap();
-        let section = if file.ends_with(".7") { "7" } else { "3RSM" };
-        let (name, _) = file.rsplit_once('.').unwrap();
+        let (name, section) = file.rsplit_once('.').unwrap();
+        let section = section.to_uppercase();
         assert!(title.starts_with(&format!(".TH {} {section} ", name.to_uppercase())), "{file}: {title}");
     }
     if have("the_pages_are_clean", &["groff"]) {

@@ -5,6 +5,7 @@ use Role::{Agent, Exporter, Importer, Newcomer};
 use rsm::Code;
 use rsm_stories::refused_as;
 use rustix::process::Signal;
+use std::time::{Duration, Instant};
 
 /// A story. Every part but the act happens with nothing refused.
 pub(crate) struct Story {
