@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the C library and installs it: headers, librsm.so.2, librsm.a, rsm.pc, manual pages and share/rsm/tsan.supp.
 #
-#     sh rsm-capi/install.sh --prefix DIR [--libdir DIR] [--destdir DIR] [--uninstall]
+#     sh rsm-capi/install.sh --prefix DIR [--libdir DIR] [--destdir DIR] [--debug] [--uninstall]
 #
 # The shared library is linked here and not by cargo: rustc passes a version script of its own when it links a cdylib,
 # and a second one that names the same symbols has no effect. What cargo builds is the static library; `cc` makes
@@ -12,11 +12,12 @@ umask 022
 
 usage() {
     cat <<'EOF'
-usage: sh rsm-capi/install.sh --prefix DIR [--libdir DIR] [--destdir DIR] [--uninstall]
+usage: sh rsm-capi/install.sh --prefix DIR [--libdir DIR] [--destdir DIR] [--debug] [--uninstall]
 
   --prefix DIR    where the library will be used from
   --libdir DIR    where the libraries go; PREFIX/lib if not given, below PREFIX if relative
   --destdir DIR   put before every path that is written, and into no file; $DESTDIR if not given
+  --debug         build the library without optimization and with the checks of its own state
   --uninstall     remove what an installation with the same directories has put there
 
 CARGO, CC, OBJCOPY, AR and NM name other programs than cargo, cc, objcopy, ar and nm.
@@ -37,7 +38,7 @@ absolute() {
     esac
 }
 
-prefix='' libdir=lib destdir=${DESTDIR-} uninstall=no
+prefix='' libdir=lib destdir=${DESTDIR-} uninstall=no profile=--release
 while [ $# -gt 0 ]; do
     case $1 in
     --prefix | --libdir | --destdir)
@@ -50,6 +51,7 @@ while [ $# -gt 0 ]; do
         option=${option#--}
         ;;
     --uninstall) option=uninstall value=yes ;;
+    --debug) option=profile value='' ;;
     -h | --help)
         usage
         exit 0
@@ -64,6 +66,7 @@ while [ $# -gt 0 ]; do
     libdir) libdir=$value ;;
     destdir) destdir=$value ;;
     uninstall) uninstall=$value ;;
+    profile) profile=$value ;;
     esac
     shift
 done
@@ -152,9 +155,10 @@ trap 'exit 143' TERM
 
 sed -n 's/^ *\(rsm_[a-z0-9_]*\);$/\1/p' librsm.map | LC_ALL=C sort >"$work/names"
 
-echo 'building the library in release mode, which may take minutes the first time'
+echo 'building the library, which may take minutes the first time'
 # One run of cargo gives the archive and, among what rustc says, the system libraries that it needs.
-$cargo rustc -p rsm-capi --lib --release --locked --crate-type staticlib --message-format=json-render-diagnostics -- \
+# shellcheck disable=SC2086  # No word at all, or one.
+$cargo rustc -p rsm-capi --lib $profile --locked --crate-type staticlib --message-format=json-render-diagnostics -- \
     --print=native-static-libs >"$work/artifacts" 2>"$work/said" || {
     cat "$work/said" >&2
     fail 'cargo did not build rsm-capi'

@@ -74,10 +74,15 @@ impl Drop for Scratch {
     }
 }
 
-/// install.sh, without what the environment might tell it.
+/// install.sh, without what the environment might tell it. The library is built as this test is, or for use where
+/// `RSM_INSTALL=release` says so.
 fn install(arguments: &[&OsStr]) -> Command {
     let mut command = Command::new("sh");
-    command.arg(here("install.sh")).args(arguments).env_remove("DESTDIR");
+    command.arg(here("install.sh"));
+    if cfg!(debug_assertions) && std::env::var_os("RSM_INSTALL").is_none_or(|profile| profile != "release") {
+        command.arg("--debug");
+    }
+    command.args(arguments).env_remove("DESTDIR");
     command
 }
 

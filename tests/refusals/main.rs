@@ -24,7 +24,7 @@ fn choice() -> Choice {
     let number = |name: &str, usual| std::env::var(name).map_or(usual, |text| text.parse().expect("a number"));
     match std::env::var("RSM_REFUSALS").as_deref() {
         Ok("all") => Choice::All,
-        _ => Choice::Sample { seed: number("RSM_REFUSALS_SEED", 1), each: number("RSM_REFUSALS", 12) as usize },
+        _ => Choice::Sample { seed: number("RSM_REFUSALS_SEED", 1), each: number("RSM_REFUSALS", 8) as usize },
     }
 }
 
@@ -40,7 +40,7 @@ fn main() {
     // Assertions that do not hold are told with their cells.
     std::panic::set_hook(Box::new(|_| {}));
     // Mostly they wait for each other.
-    arguments.test_threads = arguments.test_threads.or(Some(4));
+    arguments.test_threads = arguments.test_threads.or(Some(8));
     let choice = choice();
     let mut trials = Vec::new();
     for story in stories::STORIES {
