@@ -5,8 +5,9 @@
 
 use crate::entry::{entry, fail, number};
 use crate::import::{connection, import};
+use crate::table::{self, Slot};
 use rsm_core::registry::LinkWord;
-use rsm_core::{Code, Result};
+use rsm_core::{Code, Error, Result};
 use rsm_shm::membership::connection::Connection;
 use std::ffi::{c_int, c_uint};
 
@@ -89,11 +90,11 @@ pub unsafe extern "C" fn rsm_memseg_import_order_barrier(barrier: *mut Barrier) 
     let order = || {
         // SAFETY: the caller's promise.
         let segment = unsafe { initialised(barrier) }?;
-        let connection = connection(segment)?;
+        let slot = table::import(segment).ok_or(Error::new(Code::BadSegHndl))?;
         // SAFETY: readable by the caller's promise.
         let open = unsafe { (*barrier).open };
         if open != OPEN {
-            return Ok(order_otherwise(connection, open));
+            return Ok(order_otherwise(slot, open));
         }
         // Orders stores of the calling thread.
         rsm_shm::memory::fence::full();
@@ -114,11 +115,12 @@ fn either(result: Result<c_int>) -> c_int {
 /// Orders stores that are not plain, if a span is open. A C function, as the next one: it is jumped to.
 #[cold]
 #[inline(never)]
-extern "C" fn order_otherwise(connection: &Connection, open: u16) -> c_int {
+extern "C" fn order_otherwise(slot: &Slot, open: u16) -> c_int {
     if open & OPEN == 0 {
         return Code::BarrierNotOpened.number();
     }
-    connection.order();
+    // SAFETY: an import's; use during release is the caller's mistake (3.12).
+    unsafe { slot.connection() }.order();
     0
 }
 
@@ -134,25 +136,25 @@ pub unsafe extern "C" fn rsm_memseg_import_close_barrier(barrier: *mut Barrier) 
         let connection = connection(segment)?;
         // SAFETY: readable and writable by the caller's promise.
         let (open, link) = unsafe { (std::mem::replace(&mut (*barrier).open, 0), (*barrier).link) };
-        let verdict = connection.close_span_number(connection.opened_with(LinkWord::from_word(link)));
-        if open == OPEN {
-            return Ok(verdict);
+        if open == OPEN && connection.is_vouched_for(connection.opened_with(LinkWord::from_word(link))) {
+            return Ok(0);
         }
         // SAFETY: writable by the caller's promise.
-        Ok(unsafe { close_otherwise(barrier, open, verdict) })
+        Ok(unsafe { close_otherwise(barrier, connection, open, link) })
     };
     either(close())
 }
 
-/// The end of a span that is not plain, or was not open.
+/// The end of a span that is not plain, was not open, or is not vouched for.
 ///
 /// # Safety
 /// `barrier` is writable.
 #[cold]
 #[inline(never)]
-unsafe extern "C" fn close_otherwise(barrier: *mut Barrier, open: u16, verdict: c_int) -> c_int {
+unsafe extern "C" fn close_otherwise(barrier: *mut Barrier, connection: &Connection, open: u16, link: u64) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { (*barrier).open = open & !OPEN };
+    let verdict = connection.close_span_number(connection.opened_with(LinkWord::from_word(link)));
     if open & OPEN != 0 || verdict == Code::ConnAborted.number() {
         return verdict;
     }

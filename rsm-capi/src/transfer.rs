@@ -37,10 +37,21 @@ pub(crate) fn plain_through<M: Move>(slot: &Slot, offset: i64, data: usize, widt
     // SAFETY: an import's; use during release is the caller's mistake (3.12).
     let connection = unsafe { slot.connection() };
     let flags = connection.flags().shown();
-    let implicit = !flags.is_just(needed.and(Flags::EXPLICIT), IN_ANY);
-    if implicit && !flags.is_just(needed.and(Flags::BARRIER), IN_ANY) {
-        return None;
+    // Looked for twice, so that neither mode is asked for again later.
+    if flags.is_just(needed.and(Flags::EXPLICIT), IN_ANY) {
+        let place = place_in(slot, offset, data, width, bytes)?;
+        return Some(Plain { place, connection, implicit: false });
     }
+    if flags.is_just(needed.and(Flags::BARRIER), IN_ANY) {
+        let place = place_in(slot, offset, data, width, bytes)?;
+        return Some(Plain { place, connection, implicit: true });
+    }
+    None
+}
+
+/// Where a transfer goes, if it is right.
+#[inline(always)]
+fn place_in(slot: &Slot, offset: i64, data: usize, width: usize, bytes: u64) -> Option<*mut u8> {
     if data == 0 || (data | offset as usize) & (width - 1) != 0 {
         return None;
     }
@@ -50,8 +61,7 @@ pub(crate) fn plain_through<M: Move>(slot: &Slot, offset: i64, data: usize, widt
     if bytes > 8 && bytes - 8 > room || relative > room.wrapping_add(8).wrapping_sub(bytes) {
         return None;
     }
-    let place = slot.base.load(Relaxed) + relative as usize;
-    Some(Plain { place: std::ptr::with_exposed_provenance_mut(place), connection, implicit })
+    Some(std::ptr::with_exposed_provenance_mut(slot.base.load(Relaxed) + relative as usize))
 }
 
 impl Plain {

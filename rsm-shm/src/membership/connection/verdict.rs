@@ -56,6 +56,14 @@ impl Connection {
         self.judge_stores(opened)
     }
 
+    /// Whether a span of a plain connection can be vouched for at first sight; where not, closing it says what is the matter.
+    #[inline(always)]
+    pub fn is_vouched_for(&self, opened: Snapshot) -> bool {
+        crash_point!(SpanClosing);
+        fence::full();
+        opened.judge(self.generation(), self.link_word()).is_ok()
+    }
+
     /// A full fence, then the verdict, as a number. A number needs nothing to be dropped, and the cold branch is jumped to.
     #[inline(always)]
     fn judge_stores(&self, opened: Snapshot) -> i32 {
