@@ -24,7 +24,8 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("rsm-benches", &["rsm", "rsm-core", "rsm-shm"][..]),
         ("rsm-examples", &["rsm"][..]),
         ("rsm-run", &["rsm"][..]),
-        ("rsm-ctl", &["rsm", "rsm-perf", "rsm-run"][..]),
+        ("rsm-lab", &["rsm", "rsm-core", "rsm-shm"][..]),
+        ("rsm-ctl", &["rsm", "rsm-lab", "rsm-perf", "rsm-run"][..]),
         ("rsm-capi", &["rsm", "rsm-core", "rsm-shm"][..]),
         ("rsm-stories", &["rsm", "rsm-core", "rsm-shm"][..]),
     ])

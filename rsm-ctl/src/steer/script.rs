@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use rsm::steer::script::{RunError, Script};
+use rsm_lab::{RunError, Script};
 use rsm_run::verbosity::Verbosity;
 
 use super::args::ScriptArgs;

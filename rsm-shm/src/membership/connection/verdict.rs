@@ -10,6 +10,12 @@ use rsm_core::sync::{AtomicU64, acquire};
 use rsm_core::verdict::Snapshot;
 use rsm_core::{Code, Error, Result, crash_point};
 
+/// Where a process may die that closes a span.
+#[inline(always)]
+fn closing() {
+    crash_point!(SpanClosing);
+}
+
 impl Connection {
     /// What the end of a span is compared with: the generation, or what never matches.
     #[inline(always)]
@@ -52,14 +58,14 @@ impl Connection {
     /// [`close_span`](Self::close_span) for C: 0, or the number of the error.
     #[inline]
     pub fn close_span_number(&self, opened: Snapshot) -> i32 {
-        crash_point!(SpanClosing);
+        closing();
         self.judge_stores(opened)
     }
 
     /// Whether a span of a plain connection can be vouched for at first sight; where not, closing it says what is the matter.
     #[inline(always)]
     pub fn is_vouched_for(&self, opened: Snapshot) -> bool {
-        crash_point!(SpanClosing);
+        closing();
         fence::full();
         opened.judge(self.generation(), self.link_word()).is_ok()
     }

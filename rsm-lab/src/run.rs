@@ -1,12 +1,13 @@
 //! Carrying a script out: one thread, asleep whenever there is nothing to do.
 
-use super::super::Steering;
 use super::action::Action;
 use super::beside::{Beside, Running};
 use super::condition::Condition;
 use super::random::{Draw, Draws, Kinds};
 use super::statement::{Attempt, Limit, Line, Statement, When};
-use crate::{Code, Error};
+use rsm::steer::Steering;
+use rsm::{Code, Error};
+use rsm_core::registry::check_node;
 use std::fmt;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::{Duration, Instant};
@@ -110,9 +111,10 @@ fn check(lines: &[Line], steering: &Steering) -> Done {
             nodes.extend(condition.nodes());
             controllers.extend(condition.controllers().map(str::to_owned));
         }
-        let known = nodes.iter().try_for_each(|&node| steering.check_node(node));
-        let known =
-            known.and_then(|()| controllers.iter().try_for_each(|name| steering.membership.controller(name).map(drop)));
+        let membership = steering.membership();
+        let count = membership.registry().header.node_count();
+        let known = nodes.iter().try_for_each(|&node| check_node(node, count));
+        let known = known.and_then(|()| controllers.iter().try_for_each(|name| membership.controller(name).map(drop)));
         known.map_err(|error| failed(line, error))?;
     }
     Ok(())
@@ -191,7 +193,7 @@ impl<'a, F: FnMut(&Event) -> ControlFlow<()>> Runner<'a, F> {
     /// Sleeps until a time, for ever without one, or until a condition holds, and does meanwhile what goes on beside.
     /// Says whether the condition held.
     fn sleep(&mut self, line: &Line, until: Option<Instant>, condition: Option<&Condition>) -> Done<bool> {
-        let membership = &self.steering.membership;
+        let membership = self.steering.membership();
         loop {
             // Before looking: what changes from here on ends the wait below.
             let seen = membership.changes();
@@ -271,8 +273,8 @@ impl<'a, F: FnMut(&Event) -> ControlFlow<()>> Runner<'a, F> {
                 seed
             }
         };
-        let registry = self.steering.membership.registry();
-        let controllers = self.steering.membership.shared_controllers();
+        let registry = self.steering.membership().registry();
+        let controllers = self.steering.membership().shared_controllers();
         let names = controllers.into_iter().map(|index| registry.controllers[index as usize].name());
         let mut draws = Draws::new(seed, registry.header.node_count(), names.collect(), kinds);
         let ended = self.draw_all(line, &mut draws, period, limit);
@@ -306,7 +308,7 @@ impl<'a, F: FnMut(&Event) -> ControlFlow<()>> Runner<'a, F> {
                         self.tell(line, format!("segment revoke {node}"), Ok(Some("it publishes none".to_owned())))?;
                     } else {
                         let id = ids[(number % ids.len() as u64) as usize];
-                        self.act(line, &Action::Revoke(node, crate::SegmentId::new(id)), true)?;
+                        self.act(line, &Action::Revoke(node, rsm::SegmentId::new(id)), true)?;
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! What a script can wait for.
 
-use super::super::{Links, Steering};
-use crate::{LinkState, SegmentId};
+use rsm::steer::{Links, Steering};
+use rsm::{LinkState, SegmentId};
 use rsm_core::registry::{Found, LinkWord, Registry};
 
 /// Facts that hold at one moment, or do not.
@@ -29,7 +29,7 @@ impl Condition {
         let of = |fact: &Fact| match fact {
             Fact::Joined { node, .. } | Fact::Left(node) | Fact::Published { node, .. } => vec![*node],
             Fact::Connected { node, to, .. } => vec![*node, *to],
-            Fact::Link { links, .. } => vec![links.from, links.to],
+            Fact::Link { links, .. } => <[u32; 2]>::from(links.ends()).to_vec(),
             Fact::AllJoined => Vec::new(),
         };
         self.0.iter().flat_map(of).collect()
@@ -37,17 +37,13 @@ impl Condition {
 
     /// The controllers it names.
     pub(super) fn controllers(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(
-            |fact| {
-                if let Fact::Link { links, .. } = fact { links.controller.as_deref() } else { None }
-            },
-        )
+        self.0.iter().filter_map(|fact| if let Fact::Link { links, .. } = fact { links.controller() } else { None })
     }
 }
 
 impl Fact {
     fn holds(&self, steering: &Steering) -> bool {
-        let registry = steering.membership.registry();
+        let registry = steering.membership().registry();
         let row = |node: u32| registry.nodes.get(node as usize);
         let joined = |node: u32| row(node).is_some_and(|row| row.is_joined());
         match self {
@@ -60,7 +56,7 @@ impl Fact {
                 Found::Unsure => false,
             },
             Fact::Connected { node, to, not } => {
-                let connected = |c: &crate::observe::ConnectionInfo| {
+                let connected = |c: &rsm::observe::ConnectionInfo| {
                     c.importer == *node && c.exporter == *to && c.state == "connected"
                 };
                 steering.observer().connections().iter().any(connected) != *not
@@ -81,6 +77,7 @@ fn link_is(registry: &Registry<'_>, steering: &Steering, links: &Links, state: L
     let Ok(controllers) = steering.controllers(links) else { return false };
     controllers.into_iter().all(|controller| {
         let word = |from, to| registry.link_now(controller, from, to).is_some_and(fits);
-        word(links.from, links.to) && (!links.both || word(links.to, links.from))
+        let (from, to) = links.ends();
+        word(from, to) && (!links.are_both_ways() || word(to, from))
     })
 }

@@ -1,4 +1,4 @@
-//! Scripts that disturb a cluster at times and on conditions.
+//! Fault scripts for clusters of [rsm](https://crates.io/crates/rsm): they disturb a cluster at times and on conditions.
 //!
 //! One statement to a line; `#` starts a comment. Statements are carried out one after the other:
 //!
@@ -43,7 +43,7 @@
 //! Conditions are looked at whenever the registry changes: what holds only for a moment may be missed.
 //!
 //! ```
-//! use rsm::steer::script::Script;
+//! use rsm_lab::Script;
 //! use std::ops::ControlFlow;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -75,7 +75,7 @@ mod words;
 pub use run::{Event, RunError};
 pub use words::ParseError;
 
-use super::Steering;
+use rsm::steer::Steering;
 use statement::Line;
 use std::ops::ControlFlow;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Scripts that disturb a cluster, on nodes that share this process.
 
 use rsm::steer::Steering;
-use rsm::steer::script::{Event, RunError, Script};
 use rsm::{AccessList, Cluster, Code, Export, Permission, SegmentId};
+use rsm_lab::{Event, RunError, Script};
 use std::ops::ControlFlow::{Break, Continue};
 use std::time::{Duration, Instant};
 

@@ -1,12 +1,12 @@
 //! From the text of a script to its statements. Each function reads what it is named after.
 
-use super::super::Links;
 use super::action::Action;
 use super::condition::{Condition, Fact};
 use super::random::Kinds;
 use super::statement::{Attempt, Limit, Line, Statement, When};
 use super::words::{ParseError, Words};
-use crate::{LinkState, SegmentId};
+use rsm::steer::Links;
+use rsm::{LinkState, SegmentId};
 use rsm_core::message::NodeSignal;
 use rsm_core::registry::LinkChange;
 use std::time::Duration;

@@ -31,12 +31,10 @@
 //! # }
 //! ```
 
-pub mod script;
-
 use crate::observe::{self, ClusterRef, Purpose};
 use crate::{Result, SegmentId};
 use rsm_core::message::NodeSignal;
-use rsm_core::registry::{LinkChange, check_node};
+use rsm_core::registry::LinkChange;
 use rsm_shm::address::environment;
 use rsm_shm::membership::Membership;
 use std::sync::Arc;
@@ -71,6 +69,22 @@ impl Links {
     pub fn through(mut self, controller: &str) -> Links {
         self.controller = Some(controller.to_owned());
         self
+    }
+}
+
+/// For `rsm-lab`.
+#[doc(hidden)]
+impl Links {
+    pub fn ends(&self) -> (u32, u32) {
+        (self.from, self.to)
+    }
+
+    pub fn are_both_ways(&self) -> bool {
+        self.both
+    }
+
+    pub fn controller(&self) -> Option<&str> {
+        self.controller.as_deref()
     }
 }
 
@@ -150,24 +164,28 @@ impl Steering {
         self.set_links(links, LinkChange::Error).map(drop)
     }
 
+    /// For `rsm-lab`.
+    #[doc(hidden)]
+    pub fn membership(&self) -> &Arc<Membership> {
+        &self.membership
+    }
+
     /// The controllers that are meant.
-    fn controllers(&self, links: &Links) -> Result<Vec<u32>> {
+    #[doc(hidden)]
+    pub fn controllers(&self, links: &Links) -> Result<Vec<u32>> {
         match &links.controller {
             Some(name) => self.membership.controller(name).map(|index| vec![index]),
             None => Ok(self.membership.shared_controllers()),
         }
     }
 
-    /// Whether there is such a node, in the agent's words.
-    fn check_node(&self, node: u32) -> Result<()> {
-        check_node(node, self.membership.registry().header.node_count())
-    }
-
-    fn signal(&self, node: u32, signal: NodeSignal) -> Result<u32> {
+    #[doc(hidden)]
+    pub fn signal(&self, node: u32, signal: NodeSignal) -> Result<u32> {
         self.membership.signal_node(node, signal)
     }
 
-    fn set_links(&self, links: &Links, change: LinkChange) -> Result<u32> {
+    #[doc(hidden)]
+    pub fn set_links(&self, links: &Links, change: LinkChange) -> Result<u32> {
         let mut aborted = 0;
         for controller in self.controllers(links)? {
             aborted += self.membership.set_link(controller, links.from, links.to, links.both, change)?;

@@ -3,8 +3,8 @@
 //! It keeps its own account of what it took down and stopped, so that half of its steps undo the other half, and none
 //! depends on what happens in the cluster.
 
-use super::super::Links;
 use super::action::Action;
+use rsm::steer::Links;
 use rsm_core::chance::Chance;
 use rsm_core::message::NodeSignal;
 use rsm_core::registry::LinkChange;

@@ -1,7 +1,7 @@
 //! What a script can do.
 
-use super::super::{Links, Steering};
-use crate::{Result, SegmentId};
+use rsm::steer::{Links, Steering};
+use rsm::{Result, SegmentId};
 use rsm_core::message::NodeSignal;
 use rsm_core::registry::LinkChange;
 use std::fmt;
@@ -34,7 +34,7 @@ impl Action {
     /// The nodes it names.
     pub(super) fn nodes(&self) -> Vec<u32> {
         match self {
-            Action::Link(_, links) => vec![links.from, links.to],
+            Action::Link(_, links) => <[u32; 2]>::from(links.ends()).to_vec(),
             Action::Node(_, node) | Action::Revoke(node, _) => vec![*node],
             Action::Say(_) => Vec::new(),
         }
@@ -42,7 +42,7 @@ impl Action {
 
     /// The controller it names.
     pub(super) fn controller(&self) -> Option<&str> {
-        if let Action::Link(_, links) = self { links.controller.as_deref() } else { None }
+        if let Action::Link(_, links) = self { links.controller() } else { None }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What goes on beside the statements that are carried out one after the other.
 
-use super::super::Steering;
 use super::statement::{Attempt, Limit, Line, Statement};
+use rsm::steer::Steering;
 use std::time::{Duration, Instant};
 
 /// An `every` that goes on.
