@@ -96,7 +96,9 @@ const OTHER_NETWORK: Expected = Some(&[("open", Code::CtlrNotPresent as i32, "in
 
 pub(super) const NAMESPACES: &[Row] = &[
     row("unshare user", Needs::UserNamespaces, |_| unshare(libc::CLONE_NEWUSER), [NO_USER, THREADS, RIGHT, THREADS]),
-    row("unshare user, as root there", Needs::UserNamespaces, user_namespace, [RIGHT, None, RIGHT, None]),
+    row("unshare user, as root there", Needs::UserNamespaces, |_| user_namespace(0), [RIGHT, None, RIGHT, None]),
+    // Root as well has another number there.
+    row("unshare user, as another there", Needs::UserNamespaces, |_| user_namespace(4711), [RIGHT, None, RIGHT, None]),
     row("unshare user, twice", Needs::UserNamespaces, nested_user_namespace, [RIGHT, None, RIGHT, None]),
     row("unshare pid", Needs::Root, |_| unshare(libc::CLONE_NEWPID), [NO_THREADS, RIGHT, NO_THREADS, RIGHT]),
     row("first process of a PID namespace", Needs::Root, first_process, [RIGHT, None, RIGHT, None]),
@@ -125,18 +127,19 @@ fn unshare(what: i32) -> Outcome {
     done(unsafe { libc::unshare(what) })
 }
 
-fn user_namespace(_: &mut Scene) -> Outcome {
+/// In it this user is `number`.
+fn user_namespace(number: u32) -> Outcome {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     unshare(libc::CLONE_NEWUSER)?;
     let write = |file: &str, text: String| std::fs::write(format!("/proc/self/{file}"), text).map_err(|_| Errno::PERM);
     write("setgroups", "deny".to_owned())?;
-    write("uid_map", format!("0 {uid} 1"))?;
-    write("gid_map", format!("0 {gid} 1"))
+    write("uid_map", format!("{number} {uid} 1"))?;
+    write("gid_map", format!("{number} {gid} 1"))
 }
 
-fn nested_user_namespace(scene: &mut Scene) -> Outcome {
-    user_namespace(scene)?;
-    user_namespace(scene)
+fn nested_user_namespace(_: &mut Scene) -> Outcome {
+    user_namespace(4711)?;
+    user_namespace(4712)
 }
 
 /// Goes on as a child that is number 1 of its namespace.
