@@ -219,4 +219,7 @@ fn the_agent_is_heard_by_who_asks() {
     let finished = scene(&["run"]).env("RSM_LOG", "debug").finish();
     assert!(agent(&finished.stderr, "rsm[") >= 2, "{}", finished.stderr);
     assert_eq!(scene(&["run"]).env("RSM_LOG", "error").finish().stderr, "");
+    // What is no level is told by all three, the agent and each node.
+    let finished = scene(&["run"]).env("RSM_LOG", "loud").finish();
+    assert_eq!(finished.stderr.matches("]: warn: RSM_LOG=\"loud\" is none of ").count(), 3, "{}", finished.stderr);
 }
