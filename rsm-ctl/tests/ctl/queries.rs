@@ -1,6 +1,7 @@
 //! `ls`, `nodes` and the others, asked from outside about a running cluster.
 
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use rsm::{AccessList, Permission, SegmentId};
 
@@ -40,6 +41,30 @@ fn a_running_cluster_is_listed() {
     assert_eq!(running.finish().code(), 0);
     let after = json(&["ls"]);
     assert!(after["clusters"].as_array().unwrap().iter().all(|row| row["name"] != *name));
+}
+
+/// Anybody may take the name of a cluster, listen, and never answer.
+#[test]
+fn names_that_say_nothing_are_waited_for_together() {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+    let uid = rustix::process::geteuid().as_raw();
+    let names: Vec<String> = (0..20).map(|_| unique("silent")).collect();
+    let taken = names.iter().map(|name| {
+        let place = SocketAddrUnix::new_abstract_name(format!("rsm/{uid}/{name}").as_bytes()).unwrap();
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+        let socket = socket.unwrap();
+        rustix::net::bind(&socket, &place).unwrap();
+        rustix::net::listen(&socket, 8).unwrap();
+        socket
+    });
+    let taken: Vec<_> = taken.collect();
+    let begun = Instant::now();
+    let value = json(&["ls"]);
+    // One after the other they would take 2 s each.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    let listed = value["clusters"].as_array().unwrap();
+    assert!(names.iter().all(|name| listed.iter().any(|row| row["name"] == **name)), "{value}");
+    drop(taken);
 }
 
 #[test]
