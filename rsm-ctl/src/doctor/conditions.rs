@@ -37,7 +37,8 @@ pub(crate) fn look() -> Vec<Condition> {
     all.extend(setting("vm.overcommit_memory").map(|value| overcommit(&value)));
     all.extend(setting("kernel.yama.ptrace_scope").map(|value| yama(&value)));
     all.push(huge_pages());
-    all.extend(huge_page_size());
+    let huge = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
+    all.extend(huge.ok().and_then(|bytes| huge_page_size(&bytes)));
     all.extend(seccomp(&status));
     all.extend(container());
     all
@@ -165,8 +166,7 @@ fn huge_pages() -> Condition {
 }
 
 /// How large they are.
-fn huge_page_size() -> Option<Condition> {
-    let text = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size").ok()?;
+fn huge_page_size(text: &str) -> Option<Condition> {
     let bytes: u64 = text.trim().parse().ok()?;
     let meaning = "segments that are to have huge pages are at least as large";
     Some(condition("huge page size", size::bytes(bytes), "good", meaning, None))
@@ -236,6 +236,15 @@ mod tests {
         let low = memory("MemTotal:       1000000 kB\nMemFree: 1 kB\nMemAvailable:     40000 kB\n");
         assert_eq!((&*low.value, low.status), ("39.1 MiB of 977 MiB available", "warning"));
         assert_eq!(memory("MemTotal: 1000 kB\nMemAvailable: 900 kB\n").status, "good");
+    }
+
+    #[test]
+    fn huge_pages_are_as_large_as_the_kernel_says() {
+        // With pages of 4, 16 and 64 KiB.
+        for (bytes, told) in [("2097152\n", "2 MiB"), ("33554432\n", "32 MiB"), ("536870912\n", "512 MiB")] {
+            assert_eq!(huge_page_size(bytes).map(|told| told.value).as_deref(), Some(told));
+        }
+        assert_eq!(huge_page_size("none"), None);
     }
 
     #[test]

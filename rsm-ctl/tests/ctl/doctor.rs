@@ -36,6 +36,9 @@ fn a_machine_that_runs_these_tests_runs_rsm() {
     assert_ne!(report["verdict"], "broken");
     let needed = report["features"].as_array().unwrap().iter().filter(|f| f["required"] == true);
     assert!(needed.clone().count() >= 5 && needed.clone().all(|f| f["present"] == true), "{report:#}");
+    let mut conditions = report["conditions"].as_array().unwrap().iter();
+    let has_huge = std::fs::exists("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size").unwrap();
+    assert_eq!(conditions.any(|c| c["condition"] == "huge page size"), has_huge, "{report:#}");
 }
 
 #[test]
