@@ -92,6 +92,8 @@ const KEPT: &[(&str, &str)] = &[
     // An agent took what it had been given for the order to end.
     ("start a private cluster: Newcomer", "recvmsg 1 of rsm-agent is ENOMEM"),
     ("rsm-ctl up: starting node", "recvmsg 1 of starting node's rsm-agent is ENOMEM"),
+    // The memory of a tally that could not be mapped at first never was.
+    ("somebody watches a newcomer: Newcomer", "mmap 1 of rsm-events is ENOMEM"),
 ];
 
 /// Which cells are played: all, or a sample.

@@ -596,6 +596,38 @@ pub(crate) const STORIES: &[Story] = &[
         ..PLAIN
     },
     Story {
+        name: "somebody watches a newcomer",
+        roles: &[Newcomer, Agent],
+        before: |s| s.enters(Importer),
+        // The memory of its tally comes once: whoever was watched before has it.
+        each: |s| {
+            let environment = s.environment(Exporter);
+            s.appears(Newcomer, environment);
+            s.ok(Newcomer, "open");
+        },
+        act: |s| {
+            let command = format!("lookon {}", s.name);
+            let code = s.tries(Importer, &command);
+            let _ = (0..500).any(|_| code.is_some() || s.ok(Newcomer, "tallies") == "true");
+            code
+        },
+        check: |s, _| drop(s.ok(Newcomer, "cycles 1")),
+        undo: |s, _| {
+            // The agent has heard of it when somebody who tallied does not any more.
+            s.player(Importer).process.until("tallies", "ok true");
+            s.ok(Importer, "lookaway");
+            s.player(Importer).process.until("tallies", "ok false");
+            // What could not be mapped, or was not sent, is at the next look.
+            let command = format!("lookon {}", s.name);
+            s.ok(Importer, &command);
+            s.player(Newcomer).process.until("tallies", "ok true");
+            s.ok(Importer, "lookaway");
+            s.player(Newcomer).process.until("tallies", "ok false");
+            s.goes(Newcomer);
+        },
+        ..PLAIN
+    },
+    Story {
         name: "watch",
         roles: &[Importer, Agent],
         before: watched,
