@@ -23,8 +23,8 @@ pub(crate) struct ProcessState {
 
 /// Looks at a process of a cluster.
 pub(crate) fn look(observer: &Observer, pid: u32) -> ProcessState {
-    // Another process may have that number here.
-    if observer.shares_process_ids() { look_here(pid) } else { ProcessState::elsewhere() }
+    // Another process may have that number here; 0 stands for those that the agent's namespace does not show.
+    if pid != 0 && observer.shares_process_ids() { look_here(pid) } else { ProcessState::elsewhere() }
 }
 
 /// Memory that some processes have in use together; `None` where nobody here knows.

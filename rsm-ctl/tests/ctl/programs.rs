@@ -266,3 +266,32 @@ fn who_looks_from_another_pid_namespace_takes_no_process_for_another() {
     }
     cluster.down();
 }
+
+/// The agent is in a PID namespace of its own, the node is outside of it and has no number there.
+#[test]
+fn a_process_that_the_agents_pid_namespace_does_not_show_is_elsewhere() {
+    let tried = std::process::Command::new("unshare").args(["-pf", "--mount-proc", "true"]).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        return;
+    }
+    let (scratch, name) = (Scratch::new("outside"), crate::rig::unique("outside"));
+    let inside =
+        "$CTL -q up -n 1 --name $NAME >/dev/null && $CTL env --cluster $NAME 1 >part && mv part variables || exit
+        until $CTL nodes --cluster $NAME | grep -q '^1 *yes'; do sleep 0.02; done
+        $CTL show node 1 --cluster $NAME && $CTL -q down $NAME >/dev/null";
+    let script = "unshare -pf --mount-proc sh -c \"$INSIDE\" &
+        until test -f variables || ! kill -0 $! 2>/dev/null; do sleep 0.02; done
+        . ./variables && $STEADY >/dev/null 2>&1; wait $!";
+    let steady = crate::steering::example("steady");
+    let finished = shell(script)
+        .env("INSIDE", inside)
+        .env("NAME", &name)
+        .env("STEADY", steady.to_str().unwrap())
+        .directory(&scratch.path(""))
+        .finish();
+    assert_eq!((finished.code(), &*finished.stderr), (0, ""));
+    let processes = finished.text().split("processes:").nth(1).unwrap_or_else(|| panic!("{}", finished.text()));
+    let process = processes.lines().nth(2).unwrap();
+    assert!(process.trim_start().starts_with("0 ") && process.contains(" elsewhere "), "{}", finished.text());
+    assert!(finished.text().contains("memory in use:    not known here"), "{}", finished.text());
+}
