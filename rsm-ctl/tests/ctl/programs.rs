@@ -218,6 +218,20 @@ fn a_call_that_the_machine_refuses_is_named() {
 }
 
 #[test]
+fn what_fails_on_the_way_to_a_program_is_not_its_fault() {
+    for (call, option) in [(libc::SYS_chdir, "--cwd=/"), (libc::SYS_sched_setaffinity, "--pin")] {
+        // As exec says it of a program that may not be executed, and of one that is not there.
+        for (errno, why) in [(libc::EACCES, "Permission denied"), (libc::ENOENT, "No such file or directory")] {
+            let refusal = Refusal { call, argument: None, errno };
+            let finished = ctl(&["run", "-n", "1", option, "--", "true"]).refusing(&[refusal]).finish();
+            assert_eq!((finished.code(), finished.text()), (1, ""), "{option}: {}", finished.stderr);
+            let told = format!("rsm-ctl: cannot start node 1: {why}");
+            assert!(finished.stderr.starts_with(&told), "{option}: {}", finished.stderr);
+        }
+    }
+}
+
+#[test]
 fn without_proc_nothing_starts() {
     let tried = std::process::Command::new("unshare").args(["-m", "true"]).output();
     if !tried.is_ok_and(|tried| tried.status.success()) {
