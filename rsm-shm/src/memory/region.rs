@@ -318,3 +318,80 @@ impl Drop for Region {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{inspect, memfd, page_size};
+    use super::*;
+
+    /// A region of two huge pages, whose addresses the program has, and what it maps.
+    fn given() -> (Region, Identity) {
+        let length = 2 * huge_page_size();
+        let object = memfd::create("rsm-segment", length as u64).unwrap();
+        let region = Region::map_to_duplicate(&object, 0, length, Permission::ReadWrite).unwrap();
+        let identity = inspect::identity(&object).unwrap();
+        (region.given_to_program(identity), identity)
+    }
+
+    fn mapped(object: Identity) -> usize {
+        inspect::all_of(object).unwrap().iter().map(Piece::bytes).sum()
+    }
+
+    #[test]
+    fn a_duplicate_lies_towards_huge_pages_as_its_original_does() {
+        let huge = huge_page_size();
+        let (region, object) = given();
+        for offset in [page_size(), 3 * page_size(), huge - page_size(), huge] {
+            // SAFETY: the kernel chooses the addresses.
+            let again = unsafe { region.duplicate(offset, huge, Permission::ReadWrite, None) }.unwrap();
+            let apart = again.as_ptr().addr().wrapping_sub(region.as_ptr().addr() + offset);
+            assert_eq!(apart % huge, 0, "{offset}");
+            assert_eq!(mapped(object), region.len() + huge, "no more is mapped than was asked for");
+            // SAFETY: mapped by the lines above.
+            let word = unsafe {
+                again.as_ptr().cast::<u64>().write_volatile(offset as u64);
+                region.as_ptr().add(offset).cast::<u64>().read_volatile()
+            };
+            assert_eq!(word, offset as u64);
+        }
+        assert_eq!(mapped(object), region.len());
+    }
+
+    /// From here on `mremap(2)` to a place that is given fails in the calling thread; `false` where that cannot be had.
+    fn refuse_fixed() -> bool {
+        let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+        let (load, equal) = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K);
+        let fourth_argument = 16 + 3 * 8 + if cfg!(target_endian = "big") { 4 } else { 0 };
+        let fixed = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED).cast_unsigned();
+        let mut filter = [
+            step(load, 0, 0, 0),
+            step(equal, 0, 3, libc::SYS_mremap as u32),
+            step(load, 0, 0, fourth_argument),
+            step(equal, 0, 1, fixed),
+            step(libc::BPF_RET, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOMEM.cast_unsigned()),
+            step(libc::BPF_RET, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+        // SAFETY: a filter for this thread, which the kernel copies.
+        unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+                && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) == 0
+        }
+    }
+
+    #[test]
+    fn a_duplicate_that_fails_gives_back_what_it_reserved() {
+        let (region, object) = given();
+        let failing = || {
+            if !super::super::twice::is_possible() || !refuse_fixed() {
+                println!("skipped: nothing is reserved here, or no call can be made to fail");
+                return;
+            }
+            // SAFETY: the kernel chooses the addresses.
+            let failed = unsafe { region.duplicate(page_size(), huge_page_size(), Permission::ReadWrite, None) };
+            assert_eq!(failed.unwrap_err().code(), Code::InsufficientMem);
+        };
+        std::thread::scope(|scope| scope.spawn(failing).join().unwrap());
+        assert_eq!(mapped(object), region.len());
+    }
+}
