@@ -197,6 +197,9 @@ fn run_cell(
     let mut command = if matches!(row.change, Change::SetUserId) {
         let mut command = Command::new(scratch.join("program"));
         command.uid(program::NOBODY).gid(program::NOBODY);
+        let ids = scratch.join("ids");
+        std::fs::write(&ids, format!("reserved {} 0x700000 1\n", program::APPLICATION)).expect("a file");
+        command.env("RSM_SEGMENTID_FILE", ids);
         command
     } else {
         Command::new(own)

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// What the program puts.
 pub(super) const VALUE: u64 = 0x00c0_ffee;
+/// An application that has segment ids in a file of the tests' own.
+pub(super) const APPLICATION: &str = "rsm-surroundings";
 /// A user without rights.
 pub(super) const NOBODY: u32 = 65534;
 const SIZE: usize = 1 << 16;
@@ -137,7 +139,10 @@ fn change(row: &Row, scene: &mut Scene, report: &mut Report) {
             let entered = std::fs::write(entrance, std::process::id().to_string());
             entered.map_err(|_| rustix::io::Errno::IO).and_then(|()| act(scene))
         }
-        Change::SetUserId => Ok(()),
+        Change::SetUserId => {
+            scene.checks.push(Box::new(believes_nothing));
+            Ok(())
+        }
     };
     match made {
         Ok(()) => report.line("change ok"),
@@ -147,6 +152,20 @@ fn change(row: &Row, scene: &mut Scene, report: &mut Report) {
 
 fn wrong(text: impl Into<String>) -> Error {
     Error::with(Code::InternalError, text.into())
+}
+
+/// Whoever started the program named a cluster, perhaps, and a file with this application's segment ids.
+fn believes_nothing() -> Result<()> {
+    if let Ok(ids) = rsm::reserved_segment_ids(APPLICATION) {
+        return Err(wrong(format!("read the ids {ids:?}")));
+    }
+    if std::env::var_os("RSM_CLUSTER").is_none() {
+        return Ok(());
+    }
+    match rsm::observe::Observer::attach(None) {
+        Err(error) if error.to_string().contains("RSM_CLUSTER is not believed") => Ok(()),
+        other => Err(wrong(format!("looked at a cluster: {other:?}"))),
+    }
 }
 
 /// Memory of the program's, with something in it.
