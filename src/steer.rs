@@ -35,8 +35,9 @@ use crate::observe::{self, ClusterRef, Purpose};
 use crate::{Result, SegmentId};
 use rsm_core::message::NodeSignal;
 use rsm_core::registry::LinkChange;
-use rsm_shm::address::environment;
+use rsm_shm::address::{Address, environment};
 use rsm_shm::membership::Membership;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 /// The links between two nodes: one direction or both, through one controller or all.
@@ -106,6 +107,22 @@ impl std::fmt::Display for Links {
 /// As [`observe::find`].
 pub fn find(name: Option<&str>) -> Result<ClusterRef> {
     observe::find_for(Purpose::Change, name)
+}
+
+/// User and process at the other end of a socket, as they are called here: 0 for a process that this PID namespace does not
+/// show. For `rsm-run`.
+#[doc(hidden)]
+pub fn peer(socket: impl AsFd) -> Result<(u32, u32)> {
+    rsm_shm::socket::peer(socket).map(|(credentials, process)| (credentials.uid, process))
+}
+
+/// The process at the other end of a socket, as [`peer`] gives it, if it is one of the user that the cluster is of. For
+/// `rsm-run`.
+#[doc(hidden)]
+pub fn peer_of(cluster: &ClusterRef, socket: impl AsFd) -> Result<u32> {
+    let (user, process) = peer(socket)?;
+    rsm_shm::user::check_agent(&Address::new(&cluster.name, cluster.uid)?, user)?;
+    Ok(process)
 }
 
 /// The right to disturb a cluster: whoever the agent lets look without being a node, which is its own user, root, and

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use rsm::Cluster;
 use rsm::observe::ClusterRef;
+use rsm::steer::{peer, peer_of};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, ioctl_fionbio};
-use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
 };
@@ -115,7 +115,7 @@ impl Keeper {
     pub(crate) fn attend(&mut self, cluster: &Cluster) -> Option<Wish> {
         while self.guests.len() < MOST_GUESTS {
             let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) else { break };
-            let welcome = socket_peercred(&socket).is_ok_and(|peer| peer.uid.is_root() || peer.uid == geteuid());
+            let welcome = peer(&socket).is_ok_and(|(user, _)| user == 0 || user == geteuid().as_raw());
             let link = Link::over(socket);
             if welcome {
                 self.guests.push(Guest { link, inside: false });
@@ -194,25 +194,36 @@ pub struct Door {
     pub(crate) variables: Vec<(String, String)>,
 }
 
+/// What was said at a door.
+struct Heard {
+    link: Link,
+    /// Who said it, 0 where this PID namespace does not show it.
+    keeper: u32,
+    answer: Answer,
+}
+
 /// Goes to the door of the named cluster, or the only one, and asks.
-fn ask(name: Option<&str>, ask: &Ask) -> Result<(ClusterRef, Link, Answer), Failure> {
+fn ask(name: Option<&str>, ask: &Ask) -> Result<(ClusterRef, Heard), Failure> {
     let cluster = rsm::steer::find(name)?;
-    let link = Link::over(knock(&cluster)?);
+    let (socket, keeper) = knock(&cluster)?;
+    let link = Link::over(socket);
     link.send(ask);
-    let answer = wait(&link, PATIENCE).ok_or_else(|| {
-        Failure::new(format!("cluster {} is there and does not answer: is its rsm-ctl stopped?", cluster.name))
-    })?;
-    match answer {
-        Answer::Refused { why } => Err(Failure::new(why)),
-        answer => Ok((cluster, link, answer)),
+    match wait(&link, PATIENCE) {
+        Received::Message(Answer::Refused { why }) => Err(Failure::new(why)),
+        Received::Message(answer) => Ok((cluster, Heard { link, keeper, answer })),
+        Received::Nothing | Received::Gone => {
+            Err(Failure::new(format!("cluster {} is there and does not answer: is its rsm-ctl stopped?", cluster.name)))
+        }
     }
 }
 
 /// Enters the named cluster, or the only one, as a process of this node.
 pub fn enter(name: Option<&str>, node: u32) -> Result<Door, Failure> {
     match ask(name, &Ask::Enter { node })? {
-        (cluster, link, Answer::Environment { variables }) => Ok(Door { name: cluster.name, link, variables }),
-        (cluster, ..) => Err(Failure::new(format!("cluster {} does not let anybody in now", cluster.name))),
+        (cluster, Heard { link, answer: Answer::Environment { variables }, .. }) => {
+            Ok(Door { name: cluster.name, link, variables })
+        }
+        (cluster, _) => Err(Failure::new(format!("cluster {} does not let anybody in now", cluster.name))),
     }
 }
 
@@ -222,10 +233,23 @@ pub fn enter(name: Option<&str>, node: u32) -> Result<Door, Failure> {
 /// # Errors
 /// That there is none, that it is another user's, or that it takes longer than its own grace allows.
 pub fn end(name: Option<&str>) -> Result<String, Failure> {
-    let (cluster, _link, answer) = ask(name, &Ask::End)?;
+    let (cluster, Heard { link, keeper, answer }) = ask(name, &Ask::End)?;
     let Answer::Ending { processes, within } = answer else {
         return Err(Failure::new(format!("cluster {} does not end", cluster.name)));
     };
+    let late = |remedy: String| {
+        Failure::new(format!(
+            "cluster {} has not ended after {within:?}; is its rsm-ctl stopped? {remedy}",
+            cluster.name
+        ))
+    };
+    if !RawPid::try_from(keeper).is_ok_and(|keeper| processes.contains(&keeper)) {
+        // Numbers of another PID namespace are those of other processes here, or of none: the end of the door has to do.
+        return match wait(&link, within) {
+            Received::Gone => Ok(cluster.name),
+            _ => Err(late("It is in another PID namespace".to_owned())),
+        };
+    }
     let mut opened = Vec::new();
     for process in processes.iter().filter_map(|&process| Pid::from_raw(process)) {
         match pidfd_open(process, PidfdFlags::empty()) {
@@ -243,11 +267,7 @@ pub fn end(name: Option<&str>) -> Result<String, Failure> {
         if poll(&mut [PollFd::new(process, PollFlags::IN)], left.as_ref()) == Ok(0) {
             let list: Vec<String> = processes.iter().map(ToString::to_string).collect();
             let list = list.join(" ");
-            return Err(Failure::new(format!(
-                "cluster {} has not ended after {within:?}; is its rsm-ctl stopped? `kill -CONT {list}` lets it go on, \
-                 `kill -KILL {list}` ends it",
-                cluster.name
-            )));
+            return Err(late(format!("`kill -CONT {list}` lets it go on, `kill -KILL {list}` ends it")));
         }
     }
     Ok(cluster.name)
@@ -259,29 +279,29 @@ pub fn end(name: Option<&str>) -> Result<String, Failure> {
 /// That there is no such cluster or node, or that it is another user's.
 pub fn environment_of(name: Option<&str>, node: u32) -> Result<Vec<(String, String)>, Failure> {
     match ask(name, &Ask::Environment { node })? {
-        (_, _, Answer::Environment { variables }) => Ok(variables),
-        (cluster, ..) => Err(Failure::new(format!("cluster {} gives out no environment", cluster.name))),
+        (_, Heard { answer: Answer::Environment { variables }, .. }) => Ok(variables),
+        (cluster, _) => Err(Failure::new(format!("cluster {} gives out no environment", cluster.name))),
     }
 }
 
-/// Waits for something to be said; `None` when it takes too long, or nobody is there any more.
-fn wait(link: &Link, within: Duration) -> Option<Answer> {
-    let end = Instant::now() + within;
+/// Waits for something to be said, or for the other end to go; [`Received::Nothing`] when it takes too long.
+fn wait(link: &Link, within: Duration) -> Received<Answer> {
+    let end = Instant::now().checked_add(within);
     loop {
         match link.receive() {
-            Received::Message(answer) => return Some(answer),
-            Received::Gone => return None,
             Received::Nothing => {
-                let left = until(end, Instant::now());
-                if poll(&mut [PollFd::new(link, PollFlags::IN)], Some(&left)) == Ok(0) {
-                    return None;
+                let left = end.map(|end| until(end, Instant::now()));
+                if poll(&mut [PollFd::new(link, PollFlags::IN)], left.as_ref()) == Ok(0) {
+                    return Received::Nothing;
                 }
             }
+            received => return received,
         }
     }
 }
 
-fn knock(cluster: &ClusterRef) -> Result<OwnedFd, Failure> {
+/// The way to the door, and who keeps it: the warden, 0 where this PID namespace does not show it.
+fn knock(cluster: &ClusterRef) -> Result<(OwnedFd, u32), Failure> {
     let failed = |error: io::Error| {
         Failure::new(format!("cannot reach the rsm-ctl of cluster {}: {}", cluster.name, reason(&error)))
     };
@@ -293,12 +313,12 @@ fn knock(cluster: &ClusterRef) -> Result<OwnedFd, Failure> {
         errno => failed(errno.into()),
     })?;
     // Anybody may take a name in that namespace.
-    let peer = socket_peercred(&socket).map_err(|errno| failed(errno.into()))?;
-    if peer.uid.as_raw() != cluster.uid {
-        return Err(Failure::new(format!("what listens as the rsm-ctl of cluster {} is another user's", cluster.name)));
-    }
+    let process = peer_of(cluster, &socket).map_err(|error| {
+        let what = format!("what listens as the rsm-ctl of cluster {} is another user's", cluster.name);
+        Failure::new(format!("{what}: {}", error.detail()))
+    })?;
     ioctl_fionbio(&socket, true).map_err(|errno| failed(errno.into()))?;
-    Ok(socket)
+    Ok((socket, process))
 }
 
 fn nobody_there(cluster: &ClusterRef) -> Failure {

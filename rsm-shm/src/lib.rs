@@ -26,4 +26,4 @@ pub mod rights;
 pub mod socket;
 pub mod strict;
 mod umask;
-mod user;
+pub mod user;

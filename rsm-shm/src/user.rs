@@ -62,11 +62,17 @@ impl Map {
     }
 }
 
+/// Whether what somebody, here or in the user namespace around, calls user `told` is this process's own effective user.
+pub fn is_own(told: u32) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    told == own || Map::own().is_some_and(|map| !map.is_plain() && map.translated(told) == Some(own))
+}
+
 /// Checks that the agent of a cluster, which the kernel calls user `seen` here, is the user that its address names.
 ///
 /// # Errors
 /// PERM_DENIED when it is not, or nobody can tell.
-pub(crate) fn check_agent(address: &Address, seen: u32) -> Result<()> {
+pub fn check_agent(address: &Address, seen: u32) -> Result<()> {
     let (cluster, told) = (address.name(), address.uid());
     // Nearly always. The number that stands for everybody without one says nothing, but of one's own agent.
     if told == seen && (seen != OVERFLOW || address.is_ours()) {

@@ -3,6 +3,7 @@
 use crate::{Error, Result};
 use rsm_core::Code;
 use rsm_shm::address::Address;
+use rsm_shm::user::is_own;
 use serde::Serialize;
 
 /// A running cluster.
@@ -57,9 +58,8 @@ pub(crate) enum Purpose {
 /// Picks a cluster out of those that run: by name or address, or the only one. One's own come before those of other users.
 pub(super) fn choose(running: Vec<ClusterRef>, name: Option<&str>, purpose: Purpose) -> Result<Address> {
     let none = |text: String| Err(Error::with(Code::CtlrNotPresent, text));
-    let me = rsm_shm::address::current_uid();
     let list = |some: &[&ClusterRef]| {
-        let show = |c: &&ClusterRef| if c.uid == me { c.name.clone() } else { c.address() };
+        let show = |c: &&ClusterRef| if is_own(c.uid) { c.name.clone() } else { c.address() };
         some.iter().map(show).collect::<Vec<_>>().join(", ")
     };
     let all: Vec<&ClusterRef> = running.iter().collect();
@@ -73,7 +73,7 @@ pub(super) fn choose(running: Vec<ClusterRef>, name: Option<&str>, purpose: Purp
         };
     }
     let fitting: Vec<&ClusterRef> = running.iter().filter(|c| name.is_none_or(|n| n == c.name)).collect();
-    let own: Vec<&ClusterRef> = fitting.iter().copied().filter(|c| c.uid == me).collect();
+    let own: Vec<&ClusterRef> = fitting.iter().copied().filter(|c| is_own(c.uid)).collect();
     let another = |what: String, theirs: &[&ClusterRef]| {
         let addresses = theirs.iter().map(|c| c.address()).collect::<Vec<_>>().join(", ");
         none(format!("you have no cluster {what}; one of another user is named by its address: {addresses}"))

@@ -281,6 +281,27 @@ fn who_looks_from_another_pid_namespace_takes_no_process_for_another() {
     cluster.down();
 }
 
+/// A cluster is entered and ended from another PID namespace, and by its own user from another user namespace.
+#[test]
+fn a_cluster_is_entered_and_ended_from_other_namespaces() {
+    for how in ["unshare -pf --mount-proc", "unshare -Ur", "unshare -Urpf --mount-proc"] {
+        let tried = shell(&format!("{how} true")).finish();
+        if tried.code() != 0 {
+            println!("skipped: {how}: {}", tried.stderr);
+            continue;
+        }
+        let cluster = crate::rig::Standing::up(&["-n", "1"]);
+        let script = format!(
+            "set -e; $CTL exec --cluster $NAME --node 1 -- echo inside; $CTL env --cluster $NAME 1 | grep -c RSM_NODE_KEY
+             $CTL -q down $NAME; ! $CTL nodes --cluster $NAME 2>/dev/null"
+        );
+        let finished =
+            shell(&format!("{how} sh -c \"$SCRIPT\"")).env("SCRIPT", &script).env("NAME", &cluster.name).finish();
+        assert_eq!((finished.code(), &*finished.stderr), (0, ""), "{how}");
+        assert!(finished.text().starts_with("inside\n1\n"), "{how}: {}", finished.text());
+    }
+}
+
 /// The agent is in a PID namespace of its own, the node is outside of it and has no number there.
 #[test]
 fn a_process_that_the_agents_pid_namespace_does_not_show_is_elsewhere() {
