@@ -22,6 +22,8 @@ pub mod memory;
 pub mod parking;
 pub mod private_table;
 pub mod procfs;
+#[cfg(test)]
+mod refused;
 pub mod rights;
 pub mod socket;
 pub mod strict;

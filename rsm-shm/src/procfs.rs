@@ -27,7 +27,7 @@ pub fn open(path: &str) -> Result<Guest> {
     let root = root().map_err(|e| Error::with(e.code(), format!("{tried}: {}", e.detail())))?;
     let opened = rustix::fs::open(&*whole, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).and_then(Guest::new);
     let opened = opened.map_err(|e| match e {
-        Errno::NOENT if !knows_us() => missing(format!("{tried}: {STRANGE}")),
+        Errno::NOENT if !knows_us().unwrap_or(true) => missing(format!("{tried}: {STRANGE}")),
         e => from_errno(e, &tried),
     })?;
     let place = mount_of(&opened, "", AtFlags::EMPTY_PATH).map_err(|e| from_errno(e, &tried))?;
@@ -46,11 +46,12 @@ pub fn read(path: &str) -> Result<Vec<u8>> {
     })
 }
 
-/// Reason why this process cannot use /proc; `None` when it can.
+/// Reason why this process cannot use /proc; `None` when it can. CTLR_NOT_PRESENT and PERM_DENIED stay for good, others may
+/// be over the next time.
 pub fn obstacle() -> Option<Error> {
-    match root() {
-        Ok(_) if knows_us() => None,
-        Ok(_) => Some(missing(STRANGE.to_owned())),
+    match root().and_then(|_| knows_us()) {
+        Ok(true) => None,
+        Ok(false) => Some(missing(STRANGE.to_owned())),
         Err(error) => Some(error),
     }
 }
@@ -88,13 +89,17 @@ fn mount_of(from: impl AsFd, path: &str, flags: AtFlags) -> rustix::io::Result<u
     }
 }
 
-fn knows_us() -> bool {
-    rustix::fs::stat("/proc/self").is_ok()
+fn knows_us() -> Result<bool> {
+    match rustix::fs::stat("/proc/self") {
+        Err(Errno::NOENT) => Ok(false),
+        looked => looked.map(|_| true).map_err(|e| from_errno(e, "cannot look at /proc")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refused;
 
     #[test]
     fn our_own_files_are_read() {
@@ -104,5 +109,12 @@ mod tests {
         let error = open("self/nothing").unwrap_err();
         assert_eq!(error.code(), Code::CtlrNotPresent);
         assert!(error.to_string().contains("/proc/self/nothing"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_now_is_not_missing() {
+        let code = |call, work: fn() -> Option<Error>| refused::on_a_thread(call, Errno::NOMEM, work).map(|e| e.code());
+        assert_eq!(code(libc::SYS_statfs, obstacle), Some(Code::InsufficientMem));
+        assert_eq!(code(libc::SYS_newfstatat, || knows_us().err()), Some(Code::InsufficientMem));
     }
 }

@@ -13,6 +13,7 @@ use crate::error::from_errno;
 use rsm_core::{Code, Error, Result, crash_point};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MprotectFlags, ProtFlags};
+use std::time::Duration;
 
 /// Whether stores that other threads made meanwhile were held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub enum Protection {
     None,
 }
 
-/// What went wrong, without allocating.
-#[derive(Clone, Copy, Debug)]
+/// What went wrong.
+#[derive(Debug)]
 enum Failure {
     /// Pages of the source cannot be loaded.
     Source(Errno),
@@ -32,6 +33,8 @@ enum Failure {
     Memory,
     /// A mapping cannot be made.
     Mapping(Errno),
+    /// Those who sleep in the memory cannot be looked for.
+    Sleepers(Error),
 }
 
 impl From<Failure> for Error {
@@ -45,6 +48,7 @@ impl From<Failure> for Error {
                 Error::with(Code::BadAddr, "no memory is behind part of the range, such as past the end of a file")
             }
             Failure::Source(e) | Failure::Mapping(e) => from_errno(e, "cannot move a segment's contents"),
+            Failure::Sleepers(error) => error,
         }
     }
 }
@@ -130,6 +134,10 @@ impl<'a> Relocation<'a> {
     /// # Safety
     /// As [`adopt`](super::adopt::adopt).
     pub(super) unsafe fn run(mut self) -> Result<Protection> {
+        // Who sleeps on shared memory is looked for when it has moved. Where nobody can look, nothing is begun.
+        if let Some(part) = self.parts.iter().find(|part| part.old.is_some()) {
+            sleepers::within(part.place.addr(), part.length)?;
+        }
         let hold = match WriteProtection::open() {
             Ok(hold) => Some(hold),
             // What may be there next time is no reason to lose stores.
@@ -153,22 +161,21 @@ impl<'a> Relocation<'a> {
                     let error = Error::from(failure);
                     return Err(match undone {
                         Ok(()) => error,
-                        Err(_) => Error::with(
-                            error.code(),
-                            format!("{error}; nor to undo it: part of the range stays shared memory, all of it intact"),
-                        ),
+                        Err(_) => {
+                            self.parts.iter().for_each(Part::wake_all_left_behind);
+                            let stays = "nor to undo it: part of the range stays shared memory, all of it intact";
+                            Error::with(error.code(), format!("{error}; {stays}"))
+                        }
                     });
                 }
             }
         }
-        // Those of last chunks; and who was about to sleep on the old memory when its chunk moved does by now.
-        for part in &self.parts {
-            part.wake_left_behind(0, part.length);
-        }
+        self.parts.iter().for_each(Part::wake_all_left_behind);
         Ok(protection)
     }
 
-    /// Moves back the parts before `last`, and `moved` bytes of `last`.
+    /// Moves back the parts before `last`, and `moved` bytes of `last`. Parts that it cannot move back keep their old
+    /// memory.
     unsafe fn undo(&mut self, last: usize, moved: usize, means: &Means) -> Result<()> {
         for i in (0..=last).rev() {
             let part = &mut self.parts[i];
@@ -188,13 +195,18 @@ impl<'a> Relocation<'a> {
                 // It would have to go back to an object that is not mapped any more.
                 None => return Err(Error::new(Code::InternalError)),
             };
-            if protection.contains(ProtFlags::EXEC) {
-                staging.protect(0, length, protection | RW).map_err(|e| from_errno(e, "cannot move memory back"))?;
-            }
+            let runs = protection.contains(ProtFlags::EXEC);
+            let ready = if runs { staging.protect(0, length, protection | RW) } else { Ok(()) };
             let free = if old.is_some() { Free::Always } else { Free::Never };
-            let part = Part { place, at: 0, length, protection, old, free };
+            let back = Part { place, at: 0, length, protection, old, free };
             // SAFETY: by the caller's promise.
-            unsafe { means.relocate(&part, &mut staging, &mut 0) }?;
+            let move_back = |()| unsafe { means.relocate(&back, &mut staging, &mut 0) };
+            let done = ready.map_err(Failure::Mapping).and_then(move_back);
+            back.wake_all_left_behind();
+            if let Err(failure) = done {
+                part.old = Some(staging).filter(Span::is_shared);
+                return Err(failure.into());
+            }
         }
         Ok(())
     }
@@ -202,12 +214,21 @@ impl<'a> Relocation<'a> {
 
 impl Part<'_> {
     /// Wakes who sleeps on the old memory, now that others are under the same addresses. Who sleeps on the new is not met.
-    fn wake_left_behind(&self, from: usize, bytes: usize) {
-        let Some(old) = &self.old else { return };
+    fn wake_left_behind(&self, from: usize, bytes: usize) -> Result<()> {
+        let Some(old) = &self.old else { return Ok(()) };
         let start = self.place.addr();
-        // What the kernel does not tell now it told before the move.
-        for word in sleepers::within(start + from, bytes).unwrap_or_default() {
+        for word in sleepers::within(start + from, bytes)? {
             sleepers::wake(old.at(word - start, 4).expose_provenance());
+        }
+        Ok(())
+    }
+
+    /// Wakes those of the last chunk, and of any in which they could not be looked for; and who was about to sleep on the
+    /// old memory when its chunk moved does by now. There is no way back from here, and nobody else would ever wake them:
+    /// a shortage is waited out.
+    fn wake_all_left_behind(&self) {
+        while self.wake_left_behind(0, self.length).is_err() {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
@@ -279,7 +300,8 @@ impl Means {
                 break Err(Failure::Mapping(errno));
             }
             if end < part.length {
-                part.wake_left_behind(chunk, bytes);
+                // Soon, so that they need not wait for the rest. Whom this misses, `wake_all_left_behind` does not.
+                let _ = part.wake_left_behind(chunk, bytes);
             }
             if staging.is_shared() {
                 let behind = staging.at(at, bytes).cast();
@@ -320,7 +342,7 @@ fn prepare(part: &Part<'_>, chunk: usize, staging: &Span<'_>, bytes: usize) -> R
     if part.old.is_some() {
         return Ok(Vec::new()); // they can be woken afterwards
     }
-    let mut words = sleepers::within(place.addr(), bytes).map_err(Failure::Mapping)?;
+    let mut words = sleepers::within(place.addr(), bytes).map_err(Failure::Sleepers)?;
     words.retain(|&word| sleepers::hand_on(word, to.addr() + (word - place.addr())));
     Ok(words)
 }

@@ -10,8 +10,9 @@
 //! Futexes of the private kind are known by their address and need none of this.
 #![allow(unsafe_code)]
 
-use crate::{guest, procfs};
-use rustix::io::Errno;
+use crate::error::from_io;
+use crate::{guest, private_table, procfs};
+use rsm_core::{Code, Result};
 
 /// `futex_wait(2)` (Linux 6.7), which has the same number everywhere.
 const FUTEX_WAIT_2: i64 = 455;
@@ -24,29 +25,41 @@ const MOST: usize = 128;
 /// inheritance are not among them: they cannot be woken without being given the lock.
 ///
 /// # Errors
-/// EMFILE and the like. Where the kernel does not tell there are none.
-pub(crate) fn within(start: usize, bytes: usize) -> Result<Vec<usize>, Errno> {
-    let silent = |e: &Errno| matches!(*e, Errno::NOENT | Errno::SRCH | Errno::ACCESS | Errno::PERM);
-    let errno = |e: std::io::Error| Errno::from_io_error(&e).unwrap_or(Errno::IO);
-    let mut found = Vec::new();
-    if procfs::obstacle().is_some() {
-        return Ok(found); // what is there tells of somebody else, or lies
+/// INSUFFICIENT_MEM and the like: nobody knows now. Where the kernel never tells there are none.
+pub(crate) fn within(start: usize, bytes: usize) -> Result<Vec<usize>> {
+    match look(start, bytes) {
+        // The process has no descriptors left for it; a thread with a table of its own has.
+        Err(error) if error.code() == Code::InsufficientResources => private_table::aside(move || look(start, bytes)),
+        other => other,
     }
-    let tasks = match std::fs::read_dir("/proc/self/task").map_err(errno) {
+}
+
+fn look(start: usize, bytes: usize) -> Result<Vec<usize>> {
+    let silent =
+        |e: &std::io::Error| matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ESRCH | libc::EACCES | libc::EPERM));
+    let failed = |e| from_io(&e, "cannot look for threads that sleep in memory that moves");
+    let mut found = Vec::new();
+    match procfs::obstacle() {
+        None => {}
+        // What is there tells of somebody else, or lies.
+        Some(error) if matches!(error.code(), Code::CtlrNotPresent | Code::PermDenied) => return Ok(found),
+        Some(error) => return Err(error),
+    }
+    let tasks = match std::fs::read_dir("/proc/self/task") {
         Err(e) if silent(&e) => return Ok(found),
-        other => other?,
+        other => other.map_err(failed)?,
     };
     let me = rustix::thread::gettid().to_string();
     for task in tasks {
-        let task = task.map_err(errno)?;
+        let task = task.map_err(failed)?;
         if *task.file_name() == *me {
             continue;
         }
-        match guest::read_text(&task.path().join("syscall")).map_err(errno) {
+        match guest::read_text(&task.path().join("syscall")) {
             Ok(line) => found.extend(words_of(line.as_bytes())),
             // Ended meanwhile; or the kernel was built without it.
             Err(e) if silent(&e) => {}
-            Err(e) => return Err(e),
+            Err(e) => return Err(failed(e)),
         }
     }
     found.retain(|&word| word >= start && word - start < bytes && word.is_multiple_of(4));
@@ -117,6 +130,15 @@ pub(crate) fn wake(word: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn nobody_sleeps_is_not_said_where_nobody_could_look() {
+        for call in [libc::SYS_statfs, libc::SYS_getdents64] {
+            let looked = crate::refused::on_a_thread(call, Errno::NOMEM, || within(0, usize::MAX));
+            assert_eq!(looked.unwrap_err().code(), Code::InsufficientMem);
+        }
+    }
 
     #[test]
     fn lines_become_words() {

@@ -6,17 +6,17 @@ const LOAD: u16 = 0x20;
 const EQUAL: u16 = 0x15;
 const RETURN: u16 = 0x06;
 
-/// From here on this process's calls of one kind fail, those with certain values of their third argument or all.
-fn refuse(call: libc::c_long, third: &[u32], errno: libc::c_int) {
+/// From here on this thread's calls of one kind fail, those with certain values of one argument (the first is 0) or all.
+pub(super) fn refuse(call: libc::c_long, argument: u32, values: &[u32], errno: libc::c_int) {
     let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let third_argument = 16 + 2 * 8 + if cfg!(target_endian = "big") { 4 } else { 0 };
-    let count = third.len() as u8;
+    let half = 16 + argument * 8 + if cfg!(target_endian = "big") { 4 } else { 0 };
+    let count = values.len() as u8;
     let mut filter = vec![step(LOAD, 0, 0, 0)];
-    if third.is_empty() {
+    if values.is_empty() {
         filter.push(step(EQUAL, 0, 1, call as u32));
     } else {
-        filter.extend([step(EQUAL, 0, count + 2, call as u32), step(LOAD, 0, 0, third_argument)]);
-        for (i, &value) in (0..count).zip(third) {
+        filter.extend([step(EQUAL, 0, count + 2, call as u32), step(LOAD, 0, 0, half)]);
+        for (i, &value) in (0..count).zip(values) {
             let last = i + 1 == count;
             filter.push(step(EQUAL, count - 1 - i, u8::from(last), value));
         }
@@ -24,7 +24,7 @@ fn refuse(call: libc::c_long, third: &[u32], errno: libc::c_int) {
     filter.push(step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32));
     filter.push(step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW));
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: installs a filter for this process, which the kernel copies.
+    // SAFETY: installs a filter for this thread, which the kernel copies.
     unsafe {
         assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
         assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);
@@ -36,7 +36,7 @@ fn refuse(call: libc::c_long, third: &[u32], errno: libc::c_int) {
 fn where_stores_cannot_be_held_back_the_result_says_so() {
     let _alone = alone();
     in_child(root().then_some(65534), || {
-        refuse(libc::SYS_userfaultfd, &[], libc::EPERM);
+        refuse(libc::SYS_userfaultfd, 0, &[], libc::EPERM);
         if std::fs::File::open("/dev/userfaultfd").is_ok() {
             println!("skipped: everybody may open /dev/userfaultfd");
             return;
@@ -60,11 +60,11 @@ fn pages_are_made_present_without_advice_for_it() {
     let _alone = alone();
     for also_reading in [true, false] {
         in_child(None, || {
-            refuse(libc::SYS_madvise, &[22, 23], libc::EINVAL);
+            refuse(libc::SYS_madvise, 2, &[22, 23], libc::EINVAL);
             // SAFETY: of no bytes.
             assert_ne!(unsafe { libc::madvise(std::ptr::null_mut(), 0, 22) }, 0);
             if !also_reading {
-                refuse(libc::SYS_process_vm_readv, &[], libc::EPERM);
+                refuse(libc::SYS_process_vm_readv, 0, &[], libc::EPERM);
             }
             let range = Range::anonymous(CHUNK + 300 * page_size());
             range.fill();

@@ -79,11 +79,56 @@ fn who_sleeps_where_a_move_fails_is_woken() {
     let length = 2 * CHUNK + 4 * page_size();
     let small = object(length - 2 * page_size());
     let range = Range::anonymous(length);
-    let sleepers = [Sleeper::start(&range, 0), Sleeper::start(&range, length / page_size() - 1)];
+    // In each chunk, for those that moved and come back differ from those that did not.
+    let sleepers: Vec<_> = (0..8).map(|i| Sleeper::start(&range, i * (length / page_size() - 1) / 7)).collect();
     assert_eq!(range.adopt(&small), Err(Code::InsufficientMem));
     for sleeper in sleepers {
         sleeper.post("adoption failed");
     }
+}
+
+/// Opens files until none can be opened but so many.
+fn leave_descriptors(count: usize) -> Vec<std::fs::File> {
+    let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+    // SAFETY: of a child, which ends soon.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+    let mut files: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+    files.truncate(files.len() - count);
+    files
+}
+
+#[test]
+fn who_sleeps_is_woken_where_descriptors_run_out() {
+    let _alone = alone();
+    for (count, back) in (1..6).flat_map(|count| [(count, true), (count, false)]) {
+        in_child(None, || {
+            let range = Range::anonymous(4 * page_size());
+            let (one, other) = (object(range.length), object(range.length));
+            range.adopt(&one).unwrap();
+            let sleeper = Sleeper::start(&range, 1);
+            let files = leave_descriptors(count);
+            let moved = if back { range.give_back() } else { range.move_to(&other) };
+            drop(files);
+            assert!(matches!(moved, Ok(_) | Err(Code::InsufficientResources)), "{moved:?}");
+            sleeper.post(&format!("{count} descriptors left, given back: {back}, {moved:?}"));
+        });
+    }
+}
+
+#[test]
+fn where_nobody_can_look_for_sleepers_nothing_moves() {
+    let _alone = alone();
+    in_child(None, || {
+        let range = Range::anonymous(4 * page_size());
+        let (one, other) = (object(range.length), object(range.length));
+        range.adopt(&one).unwrap();
+        let sleeper = Sleeper::start(&range, 1);
+        kernels::refuse(libc::SYS_getdents64, 0, &[], libc::ENOMEM);
+        assert_eq!(range.give_back(), Err(Code::InsufficientMem));
+        assert_eq!(range.move_to(&other), Err(Code::InsufficientMem));
+        assert_eq!(range.object(), inspect::identity(&one).unwrap());
+        sleeper.post("nothing moved");
+    });
 }
 
 #[test]
