@@ -10,7 +10,7 @@
 
 use super::turn::{self, Wait};
 use super::{fork, lock, room};
-use crate::memory::adopt::{self, Protection, Within};
+use crate::memory::adopt::{self, Within};
 use crate::memory::huge::Pages;
 use crate::memory::inspect::{self, Identity};
 use crate::memory::region::Region;
@@ -268,10 +268,7 @@ impl Turn {
         let _moving = fork::hold_for_move();
         let start = std::ptr::with_exposed_provenance_mut(self.start);
         // SAFETY: the caller's promise.
-        let protection = unsafe { adopt::adopt(start, self.length, object) }?;
-        if protection == Protection::None {
-            tracing::warn!("memory was adopted without protection: stores of other threads meanwhile may be lost");
-        }
+        unsafe { adopt::adopt(start, self.length, object) }?;
         Pages::AsWished.make(start, self.length)?;
         crash_point!(RangeAdopted);
         let process = fork::count();

@@ -8,7 +8,7 @@ use super::populate::{Use, populate};
 use super::sleepers;
 use super::span::Span;
 use super::twice;
-use super::uffd::WriteProtection;
+use super::uffd::{self, WriteProtection};
 use crate::error::from_errno;
 use rsm_core::{Code, Error, Result, crash_point};
 use rustix::io::Errno;
@@ -140,8 +140,7 @@ impl<'a> Relocation<'a> {
         }
         let hold = match WriteProtection::open() {
             Ok(hold) => Some(hold),
-            // What may be there next time is no reason to lose stores.
-            Err(e @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => {
+            Err(e) if uffd::may_pass(e) => {
                 return Err(from_errno(e, "cannot hold back stores while memory moves"));
             }
             Err(_) => None,
@@ -171,6 +170,9 @@ impl<'a> Relocation<'a> {
             }
         }
         self.parts.iter().for_each(Part::wake_all_left_behind);
+        if protection == Protection::None {
+            tracing::warn!("memory moved without protection: stores of other threads meanwhile may be lost");
+        }
         Ok(protection)
     }
 
@@ -258,7 +260,10 @@ impl Means {
             let opened = unsafe { rustix::mm::mprotect(first.cast(), part.length, MprotectFlags::READ) };
             opened.map_err(Failure::Mapping)?;
         }
-        let hold = self.hold.as_ref().filter(|h| part.writable() && h.register(first.addr(), part.length).is_ok());
+        let hold = match &self.hold {
+            Some(h) if part.writable() && h.register(first.addr(), part.length).map_err(Failure::Mapping)? => Some(h),
+            _ => None,
+        };
         let mut protection = Protection::WriteProtected;
         let done = loop {
             let chunk = *moved;
@@ -370,9 +375,12 @@ unsafe fn move_stretch(
         _ => place,
     };
     let signals = Signals::block();
-    // SAFETY: this thread stores to its own stack and to the staging until `wake`; neither is in the range, see
-    // `check_range`.
-    let held = hold.filter(|h| unsafe { h.protect(place.addr(), bytes) }.is_ok());
+    let held = match hold {
+        // SAFETY: this thread stores to its own stack and to the staging until `wake`; neither is in the range, see
+        // `check_range`.
+        Some(h) if unsafe { h.protect(place.addr(), bytes) }? => Some(h),
+        _ => None,
+    };
     crash_point!(WindowHeld);
     // SAFETY: both are mapped for `bytes`, and apart. Without protection other threads may store while we copy: whole
     // bytes move in any case, and nothing is derived from them.

@@ -126,15 +126,15 @@ impl WriteProtection {
         Err(last)
     }
 
-    /// Makes it possible to protect a range of whole pages.
+    /// Makes it possible to protect a range of whole pages; `false` for memory that cannot be protected (private mappings
+    /// of files, SysV memory), and where somebody else's userfaultfd watches the range.
     ///
     /// # Errors
-    /// EINVAL for memory that cannot be protected (private mappings of files, SysV memory), EBUSY where somebody else's
-    /// userfaultfd watches the range, ENOMEM.
-    pub(crate) fn register(&self, start: usize, length: usize) -> Result<(), Errno> {
+    /// Those that [may pass](may_pass).
+    pub(crate) fn register(&self, start: usize, length: usize) -> Result<bool, Errno> {
         let mut register = Register { range: range(start, length), mode: REGISTER_MODE_WP, ioctls: 0 };
         // SAFETY: the argument is one `struct uffdio_register`. Registering changes no contents and no access.
-        unsafe { request(&self.fd, UFFDIO_REGISTER, &mut register) }
+        unless_it_may_pass(unsafe { request(&self.fd, UFFDIO_REGISTER, &mut register) })
     }
 
     /// Ends protection of what is left of a registered range, and wakes who waits for it.
@@ -144,7 +144,8 @@ impl WriteProtection {
         let _ = unsafe { request(&self.fd, UFFDIO_UNREGISTER, &mut range(start, length)) };
     }
 
-    /// Holds back stores to a registered range from now on: when this returns, none is under way.
+    /// Holds back stores to a registered range from now on: when this returns, none is under way. `false` where the kernel
+    /// refuses to; then, and after an error, none is held back.
     ///
     /// Before Linux 6.4, private pages that were never touched are left out: load from every page before.
     ///
@@ -154,11 +155,17 @@ impl WriteProtection {
     /// itself for ever.
     ///
     /// # Errors
-    /// ENOENT when the range is not registered.
-    pub(crate) unsafe fn protect(&self, start: usize, length: usize) -> Result<(), Errno> {
+    /// Those that [may pass](may_pass).
+    pub(crate) unsafe fn protect(&self, start: usize, length: usize) -> Result<bool, Errno> {
         let mut protect = Protect { range: range(start, length), mode: WRITEPROTECT_MODE_WP };
         // SAFETY: the argument is one `struct uffdio_writeprotect`; who stores waits, by the caller's promise not us.
-        unsafe { request(&self.fd, UFFDIO_WRITEPROTECT, &mut protect) }
+        let done = unsafe { request(&self.fd, UFFDIO_WRITEPROTECT, &mut protect) };
+        if done.is_err() {
+            // Part of it may be protected.
+            self.unprotect(start, length);
+            self.wake(start, length);
+        }
+        unless_it_may_pass(done)
     }
 
     /// Lets stores to the range go on where they were going.
@@ -175,6 +182,20 @@ impl WriteProtection {
     pub(crate) fn wake(&self, start: usize, length: usize) {
         // SAFETY: the argument is one `struct uffdio_range`; threads that are woken try their access again.
         let _ = unsafe { request(&self.fd, UFFDIO_WAKE, &mut range(start, length)) };
+    }
+}
+
+/// Whether what the kernel refuses now it may grant the next time: no reason to move memory unprotected, and so to lose
+/// stores. EBADF is a descriptor that the program closed or replaced.
+pub(crate) fn may_pass(errno: Errno) -> bool {
+    matches!(errno, Errno::NOMEM | Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::BADF)
+}
+
+/// Whether it was done, or the error if asking again may help.
+fn unless_it_may_pass(done: Result<(), Errno>) -> Result<bool, Errno> {
+    match done {
+        Err(e) if may_pass(e) => Err(e),
+        done => Ok(done.is_ok()),
     }
 }
 
@@ -198,8 +219,11 @@ fn open() -> Result<(Guest, Mode), Errno> {
         Err(Errno::PERM) => {}
         other => return other.map(|fd| (fd, Mode::Full)),
     }
-    if let Ok(fd) = create_by_device() {
-        return Ok((fd, Mode::Full));
+    match create_by_device() {
+        Ok(fd) => return Ok((fd, Mode::Full)),
+        // Next time the kernel's own stores may be held back as well.
+        Err(e) if may_pass(e) => return Err(e),
+        Err(_) => {}
     }
     create(USER_MODE_ONLY).map(|fd| (fd, Mode::UserOnly))
 }

@@ -54,6 +54,60 @@ fn where_stores_cannot_be_held_back_the_result_says_so() {
     });
 }
 
+/// `UFFDIO_REGISTER` and `UFFDIO_WRITEPROTECT`.
+const REGISTER: u32 = 0xC020_AA00;
+const PROTECT: u32 = 0xC018_AA06;
+
+/// What may pass is no reason to lose stores.
+#[test]
+fn where_stores_cannot_be_held_back_now_nothing_moves() {
+    let _alone = alone();
+    if !protected() {
+        return;
+    }
+    for call in [REGISTER, PROTECT] {
+        for (errno, code) in [
+            (libc::ENOMEM, Code::InsufficientMem),
+            (libc::EAGAIN, Code::InsufficientResources),
+            (libc::EBADF, Code::InsufficientResources),
+        ] {
+            in_child(None, || {
+                let (private, shared) = (Range::anonymous(4 * page_size()), Range::anonymous(4 * page_size()));
+                let (one, other) = (object(private.length), object(shared.length));
+                shared.adopt(&other).unwrap();
+                let writers = [Writers::start(&private), Writers::start(&shared)];
+                refuse(libc::SYS_ioctl, 1, &[call], errno);
+                let done = [private.adopt(&one), shared.move_to(&one), shared.give_back()];
+                let missing = writers.map(|writers| writers.stop().1);
+                assert_eq!((done, missing), ([Err(code); 3], [0; 2]), "{call:#x}, {errno}");
+                assert_eq!(private.kinds(), [Kind::Anonymous]);
+                assert_eq!(shared.object(), inspect::identity(&other).unwrap());
+            });
+        }
+        in_child(None, || {
+            refuse(libc::SYS_ioctl, 1, &[call], libc::EINVAL);
+            let range = Range::anonymous(4 * page_size());
+            range.fill();
+            assert_eq!(range.adopt(&object(range.length)), Ok(Protection::None), "{call:#x} is refused for good");
+            range.check();
+        });
+    }
+}
+
+/// Without a descriptor for the device nobody knows whether it would have held back the kernel's own stores as well.
+#[test]
+fn the_lesser_way_is_not_taken_for_want_of_a_descriptor() {
+    let _alone = alone();
+    in_child(None, || {
+        let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
+        refuse(libc::SYS_userfaultfd, 0, &[flags.cast_unsigned()], libc::EPERM);
+        refuse(libc::SYS_openat, 0, &[], libc::EMFILE);
+        #[cfg(target_arch = "x86_64")]
+        refuse(libc::SYS_open, 0, &[], libc::EMFILE);
+        assert_eq!(mode(), Err(rustix::io::Errno::MFILE));
+    });
+}
+
 /// Advice to make pages present came with Linux 5.14.
 #[test]
 fn pages_are_made_present_without_advice_for_it() {
