@@ -25,7 +25,6 @@ calls! {
     mremap SYS_mremap: NOMEM AGAIN;
     mprotect SYS_mprotect: NOMEM ACCESS;
     madvise SYS_madvise: NOMEM AGAIN;
-    mlock SYS_mlock: NOMEM AGAIN PERM;
     mincore SYS_mincore: NOMEM AGAIN;
     memfd_create SYS_memfd_create: NOMEM MFILE NFILE ACCESS;
     ftruncate SYS_ftruncate: INTR FBIG IO PERM NOMEM;

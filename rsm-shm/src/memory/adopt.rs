@@ -80,7 +80,7 @@ pub enum Within {
 /// Whatever the process shared with nobody dies with it; the object goes with its last descriptor and mapping.
 pub unsafe fn adopt(start: *mut u8, length: usize, object: BorrowedFd<'_>) -> Result<Protection> {
     check_range(start, length)?;
-    kin::watch();
+    kin::watch()?;
     let pieces = inspect::exportable(start.expose_provenance(), length)?;
     let staging = Span::of_object(object, length)?;
     // SAFETY: by the caller's promise; the range is mapped and whole pages, by the checks above.

@@ -87,9 +87,44 @@ fn pages_are_freed_again_when_the_children_have_ended() {
     assert!(blocks() > 0);
     Child::fork(&range, false).end();
     range.give_back().unwrap();
-    if std::fs::File::open("/proc/self/pagemap").is_err() {
+    assert!(blocks() == 0 || !pages_are_told(), "nobody can have a right to the pages");
+}
+
+fn pages_are_told() -> bool {
+    let told = std::fs::File::open("/proc/self/pagemap").is_ok();
+    if !told {
         println!("skipped: this process may not look at its pages");
-        return;
     }
-    assert_eq!(blocks(), 0, "nobody can have a right to the pages");
+    told
+}
+
+/// The page that tells of children must be there before the memory that they might share.
+#[test]
+fn a_lack_of_memory_at_first_is_not_for_good() {
+    let _alone = alone();
+    for (errno, may_lock) in [(libc::ENOMEM, true), (libc::EAGAIN, false), (libc::EPERM, false)] {
+        in_child(None, || {
+            let range = Range::anonymous(8 * page_size());
+            range.fill();
+            let (one, other) = (object(range.length), object(range.length));
+            let refused = || {
+                kernels::refuse(libc::SYS_mlock, 0, &[], errno);
+                let locked = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_LOCKED;
+                kernels::refuse(libc::SYS_mmap, 3, &[locked.cast_unsigned()], errno);
+                range.adopt(&one)
+            };
+            let first = std::thread::scope(|scope| scope.spawn(refused).join().unwrap());
+            assert_eq!(first.is_err(), may_lock, "{first:?}");
+            if first.is_ok() {
+                range.give_back().unwrap();
+            }
+            range.check();
+            assert_eq!(range.kinds(), [Kind::Anonymous]);
+            range.adopt(&other).unwrap();
+            range.give_back().unwrap();
+            range.check();
+            let freed = rustix::fs::fstat(&other).unwrap().st_blocks == 0;
+            assert!(freed == may_lock || !pages_are_told(), "pages were freed: {freed}");
+        });
+    }
 }

@@ -36,11 +36,11 @@ impl Membership {
         let (name, bell, memory) = self.create_remote(controller, length, level, None)?;
         self.finish(name, bell, false, pages, length, || {
             let bytes = usize::try_from(length).map_err(|_| Error::new(Code::BadLength))?;
+            kin::watch()?;
             let region = Region::map(&memory, 0, bytes, Permission::ReadWrite)?;
             // Before small pages are there, which would be made in vain.
             pages.make(region.as_ptr(), bytes)?;
             region.populate(0, bytes, Permission::ReadWrite)?;
-            kin::watch();
             Ok(Backing::Own(region, inspect::identity(&memory)?))
         })
     }
