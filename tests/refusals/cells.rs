@@ -94,6 +94,8 @@ const KEPT: &[(&str, &str)] = &[
     ("rsm-ctl up: starting node", "recvmsg 1 of starting node's rsm-agent is ENOMEM"),
     // The memory of a tally that could not be mapped at first never was.
     ("somebody watches a newcomer: Newcomer", "mmap 1 of rsm-events is ENOMEM"),
+    // Imports could not be cut off later.
+    ("join: Newcomer", "open 1 of rsm-events is ENFILE"),
 ];
 
 /// Which cells are played: all, or a sample.
@@ -180,6 +182,7 @@ fn play(story: &Story, role: Role, scene: &mut Scene, cell: &Cell) -> Result<Cam
     (story.each)(scene);
     let listener = scene.player(role).listener.control();
     listener.refuse(&cell.place, cell.errno, cell.lasting, story.who);
+    scene.met = Some(cell.errno);
     let code = (story.act)(scene);
     let refused = listener.let_go();
     scene.make_good(role, &refused);

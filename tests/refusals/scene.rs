@@ -6,6 +6,7 @@ use rsm::Code;
 use rsm::observe::Observer;
 use rsm_stories::gate::Holdings;
 use rsm_stories::{NodeProcess, code_of, refused_as};
+use rustix::io::Errno;
 use std::process::Command;
 use std::time::Duration;
 
@@ -91,6 +92,8 @@ pub(crate) struct Scene {
     rows: (usize, usize, Vec<u32>),
     /// What the act said last.
     pub(crate) said: String,
+    /// What the refused call met.
+    pub(crate) met: Option<Errno>,
     /// Anonymous memory of the players when all was warm.
     anonymous: Vec<(Role, u64)>,
 }
@@ -120,6 +123,7 @@ impl Scene {
             observer,
             rows: (0, 0, Vec::new()),
             said: String::new(),
+            met: None,
             anonymous: Vec::new(),
         }
     }

@@ -4,6 +4,7 @@ use super::scene::{ID, Role, Scene};
 use Role::{Agent, Exporter, Importer, Newcomer};
 use rsm::Code;
 use rsm_stories::refused_as;
+use rustix::io::Errno;
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
@@ -72,6 +73,7 @@ pub(crate) const STORIES: &[Story] = &[
         check: |s, code| {
             if code.is_none() {
                 s.ok(Newcomer, "cycles 1");
+                is_cut_off_without_descriptors(s);
             }
         },
         undo: |s, _| s.goes(Newcomer),
@@ -829,6 +831,21 @@ fn taken_back_from_the_stopped(s: &mut Scene, code: Option<Code>) {
     taken_back(s, code);
 }
 
+/// What imports are cut off with is kept from the join on: the newcomer, which imports from itself, has no descriptor when it
+/// takes its memory back. One that was not permitted to look does without.
+fn is_cut_off_without_descriptors(s: &mut Scene) {
+    if s.met.is_some_and(|errno| [Errno::PERM, Errno::ACCESS].contains(&errno)) {
+        return;
+    }
+    for command in ["export e 16384", "publish e 0x400000", "connect i 1 0x400000 rw", "map i"] {
+        s.ok(Newcomer, command);
+    }
+    s.ok(Newcomer, "nofile 0");
+    s.ok(Newcomer, "unpublish e");
+    s.ok(Newcomer, "nofile 1024");
+    s.fails(Newcomer, "put i 0 3", Code::ConnAborted);
+}
+
 /// An exporter of node 1 that is there for this cell, and the importer connected to it.
 fn a_passing_exporter(s: &mut Scene) {
     let environment = s.environment(Exporter);
@@ -866,9 +883,8 @@ fn left_alone(s: &mut Scene) {
 }
 
 /// Codes that an act may give when a call failed so.
-pub(crate) fn right(errno: rustix::io::Errno) -> &'static [Code] {
+pub(crate) fn right(errno: Errno) -> &'static [Code] {
     use Code::*;
-    use rustix::io::Errno;
     match errno {
         Errno::NOMEM | Errno::MFILE | Errno::NFILE | Errno::NOSPC | Errno::NOBUFS | Errno::DQUOT => {
             &[InsufficientResources, InsufficientMem, MapFailed]

@@ -11,24 +11,36 @@ use crate::memory::{maps, trash};
 use crate::parking::Parking;
 use crate::private_table::{self, Stdio};
 use crate::socket;
-use rsm_core::{Result, crash_point};
+use rsm_core::{Code, Error, Result, crash_point};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 /// After this what could not be done is tried again.
 const TRY_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
 /// Starts the thread. It ends with its socket.
+///
+/// # Errors
+/// As [`private_table::spawn`]; and where there is no room now for what imports are cut off with: it may be out of reach when
+/// it is needed.
 pub(super) fn start(socket: Guest, shared: Arc<Shared>, parking: Arc<Parking>) -> Result<()> {
-    private_table::spawn("rsm-events", socket, Stdio::Null, move |socket| {
-        maps::keep_looking();
-        trash::keep_marking();
-        run(&socket, &shared, &parking);
-    })
-    .map(drop)
+    let (tell, told) = mpsc::channel();
+    let thread = private_table::spawn("rsm-events", socket, Stdio::Null, move |socket| {
+        let kept = maps::keep_looking().and_then(|()| trash::keep_marking());
+        let ready = kept.is_ok();
+        let _ = tell.send(kept);
+        if ready {
+            run(&socket, &shared, &parking);
+        }
+    })?;
+    let kept = told.recv().unwrap_or_else(|_| Err(Error::with(Code::InternalError, "a thread ended at once")));
+    if kept.is_err() {
+        let _ = thread.join();
+    }
+    kept
 }
 
 fn run(events: &OwnedFd, shared: &Shared, parking: &Parking) {

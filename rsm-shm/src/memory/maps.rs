@@ -7,7 +7,7 @@
 use crate::error::from_errno;
 use crate::guest::Guest;
 use crate::procfs;
-use rsm_core::Result;
+use rsm_core::{Code, Result};
 use rustix::io::Errno;
 use std::cell::OnceCell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -50,9 +50,15 @@ thread_local! {
 }
 
 /// Lets the calling thread, whose descriptors are its own, look for as long as it lives, whatever the process does to
-/// its descriptors, its root directory or its limits.
-pub(crate) fn keep_looking() {
-    KEPT.with(|kept| procfs::open("self/maps").ok().map(|maps| kept.set(maps)));
+/// its descriptors, its root directory or its limits. Where nobody can look now, it looks like any other.
+///
+/// # Errors
+/// As [`procfs::open`], where it may be possible the next time.
+pub(crate) fn keep_looking() -> Result<()> {
+    match procfs::open("self/maps") {
+        Err(error) if matches!(error.code(), Code::CtlrNotPresent | Code::PermDenied) => Ok(()),
+        maps => maps.map(|maps| KEPT.with(|kept| drop(kept.set(maps)))),
+    }
 }
 
 /// Whether this kernel answers for one mapping.

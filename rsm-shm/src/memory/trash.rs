@@ -29,9 +29,17 @@ fn open_zeros() -> Result<Guest, Errno> {
     rustix::fs::open("/dev/zero", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).and_then(Guest::new)
 }
 
-/// Lets the calling thread, whose descriptors are its own, mark trash for as long as it lives.
-pub(crate) fn keep_marking() {
-    ZEROS.with(|kept| open_zeros().ok().map(|zeros| kept.set(zeros)));
+/// Lets the calling thread, whose descriptors are its own, mark trash for as long as it lives; if there is a device.
+///
+/// # Errors
+/// As `open(2)`, where it may be possible the next time.
+pub(crate) fn keep_marking() -> Result<()> {
+    match open_zeros() {
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::PERM | Errno::NXIO | Errno::NODEV) => Ok(()),
+        zeros => zeros
+            .map(|zeros| ZEROS.with(|kept| drop(kept.set(zeros))))
+            .map_err(|e| from_errno(e, "cannot open /dev/zero")),
+    }
 }
 
 /// Puts private zeroed memory over all of the region that is still ours.

@@ -31,7 +31,7 @@ impl Holdings {
                     // Without the numbers that tell one socket or pipe from another.
                     let target = target.to_string_lossy();
                     let kind = target.split(":[").next().unwrap_or_default();
-                    // What it looks and marks with it opens when it first runs, which may be after the first look here.
+                    // What it looks and marks with it has as long as it lives, and the name of the one is its process's.
                     if thread.trim() == "rsm-events" && (kind == "/dev/zero" || kind.ends_with("/maps")) {
                         continue;
                     }
