@@ -163,6 +163,8 @@ impl Call {
             "ioctl" if second as libc::Ioctl == libc::TIOCGPTPEER => {
                 &[Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::IO]
             }
+            // One mapping of the process (`PROCMAP_QUERY`).
+            "ioctl" if second & 0xffff == u64::from(b'f') << 8 | 17 => &[Errno::NOMEM],
             "ioctl" => &[],
             // No huge page, or none now, no room for it in the control group, or none for memory of this kind.
             "madvise" if third32 == COLLAPSE => &[Errno::NOMEM, Errno::AGAIN, Errno::BUSY, Errno::INVAL],

@@ -96,6 +96,8 @@ const KEPT: &[(&str, &str)] = &[
     ("somebody watches a newcomer: Newcomer", "mmap 1 of rsm-events is ENOMEM"),
     // Imports could not be cut off later.
     ("join: Newcomer", "open 1 of rsm-events is ENFILE"),
+    // What the program had there was unmapped.
+    ("disconnect where the program has other memory: Importer", "open 1 of main is ENOMEM"),
 ];
 
 /// Which cells are played: all, or a sample.

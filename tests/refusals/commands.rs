@@ -63,6 +63,22 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
             }
             ended.map(|()| String::new())
         }
+        // Memory of the program's own in the place of the first half of an import's.
+        ["squat", room, import] => {
+            let mapping = things.mappings.lock().unwrap().remove(import).expect("mapped");
+            let (start, length) = (mapping.memory().as_ptr(), mapping.memory().len() / 2);
+            map_at(start.cast(), length);
+            let place = (start.expose_provenance(), length);
+            ROOMS.lock().unwrap().get_or_insert_default().insert(room.to_owned(), place);
+            room_fill(place);
+            Ok(String::new())
+        }
+        ["vacate", room] => {
+            let (start, length) = ROOMS.lock().unwrap().as_mut().and_then(|rooms| rooms.remove(room)).expect("a room");
+            // SAFETY: memory of this program's, which nobody uses any more.
+            let done = unsafe { libc::munmap(start as *mut libc::c_void, length) };
+            Ok(done.to_string())
+        }
         ["roomcheck", room] => Ok(room_check(place(room))),
         ["exportsealed", name, length] => {
             keep(name, Controller::open("shm0").and_then(|c| c.export_sealed(number(length))))
@@ -119,6 +135,14 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
 
 fn place(room: &str) -> (usize, usize) {
     ROOMS.lock().unwrap().as_ref().expect("a room")[room]
+}
+
+/// Maps fresh memory over what is there.
+fn map_at(place: *mut libc::c_void, length: usize) {
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+    let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::FIXED);
+    // SAFETY: addresses that the library gave to this program, which uses them for nothing else from here on.
+    unsafe { mmap_anonymous(place, length, access, flags) }.expect("memory");
 }
 
 /// Fresh memory, for ever.

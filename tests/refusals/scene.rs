@@ -128,6 +128,11 @@ impl Scene {
         }
     }
 
+    /// Whether nothing was refused that stays so for good, as a rule.
+    pub(crate) fn may_look(&self) -> bool {
+        self.met.is_none_or(|errno| ![Errno::PERM, Errno::ACCESS].contains(&errno))
+    }
+
     /// Starts the process of that role and has it join.
     pub(crate) fn enters(&mut self, role: Role) {
         let mut player = Player::new(self.environment(role));

@@ -311,6 +311,26 @@ pub(crate) const STORIES: &[Story] = &[
         ..PLAIN
     },
     Story {
+        name: "disconnect where the program has other memory",
+        roles: &[Importer],
+        before: offered,
+        each: |s| {
+            for command in ["connect i 1 0x400000 rw", "map i", "squat m i"] {
+                s.ok(Importer, command);
+            }
+        },
+        act: |s| s.tries(Importer, "disconnect i"),
+        check: |s, _| {
+            // Where it may not look the library takes all for its own.
+            if s.may_look() {
+                s.says(Importer, "roomcheck m", "fine private");
+            }
+        },
+        again: false,
+        undo: |s, _| drop(s.ok(Importer, "vacate m")),
+        ..PLAIN
+    },
+    Story {
         name: "wait for an export's signal",
         act: |s| meanwhile(s, Exporter, "waitexport e 30000", (Importer, "post i")),
         check: |s, code| signal_is_there(s, code, Exporter, "waitexport e"),
@@ -834,7 +854,7 @@ fn taken_back_from_the_stopped(s: &mut Scene, code: Option<Code>) {
 /// What imports are cut off with is kept from the join on: the newcomer, which imports from itself, has no descriptor when it
 /// takes its memory back. One that was not permitted to look does without.
 fn is_cut_off_without_descriptors(s: &mut Scene) {
-    if s.met.is_some_and(|errno| [Errno::PERM, Errno::ACCESS].contains(&errno)) {
+    if !s.may_look() {
         return;
     }
     for command in ["export e 16384", "publish e 0x400000", "connect i 1 0x400000 rw", "map i"] {

@@ -171,19 +171,23 @@ impl Region {
         Region::from_mmap(start, length)
     }
 
-    /// What of it is still ours; `None` where nobody can tell.
-    fn ours(&self) -> Option<Vec<Piece>> {
+    /// What of it is still ours; `None` where all of it is, or nobody can ever tell.
+    ///
+    /// # Errors
+    /// Nobody can tell now.
+    fn ours(&self) -> Result<Option<Vec<Piece>>> {
+        let Some(object) = self.object else { return Ok(None) };
         // Relaxed: see `expect_plain_trash`.
         let plain = self.plain_trash.load(Ordering::Relaxed);
-        ours(self.start.as_ptr().addr(), self.length, self.object, plain)
+        ours(self.start.as_ptr().addr(), self.length, object, plain)
     }
 
     /// Unmaps what is still a mapping of the region's object; what is not is somebody else's by now, and so is all of it
     /// where nobody can tell.
     fn unmap_what_is_ours(self) {
         match self.ours() {
-            Some(_) => drop(self),
-            None => std::mem::forget(self),
+            Ok(Some(_)) => drop(self),
+            Ok(None) | Err(_) => std::mem::forget(self),
         }
     }
 
@@ -305,11 +309,14 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        let whole = (self.start.as_ptr(), self.length);
-        let pieces = self.object.and_then(|_| self.ours()).map_or_else(
-            || vec![whole],
-            |pieces| pieces.iter().map(|p| (self.start.as_ptr().with_addr(p.start), p.bytes())).collect(),
-        );
+        let pieces = match self.ours() {
+            Ok(None) => vec![(self.start.as_ptr(), self.length)],
+            Ok(Some(pieces)) => pieces.iter().map(|p| (self.start.as_ptr().with_addr(p.start), p.bytes())).collect(),
+            Err(error) => {
+                tracing::warn!(%error, "{} bytes stay mapped: they may be the program's by now", self.length);
+                return;
+            }
+        };
         for (start, length) in pieces {
             // SAFETY: the range was mapped by us, or is what trash replaced it by, and, as `self` is going, nothing
             // refers to it any more. The only failure munmap knows here, too many mappings after a split, cannot happen: a

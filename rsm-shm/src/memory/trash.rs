@@ -97,6 +97,7 @@ mod tests {
     use super::super::memfd;
     use super::super::page_size;
     use super::*;
+    use crate::refused;
 
     fn import(pages: usize) -> (Region, std::os::fd::OwnedFd) {
         let length = pages * page_size();
@@ -151,6 +152,23 @@ mod tests {
         unsafe {
             rustix::mm::munmap(before.cast(), page).unwrap();
             rustix::mm::munmap(after.cast(), page).unwrap();
+        }
+    }
+
+    /// Of an import that is gone.
+    #[test]
+    fn what_nobody_can_look_at_now_stays_mapped() {
+        let (region, _object) = import(3);
+        let start = region.as_ptr().addr();
+        let mine = mine(&region, 1, 11);
+        // With which every look at /proc begins, on each processor.
+        refused::on_a_thread(libc::SYS_statfs, Errno::NOMEM, || drop(region));
+        // SAFETY: memory of the test's, or of the region's that nobody unmapped.
+        unsafe {
+            let left = inspect::present(start, 3 * page_size()).unwrap();
+            assert_eq!(left.iter().map(|p| p.kind).collect::<Vec<_>>(), [Kind::Object, Kind::Anonymous, Kind::Object]);
+            assert_eq!(mine.read_volatile(), 11);
+            rustix::mm::munmap(std::ptr::with_exposed_provenance_mut(start), 3 * page_size()).unwrap();
         }
     }
 
