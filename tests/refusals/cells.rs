@@ -94,6 +94,8 @@ const KEPT: &[(&str, &str)] = &[
     ("rsm-ctl up: starting node", "recvmsg 1 of starting node's rsm-agent is ENOMEM"),
     // The memory of a tally that could not be mapped at first never was.
     ("somebody watches a newcomer: Newcomer", "mmap 1 of rsm-events is ENOMEM"),
+    // Who slept in the memory was not looked for, once it had moved, and never woken.
+    ("destroy adopted memory in which a thread sleeps: Exporter", "getdents64 3 of main is ENOMEM"),
     // Imports could not be cut off later.
     ("join: Newcomer", "open 1 of rsm-events is ENFILE"),
     // What the program had there was unmapped.

@@ -7,10 +7,16 @@ use rsm_stories::node::Things;
 use rsm_stories::pieces::{self, pattern, playground};
 use std::collections::HashMap;
 use std::os::fd::RawFd;
+use std::os::unix::thread::JoinHandleExt;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Memory of the program, by name: address and length.
 static ROOMS: Mutex<Option<HashMap<String, (usize, usize)>>> = Mutex::new(None);
+
+/// A thread that sleeps in a room, and the word that it sleeps on.
+static SLEEPER: Mutex<Option<(usize, JoinHandle<()>)>> = Mutex::new(None);
 
 /// Who watches what processes do, until it is dropped.
 static WATCHING: Mutex<Option<rsm::observe::Observer>> = Mutex::new(None);
@@ -79,6 +85,26 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
             let done = unsafe { libc::munmap(start as *mut libc::c_void, length) };
             Ok(done.to_string())
         }
+        ["sleepin", room] => {
+            let word = place(room).0 + SEMAPHORE;
+            *SLEEPER.lock().unwrap() = Some((word, sleep_on(word)));
+            Ok(String::new())
+        }
+        // Whether it wakes within so many milliseconds when it is told to. It ends in any case.
+        ["wakes", patience] => {
+            let (word, thread) = SLEEPER.lock().unwrap().take().expect("a sleeper");
+            // SAFETY: a semaphore in memory that is never unmapped.
+            unsafe { libc::sem_post(std::ptr::with_exposed_provenance_mut(word)) };
+            let wakes = within(Duration::from_millis(number(patience) as u64), || thread.is_finished());
+            while !thread.is_finished() {
+                // It then looks at the semaphore again.
+                // SAFETY: a thread that nobody has joined.
+                unsafe { libc::pthread_kill(thread.as_pthread_t(), libc::SIGUSR1) };
+                std::thread::yield_now();
+            }
+            thread.join().expect("it does not panic");
+            Ok(wakes.to_string())
+        }
         ["roomcheck", room] => Ok(room_check(place(room))),
         ["exportsealed", name, length] => {
             keep(name, Controller::open("shm0").and_then(|c| c.export_sealed(number(length))))
@@ -135,6 +161,40 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
 
 fn place(room: &str) -> (usize, usize) {
     ROOMS.lock().unwrap().as_ref().expect("a room")[room]
+}
+
+/// Where in a room a semaphore is: in its playground, where no story puts.
+const SEMAPHORE: usize = 512;
+
+/// A thread that sleeps on a process-shared semaphore.
+fn sleep_on(word: usize) -> JoinHandle<()> {
+    let semaphore = move || std::ptr::with_exposed_provenance_mut::<libc::sem_t>(word);
+    // SAFETY: memory of this program's that is never unmapped, and used for nothing else.
+    assert_eq!(unsafe { libc::sem_init(semaphore(), 1, 0) }, 0);
+    let (tell, told) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        tell.send(rustix::thread::gettid().as_raw_nonzero()).expect("somebody listens");
+        // SAFETY: as above.
+        while unsafe { libc::sem_wait(semaphore()) } != 0 {}
+    });
+    let line = format!("/proc/self/task/{}/syscall", told.recv().expect("a thread"));
+    let asleep = || {
+        let line = std::fs::read_to_string(&line).unwrap_or_default();
+        line.split(' ').next() == Some(&libc::SYS_futex.to_string())
+    };
+    assert!(within(Duration::from_secs(10), asleep), "it goes to sleep");
+    thread
+}
+
+fn within(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + patience;
+    while !done() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    true
 }
 
 /// Maps fresh memory over what is there.

@@ -492,6 +492,26 @@ pub(crate) const STORIES: &[Story] = &[
         ..TAKE_BACK
     },
     Story {
+        name: "destroy adopted memory in which a thread sleeps",
+        roles: &[Exporter],
+        before: |s| {
+            with_room(s);
+            s.ok(Exporter, "handler");
+        },
+        each: |s| {
+            s.ok(Exporter, "adoptroom e r");
+            s.ok(Exporter, "sleepin r");
+        },
+        act: |s| s.tries(Exporter, "tryend e"),
+        undo: |s, _| {
+            // For who may not look nobody can find out.
+            let (patience, wanted) = if s.may_look() { (10_000, "true") } else { (0, "") };
+            let wakes = s.ok(Exporter, &format!("wakes {patience}"));
+            assert!(wakes.contains(wanted), "a wake is lost");
+        },
+        ..PLAIN
+    },
+    Story {
         name: "fork",
         roles: &[Importer, Agent],
         before: connected,
