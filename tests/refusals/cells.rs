@@ -6,7 +6,7 @@ use super::scene::{Role, Scene};
 use super::stories::{Story, right};
 use rsm::Code;
 use rustix::io::Errno;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -96,6 +96,8 @@ const KEPT: &[(&str, &str)] = &[
     ("somebody watches a newcomer: Newcomer", "mmap 1 of rsm-events is ENOMEM"),
     // Who slept in the memory was not looked for, once it had moved, and never woken.
     ("destroy adopted memory in which a thread sleeps: Exporter", "getdents64 3 of main is ENOMEM"),
+    // Nothing was ever mapped twice after that.
+    ("connect, at first: Importer", "mremap 1 of main is ENOMEM"),
     // Imports could not be cut off later.
     ("join: Newcomer", "open 1 of rsm-events is ENFILE"),
     // What the program had there was unmapped.
@@ -153,10 +155,9 @@ fn tell(story: &Story, scene: &mut Scene) {
 }
 
 /// The calls that a role makes in a story, with what each can meet.
-fn rehearse(story: &Story, role: Role, scene: &mut Scene) -> Vec<(Place, &'static [Errno])> {
+fn rehearse(story: &Story, role: Role, scene: &mut Scene, times: u32) -> Vec<(Place, &'static [Errno])> {
     let mut all: Vec<(Place, &'static [Errno])> = Vec::new();
-    // Twice, for threads take turns.
-    for _ in 0..2 {
+    for _ in 0..times {
         (story.each)(scene);
         let listener = scene.player(role).listener.control();
         listener.count();
@@ -181,8 +182,16 @@ pub(crate) enum Came {
     Unmet,
 }
 
-/// Plays one cell.
+/// Plays one cell; everybody then holds what was noted.
 fn play(story: &Story, role: Role, scene: &mut Scene, cell: &Cell) -> Result<Came, String> {
+    let came = refuse(story, role, scene, cell)?;
+    scene.is_as_noted().map_err(|left| format!("{}; left: {left}", scene.said))?;
+    scene.has_not_grown()?;
+    Ok(came)
+}
+
+/// Tells a story in which a call is refused.
+fn refuse(story: &Story, role: Role, scene: &mut Scene, cell: &Cell) -> Result<Came, String> {
     (story.each)(scene);
     let listener = scene.player(role).listener.control();
     listener.refuse(&cell.place, cell.errno, cell.lasting, story.who);
@@ -209,8 +218,7 @@ fn play(story: &Story, role: Role, scene: &mut Scene, cell: &Cell) -> Result<Cam
         (story.check)(scene, last);
     }
     (story.undo)(scene, last);
-    scene.is_as_noted().map_err(|left| format!("{said}; left: {left}"))?;
-    scene.has_not_grown()?;
+    scene.met = None;
     Ok(if refused.is_empty() {
         Came::Unmet
     } else if code.is_none_or(|code| story.usual.contains(&code)) {
@@ -225,7 +233,10 @@ pub(crate) fn play_all(story: &Story, role: Role, choice: Choice) -> Result<(), 
     let name = format!("{}: {role:?}", story.name);
     let began = Instant::now();
     let mut scene = Some(guarded(|| Ok(scene_of(story)))?);
-    let counted = guarded(|| Ok(rehearse(story, role, scene.as_mut().expect("made"))))?;
+    let counted = guarded(|| {
+        // Twice, for threads take turns.
+        Ok(rehearse(story, role, scene.as_mut().expect("made"), 2))
+    })?;
     each(&name, began, cells(&counted), choice, |cell| {
         let mut on = match scene.take() {
             Some(scene) => scene,
@@ -235,6 +246,45 @@ pub(crate) fn play_all(story: &Story, role: Role, choice: Choice) -> Result<(), 
         // After a fault nobody knows what it is like.
         scene = Some(on);
         Ok(came)
+    })
+}
+
+/// Plays the cells of the first time that a story is told to a process, in which there is a shortage for a moment: later it
+/// does what it does anyway, and remembers nothing of it.
+pub(crate) fn play_first(story: &Story, role: Role, choice: Choice) -> Result<(), String> {
+    let name = format!("{}, at first: {role:?}", story.name);
+    let began = Instant::now();
+    let fresh = || {
+        let mut scene = Scene::new();
+        (story.before)(&mut scene);
+        scene
+    };
+    // The calls that the story takes later, by name, of the thread that is asked; without those that chance decides on.
+    let later = |scene: &mut Scene| {
+        // What was not known yet is found out.
+        tell(story, scene);
+        let listener = scene.player(role).listener.control();
+        listener.count();
+        tell(story, scene);
+        let counted = listener.stop().into_iter().map(|(place, _)| place);
+        let asked = counted.filter(|place| place.who == super::scene::MAIN).map(|place| place.call);
+        asked.filter(|call| !["close", "futex"].contains(call)).collect::<BTreeSet<_>>()
+    };
+    let (counted, usual) = guarded(|| {
+        let mut scene = fresh();
+        let counted = rehearse(story, role, &mut scene, 1);
+        Ok((counted, later(&mut scene)))
+    })?;
+    let mut cells = cells(&counted);
+    let momentary = [Errno::NOMEM, Errno::AGAIN, Errno::MFILE, Errno::NFILE];
+    // How much memory a program locks is for it to say, and no shortage: that is what `mmap` means.
+    let limit = |cell: &Cell| cell.place.call == "mmap" && cell.errno == Errno::AGAIN;
+    cells.retain(|cell| !cell.lasting && momentary.contains(&cell.errno) && !limit(cell));
+    each(&name, began, cells, choice, |cell| {
+        let mut scene = fresh();
+        let came = refuse(story, role, &mut scene, cell)?;
+        let later = later(&mut scene);
+        if later == usual { Ok(came) } else { Err(format!("calls made later: {later:?}; usual are {usual:?}")) }
     })
 }
 

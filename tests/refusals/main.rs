@@ -2,8 +2,9 @@
 //! the other, with each error that its manual page names and a machine can give, once and for good.
 //!
 //! A cell is one call of one process in one story, and one error. What was asked for is then done, or refused with a
-//! right error; a success is true; nothing is left behind, bystanders go on, and it works when the cause is gone. A
-//! seccomp listener refuses the calls ([`listener`]), so no privilege is needed.
+//! right error; a success is true; nothing is left behind, bystanders go on, and it works when the cause is gone. Some
+//! stories are told to processes that never did the like, too: what was refused then is not remembered. A seccomp listener
+//! refuses the calls ([`listener`]), so no privilege is needed.
 //!
 //! `cargo test --test refusals` plays a sample of the cells, another with another `RSM_REFUSALS_SEED`;
 //! `RSM_REFUSALS=all` plays all. Run as a node the program does what its standard input says (`rsm_stories::node`).
@@ -48,6 +49,10 @@ fn main() {
             let play = move || cells::play_all(story, role, choice).map_err(Failed::from);
             trials.push(Trial::test(format!("{}: {role:?}", story.name), play));
         }
+    }
+    for (story, role) in stories::at_first() {
+        let play = move || cells::play_first(story, role, choice).map_err(Failed::from);
+        trials.push(Trial::test(format!("{}, at first: {role:?}", story.name), play));
     }
     for launch in launcher::LAUNCHES {
         for &role in launch.roles {

@@ -741,6 +741,13 @@ pub(crate) const STORIES: &[Story] = &[
     },
 ];
 
+/// The stories that are also told to processes which never did the like, and to whom.
+pub(crate) fn at_first() -> impl Iterator<Item = (&'static Story, Role)> {
+    let first =
+        [("create", Exporter), ("adopt", Exporter), ("connect", Importer), ("make a poll descriptor", Exporter)];
+    first.into_iter().map(|(name, role)| (STORIES.iter().find(|story| story.name == name).expect("a story"), role))
+}
+
 /// Plain transfers, and signals with nobody asleep, make no call at all.
 pub(crate) const SILENT: &[(&str, Role, &[&str])] = &[
     ("transfers", Importer, &["put i 0 5", "get i 0", "mode i explicit", "span i 8 1", "put i 0 6", "mode i implicit"]),
