@@ -291,12 +291,11 @@ fn a_cluster_is_entered_and_ended_from_other_namespaces() {
             continue;
         }
         let cluster = crate::rig::Standing::up(&["-n", "1"]);
-        let script = format!(
+        let script =
             "set -e; $CTL exec --cluster $NAME --node 1 -- echo inside; $CTL env --cluster $NAME 1 | grep -c RSM_NODE_KEY
-             $CTL -q down $NAME; ! $CTL nodes --cluster $NAME 2>/dev/null"
-        );
+             $CTL -q down $NAME; ! $CTL nodes --cluster $NAME 2>/dev/null";
         let finished =
-            shell(&format!("{how} sh -c \"$SCRIPT\"")).env("SCRIPT", &script).env("NAME", &cluster.name).finish();
+            shell(&format!("{how} sh -c \"$SCRIPT\"")).env("SCRIPT", script).env("NAME", &cluster.name).finish();
         assert_eq!((finished.code(), &*finished.stderr), (0, ""), "{how}");
         assert!(finished.text().starts_with("inside\n1\n"), "{how}: {}", finished.text());
     }
