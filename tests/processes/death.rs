@@ -157,7 +157,7 @@ fn a_daemon_loses_its_exports_and_joins_anew() {
 }
 
 /// A cluster hosted by a process of its own, and how to join it.
-fn hosted(nodes: u32) -> (NodeProcess, Vec<Vec<(&'static str, String)>>) {
+pub(crate) fn hosted(nodes: u32) -> (NodeProcess, Vec<Vec<(&'static str, String)>>) {
     let mut host = NodeProcess::with(Vec::new());
     let words = host.ok(&format!("host {nodes}"));
     (host, words.split(' ').map(environment_of).collect())

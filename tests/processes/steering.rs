@@ -1,5 +1,6 @@
 //! Clusters of real processes that are disturbed: what each of them is told, and what is not disturbed.
 
+use super::death::hosted;
 use rsm::steer::Links;
 use rsm::{Code, SegmentId};
 use rsm_stories::{NodeProcess, PATIENCE, cluster, refused_as, state_of, story, wait_for};
@@ -180,6 +181,30 @@ fn a_node_is_stopped_goes_on_and_is_killed() {
     });
     importer.fails("connect k 1 0x400000 rw", Code::SegNotPublished);
     importer.end();
+}
+
+story!(a_kill_that_is_refused_has_killed_nobody);
+fn a_kill_that_is_refused_has_killed_nobody() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: needs root to be two users");
+        return;
+    }
+    let (mut host, mut nodes) = hosted(2);
+    let (two, one) = (nodes.remove(1), nodes.remove(0));
+    let name = one[0].1.clone();
+    let (mut exporter, mut importer) = (NodeProcess::with(one), NodeProcess::with(two));
+    exporter.ok("export e 4096");
+    exporter.ok("publish e 0x400000");
+    importer.ok("connect i 1 0x400000 rw");
+    let steering = rsm::steer::Steering::attach(Some(&name)).expect("to steer");
+    assert_eq!(host.ok("become 65534"), "0");
+    let refused = steering.node_kill(1).unwrap_err();
+    assert_eq!(refused.code(), Code::PermDenied, "{refused}");
+    importer.ok("put i 0 1");
+    // Somebody else does.
+    exporter.kill();
+    importer.until_fails("put i 0 1", Code::ConnAborted);
+    assert_eq!(importer.ok("why i"), "ExporterEnded");
 }
 
 story!(a_process_joins_with_the_key_it_was_handed);

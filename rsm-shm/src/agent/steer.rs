@@ -26,8 +26,18 @@ fn send_signal(member: &Member, node: u32, signal: NodeSignal) -> Result<bool> {
     match rustix::process::pidfd_send_signal(process, signal) {
         Ok(()) => Ok(true),
         Err(Errno::SRCH) => Ok(false),
+        Err(Errno::INVAL) => {
+            let text = format!("cannot {name} a process of node {node}: it is in another PID namespace than the agent");
+            Err(Error::with(Code::PermDenied, text))
+        }
         Err(e) => Err(from_errno(e, &format!("cannot {name} process {} of node {node}", member.pid))),
     }
+}
+
+/// What tells the process of a member from others: a process may be a member more than once, and one of another PID
+/// namespace has no number here.
+fn of_process(party: u64, member: &Member) -> (u32, u64) {
+    (member.pid, if member.pid == 0 { party } else { 0 })
 }
 
 impl Agent {
@@ -118,17 +128,37 @@ impl Agent {
                 // Whoever loses a connection by it is told so, also by the end of a member whose process was signalled
                 // as another.
                 Step::Mark => member.killed = true,
-                // A process may be a member more than once.
-                Step::Send if signalling.processes.insert(member.pid) => {
+                Step::Send if signalling.processes.insert(of_process(party, member)) => {
                     if signal == NodeSignal::Kill {
                         self.kills.add(node, member.pid);
                     }
-                    signalling.count += u32::from(send_signal(member, node, signal)?);
+                    match send_signal(member, node, signal) {
+                        Ok(sent) => signalling.count += u32::from(sent),
+                        Err(error) => {
+                            self.spare(party, signalling);
+                            return Err(error);
+                        }
+                    }
                 }
                 Step::Send => {}
             }
         }
         Ok(false)
+    }
+
+    /// The process of this member cannot be signalled, and no later one will be: however they end, nobody killed them.
+    fn spare(&mut self, party: u64, signalling: &mut Signalling) {
+        if signalling.signal != NodeSignal::Kill {
+            return;
+        }
+        let Some(member) = self.books.members.get(&party) else { return };
+        self.kills.take_back(signalling.node, member.pid);
+        signalling.processes.remove(&of_process(party, member));
+        for later in self.books.nodes[signalling.node as usize].members.range(party..=signalling.last) {
+            if let Some(member) = self.books.members.get_mut(later) {
+                member.killed &= signalling.processes.contains(&of_process(*later, member));
+            }
+        }
     }
 
     /// Takes a segment from its exporter; returns how many imports were cut, `None` when that is answered later.

@@ -243,6 +243,8 @@ commands! {
     Pid "pid" {}
     /// Changes the effective user and group.
     SetEuid "seteuid" { user: u32 }
+    /// Becomes another user for good.
+    Become "become" { user: u32 }
     /// Ends the process.
     Exit "exit" { code: i32 }
     /// Maps the memory of a mapping where the library does not know of it.

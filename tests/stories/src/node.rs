@@ -359,6 +359,11 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             let rc = unsafe { libc::setegid(*user) | libc::seteuid(*user) };
             Ok(rc.to_string())
         }
+        Command::Become { user } => {
+            // SAFETY: as above.
+            let rc = unsafe { libc::setresgid(*user, *user, *user) | libc::setresuid(*user, *user, *user) };
+            Ok(rc.to_string())
+        }
         Command::Exit { code } => std::process::exit(*code),
         Command::Keep { name } => {
             keep(&find(&things.mappings, name));

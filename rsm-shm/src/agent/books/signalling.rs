@@ -14,8 +14,8 @@ pub(in crate::agent) struct Signalling {
     /// The member that was reached, and the last one.
     pub(in crate::agent) after: u64,
     pub(in crate::agent) last: u64,
-    /// Those that were signalled.
-    pub(in crate::agent) processes: BTreeSet<u32>,
+    /// Those that were signalled; without a number, by member.
+    pub(in crate::agent) processes: BTreeSet<(u32, u64)>,
     pub(in crate::agent) count: u32,
 }
 

@@ -20,6 +20,14 @@ impl Kills {
         }
     }
 
+    /// It could not be sent.
+    pub(in crate::agent) fn take_back(&self, node: u32, pid: u32) {
+        let mut kills = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = kills.iter().rposition(|&kill| kill == (node, pid)) {
+            kills.remove(at);
+        }
+    }
+
     /// Node and process id of each, in that order.
     pub(in crate::agent) fn list(&self) -> Vec<(u32, u32)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
