@@ -39,7 +39,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Start a cluster that stays until `rsm-ctl down`
     ///
-    /// Its processes are those of PROG, if one is named, and what `rsm-ctl exec` starts; that they fail does not end it. If
+    /// Its processes are those of PROG, if one is named, and what `rsm-ctl exec` starts; if they fail, the cluster stays. If
     /// its agent is killed, all of them end. Only a shell that became a process by `rsm-ctl env` goes on: what it asks of
     /// the cluster then fails with CTLR_NOT_PRESENT.
     Up(UpArgs),
@@ -49,19 +49,20 @@ pub(crate) enum Command {
     Down(DownArgs),
     /// Run a program as a process of a node of a running cluster
     ///
-    /// It gets what rsm-ctl reads, typed lines too, and rsm-ctl ends as it ends. When the cluster ends, it is ended.
+    /// The program gets the standard input of rsm-ctl, which ends with its exit code. When the cluster ends, so does the
+    /// program.
     Exec(ExecArgs),
-    /// Write what makes a shell a process of a node: eval "$(rsm-ctl env 2)"
+    /// Print the environment that makes a shell a process of a node: eval "$(rsm-ctl env 2)"
     Env(EnvArgs),
     /// List the running clusters
     Ls(QueryArgs),
     /// List the nodes of a running cluster
     Nodes(QueryArgs),
-    /// List the segments its nodes export
+    /// List the segments that nodes export
     Segments(QueryArgs),
     /// List the connections between importers and segments
     Connections(QueryArgs),
-    /// List the links of its controllers
+    /// List the links of each controller
     Links(QueryArgs),
     /// Draw the nodes of a running cluster, and what connects them
     Topology(TopologyArgs),
@@ -71,7 +72,7 @@ pub(crate) enum Command {
     Watch(WatchArgs),
     /// Show what a running cluster does, again and again
     Top(TopArgs),
-    /// Look whether this machine has what rsm uses, and what is missing costs
+    /// Check what this machine offers rsm, and what each missing feature costs
     Doctor(DoctorArgs),
     /// Measure latency and bandwidth between two nodes, of a private cluster or a running one
     Perf(PerfArgs),

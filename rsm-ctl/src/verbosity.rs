@@ -7,10 +7,10 @@ use rsm_run::verbosity::Verbosity;
 #[derive(Debug, Args)]
 pub(crate) struct VerbosityArgs {
     // Global options are shown in the order in which each command has them, among its own; these come last.
-    /// Say nothing about nodes that fail, or what was done; the exit code tells
+    /// Print nothing about failed nodes or what was done; rely on the exit code
     #[arg(short, long, global = true, display_order = 900, conflicts_with = "verbose")]
     quiet: bool,
-    /// Say what is done: the cluster, the processes, how each node ended; and what the agent says
+    /// Print what is done: the cluster, its processes, how each node ended, and the agent's log
     #[arg(short, long, global = true, display_order = 901)]
     verbose: bool,
 }

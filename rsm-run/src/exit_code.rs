@@ -57,7 +57,7 @@ impl From<ExitCode> for std::process::ExitCode {
 /// The table of `--help`, of the manual page and of docs/exit-codes.md. A code, once here, keeps its meaning.
 const TABLE: [(&str, &str); 11] = [
     ("0", "done; of `run` and `exec`: every program ended with 0"),
-    ("1", "rsm-ctl could not do it, or not go on; a line on standard error says why"),
+    ("1", "rsm-ctl failed or could not go on; a line on standard error says why"),
     ("2", "the command line or a cluster file cannot be understood"),
     ("3", "of `watch`, `top` and `exec`: the cluster has ended"),
     ("4", "of `doctor`: something is missing that rsm needs"),

@@ -21,7 +21,7 @@ use remedy::Here;
 /// What `doctor` can be told.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every feature is tried, not looked up by version, as the user who asks. Ends with 0 when rsm works here, whatever it
+Each feature is tried as the current user, not looked up by version. Ends with 0 when rsm works here, whatever it
 must do without, and with 4 when something is missing that it needs.")]
 pub(crate) struct DoctorArgs {
     /// Write JSON (see docs/json.md)

@@ -31,8 +31,8 @@ pub(crate) struct RunArgs {
     /// End everything after this time: 500ms, 60s, 5m, 1h, or seconds
     #[arg(long, value_name = "TIME", value_parser = duration::parse_positive)]
     pub(crate) timeout: Option<Duration>,
-    /// What to do first when the time is up: stacks shows where each thread of each node is, with gdb where there is one
-    /// that may look, else as the kernel tells
+    /// What to do before everything is ended: `stacks` shows where each thread of each node is, by gdb where it is
+    /// installed and may attach, otherwise by /proc
     #[arg(long, value_name = "ACTION", value_enum)]
     pub(crate) on_timeout: Option<OnTimeout>,
     /// Put the node id in brackets before every line of output
@@ -44,14 +44,14 @@ pub(crate) struct RunArgs {
     /// Let the other nodes go on when one fails
     #[arg(long)]
     pub(crate) keep_going: bool,
-    /// The node that gets what rsm-ctl reads, from a terminal too, or "none"; the others get nothing. Without it node 1
-    /// gets what comes from a pipe or file, and nobody gets what is typed
+    /// The node that gets the standard input of rsm-ctl, also from a terminal, or "none". Without it node 1 gets that of a
+    /// pipe or file, and no node that of a terminal
     #[arg(long, value_name = "NODE", value_parser = Input::parse)]
     pub(crate) stdin: Option<Input>,
     /// Write a JUnit report, a test case for each node, however the run ends
     ///
-    /// It has the last 64 KiB of what each wrote to each output. A node that was killed on purpose, by `rsm-ctl node kill`
-    /// or a script, is skipped in it. With /dev/stdout it follows what the nodes write there.
+    /// It holds the last 64 KiB that each wrote to each output. A node that was killed on purpose, by `rsm-ctl node kill` or
+    /// a script, is reported as skipped. With /dev/stdout it follows what the nodes write there.
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
     /// What the suite is called in the report [default: the name of the cluster, or else of its first program]

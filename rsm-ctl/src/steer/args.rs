@@ -55,7 +55,7 @@ pub(crate) enum LinkVerb {
 /// What `node` can be told.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Concerned are the processes that have joined as the node, and not others that it has started.")]
+Acts on the processes that have joined as the node, not on others that they have started.")]
 pub(crate) struct NodeArgs {
     /// What to do with its processes
     pub(crate) verb: NodeVerb,
@@ -140,7 +140,7 @@ pub(crate) struct ScriptArgs {
     /// The script; - is standard input
     #[arg(value_name = "FILE", required_unless_present = "random", conflicts_with = "random")]
     pub(crate) file: Option<PathBuf>,
-    /// Instead of a script: what chance decides; the same SEED is the same sequence
+    /// Disturb at random instead of by a script; the same SEED gives the same sequence
     #[arg(long, value_name = "SEED", value_parser = number::seed)]
     pub(crate) random: Option<u64>,
     /// With --random: for how long; without it until the cluster ends

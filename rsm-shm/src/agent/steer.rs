@@ -116,6 +116,8 @@ impl Agent {
             return Ok(step == Step::Send);
         };
         signalling.after = reached;
+        // Answered in the turn of the last signal: the cluster may end with the process.
+        let is_last = step == Step::Send && (reached == last || parties.len() < most);
         for party in parties {
             let Some(member) = self.books.members.get_mut(&party) else { continue };
             match step {
@@ -143,7 +145,7 @@ impl Agent {
                 Step::Send => {}
             }
         }
-        Ok(false)
+        Ok(is_last)
     }
 
     /// The process of this member cannot be signalled, and no later one will be: however they end, nobody killed them.
