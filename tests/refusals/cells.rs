@@ -293,7 +293,7 @@ pub(crate) fn launch_all(launch: &Launch, role: &str, choice: Choice) -> Result<
     let name = format!("rsm-ctl {}: {role}", launch.name);
     let began = Instant::now();
     let mut counted = guarded(|| launch.rehearse())?;
-    counted.retain(|(place, _)| place.who.split('\'').next() == Some(role));
+    counted.retain(|(place, _)| place.who.split('\'').next() == Some(role) && place.nth <= launch.rounds);
     each(&name, began, cells(&counted), choice, |cell| launch.play(cell))
 }
 

@@ -45,6 +45,8 @@ pub(crate) struct Launch {
     /// What the processes are called that come after the first, in their order; the last name is that of all others.
     processes: &'static [&'static str],
     streams: Streams,
+    /// So many calls of each kind are refused; what comes later is the same in further rounds.
+    pub(crate) rounds: u32,
     /// Command lines before and after, which nobody refuses anything; those after may fail if the cluster is gone.
     before: &'static [&'static [&'static str]],
     after: &'static [&'static [&'static str]],
@@ -72,6 +74,7 @@ const PLAIN: Launch = Launch {
     keeper: false,
     processes: &["warden", "starting node"],
     streams: Streams::Pipes,
+    rounds: u32::MAX,
     before: &[],
     after: &[],
 };
@@ -193,6 +196,7 @@ pub(crate) const LAUNCHES: &[Launch] = &[
         roles: &["front", "party"],
         words: &["perf", "--op", "put", "--sizes", "64", "--time", "1ms", "--no-pin"],
         processes: &["party"],
+        rounds: 60,
         ..PLAIN
     },
     Launch {
