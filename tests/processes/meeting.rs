@@ -238,7 +238,7 @@ fn meet_on_one(rounds: usize) -> Result<String> {
             else {
                 continue;
             };
-            loop {
+            while !done.load(SeqCst) {
                 let slot = next.fetch_add(1, Relaxed) as usize;
                 if slot >= SLOTS {
                     return Ok(good);
@@ -362,7 +362,9 @@ story!(threads_that_export_one_range_do_not_hinder_each_other);
 fn threads_that_export_one_range_do_not_hinder_each_other() {
     let cluster = cluster(1);
     let mut node = NodeProcess::start(&cluster, 1);
-    node.ok("meet 4 60");
+    for _ in 0..6 {
+        node.ok("meet 4 10");
+    }
 }
 
 story!(who_waits_for_a_range_sleeps_and_can_be_interrupted);
@@ -392,5 +394,8 @@ story!(operations_on_one_export_wait_for_each_other);
 fn operations_on_one_export_wait_for_each_other() {
     let cluster = cluster(1);
     let mut node = NodeProcess::start(&cluster, 1);
-    println!("{}", node.ok("meetone 40"));
+    // Threads that hand on to each other get far apart on a busy machine: each answer has a time limit of its own.
+    for _ in 0..10 {
+        println!("{}", node.ok("meetone 4"));
+    }
 }

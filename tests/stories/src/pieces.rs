@@ -137,7 +137,12 @@ fn check(things: &Things) -> String {
 fn put_some(import: &Import, times: u64) -> Result<()> {
     for value in 0..times {
         match import.put_u64(16, value) {
-            Err(error) if error.code() == Code::BarrierFailure => std::thread::yield_now(),
+            Err(error) if error.code() == Code::BarrierFailure => {
+                // Seldom: on a busy machine each may take the time of all others, and after a death all say so.
+                if value % 256 == 0 {
+                    std::thread::yield_now();
+                }
+            }
             told => told?,
         }
     }
