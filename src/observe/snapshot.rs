@@ -37,7 +37,8 @@ impl Snapshot {
     /// Changes since an earlier snapshot of the same cluster, in an order in which it can have happened.
     ///
     /// What came and went in between is not seen, and what changed twice is told once, as it is now: every last state is
-    /// told, not every state.
+    /// told, not every state. Of processes nothing is told where one of the two does not know them: who keeps those known
+    /// last in [`processes`](Self::processes) is told later.
     pub fn changes_since(&self, before: &Snapshot) -> Vec<Change> {
         change::between(before, self)
     }

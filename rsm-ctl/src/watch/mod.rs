@@ -21,6 +21,9 @@ use crate::{clock, duration, print};
 /// The shortest time between two looks: a cluster that changes all the time costs a few percent of a processor.
 const PACE: Duration = Duration::from_millis(5);
 
+/// How long after to ask an agent again that did not answer: nobody tells when it does.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
 /// What `watch` can be told.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -47,7 +50,10 @@ pub(crate) fn perform(args: &WatchArgs) -> Result<ExitCode, Failure> {
     print::end_with_reader();
     let start = Instant::now();
     let mut seen = observer.snapshot();
+    let mut silent = seen.processes.is_none();
     if args.initial {
+        // Until the agent tells of others.
+        seen.processes.get_or_insert_default();
         let all = seen.changes_since(&Snapshot::empty());
         if let Some(ended) = tell(&all, start, args.json)? {
             return Ok(ended);
@@ -55,14 +61,21 @@ pub(crate) fn perform(args: &WatchArgs) -> Result<ExitCode, Failure> {
     }
     loop {
         let left = args.time.map(|time| time.saturating_sub(start.elapsed()));
-        match observer.wait(&seen, left) {
+        let again = silent.then_some(ASK_AGAIN).filter(|&again| left.is_none_or(|left| again < left));
+        match observer.wait(&seen, again.or(left)) {
             Ok(()) => {}
             Err(error) if error.code() == Code::Interrupted => {}
+            Err(error) if error.code() == Code::Timeout && again.is_some() => {}
             Err(error) if error.code() == Code::Timeout => return Ok(ExitCode::Success),
             Err(_) => return ended(&observer, seen, start, args.json),
         }
         let looked = Instant::now();
-        let now = observer.snapshot();
+        let mut now = observer.snapshot();
+        silent = now.processes.is_none();
+        if silent {
+            // What becomes of them is told when the agent answers.
+            now.processes.clone_from(&seen.processes);
+        }
         let changes = now.changes_since(&seen);
         seen = now;
         if let Some(ended) = tell(&changes, start, args.json)? {

@@ -6,8 +6,9 @@ use rsm::{AccessList, Cluster, Permission, SegmentId};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
-use crate::rig::{Running, ctl, eventually, in_time, run, unique};
+use crate::rig::{Running, Standing, ctl, eventually, expect_state, in_time, run, unique};
 use crate::schema::Schema;
+use crate::steering::example;
 
 fn watch(name: &str, words: &[&str]) -> Running {
     ctl(&["watch", "--cluster", name]).words(words).start()
@@ -67,6 +68,38 @@ fn the_events_of_a_life() {
     let last: Value = serde_json::from_str(finished.text().lines().last().unwrap()).unwrap();
     schema.check(&last);
     assert_eq!((&last["event"], &last["in_order"]), (&"cluster_ended".into(), &true.into()));
+}
+
+#[test]
+fn who_joined_while_the_agent_did_not_answer_is_told_when_it_does() {
+    let cluster = Standing::up(&["-n", "1"]);
+    let mut watch = watch(&cluster.name, &["--json", "--initial"]);
+    let watcher = watch.pid();
+    let mut next = |wanted: &str| -> Value {
+        loop {
+            let value: Value = serde_json::from_str(&watch.line()).unwrap();
+            if value["event"] == wanted {
+                return value;
+            }
+        }
+    };
+    next("link_state");
+    kill_process(watcher, Signal::STOP).unwrap();
+    expect_state(watcher, 'T');
+    let steady = example("steady");
+    let mut running = cluster.exec(&["--node", "1", "--", steady.to_str().unwrap(), "600"]).start();
+    while !running.line().contains("publishes") {}
+    let warden = cluster.warden();
+    kill_process(warden, Signal::STOP).unwrap();
+    expect_state(warden, 'T');
+    kill_process(watcher, Signal::CONT).unwrap();
+    // That is in the registry, and who its processes are is not.
+    next("node_joined");
+    kill_process(warden, Signal::CONT).unwrap();
+    assert_eq!(next("process_joined")["node"], 1);
+    drop(watch);
+    cluster.down();
+    assert_eq!(running.finish().code(), 3);
 }
 
 #[test]
