@@ -3,20 +3,39 @@
 //! This process is a subreaper: a descendant whose parent ends becomes a child of ours instead of init's, so a double
 //! fork, a new session or an ignored SIGTERM take nobody out of reach. What is listed may be outdated a moment later;
 //! that only matters to [`end_all`] and to the warden, which list again after every death until no child is left.
+//!
+//! A look takes descriptors and memory, of which there may be none to spare. One that fails says nothing of who is there:
+//! it is taken again. Only children need no look, since a child's number is its own until we reap it.
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpgid, getpid, kill_process, kill_process_group, pidfd_open,
-    pidfd_send_signal, wait,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, getpgid, getpid, kill_process, kill_process_group,
+    pidfd_open, pidfd_send_signal, wait, waitid,
 };
 
-/// How long after to look again, where nobody tells that something has changed.
-const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+use crate::deadline::until;
+
+/// How long after to look again, where a look failed or nobody tells that something has changed.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long those that may not be killed may take to end when everybody else has.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whom a signal did not reach.
+#[derive(Debug, Default)]
+pub(crate) struct Unreached {
+    /// They may not be signalled: they have become another user's, as `sudo` does.
+    pub(crate) refused: Vec<Pid>,
+    /// They could not be looked at.
+    missed: Vec<Pid>,
+}
 
 /// Why processes below this one could not be found: `/proc` is not there, or shows another PID namespace's.
 pub(crate) fn can_be_found() -> Result<(), &'static str> {
@@ -30,111 +49,174 @@ pub(crate) fn can_be_found() -> Result<(), &'static str> {
 }
 
 /// Every process below this one, parents before their children, without those in `except` and what is below them.
-pub(crate) fn list(except: &[Pid]) -> Vec<Pid> {
+///
+/// # Errors
+/// The look failed; there may be any.
+pub(crate) fn list(except: &[Pid]) -> io::Result<Vec<Pid>> {
     let children =
         if fs::exists("/proc/thread-self/children").unwrap_or(false) { listed_children } else { searched_children };
-    let mut found = children(getpid());
+    let mut found = children(getpid())?;
     found.retain(|child| !except.contains(child));
     let mut next = 0;
     while let Some(&parent) = found.get(next) {
-        found.extend(children(parent));
+        match children(parent) {
+            Err(error) if is_out_of_sight(&error) => {}
+            below => found.extend(below?),
+        }
         next += 1;
     }
-    found
+    Ok(found)
 }
 
-/// Sends a signal to these processes, as long as they are still below this one. Answers those of them that may not be
-/// signalled: they have become another user's, as `sudo` does.
+/// Sends a signal to these processes, as long as they are still below this one.
 ///
 /// A grandchild may be reaped by its own parent at any time and its number given to a stranger. So each is pinned by a
 /// pidfd first and its parent looked up after: if the parent is one of ours, so is what the pidfd refers to; if the
 /// number has changed hands since the pidfd was opened, sending through it reaches nobody.
-pub(crate) fn signal(processes: &[Pid], signal: Signal) -> Vec<Pid> {
-    signal_some(processes, processes, signal)
+pub(crate) fn signal(processes: &[Pid], signal: Signal) -> Unreached {
+    signal_some(processes, processes, &[signal])
 }
 
 /// Signals `some` of the processes below this one; `all` of them are looked at for parents.
-fn signal_some(some: &[Pid], all: &[Pid], signal: Signal) -> Vec<Pid> {
+fn signal_some(some: &[Pid], all: &[Pid], signals: &[Signal]) -> Unreached {
     let mut family: HashSet<Pid> = all.iter().copied().collect();
     family.insert(getpid());
-    let mut refused = Vec::new();
+    let mut unreached = Unreached::default();
     for &process in some {
-        let pinned = pidfd_open(process, PidfdFlags::empty());
-        let sent = match (pinned, parent(process)) {
-            (Ok(pinned), Some(parent)) if family.contains(&parent) => pidfd_send_signal(&pinned, signal),
-            // Without a descriptor to spare: a child's number is its own until we reap it.
-            (Err(Errno::MFILE | Errno::NFILE), Some(parent)) if parent == getpid() => kill_process(process, signal),
-            _ => Ok(()),
+        let send_all = |send: &dyn Fn(Signal) -> Result<(), Errno>| signals.iter().try_for_each(|&signal| send(signal));
+        let sent = if is_child(process) {
+            send_all(&|signal| kill_process(process, signal))
+        } else {
+            match (pidfd_open(process, PidfdFlags::empty()), parent(process)) {
+                (Ok(pinned), Ok(Some(parent))) if family.contains(&parent) => {
+                    send_all(&|signal| pidfd_send_signal(&pinned, signal))
+                }
+                // It has gone, or is none of ours.
+                (Err(Errno::SRCH), _) | (Ok(_), Ok(_)) => Ok(()),
+                (Err(_), _) | (_, Err(_)) => {
+                    unreached.missed.push(process);
+                    continue;
+                }
+            }
         };
         if sent == Err(Errno::PERM) {
-            refused.push(process);
+            unreached.refused.push(process);
         }
     }
-    refused
+    unreached
 }
 
-/// Sends a signal once to everybody: to the process groups of `leaders` (children of ours that were not yet reaped, so
-/// their numbers are theirs), and to each descendant that has left those groups.
-pub(crate) fn signal_groups(leaders: &[Pid], sent: Signal) {
-    for &leader in leaders {
-        let _ = kill_process_group(leader, sent);
-    }
+/// Sends signals once to everybody: to the process groups of `leaders` (children of ours that were not yet reaped when this
+/// was first called, so their numbers were theirs), and to each descendant that has left those groups. Notes who has
+/// `heard` them. Answers whether that is everybody: if a look failed it is not, and this is to be called again.
+pub(crate) fn signal_once(leaders: &[Pid], signals: &[Signal], heard: &mut HashSet<Pid>) -> bool {
+    // Before: when who is asked has ended, its children are found nowhere until they are ours.
     let all = list(&[]);
+    for &leader in leaders.iter().filter(|&&leader| heard.insert(leader)) {
+        for &signal in signals {
+            let _ = kill_process_group(leader, signal);
+        }
+    }
+    let Ok(all) = all else { return false };
     let mut strays = all.clone();
-    strays.retain(|&process| getpgid(Some(process)).is_ok_and(|group| !leaders.contains(&group)));
-    signal_some(&strays, &all, sent);
+    strays.retain(|&process| {
+        !heard.contains(&process) && getpgid(Some(process)).is_ok_and(|group| !leaders.contains(&group))
+    });
+    let missed = signal_some(&strays, &all, signals).missed;
+    heard.extend(strays.into_iter().filter(|process| !missed.contains(process)));
+    missed.is_empty()
 }
 
-/// Stops every descendant, those too that are forked while this goes on. Answers which ran before: whoever stopped the
-/// others wants them to stay so.
-pub(crate) fn stop_all() -> Vec<Pid> {
-    let (mut seen, mut stopped) = (HashSet::new(), Vec::new());
+/// Stops every descendant, those too that are forked while this goes on. Notes which it has `stopped`: those that did not
+/// run before stay as whoever stopped them wants them. Answers whether all are; if a look failed they are not, and this is
+/// to be called again.
+pub(crate) fn stop_all(stopped: &mut Vec<Pid>) -> bool {
+    let mut seen = HashSet::new();
     loop {
-        let all = list(&[]);
-        let mut running = all.clone();
-        running.retain(|&process| {
-            seen.insert(process) && state_and_parent(process).is_some_and(|(state, _)| !matches!(state, b'T' | b't'))
-        });
-        if running.is_empty() {
-            return stopped;
+        let Ok(all) = list(&[]) else { return false };
+        let mut running = Vec::new();
+        for process in all.iter().copied().filter(|&process| seen.insert(process)) {
+            match state_and_parent(process) {
+                Ok(Some((b'T' | b't', _)) | None) => {}
+                Ok(Some(_)) => running.push(process),
+                Err(_) => return false,
+            }
         }
-        signal_some(&running, &all, Signal::STOP);
-        stopped.extend(running);
+        if running.is_empty() {
+            return true;
+        }
+        let missed = signal_some(&running, &all, &[Signal::STOP]).missed;
+        stopped.extend(running.into_iter().filter(|process| !missed.contains(process)));
+        if !missed.is_empty() {
+            return false;
+        }
     }
 }
 
-/// Continues these descendants.
-pub(crate) fn go_on(stopped: &[Pid]) {
-    signal_some(stopped, &list(&[]), Signal::CONT);
+/// Continues the descendants that are `stopped`, and leaves there whom it did not reach. Answers whether that is nobody: if
+/// a look failed it is not, and this is to be called again.
+pub(crate) fn go_on(stopped: &mut Vec<Pid>) -> bool {
+    let Ok(all) = list(&[]) else { return false };
+    *stopped = signal_some(stopped, &all, &[Signal::CONT]).missed;
+    stopped.is_empty()
 }
 
 /// SIGKILLs and reaps every descendant that is not in `except`; returns when none is left but those that may not be
 /// killed, which it answers.
 pub(crate) fn end_all(except: &[Pid]) -> Vec<Pid> {
-    loop {
-        while matches!(wait(WaitOptions::NOHANG), Ok(Some(_))) {}
-        let left = living(except);
-        let refused = signal(&left, Signal::KILL);
-        if refused.len() == left.len() {
-            return refused;
+    let mut give_up = None;
+    while reap_all() {
+        let mut dying: Vec<OwnedFd> = Vec::new();
+        match living(except) {
+            // The children that there are can be those.
+            Ok(left) if left.is_empty() && !except.is_empty() => break,
+            Ok(left) => {
+                let now = Instant::now();
+                let refused = signal(&left, Signal::KILL).refused;
+                if left.is_empty() || refused.len() < left.len() {
+                    give_up = None;
+                } else if now >= *give_up.get_or_insert(now + PATIENCE) {
+                    return refused;
+                }
+                // The others are dying. What was forked meanwhile is listed next.
+                let others = left.iter().filter(|process| !refused.contains(process));
+                dying.extend(others.filter_map(|&process| pidfd_open(process, PidfdFlags::empty()).ok()));
+            }
+            Err(_) => {}
         }
-        // The others are dying. What was forked meanwhile is listed next.
-        let dying = left.iter().filter(|process| !refused.contains(process));
-        let dying: Vec<OwnedFd> = dying.filter_map(|&process| pidfd_open(process, PidfdFlags::empty()).ok()).collect();
         let mut ends: Vec<PollFd<'_>> = dying.iter().map(|process| PollFd::new(process, PollFlags::IN)).collect();
-        let _ = poll(&mut ends, Some(&LOOK_AGAIN));
+        let now = Instant::now();
+        let _ = poll(&mut ends, Some(&until(now + LOOK_AGAIN, now)));
+    }
+    Vec::new()
+}
+
+/// Reaps all children that have ended; answers whether there are others. Where there is no child there is no descendant:
+/// one that is not a child has an ancestor that is one.
+fn reap_all() -> bool {
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) | Err(Errno::INTR) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
     }
 }
 
 /// As [`list`], without those that have ended and that somebody else has to reap.
-pub(crate) fn living(except: &[Pid]) -> Vec<Pid> {
-    let mut left = list(except);
-    left.retain(|&process| match state_and_parent(process) {
-        Some((b'Z' | b'X', parent)) => parent == getpid(),
-        Some(_) => true,
-        None => false,
-    });
-    left
+pub(crate) fn living(except: &[Pid]) -> io::Result<Vec<Pid>> {
+    let mut left = Vec::new();
+    for process in list(except)? {
+        let lives = match state_and_parent(process)? {
+            Some((b'Z' | b'X', parent)) => parent == getpid(),
+            Some(_) => true,
+            None => is_child(process),
+        };
+        if lives {
+            left.push(process);
+        }
+    }
+    Ok(left)
 }
 
 /// A process for people: what it is called, and whose it is.
@@ -150,26 +232,58 @@ pub(crate) fn described(process: Pid) -> String {
     format!("{process} ({name}, of {user})")
 }
 
-fn listed_children(of: Pid) -> Vec<Pid> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{}/task", of.as_raw_pid())) else { return Vec::new() };
-    let lists = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    lists.flat_map(|list| list.split_ascii_whitespace().filter_map(pid).collect::<Vec<_>>()).collect()
+/// Whether this is a child that was not reaped yet.
+fn is_child(process: Pid) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    retry_on_intr(|| waitid(WaitId::Pid(process), options)).is_ok()
+}
+
+/// Whether an error of a look at a process or thread says that it has gone, which is as good as an answer.
+fn has_gone(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::SRCH))
+}
+
+/// Whether it has gone, or is another user's and hidden from us (proc(5), `hidepid`), which another look will not change.
+fn is_out_of_sight(error: &io::Error) -> bool {
+    has_gone(error) || matches!(Errno::from_io_error(error), Some(Errno::ACCESS | Errno::PERM))
+}
+
+fn listed_children(of: Pid) -> io::Result<Vec<Pid>> {
+    let mut found = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{}/task", of.as_raw_pid()))? {
+        match fs::read_to_string(thread?.path().join("children")) {
+            Err(error) if has_gone(&error) => {}
+            list => found.extend(list?.split_ascii_whitespace().filter_map(pid)),
+        }
+    }
+    Ok(found)
 }
 
 /// For kernels without the `children` files: asks every process for its parent.
-fn searched_children(of: Pid) -> Vec<Pid> {
-    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
-    let processes = processes.flatten().filter_map(|entry| pid(entry.file_name().to_str()?));
-    processes.filter(|&process| parent(process) == Some(of)).collect()
+fn searched_children(of: Pid) -> io::Result<Vec<Pid>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(process) = entry?.file_name().to_str().and_then(pid) else { continue };
+        if parent(process)? == Some(of) {
+            found.push(process);
+        }
+    }
+    Ok(found)
 }
 
-fn parent(process: Pid) -> Option<Pid> {
-    state_and_parent(process).map(|(_, parent)| parent)
+fn parent(process: Pid) -> io::Result<Option<Pid>> {
+    Ok(state_and_parent(process)?.map(|(_, parent)| parent))
 }
 
-/// The letter for the state of a process, and its parent.
-fn state_and_parent(process: Pid) -> Option<(u8, Pid)> {
-    let stat = fs::read(format!("/proc/{}/stat", process.as_raw_pid())).ok()?;
+/// The letter for the state of a process, and its parent; `None` when it is out of sight.
+fn state_and_parent(process: Pid) -> io::Result<Option<(u8, Pid)>> {
+    match fs::read(format!("/proc/{}/stat", process.as_raw_pid())) {
+        Err(error) if is_out_of_sight(&error) => Ok(None),
+        stat => Ok(state_and_parent_in(&stat?)),
+    }
+}
+
+fn state_and_parent_in(stat: &[u8]) -> Option<(u8, Pid)> {
     // "PID (NAME) STATE PARENT ...", where NAME may hold anything, blanks and parentheses too.
     let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
     let mut fields = std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace();
@@ -207,11 +321,12 @@ mod tests {
     #[test]
     fn children_are_found_both_ways() {
         let sleeper = Sleeper::start();
-        assert!(listed_children(getpid()).contains(&sleeper.pid()));
-        assert!(searched_children(getpid()).contains(&sleeper.pid()));
-        assert!(list(&[]).contains(&sleeper.pid()));
-        assert!(!list(&[sleeper.pid()]).contains(&sleeper.pid()));
-        assert_eq!(parent(sleeper.pid()), Some(getpid()));
+        assert!(listed_children(getpid()).unwrap().contains(&sleeper.pid()));
+        assert!(searched_children(getpid()).unwrap().contains(&sleeper.pid()));
+        assert!(list(&[]).unwrap().contains(&sleeper.pid()));
+        assert!(!list(&[sleeper.pid()]).unwrap().contains(&sleeper.pid()));
+        assert_eq!(parent(sleeper.pid()).unwrap(), Some(getpid()));
+        assert!(is_child(sleeper.pid()) && !is_child(getpid()));
     }
 
     #[test]

@@ -123,7 +123,7 @@ fn start<'a>(
     // Opened by its owner and inherited: it cannot mean anybody else, whatever happens meanwhile.
     let itself = pidfd_open(getpid(), PidfdFlags::empty()).map_err(io::Error::from).map_err(refused("pidfd_open"))?;
     set_child_subreaper(Some(getpid())).map_err(io::Error::from).map_err(refused("prctl(PR_SET_CHILD_SUBREAPER)"))?;
-    let strangers = descendants::list(&[]);
+    let strangers = descendants::list(&[]).map_err(refused("/proc"))?;
     match process::fork().map_err(refused("fork"))? {
         Forked::Child => {
             drop((signals, stop, streams, link, feeder, logs));

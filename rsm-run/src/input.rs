@@ -6,6 +6,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
 
 use rustix::event::{PollFlags, Timespec};
 use rustix::io::{Errno, ioctl_fionbio, read, write};
@@ -14,6 +15,7 @@ use rustix::process::getpgrp;
 use rustix::stdio::{dup2_stdin, stdin};
 use rustix::termios::{isatty, tcgetpgrp};
 
+use crate::deadline::MOMENT;
 use crate::node_set::MOST_NODES;
 use crate::output;
 
@@ -98,6 +100,11 @@ impl Feeder {
                 true
             }
             Err(Errno::AGAIN | Errno::INTR) => true,
+            // There is room, and to wait for that would be no wait.
+            Err(Errno::NOMEM) => {
+                thread::sleep(MOMENT);
+                true
+            }
             // The reader has gone.
             Err(_) => false,
         }

@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
-use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -11,14 +10,13 @@ use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::deadline::MOMENT;
+
 /// Longest message. The longest in use, a refusal with its reason, is far below.
 const LONGEST: usize = 64 * 1024;
 
 /// What may wait to be read.
 const ROOM: usize = 1 << 20;
-
-/// Between two attempts while the kernel has no memory: what is lost between the two would be waited for.
-const MOMENT: Duration = Duration::from_millis(1);
 
 /// One end of the tie.
 pub(crate) struct Link {

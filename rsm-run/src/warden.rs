@@ -1,10 +1,10 @@
 //! The process between the front and the nodes: hosts the agent, is the parent of every node, ends them all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_
 use rustix::stdio::dup2_stdout;
 
 use crate::deadline::until;
+use crate::descendants::{LOOK_AGAIN, PATIENCE};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::hosting::{Hosting, host};
@@ -26,9 +27,6 @@ use crate::stacks::{self, Stacks};
 use crate::status::Status;
 use crate::supervision::{Order, Supervision};
 use crate::{descendants, process, program};
-
-/// How long those that may not be killed may take to end when everybody else has.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Most of them that are named.
 const MOST_NAMED: usize = 32;
@@ -47,6 +45,19 @@ struct Process {
     pid: Pid,
 }
 
+/// What Ctrl-Z and its end have the processes do.
+enum Pause {
+    Stop,
+    GoOn,
+}
+
+/// A signal that everybody is to hear, and who has.
+struct Asking {
+    signal: Signal,
+    leaders: Vec<Pid>,
+    heard: HashSet<Pid>,
+}
+
 /// The warden at work.
 pub(crate) struct Warden<'a> {
     plan: &'a Plan,
@@ -61,6 +72,10 @@ pub(crate) struct Warden<'a> {
     told_left: bool,
     /// Those that Ctrl-Z stopped.
     suspended: Vec<Pid>,
+    /// What not all of them have done yet.
+    pause: Option<Pause>,
+    /// What not all have heard yet.
+    asking: Option<Asking>,
     /// When to give up those that may not be killed.
     give_up: Option<Instant>,
     /// While the processes are asked where they are, before they are asked to end.
@@ -87,6 +102,8 @@ pub(crate) fn serve(plan: &Plan, link: Link, front: OwnedFd, channels: Channels)
                 hosting,
                 told_left: false,
                 suspended: Vec::new(),
+                pause: None,
+                asking: None,
                 give_up: None,
                 stacks: None,
             }
@@ -159,6 +176,8 @@ impl Warden<'_> {
             self.listen();
             self.attend();
             self.tell_stacks();
+            self.go_on_asking();
+            self.carry_on();
         }
         drop(self.hosting);
         self.link.send(&ToFront::Finished { code: self.supervision.code() });
@@ -170,8 +189,11 @@ impl Warden<'_> {
         if self.give_up.is_none_or(|at| now < at) {
             return false;
         }
-        let left = descendants::living(&[]);
-        let refused = descendants::signal(&left, Signal::KILL);
+        let Ok(left) = descendants::living(&[]) else {
+            self.give_up = now.checked_add(LOOK_AGAIN);
+            return false;
+        };
+        let refused = descendants::signal(&left, Signal::KILL).refused;
         if refused.is_empty() || refused.len() < left.len() {
             self.give_up = now.checked_add(PATIENCE);
             return false;
@@ -193,10 +215,17 @@ impl Warden<'_> {
         keeper.has_guests()
     }
 
+    /// Whether a look is to be taken again soon: one has failed, or may have when all were killed.
+    fn looks_again(&self) -> bool {
+        self.supervision.is_killing() || self.asking.is_some() || self.pause.is_some() || self.has_left()
+    }
+
     /// Sleeps until a child ends, somebody speaks or goes, or a deadline comes.
     fn sleep(&self) {
-        let deadline = [self.supervision.deadline(), self.hosting.deadline(), self.give_up].into_iter().flatten().min();
-        let timeout = deadline.map(|deadline| until(deadline, Instant::now()));
+        let now = Instant::now();
+        let again = self.looks_again().then(|| now + LOOK_AGAIN);
+        let deadlines = [self.supervision.deadline(), self.hosting.deadline(), self.give_up, again];
+        let timeout = deadlines.into_iter().flatten().min().map(|deadline| until(deadline, now));
         let mut events = vec![PollFd::new(&self.children, PollFlags::IN)];
         // Once the front has gone its two descriptors are readable for ever; only the others matter then.
         if !(self.supervision.is_killing() && self.front_is_gone()) {
@@ -281,11 +310,8 @@ impl Warden<'_> {
                         let _ = kill_process(process.pid, signal.into());
                     }
                 }
-                ToWarden::Suspend => {
-                    self.suspended = descendants::stop_all();
-                    self.link.send(&ToFront::Suspended);
-                }
-                ToWarden::Resume => descendants::go_on(&std::mem::take(&mut self.suspended)),
+                ToWarden::Suspend => self.begin(Pause::Stop),
+                ToWarden::Resume => self.begin(Pause::GoOn),
             }
         }
     }
@@ -306,7 +332,9 @@ impl Warden<'_> {
                 if let Hosting::Own(_, keeper) = &mut self.hosting {
                     keeper.throw_out();
                 }
-                let refused = descendants::signal(&descendants::list(&[]), Signal::KILL);
+                // The nodes' own processes are killed without a look, the others when one succeeds.
+                let all = descendants::list(&[]).unwrap_or_else(|_| self.leaders());
+                let refused = descendants::signal(&all, Signal::KILL).refused;
                 if !refused.is_empty() && self.give_up.is_none() {
                     self.give_up = Instant::now().checked_add(PATIENCE);
                 }
@@ -319,10 +347,16 @@ impl Warden<'_> {
         self.processes.iter().map(|process| self.plan.tasks[process.index].node).collect()
     }
 
+    /// The processes that were started as nodes and have not ended.
+    fn leaders(&self) -> Vec<Pid> {
+        self.processes.iter().map(|process| process.pid).collect()
+    }
+
     /// The processes of all nodes, those that nodes started after those that were started as nodes.
     fn everybody(&self) -> Vec<(String, Pid)> {
         let place = |pid: Pid| self.processes.iter().find(|process| process.pid == pid);
         let mut all: Vec<(bool, String, Pid)> = descendants::living(&[])
+            .unwrap_or_else(|_| self.leaders())
             .into_iter()
             .map(|pid| match place(pid) {
                 Some(process) => (false, format!("node {}", self.plan.tasks[process.index].label), pid),
@@ -347,11 +381,34 @@ impl Warden<'_> {
         }
     }
 
-    fn ask(&self, signal: Signal) {
-        let leaders: Vec<Pid> = self.processes.iter().map(|process| process.pid).collect();
-        descendants::signal_groups(&leaders, signal);
-        // One that is stopped could not hear it.
-        descendants::signal_groups(&leaders, Signal::CONT);
+    fn ask(&mut self, signal: Signal) {
+        self.asking = Some(Asking { signal, leaders: self.leaders(), heard: HashSet::new() });
+        self.go_on_asking();
+    }
+
+    /// Asks those who did not hear it yet.
+    fn go_on_asking(&mut self) {
+        self.asking.take_if(|Asking { signal, leaders, heard }| {
+            // One that is stopped could not hear it.
+            descendants::signal_once(leaders, &[*signal, Signal::CONT], heard)
+        });
+    }
+
+    fn begin(&mut self, pause: Pause) {
+        self.pause = Some(pause);
+        self.carry_on();
+    }
+
+    /// Stops the processes, or has them go on, as far as that was not done yet.
+    fn carry_on(&mut self) {
+        let done = match self.pause {
+            None => return,
+            Some(Pause::Stop) => descendants::stop_all(&mut self.suspended),
+            Some(Pause::GoOn) => descendants::go_on(&mut self.suspended),
+        };
+        if done && let Some(Pause::Stop) = self.pause.take() {
+            self.link.send(&ToFront::Suspended);
+        }
     }
 
     /// Reaps what has ended; answers whether any process of any node is left.
@@ -390,10 +447,17 @@ impl Warden<'_> {
         self.link.send(&ToFront::Ended { index, process: pid.as_raw_pid(), status, core, blame });
     }
 
+    /// Whether the nodes have ended well, and the front is to know what goes on.
+    fn has_left(&self) -> bool {
+        self.processes.is_empty() && self.supervision.is_undisturbed() && !self.told_left && !self.plan.stays
+    }
+
     fn tell_left(&mut self) {
-        if self.processes.is_empty() && self.supervision.is_undisturbed() && !self.told_left && !self.plan.stays {
+        if self.has_left()
+            && let Ok(left) = descendants::list(&[])
+        {
             self.told_left = true;
-            self.link.send(&ToFront::Left { processes: raw(&descendants::list(&[])) });
+            self.link.send(&ToFront::Left { processes: raw(&left) });
         }
     }
 }

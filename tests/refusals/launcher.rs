@@ -5,11 +5,12 @@ use super::cells::{Came, Cell};
 use super::listener::{Control, Listener, Place};
 use rsm_stories::gate::entries;
 use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -28,6 +29,8 @@ pub(crate) struct Launch {
     /// Whose calls are refused: the first process, the second, or those that come after them before they are another
     /// program.
     pub(crate) roles: &'static [&'static str],
+    /// With what alone they are refused, if not with everything.
+    pub(crate) errnos: Option<&'static [Errno]>,
     /// In these `{name}` and `{dir}` stand for a cluster's name and a folder of the cell.
     words: &'static [&'static str],
     /// Standard input; on a terminal it is typed again and again.
@@ -58,13 +61,15 @@ enum Streams {
     Pipes,
     /// Standard output is the file `output` in the folder.
     File,
-    /// All are a terminal, which is afterwards as it was before; among the output may be more than what is wanted.
+    /// All are a terminal of its own, which is afterwards as it was before; among the output may be more than what is
+    /// wanted.
     Terminal,
 }
 
 const PLAIN: Launch = Launch {
     name: "",
     roles: &["front", "warden", "starting node"],
+    errnos: None,
     words: &[],
     input: "",
     usual: 0,
@@ -84,6 +89,19 @@ const DOWN: &[&str] = &["down", "{name}"];
 /// What `up` leaves behind: its front, and the warden, which comes after that.
 const KEEPER: &[&str] = &["warden", "starting node"];
 const SAY: &str = "echo out $RSM_NODE_ID; echo err $RSM_NODE_ID >&2";
+
+/// Have to be killed.
+const DEAF: &str = "trap '' TERM; sleep 600; wait";
+/// Has those who are in no process group of a node asked to end, and is one of them.
+const ASKED: &str = "read pid name state front rest </proc/$PPID/stat; export front; \
+    setsid sh -c 'trap \"echo out; exit\" TERM; kill $front; while :; do sleep 0.05; done' & wait";
+/// Has all processes stopped, and ends when it goes on. What the shell calls may be interrupted while the listener thinks.
+const STOPPED: &str = "read pid name state front rest </proc/$PPID/stat; \
+    trap 'until kill $!; do :; done; echo out; exit 0' CONT; sleep 600 & kill -TSTP $front; wait";
+
+/// Runs something in a cluster, where the warden has to look for processes, which are its own user's.
+const GUEST: Launch = Launch { roles: &["warden"], errnos: Some(SHORTAGE), before: &[UP], after: &[DOWN], ..PLAIN };
+const SHORTAGE: &[Errno] = &[Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::INTR];
 
 /// Looks at a cluster that runs.
 const LOOK: Launch = Launch { roles: &["front"], before: &[UP], after: &[DOWN], ..PLAIN };
@@ -155,6 +173,24 @@ pub(crate) const LAUNCHES: &[Launch] = &[
         output: &["out 1", "out 2", "err 1", "err 2"],
         ..PLAIN
     },
+    Launch {
+        name: "run with input on a terminal",
+        roles: &["front"],
+        // A terminal that has gone gives no input.
+        errnos: Some(SHORTAGE),
+        words: &["run", "--name", "{name}", "-n", "1", "--stdin", "1", "--", "/bin/sh", "-c", "read line; echo $line"],
+        input: "one\n",
+        streams: Streams::Terminal,
+        output: &["one"],
+        ..PLAIN
+    },
+    Launch {
+        name: "run whose warden is killed",
+        roles: &["front"],
+        words: &["run", "--name", "{name}", "-n", "1", "--", "/bin/sh", "-c", "sleep 600 & kill -9 $PPID; wait"],
+        usual: 1,
+        ..PLAIN
+    },
     Launch { name: "up", words: UP, after: &[DOWN], ..PLAIN },
     Launch {
         name: "exec",
@@ -163,6 +199,39 @@ pub(crate) const LAUNCHES: &[Launch] = &[
         before: &[UP],
         after: &[DOWN],
         ..PLAIN
+    },
+    Launch {
+        name: "exec what is deaf",
+        words: &[
+            "exec",
+            "--cluster",
+            "{name}",
+            "--node",
+            "1",
+            "--timeout",
+            "100ms",
+            "--grace",
+            "0",
+            "--",
+            "/bin/sh",
+            "-c",
+            DEAF,
+        ],
+        usual: 124,
+        ..GUEST
+    },
+    Launch {
+        name: "exec what is asked to end",
+        words: &["exec", "--cluster", "{name}", "--node", "1", "--grace", "1h", "--", "/bin/sh", "-c", ASKED],
+        usual: 143,
+        output: &["out"],
+        ..GUEST
+    },
+    Launch {
+        name: "exec what is stopped",
+        words: &["exec", "--cluster", "{name}", "--node", "1", "--", "/bin/sh", "-c", STOPPED],
+        output: &["out"],
+        ..GUEST
     },
     Launch {
         name: "exec in a cluster",
@@ -267,8 +336,17 @@ impl Stage {
         Stage { name, folder }
     }
 
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(program());
+    fn command(&self, words: &[&str], streams: Streams) -> Command {
+        let mut command = if streams == Streams::Terminal {
+            let mut command = Command::new("setsid");
+            command.arg("--ctty").arg(program());
+            command
+        } else {
+            let mut command = Command::new(program());
+            // As a shell does with a job, which can be stopped.
+            command.process_group(0);
+            command
+        };
         for word in words {
             command.arg(word.replace("{name}", &self.name).replace("{dir}", &self.folder.display().to_string()));
         }
@@ -299,7 +377,7 @@ impl Stage {
 
     /// Runs a command in which nothing is refused.
     fn quietly(&self, words: &[&str]) -> Result<Ended, String> {
-        ended(self.command(words).spawn().expect("rsm-ctl starts"), None, "")
+        ended(self.command(words, Streams::Pipes).spawn().expect("rsm-ctl starts"), None, "")
     }
 
     /// Processes that carry the mark.
@@ -339,8 +417,8 @@ impl Drop for Stage {
     fn drop(&mut self) {
         // What a fault left; these carry the mark, so they were started here.
         for line in self.processes() {
-            let pid = line.split(' ').next().and_then(|pid| pid.parse().ok()).and_then(rustix::process::Pid::from_raw);
-            let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+            let pid = line.split(' ').next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+            let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
         }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
@@ -355,7 +433,7 @@ struct Ended {
     errors: String,
 }
 
-/// Waits for the end of a command, and of everything that has its outputs: pipes, or a terminal.
+/// Waits for the end of a command, and of everything that has its outputs: pipes, or a terminal. One that stops goes on.
 fn ended(mut child: Child, near: Option<File>, input: &str) -> Result<Ended, String> {
     let all = |stream: Option<Box<dyn Read + Send>>| {
         std::thread::spawn(move || {
@@ -375,10 +453,14 @@ fn ended(mut child: Child, near: Option<File>, input: &str) -> Result<Ended, Str
     let _ = child.stdin.take().map(|mut pipe| std::io::Write::write_all(&mut pipe, input.as_bytes()));
     let begun = Instant::now();
     let deadline = begun + DEADLINE;
+    let pid = Pid::from_child(&child);
     let mut typed = 0;
     let status = loop {
         if let Some(status) = child.try_wait().expect("our child") {
             break status;
+        }
+        if waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG).is_ok_and(|stop| stop.is_some()) {
+            kill_process(pid, Signal::CONT).expect("our child");
         }
         if let Some(keyboard) = &mut keyboard
             && begun.elapsed() > typed * Duration::from_millis(20)
@@ -452,7 +534,7 @@ impl Launch {
                 return Err(format!("before it: {ended:?}"));
             }
         }
-        let mut command = stage.command(if self.keeper { UP } else { self.words });
+        let mut command = stage.command(if self.keeper { UP } else { self.words }, self.streams);
         let listener = Listener::on(&mut command, Box::new(naming(self.processes)));
         let control = listener.control();
         let begin = || match cell {
@@ -466,7 +548,7 @@ impl Launch {
             if up.code != Some(0) {
                 return Err(format!("before it: {up:?}"));
             }
-            command = stage.command(self.words);
+            command = stage.command(self.words, self.streams);
         }
         let terminal = stage.attach(&mut command, self.streams);
         begin();

@@ -104,6 +104,21 @@ fn children_that_were_there_before_are_nobodys_business() {
 }
 
 #[test]
+fn a_run_that_cannot_see_who_was_there_before_does_not_begin() {
+    let list = Refusal { call: libc::SYS_getdents64, argument: None, errno: libc::ENOMEM };
+    let script = "sleep 600 & echo $!; exec $CTL run -n 1 -- echo here";
+    let mut running = shell(script).refusing(&[list]).start();
+    let stranger = running.pid_line();
+    eventually("the end of rsm-ctl", || state(running.pid()).is_none().then_some(()));
+    assert!(state(stranger).is_some());
+    kill_process(stranger, Signal::KILL).unwrap();
+    eventually("the end of the stranger", || state(stranger).is_none().then_some(()));
+    let finished = running.finish();
+    assert_eq!((finished.code(), finished.text()), (1, &*format!("{stranger}\n")));
+    assert_eq!(finished.stderr, "rsm-ctl: cannot start a run: /proc: Cannot allocate memory\n");
+}
+
+#[test]
 fn a_run_that_cannot_begin_leaves_not_even_a_zombie() {
     // No thread starts, which is found out when the warden is there already.
     let thread = Refusal { call: libc::SYS_clone3, argument: None, errno: libc::EPERM };

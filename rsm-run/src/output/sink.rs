@@ -11,6 +11,7 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, write};
 
+use crate::deadline::MOMENT;
 use crate::descriptor;
 
 /// How much may wait to be written before streams are no longer read for it.
@@ -116,6 +117,7 @@ impl Shared {
                     self.queue().written += length as u64;
                 }
                 Err(Errno::INTR) => {}
+                Err(Errno::NOMEM) => thread::sleep(MOMENT),
                 // Whoever shares this output with us made it non-blocking.
                 Err(Errno::AGAIN) => {
                     let _ = poll(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], None);
