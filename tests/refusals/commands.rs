@@ -117,6 +117,7 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
         ["revoke", cluster, id] => {
             steered(cluster, &|s| s.revoke_segment(1, SegmentId::new(number(id) as u32)).map(drop))
         }
+        ["killnode", cluster] => steered(cluster, &|s| s.node_kill(1).map(drop)),
         ["lookon", cluster] => rsm::observe::Observer::attach(Some(cluster)).and_then(|observer| {
             observer.activity()?;
             *WATCHING.lock().unwrap() = Some(observer);

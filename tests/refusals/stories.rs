@@ -702,6 +702,29 @@ pub(crate) const STORIES: &[Story] = &[
         ..PLAIN
     },
     Story {
+        name: "kill a node",
+        roles: &[Agent],
+        before: |s| {
+            s.enters(Importer);
+            s.ok(Importer, "cycles 1");
+        },
+        each: a_passing_exporter,
+        act: |s| {
+            let command = format!("killnode {}", s.name);
+            s.tries(Importer, &command)
+        },
+        check: |s, code| {
+            // Now it is killed in any case, but not by who steers.
+            s.killed(Newcomer);
+            let why = if code.is_none() { "NodeKilled" } else { "ExporterEnded" };
+            s.player(Importer).process.until_fails("put i 0 3", Code::ConnAborted);
+            s.says(Importer, "why i", why);
+            s.ok(Importer, "disconnect i");
+        },
+        again: false,
+        ..PLAIN
+    },
+    Story {
         name: "take a link down",
         roles: &[Importer, Agent],
         act: |s| {

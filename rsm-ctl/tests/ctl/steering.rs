@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rsm::{AccessList, Cluster, Code, Permission, SegmentId};
+use rustix::process::{Signal, kill_process};
 
-use crate::rig::{Finished, Running, Scratch, ctl, eventually, expect_state, unique};
+use crate::rig::{Finished, Refusal, Running, Scratch, ctl, eventually, expect_state, unique};
 
 /// Steers the cluster and says what went to standard error.
 fn steer(cluster: &str, words: &[&str]) -> Finished {
@@ -191,6 +192,24 @@ fn a_node_that_is_killed_on_purpose_is_no_failure() {
     let report = std::fs::read_to_string(report).unwrap();
     assert!(report.contains("failures=\"0\" errors=\"0\" skipped=\"3\""), "{report}");
     assert_eq!(report.matches("<skipped message=\"was killed by signal 9 (SIGKILL) on purpose\"/>").count(), 3);
+}
+
+#[test]
+fn a_node_that_could_not_be_killed_on_purpose_fails_as_any_other() {
+    let name = unique("unkilled");
+    let signal = Refusal { call: libc::SYS_pidfd_send_signal, argument: None, errno: libc::EPERM };
+    let steady = example("steady");
+    let words = ["run", "-n", "2", "--name", &name, "--", steady.to_str().unwrap(), "600"];
+    let mut running = ctl(&words).refusing(&[signal]).start();
+    until(&mut running, "connected");
+    let pid = pid_of(&name, 2);
+    let told = format!("cannot kill process {pid} of node 2: Operation not permitted (os error 1)");
+    refused(&name, &["node", "kill", "2"], &told);
+    // As a kernel does that is short of memory.
+    kill_process(pid, Signal::KILL).unwrap();
+    let finished = running.finish();
+    assert_eq!(finished.code(), 128 + 9, "{}", finished.stderr);
+    assert!(!finished.stderr.contains("on purpose"), "{}", finished.stderr);
 }
 
 #[test]
