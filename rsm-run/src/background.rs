@@ -7,10 +7,10 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::link::{Link, Received};
 use crate::message::ToFront;
 use crate::plan::Plan;
 use crate::process::{self, Forked};
+use crate::wire::{Received, Wire};
 use crate::{front, output};
 
 /// Starts a run in the background; answers the name of its cluster once all its processes run.
@@ -22,7 +22,7 @@ use crate::{front, output};
 pub fn start(plan: Plan) -> Result<String, Failure> {
     let plan = plan.anchored()?;
     let failed = |call: &'static str| move |error| Failure::call("cannot start in the background", call, error);
-    let (here, there) = Link::pair().map_err(failed("socketpair"))?;
+    let (here, there) = Wire::pair().map_err(failed("socketpair"))?;
     match process::fork().map_err(failed("fork"))? {
         Forked::Child => {
             drop(here);
@@ -45,7 +45,7 @@ pub fn start(plan: Plan) -> Result<String, Failure> {
     }
 }
 
-fn in_background(plan: Plan, announce: &Link) -> ExitCode {
+fn in_background(plan: Plan, announce: &Wire) -> ExitCode {
     let run = || {
         let failed = |error| Failure::system("cannot go into the background", error);
         setsid().map_err(|errno| Failure::call("cannot go into the background", "setsid", errno.into()))?;
@@ -62,13 +62,13 @@ fn in_background(plan: Plan, announce: &Link) -> ExitCode {
 }
 
 /// Waits for the first word from the background.
-fn announced(link: &Link) -> Result<ToFront, Failure> {
+fn announced(wire: &Wire) -> Result<ToFront, Failure> {
     loop {
-        match link.receive() {
+        match wire.receive() {
             Received::Message(message) => return Ok(message),
             Received::Gone => return Err(Failure::new("the cluster ended before it had begun")),
             Received::Nothing => {
-                let _ = poll(&mut [PollFd::new(link, PollFlags::IN)], None);
+                let _ = poll(&mut [PollFd::new(wire, PollFlags::IN)], None);
             }
         }
     }

@@ -17,7 +17,6 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, reason};
 use crate::input::{self, Feeder};
 use crate::junit::Report;
-use crate::link::{Link, Received};
 use crate::message::{ToFront, ToWarden};
 use crate::output::{self, Ends, Forwarder, LogFiles, Streams};
 use crate::plan::Plan;
@@ -28,13 +27,14 @@ use crate::status::Status;
 use crate::supervision::Blame;
 use crate::verbosity::Verbosity;
 use crate::warden::{self, Channels};
+use crate::wire::{Received, Wire};
 use crate::{descendants, notice, summary};
 
 /// The front at work.
 struct Front<'a> {
     plan: Plan,
     /// Who wants to know the first thing that is told about the run.
-    announce: Option<&'a Link>,
+    announce: Option<&'a Wire>,
     signals: SignalQueue,
     /// Ctrl-Z, unless whoever started us had it ignored.
     stop: Option<StopSignal>,
@@ -42,7 +42,7 @@ struct Front<'a> {
     /// Refers to the warden until it is reaped.
     pidfd: Option<OwnedFd>,
     /// `None` when the warden has closed its end.
-    link: Option<Link>,
+    wire: Option<Wire>,
     forwarder: Forwarder,
     /// While the reader gets what is typed.
     feeder: Option<Feeder>,
@@ -84,12 +84,12 @@ pub fn run(plan: Plan, report: Option<Report>) -> Result<ExitCode, Failure> {
 }
 
 /// Runs a plan without a report; `announce` is told how it began.
-pub(crate) fn announced(plan: Plan, announce: &Link) -> Result<ExitCode, Failure> {
+pub(crate) fn announced(plan: Plan, announce: &Wire) -> Result<ExitCode, Failure> {
     watched(plan, false, Some(announce)).map(|front| front.ending.code())
 }
 
 /// A run from start to end.
-fn watched(plan: Plan, reported: bool, announce: Option<&Link>) -> Result<Front<'_>, Failure> {
+fn watched(plan: Plan, reported: bool, announce: Option<&Wire>) -> Result<Front<'_>, Failure> {
     raise_descriptor_limit();
     let count = plan.tasks.len();
     let kept = if reported { output::KEPT_FOR_REPORT } else { output::KEPT };
@@ -111,7 +111,7 @@ fn start<'a>(
     streams: Streams,
     ends: Vec<Ends>,
     logs: Option<LogFiles>,
-    announce: Option<&'a Link>,
+    announce: Option<&'a Wire>,
 ) -> Result<Front<'a>, Failure> {
     let refused = |call: &'static str| move |error| Failure::call("cannot start a run", call, error);
     descendants::can_be_found().map_err(|why| Failure::lacking(format!("cannot start a run: {why}")))?;
@@ -119,19 +119,19 @@ fn start<'a>(
     let stop = (!process::is_ignored(Signal::TSTP)).then(StopSignal::new).transpose().map_err(refused("signalfd"))?;
     let signals = SignalQueue::beside(&heard(), stop.as_ref().map_or(&[], |_| &[Signal::TSTP]));
     let signals = signals.map_err(refused("signalfd"))?;
-    let (link, wardens_link) = Link::pair().map_err(refused("socketpair"))?;
+    let (wire, wardens_wire) = Wire::pair().map_err(refused("socketpair"))?;
     // Opened by its owner and inherited: it cannot mean anybody else, whatever happens meanwhile.
     let itself = pidfd_open(getpid(), PidfdFlags::empty()).map_err(io::Error::from).map_err(refused("pidfd_open"))?;
     set_child_subreaper(Some(getpid())).map_err(io::Error::from).map_err(refused("prctl(PR_SET_CHILD_SUBREAPER)"))?;
     let strangers = descendants::list(&[]).map_err(refused("/proc"))?;
     match process::fork().map_err(refused("fork"))? {
         Forked::Child => {
-            drop((signals, stop, streams, link, feeder, logs));
-            warden::serve(&plan, wardens_link, itself, Channels { input, ends });
+            drop((signals, stop, streams, wire, feeder, logs));
+            warden::serve(&plan, wardens_wire, itself, Channels { input, ends });
             std::process::exit(0);
         }
         Forked::Parent(warden) => {
-            drop((wardens_link, itself, ends, input));
+            drop((wardens_wire, itself, ends, input));
             let tags = plan.tag_output.then(|| plan.tasks.iter().map(|task| format!("[{}] ", task.label)).collect());
             // The child is not reaped yet, so the number is still its.
             let pidfd = pidfd_open(warden, PidfdFlags::empty()).map_err(|errno| ("pidfd_open", errno.into()));
@@ -156,7 +156,7 @@ fn start<'a>(
                 stop,
                 warden,
                 pidfd: Some(pidfd),
-                link: Some(link),
+                wire: Some(wire),
                 feeder,
                 told_summary: false,
                 ending: Ending::default(),
@@ -221,7 +221,7 @@ impl Front<'_> {
         let stop = self.stop.as_ref().filter(|_| !self.suspending);
         events.extend(stop.map(|stop| PollFd::new(stop, PollFlags::IN)));
         events.extend(self.pidfd.iter().map(|pidfd| PollFd::new(pidfd, PollFlags::IN)));
-        events.extend(self.link.iter().map(|link| PollFd::new(link, PollFlags::IN)));
+        events.extend(self.wire.iter().map(|wire| PollFd::new(wire, PollFlags::IN)));
         let fed = events.len();
         let feeding = self.feeder.as_ref().and_then(Feeder::wanted);
         events.extend(feeding.map(|(source, flags)| PollFd::from_borrowed_fd(source, flags)));
@@ -281,11 +281,11 @@ impl Front<'_> {
     fn listen(&mut self) {
         // Asked first: what a warden that has gone had to say before is then all here.
         let gone = self.pidfd.as_ref().is_some_and(is_readable);
-        while let Some(link) = &self.link {
-            match link.receive() {
+        while let Some(wire) = &self.wire {
+            match wire.receive() {
                 Received::Message(message) => self.told(&message),
                 Received::Nothing => break,
-                Received::Gone => self.link = None,
+                Received::Gone => self.wire = None,
             }
         }
         if gone {
@@ -323,7 +323,7 @@ impl Front<'_> {
     fn warden_gone(&mut self) {
         let status = waitpid(Some(self.warden), WaitOptions::empty()).ok().flatten();
         self.pidfd = None;
-        self.link = None;
+        self.wire = None;
         // The nodes it was to stop first have gone.
         self.suspending = false;
         if !self.ending.is_finished() {
@@ -352,7 +352,7 @@ impl Front<'_> {
 
     /// Has the nodes stopped before this process.
     fn suspend(&mut self) {
-        if self.link.is_some() {
+        if self.wire.is_some() {
             self.suspending = true;
             self.tell(&ToWarden::Suspend);
         } else {
@@ -390,8 +390,8 @@ impl Front<'_> {
     }
 
     fn tell(&self, message: &ToWarden) {
-        if let Some(link) = &self.link {
-            link.send(message);
+        if let Some(wire) = &self.wire {
+            wire.send(message);
         }
     }
 }

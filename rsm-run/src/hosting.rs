@@ -92,7 +92,7 @@ impl Hosting<'_> {
         match self {
             Hosting::Own(_, keeper) => keeper.sources().collect(),
             Hosting::Guest { closed: true, .. } => Vec::new(),
-            Hosting::Guest { door, closed: false } => vec![door.link.as_fd()],
+            Hosting::Guest { door, closed: false } => vec![door.wire.as_fd()],
         }
     }
 

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deadline::until;
 use crate::failure::{Failure, reason};
-use crate::link::{Link, Received};
+use crate::wire::{Received, Wire};
 
 /// Most connections at a time.
 const MOST_GUESTS: usize = 256;
@@ -79,7 +79,7 @@ pub(crate) struct Keeper {
 }
 
 struct Guest {
-    link: Link,
+    wire: Wire,
     inside: bool,
 }
 
@@ -103,7 +103,7 @@ impl Keeper {
     /// What to wait for.
     pub(crate) fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let listener = (self.guests.len() < MOST_GUESTS).then(|| self.listener.as_fd());
-        listener.into_iter().chain(self.guests.iter().map(|guest| guest.link.as_fd()))
+        listener.into_iter().chain(self.guests.iter().map(|guest| guest.wire.as_fd()))
     }
 
     /// When to look whether somebody inside takes too long.
@@ -116,30 +116,30 @@ impl Keeper {
         while self.guests.len() < MOST_GUESTS {
             let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) else { break };
             let welcome = peer(&socket).is_ok_and(|(user, _)| user == 0 || user == geteuid().as_raw());
-            let link = Link::over(socket);
+            let wire = Wire::over(socket);
             if welcome {
-                self.guests.push(Guest { link, inside: false });
+                self.guests.push(Guest { wire, inside: false });
             } else {
-                link.send(&Answer::Refused { why: "this is another user's cluster".into() });
+                wire.send(&Answer::Refused { why: "this is another user's cluster".into() });
             }
         }
         let mut wish = None;
         let (ending, grace, hosts) = (self.until.is_some(), self.grace, &self.hosts);
         self.guests.retain_mut(|guest| {
             loop {
-                match guest.link.receive() {
+                match guest.wire.receive() {
                     Received::Nothing => return true,
                     Received::Gone => return false,
                     Received::Message(Ask::End) => {
                         wish = Some(Wish::End);
                         let within = grace.saturating_mul(2).saturating_add(PATIENCE);
-                        guest.link.send(&Answer::Ending { processes: hosts.clone(), within });
+                        guest.wire.send(&Answer::Ending { processes: hosts.clone(), within });
                     }
                     Received::Message(Ask::Enter { .. }) if ending => {
-                        guest.link.send(&Answer::Refused { why: format!("cluster {} is ending", cluster.name()) });
+                        guest.wire.send(&Answer::Refused { why: format!("cluster {} is ending", cluster.name()) });
                     }
                     Received::Message(ask @ (Ask::Enter { node } | Ask::Environment { node })) => {
-                        guest.link.send(&environment(cluster, node));
+                        guest.wire.send(&environment(cluster, node));
                         guest.inside |= matches!(ask, Ask::Enter { .. });
                     }
                 }
@@ -173,7 +173,7 @@ impl Keeper {
 
     fn tell(&self, answer: &Answer) {
         for guest in self.guests.iter().filter(|guest| guest.inside) {
-            guest.link.send(answer);
+            guest.wire.send(answer);
         }
     }
 }
@@ -190,13 +190,13 @@ fn environment(cluster: &Cluster, node: u32) -> Answer {
 /// A connection to the door of a cluster, and the first thing that was said there.
 pub struct Door {
     pub(crate) name: String,
-    pub(crate) link: Link,
+    pub(crate) wire: Wire,
     pub(crate) variables: Vec<(String, String)>,
 }
 
 /// What was said at a door.
 struct Heard {
-    link: Link,
+    wire: Wire,
     /// Who said it, 0 where this PID namespace does not show it.
     keeper: u32,
     answer: Answer,
@@ -206,11 +206,11 @@ struct Heard {
 fn ask(name: Option<&str>, ask: &Ask) -> Result<(ClusterRef, Heard), Failure> {
     let cluster = rsm::steer::find(name)?;
     let (socket, keeper) = knock(&cluster)?;
-    let link = Link::over(socket);
-    link.send(ask);
-    match wait(&link, PATIENCE) {
+    let wire = Wire::over(socket);
+    wire.send(ask);
+    match wait(&wire, PATIENCE) {
         Received::Message(Answer::Refused { why }) => Err(Failure::new(why)),
-        Received::Message(answer) => Ok((cluster, Heard { link, keeper, answer })),
+        Received::Message(answer) => Ok((cluster, Heard { wire, keeper, answer })),
         Received::Nothing | Received::Gone => {
             Err(Failure::new(format!("cluster {} is there and does not answer: is its rsm-ctl stopped?", cluster.name)))
         }
@@ -220,8 +220,8 @@ fn ask(name: Option<&str>, ask: &Ask) -> Result<(ClusterRef, Heard), Failure> {
 /// Enters the named cluster, or the only one, as a process of this node.
 pub fn enter(name: Option<&str>, node: u32) -> Result<Door, Failure> {
     match ask(name, &Ask::Enter { node })? {
-        (cluster, Heard { link, answer: Answer::Environment { variables }, .. }) => {
-            Ok(Door { name: cluster.name, link, variables })
+        (cluster, Heard { wire, answer: Answer::Environment { variables }, .. }) => {
+            Ok(Door { name: cluster.name, wire, variables })
         }
         (cluster, _) => Err(Failure::new(format!("cluster {} does not let anybody in now", cluster.name))),
     }
@@ -233,7 +233,7 @@ pub fn enter(name: Option<&str>, node: u32) -> Result<Door, Failure> {
 /// # Errors
 /// That there is none, that it is another user's, or that it takes longer than its own grace allows.
 pub fn end(name: Option<&str>) -> Result<String, Failure> {
-    let (cluster, Heard { link, keeper, answer }) = ask(name, &Ask::End)?;
+    let (cluster, Heard { wire, keeper, answer }) = ask(name, &Ask::End)?;
     let Answer::Ending { processes, within } = answer else {
         return Err(Failure::new(format!("cluster {} does not end", cluster.name)));
     };
@@ -245,7 +245,7 @@ pub fn end(name: Option<&str>) -> Result<String, Failure> {
     };
     if !RawPid::try_from(keeper).is_ok_and(|keeper| processes.contains(&keeper)) {
         // Numbers of another PID namespace are those of other processes here, or of none: the end of the door has to do.
-        return match wait(&link, within) {
+        return match wait(&wire, within) {
             Received::Gone => Ok(cluster.name),
             _ => Err(late("It is in another PID namespace".to_owned())),
         };
@@ -285,13 +285,13 @@ pub fn environment_of(name: Option<&str>, node: u32) -> Result<Vec<(String, Stri
 }
 
 /// Waits for something to be said, or for the other end to go; [`Received::Nothing`] when it takes too long.
-fn wait(link: &Link, within: Duration) -> Received<Answer> {
+fn wait(wire: &Wire, within: Duration) -> Received<Answer> {
     let end = Instant::now().checked_add(within);
     loop {
-        match link.receive() {
+        match wire.receive() {
             Received::Nothing => {
                 let left = end.map(|end| until(end, Instant::now()));
-                if poll(&mut [PollFd::new(link, PollFlags::IN)], left.as_ref()) == Ok(0) {
+                if poll(&mut [PollFd::new(wire, PollFlags::IN)], left.as_ref()) == Ok(0) {
                     return Received::Nothing;
                 }
             }

@@ -6,7 +6,7 @@
 //!
 //! Two processes do it. The *front* ([`front`]) is the one the user started: terminal, signals, exit code, output of the
 //! nodes (`output`). The *warden* (`warden`), forked from it before anything else runs, hosts the agent (`hosting`) and
-//! is the parent of all nodes (`node`). They talk through `link` in the few messages of `message`. Each holds a pidfd of
+//! is the parent of all nodes (`node`). They talk through `wire` in the few messages of `message`. Each holds a pidfd of
 //! the other and both are subreapers, so whichever is SIGKILLed, the other finds every process of every node among its
 //! own descendants and ends them (`descendants`). When to end what is decided in `supervision`, which knows no
 //! processes.
@@ -36,7 +36,6 @@ pub mod input;
 mod interpreter;
 pub mod junit;
 pub mod keeper;
-mod link;
 mod message;
 mod node;
 pub mod node_set;
@@ -57,3 +56,4 @@ mod supervision;
 pub mod task;
 pub mod verbosity;
 mod warden;
+mod wire;

@@ -17,7 +17,6 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::hosting::{Hosting, host};
 use crate::keeper::{Answer, Wish};
-use crate::link::{Link, Received};
 use crate::message::{ToFront, ToWarden, raw};
 use crate::node;
 use crate::output::{self, Ends};
@@ -26,6 +25,7 @@ use crate::signals::SignalQueue;
 use crate::stacks::{self, Stacks};
 use crate::status::Status;
 use crate::supervision::{Order, Supervision};
+use crate::wire::{Received, Wire};
 use crate::{descendants, process, program};
 
 /// Most of them that are named.
@@ -61,7 +61,7 @@ struct Asking {
 /// The warden at work.
 pub(crate) struct Warden<'a> {
     plan: &'a Plan,
-    link: Link,
+    wire: Wire,
     /// Refers to the front since before the warden existed, so it cannot mean anybody else.
     front: OwnedFd,
     children: SignalQueue,
@@ -86,15 +86,15 @@ pub(crate) struct Warden<'a> {
 ///
 /// # Crash
 /// The nodes' processes are killed by the kernel; what they forked becomes the front's, which ends it.
-pub(crate) fn serve(plan: &Plan, link: Link, front: OwnedFd, channels: Channels) {
+pub(crate) fn serve(plan: &Plan, wire: Wire, front: OwnedFd, channels: Channels) {
     match start(plan, channels) {
         Ok((children, hosting, processes)) => {
             let pids: Vec<Pid> = processes.iter().map(|process| process.pid).collect();
-            link.send(&ToFront::Started { cluster: hosting.name().to_owned(), processes: raw(&pids) });
+            wire.send(&ToFront::Started { cluster: hosting.name().to_owned(), processes: raw(&pids) });
             let supervision = Supervision::new(Instant::now(), plan.timeout, plan.grace, plan.keep_going);
             Warden {
                 plan,
-                link,
+                wire,
                 front,
                 children,
                 supervision,
@@ -112,7 +112,7 @@ pub(crate) fn serve(plan: &Plan, link: Link, front: OwnedFd, channels: Channels)
         Err(failure) => {
             // Some nodes may have started before one could not be.
             descendants::end_all(&[]);
-            link.send(&ToFront::Refused { code: failure.code, message: failure.message });
+            wire.send(&ToFront::Refused { code: failure.code, message: failure.message });
         }
     }
 }
@@ -180,7 +180,7 @@ impl Warden<'_> {
             self.carry_on();
         }
         drop(self.hosting);
-        self.link.send(&ToFront::Finished { code: self.supervision.code() });
+        self.wire.send(&ToFront::Finished { code: self.supervision.code() });
     }
 
     /// Whether nobody is left but processes that may not be killed, for long enough.
@@ -199,7 +199,7 @@ impl Warden<'_> {
             return false;
         }
         let processes = refused.into_iter().take(MOST_NAMED).map(descendants::described).collect();
-        self.link.send(&ToFront::Escaped { processes });
+        self.wire.send(&ToFront::Escaped { processes });
         true
     }
 
@@ -229,7 +229,7 @@ impl Warden<'_> {
         let mut events = vec![PollFd::new(&self.children, PollFlags::IN)];
         // Once the front has gone its two descriptors are readable for ever; only the others matter then.
         if !(self.supervision.is_killing() && self.front_is_gone()) {
-            events.push(PollFd::new(&self.link, PollFlags::IN));
+            events.push(PollFd::new(&self.wire, PollFlags::IN));
             events.push(PollFd::new(&self.front, PollFlags::IN));
         }
         events.extend(self.stacks.iter().map(|stacks| PollFd::new(stacks, PollFlags::IN)));
@@ -245,7 +245,7 @@ impl Warden<'_> {
                 wish.map(|Wish::End| (format!("cluster {} is ended by `rsm-ctl down`", cluster.name()), false))
             }
             Hosting::Guest { closed: true, .. } => None,
-            Hosting::Guest { door, closed } => match door.link.receive() {
+            Hosting::Guest { door, closed } => match door.wire.receive() {
                 Received::Nothing => None,
                 Received::Message(Answer::Kill) => Some((format!("cluster {} was killed", door.name), true)),
                 Received::Message(Answer::End { why }) => Some((why, false)),
@@ -270,7 +270,7 @@ impl Warden<'_> {
             keeper.send_out(&why);
         }
         if !self.supervision.is_ending() {
-            self.link.send(&ToFront::ClusterEnds { why });
+            self.wire.send(&ToFront::ClusterEnds { why });
         }
         let order = match kill {
             true => Some(self.supervision.kill(code)),
@@ -294,7 +294,7 @@ impl Warden<'_> {
             }
             return;
         }
-        while let Received::Message(message) = self.link.receive() {
+        while let Received::Message(message) = self.wire.receive() {
             match message {
                 ToWarden::End { signal, code } => {
                     if let Some(order) = self.supervision.end(Instant::now(), signal.into(), code) {
@@ -321,7 +321,7 @@ impl Warden<'_> {
             Order::Ask(signal) => self.ask(signal),
             Order::TimeIsUp => {
                 let running = self.processes.iter().map(|process| process.index).collect();
-                self.link.send(&ToFront::TimedOut { running, hangs: self.hosting.hangs(&self.nodes()) });
+                self.wire.send(&ToFront::TimedOut { running, hangs: self.hosting.hangs(&self.nodes()) });
                 self.stacks = if self.plan.stacks { Stacks::ask(self.everybody()).ok() } else { None };
                 match self.stacks {
                     Some(_) => self.supervision.restart_grace(Instant::now() + stacks::LIMIT),
@@ -371,8 +371,8 @@ impl Warden<'_> {
     fn tell_stacks(&mut self) {
         let Some(stacks) = self.stacks.take_if(|stacks| stacks.is_done()) else { return };
         for text in stacks::pieces(&stacks.told()) {
-            if self.link.has_room() {
-                self.link.send(&ToFront::Stacks { text });
+            if self.wire.has_room() {
+                self.wire.send(&ToFront::Stacks { text });
             }
         }
         if !self.supervision.is_killing() {
@@ -407,7 +407,7 @@ impl Warden<'_> {
             Some(Pause::GoOn) => descendants::go_on(&mut self.suspended),
         };
         if done && let Some(Pause::Stop) = self.pause.take() {
-            self.link.send(&ToFront::Suspended);
+            self.wire.send(&ToFront::Suspended);
         }
     }
 
@@ -444,7 +444,7 @@ impl Warden<'_> {
         let Process { index, .. } = self.processes.remove(place);
         let on_purpose = self.hosting.killed(self.plan.tasks[index].node, pid, status);
         let blame = self.supervision.node_ended(Instant::now(), status, on_purpose);
-        self.link.send(&ToFront::Ended { index, process: pid.as_raw_pid(), status, core, blame });
+        self.wire.send(&ToFront::Ended { index, process: pid.as_raw_pid(), status, core, blame });
     }
 
     /// Whether the nodes have ended well, and the front is to know what goes on.
@@ -457,7 +457,7 @@ impl Warden<'_> {
             && let Ok(left) = descendants::list(&[])
         {
             self.told_left = true;
-            self.link.send(&ToFront::Left { processes: raw(&left) });
+            self.wire.send(&ToFront::Left { processes: raw(&left) });
         }
     }
 }

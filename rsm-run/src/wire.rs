@@ -1,4 +1,4 @@
-//! The tie between front and warden: a socket pair that keeps message boundaries, and what comes over it.
+//! The wire between front and warden: a socket pair that keeps message boundaries, and what comes over it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,12 +18,12 @@ const LONGEST: usize = 64 * 1024;
 /// What may wait to be read.
 const ROOM: usize = 1 << 20;
 
-/// One end of the tie.
-pub(crate) struct Link {
+/// One end of it.
+pub(crate) struct Wire {
     socket: OwnedFd,
 }
 
-/// What [`Link::receive`] found.
+/// What [`Wire::receive`] found.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Received<T> {
     Message(T),
@@ -33,18 +33,18 @@ pub(crate) enum Received<T> {
     Gone,
 }
 
-impl Link {
-    pub(crate) fn pair() -> io::Result<(Link, Link)> {
+impl Wire {
+    pub(crate) fn pair() -> io::Result<(Wire, Wire)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-        Ok((Link::over(one), Link::over(other)))
+        Ok((Wire::over(one), Wire::over(other)))
     }
 
     /// Talks over a connected, non-blocking packet socket.
-    pub(crate) fn over(socket: OwnedFd) -> Link {
+    pub(crate) fn over(socket: OwnedFd) -> Wire {
         // Room for the last words of every process of the largest run, unread. The kernel gives what it allows.
         let _ = set_socket_send_buffer_size(&socket, ROOM);
-        Link { socket }
+        Wire { socket }
     }
 
     /// Sends without waiting for who reads; a kernel that has no memory for it is waited for.
@@ -91,7 +91,7 @@ impl Link {
     }
 }
 
-impl AsFd for Link {
+impl AsFd for Wire {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn messages_arrive_whole_and_in_order_and_outlive_the_sender() {
-        let (front, warden) = Link::pair().unwrap();
+        let (front, warden) = Wire::pair().unwrap();
         assert_eq!(front.receive::<ToFront>(), Received::Nothing);
         warden.send(&ToFront::Started { cluster: "c".into(), processes: (1..64).collect() });
         warden.send(&ToFront::Finished { code: ExitCode::Node(7) });
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_the_sender_did_not_read_costs_nothing_that_it_said() {
-        let (front, warden) = Link::pair().unwrap();
+        let (front, warden) = Wire::pair().unwrap();
         warden.send(&ToFront::Finished { code: ExitCode::Success });
         front.send(&ToFront::Suspended);
         drop(warden);
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn every_message_of_the_largest_run_fits_unread() {
-        let (front, warden) = Link::pair().unwrap();
+        let (front, warden) = Wire::pair().unwrap();
         for index in 0..MOST_PROCESSES {
             let (status, blame) = (Status::Exited(0), Blame::Nobody);
             warden.send(&ToFront::Ended { index, process: 4_000_000, status, core: false, blame });
