@@ -339,7 +339,7 @@ impl Stage {
     fn command(&self, words: &[&str], streams: Streams) -> Command {
         let mut command = if streams == Streams::Terminal {
             let mut command = Command::new("setsid");
-            command.arg("--ctty").arg(program());
+            command.arg("--ctty").arg(program()).env("TERM", "xterm");
             command
         } else {
             let mut command = Command::new(program());
