@@ -199,12 +199,12 @@ fn a_node_that_could_not_be_killed_on_purpose_fails_as_any_other() {
     let name = unique("unkilled");
     let signal = Refusal { call: libc::SYS_pidfd_send_signal, argument: None, errno: libc::EPERM };
     let steady = example("steady");
-    let words = ["run", "-n", "2", "--name", &name, "--", steady.to_str().unwrap(), "600"];
+    let words = ["run", "-n", "1", "--name", &name, "--", steady.to_str().unwrap(), "600"];
     let mut running = ctl(&words).refusing(&[signal]).start();
-    until(&mut running, "connected");
-    let pid = pid_of(&name, 2);
-    let told = format!("cannot kill process {pid} of node 2: Operation not permitted (os error 1)");
-    refused(&name, &["node", "kill", "2"], &told);
+    until(&mut running, "publishes");
+    let pid = pid_of(&name, 1);
+    let told = format!("cannot kill process {pid} of node 1: Operation not permitted (os error 1)");
+    refused(&name, &["node", "kill", "1"], &told);
     // As a kernel does that is short of memory.
     kill_process(pid, Signal::KILL).unwrap();
     let finished = running.finish();
