@@ -1,7 +1,7 @@
 //! Barriers as spans.
 
 use crate::Result;
-use rsm_core::verdict::Snapshot;
+use rsm_core::verdict::{BarrierType, Snapshot};
 use rsm_shm::membership::connection::Connection;
 
 /// A span of stores through one import, from open to close.
@@ -14,12 +14,13 @@ use rsm_shm::membership::connection::Connection;
 pub struct Span<'a> {
     connection: &'a Connection,
     opened: Snapshot,
+    kind: BarrierType,
 }
 
 impl<'a> Span<'a> {
     #[inline]
-    pub(crate) fn open(connection: &'a Connection) -> Span<'a> {
-        Span { connection, opened: connection.snapshot() }
+    pub(crate) fn open(connection: &'a Connection, kind: BarrierType) -> Span<'a> {
+        Span { connection, opened: connection.snapshot(), kind }
     }
 
     /// Makes stores before it visible before stores after it. The span goes on.
@@ -29,7 +30,7 @@ impl<'a> Span<'a> {
     #[doc(alias = "rsm_memseg_import_order_barrier")]
     #[inline]
     pub fn order(&self) -> Result<()> {
-        self.connection.order();
+        self.connection.order(self.kind);
         Ok(())
     }
 
@@ -42,7 +43,7 @@ impl<'a> Span<'a> {
     #[doc(alias = "rsm_memseg_import_close_barrier")]
     #[inline]
     pub fn close(self) -> Result<()> {
-        let verdict = self.connection.close_span(self.opened);
+        let verdict = self.connection.close_span(self.opened, self.kind);
         let connection = self.connection;
         std::mem::forget(self);
         verdict.map_err(|error| connection.told(error))
@@ -52,7 +53,7 @@ impl<'a> Span<'a> {
 impl Drop for Span<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.connection.order();
+        self.connection.order(self.kind);
     }
 }
 

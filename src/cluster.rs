@@ -1,5 +1,6 @@
 //! A cluster whose agent lives in this process.
 
+use crate::lens::Lens;
 use crate::steer::Steering;
 use crate::{Geometry, Node, Result};
 use rsm_core::message::Claim;
@@ -137,10 +138,10 @@ impl ClusterBuilder {
         self
     }
 
-    /// Sets how importers reach memory through every controller but loopback: for tests of what a program relies on.
-    #[doc(hidden)]
-    pub fn window(mut self, kind: rsm_core::driver::WindowKind) -> Self {
-        self.config.window = kind;
+    /// Lets every process of the cluster see its memory through a lens: for tests of what a program relies on. See
+    /// [`crate::lens`].
+    pub fn lens(mut self, lens: Lens) -> Self {
+        self.config.lens = Some(lens);
         self
     }
 

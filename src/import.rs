@@ -1,7 +1,7 @@
 //! Imports: memory of other nodes.
 
 use crate::poll::Polled;
-use crate::{BarrierMode, EndCause, Error, Mapping, Permission, PollDescriptor, Result, SegmentId, Span};
+use crate::{BarrierMode, BarrierType, EndCause, Error, Mapping, Permission, PollDescriptor, Result, SegmentId, Span};
 use rsm_core::bell::Accumulate;
 use rsm_shm::membership::connection::Connection;
 use std::sync::Arc;
@@ -196,7 +196,18 @@ impl Import {
     #[doc(alias = "rsm_memseg_import_open_barrier")]
     #[inline]
     pub fn open_barrier(&self) -> Result<Span<'_>> {
-        Ok(Span::open(&self.connection))
+        self.open_barrier_of(BarrierType::default())
+    }
+
+    /// [`open_barrier`](Self::open_barrier) with a type: which stores its orders and its close wait for, where they may be on
+    /// their way ([`crate::lens`]). On coherent memory they wait for nothing.
+    ///
+    /// # Errors
+    /// As [`open_barrier`](Self::open_barrier).
+    #[doc(alias = "rsm_barrier_type_t")]
+    #[inline]
+    pub fn open_barrier_of(&self, kind: BarrierType) -> Result<Span<'_>> {
+        Ok(Span::open(&self.connection, kind))
     }
 
     /// Maps `length` bytes from `offset`, a multiple of the page size. The mapping keeps the connection alive; any

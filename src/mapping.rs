@@ -1,6 +1,6 @@
 //! Mappings of imports.
 
-use crate::{Memory, Result, Span};
+use crate::{BarrierType, Memory, Result, Span};
 use rsm_shm::membership::part::Part;
 
 /// Memory of another node, mapped: loads and stores go straight to it.
@@ -44,7 +44,7 @@ impl Mapping {
     #[doc(alias = "rsm_memseg_import_open_barrier")]
     #[inline]
     pub fn open_barrier(&self) -> Result<Span<'_>> {
-        Ok(Span::open(self.part.connection()))
+        Ok(Span::open(self.part.connection(), BarrierType::default()))
     }
 }
 

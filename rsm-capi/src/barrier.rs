@@ -7,6 +7,7 @@ use crate::entry::{entry, fail, number};
 use crate::import::{connection, import};
 use crate::table::{self, Slot};
 use rsm_core::registry::LinkWord;
+use rsm_core::verdict::BarrierType;
 use rsm_core::{Code, Error, Result};
 use rsm_shm::membership::connection::Connection;
 use std::ffi::{c_int, c_uint};
@@ -27,6 +28,17 @@ const _: () = assert!(size_of::<Barrier>() == 24);
 const OPEN: u16 = 1;
 /// The import is diverted: ordering is more than a fence.
 const DIVERTED: u16 = 2;
+/// Likewise, and the barrier is of type SEGMENT: it waits for the stores of this import only.
+const NARROW: u16 = 4;
+
+/// `RSM_BARRIER_SEGMENT` and `RSM_BARRIER_SEGMENT_THREAD`.
+const SEGMENT: c_uint = 0x01;
+const SEGMENT_THREAD: c_uint = 0x11;
+
+/// Which stores a barrier waits for.
+fn kind(open: u16) -> BarrierType {
+    if open & NARROW == 0 { BarrierType::Node } else { BarrierType::Segment }
+}
 
 /// The import that initialised storage is tied to.
 ///
@@ -42,18 +54,23 @@ unsafe fn initialised(barrier: *mut Barrier) -> Result<u64> {
     if segment == 0 { fail(Code::BarrierUninitialized) } else { Ok(segment) }
 }
 
-/// Ties storage to an import and makes it the barrier of its implicit transfers. Every type is accepted (D-49).
+/// Ties storage to an import and makes it the barrier of its implicit transfers. Every type is accepted (D-49), and means
+/// something where stores are on their way.
 ///
 /// # Safety
 /// `barrier` is NULL or writable, and stays in place until destroyed.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rsm_memseg_import_init_barrier(im_memseg: u64, _type: c_uint, barrier: *mut Barrier) -> c_int {
+pub unsafe extern "C" fn rsm_memseg_import_init_barrier(im_memseg: u64, kind: c_uint, barrier: *mut Barrier) -> c_int {
     entry(|| {
         let (object, _) = import(im_memseg)?;
         if barrier.is_null() {
             return fail(Code::BadBarrierPtr);
         }
-        let open = if object.connection.is_diverted() { DIVERTED } else { 0 };
+        let open = match object.connection.is_diverted() {
+            true if kind == SEGMENT || kind == SEGMENT_THREAD => DIVERTED | NARROW,
+            true => DIVERTED,
+            false => 0,
+        };
         // SAFETY: writable by the caller's promise.
         unsafe { barrier.write(Barrier { segment: im_memseg, open, link: 0 }) };
         object.set_barrier(barrier.addr());
@@ -120,7 +137,7 @@ extern "C" fn order_otherwise(slot: &Slot, open: u16) -> c_int {
         return Code::BarrierNotOpened.number();
     }
     // SAFETY: an import's; use during release is the caller's mistake (3.12).
-    unsafe { slot.connection() }.order();
+    unsafe { slot.connection() }.order(kind(open));
     0
 }
 
@@ -154,7 +171,7 @@ pub unsafe extern "C" fn rsm_memseg_import_close_barrier(barrier: *mut Barrier) 
 unsafe extern "C" fn close_otherwise(barrier: *mut Barrier, connection: &Connection, open: u16, link: u64) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { (*barrier).open = open & !OPEN };
-    let verdict = connection.close_span_number(connection.opened_with(LinkWord::from_word(link)));
+    let verdict = connection.close_span_number(connection.opened_with(LinkWord::from_word(link)), kind(open));
     if open & OPEN != 0 || verdict == Code::ConnAborted.number() {
         return verdict;
     }

@@ -8,7 +8,7 @@ use crate::transfer::{plain_through, reach};
 use rsm_core::bell::Accumulate;
 use rsm_core::transfer::Transfer;
 use rsm_core::{Code, Error, Result};
-use rsm_shm::memory::carry::{Move, Raw};
+use rsm_shm::memory::carry::{Entry, Move};
 use std::ffi::{c_int, c_uint, c_ulong, c_void};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -59,7 +59,7 @@ const _: () = assert!(size_of::<IoVector>() == 40 && size_of::<ScatterGather>() 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsm_memseg_import_putv(sg_io: *mut ScatterGather) -> c_int {
     // SAFETY: the caller's promise.
-    plain_entry(|| unsafe { transfer(sg_io, |local, length| Raw::<true>::new(local, length)) })
+    plain_entry(|| unsafe { transfer(sg_io, |local, length| Entry::<true>::new(local, length)) })
 }
 
 /// Loads up to 16 pieces of local memory.
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn rsm_memseg_import_putv(sg_io: *mut ScatterGather) -> c_
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsm_memseg_import_getv(sg_io: *mut ScatterGather) -> c_int {
     // SAFETY: the caller's promise.
-    plain_entry(|| unsafe { transfer(sg_io, |local, length| Raw::<false>::new(local, length)) })
+    plain_entry(|| unsafe { transfer(sg_io, |local, length| Entry::<false>::new(local, length)) })
 }
 
 /// Makes of each entry what `moved` makes of its local memory, and moves it.

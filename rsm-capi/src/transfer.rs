@@ -7,6 +7,7 @@ use crate::entry::plain_entry;
 use crate::import::ImportObject;
 use crate::table::{self, Slot};
 use rsm_core::transfer::{Direction, Reach, Transfer};
+use rsm_core::verdict::BarrierType;
 use rsm_core::{Code, Result};
 use rsm_shm::membership::connection::Connection;
 use rsm_shm::membership::flags::Flags;
@@ -77,7 +78,7 @@ impl Plain {
         let opened = self.connection.snapshot();
         access(moved);
         match M::DIRECTION {
-            Direction::Put => self.connection.close_span_number(opened),
+            Direction::Put => self.connection.close_span_number(opened, BarrierType::Segment),
             Direction::Get => self.connection.close_read_span_number(opened),
         }
     }

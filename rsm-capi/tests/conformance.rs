@@ -3,14 +3,13 @@
 //! The assertions are a C program (`tests/conformance/`), which lists them and runs one at a time. This runner builds
 //! it against the shared library and makes a trial of each assertion in each of its contexts: on the controller
 //! loopback, on shm0 of a cluster of one node, and between two nodes of a cluster that lives in this process; what goes
-//! through shm0 also where windows delay puts (`delayed`), so that what is looked at without the barrier that the
-//! reference asks for is not there. As root, each is run as root and, but for the delayed ones, as a user without
-//! privileges. At the end it says what was skipped, and why.
+//! through shm0 also through a lens of each model (`tso`, `pcie`, `sci`), so that what is looked at without the barrier that
+//! the reference asks for is not there. As root, each is run as root and, but through lenses, as a user without privileges. At the end it says what was skipped, and why.
 //!
 //! ```text
 //! cargo test -p rsm-capi --test conformance                      all
 //! cargo test -p rsm-capi --test conformance -- A-214             one, wherever it applies
-//! RSM_DELAY_SEED=7 cargo test -p rsm-capi --test conformance -- delayed     other delays
+//! RSM_LENS_SEED=7 cargo test -p rsm-capi --test conformance -- pcie     other delays
 //! ```
 //!
 //! Where there is no compiler, `RSM_CONFORMANCE` names a directory with what was built elsewhere: `conformance`,
@@ -19,7 +18,7 @@
 mod header;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use rsm_core::driver::WindowKind;
+use rsm::lens::{Lens, Model};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, geteuid, kill_process_group, pidfd_open};
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,8 +94,8 @@ struct Case {
     assertion: Assertion,
     context: String,
     user: Option<u32>,
-    /// What delays puts, if anything does.
-    delay: Option<u64>,
+    /// What it is seen through, if anything.
+    lens: Option<Lens>,
 }
 
 impl Suite {
@@ -168,15 +167,16 @@ impl Suite {
         let users = if geteuid().is_root() { vec![None, Some(NOBODY)] } else { vec![None] };
         let everywhere =
             |assertion: Assertion| assertion.contexts.clone().into_iter().map(move |c| (assertion.clone(), c));
-        let seed = std::env::var("RSM_DELAY_SEED").map_or(1, |seed| seed.parse().expect("RSM_DELAY_SEED is a number"));
+        let seed = std::env::var("RSM_LENS_SEED").map_or(1, |seed| seed.parse().expect("RSM_LENS_SEED is a number"));
+        let lenses = Model::ALL.map(|(_, model)| (None, Some(Lens::chaos(seed).model(model))));
         self.assertions.clone().into_iter().flat_map(everywhere).flat_map(move |(assertion, context)| {
-            let delays = ["shm0", "nodes"].contains(&context.as_str()).then_some((None, Some(seed)));
+            let lenses = ["shm0", "nodes"].contains(&context.as_str()).then_some(lenses);
             let plain = users.clone().into_iter().map(|user| (user, None));
-            plain.chain(delays).map(move |(user, delay)| Case {
+            plain.chain(lenses.into_iter().flatten()).map(move |(user, lens)| Case {
                 assertion: assertion.clone(),
                 context: context.clone(),
                 user,
-                delay,
+                lens,
             })
         })
     }
@@ -195,7 +195,7 @@ impl Assertion {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "A-{:03} {}", self.assertion.number, self.context)?;
-        f.write_str(self.special())
+        f.write_str(&self.special())
     }
 }
 
@@ -314,9 +314,13 @@ impl Case {
         }
         let nodes = if self.context == "nodes" { 2 } else { 1 };
         // Lives until the program has ended. One that is plain and of one node is the program's own.
-        let _cluster = if nodes == 2 || self.delay.is_some() {
-            let window = self.delay.map_or(WindowKind::Coherent, |seed| WindowKind::Delaying { seed, mappable: true });
-            let cluster = rsm::Cluster::builder(nodes).window(window).start()?;
+        let _cluster = if nodes == 2 || self.lens.is_some() {
+            let builder = rsm::Cluster::builder(nodes);
+            let cluster = match self.lens {
+                Some(lens) => builder.lens(lens),
+                None => builder,
+            }
+            .start()?;
             command.envs(cluster.environment(1)?);
             if nodes == 2 {
                 command.envs(cluster.environment(2)?.into_iter().map(|(name, value)| (format!("PEER_{name}"), value)));
@@ -329,11 +333,11 @@ impl Case {
     }
 
     /// What is not as usual.
-    fn special(&self) -> &'static str {
-        match (self.user, self.delay) {
-            (Some(_), _) => " unprivileged",
-            (None, Some(_)) => " delayed",
-            (None, None) => "",
+    fn special(&self) -> String {
+        match (self.user, self.lens.and_then(|lens| lens.model)) {
+            (Some(_), _) => " unprivileged".to_owned(),
+            (None, Some(model)) => format!(" {model}"),
+            (None, None) => String::new(),
         }
     }
 }

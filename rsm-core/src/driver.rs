@@ -14,14 +14,8 @@ pub enum WindowKind {
     /// Cache-coherent memory of this host: mapping and atomics work, a full fence is the flush.
     #[default]
     Coherent,
-    /// The same memory behind a window that holds puts back until a barrier or a signal ([`crate::delay`]): for tests of
-    /// what relies on more than the RSMAPI promises.
-    Delaying {
-        /// Decides when and in which order puts arrive.
-        seed: u64,
-        /// Whether it can be mapped. What is stored through a mapping is not delayed, and overtakes puts.
-        mappable: bool,
-    },
+    /// The same memory through the cluster's [lens](crate::lens): stores are late.
+    Lensed,
 }
 
 /// An interconnect, as the agent uses it. Every operation returns at once.

@@ -15,7 +15,7 @@
 //! | how a connection tells that it was cut | [`generation`] |
 //! | what is wrong with a transfer | [`transfer`] |
 //! | what closing a barrier reports | [`verdict`] |
-//! | how a window that delays stores keeps both | [`delay`] |
+//! | what a cluster shows that real memory hides | [`lens`] |
 //! | how a signal is posted and awaited | [`bell`] |
 //! | how a descriptor follows a bell | [`pump`] |
 //! | how sleepers learn that the cluster is gone | [`sleepers`] |
@@ -30,10 +30,10 @@ pub mod attr;
 pub mod bell;
 pub mod chance;
 pub mod crash;
-pub mod delay;
 pub mod driver;
 pub mod error;
 pub mod generation;
+pub mod lens;
 pub mod message;
 pub mod pump;
 pub mod registry;

@@ -48,6 +48,17 @@ use crate::sync::{
     AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence, mutated,
 };
 
+/// Which stores a barrier waits for, where they may be on their way. On coherent memory none are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum BarrierType {
+    /// Those of one import.
+    Segment,
+    /// Those of all imports from the same node.
+    #[default]
+    Node,
+}
+
 /// What an importer notes when a span opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot {

@@ -3,17 +3,23 @@
 
 use super::reference::{Expect, Outcome, Reference, Value, word};
 use super::verbs::*;
+use rsm::lens::Lens;
 use rsm::{
     AccessList, BarrierMode, Cluster, Controller, Error, Export, Import, Mapping, Permission, Result, SegmentId, Span,
 };
-use rsm_core::driver::WindowKind;
 use rustix::mm::{MapFlags, ProtFlags};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The windows of a cluster: plain memory, or one that delays puts by this seed.
-pub(crate) fn windows(delay: Option<u64>) -> WindowKind {
-    delay.map_or(WindowKind::Coherent, |seed| WindowKind::Delaying { seed, mappable: true })
+/// A cluster, seen through a lens or not.
+pub(crate) fn cluster(lens: Option<Lens>) -> Cluster {
+    let builder = Cluster::builder(JOINED + 1);
+    match lens {
+        Some(lens) => builder.lens(lens),
+        None => builder,
+    }
+    .start()
+    .expect("a cluster")
 }
 
 /// Everything a script can make, dropped in this order.
@@ -67,12 +73,12 @@ pub(crate) struct Seen {
 pub(crate) fn compare(
     script: &Script,
     mut reference: Reference,
-    delay: Option<u64>,
+    lens: Option<Lens>,
     seen: &mut Seen,
 ) -> std::result::Result<(), String> {
-    let mut library = Library::new(delay);
+    let mut library = Library::new(lens);
     library.run(&mut script.0.iter().enumerate(), &mut reference, None, seen)?;
-    library.order()?;
+    library.close()?;
     for (slot, bytes) in reference.contents() {
         let export = library.exports[slot].as_ref().ok_or(format!("e{slot} is gone"))?;
         let mut held = vec![0; bytes.len()];
@@ -104,8 +110,8 @@ fn code(result: Result<Value>) -> Outcome {
 type Verbs<'a> = std::iter::Enumerate<std::slice::Iter<'a, Verb>>;
 
 impl Library {
-    fn new(delay: Option<u64>) -> Library {
-        let cluster = Cluster::builder(JOINED + 1).window(windows(delay)).start().expect("a cluster");
+    fn new(lens: Option<Lens>) -> Library {
+        let cluster = cluster(lens);
         let controllers = (1..=JOINED)
             .map(|node| {
                 let node = cluster.node(node).expect("a node");
@@ -166,34 +172,39 @@ impl Library {
                 }
                 other => code(self.carry_out(other)),
             };
+            // When a signal arrives no barrier says.
+            for controllers in &self.controllers {
+                controllers[0].node().membership().deliver_signals();
+            }
             check(at, verb, &expect, &outcome, seen)?;
         }
         Ok(None)
     }
 
     /// The barriers of a program that wants to see what it put in explicit mode (reference 3.6): none before verbs that
-    /// touch no memory, before more puts and gets of the same import, and before its signal.
+    /// touch no memory, and before more puts and gets of the same import.
     fn order_before(&mut self, verb: &Verb) -> std::result::Result<(), String> {
         match verb {
             Verb::Put { i, .. } => {
                 if self.on_the_way != Some(*i) {
-                    self.order()?;
+                    self.close()?;
                 }
                 self.on_the_way = (self.import(*i).mode() == BarrierMode::Explicit).then_some(*i);
             }
-            // Both push what was put through the import before.
-            Verb::Get { i, .. } | Verb::Post { i, .. } if self.on_the_way == Some(*i) => self.on_the_way = None,
-            Verb::Order | Verb::Close | Verb::Open { .. } | Verb::Explicit { .. } => {}
+            // It sees what was put through the import before.
+            Verb::Get { i, .. } if self.on_the_way == Some(*i) => {}
+            Verb::Order | Verb::Close | Verb::Open { .. } | Verb::Explicit { .. } | Verb::Post { .. } => {}
             Verb::WaitImport { .. } | Verb::WaitExport { .. } | Verb::PostAll { .. } | Verb::Republish { .. } => {}
-            _ => self.order()?,
+            _ => self.close()?,
         }
         Ok(())
     }
 
-    fn order(&mut self) -> std::result::Result<(), String> {
+    fn close(&mut self) -> std::result::Result<(), String> {
         if let Some(i) = self.on_the_way.take() {
             let span = self.import(i).open_barrier().map_err(|e| e.to_string())?;
-            span.order().map_err(|e| e.to_string())?;
+            // What it says is what the next span says.
+            let _ = span.close();
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Without more they are the same 300 scripts every time; `RSM_MODEL_CASES=N` runs N that nobody has seen. A script that fails is made as short as it can be and printed, one
 //! verb a line; its seed is kept in `tests/model/regressions.txt` and run first from then on.
 //!
-//! Both is done with plain memory and where windows delay puts (`rsm_core::delay`): what is not put in order by a barrier
+//! Both is done with plain memory and through lenses (`rsm_core::lens`): what is not put in order by a barrier
 //! then comes in another.
 //!
 //! The model is one user's view of two nodes that have joined and one that has not. What it leaves out: links and
@@ -18,6 +18,7 @@ mod verbs;
 use library::{Seen, compare};
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRng, TestRunner};
 use reference::{Flaw, Reference, User};
+use rsm::lens::{Lens, Model, Strength};
 use std::cell::RefCell;
 use verbs::{Script, Verb, scripts};
 
@@ -27,27 +28,32 @@ fn user() -> User {
     User { privileged: rustix::process::geteuid().is_root(), umask: umask.bits() }
 }
 
-fn judge(script: &Script, flaw: Option<Flaw>, delay: Option<u64>, seen: &mut Seen) -> Result<(), TestCaseError> {
-    compare(script, Reference::new(user(), flaw), delay, seen).map_err(TestCaseError::fail)
+fn judge(script: &Script, flaw: Option<Flaw>, lens: Option<Lens>, seen: &mut Seen) -> Result<(), TestCaseError> {
+    compare(script, Reference::new(user(), flaw), lens, seen).map_err(TestCaseError::fail)
 }
-
-/// What delays puts in the tests that want it.
-const DELAY: Option<u64> = Some(1);
 
 #[test]
 fn the_library_answers_as_the_model() {
     answers_as_the_model(None);
 }
 
-/// The same where windows delay puts, and who looks at what was put in explicit mode makes a barrier before.
+/// The same through lenses, and who looks at what was put in explicit mode closes a span before.
 #[test]
-fn the_library_answers_as_the_model_where_puts_are_delayed() {
-    answers_as_the_model(DELAY);
+fn the_library_answers_as_the_model_through_lenses() {
+    for lens in lenses() {
+        answers_as_the_model(Some(lens));
+    }
 }
 
-fn answers_as_the_model(delay: Option<u64>) {
+/// One of each model.
+fn lenses() -> impl Iterator<Item = Lens> {
+    Model::ALL.into_iter().map(|(_, model)| Lens::chaos(1).model(model).strength(Strength::Calm))
+}
+
+fn answers_as_the_model(lens: Option<Lens>) {
     let wanted = std::env::var("RSM_MODEL_CASES").ok();
-    let cases = wanted.as_ref().map_or(300, |n| n.parse().expect("RSM_MODEL_CASES is a number"));
+    let usual = if lens.is_some() { 100 } else { 300 };
+    let cases = wanted.as_ref().map_or(usual, |n| n.parse().expect("RSM_MODEL_CASES is a number"));
     let kept = FileFailurePersistence::Direct("tests/model/regressions.txt");
     let config =
         Config { cases, failure_persistence: Some(Box::new(kept)), max_shrink_iters: 5000, ..Config::default() };
@@ -60,7 +66,7 @@ fn answers_as_the_model(delay: Option<u64>) {
             TestRunner::new_with_rng(config, rng)
         }
     };
-    let result = runner.run(&scripts(), |script| judge(&script, None, delay, &mut seen.borrow_mut()));
+    let result = runner.run(&scripts(), |script| judge(&script, None, lens, &mut seen.borrow_mut()));
     if let Err(TestError::Fail(reason, script)) = result {
         panic!("{reason}\nin {script:?}");
     }
@@ -75,20 +81,23 @@ fn two_threads_are_told_what_one_after_the_other_would_be() {
     threads_meet(None);
 }
 
-/// The same where windows delay puts: each of them is a span of its own.
+/// The same through lenses: each put is a span of its own.
 #[test]
-fn two_threads_are_told_the_same_where_puts_are_delayed() {
-    threads_meet(DELAY);
+fn two_threads_are_told_the_same_through_lenses() {
+    for lens in lenses() {
+        threads_meet(Some(lens));
+    }
 }
 
-fn threads_meet(delay: Option<u64>) {
+fn threads_meet(lens: Option<Lens>) {
     use proptest::strategy::{Strategy, ValueTree};
-    let cases = std::env::var("RSM_MODEL_CASES").ok().map_or(300, |n| n.parse().expect("RSM_MODEL_CASES is a number"));
+    let usual = if lens.is_some() { 100 } else { 300 };
+    let cases = std::env::var("RSM_MODEL_CASES").ok().map_or(usual, |n| n.parse().expect("RSM_MODEL_CASES is a number"));
     let rng = TestRng::deterministic_rng(Config::default().rng_algorithm);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     for case in 0..cases {
         let meeting = threads::meetings().new_tree(&mut runner).expect("meetings can be made").current();
-        threads::compare(&meeting, Reference::new(user(), None), delay)
+        threads::compare(&meeting, Reference::new(user(), None), lens)
             .unwrap_or_else(|told| panic!("case {case}: {told}\nin {meeting:?}"));
     }
 }

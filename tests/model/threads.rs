@@ -5,11 +5,12 @@
 //! is left out is what the reference leaves undefined: a handle that is destroyed while another thread uses it.
 #![allow(unsafe_code)] // memory of the program's own, to export in place
 
-use super::library::{Memory, list, windows};
+use super::library::{Memory, cluster, list};
 use super::reference::number::{BARRIER_FAILURE, CONN_ABORTED};
 use super::reference::{Expect, Outcome, Reference, Value};
 use super::verbs::*;
 use proptest::prelude::*;
+use rsm::lens::Lens;
 use rsm::{Cluster, Controller, Import, Permission, Result, SegmentId};
 use rsm_shm::membership::segment::Segment;
 use std::sync::{Arc, Barrier, Mutex};
@@ -97,8 +98,8 @@ struct Process {
 }
 
 impl Process {
-    fn new(delay: Option<u64>) -> Process {
-        let cluster = Cluster::builder(JOINED + 1).window(windows(delay)).start().expect("a cluster");
+    fn new(lens: Option<Lens>) -> Process {
+        let cluster = cluster(lens);
         let controller = |node| cluster.node(node).and_then(|n| n.controller("shm0")).expect("a node");
         Process {
             exports: std::array::from_fn(|_| Mutex::default()),
@@ -175,9 +176,9 @@ impl Process {
 pub(crate) fn compare(
     meeting: &Meeting,
     mut reference: Reference,
-    delay: Option<u64>,
+    lens: Option<Lens>,
 ) -> std::result::Result<(), String> {
-    let process = Process::new(delay);
+    let process = Process::new(lens);
     for verb in &meeting.before.0 {
         let (expect, told) = (reference.step(verb), process.tell(verb));
         if !fits(&expect, &told) {

@@ -66,7 +66,7 @@
 //! | | what was stored later is another thread's, told by the agent; told by its bell | `verdict::a_vouched_load_saw_nothing_that_another..`; `bell::what_is_stored_after_an_abort..` |
 //! | | link: an error in between; went for good; away at the beginning | `link::*` |
 //! | | a rebind in between: spans of stores, of loads; the connection cut as well | `verdict::a_store_that_is_vouched..`, `a_load_that..`, `a_cut_before_a_rebind_wins` |
-//! | | a window that delays: settled by the span's thread, and by another at the same time; a signal in place of a span | `verdict::a_delayed_store_that..`, `a_signal_carries_what_was_held_back` |
+//! | | a lens: settled by the span's thread, with another that delivers at the same time; a signal after a close | `verdict::a_posted_store_that..`, `a_signal_comes_after_what_was_closed_before` |
 //! | rows | written while read: tries again; the writer died: gives up after a bound | `rows::*`; `registry::lookup::tests::a_writer_that_died_leaves_readers_unsure` |
 //! | look-up | found; nothing; the row left the chain; too long or unsure: the agent is asked | `lookup::*` |
 //! | walk | complete; disturbed: over again from where it was; a dead connection is passed over | `walk::*` |

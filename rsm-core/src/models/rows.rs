@@ -53,7 +53,7 @@ fn the_magic_comes_last() {
     explore(|| {
         let heap = Arc::new(Heap::new(TINY));
         let reader = member(&heap, |heap| Layout::check(&heap.header, Layout::of(TINY).bytes));
-        Writer::open(heap.registry(), TINY, "m", 1, (1, 0));
+        Writer::open(heap.registry(), TINY, "m", 1, (1, 0), None);
         if let Err(error) = reader.join().unwrap() {
             assert!(error.to_string().contains("this is not an rsm registry"), "{error}");
         }

@@ -7,12 +7,13 @@ use super::explore;
 use super::futex::Futex;
 use super::tables::{agent, connection, heap, member, segment};
 use crate::bell::{Accumulate, Bell};
-use crate::delay::{Delay, Piece};
 use crate::error::Code;
 use crate::generation::{EndCause, Generation};
+use crate::lens::Lens;
+use crate::lens::log::{Key, Log, Piece, Posted, Target};
 use crate::registry::{LinkState, LinkWord};
 use crate::sync::{AtomicU64, Ordering::Relaxed, acquire, fence, mutated};
-use crate::verdict::{self, Snapshot};
+use crate::verdict::{self, BarrierType, Snapshot};
 use loom::thread;
 use std::sync::Arc;
 
@@ -234,66 +235,82 @@ fn a_cut_before_a_rebind_wins() {
     });
 }
 
-/// A window that delays stores holds a put back, and another thread of the importer settles at the same time.
+/// A put is on its way, and another thread of the importer delivers at the same time.
 ///
-/// Mutations: `delay_delivers_unlocked`, `diverted_judges_first`, `diverted_fence`, `verdict_agent_fence`.
+/// Mutations: `lens_delivers_unlocked`, `diverted_judges_first`, `diverted_fence`, `verdict_agent_fence`.
 #[test]
-fn a_delayed_store_that_is_vouched_for_came_first() {
+fn a_posted_store_that_is_vouched_for_came_first() {
     explore(|| {
-        let (w, delay) = (words(), Arc::new(Delay::new(SEED)));
+        let (w, posted, key) = posted();
         let store = |w: &Arc<Words>| {
             let w = Arc::clone(w);
-            move |_: &Piece| w.memory.store(7, Relaxed)
+            move |_: &Piece<()>| w.memory.store(7, Relaxed)
         };
         let importer = {
-            let (w, delay, store) = (Arc::clone(&w), Arc::clone(&delay), store(&w));
+            let (w, posted, store) = (Arc::clone(&w), Arc::clone(&posted), store(&w));
             thread::spawn(move || {
                 let opened = snapshot(&w.link);
-                delay.hold([Piece::new(0, 8)], &store);
-                opened.judge_settled(&w.generation, &w.link, || delay.settle(&store)).is_ok()
+                posted.lock().post(key, WORD, (), NOW);
+                let settle = || assert_eq!(posted.settle(key, BarrierType::Node, LATER, &store), None);
+                opened.judge_settled(&w.generation, &w.link, settle).is_ok()
             })
         };
-        let other = {
-            let (delay, store) = (Arc::clone(&delay), store(&w));
-            thread::spawn(move || delay.settle(store))
+        let courier = {
+            let (posted, store) = (Arc::clone(&posted), store(&w));
+            thread::spawn(move || posted.turn(LATER, store))
         };
         verdict::abort(&w.generation, EndCause::Withdrawn);
         let arrived = w.memory.load(Relaxed) == 7;
         let vouched = importer.join().unwrap();
-        other.join().unwrap();
-        assert!(!vouched || arrived, "a delayed store that was vouched for came after the revocation");
+        courier.join().unwrap();
+        assert!(!vouched || arrived, "a posted store that was vouched for came after the revocation");
     });
 }
 
-/// A put that is held back, then a signal: who takes the signal sees the put, whichever thread delivers it.
+/// A put that is closed, then a signal: who takes the signal sees the put, whichever thread delivers either.
 ///
-/// Mutations: `delay_delivers_unlocked`.
+/// Mutations: `lens_delivers_unlocked`.
 #[test]
-fn a_signal_carries_what_was_held_back() {
+fn a_signal_comes_after_what_was_closed_before() {
     explore(|| {
-        let (w, delay, bell) = (words(), Arc::new(Delay::new(SEED)), Arc::new(Bell::new()));
-        let store = |w: &Arc<Words>| {
-            let w = Arc::clone(w);
-            move |_: &Piece| w.memory.store(7, Relaxed)
+        let (w, posted, key) = posted();
+        let bell = Arc::new(Bell::new());
+        let deliver = |w: &Arc<Words>, bell: &Arc<Bell>| {
+            let (w, bell) = (Arc::clone(w), Arc::clone(bell));
+            move |piece: &Piece<()>| match piece.target {
+                Target::Bell => bell.post(0, Accumulate::Yes, &&Futex::new()).unwrap(),
+                Target::Bytes { .. } => w.memory.store(7, Relaxed),
+            }
         };
-        delay.hold([Piece::new(0, 8)], store(&w));
+        posted.lock().post(key, WORD, (), NOW);
         let poster = {
-            let (delay, bell, store) = (Arc::clone(&delay), Arc::clone(&bell), store(&w));
+            let (posted, deliver) = (Arc::clone(&posted), deliver(&w, &bell));
             thread::spawn(move || {
-                delay.settle(store);
-                bell.post(0, Accumulate::Yes, &&Futex::new()).unwrap();
+                assert_eq!(posted.settle(key, BarrierType::Segment, LATER, &deliver), None);
+                posted.lock().post(key, Target::Bell, (), NOW);
+                posted.turn(LATER, deliver);
             })
         };
-        let other = {
-            let (delay, store) = (Arc::clone(&delay), store(&w));
-            thread::spawn(move || delay.settle(store))
+        let courier = {
+            let (posted, deliver) = (Arc::clone(&posted), deliver(&w, &bell));
+            thread::spawn(move || posted.turn(LATER, deliver))
         };
+        if bell.try_take() == Ok(true) {
+            assert_eq!(w.memory.load(Relaxed), 7, "a signal overtook a put that was closed");
+        }
         poster.join().unwrap();
-        assert_eq!(bell.try_take(), Ok(true));
-        assert_eq!(w.memory.load(Relaxed), 7, "a signal overtook a put");
-        other.join().unwrap();
+        courier.join().unwrap();
     });
 }
 
-/// Chance delivers nothing at once with it.
-const SEED: u64 = 1;
+const NOW: u64 = 0;
+/// By then everything is due.
+const LATER: u64 = u64::MAX;
+const WORD: Target = Target::Bytes { offset: 0, length: 8 };
+
+/// The words of a connection, and the log of its importer.
+fn posted() -> (Arc<Words>, Arc<Posted<()>>, Key) {
+    let posted = Posted::new(Log::new(&Lens::chaos(1), 1));
+    let key = posted.lock().enter(2, 7);
+    (words(), Arc::new(posted), key)
+}

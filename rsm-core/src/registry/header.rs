@@ -1,6 +1,7 @@
 //! The first page of the registry: what this is, how large its tables are, and the words of the whole cluster.
 
 use crate::error::{Code, Error, Result};
+use crate::lens::{self, Lens};
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release, acquire, acquire32, mutated};
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,7 @@ use super::{ConnectionRow, ControllerRow, NodeRow, SegmentRow};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"rsm\0regy");
 /// Version of the layout; a library refuses every other one.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 const NAME_WORDS: usize = 8;
 /// Most rows for nodes.
 const MAX_NODES: u32 = 64;
@@ -197,7 +198,8 @@ pub struct Header {
     pub(super) connection_high: AtomicU32,
     pub(super) changes: AtomicU32,
     pub(super) tallied: AtomicU32,
-    reserved2: [AtomicU32; 10],
+    lens: [AtomicU64; lens::WORDS],
+    reserved2: [AtomicU32; 2],
     pub(super) name: [AtomicU64; NAME_WORDS],
 }
 
@@ -206,6 +208,7 @@ const _: () = {
     assert!(size_of::<Header>() == 192);
     assert!(core::mem::offset_of!(Header, layout_version) == 8);
     assert!(core::mem::offset_of!(Header, revision) == 56);
+    assert!(core::mem::offset_of!(Header, lens) == 88);
     assert!(core::mem::offset_of!(Header, name) == 128);
 };
 
@@ -239,6 +242,7 @@ impl Header {
             connection_high: zero(),
             changes: zero(),
             tallied: zero(),
+            lens: std::array::from_fn(|_| AtomicU64::new(0)),
             reserved2: std::array::from_fn(|_| zero()),
             name: std::array::from_fn(|_| AtomicU64::new(0)),
         }
@@ -318,6 +322,21 @@ impl Header {
     /// Whether processes tally what they do ([`crate::tally`]): somebody watches.
     pub fn is_tallied(&self) -> bool {
         self.tallied.load(Relaxed) != 0
+    }
+
+    /// What the cluster shows beside what it is; chosen when it begins.
+    ///
+    /// # Errors
+    /// BAD_LIBRARY_VERSION for a lens that this library does not know.
+    pub fn lens(&self) -> Result<Option<Lens>> {
+        Lens::from_words(std::array::from_fn(|i| self.lens[i].load(Relaxed)))
+    }
+
+    pub(super) fn set_lens(&self, lens: &Lens) {
+        // Relaxed: before the magic, as the geometry.
+        for (word, value) in self.lens.iter().zip(lens.words()) {
+            word.store(value, Relaxed);
+        }
     }
 
     /// Segment rows above this one were never used.

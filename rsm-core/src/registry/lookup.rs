@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_writer_that_died_leaves_readers_unsure() {
         let heap = Heap::new(SMALL);
-        let writer = Writer::open(heap.registry(), SMALL, "test", 2, (1, 2));
+        let writer = Writer::open(heap.registry(), SMALL, "test", 2, (1, 2), None);
         writer.add_controller(1, "shm0", ControllerKind::Shared, (1, 1, 1));
         writer.add_segment(0, &SegmentFields::bound(1, 4096, 1, 1, (9, 0), 0));
         writer.publish(0, 0x40_0000);

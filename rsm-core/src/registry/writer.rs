@@ -9,6 +9,7 @@ use super::{
     Withdrawal, seq,
 };
 use crate::generation::{EndCause, Generation};
+use crate::lens::Lens;
 use crate::sync::Ordering::{Relaxed, Release, SeqCst};
 use crate::sync::{AtomicU32, fence, mutated};
 use crate::verdict;
@@ -41,19 +42,23 @@ pub struct NewConnection {
 }
 
 impl<'a> Writer<'a> {
-    /// Takes zeroed tables and makes them a valid registry of a cluster of `node_count` nodes.
+    /// Takes zeroed tables and makes them a valid registry of a cluster of `node_count` nodes, seen through `lens`.
     pub fn open(
         tables: Registry<'a>,
         geometry: Geometry,
         name: &str,
         node_count: u32,
         agent: (u32, u32),
+        lens: Option<&Lens>,
     ) -> Writer<'a> {
         tables.header.set_geometry(geometry);
         super::header::write_name(&tables.header.name, name);
         tables.header.node_count.store(node_count, Relaxed);
         tables.header.agent_pid.store(agent.0, Relaxed);
         tables.header.agent_uid.store(agent.1, Relaxed);
+        if let Some(lens) = lens {
+            tables.header.set_lens(lens);
+        }
         tables.header.store_magic();
         Writer(tables)
     }
@@ -401,7 +406,7 @@ mod tests {
     use super::*;
 
     fn writer(heap: &Heap) -> Writer<'_> {
-        let writer = Writer::open(heap.registry(), SMALL, "test", 2, (1, 2));
+        let writer = Writer::open(heap.registry(), SMALL, "test", 2, (1, 2), None);
         writer.add_controller(0, "loopback", ControllerKind::Loopback, (1, 1, 1));
         writer.add_controller(1, "shm0", ControllerKind::Shared, (1, 1, 1));
         writer

@@ -1,6 +1,6 @@
 //! What an agent is started with.
 
-use rsm_core::driver::WindowKind;
+use rsm_core::lens::Lens;
 use rsm_core::registry::{Geometry, check_controllers};
 use rsm_core::{Code, Error, Result};
 
@@ -22,8 +22,8 @@ pub struct Config {
     pub allow_uids: Vec<u32>,
     /// Groups likewise.
     pub allow_gids: Vec<u32>,
-    /// How importers reach memory through every controller but loopback.
-    pub window: WindowKind,
+    /// What the cluster shows beside what it is.
+    pub lens: Option<Lens>,
 }
 
 impl Config {
@@ -37,7 +37,7 @@ impl Config {
             dedicated: false,
             allow_uids: Vec::new(),
             allow_gids: Vec::new(),
-            window: WindowKind::default(),
+            lens: None,
         }
     }
 

@@ -18,6 +18,7 @@ use crate::memory::tables::RegistryMap;
 use crate::private_table::{self, Stdio};
 use rsm_core::access::Permission;
 use rsm_core::crash_point;
+use rsm_core::driver::WindowKind;
 use rsm_core::message::Secret;
 use rsm_core::registry::{ControllerKind, Layout, Writer};
 use rsm_core::{Code, Error, Result};
@@ -236,7 +237,8 @@ impl Agent {
         let registry = memfd::reopen(&object, Permission::Read)?;
         let map = RegistryMap::create(region, config.geometry);
         let who = (std::process::id(), address.uid());
-        let writer = Writer::open(map.registry(), config.geometry, &config.name, config.node_count, who);
+        let writer =
+            Writer::open(map.registry(), config.geometry, &config.name, config.node_count, who, config.lens.as_ref());
         let segments = limits.max_segments().min(config.geometry.segments.into());
         let numbers = (total_memory(), segments, config.geometry.connections.into());
         writer.add_controller(0, "loopback", ControllerKind::Loopback, numbers);
@@ -257,7 +259,7 @@ impl Agent {
             map,
             registry,
             driver: ShmDriver,
-            window: config.window,
+            window: if config.lens.is_some() { WindowKind::Lensed } else { WindowKind::Coherent },
             wakes: Wakes::default(),
             waking: false,
             attended: BTreeSet::new(),

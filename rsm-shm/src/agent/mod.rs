@@ -81,7 +81,7 @@ struct Agent {
     /// A read-only description of the registry, for members.
     registry: OwnedFd,
     driver: ShmDriver,
-    /// How importers reach memory, but through loopback.
+    /// How importers reach memory through every controller but loopback.
     window: WindowKind,
     wakes: wakes::Wakes,
     /// There is a chore for those that are left to be woken.

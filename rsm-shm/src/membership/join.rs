@@ -5,6 +5,7 @@ use super::fork::{self, Hold};
 use super::spin::Budget;
 use super::table::Table;
 use super::taps::Taps;
+use super::way::Posting;
 use super::{Shared, State, Tie, events};
 use crate::address::Address;
 use crate::error::from_errno;
@@ -110,6 +111,8 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
     let map = RegistryMap::open(&joined.registry)?;
     let bells = joined.bells.as_ref().map(Bells::open).transpose()?;
     let nodes = map.registry().nodes.len();
+    let lens = map.registry().header.lens()?.filter(|lens| lens.model.is_some());
+    let posting = claim.zip(lens).map(|(claim, lens)| Posting::new(lens, claim.node));
     let agent = joined.control.agent;
     let (tie, events) = joined.into_tie(Arc::default());
     let shared = Arc::new(Shared {
@@ -120,6 +123,7 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
         peers: (0..nodes).map(|_| OnceLock::new()).collect(),
         agent,
         taps: Taps::default(),
+        posting,
         spinning: Budget::default(),
         state: Mutex::new(State { tie: Arc::clone(&tie), table: Table::default(), tallies: Vec::new(), revival: None }),
     });

@@ -98,6 +98,8 @@ struct Shared {
     /// Process id of the agent in this process's PID namespace; 0 where it is not to be seen there.
     agent: u32,
     taps: taps::Taps,
+    /// What is on its way, in a cluster with a lens.
+    posting: Option<Arc<way::Posting>>,
     spinning: spin::Budget,
     state: Mutex<State>,
 }
@@ -180,6 +182,28 @@ impl Membership {
     fn node_row(&self, node: u32) -> Option<&NodeRow> {
         let registry = self.registry();
         if (1..=registry.header.node_count()).contains(&node) { registry.nodes.get(node as usize) } else { None }
+    }
+
+    /// In a cluster with a lens: this process ends or gives back what it had, and its last checks are about what is there,
+    /// not about when.
+    fn delay_no_more(&self) {
+        if let Some(posting) = &self.shared.posting {
+            posting.quiet();
+        }
+    }
+
+    /// Delivers signals that are on their way, due or not: for tests of what otherwise only time would bring.
+    pub fn deliver_signals(&self) {
+        if let Some(posting) = &self.shared.posting {
+            posting.deliver_signals();
+        }
+    }
+
+    /// There is something new to delay.
+    fn delay_again(&self) {
+        if let Some(posting) = &self.shared.posting {
+            posting.loud();
+        }
     }
 
     /// Asks the agent.

@@ -94,7 +94,7 @@ impl Connection {
             let text = format!("mapping with {permission}, connected with {}", self.permission());
             return Err(Error::with(Code::BadPerms, text));
         }
-        self.check_mappable()
+        Ok(())
     }
 
     /// Maps part of the segment.

@@ -32,6 +32,11 @@ pub trait Move: Sized {
 
     /// What came of all parts.
     fn loaded(self) -> Self::Loaded;
+
+    /// Where it comes from, if that is the library's to read until the end of the span: a device would read it late.
+    fn source(&self) -> Option<*const u8> {
+        None
+    }
 }
 
 /// A word to be stored with one access.
@@ -277,6 +282,44 @@ impl<const PUT: bool> Move for Raw<PUT> {
         unsafe { self.some(place, from as usize, bytes as usize) }
     }
     fn loaded(self) {}
+}
+
+/// Bytes of a vector, whose local memory belongs to the library until the span is closed (reference 1.24).
+#[derive(Debug)]
+pub struct Entry<const PUT: bool>(Raw<PUT>);
+
+impl<const PUT: bool> Entry<PUT> {
+    /// Bytes to be moved, as [`Raw::new`].
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub unsafe fn new(local: *mut u8, length: usize) -> Self {
+        // SAFETY: the caller's promise.
+        Entry(unsafe { Raw::new(local, length) })
+    }
+}
+
+impl<const PUT: bool> Move for Entry<PUT> {
+    const DIRECTION: Direction = Raw::<PUT>::DIRECTION;
+    type Loaded = ();
+    #[inline(always)]
+    fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+    #[inline(always)]
+    unsafe fn whole(self, place: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.whole(place) }
+    }
+    unsafe fn part(&mut self, place: *mut u8, from: u64, bytes: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.part(place, from, bytes) }
+    }
+    fn loaded(self) {}
+    fn source(&self) -> Option<*const u8> {
+        PUT.then_some(self.0.local.cast_const())
+    }
 }
 
 #[cfg(test)]

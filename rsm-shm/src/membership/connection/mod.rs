@@ -99,15 +99,16 @@ impl Connection {
     /// was withdrawn already and cannot be cut off.
     pub(super) fn new(membership: &Arc<Membership>, parts: Parts<'_>) -> Result<Arc<Connection>> {
         let connected = parts.connected;
+        let base = parts.whole.as_ptr();
+        let posting = membership.shared.posting.as_ref();
+        // Before the lock, which comes after that of forks. SAFETY: the table keeps it mapped until the tie takes it out:
+        // dropped later, or by `disconnect`, which settles first.
+        let diverted = unsafe { Diverted::of(connected.window, posting, base, parts.node, parts.id) }?;
         let mut state = lock(&membership.shared.state);
         let table = &mut state.table;
         if table.whole(connected.connection).is_some() {
             return Err(Error::with(Code::InternalError, "the agent granted the same connection twice"));
         }
-        let base = parts.whole.as_ptr();
-        // SAFETY: the table keeps it mapped until the tie takes it out: dropped later, or by `disconnect`, which settles first.
-        let diverted =
-            unsafe { Diverted::of(connected.window, base, u64::from(parts.node) << 32 | u64::from(parts.id)) };
         let mut flags = Flags::of_connection(parts.permission);
         let truth = NonNull::from(parts.generation);
         let mut generation = truth;
@@ -198,14 +199,6 @@ impl Connection {
     pub fn bell(&self) -> &Bell {
         // SAFETY: in the exporting node's bells, which the membership keeps mapped.
         unsafe { self.import_bell.as_ref() }
-    }
-
-    /// Whether the program may have mappings of it.
-    ///
-    /// # Errors
-    /// MAP_FAILED when the way to its memory allows none.
-    pub(super) fn check_mappable(&self) -> Result<()> {
-        self.diverted.as_ref().map_or(Ok(()), Diverted::check_mappable)
     }
 
     /// Whether it does not reach plain memory: what an order does is then more than a fence.

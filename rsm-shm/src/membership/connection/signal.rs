@@ -6,7 +6,7 @@ use crate::membership::flags::Flags;
 use crate::membership::taps::Event;
 use crate::parking::Poster;
 use rsm_core::bell::Accumulate;
-use rsm_core::sync::{AtomicU64, acquire};
+use rsm_core::sync::acquire;
 use rsm_core::{Code, Error, Result};
 use std::time::Duration;
 
@@ -17,25 +17,29 @@ impl Connection {
     /// CONN_ABORTED when the connection was cut (D-61).
     #[inline]
     pub fn post(&self, accumulate: Accumulate) -> Result<()> {
-        let not_plain = self.flags.now().has_any(Flags::WATCHED.and(Flags::DIVERTED));
-        let generation = if not_plain { self.before_post() } else { self.generation() };
-        if acquire(generation) != self.granted.word() {
+        if self.flags.now().has_any(Flags::WATCHED.and(Flags::DIVERTED)) && self.post_otherwise(accumulate)? {
+            return Ok(());
+        }
+        if acquire(self.true_generation()) != self.granted.word() {
             return Err(Error::new(Code::ConnAborted));
         }
         // SAFETY: in the exporting node's bells, which the membership keeps mapped.
         unsafe { self.export_bell.as_ref() }.post(self.export_epoch, accumulate, &Poster)
     }
 
-    /// What comes before a signal that is not plain; gives the true generation. What was put before is where it goes
-    /// when the signal is.
+    /// What comes before a signal that is not plain; whether it has been posted.
     #[cold]
     #[inline(never)]
-    fn before_post(&self) -> &AtomicU64 {
+    fn post_otherwise(&self, accumulate: Accumulate) -> Result<bool> {
         if self.flags.now().has(Flags::WATCHED) {
             self.membership().tell(Event::Posted);
         }
-        self.settle();
-        self.true_generation()
+        let Some(way) = &self.diverted else { return Ok(false) };
+        if self.is_aborted() {
+            return Err(Error::new(Code::ConnAborted));
+        }
+        // SAFETY: in the exporting node's bells, which the membership keeps mapped.
+        Ok(unsafe { way.post(self.export_bell, self.export_epoch, accumulate) })
     }
 
     /// Takes one signal that the exporter posted; waits for at most `timeout`.

@@ -32,7 +32,9 @@ impl Connection {
         }
         // What threads did through owners that are gone comes before the unmapping: pairs with the Release of their drop.
         rsm_core::sync::fence(Acquire);
-        self.settle();
+        if let Some(way) = &self.diverted {
+            way.finish(|| self.is_aborted());
+        }
         self.tie.give_back()
     }
 }

@@ -8,6 +8,7 @@ use crate::membership::way::Way;
 use crate::memory::carry::{LoadBytes, LoadWord, LoadWords, Move, StoreBytes, StoreWord, StoreWords};
 use crate::memory::copy::Word;
 use rsm_core::transfer::{Direction, Reach, Transfer};
+use rsm_core::verdict::BarrierType;
 use rsm_core::{Result, crash_point};
 
 impl Connection {
@@ -89,10 +90,10 @@ impl Connection {
         let explicit = self.flags.now().has(Flags::EXPLICIT);
         let opened = self.snapshot();
         // SAFETY: the caller's promise.
-        let loaded = unsafe { way.carry(offset, moved) };
+        let loaded = unsafe { way.carry(offset, moved, explicit) };
         let verdict = match M::DIRECTION {
             _ if explicit => Ok(()),
-            Direction::Put => self.close_span(opened),
+            Direction::Put => self.close_span(opened, BarrierType::Segment),
             Direction::Get => self.close_read_span(opened),
         };
         match verdict {

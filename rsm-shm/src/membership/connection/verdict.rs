@@ -7,7 +7,7 @@ use crate::memory::fence;
 use rsm_core::generation::{EndCause, Generation};
 use rsm_core::registry::LinkWord;
 use rsm_core::sync::{AtomicU64, acquire};
-use rsm_core::verdict::Snapshot;
+use rsm_core::verdict::{BarrierType, Snapshot};
 use rsm_core::{Code, Error, Result, crash_point};
 
 /// Where a process may die that closes a span.
@@ -51,15 +51,15 @@ impl Connection {
     /// # Errors
     /// CONN_ABORTED, BARRIER_FAILURE.
     #[inline]
-    pub fn close_span(&self, opened: Snapshot) -> Result<()> {
-        result(self.close_span_number(opened))
+    pub fn close_span(&self, opened: Snapshot, kind: BarrierType) -> Result<()> {
+        result(self.close_span_number(opened, kind))
     }
 
     /// [`close_span`](Self::close_span) for C: 0, or the number of the error.
     #[inline]
-    pub fn close_span_number(&self, opened: Snapshot) -> i32 {
+    pub fn close_span_number(&self, opened: Snapshot, kind: BarrierType) -> i32 {
         closing();
-        self.judge_stores(opened)
+        self.judge_stores(opened, kind)
     }
 
     /// Whether a span of a plain connection can be vouched for at first sight; where not, closing it says what is the matter.
@@ -72,35 +72,34 @@ impl Connection {
 
     /// A full fence, then the verdict, as a number. A number needs nothing to be dropped, and the cold branch is jumped to.
     #[inline(always)]
-    fn judge_stores(&self, opened: Snapshot) -> i32 {
+    fn judge_stores(&self, opened: Snapshot, kind: BarrierType) -> i32 {
         fence::full();
         match opened.judge(self.generation(), self.link_word()) {
             Ok(()) => 0,
-            Err(error) => judge_again(self, opened.link.word(), error.code().number()),
+            Err(error) => judge_again(self, opened.link.word(), error.code().number(), kind),
         }
     }
 
     /// The verdict of one put.
     #[inline(always)]
     pub(super) fn verdict_of_put(&self, opened: Snapshot) -> Result<()> {
-        result(self.judge_stores(opened))
+        result(self.judge_stores(opened, BarrierType::Segment))
     }
 
     /// Makes stores before it visible before stores after it.
     #[inline]
-    pub fn order(&self) {
+    pub fn order(&self, kind: BarrierType) {
         if self.flags.now().has(Flags::DIVERTED) {
-            self.settle();
+            self.order_otherwise(kind);
         }
         fence::full();
     }
 
-    /// Returns when every store made so far is where it goes.
     #[cold]
     #[inline(never)]
-    pub(super) fn settle(&self) {
+    fn order_otherwise(&self, kind: BarrierType) {
         if let Some(way) = &self.diverted {
-            way.settle();
+            way.order(kind);
         }
     }
 
@@ -118,7 +117,7 @@ impl Connection {
     pub fn close_read_span_number(&self, opened: Snapshot) -> i32 {
         match opened.judge_loads(self.generation(), self.link_word()) {
             Ok(()) => 0,
-            Err(error) => judge_again(self, opened.link.word(), error.code().number()),
+            Err(error) => judge_again(self, opened.link.word(), error.code().number(), BarrierType::Segment),
         }
     }
 
@@ -140,10 +139,11 @@ impl Connection {
 /// function, which never unwinds, so that it is jumped to from others.
 #[cold]
 #[inline(never)]
-extern "C" fn judge_again(connection: &Connection, link: u64, number: i32) -> i32 {
+extern "C" fn judge_again(connection: &Connection, link: u64, number: i32, kind: BarrierType) -> i32 {
     let Some(way) = &connection.diverted else { return number };
     let opened = connection.opened_with(LinkWord::from_word(link));
-    let settled = opened.judge_settled(connection.true_generation(), connection.link_word(), || way.settle());
+    let settle = || way.close(kind, || connection.is_aborted());
+    let settled = opened.judge_settled(connection.true_generation(), connection.link_word(), settle);
     settled.map_or_else(|error| error.code().number(), |()| 0)
 }
 

@@ -34,6 +34,7 @@ impl Segment {
     /// # Errors
     /// Those of `rsm_memseg_export_publish`, reference 1.9.
     pub fn publish(&self, id: u32, access: &AccessList) -> Result<u32> {
+        self.membership.delay_again();
         let wait = Wait::Interruptible(&self.membership);
         let (_own, _range) = (self.take_turn(wait)?, self.take_range(wait)?);
         let ask = || Ask::Publish { segment: self.name, id, access: access.cut() };
@@ -89,6 +90,7 @@ impl Segment {
     /// again waits for its end. When somebody that does not run, or hides, still reaches the memory after 100 ms, it is
     /// moved away; INSUFFICIENT_MEM when there is none to move it to. Then too, calling again goes on.
     pub fn unpublish(&self) -> Result<()> {
+        self.membership.delay_no_more();
         let wait = Wait::Interruptible(&self.membership);
         let (_own, _range) = (self.take_turn(wait)?, self.take_range(wait)?);
         let unfinished = if self.is_creator() { lock(&self.unfinished).take() } else { None };
@@ -198,6 +200,7 @@ impl Segment {
     /// `insist`: whoever still reaches memory that another export has on.
     fn end(&self, insist: bool) -> Result<()> {
         // Another thread of the creator may have held the locks when this process was forked.
+        self.membership.delay_no_more();
         if !self.is_creator() {
             return Ok(());
         }

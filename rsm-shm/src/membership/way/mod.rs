@@ -5,20 +5,26 @@
 //! branch (`rsm_core::verdict`). Behind both is this: a closed set, one file for each way. Of each is asked
 //!
 //! * how a transfer is carried out whose checks have passed (`Way::carry`),
-//! * that everything stored so far is where it goes (`Diverted::settle`): before a verdict, an order, a signal, the end,
-//! * whether its memory can be mapped (`Diverted::check_mappable`).
+//! * that everything stored so far is where it goes (`Diverted::close`): before a verdict, and before the end,
+//! * what an order is (`Diverted::order`), and a signal (`Diverted::post`).
 //!
 //! Which way a connection goes is said by the [`WindowKind`] of its grant.
 #![allow(unsafe_code)]
 
-mod delaying;
+mod lensed;
+mod posting;
 
 use crate::memory::carry::Move;
-use delaying::Delaying;
-use rsm_core::Result;
+use lensed::Lensed;
+pub(super) use posting::Posting;
+use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::driver::WindowKind;
 use rsm_core::generation::Generation;
 use rsm_core::sync::AtomicU64;
+use rsm_core::verdict::BarrierType;
+use rsm_core::{Code, Error, Result};
+use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// Stands in for the generation of a diverted connection.
 pub(super) static NEVER: AtomicU64 = AtomicU64::new(Generation::NEVER.word());
@@ -26,8 +32,8 @@ pub(super) static NEVER: AtomicU64 = AtomicU64::new(Generation::NEVER.word());
 /// What a connection has that does not reach plain memory.
 #[derive(Debug)]
 pub(super) enum Diverted {
-    /// Holds puts back.
-    Delaying(Box<Delaying>),
+    /// Stores and signals are late.
+    Lensed(Box<Lensed>),
 }
 
 /// Which way one transfer goes.
@@ -35,68 +41,105 @@ pub(super) enum Diverted {
 pub enum Way<'a> {
     /// To this place, as if it were plain.
     Here(*mut u8),
-    /// Through a window that delays it.
-    Delayed(Delayed<'a>),
+    /// Through the lens.
+    Lensed(Passage<'a>),
 }
 
-/// A transfer through a window that delays it.
+/// A transfer through the lens.
 #[derive(Debug)]
-pub struct Delayed<'a>(&'a Delaying);
+pub struct Passage<'a>(&'a Lensed);
 
 impl Diverted {
-    /// What the grant of a connection says of its way; `None` for plain memory. `number` tells segments
-    /// apart: what is drawn for one depends on nothing else in the cluster.
+    /// What the grant of a connection says of its way; `None` for plain memory.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES without room for a thread; INTERNAL_ERROR when the agent grants what the cluster has not.
     ///
     /// # Safety
     /// The whole segment is mapped at `base` until this is dropped, or has settled with nobody left who could put.
-    pub(super) unsafe fn of(kind: WindowKind, base: *mut u8, number: u64) -> Option<Diverted> {
-        match kind {
-            WindowKind::Coherent => None,
-            WindowKind::Delaying { seed, mappable } => {
+    pub(super) unsafe fn of(
+        kind: WindowKind,
+        posting: Option<&Arc<Posting>>,
+        base: *mut u8,
+        node: u32,
+        id: u32,
+    ) -> Result<Option<Diverted>> {
+        match (kind, posting) {
+            (WindowKind::Coherent, _) => Ok(None),
+            (WindowKind::Lensed, Some(posting)) => {
                 // SAFETY: the caller's promise.
-                Some(Diverted::Delaying(Box::new(unsafe { Delaying::new(base, seed, number, mappable) })))
+                Ok(Some(Diverted::Lensed(Box::new(unsafe { Lensed::new(posting, base, node, id) }?))))
             }
+            (WindowKind::Lensed, None) => Err(Error::with(
+                Code::InternalError,
+                "the agent granted a window through a lens that the cluster has not",
+            )),
         }
     }
 
     /// The way of a transfer whose checks have passed, and which plain memory would have at `place`.
     pub(super) fn way(&self, place: *mut u8) -> Way<'_> {
         match self {
-            Diverted::Delaying(window) if window.holds() => Way::Delayed(Delayed(window)),
-            Diverted::Delaying(_) => Way::Here(place),
+            Diverted::Lensed(window) if window.posts() => Way::Lensed(Passage(window)),
+            Diverted::Lensed(_) => Way::Here(place),
         }
     }
 
-    /// Returns when every store made through the connection so far has been executed, whichever thread made it.
-    pub(super) fn settle(&self) {
+    /// Returns when every store that a barrier of this type waits for is where it goes, whichever thread made it, or has
+    /// nowhere to go.
+    pub(super) fn close(&self, kind: BarrierType, is_cut: impl Fn() -> bool) {
         match self {
-            Diverted::Delaying(window) => window.settle(),
+            Diverted::Lensed(window) => window.close(kind, is_cut),
         }
     }
 
-    /// Whether the program may have mappings of it.
+    /// The same at the end of the connection.
+    pub(super) fn finish(&self, is_cut: impl Fn() -> bool) {
+        match self {
+            Diverted::Lensed(window) => {
+                window.quiet();
+                window.settle(BarrierType::Segment, is_cut);
+            }
+        }
+    }
+
+    /// What is stored from now on comes after what has been, as far as a barrier of this type reaches.
+    pub(super) fn order(&self, kind: BarrierType) {
+        match self {
+            Diverted::Lensed(window) => window.order(kind),
+        }
+    }
+
+    /// Posts a signal; `false`: it is the caller's to post.
     ///
-    /// # Errors
-    /// MAP_FAILED.
-    pub(super) fn check_mappable(&self) -> Result<()> {
+    /// # Safety
+    /// The bell stays mapped for as long as the connection is there.
+    pub(super) unsafe fn post(&self, bell: NonNull<Bell>, epoch: u32, accumulate: Accumulate) -> bool {
         match self {
-            Diverted::Delaying(window) => window.check_mappable(),
+            Diverted::Lensed(window) => {
+                let posts = window.posts();
+                if posts {
+                    window.post(bell, epoch, accumulate);
+                }
+                posts
+            }
         }
     }
 }
 
 impl Way<'_> {
-    /// Moves the data of a transfer whose checks have passed; it begins at `offset` of the segment.
+    /// Moves the data of a transfer whose checks have passed; it begins at `offset` of the segment. `explicit`: somebody
+    /// will ask for its verdict later.
     ///
     /// # Safety
     /// [`Here`](Way::Here): as [`Move::whole`]. Otherwise the transfer lies inside of the segment, aligned, and the
     /// connection has the permission that it needs.
-    pub(super) unsafe fn carry<M: Move>(self, offset: u64, moved: M) -> M::Loaded {
+    pub(super) unsafe fn carry<M: Move>(self, offset: u64, moved: M, explicit: bool) -> M::Loaded {
         match self {
             // SAFETY: the caller's promise.
             Way::Here(place) => unsafe { moved.whole(place) },
             // SAFETY: as above.
-            Way::Delayed(Delayed(window)) => unsafe { window.carry(offset, moved) },
+            Way::Lensed(Passage(window)) => unsafe { window.carry(offset, moved, explicit) },
         }
     }
 }

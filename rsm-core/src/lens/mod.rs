@@ -1,0 +1,192 @@
+//! Lenses: what a cluster shows that real memory hides.
+//!
+//! A lens is chosen when a cluster begins and stands in the registry ([`crate::registry::Header::lens`]), so every process
+//! that joins sees the same one. With a [`Model`], stores of importers are *posted*: they lie in a log of the importing
+//! process and are delivered later, out of order as far as the model permits, which is never more than the RSMAPI does. A
+//! program that has the barriers it needs notices nothing.
+//!
+//! | what | file |
+//! |---|---|
+//! | what a lens is, and its words in the registry | here |
+//! | which orders a model permits | [`model`] |
+//! | what a seed draws | [`draw`] |
+//! | what is on its way | [`log`] |
+
+pub mod draw;
+pub mod log;
+pub mod model;
+
+use crate::error::{Code, Error, Result};
+use serde::{Deserialize, Serialize};
+
+pub use model::Model;
+
+/// Words of the registry that hold a lens.
+pub const WORDS: usize = 4;
+
+/// How long stores are on their way, beside what is usual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Strength {
+    /// Half as long.
+    Calm,
+    /// 0 to 0.5 ms for most spans, up to 40 ms for one in a hundred.
+    #[default]
+    Usual,
+    /// Four times as long.
+    Storm,
+}
+
+impl Strength {
+    /// All of them, with the words that people use for them.
+    pub const ALL: [(&'static str, Strength); 3] =
+        [("calm", Strength::Calm), ("usual", Strength::Usual), ("storm", Strength::Storm)];
+
+    /// A delay of `ns` nanoseconds as it is with this strength.
+    pub fn of(self, ns: u64) -> u64 {
+        match self {
+            Strength::Calm => ns / 2,
+            Strength::Usual => ns,
+            Strength::Storm => ns * 4,
+        }
+    }
+}
+
+/// What a cluster shows beside what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lens {
+    /// Decides everything that is left to chance.
+    pub seed: u64,
+    /// How stores may be late; `None`: they are not.
+    pub model: Option<Model>,
+    /// How late.
+    pub strength: Strength,
+}
+
+impl Lens {
+    /// Stores are late under the default model.
+    pub fn chaos(seed: u64) -> Lens {
+        Lens { seed, model: Some(Model::default()), strength: Strength::default() }
+    }
+
+    /// Stores are late under this model.
+    #[must_use]
+    pub fn model(self, model: Model) -> Lens {
+        Lens { model: Some(model), ..self }
+    }
+
+    /// Stores are so late.
+    #[must_use]
+    pub fn strength(self, strength: Strength) -> Lens {
+        Lens { strength, ..self }
+    }
+
+    /// The words of the registry that say this; a cluster without a lens has zeroes.
+    pub fn words(self) -> [u64; WORDS] {
+        const HAS: u64 = 1;
+        let model = self.model.map_or(0, |model| model as u64 + 1);
+        [HAS | model << 8 | (self.strength as u64) << 16, self.seed, 0, 0]
+    }
+
+    /// Reads the words of a registry: an allegation.
+    ///
+    /// # Errors
+    /// BAD_LIBRARY_VERSION for what this library does not know.
+    pub fn from_words(words: [u64; WORDS]) -> Result<Option<Lens>> {
+        let unknown = || Error::with(Code::BadLibraryVersion, "the cluster has a lens that this library does not know");
+        if words == [0; WORDS] {
+            return Ok(None);
+        }
+        let [kind, seed, 0, 0] = words else { return Err(unknown()) };
+        let part = |at: u32| (kind >> at & 0xff) as usize;
+        let model = match part(8) {
+            0 => None,
+            number => Some(Model::ALL.get(number - 1).ok_or_else(unknown)?.1),
+        };
+        let strength = Strength::ALL.get(part(16)).ok_or_else(unknown)?.1;
+        let lens = Lens { seed, model, strength };
+        if lens.words() == words { Ok(Some(lens)) } else { Err(unknown()) }
+    }
+}
+
+/// Reads `SEED[:calm|:storm]`; a seed is a number, decimal or, after 0x, hexadecimal.
+///
+/// # Errors
+/// BAD_CONF, which says what may be given.
+pub fn parse_seed(text: &str) -> Result<(u64, Strength)> {
+    let (number, strength) = text.split_once(':').unwrap_or((text, "usual"));
+    let seed = match number.strip_prefix("0x") {
+        Some(digits) if !digits.starts_with('+') => u64::from_str_radix(digits, 16).ok(),
+        Some(_) => None,
+        None if number.starts_with('+') => None,
+        None => number.parse().ok(),
+    };
+    let strength = Strength::ALL.into_iter().find(|(name, _)| *name == strength);
+    match (seed, strength) {
+        (Some(seed), Some((_, strength))) => Ok((seed, strength)),
+        (None, _) => Err(Error::with(
+            Code::BadConf,
+            format!("{number:?} is no seed: a number below 2^64, such as 7 or 0x2a, and after it :calm or :storm"),
+        )),
+        (_, None) => {
+            let text = format!("{text:?}: what follows a seed is :calm or :storm");
+            Err(Error::with(Code::BadConf, text))
+        }
+    }
+}
+
+impl std::fmt::Display for Lens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "seed {}", self.seed)?;
+        if let Some(model) = self.model {
+            write!(f, ", model {model}")?;
+        }
+        match self.strength {
+            Strength::Calm => write!(f, ", calm"),
+            Strength::Usual => Ok(()),
+            Strength::Storm => write!(f, ", storm"),
+        }
+    }
+}
+
+#[cfg(all(test, not(rsm_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_come_back() {
+        for (_, model) in Model::ALL {
+            for (_, strength) in Strength::ALL {
+                for model in [None, Some(model)] {
+                    let lens = Lens { seed: u64::MAX - 3, model, strength };
+                    assert_eq!(Lens::from_words(lens.words()), Ok(Some(lens)));
+                }
+            }
+        }
+        assert_eq!(Lens::from_words([0; WORDS]), Ok(None));
+        for words in [[1 | 9 << 8, 0, 0, 0], [1 | 3 << 16, 0, 0, 0], [1, 0, 1, 0], [1 | 1 << 60, 0, 0, 0], [0, 5, 0, 0]]
+        {
+            assert_eq!(Lens::from_words(words).unwrap_err().code(), Code::BadLibraryVersion, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn seeds_are_read() {
+        assert_eq!(parse_seed("7"), Ok((7, Strength::Usual)));
+        assert_eq!(parse_seed("0x2A:storm"), Ok((42, Strength::Storm)));
+        assert_eq!(parse_seed("18446744073709551615:calm"), Ok((u64::MAX, Strength::Calm)));
+        for (text, says) in [
+            ("", "is no seed"),
+            ("./app", "\"./app\" is no seed"),
+            ("-1", "is no seed"),
+            ("+1", "is no seed"),
+            ("0x+1", "is no seed"),
+            ("18446744073709551616", "below 2^64"),
+            ("7:wild", ":calm or :storm"),
+            ("7:", ":calm or :storm"),
+        ] {
+            let error = parse_seed(text).unwrap_err();
+            assert_eq!(error.code(), Code::BadConf);
+            assert!(error.detail().contains(says), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! An import through the lens of its cluster: what it puts and signals is posted, and arrives later.
+//!
+//! Implicit transfers are never weak: they come after what the import has posted, and are there when they return.
+#![allow(unsafe_code)]
+
+use super::posting::{Cargo, Posting, can_fetch, deliver, execute, fetch, now, pause_until, place_in, room};
+use crate::cancel::Shield;
+use crate::membership::fork;
+use crate::memory::carry::Move;
+use crate::memory::copy::Word;
+use rsm_core::Result;
+use rsm_core::bell::{Accumulate, Bell};
+use rsm_core::lens::Model;
+use rsm_core::lens::log::{Key, Posted, Target};
+use rsm_core::lens::model::Load;
+use rsm_core::transfer::Direction;
+use rsm_core::verdict::BarrierType;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// How often a wait for stores looks whether they have anywhere to go.
+const LOOK: u64 = 1_000_000;
+
+/// The window of one import.
+#[derive(Debug)]
+pub(crate) struct Lensed {
+    /// Where the whole segment is mapped.
+    base: *mut u8,
+    model: Model,
+    key: Key,
+    posting: Arc<Posting>,
+}
+
+impl Lensed {
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES without room for a thread.
+    ///
+    /// # Safety
+    /// The whole segment is mapped at `base` until this is dropped, or has settled with nobody left who
+    /// could put.
+    pub(super) unsafe fn new(posting: &Arc<Posting>, base: *mut u8, node: u32, id: u32) -> Result<Lensed> {
+        let _shield = Shield::raise();
+        // SAFETY: the caller's promise; `drop` leaves.
+        let key = unsafe { posting.enter(node, id) }?;
+        let model = posting.lens().model.unwrap_or_default();
+        Ok(Lensed { base, model, key, posting: Arc::clone(posting) })
+    }
+
+    /// Whether anything is posted in this process.
+    pub(super) fn posts(&self) -> bool {
+        !fork::is_unannounced()
+    }
+
+    /// Returns when every store that a barrier of this type waits for has been executed, or has nowhere to go.
+    pub(super) fn settle(&self, kind: BarrierType, is_cut: impl Fn() -> bool) {
+        let _shield = Shield::raise();
+        loop {
+            if is_cut() {
+                self.posting.with(|posted| posted.lock().forget(self.key));
+                return;
+            }
+            let now = now();
+            let turn = |posted: &Posted<Cargo>| posted.settle(self.key, kind, now, deliver);
+            match self.posting.with(turn).flatten() {
+                None => return,
+                Some(due) => pause_until(due.min(now + LOOK)),
+            }
+        }
+    }
+
+    /// [`settle`](Self::settle) for a verdict, which takes its time too.
+    pub(super) fn close(&self, kind: BarrierType, is_cut: impl Fn() -> bool) {
+        self.settle(kind, is_cut);
+        let delay = self.posting.with(|posted| posted.lock().end_span(self.key));
+        let _shield = Shield::raise();
+        pause_until(now() + delay.unwrap_or(0));
+    }
+
+    pub(super) fn order(&self, kind: BarrierType) {
+        self.posting.with(|posted| posted.lock().order(self.key, kind));
+    }
+
+    /// Delays nothing from now on: the import ends.
+    pub(super) fn quiet(&self) {
+        self.posting.quiet();
+    }
+
+    /// Posts a signal.
+    pub(super) fn post(&self, bell: NonNull<Bell>, epoch: u32, accumulate: Accumulate) {
+        let _shield = Shield::raise();
+        self.posting.post(self.key, vec![(Target::Bell, Cargo::Signal { bell, epoch, accumulate })]);
+    }
+
+    /// # Safety
+    /// The transfer lies inside of the segment, and the connection has the permission that it needs.
+    pub(super) unsafe fn carry<M: Move>(&self, offset: u64, moved: M, explicit: bool) -> M::Loaded {
+        let _shield = Shield::raise();
+        // SAFETY: the caller's promise.
+        unsafe {
+            match M::DIRECTION {
+                Direction::Get => self.get(offset, moved),
+                Direction::Put if explicit => self.put(offset, moved),
+                Direction::Put => {
+                    self.settle(BarrierType::Segment, || false);
+                    moved.whole(self.base.add(offset as usize))
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`carry`](Self::carry).
+    unsafe fn put<M: Move>(&self, offset: u64, mut moved: M) -> M::Loaded {
+        let late = moved.source().filter(|_| self.model.reads_source_late() && can_fetch());
+        let pieces = self.model.cuts(offset, moved.bytes()).map(|(at, length)| {
+            let cargo = match late {
+                Some(from) => Cargo::Source { base: self.base, from: from.wrapping_add((at - offset) as usize) },
+                None => {
+                    let mut words = room(at, length);
+                    // SAFETY: the words have room for the piece; no word of the data is cut.
+                    unsafe { moved.part(place_in(&mut words, at), at - offset, length) };
+                    Cargo::Words { base: self.base, words }
+                }
+            };
+            (Target::Bytes { offset: at, length }, cargo)
+        });
+        let pieces = pieces.collect();
+        // It may have become a child that posts nothing since the way was chosen; then nothing is delayed.
+        for (target, cargo) in self.posting.post(self.key, pieces).into_iter().flatten() {
+            execute(target, &cargo);
+        }
+        moved.loaded()
+    }
+
+    /// # Safety
+    /// As [`carry`](Self::carry).
+    unsafe fn get<M: Move>(&self, offset: u64, moved: M) -> M::Loaded {
+        let bytes = moved.bytes();
+        if self.model.load() == Load::Pushes {
+            self.settle(BarrierType::Node, || false);
+        }
+        // What is on its way stays so while the lock is held: either it is seen here, or it is there already.
+        let staged = self.posting.with(|posted| {
+            let log = posted.lock();
+            let over = log.over(self.key, offset, bytes);
+            if over.is_empty() {
+                return None;
+            }
+            let mut words = room(offset, bytes);
+            // SAFETY: whole words inside of the mapping, which ends with a page.
+            unsafe { load(self.base.add((offset & !7) as usize), &mut words) };
+            for piece in over {
+                lay_over(&mut words, offset, bytes, piece.target, &piece.cargo);
+            }
+            Some(words)
+        });
+        match staged.flatten() {
+            // SAFETY: as much as is loaded, aligned as in the segment.
+            Some(mut words) => unsafe { moved.whole(place_in(&mut words, offset)) },
+            // SAFETY: the caller's promise.
+            None => unsafe { moved.whole(self.base.add(offset as usize)) },
+        }
+    }
+}
+
+/// Loads words with one access each.
+///
+/// # Safety
+/// As many words are mapped at `from`, which is aligned.
+unsafe fn load(from: *const u8, words: &mut [u64]) {
+    for (i, word) in words.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        *word = unsafe { u64::load(from.add(i * 8)) };
+    }
+}
+
+/// Puts a piece that is on its way over what was loaded of `bytes` from `offset` on.
+fn lay_over(words: &mut [u64], offset: u64, bytes: u64, target: Target, cargo: &Cargo) {
+    let Target::Bytes { offset: at, length } = target else { return };
+    let fetched;
+    let from = match cargo {
+        Cargo::Words { words, .. } => words,
+        Cargo::Source { from, .. } => match fetch(*from, at, length) {
+            Some(words) => {
+                fetched = words;
+                &fetched
+            }
+            None => return,
+        },
+        Cargo::Signal { .. } => return,
+    };
+    let (start, end) = (at.max(offset), (at + length).min(offset + bytes));
+    let source = from.as_ptr().cast::<u8>().wrapping_add((start - (at & !7)) as usize);
+    let place = words.as_mut_ptr().cast::<u8>().wrapping_add((start - (offset & !7)) as usize);
+    // SAFETY: the range lies in both, by the lines above; they are different memory.
+    unsafe { std::ptr::copy_nonoverlapping(source, place, (end - start) as usize) };
+}
+
+impl Drop for Lensed {
+    fn drop(&mut self) {
+        let _shield = Shield::raise();
+        self.posting.leave(self.key, false);
+    }
+}

@@ -1,0 +1,328 @@
+//! What a process has posted through the lens of its cluster: the log, who delivers, and when.
+//!
+//! Everything that is on its way through the imports of a membership lies in one log ([`rsm_core::lens::log`]). Whoever
+//! works with it delivers what is due; the *courier*, a thread that is there while there are imports, does when nobody
+//! else comes by.
+//!
+//! Pieces are delivered through the mapping that the import itself uses. So revocation needs to know nothing of them: what
+//! is delivered later lands on trash pages, as does what a plain import stores. No piece outlives its import.
+//!
+//! # Crash
+//!
+//! What is on its way when the process is killed, calls `_exit`, or executes another program, is lost; an end by `exit`
+//! delivers it. A forked child has no part in it: its parent delivers. One that no hook ran for posts nothing, for it must
+//! not wait for a lock that it may have inherited.
+#![allow(unsafe_code)]
+
+use crate::futex;
+use crate::membership::fork;
+use crate::memory::copy::Word;
+use crate::parking::Poster;
+use crate::private_table;
+use rsm_core::bell::{Accumulate, Bell};
+use rsm_core::lens::Lens;
+use rsm_core::lens::log::{Key, Log, Piece, Posted, Target};
+use rsm_core::sync::AtomicU32;
+use rsm_core::{Code, Error, Result};
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// Longer than this is slept; shorter is waited for.
+const SPIN: Duration = Duration::from_micros(100);
+
+/// Nanoseconds since the process first asked.
+pub(super) fn now() -> u64 {
+    start().elapsed().as_nanos() as u64
+}
+
+fn start() -> Instant {
+    static START: OnceLock<Instant> = OnceLock::new();
+    *START.get_or_init(Instant::now)
+}
+
+/// Returns when it is `due`.
+pub(super) fn pause_until(due: u64) {
+    loop {
+        match Duration::from_nanos(due.saturating_sub(now())) {
+            Duration::ZERO => return,
+            left if left > SPIN => std::thread::sleep(left - SPIN / 2),
+            _ => std::thread::yield_now(),
+        }
+    }
+}
+
+/// What a piece carries.
+#[derive(Debug)]
+pub(super) enum Cargo {
+    /// The words that the bytes lie in, for the memory at `base`.
+    Words { base: *mut u8, words: Box<[u64]> },
+    /// Bytes of the program's that are read when they are delivered, as a device would.
+    Source { base: *mut u8, from: *const u8 },
+    /// A signal.
+    Signal { bell: NonNull<Bell>, epoch: u32, accumulate: Accumulate },
+}
+
+// SAFETY: the pointers lead into mappings that outlive the piece, by the promise of `Posting::enter`, or are only read in a
+// way that reports what cannot be.
+unsafe impl Send for Cargo {}
+
+/// The log of a membership.
+#[derive(Debug)]
+pub(in crate::membership) struct Posting {
+    lens: Lens,
+    posted: Posted<Cargo>,
+    /// [`fork::count`] of the process whose pieces it holds. Changes under [`fork::hold`], as the two below.
+    process: AtomicU32,
+    courier: AtomicBool,
+    /// When the courier will look next; changes under the lock of the log.
+    next_look: AtomicU64,
+    /// The courier sleeps on it.
+    word: AtomicU32,
+}
+
+/// The posting of each membership of the process: what its end delivers.
+static ALL: Mutex<Vec<Weak<Posting>>> = Mutex::new(Vec::new());
+
+impl Posting {
+    /// Nothing is posted by `node`.
+    pub(in crate::membership) fn new(lens: Lens, node: u32) -> Arc<Posting> {
+        static AT_EXIT: Once = Once::new();
+        AT_EXIT.call_once(|| {
+            // SAFETY: a function that is never unloaded before it is called: the C library knows whose it is. Without
+            // memory for it, what is on its way at the end is lost.
+            unsafe { libc::atexit(deliver_all) };
+        });
+        let posting = Arc::new(Posting {
+            lens,
+            posted: Posted::new(Log::new(&lens, node)),
+            process: AtomicU32::new(fork::count()),
+            courier: AtomicBool::new(false),
+            next_look: AtomicU64::new(u64::MAX),
+            word: AtomicU32::new(0),
+        });
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|posting| posting.strong_count() > 0);
+        all.push(Arc::downgrade(&posting));
+        posting
+    }
+
+    /// The lens.
+    pub(super) fn lens(&self) -> &Lens {
+        &self.lens
+    }
+
+    /// Works with the log. Forks are held off: a child must not inherit the lock in the hands of another thread. `None` in
+    /// a child that no hook ran for.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&Posted<Cargo>) -> T) -> Option<T> {
+        if fork::is_unannounced() {
+            return None;
+        }
+        let _hold = fork::hold();
+        // Relaxed: under `hold`.
+        if self.process.load(Relaxed) != fork::count() {
+            self.posted.lock().forget_all();
+            self.courier.store(false, Relaxed);
+            self.process.store(fork::count(), Relaxed);
+        }
+        Some(work(&self.posted))
+    }
+
+    /// Takes an import in, and sees that there is a courier.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES without room for a thread.
+    ///
+    /// # Safety
+    /// What is posted with the key names memory that is mapped until [`leave`](Self::leave) returns.
+    pub(super) unsafe fn enter(self: &Arc<Posting>, node: u32, id: u32) -> Result<Key> {
+        let begin = |posted: &Posted<Cargo>| {
+            let key = posted.lock().enter(node, id);
+            self.keep_courier().map(|()| key).inspect_err(|_| posted.lock().leave(key))
+        };
+        self.with(begin).unwrap_or_else(|| Err(Error::new(Code::CtlrNotPresent)))
+    }
+
+    /// Starts a courier, if there is none in this process. Under [`fork::hold`].
+    fn keep_courier(self: &Arc<Posting>) -> Result<()> {
+        if self.courier.load(Relaxed) {
+            return Ok(());
+        }
+        let posting = Arc::clone(self);
+        private_table::spawn_quiet("rsm-courier", move || posting.carry_on())?;
+        self.courier.store(true, Relaxed);
+        Ok(())
+    }
+
+    /// Delivers what is due, for as long as there are imports.
+    fn carry_on(&self) {
+        // SAFETY: a plain call. Sleeps end when they should, not when the kernel has something else to do as well.
+        unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1000) };
+        loop {
+            // Acquire: pairs with the Release of `post`.
+            let seen = self.word.load(Acquire);
+            let turn = |posted: &Posted<Cargo>| {
+                let log = posted.turn_with(posted.lock(), now(), deliver);
+                if log.is_idle() {
+                    self.courier.store(false, Relaxed);
+                    return None;
+                }
+                let next = log.next_due().unwrap_or(u64::MAX);
+                self.next_look.store(next, Relaxed);
+                Some(next)
+            };
+            let Some(next) = self.with(turn).flatten() else { return };
+            let deadline = (next != u64::MAX).then(|| start() + Duration::from_nanos(next));
+            let _ = futex::sleep(&self.word, seen, deadline);
+        }
+    }
+
+    /// Posts pieces; those that are due at once are delivered when this returns. Gives them back in a child that no hook
+    /// ran for.
+    pub(super) fn post(self: &Arc<Posting>, key: Key, pieces: Vec<(Target, Cargo)>) -> Option<Vec<(Target, Cargo)>> {
+        let mut pieces = Some(pieces);
+        let post = |posted: &Posted<Cargo>| {
+            let (mut log, now) = (posted.lock(), now());
+            for (target, cargo) in pieces.take().into_iter().flatten() {
+                log.post(key, target, cargo, now);
+            }
+            let log = posted.turn_with(log, now, deliver);
+            let next = log.next_due().unwrap_or(u64::MAX);
+            // In a forked child it may be another's; without one, whoever comes by next delivers.
+            let _ = self.keep_courier();
+            next < self.next_look.load(Relaxed)
+        };
+        if self.with(post) == Some(true) {
+            // Release: pairs with the Acquire of `carry_on`.
+            self.word.fetch_add(1, Release);
+            futex::wake(&self.word, 1);
+        }
+        pieces
+    }
+
+    /// Forgets an import. What is still on its way through it is delivered, but for stores if it `is_cut`.
+    pub(super) fn leave(&self, key: Key, is_cut: bool) {
+        let leave = |posted: &Posted<Cargo>| {
+            let mut log = posted.lock();
+            if is_cut {
+                log.forget(key);
+            }
+            for piece in log.take_all(key) {
+                deliver(&piece);
+            }
+            log.leave(key);
+        };
+        self.with(leave);
+        // The courier ends when the last import has gone.
+        self.word.fetch_add(1, Release);
+        futex::wake(&self.word, 1);
+    }
+
+    /// Delays nothing from now on, until something is exported or imported again.
+    pub(in crate::membership) fn quiet(&self) {
+        self.with(|posted| posted.lock().quiet());
+    }
+
+    /// Delivers signals, due or not.
+    pub(in crate::membership) fn deliver_signals(&self) {
+        self.with(|posted| posted.lock().take_signals().iter().for_each(deliver));
+    }
+
+    /// Delays again.
+    pub(in crate::membership) fn loud(&self) {
+        self.with(|posted| posted.lock().loud());
+    }
+}
+
+/// At the end of the process.
+extern "C" fn deliver_all() {
+    let all: Vec<_> = ALL.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();
+    for posting in all {
+        posting.with(|posted| posted.turn(u64::MAX, deliver));
+    }
+}
+
+/// Executes a piece.
+pub(super) fn deliver(piece: &Piece<Cargo>) {
+    execute(piece.target, &piece.cargo);
+}
+
+/// Executes what was to be posted.
+pub(super) fn execute(target: Target, cargo: &Cargo) {
+    let (offset, length) = match (cargo, target) {
+        (Cargo::Signal { bell, epoch, accumulate }, _) => {
+            // SAFETY: the bell is in memory that outlives the import. One whose export has ended says so to who waits.
+            let _ = unsafe { bell.as_ref() }.post(*epoch, *accumulate, &Poster);
+            return;
+        }
+        (_, Target::Bytes { offset, length }) => (offset, length),
+        (_, Target::Bell) => return,
+    };
+    match cargo {
+        // SAFETY: inside of the segment, which was checked when it was posted and stays mapped and writable.
+        Cargo::Words { base, words } => unsafe { store(*base, offset, length, words) },
+        Cargo::Source { base, from } => {
+            if let Some(words) = fetch(*from, offset, length) {
+                // SAFETY: as above.
+                unsafe { store(*base, offset, length, &words) };
+            }
+        }
+        Cargo::Signal { .. } => {}
+    }
+}
+
+/// The words that these bytes lie in, read from the program's memory; `None` where there is none any more.
+pub(super) fn fetch(from: *const u8, offset: u64, length: u64) -> Option<Box<[u64]>> {
+    let mut words = room(offset, length);
+    let into = place_in(&mut words, offset);
+    let (local, remote) = (
+        libc::iovec { iov_base: into.cast(), iov_len: length as usize },
+        libc::iovec { iov_base: from.cast_mut().cast(), iov_len: length as usize },
+    );
+    // SAFETY: the room is as large as told; what cannot be read is reported, not touched.
+    let read = unsafe { libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0) };
+    (read == length as isize).then_some(words)
+}
+
+/// Whether the program's memory can be read so that what is not there is reported: some filters refuse it.
+pub(super) fn can_fetch() -> bool {
+    static CAN: OnceLock<bool> = OnceLock::new();
+    let byte = 0u8;
+    *CAN.get_or_init(|| fetch(&raw const byte, 0, 1).is_some())
+}
+
+/// Words for bytes at this place of a segment.
+pub(super) fn room(offset: u64, length: u64) -> Box<[u64]> {
+    vec![0; ((offset + length).div_ceil(8) - offset / 8) as usize].into()
+}
+
+/// Where the first of the bytes is in their words: at the same place in its word as in the segment.
+pub(super) fn place_in(words: &mut [u64], offset: u64) -> *mut u8 {
+    words.as_mut_ptr().cast::<u8>().wrapping_add((offset % 8) as usize)
+}
+
+/// Stores bytes, each word of them with one access, and what is less than a word with the widest that fit.
+///
+/// # Safety
+/// They lie inside of the segment at `base`, which may be written; `words` are those that they lie in.
+unsafe fn store(base: *mut u8, offset: u64, length: u64, words: &[u64]) {
+    let bytes = words.as_ptr().cast::<u8>().wrapping_sub((offset & !7) as usize);
+    let (mut at, end) = (offset, offset + length);
+    while at < end {
+        let widest = 1 << (at | 8).trailing_zeros();
+        let width = if widest <= end - at { widest } else { 1 << (end - at).ilog2() };
+        let (from, to) = (bytes.wrapping_add(at as usize), base.wrapping_add(at as usize));
+        // SAFETY: inside of the words and of the segment, at a multiple of the width in both.
+        unsafe {
+            match width {
+                8 => u64::store(to, from.cast::<u64>().read()),
+                4 => u32::store(to, from.cast::<u32>().read()),
+                2 => u16::store(to, from.cast::<u16>().read()),
+                _ => u8::store(to, from.read()),
+            }
+        }
+        at += width;
+    }
+}
