@@ -321,6 +321,9 @@ impl Case {
                 None => builder,
             }
             .start()?;
+            if self.lens.is_some() {
+                command.env("CONFORMANCE_LENS", "1");
+            }
             command.envs(cluster.environment(1)?);
             if nodes == 2 {
                 command.envs(cluster.environment(2)?.into_iter().map(|(name, value)| (format!("PEER_{name}"), value)));

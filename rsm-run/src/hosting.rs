@@ -43,6 +43,9 @@ pub(crate) fn host(new: &NewCluster, plan: &Plan) -> Result<Hosting<'static>, Fa
     if !new.controllers.is_empty() {
         builder = builder.controllers(new.controllers.iter().map(String::as_str));
     }
+    if let Some(lens) = new.lens {
+        builder = builder.lens(lens);
+    }
     let cluster = builder.start()?;
     if !new.links.is_empty() {
         let steering = cluster.steering()?;

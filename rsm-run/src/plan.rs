@@ -4,6 +4,7 @@ use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rsm::lens::Lens;
 use rustix::process::{Resource, Rlimit, getrlimit};
 
 use crate::failure::Failure;
@@ -83,6 +84,8 @@ pub struct NewCluster {
     pub controllers: Vec<String>,
     /// Links that are down from the beginning.
     pub links: Vec<CutLink>,
+    /// What it is seen through.
+    pub lens: Option<Lens>,
 }
 
 impl Plan {

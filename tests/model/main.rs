@@ -92,7 +92,8 @@ fn two_threads_are_told_the_same_through_lenses() {
 fn threads_meet(lens: Option<Lens>) {
     use proptest::strategy::{Strategy, ValueTree};
     let usual = if lens.is_some() { 100 } else { 300 };
-    let cases = std::env::var("RSM_MODEL_CASES").ok().map_or(usual, |n| n.parse().expect("RSM_MODEL_CASES is a number"));
+    let cases =
+        std::env::var("RSM_MODEL_CASES").ok().map_or(usual, |n| n.parse().expect("RSM_MODEL_CASES is a number"));
     let rng = TestRng::deterministic_rng(Config::default().rng_algorithm);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     for case in 0..cases {

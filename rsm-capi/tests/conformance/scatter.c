@@ -168,12 +168,14 @@ ASSERTION(170, ALL, "a signal is posted when asked for, once, for putv and getv,
     OK(rsm_memseg_import_getv(&g.io));
     OK(e_wait(&s, 5000));
     EXPECT(RSMERR_TIMEOUT, e_wait(&s, 0));
-    /* Two that do not accumulate are one. */
+    /* Two that do not accumulate are one, if they are pending at the same time. */
     g.io.flags = RSM_IMPLICIT_SIGPOST | RSM_SIGPOST_NO_ACCUMULATE;
-    OK(rsm_memseg_import_putv(&g.io));
-    OK(rsm_memseg_import_putv(&g.io));
-    OK(e_wait(&s, 5000));
-    EXPECT(RSMERR_TIMEOUT, e_wait(&s, 0));
+    if (!through_a_lens()) {
+        OK(rsm_memseg_import_putv(&g.io));
+        OK(rsm_memseg_import_putv(&g.io));
+        OK(e_wait(&s, 5000));
+        EXPECT(RSMERR_TIMEOUT, e_wait(&s, 0));
+    }
     g.entries[3].remote_offset = SZ;
     EXPECT(RSMERR_BAD_OFFSET, rsm_memseg_import_putv(&g.io));
     EXPECT(RSMERR_TIMEOUT, e_wait(&s, 0));

@@ -217,16 +217,19 @@ ASSERTION(234, ALL, "signals that do not accumulate are one")
     struct scene s;
     rsm_memseg_import_handle_t other;
     stage(&s);
-    for (int k = 0; k < 2; k++)
+    /* Through a lens they need not be pending at the same time. */
+    if (!through_a_lens()) {
+        for (int k = 0; k < 2; k++)
+            OK(rsm_intr_signal_post(s.i, RSM_SIGPOST_NO_ACCUMULATE));
+        OK(e_wait(&s, 5000));
+        EXPECT(RSMERR_TIMEOUT, e_wait(&s, 0));
+        OK(rsm_intr_signal_post(s.i, 0));
+        OK(rsm_intr_signal_post(s.i, 0));
         OK(rsm_intr_signal_post(s.i, RSM_SIGPOST_NO_ACCUMULATE));
-    OK(e_wait(&s, 5000));
-    EXPECT(RSMERR_TIMEOUT, e_wait(&s, 0));
-    OK(rsm_intr_signal_post(s.i, 0));
-    OK(rsm_intr_signal_post(s.i, 0));
-    OK(rsm_intr_signal_post(s.i, RSM_SIGPOST_NO_ACCUMULATE));
-    OK(e_wait(&s, 5000));
-    OK(e_wait(&s, 5000));
-    EXPECT(RSMERR_TIMEOUT, e_wait(&s, 0));
+        OK(e_wait(&s, 5000));
+        OK(e_wait(&s, 5000));
+        EXPECT(RSMERR_TIMEOUT, e_wait(&s, 0));
+    }
     /* Of an export: for each import by itself. */
     OK(e_post(&s, 0));
     OK(rsm_memseg_import_connect(s.controller, s.node, s.id, RSM_PERM_RDWR, &other));
@@ -308,6 +311,8 @@ ASSERTION(237, ALL, "an abort wakes who waits, after the signals that came befor
 ASSERTION(238, ALL, "the exporter's signals outlive unpublish")
 {
     struct scene s;
+    if (through_a_lens())
+        skip("a signal that is on its way when the connection ends arrives nowhere");
     stage(&s);
     for (int k = 0; k < 3; k++)
         OK(rsm_intr_signal_post(s.i, 0));

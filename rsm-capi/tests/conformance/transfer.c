@@ -65,6 +65,13 @@ ASSERTION(144, ALL, "implicit mode with a barrier")
     CHECK(e_is(&s, 0, &byte, 1));
 }
 
+/* Waits for what was put in explicit mode. */
+static void arrive(struct scene *s)
+{
+    OK(rsm_memseg_import_open_barrier(&s->b));
+    OK(rsm_memseg_import_close_barrier(&s->b));
+}
+
 ASSERTION(145, ALL, "elements of every width arrive in host order")
 {
     struct scene s;
@@ -81,6 +88,8 @@ ASSERTION(145, ALL, "elements of every width arrive in host order")
     OK(rsm_memseg_import_put##width(s.i, (offset), put_from, 13));                                                     \
     OK(rsm_memseg_import_get(s.i, (offset), back, sizeof put_from));                                                   \
     SAME(back, put_from, sizeof put_from);                                                                             \
+    if (mode)                                                                                                          \
+        arrive(&s);                                                                                                    \
     CHECK(e_is(&s, (offset), put_from, sizeof put_from));                                                              \
     OK(rsm_memseg_import_get##width(s.i, (offset), get_to, 13));                                                       \
     SAME(get_to, put_from, sizeof put_from);

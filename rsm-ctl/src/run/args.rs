@@ -11,6 +11,7 @@ use rsm_run::node_set::NodeSet;
 use rsm_run::placement::Pin;
 use rsm_run::setting::{self, Setting};
 
+use super::lens::LensArgs;
 use crate::{duration, exit_code, number};
 
 /// What `run` can be told.
@@ -98,6 +99,8 @@ pub(crate) struct ClusterArgs {
     /// Read nodes, programs and the rest from this TOML file; see docs/cluster-file.md
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) lens: LensArgs,
 }
 
 /// The programs to start in it.

@@ -6,6 +6,7 @@ pub(crate) mod down;
 mod example;
 pub(crate) mod exec;
 mod file;
+mod lens;
 mod plan;
 pub(crate) mod up;
 mod words;

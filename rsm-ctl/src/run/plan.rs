@@ -10,6 +10,7 @@ use rsm_run::verbosity::Verbosity;
 use super::args::{ClusterArgs, OnTimeout, ProgramArgs, RunArgs, UpArgs};
 use super::example;
 use super::file::{self, Description, Reader};
+use super::lens;
 use super::words::{self, Options};
 use crate::failure::Failure;
 
@@ -81,6 +82,7 @@ fn described(args: ClusterArgs, reader: Reader) -> Result<Description, Failure> 
     if !args.controllers.is_empty() {
         file.controllers = args.controllers;
     }
+    file.lens = args.lens.or(file.lens);
     Ok(file)
 }
 
@@ -94,7 +96,12 @@ fn laid_out(file: Description, programs: ProgramArgs, verbosity: Verbosity, opti
     }
     let above = Common { environment: programs.env, directory: programs.cwd, pin: programs.pin };
     let tasks = task::lay_out(file.nodes, parts, &file.common, &above)?;
-    let cluster = NewCluster { nodes: file.nodes, name: file.name, controllers: file.controllers, links: file.links };
+    let lens = file.lens.lens();
+    if let Some(lens) = lens.filter(|_| verbosity > Verbosity::Quiet) {
+        eprint!("{}", lens::notice(&lens));
+    }
+    let Description { nodes, name, controllers, links, .. } = file;
+    let cluster = NewCluster { nodes, name, controllers, links, lens };
     Ok(Plan {
         grace: programs.grace.or(file.grace).unwrap_or(GRACE),
         log_dir: programs.log_dir.or(file.log_dir),

@@ -22,16 +22,19 @@ use rsm_run::setting::{self, Setting};
 use rsm_run::task::{self, Common, MOST_PROCESSES, Part};
 
 use super::args::OnTimeout;
+use super::lens::{self, LensArgs, Seed};
 use crate::duration;
 use crate::failure::Failure;
 use fields::{Fields, Value, list, number, parsed, table, text, truth, wrong};
 use source::Source;
 
 /// Keys of the whole file.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 19] = [
     "nodes",
     "name",
     "controllers",
+    "chaos",
+    "model",
     "program",
     "link",
     "env",
@@ -62,6 +65,7 @@ pub(crate) struct Description {
     pub(crate) controllers: Vec<String>,
     pub(crate) parts: Vec<Part>,
     pub(crate) links: Vec<CutLink>,
+    pub(crate) lens: LensArgs,
     pub(crate) common: Common,
     pub(crate) log_dir: Option<PathBuf>,
     pub(crate) grace: Option<Duration>,
@@ -123,6 +127,7 @@ fn describe(source: &Source, reader: Reader) -> Result<Description, Failure> {
             directory: file.take("cwd", directory)?,
             pin: file.take("pin", pin)?,
         },
+        lens: LensArgs { chaos: file.take("chaos", seed)?, model: file.take("model", parsed(lens::model))? },
         controllers,
         log_dir: file.take("log-dir", place)?,
         grace: file.take("grace", parsed(duration::parse))?,
@@ -134,6 +139,17 @@ fn describe(source: &Source, reader: Reader) -> Result<Description, Failure> {
         junit: file.take("junit", place)?,
         junit_name: file.take("junit-name", |source, value| Ok(text(source, value)?.to_owned()))?,
     })
+}
+
+fn seed(source: &Source, value: &Value<'_>) -> Result<Seed, Failure> {
+    match value.get_ref() {
+        DeValue::Boolean(true) => Ok(Seed::DRAWN),
+        DeValue::Integer(number) if number.radix() == 10 => {
+            Seed::parse(number.as_str()).map_err(|why| source.complain(value.span(), &why))
+        }
+        DeValue::String(_) => parsed(Seed::parse)(source, value),
+        _ => Err(wrong(source, value, "a seed such as 7 or \"7:storm\", or true for one that is drawn")),
+    }
 }
 
 fn part(source: &Source, value: &Value<'_>, nodes: u32) -> Result<Part, Failure> {
@@ -272,6 +288,8 @@ mod tests {
         let file = "
             name = 'demo'
             nodes = 4
+            chaos = 7
+            model = 'sci'
             controllers = ['shm0', 'shm1']
             timeout = '5s'
             grace = '100ms'
@@ -305,6 +323,7 @@ mod tests {
         let file = described(file).map_err(|failure| failure.message).unwrap();
         assert_eq!((file.nodes, file.name.as_deref()), (4, Some("demo")));
         assert_eq!(file.controllers, ["shm0", "shm1"]);
+        assert_eq!(file.lens.lens(), Some(rsm::lens::Lens::chaos(7).model(rsm::lens::Model::Sci)));
         assert_eq!((file.timeout, file.grace), (Some(Duration::from_secs(5)), Some(Duration::from_millis(100))));
         assert_eq!((file.stdin, file.keep_going, file.tag_output), (Some(Input::Node(2)), true, true));
         assert_eq!(file.log_dir.unwrap(), Path::new("./logs"));
@@ -337,6 +356,9 @@ mod tests {
             ("nodes = 2\n[[program]]\nrun = 'true'\ncwd = '/no/such'", "4:7", "No such file"),
             ("nodes = 2\nprogram = 'true'", "2:11", "[[program]]"),
             ("nodes = 2\nenv = { RSM_NODE_ID = '1' }", "2:9", "set by rsm-ctl"),
+            ("nodes = 2\nchaos = 'x'", "2:9", "is no seed"),
+            ("nodes = 2\nchaos = [1]", "2:9", "write a seed such as 7"),
+            ("nodes = 2\nmodel = 'sic'", "2:9", "tso, pcie or sci"),
             ("nodes = 2\nenv = { A = 1 }", "2:13", "write text"),
             ("nodes = 2\ntimeout = '5d'", "2:11", "unknown unit"),
             ("nodes = 2\npin = 'x'", "2:7", "no CPU"),

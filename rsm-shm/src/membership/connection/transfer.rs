@@ -8,7 +8,6 @@ use crate::membership::way::Way;
 use crate::memory::carry::{LoadBytes, LoadWord, LoadWords, Move, StoreBytes, StoreWord, StoreWords};
 use crate::memory::copy::Word;
 use rsm_core::transfer::{Direction, Reach, Transfer};
-use rsm_core::verdict::BarrierType;
 use rsm_core::{Result, crash_point};
 
 impl Connection {
@@ -91,11 +90,8 @@ impl Connection {
         let opened = self.snapshot();
         // SAFETY: the caller's promise.
         let loaded = unsafe { way.carry(offset, moved, explicit) };
-        let verdict = match M::DIRECTION {
-            _ if explicit => Ok(()),
-            Direction::Put => self.close_span(opened, BarrierType::Segment),
-            Direction::Get => self.close_read_span(opened),
-        };
+        // Everything that the transfer stored has been executed.
+        let verdict = if explicit { Ok(()) } else { self.judge_settled(opened) };
         match verdict {
             Ok(()) => Ok(loaded),
             Err(error) => Err(if TOLD { self.told(error) } else { error }),

@@ -86,6 +86,12 @@ impl Connection {
         result(self.judge_stores(opened, BarrierType::Segment))
     }
 
+    /// The verdict of a transfer that has gone its way, whichever that was.
+    pub(super) fn judge_settled(&self, opened: Snapshot) -> Result<()> {
+        closing();
+        opened.judge_settled(self.true_generation(), self.link_word(), || {})
+    }
+
     /// Makes stores before it visible before stores after it.
     #[inline]
     pub fn order(&self, kind: BarrierType) {

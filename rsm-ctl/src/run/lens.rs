@@ -1,0 +1,140 @@
+//! The lens that a cluster is to be seen through, as it is asked for, and how to ask for the same again.
+
+use std::ffi::{OsStr, OsString};
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use clap::Args;
+use rsm::lens::{Lens, Model, Strength, parse_seed};
+use rsm_run::hint::quoted;
+
+/// What `run` and `up` can be told of a lens. A file has the same words as keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Weak order")]
+pub(crate) struct LensArgs {
+    /// Let stores and signals be late and out of order, as far as the RSMAPI permits: 7, 0x2a, 7:calm, 7:storm
+    ///
+    /// What is put in explicit mode, and what is stored to memory that is mapped, arrives when the seed says, and by the
+    /// end of its span. A program with the barriers that it needs notices nothing but time. The same seed draws the same
+    /// delays; without one it is drawn, and printed with the command that repeats it. `calm` halves all delays, `storm`
+    /// makes them four times as long. See docs/weak-order.md.
+    #[arg(long, value_name = "SEED", num_args = 0..=1, default_missing_value = "", value_parser = Seed::parse)]
+    pub(crate) chaos: Option<Seed>,
+    /// Which orders are permitted: tso, pcie or sci [default: pcie]
+    ///
+    /// `tso`: late, but in order, as among processors. `pcie`: as through a write-combining window of a PCIe bridge. `sci`: the
+    /// least that the RSMAPI promises. Without --chaos a seed is drawn.
+    #[arg(long, value_name = "MODEL", value_parser = model)]
+    pub(crate) model: Option<Model>,
+}
+
+/// A seed, or the wish to have one drawn, and how late things are to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seed(Option<(u64, Strength)>);
+
+impl Seed {
+    /// Reads `SEED[:calm|:storm]`, or nothing.
+    pub(crate) fn parse(text: &str) -> Result<Seed, String> {
+        if text.is_empty() {
+            return Ok(Seed::DRAWN);
+        }
+        parse_seed(text).map(|seed| Seed(Some(seed))).map_err(|error| error.detail().to_owned())
+    }
+
+    /// One that is to be drawn.
+    pub(crate) const DRAWN: Seed = Seed(None);
+}
+
+/// Reads the name of a model.
+pub(crate) fn model(name: &str) -> Result<Model, String> {
+    Model::parse(name).map_err(|error| error.detail().to_owned())
+}
+
+impl LensArgs {
+    /// These words, and those of a file where nothing is said here.
+    pub(crate) fn or(self, file: LensArgs) -> LensArgs {
+        LensArgs { chaos: self.chaos.or(file.chaos), model: self.model.or(file.model) }
+    }
+
+    /// The lens that is asked for, if one is.
+    pub(crate) fn lens(&self) -> Option<Lens> {
+        if *self == LensArgs::default() {
+            return None;
+        }
+        let (seed, strength) = self.chaos.and_then(|seed| seed.0).unwrap_or_else(|| (drawn(), Strength::Usual));
+        Some(Lens::chaos(seed).model(self.model.unwrap_or_default()).strength(strength))
+    }
+}
+
+/// A seed by chance, short enough to be typed.
+fn drawn() -> u64 {
+    RandomState::new().build_hasher().finish() & 0xffff_ffff
+}
+
+/// What to say before anything starts.
+pub(crate) fn notice(lens: &Lens) -> String {
+    format!("rsm-ctl: chaos: {lens}; the same again: {}\n", again(std::env::args_os(), lens))
+}
+
+/// The command line, with the seed in it.
+fn again(words: impl Iterator<Item = OsString>, lens: &Lens) -> String {
+    let mut words: Vec<OsString> = words.collect();
+    if let Some(program) = words.first_mut() {
+        *program = "rsm-ctl".into();
+    }
+    let seed = match lens.strength {
+        Strength::Usual => lens.seed.to_string(),
+        Strength::Calm => format!("{}:calm", lens.seed),
+        Strength::Storm => format!("{}:storm", lens.seed),
+    };
+    // What stands after "--" is not ours.
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    let given =
+        words[..end].iter().position(|word| word == "--chaos" || word.as_encoded_bytes().starts_with(b"--chaos="));
+    match given {
+        Some(at) => {
+            let has_seed =
+                words.get(at + 1).and_then(|word| word.to_str()).is_some_and(|word| parse_seed(word).is_ok());
+            if words[at] == "--chaos" && has_seed {
+                words.remove(at + 1);
+            }
+            words[at] = format!("--chaos={seed}").into();
+        }
+        None => {
+            let command = words.iter().position(|word| word == "run" || word == "up");
+            words.insert(command.map_or(1, |at| at + 1), format!("--chaos={seed}").into());
+        }
+    }
+    words.iter().map(|word| quoted(OsStr::new(word))).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_again_has_the_seed() {
+        let again = |line: &str| again(line.split(' ').map(OsString::from), &Lens::chaos(7));
+        for line in [
+            "target/rsm-ctl run -n 2 --chaos=7 -- ./pipe --chaos 9",
+            "rsm-ctl run -n 2 --chaos 7 -- ./pipe --chaos 9",
+            "rsm-ctl run -n 2 --chaos -- ./pipe --chaos 9",
+            "rsm-ctl run -n 2 --chaos= -- ./pipe --chaos 9",
+        ] {
+            assert_eq!(again(line), "rsm-ctl run -n 2 --chaos=7 -- ./pipe --chaos 9");
+        }
+        assert_eq!(again("rsm-ctl -v run --file a.toml"), "rsm-ctl -v run --chaos=7 --file a.toml");
+        assert_eq!(again("rsm-ctl up -n 2 --model sci"), "rsm-ctl up --chaos=7 -n 2 --model sci");
+    }
+
+    #[test]
+    fn what_is_not_said_is_drawn_or_usual() {
+        assert_eq!(LensArgs::default().lens(), None);
+        let drawn = LensArgs { chaos: Some(Seed::DRAWN), model: None };
+        assert_ne!(drawn.lens(), drawn.lens());
+        let model = LensArgs { chaos: None, model: Some(Model::Sci) }.lens().unwrap();
+        assert_eq!((model.model, model.strength), (Some(Model::Sci), Strength::Usual));
+        let given = LensArgs { chaos: Some(Seed::parse("7:storm").unwrap()), model: None };
+        assert_eq!(given.lens(), Some(Lens::chaos(7).strength(Strength::Storm)));
+        assert!(Seed::parse("seven").unwrap_err().contains("no seed"));
+    }
+}
