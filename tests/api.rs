@@ -888,3 +888,119 @@ fn a_barrier_waits_for_what_its_type_says() {
     });
     assert!(narrow, "a barrier of a segment waits for another import");
 }
+
+/// Looks until something is so, or too long.
+fn soon(is_so: impl Fn() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    true
+}
+
+#[test]
+fn through_a_lens_what_is_stored_to_a_mapping_arrives_when_the_span_is_closed() {
+    for model in [Model::Pcie, Model::Sci] {
+        let late = sooner_or_later(|| {
+            let (_cluster, export, import) = lensed(model);
+            let mapping = import.map(0, SIZE, Permission::ReadWrite).unwrap();
+            let (far, near) = (mapping.memory(), export.memory());
+            let span = import.open_barrier().unwrap();
+            for line in 0..LINES {
+                far.write_volatile_u64(line * 64, 7).unwrap();
+            }
+            let late = arrived(&export, 7) < LINES as usize;
+            assert_eq!(far.read_volatile_u64(64), Ok(7));
+            span.close().unwrap();
+            assert_eq!(arrived(&export, 7), LINES as usize);
+            // Bytes beside those that were stored are left alone.
+            near.write_volatile_u8(4096 + 1, 9).unwrap();
+            far.write_volatile_u8(4096, 5).unwrap();
+            let span = import.open_barrier().unwrap();
+            near.write_volatile_u8(4096 + 2, 8).unwrap();
+            span.close().unwrap();
+            assert_eq!(near.read_volatile_u32(4096).map(u32::to_ne_bytes), Ok([5, 9, 8, 0]));
+            // What others store is seen sooner or later, and at once when a signal was taken.
+            near.write_volatile_u64(8192, 11).unwrap();
+            assert!(soon(|| far.read_volatile_u64(8192) == Ok(11)));
+            near.write_volatile_u64(8200, 12).unwrap();
+            export.signal().unwrap();
+            import.wait(SOON).unwrap();
+            assert_eq!(far.read_volatile_u64(8200), Ok(12));
+            // A put is seen in the mapping at once, and what was stored to it before a put comes before.
+            import.put_u64(64, 21).unwrap();
+            assert_eq!(far.read_volatile_u64(64), Ok(21));
+            far.write_volatile_u64(128, 1).unwrap();
+            import.put_u64(128, 2).unwrap();
+            assert_eq!(import.get_u64(128), Ok(2));
+            drop(mapping);
+            import.disconnect().unwrap();
+            assert_eq!((near.read_volatile_u64(64), near.read_volatile_u64(128)), (Ok(21), Ok(2)));
+            late
+        });
+        assert!(late, "{model}: nothing is late");
+    }
+}
+
+#[test]
+fn atomics_of_a_mapping_are_of_the_segment_itself() {
+    let (_cluster, export, import) = lensed(Model::Sci);
+    let mapping = import.map(PAGE as u64, PAGE, Permission::ReadWrite).unwrap();
+    let (far, near) = (mapping.memory().atomic_u64(8).unwrap(), export.memory());
+    far.store(3, Ordering::Release);
+    assert_eq!(near.load_u64(PAGE as u64 + 8, Ordering::Acquire), Ok(3));
+    near.atomic_u64(PAGE as u64 + 8).unwrap().fetch_add(1, Ordering::AcqRel);
+    assert_eq!(far.load(Ordering::Acquire), 4);
+}
+
+#[test]
+fn what_a_mapping_holds_when_the_connection_is_cut_goes_nowhere() {
+    let late = sooner_or_later(|| {
+        let (_cluster, export, import) = lensed(Model::Pcie);
+        let mapping = import.map(0, SIZE, Permission::ReadWrite).unwrap();
+        let span = import.open_barrier().unwrap();
+        for line in 0..LINES {
+            mapping.memory().write_volatile_u64(line * 64, 7).unwrap();
+        }
+        export.unpublish().unwrap();
+        let before = arrived(&export, 7);
+        fails(span.close(), Code::ConnAborted);
+        mapping.memory().write_volatile_u64(0, 8).unwrap();
+        drop(mapping);
+        drop(import);
+        assert_eq!(
+            (arrived(&export, 7), arrived(&export, 8)),
+            (before, 0),
+            "a store came after the segment was taken back"
+        );
+        before < LINES as usize
+    });
+    assert!(late, "nothing was on its way");
+}
+
+/// Large enough that the kernel is asked which pages were stored to, where it can say.
+#[test]
+fn stores_to_a_large_mapping_are_found() {
+    const LARGE: usize = 16 << 20;
+    let cluster = Cluster::builder(2).lens(Lens::chaos(1)).start().unwrap();
+    let controller = |node| cluster.node(node).unwrap().controller("shm0").unwrap();
+    let export = controller(1).export(LARGE).unwrap();
+    let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).unwrap();
+    let import = controller(2).connect(1, id, Permission::ReadWrite).unwrap();
+    import.set_mode(BarrierMode::Explicit);
+    let mapping = import.map(0, LARGE, Permission::ReadWrite).unwrap();
+    let last = LARGE as u64 - 8;
+    for (value, offset) in (1..).zip([0, 8, PAGE as u64 * 3, LARGE as u64 / 2, last]) {
+        let span = import.open_barrier().unwrap();
+        mapping.memory().write_volatile_u64(offset, value).unwrap();
+        span.close().unwrap();
+        assert_eq!(export.memory().read_volatile_u64(offset), Ok(value));
+    }
+    export.memory().write_volatile_u64(last, 99).unwrap();
+    export.signal().unwrap();
+    import.wait(SOON).unwrap();
+    assert_eq!(mapping.memory().read_volatile_u64(last), Ok(99));
+}

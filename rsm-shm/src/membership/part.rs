@@ -5,7 +5,9 @@
 #![allow(unsafe_code)]
 
 use super::connection::Connection;
-use super::lock;
+use super::taps::Tap;
+use super::way::Diverted;
+use super::{fork, lock};
 use crate::memory::page_size;
 use crate::memory::region::Region;
 use crate::memory::view::Memory;
@@ -19,9 +21,13 @@ pub struct Part {
     connection: Arc<Connection>,
     /// A mapping of its own, where fewer rights were wanted than the connection has.
     narrowed: Option<Arc<Region>>,
+    /// What the program is given is a shadow of the part, which the way keeps.
+    shadowed: bool,
     start: *mut u8,
     length: usize,
     permission: Permission,
+    /// Where it begins, in bytes of the segment.
+    offset: u64,
 }
 
 // SAFETY: as for Connection, which is kept alive.
@@ -48,6 +54,10 @@ impl Connection {
     ) -> Result<Part> {
         self.check_live(permission)?;
         let (offset, length) = (range.0 as usize, range.1);
+        if let Some(way) = self.shadow_for(permission) {
+            // SAFETY: the place is the caller's, if one is named; the range was checked.
+            return unsafe { self.shadow(way, (place, hint), range, permission) };
+        }
         let hinted = place.is_none() && !hint.is_null();
         let reserved = if hinted { Some(Region::reserve_at(hint, length)?) } else { None };
         let registry = self.membership().registry();
@@ -58,9 +68,43 @@ impl Connection {
         };
         let region = region.map_err(|error| self.told(error))?;
         let start = region.as_ptr();
-        let part = Part { connection: Arc::clone(self), narrowed: Some(region), start, length, permission };
+        let connection = Arc::clone(self);
+        let part = Part {
+            connection,
+            narrowed: Some(region),
+            shadowed: false,
+            start,
+            length,
+            permission,
+            offset: offset as u64,
+        };
         part.populate()?;
         Ok(part)
+    }
+
+    /// What gives the program memory of its own in place of a mapping.
+    fn shadow_for(&self, permission: Permission) -> Option<&Diverted> {
+        self.diverted().filter(|way| permission.writes() && way.shadows())
+    }
+
+    /// Maps such memory. The caller holds forks off.
+    ///
+    /// # Safety
+    /// The caller owns the addresses at the place, if one is named; the range lies inside of the segment.
+    unsafe fn shadow(
+        self: &Arc<Connection>,
+        way: &Diverted,
+        (place, hint): (Option<*mut u8>, *mut u8),
+        (offset, length): (u64, usize),
+        permission: Permission,
+    ) -> Result<Part> {
+        // SAFETY: the caller's promise.
+        let shadow = unsafe { Region::own(place, hint, length) }?;
+        let start = shadow.as_ptr();
+        // SAFETY: the caller's promise; `drop` gives it back.
+        unsafe { way.shadow(offset, shadow) };
+        self.membership().shared.taps.set(Tap::Lens, true);
+        Ok(Part { connection: Arc::clone(self), narrowed: None, shadowed: true, start, length, permission, offset })
     }
 
     /// What is wrong with a wish to map, as far as the arguments tell.
@@ -105,6 +149,11 @@ impl Connection {
         self.check_part(offset, length, permission)?;
         self.adopt_process()?;
         self.check_live(permission)?;
+        if let Some(way) = self.shadow_for(permission) {
+            let _hold = fork::hold();
+            // SAFETY: no place is named; the range was checked.
+            return unsafe { self.shadow(way, (None, std::ptr::null_mut()), (offset, length), permission) };
+        }
         // Checked to lie inside a mapping, so it fits.
         let offset = offset as usize;
         let shared = &self.membership().shared;
@@ -121,7 +170,15 @@ impl Connection {
             let start = region.as_ptr();
             (Some(region), start)
         };
-        let part = Part { connection: Arc::clone(self), narrowed, start, length, permission };
+        let part = Part {
+            connection: Arc::clone(self),
+            narrowed,
+            shadowed: false,
+            start,
+            length,
+            permission,
+            offset: offset as u64,
+        };
         part.populate()?;
         Ok(part)
     }
@@ -132,7 +189,12 @@ impl Part {
     pub fn memory(&self) -> Memory<'_> {
         // SAFETY: the connection keeps the whole segment mapped, or `narrowed` its own mapping; cutting the connection
         // off replaces what is mapped but leaves it mapped with the same permission.
-        unsafe { Memory::new(self.start, self.length, self.permission) }
+        unsafe { Memory::new(self.start, self.length, self.permission).with_atomics_at(self.real()) }
+    }
+
+    /// Where the segment's memory is.
+    fn real(&self) -> *mut u8 {
+        if self.shadowed { self.connection.base().wrapping_add(self.offset as usize) } else { self.start }
     }
 
     /// The import it belongs to.
@@ -158,6 +220,12 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
+        if let Some(way) = self.connection.diverted().filter(|_| self.shadowed) {
+            let more = way.unshadow(self.start);
+            if !more {
+                self.connection.membership().shared.taps.set(Tap::Lens, false);
+            }
+        }
         // Before the connection, which asks for all parts to be gone when it ends.
         if let Some(region) = self.narrowed.take() {
             let state = &self.connection.membership().shared.state;

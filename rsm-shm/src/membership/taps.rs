@@ -36,6 +36,8 @@ impl Event {
 pub(super) enum Tap {
     /// Counts, for observers.
     Tally = 1,
+    /// Lets mappings through a lens follow when a signal was taken.
+    Lens = 2,
 }
 
 /// The taps of a process.
@@ -75,6 +77,12 @@ impl Membership {
         let taps = &self.shared.taps;
         if taps.has(Tap::Tally) {
             taps.tallying.tell(event);
+        }
+        if let Some(posting) = &self.shared.posting
+            && taps.has(Tap::Lens)
+            && event == Event::Waited
+        {
+            posting.look_at_all();
         }
     }
 }

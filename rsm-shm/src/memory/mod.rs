@@ -22,6 +22,7 @@
 //! | `sleepers` | threads that sleep on a word that moves |
 //! | `kin` | whether forked children live that share this process's memory |
 //! | [`uffd`] | holding stores back |
+//! | `dirty` | which pages of a mapping were stored to |
 //! | `twice` | whether memory can be mapped again from its mapping |
 //! | [`lease`] | asking the kernel whether anybody still reaches a memory object |
 //! | [`fence`] | the full fence |
@@ -29,6 +30,7 @@
 pub mod adopt;
 pub mod carry;
 pub mod copy;
+pub(crate) mod dirty;
 pub mod fence;
 mod geometry;
 pub mod huge;

@@ -117,6 +117,22 @@ impl Region {
         Region::from_mmap(start, length)
     }
 
+    /// Maps `length` bytes of private memory, zeroed: at `place`, where whatever is mapped is replaced, or where the kernel
+    /// likes, preferably at `hint`.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_MEM.
+    ///
+    /// # Safety
+    /// The caller owns the range of addresses at `place`.
+    pub(crate) unsafe fn own(place: Option<*mut u8>, hint: *mut u8, length: usize) -> Result<Region> {
+        let fixed = if place.is_some() { MapFlags::FIXED } else { MapFlags::empty() };
+        let (flags, access) = (MapFlags::PRIVATE | fixed, ProtFlags::READ | ProtFlags::WRITE);
+        // SAFETY: the place is the caller's; a hint is no more than that.
+        let start = unsafe { rustix::mm::mmap_anonymous(place.unwrap_or(hint).cast(), length, access, flags) };
+        Region::from_mmap(start, length)
+    }
+
     const fn at(start: NonNull<u8>, length: usize) -> Region {
         Region { start, length, object: None, plain_trash: AtomicBool::new(false), kept: None }
     }

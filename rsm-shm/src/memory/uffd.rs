@@ -69,6 +69,41 @@ const FEATURE_WP_UNPOPULATED: u64 = 1 << 13;
 const FEATURES: [u64; 3] =
     [FEATURE_WP | FEATURE_WP_SHMEM | FEATURE_WP_UNPOPULATED, FEATURE_WP | FEATURE_WP_SHMEM, FEATURE_WP];
 
+/// Write protection that the kernel lifts by itself, and remembers; pages never touched too (Linux 6.7).
+const ASYNC: u64 = FEATURE_WP | FEATURE_WP_UNPOPULATED | 1 << 15;
+
+/// Protection that tells which pages were stored to, and holds nobody back.
+#[derive(Debug)]
+pub(crate) struct AsyncProtection(Guest);
+
+impl AsyncProtection {
+    /// Opens one.
+    ///
+    /// # Errors
+    /// As [`WriteProtection::open`].
+    pub(crate) fn open() -> Result<AsyncProtection, Errno> {
+        let (fd, _) = open()?;
+        let mut api = Api { api: API, features: ASYNC, ioctls: 0 };
+        // SAFETY: as in `WriteProtection::open`.
+        unsafe { request(&fd, UFFDIO_API, &mut api) }?;
+        Ok(AsyncProtection(fd))
+    }
+
+    /// Watches a range of private memory from now on.
+    ///
+    /// # Errors
+    /// As the kernel says: then nothing is told of it.
+    pub(crate) fn watch(&self, start: usize, length: usize) -> Result<(), Errno> {
+        let mut register = Register { range: range(start, length), mode: REGISTER_MODE_WP, ioctls: 0 };
+        let mut protect = Protect { range: range(start, length), mode: WRITEPROTECT_MODE_WP };
+        // SAFETY: as in `WriteProtection`; with this feature nobody waits for anything.
+        unsafe {
+            request(&self.0, UFFDIO_REGISTER, &mut register)?;
+            request(&self.0, UFFDIO_WRITEPROTECT, &mut protect)
+        }
+    }
+}
+
 /// Threads whose stores are held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fen
 #[derive(Clone, Copy, Debug)]
 pub struct Memory<'a> {
     start: *mut u8,
+    /// Where atomics are: elsewhere, where the rest is a shadow of what others see.
+    atomics: *mut u8,
     length: usize,
     permission: Permission,
     owner: PhantomData<&'a ()>,
@@ -34,10 +36,10 @@ macro_rules! typed {
         /// # Errors
         #[doc = concat!("BAD_MEM_ALIGNMENT, BAD_OFFSET; PERM_DENIED when the view is read-only (an atomic can store; see [`", stringify!($load_fn), "`](Self::", stringify!($load_fn), ")).")]
         pub fn $atomic_fn(&self, offset: u64) -> Result<&'a $atomic> {
-            let place = self.word::<$word>(offset)?;
+            self.word::<$word>(offset)?;
             self.writable()?;
             // SAFETY: checked to lie inside the mapping and aligned; mapped readable and writable for 'a.
-            Ok(unsafe { &*place.cast::<$atomic>() })
+            Ok(unsafe { &*self.atomics.add(offset as usize).cast::<$atomic>() })
         }
 
         #[doc = concat!("Loads the `", stringify!($word), "` at `offset` as an atomic, in memory that may only be read too.")]
@@ -99,7 +101,16 @@ impl<'a> Memory<'a> {
     /// # Safety
     /// `length` bytes from `start` must stay mapped with `permission` for `'a`.
     pub unsafe fn new(start: *mut u8, length: usize, permission: Permission) -> Memory<'a> {
-        Memory { start, length, permission, owner: PhantomData }
+        Memory { start, atomics: start, length, permission, owner: PhantomData }
+    }
+
+    /// The same, with atomics in other memory.
+    ///
+    /// # Safety
+    /// As [`new`](Self::new) for as many bytes from `atomics`, which may be written if the view may.
+    #[must_use]
+    pub unsafe fn with_atomics_at(self, atomics: *mut u8) -> Memory<'a> {
+        Memory { atomics, ..self }
     }
 
     /// Length in bytes.

@@ -201,6 +201,11 @@ impl Connection {
         unsafe { self.import_bell.as_ref() }
     }
 
+    /// What stands between it and plain memory.
+    pub(super) fn diverted(&self) -> Option<&Diverted> {
+        self.diverted.as_ref()
+    }
+
     /// Whether it does not reach plain memory: what an order does is then more than a fence.
     pub fn is_diverted(&self) -> bool {
         self.diverted.is_some()

@@ -4,7 +4,7 @@
 use super::Connection;
 use crate::membership::flags::Flags;
 use crate::membership::taps::Event;
-use crate::membership::way::Way;
+use crate::membership::way::{Diverted, Way};
 use crate::memory::carry::{LoadBytes, LoadWord, LoadWords, Move, StoreBytes, StoreWord, StoreWords};
 use crate::memory::copy::Word;
 use rsm_core::transfer::{Direction, Reach, Transfer};
@@ -68,7 +68,7 @@ impl Connection {
         if self.flags.now().has(Flags::WATCHED) {
             self.membership().tell(Event::moved(direction, bytes));
         }
-        Ok(self.diverted.as_ref().map_or(Way::Here(place), |diverted| diverted.way(place)))
+        Ok(self.diverted.as_ref().map_or(Way::Here(place), Diverted::way))
     }
 
     /// Makes a transfer that goes this way from `offset` of the segment on, in implicit mode as a span of its own.

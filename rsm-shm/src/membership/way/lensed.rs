@@ -3,11 +3,13 @@
 //! Implicit transfers are never weak: they come after what the import has posted, and are there when they return.
 #![allow(unsafe_code)]
 
-use super::posting::{Cargo, Posting, can_fetch, deliver, execute, fetch, now, pause_until, place_in, room};
+use super::posting::{Cargo, Mapped, Posting, can_fetch, execute, fetch, now, pause_until, place_in, room};
+use super::twin::Twin;
 use crate::cancel::Shield;
 use crate::membership::fork;
 use crate::memory::carry::Move;
 use crate::memory::copy::Word;
+use crate::memory::region::Region;
 use rsm_core::Result;
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::lens::Model;
@@ -28,6 +30,7 @@ pub(crate) struct Lensed {
     base: *mut u8,
     model: Model,
     key: Key,
+    node: u32,
     posting: Arc<Posting>,
 }
 
@@ -43,7 +46,7 @@ impl Lensed {
         // SAFETY: the caller's promise; `drop` leaves.
         let key = unsafe { posting.enter(node, id) }?;
         let model = posting.lens().model.unwrap_or_default();
-        Ok(Lensed { base, model, key, posting: Arc::clone(posting) })
+        Ok(Lensed { base, model, key, node, posting: Arc::clone(posting) })
     }
 
     /// Whether anything is posted in this process.
@@ -51,16 +54,49 @@ impl Lensed {
         !fork::is_unannounced()
     }
 
+    /// The mappings that a barrier is about.
+    fn mapped(&self, kind: BarrierType) -> Mapped {
+        match kind {
+            BarrierType::Segment => Mapped::Of(self.key),
+            BarrierType::Node => Mapped::From(self.node),
+        }
+    }
+
+    fn look(&self, mapped: Mapped) {
+        self.posting.with(|posted| self.posting.look(&mut posted.lock(), mapped, true));
+    }
+
+    /// Whether the program is to be given memory of its own in place of a mapping.
+    pub(super) fn shadows(&self) -> bool {
+        self.model.delays_mapped_stores() && self.posts()
+    }
+
+    /// Takes in such memory, for the part of the segment from `offset` on. The caller holds forks off.
+    ///
+    /// # Safety
+    /// The part lies inside of the segment.
+    pub(super) unsafe fn shadow(&self, offset: u64, shadow: Region) {
+        // SAFETY: the caller's promise; it goes before the connection.
+        let twin = unsafe { Twin::new((self.key, self.node), self.base.add(offset as usize), offset, shadow) };
+        self.posting.enter_twin(twin);
+    }
+
+    /// Forgets such memory; whether there is other.
+    pub(super) fn unshadow(&self, start: *mut u8) -> bool {
+        self.posting.leave_twin(start)
+    }
+
     /// Returns when every store that a barrier of this type waits for has been executed, or has nowhere to go.
     pub(super) fn settle(&self, kind: BarrierType, is_cut: impl Fn() -> bool) {
         let _shield = Shield::raise();
+        self.look(self.mapped(kind));
         loop {
             if is_cut() {
                 self.posting.with(|posted| posted.lock().forget(self.key));
                 return;
             }
             let now = now();
-            let turn = |posted: &Posted<Cargo>| posted.settle(self.key, kind, now, deliver);
+            let turn = |posted: &Posted<Cargo>| posted.settle(self.key, kind, now, |piece| self.posting.deliver(piece));
             match self.posting.with(turn).flatten() {
                 None => return,
                 Some(due) => pause_until(due.min(now + LOOK)),
@@ -77,7 +113,12 @@ impl Lensed {
     }
 
     pub(super) fn order(&self, kind: BarrierType) {
-        self.posting.with(|posted| posted.lock().order(self.key, kind));
+        let order = |posted: &Posted<Cargo>| {
+            let mut log = posted.lock();
+            self.posting.look(&mut log, self.mapped(kind), true);
+            log.order(self.key, kind);
+        };
+        self.posting.with(order);
     }
 
     /// Delays nothing from now on: the import ends.
@@ -88,7 +129,8 @@ impl Lensed {
     /// Posts a signal.
     pub(super) fn post(&self, bell: NonNull<Bell>, epoch: u32, accumulate: Accumulate) {
         let _shield = Shield::raise();
-        self.posting.post(self.key, vec![(Target::Bell, Cargo::Signal { bell, epoch, accumulate })]);
+        let signal = Cargo::Signal { bell, epoch, accumulate };
+        self.posting.post(self.key, Mapped::From(self.node), vec![(Target::Bell, signal)]);
     }
 
     /// # Safety
@@ -102,7 +144,9 @@ impl Lensed {
                 Direction::Put if explicit => self.put(offset, moved),
                 Direction::Put => {
                     self.settle(BarrierType::Segment, || false);
-                    moved.whole(self.base.add(offset as usize))
+                    let loaded = moved.whole(self.base.add(offset as usize));
+                    self.look(Mapped::Of(self.key));
+                    loaded
                 }
             }
         }
@@ -126,7 +170,7 @@ impl Lensed {
         });
         let pieces = pieces.collect();
         // It may have become a child that posts nothing since the way was chosen; then nothing is delayed.
-        for (target, cargo) in self.posting.post(self.key, pieces).into_iter().flatten() {
+        for (target, cargo) in self.posting.post(self.key, Mapped::Of(self.key), pieces).into_iter().flatten() {
             execute(target, &cargo);
         }
         moved.loaded()
@@ -141,7 +185,8 @@ impl Lensed {
         }
         // What is on its way stays so while the lock is held: either it is seen here, or it is there already.
         let staged = self.posting.with(|posted| {
-            let log = posted.lock();
+            let mut log = posted.lock();
+            self.posting.look(&mut log, Mapped::Of(self.key), true);
             let over = log.over(self.key, offset, bytes);
             if over.is_empty() {
                 return None;

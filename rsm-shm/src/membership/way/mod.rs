@@ -13,8 +13,10 @@
 
 mod lensed;
 mod posting;
+mod twin;
 
 use crate::memory::carry::Move;
+use crate::memory::region::Region;
 use lensed::Lensed;
 pub(super) use posting::Posting;
 use rsm_core::bell::{Accumulate, Bell};
@@ -77,11 +79,10 @@ impl Diverted {
         }
     }
 
-    /// The way of a transfer whose checks have passed, and which plain memory would have at `place`.
-    pub(super) fn way(&self, place: *mut u8) -> Way<'_> {
+    /// The way of a transfer whose checks have passed.
+    pub(super) fn way(&self) -> Way<'_> {
         match self {
-            Diverted::Lensed(window) if window.posts() => Way::Lensed(Passage(window)),
-            Diverted::Lensed(_) => Way::Here(place),
+            Diverted::Lensed(window) => Way::Lensed(Passage(window)),
         }
     }
 
@@ -100,6 +101,31 @@ impl Diverted {
                 window.quiet();
                 window.settle(BarrierType::Segment, is_cut);
             }
+        }
+    }
+
+    /// Whether the program is to be given memory of its own in place of a mapping.
+    pub(super) fn shadows(&self) -> bool {
+        match self {
+            Diverted::Lensed(window) => window.shadows(),
+        }
+    }
+
+    /// Takes in such memory, for the part of the segment from `offset` on. The caller holds forks off.
+    ///
+    /// # Safety
+    /// The part lies inside of the segment, and is given back by [`unshadow`](Self::unshadow) before the connection ends.
+    pub(super) unsafe fn shadow(&self, offset: u64, shadow: Region) {
+        match self {
+            // SAFETY: the caller's promise.
+            Diverted::Lensed(window) => unsafe { window.shadow(offset, shadow) },
+        }
+    }
+
+    /// Takes such memory away; whether there is other.
+    pub(super) fn unshadow(&self, start: *mut u8) -> bool {
+        match self {
+            Diverted::Lensed(window) => window.unshadow(start),
         }
     }
 

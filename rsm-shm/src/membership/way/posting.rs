@@ -14,6 +14,7 @@
 //! not wait for a lock that it may have inherited.
 #![allow(unsafe_code)]
 
+use super::twin::{Look, Twin};
 use crate::futex;
 use crate::membership::fork;
 use crate::memory::copy::Word;
@@ -27,11 +28,35 @@ use rsm_core::{Code, Error, Result};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// Longer than this is slept; shorter is waited for.
 const SPIN: Duration = Duration::from_micros(100);
+
+/// How often the courier looks at mappings while something changes, and at last when nothing does.
+const SHORTEST_TICK: u64 = 50_000;
+const LONGEST_TICK: u64 = 5_000_000;
+
+/// Which mappings are meant.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Mapped {
+    All,
+    /// Those of an import.
+    Of(Key),
+    /// Those of all imports from a node.
+    From(u32),
+}
+
+impl Mapped {
+    fn has(self, twin: &Twin) -> bool {
+        match self {
+            Mapped::All => true,
+            Mapped::Of(key) => twin.key == key,
+            Mapped::From(node) => twin.node == node,
+        }
+    }
+}
 
 /// Nanoseconds since the process first asked.
 pub(super) fn now() -> u64 {
@@ -74,6 +99,8 @@ unsafe impl Send for Cargo {}
 pub(in crate::membership) struct Posting {
     lens: Lens,
     posted: Posted<Cargo>,
+    /// The mappings of its imports; under the lock of the log.
+    twins: Mutex<Vec<Twin>>,
     /// [`fork::count`] of the process whose pieces it holds. Changes under [`fork::hold`], as the two below.
     process: AtomicU32,
     courier: AtomicBool,
@@ -98,6 +125,7 @@ impl Posting {
         let posting = Arc::new(Posting {
             lens,
             posted: Posted::new(Log::new(&lens, node)),
+            twins: Mutex::default(),
             process: AtomicU32::new(fork::count()),
             courier: AtomicBool::new(false),
             next_look: AtomicU64::new(u64::MAX),
@@ -124,6 +152,7 @@ impl Posting {
         // Relaxed: under `hold`.
         if self.process.load(Relaxed) != fork::count() {
             self.posted.lock().forget_all();
+            self.twins().iter_mut().for_each(Twin::forget);
             self.courier.store(false, Relaxed);
             self.process.store(fork::count(), Relaxed);
         }
@@ -160,16 +189,23 @@ impl Posting {
     fn carry_on(&self) {
         // SAFETY: a plain call. Sleeps end when they should, not when the kernel has something else to do as well.
         unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1000) };
+        let mut tick = SHORTEST_TICK;
         loop {
-            // Acquire: pairs with the Release of `post`.
+            // Acquire: pairs with the Release of `wake_courier`.
             let seen = self.word.load(Acquire);
             let turn = |posted: &Posted<Cargo>| {
-                let log = posted.turn_with(posted.lock(), now(), deliver);
+                let mut log = posted.lock();
+                let changed = self.look(&mut log, Mapped::All, false);
+                let log = posted.turn_with(log, now(), |piece| self.deliver(piece));
                 if log.is_idle() {
                     self.courier.store(false, Relaxed);
                     return None;
                 }
-                let next = log.next_due().unwrap_or(u64::MAX);
+                let mut next = log.next_due().unwrap_or(u64::MAX);
+                if !self.twins().is_empty() {
+                    tick = if changed { SHORTEST_TICK } else { (tick * 2).min(LONGEST_TICK) };
+                    next = next.min(now() + tick);
+                }
                 self.next_look.store(next, Relaxed);
                 Some(next)
             };
@@ -179,27 +215,100 @@ impl Posting {
         }
     }
 
-    /// Posts pieces; those that are due at once are delivered when this returns. Gives them back in a child that no hook
-    /// ran for.
-    pub(super) fn post(self: &Arc<Posting>, key: Key, pieces: Vec<(Target, Cargo)>) -> Option<Vec<(Target, Cargo)>> {
+    /// Posts pieces, after what was stored through `mapped`; those that are due at once are delivered when this returns.
+    /// Gives them back in a child that no hook ran for.
+    pub(super) fn post(
+        self: &Arc<Posting>,
+        key: Key,
+        mapped: Mapped,
+        pieces: Vec<(Target, Cargo)>,
+    ) -> Option<Vec<(Target, Cargo)>> {
         let mut pieces = Some(pieces);
         let post = |posted: &Posted<Cargo>| {
-            let (mut log, now) = (posted.lock(), now());
+            let mut log = posted.lock();
+            self.look(&mut log, mapped, true);
+            let now = now();
             for (target, cargo) in pieces.take().into_iter().flatten() {
+                self.note_put(key, target, &cargo);
                 log.post(key, target, cargo, now);
             }
-            let log = posted.turn_with(log, now, deliver);
+            let log = posted.turn_with(log, now, |piece| self.deliver(piece));
             let next = log.next_due().unwrap_or(u64::MAX);
             // In a forked child it may be another's; without one, whoever comes by next delivers.
             let _ = self.keep_courier();
             next < self.next_look.load(Relaxed)
         };
         if self.with(post) == Some(true) {
-            // Release: pairs with the Acquire of `carry_on`.
-            self.word.fetch_add(1, Release);
-            futex::wake(&self.word, 1);
+            self.wake_courier();
         }
         pieces
+    }
+
+    fn wake_courier(&self) {
+        // Release: pairs with the Acquire of `carry_on`.
+        self.word.fetch_add(1, Release);
+        futex::wake(&self.word, 1);
+    }
+
+    fn twins(&self) -> MutexGuard<'_, Vec<Twin>> {
+        self.twins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Posts what the program has stored through mappings, and lets them follow, all of them or a slice each. Whether anything
+    /// had changed.
+    pub(super) fn look(&self, log: &mut Log<Cargo>, mapped: Mapped, whole: bool) -> bool {
+        let (mut twins, now) = (self.twins(), now());
+        let mut changed = false;
+        for twin in twins.iter_mut().filter(|twin| mapped.has(twin)) {
+            let (key, base) = (twin.key, twin.base());
+            let mut stored = |target, word| {
+                log.post(key, target, Cargo::Words { base, words: Box::new([word]) }, now);
+            };
+            changed |= twin.look(Look { stored: &mut stored, whole });
+        }
+        changed
+    }
+
+    /// [`look`](Self::look), for who has no other business with the log.
+    pub(in crate::membership) fn look_at_all(&self) {
+        self.with(|posted| self.look(&mut posted.lock(), Mapped::All, true));
+    }
+
+    /// Lets mappings of an import show what is put through it.
+    fn note_put(&self, key: Key, target: Target, cargo: &Cargo) {
+        // What is read late is not known yet.
+        let Cargo::Words { words, .. } = cargo else { return };
+        let Target::Bytes { offset, .. } = target else { return };
+        let value = |word: u64| words.get(((word - (offset & !7)) / 8) as usize).copied();
+        self.twins().iter_mut().filter(|twin| twin.key == key).for_each(|twin| twin.note_put(target, value));
+    }
+
+    /// Executes a piece.
+    pub(super) fn deliver(&self, piece: &Piece<Cargo>) {
+        execute(piece.target, &piece.cargo);
+        let mut twins = self.twins();
+        twins.iter_mut().filter(|twin| twin.key == piece.import).for_each(|twin| twin.note_arrival(piece.target));
+    }
+
+    /// Takes in a mapping, for which the courier will look from now on. The caller holds forks off.
+    pub(super) fn enter_twin(&self, twin: Twin) {
+        let log = self.posted.lock();
+        self.twins().push(twin);
+        drop(log);
+        self.wake_courier();
+    }
+
+    /// Forgets the mapping that begins here, after a last look. Whether there are others.
+    pub(super) fn leave_twin(&self, start: *mut u8) -> bool {
+        let leave = |posted: &Posted<Cargo>| {
+            let mut log = posted.lock();
+            self.look(&mut log, Mapped::All, false);
+            let gone: Vec<Twin> = self.twins().extract_if(.., |twin| twin.start() == start).collect();
+            drop(posted.turn_with(log, now(), |piece| self.deliver(piece)));
+            drop(gone);
+            !self.twins().is_empty()
+        };
+        self.with(leave).unwrap_or(true)
     }
 
     /// Forgets an import. What is still on its way through it is delivered, but for stores if it `is_cut`.
@@ -210,14 +319,13 @@ impl Posting {
                 log.forget(key);
             }
             for piece in log.take_all(key) {
-                deliver(&piece);
+                self.deliver(&piece);
             }
             log.leave(key);
         };
         self.with(leave);
         // The courier ends when the last import has gone.
-        self.word.fetch_add(1, Release);
-        futex::wake(&self.word, 1);
+        self.wake_courier();
     }
 
     /// Delays nothing from now on, until something is exported or imported again.
@@ -227,7 +335,7 @@ impl Posting {
 
     /// Delivers signals, due or not.
     pub(in crate::membership) fn deliver_signals(&self) {
-        self.with(|posted| posted.lock().take_signals().iter().for_each(deliver));
+        self.with(|posted| posted.lock().take_signals().iter().for_each(|piece| self.deliver(piece)));
     }
 
     /// Delays again.
@@ -240,13 +348,13 @@ impl Posting {
 extern "C" fn deliver_all() {
     let all: Vec<_> = ALL.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();
     for posting in all {
-        posting.with(|posted| posted.turn(u64::MAX, deliver));
+        let last = |posted: &Posted<Cargo>| {
+            let mut log = posted.lock();
+            posting.look(&mut log, Mapped::All, false);
+            drop(posted.turn_with(log, u64::MAX, |piece| posting.deliver(piece)));
+        };
+        posting.with(last);
     }
-}
-
-/// Executes a piece.
-pub(super) fn deliver(piece: &Piece<Cargo>) {
-    execute(piece.target, &piece.cargo);
 }
 
 /// Executes what was to be posted.

@@ -1,0 +1,206 @@
+//! Mappings through a lens: stores that are late although no call makes them.
+//!
+//! The program is given private memory, the *shadow*, and the library keeps a *twin* of what it knows of it. Where the
+//! two differ the program has stored: the bytes that differ become pieces, as those of a put. Where they do not, and
+//! nothing is on its way, the shadow follows the segment. Both are compared at every barrier, signal and get of the import,
+//! when a wait has taken a signal, and by the courier at times, more often while something changes.
+//!
+//! What this cannot see: a store of the value that is there already; the first of two stores to a word between two looks,
+//! as where stores are combined; the order of stores between two looks.
+#![allow(unsafe_code)]
+
+use crate::memory::copy::Word;
+use crate::memory::dirty::Dirty;
+use crate::memory::region::Region;
+use rsm_core::lens::log::{Key, Target};
+use rsm_core::lens::model::WORD;
+use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
+use std::ops::Range;
+
+/// Words that are compared at a time where nobody waits for it.
+const SLICE: usize = 1 << 14;
+
+/// A mapping of an import. Used by one thread at a time, which holds the lock of the log.
+#[derive(Debug)]
+pub(super) struct Twin {
+    pub(super) key: Key,
+    pub(super) node: u32,
+    /// Where the segment's memory of this part is.
+    real: *mut u8,
+    /// Where the part begins, in bytes of the segment.
+    offset: u64,
+    shadow: Region,
+    /// What the shadow held when it was last compared, and how many pieces are on their way to each word.
+    known: Vec<u64>,
+    pending: Vec<u16>,
+    /// Which pages of the shadow were stored to, where that is told.
+    dirty: Option<Dirty>,
+    /// Where following goes on, if not everything is followed at once.
+    next: usize,
+}
+
+// SAFETY: the pointers lead to mappings that live as long as this does, by the promise of `new`, and are accessed as shared
+// memory.
+unsafe impl Send for Twin {}
+
+/// What comes of a look.
+pub(super) struct Look<'a> {
+    /// Told of bytes that the program has stored: where they go, and the word that they lie in.
+    pub(super) stored: &'a mut dyn FnMut(Target, u64),
+    /// Whether all of the shadow is to follow the segment; else a slice of it does.
+    pub(super) whole: bool,
+}
+
+impl Twin {
+    /// A twin for the part of a segment that is mapped at `real`, with the memory that the program is given.
+    ///
+    /// # Safety
+    /// As many bytes as the shadow has are mapped at `real`, readable and writable, as long as this is there.
+    pub(super) unsafe fn new((key, node): (Key, u32), real: *mut u8, offset: u64, shadow: Region) -> Twin {
+        let words = shadow.len().div_ceil(WORD as usize);
+        let dirty = Dirty::watch(&shadow);
+        let mut twin =
+            Twin { key, node, real, offset, shadow, known: vec![0; words], pending: vec![0; words], dirty, next: 0 };
+        for at in 0..words {
+            twin.follow(at);
+        }
+        twin
+    }
+
+    /// Where the program's memory begins.
+    pub(super) fn start(&self) -> *mut u8 {
+        self.shadow.as_ptr()
+    }
+
+    /// Where the whole segment begins.
+    pub(super) fn base(&self) -> *mut u8 {
+        self.real.wrapping_sub(self.offset as usize)
+    }
+
+    fn shadow(&self, at: usize) -> &AtomicU64 {
+        // SAFETY: inside of the shadow, aligned, mapped as long as it; the program accesses it as it likes, as any memory that
+        // others share.
+        unsafe { AtomicU64::from_ptr(self.start().add(at * WORD as usize).cast()) }
+    }
+
+    /// Lets a word of the shadow be what the segment has, if nothing is on its way and the program stores nothing just now.
+    /// Whether that was something else.
+    fn follow(&mut self, at: usize) -> bool {
+        if self.pending[at] > 0 {
+            return false;
+        }
+        // SAFETY: inside of the part, by the promise of `new`.
+        let real = unsafe { u64::load(self.real.add(at * WORD as usize)) };
+        let known = self.known[at];
+        if real == known || self.shadow(at).compare_exchange(known, real, Relaxed, Relaxed).is_err() {
+            return false;
+        }
+        self.known[at] = real;
+        true
+    }
+
+    /// Finds what the program has stored, and lets the rest follow. Whether anything was stored, or had changed.
+    pub(super) fn look(&mut self, look: Look<'_>) -> bool {
+        let words = self.known.len();
+        let mut changed = false;
+        let ranges = self.dirty.as_mut().map_or_else(|| std::iter::once(0..words).collect(), |dirty| dirty.take(words));
+        for range in ranges {
+            changed |= self.find_stores(range, look.stored);
+        }
+        let follow = if look.whole || words <= SLICE { 0..words } else { self.next..(self.next + SLICE).min(words) };
+        self.next = if follow.end == words { 0 } else { follow.end };
+        for at in follow {
+            changed |= self.follow(at);
+        }
+        changed
+    }
+
+    fn find_stores(&mut self, range: Range<usize>, stored: &mut dyn FnMut(Target, u64)) -> bool {
+        let mut found = false;
+        for at in range {
+            let (value, known) = (self.shadow(at).load(Relaxed), self.known[at]);
+            if value == known {
+                continue;
+            }
+            found = true;
+            self.known[at] = value;
+            for bytes in differences(known, value) {
+                let offset = self.offset + (at * WORD as usize + bytes.start) as u64;
+                self.pending[at] = self.pending[at].saturating_add(1);
+                stored(Target::Bytes { offset, length: bytes.len() as u64 }, value);
+            }
+        }
+        found
+    }
+
+    /// The words that a range of the segment lies in, as far as this has them.
+    fn words(&self, target: Target) -> Range<usize> {
+        let Target::Bytes { offset, length } = target else { return 0..0 };
+        let (start, end) = (self.offset, self.offset + self.shadow.len() as u64);
+        if offset >= end || offset + length <= start {
+            return 0..0;
+        }
+        let first = offset.max(start) - start;
+        let last = (offset + length).min(end) - start;
+        (first / WORD) as usize..last.div_ceil(WORD) as usize
+    }
+
+    /// A put is on its way to these bytes: the program finds it in its mapping, as with any store of its own.
+    pub(super) fn note_put(&mut self, target: Target, value: impl Fn(u64) -> Option<u64>) {
+        for at in self.words(target) {
+            self.pending[at] = self.pending[at].saturating_add(1);
+            let Target::Bytes { offset, length } = target else { return };
+            let word = self.offset + at as u64 * WORD;
+            // Words that it has whole: of others the program may store the rest just now.
+            if word >= offset
+                && word + WORD <= offset + length
+                && let Some(value) = value(word)
+            {
+                self.shadow(at).store(value, Relaxed);
+                self.known[at] = value;
+            }
+        }
+    }
+
+    /// A piece has arrived.
+    pub(super) fn note_arrival(&mut self, target: Target) {
+        for at in self.words(target) {
+            self.pending[at] = self.pending[at].saturating_sub(1);
+        }
+    }
+
+    /// Nothing is on its way any more: in a forked child, whose parent delivers.
+    pub(super) fn forget(&mut self) {
+        self.pending.fill(0);
+        for at in 0..self.known.len() {
+            self.known[at] = self.shadow(at).load(Relaxed);
+        }
+    }
+}
+
+/// The runs of bytes in which two words differ, in the order of addresses.
+fn differences(before: u64, now: u64) -> impl Iterator<Item = Range<usize>> {
+    let (before, now) = (before.to_ne_bytes(), now.to_ne_bytes());
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = (at..8).find(|&i| before[i] != now[i])?;
+        let end = (start..8).find(|&i| before[i] == now[i]).unwrap_or(8);
+        at = end;
+        Some(start..end)
+    })
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_differ_are_found() {
+        let all =
+            |a: [u8; 8], b: [u8; 8]| differences(u64::from_ne_bytes(a), u64::from_ne_bytes(b)).collect::<Vec<_>>();
+        assert_eq!(all([0; 8], [0; 8]), []);
+        assert_eq!(all([0; 8], [1, 0, 0, 2, 2, 0, 0, 3]), [0..1, 3..5, 7..8]);
+        assert_eq!(all([0; 8], [9; 8]), [0..8]);
+    }
+}
