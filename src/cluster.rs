@@ -1,6 +1,6 @@
 //! A cluster whose agent lives in this process.
 
-use crate::lens::Lens;
+use crate::lens::{Delivered, Lens};
 use crate::steer::Steering;
 use crate::{Geometry, Node, Result};
 use rsm_core::message::Claim;
@@ -67,6 +67,13 @@ impl Cluster {
     /// order, from before it is dead: so a launcher tells these ends from accidents.
     pub fn kills(&self) -> Vec<(u32, u32)> {
         self.agent.kills()
+    }
+
+    /// What the processes of nodes say of what became of their late stores and signals, in a cluster with a
+    /// [lens](ClusterBuilder::lens): node, process id, and what; in the order in which they joined, those that have ended
+    /// included, the last 256.
+    pub fn deliveries(&self) -> Vec<(u32, u32, Delivered)> {
+        self.agent.records()
     }
 
     /// Joins as `node` from inside this process. Called again, it gives the same membership.

@@ -15,4 +15,6 @@
 //! Everything that is left to chance is drawn from the seed, so what fails once fails again; not always at the same place,
 //! for when others look is not drawn. The loopback controller and implicit transfers are never weak.
 
-pub use rsm_core::lens::{Lens, Model, Strength, parse_seed};
+pub use rsm_core::lens::fault::{FAULTS, Fault, Row};
+pub use rsm_core::lens::log::{Delivered, Overtaking, Target};
+pub use rsm_core::lens::{Faults, Gate, Lens, Model, Strength, parse_seed};

@@ -39,6 +39,8 @@ pub(crate) struct Account {
     pub(crate) interrupted: Option<Signal>,
     /// Why the cluster ended under its processes.
     pub(crate) cluster_ended: Option<String>,
+    /// What was late, in a cluster with a lens.
+    pub(crate) late: Vec<String>,
     /// Whether some are left that could not be ended.
     pub(crate) escaped: bool,
 }
@@ -56,6 +58,7 @@ impl Account {
             refused: None,
             interrupted: None,
             cluster_ended: None,
+            late: Vec::new(),
             escaped: false,
         }
     }
@@ -81,6 +84,7 @@ impl Account {
             }
             ToFront::Escaped { .. } => self.escaped = true,
             ToFront::ClusterEnds { why } => self.cluster_ended = Some(why.clone()),
+            ToFront::Late { lines } => self.late.clone_from(lines),
             ToFront::Left { .. } | ToFront::Stacks { .. } | ToFront::Suspended | ToFront::Finished { .. } => {}
         }
     }

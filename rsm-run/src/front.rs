@@ -275,6 +275,9 @@ impl Front<'_> {
         if let Some(text) = summary::of(&self.plan.tasks, &self.account, &self.forwarder, Palette::of_stderr()) {
             self.forwarder.say(&text);
         }
+        for line in &self.account.late {
+            self.forwarder.say(&format!("rsm-ctl: {line}"));
+        }
     }
 
     /// Hears what the warden has to say, and whether it is still there.
@@ -315,6 +318,7 @@ impl Front<'_> {
             | ToFront::Started { .. }
             | ToFront::Ended { .. }
             | ToFront::Left { .. }
+            | ToFront::Late { .. }
             | ToFront::Escaped { .. } => {}
         }
     }

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use rsm::Cluster;
+use rsm::lens::Delivered;
 use rsm::steer::Links;
 use rustix::process::{Pid, RawPid, getpid, getppid};
 
@@ -17,6 +18,9 @@ use crate::verbosity::Verbosity;
 
 /// Most waits that are told.
 const MOST_HANGS: usize = 128;
+
+/// Most processes of which is told what was late.
+const MOST_LATE: usize = 8;
 
 /// SIGKILL as a status has it, and what a shell makes of that.
 const KILL: u8 = 9;
@@ -104,6 +108,31 @@ impl Hosting<'_> {
             Hosting::Own(_, keeper) => keeper.deadline(),
             Hosting::Guest { .. } => None,
         }
+    }
+
+    /// What the cluster's lens has made late, a line for each process in which something came out of order, the last ones; or
+    /// that nothing did.
+    pub(crate) fn late(&self) -> Vec<String> {
+        let Hosting::Own(cluster, _) = self else { return Vec::new() };
+        let deliveries = cluster.deliveries();
+        if deliveries.is_empty() {
+            return Vec::new();
+        }
+        let lines: Vec<String> = deliveries
+            .iter()
+            .filter_map(|(node, pid, delivered)| {
+                let Delivered { pieces, out_of_order, last } = delivered;
+                let last = (*last)?;
+                Some(format!(
+                    "chaos: node {node} (pid {pid}): {pieces} pieces, {out_of_order} delivered out of order; the last {last}"
+                ))
+            })
+            .collect();
+        if lines.is_empty() {
+            let pieces: u64 = deliveries.iter().map(|(.., delivered)| delivered.pieces).sum();
+            return vec![format!("chaos: {pieces} pieces, none delivered out of order")];
+        }
+        lines[lines.len().saturating_sub(MOST_LATE)..].to_vec()
     }
 
     /// What the nodes that run wait for, as the cluster knows it.

@@ -43,6 +43,8 @@ pub(crate) enum ToFront {
     Escaped { processes: Vec<String> },
     /// Every process of every node is stopped.
     Suspended,
+    /// What nodes say of stores and signals that were late, in a run that failed.
+    Late { lines: Vec<String> },
     /// No process of any node is left and the cluster has ended: the last message.
     Finished { code: ExitCode },
 }

@@ -179,6 +179,12 @@ impl Warden<'_> {
             self.go_on_asking();
             self.carry_on();
         }
+        if self.supervision.code() != ExitCode::Success {
+            let lines = self.hosting.late();
+            if !lines.is_empty() {
+                self.wire.send(&ToFront::Late { lines });
+            }
+        }
         drop(self.hosting);
         self.wire.send(&ToFront::Finished { code: self.supervision.code() });
     }

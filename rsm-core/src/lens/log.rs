@@ -128,6 +128,7 @@ pub struct Delivered {
 #[derive(Debug)]
 pub struct Log<C> {
     model: Model,
+    is_late: bool,
     strength: Strength,
     seed: u64,
     own_node: u32,
@@ -149,7 +150,9 @@ impl<C> Log<C> {
     /// Nothing is on its way from `own_node`.
     pub fn new(lens: &Lens, own_node: u32) -> Log<C> {
         Log {
-            model: lens.model.unwrap_or_default(),
+            // Where nothing is late, everything is due at once.
+            model: lens.model.unwrap_or(Model::Tso),
+            is_late: lens.model.is_some(),
             strength: lens.strength,
             seed: lens.seed,
             own_node,
@@ -236,7 +239,10 @@ impl<C> Log<C> {
 
     /// When a piece is due that is posted now.
     fn due(&mut self, key: Key, target: Target, now: u64) -> u64 {
-        let (quiet, in_order, number) = (self.quiet, self.model.is_in_order(), self.next_number);
+        let (quiet, in_order, number) = (self.quiet || !self.is_late, self.model.is_in_order(), self.next_number);
+        if !self.is_late {
+            return now;
+        }
         let Some(import) = self.imports.get_mut(&key) else { return now };
         let scale = if quiet { 0 } else { import.scale };
         let mut due = now + import.delay(scale);
@@ -287,7 +293,7 @@ impl<C> Log<C> {
 
     /// Ends a span of an import: what comes next has delays of its own. Gives how long the answer is on its way.
     pub fn end_span(&mut self, key: Key) -> u64 {
-        let (quiet, strength) = (self.quiet, self.strength);
+        let (quiet, strength) = (self.quiet || !self.is_late, self.strength);
         let Some(import) = self.imports.get_mut(&key) else { return 0 };
         let delay = if quiet { 0 } else { import.delay(import.scale) };
         import.begin_span(strength);

@@ -10,17 +10,24 @@
 //! | what a lens is, and its words in the registry | here |
 //! | which orders a model permits | [`model`] |
 //! | what a seed draws | [`draw`] |
+//! | what goes wrong now and then | [`fault`] |
 //! | what is on its way | [`log`] |
+//! | what a process says of it | [`record`] |
 
 pub mod draw;
+pub mod fault;
 pub mod log;
 pub mod model;
+pub mod record;
 
 use crate::error::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 
+pub use fault::Faults;
 pub use model::Model;
 
+/// Bits of a gate's word that say the call; those above, the node.
+const GATE_CALL: u32 = 48;
 /// Words of the registry that hold a lens.
 pub const WORDS: usize = 4;
 
@@ -60,12 +67,30 @@ pub struct Lens {
     pub model: Option<Model>,
     /// How late.
     pub strength: Strength,
+    /// What goes wrong now and then.
+    pub faults: Faults,
+    /// Who dies, for who explores what others make of it.
+    pub gate: Option<Gate>,
+}
+
+/// A node that is killed before one of its calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    /// The node.
+    pub node: u32,
+    /// Which of its calls, counted from 1; 0: none, its calls are only counted.
+    pub call: u64,
 }
 
 impl Lens {
     /// Stores are late under the default model.
     pub fn chaos(seed: u64) -> Lens {
-        Lens { seed, model: Some(Model::default()), strength: Strength::default() }
+        Lens { model: Some(Model::default()), ..Lens::clear(seed) }
+    }
+
+    /// Nothing is late, nothing goes wrong: to be added to.
+    pub fn clear(seed: u64) -> Lens {
+        Lens { seed, model: None, strength: Strength::default(), faults: Faults::NONE, gate: None }
     }
 
     /// Stores are late under this model.
@@ -80,11 +105,18 @@ impl Lens {
         Lens { strength, ..self }
     }
 
+    /// This goes wrong now and then.
+    #[must_use]
+    pub fn faults(self, faults: Faults) -> Lens {
+        Lens { faults, ..self }
+    }
+
     /// The words of the registry that say this; a cluster without a lens has zeroes.
     pub fn words(self) -> [u64; WORDS] {
         const HAS: u64 = 1;
         let model = self.model.map_or(0, |model| model as u64 + 1);
-        [HAS | model << 8 | (self.strength as u64) << 16, self.seed, 0, 0]
+        let gate = self.gate.map_or(0, |gate| u64::from(gate.node) << GATE_CALL | gate.call & ((1 << GATE_CALL) - 1));
+        [HAS | model << 8 | (self.strength as u64) << 16, self.seed, self.faults.bits().into(), gate]
     }
 
     /// Reads the words of a registry: an allegation.
@@ -96,14 +128,17 @@ impl Lens {
         if words == [0; WORDS] {
             return Ok(None);
         }
-        let [kind, seed, 0, 0] = words else { return Err(unknown()) };
+        let [kind, seed, faults, gate] = words;
         let part = |at: u32| (kind >> at & 0xff) as usize;
         let model = match part(8) {
             0 => None,
             number => Some(Model::ALL.get(number - 1).ok_or_else(unknown)?.1),
         };
         let strength = Strength::ALL.get(part(16)).ok_or_else(unknown)?.1;
-        let lens = Lens { seed, model, strength };
+        let faults = u32::try_from(faults).ok().and_then(Faults::from_bits).ok_or_else(unknown)?;
+        let (node, call) = ((gate >> GATE_CALL) as u32, gate & ((1 << GATE_CALL) - 1));
+        let gate = (gate != 0).then_some(Gate { node, call });
+        let lens = Lens { seed, model, strength, faults, gate };
         if lens.words() == words { Ok(Some(lens)) } else { Err(unknown()) }
     }
 }
@@ -141,10 +176,14 @@ impl std::fmt::Display for Lens {
             write!(f, ", model {model}")?;
         }
         match self.strength {
-            Strength::Calm => write!(f, ", calm"),
-            Strength::Usual => Ok(()),
-            Strength::Storm => write!(f, ", storm"),
+            Strength::Calm => write!(f, ", calm")?,
+            Strength::Usual => {}
+            Strength::Storm => write!(f, ", storm")?,
         }
+        if self.faults != Faults::NONE {
+            write!(f, ", faults {}", self.faults)?;
+        }
+        Ok(())
     }
 }
 
@@ -157,14 +196,23 @@ mod tests {
         for (_, model) in Model::ALL {
             for (_, strength) in Strength::ALL {
                 for model in [None, Some(model)] {
-                    let lens = Lens { seed: u64::MAX - 3, model, strength };
-                    assert_eq!(Lens::from_words(lens.words()), Ok(Some(lens)));
+                    let faults = Faults::NONE.with(fault::Fault::Partial);
+                    let gate = Some(Gate { node: 63, call: 1 << 40 });
+                    for lens in [Lens::clear(3), Lens { seed: u64::MAX - 3, model, strength, faults, gate }] {
+                        assert_eq!(Lens::from_words(lens.words()), Ok(Some(lens)));
+                    }
                 }
             }
         }
         assert_eq!(Lens::from_words([0; WORDS]), Ok(None));
-        for words in [[1 | 9 << 8, 0, 0, 0], [1 | 3 << 16, 0, 0, 0], [1, 0, 1, 0], [1 | 1 << 60, 0, 0, 0], [0, 5, 0, 0]]
-        {
+        for words in [
+            [1 | 9 << 8, 0, 0, 0],
+            [1 | 3 << 16, 0, 0, 0],
+            [1, 0, 1 << 9, 0],
+            [1, 0, 1 << 32, 0],
+            [1 | 1 << 60, 0, 0, 0],
+            [0, 5, 0, 0],
+        ] {
             assert_eq!(Lens::from_words(words).unwrap_err().code(), Code::BadLibraryVersion, "{words:?}");
         }
     }

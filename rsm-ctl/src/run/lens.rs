@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use clap::Args;
-use rsm::lens::{Lens, Model, Strength, parse_seed};
+use rsm::lens::{Faults, Lens, Model, Strength, parse_seed};
 use rsm_run::hint::quoted;
 
 /// What `run` and `up` can be told of a lens. A file has the same words as keys.
@@ -25,6 +25,11 @@ pub(crate) struct LensArgs {
     /// least that the RSMAPI promises. Without --chaos a seed is drawn.
     #[arg(long, value_name = "MODEL", value_parser = model)]
     pub(crate) model: Option<Model>,
+    /// Let things go wrong now and then, as on an interconnect: names with commas between, or all; see docs/faults.md
+    ///
+    /// What goes wrong when is drawn from the seed of --chaos. Without that a seed is drawn, and nothing is late.
+    #[arg(long, value_name = "FAULTS", value_parser = faults)]
+    pub(crate) faults: Option<Faults>,
 }
 
 /// A seed, or the wish to have one drawn, and how late things are to be.
@@ -49,10 +54,19 @@ pub(crate) fn model(name: &str) -> Result<Model, String> {
     Model::parse(name).map_err(|error| error.detail().to_owned())
 }
 
+/// Reads names of faults.
+pub(crate) fn faults(names: &str) -> Result<Faults, String> {
+    Faults::parse(names).map_err(|error| error.detail().to_owned())
+}
+
 impl LensArgs {
     /// These words, and those of a file where nothing is said here.
     pub(crate) fn or(self, file: LensArgs) -> LensArgs {
-        LensArgs { chaos: self.chaos.or(file.chaos), model: self.model.or(file.model) }
+        LensArgs {
+            chaos: self.chaos.or(file.chaos),
+            model: self.model.or(file.model),
+            faults: self.faults.or(file.faults),
+        }
     }
 
     /// The lens that is asked for, if one is.
@@ -61,7 +75,9 @@ impl LensArgs {
             return None;
         }
         let (seed, strength) = self.chaos.and_then(|seed| seed.0).unwrap_or_else(|| (drawn(), Strength::Usual));
-        Some(Lens::chaos(seed).model(self.model.unwrap_or_default()).strength(strength))
+        let is_late = self.chaos.is_some() || self.model.is_some();
+        let model = is_late.then(|| self.model.unwrap_or_default());
+        Some(Lens { model, strength, faults: self.faults.unwrap_or_default(), ..Lens::clear(seed) })
     }
 }
 
@@ -129,11 +145,11 @@ mod tests {
     #[test]
     fn what_is_not_said_is_drawn_or_usual() {
         assert_eq!(LensArgs::default().lens(), None);
-        let drawn = LensArgs { chaos: Some(Seed::DRAWN), model: None };
+        let drawn = LensArgs { chaos: Some(Seed::DRAWN), ..LensArgs::default() };
         assert_ne!(drawn.lens(), drawn.lens());
-        let model = LensArgs { chaos: None, model: Some(Model::Sci) }.lens().unwrap();
+        let model = LensArgs { model: Some(Model::Sci), ..LensArgs::default() }.lens().unwrap();
         assert_eq!((model.model, model.strength), (Some(Model::Sci), Strength::Usual));
-        let given = LensArgs { chaos: Some(Seed::parse("7:storm").unwrap()), model: None };
+        let given = LensArgs { chaos: Some(Seed::parse("7:storm").unwrap()), ..LensArgs::default() };
         assert_eq!(given.lens(), Some(Lens::chaos(7).strength(Strength::Storm)));
         assert!(Seed::parse("seven").unwrap_err().contains("no seed"));
     }

@@ -4,7 +4,7 @@ use super::Agent;
 use super::books::Books;
 use super::books::limits::{Limits, total_memory};
 use super::books::token::Token;
-use super::books::told::{Kills, LongestTurn};
+use super::books::told::{Kills, LongestTurn, Records};
 use super::config::Config;
 use super::shm_driver::ShmDriver;
 use super::wakes::Wakes;
@@ -19,6 +19,7 @@ use crate::private_table::{self, Stdio};
 use rsm_core::access::Permission;
 use rsm_core::crash_point;
 use rsm_core::driver::WindowKind;
+use rsm_core::lens::log::Delivered;
 use rsm_core::message::Secret;
 use rsm_core::registry::{ControllerKind, Layout, Writer};
 use rsm_core::{Code, Error, Result};
@@ -39,6 +40,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 #[derive(Clone)]
 struct Told {
     kills: Kills,
+    records: Records,
     longest_turn: LongestTurn,
 }
 
@@ -60,6 +62,7 @@ pub struct AgentHandle {
     process: u32,
     longest_turn: LongestTurn,
     kills: Kills,
+    records: Records,
 }
 
 impl AgentHandle {
@@ -87,7 +90,7 @@ impl AgentHandle {
         crate::socket::send(&stop, b"stop", &[stop.as_fd()], SendFlags::empty()).map_err(no_socket)?;
         let ending = Arc::new(AtomicBool::new(false));
         let (started, start) = mpsc::channel();
-        let told = Told { kills: Kills::default(), longest_turn: LongestTurn::new() };
+        let told = Told { kills: Kills::default(), records: Records::default(), longest_turn: LongestTurn::new() };
         let thread = {
             let (config, address, keys) = (config.clone(), address.clone(), keys.clone());
             let (ending, told) = (Arc::clone(&ending), told.clone());
@@ -104,14 +107,20 @@ impl AgentHandle {
             }
             Err(_) => return Err(Error::with(Code::InternalError, "the agent's thread ended at once")),
         }
-        let Told { kills, longest_turn } = told;
+        let Told { kills, records, longest_turn } = told;
         let (stop, thread, process) = (Some(stop), Some(thread), std::process::id());
-        Ok(AgentHandle { address, keys, stop, ending, thread, process, longest_turn, kills })
+        Ok(AgentHandle { address, keys, stop, ending, thread, process, longest_turn, kills, records })
     }
 
     /// Node and process id of each process that steering has killed, in that order.
     pub fn kills(&self) -> Vec<(u32, u32)> {
         self.kills.list()
+    }
+
+    /// What processes say of what they have seen through the cluster's lens, with node and process id, in the order in which
+    /// they joined.
+    pub fn records(&self) -> Vec<(u32, u32, Delivered)> {
+        self.records.list()
     }
 
     /// Address at which members find the agent.
@@ -214,7 +223,7 @@ fn run(
 
 impl Agent {
     fn new(config: &Config, address: Address, keys: Vec<Secret>, told: Told, stopped: &OwnedFd) -> Result<Agent> {
-        let Told { kills, longest_turn } = told;
+        let Told { kills, records, longest_turn } = told;
         let capabilities = Capabilities::of(&Feature::OF_AGENT);
         capabilities.check()?;
         if !capabilities.has(Feature::Leases) {
@@ -266,6 +275,7 @@ impl Agent {
             changed: false,
             longest_turn,
             kills,
+            records,
         };
         agent.watch(&agent.listener, Token::Listener, epoll::EventFlags::IN)?;
         agent.watch(stopped, Token::Stop, epoll::EventFlags::IN)?;

@@ -11,9 +11,11 @@ use super::books::memory::duplicate;
 use super::books::owes::Owes;
 use super::books::request::encode_reply;
 use super::books::token::Token;
+use crate::memory::tables::RecordMap;
 use crate::socket::{self, Packet};
 use rsm_core::access::Credentials;
 use rsm_core::crash_point;
+use rsm_core::driver::WindowKind;
 use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Reply, Request, Secret, decode};
 use rsm_core::registry::no_such_node;
 use rsm_core::{Code, Error, Result};
@@ -138,6 +140,11 @@ impl Agent {
         let mut given = vec![duplicate(&self.registry)?, theirs];
         if let Some(node) = node {
             given.push(duplicate(self.bells_of(node)?.object())?);
+            if self.window == WindowKind::Lensed {
+                let (record, object) = RecordMap::create()?;
+                given.push(object);
+                self.records.add(node, pid, record);
+            }
         }
         self.watch(&events, Token::Events(party), EventFlags::IN)?;
         if let Some(process) = &process

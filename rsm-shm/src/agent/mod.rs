@@ -92,6 +92,7 @@ struct Agent {
     changed: bool,
     longest_turn: books::told::LongestTurn,
     kills: books::told::Kills,
+    records: books::told::Records,
 }
 
 impl Agent {

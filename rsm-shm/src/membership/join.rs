@@ -10,7 +10,7 @@ use super::{Shared, State, Tie, events};
 use crate::address::Address;
 use crate::error::from_errno;
 use crate::guest::Guest;
-use crate::memory::tables::{Bells, RegistryMap};
+use crate::memory::tables::{Bells, RecordMap, RegistryMap};
 use crate::parking::Parking;
 use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Secret};
@@ -32,6 +32,7 @@ pub(super) struct Joined {
     events: Guest,
     registry: Guest,
     bells: Option<Guest>,
+    record: Option<Guest>,
 }
 
 /// A join that the agent was asked for.
@@ -87,7 +88,8 @@ impl Joined {
         let incomplete = || Error::with(Code::InternalError, "the agent's answer is incomplete");
         let registry = descriptors.next().ok_or_else(incomplete)?;
         let events = descriptors.next().ok_or_else(incomplete)?;
-        Ok(Joined { control, membership, token, events, registry, bells: descriptors.next() })
+        let (bells, record) = (descriptors.next(), descriptors.next());
+        Ok(Joined { control, membership, token, events, registry, bells, record })
     }
 }
 
@@ -111,8 +113,11 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
     let map = RegistryMap::open(&joined.registry)?;
     let bells = joined.bells.as_ref().map(Bells::open).transpose()?;
     let nodes = map.registry().nodes.len();
-    let lens = map.registry().header.lens()?.filter(|lens| lens.model.is_some());
+    let lens = map.registry().header.lens()?;
     let posting = claim.zip(lens).map(|(claim, lens)| Posting::new(lens, claim.node));
+    if let (Some(posting), Some(record)) = (&posting, &joined.record) {
+        posting.record_in(RecordMap::open(record)?);
+    }
     let agent = joined.control.agent;
     let (tie, events) = joined.into_tie(Arc::default());
     let shared = Arc::new(Shared {
@@ -148,6 +153,10 @@ impl Joined {
 
     /// Starts the events thread for a membership that exists already: in a forked child.
     pub(super) fn start_events(self, _hold: &Hold, shared: &Arc<Shared>, parking: Arc<Parking>) -> Result<Arc<Tie>> {
+        // Held: not by way of `with`.
+        if let (Some(posting), Some(record)) = (&shared.posting, &self.record) {
+            posting.record_in(RecordMap::open(record)?);
+        }
         let (tie, events) = self.into_tie(parking);
         events::start(events, Arc::clone(shared), Arc::clone(&tie.parking))?;
         Ok(tie)

@@ -74,11 +74,6 @@ fn teller() -> Option<&'static Teller> {
     TELLER.get_or_init(open).as_ref()
 }
 
-/// Whether pages can be told.
-pub(crate) fn is_possible() -> bool {
-    teller().is_some()
-}
-
 impl Teller {
     fn watch(&self, region: &Region) -> Result<(), Errno> {
         self.protection.watch(region.as_ptr().addr(), region.len())

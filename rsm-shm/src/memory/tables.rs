@@ -5,6 +5,7 @@ use super::memfd::{self, Sealing};
 use super::region::Region;
 use rsm_core::access::Permission;
 use rsm_core::bell::Bell;
+use rsm_core::lens::record::RecordRow;
 use rsm_core::registry::{Geometry, Header, Layout, Registry};
 use rsm_core::tally::TallyRow;
 use rsm_core::{Code, Error, Result};
@@ -157,5 +158,43 @@ impl TallyMap {
     /// The mapping.
     pub(crate) fn region(&self) -> &Region {
         &self.region
+    }
+}
+
+/// What a process says of what it has seen through a lens, mapped; see [`rsm_core::lens::record`].
+#[derive(Debug)]
+pub struct RecordMap(Region);
+
+impl RecordMap {
+    /// Makes the memory of a record and maps it; the descriptor is for the process.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM.
+    pub(crate) fn create() -> Result<(RecordMap, OwnedFd)> {
+        let object = memfd::create("rsm-record", size_of::<RecordRow>() as u64)?;
+        memfd::seal(&object, Sealing::Size)?;
+        Ok((RecordMap::open(&object)?, object))
+    }
+
+    /// Maps a record.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_MEM; INTERNAL_ERROR when it is none.
+    pub fn open(fd: impl AsFd) -> Result<RecordMap> {
+        let length = memfd::length(&fd)?;
+        if length != size_of::<RecordRow>() as u64 {
+            return Err(Error::with(Code::InternalError, format!("{length} bytes are no record")));
+        }
+        memfd::check_solid(&fd, length)?;
+        let map = RecordMap(Region::map(fd, 0, size_of::<RecordRow>(), Permission::ReadWrite)?);
+        map.0.dont_fork()?;
+        Ok(map)
+    }
+
+    /// The row.
+    pub fn row(&self) -> &RecordRow {
+        // SAFETY: the mapping holds one row, aligned to a page, that lives as long as `self`. It is made of atomics only, so
+        // whatever another process stores there is one.
+        unsafe { &*self.0.as_ptr().cast::<RecordRow>() }
     }
 }

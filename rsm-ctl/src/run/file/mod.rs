@@ -29,12 +29,13 @@ use fields::{Fields, Value, list, number, parsed, table, text, truth, wrong};
 use source::Source;
 
 /// Keys of the whole file.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "nodes",
     "name",
     "controllers",
     "chaos",
     "model",
+    "faults",
     "program",
     "link",
     "env",
@@ -127,7 +128,11 @@ fn describe(source: &Source, reader: Reader) -> Result<Description, Failure> {
             directory: file.take("cwd", directory)?,
             pin: file.take("pin", pin)?,
         },
-        lens: LensArgs { chaos: file.take("chaos", seed)?, model: file.take("model", parsed(lens::model))? },
+        lens: LensArgs {
+            chaos: file.take("chaos", seed)?,
+            model: file.take("model", parsed(lens::model))?,
+            faults: file.take("faults", parsed(lens::faults))?,
+        },
         controllers,
         log_dir: file.take("log-dir", place)?,
         grace: file.take("grace", parsed(duration::parse))?,

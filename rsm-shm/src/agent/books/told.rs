@@ -1,5 +1,8 @@
 //! What the agent tells whoever started it: whom it killed, and how long its turns are.
 
+use crate::memory::tables::RecordMap;
+use rsm_core::lens::log::Delivered;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,6 +34,30 @@ impl Kills {
     /// Node and process id of each, in that order.
     pub(in crate::agent) fn list(&self) -> Vec<(u32, u32)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Most records that are kept; of more processes, the oldest go.
+const MOST_RECORDS: usize = 256;
+
+/// What processes say of what they have seen through the cluster's lens, also those that have ended.
+#[derive(Clone, Debug, Default)]
+pub(in crate::agent) struct Records(Arc<Mutex<VecDeque<(u32, u32, RecordMap)>>>);
+
+impl Records {
+    /// A process of a node has joined.
+    pub(in crate::agent) fn add(&self, node: u32, pid: u32, record: RecordMap) {
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if records.len() == MOST_RECORDS {
+            records.pop_front();
+        }
+        records.push_back((node, pid, record));
+    }
+
+    /// Node, process id and record of each, in the order in which they joined.
+    pub(in crate::agent) fn list(&self) -> Vec<(u32, u32, Delivered)> {
+        let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        records.iter().map(|(node, pid, record)| (*node, *pid, record.row().read())).collect()
     }
 }
 

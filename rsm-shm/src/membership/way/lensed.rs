@@ -28,7 +28,8 @@ const LOOK: u64 = 1_000_000;
 pub(crate) struct Lensed {
     /// Where the whole segment is mapped.
     base: *mut u8,
-    model: Model,
+    /// `None`: nothing is late.
+    model: Option<Model>,
     key: Key,
     node: u32,
     posting: Arc<Posting>,
@@ -45,7 +46,7 @@ impl Lensed {
         let _shield = Shield::raise();
         // SAFETY: the caller's promise; `drop` leaves.
         let key = unsafe { posting.enter(node, id) }?;
-        let model = posting.lens().model.unwrap_or_default();
+        let model = posting.lens().model;
         Ok(Lensed { base, model, key, node, posting: Arc::clone(posting) })
     }
 
@@ -68,7 +69,7 @@ impl Lensed {
 
     /// Whether the program is to be given memory of its own in place of a mapping.
     pub(super) fn shadows(&self) -> bool {
-        self.model.delays_mapped_stores() && self.posts()
+        self.model.is_some_and(Model::delays_mapped_stores) && self.posts()
     }
 
     /// Takes in such memory, for the part of the segment from `offset` on. The caller holds forks off.
@@ -96,7 +97,7 @@ impl Lensed {
                 return;
             }
             let now = now();
-            let turn = |posted: &Posted<Cargo>| posted.settle(self.key, kind, now, |piece| self.posting.deliver(piece));
+            let turn = |posted: &Posted<Cargo>| self.posting.settle(posted, self.key, kind, now);
             match self.posting.with(turn).flatten() {
                 None => return,
                 Some(due) => pause_until(due.min(now + LOOK)),
@@ -155,8 +156,12 @@ impl Lensed {
     /// # Safety
     /// As [`carry`](Self::carry).
     unsafe fn put<M: Move>(&self, offset: u64, mut moved: M) -> M::Loaded {
-        let late = moved.source().filter(|_| self.model.reads_source_late() && can_fetch());
-        let pieces = self.model.cuts(offset, moved.bytes()).map(|(at, length)| {
+        let Some(model) = self.model else {
+            // SAFETY: the caller's promise.
+            return unsafe { moved.whole(self.base.add(offset as usize)) };
+        };
+        let late = moved.source().filter(|_| model.reads_source_late() && can_fetch());
+        let pieces = model.cuts(offset, moved.bytes()).map(|(at, length)| {
             let cargo = match late {
                 Some(from) => Cargo::Source { base: self.base, from: from.wrapping_add((at - offset) as usize) },
                 None => {
@@ -180,7 +185,7 @@ impl Lensed {
     /// As [`carry`](Self::carry).
     unsafe fn get<M: Move>(&self, offset: u64, moved: M) -> M::Loaded {
         let bytes = moved.bytes();
-        if self.model.load() == Load::Pushes {
+        if self.model.is_some_and(|model| model.load() == Load::Pushes) {
             self.settle(BarrierType::Node, || false);
         }
         // What is on its way stays so while the lock is held: either it is seen here, or it is there already.

@@ -18,12 +18,14 @@ use super::twin::{Look, Twin};
 use crate::futex;
 use crate::membership::fork;
 use crate::memory::copy::Word;
+use crate::memory::tables::RecordMap;
 use crate::parking::Poster;
 use crate::private_table;
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::lens::Lens;
 use rsm_core::lens::log::{Key, Log, Piece, Posted, Target};
 use rsm_core::sync::AtomicU32;
+use rsm_core::verdict::BarrierType;
 use rsm_core::{Code, Error, Result};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -101,6 +103,8 @@ pub(in crate::membership) struct Posting {
     posted: Posted<Cargo>,
     /// The mappings of its imports; under the lock of the log.
     twins: Mutex<Vec<Twin>>,
+    /// Where this process says what became of what it posted, and [`fork::count`] of it; under the lock of the log.
+    record: Mutex<Option<(u32, RecordMap)>>,
     /// [`fork::count`] of the process whose pieces it holds. Changes under [`fork::hold`], as the two below.
     process: AtomicU32,
     courier: AtomicBool,
@@ -126,6 +130,7 @@ impl Posting {
             lens,
             posted: Posted::new(Log::new(&lens, node)),
             twins: Mutex::default(),
+            record: Mutex::default(),
             process: AtomicU32::new(fork::count()),
             courier: AtomicBool::new(false),
             next_look: AtomicU64::new(u64::MAX),
@@ -196,7 +201,7 @@ impl Posting {
             let turn = |posted: &Posted<Cargo>| {
                 let mut log = posted.lock();
                 let changed = self.look(&mut log, Mapped::All, false);
-                let log = posted.turn_with(log, now(), |piece| self.deliver(piece));
+                let log = self.turn(log, posted, now());
                 if log.is_idle() {
                     self.courier.store(false, Relaxed);
                     return None;
@@ -232,7 +237,7 @@ impl Posting {
                 self.note_put(key, target, &cargo);
                 log.post(key, target, cargo, now);
             }
-            let log = posted.turn_with(log, now, |piece| self.deliver(piece));
+            let log = self.turn(log, posted, now);
             let next = log.next_due().unwrap_or(u64::MAX);
             // In a forked child it may be another's; without one, whoever comes by next delivers.
             let _ = self.keep_courier();
@@ -290,6 +295,38 @@ impl Posting {
         twins.iter_mut().filter(|twin| twin.key == piece.import).for_each(|twin| twin.note_arrival(piece.target));
     }
 
+    /// Says what becomes of what is posted here from now on. The caller holds forks off.
+    pub(in crate::membership) fn record_in(&self, record: RecordMap) {
+        let before = self.record.lock().unwrap_or_else(PoisonError::into_inner).replace((fork::count(), record));
+        // That of a parent is not mapped here.
+        if let Some((process, record)) = before
+            && process != fork::count()
+        {
+            std::mem::forget(record);
+        }
+    }
+
+    /// Delivers what is due, and says so.
+    fn turn<'a>(
+        &self,
+        log: MutexGuard<'a, Log<Cargo>>,
+        posted: &'a Posted<Cargo>,
+        now: u64,
+    ) -> MutexGuard<'a, Log<Cargo>> {
+        let log = posted.turn_with(log, now, |piece| self.deliver(piece));
+        if let Some((process, record)) = &*self.record.lock().unwrap_or_else(PoisonError::into_inner)
+            && *process == fork::count()
+        {
+            record.row().write(log.delivered());
+        }
+        log
+    }
+
+    /// Delivers what is due; gives when the last store is that a barrier waits for.
+    pub(super) fn settle(&self, posted: &Posted<Cargo>, key: Key, kind: BarrierType, now: u64) -> Option<u64> {
+        self.turn(posted.lock(), posted, now).last_due(key, kind)
+    }
+
     /// Takes in a mapping, for which the courier will look from now on. The caller holds forks off.
     pub(super) fn enter_twin(&self, twin: Twin) {
         let log = self.posted.lock();
@@ -304,7 +341,7 @@ impl Posting {
             let mut log = posted.lock();
             self.look(&mut log, Mapped::All, false);
             let gone: Vec<Twin> = self.twins().extract_if(.., |twin| twin.start() == start).collect();
-            drop(posted.turn_with(log, now(), |piece| self.deliver(piece)));
+            drop(self.turn(log, posted, now()));
             drop(gone);
             !self.twins().is_empty()
         };
@@ -351,7 +388,7 @@ extern "C" fn deliver_all() {
         let last = |posted: &Posted<Cargo>| {
             let mut log = posted.lock();
             posting.look(&mut log, Mapped::All, false);
-            drop(posted.turn_with(log, u64::MAX, |piece| posting.deliver(piece)));
+            drop(posting.turn(log, posted, u64::MAX));
         };
         posting.with(last);
     }

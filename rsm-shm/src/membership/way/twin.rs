@@ -190,7 +190,6 @@ fn differences(before: u64, now: u64) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,6 +200,6 @@ mod tests {
             |a: [u8; 8], b: [u8; 8]| differences(u64::from_ne_bytes(a), u64::from_ne_bytes(b)).collect::<Vec<_>>();
         assert_eq!(all([0; 8], [0; 8]), []);
         assert_eq!(all([0; 8], [1, 0, 0, 2, 2, 0, 0, 3]), [0..1, 3..5, 7..8]);
-        assert_eq!(all([0; 8], [9; 8]), [0..8]);
+        assert_eq!(all([0; 8], [0, 9, 9, 9, 0, 0, 0, 9]), [1..4, 7..8]);
     }
 }
