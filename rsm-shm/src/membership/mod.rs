@@ -29,6 +29,7 @@
 //! | `watch` | seeing that something changed, and who is there |
 //! | `steer` | what an observer may ask |
 //! | `taps` | who watches what it does |
+//! | `event` | what they are told of |
 //! | `tally` | the first of them: counting |
 //! | `told` | what failed, in words |
 //! | `fork` | what a forked child does with all this |
@@ -41,6 +42,7 @@ mod connect;
 pub mod connection;
 mod control;
 pub mod default;
+mod event;
 mod events;
 pub mod flags;
 mod fork;

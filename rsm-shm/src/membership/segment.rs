@@ -14,7 +14,7 @@ mod moving;
 mod rebind;
 
 use super::backing::Backing;
-use super::taps::Event;
+use super::event::Event;
 use super::turn::Turns;
 use super::{Membership, fork};
 use crate::memory::huge::Pages;

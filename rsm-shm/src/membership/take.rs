@@ -1,6 +1,6 @@
 //! Taking signals of a bell of this process: of an import or an export, at once or after a sleep.
 
-use super::taps::Event;
+use super::event::Event;
 use super::{Membership, deadline};
 use crate::parking::BellPark;
 use rsm_core::bell::Bell;

@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use super::control::unexpected;
-use super::taps::Event;
+use super::event::Event;
 use super::{Membership, Shared, fork, lock, watch};
 use crate::memory::tables::TallyMap;
 use rsm_core::message::{Answer, Ask, ProcessTally};

@@ -4,31 +4,9 @@
 //! them are told; what is no transfer looks at the set. Without one nobody pays.
 
 use super::Membership;
+use super::event::Event;
 use super::tally::Tallying;
-use rsm_core::transfer::Direction;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
-/// What a tap is told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
-    /// A transfer of so many bytes was found right.
-    Put(u64),
-    /// The same, from the segment.
-    Got(u64),
-    /// A signal is posted.
-    Posted,
-    /// One was taken.
-    Waited,
-}
-
-impl Event {
-    pub(super) fn moved(direction: Direction, bytes: u64) -> Event {
-        match direction {
-            Direction::Put => Event::Put(bytes),
-            Direction::Get => Event::Got(bytes),
-        }
-    }
-}
 
 /// A tap, as a member of the set.
 #[derive(Clone, Copy, Debug)]

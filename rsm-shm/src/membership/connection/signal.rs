@@ -2,8 +2,8 @@
 #![allow(unsafe_code)]
 
 use super::Connection;
+use crate::membership::event::Event;
 use crate::membership::flags::Flags;
-use crate::membership::taps::Event;
 use crate::parking::Poster;
 use rsm_core::bell::Accumulate;
 use rsm_core::sync::acquire;

@@ -3,8 +3,8 @@
 
 use super::Connection;
 use crate::membership::flags::Flags;
-use crate::membership::taps::Event;
 use crate::membership::way::{Diverted, Way};
+use crate::membership::event::Event;
 use crate::memory::carry::{LoadBytes, LoadWord, LoadWords, Move, StoreBytes, StoreWord, StoreWords};
 use crate::memory::copy::Word;
 use rsm_core::transfer::{Direction, Reach, Transfer};
