@@ -2,9 +2,9 @@
 #![allow(unsafe_code)]
 
 use super::Connection;
+use crate::membership::event::Event;
 use crate::membership::flags::Flags;
 use crate::membership::way::{Diverted, Way};
-use crate::membership::event::Event;
 use crate::memory::carry::{LoadBytes, LoadWord, LoadWords, Move, StoreBytes, StoreWord, StoreWords};
 use crate::memory::copy::Word;
 use rsm_core::transfer::{Direction, Reach, Transfer};
@@ -21,12 +21,7 @@ impl Connection {
             && flags.is_just(needed, Flags::NOT_PLAIN)
             && self.length.checked_sub(bytes).is_some_and(|last| offset <= last);
         if !fine {
-            match self.recheck(M::DIRECTION, offset, bytes, align)? {
-                // Where a plain one goes: below, so that the plain path keeps no place beside its offset.
-                Way::Here(_) => {}
-                // SAFETY: checked a moment ago.
-                way => return unsafe { self.carry_out::<TOLD, M>(way, offset, moved) },
-            }
+            return Connection::not_plain::<TOLD, M>(offset, moved, self, align);
         }
         // SAFETY: offset is at most the length of the mapping.
         let place = unsafe { self.base.add(offset as usize) };
@@ -47,6 +42,17 @@ impl Connection {
             Ok(()) => Ok(loaded),
             Err(error) => Err(if TOLD { self.told(error) } else { error }),
         }
+    }
+
+    /// What is wrong with a transfer; makes it, its own way, when it only is not plain. Nothing of the plain path comes after
+    /// it, which so keeps nothing in registers that outlast a call; and what it is called with is in the order in which
+    /// copies want it, so that the plain path has it where it is needed.
+    #[cold]
+    #[inline(never)]
+    fn not_plain<const TOLD: bool, M: Move>(offset: u64, moved: M, this: &Connection, align: u64) -> Result<M::Loaded> {
+        let way = this.recheck(M::DIRECTION, offset, moved.bytes(), align)?;
+        // SAFETY: checked a moment ago; a place of a plain transfer is inside of the mapping.
+        unsafe { this.carry_out::<TOLD, M>(way, offset, moved) }
     }
 
     /// What is wrong with a transfer; which way it goes when it only is not plain.
