@@ -3,8 +3,8 @@
 use super::explore;
 use super::futex::{Ends, Futex, Watch};
 use super::tables::{agent, heap, segment};
-use crate::registry::Withdrawal;
 use crate::registry::heap::Heap;
+use crate::registry::{Withdrawal, Withdrawn};
 use crate::sync::{AtomicU64, Ordering::Relaxed, acquire32};
 use loom::thread;
 use std::sync::Arc;
@@ -24,12 +24,12 @@ fn rig() -> Arc<Rig> {
 }
 
 /// As in `rsm_shm`.
-fn outcome(rig: &Rig, number: u32) -> bool {
+fn outcome(rig: &Rig, number: u32) -> Withdrawn {
     let word = rig.heap.segments[0].withdrawal();
     loop {
         let seen = acquire32(word);
-        if let Some(freed) = Withdrawal::from_word(seen).outcome(number) {
-            return freed;
+        if let Some(how) = Withdrawal::from_word(seen).outcome(number) {
+            return how;
         }
         rig.futex.sleep_on(&[Watch::Whole(word, seen)], Ends::Never);
     }
@@ -47,8 +47,8 @@ fn free_memory_is_nobody_elses() {
             thread::spawn(move || (outcome(&r, 1), r.memory.load(Relaxed)))
         };
         r.memory.store(7, Relaxed); // what the last importer did, and the agent knows of
-        r.futex.wake_word(agent(&r.heap).end_withdrawal(0, true));
-        assert_eq!(exporter.join().unwrap(), (true, 7));
+        r.futex.wake_word(agent(&r.heap).end_withdrawal(0, Withdrawn::Free));
+        assert_eq!(exporter.join().unwrap(), (Withdrawn::Free, 7));
     });
 }
 
@@ -63,9 +63,9 @@ fn a_late_waiter_is_told_of_its_own_withdrawal() {
             let r = Arc::clone(&r);
             thread::spawn(move || outcome(&r, 1))
         };
-        r.futex.wake_word(agent(&r.heap).end_withdrawal(0, true));
+        r.futex.wake_word(agent(&r.heap).end_withdrawal(0, Withdrawn::Free));
         agent(&r.heap).begin_withdrawal(0);
-        assert!(exporter.join().unwrap());
+        assert_eq!(exporter.join().unwrap(), Withdrawn::Free);
     });
 }
 
@@ -80,7 +80,7 @@ fn memory_that_somebody_keeps_is_not_called_free() {
             let r = Arc::clone(&r);
             thread::spawn(move || outcome(&r, 1))
         };
-        r.futex.wake_word(agent(&r.heap).end_withdrawal(0, false));
-        assert!(!exporter.join().unwrap());
+        r.futex.wake_word(agent(&r.heap).end_withdrawal(0, Withdrawn::Held));
+        assert_eq!(exporter.join().unwrap(), Withdrawn::Held);
     });
 }

@@ -14,6 +14,15 @@ pub enum SegmentState {
     Published = 2,
 }
 
+/// How a withdrawal ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withdrawn {
+    /// No importer reaches the memory any more.
+    Free,
+    /// One that did not let go may: the exporter has to move the memory.
+    Held,
+}
+
 /// Progress of the latest withdrawal (unpublish, destroy) of a row's segment; the word that any thread of the
 /// exporter waits on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +30,8 @@ pub struct Withdrawal(u32);
 
 impl Withdrawal {
     const PENDING: u32 = 0;
-    const DONE: u32 = 1;
-    const REFUSED: u32 = 2;
+    const FREE: u32 = 1;
+    const HELD: u32 = 2;
 
     /// The word of a withdrawal under way.
     pub const fn pending(number: u32) -> Withdrawal {
@@ -44,22 +53,26 @@ impl Withdrawal {
         self.0 >> 2
     }
 
-    /// The same withdrawal, ended: `freed` when no importer reaches the memory any more.
+    /// The same withdrawal, ended.
     #[must_use]
-    pub const fn ended(self, freed: bool) -> Withdrawal {
-        Withdrawal(self.0 & !3 | if freed { Self::DONE } else { Self::REFUSED })
+    pub const fn ended(self, how: Withdrawn) -> Withdrawal {
+        let state = match how {
+            Withdrawn::Free => Self::FREE,
+            Withdrawn::Held => Self::HELD,
+        };
+        Withdrawal(self.0 & !3 | state)
     }
 
-    /// Outcome for the one who holds the ticket `number`: `None` to go on waiting, whether the memory is free.
+    /// Outcome for the one who holds the ticket `number`: `None` to go on waiting.
     /// A later number means that this one ended long ago, and well, or the row could not have gone on.
-    pub fn outcome(self, number: u32) -> Option<bool> {
+    pub fn outcome(self, number: u32) -> Option<Withdrawn> {
         if self.number() != number && !mutated("withdrawal_any_number") {
-            return Some(true);
+            return Some(Withdrawn::Free);
         }
         match self.0 & 3 {
             Self::PENDING => None,
-            Self::DONE => Some(true),
-            _ => Some(false),
+            Self::FREE => Some(Withdrawn::Free),
+            _ => Some(Withdrawn::Held),
         }
     }
 }
@@ -240,19 +253,21 @@ mod tests {
     fn a_ticket_learns_its_own_outcome() {
         let first = Withdrawal::pending(5);
         assert_eq!(first.outcome(5), None);
-        assert_eq!(first.ended(true).outcome(5), Some(true));
-        assert_eq!(first.ended(false).outcome(5), Some(false));
-        assert_eq!(Withdrawal::pending(6).outcome(5), Some(true), "a later one has begun");
+        for how in [Withdrawn::Free, Withdrawn::Held] {
+            assert_eq!(first.ended(how).outcome(5), Some(how));
+        }
+        assert_eq!(Withdrawal::pending(6).outcome(5), Some(Withdrawn::Free), "a later one has begun");
         assert_eq!(Withdrawal::from_word(first.word()), first);
     }
 
     proptest::proptest! {
         #[test]
-        fn withdrawals_round_trip(number in 0..=u32::MAX >> 2, freed: bool) {
+        fn withdrawals_round_trip(number in 0..=u32::MAX >> 2, free: bool) {
+            let how = if free { Withdrawn::Free } else { Withdrawn::Held };
             let pending = Withdrawal::pending(number);
             assert_eq!((pending.number(), pending.outcome(number)), (number, None));
-            assert_eq!(Withdrawal::from_word(pending.ended(freed).word()).outcome(number), Some(freed));
-            assert_eq!(pending.ended(freed).number(), number);
+            assert_eq!(Withdrawal::from_word(pending.ended(how).word()).outcome(number), Some(how));
+            assert_eq!(pending.ended(how).number(), number);
         }
     }
 }

@@ -6,7 +6,7 @@
 use super::lookup::bucket;
 use super::{
     ControllerKind, Geometry, LinkChange, LinkState, LinkWord, NONE, Registry, SegmentFields, SegmentRow, SegmentState,
-    Withdrawal, seq,
+    Withdrawal, Withdrawn, seq,
 };
 use crate::generation::{EndCause, Generation};
 use crate::lens::Lens;
@@ -267,9 +267,10 @@ impl<'a> Writer<'a> {
     }
 
     /// Ends the row's withdrawal; the caller wakes who sleeps on the word.
-    pub fn end_withdrawal(&self, row: u32, freed: bool) -> &'a AtomicU32 {
+    pub fn end_withdrawal(&self, row: u32, how: Withdrawn) -> &'a AtomicU32 {
         let word = &self.0.segments[row as usize].withdrawal;
-        let ended = Withdrawal::from_word(word.load(Relaxed)).ended(freed || mutated("withdrawal_always_done"));
+        let how = if mutated("withdrawal_always_done") { Withdrawn::Free } else { how };
+        let ended = Withdrawal::from_word(word.load(Relaxed)).ended(how);
         // Release: pairs with the acquire of the one who waits; it sees everything the revocation did.
         word.store(ended.word(), if mutated("withdrawal_relaxed") { Relaxed } else { Release });
         word

@@ -25,6 +25,7 @@ use rsm_core::crash_point;
 use rsm_core::driver::Driver;
 use rsm_core::generation::EndCause;
 use rsm_core::message::{Answer, SegmentName};
+use rsm_core::registry::Withdrawn;
 use rsm_core::{Code, Error, Result};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -243,9 +244,9 @@ impl Agent {
                 return;
             }
             self.books.withdrawals.look_at(row, None);
-            if let Some(freed) = self.decide(row, now) {
+            if let Some(how) = self.decide(row, now) {
                 self.changed = true;
-                self.end_withdrawal(row, freed);
+                self.end_withdrawal(row, how);
             }
             if now >= until {
                 return;
@@ -253,17 +254,18 @@ impl Agent {
         }
     }
 
-    fn end_withdrawal(&mut self, row: u32, freed: bool) {
+    fn end_withdrawal(&mut self, row: u32, how: Withdrawn) {
         let Some(ended) = self.books.withdrawals.end(row) else { return };
-        if ended.destroy && freed {
+        let held = how == Withdrawn::Held;
+        if ended.destroy && !held {
             self.remove_segment(row);
         } else if let Some(segment) = self.books.segments.get_mut(&row) {
-            segment.granted = !freed;
+            segment.granted = held;
             // Its exporter moves it away from who did not let go. Until it says that it has, it may ask again; but not whose
             // publication was never told to it.
-            segment.revoked |= !freed && segment.id.is_none() && !ended.abandoned;
+            segment.revoked |= held && segment.id.is_none() && !ended.abandoned;
         }
-        let word = self.writer().end_withdrawal(row, freed);
+        let word = self.writer().end_withdrawal(row, how);
         crash_point!(AgentWithdrew);
         self.wakes.all(word);
     }
@@ -281,7 +283,7 @@ impl Agent {
     }
 
     /// Whether a withdrawal ends now, and whether the memory is free. `None` when it is to be looked at again.
-    fn decide(&mut self, row: u32, now: Instant) -> Option<bool> {
+    fn decide(&mut self, row: u32, now: Instant) -> Option<Withdrawn> {
         let withdrawal = self.books.withdrawals.get(row)?;
         let (late, deadline, destroy) = (now >= withdrawal.deadline, withdrawal.deadline, withdrawal.destroy);
         let segment = self.books.segments.get(&row)?;
@@ -298,25 +300,25 @@ impl Agent {
         others.remove(&row);
         // Memory that nobody else exports goes with its segment.
         if destroy && others.is_empty() {
-            return Some(true);
+            return Some(Withdrawn::Free);
         }
         if others.iter().filter_map(|row| self.books.segments.get(row)).any(|s| s.granted) {
             // Importers of another export of the same range reach this memory rightly, and the kernel does not tell
             // whose description is whose: here the importers' word must do.
-            return Some(all_answered);
+            return Some(if all_answered { Withdrawn::Free } else { Withdrawn::Held });
         }
         let returned = self.driver.all_returned(memory.object());
         crash_point!(AgentProbed);
         match returned {
-            Ok(true) => Some(true),
+            Ok(true) => Some(Withdrawn::Free),
             Ok(false) if !late => {
                 self.books.withdrawals.probe_later(row, now);
                 None
             }
-            Ok(false) => Some(false),
+            Ok(false) => Some(Withdrawn::Held),
             Err(error) => {
                 tracing::warn!(%error, "cannot tell whether a segment's memory is free");
-                Some(false)
+                Some(Withdrawn::Held)
             }
         }
     }

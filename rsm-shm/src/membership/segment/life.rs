@@ -8,7 +8,7 @@ use super::{Segment, nobodys_bell};
 use rsm_core::access::AccessList;
 use rsm_core::crash_point;
 use rsm_core::message::{Answer, Ask};
-use rsm_core::registry::{SegmentRow, Withdrawal};
+use rsm_core::registry::{SegmentRow, Withdrawal, Withdrawn};
 use rsm_core::sync::acquire32;
 use rsm_core::{Code, Error, Result};
 use std::sync::atomic::Ordering;
@@ -48,10 +48,9 @@ impl Segment {
             // It was revoked, or could not be moved away from everybody when it was taken back, or it was published by
             // a call that was interrupted. What an interrupted unpublish waited for is over.
             *lock(&self.unfinished) = None;
-            if self.await_withdrawal_through_handlers(number)? {
-                self.gather()?;
-            } else {
-                self.move_memory()?;
+            match self.await_withdrawal_through_handlers(number)? {
+                Withdrawn::Free => self.gather()?,
+                Withdrawn::Held => self.move_memory()?,
             }
             answer = self.request(ask())?;
         }
@@ -104,8 +103,8 @@ impl Segment {
         };
         let done = match self.await_withdrawal(number) {
             // Should that fail, the agent looks again whether it has to be moved when it is asked again.
-            Ok(false) => return self.move_memory(),
-            Ok(true) => self.gather(),
+            Ok(Withdrawn::Held) => return self.move_memory(),
+            Ok(Withdrawn::Free) => self.gather(),
             interrupted => interrupted.map(drop),
         };
         if done.is_err() {
@@ -150,8 +149,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Waits for the end of a withdrawal, after cutting off this process's own imports; says whether memory is free.
-    fn await_withdrawal(&self, number: u32) -> Result<bool> {
+    /// Waits for the end of a withdrawal, after cutting off this process's own imports.
+    fn await_withdrawal(&self, number: u32) -> Result<Withdrawn> {
         crash_point!(WithdrawalAwaited);
         // What cannot be cut off now is by the events thread, or the memory moves away from it.
         let _ = self.membership.shared.sweep();
@@ -161,16 +160,16 @@ impl Segment {
         loop {
             // Acquire: pairs with the Release of `Writer::end_withdrawal`.
             let seen = acquire32(word);
-            if let Some(freed) = Withdrawal::from_word(seen).outcome(number) {
+            if let Some(how) = Withdrawal::from_word(seen).outcome(number) {
                 rsm_core::verdict::begin_owning();
-                return Ok(freed);
+                return Ok(how);
             }
             self.membership.sleep(word, seen, None)?;
         }
     }
 
     /// The same, whatever signal handlers run meanwhile: importers get the time they are promised.
-    fn await_withdrawal_through_handlers(&self, number: u32) -> Result<bool> {
+    fn await_withdrawal_through_handlers(&self, number: u32) -> Result<Withdrawn> {
         loop {
             match self.await_withdrawal(number) {
                 Err(error) if error.code() == Code::Interrupted => {}
@@ -248,9 +247,10 @@ impl Segment {
                     *lock(&self.unfinished) = None;
                     ask(insist)
                 }
-                Ending::Withdrawing(number) => self
-                    .await_withdrawal_through_handlers(number)
-                    .map(|freed| if freed { Ending::Withdrawn } else { Ending::ToMove }),
+                Ending::Withdrawing(number) => self.await_withdrawal_through_handlers(number).map(|how| match how {
+                    Withdrawn::Free => Ending::Withdrawn,
+                    Withdrawn::Held => Ending::ToMove,
+                }),
                 // Another export has the memory on, and somebody that did not let go of this one reaches it.
                 Ending::ToMove => match self.move_memory() {
                     Err(error) if !insist => {
