@@ -96,7 +96,7 @@ pub enum Command {
     },
 }
 
-/// One turn at an operation.
+/// One stint at an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
     /// Its name.

@@ -1,5 +1,5 @@
 //! A run that goes on in the background: its front has no terminal, no output but the logs, and ends only when somebody asks
-//! for that at the cluster's door.
+//! for that at the cluster's entrance.
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{WaitOptions, chdir, setsid, waitpid};

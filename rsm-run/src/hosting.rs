@@ -10,7 +10,7 @@ use rsm::steer::Links;
 use rustix::process::{Pid, RawPid, getpid, getppid};
 
 use crate::failure::Failure;
-use crate::keeper::{Door, Keeper};
+use crate::keeper::{Entrance, Keeper};
 use crate::message::{Hang, raw};
 use crate::plan::{NewCluster, Plan};
 use crate::status::Status;
@@ -30,11 +30,11 @@ const KILLED: u8 = 128 + KILL;
 pub(crate) enum Hosting<'a> {
     /// Ours.
     Own(Box<Cluster>, Keeper),
-    /// One that let us in, until its door closes.
-    Guest { door: &'a Door, closed: bool },
+    /// One that let us in, until its entrance closes.
+    Entered { entrance: &'a Entrance, closed: bool },
 }
 
-/// Starts a cluster and opens its door.
+/// Starts a cluster and opens its entrance.
 pub(crate) fn host(new: &NewCluster, plan: &Plan) -> Result<Hosting<'static>, Failure> {
     if plan.verbosity == Verbosity::Verbose {
         // Straight to standard error, whole lines: too many of them may be lost, and no message between us.
@@ -68,7 +68,7 @@ impl Hosting<'_> {
     pub(crate) fn name(&self) -> &str {
         match self {
             Hosting::Own(cluster, _) => cluster.name(),
-            Hosting::Guest { door, .. } => &door.name,
+            Hosting::Entered { entrance, .. } => &entrance.name,
         }
     }
 
@@ -78,7 +78,7 @@ impl Hosting<'_> {
                 let variables = cluster.environment(node)?;
                 Ok(variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
             }
-            Hosting::Guest { door, .. } => Ok(door.variables.clone()),
+            Hosting::Entered { entrance, .. } => Ok(entrance.variables.clone()),
         }
     }
 
@@ -98,15 +98,15 @@ impl Hosting<'_> {
     pub(crate) fn sources(&self) -> Vec<BorrowedFd<'_>> {
         match self {
             Hosting::Own(_, keeper) => keeper.sources().collect(),
-            Hosting::Guest { closed: true, .. } => Vec::new(),
-            Hosting::Guest { door, closed: false } => vec![door.wire.as_fd()],
+            Hosting::Entered { closed: true, .. } => Vec::new(),
+            Hosting::Entered { entrance, closed: false } => vec![entrance.wire.as_fd()],
         }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self {
             Hosting::Own(_, keeper) => keeper.deadline(),
-            Hosting::Guest { .. } => None,
+            Hosting::Entered { .. } => None,
         }
     }
 

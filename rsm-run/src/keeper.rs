@@ -1,4 +1,4 @@
-//! The door of a cluster that `rsm-ctl` hosts: who may start processes in it, and who may end it.
+//! The entrance of a cluster that `rsm-ctl` hosts: who may start processes in it, and who may end it.
 //!
 //! The warden of `run` and `up` listens on a socket beside the agent's, in the abstract namespace like that one. Whoever
 //! is the cluster's own user, or root, may ask there for the environment of a node, and for the end of the cluster. One
@@ -28,11 +28,11 @@ use crate::failure::{Failure, reason};
 use crate::wire::{Received, Wire};
 
 /// Most connections at a time.
-const MOST_GUESTS: usize = 256;
+const MOST_CALLERS: usize = 256;
 /// How long somebody may take to answer, or to end after it was told to and its own grace is over.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is asked at the door.
+/// What is asked at the entrance.
 #[derive(Debug, Serialize, Deserialize)]
 enum Ask {
     /// To run processes of this node.
@@ -65,10 +65,10 @@ pub(crate) enum Answer {
     Kill,
 }
 
-/// The door from inside.
+/// The entrance from inside.
 pub(crate) struct Keeper {
     listener: OwnedFd,
-    guests: Vec<Guest>,
+    callers: Vec<Caller>,
     /// Until when those inside may take to go, once they were told to.
     until: Option<Instant>,
     thrown_out: bool,
@@ -78,7 +78,7 @@ pub(crate) struct Keeper {
     hosts: Vec<RawPid>,
 }
 
-struct Guest {
+struct Caller {
     wire: Wire,
     inside: bool,
 }
@@ -91,19 +91,19 @@ pub(crate) enum Wish {
 }
 
 impl Keeper {
-    /// Opens the door.
+    /// Opens the entrance.
     pub(crate) fn open(cluster: &Cluster, grace: Duration, hosts: Vec<RawPid>) -> io::Result<Keeper> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let listener = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         bind(&listener, &address(cluster.name(), geteuid().as_raw())?)?;
         listen(&listener, 64)?;
-        Ok(Keeper { listener, guests: Vec::new(), until: None, thrown_out: false, grace, hosts })
+        Ok(Keeper { listener, callers: Vec::new(), until: None, thrown_out: false, grace, hosts })
     }
 
     /// What to wait for.
     pub(crate) fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let listener = (self.guests.len() < MOST_GUESTS).then(|| self.listener.as_fd());
-        listener.into_iter().chain(self.guests.iter().map(|guest| guest.wire.as_fd()))
+        let listener = (self.callers.len() < MOST_CALLERS).then(|| self.listener.as_fd());
+        listener.into_iter().chain(self.callers.iter().map(|caller| caller.wire.as_fd()))
     }
 
     /// When to look whether somebody inside takes too long.
@@ -113,34 +113,34 @@ impl Keeper {
 
     /// Answers whoever asks something.
     pub(crate) fn attend(&mut self, cluster: &Cluster) -> Option<Wish> {
-        while self.guests.len() < MOST_GUESTS {
+        while self.callers.len() < MOST_CALLERS {
             let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) else { break };
             let welcome = peer(&socket).is_ok_and(|(user, _)| user == 0 || user == geteuid().as_raw());
             let wire = Wire::over(socket);
             if welcome {
-                self.guests.push(Guest { wire, inside: false });
+                self.callers.push(Caller { wire, inside: false });
             } else {
                 wire.send(&Answer::Refused { why: "this is another user's cluster".into() });
             }
         }
         let mut wish = None;
         let (ending, grace, hosts) = (self.until.is_some(), self.grace, &self.hosts);
-        self.guests.retain_mut(|guest| {
+        self.callers.retain_mut(|caller| {
             loop {
-                match guest.wire.receive() {
+                match caller.wire.receive() {
                     Received::Nothing => return true,
                     Received::Gone => return false,
                     Received::Message(Ask::End) => {
                         wish = Some(Wish::End);
                         let within = grace.saturating_mul(2).saturating_add(PATIENCE);
-                        guest.wire.send(&Answer::Ending { processes: hosts.clone(), within });
+                        caller.wire.send(&Answer::Ending { processes: hosts.clone(), within });
                     }
                     Received::Message(Ask::Enter { .. }) if ending => {
-                        guest.wire.send(&Answer::Refused { why: format!("cluster {} is ending", cluster.name()) });
+                        caller.wire.send(&Answer::Refused { why: format!("cluster {} is ending", cluster.name()) });
                     }
                     Received::Message(ask @ (Ask::Enter { node } | Ask::Environment { node })) => {
-                        guest.wire.send(&environment(cluster, node));
-                        guest.inside |= matches!(ask, Ask::Enter { .. });
+                        caller.wire.send(&environment(cluster, node));
+                        caller.inside |= matches!(ask, Ask::Enter { .. });
                     }
                 }
             }
@@ -168,12 +168,12 @@ impl Keeper {
     /// Whether somebody is inside who is worth waiting for.
     pub(crate) fn has_guests(&self) -> bool {
         let patient = self.until.is_none_or(|until| Instant::now() < until);
-        patient && self.guests.iter().any(|guest| guest.inside)
+        patient && self.callers.iter().any(|caller| caller.inside)
     }
 
     fn tell(&self, answer: &Answer) {
-        for guest in self.guests.iter().filter(|guest| guest.inside) {
-            guest.wire.send(answer);
+        for caller in self.callers.iter().filter(|caller| caller.inside) {
+            caller.wire.send(answer);
         }
     }
 }
@@ -187,14 +187,14 @@ fn environment(cluster: &Cluster, node: u32) -> Answer {
     }
 }
 
-/// A connection to the door of a cluster, and the first thing that was said there.
-pub struct Door {
+/// A connection to the entrance of a cluster, and the first thing that was said there.
+pub struct Entrance {
     pub(crate) name: String,
     pub(crate) wire: Wire,
     pub(crate) variables: Vec<(String, String)>,
 }
 
-/// What was said at a door.
+/// What was said at an entrance.
 struct Heard {
     wire: Wire,
     /// Who said it, 0 where this PID namespace does not show it.
@@ -202,7 +202,7 @@ struct Heard {
     answer: Answer,
 }
 
-/// Goes to the door of the named cluster, or the only one, and asks.
+/// Goes to the entrance of the named cluster, or the only one, and asks.
 fn ask(name: Option<&str>, ask: &Ask) -> Result<(ClusterRef, Heard), Failure> {
     let cluster = rsm::steer::find(name)?;
     let (socket, keeper) = knock(&cluster)?;
@@ -218,10 +218,10 @@ fn ask(name: Option<&str>, ask: &Ask) -> Result<(ClusterRef, Heard), Failure> {
 }
 
 /// Enters the named cluster, or the only one, as a process of this node.
-pub fn enter(name: Option<&str>, node: u32) -> Result<Door, Failure> {
+pub fn enter(name: Option<&str>, node: u32) -> Result<Entrance, Failure> {
     match ask(name, &Ask::Enter { node })? {
         (cluster, Heard { wire, answer: Answer::Environment { variables }, .. }) => {
-            Ok(Door { name: cluster.name, wire, variables })
+            Ok(Entrance { name: cluster.name, wire, variables })
         }
         (cluster, _) => Err(Failure::new(format!("cluster {} does not let anybody in now", cluster.name))),
     }
@@ -244,7 +244,7 @@ pub fn end(name: Option<&str>) -> Result<String, Failure> {
         ))
     };
     if !RawPid::try_from(keeper).is_ok_and(|keeper| processes.contains(&keeper)) {
-        // Numbers of another PID namespace are those of other processes here, or of none: the end of the door has to do.
+        // Numbers of another PID namespace are those of other processes here, or of none: the end of the entrance has to do.
         return match wait(&wire, within) {
             Received::Gone => Ok(cluster.name),
             _ => Err(late("It is in another PID namespace".to_owned())),
@@ -300,7 +300,7 @@ fn wait(wire: &Wire, within: Duration) -> Received<Answer> {
     }
 }
 
-/// The way to the door, and who keeps it: the warden, 0 where this PID namespace does not show it.
+/// The way to the entrance, and who keeps it: the warden, 0 where this PID namespace does not show it.
 fn knock(cluster: &ClusterRef) -> Result<(OwnedFd, u32), Failure> {
     let failed = |error: io::Error| {
         Failure::new(format!("cannot reach the rsm-ctl of cluster {}: {}", cluster.name, reason(&error)))

@@ -14,8 +14,8 @@
 //! What became of the processes is kept in `account` and told at the end: to people in `summary`, to build servers in
 //! [`junit`]. Where it hangs when the time is up the cluster knows, and `stacks` asks.
 //!
-//! A warden that hosts a cluster also keeps its door ([`keeper`]): a run in a cluster that is there already is another front
-//! and warden, without a cluster of its own, that was let in there and ends when the door closes.
+//! A warden that hosts a cluster also keeps its entrance ([`keeper`]): a run in a cluster that is there already is another front
+//! and warden, without a cluster of its own, that was let in there and ends when the entrance closes.
 //!
 //! What is said to people goes through [`mod@print`], [`printable`] and [`colour`]; every end has a number in [`exit_code`]. All
 //! unsafe code is in [`process`] and [`descriptor`].

@@ -8,7 +8,7 @@ use rsm::lens::Lens;
 use rustix::process::{Resource, Rlimit, getrlimit};
 
 use crate::failure::Failure;
-use crate::keeper::Door;
+use crate::keeper::Entrance;
 use crate::program;
 use crate::task::Task;
 use crate::verbosity::Verbosity;
@@ -57,7 +57,7 @@ pub enum Home {
     /// One that starts and ends with the run.
     New(NewCluster),
     /// One that runs already, which let us in.
-    Running(Door),
+    Running(Entrance),
 }
 
 /// A link that is down from the beginning.

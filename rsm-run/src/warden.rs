@@ -121,7 +121,7 @@ fn start(plan: &Plan, channels: Channels) -> Result<(SignalQueue, Hosting<'_>, V
     let children = prepare().map_err(|(call, error)| Failure::call("cannot set up the agent", call, error))?;
     let hosting = match &plan.home {
         Home::New(new) => host(new, plan)?,
-        Home::Running(door) => Hosting::Guest { door, closed: false },
+        Home::Running(entrance) => Hosting::Entered { entrance, closed: false },
     };
     let processes = start_nodes(plan, &hosting, channels)?;
     Ok((children, hosting, processes))
@@ -243,22 +243,22 @@ impl Warden<'_> {
         let _ = poll(&mut events, timeout.as_ref());
     }
 
-    /// Hears what is said at the door: ours, or the one we came in by.
+    /// Hears what is said at the entrance: ours, or the one we came in by.
     fn attend(&mut self) {
         let heard = match &mut self.hosting {
             Hosting::Own(cluster, keeper) => {
                 let wish = keeper.attend(cluster);
                 wish.map(|Wish::End| (format!("cluster {} is ended by `rsm-ctl down`", cluster.name()), false))
             }
-            Hosting::Guest { closed: true, .. } => None,
-            Hosting::Guest { door, closed } => match door.wire.receive() {
+            Hosting::Entered { closed: true, .. } => None,
+            Hosting::Entered { entrance, closed } => match entrance.wire.receive() {
                 Received::Nothing => None,
-                Received::Message(Answer::Kill) => Some((format!("cluster {} was killed", door.name), true)),
+                Received::Message(Answer::Kill) => Some((format!("cluster {} was killed", entrance.name), true)),
                 Received::Message(Answer::End { why }) => Some((why, false)),
                 Received::Message(_) => None,
                 Received::Gone => {
                     *closed = true;
-                    Some((format!("cluster {} has ended: its agent was killed", door.name), false))
+                    Some((format!("cluster {} has ended: its agent was killed", entrance.name), false))
                 }
             },
         };
@@ -267,7 +267,7 @@ impl Warden<'_> {
             // What `up` was for has been done.
             Hosting::Own(..) if self.plan.stays => ExitCode::Success,
             Hosting::Own(..) => ExitCode::Signal(15),
-            Hosting::Guest { .. } => ExitCode::ClusterEnded,
+            Hosting::Entered { .. } => ExitCode::ClusterEnded,
         };
         if self.supervision.is_killing() || (self.supervision.is_ending() && !kill) {
             return;

@@ -295,7 +295,7 @@ impl Header {
         acquire(&self.revision)
     }
 
-    /// Steps after every turn of the agent in which anything of the registry may have changed, and is a futex: for who
+    /// Steps after every pass of the loop of the agent in which anything of the registry may have changed, and is a futex: for who
     /// watches. What was changed before a step is seen by who sees the step.
     pub fn changes(&self) -> &AtomicU32 {
         &self.changes

@@ -15,7 +15,7 @@ const LARGEST: usize = 1 << 30;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Two processes, one for each node, are pinned to a processor each and do every operation in turns with the raw one that is
-its limit. `ratio` compares turns that follow each other, in the same two processes; it means something even where times
+its limit. `ratio` compares measurements that follow each other, in the same two processes; it means something even where times
 do not, because the host moves the processors of a virtual machine. `near` is the part of the rounds in which a cache line
 went there and back in less than 200 ns. The receiver looks at what arrives.")]
 pub(crate) struct PerfArgs {

@@ -1,4 +1,4 @@
-//! Doing work that takes longer than a turn, a piece at a time; [`books::chores`](super::books::chores) says whose turn it is.
+//! Doing work that takes longer than a pass, a piece at a time; [`books::chores`](super::books::chores) says whose turn it is.
 
 use super::Agent;
 use super::books::chores::Chore;

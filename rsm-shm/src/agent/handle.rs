@@ -4,7 +4,7 @@ use super::Agent;
 use super::books::Books;
 use super::books::limits::{Limits, total_memory};
 use super::books::token::Token;
-use super::books::told::{Kills, LongestTurn, Records};
+use super::books::told::{Kills, LongestPass, Records};
 use super::config::Config;
 use super::shm_driver::ShmDriver;
 use super::wakes::Wakes;
@@ -41,7 +41,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 struct Told {
     kills: Kills,
     records: Records,
-    longest_turn: LongestTurn,
+    longest_pass: LongestPass,
 }
 
 /// A running agent, on a thread of this process. Dropping the handle ends the cluster.
@@ -60,7 +60,7 @@ pub struct AgentHandle {
     ending: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     process: u32,
-    longest_turn: LongestTurn,
+    longest_pass: LongestPass,
     kills: Kills,
     records: Records,
 }
@@ -90,7 +90,7 @@ impl AgentHandle {
         crate::socket::send(&stop, b"stop", &[stop.as_fd()], SendFlags::empty()).map_err(no_socket)?;
         let ending = Arc::new(AtomicBool::new(false));
         let (started, start) = mpsc::channel();
-        let told = Told { kills: Kills::default(), records: Records::default(), longest_turn: LongestTurn::new() };
+        let told = Told { kills: Kills::default(), records: Records::default(), longest_pass: LongestPass::new() };
         let thread = {
             let (config, address, keys) = (config.clone(), address.clone(), keys.clone());
             let (ending, told) = (Arc::clone(&ending), told.clone());
@@ -107,9 +107,9 @@ impl AgentHandle {
             }
             Err(_) => return Err(Error::with(Code::InternalError, "the agent's thread ended at once")),
         }
-        let Told { kills, records, longest_turn } = told;
+        let Told { kills, records, longest_pass } = told;
         let (stop, thread, process) = (Some(stop), Some(thread), std::process::id());
-        Ok(AgentHandle { address, keys, stop, ending, thread, process, longest_turn, kills, records })
+        Ok(AgentHandle { address, keys, stop, ending, thread, process, longest_pass, kills, records })
     }
 
     /// Node and process id of each process that steering has killed, in that order.
@@ -144,10 +144,10 @@ impl AgentHandle {
         if node == 0 { None } else { self.keys.get(node as usize) }
     }
 
-    /// The longest turn of the agent's loop, in its processor time, since this was last asked; zero at first. So long,
+    /// The longest pass of the agent's loop, in its processor time, since this was last asked; zero at first. So long,
     /// and no longer, can whatever others do keep it from serving somebody.
-    pub fn longest_turn(&self) -> Duration {
-        self.longest_turn.take()
+    pub fn longest_pass(&self) -> Duration {
+        self.longest_pass.take()
     }
 }
 
@@ -223,7 +223,7 @@ fn run(
 
 impl Agent {
     fn new(config: &Config, address: Address, keys: Vec<Secret>, told: Told, stopped: &OwnedFd) -> Result<Agent> {
-        let Told { kills, records, longest_turn } = told;
+        let Told { kills, records, longest_pass } = told;
         let capabilities = Capabilities::of(&Feature::OF_AGENT);
         capabilities.check()?;
         if !capabilities.has(Feature::Leases) {
@@ -273,7 +273,7 @@ impl Agent {
             waking: false,
             attended: BTreeSet::new(),
             changed: false,
-            longest_turn,
+            longest_pass,
             kills,
             records,
         };

@@ -21,7 +21,7 @@
 //! | `connect` | connect, inherit, disconnect |
 //! | `rebind` | what importers are told while other contents come into a segment's memory |
 //! | `revoke` | taking segments back |
-//! | `chores` | doing work that takes longer than a turn |
+//! | `chores` | doing work that takes longer than a pass |
 //! | `links` | links that change from outside |
 //! | `steer` | what else may be asked without being a node |
 //! | `tallies` | what processes do, for observers |
@@ -86,11 +86,11 @@ struct Agent {
     wakes: wakes::Wakes,
     /// There is a chore for those that are left to be woken.
     waking: bool,
-    /// Segments whose connections, or whose publication, changed in this turn of the loop.
+    /// Segments whose connections, or whose publication, changed in this pass of the loop.
     attended: BTreeSet<u32>,
-    /// The registry may have changed in this turn of the loop.
+    /// The registry may have changed in this pass of the loop.
     changed: bool,
-    longest_turn: books::told::LongestTurn,
+    longest_pass: books::told::LongestPass,
     kills: books::told::Kills,
     records: books::told::Records,
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const JOIN_WITHIN: Duration = Duration::from_secs(10);
 /// Connections accepted in one round, so that nobody waits behind a flood of them.
 const ACCEPT_BATCH: usize = 16;
-/// Events that one turn deals with; the others come next.
+/// Events that one pass deals with; the others come next.
 const EVENTS: usize = 32;
 /// How long it sleeps at most while it accepts nobody.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ impl Agent {
                     break;
                 }
             }
-            let turn = self.longest_turn.begin();
+            let pass = self.longest_pass.begin();
             // Acquire: pairs with the Release of `AgentHandle::end_without_socket`.
             let end = ending
                 .load(Ordering::Acquire)
@@ -77,7 +77,7 @@ impl Agent {
             self.put_off_wakes();
             #[cfg(debug_assertions)]
             self.books.check(self.map.registry());
-            self.longest_turn.end(turn);
+            self.longest_pass.end(pass);
         }
     }
 
@@ -88,7 +88,7 @@ impl Agent {
         }
     }
 
-    /// Lets those look who watch the registry. A system call, after the replies of the turn are on their way, and
+    /// Lets those look who watch the registry. A system call, after the replies of the pass are on their way, and
     /// only while somebody is there to look.
     fn tell_watchers(&self) {
         let word = self.writer().step_changes();

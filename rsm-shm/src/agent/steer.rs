@@ -116,7 +116,7 @@ impl Agent {
             return Ok(step == Step::Send);
         };
         signalling.after = reached;
-        // Answered in the turn of the last signal: the cluster may end with the process.
+        // Answered in the pass of the last signal: the cluster may end with the process.
         let is_last = step == Step::Send && (reached == last || parties.len() < most);
         for party in parties {
             let Some(member) = self.books.members.get_mut(&party) else { continue };

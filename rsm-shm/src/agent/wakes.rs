@@ -76,7 +76,7 @@ impl Park for Wakes {
 }
 
 impl Agent {
-    /// At the end of a turn: what it left to be woken is woken in the next ones.
+    /// At the end of a pass: what it left to be woken is woken in the next ones.
     pub(super) fn put_off_wakes(&mut self) {
         if !self.wakes.is_empty() && !std::mem::replace(&mut self.waking, true) {
             self.books.chores.add(Owner::Sleepers, Chore::Wake);

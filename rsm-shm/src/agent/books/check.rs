@@ -3,7 +3,7 @@
 use super::Books;
 use rsm_core::registry::{Registry, Writer};
 
-/// Tables up to this size are compared after every turn, larger ones now and then.
+/// Tables up to this size are compared after every pass of the loop, larger ones now and then.
 const SMALL: usize = 256;
 const NOW_AND_THEN: u32 = 1000;
 

@@ -1,4 +1,4 @@
-//! Work that takes longer than a turn: done piece by piece, a piece for each that wants some, between the requests of
+//! Work that takes longer than a pass: done piece by piece, a piece for each that wants some, between the requests of
 //! everybody else.
 //!
 //! What a process can make the agent do grows with what it holds: a hundred thousand importers to post to, to cut off,

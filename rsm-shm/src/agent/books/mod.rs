@@ -1,7 +1,7 @@
 //! What the agent knows: records, the tables they are in, and what each node and process may take of those.
 //!
 //! Nothing here acts: the deeds ([`Agent`](super)) look things up, change them, and tell the registry. What must hold
-//! between the tables is in `check`, which debug builds ask after each turn.
+//! between the tables is in `check`, which debug builds ask after each pass of the loop.
 //!
 //! | file | what |
 //! |---|---|
@@ -16,7 +16,7 @@
 //! | `connection` | connections |
 //! | `withdrawals` | segments that are being taken back, and which of them go on when |
 //! | `relinking` | links while they are being changed |
-//! | `chores` | work that takes longer than a turn |
+//! | `chores` | work that takes longer than a pass |
 //! | `rows` | which rows of a table are free, and which node holds the others |
 //! | `signalling` | the processes of a node, while they are signalled |
 //! | `shares` | what one node or process may take of what there is for all |

@@ -1,4 +1,4 @@
-//! What the agent tells whoever started it: whom it killed, and how long its turns are.
+//! What the agent tells whoever started it: whom it killed, and how long the passes of its loop are.
 
 use crate::memory::tables::RecordMap;
 use rsm_core::lens::log::Delivered;
@@ -61,34 +61,34 @@ impl Records {
     }
 }
 
-/// The longest turn of the agent's loop, in nanoseconds of its processor time: how long somebody who asks may have to
+/// The longest pass of the agent's loop, in nanoseconds of its processor time: how long somebody who asks may have to
 /// wait for others. Nobody measures until somebody has asked.
 #[derive(Clone, Debug)]
-pub(in crate::agent) struct LongestTurn(Arc<AtomicU64>);
+pub(in crate::agent) struct LongestPass(Arc<AtomicU64>);
 
 /// Nobody has asked.
 const UNASKED: u64 = u64::MAX;
 
-/// When a turn began.
-pub(in crate::agent) struct Turn(Option<Duration>);
+/// When a pass began.
+pub(in crate::agent) struct Pass(Option<Duration>);
 
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-impl LongestTurn {
-    pub(in crate::agent) fn new() -> LongestTurn {
-        LongestTurn(Arc::new(AtomicU64::new(UNASKED)))
+impl LongestPass {
+    pub(in crate::agent) fn new() -> LongestPass {
+        LongestPass(Arc::new(AtomicU64::new(UNASKED)))
     }
 
     // Relaxed, here and below: a number to look at.
-    pub(in crate::agent) fn begin(&self) -> Turn {
-        Turn((self.0.load(Relaxed) != UNASKED).then(processor_time))
+    pub(in crate::agent) fn begin(&self) -> Pass {
+        Pass((self.0.load(Relaxed) != UNASKED).then(processor_time))
     }
 
-    pub(in crate::agent) fn end(&self, turn: Turn) {
-        if let Turn(Some(began)) = turn {
+    pub(in crate::agent) fn end(&self, pass: Pass) {
+        if let Pass(Some(began)) = pass {
             let took = processor_time().saturating_sub(began).as_nanos();
             self.0.fetch_max(u64::try_from(took).unwrap_or(0), Relaxed);
         }

@@ -1,8 +1,8 @@
 //! How long the agent can be held by one process, with its tables full.
 //!
-//! `cargo bench --bench agent_turn` fills the tables (65,536 segments, 262,144 connections), all but what is kept for
+//! `cargo bench --bench agent_pass` fills the tables (65,536 segments, 262,144 connections), all but what is kept for
 //! others held by one process, and lets that process do what takes the agent longest. Meanwhile another member asks
-//! something that costs nothing, again and again. Two numbers for each: the longest turn of the agent's loop, in its own
+//! something that costs nothing, again and again. Two numbers for each: the longest pass of the agent's loop, in its own
 //! processor time, and the longest that the other member waited for an answer, which on a busy machine is also the time
 //! that the agent or the member waited for a processor. As root the table of segments is filled, for
 //! which the limit of descriptors is raised; otherwise what it allows.
@@ -39,14 +39,14 @@ fn main() -> Result<()> {
     if setrlimit(Resource::Nofile, wanted).is_err() {
         println!("descriptors: {:?}", getrlimit(Resource::Nofile).current);
     }
-    let mut config = Config::new(&format!("turn-{}", std::process::id()), 2);
+    let mut config = Config::new(&format!("pass-{}", std::process::id()), 2);
     config.geometry = Geometry { bells: 1 << 19, ..Geometry::default() };
     config.dedicated = true;
     let agent = AgentHandle::start(&config)?;
     let mut holder = Process::start(&agent)?;
     let ping = Ping::start(&agent)?;
     println!(
-        "| what one process does | longest turn, us | longest wait of another, us | took, ms |\n|---|---|---|---|"
+        "| what one process does | longest pass, us | longest wait of another, us | took, ms |\n|---|---|---|---|"
     );
     for (step, what) in [
         ("fill", "fill the tables"),
@@ -170,15 +170,15 @@ impl Ping {
     }
 
     fn measure(&self, agent: &AgentHandle, what: &str, work: impl FnOnce() -> String) {
-        agent.longest_turn();
+        agent.longest_pass();
         self.worst.store(0, Relaxed);
         let began = Instant::now();
         let told = work();
         let took = began.elapsed().as_millis();
         // An answer that is still waited for counts.
         std::thread::sleep(Duration::from_millis(20));
-        let (turn, wait) = (agent.longest_turn().as_micros(), self.worst.load(Relaxed));
-        println!("| {what} | {turn} | {wait} | {took} |{}", if told.is_empty() { told } else { format!(" {told}") });
+        let (pass, wait) = (agent.longest_pass().as_micros(), self.worst.load(Relaxed));
+        println!("| {what} | {pass} | {wait} | {took} |{}", if told.is_empty() { told } else { format!(" {told}") });
     }
 }
 
