@@ -132,7 +132,9 @@ pub fn read_to_end(guest: &Guest) -> std::io::Result<Vec<u8>> {
             Ok(rustix::io::read(self.0, bytes)?)
         }
     }
-    let mut all = Vec::new();
+    // What most files of the kernel's need. Without room for a beginning the first bytes are asked for apart, and each read
+    // is compared.
+    let mut all = Vec::with_capacity(4096);
     Reader(guest).read_to_end(&mut all)?;
     Ok(all)
 }
