@@ -47,6 +47,8 @@ mod output;
 mod report;
 mod slice;
 mod splitters;
+#[cfg(test)]
+mod tests;
 
 use board::{Board, Word};
 use output::Output;

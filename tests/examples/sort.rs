@@ -1,7 +1,7 @@
 //! `sort`, against `LC_ALL=C sort`.
 
-use crate::logic::Numbers;
 use crate::nodes::{Ended, Scratch, example, run_well};
+use crate::numbers::Numbers;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! `sort` when something goes wrong: every node ends, none ends well, and somebody says why.
 
-use crate::logic::Numbers;
 use crate::nodes::{Ended, Running, Scratch, run};
+use crate::numbers::Numbers;
 use rsm_stories::quota;
 use std::io::{Read, pipe};
 use std::path::Path;
