@@ -8,32 +8,49 @@ use std::sync::Mutex;
 /// What the negative controls leak.
 static LEAKS: Mutex<Vec<Box<dyn Send>>> = Mutex::new(Vec::new());
 
+rsm_stories::commands! {
+    enum Command {
+        /// Dies, stops or waits at a step.
+        Arm "arm" { point: String, hit: String, how: String }
+        /// Does not.
+        Disarm "disarm" {}
+        /// Counts from here on.
+        Forget "forget" {}
+        /// Whether the step was taken.
+        Fired "fired" {}
+        /// The steps that were taken, and how often.
+        Hits "hits" {}
+        /// Leaks something, for a control.
+        Leak "leak" { what: String }
+    }
+}
+
 pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
-    let word = |i: usize| words.get(i).map_or("", String::as_str);
-    let name = word(1).to_owned();
-    Some(match word(0) {
-        "arm" => {
+    let Some(command) = Command::read(words) else {
+        return rsm_stories::pieces::more(things, words);
+    };
+    Some(match command {
+        Command::Arm { point, hit, how } => {
             crash::from_environment();
-            assert!(crash::arm_named(&name, word(2), word(3)), "{words:?}");
+            assert!(crash::arm_named(&point, &hit, &how), "{words:?}");
             Ok(String::new())
         }
-        "disarm" => {
+        Command::Disarm {} => {
             crash::disarm();
             Ok(String::new())
         }
-        "forget" => {
+        Command::Forget {} => {
             crash::from_environment();
             crash::forget();
             Ok(String::new())
         }
-        "fired" => Ok(crash::fired().to_string()),
-        "hits" => {
+        Command::Fired {} => Ok(crash::fired().to_string()),
+        Command::Hits {} => {
             Ok(crash::hits().map(|(point, hits)| format!("{}:{hits}", point.name())).collect::<Vec<_>>().join(" "))
         }
-        "leak" => {
-            LEAKS.lock().unwrap().push(super::controls::leak(&name));
+        Command::Leak { what } => {
+            LEAKS.lock().unwrap().push(super::controls::leak(&what));
             Ok(String::new())
         }
-        _ => return rsm_stories::pieces::more(things, words),
     })
 }

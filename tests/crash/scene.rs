@@ -189,7 +189,7 @@ impl Scene {
     /// Lets somebody do something, unless it is dead or gave up; says what it answered.
     fn tells(&mut self, role: Role, command: &str) -> Option<String> {
         let victim = self.victim.map(|(role, ..)| role);
-        let (over, timed_out) = (self.over, format!("err {} ", Code::Timeout.number()));
+        let over = self.over;
         let began = Instant::now();
         let player = self.player(role)?;
         if player.dead {
@@ -199,7 +199,7 @@ impl Scene {
         if answer.is_none() {
             player.dead = true;
             assert!(victim == Some(role) || over, "{role:?} died of {command:?}, and was not to");
-        } else if victim.is_some() && !answer.as_deref().is_some_and(|answer| answer.contains(&timed_out)) {
+        } else if victim.is_some() && answer.as_deref().and_then(code_of) != Some(Code::Timeout) {
             let mut slowest = SLOWEST.lock().unwrap();
             if began.elapsed() > slowest.0 {
                 *slowest = (began.elapsed(), format!("{role:?} {command}, victim {:?}", self.victim));
@@ -384,7 +384,8 @@ impl Scene {
             let check = player.process.ok("check");
             for (name, what) in check.split_whitespace().filter_map(|word| word.split_once('=')) {
                 // Imports of a dead exporter are aborted at once, and all memory is what it was.
-                let fine = what == "true" || what == "40" || what == "0" && !(role == Role::Importer && no_exporter);
+                let put = what == "put" && !(role == Role::Importer && no_exporter);
+                let fine = what == "true" || what == Code::ConnAborted.name() || put;
                 assert!(fine, "{role:?}: {name} is {what}");
             }
             let errors = player.process.ok("dropall");
@@ -448,8 +449,9 @@ impl Scene {
             let check = player.process.ok("check");
             for (name, what) in check.split_whitespace().filter_map(|word| word.split_once('=')) {
                 // Nobody is left to say that a rebind is over: what was suspended for it is vouched for no more.
-                let suspended = role == Role::Importer && what == "38";
-                assert!(["true", "40", "0"].contains(&what) || suspended, "{role:?}: {name} is {what}");
+                let suspended = role == Role::Importer && what == Code::BarrierFailure.name();
+                let fine = ["true", Code::ConnAborted.name(), "put"].contains(&what);
+                assert!(fine || suspended, "{role:?}: {name} is {what}");
             }
         }
         // Mapped memory and signals go on.
@@ -462,7 +464,10 @@ impl Scene {
                 continue;
             }
             let errors = player.process.ok("dropall");
-            assert!(errors.split_whitespace().all(|code| code == "4"), "giving back after the end: {errors}");
+            assert!(
+                errors.split_whitespace().all(|code| code == Code::CtlrNotPresent.name()),
+                "giving back after the end: {errors}"
+            );
             let pid = player.process.pid();
             let left = || Holdings::of(pid).of_segments();
             Holdings::default().is_again("a member after the end", left)?;

@@ -11,7 +11,7 @@ use rsm_shm::memory::memfd::{self, Sealing};
 use rsm_shm::memory::page_size;
 use rsm_shm::socket::{packet_pair, packet_socket, receive, send};
 use rsm_stories::raw::{introduction, place};
-use rsm_stories::{NodeProcess, small_cluster, story, wait_for};
+use rsm_stories::{NodeProcess, refused_as, small_cluster, story, wait_for};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -162,7 +162,7 @@ fn visit(what: &str, step: &str, code: Code, words: &str, act: impl FnOnce(Visit
     let fake = Fake::start(act);
     let mut visitor = fake.visitor();
     let told = visitor.ask(&format!("visit {step}"));
-    assert!(told.starts_with(&format!("err {} ", code.number())), "{what}: {told}, expected {code:?}");
+    assert!(refused_as(&told, code), "{what}: {told}, expected {code:?}");
     assert!(told.contains(words), "{what}: {told} lacks {words:?}");
     visitor.ok("pid");
     visitor.end();
@@ -560,7 +560,7 @@ fn a_request_that_is_never_answered_can_be_interrupted() {
         answer.is_some()
     });
     let told = answer.expect("an answer");
-    assert!(told.starts_with(&format!("err {} ", Code::Interrupted.number())), "{told}");
+    assert!(refused_as(&told, Code::Interrupted), "{told}");
     assert!(told.contains("the agent did not answer"), "{told}");
     visitor.end();
     fake.thread.join().expect("the false agent did its part");

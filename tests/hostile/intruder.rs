@@ -1,13 +1,13 @@
-//! The process that means ill: it reads a command a line and answers each with a line, `ok ...` or `err NUMBER text`.
+//! The process that means ill.
 #![allow(unsafe_code)] // it stores where it should not, forks, and becomes others
 
-use rsm::{AccessList, Cluster, Code, Controller, Error, Permission, Result, SegmentId};
+use super::command::{Command, Kind, Step};
+use rsm::{AccessList, Cluster, Controller, Permission, Result, SegmentId};
 use rsm_core::access::Level;
 use rsm_core::message::{Answer, Ask, ConnectionName, SegmentName};
 use rsm_shm::memory::region::Region;
 use rsm_stories::raw::{Member, Raw, claim};
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
-use std::io::{BufRead, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// What it has got hold of.
@@ -27,22 +27,10 @@ pub(crate) struct Loot {
 /// Reads commands until standard input ends.
 pub(crate) fn run() {
     let mut loot = Loot::default();
-    for line in std::io::stdin().lock().lines() {
-        let Ok(line) = line else { return };
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let answer = match carry_out(&mut loot, &words) {
-            Ok(text) => format!("ok {text}"),
-            Err(error) => format!("err {} {error}", error.code().number()),
-        };
-        let mut out = std::io::stdout().lock();
-        if writeln!(out, "{answer}").and_then(|()| out.flush()).is_err() {
-            return;
-        }
-    }
-}
-
-fn number(text: &str) -> u64 {
-    text.parse().expect("a number")
+    rsm_stories::node::serve(|words| match Command::read(words) {
+        Some(command) => carry_out(&mut loot, command),
+        None => rsm_stories::node::no_command(words),
+    });
 }
 
 fn create(length: u64) -> Ask {
@@ -54,15 +42,14 @@ fn nonsense() -> Ask {
     Ask::Disconnect { connection: ConnectionName { row: u32::MAX, generation: u64::MAX } }
 }
 
-fn carry_out(loot: &mut Loot, words: &[&str]) -> Result<String> {
-    let word = |i: usize| words.get(i).copied().unwrap_or("");
-    match word(0) {
-        "join" => {
+fn carry_out(loot: &mut Loot, command: Command) -> Result<String> {
+    match command {
+        Command::Join {} => {
             loot.members.push(Member::of_environment()?);
             Ok(String::new())
         }
-        "members" => {
-            for held in 0..number(word(1)) {
+        Command::Members { most } => {
+            for held in 0..most {
                 match Member::of_environment() {
                     Ok(member) => loot.members.push(member),
                     Err(error) => return Ok(format!("{held} {error}")),
@@ -70,8 +57,8 @@ fn carry_out(loot: &mut Loot, words: &[&str]) -> Result<String> {
             }
             Ok("all".to_owned())
         }
-        "strangers" => {
-            for _ in 0..number(word(1)) {
+        Command::Strangers { count } => {
+            for _ in 0..count {
                 loot.strangers.push(Raw::connect()?);
             }
             let told = loot.strangers.iter().filter_map(|raw| {
@@ -81,18 +68,17 @@ fn carry_out(loot: &mut Loot, words: &[&str]) -> Result<String> {
             });
             Ok(told.collect::<Vec<_>>().join(" "))
         }
-        "connections" => {
-            for _ in 0..number(word(1)) {
+        Command::Connections { count } => {
+            for _ in 0..count {
                 drop(Raw::connect()?);
             }
             Ok(String::new())
         }
-        "segments" => create_all(loot, number(word(1))),
-        "replace" => {
-            // Asks for another memory object of each segment, again and again, and settles none.
+        Command::Segments { most } => create_all(loot, most),
+        Command::Replace { rounds } => {
             let (member, segments) = (&mut loot.members[0].control, &loot.segments);
             let mut refused = String::new();
-            for _ in 0..number(word(1)) {
+            for _ in 0..rounds {
                 for (segment, _) in segments {
                     if let Err(error) = member.ask(Ask::Replace { segment: *segment }) {
                         refused = error.to_string();
@@ -101,41 +87,34 @@ fn carry_out(loot: &mut Loot, words: &[&str]) -> Result<String> {
             }
             Ok(refused)
         }
-        "replaceshared" => {
-            for _ in 0..number(word(1)) {
+        Command::ReplaceShared { rounds } => {
+            for _ in 0..rounds {
                 replace_while_shared(&mut loot.members[0].control, loot.segments[0].0)?;
             }
             Ok(String::new())
         }
-        "crowd" => {
-            // A published segment with so many importers; nobody can reach its memory.
+        Command::Crowd { importers } => {
             create_all(loot, 1)?;
             let (segment, control) = (loot.segments[0].0, &mut loot.members[0].control);
             let id = 0x40_0000;
             control.ask(Ask::Publish { segment, id, access: AccessList::everyone() })?;
-            for _ in 0..number(word(1)) {
+            for _ in 0..importers {
                 let permission = Permission::None;
                 control.ask(Ask::Connect { controller: 1, node: claim().node, id, permission, has_bells: true })?;
             }
             Ok(segment.row.to_string())
         }
-        "tellunpublish" => {
+        Command::TellUnpublish {} => {
             let segment = loot.segments[0].0;
             loot.members[0].control.tell(Ask::Unpublish { segment }).expect("sent");
             Ok(String::new())
         }
-        "hearunpublished" => {
+        Command::HearUnpublished {} => {
             let (reply, _) = loot.members[0].control.hear().expect("an answer");
             reply.outcome.map(|answer| format!("{answer:?}"))
         }
-        "connectall" => {
-            let ask = |_| Ask::Connect {
-                controller: 1,
-                node: number(word(1)) as u32,
-                id: number(word(2)) as u32,
-                permission: Permission::Read,
-                has_bells: true,
-            };
+        Command::ConnectAll { node, id } => {
+            let ask = |_| Ask::Connect { controller: 1, node, id, permission: Permission::Read, has_bells: true };
             for made in 0.. {
                 if let Err(error) = loot.members[0].control.ask(ask(made)) {
                     return Ok(format!("{made} {error}"));
@@ -143,18 +122,18 @@ fn carry_out(loot: &mut Loot, words: &[&str]) -> Result<String> {
             }
             unreachable!("connections end somewhere")
         }
-        "scribble" => {
-            gather(loot, number(word(1)) as u32, number(word(2)) as u32)?;
-            Ok(scribble(&loot.regions, number(word(3))).to_string())
+        Command::Scribble { node, id, rounds } => {
+            gather(loot, node, id)?;
+            Ok(scribble(&loot.regions, rounds).to_string())
         }
-        "rescribble" => Ok(scribble(&loot.regions, number(word(1))).to_string()),
-        "flood" => Ok(flood(loot, number(word(1))).to_string()),
-        "descriptors" => Ok(throw_descriptors(loot).to_string()),
-        "garbage" => {
+        Command::Rescribble { rounds } => Ok(scribble(&loot.regions, rounds).to_string()),
+        Command::Flood { most } => Ok(flood(loot, most).to_string()),
+        Command::Descriptors {} => Ok(throw_descriptors(loot).to_string()),
+        Command::Garbage {} => {
             throw_garbage(loot);
             Ok(String::new())
         }
-        "halves" => {
+        Command::Halves {} => {
             for end in [Shutdown::Read, Shutdown::Write, Shutdown::Both] {
                 for events in [false, true] {
                     let member = Member::of_environment()?;
@@ -165,100 +144,100 @@ fn carry_out(loot: &mut Loot, words: &[&str]) -> Result<String> {
             }
             Ok(String::new())
         }
-        "close" => {
+        Command::Close {} => {
             loot.members.clear();
             loot.strangers.clear();
             loot.segments.clear();
             loot.regions.clear();
             Ok(String::new())
         }
-        "keepinchild" => Ok(rsm_stories::node::fork_idle_child().to_string()),
-        "publish" => {
+        Command::KeepInChild {} => Ok(rsm_stories::node::fork_idle_child().to_string()),
+        Command::Publish { id } => {
             let (segment, _) = *loot.segments.last().map(|(s, m)| (s, m)).as_ref().expect("created");
-            let ask = Ask::Publish { segment: *segment, id: number(word(1)) as u32, access: AccessList::everyone() };
+            let ask = Ask::Publish { segment: *segment, id, access: AccessList::everyone() };
             loot.members[0].control.ask(ask).map(|_| String::new())
         }
-        // From here on: what the attack table and the false agents use.
-        "become" => {
-            become_user(number(word(1)) as u32);
+        Command::Become { user } => {
+            become_user(user);
             Ok(String::new())
         }
-        "host" => {
-            let cluster = Cluster::builder(number(word(1)) as u32).dedicated().start()?;
-            let mut nodes = Vec::new();
+        Command::Host { nodes } => {
+            let cluster = Cluster::builder(nodes).dedicated().start()?;
+            let mut environments = Vec::new();
             for node in 1..=cluster.node_count() {
                 let pairs: Vec<String> = cluster.environment(node)?.iter().map(|(k, v)| format!("{k}={v}")).collect();
-                nodes.push(pairs.join(","));
+                environments.push(pairs.join(","));
             }
             loot.host = Some(cluster);
-            Ok(nodes.join(" "))
+            Ok(environments.join(" "))
         }
-        "export" => {
+        Command::Export { kind, id } => {
             let controller = Controller::open("shm0")?;
-            let export = match word(1) {
-                "sealed" => controller.export_sealed(65536)?,
-                _ => controller.export(65536)?,
+            let export = match kind {
+                Kind::Sealed => controller.export_sealed(65536)?,
+                Kind::Open | Kind::Guarded => controller.export(65536)?,
             };
-            let access = if word(1) == "open" { AccessList::everyone() } else { AccessList::readers() };
-            export.publish(SegmentId::new(number(word(2)) as u32), &access)?;
+            let access = if kind == Kind::Open { AccessList::everyone() } else { AccessList::readers() };
+            export.publish(SegmentId::new(id), &access)?;
             loot.export = Some(export);
             Ok(String::new())
         }
-        "unpublish" => loot.export.as_ref().expect("exported").unpublish().map(|()| String::new()),
-        "read" => {
+        Command::Unpublish {} => loot.export.as_ref().expect("exported").unpublish().map(|()| String::new()),
+        Command::Read { offset } => {
             let export = loot.export.as_ref().expect("exported");
-            export.memory().read_volatile_u64(number(word(1))).map(|v| v.to_string())
+            export.memory().read_volatile_u64(offset).map(|v| v.to_string())
         }
-        "write" => {
+        Command::Write { offset, value } => {
             let export = loot.export.as_ref().expect("exported");
-            export.memory().write_volatile_u64(number(word(1)), number(word(2))).map(|()| String::new())
+            export.memory().write_volatile_u64(offset, value).map(|()| String::new())
         }
-        "connectown" => {
+        Command::ConnectOwn {} => {
             let import = Controller::open("shm0")?.connect(1, SegmentId::new(0x40_0000), Permission::Read)?;
             import.get_u64(8).map(|v| v.to_string())
         }
-        "pending" => {
+        Command::Pending {} => {
             let export = loot.export.as_ref().expect("exported");
             Ok(export.wait(Some(std::time::Duration::ZERO)).is_ok().to_string())
         }
-        "where" => Ok((loot.export.as_ref().expect("exported").memory().as_ptr().addr()).to_string()),
-        "attack" => super::attacks::carry_out(loot, &words[1..]),
-        "visit" => visit(word(1)),
-        "pid" => Ok(std::process::id().to_string()),
-        other => Err(Error::with(Code::BadArgsErrors, format!("no command {other:?}"))),
+        Command::Where {} => Ok((loot.export.as_ref().expect("exported").memory().as_ptr().addr()).to_string()),
+        Command::Attack { name, exporter, agent, place } => {
+            super::attacks::carry_out(loot, &name, exporter, agent, place)
+        }
+        Command::Visit { step } => visit(step),
+        Command::Pid {} => Ok(std::process::id().to_string()),
     }
 }
 
 /// Uses the library as any program would, up to the named step.
-fn visit(step: &str) -> Result<String> {
-    if step == "look" {
+fn visit(step: Step) -> Result<String> {
+    if step == Step::Look {
         return rsm::observe::Observer::attach(None).map(|o| format!("{:?}", o.cluster()));
     }
-    if step == "processes" || step == "activity" {
+    if matches!(step, Step::Processes | Step::Activity) {
         let observer = rsm::observe::Observer::attach(None)?;
-        let count = if step == "processes" { observer.processes()?.len() } else { observer.activity()?.len() };
+        let count = if step == Step::Processes { observer.processes()?.len() } else { observer.activity()?.len() };
         return Ok(count.to_string());
     }
     install_handler();
     let shm = Controller::open("shm0")?;
-    if step == "join" {
+    if step == Step::Join {
         return Ok(shm.name());
     }
-    if step == "connect" {
+    if step == Step::Connect {
         let import = shm.connect(1, SegmentId::new(0x40_0000), Permission::ReadWrite)?;
         import.put_u64(0, 1)?;
         import.put_u64(import.len() as u64 - 8, 1)?;
         import.signal()?;
         return Ok(import.len().to_string());
     }
-    if step == "twice" {
+    if step == Step::Twice {
         let connect = || shm.connect(1, SegmentId::new(0x40_0000), Permission::ReadWrite);
         let (first, second) = (connect()?, connect());
         // Whatever it says: its memory is still there.
         let _ = first.put_u64(0, 1);
         return second.map(|import| import.len().to_string());
     }
-    if step == "adopt" {
+    if step == Step::Adopt {
         let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: a fresh mapping that nothing refers to, exported and kept.
         return unsafe {
@@ -268,7 +247,7 @@ fn visit(step: &str) -> Result<String> {
     }
     let export = shm.export(65536)?;
     export.memory().write_volatile_u64(65528, 1)?;
-    let wanted = if step == "published" { SegmentId::new(0x40_0000) } else { SegmentId::any() };
+    let wanted = if step == Step::Published { SegmentId::new(0x40_0000) } else { SegmentId::any() };
     let id = export.publish(wanted, &AccessList::everyone())?;
     export.unpublish()?;
     Ok(id.to_string())

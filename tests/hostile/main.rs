@@ -5,6 +5,7 @@
 //! wants.
 
 mod attacks;
+mod command;
 mod fake;
 mod intruder;
 mod isolated;

@@ -8,14 +8,17 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
-/// What nodes of these stories can do beyond the common commands.
-pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
-    match words {
-        [command, name, rounds] if command == "transfers" => {
-            Some(transfers(things, name, rounds.parse().expect("a number")))
-        }
-        _ => None,
+rsm_stories::commands! {
+    /// What nodes of these stories can do beyond the common commands.
+    enum Command {
+        /// Transfers in every way; says how often memory was allocated meanwhile.
+        Transfers "transfers" { name: String, rounds: u64 }
     }
+}
+
+pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
+    let Command::Transfers { name, rounds } = Command::read(words)?;
+    Some(transfers(things, &name, rounds))
 }
 
 /// Puts, gets, spans and posts, `rounds` times; says how often memory was allocated meanwhile.

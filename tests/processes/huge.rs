@@ -10,29 +10,32 @@ use rsm_stories::{NodeProcess, cluster, story};
 use rustix::process::Signal;
 use std::sync::Arc;
 
-/// What nodes of these stories can do beyond the common commands.
-pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words[..] {
-        ["exporthuge", name, length] => {
-            Some(export(things, name, |controller| controller.export_huge(length.parse().expect("a length"))))
-        }
-        ["adoptaligned", name, length] => Some(export(things, name, |controller| {
-            let length = length.parse().expect("a length");
-            let (size, room) = (huge_page_size(), vec![0u8; length + huge_page_size()].leak().as_mut_ptr());
-            let start = room.wrapping_add(room.addr().wrapping_neg() % size);
-            // SAFETY: leaked, and used through the export only.
-            unsafe { controller.adopt(start, length) }
-        })),
-        ["hugeexport", name] => Some(Ok(huge_at(things.exports.lock().unwrap()[name].memory().as_ptr()))),
-        ["hugemap", name] => Some(Ok(huge_at(things.mappings.lock().unwrap()[name].memory().as_ptr()))),
-        _ => None,
+rsm_stories::commands! {
+    /// What nodes of these stories can do beyond the common commands.
+    enum Command {
+        /// Exports memory of the program's that begins where a huge page can.
+        AdoptAligned "adoptaligned" { name: String, bytes: usize }
+        /// How much of an export's memory is mapped in huge pages.
+        HugeExport "hugeexport" { name: String }
+        /// How much of a mapping is.
+        HugeMap "hugemap" { name: String }
     }
 }
 
-fn export(things: &Things, name: &str, make: impl FnOnce(&Controller) -> Result<rsm::Export>) -> Result<String> {
-    let export = make(&Controller::open("shm0")?)?;
-    things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
+pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
+    Some(match Command::read(words)? {
+        Command::AdoptAligned { name, bytes } => adopt_aligned(things, name, bytes),
+        Command::HugeExport { name } => Ok(huge_at(things.exports.lock().unwrap()[&name].memory().as_ptr())),
+        Command::HugeMap { name } => Ok(huge_at(things.mappings.lock().unwrap()[&name].memory().as_ptr())),
+    })
+}
+
+fn adopt_aligned(things: &Things, name: String, length: usize) -> Result<String> {
+    let (size, room) = (huge_page_size(), vec![0u8; length + huge_page_size()].leak().as_mut_ptr());
+    let start = room.wrapping_add(room.addr().wrapping_neg() % size);
+    // SAFETY: leaked, and used through the export only.
+    let export = unsafe { Controller::open("shm0")?.adopt(start, length) }?;
+    things.exports.lock().unwrap().insert(name, Arc::new(export));
     Ok(String::new())
 }
 

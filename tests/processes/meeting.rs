@@ -5,6 +5,7 @@ use rsm::{AccessList, Code, Controller, Error, Permission, Result, SegmentId};
 use rsm_core::bell::Accumulate;
 use rsm_shm::membership::segment::Segment;
 use rsm_shm::memory::page_size;
+use rsm_stories::command::{Field, Words};
 use rsm_stories::node::{Things, pages};
 use rsm_stories::{NodeProcess, PATIENCE, cluster, environment_of, refused_as, story, wait_for};
 use rustix::process::Signal;
@@ -67,31 +68,81 @@ fn shared(name: &str) -> Arc<Shared> {
     Arc::clone(&SHARED.lock().unwrap().as_ref().expect("exported")[name])
 }
 
-/// What nodes of these stories can do beyond the common commands.
+/// Runs of slots, first and last, as `numbers` tells them: `-1-5,8-8`, and `-` for none.
+#[derive(Clone, Debug)]
+struct Runs(Vec<(usize, usize)>);
+
+impl Field for Runs {
+    fn take(words: &mut Words<'_>, what: &str) -> std::result::Result<Runs, String> {
+        let word = words.next(what)?;
+        let run = |run: &str| {
+            let (first, last) = run.split_once('-')?;
+            Some((first.parse().ok()?, last.parse().ok()?))
+        };
+        let runs = word.strip_prefix('-').map(|runs| runs.split(',').filter(|run| !run.is_empty()).map(run).collect());
+        runs.flatten().map(Runs).ok_or_else(|| format!("its {what} {word:?} are no runs"))
+    }
+}
+
+rsm_stories::choices! {
+    /// How a word is put.
+    enum How {
+        /// By a put in implicit mode.
+        Put "put"
+        /// By a put in a span.
+        Span "span"
+        /// By a store through a mapping, in a span.
+        Store "store"
+    }
+}
+
+rsm_stories::commands! {
+    /// What nodes of these stories can do beyond the common commands.
+    enum Command {
+        /// Exports fresh memory, for several threads.
+        Seg "seg" { name: String, bytes: usize }
+        /// The same with the one range that is kept for it.
+        SegRoom "segroom" { name: String }
+        /// Publishes it for everybody.
+        SegPublish "segpublish" { name: String, id: u32 }
+        /// Takes it back, which ends `exportstorm`.
+        SegUnpublish "segunpublish" { name: String }
+        /// Rebinds it again and again.
+        SegRebinds "segrebinds" { name: String, rounds: usize }
+        /// In how many of its ranges slots are what was put, but for these runs of them.
+        SegOnce "segonce" { name: String, slots: usize, not: Runs }
+        /// Puts its number to each slot; says which were to be done again.
+        Numbers "numbers" { name: String, slots: usize, rounds: usize, how: How }
+        /// Exports its range once more, again and again.
+        ExportStorm "exportstorm" { name: String }
+        /// Threads that export, publish and take back at the same time.
+        Meet "meet" { threads: usize, rounds: usize }
+        /// The same with one export.
+        MeetOne "meetone" { rounds: usize }
+    }
+}
+
 pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
-    let number = |text: &str| usize::try_from(rsm_stories::node::number(text)).expect("a small number");
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = |()| String::new();
-    Some(match words[..] {
-        ["seg", name, length] => enter(name, pages(number(length)), number(length)),
-        ["segroom", name] => {
+    Some(match Command::read(words)? {
+        Command::Seg { name, bytes } => enter(&name, pages(bytes), bytes),
+        Command::SegRoom { name } => {
             static ROOM: OnceLock<usize> = OnceLock::new();
             let room = *ROOM.get_or_init(|| pages(1 << 16).expose_provenance());
-            enter(name, std::ptr::with_exposed_provenance_mut(room), 1 << 16)
+            enter(&name, std::ptr::with_exposed_provenance_mut(room), 1 << 16)
         }
-        ["segpublish", name, id] => publish(&shared(name).segment, number(id) as u32).map(|_| String::new()),
-        ["segunpublish", name] => {
-            let told = shared(name).segment.unpublish().map(done);
+        Command::SegPublish { name, id } => publish(&shared(&name).segment, id).map(|_| String::new()),
+        Command::SegUnpublish { name } => {
+            let told = shared(&name).segment.unpublish().map(done);
             OVER.store(told.is_ok(), SeqCst);
             told
         }
-        ["segrebinds", name, rounds] => rebinds(&shared(name), number(rounds)).map(done),
-        ["segonce", name, slots, not] => Ok(once(&shared(name), number(slots), not)),
-        ["numbers", name, slots, rounds, how] => numbers(things, name, number(slots), number(rounds), how),
-        ["exportstorm", name] => export_storm(&shared(name)).map(|rounds| rounds.to_string()),
-        ["meet", threads, rounds] => meet(number(threads), number(rounds)),
-        ["meetone", rounds] => meet_on_one(number(rounds)),
-        _ => return None,
+        Command::SegRebinds { name, rounds } => rebinds(&shared(&name), rounds).map(done),
+        Command::SegOnce { name, slots, not } => Ok(once(&shared(&name), slots, &not)),
+        Command::Numbers { name, slots, rounds, how } => numbers(things, &name, slots, rounds, how),
+        Command::ExportStorm { name } => export_storm(&shared(&name)).map(|rounds| rounds.to_string()),
+        Command::Meet { threads, rounds } => meet(threads, rounds),
+        Command::MeetOne { rounds } => meet_on_one(rounds),
     })
 }
 
@@ -106,24 +157,22 @@ fn rebinds(shared: &Shared, rounds: usize) -> Result<()> {
 }
 
 /// Puts its number to each slot, some of them in each round; says which of them were to be done again, as runs.
-fn numbers(things: &Things, name: &str, slots: usize, rounds: usize, how: &str) -> Result<String> {
+fn numbers(things: &Things, name: &str, slots: usize, rounds: usize, how: How) -> Result<String> {
     let import = Arc::clone(&things.imports.lock().unwrap()[name]);
     let mapping = import.map(0, import.len(), Permission::ReadWrite)?;
     let mut again: Vec<(usize, usize)> = Vec::new();
     let put = |slot: usize| -> Result<()> {
         let (offset, value) = (slot as u64 * 8, slot as u64);
-        match how {
-            "put" => import.put_u64(offset, value),
-            _ => {
-                let span = import.open_barrier()?;
-                if how == "span" {
-                    import.put_u64(offset, value)?;
-                } else {
-                    mapping.memory().atomic_u64(offset)?.store(value, Relaxed);
-                }
-                span.close()
-            }
+        if how == How::Put {
+            return import.put_u64(offset, value);
         }
+        let span = import.open_barrier()?;
+        if how == How::Span {
+            import.put_u64(offset, value)?;
+        } else {
+            mapping.memory().atomic_u64(offset)?.store(value, Relaxed);
+        }
+        span.close()
     };
     for round in 0..rounds {
         import.wait(Some(PATIENCE))?;
@@ -148,11 +197,9 @@ fn numbers(things: &Things, name: &str, slots: usize, rounds: usize, how: &str) 
 }
 
 /// Looks for every number but those of some runs: how many are in no range of a segment, in one, in more.
-fn once(shared: &Shared, slots: usize, not: &str) -> String {
+fn once(shared: &Shared, slots: usize, not: &Runs) -> String {
     let mut counts = [0; 3];
-    let runs = not[1..].split(',').filter_map(|run| run.split_once('-'));
-    let runs: Vec<(usize, usize)> = runs.map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap())).collect();
-    for slot in (1..slots).filter(|slot| !runs.iter().any(|(first, last)| (*first..=*last).contains(slot))) {
+    for slot in (1..slots).filter(|slot| !not.0.iter().any(|(first, last)| (*first..=*last).contains(slot))) {
         counts[shared.found(slot).min(2)] += 1;
     }
     format!("none {} more {} one {}", counts[0], counts[2], counts[1])

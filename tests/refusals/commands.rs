@@ -2,11 +2,10 @@
 #![allow(unsafe_code)] // exports memory of the program, and does what was refused
 
 use rsm::steer::{Links, Steering};
-use rsm::{Controller, Export, Result, SegmentId};
+use rsm::{Controller, Result, SegmentId};
 use rsm_stories::node::Things;
 use rsm_stories::pieces::{self, pattern, playground};
 use std::collections::HashMap;
-use std::os::fd::RawFd;
 use std::os::unix::thread::JoinHandleExt;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -21,81 +20,133 @@ static SLEEPER: Mutex<Option<(usize, JoinHandle<()>)>> = Mutex::new(None);
 /// Who watches what processes do, until it is dropped.
 static WATCHING: Mutex<Option<rsm::observe::Observer>> = Mutex::new(None);
 
+rsm_stories::commands! {
+    enum Command {
+        /// Memory of the program's, with a pattern.
+        Room "room" { name: String, bytes: usize }
+        /// Stores the pattern of the room that an export has.
+        Fill "fill" { name: String }
+        /// Whether it is there.
+        Verify "verify" { name: String }
+        /// Exports a room.
+        AdoptRoom "adoptroom" { name: String, room: String }
+        /// Rebinds an export to a room.
+        RebindTo "rebindto" { name: String, room: String }
+        /// Destroys an export, which stays when that fails.
+        TryEnd "tryend" { name: String }
+        /// Memory of the program's own in the place of the first half of an import's.
+        Squat "squat" { room: String, import: String }
+        /// Unmaps a room.
+        Vacate "vacate" { room: String }
+        /// Has a thread sleep in a room.
+        SleepIn "sleepin" { room: String }
+        /// Whether it wakes within so many milliseconds when it is told to. It ends in any case.
+        Wakes "wakes" { patience: u64 }
+        /// Whether a room holds its pattern, and what it is mapped to.
+        RoomCheck "roomcheck" { room: String }
+        /// Takes the link from node 1 to node 2 down.
+        LinkDown "linkdown" { cluster: String }
+        /// Takes it up.
+        LinkUp "linkup" { cluster: String }
+        /// Revokes a segment of node 1.
+        Revoke "revoke" { cluster: String, id: u32 }
+        /// Kills the processes of node 1.
+        KillNode "killnode" { cluster: String }
+        /// Watches what processes do.
+        LookOn "lookon" { cluster: String }
+        /// What all processes say that they put.
+        LookedAt "lookedat" {}
+        /// Watches no longer.
+        LookAway "lookaway" {}
+        /// Whether this process tallies.
+        Tallies "tallies" {}
+        /// Opens a file: for a control, a call that is refused.
+        Readable "readable" { path: String }
+        /// Keeps a descriptor: for a control.
+        Leak "leak" {}
+        /// Unmaps what the library was told that it could not unmap.
+        Unmapped "unmapped" { start: usize, bytes: usize }
+        /// Closes what a refusal kept open.
+        Closed "closed" { fd: i32 }
+    }
+}
+
 pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let number = |text: &str| text.parse::<usize>().expect("a number");
-    let keep = |name: &str, export: Result<Export>| {
-        export.map(|export| {
-            things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
-            String::new()
-        })
+    let Some(command) = Command::read(words) else {
+        return pieces::more(things, words);
     };
     let steered = |cluster: &str, act: &dyn Fn(&Steering) -> Result<()>| {
         Steering::attach(Some(cluster)).and_then(|steering| act(&steering)).map(|()| String::new())
     };
-    Some(match words[..] {
-        ["room", name, length] => {
-            let (length, start) = (number(length), pages(number(length)));
-            ROOMS.lock().unwrap().get_or_insert_default().insert(name.to_owned(), (start, length));
-            room_fill((start, length));
+    Some(match command {
+        Command::Room { name, bytes } => {
+            let start = pages(bytes);
+            ROOMS.lock().unwrap().get_or_insert_default().insert(name, (start, bytes));
+            room_fill((start, bytes));
             Ok(String::new())
         }
-        ["fill", name] if room_of(things, name).is_some() => {
-            room_of(things, name).into_iter().for_each(room_fill);
-            Ok(String::new())
-        }
-        ["verify", name] if room_of(things, name).is_some() => {
-            Ok(room_of(things, name).is_some_and(is_whole).to_string())
-        }
-        ["adoptroom", name, room] => {
-            let (start, length) = place(room);
+        Command::Fill { name } => match room_of(things, &name) {
+            Some(room) => {
+                room_fill(room);
+                Ok(String::new())
+            }
+            None => return pieces::more(things, words),
+        },
+        Command::Verify { name } => match room_of(things, &name) {
+            Some(room) => Ok(is_whole(room).to_string()),
+            None => return pieces::more(things, words),
+        },
+        Command::AdoptRoom { name, room } => {
+            let (start, length) = place(&room);
             // SAFETY: memory that is never unmapped, used through exports and by single words only.
-            keep(name, Controller::open("shm0").and_then(|c| unsafe { c.adopt(start as *mut u8, length) }))
+            let export = Controller::open("shm0").and_then(|c| unsafe { c.adopt(start as *mut u8, length) });
+            export.map(|export| {
+                things.exports.lock().unwrap().insert(name, Arc::new(export));
+                String::new()
+            })
         }
-        ["rebindto", name, room] => {
-            let (start, length) = place(room);
-            let mut export = things.exports.lock().unwrap().remove(name).expect("exported");
+        Command::RebindTo { name, room } => {
+            let (start, length) = place(&room);
+            let mut export = things.exports.lock().unwrap().remove(&name).expect("exported");
             // SAFETY: as above.
             let bound =
                 unsafe { Arc::get_mut(&mut export).expect("nobody else uses it").rebind(start as *mut u8, length) };
-            things.exports.lock().unwrap().insert(name.to_owned(), export);
+            things.exports.lock().unwrap().insert(name, export);
             bound.map(|()| String::new())
         }
-        ["tryend", name] => {
-            let mut export = things.exports.lock().unwrap().remove(name).expect("exported");
+        Command::TryEnd { name } => {
+            let mut export = things.exports.lock().unwrap().remove(&name).expect("exported");
             let ended = Arc::get_mut(&mut export).expect("nobody else uses it").try_destroy();
             if ended.is_err() {
-                things.exports.lock().unwrap().insert(name.to_owned(), export);
+                things.exports.lock().unwrap().insert(name, export);
             }
             ended.map(|()| String::new())
         }
-        // Memory of the program's own in the place of the first half of an import's.
-        ["squat", room, import] => {
-            let mapping = things.mappings.lock().unwrap().remove(import).expect("mapped");
+        Command::Squat { room, import } => {
+            let mapping = things.mappings.lock().unwrap().remove(&import).expect("mapped");
             let (start, length) = (mapping.memory().as_ptr(), mapping.memory().len() / 2);
             map_at(start.cast(), length);
             let place = (start.expose_provenance(), length);
-            ROOMS.lock().unwrap().get_or_insert_default().insert(room.to_owned(), place);
+            ROOMS.lock().unwrap().get_or_insert_default().insert(room, place);
             room_fill(place);
             Ok(String::new())
         }
-        ["vacate", room] => {
-            let (start, length) = ROOMS.lock().unwrap().as_mut().and_then(|rooms| rooms.remove(room)).expect("a room");
+        Command::Vacate { room } => {
+            let (start, length) = ROOMS.lock().unwrap().as_mut().and_then(|rooms| rooms.remove(&room)).expect("a room");
             // SAFETY: memory of this program's, which nobody uses any more.
             let done = unsafe { libc::munmap(start as *mut libc::c_void, length) };
             Ok(done.to_string())
         }
-        ["sleepin", room] => {
-            let word = place(room).0 + SEMAPHORE;
+        Command::SleepIn { room } => {
+            let word = place(&room).0 + SEMAPHORE;
             *SLEEPER.lock().unwrap() = Some((word, sleep_on(word)));
             Ok(String::new())
         }
-        // Whether it wakes within so many milliseconds when it is told to. It ends in any case.
-        ["wakes", patience] => {
+        Command::Wakes { patience } => {
             let (word, thread) = SLEEPER.lock().unwrap().take().expect("a sleeper");
             // SAFETY: a semaphore in memory that is never unmapped.
             unsafe { libc::sem_post(std::ptr::with_exposed_provenance_mut(word)) };
-            let wakes = within(Duration::from_millis(number(patience) as u64), || thread.is_finished());
+            let wakes = within(Duration::from_millis(patience), || thread.is_finished());
             while !thread.is_finished() {
                 // It then looks at the semaphore again.
                 // SAFETY: a thread that nobody has joined.
@@ -105,57 +156,42 @@ pub(crate) fn more(things: &Things, words: &[String]) -> Option<Result<String>> 
             thread.join().expect("it does not panic");
             Ok(wakes.to_string())
         }
-        ["roomcheck", room] => Ok(room_check(place(room))),
-        ["exportsealed", name, length] => {
-            keep(name, Controller::open("shm0").and_then(|c| c.export_sealed(number(length))))
-        }
-        ["exporthuge", name, length] => {
-            keep(name, Controller::open("shm0").and_then(|c| c.export_huge(number(length))))
-        }
-        ["linkdown", cluster] => steered(cluster, &|s| s.link_down(&Links::between(1, 2)).map(drop)),
-        ["linkup", cluster] => steered(cluster, &|s| s.link_up(&Links::between(1, 2))),
-        ["revoke", cluster, id] => {
-            steered(cluster, &|s| s.revoke_segment(1, SegmentId::new(number(id) as u32)).map(drop))
-        }
-        ["killnode", cluster] => steered(cluster, &|s| s.node_kill(1).map(drop)),
-        ["lookon", cluster] => rsm::observe::Observer::attach(Some(cluster)).and_then(|observer| {
+        Command::RoomCheck { room } => Ok(room_check(place(&room))),
+        Command::LinkDown { cluster } => steered(&cluster, &|s| s.link_down(&Links::between(1, 2)).map(drop)),
+        Command::LinkUp { cluster } => steered(&cluster, &|s| s.link_up(&Links::between(1, 2))),
+        Command::Revoke { cluster, id } => steered(&cluster, &|s| s.revoke_segment(1, SegmentId::new(id)).map(drop)),
+        Command::KillNode { cluster } => steered(&cluster, &|s| s.node_kill(1).map(drop)),
+        Command::LookOn { cluster } => rsm::observe::Observer::attach(Some(&cluster)).and_then(|observer| {
             observer.activity()?;
             *WATCHING.lock().unwrap() = Some(observer);
             Ok(String::new())
         }),
-        // What all processes say that they put.
-        ["lookedat"] => {
+        Command::LookedAt {} => {
             let watching = WATCHING.lock().unwrap();
             let all = watching.as_ref().expect("watching").activity();
             all.map(|all| all.iter().map(|process| process.activity.puts).sum::<u64>().to_string())
         }
-        ["lookaway"] => {
+        Command::LookAway {} => {
             drop(WATCHING.lock().unwrap().take());
             Ok(String::new())
         }
-        ["tallies"] => Controller::open("shm0").map(|c| c.node().membership().tallied().is_some().to_string()),
-        ["observe", cluster] => rsm::observe::Observer::attach(Some(cluster)).map(|o| o.nodes().len().to_string()),
-        // For the controls: a call that is refused, and one that leaks.
-        ["readable", path] => std::fs::File::open(path)
+        Command::Tallies {} => Controller::open("shm0").map(|c| c.node().membership().tallied().is_some().to_string()),
+        Command::Readable { path } => std::fs::File::open(path)
             .map(|_| String::new())
             .map_err(|error| rsm::Error::with(rsm::Code::InternalError, format!("{:?}", error.raw_os_error()))),
-        ["leak"] => {
+        Command::Leak {} => {
             std::mem::forget(std::fs::File::open("/dev/null").expect("it is there"));
             Ok(String::new())
         }
-        ["unmapped", start, length] => {
+        Command::Unmapped { start, bytes } => {
             // SAFETY: the library gave this mapping back, and was told that it could not.
-            let done = unsafe { libc::munmap(number(start) as *mut libc::c_void, number(length)) };
+            let done = unsafe { libc::munmap(start as *mut libc::c_void, bytes) };
             Ok(done.to_string())
         }
-        ["closed", fd] => {
+        Command::Closed { fd } => {
             // SAFETY: the library closed this descriptor, which a refusal kept open.
-            let done = unsafe { libc::close(number(fd) as RawFd) };
+            let done = unsafe { libc::close(fd) };
             Ok(done.to_string())
-        }
-        _ => {
-            let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
-            return pieces::more(things, &words);
         }
     })
 }

@@ -58,14 +58,12 @@ fn create() -> Ask {
     Ask::Create { controller: 1, length: 65536, default_mode: 0o666, level: Level::Guarded, share: None }
 }
 
-/// Carries out one attack; says what came of it.
-pub(crate) fn carry_out(loot: &mut Loot, words: &[&str]) -> Result<String> {
-    let pid = |i: usize| words[i].parse::<i32>().expect("a process id");
-    let (exporter, agent, place) = (pid(1), pid(2), words[3].parse::<usize>().expect("an address"));
-    if words[0] == "look-again" {
+/// Carries out one attack on what another process exports at a place; says what came of it.
+pub(crate) fn carry_out(loot: &mut Loot, attack: &str, exporter: i32, agent: i32, place: usize) -> Result<String> {
+    if attack == "look-again" {
         return Ok(look_again(loot.grant.as_mut().expect("an earlier attack")));
     }
-    let before_connecting = match words[0] {
+    let before_connecting = match attack {
         "look" => Some(told(Member::join(None).map(drop))),
         "no-key" => Some(no_key()),
         "steer" => Some(steer(Member::join(None))),
@@ -79,7 +77,7 @@ pub(crate) fn carry_out(loot: &mut Loot, words: &[&str]) -> Result<String> {
     }
     let grant = loot.grant.insert(Grant::take()?);
     let mapped = || Region::map(grant.memory(), 0, LENGTH, Permission::Read);
-    Ok(match words[0] {
+    Ok(match attack {
         "mmap" => store_by_mapping(grant.memory()),
         "mprotect" => {
             let region = mapped()?;

@@ -28,13 +28,13 @@
 //! |---|---|
 //! | [`process`] | a cluster, its node processes, what they answer |
 //! | [`node`] | the program that they run |
-//! | `command` | what it understands |
+//! | [`command`] | what it understands, and how programs define more |
 //! | [`pieces`] | what nodes of the crash matrix and of the refusals can do besides |
 //! | [`gate`] | what processes and the system hold, before and after |
 //! | [`raw`] | the protocol by hand, for peers that do not use the library |
 //! | [`quota`] | a file system that says at close that it was too much |
 
-mod command;
+pub mod command;
 pub mod gate;
 pub mod node;
 pub mod pieces;

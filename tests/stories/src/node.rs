@@ -1,4 +1,4 @@
-//! The node: a program that reads a command a line and answers each with a line, `ok ...` or `err NUMBER text`.
+//! The node: a program that reads a command a line and answers each with a line, `ok ...` or `err NAME text`.
 //!
 //! Commands name their objects; the table of them (`command`) says what each takes. Some go on in a thread
 //! (`go NAME COMMAND..`, whose answer `join NAME` gives).
@@ -17,7 +17,7 @@ use std::time::Duration;
 /// Ends the storms of stores.
 static HALT: AtomicBool = AtomicBool::new(false);
 
-/// Commands that only one of the test programs has; `None` for what is none of them.
+/// Commands that only one of the test programs has ([`commands!`](crate::commands)); `None` for what is none of them.
 pub type More = fn(&Things, &[String]) -> Option<Result<String>>;
 
 static MORE: std::sync::OnceLock<More> = std::sync::OnceLock::new();
@@ -45,14 +45,19 @@ pub fn no_more(_: &Things, _: &[String]) -> Option<Result<String>> {
     None
 }
 
-/// Reads commands until standard input ends.
+/// Reads commands until standard input ends, and does what every node can and what `more` says.
 pub fn run(more: More) {
     MORE.get_or_init(|| more);
     let things = Arc::new(Things::default());
+    serve(|words| carry_out(&things, words));
+}
+
+/// Reads commands until standard input ends, and answers each.
+pub fn serve(mut carry_out: impl FnMut(&[String]) -> Result<String>) {
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { return };
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        let answer = answer(&things, &words);
+        let answer = answer(carry_out(&words));
         let mut out = std::io::stdout().lock();
         if writeln!(out, "{answer}").and_then(|()| out.flush()).is_err() {
             return;
@@ -60,16 +65,19 @@ pub fn run(more: More) {
     }
 }
 
-fn answer(things: &Arc<Things>, words: &[String]) -> String {
-    match carry_out(things, words) {
+fn answer(done: Result<String>) -> String {
+    match done {
         Ok(text) => format!("ok {text}"),
-        Err(error) => format!("err {} {error}", error.code().number()),
+        Err(error) => format!("err {} {error}", error.code().name()),
     }
 }
 
-/// A number in decimal, or in hexadecimal after `0x`.
-pub fn number(text: &str) -> u64 {
-    text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u64::from_str_radix(hex, 16)).expect("a number")
+/// The answer to what is no command of the program's.
+///
+/// # Errors
+/// BAD_ARGS_ERRORS, always.
+pub fn no_command(words: &[String]) -> Result<String> {
+    Err(Error::with(Code::BadArgsErrors, format!("no command {words:?}")))
 }
 
 fn find<T>(of: &Mutex<HashMap<String, Arc<T>>>, name: &str) -> Arc<T> {
@@ -77,12 +85,9 @@ fn find<T>(of: &Mutex<HashMap<String, Arc<T>>>, name: &str) -> Arc<T> {
 }
 
 fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
-    let Some(read) = Command::parse(words) else {
-        let done = MORE.get().and_then(|more| more(things, words));
-        return done.unwrap_or_else(|| Err(Error::with(Code::BadArgsErrors, format!("no command {words:?}"))));
+    let Some(command) = Command::read(words) else {
+        return MORE.get().and_then(|more| more(things, words)).unwrap_or_else(|| no_command(words));
     };
-    // A mistake of the story's, which ends with the node.
-    let command = read.unwrap_or_else(|wrong| panic!("{words:?}: {wrong}"));
     let done = |()| String::new();
     match &command {
         Command::Export { name, bytes } => {
@@ -92,6 +97,11 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
         }
         Command::ExportSealed { name, bytes } => {
             let export = Controller::open("shm0")?.export_sealed(*bytes)?;
+            things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
+            Ok(String::new())
+        }
+        Command::ExportHuge { name, bytes } => {
+            let export = Controller::open("shm0")?.export_huge(*bytes)?;
             things.exports.lock().unwrap().insert(name.to_owned(), Arc::new(export));
             Ok(String::new())
         }
@@ -226,7 +236,7 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             let thread = std::thread::spawn(move || {
                 // SAFETY: no arguments, no memory.
                 tell.send(unsafe { libc::gettid() }).expect("the command loop waits");
-                answer(&things2, &command)
+                answer(carry_out(&things2, &command))
             });
             things.threads.lock().unwrap().insert(name.to_owned(), told.recv().expect("the thread runs"));
             things.running.lock().unwrap().insert(name.to_owned(), thread);
@@ -292,7 +302,7 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             unsafe { libc::waitpid(child, &raw mut status, 0) };
             Ok(status.to_string())
         }
-        Command::ForkCall { command } => Ok(in_child(|| answer(things, &command.0))),
+        Command::ForkCall { command } => Ok(in_child(|| answer(carry_out(things, &command.0)))),
         Command::ExecSleep {} => {
             exec_sleep();
             Ok(String::new())
@@ -606,11 +616,13 @@ fn fork_beside(body: impl FnOnce() -> bool) -> String {
 
 /// Runs something in a forked child and gives what it said.
 fn in_child(body: impl FnOnce() -> String) -> String {
-    let Ok((mut reader, mut writer)) = std::io::pipe() else { return "err 31 no pipe".to_owned() };
+    let Ok((mut reader, mut writer)) = std::io::pipe() else {
+        return answer(Err(Error::with(Code::InsufficientResources, "no pipe")));
+    };
     // SAFETY: this program forks from its command loop; what the child uses (the allocator, the library) supports it.
     let child = unsafe { libc::fork() };
     if child < 0 {
-        return "err 31 no child".to_owned();
+        return answer(Err(Error::with(Code::InsufficientResources, "no child")));
     }
     if child == 0 {
         drop(reader);

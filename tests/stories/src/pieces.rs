@@ -27,47 +27,76 @@ fn extra() -> &'static Extra {
     EXTRA.get_or_init(Extra::default)
 }
 
-/// The commands; `None` for what is none of them.
+crate::commands! {
+    enum Command {
+        /// Opens a controller.
+        Open "open" {}
+        /// Starts a cluster with what it has for its life; says how to join each node.
+        HostWarm "hostwarm" { name: String, nodes: u32 }
+        /// Stores the pattern to an export, behind its playground.
+        Fill "fill" { name: String }
+        /// Whether it is there.
+        Verify "verify" { name: String }
+        /// Maps the playground of an import for reading.
+        Narrow "narrow" { name: String }
+        /// Puts to the playground of an import, again and again.
+        PutSome "putsome" { name: String, times: u64 }
+        /// What becomes of a put through each import, and whether each export holds its pattern.
+        Check "check" {}
+        /// Gives back everything.
+        DropAll "dropall" {}
+        /// Makes a poll descriptor of an export.
+        PollFd "pollfd" { name: String }
+        /// Drops it.
+        PollEnd "pollend" { name: String }
+        /// Whether it becomes readable.
+        Polled "polled" { name: String }
+        /// Whether a thread of that name sleeps.
+        ThreadAsleep "threadasleep" { name: String }
+        /// Joins once more.
+        Member "member" { name: String }
+        /// Ends that membership.
+        Leave "leave" { name: String }
+    }
+}
+
+/// Carries one of them out; `None` for what is none of them.
 pub fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
-    let word = |i: usize| words.get(i).map_or("", String::as_str);
-    let name = word(1).to_owned();
     let export = |name: &str| Arc::clone(&things.exports.lock().unwrap()[name]);
     let import = |name: &str| Arc::clone(&things.imports.lock().unwrap()[name]);
-    Some(match word(0) {
-        "open" => Controller::open("shm0").map(|_| String::new()),
-        "hostwarm" => host(things, name, word(2).parse().expect("a number")),
-        "fill" => fill(&export(&name)).map(|()| String::new()),
-        "verify" => verify(&export(&name)).map(|fine| fine.to_string()),
-        "narrow" => {
-            let import = import(&name);
-            let narrow = import.map(0, playground() as usize, Permission::Read);
+    Some(match Command::read(words)? {
+        Command::Open {} => Controller::open("shm0").map(|_| String::new()),
+        Command::HostWarm { name, nodes } => host(things, name, nodes),
+        Command::Fill { name } => fill(&export(&name)).map(|()| String::new()),
+        Command::Verify { name } => verify(&export(&name)).map(|fine| fine.to_string()),
+        Command::Narrow { name } => {
+            let narrow = import(&name).map(0, playground() as usize, Permission::Read);
             narrow.map(|mapping| {
                 things.mappings.lock().unwrap().insert(format!("{name}.narrow"), Arc::new(mapping));
                 String::new()
             })
         }
-        "putsome" => put_some(&import(&name), word(2).parse().expect("a number")).map(|()| String::new()),
-        "check" => Ok(check(things)),
-        "dropall" => Ok(drop_all(things)),
-        "pollfd" => export(&name).poll_descriptor().map(|poll| {
+        Command::PutSome { name, times } => put_some(&import(&name), times).map(|()| String::new()),
+        Command::Check {} => Ok(check(things)),
+        Command::DropAll {} => Ok(drop_all(things)),
+        Command::PollFd { name } => export(&name).poll_descriptor().map(|poll| {
             extra().polls.lock().unwrap().insert(name, poll);
             String::new()
         }),
-        "pollend" => {
+        Command::PollEnd { name } => {
             drop(extra().polls.lock().unwrap().remove(&name).expect("made"));
             Ok(String::new())
         }
-        "threadasleep" => Ok(is_asleep(&name).to_string()),
-        "polled" => Ok(polled(&extra().polls.lock().unwrap()[&name]).to_string()),
-        "member" => join_once_more().map(|membership| {
+        Command::Polled { name } => Ok(polled(&extra().polls.lock().unwrap()[&name]).to_string()),
+        Command::ThreadAsleep { name } => Ok(is_asleep(&name).to_string()),
+        Command::Member { name } => join_once_more().map(|membership| {
             extra().members.lock().unwrap().insert(name, membership);
             String::new()
         }),
-        "leave" => {
+        Command::Leave { name } => {
             drop(extra().members.lock().unwrap().remove(&name).expect("joined"));
             Ok(String::new())
         }
-        _ => return None,
     })
 }
 
@@ -123,8 +152,8 @@ fn verify(export: &Export) -> Result<bool> {
 fn check(things: &Things) -> String {
     let mut said = Vec::new();
     for (name, import) in things.imports.lock().unwrap().iter() {
-        let code = import.put_u64(8, 1).map_or_else(|error| error.code().number(), |()| 0);
-        said.push(format!("{name}={code}"));
+        let told = import.put_u64(8, 1).map_or_else(|error| error.code().name(), |()| "put");
+        said.push(format!("{name}={told}"));
     }
     for (name, export) in things.exports.lock().unwrap().iter() {
         said.push(format!("{name}={}", verify(export).expect("in the segment")));
@@ -149,12 +178,12 @@ fn put_some(import: &Import, times: u64) -> Result<()> {
     Ok(())
 }
 
-/// Gives back everything; says the error numbers that came.
+/// Gives back everything; says the names of the errors that came.
 fn drop_all(things: &Things) -> String {
     extra().polls.lock().unwrap().clear();
     things.mappings.lock().unwrap().clear();
     let mut codes = Vec::new();
-    let mut note = |done: Result<()>| codes.extend(done.err().map(|error| error.code().number().to_string()));
+    let mut note = |done: Result<()>| codes.extend(done.err().map(|error| error.code().name()));
     for (_, import) in things.imports.lock().unwrap().drain() {
         note(Arc::into_inner(import).expect("nobody else uses it").disconnect());
     }

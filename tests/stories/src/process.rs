@@ -210,8 +210,8 @@ impl Drop for NodeProcess {
 
 /// The code that an answer gives; `None` for success.
 pub fn code_of(answer: &str) -> Option<Code> {
-    let number = answer.strip_prefix("err ")?.split(' ').next()?;
-    Code::from_number(number.parse().expect("a number"))
+    let name = answer.strip_prefix("err ")?.split(' ').next()?;
+    Some(*Code::ALL.iter().find(|code| code.name() == name).unwrap_or_else(|| panic!("no code is called {name}")))
 }
 
 /// Whether an answer says that something failed with this code.
