@@ -8,8 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-20}
 
-cargo test --locked -p rsm --test fuzz
-cargo test --locked -p rsm-capi --test fuzz
+cargo test --locked -p rsm-inputs
 
 if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
     echo '-- skipped: fuzzing guided by coverage: no nightly toolchain with cargo-fuzz'

@@ -202,9 +202,8 @@ programs() {
 
 # Builds what is written in C beside the library.
 lay_out_c() {
-    local to=$1 profile
-    profile=$(dirname "$(awk '$1 == "rsm-ctl" { print $2 }' "$work/programs")")
-    cp "$profile/librsm.so" "$to/librsm.so.2"
+    local to=$1
+    cp "$(sh rsm-capi/tests/library.sh --locked)" "$to/librsm.so.2"
     ln -s librsm.so.2 "$to/librsm.so"
     # The names that the header declares, as the suite's own runner makes them.
     tr -s ' \t*' '\n' <rsm-capi/include/rsmapi.h | sed -n 's/^\(rsm_[a-z0-9_]*\)(.*/    "\1",/p' | sort -u >"$work/functions.h"

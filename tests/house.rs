@@ -27,6 +27,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("rsm-lab", &["rsm", "rsm-core", "rsm-shm"][..]),
         ("rsm-ctl", &["rsm", "rsm-lab", "rsm-perf", "rsm-run"][..]),
         ("rsm-capi", &["rsm", "rsm-core", "rsm-shm"][..]),
+        ("rsm-inputs", &["rsm", "rsm-capi", "rsm-core", "rsm-shm"][..]),
         ("rsm-stories", &["rsm", "rsm-core", "rsm-shm"][..]),
     ])
 }
@@ -132,6 +133,55 @@ fn rooms_name_only_what_is_below_them() {
             for (line, never) in code.flat_map(|line| never.iter().map(move |never| (line, never))) {
                 assert!(!line.contains(never), "{} names {never}: {line}", file.display());
             }
+        }
+    }
+}
+
+/// Product code that may be unsafe: what Linux and the devices are, and the bindings to them and to C. The agent is none
+/// of that, nor is the core, nor what disturbs and judges.
+const MAY_BE_UNSAFE: &[&str] = &[
+    "rsm-shm/src",
+    "rsm-capi/src",
+    "rsm-ctl/src/outset.rs",
+    "rsm-perf/src/raw",
+    "rsm-perf/src/region.rs",
+    "rsm-perf/src/rsm_party.rs",
+    "rsm-run/src/descriptor.rs",
+    "rsm-run/src/process.rs",
+    "src/controller.rs",
+    "src/export.rs",
+    "src/poll.rs",
+];
+
+#[test]
+fn only_linux_devices_and_bindings_are_unsafe() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for folder in ["src", "rsm-core", "rsm-shm", "rsm-capi", "rsm-ctl", "rsm-lab", "rsm-perf", "rsm-run"] {
+        sources(&root.join(folder).join(if folder == "src" { "" } else { "src" }), &mut files);
+    }
+    for file in files {
+        let place = file.strip_prefix(root).expect("below the root");
+        let may = MAY_BE_UNSAFE.iter().any(|may| place.starts_with(may)) && !place.starts_with("rsm-shm/src/agent");
+        let text = std::fs::read_to_string(&file).expect("a source file");
+        assert!(may || !text.contains("allow(unsafe_code)"), "{} is unsafe", place.display());
+    }
+}
+
+#[test]
+fn ways_do_not_name_each_other() {
+    let room = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rsm-shm/src/membership/way");
+    let mut files = Vec::new();
+    sources(&room, &mut files);
+    files.retain(|file| !file.ends_with("mod.rs"));
+    let names: Vec<String> =
+        files.iter().map(|file| file.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    assert!(!files.is_empty(), "there are ways");
+    for file in &files {
+        let text = std::fs::read_to_string(file).expect("a source file");
+        let uses: Vec<&str> = text.lines().filter(|line| line.trim_start().starts_with("use ")).collect();
+        for name in names.iter().filter(|name| *name != &file.file_stem().unwrap().to_string_lossy()) {
+            assert!(!uses.iter().any(|line| line.contains(&format!("{name}::"))), "{} names {name}", file.display());
         }
     }
 }

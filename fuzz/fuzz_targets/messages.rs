@@ -1,6 +1,3 @@
 #![no_main]
 
-#[path = "../bodies/messages.rs"]
-mod messages;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| messages::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rsm_inputs::messages::run(data));

@@ -1,8 +1,3 @@
 #![no_main]
 
-#[path = "../bodies/registry.rs"]
-mod registry;
-#[path = "../bodies/script.rs"]
-mod script;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| registry::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rsm_inputs::registry::run(data));

@@ -1,4 +1,5 @@
-//! librsm: the 42 functions of `rsmapi.h`.
+//! librsm: the 42 functions of `rsmapi.h`. `install.sh` builds it; a Rust program that links this crate has the functions
+//! under the names that they have in C.
 //!
 //! The C layer converts: handles to objects, pointers to references, errors to numbers. What a call means is in
 //! `rsm-core` and `rsm-shm`; what only C has is here: handles that may be stale or of the wrong kind, one mapping to an

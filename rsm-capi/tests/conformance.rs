@@ -16,6 +16,7 @@
 //! `rsmtest`, `librsm.so.2` (`ci/kernels.sh`).
 
 mod header;
+mod library;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use rsm::lens::{Lens, Model};
@@ -115,7 +116,7 @@ impl Suite {
         let scratch = Scratch(std::env::temp_dir().join(format!("rsm-conformance-{}", std::process::id())));
         let directory = scratch.0.clone();
         std::fs::create_dir(&directory)?;
-        std::fs::copy(library()?, directory.join("librsm.so.2"))?;
+        std::fs::copy(library::library(), directory.join("librsm.so.2"))?;
         symlink("librsm.so.2", directory.join("librsm.so"))?;
 
         let mut define = Vec::new();
@@ -197,22 +198,6 @@ impl fmt::Display for Case {
         write!(f, "A-{:03} {}", self.assertion.number, self.context)?;
         f.write_str(&self.special())
     }
-}
-
-/// The shared library of the profile this test is built in, up to date.
-fn library() -> Result<PathBuf, Box<dyn std::error::Error>> {
-    let test = std::env::current_exe()?;
-    let profile = test.parent().and_then(Path::parent).ok_or("the test is in no target directory")?;
-    // A library for C is no dependency of a test, so cargo has not seen to it.
-    if let Some(cargo) = std::env::var_os("CARGO") {
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "-p", "rsm-capi", "--lib"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        succeed(&mut build)?;
-    }
-    Ok(profile.join("librsm.so"))
 }
 
 fn here(path: &str) -> PathBuf {

@@ -2,9 +2,10 @@
 //! unload the library. The stories are C programs (`tests/surroundings`), each run as a node of a cluster and as a
 //! private one. What programs in any language do is in `tests/processes/surroundings` of the crate `rsm`.
 
+mod library;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Nothing here takes this long unless it hangs; wide, for machines with other work.
@@ -18,27 +19,11 @@ impl Drop for Scratch {
     }
 }
 
-/// The shared library of the profile this test is built in, up to date.
-fn library() -> &'static Path {
-    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let test = std::env::current_exe().expect("this test");
-        let profile = test.parent().and_then(Path::parent).expect("in a target directory");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "-p", "rsm-capi", "--lib"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().expect("cargo runs").success());
-        profile.join("librsm.so")
-    })
-}
-
 /// Builds a program of these sources, with the library beside it.
 fn program(name: &str, sources: &[&str], linked: bool) -> (Scratch, PathBuf) {
     let scratch = Scratch(std::env::temp_dir().join(format!("rsm-{name}-{}", std::process::id())));
     std::fs::create_dir(&scratch.0).expect("a directory");
-    std::fs::copy(library(), scratch.0.join("librsm.so.2")).expect("the library");
+    std::fs::copy(library::library(), scratch.0.join("librsm.so.2")).expect("the library");
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut cc = Command::new("cc");
     cc.current_dir(here.join("tests/surroundings")).args([

@@ -1,6 +1,8 @@
 //! C programs under the tools that people run them under: valgrind, ThreadSanitizer, AddressSanitizer with LeakSanitizer.
 //! They work there, and what the tools report is the program's.
 
+mod library;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -22,19 +24,6 @@ impl Drop for Scratch {
     }
 }
 
-/// The shared library of the profile this test is built in, up to date.
-fn library() -> PathBuf {
-    let test = std::env::current_exe().expect("this test");
-    let profile = test.parent().and_then(Path::parent).expect("in a target directory");
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "-p", "rsm-capi", "--lib"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    if profile.ends_with("release") {
-        build.arg("--release");
-    }
-    assert!(build.status().expect("cargo runs").success());
-    profile.join("librsm.so")
-}
-
 fn skipped(what: &str, why: &str) {
     // Past the capture of the test harness.
     std::io::stderr().write_all(format!("{what} skipped: {why}\n").as_bytes()).expect("standard error");
@@ -44,7 +33,7 @@ impl Scratch {
     fn new(name: &str) -> Scratch {
         let scratch = Scratch(std::env::temp_dir().join(format!("rsm-tools-{name}-{}", std::process::id())));
         std::fs::create_dir(&scratch.0).expect("a directory");
-        std::fs::copy(library(), scratch.0.join("librsm.so.2")).expect("the library");
+        std::fs::copy(library::library(), scratch.0.join("librsm.so.2")).expect("the library");
         scratch
     }
 

@@ -1,5 +1,7 @@
 //! A C program whose transfers and signals an observer watches.
 
+mod library;
+
 use rsm::observe::{Activity, Observer};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -50,24 +52,11 @@ impl Drop for Scratch {
     }
 }
 
-/// The shared library of the profile this test is built in, up to date.
-fn library() -> PathBuf {
-    let test = std::env::current_exe().expect("this test");
-    let profile = test.parent().and_then(Path::parent).expect("in a target directory");
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "-p", "rsm-capi", "--lib"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    if profile.ends_with("release") {
-        build.arg("--release");
-    }
-    assert!(build.status().expect("cargo runs").success());
-    profile.join("librsm.so")
-}
-
 #[test]
 fn what_a_c_program_does_is_tallied_while_somebody_watches() {
     let scratch = Scratch(std::env::temp_dir().join(format!("rsm-watch-{}", std::process::id())));
     std::fs::create_dir(&scratch.0).expect("a directory");
-    std::fs::copy(library(), scratch.0.join("librsm.so.2")).expect("the library");
+    std::fs::copy(library::library(), scratch.0.join("librsm.so.2")).expect("the library");
     std::fs::write(scratch.0.join("watched.c"), PROGRAM).expect("written");
     let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
     let mut cc = Command::new("cc");

@@ -139,14 +139,11 @@ impl Drop for Scratch {
 
 /// Builds the C probe against the library of the profile this is built in; gives both places.
 fn compile(scratch: &Scratch) -> Result<(PathBuf, PathBuf), String> {
-    let me = std::env::current_exe().map_err(|e| e.to_string())?;
-    let profile = me.parent().and_then(Path::parent).ok_or("not in a target directory")?;
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // A library for C is no dependency of a bench, so cargo has not seen to it.
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--release", "-p", "rsm-capi", "--lib"]).current_dir(here);
-    succeed(&mut build)?;
-    std::fs::copy(profile.join("librsm.so"), scratch.0.join("librsm.so.2")).map_err(|e| e.to_string())?;
+    let mut build = Command::new("sh");
+    build.arg(here.join("tests/library.sh")).arg("--release");
+    let library = succeed(&mut build)?;
+    std::fs::copy(library.trim_end(), scratch.0.join("librsm.so.2")).map_err(|e| format!("{library:?}: {e}"))?;
     let program = scratch.0.join("probe");
     let mut cc = Command::new("cc");
     cc.args(["-std=gnu11", "-O2", "-g", "-o"]).arg(&program).arg("-I").arg(here.join("include"));
@@ -155,10 +152,11 @@ fn compile(scratch: &Scratch) -> Result<(PathBuf, PathBuf), String> {
     Ok((program, scratch.0.clone()))
 }
 
-fn succeed(command: &mut Command) -> Result<(), String> {
+/// Runs a program; gives what it printed.
+fn succeed(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
     if output.status.success() {
-        return Ok(());
+        return String::from_utf8(output.stdout).map_err(|e| format!("{command:?}: {e}"));
     }
     Err(format!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr)))
 }

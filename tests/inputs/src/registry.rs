@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 const GEOMETRY: Geometry = Geometry { nodes: 4, controllers: 2, segments: 8, connections: 8, buckets: 4, bells: 16 };
 
 /// Lays out a registry, changes it as the input says, and reads it.
-pub(crate) fn run(data: &[u8]) {
+pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let Some(image) = image(&mut script) else { return };
     let object = object(&image, script.below(16) != 15);

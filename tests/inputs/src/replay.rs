@@ -3,9 +3,8 @@
 use std::path::Path;
 
 /// Runs a body over every seed of a target and over `more` mutations. One that fails is named by its number.
-pub(crate) fn seeds(target: &str, more: u32, body: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|f| f.join("fuzz/seeds").join(target));
-    let folder = folder.into_iter().find(|f| f.is_dir()).expect("the seeds of the target");
+pub fn seeds(target: &str, more: u32, body: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
     let mut files: Vec<_> = std::fs::read_dir(folder).expect("a folder").map(|f| f.expect("a file").path()).collect();
     files.sort();
     let seeds: Vec<Vec<u8>> = files.iter().map(|file| std::fs::read(file).expect("a seed")).collect();

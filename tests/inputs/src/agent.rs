@@ -39,7 +39,7 @@ struct Names {
 }
 
 /// Plays the input as a script.
-pub(crate) fn run(data: &[u8]) {
+pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let geometry = Geometry { nodes: 4, controllers: 2, segments: 12, connections: 12, buckets: 2, bells: 16 };
     let cluster = Cluster::builder(2).geometry(geometry).start().expect("a cluster");

@@ -5,6 +5,9 @@
 //! number that there is, nothing beyond what was asked for is touched, and afterwards the memory is the program's again.
 #![allow(unsafe_code)] // C functions
 
+// Where they are: they have no other names in Rust than those of C.
+use rsm_capi as _;
+
 use crate::script::Script;
 use std::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use std::sync::OnceLock;
@@ -125,7 +128,7 @@ fn check(code: c_int) -> bool {
 }
 
 /// Calls as the input says.
-pub(crate) fn run(data: &[u8]) {
+pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let mut program = Program {
         handles: vec![0],

@@ -3,7 +3,7 @@
 use rsm_core::message::{Reply, Request, decode, encode};
 
 /// Reads the input as a request and as a reply.
-pub(crate) fn run(data: &[u8]) {
+pub fn run(data: &[u8]) {
     if let Ok(request) = decode::<Request>(data) {
         let again = encode(&request).expect("what fits a packet fits it again");
         assert_eq!(decode::<Request>(&again).as_ref(), Ok(&request));
