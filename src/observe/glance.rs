@@ -18,6 +18,7 @@ pub(super) fn info(registry: &Registry<'_>, nodes: Vec<(bool, u32, u32)>) -> Clu
         processes: registry.header.processes(),
         segments: nodes.iter().map(|&(_, exports, _)| exports).fold(0, u32::saturating_add),
         connections: nodes.iter().map(|&(_, _, imports)| imports).fold(0, u32::saturating_add),
+        lens: registry.header.lens().map_or_else(|error| Some(error.detail().to_owned()), |l| l.map(|l| l.to_string())),
     }
 }
 

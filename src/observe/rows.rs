@@ -22,6 +22,8 @@ pub struct ClusterInfo {
     pub segments: u32,
     /// Number of connections that importers hold, cut ones included.
     pub connections: u32,
+    /// What it is seen through ([`crate::lens`]), in words.
+    pub lens: Option<String>,
 }
 
 /// A node.

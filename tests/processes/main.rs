@@ -11,6 +11,7 @@ mod group;
 mod huge;
 mod interrupts;
 mod leaks;
+mod lens;
 mod meeting;
 mod revocation;
 mod room;

@@ -9,7 +9,7 @@ use crate::{printable, size};
 pub(crate) fn render(rows: &Rows) -> String {
     match rows {
         Rows::Clusters(rows) => table(
-            ["NAME", "NODES", "JOINED", "PROCESSES", "SEGMENTS", "CONNECTIONS", "AGENT", "UID"],
+            ["NAME", "NODES", "JOINED", "PROCESSES", "SEGMENTS", "CONNECTIONS", "AGENT", "UID", "LENS"],
             rows.iter().map(cluster),
         ),
         Rows::Nodes(rows) => {
@@ -55,7 +55,7 @@ pub(super) fn table<const N: usize>(headline: [&str; N], rows: impl Iterator<Ite
     rows.iter().map(line).collect()
 }
 
-fn cluster(row: &ClusterRow) -> [String; 8] {
+fn cluster(row: &ClusterRow) -> [String; 9] {
     let row = match row {
         ClusterRow::Open(row) => row,
         ClusterRow::Closed(row) => {
@@ -69,6 +69,7 @@ fn cluster(row: &ClusterRow) -> [String; 8] {
                 unknown(),
                 unknown(),
                 row.uid.to_string(),
+                unknown(),
             ];
         }
     };
@@ -81,6 +82,7 @@ fn cluster(row: &ClusterRow) -> [String; 8] {
         row.connections.to_string(),
         row.agent_pid.to_string(),
         row.uid.to_string(),
+        row.lens.clone().unwrap_or_else(|| "-".to_owned()),
     ]
 }
 

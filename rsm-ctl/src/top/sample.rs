@@ -78,10 +78,11 @@ impl Sample {
         let exported: u64 = self.seen.nodes.iter().map(|node| node.exported_bytes).fold(0, u64::saturating_add);
         let resident = process::resident_together(self.states.values());
         let rates = self.rates(before, None);
+        let lens = cluster.lens.as_ref().map(|lens| format!("   lens: {lens}")).unwrap_or_default();
         let silent = if self.activity.is_none() { "   agent does not answer" } else { "" };
         [
             format!(
-                "cluster {}   {} of {} joined   {}{silent}",
+                "cluster {}   {} of {} joined   {}{lens}{silent}",
                 printable::name(&cluster.name),
                 cluster.joined,
                 counted(cluster.nodes, "node", "nodes"),

@@ -9,6 +9,7 @@ mod examples;
 mod exit_codes;
 mod file;
 mod junit;
+mod lens;
 mod logs;
 mod looking;
 mod naming;

@@ -34,6 +34,7 @@ fn cluster(observer: &Observer, now: &Snapshot) -> Sheet {
     details.field("address", address);
     details
         .field("agent", format!("pid {}, user {}, {}, {}", cluster.agent_pid, cluster.uid, agent.state, agent.command));
+    details.field("lens", cluster.lens.as_deref().unwrap_or("none"));
     details.field("nodes", format!("{}, {} joined", cluster.nodes, cluster.joined));
     details.field("processes", cluster.processes);
     details.field("segments", format!("{} of at most {}", cluster.segments, geometry.segments));

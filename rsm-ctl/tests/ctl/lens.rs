@@ -1,0 +1,66 @@
+//! Clusters with a lens: how one is asked for, and who tells of it. What it does is shown by the litmus programs.
+
+use crate::rig::{Scratch, ctl, run};
+
+const LOOK: &str = "test $RSM_NODE_ID = 1 || exit 0; $CTL ls; $CTL show cluster; $CTL top --once";
+
+#[test]
+fn a_cluster_with_a_lens_says_so() {
+    let finished = run(&["-n", "2", "--chaos", "7:storm", "--model", "sci", "--faults", "error,refuse"], LOOK)
+        .env("CTL", env!("CARGO_BIN_EXE_rsm-ctl"))
+        .finish();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let lens = "seed 7, model sci, storm, faults error,refuse";
+    assert!(finished.text().matches(lens).count() >= 3, "{}", finished.text());
+    let again = "the same again: rsm-ctl run -n 2 --chaos=7:storm --model sci --faults error,refuse -- /bin/sh -c";
+    assert!(finished.stderr.contains(&format!("rsm-ctl: chaos: {lens}; {again}")), "{}", finished.stderr);
+    let plain = run(&["-n", "2"], LOOK).env("CTL", env!("CARGO_BIN_EXE_rsm-ctl")).finish();
+    let said = format!("{}{}", plain.text(), plain.stderr);
+    assert!(said.contains("\nlens:         none\n") && !said.contains("chaos"), "{said}");
+}
+
+/// The seed in "chaos: seed 7, ..".
+fn seed(told: &str) -> u64 {
+    let seed = told.split("chaos: seed ").nth(1).and_then(|rest| rest.split([',', ';']).next());
+    seed.and_then(|seed| seed.parse().ok()).unwrap_or_else(|| panic!("no seed in {told}"))
+}
+
+#[test]
+fn a_seed_that_was_not_given_is_drawn_and_told() {
+    let told = |words: &[&str]| run(&[&["-n", "1"], words].concat(), "true").finish().stderr;
+    let (one, other) = (told(&["--chaos"]), told(&["--chaos"]));
+    assert_ne!(seed(&one), seed(&other));
+    assert!(one.contains(&format!("rsm-ctl run -n 1 --chaos={} -- /bin/sh", seed(&one))), "{one}");
+    assert!(told(&["--model", "tso"]).contains("model tso"));
+    let faults = told(&["--faults", "all"]);
+    assert!(faults.contains("faults error,") && !faults.contains("model"), "{faults}");
+    assert_eq!(told(&["-q", "--chaos", "7"]), "");
+}
+
+#[test]
+fn a_file_may_ask_for_one() {
+    let scratch = Scratch::new("lens");
+    let file = "nodes = 1\nchaos = '9:calm'\nmodel = 'tso'\nfaults = 'partial'\n[[program]]\nrun = ['true']\n";
+    let path = scratch.file("cluster.toml", file);
+    let file = path.to_str().unwrap();
+    let told = ctl(&["run", "--file", file]).finish().stderr;
+    assert!(told.contains("seed 9, model tso, calm, faults partial"), "{told}");
+    // The command line counts more.
+    let told = ctl(&["run", "--file", file, "--chaos", "3", "--model", "sci"]).finish().stderr;
+    assert!(told.contains("seed 3, model sci, faults partial"), "{told}");
+}
+
+#[test]
+fn what_is_no_lens_is_refused_with_what_there_is() {
+    for (words, says) in [
+        (&["--chaos", "seven"][..], "\"seven\" is no seed: a number below 2^64"),
+        (&["--chaos", "7:wild"], ":calm or :storm"),
+        (&["--model", "x86"], "there is no model \"x86\": tso, pcie or sci"),
+        (&["--faults", "errors"], "there is no fault \"errors\": error, abort, revoke"),
+        (&["--faults", ""], "there is no fault \"\""),
+    ] {
+        let finished = run(&[&["-n", "1"], words].concat(), "true").finish();
+        assert_eq!(finished.code(), 2, "{}", finished.stderr);
+        assert!(finished.stderr.contains(says), "{words:?}: {}", finished.stderr);
+    }
+}
