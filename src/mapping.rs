@@ -28,6 +28,7 @@ impl Mapping {
     }
 
     /// The mapped memory: atomics, volatile accesses, copies, the raw address.
+    #[inline]
     pub fn memory(&self) -> Memory<'_> {
         self.part.memory()
     }

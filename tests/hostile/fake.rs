@@ -23,6 +23,7 @@ const GEOMETRY: Geometry = Geometry { nodes: 4, controllers: 2, segments: 8, con
 /// Where things stand in the header.
 const MAGIC_AT: usize = 0;
 const LAYOUT_AT: usize = 8;
+const LENS_AT: usize = 88;
 const SEGMENTS_AT: usize = 20;
 const NODE_COUNT_AT: usize = 36;
 const TALLIED_AT: usize = 84;
@@ -186,6 +187,11 @@ fn registries_that_are_none_are_refused() {
         ("absurd tables", honest.changed(SEGMENTS_AT, &u32::MAX.to_le_bytes()), "corrupt"),
         ("more tables than memory", honest.changed(SEGMENTS_AT, &(1u32 << 20).to_le_bytes()), "corrupt"),
         ("more nodes than rows", honest.changed(NODE_COUNT_AT, &u32::MAX.to_le_bytes()), "corrupt"),
+        (
+            "a lens of another time",
+            honest.changed(LENS_AT, &9u64.to_le_bytes()),
+            "a lens that this library does not know",
+        ),
         ("no nodes", honest.changed(NODE_COUNT_AT, &0u32.to_le_bytes()), "corrupt"),
         ("less than a header", short, "no rsm registry"),
         ("an end cut off", cut, "corrupt"),
@@ -485,6 +491,7 @@ fn connections() {
         ("one that never was", "had ended", Connected { connection: ended(Generation::NEVER), ..good }),
         ("a bell that is none", "bell 64 of 64", Connected { export_bell: 64, ..good }),
         ("a far bell", "bell 4294967295 of 64", Connected { import_bell: u32::MAX, ..good }),
+        ("a lens that is none", "through a lens", Connected { window: WindowKind::Lensed, ..good }),
         ("nothing at all", "", Connected { length: 0, ..good }),
         ("half a page", "", Connected { length: page_size() as u64, data_offset: 100, ..good }),
     ];

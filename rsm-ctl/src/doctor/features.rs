@@ -112,6 +112,12 @@ static TEXTS: [Text; Feature::ALL.len()] = [
         remedy: None,
     },
     Text {
+        feature: Feature::DirtyPages,
+        what: "UFFD_FEATURE_WP_ASYNC, PAGEMAP_SCAN: which pages a program stores to",
+        without: "in a cluster with a lens (run --chaos) each barrier compares all of a mapping: about 10 ms for 64 MiB",
+        remedy: None,
+    },
+    Text {
         feature: Feature::Populate,
         what: "MADV_POPULATE_READ, MADV_POPULATE_WRITE: the pages of memory are made present by one call",
         without: "the kernel is made to look at each page, which takes longer; a lack of memory may show only at a later store",

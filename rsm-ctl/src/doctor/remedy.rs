@@ -118,11 +118,12 @@ mod tests {
             Feature::WriteProtectionOfKernel,
             Feature::WriteProtectionOfShared,
             Feature::WriteProtectionOfUnpopulated,
+            Feature::DirtyPages,
         ];
         let expected = match std::env::consts::ARCH {
-            "x86_64" => ["5.7", "5.7", "5.19", "6.4"],
-            "aarch64" => ["6.10"; 4],
-            _ => ["any"; 4],
+            "x86_64" => ["5.7", "5.7", "5.19", "6.4", "6.7"],
+            "aarch64" => ["6.10"; 5],
+            _ => ["any"; 5],
         };
         assert_eq!(protection.map(since), expected);
     }

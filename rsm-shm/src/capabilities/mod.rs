@@ -42,6 +42,8 @@ pub enum Feature {
     WriteProtectionOfShared,
     /// Holding back stores to pages that were never touched.
     WriteProtectionOfUnpopulated,
+    /// Being told which pages were stored to.
+    DirtyPages,
     /// Making pages present on demand.
     Populate,
     /// Asking for one mapping instead of reading all.
@@ -78,7 +80,7 @@ const fn protecting(since: &'static str) -> &'static str {
 
 impl Feature {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Feature; 18] = [
+    pub const ALL: [Feature; 19] = [
         Feature::MemoryObjects,
         Feature::FutureWriteSeal,
         Feature::Proc,
@@ -94,6 +96,7 @@ impl Feature {
         Feature::WriteProtectionOfKernel,
         Feature::WriteProtectionOfShared,
         Feature::WriteProtectionOfUnpopulated,
+        Feature::DirtyPages,
         Feature::Populate,
         Feature::ProcmapQuery,
         Feature::HugePages,
@@ -125,6 +128,7 @@ impl Feature {
             Feature::WriteProtectionOfKernel => optional("wp-kernel", protecting("5.7")),
             Feature::WriteProtectionOfShared => optional("wp-shared", protecting("5.19")),
             Feature::WriteProtectionOfUnpopulated => optional("wp-unpopulated", protecting("6.4")),
+            Feature::DirtyPages => optional("dirty-pages", protecting("6.7")),
             Feature::Populate => optional("populate", "5.14"),
             Feature::ProcmapQuery => optional("procmap-query", "6.11"),
             Feature::HugePages => optional("huge-pages", "6.1"),

@@ -6,7 +6,7 @@ use crate::error::from_errno;
 use crate::memory::memfd::{self, Sealing};
 use crate::memory::region::Region;
 use crate::memory::uffd::{self, Mode};
-use crate::memory::{huge, lease, maps, populate};
+use crate::memory::{dirty, huge, lease, maps, populate};
 use crate::{private_table, socket};
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
@@ -51,6 +51,7 @@ pub(super) fn probe(feature: Feature) -> Result<()> {
         },
         Feature::WriteProtectionOfShared => within(|reach| reach.shared, "UFFD_FEATURE_WP_HUGETLBFS_SHMEM"),
         Feature::WriteProtectionOfUnpopulated => within(|reach| reach.unpopulated, "UFFD_FEATURE_WP_UNPOPULATED"),
+        Feature::DirtyPages => named(dirty::probe(), "UFFD_FEATURE_WP_ASYNC, PAGEMAP_SCAN"),
         Feature::Populate => named(populate::probe(), "MADV_POPULATE_READ"),
         Feature::ProcmapQuery => named(maps::probe(), "PROCMAP_QUERY"),
         Feature::HugePages => huge_pages(),

@@ -26,8 +26,8 @@ pub struct Part {
     start: *mut u8,
     length: usize,
     permission: Permission,
-    /// Where it begins, in bytes of the segment.
-    offset: u64,
+    /// Where the segment's memory is: elsewhere, if it is shadowed.
+    real: *mut u8,
 }
 
 // SAFETY: as for Connection, which is kept alive.
@@ -69,15 +69,7 @@ impl Connection {
         let region = region.map_err(|error| self.told(error))?;
         let start = region.as_ptr();
         let connection = Arc::clone(self);
-        let part = Part {
-            connection,
-            narrowed: Some(region),
-            shadowed: false,
-            start,
-            length,
-            permission,
-            offset: offset as u64,
-        };
+        let part = Part { connection, narrowed: Some(region), shadowed: false, start, length, permission, real: start };
         part.populate()?;
         Ok(part)
     }
@@ -100,11 +92,11 @@ impl Connection {
     ) -> Result<Part> {
         // SAFETY: the caller's promise.
         let shadow = unsafe { Region::own(place, hint, length) }?;
-        let start = shadow.as_ptr();
+        let (start, real) = (shadow.as_ptr(), self.base().wrapping_add(offset as usize));
         // SAFETY: the caller's promise; `drop` gives it back.
         unsafe { way.shadow(offset, shadow) };
         self.membership().shared.taps.set(Tap::Lens, true);
-        Ok(Part { connection: Arc::clone(self), narrowed: None, shadowed: true, start, length, permission, offset })
+        Ok(Part { connection: Arc::clone(self), narrowed: None, shadowed: true, start, real, length, permission })
     }
 
     /// What is wrong with a wish to map, as far as the arguments tell.
@@ -170,15 +162,8 @@ impl Connection {
             let start = region.as_ptr();
             (Some(region), start)
         };
-        let part = Part {
-            connection: Arc::clone(self),
-            narrowed,
-            shadowed: false,
-            start,
-            length,
-            permission,
-            offset: offset as u64,
-        };
+        let part =
+            Part { connection: Arc::clone(self), narrowed, shadowed: false, start, length, permission, real: start };
         part.populate()?;
         Ok(part)
     }
@@ -186,15 +171,11 @@ impl Connection {
 
 impl Part {
     /// The mapped memory.
+    #[inline]
     pub fn memory(&self) -> Memory<'_> {
         // SAFETY: the connection keeps the whole segment mapped, or `narrowed` its own mapping; cutting the connection
         // off replaces what is mapped but leaves it mapped with the same permission.
-        unsafe { Memory::new(self.start, self.length, self.permission).with_atomics_at(self.real()) }
-    }
-
-    /// Where the segment's memory is.
-    fn real(&self) -> *mut u8 {
-        if self.shadowed { self.connection.base().wrapping_add(self.offset as usize) } else { self.start }
+        unsafe { Memory::new(self.start, self.length, self.permission).with_atomics_at(self.real) }
     }
 
     /// The import it belongs to.

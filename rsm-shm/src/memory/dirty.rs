@@ -59,22 +59,31 @@ struct Teller {
 /// `None` where the kernel cannot, or does not let us. Descriptors that the program closed tell nothing from then on.
 fn teller() -> Option<&'static Teller> {
     static TELLER: OnceLock<Option<Teller>> = OnceLock::new();
-    let open = || {
-        let protection = AsyncProtection::open().ok()?;
-        let teller = Teller { protection, pagemap: crate::procfs::open("self/pagemap").ok()? };
-        // Some kernels have the one and not the other.
-        // SAFETY: no place is named.
-        let probe = unsafe { Region::own(None, std::ptr::null_mut(), page_size()) }.ok()?;
-        teller.watch(&probe).ok()?;
-        // SAFETY: a page of ours.
-        unsafe { u64::store(probe.as_ptr(), 1) };
-        let told = teller.scan(probe.as_ptr().addr(), page_size()).ok()?;
-        (told.len() == 1).then_some(teller)
-    };
-    TELLER.get_or_init(open).as_ref()
+    TELLER.get_or_init(|| Teller::open().ok()).as_ref()
+}
+
+/// Tries it, once and without traces.
+///
+/// # Errors
+/// What the kernel says where it cannot.
+pub(crate) fn probe() -> Result<(), Errno> {
+    Teller::open().map(drop)
 }
 
 impl Teller {
+    /// Opens what it needs, and sees that it works: some kernels have the one and not the other.
+    fn open() -> Result<Teller, Errno> {
+        let pagemap = crate::procfs::open("self/pagemap").map_err(|_| Errno::NOENT)?;
+        let teller = Teller { protection: AsyncProtection::open()?, pagemap };
+        // SAFETY: no place is named.
+        let page = unsafe { Region::own(None, std::ptr::null_mut(), page_size()) }.map_err(|_| Errno::NOMEM)?;
+        teller.watch(&page)?;
+        // SAFETY: a page of ours.
+        unsafe { u64::store(page.as_ptr(), 1) };
+        let told = teller.scan(page.as_ptr().addr(), page_size())?;
+        if told.len() == 1 { Ok(teller) } else { Err(Errno::NOSYS) }
+    }
+
     fn watch(&self, region: &Region) -> Result<(), Errno> {
         self.protection.watch(region.as_ptr().addr(), region.len())
     }

@@ -24,7 +24,7 @@ use crate::private_table;
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::lens::Lens;
 use rsm_core::lens::log::{Key, Log, Piece, Posted, Target};
-use rsm_core::sync::AtomicU32;
+use rsm_core::sync::{AtomicU32, fence};
 use rsm_core::verdict::BarrierType;
 use rsm_core::{Code, Error, Result};
 use std::ptr::NonNull;
@@ -396,6 +396,9 @@ extern "C" fn deliver_all() {
 
 /// Executes what was to be posted.
 pub(super) fn execute(target: Target, cargo: &Cargo) {
+    // One after the other as they are due: pairs with the acquire by which the exporter's program looks at what came last, as
+    // after a store of its own. Posts have one too.
+    fence(Release);
     let (offset, length) = match (cargo, target) {
         (Cargo::Signal { bell, epoch, accumulate }, _) => {
             // SAFETY: the bell is in memory that outlives the import. One whose export has ended says so to who waits.
