@@ -3,6 +3,8 @@
 
 use crate::{ControllerAttributes, Export, Import, Node, Permission, Result, SegmentId};
 use rsm_core::access::Level;
+use rsm_core::lens::Model;
+use rsm_core::registry::ControllerKind;
 use rsm_shm::memory::huge::Pages;
 use rsm_shm::memory::page_size;
 use std::time::Duration;
@@ -49,10 +51,15 @@ impl Controller {
     /// Limits of the controller. Sizes are in bytes, but for the page size, a mask of sizes in KiB (0x4 for 4 KiB).
     #[doc(alias = "rsm_get_controller_attr")]
     pub fn attributes(&self) -> ControllerAttributes {
-        let (max_segment, max_segments, max_imports) =
-            self.node.membership.registry().controllers[self.index as usize].limits();
+        let registry = self.node.membership.registry();
+        let row = &registry.controllers[self.index as usize];
+        let (max_segment, max_segments, max_imports) = row.limits();
         let bytes = usize::try_from(max_segment).unwrap_or(usize::MAX);
-        ControllerAttributes::coherent(page_size(), bytes, max_segments, max_imports)
+        let coherent = ControllerAttributes::coherent(page_size(), bytes, max_segments, max_imports);
+        let model = registry.header.lens().ok().flatten().and_then(|lens| lens.model);
+        // What C stores to a mapping through a lens, atomically or not, is of this node until it arrives.
+        let atomic = row.kind() != Some(ControllerKind::Shared) || !model.is_some_and(Model::delays_mapped_stores);
+        ControllerAttributes { atomic_sizes: if atomic { coherent.atomic_sizes } else { 0 }, ..coherent }
     }
 
     /// Creates an export segment of `length` zeroed bytes, a multiple of the page size. Its pages are present when this

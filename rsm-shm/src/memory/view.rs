@@ -35,6 +35,7 @@ macro_rules! typed {
         ///
         /// # Errors
         #[doc = concat!("BAD_MEM_ALIGNMENT, BAD_OFFSET; PERM_DENIED when the view is read-only (an atomic can store; see [`", stringify!($load_fn), "`](Self::", stringify!($load_fn), ")).")]
+        #[inline]
         pub fn $atomic_fn(&self, offset: u64) -> Result<&'a $atomic> {
             self.word::<$word>(offset)?;
             self.writable()?;
@@ -172,6 +173,7 @@ impl<'a> Memory<'a> {
         Err(Error::with(Code::PermDenied, "this memory may not be read"))
     }
 
+    #[inline]
     fn writable(&self) -> Result<()> {
         if self.permission.writes() {
             return Ok(());
@@ -179,6 +181,7 @@ impl<'a> Memory<'a> {
         Err(Error::with(Code::PermDenied, format!("this memory has permission {}, not to be written", self.permission)))
     }
 
+    #[inline]
     fn word<W: Word>(&self, offset: u64) -> Result<*mut u8> {
         if !offset.is_multiple_of(size_of::<W>() as u64) {
             let text = format!("offset {offset} is no multiple of {}", size_of::<W>());
@@ -187,6 +190,7 @@ impl<'a> Memory<'a> {
         self.range(offset, size_of::<W>())
     }
 
+    #[inline]
     fn range(&self, offset: u64, length: usize) -> Result<*mut u8> {
         let inside = offset <= self.length as u64 && length as u64 <= self.length as u64 - offset;
         if !inside {

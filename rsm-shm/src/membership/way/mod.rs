@@ -12,13 +12,11 @@
 #![allow(unsafe_code)]
 
 mod lensed;
-mod posting;
-mod twin;
 
 use crate::memory::carry::Move;
 use crate::memory::region::Region;
 use lensed::Lensed;
-pub(super) use posting::Posting;
+pub(super) use lensed::Posting;
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::driver::WindowKind;
 use rsm_core::generation::Generation;

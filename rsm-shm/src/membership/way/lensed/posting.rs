@@ -14,7 +14,7 @@
 //! not wait for a lock that it may have inherited.
 #![allow(unsafe_code)]
 
-use super::twin::{Look, Twin};
+use super::twin::{Follow, Look, Twin};
 use crate::futex;
 use crate::membership::fork;
 use crate::memory::copy::Word;
@@ -200,7 +200,7 @@ impl Posting {
             let seen = self.word.load(Acquire);
             let turn = |posted: &Posted<Cargo>| {
                 let mut log = posted.lock();
-                let changed = self.look(&mut log, Mapped::All, false);
+                let changed = self.look(&mut log, Mapped::All, Follow::Slice);
                 let log = self.turn(log, posted, now());
                 if log.is_idle() {
                     self.courier.store(false, Relaxed);
@@ -231,7 +231,7 @@ impl Posting {
         let mut pieces = Some(pieces);
         let post = |posted: &Posted<Cargo>| {
             let mut log = posted.lock();
-            self.look(&mut log, mapped, true);
+            self.look(&mut log, mapped, Follow::Nothing);
             let now = now();
             for (target, cargo) in pieces.take().into_iter().flatten() {
                 self.note_put(key, target, &cargo);
@@ -259,9 +259,9 @@ impl Posting {
         self.twins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Posts what the program has stored through mappings, and lets them follow, all of them or a slice each. Whether anything
+    /// Posts what the program has stored through mappings, and lets them follow. Whether anything
     /// had changed.
-    pub(super) fn look(&self, log: &mut Log<Cargo>, mapped: Mapped, whole: bool) -> bool {
+    pub(super) fn look(&self, log: &mut Log<Cargo>, mapped: Mapped, follow: Follow) -> bool {
         let (mut twins, now) = (self.twins(), now());
         let mut changed = false;
         for twin in twins.iter_mut().filter(|twin| mapped.has(twin)) {
@@ -269,14 +269,22 @@ impl Posting {
             let mut stored = |target, word| {
                 log.post(key, target, Cargo::Words { base, words: Box::new([word]) }, now);
             };
-            changed |= twin.look(Look { stored: &mut stored, whole });
+            changed |= twin.look(Look { stored: &mut stored, follow });
         }
         changed
     }
 
     /// [`look`](Self::look), for who has no other business with the log.
     pub(in crate::membership) fn look_at_all(&self) {
-        self.with(|posted| self.look(&mut posted.lock(), Mapped::All, true));
+        self.with(|posted| self.look(&mut posted.lock(), Mapped::All, Follow::All));
+    }
+
+    /// Lets mappings of an import show what was put through it and has arrived.
+    pub(super) fn follow_bytes(&self, key: Key, target: Target) {
+        self.with(|posted| {
+            let _log = posted.lock();
+            self.twins().iter_mut().filter(|twin| twin.key == key).for_each(|twin| twin.follow_bytes(target));
+        });
     }
 
     /// Lets mappings of an import show what is put through it.
@@ -339,7 +347,7 @@ impl Posting {
     pub(super) fn leave_twin(&self, start: *mut u8) -> bool {
         let leave = |posted: &Posted<Cargo>| {
             let mut log = posted.lock();
-            self.look(&mut log, Mapped::All, false);
+            self.look(&mut log, Mapped::All, Follow::Nothing);
             let gone: Vec<Twin> = self.twins().extract_if(.., |twin| twin.start() == start).collect();
             drop(self.turn(log, posted, now()));
             drop(gone);
@@ -387,7 +395,7 @@ extern "C" fn deliver_all() {
     for posting in all {
         let last = |posted: &Posted<Cargo>| {
             let mut log = posted.lock();
-            posting.look(&mut log, Mapped::All, false);
+            posting.look(&mut log, Mapped::All, Follow::Nothing);
             drop(posting.turn(log, posted, u64::MAX));
         };
         posting.with(last);

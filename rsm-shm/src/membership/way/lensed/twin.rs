@@ -2,7 +2,7 @@
 //!
 //! The program is given private memory, the *shadow*, and the library keeps a *twin* of what it knows of it. Where the
 //! two differ the program has stored: the bytes that differ become pieces, as those of a put. Where they do not, and
-//! nothing is on its way, the shadow follows the segment. Both are compared at every barrier, signal and get of the import,
+//! nothing is on its way, the shadow follows the segment. Both are compared at every barrier, signal and transfer of the import,
 //! when a wait has taken a signal, and by the courier at times, more often while something changes.
 //!
 //! What this cannot see: a store of the value that is there already; the first of two stores to a word between two looks,
@@ -47,8 +47,19 @@ unsafe impl Send for Twin {}
 pub(super) struct Look<'a> {
     /// Told of bytes that the program has stored: where they go, and the word that they lie in.
     pub(super) stored: &'a mut dyn FnMut(Target, u64),
-    /// Whether all of the shadow is to follow the segment; else a slice of it does.
-    pub(super) whole: bool,
+    /// How much of the shadow is to follow the segment.
+    pub(super) follow: Follow,
+}
+
+/// How much of a shadow follows the segment in one look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follow {
+    /// Nothing: only what the program stored is looked for.
+    Nothing,
+    /// So much that nobody who waits notices; the next look goes on from there.
+    Slice,
+    /// All of it.
+    All,
 }
 
 impl Twin {
@@ -107,8 +118,14 @@ impl Twin {
         for range in ranges {
             changed |= self.find_stores(range, look.stored);
         }
-        let follow = if look.whole || words <= SLICE { 0..words } else { self.next..(self.next + SLICE).min(words) };
-        self.next = if follow.end == words { 0 } else { follow.end };
+        let follow = match look.follow {
+            Follow::Nothing => 0..0,
+            Follow::All => 0..words,
+            Follow::Slice => self.next..(self.next + SLICE).min(words),
+        };
+        if look.follow == Follow::Slice {
+            self.next = if follow.end == words { 0 } else { follow.end };
+        }
         for at in follow {
             changed |= self.follow(at);
         }
@@ -143,6 +160,13 @@ impl Twin {
         let first = offset.max(start) - start;
         let last = (offset + length).min(end) - start;
         (first / WORD) as usize..last.div_ceil(WORD) as usize
+    }
+
+    /// Lets these bytes follow: the segment has them already.
+    pub(super) fn follow_bytes(&mut self, target: Target) {
+        for at in self.words(target) {
+            self.follow(at);
+        }
     }
 
     /// A put is on its way to these bytes: the program finds it in its mapping, as with any store of its own.

@@ -3,13 +3,17 @@
 //! Implicit transfers are never weak: they come after what the import has posted, and are there when they return.
 #![allow(unsafe_code)]
 
-use super::posting::{Cargo, Mapped, Posting, can_fetch, execute, fetch, now, pause_until, place_in, room};
-use super::twin::Twin;
+mod posting;
+mod twin;
+
+pub(in crate::membership) use posting::Posting;
+
 use crate::cancel::Shield;
 use crate::membership::fork;
 use crate::memory::carry::Move;
 use crate::memory::copy::Word;
 use crate::memory::region::Region;
+use posting::{Cargo, Mapped, can_fetch, execute, fetch, now, pause_until, place_in, room};
 use rsm_core::Result;
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::lens::Model;
@@ -19,13 +23,14 @@ use rsm_core::transfer::Direction;
 use rsm_core::verdict::BarrierType;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use twin::{Follow, Twin};
 
 /// How often a wait for stores looks whether they have anywhere to go.
 const LOOK: u64 = 1_000_000;
 
 /// The window of one import.
 #[derive(Debug)]
-pub(crate) struct Lensed {
+pub(in crate::membership) struct Lensed {
     /// Where the whole segment is mapped.
     base: *mut u8,
     /// `None`: nothing is late.
@@ -42,7 +47,12 @@ impl Lensed {
     /// # Safety
     /// The whole segment is mapped at `base` until this is dropped, or has settled with nobody left who
     /// could put.
-    pub(super) unsafe fn new(posting: &Arc<Posting>, base: *mut u8, node: u32, id: u32) -> Result<Lensed> {
+    pub(in crate::membership::way) unsafe fn new(
+        posting: &Arc<Posting>,
+        base: *mut u8,
+        node: u32,
+        id: u32,
+    ) -> Result<Lensed> {
         let _shield = Shield::raise();
         // SAFETY: the caller's promise; `drop` leaves.
         let key = unsafe { posting.enter(node, id) }?;
@@ -51,7 +61,7 @@ impl Lensed {
     }
 
     /// Whether anything is posted in this process.
-    pub(super) fn posts(&self) -> bool {
+    pub(in crate::membership::way) fn posts(&self) -> bool {
         !fork::is_unannounced()
     }
 
@@ -64,11 +74,11 @@ impl Lensed {
     }
 
     fn look(&self, mapped: Mapped) {
-        self.posting.with(|posted| self.posting.look(&mut posted.lock(), mapped, true));
+        self.posting.with(|posted| self.posting.look(&mut posted.lock(), mapped, Follow::Nothing));
     }
 
     /// Whether the program is to be given memory of its own in place of a mapping.
-    pub(super) fn shadows(&self) -> bool {
+    pub(in crate::membership::way) fn shadows(&self) -> bool {
         self.model.is_some_and(Model::delays_mapped_stores) && self.posts()
     }
 
@@ -76,19 +86,19 @@ impl Lensed {
     ///
     /// # Safety
     /// The part lies inside of the segment.
-    pub(super) unsafe fn shadow(&self, offset: u64, shadow: Region) {
+    pub(in crate::membership::way) unsafe fn shadow(&self, offset: u64, shadow: Region) {
         // SAFETY: the caller's promise; it goes before the connection.
         let twin = unsafe { Twin::new((self.key, self.node), self.base.add(offset as usize), offset, shadow) };
         self.posting.enter_twin(twin);
     }
 
     /// Forgets such memory; whether there is other.
-    pub(super) fn unshadow(&self, start: *mut u8) -> bool {
+    pub(in crate::membership::way) fn unshadow(&self, start: *mut u8) -> bool {
         self.posting.leave_twin(start)
     }
 
     /// Returns when every store that a barrier of this type waits for has been executed, or has nowhere to go.
-    pub(super) fn settle(&self, kind: BarrierType, is_cut: impl Fn() -> bool) {
+    pub(in crate::membership::way) fn settle(&self, kind: BarrierType, is_cut: impl Fn() -> bool) {
         let _shield = Shield::raise();
         self.look(self.mapped(kind));
         loop {
@@ -106,29 +116,29 @@ impl Lensed {
     }
 
     /// [`settle`](Self::settle) for a verdict, which takes its time too.
-    pub(super) fn close(&self, kind: BarrierType, is_cut: impl Fn() -> bool) {
+    pub(in crate::membership::way) fn close(&self, kind: BarrierType, is_cut: impl Fn() -> bool) {
         self.settle(kind, is_cut);
         let delay = self.posting.with(|posted| posted.lock().end_span(self.key));
         let _shield = Shield::raise();
         pause_until(now() + delay.unwrap_or(0));
     }
 
-    pub(super) fn order(&self, kind: BarrierType) {
+    pub(in crate::membership::way) fn order(&self, kind: BarrierType) {
         let order = |posted: &Posted<Cargo>| {
             let mut log = posted.lock();
-            self.posting.look(&mut log, self.mapped(kind), true);
+            self.posting.look(&mut log, self.mapped(kind), Follow::Nothing);
             log.order(self.key, kind);
         };
         self.posting.with(order);
     }
 
     /// Delays nothing from now on: the import ends.
-    pub(super) fn quiet(&self) {
+    pub(in crate::membership::way) fn quiet(&self) {
         self.posting.quiet();
     }
 
     /// Posts a signal.
-    pub(super) fn post(&self, bell: NonNull<Bell>, epoch: u32, accumulate: Accumulate) {
+    pub(in crate::membership::way) fn post(&self, bell: NonNull<Bell>, epoch: u32, accumulate: Accumulate) {
         let _shield = Shield::raise();
         let signal = Cargo::Signal { bell, epoch, accumulate };
         self.posting.post(self.key, Mapped::From(self.node), vec![(Target::Bell, signal)]);
@@ -136,7 +146,7 @@ impl Lensed {
 
     /// # Safety
     /// The transfer lies inside of the segment, and the connection has the permission that it needs.
-    pub(super) unsafe fn carry<M: Move>(&self, offset: u64, moved: M, explicit: bool) -> M::Loaded {
+    pub(in crate::membership::way) unsafe fn carry<M: Move>(&self, offset: u64, moved: M, explicit: bool) -> M::Loaded {
         let _shield = Shield::raise();
         // SAFETY: the caller's promise.
         unsafe {
@@ -145,8 +155,9 @@ impl Lensed {
                 Direction::Put if explicit => self.put(offset, moved),
                 Direction::Put => {
                     self.settle(BarrierType::Segment, || false);
+                    let length = moved.bytes();
                     let loaded = moved.whole(self.base.add(offset as usize));
-                    self.look(Mapped::Of(self.key));
+                    self.posting.follow_bytes(self.key, Target::Bytes { offset, length });
                     loaded
                 }
             }
@@ -191,7 +202,7 @@ impl Lensed {
         // What is on its way stays so while the lock is held: either it is seen here, or it is there already.
         let staged = self.posting.with(|posted| {
             let mut log = posted.lock();
-            self.posting.look(&mut log, Mapped::Of(self.key), true);
+            self.posting.look(&mut log, Mapped::Of(self.key), Follow::Nothing);
             let over = log.over(self.key, offset, bytes);
             if over.is_empty() {
                 return None;
