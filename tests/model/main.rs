@@ -45,9 +45,11 @@ fn the_library_answers_as_the_model_through_lenses() {
     }
 }
 
-/// One of each model.
+/// Of the weakest model; with RSM_LENS=all, one of each.
 fn lenses() -> impl Iterator<Item = Lens> {
-    Model::ALL.into_iter().map(|(_, model)| Lens::chaos(1).model(model).strength(Strength::Calm))
+    let all = std::env::var("RSM_LENS").is_ok_and(|which| which == "all");
+    let models = Model::ALL.into_iter().map(|(_, model)| model).filter(move |&model| all || model == Model::Sci);
+    models.map(|model| Lens::chaos(1).model(model).strength(Strength::Calm))
 }
 
 fn answers_as_the_model(lens: Option<Lens>) {

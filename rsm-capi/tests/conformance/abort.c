@@ -87,6 +87,8 @@ ASSERTION(214, ALL, "after unpublish no store through a mapping reaches the expo
     export_to(&s, 0, NULL, 0);
     for (int round = 0; round < 20; round++) {
         const bool stopped = round % 5 == 4;
+        /* Unlike what the threads store, and what was there before. */
+        const unsigned char since = (unsigned char)(0x80 + round);
         import(&s, RSM_PERM_RDWR);
         unsigned char *mapping = map_all(&s);
         OK(ask(importer, CONNECT, s.node, ID, RSM_PERM_RDWR));
@@ -101,18 +103,18 @@ ASSERTION(214, ALL, "after unpublish no store through a mapping reaches the expo
         const int64_t began = now_ms();
         OK(e_unpublish(&s));
         CHECK(now_ms() - began < 5000);
-        e_fill(&s, 0xAA);
+        e_fill(&s, since);
         if (stopped)
             CHECK(kill(importer->process, SIGCONT) == 0);
         OK(ask(importer, STORE, PAGES, 0x33, 0));
         const unsigned long before = atomic_load(rounds);
         EVENTUALLY(10000, atomic_load(rounds) > before + 1);
         stop_storing(&storer);
-        CHECK(e_filled(&s, 0xAA));
+        CHECK(e_filled(&s, since));
         /* What the exporter has written since is not seen (D-84). */
         for (size_t k = 0; k < SZ; k++)
-            CHECK(mapping[k] != 0xAA);
-        CHECK(ask(importer, LOADS, PAGES, 0xAA, 0) != 0);
+            CHECK(mapping[k] != since);
+        CHECK(ask(importer, LOADS, PAGES, since, 0) != 0);
         OK(ask(importer, DISCONNECT, 0, 0, 0));
         CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
         atomic_store(rounds, 0);
@@ -282,7 +284,8 @@ ASSERTION(224, ALL, "the death of an importer does not concern the exporter")
     OK(ask(importer, MAP, 0, 0, 0));
     OK(ask(importer, STORE, PAGES, 0x12, 0));
     kill_peer(importer);
-    CHECK(e_filled(&s, 0x12));
+    /* Through a lens, what is on its way is lost. */
+    CHECK(through_a_lens() || e_filled(&s, 0x12));
     OK(e_post(&s, 0));
     OK(e_unpublish(&s));
     OK(e_destroy(&s));

@@ -282,6 +282,7 @@ ASSERTION(137, ALL, "a mapped import is not disconnected")
     volatile unsigned char *mapping = map_all(&s);
     EXPECT(RSMERR_SEG_STILL_MAPPED, rsm_memseg_import_disconnect(s.i));
     mapping[3] = 3;
+    arrive(&s);
     unsigned char byte = 0;
     e_read(&s, 3, &byte, 1);
     CHECK(byte == 3);

@@ -128,6 +128,12 @@ int e_post(struct scene *s, unsigned flags)
     return s->peer == NULL ? rsm_intr_signal_post(s->e, flags) : ask(s->peer, POST, flags, 0, 0);
 }
 
+void arrive(struct scene *s)
+{
+    OK(rsm_memseg_import_open_barrier(&s->b));
+    OK(rsm_memseg_import_close_barrier(&s->b));
+}
+
 int e_wait(struct scene *s, int timeout)
 {
     return s->peer == NULL ? rsm_intr_signal_wait(s->e, timeout) : ask(s->peer, WAIT, (uint64_t)timeout, 0, 0);

@@ -193,6 +193,7 @@ int e_destroy(struct scene *scene);
 int e_rebind(struct scene *scene, unsigned char byte);    /* to new memory, every byte the same */
 int e_post(struct scene *scene, unsigned flags);
 int e_wait(struct scene *scene, int timeout);
+void arrive(struct scene *scene); /* waits for what was put in explicit mode, and stored to mappings */
 void e_read(struct scene *scene, size_t offset, void *to, size_t length);
 void e_read_old(struct scene *scene, size_t offset, void *to, size_t length);
 void e_write(struct scene *scene, size_t offset, const void *from, size_t length);

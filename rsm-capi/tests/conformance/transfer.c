@@ -65,13 +65,6 @@ ASSERTION(144, ALL, "implicit mode with a barrier")
     CHECK(e_is(&s, 0, &byte, 1));
 }
 
-/* Waits for what was put in explicit mode. */
-static void arrive(struct scene *s)
-{
-    OK(rsm_memseg_import_open_barrier(&s->b));
-    OK(rsm_memseg_import_close_barrier(&s->b));
-}
-
 ASSERTION(145, ALL, "elements of every width arrive in host order")
 {
     struct scene s;

@@ -26,7 +26,7 @@ use crate::verdict::BarrierType;
 use std::collections::BTreeMap;
 
 /// Pieces that are held at most; more, and the earliest are delivered before they are due.
-const MOST_PIECES: usize = if cfg!(rsm_loom) { 2 } else { 4096 };
+const MOST_PIECES: usize = if cfg!(rsm_loom) { 2 } else { 512 };
 /// Bytes likewise.
 const MOST_BYTES: u64 = 64 << 20;
 

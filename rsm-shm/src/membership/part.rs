@@ -10,6 +10,7 @@ use super::way::Diverted;
 use super::{fork, lock};
 use crate::memory::page_size;
 use crate::memory::region::Region;
+use crate::memory::shadow::Shadow;
 use crate::memory::view::Memory;
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
@@ -91,8 +92,8 @@ impl Connection {
         permission: Permission,
     ) -> Result<Part> {
         // SAFETY: the caller's promise.
-        let shadow = unsafe { Region::own(place, hint, length) }?;
-        let (start, real) = (shadow.as_ptr(), self.base().wrapping_add(offset as usize));
+        let shadow = unsafe { Shadow::new(place, hint, length) }?;
+        let (start, real) = (shadow.start(), self.base().wrapping_add(offset as usize));
         // SAFETY: the caller's promise; `drop` gives it back.
         unsafe { way.shadow(offset, shadow) };
         self.membership().shared.taps.set(Tap::Lens, true);

@@ -7,10 +7,11 @@
 #![allow(unsafe_code)]
 
 use super::copy::Word;
-use super::page_size;
 use super::region::Region;
 use super::uffd::AsyncProtection;
+use super::{memfd, page_size};
 use crate::guest::Guest;
+use rsm_core::access::Permission;
 use rustix::io::Errno;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
@@ -75,8 +76,8 @@ impl Teller {
     fn open() -> Result<Teller, Errno> {
         let pagemap = crate::procfs::open("self/pagemap").map_err(|_| Errno::NOENT)?;
         let teller = Teller { protection: AsyncProtection::open()?, pagemap };
-        // SAFETY: no place is named.
-        let page = unsafe { Region::own(None, std::ptr::null_mut(), page_size()) }.map_err(|_| Errno::NOMEM)?;
+        let object = memfd::create("rsm-probe", page_size() as u64).map_err(|_| Errno::NOMEM)?;
+        let page = Region::map(object, 0, page_size(), Permission::ReadWrite).map_err(|_| Errno::NOMEM)?;
         teller.watch(&page)?;
         // SAFETY: a page of ours.
         unsafe { u64::store(page.as_ptr(), 1) };
@@ -134,7 +135,7 @@ pub(crate) struct Dirty {
 }
 
 impl Dirty {
-    /// Watches a mapping of private memory, if it is large enough that it pays, and possible.
+    /// Watches a mapping of a memory object, if it is large enough that it pays, and possible.
     pub(crate) fn watch(region: &Region) -> Option<Dirty> {
         if region.len() < LEAST {
             return None;

@@ -23,6 +23,7 @@
 //! | `kin` | whether forked children live that share this process's memory |
 //! | [`uffd`] | holding stores back |
 //! | `dirty` | which pages of a mapping were stored to |
+//! | `shadow` | what a program is given in place of a mapping |
 //! | `twice` | whether memory can be mapped again from its mapping |
 //! | [`lease`] | asking the kernel whether anybody still reaches a memory object |
 //! | [`fence`] | the full fence |
@@ -46,6 +47,7 @@ pub(crate) mod populate;
 pub mod region;
 mod relocate;
 pub(crate) mod resident;
+pub(crate) mod shadow;
 mod sleepers;
 mod span;
 pub mod tables;

@@ -117,22 +117,6 @@ impl Region {
         Region::from_mmap(start, length)
     }
 
-    /// Maps `length` bytes of private memory, zeroed: at `place`, where whatever is mapped is replaced, or where the kernel
-    /// likes, preferably at `hint`.
-    ///
-    /// # Errors
-    /// INSUFFICIENT_MEM.
-    ///
-    /// # Safety
-    /// The caller owns the range of addresses at `place`.
-    pub(crate) unsafe fn own(place: Option<*mut u8>, hint: *mut u8, length: usize) -> Result<Region> {
-        let fixed = if place.is_some() { MapFlags::FIXED } else { MapFlags::empty() };
-        let (flags, access) = (MapFlags::PRIVATE | fixed, ProtFlags::READ | ProtFlags::WRITE);
-        // SAFETY: the place is the caller's; a hint is no more than that.
-        let start = unsafe { rustix::mm::mmap_anonymous(place.unwrap_or(hint).cast(), length, access, flags) };
-        Region::from_mmap(start, length)
-    }
-
     const fn at(start: NonNull<u8>, length: usize) -> Region {
         Region { start, length, object: None, plain_trash: AtomicBool::new(false), kept: None }
     }
@@ -276,6 +260,25 @@ impl Region {
         // SAFETY: the range is the mapping just made, which nothing uses yet.
         unsafe { rustix::mm::mprotect(region.start.as_ptr().cast(), length, flags) }.map_err(|e| failed(e, length))?;
         Ok(region)
+    }
+
+    /// Lets what is still ours of it map another object, of which `other` is a mapping of the same length.
+    ///
+    /// # Errors
+    /// As [`duplicate`](Self::duplicate), and where nobody can tell what is ours; a part of it may map the other object
+    /// already then.
+    pub(crate) fn become_of(&mut self, other: &Region) -> Result<()> {
+        assert_eq!(self.length, other.length, "one takes the place of the other");
+        let start = self.start.as_ptr();
+        for piece in self.ours()?.unwrap_or_default() {
+            let (offset, length) = (piece.start - start.addr(), piece.bytes().min(self.length));
+            // SAFETY: the range is ours; whoever stores there meanwhile stores to one of the two.
+            let over = unsafe { other.duplicate(offset, length, Permission::ReadWrite, Some(start.add(offset))) }?;
+            // It is this region's from here on.
+            std::mem::forget(over);
+        }
+        self.object = other.object;
+        Ok(())
     }
 
     /// First address of the region.

@@ -70,7 +70,7 @@ const FEATURES: [u64; 3] =
     [FEATURE_WP | FEATURE_WP_SHMEM | FEATURE_WP_UNPOPULATED, FEATURE_WP | FEATURE_WP_SHMEM, FEATURE_WP];
 
 /// Write protection that the kernel lifts by itself, and remembers; pages never touched too (Linux 6.7).
-const ASYNC: u64 = FEATURE_WP | FEATURE_WP_UNPOPULATED | 1 << 15;
+const ASYNC: u64 = FEATURE_WP | FEATURE_WP_SHMEM | FEATURE_WP_UNPOPULATED | 1 << 15;
 
 /// Protection that tells which pages were stored to, and holds nobody back.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl AsyncProtection {
         Ok(AsyncProtection(fd))
     }
 
-    /// Watches a range of private memory from now on.
+    /// Watches a range from now on.
     ///
     /// # Errors
     /// As the kernel says: then nothing is told of it.

@@ -14,7 +14,7 @@
 mod lensed;
 
 use crate::memory::carry::Move;
-use crate::memory::region::Region;
+use crate::memory::shadow::Shadow;
 use lensed::Lensed;
 pub(super) use lensed::Posting;
 use rsm_core::bell::{Accumulate, Bell};
@@ -113,7 +113,7 @@ impl Diverted {
     ///
     /// # Safety
     /// The part lies inside of the segment, and is given back by [`unshadow`](Self::unshadow) before the connection ends.
-    pub(super) unsafe fn shadow(&self, offset: u64, shadow: Region) {
+    pub(super) unsafe fn shadow(&self, offset: u64, shadow: Shadow) {
         match self {
             // SAFETY: the caller's promise.
             Diverted::Lensed(window) => unsafe { window.shadow(offset, shadow) },

@@ -12,7 +12,7 @@ use crate::cancel::Shield;
 use crate::membership::fork;
 use crate::memory::carry::Move;
 use crate::memory::copy::Word;
-use crate::memory::region::Region;
+use crate::memory::shadow::Shadow;
 use posting::{Cargo, Mapped, can_fetch, execute, fetch, now, pause_until, place_in, room};
 use rsm_core::Result;
 use rsm_core::bell::{Accumulate, Bell};
@@ -86,7 +86,7 @@ impl Lensed {
     ///
     /// # Safety
     /// The part lies inside of the segment.
-    pub(in crate::membership::way) unsafe fn shadow(&self, offset: u64, shadow: Region) {
+    pub(in crate::membership::way) unsafe fn shadow(&self, offset: u64, shadow: Shadow) {
         // SAFETY: the caller's promise; it goes before the connection.
         let twin = unsafe { Twin::new((self.key, self.node), self.base.add(offset as usize), offset, shadow) };
         self.posting.enter_twin(twin);

@@ -1,6 +1,6 @@
 //! Mappings through a lens: stores that are late although no call makes them.
 //!
-//! The program is given private memory, the *shadow*, and the library keeps a *twin* of what it knows of it. Where the
+//! The program is given memory of its own, the *shadow*, and the library keeps a *twin* of what it knows of it. Where the
 //! two differ the program has stored: the bytes that differ become pieces, as those of a put. Where they do not, and
 //! nothing is on its way, the shadow follows the segment. Both are compared at every barrier, signal and transfer of the import,
 //! when a wait has taken a signal, and by the courier at times, more often while something changes.
@@ -11,10 +11,10 @@
 
 use crate::memory::copy::Word;
 use crate::memory::dirty::Dirty;
-use crate::memory::region::Region;
+use crate::memory::shadow::Shadow;
 use rsm_core::lens::log::{Key, Target};
 use rsm_core::lens::model::WORD;
-use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
+use rsm_core::sync::Ordering::Relaxed;
 use std::ops::Range;
 
 /// Words that are compared at a time where nobody waits for it.
@@ -29,7 +29,7 @@ pub(super) struct Twin {
     real: *mut u8,
     /// Where the part begins, in bytes of the segment.
     offset: u64,
-    shadow: Region,
+    shadow: Shadow,
     /// What the shadow held when it was last compared, and how many pieces are on their way to each word.
     known: Vec<u64>,
     pending: Vec<u16>,
@@ -67,9 +67,9 @@ impl Twin {
     ///
     /// # Safety
     /// As many bytes as the shadow has are mapped at `real`, readable and writable, as long as this is there.
-    pub(super) unsafe fn new((key, node): (Key, u32), real: *mut u8, offset: u64, shadow: Region) -> Twin {
+    pub(super) unsafe fn new((key, node): (Key, u32), real: *mut u8, offset: u64, shadow: Shadow) -> Twin {
         let words = shadow.len().div_ceil(WORD as usize);
-        let dirty = Dirty::watch(&shadow);
+        let dirty = Dirty::watch(shadow.given());
         let mut twin =
             Twin { key, node, real, offset, shadow, known: vec![0; words], pending: vec![0; words], dirty, next: 0 };
         for at in 0..words {
@@ -80,18 +80,12 @@ impl Twin {
 
     /// Where the program's memory begins.
     pub(super) fn start(&self) -> *mut u8 {
-        self.shadow.as_ptr()
+        self.shadow.start()
     }
 
     /// Where the whole segment begins.
     pub(super) fn base(&self) -> *mut u8 {
         self.real.wrapping_sub(self.offset as usize)
-    }
-
-    fn shadow(&self, at: usize) -> &AtomicU64 {
-        // SAFETY: inside of the shadow, aligned, mapped as long as it; the program accesses it as it likes, as any memory that
-        // others share.
-        unsafe { AtomicU64::from_ptr(self.start().add(at * WORD as usize).cast()) }
     }
 
     /// Lets a word of the shadow be what the segment has, if nothing is on its way and the program stores nothing just now.
@@ -103,7 +97,7 @@ impl Twin {
         // SAFETY: inside of the part, by the promise of `new`.
         let real = unsafe { u64::load(self.real.add(at * WORD as usize)) };
         let known = self.known[at];
-        if real == known || self.shadow(at).compare_exchange(known, real, Relaxed, Relaxed).is_err() {
+        if real == known || self.shadow.word(at).compare_exchange(known, real, Relaxed, Relaxed).is_err() {
             return false;
         }
         self.known[at] = real;
@@ -135,7 +129,7 @@ impl Twin {
     fn find_stores(&mut self, range: Range<usize>, stored: &mut dyn FnMut(Target, u64)) -> bool {
         let mut found = false;
         for at in range {
-            let (value, known) = (self.shadow(at).load(Relaxed), self.known[at]);
+            let (value, known) = (self.shadow.word(at).load(Relaxed), self.known[at]);
             if value == known {
                 continue;
             }
@@ -180,7 +174,7 @@ impl Twin {
                 && word + WORD <= offset + length
                 && let Some(value) = value(word)
             {
-                self.shadow(at).store(value, Relaxed);
+                self.shadow.word(at).store(value, Relaxed);
                 self.known[at] = value;
             }
         }
@@ -193,11 +187,16 @@ impl Twin {
         }
     }
 
-    /// Nothing is on its way any more: in a forked child, whose parent delivers.
+    /// Nothing is on its way any more, and the shadow is another one: in a forked child, whose parent delivers what it has
+    /// inherited. Where there is no memory for that, the child's stores are its parent's.
     pub(super) fn forget(&mut self) {
+        if let Err(error) = self.shadow.become_own() {
+            tracing::warn!(%error, "no memory for what a forked child stores to a mapping");
+        }
+        self.dirty = Dirty::watch(self.shadow.given());
         self.pending.fill(0);
         for at in 0..self.known.len() {
-            self.known[at] = self.shadow(at).load(Relaxed);
+            self.known[at] = self.shadow.word(at).load(Relaxed);
         }
     }
 }
