@@ -43,6 +43,7 @@ fn main() -> Result<()> {
     println!("load {}", std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim());
     println!("| operation | us | raw us | ratio |\n|---|---|---|---|");
     let raw = Raw::measure();
+    pages();
     basics(&raw)?;
     importers()?;
     segments()?;
@@ -125,6 +126,55 @@ fn map(object: &OwnedFd, populate: bool) {
         }
         start.cast::<u64>().write_volatile(1);
         rustix::mm::munmap(start, SIZE).expect("unmapped");
+    }
+}
+
+/// What the pages of a mapping cost that somebody else has filled, by how they become present.
+fn pages() {
+    let object = object();
+    map(&object, true);
+    let each = |start: *mut u8, act: fn(*mut u64)| {
+        for at in (0..SIZE).step_by(page_size()) {
+            act(start.wrapping_add(at).cast());
+        }
+    };
+    fn load(word: *mut u64) {
+        // SAFETY: called below, with words of a mapping.
+        let _ = unsafe { word.read_volatile() };
+    }
+    fn store(word: *mut u64) {
+        // SAFETY: as above.
+        unsafe { word.write_volatile(1) };
+    }
+    let advise = |start: *mut u8, advice| {
+        // SAFETY: making pages present changes nothing that they hold.
+        unsafe { rustix::mm::madvise(start.cast(), SIZE, advice) }.expect("populated");
+    };
+    let ways: [(&str, &dyn Fn(*mut u8)); 6] = [
+        ("none", &|_| {}),
+        ("the first, by a store", &|start| store(start.cast())),
+        ("all, at once, for loads and stores (MADV_POPULATE_READ)", &|start| advise(start, Advice::LinuxPopulateRead)),
+        ("all, at once, each looked up for a store (MADV_POPULATE_WRITE)", &|start| {
+            advise(start, Advice::LinuxPopulateWrite);
+        }),
+        ("all, at the first load of each", &|start| each(start, load)),
+        ("all, at the first store to each", &|start| each(start, store)),
+    ];
+    for (what, way) in ways {
+        let mut times = Vec::new();
+        for _ in 0..200 {
+            let began = Instant::now();
+            let rw = ProtFlags::READ | ProtFlags::WRITE;
+            // SAFETY: fresh addresses.
+            let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), SIZE, rw, MapFlags::SHARED, &object, 0) };
+            let start = start.expect("mapped");
+            way(start.cast());
+            times.push(began.elapsed().as_secs_f64() * 1e6);
+            // SAFETY: mapped above, and used by nobody any more.
+            unsafe { rustix::mm::munmap(start, SIZE) }.expect("unmapped");
+        }
+        times.sort_by(f64::total_cmp);
+        line(&format!("raw: map 1 MiB of somebody else's, pages made present: {what}"), times[times.len() / 2], None);
     }
 }
 
