@@ -28,6 +28,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("rsm-ctl", &["rsm", "rsm-lab", "rsm-perf", "rsm-run"][..]),
         ("rsm-capi", &["rsm", "rsm-core", "rsm-shm"][..]),
         ("rsm-inputs", &["rsm", "rsm-capi", "rsm-core", "rsm-shm"][..]),
+        ("rsm-litmus", &["rsm"][..]),
         ("rsm-stories", &["rsm", "rsm-core", "rsm-shm"][..]),
     ])
 }
