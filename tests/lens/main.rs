@@ -1,1 +1,38 @@
-fn main() {}
+//! The litmus programs under the lens: each is a bug that memory of one machine hides, and its repair.
+//!
+//! ```text
+//! cargo test -p rsm-litmus                        each program, and a few seeds under each model
+//! cargo test -p rsm-litmus -- message             one pair
+//! RSM_LENS=all cargo test -p rsm-litmus           200 runs of each repaired twin under each model, 20 of each bug
+//! RSM_LENS_SEED=41 cargo test -p rsm-litmus       other seeds, from this one on
+//! ```
+//!
+//! A repaired twin must be silent, always: without a lens, and with any seed under any model. A bug must show under the
+//! models that permit it, as often as the table ([`pairs`]) says, and must not under the others. What was seen is
+//! printed at the end.
+
+mod deaths;
+mod excerpts;
+mod ledger;
+mod pairs;
+mod play;
+mod programs;
+mod trials;
+
+use ledger::Ledger;
+use libtest_mimic::Arguments;
+use programs::Programs;
+use std::sync::Arc;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let programs = Arc::new(Programs::new());
+    let ledger = Arc::new(Ledger::default());
+    let trials = trials::all(&programs, &ledger);
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !arguments.list {
+        println!("{ledger}");
+    }
+    drop(programs);
+    conclusion.exit();
+}

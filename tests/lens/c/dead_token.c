@@ -20,7 +20,7 @@ static int is_cut(rsm_node_id_t worker)
 /* Lends the token until it is back, or nobody is there to give it back: 0. */
 static int lend(rsm_node_id_t worker, uint64_t number)
 {
-    const uint64_t deadline = milliseconds() + PATIENCE;
+    const uint64_t deadline = milliseconds() + (good ? PATIENCE : PATIENCE / 4);
     if (try_tell(worker, TOKEN, number) != RSM_SUCCESS || rsm_intr_signal_post(lobby[worker], 0) != RSM_SUCCESS)
         return 0;
     while (look(BACK) < number) {

@@ -1,0 +1,98 @@
+//! What is run: `rsm-ctl`, the pairs in Rust, and those in C, each of which is built when it is first asked for.
+
+use crate::pairs::{Language, Pair};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+
+/// What the compiler is told of every program.
+const STRICT: &[&str] = &["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror"];
+
+/// The programs, in a directory that goes at the end.
+pub(crate) struct Programs {
+    directory: PathBuf,
+    built: OnceLock<Result<PathBuf, String>>,
+    in_c: Mutex<BTreeMap<&'static str, Result<PathBuf, String>>>,
+}
+
+impl Programs {
+    pub(crate) fn new() -> Programs {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lens-{}", std::process::id()));
+        Programs { directory, built: OnceLock::new(), in_c: Mutex::default() }
+    }
+
+    /// `rsm-ctl`; the one that `RSM_CTL` names, or one that is up to date.
+    pub(crate) fn ctl(&self) -> Result<PathBuf, String> {
+        let profile = self.built()?;
+        Ok(std::env::var_os("RSM_CTL").map_or_else(|| profile.join("rsm-ctl"), PathBuf::from))
+    }
+
+    /// Builds what no test depends on, so that cargo has not seen to it. Gives the directory of the profile.
+    fn built(&self) -> Result<PathBuf, String> {
+        let build = || {
+            let test = std::env::current_exe().map_err(|e| e.to_string())?;
+            let profile = test.parent().and_then(Path::parent).ok_or("the test is in no target directory")?;
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["build", "--quiet", "-p", "rsm-capi", "-p", "rsm-ctl"]).current_dir(root());
+            if profile.ends_with("release") {
+                cargo.arg("--release");
+            }
+            succeed(&mut cargo)?;
+            std::fs::create_dir_all(&self.directory).map_err(|e| e.to_string())?;
+            std::fs::copy(profile.join("librsm.so"), self.directory.join("librsm.so.2")).map_err(|e| e.to_string())?;
+            symlink("librsm.so.2", self.directory.join("librsm.so")).map_err(|e| e.to_string())?;
+            Ok(profile.to_owned())
+        };
+        self.built.get_or_init(build).clone()
+    }
+
+    /// A program of a pair, as the words that run it on each node.
+    pub(crate) fn words(&self, pair: &Pair, language: Language, good: bool) -> Result<Vec<OsString>, String> {
+        let variant = if good { "good" } else { "bad" };
+        match language {
+            Language::C => Ok(vec![self.in_c(pair)?.into(), variant.into()]),
+            Language::Rust => Ok(vec![env!("CARGO_BIN_EXE_litmus").into(), pair.name.into(), variant.into()]),
+        }
+    }
+
+    fn in_c(&self, pair: &Pair) -> Result<PathBuf, String> {
+        self.built()?;
+        let compile = || {
+            let program = self.directory.join(pair.name);
+            let mut cc = Command::new("cc");
+            cc.args(STRICT).arg("-I").arg(root().join("rsm-capi/include")).arg("-o").arg(&program);
+            cc.arg(source(pair.name, Language::C)).arg("-L").arg(&self.directory).arg("-lrsm");
+            cc.arg(format!("-Wl,-rpath,{}", self.directory.display()));
+            succeed(&mut cc).map(|()| program)
+        };
+        self.in_c.lock().expect("no thread panics here").entry(pair.name).or_insert_with(compile).clone()
+    }
+}
+
+impl Drop for Programs {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// The root of the workspace.
+pub(crate) fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// The source of a program.
+pub(crate) fn source(name: &str, language: Language) -> PathBuf {
+    let (folder, extension) = if language == Language::C { ("c", "c") } else { ("rust", "rs") };
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(name).with_extension(extension)
+}
+
+fn succeed(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr)))
+}
