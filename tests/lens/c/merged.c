@@ -33,6 +33,9 @@ static void writer(void)
 
 static void reader(void)
 {
+    rsmapi_barrier_t barrier;
+    const rsm_memseg_import_handle_t back = import_from(1, RSM_BARRIER_SEGMENT, &barrier);
+
     for (uint64_t n = 1; n <= rounds; n++) {
         if (good)
             while (look(WRITTEN) < n)
@@ -41,7 +44,9 @@ static void reader(void)
             fail("%llu records were written, and %llu signals came", (unsigned long long)look(WRITTEN),
                  (unsigned long long)(n - 1));
         expect(slot(n), n);
-        tell(1, TAKEN, n);
+        CHECK(rsm_memseg_import_open_barrier(&barrier));
+        CHECK(rsm_memseg_import_put64(back, TAKEN, &n, 1));
+        CHECK(rsm_memseg_import_close_barrier(&barrier));
     }
 }
 

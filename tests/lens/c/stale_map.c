@@ -7,7 +7,7 @@
  */
 #include "litmus.h"
 
-enum { RECORD = ROOM, READY = ROOM + 1024, ACKNOWLEDGED = ROOM };
+enum { RECORD = ROOM, READY = ROOM + 1024, ACKNOWLEDGED = ROOM, LEAVE = ROOM + 1032 };
 
 /* Whoever may disturb a cluster may take segments back. This has the own one published all the same. */
 static void renew(void)
@@ -42,6 +42,25 @@ static volatile uint64_t *map_record(rsm_memseg_import_handle_t box)
     return (volatile uint64_t *)((char *)map + RECORD);
 }
 
+/* Tells node 2 that it may end, until it has. This node's segment has to be there for as long. */
+static void dismiss(void)
+{
+    const uint64_t deadline = milliseconds() + PATIENCE;
+    for (; is_there(2); spend(1000)) {
+        rsm_memseg_import_handle_t import;
+        rsmapi_barrier_t barrier;
+        uint64_t one = 1;
+        renew();
+        if (milliseconds() > deadline)
+            fail("node 2 does not end");
+        if (rsm_memseg_import_connect(controller, 2, SEGMENT_ID, RSM_PERM_RDWR, &import) != RSM_SUCCESS)
+            continue;
+        CHECK(rsm_memseg_import_init_barrier(import, RSM_BARRIER_SEGMENT, &barrier));
+        (void)rsm_memseg_import_put64(import, LEAVE, &one, 1);
+        CHECK(rsm_memseg_import_disconnect(import));
+    }
+}
+
 static void writer(void)
 {
     rsmapi_barrier_t barrier;
@@ -65,13 +84,7 @@ static void writer(void)
         tell_at_last(2, READY, n);
         await(ACKNOWLEDGED, n);
     }
-    /* Node 2's last word may have to be said twice. */
-    const uint64_t deadline = milliseconds() + PATIENCE;
-    for (; is_there(2); spend(1000)) {
-        renew();
-        if (milliseconds() > deadline)
-            fail("node 2 does not end");
-    }
+    dismiss();
 }
 
 static void reader(void)
@@ -81,6 +94,7 @@ static void reader(void)
         expect(RECORD, n);
         tell_at_last(1, ACKNOWLEDGED, n);
     }
+    await(LEAVE, 1);
 }
 
 int main(int argc, char **argv)

@@ -4,8 +4,8 @@
 //! Nobody signals on behalf of a node that died, so a wait for it never ends. What tells is the connection: transfers to a
 //! segment whose exporter is gone are CONN_ABORTED. So wait in steps, and look whether there is anybody to wait for.
 
-use crate::scene::{PATIENCE, ROOM, Result, Scene, bug, spend};
-use rsm::{BarrierMode, Import, Permission, SegmentId};
+use crate::scene::{ID, PATIENCE, ROOM, Result, Scene, bug, spend};
+use rsm::{BarrierMode, Import, Permission};
 use std::time::{Duration, Instant};
 
 const HELLO: u64 = ROOM;
@@ -38,7 +38,7 @@ fn await_worker(scene: &Scene, node: u32) -> Result<Option<Import>> {
     loop {
         let there = scene.is_there(node)?;
         if scene.look(HELLO + 8 * u64::from(node))? != 0
-            && let Ok(worker) = scene.controller.connect(node, SegmentId::new(0x40_0000), Permission::ReadWrite)
+            && let Ok(worker) = scene.controller.connect(node, ID, Permission::ReadWrite)
         {
             worker.set_mode(BarrierMode::Implicit);
             return Ok(Some(worker));

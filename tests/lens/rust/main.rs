@@ -5,10 +5,11 @@
 //! rsm-ctl run -n 2 -- litmus message good 10000       so many rounds
 //! ```
 //!
-//! They are what `tests/lens/c` has in C, but for three that Rust's interface does not have or whose bug cannot be written
-//! with it. A program ends with 1 and a sentence when its bug shows, or when it has waited for 10 s; with 2 when it is
-//! started in a wrong way; with 3 when a call fails that has no reason to.
+//! They are what `tests/lens/c` has in C, but for two whose bugs Rust does not let one write. A program ends with 1 and a
+//! sentence when its bug shows, or when it has waited for 10 s; with 2 when it is started in a wrong way; with 3 when a call
+//! fails that has no reason to.
 
+mod barrier_type;
 mod both_enter;
 mod dead_token;
 mod early_ack;
@@ -38,6 +39,7 @@ use std::time::Duration;
 type Program = (&'static str, u32, u64, fn(&Scene) -> Result<()>);
 
 const PROGRAMS: &[Program] = &[
+    ("barrier_type", 2, 300, barrier_type::run),
     ("both_enter", 2, 300, both_enter::run),
     ("dead_token", 3, 50, dead_token::run),
     ("early_ack", 2, 300, early_ack::run),

@@ -30,6 +30,7 @@ fn writer(scene: &Scene) -> Result<()> {
 }
 
 fn reader(scene: &Scene) -> Result<()> {
+    let back = scene.import_from(1)?;
     for n in 1..=scene.rounds {
         if scene.good {
             while scene.look(WRITTEN)? < n {
@@ -39,7 +40,9 @@ fn reader(scene: &Scene) -> Result<()> {
             bug!("{} records were written, and {} signals came", scene.look(WRITTEN)?, n - 1);
         }
         scene.expect(slot(n), n)?;
-        scene.tell(1, TAKEN, n)?;
+        let span = back.open_barrier()?;
+        back.put_u64(TAKEN, n)?;
+        span.close()?;
     }
     Ok(())
 }

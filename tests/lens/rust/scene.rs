@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Acquire;
 use std::time::{Duration, Instant};
 
-const ID: SegmentId = SegmentId::new(0x40_0000);
+/// Under which number every node publishes its segment.
+pub(crate) const ID: SegmentId = SegmentId::new(0x40_0000);
 /// Bytes of each segment; a multiple of any page size.
 pub(crate) const SEGMENT: usize = 65536;
 /// Where a program's own part of a segment begins. Before it there is a word for each node.

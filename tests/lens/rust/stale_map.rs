@@ -4,13 +4,14 @@
 //! is its connection's. The old one stays where it is, stores through it go nowhere, and the spans of the new connection know
 //! nothing of them.
 
-use crate::scene::{Failure, PATIENCE, ROOM, Result, SEGMENT, Scene, WORDS, spend};
+use crate::scene::{Failure, ID, PATIENCE, ROOM, Result, SEGMENT, Scene, WORDS, spend};
 use rsm::{Code, Import, Mapping, Permission};
 use std::time::Instant;
 
 const RECORD: u64 = ROOM;
 const READY: u64 = ROOM + 1024;
 const ACKNOWLEDGED: u64 = ROOM;
+const LEAVE: u64 = ROOM + 1032;
 
 fn tell_at_last(scene: &Scene, node: u32, offset: u64, value: u64) -> Result<()> {
     loop {
@@ -59,9 +60,16 @@ fn writer(scene: &Scene) -> Result<()> {
         tell_at_last(scene, 2, READY, n)?;
         scene.await_word(ACKNOWLEDGED, n)?;
     }
-    // Node 2's last word may have to be said twice.
+    dismiss(scene)
+}
+
+/// Tells node 2 that it may end, until it has. This node's segment has to be there for as long.
+fn dismiss(scene: &Scene) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while scene.is_there(2)? {
+        if let Ok(inbox) = scene.controller.connect(2, ID, Permission::Write) {
+            let _ = inbox.put_u64(LEAVE, 1);
+        }
         scene.rest(deadline, || "for the end of node 2".to_owned())?;
         spend(1000);
     }
@@ -74,7 +82,7 @@ fn reader(scene: &Scene) -> Result<()> {
         scene.expect(RECORD, n)?;
         tell_at_last(scene, 1, ACKNOWLEDGED, n)?;
     }
-    Ok(())
+    scene.await_word(LEAVE, 1)
 }
 
 pub(crate) fn run(scene: &Scene) -> Result<()> {

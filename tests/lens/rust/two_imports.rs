@@ -1,9 +1,10 @@
 //! Order: two imports. Node 1 has one import for records and another for flags.
 //!
-//! A span is one import's. To order a store of another import behind this one's there is only the close, which says that
-//! they have arrived.
+//! A barrier of type SEGMENT is one import's. To order a store of another import behind this one's there is only the close,
+//! which says that they have arrived.
 
 use crate::scene::{ROOM, Result, Scene, record};
+use rsm::BarrierType;
 
 const RECORD: u64 = ROOM;
 const FLAG: u64 = ROOM + 1024;
@@ -12,7 +13,8 @@ const ACKNOWLEDGED: u64 = ROOM;
 fn writer(scene: &Scene) -> Result<()> {
     let (records, flags) = (scene.import_from(2)?, scene.import_from(2)?);
     for n in 1..=scene.rounds {
-        let (of_records, of_flags) = (records.open_barrier()?, flags.open_barrier()?);
+        let of_records = records.open_barrier_of(BarrierType::Segment)?;
+        let of_flags = flags.open_barrier_of(BarrierType::Segment)?;
         records.put(RECORD, &record(n))?;
         if scene.good {
             of_records.close()?;
