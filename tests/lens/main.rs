@@ -4,6 +4,7 @@
 //! cargo test -p rsm-litmus                        each program, and a few seeds under each model
 //! cargo test -p rsm-litmus -- message             one pair
 //! RSM_LENS=all cargo test -p rsm-litmus           200 runs of each repaired twin under each model, 20 of each bug
+//! RSM_LENS=5 cargo test -p rsm-litmus             five seeds for everything
 //! RSM_LENS_SEED=41 cargo test -p rsm-litmus       other seeds, from this one on
 //! ```
 //!

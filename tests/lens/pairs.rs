@@ -61,9 +61,6 @@ pub(crate) enum Needs {
     Death,
 }
 
-/// Whether the lens has faults. Without them, of pairs that need some nothing is asked but that they run.
-pub(crate) const HAS_FAULTS: bool = false;
-
 /// In how many of ten seeds the bug shows at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shows {

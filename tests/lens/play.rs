@@ -1,6 +1,6 @@
 //! One run of a program, with a lens or without, and what became of it.
 
-use crate::pairs::{HAS_FAULTS, Language, Model, Pair};
+use crate::pairs::{Language, Model, Pair};
 use crate::programs::Programs;
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
@@ -51,7 +51,7 @@ impl Play {
         let mut words: Vec<OsString> = vec!["run".into(), "-n".into(), self.pair.nodes.to_string().into()];
         if let Some(Lens { model, seed }) = self.lens {
             words.extend(["--chaos".into(), seed.to_string().into(), "--model".into(), model.to_string().into()]);
-            if let Some(faults) = self.pair.faults().filter(|_| HAS_FAULTS) {
+            if let Some(faults) = self.pair.faults() {
                 words.extend(["--faults".into(), faults.into()]);
             }
         }

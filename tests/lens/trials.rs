@@ -1,13 +1,16 @@
 //! The trials: which programs are run with what, and what must come of it.
 
 use crate::ledger::Ledger;
-use crate::pairs::{HAS_FAULTS, Language, Model, Needs, PAIRS, Pair, Shows};
+use crate::pairs::{Language, Model, Needs, PAIRS, Pair, Shows};
 use crate::play::{Lens, Outcome, Play};
 use crate::programs::{Programs, source};
 use crate::{deaths, excerpts};
 use libtest_mimic::Trial;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// Whether faults that are asked for happen; if not, of bugs that need them nothing is asked but that they run.
+const FAULTS_HAPPEN: bool = false;
 
 /// How many seeds each program is run with, and the first of them.
 #[derive(Clone, Copy)]
@@ -31,7 +34,10 @@ impl Seeds {
         match std::env::var("RSM_LENS").as_deref() {
             Err(_) => Seeds { first, good: 1, always: 1, never: 1, sometimes: None },
             Ok("all") => Seeds { first, good: 200, always: 20, never: 20, sometimes: Some(20) },
-            Ok(other) => panic!("RSM_LENS={other}: may be all, or not be set"),
+            Ok(number) => {
+                let seeds = number.parse().unwrap_or_else(|_| panic!("RSM_LENS={number}: may be all, or a number"));
+                Seeds { first, good: seeds, always: seeds, never: seeds, sometimes: Some(seeds) }
+            }
         }
     }
 
@@ -67,7 +73,7 @@ pub(crate) fn all(programs: &Arc<Programs>, ledger: &Arc<Ledger>) -> Vec<Trial> 
             let name = format!("{name}, bad");
             if !pair.models.contains(&model) || pair.needs == Needs::Death {
                 trials.push(stage.trial(name, move |stage| stage.never_shows(pair, language, model)));
-            } else if pair.faults().is_none() || HAS_FAULTS {
+            } else if pair.faults().is_none() || FAULTS_HAPPEN {
                 trials.push(stage.trial(name, move |stage| stage.shows(pair, language, model)));
             }
         }
