@@ -35,14 +35,17 @@ impl Programs {
         let build = || {
             let test = std::env::current_exe().map_err(|e| e.to_string())?;
             let profile = test.parent().and_then(Path::parent).ok_or("the test is in no target directory")?;
-            let mut cargo = Command::new(env!("CARGO"));
-            cargo.args(["build", "--quiet", "-p", "rsm-capi", "-p", "rsm-ctl"]).current_dir(root());
+            let (mut cargo, mut librsm) = (Command::new(env!("CARGO")), Command::new("sh"));
+            cargo.args(["build", "--quiet", "-p", "rsm-ctl"]).current_dir(root());
+            librsm.arg(root().join("rsm-capi/tests/library.sh"));
             if profile.ends_with("release") {
                 cargo.arg("--release");
+                librsm.arg("--release");
             }
             succeed(&mut cargo)?;
+            let library = succeed(&mut librsm)?;
             std::fs::create_dir_all(&self.directory).map_err(|e| e.to_string())?;
-            std::fs::copy(profile.join("librsm.so"), self.directory.join("librsm.so.2")).map_err(|e| e.to_string())?;
+            std::fs::copy(library.trim_end(), self.directory.join("librsm.so.2")).map_err(|e| e.to_string())?;
             symlink("librsm.so.2", self.directory.join("librsm.so")).map_err(|e| e.to_string())?;
             Ok(profile.to_owned())
         };
@@ -66,7 +69,7 @@ impl Programs {
             cc.args(STRICT).arg("-I").arg(root().join("rsm-capi/include")).arg("-o").arg(&program);
             cc.arg(source(pair.name, Language::C)).arg("-L").arg(&self.directory).arg("-lrsm");
             cc.arg(format!("-Wl,-rpath,{}", self.directory.display()));
-            succeed(&mut cc).map(|()| program)
+            succeed(&mut cc).map(|_| program)
         };
         self.in_c.lock().expect("no thread panics here").entry(pair.name).or_insert_with(compile).clone()
     }
@@ -89,10 +92,11 @@ pub(crate) fn source(name: &str, language: Language) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(name).with_extension(extension)
 }
 
-fn succeed(command: &mut Command) -> Result<(), String> {
+/// Runs a command that has to end well, and gives what it printed.
+fn succeed(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(format!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr)))
 }
