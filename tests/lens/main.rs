@@ -3,12 +3,12 @@
 //! ```text
 //! cargo test -p rsm-litmus                        each program, and a few seeds under each model
 //! cargo test -p rsm-litmus -- message             one pair
-//! RSM_LENS=all cargo test -p rsm-litmus           200 runs of each repaired twin under each model, 20 of each bug
+//! RSM_LENS=all cargo test -p rsm-litmus           200 runs of each repaired program under each model, 20 of each bug
 //! RSM_LENS=5 cargo test -p rsm-litmus             five seeds for everything
 //! RSM_LENS_SEED=41 cargo test -p rsm-litmus       other seeds, from this one on
 //! ```
 //!
-//! A repaired twin must be silent, always: without a lens, and with any seed under any model. A bug must show under the
+//! A repaired program must be silent, always: without a lens, and with any seed under any model. A bug must show under the
 //! models that permit it, as often as the table ([`pairs`]) says, and must not under the others. What was seen is
 //! printed at the end.
 

@@ -79,7 +79,7 @@ pub(crate) struct Pair {
     pub(crate) needs: Needs,
     pub(crate) shows: Shows,
     pub(crate) languages: &'static [Language],
-    /// Rounds that a repaired twin plays with each seed: about 0.2 s.
+    /// Rounds that a repaired program plays with each seed: about 0.2 s.
     pub(crate) rounds: u64,
 }
 

@@ -16,7 +16,7 @@ const FAULTS_HAPPEN: bool = false;
 #[derive(Clone, Copy)]
 struct Seeds {
     first: u64,
-    /// Of repaired twins.
+    /// Of repaired programs.
     good: u64,
     /// Of bugs that show always.
     always: u64,
