@@ -122,8 +122,8 @@ pub(crate) const PAIRS: &[Pair] = &[
     Pair { languages: &[C], ..pair("atomic_count", Sharing, 3, WEAK) },
     pair("half_struct", Sharing, 2, ALL),
     pair("both_enter", Sharing, 2, ALL),
-    Pair { needs: Faults("error"), ..pair("unread_close", Failure, 2, ALL) },
-    Pair { needs: Faults("revoke"), ..pair("stale_map", Failure, 2, ALL) },
+    Pair { needs: Faults("error"), rounds: 150, ..pair("unread_close", Failure, 2, ALL) },
+    Pair { needs: Faults("revoke"), rounds: 300, ..pair("stale_map", Failure, 2, ALL) },
     Pair { needs: Death, rounds: 10, ..pair("dead_token", Failure, 3, ALL) },
 ];
 

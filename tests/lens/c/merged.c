@@ -6,7 +6,7 @@
  */
 #include "litmus.h"
 
-#define SLOTS 8
+#define SLOTS 3
 enum { RECORDS = ROOM, WRITTEN = ROOM + SLOTS * 8 * WORDS, TAKEN = ROOM };
 
 static size_t slot(uint64_t number) { return RECORDS + number % SLOTS * 8 * WORDS; }

@@ -1,13 +1,13 @@
 /*
  * failure / a mapping used after its connection was cut. Node 1 stores records through a mapping of node 2's segment.
  *
- * RSMERR_CONN_ABORTED says that node 2's segment was taken back. Node 2 publishes it again and node 1 connects again; but a
- * mapping is its connection's. The old one stays where it is, stores through it go nowhere, and the barriers of the new
- * connection know nothing of them.
+ * It puts their numbers, too. RSMERR_CONN_ABORTED says that node 2's segment was taken back. Node 2 publishes it again and
+ * node 1 connects again; but a mapping is its connection's. The old one stays where it is, stores through it go nowhere,
+ * and the barriers of the new connection know nothing of them.
  */
 #include "litmus.h"
 
-enum { RECORD = ROOM, READY = ROOM + 1024, ACKNOWLEDGED = ROOM, LEAVE = ROOM + 1032 };
+enum { RECORD = ROOM, NUMBER = ROOM + 512, READY = ROOM + 1024, ACKNOWLEDGED = ROOM, LEAVE = ROOM + 1032 };
 
 /* Whoever may disturb a cluster may take segments back. This has the own one published all the same. */
 static void renew(void)
@@ -72,6 +72,7 @@ static void writer(void)
             CHECK(rsm_memseg_import_open_barrier(&barrier));
             for (int i = 0; record && i < WORDS; i++)
                 record[i] = n;
+            (void)rsm_memseg_import_put64(box, NUMBER, &n, 1); /* what becomes of it the close says, too */
             error = rsm_memseg_import_close_barrier(&barrier);
             if (error == RSMERR_CONN_ABORTED) {
                 box = import_from(2, RSM_BARRIER_SEGMENT, &barrier);
@@ -100,7 +101,7 @@ static void reader(void)
 int main(int argc, char **argv)
 {
     meanwhile = renew;
-    start(argc, argv, 2, 300);
+    start(argc, argv, 2, 1000);
     if (me == 1)
         writer();
     else

@@ -55,7 +55,7 @@ const PROGRAMS: &[Program] = &[
     ("release", 2, 300, release::run),
     ("slept", 2, 80, slept::run),
     ("slot_reuse", 2, 200, slot_reuse::run),
-    ("stale_map", 2, 300, stale_map::run),
+    ("stale_map", 2, 1000, stale_map::run),
     ("stale_wake", 2, 300, stale_wake::run),
     ("two_imports", 2, 300, two_imports::run),
     ("two_writers", 3, 60, two_writers::run),

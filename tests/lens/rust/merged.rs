@@ -6,7 +6,7 @@
 use crate::scene::{RECORD_BYTES, ROOM, Result, Scene, bug, record, spend};
 use std::time::Duration;
 
-const SLOTS: u64 = 8;
+const SLOTS: u64 = 3;
 const WRITTEN: u64 = ROOM + SLOTS * RECORD_BYTES;
 const TAKEN: u64 = ROOM;
 

@@ -1,14 +1,15 @@
 //! Failure: a mapping used after its connection was cut. Node 1 stores records through a mapping of node 2's segment.
 //!
-//! CONN_ABORTED says that node 2's segment was taken back. Node 2 publishes it again and node 1 connects again; but a mapping
-//! is its connection's. The old one stays where it is, stores through it go nowhere, and the spans of the new connection know
-//! nothing of them.
+//! It puts their numbers, too. CONN_ABORTED says that node 2's segment was taken back. Node 2 publishes it again and node 1
+//! connects again; but a mapping is its connection's. The old one stays where it is, stores through it go nowhere, and the
+//! spans of the new connection know nothing of them.
 
 use crate::scene::{Failure, ID, PATIENCE, ROOM, Result, SEGMENT, Scene, WORDS, spend};
 use rsm::{Code, Import, Mapping, Permission};
 use std::time::Instant;
 
 const RECORD: u64 = ROOM;
+const NUMBER: u64 = ROOM + 512;
 const READY: u64 = ROOM + 1024;
 const ACKNOWLEDGED: u64 = ROOM;
 const LEAVE: u64 = ROOM + 1032;
@@ -31,6 +32,7 @@ fn store(inbox: &Import, map: &Mapping, number: u64) -> rsm::Result<()> {
     for i in 0..WORDS {
         map.memory().write_volatile_u64(RECORD + 8 * i, number)?;
     }
+    inbox.put_u64(NUMBER, number)?;
     span.close()
 }
 
