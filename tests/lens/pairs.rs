@@ -95,7 +95,7 @@ const WEAK: &[Model] = &[Pcie, Sci];
 const BOTH: &[Language] = &[C, Rust];
 
 const fn pair(name: &'static str, kind: Kind, nodes: u32, models: &'static [Model]) -> Pair {
-    Pair { name, kind, nodes, models, needs: Nothing, shows: Always, languages: BOTH, rounds: 50 }
+    Pair { name, kind, nodes, models, needs: Nothing, shows: Always, languages: BOTH, rounds: 30 }
 }
 
 pub(crate) const PAIRS: &[Pair] = &[
@@ -119,11 +119,11 @@ pub(crate) const PAIRS: &[Pair] = &[
     Pair { shows: InTen(5), rounds: 20, ..pair("two_writers", Sharing, 3, ALL) },
     Pair { shows: InTen(5), rounds: 20, ..pair("lost_count", Sharing, 3, ALL) },
     // Atomics of Rust's views of memory reach the memory itself.
-    Pair { languages: &[C], ..pair("atomic_count", Sharing, 3, WEAK) },
+    Pair { languages: &[C], rounds: 20, ..pair("atomic_count", Sharing, 3, WEAK) },
     pair("half_struct", Sharing, 2, ALL),
     pair("both_enter", Sharing, 2, ALL),
-    Pair { needs: Faults("error"), rounds: 150, ..pair("unread_close", Failure, 2, ALL) },
-    Pair { needs: Faults("revoke"), rounds: 300, ..pair("stale_map", Failure, 2, ALL) },
+    Pair { needs: Faults("error"), rounds: 100, ..pair("unread_close", Failure, 2, ALL) },
+    Pair { needs: Faults("revoke"), rounds: 150, ..pair("stale_map", Failure, 2, ALL) },
     Pair { needs: Death, rounds: 10, ..pair("dead_token", Failure, 3, ALL) },
 ];
 

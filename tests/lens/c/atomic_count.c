@@ -37,7 +37,7 @@ static void owner(void)
 
 int main(int argc, char **argv)
 {
-    start(argc, argv, 3, 200);
+    start(argc, argv, 3, 60);
     if (me == 3)
         owner();
     else
