@@ -4,6 +4,7 @@
 //! puts there that do not look; the first answer that they are not ends the trust. The state is a hint: two threads that change it at once, or two targets that
 //! share a place, make a copy slower or a look superfluous, and nothing else.
 
+use crossbeam_utils::CachePadded;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -17,8 +18,7 @@ const PLACES: usize = 64;
 const UNSEEN: [u8; 7] = [0, 0, 0, 0, 2, 6, 14];
 
 /// What is known of the targets that share a place: in the high half how many good answers there were, in the low half
-/// how many puts need not look. A cache line each, for threads that put at different places.
-#[repr(align(64))]
+/// how many puts need not look.
 pub(super) struct Trust(AtomicU8);
 
 impl Trust {
@@ -28,7 +28,8 @@ impl Trust {
 
     /// The place of a target.
     pub(super) fn of(target: *const u8) -> &'static Trust {
-        static ALL: [Trust; PLACES] = [const { Trust::new() }; PLACES];
+        // As far apart as this target's cache lines are long, for threads that put at different places.
+        static ALL: [CachePadded<Trust>; PLACES] = [const { CachePadded::new(Trust::new()) }; PLACES];
         &ALL[(target.addr() >> GRAIN) % PLACES]
     }
 
