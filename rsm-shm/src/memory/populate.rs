@@ -1,7 +1,8 @@
 //! Making pages present, so that no access waits for one, and a lack of memory is an error instead of a signal.
 //!
 //! Linux 5.14 has advice for it. Before, the kernel is made to look at a byte of each page, which tells of pages that
-//! cannot be had as well; only memory that runs out altogether shows as it does at any first touch.
+//! cannot be had as well; only memory that runs out altogether shows as it does at any first touch. Memory that cannot be
+//! loaded from becomes present at the first store there.
 #![allow(unsafe_code)]
 
 use rustix::io::Errno;
@@ -14,6 +15,8 @@ pub(crate) enum Use {
     Load,
     /// Stores, to memory that may hold something.
     Store,
+    /// Stores, to memory that may hold something and cannot be loaded from.
+    StoreOnly,
     /// Stores, to private memory of zeros that nobody but the caller knows.
     Fresh,
 }
@@ -44,6 +47,10 @@ pub(crate) fn probe() -> Result<(), Errno> {
 /// One byte of each page, by the kernel's hand: where there is no page it says so.
 fn touch(start: *mut u8, bytes: usize, purpose: Use) -> Result<(), Errno> {
     const BATCH: usize = 256;
+    if purpose == Use::StoreOnly {
+        // The kernel does not look at it for us either, and a store of ours might undo one of somebody else's.
+        return Ok(());
+    }
     let page = super::page_size();
     let (first, pages) = (start.addr() & !(page - 1), bytes.div_ceil(page));
     let mut seen = [0u8; BATCH];
@@ -59,7 +66,9 @@ fn touch(start: *mut u8, bytes: usize, purpose: Use) -> Result<(), Errno> {
         let done = unsafe {
             let (me, theirs, count) = (libc::getpid(), theirs.as_ptr(), count as libc::c_ulong);
             match purpose {
-                Use::Load | Use::Store => libc::process_vm_readv(me, &raw const mine, 1, theirs, count, 0),
+                Use::Load | Use::Store | Use::StoreOnly => {
+                    libc::process_vm_readv(me, &raw const mine, 1, theirs, count, 0)
+                }
                 Use::Fresh => libc::process_vm_writev(me, &raw const mine, 1, theirs, count, 0),
             }
         };
@@ -72,4 +81,41 @@ fn touch(start: *mut u8, bytes: usize, purpose: Use) -> Result<(), Errno> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::region::Region;
+    use crate::memory::{memfd, page_size};
+    use crate::refused;
+    use rsm_core::access::Permission;
+
+    /// As on a kernel that has the advice, and on one that has not.
+    fn with_and_without(work: impl Fn() + Sync) {
+        work();
+        refused::on_a_thread(libc::SYS_madvise, Errno::INVAL, &work);
+    }
+
+    #[test]
+    fn memory_of_any_permission_is_made_present() {
+        let length = 3 * page_size();
+        let object = memfd::create("rsm-test", length as u64).unwrap();
+        for permission in [Permission::Read, Permission::Write, Permission::ReadWrite] {
+            with_and_without(|| {
+                let region = Region::map(&object, 0, length, permission).unwrap();
+                region.populate(0, length, permission).unwrap_or_else(|error| panic!("{permission:?}: {error}"));
+            });
+        }
+    }
+
+    #[test]
+    fn where_there_is_nothing_it_is_an_error() {
+        let object = memfd::create("rsm-test", page_size() as u64).unwrap();
+        let region = Region::map(&object, 0, 3 * page_size(), Permission::ReadWrite).unwrap();
+        with_and_without(|| {
+            let error = region.populate(0, region.len(), Permission::ReadWrite).unwrap_err();
+            assert_eq!(error.code(), rsm_core::Code::InsufficientMem, "{error}");
+        });
+    }
 }

@@ -319,7 +319,11 @@ impl Region {
         let page = super::page_size();
         let start = offset & !(page - 1);
         let end = (offset + length).next_multiple_of(page).min(self.length.next_multiple_of(page));
-        let purpose = if permission.writes() { Use::Store } else { Use::Load };
+        let purpose = match (permission.reads(), permission.writes()) {
+            (_, false) => Use::Load,
+            (true, true) => Use::Store,
+            (false, true) => Use::StoreOnly,
+        };
         // Our mapping's pages reach to the end of the last one.
         populate(self.start.as_ptr().wrapping_add(start), end - start, purpose)
             .map_err(|e| Error::with(Code::InsufficientMem, format!("no memory for {length} bytes: {e}")))
