@@ -2,7 +2,6 @@
 #![allow(unsafe_code)]
 
 use crate::error::from_errno;
-use crate::procfs;
 use rsm_core::access::Credentials;
 use rsm_core::message::MAX_MESSAGE;
 use rsm_core::{Code, Error, Result};
@@ -219,20 +218,4 @@ pub fn refuse_descriptors(socket: impl AsFd) -> bool {
         )
     };
     rc == 0
-}
-
-/// Whether `pidfd` is a descriptor of process `pid`, by the kernel's word. Not of one that has no number here: /proc says
-/// 0 of every such process.
-pub fn is_pidfd_of(pidfd: impl AsFd, pid: u32) -> bool {
-    let told = |fd: BorrowedFd<'_>| {
-        let info = procfs::read(&format!("thread-self/fdinfo/{}", fd.as_raw_fd())).unwrap_or_default();
-        let info = String::from_utf8_lossy(&info).into_owned();
-        info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<u32>().ok())
-    };
-    if pid == 0 || told(pidfd.as_fd()) != Some(pid) {
-        return false;
-    }
-    // /proc counts as the PID namespace does that it was mounted in: it is ours if it calls us what the kernel does.
-    let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
-    own.is_ok_and(|own| told(own.as_fd()) == Some(std::process::id()))
 }

@@ -6,6 +6,7 @@ use super::books::limits::{Limits, total_memory};
 use super::books::token::Token;
 use super::books::told::{Kills, LongestPass, Records};
 use super::config::Config;
+use super::naming::Naming;
 use super::shm_driver::ShmDriver;
 use super::wakes::Wakes;
 use crate::address::{Address, random_secret};
@@ -78,11 +79,6 @@ impl AgentHandle {
         config.check()?;
         let address = Address::new(&config.name, rustix::process::geteuid().as_raw())?.ours();
         let keys = (0..=config.node_count).map(|_| random_secret()).collect::<Result<Vec<_>>>()?;
-        if config.dedicated {
-            // A same-uid process could otherwise write the registry through /proc/PID/mem or take its descriptor.
-            rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-                .map_err(|e| from_errno(e, "cannot protect the agent"))?;
-        }
         let no_socket = |e| from_errno(e, "cannot make a socket to stop the agent by");
         let (stop, stopped) = crate::socket::packet_pair()?;
         let (stop, stopped) = (Guest::new(stop).map_err(no_socket)?, Guest::new(stopped).map_err(no_socket)?);
@@ -229,9 +225,15 @@ impl Agent {
         if !capabilities.has(Feature::Leases) {
             tracing::warn!("the kernel gives no leases: every unpublish of a segment with importers moves its memory");
         }
-        let listener = listen(&address)?;
         // With descriptors refused, a process that the kernel cannot name could not join.
         let named = capabilities.has(Feature::PeerProcessDescriptor);
+        let naming = (!named).then(Naming::open);
+        if config.dedicated {
+            // A same-uid process could otherwise write the registry through /proc/PID/mem or take its descriptor.
+            rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+                .map_err(|e| from_errno(e, "cannot protect the agent"))?;
+        }
+        let listener = listen(&address)?;
         if named && capabilities.has(Feature::RefuseDescriptors) {
             // Connections take the option over. Nothing sent to the agent then has to be closed by it.
             crate::socket::refuse_descriptors(&listener);
@@ -260,6 +262,7 @@ impl Agent {
             node_count: config.node_count,
             allow: (config.allow_uids.clone(), config.allow_gids.clone()),
             keys,
+            naming,
             epoll,
             listener,
             accepting: true,

@@ -105,6 +105,36 @@ impl Agent {
         }
     }
 
+    /// The descriptor of itself that a process sent which the kernel does not name.
+    fn introduced(&mut self, pid: u32, packet: Packet) -> Result<OwnedFd> {
+        let Some(process) = packet.descriptors.into_iter().next() else {
+            let text = "the join message came without a process descriptor (is pidfd_open refused to the process?)";
+            return Err(Error::with(Code::BadArgsErrors, text));
+        };
+        let unknown = |error: &Error| {
+            let text = format!("the agent cannot tell who joins (before Linux 6.5 by /proc only): {error}");
+            Error::with(error.code(), text)
+        };
+        let naming = match &mut self.naming {
+            Some(Ok(naming)) => naming,
+            Some(Err(error)) => return Err(unknown(error)),
+            // The kernel named peers when this agent started, and does no more.
+            None => return Err(Error::with(Code::InternalError, "the kernel does not name the process that joins")),
+        };
+        if naming.is_of(&process, pid).map_err(|error| unknown(&error))? {
+            return Ok(process);
+        }
+        if pid == 0 {
+            let text =
+                "a process of another PID namespace joins, which the agent cannot tell from others before Linux 6.5";
+            return Err(Error::with(Code::CtlrNotPresent, text));
+        }
+        Err(Error::with(
+            Code::BadArgsErrors,
+            "the join message came with a descriptor that is not of the process that joins",
+        ))
+    }
+
     fn join(&mut self, party: u64, number: u64, protocol: u32, claim: Option<Claim>, packet: Packet) -> Result<()> {
         if protocol != PROTOCOL {
             return Err(Error::with(
@@ -115,13 +145,13 @@ impl Agent {
         let socket = &self.books.strangers[&party].socket;
         let (credentials, pid) = socket::peer(socket)?;
         self.books.members_of.check_membership(pid)?;
-        let process = match socket::peer_pidfd(socket)? {
-            Some(process) => Some(process),
-            None => packet.descriptors.into_iter().next().filter(|fd| socket::is_pidfd_of(fd, pid)),
-        };
-        if process.is_none() && pid != std::process::id() {
-            let text = "the join message came without a process descriptor (is pidfd_open refused to the process?)";
-            return Err(Error::with(Code::BadArgsErrors, text));
+        let mut process = socket::peer_pidfd(socket)?;
+        if process.is_none() {
+            process = match self.introduced(pid, packet) {
+                // This process ends with its agent.
+                Err(_) if pid == std::process::id() => None,
+                told => Some(told?),
+            };
         }
         let node = self.admit(claim, &credentials)?;
         let (mut held, mut kept) = (self.books.held(), self.books.kept());

@@ -15,6 +15,7 @@
 //! | `serve` | the loop: what happened on which descriptor |
 //! | `requests` | from a packet to a deed and back to a packet |
 //! | `join` | joining, identity, losing a socket |
+//! | `naming` | which process a descriptor is of, where the kernel names no peer |
 //! | `depart` | what is done when a member is gone |
 //! | `nodes` | node processes and bells |
 //! | `publish` | create, publish, republish; moving a segment's memory |
@@ -37,6 +38,7 @@ mod depart;
 pub mod handle;
 mod join;
 mod links;
+mod naming;
 mod nodes;
 mod publish;
 mod rebind;
@@ -56,6 +58,8 @@ use crate::address::Address;
 use crate::memory::tables::RegistryMap;
 use books::Books;
 use books::token::Token;
+use naming::Naming;
+use rsm_core::Result;
 use rsm_core::driver::WindowKind;
 use rsm_core::message::Secret;
 use rsm_core::registry::Writer;
@@ -71,6 +75,8 @@ struct Agent {
     /// Users and groups that may connect without a key.
     allow: (Vec<u32>, Vec<u32>),
     keys: Vec<Secret>,
+    /// Where the kernel names no peer: what tells who joins, or why nothing does.
+    naming: Option<Result<Naming>>,
     epoll: OwnedFd,
     listener: OwnedFd,
     accepting: bool,
