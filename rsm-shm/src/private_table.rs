@@ -148,7 +148,9 @@ where
         thread.map_err(|e| {
             let why = match e.raw_os_error() {
                 Some(libc::EAGAIN) => " (see ulimit -u, ulimit -v, and pids.max of the control group)",
-                Some(libc::EINVAL) => " (after unshare(CLONE_NEWPID) only children can start threads)",
+                Some(libc::EINVAL) => {
+                    " (after unshare(CLONE_NEWPID), with older kernels also of CLONE_NEWTIME, only children can start threads)"
+                },
                 Some(libc::EPERM) => " (a filter of system calls refuses clone3, see rsm-ctl doctor)",
                 _ => "",
             };

@@ -192,16 +192,17 @@ fn halves() {
 
 story!("one_node_leaves_the_others_their_share_of_segments", segments);
 fn segments() {
-    let geometry = Geometry { segments: 1000, ..Geometry::default() };
+    // Fewer than there are descriptors for where a program may have 1024.
+    let geometry = Geometry { segments: 400, ..Geometry::default() };
     let mut siege = Siege::begin(small_cluster(4, geometry));
     siege.intruder.ok("join");
     let told = siege.intruder.ok("segments 5000");
     assert!(told.contains("kept for other nodes") && told.contains("RSMERR_INSUFFICIENT_RESOURCES"), "{told}");
     let made: u64 = told.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
-    assert!((700..1000).contains(&made), "{told}");
+    assert!((280..400).contains(&made), "{told}");
     // The others have theirs.
     let three = siege.cluster.node(3).expect("node 3").controller("shm0").expect("shm0");
-    let mine: Vec<_> = (0..50).map(|_| three.export(page_size()).expect("an export")).collect();
+    let mine: Vec<_> = (0..20).map(|_| three.export(page_size()).expect("an export")).collect();
     drop(mine);
     siege.end("segments");
 }

@@ -107,7 +107,13 @@ pub(super) const NAMESPACES: &[Row] = &[
     row("unshare mount", Needs::Root, |_| unshare(libc::CLONE_NEWNS), ALL_RIGHT),
     row("unshare uts", Needs::Root, |_| unshare(libc::CLONE_NEWUTS), ALL_RIGHT),
     row("unshare cgroup", Needs::Root, |_| unshare(libc::CLONE_NEWCGROUP), ALL_RIGHT),
-    row("unshare time", Needs::Root, |_| unshare(CLONE_NEWTIME), ALL_RIGHT),
+    row("unshare time", Needs::ThreadsAfterTime(true), |_| unshare(CLONE_NEWTIME), ALL_RIGHT),
+    row(
+        "unshare time, and have no threads",
+        Needs::ThreadsAfterTime(false),
+        |_| unshare(CLONE_NEWTIME),
+        [NO_THREADS, RIGHT, NO_THREADS, RIGHT],
+    ),
     row("unshare fs", Needs::Nothing, |_| unshare(libc::CLONE_FS), ALL_RIGHT),
     row("unshare files", Needs::Nothing, |_| unshare(libc::CLONE_FILES), ALL_RIGHT),
 ];
@@ -119,8 +125,14 @@ const NO_USER: Expected = Some(&[("open", Code::PermDenied as i32, "has no numbe
 const NO_THREADS: Expected = Some(&[(
     "open",
     Code::InsufficientResources as i32,
-    "after unshare(CLONE_NEWPID) only children can start threads",
+    "after unshare(CLONE_NEWPID), with older kernels also of CLONE_NEWTIME, only children can start threads",
 )]);
+
+/// Whether this kernel starts threads of a thread that has asked for another time namespace for its children. For root.
+pub(super) fn threads_after_time() -> bool {
+    let starts = || unshare(CLONE_NEWTIME).is_ok() && std::thread::Builder::new().spawn(|| ()).is_ok();
+    std::thread::spawn(starts).join().expect("no panic")
+}
 
 fn unshare(what: i32) -> Outcome {
     // SAFETY: plain flags.

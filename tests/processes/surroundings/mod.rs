@@ -11,7 +11,7 @@ mod program;
 mod refusals;
 
 use super::group::{Group, Limits};
-use rsm::{AccessList, SegmentId};
+use rsm::{AccessList, Capabilities, Feature, SegmentId};
 use rsm_shm::memory::page_size;
 use rsm_stories::{PATIENCE, cluster, story};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -37,6 +37,7 @@ story!("surroundings/groups", || run_rows(changes::GROUPS));
 story!("surroundings/signals", || run_rows(changes::SIGNALS));
 story!("surroundings/relatives", || run_rows(changes::RELATIVES));
 story!("surroundings/refusals", || run_rows(refusals::ROWS));
+story!("surroundings/refusals of process descriptors", || run_rows(refusals::OF_PROCESS_DESCRIPTORS));
 
 /// An operation that fails, its error number (of the change itself: its errno), and a part of what the error says.
 type Failure = (&'static str, i32, &'static str);
@@ -77,10 +78,14 @@ enum Needs {
     /// Mounts, which some containers refuse even to root.
     Mounts,
     UserNamespaces,
+    /// Root, and a kernel that lets threads be started after `unshare(CLONE_NEWTIME)`, or one that does not.
+    ThreadsAfterTime(bool),
+    /// A kernel that names who joins (Linux 6.5), or one that does not.
+    NamedPeers(bool),
 }
 
 impl Needs {
-    /// Why it cannot be done here.
+    /// Why it cannot be done here; nothing where it is not to be.
     fn missing(self) -> Option<&'static str> {
         let works = |program: &str, arguments: &[&str]| {
             let mut command = Command::new(program);
@@ -91,6 +96,12 @@ impl Needs {
             Needs::Nothing => None,
             Needs::Root if !rustix::process::geteuid().is_root() => Some("needs root"),
             Needs::Root => None,
+            Needs::ThreadsAfterTime(_) if !rustix::process::geteuid().is_root() => Some("needs root"),
+            // Another row says what is expected of the other kernels.
+            Needs::ThreadsAfterTime(wanted) => (changes::threads_after_time() != wanted).then_some(""),
+            Needs::NamedPeers(wanted) => {
+                (Capabilities::probe().has(Feature::PeerProcessDescriptor) != wanted).then_some("")
+            }
             Needs::Mounts => {
                 let may = works("unshare", &["-m", "mount", "-t", "tmpfs", "none", "/proc"]);
                 (!may).then_some("needs root, and to mount")
@@ -128,14 +139,18 @@ fn run_rows(rows: &[Row]) {
 fn run_row(row: &Row) -> Vec<String> {
     static ROWS: AtomicU32 = AtomicU32::new(0);
     if let Some(missing) = row.needs.missing() {
-        println!("{}: skipped: {missing}", row.name);
+        if !missing.is_empty() {
+            println!("{}: skipped: {missing}", row.name);
+        }
         return Vec::new();
     }
     let number = ROWS.fetch_add(1, Relaxed);
     if let Change::Enter(limits, _) = row.change
         && let Err(missing) = Group::new(&format!("{number}-trial"), limits)
     {
-        println!("{}: skipped: {missing}", row.name);
+        if !missing.is_empty() {
+            println!("{}: skipped: {missing}", row.name);
+        }
         return Vec::new();
     }
     let scratch = Scratch(std::env::temp_dir().join(format!("rsm-surroundings-{}-{number}", std::process::id())));

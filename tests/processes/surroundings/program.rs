@@ -4,6 +4,7 @@
 
 use super::{Change, ENTRANCE, ENV, Row, changes, refusals};
 use rsm::{AccessList, Code, Controller, Error, Permission, Result, SegmentId};
+use rsm_shm::memory::page_size;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::mm::{MapFlags, ProtFlags};
 use std::collections::BTreeSet;
@@ -113,13 +114,25 @@ impl Scene {
     }
 }
 
+/// Asks again after a handler has interrupted what the agent takes long to answer on a busy machine; told where a handler
+/// ran, and never else.
+fn undisturbed<T>(mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+    loop {
+        let handled = changes::handled();
+        match ask() {
+            Err(error) if error.code() == Code::Interrupted && changes::handled() != handled => {}
+            told => return told,
+        }
+    }
+}
+
 /// Ends what it has begun whatever happens.
 pub(crate) fn run() -> ! {
     let name = std::env::var(ENV).expect("a row");
     let after = std::env::var("RSM_TEST_AFTER").is_ok_and(|text| text == "true");
     let report = std::env::var_os("RSM_TEST_REPORT").expect("a file");
     let mut report = Report::open(Path::new(&report));
-    let row = changes::all().chain(refusals::ROWS).find(|row| row.name == name).expect("a row");
+    let row = changes::all().chain(refusals::all()).find(|row| row.name == name).expect("a row");
     // As in a program that does not know of Rust.
     // SAFETY: restores the default.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
@@ -219,16 +232,22 @@ fn use_everything(row: &Row, scene: &mut Scene, report: &mut Report) {
     let second = SegmentId::new(own.get() + 1);
     let (peer, theirs) = if alone { (me, own) } else { (1, SegmentId::new(0x40_0000)) };
 
-    let exported = scene.operation(report, "export", || controller.export(8192));
+    let exported = scene.operation(report, "export", || undisturbed(|| controller.export(2 * page_size())));
     // SAFETY: memory that is never unmapped, used through the export only.
     let adopted =
         scene.operation(report, "adopt", || unsafe { controller.adopt(adopted_memory.start(), Pages::LENGTH) });
-    let published = exported.as_ref().and_then(|e| scene.operation(report, "publish", || e.publish(own, &everyone())));
+    let published = exported
+        .as_ref()
+        .and_then(|e| scene.operation(report, "publish", || undisturbed(|| e.publish(own, &everyone()))));
     if let Some(adopted) = &adopted {
-        scene.operation(report, "publish-any", || adopted.publish(SegmentId::any(), &everyone()));
+        scene.operation(report, "publish-any", || undisturbed(|| adopted.publish(SegmentId::any(), &everyone())));
     }
     let import = (!alone || published.is_some())
-        .then(|| scene.operation(report, "connect", || controller.connect(peer, theirs, Permission::ReadWrite)))
+        .then(|| {
+            scene.operation(report, "connect", || {
+                undisturbed(|| controller.connect(peer, theirs, Permission::ReadWrite))
+            })
+        })
         .flatten();
     if let Some(exported) = &exported {
         scene.operation(report, "poll", || exported.poll_descriptor().map(drop));
@@ -264,7 +283,8 @@ fn use_everything(row: &Row, scene: &mut Scene, report: &mut Report) {
         });
     }
     if let (Some(exported), Some(_)) = (&exported, published) {
-        let again = scene.operation(report, "connect-own", || controller.connect(me, own, Permission::ReadWrite));
+        let again = scene
+            .operation(report, "connect-own", || undisturbed(|| controller.connect(me, own, Permission::ReadWrite)));
         if let Some(again) = again {
             scene.operation(report, "put-own", || again.put_u64(16, 5));
             scene.operation(report, "poll-own", || {
@@ -282,9 +302,9 @@ fn use_everything(row: &Row, scene: &mut Scene, report: &mut Report) {
             scene.operation(report, "disconnect-own", || again.disconnect());
         }
     }
-    let another = scene.operation(report, "export-again", || controller.export(8192));
+    let another = scene.operation(report, "export-again", || undisturbed(|| controller.export(2 * page_size())));
     if let Some(another) = another {
-        scene.operation(report, "publish-again", || another.publish(second, &everyone()));
+        scene.operation(report, "publish-again", || undisturbed(|| another.publish(second, &everyone())));
         scene.operation(report, "destroy-again", || another.destroy());
     }
     // SAFETY: as above.
@@ -296,7 +316,7 @@ fn use_everything(row: &Row, scene: &mut Scene, report: &mut Report) {
         scene.operation(report, "disconnect", || import.disconnect());
     }
     if let (Some(exported), Some(_)) = (&exported, published) {
-        scene.operation(report, "unpublish", || exported.unpublish());
+        scene.operation(report, "unpublish", || undisturbed(|| exported.unpublish()));
     }
     if let Some(adopted) = adopted {
         scene.operation(report, "destroy-adopted", || adopted.destroy().and_then(|()| adopted_memory.check(7)));

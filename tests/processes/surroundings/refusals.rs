@@ -110,7 +110,6 @@ rows! {
     "madvise" SYS_madvise: present CtlrNotPresent, present PermDenied "cannot keep a mapping from children";
     "memfd_create" SYS_memfd_create: memory CtlrNotPresent, memory PermDenied "memory object";
     "mremap" SYS_mremap: back CtlrNotPresent, back PermDenied "move a segment's contents";
-    "pidfd_open" SYS_pidfd_open: nothing, nothing "";
     "pipe2" SYS_pipe2: poll CtlrNotPresent, poll PermDenied "cannot make a poll descriptor";
     "setsockopt" SYS_setsockopt: open CtlrNotPresent, open PermDenied "cannot set up the control socket";
     "socket" SYS_socket: open CtlrNotPresent, open PermDenied "cannot create a socket";
@@ -119,6 +118,26 @@ rows! {
     "statx" SYS_statx: nothing, nothing "";
     "unshare" SYS_unshare: nothing, nothing "";
     "userfaultfd" SYS_userfaultfd: nothing, nothing "";
+}
+
+/// What is refused, and what is expected, where the kernel names who joins, and where it does not.
+pub(super) const OF_PROCESS_DESCRIPTORS: &[Row] = &[
+    of_process_descriptors("pidfd_open is ENOSYS", libc::ENOSYS, true),
+    of_process_descriptors("pidfd_open is EPERM", libc::EPERM, true),
+    of_process_descriptors("pidfd_open is ENOSYS, and joining takes it", libc::ENOSYS, false),
+    of_process_descriptors("pidfd_open is EPERM, and joining takes it", libc::EPERM, false),
+];
+
+/// All rows.
+pub(super) fn all() -> impl Iterator<Item = &'static Row> {
+    ROWS.iter().chain(OF_PROCESS_DESCRIPTORS)
+}
+
+const fn of_process_descriptors(name: &'static str, errno: i32, named: bool) -> Row {
+    const NO_JOIN: [Expected; 4] =
+        [Some(&[("open", Code::BadArgsErrors as i32, "pidfd_open refused")]), RIGHT, RIGHT, RIGHT];
+    let cells = if named { [RIGHT; 4] } else { NO_JOIN };
+    Row { needs: Needs::NamedPeers(named), ..row(name, libc::SYS_pidfd_open, errno, cells) }
 }
 
 /// Makes a system call fail in every thread of this process from now on.
