@@ -9,6 +9,7 @@
 use rsm_capi as _;
 
 use crate::script::Script;
+use rsm_shm::memory::page_size;
 use std::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use std::sync::OnceLock;
 
@@ -65,13 +66,15 @@ unsafe extern "C" {
     fn rsm_free_localmemory_handle(ctl: u64, handle: u64) -> c_int;
 }
 
-const PAGE: usize = 4096;
 /// Pages that may be exported, and as many behind them that nobody may touch.
 const PAGES: usize = 16;
-/// Local memory: as much as the largest transfer, and as much again that must stay what it is.
-const LOCAL: usize = PAGES * PAGE;
 const GUARD: u8 = 0xa5;
 const STEPS: usize = 64;
+
+/// Local memory: as much as the largest transfer, and as much again that must stay what it is.
+fn local_length() -> usize {
+    PAGES * page_size()
+}
 
 /// `rsm_iovec_t` and `rsm_scat_gath_t`.
 #[repr(C)]
@@ -102,8 +105,8 @@ fn arena() -> usize {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: fresh memory at addresses the kernel chooses, the first half opened.
         unsafe {
-            let start = libc::mmap(std::ptr::null_mut(), 2 * LOCAL, closed, flags, -1, 0);
-            assert!(start != libc::MAP_FAILED && libc::mprotect(start, LOCAL, open) == 0);
+            let start = libc::mmap(std::ptr::null_mut(), 2 * local_length(), closed, flags, -1, 0);
+            assert!(start != libc::MAP_FAILED && libc::mprotect(start, local_length(), open) == 0);
             start.expose_provenance()
         }
     })
@@ -132,7 +135,7 @@ pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let mut program = Program {
         handles: vec![0],
-        local: vec![GUARD; 2 * LOCAL],
+        local: vec![GUARD; 2 * local_length()],
         barriers: Box::default(),
         mapped: std::ptr::null_mut(),
     };
@@ -150,7 +153,7 @@ pub fn run(data: &[u8]) {
         }
         // SAFETY: see `Program::step`.
         let _ = unsafe { program.step(&mut script) };
-        assert!(program.local[LOCAL + 1..].iter().all(|b| *b == GUARD), "written beyond what was asked for");
+        assert!(program.local[local_length() + 1..].iter().all(|b| *b == GUARD), "written beyond what was asked for");
     }
     program.end();
 }
@@ -162,9 +165,9 @@ impl Program {
 
     /// A place and a length in the arena, mostly good ones. What lies beyond the arena may not be touched by anybody.
     fn range(script: &mut Script<'_>) -> (*mut c_void, usize) {
-        let start = arena() + script.below(PAGES) * PAGE;
-        let start = [start, start, start, 0, start + 8, usize::MAX - PAGE + 1][script.below(6)];
-        let lengths = [1, 1, 2, 4, 16, 20].map(|pages| pages * PAGE as u64);
+        let start = arena() + script.below(PAGES) * page_size();
+        let start = [start, start, start, 0, start + 8, usize::MAX - page_size() + 1][script.below(6)];
+        let lengths = [1, 1, 2, 4, 16, 20].map(|pages| pages * page_size() as u64);
         let odd = [0, 1, 100, u64::MAX, u64::MAX - 4095, 1 << 60, 1 << 47];
         let length = if script.below(4) == 3 { odd[script.below(7)] } else { lengths[script.below(6)] };
         (pointer(start), length as usize)
@@ -187,7 +190,7 @@ impl Program {
         }
     }
 
-    /// One call. Transfers never move more than a segment holds, which is at most [`LOCAL`]; data that starts a byte
+    /// One call. Transfers never move more than a segment holds, which is at most [`local_length`]; data that starts a byte
     /// later is refused, or one byte shorter.
     ///
     /// # Safety
@@ -323,9 +326,9 @@ impl Program {
                 }
                 34 => rsm_memseg_release_pollfd(handle),
                 _ => {
-                    let start = self.local.as_mut_ptr().addr().next_multiple_of(PAGE);
+                    let start = self.local.as_mut_ptr().addr().next_multiple_of(page_size());
                     let mut made = 0;
-                    let length = [0, PAGE, 2 * PAGE, LOCAL - PAGE][script.below(4)];
+                    let length = [0, page_size(), 2 * page_size(), local_length() - page_size()][script.below(4)];
                     let place = pointer([start, start + 1, 0][script.below(3)]);
                     let room = if script.below(8) == 0 { std::ptr::null_mut() } else { &raw mut made };
                     let code = rsm_create_localmemory_handle(handle, room, place, length);
@@ -352,11 +355,11 @@ impl Program {
         for piece in pieces.iter_mut().take(many) {
             let by_handle = script.below(2) == 0;
             let local = if by_handle { self.handle(script) } else { [start, start, 0][script.below(3)] };
-            let length = [0, 8, 100, PAGE, LOCAL / 2, LOCAL, usize::MAX][script.below(7)];
+            let length = [0, 8, 100, page_size(), local_length() / 2, local_length(), usize::MAX][script.below(7)];
             // By address a piece must lie in memory, unless it is refused for its length.
-            let odd = [0, 8, PAGE, usize::MAX, usize::MAX - 7];
+            let odd = [0, 8, page_size(), usize::MAX, usize::MAX - 7];
             let local_offset = if by_handle { odd[script.below(5)] } else { odd[script.below(2)] };
-            let length = if !by_handle && length == LOCAL { LOCAL - 8 } else { length };
+            let length = if !by_handle && length == local_length() { local_length() - 8 } else { length };
             let kind = script.among(&[1 + u64::from(!by_handle), 3]) as c_int;
             // A handle's word is no address.
             let kind = if by_handle && kind == 2 { 1 } else { kind };
@@ -395,7 +398,7 @@ impl Program {
             }
         }
         let arena = pointer(arena()).cast::<u64>();
-        for word in (0..LOCAL / 8).step_by(64) {
+        for word in (0..local_length() / 8).step_by(64) {
             // SAFETY: inside the arena; this thread is alone with it.
             unsafe {
                 arena.add(word).write_volatile(word as u64);
