@@ -156,10 +156,11 @@ trap 'exit 143' TERM
 sed -n 's/^ *\(rsm_[a-z0-9_]*\);$/\1/p' librsm.map | LC_ALL=C sort >"$work/names"
 
 echo 'building the library, which may take minutes the first time'
-# One run of cargo gives the archive and, among what rustc says, the system libraries that it needs.
+# One run of cargo gives the archive and, among what rustc says, the system libraries that it needs. Where Rust links
+# statically unless told otherwise (musl), no libc goes into it: the program that it is linked with has one.
 # shellcheck disable=SC2086  # No word at all, or one.
 $cargo rustc -p rsm-capi --lib $profile --locked --crate-type staticlib --message-format=json-render-diagnostics -- \
-    --print=native-static-libs >"$work/artifacts" 2>"$work/said" || {
+    -C target-feature=-crt-static --print=native-static-libs >"$work/artifacts" 2>"$work/said" || {
     cat "$work/said" >&2
     fail 'cargo did not build rsm-capi'
 }
@@ -172,10 +173,29 @@ libs=$(sed -n 's/.*native-static-libs: *//p' "$work/said" | tail -n 1 | tr -s ' 
 
 # The shared library. It stays loaded once it is: its threads cannot be taken back.
 # shellcheck disable=SC2086  # CC and the libraries are lists of words.
-$cc -shared -o "$work/librsm.so.2" -Wl,-soname,librsm.so.2 -Wl,--version-script=librsm.map -Wl,-z,nodelete \
-    -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,--gc-sections -Wl,--strip-debug \
-    -Wl,--whole-archive "$archive" -Wl,--no-whole-archive -Wl,--as-needed $libs ||
+make_shared() {
+    $cc -shared -o "$work/librsm.so.2" -Wl,-soname,librsm.so.2 -Wl,--version-script=librsm.map -Wl,-z,nodelete \
+        -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -Wl,--gc-sections -Wl,--strip-debug \
+        -Wl,--whole-archive "$archive" -Wl,--no-whole-archive -Wl,--as-needed $unwinder $libs
+}
+# A compiler for glibc that was told to use musl has the unwinder of glibc, which does not link with musl. Rust brings one
+# that does; it becomes part of the library.
+# shellcheck disable=SC2086
+bring_unwinder() {
+    unwinder=$($cargo rustc -q -p rsm-capi --lib $profile --locked --crate-type staticlib -- --print=target-libdir) &&
+        unwinder=$unwinder/self-contained/libunwind.a && [ -e "$unwinder" ]
+}
+unwinder=''
+make_shared 2>"$work/said" || { bring_unwinder && make_shared; } || {
+    cat "$work/said" >&2
     fail "$cc did not link librsm.so.2"
+}
+# What needs nothing from outside has a libc in it, beside which its user has another one: two allocators, two errnos.
+shared=yes
+if [ -z "$($nm -D --undefined-only "$work/librsm.so.2")" ]; then
+    shared=no
+    echo "$cc has no shared libc: librsm.so.2 is left out, and programs are linked with librsm.a" >&2
+fi
 
 # The static library: one object of what the names reach, or of everything if this linker cannot tell. Two things do not
 # survive their symbols becoming local: section groups, which the linker would discard in favour of another library's
@@ -185,7 +205,7 @@ printf 'int main(void) { return 0; }\n' >"$work/main.c"
 # shellcheck disable=SC2086
 make_static() {
     rm -f "$work/librsm.a"
-    $cc -r -nostdlib -o "$work/rsm.o" "$@" $wanted "$archive" &&
+    $cc -r -nostdlib -o "$work/rsm.o" "$@" $wanted "$archive" $unwinder &&
         $objcopy --keep-global-symbols="$work/names" --strip-unneeded \
             --remove-section=.group --remove-section=.llvmbc --remove-section=.llvmcmd "$work/rsm.o" &&
         $ar -rc "$work/librsm.a" "$work/rsm.o" &&
@@ -194,9 +214,10 @@ make_static() {
 make_static -Wl,--gc-sections 2>/dev/null || make_static || fail "$cc, $objcopy and $ar did not make librsm.a"
 
 # What is exported is the contract: nothing more, nothing less.
-$nm -D --defined-only "$work/librsm.so.2" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | LC_ALL=C sort >"$work/so"
+[ $shared = no ] || $nm -D --defined-only "$work/librsm.so.2" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | LC_ALL=C sort >"$work/so"
 $nm -g --defined-only "$work/librsm.a" | awk 'NF == 3 { print $3 }' | LC_ALL=C sort >"$work/a"
 for library in so a; do
+    [ $shared$library != noso ] || continue
     if ! cmp -s "$work/names" "$work/$library"; then
         LC_ALL=C comm -23 "$work/names" "$work/$library" | sed 's/^/  lacks /' >&2
         LC_ALL=C comm -13 "$work/names" "$work/$library" | sed 's/^/  has also /' >&2
@@ -223,11 +244,16 @@ place() {
 }
 
 for header in $(headers); do place 644 "include/$header" "$includedir/$header"; done
-place 755 "$work/librsm.so.2" "$libdir/librsm.so.2"
-mkdir -p "$destdir$libdir"
-rm -f "$destdir$libdir/librsm.so"
-ln -s librsm.so.2 "$destdir$libdir/librsm.so" || fail "cannot write $destdir$libdir/librsm.so"
-printf 'installed %s -> librsm.so.2\n' "$destdir$libdir/librsm.so"
+if [ $shared = yes ]; then
+    place 755 "$work/librsm.so.2" "$libdir/librsm.so.2"
+    rm -f "$destdir$libdir/librsm.so"
+    ln -s librsm.so.2 "$destdir$libdir/librsm.so" || fail "cannot write $destdir$libdir/librsm.so"
+    printf 'installed %s -> librsm.so.2\n' "$destdir$libdir/librsm.so"
+else
+    # One of before would be taken instead.
+    remove "$libdir/librsm.so"
+    remove "$libdir/librsm.so.2"
+fi
 place 644 "$work/librsm.a" "$libdir/librsm.a"
 place 644 "$work/rsm.pc" "$pcdir/rsm.pc"
 place 644 share/tsan.supp "$sharedir/tsan.supp"
