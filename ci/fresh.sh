@@ -19,7 +19,8 @@ set -euo pipefail
 self=$(realpath "$0")
 cd "$(dirname "$0")/.."
 top=$PWD
-here='' user='' read_only='' without='' no_proc='' files='' file_size='' one=''
+# Inside they come from outside.
+[ "${FRESH_INSIDE-}" = 1 ] || here='' user='' read_only='' without='' no_proc='' files='' file_size='' one=''
 while [ $# -gt 0 ]; do
     case $1 in
         --here) here=1 ;;
@@ -39,25 +40,53 @@ done
 # The first block of commands of the README, a line each.
 readme_commands() { awk '/^```sh/ { inside = 1; next } /^```/ { if (inside) exit } inside' README.md; }
 
+# Puts an empty directory over the first one above a place that not everybody may enter.
+cover() {
+    local at='' part
+    while read -r part; do
+        at=$at/$part
+        case $(stat -c %A "$at" 2>/dev/null) in
+            *x | *t) ;;
+            '') return 0 ;;
+            *) mount -t tmpfs -o mode=755 fresh "$at" && return 0 ;;
+        esac
+    done < <(tr / '\n' <<<"${1#/}")
+}
+
+unmount_all() { while umount -l "$1" 2>/dev/null; do :; done; }
+
 # As root of the new namespaces: what a fresh machine has, then the rest as whoever it is to be.
 inside() {
     mount --make-rprivate /
-    # What lies below the directories that are to be empty is bound to a place that stays.
-    mkdir -p "$work/bound"
-    for place in CARGO_HOME RUSTUP_HOME; do
-        mkdir -p "$work/bound/$place"
-        mount --bind "${!place}" "$work/bound/$place"
-        printf -v "$place" %s "$work/bound/$place"
+    # What lies below directories that are to be empty, or that the user may not enter, comes back to where it was: elsewhere
+    # cargo would build everything anew.
+    local kept=("$CARGO_HOME" "$RUSTUP_HOME") place number
+    [ -z "$here" ] || kept+=("$top")
+    for number in "${!kept[@]}"; do
+        mkdir -p "$work/bound/$number"
+        mount --bind "${kept[number]}" "$work/bound/$number"
+    done
+    mount -t tmpfs -o mode=1777 fresh /dev/shm
+    mount -t tmpfs -o mode=1777 fresh /tmp
+    if [ -n "$user" ]; then
+        for place in "${kept[@]}"; do cover "$place"; done
+    fi
+    for number in "${!kept[@]}"; do
+        place=${kept[number]}
+        [ ! -d "$place" ] || continue
+        mkdir -p "$place"
+        mount --bind "$work/bound/$number" "$place"
     done
     if [ -n "$read_only" ]; then
         mount --bind "$work" "$work"
         [ -z "$here" ] || mount --bind "$top/target" "$top/target"
         findmnt -rno TARGET | sort -r | while read -r at; do
-            case $at in "$work"* | "$top/target"* | /proc* | /sys* | /dev*) ;; *) mount -o remount,bind,ro "$at" 2>/dev/null || true ;; esac
+            case $at in
+                "$work"* | "$top/target"* | /proc* | /sys* | /dev* | /tmp) ;;
+                *) mount -o remount,bind,ro "$at" 2>/dev/null || true ;;
+            esac
         done
     fi
-    mount -t tmpfs -o mode=1777 fresh /dev/shm
-    mount -t tmpfs -o mode=1777 fresh /tmp
     ip link set lo up 2>/dev/null || true
     hostname fresh 2>/dev/null || true
     local as=() limits=()
@@ -88,7 +117,7 @@ inside() {
             line=$(sed -E 's/^cargo run -p rsm-ctl -- /target\/debug\/rsm-ctl /; s/--example ([a-z]+) --/-- target\/debug\/examples\/\1/' <<<"$line")
             case $line in cargo*) echo "-- skipped: cargo needs /proc" && continue ;; esac
         fi
-        (cd "$tree" && ${no_proc:+umount -l /proc} && "${as[@]}" "${clean[@]}" ${wrap[@]+"${wrap[@]}"} bash -c "${limits[*]} $line")
+        (cd "$tree" && ${no_proc:+unmount_all /proc} && "${as[@]}" "${clean[@]}" ${wrap[@]+"${wrap[@]}"} bash -c "${limits[*]} $line")
     done
 }
 
@@ -108,6 +137,10 @@ if ! why=$(unshare "${spaces[@]}" true 2>&1); then
 fi
 
 export CARGO_HOME="${CARGO_HOME:-$HOME/.cargo}" RUSTUP_HOME="${RUSTUP_HOME:-$HOME/.rustup}"
+if [ -n "$here" ] && [ -n "$user" ] && [ "$root" = 1 ]; then
+    echo "what is built here belongs to root, and an ordinary user cannot go on with it: --user without --here" >&2
+    exit 2
+fi
 work=$(mktemp -d "${RSM_FRESH_DIR:-/var/tmp}/rsm-fresh.XXXXXX")
 trap 'rm -rf --one-file-system "$work"' EXIT
 chmod 755 "$work"

@@ -29,7 +29,8 @@ static const struct {
     {"clone3", SYS_clone3, 0},           {"futex_waitv", 449, 0},               {"unshare", SYS_unshare, 0},
     {"close_range", SYS_close_range, 0}, {"membarrier", SYS_membarrier, 0},     {"getrandom", SYS_getrandom, 0},
     {"mremap", SYS_mremap, 0},           {"prctl", SYS_prctl, 0},               {"statx", SYS_statx, 0},
-    {"SO_PEERPIDFD", SYS_getsockopt, 77}, {"SO_PASSRIGHTS", SYS_setsockopt, 83},
+    {"shmget", SYS_shmget, 0},           {"shmat", SYS_shmat, 0},               {"shmctl", SYS_shmctl, 0},
+    {"shmdt", SYS_shmdt, 0},             {"SO_PEERPIDFD", SYS_getsockopt, 77},  {"SO_PASSRIGHTS", SYS_setsockopt, 83},
 };
 
 int main(int argc, char **argv)
