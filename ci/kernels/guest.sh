@@ -81,7 +81,7 @@ fi
 /bin/busybox mount -t devtmpfs dev /dev
 exec </dev/console >/dev/console 2>&1
 /bin/busybox --install -s /bin
-export PATH=/bin HOME=/root RUST_BACKTRACE=1
+export PATH=/bin HOME=/root RUST_BACKTRACE=1 RSM_TEST_PATIENCE=6
 mkdir -p /dev/shm /dev/pts
 mount -t proc proc /proc
 mount -t sysfs sys /sys

@@ -10,6 +10,7 @@
 //! cargo test -p rsm-capi --test conformance                      all
 //! cargo test -p rsm-capi --test conformance -- A-214             one, wherever it applies
 //! RSM_LENS_SEED=7 cargo test -p rsm-capi --test conformance -- pcie     other delays
+//! RSM_TEST_PATIENCE=6 cargo test -p rsm-capi --test conformance            on a machine six times as slow
 //! ```
 //!
 //! Where there is no compiler, `RSM_CONFORMANCE` names a directory with what was built elsewhere: `conformance`,
@@ -33,8 +34,17 @@ use std::sync::{Arc, Mutex};
 /// The assertions of the reference.
 const NUMBERS: std::ops::RangeInclusive<u32> = 1..=262;
 
-/// For one run of the program, which has a shorter deadline of its own.
-const DEADLINE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+/// For one run of the program, which has a shorter deadline of its own. Longer by the factor `RSM_TEST_PATIENCE`, for
+/// machines that are slow, such as emulated ones.
+fn deadline() -> Timespec {
+    let factor = std::env::var("RSM_TEST_PATIENCE").map_or(1, |text| {
+        text.parse()
+            .ok()
+            .filter(|factor| (1..=100).contains(factor))
+            .expect("RSM_TEST_PATIENCE is a number from 1 to 100")
+    });
+    Timespec { tv_sec: 60 * factor, tv_nsec: 0 }
+}
 
 /// The user without privileges.
 const NOBODY: u32 = 65534;
@@ -256,14 +266,14 @@ fn finish(child: Child) -> Result<Output, Failed> {
     let process = Pid::from_child(&child);
     let watched = pidfd_open(process, PidfdFlags::empty())?;
     // What is printed is less than a pipe holds: nobody has to read meanwhile.
-    let ended = poll(&mut [PollFd::new(&watched, PollFlags::IN)], Some(&DEADLINE))?;
+    let ended = poll(&mut [PollFd::new(&watched, PollFlags::IN)], Some(&deadline()))?;
     // The child has not been waited for, so the number is still its group's.
     let _ = kill_process_group(process, Signal::KILL);
     let output = child.wait_with_output()?;
     if ended == 0 {
         return Err(format!(
             "not finished within {} s\n{}{}",
-            DEADLINE.tv_sec,
+            deadline().tv_sec,
             text(&output.stdout),
             text(&output.stderr)
         )

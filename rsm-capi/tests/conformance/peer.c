@@ -67,7 +67,7 @@ static pid_t leave_child(void)
     if (child == 0) {
         /* Not with the parent: that is the point. With whoever adopts it, by the deadline. */
         prctl(PR_SET_PDEATHSIG, 0);
-        alarm(50);
+        alarm(deadline_seconds());
         for (;;)
             pause();
     }
@@ -177,7 +177,7 @@ void serve_as_idle_program(void)
 {
     struct message m;
     memset(&m, 0, sizeof m);
-    alarm(50);
+    alarm(deadline_seconds());
     send(0, &m, sizeof m, 0);
     while (recv(0, &m, sizeof m, 0) > 0)
         ;

@@ -82,6 +82,7 @@ void fill(void *memory, uint32_t seed, size_t length); /* a pattern that no othe
 bool is_pattern(const void *memory, uint32_t seed, size_t length);
 
 /* Processes and threads. */
+unsigned deadline_seconds(void);         /* for the whole of one run; the runner has a longer one */
 pid_t fork_child(void);                  /* fork; the child has a deadline and ends with its parent */
 void join_child(pid_t child);            /* it must end with exit code 0 */
 void drop_to_nobody(void);               /* from root to an unprivileged user; does nothing for others */
