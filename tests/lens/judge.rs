@@ -1,10 +1,10 @@
 //! The litmus programs under the lens: each is a bug that memory of one machine hides, and its repair.
 //!
 //! ```text
-//! cargo test -p rsm-litmus                        each program, and a few seeds under each model
+//! cargo test -p rsm-litmus                        each program, and with a seed under the model pcie
 //! cargo test -p rsm-litmus -- message             one pair
 //! RSM_LENS=all cargo test -p rsm-litmus           200 runs of each repaired program under each model, 20 of each bug
-//! RSM_LENS=5 cargo test -p rsm-litmus             five seeds for everything
+//! RSM_LENS=5 cargo test -p rsm-litmus             five seeds for everything, under each model
 //! RSM_LENS_SEED=41 cargo test -p rsm-litmus       other seeds, from this one on
 //! ```
 //!

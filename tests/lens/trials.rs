@@ -46,6 +46,12 @@ impl Seeds {
     }
 }
 
+/// The models under which programs are played: where nobody asks for more, the one that is used without `--model`.
+fn models() -> impl Iterator<Item = Model> {
+    let all = std::env::var_os("RSM_LENS").is_some();
+    Model::ALL.into_iter().filter(move |&model| all || model == Model::Pcie)
+}
+
 /// Where trials find what they need.
 #[derive(Clone)]
 struct Stage {
@@ -67,7 +73,7 @@ pub(crate) fn all(programs: &Arc<Programs>, ledger: &Arc<Ledger>) -> Vec<Trial> 
             let die = move |stage: &Stage| deaths::are_survived(&stage.programs, pair, language);
             trials.push(stage.trial(format!("{name}, whose holder dies"), die));
         }
-        for model in Model::ALL {
+        for model in models() {
             let name = format!("{name}, {model}");
             trials.push(stage.trial(format!("{name}, good"), move |stage| stage.is_silent(pair, language, model)));
             let name = format!("{name}, bad");
