@@ -1,6 +1,6 @@
 //! A cluster whose agent lives in this process.
 
-use crate::lens::{Delivered, Lens};
+use crate::lens::{Delivered, Injected, Lens};
 use crate::steer::Steering;
 use crate::{Geometry, Node, Result};
 use rsm_core::message::Claim;
@@ -74,6 +74,12 @@ impl Cluster {
     /// included, the last 256.
     pub fn deliveries(&self) -> Vec<(u32, u32, Delivered)> {
         self.agent.records()
+    }
+
+    /// Which faults were injected into the processes of a cluster whose [lens](ClusterBuilder::lens) has any, by their own
+    /// account: node, process id, and what; in the order in which they joined, those that have ended too.
+    pub fn faults(&self) -> Vec<(u32, u32, Injected)> {
+        self.agent.faults()
     }
 
     /// Joins as `node` from inside this process. Called again, it gives the same membership.

@@ -12,9 +12,27 @@
 //! # Ok::<(), rsm::Error>(())
 //! ```
 //!
+//! With [`Faults`] things go wrong besides that memory never does: spans that cannot be vouched for, links that go down,
+//! segments that are revoked, signals that are late, merged, or mean nothing, requests that are refused. Each happens once in
+//! so many calls of its kind, and a program is told by the error that it would get from an interconnect; the table is
+//! [`FAULTS`], and in `docs/faults.md`. Faults need no model: without one nothing is late.
+//!
+//! ```
+//! use rsm::lens::{Faults, Lens};
+//!
+//! let lens = Lens::clear(7).faults(Faults::parse("error,abort,refuse")?);
+//! let cluster = rsm::Cluster::builder(2).lens(lens).start()?;
+//! # let segment = || cluster.node(1)?.controller("shm0")?.export(1 << 16);
+//! // A program that is to stand this tries again.
+//! let export = std::iter::repeat_with(segment).find_map(Result::ok);
+//! assert!(cluster.faults().iter().all(|(_, _, injected)| injected.count < 1000));
+//! # Ok::<(), rsm::Error>(())
+//! ```
+//!
 //! Everything that is left to chance is drawn from the seed, so what fails once fails again; not always at the same place,
 //! for when others look is not drawn. The loopback controller and implicit transfers are never weak.
 
-pub use rsm_core::lens::fault::{FAULTS, Fault, Row};
+pub use rsm_core::lens::fault::{FAULTS, Fault, Row, lines as fault_lines};
+pub use rsm_core::lens::inject::{Call, Injected, Last};
 pub use rsm_core::lens::log::{Delivered, Overtaking, Target};
 pub use rsm_core::lens::{Faults, Gate, Lens, Model, Strength, parse_seed};

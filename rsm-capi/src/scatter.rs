@@ -6,7 +6,7 @@ use crate::import::{ImportObject, import};
 use crate::table::{self, Kind, Object, Slot};
 use crate::transfer::{plain_through, reach};
 use rsm_core::bell::Accumulate;
-use rsm_core::transfer::Transfer;
+use rsm_core::transfer::{Direction, Transfer};
 use rsm_core::{Code, Error, Result};
 use rsm_shm::memory::carry::{Entry, Move};
 use std::ffi::{c_int, c_uint, c_ulong, c_void};
@@ -141,6 +141,9 @@ unsafe fn other<M: Move<Loaded = ()>>(
         let transfer = Transfer { direction: M::DIRECTION, local: Some(local), offset, align: 1, bytes: Some(bytes) };
         // No barrier is needed (D-42).
         let relative = transfer.check(|| reach(object, slot, false))?;
+        if M::DIRECTION == Direction::Put {
+            object.connection.check_entry()?;
+        }
         let place = std::ptr::with_exposed_provenance_mut(slot.base.load(Relaxed) + relative as usize);
         let way = object.connection.way(M::DIRECTION, bytes, place)?;
         // SAFETY: the checks have passed; the local memory is the caller's promise.

@@ -1,11 +1,13 @@
 //! A C program whose transfers and signals an observer watches.
 
 mod library;
+#[path = "library/program.rs"]
+mod program;
 
+use program::Program;
 use rsm::observe::{Activity, Observer};
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// Does its round of everything for each line it reads, and answers with one. It imports what it exports.
@@ -44,28 +46,11 @@ int main(void) {
 /// One round, as its comment in `PROGRAM` would say: 32 bytes each way, 3, and a vector of 8 and 16 with its signal.
 const ROUND: Activity = Activity { puts: 4, gets: 1, put_bytes: 32 + 3 + 24, got_bytes: 32, posts: 2, waits: 1 };
 
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn what_a_c_program_does_is_tallied_while_somebody_watches() {
-    let scratch = Scratch(std::env::temp_dir().join(format!("rsm-watch-{}", std::process::id())));
-    std::fs::create_dir(&scratch.0).expect("a directory");
-    std::fs::copy(library::library(), scratch.0.join("librsm.so.2")).expect("the library");
-    std::fs::write(scratch.0.join("watched.c"), PROGRAM).expect("written");
-    let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
-    let mut cc = Command::new("cc");
-    cc.current_dir(&scratch.0).args(["-o", "watched", "watched.c", "-I"]).arg(include);
-    assert!(cc.args(["-L.", "-l:librsm.so.2"]).status().expect("cc runs").success());
-
+    let built = Program::build("watch", PROGRAM);
     let cluster = rsm::Cluster::new(2).expect("a cluster");
-    let mut program = Command::new(scratch.0.join("watched"));
-    program.env("LD_LIBRARY_PATH", &scratch.0).envs(cluster.environment(2).expect("a node"));
+    let mut program = built.command(&cluster, 2);
     let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
     let mut input = child.stdin.take().expect("piped");
     let mut output = BufReader::new(child.stdout.take().expect("piped")).lines();

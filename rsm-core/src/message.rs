@@ -10,12 +10,13 @@
 use crate::access::{AccessList, Level, Permission};
 use crate::driver::WindowKind;
 use crate::error::{Code, Error, Result};
+use crate::lens::fault::Fault;
 use crate::registry::LinkChange;
 use crate::tally::Tally;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Version of the protocol; an agent refuses another one.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 /// Longest packet in either direction.
 pub const MAX_MESSAGE: usize = 4096;
 /// Most connections one [`Ask::Inherit`] may name.
@@ -93,6 +94,32 @@ pub enum NodeSignal {
     Stop,
     /// SIGCONT.
     Cont,
+}
+
+/// Something that an interconnect does to an import now and then, and that only the agent can do here: asked for by the
+/// importing process itself, where the cluster's [lens](crate::lens) has that fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Disturbance {
+    /// Its link has an error.
+    Error,
+    /// Its link goes down, in both directions, and comes back.
+    Abort,
+    /// Its segment is revoked.
+    Revoke,
+}
+
+impl Disturbance {
+    /// All of them, in the order in which they are drawn.
+    pub const ALL: [Disturbance; 3] = [Disturbance::Error, Disturbance::Abort, Disturbance::Revoke];
+
+    /// The fault that it is.
+    pub const fn fault(self) -> Fault {
+        match self {
+            Disturbance::Error => Fault::Error,
+            Disturbance::Abort => Fault::Abort,
+            Disturbance::Revoke => Fault::Revoke,
+        }
+    }
 }
 
 /// Request of a process.
@@ -275,6 +302,14 @@ pub enum Ask {
     /// Memory of segments that are gone whose pages the agent is still giving back. Answer [`Answer::Closing`]. Changes
     /// nothing.
     Closing,
+    /// Let this happen to a connection that the asker holds, in a cluster whose lens has that fault. Answer
+    /// [`Answer::Affected`] with the imports that were cut.
+    Disturb {
+        /// Which.
+        connection: ConnectionName,
+        /// What.
+        how: Disturbance,
+    },
 }
 
 /// Answer of the agent.

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use rsm::Cluster;
-use rsm::lens::Delivered;
+use rsm::lens::{Delivered, Injected};
 use rsm::steer::Links;
 use rustix::process::{Pid, RawPid, getpid, getppid};
 
@@ -19,7 +19,7 @@ use crate::verbosity::Verbosity;
 /// Most waits that are told.
 const MOST_HANGS: usize = 128;
 
-/// Most processes of which is told what was late.
+/// Most lines of what was late or went wrong.
 const MOST_LATE: usize = 8;
 
 /// SIGKILL as a status has it, and what a shell makes of that.
@@ -110,14 +110,19 @@ impl Hosting<'_> {
         }
     }
 
-    /// What the cluster's lens has made late, a line for each process in which something came out of order, the last ones; or
-    /// that nothing did.
+    /// What the cluster's lens has done, a line for each process in which something came out of order and one for each that met
+    /// faults, the last ones; or that nothing was either.
     pub(crate) fn late(&self) -> Vec<String> {
         let Hosting::Own(cluster, _) = self else { return Vec::new() };
         let deliveries = cluster.deliveries();
         if deliveries.is_empty() {
             return Vec::new();
         }
+        let faults = cluster.faults();
+        let faults = faults.iter().filter_map(|(node, pid, Injected { count, last })| {
+            let (last, faults) = ((*last)?, if *count == 1 { "fault" } else { "faults" });
+            Some(format!("chaos: node {node} (pid {pid}): {count} {faults}; the last: {last}"))
+        });
         let lines: Vec<String> = deliveries
             .iter()
             .filter_map(|(node, pid, delivered)| {
@@ -127,6 +132,7 @@ impl Hosting<'_> {
                     "chaos: node {node} (pid {pid}): {pieces} pieces, {out_of_order} delivered out of order; the last {last}"
                 ))
             })
+            .chain(faults)
             .collect();
         if lines.is_empty() {
             let pieces: u64 = deliveries.iter().map(|(.., delivered)| delivered.pieces).sum();

@@ -4,7 +4,7 @@ use crate::error::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Something that goes wrong now and then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub enum Fault {
     /// Some of what a span posted is lost.
@@ -44,6 +44,27 @@ pub struct Row {
     pub text: &'static str,
 }
 
+impl Row {
+    /// What the program is told, by name; "-" for nothing.
+    fn says(&self) -> &'static str {
+        self.code.map_or("-", Code::name)
+    }
+
+    /// The cells of its line in `docs/faults.md`.
+    pub fn cells(&self) -> [String; 5] {
+        let texts = [&format!("`{}`", self.name), self.at, self.text, self.says()].map(str::to_owned);
+        let [name, at, text, says] = texts;
+        [name, at, text, says, self.one_in.to_string()]
+    }
+}
+
+/// The table of faults as lines for people, each with its name first.
+pub fn lines() -> String {
+    let told = |row: &Row| row.code.map_or(String::new(), |code| format!(": {}", code.name()));
+    let line = |row: &Row| format!("{}: {} ({}, 1 in {}{})\n", row.name, row.text, row.at, row.one_in, told(row));
+    FAULTS.iter().map(line).collect()
+}
+
 /// The table of faults: what is parsed, documented, drawn and tested is this.
 pub const FAULTS: [Row; 9] = [
     Row {
@@ -52,7 +73,7 @@ pub const FAULTS: [Row; 9] = [
         at: "close of a span in which something was put",
         code: Some(Code::BarrierFailure),
         one_in: 50,
-        text: "some of what the span has put is lost",
+        text: "the link has an error, and some of what is on its way is lost, with all that was ordered after it",
     },
     Row {
         fault: Fault::Abort,
@@ -60,7 +81,7 @@ pub const FAULTS: [Row; 9] = [
         at: "close of a span in which something was put",
         code: Some(Code::ConnAborted),
         one_in: 200,
-        text: "the link to the exporting node goes down and comes back",
+        text: "the link between the two nodes goes down, which cuts all connections through it, and comes back",
     },
     Row {
         fault: Fault::Revoke,
@@ -68,12 +89,12 @@ pub const FAULTS: [Row; 9] = [
         at: "close of a span in which something was put",
         code: Some(Code::ConnAborted),
         one_in: 200,
-        text: "the segment is taken back from all its importers",
+        text: "the segment is taken from its exporter, and back from all its importers",
     },
     Row {
         fault: Fault::LateSignal,
         name: "late-signal",
-        at: "post of a signal to an export",
+        at: "post of a signal by an import",
         code: None,
         one_in: 10,
         text: "the signal arrives 20 to 60 ms later",
@@ -81,26 +102,26 @@ pub const FAULTS: [Row; 9] = [
     Row {
         fault: Fault::MergeSignal,
         name: "merge-signal",
-        at: "post of a signal that does not accumulate",
+        at: "post of a signal by an import that does not accumulate",
         code: None,
         one_in: 4,
-        text: "the signal waits for the next one to the same export, and arrives with it as one",
+        text: "the signal waits for the next one of the import, up to 20 ms, and arrives with it as one",
     },
     Row {
         fault: Fault::Spurious,
         name: "spurious",
-        at: "post of a signal to an export",
+        at: "post of a signal by an import",
         code: None,
         one_in: 10,
-        text: "a second signal arrives that nobody posted",
+        text: "up to 2 ms later a second signal arrives that nobody posted",
     },
     Row {
         fault: Fault::Partial,
         name: "partial",
-        at: "putv of more than one entry",
+        at: "each entry of a putv",
         code: Some(Code::BarrierFailure),
-        one_in: 20,
-        text: "it stops before an entry, with what is left as the residual count",
+        one_in: 40,
+        text: "it stops before the entry, with what is left as the residual count",
     },
     Row {
         fault: Fault::SlowAgent,
@@ -119,6 +140,18 @@ pub const FAULTS: [Row; 9] = [
         text: "the request is refused: INSUFFICIENT_RESOURCES for connect, INSUFFICIENT_MEM for create, MAP_FAILED for map",
     },
 ];
+
+impl Fault {
+    /// Its row of the table.
+    pub const fn row(self) -> &'static Row {
+        &FAULTS[self as usize]
+    }
+
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        self.row().name
+    }
+}
 
 /// A set of faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,6 +210,17 @@ impl std::fmt::Display for Faults {
 #[cfg(all(test, not(rsm_loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_have_everything() {
+        let lines = lines();
+        for (row, line) in FAULTS.iter().zip(lines.lines()) {
+            let [name, at, text, says, one_in] = row.cells();
+            let all = [name.trim_matches('`'), &at, &text, &format!("1 in {one_in}")];
+            assert!(all.iter().all(|part| line.contains(part)), "{line}");
+            assert_eq!(line.contains(&says), row.code.is_some());
+        }
+    }
 
     #[test]
     fn names_come_back() {

@@ -77,6 +77,15 @@ pub struct Piece<C> {
     pub cargo: C,
     /// Grows with each piece of the node.
     number: u64,
+    /// It comes after what its own import, and all imports of its node, had posted up to these numbers.
+    after: After,
+}
+
+/// Numbers of the last pieces that order barriers have put before what is posted from then on.
+#[derive(Clone, Copy, Debug, Default)]
+struct After {
+    own: u64,
+    node: u64,
 }
 
 /// What the log knows of an import.
@@ -84,7 +93,14 @@ pub struct Piece<C> {
 struct Import {
     node: u32,
     id: u32,
+    /// Which import of this segment, from 1.
+    nth: u64,
     draws: Draws,
+    after: After,
+    /// Something was stored since the last span ended.
+    stores: bool,
+    /// When the signal is due, and its number, that waits for the next one.
+    held: Option<(u64, u64)>,
     /// What is posted from now on is not due before this.
     floor: u64,
     /// Of the present span: the longest delay, and whether what is posted later comes first.
@@ -173,14 +189,21 @@ impl<C> Log<C> {
     pub fn enter(&mut self, node: u32, id: u32) -> Key {
         let made = self.made.entry((node, id)).or_default();
         *made += 1;
-        let draws = Draws::of(&[self.seed, self.own_node.into(), node.into(), id.into(), *made]);
-        let mut import = Import { node, id, draws, floor: 0, scale: 0, backwards: false };
+        let (nth, after) = (*made, After::default());
+        let draws = Draws::of(&[self.seed, self.own_node.into(), node.into(), id.into(), nth]);
+        let (stores, held) = (false, None);
+        let mut import = Import { node, id, nth, draws, after, stores, held, floor: 0, scale: 0, backwards: false };
         import.begin_span(self.strength);
         self.next_key += 1;
         let key = Key(self.next_key);
         self.imports.insert(key, import);
         self.quiet = false;
         key
+    }
+
+    /// Which import of its segment this is, of those that were made, from 1.
+    pub fn nth(&self, key: Key) -> u64 {
+        self.imports.get(&key).map_or(0, |import| import.nth)
     }
 
     /// Forgets an import, and what is on its way through it.
@@ -270,11 +293,84 @@ impl<C> Log<C> {
 
     /// Posts a piece.
     pub fn post(&mut self, key: Key, target: Target, cargo: C, now: u64) {
+        self.insert(key, target, cargo, now);
+    }
+
+    /// Posts a signal, which is `by` later than others, and `waits` for the next one: it is lost then, or has arrived.
+    /// Another one that waits is lost now.
+    pub fn signal(&mut self, key: Key, cargo: C, now: u64, by: u64, waits: bool) {
+        if let Some(held) = self.imports.get_mut(&key).and_then(|import| import.held.take()) {
+            self.pieces.remove(&held);
+        }
+        let at = self.insert(key, Target::Bell, cargo, now + by);
+        if waits && let Some(import) = self.imports.get_mut(&key) {
+            import.held = Some(at);
+        }
+    }
+
+    /// Enters a piece; gives when it is due, and its number.
+    fn insert(&mut self, key: Key, target: Target, cargo: C, now: u64) -> (u64, u64) {
         let due = self.due(key, target, now);
         self.next_number += 1;
         let number = self.next_number;
         self.bytes += target.bytes();
-        self.pieces.insert((due, number), Piece { import: key, target, cargo, number });
+        let mut after = After::default();
+        if let Some(import) = self.imports.get_mut(&key) {
+            import.stores |= target != Target::Bell;
+            after = import.after;
+        }
+        self.pieces.insert((due, number), Piece { import: key, target, cargo, number, after });
+        (due, number)
+    }
+
+    /// Something was stored through an import without being posted.
+    pub fn note_store(&mut self, key: Key) {
+        if let Some(import) = self.imports.get_mut(&key) {
+            import.stores = true;
+        }
+    }
+
+    /// Whether something was stored through an import since the last span ended.
+    pub fn has_stored(&self, key: Key) -> bool {
+        self.imports.get(&key).is_some_and(|import| import.stores)
+    }
+
+    /// Whether a piece comes after another, whatever else happens.
+    fn comes_after(&self, later: &Piece<C>, earlier: &Piece<C>) -> bool {
+        let node = |piece: &Piece<C>| self.imports.get(&piece.import).map(|import| import.node);
+        let own = later.import == earlier.import && later.after.own >= earlier.number;
+        let near = node(later) == node(earlier) && later.after.node >= earlier.number;
+        own || near || (self.model.is_in_order() && later.number > earlier.number)
+    }
+
+    /// Loses some of the stores that are on their way through an import, and never all of them if they are several; `number`
+    /// draws which. Nothing arrives that was ordered after what is lost: of two stores with an order barrier between nobody
+    /// ever sees the later one alone.
+    pub fn lose(&mut self, key: Key, number: u64) -> Vec<Piece<C>> {
+        let mut draws = Draws::of(&[number]);
+        let stores = || self.pieces.iter().filter(|(_, piece)| piece.target != Target::Bell);
+        let mut own: Vec<_> = stores().filter(|(_, piece)| piece.import == key).collect();
+        own.sort_by_key(|(_, piece)| piece.number);
+        // What another import has ordered after one would come without it.
+        own.retain(|(_, one)| !stores().any(|(_, other)| other.import != key && self.comes_after(other, one)));
+        let Some(last) = own.len().checked_sub(1) else { return Vec::new() };
+        let first = if last > 0 { 1 + draws.below(last as u64) as usize } else { 0 };
+        if last == 0 && draws.one_in(2) {
+            return Vec::new();
+        }
+        let mut lost: Vec<usize> = Vec::new();
+        for at in first..own.len() {
+            let behind = lost.iter().any(|&before| self.comes_after(own[at].1, own[before].1));
+            // Drawn for each, so that the numbers do not depend on what was ordered.
+            let drawn = draws.one_in(2);
+            if at == first || behind || drawn {
+                lost.push(at);
+            }
+        }
+        let lost: Vec<(u64, u64)> = lost.into_iter().map(|at| *own[at].0).collect();
+        let lost: Vec<Piece<C>> = lost.iter().filter_map(|due| self.pieces.remove(due)).collect();
+        self.bytes -= lost.iter().map(|piece| piece.target.bytes()).sum::<u64>();
+        lost
     }
 
     /// What is posted from now on comes after what has been, as far as a barrier of this type reaches.
@@ -282,7 +378,11 @@ impl<C> Log<C> {
         let Some(node) = self.imports.get(&key).map(|import| import.node) else { return };
         let floor = self.last_due(key, kind).map_or(0, |last| last + 1);
         for (other, import) in &mut self.imports {
+            if kind == BarrierType::Node && import.node == node {
+                import.after.node = self.next_number;
+            }
             if *other == key || (kind == BarrierType::Node && import.node == node) {
+                import.after.own = self.next_number;
                 import.floor = import.floor.max(floor);
             }
         }
@@ -295,6 +395,7 @@ impl<C> Log<C> {
     pub fn end_span(&mut self, key: Key) -> u64 {
         let (quiet, strength) = (self.quiet || !self.is_late, self.strength);
         let Some(import) = self.imports.get_mut(&key) else { return 0 };
+        import.stores = false;
         let delay = if quiet { 0 } else { import.delay(import.scale) };
         import.begin_span(strength);
         delay
@@ -593,6 +694,83 @@ mod tests {
         let count = |model| (0..200).filter(|&seed| overtakes(seed, model)).count();
         assert_eq!(count(Model::Tso), 0);
         assert!(count(Model::Pcie) > 20 && count(Model::Sci) > 20);
+    }
+
+    /// Stores in three epochs, some of which are lost.
+    #[test]
+    fn what_is_lost_takes_along_what_was_ordered_after_it() {
+        for (_, model) in Model::ALL {
+            let (mut some, mut kept) = (0, 0);
+            for seed in 0..200 {
+                let mut log = log(seed, model);
+                let (key, near) = (log.enter(2, 7), log.enter(2, 8));
+                for epoch in 0..3 {
+                    for i in 0..4 {
+                        log.post(key, bytes(epoch * 512 + i * 64, 8), epoch as u8, 0);
+                    }
+                    log.order(key, BarrierType::Segment);
+                }
+                let lost = log.lose(key, seed);
+                let of = |epoch| lost.iter().filter(|piece| u64::from(piece.cargo) == epoch).count();
+                assert!(!lost.is_empty() && lost.len() < 12, "some, not all: {}", lost.len());
+                for epoch in 0..2 {
+                    assert!(of(epoch) == 0 || (epoch + 1..3).all(|later| of(later) == 4), "{model}: {seed}");
+                }
+                if model.is_in_order() {
+                    let first = lost.iter().map(|piece| piece.number).min().unwrap();
+                    assert!(lost.len() as u64 == 13 - first, "nothing overtakes what is lost");
+                }
+                some += usize::from(of(0) > 0);
+                // What another import has ordered after it keeps it.
+                let before = log.pieces.len();
+                log.order(key, BarrierType::Node);
+                log.post(near, bytes(0, 8), 9, 0);
+                assert!(log.lose(key, seed).is_empty());
+                assert_eq!(log.pieces.len(), before + 1);
+                let one = log.lose(near, seed).len();
+                kept += 1 - one;
+                let bytes: u64 = log.pieces.values().map(|piece| piece.target.bytes()).sum();
+                assert_eq!(log.bytes, bytes);
+            }
+            assert!(some > 20 && (60..140).contains(&kept), "{model}: {some}, {kept}");
+        }
+    }
+
+    #[test]
+    fn a_signal_that_waits_is_lost_with_the_next_one_or_arrives_alone() {
+        for lens in [Lens::clear(1), Lens::chaos(1).model(Model::Tso), Lens::chaos(1).model(Model::Sci)] {
+            let posted = Posted::new(Log::new(&lens, 1));
+            let key = posted.lock().enter(2, 7);
+            let arrive = |now| {
+                let mut arrived = Vec::new();
+                posted.turn(now, |piece| arrived.push(piece.cargo));
+                arrived
+            };
+            posted.lock().signal(key, 1, 0, 1000, true);
+            posted.lock().signal(key, 2, 0, 0, false);
+            assert_eq!(arrive(u64::MAX), [2]);
+            posted.lock().signal(key, 3, 0, 1000, true);
+            assert_eq!(arrive(999), []);
+            assert_eq!(arrive(u64::MAX), [3]);
+            posted.lock().signal(key, 4, 0, 0, false);
+            assert_eq!(arrive(u64::MAX), [4]);
+        }
+    }
+
+    #[test]
+    fn spans_know_whether_something_was_stored() {
+        let mut log = log(1, Model::Pcie);
+        let key = log.enter(2, 7);
+        log.signal(key, 0, 0, 0, false);
+        assert!(!log.has_stored(key));
+        log.post(key, bytes(0, 8), 1, 0);
+        assert!(log.has_stored(key));
+        log.end_span(key);
+        assert!(!log.has_stored(key));
+        log.note_store(key);
+        assert!(log.has_stored(key));
+        let again = log.enter(2, 7);
+        assert_eq!((log.nth(key), log.nth(again)), (1, 2));
     }
 
     #[test]

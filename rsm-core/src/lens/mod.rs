@@ -11,11 +11,13 @@
 //! | which orders a model permits | [`model`] |
 //! | what a seed draws | [`draw`] |
 //! | what goes wrong now and then | [`fault`] |
+//! | when it does | [`inject`] |
 //! | what is on its way | [`log`] |
 //! | what a process says of it | [`record`] |
 
 pub mod draw;
 pub mod fault;
+pub mod inject;
 pub mod log;
 pub mod model;
 pub mod record;

@@ -7,6 +7,7 @@
 //!
 //! A process that dies leaves its record as it was; the last overtaking, if it died while it wrote it, is not shown.
 
+use super::inject::{Injected, Last};
 use super::log::{Delivered, Overtaking, Target};
 use crate::sync::{AtomicU64, Ordering::Relaxed, Ordering::Release, acquire, fence};
 
@@ -20,7 +21,10 @@ pub struct RecordRow {
     sequence: AtomicU64,
     /// Node and id, offset, length of who came too early and of who was posted before; a length of 0 is a bell.
     last: [AtomicU64; 6],
-    reserved: [AtomicU64; 7],
+    faults: AtomicU64,
+    /// [`Last::word`]; 0: none.
+    last_fault: AtomicU64,
+    reserved: [AtomicU64; 5],
 }
 
 #[cfg(not(rsm_loom))]
@@ -50,6 +54,8 @@ impl RecordRow {
             out_of_order: zero(),
             sequence: zero(),
             last: std::array::from_fn(|_| zero()),
+            faults: zero(),
+            last_fault: zero(),
             reserved: std::array::from_fn(|_| zero()),
         }
     }
@@ -75,7 +81,19 @@ impl RecordRow {
         self.sequence.store(sequence + 2, Release);
     }
 
-    /// Reads it.
+    /// Writes which faults were injected. One thread at a time.
+    pub fn write_faults(&self, injected: &Injected) {
+        self.faults.store(injected.count, Relaxed);
+        self.last_fault.store(injected.last.map_or(0, Last::word), Relaxed);
+    }
+
+    /// Reads which they were.
+    pub fn read_faults(&self) -> Injected {
+        let last = Last::from_word(self.last_fault.load(Relaxed));
+        Injected { count: self.faults.load(Relaxed), last }
+    }
+
+    /// Reads what has become of what was posted.
     pub fn read(&self) -> Delivered {
         let before = acquire(&self.sequence);
         let [a, b, c, d, e, f] = std::array::from_fn(|i| self.last[i].load(Relaxed));
@@ -118,6 +136,8 @@ impl std::fmt::Display for Overtaking {
 #[cfg(all(test, not(rsm_loom)))]
 mod tests {
     use super::*;
+    use crate::lens::fault::Fault;
+    use crate::lens::inject::Call;
 
     #[test]
     fn what_was_written_is_read() {
@@ -145,6 +165,11 @@ mod tests {
             row.write(&delivered);
             assert_eq!(row.read(), delivered);
             assert!(delivered.last.unwrap().to_string().contains(says), "{}", delivered.last.unwrap());
+        }
+        let last = Last { fault: Fault::Error, call: Call::Close, node: 2, id: 7 };
+        for injected in [Injected::default(), Injected { count: 3, last: Some(last) }] {
+            row.write_faults(&injected);
+            assert_eq!(row.read_faults(), injected);
         }
         // As a process leaves it that dies while it writes.
         row.sequence.store(7, Relaxed);

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use clap::Args;
-use rsm::lens::{Faults, Lens, Model, Strength, parse_seed};
+use rsm::lens::{Faults, Lens, Model, Strength, fault_lines, parse_seed};
 use rsm_run::hint::quoted;
 
 /// What `run` and `up` can be told of a lens. A file has the same words as keys.
@@ -26,10 +26,17 @@ pub(crate) struct LensArgs {
     #[arg(long, value_name = "MODEL", value_parser = model)]
     pub(crate) model: Option<Model>,
     /// Let things go wrong now and then, as on an interconnect: names with commas between, or all; see docs/faults.md
-    ///
-    /// What goes wrong when is drawn from the seed of --chaos. Without that a seed is drawn, and nothing is late.
-    #[arg(long, value_name = "FAULTS", value_parser = faults)]
+    #[arg(long, value_name = "FAULTS", value_parser = faults, long_help = faults_help())]
     pub(crate) faults: Option<Faults>,
+}
+
+/// What the manual says of faults: the table that they are drawn from.
+fn faults_help() -> String {
+    format!(
+        "Let things go wrong now and then, as on an interconnect: names with commas between, or all\n\nWhat goes wrong when \
+         is drawn from the seed of --chaos. Without that a seed is drawn, and nothing is late. See docs/faults.md.\n\n{}",
+        fault_lines()
+    )
 }
 
 /// A seed, or the wish to have one drawn, and how late things are to be.
@@ -140,6 +147,12 @@ mod tests {
         }
         assert_eq!(again("rsm-ctl -v run --file a.toml"), "rsm-ctl -v run --chaos=7 --file a.toml");
         assert_eq!(again("rsm-ctl up -n 2 --model sci"), "rsm-ctl up --chaos=7 -n 2 --model sci");
+    }
+
+    #[test]
+    fn the_manual_has_the_table_of_faults() {
+        let help = faults_help();
+        assert!(rsm::lens::FAULTS.iter().all(|row| help.contains(row.name) && help.contains(row.text)), "{help}");
     }
 
     #[test]

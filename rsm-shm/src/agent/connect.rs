@@ -144,7 +144,7 @@ impl Agent {
     }
 
     /// How importers reach memory through a controller.
-    fn window_kind(&self, controller: u32) -> WindowKind {
+    pub(super) fn window_kind(&self, controller: u32) -> WindowKind {
         match self.controller_kind(controller) {
             Ok(ControllerKind::Shared) => self.window,
             _ => WindowKind::Coherent,
@@ -186,12 +186,19 @@ impl Agent {
     }
 
     pub(super) fn disconnect(&mut self, party: u64, name: ConnectionName) -> Result<()> {
-        let connection = self.books.connections.get(&name.row).filter(|c| c.generation == name.generation);
-        if !connection.is_some_and(|c| c.holders.contains(&party)) {
-            return Err(Error::with(Code::BadSegHndl, "the connection does not exist any more"));
-        }
+        self.held(party, name)?;
         self.drop_holder(name.row, party, EndCause::Disconnected);
         Ok(())
+    }
+
+    /// A connection that a membership holds.
+    ///
+    /// # Errors
+    /// BAD_SEG_HNDL for a name that is of none.
+    pub(super) fn held(&self, party: u64, name: ConnectionName) -> Result<&Connection> {
+        let connection = self.books.connections.get(&name.row).filter(|c| c.generation == name.generation);
+        let gone = || Error::with(Code::BadSegHndl, "the connection does not exist any more");
+        connection.filter(|c| c.holders.contains(&party)).ok_or_else(gone)
     }
 
     /// A membership gives up a connection; the last one to do so frees it.

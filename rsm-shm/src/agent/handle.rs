@@ -20,7 +20,10 @@ use crate::private_table::{self, Stdio};
 use rsm_core::access::Permission;
 use rsm_core::crash_point;
 use rsm_core::driver::WindowKind;
+use rsm_core::lens::Faults;
+use rsm_core::lens::inject::Injected;
 use rsm_core::lens::log::Delivered;
+use rsm_core::lens::record::RecordRow;
 use rsm_core::message::Secret;
 use rsm_core::registry::{ControllerKind, Layout, Writer};
 use rsm_core::{Code, Error, Result};
@@ -116,7 +119,12 @@ impl AgentHandle {
     /// What processes say of what they have seen through the cluster's lens, with node and process id, in the order in which
     /// they joined.
     pub fn records(&self) -> Vec<(u32, u32, Delivered)> {
-        self.records.list()
+        self.records.list(RecordRow::read)
+    }
+
+    /// Which faults were injected into them, by their own account; likewise.
+    pub fn faults(&self) -> Vec<(u32, u32, Injected)> {
+        self.records.list(RecordRow::read_faults)
     }
 
     /// Address at which members find the agent.
@@ -272,6 +280,7 @@ impl Agent {
             registry,
             driver: ShmDriver,
             window: if config.lens.is_some() { WindowKind::Lensed } else { WindowKind::Coherent },
+            faults: config.lens.map_or(Faults::NONE, |lens| lens.faults),
             wakes: Wakes::default(),
             waking: false,
             attended: BTreeSet::new(),

@@ -7,7 +7,7 @@ use super::books::relinking::{Relinking, Step};
 use rsm_core::crash_point;
 use rsm_core::generation::EndCause;
 use rsm_core::message::Answer;
-use rsm_core::registry::LinkChange;
+use rsm_core::registry::{LinkChange, LinkState};
 use rsm_core::{Code, Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,13 +37,49 @@ impl Agent {
             }
             return Ok(Some(0));
         }
+        self.begin_change((party, number), ways, change, Vec::new());
+        Ok(None)
+    }
+
+    /// Takes the link between two nodes down, and up again where it was not down before. The answer comes later.
+    ///
+    /// # Errors
+    /// REMOTE_NODE_UNREACHABLE where there is no such link.
+    pub(super) fn drop_link(
+        &mut self,
+        (party, number): (u64, u64),
+        (controller, from, to): (u32, u32, u32),
+    ) -> Result<()> {
+        let ways = if from == to {
+            vec![(controller, from, to)]
+        } else {
+            vec![(controller, from, to), (controller, to, from)]
+        };
+        for &(controller, from, to) in &ways {
+            self.check_link(controller, from, to)?;
+        }
+        let registry = self.map.registry();
+        let is_there = |&(controller, from, to): &(u32, u32, u32)| {
+            registry.link_now(controller, from, to).is_some_and(|link| link.state() != LinkState::Down)
+        };
+        let again = ways.iter().copied().filter(is_there).collect();
+        self.begin_change((party, number), ways, LinkChange::Down, again);
+        Ok(())
+    }
+
+    fn begin_change(
+        &mut self,
+        (party, number): (u64, u64),
+        ways: Vec<(u32, u32, u32)>,
+        change: LinkChange,
+        again: Vec<(u32, u32, u32)>,
+    ) {
         if change == LinkChange::Down {
             self.books.closing.extend(&ways);
         }
         let owed = self.owe(party, number);
-        let relinking = Relinking { change, ways, step: Step::first(change), at: 0, count: 0, owed };
+        let relinking = Relinking { change, ways, again, step: Step::first(change), at: 0, count: 0, owed };
         self.books.chores.add(Owner::Party(party), Chore::Link(Box::new(relinking)));
-        Ok(None)
     }
 
     fn check_link(&self, controller: u32, from: u32, to: u32) -> Result<()> {
@@ -71,6 +107,9 @@ impl Agent {
     /// Goes on changing links; gives what is left.
     pub(super) fn change_some(&mut self, mut change: Box<Relinking>) -> Option<Box<Relinking>> {
         let Some(&way) = change.ways.last() else {
+            for &(controller, from, to) in &change.again {
+                self.change_link(controller, from, to, LinkChange::Up);
+            }
             self.pay(change.owed, Ok((Answer::Affected { count: change.count }, Vec::new())));
             return None;
         };

@@ -24,6 +24,7 @@
 //! | `revoke` | taking segments back |
 //! | `chores` | doing work that takes longer than a pass |
 //! | `links` | links that change from outside |
+//! | `disturb` | faults that processes ask for, where the cluster has them |
 //! | `steer` | what else may be asked without being a node |
 //! | `tallies` | what processes do, for observers |
 //! | `waits` | what they wait for |
@@ -35,6 +36,7 @@ mod chores;
 pub mod config;
 mod connect;
 mod depart;
+mod disturb;
 pub mod handle;
 mod join;
 mod links;
@@ -61,6 +63,7 @@ use books::token::Token;
 use naming::Naming;
 use rsm_core::Result;
 use rsm_core::driver::WindowKind;
+use rsm_core::lens::Faults;
 use rsm_core::message::Secret;
 use rsm_core::registry::Writer;
 use rustix::event::epoll;
@@ -89,6 +92,8 @@ struct Agent {
     driver: ShmDriver,
     /// How importers reach memory through every controller but loopback.
     window: WindowKind,
+    /// What goes wrong now and then.
+    faults: Faults,
     wakes: wakes::Wakes,
     /// There is a chore for those that are left to be woken.
     waking: bool,

@@ -138,6 +138,7 @@ impl Agent {
             Ask::SetLink { .. } | Ask::SignalNode { .. } | Ask::Revoke { .. } | Ask::NodeKey { .. } => {
                 self.steer(party, number, &ask).map(alone).transpose()
             }
+            Ask::Disturb { connection, how } => self.disturb((party, number), connection, how).map(alone).transpose(),
             ask => Some(self.carry_out_now(party, ask, &mut undo)),
         };
         if let Some(member) = self.books.members.get_mut(&party) {

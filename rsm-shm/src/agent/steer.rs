@@ -167,7 +167,7 @@ impl Agent {
     ///
     /// The exporter's memory is not moved away from importers that do not let go, which only its own process can do: it
     /// does when it unpublishes or publishes next.
-    fn revoke(&mut self, (party, number): (u64, u64), node: u32, id: u32) -> Result<Option<u32>> {
+    pub(super) fn revoke(&mut self, (party, number): (u64, u64), node: u32, id: u32) -> Result<Option<u32>> {
         self.check_node(node)?;
         let Some(&row) = self.books.published.get(&(node, id)) else {
             return Err(Error::with(Code::SegNotPublished, self.books.no_such_segment(node, id)));

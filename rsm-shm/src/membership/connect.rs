@@ -10,6 +10,7 @@ use crate::memory::region::Region;
 use rsm_core::access::Permission;
 use rsm_core::crash_point;
 use rsm_core::generation::Generation;
+use rsm_core::lens::inject::{Call, Place};
 use rsm_core::message::{Answer, Ask, Connected};
 use rsm_core::registry::Found;
 use rsm_core::sync::acquire32;
@@ -33,7 +34,11 @@ impl Membership {
         let (answer, descriptors) = self.ask(Ask::Connect { controller, node, id, permission, has_bells })?;
         crash_point!(ConnectGranted);
         let Answer::Connected(connected) = answer else { return Err(unexpected(&answer)) };
-        let done = self.establish((controller, node, id), permission, &connected, descriptors);
+        // Drawn for connections that were granted, so that it does not depend on how often somebody had to try.
+        let place = Place { call: Call::Connect, node, id, nth: 0 };
+        let refused = self.check_refused(place, Code::InsufficientResources);
+        let establish = |()| self.establish((controller, node, id), permission, &connected, descriptors);
+        let done = refused.and_then(establish);
         if done.is_err() {
             let _ = self.ask_done(Ask::Disconnect { connection: connected.connection });
         }

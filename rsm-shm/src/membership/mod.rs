@@ -31,6 +31,7 @@
 //! | `taps` | who watches what it does |
 //! | `event` | what they are told of |
 //! | `tally` | the first of them: counting |
+//! | `faults` | requests that go wrong through a lens |
 //! | `told` | what failed, in words |
 //! | `fork` | what a forked child does with all this |
 //! | `revival` | how it becomes a process of the node |
@@ -44,6 +45,7 @@ mod control;
 pub mod default;
 mod event;
 mod events;
+mod faults;
 pub mod flags;
 mod fork;
 mod glance;
@@ -211,7 +213,9 @@ impl Membership {
     /// Asks the agent.
     fn ask(&self, ask: Ask) -> Result<control::Given> {
         let tie = self.tie()?;
-        tie.ask(&self.shared.address, ask)
+        let given = tie.ask(&self.shared.address, ask);
+        self.linger();
+        given
     }
 
     /// Asks for something whose answer is `Done`.

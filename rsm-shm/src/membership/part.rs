@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use super::connection::Connection;
+use super::faults::refusal;
 use super::taps::Tap;
 use super::way::Diverted;
 use super::{fork, lock};
@@ -39,7 +40,8 @@ unsafe impl Sync for Part {}
 impl Connection {
     /// Maps part of the segment a second time, at `place`, where whatever is mapped is replaced, or where the kernel
     /// likes (preferably at `hint`). Arguments were checked by [`check_part`](Self::check_part). Asks the agent for
-    /// nothing, so that a lock may be held: a forked child has called [`adopt_process`](Self::adopt_process) before.
+    /// nothing, and is called while [forks are held off](crate::membership::without_forks): a forked child has called
+    /// [`adopt_process`](Self::adopt_process) before.
     ///
     /// # Errors
     /// CONN_ABORTED, BAD_PERMS, MAP_FAILED, INSUFFICIENT_MEM.
@@ -54,6 +56,7 @@ impl Connection {
         permission: Permission,
     ) -> Result<Part> {
         self.check_live(permission)?;
+        self.check_map_refused()?;
         let (offset, length) = (range.0 as usize, range.1);
         if let Some(way) = self.shadow_for(permission) {
             // SAFETY: the place is the caller's, if one is named; the range was checked.
@@ -71,6 +74,7 @@ impl Connection {
         let start = region.as_ptr();
         let connection = Arc::clone(self);
         let part = Part { connection, narrowed: Some(region), shadowed: false, start, length, permission, real: start };
+        part.note_direct(true);
         part.populate()?;
         Ok(part)
     }
@@ -123,6 +127,12 @@ impl Connection {
         Ok(())
     }
 
+    /// The caller holds forks off.
+    fn check_map_refused(&self) -> Result<()> {
+        let refused = self.diverted().is_some_and(Diverted::refuses_map);
+        if refused { Err(refusal(Code::MapFailed)) } else { Ok(()) }
+    }
+
     fn check_live(&self, permission: Permission) -> Result<()> {
         if self.is_aborted() {
             return Err(self.told(Error::new(Code::ConnAborted)));
@@ -142,6 +152,10 @@ impl Connection {
         self.check_part(offset, length, permission)?;
         self.adopt_process()?;
         self.check_live(permission)?;
+        if self.diverted().is_some() {
+            let _hold = fork::hold();
+            self.check_map_refused()?;
+        }
         if let Some(way) = self.shadow_for(permission) {
             let _hold = fork::hold();
             // SAFETY: no place is named; the range was checked.
@@ -165,6 +179,7 @@ impl Connection {
         };
         let part =
             Part { connection: Arc::clone(self), narrowed, shadowed: false, start, length, permission, real: start };
+        part.note_direct(true);
         part.populate()?;
         Ok(part)
     }
@@ -182,6 +197,13 @@ impl Part {
     /// The import it belongs to.
     pub fn connection(&self) -> &Arc<Connection> {
         &self.connection
+    }
+
+    /// Tells the way of a mapping through which the program stores past it.
+    fn note_direct(&self, comes: bool) {
+        if let Some(way) = self.connection.diverted().filter(|_| !self.shadowed && self.permission.writes()) {
+            way.map_directly(comes);
+        }
     }
 
     /// Makes its pages present, so that no access waits for one. The exporter has them, so finding them for reading is
@@ -202,6 +224,7 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
+        self.note_direct(false);
         if let Some(way) = self.connection.diverted().filter(|_| self.shadowed) {
             let more = way.unshadow(self.start);
             if !more {

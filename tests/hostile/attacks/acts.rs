@@ -7,7 +7,7 @@
 use super::super::intruder::{Loot, join_as, own_claim};
 use rsm::{AccessList, Permission, Result};
 use rsm_core::access::Level;
-use rsm_core::message::{Answer, Ask, Connected, NodeSignal, SegmentName};
+use rsm_core::message::{Answer, Ask, Connected, Disturbance, NodeSignal, SegmentName};
 use rsm_core::registry::{Found, LinkChange};
 use rsm_shm::address::{ENV_NODE_KEY, secret_from_text};
 use rsm_shm::memory::region::Region;
@@ -68,6 +68,7 @@ pub(crate) fn carry_out(loot: &mut Loot, attack: &str, exporter: i32, agent: i32
         "no-key" => Some(no_key()),
         "steer" => Some(steer(Member::join(None))),
         "steer-as-node" => Some(steer(Member::of_environment())),
+        "inject" => Some(inject()?),
         "wrong-key" => Some(told(join_as(1, [7; 16]).map(drop))),
         "stolen-key" => Some(stolen_key(exporter)),
         _ => None,
@@ -327,6 +328,19 @@ fn steer(member: Result<Member>) -> String {
         }
     }
     refusals
+}
+
+/// Asks for what only a lens does, as a process that holds a connection.
+fn inject() -> Result<String> {
+    let Grant { mut member, connected, .. } = Grant::take()?;
+    let mut refusals = String::new();
+    for how in Disturbance::ALL {
+        match member.control.ask(Ask::Disturb { connection: connected.connection, how }) {
+            Ok(_) => return Ok("reached".to_owned()),
+            Err(error) => refusals += &format!("{error}; "),
+        }
+    }
+    Ok(refusals)
 }
 
 /// Reads the exporter's key from its environment and joins as its node.

@@ -65,6 +65,7 @@ const ATTACKS: &[(&str, Judge)] = &[
     ("no-key", Judge::Attacker),
     ("steer", Judge::Attacker),
     ("steer-as-node", Judge::Attacker),
+    ("inject", Judge::Attacker),
     ("wrong-key", Judge::Attacker),
     ("stolen-key", Judge::Attacker),
     ("keep", Judge::AfterUnpublish),

@@ -7,7 +7,8 @@ use rsm::{AccessList, Cluster, Geometry, Permission, SegmentId};
 use rsm_core::access::Level;
 use rsm_core::driver::WindowKind;
 use rsm_core::message::{
-    Answer, Ask, Claim, ConnectionName, NodeSignal, PROTOCOL, Reply, Request, Secret, SegmentName, decode, encode,
+    Answer, Ask, Claim, ConnectionName, Disturbance, NodeSignal, PROTOCOL, Reply, Request, Secret, SegmentName, decode,
+    encode,
 };
 use rsm_core::registry::LinkChange;
 use rsm_shm::address::{Address, secret_from_text};
@@ -181,6 +182,7 @@ fn ask(script: &mut Script<'_>, names: &Names, keys: [Secret; 2]) -> Ask {
         9 => Ask::EndRebind { segment },
         10 => Ask::Replace { segment },
         11 => Ask::Settle { segment, moved: script.below(2) == 0 },
+        12 if script.below(4) == 3 => Ask::Disturb { connection, how: Disturbance::ALL[script.below(3)] },
         12 => Ask::Disconnect { connection },
         13 => Ask::Inherit { connections: vec![connection; script.below(5)] },
         14 => Ask::PostImporters { segment, below: script.word(), accumulate: script.below(2) == 0 },

@@ -9,6 +9,8 @@ pub(in crate::agent) struct Relinking {
     pub(in crate::agent) change: LinkChange,
     /// Controller, importing node, exporting node.
     pub(in crate::agent) ways: Vec<(u32, u32, u32)>,
+    /// Those that come up again when all is done.
+    pub(in crate::agent) again: Vec<(u32, u32, u32)>,
     /// What is done to the last of them.
     pub(in crate::agent) step: Step,
     /// Imports from this row on are still to be looked at.

@@ -1,7 +1,7 @@
 //! What the agent tells whoever started it: whom it killed, and how long the passes of its loop are.
 
 use crate::memory::tables::RecordMap;
-use rsm_core::lens::log::Delivered;
+use rsm_core::lens::record::RecordRow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,10 +54,10 @@ impl Records {
         records.push_back((node, pid, record));
     }
 
-    /// Node, process id and record of each, in the order in which they joined.
-    pub(in crate::agent) fn list(&self) -> Vec<(u32, u32, Delivered)> {
+    /// Node and process id of each, in the order in which they joined, and what its record says by this.
+    pub(in crate::agent) fn list<T>(&self, what: impl Fn(&RecordRow) -> T) -> Vec<(u32, u32, T)> {
         let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        records.iter().map(|(node, pid, record)| (*node, *pid, record.row().read())).collect()
+        records.iter().map(|(node, pid, record)| (*node, *pid, what(record.row()))).collect()
     }
 }
 

@@ -29,7 +29,7 @@ use crate::memory::region::Region;
 use rsm_core::access::Permission;
 use rsm_core::bell::Bell;
 use rsm_core::generation::Generation;
-use rsm_core::message::{Connected, ConnectionName};
+use rsm_core::message::{Connected, ConnectionName, Disturbance};
 use rsm_core::sync::AtomicU64;
 use rsm_core::{Code, Error, Result};
 use std::ptr::NonNull;
@@ -144,6 +144,11 @@ impl Connection {
     /// The name the agent knows it by.
     pub(super) fn name(&self) -> ConnectionName {
         self.tie.name
+    }
+
+    /// Asks the agent to let this happen to it.
+    pub(super) fn disturb(&self, how: Disturbance) -> Result<()> {
+        self.membership().disturb(self.name(), how)
     }
 
     /// The flags.

@@ -8,7 +8,7 @@ use crate::membership::way::{Diverted, Way};
 use crate::memory::carry::{LoadBytes, LoadWord, LoadWords, Move, StoreBytes, StoreWord, StoreWords};
 use crate::memory::copy::Word;
 use rsm_core::transfer::{Direction, Reach, Transfer};
-use rsm_core::{Result, crash_point};
+use rsm_core::{Code, Error, Result, crash_point};
 
 impl Connection {
     /// Makes a transfer, in implicit mode as a span of its own. A verdict that fails is [told](Self::told), unless the
@@ -51,6 +51,10 @@ impl Connection {
     #[inline(never)]
     fn not_plain<const TOLD: bool, M: Move>(offset: u64, moved: M, this: &Connection, align: u64) -> Result<M::Loaded> {
         let way = this.recheck(M::DIRECTION, offset, moved.bytes(), align)?;
+        if !TOLD && M::DIRECTION == Direction::Put {
+            // Who tells by itself has entries.
+            this.check_entry()?;
+        }
         // SAFETY: checked a moment ago; a place of a plain transfer is inside of the mapping.
         unsafe { this.carry_out::<TOLD, M>(way, offset, moved) }
     }
@@ -77,6 +81,14 @@ impl Connection {
         Ok(self.diverted.as_ref().map_or(Way::Here(place), Diverted::way))
     }
 
+    /// What keeps an entry of a vector put, found right, from being stored: an import that is not plain may stop there.
+    ///
+    /// # Errors
+    /// BARRIER_FAILURE.
+    pub fn check_entry(&self) -> Result<()> {
+        if self.diverted.as_ref().is_some_and(Diverted::stops) { Err(Error::new(Code::BarrierFailure)) } else { Ok(()) }
+    }
+
     /// Makes a transfer that goes this way from `offset` of the segment on, in implicit mode as a span of its own.
     ///
     /// # Errors
@@ -95,7 +107,7 @@ impl Connection {
         let explicit = self.flags.now().has(Flags::EXPLICIT);
         let opened = self.snapshot();
         // SAFETY: the caller's promise.
-        let loaded = unsafe { way.carry(offset, moved, explicit) };
+        let loaded = unsafe { way.carry(offset, moved, explicit, &|how| self.disturb(how)) };
         // Everything that the transfer stored has been executed.
         let verdict = if explicit { Ok(()) } else { self.judge_settled(opened) };
         match verdict {

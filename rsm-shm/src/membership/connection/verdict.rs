@@ -148,9 +148,13 @@ impl Connection {
 extern "C" fn judge_again(connection: &Connection, link: u64, number: i32, kind: BarrierType) -> i32 {
     let Some(way) = &connection.diverted else { return number };
     let opened = connection.opened_with(LinkWord::from_word(link));
-    let settle = || way.close(kind, || connection.is_aborted());
-    let settled = opened.judge_settled(connection.true_generation(), connection.link_word(), settle);
-    settled.map_or_else(|error| error.code().number(), |()| 0)
+    let mut whole = true;
+    let settle = || whole = way.close(kind, || connection.is_aborted(), &|how| connection.disturb(how));
+    match opened.judge_settled(connection.true_generation(), connection.link_word(), settle) {
+        Err(error) => error.code().number(),
+        Ok(()) if whole => 0,
+        Ok(()) => Code::BarrierFailure.number(),
+    }
 }
 
 /// What a verdict's number says.

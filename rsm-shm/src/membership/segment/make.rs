@@ -16,6 +16,7 @@ use crate::memory::region::Region;
 use crate::memory::resident;
 use rsm_core::access::{Level, MAX_MODE, Permission};
 use rsm_core::crash_point;
+use rsm_core::lens::inject::{Call, Place};
 use rsm_core::message::{Answer, Ask, SegmentName};
 use rsm_core::registry::ControllerKind;
 use rsm_core::{Code, Error, Result};
@@ -32,6 +33,7 @@ impl Membership {
     /// [`collapse`](crate::memory::huge::collapse).
     pub fn create(self: &Arc<Membership>, controller: u32, length: u64, level: Level, pages: Pages) -> Result<Segment> {
         self.check_length(controller, length)?;
+        self.check_refused(Place::own(Call::Create), Code::InsufficientMem)?;
         self.check_room(|| room::check(length))?;
         let (name, bell, memory) = self.create_remote(controller, length, level, None)?;
         self.finish(name, bell, false, pages, length, || {
@@ -62,6 +64,7 @@ impl Membership {
         rebindable: bool,
     ) -> Result<Segment> {
         self.check_range(controller, start, length, Code::BadMemAlignment)?;
+        self.check_refused(Place::own(Call::Create), Code::InsufficientMem)?;
         let start = start.expose_provenance();
         let known = self.look_at_range(start, length)?;
         // Nobody moves the range, gives it back or takes one of its exports back before this one is among them.

@@ -16,7 +16,7 @@ mod lensed;
 use crate::memory::carry::Move;
 use crate::memory::shadow::Shadow;
 use lensed::Lensed;
-pub(super) use lensed::Posting;
+pub(super) use lensed::{Disturb, Posting, now, pause_until};
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::driver::WindowKind;
 use rsm_core::generation::Generation;
@@ -85,10 +85,31 @@ impl Diverted {
     }
 
     /// Returns when every store that a barrier of this type waits for is where it goes, whichever thread made it, or has
-    /// nowhere to go.
-    pub(super) fn close(&self, kind: BarrierType, is_cut: impl Fn() -> bool) {
+    /// nowhere to go. `false`: some have been lost, and the span cannot be vouched for, whatever its verdict.
+    pub(super) fn close(&self, kind: BarrierType, is_cut: impl Fn() -> bool, disturb: Disturb<'_>) -> bool {
         match self {
-            Diverted::Lensed(window) => window.close(kind, is_cut),
+            Diverted::Lensed(window) => window.close(kind, is_cut, disturb),
+        }
+    }
+
+    /// Whether an entry of a vector put is where it stops.
+    pub(super) fn stops(&self) -> bool {
+        match self {
+            Diverted::Lensed(window) => window.stops(),
+        }
+    }
+
+    /// Whether a mapping is refused. The caller holds forks off.
+    pub(super) fn refuses_map(&self) -> bool {
+        match self {
+            Diverted::Lensed(window) => window.refuses_map(),
+        }
+    }
+
+    /// A mapping comes or goes through which the program stores to the segment itself.
+    pub(super) fn map_directly(&self, comes: bool) {
+        match self {
+            Diverted::Lensed(window) => window.spans().map_directly(comes),
         }
     }
 
@@ -153,17 +174,23 @@ impl Diverted {
 
 impl Way<'_> {
     /// Moves the data of a transfer whose checks have passed; it begins at `offset` of the segment. `explicit`: somebody
-    /// will ask for its verdict later.
+    /// will ask for its verdict later. `disturb` asks the agent for what goes wrong with it.
     ///
     /// # Safety
     /// [`Here`](Way::Here): as [`Move::whole`]. Otherwise the transfer lies inside of the segment, aligned, and the
     /// connection has the permission that it needs.
-    pub(super) unsafe fn carry<M: Move>(self, offset: u64, moved: M, explicit: bool) -> M::Loaded {
+    pub(super) unsafe fn carry<M: Move>(
+        self,
+        offset: u64,
+        moved: M,
+        explicit: bool,
+        disturb: Disturb<'_>,
+    ) -> M::Loaded {
         match self {
             // SAFETY: the caller's promise.
             Way::Here(place) => unsafe { moved.whole(place) },
             // SAFETY: as above.
-            Way::Lensed(Passage(window)) => unsafe { window.carry(offset, moved, explicit) },
+            Way::Lensed(Passage(window)) => unsafe { window.carry(offset, moved, explicit, disturb) },
         }
     }
 }

@@ -3,27 +3,39 @@
 //! Implicit transfers are never weak: they come after what the import has posted, and are there when they return.
 #![allow(unsafe_code)]
 
+mod fate;
 mod posting;
 mod twin;
 
-pub(in crate::membership) use posting::Posting;
+pub(in crate::membership) use fate::Disturb;
+pub(in crate::membership) use posting::{Posting, now, pause_until};
 
 use crate::cancel::Shield;
 use crate::membership::fork;
 use crate::memory::carry::Move;
 use crate::memory::copy::Word;
 use crate::memory::shadow::Shadow;
-use posting::{Cargo, Mapped, can_fetch, execute, fetch, now, pause_until, place_in, room};
+use fate::Spans;
+use posting::{Cargo, Mapped, can_fetch, execute, fetch, place_in, room};
 use rsm_core::Result;
 use rsm_core::bell::{Accumulate, Bell};
-use rsm_core::lens::Model;
+use rsm_core::lens::fault::Fault;
+use rsm_core::lens::inject::{Call, Place};
 use rsm_core::lens::log::{Key, Posted, Target};
 use rsm_core::lens::model::Load;
+use rsm_core::lens::{Faults, Model};
 use rsm_core::transfer::Direction;
 use rsm_core::verdict::BarrierType;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use twin::{Follow, Twin};
+
+/// A signal that is late is so by this to thrice as much, in nanoseconds.
+const LATE: u64 = 20_000_000;
+/// One that waits for the next waits no longer.
+const MERGE: u64 = 20_000_000;
+/// One that nobody posted comes up to this later.
+const SPURIOUS: u64 = 2_000_000;
 
 /// How often a wait for stores looks whether they have anywhere to go.
 const LOOK: u64 = 1_000_000;
@@ -37,7 +49,11 @@ pub(in crate::membership) struct Lensed {
     model: Option<Model>,
     key: Key,
     node: u32,
+    id: u32,
+    /// Which import of the segment it is.
+    nth: u64,
     posting: Arc<Posting>,
+    spans: Spans,
 }
 
 impl Lensed {
@@ -55,9 +71,35 @@ impl Lensed {
     ) -> Result<Lensed> {
         let _shield = Shield::raise();
         // SAFETY: the caller's promise; `drop` leaves.
-        let key = unsafe { posting.enter(node, id) }?;
+        let (key, nth) = unsafe { posting.enter(node, id) }?;
         let model = posting.lens().model;
-        Ok(Lensed { base, model, key, node, posting: Arc::clone(posting) })
+        Ok(Lensed { base, model, key, node, id, nth, posting: Arc::clone(posting), spans: Spans::default() })
+    }
+
+    pub(super) fn key(&self) -> Key {
+        self.key
+    }
+
+    pub(super) fn posting(&self) -> &Arc<Posting> {
+        &self.posting
+    }
+
+    pub(in crate::membership::way) fn spans(&self) -> &Spans {
+        &self.spans
+    }
+
+    pub(super) fn faults(&self) -> Faults {
+        self.posting.lens().faults
+    }
+
+    /// A kind of call to this import.
+    pub(super) fn place(&self, call: Call) -> Place {
+        Place { call, node: self.node, id: self.id, nth: self.nth }
+    }
+
+    /// Whether a fault is to happen at this call, which is noted; if so, a number to draw from how much of it.
+    pub(super) fn meets(&self, fault: Fault, call: Call) -> Option<u64> {
+        self.posting.meets(fault, self.place(call))
     }
 
     /// Whether anything is posted in this process.
@@ -115,15 +157,27 @@ impl Lensed {
         }
     }
 
-    /// [`settle`](Self::settle) for a verdict, which takes its time too.
-    pub(in crate::membership::way) fn close(&self, kind: BarrierType, is_cut: impl Fn() -> bool) {
+    /// [`settle`](Self::settle) for a verdict, which takes its time too. Whether the span can be vouched for.
+    pub(in crate::membership::way) fn close(
+        &self,
+        kind: BarrierType,
+        is_cut: impl Fn() -> bool,
+        disturb: Disturb<'_>,
+    ) -> bool {
+        let _shield = Shield::raise();
+        self.look(self.mapped(kind));
+        let whole = self.meet(disturb);
         self.settle(kind, is_cut);
         let delay = self.posting.with(|posted| posted.lock().end_span(self.key));
-        let _shield = Shield::raise();
         pause_until(now() + delay.unwrap_or(0));
+        whole
     }
 
     pub(in crate::membership::way) fn order(&self, kind: BarrierType) {
+        if self.spans.is_mapped_directly() {
+            // What is stored through such a mapping is not late.
+            self.settle(kind, || false);
+        }
         let order = |posted: &Posted<Cargo>| {
             let mut log = posted.lock();
             self.posting.look(&mut log, self.mapped(kind), Follow::Nothing);
@@ -140,13 +194,42 @@ impl Lensed {
     /// Posts a signal.
     pub(in crate::membership::way) fn post(&self, bell: NonNull<Bell>, epoch: u32, accumulate: Accumulate) {
         let _shield = Shield::raise();
+        let mut by = 0;
+        let mut waits = false;
+        if accumulate == Accumulate::No && self.meets(Fault::MergeSignal, Call::Signal).is_some() {
+            (by, waits) = (MERGE, true);
+        }
+        if let Some(number) = self.meets(Fault::LateSignal, Call::Signal) {
+            by = by.max(LATE + number % (2 * LATE));
+        }
         let signal = Cargo::Signal { bell, epoch, accumulate };
-        self.posting.post(self.key, Mapped::From(self.node), vec![(Target::Bell, signal)]);
+        let mut signals = vec![(signal, by, waits)];
+        if let Some(number) = self.meets(Fault::Spurious, Call::Signal) {
+            // It wakes whoever waits, whatever was posted.
+            signals.insert(0, (Cargo::Signal { bell, epoch, accumulate: Accumulate::Yes }, number % SPURIOUS, false));
+        }
+        self.posting.signal(self.key, Mapped::From(self.node), &signals);
+    }
+
+    /// Whether a mapping is refused. The caller holds forks off.
+    pub(in crate::membership::way) fn refuses_map(&self) -> bool {
+        self.posting.meets_held(Fault::Refuse, self.place(Call::Map)).is_some()
+    }
+
+    /// Whether an entry of a vector put is where it stops.
+    pub(in crate::membership::way) fn stops(&self) -> bool {
+        self.meets(Fault::Partial, Call::Entry).is_some()
     }
 
     /// # Safety
     /// The transfer lies inside of the segment, and the connection has the permission that it needs.
-    pub(in crate::membership::way) unsafe fn carry<M: Move>(&self, offset: u64, moved: M, explicit: bool) -> M::Loaded {
+    pub(in crate::membership::way) unsafe fn carry<M: Move>(
+        &self,
+        offset: u64,
+        moved: M,
+        explicit: bool,
+        disturb: Disturb<'_>,
+    ) -> M::Loaded {
         let _shield = Shield::raise();
         // SAFETY: the caller's promise.
         unsafe {
@@ -155,9 +238,11 @@ impl Lensed {
                 Direction::Put if explicit => self.put(offset, moved),
                 Direction::Put => {
                     self.settle(BarrierType::Segment, || false);
-                    let length = moved.bytes();
-                    let loaded = moved.whole(self.base.add(offset as usize));
-                    self.posting.follow_bytes(self.key, Target::Bytes { offset, length });
+                    let target = Target::Bytes { offset, length: moved.bytes() };
+                    let place = self.base.add(offset as usize);
+                    let store = |stores| if stores { moved.whole(place) } else { moved.loaded() };
+                    let loaded = self.meet_put(disturb, store);
+                    self.posting.follow_bytes(self.key, target);
                     loaded
                 }
             }
@@ -168,6 +253,9 @@ impl Lensed {
     /// As [`carry`](Self::carry).
     unsafe fn put<M: Move>(&self, offset: u64, mut moved: M) -> M::Loaded {
         let Some(model) = self.model else {
+            if self.loses_put() {
+                return moved.loaded();
+            }
             // SAFETY: the caller's promise.
             return unsafe { moved.whole(self.base.add(offset as usize)) };
         };
@@ -261,5 +349,6 @@ impl Drop for Lensed {
     fn drop(&mut self) {
         let _shield = Shield::raise();
         self.posting.leave(self.key, false);
+        self.posting.with(|_| self.posting.faults().forget(self.node, self.id, self.nth));
     }
 }

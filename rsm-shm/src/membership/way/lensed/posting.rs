@@ -23,7 +23,10 @@ use crate::parking::Poster;
 use crate::private_table;
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::lens::Lens;
+use rsm_core::lens::fault::Fault;
+use rsm_core::lens::inject::{Injector, Place};
 use rsm_core::lens::log::{Key, Log, Piece, Posted, Target};
+use rsm_core::lens::record::RecordRow;
 use rsm_core::sync::{AtomicU32, fence};
 use rsm_core::verdict::BarrierType;
 use rsm_core::{Code, Error, Result};
@@ -61,7 +64,7 @@ impl Mapped {
 }
 
 /// Nanoseconds since the process first asked.
-pub(super) fn now() -> u64 {
+pub(in crate::membership) fn now() -> u64 {
     start().elapsed().as_nanos() as u64
 }
 
@@ -71,7 +74,7 @@ fn start() -> Instant {
 }
 
 /// Returns when it is `due`.
-pub(super) fn pause_until(due: u64) {
+pub(in crate::membership) fn pause_until(due: u64) {
     loop {
         match Duration::from_nanos(due.saturating_sub(now())) {
             Duration::ZERO => return,
@@ -82,7 +85,7 @@ pub(super) fn pause_until(due: u64) {
 }
 
 /// What a piece carries.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Cargo {
     /// The words that the bytes lie in, for the memory at `base`.
     Words { base: *mut u8, words: Box<[u64]> },
@@ -103,7 +106,9 @@ pub(in crate::membership) struct Posting {
     posted: Posted<Cargo>,
     /// The mappings of its imports; under the lock of the log.
     twins: Mutex<Vec<Twin>>,
-    /// Where this process says what became of what it posted, and [`fork::count`] of it; under the lock of the log.
+    /// What goes wrong, and when.
+    faults: Mutex<Injector>,
+    /// Where this process says what became of what it posted, and [`fork::count`] of it; locked last.
     record: Mutex<Option<(u32, RecordMap)>>,
     /// [`fork::count`] of the process whose pieces it holds. Changes under [`fork::hold`], as the two below.
     process: AtomicU32,
@@ -130,6 +135,7 @@ impl Posting {
             lens,
             posted: Posted::new(Log::new(&lens, node)),
             twins: Mutex::default(),
+            faults: Mutex::new(Injector::new(&lens, node)),
             record: Mutex::default(),
             process: AtomicU32::new(fork::count()),
             courier: AtomicBool::new(false),
@@ -154,6 +160,14 @@ impl Posting {
             return None;
         }
         let _hold = fork::hold();
+        self.with_held(work)
+    }
+
+    /// [`with`](Self::with) for who holds forks off already.
+    fn with_held<T>(&self, work: impl FnOnce(&Posted<Cargo>) -> T) -> Option<T> {
+        if fork::is_unannounced() {
+            return None;
+        }
         // Relaxed: under `hold`.
         if self.process.load(Relaxed) != fork::count() {
             self.posted.lock().forget_all();
@@ -164,17 +178,19 @@ impl Posting {
         Some(work(&self.posted))
     }
 
-    /// Takes an import in, and sees that there is a courier.
+    /// Takes an import in, and sees that there is a courier. Gives too which import of its segment this is, from 1.
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES without room for a thread.
     ///
     /// # Safety
     /// What is posted with the key names memory that is mapped until [`leave`](Self::leave) returns.
-    pub(super) unsafe fn enter(self: &Arc<Posting>, node: u32, id: u32) -> Result<Key> {
+    pub(super) unsafe fn enter(self: &Arc<Posting>, node: u32, id: u32) -> Result<(Key, u64)> {
         let begin = |posted: &Posted<Cargo>| {
-            let key = posted.lock().enter(node, id);
-            self.keep_courier().map(|()| key).inspect_err(|_| posted.lock().leave(key))
+            let mut log = posted.lock();
+            let key = log.enter(node, id);
+            self.faults().loud();
+            self.keep_courier().map(|()| (key, log.nth(key))).inspect_err(|_| log.leave(key))
         };
         self.with(begin).unwrap_or_else(|| Err(Error::new(Code::CtlrNotPresent)))
     }
@@ -229,14 +245,31 @@ impl Posting {
         pieces: Vec<(Target, Cargo)>,
     ) -> Option<Vec<(Target, Cargo)>> {
         let mut pieces = Some(pieces);
-        let post = |posted: &Posted<Cargo>| {
-            let mut log = posted.lock();
-            self.look(&mut log, mapped, Follow::Nothing);
-            let now = now();
+        self.enter_pieces(mapped, |log, now| {
             for (target, cargo) in pieces.take().into_iter().flatten() {
                 self.note_put(key, target, &cargo);
                 log.post(key, target, cargo, now);
             }
+        });
+        pieces
+    }
+
+    /// Posts signals likewise, each so much later, and waiting for the next one or not.
+    pub(super) fn signal(self: &Arc<Posting>, key: Key, mapped: Mapped, signals: &[(Cargo, u64, bool)]) {
+        self.enter_pieces(mapped, |log, now| {
+            for (cargo, by, waits) in signals {
+                log.signal(key, cargo.clone(), now, *by, *waits);
+            }
+        });
+    }
+
+    /// Enters pieces into the log, after what was stored through `mapped`; not in a child that no hook ran for.
+    fn enter_pieces(self: &Arc<Posting>, mapped: Mapped, enter: impl FnOnce(&mut Log<Cargo>, u64)) {
+        let post = |posted: &Posted<Cargo>| {
+            let mut log = posted.lock();
+            self.look(&mut log, mapped, Follow::Nothing);
+            let now = now();
+            enter(&mut log, now);
             let log = self.turn(log, posted, now);
             let next = log.next_due().unwrap_or(u64::MAX);
             // In a forked child it may be another's; without one, whoever comes by next delivers.
@@ -246,13 +279,56 @@ impl Posting {
         if self.with(post) == Some(true) {
             self.wake_courier();
         }
-        pieces
     }
 
     fn wake_courier(&self) {
         // Release: pairs with the Acquire of `carry_on`.
         self.word.fetch_add(1, Release);
         futex::wake(&self.word, 1);
+    }
+
+    /// What goes wrong. Under [`with`](Self::with).
+    pub(super) fn faults(&self) -> MutexGuard<'_, Injector> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a fault is to happen at this call, which is noted; if so, a number to draw from how much of it. Never where
+    /// the cluster has no such fault, nor in a child that no hook ran for.
+    pub(in crate::membership) fn meets(&self, fault: Fault, place: Place) -> Option<u64> {
+        if !self.lens.faults.has(fault) {
+            return None;
+        }
+        self.with(|_| self.draw(fault, place)).flatten()
+    }
+
+    /// [`meets`](Self::meets) for who holds forks off already.
+    pub(super) fn meets_held(&self, fault: Fault, place: Place) -> Option<u64> {
+        if !self.lens.faults.has(fault) {
+            return None;
+        }
+        self.with_held(|_| self.draw(fault, place)).flatten()
+    }
+
+    fn draw(&self, fault: Fault, place: Place) -> Option<u64> {
+        let number = self.faults().draw(fault, place)?;
+        self.note(fault, place);
+        Some(number)
+    }
+
+    /// A fault has happened. Under [`with`](Self::with).
+    pub(super) fn note(&self, fault: Fault, place: Place) {
+        let mut faults = self.faults();
+        faults.note(fault, place);
+        self.write(|row| row.write_faults(faults.injected()));
+    }
+
+    /// Writes to the record of this process.
+    fn write(&self, what: impl FnOnce(&RecordRow)) {
+        if let Some((process, record)) = &*self.record.lock().unwrap_or_else(PoisonError::into_inner)
+            && *process == fork::count()
+        {
+            what(record.row());
+        }
     }
 
     fn twins(&self) -> MutexGuard<'_, Vec<Twin>> {
@@ -299,6 +375,16 @@ impl Posting {
     /// Executes a piece.
     pub(super) fn deliver(&self, piece: &Piece<Cargo>) {
         execute(piece.target, &piece.cargo);
+        self.note_end(piece);
+    }
+
+    /// Loses some of what is on its way through an import; `number` draws which. Under [`with`](Self::with).
+    pub(super) fn lose(&self, log: &mut Log<Cargo>, key: Key, number: u64) {
+        log.lose(key, number).iter().for_each(|piece| self.note_end(piece));
+    }
+
+    /// A piece is on its way no more.
+    fn note_end(&self, piece: &Piece<Cargo>) {
         let mut twins = self.twins();
         twins.iter_mut().filter(|twin| twin.key == piece.import).for_each(|twin| twin.note_arrival(piece.target));
     }
@@ -322,11 +408,7 @@ impl Posting {
         now: u64,
     ) -> MutexGuard<'a, Log<Cargo>> {
         let log = posted.turn_with(log, now, |piece| self.deliver(piece));
-        if let Some((process, record)) = &*self.record.lock().unwrap_or_else(PoisonError::into_inner)
-            && *process == fork::count()
-        {
-            record.row().write(log.delivered());
-        }
+        self.write(|row| row.write(log.delivered()));
         log
     }
 
@@ -373,9 +455,12 @@ impl Posting {
         self.wake_courier();
     }
 
-    /// Delays nothing from now on, until something is exported or imported again.
+    /// Delays nothing and injects nothing from now on, until something is exported or imported again.
     pub(in crate::membership) fn quiet(&self) {
-        self.with(|posted| posted.lock().quiet());
+        self.with(|posted| {
+            posted.lock().quiet();
+            self.faults().quiet();
+        });
     }
 
     /// Delivers signals, due or not.
@@ -383,9 +468,12 @@ impl Posting {
         self.with(|posted| posted.lock().take_signals().iter().for_each(|piece| self.deliver(piece)));
     }
 
-    /// Delays again.
+    /// Delays and injects again.
     pub(in crate::membership) fn loud(&self) {
-        self.with(|posted| posted.lock().loud());
+        self.with(|posted| {
+            posted.lock().loud();
+            self.faults().loud();
+        });
     }
 }
 
