@@ -107,3 +107,19 @@ fn stacks_before_the_end() {
     let finished = run(&["-n", "1", "--on-timeout", "stacks"], "true").finish();
     assert_eq!((finished.code(), &*finished.stderr), (2, "rsm-ctl: --on-timeout needs a --timeout\n"));
 }
+
+#[test]
+fn which_faults_there_were() {
+    let hello = crate::steering::example("hello");
+    // With one seed or another something is refused that the program needs.
+    let failed = (0..200).find_map(|seed| {
+        let chaos = format!("--chaos={seed}:calm");
+        let finished = run(&["-n", "2", &chaos, "--faults", "refuse", "--timeout", "60s"], "exec \"$HELLO\"")
+            .env("HELLO", hello.to_str().unwrap())
+            .finish();
+        (finished.code() != 0).then_some(finished)
+    });
+    let finished = failed.expect("a seed");
+    let told = finished.stderr.lines().find(|line| line.contains("the last: refuse at "));
+    assert!(told.is_some_and(|line| line.contains("chaos: node ") && line.contains(" fault")), "{}", finished.stderr);
+}
