@@ -43,22 +43,28 @@ impl fmt::Display for Ledger {
             let mut found = cell.found.clone();
             found.sort();
             match found.get(found.len() / 2) {
-                Some(median) => format!("{}/{} {} ms", found.len(), cell.runs, median.as_millis()),
+                Some(median) => {
+                    let longest = found.last().unwrap_or(median);
+                    format!("{}/{} {}..{} ms", found.len(), cell.runs, median.as_millis(), longest.as_millis())
+                }
                 None => format!("0/{}", cell.runs),
             }
         };
-        writeln!(f, "runs in which a bug showed, and after how long (median, with the start of the cluster)\n")?;
+        writeln!(
+            f,
+            "runs in which a bug showed, and after how long (median and longest, with the start of the cluster)\n"
+        )?;
         write!(f, "{:13} {:8} {:5}", "pair", "about", "in")?;
         for which in ["bad", "good"] {
             for model in Model::ALL {
-                write!(f, " {:14}", format!("{which}, {model}"))?;
+                write!(f, " {:19}", format!("{which}, {model}"))?;
             }
         }
         for (pair, language) in Pair::all() {
             write!(f, "\n{:13} {:8} {language:5}", pair.name, format!("{:?}", pair.kind).to_lowercase())?;
             for good in [false, true] {
                 for model in Model::ALL {
-                    write!(f, " {:14}", cell(good, pair, language, model))?;
+                    write!(f, " {:19}", cell(good, pair, language, model))?;
                 }
             }
         }
