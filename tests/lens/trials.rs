@@ -9,9 +9,6 @@ use libtest_mimic::Trial;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Whether faults that are asked for happen; if not, of bugs that need them nothing is asked but that they run.
-const FAULTS_HAPPEN: bool = false;
-
 /// How many seeds each program is run with, and the first of them.
 #[derive(Clone, Copy)]
 struct Seeds {
@@ -79,7 +76,7 @@ pub(crate) fn all(programs: &Arc<Programs>, ledger: &Arc<Ledger>) -> Vec<Trial> 
             let name = format!("{name}, bad");
             if !pair.models.contains(&model) || pair.needs == Needs::Death {
                 trials.push(stage.trial(name, move |stage| stage.never_shows(pair, language, model)));
-            } else if pair.faults().is_none() || FAULTS_HAPPEN {
+            } else {
                 trials.push(stage.trial(name, move |stage| stage.shows(pair, language, model)));
             }
         }
