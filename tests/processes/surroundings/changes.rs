@@ -309,7 +309,7 @@ pub(super) const USERS: &[Row] = &[
     row("seteuid", Needs::Root, |_| become_effectively_nobody(), [RIGHT, RIGHT, RIGHT, OLD_USER]),
     Row {
         name: "set-user-id",
-        needs: Needs::Root,
+        needs: Needs::RaisedRights,
         change: Change::SetUserId,
         cells: [Some(&[("open", Code::CtlrNotPresent as i32, "RSM_CLUSTER is not believed")]), None, RIGHT, None],
     },

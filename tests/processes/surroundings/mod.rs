@@ -13,7 +13,7 @@ mod refusals;
 use super::group::{Group, Limits};
 use rsm::{AccessList, Capabilities, Feature, SegmentId};
 use rsm_shm::memory::page_size;
-use rsm_stories::{PATIENCE, cluster, story};
+use rsm_stories::{PATIENCE, cluster, no_raised_rights, story};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -37,7 +37,7 @@ story!("surroundings/groups", || run_rows(changes::GROUPS));
 story!("surroundings/signals", || run_rows(changes::SIGNALS));
 story!("surroundings/relatives", || run_rows(changes::RELATIVES));
 story!("surroundings/refusals", || run_rows(refusals::ROWS));
-story!("surroundings/refusals of process descriptors", || run_rows(refusals::OF_PROCESS_DESCRIPTORS));
+story!("surroundings/refusals by machine", || run_rows(refusals::BY_MACHINE));
 
 /// An operation that fails, its error number (of the change itself: its errno), and a part of what the error says.
 type Failure = (&'static str, i32, &'static str);
@@ -78,10 +78,14 @@ enum Needs {
     /// Mounts, which some containers refuse even to root.
     Mounts,
     UserNamespaces,
+    /// Root, and programs that run as their owner.
+    RaisedRights,
     /// Root, and a kernel that lets threads be started after `unshare(CLONE_NEWTIME)`, or one that does not.
     ThreadsAfterTime(bool),
     /// A kernel that names who joins (Linux 6.5), or one that does not.
     NamedPeers(bool),
+    /// A libc that starts threads by clone3 only, or one that knows better.
+    ThreadsByClone3(bool),
 }
 
 impl Needs {
@@ -102,6 +106,9 @@ impl Needs {
             Needs::NamedPeers(wanted) => {
                 (Capabilities::probe().has(Feature::PeerProcessDescriptor) != wanted).then_some("")
             }
+            Needs::ThreadsByClone3(wanted) => (refusals::threads_by_clone3() != wanted).then_some(""),
+            Needs::RaisedRights if !rustix::process::geteuid().is_root() => Some("needs root"),
+            Needs::RaisedRights => no_raised_rights(&std::env::temp_dir()),
             Needs::Mounts => {
                 let may = works("unshare", &["-m", "mount", "-t", "tmpfs", "none", "/proc"]);
                 (!may).then_some("needs root, and to mount")

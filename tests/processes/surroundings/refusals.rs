@@ -97,8 +97,6 @@ macro_rules! rows {
 }
 
 rows! {
-    // libc knows other ways, but takes EPERM for the answer to its question.
-    "clone3" SYS_clone3: nothing, open InsufficientResources "a filter of system calls refuses clone3";
     "close_range" SYS_close_range: open CtlrNotPresent, open PermDenied "own descriptors";
     "connect" SYS_connect: open CtlrNotPresent, open PermDenied "cannot reach the cluster's agent";
     "epoll_create1" SYS_epoll_create1: agent CtlrNotPresent, agent PermDenied "cannot create an epoll";
@@ -120,17 +118,21 @@ rows! {
     "userfaultfd" SYS_userfaultfd: nothing, nothing "";
 }
 
-/// What is refused, and what is expected, where the kernel names who joins, and where it does not.
-pub(super) const OF_PROCESS_DESCRIPTORS: &[Row] = &[
+/// Refusals of which kernels, or libcs, expect different things.
+pub(super) const BY_MACHINE: &[Row] = &[
     of_process_descriptors("pidfd_open is ENOSYS", libc::ENOSYS, true),
     of_process_descriptors("pidfd_open is EPERM", libc::EPERM, true),
     of_process_descriptors("pidfd_open is ENOSYS, and joining takes it", libc::ENOSYS, false),
     of_process_descriptors("pidfd_open is EPERM, and joining takes it", libc::EPERM, false),
+    // libc knows other ways, but, where it asks for this one, takes EPERM for the answer to its question.
+    row("clone3 is ENOSYS", libc::SYS_clone3, libc::ENOSYS, [RIGHT; 4]),
+    of_clone3("clone3 is EPERM", true),
+    of_clone3("clone3 is EPERM, and libc does without", false),
 ];
 
 /// All rows.
 pub(super) fn all() -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().chain(OF_PROCESS_DESCRIPTORS)
+    ROWS.iter().chain(BY_MACHINE)
 }
 
 const fn of_process_descriptors(name: &'static str, errno: i32, named: bool) -> Row {
@@ -140,8 +142,26 @@ const fn of_process_descriptors(name: &'static str, errno: i32, named: bool) -> 
     Row { needs: Needs::NamedPeers(named), ..row(name, libc::SYS_pidfd_open, errno, cells) }
 }
 
+const fn of_clone3(name: &'static str, used: bool) -> Row {
+    const NO_THREADS: [Expected; 4] = cells!(open InsufficientResources "a filter of system calls refuses clone3");
+    let cells = if used { NO_THREADS } else { [RIGHT; 4] };
+    Row { needs: Needs::ThreadsByClone3(used), ..row(name, libc::SYS_clone3, libc::EPERM, cells) }
+}
+
+/// Whether libc starts threads by clone3, and in no other way where that is not permitted.
+pub(super) fn threads_by_clone3() -> bool {
+    let fails =
+        || refuse_with(libc::SYS_clone3, libc::EPERM, 0).is_ok() && std::thread::Builder::new().spawn(|| ()).is_err();
+    std::thread::spawn(fails).join().expect("no panic")
+}
+
 /// Makes a system call fail in every thread of this process from now on.
 pub(super) fn refuse(call: i64, errno: i32) -> rustix::io::Result<()> {
+    refuse_with(call, errno, libc::SECCOMP_FILTER_FLAG_TSYNC)
+}
+
+/// As [`refuse`] does with `SECCOMP_FILTER_FLAG_TSYNC`; without it for this thread, and those that it starts.
+fn refuse_with(call: i64, errno: i32, flags: libc::c_ulong) -> rustix::io::Result<()> {
     let last = || Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO);
     let op = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
     let (load, equal, answer) =
@@ -158,7 +178,6 @@ pub(super) fn refuse(call: i64, errno: i32) -> rustix::io::Result<()> {
         if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
             return Err(last());
         }
-        let flags = libc::SECCOMP_FILTER_FLAG_TSYNC;
         match libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter) {
             0 => Ok(()),
             _ => Err(last()),

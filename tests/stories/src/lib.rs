@@ -45,8 +45,8 @@ pub mod raw;
 #[doc(hidden)]
 pub use inventory;
 pub use process::{
-    NodeProcess, PATIENCE, cluster, code_of, environment_of, install, kill_grandchild, refused_as, small_cluster,
-    state_of, wait_for,
+    NodeProcess, PATIENCE, cluster, code_of, environment_of, install, kill_grandchild, no_raised_rights, refused_as,
+    small_cluster, state_of, wait_for,
 };
 
 use libtest_mimic::{Arguments, Trial};

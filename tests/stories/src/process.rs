@@ -257,6 +257,16 @@ pub fn install(path: &Path, content: &[u8], mode: u32) {
     assert!(writer.wait().expect("an end").success(), "cannot write {}", path.display());
 }
 
+/// Why a program in a directory would not run as its owner, with the set-user-id bit; `None` where it would.
+pub fn no_raised_rights(directory: &Path) -> Option<&'static str> {
+    // In a container, or behind a filter of system calls.
+    if rustix::thread::no_new_privs().unwrap_or(false) {
+        return Some("no program that is started here gets rights that its caller has not (no_new_privs)");
+    }
+    let flags = rustix::fs::statvfs(directory).map(|about| about.f_flag);
+    flags.is_ok_and(|flags| flags.contains(rustix::fs::StatVfsMountFlags::NOSUID)).then_some("it is mounted nosuid")
+}
+
 /// Kills a process that is not our child but that a story of ours made, and waits until it is gone.
 pub fn kill_grandchild(pid: i32) {
     if let Some(process) = rustix::process::Pid::from_raw(pid) {
