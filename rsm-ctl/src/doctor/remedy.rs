@@ -7,6 +7,9 @@ use rsm::{Code, Feature};
 use super::conditions::{self, setting};
 use super::features;
 
+/// Features that are found by way of /proc.
+const BY_PROC: [Feature; 2] = [Feature::Leases, Feature::ProcmapQuery];
+
 /// What decides on it here.
 pub(super) struct Here {
     kernel: String,
@@ -45,6 +48,10 @@ impl Here {
             }
             _ if !is_at_least(&self.kernel, since) => format!("boot Linux {since} or later"),
             (_, Some(command)) if self.switched_off.contains(&feature) => command.to_owned(),
+            // It could not be tried.
+            _ if BY_PROC.contains(&feature) && self.switched_off.contains(&Feature::Proc) => {
+                features::of(Feature::Proc).remedy.unwrap_or_default().to_owned()
+            }
             // The version has it, and yet it was refused.
             _ if self.filtered => {
                 "this kernel's version has it: the filter of system calls refuses it, or it was built \
@@ -103,6 +110,10 @@ mod tests {
             // Where the setting is not what is in the way, setting it changes nothing.
             assert!(!here("6.18.0", false, &[]).remedy(feature, missing).contains(command));
             assert!(here("2.2", false, &off).remedy(feature, missing).starts_with("boot Linux "));
+        }
+        // What is found by way of /proc cannot be tried without.
+        for feature in BY_PROC {
+            assert_eq!(here("6.18.0", false, &[Feature::Proc]).remedy(feature, missing), "mount -t proc proc /proc");
         }
         let rights = |kernel, filtered| here(kernel, filtered, &[]).remedy(Feature::RefuseDescriptors, missing);
         assert_eq!(rights("6.1.0", true), "boot Linux 6.16 or later");
