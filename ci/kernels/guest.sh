@@ -60,7 +60,10 @@ run() {
     echo "@@ suite $suite"
     case $suite in
         doctor) piece doctor doctor 60 /suites/rsm-ctl doctor && cat $out ;;
-        hello) piece hello hello 60 /suites/rsm-ctl run -n 3 -- /suites/hello ;;
+        hello)
+            piece hello hello 60 /suites/rsm-ctl run -n 3 -- /suites/hello
+            piece hello "hello of an ordinary user" 60 su -s /bin/sh nobody -c '/suites/rsm-ctl run -n 3 -- /suites/hello'
+            ;;
         sort) piece sort sort 120 /bin/sh -c '/suites/rsm-ctl run -n 4 -- /suites/sort /suites/text -o /tmp/sorted && cmp /tmp/sorted /suites/sorted' ;;
         rsmtest) LD_LIBRARY_PATH=/suites/c piece rsmtest rsmtest 60 /suites/rsm-ctl run -n 2 -- \
             sh -c 'if [ $RSM_NODE_ID = 1 ]; then /suites/c/rsmtest -e -n 2; else /suites/c/rsmtest -i -n 1; fi' ;;
