@@ -68,7 +68,7 @@ run() {
         rsmtest) LD_LIBRARY_PATH=/suites/c piece rsmtest rsmtest 60 /suites/rsm-ctl run -n 2 -- \
             sh -c 'if [ $RSM_NODE_ID = 1 ]; then /suites/c/rsmtest -e -n 2; else /suites/c/rsmtest -i -n 1; fi' ;;
         conformance) conformance "$wanted" ;;
-        *) one_by_one "$suite" "$wanted" 240 ;;
+        *) one_by_one "$suite" "$wanted" 600 ;;
     esac
     echo "@@ done $suite"
 }

@@ -4,7 +4,7 @@
 use rsm::Code;
 use rsm_core::crash::Point;
 use rsm_stories::gate::{self, Holdings};
-use rsm_stories::{NodeProcess, PATIENCE, code_of};
+use rsm_stories::{NodeProcess, code_of, patience};
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -107,7 +107,7 @@ impl Scene {
 
     /// What the agent's process holds once nothing of it changes any more.
     fn agent_settled(&self) -> Holdings {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         let mut held = Holdings::of(self.agent.process.pid());
         let mut same = 0;
         while same < 5 && Instant::now() < deadline {
@@ -267,7 +267,7 @@ impl Scene {
 
     /// Waits until a thread of somebody sleeps; or ends, if somebody may have died.
     pub(crate) fn sleeps(&mut self, role: Role, name: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while let Some(answer) = self.tells(role, &format!("asleep {name}")) {
             if answer == "ok true" || self.tells(role, &format!("running {name}")).as_deref() == Some("ok false") {
                 return;

@@ -445,7 +445,7 @@ fn go_on(s: &mut Scene, role: Role) {
 
 /// Handlers run in a thread of the exporter's until its request is interrupted.
 fn interrupted(s: &mut Scene, name: &str) {
-    let deadline = std::time::Instant::now() + rsm_stories::PATIENCE;
+    let deadline = std::time::Instant::now() + rsm_stories::patience();
     while s.does(Exporter, &format!("running {name}")).is_some_and(|running| running == "true") {
         s.does(Exporter, &format!("poke {name}"));
         assert!(std::time::Instant::now() < deadline, "{name} is not interrupted");

@@ -1,7 +1,7 @@
 //! A pair of nodes that goes about its business, and notices when anything of it changes.
 
 use rsm::{AccessList, Cluster, Permission, SegmentId};
-use rsm_stories::PATIENCE;
+use rsm_stories::patience;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread::JoinHandle;
@@ -43,11 +43,11 @@ impl Peace {
                 let word = round % WORDS * 8;
                 import.put_u64(word, round).expect("a put");
                 import.signal().expect("posted");
-                export.wait(Some(PATIENCE)).expect("the importer's signal");
+                export.wait(Some(patience())).expect("the importer's signal");
                 assert_eq!(export.memory().read_volatile_u64(word).expect("a read"), round);
                 export.memory().write_volatile_u64(65536 + word, round).expect("a write");
                 export.signal().expect("posted");
-                import.wait(Some(PATIENCE)).expect("the exporter's signal");
+                import.wait(Some(patience())).expect("the exporter's signal");
                 assert_eq!(import.get_u64(65536 + word).expect("a get"), round);
                 for none in [export.wait(Some(Duration::ZERO)), import.wait(Some(Duration::ZERO))] {
                     assert_eq!(none.expect_err("no signal was posted").code(), rsm::Code::Timeout);
@@ -70,7 +70,7 @@ impl Peace {
     #[track_caller]
     pub(crate) fn holds(&self) {
         let before = self.state.rounds.load(SeqCst);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while self.state.rounds.load(SeqCst) < before + 130 {
             let over = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
             assert!(!over, "the pair was disturbed");

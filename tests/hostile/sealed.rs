@@ -26,7 +26,7 @@ fn a_sealed_segment_is_written_by_its_exporter_only() {
     assert_eq!(import.map(0, 131072, Permission::ReadWrite).expect_err("read only").code(), Code::BadPerms);
     // Signals are not memory: they go both ways.
     import.signal().expect("posted");
-    export.wait(Some(rsm_stories::PATIENCE)).expect("a signal");
+    export.wait(Some(rsm_stories::patience())).expect("a signal");
 }
 
 story!(a_sealed_segment_refuses_every_write_bit);

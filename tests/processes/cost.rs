@@ -3,7 +3,7 @@
 
 use rsm::{BarrierMode, Result};
 use rsm_stories::node::Things;
-use rsm_stories::{NodeProcess, PATIENCE, cluster, story};
+use rsm_stories::{NodeProcess, cluster, patience, story};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
@@ -118,7 +118,7 @@ fn an_idle_cluster_uses_no_processor_time() {
     importer.until("asleep w", "ok true");
     // Voluntary and other switches of every thread, agent included: a thread that polls cannot keep them still. What had
     // something to do before may still fall asleep, on a busy machine for long: then another look is taken.
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + patience();
     loop {
         let before = (switches(exporter.pid()), switches(importer.pid()), agent_switches());
         std::thread::park_timeout(std::time::Duration::from_millis(500));

@@ -62,7 +62,7 @@ pub(crate) fn agent_descriptors() -> usize {
 /// Waits until this process holds what it held before; what ends meanwhile takes its time.
 #[track_caller]
 fn as_before(before: &Holdings) {
-    let deadline = std::time::Instant::now() + rsm_stories::PATIENCE;
+    let deadline = std::time::Instant::now() + rsm_stories::patience();
     loop {
         let now = Holdings::of(me());
         if now == *before {

@@ -7,7 +7,7 @@ use rsm_shm::membership::segment::Segment;
 use rsm_shm::memory::page_size;
 use rsm_stories::command::{Field, Words};
 use rsm_stories::node::{Things, pages};
-use rsm_stories::{NodeProcess, PATIENCE, cluster, environment_of, refused_as, story, wait_for};
+use rsm_stories::{NodeProcess, cluster, environment_of, patience, refused_as, story, wait_for};
 use rustix::process::Signal;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
@@ -151,7 +151,7 @@ fn rebinds(shared: &Shared, rounds: usize) -> Result<()> {
     for _ in 0..rounds {
         shared.segment.post(Accumulate::Yes)?;
         shared.rebind()?;
-        shared.segment.wait(Some(PATIENCE))?;
+        shared.segment.wait(Some(patience()))?;
     }
     Ok(())
 }
@@ -175,7 +175,7 @@ fn numbers(things: &Things, name: &str, slots: usize, rounds: usize, how: How) -
         span.close()
     };
     for round in 0..rounds {
-        import.wait(Some(PATIENCE))?;
+        import.wait(Some(patience()))?;
         for slot in (1 + round * slots / rounds)..(1 + (round + 1) * slots / rounds).min(slots) {
             match put(slot) {
                 Ok(()) => {}
@@ -346,7 +346,7 @@ fn rebind_under(how: &str, mut meanwhile: impl FnMut(&NodeProcess)) {
     importer.ok("connect i 1 0x400000 rw");
     exporter.ok(&format!("go r segrebinds e {ROUNDS}"));
     importer.ok(&format!("go p numbers i {SLOTS} {ROUNDS} {how}"));
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + patience();
     while exporter.ok("running r") == "true" {
         meanwhile(&importer);
         assert!(std::time::Instant::now() < deadline, "the rebinds do not end");

@@ -3,7 +3,7 @@
 use super::death::hosted;
 use rsm::steer::Links;
 use rsm::{Code, SegmentId};
-use rsm_stories::{NodeProcess, PATIENCE, cluster, refused_as, state_of, story, wait_for};
+use rsm_stories::{NodeProcess, cluster, patience, refused_as, state_of, story, wait_for};
 use rustix::process::Signal;
 use std::time::Instant;
 
@@ -31,7 +31,7 @@ fn a_put_loop_is_told_of_an_error_and_of_the_end() {
     let mut importer = importer(&cluster, 2);
     importer.ok("go loop putloop i");
     // A transfer must be under way at the very moment: once in a while one is.
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     while importer.ok("running loop") == "true" {
         assert!(Instant::now() < deadline, "no put was hit");
         for _ in 0..100 {

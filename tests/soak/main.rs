@@ -18,8 +18,8 @@ use record::NODES;
 use rsm::Cluster;
 use rsm::observe::Observer;
 use rsm::steer::{Links, Steering};
-use rsm_stories::PATIENCE;
 use rsm_stories::gate::Holdings;
+use rsm_stories::patience;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -250,7 +250,7 @@ impl<'a> Soak<'a> {
                 return Err(format!("node {} (process {}) is stuck", process.node, process.child.id()));
             }
             if let Some(status) = process.child.try_wait().map_err(|e| e.to_string())? {
-                while let Ok(line) = process.lines.recv_timeout(PATIENCE) {
+                while let Ok(line) = process.lines.recv_timeout(patience()) {
                     self.ledger.hear(process.node, &line)?;
                 }
                 return Err(format!("node {} ended by itself: {status}", process.node));
@@ -277,7 +277,7 @@ impl<'a> Soak<'a> {
         let began = Instant::now();
         Observer::attach(Some(self.cluster.name())).map_err(|e| format!("observe: {e}"))?;
         self.slowest = self.slowest.max(began.elapsed());
-        if self.slowest > PATIENCE { Err("the agent took too long to answer".to_owned()) } else { Ok(()) }
+        if self.slowest > patience() { Err("the agent took too long to answer".to_owned()) } else { Ok(()) }
     }
 
     /// Ends every node in order: each must get out of whatever it does.
@@ -296,7 +296,7 @@ impl<'a> Soak<'a> {
         }
         for mut process in std::mem::take(&mut self.processes) {
             loop {
-                match process.lines.recv_timeout(PATIENCE) {
+                match process.lines.recv_timeout(patience()) {
                     Ok(line) => self.ledger.hear(process.node, &line)?,
                     Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
                     Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
@@ -311,7 +311,7 @@ impl<'a> Soak<'a> {
             }
         }
         let observer = self.steering.observer();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while observer.nodes().iter().any(|node| node.joined)
             || !observer.segments().is_empty()
             || !observer.connections().is_empty()

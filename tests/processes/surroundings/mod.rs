@@ -13,7 +13,7 @@ mod refusals;
 use super::group::{Group, Limits};
 use rsm::{AccessList, Capabilities, Feature, SegmentId};
 use rsm_shm::memory::page_size;
-use rsm_stories::{PATIENCE, cluster, no_raised_rights, story};
+use rsm_stories::{cluster, no_raised_rights, patience, story};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -240,7 +240,7 @@ fn run_cell(
     };
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program");
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     let ended = loop {
         if let Some(status) = child.try_wait().expect("our child") {
             break status;

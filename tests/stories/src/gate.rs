@@ -1,6 +1,6 @@
 //! The leak gate: what processes and the system hold, by kind, before and after.
 
-use super::process::PATIENCE;
+use super::process::patience;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -114,7 +114,7 @@ impl Holdings {
 
     /// Waits until what is held is what was held before: what ends takes its time. Says what is not.
     pub fn is_again(&self, what: &str, look: impl Fn() -> Holdings) -> Result<(), String> {
-        self.is_again_within(PATIENCE, what, look)
+        self.is_again_within(patience(), what, look)
     }
 
     /// As [`is_again`](Self::is_again), with this patience.

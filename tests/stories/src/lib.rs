@@ -45,7 +45,7 @@ pub mod raw;
 #[doc(hidden)]
 pub use inventory;
 pub use process::{
-    NodeProcess, PATIENCE, cluster, code_of, environment_of, install, kill_grandchild, no_raised_rights, refused_as,
+    NodeProcess, cluster, code_of, environment_of, install, kill_grandchild, no_raised_rights, patience, refused_as,
     small_cluster, state_of, wait_for,
 };
 

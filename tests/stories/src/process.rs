@@ -8,8 +8,17 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// Nothing in a story takes this long unless it hangs; wide, for machines with other work and emulated ones.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Nothing in a story takes this long unless it hangs; wide, for machines with other work. `RSM_TEST_PATIENCE` is a factor
+/// for those that are slow, such as emulated ones.
+pub fn patience() -> Duration {
+    let factor = std::env::var("RSM_TEST_PATIENCE").map_or(1, |text| {
+        text.parse()
+            .ok()
+            .filter(|factor| (1..=100).contains(factor))
+            .expect("RSM_TEST_PATIENCE is a number from 1 to 100")
+    });
+    Duration::from_secs(120) * factor
+}
 
 /// A cluster with its agent in this process.
 pub fn cluster(nodes: u32) -> Cluster {
@@ -92,7 +101,7 @@ impl NodeProcess {
 
     /// The next answer.
     pub fn heard(&mut self) -> String {
-        self.answers.recv_timeout(PATIENCE).expect("the node answers")
+        self.answers.recv_timeout(patience()).expect("the node answers")
     }
 
     /// The next answer, if it has come.
@@ -104,10 +113,10 @@ impl NodeProcess {
     pub fn try_ask(&mut self, command: &str) -> Option<String> {
         let input = self.input.as_mut().expect("not ended");
         writeln!(input, "{}", in_pages(command)).ok()?;
-        match self.answers.recv_timeout(PATIENCE) {
+        match self.answers.recv_timeout(patience()) {
             Ok(answer) => Some(answer),
             Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("{command}: no answer within {PATIENCE:?}"),
+            Err(RecvTimeoutError::Timeout) => panic!("{command}: no answer within {:?}", patience()),
         }
     }
 
@@ -151,7 +160,7 @@ impl NodeProcess {
 
     #[track_caller]
     fn until_so(&mut self, command: &str, wanted: &str, so: impl Fn(&str) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         loop {
             let answer = self.ask(command);
             if so(&answer) {
@@ -235,7 +244,7 @@ pub fn state_of(pid: i32) -> Option<char> {
 /// Waits until something is so. The pause only spares the processor; nothing depends on its length.
 #[track_caller]
 pub fn wait_for(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     while !so() {
         assert!(Instant::now() < deadline, "waited too long for {what}");
         std::thread::park_timeout(Duration::from_millis(1));
