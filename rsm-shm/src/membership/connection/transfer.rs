@@ -17,8 +17,8 @@ impl Connection {
     fn transfer<const TOLD: bool, M: Move>(&self, offset: u64, align: u64, moved: M) -> Result<M::Loaded> {
         let needed = const { Flags::needed_of_connection(M::DIRECTION) };
         let (flags, bytes) = (self.flags.now(), moved.bytes());
-        let fine = offset.is_multiple_of(align)
-            && flags.is_just(needed, Flags::NOT_PLAIN)
+        let fine = flags.is_just(needed, Flags::NOT_PLAIN)
+            && offset.is_multiple_of(align)
             && self.length.checked_sub(bytes).is_some_and(|last| offset <= last);
         if !fine {
             return Connection::not_plain::<TOLD, M>(offset, moved, self, align);
