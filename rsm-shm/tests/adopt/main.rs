@@ -502,16 +502,6 @@ fn all_kinds_of_memory_are_adopted_and_given_back() {
         unsafe { libc::free(start) };
     }
 
-    // SAFETY: a segment that goes with its attachment.
-    let range = unsafe {
-        let id = libc::shmget(libc::IPC_PRIVATE, length, 0o600);
-        assert!(id >= 0);
-        let start = libc::shmat(id, std::ptr::null(), 0);
-        libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut());
-        Range { start: start.cast(), length }
-    };
-    there_and_back(&range, Kind::SysV, None);
-
     let file = scratch("private", length);
     let private = Range::map(length, libc::MAP_PRIVATE, file.as_raw_fd());
     there_and_back(&private, Kind::PrivateFile, None);
@@ -531,6 +521,26 @@ fn all_kinds_of_memory_are_adopted_and_given_back() {
     mixed.give_back().unwrap();
     assert_eq!(mixed.kinds(), [Kind::Anonymous]);
     mixed.check();
+}
+
+#[test]
+fn system_v_memory_is_adopted_and_given_back() {
+    let _alone = alone();
+    let length = CHUNK + 5 * page_size();
+    // SAFETY: makes a segment.
+    let id = unsafe { libc::shmget(libc::IPC_PRIVATE, length, 0o600) };
+    if id < 0 {
+        println!("skipped: no System V memory: {}", std::io::Error::last_os_error());
+        return;
+    }
+    // SAFETY: the segment of above, which goes with its attachment.
+    let range = unsafe {
+        let start = libc::shmat(id, std::ptr::null(), 0);
+        libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut());
+        assert_ne!(start.addr(), usize::MAX, "{}", std::io::Error::last_os_error());
+        Range { start: start.cast(), length }
+    };
+    there_and_back(&range, Kind::SysV, None);
 }
 
 /// A file in the directory for temporary files, without a name.
