@@ -10,6 +10,7 @@ use rsm_shm::agent::{AgentHandle, Config};
 use rsm_shm::membership::Membership;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// A cluster whose agent is a thread of this process: for tests, for programs that are a whole cluster, and for
 /// launchers.
@@ -80,6 +81,13 @@ impl Cluster {
     /// account: node, process id, and what; in the order in which they joined, those that have ended too.
     pub fn faults(&self) -> Vec<(u32, u32, Injected)> {
         self.agent.faults()
+    }
+
+    /// How long calls of the cluster's processes would have taken on the interconnect of the [lens](ClusterBuilder::lens)'s
+    /// profile, where that is only added up, by their own account: node, process id, and what; in the order in which they
+    /// joined, those that have ended too.
+    pub fn modelled(&self) -> Vec<(u32, u32, Duration)> {
+        self.agent.modelled()
     }
 
     /// Joins as `node` from inside this process. Called again, it gives the same membership.

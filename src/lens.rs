@@ -29,10 +29,25 @@
 //! # Ok::<(), rsm::Error>(())
 //! ```
 //!
+//! With a [`Profile`] calls take as long as on an interconnect that somebody has measured, or guessed: [`PROFILES`], and
+//! `docs/profiles.md`. What is stored and loaded through mappings takes as long as it does. With [virtual
+//! time](Lens::virtual_time) nobody waits, and each process adds up what its calls would take ([`crate::Node::modelled`]).
+//!
+//! ```
+//! use rsm::lens::{Lens, Profile};
+//! use std::time::Duration;
+//!
+//! let lens = Lens::clear(0).profile(Profile::DolphinNtb).virtual_time();
+//! let cluster = rsm::Cluster::builder(1).lens(lens).start()?;
+//! assert_eq!(cluster.node(1)?.modelled(), Some(Duration::ZERO));
+//! # Ok::<(), rsm::Error>(())
+//! ```
+//!
 //! Everything that is left to chance is drawn from the seed, so what fails once fails again; not always at the same place,
 //! for when others look is not drawn. The loopback controller and implicit transfers are never weak.
 
 pub use rsm_core::lens::fault::{FAULTS, Fault, Row, lines as fault_lines};
 pub use rsm_core::lens::inject::{Call, Injected, Last};
 pub use rsm_core::lens::log::{Delivered, Overtaking, Target};
+pub use rsm_core::lens::profile::{Cost, PROFILES, Point, Profile, Row as ProfileRow, Source, lines as profile_lines};
 pub use rsm_core::lens::{Faults, Gate, Lens, Model, Strength, parse_seed};

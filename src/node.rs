@@ -4,6 +4,7 @@ use crate::{Controller, LinkState, LocalController, RemoteController, Result, To
 use rsm_core::registry::{ControllerKind, LinkWord};
 use rsm_shm::membership::{Membership, default};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Membership of this process in a cluster, as one of the processes of a node.
 ///
@@ -31,6 +32,13 @@ impl Node {
     #[doc(hidden)]
     pub fn membership(&self) -> &Arc<Membership> {
         &self.membership
+    }
+
+    /// How long calls of this process would have taken so far, in a cluster whose lens has a profile and virtual time
+    /// ([`Lens::virtual_time`](crate::lens::Lens::virtual_time)); `None` in any other. Signals that it took count until
+    /// they arrived, on the clock of who posted them.
+    pub fn modelled(&self) -> Option<Duration> {
+        self.membership.modelled()
     }
 
     /// Id of the node.

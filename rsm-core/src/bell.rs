@@ -65,7 +65,10 @@ impl Word {
 pub struct Bell {
     word: AtomicU64,
     sleepers: AtomicU32,
-    reserved: [AtomicU32; 29],
+    reserved: AtomicU32,
+    /// When the last signal arrives, where that is modelled; no part of what a bell is.
+    arrival: AtomicU64,
+    more: [AtomicU32; 26],
 }
 
 #[cfg(not(rsm_loom))]
@@ -109,8 +112,22 @@ impl Bell {
         Bell {
             word: AtomicU64::new(0),
             sleepers: AtomicU32::new(0),
-            reserved: std::array::from_fn(|_| AtomicU32::new(0)),
+            reserved: AtomicU32::new(0),
+            arrival: AtomicU64::new(0),
+            more: std::array::from_fn(|_| AtomicU32::new(0)),
         }
+    }
+
+    /// A signal that is posted next arrives at this time, if none arrives later.
+    pub fn arrives(&self, time: u64) {
+        // Relaxed: the post that follows releases it.
+        self.arrival.fetch_max(time, Relaxed);
+    }
+
+    /// When the last of the signals arrives that were taken: an allegation.
+    pub fn arrival(&self) -> u64 {
+        // Relaxed: after the take, which acquires.
+        self.arrival.load(Relaxed)
     }
 
     /// Adds one signal, if the bell is still in `epoch`, and wakes a sleeper. Where nothing is added, because something is

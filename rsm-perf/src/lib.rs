@@ -11,6 +11,7 @@
 //! | [`ops`] | which operations there are, and what each is compared with |
 //! | [`pair`] | the conductor's side: starts two parties, tells them what to do, ends them |
 //! | [`measure`] | interleaves, calibrates, takes minimum, median, p99 and ratios |
+//! | [`modelled`] | what a profile says of operations |
 //! | [`report`] | results as a table and as records |
 //! | [`machine`] | load, processors, pinning |
 //! | [`party`] | a party's side: clocks, and waits that notice a death |
@@ -23,6 +24,7 @@
 
 pub mod machine;
 pub mod measure;
+pub mod modelled;
 pub mod ops;
 pub mod pair;
 pub mod party;

@@ -133,6 +133,11 @@ impl Pair {
         self.ops.iter().any(|known| known == op)
     }
 
+    /// Leaves out what does not go through a library: limits, and round trips of cache lines.
+    pub fn forget_raw(&mut self) {
+        self.ops.retain(|op| !op.starts_with("raw-"));
+    }
+
     /// Has an operation done; returns nanoseconds for each sample, of `batch` operations.
     ///
     /// # Errors

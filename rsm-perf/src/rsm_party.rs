@@ -1,7 +1,7 @@
 //! The operations of rsm, through its Rust API.
 #![allow(unsafe_code)] // looks at arrived data in place, as the raw operations do
 
-use crate::party::{Pairing, Party, Result, Side, Trouble};
+use crate::party::{self, Pairing, Party, Result, Side, Trouble};
 use crate::protocol::Job;
 use crate::raw::copies::{arrived, expected_sum, intact, read_all, sum, wrong};
 use crate::raw::{happened, sleep_until, stream_of, wake};
@@ -35,6 +35,10 @@ impl RsmParty {
     /// What rsm says.
     pub fn join(pairing: &Pairing) -> Result<RsmParty> {
         let controller = Controller::open("shm0")?;
+        let node = controller.node().clone();
+        if node.modelled().is_some() {
+            party::clock_by(Box::new(move || node.modelled().unwrap_or_default().as_nanos() as u64));
+        }
         let export = controller.export(HEAD + pairing.room.next_multiple_of(HEAD))?;
         let id = export.publish(SegmentId::any(), &AccessList::everyone())?;
         let mine = [u64::from(controller.node().id()), u64::from(id.get()), 0, 0, 0, 0, 0];
@@ -81,11 +85,11 @@ impl RsmParty {
                 sleep_until(pairing, word::READY, job.last())?;
                 let id = SegmentId::new(region.word(word::COUNT).load(Acquire) as u32);
                 job.collect(|stamp| {
-                    let began = Instant::now();
+                    let began = party::now();
                     let import = self.controller.connect(self.node, id, Permission::ReadWrite)?;
                     let mapping = import.map(0, job.size, Permission::ReadWrite)?;
                     mapping.memory().write_volatile_u64(FLAG, stamp)?;
-                    let taken = began.elapsed().as_nanos() as u64;
+                    let taken = party::now() - began;
                     drop(mapping);
                     import.disconnect()?;
                     wake(region, word::PING, stamp)?;

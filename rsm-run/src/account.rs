@@ -85,7 +85,11 @@ impl Account {
             ToFront::Escaped { .. } => self.escaped = true,
             ToFront::ClusterEnds { why } => self.cluster_ended = Some(why.clone()),
             ToFront::Late { lines } => self.late.clone_from(lines),
-            ToFront::Left { .. } | ToFront::Stacks { .. } | ToFront::Suspended | ToFront::Finished { .. } => {}
+            ToFront::Left { .. }
+            | ToFront::Stacks { .. }
+            | ToFront::Modelled { .. }
+            | ToFront::Suspended
+            | ToFront::Finished { .. } => {}
         }
     }
 

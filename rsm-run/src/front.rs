@@ -319,6 +319,7 @@ impl Front<'_> {
             | ToFront::Ended { .. }
             | ToFront::Left { .. }
             | ToFront::Late { .. }
+            | ToFront::Modelled { .. }
             | ToFront::Escaped { .. } => {}
         }
     }

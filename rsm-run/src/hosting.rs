@@ -1,8 +1,8 @@
 //! The cluster that the processes of a run are part of: one that the warden hosts, or one that let it in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rsm::Cluster;
 use rsm::lens::{Delivered, Injected};
@@ -139,6 +139,19 @@ impl Hosting<'_> {
             return vec![format!("chaos: {pieces} pieces, none delivered out of order")];
         }
         lines[lines.len().saturating_sub(MOST_LATE)..].to_vec()
+    }
+
+    /// How long calls of each node's processes would have taken, the longest of them, where that is added up.
+    pub(crate) fn modelled(&self) -> Option<String> {
+        let Hosting::Own(cluster, _) = self else { return None };
+        let mut nodes: BTreeMap<u32, Duration> = BTreeMap::new();
+        for (node, _, time) in cluster.modelled() {
+            let longest = nodes.entry(node).or_default();
+            *longest = time.max(*longest);
+        }
+        let told = |(node, time): (u32, Duration)| format!("{:.3} ms (node {node})", time.as_secs_f64() * 1000.0);
+        let told: Vec<String> = nodes.into_iter().filter(|(_, time)| !time.is_zero()).map(told).collect();
+        (!told.is_empty()).then(|| format!("modelled: {}", told.join(", ")))
     }
 
     /// What the nodes that run wait for, as the cluster knows it.

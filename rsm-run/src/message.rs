@@ -45,6 +45,8 @@ pub(crate) enum ToFront {
     Suspended,
     /// What nodes say of stores and signals that were late, in a run that failed.
     Late { lines: Vec<String> },
+    /// How long calls of nodes would have taken, in a run that adds that up.
+    Modelled { line: String },
     /// No process of any node is left and the cluster has ended: the last message.
     Finished { code: ExitCode },
 }

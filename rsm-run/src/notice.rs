@@ -64,6 +64,7 @@ fn text(message: &ToFront, plan: &Plan) -> Option<String> {
             format!("rsm-ctl: left running, as only root can end what {whose}: process {}", processes.join(", "))
         }
         ToFront::ClusterEnds { why } => format!("rsm-ctl: {why}"),
+        ToFront::Modelled { line } => format!("rsm-ctl: {line}"),
         ToFront::Suspended | ToFront::Late { .. } | ToFront::Finished { .. } => return None,
     })
 }

@@ -185,6 +185,9 @@ impl Warden<'_> {
                 self.wire.send(&ToFront::Late { lines });
             }
         }
+        if let Some(line) = self.hosting.modelled() {
+            self.wire.send(&ToFront::Modelled { line });
+        }
         drop(self.hosting);
         self.wire.send(&ToFront::Finished { code: self.supervision.code() });
     }

@@ -12,6 +12,7 @@
 //! | what a seed draws | [`draw`] |
 //! | what goes wrong now and then | [`fault`] |
 //! | when it does | [`inject`] |
+//! | how long things take | [`profile`] |
 //! | what is on its way | [`log`] |
 //! | what a process says of it | [`record`] |
 
@@ -20,6 +21,7 @@ pub mod fault;
 pub mod inject;
 pub mod log;
 pub mod model;
+pub mod profile;
 pub mod record;
 
 use crate::error::{Code, Error, Result};
@@ -27,9 +29,13 @@ use serde::{Deserialize, Serialize};
 
 pub use fault::Faults;
 pub use model::Model;
+pub use profile::Profile;
 
 /// Bits of a gate's word that say the call; those above, the node.
 const GATE_CALL: u32 = 48;
+/// Bits of the first word: 8 of a profile, and one.
+const PROFILE: u32 = 24;
+const VIRTUAL: u32 = 32;
 /// Words of the registry that hold a lens.
 pub const WORDS: usize = 4;
 
@@ -71,6 +77,10 @@ pub struct Lens {
     pub strength: Strength,
     /// What goes wrong now and then.
     pub faults: Faults,
+    /// How long calls take; `None`: as long as they do.
+    pub profile: Option<Profile>,
+    /// Nobody waits for that: each process adds up what its calls take.
+    pub is_virtual: bool,
     /// Who dies, for who explores what others make of it.
     pub gate: Option<Gate>,
 }
@@ -92,7 +102,8 @@ impl Lens {
 
     /// Nothing is late, nothing goes wrong: to be added to.
     pub fn clear(seed: u64) -> Lens {
-        Lens { seed, model: None, strength: Strength::default(), faults: Faults::NONE, gate: None }
+        let (strength, faults) = (Strength::default(), Faults::NONE);
+        Lens { seed, model: None, strength, faults, profile: None, is_virtual: false, gate: None }
     }
 
     /// Stores are late under this model.
@@ -113,12 +124,26 @@ impl Lens {
         Lens { faults, ..self }
     }
 
+    /// Calls take as long as on this interconnect.
+    #[must_use]
+    pub fn profile(self, profile: Profile) -> Lens {
+        Lens { profile: Some(profile), ..self }
+    }
+
+    /// Nobody waits for that: each process adds up how long its calls would take.
+    #[must_use]
+    pub fn virtual_time(self) -> Lens {
+        Lens { is_virtual: true, ..self }
+    }
+
     /// The words of the registry that say this; a cluster without a lens has zeroes.
     pub fn words(self) -> [u64; WORDS] {
         const HAS: u64 = 1;
         let model = self.model.map_or(0, |model| model as u64 + 1);
         let gate = self.gate.map_or(0, |gate| u64::from(gate.node) << GATE_CALL | gate.call & ((1 << GATE_CALL) - 1));
-        [HAS | model << 8 | (self.strength as u64) << 16, self.seed, self.faults.bits().into(), gate]
+        let profile =
+            self.profile.map_or(0, |profile| profile as u64 + 1) << PROFILE | u64::from(self.is_virtual) << VIRTUAL;
+        [HAS | model << 8 | (self.strength as u64) << 16 | profile, self.seed, self.faults.bits().into(), gate]
     }
 
     /// Reads the words of a registry: an allegation.
@@ -137,10 +162,15 @@ impl Lens {
             number => Some(Model::ALL.get(number - 1).ok_or_else(unknown)?.1),
         };
         let strength = Strength::ALL.get(part(16)).ok_or_else(unknown)?.1;
+        let profile = match part(PROFILE) {
+            0 => None,
+            number => Some(profile::PROFILES.get(number - 1).ok_or_else(unknown)?.profile),
+        };
+        let is_virtual = kind >> VIRTUAL & 1 == 1;
         let faults = u32::try_from(faults).ok().and_then(Faults::from_bits).ok_or_else(unknown)?;
         let (node, call) = ((gate >> GATE_CALL) as u32, gate & ((1 << GATE_CALL) - 1));
         let gate = (gate != 0).then_some(Gate { node, call });
-        let lens = Lens { seed, model, strength, faults, gate };
+        let lens = Lens { seed, model, strength, faults, profile, is_virtual, gate };
         if lens.words() == words { Ok(Some(lens)) } else { Err(unknown()) }
     }
 }
@@ -185,6 +215,12 @@ impl std::fmt::Display for Lens {
         if self.faults != Faults::NONE {
             write!(f, ", faults {}", self.faults)?;
         }
+        if let Some(profile) = self.profile {
+            write!(f, ", profile {profile}")?;
+        }
+        if self.is_virtual {
+            write!(f, ", virtual")?;
+        }
         Ok(())
     }
 }
@@ -200,7 +236,10 @@ mod tests {
                 for model in [None, Some(model)] {
                     let faults = Faults::NONE.with(fault::Fault::Partial);
                     let gate = Some(Gate { node: 63, call: 1 << 40 });
-                    for lens in [Lens::clear(3), Lens { seed: u64::MAX - 3, model, strength, faults, gate }] {
+                    let clear = Lens::clear(3);
+                    let full = Lens { seed: u64::MAX - 3, model, strength, faults, gate, ..clear };
+                    let last = clear.profile(Profile::Sci).virtual_time();
+                    for lens in [clear, full, full.profile(Profile::DolphinNtb), last] {
                         assert_eq!(Lens::from_words(lens.words()), Ok(Some(lens)));
                     }
                 }
@@ -210,6 +249,8 @@ mod tests {
         for words in [
             [1 | 9 << 8, 0, 0, 0],
             [1 | 3 << 16, 0, 0, 0],
+            [1 | 6 << PROFILE, 0, 0, 0],
+            [1 | 2 << VIRTUAL, 0, 0, 0],
             [1, 0, 1 << 9, 0],
             [1, 0, 1 << 32, 0],
             [1 | 1 << 60, 0, 0, 0],

@@ -10,6 +10,7 @@
 use super::inject::{Injected, Last};
 use super::log::{Delivered, Overtaking, Target};
 use crate::sync::{AtomicU64, Ordering::Relaxed, Ordering::Release, acquire, fence};
+use core::time::Duration;
 
 /// The words of one process.
 #[repr(C, align(64))]
@@ -24,7 +25,9 @@ pub struct RecordRow {
     faults: AtomicU64,
     /// [`Last::word`]; 0: none.
     last_fault: AtomicU64,
-    reserved: [AtomicU64; 5],
+    /// Nanoseconds.
+    modelled: AtomicU64,
+    reserved: [AtomicU64; 4],
 }
 
 #[cfg(not(rsm_loom))]
@@ -56,6 +59,7 @@ impl RecordRow {
             last: std::array::from_fn(|_| zero()),
             faults: zero(),
             last_fault: zero(),
+            modelled: zero(),
             reserved: std::array::from_fn(|_| zero()),
         }
     }
@@ -85,6 +89,16 @@ impl RecordRow {
     pub fn write_faults(&self, injected: &Injected) {
         self.faults.store(injected.count, Relaxed);
         self.last_fault.store(injected.last.map_or(0, Last::word), Relaxed);
+    }
+
+    /// Writes how long calls would have taken, in nanoseconds.
+    pub fn write_modelled(&self, time: u64) {
+        self.modelled.fetch_max(time, Relaxed);
+    }
+
+    /// Reads how long that is.
+    pub fn read_modelled(&self) -> Duration {
+        Duration::from_nanos(self.modelled.load(Relaxed))
     }
 
     /// Reads which they were.
@@ -171,6 +185,8 @@ mod tests {
             row.write_faults(&injected);
             assert_eq!(row.read_faults(), injected);
         }
+        row.write_modelled(7);
+        assert_eq!(row.read_modelled(), Duration::from_nanos(7));
         // As a process leaves it that dies while it writes.
         row.sequence.store(7, Relaxed);
         assert_eq!(row.read(), Delivered { last: None, ..delivered });

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use rsm::lens::Profile;
 use rsm_perf::ops::{self, Op};
 
 use crate::duration;
@@ -46,12 +47,23 @@ pub(crate) struct PerfArgs {
     /// Measure through this program too and show it beside: benches/c/rsm_perf.c, for one, goes through librsm
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) also: Vec<PathBuf>,
+    /// Measure in a private cluster whose calls take as long as on an interconnect, beside what its profile says: dolphin-ntb,
+    /// dolphin-ix, intel-ntb, firelink or sci; see docs/profiles.md. All times are modelled
+    #[arg(long, value_name = "NAME", value_parser = profile, conflicts_with = "cluster")]
+    pub(crate) profile: Option<Profile>,
+    /// Wait for nothing of that: measure by the clocks that only calls move
+    #[arg(long = "virtual", requires = "profile", conflicts_with = "also")]
+    pub(crate) is_virtual: bool,
     /// Write JSON: an object with a "version", the machine, and one array (see docs/json.md)
     #[arg(long)]
     pub(crate) json: bool,
     /// What the two processes are started with
     #[arg(long, hide = true)]
     pub(crate) party: bool,
+}
+
+fn profile(name: &str) -> Result<Profile, String> {
+    Profile::parse(name).map_err(|error| error.detail().to_owned())
 }
 
 fn operation(name: &str) -> Result<&'static Op, String> {

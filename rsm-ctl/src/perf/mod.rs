@@ -7,10 +7,12 @@ mod json;
 use std::cell::RefCell;
 use std::ffi::OsString;
 
+use rsm::lens::Lens;
 use rsm::observe::Observer;
 use rsm::steer::Steering;
 use rsm_perf::machine::{self, Machine};
 use rsm_perf::measure::{Outcome, measure};
+use rsm_perf::modelled::{self, MODELLED};
 use rsm_perf::ops::{OPS, Op};
 use rsm_perf::pair::{Broken, Pair, Program};
 use rsm_perf::report;
@@ -36,7 +38,7 @@ pub(crate) fn perform(args: &PerfArgs) -> Result<ExitCode, Failure> {
         print::warning(warning);
     }
     let stage = Stage::set(args)?;
-    let chosen: Vec<&'static Op> = if args.op.is_empty() { OPS.iter().collect() } else { args.op.clone() };
+    let chosen = chosen(args)?;
     let plan: Vec<(&Op, Vec<usize>)> = chosen.into_iter().map(|op| (op, op.sizes(&args.sizes))).collect();
     let room = plan.iter().flat_map(|(_, sizes)| sizes).copied().max().unwrap_or(8);
 
@@ -46,20 +48,28 @@ pub(crate) fn perform(args: &PerfArgs) -> Result<ExitCode, Failure> {
     for program in &args.also {
         pairs.push(Pair::start(&stage.program(&[program.into()])?, cpus, room).map_err(broken)?);
     }
+    if args.profile.is_some() {
+        // What does not go through the cluster takes as long as it does, or no time at all.
+        pairs.iter_mut().for_each(Pair::forget_raw);
+    }
     if !args.json {
-        let code = print::answer(&format!("# {}\n# {}\n{}\n", stage.line, machine.line(), report::COLUMNS))?;
+        let columns = if args.profile.is_some() { modelled::COLUMNS } else { report::COLUMNS };
+        let code = print::answer(&format!("# {}\n# {}\n{columns}\n", stage.line, machine.line()))?;
         if code != ExitCode::Success {
             return Ok(code);
         }
     }
     let mut outcomes = Vec::new();
     for (op, sizes) in plan {
-        let mut text = report::heading(op) + "\n";
+        let mut text = if args.profile.is_some() { String::new() } else { report::heading(op) + "\n" };
         for size in sizes {
             let mut turn: Vec<&mut Pair> = pairs.iter_mut().collect();
             let found = measure(&mut turn, op, size, args.time, || stage.still_there()).map_err(broken)?;
             for outcome in &found {
-                text += &report::row(op, outcome);
+                text += &match args.profile {
+                    Some(profile) => modelled::row(profile, op, outcome),
+                    None => report::row(op, outcome),
+                };
                 text.push('\n');
             }
             outcomes.extend(found);
@@ -76,9 +86,25 @@ pub(crate) fn perform(args: &PerfArgs) -> Result<ExitCode, Failure> {
 
 fn finish(args: &PerfArgs, machine: &Machine, outcomes: &[Outcome]) -> Result<ExitCode, Failure> {
     if args.json {
-        return print::answer(&json::render(machine, machine::load(), outcomes));
+        return print::answer(&json::render(machine, machine::load(), args.profile, outcomes));
     }
     Ok(ExitCode::Success)
+}
+
+/// The operations that are to be measured.
+fn chosen(args: &PerfArgs) -> Result<Vec<&'static Op>, Failure> {
+    let all: Vec<&'static Op> = if args.op.is_empty() { OPS.iter().collect() } else { args.op.clone() };
+    if args.profile.is_none() {
+        return Ok(all);
+    }
+    let (modelled, other): (Vec<&Op>, Vec<&Op>) = all.into_iter().partition(|op| MODELLED.contains(&op.name));
+    match other.first().filter(|_| !args.op.is_empty()) {
+        Some(op) => {
+            let names = MODELLED.join(", ");
+            Err(Failure::usage(format!("no profile says what {:?} takes; of these it does: {names}", op.name)))
+        }
+        None => Ok(modelled),
+    }
 }
 
 /// The operations, a line each.
@@ -111,6 +137,8 @@ struct Stage {
     /// processors.
     running: Option<(Steering, Observer)>,
     private: RefCell<Vec<rsm::Cluster>>,
+    /// What private ones are seen through.
+    lens: Option<Lens>,
 }
 
 impl Stage {
@@ -126,8 +154,16 @@ impl Stage {
             Some((_, observer)) => format!("cluster {}", observer.cluster().name),
             None => "a private cluster".to_owned(),
         };
+        let lens = args.profile.map(|profile| Lens { is_virtual: args.is_virtual, ..Lens::clear(0).profile(profile) });
+        let place = match args.profile {
+            Some(profile) if args.is_virtual => {
+                format!("{place} with profile {profile}, all times modelled, by virtual clocks")
+            }
+            Some(profile) => format!("{place} with profile {profile}, all times modelled"),
+            None => place,
+        };
         let line = format!("{place}: node {} imports from node {}", nodes[0], nodes[1]);
-        Ok(Stage { nodes, line, running, private: RefCell::default() })
+        Ok(Stage { nodes, line, running, private: RefCell::default(), lens })
     }
 
     /// The program as two processes, one for each node.
@@ -136,7 +172,11 @@ impl Stage {
         let environment = match &self.running {
             Some((steering, _)) => [owned(steering.environment(a)?), owned(steering.environment(b)?)],
             None => {
-                let cluster = rsm::Cluster::new(a.max(b))?;
+                let mut builder = rsm::Cluster::builder(a.max(b));
+                if let Some(lens) = self.lens {
+                    builder = builder.lens(lens);
+                }
+                let cluster = builder.start()?;
                 let environment = [owned(cluster.environment(a)?), owned(cluster.environment(b)?)];
                 self.private.borrow_mut().push(cluster);
                 environment

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use clap::Args;
-use rsm::lens::{Faults, Lens, Model, Strength, fault_lines, parse_seed};
+use rsm::lens::{Faults, Lens, Model, PROFILES, Profile, Strength, fault_lines, parse_seed, profile_lines};
 use rsm_run::hint::quoted;
 
 /// What `run` and `up` can be told of a lens. A file has the same words as keys.
@@ -28,6 +28,15 @@ pub(crate) struct LensArgs {
     /// Let things go wrong now and then, as on an interconnect: names with commas between, or all; see docs/faults.md
     #[arg(long, value_name = "FAULTS", value_parser = faults, long_help = faults_help())]
     pub(crate) faults: Option<Faults>,
+    /// Let calls take as long as on an interconnect: dolphin-ntb, dolphin-ix, intel-ntb, firelink or sci; see docs/profiles.md
+    #[arg(long, value_name = "NAME", value_parser = profile, long_help = profile_help())]
+    pub(crate) profile: Option<Profile>,
+    /// Wait for nothing of that: add up what calls would take, and say it at the end
+    ///
+    /// Each node has a clock that only its calls move, and the signals that it takes, to when they arrive. What the program
+    /// computes takes no time there. Needs a profile.
+    #[arg(long = "virtual")]
+    pub(crate) is_virtual: bool,
 }
 
 /// What the manual says of faults: the table that they are drawn from.
@@ -36,6 +45,16 @@ fn faults_help() -> String {
         "Let things go wrong now and then, as on an interconnect: names with commas between, or all\n\nWhat goes wrong when \
          is drawn from the seed of --chaos. Without that a seed is drawn, and nothing is late. See docs/faults.md.\n\n{}",
         fault_lines()
+    )
+}
+
+/// What the manual says of profiles: the table that times are taken from.
+fn profile_help() -> String {
+    format!(
+        "Let calls take as long as on an interconnect\n\nPuts, gets, barriers, signals and connects wait until the time is over \
+         that they would take there; what is stored and loaded through mappings does not. Times are modelled: numbers with a \
+         question mark are guesses, the others were measured by somebody. See docs/profiles.md.\n\n{}",
+        profile_lines()
     )
 }
 
@@ -66,6 +85,11 @@ pub(crate) fn faults(names: &str) -> Result<Faults, String> {
     Faults::parse(names).map_err(|error| error.detail().to_owned())
 }
 
+/// Reads the name of a profile.
+pub(crate) fn profile(name: &str) -> Result<Profile, String> {
+    Profile::parse(name).map_err(|error| error.detail().to_owned())
+}
+
 impl LensArgs {
     /// These words, and those of a file where nothing is said here.
     pub(crate) fn or(self, file: LensArgs) -> LensArgs {
@@ -73,6 +97,8 @@ impl LensArgs {
             chaos: self.chaos.or(file.chaos),
             model: self.model.or(file.model),
             faults: self.faults.or(file.faults),
+            profile: self.profile.or(file.profile),
+            is_virtual: self.is_virtual || file.is_virtual,
         }
     }
 
@@ -81,10 +107,22 @@ impl LensArgs {
         if *self == LensArgs::default() {
             return None;
         }
-        let (seed, strength) = self.chaos.and_then(|seed| seed.0).unwrap_or_else(|| (drawn(), Strength::Usual));
         let is_late = self.chaos.is_some() || self.model.is_some();
+        let draws = is_late || self.faults.is_some();
+        let unsaid = || (if draws { drawn() } else { 0 }, Strength::Usual);
+        let (seed, strength) = self.chaos.and_then(|seed| seed.0).unwrap_or_else(unsaid);
         let model = is_late.then(|| self.model.unwrap_or_default());
-        Some(Lens { model, strength, faults: self.faults.unwrap_or_default(), ..Lens::clear(seed) })
+        let (faults, profile, is_virtual) = (self.faults.unwrap_or_default(), self.profile, self.is_virtual);
+        Some(Lens { model, strength, faults, profile, is_virtual, ..Lens::clear(seed) })
+    }
+
+    /// What cannot be meant.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.is_virtual && self.profile.is_none() {
+            let names: Vec<&str> = PROFILES.iter().map(|row| row.name).collect();
+            return Err(format!("virtual time needs a profile: {}", names.join(", ")));
+        }
+        Ok(())
     }
 }
 
@@ -95,6 +133,9 @@ fn drawn() -> u64 {
 
 /// What to say before anything starts.
 pub(crate) fn notice(lens: &Lens) -> String {
+    if let Some(profile) = lens.profile.filter(|_| lens.model.is_none() && lens.faults == Faults::NONE) {
+        return format!("rsm-ctl: profile {profile}: all times are modelled\n");
+    }
     format!("rsm-ctl: chaos: {lens}; the same again: {}\n", again(std::env::args_os(), lens))
 }
 
@@ -164,6 +205,11 @@ mod tests {
         assert_eq!((model.model, model.strength), (Some(Model::Sci), Strength::Usual));
         let given = LensArgs { chaos: Some(Seed::parse("7:storm").unwrap()), ..LensArgs::default() };
         assert_eq!(given.lens(), Some(Lens::chaos(7).strength(Strength::Storm)));
+        let paced = LensArgs { profile: Some(Profile::Sci), is_virtual: true, ..LensArgs::default() };
+        assert_eq!(paced.lens(), Some(Lens::clear(0).profile(Profile::Sci).virtual_time()), "nothing is drawn");
+        assert_eq!(notice(&paced.lens().unwrap()), "rsm-ctl: profile sci: all times are modelled\n");
+        let nameless = LensArgs { profile: None, ..paced };
+        assert!(nameless.check().unwrap_err().contains("dolphin-ntb, dolphin-ix, intel-ntb, firelink, sci"));
         assert!(Seed::parse("seven").unwrap_err().contains("no seed"));
     }
 }

@@ -83,6 +83,7 @@ fn described(args: ClusterArgs, reader: Reader) -> Result<Description, Failure> 
         file.controllers = args.controllers;
     }
     file.lens = args.lens.or(file.lens);
+    file.lens.check().map_err(Failure::usage)?;
     Ok(file)
 }
 

@@ -127,6 +127,11 @@ impl AgentHandle {
         self.records.list(RecordRow::read_faults)
     }
 
+    /// How long their calls would have taken, where that is only added up; likewise.
+    pub fn modelled(&self) -> Vec<(u32, u32, Duration)> {
+        self.records.list(RecordRow::read_modelled)
+    }
+
     /// Address at which members find the agent.
     pub fn address(&self) -> &Address {
         &self.address

@@ -9,8 +9,10 @@ use crate::memory::memfd;
 use crate::memory::region::Region;
 use rsm_core::access::Permission;
 use rsm_core::crash_point;
+use rsm_core::driver::WindowKind;
 use rsm_core::generation::Generation;
 use rsm_core::lens::inject::{Call, Place};
+use rsm_core::lens::profile::Cost;
 use rsm_core::message::{Answer, Ask, Connected};
 use rsm_core::registry::Found;
 use rsm_core::sync::acquire32;
@@ -31,6 +33,7 @@ impl Membership {
         permission: Permission,
     ) -> Result<Arc<Connection>> {
         let has_bells = self.has_bells_of(node);
+        let begun = self.begin_call();
         let (answer, descriptors) = self.ask(Ask::Connect { controller, node, id, permission, has_bells })?;
         crash_point!(ConnectGranted);
         let Answer::Connected(connected) = answer else { return Err(unexpected(&answer)) };
@@ -41,6 +44,9 @@ impl Membership {
         let done = refused.and_then(establish);
         if done.is_err() {
             let _ = self.ask_done(Ask::Disconnect { connection: connected.connection });
+        }
+        if connected.window == WindowKind::Lensed {
+            self.end_call(begun, node, Cost::Connect);
         }
         done
     }

@@ -4,7 +4,7 @@ use super::control::{Control, unexpected};
 use super::fork::{self, Hold};
 use super::spin::Budget;
 use super::table::Table;
-use super::taps::Taps;
+use super::taps::{Tap, Taps};
 use super::way::Posting;
 use super::{Shared, State, Tie, events};
 use crate::address::Address;
@@ -132,6 +132,9 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
         spinning: Budget::default(),
         state: Mutex::new(State { tie: Arc::clone(&tie), table: Table::default(), tallies: Vec::new(), revival: None }),
     });
+    if shared.posting.as_ref().is_some_and(|posting| posting.pace().is_some()) {
+        shared.taps.set(Tap::Pace, true);
+    }
     crash_point!(JoinMapped);
     events::start(events, Arc::clone(&shared), Arc::clone(&tie.parking))?;
     crash_point!(JoinListening);

@@ -131,14 +131,19 @@ impl Segment {
     /// # Errors
     /// None while the cluster runs; a segment without importers is posted to without effect.
     pub fn post(&self, accumulate: Accumulate) -> Result<()> {
+        let mut arrival = 0;
         if self.membership.shared.taps.is_any() {
             self.membership.tell(Event::Posted);
+            arrival = self.membership.arrival();
         }
         let registry = self.membership.registry();
         let bells = self.membership.bells_of(self.membership.node()?, None)?;
         let mut below = u64::MAX;
         let complete = walk_connections(&registry, self.name.row, self.name.incarnation, &mut below, |connection| {
             if let Ok(bell) = bells.bell(connection.bell) {
+                if arrival > 0 {
+                    bell.arrives(arrival);
+                }
                 // An import that was cut meanwhile tells its own waiter.
                 let _ = bell.post(connection.epoch, accumulate, &Poster);
             }

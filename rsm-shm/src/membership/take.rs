@@ -1,6 +1,5 @@
 //! Taking signals of a bell of this process: of an import or an export, at once or after a sleep.
 
-use super::event::Event;
 use super::{Membership, deadline};
 use crate::parking::BellPark;
 use rsm_core::bell::Bell;
@@ -19,7 +18,7 @@ impl Membership {
     pub fn take(&self, bell: &Bell) -> bool {
         let taken = bell.try_take() == Ok(true);
         if taken {
-            self.tell_taken();
+            self.tell_taken(bell);
         }
         taken
     }
@@ -31,7 +30,7 @@ impl Membership {
     pub fn take_or_tell(&self, bell: &Bell) -> Result<bool> {
         let taken = bell.try_take()?;
         if taken {
-            self.tell_taken();
+            self.tell_taken(bell);
         }
         Ok(taken)
     }
@@ -49,7 +48,7 @@ impl Membership {
             }
             taken => {
                 if taken.is_ok() {
-                    self.tell_taken();
+                    self.tell_taken(bell);
                 }
                 taken
             }
@@ -71,11 +70,11 @@ impl Membership {
         })
     }
 
-    /// A signal was taken.
+    /// A signal was taken from this bell.
     #[inline(always)]
-    pub(super) fn tell_taken(&self) {
+    pub(super) fn tell_taken(&self, bell: &Bell) {
         if self.shared.taps.is_any() {
-            self.tell(Event::Waited);
+            self.tell_taken_from(bell);
         }
     }
 }

@@ -6,6 +6,7 @@
 use super::Membership;
 use super::event::Event;
 use super::tally::Tallying;
+use rsm_core::bell::Bell;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A tap, as a member of the set.
@@ -16,6 +17,8 @@ pub(super) enum Tap {
     Tally = 1,
     /// Lets mappings through a lens follow when a signal was taken.
     Lens = 2,
+    /// Lets signals take their time.
+    Pace = 4,
 }
 
 /// The taps of a process.
@@ -56,10 +59,19 @@ impl Membership {
         if taps.has(Tap::Tally) {
             taps.tallying.tell(event);
         }
-        if let Some(posting) = &self.shared.posting
-            && taps.has(Tap::Lens)
-            && event == Event::Waited
-        {
+    }
+
+    /// Tells whoever watches that a signal was taken from this bell.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn tell_taken_from(&self, bell: &Bell) {
+        self.tell(Event::Waited);
+        let Some(posting) = &self.shared.posting else { return };
+        if let Some(pace) = posting.pace() {
+            pace.take(bell);
+            posting.note_modelled();
+        }
+        if self.shared.taps.has(Tap::Lens) {
             posting.look_at_all();
         }
     }

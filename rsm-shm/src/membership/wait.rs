@@ -153,7 +153,7 @@ impl Membership {
                 waiting.spun = true;
                 let processes = self.registry().header.processes();
                 if self.shared.spinning.spin(processes, || bell.try_take())? {
-                    self.tell_taken();
+                    self.tell_taken(bell);
                     return Ok(None);
                 }
             }

@@ -29,13 +29,15 @@ use fields::{Fields, Value, list, number, parsed, table, text, truth, wrong};
 use source::Source;
 
 /// Keys of the whole file.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 22] = [
     "nodes",
     "name",
     "controllers",
     "chaos",
     "model",
     "faults",
+    "profile",
+    "virtual",
     "program",
     "link",
     "env",
@@ -132,6 +134,8 @@ fn describe(source: &Source, reader: Reader) -> Result<Description, Failure> {
             chaos: file.take("chaos", seed)?,
             model: file.take("model", parsed(lens::model))?,
             faults: file.take("faults", parsed(lens::faults))?,
+            profile: file.take("profile", parsed(lens::profile))?,
+            is_virtual: file.take("virtual", truth)?.unwrap_or(false),
         },
         controllers,
         log_dir: file.take("log-dir", place)?,
@@ -364,6 +368,7 @@ mod tests {
             ("nodes = 2\nchaos = 'x'", "2:9", "is no seed"),
             ("nodes = 2\nchaos = [1]", "2:9", "write a seed such as 7"),
             ("nodes = 2\nmodel = 'sic'", "2:9", "tso, pcie or sci"),
+            ("nodes = 2\nprofile = 'ethernet'", "2:11", "dolphin-ntb, dolphin-ix"),
             ("nodes = 2\nenv = { A = 1 }", "2:13", "write text"),
             ("nodes = 2\ntimeout = '5d'", "2:11", "unknown unit"),
             ("nodes = 2\npin = 'x'", "2:7", "no CPU"),

@@ -16,7 +16,7 @@ mod lensed;
 use crate::memory::carry::Move;
 use crate::memory::shadow::Shadow;
 use lensed::Lensed;
-pub(super) use lensed::{Disturb, Posting, now, pause_until};
+pub(super) use lensed::{Began, Disturb, Pace, Posting, now, pause_until};
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::driver::WindowKind;
 use rsm_core::generation::Generation;

@@ -4,10 +4,12 @@
 #![allow(unsafe_code)]
 
 mod fate;
+mod pace;
 mod posting;
 mod twin;
 
 pub(in crate::membership) use fate::Disturb;
+pub(in crate::membership) use pace::{Began, Pace};
 pub(in crate::membership) use posting::{Posting, now, pause_until};
 
 use crate::cancel::Shield;
@@ -23,6 +25,7 @@ use rsm_core::lens::fault::Fault;
 use rsm_core::lens::inject::{Call, Place};
 use rsm_core::lens::log::{Key, Posted, Target};
 use rsm_core::lens::model::Load;
+use rsm_core::lens::profile::Cost;
 use rsm_core::lens::{Faults, Model};
 use rsm_core::transfer::Direction;
 use rsm_core::verdict::BarrierType;
@@ -102,6 +105,19 @@ impl Lensed {
         self.posting.meets(fault, self.place(call))
     }
 
+    /// A call begins that may be to take its time.
+    fn begin(&self) -> Option<(&Pace, Began)> {
+        self.posting.pace().map(|pace| (pace, pace.begin()))
+    }
+
+    /// It ends.
+    fn end(&self, begun: Option<(&Pace, Began)>, cost: Cost, bytes: u64) {
+        if let Some((pace, began)) = begun {
+            pace.end(began, self.node, cost, bytes);
+            self.posting.note_modelled();
+        }
+    }
+
     /// Whether anything is posted in this process.
     pub(in crate::membership::way) fn posts(&self) -> bool {
         !fork::is_unannounced()
@@ -166,10 +182,12 @@ impl Lensed {
     ) -> bool {
         let _shield = Shield::raise();
         self.look(self.mapped(kind));
+        let began = self.begin();
         let whole = self.meet(disturb);
         self.settle(kind, is_cut);
         let delay = self.posting.with(|posted| posted.lock().end_span(self.key));
         pause_until(now() + delay.unwrap_or(0));
+        self.end(began, Cost::Check, 0);
         whole
     }
 
@@ -183,7 +201,9 @@ impl Lensed {
             self.posting.look(&mut log, self.mapped(kind), Follow::Nothing);
             log.order(self.key, kind);
         };
+        let began = self.begin();
         self.posting.with(order);
+        self.end(began, Cost::Order, 0);
     }
 
     /// Delays nothing from now on: the import ends.
@@ -194,6 +214,8 @@ impl Lensed {
     /// Posts a signal.
     pub(in crate::membership::way) fn post(&self, bell: NonNull<Bell>, epoch: u32, accumulate: Accumulate) {
         let _shield = Shield::raise();
+        let began = self.begin();
+        let arrival = began.map_or(0, |(pace, began)| pace.arrival(began));
         let mut by = 0;
         let mut waits = false;
         if accumulate == Accumulate::No && self.meets(Fault::MergeSignal, Call::Signal).is_some() {
@@ -202,13 +224,17 @@ impl Lensed {
         if let Some(number) = self.meets(Fault::LateSignal, Call::Signal) {
             by = by.max(LATE + number % (2 * LATE));
         }
-        let signal = Cargo::Signal { bell, epoch, accumulate };
+        let signal = Cargo::Signal { bell, epoch, accumulate, arrival };
         let mut signals = vec![(signal, by, waits)];
         if let Some(number) = self.meets(Fault::Spurious, Call::Signal) {
             // It wakes whoever waits, whatever was posted.
-            signals.insert(0, (Cargo::Signal { bell, epoch, accumulate: Accumulate::Yes }, number % SPURIOUS, false));
+            signals.insert(
+                0,
+                (Cargo::Signal { bell, epoch, accumulate: Accumulate::Yes, arrival }, number % SPURIOUS, false),
+            );
         }
         self.posting.signal(self.key, Mapped::From(self.node), &signals);
+        self.end(began, Cost::Store, 8);
     }
 
     /// Whether a mapping is refused. The caller holds forks off.
@@ -231,8 +257,9 @@ impl Lensed {
         disturb: Disturb<'_>,
     ) -> M::Loaded {
         let _shield = Shield::raise();
+        let (began, bytes) = (self.begin(), moved.bytes());
         // SAFETY: the caller's promise.
-        unsafe {
+        let loaded = unsafe {
             match M::DIRECTION {
                 Direction::Get => self.get(offset, moved),
                 Direction::Put if explicit => self.put(offset, moved),
@@ -246,7 +273,17 @@ impl Lensed {
                     loaded
                 }
             }
+        };
+        match M::DIRECTION {
+            Direction::Get => self.end(began, Cost::Load, bytes),
+            Direction::Put => {
+                self.end(began, Cost::Store, bytes);
+                if !explicit {
+                    self.end(self.begin(), Cost::Check, 0);
+                }
+            }
         }
+        loaded
     }
 
     /// # Safety

@@ -14,6 +14,7 @@
 //! not wait for a lock that it may have inherited.
 #![allow(unsafe_code)]
 
+use super::pace::Pace;
 use super::twin::{Follow, Look, Twin};
 use crate::futex;
 use crate::membership::fork;
@@ -92,7 +93,7 @@ pub(super) enum Cargo {
     /// Bytes of the program's that are read when they are delivered, as a device would.
     Source { base: *mut u8, from: *const u8 },
     /// A signal.
-    Signal { bell: NonNull<Bell>, epoch: u32, accumulate: Accumulate },
+    Signal { bell: NonNull<Bell>, epoch: u32, accumulate: Accumulate, arrival: u64 },
 }
 
 // SAFETY: the pointers lead into mappings that outlive the piece, by the promise of `Posting::enter`, or are only read in a
@@ -106,6 +107,8 @@ pub(in crate::membership) struct Posting {
     posted: Posted<Cargo>,
     /// The mappings of its imports; under the lock of the log.
     twins: Mutex<Vec<Twin>>,
+    /// How long calls take.
+    pace: Option<Pace>,
     /// What goes wrong, and when.
     faults: Mutex<Injector>,
     /// Where this process says what became of what it posted, and [`fork::count`] of it; locked last.
@@ -135,6 +138,7 @@ impl Posting {
             lens,
             posted: Posted::new(Log::new(&lens, node)),
             twins: Mutex::default(),
+            pace: Pace::of(&lens),
             faults: Mutex::new(Injector::new(&lens, node)),
             record: Mutex::default(),
             process: AtomicU32::new(fork::count()),
@@ -322,6 +326,19 @@ impl Posting {
         self.write(|row| row.write_faults(faults.injected()));
     }
 
+    /// How long calls take, where the cluster has a profile.
+    pub(in crate::membership) fn pace(&self) -> Option<&Pace> {
+        self.pace.as_ref()
+    }
+
+    /// Says how long they would have taken.
+    pub(in crate::membership) fn note_modelled(&self) {
+        if let Some(time) = self.pace.as_ref().and_then(Pace::modelled) {
+            let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            self.with(|_| self.write(|row| row.write_modelled(time)));
+        }
+    }
+
     /// Writes to the record of this process.
     fn write(&self, what: impl FnOnce(&RecordRow)) {
         if let Some((process, record)) = &*self.record.lock().unwrap_or_else(PoisonError::into_inner)
@@ -496,9 +513,13 @@ pub(super) fn execute(target: Target, cargo: &Cargo) {
     // after a store of its own. Posts have one too.
     fence(Release);
     let (offset, length) = match (cargo, target) {
-        (Cargo::Signal { bell, epoch, accumulate }, _) => {
+        (Cargo::Signal { bell, epoch, accumulate, arrival }, _) => {
             // SAFETY: the bell is in memory that outlives the import. One whose export has ended says so to who waits.
-            let _ = unsafe { bell.as_ref() }.post(*epoch, *accumulate, &Poster);
+            let bell = unsafe { bell.as_ref() };
+            if *arrival > 0 {
+                bell.arrives(*arrival);
+            }
+            let _ = bell.post(*epoch, *accumulate, &Poster);
             return;
         }
         (_, Target::Bytes { offset, length }) => (offset, length),
