@@ -20,6 +20,7 @@ pub(crate) fn of(message: &ToFront, plan: &Plan) -> Option<String> {
         ToFront::Ended { status: Status::Exited(_), .. } if plan.terse => Verbosity::Verbose,
         ToFront::Ended { blame: Blame::Cause | Blame::Purpose, .. }
         | ToFront::TimedOut { .. }
+        | ToFront::Modelled { .. }
         | ToFront::ClusterEnds { .. } => Verbosity::Normal,
         _ => Verbosity::Verbose,
     };

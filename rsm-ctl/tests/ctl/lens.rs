@@ -64,3 +64,14 @@ fn what_is_no_lens_is_refused_with_what_there_is() {
         assert!(finished.stderr.contains(says), "{words:?}: {}", finished.stderr);
     }
 }
+
+#[test]
+fn a_profile_adds_up_what_calls_take() {
+    let finished = run(&["-n", "1", "--profile", "sci", "--virtual"], "true").finish();
+    assert!(finished.stderr.contains("profile sci: all times are modelled"), "{}", finished.stderr);
+    // Nobody has called anything.
+    assert!(!finished.stderr.contains("modelled: "), "{}", finished.stderr);
+    let wrong = run(&["-n", "1", "--profile", "pcie"], "true").finish();
+    assert_eq!(wrong.code(), 2);
+    assert!(wrong.stderr.contains("there is no profile \"pcie\": dolphin-ntb, dolphin-ix"), "{}", wrong.stderr);
+}
