@@ -1,5 +1,6 @@
 //! A cluster whose agent lives in this process.
 
+use crate::lens::gate::Called;
 use crate::lens::{Delivered, Injected, Lens};
 use crate::steer::Steering;
 use crate::{Geometry, Node, Result};
@@ -88,6 +89,18 @@ impl Cluster {
     /// joined, those that have ended too.
     pub fn modelled(&self) -> Vec<(u32, u32, Duration)> {
         self.agent.modelled()
+    }
+
+    /// What the processes of nodes say of their calls, in a cluster whose [lens](ClusterBuilder::lens) has a
+    /// [gate](crate::lens::Gate): node, process id, and what; as above.
+    pub fn calls(&self) -> Vec<(u32, u32, Called)> {
+        self.agent.calls()
+    }
+
+    /// Node and process id of each process that was killed at the gate of the cluster's [lens](ClusterBuilder::lens), from
+    /// before it is dead.
+    pub fn gate_kills(&self) -> Vec<(u32, u32)> {
+        self.agent.died_at_gate()
     }
 
     /// Joins as `node` from inside this process. Called again, it gives the same membership.

@@ -47,6 +47,7 @@
 //! for when others look is not drawn. The loopback controller and implicit transfers are never weak.
 
 pub use rsm_core::lens::fault::{FAULTS, Fault, Row, lines as fault_lines};
+pub use rsm_core::lens::gate;
 pub use rsm_core::lens::inject::{Call, Injected, Last};
 pub use rsm_core::lens::log::{Delivered, Overtaking, Target};
 pub use rsm_core::lens::profile::{Cost, PROFILES, Point, Profile, Row as ProfileRow, Source, lines as profile_lines};

@@ -292,6 +292,7 @@ unsafe fn take_ready(fds: *mut pollfd, count: nfds_t) -> c_int {
             found += c_int::from(entry.revents != 0);
             continue;
         };
+        side.membership().called_to_wait(side.bell(), Some(Duration::ZERO));
         entry.revents = match side.membership().take_or_tell(side.bell()) {
             Ok(true) => POLLRDNORM,
             // Another thread was faster.

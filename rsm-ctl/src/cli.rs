@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::colour::Palette;
 use crate::doctor::DoctorArgs;
 use crate::exit_code::{self, ExitCode};
+use crate::explore::args::ExploreArgs;
 use crate::failure::Failure;
 use crate::manual::ManArgs;
 use crate::perf::PerfArgs;
@@ -76,6 +77,14 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Measure latency and bandwidth between two nodes, of a private cluster or a running one
     Perf(PerfArgs),
+    /// Kill a node before each of its calls, one run for each, and find those that others do not survive
+    ///
+    /// The first run counts: the calls of the node to put, get, order, close, post, wait, create, publish, connect and what ends
+    /// those. Then the same programs run again and again, and each time the node is killed before another call: before each of
+    /// the first 32, and of the others before those that differ from all before them in kind, segment or caller, and at powers
+    /// of two. A run in which a survivor hangs, fails or is killed by a signal, or in which something is left behind, is told,
+    /// with the command that repeats it.
+    Explore(ExploreArgs),
     /// Take links down, bring them up, or count an error on them
     Link(LinkArgs),
     /// Kill, stop or continue the processes of a node

@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// The commands that have the option.
-const COMMANDS: [&str; 2] = ["run", "up"];
+const COMMANDS: [&str; 3] = ["run", "up", "explore"];
 
 /// The same command line, with the number of nodes as `-n N`. Nothing behind the beginning of a program is touched.
 pub(crate) fn translated(words: impl Iterator<Item = OsString>, command: &clap::Command) -> Vec<OsString> {

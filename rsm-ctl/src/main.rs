@@ -1,7 +1,8 @@
 //! `rsm-ctl`: start clusters of rsm nodes and look at the running ones.
 //!
 //! The way of a command through the files: [`cli`] says what may be asked, [`command`] hands it to the part that does
-//! it ([`run`] starts a cluster, [`query`], [`watch`] and [`top`] look at one, [`steer`] disturbs one, [`perf`] measures, [`doctor`] looks at the
+//! it ([`run`] starts a cluster, [`query`], [`watch`] and [`top`] look at one, [`steer`] disturbs one, [`perf`] measures, [`explore`] kills a node
+//! at each of its calls, [`doctor`] looks at the
 //! machine), and every end has a number in [`exit_code`]. What
 //! is said goes through [`mod@print`]. What starts a cluster and its programs is [`rsm_run`]; the only unsafe code here is in
 //! [`outset`].
@@ -11,6 +12,7 @@ mod clock;
 mod command;
 mod doctor;
 mod duration;
+mod explore;
 mod habits;
 mod manual;
 mod number;

@@ -8,7 +8,7 @@ fn output(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "run",
     "up",
     "down",
@@ -25,6 +25,7 @@ const COMMANDS: [&str; 22] = [
     "top",
     "doctor",
     "perf",
+    "explore",
     "link",
     "node",
     "segment",

@@ -7,6 +7,7 @@ use rustix::process::{RawPid, Signal};
 use crate::message::{Hang, ToFront};
 use crate::status::Status;
 use crate::supervision::Blame;
+use crate::trial::ProcessCalls;
 
 /// How one process ended.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +44,10 @@ pub(crate) struct Account {
     pub(crate) late: Vec<String>,
     /// Whether some are left that could not be ended.
     pub(crate) escaped: bool,
+    /// What processes said of their calls.
+    pub(crate) calls: Vec<ProcessCalls>,
+    /// What was left at the end.
+    pub(crate) leftovers: Vec<String>,
 }
 
 impl Account {
@@ -60,6 +65,8 @@ impl Account {
             cluster_ended: None,
             late: Vec::new(),
             escaped: false,
+            calls: Vec::new(),
+            leftovers: Vec::new(),
         }
     }
 
@@ -82,7 +89,19 @@ impl Account {
                 self.timed_out = Some(running.clone());
                 self.hangs.clone_from(hangs);
             }
-            ToFront::Escaped { .. } => self.escaped = true,
+            ToFront::Escaped { processes } => {
+                self.escaped = true;
+                self.leftovers
+                    .extend(processes.iter().map(|process| format!("process {process}, which cannot be ended")));
+            }
+            ToFront::Leftovers { lines } => self.leftovers.extend_from_slice(lines),
+            ToFront::Calls { calls, more: false } => self.calls.push(calls.clone()),
+            ToFront::Calls { calls, more: true } => {
+                let is_it = |of: &&mut ProcessCalls| (of.node, of.pid) == (calls.node, calls.pid);
+                if let Some(of) = self.calls.iter_mut().rev().find(is_it) {
+                    of.called.points.extend_from_slice(&calls.called.points);
+                }
+            }
             ToFront::ClusterEnds { why } => self.cluster_ended = Some(why.clone()),
             ToFront::Late { lines } => self.late.clone_from(lines),
             ToFront::Left { .. }

@@ -15,6 +15,8 @@ pub enum ExitCode {
     ClusterEnded,
     /// Something is missing that rsm does not work without.
     Missing,
+    /// What was looked for was found: a fault of the program's.
+    Found,
     /// `--timeout` expired.
     TimedOut,
     /// The program is there and cannot be executed.
@@ -38,6 +40,7 @@ impl ExitCode {
             ExitCode::Usage => 2,
             ExitCode::ClusterEnded => 3,
             ExitCode::Missing => 4,
+            ExitCode::Found => 5,
             ExitCode::TimedOut => 124,
             ExitCode::NotExecutable => 126,
             ExitCode::NotFound => 127,
@@ -55,12 +58,13 @@ impl From<ExitCode> for std::process::ExitCode {
 }
 
 /// The table of `--help`, of the manual page and of docs/exit-codes.md. A code, once here, keeps its meaning.
-const TABLE: [(&str, &str); 11] = [
+const TABLE: [(&str, &str); 12] = [
     ("0", "done; of `run` and `exec`: every program ended with 0"),
     ("1", "rsm-ctl failed or could not go on; a line on standard error says why"),
     ("2", "the command line or a cluster file cannot be understood"),
     ("3", "of `watch`, `top` and `exec`: the cluster has ended"),
     ("4", "of `doctor`: something is missing that rsm needs"),
+    ("5", "of `explore`: a run was found in which a survivor hangs or fails, or something is left"),
     ("124", "--timeout expired"),
     ("126", "the program cannot be executed"),
     ("127", "the program was not found"),
@@ -87,6 +91,7 @@ mod tests {
             (ExitCode::Usage, 2),
             (ExitCode::ClusterEnded, 3),
             (ExitCode::Missing, 4),
+            (ExitCode::Found, 5),
             (ExitCode::TimedOut, 124),
             (ExitCode::NotExecutable, 126),
             (ExitCode::NotFound, 127),

@@ -25,6 +25,7 @@ use crate::process::{self, Forked};
 use crate::signals::{SignalQueue, StopSignal};
 use crate::status::Status;
 use crate::supervision::Blame;
+use crate::trial::Trial;
 use crate::verbosity::Verbosity;
 use crate::warden::{self, Channels};
 use crate::wire::{Received, Wire};
@@ -86,6 +87,19 @@ pub fn run(plan: Plan, report: Option<Report>) -> Result<ExitCode, Failure> {
 /// Runs a plan without a report; `announce` is told how it began.
 pub(crate) fn announced(plan: Plan, announce: &Wire) -> Result<ExitCode, Failure> {
     watched(plan, false, Some(announce)).map(|front| front.ending.code())
+}
+
+/// Runs a plan whose course is wanted as facts.
+///
+/// # Errors
+/// Why it did not start.
+pub(crate) fn tried(plan: Plan) -> Result<Trial, Failure> {
+    let front = watched(plan, false, None)?;
+    let (tasks, account, code) = (&front.plan.tasks, &front.account, front.ending.code());
+    match &account.refused {
+        Some(message) => Err(Failure { code, message: message.clone() }),
+        None => Ok(Trial::of(tasks, account, code, &front.forwarder)),
+    }
 }
 
 /// A run from start to end.
@@ -315,6 +329,8 @@ impl Front<'_> {
                 self.tell(&ToWarden::Resume);
             }
             ToFront::Stacks { .. }
+            | ToFront::Calls { .. }
+            | ToFront::Leftovers { .. }
             | ToFront::Started { .. }
             | ToFront::Ended { .. }
             | ToFront::Left { .. }

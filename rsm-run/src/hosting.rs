@@ -5,16 +5,25 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use rsm::Cluster;
+use rsm::lens::gate::Called;
 use rsm::lens::{Delivered, Injected};
 use rsm::steer::Links;
 use rustix::process::{Pid, RawPid, getpid, getppid};
 
+use crate::deadline::MOMENT;
 use crate::failure::Failure;
 use crate::keeper::{Entrance, Keeper};
-use crate::message::{Hang, raw};
+use crate::message::{Hang, ToFront, raw};
 use crate::plan::{NewCluster, Plan};
 use crate::status::Status;
+use crate::trial::ProcessCalls;
 use crate::verbosity::Verbosity;
+
+/// How long the cluster may take to clean up after its last process.
+const CLEANING: Duration = Duration::from_secs(5);
+
+/// Points of a piece of what a process says of its calls: far less than a message holds.
+const POINTS_OF_PIECE: usize = 16;
 
 /// Most waits that are told.
 const MOST_HANGS: usize = 128;
@@ -86,7 +95,7 @@ impl Hosting<'_> {
     /// itself, or is a shell that reports that of what it ran.
     pub(crate) fn killed(&self, node: u32, pid: Pid, status: Status) -> bool {
         let Hosting::Own(cluster, _) = self else { return false };
-        let kills = cluster.kills();
+        let kills: Vec<(u32, u32)> = cluster.kills().into_iter().chain(cluster.gate_kills()).collect();
         match status {
             Status::Killed(KILL) => kills.iter().any(|&(_, killed)| i32::try_from(killed) == Ok(pid.as_raw_pid())),
             Status::Exited(KILLED) => kills.iter().any(|&(of, _)| of == node),
@@ -154,6 +163,46 @@ impl Hosting<'_> {
         (!told.is_empty()).then(|| format!("modelled: {}", told.join(", ")))
     }
 
+    /// What processes say of their calls, in pieces that fit a message.
+    pub(crate) fn calls(&self) -> Vec<ToFront> {
+        let Hosting::Own(cluster, _) = self else { return Vec::new() };
+        let pieces = cluster.calls().into_iter().flat_map(|(node, pid, mut called)| {
+            let pid = RawPid::try_from(pid).unwrap_or_default();
+            let points = std::mem::take(&mut called.points);
+            let more = points.chunks(POINTS_OF_PIECE).map(move |points| {
+                let called = Called { points: points.to_vec(), ..Called::default() };
+                ToFront::Calls { calls: ProcessCalls { node, pid, called }, more: true }
+            });
+            let first = ToFront::Calls { calls: ProcessCalls { node, pid, called }, more: false };
+            std::iter::once(first).chain(more).collect::<Vec<_>>()
+        });
+        pieces.collect()
+    }
+
+    /// With all processes gone: what of theirs the cluster still has, a line for each kind, after it has had time to clean up.
+    pub(crate) fn leftovers(&self) -> Vec<String> {
+        let Hosting::Own(cluster, _) = self else { return Vec::new() };
+        let Ok(steering) = cluster.steering() else { return Vec::new() };
+        let observer = steering.observer();
+        let end = Instant::now() + CLEANING;
+        loop {
+            let seen = observer.snapshot();
+            let counts = [
+                (seen.nodes.iter().filter(|node| node.joined).count(), "nodes that seem to be there"),
+                (seen.segments.len(), "segments"),
+                (seen.connections.len(), "connections"),
+                (memory_objects(), "memory objects of segments"),
+            ];
+            let left = Instant::now() < end && counts.iter().any(|(count, _)| *count > 0);
+            if !left {
+                let lines = counts.into_iter().filter(|(count, _)| *count > 0);
+                return lines.map(|(count, what)| format!("{count} {what} in the cluster")).collect();
+            }
+            // Objects are closed without a change that could be waited for.
+            let _ = observer.wait(&seen, Some(MOMENT));
+        }
+    }
+
     /// What the nodes that run wait for, as the cluster knows it.
     pub(crate) fn hangs(&self, nodes: &BTreeSet<u32>) -> Vec<Hang> {
         let Hosting::Own(cluster, _) = self else { return Vec::new() };
@@ -171,4 +220,15 @@ impl Hosting<'_> {
         });
         absent.chain(waits).filter(|hang| nodes.contains(&hang.node)).take(MOST_HANGS).collect()
     }
+}
+
+/// Descriptors of this process that lead to memory of segments; threads may have tables of their own.
+fn memory_objects() -> usize {
+    let entries = |folder: &str| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let tables = entries("/proc/self/task").map(|thread| thread.join("fd"));
+    let descriptors = tables.flat_map(|table| entries(&table.to_string_lossy()).collect::<Vec<_>>());
+    let leads = |path: &std::path::PathBuf| {
+        std::fs::read_link(path).is_ok_and(|to| to.to_string_lossy().contains("memfd:rsm-segment"))
+    };
+    descriptors.filter(leads).count()
 }

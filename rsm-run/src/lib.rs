@@ -17,7 +17,7 @@
 //! A warden that hosts a cluster also keeps its entrance ([`keeper`]): a run in a cluster that is there already is another front
 //! and warden, without a cluster of its own, that was let in there and ends when the entrance closes.
 //!
-//! What is said to people goes through [`mod@print`], [`printable`] and [`colour`]; every end has a number in [`exit_code`]. All
+//! Who wants to judge a run rather than to read of it has it made as a [`trial`]. What is said to people goes through [`mod@print`], [`printable`] and [`colour`]; every end has a number in [`exit_code`]. All
 //! unsafe code is in [`process`] and [`descriptor`].
 
 mod account;
@@ -54,6 +54,7 @@ mod status;
 mod summary;
 mod supervision;
 pub mod task;
+pub mod trial;
 pub mod verbosity;
 mod warden;
 mod wire;

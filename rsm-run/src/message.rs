@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::exit_code::ExitCode;
 use crate::status::Status;
 use crate::supervision::Blame;
+use crate::trial::ProcessCalls;
 
 /// From the front, which hears the user.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +48,10 @@ pub(crate) enum ToFront {
     Late { lines: Vec<String> },
     /// How long calls of nodes would have taken, in a run that adds that up.
     Modelled { line: String },
+    /// What a process says of its calls: the first message of it, or more points.
+    Calls { calls: ProcessCalls, more: bool },
+    /// What the cluster still had when all processes had ended.
+    Leftovers { lines: Vec<String> },
     /// No process of any node is left and the cluster has ended: the last message.
     Finished { code: ExitCode },
 }

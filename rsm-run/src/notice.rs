@@ -66,7 +66,11 @@ fn text(message: &ToFront, plan: &Plan) -> Option<String> {
         }
         ToFront::ClusterEnds { why } => format!("rsm-ctl: {why}"),
         ToFront::Modelled { line } => format!("rsm-ctl: {line}"),
-        ToFront::Suspended | ToFront::Late { .. } | ToFront::Finished { .. } => return None,
+        ToFront::Suspended
+        | ToFront::Late { .. }
+        | ToFront::Calls { .. }
+        | ToFront::Leftovers { .. }
+        | ToFront::Finished { .. } => return None,
     })
 }
 

@@ -165,7 +165,7 @@ pub fn begin_as_dependant(command: &mut Command) {
 }
 
 /// Ties the calling process to the thread that forked it.
-fn end_with(parent: Pid) -> io::Result<()> {
+pub(crate) fn end_with(parent: Pid) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // The parent may have gone before the line above took effect; then nobody will send that signal any more.
     if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::time::Instant;
 
+use rsm::lens::Lens;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, setsid, wait};
@@ -20,7 +21,7 @@ use crate::keeper::{Answer, Wish};
 use crate::message::{ToFront, ToWarden, raw};
 use crate::node;
 use crate::output::{self, Ends};
-use crate::plan::{Home, Plan};
+use crate::plan::{Home, NewCluster, Plan};
 use crate::signals::SignalQueue;
 use crate::stacks::{self, Stacks};
 use crate::status::Status;
@@ -70,6 +71,8 @@ pub(crate) struct Warden<'a> {
     hosting: Hosting<'a>,
     /// Whether the front knows what goes on after the last node.
     told_left: bool,
+    /// Whether the front knows what was called.
+    told_calls: bool,
     /// Those that Ctrl-Z stopped.
     suspended: Vec<Pid>,
     /// What not all of them have done yet.
@@ -101,6 +104,7 @@ pub(crate) fn serve(plan: &Plan, wire: Wire, front: OwnedFd, channels: Channels)
                 processes,
                 hosting,
                 told_left: false,
+                told_calls: false,
                 suspended: Vec::new(),
                 pause: None,
                 asking: None,
@@ -188,8 +192,32 @@ impl Warden<'_> {
         if let Some(line) = self.hosting.modelled() {
             self.wire.send(&ToFront::Modelled { line });
         }
+        self.tell_calls();
+        if self.explores() {
+            let lines = self.hosting.leftovers();
+            if !lines.is_empty() {
+                self.wire.send(&ToFront::Leftovers { lines });
+            }
+        }
         drop(self.hosting);
         self.wire.send(&ToFront::Finished { code: self.supervision.code() });
+    }
+
+    /// Whether the cluster has a gate, and the front is to know what comes of it.
+    fn explores(&self) -> bool {
+        matches!(&self.plan.home, Home::New(NewCluster { lens: Some(Lens { gate: Some(_), .. }), .. }))
+    }
+
+    /// Passes on what processes say of their calls, once: at the end, or when the time is up.
+    fn tell_calls(&mut self) {
+        if !self.explores() || std::mem::replace(&mut self.told_calls, true) {
+            return;
+        }
+        for message in self.hosting.calls() {
+            if self.wire.has_room() {
+                self.wire.send(&message);
+            }
+        }
     }
 
     /// Whether nobody is left but processes that may not be killed, for long enough.
@@ -331,6 +359,7 @@ impl Warden<'_> {
             Order::TimeIsUp => {
                 let running = self.processes.iter().map(|process| process.index).collect();
                 self.wire.send(&ToFront::TimedOut { running, hangs: self.hosting.hangs(&self.nodes()) });
+                self.tell_calls();
                 self.stacks = if self.plan.stacks { Stacks::ask(self.everybody()).ok() } else { None };
                 match self.stacks {
                     Some(_) => self.supervision.restart_grace(Instant::now() + stacks::LIMIT),

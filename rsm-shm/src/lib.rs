@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod agent;
+mod caller;
 pub mod cancel;
 pub mod capabilities;
 #[cfg(rsm_crash_points)]

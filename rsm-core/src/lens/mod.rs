@@ -15,9 +15,11 @@
 //! | how long things take | [`profile`] |
 //! | what is on its way | [`log`] |
 //! | what a process says of it | [`record`] |
+//! | whose calls are counted, and who dies | [`gate`] |
 
 pub mod draw;
 pub mod fault;
+pub mod gate;
 pub mod inject;
 pub mod log;
 pub mod model;
@@ -28,6 +30,7 @@ use crate::error::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 
 pub use fault::Faults;
+pub use gate::Gate;
 pub use model::Model;
 pub use profile::Profile;
 
@@ -85,15 +88,6 @@ pub struct Lens {
     pub gate: Option<Gate>,
 }
 
-/// A node that is killed before one of its calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gate {
-    /// The node.
-    pub node: u32,
-    /// Which of its calls, counted from 1; 0: none, its calls are only counted.
-    pub call: u64,
-}
-
 impl Lens {
     /// Stores are late under the default model.
     pub fn chaos(seed: u64) -> Lens {
@@ -134,6 +128,12 @@ impl Lens {
     #[must_use]
     pub fn virtual_time(self) -> Lens {
         Lens { is_virtual: true, ..self }
+    }
+
+    /// The calls of a node are counted, or it is killed before one of them.
+    #[must_use]
+    pub fn gate(self, gate: Gate) -> Lens {
+        Lens { gate: Some(gate), ..self }
     }
 
     /// The words of the registry that say this; a cluster without a lens has zeroes.

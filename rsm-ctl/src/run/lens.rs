@@ -1,6 +1,6 @@
 //! The lens that a cluster is to be seen through, as it is asked for, and how to ask for the same again.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use clap::Args;
@@ -141,7 +141,16 @@ pub(crate) fn notice(lens: &Lens) -> String {
 
 /// The command line, with the seed in it.
 fn again(words: impl Iterator<Item = OsString>, lens: &Lens) -> String {
-    let mut words: Vec<OsString> = words.collect();
+    line(&with_seed(words.collect(), lens))
+}
+
+/// A command line as a shell takes it.
+pub(crate) fn line(words: &[OsString]) -> String {
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// The words of a command line, with the seed among them.
+pub(crate) fn with_seed(mut words: Vec<OsString>, lens: &Lens) -> Vec<OsString> {
     if let Some(program) = words.first_mut() {
         *program = "rsm-ctl".into();
     }
@@ -164,11 +173,11 @@ fn again(words: impl Iterator<Item = OsString>, lens: &Lens) -> String {
             words[at] = format!("--chaos={seed}").into();
         }
         None => {
-            let command = words.iter().position(|word| word == "run" || word == "up");
+            let command = words.iter().position(|word| ["run", "up", "explore"].iter().any(|name| word == name));
             words.insert(command.map_or(1, |at| at + 1), format!("--chaos={seed}").into());
         }
     }
-    words.iter().map(|word| quoted(OsStr::new(word))).collect::<Vec<_>>().join(" ")
+    words
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ pub(crate) mod down;
 mod example;
 pub(crate) mod exec;
 mod file;
-mod lens;
-mod plan;
+pub(crate) mod lens;
+pub(crate) mod plan;
 pub(crate) mod up;
-mod words;
+pub(crate) mod words;
 
 use rsm_run::junit::Report;
 use rsm_run::verbosity::Verbosity;

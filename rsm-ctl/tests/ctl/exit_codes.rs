@@ -103,6 +103,19 @@ fn keep_going_lets_the_others_finish() {
     assert_eq!((finished.code(), finished.sorted()), (4, vec!["done 2", "done 3"]));
 }
 
+/// A program of the examples, built if need be in the profile of this test.
+fn example(name: &str) -> String {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo.current_dir(root).args(["build", "-q", "-p", "rsm-examples", "--example", name]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().expect("cargo runs").success());
+    let profile = std::path::Path::new(env!("CARGO_BIN_EXE_rsm-ctl")).parent().expect("a folder");
+    profile.join("examples").join(name).display().to_string()
+}
+
 /// Something that ends with each code of the table, in the table's words, and the cluster it ends if it does.
 fn scenario(code: &str) -> (Ctl, i32, Option<Standing>) {
     let (scene, number) = match code {
@@ -118,6 +131,11 @@ fn scenario(code: &str) -> (Ctl, i32, Option<Standing>) {
         }
         // No cluster starts with so few descriptors; rsm-ctl itself does, with a few that it inherits.
         "4" => (shell("ulimit -n 30; exec $CTL doctor"), 4),
+        // Its neighbour waits for a minute.
+        "5" => {
+            let words = ["explore", "-n", "2", "--kill", "2", "--at", "2", "--timeout", "2s", "--"];
+            (ctl(&words).words(&[&example("hello")]), 5)
+        }
         "124" => (run(&["-n", "2", "--timeout", "100ms"], "exec sleep 600"), 124),
         "126" => (ctl(&["run", "-n", "1", "--", "/etc/passwd"]), 126),
         "127" => (ctl(&["run", "-n", "1", "--", "no-such-program"]), 127),
@@ -139,7 +157,7 @@ fn every_row_of_the_documented_table() {
     let documented = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/exit-codes.md")).unwrap();
     let rows = documented.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
     let codes: Vec<&str> = rows.map_while(|row| row.strip_prefix("| ")?.split(' ').next()).collect();
-    assert_eq!(codes.len(), 11);
+    assert_eq!(codes.len(), 12);
     let help = ctl(&["--help"]).finish();
     for code in codes {
         let (scene, number, ended) = scenario(code);

@@ -21,6 +21,7 @@ use rsm_core::access::Permission;
 use rsm_core::crash_point;
 use rsm_core::driver::WindowKind;
 use rsm_core::lens::Faults;
+use rsm_core::lens::gate::Called;
 use rsm_core::lens::inject::Injected;
 use rsm_core::lens::log::Delivered;
 use rsm_core::lens::record::RecordRow;
@@ -130,6 +131,16 @@ impl AgentHandle {
     /// How long their calls would have taken, where that is only added up; likewise.
     pub fn modelled(&self) -> Vec<(u32, u32, Duration)> {
         self.records.list(RecordRow::read_modelled)
+    }
+
+    /// What they say of their calls, where the lens has a gate: the last ones as above.
+    pub fn calls(&self) -> Vec<(u32, u32, Called)> {
+        self.records.calls()
+    }
+
+    /// Node and process id of each process that was killed at the gate, from before it is dead.
+    pub fn died_at_gate(&self) -> Vec<(u32, u32)> {
+        self.records.died_at_gate()
     }
 
     /// Address at which members find the agent.
@@ -286,6 +297,8 @@ impl Agent {
             driver: ShmDriver,
             window: if config.lens.is_some() { WindowKind::Lensed } else { WindowKind::Coherent },
             faults: config.lens.map_or(Faults::NONE, |lens| lens.faults),
+            gate: config.lens.and_then(|lens| lens.gate),
+            appointed: false,
             wakes: Wakes::default(),
             waking: false,
             attended: BTreeSet::new(),

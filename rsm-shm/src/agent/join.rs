@@ -171,8 +171,15 @@ impl Agent {
         if let Some(node) = node {
             given.push(duplicate(self.bells_of(node)?.object())?);
             if self.window == WindowKind::Lensed {
-                let (record, object) = RecordMap::create()?;
+                let (record, object) = RecordMap::create(self.gate.is_some())?;
                 given.push(object);
+                // The first process of the node counts, until it is dead and after.
+                if let Some(calls) = record.calls()
+                    && self.gate.is_some_and(|gate| gate.node == node)
+                    && !std::mem::replace(&mut self.appointed, true)
+                {
+                    calls.appoint();
+                }
                 self.records.add(node, pid, record);
             }
         }

@@ -63,7 +63,7 @@ use books::token::Token;
 use naming::Naming;
 use rsm_core::Result;
 use rsm_core::driver::WindowKind;
-use rsm_core::lens::Faults;
+use rsm_core::lens::{Faults, Gate};
 use rsm_core::message::Secret;
 use rsm_core::registry::Writer;
 use rustix::event::epoll;
@@ -94,6 +94,10 @@ struct Agent {
     window: WindowKind,
     /// What goes wrong now and then.
     faults: Faults,
+    /// Whose calls are counted.
+    gate: Option<Gate>,
+    /// A process counts them.
+    appointed: bool,
     wakes: wakes::Wakes,
     /// There is a chore for those that are left to be woken.
     waking: bool,

@@ -193,9 +193,10 @@ pub fn wait_while_imported(
     timeout: Option<Duration>,
 ) -> Result<()> {
     let membership = segment.membership();
+    membership.called_to_wait(segment.bell(), timeout);
     let deadline = deadline(timeout);
     let take = || {
-        let taken = membership.take(segment.bell());
+        let taken = membership.take_counted(segment.bell());
         ready.follow();
         taken
     };

@@ -11,6 +11,7 @@ use rsm_core::access::Permission;
 use rsm_core::crash_point;
 use rsm_core::driver::WindowKind;
 use rsm_core::generation::Generation;
+use rsm_core::lens::gate;
 use rsm_core::lens::inject::{Call, Place};
 use rsm_core::lens::profile::Cost;
 use rsm_core::message::{Answer, Ask, Connected};
@@ -30,6 +31,16 @@ impl Membership {
         controller: u32,
         node: u32,
         id: u32,
+        permission: Permission,
+    ) -> Result<Arc<Connection>> {
+        self.called(gate::Call::Connect, node, id);
+        self.connect_once((controller, node, id), permission)
+    }
+
+    /// An attempt to connect, which is a call or part of one.
+    fn connect_once(
+        self: &Arc<Membership>,
+        (controller, node, id): (u32, u32, u32),
         permission: Permission,
     ) -> Result<Arc<Connection>> {
         let has_bells = self.has_bells_of(node);
@@ -109,13 +120,14 @@ impl Membership {
         let deadline = deadline(Some(within));
         // A node that does not exist never publishes: no row, one attempt, its error.
         let Some(row) = self.node_row(node) else { return self.connect(controller, node, id, permission) };
+        self.called(gate::Call::Connect, node, id);
         let mut missing: Option<Error> = None;
         loop {
             // Acquire: pairs with the Release of `Writer::step_published`; what was published before it is found.
             let seen = acquire32(row.published());
             let absent = missing.is_some() && matches!(self.registry().find(node, id), Found::Nothing);
             if !absent {
-                match self.connect(controller, node, id, permission) {
+                match self.connect_once((controller, node, id), permission) {
                     Err(error)
                         if matches!(
                             error.code(),
@@ -127,6 +139,7 @@ impl Membership {
                     other => return other,
                 }
             }
+            self.will_wait(within);
             if let Err(error) = self.sleep(row.published(), seen, deadline) {
                 return Err(match error.code() {
                     Code::Timeout => {

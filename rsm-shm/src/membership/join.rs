@@ -1,5 +1,6 @@
 //! Joining: one round trip.
 
+use super::calls::Calls;
 use super::control::{Control, unexpected};
 use super::fork::{self, Hold};
 use super::spin::Budget;
@@ -118,6 +119,12 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
     if let (Some(posting), Some(record)) = (&posting, &joined.record) {
         posting.record_in(RecordMap::open(record)?);
     }
+    let calls = claim.and(lens).and_then(|lens| lens.gate).map(Calls::new);
+    let taps = Taps::default();
+    if let (Some(calls), Some(record)) = (&calls, &joined.record) {
+        calls.note_in(RecordMap::open(record)?);
+        taps.set(Tap::Calls, true);
+    }
     let agent = joined.control.agent;
     let (tie, events) = joined.into_tie(Arc::default());
     let shared = Arc::new(Shared {
@@ -127,8 +134,9 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
         bells,
         peers: (0..nodes).map(|_| OnceLock::new()).collect(),
         agent,
-        taps: Taps::default(),
+        taps,
         posting,
+        calls,
         spinning: Budget::default(),
         state: Mutex::new(State { tie: Arc::clone(&tie), table: Table::default(), tallies: Vec::new(), revival: None }),
     });
@@ -159,6 +167,9 @@ impl Joined {
         // Held: not by way of `with`.
         if let (Some(posting), Some(record)) = (&shared.posting, &self.record) {
             posting.record_in(RecordMap::open(record)?);
+        }
+        if let (Some(calls), Some(record)) = (&shared.calls, &self.record) {
+            calls.note_in(RecordMap::open(record)?);
         }
         let (tie, events) = self.into_tie(parking);
         events::start(events, Arc::clone(shared), Arc::clone(&tie.parking))?;

@@ -33,12 +33,14 @@
 //! | `tally` | the first of them: counting |
 //! | `faults` | requests that go wrong through a lens |
 //! | `told` | what failed, in words |
+//! | `calls` | counting them, and dying before one |
 //! | `fork` | what a forked child does with all this |
 //! | `revival` | how it becomes a process of the node |
 //! | [`default`] | the membership of a process that did not choose one |
 
 pub mod attendance;
 mod backing;
+mod calls;
 mod connect;
 pub mod connection;
 mod control;
@@ -104,6 +106,8 @@ struct Shared {
     taps: taps::Taps,
     /// What is on its way, in a cluster with a lens.
     posting: Option<Arc<way::Posting>>,
+    /// What is called, in a cluster with a gate.
+    calls: Option<calls::Calls>,
     spinning: spin::Budget,
     state: Mutex<State>,
 }
@@ -212,6 +216,7 @@ impl Membership {
 
     /// Asks the agent.
     fn ask(&self, ask: Ask) -> Result<control::Given> {
+        self.called_to_ask(&ask);
         let tie = self.tie()?;
         let given = tie.ask(&self.shared.address, ask);
         self.linger();

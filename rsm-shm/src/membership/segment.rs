@@ -24,6 +24,7 @@ use crate::parking::Poster;
 use life::Ending;
 use rsm_core::access::Permission;
 use rsm_core::bell::{Accumulate, Bell};
+use rsm_core::lens::gate;
 use rsm_core::message::{Answer, Ask, SegmentName};
 use rsm_core::registry::{SegmentRow, SegmentState, walk_connections};
 use rsm_core::{Code, Error, Result};
@@ -133,6 +134,7 @@ impl Segment {
     pub fn post(&self, accumulate: Accumulate) -> Result<()> {
         let mut arrival = 0;
         if self.membership.shared.taps.is_any() {
+            self.membership.called(gate::Call::Post, self.membership.node()?, self.name.row);
             self.membership.tell(Event::Posted);
             arrival = self.membership.arrival();
         }

@@ -16,6 +16,24 @@ impl Membership {
     /// Takes a signal that is pending.
     #[inline]
     pub fn take(&self, bell: &Bell) -> bool {
+        if self.shared.taps.is_any() {
+            return self.take_watched(bell);
+        }
+        bell.try_take() == Ok(true)
+    }
+
+    /// The same while somebody watches. Where calls are counted, one that finds nothing pending is no wait yet.
+    #[cold]
+    #[inline(never)]
+    fn take_watched(&self, bell: &Bell) -> bool {
+        if bell.look().0 > 0 {
+            self.called_to_wait(bell, Some(Duration::ZERO));
+        }
+        self.take_counted(bell)
+    }
+
+    /// Takes a signal that is pending, in a wait that has been counted.
+    pub(super) fn take_counted(&self, bell: &Bell) -> bool {
         let taken = bell.try_take() == Ok(true);
         if taken {
             self.tell_taken(bell);
@@ -37,6 +55,7 @@ impl Membership {
 
     #[inline(never)]
     fn wait_longer(&self, bell: &Bell, timeout: Option<Duration>) -> Result<()> {
+        self.called_to_wait(bell, timeout);
         let deadline = deadline(timeout);
         match self.take_until(bell, timeout, deadline) {
             Err(error) if error.code() == Code::ConnAborted && crate::strict::is_on() => {

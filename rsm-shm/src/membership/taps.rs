@@ -19,6 +19,8 @@ pub(super) enum Tap {
     Lens = 2,
     /// Lets signals take their time.
     Pace = 4,
+    /// Counts calls, for a gate: waits tell it before they are made.
+    Calls = 8,
 }
 
 /// The taps of a process.

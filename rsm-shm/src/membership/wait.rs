@@ -23,12 +23,13 @@ pub struct Waiting {
     deadline: Option<Instant>,
     nap: Option<Nap>,
     spun: bool,
+    counted: bool,
 }
 
 impl Waiting {
     /// A wait for at most `timeout`.
     pub fn new(timeout: Option<Duration>) -> Waiting {
-        Waiting { timeout, deadline: deadline(timeout), nap: None, spun: false }
+        Waiting { timeout, deadline: deadline(timeout), nap: None, spun: false, counted: false }
     }
 }
 
@@ -125,6 +126,10 @@ impl Membership {
     /// # Errors
     /// Those of a wait: TIMEOUT, INTERRUPTED, CONN_ABORTED, CTLR_NOT_PRESENT.
     pub fn wait_step(self: &Arc<Self>, bell: &Bell, waiting: &mut Waiting, errno: i32) -> Result<Option<Nap>> {
+        if !waiting.counted {
+            waiting.counted = true;
+            self.called_to_wait(bell, waiting.timeout);
+        }
         let (here, wake) = match waiting.nap.take() {
             Some(nap) => (end_nap(), nap.ended(errno)),
             None => {

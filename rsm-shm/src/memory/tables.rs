@@ -5,6 +5,7 @@ use super::memfd::{self, Sealing};
 use super::region::Region;
 use rsm_core::access::Permission;
 use rsm_core::bell::Bell;
+use rsm_core::lens::gate::CallsRow;
 use rsm_core::lens::record::RecordRow;
 use rsm_core::registry::{Geometry, Header, Layout, Registry};
 use rsm_core::tally::TallyRow;
@@ -161,17 +162,24 @@ impl TallyMap {
     }
 }
 
-/// What a process says of what it has seen through a lens, mapped; see [`rsm_core::lens::record`].
+/// What a process says of what it has seen through a lens, mapped; see [`rsm_core::lens::record`]. Where the lens has a gate,
+/// what it says of its calls follows on a page of its own; see [`rsm_core::lens::gate`].
 #[derive(Debug)]
 pub struct RecordMap(Region);
+
+/// Where calls are in a record that has them, and how long that is.
+const CALLS: usize = 4096;
+const WITH_CALLS: usize = CALLS + size_of::<CallsRow>();
+const _: () = assert!(size_of::<RecordRow>() <= CALLS && CALLS.is_multiple_of(align_of::<CallsRow>()));
 
 impl RecordMap {
     /// Makes the memory of a record and maps it; the descriptor is for the process.
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM.
-    pub(crate) fn create() -> Result<(RecordMap, OwnedFd)> {
-        let object = memfd::create("rsm-record", size_of::<RecordRow>() as u64)?;
+    pub(crate) fn create(with_calls: bool) -> Result<(RecordMap, OwnedFd)> {
+        let length = if with_calls { WITH_CALLS } else { size_of::<RecordRow>() };
+        let object = memfd::create("rsm-record", length as u64)?;
         memfd::seal(&object, Sealing::Size)?;
         Ok((RecordMap::open(&object)?, object))
     }
@@ -182,11 +190,11 @@ impl RecordMap {
     /// INSUFFICIENT_MEM; INTERNAL_ERROR when it is none.
     pub fn open(fd: impl AsFd) -> Result<RecordMap> {
         let length = memfd::length(&fd)?;
-        if length != size_of::<RecordRow>() as u64 {
+        if ![size_of::<RecordRow>() as u64, WITH_CALLS as u64].contains(&length) {
             return Err(Error::with(Code::InternalError, format!("{length} bytes are no record")));
         }
         memfd::check_solid(&fd, length)?;
-        let map = RecordMap(Region::map(fd, 0, size_of::<RecordRow>(), Permission::ReadWrite)?);
+        let map = RecordMap(Region::map(fd, 0, length as usize, Permission::ReadWrite)?);
         map.0.dont_fork()?;
         Ok(map)
     }
@@ -196,5 +204,12 @@ impl RecordMap {
         // SAFETY: the mapping holds one row, aligned to a page, that lives as long as `self`. It is made of atomics only, so
         // whatever another process stores there is one.
         unsafe { &*self.0.as_ptr().cast::<RecordRow>() }
+    }
+
+    /// What it says of its calls, where the lens has a gate.
+    pub fn calls(&self) -> Option<&CallsRow> {
+        let has = self.0.len() == WITH_CALLS;
+        // SAFETY: as above; the row begins with a page and ends with the mapping.
+        has.then(|| unsafe { &*self.0.as_ptr().add(CALLS).cast::<CallsRow>() })
     }
 }

@@ -1,6 +1,7 @@
 //! What the agent tells whoever started it: whom it killed, and how long the passes of its loop are.
 
 use crate::memory::tables::RecordMap;
+use rsm_core::lens::gate::Called;
 use rsm_core::lens::record::RecordRow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -52,6 +53,19 @@ impl Records {
             records.pop_front();
         }
         records.push_back((node, pid, record));
+    }
+
+    /// Node, process id and calls of each, where they are noted.
+    pub(in crate::agent) fn calls(&self) -> Vec<(u32, u32, Called)> {
+        let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        records.iter().filter_map(|(node, pid, record)| Some((*node, *pid, record.calls()?.read()))).collect()
+    }
+
+    /// Node and process id of those that were killed at the gate.
+    pub(in crate::agent) fn died_at_gate(&self) -> Vec<(u32, u32)> {
+        let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let died = |record: &RecordMap| record.calls().is_some_and(|calls| calls.died_before().is_some());
+        records.iter().filter(|(.., record)| died(record)).map(|(node, pid, _)| (*node, *pid)).collect()
     }
 
     /// Node and process id of each, in the order in which they joined, and what its record says by this.

@@ -29,6 +29,7 @@ use crate::memory::region::Region;
 use rsm_core::access::Permission;
 use rsm_core::bell::Bell;
 use rsm_core::generation::Generation;
+use rsm_core::lens::gate;
 use rsm_core::message::{Connected, ConnectionName, Disturbance};
 use rsm_core::sync::AtomicU64;
 use rsm_core::{Code, Error, Result};
@@ -204,6 +205,11 @@ impl Connection {
     pub fn bell(&self) -> &Bell {
         // SAFETY: in the exporting node's bells, which the membership keeps mapped.
         unsafe { self.import_bell.as_ref() }
+    }
+
+    /// In a cluster with a lens, where calls may be counted: this one is about to be made.
+    fn called(&self, call: gate::Call) {
+        self.membership().called(call, self.node, self.tie.id);
     }
 
     /// What stands between it and plain memory.

@@ -6,6 +6,7 @@ use crate::membership::event::Event;
 use crate::membership::flags::Flags;
 use crate::parking::Poster;
 use rsm_core::bell::Accumulate;
+use rsm_core::lens::gate;
 use rsm_core::sync::acquire;
 use rsm_core::{Code, Error, Result};
 use std::time::Duration;
@@ -35,6 +36,7 @@ impl Connection {
             self.membership().tell(Event::Posted);
         }
         let Some(way) = &self.diverted else { return Ok(false) };
+        self.called(gate::Call::Post);
         if self.is_aborted() {
             return Err(Error::new(Code::ConnAborted));
         }

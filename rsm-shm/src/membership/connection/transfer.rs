@@ -7,6 +7,7 @@ use crate::membership::flags::Flags;
 use crate::membership::way::{Diverted, Way};
 use crate::memory::carry::{LoadBytes, LoadWord, LoadWords, Move, StoreBytes, StoreWord, StoreWords};
 use crate::memory::copy::Word;
+use rsm_core::lens::gate;
 use rsm_core::transfer::{Direction, Reach, Transfer};
 use rsm_core::{Code, Error, Result, crash_point};
 
@@ -78,7 +79,12 @@ impl Connection {
         if self.flags.now().has(Flags::WATCHED) {
             self.membership().tell(Event::moved(direction, bytes));
         }
-        Ok(self.diverted.as_ref().map_or(Way::Here(place), Diverted::way))
+        let Some(diverted) = &self.diverted else { return Ok(Way::Here(place)) };
+        self.called(match direction {
+            Direction::Put => gate::Call::Put,
+            Direction::Get => gate::Call::Get,
+        });
+        Ok(diverted.way())
     }
 
     /// What keeps an entry of a vector put, found right, from being stored: an import that is not plain may stop there.

@@ -5,6 +5,7 @@ use super::Connection;
 use crate::membership::flags::Flags;
 use crate::memory::fence;
 use rsm_core::generation::{EndCause, Generation};
+use rsm_core::lens::gate;
 use rsm_core::registry::LinkWord;
 use rsm_core::sync::{AtomicU64, acquire};
 use rsm_core::verdict::{BarrierType, Snapshot};
@@ -105,6 +106,7 @@ impl Connection {
     #[inline(never)]
     fn order_otherwise(&self, kind: BarrierType) {
         if let Some(way) = &self.diverted {
+            self.called(gate::Call::Order);
             way.order(kind);
         }
     }
@@ -147,6 +149,7 @@ impl Connection {
 #[inline(never)]
 extern "C" fn judge_again(connection: &Connection, link: u64, number: i32, kind: BarrierType) -> i32 {
     let Some(way) = &connection.diverted else { return number };
+    connection.called(gate::Call::Close);
     let opened = connection.opened_with(LinkWord::from_word(link));
     let mut whole = true;
     let settle = || whole = way.close(kind, || connection.is_aborted(), &|how| connection.disturb(how));

@@ -1,0 +1,87 @@
+//! What `explore` can be told.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args};
+
+use crate::run::args::{ClusterArgs, ProgramArgs};
+use crate::{duration, exit_code, number};
+
+/// What `explore` can be told.
+#[derive(Debug, Args)]
+#[command(
+    after_help = exit_code::help(),
+    override_usage = "rsm-ctl explore -n N --kill NODE [OPTIONS] [--] PROG ARGS...\n       \
+        rsm-ctl explore -n N --kill NODE [OPTIONS] --node NODES -- PROG ARGS... --node NODES -- PROG ARGS...\n       \
+        rsm-ctl explore --file FILE --kill NODE [OPTIONS]",
+    group = ArgGroup::new("whom").required(true).multiple(true).args(["words", "file"])
+)]
+pub(crate) struct ExploreArgs {
+    /// The node that is killed. Of several processes of it, the first that joins the cluster; the others survive
+    #[arg(long, value_name = "NODE", value_parser = number::node)]
+    pub(crate) kill: u32,
+    /// Kill it before this call only, and show what the programs write: repeats what was found
+    #[arg(long, value_name = "CALL", value_parser = call)]
+    pub(crate) at: Option<u64>,
+    /// How long a run may take before it is said to hang: 500ms, 60s, 5m, 1h, or seconds [default: 2s, ten times as long as
+    /// the run that counts, which may take 60s, and the longest time-out of a wait in it, up to 30s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_positive)]
+    pub(crate) timeout: Option<Duration>,
+    /// Exit codes with which survivors may end beside 0: 1, or 1,3
+    #[arg(long, value_name = "CODES", value_parser = codes)]
+    pub(crate) allow: Option<Codes>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    #[command(flatten)]
+    pub(crate) programs: ProgramArgs,
+}
+
+/// Exit codes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Codes(BTreeSet<u8>);
+
+impl Codes {
+    pub(crate) fn has(&self, code: u8) -> bool {
+        self.0.contains(&code)
+    }
+}
+
+impl FromIterator<u8> for Codes {
+    fn from_iter<T: IntoIterator<Item = u8>>(codes: T) -> Codes {
+        Codes(codes.into_iter().collect())
+    }
+}
+
+/// Reads which call.
+fn call(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (1..1 << 48).contains(number));
+    number.ok_or_else(|| "write the number of a call, from 1".to_owned())
+}
+
+/// Reads exit codes with commas between.
+fn codes(text: &str) -> Result<Codes, String> {
+    let one = |text: &str| match text.parse() {
+        Ok(code @ 1..) => Ok(code),
+        _ => Err(format!("{text:?} is no exit code of a failure: write some of 1 to 255, with commas between")),
+    };
+    text.split(',').map(one).collect::<Result<_, _>>().map(Codes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_calls_are_read() {
+        let codes = |text| super::codes(text).map(|codes| codes.0.into_iter().collect::<Vec<_>>());
+        assert_eq!((codes("1"), codes("3,1,255")), (Ok(vec![1]), Ok(vec![1, 3, 255])));
+        for text in ["", "0", "256", "-1", "1,", "1, 2", "x"] {
+            assert!(codes(text).is_err_and(|why| why.contains("1 to 255")), "{text}");
+        }
+        assert_eq!((call("1"), call("4096")), (Ok(1), Ok(4096)));
+        for text in ["0", "", "-3", "x", "281474976710656"] {
+            assert!(call(text).is_err_and(|why| why.contains("from 1")), "{text}");
+        }
+    }
+}

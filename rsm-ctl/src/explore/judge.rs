@@ -1,0 +1,190 @@
+//! What is wrong with a run in which a node was killed. The end of that node is not.
+
+use rsm::lens::gate::{Called, Point};
+use rsm_run::trial::{Process, Trial};
+
+use super::args::Codes;
+use super::places::Places;
+
+/// What kind of thing is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// Somebody does not end.
+    Hang,
+    /// A survivor fails.
+    Failure,
+    /// Something is left.
+    Leftover,
+}
+
+/// Something that is wrong.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) kind: Kind,
+    /// Who does what.
+    pub(super) text: String,
+    /// More about it, as sentences about who.
+    pub(super) details: Vec<String>,
+    /// What that process wrote last.
+    pub(super) said: Vec<String>,
+}
+
+impl Finding {
+    fn new(kind: Kind, text: impl Into<String>) -> Finding {
+        Finding { kind, text: text.into(), details: Vec::new(), said: Vec::new() }
+    }
+}
+
+/// The call that the node was killed before, as a sentence has it; `None` where it was not killed.
+pub(super) fn killed(trial: &Trial, node: u32, places: &mut Places) -> Option<String> {
+    let called = trial.calls.iter().filter(|calls| calls.node == node).map(|calls| &calls.called);
+    let called = called.into_iter().find(|called| called.died_before != 0)?;
+    let what = called.last.as_ref().map(|last| format!(", {}", places.name(last, &called.modules)));
+    Some(format!("node {node} before call {}{}", called.died_before, what.unwrap_or_default()))
+}
+
+/// Everything that is wrong. `killed`: of this node nothing is asked but to be gone.
+pub(super) fn findings(trial: &Trial, killed: Option<u32>, allowed: &Codes, places: &mut Places) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for process in trial.processes.iter().filter(|process| Some(process.node) != killed) {
+        if process.was_running {
+            findings.push(hang(trial, process, places));
+            continue;
+        }
+        let Some(end) = process.end.as_ref().filter(|end| !end.asked && !end.on_purpose) else { continue };
+        if end.code != Some(0) && !end.code.is_some_and(|code| allowed.has(code)) {
+            let text = format!("node {} {}", process.label, end.text);
+            findings.push(Finding { said: process.said.clone(), ..Finding::new(Kind::Failure, text) });
+        }
+    }
+    if trial.timed_out && findings.is_empty() {
+        let of_killed = trial.processes.iter().find(|process| process.was_running);
+        findings.push(match of_killed {
+            Some(process) => {
+                let text = format!("another process of node {} does not end", process.node);
+                Finding { details: process.hangs.clone(), ..Finding::new(Kind::Hang, text) }
+            }
+            None => Finding::new(Kind::Hang, "processes that nodes had left do not end"),
+        });
+    }
+    findings.extend(trial.leftovers.iter().map(|left| Finding::new(Kind::Leftover, format!("left behind: {left}"))));
+    findings
+}
+
+/// A survivor that was there when the time was up.
+fn hang(trial: &Trial, process: &Process, places: &mut Places) -> Finding {
+    let mut calls = trial.calls.iter().filter(|calls| calls.node == process.node);
+    // Its own, or those of what it started.
+    let own = calls.clone().find(|calls| calls.pid == process.pid);
+    let called = own.or_else(|| calls.next_back()).map(|calls| &calls.called);
+    let last = called.and_then(|called| last_place(called, places));
+    let label = &process.label;
+    let patience = called.and_then(|called| called.last.as_ref()?.patience).filter(|&patience| patience > 0);
+    let text = match (last, process.hangs.is_empty()) {
+        (Some((last, false)), false) => match patience {
+            // It would have ended by itself, later than the run may take.
+            Some(patience) => {
+                let patience = std::time::Duration::from_millis(patience.into());
+                format!("node {label} still waits, for {patience:?} at most, in {last}")
+            }
+            None => format!("node {label} hangs in {last}"),
+        },
+        (Some((last, _)), _) => format!("node {label} does not end; its last call was {last}"),
+        (None, false) => format!("node {label} hangs"),
+        (None, true) => format!("node {label} does not end"),
+    };
+    let details = process.hangs.clone();
+    Finding { details, said: process.said.clone(), ..Finding::new(Kind::Hang, text) }
+}
+
+/// The last call, and whether it is one about data, which no wait is.
+fn last_place(called: &Called, places: &mut Places) -> Option<(String, bool)> {
+    let last: &Point = called.last.as_ref()?;
+    Some((places.name(last, &called.modules), last.call.is_of_data()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rsm::lens::gate::Call;
+    use rsm_run::exit_code::ExitCode;
+    use rsm_run::trial::{End, ProcessCalls};
+    use std::time::Duration;
+
+    fn process(node: u32, code: Option<u8>) -> Process {
+        let text =
+            code.map_or_else(|| "was killed by signal 11 (SIGSEGV)".into(), |c| format!("ended with exit code {c}"));
+        let end = Some(End { code, text, asked: false, on_purpose: false });
+        let (label, pid) = (node.to_string(), 100 + node as i32);
+        Process { node, label, pid, end, was_running: false, hangs: Vec::new(), said: vec!["its words".into()] }
+    }
+
+    fn trial(processes: Vec<Process>) -> Trial {
+        Trial {
+            code: ExitCode::Success,
+            took: Duration::ZERO,
+            timed_out: processes.iter().any(|process| process.was_running),
+            processes,
+            interrupted: None,
+            cluster_ended: None,
+            calls: Vec::new(),
+            leftovers: Vec::new(),
+        }
+    }
+
+    fn judged(trial: &Trial, allowed: &[u8]) -> Vec<(Kind, String)> {
+        let allowed = allowed.iter().copied().collect();
+        let found = findings(trial, Some(2), &allowed, &mut Places::new());
+        found.into_iter().map(|finding| (finding.kind, finding.text)).collect()
+    }
+
+    #[test]
+    fn who_survives_and_ends_well_is_not_told_nor_the_dead() {
+        let killed = Process { end: None, ..process(2, None) };
+        assert_eq!(judged(&trial(vec![process(1, Some(0)), killed, process(3, Some(7))]), &[7]), []);
+        assert_eq!(judged(&trial(vec![process(1, Some(0)), process(2, Some(137))]), &[]), []);
+    }
+
+    #[test]
+    fn failures_and_what_is_left_are_told() {
+        let mut trial = trial(vec![process(1, Some(1)), process(2, None), process(3, None)]);
+        trial.leftovers.push("2 segments in the cluster".into());
+        let expected = [
+            (Kind::Failure, "node 1 ended with exit code 1".to_owned()),
+            (Kind::Failure, "node 3 was killed by signal 11 (SIGSEGV)".to_owned()),
+            (Kind::Leftover, "left behind: 2 segments in the cluster".to_owned()),
+        ];
+        assert_eq!(judged(&trial, &[]), expected);
+        assert_eq!(judged(&trial, &[1, 139]), expected[1..], "a crash is never allowed");
+    }
+
+    #[test]
+    fn hangs_are_told_with_the_last_call() {
+        let hanging = |node, hangs: &[&str]| Process {
+            end: Some(End { code: None, text: String::new(), asked: true, on_purpose: false }),
+            was_running: true,
+            hangs: hangs.iter().map(|&text| text.to_owned()).collect(),
+            ..process(node, None)
+        };
+        let waiting = trial(vec![hanging(1, &["waits for a signal"]), process(2, None)]);
+        assert_eq!(judged(&waiting, &[]), [(Kind::Hang, "node 1 hangs".to_owned())]);
+        let with = |call| Trial {
+            calls: vec![ProcessCalls {
+                node: 1,
+                pid: 101,
+                called: Called {
+                    last: Some(Point { number: 0, call, node: 0, id: 0, patience: None, frames: Vec::new() }),
+                    ..Called::default()
+                },
+            }],
+            ..trial(vec![hanging(1, &["waits for a signal"]), process(2, None)])
+        };
+        assert_eq!(judged(&with(Call::Wait), &[]), [(Kind::Hang, "node 1 hangs in wait".to_owned())]);
+        let polls = [(Kind::Hang, "node 1 does not end; its last call was get".to_owned())];
+        assert_eq!(judged(&with(Call::Get), &[]), polls);
+        let left = trial(vec![process(1, Some(0)), hanging(2, &[])]);
+        assert_eq!(judged(&left, &[]), [(Kind::Hang, "another process of node 2 does not end".to_owned())]);
+        let left = Trial { timed_out: true, ..trial(vec![process(1, Some(0)), process(2, None)]) };
+        assert_eq!(judged(&left, &[]), [(Kind::Hang, "processes that nodes had left do not end".to_owned())]);
+    }
+}

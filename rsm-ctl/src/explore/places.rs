@@ -1,0 +1,290 @@
+//! Where in a program a call was made: file and line where there is debug information, module and offset where not.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use addr2line::Loader;
+use rsm::lens::gate::{Frame, Point};
+
+/// How the functions of the C API begin, for programs that librsm is linked into.
+const API: [&str; 6] = [
+    "rsm_memseg_",
+    "rsm_intr_signal_",
+    "rsm_get_",
+    "rsm_create_localmemory_handle",
+    "rsm_free_",
+    "rsm_release_controller",
+];
+/// Those of Rust that are rsm's, and those that stand between them.
+const OURS: [&str; 4] = ["rsm::", "rsm_core::", "rsm_shm::", "rsm_capi::"];
+const BEHIND: [&str; 3] = ["rsm_core::", "rsm_shm::", "rsm_capi::"];
+const BETWEEN: [&str; 3] = ["core::", "std::", "alloc::"];
+
+/// Who made a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Caller {
+    /// The function of rsm that was called, as far as names tell.
+    api: Option<String>,
+    /// Where the program called it.
+    place: Option<String>,
+    /// The frame of the program; all frames where it is not known.
+    pub(super) key: Vec<Frame>,
+}
+
+/// What is known of the modules of programs.
+#[derive(Default)]
+pub(super) struct Places {
+    modules: HashMap<String, Option<Loader>>,
+    here: PathBuf,
+}
+
+/// A function that a frame is in, or that was inlined there, from the inside out.
+struct Function {
+    /// Empty where there is none.
+    name: String,
+    file: Option<PathBuf>,
+    place: Option<String>,
+}
+
+impl Places {
+    pub(super) fn new() -> Places {
+        Places { modules: HashMap::new(), here: std::env::current_dir().unwrap_or_default() }
+    }
+
+    /// Who made a call, noted with these modules.
+    pub(super) fn caller(&mut self, point: &Point, modules: &[String]) -> Caller {
+        let (mut api, mut through_library) = (None, false);
+        for &frame in &point.frames {
+            let Some(path) = modules.get(frame.module as usize) else { continue };
+            let is_library =
+                Path::new(path).file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"librsm."));
+            through_library |= is_library;
+            let functions = self.functions(path, frame);
+            // The name of what was not inlined is whole.
+            let outermost = functions.last().map(|function| function.name.as_str()).unwrap_or_default();
+            let known = || Some(short(outermost)).filter(|name| !name.is_empty());
+            if is_library || is_of(outermost, &OURS) || is_of(outermost, &API) {
+                // What is behind the API is nobody's word.
+                let is_behind = !is_library && is_of(outermost, &BEHIND);
+                api = if is_behind { api } else { known().or(api) };
+            } else if !outermost.is_empty() {
+                if is_of(outermost, &BETWEEN) {
+                    continue;
+                }
+                let (inlined, others) = functions.split_at(functions.iter().take_while(|f| f.is_ours()).count());
+                api = inlined.last().filter(|f| f.is_api()).map(|function| short(&function.name)).or(api);
+                let place = others.first().and_then(|function| function.place.clone());
+                let place = place.unwrap_or_else(|| format!("{}, {}", short(outermost), offset(path, frame)));
+                return Caller { api, place: Some(place), key: vec![frame] };
+            } else if through_library {
+                return Caller { api, place: Some(offset(path, frame)), key: vec![frame] };
+            }
+        }
+        Caller { api, place: None, key: point.frames.clone() }
+    }
+
+    /// Where the counting process called from, as a sentence has it.
+    pub(super) fn name(&mut self, point: &Point, modules: &[String]) -> String {
+        let Caller { api, place, .. } = self.caller(point, modules);
+        let api = api.unwrap_or_else(|| point.call.to_string());
+        place.map_or_else(|| api.clone(), |place| format!("{api} ({place})"))
+    }
+
+    fn functions(&mut self, path: &str, frame: Frame) -> Vec<Function> {
+        let here = self.here.clone();
+        let loader = self.modules.entry(path.to_owned()).or_insert_with(|| Loader::new(path).ok());
+        let Some(loader) = loader else { return Vec::new() };
+        // What is noted is where the call returns to, which may be another line or function.
+        let at = frame.offset.saturating_sub(1);
+        let mut functions = Vec::new();
+        if let Ok(mut frames) = loader.find_frames(at) {
+            while let Ok(Some(frame)) = frames.next() {
+                let name = frame.function.and_then(|name| name.demangle().ok().map(|name| without_hash(&name)));
+                let file = frame.location.as_ref().and_then(|location| location.file).map(PathBuf::from);
+                let line = frame.location.and_then(|location| location.line);
+                let place = file.as_ref().zip(line).map(|(file, line)| format!("{}:{line}", shown(file, &here)));
+                functions.push(Function { name: name.unwrap_or_default(), file, place });
+            }
+        }
+        // What stands in line tables alone may be no more than the last name.
+        let symbol = loader.find_symbol(at).map(|name| without_hash(&addr2line::demangle_auto(name.into(), None)));
+        match (functions.last_mut(), symbol) {
+            (None, symbol) => functions.push(Function { name: symbol.unwrap_or_default(), file: None, place: None }),
+            (Some(outermost), Some(symbol)) => outermost.name = symbol,
+            (Some(_), None) => {}
+        }
+        functions
+    }
+}
+
+impl Function {
+    /// Whether its name says where it is from: not of what only its parameters are.
+    fn is_whole(&self) -> bool {
+        self.name.starts_with('<') || self.name.split('<').next().is_some_and(|name| name.contains("::"))
+    }
+
+    /// Whether it is one that programs call.
+    fn is_api(&self) -> bool {
+        let behind = ["rsm-core", "rsm-shm", "rsm-capi"];
+        let is_behind = |part: &str| behind.iter().any(|name| part.starts_with(name));
+        let file = self.file.as_deref().unwrap_or(Path::new(""));
+        !file.starts_with("/rustc") && !file.components().any(|part| part.as_os_str().to_str().is_some_and(is_behind))
+    }
+
+    /// Whether it is rsm's, or stands between it and the program. Inlined functions may be known by their last name only: then
+    /// their file tells.
+    fn is_ours(&self) -> bool {
+        if self.is_whole() || is_of(&self.name, &API) {
+            return [&OURS[..], &BETWEEN, &API].iter().any(|of| is_of(&self.name, of));
+        }
+        self.file.as_deref().is_some_and(is_our_file)
+    }
+}
+
+/// Whether a source file is one of rsm's, as they lie here or in a registry, or of the standard library.
+fn is_our_file(file: &Path) -> bool {
+    const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
+    let root = Path::new(ROOT).components().fold(PathBuf::new(), |path, part| match part {
+        std::path::Component::ParentDir => path.parent().map(Path::to_owned).unwrap_or_default(),
+        part => path.join(part),
+    });
+    let crates = ["src", "rsm-core/src", "rsm-shm/src", "rsm-capi/src"];
+    if crates.iter().any(|folder| file.starts_with(root.join(folder))) || file.starts_with("/rustc") {
+        return true;
+    }
+    let is_version = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
+    let is_package = |name: &str| {
+        let name = name.strip_prefix("rsm").unwrap_or_default();
+        let crates = ["-core-", "-shm-", "-capi-", "-"];
+        crates.iter().any(|part| name.strip_prefix(part).is_some_and(is_version))
+    };
+    let folders: Vec<&str> = file.components().filter_map(|part| part.as_os_str().to_str()).collect();
+    folders.windows(2).any(|pair| is_package(pair[0]) && pair[1] == "src")
+}
+
+/// Whether a function, or what it is a method of, is of one of these.
+fn is_of(name: &str, of: &[&str]) -> bool {
+    let name = name.trim_start_matches(['<', '&', '*', '(']);
+    let name = name.strip_prefix("dyn ").unwrap_or(name);
+    of.iter().any(|of| name.starts_with(of))
+}
+
+/// Without the hash at the end of names of Rust functions.
+fn without_hash(name: &str) -> String {
+    let hash =
+        |hash: &&str| hash.len() == 17 && hash.starts_with('h') && hash[1..].bytes().all(|b| b.is_ascii_hexdigit());
+    match name.rsplit_once("::").filter(|(_, last)| hash(last)) {
+        Some((name, _)) => name.to_owned(),
+        None => name.to_owned(),
+    }
+}
+
+/// The last two words of a path, as `Import::put`.
+fn short(name: &str) -> String {
+    let mut depth = 0_u32;
+    // What stands in angle brackets, but for the type of a method, is left out.
+    let method = name.split_once("<impl ").map(|(_, name)| name).or_else(|| name.strip_prefix('<'));
+    let (of, rest) = match method.and_then(|name| name.split_once(">::")) {
+        Some((of, rest)) => (of.split(" as ").next().map(|of| of.split(" for ").last().unwrap_or(of)), rest),
+        None => (None, name),
+    };
+    let plain = |text: &str| -> String {
+        let is_plain = |c: &char| {
+            depth += u32::from(*c == '<');
+            let plain = depth == 0;
+            depth = depth.saturating_sub(u32::from(*c == '>'));
+            plain
+        };
+        text.chars().filter(is_plain).collect::<String>().replace("::{{closure}}", "").trim_end_matches(':').to_owned()
+    };
+    let whole = [of, Some(rest)].into_iter().flatten().map(plain).collect::<Vec<_>>().join("::");
+    let words: Vec<&str> = whole.split("::").filter(|word| !word.is_empty()).collect();
+    words[words.len().saturating_sub(2)..].join("::")
+}
+
+/// A file as it is called from here; without its folders where it is elsewhere.
+fn shown(file: &Path, here: &Path) -> String {
+    let below = file.strip_prefix(here).ok().or_else(|| file.file_name().map(Path::new));
+    below.unwrap_or(file).display().to_string()
+}
+
+/// Where nothing else is known.
+fn offset(path: &str, frame: Frame) -> String {
+    let module =
+        Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned());
+    format!("{module}+{:#x}", frame.offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rsm::lens::gate::Call;
+
+    #[test]
+    fn names_are_short() {
+        for (long, expected) in [
+            ("rsm_intr_signal_wait", "rsm_intr_signal_wait"),
+            ("rsm::import::Import::put64", "Import::put64"),
+            ("<rsm::export::Export as core::ops::drop::Drop>::drop", "Export::drop"),
+            ("<rsm::node::Node>::controller", "Node::controller"),
+            ("rsm::span::Span<T>::close", "Span::close"),
+            ("rsm::import::Import::put::<[u8; 4]>", "Import::put"),
+            ("rsm::export::Export::wait::{{closure}}", "Export::wait"),
+            ("rsm::m::life::<impl core::ops::drop::Drop for rsm::m::Segment>::drop", "Segment::drop"),
+            ("rsm::m::take::<impl rsm::m::Membership>::take", "Membership::take"),
+            ("put<rsm::Word>", "put"),
+            ("main", "main"),
+            ("", ""),
+        ] {
+            assert_eq!(short(long), expected, "{long}");
+        }
+        assert_eq!(without_hash("app::main::h0123456789abcdef"), "app::main");
+        assert_eq!(without_hash("app::main::handle"), "app::main::handle");
+    }
+
+    #[test]
+    fn whose_functions_are_told() {
+        for name in ["rsm::a", "<rsm_shm::a::B>::c", "<&rsm::a::B as core::fmt::Debug>::fmt"] {
+            assert!(is_of(name, &OURS), "{name}");
+        }
+        for name in ["rsmtest::main", "<app::Guard as core::ops::drop::Drop>::drop", "main"] {
+            assert!(!is_of(name, &OURS) && !is_of(name, &BETWEEN) && !is_of(name, &API), "{name}");
+        }
+        assert!(is_of("core::ptr::drop_in_place::<rsm::Import>", &BETWEEN));
+        assert!(is_of("rsm_memseg_import_put64", &API) && !is_of("rsm_try", &API));
+    }
+
+    #[test]
+    fn files_of_rsm_are_known() {
+        let here = concat!(env!("CARGO_MANIFEST_DIR"), "/../rsm-shm/src/a.rs").replace("/rsm-ctl/..", "");
+        for file in
+            [&*here, "/r/rsm-0.1.0/src/import.rs", "/r/rsm-shm-1.2.3/src/a/b.rs", "/rustc/0/library/core/src/a.rs"]
+        {
+            assert!(is_our_file(Path::new(file)), "{file}");
+        }
+        for file in ["/home/rsm/src/main.rs", "/r/rsmtest-0.1.0/src/main.rs", "main.rs", "/r/rsm-shm-1.0/tests/a.rs"] {
+            assert!(!is_our_file(Path::new(file)), "{file}");
+        }
+    }
+
+    #[test]
+    fn places_are_told_from_here() {
+        assert_eq!(shown(Path::new("/src/app/token.c"), Path::new("/src/app")), "token.c");
+        assert_eq!(shown(Path::new("/src/app/a/token.c"), Path::new("/src/app")), "a/token.c");
+        assert_eq!(shown(Path::new("/elsewhere/token.c"), Path::new("/src/app")), "token.c");
+    }
+
+    #[test]
+    fn a_module_that_cannot_be_read_is_told_by_name() {
+        let frames = vec![Frame { module: 0, offset: 0x10 }, Frame { module: 1, offset: 0x20 }];
+        let point = Point { number: 6, call: Call::Wait, node: 1, id: 2, patience: None, frames: frames.clone() };
+        let mut places = Places::new();
+        let modules = ["/no/such/librsm.so.1".to_owned(), "/no/such/token".to_owned()];
+        assert_eq!(places.name(&point, &modules), "wait (token+0x20)");
+        assert_eq!(places.caller(&point, &modules).key, frames[1..]);
+        // With rsm in it, nobody knows where it ends and the program begins.
+        let modules = ["/no/such/token".to_owned(), "/no/such/token".to_owned()];
+        assert_eq!(places.name(&point, &modules), "wait");
+        assert_eq!(places.caller(&point, &modules).key, frames);
+    }
+}
