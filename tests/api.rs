@@ -1004,3 +1004,56 @@ fn stores_to_a_large_mapping_are_found() {
     import.wait(SOON).unwrap();
     assert_eq!(mapping.memory().read_volatile_u64(last), Ok(99));
 }
+
+/// A barrier waits for what came before it, and for nothing that other threads go on putting.
+#[test]
+fn a_close_ends_while_others_go_on() {
+    let cluster = Cluster::builder(2).lens(Lens::chaos(3).model(Model::Tso)).start().unwrap();
+    let controller = |node| cluster.node(node).unwrap().controller("shm0").unwrap();
+    let export = controller(1).export(SIZE).unwrap();
+    let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).unwrap();
+    let import = controller(2).connect(1, id, Permission::ReadWrite).unwrap();
+    import.set_mode(BarrierMode::Explicit);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                import.put_u64(0, 1).unwrap();
+            }
+        });
+        for round in 1..50 {
+            let span = import.open_barrier().unwrap();
+            import.put_u64(64, round).unwrap();
+            span.close().unwrap();
+            assert_eq!(export.memory().read_volatile_u64(64), Ok(round));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+/// All of a mapping is stored to at once, other than what is stored beside it.
+#[test]
+fn a_mapping_is_filled_at_once() {
+    let (_cluster, export, import) = lensed(Model::Pcie);
+    let mapping = import.map(0, SIZE, Permission::ReadWrite).unwrap();
+    let own = mapping.memory();
+    for value in 1..5u8 {
+        let span = import.open_barrier().unwrap();
+        own.write(1, &vec![value; SIZE - 3]).unwrap();
+        export.memory().write_volatile_u8(0, value + 10).unwrap();
+        span.close().unwrap();
+        let mut held = vec![0; SIZE];
+        export.memory().read(0, &mut held).unwrap();
+        assert!(held[1..SIZE - 2].iter().all(|&byte| byte == value));
+        assert_eq!((held[0], held[SIZE - 2]), (value + 10, 0));
+    }
+    // Counts that begin while a put to the same word is on its way are not taken back by it.
+    import.put_u64(128, 1).unwrap();
+    for count in 2..2000u64 {
+        let before = own.read_volatile_u64(128).unwrap();
+        assert_eq!(before, count - 1);
+        own.write_volatile_u64(128, before + 1).unwrap();
+    }
+    import.open_barrier().unwrap().close().unwrap();
+    assert_eq!(export.memory().read_volatile_u64(128), Ok(1999));
+}

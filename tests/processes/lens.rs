@@ -61,12 +61,13 @@ fn a_forked_child_has_no_part_in_what_its_parent_has_posted() {
         assert_eq!(importer.ok("forkcall get i 8"), "ok 5");
         importer.ok("span i 16 6");
         assert_eq!((arrived(&mut exporter, 7), exporter.ok("read e 8")), (LINES, "5".to_owned()));
-        // And a second generation, with a mapping.
+        // Likewise what it stores to a mapping that it has inherited, which then is its own.
         importer.ok("map i");
-        importer.ok("store i 24 9");
-        assert_eq!(importer.ok("forkcall span i 32 1"), "ok");
-        importer.ok("span i 40 1");
+        importer.ok("mapspan i 24 9");
+        assert_eq!(importer.ok("forkcall mapspan i 32 1"), "ok");
         assert_eq!((exporter.ok("read e 24"), exporter.ok("read e 32")), ("9".to_owned(), "1".to_owned()));
+        importer.ok("mapspan i 40 1");
+        assert_eq!(exporter.ok("read e 40"), "1");
     }
 }
 

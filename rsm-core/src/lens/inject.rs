@@ -144,7 +144,7 @@ impl Injector {
     /// Whether the fault is to happen at this call; if so, a number to draw from how much of it. One that then does happen
     /// is to be [noted](Self::note).
     pub fn draw(&mut self, fault: Fault, place: Place) -> Option<u64> {
-        if self.quiet || !self.faults.has(fault) {
+        if !self.faults.has(fault) {
             return None;
         }
         let Place { call, node, id, nth } = place;
@@ -152,7 +152,8 @@ impl Injector {
         let draws = self.places.entry((fault, place)).or_insert_with(|| Draws::of(&key));
         let happens = draws.one_in(fault.row().one_in);
         let number = draws.number();
-        happens.then_some(number)
+        // Drawn in any case: another thread's end changes no numbers of who goes on.
+        (happens && !self.quiet).then_some(number)
     }
 
     /// A fault has happened.
@@ -164,6 +165,11 @@ impl Injector {
     /// An import has ended: its sequences are asked for no more.
     pub fn forget(&mut self, node: u32, id: u32, nth: u64) {
         self.places.retain(|(_, place), _| (place.node, place.id, place.nth) != (node, id, nth));
+    }
+
+    /// Forgets what has happened: in a forked child, which has a record of its own.
+    pub fn forget_told(&mut self) {
+        self.injected = Injected::default();
     }
 
     /// Lets nothing happen from now on, until [`loud`](Self::loud).

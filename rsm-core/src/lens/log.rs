@@ -237,6 +237,7 @@ impl<C> Log<C> {
     pub fn forget_all(&mut self) {
         self.pieces.clear();
         self.bytes = 0;
+        self.delivered = Delivered::default();
     }
 
     /// Whether there is no import.
@@ -278,8 +279,10 @@ impl<C> Log<C> {
             return due;
         }
         let (floor, backwards) = (import.floor, import.backwards && scale > 0);
+        // Drawn in any case: what is drawn does not depend on the time.
+        let again = import.delay(scale / 4);
         if due < floor {
-            due = floor + import.delay(scale / 4);
+            due = floor + again;
         }
         let own = || self.pieces.iter().filter(|(_, piece)| piece.import == key);
         if backwards && let Some(earliest) = own().map(|((due, _), _)| *due).find(|due| *due >= floor) {
@@ -396,20 +399,32 @@ impl<C> Log<C> {
         let (quiet, strength) = (self.quiet || !self.is_late, self.strength);
         let Some(import) = self.imports.get_mut(&key) else { return 0 };
         import.stores = false;
-        let delay = if quiet { 0 } else { import.delay(import.scale) };
+        let drawn = import.delay(import.scale);
+        let delay = if quiet { 0 } else { drawn };
         import.begin_span(strength);
         delay
     }
 
     /// When the last store is due that a barrier of an import has to wait for; `None`: there is none.
     pub fn last_due(&self, key: Key, kind: BarrierType) -> Option<u64> {
+        self.last_due_of(key, kind, u64::MAX)
+    }
+
+    /// How many pieces have been posted.
+    pub fn posted(&self) -> u64 {
+        self.next_number
+    }
+
+    /// [`last_due`](Self::last_due) of the first `posted` pieces: a barrier waits for nothing that came later.
+    pub fn last_due_of(&self, key: Key, kind: BarrierType, posted: u64) -> Option<u64> {
         let node = self.imports.get(&key)?.node;
         // Where everything is in order, what comes last comes after all the rest.
         let reaches = |other: Key| {
             let is_near = || self.imports.get(&other).is_some_and(|import| import.node == node);
             other == key || self.model.is_in_order() || (kind == BarrierType::Node && is_near())
         };
-        let stores = self.pieces.iter().rev().filter(|(_, piece)| piece.target != Target::Bell);
+        let is_meant = |piece: &Piece<C>| piece.target != Target::Bell && piece.number <= posted;
+        let stores = self.pieces.iter().rev().filter(|(_, piece)| is_meant(piece));
         stores.into_iter().find(|(_, piece)| reaches(piece.import)).map(|((due, _), _)| *due)
     }
 

@@ -212,6 +212,7 @@ extern "C" fn child() {
         state.guard.table.mark_inherited();
     }
     release();
+    super::way::after_fork();
 }
 
 fn release() {

@@ -95,6 +95,9 @@ impl Connection {
         (offset, length): (u64, usize),
         permission: Permission,
     ) -> Result<Part> {
+        if let Some(place) = place {
+            way.map_over(place, length);
+        }
         // SAFETY: the caller's promise.
         let shadow = unsafe { Shadow::new(place, hint, length) }?;
         let (start, real) = (shadow.start(), self.base().wrapping_add(offset as usize));
@@ -226,10 +229,8 @@ impl Drop for Part {
     fn drop(&mut self) {
         self.note_direct(false);
         if let Some(way) = self.connection.diverted().filter(|_| self.shadowed) {
-            let more = way.unshadow(self.start);
-            if !more {
-                self.connection.membership().shared.taps.set(Tap::Lens, false);
-            }
+            // The tap stays: another thread may be making another.
+            way.unshadow(self.start);
         }
         // Before the connection, which asks for all parts to be gone when it ends.
         if let Some(region) = self.narrowed.take() {

@@ -53,6 +53,8 @@ const CHECK_ASYNC: u64 = 1 << 1;
 
 /// What tells the pages of this process.
 struct Teller {
+    /// The process that it tells of: a forked child has another memory.
+    process: u32,
     protection: AsyncProtection,
     pagemap: Guest,
 }
@@ -60,7 +62,7 @@ struct Teller {
 /// `None` where the kernel cannot, or does not let us. Descriptors that the program closed tell nothing from then on.
 fn teller() -> Option<&'static Teller> {
     static TELLER: OnceLock<Option<Teller>> = OnceLock::new();
-    TELLER.get_or_init(|| Teller::open().ok()).as_ref()
+    TELLER.get_or_init(|| Teller::open().ok()).as_ref().filter(|teller| teller.process == std::process::id())
 }
 
 /// Tries it, once and without traces.
@@ -75,7 +77,7 @@ impl Teller {
     /// Opens what it needs, and sees that it works: some kernels have the one and not the other.
     fn open() -> Result<Teller, Errno> {
         let pagemap = crate::procfs::open("self/pagemap").map_err(|_| Errno::NOENT)?;
-        let teller = Teller { protection: AsyncProtection::open()?, pagemap };
+        let teller = Teller { process: std::process::id(), protection: AsyncProtection::open()?, pagemap };
         let object = memfd::create("rsm-probe", page_size() as u64).map_err(|_| Errno::NOMEM)?;
         let page = Region::map(object, 0, page_size(), Permission::ReadWrite).map_err(|_| Errno::NOMEM)?;
         teller.watch(&page)?;

@@ -42,7 +42,8 @@ impl Shadow {
 
     fn memory(length: usize) -> Result<Region> {
         let page = super::page_size();
-        let object = memfd::create("rsm-shadow", length.next_multiple_of(page) as u64)?;
+        // By this name it is told what maps it, and that it cannot be exported, as what it stands for.
+        let object = memfd::create("rsm-segment", length.next_multiple_of(page) as u64)?;
         memfd::seal(&object, Sealing::Size)?;
         let identity = inspect::identity(&object)?;
         Ok(Region::map_to_duplicate(object, 0, length, Permission::ReadWrite)?.given_to_program(identity))

@@ -206,6 +206,8 @@ commands! {
         Get "get" { name: String, offset: u64 }
         /// Puts a word in a span of its own.
         Span "span" { name: String, offset: u64, value: u64 }
+        /// As a span, through the mapping.
+        MapSpan "mapspan" { name: String, offset: u64, value: u64 }
         /// Loads a word of an export.
         Read "read" { name: String, offset: u64 }
         /// Stores a word of an export.

@@ -180,6 +180,12 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
         }
         Command::Put { name, offset, value } => find(&things.imports, name).put_u64(*offset, *value).map(done),
         Command::Get { name, offset } => find(&things.imports, name).get_u64(*offset).map(|v| v.to_string()),
+        Command::MapSpan { name, offset, value } => {
+            let (import, mapping) = (find(&things.imports, name), find(&things.mappings, name));
+            let span = import.open_barrier()?;
+            mapping.memory().write_volatile_u64(*offset, *value)?;
+            span.close().map(done)
+        }
         Command::Span { name, offset, value } => {
             let import = find(&things.imports, name);
             let span = import.open_barrier()?;

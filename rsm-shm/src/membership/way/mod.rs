@@ -16,6 +16,7 @@ mod lensed;
 use crate::memory::carry::Move;
 use crate::memory::shadow::Shadow;
 use lensed::Lensed;
+pub(super) use lensed::after_fork;
 pub(super) use lensed::{Began, Disturb, Pace, Posting, now, pause_until};
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::driver::WindowKind;
@@ -141,8 +142,15 @@ impl Diverted {
         }
     }
 
-    /// Takes such memory away; whether there is other.
-    pub(super) fn unshadow(&self, start: *mut u8) -> bool {
+    /// Before such memory is mapped over others: what is known of these is brought up to date. The caller holds forks off.
+    pub(super) fn map_over(&self, start: *mut u8, length: usize) {
+        match self {
+            Diverted::Lensed(window) => window.map_over(start, length),
+        }
+    }
+
+    /// Takes such memory away.
+    pub(super) fn unshadow(&self, start: *mut u8) {
         match self {
             Diverted::Lensed(window) => window.unshadow(start),
         }

@@ -10,6 +10,7 @@ mod twin;
 
 pub(in crate::membership) use fate::Disturb;
 pub(in crate::membership) use pace::{Began, Pace};
+pub(in crate::membership) use posting::after_fork;
 pub(in crate::membership) use posting::{Posting, now, pause_until};
 
 use crate::cancel::Shield;
@@ -132,7 +133,15 @@ impl Lensed {
     }
 
     fn look(&self, mapped: Mapped) {
-        self.posting.with(|posted| self.posting.look(&mut posted.lock(), mapped, Follow::Nothing));
+        self.follow(mapped, Follow::Nothing);
+    }
+
+    /// Looks at mappings, and sees that somebody else does, too.
+    fn follow(&self, mapped: Mapped, follow: Follow) {
+        self.posting.with(|posted| {
+            self.posting.look(&mut posted.lock(), mapped, follow);
+            self.posting.keep_looking();
+        });
     }
 
     /// Whether the program is to be given memory of its own in place of a mapping.
@@ -150,22 +159,29 @@ impl Lensed {
         self.posting.enter_twin(twin);
     }
 
-    /// Forgets such memory; whether there is other.
-    pub(in crate::membership::way) fn unshadow(&self, start: *mut u8) -> bool {
-        self.posting.leave_twin(start)
+    /// Before such memory is mapped at these addresses. The caller holds forks off.
+    pub(in crate::membership::way) fn map_over(&self, start: *mut u8, length: usize) {
+        self.posting.map_over(start, length);
+    }
+
+    /// Forgets such memory.
+    pub(in crate::membership::way) fn unshadow(&self, start: *mut u8) {
+        self.posting.leave_twin(self.key, start);
     }
 
     /// Returns when every store that a barrier of this type waits for has been executed, or has nowhere to go.
     pub(in crate::membership::way) fn settle(&self, kind: BarrierType, is_cut: impl Fn() -> bool) {
         let _shield = Shield::raise();
         self.look(self.mapped(kind));
+        // What other threads post meanwhile is not waited for.
+        let posted = self.posting.with(|posted| posted.lock().posted()).unwrap_or(0);
         loop {
             if is_cut() {
                 self.posting.with(|posted| posted.lock().forget(self.key));
                 return;
             }
             let now = now();
-            let turn = |posted: &Posted<Cargo>| self.posting.settle(posted, self.key, kind, now);
+            let turn = |log: &Posted<Cargo>| self.posting.settle(log, (self.key, kind, posted), now);
             match self.posting.with(turn).flatten() {
                 None => return,
                 Some(due) => pause_until(due.min(now + LOOK)),
@@ -261,7 +277,12 @@ impl Lensed {
         // SAFETY: the caller's promise.
         let loaded = unsafe {
             match M::DIRECTION {
-                Direction::Get => self.get(offset, moved),
+                Direction::Get => {
+                    let loaded = self.get(offset, moved);
+                    // Who has seen a flag finds in its mapping what came before it.
+                    self.follow(Mapped::Of(self.key), Follow::All);
+                    loaded
+                }
                 Direction::Put if explicit => self.put(offset, moved),
                 Direction::Put => {
                     self.settle(BarrierType::Segment, || false);
@@ -385,7 +406,7 @@ fn lay_over(words: &mut [u64], offset: u64, bytes: u64, target: Target, cargo: &
 impl Drop for Lensed {
     fn drop(&mut self) {
         let _shield = Shield::raise();
-        self.posting.leave(self.key, false);
+        self.posting.leave(self.key);
         self.posting.with(|_| self.posting.faults().forget(self.node, self.id, self.nth));
     }
 }

@@ -15,7 +15,7 @@
 #![allow(unsafe_code)]
 
 use super::pace::Pace;
-use super::twin::{Follow, Look, Twin};
+use super::twin::{Follow, Stored, Twin};
 use crate::futex;
 use crate::membership::fork;
 use crate::memory::copy::Word;
@@ -176,6 +176,7 @@ impl Posting {
         if self.process.load(Relaxed) != fork::count() {
             self.posted.lock().forget_all();
             self.twins().iter_mut().for_each(Twin::forget);
+            self.faults().forget_told();
             self.courier.store(false, Relaxed);
             self.process.store(fork::count(), Relaxed);
         }
@@ -208,6 +209,15 @@ impl Posting {
         private_table::spawn_quiet("rsm-courier", move || posting.carry_on())?;
         self.courier.store(true, Relaxed);
         Ok(())
+    }
+
+    /// Sees that there is a courier where there are mappings to be looked at: also in a forked child, which has none at first.
+    /// Under [`fork::hold`].
+    pub(super) fn keep_looking(self: &Arc<Posting>) {
+        if !self.twins().is_empty() {
+            // Without one, whoever comes by next looks.
+            let _ = self.keep_courier();
+        }
     }
 
     /// Delivers what is due, for as long as there are imports.
@@ -251,7 +261,11 @@ impl Posting {
         let mut pieces = Some(pieces);
         self.enter_pieces(mapped, |log, now| {
             for (target, cargo) in pieces.take().into_iter().flatten() {
-                self.note_put(key, target, &cargo);
+                let mut twins = self.twins();
+                for twin in twins.iter_mut().filter(|twin| twin.key == key) {
+                    twin.note_posted(target);
+                    show(twin, target, &cargo);
+                }
                 log.post(key, target, cargo, now);
             }
         });
@@ -356,13 +370,22 @@ impl Posting {
     /// had changed.
     pub(super) fn look(&self, log: &mut Log<Cargo>, mapped: Mapped, follow: Follow) -> bool {
         let (mut twins, now) = (self.twins(), now());
-        let mut changed = false;
+        let (mut changed, mut stored) = (false, Vec::new());
         for twin in twins.iter_mut().filter(|twin| mapped.has(twin)) {
-            let (key, base) = (twin.key, twin.base());
-            let mut stored = |target, word| {
-                log.post(key, target, Cargo::Words { base, words: Box::new([word]) }, now);
-            };
-            changed |= twin.look(Look { stored: &mut stored, follow });
+            changed |= twin.find_stores(&mut stored);
+        }
+        let model = self.lens.model.unwrap_or_default();
+        for Stored { key, base, offset, length, words } in stored {
+            let first = offset & !7;
+            for (at, length) in model.cuts(offset, length) {
+                let target = Target::Bytes { offset: at, length };
+                let range = ((at - first) / 8) as usize..((at + length - first).div_ceil(8)) as usize;
+                twins.iter_mut().filter(|twin| twin.key == key).for_each(|twin| twin.note_posted(target));
+                log.post(key, target, Cargo::Words { base, words: words[range].into() }, now);
+            }
+        }
+        for twin in twins.iter_mut().filter(|twin| mapped.has(twin)) {
+            changed |= twin.follow_some(follow);
         }
         changed
     }
@@ -378,15 +401,6 @@ impl Posting {
             let _log = posted.lock();
             self.twins().iter_mut().filter(|twin| twin.key == key).for_each(|twin| twin.follow_bytes(target));
         });
-    }
-
-    /// Lets mappings of an import show what is put through it.
-    fn note_put(&self, key: Key, target: Target, cargo: &Cargo) {
-        // What is read late is not known yet.
-        let Cargo::Words { words, .. } = cargo else { return };
-        let Target::Bytes { offset, .. } = target else { return };
-        let value = |word: u64| words.get(((word - (offset & !7)) / 8) as usize).copied();
-        self.twins().iter_mut().filter(|twin| twin.key == key).for_each(|twin| twin.note_put(target, value));
     }
 
     /// Executes a piece.
@@ -429,39 +443,57 @@ impl Posting {
         log
     }
 
-    /// Delivers what is due; gives when the last store is that a barrier waits for.
-    pub(super) fn settle(&self, posted: &Posted<Cargo>, key: Key, kind: BarrierType, now: u64) -> Option<u64> {
-        self.turn(posted.lock(), posted, now).last_due(key, kind)
+    /// Delivers what is due; gives when the last store is that a barrier waits for, of the `first` pieces.
+    pub(super) fn settle(
+        &self,
+        posted: &Posted<Cargo>,
+        (key, kind, first): (Key, BarrierType, u64),
+        now: u64,
+    ) -> Option<u64> {
+        self.turn(posted.lock(), posted, now).last_due_of(key, kind, first)
     }
 
     /// Takes in a mapping, for which the courier will look from now on. The caller holds forks off.
-    pub(super) fn enter_twin(&self, twin: Twin) {
-        let log = self.posted.lock();
-        self.twins().push(twin);
-        drop(log);
+    pub(super) fn enter_twin(self: &Arc<Posting>, mut twin: Twin) {
+        self.with_held(|posted| {
+            let log = posted.lock();
+            let (offset, length) = twin.range();
+            for piece in log.over(twin.key, offset, length) {
+                twin.note_posted(piece.target);
+                show(&mut twin, piece.target, &piece.cargo);
+            }
+            self.twins().push(twin);
+            self.keep_looking();
+        });
         self.wake_courier();
     }
 
-    /// Forgets the mapping that begins here, after a last look. Whether there are others.
-    pub(super) fn leave_twin(&self, start: *mut u8) -> bool {
+    /// Before something else is mapped at these addresses: looks at all mappings, and relies no more on what the kernel tells
+    /// of those that lie there. The caller holds forks off.
+    pub(super) fn map_over(&self, start: *mut u8, length: usize) {
+        self.with_held(|posted| {
+            self.look(&mut posted.lock(), Mapped::All, Follow::Nothing);
+            self.twins().iter_mut().for_each(|twin| twin.map_over(start, length));
+        });
+    }
+
+    /// Forgets the mapping of an import that begins here, after a last look.
+    pub(super) fn leave_twin(&self, key: Key, start: *mut u8) {
         let leave = |posted: &Posted<Cargo>| {
             let mut log = posted.lock();
             self.look(&mut log, Mapped::All, Follow::Nothing);
-            let gone: Vec<Twin> = self.twins().extract_if(.., |twin| twin.start() == start).collect();
+            let gone: Vec<Twin> =
+                self.twins().extract_if(.., |twin| twin.key == key && twin.start() == start).collect();
             drop(self.turn(log, posted, now()));
             drop(gone);
-            !self.twins().is_empty()
         };
-        self.with(leave).unwrap_or(true)
+        self.with(leave);
     }
 
-    /// Forgets an import. What is still on its way through it is delivered, but for stores if it `is_cut`.
-    pub(super) fn leave(&self, key: Key, is_cut: bool) {
+    /// Forgets an import. What is still on its way through it is delivered.
+    pub(super) fn leave(&self, key: Key) {
         let leave = |posted: &Posted<Cargo>| {
             let mut log = posted.lock();
-            if is_cut {
-                log.forget(key);
-            }
             for piece in log.take_all(key) {
                 self.deliver(&piece);
             }
@@ -492,6 +524,23 @@ impl Posting {
             self.faults().loud();
         });
     }
+}
+
+/// In a forked child, before its program goes on: what it has inherited is its parent's.
+pub(in crate::membership) fn after_fork() {
+    // One that another thread of the parent held is nobody's here; then the first call finds out by itself.
+    let Ok(all) = ALL.try_lock() else { return };
+    for posting in all.iter().filter_map(Weak::upgrade) {
+        posting.with(|_| {});
+    }
+}
+
+/// Lets a mapping show what is put through its import, if that is known already.
+fn show(twin: &mut Twin, target: Target, cargo: &Cargo) {
+    // What is read late is not.
+    let Cargo::Words { words, .. } = cargo else { return };
+    let Target::Bytes { offset, .. } = target else { return };
+    twin.show(target, |word: u64| words.get(((word - (offset & !7)) / 8) as usize).copied());
 }
 
 /// At the end of the process.

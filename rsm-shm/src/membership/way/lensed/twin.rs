@@ -3,7 +3,8 @@
 //! The program is given memory of its own, the *shadow*, and the library keeps a *twin* of what it knows of it. Where the
 //! two differ the program has stored: the bytes that differ become pieces, as those of a put. Where they do not, and
 //! nothing is on its way, the shadow follows the segment. Both are compared at every barrier, signal and transfer of the import,
-//! when a wait has taken a signal, and by the courier at times, more often while something changes.
+//! and by the courier at times, more often while something changes. It follows after a get, when a wait has taken a signal, and
+//! where the courier looks, in the order of addresses: a word that is polled in a mapping may be newer than others.
 //!
 //! What this cannot see: a store of the value that is there already; the first of two stores to a word between two looks,
 //! as where stores are combined; the order of stores between two looks.
@@ -43,12 +44,17 @@ pub(super) struct Twin {
 // memory.
 unsafe impl Send for Twin {}
 
-/// What comes of a look.
-pub(super) struct Look<'a> {
-    /// Told of bytes that the program has stored: where they go, and the word that they lie in.
-    pub(super) stored: &'a mut dyn FnMut(Target, u64),
-    /// How much of the shadow is to follow the segment.
-    pub(super) follow: Follow,
+/// A run of bytes that the program has stored.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) key: Key,
+    /// Where the whole segment begins.
+    pub(super) base: *mut u8,
+    /// In bytes of the segment.
+    pub(super) offset: u64,
+    pub(super) length: u64,
+    /// The words that it lies in.
+    pub(super) words: Vec<u64>,
 }
 
 /// How much of a shadow follows the segment in one look.
@@ -104,44 +110,62 @@ impl Twin {
         true
     }
 
-    /// Finds what the program has stored, and lets the rest follow. Whether anything was stored, or had changed.
-    pub(super) fn look(&mut self, look: Look<'_>) -> bool {
+    /// Lets so much of it follow. Whether anything had changed.
+    pub(super) fn follow_some(&mut self, follow: Follow) -> bool {
         let words = self.known.len();
-        let mut changed = false;
-        let ranges = self.dirty.as_mut().map_or_else(|| std::iter::once(0..words).collect(), |dirty| dirty.take(words));
-        for range in ranges {
-            changed |= self.find_stores(range, look.stored);
-        }
-        let follow = match look.follow {
-            Follow::Nothing => 0..0,
+        let some = match follow {
+            Follow::Nothing => return false,
             Follow::All => 0..words,
             Follow::Slice => self.next..(self.next + SLICE).min(words),
         };
-        if look.follow == Follow::Slice {
-            self.next = if follow.end == words { 0 } else { follow.end };
+        if follow == Follow::Slice {
+            self.next = if some.end == words { 0 } else { some.end };
         }
-        for at in follow {
-            changed |= self.follow(at);
-        }
-        changed
+        some.filter(|&at| self.follow(at)).count() > 0
     }
 
-    fn find_stores(&mut self, range: Range<usize>, stored: &mut dyn FnMut(Target, u64)) -> bool {
-        let mut found = false;
-        for at in range {
+    /// Finds what the program has stored. Whether that is anything.
+    pub(super) fn find_stores(&mut self, stored: &mut Vec<Stored>) -> bool {
+        let (words, before) = (self.known.len(), stored.len());
+        let ranges = self.dirty.as_mut().map_or_else(|| std::iter::once(0..words).collect(), |dirty| dirty.take(words));
+        let (key, base) = (self.key, self.base());
+        for at in ranges.into_iter().flatten() {
             let (value, known) = (self.shadow.word(at).load(Relaxed), self.known[at]);
             if value == known {
                 continue;
             }
-            found = true;
             self.known[at] = value;
             for bytes in differences(known, value) {
-                let offset = self.offset + (at * WORD as usize + bytes.start) as u64;
-                self.pending[at] = self.pending[at].saturating_add(1);
-                stored(Target::Bytes { offset, length: bytes.len() as u64 }, value);
+                let start = at * WORD as usize + bytes.start;
+                // The last word may reach beyond the mapping.
+                let length = bytes.len().min(self.shadow.len().saturating_sub(start)) as u64;
+                let offset = self.offset + start as u64;
+                match stored[before..].last_mut() {
+                    _ if length == 0 => {}
+                    Some(last) if last.offset + last.length == offset => {
+                        if offset.is_multiple_of(WORD) {
+                            last.words.push(value);
+                        }
+                        last.length += length;
+                    }
+                    _ => stored.push(Stored { key, base, offset, length, words: vec![value] }),
+                }
             }
         }
-        found
+        stored.len() > before
+    }
+
+    /// The bytes of the segment that it maps: from where on, and how many.
+    pub(super) fn range(&self) -> (u64, u64) {
+        (self.offset, self.shadow.len() as u64)
+    }
+
+    /// Something else is mapped over these addresses: what the kernel tells of pages there is of that.
+    pub(super) fn map_over(&mut self, start: *mut u8, length: usize) {
+        let (own, other) = (self.start().addr(), start.addr());
+        if own < other.saturating_add(length) && other < own + self.shadow.len() {
+            self.dirty = None;
+        }
     }
 
     /// The words that a range of the segment lies in, as far as this has them.
@@ -163,11 +187,17 @@ impl Twin {
         }
     }
 
-    /// A put is on its way to these bytes: the program finds it in its mapping, as with any store of its own.
-    pub(super) fn note_put(&mut self, target: Target, value: impl Fn(u64) -> Option<u64>) {
+    /// A piece is on its way to these bytes, whoever posted it.
+    pub(super) fn note_posted(&mut self, target: Target) {
         for at in self.words(target) {
             self.pending[at] = self.pending[at].saturating_add(1);
-            let Target::Bytes { offset, length } = target else { return };
+        }
+    }
+
+    /// Shows what is put to these bytes: the program finds it in its mapping, as any store of its own.
+    pub(super) fn show(&mut self, target: Target, value: impl Fn(u64) -> Option<u64>) {
+        let Target::Bytes { offset, length } = target else { return };
+        for at in self.words(target) {
             let word = self.offset + at as u64 * WORD;
             // Words that it has whole: of others the program may store the rest just now.
             if word >= offset
@@ -193,7 +223,8 @@ impl Twin {
         if let Err(error) = self.shadow.become_own() {
             tracing::warn!(%error, "no memory for what a forked child stores to a mapping");
         }
-        self.dirty = Dirty::watch(self.shadow.given());
+        // The kernel was asked about the parent's.
+        self.dirty = None;
         self.pending.fill(0);
         for at in 0..self.known.len() {
             self.known[at] = self.shadow.word(at).load(Relaxed);
