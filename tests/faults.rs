@@ -114,11 +114,12 @@ fn error_loses_some_of_a_span_and_says_so() {
             let last = Last { fault: Fault::Error, call: Call::Close, node: 1, id: ID };
             assert_eq!(pair.injected(), Injected { count: round, last: Some(last) });
             assert_eq!(pair.link_errors(), round);
-            if round > 3 && kept > 0 && lost > 0 {
+            if round > 3 && kept > 0 && (lost > 0 || model.is_none()) {
                 break;
             }
         }
-        assert!(kept > 0 && lost > 0, "{model:?}: {kept} words kept, {lost} lost");
+        // Where nothing is late nothing is on its way.
+        assert!(kept > 0 && (lost > 0) == model.is_some(), "{model:?}: {kept} words kept, {lost} lost");
     }
 }
 

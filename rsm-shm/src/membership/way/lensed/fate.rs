@@ -2,8 +2,7 @@
 //!
 //! What a span is to meet is drawn once for each span in which something is stored, and happens when it is closed: the
 //! agent is asked to disturb the connection, and the verdict finds in the words of the registry what that did to them. An
-//! error of the link loses some of what is on its way. Where nothing is late, nothing is: there it loses what is put from
-//! some put of the span on. No verdict vouches for what was lost, whether or not the agent did what it was asked for.
+//! error of the link loses some of what is on its way; where nothing is late nothing is, and only the verdict tells. No verdict vouches for what was lost, whether or not the agent did what it was asked for.
 //!
 //! A put in implicit mode is a span of its own.
 
@@ -25,9 +24,6 @@ pub(super) struct Span {
     drawn: bool,
     /// What it is to meet, and a number to draw from how.
     fate: Option<(Disturbance, u64)>,
-    puts: u64,
-    /// What is put from now on is lost, and something has been.
-    loses: bool,
 }
 
 /// What is known of the spans of an import.
@@ -84,25 +80,11 @@ impl Lensed {
         span.fate
     }
 
-    /// Something is put that is stored at once, if this does not say that it is lost.
-    pub(super) fn loses_put(&self) -> bool {
-        if !self.spans_are_disturbed() {
-            return false;
+    /// Something is put that is stored at once.
+    pub(super) fn note_put(&self) {
+        if self.spans_are_disturbed() {
+            self.posting().with(|posted| posted.lock().note_store(self.key()));
         }
-        let put = |posted: &Posted<Cargo>| {
-            posted.lock().note_store(self.key());
-            let mut span = self.spans().present();
-            // What is stored through a mapping cannot be lost, and may have been ordered after it.
-            if let Some((Disturbance::Error, number)) = self.fate(&mut span)
-                && !self.spans().is_mapped_directly()
-                && span.puts >= number % 4
-            {
-                span.loses = true;
-            }
-            span.puts += 1;
-            span.loses
-        };
-        self.posting().with(put) == Some(true)
     }
 
     /// The span ends: lets happen what it is to meet. Whether everything that was stored is there or on its way, as far as
@@ -116,18 +98,19 @@ impl Lensed {
             let mut span = self.spans().present();
             let fate = if stored { self.fate(&mut span) } else { None };
             let quiet = self.posting().faults().is_quiet();
-            let loses = std::mem::take(&mut *span).loses;
-            (fate.filter(|_| !quiet), loses)
+            *span = Span::default();
+            fate.filter(|_| !quiet)
         };
-        let Some((fate, mut loses)) = self.posting().with(end) else { return true };
+        let Some(fate) = self.posting().with(end) else { return true };
+        let mut loses = false;
         if let Some((how, number)) = fate {
-            if how == Disturbance::Error {
-                // Before the agent is asked, which takes so long that much would arrive. Refused, it is lost all the same, and
-                // the span not vouched for.
+            // First the link has an error, which every span over it finds that this store may have belonged to: also one of
+            // another import, whose barrier reaches this far. Then something is lost.
+            let done = self.disturb(how, disturb);
+            if done && how == Disturbance::Error {
                 self.posting().with(|posted| self.posting().lose(&mut posted.lock(), self.key(), number));
                 loses = true;
             }
-            self.disturb(how, disturb);
         }
         !loses
     }

@@ -311,9 +311,7 @@ impl Lensed {
     /// As [`carry`](Self::carry).
     unsafe fn put<M: Move>(&self, offset: u64, mut moved: M) -> M::Loaded {
         let Some(model) = self.model else {
-            if self.loses_put() {
-                return moved.loaded();
-            }
+            self.note_put();
             // SAFETY: the caller's promise.
             return unsafe { moved.whole(self.base.add(offset as usize)) };
         };
