@@ -58,6 +58,11 @@ fn what_is_no_lens_is_refused_with_what_there_is() {
         (&["--model", "x86"], "there is no model \"x86\": tso, pcie or sci"),
         (&["--faults", "errors"], "there is no fault \"errors\": error, abort, revoke"),
         (&["--faults", ""], "there is no fault \"\""),
+        (
+            &["--profile", "ethernet"],
+            "there is no profile \"ethernet\": dolphin-ntb, dolphin-ix, intel-ntb, firelink, sci",
+        ),
+        (&["--virtual"], "virtual time needs a profile: dolphin-ntb"),
     ] {
         let finished = run(&[&["-n", "1"], words].concat(), "true").finish();
         assert_eq!(finished.code(), 2, "{}", finished.stderr);
@@ -74,4 +79,46 @@ fn a_profile_adds_up_what_calls_take() {
     let wrong = run(&["-n", "1", "--profile", "pcie"], "true").finish();
     assert_eq!(wrong.code(), 2);
     assert!(wrong.stderr.contains("there is no profile \"pcie\": dolphin-ntb, dolphin-ix"), "{}", wrong.stderr);
+}
+
+#[test]
+fn a_run_by_virtual_time_says_what_it_would_have_taken() {
+    let hello = crate::steering::example("hello");
+    let run = |words: &[&str]| {
+        run(&[&["-n", "2"], words].concat(), "exec \"$HELLO\"").env("HELLO", hello.to_str().unwrap()).finish()
+    };
+    let finished = run(&["--profile", "dolphin-ntb", "--virtual"]);
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    assert!(finished.stderr.contains("rsm-ctl: profile dolphin-ntb: all times are modelled\n"), "{}", finished.stderr);
+    let told = finished.stderr.lines().find(|line| line.starts_with("rsm-ctl: modelled: ")).expect(&finished.stderr);
+    assert!(told.contains(" ms (node 1)") || told.contains(" ms (node 2)"), "{told}");
+    // It is the same again: nothing of this machine is in it.
+    assert!(run(&["--profile", "dolphin-ntb", "--virtual"]).stderr.contains(told));
+    let real = run(&["--profile", "dolphin-ntb"]).stderr;
+    assert!(!real.contains("rsm-ctl: modelled: "), "{real}");
+}
+
+#[test]
+fn perf_shows_modelled_times_beside_the_profile() {
+    let perf = |words: &[&str]| ctl(&["perf", "--no-pin", "--time", "5ms", "--virtual"]).words(words).finish();
+    let finished = perf(&["--profile", "dolphin-ntb"]);
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let text = finished.text();
+    assert!(
+        text.starts_with("# a private cluster with profile dolphin-ntb, all times modelled, by virtual clocks"),
+        "{text}"
+    );
+    let rows: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(rows.len() > 15, "{text}");
+    for row in rows {
+        let off = row.split_whitespace().find_map(|word| word.strip_suffix('%')?.parse::<f64>().ok());
+        assert!(off.is_some_and(|off| off.abs() < 10.0), "{row}");
+    }
+    let refused = perf(&["--profile", "sci", "--op", "store"]);
+    assert_eq!(refused.code(), 2);
+    assert!(
+        refused.stderr.contains("no profile says what \"store\" takes; of these it does: put64"),
+        "{}",
+        refused.stderr
+    );
 }
