@@ -24,8 +24,8 @@ pub(crate) struct ExploreArgs {
     /// Kill it before this call only, and show what the programs write: repeats what was found
     #[arg(long, value_name = "CALL", value_parser = call)]
     pub(crate) at: Option<u64>,
-    /// How long a run may take before it is said to hang: 500ms, 60s, 5m, 1h, or seconds [default: 2s, ten times as long as
-    /// the run that counts, which may take 60s, and the longest time-out of a wait in it, up to 30s]
+    /// How long a run may take before it is said to hang: 500ms, 60s, 5m, 1h, or seconds [default: 2s and ten times as long
+    /// as the run that counts, which may take 60s; where somebody waits with a time-out then, once more with up to 30s more]
     #[arg(long, value_name = "TIME", value_parser = duration::parse_positive)]
     pub(crate) timeout: Option<Duration>,
     /// Exit codes with which survivors may end beside 0: 1, or 1,3

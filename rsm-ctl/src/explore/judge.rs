@@ -1,5 +1,7 @@
 //! What is wrong with a run in which a node was killed. The end of that node is not.
 
+use std::time::Duration;
+
 use rsm::lens::gate::{Called, Point};
 use rsm_run::trial::{Process, Trial};
 
@@ -71,22 +73,34 @@ pub(super) fn findings(trial: &Trial, killed: Option<u32>, allowed: &Codes, plac
     findings
 }
 
+/// Whether somebody was still there when the time was up who waits with a time-out.
+pub(super) fn has_patience(trial: &Trial) -> bool {
+    let mut running = trial.processes.iter().filter(|process| process.was_running);
+    running.any(|process| called(trial, process).and_then(patience).is_some())
+}
+
+/// The calls of a process: its own, or those of what it started.
+fn called<'a>(trial: &'a Trial, process: &Process) -> Option<&'a Called> {
+    let mut calls = trial.calls.iter().filter(|calls| calls.node == process.node);
+    let own = calls.clone().find(|calls| calls.pid == process.pid);
+    own.or_else(|| calls.next_back()).map(|calls| &calls.called)
+}
+
+/// How long the last call waits, if that is a wait with a time-out.
+fn patience(called: &Called) -> Option<Duration> {
+    let patience = called.last.as_ref()?.patience.filter(|&patience| patience > 0)?;
+    Some(Duration::from_millis(patience.into()))
+}
+
 /// A survivor that was there when the time was up.
 fn hang(trial: &Trial, process: &Process, places: &mut Places) -> Finding {
-    let mut calls = trial.calls.iter().filter(|calls| calls.node == process.node);
-    // Its own, or those of what it started.
-    let own = calls.clone().find(|calls| calls.pid == process.pid);
-    let called = own.or_else(|| calls.next_back()).map(|calls| &calls.called);
+    let called = called(trial, process);
     let last = called.and_then(|called| last_place(called, places));
     let label = &process.label;
-    let patience = called.and_then(|called| called.last.as_ref()?.patience).filter(|&patience| patience > 0);
     let text = match (last, process.hangs.is_empty()) {
-        (Some((last, false)), false) => match patience {
+        (Some((last, false)), false) => match called.and_then(patience) {
             // It would have ended by itself, later than the run may take.
-            Some(patience) => {
-                let patience = std::time::Duration::from_millis(patience.into());
-                format!("node {label} still waits, for {patience:?} at most, in {last}")
-            }
+            Some(patience) => format!("node {label} still waits, for {patience:?} at most, in {last}"),
             None => format!("node {label} hangs in {last}"),
         },
         (Some((last, _)), _) => format!("node {label} does not end; its last call was {last}"),
@@ -109,7 +123,6 @@ mod tests {
     use rsm::lens::gate::Call;
     use rsm_run::exit_code::ExitCode;
     use rsm_run::trial::{End, ProcessCalls};
-    use std::time::Duration;
 
     fn process(node: u32, code: Option<u8>) -> Process {
         let text =
@@ -180,6 +193,12 @@ mod tests {
             ..trial(vec![hanging(1, &["waits for a signal"]), process(2, None)])
         };
         assert_eq!(judged(&with(Call::Wait), &[]), [(Kind::Hang, "node 1 hangs in wait".to_owned())]);
+        let mut patient = with(Call::Wait);
+        assert!(!has_patience(&patient));
+        patient.calls[0].called.last.as_mut().unwrap().patience = Some(60_000);
+        assert!(has_patience(&patient));
+        let waits = (Kind::Hang, "node 1 still waits, for 60s at most, in wait".to_owned());
+        assert_eq!(judged(&patient, &[]), [waits]);
         let polls = [(Kind::Hang, "node 1 does not end; its last call was get".to_owned())];
         assert_eq!(judged(&with(Call::Get), &[]), polls);
         let left = trial(vec![process(1, Some(0)), hanging(2, &[])]);

@@ -5,6 +5,7 @@
 //! in the program it was ([`places`]).
 
 pub(crate) mod args;
+mod attempts;
 mod files;
 mod judge;
 mod places;
@@ -16,7 +17,6 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use rsm::lens::gate::{self, Called};
-use rsm::lens::{Gate, Lens};
 use rsm_run::input::Input;
 use rsm_run::plan::{Home, NewCluster, Plan};
 use rsm_run::signals::SignalQueue;
@@ -32,19 +32,12 @@ use crate::run::words::Options;
 use crate::run::{lens, plan};
 use crate::{colour, print, process};
 use args::{Codes, ExploreArgs};
+use attempts::{Counted, completed};
 use files::Names;
 use judge::{Finding, Kind};
 use places::Places;
 use points::New;
 use tally::Tally;
-
-/// How long the run that counts may take, where nobody says.
-const COUNTING: Duration = Duration::from_secs(60);
-/// How long the others may take: this, so many times as long as that one, and as long as the longest time-out that a process
-/// waits with, which is to end by itself; up to this.
-const LEAST: Duration = Duration::from_secs(2);
-const TIMES: u32 = 10;
-const MOST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The exploration.
 struct Explorer {
@@ -55,13 +48,6 @@ struct Explorer {
     places: Places,
     /// The command line that repeats a run, but for the call.
     words: Vec<OsString>,
-}
-
-/// What the run that counts found.
-struct Counted {
-    called: Called,
-    /// How long the others may take.
-    limit: Duration,
 }
 
 /// Why an exploration ends before its end.
@@ -136,56 +122,14 @@ impl Explorer {
         Ok(Explorer { plan, node, allowed: allow.unwrap_or_default(), verbosity, places: Places::new(), words })
     }
 
-    /// Has the plan carried out with the node killed before this call.
-    fn set(&mut self, call: u64, timeout: Duration) {
-        self.plan.timeout = Some(timeout);
-        self.plan.keep_going = true;
-        if let Home::New(cluster) = &mut self.plan.home {
-            let lens = cluster.lens.unwrap_or(Lens::clear(0));
-            cluster.lens = Some(lens.gate(Gate { node: self.node, call }));
-        }
-    }
-
-    /// Makes a run that nobody sees.
-    fn attempt(&mut self, call: u64, timeout: Duration, signals: &SignalQueue) -> Result<Trial, Failure> {
-        self.set(call, timeout);
-        let verbosity = std::mem::replace(&mut self.plan.verbosity, Verbosity::Quiet);
-        let logs = self.plan.log_dir.take();
-        let names = Names::now();
-        let trial = trial::quietly(&mut self.plan, signals);
-        (self.plan.verbosity, self.plan.log_dir) = (verbosity, logs);
-        completed(trial?, &names)
-    }
-
-    /// The run that counts.
-    fn count(&mut self, timeout: Option<Duration>, signals: &SignalQueue) -> Result<Counted, Stop> {
-        let trial = self.attempt(0, timeout.unwrap_or(COUNTING), signals)?;
-        if let Some(signal) = trial.interrupted {
-            return Err(Stop::With(ended_by(signal)));
-        }
-        if let Some(finding) = judge::findings(&trial, None, &Codes::default(), &mut self.places).first() {
-            let Finding { text, details, said, .. } = finding;
-            let mut text = format!("with nobody killed, {text}; what does not end well cannot be explored");
-            text.extend(details.iter().map(|detail| format!("\n  it {detail}")));
-            text.extend(said.iter().map(|line| format!("\n  | {line}")));
-            return Err(Failure::new(text).into());
-        }
-        let patience = trial.calls.iter().map(|calls| calls.called.patience).max().unwrap_or_default();
-        let patience = Duration::from_millis(patience.into()).min(MOST_PATIENCE);
-        let limit = timeout.unwrap_or(LEAST + trial.took * TIMES + patience);
-        let called = trial.calls.into_iter().map(|calls| calls.called).find(|called| called.counts && called.calls > 0);
-        let none = || Failure::new(format!("node {} makes no call of rsm before which it could be killed", self.node));
-        Ok(Counted { called: called.ok_or_else(none)?, limit })
-    }
-
     /// Tries all points.
     fn explore(&mut self, timeout: Option<Duration>) -> Result<ExitCode, Stop> {
         let signals = heard()?;
-        let Counted { called, limit } = self.count(timeout, &signals)?;
+        let Counted { called, limits } = self.count(timeout, &signals)?;
         let points = self.points(&called);
         if self.verbosity > Verbosity::Quiet {
             let (calls, runs) = (counted(called.calls, "call", "calls"), counted(points.len() as u64, "run", "runs"));
-            print::remark(&format!("node {} makes {calls}: {runs}, of {} at most", self.node, seconds(limit)));
+            print::remark(&format!("node {} makes {calls}: {runs}, of {} at most", self.node, seconds(limits.short)));
             if called.lost > 0 {
                 let most = gate::MOST_POINTS;
                 print::remark(&format!("after {most} that differ, only calls at powers of two are tried"));
@@ -194,7 +138,7 @@ impl Explorer {
         let mut tally = Tally::of(points.len());
         for &call in &points {
             self.show_progress(&tally);
-            let trial = self.attempt(call, limit, &signals);
+            let trial = self.attempt_within(call, limits, &signals);
             self.clear_progress();
             let trial = trial?;
             if let Some(signal) = trial.interrupted {
@@ -222,7 +166,7 @@ impl Explorer {
     fn repeat(&mut self, call: u64, timeout: Option<Duration>) -> Result<ExitCode, Stop> {
         let limit = match timeout {
             Some(limit) => limit,
-            None => self.count(None, &heard()?)?.limit,
+            None => self.count(None, &heard()?)?.limits.long,
         };
         self.set(call, limit);
         let names = Names::now();
@@ -306,15 +250,6 @@ fn heard() -> Result<SignalQueue, Failure> {
 
 fn shows_progress() -> bool {
     std::io::stderr().is_terminal() && !colour::is_dumb()
-}
-
-/// A run, with what it left in /dev/shm.
-fn completed(mut trial: Trial, before: &Names) -> Result<Trial, Failure> {
-    trial.leftovers.extend(before.left_since());
-    match &trial.cluster_ended {
-        Some(why) => Err(Failure::new(why.clone())),
-        None => Ok(trial),
-    }
 }
 
 fn ended_by(signal: i32) -> ExitCode {
