@@ -91,7 +91,9 @@ mount -t sysfs sys /sys
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 mount -t devpts devpts /dev/pts
-mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null && echo +memory +pids >/sys/fs/cgroup/cgroup.subtree_control
+if mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null; then
+    for controller in cpu memory pids; do echo +$controller >/sys/fs/cgroup/cgroup.subtree_control; done
+fi
 ln -s /proc/self/fd /dev/fd
 ip link set lo up
 # As on an installed system.
