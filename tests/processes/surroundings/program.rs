@@ -292,7 +292,12 @@ fn use_everything(row: &Row, scene: &mut Scene, report: &mut Report) {
                 let descriptor = exported.poll_descriptor()?;
                 let mut fds = [PollFd::new(&descriptor, PollFlags::IN)];
                 let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
-                let ready = rustix::event::poll(&mut fds, Some(&patience)).map_err(|e| wrong(e.to_string()))?;
+                let ready = loop {
+                    match rustix::event::poll(&mut fds, Some(&patience)) {
+                        Err(rustix::io::Errno::INTR) => {}
+                        ready => break ready.map_err(|e| wrong(e.to_string()))?,
+                    }
+                };
                 if ready != 1 || !fds[0].revents().contains(PollFlags::IN) {
                     return Err(wrong(format!("{ready} ready: {:?}", fds[0].revents())));
                 }
