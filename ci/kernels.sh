@@ -45,7 +45,7 @@ if [ ${#kernels[@]} -eq 0 ]; then
 fi
 if [ ${#suites[@]} -eq 0 ]; then
     if [ -n "$fast" ]; then
-        suites=(doctor hello sort rsmtest conformance:A-05 api:memory api:signals hostile:attacks::keep)
+        suites=(doctor hello sort rsmtest conformance:A-051 api:memory api:signals hostile:attacks::keep)
     else
         # Of the model what asks the library, and not what asks the model.
         suites=(doctor hello sort rsmtest conformance api model:the_ processes hostile)
@@ -228,7 +228,9 @@ lay_out() {
     printf 'root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >"$root/etc/passwd"
     printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
     programs >"$work/programs"
+    # What unpacking takes in a machine is most of what a short run takes.
     while read -r name path; do
+        case " rsm-ctl ${suites[*]%%:*} " in *" $name "*) ;; *) continue ;; esac
         ${strip:-strip} --strip-debug -o "$root/suites/$name" "$path" 2>/dev/null || cp "$path" "$root/suites/$name"
     done <"$work/programs"
     case " ${suites[*]}" in *' conformance'* | *' rsmtest'*) lay_out_c "$root/suites/c" ;; esac
