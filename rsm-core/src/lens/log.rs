@@ -151,6 +151,8 @@ pub struct Log<C> {
     /// By the time at which they are due, then in the order in which they were posted.
     pieces: BTreeMap<(u64, u64), Piece<C>>,
     bytes: u64,
+    /// What is lost and not told yet: of which import, and the piece's number.
+    untold: Vec<(Key, u64)>,
     imports: BTreeMap<Key, Import>,
     /// How many imports of a segment there were.
     made: BTreeMap<(u32, u32), u64>,
@@ -174,6 +176,7 @@ impl<C> Log<C> {
             own_node,
             pieces: BTreeMap::new(),
             bytes: 0,
+            untold: Vec::new(),
             imports: BTreeMap::new(),
             made: BTreeMap::new(),
             next_key: 0,
@@ -237,6 +240,7 @@ impl<C> Log<C> {
     pub fn forget_all(&mut self) {
         self.pieces.clear();
         self.bytes = 0;
+        self.untold.clear();
         self.delivered = Delivered::default();
     }
 
@@ -348,7 +352,7 @@ impl<C> Log<C> {
 
     /// Loses some of the stores that are on their way through an import, and never all of them if they are several; `number`
     /// draws which. Nothing arrives that was ordered after what is lost: of two stores with an order barrier between nobody
-    /// ever sees the later one alone.
+    /// ever sees the later one alone. Barriers that would have waited for it wait until that [is told](Self::told_loss).
     pub fn lose(&mut self, key: Key, number: u64) -> Vec<Piece<C>> {
         let mut draws = Draws::of(&[number]);
         let stores = || self.pieces.iter().filter(|(_, piece)| piece.target != Target::Bell);
@@ -373,7 +377,13 @@ impl<C> Log<C> {
         let lost: Vec<(u64, u64)> = lost.into_iter().map(|at| *own[at].0).collect();
         let lost: Vec<Piece<C>> = lost.iter().filter_map(|due| self.pieces.remove(due)).collect();
         self.bytes -= lost.iter().map(|piece| piece.target.bytes()).sum::<u64>();
+        self.untold.extend(lost.iter().map(|piece| (piece.import, piece.number)));
         lost
+    }
+
+    /// It has been told that something of an import was lost: barriers wait for that no more.
+    pub fn told_loss(&mut self, key: Key) {
+        self.untold.retain(|(import, _)| *import != key);
     }
 
     /// What is posted from now on comes after what has been, as far as a barrier of this type reaches.
@@ -407,7 +417,7 @@ impl<C> Log<C> {
 
     /// When the last store is due that a barrier of an import has to wait for; `None`: there is none.
     pub fn last_due(&self, key: Key, kind: BarrierType) -> Option<u64> {
-        self.last_due_of(key, kind, u64::MAX)
+        self.last_of(key, kind, u64::MAX)
     }
 
     /// How many pieces have been posted.
@@ -417,6 +427,17 @@ impl<C> Log<C> {
 
     /// [`last_due`](Self::last_due) of the first `posted` pieces: a barrier waits for nothing that came later.
     pub fn last_due_of(&self, key: Key, kind: BarrierType, posted: u64) -> Option<u64> {
+        let node = self.imports.get(&key)?.node;
+        let is_near = |other: Key| self.imports.get(&other).is_some_and(|import| import.node == node);
+        let waits = |&(other, number): &(Key, u64)| {
+            let reaches = other == key || self.model.is_in_order() || (kind == BarrierType::Node && is_near(other));
+            number <= posted && reaches
+        };
+        // No verdict before it is told that something was lost.
+        if self.untold.iter().any(waits) { Some(u64::MAX) } else { self.last_of(key, kind, posted) }
+    }
+
+    fn last_of(&self, key: Key, kind: BarrierType, posted: u64) -> Option<u64> {
         let node = self.imports.get(&key)?.node;
         // Where everything is in order, what comes last comes after all the rest.
         let reaches = |other: Key| {
@@ -786,6 +807,27 @@ mod tests {
         assert!(log.has_stored(key));
         let again = log.enter(2, 7);
         assert_eq!((log.nth(key), log.nth(again)), (1, 2));
+    }
+
+    /// Otherwise the barrier of another import could vouch for it meanwhile.
+    #[test]
+    fn barriers_that_reach_a_loss_wait_until_it_is_told() {
+        let lost = (0..100).any(|seed| {
+            let posted = Posted::new(log(seed, Model::Sci));
+            let [one, near, far] = [(2, 7), (2, 8), (3, 7)].map(|(node, id)| posted.lock().enter(node, id));
+            posted.lock().post(one, bytes(0, 8), 1, 0);
+            posted.lock().post(one, bytes(64, 8), 1, 0);
+            let before = posted.lock().posted();
+            let lost = !posted.lock().lose(one, seed).is_empty();
+            posted.turn(u64::MAX, |_| {});
+            let waits = |key, kind| posted.lock().last_due_of(key, kind, before).is_some();
+            assert_eq!(waits(near, BarrierType::Node), lost);
+            assert!(!waits(near, BarrierType::Segment) && !waits(far, BarrierType::Node));
+            posted.lock().told_loss(one);
+            assert!(!waits(near, BarrierType::Node) && !waits(one, BarrierType::Node));
+            lost
+        });
+        assert!(lost, "nothing was ever lost");
     }
 
     #[test]

@@ -104,13 +104,15 @@ impl Lensed {
         let Some(fate) = self.posting().with(end) else { return true };
         let mut loses = false;
         if let Some((how, number)) = fate {
-            // First the link has an error, which every span over it finds that this store may have belonged to: also one of
-            // another import, whose barrier reaches this far. Then something is lost.
-            let done = self.disturb(how, disturb);
-            if done && how == Disturbance::Error {
+            if how == Disturbance::Error {
+                // Before the agent is asked, which takes so long that much would arrive. Who closes a span of another import
+                // whose barrier reaches this far waits until the link has its error, and finds it. Refused, it is lost all the
+                // same, and this span not vouched for.
                 self.posting().with(|posted| self.posting().lose(&mut posted.lock(), self.key(), number));
                 loses = true;
             }
+            self.disturb(how, disturb);
+            self.posting().with(|posted| posted.lock().told_loss(self.key()));
         }
         !loses
     }
