@@ -102,6 +102,7 @@ impl Segment {
     }
 
     /// The bell that importers post to, for who waits on many.
+    #[inline]
     pub fn bell(&self) -> &Bell {
         // Relaxed: both bells were there before the segment was.
         // SAFETY: in the node's bells, which `membership` keeps mapped, or one that lives for ever.
@@ -109,6 +110,7 @@ impl Segment {
     }
 
     /// The membership it was made through.
+    #[inline]
     pub fn membership(&self) -> &Arc<Membership> {
         &self.membership
     }

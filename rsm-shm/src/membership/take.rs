@@ -13,23 +13,11 @@ impl Membership {
         if self.take(bell) { Ok(()) } else { self.wait_longer(bell, timeout) }
     }
 
-    /// Takes a signal that is pending.
+    /// Takes a signal that is pending, unless somebody watches: that is for the longer way, which counts and tells. So nothing
+    /// has to be kept for it while a signal is taken.
     #[inline]
     pub fn take(&self, bell: &Bell) -> bool {
-        if self.shared.taps.is_any() {
-            return self.take_watched(bell);
-        }
-        bell.try_take() == Ok(true)
-    }
-
-    /// The same while somebody watches. Where calls are counted, one that finds nothing pending is no wait yet.
-    #[cold]
-    #[inline(never)]
-    fn take_watched(&self, bell: &Bell) -> bool {
-        if bell.look().0 > 0 {
-            self.called_to_wait(bell, Some(Duration::ZERO));
-        }
-        self.take_counted(bell)
+        !self.shared.taps.is_any() && bell.try_take() == Ok(true)
     }
 
     /// Takes a signal that is pending, in a wait that has been counted.

@@ -6,6 +6,7 @@
 use super::Membership;
 use super::event::Event;
 use super::tally::Tallying;
+use crate::cancel::Shield;
 use rsm_core::bell::Bell;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -67,6 +68,8 @@ impl Membership {
     #[cold]
     #[inline(never)]
     pub(super) fn tell_taken_from(&self, bell: &Bell) {
+        // Some waits for an arrival sleep.
+        let _shield = Shield::raise();
         self.tell(Event::Waited);
         let Some(posting) = &self.shared.posting else { return };
         if let Some(pace) = posting.pace() {
