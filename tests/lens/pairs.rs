@@ -122,7 +122,7 @@ pub(crate) const PAIRS: &[Pair] = &[
     Pair { languages: &[C], rounds: 20, ..pair("atomic_count", Sharing, 3, WEAK) },
     pair("half_struct", Sharing, 2, ALL),
     pair("both_enter", Sharing, 2, ALL),
-    Pair { needs: Faults("error"), rounds: 100, ..pair("unread_close", Failure, 2, ALL) },
+    Pair { needs: Faults("error"), rounds: 600, shows: InTen(8), ..pair("unread_close", Failure, 2, ALL) },
     Pair { needs: Faults("revoke"), rounds: 150, ..pair("stale_map", Failure, 2, ALL) },
     Pair { needs: Death, rounds: 10, ..pair("dead_token", Failure, 3, ALL) },
 ];
