@@ -332,7 +332,8 @@ fn meet_on_one(rounds: usize) -> Result<String> {
     Ok(format!("{} puts, {} refusals", good.len(), refused.load(Relaxed)))
 }
 
-const SLOTS: usize = 1 << 17;
+/// All words of a MiB but the last: no multiple of 4096, which would be taken for a number of pages.
+const SLOTS: usize = (1 << 17) - 1;
 const ROUNDS: usize = 24;
 
 /// An exporter that rebinds and an importer that puts, each in a process of its own; `meanwhile` goes on until both are
@@ -341,7 +342,7 @@ fn rebind_under(how: &str, mut meanwhile: impl FnMut(&NodeProcess)) {
     let cluster = cluster(2);
     let mut exporter = NodeProcess::start(&cluster, 1);
     let mut importer = NodeProcess::start(&cluster, 2);
-    exporter.ok(&format!("seg e {}", SLOTS * 8));
+    exporter.ok(&format!("seg e {}", (SLOTS + 1) * 8));
     exporter.ok("segpublish e 0x400000");
     importer.ok("connect i 1 0x400000 rw");
     exporter.ok(&format!("go r segrebinds e {ROUNDS}"));
