@@ -389,7 +389,7 @@ impl<C> Log<C> {
     /// What is posted from now on comes after what has been, as far as a barrier of this type reaches.
     pub fn order(&mut self, key: Key, kind: BarrierType) {
         let Some(node) = self.imports.get(&key).map(|import| import.node) else { return };
-        let floor = self.last_due(key, kind).map_or(0, |last| last + 1);
+        let floor = self.last_of(key, kind, u64::MAX).map_or(0, |last| last + 1);
         for (other, import) in &mut self.imports {
             if kind == BarrierType::Node && import.node == node {
                 import.after.node = self.next_number;
@@ -415,38 +415,30 @@ impl<C> Log<C> {
         delay
     }
 
-    /// When the last store is due that a barrier of an import has to wait for; `None`: there is none.
-    pub fn last_due(&self, key: Key, kind: BarrierType) -> Option<u64> {
-        self.last_of(key, kind, u64::MAX)
-    }
-
     /// How many pieces have been posted.
     pub fn posted(&self) -> u64 {
         self.next_number
     }
 
-    /// [`last_due`](Self::last_due) of the first `posted` pieces: a barrier waits for nothing that came later.
+    /// When the last store of the first `posted` pieces is due that a barrier of an import has to wait for: it waits for
+    /// nothing that came later. `None`: they have all been executed, whichever thread executed them.
     pub fn last_due_of(&self, key: Key, kind: BarrierType, posted: u64) -> Option<u64> {
-        let node = self.imports.get(&key)?.node;
-        let is_near = |other: Key| self.imports.get(&other).is_some_and(|import| import.node == node);
-        let waits = |&(other, number): &(Key, u64)| {
-            let reaches = other == key || self.model.is_in_order() || (kind == BarrierType::Node && is_near(other));
-            number <= posted && reaches
-        };
         // No verdict before it is told that something was lost.
-        if self.untold.iter().any(waits) { Some(u64::MAX) } else { self.last_of(key, kind, posted) }
+        let untold = |&(other, number): &(Key, u64)| number <= posted && self.reaches(key, kind, other);
+        if self.untold.iter().any(untold) { Some(u64::MAX) } else { self.last_of(key, kind, posted) }
     }
 
     fn last_of(&self, key: Key, kind: BarrierType, posted: u64) -> Option<u64> {
-        let node = self.imports.get(&key)?.node;
-        // Where everything is in order, what comes last comes after all the rest.
-        let reaches = |other: Key| {
-            let is_near = || self.imports.get(&other).is_some_and(|import| import.node == node);
-            other == key || self.model.is_in_order() || (kind == BarrierType::Node && is_near())
-        };
         let is_meant = |piece: &Piece<C>| piece.target != Target::Bell && piece.number <= posted;
-        let stores = self.pieces.iter().rev().filter(|(_, piece)| is_meant(piece));
-        stores.into_iter().find(|(_, piece)| reaches(piece.import)).map(|((due, _), _)| *due)
+        let mut meant = self.pieces.iter().rev().filter(|(_, piece)| is_meant(piece));
+        meant.find(|(_, piece)| self.reaches(key, kind, piece.import)).map(|((due, _), _)| *due)
+    }
+
+    /// Whether a barrier of an import waits for what was stored through another.
+    fn reaches(&self, key: Key, kind: BarrierType, other: Key) -> bool {
+        let node = |key| self.imports.get(&key).map(|import| import.node);
+        // Where everything is in order, what comes last comes after all the rest.
+        other == key || self.model.is_in_order() || (kind == BarrierType::Node && node(key) == node(other))
     }
 
     /// When the next piece is due.
@@ -511,12 +503,6 @@ impl<C> Posted<C> {
     /// Delivers what is due, and gives when the next piece is.
     pub fn turn(&self, now: u64, deliver: impl FnMut(&Piece<C>)) -> Option<u64> {
         self.turn_with(self.lock(), now, deliver).next_due()
-    }
-
-    /// Delivers what is due, and gives when the last store is that a barrier has to wait for; `None`: they have all been
-    /// executed, whichever thread executed them.
-    pub fn settle(&self, key: Key, kind: BarrierType, now: u64, deliver: impl FnMut(&Piece<C>)) -> Option<u64> {
-        self.turn_with(self.lock(), now, deliver).last_due(key, kind)
     }
 
     /// [`turn`](Self::turn) for who holds the log already, and goes on to.
@@ -634,7 +620,9 @@ mod tests {
                     }
                     Step::Close(import, all) => {
                         let kind = if all { BarrierType::Node } else { BarrierType::Segment };
-                        while let Some(due) = posted.settle(keys[import], kind, now, |p| deliver(p, &mut puts)) {
+                        loop {
+                            let log = posted.turn_with(posted.lock(), now, |p| deliver(p, &mut puts));
+                            let Some(due) = log.last_due_of(keys[import], kind, u64::MAX) else { break };
                             prop_assert!(due > now);
                             now = due;
                         }

@@ -251,7 +251,7 @@ fn a_posted_store_that_is_vouched_for_came_first() {
             thread::spawn(move || {
                 let opened = snapshot(&w.link);
                 posted.lock().post(key, WORD, (), NOW);
-                let settle = || assert_eq!(posted.settle(key, BarrierType::Node, LATER, &store), None);
+                let settle = || settle(&posted, key, &store);
                 opened.judge_settled(&w.generation, &w.link, settle).is_ok()
             })
         };
@@ -286,7 +286,7 @@ fn a_signal_comes_after_what_was_closed_before() {
         let poster = {
             let (posted, deliver) = (Arc::clone(&posted), deliver(&w, &bell));
             thread::spawn(move || {
-                assert_eq!(posted.settle(key, BarrierType::Segment, LATER, &deliver), None);
+                settle(&posted, key, &deliver);
                 posted.lock().post(key, Target::Bell, (), NOW);
                 posted.turn(LATER, deliver);
             })
@@ -300,6 +300,12 @@ fn a_signal_comes_after_what_was_closed_before() {
         assert_eq!(w.memory.load(Relaxed), 7, "a signal overtook a put that was closed");
         courier.join().unwrap();
     });
+}
+
+/// What a barrier does before its verdict.
+fn settle(posted: &Posted<()>, key: Key, deliver: impl FnMut(&Piece<()>)) {
+    let log = posted.turn_with(posted.lock(), LATER, deliver);
+    assert_eq!(log.last_due_of(key, BarrierType::Node, u64::MAX), None);
 }
 
 const NOW: u64 = 0;

@@ -172,6 +172,8 @@ fn what_cannot_be_explored() {
 
 story!(a_signal_ends_everything_and_what_was_found_is_told);
 fn a_signal_ends_everything_and_what_was_found_is_told() {
+    // Whoever runs the tests may ignore it, as a shell's background jobs do.
+    rsm_run::process::use_default_action(Signal::INT);
     let mut explore = command("careless", &["--kill", "2", "--timeout", "600s"]);
     let mut child: Child = explore.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("rsm-ctl runs");
     let mut err = BufReader::new(child.stderr.take().expect("piped"));

@@ -59,8 +59,11 @@ impl Agent {
             self.check_link(controller, from, to)?;
         }
         let registry = self.map.registry();
-        let is_there = |&(controller, from, to): &(u32, u32, u32)| {
-            registry.link_now(controller, from, to).is_some_and(|link| link.state() != LinkState::Down)
+        // One that an operator is taking down stays so.
+        let is_there = |way: &(u32, u32, u32)| {
+            let &(controller, from, to) = way;
+            let is_open = !self.books.closing.contains(way);
+            is_open && registry.link_now(controller, from, to).is_some_and(|link| link.state() != LinkState::Down)
         };
         let again = ways.iter().copied().filter(is_there).collect();
         self.begin_change((party, number), ways, LinkChange::Down, again);

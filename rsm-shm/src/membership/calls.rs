@@ -44,13 +44,7 @@ impl Calls {
 
     /// Notes calls there from now on. The caller holds forks off.
     pub(super) fn note_in(&self, record: RecordMap) {
-        let before = self.noted().row.replace((fork::count(), record));
-        // That of a parent is not mapped here.
-        if let Some((process, record)) = before
-            && process != fork::count()
-        {
-            std::mem::forget(record);
-        }
+        self.noted().row = Some((fork::count(), record));
     }
 
     /// What was called last goes on with a wait.

@@ -181,7 +181,9 @@ impl RecordMap {
         let length = if with_calls { WITH_CALLS } else { size_of::<RecordRow>() };
         let object = memfd::create("rsm-record", length as u64)?;
         memfd::seal(&object, Sealing::Size)?;
-        Ok((RecordMap::open(&object)?, object))
+        let map = RecordMap::open(&object)?;
+        map.0.dont_fork()?;
+        Ok((map, object))
     }
 
     /// Maps a record.
@@ -194,9 +196,7 @@ impl RecordMap {
             return Err(Error::with(Code::InternalError, format!("{length} bytes are no record")));
         }
         memfd::check_solid(&fd, length)?;
-        let map = RecordMap(Region::map(fd, 0, length as usize, Permission::ReadWrite)?);
-        map.0.dont_fork()?;
-        Ok(map)
+        Ok(RecordMap(Region::map(fd, 0, length as usize, Permission::ReadWrite)?))
     }
 
     /// The row.

@@ -2,7 +2,8 @@
 //!
 //! What a span is to meet is drawn once for each span in which something is stored, and happens when it is closed: the
 //! agent is asked to disturb the connection, and the verdict finds in the words of the registry what that did to them. An
-//! error of the link loses some of what is on its way; where nothing is late nothing is, and only the verdict tells. No verdict vouches for what was lost, whether or not the agent did what it was asked for.
+//! error of the link loses some of what is on its way; where nothing is late nothing is, and only the verdict tells. No
+//! verdict vouches for what was lost, whether or not the agent did what it was asked for.
 //!
 //! A put in implicit mode is a span of its own.
 

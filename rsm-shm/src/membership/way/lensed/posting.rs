@@ -422,13 +422,7 @@ impl Posting {
 
     /// Says what becomes of what is posted here from now on. The caller holds forks off.
     pub(in crate::membership) fn record_in(&self, record: RecordMap) {
-        let before = self.record.lock().unwrap_or_else(PoisonError::into_inner).replace((fork::count(), record));
-        // That of a parent is not mapped here.
-        if let Some((process, record)) = before
-            && process != fork::count()
-        {
-            std::mem::forget(record);
-        }
+        *self.record.lock().unwrap_or_else(PoisonError::into_inner) = Some((fork::count(), record));
     }
 
     /// Delivers what is due, and says so.
