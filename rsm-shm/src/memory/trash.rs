@@ -107,6 +107,21 @@ mod tests {
         (region.given_to_program(identity), object)
     }
 
+    /// Whether this process is the test's alone. Where it is not, the test of that name runs in one that is: what is
+    /// unmapped in this one, the next test may map.
+    fn alone(test: &str) -> bool {
+        const MARK: &str = "RSM_TEST_ALONE";
+        if std::env::var_os(MARK).is_some() {
+            return true;
+        }
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let name = format!("memory::trash::tests::{test}");
+        let ran = child.args(["--exact", &name, "--test-threads=1", "--nocapture"]).env(MARK, "1").output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+        false
+    }
+
     fn kinds(region: &Region) -> Vec<Kind> {
         inspect::present(region.as_ptr().addr(), region.len()).unwrap().iter().map(|p| p.kind).collect()
     }
@@ -125,6 +140,9 @@ mod tests {
 
     #[test]
     fn what_the_program_put_there_is_neither_covered_nor_unmapped() {
+        if !alone("what_the_program_put_there_is_neither_covered_nor_unmapped") {
+            return;
+        }
         let page = page_size();
         let (region, object) = import(4);
         // SAFETY: memory of the test's.
@@ -184,6 +202,9 @@ mod tests {
 
     #[test]
     fn a_whole_region_goes_whole() {
+        if !alone("a_whole_region_goes_whole") {
+            return;
+        }
         for covered in [false, true] {
             let (region, _object) = import(3);
             if covered {
