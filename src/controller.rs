@@ -56,7 +56,7 @@ impl Controller {
         let (max_segment, max_segments, max_imports) = row.limits();
         let bytes = usize::try_from(max_segment).unwrap_or(usize::MAX);
         let coherent = ControllerAttributes::coherent(page_size(), bytes, max_segments, max_imports);
-        let model = registry.header.lens().ok().flatten().and_then(|lens| lens.model);
+        let model = self.node.lens().and_then(|lens| lens.model);
         // What C stores to a mapping through a lens, atomically or not, is of this node until it arrives.
         let atomic = row.kind() != Some(ControllerKind::Shared) || !model.is_some_and(Model::delays_mapped_stores);
         ControllerAttributes { atomic_sizes: if atomic { coherent.atomic_sizes } else { 0 }, ..coherent }

@@ -1,5 +1,6 @@
 //! A node, as one of its processes sees it.
 
+use crate::lens::Lens;
 use crate::{Controller, LinkState, LocalController, RemoteController, Result, Topology};
 use rsm_core::registry::{ControllerKind, LinkWord};
 use rsm_shm::membership::{Membership, default};
@@ -39,6 +40,11 @@ impl Node {
     /// they arrived, on the clock of who posted them.
     pub fn modelled(&self) -> Option<Duration> {
         self.membership.modelled()
+    }
+
+    /// The lens that the cluster was started with, if it was with one that this library knows.
+    pub fn lens(&self) -> Option<Lens> {
+        self.membership.registry().header.lens().ok().flatten()
     }
 
     /// Id of the node.

@@ -3,7 +3,7 @@
 //! `rsmapi_barrier_t` holds the import's handle, whether the span is open, and the link word it opened with. Nothing is
 //! allocated for it. Storage that was never initialised must be zero to be recognised.
 
-use crate::entry::{entry, fail, number};
+use crate::entry::{entry, fail, failure, number};
 use crate::import::{connection, import};
 use crate::table::{self, Slot};
 use rsm_core::registry::LinkWord;
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn rsm_memseg_import_order_barrier(barrier: *mut Barrier) 
 fn either(result: Result<c_int>) -> c_int {
     match result {
         Ok(number) => number,
-        Err(error) => error.code().number(),
+        Err(error) => failure(error),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use rsm_core::{Code, Error};
 use rsm_shm::cancel::Shield;
+use rsm_shm::membership::calls::failed;
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -26,8 +27,27 @@ pub(crate) fn plain_entry(body: impl FnOnce() -> Result<(), Error>) -> c_int {
 pub(crate) fn number(result: Result<(), Error>) -> c_int {
     match result {
         Ok(()) => 0,
-        Err(error) => error.code().number(),
+        Err(error) => failure(error),
     }
+}
+
+/// The number of an error, which is noted where calls are. Of the error itself nothing is left where it is passed on, so
+/// that nobody has to keep it.
+#[inline(always)]
+pub(crate) fn failure(error: Error) -> c_int {
+    let code = error.code();
+    drop(error);
+    noted(0, 0, code)
+}
+
+// C: nobody has to be ready for it to unwind. The first two arguments are nobody's: functions of the data path still have
+// their own in these registers when they find that something is wrong.
+#[cold]
+#[inline(never)]
+extern "C" fn noted(_: u64, _: u64, code: Code) -> c_int {
+    failed(code);
+    // Known to be what was passed, it would be kept over the call, which so could not be the last thing that is done.
+    std::hint::black_box(code.number())
 }
 
 /// An error that says no more than its number, which is all that C gets.

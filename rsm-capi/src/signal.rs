@@ -1,6 +1,6 @@
 //! Signals, and polling for them.
 
-use crate::entry::{entry, fail, number};
+use crate::entry::{entry, fail};
 use crate::export::ExportObject;
 use crate::import::{ImportObject, connection};
 use crate::polled::{Polled, registered};
@@ -10,6 +10,7 @@ use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::{Code, Error, Result};
 use rsm_shm::futex::Nap;
 use rsm_shm::membership::Membership;
+use rsm_shm::membership::connection::Connection;
 use rsm_shm::membership::wait::Waiting;
 use std::ffi::{c_int, c_uint};
 use std::sync::Arc;
@@ -77,12 +78,30 @@ fn timeout(milliseconds: c_int) -> Option<Duration> {
 /// Posts: to the export of an import, or to every import of an export. Reference 1.32.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_intr_signal_post(memseg: u64, flags: c_uint) -> c_int {
-    let accumulate = if flags & NO_ACCUMULATE != 0 { Accumulate::No } else { Accumulate::Yes };
-    // To the export of an import: a few instructions, and what a diverted one holds back is delivered; neither can panic.
-    if let Ok(connection) = connection(memseg) {
-        return number(connection.post(accumulate));
+    // To the export of an import: a few instructions. Everything else is the last thing that is done.
+    if let Ok(connection) = connection(memseg)
+        && let Some(owes_wake) = connection.post_plainly(accumulate(flags))
+    {
+        return if owes_wake { wake(connection) } else { 0 };
     }
-    entry(|| Side::find(memseg)?.post(accumulate))
+    post_otherwise(memseg, flags)
+}
+
+fn accumulate(flags: c_uint) -> Accumulate {
+    if flags & NO_ACCUMULATE != 0 { Accumulate::No } else { Accumulate::Yes }
+}
+
+#[cold]
+#[inline(never)]
+extern "C" fn wake(connection: &Connection) -> c_int {
+    connection.wake_exporter();
+    0
+}
+
+#[cold]
+#[inline(never)]
+extern "C" fn post_otherwise(memseg: u64, flags: c_uint) -> c_int {
+    entry(|| Side::find(memseg)?.post(accumulate(flags)))
 }
 
 /// Takes one signal. Reference 1.33; D-59, D-60, D-77.

@@ -1,7 +1,6 @@
 //! Faults of a lens, as a C program is told of them.
 
 mod library;
-#[path = "library/program.rs"]
 mod program;
 
 use program::Program;
@@ -13,6 +12,7 @@ const PROGRAM: &str = r#"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 enum { MANY = 5000, ENTRIES = 4, SIZE = 65536 };
 #define FAIL(...) do { printf(__VA_ARGS__); printf(" (line %d)\n", __LINE__); return 1; } while (0)
 #define OK(call) do { int rc = (call); if (rc != 0) FAIL("%s: %d", #call, rc); } while (0)
@@ -59,6 +59,33 @@ static int vector(rsm_memseg_import_handle_t i)
             FAIL("never stopped before entry %d", k);
     return 0;
 }
+/* The memory that a vector is read from goes before the close: what was not read by then is told, and is not there. */
+static int gone(rsm_memseg_import_handle_t i, rsmapi_barrier_t *b)
+{
+    int told = 0;
+    OK(rsm_memseg_import_set_mode(i, RSM_BARRIER_MODE_EXPLICIT));
+    for (uint64_t n = 1; n <= 200; n++) {
+        uint64_t *words = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), there;
+        rsm_iovec_t v = {RSM_VA_TYPE, {.vaddr = (char *)words}, 0, 0, 8};
+        rsm_scat_gath_t g = {node, 1, 0, 0, i, &v};
+        words[0] = n;
+        OK(rsm_memseg_import_open_barrier(b));
+        OK(rsm_memseg_import_putv(&g));
+        if (n % 2 == 0) /* and nobody else gets the addresses meanwhile */
+            mprotect(words, SIZE, PROT_NONE);
+        int rc = rsm_memseg_import_close_barrier(b);
+        memcpy(&there, memory, 8);
+        if (rc != 0 && (rc != RSMERR_BARRIER_FAILURE || n % 2 != 0))
+            FAIL("close: %d", rc);
+        if ((rc == 0) != (there == n))
+            FAIL("close: %d, and %lu is %lu", rc, (unsigned long)n, (unsigned long)there);
+        told += rc != 0;
+        munmap(words, SIZE);
+    }
+    if (told == 0)
+        FAIL("never told");
+    return 0;
+}
 int main(int count, char **words) {
     rsm_memseg_export_handle_t e, other; rsm_memseg_import_handle_t i, j; rsm_memseg_id_t id = 0;
     rsmapi_barrier_t b; void *place = NULL; uint64_t word = 1;
@@ -72,6 +99,8 @@ int main(int count, char **words) {
     OK(rsm_memseg_import_init_barrier(i, RSM_BARRIER_NODE, &b));
     if (strcmp(what, "partial") == 0)
         return vector(i);
+    if (strcmp(what, "gone") == 0)
+        return gone(i, &b);
     if (strcmp(what, "refuse") == 0) {
         FAILS(RSMERR_INSUFFICIENT_RESOURCES, rsm_memseg_import_connect(c, node, id, RSM_PERM_RDWR, &j));
         FAILS(RSMERR_INSUFFICIENT_MEM, rsm_memseg_export_create(c, &other, aligned_alloc(SIZE, SIZE), SIZE, 0));
@@ -129,5 +158,16 @@ fn c_programs_are_told_of_faults() {
             let injected: u64 = cluster.faults().iter().map(|(.., injected)| injected.count).sum();
             assert!(injected > 0);
         }
+    }
+}
+
+#[test]
+fn a_source_that_is_gone_is_told() {
+    let program = Program::build("sources", PROGRAM);
+    for model in [Model::Pcie, Model::Sci] {
+        let cluster = rsm::Cluster::builder(1).lens(Lens::chaos(7).model(model)).start().expect("a cluster");
+        let output = program.command(&cluster, 1).arg("gone").output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{model:?}: {said} {}", output.status);
     }
 }

@@ -1,7 +1,6 @@
 //! A C program whose transfers and signals an observer watches.
 
 mod library;
-#[path = "library/program.rs"]
 mod program;
 
 use program::Program;

@@ -140,6 +140,20 @@ impl Bell {
     /// Before the compare-and-swap: nothing happened. After it: see the module's last section.
     #[inline]
     pub fn post(&self, epoch: u32, accumulate: Accumulate, park: &impl Park) -> Result<()> {
+        self.add(epoch, accumulate, || self.wake(park))
+    }
+
+    /// Wakes a sleeper, which who [adds](Self::add) a signal owes.
+    pub fn wake(&self, park: &impl Park) {
+        park.wake_one(&self.word);
+    }
+
+    /// [`post`](Self::post), but for the wake: where one is owed, `owed` is called.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline(always)]
+    pub fn add(&self, epoch: u32, accumulate: Accumulate, owed: impl FnOnce()) -> Result<()> {
         let mut seen = Word(self.word.load(Relaxed));
         loop {
             let stale = seen.epoch() != epoch && !mutated("bell_post_ignores_epoch");
@@ -179,7 +193,7 @@ impl Bell {
         }
         // Looked at even when nothing was added: the poster of what is pending may have died owing the wake.
         if self.sleepers.load(Relaxed) != 0 {
-            park.wake_one(&self.word);
+            owed();
         }
         crash_point!(PostDone);
         Ok(())
@@ -191,19 +205,32 @@ impl Bell {
     /// CONN_ABORTED when nothing is pending and the bell was aborted.
     #[inline]
     pub fn try_take(&self) -> Result<bool> {
+        match self.take() {
+            Ok(()) => Ok(true),
+            Err(seen) if seen.is_aborted() => Err(told_of_abort()),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Takes one signal if one is pending, and says nothing of why there is none: for who asks then.
+    #[inline(always)]
+    pub fn take_pending(&self) -> bool {
+        self.take().is_ok()
+    }
+
+    /// Takes one signal; gives the word that says that none is pending.
+    #[inline(always)]
+    fn take(&self) -> std::result::Result<(), Word> {
         let mut seen = Word(self.word.load(Relaxed));
         loop {
-            if mutated("bell_abort_first") && seen.is_aborted() {
-                return Err(told_of_abort());
-            }
-            if seen.count() == 0 {
-                return if seen.is_aborted() { Err(told_of_abort()) } else { Ok(false) };
+            if seen.count() == 0 || mutated("bell_abort_first") && seen.is_aborted() {
+                return Err(seen);
             }
             // Acquire: pairs with the Release of `post`.
             match self.word.compare_exchange_weak(seen.0, seen.0 - 1, Acquire, Relaxed) {
                 Ok(_) => {
                     crash_point!(TakeDone);
-                    return Ok(true);
+                    return Ok(());
                 }
                 Err(now) => seen = Word(now),
             }

@@ -9,6 +9,7 @@
 //! A process that dies leaves what it had written: a point that was begun is not among those that are shown, and a last call
 //! that was half written is none.
 
+use crate::Code;
 use crate::sync::{AtomicU64, Ordering::Relaxed, Ordering::Release, acquire, fence};
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +113,35 @@ pub struct Point {
     pub frames: Vec<Frame>,
 }
 
+/// An error that a call was answered with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// Its number.
+    pub code: i32,
+    /// Who called, as in a [`Point`].
+    pub frames: Vec<Frame>,
+}
+
+/// Whether an error may befall a program that does everything right: others are late, gone or in the way, or something is
+/// scarce. All others say that a call was wrong, or came at the wrong time.
+pub fn may_befall(code: Code) -> bool {
+    matches!(
+        code,
+        Code::CtlrNotPresent
+            | Code::SegNotPublished
+            | Code::SegNotPublishedToNode
+            | Code::PermDenied
+            | Code::InsufficientResources
+            | Code::InsufficientMem
+            | Code::MapFailed
+            | Code::BarrierFailure
+            | Code::RemoteNodeUnreachable
+            | Code::ConnAborted
+            | Code::Interrupted
+            | Code::Timeout
+    )
+}
+
 /// What a process says of its calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Called {
@@ -129,6 +159,9 @@ pub struct Called {
     pub last: Option<Point>,
     /// The calls that differ from all before them in kind, object or caller.
     pub points: Vec<Point>,
+    /// The errors that calls were answered with and that [may not befall](may_befall) a program which does everything right:
+    /// the first ones that differ in number or caller.
+    pub failed: Vec<Failed>,
     /// Paths of the executable and the libraries that frames are in.
     pub modules: Vec<String>,
 }
@@ -137,6 +170,8 @@ pub struct Called {
 pub const MOST_FRAMES: usize = 28;
 /// Points of a process.
 pub const MOST_POINTS: usize = 1024;
+/// Errors of a process.
+pub const MOST_FAILED: usize = 16;
 /// Modules of a process, and bytes of the path of each.
 pub const MOST_MODULES: usize = 64;
 const PATH_WORDS: usize = 32;
@@ -171,10 +206,20 @@ pub struct CallsRow {
     used: AtomicU64,
     modules_used: AtomicU64,
     patience: AtomicU64,
-    reserved: AtomicU64,
+    failed_used: AtomicU64,
     last: PointRow,
     points: [PointRow; MOST_POINTS],
+    /// Their numbers are those of errors.
+    failed: [PointRow; MOST_FAILED],
     modules: [[AtomicU64; PATH_WORDS]; MOST_MODULES],
+}
+
+impl Failed {
+    /// `None` for what no process of this library writes.
+    fn of(row: Point) -> Option<Failed> {
+        let code = Code::from_number(i32::try_from(row.number).ok()?)?;
+        Some(Failed { code: code.number(), frames: row.frames })
+    }
 }
 
 impl PointRow {
@@ -266,6 +311,17 @@ impl CallsRow {
         }
     }
 
+    /// Adds an error; what there is no room for is left out.
+    pub fn fail(&self, failed: &Failed) {
+        let used = self.failed_used.load(Relaxed);
+        if let Some(row) = self.failed.get(used as usize) {
+            let (number, frames) = (failed.code.cast_unsigned().into(), failed.frames.clone());
+            row.write(&Point { number, call: Call::Put, node: 0, id: 0, patience: None, frames });
+            // Release: pairs with the acquire of `read`.
+            self.failed_used.store(used + 1, Release);
+        }
+    }
+
     /// The index of the module with this path, which is taken in if it is new; `None` without room.
     pub fn module(&self, path: &[u8]) -> Option<u32> {
         let path = &path[path.len().saturating_sub(LONGEST_PATH)..];
@@ -304,6 +360,7 @@ impl CallsRow {
         let died_before = acquire(&self.died_before);
         let used = (acquire(&self.used) as usize).min(MOST_POINTS);
         let points: Vec<&PointRow> = self.points[..used].iter().collect();
+        let failed = (acquire(&self.failed_used) as usize).min(MOST_FAILED);
         // Modules are there before the points that name them.
         let modules = (acquire(&self.modules_used) as usize).min(MOST_MODULES);
         let path = |row: &[AtomicU64; PATH_WORDS]| {
@@ -319,6 +376,7 @@ impl CallsRow {
             patience: u32::try_from(self.patience.load(Relaxed)).unwrap_or(u32::MAX),
             last: self.last.read(modules),
             points: points.into_iter().filter_map(|row| row.read(modules)).collect(),
+            failed: self.failed[..failed].iter().filter_map(|row| row.read(modules)).filter_map(Failed::of).collect(),
             modules: self.modules[..modules].iter().map(path).collect(),
         }
     }
@@ -345,9 +403,10 @@ mod tests {
             used: zero(0),
             modules_used: zero(0),
             patience: zero(0),
-            reserved: zero(0),
+            failed_used: zero(0),
             last: point(0),
             points: std::array::from_fn(point),
+            failed: std::array::from_fn(point),
             modules: std::array::from_fn(|_| std::array::from_fn(zero)),
         })
     }
@@ -389,6 +448,9 @@ mod tests {
         assert_eq!(read.patience, 20_000);
         assert_eq!((row.died_before(), &*read.modules[1], read.modules[2].len()), (Some(2), "/lib/librsm.so.1", 256));
         assert!(read.modules[2].ends_with("x/tail"));
+        let failed = Failed { code: Code::BadSegHndl.number(), frames: frames.clone() };
+        row.fail(&failed);
+        assert_eq!(row.read().failed, [failed]);
         // As a process leaves it that dies while it writes.
         row.last.sequence.store(7, Relaxed);
         assert_eq!(row.read().last, None);
@@ -403,7 +465,12 @@ mod tests {
         assert_eq!(row.read().points[0].frames, [], "there is no such module");
         row.points[0].call.store(14, Relaxed);
         assert_eq!(row.read().points, []);
-        for words in [&row.used, &row.modules_used] {
+        row.fail(&Failed { code: 46, frames: Vec::new() });
+        assert_eq!(row.read().failed, [], "there is no such error");
+        let one = Failed { code: Code::BadLength.number(), frames: Vec::new() };
+        (0..2 * MOST_FAILED).for_each(|_| row.fail(&one));
+        assert_eq!(row.read().failed.len(), MOST_FAILED - 1);
+        for words in [&row.used, &row.modules_used, &row.failed_used] {
             words.store(u64::MAX, Relaxed);
         }
         assert_eq!((row.read().points.len(), row.read().modules.len()), (0, MOST_MODULES));

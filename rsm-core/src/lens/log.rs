@@ -95,7 +95,7 @@ struct Import {
     id: u32,
     /// Which import of this segment, from 1.
     nth: u64,
-    draws: Draws,
+    draws: Numbers,
     after: After,
     /// Something was stored since the last span ended.
     stores: bool,
@@ -108,15 +108,47 @@ struct Import {
     backwards: bool,
 }
 
-impl Import {
-    fn begin_span(&mut self, strength: Strength) {
-        self.scale = strength.of(scale(self.draws.number()));
-        // A flag that says that data is there is stored last: it arrives first in such a span.
-        self.backwards = self.draws.one_in(4);
+/// What an import draws from. How many stores are found in a mapping, and when, depends on who looks: were they to share
+/// a sequence with what the program puts, or this one with spans, the same seed would delay the same puts otherwise.
+#[derive(Debug)]
+struct Numbers {
+    spans: Draws,
+    calls: Draws,
+    mapped: Draws,
+}
+
+impl Numbers {
+    fn of(import: [u64; 5]) -> Numbers {
+        let [spans, calls, mapped] = [0, 1, 2].map(|which| {
+            let mut words = [0; 6];
+            words[..5].copy_from_slice(&import);
+            words[5] = which;
+            Draws::of(&words)
+        });
+        Numbers { spans, calls, mapped }
     }
 
-    fn delay(&mut self, scale: u64) -> u64 {
-        self.draws.below(scale)
+    fn delays(&mut self, source: Source) -> &mut Draws {
+        match source {
+            Source::Call => &mut self.calls,
+            Source::Mapping => &mut self.mapped,
+        }
+    }
+}
+
+/// How something comes to be posted.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Call,
+    /// A store through a mapping was found.
+    Mapping,
+}
+
+impl Import {
+    fn begin_span(&mut self, strength: Strength) {
+        self.scale = strength.of(scale(self.draws.spans.number()));
+        // A flag that says that data is there is stored last: it arrives first in such a span.
+        self.backwards = self.draws.spans.one_in(4);
     }
 }
 
@@ -156,6 +188,8 @@ pub struct Log<C> {
     imports: BTreeMap<Key, Import>,
     /// How many imports of a segment there were.
     made: BTreeMap<(u32, u32), u64>,
+    /// The last barrier that ordered all that goes to a node: up to which number, and when the last of that is due.
+    ordered: BTreeMap<u32, (u64, u64)>,
     next_key: u64,
     next_number: u64,
     /// When the last piece of the node is due, where all are in order.
@@ -179,6 +213,7 @@ impl<C> Log<C> {
             untold: Vec::new(),
             imports: BTreeMap::new(),
             made: BTreeMap::new(),
+            ordered: BTreeMap::new(),
             next_key: 0,
             next_number: 0,
             last: 0,
@@ -192,10 +227,13 @@ impl<C> Log<C> {
     pub fn enter(&mut self, node: u32, id: u32) -> Key {
         let made = self.made.entry((node, id)).or_default();
         *made += 1;
-        let (nth, after) = (*made, After::default());
-        let draws = Draws::of(&[self.seed, self.own_node.into(), node.into(), id.into(), nth]);
+        let nth = *made;
+        let draws = Numbers::of([self.seed, self.own_node.into(), node.into(), id.into(), nth]);
+        // A barrier for all that goes to the node binds what is posted later, through whichever import.
+        let (number, floor) = self.ordered.get(&node).copied().unwrap_or_default();
+        let after = After { own: number, node: number };
         let (stores, held) = (false, None);
-        let mut import = Import { node, id, nth, draws, after, stores, held, floor: 0, scale: 0, backwards: false };
+        let mut import = Import { node, id, nth, draws, after, stores, held, floor, scale: 0, backwards: false };
         import.begin_span(self.strength);
         self.next_key += 1;
         let key = Key(self.next_key);
@@ -266,14 +304,15 @@ impl<C> Log<C> {
     }
 
     /// When a piece is due that is posted now.
-    fn due(&mut self, key: Key, target: Target, now: u64) -> u64 {
+    fn due(&mut self, key: Key, target: Target, now: u64, source: Source) -> u64 {
         let (quiet, in_order, number) = (self.quiet || !self.is_late, self.model.is_in_order(), self.next_number);
         if !self.is_late {
             return now;
         }
         let Some(import) = self.imports.get_mut(&key) else { return now };
         let scale = if quiet { 0 } else { import.scale };
-        let mut due = now + import.delay(scale);
+        let draws = import.draws.delays(source);
+        let mut due = now + draws.below(scale);
         if in_order {
             due = due.max(self.last + 1);
             self.last = due;
@@ -284,7 +323,7 @@ impl<C> Log<C> {
         }
         let (floor, backwards) = (import.floor, import.backwards && scale > 0);
         // Drawn in any case: what is drawn does not depend on the time.
-        let again = import.delay(scale / 4);
+        let again = draws.below(scale / 4);
         if due < floor {
             due = floor + again;
         }
@@ -300,7 +339,12 @@ impl<C> Log<C> {
 
     /// Posts a piece.
     pub fn post(&mut self, key: Key, target: Target, cargo: C, now: u64) {
-        self.insert(key, target, cargo, now);
+        self.insert(key, target, cargo, now, Source::Call);
+    }
+
+    /// Posts a piece that the program has stored through a mapping.
+    pub fn post_found(&mut self, key: Key, target: Target, cargo: C, now: u64) {
+        self.insert(key, target, cargo, now, Source::Mapping);
     }
 
     /// Posts a signal, which is `by` later than others, and `waits` for the next one: it is lost then, or has arrived.
@@ -309,15 +353,15 @@ impl<C> Log<C> {
         if let Some(held) = self.imports.get_mut(&key).and_then(|import| import.held.take()) {
             self.pieces.remove(&held);
         }
-        let at = self.insert(key, Target::Bell, cargo, now + by);
+        let at = self.insert(key, Target::Bell, cargo, now + by, Source::Call);
         if waits && let Some(import) = self.imports.get_mut(&key) {
             import.held = Some(at);
         }
     }
 
     /// Enters a piece; gives when it is due, and its number.
-    fn insert(&mut self, key: Key, target: Target, cargo: C, now: u64) -> (u64, u64) {
-        let due = self.due(key, target, now);
+    fn insert(&mut self, key: Key, target: Target, cargo: C, now: u64, source: Source) -> (u64, u64) {
+        let due = self.due(key, target, now, source);
         self.next_number += 1;
         let number = self.next_number;
         self.bytes += target.bytes();
@@ -390,6 +434,10 @@ impl<C> Log<C> {
     pub fn order(&mut self, key: Key, kind: BarrierType) {
         let Some(node) = self.imports.get(&key).map(|import| import.node) else { return };
         let floor = self.last_of(key, kind, u64::MAX).map_or(0, |last| last + 1);
+        if kind == BarrierType::Node {
+            let (number, before) = self.ordered.entry(node).or_default();
+            (*number, *before) = (self.next_number, floor.max(*before));
+        }
         for (other, import) in &mut self.imports {
             if kind == BarrierType::Node && import.node == node {
                 import.after.node = self.next_number;
@@ -409,7 +457,7 @@ impl<C> Log<C> {
         let (quiet, strength) = (self.quiet || !self.is_late, self.strength);
         let Some(import) = self.imports.get_mut(&key) else { return 0 };
         import.stores = false;
-        let drawn = import.delay(import.scale);
+        let drawn = import.draws.spans.below(import.scale);
         let delay = if quiet { 0 } else { drawn };
         import.begin_span(strength);
         delay
@@ -435,7 +483,7 @@ impl<C> Log<C> {
     }
 
     /// Whether a barrier of an import waits for what was stored through another.
-    fn reaches(&self, key: Key, kind: BarrierType, other: Key) -> bool {
+    pub fn reaches(&self, key: Key, kind: BarrierType, other: Key) -> bool {
         let node = |key| self.imports.get(&key).map(|import| import.node);
         // Where everything is in order, what comes last comes after all the rest.
         other == key || self.model.is_in_order() || (kind == BarrierType::Node && node(key) == node(other))
@@ -667,6 +715,51 @@ mod tests {
     }
 
     /// Without this the lens would show nothing.
+    /// What is found in a mapping depends on who looks when; what is put is delayed alike.
+    #[test]
+    fn stores_that_are_found_change_no_delay_of_what_is_put() {
+        let dues = |found: u64| {
+            let mut log = log(11, Model::Pcie);
+            let key = log.enter(2, 7);
+            let mut dues = Vec::new();
+            for i in 0..40 {
+                for j in 0..found {
+                    log.post_found(key, bytes(4096 + (i * found + j) * 8, 8), 0, 0);
+                }
+                log.post(key, bytes(i * 64, 64), 1, 0);
+                dues.extend(log.pieces.iter().filter(|(_, piece)| piece.cargo == 1).map(|((due, _), _)| *due));
+                log.forget(key);
+                log.end_span(key);
+            }
+            dues
+        };
+        let alone = dues(0);
+        assert!(alone.iter().any(|due| *due > 0));
+        assert_eq!(alone.len(), dues(3).len());
+        // What is stored backwards is put before whatever is there.
+        let same = alone.iter().zip(dues(3)).filter(|(one, other)| *one == other).count();
+        assert!(same * 10 >= alone.len() * 7, "{same} of {}", alone.len());
+    }
+
+    #[test]
+    fn an_order_of_all_that_goes_to_a_node_binds_imports_that_are_made_later() {
+        for seed in 0..200 {
+            let posted = Posted::new(log(seed, Model::Sci));
+            let mut log = posted.lock();
+            let (one, far) = (log.enter(2, 7), log.enter(3, 7));
+            log.post(one, bytes(0, 8), 1, 0);
+            log.order(one, BarrierType::Node);
+            let later = log.enter(2, 8);
+            log.post(later, bytes(0, 8), 2, 0);
+            log.post(far, bytes(0, 8), 3, 0);
+            drop(log);
+            let mut arrived = Vec::new();
+            posted.turn(u64::MAX, |piece| arrived.push(piece.cargo));
+            let at = |cargo| arrived.iter().position(|arrived| *arrived == cargo).unwrap();
+            assert!(at(1) < at(2), "seed {seed}: {arrived:?}");
+        }
+    }
+
     #[test]
     fn order_is_drawn_by_the_seed() {
         for (_, model) in Model::ALL {

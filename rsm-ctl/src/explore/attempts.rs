@@ -9,9 +9,8 @@ use rsm_run::signals::SignalQueue;
 use rsm_run::trial::{self, Trial};
 use rsm_run::verbosity::Verbosity;
 
-use super::args::Codes;
 use super::files::Names;
-use super::judge::{self, Finding};
+use super::judge::{self, Allowed, Finding};
 use super::{Explorer, Stop, ended_by};
 use crate::failure::Failure;
 
@@ -79,13 +78,14 @@ impl Explorer {
         if let Some(signal) = trial.interrupted {
             return Err(Stop::With(ended_by(signal)));
         }
-        if let Some(finding) = judge::findings(&trial, None, &Codes::default(), &mut self.places).first() {
+        if let Some(finding) = judge::findings(&trial, None, &Allowed::default(), &mut self.places).first() {
             let Finding { text, details, said, .. } = finding;
             let mut text = format!("with nobody killed, {text}; what does not end well cannot be explored");
             text.extend(details.iter().map(|detail| format!("\n  it {detail}")));
             text.extend(said.iter().map(|line| format!("\n  | {line}")));
             return Err(Failure::new(text).into());
         }
+        self.allowed.usual = judge::errors(&trial);
         let patience = trial.calls.iter().map(|calls| calls.called.patience).max().unwrap_or_default();
         let patience = Duration::from_millis(patience.into()).min(MOST_PATIENCE);
         let short = timeout.unwrap_or(LEAST + trial.took * TIMES);

@@ -1,8 +1,10 @@
 //! What is wrong with a run in which a node was killed. The end of that node is not.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rsm::lens::gate::{Called, Point};
+use rsm::Code;
+use rsm::lens::gate::{Call, Called, Failed, Point};
 use rsm_run::trial::{Process, Trial};
 
 use super::args::Codes;
@@ -15,6 +17,8 @@ pub(super) enum Kind {
     Hang,
     /// A survivor fails.
     Failure,
+    /// A survivor is told that it made a wrong call.
+    Mistake,
     /// Something is left.
     Leftover,
 }
@@ -45,8 +49,28 @@ pub(super) fn killed(trial: &Trial, node: u32, places: &mut Places) -> Option<St
     Some(format!("node {node} before call {}{}", called.died_before, what.unwrap_or_default()))
 }
 
+/// What survivors may be told, and end with.
+#[derive(Debug, Default)]
+pub(super) struct Allowed {
+    /// Exit codes beside 0.
+    pub(super) codes: Codes,
+    /// Errors, by number.
+    pub(super) errors: BTreeSet<i32>,
+    /// Those that calls of a node were answered with in the run that counted.
+    pub(super) usual: BTreeSet<(u32, i32)>,
+}
+
+/// The errors of a run, by node.
+pub(super) fn errors(trial: &Trial) -> BTreeSet<(u32, i32)> {
+    let of = |calls: &rsm_run::trial::ProcessCalls| {
+        let node = calls.node;
+        calls.called.failed.iter().map(|failed| (node, failed.code)).collect::<Vec<_>>()
+    };
+    trial.calls.iter().flat_map(of).collect()
+}
+
 /// Everything that is wrong. `killed`: of this node nothing is asked but to be gone.
-pub(super) fn findings(trial: &Trial, killed: Option<u32>, allowed: &Codes, places: &mut Places) -> Vec<Finding> {
+pub(super) fn findings(trial: &Trial, killed: Option<u32>, allowed: &Allowed, places: &mut Places) -> Vec<Finding> {
     let mut findings = Vec::new();
     for process in trial.processes.iter().filter(|process| Some(process.node) != killed) {
         if process.was_running {
@@ -54,12 +78,15 @@ pub(super) fn findings(trial: &Trial, killed: Option<u32>, allowed: &Codes, plac
             continue;
         }
         let Some(end) = process.end.as_ref().filter(|end| !end.asked && !end.on_purpose) else { continue };
-        if end.code != Some(0) && !end.code.is_some_and(|code| allowed.has(code)) {
+        if end.code != Some(0) && !end.code.is_some_and(|code| allowed.codes.has(code)) {
             let text = format!("node {} {}", process.label, end.text);
             findings.push(Finding { said: process.said.clone(), ..Finding::new(Kind::Failure, text) });
         }
     }
-    if trial.timed_out && findings.is_empty() {
+    if let Some(killed) = killed {
+        findings.extend(mistakes(trial, killed, allowed, places));
+    }
+    if trial.timed_out && findings.iter().all(|finding| finding.kind == Kind::Mistake) {
         let of_killed = trial.processes.iter().find(|process| process.was_running);
         findings.push(match of_killed {
             Some(process) => {
@@ -70,6 +97,28 @@ pub(super) fn findings(trial: &Trial, killed: Option<u32>, allowed: &Codes, plac
         });
     }
     findings.extend(trial.leftovers.iter().map(|left| Finding::new(Kind::Leftover, format!("left behind: {left}"))));
+    findings
+}
+
+/// The errors that say that a survivor made a wrong call, and that it did not have with nobody killed.
+fn mistakes(trial: &Trial, killed: u32, allowed: &Allowed, places: &mut Places) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    for calls in trial.calls.iter().filter(|calls| calls.node != killed) {
+        for Failed { code, frames } in &calls.called.failed {
+            if allowed.errors.contains(code) || allowed.usual.contains(&(calls.node, *code)) {
+                continue;
+            }
+            // Who called is all that is known of the call.
+            let point = Point { number: 0, call: Call::Put, node: 0, id: 0, patience: None, frames: frames.clone() };
+            let name = Code::from_number(*code).map_or("an unknown error", Code::name);
+            let place =
+                places.site(&point, &calls.called.modules).map_or_else(String::new, |site| format!(" in {site}"));
+            let text = format!("node {} was told {name} ({code}){place}", calls.node);
+            if findings.iter().all(|finding| finding.text != text) {
+                findings.push(Finding::new(Kind::Mistake, text));
+            }
+        }
+    }
     findings
 }
 
@@ -146,7 +195,7 @@ mod tests {
     }
 
     fn judged(trial: &Trial, allowed: &[u8]) -> Vec<(Kind, String)> {
-        let allowed = allowed.iter().copied().collect();
+        let allowed = Allowed { codes: allowed.iter().copied().collect(), ..Allowed::default() };
         let found = findings(trial, Some(2), &allowed, &mut Places::new());
         found.into_iter().map(|finding| (finding.kind, finding.text)).collect()
     }
@@ -169,6 +218,32 @@ mod tests {
         ];
         assert_eq!(judged(&trial, &[]), expected);
         assert_eq!(judged(&trial, &[1, 139]), expected[1..], "a crash is never allowed");
+    }
+
+    #[test]
+    fn errors_that_say_that_a_call_was_wrong_are_told() {
+        let (two, one) = (Code::BadSegHndl.number(), Code::BadLength.number());
+        let failed = |codes: &[i32]| codes.iter().map(|&code| Failed { code, frames: Vec::new() }).collect();
+        let calls = |node, codes: &[i32]| ProcessCalls {
+            node,
+            pid: 100 + node as i32,
+            called: Called { failed: failed(codes), ..Called::default() },
+        };
+        let mut trial = trial(vec![process(1, Some(0)), process(2, None)]);
+        trial.calls = vec![calls(1, &[one, two, two]), calls(2, &[one])];
+        let told = |allowed: &Allowed, killed| {
+            let found = findings(&trial, killed, allowed, &mut Places::new());
+            found.into_iter().map(|finding| (finding.kind, finding.text)).collect::<Vec<_>>()
+        };
+        let says = |name| (Kind::Mistake, format!("node 1 was told {name}"));
+        let both = [says("RSMERR_BAD_LENGTH (20)"), says("RSMERR_BAD_SEG_HNDL (5)")];
+        assert_eq!(told(&Allowed::default(), Some(2)), both);
+        assert_eq!(told(&Allowed::default(), None), [], "of a run that counts it is what is usual");
+        assert_eq!(errors(&trial), BTreeSet::from([(1, two), (1, one), (2, one)]));
+        let usual = Allowed { usual: BTreeSet::from([(1, one), (3, two)]), ..Allowed::default() };
+        assert_eq!(told(&usual, Some(2)), both[1..]);
+        let allowed = Allowed { errors: BTreeSet::from([two]), ..Allowed::default() };
+        assert_eq!(told(&allowed, Some(2)), both[..1]);
     }
 
     #[test]

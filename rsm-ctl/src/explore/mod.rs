@@ -31,10 +31,10 @@ use crate::run::args::RunArgs;
 use crate::run::words::Options;
 use crate::run::{lens, plan};
 use crate::{colour, print, process};
-use args::{Codes, ExploreArgs};
+use args::ExploreArgs;
 use attempts::{Counted, completed};
 use files::Names;
-use judge::{Finding, Kind};
+use judge::{Allowed, Finding, Kind};
 use places::Places;
 use points::New;
 use tally::Tally;
@@ -43,7 +43,7 @@ use tally::Tally;
 struct Explorer {
     plan: Plan,
     node: u32,
-    allowed: Codes,
+    allowed: Allowed,
     verbosity: Verbosity,
     places: Places,
     /// The command line that repeats a run, but for the call.
@@ -86,7 +86,7 @@ fn named(words: &[OsString]) -> Vec<OsString> {
 
 impl Explorer {
     fn of(args: ExploreArgs, verbosity: Verbosity, options: Options) -> Result<Explorer, Failure> {
-        let ExploreArgs { kill: node, at, timeout: _, allow, cluster, programs } = args;
+        let ExploreArgs { kill: node, at, timeout: _, allow, allow_errors, cluster, programs } = args;
         if programs.log_dir.is_some() && at.is_none() {
             return Err(Failure::usage("--log-dir is for one run: say which with --at"));
         }
@@ -119,7 +119,12 @@ impl Explorer {
         };
         let words: Vec<OsString> = std::env::args_os().collect();
         let words = lens.map_or_else(|| named(&words), |lens| lens::with_seed(words.clone(), &lens));
-        Ok(Explorer { plan, node, allowed: allow.unwrap_or_default(), verbosity, places: Places::new(), words })
+        let allowed = Allowed {
+            codes: allow.unwrap_or_default(),
+            errors: allow_errors.unwrap_or_default().0,
+            ..Allowed::default()
+        };
+        Ok(Explorer { plan, node, allowed, verbosity, places: Places::new(), words })
     }
 
     /// Tries all points.
@@ -164,10 +169,8 @@ impl Explorer {
 
     /// Makes one run again, which everybody sees.
     fn repeat(&mut self, call: u64, timeout: Option<Duration>) -> Result<ExitCode, Stop> {
-        let limit = match timeout {
-            Some(limit) => limit,
-            None => self.count(None, &heard()?)?.limits.long,
-        };
+        // Which says how long it may take, and what survivors are told with nobody killed.
+        let limit = self.count(timeout, &heard()?)?.limits.long;
         self.set(call, limit);
         let names = Names::now();
         let nothing = Plan::plain(Home::New(NewCluster::default()), Vec::new(), self.verbosity);

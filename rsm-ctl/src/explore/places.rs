@@ -83,6 +83,14 @@ impl Places {
         Caller { api, place: None, key: point.frames.clone() }
     }
 
+    /// What was called and where, as far as names tell.
+    pub(super) fn site(&mut self, point: &Point, modules: &[String]) -> Option<String> {
+        match self.caller(point, modules) {
+            Caller { api: Some(api), place: Some(place), .. } => Some(format!("{api} ({place})")),
+            Caller { api, place, .. } => api.or(place),
+        }
+    }
+
     /// Where the counting process called from, as a sentence has it.
     pub(super) fn name(&mut self, point: &Point, modules: &[String]) -> String {
         let Caller { api, place, .. } = self.caller(point, modules);

@@ -9,6 +9,7 @@ pub(super) struct Tally {
     pub(super) tried: usize,
     hang: usize,
     fail: usize,
+    err: usize,
     leave: usize,
     /// The first call before which something was found.
     pub(super) first: Option<u64>,
@@ -27,6 +28,7 @@ impl Tally {
             None => return,
             Some(Kind::Hang) => &mut self.hang,
             Some(Kind::Failure) => &mut self.fail,
+            Some(Kind::Mistake) => &mut self.err,
             Some(Kind::Leftover) => &mut self.leave,
         };
         *count += 1;
@@ -34,7 +36,7 @@ impl Tally {
     }
 
     pub(super) fn found(&self) -> usize {
-        self.hang + self.fail + self.leave
+        self.hang + self.fail + self.err + self.leave
     }
 
     /// All of it as a clause, with the command that repeats a call.
@@ -49,6 +51,7 @@ impl Tally {
         let verbs = [
             (self.hang, "hang", "hangs"),
             (self.fail, "fail", "fails"),
+            (self.err, "make wrong calls", "makes wrong calls"),
             (self.leave, "leave something", "leaves something"),
         ];
         let verbs = verbs.iter().filter(|(count, ..)| *count > 0);

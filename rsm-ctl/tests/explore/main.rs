@@ -112,6 +112,23 @@ fn an_end_of_its_own_is_told_unless_it_is_allowed() {
     assert_eq!(other.code, 5, "{}{}", other.out, other.err);
 }
 
+story!(wrong_calls_of_a_survivor_are_told_unless_they_are_usual_or_allowed);
+fn wrong_calls_of_a_survivor_are_told_unless_they_are_usual_or_allowed() {
+    let found = explore("muddled", &["--kill", "2", "--timeout", LONG]);
+    assert_eq!(found.code, 5, "{}{}", found.out, found.err);
+    let line = found.out.lines().find(|line| line.starts_with("  node 2 before call 3, Import::wait ("));
+    let line = line.unwrap_or_else(|| panic!("{}", found.out));
+    let told = "node 1 was told RSMERR_SEG_ALREADY_PUBLISHED (6) in Export::publish (";
+    assert!(line.contains(told) && line.contains("programs.rs:"), "{line}");
+    assert!(!found.out.contains("SEGID_IN_USE"), "{}", found.out);
+    assert!(found.out.contains(" points make wrong calls, the first: "), "{}", found.out);
+    let other = ["--kill", "2", "--at", "2", "--timeout", LONG, "--allow-errors", "SEGID_IN_USE"];
+    assert_eq!(explore("muddled", &other).code, 5);
+    let allowed =
+        explore("muddled", &["--kill", "2", "--at", "2", "--timeout", LONG, "--allow-errors", "SEG_ALREADY_PUBLISHED"]);
+    assert_eq!(allowed.code, 0, "{}{}", allowed.out, allowed.err);
+}
+
 story!(a_crash_is_told_whatever_is_allowed);
 fn a_crash_is_told_whatever_is_allowed() {
     let found = explore("fragile", &["--kill", "2", "--allow", "134", "--at", "2", "--timeout", LONG]);
@@ -156,6 +173,7 @@ fn what_cannot_be_explored() {
         (&["--kill", "0"], "write the id of a node, 1 to 63"),
         (&["--kill", "2", "--at", "0"], "write the number of a call, from 1"),
         (&["--kill", "2", "--allow", "0"], "write some of 1 to 255"),
+        (&["--kill", "2", "--allow-errors", "46"], "write numbers or names, such as 24 or SEGID_IN_USE"),
         (&["--kill", "2", "--timeout", "0"], "must be longer than nothing"),
         (&["--kill", "2", "--log-dir", "x"], "--log-dir is for one run"),
         (&["--kill", "2", "--node", "1"], "no program runs on node 2, which is to be killed"),

@@ -25,6 +25,8 @@ enum Loss {
     Unnoticed,
     /// It goes on without.
     Survived,
+    /// It goes on as if it had given the token back, and asks for what cannot be.
+    Muddled,
     /// It ends with a code of its own.
     Told,
     /// It ends by a signal.
@@ -41,6 +43,7 @@ pub(crate) fn be(name: &str) -> Result<()> {
     let loss = match name {
         "careless" => Loss::Unnoticed,
         "careful" | "littering" => Loss::Survived,
+        "muddled" => Loss::Muddled,
         "strict" => Loss::Told,
         "fragile" => Loss::Fatal,
         _ => panic!("there is no program {name}"),
@@ -62,6 +65,11 @@ pub(crate) fn be(name: &str) -> Result<()> {
 fn host(controller: &Controller, loss: Loss) -> Result<()> {
     let token = controller.export(LENGTH)?;
     token.publish(TOKEN, &AccessList::everyone())?;
+    if loss == Loss::Muddled {
+        // As in each of its runs.
+        let same = controller.export(LENGTH)?.publish(TOKEN, &AccessList::everyone()).expect_err("it is in use");
+        assert_eq!(same.code(), Code::SegidInUse);
+    }
     println!("node 1 has the token");
     for turn in 0..2 {
         let taken = match loss {
@@ -72,6 +80,11 @@ fn host(controller: &Controller, loss: Loss) -> Result<()> {
         match (taken, loss) {
             (Ok(()), _) => {}
             (Err(_), Loss::Survived) => return Ok(()),
+            (Err(_), Loss::Muddled) => {
+                let again = token.publish(TOKEN, &AccessList::everyone()).expect_err("it is published");
+                assert_eq!(again.code(), Code::SegAlreadyPublished);
+                return Ok(());
+            }
             (Err(_), Loss::Told) => std::process::exit(1),
             (Err(_), Loss::Fatal) => std::process::abort(),
             (Err(error), Loss::Unnoticed) => return Err(error),

@@ -108,8 +108,9 @@ impl Agent {
     /// The descriptor of itself that a process sent which the kernel does not name.
     fn introduced(&mut self, pid: u32, packet: Packet) -> Result<OwnedFd> {
         let Some(process) = packet.descriptors.into_iter().next() else {
-            let text = "the join message came without a process descriptor (is pidfd_open refused to the process?)";
-            return Err(Error::with(Code::BadArgsErrors, text));
+            let text = "before Linux 6.5 a process that joins sends a descriptor of itself, and this one sent none (is \
+                        pidfd_open refused to it?)";
+            return Err(Error::with(Code::PermDenied, text));
         };
         let unknown = |error: &Error| {
             let text = format!("the agent cannot tell who joins (before Linux 6.5 by /proc only): {error}");

@@ -1,7 +1,8 @@
 //! Counting the calls of this process, and dying before one of them: what a [gate](rsm_core::lens::gate) asks for.
 //!
 //! Calls about data tell of themselves where they leave the plain path, which all imports of a cluster with a lens do;
-//! requests where they are asked; waits where they look at the [taps](super::taps). Nobody else pays for it.
+//! requests where they are asked; waits where they look at the [taps](super::taps). Errors are noted where a call is left
+//! with one, in C each call, in Rust transfers, requests and connects. Nobody else pays for it.
 #![allow(unsafe_code)]
 
 use super::{Membership, fork};
@@ -9,10 +10,12 @@ use crate::caller::{Modules, Stack};
 use crate::cancel::Shield;
 use crate::memory::tables::RecordMap;
 use rsm_core::bell::Bell;
-use rsm_core::lens::gate::{Call, CallsRow, Frame, Gate, MOST_FRAMES, Point};
+use rsm_core::lens::gate::{Call, CallsRow, Failed, Frame, Gate, MOST_FRAMES, Point, may_befall};
 use rsm_core::message::Ask;
+use rsm_core::{Code, Result};
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// Calls of a membership in a cluster with a gate.
@@ -29,13 +32,51 @@ struct Noted {
     modules: Modules,
     /// The points that stand there.
     known: HashSet<(Call, u32, u32, Vec<Frame>)>,
+    /// The errors that do.
+    failed: HashSet<(i32, Vec<Frame>)>,
+}
+
+/// Those of all memberships of the process, and whether there were any: who has no membership at hand tells them all.
+static ALL: Mutex<Vec<Weak<Calls>>> = Mutex::new(Vec::new());
+static ANY: AtomicBool = AtomicBool::new(false);
+
+/// A call is left with an error: noted in a cluster with a gate, if it says that the call was wrong.
+#[cold]
+#[inline(never)]
+pub fn failed(code: Code) {
+    // Relaxed: a thread whose calls count has joined, or was started by one that had.
+    if !ANY.load(Relaxed) || may_befall(code) || fork::is_unannounced() {
+        return;
+    }
+    let _shield = Shield::raise();
+    // A child must not inherit a lock in the hands of another thread.
+    let _hold = fork::hold();
+    let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    all.iter().filter_map(Weak::upgrade).for_each(|calls| calls.fail(code));
 }
 
 impl Calls {
     /// None are counted yet.
-    pub(super) fn new(gate: Gate) -> Calls {
-        let noted = Noted { row: None, modules: Modules::default(), known: HashSet::new() };
-        Calls { gate, noted: Mutex::new(noted) }
+    pub(super) fn new(gate: Gate) -> Arc<Calls> {
+        let (known, failed) = Default::default();
+        let noted = Noted { row: None, modules: Modules::default(), known, failed };
+        let calls = Arc::new(Calls { gate, noted: Mutex::new(noted) });
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|calls| calls.strong_count() > 0);
+        all.push(Arc::downgrade(&calls));
+        ANY.store(true, Relaxed);
+        calls
+    }
+
+    /// A call was answered with an error. Forks are held off.
+    fn fail(&self, code: Code) {
+        let noted = &mut *self.noted();
+        let Some((_, record)) = noted.row.as_ref().filter(|(process, _)| *process == fork::count()) else { return };
+        let Some(row) = record.calls() else { return };
+        let failed = Failed { code: code.number(), frames: frames(row, &mut noted.modules) };
+        if noted.failed.insert((failed.code, failed.frames.clone())) {
+            row.fail(&failed);
+        }
     }
 
     fn noted(&self) -> MutexGuard<'_, Noted> {
@@ -138,6 +179,12 @@ impl Membership {
         if let Some(calls) = &self.shared.calls {
             calls.begin(call, (node, id), None);
         }
+    }
+
+    /// Notes the error that a call is left with.
+    #[inline]
+    pub(super) fn noted<T>(result: Result<T>) -> Result<T> {
+        result.inspect_err(|error| failed(error.code()))
     }
 
     /// The same for a wait.

@@ -40,7 +40,7 @@
 
 pub mod attendance;
 mod backing;
-mod calls;
+pub mod calls;
 mod connect;
 pub mod connection;
 mod control;
@@ -107,7 +107,7 @@ struct Shared {
     /// What is on its way, in a cluster with a lens.
     posting: Option<Arc<way::Posting>>,
     /// What is called, in a cluster with a gate.
-    calls: Option<calls::Calls>,
+    calls: Option<Arc<calls::Calls>>,
     spinning: spin::Budget,
     state: Mutex<State>,
 }
@@ -220,7 +220,7 @@ impl Membership {
         let tie = self.tie()?;
         let given = tie.ask(&self.shared.address, ask);
         self.linger();
-        given
+        Membership::noted(given)
     }
 
     /// Asks for something whose answer is `Done`.

@@ -13,16 +13,16 @@ impl Membership {
         if self.take(bell) { Ok(()) } else { self.wait_longer(bell, timeout) }
     }
 
-    /// Takes a signal that is pending, unless somebody watches: that is for the longer way, which counts and tells. So nothing
-    /// has to be kept for it while a signal is taken.
+    /// Takes a signal that is pending, unless somebody watches: that is for the longer way, which counts and tells, and
+    /// finds out what is wrong with a bell. So nothing has to be kept for it while a signal is taken.
     #[inline]
     pub fn take(&self, bell: &Bell) -> bool {
-        !self.shared.taps.is_any() && bell.try_take() == Ok(true)
+        !self.shared.taps.is_any() && bell.take_pending()
     }
 
     /// Takes a signal that is pending, in a wait that has been counted.
     pub(super) fn take_counted(&self, bell: &Bell) -> bool {
-        let taken = bell.try_take() == Ok(true);
+        let taken = bell.take_pending();
         if taken {
             self.tell_taken(bell);
         }

@@ -137,7 +137,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Row> {
 
 const fn of_process_descriptors(name: &'static str, errno: i32, named: bool) -> Row {
     const NO_JOIN: [Expected; 4] =
-        [Some(&[("open", Code::BadArgsErrors as i32, "pidfd_open refused")]), RIGHT, RIGHT, RIGHT];
+        [Some(&[("open", Code::PermDenied as i32, "pidfd_open refused")]), RIGHT, RIGHT, RIGHT];
     let cells = if named { [RIGHT; 4] } else { NO_JOIN };
     Row { needs: Needs::NamedPeers(named), ..row(name, libc::SYS_pidfd_open, errno, cells) }
 }

@@ -28,6 +28,27 @@ impl Connection {
         unsafe { self.export_bell.as_ref() }.post(self.export_epoch, accumulate, &Poster)
     }
 
+    /// [`post`](Self::post) where it is a plain one that nothing keeps from being posted, and but for the wake: whether the
+    /// caller owes one ([`wake_exporter`](Self::wake_exporter)). `None` where it was not posted.
+    #[inline(always)]
+    pub fn post_plainly(&self, accumulate: Accumulate) -> Option<bool> {
+        if self.flags.now().has_any(Flags::WATCHED.and(Flags::DIVERTED))
+            || acquire(self.true_generation()) != self.granted.word()
+        {
+            return None;
+        }
+        let mut owes = false;
+        // SAFETY: in the exporting node's bells, which the membership keeps mapped.
+        unsafe { self.export_bell.as_ref() }.add(self.export_epoch, accumulate, || owes = true).ok()?;
+        Some(owes)
+    }
+
+    /// Wakes who sleeps until the export has a signal.
+    pub fn wake_exporter(&self) {
+        // SAFETY: in the exporting node's bells, which the membership keeps mapped.
+        unsafe { self.export_bell.as_ref() }.wake(&Poster);
+    }
+
     /// What comes before a signal that is not plain; whether it has been posted.
     #[cold]
     #[inline(never)]

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::Connection;
+use crate::membership::Membership;
 use crate::membership::event::Event;
 use crate::membership::flags::Flags;
 use crate::membership::way::{Diverted, Way};
@@ -65,7 +66,8 @@ impl Connection {
     #[inline(never)]
     fn recheck(&self, direction: Direction, offset: u64, bytes: u64, align: u64) -> Result<Way<'_>> {
         let whole = Reach { start: 0, length: self.length, permission: self.permission, is_vouched: true };
-        Transfer { direction, local: None, offset, align, bytes: Some(bytes) }.check(|| Ok(whole))?;
+        let check = Transfer { direction, local: None, offset, align, bytes: Some(bytes) }.check(|| Ok(whole));
+        Membership::noted(check)?;
         self.way(direction, bytes, self.base.wrapping_add(offset as usize))
     }
 

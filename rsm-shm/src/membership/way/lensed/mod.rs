@@ -189,7 +189,8 @@ impl Lensed {
         }
     }
 
-    /// [`settle`](Self::settle) for a verdict, which takes its time too. Whether the span can be vouched for.
+    /// [`settle`](Self::settle) for a verdict, which takes its time too. Whether the span can be vouched for: not where the
+    /// source of a put was gone before it could be read.
     pub(in crate::membership::way) fn close(
         &self,
         kind: BarrierType,
@@ -201,10 +202,14 @@ impl Lensed {
         let began = self.begin();
         let whole = self.meet(disturb);
         self.settle(kind, is_cut);
-        let delay = self.posting.with(|posted| posted.lock().end_span(self.key));
-        pause_until(now() + delay.unwrap_or(0));
+        let end = |posted: &Posted<Cargo>| {
+            let mut log = posted.lock();
+            (log.end_span(self.key), self.posting.take_unread(&log, self.key, kind))
+        };
+        let (delay, unread) = self.posting.with(end).unwrap_or_default();
+        pause_until(now() + delay);
         self.end(began, Cost::Check, 0);
-        whole
+        whole && !unread
     }
 
     pub(in crate::membership::way) fn order(&self, kind: BarrierType) {
@@ -331,7 +336,8 @@ impl Lensed {
         let pieces = pieces.collect();
         // It may have become a child that posts nothing since the way was chosen; then nothing is delayed.
         for (target, cargo) in self.posting.post(self.key, Mapped::Of(self.key), pieces).into_iter().flatten() {
-            execute(target, &cargo);
+            // Its source is there: the call has not returned.
+            let _ = execute(target, &cargo);
         }
         moved.loaded()
     }

@@ -10,6 +10,7 @@
 //!
 //! The time in a bell is what some process wrote there: with a real clock nobody waits for it longer than a signal takes.
 
+use crate::cancel::Shield;
 use rsm_core::bell::Bell;
 use rsm_core::lens::Lens;
 use rsm_core::lens::profile::{Cost, Profile};
@@ -22,8 +23,8 @@ use std::time::Duration;
 /// Nodes of a cluster at most, and one.
 const NODES: usize = 64;
 
-/// Shorter than this is spun; longer is slept but for half of this, which takes long enough.
-const SPIN: u64 = 25_000;
+/// Shorter than this is spun; longer is slept but for half of this: a processor that has gone to sleep takes that long.
+const SPIN: u64 = 100_000;
 
 /// The clock of a membership, and its ways to other nodes.
 #[derive(Debug)]
@@ -33,7 +34,8 @@ pub(in crate::membership) struct Pace {
     virtual_now: Option<AtomicU64>,
     /// When the way to each node is free.
     free: [AtomicU64; NODES],
-    /// Nanoseconds that a call takes before its beginning is noted and after its end has come: those of a look at a clock.
+    /// Nanoseconds that a call takes before its beginning is noted and after its end has come: as long as one that is to take
+    /// no time.
     spare: u64,
 }
 
@@ -47,13 +49,24 @@ impl Pace {
     pub(super) fn of(lens: &Lens) -> Option<Pace> {
         let profile = lens.profile?;
         let virtual_now = lens.is_virtual.then(|| AtomicU64::new(0));
-        let look = |_| {
+        let pace = Pace { profile, virtual_now, free: std::array::from_fn(|_| AtomicU64::new(0)), spare: 0 };
+        let spare = pace.time_of_nothing();
+        Some(Pace { spare, ..pace })
+    }
+
+    /// How long a call takes that is to take no time.
+    fn time_of_nothing(&self) -> u64 {
+        const CALLS: u64 = 16;
+        let some = |_| {
             let before = monotonic();
-            monotonic() - before
+            for _ in 0..CALLS {
+                let _shield = Shield::raise();
+                self.reach(self.begin().0);
+            }
+            (monotonic() - before) / CALLS
         };
-        // The shortest of some: others may have been interrupted.
-        let spare = (0..32).map(look).min().unwrap_or_default();
-        Some(Pace { profile, virtual_now, free: std::array::from_fn(|_| AtomicU64::new(0)), spare })
+        // The shortest: others may have been interrupted.
+        (0..16).map(some).min().unwrap_or_default()
     }
 
     /// A call begins.

@@ -105,6 +105,9 @@ unsafe impl Send for Cargo {}
 pub(in crate::membership) struct Posting {
     lens: Lens,
     posted: Posted<Cargo>,
+    /// Imports, each with what was put through it and could not be read any more when it was to be delivered; no barrier has
+    /// told yet. Under the lock of the log.
+    unread: Mutex<Vec<Key>>,
     /// The mappings of its imports; under the lock of the log.
     twins: Mutex<Vec<Twin>>,
     /// How long calls take.
@@ -137,6 +140,7 @@ impl Posting {
         let posting = Arc::new(Posting {
             lens,
             posted: Posted::new(Log::new(&lens, node)),
+            unread: Mutex::default(),
             twins: Mutex::default(),
             pace: Pace::of(&lens),
             faults: Mutex::new(Injector::new(&lens, node)),
@@ -175,6 +179,7 @@ impl Posting {
         // Relaxed: under `hold`.
         if self.process.load(Relaxed) != fork::count() {
             self.posted.lock().forget_all();
+            self.unread().clear();
             self.twins().iter_mut().for_each(Twin::forget);
             self.faults().forget_told();
             self.courier.store(false, Relaxed);
@@ -381,7 +386,7 @@ impl Posting {
                 let target = Target::Bytes { offset: at, length };
                 let range = ((at - first) / 8) as usize..((at + length - first).div_ceil(8)) as usize;
                 twins.iter_mut().filter(|twin| twin.key == key).for_each(|twin| twin.note_posted(target));
-                log.post(key, target, Cargo::Words { base, words: words[range].into() }, now);
+                log.post_found(key, target, Cargo::Words { base, words: words[range].into() }, now);
             }
         }
         for twin in twins.iter_mut().filter(|twin| mapped.has(twin)) {
@@ -405,8 +410,19 @@ impl Posting {
 
     /// Executes a piece.
     pub(super) fn deliver(&self, piece: &Piece<Cargo>) {
-        execute(piece.target, &piece.cargo);
+        if !execute(piece.target, &piece.cargo) {
+            self.unread().push(piece.import);
+        }
         self.note_end(piece);
+    }
+
+    fn unread(&self) -> MutexGuard<'_, Vec<Key>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether something that a barrier of this type waited for could not be read any more; from now on it is told.
+    pub(super) fn take_unread(&self, log: &Log<Cargo>, key: Key, kind: BarrierType) -> bool {
+        self.unread().extract_if(.., |other| log.reaches(key, kind, *other)).count() > 0
     }
 
     /// Loses some of what is on its way through an import; `number` draws which. Under [`with`](Self::with).
@@ -492,6 +508,7 @@ impl Posting {
                 self.deliver(&piece);
             }
             log.leave(key);
+            self.unread().retain(|other| *other != key);
         };
         self.with(leave);
         // The courier ends when the last import has gone.
@@ -550,8 +567,8 @@ extern "C" fn deliver_all() {
     }
 }
 
-/// Executes what was to be posted.
-pub(super) fn execute(target: Target, cargo: &Cargo) {
+/// Executes what was to be posted; `false` where the program has no longer what it is to be read from.
+pub(super) fn execute(target: Target, cargo: &Cargo) -> bool {
     // One after the other as they are due: pairs with the acquire by which the exporter's program looks at what came last, as
     // after a store of its own. Posts have one too.
     fence(Release);
@@ -563,22 +580,22 @@ pub(super) fn execute(target: Target, cargo: &Cargo) {
                 bell.arrives(*arrival);
             }
             let _ = bell.post(*epoch, *accumulate, &Poster);
-            return;
+            return true;
         }
         (_, Target::Bytes { offset, length }) => (offset, length),
-        (_, Target::Bell) => return,
+        (_, Target::Bell) => return true,
     };
     match cargo {
         // SAFETY: inside of the segment, which was checked when it was posted and stays mapped and writable.
         Cargo::Words { base, words } => unsafe { store(*base, offset, length, words) },
         Cargo::Source { base, from } => {
-            if let Some(words) = fetch(*from, offset, length) {
-                // SAFETY: as above.
-                unsafe { store(*base, offset, length, &words) };
-            }
+            let Some(words) = fetch(*from, offset, length) else { return false };
+            // SAFETY: as above.
+            unsafe { store(*base, offset, length, &words) };
         }
         Cargo::Signal { .. } => {}
     }
+    true
 }
 
 /// The words that these bytes lie in, read from the program's memory; `None` where there is none any more.
