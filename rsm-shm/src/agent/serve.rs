@@ -75,7 +75,7 @@ impl Agent {
                 self.tell_watchers();
             }
             self.put_off_wakes();
-            #[cfg(debug_assertions)]
+            #[cfg(any(debug_assertions, test))]
             self.books.check(self.map.registry());
             self.longest_pass.end(pass);
         }

@@ -1,8 +1,14 @@
 //! How far a long put trusts what it saw last time at its target.
 //!
 //! When some answers in a row said that the target's lines are the processor's own, each further one doubles the number of
-//! puts there that do not look; the first answer that they are not ends the trust. The state is a hint: two threads that change it at once, or two targets that
-//! share a place, make a copy slower or a look superfluous, and nothing else.
+//! puts there that do not look; the first answer that they are not ends the trust.
+//!
+//! Nor is that answer trusted for ever. A put that went past the cache makes the next one's sample slow, on some processors,
+//! wherever the lines are: one wrong answer, and each put would be the reason for the next one's. So after some of them in
+//! a row a put goes through the cache without a look, and the next one finds what is true.
+//!
+//! The state is a hint: two threads that change it at once, or two targets that share a place, make a copy slower or a look
+//! superfluous, and nothing else.
 
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::AtomicU8;
@@ -17,8 +23,13 @@ const PLACES: usize = 64;
 /// has every second or fourth put read by somebody is noticed.
 const UNSEEN: [u8; 7] = [0, 0, 0, 0, 2, 6, 14];
 
+/// In place of a number of good answers: the last one was bad.
+const BAD: u8 = 0xf;
+/// Bad answers in a row until a put does not look.
+const DOUBT: u8 = 7;
+
 /// What is known of the targets that share a place: in the high half how many good answers there were, in the low half
-/// how many puts need not look.
+/// how many puts need not look; after a bad answer how many of them there were in a row.
 pub(super) struct Trust(AtomicU8);
 
 impl Trust {
@@ -33,11 +44,18 @@ impl Trust {
         &ALL[(target.addr() >> GRAIN) % PLACES]
     }
 
-    /// Whether this put need not look.
+    /// Whether this put goes through the cache and does not look.
     pub(super) fn spend(&self) -> bool {
         // Relaxed, here and below: the byte stands for nothing but itself.
         let state = self.0.load(Relaxed);
-        let left = state & 0xf;
+        let (good, left) = (state >> 4, state & 0xf);
+        if good == BAD {
+            let doubts = left >= DOUBT;
+            if doubts {
+                self.0.store(0, Relaxed);
+            }
+            return doubts;
+        }
         if left > 0 {
             self.0.store(state - 1, Relaxed);
         }
@@ -46,8 +64,16 @@ impl Trust {
 
     /// What a look said.
     pub(super) fn answer(&self, own: bool) {
-        let good = if own { (usize::from(self.0.load(Relaxed) >> 4) + 1).min(UNSEEN.len() - 1) } else { 0 };
-        self.0.store((good as u8) << 4 | UNSEEN[good], Relaxed);
+        let state = self.0.load(Relaxed);
+        let (good, bad) = match state >> 4 {
+            BAD => (0, state & 0xf),
+            good => (usize::from(good), 0),
+        };
+        let next = match own {
+            true => (good + 1).min(UNSEEN.len() - 1),
+            false => return self.0.store(BAD << 4 | (bad + 1).min(DOUBT), Relaxed),
+        };
+        self.0.store((next as u8) << 4 | UNSEEN[next], Relaxed);
     }
 }
 
@@ -75,7 +101,36 @@ mod tests {
         let unseen = (0..15).take_while(|_| trust.spend()).count();
         assert!(unseen < 15, "{unseen}");
         trust.answer(false);
-        assert_eq!(looks(&trust, 100, false), 100);
+        let more = usize::from(DOUBT) - 1;
+        assert_eq!(looks(&trust, more, false), more);
+    }
+
+    #[test]
+    fn bad_answers_are_doubted_now_and_then() {
+        let trust = Trust::new();
+        let row = usize::from(DOUBT);
+        assert_eq!(looks(&trust, row, false), row);
+        assert!(trust.spend(), "one put goes through the cache");
+        assert!(!trust.spend(), "and the next one looks");
+        assert_eq!(looks(&trust, 800, false), 700);
+    }
+
+    /// Where a put that went past the cache makes the next one's look say that the lines are not its own.
+    #[test]
+    fn a_wrong_answer_does_not_last() {
+        let (trust, mut past) = (Trust::new(), false);
+        let mut put = |noise: bool| {
+            if trust.spend() {
+                past = false;
+            } else {
+                let own = !past && !noise;
+                trust.answer(own);
+                past = !own;
+            }
+            past
+        };
+        let wrong = (0..10_000).filter(|at| put(at % 1000 == 0)).count();
+        assert!(wrong <= 10 * usize::from(DOUBT), "{wrong}");
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //!
 //! So a long put looks which it is: it stores its first part in the ordinary way and takes the time. Lines that another
 //! processor has, or memory, take several times as long as those of the own cache, and then the rest bypasses the cache.
-//! The part that was looked at stays in the own cache when nobody reads it, so a wrong guess mends itself. Looking costs a
-//! fifth of a hot put of 64 KiB: where answers repeat that the lines are the own ones, it is done more rarely (`trust`).
+//! Looking costs a fifth of a hot put of 64 KiB: where answers repeat that the lines are the own ones, it is done more rarely;
+//! and where they repeat that they are not, one of them is doubted now and then (`trust`).
 #![allow(unsafe_code)]
 
 use super::trust::Trust;

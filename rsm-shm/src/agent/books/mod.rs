@@ -26,7 +26,7 @@
 //! | `check` | whether all of this agrees |
 
 mod aside;
-#[cfg(debug_assertions)]
+#[cfg(any(debug_assertions, test))]
 mod check;
 pub(in crate::agent) mod chores;
 pub(in crate::agent) mod connection;

@@ -27,7 +27,7 @@ impl Owes {
     }
 
     /// What a segment waits for.
-    #[cfg(debug_assertions)]
+    #[cfg(any(debug_assertions, test))]
     pub(in crate::agent) fn of(&self, row: u32) -> Option<u64> {
         self.of_row.get(&row).copied()
     }

@@ -108,7 +108,7 @@ impl Rows {
     }
 
     /// Checks the numbers of rows held against the rows.
-    #[cfg(debug_assertions)]
+    #[cfg(any(debug_assertions, test))]
     pub(in crate::agent) fn check(&self) {
         let mut held = vec![0; self.held.len()];
         self.holders.iter().filter(|&&node| node != NOBODY).for_each(|&node| held[node as usize] += 1);

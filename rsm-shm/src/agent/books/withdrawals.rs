@@ -84,7 +84,7 @@ impl Withdrawals {
         self.due.first().copied()
     }
 
-    #[cfg(debug_assertions)]
+    #[cfg(any(debug_assertions, test))]
     pub(in crate::agent) fn check(&self, is_segment: impl Fn(u32) -> bool) {
         let due = self.of_row.iter().filter_map(|(&row, w)| w.at.map(|at| (at, row))).collect();
         assert_eq!(self.due, due, "withdrawals by time");
