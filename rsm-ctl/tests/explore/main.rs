@@ -7,6 +7,7 @@ mod programs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::{PoisonError, RwLock};
 
 use rsm_stories::story;
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,7 +20,7 @@ fn main() {
         }
         return;
     }
-    rsm_stories::tell(rsm_stories::trials());
+    rsm_stories::tell_together(rsm_stories::trials());
 }
 
 /// What `rsm-ctl` said.
@@ -45,7 +46,15 @@ fn explore(program: &str, words: &[&str]) -> Said {
     said(&mut command(program, words))
 }
 
+/// Written to while a program leaves a file in /dev/shm, which every exploration would find.
+static LITTER: RwLock<()> = RwLock::new(());
+
 fn said(command: &mut Command) -> Said {
+    let _clean = LITTER.read().unwrap_or_else(PoisonError::into_inner);
+    said_amid_litter(command)
+}
+
+fn said_amid_litter(command: &mut Command) -> Said {
     let output = command.output().expect("rsm-ctl runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     let code = output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0));
@@ -140,7 +149,9 @@ story!(what_is_left_is_told);
 fn what_is_left_is_told() {
     let file = format!("/dev/shm/rsm-explored-{}", std::process::id());
     let setting = format!("{}={file}", programs::FILE);
-    let found = explore("littering", &["--kill", "2", "--at", "2", "--timeout", LONG, "--env", &setting]);
+    let _alone = LITTER.write().unwrap_or_else(PoisonError::into_inner);
+    let words = ["--kill", "2", "--at", "2", "--timeout", LONG, "--env", &setting];
+    let found = said_amid_litter(&mut command("littering", &words));
     let is_left = std::fs::remove_file(&file).is_ok();
     assert!(is_left && found.code == 5, "{}{}", found.out, found.err);
     assert!(found.out.contains(&format!("): left behind: {file}\n")), "{}", found.out);
@@ -192,6 +203,7 @@ story!(a_signal_ends_everything_and_what_was_found_is_told);
 fn a_signal_ends_everything_and_what_was_found_is_told() {
     // Whoever runs the tests may ignore it, as a shell's background jobs do.
     rsm_run::process::use_default_action(Signal::INT);
+    let _clean = LITTER.read().unwrap_or_else(PoisonError::into_inner);
     let mut explore = command("careless", &["--kill", "2", "--timeout", "600s"]);
     let mut child: Child = explore.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("rsm-ctl runs");
     let mut err = BufReader::new(child.stderr.take().expect("piped"));

@@ -100,7 +100,16 @@ pub fn trials() -> Vec<Trial> {
 /// Tells stories as the arguments ask, and ends the process. One at a time: they count processes and descriptors, and
 /// each brings several processes.
 pub fn tell(trials: Vec<Trial>) -> ! {
+    tell_by(Some(1), trials)
+}
+
+/// Tells stories that count nothing of their own process and mostly wait: four at a time, where the arguments do not say.
+pub fn tell_together(trials: Vec<Trial>) -> ! {
+    tell_by(Arguments::from_args().test_threads.or(Some(4)), trials)
+}
+
+fn tell_by(threads: Option<usize>, trials: Vec<Trial>) -> ! {
     let mut arguments = Arguments::from_args();
-    arguments.test_threads = Some(1);
+    arguments.test_threads = threads;
     libtest_mimic::run(&arguments, trials).exit();
 }
