@@ -229,7 +229,7 @@ mod tests {
             pid: 100 + node as i32,
             called: Called { failed: failed(codes), ..Called::default() },
         };
-        let mut trial = trial(vec![process(1, Some(0)), process(2, None)]);
+        let mut trial = trial(vec![process(1, Some(0)), process(2, Some(0))]);
         trial.calls = vec![calls(1, &[one, two, two]), calls(2, &[one])];
         let told = |allowed: &Allowed, killed| {
             let found = findings(&trial, killed, allowed, &mut Places::new());
