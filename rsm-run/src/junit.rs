@@ -185,14 +185,16 @@ fn outcome(account: &Account, index: usize, node: u32) -> Outcome {
         Some(Blame::Asked) if !account.ended(Blame::Cause).is_empty() => {
             Outcome::Skipped(format!("ended by rsm-ctl because another process had failed{then}"))
         }
-        Some(Blame::Asked) | None => match (&account.interrupted, &account.cluster_ended) {
-            (Some(signal), _) => {
-                let signal = crate::signals::name(signal.as_raw());
-                Outcome::Error("interrupted", format!("the run was ended by {signal}{then}"))
+        Some(Blame::Asked) | None => {
+            match (&account.interrupted, account.cluster_ended.as_ref().or(account.script_failed.as_ref())) {
+                (Some(signal), _) => {
+                    let signal = crate::signals::name(signal.as_raw());
+                    Outcome::Error("interrupted", format!("the run was ended by {signal}{then}"))
+                }
+                (None, Some(why)) => Outcome::Error("cluster", format!("{why}{then}")),
+                (None, None) => Outcome::Error("lost", format!("rsm-ctl could not go on{then}")),
             }
-            (None, Some(why)) => Outcome::Error("cluster", format!("{why}{then}")),
-            (None, None) => Outcome::Error("lost", format!("rsm-ctl could not go on{then}")),
-        },
+        }
     }
 }
 

@@ -95,6 +95,7 @@ impl Explorer {
             programs,
             timeout: None,
             on_timeout: None,
+            script: None,
             tag_output: false,
             keep_going: true,
             stdin: Some(Input::Nobody),
