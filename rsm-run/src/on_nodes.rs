@@ -1,7 +1,8 @@
 //! Test bodies that run on real nodes: [`on_nodes!`](crate::on_nodes).
 //!
 //! Each node is this very program, executed once more and told to come to the same place of the same test, where it runs the
-//! body instead of starting nodes; whatever the test does before that place it does on each node as well. The program that
+//! body instead of starting nodes. Whatever the test does before that place it does on each node as well, but for other places
+//! with nodes, which are passed over there. The program that
 //! waits for them fails when one of them does, so `#[should_panic]` means what the body does.
 //!
 //! ```
@@ -18,7 +19,7 @@
 //!     right.signal()?;
 //!     inbox.wait(Some(Duration::from_secs(30)))?;
 //!     let left = (node.id() + node.count() - 2) % node.count() + 1;
-//!     assert_eq!(inbox.memory().read_volatile_u64(0)?, left.into());
+//!     assert_eq!(inbox.memory().read_volatile_u64(0)?, u64::from(left));
 //!     # // Nobody goes while its memory may still be written to.
 //!     # right.signal()?;
 //!     # inbox.wait(Some(Duration::from_secs(30)))?;
@@ -83,7 +84,7 @@ thread_local! {
 /// ```
 /// # use rsm_run::on_nodes;
 /// on_nodes!([1, 2], |node| assert!(node.id() <= node.count()));
-/// on_nodes!(2, chaos = 7, script = "node kill 2", |node| {
+/// on_nodes!(2, chaos = 7, script = "when node 2 has joined then node kill 2", |node| {
 ///     if node.id() == 2 {
 ///         let _here = node.controller("shm0").unwrap();
 ///         loop { std::thread::park() }

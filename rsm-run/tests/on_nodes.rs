@@ -91,7 +91,12 @@ fn errors_fail_a_node_as_panics_do() {
     let told = failure(|| {
         on_nodes!(1, |node| -> rsm::Result<()> { node.controller("shm9").map(drop) });
     });
-    assert!(told.contains("ended with exit code 1") && told.contains("Error: RSMERR_CTLR_NOT_PRESENT"), "{told}");
+    assert!(
+        told.contains("ended with exit code 1")
+            && told.contains("\n  Error: ")
+            && told.contains("RSMERR_CTLR_NOT_PRESENT"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -181,6 +186,10 @@ fn controllers_and_codes() {
 fn what_makes_no_sense_is_refused() {
     assert!(failure(|| on_nodes!(64, |_| ())).contains("a cluster has 1 to 63 nodes, not 64"));
     assert!(failure(|| on_nodes!(-1, |_| ())).contains("a cluster has 1 to 63 nodes"));
+}
+
+#[test]
+fn nodes_do_not_have_nodes() {
     // Said on the node, where it happens.
     assert!(failure(|| on_nodes!(1, |_| on_nodes!(1, |_| ()))).contains("on_nodes! inside of a body of on_nodes!"));
 }
