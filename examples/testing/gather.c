@@ -121,7 +121,11 @@ static void send_number(rsmapi_controller_handle_t controller, rsm_node_id_t nod
 
     do {
         rsm_memseg_import_handle_t segment = connect_board(controller);
-        error = put(segment, offsetof(struct board, numbers) + slot, 10 * (uint64_t)node);
+        rsmapi_barrier_t barrier;
+        memset(&barrier, 0, sizeof barrier);
+        error = rsm_memseg_import_init_barrier(segment, RSM_BARRIER_NODE, &barrier);
+        if (error == RSM_SUCCESS)
+            error = put(segment, offsetof(struct board, numbers) + slot, 10 * (uint64_t)node);
         if (error == RSM_SUCCESS)
             error = rsm_intr_signal_post(segment, 0);
         if (error == RSM_SUCCESS)
@@ -130,6 +134,7 @@ static void send_number(rsmapi_controller_handle_t controller, rsm_node_id_t nod
             error = put(segment, offsetof(struct board, leaving) + slot, 1);
         if (error == RSM_SUCCESS)
             error = rsm_intr_signal_post(segment, 0);
+        rsm_memseg_import_destroy_barrier(&barrier);
         rsm_memseg_import_disconnect(segment);
     } while (error == RSMERR_CONN_ABORTED);
     if (error != RSM_SUCCESS)

@@ -20,6 +20,8 @@ use crate::descriptor;
 use crate::failure::Failure;
 use crate::plan::FaultScript;
 
+/// How long what a script has just done may take to be told.
+pub(crate) const TELLING: Duration = Duration::from_millis(250);
 /// How long the cluster may take to forget a node, and a script to notice that there is no cluster any more.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -133,17 +135,24 @@ impl Scripted {
         self.told.try_recv().ok()
     }
 
-    /// With the cluster gone: where the script was, unless that was no end before its own.
-    pub(crate) fn stopped(self) -> Option<RunError> {
-        let end = Instant::now() + PATIENCE;
+    /// With no process left: whether the script comes to its end now, and how. What it does until then is told; it can start
+    /// nothing any more.
+    pub(crate) fn over_within(&self, time: Duration, mut did: impl FnMut(String)) -> Option<Result<(), RunError>> {
+        let end = Instant::now() + time;
         loop {
             match self.told.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(Told::Over(ended)) => return ended.err(),
+                Ok(Told::Over(ended)) => return Some(ended),
+                Ok(Told::Did(line)) => did(line),
                 // Whoever waits for an answer is told by its absence.
-                Ok(Told::Did(_) | Told::End(_) | Told::Start(..)) => {}
+                Ok(Told::End(_) | Told::Start(..)) => {}
                 Err(_) => return None,
             }
         }
+    }
+
+    /// With the cluster gone, likewise: where the script was, unless that was no end before its own.
+    pub(crate) fn stopped(&self, did: impl FnMut(String)) -> Option<RunError> {
+        self.over_within(PATIENCE, did)?.err()
     }
 }
 

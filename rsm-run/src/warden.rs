@@ -22,7 +22,7 @@ use crate::message::{ToFront, ToWarden, raw};
 use crate::node;
 use crate::output::{self, Ends};
 use crate::plan::{FaultScript, Home, NewCluster, Plan};
-use crate::scripted::{Prepared, Restarting, Scripted, Told};
+use crate::scripted::{Prepared, Restarting, Scripted, TELLING, Told};
 use crate::signals::SignalQueue;
 use crate::stacks::{self, Stacks};
 use crate::status::Status;
@@ -240,11 +240,18 @@ impl Warden<'_> {
             }
         }
         self.restarting = None;
+        let tell = |line| self.wire.send(&ToFront::Scripted { line });
+        // What ended the last process may have been its last act, of which it is about to tell.
+        let undisturbed = self.supervision.is_undisturbed();
+        let scripted = self.scripted.as_ref();
+        let over = scripted.filter(|_| undisturbed).and_then(|scripted| scripted.over_within(TELLING, tell));
         drop(self.hosting);
         // Without a cluster it does not go on.
-        if let (Some(script), Some(stopped)) = (&self.plan.script, self.scripted.and_then(Scripted::stopped))
-            && self.supervision.is_undisturbed()
-        {
+        let stopped = match over {
+            Some(over) => over.err(),
+            None => scripted.and_then(|scripted| scripted.stopped(tell)),
+        };
+        if let (Some(script), Some(stopped), true) = (&self.plan.script, stopped, undisturbed) {
             let why = format!("{}: the run ended before its script: {stopped}", script.name);
             self.wire.send(&ToFront::ScriptFailed { why });
             self.supervision.script_unfinished();
