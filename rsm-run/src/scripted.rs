@@ -23,7 +23,7 @@ use crate::plan::FaultScript;
 /// How long what a script has just done may take to be told.
 pub(crate) const TELLING: Duration = Duration::from_millis(250);
 /// How long the cluster may take to forget a node, and a script to notice that there is no cluster any more.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a script has to tell the warden.
 pub(crate) enum Told {
@@ -148,11 +148,6 @@ impl Scripted {
                 Err(_) => return None,
             }
         }
-    }
-
-    /// With the cluster gone, likewise: where the script was, unless that was no end before its own.
-    pub(crate) fn stopped(&self, did: impl FnMut(String)) -> Option<RunError> {
-        self.over_within(PATIENCE, did)?.err()
     }
 }
 

@@ -60,7 +60,7 @@ fn a_script_that_cannot_go_on_ends_the_run_as_a_failure() {
         let line = finished.stderr.lines().find(|line| line.starts_with(&all));
         assert!(line.is_some_and(|line| line.ends_with(told)), "{text}: {}", finished.stderr);
         let report = std::fs::read_to_string(&report).unwrap();
-        let kind = if text.starts_with("link") { "start" } else { "cluster" };
+        let kind = if text.starts_with("link") { "start" } else { "script" };
         assert!(report.contains(&format!("<error type=\"{kind}\"")) && report.contains(told), "{report}");
     }
 }
@@ -74,8 +74,14 @@ fn a_script_is_over_when_the_run_is_unless_it_has_no_end() {
         let finished = run(&words, program).finish();
         (finished.code(), finished.stderr.clone())
     };
-    let (code, stderr) = scripted("say one\nafter 1h link down 1 2", &[], "exit 0");
+    let report = scratch.path("report.xml");
+    let (code, stderr) = scripted("say one\nafter 1h link down 1 2", &["--junit", report.to_str().unwrap()], "exit 0");
     assert_eq!(code, 1, "{stderr}");
+    let report = std::fs::read_to_string(report).unwrap();
+    assert!(
+        report.contains("tests=\"3\" failures=\"0\" errors=\"1\"") && report.contains("before its script"),
+        "{report}"
+    );
     assert!(stderr.contains(": the run ended before its script: line 2: after 1h link down 1 2: "), "{stderr}");
     // The program's own failure is what the run ends with.
     let (code, stderr) = scripted("after 1h", &[], "exit 7");

@@ -1,5 +1,7 @@
 //! The process the user started: hears the terminal, shows the nodes' output, gives the exit code.
 
+mod owner;
+
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -17,7 +19,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, reason};
 use crate::input::{self, Feeder};
 use crate::junit::Report;
-use crate::message::{ToFront, ToOwned, ToWarden};
+use crate::message::{ToFront, ToWarden};
 use crate::output::{self, Ends, Forwarder, LogFiles, Streams};
 use crate::plan::Plan;
 use crate::print;
@@ -30,14 +32,7 @@ use crate::verbosity::Verbosity;
 use crate::warden::{self, Channels};
 use crate::wire::{Received, Wire};
 use crate::{descendants, notice, summary};
-
-/// The program that a run belongs to, and ends with.
-pub(crate) struct Owner {
-    /// Where it says what is to be done, and is told what happens.
-    pub(crate) wire: Wire,
-    /// Refers to it, since before this process was there.
-    pub(crate) process: OwnedFd,
-}
+pub(crate) use owner::{Owner, owned};
 
 /// For whom a run is watched.
 #[derive(Default)]
@@ -116,18 +111,6 @@ pub(crate) fn announced(plan: Plan, announce: &Wire) -> Result<ExitCode, Failure
 /// Why it did not start.
 pub(crate) fn tried(plan: Plan) -> Result<Trial, Failure> {
     watched(plan, Audience::default()).and_then(|front| trial(&front))
-}
-
-/// Runs a plan for an owner, with whom it ends: what nodes write is kept in these files besides.
-///
-/// # Errors
-/// Why it did not start.
-///
-/// # Crash
-/// Of the owner: everything is killed at once. Of this process: as of that of [`run`].
-pub(crate) fn owned(plan: Plan, owner: Owner, logs: LogFiles) -> Result<Trial, Failure> {
-    let audience = Audience { owner: Some(owner), logs: Some(logs), ..Audience::default() };
-    watched(plan, audience).and_then(|front| trial(&front))
 }
 
 fn trial(front: &Front<'_>) -> Result<Trial, Failure> {
@@ -399,44 +382,6 @@ impl Front<'_> {
             self.forwarder.say(&format!("rsm-ctl: {how}"));
             self.account.lost = Some(how);
             self.ending.lost();
-        }
-    }
-
-    /// Does what the owner wants, which is an end of everything when it has gone.
-    fn hear_owner(&mut self) {
-        let Some(owner) = &self.owner else { return };
-        let mut gone = is_readable(&owner.process);
-        let mut wishes = Vec::new();
-        loop {
-            match owner.wire.receive() {
-                Received::Message(wish) => wishes.push(wish),
-                Received::Nothing => break,
-                Received::Gone => {
-                    gone = true;
-                    break;
-                }
-            }
-        }
-        for wish in wishes {
-            match wish {
-                ToOwned::End => self.asked_to_end(Signal::TERM),
-                ToOwned::Kill => self.kill_all(),
-            }
-        }
-        if gone {
-            self.owner = None;
-            self.kill_all();
-        }
-    }
-
-    /// Ends everything at once.
-    fn kill_all(&mut self) {
-        let code = ExitCode::Signal(9);
-        self.account.interrupted.get_or_insert(Signal::KILL);
-        self.ending.asked(code);
-        self.tell(&ToWarden::Kill { code });
-        if self.pidfd.is_none() {
-            self.ending.give_up(code);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The process between the front and the nodes: hosts the agent, is the parent of every node, ends them all.
 
+mod script;
+
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -21,8 +23,7 @@ use crate::keeper::{Answer, Wish};
 use crate::message::{ToFront, ToWarden, raw};
 use crate::node;
 use crate::output::{self, Ends};
-use crate::plan::{FaultScript, Home, NewCluster, Plan};
-use crate::scripted::{Prepared, Restarting, Scripted, TELLING, Told};
+use crate::plan::{Home, NewCluster, Plan};
 use crate::signals::SignalQueue;
 use crate::stacks::{self, Stacks};
 use crate::status::Status;
@@ -30,6 +31,7 @@ use crate::supervision::{Order, Supervision};
 use crate::task::Task;
 use crate::wire::{Received, Wire};
 use crate::{descendants, process, program};
+use script::{Following, Waiting};
 
 /// Most of them that are named.
 const MOST_NAMED: usize = 32;
@@ -85,14 +87,7 @@ pub(crate) struct Warden<'a> {
     give_up: Option<Instant>,
     /// While the processes are asked where they are, before they are asked to end.
     stacks: Option<Stacks>,
-    /// The script, until it is over.
-    scripted: Option<Scripted>,
-    /// The node that the script starts again.
-    restarting: Option<Restarting>,
-    /// Those that the script had us end.
-    replaced: HashSet<Pid>,
-    /// Where outputs of processes go that start again; none where none does.
-    spare: Vec<Ends>,
+    script: Following,
 }
 
 /// Serves a run from start to end in a process just forked from the front.
@@ -101,10 +96,10 @@ pub(crate) struct Warden<'a> {
 /// The nodes' processes are killed by the kernel; what they forked becomes the front's, which ends it.
 pub(crate) fn serve(plan: &Plan, wire: Wire, front: OwnedFd, channels: Channels) {
     match start(plan, &wire, channels) {
-        Ok(Begun { children, hosting, processes, spare, scripted }) => {
+        Ok(Begun { children, hosting, processes, script }) => {
             let pids: Vec<Pid> = processes.iter().map(|process| process.pid).collect();
             wire.send(&ToFront::Started { cluster: hosting.name().to_owned(), processes: raw(&pids) });
-            let scripted = scripted.map(|prepared| prepared.begin());
+            let script = script.begin();
             let supervision = Supervision::new(Instant::now(), plan.timeout, plan.grace, plan.keep_going);
             Warden {
                 plan,
@@ -121,10 +116,7 @@ pub(crate) fn serve(plan: &Plan, wire: Wire, front: OwnedFd, channels: Channels)
                 asking: None,
                 give_up: None,
                 stacks: None,
-                scripted,
-                restarting: None,
-                replaced: HashSet::new(),
-                spare,
+                script,
             }
             .watch();
         }
@@ -141,8 +133,7 @@ struct Begun<'a> {
     children: SignalQueue,
     hosting: Hosting<'a>,
     processes: Vec<Process>,
-    spare: Vec<Ends>,
-    scripted: Option<Prepared>,
+    script: Waiting,
 }
 
 fn start<'a>(plan: &'a Plan, wire: &Wire, channels: Channels) -> Result<Begun<'a>, Failure> {
@@ -151,20 +142,9 @@ fn start<'a>(plan: &'a Plan, wire: &Wire, channels: Channels) -> Result<Begun<'a
         Home::New(new) => host(new, plan)?,
         Home::Running(entrance) => Hosting::Entered { entrance, closed: false },
     };
-    let scripted = plan.script.as_ref().map(|script| prepare_script(script, &hosting, wire)).transpose()?.flatten();
-    let restarts = plan.script.as_ref().is_some_and(|script| script.script.restarts());
-    let spare = channels.ends.iter().filter(|_| restarts).map(Ends::try_clone).collect::<io::Result<_>>();
-    let spare =
-        spare.map_err(|error| Failure::system("cannot keep the output streams of nodes that start again", error))?;
+    let script = Waiting::prepare(plan, &hosting, wire, &channels.ends)?;
     let processes = start_nodes(plan, &hosting, channels)?;
-    Ok(Begun { children, hosting, processes, spare, scripted })
-}
-
-/// Carries out what of the script comes before all processes, and makes what the rest needs.
-fn prepare_script(script: &FaultScript, hosting: &Hosting<'_>, wire: &Wire) -> Result<Option<Prepared>, Failure> {
-    let Some(steering) = hosting.steering()? else { return Ok(None) };
-    let prepared = Prepared::new(script.clone(), steering, |line| wire.send(&ToFront::Scripted { line }))?;
-    Ok(Some(prepared))
+    Ok(Begun { children, hosting, processes, script })
 }
 
 /// Becomes the warden.
@@ -239,24 +219,7 @@ impl Warden<'_> {
                 self.wire.send(&ToFront::Leftovers { lines });
             }
         }
-        self.restarting = None;
-        let tell = |line| self.wire.send(&ToFront::Scripted { line });
-        // What ended the last process may have been its last act, of which it is about to tell.
-        let undisturbed = self.supervision.is_undisturbed();
-        let scripted = self.scripted.as_ref();
-        let over = scripted.filter(|_| undisturbed).and_then(|scripted| scripted.over_within(TELLING, tell));
-        drop(self.hosting);
-        // Without a cluster it does not go on.
-        let stopped = match over {
-            Some(over) => over.err(),
-            None => scripted.and_then(|scripted| scripted.stopped(tell)),
-        };
-        if let (Some(script), Some(stopped), true) = (&self.plan.script, stopped, undisturbed) {
-            let why = format!("{}: the run ended before its script: {stopped}", script.name);
-            self.wire.send(&ToFront::ScriptFailed { why });
-            self.supervision.script_unfinished();
-        }
-        self.wire.send(&ToFront::Finished { code: self.supervision.code() });
+        self.end_cluster();
     }
 
     /// Whether the cluster has a gate, and the front is to know what comes of it.
@@ -325,7 +288,7 @@ impl Warden<'_> {
             events.push(PollFd::new(&self.wire, PollFlags::IN));
             events.push(PollFd::new(&self.front, PollFlags::IN));
         }
-        events.extend(self.scripted.iter().map(|scripted| PollFd::new(scripted, PollFlags::IN)));
+        events.extend(self.script.sources().map(|script| PollFd::from_borrowed_fd(script, PollFlags::IN)));
         events.extend(self.stacks.iter().map(|stacks| PollFd::new(stacks, PollFlags::IN)));
         events.extend(self.hosting.sources().into_iter().map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN)));
         let _ = poll(&mut events, timeout.as_ref());
@@ -537,105 +500,14 @@ impl Warden<'_> {
     fn ended(&mut self, pid: Pid, status: Status, core: bool) {
         let Some(place) = self.processes.iter().position(|process| process.pid == pid) else { return };
         let Process { index, .. } = self.processes.remove(place);
-        let on_purpose = self.replaced.remove(&pid) || self.hosting.killed(self.plan.tasks[index].node, pid, status);
+        let on_purpose = self.script.has_ended(pid) || self.hosting.killed(self.plan.tasks[index].node, pid, status);
         let blame = self.supervision.node_ended(Instant::now(), status, on_purpose);
         self.wire.send(&ToFront::Ended { index, process: pid.as_raw_pid(), status, core, blame });
     }
 
-    /// Whether the script is about to start a node again, for which there has to be a cluster.
-    fn restarts(&self) -> bool {
-        self.restarting.is_some() && self.supervision.is_undisturbed()
-    }
-
-    /// Hears what the script did, and does for it what only the parent of the nodes can.
-    fn follow_script(&mut self) {
-        if !self.supervision.is_undisturbed() {
-            // Whoever waits for that is told by its absence.
-            self.restarting = None;
-        }
-        if let Some(restarting) = &mut self.restarting {
-            let node = restarting.node;
-            if !self.processes.iter().any(|process| self.plan.tasks[process.index].node == node) {
-                restarting.tell_ended();
-            }
-        }
-        while let Some(told) = self.scripted.as_ref().and_then(Scripted::next) {
-            match told {
-                Told::Did(line) => {
-                    if self.wire.is_roomy() {
-                        self.wire.send(&ToFront::Scripted { line });
-                    }
-                }
-                Told::End(restarting) => self.end_node(restarting),
-                Told::Start(node, started) => {
-                    self.restarting = None;
-                    let _ = started.send(self.start_again(node));
-                }
-                Told::Over(ended) => {
-                    self.scripted = None;
-                    self.restarting = None;
-                    if let Err(stopped) = ended {
-                        self.script_failed(&stopped.to_string());
-                    }
-                }
-            }
-        }
-    }
-
-    /// Ends what runs of a node that is to start again.
-    fn end_node(&mut self, mut restarting: Restarting) {
-        let of_node = |process: &&Process| self.plan.tasks[process.index].node == restarting.node;
-        let processes: Vec<Pid> = self.processes.iter().filter(of_node).map(|process| process.pid).collect();
-        for &process in &processes {
-            // Not reaped yet, so the number is still its.
-            let _ = kill_process(process, Signal::KILL);
-        }
-        if processes.is_empty() {
-            restarting.tell_ended();
-        }
-        self.replaced.extend(processes);
-        self.restarting = Some(restarting);
-    }
-
-    /// Starts the programs of a node again; answers how many.
-    fn start_again(&mut self, node: u32) -> rsm::Result<u32> {
-        let mut count = 0;
-        if !self.supervision.is_undisturbed() {
-            return Err(rsm::Error::with(rsm::Code::CtlrNotPresent, "the run is ending"));
-        }
-        for (index, task) in self.plan.tasks.iter().enumerate().filter(|(_, task)| task.node == node) {
-            let failed = |why: String| rsm::Error::with(rsm::Code::InsufficientResources, why);
-            let ends = self.spare[index].try_clone().map_err(|error| failed(error.to_string()))?;
-            let started = start_node(self.plan, &self.hosting, task, Stdio::null(), ends);
-            let pid = started.map_err(|failure| failed(failure.message))?;
-            self.processes.push(Process { index, pid });
-            self.wire.send(&ToFront::Restarted { index, process: pid.as_raw_pid() });
-            count += 1;
-        }
-        match count {
-            0 => Err(rsm::Error::with(
-                rsm::Code::RemoteNodeUnreachable,
-                format!("no program of this run is on node {node}"),
-            )),
-            count => Ok(count),
-        }
-    }
-
-    /// Ends the run because its script could not go on.
-    fn script_failed(&mut self, why: &str) {
-        if !self.supervision.is_undisturbed() {
-            return;
-        }
-        let name = self.plan.script.as_ref().map(|script| &*script.name).unwrap_or_default();
-        self.wire.send(&ToFront::ScriptFailed { why: format!("{name}: {why}") });
-        if let Some(order) = self.supervision.end(Instant::now(), Signal::TERM, ExitCode::Failure) {
-            self.obey(order);
-        }
-    }
-
     /// Whether the nodes have ended well, and the front is to know what goes on.
     fn has_left(&self) -> bool {
-        let none = self.processes.is_empty() && self.restarting.is_none();
+        let none = self.processes.is_empty() && !self.restarts();
         none && self.supervision.is_undisturbed() && !self.told_left && !self.plan.stays
     }
 

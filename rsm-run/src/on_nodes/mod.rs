@@ -27,22 +27,29 @@
 //! });
 //! ```
 
+mod executor;
+mod program;
+mod words;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fmt::{self, Debug};
+use std::fmt;
 use std::io::Write;
-use std::ops::{Range, RangeInclusive};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 use rsm::lens::{Faults, Lens, Model};
 use rsm::{Controller, Result};
-use rustix::process::getpid;
-use rustix::thread::gettid;
 
 use crate::owned::{Launch, Report};
+
+#[doc(hidden)]
+pub use executor::block_on;
+use program::{function, test_name, this_program};
+#[doc(hidden)]
+pub use words::Returns;
+pub use words::{Counts, Limit, Verdict};
 
 /// Where a node is to run the body: place, how many times that is come to, and how many nodes.
 const PLACE: &str = "RSM_RUN_ON_NODES";
@@ -152,126 +159,6 @@ impl Node {
     /// As [`Controller::open`].
     pub fn controller(self, name: &str) -> Result<Controller> {
         Controller::open(name)
-    }
-}
-
-/// What a body may return.
-#[diagnostic::on_unimplemented(
-    message = "a body of `on_nodes!` returns `()` or a `Result`, not `{Self}`",
-    note = "an async body is written `async |node| {{ .. }}`"
-)]
-pub trait Verdict {
-    /// Why the node failed, if it did.
-    fn failure(self) -> Option<String>;
-}
-
-impl Verdict for () {
-    fn failure(self) -> Option<String> {
-        None
-    }
-}
-
-/// What a function returns: a way to name the type of one that does not, for which stable Rust has no name.
-#[doc(hidden)]
-pub trait Returns {
-    /// The type.
-    type Value;
-}
-
-impl<T> Returns for fn() -> T {
-    type Value = T;
-}
-
-/// A body that never comes to its end, such as one that waits to be killed.
-impl Verdict for <fn() -> ! as Returns>::Value {
-    fn failure(self) -> Option<String> {
-        self
-    }
-}
-
-impl<T: Verdict, E: Debug> Verdict for std::result::Result<T, E> {
-    fn failure(self) -> Option<String> {
-        match self {
-            Ok(verdict) => verdict.failure(),
-            Err(error) => Some(format!("Error: {error:?}")),
-        }
-    }
-}
-
-/// A number of nodes, or several of them.
-pub trait Counts {
-    /// All of them, in the order in which they are tried.
-    fn counts(self) -> Vec<u32>;
-}
-
-/// Negative ones are no number of nodes, and refused where those are.
-fn count(count: i32) -> u32 {
-    u32::try_from(count).unwrap_or(0)
-}
-
-impl Counts for i32 {
-    fn counts(self) -> Vec<u32> {
-        vec![count(self)]
-    }
-}
-
-impl Counts for u32 {
-    fn counts(self) -> Vec<u32> {
-        vec![self]
-    }
-}
-
-impl<T: Counts, const N: usize> Counts for [T; N] {
-    fn counts(self) -> Vec<u32> {
-        self.into_iter().flat_map(Counts::counts).collect()
-    }
-}
-
-impl<T: Counts> Counts for Vec<T> {
-    fn counts(self) -> Vec<u32> {
-        self.into_iter().flat_map(Counts::counts).collect()
-    }
-}
-
-impl Counts for Range<i32> {
-    fn counts(self) -> Vec<u32> {
-        self.map(count).collect()
-    }
-}
-
-impl Counts for RangeInclusive<i32> {
-    fn counts(self) -> Vec<u32> {
-        self.map(count).collect()
-    }
-}
-
-/// A time in seconds, or as it is.
-pub trait Limit {
-    /// The time.
-    fn time(self) -> Duration;
-}
-
-impl Limit for Duration {
-    fn time(self) -> Duration {
-        self
-    }
-}
-
-impl Limit for i32 {
-    fn time(self) -> Duration {
-        Duration::from_secs(count(self).into())
-    }
-}
-
-impl Limit for u64 {
-    fn time(self) -> Duration {
-        Duration::from_secs(self)
-    }
-}
-
-impl Limit for f64 {
-    fn time(self) -> Duration {
-        Duration::try_from_secs_f64(self).unwrap_or_default()
     }
 }
 
@@ -471,118 +358,4 @@ fn after_arrival(mut report: Report) -> (Report, Vec<bool>) {
         }
     }
     (report, arrived)
-}
-
-/// The path of a function, from what the compiler calls a function in it: `tests::ring` of `my_crate::tests::ring::here`.
-fn function(here: &str) -> String {
-    let parts = here.split("::").skip(1).filter(|part| *part != "{{closure}}" && *part != "here");
-    parts.collect::<Vec<_>>().join("::")
-}
-
-/// What the harness calls the test, if this is a thread of a harness.
-fn test_name(function: &str) -> Option<String> {
-    if getpid() == gettid() {
-        return None;
-    }
-    let thread = thread::current();
-    // Some generate several tests that call one function.
-    let of_thread = thread.name().filter(|name| {
-        let rest = name.strip_prefix(function);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-    });
-    Some(of_thread.unwrap_or(function).to_owned())
-}
-
-/// This program: by its name where that is still its, since that is what debuggers and people know.
-fn this_program() -> std::path::PathBuf {
-    use std::os::unix::fs::MetadataExt;
-    let itself = std::path::PathBuf::from("/proc/self/exe");
-    let is_it = |path: &std::path::PathBuf| {
-        let id = |path: &std::path::PathBuf| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
-        id(path).is_some() && id(path) == id(&itself)
-    };
-    // The process that executes it is another one, and this program as well.
-    std::env::current_exe().ok().filter(is_it).unwrap_or(itself)
-}
-
-/// Waits for a future: in a runtime of tokio with the feature `tokio`, else by itself.
-#[doc(hidden)]
-#[cfg(feature = "tokio")]
-pub fn block_on<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(future)
-}
-
-/// Waits for a future: in a runtime of tokio with the feature `tokio`, else by itself.
-#[doc(hidden)]
-#[cfg(not(feature = "tokio"))]
-pub fn block_on<F: Future>(future: F) -> F::Output {
-    use std::sync::Arc;
-    use std::task::{Context, Poll, Wake, Waker};
-
-    struct Unpark(thread::Thread);
-
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-
-    let mut future = std::pin::pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            // One that comes before is not lost: this returns at once then.
-            Poll::Pending => thread::park(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_test_is_called_as_its_function_or_its_thread() {
-        assert_eq!(function("ring::here"), "");
-        assert_eq!(function("my_crate::tests::ring::here"), "tests::ring");
-        assert_eq!(function("my_crate::ring::{{closure}}::{{closure}}::here"), "ring");
-        let own = "on_nodes::tests::a_test_is_called_as_its_function_or_its_thread";
-        assert_eq!(test_name(own).as_deref(), Some(own));
-        let named = |name: &str| {
-            let thread = thread::Builder::new().name(name.to_owned());
-            thread.spawn(|| test_name("tests::ring")).unwrap().join().unwrap().unwrap()
-        };
-        assert_eq!(named("tests::ring::case_1"), "tests::ring::case_1");
-        assert_eq!(named("tests::ring_of_two"), "tests::ring");
-        assert_eq!(named("worker"), "tests::ring");
-    }
-
-    #[test]
-    fn numbers_of_nodes() {
-        assert_eq!(3.counts(), [3]);
-        assert_eq!([1, 2, 4].counts(), [1, 2, 4]);
-        assert_eq!((2..=4).counts(), [2, 3, 4]);
-        assert_eq!((2..4).counts(), [2, 3]);
-        assert_eq!(vec![3_u32].counts(), [3]);
-        assert_eq!((-1).counts(), [0], "refused as no number of nodes");
-    }
-
-    #[test]
-    fn a_future_that_is_woken_from_elsewhere() {
-        let (tell, told) = std::sync::mpsc::channel::<std::task::Waker>();
-        let waker = thread::spawn(move || told.recv().unwrap().wake());
-        let mut asked = false;
-        let answer = block_on(std::future::poll_fn(|context| {
-            if std::mem::replace(&mut asked, true) {
-                return std::task::Poll::Ready(7);
-            }
-            tell.send(context.waker().clone()).unwrap();
-            std::task::Poll::Pending
-        }));
-        waker.join().unwrap();
-        assert_eq!(answer, 7);
-    }
 }
