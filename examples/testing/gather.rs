@@ -98,3 +98,23 @@ fn survives_faults() {
     // Node 3 cannot send anything before its link is up, so nobody leaves before the end of this.
     on_nodes!(3, timeout = 60, script = include_str!("faults.txt"), |node| program(&node.controller("shm0")?));
 }
+
+#[test]
+fn the_guide_shows_what_is_tested() {
+    let guide = include_str!("../../docs/testing-with-faults.md");
+    let files = [
+        ("gather.rs", include_str!("gather.rs")),
+        ("faults.txt", include_str!("faults.txt")),
+        ("CMakeLists.txt", include_str!("CMakeLists.txt")),
+        ("nextest.toml", include_str!("nextest.toml")),
+    ];
+    let mut shown = 0;
+    for part in guide.split("<!-- examples/testing/").skip(1) {
+        let (name, rest) = part.split_once(" -->\n```").unwrap();
+        let text = rest.split_once('\n').unwrap().1.split_once("```").unwrap().0;
+        let (_, file) = files.iter().find(|(file, _)| *file == name).unwrap();
+        assert!(file.contains(text), "{name} does not have:\n{text}");
+        shown += 1;
+    }
+    assert_eq!(shown, 6);
+}

@@ -189,7 +189,7 @@ impl fmt::Display for Report {
                 write!(f, "\nnode {} {}{why}", process.label, process.end)?;
             }
             for (name, text) in [("standard output", &process.stdout), ("standard error", &process.stderr)] {
-                let lines: Vec<&str> = text.trim_end().lines().collect();
+                let lines: Vec<&str> = text.trim_end().trim_start_matches('\n').lines().collect();
                 if lines.is_empty() {
                     continue;
                 }

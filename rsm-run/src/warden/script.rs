@@ -41,9 +41,9 @@ pub(super) struct Following {
 impl Waiting {
     /// Carries out what of a script comes before all processes, if there is one, and makes what the rest needs.
     pub(super) fn prepare(plan: &Plan, hosting: &Hosting<'_>, wire: &Wire, ends: &[Ends]) -> Result<Waiting, Failure> {
-        let (Some(script), Some(steering)) = (&plan.script, hosting.steering()?) else {
-            return Ok(Waiting { prepared: None, spare: Vec::new() });
-        };
+        let none = Waiting { prepared: None, spare: Vec::new() };
+        let Some(script) = &plan.script else { return Ok(none) };
+        let Some(steering) = hosting.steering()? else { return Ok(none) };
         let restarts = script.script.restarts();
         let spare = ends.iter().filter(|_| restarts).map(Ends::try_clone).collect::<io::Result<_>>();
         let spare =
