@@ -126,6 +126,23 @@ fn async_bodies() {
     assert!(failure(|| on_nodes!(1, async |_| panic!("in a future"))).contains("in a future"));
 }
 
+#[cfg(feature = "tokio")]
+#[test]
+fn async_bodies_run_in_a_runtime() {
+    on_nodes!(2, timeout = LONG, async |node| -> rsm::Result<()> {
+        let shm = node.controller("shm0")?;
+        let inbox = shm.export(65536)?;
+        inbox.publish(ID, &AccessList::everyone())?;
+        let other = shm.connect_within(3 - node.id(), ID, Permission::ReadWrite, LONG)?;
+        // Twice, so that nobody leaves before the other one has been told.
+        for _ in 0..2 {
+            other.signal()?;
+            tokio::time::timeout(LONG, inbox.wait_async()).await.expect("in time")?;
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn lenses_by_seed() {
     seeds(0..3, |seed| {

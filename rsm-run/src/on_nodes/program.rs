@@ -9,13 +9,14 @@ use rustix::thread::gettid;
 
 /// The path of a function, from what the compiler calls a function in it: `tests::ring` of `my_crate::tests::ring::here`.
 pub(super) fn function(here: &str) -> String {
-    let parts = here.split("::").skip(1).filter(|part| *part != "{{closure}}" && *part != "here");
-    parts.collect::<Vec<_>>().join("::")
+    let path = here.rsplit_once("::").map_or("", |(path, _)| path);
+    path.split("::").skip(1).filter(|part| *part != "{{closure}}").collect::<Vec<_>>().join("::")
 }
 
 /// What the harness calls the test, if this is a thread of a harness.
 pub(super) fn test_name(function: &str) -> Option<String> {
-    if getpid() == gettid() {
+    // A harness has tests and no `main` that calls them.
+    if getpid() == gettid() || matches!(function, "" | "main") {
         return None;
     }
     let thread = thread::current();
@@ -45,6 +46,8 @@ mod tests {
     #[test]
     fn a_test_is_called_as_its_function_or_its_thread() {
         assert_eq!(function("ring::here"), "");
+        assert_eq!(function("my_crate::here::here"), "here");
+        assert_eq!(test_name("main"), None);
         assert_eq!(function("my_crate::tests::ring::here"), "tests::ring");
         assert_eq!(function("my_crate::ring::{{closure}}::{{closure}}::here"), "ring");
         let own = "on_nodes::program::tests::a_test_is_called_as_its_function_or_its_thread";
