@@ -3,7 +3,7 @@
 //!
 //! # For tests
 //!
-//! [`on_nodes!`] runs the body of a test on real nodes, processes of the test binary itself; [`seeds`] tries it under many seeds.
+//! [`on_nodes!`] runs the body of a test on real nodes, processes of the test binary itself; [`seeds()`] tries it under many seeds.
 //! A [`Launch`] starts any programs, as a [`Run`] or one by one in a [`Cluster`]; a [`Report`] tells how they ended and what they
 //! wrote. All of it ends with the test, however that ends, and needs nothing that is installed.
 //!

@@ -128,14 +128,14 @@ fn a_front_that_is_killed_leaves_nobody() {
 #[test]
 #[ignore = "run by the tests below"]
 fn is_late() {
-    on_nodes!(2, timeout = 2, grace = 0.1, |_| call_and_stay());
+    on_nodes!(2, timeout = 5, grace = 0.1, |_| call_and_stay());
 }
 
 #[test]
 fn a_time_out_leaves_nobody() {
     let (family, child, _callers) = Family::start("is_late", 2);
     let (code, said) = ended(child);
-    assert!(code == Some(101) && said.contains("timed out after 2.0 s; still running: node 1, 2"), "{code:?}: {said}");
+    assert!(code == Some(101) && said.contains("timed out after 5.0 s; still running: node 1, 2"), "{code:?}: {said}");
     family.expect_gone();
 }
 

@@ -4,6 +4,7 @@ use rsm::lens::{Faults, Lens, Model};
 use rsm::{AccessList, Code, Controller, Permission, SegmentId};
 use rsm_run::{on_nodes, seeds};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
 use std::time::Duration;
 
 /// Longer than anything takes on the busiest machine.
@@ -102,13 +103,13 @@ fn errors_fail_a_node_as_panics_do() {
 #[test]
 fn a_node_that_waits_when_the_time_is_up_says_what_for() {
     let told = failure(|| {
-        on_nodes!(2, timeout = 2.0, grace = 0.1, |node| -> rsm::Result<()> {
+        on_nodes!(2, timeout = 5.0, grace = 0.1, |node| -> rsm::Result<()> {
             let inbox = node.controller("shm0")?.export(65536)?;
             inbox.publish(ID, &AccessList::everyone())?;
             if node.id() == 1 { Ok(()) } else { inbox.wait(None) }
         });
     });
-    assert!(told.starts_with("on 2 nodes: timed out after 2.0 s; still running: node 2\n"), "{told}");
+    assert!(told.starts_with("on 2 nodes: timed out after 5.0 s; still running: node 2\n"), "{told}");
     assert!(told.contains("  node 2 waits for a signal to its segment 0x400000"), "{told}");
 }
 
@@ -218,4 +219,26 @@ fn a_test_that_does_not_come_here_again_is_found_out() {
         told.starts_with("node 1 ended well without having come here again: is \"no_such_test\" what the test"),
         "{told}"
     );
+}
+
+#[test]
+#[ignore = "run by the test below"]
+fn fails_with_seed_2() {
+    seeds(0..5, |seed| assert_ne!(seed, 2));
+}
+
+#[test]
+fn the_seed_that_fails_is_said_and_can_be_tried_alone() {
+    let test = |seeds: &str| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "fails_with_seed_2", "--ignored", "--nocapture"]).env("RSM_SEEDS", seeds);
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (passes, said) = test("");
+    assert!(!passes && said.contains("\nseed 2 fails; this one alone: RSM_SEEDS=2 in the environment"), "{said}");
+    assert!(!test("2").0 && !test("0..3").0);
+    assert!(test("3,4").0);
+    let (passes, said) = test("two");
+    assert!(!passes && said.contains("RSM_SEEDS=\"two\" is no list of seeds: write 7, 3,9 or 0..1000"), "{said}");
 }

@@ -28,7 +28,7 @@ pub(crate) struct Owner {
 /// Why it did not start.
 ///
 /// # Crash
-/// Of the owner: everything is killed at once. Of this process: as of that of [`run`].
+/// Of the owner: everything is killed at once. Of this process: as of that of [`super::run`].
 pub(crate) fn owned(plan: Plan, owner: Owner, logs: LogFiles) -> Result<Trial, Failure> {
     let audience = Audience { owner: Some(owner), logs: Some(logs), ..Audience::default() };
     watched(plan, audience).and_then(|front| trial(&front))

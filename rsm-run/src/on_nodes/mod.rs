@@ -1,4 +1,4 @@
-//! Test bodies that run on real nodes: [`on_nodes!`](crate::on_nodes).
+//! Test bodies that run on real nodes: [`on_nodes!`](crate::on_nodes!).
 //!
 //! Each node is this very program, executed once more and told to come to the same place of the same test, where it runs the
 //! body instead of starting nodes. Whatever the test does before that place it does on each node as well, but for other places
@@ -162,7 +162,7 @@ impl Node {
     }
 }
 
-/// A test on nodes, as [`on_nodes!`](crate::on_nodes) puts it together.
+/// A test on nodes, as [`on_nodes!`](crate::on_nodes!) puts it together.
 #[derive(Debug)]
 pub struct OnNodes {
     counts: Vec<u32>,

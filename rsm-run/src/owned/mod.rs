@@ -32,7 +32,7 @@
 //! ```
 //!
 //! A process between the owner and its run is the run's front ([`front`](crate::front)): this very program, executed once more,
-//! and caught before its `main` ([`entry`]). Programs that have this crate in a shared library name [another](Launch::helper)
+//! and caught before its `main` (`entry`). Programs that have this crate in a shared library name [another](Launch::helper)
 //! that calls [`serve`]. What nodes write goes into memory that both have; nothing has to be read for the run to go on.
 //!
 //! # Crash
