@@ -294,9 +294,7 @@ impl OnNodes {
         match (&self.name, test_name(&self.function)) {
             (Some(name), _) => command.args(["--exact", name, "--nocapture"]),
             // One that is ignored as well, because then it was asked for.
-            (None, Some(name)) => {
-                command.args(["--exact", &name, "--include-ignored", "--nocapture", "--test-threads=1"])
-            }
+            (None, Some(name)) => command.args(["--exact", &name, "--include-ignored", "--nocapture"]),
             // No test of a harness: a program, or a test in documentation, which comes here by itself.
             (None, None) => command.args(std::env::args_os().skip(1)),
         };
@@ -349,13 +347,35 @@ fn be_a_node<V: Verdict>(body: impl FnOnce(Node) -> V) -> ! {
 fn after_arrival(mut report: Report) -> (Report, Vec<bool>) {
     let mut arrived = Vec::new();
     for process in &mut report.processes {
-        // More than one, where a script has started the node again.
-        let lives: Vec<&str> = process.stdout.split(ARRIVED).collect();
-        arrived.push(lives.len() > 1);
-        if let [_, lives @ .., last] = &lives[..] {
-            let whole = |life: &&str| life.strip_suffix(HARNESS).unwrap_or(life).to_owned();
-            process.stdout = lives.iter().map(whole).collect::<String>() + last;
-        }
+        let (has, own) = own_output(&process.stdout);
+        arrived.push(has);
+        process.stdout = own;
     }
     (report, arrived)
+}
+
+/// Whether a node has come to the place, and what it wrote there; all of it, if it has not.
+fn own_output(stdout: &str) -> (bool, String) {
+    // More than one life, where a script has started the node again.
+    match &stdout.split(ARRIVED).collect::<Vec<_>>()[..] {
+        [_, lives @ .., last] => {
+            let own = |life: &&str| life.rfind(HARNESS).map_or(*life, |end| &life[..end]).to_owned();
+            (true, lives.iter().map(own).collect::<String>() + last)
+        }
+        _ => (false, stdout.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_harness_says_is_not_the_nodes() {
+        let life = |own: &str| format!("{HARNESS}test ring ... {ARRIVED}{own}");
+        assert_eq!(own_output(&life("one\n")), (true, "one\n".to_owned()));
+        assert_eq!(own_output(&(life("one, cut") + &life("two\n"))), (true, "one, cuttwo\n".to_owned()));
+        assert_eq!(own_output("running 0 tests\n"), (false, "running 0 tests\n".to_owned()));
+        assert_eq!(own_output(""), (false, String::new()));
+    }
 }
