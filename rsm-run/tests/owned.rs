@@ -4,7 +4,6 @@ use rsm::lens::Lens;
 use rsm::steer::Links;
 use rsm_run::Launch;
 use rsm_run::exit_code::ExitCode;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -138,8 +137,7 @@ fn what_cannot_be_started_says_why() {
     );
     assert!(refused(Launch::new(2).program("3", &shell(""))).message.contains("there is no node 3"));
     assert!(refused(launch(1, "").controllers(["a b c"])).message.contains("controller"));
-    let text = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-    assert_eq!(refused(Launch::new(1).program("all", &Command::new(text))).code, ExitCode::NotExecutable);
+    assert_eq!(refused(Launch::new(1).program("all", &Command::new("/etc/passwd"))).code, ExitCode::NotExecutable);
     let helper = refused(launch(1, "").helper(&Command::new("/no/such/helper")));
     assert!(helper.message.contains("execve: No such file"), "{helper}");
     // One that is no helper says nothing.
