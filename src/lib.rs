@@ -39,6 +39,8 @@
 //! | run a cluster inside a program | [`Cluster`] |
 //! | look at a running cluster from outside | [`observe`] |
 //! | disturb it | [`steer`] |
+//! | let stores be late, and things go wrong | [`lens`] |
+//! | test a program on real nodes, and with faults | `on_nodes!` of the crate `rsm-run`; `docs/testing-with-faults.md` |
 //!
 //! Follow one `put`: [`Import::put`], then `rsm-shm/src/membership/connection/transfer.rs` (checks and verdict) and
 //! `rsm-shm/src/memory/copy.rs` (the bytes).

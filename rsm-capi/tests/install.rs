@@ -144,6 +144,7 @@ fn an_installation_serves_programs() {
     the_static_library_exports_the_api(&prefix.join("lib"));
     every_function_has_a_page(&prefix);
     programs_are_built_and_run(&prefix, &scratch);
+    a_program_is_tested(&prefix, &scratch);
 
     // Once more is the same; and an installation that is packaged names the place where it will be.
     run(&mut install(&["--prefix".as_ref(), prefix.as_os_str()]));
@@ -245,6 +246,48 @@ fn programs_are_built_and_run(prefix: &Path, scratch: &Scratch) {
             let needed = run(Command::new("readelf").args(["-dW"]).arg(&program));
             assert_eq!(needed.contains("[librsm.so.2]"), kind == "shared", "{kind}, {compiler}: {needed}");
         }
+    }
+}
+
+/// The example of a program with tests, as its guide says: under CTest, or without CMake as CTest would run them.
+fn a_program_is_tested(prefix: &Path, scratch: &Scratch) {
+    let example = here("../examples/testing");
+    let profile = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "-q", "-p", "rsm-ctl"]).current_dir(here(".."));
+    run(if cfg!(debug_assertions) { &mut cargo } else { cargo.arg("--release") });
+    let usual = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::iter::once(profile).chain(std::env::split_paths(&usual));
+    let path = std::env::join_paths(path).unwrap();
+    let command = |program: &str| {
+        let mut command = Command::new(program);
+        command.env("PATH", &path).env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"));
+        for variable in ["RSM_CLUSTER", "RSM_NODE_ID", "RSM_NODE_COUNT", "RSM_NODE_KEY"] {
+            command.env_remove(variable);
+        }
+        command.env("LD_LIBRARY_PATH", prefix.join("lib"));
+        command
+    };
+    let warnings = "-Wall -Wextra -pedantic -Werror";
+    if have("tests under CTest", &["cmake", "ctest"]) {
+        let build = scratch.join("ctest");
+        let flags = format!("-DCMAKE_C_FLAGS={warnings}");
+        run(command("cmake").arg("-S").arg(&example).arg("-B").arg(&build).arg(flags));
+        run(command("cmake").arg("--build").arg(&build));
+        let said = run(command("ctest").arg("--output-on-failure").arg("--test-dir").arg(&build));
+        assert!(said.contains("100% tests passed, 0 tests failed out of 3"), "{said}");
+        assert!(read(build.join("survives_faults.xml")).contains("<testsuite name=\"survives_faults\" tests=\"3\""));
+        return;
+    }
+    let program = scratch.join("gather");
+    let mut build = command("sh");
+    build.arg("-c").arg(format!("cc {warnings} -o \"$0\" \"$1\" $(pkg-config --cflags --libs rsm)"));
+    run(build.arg(&program).arg(example.join("gather.c")));
+    let faults = example.join("faults.txt").display().to_string();
+    for options in [&[][..], &["--chaos", "7", "--model", "sci"], &["--script", &faults]] {
+        let mut ctl = command("rsm-ctl");
+        ctl.args(["run", "-n", "3", "--timeout", "60s"]).args(options).arg("--").arg(&program).arg("3");
+        assert_eq!(run(&mut ctl), "node 2 sent 20\nnode 3 sent 30\n");
     }
 }
 

@@ -11,13 +11,19 @@ use std::fmt;
 pub(super) enum Action {
     Link(LinkChange, Links),
     Node(NodeSignal, u32),
+    /// What whoever runs the processes of nodes does.
+    Restart(u32),
     Revoke(u32, SegmentId),
     Say(String),
 }
 
 impl Action {
-    /// Does it; what came of it, in words, if that is worth some.
-    pub(super) fn perform(&self, steering: &Steering) -> Result<Option<String>> {
+    /// Does it, `restart` what only whoever runs the nodes can do; what came of it, in words, if that is worth some.
+    pub(super) fn perform(
+        &self,
+        steering: &Steering,
+        restart: impl FnOnce(u32) -> Result<u32>,
+    ) -> Result<Option<String>> {
         let imports = |count: u32| Some(format!("{} aborted", counted(count, "import", "imports")));
         let processes = |count: u32| Some(counted(count, "process", "processes"));
         match self {
@@ -26,6 +32,7 @@ impl Action {
                 Ok(if *change == LinkChange::Down { imports(aborted) } else { None })
             }
             Action::Node(signal, node) => steering.signal(*node, *signal).map(processes),
+            Action::Restart(node) => restart(*node).map(processes),
             Action::Revoke(node, id) => steering.revoke_segment(*node, *id).map(imports),
             Action::Say(_) => Ok(None),
         }
@@ -35,7 +42,7 @@ impl Action {
     pub(super) fn nodes(&self) -> Vec<u32> {
         match self {
             Action::Link(_, links) => <[u32; 2]>::from(links.ends()).to_vec(),
-            Action::Node(_, node) | Action::Revoke(node, _) => vec![*node],
+            Action::Node(_, node) | Action::Restart(node) | Action::Revoke(node, _) => vec![*node],
             Action::Say(_) => Vec::new(),
         }
     }
@@ -70,6 +77,7 @@ impl fmt::Display for Action {
                 };
                 write!(f, "node {verb} {node}")
             }
+            Action::Restart(node) => write!(f, "node restart {node}"),
             Action::Revoke(node, id) => write!(f, "segment revoke {node} {id}"),
             Action::Say(text) => write!(f, "{text}"),
         }

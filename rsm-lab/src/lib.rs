@@ -30,10 +30,13 @@
 //! A LIMIT is `N times`, `for TIME`, or `until CONDITION`. The script ends with its last line and the last `every` that
 //! has a limit; one without goes on until the cluster ends.
 //!
-//! Actions: `link down|up|error A B [one-way] [through CONTROLLER]`, `node kill|stop|cont K`, `segment revoke K ID`,
+//! Actions: `link down|up|error A B [one-way] [through CONTROLLER]`, `node kill|stop|cont|restart K`, `segment revoke K ID`,
 //! `say TEXT`; before all but the last `try`, which passes over failures. Conditions, joined by `and`: `node K has [not]
 //! joined`, `node K has left`, `node K has [not] published ID`, `node K has [not] connected to J`, `all nodes have
 //! joined`, `link A B [one-way] [through CONTROLLER] is [not] down|up|active`. Times have a unit: `500ms`, `1.5s`, `2m`, `1h`.
+//!
+//! `node restart K` kills what is left of a node and starts its programs again. Only who runs them can:
+//! [`Script::run_with_restarts`], which is what `rsm-ctl run --script` uses.
 //!
 //! Kinds of `random` are `link` (down, and up again; errors), `node` (stop, and continue again), `segment` (revoke one of
 //! those that are published) and `kill` (a node); without any all but `kill`. The same seed draws the same sequence for
@@ -100,7 +103,8 @@ impl Script {
     ///
     /// # Errors
     /// Says at which line, and what: a node or controller that the cluster does not have (before anything is done), an
-    /// action that failed, a `within` that was over. The code is that of the call that failed, TIMEOUT when `limit` is
+    /// action that failed, a `within` that was over, a `node restart` (before anything is done as well: see
+    /// [`run_with_restarts`](Self::run_with_restarts)). The code is that of the call that failed, TIMEOUT when `limit` is
     /// over, CTLR_NOT_PRESENT when the cluster has ended before the script, INTERRUPTED when `tell` broke it off.
     pub fn run(
         &self,
@@ -108,6 +112,42 @@ impl Script {
         limit: Option<Duration>,
         tell: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<(), RunError> {
-        run::run(&self.lines, steering, limit, tell)
+        run::run(&self.lines, steering, limit, None::<fn(u32) -> rsm::Result<u32>>, tell)
+    }
+
+    /// Carries the script out as [`run`](Self::run) does, for somebody who runs the processes of the nodes: `restart` ends
+    /// those of a node that are left, starts them again, and says how many.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_with_restarts(
+        &self,
+        steering: &Steering,
+        limit: Option<Duration>,
+        restart: impl FnMut(u32) -> rsm::Result<u32>,
+        tell: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<(), RunError> {
+        run::run(&self.lines, steering, limit, Some(restart), tell)
+    }
+
+    /// Whether the cluster has all that the script names, whatever it can start again.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run) before anything is done.
+    pub fn check(&self, steering: &Steering) -> Result<(), RunError> {
+        run::check(&self.lines, steering, true)
+    }
+
+    /// The script in two: what it does to links and segments before it first waits or does anything to a node, and the rest. Who
+    /// starts nodes carries out the first before any of them is there.
+    pub fn split(mut self) -> (Script, Script) {
+        let head = self.lines.iter().take_while(|line| line.statement.needs_no_node()).count();
+        let rest = self.lines.split_off(head);
+        (self, Script { lines: rest })
+    }
+
+    /// Whether the script may start a node again.
+    pub fn restarts(&self) -> bool {
+        statement::restart(&self.lines)
     }
 }

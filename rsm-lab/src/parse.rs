@@ -141,7 +141,10 @@ fn attempt(words: &mut Words<'_>) -> Result<Attempt, ParseError> {
         }
         1 => {
             let signals = [NodeSignal::Kill, NodeSignal::Stop, NodeSignal::Cont];
-            Action::Node(signals[words.one_of(&["kill", "stop", "cont"])?], node(words)?)
+            match signals.get(words.one_of(&["kill", "stop", "cont", "restart"])?) {
+                Some(signal) => Action::Node(*signal, node(words)?),
+                None => Action::Restart(node(words)?),
+            }
         }
         2 => {
             words.need("revoke")?;
@@ -237,6 +240,7 @@ mod tests {
             when link 1 2 one-way through shm0 is active then node cont 1
             every 200ms link error 1 2 for 5s
             every 1s try node kill 1 3 times
+            after 1s node restart 1
             every 1s 3 times say this 3 times
             every 1s link error 1 1 until node 1 has not connected to 2
             repeat 3 times
@@ -273,6 +277,7 @@ mod tests {
                 "when node 3 has joined link",
                 "1:24: expected \"and\", \"within\", \"then\" or the end of the line, found \"link\"",
             ),
+            ("node hug 1", "1:6: expected \"kill\", \"stop\", \"cont\" or \"restart\", found \"hug\""),
             ("segment revoke 1 0", "1:18: expected a segment id such as 0x400001, found \"0\""),
             ("random: mayhem", "1:9: expected \"link\", \"node\", \"segment\" or \"kill\", found \"mayhem\""),
             ("say", "1:4: expected a text, found the end of the line"),

@@ -64,9 +64,11 @@ type Done<T = ()> = Result<T, RunError>;
 /// Whether the script goes on.
 type Flow = ControlFlow<()>;
 
-struct Runner<'a, F> {
+struct Runner<'a, F, R> {
     steering: &'a Steering,
     tell: F,
+    /// Starts the processes of a node again; what cannot is refused before anything is done.
+    restart: Option<R>,
     began: Instant,
     /// When the script must have ended.
     deadline: Option<Instant>,
@@ -80,12 +82,13 @@ pub(super) fn run(
     lines: &[Line],
     steering: &Steering,
     limit: Option<Duration>,
+    restart: Option<impl FnMut(u32) -> Result<u32, Error>>,
     tell: impl FnMut(&Event) -> ControlFlow<()>,
 ) -> Result<(), RunError> {
-    check(lines, steering)?;
+    check(lines, steering, restart.is_some())?;
     let began = Instant::now();
     let deadline = limit.and_then(|limit| began.checked_add(limit));
-    let mut runner = Runner { steering, tell, began, deadline, limit, beside: Vec::new(), endless: false };
+    let mut runner = Runner { steering, tell, restart, began, deadline, limit, beside: Vec::new(), endless: false };
     let ended = runner.body(lines, began).and_then(|flow| if flow.is_continue() { runner.finish() } else { Ok(()) });
     match ended {
         Err(stopped) if runner.endless && stopped.error.code() == Code::CtlrNotPresent => Ok(()),
@@ -94,18 +97,23 @@ pub(super) fn run(
 }
 
 /// Whether the cluster has what the script names: waiting for what cannot come would be a long wait.
-fn check(lines: &[Line], steering: &Steering) -> Done {
+pub(super) fn check(lines: &[Line], steering: &Steering, may_restart: bool) -> Done {
     for line in lines {
-        let (mut nodes, mut controllers) = (Vec::new(), Vec::new());
+        let (mut nodes, mut controllers, mut lacks) = (Vec::new(), Vec::new(), false);
         let mut action = |attempt: &Attempt| {
             nodes.extend(attempt.action.nodes());
             controllers.extend(attempt.action.controller().map(str::to_owned));
+            lacks |= !may_restart && matches!(attempt.action, Action::Restart(_));
         };
         match &line.statement {
             Statement::Once { then, .. } => then.iter().for_each(&mut action),
             Statement::Every { then, .. } => action(then),
-            Statement::Repeat { body, .. } => check(body, steering)?,
+            Statement::Repeat { body, .. } => check(body, steering, may_restart)?,
             Statement::Random { .. } | Statement::Stop => {}
+        }
+        if lacks {
+            let text = "only the script of a run can start a node again: rsm-ctl run --script FILE";
+            return Err(failed(line, Error::with(Code::PermDenied, text)));
         }
         if let Some(condition) = line.statement.condition() {
             nodes.extend(condition.nodes());
@@ -124,7 +132,11 @@ fn failed(line: &Line, error: Error) -> RunError {
     RunError { line: line.number, text: line.text.clone(), error, over_limit: false }
 }
 
-impl<'a, F: FnMut(&Event) -> ControlFlow<()>> Runner<'a, F> {
+impl<'a, F, R> Runner<'a, F, R>
+where
+    F: FnMut(&Event) -> ControlFlow<()>,
+    R: FnMut(u32) -> Result<u32, Error>,
+{
     /// Carries lines out in order. `from` is when their times begin to count.
     fn body(&mut self, lines: &'a [Line], from: Instant) -> Done<Flow> {
         for line in lines {
@@ -248,7 +260,9 @@ impl<'a, F: FnMut(&Event) -> ControlFlow<()>> Runner<'a, F> {
 
     /// Does something and tells of it; what fails is passed over or ends the script. Without a cluster all ends.
     fn act(&mut self, line: &Line, action: &Action, tolerant: bool) -> Done {
-        let outcome = action.perform(self.steering);
+        let restart = &mut self.restart;
+        let nobody = || Error::with(Code::PermDenied, "nobody here starts nodes");
+        let outcome = action.perform(self.steering, |node| restart.as_mut().ok_or_else(nobody)?(node));
         let error = outcome.as_ref().err().filter(|e| !tolerant || e.code() == Code::CtlrNotPresent).cloned();
         self.tell(line, action.to_string(), outcome)?;
         error.map_or(Ok(()), |error| Err(failed(line, error)))

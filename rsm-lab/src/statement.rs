@@ -65,6 +65,13 @@ impl Statement {
         }
     }
 
+    /// Whether it acts at once, and on no node.
+    pub(super) fn needs_no_node(&self) -> bool {
+        let Statement::Once { when: When::Now, then } = self else { return false };
+        let on_node = |then: &Attempt| matches!(then.action, Action::Node(..) | Action::Restart(_));
+        !then.as_ref().is_some_and(on_node)
+    }
+
     /// Whether carrying it out takes time: something that is repeated must.
     pub(super) fn pauses(&self) -> bool {
         match self {
@@ -74,4 +81,15 @@ impl Statement {
             Statement::Once { .. } | Statement::Every { .. } => false,
         }
     }
+}
+
+/// Whether any of these lines starts a node again.
+pub(super) fn restart(lines: &[Line]) -> bool {
+    lines.iter().any(|line| match &line.statement {
+        Statement::Once { then: Some(then), .. } | Statement::Every { then, .. } => {
+            matches!(then.action, Action::Restart(_))
+        }
+        Statement::Repeat { body, .. } => restart(body),
+        Statement::Once { then: None, .. } | Statement::Random { .. } | Statement::Stop => false,
+    })
 }

@@ -256,3 +256,57 @@ fn chance_is_the_seeds_and_leaves_links_as_they_were() {
     let (again, _) = run(&text, &cluster.steering().unwrap(), SOON);
     assert_eq!(said[1..], again[..]);
 }
+
+#[test]
+fn nodes_start_again_where_somebody_starts_them() {
+    let cluster = Cluster::new(2).unwrap();
+    let steering = cluster.steering().unwrap();
+    let text = "say x\nrepeat 2 times\n  try node restart 2\nend\nnode restart 1";
+    let told = "line 3: try node restart 2: only the script of a run can start a node again: rsm-ctl run --script FILE";
+    stops(text, &steering, None, Code::PermDenied, told);
+    assert!(run(text, &steering, None).0.is_empty(), "nothing is done before that is known");
+    let script = Script::parse(text).unwrap();
+    assert!(script.restarts() && !Script::parse("node kill 1").unwrap().restarts());
+
+    let (mut started, mut said) = (Vec::new(), Vec::new());
+    let restart = |node: u32| {
+        started.push(node);
+        if node == 1 { Ok(1) } else { Err(rsm::Error::with(Code::RemoteNodeUnreachable, "it does not want to")) }
+    };
+    let ended = script.run_with_restarts(&steering, SOON, restart, |event| {
+        said.push(without_time(event));
+        Continue(())
+    });
+    assert_eq!((ended, started), (Ok(()), vec![2, 2, 1]));
+    let failed = "3: node restart 2: failed: it does not want to";
+    assert_eq!(said, ["1: x", failed, failed, "5: node restart 1: 1 process"]);
+    assert_eq!(script.run_with_restarts(&steering, SOON, |_| Ok(0), |_| Break(())).unwrap_err().line, 1);
+    let unknown = Script::parse("node restart 3").unwrap();
+    let error = unknown.run_with_restarts(&steering, SOON, |_| Ok(0), |_| Continue(())).unwrap_err();
+    assert_eq!(error.error.code(), Code::RemoteNodeUnreachable);
+}
+
+#[test]
+fn what_needs_no_node_can_be_done_before_there_is_one() {
+    let cluster = Cluster::new(2).unwrap();
+    let steering = cluster.steering().unwrap();
+    let text = "# late\nlink down 1 2\nsay so\nwhen link 1 2 is down then link up 1 2\nlink error 1 2";
+    let (first, rest) = Script::parse(text).unwrap().split();
+    let said = |script: &Script| {
+        let mut said = Vec::new();
+        script
+            .run(&steering, SOON, |event| {
+                said.push(without_time(event));
+                Continue(())
+            })
+            .unwrap();
+        said
+    };
+    assert_eq!(said(&first), ["2: link down 1 2: 0 imports aborted", "3: so"]);
+    assert_eq!(said(&rest), ["4: link up 1 2", "5: link error 1 2"]);
+    let (first, rest) = Script::parse("node kill 1\nlink down 1 2").unwrap().split();
+    assert!(said(&first).is_empty());
+    assert!(rest.check(&steering).is_ok(), "whether a node is there is not asked");
+    let beyond = Script::parse("say x\nnode restart 3").unwrap();
+    assert_eq!(beyond.check(&steering).unwrap_err().line, 2);
+}

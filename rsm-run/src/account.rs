@@ -9,6 +9,9 @@ use crate::status::Status;
 use crate::supervision::Blame;
 use crate::trial::ProcessCalls;
 
+/// Most actions of a script that are kept.
+const MOST_SCRIPTED: usize = 100;
+
 /// How one process ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct End {
@@ -40,8 +43,16 @@ pub(crate) struct Account {
     pub(crate) interrupted: Option<Signal>,
     /// Why the cluster ended under its processes.
     pub(crate) cluster_ended: Option<String>,
+    /// What the script did, the last of it.
+    pub(crate) script: Vec<String>,
+    /// Why the script was not carried out.
+    pub(crate) script_failed: Option<String>,
+    /// Where processes were when the time was up.
+    pub(crate) stacks: Vec<String>,
     /// What was late, in a cluster with a lens.
     pub(crate) late: Vec<String>,
+    /// How the warden went, when that was before its work was done.
+    pub(crate) lost: Option<String>,
     /// Whether some are left that could not be ended.
     pub(crate) escaped: bool,
     /// What processes said of their calls.
@@ -63,7 +74,11 @@ impl Account {
             refused: None,
             interrupted: None,
             cluster_ended: None,
+            script: Vec::new(),
+            script_failed: None,
+            stacks: Vec::new(),
             late: Vec::new(),
+            lost: None,
             escaped: false,
             calls: Vec::new(),
             leftovers: Vec::new(),
@@ -85,6 +100,20 @@ impl Account {
                     self.order.push(index);
                 }
             }
+            &ToFront::Restarted { index, process } => {
+                if let (Some(place), Some(end)) = (self.processes.get_mut(index), self.ends.get_mut(index)) {
+                    (*place, *end) = (process, None);
+                    self.order.retain(|&ended| ended != index);
+                }
+            }
+            ToFront::Scripted { line } => {
+                if self.script.len() == MOST_SCRIPTED {
+                    self.script.remove(0);
+                }
+                self.script.push(line.clone());
+            }
+            ToFront::ScriptFailed { why } => self.script_failed = Some(why.clone()),
+            ToFront::Stacks { text } => self.stacks.push(text.clone()),
             ToFront::TimedOut { running, hangs } => {
                 self.timed_out = Some(running.clone());
                 self.hangs.clone_from(hangs);
@@ -104,11 +133,7 @@ impl Account {
             }
             ToFront::ClusterEnds { why } => self.cluster_ended = Some(why.clone()),
             ToFront::Late { lines } => self.late.clone_from(lines),
-            ToFront::Left { .. }
-            | ToFront::Stacks { .. }
-            | ToFront::Modelled { .. }
-            | ToFront::Suspended
-            | ToFront::Finished { .. } => {}
+            ToFront::Left { .. } | ToFront::Modelled { .. } | ToFront::Suspended | ToFront::Finished { .. } => {}
         }
     }
 

@@ -6,7 +6,7 @@ use crate::exit_code::ExitCode;
 use crate::printable;
 
 /// A sentence for the person and a number for the shell.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// What to end with.
     pub code: ExitCode,
@@ -44,6 +44,14 @@ impl Failure {
         Failure::new(format!("{what}: {}", reason(&error.into())))
     }
 }
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
 
 impl From<rsm::Error> for Failure {
     /// Only the sentence: the RSMERR number means something to programs, not on a command line.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rsm::Cluster;
 use rsm::lens::gate::Called;
 use rsm::lens::{Delivered, Injected};
-use rsm::steer::Links;
+use rsm::steer::{Links, Steering};
 use rustix::process::{Pid, RawPid, getpid, getppid};
 
 use crate::deadline::MOMENT;
@@ -78,6 +78,14 @@ impl Hosting<'_> {
         match self {
             Hosting::Own(cluster, _) => cluster.name(),
             Hosting::Entered { entrance, .. } => &entrance.name,
+        }
+    }
+
+    /// The right to disturb the cluster, where it is ours.
+    pub(crate) fn steering(&self) -> Result<Option<Steering>, Failure> {
+        match self {
+            Hosting::Own(cluster, _) => Ok(Some(cluster.steering()?)),
+            Hosting::Entered { .. } => Ok(None),
         }
     }
 

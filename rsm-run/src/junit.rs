@@ -109,11 +109,13 @@ fn cannot_write(path: &Path, error: &io::Error) -> Failure {
 fn text(name: &str, tasks: &[Task], account: &Account, written: &impl LastLines) -> String {
     let outcomes: Vec<Outcome> = (0..tasks.len()).map(|index| outcome(account, index, tasks[index].node)).collect();
     let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count();
+    // One that went as it should is no case: it is there so that the others show something.
+    let script = account.script_failed.iter().count();
     let mut text = head(
         name,
-        tasks.len(),
+        tasks.len() + script,
         count(|outcome| matches!(outcome, Outcome::Failure(..))),
-        count(|outcome| matches!(outcome, Outcome::Error(..))),
+        count(|outcome| matches!(outcome, Outcome::Error(..))) + script,
         count(|outcome| matches!(outcome, Outcome::Skipped(_))),
         account.elapsed(),
     );
@@ -146,6 +148,11 @@ fn text(name: &str, tasks: &[Task], account: &Account, written: &impl LastLines)
             }
         }
         text.push_str("    </testcase>\n");
+    }
+    if let Some(why) = &account.script_failed {
+        let time = account.elapsed().as_secs_f64();
+        let _ = writeln!(text, "    <testcase classname=\"rsm-ctl\" name=\"script\" time=\"{time:.3}\">");
+        let _ = writeln!(text, "      <error type=\"script\" message=\"{}\"/>\n    </testcase>", escaped(why));
     }
     text.push_str("  </testsuite>\n</testsuites>\n");
     text
@@ -184,6 +191,9 @@ fn outcome(account: &Account, index: usize, node: u32) -> Outcome {
         }
         Some(Blame::Asked) if !account.ended(Blame::Cause).is_empty() => {
             Outcome::Skipped(format!("ended by rsm-ctl because another process had failed{then}"))
+        }
+        Some(Blame::Asked) if account.script_failed.is_some() => {
+            Outcome::Skipped(format!("ended by rsm-ctl because its script had failed{then}"))
         }
         Some(Blame::Asked) | None => match (&account.interrupted, &account.cluster_ended) {
             (Some(signal), _) => {

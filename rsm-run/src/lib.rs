@@ -1,4 +1,38 @@
-//! Runs programs on the nodes of a cluster, and leaves nothing behind. `rsm-ctl run`, `up`, `exec` and `down` stand on it.
+//! Runs programs on the nodes of a cluster, and leaves nothing behind: from tests, and for `rsm-ctl run`, `up`, `exec` and
+//! `down`, which stand on it.
+//!
+//! # For tests
+//!
+//! [`on_nodes!`] runs the body of a test on real nodes, processes of the test binary itself; [`seeds()`] tries it under many seeds.
+//! A [`Launch`] starts any programs, as a [`Run`] or one by one in a [`Cluster`]; a [`Report`] tells how they ended and what they
+//! wrote. All of it ends with the test, however that ends, and needs nothing that is installed.
+//!
+//! ```
+//! use rsm::{AccessList, Permission, SegmentId};
+//! use rsm_run::on_nodes;
+//! use std::time::Duration;
+//!
+//! # fn main() {
+//! // In a project of its own: #[test] fn greets() { .. }
+//! on_nodes!(2, timeout = 60, |node| -> rsm::Result<()> {
+//!     let (shm, id, long) = (node.controller("shm0")?, SegmentId::new(0x40_0000), Duration::from_secs(30));
+//!     let inbox = shm.export(65536)?;
+//!     inbox.publish(id, &AccessList::everyone())?;
+//!     let other = shm.connect_within(3 - node.id(), id, Permission::ReadWrite, long)?;
+//!     other.put(0, b"hello")?;
+//!     other.signal()?;
+//!     inbox.wait(Some(long))?;
+//!     let mut greeting = [0; 5];
+//!     inbox.memory().read(0, &mut greeting)?;
+//!     assert_eq!(&greeting, b"hello");
+//!     // Nobody goes before the other one has read.
+//!     other.signal()?;
+//!     inbox.wait(Some(long))
+//! });
+//! # }
+//! ```
+//!
+//! # Inside
 //!
 //! A run begins as a [`Plan`](plan::Plan): the cluster, and the processes as [`task::lay_out`] makes them of programs and
 //! nodes. [`front::run`] carries it out in the foreground, [`background::start`] behind the caller's back, and
@@ -17,8 +51,9 @@
 //! A warden that hosts a cluster also keeps its entrance ([`keeper`]): a run in a cluster that is there already is another front
 //! and warden, without a cluster of its own, that was let in there and ends when the entrance closes.
 //!
-//! Who wants to judge a run rather than to read of it has it made as a [`trial`]. What is said to people goes through [`mod@print`], [`printable`] and [`colour`]; every end has a number in [`exit_code`]. All
-//! unsafe code is in [`process`] and [`descriptor`].
+//! Who wants to judge a run rather than to read of it has it made as a [`trial`], or owns it ([`owned`]), which needs no fork of a
+//! process with threads. A fault script is carried out by a thread of the warden (`scripted`). What is said to people goes through [`mod@print`], [`printable`] and [`colour`]; every end has a number in [`exit_code`]. All
+//! unsafe code is in [`process`], [`descriptor`] and the entry of [`owned`].
 
 mod account;
 pub mod background;
@@ -40,13 +75,17 @@ mod message;
 mod node;
 pub mod node_set;
 pub mod notice;
+pub mod on_nodes;
 mod output;
+pub mod owned;
 pub mod placement;
 pub mod plan;
 pub mod print;
 pub mod printable;
 pub mod process;
 pub mod program;
+mod scripted;
+mod seeds;
 pub mod setting;
 pub mod signals;
 mod stacks;
@@ -58,3 +97,6 @@ pub mod trial;
 pub mod verbosity;
 mod warden;
 mod wire;
+
+pub use owned::{Cluster, Launch, Report, Run};
+pub use seeds::seeds;

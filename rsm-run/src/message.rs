@@ -8,6 +8,15 @@ use crate::status::Status;
 use crate::supervision::Blame;
 use crate::trial::ProcessCalls;
 
+/// From the program that a run belongs to, to the front.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ToOwned {
+    /// End the run: politely the first time, firmly the second.
+    End,
+    /// Kill everything at once.
+    Kill,
+}
+
 /// From the front, which hears the user.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToWarden {
@@ -36,6 +45,12 @@ pub(crate) enum ToFront {
     Left { processes: Vec<RawPid> },
     /// The time is up; the processes with these indices are being ended.
     TimedOut { running: Vec<usize>, hangs: Vec<Hang> },
+    /// The processes of a node were ended and start again; the one with this index is another now.
+    Restarted { index: usize, process: RawPid },
+    /// The script did something.
+    Scripted { line: String },
+    /// The script failed, or could not be carried out to its end.
+    ScriptFailed { why: String },
     /// Where the threads of a process are.
     Stacks { text: String },
     /// The cluster has ended, or somebody ends it, and so what this command started in it.

@@ -31,6 +31,9 @@ pub(crate) fn start(
 ) -> io::Result<Pid> {
     let mut command = Command::new(&task.program.path);
     command.arg0(&task.program.name).args(&task.program.arguments);
+    for name in &task.without {
+        command.env_remove(name);
+    }
     command.envs(task.environment.iter().map(|(name, value)| (name, value)));
     for (name, value) in place {
         command.env(name.as_ref(), value.as_ref());

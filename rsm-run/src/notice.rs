@@ -15,11 +15,14 @@ use crate::verbosity::Verbosity;
 pub(crate) fn of(message: &ToFront, plan: &Plan) -> Option<String> {
     let wanted = match message {
         // Why `rsm-ctl` itself cannot go on is always said.
-        ToFront::Refused { .. } | ToFront::Escaped { .. } | ToFront::Stacks { .. } => Verbosity::Quiet,
+        ToFront::Refused { .. } | ToFront::Escaped { .. } | ToFront::Stacks { .. } | ToFront::ScriptFailed { .. } => {
+            Verbosity::Quiet
+        }
         // Whoever runs one process has its exit code.
         ToFront::Ended { status: Status::Exited(_), .. } if plan.terse => Verbosity::Verbose,
         ToFront::Ended { blame: Blame::Cause | Blame::Purpose, .. }
         | ToFront::TimedOut { .. }
+        | ToFront::Scripted { .. }
         | ToFront::Modelled { .. }
         | ToFront::ClusterEnds { .. } => Verbosity::Normal,
         _ => Verbosity::Verbose,
@@ -46,6 +49,11 @@ fn text(message: &ToFront, plan: &Plan) -> Option<String> {
         ToFront::Ended { index, process, status, .. } => {
             format!("rsm-ctl: node {} (pid {process}) {status}", label(index))
         }
+        ToFront::Restarted { index, process } => {
+            format!("rsm-ctl: node {} starts again as process {process}", label(index))
+        }
+        ToFront::Scripted { line } => format!("rsm-ctl: script: {line}"),
+        ToFront::ScriptFailed { why } => format!("rsm-ctl: {why}"),
         ToFront::Left { processes } if processes.is_empty() => return None,
         ToFront::Left { processes } => {
             format!("rsm-ctl: all nodes have ended; waiting for what they left running: {}", listed(processes))
@@ -93,7 +101,7 @@ pub fn usage(cluster: &str, nodes: u32, verbosity: Verbosity) -> String {
 /// The line for a warden that ended before its work was done; for people it is the agent, which is the same process.
 pub(crate) fn warden_gone(warden: Pid, status: Option<Status>) -> String {
     let how = status.map_or_else(|| "has gone".to_owned(), |status| status.to_string());
-    format!("rsm-ctl: the agent (pid {warden}) {how}; every process of the run was ended")
+    format!("the agent (pid {warden}) {how}; every process of the run was ended")
 }
 
 fn listed(processes: &[RawPid]) -> String {

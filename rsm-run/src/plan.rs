@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rsm::lens::Lens;
+use rsm_lab::Script;
 use rustix::process::{Resource, Rlimit, getrlimit};
 
 use crate::failure::Failure;
@@ -40,6 +41,8 @@ pub struct Plan {
     pub timeout: Option<Duration>,
     /// Whether to tell then where each thread is.
     pub stacks: bool,
+    /// What disturbs the cluster meanwhile; only where it is a new one.
+    pub script: Option<FaultScript>,
     /// Keeps what each node writes in this directory as well.
     pub log_dir: Option<PathBuf>,
     /// Where a file wants the report.
@@ -58,6 +61,15 @@ pub enum Home {
     New(NewCluster),
     /// One that runs already, which let us in.
     Running(Entrance),
+}
+
+/// A fault script, which has to be over when the run is.
+#[derive(Debug, Clone)]
+pub struct FaultScript {
+    /// What it is called in messages, such as the name of its file.
+    pub name: String,
+    /// What it does.
+    pub script: Script,
 }
 
 /// A link that is down from the beginning.
@@ -103,6 +115,7 @@ impl Plan {
             grace: GRACE,
             timeout: None,
             stacks: false,
+            script: None,
             log_dir: None,
             junit: None,
             junit_name: None,

@@ -130,6 +130,13 @@ impl Supervision {
         }
     }
 
+    /// The script was not carried out to its end: that is the result, where nothing else failed.
+    pub(crate) fn script_unfinished(&mut self) {
+        if self.code() == ExitCode::Success {
+            self.cause = Some(ExitCode::Failure);
+        }
+    }
+
     /// Those that were asked get their grace from `when` on instead.
     pub(crate) fn restart_grace(&mut self, when: Instant) {
         if let Phase::Asked { until } = &mut self.phase {
@@ -235,6 +242,17 @@ mod tests {
         assert_eq!(run.node_ended(end, Status::Killed(15), false), Blame::Asked, "we did that");
         assert_eq!(run.due(end + GRACE), Some(Order::Kill));
         assert_eq!(run.code(), ExitCode::TimedOut);
+    }
+
+    #[test]
+    fn a_script_that_is_not_carried_out_is_a_failure_of_a_run_that_has_no_other() {
+        let (now, mut run) = supervision(None, true);
+        run.script_unfinished();
+        assert_eq!(run.code(), ExitCode::Failure);
+        let mut run = Supervision::new(now, None, GRACE, true);
+        run.node_ended(now, Status::Exited(7), false);
+        run.script_unfinished();
+        assert_eq!(run.code(), ExitCode::Node(7));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct Task {
     pub program: Program,
     /// Variables besides those it inherits; the last one of a name counts.
     pub environment: Vec<(OsString, OsString)>,
+    /// Variables that it does not inherit.
+    pub without: Vec<OsString>,
     /// Where it starts; where this process is without one.
     pub directory: Option<PathBuf>,
     /// The processor it is bound to.
@@ -45,6 +47,8 @@ pub struct Part {
     pub processes: u32,
     /// Variables of its processes.
     pub environment: Vec<(OsString, OsString)>,
+    /// Variables that they do not inherit.
+    pub without: Vec<OsString>,
     /// Where they start.
     pub directory: Option<PathBuf>,
     /// The processors they are bound to.
@@ -65,7 +69,7 @@ pub struct Common {
 impl Part {
     /// A program on these nodes, once on each, with nothing else said.
     pub fn plain(nodes: NodeSet, program: Program) -> Part {
-        Part { nodes, program, processes: 1, environment: Vec::new(), directory: None, pin: None }
+        Part { nodes, program, processes: 1, environment: Vec::new(), without: Vec::new(), directory: None, pin: None }
     }
 }
 
@@ -89,6 +93,7 @@ pub fn lay_out(nodes: u32, parts: Vec<Part>, common: &Common, above: &Common) ->
                     label: String::new(),
                     program: part.program.clone(),
                     environment: environment(node, nodes, part, common, above)?,
+                    without: part.without.clone(),
                     directory: directory.cloned(),
                     cpu: None,
                 };

@@ -44,8 +44,18 @@ pub struct Trial {
     pub interrupted: Option<i32>,
     /// Why the cluster ended under its processes.
     pub cluster_ended: Option<String>,
+    /// How what runs the processes ended before they had.
+    pub lost: Option<String>,
     /// What processes say of their calls, where the lens has a gate.
     pub calls: Vec<ProcessCalls>,
+    /// What the script did, the last of it.
+    pub script: Vec<String>,
+    /// Why the script was not carried out.
+    pub script_failed: Option<String>,
+    /// Where the threads of processes were when the time was up, in pieces of whole lines.
+    pub stacks: Vec<String>,
+    /// What was late and what went wrong, in a run that failed.
+    pub late: Vec<String>,
     /// What was left when all processes had ended: of the cluster, and processes that could not be ended.
     pub leftovers: Vec<String>,
 }
@@ -74,8 +84,14 @@ pub struct Process {
 pub struct End {
     /// Its exit code; `None` for one that a signal killed.
     pub code: Option<u8>,
+    /// The signal that killed it.
+    pub signal: Option<u8>,
     /// As a sentence about it.
     pub text: String,
+    /// How long after the start of the run.
+    pub after: Duration,
+    /// Whether another one had failed before.
+    pub is_consequence: bool,
     /// Whether it had been asked to end before.
     pub asked: bool,
     /// Whether it was killed on purpose.
@@ -108,7 +124,13 @@ impl Trial {
                         Status::Exited(code) => Some(code),
                         Status::Killed(_) => None,
                     },
+                    signal: match end.status {
+                        Status::Exited(_) => None,
+                        Status::Killed(signal) => Some(signal),
+                    },
                     text: end.status.to_string(),
+                    after: end.after,
+                    is_consequence: end.blame == Blame::Consequence,
                     asked: end.blame == Blame::Asked,
                     on_purpose: end.blame == Blame::Purpose,
                 }),
@@ -124,7 +146,12 @@ impl Trial {
             timed_out: account.timed_out.is_some(),
             interrupted: account.interrupted.map(Signal::as_raw),
             cluster_ended: account.cluster_ended.clone(),
+            lost: account.lost.clone(),
             calls: account.calls.clone(),
+            script: account.script.clone(),
+            script_failed: account.script_failed.clone(),
+            stacks: account.stacks.clone(),
+            late: account.late.clone(),
             leftovers: account.leftovers.clone(),
         }
     }

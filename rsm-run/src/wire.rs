@@ -19,6 +19,7 @@ const LONGEST: usize = 64 * 1024;
 const ROOM: usize = 1 << 20;
 
 /// One end of it.
+#[derive(Debug)]
 pub(crate) struct Wire {
     socket: OwnedFd,
 }
@@ -69,6 +70,12 @@ impl Wire {
         poll(&mut [PollFd::new(&self.socket, PollFlags::OUT)], Some(&patience)) == Ok(1)
     }
 
+    /// Whether most of the room is free: what may be left out is not to take the place of what may not.
+    pub(crate) fn is_roomy(&self) -> bool {
+        // A socket can be written to while a quarter of its room is taken, or less.
+        poll(&mut [PollFd::new(&self.socket, PollFlags::OUT)], Some(&Timespec::default())) == Ok(1)
+    }
+
     /// Takes the next message if there is one.
     pub(crate) fn receive<T: DeserializeOwned>(&self) -> Received<T> {
         let mut bytes = vec![0; LONGEST];
@@ -88,6 +95,12 @@ impl Wire {
                 }
             }
         }
+    }
+}
+
+impl From<Wire> for OwnedFd {
+    fn from(wire: Wire) -> OwnedFd {
+        wire.socket
     }
 }
 

@@ -176,7 +176,8 @@ mod tests {
     fn process(node: u32, code: Option<u8>) -> Process {
         let text =
             code.map_or_else(|| "was killed by signal 11 (SIGSEGV)".into(), |c| format!("ended with exit code {c}"));
-        let end = Some(End { code, text, asked: false, on_purpose: false });
+        let (signal, after) = (code.is_none().then_some(11), Duration::ZERO);
+        let end = Some(End { code, signal, text, after, is_consequence: false, asked: false, on_purpose: false });
         let (label, pid) = (node.to_string(), 100 + node as i32);
         Process { node, label, pid, end, was_running: false, hangs: Vec::new(), said: vec!["its words".into()] }
     }
@@ -189,6 +190,11 @@ mod tests {
             processes,
             interrupted: None,
             cluster_ended: None,
+            lost: None,
+            script: Vec::new(),
+            script_failed: None,
+            stacks: Vec::new(),
+            late: Vec::new(),
             calls: Vec::new(),
             leftovers: Vec::new(),
         }
@@ -249,7 +255,15 @@ mod tests {
     #[test]
     fn hangs_are_told_with_the_last_call() {
         let hanging = |node, hangs: &[&str]| Process {
-            end: Some(End { code: None, text: String::new(), asked: true, on_purpose: false }),
+            end: Some(End {
+                code: None,
+                signal: None,
+                text: String::new(),
+                after: Duration::ZERO,
+                is_consequence: false,
+                asked: true,
+                on_purpose: false,
+            }),
             was_running: true,
             hangs: hangs.iter().map(|&text| text.to_owned()).collect(),
             ..process(node, None)

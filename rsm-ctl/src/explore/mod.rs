@@ -95,6 +95,7 @@ impl Explorer {
             programs,
             timeout: None,
             on_timeout: None,
+            script: None,
             tag_output: false,
             keep_going: true,
             stdin: Some(Input::Nobody),
@@ -102,7 +103,8 @@ impl Explorer {
             junit_name: None,
             example: None,
         };
-        let plan = plan::of_run(run, verbosity, options)?;
+        // What a file's script would break is not what is explored here.
+        let plan = Plan { script: None, ..plan::of_run(run, verbosity, options)? };
         match plan.nodes() {
             nodes if node <= nodes => {}
             1 => return Err(Failure::usage(format!("there is no node {node} to kill: there is node 1 only"))),

@@ -36,6 +36,14 @@ pub(crate) struct RunArgs {
     /// installed and may attach, otherwise by /proc
     #[arg(long, value_name = "ACTION", value_enum)]
     pub(crate) on_timeout: Option<OnTimeout>,
+    /// Disturb the cluster by this script while the programs run: the statements of `rsm-ctl script`, and `node restart K`
+    ///
+    /// What it does to links before it first waits is done before any program starts, and the rest from when all have started.
+    /// Each action is a line on standard error. What it does to nodes is no failure: one that it kills is not counted, and may be
+    /// started again. A script that fails is a failure of the run, and so is one that was not over when the programs were;
+    /// `random` and `every` without a limit end with them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) script: Option<PathBuf>,
     /// Put the node id in brackets before every line of output
     ///
     /// Lines of different nodes never mix, tagged or not, while they are no longer than 1 MiB. Of a longer one pieces of

@@ -1,8 +1,10 @@
 //! What `run` and `up` are told, as a plan. What the command line says counts more than what a file says.
 
+use std::path::Path;
+
 use rsm_run::input::Input;
 use rsm_run::node_set::NodeSet;
-use rsm_run::plan::{GRACE, Home, NewCluster, Plan};
+use rsm_run::plan::{FaultScript, GRACE, Home, NewCluster, Plan};
 use rsm_run::program::Program;
 use rsm_run::task::{self, Common, Part};
 use rsm_run::verbosity::Verbosity;
@@ -13,6 +15,7 @@ use super::file::{self, Description, Reader};
 use super::lens;
 use super::words::{self, Options};
 use crate::failure::Failure;
+use crate::steer::script;
 
 /// The plan of `run`.
 pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> Result<Plan, Failure> {
@@ -21,6 +24,7 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> R
         mut programs,
         timeout,
         on_timeout,
+        script,
         tag_output,
         keep_going,
         stdin,
@@ -46,6 +50,7 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> R
         return Err(Failure::usage("--on-timeout needs a --timeout"));
     }
     file.junit_name = junit_name.or(file.junit_name);
+    let script = script.or(file.script.take()).map(|path| fault_script(&path)).transpose()?;
     let plan = laid_out(file, programs, verbosity, options)?;
     if plan.tasks.is_empty() {
         let text = "there is no program to run: name one after --, or in a [[program]] of the file";
@@ -59,8 +64,15 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> R
         keep_going,
         timeout,
         stacks,
+        script,
         ..plan
     })
+}
+
+/// A script that disturbs the run.
+fn fault_script(path: &Path) -> Result<FaultScript, Failure> {
+    let (name, script) = script::parsed(path)?;
+    Ok(FaultScript { name, script })
 }
 
 /// The plan of `up`.

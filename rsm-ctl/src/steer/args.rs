@@ -121,8 +121,9 @@ One statement to a line, carried out one after the other; # starts a comment.
   stop                      ends the script
 
 LIMIT      N times | for TIME | until CONDITION
-ACTION     [try] link down|up|error A B [one-way] [through CONTROLLER] | [try] node kill|stop|cont K
+ACTION     [try] link down|up|error A B [one-way] [through CONTROLLER] | [try] node kill|stop|cont|restart K
            [try] segment revoke K ID | say TEXT            (try: a failure is told and passed over)
+           node restart: only in the script of a run (`rsm-ctl run --script FILE`), which starts the node's programs again
 CONDITION  node K has [not] joined | node K has left | node K has [not] published ID | all nodes have joined
            node K has [not] connected to J | link A B [one-way] [through CONTROLLER] is [not] down|up|active
            joined by \"and\"

@@ -20,10 +20,7 @@ const MOST_BYTES: u64 = 1 << 20;
 /// Carries out a script.
 pub(crate) fn perform(args: &ScriptArgs, verbosity: Verbosity) -> Result<ExitCode, Failure> {
     let script = match (&args.file, args.random) {
-        (Some(file), _) => {
-            let (name, text) = read(file)?;
-            Script::parse(&text).map_err(|error| Failure::new(format!("{name}:{error}\n{}", error.excerpt())))?
-        }
+        (Some(file), _) => parsed(file)?.1,
         (None, seed) => {
             let text = chance(args, seed.unwrap_or_default());
             Script::parse(&text).map_err(|error| Failure::new(error.to_string()))?
@@ -66,6 +63,18 @@ fn failure(args: &ScriptArgs, stopped: &RunError) -> Failure {
 
 fn shown(file: &Path) -> String {
     if file == Path::new("-") { "standard input".to_owned() } else { printable::path(file) }
+}
+
+/// What a script is called in messages, and the script.
+///
+/// # Errors
+/// That it cannot be read, or where it is not understood.
+pub(crate) fn parsed(file: &Path) -> Result<(String, Script), Failure> {
+    let (name, text) = read(file)?;
+    match Script::parse(&text) {
+        Ok(script) => Ok((name, script)),
+        Err(error) => Err(Failure::new(format!("{name}:{error}\n{}", error.excerpt()))),
+    }
 }
 
 /// The file's name for messages, and its text.

@@ -20,6 +20,7 @@ mod programs;
 mod queries;
 mod rig;
 mod schema;
+mod scripted;
 mod standing;
 mod steering;
 mod summary;

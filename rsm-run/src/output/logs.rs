@@ -18,7 +18,15 @@ use crate::failure::{Failure, reason};
 const ROOM: usize = 4 << 20;
 
 /// The files, made and still empty.
-pub(crate) struct LogFiles(Vec<(PathBuf, File)>);
+pub(crate) struct LogFiles(Vec<LogFile>);
+
+struct LogFile {
+    /// What it is called in messages.
+    path: PathBuf,
+    file: File,
+    /// How many bytes it still takes.
+    room: u64,
+}
 
 /// The filling end.
 pub(crate) struct Logs {
@@ -64,7 +72,7 @@ impl LogFiles {
             for suffix in ["out", "err"] {
                 let path = directory.join(format!("node-{label}.{suffix}"));
                 match OpenOptions::new().write(true).create_new(true).open(&path) {
-                    Ok(file) => files.0.push((path, file)),
+                    Ok(file) => files.0.push(LogFile { path, file, room: u64::MAX }),
                     Err(error) => {
                         files.discard();
                         return Err(refused(&path, &error));
@@ -75,9 +83,17 @@ impl LogFiles {
         Ok(files)
     }
 
+    /// Files that somebody else has made: for each process that of its standard output and that of its standard error, each
+    /// of which takes `most` bytes.
+    pub(crate) fn given(files: Vec<File>, most: u64) -> LogFiles {
+        LogFiles(
+            files.into_iter().map(|file| LogFile { path: "what a node writes".into(), file, room: most }).collect(),
+        )
+    }
+
     /// Removes what was made: nothing will be written.
-    pub(crate) fn discard(&self) {
-        for (path, _) in &self.0 {
+    fn discard(&self) {
+        for LogFile { path, .. } in &self.0 {
             let _ = fs::remove_file(path);
         }
     }
@@ -147,8 +163,8 @@ impl Shared {
             let mut failure = None;
             let mut written = 0;
             for (index, bytes) in &pieces {
-                let (path, file) = &mut files.0[*index];
-                match file.write_all(bytes) {
+                let LogFile { path, file, room } = &mut files.0[*index];
+                match write_all_but(file, bytes, room) {
                     Ok(()) => written += bytes.len() as u64,
                     Err(error) => {
                         failure = Some(why(path, &error));
@@ -171,7 +187,7 @@ impl Shared {
 
     fn close(&self, files: LogFiles) {
         let mut failure = None;
-        for (path, file) in files.0 {
+        for LogFile { path, file, .. } in files.0 {
             if let Err(error) = descriptor::close(file) {
                 failure.get_or_insert_with(|| why(&path, &error));
             }
@@ -198,4 +214,40 @@ impl Shared {
 /// What is said of a log that is not kept.
 fn why(path: &Path, error: &io::Error) -> String {
     format!("{:?}: {}", path.display().to_string(), reason(error))
+}
+
+/// What stands where a file took no more.
+const CUT: &[u8] = b"\n[what came after is left out]\n";
+
+/// Writes as much as there is room for, and at its end that something is missing.
+fn write_all_but(file: &mut File, bytes: &[u8], room: &mut u64) -> io::Result<()> {
+    let length = bytes.len() as u64;
+    if length <= *room {
+        *room -= length;
+        return file.write_all(bytes);
+    }
+    let fits = usize::try_from(std::mem::take(room)).unwrap_or(usize::MAX);
+    match fits {
+        0 => Ok(()),
+        fits => file.write_all(&bytes[..fits]).and_then(|()| file.write_all(CUT)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{MemfdFlags, memfd_create};
+    use std::io::{Read, Seek};
+
+    #[test]
+    fn a_file_takes_no_more_than_it_has_room_for_and_says_so_once() {
+        let mut file = File::from(memfd_create("rsm-test", MemfdFlags::CLOEXEC).unwrap());
+        let mut room = 8;
+        for piece in ["abcd", "efgh-", "ijkl"] {
+            write_all_but(&mut file, piece.as_bytes(), &mut room).unwrap();
+        }
+        let mut text = String::new();
+        file.rewind().and_then(|()| file.read_to_string(&mut text)).unwrap();
+        assert_eq!(text, format!("abcdefgh{}", str::from_utf8(CUT).unwrap()));
+    }
 }

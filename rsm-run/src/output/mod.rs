@@ -38,6 +38,13 @@ pub(crate) struct Ends {
     pub(crate) stderr: OwnedFd,
 }
 
+impl Ends {
+    /// The same ends once more, for a process that starts again.
+    pub(crate) fn try_clone(&self) -> io::Result<Ends> {
+        Ok(Ends { stdout: self.stdout.try_clone()?, stderr: self.stderr.try_clone()? })
+    }
+}
+
 /// The front's own outputs, and the order in which things about them are kept here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {

@@ -29,7 +29,7 @@ use fields::{Fields, Value, list, number, parsed, table, text, truth, wrong};
 use source::Source;
 
 /// Keys of the whole file.
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "nodes",
     "name",
     "controllers",
@@ -47,6 +47,7 @@ const KEYS: [&str; 22] = [
     "grace",
     "timeout",
     "on-timeout",
+    "script",
     "stdin",
     "tag-output",
     "keep-going",
@@ -54,7 +55,8 @@ const KEYS: [&str; 22] = [
     "junit-name",
 ];
 /// Those that only say something about a `run`.
-const OF_RUN: [&str; 7] = ["timeout", "on-timeout", "stdin", "tag-output", "keep-going", "junit", "junit-name"];
+const OF_RUN: [&str; 8] =
+    ["timeout", "on-timeout", "script", "stdin", "tag-output", "keep-going", "junit", "junit-name"];
 /// Keys of a program.
 const PROGRAM: [&str; 6] = ["nodes", "run", "processes", "env", "cwd", "pin"];
 /// Keys of a link.
@@ -74,6 +76,7 @@ pub(crate) struct Description {
     pub(crate) grace: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) on_timeout: Option<OnTimeout>,
+    pub(crate) script: Option<PathBuf>,
     pub(crate) stdin: Option<Input>,
     pub(crate) tag_output: bool,
     pub(crate) keep_going: bool,
@@ -142,6 +145,7 @@ fn describe(source: &Source, reader: Reader) -> Result<Description, Failure> {
         grace: file.take("grace", parsed(duration::parse))?,
         timeout: file.take("timeout", parsed(duration::parse_positive))?,
         on_timeout: file.take("on-timeout", parsed(|text| OnTimeout::from_str(text, false)))?,
+        script: file.take("script", place)?,
         stdin: file.take("stdin", |source, value| input(source, value, nodes))?,
         tag_output: file.take("tag-output", truth)?.unwrap_or(false),
         keep_going: file.take("keep-going", truth)?.unwrap_or(false),
@@ -170,6 +174,7 @@ fn part(source: &Source, value: &Value<'_>, nodes: u32) -> Result<Part, Failure>
         program: program(source, run)?,
         processes: fields.take("processes", |source, value| number(source, value, 1, most))?.unwrap_or(1),
         environment: fields.take("env", variables)?.unwrap_or_default(),
+        without: Vec::new(),
         directory: fields.take("cwd", directory)?,
         pin: fields.take("pin", pin)?,
     })
@@ -303,6 +308,7 @@ mod tests {
             timeout = '5s'
             grace = '100ms'
             stdin = 2
+            script = 'faults.txt'
             keep-going = true
             tag-output = true
             log-dir = 'logs'
@@ -335,7 +341,7 @@ mod tests {
         assert_eq!(file.lens.lens(), Some(rsm::lens::Lens::chaos(7).model(rsm::lens::Model::Sci)));
         assert_eq!((file.timeout, file.grace), (Some(Duration::from_secs(5)), Some(Duration::from_millis(100))));
         assert_eq!((file.stdin, file.keep_going, file.tag_output), (Some(Input::Node(2)), true, true));
-        assert_eq!(file.log_dir.unwrap(), Path::new("./logs"));
+        assert_eq!((file.log_dir.unwrap(), file.script.unwrap()), ("./logs".into(), "./faults.txt".into()));
         assert_eq!(file.parts.len(), 2);
         assert_eq!((file.parts[1].processes, file.parts[1].pin.clone()), (2, Some(Pin::List(vec![0]))));
         assert_eq!(file.links[1], CutLink { from: 3, to: 1, both: false, controller: Some("shm1".into()) });

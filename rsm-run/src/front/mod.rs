@@ -1,5 +1,7 @@
 //! The process the user started: hears the terminal, shows the nodes' output, gives the exit code.
 
+mod owner;
+
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -30,12 +32,26 @@ use crate::verbosity::Verbosity;
 use crate::warden::{self, Channels};
 use crate::wire::{Received, Wire};
 use crate::{descendants, notice, summary};
+pub(crate) use owner::{Owner, owned};
+
+/// For whom a run is watched.
+#[derive(Default)]
+struct Audience<'a> {
+    /// Whether a report is to be written.
+    reported: bool,
+    announce: Option<&'a Wire>,
+    owner: Option<Owner>,
+    /// Where what nodes write is kept, if not where the plan says.
+    logs: Option<LogFiles>,
+}
 
 /// The front at work.
 struct Front<'a> {
     plan: Plan,
     /// Who wants to know the first thing that is told about the run.
     announce: Option<&'a Wire>,
+    /// Until it has gone.
+    owner: Option<Owner>,
     signals: SignalQueue,
     /// Ctrl-Z, unless whoever started us had it ignored.
     stop: Option<StopSignal>,
@@ -67,7 +83,7 @@ struct Front<'a> {
 /// # Crash
 /// The warden notices by its pidfd and ends every process of the run, then itself. The report stays empty.
 pub fn run(plan: Plan, report: Option<Report>) -> Result<ExitCode, Failure> {
-    match watched(plan, report.is_some(), None) {
+    match watched(plan, Audience { reported: report.is_some(), ..Audience::default() }) {
         Ok(front) => {
             let (tasks, code) = (&front.plan.tasks, front.ending.code());
             match report.map_or(Ok(()), |report| report.write(tasks, &front.account, &front.forwarder)) {
@@ -86,7 +102,7 @@ pub fn run(plan: Plan, report: Option<Report>) -> Result<ExitCode, Failure> {
 
 /// Runs a plan without a report; `announce` is told how it began.
 pub(crate) fn announced(plan: Plan, announce: &Wire) -> Result<ExitCode, Failure> {
-    watched(plan, false, Some(announce)).map(|front| front.ending.code())
+    watched(plan, Audience { announce: Some(announce), ..Audience::default() }).map(|front| front.ending.code())
 }
 
 /// Runs a plan whose course is wanted as facts.
@@ -94,7 +110,10 @@ pub(crate) fn announced(plan: Plan, announce: &Wire) -> Result<ExitCode, Failure
 /// # Errors
 /// Why it did not start.
 pub(crate) fn tried(plan: Plan) -> Result<Trial, Failure> {
-    let front = watched(plan, false, None)?;
+    watched(plan, Audience::default()).and_then(|front| trial(&front))
+}
+
+fn trial(front: &Front<'_>) -> Result<Trial, Failure> {
     let (tasks, account, code) = (&front.plan.tasks, &front.account, front.ending.code());
     match &account.refused {
         Some(message) => Err(Failure { code, message: message.clone() }),
@@ -103,31 +122,28 @@ pub(crate) fn tried(plan: Plan) -> Result<Trial, Failure> {
 }
 
 /// A run from start to end.
-fn watched(plan: Plan, reported: bool, announce: Option<&Wire>) -> Result<Front<'_>, Failure> {
+fn watched(plan: Plan, mut audience: Audience<'_>) -> Result<Front<'_>, Failure> {
     raise_descriptor_limit();
     let count = plan.tasks.len();
-    let kept = if reported { output::KEPT_FOR_REPORT } else { output::KEPT };
+    let kept = if audience.reported { output::KEPT_FOR_REPORT } else { output::KEPT };
     // Logs keep the two apart.
-    let together = plan.log_dir.is_none() && output::are_one();
+    let together = plan.log_dir.is_none() && audience.logs.is_none() && output::are_one();
     let (streams, ends) = output::open_streams(count, kept, together).map_err(|error| {
         let what = if count == 1 { "a process".to_owned() } else { format!("{count} processes") };
         Failure::system(&format!("cannot make the output streams of {what}"), error)
     })?;
     let labels = plan.tasks.iter().map(|task| &*task.label);
-    let logs = plan.log_dir.as_ref().map(|directory| LogFiles::create(directory, labels)).transpose()?;
-    let mut front = start(plan, streams, ends, logs, announce)?;
+    if let Some(directory) = &plan.log_dir {
+        audience.logs = Some(LogFiles::create(directory, labels)?);
+    }
+    let mut front = start(plan, streams, ends, audience)?;
     front.watch();
     Ok(front)
 }
 
-fn start<'a>(
-    plan: Plan,
-    streams: Streams,
-    ends: Vec<Ends>,
-    logs: Option<LogFiles>,
-    announce: Option<&'a Wire>,
-) -> Result<Front<'a>, Failure> {
+fn start<'a>(plan: Plan, streams: Streams, ends: Vec<Ends>, audience: Audience<'a>) -> Result<Front<'a>, Failure> {
     let refused = |call: &'static str| move |error| Failure::call("cannot start a run", call, error);
+    let Audience { announce, owner, logs, .. } = audience;
     descendants::can_be_found().map_err(|why| Failure::lacking(format!("cannot start a run: {why}")))?;
     let (input, feeder) = input::take(plan.terminal).map_err(refused("its input"))?;
     let stop = (!process::is_ignored(Signal::TSTP)).then(StopSignal::new).transpose().map_err(refused("signalfd"))?;
@@ -140,7 +156,7 @@ fn start<'a>(
     let strangers = descendants::list(&[]).map_err(refused("/proc"))?;
     match process::fork().map_err(refused("fork"))? {
         Forked::Child => {
-            drop((signals, stop, streams, wire, feeder, logs));
+            drop((signals, stop, streams, wire, feeder, logs, owner));
             warden::serve(&plan, wardens_wire, itself, Channels { input, ends });
             std::process::exit(0);
         }
@@ -166,6 +182,7 @@ fn start<'a>(
                 account: Account::new(plan.tasks.len()),
                 plan,
                 announce,
+                owner,
                 signals,
                 stop,
                 warden,
@@ -204,6 +221,7 @@ impl Front<'_> {
             self.wait();
             self.look_at_output();
             self.listen();
+            self.hear_owner();
             while let Some(signal) = self.signals.next() {
                 self.hear(signal);
             }
@@ -236,6 +254,8 @@ impl Front<'_> {
         events.extend(stop.map(|stop| PollFd::new(stop, PollFlags::IN)));
         events.extend(self.pidfd.iter().map(|pidfd| PollFd::new(pidfd, PollFlags::IN)));
         events.extend(self.wire.iter().map(|wire| PollFd::new(wire, PollFlags::IN)));
+        let owner = self.owner.iter().flat_map(|owner| [owner.wire.as_fd(), owner.process.as_fd()]);
+        events.extend(owner.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)));
         let fed = events.len();
         let feeding = self.feeder.as_ref().and_then(Feeder::wanted);
         events.extend(feeding.map(|(source, flags)| PollFd::from_borrowed_fd(source, flags)));
@@ -315,7 +335,9 @@ impl Front<'_> {
         if let Some(line) = notice::of(message, &self.plan) {
             self.forwarder.say(&line);
         }
-        if let Some(announce) = self.announce.take_if(|_| !matches!(message, ToFront::Suspended)) {
+        if let Some(owner) = &self.owner {
+            owner.wire.send(message);
+        } else if let Some(announce) = self.announce.take_if(|_| !matches!(message, ToFront::Suspended)) {
             announce.send(message);
         } else if let (ToFront::Started { cluster, .. }, true) = (message, self.plan.stays) {
             let text = notice::usage(cluster, self.plan.nodes(), self.plan.verbosity);
@@ -332,6 +354,9 @@ impl Front<'_> {
             | ToFront::Calls { .. }
             | ToFront::Leftovers { .. }
             | ToFront::Started { .. }
+            | ToFront::Restarted { .. }
+            | ToFront::Scripted { .. }
+            | ToFront::ScriptFailed { .. }
             | ToFront::Ended { .. }
             | ToFront::Left { .. }
             | ToFront::Late { .. }
@@ -353,7 +378,9 @@ impl Front<'_> {
                 let processes = left.into_iter().map(descendants::described).collect();
                 self.told(&ToFront::Escaped { processes });
             }
-            self.forwarder.say(&notice::warden_gone(self.warden, status.and_then(|(_, status)| Status::of(status))));
+            let how = notice::warden_gone(self.warden, status.and_then(|(_, status)| Status::of(status)));
+            self.forwarder.say(&format!("rsm-ctl: {how}"));
+            self.account.lost = Some(how);
             self.ending.lost();
         }
     }

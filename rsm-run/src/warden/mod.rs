@@ -1,5 +1,7 @@
 //! The process between the front and the nodes: hosts the agent, is the parent of every node, ends them all.
 
+mod script;
+
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -26,8 +28,10 @@ use crate::signals::SignalQueue;
 use crate::stacks::{self, Stacks};
 use crate::status::Status;
 use crate::supervision::{Order, Supervision};
+use crate::task::Task;
 use crate::wire::{Received, Wire};
 use crate::{descendants, process, program};
+use script::{Following, Waiting};
 
 /// Most of them that are named.
 const MOST_NAMED: usize = 32;
@@ -83,6 +87,7 @@ pub(crate) struct Warden<'a> {
     give_up: Option<Instant>,
     /// While the processes are asked where they are, before they are asked to end.
     stacks: Option<Stacks>,
+    script: Following,
 }
 
 /// Serves a run from start to end in a process just forked from the front.
@@ -90,10 +95,11 @@ pub(crate) struct Warden<'a> {
 /// # Crash
 /// The nodes' processes are killed by the kernel; what they forked becomes the front's, which ends it.
 pub(crate) fn serve(plan: &Plan, wire: Wire, front: OwnedFd, channels: Channels) {
-    match start(plan, channels) {
-        Ok((children, hosting, processes)) => {
+    match start(plan, &wire, channels) {
+        Ok(Begun { children, hosting, processes, script }) => {
             let pids: Vec<Pid> = processes.iter().map(|process| process.pid).collect();
             wire.send(&ToFront::Started { cluster: hosting.name().to_owned(), processes: raw(&pids) });
+            let script = script.begin();
             let supervision = Supervision::new(Instant::now(), plan.timeout, plan.grace, plan.keep_going);
             Warden {
                 plan,
@@ -110,6 +116,7 @@ pub(crate) fn serve(plan: &Plan, wire: Wire, front: OwnedFd, channels: Channels)
                 asking: None,
                 give_up: None,
                 stacks: None,
+                script,
             }
             .watch();
         }
@@ -121,14 +128,23 @@ pub(crate) fn serve(plan: &Plan, wire: Wire, front: OwnedFd, channels: Channels)
     }
 }
 
-fn start(plan: &Plan, channels: Channels) -> Result<(SignalQueue, Hosting<'_>, Vec<Process>), Failure> {
+/// A run whose processes have started.
+struct Begun<'a> {
+    children: SignalQueue,
+    hosting: Hosting<'a>,
+    processes: Vec<Process>,
+    script: Waiting,
+}
+
+fn start<'a>(plan: &'a Plan, wire: &Wire, channels: Channels) -> Result<Begun<'a>, Failure> {
     let children = prepare().map_err(|(call, error)| Failure::call("cannot set up the agent", call, error))?;
     let hosting = match &plan.home {
         Home::New(new) => host(new, plan)?,
         Home::Running(entrance) => Hosting::Entered { entrance, closed: false },
     };
+    let script = Waiting::prepare(plan, &hosting, wire, &channels.ends)?;
     let processes = start_nodes(plan, &hosting, channels)?;
-    Ok((children, hosting, processes))
+    Ok(Begun { children, hosting, processes, script })
 }
 
 /// Becomes the warden.
@@ -152,25 +168,29 @@ fn start_nodes(plan: &Plan, hosting: &Hosting<'_>, channels: Channels) -> Result
     for (index, (task, ends)) in plan.tasks.iter().zip(channels.ends).enumerate() {
         let mine = if plan.reader == Some(index) { input.take() } else { None };
         let stdin = mine.map_or_else(Stdio::null, Stdio::from);
-        let started = node::start(task, hosting.environment(task.node)?, stdin, ends, plan.descriptors);
-        let pid =
-            started.map_err(|error| match (process::failed_before_exec(&error), Errno::from_io_error(&error)) {
-                (Some(error), _) => Failure::system(&format!("cannot start node {}", task.label), error),
-                // No room for another process: that is not the program's fault.
-                (None, None | Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE)) => {
-                    Failure::system(&format!("cannot start node {}", task.label), error)
-                }
-                (None, Some(errno)) => program::refused(&task.program, errno),
-            })?;
+        let pid = start_node(plan, hosting, task, stdin, ends)?;
         processes.push(Process { index, pid });
     }
     Ok(processes)
 }
 
+fn start_node(plan: &Plan, hosting: &Hosting<'_>, task: &Task, stdin: Stdio, ends: Ends) -> Result<Pid, Failure> {
+    let started = node::start(task, hosting.environment(task.node)?, stdin, ends, plan.descriptors);
+    started.map_err(|error| match (process::failed_before_exec(&error), Errno::from_io_error(&error)) {
+        (Some(error), _) => Failure::system(&format!("cannot start node {}", task.label), error),
+        // No room for another process: that is not the program's fault.
+        (None, None | Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE)) => {
+            Failure::system(&format!("cannot start node {}", task.label), error)
+        }
+        (None, Some(errno)) => program::refused(&task.program, errno),
+    })
+}
+
 impl Warden<'_> {
     /// Goes on until no process of any node is left, then ends the cluster and says so.
     fn watch(mut self) {
-        while !self.gives_up() && (self.reap() || self.stays() || self.waits_for_guests()) {
+        while !self.gives_up() && (self.reap() || self.stays() || self.restarts() || self.waits_for_guests()) {
+            self.follow_script();
             self.tell_left();
             while let Some(order) = self.supervision.due(Instant::now()) {
                 self.obey(order);
@@ -199,8 +219,7 @@ impl Warden<'_> {
                 self.wire.send(&ToFront::Leftovers { lines });
             }
         }
-        drop(self.hosting);
-        self.wire.send(&ToFront::Finished { code: self.supervision.code() });
+        self.end_cluster();
     }
 
     /// Whether the cluster has a gate, and the front is to know what comes of it.
@@ -269,6 +288,7 @@ impl Warden<'_> {
             events.push(PollFd::new(&self.wire, PollFlags::IN));
             events.push(PollFd::new(&self.front, PollFlags::IN));
         }
+        events.extend(self.script.sources().map(|script| PollFd::from_borrowed_fd(script, PollFlags::IN)));
         events.extend(self.stacks.iter().map(|stacks| PollFd::new(stacks, PollFlags::IN)));
         events.extend(self.hosting.sources().into_iter().map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN)));
         let _ = poll(&mut events, timeout.as_ref());
@@ -480,14 +500,15 @@ impl Warden<'_> {
     fn ended(&mut self, pid: Pid, status: Status, core: bool) {
         let Some(place) = self.processes.iter().position(|process| process.pid == pid) else { return };
         let Process { index, .. } = self.processes.remove(place);
-        let on_purpose = self.hosting.killed(self.plan.tasks[index].node, pid, status);
+        let on_purpose = self.script.has_ended(pid) || self.hosting.killed(self.plan.tasks[index].node, pid, status);
         let blame = self.supervision.node_ended(Instant::now(), status, on_purpose);
         self.wire.send(&ToFront::Ended { index, process: pid.as_raw_pid(), status, core, blame });
     }
 
     /// Whether the nodes have ended well, and the front is to know what goes on.
     fn has_left(&self) -> bool {
-        self.processes.is_empty() && self.supervision.is_undisturbed() && !self.told_left && !self.plan.stays
+        let none = self.processes.is_empty() && !self.restarts();
+        none && self.supervision.is_undisturbed() && !self.told_left && !self.plan.stays
     }
 
     fn tell_left(&mut self) {
