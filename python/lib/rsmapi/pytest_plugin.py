@@ -285,8 +285,9 @@ def _judged(directory: str, options: Options, complaints: str) -> Verdict:
         elif failed:
             pass
         elif process["was_running"]:
-            hangs = "".join(f"; {sentence}" for sentence in process["hangs"])
-            failures.append((float("inf"), f"{name} still ran after {options.timeout:g} s{hangs}"))
+            hangs = " and ".join(f"it {sentence}" for sentence in process["hangs"])
+            text = f"{name} still ran after {options.timeout:g} s"
+            failures.append((float("inf"), f"{text}: {hangs}" if hangs else text))
         elif end is None:
             failures.append((float("inf"), f"{name} was not started"))
         elif end["asked"]:
