@@ -141,7 +141,7 @@ impl Cluster {
     /// Raises SegInUse while another thread is in a call of it.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         match self.held.take() {
-            Ok(cluster) => {
+            Ok((cluster, _away)) => {
                 py.detach(|| drop(cluster));
                 Ok(())
             }

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)] // the buffer protocol: see `view`
 
 use crate::errors::{Told, raised};
-use crate::held::{Held, drop_aside};
+use crate::held::{Away, Held, drop_aside};
 use crate::importers::ImporterEvents;
 use crate::local::{self, Local};
 use crate::view;
@@ -29,12 +29,14 @@ pub(crate) struct Export {
     adopted: Mutex<Option<Local>>,
 }
 
-const WHAT: &str = "this export";
-
 impl Export {
     pub(crate) fn new(export: rsm::Export, adopted: Option<Local>) -> Export {
         let length = export.len();
         Export { held: Held::new(export, "the export was destroyed"), length, adopted: Mutex::new(adopted) }
+    }
+
+    fn take(&self, py: Python<'_>) -> PyResult<(rsm::Export, Away<'_, rsm::Export>)> {
+        self.held.take().map_err(|refusal| refusal.told(py, self.held.gone(), "this export"))
     }
 
     fn adopted(&self) -> std::sync::MutexGuard<'_, Option<Local>> {
@@ -103,9 +105,9 @@ impl Export {
     /// SegStillMapped while there is a view of the old memory; SegInUse while another thread is in a call of it.
     fn rebind(&self, memory: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = memory.py();
-        let mut export = self.held.take().map_err(|refusal| refusal.told(py, self.held.gone(), WHAT))?;
+        let (mut export, away) = self.take(py)?;
         let rebound = local::rebind(memory, &mut export);
-        self.held.put_back(export);
+        away.give_back(export);
         // The old memory is the program's again.
         let old = self.adopted().replace(rebound?);
         drop(old);
@@ -118,7 +120,7 @@ impl Export {
     /// call of it; InsufficientMem, InsufficientResources when adopted memory cannot be given back, and it can be tried again;
     /// CtlrNotPresent when the cluster has ended, and the segment with it; BadSegHndl when it was destroyed already.
     fn destroy(&self, py: Python<'_>) -> PyResult<()> {
-        let mut export = self.held.take().map_err(|refusal| refusal.told(py, self.held.gone(), WHAT))?;
+        let (mut export, away) = self.take(py)?;
         loop {
             let failed = match py.detach(|| export.try_destroy()) {
                 Ok(()) => break,
@@ -130,7 +132,7 @@ impl Export {
             };
             // One that has gone with its cluster is not there to be tried again.
             if !export.is_empty() {
-                self.held.put_back(export);
+                away.give_back(export);
             }
             return Err(failed);
         }

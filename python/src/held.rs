@@ -18,7 +18,12 @@ pub(crate) struct Held<T> {
 struct State<T> {
     object: Option<Arc<T>>,
     views: usize,
+    /// Taken by a call that has not ended: the object may come back.
+    away: bool,
 }
+
+/// A call has taken the object away, to end it, or to change it and give it back.
+pub(crate) struct Away<'a, T>(&'a Held<T>);
 
 /// Why an object cannot be taken away.
 pub(crate) enum Refusal {
@@ -28,12 +33,14 @@ pub(crate) enum Refusal {
     Viewed(usize),
     /// A call, or a span, has it.
     Used,
+    /// Another call has taken it away.
+    Away,
 }
 
 impl<T> Held<T> {
     /// An object; `gone` is a sentence for who comes when it has been taken away.
     pub(crate) fn new(object: T, gone: &'static str) -> Held<T> {
-        Held { state: Mutex::new(State { object: Some(Arc::new(object)), views: 0 }), gone }
+        Held { state: Mutex::new(State { object: Some(Arc::new(object)), views: 0, away: false }), gone }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -45,7 +52,12 @@ impl<T> Held<T> {
     /// # Errors
     /// BAD_SEG_HNDL when it was taken away.
     pub(crate) fn get(&self, py: Python<'_>) -> PyResult<Arc<T>> {
-        self.lock().object.clone().ok_or_else(|| refused(py, Code::BadSegHndl, self.gone))
+        let state = self.lock();
+        match &state.object {
+            Some(object) => Ok(Arc::clone(object)),
+            None if state.away => Err(refused(py, Code::SegInUse, AWAY)),
+            None => Err(refused(py, Code::BadSegHndl, self.gone)),
+        }
     }
 
     /// The object, if it is still there.
@@ -67,22 +79,23 @@ impl<T> Held<T> {
         state.views = state.views.saturating_sub(1);
     }
 
-    /// Takes the object away.
-    pub(crate) fn take(&self) -> Result<T, Refusal> {
+    /// Takes the object away; until the second part is dropped others are told that it may come back.
+    pub(crate) fn take(&self) -> Result<(T, Away<'_, T>), Refusal> {
         let mut state = self.lock();
         if state.object.is_some() && state.views > 0 {
             return Err(Refusal::Viewed(state.views));
         }
-        let object = state.object.take().ok_or(Refusal::Gone)?;
-        Arc::try_unwrap(object).map_err(|object| {
-            state.object = Some(object);
-            Refusal::Used
-        })
-    }
-
-    /// Gives back what was taken away.
-    pub(crate) fn put_back(&self, object: T) {
-        self.lock().object = Some(Arc::new(object));
+        let object = state.object.take().ok_or(if state.away { Refusal::Away } else { Refusal::Gone })?;
+        match Arc::try_unwrap(object) {
+            Ok(object) => {
+                state.away = true;
+                Ok((object, Away(self)))
+            }
+            Err(object) => {
+                state.object = Some(object);
+                Err(Refusal::Used)
+            }
+        }
     }
 
     /// The object, when its Python object goes: no call has it, and no view.
@@ -96,6 +109,22 @@ impl<T> Held<T> {
     }
 }
 
+impl<T> Away<'_, T> {
+    /// Gives the object back.
+    pub(crate) fn give_back(self, object: T) {
+        self.0.lock().object = Some(Arc::new(object));
+    }
+}
+
+impl<T> Drop for Away<'_, T> {
+    fn drop(&mut self) {
+        self.0.lock().away = false;
+    }
+}
+
+/// What is said of an object that another call has taken away.
+const AWAY: &str = "another thread is destroying or changing it";
+
 impl Refusal {
     /// The exception, for an object that is called `what`.
     pub(crate) fn told(self, py: Python<'_>, gone: &str, what: &str) -> PyErr {
@@ -108,6 +137,7 @@ impl Refusal {
                 );
                 refused(py, Code::SegStillMapped, text)
             }
+            Refusal::Away => refused(py, Code::SegInUse, AWAY),
             Refusal::Used => {
                 let text = format!("{what} is in use: a barrier of it is open, or another thread is in a call of it");
                 refused(py, Code::SegInUse, text)

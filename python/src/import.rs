@@ -339,7 +339,7 @@ impl Import {
             return Err(refused(py, Code::SegStillMapped, text));
         }
         match self.held.take() {
-            Ok(import) => py.detach(|| import.disconnect()).told(py),
+            Ok((import, _away)) => py.detach(|| import.disconnect()).told(py),
             Err(refusal) => Err(refusal.told(py, self.held.gone(), "this import")),
         }
     }

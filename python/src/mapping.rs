@@ -104,7 +104,8 @@ impl Mapping {
     ///
     /// Raises SegStillMapped while there is a view of its memory (memoryview, numpy array); BadSegHndl when it was unmapped already.
     fn unmap(&self, py: Python<'_>) -> PyResult<()> {
-        let mapping = self.held.take().map_err(|refusal| refusal.told(py, self.held.gone(), "this mapping"))?;
+        let (mapping, _away) =
+            self.held.take().map_err(|refusal| refusal.told(py, self.held.gone(), "this mapping"))?;
         py.detach(|| drop(mapping));
         self.counted.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok(())

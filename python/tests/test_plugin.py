@@ -228,6 +228,35 @@ def test_nodes_run_what_pytest_runs(story, pytester):
     result.assert_outcomes(passed=4)
 
 
+def test_output_is_seen_at_once(story):
+    result = story(
+        """
+        @pytest.mark.cluster(nodes=2)
+        def test_prints():
+            print(f"this is node {node()}")
+        """,
+        "-s",
+    )
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines_random(["*[[]1[]] this is node 1", "*[[]2[]] this is node 2"])
+
+
+def test_a_launcher_that_is_killed(story):
+    result = story(
+        """
+        @pytest.mark.cluster(nodes=2)
+        def test_kills_its_launcher():
+            # The parent of the node's parent.
+            with open(f"/proc/{os.getppid()}/stat") as stat:
+                launcher = int(stat.read().rsplit(")", 1)[1].split()[1])
+            os.kill(launcher, 9)
+            rsmapi.Controller().export(65536).wait()
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["the launcher ended before it could tell how the run went*"])
+
+
 HANGS = """
 import os, pathlib, rsmapi, pytest
 

@@ -136,6 +136,8 @@ class Runner:
     def run(self, item: Any, options: Options, seed: Optional[str], alone: bool) -> "Verdict":
         """Runs an item once, and judges; `alone` says that it is run but once."""
         directory = tempfile.mkdtemp(prefix="rsmapi-pytest-")
+        # With -s, what nodes write is seen at once.
+        live = self.config.getoption("capture", "fd") == "no"
         try:
             logs = os.path.join(directory, "logs")
             node_order = _written(
@@ -157,15 +159,16 @@ class Runner:
                 "faults": options.faults,
                 "controllers": options.controllers,
                 "log_dir": logs,
+                "tag_output": live,
             }
             command = [sys.executable, os.path.join(os.path.dirname(__file__), "_pytest_node.py"), node_order]
             order = {"parent": os.getpid(), "directory": directory, "command": command, "settings": settings}
-            complaints = _launched(_written(directory, "run", order), options, directory)
+            complaints = _launched(_written(directory, "run", order), options, directory, live)
             verdict = _judged(directory, options, complaints)
             if verdict.failed is None and not alone:
                 # Of many that passed the output is no news.
                 return verdict
-            for name, text in _sections(directory, logs, options.nodes, complaints):
+            for name, text in _sections(directory, logs, options.nodes, complaints) if not live else ():
                 item.add_report_section("call", name, text)
             return verdict
         finally:
@@ -218,15 +221,15 @@ def _environment() -> Dict[str, str]:
     return environment
 
 
-def _launched(order: str, options: Options, directory: str) -> str:
-    """Runs the launcher to its end, and answers what it said on standard error about the run, not what nodes wrote."""
+def _launched(order: str, options: Options, directory: str, live: bool) -> str:
+    """Runs the launcher to its end, and answers what was written to its standard error, if that is not seen `live`."""
     complaints = os.path.join(directory, "launcher.err")
     with open(complaints, "wb") as stderr:
         launcher = subprocess.Popen(
             [sys.executable, "-m", "rsmapi._pytest_run", order],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
+            stdout=None if live else subprocess.DEVNULL,
+            stderr=None if live else stderr,
             env=_environment(),
         )
         try:
