@@ -19,9 +19,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// A barrier can be opened again when it is closed; any number of them may be open.
 #[pyclass(frozen, module = "rsmapi")]
 pub(crate) struct Barrier {
-    import: Py<Import>,
-    kind: BarrierType,
+    /// First, so that it is not the span whose end frees the import.
     span: Mutex<Option<OwnedSpan>>,
+    kind: BarrierType,
+    import: Py<Import>,
 }
 
 impl Barrier {
@@ -51,23 +52,27 @@ impl Barrier {
     /// Raises BarrierOpenFailed when it is open already; BadSegHndl when the import was disconnected.
     fn open(&self, py: Python<'_>) -> PyResult<()> {
         let import = self.import.get().get(py)?;
-        let mut span = self.span();
-        if span.is_some() {
-            let text = "the barrier is open already: close it first, or make another one";
-            return Err(refused(py, Code::BarrierOpenFailed, text));
+        let opened = OwnedSpan::open(import, self.kind).told(py)?;
+        // Nothing of Python runs while it is locked.
+        let surplus = {
+            let mut span = self.span();
+            if span.is_some() { Some(opened) } else { span.replace(opened) }
+        };
+        match surplus {
+            None => Ok(()),
+            Some(_) => {
+                let text = "the barrier is open already: close it first, or make another one";
+                Err(refused(py, Code::BarrierOpenFailed, text))
+            }
         }
-        *span = Some(OwnedSpan::open(import, self.kind).told(py)?);
-        Ok(())
     }
 
     /// Makes what was stored before it visible before what is stored after it. The barrier stays open.
     ///
     /// Raises BarrierNotOpened when it is not open.
     fn order(&self, py: Python<'_>) -> PyResult<()> {
-        match &*self.span() {
-            Some(span) => span.order().told(py),
-            None => Err(not_open(py)),
-        }
+        let ordered = self.span().as_ref().map(OwnedSpan::order);
+        ordered.map_or_else(|| Err(not_open(py)), |ordered| ordered.told(py))
     }
 
     /// Ends it, and says whether everything stored through the import since it was opened has reached the exporter's memory. Where
@@ -76,7 +81,8 @@ impl Barrier {
     /// Raises ConnAborted when the connection was cut: connect again. BarrierFailure when the link had an error or changed its state
     /// meanwhile: do it again. BarrierNotOpened when it is not open.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let span = self.span().take().ok_or_else(|| not_open(py))?;
+        let span = self.span().take();
+        let span = span.ok_or_else(|| not_open(py))?;
         // With a lens it waits for what is late.
         py.detach(|| span.close()).told(py)
     }

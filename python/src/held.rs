@@ -1,7 +1,8 @@
 //! An object of the library in a Python object: calls borrow it, one call takes it away.
 //!
 //! A call has an `Arc` of its own while it runs. Whoever takes the object away gets it only when no call has it. The lock is
-//! held for a few instructions, by threads that are attached to the interpreter: a thread that forks finds it free.
+//! held for a few instructions, by threads that are attached to the interpreter, and nothing of Python runs meanwhile: a
+//! thread that forks finds it free, and nobody waits for it with the interpreter in hand.
 
 use crate::errors::refused;
 use pyo3::prelude::*;
@@ -50,12 +51,15 @@ impl<T> Held<T> {
     /// The object, for a call.
     ///
     /// # Errors
-    /// BAD_SEG_HNDL when it was taken away.
+    /// BAD_SEG_HNDL when it was taken away; SEG_IN_USE while it may come back.
     pub(crate) fn get(&self, py: Python<'_>) -> PyResult<Arc<T>> {
-        let state = self.lock();
-        match &state.object {
-            Some(object) => Ok(Arc::clone(object)),
-            None if state.away => Err(refused(py, Code::SegInUse, AWAY)),
+        let (object, away) = {
+            let state = self.lock();
+            (state.object.clone(), state.away)
+        };
+        match object {
+            Some(object) => Ok(object),
+            None if away => Err(refused(py, Code::SegInUse, AWAY)),
             None => Err(refused(py, Code::BadSegHndl, self.gone)),
         }
     }

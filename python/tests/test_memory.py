@@ -1,6 +1,7 @@
 """Views of segment memory: what keeps it, and what becomes of it."""
 
 import gc
+import sys
 import threading
 import weakref
 
@@ -182,6 +183,35 @@ def test_a_call_in_another_thread_holds_what_it_uses(pair, eventually):
     pair.import_.signal()
     waiting.join()
     pair.export.destroy()
+
+
+def test_threads_that_are_told_at_once(pair):
+    """Exceptions are made by Python, which may turn to another thread meanwhile: nothing of the object is locked then."""
+    barrier = pair.import_.barrier()
+    mapping = pair.import_.map()
+    mapping.unmap()
+    calls = [(barrier.order, rsmapi.BarrierNotOpened), (barrier.close, rsmapi.BarrierNotOpened)]
+    calls += [(mapping.unmap, rsmapi.BadSegHndl), (lambda: mapping.load_u64(0), rsmapi.BadSegHndl)]
+    told = []
+
+    def call():
+        for _ in range(200):
+            for function, error in calls:
+                with pytest.raises(error):
+                    function()
+        told.append(1)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=call, daemon=True) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(told) == 4
 
 
 def test_objects_are_collected(pair):

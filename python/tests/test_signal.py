@@ -110,6 +110,31 @@ except KeyboardInterrupt:
         assert process.wait(30) == 0
 
 
+def test_daemon_threads_that_wait_do_not_keep_a_program():
+    program = """
+import rsmapi, threading
+cluster = rsmapi.Cluster(2)
+export = cluster.node(1).controller().export(65536)
+import_ = cluster.node(2).controller().connect(1, export.publish())
+
+def wait(begun):
+    while True:
+        try:
+            begun.set()
+            export.wait(0.001)
+        except rsmapi.Timeout:
+            pass
+
+for begun in [threading.Event() for _ in range(3)]:
+    threading.Thread(target=wait, args=[begun], daemon=True).start()
+    begun.wait()
+threading.Thread(target=import_.wait, daemon=True).start()
+view = memoryview(import_.map())
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 def test_a_handler_that_raises_nothing_does_not_end_a_wait(pair):
     ran = []
     old = signal.signal(signal.SIGUSR1, lambda *_: ran.append(1))
