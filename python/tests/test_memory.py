@@ -1,6 +1,7 @@
 """Views of segment memory: what keeps it, and what becomes of it."""
 
 import gc
+import os
 import sys
 import threading
 import weakref
@@ -228,6 +229,40 @@ def test_objects_are_collected(pair):
     gc.collect()
     assert gone() is None
     pair.import_.disconnect()
+
+
+def test_nothing_is_kept(cluster):
+    """Of objects that are gone: no mapping, descriptor, or reference."""
+    exporter, importer = cluster.node(1).controller(), cluster.node(2).controller()
+
+    def use(number):
+        export = exporter.export(PAGE)
+        import_ = importer.connect(1, export.publish())
+        mapping = import_.map(permission="r" if number % 2 else None)
+        alone = sys.getrefcount(mapping), sys.getrefcount(export)
+        views = [memoryview(mapping), numpy.frombuffer(export, "u8"), memoryview(export)[5:9]]
+        assert (sys.getrefcount(mapping), sys.getrefcount(export)) == (alone[0] + 1, alone[1] + 2)
+        import_.put(0, views[2])
+        with pytest.raises(rsmapi.SegStillMapped):
+            export.destroy()
+        if number % 3:
+            del views
+            mapping.unmap()
+            import_.disconnect()
+            export.destroy()
+
+    def held():
+        gc.collect()
+        with open("/proc/self/maps", encoding="ascii") as maps:
+            memory = sum("/memfd:" in line for line in maps)
+        return memory, len(os.listdir("/proc/self/fd"))
+
+    for number in range(6):
+        use(number)
+    before = held()
+    for number in range(60):
+        use(number)
+    assert held() == before
 
 
 def test_mapping_arguments(pair):
