@@ -14,17 +14,17 @@
 //!
 //! Whatever order Python's garbage collector takes objects in:
 //!
-//! * A `memoryview`, and a numpy array made of one, has a reference to the [`Export`](export::Export) or
-//!   [`Mapping`](mapping::Mapping) that it is of (`Py_buffer.obj`), and is counted there until it gives the buffer back. The
+//! * A `memoryview`, and a numpy array made of one, has a reference to the `Export` or
+//!   `Mapping` that it is of (`Py_buffer.obj`), and is counted there until it gives the buffer back. The
 //!   memory goes with the last of these, or by `destroy` and `unmap`, which are refused while the count is not zero
-//!   ([`view`]).
-//! * Of an object of the library, each call has an [`Arc`](std::sync::Arc) of its own while it runs ([`held`]), so `destroy`,
+//!   (`view`).
+//! * Of an object of the library, each call has an [`Arc`](std::sync::Arc) of its own while it runs (`held`), so `destroy`,
 //!   `disconnect` or `close` in another thread cannot free it under a call that has let go of the interpreter: they are
 //!   refused, or the last call frees it.
 //! * A mapping keeps its connection, a connection its membership, in Rust. A span borrows its import, and owns an `Arc` of it
-//!   ([`span`]).
+//!   (`span`).
 //! * Memory of Python's that a transfer moves, and memory that was adopted, is held by a buffer of its exporter: it can be
-//!   neither freed nor resized before that is released ([`local`]).
+//!   neither freed nor resized before that is released (`local`).
 //! * A revoked segment's mappings lead to trash pages at the same addresses with the same rights: that is the library's
 //!   promise ([`rsm::Mapping`]), and why a view needs not know.
 //!
