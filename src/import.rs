@@ -162,8 +162,12 @@ impl Import {
         Ok(())
     }
 
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     #[cold]
-    fn stopped(&self, completed: usize, error: Error) -> Stopped {
+    pub(crate) fn stopped(&self, completed: usize, error: Error) -> Stopped {
         Stopped { completed, error: self.connection.told(error) }
     }
 

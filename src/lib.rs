@@ -59,6 +59,7 @@ mod mapping;
 mod node;
 pub mod observe;
 mod poll;
+mod raw;
 mod segment_ids;
 pub mod steer;
 

@@ -6,7 +6,7 @@ use crate::membership::Membership;
 use crate::membership::event::Event;
 use crate::membership::flags::Flags;
 use crate::membership::way::{Diverted, Way};
-use crate::memory::carry::{LoadBytes, LoadWord, LoadWords, Move, StoreBytes, StoreWord, StoreWords};
+use crate::memory::carry::{Elements, LoadBytes, LoadWord, LoadWords, Move, Raw, StoreBytes, StoreWord, StoreWords};
 use crate::memory::copy::Word;
 use rsm_core::lens::gate;
 use rsm_core::transfer::{Direction, Reach, Transfer};
@@ -194,5 +194,29 @@ impl Connection {
     #[inline]
     pub fn get_untold(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
         self.transfer::<false, _>(offset, 1, LoadBytes(bytes))
+    }
+
+    /// Moves bytes of local memory that is named by its address.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put) and [`get`](Self::get).
+    pub fn carry_raw<const PUT: bool>(&self, offset: u64, moved: Raw<PUT>) -> Result<()> {
+        self.transfer::<true, _>(offset, 1, moved)
+    }
+
+    /// [`carry_raw`](Self::carry_raw), with a verdict that says no more than its code.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn carry_raw_untold<const PUT: bool>(&self, offset: u64, moved: Raw<PUT>) -> Result<()> {
+        self.transfer::<false, _>(offset, 1, moved)
+    }
+
+    /// Moves words of local memory that is named by its address, in ascending order.
+    ///
+    /// # Errors
+    /// As [`put_words`](Self::put_words) and [`get_words`](Self::get_words).
+    pub fn carry_elements<W: Word, const PUT: bool>(&self, offset: u64, moved: Elements<W, PUT>) -> Result<()> {
+        self.transfer::<true, _>(offset, size_of::<W>() as u64, moved)
     }
 }

@@ -1,0 +1,127 @@
+//! Controllers: the way to other nodes.
+
+use crate::errors::Told;
+use crate::export::Export;
+use crate::import::Import;
+use crate::node::Node;
+use crate::{args, blocking, local, records};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use std::time::Duration;
+
+/// An interconnect adapter of the local node. `Controller("shm0")` opens one of the node that this process is part of by its
+/// environment, as `python -m rsmapi.run` and `rsm-ctl run` set it; without one, a private cluster of one node is started.
+///
+/// Raises CtlrNotPresent when there is no such controller, or no cluster where the environment says. Joins: waits for the
+/// agent, at most 30 s.
+#[pyclass(frozen, module = "rsmapi")]
+pub(crate) struct Controller {
+    controller: rsm::Controller,
+}
+
+impl Controller {
+    pub(crate) fn new(controller: rsm::Controller) -> Controller {
+        Controller { controller }
+    }
+}
+
+/// The segment ids reserved for the application `appid`, by /etc/rsm/rsm.segmentid or the file that RSM_SEGMENTID_FILE names:
+/// the first one and how many. Purely a look-up: nothing is reserved by it.
+///
+/// Raises BadConf when the file cannot be read or a line before the match is malformed; BadAppid when no line names it.
+#[pyfunction]
+pub(crate) fn reserved_segment_ids(py: Python<'_>, appid: &str) -> PyResult<(u32, u32)> {
+    let (first, count) = rsm::reserved_segment_ids(appid).told(py)?;
+    Ok((first.get(), count))
+}
+
+#[pymethods]
+impl Controller {
+    #[new]
+    #[pyo3(signature = (name="shm0"))]
+    fn open(py: Python<'_>, name: &str) -> PyResult<Controller> {
+        blocking::request(py, || rsm::Controller::open(name)).map(Controller::new)
+    }
+
+    /// Name of the controller, such as `shm0`.
+    #[getter]
+    fn name(&self) -> String {
+        self.controller.name()
+    }
+
+    /// The node that the controller belongs to.
+    #[getter]
+    fn node(&self) -> Node {
+        Node::new(self.controller.node().clone())
+    }
+
+    /// Limits of the controller. Sizes are in bytes, but for the page size.
+    #[getter]
+    fn attributes(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        records::attributes(py, &self.controller.attributes())
+    }
+
+    /// Creates an export segment of `length` zeroed bytes, a multiple of the page size; private until published. `sealed`: others
+    /// can only read it, whatever they try. `huge`: in huge pages, whose size it must have at least. Waits for the agent.
+    ///
+    /// Raises BadLength for 0 and above the controller's limit; BadMemAlignment when `length` is no multiple of the page size;
+    /// InsufficientMem, InsufficientResources; CtlrNotPresent when the cluster has ended, or without huge pages.
+    #[pyo3(signature = (length, *, sealed=false, huge=false))]
+    fn export(&self, py: Python<'_>, length: &Bound<'_, PyAny>, sealed: bool, huge: bool) -> PyResult<Export> {
+        let (length, controller) = (args::length(length)?, &self.controller);
+        let export = match (sealed, huge) {
+            (false, false) => blocking::request(py, || controller.export(length)),
+            (true, false) => blocking::request(py, || controller.export_sealed(length)),
+            (false, true) => blocking::request(py, || controller.export_huge(length)),
+            (true, true) => Err(PyValueError::new_err("a segment is sealed or in huge pages, not both")),
+        }?;
+        Ok(Export::new(export, None))
+    }
+
+    /// Exports memory that the program has, in place: an object with a writable buffer that begins and ends with a page, such as
+    /// `mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)`. Contents stay; the object cannot be closed or resized
+    /// until the export is destroyed. Waits for the agent, and until the memory has been moved.
+    ///
+    /// Raises BadLength, BadMemAlignment; BadAddr when it is mapped shared, overlaps another export without being equal to it, or
+    /// cannot be written; otherwise as `export`.
+    fn adopt(&self, memory: &Bound<'_, PyAny>) -> PyResult<Export> {
+        let (export, local) = local::adopt(memory, &self.controller)?;
+        Ok(Export::new(export, Some(local)))
+    }
+
+    /// Connects to the segment that `node` publishes as `segment_id`, with `permission` ("r", "w", "rw" or a Permission; both
+    /// rights without it). Fails at once when it is not published; with `within` it waits for at most so many seconds until it is,
+    /// asleep. Lets other threads go on; Ctrl-C ends it.
+    ///
+    /// Raises SegNotPublished, SegNotPublishedToNode, PermDenied; RemoteNodeUnreachable when there is no such node, or the link to it
+    /// is down; CtlrNotPresent for another node through loopback and when the cluster has ended; InsufficientResources,
+    /// InsufficientMem; with `within` Timeout, which says what was missing.
+    #[pyo3(signature = (node, segment_id, permission=None, *, within=None))]
+    fn connect(
+        &self,
+        py: Python<'_>,
+        node: &Bound<'_, PyAny>,
+        segment_id: &Bound<'_, PyAny>,
+        permission: Option<&Bound<'_, PyAny>>,
+        within: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Import> {
+        let (node, id) = (args::node(node)?, args::segment_id(segment_id)?);
+        let permission = permission.map_or(Ok(rsm::Permission::ReadWrite), args::permission)?;
+        let controller = &self.controller;
+        let import = match within {
+            None => blocking::request(py, || controller.connect(node, id, permission)),
+            Some(within) => {
+                let within = args::timeout(Some(within))?;
+                let connect = |step: Option<Duration>| {
+                    controller.connect_within(node, id, permission, step.unwrap_or(Duration::MAX))
+                };
+                blocking::wait(py, within, connect)
+            }
+        }?;
+        Ok(Import::new(import))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<rsmapi.Controller {:?} of node {}>", self.controller.name(), self.controller.node().id())
+    }
+}

@@ -1,0 +1,82 @@
+//! The RSMAPI for Python: what the package `rsmapi` is made of, as its module `_native`. Users read `lib/rsmapi/_native.pyi`.
+//!
+//! | what | file |
+//! |---|---|
+//! | memory that Python sees, and memory of Python's | `view`, `local` |
+//! | how long an object of the library lives | `held` |
+//! | a span that owns what it is of | `span` |
+//! | waits and requests that Ctrl-C ends | `blocking` |
+//! | errors, arguments, records | `errors`, `args`, `records` |
+//! | the classes | `cluster`, `node`, `controller`, `export`, `importers`, `import`, `mapping`, `barrier`, `observe`, `steer` |
+//! | runs of real processes | `launch` |
+//!
+//! # Why nothing is used after it was freed
+//!
+//! Whatever order Python's garbage collector takes objects in:
+//!
+//! * A `memoryview`, and a numpy array made of one, has a reference to the `Export` or
+//!   `Mapping` that it is of (`Py_buffer.obj`), and is counted there until it gives the buffer back. The
+//!   memory goes with the last of these, or by `destroy` and `unmap`, which are refused while the count is not zero
+//!   (`view`).
+//! * Of an object of the library, each call has an [`Arc`](std::sync::Arc) of its own while it runs (`held`), so `destroy`,
+//!   `disconnect` or `close` in another thread cannot free it under a call that has let go of the interpreter: they are
+//!   refused, or the last call frees it.
+//! * A mapping keeps its connection, a connection its membership, in Rust. A span borrows its import, and owns an `Arc` of it
+//!   (`span`).
+//! * Memory of Python's that a transfer moves, and memory that was adopted, is held by a buffer of its exporter: it can be
+//!   neither freed nor resized before that is released (`local`).
+//! * A revoked segment's mappings lead to trash pages at the same addresses with the same rights: that is the library's
+//!   promise ([`rsm::Mapping`]), and why a view needs not know.
+//!
+//! No object here refers to a Python object that could lead back to it, so none takes part in reference cycles.
+
+mod args;
+mod barrier;
+mod blocking;
+mod cluster;
+mod controller;
+mod errors;
+mod export;
+mod held;
+mod import;
+mod importers;
+mod launch;
+mod local;
+mod mapping;
+mod node;
+mod observe;
+mod records;
+mod span;
+mod steer;
+mod view;
+
+use pyo3::prelude::*;
+
+/// The RSMAPI in Rust: use the package `rsmapi`.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use crate::barrier::Barrier;
+    #[pymodule_export]
+    use crate::cluster::Cluster;
+    #[pymodule_export]
+    use crate::controller::{Controller, reserved_segment_ids};
+    #[pymodule_export]
+    use crate::errors::codes;
+    #[pymodule_export]
+    use crate::export::Export;
+    #[pymodule_export]
+    use crate::import::Import;
+    #[pymodule_export]
+    use crate::importers::ImporterEvents;
+    #[pymodule_export]
+    use crate::launch::{end_with_parent, run, run_for_facts};
+    #[pymodule_export]
+    use crate::mapping::Mapping;
+    #[pymodule_export]
+    use crate::node::Node;
+    #[pymodule_export]
+    use crate::observe::{Observer, Snapshot, clusters};
+    #[pymodule_export]
+    use crate::steer::Steering;
+}
