@@ -3,7 +3,7 @@
 use crate::count::{Counts, Stats};
 use crate::function::Function;
 use crate::options::Options;
-use crate::registers::{Outcome, Scratchpad, scratchpad};
+use crate::registers::{Outcome, Scratchpad, Translation, scratchpad};
 use crate::trace::Trace;
 use crate::wire::UNMAP_ALL;
 use crate::{dma, interrupts, map};
@@ -149,8 +149,9 @@ impl Bridge {
         self.function(side).present = true;
     }
 
-    /// It has gone: nothing of what it said holds any more.
-    pub(crate) fn close(&mut self, side: Side) {
+    /// It has gone: nothing of what it said holds any more. What it had is the caller's to drop, which takes long where it is
+    /// much memory.
+    pub(crate) fn close(&mut self, side: Side) -> Function {
         self.tell(format_args!("{side} close"));
         let fresh = Function::new(self.window);
         self.change(|bridge| {
@@ -158,8 +159,8 @@ impl Bridge {
             let counts = function.counts;
             // What it stored is on its way still.
             let posted = std::mem::take(&mut function.posted);
-            *function = Function { counts, posted, ..fresh };
-        });
+            std::mem::replace(function, Function { counts, posted, ..fresh })
+        })
     }
 
     /// The function is reset; its client, what it mapped and its interrupts stay.
@@ -193,7 +194,8 @@ impl Bridge {
     pub(crate) fn map_dma(&mut self, side: Side, request: dma::Request, file: Option<OwnedFd>) -> Result<(), Errno> {
         let mapped = self.function(side).dma.map(request, file);
         self.counts(side).dma_maps += u64::from(mapped.is_ok());
-        self.tell(format_args!("{side} map {request:x?} {mapped:?}"));
+        let dma::Request { address, size, offset, flags } = request;
+        self.tell(format_args!("{side} map {address:#x} {size:#x}, from {offset:#x}, flags {flags}: {mapped:?}"));
         mapped
     }
 
@@ -205,7 +207,7 @@ impl Bridge {
             UNMAP_ALL if address == 0 && size == 0 => Ok(dma.clear()),
             _ => Err(Errno::INVAL),
         };
-        self.tell(format_args!("{side} unmap {address:#x} {size:#x} {flags} {unmapped:?}"));
+        self.tell(format_args!("{side} unmap {address:#x} {size:#x}, flags {flags}: {unmapped:x?}"));
         unmapped
     }
 
@@ -231,8 +233,10 @@ impl Bridge {
                 self.counts(side).commands += 1;
                 let outcome = self.change(|bridge| bridge.function(side).registers.command(value, window));
                 let refused = if outcome == Outcome::Refused { ", refused" } else { "" };
-                let leads = self.function(side).registers.translation;
-                self.tell(format_args!("{side} command {value}{refused}, window leads to {leads:x?}"));
+                self.tell(format_args!("{side} command {value}{refused}"));
+                if let Some(Translation { address, size }) = self.function(side).registers.translation {
+                    self.tell(format_args!("{side} is reached at {address:#x} {size:#x}"));
+                }
             }
             None => self.function(side).registers.store(at, value),
         }

@@ -100,7 +100,8 @@ impl Shared {
             // Why it ended is the client's to know.
             let _ = serve(&stream, side, self);
             self.ending().clients[side as usize] = None;
-            self.lock().close(side);
+            let gone = self.lock().close(side);
+            drop(gone);
             let _ = stream.shutdown(Shutdown::Both);
         }
     }

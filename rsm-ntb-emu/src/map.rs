@@ -22,7 +22,7 @@ pub const CONFIG: u32 = 7;
 
 /// Bytes of [`REGISTERS`].
 pub const REGISTERS_BYTES: u64 = 64 << 10;
-/// Bytes of [`DOORBELLS`]. The doorbells themselves take 32; Linux up to 6.18 takes the size of this region for the most that
+/// Bytes of [`DOORBELLS`]. The doorbells themselves take 32; Linux 6.1 takes the size of this region for the most that
 /// may be translated.
 pub const DOORBELLS_BYTES: u64 = 1 << 20;
 /// Bytes of [`CONFIG`].
