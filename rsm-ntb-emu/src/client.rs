@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 /// What a function may do with memory that is mapped for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +35,23 @@ impl Client {
     /// # Errors
     /// As for all calls, and where nobody listens.
     pub fn connect(path: &Path) -> io::Result<Client> {
-        let mut client = Client { stream: UnixStream::connect(path)?, next: 0 };
+        Client::begin(UnixStream::connect(path)?)
+    }
+
+    /// Connects, and from then on waits for each answer no longer than `patience`.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); `WouldBlock` when no answer comes in time, such as while the function has another
+    /// client. Then the connection is of no use any more.
+    pub fn connect_within(path: &Path, patience: Duration) -> io::Result<Client> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
+        Client::begin(stream)
+    }
+
+    fn begin(stream: UnixStream) -> io::Result<Client> {
+        let mut client = Client { stream, next: 0 };
         let mut body = Body::words(&[1 << 16]);
         body.0.extend(b"{\"capabilities\":{}}\0");
         let answer = client.ask(Command::Version, body, &[])?;

@@ -1,0 +1,285 @@
+//! A bridge whose functions have the registers of `ntb_hw_epf`.
+
+use crate::enable::enable;
+use crate::event::{Event, Events, Vector};
+use crate::function::{Bar, PciFunction};
+use crate::iova;
+use crate::job::{Job, Worker};
+use crate::registers::{Command, Doorbell, check_window, command, link};
+use rsm_core::access::Permission;
+use rsm_core::{Code, Error, Result};
+use rustix::rand::{GetRandomFlags, getrandom};
+use std::collections::BTreeMap;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+
+/// What a bridge can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the other host's memory that this one can reach.
+    pub out: u64,
+    /// Bytes of this host's memory that the other one can reach.
+    pub into: u64,
+    /// What offsets and lengths of attached memory are multiples of, in bytes: this host's page size.
+    pub granule: u64,
+}
+
+/// Memory that is attached before the link comes up.
+#[derive(Clone, Copy, Debug)]
+pub struct Control<'a> {
+    /// Offset in the window, in bytes.
+    pub at: u64,
+    /// A memory object.
+    pub memory: BorrowedFd<'a>,
+    /// How much of it, from its beginning, in bytes.
+    pub length: u64,
+    /// What the other host may do with it.
+    pub permission: Permission,
+}
+
+#[derive(Debug)]
+struct Attached {
+    length: u64,
+    /// The job that is to end it, once that is asked for; before, the one that is to attach it.
+    job: Option<Job>,
+    ending: bool,
+}
+
+/// A function, driven.
+///
+/// Nothing waits but what says so: the ends of jobs, doorbells and changes of the link are taken as [`Event`]s. When it is dropped
+/// the link goes down first, so that the other host is told.
+#[derive(Debug)]
+pub struct Epf<F: PciFunction + 'static> {
+    function: Arc<F>,
+    worker: Worker,
+    events: Events,
+    doorbells: [Doorbell; 3],
+    limits: Limits,
+    /// Where offset 0 of what the other host can reach is, for the function.
+    base: u64,
+    attached: BTreeMap<u64, Attached>,
+}
+
+impl<F: PciFunction + 'static> Epf<F> {
+    /// Takes over a function in whatever state it is: a driver that died leaves the link up and its memory reachable. The
+    /// order is what keeps the other host, which may be storing all the while, from what is attached here before it is to have
+    /// it: the link goes down, the window leads nowhere; `control`, in which by then stands all that the other host is
+    /// to see first, is attached at an address that nobody had; then the window leads there, and the link comes up.
+    ///
+    /// Waits up to a second for each of five commands, and for `control` to be mapped.
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT when the function is gone, is none of its kind or does not obey; BAD_OFFSET, BAD_LENGTH and BAD_PERMS for
+    /// control pages that cannot be; what [`PciFunction::map_dma`] says; INSUFFICIENT_RESOURCES without descriptors or a thread.
+    pub fn open(function: F, control: &[Control<'_>]) -> Result<Epf<F>> {
+        let function = Arc::new(function);
+        enable(&*function)?;
+        command(&*function, Command::LinkDown)?;
+        command(&*function, Command::TeardownWindow)?;
+        check_window(&*function)?;
+        let bytes = function.bytes(Bar::Window)?;
+        if !bytes.is_power_of_two() {
+            let text = format!("the bridge's window has {bytes} bytes, which is no power of two");
+            return Err(Error::with(Code::CtlrNotPresent, text));
+        }
+        let limits = Limits { out: bytes, into: bytes, granule: rustix::param::page_size() as u64 };
+        let worker = Worker::start(Arc::clone(&function))?;
+        let events = Events::new(Arc::clone(worker.done()))?;
+        let (vectors, error) = events.descriptors();
+        function.set_interrupts(&vectors, error)?;
+        command(&*function, Command::ConfigureDoorbells(vectors.len() as u32))?;
+        let [messages, signals, spare] = Vector::ALL;
+        let of = |vector| Doorbell::of(&*function, vector);
+        let doorbells = [of(messages)?, of(signals)?, of(spare)?];
+        let base = iova::base(bytes, &function.addresses(), random()?)?;
+        let mut bridge = Epf { function, worker, events, doorbells, limits, base, attached: BTreeMap::new() };
+        for piece in control {
+            bridge.check(piece.at, piece.length, piece.permission)?;
+            bridge.function.map_dma(base + piece.at, piece.memory, piece.length, piece.permission)?;
+            // It stays as long as the bridge does.
+            bridge.attached.insert(piece.at, Attached { length: piece.length, job: None, ending: true });
+        }
+        command(&*bridge.function, Command::ConfigureWindow { address: base, bytes })?;
+        bridge.set_link(true)?;
+        Ok(bridge)
+    }
+
+    /// What the bridge can carry.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Where memory can be attached so.
+    fn check(&self, at: u64, length: u64, permission: Permission) -> Result<()> {
+        let Limits { into, granule, .. } = self.limits;
+        if !permission.reads() {
+            return Err(Error::with(Code::BadPerms, "memory is attached to a bridge for reading, or for both"));
+        }
+        if length == 0 || !length.is_multiple_of(granule) {
+            let text = format!("{length} bytes cannot be attached to a bridge: it takes pages of {granule}");
+            return Err(Error::with(Code::BadLength, text));
+        }
+        let end = at.checked_add(length).filter(|end| at.is_multiple_of(granule) && *end <= into);
+        let Some(end) = end else {
+            let text = format!(
+                "{length} bytes at offset {at:#x} do not lie in the {into} bytes of a bridge, in pages of {granule}"
+            );
+            return Err(Error::with(Code::BadOffset, text));
+        };
+        let last = self.attached.range(..end).next_back();
+        if last.is_some_and(|(other, attached)| other + attached.length > at) {
+            return Err(Error::with(
+                Code::BadOffset,
+                format!("at offset {at:#x} of a bridge other memory is attached"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Begins to attach the first `length` bytes of a memory object at an offset of the window, so that the other host can load
+    /// them, and store to them if `permission` says so. Once the job is done, it can. The descriptor may be closed at once;
+    /// what was stored to the memory before is seen.
+    ///
+    /// # Errors
+    /// BAD_OFFSET, BAD_LENGTH, BAD_PERMS for what cannot be attached; INSUFFICIENT_RESOURCES without a descriptor. The job's: as
+    /// [`PciFunction::map_dma`]; then nothing is attached.
+    pub fn attach(&mut self, at: u64, memory: BorrowedFd<'_>, length: u64, permission: Permission) -> Result<Job> {
+        self.check(at, length, permission)?;
+        let job = self.worker.map(self.base + at, memory, length, permission)?;
+        self.attached.insert(at, Attached { length, job: Some(job), ending: false });
+        Ok(job)
+    }
+
+    /// Begins to detach what is, or is being, attached at an offset. Once the job is done, the other host's stores do not
+    /// arrive there any more and its loads fail; the offset is free.
+    ///
+    /// # Errors
+    /// BAD_OFFSET where nothing is attached, where it is being detached, and for control pages. The job's: as [`PciFunction::unmap_dma`]; then it
+    /// still is.
+    pub fn detach(&mut self, at: u64) -> Result<Job> {
+        let attached = self.attached.get_mut(&at).filter(|attached| !attached.ending);
+        let Some(attached) = attached else {
+            return Err(Error::with(Code::BadOffset, format!("nothing at offset {at:#x} of a bridge can be detached")));
+        };
+        let job = self.worker.unmap(self.base + at, attached.length)?;
+        (attached.job, attached.ending) = (Some(job), true);
+        Ok(job)
+    }
+
+    /// Readable while there are events to take; its owner polls it.
+    pub fn events(&self) -> BorrowedFd<'_> {
+        self.events.descriptor()
+    }
+
+    /// Takes the next event, if there is one.
+    pub fn take(&mut self) -> Option<Event> {
+        let event = self.events.take();
+        if let Some(Event::Done(job, outcome)) = &event {
+            let found = self.attached.iter_mut().find(|(_, attached)| attached.job == Some(*job));
+            if let Some((&at, attached)) = found {
+                match (attached.ending, outcome.is_ok()) {
+                    (false, true) => attached.job = None,
+                    // Never there, or not any more.
+                    (false, false) | (true, true) => drop(self.attached.remove(&at)),
+                    (true, false) => (attached.job, attached.ending) = (None, false),
+                }
+            }
+        }
+        event
+    }
+
+    /// Says that all that the link carried has been ended, after [`Event::Link`]. What happens to the link from here on is a new
+    /// event; whether it is up is asked after this.
+    pub fn link_answered(&mut self) {
+        self.events.link_answered();
+    }
+
+    /// A descriptor that is readable from when the link may have changed until [`link_answered`](Self::link_answered): for those who
+    /// have to know before they believe what they loaded. It keeps nothing of the bridge open.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES.
+    pub fn sentinel(&self) -> Result<OwnedFd> {
+        self.events.sentinel()
+    }
+
+    /// Rings a doorbell of the other host. What is rung for has been stored, fenced and loaded back by then.
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT.
+    pub fn ring(&self, vector: Vector) -> Result<()> {
+        self.doorbells[vector as usize - 1].ring(&*self.function)
+    }
+
+    /// Says whether this side is ready. Waits up to a second.
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT.
+    pub fn set_link(&mut self, up: bool) -> Result<()> {
+        command(&*self.function, if up { Command::LinkUp } else { Command::LinkDown })
+    }
+
+    /// Whether both sides are ready; that the other one lives it does not say.
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT.
+    pub fn link_is_up(&self) -> Result<bool> {
+        link(&*self.function)
+    }
+
+    /// Stores a word to the other host, at an offset in bytes that is a multiple of 8. Whether it arrives is told by a load only.
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT; BAD_OFFSET outside of the window.
+    pub fn store(&self, at: u64, word: u64) -> Result<()> {
+        self.aligned(at)?;
+        self.function.store(Bar::Window, at, &word.to_le_bytes())
+    }
+
+    /// Loads a word of the other host's, after all stores of this thread before it. All-ones may be a failure.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    pub fn load(&self, at: u64) -> Result<u64> {
+        self.aligned(at)?;
+        let mut word = [0; 8];
+        self.function.load(Bar::Window, at, &mut word)?;
+        Ok(u64::from_le_bytes(word))
+    }
+
+    fn aligned(&self, at: u64) -> Result<()> {
+        if at.is_multiple_of(8) {
+            return Ok(());
+        }
+        Err(Error::with(
+            Code::BadOffset,
+            format!("a word of a bridge's window is at a multiple of 8, and not at {at:#x}"),
+        ))
+    }
+
+    /// Orders what was stored before what is stored or rung after it, in this thread: a processor may keep stores to a window back
+    /// and merge them.
+    pub fn fence(&self) {
+        // No partner: the other side is the device, which takes stores in the order in which they leave the processor.
+        fence(Ordering::SeqCst);
+    }
+}
+
+impl<F: PciFunction> Drop for Epf<F> {
+    fn drop(&mut self) {
+        // A function that is gone has no link.
+        let _ = self.set_link(false);
+        let _ = command(&*self.function, Command::TeardownWindow);
+    }
+}
+
+/// A number that nobody can guess.
+fn random() -> Result<u64> {
+    let mut bytes = [0; 8];
+    match getrandom(&mut bytes, GetRandomFlags::empty()) {
+        Ok(8) => Ok(u64::from_ne_bytes(bytes)),
+        outcome => Err(Error::with(Code::InternalError, format!("the kernel gives no random numbers: {outcome:?}"))),
+    }
+}
