@@ -11,8 +11,8 @@
 //! * That the link is up says that both drivers said so, not that anybody lives.
 //!
 //! [`Epf`] drives a function with the registers of Linux's `ntb_hw_epf`, through a [`PciFunction`], which is how the function is
-//! reached: [`Socket`] reaches that of an emulated bridge (`rsm-ntb-emu`) without any machine. [`Offsets`] says what of the
-//! window is free.
+//! reached: [`Vfio`] reaches one of this machine, [`Socket`] that of an emulated bridge (`rsm-ntb-emu`) without any machine.
+//! [`Offsets`] says what of the window is free.
 //!
 //! What attaches memory takes long and is done by a thread of the bridge's; that it is done arrives as an [`Event`].
 //! Nothing here knows what a segment or a node is.
@@ -28,6 +28,7 @@ mod job;
 mod registers;
 #[cfg(feature = "emulator")]
 mod socket;
+mod vfio;
 mod window;
 
 pub use epf::{Control, Epf, Limits};
@@ -36,4 +37,5 @@ pub use function::{Bar, PciFunction};
 pub use job::Job;
 #[cfg(feature = "emulator")]
 pub use socket::Socket;
+pub use vfio::Vfio;
 pub use window::Offsets;
