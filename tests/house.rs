@@ -145,6 +145,8 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "rsm-shm/src",
     "rsm-capi/src",
     "rsm-ctl/src/outset.rs",
+    "rsm-ntb/src/vfio/ioctl.rs",
+    "rsm-ntb/src/vfio/mapping.rs",
     "rsm-ntb-emu/src/memory.rs",
     "rsm-ntb-emu/src/signals.rs",
     "rsm-perf/src/raw",
@@ -161,7 +163,8 @@ const MAY_BE_UNSAFE: &[&str] = &[
 fn only_linux_devices_and_bindings_are_unsafe() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    let crates = ["rsm-core", "rsm-shm", "rsm-capi", "rsm-ctl", "rsm-lab", "rsm-ntb", "rsm-ntb-emu", "rsm-perf", "rsm-run"];
+    let crates =
+        ["rsm-core", "rsm-shm", "rsm-capi", "rsm-ctl", "rsm-lab", "rsm-ntb", "rsm-ntb-emu", "rsm-perf", "rsm-run"];
     for folder in ["src"].into_iter().chain(crates) {
         sources(&root.join(folder).join(if folder == "src" { "" } else { "src" }), &mut files);
     }

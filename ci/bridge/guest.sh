@@ -1,7 +1,7 @@
 #!/bin/busybox sh
-# The first process of a machine that ci/bridge.sh boots: one of two hosts at an emulated bridge, with Linux's own drivers. What
-# it finds it says in lines that begin with `@@`: `@@ passed STEP`, `@@ failed STEP`, `@@ at STEP` where it waits for
-# something to be done to it from outside.
+# The first process of a machine that ci/bridge.sh boots: one of two hosts at an emulated bridge, with Linux's own drivers or with
+# rsm's. What it finds it says in lines that begin with `@@`: `@@ passed STEP`, `@@ failed STEP`, `@@ at STEP` where it
+# waits for something to be done to it from outside.
 /bin/busybox mount -t devtmpfs dev /dev
 exec </dev/console >/dev/console 2>&1
 /bin/busybox --install -s /bin
@@ -9,6 +9,7 @@ export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t debugfs debug /sys/kernel/debug
+mount -t tmpfs tmpfs /tmp
 
 role=$(sed -n 's/.*\bhost=\([ab]\).*/\1/p' /proc/cmdline)
 report() { if [ "$1" = 0 ]; then echo "@@ passed $2"; else echo "@@ failed $2"; fi; }
@@ -26,6 +27,32 @@ eventually() {
         sleep 0.1
     done
 }
+
+# With rsm's drivers: one host goes on while a process of the other one's is killed and another takes the function over.
+if grep -q driver=rsm /proc/cmdline; then
+    for module in /modules/vfio/*.ko; do insmod "$module" || report 1 "$module is loaded"; done
+    address=$(basename "$(dirname "$(grep -l 0x1957 /sys/bus/pci/devices/*/vendor)")")
+    echo vfio-pci >"/sys/bus/pci/devices/$address/driver_override"
+    echo "$address" >/sys/bus/pci/drivers_probe
+    if [ "$role" = a ]; then
+        /two_hosts "vfio:$address" a
+        end
+    fi
+    /two_hosts "vfio:$address" b >/tmp/said &
+    process=$!
+    eventually grep -q '@@ at death' /tmp/said
+    report $? 'the process that is to die has come there'
+    /two_hosts "vfio:$address" successor >/tmp/refused
+    grep -q 'another process has PCI function' /tmp/refused
+    report $? 'a function is had by one process'
+    kill -9 $process
+    wait $process
+    grep -v '@@ at' /tmp/said
+    # The kernel takes a moment to take back what it had.
+    eventually sh -c "! /two_hosts vfio:$address successor >/tmp/said; ! grep -q 'is busy' /tmp/said"
+    cat /tmp/said
+    end
+fi
 
 for module in ntb ntb_hw_epf ntb_tool; do insmod /modules/$module.ko || report 1 "$module is loaded"; done
 tool=$(echo /sys/kernel/debug/ntb_tool/*)

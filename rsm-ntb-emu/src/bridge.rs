@@ -2,15 +2,11 @@
 
 use crate::count::{Counts, Stats};
 use crate::function::Function;
+use crate::map;
 use crate::options::Options;
-use crate::registers::{Outcome, Scratchpad, Translation, scratchpad};
 use crate::trace::Trace;
-use crate::wire::UNMAP_ALL;
-use crate::{dma, interrupts, map};
-use rustix::io::Errno;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// One of the two hosts.
@@ -81,11 +77,11 @@ impl Bridge {
         &mut self.functions[side as usize]
     }
 
-    fn counts(&mut self, side: Side) -> &mut Counts {
+    pub(crate) fn counts(&mut self, side: Side) -> &mut Counts {
         &mut self.function(side).counts
     }
 
-    fn tell(&mut self, what: fmt::Arguments<'_>) {
+    pub(crate) fn tell(&mut self, what: fmt::Arguments<'_>) {
         if let Some(trace) = &mut self.trace {
             trace.line(what);
         }
@@ -103,7 +99,7 @@ impl Bridge {
     }
 
     /// Makes a change that may be one of the link; if it is, tells both sides.
-    fn change<T>(&mut self, change: impl FnOnce(&mut Bridge) -> T) -> T {
+    pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut Bridge) -> T) -> T {
         let before = self.link();
         let changed = change(self);
         let link = self.link();
@@ -122,7 +118,7 @@ impl Bridge {
     }
 
     /// Raises a vector of one side; whether it could.
-    fn raise(&mut self, side: Side, vector: usize) -> bool {
+    pub(crate) fn raise(&mut self, side: Side, vector: usize) -> bool {
         let function = self.function(side);
         let raised = function.config.is_bus_master() && function.interrupts.raise(vector);
         function.counts.interrupts += u64::from(raised);
@@ -170,76 +166,6 @@ impl Bridge {
         self.change(|bridge| bridge.function(side).registers = fresh.registers);
         // After the link: who is reset is told, too.
         self.function(side).config = fresh.config;
-    }
-
-    /// Sets what raises interrupts.
-    pub(crate) fn set_interrupts(
-        &mut self,
-        side: Side,
-        request: interrupts::Request,
-        descriptors: Vec<OwnedFd>,
-    ) -> Result<(), Errno> {
-        let at_once = self.function(side).interrupts.set(request, descriptors)?;
-        for vector in at_once {
-            if request.index == crate::wire::ERROR {
-                self.function(side).interrupts.raise_error();
-            } else {
-                self.raise(side, vector);
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets the function reach memory of its client's.
-    pub(crate) fn map_dma(&mut self, side: Side, request: dma::Request, file: Option<OwnedFd>) -> Result<(), Errno> {
-        let mapped = self.function(side).dma.map(request, file);
-        self.counts(side).dma_maps += u64::from(mapped.is_ok());
-        let dma::Request { address, size, offset, flags } = request;
-        self.tell(format_args!("{side} map {address:#x} {size:#x}, from {offset:#x}, flags {flags}: {mapped:?}"));
-        mapped
-    }
-
-    /// Lets it not reach it any more; how many bytes that was.
-    pub(crate) fn unmap_dma(&mut self, side: Side, address: u64, size: u64, flags: u32) -> Result<u64, Errno> {
-        let dma = &mut self.function(side).dma;
-        let unmapped = match flags {
-            0 => dma.unmap(address, size),
-            UNMAP_ALL if address == 0 && size == 0 => Ok(dma.clear()),
-            _ => Err(Errno::INVAL),
-        };
-        self.tell(format_args!("{side} unmap {address:#x} {size:#x}, flags {flags}: {unmapped:x?}"));
-        unmapped
-    }
-
-    /// The 32-bit word of the registers at an aligned offset.
-    pub(crate) fn load_register(&mut self, side: Side, at: u64) -> u32 {
-        match scratchpad(at) {
-            Some(Scratchpad::Own(pad)) => self.function(side).registers.scratchpads[pad],
-            Some(Scratchpad::Peer(pad)) => self.function(side.other()).registers.scratchpads[pad],
-            None => {
-                let link = self.link();
-                self.function(side).registers.load(at, link)
-            }
-        }
-    }
-
-    /// Stores a 32-bit word there; a command is carried out.
-    pub(crate) fn store_register(&mut self, side: Side, at: u64, value: u32) {
-        match scratchpad(at) {
-            Some(Scratchpad::Own(pad)) => self.function(side).registers.scratchpads[pad] = value,
-            Some(Scratchpad::Peer(pad)) => self.function(side.other()).registers.scratchpads[pad] = value,
-            None if at == map::COMMAND => {
-                let window = self.window;
-                self.counts(side).commands += 1;
-                let outcome = self.change(|bridge| bridge.function(side).registers.command(value, window));
-                let refused = if outcome == Outcome::Refused { ", refused" } else { "" };
-                self.tell(format_args!("{side} command {value}{refused}"));
-                if let Some(Translation { address, size }) = self.function(side).registers.translation {
-                    self.tell(format_args!("{side} is reached at {address:#x} {size:#x}"));
-                }
-            }
-            None => self.function(side).registers.store(at, value),
-        }
     }
 
     /// Rings a doorbell of the other side.

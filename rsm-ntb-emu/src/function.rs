@@ -1,14 +1,16 @@
-//! One side of the bridge as its client sees it: regions that are loaded from and stored to.
+//! One side of the bridge as its client sees it: regions that are loaded from and stored to, interrupts, memory that is mapped.
 
 use crate::bridge::{Bridge, Posted, Side};
 use crate::config::Config;
 use crate::count::Counts;
 use crate::dma::Dma;
 use crate::interrupts::Interrupts;
-use crate::map;
-use crate::registers::Registers;
+use crate::registers::{Outcome, Registers, Scratchpad, Translation, scratchpad};
+use crate::wire::{ERROR, UNMAP_ALL};
+use crate::{dma, interrupts, map};
 use rustix::io::Errno;
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 
 /// What one side has.
 #[derive(Debug)]
@@ -59,6 +61,76 @@ fn words(at: u64, bytes: usize) -> impl Iterator<Item = (u64, std::ops::Range<us
 }
 
 impl Bridge {
+    /// Sets what raises interrupts.
+    pub(crate) fn set_interrupts(
+        &mut self,
+        side: Side,
+        request: interrupts::Request,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), Errno> {
+        let at_once = self.function(side).interrupts.set(request, descriptors)?;
+        for vector in at_once {
+            if request.index == ERROR {
+                self.function(side).interrupts.raise_error();
+            } else {
+                self.raise(side, vector);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the function reach memory of its client's.
+    pub(crate) fn map_dma(&mut self, side: Side, request: dma::Request, file: Option<OwnedFd>) -> Result<(), Errno> {
+        let mapped = self.function(side).dma.map(request, file);
+        self.counts(side).dma_maps += u64::from(mapped.is_ok());
+        let dma::Request { address, size, offset, flags } = request;
+        self.tell(format_args!("{side} map {address:#x} {size:#x}, from {offset:#x}, flags {flags}: {mapped:?}"));
+        mapped
+    }
+
+    /// Lets it not reach it any more; how many bytes that was.
+    pub(crate) fn unmap_dma(&mut self, side: Side, address: u64, size: u64, flags: u32) -> Result<u64, Errno> {
+        let dma = &mut self.function(side).dma;
+        let unmapped = match flags {
+            0 => dma.unmap(address, size),
+            UNMAP_ALL if address == 0 && size == 0 => Ok(dma.clear()),
+            _ => Err(Errno::INVAL),
+        };
+        self.tell(format_args!("{side} unmap {address:#x} {size:#x}, flags {flags}: {unmapped:x?}"));
+        unmapped
+    }
+
+    /// The 32-bit word of the registers at an aligned offset.
+    pub(crate) fn load_register(&mut self, side: Side, at: u64) -> u32 {
+        match scratchpad(at) {
+            Some(Scratchpad::Own(pad)) => self.function(side).registers.scratchpads[pad],
+            Some(Scratchpad::Peer(pad)) => self.function(side.other()).registers.scratchpads[pad],
+            None => {
+                let link = self.link();
+                self.function(side).registers.load(at, link)
+            }
+        }
+    }
+
+    /// Stores a 32-bit word there; a command is carried out.
+    pub(crate) fn store_register(&mut self, side: Side, at: u64, value: u32) {
+        match scratchpad(at) {
+            Some(Scratchpad::Own(pad)) => self.function(side).registers.scratchpads[pad] = value,
+            Some(Scratchpad::Peer(pad)) => self.function(side.other()).registers.scratchpads[pad] = value,
+            None if at == map::COMMAND => {
+                let window = self.window;
+                self.counts(side).commands += 1;
+                let outcome = self.change(|bridge| bridge.function(side).registers.command(value, window));
+                let refused = if outcome == Outcome::Refused { ", refused" } else { "" };
+                self.tell(format_args!("{side} command {value}{refused}"));
+                if let Some(Translation { address, size }) = self.function(side).registers.translation {
+                    self.tell(format_args!("{side} is reached at {address:#x} {size:#x}"));
+                }
+            }
+            None => self.function(side).registers.store(at, value),
+        }
+    }
+
     fn check(&self, region: u32, at: u64, bytes: usize) -> Result<(), Errno> {
         let end = at.checked_add(bytes as u64).ok_or(Errno::INVAL)?;
         if bytes == 0 || end > region_bytes(region, self.window) { Err(Errno::INVAL) } else { Ok(()) }
