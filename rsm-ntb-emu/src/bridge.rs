@@ -4,6 +4,7 @@ use crate::count::{Counts, Stats};
 use crate::function::Function;
 use crate::map;
 use crate::options::Options;
+use crate::posted::Posted;
 use crate::trace::Trace;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -34,14 +35,6 @@ impl fmt::Display for Side {
             Side::B => "b",
         })
     }
-}
-
-/// A store that has not arrived yet.
-#[derive(Debug)]
-pub(crate) struct Posted {
-    due: Instant,
-    at: u64,
-    bytes: Vec<u8>,
 }
 
 /// Both functions and what joins them.
@@ -109,8 +102,7 @@ impl Bridge {
             for side in Side::BOTH {
                 let function = self.function(side);
                 // On its way no longer.
-                function.counts.lost_stores += function.posted.len() as u64;
-                function.posted.clear();
+                function.counts.lost_stores += function.posted.clear();
                 self.raise(side, 0);
             }
         }
@@ -197,7 +189,10 @@ impl Bridge {
             return false;
         }
         let due = Instant::now() + self.delay;
-        self.function(side).posted.push_back(Posted { due, at, bytes: bytes.to_vec() });
+        self.function(side).posted.push(Posted { due, at, bytes: bytes.to_vec() });
+        while self.function(side).posted.is_over_full() {
+            self.deliver_next(side);
+        }
         true
     }
 
@@ -237,7 +232,7 @@ impl Bridge {
 
     /// Delivers the first store that is on its way; whether there was one.
     fn deliver_next(&mut self, side: Side) -> bool {
-        let Some(posted) = self.function(side).posted.pop_front() else { return false };
+        let Some(posted) = self.function(side).posted.pop() else { return false };
         self.deliver(side, posted.at, &posted.bytes);
         true
     }
@@ -245,11 +240,11 @@ impl Bridge {
     /// Delivers what has been on its way for long enough; when something else will have been.
     pub(crate) fn deliver_due(&mut self, now: Instant) -> Option<Instant> {
         for side in Side::BOTH {
-            while self.function(side).posted.front().is_some_and(|posted| posted.due <= now) {
+            while self.function(side).posted.due().is_some_and(|due| due <= now) {
                 self.deliver_next(side);
             }
         }
-        self.functions.iter().filter_map(|function| function.posted.front()).map(|posted| posted.due).min()
+        self.functions.iter().filter_map(|function| function.posted.due()).min()
     }
 
     /// Loads through the window, after all that was stored through it.

@@ -1,15 +1,15 @@
 //! One side of the bridge as its client sees it: regions that are loaded from and stored to, interrupts, memory that is mapped.
 
-use crate::bridge::{Bridge, Posted, Side};
+use crate::bridge::{Bridge, Side};
 use crate::config::Config;
 use crate::count::Counts;
 use crate::dma::Dma;
 use crate::interrupts::Interrupts;
+use crate::posted::Queue;
 use crate::registers::{Outcome, Registers, Scratchpad, Translation, scratchpad};
 use crate::wire::{ERROR, UNMAP_ALL};
 use crate::{dma, interrupts, map};
 use rustix::io::Errno;
-use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
 /// What one side has.
@@ -22,7 +22,7 @@ pub(crate) struct Function {
     pub(crate) dma: Dma,
     pub(crate) interrupts: Interrupts,
     /// What it has stored through its window and has not arrived, in order.
-    pub(crate) posted: VecDeque<Posted>,
+    pub(crate) posted: Queue,
     pub(crate) counts: Counts,
 }
 
@@ -34,7 +34,7 @@ impl Function {
             registers: Registers::default(),
             dma: Dma::default(),
             interrupts: Interrupts::default(),
-            posted: VecDeque::new(),
+            posted: Queue::default(),
             counts: Counts::default(),
         }
     }

@@ -26,7 +26,8 @@
 //!
 //! # The rules of the bridge
 //!
-//! * Stores through the window are *posted*: they complete at once, wait in a queue of their direction, arrive in order.
+//! * Stores through the window are *posted*: they complete at once, wait in a queue of their direction, arrive in order. The queue
+//!   holds 16 MiB or 65536 stores; what is stored beyond that pushes the oldest.
 //! * A load through the window first delivers all stores of its direction, then reads. A doorbell delivers them too, unless
 //!   [`Options::doorbells_overtake`].
 //! * Registers, scratchpads among them, are not ordered with the window: what they say may come before what was stored.
@@ -56,6 +57,7 @@ mod interrupts;
 pub mod map;
 mod memory;
 mod options;
+mod posted;
 mod registers;
 mod serve;
 mod socket;

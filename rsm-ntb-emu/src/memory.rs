@@ -11,13 +11,16 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
+/// What `fstatfs` says of memory objects; of those of huge pages it says something else, and their pool may be empty.
+const TMPFS: u64 = 0x0102_1994;
+
 /// A file, mapped from its beginning.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     start: NonNull<u8>,
     length: u64,
     writable: bool,
-    /// Nobody can shorten the file.
+    /// Nobody can shorten the file, and its pages come from ordinary memory: an access does not fail.
     solid: bool,
 }
 
@@ -32,7 +35,8 @@ impl Mapping {
         let bytes = usize::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
         let mut protection = ProtFlags::READ;
         protection.set(ProtFlags::WRITE, writable);
-        let solid = rustix::fs::fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK));
+        let solid = rustix::fs::fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
+            && rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type as u64 == TMPFS);
         // SAFETY: without MAP_FIXED the kernel takes addresses that are free.
         let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), bytes, protection, MapFlags::SHARED, file, 0) }?;
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;

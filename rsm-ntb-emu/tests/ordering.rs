@@ -65,6 +65,21 @@ fn stores_arrive_by_themselves_in_order() {
 }
 
 #[test]
+fn a_bridge_holds_only_so_much() {
+    let mut pair = Pair::new(late());
+    let mib = vec![7; 1 << 20];
+    pair.a.client.region_write(map::WINDOW, 0, &mib).unwrap();
+    for _ in 1..16 {
+        assert_eq!(pair.b.word(0), 0);
+        pair.a.client.region_write(map::WINDOW, 0, &mib).unwrap();
+    }
+    assert_eq!(pair.b.word(0), 0);
+    pair.a.store(8, 1);
+    assert_eq!(pair.b.word(0), 0x0707_0707_0707_0707, "the oldest was pushed");
+    assert_eq!(pair.a.load(8), 1, "and the youngest is the last");
+}
+
+#[test]
 fn what_is_on_its_way_when_the_link_goes_down_is_lost() {
     let mut pair = Pair::new(late());
     pair.a.store(0, 5);
