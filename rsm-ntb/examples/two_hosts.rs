@@ -64,7 +64,10 @@ impl<F: PciFunction + 'static> Host<F> {
             Control { at: 0, memory: ours.as_fd(), length: PIECE, permission: Permission::Read },
             Control { at: PIECE, memory: theirs.as_fd(), length: PIECE, permission: Permission::ReadWrite },
         ];
-        Ok(Host { bridge: Epf::open(function, &control)?, theirs, failed: false })
+        let mut bridge = Epf::take_over(function)?;
+        bridge.renew(&control)?;
+        bridge.offer()?;
+        Ok(Host { bridge, theirs, failed: false })
     }
 
     fn report(&mut self, what: &str, passed: bool) {

@@ -17,10 +17,8 @@ use std::sync::atomic::{Ordering, fence};
 /// What a bridge can carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of the other host's memory that this one can reach.
-    pub out: u64,
-    /// Bytes of this host's memory that the other one can reach.
-    pub into: u64,
+    /// Bytes of each side's window: how much of the other host's memory can be reached at a time.
+    pub window: u64,
     /// What offsets and lengths of attached memory are multiples of, in bytes: this host's page size.
     pub granule: u64,
 }
@@ -58,33 +56,32 @@ pub struct Epf<F: PciFunction + 'static> {
     doorbells: [Doorbell; 3],
     limits: Limits,
     /// Where offset 0 of what the other host can reach is, for the function.
-    base: u64,
+    base: Option<u64>,
+    /// Offsets and lengths of control pages.
+    control: Vec<(u64, u64)>,
     attached: BTreeMap<u64, Attached>,
 }
 
 impl<F: PciFunction + 'static> Epf<F> {
-    /// Takes over a function in whatever state it is: a driver that died leaves the link up and its memory reachable. The
-    /// order is what keeps the other host, which may be storing all the while, from what is attached here before it is to have
-    /// it: the link goes down, the window leads nowhere; `control`, in which by then stands all that the other host is
-    /// to see first, is attached at an address that nobody had; then the window leads there, and the link comes up.
+    /// Takes over a function in whatever state it is, closes it to the other host and has its interrupts: a driver that died
+    /// leaves the link up and its memory reachable. Then [`renew`](Self::renew) and [`offer`](Self::offer) open it.
     ///
-    /// Waits up to a second for each of five commands, and for `control` to be mapped.
+    /// Waits up to a second for each of three commands.
     ///
     /// # Errors
-    /// CTLR_NOT_PRESENT when the function is gone, is none of its kind or does not obey; BAD_OFFSET, BAD_LENGTH and BAD_PERMS for
-    /// control pages that cannot be; what [`PciFunction::map_dma`] says; INSUFFICIENT_RESOURCES without descriptors or a thread.
-    pub fn open(function: F, control: &[Control<'_>]) -> Result<Epf<F>> {
+    /// CTLR_NOT_PRESENT when the function is gone, is none of its kind or does not obey; INSUFFICIENT_RESOURCES without descriptors,
+    /// vectors or a thread.
+    pub fn take_over(function: F) -> Result<Epf<F>> {
         let function = Arc::new(function);
         enable(&*function)?;
-        command(&*function, Command::LinkDown)?;
-        command(&*function, Command::TeardownWindow)?;
+        close(&*function)?;
         check_window(&*function)?;
         let bytes = function.bytes(Bar::Window)?;
         if !bytes.is_power_of_two() {
             let text = format!("the bridge's window has {bytes} bytes, which is no power of two");
             return Err(Error::with(Code::CtlrNotPresent, text));
         }
-        let limits = Limits { out: bytes, into: bytes, granule: rustix::param::page_size() as u64 };
+        let limits = Limits { window: bytes, granule: rustix::param::page_size() as u64 };
         let worker = Worker::start(Arc::clone(&function))?;
         let events = Events::new(Arc::clone(worker.done()))?;
         let (vectors, error) = events.descriptors();
@@ -93,17 +90,65 @@ impl<F: PciFunction + 'static> Epf<F> {
         let [messages, signals, spare] = Vector::ALL;
         let of = |vector| Doorbell::of(&*function, vector);
         let doorbells = [of(messages)?, of(signals)?, of(spare)?];
-        let base = iova::base(bytes, &function.addresses(), random()?)?;
-        let mut bridge = Epf { function, worker, events, doorbells, limits, base, attached: BTreeMap::new() };
-        for piece in control {
-            bridge.check(piece.at, piece.length, piece.permission)?;
-            bridge.function.map_dma(base + piece.at, piece.memory, piece.length, piece.permission)?;
-            // It stays as long as the bridge does.
-            bridge.attached.insert(piece.at, Attached { length: piece.length, job: None, ending: true });
+        Ok(Epf {
+            function,
+            worker,
+            events,
+            doorbells,
+            limits,
+            base: None,
+            control: Vec::new(),
+            attached: BTreeMap::new(),
+        })
+    }
+
+    /// Closes the bridge to the other host and begins anew, with control pages that it does not reach before
+    /// [`offer`](Self::offer). The order is what keeps the other host, which may be storing all the while, from what it is not
+    /// to have yet: the link goes down, the window leads nowhere; then `control` is attached, at an address that is drawn anew.
+    ///
+    /// Waits up to a second for each of two commands, and for `control` to be mapped and what was before to be unmapped.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES while other memory is attached: it is detached first, and the bridge is closed already; CTLR_NOT_PRESENT
+    /// when the function is gone; BAD_LENGTH, BAD_PERMS, BAD_OFFSET for control pages that cannot be; what
+    /// [`PciFunction::map_dma`] says. Then there are none, and the bridge stays closed.
+    pub fn renew(&mut self, control: &[Control<'_>]) -> Result<()> {
+        close(&*self.function)?;
+        if !self.attached.is_empty() {
+            let text = format!(
+                "{} pieces of memory are attached to the bridge still: they are detached first",
+                self.attached.len()
+            );
+            return Err(Error::with(Code::InsufficientResources, text));
         }
-        command(&*bridge.function, Command::ConfigureWindow { address: base, bytes })?;
-        bridge.set_link(true)?;
-        Ok(bridge)
+        if let Some(base) = self.base {
+            while let Some((at, length)) = self.control.last().copied() {
+                self.function.unmap_dma(base + at, length)?;
+                self.control.pop();
+            }
+            self.base = None;
+        }
+        let base = iova::base(self.limits.window, &self.function.addresses(), random()?)?;
+        self.base = Some(base);
+        for piece in control {
+            self.check(piece.at, piece.length, piece.permission)?;
+            self.function.map_dma(base + piece.at, piece.memory, piece.length, piece.permission)?;
+            self.control.push((piece.at, piece.length));
+        }
+        Ok(())
+    }
+
+    /// Lets the other host reach what is attached, and says that this side is ready. By then all that it is to see first stands in
+    /// the control pages. Waits up to a second for each of two commands.
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT when the function is gone; BAD_CONF before [`renew`](Self::renew).
+    pub fn offer(&mut self) -> Result<()> {
+        let Some(base) = self.base else {
+            return Err(Error::with(Code::BadConf, "a bridge is offered with control pages, and there are none yet"));
+        };
+        command(&*self.function, Command::ConfigureWindow { address: base, bytes: self.limits.window })?;
+        self.set_link(true)
     }
 
     /// What the bridge can carry.
@@ -113,27 +158,22 @@ impl<F: PciFunction + 'static> Epf<F> {
 
     /// Where memory can be attached so.
     fn check(&self, at: u64, length: u64, permission: Permission) -> Result<()> {
-        let Limits { into, granule, .. } = self.limits;
+        let Limits { window, granule } = self.limits;
         if !permission.reads() {
             return Err(Error::with(Code::BadPerms, "memory is attached to a bridge for reading, or for both"));
         }
-        if length == 0 || !length.is_multiple_of(granule) {
-            let text = format!("{length} bytes cannot be attached to a bridge: it takes pages of {granule}");
-            return Err(Error::with(Code::BadLength, text));
-        }
-        let end = at.checked_add(length).filter(|end| at.is_multiple_of(granule) && *end <= into);
+        let whole = length > 0 && length.is_multiple_of(granule) && at.is_multiple_of(granule);
+        let end = at.checked_add(length).filter(|end| whole && *end <= window);
         let Some(end) = end else {
             let text = format!(
-                "{length} bytes at offset {at:#x} do not lie in the {into} bytes of a bridge, in pages of {granule}"
+                "{length} bytes at offset {at:#x} do not fit a bridge: it has {window} bytes, in pages of {granule}"
             );
-            return Err(Error::with(Code::BadOffset, text));
+            return Err(Error::with(Code::BadLength, text));
         };
-        let last = self.attached.range(..end).next_back();
-        if last.is_some_and(|(other, attached)| other + attached.length > at) {
-            return Err(Error::with(
-                Code::BadOffset,
-                format!("at offset {at:#x} of a bridge other memory is attached"),
-            ));
+        let attached = self.attached.iter().map(|(other, attached)| (*other, attached.length));
+        if self.control.iter().copied().chain(attached).any(|(other, length)| other < end && at < other + length) {
+            let text = format!("at offset {at:#x} of a bridge other memory is attached");
+            return Err(Error::with(Code::InsufficientResources, text));
         }
         Ok(())
     }
@@ -143,11 +183,18 @@ impl<F: PciFunction + 'static> Epf<F> {
     /// what was stored to the memory before is seen.
     ///
     /// # Errors
-    /// BAD_OFFSET, BAD_LENGTH, BAD_PERMS for what cannot be attached; INSUFFICIENT_RESOURCES without a descriptor. The job's: as
-    /// [`PciFunction::map_dma`]; then nothing is attached.
+    /// BAD_LENGTH for what does not fit, BAD_PERMS for nothing to load; INSUFFICIENT_RESOURCES where other memory is attached, and
+    /// without a descriptor; BAD_CONF before [`renew`](Self::renew). The job's: as [`PciFunction::map_dma`]; then nothing is
+    /// attached.
     pub fn attach(&mut self, at: u64, memory: BorrowedFd<'_>, length: u64, permission: Permission) -> Result<Job> {
         self.check(at, length, permission)?;
-        let job = self.worker.map(self.base + at, memory, length, permission)?;
+        let Some(base) = self.base else {
+            return Err(Error::with(
+                Code::BadConf,
+                "memory is attached to a bridge beside control pages, and there are none yet",
+            ));
+        };
+        let job = self.worker.map(base + at, memory, length, permission)?;
         self.attached.insert(at, Attached { length, job: Some(job), ending: false });
         Ok(job)
     }
@@ -156,14 +203,14 @@ impl<F: PciFunction + 'static> Epf<F> {
     /// arrive there any more and its loads fail; the offset is free.
     ///
     /// # Errors
-    /// BAD_OFFSET where nothing is attached, where it is being detached, and for control pages. The job's: as [`PciFunction::unmap_dma`]; then it
-    /// still is.
+    /// BAD_ADDR where nothing is attached, where it is being detached, and for control pages. The job's: as
+    /// [`PciFunction::unmap_dma`]; then it still is.
     pub fn detach(&mut self, at: u64) -> Result<Job> {
         let attached = self.attached.get_mut(&at).filter(|attached| !attached.ending);
-        let Some(attached) = attached else {
-            return Err(Error::with(Code::BadOffset, format!("nothing at offset {at:#x} of a bridge can be detached")));
+        let (Some(attached), Some(base)) = (attached, self.base) else {
+            return Err(Error::with(Code::BadAddr, format!("nothing at offset {at:#x} of a bridge can be detached")));
         };
-        let job = self.worker.unmap(self.base + at, attached.length)?;
+        let job = self.worker.unmap(base + at, attached.length)?;
         (attached.job, attached.ending) = (Some(job), true);
         Ok(job)
     }
@@ -270,9 +317,14 @@ impl<F: PciFunction + 'static> Epf<F> {
 impl<F: PciFunction> Drop for Epf<F> {
     fn drop(&mut self) {
         // A function that is gone has no link.
-        let _ = self.set_link(false);
-        let _ = command(&*self.function, Command::TeardownWindow);
+        let _ = close(&*self.function);
     }
+}
+
+/// Closes a function to the other host: first it is told, then nothing is reached any more.
+fn close(function: &impl PciFunction) -> Result<()> {
+    command(function, Command::LinkDown)?;
+    command(function, Command::TeardownWindow)
 }
 
 /// A number that nobody can guess.

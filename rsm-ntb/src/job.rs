@@ -14,6 +14,13 @@ use std::thread::JoinHandle;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Job(u64);
 
+impl Job {
+    /// Its number.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// Jobs that have ended.
 #[derive(Debug)]
 pub(crate) struct Done {

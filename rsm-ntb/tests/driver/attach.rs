@@ -13,7 +13,7 @@ use std::time::Duration;
 fn control_pages_are_there_from_the_first() {
     let world = World::new(Options::default());
     let (a, b) = world.pair();
-    assert_eq!((a.bridge.limits().out, a.bridge.limits().into), (WINDOW, WINDOW));
+    assert_eq!((a.bridge.limits().window, a.bridge.limits().granule % 4096), (WINDOW, 0));
     assert_eq!((a.bridge.load(0).unwrap(), b.bridge.load(0).unwrap()), (7, 7), "what each has to say");
     a.bridge.store(PIECE + 8, 5).unwrap();
     assert_eq!(a.bridge.load(PIECE + 8).unwrap(), 5);
@@ -35,7 +35,7 @@ fn control_pages_are_there_from_the_first() {
 fn memory_is_reached_from_attach_to_detach() {
     let world = World::new(Options::default());
     let (a, mut b) = world.pair();
-    let mut offsets = Offsets::new(2 * PIECE, b.bridge.limits().into, b.bridge.limits().granule);
+    let mut offsets = Offsets::new(2 * PIECE, b.bridge.limits().window, b.bridge.limits().granule);
     let (one, two) = (memory(1 << 16, 1), memory(4 << 20, 2));
     let (first, second) = (offsets.take(1 << 16).unwrap(), offsets.take(4 << 20).unwrap());
     assert_eq!(a.bridge.load(first).unwrap(), ALL_ONES);
@@ -45,7 +45,7 @@ fn memory_is_reached_from_attach_to_detach() {
     a.bridge.store(second + (4 << 20) - 8, 22).unwrap();
     assert_eq!((a.bridge.load(second).unwrap(), word(&two, (4 << 20) - 8)), (2, 22));
     let job = b.bridge.detach(first).unwrap();
-    assert_eq!(b.bridge.detach(first).unwrap_err().code(), Code::BadOffset, "it is being detached");
+    assert_eq!(b.bridge.detach(first).unwrap_err().code(), Code::BadAddr, "it is being detached");
     b.end(job).unwrap();
     a.bridge.store(first, 11).unwrap();
     assert_eq!((a.bridge.load(first).unwrap(), word(&one, 0)), (ALL_ONES, 1));
@@ -81,18 +81,19 @@ fn what_cannot_be_attached_is_refused_with_what_can() {
         error.code()
     };
     let both = Permission::ReadWrite;
-    assert_eq!(refused(FREE, 4096, both), Code::BadOffset, "taken");
-    assert_eq!(refused(FREE - 4096, 8192, both), Code::BadOffset, "taken in part");
-    assert_eq!(refused(FREE + 0xf000, 4096, both), Code::BadOffset, "taken in part");
-    assert_eq!(refused(0, 4096, both), Code::BadOffset, "control pages");
-    assert_eq!(refused(WINDOW - 4096, 8192, both), Code::BadOffset, "past the end");
-    assert_eq!(refused(u64::MAX - 4095, 8192, both), Code::BadOffset);
-    assert_eq!(refused(2 * FREE + 8, 4096, both), Code::BadOffset, "within a page");
+    assert_eq!(refused(FREE, 4096, both), Code::InsufficientResources, "taken");
+    assert_eq!(refused(FREE - 4096, 8192, both), Code::InsufficientResources, "taken in part");
+    assert_eq!(refused(FREE + 0xf000, 4096, both), Code::InsufficientResources, "taken in part");
+    assert_eq!(refused(0, 4096, both), Code::InsufficientResources, "control pages");
+    assert_eq!(refused(PIECE - 4096, 8192, both), Code::InsufficientResources, "control pages");
+    assert_eq!(refused(WINDOW - 4096, 8192, both), Code::BadLength, "past the end");
+    assert_eq!(refused(u64::MAX - 4095, 8192, both), Code::BadLength);
+    assert_eq!(refused(2 * FREE + 8, 4096, both), Code::BadLength, "within a page");
     assert_eq!(refused(2 * FREE, 0, both), Code::BadLength);
     assert_eq!(refused(2 * FREE, 100, both), Code::BadLength);
     assert_eq!(refused(2 * FREE, 4096, Permission::Write), Code::BadPerms);
     for at in [0, PIECE, FREE + 4096, 2 * FREE] {
-        assert_eq!(b.bridge.detach(at).unwrap_err().code(), Code::BadOffset, "{at:#x}");
+        assert_eq!(b.bridge.detach(at).unwrap_err().code(), Code::BadAddr, "{at:#x}");
     }
 }
 
@@ -103,7 +104,7 @@ fn an_attachment_that_fails_leaves_nothing() {
     let short = memory(4096, 1);
     let job = b.bridge.attach(FREE, short.as_fd(), 8192, Permission::Read).unwrap();
     assert_eq!(b.end(job).unwrap_err().code(), Code::BadAddr, "it is longer than the memory");
-    assert_eq!(b.bridge.detach(FREE).unwrap_err().code(), Code::BadOffset);
+    assert_eq!(b.bridge.detach(FREE).unwrap_err().code(), Code::BadAddr);
     // Detached before anybody knew that it had failed.
     let attach = b.bridge.attach(FREE, short.as_fd(), 8192, Permission::Read).unwrap();
     let detach = b.bridge.detach(FREE).unwrap();

@@ -5,6 +5,7 @@ use rsm_core::Code;
 use rsm_ntb::{Event, Socket, Vector};
 use rsm_ntb_emu::Options;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
@@ -69,12 +70,17 @@ fn a_flap_is_told_until_it_is_answered() {
 #[test]
 fn an_end_in_order_is_told_to_the_other_host() {
     let world = World::new(Options::default());
-    let (mut a, b) = world.pair();
+    let mut a = Agent::open(world.socket("a"));
+    // The function lives on: its end tells the other host, too.
+    let function = Arc::new(world.socket("b"));
+    let b = Agent::open(Arc::clone(&function));
+    assert!(matches!(a.next(), Event::Link));
+    a.bridge.link_answered();
     drop(b.bridge);
     assert!(matches!(a.next(), Event::Link));
     a.bridge.link_answered();
     assert_eq!((a.bridge.link_is_up().unwrap(), a.bridge.load(0).unwrap()), (false, ALL_ONES));
-    let _b = Agent::open(world.socket("b"));
+    let _b = Agent::open(function);
     assert!(matches!(a.next(), Event::Link));
     assert_eq!(a.bridge.load(0).unwrap(), 7);
 }

@@ -1,9 +1,9 @@
 //! The start, after whatever was there before.
 
-use crate::world::{ALL_ONES, Act, Agent, PIECE, Watched, World, control, memory, word};
+use crate::world::{ALL_ONES, Act, Agent, FREE, PIECE, Watched, World, control, memory, open, word};
 use rsm_core::Code;
 use rsm_core::access::Permission;
-use rsm_ntb::{Bar, Control, Epf, PciFunction, Socket};
+use rsm_ntb::{Bar, Control, Epf, Event, PciFunction, Socket};
 use rsm_ntb_emu::{Options, map};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
@@ -31,7 +31,9 @@ fn nothing_is_reachable_before_its_turn() {
         })
         .collect();
     let doorbells = Some(map::CONFIGURE_DOORBELLS);
-    assert_eq!(order, [Some(LINK_DOWN), Some(TEARDOWN), doorbells, None, None, Some(CONFIGURE), Some(LINK_UP)]);
+    let (down, teardown) = (Some(LINK_DOWN), Some(TEARDOWN));
+    let opened = [down, teardown, doorbells, down, teardown, None, None, Some(CONFIGURE), Some(LINK_UP)];
+    assert_eq!(order, opened);
     let mut control = [0; 2];
     function.load(Bar::Config, 0x68, &mut control).unwrap();
     assert_eq!(u16::from_le_bytes(control) & 0x10, 0, "relaxed ordering");
@@ -99,7 +101,7 @@ fn successor(deaf: &'static [u32], until: u32) {
         }
     };
     let second = watched(&inner, deaf, look);
-    let b = Epf::open(second, &control(&ours, &theirs)).unwrap();
+    let b = open(second, &control(&ours, &theirs)).unwrap();
     a.bridge.store(PIECE, 6).unwrap();
     assert_eq!((a.bridge.load(PIECE).unwrap(), word(&theirs, 0), word(&ours, 0)), (6, 6, HELLO), "then it does arrive");
     drop(b);
@@ -125,15 +127,55 @@ fn control_pages_that_cannot_be_are_refused_and_the_function_is_left_closed() {
     let piece = |at, length| Control { at, memory: page.as_fd(), length, permission: Permission::Read };
     for (pieces, code) in [
         (&[piece(0, 100)][..], Code::BadLength),
-        (&[piece(0, PIECE), piece(4096, PIECE)], Code::BadOffset),
-        (&[piece(1 << 26, 4096)], Code::BadOffset),
+        (&[piece(0, PIECE), piece(4096, PIECE)], Code::InsufficientResources),
+        (&[piece(1 << 26, 4096)], Code::BadLength),
         // Longer than the memory.
         (&[piece(0, 2 * PIECE)], Code::BadAddr),
     ] {
-        assert_eq!(Epf::open(Arc::clone(&inner), pieces).unwrap_err().code(), code);
+        assert_eq!(open(Arc::clone(&inner), pieces).unwrap_err().code(), code);
         assert!(!world.emulator().link_is_up());
     }
     drop(inner);
     let _b = Agent::open(world.socket("b"));
     assert_eq!(a.bridge.load(0).unwrap(), 7);
+}
+
+#[test]
+fn a_bridge_begins_anew_with_pages_that_are_not_reached_before_they_are_offered() {
+    let world = World::new(Options::default());
+    let (mut a, mut b) = world.pair();
+    let kept = memory(4096, 1);
+    b.attach(FREE, &kept, Permission::ReadWrite);
+    let (ours, theirs) = (memory(PIECE, 8), memory(PIECE, 8));
+    let error = b.bridge.renew(&control(&ours, &theirs)).unwrap_err();
+    assert_eq!(error.code(), Code::InsufficientResources);
+    assert!(error.detail().starts_with("1 pieces"), "{error}");
+    assert!(matches!(a.next(), Event::Link), "it is closed already");
+    a.bridge.link_answered();
+    assert_eq!(a.bridge.load(FREE).unwrap(), ALL_ONES);
+    assert!(matches!(b.next(), Event::Link));
+    b.bridge.link_answered();
+    let job = b.bridge.detach(FREE).unwrap();
+    b.end(job).unwrap();
+    b.bridge.renew(&control(&ours, &theirs)).unwrap();
+    // The other host says that it is ready as often as it likes, and stores.
+    a.bridge.offer().unwrap();
+    a.bridge.store(PIECE, 0xbad).unwrap();
+    assert_eq!((a.bridge.load(0).unwrap(), word(&theirs, 0), word(&b.theirs, 0)), (ALL_ONES, 8, 0));
+    b.bridge.offer().unwrap();
+    assert!(matches!(b.next(), Event::Link));
+    a.bridge.store(PIECE, 5).unwrap();
+    assert_eq!((a.bridge.load(0).unwrap(), word(&theirs, 0), word(&b.theirs, 0)), (8, 5, 0));
+    b.attach(FREE, &kept, Permission::ReadWrite);
+    assert_eq!(a.bridge.load(FREE).unwrap(), 1);
+}
+
+#[test]
+fn nothing_is_offered_or_attached_before_there_are_control_pages() {
+    let world = World::new(Options::default());
+    let mut bridge = Epf::take_over(world.socket("a")).unwrap();
+    let page = memory(4096, 1);
+    assert_eq!(bridge.offer().unwrap_err().code(), Code::BadConf);
+    assert_eq!(bridge.attach(FREE, page.as_fd(), 4096, Permission::Read).unwrap_err().code(), Code::BadConf);
+    assert_eq!(bridge.detach(FREE).unwrap_err().code(), Code::BadAddr);
 }

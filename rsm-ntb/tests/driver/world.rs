@@ -102,6 +102,14 @@ pub(crate) fn control<'a>(ours: &'a File, theirs: &'a File) -> [Control<'a>; 2] 
     ]
 }
 
+/// Takes a function over and offers it.
+pub(crate) fn open<F: PciFunction>(function: F, control: &[Control<'_>]) -> Result<Epf<F>> {
+    let mut bridge = Epf::take_over(function)?;
+    bridge.renew(control)?;
+    bridge.offer()?;
+    Ok(bridge)
+}
+
 /// One agent's half of a bridge.
 pub(crate) struct Agent<F: PciFunction + 'static = Socket> {
     pub(crate) bridge: Epf<F>,
@@ -112,7 +120,7 @@ pub(crate) struct Agent<F: PciFunction + 'static = Socket> {
 impl<F: PciFunction + 'static> Agent<F> {
     pub(crate) fn open(function: F) -> Agent<F> {
         let (ours, theirs) = (memory(PIECE, 7), memory(PIECE, 0));
-        let bridge = Epf::open(function, &control(&ours, &theirs)).unwrap();
+        let bridge = open(function, &control(&ours, &theirs)).unwrap();
         Agent { bridge, ours, theirs }
     }
 
