@@ -1,5 +1,6 @@
 //! A bridge whose functions have the registers of `ntb_hw_epf`.
 
+use crate::attached::Attached;
 use crate::enable::enable;
 use crate::event::{Event, Events, Vector};
 use crate::function::{Bar, PciFunction};
@@ -9,7 +10,6 @@ use crate::registers::{Command, Doorbell, check_window, command, link};
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
 use rustix::rand::{GetRandomFlags, getrandom};
-use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -36,14 +36,6 @@ pub struct Control<'a> {
     pub permission: Permission,
 }
 
-#[derive(Debug)]
-struct Attached {
-    length: u64,
-    /// The job that is to end it, once that is asked for; before, the one that is to attach it.
-    job: Option<Job>,
-    ending: bool,
-}
-
 /// A function, driven.
 ///
 /// Nothing waits but what says so: the ends of jobs, doorbells and changes of the link are taken as [`Event`]s. When it is dropped
@@ -56,10 +48,10 @@ pub struct Epf<F: PciFunction + 'static> {
     doorbells: [Doorbell; 3],
     limits: Limits,
     /// Where offset 0 of what the other host can reach is, for the function.
-    base: Option<u64>,
-    /// Offsets and lengths of control pages.
-    control: Vec<(u64, u64)>,
-    attached: BTreeMap<u64, Attached>,
+    base: u64,
+    /// Control pages are there, and the bridge may be offered.
+    ready: bool,
+    attached: Attached,
 }
 
 impl<F: PciFunction + 'static> Epf<F> {
@@ -90,16 +82,8 @@ impl<F: PciFunction + 'static> Epf<F> {
         let [messages, signals, spare] = Vector::ALL;
         let of = |vector| Doorbell::of(&*function, vector);
         let doorbells = [of(messages)?, of(signals)?, of(spare)?];
-        Ok(Epf {
-            function,
-            worker,
-            events,
-            doorbells,
-            limits,
-            base: None,
-            control: Vec::new(),
-            attached: BTreeMap::new(),
-        })
+        let attached = Attached::default();
+        Ok(Epf { function, worker, events, doorbells, limits, base: 0, ready: false, attached })
     }
 
     /// Closes the bridge to the other host and begins anew, with control pages that it does not reach before
@@ -110,31 +94,29 @@ impl<F: PciFunction + 'static> Epf<F> {
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES while other memory is attached: it is detached first, and the bridge is closed already; CTLR_NOT_PRESENT
-    /// when the function is gone; BAD_LENGTH, BAD_PERMS, BAD_OFFSET for control pages that cannot be; what
-    /// [`PciFunction::map_dma`] says. Then there are none, and the bridge stays closed.
+    /// when the function is gone; BAD_LENGTH and BAD_PERMS for control pages that cannot be; what [`PciFunction::map_dma`] says. The
+    /// bridge then stays closed.
     pub fn renew(&mut self, control: &[Control<'_>]) -> Result<()> {
+        self.ready = false;
         close(&*self.function)?;
-        if !self.attached.is_empty() {
+        if self.attached.count() > 0 {
             let text = format!(
                 "{} pieces of memory are attached to the bridge still: they are detached first",
-                self.attached.len()
+                self.attached.count()
             );
             return Err(Error::with(Code::InsufficientResources, text));
         }
-        if let Some(base) = self.base {
-            while let Some((at, length)) = self.control.last().copied() {
-                self.function.unmap_dma(base + at, length)?;
-                self.control.pop();
-            }
-            self.base = None;
+        while let Some((at, length)) = self.attached.control.last().copied() {
+            self.function.unmap_dma(self.base + at, length)?;
+            self.attached.control.pop();
         }
-        let base = iova::base(self.limits.window, &self.function.addresses(), random()?)?;
-        self.base = Some(base);
+        self.base = iova::base(self.limits.window, &self.function.addresses(), random()?)?;
         for piece in control {
-            self.check(piece.at, piece.length, piece.permission)?;
-            self.function.map_dma(base + piece.at, piece.memory, piece.length, piece.permission)?;
-            self.control.push((piece.at, piece.length));
+            self.attached.check(self.limits, piece.at, piece.length, piece.permission)?;
+            self.function.map_dma(self.base + piece.at, piece.memory, piece.length, piece.permission)?;
+            self.attached.control.push((piece.at, piece.length));
         }
+        self.ready = true;
         Ok(())
     }
 
@@ -144,38 +126,21 @@ impl<F: PciFunction + 'static> Epf<F> {
     /// # Errors
     /// CTLR_NOT_PRESENT when the function is gone; BAD_CONF before [`renew`](Self::renew).
     pub fn offer(&mut self) -> Result<()> {
-        let Some(base) = self.base else {
-            return Err(Error::with(Code::BadConf, "a bridge is offered with control pages, and there are none yet"));
-        };
-        command(&*self.function, Command::ConfigureWindow { address: base, bytes: self.limits.window })?;
+        self.check_ready()?;
+        command(&*self.function, Command::ConfigureWindow { address: self.base, bytes: self.limits.window })?;
         self.set_link(true)
+    }
+
+    fn check_ready(&self) -> Result<()> {
+        if self.ready {
+            return Ok(());
+        }
+        Err(Error::with(Code::BadConf, "a bridge has to have control pages first, and they are not there yet"))
     }
 
     /// What the bridge can carry.
     pub fn limits(&self) -> Limits {
         self.limits
-    }
-
-    /// Where memory can be attached so.
-    fn check(&self, at: u64, length: u64, permission: Permission) -> Result<()> {
-        let Limits { window, granule } = self.limits;
-        if !permission.reads() {
-            return Err(Error::with(Code::BadPerms, "memory is attached to a bridge for reading, or for both"));
-        }
-        let whole = length > 0 && length.is_multiple_of(granule) && at.is_multiple_of(granule);
-        let end = at.checked_add(length).filter(|end| whole && *end <= window);
-        let Some(end) = end else {
-            let text = format!(
-                "{length} bytes at offset {at:#x} do not fit a bridge: it has {window} bytes, in pages of {granule}"
-            );
-            return Err(Error::with(Code::BadLength, text));
-        };
-        let attached = self.attached.iter().map(|(other, attached)| (*other, attached.length));
-        if self.control.iter().copied().chain(attached).any(|(other, length)| other < end && at < other + length) {
-            let text = format!("at offset {at:#x} of a bridge other memory is attached");
-            return Err(Error::with(Code::InsufficientResources, text));
-        }
-        Ok(())
     }
 
     /// Begins to attach the first `length` bytes of a memory object at an offset of the window, so that the other host can load
@@ -187,15 +152,10 @@ impl<F: PciFunction + 'static> Epf<F> {
     /// without a descriptor; BAD_CONF before [`renew`](Self::renew). The job's: as [`PciFunction::map_dma`]; then nothing is
     /// attached.
     pub fn attach(&mut self, at: u64, memory: BorrowedFd<'_>, length: u64, permission: Permission) -> Result<Job> {
-        self.check(at, length, permission)?;
-        let Some(base) = self.base else {
-            return Err(Error::with(
-                Code::BadConf,
-                "memory is attached to a bridge beside control pages, and there are none yet",
-            ));
-        };
-        let job = self.worker.map(base + at, memory, length, permission)?;
-        self.attached.insert(at, Attached { length, job: Some(job), ending: false });
+        self.attached.check(self.limits, at, length, permission)?;
+        self.check_ready()?;
+        let job = self.worker.map(self.base + at, memory, length, permission)?;
+        self.attached.attaching(at, length, job);
         Ok(job)
     }
 
@@ -206,12 +166,9 @@ impl<F: PciFunction + 'static> Epf<F> {
     /// BAD_ADDR where nothing is attached, where it is being detached, and for control pages. The job's: as
     /// [`PciFunction::unmap_dma`]; then it still is.
     pub fn detach(&mut self, at: u64) -> Result<Job> {
-        let attached = self.attached.get_mut(&at).filter(|attached| !attached.ending);
-        let (Some(attached), Some(base)) = (attached, self.base) else {
-            return Err(Error::with(Code::BadAddr, format!("nothing at offset {at:#x} of a bridge can be detached")));
-        };
-        let job = self.worker.unmap(base + at, attached.length)?;
-        (attached.job, attached.ending) = (Some(job), true);
+        let length = self.attached.detachable(at)?;
+        let job = self.worker.unmap(self.base + at, length)?;
+        self.attached.detaching(at, job);
         Ok(job)
     }
 
@@ -224,15 +181,7 @@ impl<F: PciFunction + 'static> Epf<F> {
     pub fn take(&mut self) -> Option<Event> {
         let event = self.events.take();
         if let Some(Event::Done(job, outcome)) = &event {
-            let found = self.attached.iter_mut().find(|(_, attached)| attached.job == Some(*job));
-            if let Some((&at, attached)) = found {
-                match (attached.ending, outcome.is_ok()) {
-                    (false, true) => attached.job = None,
-                    // Never there, or not any more.
-                    (false, false) | (true, true) => drop(self.attached.remove(&at)),
-                    (true, false) => (attached.job, attached.ending) = (None, false),
-                }
-            }
+            self.attached.ended(*job, outcome.is_ok());
         }
         event
     }

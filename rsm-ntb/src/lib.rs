@@ -17,6 +17,7 @@
 //! What attaches memory takes long and is done by a thread of the bridge's; that it is done arrives as an [`Event`].
 //! Nothing here knows what a segment or a node is.
 
+mod attached;
 mod enable;
 mod epf;
 mod event;

@@ -178,4 +178,11 @@ fn nothing_is_offered_or_attached_before_there_are_control_pages() {
     assert_eq!(bridge.offer().unwrap_err().code(), Code::BadConf);
     assert_eq!(bridge.attach(FREE, page.as_fd(), 4096, Permission::Read).unwrap_err().code(), Code::BadConf);
     assert_eq!(bridge.detach(FREE).unwrap_err().code(), Code::BadAddr);
+    // Nor after some that could not be.
+    let short = Control { at: 0, memory: page.as_fd(), length: 8192, permission: Permission::Read };
+    let whole = Control { at: 8192, length: 4096, ..short };
+    assert_eq!(bridge.renew(&[whole, short]).unwrap_err().code(), Code::BadAddr);
+    assert_eq!(bridge.offer().unwrap_err().code(), Code::BadConf);
+    bridge.renew(&[whole]).unwrap();
+    bridge.offer().unwrap();
 }
