@@ -153,7 +153,12 @@ course() {
             said 'at down' a b && tell down >/dev/null && said 'at up' a b && tell up >/dev/null && said 'at death' a b &&
                 kill -KILL "${machine[b]}" && { wait "${machine[b]}" 2>/dev/null || true; } && said 'done' a
             ;;
-        rsm) said 'done' a b ;;
+        rsm)
+            said 'done' a b &&
+                if ! grep -q "by the window's file" "$results/a.log" || ! grep -q "by the function's descriptor" "$results/b.log"; then
+                    echo '-- the window was not reached in the one way and in the other' && return 1
+                fi
+            ;;
     esac
 }
 # Boots two machines with the drivers of `linux` or `rsm`, and tells what came out.
@@ -170,13 +175,16 @@ two_machines() {
         kill -0 "$bridge_process" 2>/dev/null || { cat "$results/bridge" && return 1; }
         sleep 0.1
     done
+    # One of the two keeps the kernel's file of a window to itself, as newer kernels do with a function that VFIO drives.
+    local -A also=([a]= [b]=)
+    [ "$drivers" != rsm ] || also[b]='lockdown=integrity'
     for host in a b; do
         "${emulator[@]}" -nodefaults -no-user-config -display none -no-reboot -accel tcg,thread=multi -m 256M \
             -object memory-backend-memfd,id=ram,size=256M,share=on -M q35,memory-backend=ram,kernel-irqchip=off \
             -device intel-iommu,intremap=on,caching-mode=on \
             -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"'"$work/$host.sock"'"}}' \
             -kernel "$image" -initrd "$work/root.cpio" -serial file:"$results/$host.log" \
-            -append "console=ttyS0 quiet panic=-1 no_timer_check random.trust_cpu=on intel_iommu=on host=$host driver=$drivers" \
+            -append "console=ttyS0 quiet panic=-1 no_timer_check random.trust_cpu=on intel_iommu=on host=$host driver=$drivers ${also[$host]}" \
             </dev/null 2>"$results/$host.emulator" &
         machine[$host]=$!
         processes+=($!)

@@ -3,6 +3,7 @@
 //! `two_hosts DEVICE a` on one host and `two_hosts DEVICE b` on the other, where DEVICE is `vfio:0000:01:00.0` or, with the feature
 //! `emulator`, `epf:SOCKET`. Lines that begin with `@@` say what was found. The second host is to be killed where it says
 //! `@@ at death`, as an agent may be at any time, and then started as `two_hosts DEVICE successor`.
+#![allow(unsafe_code)]
 
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
@@ -14,6 +15,7 @@ use rustix::fs::MemfdFlags;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -119,6 +121,35 @@ fn done(event: &Event, job: Job) -> bool {
     matches!(event, Event::Done(ended, Ok(())) if *ended == job)
 }
 
+/// What a program of this host sees that was given a way to the other one's memory: it maps standard input and loads a word. It has no
+/// rights but that.
+fn look(offset: u64) -> Option<u64> {
+    use rustix::mm::{MapFlags, ProtFlags, mmap};
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: without MAP_FIXED the kernel takes addresses that are free.
+    let page =
+        unsafe { mmap(std::ptr::null_mut(), 4096, protection, MapFlags::SHARED, rustix::stdio::stdin(), offset) };
+    let page = page.ok()?.cast::<u64>();
+    // SAFETY: the page was mapped by the line above, and a load that fails yields all-ones.
+    Some(unsafe { page.read_volatile() })
+}
+
+/// Has another program look, as a user that may do nothing.
+fn looked<F: PciFunction>(host: &Host<F>, at: u64) -> Result<String> {
+    let reach = host.bridge.reach(at, 4096)?;
+    let program = std::env::current_exe().and_then(|own| {
+        std::process::Command::new(own)
+            .args(["look", &reach.offset.to_string()])
+            .stdin(reach.memory)
+            .uid(65534)
+            .gid(65534)
+            .output()
+    });
+    let output = program.map_err(|e| Error::with(Code::InternalError, format!("no program can look: {e}")))?;
+    let way = if reach.wide { "by the function's descriptor" } else { "by the window's file" };
+    Ok(format!("{} {way}", String::from_utf8_lossy(&output.stdout).trim()))
+}
+
 /// What both do first: the link, a greeting, data and doorbells.
 fn meet<F: PciFunction>(host: &mut Host<F>, own: u64, other: u64) -> Result<()> {
     let (told, up) = host.until(|host, _| host.bridge.link_is_up())?;
@@ -138,6 +169,15 @@ fn meet<F: PciFunction>(host: &mut Host<F>, own: u64, other: u64) -> Result<()> 
     let heard = host.hear(1)?;
     let right = (0..BYTES).step_by(8).all(|at| word(&host.theirs, 4096 + at) == pattern(other, at));
     host.report("what the other host stored is here", heard && right);
+    match looked(host, 0) {
+        Ok(seen) => {
+            println!("another program loads {seen}");
+            host.report("another program reaches the window", seen.starts_with(&format!("{other} ")));
+        }
+        // An emulated bridge without a machine.
+        Err(error) if error.code() == Code::MapFailed => println!("{error}"),
+        Err(error) => return Err(error),
+    }
     Ok(())
 }
 
@@ -234,6 +274,13 @@ fn play(function: impl PciFunction + 'static, role: &str) -> Result<bool> {
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [what, offset] = &words[..]
+        && what == "look"
+    {
+        let seen = offset.parse().ok().and_then(look);
+        println!("{}", seen.map_or("nothing".to_owned(), |word| word.to_string()));
+        return ExitCode::SUCCESS;
+    }
     let (device, role) = match &words[..] {
         [device, role] if ["a", "b", "successor"].contains(&role.as_str()) => (device.as_str(), role.as_str()),
         _ => {

@@ -3,7 +3,7 @@
 use crate::attached::Attached;
 use crate::enable::enable;
 use crate::event::{Event, Events, Vector};
-use crate::function::{Bar, PciFunction};
+use crate::function::{Bar, PciFunction, Reach};
 use crate::iova;
 use crate::job::{Job, Worker};
 use crate::registers::{Command, Doorbell, check_window, command, link};
@@ -225,6 +225,21 @@ impl<F: PciFunction + 'static> Epf<F> {
         link(&*self.function)
     }
 
+    /// What a process of this host maps to reach `length` bytes at an offset of the window; it reaches all of the window by it, and
+    /// whatever the other host has attached there. It goes on to after the end of this.
+    ///
+    /// # Errors
+    /// BAD_OFFSET outside of the window; as [`PciFunction::reach`].
+    pub fn reach(&self, at: u64, length: u64) -> Result<Reach> {
+        let window = self.limits.window;
+        if at.checked_add(length).is_none_or(|end| end > window) {
+            let text = format!("{length} bytes at offset {at:#x} are outside of a bridge's window of {window} bytes");
+            return Err(Error::with(Code::BadOffset, text));
+        }
+        let reach = self.function.reach()?;
+        Ok(Reach { offset: reach.offset + at, ..reach })
+    }
+
     /// Stores a word to the other host, at an offset in bytes that is a multiple of 8. Whether it arrives is told by a load only.
     ///
     /// # Errors
@@ -241,7 +256,10 @@ impl<F: PciFunction + 'static> Epf<F> {
     pub fn load(&self, at: u64) -> Result<u64> {
         self.aligned(at)?;
         let mut word = [0; 8];
+        // Stores and loads of a window that is mapped write-combining are not ordered with each other.
+        self.fence();
         self.function.load(Bar::Window, at, &mut word)?;
+        self.fence();
         Ok(u64::from_le_bytes(word))
     }
 

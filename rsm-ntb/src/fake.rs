@@ -1,6 +1,6 @@
 //! A function that answers as a test likes.
 
-use crate::function::{Bar, PciFunction};
+use crate::function::{Bar, PciFunction, Reach};
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
 use std::collections::HashMap;
@@ -76,6 +76,10 @@ impl PciFunction for Fake {
 
     fn unmap_dma(&self, _address: u64, _length: u64) -> Result<()> {
         Err(Error::new(Code::BadAddr))
+    }
+
+    fn reach(&self) -> Result<Reach> {
+        Err(Error::new(Code::MapFailed))
     }
 
     fn set_interrupts(&self, _vectors: &[BorrowedFd<'_>], _error: BorrowedFd<'_>) -> Result<()> {

@@ -4,7 +4,7 @@ use rsm_core::Result;
 use rsm_core::access::Permission;
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 /// A range of a function's addresses that is loaded from and stored to.
@@ -18,6 +18,18 @@ pub enum Bar {
     Window,
     /// The PCI configuration space.
     Config,
+}
+
+/// What a process of this host maps to reach memory of the other one.
+#[derive(Debug)]
+pub struct Reach {
+    /// To be mapped shared, for loads and stores. What of it may be stored to is decided where the memory is.
+    pub memory: OwnedFd,
+    /// Offset in bytes to map it at.
+    pub offset: u64,
+    /// Whether the descriptor reaches the function's registers and interrupts too, and keeps the function from being taken over
+    /// by another driver until it is closed and unmapped. Otherwise it is the window's alone.
+    pub wide: bool,
 }
 
 /// A PCI function, as a driver outside of the kernel reaches it.
@@ -64,6 +76,12 @@ pub trait PciFunction: Debug + Send + Sync {
     /// As for all; BAD_ADDR where nothing was mapped like this.
     fn unmap_dma(&self, address: u64, length: u64) -> Result<()>;
 
+    /// What others map to reach the window, from its beginning. All of the window is reached by it.
+    ///
+    /// # Errors
+    /// As for all; MAP_FAILED where the window cannot be mapped; INSUFFICIENT_RESOURCES without a descriptor.
+    fn reach(&self) -> Result<Reach>;
+
     /// Says what the function's interrupt vectors raise: an event descriptor each, from vector 0 on; and what is raised when the
     /// machine finds an error of the function, where it can say so.
     ///
@@ -96,6 +114,10 @@ impl<F: PciFunction + ?Sized> PciFunction for Arc<F> {
 
     fn unmap_dma(&self, address: u64, length: u64) -> Result<()> {
         (**self).unmap_dma(address, length)
+    }
+
+    fn reach(&self) -> Result<Reach> {
+        (**self).reach()
     }
 
     fn set_interrupts(&self, vectors: &[BorrowedFd<'_>], error: BorrowedFd<'_>) -> Result<()> {

@@ -34,7 +34,7 @@ mod window;
 
 pub use epf::{Control, Epf, Limits};
 pub use event::{Event, VECTORS, Vector};
-pub use function::{Bar, PciFunction};
+pub use function::{Bar, PciFunction, Reach};
 pub use job::Job;
 #[cfg(feature = "emulator")]
 pub use socket::Socket;

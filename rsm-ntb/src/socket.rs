@@ -1,6 +1,6 @@
 //! The function of an emulated bridge, reached by its socket: for tests, and for trying things out without machines.
 
-use crate::function::{Bar, PciFunction};
+use crate::function::{Bar, PciFunction, Reach};
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
 use rsm_ntb_emu::{Client, DmaAccess, map, wire};
@@ -105,6 +105,11 @@ impl PciFunction for Socket {
                 Err(Error::with(Code::BadAddr, text))
             }
         }
+    }
+
+    fn reach(&self) -> Result<Reach> {
+        let text = "the window of an emulated bridge is reached by messages, and cannot be mapped without a machine";
+        Err(Error::with(Code::MapFailed, text))
     }
 
     fn set_interrupts(&self, vectors: &[BorrowedFd<'_>], error: BorrowedFd<'_>) -> Result<()> {

@@ -5,7 +5,7 @@ mod addresses;
 mod ioctl;
 mod mapping;
 
-use crate::function::{Bar, PciFunction};
+use crate::function::{Bar, PciFunction, Reach};
 use mapping::Window;
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
@@ -26,6 +26,9 @@ pub struct Vfio {
     /// Size and place in the descriptor of each range.
     regions: [(u64, u64); 4],
     window: Window,
+    /// The kernel's file for the window, if that can be mapped beside VFIO: it reaches the window alone. The window is mapped in one
+    /// way, here and by others.
+    file: Option<OwnedFd>,
     addresses: Vec<RangeInclusive<u64>>,
     // In this order they are closed: the function first.
     device: OwnedFd,
@@ -110,9 +113,12 @@ impl Vfio {
         if bytes == 0 {
             return Err(unavailable(format!("PCI function {address} has no window (BAR 4)")));
         }
-        let window = Window::new(device.as_fd(), at, bytes).map_err(|e| failed("cannot map the window", e))?;
+        let (window, file) = match window_file(address, bytes) {
+            Some((window, file)) => (window, Some(file)),
+            None => (Window::new(device.as_fd(), at, bytes).map_err(|e| failed("cannot map the window", e))?, None),
+        };
         let addresses = addresses::of(&ioctl::iommu(&container).map_err(|e| failed("cannot ask for the IOMMU", e))?);
-        Ok(Vfio { regions, window, addresses, device, _group: group, container })
+        Ok(Vfio { regions, window, file, addresses, device, _group: group, container })
     }
 
     /// Where a range of bytes is in the descriptor.
@@ -121,6 +127,14 @@ impl Vfio {
         let end = at.checked_add(bytes as u64);
         end.filter(|end| *end <= size).map(|_| place + at).ok_or_else(|| outside(bar, at))
     }
+}
+
+/// The kernel's file for the window of a function, and the window mapped from it; `None` where that cannot be: kernels of late keep
+/// what VFIO drives to VFIO, and so do those that are locked down.
+fn window_file(address: &str, bytes: u64) -> Option<(Window, OwnedFd)> {
+    let file = open(&format!("/sys/bus/pci/devices/{address}/resource4_wc")).ok()?;
+    let window = Window::new(file.as_fd(), 0, bytes).ok()?;
+    Some((window, file))
 }
 
 fn outside(bar: Bar, at: u64) -> Error {
@@ -197,6 +211,17 @@ impl PciFunction for Vfio {
                 Err(Error::with(Code::BadAddr, text))
             }
         }
+    }
+
+    fn reach(&self) -> Result<Reach> {
+        let (memory, offset) = match &self.file {
+            Some(file) => (file, 0),
+            None => (&self.device, self.regions[Bar::Window as usize].1),
+        };
+        let memory = memory.try_clone().map_err(|e| {
+            Error::with(Code::InsufficientResources, format!("no descriptor for the window of a bridge: {e}"))
+        })?;
+        Ok(Reach { memory, offset, wide: self.file.is_none() })
     }
 
     fn set_interrupts(&self, vectors: &[BorrowedFd<'_>], error: BorrowedFd<'_>) -> Result<()> {

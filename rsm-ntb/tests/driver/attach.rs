@@ -24,6 +24,8 @@ fn control_pages_are_there_from_the_first() {
     set_word(&b.ours, 0, 8);
     assert_eq!(a.bridge.load(0).unwrap(), 8);
     assert_eq!(a.bridge.load(2 * PIECE).unwrap(), ALL_ONES, "nothing is attached there");
+    assert_eq!(a.bridge.reach(0, 4096).unwrap_err().code(), Code::MapFailed, "nothing to be mapped without a machine");
+    assert_eq!(a.bridge.reach(WINDOW - 4096, 8192).unwrap_err().code(), Code::BadOffset);
     for at in [1, WINDOW - 4, WINDOW, u64::MAX - 7] {
         let code = |outcome: rsm_core::Result<()>| outcome.unwrap_err().code();
         assert_eq!(code(a.bridge.store(at, 1)), Code::BadOffset, "{at:#x}");

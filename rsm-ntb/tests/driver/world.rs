@@ -2,7 +2,7 @@
 
 use rsm_core::Result;
 use rsm_core::access::Permission;
-use rsm_ntb::{Bar, Control, Epf, Event, Job, PciFunction, Socket};
+use rsm_ntb::{Bar, Control, Epf, Event, Job, PciFunction, Reach, Socket};
 use rsm_ntb_emu::{Emulator, Options};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -221,6 +221,10 @@ impl<L: Fn(&[Act]) + Send + Sync> PciFunction for Watched<L> {
 
     fn unmap_dma(&self, address: u64, length: u64) -> Result<()> {
         self.inner.unmap_dma(address, length)
+    }
+
+    fn reach(&self) -> Result<Reach> {
+        self.inner.reach()
     }
 
     fn set_interrupts(&self, vectors: &[BorrowedFd<'_>], error: BorrowedFd<'_>) -> Result<()> {
