@@ -13,6 +13,11 @@ const PAGE: u64 = 4096;
 /// Most ranges: a client with an IOMMU of its own may map 4 GiB page by page.
 const MOST_RANGES: usize = 1 << 20;
 
+/// The last address of a range; one may reach to the end of all addresses, as the unmapping of everything does.
+fn last(address: u64, size: u64) -> Result<u64, Errno> {
+    size.checked_sub(1).and_then(|more| address.checked_add(more)).ok_or(Errno::INVAL)
+}
+
 /// A request to map.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
@@ -46,12 +51,12 @@ impl Dma {
     /// Maps a range. Fails without a change.
     pub(crate) fn map(&mut self, request: Request, file: Option<OwnedFd>) -> Result<(), Errno> {
         let Request { address, size, offset, flags } = request;
-        let end = address.checked_add(size).ok_or(Errno::INVAL)?;
+        let last = last(address, size)?;
         let aligned = [address, size, offset].iter().all(|number| number.is_multiple_of(PAGE));
-        if size == 0 || !aligned || flags == 0 || flags & !(DMA_READ | DMA_WRITE) != 0 {
+        if !aligned || flags == 0 || flags & !(DMA_READ | DMA_WRITE) != 0 {
             return Err(Errno::INVAL);
         }
-        if self.ranges.range(..end).next_back().is_some_and(|(start, range)| start + range.size > address) {
+        if self.ranges.range(..=last).next_back().is_some_and(|(start, range)| start + (range.size - 1) >= address) {
             return Err(Errno::EXIST);
         }
         if self.ranges.len() >= MOST_RANGES {
@@ -90,19 +95,20 @@ impl Dma {
     /// Unmaps the ranges that lie in `size` bytes from `address`; how many bytes these were. A range that lies there only in
     /// part is an error, and nothing is changed.
     pub(crate) fn unmap(&mut self, address: u64, size: u64) -> Result<u64, Errno> {
-        let end = address.checked_add(size).ok_or(Errno::INVAL)?;
-        let reaches_in = |at: u64| at > 0 && self.covers(at - 1).is_some_and(|(start, range)| start + range.size > at);
+        let last = last(address, size)?;
+        let is_split = |at: u64| self.covers(at).is_some_and(|(start, _)| start < at);
         let aligned = address.is_multiple_of(PAGE) && size.is_multiple_of(PAGE);
-        if size == 0 || !aligned || reaches_in(address) || reaches_in(end) {
+        if !aligned || is_split(address) || last.checked_add(1).is_some_and(is_split) {
             return Err(Errno::INVAL);
         }
-        let within: Vec<u64> = self.ranges.range(address..end).map(|(start, _)| *start).collect();
+        let within: Vec<u64> = self.ranges.range(address..=last).map(|(start, _)| *start).collect();
         Ok(within.iter().filter_map(|start| self.ranges.remove(start)).map(|range| range.size).sum())
     }
 
     /// Unmaps everything; how many bytes these were.
     pub(crate) fn clear(&mut self) -> u64 {
-        std::mem::take(self).ranges.values().map(|range| range.size).sum()
+        // All addresses together are one too many for a number.
+        std::mem::take(self).ranges.values().fold(0, |sum, range| sum.saturating_add(range.size))
     }
 
     /// The range that an address lies in, with its first address.
@@ -235,6 +241,20 @@ mod tests {
         }
         assert_eq!(dma.ranges.len(), 2);
         assert_eq!(dma.unmap(0, PAGE), Ok(0));
+        // To the end of all addresses, as an IOMMU is emptied.
+        assert_eq!(dma.unmap(0x10_0000, 0u64.wrapping_sub(0x10_0000)), Ok(0));
+        assert_eq!(dma.unmap(4 * PAGE, 0u64.wrapping_sub(4 * PAGE)), Ok(2 * PAGE));
+        dma.map(request(0u64.wrapping_sub(PAGE), PAGE, 0, BOTH), None).unwrap();
+        assert_eq!(dma.map(request(0u64.wrapping_sub(2 * PAGE), 2 * PAGE, 0, BOTH), None), Err(Errno::EXIST));
+        assert_eq!(dma.unmap(6 * PAGE, 0u64.wrapping_sub(6 * PAGE)), Ok(PAGE));
+        assert_eq!(dma.clear(), 2 * PAGE);
+        for half in [0, 1 << 63] {
+            dma.map(request(half, 1 << 63, 0, BOTH), None).unwrap();
+        }
+        assert_eq!(dma.clear(), u64::MAX);
+        for address in [PAGE, 4 * PAGE] {
+            dma.map(request(address, 2 * PAGE, 0, BOTH), None).unwrap();
+        }
         assert_eq!(dma.unmap(0, 4 * PAGE), Ok(2 * PAGE));
         assert_eq!(dma.clear(), 2 * PAGE);
         assert_eq!(dma.unmap(0, 10 * PAGE), Ok(0));
