@@ -51,7 +51,7 @@ if [ ${#suites[@]} -eq 0 ]; then
         suites=(doctor hello sort rsmtest conformance api model:the_ processes hostile)
     fi
 fi
-skip() { printf -- '-- skipped: %s: %s\n' "$1" "$2"; }
+. ci/packages.sh
 
 # What differs from one architecture to the next.
 case $arch in
@@ -94,55 +94,6 @@ fi
 
 ### Packages
 
-own_suite=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
-# The archive that this machine's own packages come from.
-archive() {
-    apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
-        awk -v suite="$own_suite" '$1 == suite { print $2; exit }'
-}
-
-# Runs a command of apt for a suite and an architecture, with a state of its own: apt_of SUITE DEBIAN-ARCHITECTURE WORDS
-apt_of() {
-    local suite=$1 of=$2 state=$cache/apt/$1-$2 command=$3
-    shift 3
-    local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-    if [ ! -e "$state/updated" ]; then
-        local address
-        address=$(archive)
-        [ -n "$address" ] && [ -e "$keyring" ] || { echo "this machine's apt has no archive of Debian" >&2 && return 1; }
-        mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
-        echo "deb [arch=$of signed-by=$keyring] $address $suite main" >"$state/sources.list"
-        : >"$state/status"
-    fi
-    local status=$state/status
-    [ "$command" != simulate ] || { status=/var/lib/dpkg/status && command=install && set -- -s "$@"; }
-    local options=(-qq -o APT::Architecture="$of" -o APT::Architectures="$of" -o APT::Sandbox::User=""
-        -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Dir::Etc::Preferences=/dev/null
-        -o Dir::Etc::PreferencesParts=/dev/null -o Dir::State::Lists="$state/lists" -o Dir::Cache="$state/cache"
-        -o Dir::State::Status="$status" -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
-        -o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false)
-    if [ ! -e "$state/updated" ]; then
-        apt-get "${options[@]}" update >&2 && touch "$state/updated"
-    fi
-    case $command in
-        depends) apt-cache "${options[@]}" depends "$@" ;;
-        *) apt-get "${options[@]}" "$command" "$@" ;;
-    esac
-}
-
-# Puts what packages contain into a directory: unpacked DIRECTORY SUITE DEBIAN-ARCHITECTURE PACKAGE..
-unpacked() {
-    local to=$1 suite=$2 of=$3 package
-    shift 3
-    [ ! -e "$to/.whole" ] || return 0
-    rm -rf "$to"
-    mkdir -p "$to/.packages"
-    (cd "$to/.packages" && apt_of "$suite" "$of" download "$@" >&2) || return 1
-    for package in "$to"/.packages/*.deb; do dpkg-deb -x "$package" "$to"; done
-    rm -r "$to/.packages"
-    touch "$to/.whole"
-}
-
 # The emulator and cpio, as `emulate` and `pack`: this machine's own where it has them.
 tools() {
     if command -v "$emulator" >/dev/null && command -v cpio >/dev/null; then
@@ -161,9 +112,6 @@ tools() {
     pack=("${with[@]}" "$(find "$at/bin" "$at/usr/bin" -name cpio 2>/dev/null | head -n 1)")
 }
 
-# The first package that one depends on and that is called like this: depends SUITE PACKAGE PATTERN
-depends() { apt_of "$1" "$debian" depends "$2" | awk -v pattern="^$3\$" '$2 ~ pattern { print $2; exit }'; }
-
 # Where a kernel's files are: kernel NAME
 kernel() {
     local name=$1 suite package to
@@ -177,9 +125,7 @@ kernel() {
         to=$cache/kernel-$suite-$debian
         case $name in *-16k) to+=-16k ;; esac
         if [ ! -e "$to/.whole" ]; then
-            package=$(depends "$suite" "$(kernel_package "$name")" 'linux-image-[0-9].*')
-            # Of late the image is in a package of its own.
-            package=$(depends "$suite" "$package" 'linux-binary-.*' | grep . || echo "$package")
+            package=$(kernel_image "$suite" "$debian" "$(kernel_package "$name")")
             unpacked "$to" "$suite" "$debian" "$package" || return 1
             # Nothing is loaded later.
             find "$to" -type f ! -name 'vmlinuz*' ! -name .whole -delete

@@ -25,6 +25,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("rsm-examples", &["rsm", "rsm-run"][..]),
         ("rsm-run", &["rsm", "rsm-lab"][..]),
         ("rsm-lab", &["rsm", "rsm-core", "rsm-shm"][..]),
+        ("rsm-ntb", &["rsm-core"][..]),
         ("rsm-ctl", &["rsm", "rsm-lab", "rsm-perf", "rsm-run"][..]),
         ("rsm-capi", &["rsm", "rsm-core", "rsm-shm"][..]),
         ("rsm-inputs", &["rsm", "rsm-capi", "rsm-core", "rsm-shm"][..]),
@@ -149,6 +150,10 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "rsm-shm/src",
     "rsm-capi/src",
     "rsm-ctl/src/outset.rs",
+    "rsm-ntb/src/vfio/ioctl.rs",
+    "rsm-ntb/src/vfio/mapping.rs",
+    "rsm-ntb-emu/src/memory.rs",
+    "rsm-ntb-emu/src/signals.rs",
     "rsm-perf/src/raw",
     "rsm-perf/src/region.rs",
     "rsm-perf/src/rsm_party.rs",
@@ -165,7 +170,19 @@ const MAY_BE_UNSAFE: &[&str] = &[
 fn only_linux_devices_and_bindings_are_unsafe() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for folder in ["src", "rsm-core", "rsm-shm", "rsm-capi", "rsm-ctl", "rsm-lab", "rsm-perf", "rsm-run", "python"] {
+    let crates = [
+        "rsm-core",
+        "rsm-shm",
+        "rsm-capi",
+        "rsm-ctl",
+        "rsm-lab",
+        "rsm-ntb",
+        "rsm-ntb-emu",
+        "rsm-perf",
+        "rsm-run",
+        "python",
+    ];
+    for folder in ["src"].into_iter().chain(crates) {
         sources(&root.join(folder).join(if folder == "src" { "" } else { "src" }), &mut files);
     }
     for file in files {

@@ -1,0 +1,127 @@
+#!/bin/busybox sh
+# The first process of a machine that ci/bridge.sh boots: one of two hosts at an emulated bridge, with Linux's own drivers or with
+# rsm's. What it finds it says in lines that begin with `@@`: `@@ passed STEP`, `@@ failed STEP`, `@@ at STEP` where it
+# waits for something to be done to it from outside.
+/bin/busybox mount -t devtmpfs dev /dev
+exec </dev/console >/dev/console 2>&1
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t debugfs debug /sys/kernel/debug
+mount -t tmpfs tmpfs /tmp
+
+role=$(sed -n 's/.*\bhost=\([ab]\).*/\1/p' /proc/cmdline)
+report() { if [ "$1" = 0 ]; then echo "@@ passed $2"; else echo "@@ failed $2"; fi; }
+end() {
+    sync
+    poweroff -f
+}
+
+# Asks until it is so, for at most 60 seconds: eventually COMMAND..
+eventually() {
+    left=600
+    until "$@"; do
+        left=$((left - 1))
+        [ $left -gt 0 ] || return 1
+        sleep 0.1
+    done
+}
+
+# With rsm's drivers: one host goes on while a process of the other one's is killed and another takes the function over.
+if grep -q driver=rsm /proc/cmdline; then
+    for module in /modules/vfio/*.ko; do insmod "$module" || report 1 "$module is loaded"; done
+    address=$(basename "$(dirname "$(grep -l 0x1957 /sys/bus/pci/devices/*/vendor)")")
+    echo vfio-pci >"/sys/bus/pci/devices/$address/driver_override"
+    echo "$address" >/sys/bus/pci/drivers_probe
+    if [ "$role" = a ]; then
+        /two_hosts "vfio:$address" a
+        end
+    fi
+    /two_hosts "vfio:$address" b >/tmp/said &
+    process=$!
+    eventually grep -q '@@ at death' /tmp/said
+    report $? 'the process that is to die has come there'
+    /two_hosts "vfio:$address" successor >/tmp/refused
+    grep -q 'another process has PCI function' /tmp/refused
+    report $? 'a function is had by one process'
+    kill -9 $process
+    wait $process
+    grep -v '@@ at' /tmp/said
+    # The kernel takes a moment to take back what it had.
+    eventually sh -c "! /two_hosts vfio:$address successor >/tmp/said; ! grep -q 'is busy' /tmp/said"
+    cat /tmp/said
+    end
+fi
+
+for module in ntb ntb_hw_epf ntb_tool; do insmod /modules/$module.ko || report 1 "$module is loaded"; done
+tool=$(echo /sys/kernel/debug/ntb_tool/*)
+peer=$tool/peer0
+[ -d "$peer" ]
+report $? 'ntb_hw_epf and ntb_tool drive the function' || end
+
+is() { [ "$(cat "$1")" = "$2" ]; }
+# The first bytes of the other host's memory, through the window.
+far() { head -c "$1" "$peer/peer_mw0"; }
+# For each step a scratchpad at the other host says that this one has come there.
+reach() { echo 1 >"$peer/spad$1"; }
+other_reached() { eventually is "$tool/spad$1" 0x1; }
+
+echo Y >"$tool/link"
+eventually is "$peer/link" Y
+report $? 'the link comes up'
+# The driver knows no windows before.
+echo 4096 >"$peer/mw_trans0"
+report $? 'a window is translated'
+echo 0:4096 >"$peer/peer_mw_trans0"
+reach 1
+other_reached 1
+report $? 'scratchpads pass'
+
+# Both store, ring, and look at what came.
+text="from $role through the window"
+# Of an odd length: words and bytes.
+printf %s "$text" | dd of="$peer/peer_mw0" bs=64 count=1 2>/dev/null
+[ "$(far ${#text})" = "$text" ]
+report $? 'what was stored is loaded'
+echo 's 2' >"$tool/peer_db"
+reach 2
+other_reached 2
+report $? 'the other host goes on'
+want="from $(echo $role | tr ab ba) through the window"
+[ "$(head -c ${#want} "$peer/mw0")" = "$want" ]
+report $? 'what the other host stored is here'
+# Doorbell 2 is vector 3: the driver reports the last vector plus one.
+eventually is "$tool/db" 0x4
+report $? 'the doorbell rings'
+reach 3
+other_reached 3
+
+echo '@@ at down'
+eventually is "$peer/link" N
+report $? 'a pulled cable is told'
+[ "$(far 8 | od -An -tx1 | tr -d ' \n')" = ffffffffffffffff ]
+report $? 'loads yield all-ones then'
+printf lost | dd of="$peer/peer_mw0" bs=4 count=1 2>/dev/null
+echo '@@ at up'
+eventually is "$peer/link" Y
+report $? 'the cable is put in'
+[ "$(far ${#text})" = "$text" ]
+report $? 'what was stored meanwhile is lost, and what was stored before is there'
+reach 4
+other_reached 4
+
+# One is killed; the other sees it, and goes on.
+echo '@@ at death'
+if [ "$role" = b ]; then
+    sleep 600
+    end
+fi
+eventually is "$peer/link" N
+report $? "the other machine's death is told"
+[ "$(far 8 | od -An -tx1 | tr -d ' \n')" = ffffffffffffffff ]
+report $? 'loads yield all-ones after it'
+echo N >"$tool/link"
+report $? 'the function answers after it'
+echo '@@ done'
+end

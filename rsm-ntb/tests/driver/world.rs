@@ -1,0 +1,233 @@
+//! A bridge, memory, and a function that is looked at while it is driven.
+
+use rsm_core::Result;
+use rsm_core::access::Permission;
+use rsm_ntb::{Bar, Control, Epf, Event, Job, PciFunction, Reach, Socket};
+use rsm_ntb_emu::{Emulator, Options};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{MemfdFlags, SealFlags};
+use std::fs::File;
+use std::ops::RangeInclusive;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Bytes of each piece of control pages.
+pub(crate) const PIECE: u64 = 128 << 10;
+/// Where other memory can be attached.
+pub(crate) const FREE: u64 = 1 << 20;
+/// Bytes of a window.
+pub(crate) const WINDOW: u64 = 1 << 26;
+/// What a load yields that fails.
+pub(crate) const ALL_ONES: u64 = u64::MAX;
+/// How long anything is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A bridge with a folder of its own.
+pub(crate) struct World {
+    pub(crate) emulator: Option<Emulator>,
+    folder: PathBuf,
+}
+
+impl World {
+    pub(crate) fn new(options: Options) -> World {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        // Relaxed: only a number that nobody else has.
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("rsm-ntb-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let emulator = Emulator::start([&folder.join("a"), &folder.join("b")], options).unwrap();
+        World { emulator: Some(emulator), folder }
+    }
+
+    pub(crate) fn path(&self, host: &str) -> PathBuf {
+        self.folder.join(host)
+    }
+
+    pub(crate) fn socket(&self, host: &str) -> Socket {
+        Socket::open(&self.path(host)).unwrap()
+    }
+
+    pub(crate) fn emulator(&self) -> &Emulator {
+        self.emulator.as_ref().unwrap()
+    }
+
+    /// Two agents whose link is up, and that know it.
+    pub(crate) fn pair(&self) -> (Agent, Agent) {
+        let (mut a, mut b) = (Agent::open(self.socket("a")), Agent::open(self.socket("b")));
+        for agent in [&mut a, &mut b] {
+            assert!(matches!(agent.next(), Event::Link));
+            agent.bridge.link_answered();
+            assert!(agent.bridge.link_is_up().unwrap());
+        }
+        (a, b)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        drop(self.emulator.take());
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Sealed memory of so many bytes, with a word in the beginning.
+pub(crate) fn memory(bytes: u64, word: u64) -> File {
+    let file = rustix::fs::memfd_create("far", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+    rustix::fs::ftruncate(&file, bytes).unwrap();
+    rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW).unwrap();
+    let file = File::from(file);
+    set_word(&file, 0, word);
+    file
+}
+
+pub(crate) fn word(memory: &File, at: u64) -> u64 {
+    let mut word = [0; 8];
+    memory.read_exact_at(&mut word, at).unwrap();
+    u64::from_le_bytes(word)
+}
+
+pub(crate) fn set_word(memory: &File, at: u64, word: u64) {
+    memory.write_all_at(&word.to_le_bytes(), at).unwrap();
+}
+
+/// The pieces of control pages that the other host only loads from, and that it stores to.
+pub(crate) fn control<'a>(ours: &'a File, theirs: &'a File) -> [Control<'a>; 2] {
+    [
+        Control { at: 0, memory: ours.as_fd(), length: PIECE, permission: Permission::Read },
+        Control { at: PIECE, memory: theirs.as_fd(), length: PIECE, permission: Permission::ReadWrite },
+    ]
+}
+
+/// Takes a function over and offers it.
+pub(crate) fn open<F: PciFunction>(function: F, control: &[Control<'_>]) -> Result<Epf<F>> {
+    let mut bridge = Epf::take_over(function)?;
+    bridge.renew(control)?;
+    bridge.offer()?;
+    Ok(bridge)
+}
+
+/// One agent's half of a bridge.
+pub(crate) struct Agent<F: PciFunction + 'static = Socket> {
+    pub(crate) bridge: Epf<F>,
+    pub(crate) ours: File,
+    pub(crate) theirs: File,
+}
+
+impl<F: PciFunction + 'static> Agent<F> {
+    pub(crate) fn open(function: F) -> Agent<F> {
+        let (ours, theirs) = (memory(PIECE, 7), memory(PIECE, 0));
+        let bridge = open(function, &control(&ours, &theirs)).unwrap();
+        Agent { bridge, ours, theirs }
+    }
+
+    /// The next event.
+    pub(crate) fn next(&mut self) -> Event {
+        let began = Instant::now();
+        loop {
+            if let Some(event) = self.bridge.take() {
+                return event;
+            }
+            assert!(began.elapsed() < PATIENCE, "no event came");
+            assert!(readable(self.bridge.events(), true));
+        }
+    }
+
+    /// Waits for the end of a job.
+    pub(crate) fn end(&mut self, job: Job) -> Result<()> {
+        match self.next() {
+            Event::Done(ended, outcome) if ended == job => outcome,
+            other => panic!("{other:?} before the end of {job:?}"),
+        }
+    }
+
+    /// Attaches memory, and waits until it is.
+    pub(crate) fn attach(&mut self, at: u64, memory: &File, permission: Permission) {
+        let length = memory.metadata().unwrap().len();
+        let job = self.bridge.attach(at, memory.as_fd(), length, permission).unwrap();
+        self.end(job).unwrap();
+    }
+}
+
+/// Whether a descriptor is readable; waits until it is when `wait` says so.
+pub(crate) fn readable(descriptor: BorrowedFd<'_>, wait: bool) -> bool {
+    let limit = Timespec { tv_sec: if wait { PATIENCE.as_secs() as i64 } else { 0 }, tv_nsec: 0 };
+    rustix::event::poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&limit)).unwrap() == 1
+}
+
+/// What is done to a function: a command, or memory that is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    Command(u32),
+    Map { address: u64, length: u64 },
+}
+
+/// A function that is looked at: `look` is called after each act.
+pub(crate) struct Watched<L> {
+    pub(crate) inner: Arc<Socket>,
+    /// Commands that it does not hear, and says that it did.
+    pub(crate) deaf: &'static [u32],
+    pub(crate) acts: Mutex<Vec<Act>>,
+    pub(crate) look: L,
+}
+
+impl<L> std::fmt::Debug for Watched<L> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.acts)
+    }
+}
+
+impl<L: Fn(&[Act])> Watched<L> {
+    fn acted(&self, act: Act) {
+        let mut acts = self.acts.lock().unwrap();
+        acts.push(act);
+        (self.look)(&acts);
+    }
+}
+
+impl<L: Fn(&[Act]) + Send + Sync> PciFunction for Watched<L> {
+    fn bytes(&self, bar: Bar) -> Result<u64> {
+        self.inner.bytes(bar)
+    }
+
+    fn load(&self, bar: Bar, at: u64, into: &mut [u8]) -> Result<()> {
+        self.inner.load(bar, at, into)
+    }
+
+    fn store(&self, bar: Bar, at: u64, bytes: &[u8]) -> Result<()> {
+        if (bar, at) != (Bar::Registers, 0) {
+            return self.inner.store(bar, at, bytes);
+        }
+        let command = u32::from_le_bytes(bytes.try_into().unwrap());
+        // What is done instead changes nothing.
+        let heard = if self.deaf.contains(&command) { 2u32 } else { command };
+        self.inner.store(bar, at, &heard.to_le_bytes())?;
+        self.acted(Act::Command(command));
+        Ok(())
+    }
+
+    fn addresses(&self) -> Vec<RangeInclusive<u64>> {
+        self.inner.addresses()
+    }
+
+    fn map_dma(&self, address: u64, memory: BorrowedFd<'_>, length: u64, permission: Permission) -> Result<()> {
+        self.inner.map_dma(address, memory, length, permission)?;
+        self.acted(Act::Map { address, length });
+        Ok(())
+    }
+
+    fn unmap_dma(&self, address: u64, length: u64) -> Result<()> {
+        self.inner.unmap_dma(address, length)
+    }
+
+    fn reach(&self) -> Result<Reach> {
+        self.inner.reach()
+    }
+
+    fn set_interrupts(&self, vectors: &[BorrowedFd<'_>], error: BorrowedFd<'_>) -> Result<()> {
+        self.inner.set_interrupts(vectors, error)
+    }
+}
