@@ -11,7 +11,8 @@
 //! * That the link is up says that both drivers said so, not that anybody lives.
 //!
 //! [`Epf`] drives a function with the registers of Linux's `ntb_hw_epf`, through a [`PciFunction`], which is how the function is
-//! reached: [`Vfio`] reaches one of this machine, [`Socket`] that of an emulated bridge (`rsm-ntb-emu`) without any machine.
+//! reached: [`Vfio`] reaches one of this machine, `Socket` (feature `emulator`) that of an emulated bridge
+//! (`rsm-ntb-emu`) without any machine.
 //! [`Offsets`] says what of the window is free.
 //!
 //! What attaches memory takes long and is done by a thread of the bridge's; that it is done arrives as an [`Event`].
