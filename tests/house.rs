@@ -22,13 +22,14 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("rsm", &["rsm-core", "rsm-shm"][..]),
         ("rsm-perf", &["rsm"][..]),
         ("rsm-benches", &["rsm", "rsm-core", "rsm-shm"][..]),
-        ("rsm-examples", &["rsm"][..]),
+        ("rsm-examples", &["rsm", "rsm-team"][..]),
         ("rsm-run", &["rsm"][..]),
         ("rsm-lab", &["rsm", "rsm-core", "rsm-shm"][..]),
         ("rsm-ctl", &["rsm", "rsm-lab", "rsm-perf", "rsm-run"][..]),
         ("rsm-capi", &["rsm", "rsm-core", "rsm-shm"][..]),
         ("rsm-inputs", &["rsm", "rsm-capi", "rsm-core", "rsm-shm"][..]),
         ("rsm-litmus", &["rsm"][..]),
+        ("rsm-team", &["rsm"][..]),
         ("rsm-stories", &["rsm", "rsm-core", "rsm-shm"][..]),
     ])
 }
@@ -158,7 +159,7 @@ const MAY_BE_UNSAFE: &[&str] = &[
 fn only_linux_devices_and_bindings_are_unsafe() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for folder in ["src", "rsm-core", "rsm-shm", "rsm-capi", "rsm-ctl", "rsm-lab", "rsm-perf", "rsm-run"] {
+    for folder in ["src", "rsm-core", "rsm-shm", "rsm-capi", "rsm-ctl", "rsm-lab", "rsm-perf", "rsm-run", "rsm-team"] {
         sources(&root.join(folder).join(if folder == "src" { "" } else { "src" }), &mut files);
     }
     for file in files {

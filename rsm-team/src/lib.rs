@@ -71,6 +71,11 @@ pub use lock::Held;
 pub use plain::Plain;
 pub use share::Shared;
 
+/// Keeps the code of `docs/teams.md` compiling, and running.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/teams.md")]
+struct Teams;
+
 use board::{Board, Watch, node};
 use layout::Row;
 use pipe::Ends;

@@ -28,7 +28,7 @@ fn spans_that_nobody_vouches_for_are_put_again() {
     let all: Vec<Running> = (1..=2).map(|node| Running::start(&cluster, node, &["reduce", "500"])).collect();
     all.into_iter().for_each(|running| drop(running.ends_well()));
     // Or nothing was shown.
-    let injected: u64 = cluster.faults().iter().map(|(_, _, injected)| u64::from(injected.count)).sum();
+    let injected: u64 = cluster.faults().iter().map(|(_, _, injected)| injected.count).sum();
     assert!(injected > 0);
 }
 

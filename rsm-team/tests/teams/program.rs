@@ -121,7 +121,7 @@ fn sit(team: &Team, how: &str) -> Result<()> {
             let _held = held;
             team.barrier()
         }),
-        "leave" => return Ok(()),
+        "leave" => Ok(()),
         _ => panic!("{how}"),
     }
 }
