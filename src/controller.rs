@@ -1,7 +1,7 @@
 //! Controllers: the way to other nodes.
 #![allow(unsafe_code)] // adopt: its caller promises what no type can
 
-use crate::{ControllerAttributes, Export, Import, Node, Permission, Result, SegmentId};
+use crate::{Code, ControllerAttributes, Error, Export, Import, Node, Permission, Result, SegmentId};
 use rsm_core::access::Level;
 use rsm_core::lens::Model;
 use rsm_core::registry::ControllerKind;
@@ -72,6 +72,18 @@ impl Controller {
     #[doc(alias = "rsm_memseg_export_create")]
     pub fn export(&self, length: usize) -> Result<Export> {
         self.node.membership.create(self.index, length as u64, Level::Guarded, Pages::AsWished).map(Export::new)
+    }
+
+    /// Creates an export segment as [`export`](Self::export) does, of the pages that `bytes` bytes need, and of one for none:
+    /// for who does not want to know how long a page is. [`Export::len`] is what it came to.
+    ///
+    /// # Errors
+    /// As [`export`](Self::export); BAD_LENGTH also when there is no such multiple.
+    #[doc(alias = "rsm_memseg_export_create")]
+    pub fn export_at_least(&self, bytes: usize) -> Result<Export> {
+        let whole = bytes.max(1).checked_next_multiple_of(page_size());
+        let length = whole.ok_or_else(|| Error::with(Code::BadLength, format!("{bytes} bytes have no whole pages")))?;
+        self.export(length)
     }
 
     /// Creates an export segment as [`export`](Self::export) does, in huge pages (of 2 MiB on x86-64; 2, 32 or 512 MiB on ARM, as its pages are), on

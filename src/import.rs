@@ -176,6 +176,10 @@ impl Import {
         put_u16 put_u16s get_u16 get_u16s u16, "rsm_memseg_import_put16", "rsm_memseg_import_get16";
         put_u32 put_u32s get_u32 get_u32s u32, "rsm_memseg_import_put32", "rsm_memseg_import_get32";
         put_u64 put_u64s get_u64 get_u64s u64, "rsm_memseg_import_put64", "rsm_memseg_import_get64";
+        put_i32 put_i32s get_i32 get_i32s i32, "rsm_memseg_import_put32", "rsm_memseg_import_get32";
+        put_i64 put_i64s get_i64 get_i64s i64, "rsm_memseg_import_put64", "rsm_memseg_import_get64";
+        put_f32 put_f32s get_f32 get_f32s f32, "rsm_memseg_import_put32", "rsm_memseg_import_get32";
+        put_f64 put_f64s get_f64 get_f64s f64, "rsm_memseg_import_put64", "rsm_memseg_import_get64";
     }
 
     /// Sets who vouches for transfers, from the next one on.

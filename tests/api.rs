@@ -150,6 +150,19 @@ fn transfers_of_every_width() {
         assert_eq!(values, back);
         i.put_u16s(64, &[1, 2, 3]).unwrap();
         assert_eq!(e.memory().read_volatile_u16(68).unwrap(), 3);
+        i.put_i32s(72, &[-1, 5]).unwrap();
+        assert_eq!((i.get_i32(76).unwrap(), e.memory().read_volatile_u32(72).unwrap()), (5, u32::MAX));
+        i.put_i64(80, i64::MIN).unwrap();
+        assert_eq!(e.memory().read_volatile_u64(80).unwrap(), 1 << 63);
+        i.put_f32(88, -1.5).unwrap();
+        assert_eq!(f32::from_bits(e.memory().read_volatile_u32(88).unwrap()), -1.5);
+        // Bits come back as they were, those of a NaN too.
+        let numbers = [0.1, -0.0, f64::INFINITY, f64::from_bits(0x7ff8_0000_dead_beef)];
+        i.put_f64s(128, &numbers).unwrap();
+        let mut back = [0.0; 4];
+        i.get_f64s(128, &mut back).unwrap();
+        assert_eq!(back.map(f64::to_bits), numbers.map(f64::to_bits));
+        assert_eq!(e.memory().read_volatile_u64(152).unwrap(), 0x7ff8_0000_dead_beef);
         i.put(101, b"odd").unwrap();
         let mut around = [0; 5];
         e.memory().read(100, &mut around).unwrap();
@@ -160,6 +173,16 @@ fn transfers_of_every_width() {
         assert_eq!(&back, b"back", "A-160");
         i.put(101, &[0; 3]).unwrap();
     }
+}
+
+#[test]
+fn an_export_of_at_least_so_many_bytes_has_whole_pages() {
+    let (_cluster, one, _two) = two_nodes();
+    let page = rsm_shm::memory::page_size();
+    for (bytes, pages) in [(0, 1), (1, 1), (page, 1), (page + 1, 2)] {
+        assert_eq!(one.export_at_least(bytes).unwrap().len(), pages * page);
+    }
+    fails(one.export_at_least(usize::MAX), Code::BadLength);
 }
 
 #[test]

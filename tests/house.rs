@@ -22,7 +22,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("rsm", &["rsm-core", "rsm-shm"][..]),
         ("rsm-perf", &["rsm"][..]),
         ("rsm-benches", &["rsm", "rsm-core", "rsm-shm"][..]),
-        ("rsm-examples", &["rsm", "rsm-run"][..]),
+        ("rsm-examples", &["rsm", "rsm-run", "rsm-team"][..]),
         ("rsm-run", &["rsm", "rsm-lab"][..]),
         ("rsm-lab", &["rsm", "rsm-core", "rsm-shm"][..]),
         ("rsm-ntb", &["rsm-core"][..]),
@@ -30,6 +30,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("rsm-capi", &["rsm", "rsm-core", "rsm-shm"][..]),
         ("rsm-inputs", &["rsm", "rsm-capi", "rsm-core", "rsm-shm"][..]),
         ("rsm-litmus", &["rsm"][..]),
+        ("rsm-team", &["rsm"][..]),
         ("rsm-stories", &["rsm", "rsm-core", "rsm-shm"][..]),
     ])
 }
@@ -180,6 +181,7 @@ fn only_linux_devices_and_bindings_are_unsafe() {
         "rsm-ntb-emu",
         "rsm-perf",
         "rsm-run",
+        "rsm-team",
         "python",
     ];
     for folder in ["src"].into_iter().chain(crates) {

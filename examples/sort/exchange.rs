@@ -6,64 +6,64 @@
 //! straight from their slices into the segments: no line is copied anywhere between.
 
 use crate::Result;
-use crate::board::{Board, Word, gone, segment_length};
 use crate::slice::{Slice, line_length};
 use crate::splitters::Splitters;
-use rsm::{AccessList, BarrierMode, Export, Import, Permission, SegmentId};
-
-/// The partition of a node.
-const PARTITION: SegmentId = SegmentId::new(0x40_0002);
+use rsm::BarrierMode;
+use rsm_team::{Shared, Team};
 
 /// The lines that belong to this node.
-pub(crate) struct Partition {
-    /// The segment they came in by, and leave by.
-    pub(crate) segment: Export,
+pub(crate) struct Partition<'team> {
+    /// The segment they came in by, and leave by, and those of the others.
+    pub(crate) shared: Shared<'team>,
     /// The lines, in no order. A copy: memory that others can write is not for sorting in.
     pub(crate) text: Vec<u8>,
-    /// The partitions of all nodes, node K's at K-1, on node 1; nothing on the others, whose business with them is
-    /// done.
-    pub(crate) all: Vec<Import>,
+    /// Bytes that this node has put into partitions.
+    pub(crate) put: u64,
 }
 
 /// Sends the lines of `slice` where they belong, and receives what belongs here, together with all the others.
-pub(crate) fn exchange(board: &Board, slice: Slice, splitters: &Splitters) -> Result<Partition> {
-    let (runs, bytes) = route(&slice, splitters);
-    for node in board.nodes() {
-        board.tell(node, Word::Coming, bytes.get(node as usize - 1).copied().unwrap_or(0))?;
-    }
-    board.meet()?;
+pub(crate) fn exchange<'team>(team: &'team Team, slice: Slice, splitters: &Splitters) -> Result<Partition<'team>> {
+    let (runs, mut bytes) = route(&slice, splitters);
+    bytes.resize(team.size(), 0);
+    let coming = team.all_to_all(&each(&bytes))?;
 
-    let mut length = 0_u64;
-    for node in board.nodes() {
-        board.tell(node, Word::Place, length)?;
-        length = length
-            .checked_add(board.told_by(node, Word::Coming)?)
-            .ok_or("the nodes have more bytes than there can be")?;
+    let (mut length, mut places) = (0_u64, Vec::new());
+    for bytes in one_each(coming)? {
+        places.push(length);
+        length = length.checked_add(bytes).ok_or("the nodes have more bytes than there can be")?;
     }
-    let segment = board.controller().export(segment_length(length)?)?;
-    segment.publish(PARTITION, &AccessList::everyone())?;
-    board.meet()?;
+    let memory = |_| format!("a segment of {length} bytes does not fit in memory");
+    let length = usize::try_from(length).map_err(memory)?;
+    let shared = team.share(length)?;
+    let places = one_each(team.all_to_all(&each(&places))?)?;
 
-    let mut all = connect(board)?;
-    put(board, &slice.text, &runs, &all)?;
-    board.meet()?;
+    put(team, &shared, &slice.text, &runs, places)?;
+    team.barrier()?;
 
     // Here everything has arrived. The memory of the slice has done its work and takes the partition.
     let mut text = slice.text;
-    let length = length as usize;
     text.try_reserve_exact(length.saturating_sub(text.len()))
         .map_err(|_| format!("there is no memory for {length} bytes"))?;
     text.resize(length, 0);
-    segment.memory().read(0, &mut text)?;
+    shared.memory().read(0, &mut text)?;
     if text.last().is_some_and(|&last| last != b'\n') {
         return Err("what the other nodes sent are not whole lines".into());
     }
-    board.tell(1, Word::Put, bytes.iter().sum())?;
-    board.tell(1, Word::Received, length as u64)?;
-    if board.node() != 1 {
-        all.clear();
-    }
-    Ok(Partition { segment, text, all })
+    Ok(Partition { shared, text, put: bytes.iter().sum() })
+}
+
+/// One number for each node, as they are sent.
+fn each(numbers: &[u64]) -> Vec<Vec<u64>> {
+    numbers.iter().map(|&number| vec![number]).collect()
+}
+
+/// One number from each node, as they are received.
+fn one_each(told: Vec<Vec<u64>>) -> Result<Vec<u64>> {
+    let one = |numbers: Vec<u64>| match numbers[..] {
+        [number] => Ok(number),
+        _ => Err("another node told other numbers".into()),
+    };
+    told.into_iter().map(one).collect()
 }
 
 /// Bytes of the slice that follow each other and go to the same node. One word, as there may be one for every line.
@@ -104,39 +104,26 @@ fn route(slice: &Slice, splitters: &Splitters) -> (Vec<Run>, Vec<u64>) {
     (runs, bytes)
 }
 
-/// Connects to the partition of every node.
-fn connect(board: &Board) -> Result<Vec<Import>> {
-    // Node 1 reads from them later on, and only needs to connect once.
-    let permission = if board.node() == 1 { Permission::ReadWrite } else { Permission::Write };
-    let mut all = Vec::new();
-    for node in board.nodes() {
-        // All are published: the nodes have met since.
-        let import = board.controller().connect(node, PARTITION, permission).map_err(|error| gone(node, error))?;
+/// Puts every run into the partition of its node, from the place on that it has there.
+fn put(team: &Team, shared: &Shared<'_>, text: &[u8], runs: &[Run], mut places: Vec<u64>) -> Result<()> {
+    let gone = |rank: usize| move |error| team.explain(rank, error);
+    let mut spans = Vec::new();
+    for rank in 0..team.size() {
+        let import = shared.at(rank)?;
         // Explicit mode: a put is a bare copy, and the barrier around all of them says whether they arrived.
         import.set_mode(BarrierMode::Explicit);
-        all.push(import);
-    }
-    Ok(all)
-}
-
-/// Puts every run into the partition of its node.
-fn put(board: &Board, text: &[u8], runs: &[Run], all: &[Import]) -> Result<()> {
-    let mut spans = Vec::new();
-    let mut places = Vec::new();
-    for (node, import) in board.nodes().zip(all) {
-        spans.push(import.open_barrier().map_err(|error| gone(node, error))?);
-        places.push(board.told_by(node, Word::Place)?);
+        spans.push(import.open_barrier().map_err(gone(rank))?);
     }
     let mut start = 0;
     for run in runs {
         let to = run.node() as usize - 1;
         let end = start + run.length();
-        all[to].put(places[to], &text[start..end]).map_err(|error| gone(run.node(), error))?;
+        shared.at(to)?.put(places[to], &text[start..end]).map_err(gone(to))?;
         places[to] += run.length() as u64;
         start = end;
     }
-    for (node, span) in board.nodes().zip(spans) {
-        span.close().map_err(|error| gone(node, error))?;
+    for (rank, span) in spans.into_iter().enumerate() {
+        span.close().map_err(gone(rank))?;
     }
     Ok(())
 }

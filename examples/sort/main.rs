@@ -13,11 +13,10 @@
 //!
 //! Every node runs this same program. What they do together, and the file that does it:
 //!
-//! 1. `board`: every node exports a small control segment, connects to everybody's, and from then on they can tell each
-//!    other numbers (a put), and meet (a signal to everybody, a wait for everybody).
+//! 1. `rsm_team` joins the nodes to a team, in which they can tell each other numbers, share memory, and meet.
 //! 2. `slice`: each node reads its share of FILE, cut where lines start.
-//! 3. `splitters`: each puts a sample of its lines into a segment of node 1, which chooses the N-1 lines that cut
-//!    the whole into N parts of about the same size, one for each node.
+//! 3. `splitters`: each gives node 1 a sample of its lines, which chooses the N-1 lines that cut the whole into N parts
+//!    of about the same size, one for each node.
 //! 4. `exchange`: each exports a segment of the size of its part, and puts its lines into the segments of the nodes
 //!    they belong to.
 //! 5. `lines`: each sorts what it received, and writes it back into its segment, in order.
@@ -39,7 +38,6 @@
 //! its next wait or at the end of its next barrier, and ends too. So no wait needs a time limit once everybody has
 //! joined: a node that lives may be slow, or stopped with Ctrl-Z, for as long as it likes.
 
-mod board;
 mod closing;
 mod exchange;
 mod lines;
@@ -50,19 +48,22 @@ mod splitters;
 #[cfg(test)]
 mod tests;
 
-use board::{Board, Word};
 use output::Output;
 use report::{Progress, shown};
 use rsm::Controller;
+use rsm_team::Team;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What can go wrong here is only ever told to the user, so one boxed error with a good sentence is enough.
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// How long to wait for the other nodes to be started.
+const JOINING: Duration = Duration::from_secs(60);
 
 const USAGE: &str = "usage: sort FILE [-o OUT]";
 
@@ -122,41 +123,45 @@ fn run(arguments: &Arguments) -> Result<()> {
     let controller = Controller::open("shm0")?;
     let node = controller.node().id();
     let here = |error: Box<dyn Error>| format!("node {node}: {error}");
-    let board = Board::open(controller).map_err(here)?;
+    let team = Team::join(&controller, JOINING).map_err(|error| here(error.into()))?;
 
     // The input first: when OUT is FILE and does not exist, nothing must be created.
-    let mut reader = slice::Reader::open(&arguments.file, *board.nodes().end()).map_err(here)?;
+    let mut reader = slice::Reader::open(&arguments.file, team.size() as u32).map_err(here)?;
     let mut output = match node {
         1 => Some(Output::open(arguments.output.as_deref()).map_err(here)?),
         _ => None,
     };
     let mut progress = Progress::new(node == 1);
-    let samples = splitters::prepare(&board).map_err(here)?;
-
-    let slice = slice::read(&board, &mut reader, &mut progress).map_err(here)?;
-    board.tell(1, Word::Read, reader.bytes_read()).map_err(here)?;
+    let slice = slice::read(&team, &mut reader, &mut progress).map_err(here)?;
 
     progress.phase("choosing splitters");
-    let splitters = splitters::agree(&board, samples.as_ref(), &slice).map_err(here)?;
+    let splitters = splitters::agree(&team, &slice).map_err(here)?;
 
     progress.phase("exchanging");
-    let partition = exchange::exchange(&board, slice, &splitters).map_err(here)?;
+    let partition = exchange::exchange(&team, slice, &splitters).map_err(here)?;
 
     progress.phase("sorting");
     let order = lines::sorted(&partition.text);
 
-    let fetched = match &mut output {
-        Some(output) => output.collect(&board, &partition, &order, &mut progress).map_err(here)?,
-        None => {
-            output::deliver(&board, &partition, &order).map_err(here)?;
-            0
-        }
+    let (sorted, fetched) = match &mut output {
+        Some(output) => output.collect(&team, &partition, &order, reader.size(), &mut progress).map_err(here)?,
+        None => (output::deliver(&team, &partition, &order).map_err(here)?, 0),
     };
+    let row = report::Row {
+        read: reader.bytes_read(),
+        put: partition.put,
+        received: partition.text.len() as u64,
+        sorted,
+        lines: order.len() as u64,
+    };
+    let rows = report::gather(&team, &row).map_err(here)?;
+    // Every segment stays until node 1 has all that is in it.
+    partition.shared.close().map_err(|error| here(error.into()))?;
     progress.clear();
-    if node == 1 {
-        say(&report::summary(&board, fetched, started.elapsed()).map_err(here)?);
+    if let Some(rows) = rows {
+        say(&report::summary(&rows, reader.size(), fetched, started.elapsed()).map_err(here)?);
     }
-    Ok(())
+    Ok(team.leave().map_err(|error| here(error.into()))?)
 }
 
 /// To standard error, for as long as somebody listens there.

@@ -5,12 +5,12 @@
 //! that stays in its caches, while the nodes behind may still be sorting. Its own lines it writes directly.
 
 use crate::Result;
-use crate::board::{Board, Word, gone};
 use crate::closing::close;
 use crate::exchange::Partition;
 use crate::lines::Line;
 use crate::report::{Progress, shown};
 use rsm::Import;
+use rsm_team::Team;
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, Write};
@@ -20,24 +20,17 @@ use std::path::Path;
 /// Bytes to write at a time.
 const CHUNK: usize = 1 << 20;
 
-/// On any node but the first: hands over the partition, and waits until it has been written.
-pub(crate) fn deliver(board: &Board, partition: &Partition, order: &[Line]) -> Result<()> {
-    let memory = partition.segment.memory();
+/// On any node but the first: hands over the partition, and says how much there is to get. Returns that.
+pub(crate) fn deliver(team: &Team, partition: &Partition<'_>, order: &[Line]) -> Result<u64> {
+    let memory = partition.shared.memory();
     let mut written = 0;
     for line in order {
         let line = line.bytes(&partition.text);
         memory.write(written, line)?;
         written += line.len() as u64;
     }
-    tell_sorted(board, written, order)?;
-    board.announce()?;
-    // The segment goes when this program ends: not before node 1 is done with it.
-    board.hear_from(1)
-}
-
-fn tell_sorted(board: &Board, bytes: u64, order: &[Line]) -> Result<()> {
-    board.tell(1, Word::Sorted, bytes)?;
-    board.tell(1, Word::Lines, order.len() as u64)
+    team.send(0, &written.to_ne_bytes(), None)?;
+    Ok(written)
 }
 
 /// Where node 1 writes.
@@ -71,18 +64,18 @@ impl Output {
         }
     }
 
-    /// Writes the lines of all nodes. Returns how many bytes came from others.
+    /// Writes the lines of all nodes, `total` bytes in all. Returns how many of them were this node's, and others'.
     pub(crate) fn collect(
         &mut self,
-        board: &Board,
-        partition: &Partition,
+        team: &Team,
+        partition: &Partition<'_>,
         order: &[Line],
+        total: u64,
         progress: &mut Progress,
-    ) -> Result<u64> {
+    ) -> Result<(u64, u64)> {
         if let Some(file) = self.file.as_ref().filter(|_| self.replaces) {
             file.set_len(0).map_err(|error| cannot_write(&self.name, &error))?;
         }
-        let total = board.told_by(1, Word::Size)?;
         let mut chunk = Vec::with_capacity(CHUNK);
         let mut written = 0;
         for line in order {
@@ -102,27 +95,25 @@ impl Output {
         }
         self.write(&chunk)?;
         written += chunk.len() as u64;
-        tell_sorted(board, written, order)?;
 
         let mut fetched = 0;
         chunk.resize(CHUNK, 0);
-        for (node, import) in board.nodes().zip(&partition.all).skip(1) {
-            board.hear_from(node)?;
-            let length = board.told_by(node, Word::Sorted)?;
+        for rank in 1..team.size() {
+            let (length, import) = (team.receive(rank, None)?, partition.shared.at(rank)?);
+            let length = length.try_into().map_err(|_| format!("node {} told other numbers", team.node(rank)))?;
+            let length = u64::from_ne_bytes(length);
             let mut offset = 0;
             while offset < length {
                 progress.bytes("writing", written + fetched, total);
                 let bytes = &mut chunk[..CHUNK.min((length - offset) as usize)];
-                get(import, offset, bytes).map_err(|error| gone(node, error))?;
+                get(import, offset, bytes).map_err(|error| team.explain(rank, error))?;
                 self.write(bytes)?;
                 offset += bytes.len() as u64;
                 fetched += bytes.len() as u64;
             }
         }
         self.close()?;
-        // Everybody may go.
-        board.announce()?;
-        Ok(fetched)
+        Ok((written, fetched))
     }
 
     /// All is written. Some file systems took it so far, and say only now that they did not keep it.

@@ -2,7 +2,7 @@
 //! node 1.
 
 use crate::Result;
-use crate::board::{Board, Word};
+use rsm_team::Team;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
@@ -72,28 +72,51 @@ pub(crate) fn shown(name: impl AsRef<OsStr>) -> String {
     text
 }
 
+/// What a node did.
+pub(crate) struct Row {
+    /// Bytes it has read from the file.
+    pub(crate) read: u64,
+    /// Bytes of lines it has put into partitions.
+    pub(crate) put: u64,
+    /// Bytes of lines it has received in its own.
+    pub(crate) received: u64,
+    /// Bytes of lines it has sorted.
+    pub(crate) sorted: u64,
+    /// Lines it has sorted.
+    pub(crate) lines: u64,
+}
+
+/// On node 1 what every node did, and nothing on the others.
+pub(crate) fn gather(team: &Team, row: &Row) -> Result<Option<Vec<Row>>> {
+    let told = team.gather(0, &[row.read, row.put, row.received, row.sorted, row.lines])?;
+    let row = |told: Vec<u64>| match told[..] {
+        [read, put, received, sorted, lines] => Ok(Row { read, put, received, sorted, lines }),
+        _ => Err("another node told other numbers".into()),
+    };
+    told.map(|rows| rows.into_iter().map(row).collect()).transpose()
+}
+
 /// What every node did, and how fast it was. Moved are the bytes put into partitions and those `fetched` from them.
-pub(crate) fn summary(board: &Board, fetched: u64, time: Duration) -> Result<String> {
+pub(crate) fn summary(rows: &[Row], size: u64, fetched: u64, time: Duration) -> Result<String> {
     let mut text =
         format!("{:>4}{:>15}{:>15}{:>15}{:>15}{:>13}\n", "node", "bytes read", "put", "received", "sorted", "lines");
     let (mut put, mut lines) = (0, 0);
-    for node in board.nodes() {
+    for (node, row) in (1..).zip(rows) {
         write!(text, "{node:>4}")?;
-        for word in [Word::Read, Word::Put, Word::Received, Word::Sorted] {
-            write!(text, "{:>15}", board.told_by(node, word)?)?;
+        for bytes in [row.read, row.put, row.received, row.sorted] {
+            write!(text, "{bytes:>15}")?;
         }
-        writeln!(text, "{:>13}", board.told_by(node, Word::Lines)?)?;
-        put += board.told_by(node, Word::Put)?;
-        lines += board.told_by(node, Word::Lines)?;
+        writeln!(text, "{:>13}", row.lines)?;
+        put += row.put;
+        lines += row.lines;
     }
-    let nodes = match *board.nodes().end() {
+    let nodes = match rows.len() {
         1 => "1 node".to_owned(),
         nodes => format!("{nodes} nodes"),
     };
-    let bytes = board.told_by(1, Word::Size)?;
     let seconds = time.as_secs_f64();
     let speed = (put + fetched) as f64 / 1e9 / seconds.max(1e-9);
-    write!(text, "{bytes} bytes, {lines} lines, {nodes}, {seconds:.3} s, {speed:.2} GB/s moved")?;
+    write!(text, "{size} bytes, {lines} lines, {nodes}, {seconds:.3} s, {speed:.2} GB/s moved")?;
     Ok(text)
 }
 

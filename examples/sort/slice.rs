@@ -10,8 +10,8 @@
 //! before a share that tells whether a line starts with it, and the last of the file, which tells that it is there.
 
 use crate::Result;
-use crate::board::{Board, Word};
 use crate::report::{Progress, shown};
+use rsm_team::Team;
 use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::ops::Range;
@@ -24,7 +24,7 @@ const LOOK: usize = 64 << 10;
 /// Bytes to read at a time: between them is time to show progress.
 const STEP: usize = 8 << 20;
 
-/// In a word on the board: no line starts in my share.
+/// As a place: no line starts in my share.
 const NONE: u64 = u64::MAX;
 
 /// Lines of the file, each with its newline, also the last.
@@ -35,17 +35,15 @@ pub(crate) struct Slice {
 }
 
 /// Reads this node's slice, together with all the others.
-pub(crate) fn read(board: &Board, reader: &mut Reader, progress: &mut Progress) -> Result<Slice> {
-    let nodes = board.nodes();
-    let share = share(reader.size, board.node(), *nodes.end());
+pub(crate) fn read(team: &Team, reader: &mut Reader, progress: &mut Progress) -> Result<Slice> {
+    let own = team.node(team.rank());
+    let share = share(reader.size, own, team.size() as u32);
     let first = reader.first_line(share)?;
-    board.tell_all(Word::Size, reader.size)?;
-    board.tell_all(Word::FirstLine, first.unwrap_or(NONE))?;
-    board.meet()?;
+    let told = team.all_gather(&[reader.size, first.unwrap_or(NONE)])?;
 
     let mut firsts = Vec::new();
-    for node in nodes {
-        let size = board.told_by(node, Word::Size)?;
+    for (node, told) in (1..).zip(told) {
+        let [size, first] = told[..] else { return Err(format!("node {node} told other numbers").into()) };
         if size != reader.size {
             let (file, own) = (&reader.name, reader.size);
             return Err(format!(
@@ -53,9 +51,9 @@ pub(crate) fn read(board: &Board, reader: &mut Reader, progress: &mut Progress) 
             )
             .into());
         }
-        firsts.push(board.told_by(node, Word::FirstLine)?);
+        firsts.push(first);
     }
-    reader.load(slice(&firsts, reader.size, board.node())?, progress)
+    reader.load(slice(&firsts, reader.size, own)?, progress)
 }
 
 /// The bytes of a file of `size` bytes that are `node`'s to begin with.
@@ -128,6 +126,10 @@ impl Reader {
         reader.size = reader.head.len() as u64;
         reader.bytes_read = reader.size;
         Ok(reader)
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size
     }
 
     pub(crate) fn bytes_read(&self) -> u64 {

@@ -1,8 +1,7 @@
 //! Which lines go to which node.
 //!
-//! Each node takes samples of its slice, evenly by bytes, and puts them into a segment of node 1. Node 1 sorts them
-//! all and picks the N-1 that cut their bytes into N equal parts: the *splitters*. The others get them from where
-//! their samples went.
+//! Each node takes samples of its slice, evenly by bytes, and gives them to node 1. Node 1 sorts them all, picks the
+//! N-1 that cut their bytes into N equal parts, the *splitters*, and gives them to all.
 //!
 //! Lines alone cannot be cut evenly when many are equal. So what is ordered here are lines with their position in
 //! the file, of which no two are equal: a splitter also cuts through a file of one line, a million times repeated.
@@ -12,24 +11,16 @@
 //! differ after the first [`KEY`] bytes alone may be divided unevenly.
 
 use crate::Result;
-use crate::board::{Board, gone, segment_length};
 use crate::lines;
 use crate::slice::{Slice, line_length};
-use rsm::{AccessList, Export, Permission, SegmentId};
+use rsm_team::Team;
 use std::cmp::Ordering;
-
-/// The segment of node 1 where samples and splitters meet: an area for the splitters, then one for the samples of
-/// each node.
-const SAMPLES: SegmentId = SegmentId::new(0x40_0001);
 
 /// Samples of a node. With 255 from each of N nodes the parts differ by about one in sixteen.
 const COUNT: usize = 255;
 
 /// Bytes of a sample that count.
 pub(crate) const KEY: usize = 1000;
-
-/// An area holds the length of its text and the text: as many samples as there can be, each with three numbers.
-const AREA: u64 = 8 + COUNT as u64 * (24 + KEY as u64);
 
 /// A line of the file, or its first [`KEY`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,47 +38,16 @@ impl Sample {
     }
 }
 
-/// On node 1: the segment for the samples. To be there before the nodes meet for the first time after this, and to
-/// stay.
-pub(crate) fn prepare(board: &Board) -> Result<Option<Export>> {
-    if board.node() != 1 {
-        return Ok(None);
+/// Chooses the splitters, together with all the others.
+pub(crate) fn agree(team: &Team, slice: &Slice) -> Result<Splitters> {
+    let mut text = encode(&samples(slice));
+    if let Some(texts) = team.gather(0, &text)? {
+        let all: Vec<Vec<Sample>> = texts.iter().map(|text| decode(text)).collect::<Result<_>>()?;
+        text = encode(&choose(all.concat(), team.size() as u32));
     }
-    let areas = u64::from(*board.nodes().end()) + 1;
-    let export = board.controller().export(segment_length(AREA * areas)?)?;
-    export.publish(SAMPLES, &AccessList::everyone())?;
-    Ok(Some(export))
-}
-
-/// Chooses the splitters, together with all the others. `own` is what [`prepare`] made.
-pub(crate) fn agree(board: &Board, own: Option<&Export>, slice: &Slice) -> Result<Splitters> {
-    let import = board.controller().connect(1, SAMPLES, Permission::ReadWrite).map_err(|error| gone(1, error))?;
-    let text = encode(&samples(slice));
-    let area = AREA * u64::from(board.node());
-    import.put_u64(area, text.len() as u64).map_err(|error| gone(1, error))?;
-    import.put(area + 8, &text).map_err(|error| gone(1, error))?;
-    board.meet()?;
-
-    if let Some(export) = own {
-        // To its owner a segment is memory: read and written without barriers.
-        let memory = export.memory();
-        let mut all = Vec::new();
-        for node in board.nodes() {
-            let area = AREA * u64::from(node);
-            let mut text = text_of(memory.read_volatile_u64(area)?)?;
-            memory.read(area + 8, &mut text)?;
-            all.extend(decode(&text)?);
-        }
-        let text = encode(&choose(all, *board.nodes().end()));
-        memory.write(0, &(text.len() as u64).to_ne_bytes())?;
-        memory.write(8, &text)?;
-    }
-    board.meet()?;
-
-    let mut text = text_of(import.get_u64(0).map_err(|error| gone(1, error))?)?;
-    import.get(8, &mut text).map_err(|error| gone(1, error))?;
+    team.broadcast(0, &mut text)?;
     let chosen = decode(&text)?;
-    if chosen.len() >= *board.nodes().end() as usize {
+    if chosen.len() >= team.size() {
         return Err("node 1 sent more splitters than there are nodes".into());
     }
     Ok(Splitters::new(chosen))
@@ -204,12 +164,4 @@ fn number(text: &mut &[u8]) -> Option<u64> {
     let (bytes, rest) = text.split_first_chunk()?;
     *text = rest;
     Some(u64::from_ne_bytes(*bytes))
-}
-
-/// Room for the text of an area.
-fn text_of(length: u64) -> Result<Vec<u8>> {
-    if length > AREA - 8 {
-        return Err("another node sent too many samples".into());
-    }
-    Ok(vec![0; length as usize])
 }

@@ -3,7 +3,7 @@
 use crate::entry::{entry, fail};
 use crate::table::{self, Kind, Object};
 use rsm::{Controller, Node};
-use rsm_core::Code;
+use rsm_core::{Code, Error};
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulong};
 use std::sync::{Mutex, PoisonError};
 
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn rsm_get_controller(name: *const c_char, controller: *mu
         let Some(name) = name else { return fail(Code::CtlrNotPresent) };
         // Whatever keeps the cluster from being reached is told as the controller's absence (D-72).
         let opened = Node::current().and_then(|node| node.controller(name));
-        let Ok(opened) = opened else { return fail(Code::CtlrNotPresent) };
+        let opened = opened.map_err(|error| Error::with(Code::CtlrNotPresent, error.detail().to_owned()))?;
         let index = opened.index();
         let handle = match reference(index) {
             Some(handle) => handle,

@@ -3,6 +3,7 @@
 use rsm_core::{Code, Error};
 use rsm_shm::cancel::Shield;
 use rsm_shm::membership::calls::failed;
+use std::cell::RefCell;
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,7 +11,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// cancelled before it returns.
 pub(crate) fn entry(body: impl FnOnce() -> Result<(), Error>) -> c_int {
     let _shield = Shield::raise();
-    plain_entry(body)
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => 0,
+        Ok(Err(error)) => kept(error),
+        Err(_) => kept(Error::new(Code::InternalError)),
+    }
 }
 
 /// The same for transfers, which come to no cancellation point.
@@ -20,6 +25,27 @@ pub(crate) fn plain_entry(body: impl FnOnce() -> Result<(), Error>) -> c_int {
         Ok(result) => number(result),
         Err(_) => Code::InternalError.number(),
     }
+}
+
+thread_local! {
+    /// The last error of the thread that its function kept, for `rsm_ext_last_error`.
+    static LAST: RefCell<Option<Error>> = const { RefCell::new(None) };
+}
+
+/// The number of an error, which is kept with its sentence. Functions of the data path keep none: they have nothing to say
+/// beyond the number.
+#[cold]
+fn kept(error: Error) -> c_int {
+    let code = error.code();
+    // Nowhere at the end of a thread, nor in a handler that interrupts just this.
+    let _ = LAST.try_with(|last| last.try_borrow_mut().map(|mut last| last.replace(error)));
+    noted(0, 0, code)
+}
+
+/// Gives the last error that was kept in this thread.
+pub(crate) fn with_last<T>(look: impl FnOnce(Option<&Error>) -> T) -> T {
+    let last = LAST.try_with(|last| last.try_borrow().ok().and_then(|last| last.clone())).ok().flatten();
+    look(last.as_ref())
 }
 
 /// The result of what stands on the data path, and cannot panic.

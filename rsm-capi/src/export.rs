@@ -5,9 +5,11 @@ use crate::entry::{entry, fail};
 use crate::polled::Polled;
 use crate::table::{self, Kind, Object};
 use rsm::AccessList;
-use rsm_core::Code;
+use rsm_core::{Code, Result};
+use rsm_shm::membership::importers::Importers;
 use rsm_shm::membership::segment::Segment;
 use std::ffi::{c_int, c_uint, c_void};
+use std::sync::{Mutex, PoisonError};
 
 const ALLOW_REBIND: c_uint = 1;
 
@@ -15,6 +17,23 @@ const ALLOW_REBIND: c_uint = 1;
 pub(crate) struct ExportObject {
     pub(crate) segment: Segment,
     pub(crate) polled: Polled,
+    /// Who comes and goes, since a program first asked.
+    importers: Mutex<Option<Importers>>,
+}
+
+impl ExportObject {
+    /// Works on what tells of importers. It waits for nobody.
+    pub(crate) fn with_importers<T>(&self, work: impl FnOnce(&mut Importers) -> Result<T>) -> Result<T> {
+        // A forked child may have inherited the lock in the hands of a thread that it has not.
+        if !self.segment.is_creator() {
+            return fail(Code::NotCreator);
+        }
+        let mut importers = self.importers.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *importers {
+            Some(importers) => work(importers),
+            none => work(none.insert(Importers::new(&self.segment)?)),
+        }
+    }
 }
 
 impl Object for ExportObject {
@@ -54,7 +73,8 @@ pub unsafe extern "C" fn rsm_memseg_export_create(
         let (node, index) = (object.controller.node(), object.controller.index());
         // SAFETY: the caller's promise; what lies in the range is checked.
         let segment = unsafe { node.membership().adopt(index, vaddr.cast(), length, flags & ALLOW_REBIND != 0) }?;
-        let (handle, _) = table::insert(ExportObject { segment, polled: Polled::default() })?;
+        let (handle, _) =
+            table::insert(ExportObject { segment, polled: Polled::default(), importers: Mutex::default() })?;
         // SAFETY: as above.
         unsafe { memseg.write(handle) };
         Ok(())

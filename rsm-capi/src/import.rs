@@ -12,6 +12,7 @@ use rsm_shm::membership::part::Part;
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 const MAP_FIXED: c_uint = 1;
 
@@ -135,24 +136,39 @@ pub unsafe extern "C" fn rsm_memseg_import_connect(
     permission: u32,
     im_memseg: *mut u64,
 ) -> c_int {
-    entry(|| {
-        let object = table::find::<ControllerObject>(controller, Code::BadCtlrHndl)?;
-        if im_memseg.is_null() {
-            return fail(Code::BadSegHndl);
-        }
-        // SAFETY: writable by the caller's promise.
-        unsafe { im_memseg.write(0) };
-        let Some(permission) = Permission::from_bits(permission) else { return fail(Code::PermDenied) };
-        let membership = object.controller.node().membership();
-        let connection = membership.connect(object.controller.index(), node, segment_id, permission)?;
-        let state = Mutex::new(State { mapped: Mapped::No, barrier: 0 });
-        let (handle, slot) = table::insert(ImportObject { connection, state, polled: Polled::default() })?;
-        // SAFETY: inserted just now, and known to nobody yet.
-        slot.set_connection(&unsafe { slot.object::<ImportObject>() }.connection);
-        // SAFETY: as above.
-        unsafe { im_memseg.write(handle) };
-        Ok(())
-    })
+    // SAFETY: the caller's promise.
+    entry(|| unsafe { connect(controller, (node, segment_id, permission), None, im_memseg) })
+}
+
+/// Connects at once, or within a time.
+///
+/// # Safety
+/// As [`rsm_memseg_import_connect`].
+pub(crate) unsafe fn connect(
+    controller: u64,
+    (node, segment_id, permission): (u32, u32, u32),
+    within: Option<Duration>,
+    im_memseg: *mut u64,
+) -> Result<()> {
+    let object = table::find::<ControllerObject>(controller, Code::BadCtlrHndl)?;
+    if im_memseg.is_null() {
+        return fail(Code::BadSegHndl);
+    }
+    // SAFETY: writable by the caller's promise.
+    unsafe { im_memseg.write(0) };
+    let Some(permission) = Permission::from_bits(permission) else { return fail(Code::PermDenied) };
+    let (membership, index) = (object.controller.node().membership(), object.controller.index());
+    let connection = match within {
+        None => membership.connect(index, node, segment_id, permission)?,
+        Some(within) => membership.connect_within(index, node, segment_id, permission, within)?,
+    };
+    let state = Mutex::new(State { mapped: Mapped::No, barrier: 0 });
+    let (handle, slot) = table::insert(ImportObject { connection, state, polled: Polled::default() })?;
+    // SAFETY: inserted just now, and known to nobody yet.
+    slot.set_connection(&unsafe { slot.object::<ImportObject>() }.connection);
+    // SAFETY: as above.
+    unsafe { im_memseg.write(handle) };
+    Ok(())
 }
 
 /// Disconnects. Reference 1.13; an implicit mapping is gone even when a poll descriptor is in the way (D-48).

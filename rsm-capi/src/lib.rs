@@ -1,4 +1,4 @@
-//! librsm: the 42 functions of `rsmapi.h`. `install.sh` builds it; a Rust program that links this crate has the functions
+//! librsm: the 42 functions of `rsmapi.h`, and those of `rsm_ext.h`. `install.sh` builds it; a Rust program that links this crate has the functions
 //! under the names that they have in C.
 //!
 //! The C layer converts: handles to objects, pointers to references, errors to numbers. What a call means is in
@@ -16,6 +16,7 @@
 //! | `barrier` | barriers |
 //! | `signal` | post, wait, poll descriptors |
 //! | `segment_ids` | rsm_get_segmentid_range |
+//! | `extension` | rsm_ext_*, of `rsm_ext.h` |
 //!
 //! Underneath, `table` turns handles into objects, `polled` keeps their poll descriptors, and `entry` keeps panics from crossing into C.
 //!
@@ -28,6 +29,7 @@ mod barrier;
 mod controller;
 mod entry;
 mod export;
+mod extension;
 mod import;
 mod polled;
 mod scatter;

@@ -71,7 +71,7 @@ impl Side {
 }
 
 /// Milliseconds as C counts them: negative is for ever.
-fn timeout(milliseconds: c_int) -> Option<Duration> {
+pub(crate) fn timeout(milliseconds: c_int) -> Option<Duration> {
     u64::try_from(milliseconds).ok().map(Duration::from_millis)
 }
 

@@ -422,7 +422,7 @@ fn headers() -> Vec<Trial> {
         ("c++", "c++", "c++17"),
         ("c++", "c++", "gnu++20"),
     ];
-    let headers = ["rsmapi.h", "sys/rsm/rsm_common.h", "sys/rsm/rsmapi_common.h", "rsm/rsmpai.h"];
+    let headers = ["rsmapi.h", "rsm_ext.h", "sys/rsm/rsm_common.h", "sys/rsm/rsmapi_common.h", "rsm/rsmpai.h"];
     let trial = |(compiler, language, standard): (&'static str, &'static str, &'static str)| {
         Trial::ignorable_test(format!("headers {standard}"), move || {
             if first_of(&[compiler]).is_none() {

@@ -3,15 +3,26 @@
 
 mod header;
 
-use header::declared;
+use header::{declared, declared_in};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The version node of every exported symbol.
+/// The version nodes of exported symbols: of the RSMAPI, and of what this library has beyond it.
 const NODE: &str = "SUNWprivate_1.1";
+const EXTENSION: &str = "RSM_EXT_1.0";
+
+/// The functions of `rsm_ext.h`.
+fn extension() -> BTreeSet<String> {
+    declared_in("include/rsm_ext.h")
+}
+
+/// All functions of the library.
+fn all() -> BTreeSet<String> {
+    declared().union(&extension()).cloned().collect()
+}
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -165,12 +176,17 @@ fn the_shared_library_exports_the_api(lib: &Path) {
     let table =
         run(Command::new("nm").args(["-D", "--defined-only", "--with-symbol-versions"]).arg(lib.join("librsm.so.2")));
     let symbols = table.lines().map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" "));
-    let mut expected: BTreeSet<String> = declared().iter().map(|name| format!("T {name}@@{NODE}")).collect();
-    assert_eq!(expected.len(), 42);
-    // The node itself.
-    expected.insert(format!("A {NODE}"));
-    let symbols: BTreeSet<String> =
-        symbols.map(|symbol| symbol.replace(&format!("A {NODE}@@{NODE}"), &format!("A {NODE}"))).collect();
+    assert_eq!(declared().len(), 42);
+    let functions = declared().into_iter().map(|name| (name, NODE));
+    let functions = functions.chain(extension().into_iter().map(|name| (name, EXTENSION)));
+    let mut expected: BTreeSet<String> = functions.map(|(name, node)| format!("T {name}@@{node}")).collect();
+    // The nodes themselves.
+    expected.extend([NODE, EXTENSION].map(|node| format!("A {node}")));
+    let bare = |symbol: String| match symbol.strip_prefix("A ").and_then(|node| node.split_once("@@")) {
+        Some((node, _)) => format!("A {node}"),
+        None => symbol,
+    };
+    let symbols: BTreeSet<String> = symbols.map(bare).collect();
     assert_eq!(symbols, expected);
 
     let dynamic = run(Command::new("readelf").args(["-dW"]).arg(lib.join("librsm.so.2")));
@@ -182,8 +198,8 @@ fn the_shared_library_exports_the_api(lib: &Path) {
 fn the_static_library_exports_the_api(lib: &Path) {
     let table = run(Command::new("nm").args(["-g", "--defined-only"]).arg(lib.join("librsm.a")));
     let symbols = table.lines().filter_map(|line| line.split_once(" T "));
-    assert_eq!(symbols.map(|(_, name)| name.to_owned()).collect::<BTreeSet<_>>(), declared());
-    assert_eq!(table.lines().filter(|line| line.split(' ').count() == 3).count(), 42, "{table}");
+    assert_eq!(symbols.map(|(_, name)| name.to_owned()).collect::<BTreeSet<_>>(), all());
+    assert_eq!(table.lines().filter(|line| line.split(' ').count() == 3).count(), all().len(), "{table}");
     // A group whose symbol is local is lost when another library has one of the same name, and its users point nowhere.
     let groups = run(Command::new("readelf").args(["-gW"]).arg(lib.join("librsm.a")));
     assert!(!groups.contains("COMDAT"), "{groups}");
@@ -191,7 +207,7 @@ fn the_static_library_exports_the_api(lib: &Path) {
 
 fn every_function_has_a_page(prefix: &Path) {
     let man = prefix.join("share/man");
-    for name in declared() {
+    for name in all() {
         let page = read(man.join(format!("man3/{name}.3rsm")));
         let page = page.strip_prefix(".so ").map_or(page.clone(), |target| read(man.join(target.trim_end())));
         assert!(page.contains(&name), "the page of {name}");
@@ -331,10 +347,10 @@ fn install_says_what_is_wrong() {
 }
 
 #[test]
-fn the_map_names_what_the_header_declares() {
+fn the_map_names_what_the_headers_declare() {
     let map = read(here("librsm.map"));
     let names = map.lines().filter_map(|line| line.trim().strip_suffix(';')).filter(|name| name.starts_with("rsm_"));
-    assert_eq!(names.map(str::to_owned).collect::<BTreeSet<_>>(), declared());
+    assert_eq!(names.map(str::to_owned).collect::<BTreeSet<_>>(), all());
 }
 
 #[test]
@@ -413,9 +429,10 @@ fn the_synopses_are_the_declarations() {
     let pages = pages();
     let synopses = pages.values().filter_map(|page| page.split_once(".SH SYNOPSIS")?.1.split_once(".SH DESCRIPTION"));
     let lines = synopses.flat_map(|(synopsis, _)| synopsis.lines()).filter_map(|line| line.strip_prefix(".BI "));
-    let program = lines.fold("#include <rsmapi.h>\n".to_owned(), |text, line| text + &joined(line) + "\n");
-    for name in declared() {
-        assert_eq!(program.matches(&format!(" {name}(")).count(), 1, "{name} in the synopses:\n{program}");
+    let program = lines.fold("#include <rsm_ext.h>\n".to_owned(), |text, line| text + &joined(line) + "\n");
+    for name in all() {
+        let count = [' ', '*'].map(|before| program.matches(&format!("{before}{name}(")).count());
+        assert_eq!(count[0] + count[1], 1, "{name} in the synopses:\n{program}");
     }
     let scratch = Scratch::new("synopses");
     let source = scratch.join("synopses.c");

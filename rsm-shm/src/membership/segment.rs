@@ -115,7 +115,8 @@ impl Segment {
         &self.membership
     }
 
-    fn is_creator(&self) -> bool {
+    /// Whether this process created it, and is no child that was forked since.
+    pub fn is_creator(&self) -> bool {
         self.process == fork::count()
     }
 

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 /// Copies `from` to segment memory.
 ///
@@ -130,7 +130,7 @@ mod elsewhere {
     }
 }
 
-/// An unsigned word of 8 to 64 bits that segment memory holds at naturally aligned places.
+/// A word of 8 to 64 bits, any of which are a value of it, that segment memory holds at naturally aligned places.
 pub trait Word: Copy + Default + private::Sealed {
     /// The atomic of the same size.
     type Atomic: Send + Sync;
@@ -174,6 +174,32 @@ words! {
     u16, AtomicU16;
     u32, AtomicU32;
     u64, AtomicU64;
+    i32, AtomicI32;
+    i64, AtomicI64;
+}
+
+macro_rules! floats {
+    ($($word:ty, $bits:ty, $atomic:ty;)*) => {$(
+        impl private::Sealed for $word {}
+        impl Word for $word {
+            type Atomic = $atomic;
+            #[inline(always)]
+            unsafe fn store(to: *mut u8, value: $word) {
+                // SAFETY: the caller's promise, for bits of the same size and alignment.
+                unsafe { <$bits as Word>::store(to, value.to_bits()) }
+            }
+            #[inline(always)]
+            unsafe fn load(from: *const u8) -> $word {
+                // SAFETY: as above; any bits are a number.
+                <$word>::from_bits(unsafe { <$bits as Word>::load(from) })
+            }
+        }
+    )*};
+}
+
+floats! {
+    f32, u32, AtomicU32;
+    f64, u64, AtomicU64;
 }
 
 /// Stores words in ascending order.

@@ -1,0 +1,179 @@
+//! Locks that outlive their holders.
+//!
+//! A lock is two words on the board of the node that keeps it: its [state](word::State), which says who holds it, and a mask of who
+//! wants it, so that who lets go wakes one of them. A holder that has died is known by the connection to *its* board,
+//! which the agent has cut; then the next one takes the lock from it, by a compare-and-swap that names the dead, and is told.
+//!
+//! # Crash
+//! Of a holder: as above. Of one who waits, with its bit in the mask: a wake may go to it in vain; others look for themselves
+//! every [`LOOKING`](crate::board::LOOKING). Of the keeper: the lock is gone, and everybody is told.
+
+#[cfg(test)]
+mod model;
+mod word;
+
+use crate::Team;
+use crate::board::{Board, Watch, node};
+use crate::layout::{HEAD, LOCKS, Layout};
+use rsm::{Code, Error, Memory, Permission, Result};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+use word::State;
+
+/// A lock that is held, until this is dropped.
+///
+/// What was put under it is to have arrived before: close the barrier first.
+#[must_use = "the lock is held until this is dropped"]
+#[derive(Debug)]
+pub struct Held<'team> {
+    team: &'team Team,
+    keeper: usize,
+    number: usize,
+    state: State,
+    let_go: bool,
+}
+
+/// The two words of a lock.
+struct Words<'a> {
+    state: &'a AtomicU64,
+    wants: &'a AtomicU64,
+}
+
+impl Team {
+    /// Takes the lock `number`, 0 to [`LOCKS`] - 1, that the rank `keeper` keeps; waits for at most `timeout`, for ever with
+    /// `None`, not at all with zero. Who waits sleeps.
+    ///
+    /// A holder that dies does not keep the lock: the next one gets it, and is told ([`Held::died_holding`]), as often as one
+    /// dies. What the dead one was in the middle of is for the new one to put right. A team may be in use for that after the death of
+    /// others: locks, mailboxes and words do not need everybody.
+    ///
+    /// # Errors
+    /// TIMEOUT; CONN_ABORTED when the keeper has ended, or left, or when a holder cannot be reached and may live; PERM_DENIED when this node holds
+    /// the lock; BAD_OFFSET for a lock, and BAD_ADDR for a rank, that there is not; MAP_FAILED on an interconnect whose
+    /// memory cannot be mapped.
+    pub fn lock(&self, keeper: usize, number: usize, timeout: Option<Duration>) -> Result<Held<'_>> {
+        self.check(keeper)?;
+        if number >= LOCKS {
+            return Err(Error::with(
+                Code::BadOffset,
+                format!("lock {number} of a node's, which are 0 to {}", LOCKS - 1),
+            ));
+        }
+        let words = self.lock_words(keeper, number)?;
+        let held = |state| Held { team: self, keeper, number, state, let_go: false };
+        if let Some(state) = self.attempt(keeper, &words)? {
+            return Ok(held(state));
+        }
+        let bit = 1u64 << self.rank();
+        // Full order with what follows: whoever lets go after the next look at the state finds the bit.
+        words.wants.fetch_or(bit, SeqCst);
+        let what = || format!("lock {number} of node {} was not to be had", node(keeper));
+        let taken = self.board.until(Watch::One(keeper), timeout, what, || self.attempt(keeper, &words));
+        words.wants.fetch_and(!bit, SeqCst);
+        if taken.is_err() {
+            // A wake may have been meant for this node, which does not want it any more.
+            self.wake_next(&words);
+        }
+        taken.map(held)
+    }
+
+    /// Takes the lock if nobody who lives has it.
+    fn attempt(&self, keeper: usize, words: &Words<'_>) -> Result<Option<State>> {
+        let import = &self.board.all[keeper];
+        loop {
+            let span = import.open_barrier()?;
+            let seen = State::from_word(words.state.load(SeqCst));
+            let next = match seen.holder() {
+                None => seen.taken_by(self.rank()),
+                Some(holder) if holder == self.rank() => {
+                    return Err(Error::with(Code::PermDenied, "this node holds the lock already"));
+                }
+                Some(holder) if holder >= self.size() => {
+                    return Err(Board::nonsense(keeper, "a holder of a lock that is not of the team"));
+                }
+                Some(holder) if self.board.is_dead(holder) => seen.taken_by(self.rank()),
+                // It may live, and hold it.
+                Some(holder) if self.board.all[holder].is_aborted() => return Err(self.board.end_of(holder)),
+                Some(_) => return Ok(None),
+            };
+            // Acquire, for what the holder before has put; Release, for who finds this node dead.
+            let taken = words.state.compare_exchange(seen.word(), next.word(), SeqCst, SeqCst).is_ok();
+            match span.close() {
+                // An atomic operation is done when it returns, where the memory is there at all.
+                Err(error) if error.code() != Code::BarrierFailure => return Err(self.board.failed(keeper, error)),
+                _ if taken => return Ok(Some(next)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Wakes one who wants the lock, beginning behind this node.
+    fn wake_next(&self, words: &Words<'_>) {
+        let wants = words.wants.load(SeqCst);
+        let mut others = (1..self.size()).map(|distance| (self.rank() + distance) % self.size());
+        // Who cannot be woken has ended.
+        let _ = others.find(|&rank| wants & (1 << rank) != 0 && self.board.ring(rank).is_ok());
+    }
+
+    fn lock_words(&self, keeper: usize, number: usize) -> Result<Words<'_>> {
+        let memory = self.head(keeper)?;
+        let place = Layout::lock(number);
+        Ok(Words { state: memory.atomic_u64(place)?, wants: memory.atomic_u64(place + 8)? })
+    }
+
+    /// The part of a board where locks are, mapped.
+    fn head(&self, keeper: usize) -> Result<Memory<'_>> {
+        if keeper == self.rank() {
+            return Ok(self.board.own.memory());
+        }
+        let cell = &self.mapped[keeper];
+        if cell.get().is_none() {
+            let made = self.board.all[keeper].map(0, HEAD as usize, Permission::ReadWrite);
+            // Nobody else is here: a team is of one thread.
+            let _ = cell.set(made.map_err(|error| self.board.failed(keeper, error))?);
+        }
+        let mapping = cell.get().ok_or_else(|| Error::with(Code::InternalError, "a mapping that was just made"))?;
+        Ok(mapping.memory())
+    }
+}
+
+impl Held<'_> {
+    /// The rank that died while it held the lock, if one did since somebody last let it go: what the lock guards may be half done.
+    pub fn died_holding(&self) -> Option<usize> {
+        self.state.died()
+    }
+
+    /// Lets go, as dropping it does, and says whether that worked. Says so that what the lock guards is in order again.
+    ///
+    /// # Errors
+    /// CONN_ABORTED when the keeper has ended, and the lock with it; INTERNAL_ERROR when somebody has taken it from this node.
+    pub fn unlock(mut self) -> Result<()> {
+        self.let_go()
+    }
+
+    fn let_go(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.let_go, true) {
+            return Ok(());
+        }
+        let words = self.team.lock_words(self.keeper, self.number)?;
+        let span = self.team.board.all[self.keeper].open_barrier()?;
+        // Release: what was put under the lock, for the next one's Acquire. Full order with the look at who wants it.
+        let done = words.state.compare_exchange(self.state.word(), self.state.let_go().word(), SeqCst, SeqCst);
+        match span.close() {
+            Err(error) if error.code() != Code::BarrierFailure => Err(self.team.board.failed(self.keeper, error)),
+            _ if done.is_err() => Err(Board::nonsense(self.keeper, "a lock that this node holds is another's")),
+            _ => {
+                self.team.wake_next(&words);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // Who wants to know calls `unlock`.
+        let _ = self.let_go();
+    }
+}

@@ -1,0 +1,93 @@
+//! Pipes: bytes in order, from one node to one other.
+//!
+//! A ring on the receiver's board and two counters that only grow: *sent*, which the sender stores beside the ring, and
+//! *taken*, which the receiver stores on the sender's board. The sender writes only where *taken* says that the bytes
+//! were read, the receiver reads only where *sent* says that there are some; both are compared with what can be before
+//! they are believed.
+//!
+//! ```text
+//!          taken          sent
+//!            ▼              ▼
+//!   ├────────┼██████████████┼───────────┤   the sender fills from `sent` on, once around at most
+//! ```
+//!
+//! # Crash
+//! Of a sender: bytes that *sent* does not count are not there. Of a receiver: nothing; its ring is gone with it.
+
+use crate::board::Board;
+use crate::layout::{Pipe, Row};
+use rsm::Result;
+use std::cell::Cell;
+
+/// How far this node is in the pipes to and from another one.
+#[derive(Debug, Default)]
+pub(crate) struct Ends {
+    sent: [Cell<u64>; 2],
+    taken: [Cell<u64>; 2],
+}
+
+impl Ends {
+    fn sent(&self, pipe: Pipe) -> &Cell<u64> {
+        &self.sent[usize::from(pipe == Pipe::Mail)]
+    }
+
+    fn taken(&self, pipe: Pipe) -> &Cell<u64> {
+        &self.taken[usize::from(pipe == Pipe::Mail)]
+    }
+}
+
+impl Board {
+    /// How many bytes can be put into the pipe to `rank` now.
+    pub(crate) fn room(&self, ends: &Ends, pipe: Pipe, rank: usize) -> Result<usize> {
+        let under_way = ends.sent(pipe).get().wrapping_sub(self.told(rank, Row::Taken(pipe))?);
+        let room = self.layout.ring().checked_sub(under_way);
+        room.map(|room| room as usize).ok_or_else(|| Board::nonsense(rank, "it has taken what was not sent"))
+    }
+
+    /// Puts bytes into the pipe to `rank`, all of them at once; there must be [room](Board::room).
+    pub(crate) fn push(&self, ends: &Ends, pipe: Pipe, rank: usize, bytes: &[u8]) -> Result<()> {
+        let (sent, ring) = (ends.sent(pipe).get(), self.layout.ring());
+        let start = self.layout.ring_of(self.rank, pipe);
+        let at = sent % ring;
+        let (straight, around) = bytes.split_at(bytes.len().min((ring - at) as usize));
+        let pieces = [(start + at, straight), (start, around)];
+        let pieces = if around.is_empty() { &pieces[..1] } else { &pieces[..] };
+        let next = sent.wrapping_add(bytes.len() as u64);
+        // Before the store: what may have arrived of it is not sent again as something else.
+        ends.sent(pipe).set(next);
+        self.store(rank, pieces, self.layout.row(self.rank, Row::Sent(pipe)), next)
+    }
+
+    /// How many bytes there are to take out of the pipe from `rank`.
+    pub(crate) fn waiting(&self, ends: &Ends, pipe: Pipe, rank: usize) -> Result<usize> {
+        let there = self.told(rank, Row::Sent(pipe))?.wrapping_sub(ends.taken(pipe).get());
+        if there > self.layout.ring() {
+            return Err(Board::nonsense(rank, "it has sent more than there is room for"));
+        }
+        Ok(there as usize)
+    }
+
+    /// Copies the next bytes out of the pipe from `rank`, and leaves them there; so many must be [waiting](Board::waiting).
+    pub(crate) fn peek(&self, ends: &Ends, pipe: Pipe, rank: usize, into: &mut [u8]) -> Result<()> {
+        let ring = self.layout.ring();
+        let start = self.layout.ring_of(rank, pipe);
+        let at = ends.taken(pipe).get() % ring;
+        let straight = into.len().min((ring - at) as usize);
+        let (straight, around) = into.split_at_mut(straight);
+        let memory = self.own.memory();
+        memory.read(start + at, straight)?;
+        memory.read(start, around)
+    }
+
+    /// Takes the next bytes out of the pipe from `rank`, and tells it of the room. Bytes that were taken from one who is
+    /// gone are there all the same.
+    pub(crate) fn pull(&self, ends: &Ends, pipe: Pipe, rank: usize, into: &mut [u8]) -> Result<()> {
+        self.peek(ends, pipe, rank, into)?;
+        let taken = ends.taken(pipe).get().wrapping_add(into.len() as u64);
+        ends.taken(pipe).set(taken);
+        match self.tell(rank, Row::Taken(pipe), taken) {
+            Err(_) if self.all[rank].is_aborted() => Ok(()),
+            told => told,
+        }
+    }
+}
