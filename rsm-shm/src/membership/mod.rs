@@ -59,7 +59,7 @@ pub mod ready;
 mod revival;
 mod room;
 pub mod segment;
-mod spin;
+pub mod spin;
 mod steer;
 mod table;
 mod take;
