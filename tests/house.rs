@@ -29,7 +29,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("rsm-capi", &["rsm", "rsm-core", "rsm-shm"][..]),
         ("rsm-inputs", &["rsm", "rsm-capi", "rsm-core", "rsm-shm"][..]),
         ("rsm-litmus", &["rsm"][..]),
-        ("rsm-shmem", &["rsm-core", "rsm-shm"][..]),
+        ("rsm-shmem", &["rsm", "rsm-core", "rsm-shm"][..]),
         ("rsm-stories", &["rsm", "rsm-core", "rsm-shm"][..]),
     ])
 }

@@ -201,6 +201,8 @@ families! {
         "amo::set::<{T}>({C}, {N}, Sym::of(dest), value, pe);", "";
     #[old] "shmem_{T}_swap" "T" ("T *dest, T value, int pe") Over::Types(OLD_AMO_MOVE), false, First,
         "amo::swap::<{T}>({C}, {N}, Sym::of(dest), value, pe)", "";
+    #[old] "shmem_swap" "long" ("long *dest, long value, int pe") Over::Once, false, No,
+        "amo::swap::<c_long>({C}, {N}, Sym::of(dest), value, pe)", "shmem_long_swap.";
     #[old] "shmem_{T}_cswap" "T" ("T *dest, T cond, T value, int pe") Over::Types(OLD_AMO), false, First,
         "amo::compare_swap::<{T}>({C}, {N}, Sym::of(dest), cond, value, pe)", "";
     #[old] "shmem_{T}_finc" "T" ("T *dest, int pe") Over::Types(OLD_AMO), false, First,

@@ -11,6 +11,8 @@ pub(crate) mod rust;
 mod types;
 
 pub(crate) use families::FAMILIES;
+#[allow(unused_imports)] // as above
+pub(crate) use types::SETS;
 pub(crate) use types::{TYPES, Type};
 
 /// A set of types, as the bits of [`types`].

@@ -94,3 +94,21 @@ types! {
     "complexf" "rsm_shmem_complexf" "float _Complex" "ComplexF" Complex ARITHMETIC | OLD_ARITHMETIC;
     "complexd" "rsm_shmem_complexd" "double _Complex" "ComplexD" Complex ARITHMETIC | OLD_ARITHMETIC;
 }
+
+/// The sets, with their names.
+pub(crate) const SETS: &[(super::Set, &str)] = &[
+    (RMA, "RMA"),
+    (AMO, "AMO"),
+    (AMO_MOVE, "AMO_MOVE"),
+    (AMO_BITS, "AMO_BITS"),
+    (WAIT, "WAIT"),
+    (BITS, "BITS"),
+    (ORDER, "ORDER"),
+    (ARITHMETIC, "ARITHMETIC"),
+    (OLD_BITS, "OLD_BITS"),
+    (OLD_ORDER, "OLD_ORDER"),
+    (OLD_ARITHMETIC, "OLD_ARITHMETIC"),
+    (OLD_AMO, "OLD_AMO"),
+    (OLD_AMO_MOVE, "OLD_AMO_MOVE"),
+    (OLD_WAIT, "OLD_WAIT"),
+];

@@ -150,4 +150,7 @@ void old_atomics(void) {
 #define CALL_OLD_ADD(N, T) old_adds_of_##N();
     OLD_AMO_MOVE_TYPES(CALL_OLD_MOVE)
     OLD_AMO_TYPES(CALL_OLD_ADD)
+    static long word = 3;
+    CHECK((shmem_swap)(&word, 4, me) == 3 && word == 4);
+    word = 3;
 }
