@@ -1,7 +1,7 @@
 //! Atomic memory operations. They are never late: also through a lens they reach the memory itself, when what was ordered before
 //! them is there.
 
-use crate::context::Context;
+use crate::context::{self, Handle};
 use crate::job::job;
 use crate::local::{Local, Sym};
 use crate::place::Place;
@@ -74,53 +74,48 @@ impl<T: Scalar<Word: Atom>> Atomic for T {}
 /// Makes an operation on a word of a PE.
 #[inline(always)]
 fn on<T: Atomic, R>(
-    (context, call): (&Context, &'static Call),
+    (ctx, call): (Handle, &'static Call),
     argument: &'static str,
     sym: Sym,
     pe: c_int,
     operation: impl FnOnce(Place) -> R,
 ) -> R {
-    let (job, bytes) = (job(call), size_of::<T>());
-    let spot =
-        if sym.address().is_multiple_of(bytes) { context.target(call, pe).spot_to_get(job, sym, bytes) } else { None };
-    let spot = match spot {
+    let bytes = size_of::<T>();
+    let at_once = sym.address().is_multiple_of(bytes).then(|| context::find(ctx)).flatten();
+    let at_once =
+        at_once.and_then(|context| context.targets.get(pe as usize)?.spot_to_get(&context.regions, sym, bytes));
+    let spot = match at_once {
         Some(spot) => spot,
         None => {
+            let (job, context) = (job(call), context::of(call, ctx));
             let spot = context.spot((job, call), argument, (sym, bytes, bytes), pe);
             spot.target.settle_for_atomic(job, call);
             spot
         }
     };
     let result = operation(spot.place);
-    spot.check(job, call);
+    spot.check(call);
     spot.tell(bytes);
     result
 }
 
-pub(crate) fn fetch<T: Atomic>(context: &Context, call: &'static Call, source: Sym, pe: c_int) -> T {
-    T::of_word(on::<T, _>((context, call), "source", source, pe, T::Word::read))
+pub(crate) fn fetch<T: Atomic>(ctx: Handle, call: &'static Call, source: Sym, pe: c_int) -> T {
+    T::of_word(on::<T, _>((ctx, call), "source", source, pe, T::Word::read))
 }
 
-pub(crate) fn set<T: Atomic>(context: &Context, call: &'static Call, dest: Sym, value: T, pe: c_int) {
-    on::<T, _>((context, call), "dest", dest, pe, |place| T::Word::write(place, value.word()));
+pub(crate) fn set<T: Atomic>(ctx: Handle, call: &'static Call, dest: Sym, value: T, pe: c_int) {
+    on::<T, _>((ctx, call), "dest", dest, pe, |place| T::Word::write(place, value.word()));
 }
 
-pub(crate) fn compare_swap<T: Atomic>(
-    context: &Context,
-    call: &'static Call,
-    dest: Sym,
-    cond: T,
-    value: T,
-    pe: c_int,
-) -> T {
+pub(crate) fn compare_swap<T: Atomic>(ctx: Handle, call: &'static Call, dest: Sym, cond: T, value: T, pe: c_int) -> T {
     let operation = |place| T::Word::compare_exchange(place, cond.word(), value.word());
-    T::of_word(on::<T, _>((context, call), "dest", dest, pe, operation))
+    T::of_word(on::<T, _>((ctx, call), "dest", dest, pe, operation))
 }
 
 macro_rules! operations {
     ($($name:ident $operation:ident;)*) => {$(
-        pub(crate) fn $name<T: Atomic>(context: &Context, call: &'static Call, dest: Sym, value: T, pe: c_int) -> T {
-            T::of_word(on::<T, _>((context, call), "dest", dest, pe, |place| T::Word::$operation(place, value.word())))
+        pub(crate) fn $name<T: Atomic>(ctx: Handle, call: &'static Call, dest: Sym, value: T, pe: c_int) -> T {
+            T::of_word(on::<T, _>((ctx, call), "dest", dest, pe, |place| T::Word::$operation(place, value.word())))
         }
     )*};
 }

@@ -4,7 +4,7 @@
 use crate::job::{self, Job, job};
 use crate::kept::Kept;
 use crate::local::{Local, Sym};
-use crate::target::{Peer, Spot, Target};
+use crate::target::{Peer, Region, Spot, Target};
 use crate::team::{self, Team};
 use crate::{Call, end as job_end};
 use std::ffi::{c_int, c_long};
@@ -25,7 +25,7 @@ impl Handle {
 /// SHMEM_CTX_INVALID.
 const INVALID: Handle = Handle(0);
 /// SHMEM_CTX_DEFAULT.
-const DEFAULT: Handle = Handle(1);
+pub(crate) const DEFAULT: Handle = Handle(1);
 /// Contexts at a time, but for the default one.
 const MOST: usize = 1024;
 /// Bits of a handle below its generation: a slot, and 0, which the default context has not.
@@ -35,10 +35,12 @@ const OPTIONS: c_long = 1 | 2 | 4;
 
 /// A context.
 pub(crate) struct Context {
-    handle: Handle,
+    pub(crate) handle: Handle,
     pub(crate) team: Arc<Team>,
     /// The team's PEs.
     pub(crate) targets: Box<[Target]>,
+    /// This PE's symmetric memory, here because every transfer looks at it.
+    pub(crate) regions: [Region; 2],
 }
 
 /// The contexts that there are.
@@ -58,9 +60,13 @@ impl Default for Table {
 }
 
 impl Context {
-    pub(crate) fn for_team(peers: &[Peer], team: &Arc<Team>, handle: Option<Handle>) -> Context {
+    pub(crate) fn for_team(
+        (peers, regions): (&[Peer], [Region; 2]),
+        team: &Arc<Team>,
+        handle: Option<Handle>,
+    ) -> Context {
         let targets = team.members.iter().map(|&pe| Target::new(peers[pe])).collect();
-        Context { handle: handle.unwrap_or(DEFAULT), team: Arc::clone(team), targets }
+        Context { handle: handle.unwrap_or(DEFAULT), team: Arc::clone(team), targets, regions }
     }
 
     /// A PE of it, or the end of the job.
@@ -75,7 +81,7 @@ impl Context {
 
     #[cold]
     #[inline(never)]
-    fn fail_pe(&self, call: &Call, pe: c_int) -> ! {
+    extern "C" fn fail_pe(&self, call: &Call, pe: c_int) -> ! {
         let (last, whose) =
             (self.targets.len() - 1, if self.handle == DEFAULT { "" } else { " of the context's team" });
         job_end::fail(call, format_args!("pe {pe} does not exist: PEs{whose} are 0 to {last}"))
@@ -93,6 +99,13 @@ impl Context {
         let (place, side, offset) = job.on(call, argument, sym, bytes, align, target.peer.pe);
         Spot { target, side, offset, place }
     }
+}
+
+/// The context of a handle, if it is one: for the short way of transfers, which leaves what is wrong to the other one.
+#[inline(always)]
+pub(crate) fn find(handle: Handle) -> Option<&'static Context> {
+    let job = job::current()?;
+    if handle == DEFAULT { Some(&job.default) } else { job.contexts.find(handle) }
 }
 
 /// The default context.
@@ -116,7 +129,7 @@ pub(crate) fn of(call: &'static Call, handle: Handle) -> &'static Context {
 
 #[cold]
 #[inline(never)]
-fn fail_handle(call: &Call, handle: Handle) -> ! {
+extern "C" fn fail_handle(call: &Call, handle: Handle) -> ! {
     if handle == INVALID {
         job_end::fail(call, "ctx is SHMEM_CTX_INVALID");
     }
@@ -134,7 +147,7 @@ impl Table {
         let free = self.slots.iter().position(|slot| slot.get().is_none())?;
         // Relaxed: only to be another number each time.
         let handle = Handle(self.generation.fetch_add(1, Relaxed) << SLOT_BITS | free << 1);
-        self.slots[free].put(Context::for_team(&job.peers, team, Some(handle)));
+        self.slots[free].put(Context::for_team((&job.peers, job.regions), team, Some(handle)));
         Some(handle)
     }
 

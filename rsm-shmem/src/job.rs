@@ -5,12 +5,12 @@ use crate::end;
 use crate::heap::Blocks;
 use crate::lock::Held;
 use crate::settings::Settings;
+use crate::spin::Spinning;
 use crate::target::{Peer, Region};
 use crate::team::{self, Team};
 use crate::wait::Sleepers;
 use crate::{Call, control::Control};
 use rsm_shm::membership::segment::Segment;
-use rsm_shm::membership::spin::Budget;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The heap, and the program's global variables: indices of regions.
@@ -31,7 +31,7 @@ pub(crate) struct Job {
     pub(crate) heap: Mutex<Blocks>,
     pub(crate) locks: Held,
     pub(crate) sleepers: Sleepers,
-    pub(crate) spinning: Budget,
+    pub(crate) spinning: Spinning,
     /// Whether stores may be late.
     pub(crate) is_lensed: bool,
     pub(crate) settings: Settings,
@@ -63,13 +63,16 @@ pub(crate) fn job(call: &'static Call) -> &'static Job {
     }
 }
 
+// A C function, which never unwinds, so that it is jumped to and callers keep no frame for it; so with the other cold parts of
+// transfers.
 #[cold]
 #[inline(never)]
-fn absent(call: &'static Call) -> ! {
+extern "C" fn absent(call: &'static Call) -> ! {
     end::fail(call, "the library is not set up: shmem_init, or shmem_init_thread, comes first")
 }
 
 /// The job, if there is one.
+#[inline(always)]
 pub(crate) fn current() -> Option<&'static Job> {
     JOB.get()
 }

@@ -71,9 +71,9 @@ impl Own {
     }
 
     fn regions(&self) -> [Region; 2] {
-        let region = |place: Place, length, first| Region { start: Sym::of(place.pointer()).address(), length, first };
+        let region = |place: Place, length, first| Region::new(Sym::of(place.pointer()).address(), length, first);
         let heap = region(self.segment.at(control::BYTES), self.segment_bytes - control::BYTES, control::BYTES);
-        let data = self.data.map_or(Region { start: 0, length: 0, first: 0 }, |(place, bytes)| region(place, bytes, 0));
+        let data = self.data.map_or(Region::none(), |(place, bytes)| region(place, bytes, 0));
         [heap, data]
     }
 

@@ -18,7 +18,7 @@
 //! | `place`, `local` | memory of a PE, checked; memory of the caller, promised |
 //! | `context`, `target` | contexts, and the PEs as one reaches them |
 //! | `rma`, `amo`, `signal`, `order` | transfers, and when they have arrived |
-//! | `wait`, `point` | waiting: what is looked at, how one sleeps, who has died |
+//! | `wait`, `spin`, `point` | waiting: what is looked at, for how long one spins, how one sleeps, who has died |
 //! | `team`, `group`, `collective`, `active`, `folding` | teams, and what is done together |
 //! | `heap`, `lock` | the symmetric heap, distributed locks |
 //! | `end` | the end of the job |
@@ -50,6 +50,7 @@ mod scalar;
 mod settings;
 mod setup;
 mod signal;
+mod spin;
 mod target;
 mod team;
 mod wait;

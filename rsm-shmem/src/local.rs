@@ -3,6 +3,7 @@
 
 /// Memory of the caller, good for as many bytes as the function that was given it says. May be NULL.
 #[derive(Clone, Copy)]
+#[repr(transparent)]
 pub(crate) struct Local(*mut u8);
 
 impl Local {
@@ -70,6 +71,7 @@ impl Local {
 
 /// An address that the caller says is symmetric. Nothing follows it before it is looked up.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
 pub(crate) struct Sym(usize);
 
 impl Sym {

@@ -93,31 +93,29 @@ pub(crate) use machine::{add, is_less, multiply};
 // functions puts it into memory, or takes it from there, and leaves the rest to a function that Rust can write.
 
 extern "C" fn p(dest: *mut LongDouble, pe: c_int, value: *const LongDouble) {
-    put(context::default(&Call("shmem_longdouble_p")), &Call("shmem_longdouble_p"), dest, pe, value);
+    put(context::DEFAULT, &Call("shmem_longdouble_p"), dest, pe, value);
 }
 
 extern "C" fn ctx_p(ctx: context::Handle, dest: *mut LongDouble, pe: c_int, value: *const LongDouble) {
-    let call = &Call("shmem_ctx_longdouble_p");
-    put(context::of(call, ctx), call, dest, pe, value);
+    put(ctx, &Call("shmem_ctx_longdouble_p"), dest, pe, value);
 }
 
-fn put(context: &context::Context, call: &'static Call, dest: *mut LongDouble, pe: c_int, value: *const LongDouble) {
+fn put(ctx: context::Handle, call: &'static Call, dest: *mut LongDouble, pe: c_int, value: *const LongDouble) {
     // SAFETY: where the way in has put the argument.
-    rma::put::<16>(context, call, Sym::of(dest), unsafe { Local::of(value) }, 1, pe);
+    rma::put::<16>(ctx, call, Sym::of(dest), unsafe { Local::of(value) }, 1, pe);
 }
 
 extern "C" fn g(source: *const LongDouble, pe: c_int, value: *mut LongDouble) {
-    get(context::default(&Call("shmem_longdouble_g")), &Call("shmem_longdouble_g"), source, pe, value);
+    get(context::DEFAULT, &Call("shmem_longdouble_g"), source, pe, value);
 }
 
 extern "C" fn ctx_g(ctx: context::Handle, source: *const LongDouble, pe: c_int, value: *mut LongDouble) {
-    let call = &Call("shmem_ctx_longdouble_g");
-    get(context::of(call, ctx), call, source, pe, value);
+    get(ctx, &Call("shmem_ctx_longdouble_g"), source, pe, value);
 }
 
-fn get(context: &context::Context, call: &'static Call, source: *const LongDouble, pe: c_int, value: *mut LongDouble) {
+fn get(ctx: context::Handle, call: &'static Call, source: *const LongDouble, pe: c_int, value: *mut LongDouble) {
     // SAFETY: where the way in takes the result from.
-    rma::get::<16>(context, call, unsafe { Local::of(value) }, Sym::of(source), 1, pe);
+    rma::get::<16>(ctx, call, unsafe { Local::of(value) }, Sym::of(source), 1, pe);
 }
 
 macro_rules! takes {

@@ -4,6 +4,7 @@ use crate::context::{self, Context};
 use crate::job::{self, DATA, HEAP, Job, job};
 use crate::local::{Local, Sym};
 use crate::settings::Settings;
+use crate::spin::Spinning;
 use crate::team::{self, Team};
 use crate::{Call, collective, end, launch, wait};
 use std::ffi::{c_int, c_void};
@@ -50,10 +51,11 @@ fn begin(call: &'static Call) -> &'static Job {
     let peers = launched.peers.into_boxed_slice();
     let predefined = Team::predefined(peers.len(), launched.me);
     let world = Arc::clone(&predefined[0]);
+    let count = peers.len();
     let job = job::enter(Job {
         me: launched.me,
         regions: launched.regions,
-        default: Context::for_team(&peers, &world, None),
+        default: Context::for_team((&peers, launched.regions), &world, None),
         peers,
         contexts: context::Table::default(),
         world,
@@ -61,7 +63,7 @@ fn begin(call: &'static Call) -> &'static Job {
         heap: Mutex::default(),
         locks: Default::default(),
         sleepers: Default::default(),
-        spinning: Default::default(),
+        spinning: Spinning::new(count),
         is_lensed: launched.is_lensed,
         settings,
         _exports: launched.exports,

@@ -29,7 +29,7 @@ pub(crate) fn put<const W: usize>(
         end::fail(call, format_args!("sig_op is {sig_op}, and must be SHMEM_SIGNAL_SET or SHMEM_SIGNAL_ADD"));
     }
     let spot = context.spot((job, call), "sig_addr", (sig_addr, 8, 8), pe);
-    rma::put::<W>(context, call, dest, source, nelems, pe);
+    rma::put::<W>(context.handle, call, dest, source, nelems, pe);
     // Release: pairs with the Acquire of who waits for the signal.
     fence(Release);
     if spot.connection().is_some_and(|connection| connection.is_diverted()) {

@@ -4,7 +4,7 @@
 use crate::Call;
 use crate::control::Control;
 use crate::end;
-use crate::job::{DATA, HEAP, Job};
+use crate::job::{DATA, HEAP, Job, job};
 use crate::local::Sym;
 use crate::order;
 use crate::place::Place;
@@ -13,7 +13,7 @@ use rsm_core::registry::LinkWord;
 use rsm_core::verdict::{BarrierType, Snapshot};
 use rsm_shm::membership::connection::Connection;
 use rsm_shm::membership::flags::Flags;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed};
 
 /// A range of this PE's symmetric memory.
 #[derive(Clone, Copy)]
@@ -21,17 +21,58 @@ pub(crate) struct Region {
     /// Address of its first byte.
     pub(crate) start: usize,
     pub(crate) length: usize,
+    /// The last offset at which a word of any width lies in it, for one comparison where most transfers need no more.
+    last_word: usize,
     /// Where it begins in its segment.
     pub(crate) first: usize,
 }
 
+/// The widest word.
+const WORD: usize = 8;
+
 impl Region {
-    /// Where so many bytes lie in it.
-    #[inline(always)]
-    fn find(&self, sym: Sym, bytes: usize) -> Option<usize> {
-        let offset = sym.address().wrapping_sub(self.start);
-        if offset < self.length && bytes <= self.length - offset { Some(offset) } else { None }
+    /// A range that begins at an offset of its segment.
+    pub(crate) fn new(start: usize, length: usize, first: usize) -> Region {
+        Region { start, length, last_word: length.saturating_sub(WORD), first }
     }
+
+    /// One that no address is in: where it would begin, there are none.
+    pub(crate) fn none() -> Region {
+        Region::new(1 << 63, 0, 0)
+    }
+
+    /// Where a byte would lie in it.
+    #[inline(always)]
+    fn offset(&self, sym: Sym) -> usize {
+        sym.address().wrapping_sub(self.start)
+    }
+
+    #[inline(always)]
+    fn has(&self, offset: usize, bytes: usize) -> bool {
+        offset < self.length && bytes <= self.length - offset
+    }
+}
+
+/// The region, and where in it so many bytes lie.
+#[inline(always)]
+fn find(regions: &[Region; 2], sym: Sym, bytes: usize) -> Option<(usize, usize)> {
+    let found = |side: usize| {
+        let offset = regions[side].offset(sym);
+        regions[side].has(offset, bytes).then_some((side, offset))
+    };
+    found(HEAP).or_else(|| found(DATA))
+}
+
+/// The same at first sight: not for a short transfer at the very end of a region.
+#[inline(always)]
+fn find_at_sight(regions: &[Region; 2], sym: Sym, bytes: usize) -> Option<(usize, usize)> {
+    if bytes > WORD {
+        return find(regions, sym, bytes);
+    }
+    // Which one without a branch: programs use both.
+    let side = usize::from(regions[HEAP].offset(sym) > regions[HEAP].last_word);
+    let offset = regions[side].offset(sym);
+    (offset <= regions[side].last_word).then_some((side, offset))
 }
 
 /// A region of another PE.
@@ -64,13 +105,24 @@ impl Peer {
 }
 
 /// A PE as a context reaches it.
+#[repr(align(128))] // found by a shift
 pub(crate) struct Target {
+    /// For each side its base while puts may go straight to memory: always on the own PE, otherwise while a span is open and
+    /// nobody watches. NULL otherwise.
+    puts: [AtomicPtr<u8>; 2],
+    /// For each side its base, if gets may come straight from memory.
+    gets: [*mut u8; 2],
     pub(crate) peer: Peer,
     /// For each side one more than the link's word when the first put since the last quiet was made; 0 since there was none.
     opened: [AtomicU64; 2],
     /// Something was put, and then ordered.
     ordered: AtomicBool,
 }
+
+// SAFETY: as for Peer, whose addresses it has.
+unsafe impl Send for Target {}
+// SAFETY: as above.
+unsafe impl Sync for Target {}
 
 /// Memory of a PE that a call is about.
 #[derive(Clone, Copy)]
@@ -84,12 +136,8 @@ pub(crate) struct Spot<'a> {
 
 impl Job {
     /// The region, and where in it.
-    #[inline(always)]
     pub(crate) fn find(&self, sym: Sym, bytes: usize) -> Option<(usize, usize)> {
-        if let Some(offset) = self.regions[HEAP].find(sym, bytes) {
-            return Some((HEAP, offset));
-        }
-        self.regions[DATA].find(sym, bytes).map(|offset| (DATA, offset))
+        find(&self.regions, sym, bytes)
     }
 
     /// Symmetric memory of the own PE, or the end of the job.
@@ -140,7 +188,7 @@ impl Job {
     fn fail_range(&self, call: &Call, argument: &str, sym: Sym, bytes: usize) -> ! {
         let (heap, data) = (&self.regions[HEAP], &self.regions[DATA]);
         let address = sym.address();
-        let begins = [heap, data].into_iter().find(|r| r.find(sym, 1).is_some());
+        let begins = [heap, data].into_iter().find(|region| region.has(region.offset(sym), 1));
         if let Some(region) = begins {
             let left = region.start + region.length - address;
             end::fail(
@@ -162,39 +210,35 @@ impl Job {
 
 impl Target {
     pub(crate) fn new(peer: Peer) -> Target {
-        Target { peer, opened: Default::default(), ordered: AtomicBool::new(false) }
-    }
-
-    /// Whether a put may go straight to memory: the own PE, or a plain connection with an open span.
-    #[inline(always)]
-    fn takes_puts(&self, side: usize) -> bool {
-        match self.peer.sides[side].connection {
-            None => true,
-            // Relaxed: of this PE's own threads, for whom the first put has opened it.
-            Some(connection) => {
-                !connection.flags().now().has_any(Flags::NOT_PLAIN) && self.opened[side].load(Relaxed) != 0
-            }
+        let own = |side: Side| if side.connection.is_none() { side.base } else { std::ptr::null_mut() };
+        let is_plain = |side: Side| !side.connection.is_some_and(Connection::is_diverted);
+        let plain = |side: Side| if is_plain(side) { side.base } else { std::ptr::null_mut() };
+        Target {
+            puts: peer.sides.map(own).map(AtomicPtr::new),
+            gets: peer.sides.map(plain),
+            peer,
+            opened: Default::default(),
+            ordered: AtomicBool::new(false),
         }
     }
 
     /// The spot of a put, if that may go straight to memory.
     #[inline(always)]
-    pub(crate) fn spot_to_put(&self, job: &Job, sym: Sym, bytes: usize) -> Option<Spot<'_>> {
-        let (side, offset) = job.find(sym, bytes)?;
-        if self.takes_puts(side) { self.spot(side, offset) } else { None }
+    pub(crate) fn spot_to_put(&self, regions: &[Region; 2], sym: Sym, bytes: usize) -> Option<Spot<'_>> {
+        let (side, offset) = find_at_sight(regions, sym, bytes)?;
+        // Relaxed: of this PE's own threads, for whom the first put has opened the span.
+        self.spot(self.puts[side].load(Relaxed), side, offset)
     }
 
-    /// The spot of a get, if that may come straight from memory.
+    /// The spot of a get or an atomic operation, if that may reach memory straight away.
     #[inline(always)]
-    pub(crate) fn spot_to_get(&self, job: &Job, sym: Sym, bytes: usize) -> Option<Spot<'_>> {
-        let (side, offset) = job.find(sym, bytes)?;
-        let is_plain = |connection: &Connection| !connection.flags().now().has_any(Flags::NOT_PLAIN);
-        if self.peer.sides[side].connection.is_none_or(is_plain) { self.spot(side, offset) } else { None }
+    pub(crate) fn spot_to_get(&self, regions: &[Region; 2], sym: Sym, bytes: usize) -> Option<Spot<'_>> {
+        let (side, offset) = find_at_sight(regions, sym, bytes)?;
+        self.spot(self.gets[side], side, offset)
     }
 
     #[inline(always)]
-    fn spot(&self, side: usize, offset: usize) -> Option<Spot<'_>> {
-        let base = self.peer.sides[side].base;
+    fn spot(&self, base: *mut u8, side: usize, offset: usize) -> Option<Spot<'_>> {
         if base.is_null() {
             return None;
         }
@@ -204,9 +248,10 @@ impl Target {
 
     /// Waits until what was put has arrived, and judges. Whether anything was.
     pub(crate) fn close(&self, job: &Job, call: &Call) {
-        for (side, opened) in self.peer.sides.iter().zip(&self.opened) {
+        for ((side, opened), puts) in self.peer.sides.iter().zip(&self.opened).zip(&self.puts) {
             let Some(connection) = side.connection else { continue };
             // Relaxed: as above. Through a lens a put of another thread may be late although its span is closed already.
+            puts.store(std::ptr::null_mut(), Relaxed);
             let word = opened.swap(0, Relaxed);
             if word == 0 && !job.is_lensed {
                 continue;
@@ -260,8 +305,11 @@ impl Spot<'_> {
     pub(crate) fn open(&self) {
         if let Some(connection) = self.connection() {
             let word = connection.snapshot().link.word() + 1;
-            // Relaxed: as in `takes_puts`. The first one counts: what it put is in the span.
+            // Relaxed: as in `spot_to_put`. The first one counts: what it put is in the span.
             let _ = self.target.opened[self.side].compare_exchange(0, word, Relaxed, Relaxed);
+            if !connection.flags().now().has_any(Flags::NOT_PLAIN) {
+                self.target.puts[self.side].store(self.target.peer.sides[self.side].base, Relaxed);
+            }
         }
     }
 
@@ -273,11 +321,18 @@ impl Spot<'_> {
 
     /// Ends the job if what was loaded came from nowhere.
     #[inline(always)]
-    pub(crate) fn check(&self, job: &Job, call: &Call) {
+    pub(crate) fn check(&self, call: &'static Call) {
         if let Some(connection) = self.connection()
             && connection.is_aborted()
         {
-            order::cut(job, call, self.target.peer.pe);
+            cut(call, self.target.peer.pe);
         }
     }
+}
+
+/// The end of the job for what was loaded.
+#[cold]
+#[inline(never)]
+extern "C" fn cut(call: &'static Call, pe: usize) -> ! {
+    order::cut(job(call), call, pe)
 }

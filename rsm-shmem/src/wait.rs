@@ -5,7 +5,7 @@
 //! sleeper, who has time, orders them on every processor that runs a PE (`membarrier`), between saying what it sleeps for and
 //! looking once more. Where the kernel does not do that, and for stores that come by other ways (the program's own threads,
 //! through a lens, through `shmem_ptr`), it looks again after a while.
-#![allow(unsafe_code)] // membarrier
+#![allow(unsafe_code)] // membarrier, sysconf
 
 use crate::control::{Control, Watched};
 use crate::job::{Job, lock};
@@ -97,7 +97,7 @@ pub(crate) fn stored(control: &'static Control, side: usize, offset: usize, byte
 
 #[cold]
 #[inline(never)]
-fn wake_watched(control: &Control, watched: &Watched, offset: u64) {
+extern "C" fn wake_watched(control: &Control, watched: &Watched, offset: u64) {
     if offset < watched.end.load(Relaxed) {
         wake(control);
     }
@@ -115,7 +115,7 @@ pub(crate) fn nudged(control: &'static Control) {
 
 #[cold]
 #[inline(never)]
-fn wake(control: &Control) {
+extern "C" fn wake(control: &Control) {
     // Release: pairs with the Acquire in `until`, who then finds what was stored.
     control.event.fetch_add(1, Release);
     futex::wake(&control.event, i32::MAX);
@@ -133,12 +133,11 @@ pub(crate) fn until<T>(job: &Job, call: &Call, on: On, mut look: impl FnMut() ->
 #[cold]
 #[inline(never)]
 fn longer<T>(job: &Job, call: &Call, on: On, mut look: impl FnMut() -> Option<T>) -> T {
-    let mut found = None;
-    let _: Result<bool, ()> = job.spinning.spin(job.count() as u32, || {
-        found = look();
-        Ok(found.is_some())
-    });
-    if let Some(found) = found {
+    if let Some(found) = job.spinning.look_at_once(&mut look) {
+        return found;
+    }
+    let began = Instant::now();
+    if let Some(found) = job.spinning.spin(began, &mut look) {
         return found;
     }
     let _sleeper = Sleeper::enter(job, on);
@@ -147,6 +146,7 @@ fn longer<T>(job: &Job, call: &Call, on: On, mut look: impl FnMut() -> Option<T>
         // Acquire: pairs with the Release in `wake`.
         let event = job.control().event.load(Acquire);
         if let Some(found) = look() {
+            job.spinning.learn(began);
             return found;
         }
         look_around(job, call, &mut look);
@@ -199,4 +199,11 @@ fn order_everywhere() {
     if can_order_everywhere() {
         membarrier(EXPEDITED);
     }
+}
+
+/// Processors that run; not those that this thread may use, for the other PEs may be pinned to others.
+pub(crate) fn processors() -> usize {
+    // SAFETY: takes a number, and changes nothing.
+    let online = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+    usize::try_from(online).unwrap_or(1)
 }

@@ -114,105 +114,105 @@ families! {
 ]
 "Remote memory access": [
     "shmem_{T}_put" "void" ("T *dest, const T *source, size_t nelems, int pe") Over::Types(RMA), true, Context,
-        "rma::put::<{W}>({C}, {N}, Sym::of(dest), Local::of(source), nelems, pe);", "Copies elements to a PE. The source may be used again when it returns.";
+        "rma::put::<{W}>({H}, {N}, Sym::of(dest), Local::of(source), nelems, pe);", "Copies elements to a PE. The source may be used again when it returns.";
     "shmem_put{S}" "void" ("void *dest, const void *source, size_t nelems, int pe") Over::Widths, true, No,
-        "rma::put::<{W}>({C}, {N}, Sym::of(dest), Local::of(source), nelems, pe);", "The same for elements of so many bits.";
+        "rma::put::<{W}>({H}, {N}, Sym::of(dest), Local::of(source), nelems, pe);", "The same for elements of so many bits.";
     "shmem_putmem" "void" ("void *dest, const void *source, size_t nelems, int pe") Over::Once, true, No,
-        "rma::put::<1>({C}, {N}, Sym::of(dest), Local::of(source), nelems, pe);", "The same for bytes.";
+        "rma::put::<1>({H}, {N}, Sym::of(dest), Local::of(source), nelems, pe);", "The same for bytes.";
     "shmem_{T}_p" "void" ("T *dest, T value, int pe") Over::Types(RMA), true, Context,
-        "rma::p::<{T}>({C}, {N}, Sym::of(dest), value, pe);", "Stores one element on a PE, with one access.";
+        "rma::p::<{T}>({H}, {N}, Sym::of(dest), value, pe);", "Stores one element on a PE, with one access.";
     "shmem_{T}_iput" "void" ("T *dest, const T *source, ptrdiff_t dst, ptrdiff_t sst, size_t nelems, int pe") Over::Types(RMA), true, Context,
         "rma::iput::<{W}>({C}, {N}, Sym::of(dest), Local::of(source), (dst, sst), nelems, pe);", "Copies elements that lie dst and sst elements apart; both at least 1.";
     "shmem_iput{S}" "void" ("void *dest, const void *source, ptrdiff_t dst, ptrdiff_t sst, size_t nelems, int pe") Over::Widths, true, No,
         "rma::iput::<{W}>({C}, {N}, Sym::of(dest), Local::of(source), (dst, sst), nelems, pe);", "The same for elements of so many bits.";
     "shmem_{T}_get" "void" ("T *dest, const T *source, size_t nelems, int pe") Over::Types(RMA), true, Context,
-        "rma::get::<{W}>({C}, {N}, Local::of(dest), Sym::of(source), nelems, pe);", "Copies elements from a PE.";
+        "rma::get::<{W}>({H}, {N}, Local::of(dest), Sym::of(source), nelems, pe);", "Copies elements from a PE.";
     "shmem_get{S}" "void" ("void *dest, const void *source, size_t nelems, int pe") Over::Widths, true, No,
-        "rma::get::<{W}>({C}, {N}, Local::of(dest), Sym::of(source), nelems, pe);", "The same for elements of so many bits.";
+        "rma::get::<{W}>({H}, {N}, Local::of(dest), Sym::of(source), nelems, pe);", "The same for elements of so many bits.";
     "shmem_getmem" "void" ("void *dest, const void *source, size_t nelems, int pe") Over::Once, true, No,
-        "rma::get::<1>({C}, {N}, Local::of(dest), Sym::of(source), nelems, pe);", "The same for bytes.";
+        "rma::get::<1>({H}, {N}, Local::of(dest), Sym::of(source), nelems, pe);", "The same for bytes.";
     "shmem_{T}_g" "T" ("const T *source, int pe") Over::Types(RMA), true, Context,
-        "rma::g::<{T}>({C}, {N}, Sym::of(source), pe)", "Loads one element from a PE, with one access.";
+        "rma::g::<{T}>({H}, {N}, Sym::of(source), pe)", "Loads one element from a PE, with one access.";
     "shmem_{T}_iget" "void" ("T *dest, const T *source, ptrdiff_t dst, ptrdiff_t sst, size_t nelems, int pe") Over::Types(RMA), true, Context,
         "rma::iget::<{W}>({C}, {N}, Local::of(dest), Sym::of(source), (dst, sst), nelems, pe);", "Copies elements that lie dst and sst elements apart; both at least 1.";
     "shmem_iget{S}" "void" ("void *dest, const void *source, ptrdiff_t dst, ptrdiff_t sst, size_t nelems, int pe") Over::Widths, true, No,
         "rma::iget::<{W}>({C}, {N}, Local::of(dest), Sym::of(source), (dst, sst), nelems, pe);", "The same for elements of so many bits.";
     "shmem_{T}_put_nbi" "void" ("T *dest, const T *source, size_t nelems, int pe") Over::Types(RMA), true, Context,
-        "rma::put::<{W}>({C}, {N}, Sym::of(dest), Local::of(source), nelems, pe);", "Begins what shmem_quiet completes. The source is read at once.";
+        "rma::put::<{W}>({H}, {N}, Sym::of(dest), Local::of(source), nelems, pe);", "Begins what shmem_quiet completes. The source is read at once.";
     "shmem_put{S}_nbi" "void" ("void *dest, const void *source, size_t nelems, int pe") Over::Widths, true, No,
-        "rma::put::<{W}>({C}, {N}, Sym::of(dest), Local::of(source), nelems, pe);", "The same for elements of so many bits.";
+        "rma::put::<{W}>({H}, {N}, Sym::of(dest), Local::of(source), nelems, pe);", "The same for elements of so many bits.";
     "shmem_putmem_nbi" "void" ("void *dest, const void *source, size_t nelems, int pe") Over::Once, true, No,
-        "rma::put::<1>({C}, {N}, Sym::of(dest), Local::of(source), nelems, pe);", "The same for bytes.";
+        "rma::put::<1>({H}, {N}, Sym::of(dest), Local::of(source), nelems, pe);", "The same for bytes.";
     "shmem_{T}_get_nbi" "void" ("T *dest, const T *source, size_t nelems, int pe") Over::Types(RMA), true, Context,
-        "rma::get::<{W}>({C}, {N}, Local::of(dest), Sym::of(source), nelems, pe);", "Begins what shmem_quiet completes; here it is complete at once.";
+        "rma::get::<{W}>({H}, {N}, Local::of(dest), Sym::of(source), nelems, pe);", "Begins what shmem_quiet completes; here it is complete at once.";
     "shmem_get{S}_nbi" "void" ("void *dest, const void *source, size_t nelems, int pe") Over::Widths, true, No,
-        "rma::get::<{W}>({C}, {N}, Local::of(dest), Sym::of(source), nelems, pe);", "The same for elements of so many bits.";
+        "rma::get::<{W}>({H}, {N}, Local::of(dest), Sym::of(source), nelems, pe);", "The same for elements of so many bits.";
     "shmem_getmem_nbi" "void" ("void *dest, const void *source, size_t nelems, int pe") Over::Once, true, No,
-        "rma::get::<1>({C}, {N}, Local::of(dest), Sym::of(source), nelems, pe);", "The same for bytes.";
+        "rma::get::<1>({H}, {N}, Local::of(dest), Sym::of(source), nelems, pe);", "The same for bytes.";
 ]
 "Atomic memory operations": [
     "shmem_{T}_atomic_fetch" "T" ("const T *source, int pe") Over::Types(AMO_MOVE), true, Context,
-        "amo::fetch::<{T}>({C}, {N}, Sym::of(source), pe)", "Loads atomically.";
+        "amo::fetch::<{T}>({H}, {N}, Sym::of(source), pe)", "Loads atomically.";
     "shmem_{T}_atomic_set" "void" ("T *dest, T value, int pe") Over::Types(AMO_MOVE), true, Context,
-        "amo::set::<{T}>({C}, {N}, Sym::of(dest), value, pe);", "Stores atomically.";
+        "amo::set::<{T}>({H}, {N}, Sym::of(dest), value, pe);", "Stores atomically.";
     "shmem_{T}_atomic_swap" "T" ("T *dest, T value, int pe") Over::Types(AMO_MOVE), true, Context,
-        "amo::swap::<{T}>({C}, {N}, Sym::of(dest), value, pe)", "Stores atomically, and gives what was there.";
+        "amo::swap::<{T}>({H}, {N}, Sym::of(dest), value, pe)", "Stores atomically, and gives what was there.";
     "shmem_{T}_atomic_compare_swap" "T" ("T *dest, T cond, T value, int pe") Over::Types(AMO), true, Context,
-        "amo::compare_swap::<{T}>({C}, {N}, Sym::of(dest), cond, value, pe)", "Stores if what is there equals cond, and gives what was there.";
+        "amo::compare_swap::<{T}>({H}, {N}, Sym::of(dest), cond, value, pe)", "Stores if what is there equals cond, and gives what was there.";
     "shmem_{T}_atomic_fetch_inc" "T" ("T *dest, int pe") Over::Types(AMO), true, Context,
-        "amo::fetch_add::<{T}>({C}, {N}, Sym::of(dest), 1, pe)", "Adds 1, and gives what was there.";
+        "amo::fetch_add::<{T}>({H}, {N}, Sym::of(dest), 1, pe)", "Adds 1, and gives what was there.";
     "shmem_{T}_atomic_inc" "void" ("T *dest, int pe") Over::Types(AMO), true, Context,
-        "amo::fetch_add::<{T}>({C}, {N}, Sym::of(dest), 1, pe);", "Adds 1.";
+        "amo::fetch_add::<{T}>({H}, {N}, Sym::of(dest), 1, pe);", "Adds 1.";
     "shmem_{T}_atomic_fetch_add" "T" ("T *dest, T value, int pe") Over::Types(AMO), true, Context,
-        "amo::fetch_add::<{T}>({C}, {N}, Sym::of(dest), value, pe)", "Adds, and gives what was there.";
+        "amo::fetch_add::<{T}>({H}, {N}, Sym::of(dest), value, pe)", "Adds, and gives what was there.";
     "shmem_{T}_atomic_add" "void" ("T *dest, T value, int pe") Over::Types(AMO), true, Context,
-        "amo::fetch_add::<{T}>({C}, {N}, Sym::of(dest), value, pe);", "Adds.";
+        "amo::fetch_add::<{T}>({H}, {N}, Sym::of(dest), value, pe);", "Adds.";
     "shmem_{T}_atomic_fetch_and" "T" ("T *dest, T value, int pe") Over::Types(AMO_BITS), true, Context,
-        "amo::fetch_and::<{T}>({C}, {N}, Sym::of(dest), value, pe)", "Keeps the bits of the value, and gives what was there.";
+        "amo::fetch_and::<{T}>({H}, {N}, Sym::of(dest), value, pe)", "Keeps the bits of the value, and gives what was there.";
     "shmem_{T}_atomic_and" "void" ("T *dest, T value, int pe") Over::Types(AMO_BITS), true, Context,
-        "amo::fetch_and::<{T}>({C}, {N}, Sym::of(dest), value, pe);", "Keeps the bits of the value.";
+        "amo::fetch_and::<{T}>({H}, {N}, Sym::of(dest), value, pe);", "Keeps the bits of the value.";
     "shmem_{T}_atomic_fetch_or" "T" ("T *dest, T value, int pe") Over::Types(AMO_BITS), true, Context,
-        "amo::fetch_or::<{T}>({C}, {N}, Sym::of(dest), value, pe)", "Sets the bits of the value, and gives what was there.";
+        "amo::fetch_or::<{T}>({H}, {N}, Sym::of(dest), value, pe)", "Sets the bits of the value, and gives what was there.";
     "shmem_{T}_atomic_or" "void" ("T *dest, T value, int pe") Over::Types(AMO_BITS), true, Context,
-        "amo::fetch_or::<{T}>({C}, {N}, Sym::of(dest), value, pe);", "Sets the bits of the value.";
+        "amo::fetch_or::<{T}>({H}, {N}, Sym::of(dest), value, pe);", "Sets the bits of the value.";
     "shmem_{T}_atomic_fetch_xor" "T" ("T *dest, T value, int pe") Over::Types(AMO_BITS), true, Context,
-        "amo::fetch_xor::<{T}>({C}, {N}, Sym::of(dest), value, pe)", "Turns the bits of the value, and gives what was there.";
+        "amo::fetch_xor::<{T}>({H}, {N}, Sym::of(dest), value, pe)", "Turns the bits of the value, and gives what was there.";
     "shmem_{T}_atomic_xor" "void" ("T *dest, T value, int pe") Over::Types(AMO_BITS), true, Context,
-        "amo::fetch_xor::<{T}>({C}, {N}, Sym::of(dest), value, pe);", "Turns the bits of the value.";
+        "amo::fetch_xor::<{T}>({H}, {N}, Sym::of(dest), value, pe);", "Turns the bits of the value.";
     "shmem_{T}_atomic_fetch_nbi" "void" ("T *fetch, const T *source, int pe") Over::Types(AMO_MOVE), true, Context,
-        "amo::into({N}, Local::of(fetch), || amo::fetch::<{T}>({C}, {N}, Sym::of(source), pe));", "As the function without _nbi; shmem_quiet completes it, and what was there is stored to fetch, which is complete at once here. So with the others.";
+        "amo::into({N}, Local::of(fetch), || amo::fetch::<{T}>({H}, {N}, Sym::of(source), pe));", "As the function without _nbi; shmem_quiet completes it, and what was there is stored to fetch, which is complete at once here. So with the others.";
     "shmem_{T}_atomic_swap_nbi" "void" ("T *fetch, T *dest, T value, int pe") Over::Types(AMO_MOVE), true, Context,
-        "amo::into({N}, Local::of(fetch), || amo::swap::<{T}>({C}, {N}, Sym::of(dest), value, pe));", "";
+        "amo::into({N}, Local::of(fetch), || amo::swap::<{T}>({H}, {N}, Sym::of(dest), value, pe));", "";
     "shmem_{T}_atomic_compare_swap_nbi" "void" ("T *fetch, T *dest, T cond, T value, int pe") Over::Types(AMO), true, Context,
-        "amo::into({N}, Local::of(fetch), || amo::compare_swap::<{T}>({C}, {N}, Sym::of(dest), cond, value, pe));", "";
+        "amo::into({N}, Local::of(fetch), || amo::compare_swap::<{T}>({H}, {N}, Sym::of(dest), cond, value, pe));", "";
     "shmem_{T}_atomic_fetch_inc_nbi" "void" ("T *fetch, T *dest, int pe") Over::Types(AMO), true, Context,
-        "amo::into({N}, Local::of(fetch), || amo::fetch_add::<{T}>({C}, {N}, Sym::of(dest), 1, pe));", "";
+        "amo::into({N}, Local::of(fetch), || amo::fetch_add::<{T}>({H}, {N}, Sym::of(dest), 1, pe));", "";
     "shmem_{T}_atomic_fetch_add_nbi" "void" ("T *fetch, T *dest, T value, int pe") Over::Types(AMO), true, Context,
-        "amo::into({N}, Local::of(fetch), || amo::fetch_add::<{T}>({C}, {N}, Sym::of(dest), value, pe));", "";
+        "amo::into({N}, Local::of(fetch), || amo::fetch_add::<{T}>({H}, {N}, Sym::of(dest), value, pe));", "";
     "shmem_{T}_atomic_fetch_and_nbi" "void" ("T *fetch, T *dest, T value, int pe") Over::Types(AMO_BITS), true, Context,
-        "amo::into({N}, Local::of(fetch), || amo::fetch_and::<{T}>({C}, {N}, Sym::of(dest), value, pe));", "";
+        "amo::into({N}, Local::of(fetch), || amo::fetch_and::<{T}>({H}, {N}, Sym::of(dest), value, pe));", "";
     "shmem_{T}_atomic_fetch_or_nbi" "void" ("T *fetch, T *dest, T value, int pe") Over::Types(AMO_BITS), true, Context,
-        "amo::into({N}, Local::of(fetch), || amo::fetch_or::<{T}>({C}, {N}, Sym::of(dest), value, pe));", "";
+        "amo::into({N}, Local::of(fetch), || amo::fetch_or::<{T}>({H}, {N}, Sym::of(dest), value, pe));", "";
     "shmem_{T}_atomic_fetch_xor_nbi" "void" ("T *fetch, T *dest, T value, int pe") Over::Types(AMO_BITS), true, Context,
-        "amo::into({N}, Local::of(fetch), || amo::fetch_xor::<{T}>({C}, {N}, Sym::of(dest), value, pe));", "";
+        "amo::into({N}, Local::of(fetch), || amo::fetch_xor::<{T}>({H}, {N}, Sym::of(dest), value, pe));", "";
     #[old] "shmem_{T}_fetch" "T" ("const T *source, int pe") Over::Types(OLD_AMO_MOVE), false, First,
-        "amo::fetch::<{T}>({C}, {N}, Sym::of(source), pe)", "shmem_TYPE_atomic_fetch; so with the others.";
+        "amo::fetch::<{T}>({H}, {N}, Sym::of(source), pe)", "shmem_TYPE_atomic_fetch; so with the others.";
     #[old] "shmem_{T}_set" "void" ("T *dest, T value, int pe") Over::Types(OLD_AMO_MOVE), false, First,
-        "amo::set::<{T}>({C}, {N}, Sym::of(dest), value, pe);", "";
+        "amo::set::<{T}>({H}, {N}, Sym::of(dest), value, pe);", "";
     #[old] "shmem_{T}_swap" "T" ("T *dest, T value, int pe") Over::Types(OLD_AMO_MOVE), false, First,
-        "amo::swap::<{T}>({C}, {N}, Sym::of(dest), value, pe)", "";
+        "amo::swap::<{T}>({H}, {N}, Sym::of(dest), value, pe)", "";
     #[old] "shmem_swap" "long" ("long *dest, long value, int pe") Over::Once, false, No,
-        "amo::swap::<c_long>({C}, {N}, Sym::of(dest), value, pe)", "shmem_long_swap.";
+        "amo::swap::<c_long>({H}, {N}, Sym::of(dest), value, pe)", "shmem_long_swap.";
     #[old] "shmem_{T}_cswap" "T" ("T *dest, T cond, T value, int pe") Over::Types(OLD_AMO), false, First,
-        "amo::compare_swap::<{T}>({C}, {N}, Sym::of(dest), cond, value, pe)", "";
+        "amo::compare_swap::<{T}>({H}, {N}, Sym::of(dest), cond, value, pe)", "";
     #[old] "shmem_{T}_finc" "T" ("T *dest, int pe") Over::Types(OLD_AMO), false, First,
-        "amo::fetch_add::<{T}>({C}, {N}, Sym::of(dest), 1, pe)", "";
+        "amo::fetch_add::<{T}>({H}, {N}, Sym::of(dest), 1, pe)", "";
     #[old] "shmem_{T}_inc" "void" ("T *dest, int pe") Over::Types(OLD_AMO), false, First,
-        "amo::fetch_add::<{T}>({C}, {N}, Sym::of(dest), 1, pe);", "";
+        "amo::fetch_add::<{T}>({H}, {N}, Sym::of(dest), 1, pe);", "";
     #[old] "shmem_{T}_fadd" "T" ("T *dest, T value, int pe") Over::Types(OLD_AMO), false, First,
-        "amo::fetch_add::<{T}>({C}, {N}, Sym::of(dest), value, pe)", "";
+        "amo::fetch_add::<{T}>({H}, {N}, Sym::of(dest), value, pe)", "";
     #[old] "shmem_{T}_add" "void" ("T *dest, T value, int pe") Over::Types(OLD_AMO), false, First,
-        "amo::fetch_add::<{T}>({C}, {N}, Sym::of(dest), value, pe);", "";
+        "amo::fetch_add::<{T}>({H}, {N}, Sym::of(dest), value, pe);", "";
 ]
 "Signaling": [
     "shmem_{T}_put_signal" "void" ("T *dest, const T *source, size_t nelems, uint64_t *sig_addr, uint64_t signal, int sig_op, int pe") Over::Types(RMA), true, Context,

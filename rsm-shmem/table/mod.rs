@@ -55,7 +55,8 @@ pub(crate) struct Family {
     pub(crate) returns: &'static str,
     /// Its parameters, in C; `T` is the type.
     pub(crate) parameters: &'static str,
-    /// The body, in Rust. `{N}` is the function's name, `{C}` its context, `{T}` its type, `{W}` the bytes of an element.
+    /// The body, in Rust. `{N}` is the function's name, `{C}` its context, `{H}` that's
+    /// handle, `{T}` its type, `{W}` the bytes of an element.
     pub(crate) body: &'static str,
     pub(crate) over: Over,
     /// Whether there is a second function, with a context before the other arguments.

@@ -40,6 +40,7 @@ fn write_function(text: &mut String, function: &Function<'_>) {
         .family
         .body
         .replace("{C}", context)
+        .replace("{H}", if function.with_context { "ctx" } else { "context::DEFAULT" })
         .replace("{N}", &format!("&Call(\"{}\")", function.name))
         .replace("<{W}>", &format!("<{{ {width} }}>"))
         .replace("{W}", &width)

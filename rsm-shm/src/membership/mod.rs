@@ -59,7 +59,7 @@ pub mod ready;
 mod revival;
 mod room;
 pub mod segment;
-pub mod spin;
+mod spin;
 mod steer;
 mod table;
 mod take;

@@ -19,7 +19,7 @@ const UNWATCHED: u32 = 64;
 
 /// Rounds that are worth spinning now; for the waits of one membership, which learn from each other.
 #[derive(Debug)]
-pub struct Budget(AtomicU32);
+pub(super) struct Budget(AtomicU32);
 
 impl Default for Budget {
     fn default() -> Budget {
@@ -29,10 +29,7 @@ impl Default for Budget {
 
 impl Budget {
     /// Spins until `met` says so or it is no use, in a cluster of so many processes; returns what `met` said last.
-    ///
-    /// # Errors
-    /// Those of `met`.
-    pub fn spin<E>(&self, processes: u32, met: impl FnMut() -> Result<bool, E>) -> Result<bool, E> {
+    pub(super) fn spin<E>(&self, processes: u32, met: impl FnMut() -> Result<bool, E>) -> Result<bool, E> {
         // A single processor gains nothing from spinning, whoever else is there.
         if processors() > 1 && processes <= processors() { self.rounds(met) } else { Ok(false) }
     }
