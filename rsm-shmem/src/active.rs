@@ -10,7 +10,7 @@ use std::ffi::c_int;
 /// PE_start, logPE_stride, PE_size and pSync.
 pub(crate) type Set = (c_int, c_int, c_int, Sym);
 
-/// The group of an active set that the calling PE is in, or the end of the job.
+/// The group of an active set that the calling PE is in, or the end of the job. Everybody is the world, which has words of its own.
 fn group(call: &'static Call, (start, log_stride, size, sync): Set) -> Group<'static> {
     let job = job(call);
     let count = job.count();
@@ -34,6 +34,9 @@ fn group(call: &'static Call, (start, log_stride, size, sync): Set) -> Group<'st
         end::fail(call, format_args!("this PE is not in the active set: {size} PEs from {start} on, {stride} apart"))
     };
     job.own(call, "pSync", sync, SYNC_SIZE * 8, 8);
+    if size == count && (stride == 1 || count == 1) {
+        return job.world.group(job, call);
+    }
     Group::strided((job, call), (start, stride, size), from / stride, sync)
 }
 
@@ -63,7 +66,12 @@ pub(crate) fn collect(call: &'static Call, dest: Sym, source: Sym, nelems: usize
 }
 
 pub(crate) fn fcollect(call: &'static Call, dest: Sym, source: Sym, nelems: usize, width: usize, set: Set) {
-    collective::fcollect_in(&group(call, set), dest, source, nelems, width);
+    let group = group(call, set);
+    if group.is_team() {
+        collective::fcollect_of(&group.job.world, &group, dest, source, nelems, width);
+    } else {
+        collective::fcollect_in(&group, dest, source, nelems, width);
+    }
 }
 
 pub(crate) fn alltoall(
@@ -93,5 +101,9 @@ pub(crate) fn reduce(
     };
     // One element is the least that the header lets a program have there.
     group.on("pWrk", work, folding.width, folding.width.min(8), group.me);
-    collective::reduce_in(&group, dest, source, nreduce, folding);
+    if group.is_team() {
+        collective::reduce_of(&group.job.world, &group, dest, source, nreduce, folding);
+    } else {
+        collective::reduce_in(&group, dest, source, nreduce, folding);
+    }
 }

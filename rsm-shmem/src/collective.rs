@@ -126,7 +126,26 @@ pub(crate) fn fcollect(
     nelems: usize,
     width: usize,
 ) -> c_int {
-    with(call, team, |_, group| fcollect_in(group, dest, source, nelems, width))
+    with(call, team, |team, group| fcollect_of(team, group, dest, source, nelems, width))
+}
+
+/// [`fcollect_in`], or an exchange of what is short.
+pub(crate) fn fcollect_of(team: &Team, group: &Group<'_>, dest: Sym, source: Sym, nelems: usize, width: usize) {
+    let bytes = bytes_of(group.call, "nelems", nelems, 1, width);
+    if bytes == 0 || bytes > SHORT {
+        return fcollect_in(group, dest, source, nelems, width);
+    }
+    let align = alignment(width);
+    let to = group.on("dest", dest, bytes * group.len(), align, group.me);
+    let mut own = Elements::new(bytes);
+    group.on("source", source, bytes, align, group.me).copy_to(Local::within(own.words_mut()), bytes);
+    let mut taken = Elements::new(bytes);
+    let (words, mut member) = (bytes.div_ceil(8), 0);
+    team.exchange(group, &own.words()[..words], |theirs| {
+        taken.words_mut()[..words].copy_from_slice(theirs);
+        to.at(member * bytes).copy_from(Local::within(taken.words_mut()), bytes);
+        member += 1;
+    });
 }
 
 /// Everybody takes what each has, of which there is as much.
@@ -219,14 +238,17 @@ pub(crate) fn reduce(
     nreduce: usize,
     folding: Folding,
 ) -> c_int {
-    with(call, team, |team, group| {
-        let bytes = bytes_of(call, "nreduce", nreduce, 1, folding.width);
-        if bytes > 0 && bytes <= SHORT {
-            reduce_short(team, group, dest, source, nreduce, folding);
-        } else {
-            reduce_in(group, dest, source, nreduce, folding);
-        }
-    })
+    with(call, team, |team, group| reduce_of(team, group, dest, source, nreduce, folding))
+}
+
+/// [`reduce_in`], or an exchange of what is short.
+pub(crate) fn reduce_of(team: &Team, group: &Group<'_>, dest: Sym, source: Sym, nreduce: usize, folding: Folding) {
+    let bytes = bytes_of(group.call, "nreduce", nreduce, 1, folding.width);
+    if bytes > 0 && bytes <= SHORT {
+        reduce_short(team, group, dest, source, nreduce, folding);
+    } else {
+        reduce_in(group, dest, source, nreduce, folding);
+    }
 }
 
 /// Everybody gives everybody its contribution, and folds all of them, in the same order.

@@ -7,8 +7,12 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Most PEs, and teams at a time.
 pub(crate) const MOST: usize = 64;
-/// Words of a contribution to a short reduction.
+/// Words of a contribution to a short exchange.
 pub(crate) const SHORT_WORDS: usize = 128;
+/// Words of one to the shortest, which lie beside their count.
+pub(crate) const TINY_WORDS: usize = 7;
+/// Most PEs that make such an exchange: everyone writes to everyone.
+pub(crate) const TINY_MOST: usize = 8;
 /// Bytes of the segment before the program's part; a multiple of any page size.
 pub(crate) const BYTES: usize = 512 << 10;
 const _: () = assert!(size_of::<Control>() <= BYTES);
@@ -17,6 +21,14 @@ const _: () = assert!(size_of::<Control>() <= BYTES);
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(crate) struct Line(pub(crate) AtomicU64);
+
+/// A contribution, and which exchange it is to.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct Tiny {
+    pub(crate) turn: AtomicU64,
+    pub(crate) words: [AtomicU64; TINY_WORDS],
+}
 
 /// What a thread of the PE sleeps for. Nobody does where `first` is the greatest number.
 #[repr(C)]
@@ -36,8 +48,10 @@ pub(crate) struct Slot {
     pub(crate) nudges: [Line; MOST],
     /// What this PE offers to a collect, in bytes.
     pub(crate) offer: Line,
-    /// What it contributes to a short reduction; in turn, so that the next may begin while others still read this one.
+    /// What it contributes to a short exchange; in turn, so that the next may begin while others still read this one.
     pub(crate) short: [[AtomicU64; SHORT_WORDS]; 2],
+    /// What each of a few PEs contributes to one of the shortest; in turn likewise.
+    pub(crate) tiny: [[Tiny; TINY_MOST]; 2],
 }
 
 /// Everything of a PE.

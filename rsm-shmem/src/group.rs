@@ -80,6 +80,11 @@ impl<'a> Group<'a> {
         Group { job, call, members: Members::Strided { start, stride, count }, me, words: Words::Sync(sync) }
     }
 
+    /// Whether it has the words of a team.
+    pub(crate) fn is_team(&self) -> bool {
+        matches!(self.words, Words::Slot { .. })
+    }
+
     pub(crate) fn len(&self) -> usize {
         match self.members {
             Members::Listed(list) => list.len(),

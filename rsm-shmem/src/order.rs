@@ -24,10 +24,13 @@ pub(crate) fn fence(context: &Context, call: &'static Call) {
 /// `shmem_quiet`.
 pub(crate) fn quiet(context: &Context, call: &'static Call) {
     let job = job(call);
-    // Stores are visible to others before what this PE loads after.
-    fence::full();
+    let mut closed = false;
     for target in &context.targets {
-        target.close(job, call);
+        closed |= target.close(job, call);
+    }
+    if !closed {
+        // As the end of a span does: what this PE stored is visible to others before what it loads after.
+        fence::full();
     }
 }
 

@@ -246,22 +246,28 @@ impl Target {
         Some(Spot { target: self, side, offset, place: unsafe { Place::new(base.wrapping_add(offset)) } })
     }
 
-    /// Waits until what was put has arrived, and judges. Whether anything was.
-    pub(crate) fn close(&self, job: &Job, call: &Call) {
+    /// Waits until what was put has arrived, and judges. Whether there was a span to close, the end of which is a full fence.
+    pub(crate) fn close(&self, job: &Job, call: &Call) -> bool {
+        let mut any = false;
         for ((side, opened), puts) in self.peer.sides.iter().zip(&self.opened).zip(&self.puts) {
             let Some(connection) = side.connection else { continue };
-            // Relaxed: as above. Through a lens a put of another thread may be late although its span is closed already.
+            // Relaxed: as in `spot_to_put`. What another thread puts at this very moment through the same context is in this span
+            // or, once that thread has put again, in the next. Through a lens, where it may be late although its span is closed
+            // already, every close waits for it.
             puts.store(std::ptr::null_mut(), Relaxed);
-            let word = opened.swap(0, Relaxed);
+            let word = opened.load(Relaxed);
             if word == 0 && !job.is_lensed {
                 continue;
             }
+            opened.store(0, Relaxed);
+            any = true;
             let snapshot = if word == 0 { connection.snapshot() } else { noted(connection, word) };
             if let Err(error) = connection.close_span(snapshot, BarrierType::Segment) {
                 order::lost(job, call, self.peer.pe, &connection.told(error));
             }
         }
         self.ordered.store(false, Relaxed);
+        any
     }
 
     /// Whether something was put since the last quiet.

@@ -8,6 +8,7 @@ use crate::place::Place;
 use crate::scalar::Scalar;
 use crate::target::Spot;
 use crate::{Call, end};
+use rsm_shm::membership::flags::Flags;
 use rsm_shm::memory::copy::Word;
 use std::ffi::c_int;
 
@@ -96,7 +97,8 @@ extern "C" fn put_otherwise(
 /// Stores bytes the way that the connection has; as one piece where they are one element.
 pub(super) fn store(job: &Job, call: &'static Call, spot: &Spot<'_>, source: Local, bytes: usize, width: usize) {
     let one = bytes == width;
-    let Some(connection) = spot.connection().filter(|connection| connection.is_diverted()) else {
+    let Some(connection) = spot.connection().filter(|connection| connection.flags().now().has_any(Flags::NOT_PLAIN))
+    else {
         let stored = one
             && match width {
                 1 => store_element::<1>(spot.place, source),
@@ -160,7 +162,7 @@ extern "C" fn p_otherwise<W: Word>(ctx: Handle, call: &'static Call, dest: Sym, 
 
 /// Stores a word the way that the connection has.
 pub(crate) fn put_word<W: Word>(job: &Job, call: &'static Call, spot: &Spot<'_>, word: W) {
-    match spot.connection().filter(|connection| connection.is_diverted()) {
+    match spot.connection().filter(|connection| connection.flags().now().has_any(Flags::NOT_PLAIN)) {
         None => spot.place.store(word),
         Some(connection) => expect(job, call, spot, connection.put_word(spot.in_segment(job), word)),
     }
