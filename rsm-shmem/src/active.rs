@@ -41,7 +41,7 @@ fn group(call: &'static Call, (start, log_stride, size, sync): Set) -> Group<'st
 }
 
 pub(crate) fn barrier(call: &'static Call, set: Set) {
-    order::quiet(&job(call).default, call);
+    order::complete(&job(call).default, call);
     group(call, set).sync();
 }
 

@@ -19,7 +19,8 @@ const BLOCK: usize = 16 << 10;
 /// `shmem_barrier_all`.
 pub(crate) fn barrier_all(call: &'static Call) {
     let job = job(call);
-    order::quiet(&job.default, call);
+    // No fence of its own: the nudges release what was stored.
+    order::complete(&job.default, call);
     job.world.group(job, call).sync();
 }
 

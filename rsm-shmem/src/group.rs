@@ -117,7 +117,7 @@ impl<'a> Group<'a> {
                 counts.sent[member].store(count, Relaxed);
                 // Release: pairs with the Acquire in `take`.
                 control.slots[slot].nudges[self.me].0.store(count, Release);
-                wait::nudged(control);
+                wait::nudged(self.job, control);
             }
             Words::Sync(sync) => {
                 let (word, side, offset) = self.sync_word(sync, self.me, member);

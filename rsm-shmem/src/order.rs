@@ -21,14 +21,19 @@ pub(crate) fn fence(context: &Context, call: &'static Call) {
     }
 }
 
-/// `shmem_quiet`.
-pub(crate) fn quiet(context: &Context, call: &'static Call) {
+/// Waits until what was put has arrived, and judges. Whether anything was, the end of which is a full fence.
+pub(crate) fn complete(context: &Context, call: &'static Call) -> bool {
     let job = job(call);
     let mut closed = false;
     for target in &context.targets {
         closed |= target.close(job, call);
     }
-    if !closed {
+    closed
+}
+
+/// `shmem_quiet`.
+pub(crate) fn quiet(context: &Context, call: &'static Call) {
+    if !complete(context, call) {
         // As the end of a span does: what this PE stored is visible to others before what it loads after.
         fence::full();
     }

@@ -32,10 +32,16 @@ impl Spinning {
         Spinning { worth: AtomicU32::new(worth.as_nanos() as u32) }
     }
 
+    /// Whether there are more PEs than processors, so that nobody spins: the same on every PE.
+    #[inline(always)]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.worth.load(Relaxed) == 0
+    }
+
     /// Looks a few times, where another PE may be about to answer.
     pub(crate) fn look_at_once<T>(&self, look: &mut impl FnMut() -> Option<T>) -> Option<T> {
         // Relaxed, as below.
-        let rounds = if self.worth.load(Relaxed) == 0 { 0 } else { AT_ONCE };
+        let rounds = if self.is_crowded() { 0 } else { AT_ONCE };
         for _ in 0..rounds {
             if let Some(found) = look() {
                 return Some(found);
@@ -64,7 +70,7 @@ impl Spinning {
     /// A wait that began then is over.
     pub(crate) fn learn(&self, began: Instant) {
         let before = self.worth.load(Relaxed);
-        if before != 0 {
+        if !self.is_crowded() {
             let (least, most) = (SHORTEST.as_nanos() as u32, LONGEST.as_nanos() as u32);
             let after = if began.elapsed() < LONGEST { before * 2 } else { before / 2 };
             self.worth.store(after.clamp(least, most), Relaxed);

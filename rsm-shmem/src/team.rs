@@ -125,7 +125,7 @@ impl Team {
             }
             // Release: pairs with the Acquire below.
             to.turn.store(turn, Release);
-            wait::nudged(control);
+            wait::nudged(group.job, control);
         }
         let mut taken = [0; TINY_WORDS];
         for member in 0..group.len() {

@@ -12,6 +12,7 @@ use crate::job::{Job, lock};
 use crate::{Call, end, order};
 use rsm_core::{Code, Error};
 use rsm_shm::futex;
+use rsm_shm::memory::fence::full;
 use std::sync::Mutex;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
@@ -48,7 +49,12 @@ impl<'a> Sleeper<'a> {
         sleepers.push(on);
         publish(job.control(), &sleepers);
         drop(sleepers);
-        order_everywhere();
+        if on == On::Nudges && job.spinning.is_crowded() {
+            // Pairs with the fence in `nudged`.
+            fence(SeqCst);
+        } else {
+            order_everywhere();
+        }
         Sleeper { job, on }
     }
 }
@@ -105,9 +111,14 @@ extern "C" fn wake_watched(control: &Control, watched: &Watched, offset: u64) {
 
 /// Tells a PE that it was nudged.
 #[inline(always)]
-pub(crate) fn nudged(control: &'static Control) {
-    // As in `stored`.
-    compiler_fence(SeqCst);
+pub(crate) fn nudged(job: &Job, control: &'static Control) {
+    if job.spinning.is_crowded() {
+        // Where nearly every wait sleeps, a fence here is cheaper than a system call there. Pairs with the one in `enter`.
+        full();
+    } else {
+        // As in `stored`.
+        compiler_fence(SeqCst);
+    }
     if control.awaits_nudges.load(Relaxed) != 0 {
         wake(control);
     }
