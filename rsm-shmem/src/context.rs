@@ -4,7 +4,8 @@
 use crate::job::{self, Job, job};
 use crate::kept::Kept;
 use crate::local::{Local, Sym};
-use crate::target::{Peer, Region, Spot, Target};
+use crate::region::Region;
+use crate::target::{Peer, Spot, Target};
 use crate::team::{self, Team};
 use crate::{Call, end as job_end};
 use std::ffi::{c_int, c_long};

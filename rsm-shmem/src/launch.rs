@@ -3,8 +3,9 @@
 use crate::control::{self, Control};
 use crate::local::Sym;
 use crate::place::Place;
+use crate::region::Region;
 use crate::settings::Settings;
-use crate::target::{Peer, Region, Side};
+use crate::target::{Peer, Side};
 use crate::{arena, image};
 use rsm_core::access::{AccessList, Permission};
 use rsm_core::registry::ControllerKind;

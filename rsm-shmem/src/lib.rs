@@ -5,8 +5,8 @@
 //! it has arrived. In a cluster with a lens everything that is put goes through rsm's door, late and out of order.
 //!
 //! What functions there are stands in one table (`table/` beside `src/`), of which the build makes the exported functions,
-//! `shmem.h` and the manual. An exported function turns pointers into [`Local`](local::Local) and [`Sym`](local::Sym) and calls
-//! the core, which says what is wrong with them and ends the job.
+//! `shmem.h` and the manual. An exported function turns pointers into `Local` (promised memory) and `Sym` (an address to look
+//! up) and calls the core, which says what is wrong with them and ends the job.
 //!
 //! | file | what |
 //! |---|---|
@@ -16,10 +16,10 @@
 //! | `launch`, `image`, `arena` | joining; where global variables lie; addresses for the heap |
 //! | `control` | words of each PE that the library itself uses, before its heap |
 //! | `place`, `local` | memory of a PE, checked; memory of the caller, promised |
-//! | `context`, `target` | contexts, and the PEs as one reaches them |
+//! | `region`, `context`, `target` | where an address lies; contexts, and the PEs as one reaches them |
 //! | `rma`, `amo`, `signal`, `order` | transfers, and when they have arrived |
 //! | `wait`, `spin`, `point` | waiting: what is looked at, for how long one spins, how one sleeps, who has died |
-//! | `team`, `group`, `collective`, `active`, `folding` | teams, and what is done together |
+//! | `team`, `group`, `exchange`, `collective`, `active`, `folding` | teams, and what is done together |
 //! | `heap`, `lock` | the symmetric heap, distributed locks |
 //! | `end` | the end of the job |
 #![allow(unreachable_pub)] // exported by name, not by path
@@ -31,6 +31,7 @@ mod collective;
 mod context;
 mod control;
 mod end;
+mod exchange;
 mod exports;
 mod folding;
 mod group;
@@ -45,6 +46,7 @@ mod long_double;
 mod order;
 mod place;
 mod point;
+mod region;
 mod rma;
 mod scalar;
 mod settings;
