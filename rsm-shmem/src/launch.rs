@@ -86,6 +86,14 @@ impl Own {
         let is_lensed = registry.header.lens().map_err(|error| error.to_string())?.is_some();
         let controller = registry.controllers.iter().position(|row| row.kind() == Some(ControllerKind::Shared));
         let controller = controller.ok_or("the cluster has no controller that reaches other nodes")? as u32;
+        // One segment may be as long as the machine has memory; all PEs are here.
+        let (most, ..) = registry.controllers[controller as usize].limits();
+        let all = (self.segment_bytes as u64).saturating_mul(count.into());
+        if all > most {
+            return Err(format!(
+                "SHMEM_SYMMETRIC_SIZE: {count} PEs with {heap} bytes each need more memory than this machine has, {most} bytes"
+            ));
+        }
         let me = node as usize - 1;
         let ranges = [Some((self.segment, self.segment_bytes)), self.data];
         let mut exports = Vec::new();

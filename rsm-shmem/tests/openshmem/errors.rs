@@ -87,6 +87,9 @@ fn the_environment_is_looked_at() {
         let output = run(2, &[], &hello, &[]).env("SHMEM_SYMMETRIC_SIZE", size).output().expect("it runs");
         assert!(output.status.success(), "{size:?}: {}", text(&output));
     }
+    let mut much = run(2, &[], &hello, &[]);
+    let said = text(&much.env("SHMEM_SYMMETRIC_SIZE", "60T").output().expect("it runs"));
+    assert!(said.contains("2 PEs with 65970697666560 bytes each need more memory than this machine has"), "{said}");
     let mut different = run(2, &["--env", "2:SHMEM_SYMMETRIC_SIZE=8M"], &hello, &[]);
     let said = text(&different.output().expect("it runs"));
     assert!(said.contains("SHMEM_SYMMETRIC_SIZE is not the same everywhere"), "{said}");
