@@ -1,7 +1,9 @@
 #!/bin/sh
 # Builds the C library and installs it: headers, librsm.so.2, librsm.a, rsm.pc, manual pages and share/rsm/tsan.supp.
 #
-#     sh rsm-capi/install.sh --prefix DIR [--libdir DIR] [--destdir DIR] [--debug] [--uninstall]
+#     sh rsm-capi/install.sh --prefix DIR [--libdir DIR] [--destdir DIR] [--debug] [--shmem] [--uninstall]
+#
+# With --shmem also OpenSHMEM: shmem.h, librsm_shmem, rsm-shmem.pc, oshcc, oshc++, oshrun and their manual.
 #
 # The shared library is linked here and not by cargo: rustc passes a version script of its own when it links a cdylib,
 # and a second one that names the same symbols has no effect. What cargo builds is the static library; `cc` makes
@@ -12,12 +14,13 @@ umask 022
 
 usage() {
     cat <<'EOF'
-usage: sh rsm-capi/install.sh --prefix DIR [--libdir DIR] [--destdir DIR] [--debug] [--uninstall]
+usage: sh rsm-capi/install.sh --prefix DIR [--libdir DIR] [--destdir DIR] [--debug] [--shmem] [--uninstall]
 
   --prefix DIR    where the library will be used from
   --libdir DIR    where the libraries go; PREFIX/lib if not given, below PREFIX if relative
   --destdir DIR   put before every path that is written, and into no file; $DESTDIR if not given
   --debug         build the library without optimization and with the checks of its own state
+  --shmem         install OpenSHMEM too: shmem.h, librsm_shmem, oshcc, oshc++, oshrun
   --uninstall     remove what an installation with the same directories has put there
 
 CARGO, CC, OBJCOPY, AR and NM name other programs than cargo, cc, objcopy, ar and nm.
@@ -38,7 +41,7 @@ absolute() {
     esac
 }
 
-prefix='' libdir=lib destdir=${DESTDIR-} uninstall=no profile=--release
+prefix='' libdir=lib destdir=${DESTDIR-} uninstall=no profile=--release shmem=no
 while [ $# -gt 0 ]; do
     case $1 in
     --prefix | --libdir | --destdir)
@@ -51,6 +54,7 @@ while [ $# -gt 0 ]; do
         option=${option#--}
         ;;
     --uninstall) option=uninstall value=yes ;;
+    --shmem) option=shmem value=yes ;;
     --debug) option=profile value='' ;;
     -h | --help)
         usage
@@ -67,6 +71,7 @@ while [ $# -gt 0 ]; do
     destdir) destdir=$value ;;
     uninstall) uninstall=$value ;;
     profile) profile=$value ;;
+    shmem) shmem=$value ;;
     esac
     shift
 done
@@ -116,7 +121,14 @@ remove() {
     fi
 }
 
+# In the sources of the workspace; a package of rsm-capi has it not.
+shmem_part=$here/../rsm-shmem/install.inc.sh
+# shellcheck source=../rsm-shmem/install.inc.sh
+if [ -e "$shmem_part" ]; then . "$shmem_part"; fi
+[ $shmem = no ] || [ -e "$shmem_part" ] || fail "--shmem needs the sources of rsm-shmem beside $here"
+
 if [ "$uninstall" = yes ]; then
+    [ ! -e "$shmem_part" ] || shmem_remove
     for header in $(headers); do remove "$includedir/$header"; done
     for file in "$libdir/librsm.so" "$libdir/librsm.so.2" "$libdir/librsm.a" "$pcdir/rsm.pc" \
         "$sharedir/tsan.supp"; do remove "$file"; done
@@ -265,6 +277,7 @@ for page in $(pages); do
         place 644 "$work/alias" "${path%/*}/$alias"
     done
 done
+[ $shmem = no ] || shmem_install
 
 cat <<EOF
 
@@ -272,3 +285,4 @@ rsm $version is in $prefix. To build a program with it:
     PKG_CONFIG_PATH=$pcdir; export PKG_CONFIG_PATH
     cc prog.c \$(pkg-config --cflags --libs rsm) -Wl,-rpath,$libdir
 EOF
+[ $shmem = no ] || printf 'OpenSHMEM: %s/oshcc -o program program.c; %s/oshrun -n 4 ./program\n' "$bindir" "$bindir"

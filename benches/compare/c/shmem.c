@@ -1,6 +1,10 @@
-/* OpenSHMEM, as Open MPI brings it. */
+/* OpenSHMEM: as Open MPI brings it, and rsm's. */
 #include "../../c/pair.h"
 #include <shmem.h>
+
+#ifndef PEER
+#define PEER "openshmem"
+#endif
 
 static char *memory; /* symmetric */
 static int other;
@@ -75,7 +79,7 @@ int main(void)
 		fail("no symmetric memory for %zu bytes", HEAD + p.room);
 	memset(memory, 0, HEAD + p.room);
 	shmem_barrier_all();
-	pair_serve(&p, "openshmem", OPS);
+	pair_serve(&p, PEER, OPS);
 	shmem_finalize();
 	return 0;
 }

@@ -16,6 +16,8 @@ enum Made {
     Here,
     /// The C program over librsm.
     Librsm,
+    /// The C program over OpenSHMEM, with librsm_shmem; its PEs are the nodes.
+    RsmShmem,
     /// Built by a compiler wrapper, started by a launcher.
     Launched { source: &'static str, compiler: &'static str, launcher: &'static [&'static str] },
     /// Built with a library that pkg-config knows, started twice.
@@ -30,6 +32,7 @@ const SHMEM: &[&str] = &["oshrun", "--allow-run-as-root", "--bind-to", "none", "
 pub const PEERS: &[Peer] = &[
     Peer { name: "rsm", made: Made::Here },
     Peer { name: "rsm-c", made: Made::Librsm },
+    Peer { name: "rsm-shmem", made: Made::RsmShmem },
     Peer { name: "iceoryx2", made: Made::Here },
     Peer { name: "raw_sync", made: Made::Here },
     Peer { name: "unix-socket", made: Made::Here },
@@ -69,14 +72,15 @@ impl Peer {
                 Ok(program(vec![this.into(), "--party".into(), self.name.into()], false))
             }
             Made::Librsm => {
-                let prefix = home().join("target/prefix");
-                let install = root().join("rsm-capi/install.sh");
-                run(Command::new("sh").arg(install).arg("--prefix").arg(&prefix))?;
-                let libraries = prefix.join("lib");
-                let mut flags = pkg_config("rsm", Some(&libraries.join("pkgconfig")))?;
-                flags.push(format!("-Wl,-rpath,{}", libraries.display()));
+                let flags = installed("rsm", &[])?;
                 let source = root().join("benches/c/rsm_perf.c");
                 compile("cc", &source, &built(self.name), &flags)?;
+                Ok(program(vec![built(self.name).into()], false))
+            }
+            Made::RsmShmem => {
+                let mut flags = installed("rsm-shmem", &["--shmem"])?;
+                flags.push(format!("-DPEER=\"{}\"", self.name));
+                compile("cc", &home().join("c/shmem.c"), &built(self.name), &flags)?;
                 Ok(program(vec![built(self.name).into()], false))
             }
             Made::Launched { source, compiler, launcher } => {
@@ -98,6 +102,17 @@ impl Peer {
     pub fn is_rsm(&self) -> bool {
         self.name.starts_with("rsm")
     }
+}
+
+/// Installs this project's libraries for C, and gives what a compiler has to be told for one of them.
+fn installed(package: &str, options: &[&str]) -> Result<Vec<String>, String> {
+    let prefix = home().join("target/prefix");
+    let install = root().join("rsm-capi/install.sh");
+    run(Command::new("sh").arg(install).arg("--prefix").arg(&prefix).args(options))?;
+    let libraries = prefix.join("lib");
+    let mut flags = pkg_config(package, Some(&libraries.join("pkgconfig")))?;
+    flags.push(format!("-Wl,-rpath,{}", libraries.display()));
+    Ok(flags)
 }
 
 fn find(program: &str) -> Result<(), String> {

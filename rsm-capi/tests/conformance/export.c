@@ -157,8 +157,40 @@ static int file_in(const char *directory, size_t length)
     return file;
 }
 
-ASSERTION(50, LOCAL, "a file is exported when it is mapped privately, not when shared")
+/* Of the linker: where initialized variables begin, and where the others end. */
+extern char __data_start, _end;
+
+static long initialized = 5, zeroed;
+
+/* Exports the program's own variables, .data and .bss, while it goes on using them. */
+static void export_own_variables(void)
 {
+    unsigned char *start = (unsigned char *)((uintptr_t)&__data_start / P * P);
+    const size_t length = (size_t)((unsigned char *)&_end - start + P - 1) / P * P;
+    volatile long *const five = &initialized, *const zero = &zeroed;
+    const rsm_memseg_export_handle_t e = create(start, length, 0);
+    CHECK(*five == 5 && *zero == 0);
+    publish(e, ID);
+    const rsm_memseg_import_handle_t i = connect_to(ID);
+    long there = 0, seven = 7, eight = 8;
+    const off_t at_five = (unsigned char *)five - start, at_zero = (unsigned char *)zero - start;
+    OK(rsm_memseg_import_get(i, at_five, &there, sizeof there));
+    CHECK(there == 5);
+    put_in_span(i, at_five, &seven, sizeof seven);
+    put_in_span(i, at_zero, &eight, sizeof eight);
+    CHECK(*five == 7 && *zero == 8);
+    *zero = 9;
+    OK(rsm_memseg_import_get(i, at_zero, &there, sizeof there));
+    CHECK(there == 9);
+    OK(rsm_memseg_import_disconnect(i));
+    OK(rsm_memseg_export_destroy(e));
+    CHECK(*five == 7 && *zero == 9);
+    *five = 5, *zero = 0;
+}
+
+ASSERTION(50, LOCAL, "a file is exported when it is mapped privately, as a program's variables are, not when shared")
+{
+    export_own_variables();
     static const char *const directories[] = {"/tmp", "/dev/shm"};
     const size_t length = 3 * P;
     for (int k = 0; k < 2; k++) {

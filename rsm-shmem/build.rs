@@ -1,0 +1,23 @@
+//! Makes of the table: the exported functions, `shmem.h`, the list of names for the linker, and the manual.
+
+#[path = "table/mod.rs"]
+mod table;
+
+use std::path::Path;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=table");
+    let out = std::env::var_os("OUT_DIR").expect("cargo says where");
+    let write = |name: &str, text: &str| {
+        let path = Path::new(&out).join(name);
+        std::fs::write(&path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    };
+    write("exports.rs", &table::rust::exports());
+    write("shmem.h", &table::header::text());
+    write("rsm_shmem.7", &table::manual::text());
+    let names = table::names();
+    write("names", &(names.join("\n") + "\n"));
+    let listed: String = names.iter().map(|name| format!("        {name};\n")).collect();
+    write("librsm_shmem.map", &format!("RSM_SHMEM_1.5 {{\n    global:\n{listed}    local:\n        *;\n}};\n"));
+}

@@ -1,0 +1,101 @@
+//! Words of each PE that the library itself uses. They stand before the symmetric heap, in the same segment, where the program
+//! can put nothing.
+#![allow(unsafe_code)] // one cast: memory becomes atomics
+
+use crate::place::Place;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// Most PEs, and teams at a time.
+pub(crate) const MOST: usize = 64;
+/// Words of a contribution to a short exchange.
+pub(crate) const SHORT_WORDS: usize = 128;
+/// Words of one to the shortest, which lie beside their count.
+pub(crate) const TINY_WORDS: usize = 7;
+/// Most PEs that make such an exchange: everyone writes to everyone.
+pub(crate) const TINY_MOST: usize = 8;
+/// Bytes of the segment before the program's part; a multiple of any page size.
+pub(crate) const BYTES: usize = 512 << 10;
+const _: () = assert!(size_of::<Control>() <= BYTES);
+
+/// A word in a cache line of its own.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct Line(pub(crate) AtomicU64);
+
+/// A contribution, and which exchange it is to.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct Tiny {
+    pub(crate) turn: AtomicU64,
+    pub(crate) words: [AtomicU64; TINY_WORDS],
+}
+
+/// What a thread of the PE sleeps for. Nobody does where `first` is the greatest number.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Watched {
+    /// First byte, in the program's part of a segment.
+    pub(crate) first: AtomicU64,
+    /// One past the last.
+    pub(crate) end: AtomicU64,
+}
+
+/// What a team needs of a PE.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// How often each PE of the team has nudged this one.
+    pub(crate) nudges: [Line; MOST],
+    /// What this PE offers to a collect, in bytes.
+    pub(crate) offer: Line,
+    /// What it contributes to a short exchange; in turn, so that the next may begin while others still read this one.
+    pub(crate) short: [[AtomicU64; SHORT_WORDS]; 2],
+    /// What each of a few PEs contributes to one of the shortest; in turn likewise.
+    pub(crate) tiny: [[Tiny; TINY_MOST]; 2],
+}
+
+/// Everything of a PE.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct Control {
+    /// What all PEs must have in common.
+    pub(crate) heap_bytes: AtomicU64,
+    /// Bytes of the program's global variables.
+    pub(crate) data_bytes: AtomicU64,
+    /// Steps when somebody who sleeps here should look; a futex.
+    pub(crate) event: AtomicU32,
+    /// Threads that sleep for a nudge.
+    pub(crate) awaits_nudges: AtomicU32,
+    /// What others sleep for, in the heap and among the global variables.
+    pub(crate) watched: [Watched; 2],
+    /// PEs that have come to the end of `shmem_finalize`, a bit each: that they go is no death.
+    pub(crate) departed: AtomicU64,
+    /// With [`EXITS`], the status with which the job was ended; a futex.
+    pub(crate) exit: ExitWord,
+    pub(crate) slots: [Slot; MOST],
+}
+
+/// In a line of its own, which nobody else writes while a thread sleeps on it.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct ExitWord(pub(crate) AtomicU32);
+
+/// The job was ended by `shmem_global_exit`.
+pub(crate) const EXITS: u32 = 1 << 31;
+
+impl Control {
+    /// The words of the PE whose segment begins here.
+    pub(crate) fn at(segment: Place) -> &'static Control {
+        // SAFETY: the segment is page-aligned and longer than this, and mapped to the end of the process; all of it are
+        // atomics, for which any bits are good.
+        unsafe { &*segment.pointer().cast::<Control>() }
+    }
+
+    /// Nobody sleeps yet.
+    pub(crate) fn begin(&self) {
+        // Relaxed: before anybody else knows of the segment, which publishing tells.
+        for watched in &self.watched {
+            watched.first.store(u64::MAX, Relaxed);
+        }
+    }
+}

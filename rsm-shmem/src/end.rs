@@ -1,0 +1,132 @@
+//! The end of the job: what is wrong is told, and every PE ends.
+#![allow(unsafe_code)] // stdio and the end of the process are libc's
+
+use crate::Call;
+use crate::control::EXITS;
+use crate::job::{self, Job};
+use rsm_shm::futex;
+use std::fmt::Display;
+use std::io::Write;
+use std::sync::atomic::{AtomicI32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+
+/// Number of the PE, as soon as it is known.
+static ME: AtomicI32 = AtomicI32::new(-1);
+
+/// The PE learns its number.
+pub(crate) fn this_is(pe: usize) {
+    // Relaxed: a number for messages.
+    ME.store(pe as i32, Relaxed);
+}
+
+/// Says a line on standard error, in one write.
+pub(crate) fn say(what: impl Display) {
+    let me = ME.load(Relaxed);
+    let line = if me < 0 { format!("shmem: {what}\n") } else { format!("shmem: PE {me}: {what}\n") };
+    // Where it leads nowhere there is nobody to tell.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// Says what is wrong with a call, and ends this PE, and by that the job.
+#[cold]
+pub(crate) fn fail(call: &Call, what: impl Display) -> ! {
+    say(format_args!("{call}: {what}"));
+    leave(1)
+}
+
+/// Ends this process as it is, with what stdio streams hold written.
+pub(crate) fn leave(status: i32) -> ! {
+    // SAFETY: NULL stands for every stream. Not exit(3): its handlers are of a program that has not come to its end, and may
+    // wait for PEs that are gone.
+    unsafe {
+        libc::fflush(std::ptr::null_mut());
+        libc::_exit(status)
+    }
+}
+
+/// `shmem_global_exit`.
+pub(crate) fn global_exit(_call: &'static Call, status: i32) -> ! {
+    if let Some(job) = job::current() {
+        for peer in job.peers.iter().filter(|peer| peer.pe != job.me) {
+            let word = &peer.control.exit.0;
+            // Release: pairs with the Acquire in `ordered_to`. Only what a process can end with is told.
+            word.store(EXITS | (status & 0xff) as u32, Release);
+            futex::wake(word, i32::MAX);
+        }
+    }
+    leave(status)
+}
+
+/// The status with which another PE has ended the job.
+fn ordered_to(job: &Job) -> Option<i32> {
+    // Acquire: pairs with the Release in `global_exit`.
+    let word = job.control().exit.0.load(Acquire);
+    (word & EXITS != 0).then_some((word & 0xff) as i32)
+}
+
+/// Ends this PE if another one has ended the job.
+pub(crate) fn follow(job: &Job) {
+    if let Some(status) = ordered_to(job) {
+        leave(status);
+    }
+}
+
+/// Starts the thread that ends this PE when another one ends the job, whatever its own threads do meanwhile.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn watch(job: &'static Job) -> std::io::Result<()> {
+    let wait = move || {
+        loop {
+            follow(job);
+            futex::sleep(&job.control().exit.0, 0, None);
+        }
+    };
+    // A thread inherits what is blocked: signals are for the program's own threads.
+    let before = block_signals();
+    let started = std::thread::Builder::new().name("shmem-exit".to_owned()).spawn(wait);
+    restore_signals(&before);
+    started.map(drop)
+}
+
+/// Blocks every signal for this thread; gives what was blocked.
+fn block_signals() -> libc::sigset_t {
+    let (mut all, mut before) = (std::mem::MaybeUninit::uninit(), std::mem::MaybeUninit::zeroed());
+    // SAFETY: both are written by the calls before they are read; an all-zero set is one as well.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        before.assume_init()
+    }
+}
+
+fn restore_signals(before: &libc::sigset_t) {
+    // SAFETY: a set that the system gave.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, std::ptr::null_mut()) };
+}
+
+/// Has `end` called when the program ends by exit(3), or by returning from main, with status 0; where libc does not tell the
+/// status, with any.
+pub(crate) fn at_exit(end: extern "C" fn()) {
+    #[cfg(target_env = "gnu")]
+    {
+        extern "C" fn ended(status: libc::c_int, end: *mut libc::c_void) {
+            if status == 0 {
+                // SAFETY: the function that `at_exit` was given.
+                let end: extern "C" fn() = unsafe { std::mem::transmute(end) };
+                end();
+            }
+        }
+        // SAFETY: as libc declares it.
+        unsafe { on_exit(ended, end as *mut libc::c_void) };
+    }
+    #[cfg(not(target_env = "gnu"))]
+    // SAFETY: as libc declares it.
+    unsafe {
+        libc::atexit(end);
+    }
+}
+
+#[cfg(target_env = "gnu")]
+unsafe extern "C" {
+    fn on_exit(called: extern "C" fn(libc::c_int, *mut libc::c_void), with: *mut libc::c_void) -> libc::c_int;
+}

@@ -1,0 +1,149 @@
+//! The symmetric heap: first fit, the same on every PE because every PE makes the same calls.
+
+use crate::arena::ALIGNMENT;
+use crate::job::{self, HEAP, Job, job};
+use crate::local::Sym;
+use crate::{Call, collective, end};
+use std::collections::BTreeMap;
+use std::ffi::{c_long, c_void};
+
+/// What every block is aligned to: the widest type of C.
+const USUAL: usize = 16;
+/// What a block for signals and atomics is aligned to, and filled up to: a cache line.
+const LINE: usize = 64;
+/// SHMEM_MALLOC_ATOMICS_REMOTE and SHMEM_MALLOC_SIGNAL_REMOTE.
+const HINTS: c_long = 1 | 2;
+
+/// Blocks that are given out: where each begins, and how long it is.
+#[derive(Default)]
+pub(crate) struct Blocks(BTreeMap<usize, usize>);
+
+impl Blocks {
+    /// A block, if there is room below `end`.
+    fn take(&mut self, bytes: usize, align: usize, end: usize) -> Option<usize> {
+        let mut start = 0usize;
+        for (&other, &length) in &self.0 {
+            if start.checked_add(bytes)? <= other {
+                break;
+            }
+            start = (other + length).checked_next_multiple_of(align)?;
+        }
+        if start.checked_add(bytes)? > end {
+            return None;
+        }
+        self.0.insert(start, bytes);
+        Some(start)
+    }
+
+    /// Makes a block longer or shorter where it is, if what follows allows it.
+    fn resize(&mut self, start: usize, bytes: usize, end: usize) -> bool {
+        let room = self.0.range(start + 1..).next().map_or(end, |(&next, _)| next) - start;
+        if bytes <= room {
+            self.0.insert(start, bytes);
+        }
+        bytes <= room
+    }
+}
+
+/// The address of a byte of the heap.
+fn address(job: &Job, offset: usize) -> *mut c_void {
+    let start = job.peers[job.me].sides[HEAP].base;
+    start.wrapping_add(offset).cast()
+}
+
+/// Takes a block, and waits for the others to have it; NULL where there is no room, on all.
+fn take(call: &'static Call, bytes: usize, align: usize) -> *mut c_void {
+    let job = job(call);
+    if bytes == 0 {
+        return std::ptr::null_mut();
+    }
+    let taken = job::lock(&job.heap).take(bytes, align, job.regions[HEAP].length);
+    collective::barrier_all(call);
+    if taken.is_none() && job.settings.debug {
+        end::say(format_args!("{call}: the heap has no room for {bytes} bytes (SHMEM_SYMMETRIC_SIZE)"));
+    }
+    taken.map_or(std::ptr::null_mut(), |offset| address(job, offset))
+}
+
+/// The block that begins here: where, and its length; or the end of the job.
+fn block(job: &Job, call: &'static Call, ptr: Sym) -> (usize, usize) {
+    let offset = ptr.address().wrapping_sub(job.regions[HEAP].start);
+    match job::lock(&job.heap).0.get(&offset) {
+        Some(&length) => (offset, length),
+        None => end::fail(call, format_args!("ptr {:#x} is no block of the symmetric heap", ptr.address())),
+    }
+}
+
+pub(crate) fn malloc(call: &'static Call, size: usize) -> *mut c_void {
+    take(call, size, USUAL)
+}
+
+pub(crate) fn malloc_with_hints(call: &'static Call, size: usize, hints: c_long) -> *mut c_void {
+    if hints & !HINTS != 0 {
+        end::fail(
+            call,
+            format_args!("hints {hints:#x} are none of SHMEM_MALLOC_ATOMICS_REMOTE and SHMEM_MALLOC_SIGNAL_REMOTE"),
+        );
+    }
+    if hints == 0 {
+        return take(call, size, USUAL);
+    }
+    take(call, size.checked_next_multiple_of(LINE).unwrap_or(usize::MAX), LINE)
+}
+
+pub(crate) fn align(call: &'static Call, alignment: usize, size: usize) -> *mut c_void {
+    if !alignment.is_power_of_two() || alignment < size_of::<usize>() || alignment > ALIGNMENT {
+        end::fail(
+            call,
+            format_args!("alignment {alignment} is no power of two from {} to {ALIGNMENT}", size_of::<usize>()),
+        );
+    }
+    take(call, size, alignment.max(USUAL))
+}
+
+pub(crate) fn calloc(call: &'static Call, count: usize, size: usize) -> *mut c_void {
+    let bytes = count.saturating_mul(size);
+    let start = take(call, bytes, USUAL);
+    if !start.is_null() {
+        job(call).own(call, "ptr", Sym::of(start), bytes, 1).0.zero(bytes);
+        // Nobody puts anything there before it is zero.
+        collective::barrier_all(call);
+    }
+    start
+}
+
+pub(crate) fn free(call: &'static Call, ptr: Sym) {
+    let job = job(call);
+    if ptr.is_null() {
+        return;
+    }
+    // What others put there has arrived.
+    collective::barrier_all(call);
+    let (offset, _) = block(job, call, ptr);
+    job::lock(&job.heap).0.remove(&offset);
+}
+
+pub(crate) fn realloc(call: &'static Call, ptr: Sym, size: usize) -> *mut c_void {
+    if ptr.is_null() {
+        return malloc(call, size);
+    }
+    if size == 0 {
+        free(call, ptr);
+        return std::ptr::null_mut();
+    }
+    let job = job(call);
+    collective::barrier_all(call);
+    let (offset, length) = block(job, call, ptr);
+    let end = job.regions[HEAP].length;
+    let moved = {
+        let mut blocks = job::lock(&job.heap);
+        if blocks.resize(offset, size, end) { Some(offset) } else { blocks.take(size, USUAL, end) }
+    };
+    if let Some(new) = moved.filter(|&new| new != offset) {
+        let at = |offset| job.own(call, "ptr", Sym::of(address(job, offset)), length.min(size), 1).0;
+        at(new).copy_from_place(at(offset), length.min(size));
+        job::lock(&job.heap).0.remove(&offset);
+    }
+    collective::barrier_all(call);
+    moved.map_or(std::ptr::null_mut(), |offset| address(job, offset))
+}

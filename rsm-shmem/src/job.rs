@@ -1,0 +1,89 @@
+//! What a PE knows: itself, the others, its memory.
+
+use crate::context::{self, Context};
+use crate::end;
+use crate::heap::Blocks;
+use crate::lock::Held;
+use crate::region::Region;
+use crate::settings::Settings;
+use crate::spin::Spinning;
+use crate::target::Peer;
+use crate::team::{self, Team};
+use crate::wait::Sleepers;
+use crate::{Call, control::Control};
+use rsm_shm::membership::segment::Segment;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// The heap, and the program's global variables: indices of regions.
+pub(crate) const HEAP: usize = 0;
+/// See [`HEAP`].
+pub(crate) const DATA: usize = 1;
+
+/// A PE's view of the job. There is one in a process, to its end.
+pub(crate) struct Job {
+    pub(crate) me: usize,
+    pub(crate) regions: [Region; 2],
+    pub(crate) peers: Box<[Peer]>,
+    /// SHMEM_CTX_DEFAULT.
+    pub(crate) default: Context,
+    pub(crate) contexts: context::Table,
+    pub(crate) world: Arc<Team>,
+    pub(crate) teams: team::Table,
+    pub(crate) heap: Mutex<Blocks>,
+    pub(crate) locks: Held,
+    pub(crate) sleepers: Sleepers,
+    pub(crate) spinning: Spinning,
+    /// Whether stores may be late.
+    pub(crate) is_lensed: bool,
+    pub(crate) settings: Settings,
+    /// What this PE exports: withdrawn if it were dropped.
+    pub(crate) _exports: Vec<Segment>,
+}
+
+/// Set by `shmem_init`, and never again.
+static JOB: OnceLock<Job> = OnceLock::new();
+
+impl Job {
+    /// The words of this PE that the library uses.
+    pub(crate) fn control(&self) -> &'static Control {
+        self.peers[self.me].control
+    }
+
+    /// Number of PEs.
+    pub(crate) fn count(&self) -> usize {
+        self.peers.len()
+    }
+}
+
+/// The job; ends it where there is none.
+#[inline(always)]
+pub(crate) fn job(call: &'static Call) -> &'static Job {
+    match JOB.get() {
+        Some(job) => job,
+        None => absent(call),
+    }
+}
+
+// A C function, which never unwinds, so that it is jumped to and callers keep no frame for it; so with the other cold parts of
+// transfers.
+#[cold]
+#[inline(never)]
+extern "C" fn absent(call: &'static Call) -> ! {
+    end::fail(call, "the library is not set up: shmem_init, or shmem_init_thread, comes first")
+}
+
+/// The job, if there is one.
+#[inline(always)]
+pub(crate) fn current() -> Option<&'static Job> {
+    JOB.get()
+}
+
+/// Enters the job, made by the only thread that makes one.
+pub(crate) fn enter(job: Job) -> &'static Job {
+    JOB.get_or_init(|| job)
+}
+
+/// Takes a lock of this process; who panicked with it left nothing half done.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,154 @@
+//! Distributed locks: a line of PEs, each of which waits for a word of its own.
+//!
+//! A lock is a long on every PE. On one of them, its home, the lower half says who is last in the line (0: nobody has it). On
+//! each PE the upper half is its place in the line: a bit while it waits, and who comes after it. PEs count from 1 here.
+
+use crate::job::{self, Job, job};
+use crate::local::Sym;
+use crate::place::Place;
+use crate::wait::{self, On};
+use crate::{Call, end, order};
+use std::collections::HashSet;
+use std::ffi::c_int;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+/// Of the upper half: the PE waits.
+const WAITS: u32 = 1 << 31;
+
+/// Locks that this PE has or waits for: its threads take turns.
+#[derive(Default)]
+pub(crate) struct Held {
+    locks: Mutex<HashSet<usize>>,
+    given_back: Condvar,
+}
+
+/// A lock, as a PE finds it.
+struct Lock {
+    job: &'static Job,
+    call: &'static Call,
+    sym: Sym,
+    home: usize,
+}
+
+impl Lock {
+    fn new(call: &'static Call, sym: Sym) -> Lock {
+        let job = job(call);
+        let (_, side, offset) = job.own(call, "lock", sym, 8, 8);
+        // Not all at one PE, and the same on each.
+        Lock { job, call, sym, home: (offset / 8 + side) % job.count() }
+    }
+
+    fn on(&self, pe: usize) -> (Place, usize, usize) {
+        self.job.on(self.call, "lock", self.sym, 8, 8, pe)
+    }
+
+    /// Who is last in the line.
+    fn last(&self) -> &'static AtomicU32 {
+        half(self.on(self.home).0, false)
+    }
+
+    /// The place of a PE in the line.
+    fn place(&self, pe: usize) -> &'static AtomicU32 {
+        half(self.on(pe).0, true)
+    }
+
+    /// Changes the place of another PE, which may sleep for it.
+    fn tell(&self, pe: usize, change: impl FnOnce(&AtomicU32)) {
+        change(self.place(pe));
+        let (_, side, offset) = self.on(pe);
+        wait::stored(self.job.peers[pe].control, side, offset, 8);
+    }
+
+    /// Waits until the own place looks so.
+    fn until<T>(&self, look: impl Fn(u32) -> Option<T>) -> T {
+        let (_, side, first) = self.on(self.job.me);
+        let word = self.place(self.job.me);
+        // Acquire: pairs with the Release of who changes it.
+        wait::until(self.job, self.call, On::Bytes { side, first, end: first + 8 }, || look(word.load(Acquire)))
+    }
+}
+
+/// Half of a lock. Which is the lower is the same on all PEs of a machine, and of no other consequence.
+fn half(lock: Place, upper: bool) -> &'static AtomicU32 {
+    lock.at(if upper { 4 } else { 0 }).word32()
+}
+
+/// `shmem_set_lock`.
+pub(crate) fn set(call: &'static Call, sym: Sym) {
+    let lock = Lock::new(call, sym);
+    enter(lock.job, sym);
+    let me = lock.job.me as u32 + 1;
+    // Release: before this PE is in the line. Relaxed would do, for the swap below; who comes after it adds to it.
+    lock.place(lock.job.me).store(WAITS, Release);
+    // AcqRel: what the last holder stored is there if nobody has it; and the place is ready for who comes after.
+    let before = lock.last().swap(me, AcqRel);
+    if before == 0 {
+        lock.place(lock.job.me).fetch_and(!WAITS, AcqRel);
+        return;
+    }
+    // Release: pairs with the Acquire in `clear`.
+    lock.tell(before as usize - 1, |place| {
+        place.fetch_or(me, Release);
+    });
+    lock.until(|place| (place & WAITS == 0).then_some(()));
+}
+
+/// `shmem_test_lock`.
+pub(crate) fn test(call: &'static Call, sym: Sym) -> c_int {
+    let lock = Lock::new(call, sym);
+    if !try_enter(lock.job, sym) {
+        return 1;
+    }
+    lock.place(lock.job.me).store(0, Release);
+    let me = lock.job.me as u32 + 1;
+    // AcqRel: as in `set`.
+    let taken = lock.last().compare_exchange(0, me, AcqRel, Relaxed).is_ok();
+    if !taken {
+        leave(lock.job, sym);
+    }
+    c_int::from(!taken)
+}
+
+/// `shmem_clear_lock`.
+pub(crate) fn clear(call: &'static Call, sym: Sym) {
+    let lock = Lock::new(call, sym);
+    if !is_held(lock.job, sym) {
+        end::fail(call, format_args!("this PE does not have lock {:#x}", sym.address()));
+    }
+    order::quiet(&lock.job.default, call);
+    let me = lock.job.me as u32 + 1;
+    // AcqRel: what was stored under the lock is there for who takes it next.
+    if lock.last().compare_exchange(me, 0, AcqRel, Relaxed).is_err() {
+        // Somebody has come after, and says so in a moment.
+        let next = lock.until(|place| Some(place & !WAITS).filter(|&next| next != 0));
+        lock.place(lock.job.me).store(0, Relaxed);
+        // Release: pairs with the Acquire in `until`.
+        lock.tell(next as usize - 1, |place| {
+            place.fetch_and(!WAITS, Release);
+        });
+    }
+    leave(lock.job, sym);
+}
+
+/// Waits until no other thread of this PE has a lock or waits for it.
+fn enter(job: &Job, sym: Sym) {
+    let mut locks = job::lock(&job.locks.locks);
+    while !locks.insert(sym.address()) {
+        locks = job.locks.given_back.wait(locks).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+fn try_enter(job: &Job, sym: Sym) -> bool {
+    job::lock(&job.locks.locks).insert(sym.address())
+}
+
+fn is_held(job: &Job, sym: Sym) -> bool {
+    job::lock(&job.locks.locks).contains(&sym.address())
+}
+
+fn leave(job: &Job, sym: Sym) {
+    job::lock(&job.locks.locks).remove(&sym.address());
+    job.locks.given_back.notify_all();
+}

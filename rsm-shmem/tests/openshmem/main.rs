@@ -1,0 +1,16 @@
+//! OpenSHMEM on rsm: programs in C, compiled against `shmem.h` and run by `rsm-ctl run`, as users do it.
+//!
+//! `values` runs the suite (`tests/suite`), which calls every function of the table; `errors` what is wrong with a call; `ends`
+//! how a job ends; `lens` what is late and what is cut; `names` compares the table with library and header; `install` uses
+//! what install.sh installs.
+
+#[path = "../../table/mod.rs"]
+mod table;
+
+mod ends;
+mod errors;
+mod install;
+mod lens;
+mod names;
+mod programs;
+mod values;

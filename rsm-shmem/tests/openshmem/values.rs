@@ -1,0 +1,58 @@
+//! The suite, on so many PEs.
+
+use crate::programs::{run, short_suite, suite, text};
+
+#[track_caller]
+fn done(pes: usize, options: &[&str], short: bool) {
+    let suite = if short { short_suite() } else { suite() };
+    let output = run(pes, options, &suite.program, &[]).output().expect("it runs");
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n".repeat(pes), "{}", text(&output));
+}
+
+#[test]
+fn one_pe() {
+    done(1, &[], false);
+}
+
+#[test]
+fn two_pes() {
+    done(2, &[], false);
+}
+
+#[test]
+fn three_pes() {
+    done(3, &[], false);
+}
+
+#[test]
+fn five_pes() {
+    done(5, &[], false);
+}
+
+#[test]
+fn eight_pes() {
+    done(8, &[], false);
+}
+
+#[test]
+fn without_a_launcher_there_is_one_pe() {
+    let mut alone = std::process::Command::new(&suite().program);
+    let output = alone.env_remove("RSM_CLUSTER").env("SHMEM_SYMMETRIC_SIZE", "4M").output().expect("it runs");
+    assert!(output.status.success() && output.stdout == b"done\n", "{}", text(&output));
+}
+
+#[test]
+fn late_as_tso() {
+    done(2, &["--chaos", "3", "--model", "tso"], true);
+}
+
+#[test]
+fn late_as_pcie() {
+    done(2, &["--chaos", "4", "--model", "pcie"], true);
+}
+
+#[test]
+fn late_as_sci() {
+    done(3, &["--chaos", "5", "--model", "sci"], true);
+}
