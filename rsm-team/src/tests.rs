@@ -336,7 +336,8 @@ fn the_board_of_an_earlier_program_is_not_taken_for_one_of_this() {
                 scope.spawn(move || Team::join(&controller, PATIENCE).unwrap().leave().unwrap());
             };
             join(1);
-            // Node 1 has found that board, and waits for node 3. Then another one takes its place, whose owner greets at once.
+            // Node 1 has found that board, and waits for node 3. Then another one takes its place, whose owner greets
+            // at once.
             importers.next(Some(PATIENCE)).unwrap();
             early.destroy().unwrap();
             join(2);
