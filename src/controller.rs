@@ -74,8 +74,8 @@ impl Controller {
         self.node.membership.create(self.index, length as u64, Level::Guarded, Pages::AsWished).map(Export::new)
     }
 
-    /// Creates an export segment as [`export`](Self::export) does, of the pages that `bytes` bytes need, and of one for none:
-    /// for who does not want to know how long a page is. [`Export::len`] is what it came to.
+    /// Creates an export segment as [`export`](Self::export) does, of the pages that `bytes` bytes need, and of one for
+    /// none: for who does not want to know how long a page is. [`Export::len`] is what it came to.
     ///
     /// # Errors
     /// As [`export`](Self::export); BAD_LENGTH also when there is no such multiple.

@@ -81,8 +81,8 @@ impl Board {
         self.all[rank].signal_no_accumulate().map_err(|error| self.failed(rank, error))
     }
 
-    /// Waits until `look` finds something, for at most `limit`, for ever with `None`. `what` says for what, should it be in
-    /// vain.
+    /// Waits until `look` finds something, for at most `limit`, for ever with `None`. `what` says for what, should it
+    /// be in vain.
     pub(crate) fn until<T>(
         &self,
         watch: Watch,

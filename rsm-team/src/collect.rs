@@ -1,7 +1,7 @@
 //! Calls that all nodes make together.
 //!
-//! Each is a pattern of messages; the messages of one call go out and come in all at once, as there is room in the pipes,
-//! so no order of them can stop. A message begins with what its sender takes it for, which is compared.
+//! Each is a pattern of messages; the messages of one call go out and come in all at once, as there is room in the
+//! pipes, so no order of them can stop. A message begins with what its sender takes it for, which is compared.
 
 use crate::Team;
 use crate::board::{Board, Watch, node};
@@ -120,8 +120,8 @@ impl Team {
     /// Gives everybody the values that `root` has: on other ranks `values` is replaced, however many it has.
     ///
     /// # Errors
-    /// CONN_ABORTED, with the node that has ended, or left; BAD_LENGTH when nodes make different calls; BAD_ADDR for a rank that
-    /// there is not; INSUFFICIENT_MEM; CTLR_NOT_PRESENT when the cluster has ended.
+    /// CONN_ABORTED, with the node that has ended, or left; BAD_LENGTH when nodes make different calls; BAD_ADDR for a
+    /// rank that there is not; INSUFFICIENT_MEM; CTLR_NOT_PRESENT when the cluster has ended.
     pub fn broadcast<T: Plain>(&self, root: usize, values: &mut Vec<T>) -> Result<()> {
         self.check(root)?;
         let call = self.call::<T>(Kind::Broadcast, root);
@@ -145,8 +145,8 @@ impl Team {
         Ok(())
     }
 
-    /// Combines everybody's values, place by place, and gives everybody the result, which is the same to the last bit on every
-    /// rank. `combine` is associative and commutative; of floating numbers it need not be to the last bit.
+    /// Combines everybody's values, place by place, and gives everybody the result, which is the same to the last bit
+    /// on every rank. `combine` is associative and commutative; of floating numbers it need not be to the last bit.
     ///
     /// # Errors
     /// As [`broadcast`](Self::broadcast); BAD_LENGTH also when ranks have different numbers of values.
@@ -182,8 +182,8 @@ impl Team {
         Ok(own)
     }
 
-    /// Gives `root` the values of every rank, in the order of ranks; ranks may have different numbers of them. `None` on
-    /// others.
+    /// Gives `root` the values of every rank, in the order of ranks; ranks may have different numbers of them. `None`
+    /// on others.
     ///
     /// # Errors
     /// As [`broadcast`](Self::broadcast).

@@ -1,10 +1,10 @@
 //! Joining: from a controller to a team in which everybody knows everybody.
 //!
-//! A segment is known by its node and its number, so the board that one finds first may be that of the program which ran
-//! on the node before and is about to end. Hence nobody believes a board because it is there: each node writes a number
-//! of its own on every board, its *hello*, and has found the others when each has written that number back on its own
-//! board. A process that is not joining writes nothing back; when it ends, its connection is cut and the next board is
-//! looked for.
+//! A segment is known by its node and its number, so the board that one finds first may be that of the program which
+//! ran on the node before and is about to end. Hence nobody believes a board because it is there: each node writes a
+//! number of its own on every board, its *hello*, and has found the others when each has written that number back on
+//! its own board. A process that is not joining writes nothing back; when it ends, its connection is cut and the next
+//! board is looked for.
 
 use crate::Team;
 use crate::board::{Board, LOOKING, node};
@@ -22,14 +22,16 @@ pub(crate) const FIRST_ID: u32 = 0x7f00_0000;
 const A_MOMENT: Duration = Duration::from_millis(2);
 
 impl Team {
-    /// Joins the nodes of the cluster to a team; returns when every node has, in at most `limit`. One process of each node
-    /// joins, and is in one team at a time.
+    /// Joins the nodes of the cluster to a team; returns when every node has, in at most `limit`. One process of each
+    /// node joins, and is in one team at a time.
     ///
-    /// A process of an earlier program that is still about on a node, with or without a team, is not taken for one that joins.
+    /// A process of an earlier program that is still about on a node, with or without a team, is not taken for one that
+    /// joins.
     ///
     /// # Errors
-    /// TIMEOUT, which says who was missing; CONN_ABORTED when a node that was joining has ended; SEGID_IN_USE when another process of this
-    /// node is in a team; CTLR_NOT_PRESENT when the cluster has ended; INSUFFICIENT_MEM, INSUFFICIENT_RESOURCES.
+    /// TIMEOUT, which says who was missing; CONN_ABORTED when a node that was joining has ended; SEGID_IN_USE when
+    /// another process of this node is in a team; CTLR_NOT_PRESENT when the cluster has ended; INSUFFICIENT_MEM,
+    /// INSUFFICIENT_RESOURCES.
     pub fn join(controller: &Controller, limit: Duration) -> Result<Team> {
         let deadline = Instant::now().checked_add(limit);
         let left = || deadline.map_or(limit, |deadline| deadline.saturating_duration_since(Instant::now()));
@@ -181,8 +183,8 @@ impl Joining<'_> {
         }
     }
 
-    /// Lets go of boards whose owners have ended. Who had answered was of this team; a greeting alone may be that of the next
-    /// process of the node.
+    /// Lets go of boards whose owners have ended. Who had answered was of this team; a greeting alone may be that of
+    /// the next process of the node.
     fn forget_the_dead(&mut self) -> Result<()> {
         for rank in 0..self.found.len() {
             let dead = self.found[rank].as_ref().filter(|found| found.import.is_aborted());

@@ -1,8 +1,8 @@
-//! What programs on clusters write again and again: everybody joins, meets, tells the others numbers, waits for them, and
-//! leaves.
+//! What programs on clusters write again and again: everybody joins, meets, tells the others numbers, waits for them,
+//! and leaves.
 //!
-//! A [`Team`] is all nodes of a cluster, each known by its *rank*, 0 to the number of nodes less one: the rank of node 3 is
-//! 2. What is shared is memory as ever: [`Team::share`] gives connections to put through and memory to read.
+//! A [`Team`] is all nodes of a cluster, each known by its *rank*, 0 to the number of nodes less one: the rank of node
+//! 3 is 2. What is shared is memory as ever: [`Team::share`] gives connections to put through and memory to read.
 //!
 //! ```
 //! use rsm::Controller;
@@ -41,17 +41,19 @@
 //! | send messages | [`send`](Team::send), [`receive`](Team::receive) |
 //!
 //! # When somebody dies
-//! Every wait looks for the dead, every tenth of a second at the latest, and ends with CONN_ABORTED and a sentence that names the node. A call of all nodes cannot
-//! be finished then, and a team in which one has failed is to be dropped; locks, mailboxes and words go on among those who
-//! are left. No wait needs a time limit for this. Handlers of signals of the system do not end waits.
+//! Every wait looks for the dead, every tenth of a second at the latest, and ends with CONN_ABORTED and a sentence that
+//! names the node. A call of all nodes cannot be finished then, and a team in which one has failed is to be dropped;
+//! locks and messages go on among those who are left, and so do words, but for
+//! waiting for one, which is told of the dead each time. No wait needs a time limit for this. Handlers of signals
+//! of the system do not end waits.
 //!
 //! # Memory order
-//! What one node has put and knows to have arrived is seen by who learns of it: from a barrier, a word, a message, a lock. This holds
-//! on processors that order little, and in clusters with a [lens](rsm::lens) of any model. Each of these is in explicit mode with
-//! the barriers that it needs.
+//! What one node has put and knows to have arrived is seen by who learns of it: from a barrier, a word, a message, a
+//! lock. This holds on processors that order little, and in clusters with a [lens](rsm::lens) of any model. Each of
+//! these is in explicit mode with the barriers that it needs.
 //!
-//! What another process writes is compared with what can be before it is used; a node that says what cannot be is an error
-//! that names it (INTERNAL_ERROR).
+//! What another process writes is compared with what can be before it is used; a node that says what cannot be is an
+//! error that names it (INTERNAL_ERROR).
 
 mod board;
 mod collect;
@@ -129,8 +131,8 @@ impl Team {
         error
     }
 
-    /// Waits until every node has called this, and leaves. Another program can begin on the same nodes at once, or this one join again:
-    /// who joins is not misled by nodes that are still on their way out.
+    /// Waits until every node has called this, and leaves. Another program can begin on the same nodes at once, or this
+    /// one join again: who joins is not misled by nodes that are still on their way out.
     ///
     /// # Errors
     /// As [`barrier`](Self::barrier); it has left all the same.

@@ -10,18 +10,19 @@ use std::time::Duration;
 const HEAD: usize = 8;
 
 impl Team {
-    /// Bytes that a message may have at most. So many, with eight for each message, are under way at a time to one rank.
+    /// Bytes that a message may have at most. So many, with eight for each message, are under way at a time to one
+    /// rank.
     pub fn longest_message(&self) -> usize {
         self.board.layout.ring() as usize - HEAD
     }
 
-    /// Sends a message to a rank, once there is room for all of it: waits for at most `timeout`, for ever with `None`, not at
-    /// all with zero. Messages of one node arrive in order, and whole.
+    /// Sends a message to a rank, once there is room for all of it: waits for at most `timeout`, for ever with `None`,
+    /// not at all with zero. Messages of one node arrive in order, and whole.
     ///
     /// # Errors
-    /// TIMEOUT, and nothing was sent; BAD_LENGTH for more than [`longest_message`](Self::longest_message); BAD_ADDR for a rank
-    /// that there is not; CONN_ABORTED when the other node has ended, or left; BARRIER_FAILURE when the link to it does not recover:
-    /// the message may have arrived.
+    /// TIMEOUT, and nothing was sent; BAD_LENGTH for more than [`longest_message`](Self::longest_message); BAD_ADDR for
+    /// a rank that there is not; CONN_ABORTED when the other node has ended, or left; BARRIER_FAILURE when the link to
+    /// it does not recover: the message may have arrived.
     pub fn send(&self, rank: usize, bytes: &[u8], timeout: Option<Duration>) -> Result<()> {
         self.check(rank)?;
         if bytes.len() > self.longest_message() {
@@ -38,12 +39,12 @@ impl Team {
         self.board.push(ends, Pipe::Mail, rank, &message)
     }
 
-    /// The next message of a rank; waits for at most `timeout`, for ever with `None`, not at all with zero. What a node has
-    /// sent before its end is received.
+    /// The next message of a rank; waits for at most `timeout`, for ever with `None`, not at all with zero. What a node
+    /// has sent before its end is received.
     ///
     /// # Errors
-    /// TIMEOUT; CONN_ABORTED when the other node has ended, or left, and has sent nothing more; BAD_ADDR for a rank that there
-    /// is not; CTLR_NOT_PRESENT when the cluster has ended.
+    /// TIMEOUT; CONN_ABORTED when the other node has ended, or left, and has sent nothing more; BAD_ADDR for a rank
+    /// that there is not; CTLR_NOT_PRESENT when the cluster has ended.
     pub fn receive(&self, rank: usize, timeout: Option<Duration>) -> Result<Vec<u8>> {
         self.check(rank)?;
         let ends = &self.ends[rank];

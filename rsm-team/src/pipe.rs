@@ -67,7 +67,8 @@ impl Board {
         Ok(there as usize)
     }
 
-    /// Copies the next bytes out of the pipe from `rank`, and leaves them there; so many must be [waiting](Board::waiting).
+    /// Copies the next bytes out of the pipe from `rank`, and leaves them there; so many must be
+    /// [waiting](Board::waiting).
     pub(crate) fn peek(&self, ends: &Ends, pipe: Pipe, rank: usize, into: &mut [u8]) -> Result<()> {
         let ring = self.layout.ring();
         let start = self.layout.ring_of(rank, pipe);
@@ -79,8 +80,8 @@ impl Board {
         memory.read(start, around)
     }
 
-    /// Takes the next bytes out of the pipe from `rank`, and tells it of the room. Bytes that were taken from one who is
-    /// gone are there all the same.
+    /// Takes the next bytes out of the pipe from `rank`, and tells it of the room. Bytes that were taken from one who
+    /// is gone are there all the same.
     pub(crate) fn pull(&self, ends: &Ends, pipe: Pipe, rank: usize, into: &mut [u8]) -> Result<()> {
         self.peek(ends, pipe, rank, into)?;
         let taken = ends.taken(pipe).get().wrapping_add(into.len() as u64);

@@ -22,12 +22,12 @@ pub struct Shared<'team> {
 }
 
 impl Team {
-    /// Exports at least `bytes` bytes, zeroed, and connects to what every other node exports in the same call; lengths may
-    /// differ. All nodes call it together.
+    /// Exports at least `bytes` bytes, zeroed, and connects to what every other node exports in the same call; lengths
+    /// may differ. All nodes call it together.
     ///
     /// # Errors
-    /// Those of [`export_at_least`](rsm::Controller::export_at_least) and [`connect`](rsm::Controller::connect); CONN_ABORTED, with the node
-    /// that has ended, or left.
+    /// Those of [`export_at_least`](rsm::Controller::export_at_least) and [`connect`](rsm::Controller::connect);
+    /// CONN_ABORTED, with the node that has ended, or left.
     pub fn share(&self, bytes: usize) -> Result<Shared<'_>> {
         let number = self.shares.get().wrapping_add(1);
         self.shares.set(number);

@@ -3,28 +3,32 @@
 
 use crate::layout::{Layout, Pipe, Row};
 use crate::{Team, WORDS};
+use rsm::steer::Links;
 use rsm::{AccessList, Cluster, Code, Permission, Result, SegmentId};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Has every node of a cluster do the same, each in its thread.
-fn play<T: Send>(nodes: u32, act: impl Fn(&Team) -> Result<T> + Sync) -> Vec<T> {
-    let cluster = Cluster::new(nodes).unwrap();
+fn act_on<T: Send>(cluster: &Cluster, act: impl Fn(Team) -> Result<T> + Sync) -> Vec<Result<T>> {
     std::thread::scope(|scope| {
         let node = |node| {
             let (cluster, act) = (&cluster, &act);
-            scope.spawn(move || {
-                let controller = cluster.node(node)?.controller("shm0")?;
-                let team = Team::join(&controller, PATIENCE)?;
-                let done = act(&team)?;
-                team.leave()?;
-                Ok(done)
-            })
+            scope.spawn(move || act(Team::join(&cluster.node(node)?.controller("shm0")?, PATIENCE)?))
         };
-        let all: Vec<_> = (1..=nodes).map(node).collect();
-        all.into_iter().map(|thread| thread.join().unwrap()).collect::<Result<Vec<T>>>().unwrap()
+        let all: Vec<_> = (1..=cluster.node_count()).map(node).collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).collect()
     })
+}
+
+/// The same in a new cluster, with an end that has to be a good one.
+fn play<T: Send>(nodes: u32, act: impl Fn(&Team) -> Result<T> + Sync) -> Vec<T> {
+    let to_the_end = |team: Team| {
+        let done = act(&team)?;
+        team.leave()?;
+        Ok(done)
+    };
+    act_on(&Cluster::new(nodes).unwrap(), to_the_end).into_iter().collect::<Result<Vec<T>>>().unwrap()
 }
 
 #[test]
@@ -199,6 +203,42 @@ fn bad_input_is_told() {
 }
 
 #[test]
+fn a_link_that_goes_down_is_no_death() {
+    let cluster = Cluster::new(3).unwrap();
+    let steering = cluster.steering().unwrap();
+    let told = act_on(&cluster, |team| {
+        let held = (team.rank() == 2).then(|| team.lock(0, 0, None)).transpose()?;
+        team.barrier()?;
+        match team.rank() {
+            // It stays until both know.
+            0 => [1, 2].into_iter().try_for_each(|rank| team.receive(rank, Some(PATIENCE)).map(drop)),
+            1 => {
+                steering.link_down(&Links::between(2, 3))?;
+                // Node 3 holds the lock and lives: nobody takes it away from it.
+                let told = team.lock(0, 0, Some(PATIENCE)).unwrap_err();
+                assert!(
+                    told.to_string().contains("node 3 cannot be reached any more: the link was taken down"),
+                    "{told}"
+                );
+                team.send(0, b"told", None)?;
+                team.barrier()
+            }
+            _ => {
+                let told = team.wait_until(0, |value| value == 1, None).unwrap_err();
+                assert!(
+                    told.to_string().contains("node 2 cannot be reached any more: the link was taken down"),
+                    "{told}"
+                );
+                held.map_or(Ok(()), |held| held.unlock())?;
+                team.send(0, b"told", None)
+            }
+        }
+    });
+    assert!(told[0].is_ok() && told[2].is_ok(), "{told:?}");
+    assert_eq!(told[1].as_ref().unwrap_err().code(), Code::ConnAborted);
+}
+
+#[test]
 fn different_calls_are_told() {
     play(2, |team| {
         let told = if team.rank() == 0 {
@@ -296,7 +336,8 @@ fn the_board_of_an_earlier_program_is_not_taken_for_one_of_this() {
                 scope.spawn(move || Team::join(&controller, PATIENCE).unwrap().leave().unwrap());
             };
             join(1);
-            // Node 1 has found that board, and waits for node 3. Then another one takes its place, whose owner greets at once.
+            // Node 1 has found that board, and waits for node 3. Then another one takes its place, whose owner greets
+            // at once.
             importers.next(Some(PATIENCE)).unwrap();
             early.destroy().unwrap();
             join(2);

@@ -11,12 +11,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 impl Team {
-    /// Adds `by` to the word `word` of a rank, 0 to [`WORDS`] - 1, and wakes it if it waits. The own rank has words, too. What
-    /// this node has put before, and knows to have arrived, is there when the word is seen raised. Sums wrap around.
+    /// Adds `by` to the word `word` of a rank, 0 to [`WORDS`] - 1, and wakes it if it waits. The own rank has words,
+    /// too. What this node has put before, and knows to have arrived, is there when the word is seen raised. Sums wrap
+    /// around.
     ///
     /// # Errors
-    /// BAD_OFFSET for a word, and BAD_ADDR for a rank, that there is not; CONN_ABORTED, with the node that has ended, or left;
-    /// BARRIER_FAILURE when the link to it does not recover.
+    /// BAD_OFFSET for a word, and BAD_ADDR for a rank, that there is not; CONN_ABORTED, with the node that has ended,
+    /// or left; BARRIER_FAILURE when the link to it does not recover.
     pub fn raise(&self, rank: usize, word: usize, by: u64) -> Result<()> {
         self.check(rank)?;
         Self::check_word(word)?;
@@ -55,8 +56,8 @@ impl Team {
         cells.try_fold(0u64, |sum, cell| Ok(sum.wrapping_add(cell?)))
     }
 
-    /// Waits until `condition` holds of a word of this node; for at most `timeout`, for ever with `None`. Returns its value.
-    /// It spins for a little where that is of use, then sleeps.
+    /// Waits until `condition` holds of a word of this node; for at most `timeout`, for ever with `None`. Returns its
+    /// value. It spins for a little where that is of use, then sleeps.
     ///
     /// ```
     /// # fn main() -> rsm::Result<()> {
@@ -71,8 +72,8 @@ impl Team {
     /// ```
     ///
     /// # Errors
-    /// CONN_ABORTED when a node of the team has ended, or left, and the condition does not hold: with its name; TIMEOUT;
-    /// BAD_OFFSET for a word that there is not; CTLR_NOT_PRESENT when the cluster has ended.
+    /// CONN_ABORTED when a node of the team has ended, or left, and the condition does not hold: with its name;
+    /// TIMEOUT; BAD_OFFSET for a word that there is not; CTLR_NOT_PRESENT when the cluster has ended.
     pub fn wait_until(
         &self,
         word: usize,

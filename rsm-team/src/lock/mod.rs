@@ -1,12 +1,13 @@
 //! Locks that outlive their holders.
 //!
-//! A lock is two words on the board of the node that keeps it: its [state](word::State), which says who holds it, and a mask of who
-//! wants it, so that who lets go wakes one of them. A holder that has died is known by the connection to *its* board,
-//! which the agent has cut; then the next one takes the lock from it, by a compare-and-swap that names the dead, and is told.
+//! A lock is two words on the board of the node that keeps it: its [state](word::State), which says who holds it, and a
+//! mask of who wants it, so that who lets go wakes one of them. A holder that has died is known by the connection to
+//! *its* board, which the agent has cut; then the next one takes the lock from it, by a compare-and-swap that names the
+//! dead, and is told.
 //!
 //! # Crash
-//! Of a holder: as above. Of one who waits, with its bit in the mask: a wake may go to it in vain; others look for themselves
-//! every [`LOOKING`](crate::board::LOOKING). Of the keeper: the lock is gone, and everybody is told.
+//! Of a holder: as above. Of one who waits, with its bit in the mask: a wake may go to it in vain; others look for
+//! themselves every [`LOOKING`](crate::board::LOOKING). Of the keeper: the lock is gone, and everybody is told.
 
 #[cfg(test)]
 mod model;
@@ -41,17 +42,17 @@ struct Words<'a> {
 }
 
 impl Team {
-    /// Takes the lock `number`, 0 to [`LOCKS`] - 1, that the rank `keeper` keeps; waits for at most `timeout`, for ever with
-    /// `None`, not at all with zero. Who waits sleeps.
+    /// Takes the lock `number`, 0 to [`LOCKS`] - 1, that the rank `keeper` keeps; waits for at most `timeout`, for ever
+    /// with `None`, not at all with zero. Who waits sleeps.
     ///
-    /// A holder that dies does not keep the lock: the next one gets it, and is told ([`Held::died_holding`]), as often as one
-    /// dies. What the dead one was in the middle of is for the new one to put right. A team may be in use for that after the death of
-    /// others: locks, mailboxes and words do not need everybody.
+    /// A holder that dies does not keep the lock: the next one gets it, and is told ([`Held::died_holding`]), as often
+    /// as one dies. What the dead one was in the middle of is for the new one to put right. A team is of
+    /// use for that after the death of others: locks and messages need those only who take part.
     ///
     /// # Errors
-    /// TIMEOUT; CONN_ABORTED when the keeper has ended, or left, or when a holder cannot be reached and may live; PERM_DENIED when this node holds
-    /// the lock; BAD_OFFSET for a lock, and BAD_ADDR for a rank, that there is not; MAP_FAILED on an interconnect whose
-    /// memory cannot be mapped.
+    /// TIMEOUT; CONN_ABORTED when the keeper has ended, or left, or when a holder cannot be reached and may live;
+    /// PERM_DENIED when this node holds the lock; BAD_OFFSET for a lock, and BAD_ADDR for a rank, that there is not;
+    /// MAP_FAILED on an interconnect whose memory cannot be mapped.
     pub fn lock(&self, keeper: usize, number: usize, timeout: Option<Duration>) -> Result<Held<'_>> {
         self.check(keeper)?;
         if number >= LOCKS {
@@ -139,7 +140,8 @@ impl Team {
 }
 
 impl Held<'_> {
-    /// The rank that died while it held the lock, if one did since somebody last let it go: what the lock guards may be half done.
+    /// The rank that died while it held the lock, if one did since somebody last let it go: what the lock guards may be
+    /// half done.
     pub fn died_holding(&self) -> Option<usize> {
         self.state.died()
     }
@@ -147,7 +149,8 @@ impl Held<'_> {
     /// Lets go, as dropping it does, and says whether that worked. Says so that what the lock guards is in order again.
     ///
     /// # Errors
-    /// CONN_ABORTED when the keeper has ended, and the lock with it; INTERNAL_ERROR when somebody has taken it from this node.
+    /// CONN_ABORTED when the keeper has ended, and the lock with it; INTERNAL_ERROR when somebody has taken it from
+    /// this node.
     pub fn unlock(mut self) -> Result<()> {
         self.let_go()
     }

@@ -1,7 +1,8 @@
 //! Every order in which the steps of three nodes can come that take and let go a lock, with deaths anywhere.
 //!
-//! A step is one access to shared memory, all of which are of one total order ([`SeqCst`](std::sync::atomic::Ordering)).
-//! Nobody wakes by time here: that a lock which is free is slept beside shows, where nobody has died with a wake owed.
+//! A step is one access to shared memory, all of which are of one total order
+//! ([`SeqCst`](std::sync::atomic::Ordering)). Nobody wakes by time here: that a lock which is free is slept beside
+//! shows, where nobody has died with a wake owed.
 
 use super::word::State;
 use std::collections::HashSet;

@@ -26,7 +26,8 @@ impl State {
         rank(self.0 >> 8)
     }
 
-    /// Taken by a rank: from nobody, or from a holder that has died. The last that died stays told until somebody lets go.
+    /// Taken by a rank: from nobody, or from a holder that has died. The last that died stays told until somebody lets
+    /// go.
     pub(super) fn taken_by(self, new: usize) -> State {
         self.next(Some(new), self.holder().or(self.died()))
     }

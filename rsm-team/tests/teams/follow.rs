@@ -36,3 +36,12 @@ fn who_is_about_to_end_is_not_taken_for_one_who_joins() {
     first.ends_well();
     second.ends_well();
 }
+
+story!(all_nodes_there_can_be);
+fn all_nodes_there_can_be() {
+    let cluster = cluster(63);
+    for _ in 0..2 {
+        let all: Vec<Running> = (1..=63).map(|node| Running::start(&cluster, node, &["once"])).collect();
+        all.into_iter().for_each(|running| drop(running.ends_well()));
+    }
+}

@@ -141,7 +141,7 @@ fn hold(team: &Team) -> Result<()> {
     let held = team.lock(0, 7, Some(PATIENCE))?;
     println!("{:?}", held.died_holding());
     held.unlock()?;
-    // The survivors' words and messages go on: everybody waits for everybody, as the keeper must not go before.
+    // The survivors' messages go on: everybody waits for everybody, as the keeper must not go before.
     for rank in (0..last).filter(|&rank| rank != team.rank()) {
         team.send(rank, b"done", None)?;
     }
