@@ -24,13 +24,17 @@
 //! | what is still to be said, bounded by what there is | [`outbox`] |
 //! | what the other said | [`mirror`] |
 //! | from the first hello to the end | [`life`] |
+//! | what this host's nodes want and have of the other | [`asks`] |
+//! | what this host gives to the other, and takes back | [`grants`], at a [`place`] in the window |
 //! | whether a grant still holds, by one load through the window | [`seal`] |
 //! | signals across | [`lane`] |
 //!
 //! Whatever comes over the bridge is an *allegation*: copied once, then checked. A peer can say what is not true of its own
 //! host and close the link; it cannot make an agent loop, allocate without bound, or believe it of anybody else.
 
+pub mod asks;
 pub mod control;
+pub mod grants;
 pub mod hello;
 pub mod lane;
 pub mod life;
@@ -38,6 +42,7 @@ pub mod message;
 pub mod mirror;
 pub mod nodes;
 pub mod outbox;
+pub mod place;
 pub mod ring;
 pub mod seal;
 #[cfg(all(test, not(rsm_loom)))]

@@ -1,21 +1,25 @@
 //! Two agents over a bridge that delays, reorders what may be reordered, loses doorbells and links, and stops one or the
-//! other: whatever happens, once it is left alone each knows the other's state.
+//! other, or kills it. Whatever happens: whose seal holds reaches memory that is attached, every request is answered once,
+//! and once it is left alone each knows the other's state, and what the other has of it.
 
+use super::asks::{Asks, Outcome, Over, Wish};
+use super::grants::{Deed, Grants};
 use super::hello::{Hello, VERSION};
 use super::life::tests::pages;
 use super::life::{End, Life, REST, Stage, Told};
-use super::message::{Message, Processes, Publication};
-use super::mirror::Mirror;
+use super::message::{Grant, Message, Processes, Publication};
+use super::mirror::{Change, Mirror};
 use super::nodes::Nodes;
 use super::outbox::{Facts, Outbox};
-use super::seal::Seals;
+use super::seal::{Reading, Seal, Seals, break_seal};
 use super::{Far, Near, UNANSWERED, control};
-use crate::access::{AccessEntry, Level};
+use crate::access::{AccessEntry, Level, Permission};
 use crate::chance::Chance;
+use crate::error::{Code, Error};
 use crate::message::SegmentName;
 use crate::sync::{AtomicU64, Ordering::Relaxed};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A store on its way.
@@ -114,6 +118,31 @@ impl Facts for Own {
     }
 }
 
+/// What a host gives the other, and has of it, in one life of the link.
+struct Dealings {
+    grants: Grants,
+    asks: Asks<u32>,
+    /// Connections of this host.
+    imports: BTreeMap<u64, (SegmentName, Grant)>,
+    /// What was asked, by who asked.
+    asked: BTreeMap<u32, (u64, SegmentName)>,
+}
+
+/// What this host's device has attached, and what it is doing.
+#[derive(Default)]
+struct Device {
+    attached: BTreeMap<u64, SegmentName>,
+    jobs: Vec<Job>,
+}
+
+/// Something that the device has begun.
+struct Job {
+    done: Duration,
+    slot: u32,
+    /// What is attached then, and where; nothing when it is detached.
+    attached: Option<(u64, SegmentName)>,
+}
+
 struct Host {
     number: usize,
     nodes: Nodes,
@@ -127,10 +156,16 @@ struct Host {
     stopped_until: Duration,
     rung: bool,
     link_event: bool,
-    sent: u64,
-    came: u64,
     ends: Vec<End>,
     opened: u32,
+    dealings: Option<Dealings>,
+    device: Device,
+    /// Who asked for something and was not answered.
+    waiting: BTreeSet<u32>,
+    askers: u32,
+    granted: u32,
+    /// Segments that wait for the device.
+    taken_back: BTreeSet<SegmentName>,
 }
 
 impl Host {
@@ -148,41 +183,205 @@ impl Host {
             stopped_until: Duration::ZERO,
             rung: false,
             link_event: false,
-            sent: 0,
-            came: 0,
             ends: Vec::new(),
             opened: 0,
+            dealings: None,
+            device: Device::default(),
+            waiting: BTreeSet::new(),
+            askers: 0,
+            granted: 0,
+            taken_back: BTreeSet::new(),
         }
     }
 
     fn begin(&mut self, bridge: &Bridge, now: Duration) {
         let near = bridge.near(self.number);
         near.ours.iter().chain(near.theirs).for_each(|word| word.store(0, Relaxed));
+        // Whatever a dead one had attached went with its device.
+        self.device = Device::default();
         let boot = self.boots.fresh();
         let nonce = [self.boots.fresh().word(), self.boots.fresh().word()];
         let name = format!("host{}", self.number);
         let (version, page, node_count, window) = (VERSION, 4096, 5, 64 << 20);
         let me = Hello { version, page, node_count, nodes: self.nodes, window, nonce, boot, name };
         self.life = Some(Life::begin(me, near, now));
-        (self.sent, self.came) = (0, 0);
     }
 
-    fn end(&mut self, end: End, now: Duration) {
+    fn end(&mut self, bridge: &Bridge, end: End, now: Duration) {
         assert!(!matches!(end, End::Misfit(_) | End::Babble(_) | End::Unsayable(_)), "{end}");
         self.ends.push(end);
         (self.life, self.again_at) = (None, now + REST);
         self.mirror = Mirror::new(64);
+        if let Some(mut dealings) = self.dealings.take() {
+            let deeds = dealings.grants.end();
+            let last_break = deeds.iter().rposition(|d| matches!(d, Deed::Break { .. }));
+            let first_detach = deeds.iter().position(|d| matches!(d, Deed::Detach { .. }));
+            assert!(last_break.is_none() || last_break < first_detach, "all seals first");
+            for (asker, _) in dealings.asks.close("the link ended") {
+                assert!(self.waiting.remove(&asker), "answered once");
+            }
+            self.taken_back.clear();
+            // Its device ends too; only the seals matter from here on.
+            for deed in deeds {
+                if let Deed::Break { slot, dead } = deed {
+                    break_seal(&bridge.near(self.number).ours[control::SEALS + slot as usize], dead);
+                }
+            }
+            self.device = Device::default();
+        }
+        assert!(self.waiting.is_empty(), "whoever waits is told of the end");
+    }
+
+    /// Does what is to be done, in order.
+    fn carry_out(&mut self, bridge: &Bridge, now: Duration, deeds: Vec<Deed>) {
+        let seal_of = |slot: u32| &bridge.near(self.number).ours[control::SEALS + slot as usize];
+        for deed in deeds {
+            match deed {
+                Deed::Attach { slot, segment, at, .. } => {
+                    let done = now + Duration::from_millis(bridge.below(60) as u64);
+                    self.device.jobs.push(Job { done, slot, attached: Some((at, segment)) });
+                }
+                Deed::Seal { slot, seal } => seal_of(slot).store(seal.word(), Relaxed),
+                Deed::Break { slot, dead } => break_seal(seal_of(slot), dead),
+                Deed::Detach { slot, at } => {
+                    // From here on it may be gone at any time.
+                    assert!(self.device.attached.remove(&at).is_some(), "what is attached is detached");
+                    let done = now + Duration::from_millis(bridge.below(60) as u64);
+                    self.device.jobs.push(Job { done, slot, attached: None });
+                }
+                Deed::ClearLane { lane } => Through(bridge, self.number).store(control::lane_at(lane), 0),
+                Deed::Say(message) => self.outbox.say(message),
+                Deed::Free(segment) => {
+                    self.taken_back.remove(&segment);
+                }
+            }
+        }
+    }
+
+    /// What the device has done by now.
+    fn finish_jobs(&mut self, bridge: &Bridge, now: Duration) {
+        while let Some(at) = self.device.jobs.iter().position(|job| job.done <= now) {
+            let Job { slot, attached, .. } = self.device.jobs.remove(at);
+            let Some(dealings) = &mut self.dealings else { continue };
+            let deeds = match attached {
+                None => dealings.grants.detached(slot),
+                Some(_) if bridge.percent(5) => {
+                    let error = Error::with(Code::InsufficientMem, "no memory to be locked");
+                    dealings.grants.attached(slot, Err(error))
+                }
+                Some((at, segment)) => {
+                    assert_eq!(self.device.attached.insert(at, segment), None, "one at a place");
+                    dealings.grants.attached(slot, Ok(()))
+                }
+            };
+            self.carry_out(bridge, now, deeds);
+        }
+    }
+
+    /// A publication of this host has ended.
+    fn withdraw(&mut self, bridge: &Bridge, now: Duration, segment: SegmentName) {
+        let Some(dealings) = &mut self.dealings else { return };
+        let deeds = dealings.grants.withdraw(segment);
+        if !dealings.grants.is_free(segment) {
+            self.taken_back.insert(segment);
+        }
+        self.carry_out(bridge, now, deeds);
+    }
+
+    /// A connection of this host is over.
+    fn give_back(&mut self, bridge: &Bridge, number: u64) {
+        let Some(dealings) = &mut self.dealings else { return };
+        dealings.imports.remove(&number).expect("a connection");
+        let Over { lane, say } = dealings.asks.end(number).expect("given back once");
+        Through(bridge, self.number).store(control::lane_at(lane), 0);
+        self.outbox.say(say);
+    }
+
+    /// A process of this host asks for a segment of the other, gives up, or gives one back.
+    fn deal(&mut self, bridge: &Bridge) {
+        let known: Vec<Publication> = self.mirror.segments().cloned().collect();
+        let Some(dealings) =
+            self.dealings.as_mut().filter(|_| self.life.as_ref().is_some_and(|l| l.stage() == Stage::Open))
+        else {
+            return;
+        };
+        match bridge.below(4) {
+            0 => {
+                let imports: Vec<u64> = dealings.imports.keys().copied().collect();
+                if let Some(&number) = imports.get(bridge.below(imports.len())) {
+                    self.give_back(bridge, number);
+                }
+            }
+            1 if bridge.percent(30) => {
+                let asked: Vec<(u32, u64)> = dealings.asked.iter().map(|(&by, &(number, _))| (by, number)).collect();
+                if let Some(&(by, number)) = asked.get(bridge.below(asked.len())) {
+                    dealings.asks.abandon(number);
+                    dealings.asked.remove(&by);
+                    self.waiting.remove(&by);
+                }
+            }
+            _ => {
+                let Some(publication) = known.get(bridge.below(known.len())) else { return };
+                let permission = [Permission::Read, Permission::ReadWrite, Permission::None][bridge.below(3)];
+                let &Publication { segment, version, length, .. } = publication;
+                let node = self.nodes.first().unwrap();
+                self.askers += 1;
+                let wish = Wish { segment, version, length, node, pid: 1, permission };
+                let (number, message) = dealings.asks.ask(&wish, self.askers);
+                dealings.asked.insert(self.askers, (number, segment));
+                self.waiting.insert(self.askers);
+                self.outbox.say(message);
+            }
+        }
+    }
+
+    /// A message about a connection.
+    fn hear(&mut self, bridge: &Bridge, now: Duration, message: &Message) {
+        let dealings = self.dealings.as_mut().expect("they have met");
+        let deeds = match message {
+            &Message::Connect { number, segment, version, permission, .. } => {
+                match self.own.published.get(&segment).filter(|p| p.version == version) {
+                    Some(publication) => {
+                        dealings.grants.connect(number, segment, publication.length, permission).unwrap()
+                    }
+                    None => {
+                        let text = "it is not as you know it".to_owned();
+                        vec![Deed::Say(Message::Refused { number, code: Code::SegNotPublished, text })]
+                    }
+                }
+            }
+            &Message::Disconnect { number } => dealings.grants.disconnect(number).unwrap(),
+            answer => {
+                let asker = match dealings.asks.hear(answer).unwrap().expect("an answer") {
+                    Outcome::Granted { by, number, grant } => {
+                        dealings.imports.insert(number, (dealings.asked[&by].1, grant));
+                        self.granted += 1;
+                        Some(by)
+                    }
+                    Outcome::Refused { by, say, .. } => {
+                        say.into_iter().for_each(|say| self.outbox.say(say));
+                        by
+                    }
+                };
+                if let Some(asker) = asker {
+                    assert!(self.waiting.remove(&asker), "answered once");
+                    dealings.asked.remove(&asker);
+                }
+                return;
+            }
+        };
+        self.carry_out(bridge, now, deeds);
     }
 
     /// Something of this host changes, or it has something to say.
-    fn change(&mut self, bridge: &Bridge) {
+    fn change(&mut self, bridge: &Bridge, now: Duration) {
         let nodes: Vec<u32> = self.nodes.iter().collect();
         let node = nodes[bridge.below(nodes.len())];
         let known: Vec<SegmentName> = self.own.published.keys().copied().collect();
         let one = known.get(bridge.below(known.len())).copied();
         self.publications += 1;
         let number = self.publications;
-        let segment = match (bridge.below(6), one) {
+        let segment = match (bridge.below(12), one) {
             (0, _) => {
                 let count = bridge.below(4) as u32;
                 self.own.nodes.insert(node, Processes { count, pid: count * 7, uid: 1000 });
@@ -190,6 +389,7 @@ impl Host {
             }
             (1, Some(segment)) => {
                 self.own.published.remove(&segment);
+                self.withdraw(bridge, now, segment);
                 segment
             }
             (2, Some(segment)) => {
@@ -198,21 +398,17 @@ impl Host {
                 publication.modes = Vec::new();
                 segment
             }
-            (3, _) => {
-                if self.life.as_ref().is_some_and(|life| life.stage() == Stage::Open) {
-                    self.sent += 1;
-                    self.outbox.say(Message::Disconnect { number: self.sent });
-                }
-                return;
-            }
-            (4, Some(segment)) => {
-                // Withdrawn, and published anew before anybody was told.
-                let id = 1 + bridge.below(8) as u32;
-                let publication = self.own.published.get_mut(&segment).unwrap();
-                let node = publication.node;
-                (publication.number, publication.version) = (number, number);
-                if !self.own.published.values().any(|p| (p.node, p.id) == (node, id)) {
-                    self.own.published.get_mut(&segment).unwrap().id = id;
+            (5.., _) => return self.deal(bridge),
+            (3, Some(segment)) => {
+                // Withdrawn, and published anew before anybody was told; unless the exporter has to wait for its memory.
+                let publication = self.own.published.remove(&segment).expect("known");
+                self.withdraw(bridge, now, segment);
+                if !self.taken_back.contains(&segment) {
+                    let id = 1 + bridge.below(8) as u32;
+                    let is_free = |id| !self.own.published.values().any(|p| (p.node, p.id) == (publication.node, id));
+                    let id = if is_free(id) { id } else { publication.id };
+                    let anew = Publication { number, version: number, id, ..publication };
+                    self.own.published.insert(segment, anew);
                 }
                 segment
             }
@@ -233,26 +429,27 @@ impl Host {
     }
 
     /// Has its turn, if it is time; whether the other is to be rung.
-    fn turn(&mut self, bridge: &Bridge, now: Duration) -> bool {
+    fn turn(&mut self, bridge: &Bridge, now: Duration, calm: bool) -> bool {
         if now < self.stopped_until {
             return false;
         }
         if std::mem::take(&mut self.link_event) && self.life.is_some() {
-            self.end(End::Unanswered, now);
+            self.end(bridge, End::Unanswered, now);
         }
         if self.life.is_none() && now >= self.again_at {
             self.begin(bridge, now);
         }
-        match self.serve(bridge, now) {
+        self.finish_jobs(bridge, now);
+        match self.serve(bridge, now, calm) {
             Ok(ring) => ring,
             Err(end) => {
-                self.end(end, now);
+                self.end(bridge, end, now);
                 false
             }
         }
     }
 
-    fn serve(&mut self, bridge: &Bridge, now: Duration) -> Result<bool, End> {
+    fn serve(&mut self, bridge: &Bridge, now: Duration, calm: bool) -> Result<bool, End> {
         let (near, far) = (bridge.near(self.number), Through(bridge, self.number));
         let Some(life) = &mut self.life else { return Ok(false) };
         let mut ring = false;
@@ -261,23 +458,48 @@ impl Host {
             ring |= turn.ring;
             for told in turn.told {
                 match told {
-                    Told::Met(peer, _) => {
+                    Told::Met(peer, terms) => {
                         assert_eq!((peer.name, peer.nonce), (format!("host{}", 1 - self.number), [0; 2]));
                         self.outbox = Outbox::new(self.nodes, self.own.published.keys().copied());
-                    }
-                    Told::Said(Message::Disconnect { number }) => {
-                        assert_eq!(number, self.came + 1, "every request, once, in order");
-                        self.came = number;
+                        let grants = Grants::new(&terms, peer.window, Seals::new(self.boots.fresh().word()));
+                        let (asks, imports, asked) = (Asks::new(terms), BTreeMap::new(), BTreeMap::new());
+                        self.dealings = Some(Dealings { grants, asks, imports, asked });
                     }
                     Told::Said(message) => match self.mirror.hear(&message) {
-                        Ok(change) => assert!(change.is_some()),
+                        Ok(None) => self.hear(bridge, now, &message),
+                        Ok(Some(Change::Withdrawn(publication))) => {
+                            let dealings = self.dealings.as_mut().expect("they have met");
+                            for number in dealings.asks.withdrawn(publication.segment) {
+                                self.give_back(bridge, number);
+                            }
+                        }
+                        Ok(Some(_)) => {}
                         Err(error) => panic!("{error}: {message:?}"),
                     },
                     Told::Open => self.opened += 1,
                 }
             }
         }
+        let Some(life) = &mut self.life else { return Ok(ring) };
+        // Now and then there is no room, and what is to be said waits.
+        if !calm && bridge.percent(50) {
+            return Ok(ring);
+        }
         Ok(ring | life.tell(&mut self.outbox, &self.own, near, &far)?)
+    }
+
+    /// Whose seal holds reaches what is attached, the segment that was meant, which is published as far as is known.
+    fn check(&self, bridge: &Bridge, other: &Host) {
+        let imports = self.dealings.iter().flat_map(|dealings| dealings.imports.values());
+        for (segment, grant) in imports {
+            assert!(self.mirror.segment(*segment).is_some(), "an import of what is withdrawn");
+            let seal = Seal::from_word(grant.seal).expect("a seal");
+            let word = bridge.near(other.number).ours[control::SEALS + grant.slot as usize].load(Relaxed);
+            if seal.read(word) == Reading::Holds {
+                let attached = other.device.attached.get(&grant.offset);
+                assert_eq!(attached, Some(segment), "a seal holds of what is not attached");
+            }
+        }
     }
 }
 
@@ -297,7 +519,7 @@ fn siege(seed: u64) -> [Host; 2] {
         now += Duration::from_millis(bridge.below(10) as u64);
         if calm {
             bridge.up.set(true);
-        } else if bridge.percent(if bridge.up.get() { 2 } else { 20 }) {
+        } else if bridge.percent(if bridge.up.get() { 1 } else { 20 }) {
             if bridge.up.get() {
                 bridge.go();
                 // Nobody may be told, where it is back soon enough.
@@ -314,14 +536,19 @@ fn siege(seed: u64) -> [Host; 2] {
             if !calm && bridge.percent(1) {
                 // Its agent is killed, and another one started.
                 (host.life, host.again_at, host.mirror) = (None, now, Mirror::new(64));
+                // Its processes end with it.
+                (host.dealings, host.waiting) = (None, BTreeSet::new());
+                host.taken_back.clear();
             }
-            if !calm && bridge.percent(40) {
-                host.change(&bridge);
+            if !calm && bridge.percent(80) {
+                host.change(&bridge, now);
             }
-            let ring = host.turn(&bridge, now);
+            let ring = host.turn(&bridge, now, calm);
             // Lost, or early: what was stored may be on its way still.
             hosts[1 - at].rung |= ring && bridge.percent(70);
             bridge.deliver(at, bridge.below(20));
+            hosts[0].check(&bridge, &hosts[1]);
+            hosts[1].check(&bridge, &hosts[0]);
         }
     }
     hosts
@@ -330,7 +557,7 @@ fn siege(seed: u64) -> [Host; 2] {
 #[test]
 fn each_comes_to_know_the_other() {
     let seeds = if cfg!(miri) { 1 } else { 60 };
-    let (mut ends, mut opened) = (Vec::new(), 0);
+    let (mut ends, mut opened, mut granted) = (Vec::new(), 0, 0);
     for seed in 0..seeds {
         let hosts = siege(seed);
         for (host, other) in [(&hosts[0], &hosts[1]), (&hosts[1], &hosts[0])] {
@@ -342,6 +569,18 @@ fn each_comes_to_know_the_other() {
             }
             let known: Vec<&Publication> = host.mirror.segments().collect();
             assert_eq!(known, other.own.published.values().collect::<Vec<_>>(), "{told}");
+            assert!(host.waiting.is_empty() && host.device.jobs.is_empty(), "{told}");
+            assert_eq!(host.taken_back, BTreeSet::new(), "{told}");
+            let (has, gives) = (host.dealings.as_ref().unwrap(), other.dealings.as_ref().unwrap());
+            let numbers: BTreeSet<u64> = has.asks.connections().collect();
+            assert!(!has.asks.is_waiting(), "{told}");
+            assert_eq!(numbers, has.imports.keys().copied().collect(), "{told}");
+            assert_eq!(numbers, gives.grants.connections().collect(), "{told}");
+            let reached: BTreeSet<u64> = has.imports.values().map(|(_, grant)| grant.offset).collect();
+            assert_eq!(reached, other.device.attached.keys().copied().collect(), "{told}");
+            let lanes: BTreeSet<u32> = has.imports.values().map(|(_, grant)| grant.lane).collect();
+            assert_eq!(lanes.len(), has.imports.len(), "{told}");
+            granted += host.granted;
             ends.extend(host.ends.iter().cloned());
             opened += host.opened;
         }
@@ -350,5 +589,5 @@ fn each_comes_to_know_the_other() {
     let seen = |end: fn(&End) -> bool| ends.iter().any(end);
     assert!(seen(|e| *e == End::Unanswered) && seen(|e| *e == End::Another), "{ends:?}");
     assert!(seen(|e| matches!(e, End::Damaged(_))), "{ends:?}");
-    assert!(opened > 4 * seeds as u32, "{opened}");
+    assert!(opened > 4 * seeds as u32 && granted > 10 * seeds as u32, "{opened} {granted}");
 }

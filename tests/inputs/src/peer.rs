@@ -1,13 +1,18 @@
 //! What the agent of another host says and stores: it is refused, or within what was agreed on.
 
 use crate::script::Script;
+use rsm_core::Result;
+use rsm_core::access::Permission;
+use rsm_core::message::SegmentName;
+use rsm_core::peer::asks::{Asks, Outcome, Wish};
+use rsm_core::peer::grants::{Deed, Grants};
 use rsm_core::peer::hello::{self, Hello, VERSION};
 use rsm_core::peer::life::{Life, Told};
-use rsm_core::peer::message::Message;
+use rsm_core::peer::message::{Message, Terms};
 use rsm_core::peer::mirror::Mirror;
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::peer::ring::Producer;
-use rsm_core::peer::seal::Seal;
+use rsm_core::peer::seal::{Seal, Seals};
 use rsm_core::peer::tag::Key;
 use rsm_core::peer::{Far, Near, control};
 use rsm_core::sync::AtomicU64;
@@ -59,6 +64,57 @@ fn hello(nodes: &str, boot: u64) -> Hello {
     }
 }
 
+/// What each has of the other.
+struct Dealings {
+    terms: Terms,
+    grants: Grants,
+    asks: Asks<()>,
+}
+
+impl Dealings {
+    /// With something asked for.
+    fn new(terms: Terms) -> Dealings {
+        let mut asks = Asks::new(terms);
+        for permission in [Permission::Read, Permission::ReadWrite] {
+            let segment = SegmentName { row: 0, incarnation: 1 };
+            asks.ask(&Wish { segment, version: 1, length: 4096, node: 1, pid: 1, permission }, ());
+        }
+        Dealings { terms, grants: Grants::new(&terms, terms.window, Seals::new(1)), asks }
+    }
+
+    fn hear(&mut self, message: &Message) -> Result<()> {
+        let mut deeds = match *message {
+            Message::Connect { number, segment, permission, .. } => {
+                self.grants.connect(number, segment, 4096, permission)?
+            }
+            Message::Disconnect { number } => self.grants.disconnect(number)?,
+            Message::Withdrawn { segment } => {
+                for number in self.asks.withdrawn(segment) {
+                    assert!(self.asks.end(number).is_some(), "given back once");
+                }
+                return Ok(());
+            }
+            _ => {
+                if let Some(Outcome::Granted { grant, .. }) = self.asks.hear(message)? {
+                    assert_eq!(grant.check(4096, &self.terms), Ok(()), "in the window");
+                }
+                return Ok(());
+            }
+        };
+        // The bridge is done at once.
+        while let Some(deed) = deeds.pop() {
+            match deed {
+                Deed::Attach { slot, .. } => deeds.extend(self.grants.attached(slot, Ok(()))),
+                Deed::Detach { slot, .. } => deeds.extend(self.grants.detached(slot)),
+                Deed::Say(said) => assert!(said.encode().is_ok()),
+                Deed::Seal { .. } | Deed::Break { .. } | Deed::ClearLane { .. } | Deed::Free(_) => {}
+            }
+        }
+        assert!(self.grants.connections().count() <= control::SLOTS as usize);
+        Ok(())
+    }
+}
+
 /// An agent meets another, which then does what the input says.
 pub fn run(data: &[u8]) {
     read(data);
@@ -70,7 +126,7 @@ pub fn run(data: &[u8]) {
     let (mut now, mut mirror) = (Duration::ZERO, Mirror::new(MOST));
     let mut life = Life::begin(me, here.near(), now);
     let mut script = Script::new(data);
-    let mut terms = None;
+    let (mut terms, mut dealings) = (None, None);
     loop {
         let turn = match life.turn(here.near(), &there, now) {
             Ok(turn) => turn,
@@ -82,14 +138,17 @@ pub fn run(data: &[u8]) {
         assert!(turn.told.len() <= 66, "a turn ends");
         for told in turn.told {
             match told {
-                Told::Met(_, agreed) => terms = Some(agreed),
+                Told::Met(_, agreed) => {
+                    terms = Some(agreed);
+                    dealings = Some(Dealings::new(agreed));
+                }
                 Told::Open => {}
                 Told::Said(message) => {
                     let terms = terms.as_ref().expect("they have met");
                     assert_eq!(message.check(terms), Ok(()), "only what may be said");
-                    if let Err(error) = mirror.hear(&message)
-                        && life.refuse(&error).is_err()
-                    {
+                    let heard =
+                        mirror.hear(&message).and_then(|_| dealings.as_mut().expect("they have met").hear(&message));
+                    if heard.is_err_and(|error| life.refuse(&error).is_err()) {
                         return;
                     }
                 }
