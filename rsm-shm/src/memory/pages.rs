@@ -5,8 +5,8 @@ use super::fence;
 use super::memfd::{self, Sealing};
 use super::region::Region;
 use rsm_core::access::Permission;
-use rsm_core::peer::control::{OURS_WORDS, THEIRS_WORDS};
-use rsm_core::peer::{Far, Near};
+use rsm_core::peer::control::{self, OURS_WORDS, THEIRS_WORDS};
+use rsm_core::peer::{Far, Near, UNANSWERED};
 use rsm_core::sync::{AtomicU64, Ordering::Relaxed, acquire};
 use rsm_core::{Code, Error, Result};
 use std::os::fd::{AsFd, OwnedFd};
@@ -117,10 +117,30 @@ impl Far for FarPages {
     }
 }
 
+/// The seals of another host, for an importer of this one.
+#[derive(Debug)]
+pub struct SealPages(Words);
+
+impl SealPages {
+    /// Maps what an agent handed out.
+    ///
+    /// # Errors
+    /// INTERNAL_ERROR when it is no such memory; INSUFFICIENT_MEM.
+    pub fn open(fd: impl AsFd) -> Result<SealPages> {
+        memfd::check_solid(&fd, (OURS_WORDS * WORD) as u64)?;
+        Ok(SealPages(Words::map(fd, OURS_WORDS, Permission::Read)?))
+    }
+
+    /// Loads the word where the seal of a slot stands; all-ones for a slot that there is not.
+    pub fn load(&self, slot: u32) -> u64 {
+        // Acquire: through a window, loads are in order.
+        self.0.words().get(control::seal_at(slot)).map_or(UNANSWERED, acquire)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rsm_core::peer::control;
 
     #[test]
     fn each_word_has_one_writer() {
@@ -130,6 +150,9 @@ mod tests {
         near.near().ours[7].store(9, Relaxed);
         far.store(control::theirs(5), 8);
         far.fence();
+        near.near().ours[control::seal_at(3)].store(77, Relaxed);
+        let seals = SealPages::open(&ours).unwrap();
+        assert_eq!((seals.load(3), seals.load(u32::MAX)), (77, UNANSWERED));
         assert_eq!((far.load(control::ours(7)), far.load(control::theirs(5))), (9, 8));
         assert_eq!(near.near().theirs[5].load(Relaxed), 8);
         // What it may only read cannot be mapped for more.

@@ -2,6 +2,7 @@
 //!
 //! An agent that dies or stands still is a process of its own: this program, told so by its environment.
 
+mod hosts;
 mod side;
 
 use libtest_mimic::{Arguments, Trial};
@@ -23,14 +24,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 const ENV_BRIDGE: &str = "RSM_TEST_BRIDGE";
+/// The other process is a whole host, with memory.
+const ENV_HOST: &str = "RSM_TEST_HOST";
 const ENV_UID: &str = "RSM_TEST_UID";
 
 fn main() {
     if let Ok(bridge) = std::env::var(ENV_BRIDGE) {
-        return play(&bridge);
+        return if std::env::var_os(ENV_HOST).is_some() { hosts::play(&bridge) } else { play(&bridge) };
     }
     let arguments = Arguments::from_args();
-    let tests: [(&str, fn()); 10] = [
+    let tests: [(&str, fn()); 14] = [
         ("agents_meet_and_know_each_other", agents_meet_and_know_each_other),
         ("what_changes_is_told", what_changes_is_told),
         ("a_peer_that_closes_says_why", a_peer_that_closes_says_why),
@@ -41,6 +44,10 @@ fn main() {
         ("another_user_is_turned_away", another_user_is_turned_away),
         ("who_is_no_agent_is_let_go", who_is_no_agent_is_let_go),
         ("memory_reaches_across_as_it_is_offered", memory_reaches_across_as_it_is_offered),
+        ("a_put_across_is_vouched_for_until_it_is_withdrawn", hosts::a_put_across_is_vouched_for_until_it_is_withdrawn),
+        ("who_may_not_connect_is_told_why", hosts::who_may_not_connect_is_told_why),
+        ("a_dead_importer_leaves_nothing", hosts::a_dead_importer_leaves_nothing),
+        ("a_dead_exporter_is_missed", hosts::a_dead_exporter_is_missed),
     ];
     let trials = tests.into_iter().map(|(name, run)| {
         Trial::test(name, move || {
@@ -99,11 +106,18 @@ struct Other {
 
 impl Other {
     fn start(bridge: &str, uid: Option<u32>) -> Other {
+        let environment = uid.map(|uid| (ENV_UID, uid.to_string()));
+        Other::start_with(bridge, environment)
+    }
+
+    /// A whole host.
+    fn start_host(bridge: &str) -> Other {
+        Other::start_with(bridge, Some((ENV_HOST, String::new())))
+    }
+
+    fn start_with(bridge: &str, environment: Option<(&str, String)>) -> Other {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.env(ENV_BRIDGE, bridge).stdout(Stdio::piped());
-        if let Some(uid) = uid {
-            command.env(ENV_UID, uid.to_string());
-        }
+        command.env(ENV_BRIDGE, bridge).envs(environment).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let says = BufReader::new(child.stdout.take().unwrap());
         let mut other = Other { child, says };
@@ -321,7 +335,7 @@ fn memory_reaches_across_as_it_is_offered() {
     memfd::seal(&memory, Sealing::Size).unwrap();
     assert!(lease::only_original(&memory).unwrap());
     let refused = |result: rsm_core::Result<_>, code: Code| assert_eq!(result.unwrap_err().code(), code);
-    let carrier = one.peering.device();
+    let carrier = &mut one.peering;
     for (at, length) in [(0, page), (CONTROL_BYTES + 1, page), (CONTROL_BYTES, 0), (1 << 40, page), (u64::MAX, 2)] {
         refused(carrier.attach(at, memory.as_fd(), length, Permission::Read).map(drop), Code::BadLength);
     }
@@ -336,8 +350,8 @@ fn memory_reaches_across_as_it_is_offered() {
         [carrier.done(), carrier.done(), carrier.done()],
         [Some((jobs[0], Ok(()))), Some((jobs[1], Ok(()))), None]
     );
-    until("it arrives", &mut [&mut other], |s| s[0].peering.is_reached(write, 2 * page));
-    let importer = other.peering.device();
+    until("it arrives", &mut [&mut other], |s| s[0].peering.reach(write, 2 * page, Permission::None).is_ok());
+    let importer = &mut other.peering;
     refused(importer.reach(read, 2 * page, Permission::ReadWrite).map(drop), Code::PermDenied);
     refused(importer.reach(read, 3 * page, Permission::Read).map(drop), Code::RemoteNodeUnreachable);
     refused(importer.reach(read + page, page, Permission::Read).map(drop), Code::RemoteNodeUnreachable);
@@ -349,17 +363,17 @@ fn memory_reaches_across_as_it_is_offered() {
     assert_eq!(&seen, b"across");
     assert!(rustix::io::pwrite(&reads.memory, b"no", 0).is_err(), "offered for reading");
     assert!(!lease::only_original(&memory).unwrap());
-    let carrier = one.peering.device();
+    let carrier = &mut one.peering;
     carrier.detach(read).unwrap();
     carrier.detach(write).unwrap();
     refused(carrier.detach(write).map(drop), Code::BadAddr);
-    until("it is gone", &mut [&mut other], |s| !s[0].peering.is_reached(write, 2 * page));
+    until("it is gone", &mut [&mut other], |s| s[0].peering.reach(write, 2 * page, Permission::None).is_err());
     assert!(!lease::only_original(&memory).unwrap(), "the importer has it still");
     drop((writes, reads));
     assert!(lease::only_original(&memory).unwrap(), "the kernel knows of nobody, in either agent");
     // Everything offered ends with the link.
-    one.peering.device().attach(read, memory.as_fd(), page, Permission::Read).unwrap();
-    until("it arrives", &mut [&mut other], |s| s[0].peering.is_reached(read, page));
+    one.peering.attach(read, memory.as_fd(), page, Permission::Read).unwrap();
+    until("it arrives", &mut [&mut other], |s| s[0].peering.reach(read, page, Permission::None).is_ok());
     drop(one);
     until("it is gone", &mut [&mut other], |s| !s[0].ends.is_empty());
     assert!(lease::only_original(&memory).unwrap());

@@ -70,6 +70,8 @@ pub struct Local {
     /// To the peer, which was sent our pages.
     socket: Option<OwnedFd>,
     far: Option<FarPages>,
+    /// What the peer lets this host read.
+    seals: Option<OwnedFd>,
     ours: BTreeMap<u64, Offered>,
     theirs: BTreeMap<u64, Offered>,
     done: VecDeque<(Job, Result<()>)>,
@@ -103,6 +105,7 @@ impl Local {
             near: NearPages::create()?,
             socket: None,
             far: None,
+            seals: None,
             ours: BTreeMap::new(),
             theirs: BTreeMap::new(),
             done: VecDeque::new(),
@@ -207,6 +210,7 @@ impl Local {
             (kind::RING, []) => self.stir.rung = true,
             (kind::PAGES, [ours, theirs]) if self.far.is_none() => {
                 self.far = Some(FarPages::open(ours, theirs)?);
+                self.seals = packet.descriptors.into_iter().next();
                 self.stir.rung = true;
             }
             (kind::ATTACH, [_]) => {
@@ -243,7 +247,7 @@ impl Local {
 
     fn let_go(&mut self) {
         self.offered = false;
-        self.far = None;
+        (self.far, self.seals) = (None, None);
         // Closing takes it out of the epoll set: nobody else has it.
         self.socket = None;
         self.ours.clear();
@@ -346,6 +350,12 @@ impl Device for Local {
 
     fn far(&self) -> Option<&FarPages> {
         self.far.as_ref()
+    }
+
+    fn seals(&self) -> Result<OwnedFd> {
+        self.peer()?;
+        let none = || Error::with(Code::ConnAborted, "there is no peer, whose seals could be loaded");
+        memfd::reopen(self.seals.as_ref().ok_or_else(none)?, Permission::Read)
     }
 
     fn ring(&self) {

@@ -7,12 +7,14 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | [`host`] | the other host as its agent knows it: what it has, what is wanted of it, what it was given |
 //! | [`paged`] | the peering of every fabric that has a window: control pages, rings and doorbells of a [`Device`] |
 //! | [`local`] | a device between two agents of one machine |
 //!
 //! Whatever comes across is an allegation: what [`News`] carry has passed the checks of form, and is about what the peer may
 //! speak of.
 
+pub mod host;
 pub mod local;
 pub mod paged;
 
@@ -21,6 +23,7 @@ use rsm_core::peer::hello::Hello;
 use rsm_core::peer::life::{End, Stage};
 use rsm_core::peer::message::{Message, Terms};
 use rsm_core::peer::outbox::{Facts, Outbox};
+use rsm_core::peer::seal::Seal;
 use rsm_core::peer::{Far, Near};
 use rsm_core::{Error, Result};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -49,6 +52,21 @@ pub trait Peering {
 
     /// Something that [`take`](Self::take) gave makes no sense beside what was said before. Too many of these end it.
     fn refuse(&mut self, error: &Error);
+
+    /// Stores the seal of a slot, which is granted next.
+    fn seal(&mut self, slot: u32, seal: Seal);
+
+    /// Breaks the seal of a slot: what is done next comes after every store that a verdict vouched for.
+    fn break_seal(&mut self, slot: u32, dead: Seal);
+
+    /// Stores 0 into the peer's word of a lane, before whatever is sent next.
+    fn clear_lane(&mut self, lane: u32);
+
+    /// The peer's seals, for an importer to load.
+    ///
+    /// # Errors
+    /// CONN_ABORTED without a peer, INSUFFICIENT_RESOURCES without a descriptor.
+    fn seals(&self) -> Result<OwnedFd>;
 
     /// Ends it, and tells the peer why if it listens. It may begin again by itself.
     fn close(&mut self, why: &str);
@@ -147,6 +165,12 @@ pub trait Device: Carrier {
 
     /// The other host's; `None` without a peer.
     fn far(&self) -> Option<&Self::Far>;
+
+    /// The peer's seals, for an importer to load.
+    ///
+    /// # Errors
+    /// As [`Peering::seals`].
+    fn seals(&self) -> Result<OwnedFd>;
 
     /// Rings the peer. A hint: it may be lost.
     fn ring(&self);

@@ -1,17 +1,20 @@
 //! The peering of a device that has a window: a [`Life`] after the other over its control pages.
 
-use super::{Device, News, Peering};
+use super::{Carrier, Device, Job, Limits, News, Peering, Reach};
 use crate::address::random_secret;
 use crate::memory::page_size;
 use rsm_core::Result;
 use rsm_core::access::Permission;
+use rsm_core::peer::Far;
+use rsm_core::peer::control::{lane_at, seal_at};
 use rsm_core::peer::hello::{Hello, VERSION};
 use rsm_core::peer::life::{End, Life, REST, Stage, Told};
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::peer::outbox::{Facts, Outbox};
-use rsm_core::peer::seal::Seals;
+use rsm_core::peer::seal::{Seal, Seals, break_seal};
+use rsm_core::sync::Ordering::Relaxed;
 use std::collections::VecDeque;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// What an agent says of its host.
@@ -51,16 +54,6 @@ impl<D: Device> Paged<D> {
         let epoch = Instant::now();
         let (news, numbers) = (VecDeque::new(), Seals::new(seed));
         Ok(Paged { host, device, numbers, life: None, news, epoch, again_at: epoch, trouble: None })
-    }
-
-    /// The device, to carry memory.
-    pub fn device(&mut self) -> &mut D {
-        &mut self.device
-    }
-
-    /// Whether the other host offers so much memory there.
-    pub fn is_reached(&self, at: u64, length: u64) -> bool {
-        self.device.reach(at, length, Permission::None).is_ok()
     }
 
     fn now(&self) -> Duration {
@@ -138,6 +131,24 @@ impl<D: Device> Paged<D> {
     }
 }
 
+impl<D: Device> Carrier for Paged<D> {
+    fn limits(&self) -> Limits {
+        self.device.limits()
+    }
+    fn attach(&mut self, at: u64, memory: BorrowedFd<'_>, length: u64, access: Permission) -> Result<Job> {
+        self.device.attach(at, memory, length, access)
+    }
+    fn detach(&mut self, at: u64) -> Result<Job> {
+        self.device.detach(at)
+    }
+    fn done(&mut self) -> Option<(Job, Result<()>)> {
+        self.device.done()
+    }
+    fn reach(&self, at: u64, length: u64, permission: Permission) -> Result<Reach> {
+        self.device.reach(at, length, permission)
+    }
+}
+
 impl<D: Device> Peering for Paged<D> {
     fn take(&mut self) -> Option<News> {
         if self.news.is_empty()
@@ -161,6 +172,25 @@ impl<D: Device> Peering for Paged<D> {
         if let Some(Err(end)) = self.life.as_mut().map(|life| life.refuse(error)) {
             self.end(end);
         }
+    }
+
+    fn seal(&mut self, slot: u32, seal: Seal) {
+        // Relaxed: what tells the peer of it comes after a fence.
+        self.device.near().ours[seal_at(slot)].store(seal.word(), Relaxed);
+    }
+
+    fn break_seal(&mut self, slot: u32, dead: Seal) {
+        break_seal(&self.device.near().ours[seal_at(slot)], dead);
+    }
+
+    fn clear_lane(&mut self, lane: u32) {
+        if let Some(far) = self.device.far() {
+            far.store(lane_at(lane), 0);
+        }
+    }
+
+    fn seals(&self) -> Result<OwnedFd> {
+        self.device.seals()
     }
 
     fn close(&mut self, why: &str) {
