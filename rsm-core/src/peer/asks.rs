@@ -44,16 +44,6 @@ pub enum Outcome<T> {
     },
 }
 
-/// What is to be done when a connection is over.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Over {
-    /// Lane into whose word at the other host 0 is stored, before anything is said: it may be given to another connection
-    /// then. Nobody here stores anything else there any more.
-    pub lane: u32,
-    /// To be said.
-    pub say: Message,
-}
-
 /// What is wanted, for a process of this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wish {
@@ -77,8 +67,7 @@ pub struct Asks<T> {
     terms: Terms,
     next: u64,
     asked: BTreeMap<u64, Asked<T>>,
-    /// With their lanes.
-    granted: BTreeMap<u64, (SegmentName, u32)>,
+    granted: BTreeMap<u64, SegmentName>,
 }
 
 impl<T> Asks<T> {
@@ -129,7 +118,7 @@ impl<T> Asks<T> {
         };
         Ok(Some(match (fine, by) {
             (Ok(()), Some(by)) => {
-                self.granted.insert(*number, (segment, grant.lane));
+                self.granted.insert(*number, segment);
                 Outcome::Granted { by, number: *number, grant }
             }
             (fine, by) => {
@@ -139,17 +128,17 @@ impl<T> Asks<T> {
         }))
     }
 
-    /// A connection is over: cut, given back, its holder ended. `None` when it was over already.
-    pub fn end(&mut self, number: u64) -> Option<Over> {
-        let (_, lane) = self.granted.remove(&number)?;
-        Some(Over { lane, say: Message::Disconnect { number } })
+    /// A connection is over: cut, given back, its holder ended. Gives what is to be said; nobody posts by its lane any more.
+    /// `None` when it was over already.
+    pub fn end(&mut self, number: u64) -> Option<Message> {
+        self.granted.remove(&number).map(|_| Message::Disconnect { number })
     }
 
     /// A segment of the other host was withdrawn. Gives the connections to it, each of which is to be cut and
     /// [`end`](Self::end)ed; what is on its way is refused when it comes.
     pub fn withdrawn(&mut self, segment: SegmentName) -> Vec<u64> {
         self.asked.values_mut().filter(|asked| asked.segment == segment).for_each(|asked| asked.gone = true);
-        self.granted.iter().filter(|(_, (to, _))| *to == segment).map(|(&number, _)| number).collect()
+        self.granted.iter().filter(|(_, to)| **to == segment).map(|(&number, _)| number).collect()
     }
 
     /// Connections that stand.
@@ -220,8 +209,7 @@ mod tests {
         let Some(Outcome::Refused { by: Some("late"), error, say }) = outcome else { panic!() };
         assert_eq!((error.code(), say), (Code::SegNotPublished, given_back(late)));
         assert_eq!(asks.connections().collect::<Vec<_>>(), [numbers[0]]);
-        let over = Over { lane: 1, say: Message::Disconnect { number: numbers[0] } };
-        assert_eq!((asks.end(numbers[0]), asks.end(numbers[0])), (Some(over), None));
+        assert_eq!((asks.end(numbers[0]), asks.end(numbers[0])), (given_back(numbers[0]), None));
         assert_eq!(asks.hear(&Message::Synced).unwrap(), None);
         assert!(asks.is_waiting());
         let told = asks.close("it does not answer");

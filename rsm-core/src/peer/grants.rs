@@ -58,11 +58,6 @@ pub enum Deed {
         /// Place in the window.
         at: u64,
     },
-    /// Store 0 into the other host's word of a lane: a connection begins with it.
-    ClearLane {
-        /// Which.
-        lane: u32,
-    },
     /// Tell the other host.
     Say(Message),
     /// Nothing of a segment is attached any more.
@@ -195,7 +190,6 @@ impl Grants {
         let Some(&Connection { lane, slot: Some(slot) }) = self.connections.get(&number) else { return };
         let Some(there) = self.slots.get(&slot) else { return };
         let grant = Grant { offset: there.at, slot, seal: there.seal.word(), lane };
-        deeds.push(Deed::ClearLane { lane });
         deeds.push(Deed::Say(Message::Granted { number, grant }));
     }
 
@@ -324,6 +318,11 @@ impl Grants {
         self.connections.keys().copied()
     }
 
+    /// Whether the other host has a connection that was not withdrawn.
+    pub fn stands(&self, number: u64) -> bool {
+        self.connections.get(&number).is_some_and(|connection| connection.slot.is_some())
+    }
+
     /// Nobody uses a slot any more, or may.
     fn close(&mut self, slot: u32, deeds: &mut Vec<Deed>) {
         let Some(there) = self.slots.get_mut(&slot) else { return };
@@ -430,7 +429,7 @@ mod tests {
         assert_eq!(grants.detached(1), [Deed::Free(name(1))]);
         assert!(grants.is_free(name(1)) && grants.is_empty());
         // What was cut off has its lane until it is given back.
-        assert_eq!(grants.connections().collect::<Vec<_>>(), [1]);
+        assert_eq!((grants.connections().collect::<Vec<_>>(), grants.stands(1)), (vec![1], false));
         assert_eq!(grants.disconnect(1), Ok(Vec::new()));
     }
 

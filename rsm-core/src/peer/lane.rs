@@ -3,7 +3,9 @@
 //! Nothing can be added to across a bridge, so what crosses is a count that only grows. The *outgoing* count is on the
 //! poster's host, where all who post to a far bell raise it, each by an exchange of its own. Who has raised it stores it
 //! into the *lane*, a word of the other host's control pages. The other agent adds what is new, by the difference to what it
-//! has *seen*, to the real bell. A lane belongs to one connection and begins at 0 with each, so no signal reaches another.
+//! has *seen*, to the real bell. A lane belongs to one connection at a time. Its counts go on from one to the next: what is new
+//! when a connection ends is taken for that one, before the lane is given to another, so no signal is lost and none reaches
+//! another connection.
 //!
 //! A post that does not accumulate is counted apart: whether something is pending is known where the waiter is.
 //!

@@ -2,7 +2,7 @@
 //! other, or kills it. Whatever happens: whose seal holds reaches memory that is attached, every request is answered once,
 //! and once it is left alone each knows the other's state, and what the other has of it.
 
-use super::asks::{Asks, Outcome, Over, Wish};
+use super::asks::{Asks, Outcome, Wish};
 use super::grants::{Deed, Grants};
 use super::hello::{Hello, VERSION};
 use super::life::tests::pages;
@@ -249,7 +249,6 @@ impl Host {
                     let done = now + Duration::from_millis(bridge.below(60) as u64);
                     self.device.jobs.push(Job { done, slot, attached: None });
                 }
-                Deed::ClearLane { lane } => Through(bridge, self.number).store(control::lane_at(lane), 0),
                 Deed::Say(message) => self.outbox.say(message),
                 Deed::Free(segment) => {
                     self.taken_back.remove(&segment);
@@ -289,12 +288,10 @@ impl Host {
     }
 
     /// A connection of this host is over.
-    fn give_back(&mut self, bridge: &Bridge, number: u64) {
+    fn give_back(&mut self, number: u64) {
         let Some(dealings) = &mut self.dealings else { return };
         dealings.imports.remove(&number).expect("a connection");
-        let Over { lane, say } = dealings.asks.end(number).expect("given back once");
-        Through(bridge, self.number).store(control::lane_at(lane), 0);
-        self.outbox.say(say);
+        self.outbox.say(dealings.asks.end(number).expect("given back once"));
     }
 
     /// A process of this host asks for a segment of the other, gives up, or gives one back.
@@ -309,7 +306,7 @@ impl Host {
             0 => {
                 let imports: Vec<u64> = dealings.imports.keys().copied().collect();
                 if let Some(&number) = imports.get(bridge.below(imports.len())) {
-                    self.give_back(bridge, number);
+                    self.give_back(number);
                 }
             }
             1 if bridge.percent(30) => {
@@ -470,7 +467,7 @@ impl Host {
                         Ok(Some(Change::Withdrawn(publication))) => {
                             let dealings = self.dealings.as_mut().expect("they have met");
                             for number in dealings.asks.withdrawn(publication.segment) {
-                                self.give_back(bridge, number);
+                                self.give_back(number);
                             }
                         }
                         Ok(Some(_)) => {}

@@ -6,6 +6,7 @@ use rsm_core::access::{AccessEntry, Level, Permission};
 use rsm_core::generation::{EndCause, Generation};
 use rsm_core::message::SegmentName;
 use rsm_core::peer::asks::Wish;
+use rsm_core::peer::lane::Counts;
 use rsm_core::peer::message::{Grant, Processes, Publication};
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::peer::outbox::Facts;
@@ -14,7 +15,7 @@ use rsm_core::registry::{LinkState, LinkWord};
 use rsm_core::sync::AtomicU64;
 use rsm_core::verdict::{self, Snapshot, Window};
 use rsm_core::{Code, Error, Result};
-use rsm_shm::agent::far::host::{Estate, Event, FarHost};
+use rsm_shm::agent::far::host::{At, Estate, Event, FarHost};
 use rsm_shm::agent::far::local::Local;
 use rsm_shm::agent::far::paged::{self, Paged};
 use rsm_shm::agent::far::{Carrier, Peering, Reach};
@@ -278,6 +279,66 @@ pub(crate) fn who_may_not_connect_is_told_why() {
         _ => None,
     };
     assert_eq!(other.event(answered), Some(Code::RemoteNodeUnreachable));
+}
+
+const SIGNAL: Counts = Counts { signals: 1, singles: 0 };
+
+/// Adds up what has come to an end of a connection until it is so much.
+fn signalled(hosts: &mut [&mut Host], at: usize, end: At, number: u64, expected: Counts) {
+    let mut sum = Counts::default();
+    until("it is signalled", hosts, |h| {
+        let mine = |event: &Event<u32>| match event {
+            Event::Signalled { end: e, number: n, counts } if (*e, *n) == (end, number) => Some(*counts),
+            _ => None,
+        };
+        while let Some(counts) = h[at].event(mine) {
+            sum = sum.plus(counts);
+        }
+        (sum == expected).then_some(())
+    });
+}
+
+pub(crate) fn signals_cross_and_reach_the_connection_meant() {
+    let bridge = bridge("signals");
+    let (mut one, mut other) = (Host::new(&bridge, "1-2"), Host::new(&bridge, "3-4"));
+    one.publish(Level::Guarded, &[3]);
+    until("they meet", &mut [&mut one, &mut other], |h| h[1].event(open));
+    other.ask(1, 3, Permission::ReadWrite).unwrap();
+    let (first, grant) = until("it is granted", &mut [&mut one, &mut other], |h| h[1].event(granted(1)));
+    let import = Import::new(&other, grant, Permission::ReadWrite);
+    assert_eq!(import.put(b"data"), Ok(()));
+    let mixed = Counts { signals: 3, singles: 1 };
+    other.far.post(At::Import, first, mixed).unwrap();
+    one.far.post(At::Export, first, SIGNAL).unwrap();
+    one.far.post(At::Export, first, SIGNAL).unwrap();
+    signalled(&mut [&mut one, &mut other], 0, At::Export, first, mixed);
+    assert_eq!(&bytes_of(one.memory()), b"data", "what was put before is there");
+    signalled(&mut [&mut one, &mut other], 1, At::Import, first, SIGNAL.plus(SIGNAL));
+    // The last signals of a connection, then another one by the same lane.
+    other.far.post(At::Import, first, SIGNAL).unwrap();
+    other.far.post(At::Import, first, SIGNAL).unwrap();
+    other.far.give_back(first);
+    assert_eq!(other.far.post(At::Import, first, SIGNAL).unwrap_err().code(), Code::ConnAborted);
+    signalled(&mut [&mut one, &mut other], 0, At::Export, first, SIGNAL.plus(SIGNAL));
+    other.ask(2, 3, Permission::Read).unwrap();
+    let (second, again) = until("it is granted", &mut [&mut one, &mut other], |h| h[1].event(granted(2)));
+    assert_eq!(again.lane, grant.lane);
+    other.far.post(At::Import, second, SIGNAL).unwrap();
+    one.far.post(At::Export, second, SIGNAL).unwrap();
+    signalled(&mut [&mut one, &mut other], 0, At::Export, second, SIGNAL);
+    signalled(&mut [&mut one, &mut other], 1, At::Import, second, SIGNAL);
+    // Withdrawn: what is posted before the other host knows is nobody's.
+    let (_memory, _) = one.land.segments.remove(&SEGMENT).unwrap();
+    one.far.withdraw(&one.land, SEGMENT);
+    assert_eq!(one.far.post(At::Export, second, SIGNAL).unwrap_err().code(), Code::ConnAborted);
+    other.far.post(At::Import, second, SIGNAL).unwrap();
+    let cut = |event: &Event<u32>| matches!(event, Event::Cut(_)).then_some(());
+    until("it is cut", &mut [&mut one, &mut other], |h| h[1].event(cut));
+    let free = |event: &Event<u32>| (*event == Event::Free(SEGMENT)).then_some(());
+    until("it is free", &mut [&mut one, &mut other], |h| h[0].event(free));
+    assert_eq!(other.far.post(At::Import, second, SIGNAL).unwrap_err().code(), Code::ConnAborted);
+    let late = |event: &Event<u32>| matches!(event, Event::Signalled { .. }).then_some(());
+    assert_eq!((one.event(late), other.event(late)), (None, None));
 }
 
 impl Import {

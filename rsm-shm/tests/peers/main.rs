@@ -33,7 +33,7 @@ fn main() {
         return if std::env::var_os(ENV_HOST).is_some() { hosts::play(&bridge) } else { play(&bridge) };
     }
     let arguments = Arguments::from_args();
-    let tests: [(&str, fn()); 14] = [
+    let tests: [(&str, fn()); 15] = [
         ("agents_meet_and_know_each_other", agents_meet_and_know_each_other),
         ("what_changes_is_told", what_changes_is_told),
         ("a_peer_that_closes_says_why", a_peer_that_closes_says_why),
@@ -46,6 +46,7 @@ fn main() {
         ("memory_reaches_across_as_it_is_offered", memory_reaches_across_as_it_is_offered),
         ("a_put_across_is_vouched_for_until_it_is_withdrawn", hosts::a_put_across_is_vouched_for_until_it_is_withdrawn),
         ("who_may_not_connect_is_told_why", hosts::who_may_not_connect_is_told_why),
+        ("signals_cross_and_reach_the_connection_meant", hosts::signals_cross_and_reach_the_connection_meant),
         ("a_dead_importer_leaves_nothing", hosts::a_dead_importer_leaves_nothing),
         ("a_dead_exporter_is_missed", hosts::a_dead_exporter_is_missed),
     ];

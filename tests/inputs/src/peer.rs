@@ -107,7 +107,7 @@ impl Dealings {
                 Deed::Attach { slot, .. } => deeds.extend(self.grants.attached(slot, Ok(()))),
                 Deed::Detach { slot, .. } => deeds.extend(self.grants.detached(slot)),
                 Deed::Say(said) => assert!(said.encode().is_ok()),
-                Deed::Seal { .. } | Deed::Break { .. } | Deed::ClearLane { .. } | Deed::Free(_) => {}
+                Deed::Seal { .. } | Deed::Break { .. } | Deed::Free(_) => {}
             }
         }
         assert!(self.grants.connections().count() <= control::SLOTS as usize);

@@ -7,15 +7,17 @@
 use super::{Carrier, Job, News, Peering};
 use rsm_core::access::Permission;
 use rsm_core::message::SegmentName;
-use rsm_core::peer::asks::{Asks, Outcome, Over, Wish};
+use rsm_core::peer::asks::{Asks, Outcome, Wish};
 use rsm_core::peer::grants::{Deed, Grants};
 use rsm_core::peer::hello::Hello;
+use rsm_core::peer::lane::{Counts, Incoming};
 use rsm_core::peer::message::{Grant, Message, Terms};
 use rsm_core::peer::mirror::{Change, Mirror};
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::peer::outbox::{Facts, Outbox};
 use rsm_core::peer::seal::Seals;
 use rsm_core::registry::LinkChange;
+use rsm_core::sync::AtomicU64;
 use rsm_core::{Code, Error, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::BorrowedFd;
@@ -40,6 +42,15 @@ pub trait Estate: Facts {
     /// # Errors
     /// SEG_NOT_PUBLISHED when it is gone.
     fn memory(&self, segment: SegmentName) -> Result<(BorrowedFd<'_>, u64)>;
+}
+
+/// An end of a connection between two hosts, as one of them sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum At {
+    /// This host imports.
+    Import,
+    /// This host exports.
+    Export,
 }
 
 /// What the agent is told. `T` is whatever those that ask are known by.
@@ -67,6 +78,15 @@ pub enum Event<T> {
         /// Why.
         error: Error,
     },
+    /// Signals came, by a connection that stands.
+    Signalled {
+        /// Whose.
+        end: At,
+        /// Number of the connection.
+        number: u64,
+        /// How many, within what a peer may say.
+        counts: Counts,
+    },
     /// Connections of this host that hold no more: they are to be cut. Nothing is to be given back.
     Cut(Vec<u64>),
     /// Somebody on the other host has changed a link between the two.
@@ -90,6 +110,17 @@ struct Dealings<T> {
     life: u64,
     mirror: Mirror,
     asks: Asks<T>,
+    /// What goes and comes by each lane that was ever used.
+    lanes: BTreeMap<u32, Lane>,
+    /// Connections that can be signalled by, with their lanes.
+    ends: BTreeMap<(At, u64), u32>,
+}
+
+/// The signals of a lane, one connection after the other.
+#[derive(Debug)]
+struct Lane {
+    outgoing: AtomicU64,
+    incoming: Incoming,
 }
 
 /// The other host.
@@ -107,6 +138,12 @@ pub struct FarHost<B, T> {
     jobs: BTreeMap<Job, (u64, u32, bool)>,
     events: VecDeque<Event<T>>,
     seed: Seals,
+}
+
+impl Lane {
+    fn new() -> Lane {
+        Lane { outgoing: AtomicU64::new(0), incoming: Incoming::new() }
+    }
 }
 
 impl<B: Peering + Carrier, T> FarHost<B, T> {
@@ -137,6 +174,9 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
 
     /// What happened next. Called until there is nothing, whenever the bridge has something, or time has come.
     pub fn take(&mut self, estate: &dyn Estate) -> Option<Event<T>> {
+        if self.events.is_empty() {
+            self.take_signals();
+        }
         while self.events.is_empty() {
             self.finish_jobs(estate);
             let Some(news) = self.bridge.take() else { break };
@@ -165,7 +205,8 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 let seals = Seals::new(self.seed.fresh().word());
                 self.grants.insert(self.lives, Grants::new(&terms, hello.window, seals));
                 let (mirror, asks) = (Mirror::new(self.most), Asks::new(terms));
-                self.now = Some(Dealings { life: self.lives, mirror, asks });
+                let (lanes, ends) = (BTreeMap::new(), BTreeMap::new());
+                self.now = Some(Dealings { life: self.lives, mirror, asks, lanes, ends });
                 self.events.push_back(Event::Met(hello, terms));
                 return Ok(());
             }
@@ -179,7 +220,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
             }
             News::Said(message) => message,
         };
-        let Some(Dealings { life, mirror, asks }) = &mut self.now else { return Ok(()) };
+        let Some(Dealings { life, mirror, asks, ends, .. }) = &mut self.now else { return Ok(()) };
         let life = *life;
         match message {
             Message::Connect { number, segment, version, node, permission, .. } => {
@@ -197,11 +238,14 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 self.carry_out(estate, life, deeds.unwrap_or_default());
             }
             Message::Disconnect { number } => {
+                // All that it has signalled is there.
+                self.close_end(At::Export, number);
                 let deeds = self.grants.get_mut(&life).map(|grants| grants.disconnect(number)).transpose()?;
                 self.carry_out(estate, life, deeds.unwrap_or_default());
             }
             Message::Granted { .. } | Message::Refused { .. } => match asks.hear(&message)? {
                 Some(Outcome::Granted { by, number, grant }) => {
+                    ends.insert((At::Import, number), grant.lane);
                     self.events.push_back(Event::Granted { by, number, grant });
                 }
                 Some(Outcome::Refused { by, error, say }) => {
@@ -229,6 +273,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
 
     /// The other host is gone.
     fn end(&mut self, estate: &dyn Estate, why: &str) {
+        self.take_signals();
         let Some(now) = self.now.take() else { return };
         let deeds = self.grants.get_mut(&now.life).map(Grants::end).unwrap_or_default();
         self.outbox = Outbox::default();
@@ -262,8 +307,12 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 },
                 Deed::Seal { slot, seal } => self.bridge.seal(slot, seal),
                 Deed::Break { slot, dead } => self.bridge.break_seal(slot, dead),
-                Deed::ClearLane { lane } => self.bridge.clear_lane(lane),
-                Deed::Say(message) => self.outbox.say(message),
+                Deed::Say(message) => {
+                    if let (Message::Granted { number, grant }, Some(now)) = (&message, &mut self.now) {
+                        now.ends.insert((At::Export, *number), grant.lane);
+                    }
+                    self.outbox.say(message);
+                }
                 Deed::Free(segment) => {
                     if self.is_free(segment) {
                         self.events.push_back(Event::Free(segment));
@@ -306,6 +355,8 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
     /// A segment of this host is published no more: no grant of it holds when this returns. It is free once
     /// [`is_free`](Self::is_free) says so, or [`Event::Free`].
     pub fn withdraw(&mut self, estate: &dyn Estate, segment: SegmentName) {
+        // What was signalled until now came in time.
+        self.take_signals();
         self.outbox.segment_changed(segment);
         if let Some(life) = self.now.as_ref().map(|now| now.life) {
             let deeds = self.grants.get_mut(&life).map(|grants| grants.withdraw(segment)).unwrap_or_default();
@@ -344,9 +395,48 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
 
     /// A connection of this host is over. One that was cut already is nobody's business.
     pub fn give_back(&mut self, number: u64) {
-        if let Some(Over { lane, say }) = self.now.as_mut().and_then(|now| now.asks.end(number)) {
-            self.bridge.clear_lane(lane);
-            self.outbox.say(say);
+        self.close_end(At::Import, number);
+        let say = self.now.as_mut().and_then(|now| now.asks.end(number));
+        say.into_iter().for_each(|say| self.outbox.say(say));
+    }
+
+    /// Signals the other end of a connection. What this host stored to its memory before is seen there with the signal.
+    ///
+    /// # Errors
+    /// CONN_ABORTED when the connection does not stand any more.
+    pub fn post(&mut self, end: At, number: u64, more: Counts) -> Result<()> {
+        let gone = || Error::with(Code::ConnAborted, "the connection to the other host is over");
+        let now = self.now.as_mut().ok_or_else(gone)?;
+        let lane = *now.ends.get(&(end, number)).ok_or_else(gone)?;
+        if !stands(&self.grants, now.life, end, number) {
+            return Err(gone());
+        }
+        self.bridge.post(&now.lanes.entry(lane).or_insert_with(Lane::new).outgoing, lane, more);
+        Ok(())
+    }
+
+    /// Takes what has come by all lanes.
+    fn take_signals(&mut self) {
+        let ends: Vec<(At, u64)> = self.now.iter().flat_map(|now| now.ends.keys().copied()).collect();
+        ends.into_iter().for_each(|(end, number)| self.take_from(end, number));
+    }
+
+    /// Takes what has come by the lane of a connection. Of one that was withdrawn it is nobody's.
+    fn take_from(&mut self, end: At, number: u64) {
+        let Some(now) = &mut self.now else { return };
+        let Some(&lane) = now.ends.get(&(end, number)) else { return };
+        let Some(word) = self.bridge.lane(lane) else { return };
+        let counts = now.lanes.entry(lane).or_insert_with(Lane::new).incoming.take(word);
+        if stands(&self.grants, now.life, end, number) && counts != Counts::default() {
+            self.events.push_back(Event::Signalled { end, number, counts });
+        }
+    }
+
+    /// A connection is over: what has come is still its own.
+    fn close_end(&mut self, end: At, number: u64) {
+        self.take_from(end, number);
+        if let Some(now) = &mut self.now {
+            now.ends.remove(&(end, number));
         }
     }
 
@@ -363,4 +453,9 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         self.end(estate, why);
         self.bridge.close(why);
     }
+}
+
+/// Whether a connection was not withdrawn here.
+fn stands(grants: &BTreeMap<u64, Grants>, life: u64, end: At, number: u64) -> bool {
+    end == At::Import || grants.get(&life).is_some_and(|grants| grants.stands(number))
 }

@@ -20,11 +20,13 @@ pub mod paged;
 
 use rsm_core::access::Permission;
 use rsm_core::peer::hello::Hello;
+use rsm_core::peer::lane::Counts;
 use rsm_core::peer::life::{End, Stage};
 use rsm_core::peer::message::{Message, Terms};
 use rsm_core::peer::outbox::{Facts, Outbox};
 use rsm_core::peer::seal::Seal;
 use rsm_core::peer::{Far, Near};
+use rsm_core::sync::AtomicU64;
 use rsm_core::{Error, Result};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Instant;
@@ -59,8 +61,11 @@ pub trait Peering {
     /// Breaks the seal of a slot: what is done next comes after every store that a verdict vouched for.
     fn break_seal(&mut self, slot: u32, dead: Seal);
 
-    /// Stores 0 into the peer's word of a lane, before whatever is sent next.
-    fn clear_lane(&mut self, lane: u32);
+    /// Posts signals by a lane, whose count this is, and rings for them.
+    fn post(&mut self, outgoing: &AtomicU64, lane: u32, more: Counts);
+
+    /// The word of a lane that the peer posts by; `None` when there is no such lane.
+    fn lane(&self, lane: u32) -> Option<&AtomicU64>;
 
     /// The peer's seals, for an importer to load.
     ///

@@ -5,14 +5,14 @@ use crate::address::random_secret;
 use crate::memory::page_size;
 use rsm_core::Result;
 use rsm_core::access::Permission;
-use rsm_core::peer::Far;
-use rsm_core::peer::control::{lane_at, seal_at};
+use rsm_core::peer::control::{LANES, SLOTS, seal_at};
 use rsm_core::peer::hello::{Hello, VERSION};
+use rsm_core::peer::lane::{self, Counts};
 use rsm_core::peer::life::{End, Life, REST, Stage, Told};
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::peer::outbox::{Facts, Outbox};
 use rsm_core::peer::seal::{Seal, Seals, break_seal};
-use rsm_core::sync::Ordering::Relaxed;
+use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
 use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -183,10 +183,15 @@ impl<D: Device> Peering for Paged<D> {
         break_seal(&self.device.near().ours[seal_at(slot)], dead);
     }
 
-    fn clear_lane(&mut self, lane: u32) {
+    fn post(&mut self, outgoing: &AtomicU64, lane: u32, more: Counts) {
         if let Some(far) = self.device.far() {
-            far.store(lane_at(lane), 0);
+            lane::post(outgoing, far, lane, more);
+            self.device.ring();
         }
+    }
+
+    fn lane(&self, lane: u32) -> Option<&AtomicU64> {
+        if lane < SLOTS { self.device.near().theirs.get(LANES + lane as usize) } else { None }
     }
 
     fn seals(&self) -> Result<OwnedFd> {
