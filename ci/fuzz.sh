@@ -19,7 +19,7 @@ limit=-max_total_time=$seconds
 [ "$seconds" != 0 ] || limit=-runs=0
 # The private cluster of a program without one lives as long as the program, on purpose: no leak.
 export ASAN_OPTIONS=detect_leaks=0
-for target in messages registry agent capi; do
+for target in messages registry agent capi peer; do
     mkdir -p "fuzz/corpus/$target"
     echo "-- $target: $seconds s"
     cargo +nightly fuzz run --fuzz-dir fuzz "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \

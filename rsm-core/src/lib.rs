@@ -21,6 +21,7 @@
 //! | how sleepers learn that the cluster is gone | [`sleepers`] |
 //! | what a watched process says it did | [`tally`] |
 //! | what the agent needs of an interconnect | [`driver`] |
+//! | what the agents of two hosts are to each other | [`peer`] |
 //! | the error numbers | [`error`] |
 //! | the steps at which tests let processes die | [`crash`] |
 #![forbid(unsafe_code)]
@@ -35,6 +36,7 @@ pub mod error;
 pub mod generation;
 pub mod lens;
 pub mod message;
+pub mod peer;
 pub mod pump;
 pub mod registry;
 pub mod segment_id;

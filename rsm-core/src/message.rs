@@ -68,7 +68,7 @@ impl std::fmt::Debug for Claim {
 }
 
 /// An export, named so that a name that outlived it does not hit another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SegmentName {
     /// Row in the registry.
     pub row: u32,

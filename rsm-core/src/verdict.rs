@@ -37,12 +37,22 @@
 //! generation, one that never matches ([`NEVER`](crate::generation::Generation::NEVER)). The comparison fails there into
 //! its cold branch, which settles and judges by the true words.
 //!
+//! # Posted windows
+//!
+//! Through a bridge to another host, stores are *posted*: they may be on their way, or gone, and nobody says which. What says
+//! it is one load of the grant's [seal](crate::peer::seal) through the same window ([`Snapshot::judge_posted`]): it pushes the
+//! span's stores ahead of itself. The exporting agent breaks the seal, executes a full fence, and only then takes the memory
+//! out of the bridge. A load that yields the granted seal came before that, the stores before the load, hence while the
+//! memory was reached: *they are in it*. The words of this host are looked at after that load, so a link that was away
+//! and came back in between is told too, once its agent has cut.
+//!
 //! The fence is the caller's (`rsm_shm` has a cheap one); this file holds the comparison. The loom model
 //! `a_complete_verdict_means_the_store_came_first` fails when either fence is left out, and
 //! `a_store_that_is_vouched_for_is_in_old_or_new_memory` when a step of the above is.
 
 use crate::error::{Code, Error, Result};
 use crate::generation::{EndCause, Generation};
+use crate::peer::seal::{Reading, Seal};
 use crate::registry::{LinkState, LinkWord};
 use crate::sync::{
     AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence, mutated,
@@ -130,6 +140,56 @@ impl Snapshot {
             fence(SeqCst);
         }
         self.judge(connection, link)
+    }
+}
+
+/// What a span through a posted window needs of the system for its verdict.
+pub trait Window {
+    /// Orders the span's stores before the load that follows, those included that a processor has put off.
+    fn fence(&self);
+    /// Loads the word where the grant's seal stands, through the window: the span's stores arrive first.
+    fn load_seal(&self) -> u64;
+    /// Lets some time pass; `false` when the agent of this host has had its time to say what became of the link.
+    fn wait(&self) -> bool;
+}
+
+impl Snapshot {
+    /// [`judge`](Self::judge) for a span through a posted window, whose grant has this seal. Blocks where the window does
+    /// not answer, for as long as [`Window::wait`] says.
+    ///
+    /// # Errors
+    /// CONN_ABORTED when the connection was cut, by the word of either host; BARRIER_FAILURE as [`judge`](Self::judge), and
+    /// when the window does not answer and nobody has said why.
+    pub fn judge_posted(
+        self,
+        connection: &AtomicU64,
+        link: &AtomicU64,
+        seal: Seal,
+        window: &impl Window,
+    ) -> Result<()> {
+        let early = mutated("posted_reads_first").then(|| window.load_seal());
+        if !mutated("posted_drain") {
+            window.fence();
+        }
+        let word = if mutated("posted_no_load") { seal.word() } else { early.unwrap_or_else(|| window.load_seal()) };
+        // The load before the words of this host: a window may be one whose loads are not ordered. Pairs with the full fence
+        // of `abort`: who lets a link come back after that has cut.
+        if !mutated("posted_fence") {
+            fence(SeqCst);
+        }
+        let verdict = self.judge(connection, link);
+        match seal.read(word) {
+            Reading::Holds => verdict,
+            // What the other host says wins over an error of the link, as what this one says does.
+            Reading::Changed => Err(Error::new(Code::ConnAborted)),
+            // Nobody can vouch any more, whatever is loaded later: stores may have been lost. A connection that was cut is to
+            // be told so, and the agent may not have had its turn.
+            Reading::Unanswered => {
+                let cut = || connection.load(Relaxed) != self.granted.word();
+                while !cut() && window.wait() {}
+                Err(Error::new(if cut() { Code::ConnAborted } else { Code::BarrierFailure }))
+            }
+        }
     }
 }
 

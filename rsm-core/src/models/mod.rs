@@ -29,6 +29,10 @@
 //! | header: ended; node row: processes, pid, uid, exports, imports | single words, true by themselves, for people |
 //! | tally rows; `rsm_shm` tally: row, process | numbers for people; the row's memory stays mapped as long as the membership |
 //! | `rsm_shm` crash points | tests only |
+//! | control pages: ring, head, tail | [`ring`] |
+//! | control pages: seals | [`posted`] |
+//! | control pages: lanes; outgoing counts | [`lanes`] |
+//! | control pages: hello, heard, canary, heartbeat | written before the link is up, or single words, compared and counted only |
 //! | controller rows | written once, before the magic |
 //! | `rsm_shm` fork count | changes while the process has one thread |
 //! | `rsm_shm` import: flags | settings of the caller's own and hints of the events thread; a transfer that races with a change goes by either |
@@ -67,6 +71,11 @@
 //! | | link: an error in between; went for good; away at the beginning | `link::*` |
 //! | | a rebind in between: spans of stores, of loads; the connection cut as well | `verdict::a_store_that_is_vouched..`, `a_load_that..`, `a_cut_before_a_rebind_wins` |
 //! | | a lens: settled by the span's thread, with another that delivers at the same time; a signal after a close | `verdict::a_posted_store_that..`, `a_signal_comes_after_what_was_closed_before` |
+//! | | a posted window: the seal holds, was broken; nothing answers | `posted::a_posted_store_that..`, `a_link_that_was_away..` |
+//! | ring | there is room; full: nothing is stored | `ring::a_message_that_is_seen_is_whole`, `a_full_ring_overwrites_nothing` |
+//! | | damage: nothing is taken | `peer::ring::tests` |
+//! | lane | one poster; another meanwhile: stored again; killed in between: the agent stores it | `lanes::*` |
+//! | | goes back for a moment: nothing is taken | `lanes::nothing_is_taken_twice` |
 //! | rows | written while read: tries again; the writer died: gives up after a bound | `rows::*`; `registry::lookup::tests::a_writer_that_died_leaves_readers_unsure` |
 //! | look-up | found; nothing; the row left the chain; too long or unsure: the agent is asked | `lookup::*` |
 //! | walk | complete; disturbed: over again from where it was; a dead connection is passed over | `walk::*` |
@@ -78,10 +87,13 @@ mod attendance;
 mod bell;
 mod death;
 mod futex;
+mod lanes;
 mod link;
 mod lookup;
+mod posted;
 mod pump;
 mod revision;
+mod ring;
 mod rows;
 mod sleepers;
 mod tables;

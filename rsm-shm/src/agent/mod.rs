@@ -30,6 +30,7 @@
 //! | `waits` | what they wait for |
 //! | `wakes` | waking threads that sleep, however many |
 //! | `shm_driver` | segment memory of this host |
+//! | [`far`] | how agents of two hosts talk, and how memory reaches across |
 
 mod books;
 mod chores;
@@ -37,6 +38,7 @@ pub mod config;
 mod connect;
 mod depart;
 mod disturb;
+pub mod far;
 pub mod handle;
 mod join;
 mod links;

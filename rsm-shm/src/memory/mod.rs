@@ -6,6 +6,7 @@
 //! | [`region`] | a mapping that is unmapped when dropped |
 //! | `resident` | which pages are there |
 //! | [`huge`] | huge pages in shared memory |
+//! | [`pages`] | control pages of agents that are each other's peers |
 //! | [`tables`] | a mapped registry and mapped bells as records of atomics |
 //! | [`view`] | segment memory as users see it: never a `&[u8]` |
 //! | [`carry`] | what a transfer moves, whole or in parts |
@@ -43,6 +44,7 @@ pub mod memfd;
 #[cfg(all(target_arch = "aarch64", not(miri)))]
 mod neon;
 mod ours;
+pub mod pages;
 pub(crate) mod populate;
 pub mod region;
 mod relocate;

@@ -9,12 +9,14 @@
 //! | [`registry`] | whoever reads a registry |
 //! | [`agent`] | an agent, by what joins, asks and leaves |
 //! | [`capi`] | the C functions |
+//! | [`peer`] | an agent, by the agent of another host |
 //!
 //! `script` makes commands of bytes, [`replay`] bytes of seeds.
 
 pub mod agent;
 pub mod capi;
 pub mod messages;
+pub mod peer;
 pub mod registry;
 pub mod replay;
 mod script;

@@ -1,6 +1,6 @@
 //! The bodies of the fuzz targets over their seeds, and over mutations of them that are the same in every run.
 
-use rsm_inputs::{agent, capi, messages, registry, replay};
+use rsm_inputs::{agent, capi, messages, peer, registry, replay};
 
 #[test]
 fn messages_are_read_or_refused() {
@@ -20,4 +20,9 @@ fn an_agent_serves_on_whatever_is_asked() {
 #[test]
 fn any_arguments_of_c_functions_have_an_answer() {
     replay::seeds("capi", 1000, capi::run);
+}
+
+#[test]
+fn whatever_another_host_stores_is_looked_at() {
+    replay::seeds("peer", 1000, peer::run);
 }

@@ -1,0 +1,152 @@
+//! Posted windows: stores on their way to another host against the end of the grant, and of the link.
+
+use super::explore;
+use crate::generation::{EndCause, Generation};
+use crate::peer::UNANSWERED;
+use crate::peer::seal::{Seal, break_seal};
+use crate::registry::{LinkState, LinkWord};
+use crate::sync::{AtomicU64, Mutex, Ordering::Acquire, Ordering::Relaxed, acquire, fence, mutated};
+use crate::verdict::{self, Snapshot, Window};
+use loom::thread;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+const PUT: u64 = 7;
+
+fn seal(word: u64) -> Seal {
+    Seal::from_word(word).unwrap()
+}
+
+/// The importer's words, and a bridge with the exporter behind it.
+struct Rig {
+    generation: AtomicU64,
+    link: AtomicU64,
+    /// Stores on their way. The lock is the bridge, which does one thing after the other.
+    queue: Mutex<Vec<u64>>,
+    /// What the exporter's agent attached, or not any more.
+    attached: AtomicU64,
+    /// 0 while the link is away.
+    up: AtomicU64,
+    seal: AtomicU64,
+    memory: AtomicU64,
+}
+
+fn rig() -> Arc<Rig> {
+    Arc::new(Rig {
+        generation: AtomicU64::new(Generation::live(1).word()),
+        link: AtomicU64::new(LinkWord::new(LinkState::Active).word()),
+        queue: Mutex::new(Vec::new()),
+        attached: AtomicU64::new(1),
+        up: AtomicU64::new(1),
+        seal: AtomicU64::new(1),
+        memory: AtomicU64::new(0),
+    })
+}
+
+impl Rig {
+    /// Executes what is on its way, with the bridge held.
+    fn execute(&self, queue: &mut Vec<u64>) {
+        for store in queue.drain(..) {
+            let reached = self.up.load(Relaxed) != 0 && self.attached.load(Relaxed) != 0;
+            if reached {
+                self.memory.store(store, Relaxed);
+            }
+            // In order: what the bridge looks at next is not older.
+            fence(Acquire);
+        }
+    }
+
+    /// The bridge delivers when it likes.
+    fn deliver(&self) {
+        self.execute(&mut self.queue.lock().unwrap());
+    }
+
+    /// The exporter's agent takes the memory out of the bridge, which has nothing in flight for it then.
+    fn detach(&self) {
+        self.attached.store(0, Relaxed);
+        drop(self.queue.lock().unwrap());
+    }
+
+    /// A span of one store; whether it was vouched for.
+    fn put(&self) -> bool {
+        let opened = Snapshot { granted: Generation::live(1), link: LinkWord::from_word(acquire(&self.link)) };
+        let view = View { rig: self, put_off: RefCell::new(vec![PUT]) };
+        opened.judge_posted(&self.generation, &self.link, seal(1), &view).is_ok()
+    }
+}
+
+/// What one processor sees of it: stores that it combines leave it with a fence.
+struct View<'a> {
+    rig: &'a Rig,
+    put_off: RefCell<Vec<u64>>,
+}
+
+impl Window for View<'_> {
+    fn fence(&self) {
+        let mut put_off = self.put_off.borrow_mut();
+        self.rig.queue.lock().unwrap().append(&mut put_off);
+    }
+    fn load_seal(&self) -> u64 {
+        let mut queue = self.rig.queue.lock().unwrap();
+        self.rig.execute(&mut queue);
+        if self.rig.up.load(Relaxed) == 0 { UNANSWERED } else { self.rig.seal.load(Relaxed) }
+    }
+    fn wait(&self) -> bool {
+        false
+    }
+}
+
+/// A put is on its way while the exporter takes its memory back.
+///
+/// Mutations: `posted_no_load`, `posted_reads_first`, `posted_drain`, `seal_fence`, `seal_after_detach`.
+#[test]
+fn a_posted_store_that_is_vouched_for_came_before_the_detach() {
+    explore(|| {
+        let r = rig();
+        let importer = {
+            let r = Arc::clone(&r);
+            thread::spawn(move || r.put())
+        };
+        let bridge = {
+            let r = Arc::clone(&r);
+            thread::spawn(move || r.deliver())
+        };
+        if mutated("seal_after_detach") {
+            r.detach();
+            break_seal(&r.seal, seal(2));
+        } else {
+            break_seal(&r.seal, seal(2));
+            r.detach();
+        }
+        // From here on the memory is the exporter's alone: what it reads now is what counts.
+        let arrived = r.memory.load(Relaxed) == PUT;
+        let vouched = importer.join().unwrap();
+        bridge.join().unwrap();
+        assert!(!vouched || arrived, "a posted store that was vouched for is not there");
+    });
+}
+
+/// The link goes and comes back while a put is on its way; the agent of the importer's host cuts before it comes back.
+///
+/// Mutations: `posted_fence`, `verdict_agent_fence`.
+#[test]
+fn a_link_that_was_away_in_between_is_told() {
+    explore(|| {
+        let r = rig();
+        let importer = {
+            let r = Arc::clone(&r);
+            thread::spawn(move || r.put())
+        };
+        let bridge = {
+            let r = Arc::clone(&r);
+            thread::spawn(move || r.deliver())
+        };
+        r.up.store(0, Relaxed);
+        verdict::abort(&r.generation, EndCause::LinkDown);
+        r.up.store(2, Relaxed);
+        let vouched = importer.join().unwrap();
+        bridge.join().unwrap();
+        let arrived = r.memory.load(Relaxed) == PUT;
+        assert!(!vouched || arrived, "a store that was lost with the link was vouched for");
+    });
+}

@@ -1,0 +1,181 @@
+//! Lanes: how signals cross.
+//!
+//! Nothing can be added to across a bridge, so what crosses is a count that only grows. The *outgoing* count is on the
+//! poster's host, where all who post to a far bell raise it, each by an exchange of its own. Who has raised it stores it
+//! into the *lane*, a word of the other host's control pages. The other agent adds what is new, by the difference to what it
+//! has *seen*, to the real bell. A lane belongs to one connection at a time. Its counts go on from one to the next: what is new
+//! when a connection ends is taken for that one, before the lane is given to another, so no signal is lost and none reaches
+//! another connection.
+//!
+//! A post that does not accumulate is counted apart: whether something is pending is known where the waiter is.
+//!
+//! # Many posters, one lane
+//!
+//! Each stores what it found in the outgoing count, makes sure that this has arrived, and looks at the count again: if that
+//! went on meanwhile, its store may have come after a newer one, and it stores again. So *the last to store finds nothing
+//! newer*, and the lane ends with the count. In between a lane may go back; the reader takes differences forward only, so
+//! nothing is taken twice.
+//!
+//! # Crash
+//!
+//! A poster killed after it raised the count, or after it stored an older one over a newer, has left signals behind, which
+//! the next poster takes along, or the agent when it reaps the dead ([`carry`]).
+
+use super::{Far, control};
+use crate::sync::{AtomicU64, Ordering::Relaxed, acquire, mutated};
+
+/// How many posts there were, modulo 2^32 each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Posts that add to what is pending.
+    pub signals: u32,
+    /// Posts that add nothing where something is pending (`RSM_SIGPOST_NO_ACCUMULATE`).
+    pub singles: u32,
+}
+
+impl Counts {
+    /// The counts in a word.
+    pub const fn from_word(word: u64) -> Counts {
+        Counts { signals: word as u32, singles: (word >> 32) as u32 }
+    }
+
+    /// The word.
+    pub const fn word(self) -> u64 {
+        self.signals as u64 | (self.singles as u64) << 32
+    }
+
+    /// Both counts, each further on.
+    #[must_use]
+    pub const fn plus(self, more: Counts) -> Counts {
+        Counts { signals: self.signals.wrapping_add(more.signals), singles: self.singles.wrapping_add(more.singles) }
+    }
+}
+
+/// Posts: counts a signal, and sees that it gets there. The caller then rings for it.
+///
+/// # Crash
+/// See the module's last section.
+pub fn post(outgoing: &AtomicU64, far: &impl Far, lane: u32, more: Counts) {
+    // What was put before leaves this processor before anybody can find the count raised, and store it for us.
+    if !mutated("lane_put_fence") {
+        far.fence();
+    }
+    raise(outgoing, more);
+    carry(outgoing, far, lane);
+}
+
+/// Counts signals that nobody stores yet.
+pub fn raise(outgoing: &AtomicU64, more: Counts) {
+    let mut seen = outgoing.load(Relaxed);
+    // Relaxed: ordered behind what was put by the fence in `post`.
+    while let Err(now) =
+        outgoing.compare_exchange_weak(seen, Counts::from_word(seen).plus(more).word(), Relaxed, Relaxed)
+    {
+        seen = now;
+    }
+}
+
+/// Stores the count into the lane until nobody has raised it meanwhile.
+pub fn carry(outgoing: &AtomicU64, far: &impl Far, lane: u32) {
+    let at = control::lane_at(lane);
+    loop {
+        // Acquire: pairs with the fence in `post` of whoever raised it, who may be another.
+        let count = acquire(outgoing);
+        // The count, and what its posters put before, before the lane: pairs with the fence below, of whoever stores after us.
+        if !mutated("lane_carry_fence") {
+            far.fence();
+        }
+        far.store(at, count);
+        // The lane before the count is looked at: pairs with the fence above. Who stored before us raised it before that.
+        if !mutated("lane_look_fence") {
+            far.fence();
+        }
+        // Read back: it arrives before the doorbell does.
+        far.load(at);
+        if outgoing.load(Relaxed) == count || mutated("lane_stored_once") {
+            return;
+        }
+    }
+}
+
+/// What was taken from a lane.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Incoming {
+    seen: Counts,
+}
+
+impl Incoming {
+    /// Nothing was taken yet.
+    pub const fn new() -> Incoming {
+        Incoming { seen: Counts { signals: 0, singles: 0 } }
+    }
+
+    /// What is new in a lane: an allegation within bounds. What is not ahead by at most 2^31-1 is not news.
+    pub fn take(&mut self, lane: &AtomicU64) -> Counts {
+        // Acquire: pairs with the order in which the poster's stores arrive, what it put before its count.
+        let now = Counts::from_word(acquire(lane));
+        Counts {
+            signals: advance(&mut self.seen.signals, now.signals),
+            singles: advance(&mut self.seen.singles, now.singles),
+        }
+    }
+}
+
+fn advance(seen: &mut u32, now: u32) -> u32 {
+    let ahead = now.wrapping_sub(*seen);
+    if ahead > i32::MAX.cast_unsigned() && !mutated("lane_takes_backwards") {
+        return 0;
+    }
+    *seen = now;
+    ahead
+}
+
+#[cfg(all(test, not(rsm_loom)))]
+mod tests {
+    use super::*;
+    use crate::peer::life::tests::{Direct, pages};
+    use proptest::prelude::*;
+
+    #[test]
+    fn counts_cross_and_are_taken_once() {
+        let (ours, theirs) = pages();
+        let far = Direct { ours: &ours, theirs: &theirs };
+        let lane = &theirs[control::LANES + 5];
+        let (outgoing, mut incoming) = (AtomicU64::new(0), Incoming::new());
+        post(&outgoing, &far, 5, Counts { signals: 1, singles: 0 });
+        post(&outgoing, &far, 5, Counts { signals: 1, singles: 1 });
+        assert_eq!(incoming.take(lane), Counts { signals: 2, singles: 1 });
+        assert_eq!(incoming.take(lane), Counts::default());
+        // One that was late, then the newer one again.
+        lane.store(Counts { signals: 1, singles: 0 }.word(), Relaxed);
+        assert_eq!(incoming.take(lane), Counts::default());
+        carry(&outgoing, &far, 5);
+        assert_eq!(incoming.take(lane), Counts::default());
+    }
+
+    proptest! {
+        /// The halves do not run into each other, and wrap by themselves.
+        #[test]
+        fn halves_do_not_mix(word: u64, signals: u32, singles: u32) {
+            let counts = Counts::from_word(word);
+            prop_assert_eq!(counts.word(), word);
+            let sum = counts.plus(Counts { signals, singles });
+            prop_assert_eq!(Counts::from_word(sum.word()), sum);
+            let outgoing = AtomicU64::new(word);
+            raise(&outgoing, Counts { signals, singles });
+            prop_assert_eq!(outgoing.load(Relaxed), sum.word());
+        }
+
+        /// Whatever a lane says, what is taken is within bounds, and what goes forward is taken exactly.
+        #[test]
+        fn any_lane_is_taken_forward(words in prop::collection::vec(any::<u64>(), 1..20)) {
+            let mut incoming = Incoming::new();
+            for word in words {
+                let before = incoming.seen;
+                let taken = incoming.take(&AtomicU64::new(word));
+                prop_assert!(taken.signals <= i32::MAX.cast_unsigned() && taken.singles <= i32::MAX.cast_unsigned());
+                prop_assert_eq!(before.plus(taken), incoming.seen);
+            }
+        }
+    }
+}

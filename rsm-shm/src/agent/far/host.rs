@@ -1,0 +1,461 @@
+//! The other host, as the agent of this one knows it.
+//!
+//! This joins the parts: the [`Peering`] says what is heard, the [`Mirror`] keeps what the other has, [`Asks`] what is wanted of
+//! it, [`Grants`] what it was given, the [`Outbox`] what it is still to be told, and the [`Carrier`] attaches and detaches. What
+//! the agent has to do with its own tables, its processes above all, it is told by [`Event`]s.
+
+use super::{Carrier, Job, News, Peering};
+use rsm_core::access::Permission;
+use rsm_core::message::SegmentName;
+use rsm_core::peer::asks::{Asks, Outcome, Wish};
+use rsm_core::peer::grants::{Deed, Grants};
+use rsm_core::peer::hello::Hello;
+use rsm_core::peer::lane::{Counts, Incoming};
+use rsm_core::peer::message::{Grant, Message, Terms};
+use rsm_core::peer::mirror::{Change, Mirror};
+use rsm_core::peer::nodes::Nodes;
+use rsm_core::peer::outbox::{Facts, Outbox};
+use rsm_core::peer::seal::Seals;
+use rsm_core::registry::LinkChange;
+use rsm_core::sync::AtomicU64;
+use rsm_core::{Code, Error, Result};
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::BorrowedFd;
+
+/// What this host has, as the other may come to know and reach it.
+pub trait Estate: Facts {
+    /// Its nodes.
+    fn nodes(&self) -> Nodes;
+
+    /// The segments that are published.
+    fn segments(&self) -> Vec<SegmentName>;
+
+    /// Bytes of a segment, where a node of the other host may connect to the publication of this version. Of its
+    /// users the other host's agent has judged.
+    ///
+    /// # Errors
+    /// SEG_NOT_PUBLISHED, SEG_NOT_PUBLISHED_TO_NODE, PERM_DENIED.
+    fn admits(&self, segment: SegmentName, version: u64, node: u32, permission: Permission) -> Result<u64>;
+
+    /// Its memory.
+    ///
+    /// # Errors
+    /// SEG_NOT_PUBLISHED when it is gone.
+    fn memory(&self, segment: SegmentName) -> Result<(BorrowedFd<'_>, u64)>;
+}
+
+/// An end of a connection between two hosts, as one of them sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum At {
+    /// This host imports.
+    Import,
+    /// This host exports.
+    Export,
+}
+
+/// What the agent is told. `T` is whatever those that ask are known by.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event<T> {
+    /// The other host is there; what it has comes next.
+    Met(Hello, Terms),
+    /// What it has changed.
+    Mirror(Change),
+    /// Each knows what the other has.
+    Open,
+    /// A connection that was asked for stands.
+    Granted {
+        /// Who asked.
+        by: T,
+        /// Its number.
+        number: u64,
+        /// How it is reached.
+        grant: Grant,
+    },
+    /// One that was asked for does not.
+    Refused {
+        /// Who asked.
+        by: T,
+        /// Why.
+        error: Error,
+    },
+    /// Signals came, by a connection that stands.
+    Signalled {
+        /// Whose.
+        end: At,
+        /// Number of the connection.
+        number: u64,
+        /// How many, within what a peer may say.
+        counts: Counts,
+    },
+    /// Connections of this host that hold no more: they are to be cut. Nothing is to be given back.
+    Cut(Vec<u64>),
+    /// Somebody on the other host has changed a link between the two.
+    LinkSet {
+        /// Importing node.
+        from: u32,
+        /// Exporting node.
+        to: u32,
+        /// What was done.
+        change: LinkChange,
+    },
+    /// Nothing of a segment of this host is reached by the other any more.
+    Free(SegmentName),
+    /// The other host is gone, for people. What it had has gone before, by `Cut` and `Refused`.
+    Ended(String),
+}
+
+/// What is wanted and given in one life of the link.
+#[derive(Debug)]
+struct Dealings<T> {
+    life: u64,
+    mirror: Mirror,
+    asks: Asks<T>,
+    /// What goes and comes by each lane that was ever used.
+    lanes: BTreeMap<u32, Lane>,
+    /// Connections that can be signalled by, with their lanes.
+    ends: BTreeMap<(At, u64), u32>,
+}
+
+/// The signals of a lane, one connection after the other.
+#[derive(Debug)]
+struct Lane {
+    outgoing: AtomicU64,
+    incoming: Incoming,
+}
+
+/// The other host.
+#[derive(Debug)]
+pub struct FarHost<B, T> {
+    bridge: B,
+    /// Most segments of it that are taken in.
+    most: usize,
+    outbox: Outbox,
+    now: Option<Dealings<T>>,
+    lives: u64,
+    /// What it was given, by life: those that have ended until everything is detached.
+    grants: BTreeMap<u64, Grants>,
+    /// What the bridge is doing: life, slot, and whether it attaches.
+    jobs: BTreeMap<Job, (u64, u32, bool)>,
+    events: VecDeque<Event<T>>,
+    seed: Seals,
+}
+
+impl Lane {
+    fn new() -> Lane {
+        Lane { outgoing: AtomicU64::new(0), incoming: Incoming::new() }
+    }
+}
+
+impl<B: Peering + Carrier, T> FarHost<B, T> {
+    /// Behind this bridge; `seed` was drawn at random.
+    pub fn new(bridge: B, most: usize, seed: u64) -> FarHost<B, T> {
+        FarHost {
+            bridge,
+            most,
+            outbox: Outbox::default(),
+            now: None,
+            lives: 0,
+            grants: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            events: VecDeque::new(),
+            seed: Seals::new(seed),
+        }
+    }
+
+    /// The bridge: when to look, why there is nobody, how memory is reached.
+    pub fn bridge(&self) -> &B {
+        &self.bridge
+    }
+
+    /// What the other host has; `None` while it is not there.
+    pub fn mirror(&self) -> Option<&Mirror> {
+        self.now.as_ref().map(|now| &now.mirror)
+    }
+
+    /// What happened next. Called until there is nothing, whenever the bridge has something, or time has come.
+    pub fn take(&mut self, estate: &dyn Estate) -> Option<Event<T>> {
+        if self.events.is_empty() {
+            self.take_signals();
+        }
+        while self.events.is_empty() {
+            self.finish_jobs(estate);
+            let Some(news) = self.bridge.take() else { break };
+            if let Err(error) = self.hear(estate, news) {
+                tracing::info!(%error, "the other host says something that makes no sense");
+                self.bridge.refuse(&error);
+            }
+        }
+        // What was heard or done may have to be told.
+        self.tell(estate);
+        self.events.pop_front()
+    }
+
+    /// Tells the other host what there is to tell.
+    pub fn tell(&mut self, estate: &dyn Estate) {
+        if self.now.is_some() {
+            self.bridge.send(&mut self.outbox, estate);
+        }
+    }
+
+    fn hear(&mut self, estate: &dyn Estate, news: News) -> Result<()> {
+        let message = match news {
+            News::Met(hello, terms) => {
+                self.lives += 1;
+                self.outbox = Outbox::new(estate.nodes(), estate.segments());
+                let seals = Seals::new(self.seed.fresh().word());
+                self.grants.insert(self.lives, Grants::new(&terms, hello.window, seals));
+                let (mirror, asks) = (Mirror::new(self.most), Asks::new(terms));
+                let (lanes, ends) = (BTreeMap::new(), BTreeMap::new());
+                self.now = Some(Dealings { life: self.lives, mirror, asks, lanes, ends });
+                self.events.push_back(Event::Met(hello, terms));
+                return Ok(());
+            }
+            News::Open => {
+                self.events.push_back(Event::Open);
+                return Ok(());
+            }
+            News::Ended(end) => {
+                self.end(estate, &end.to_string());
+                return Ok(());
+            }
+            News::Said(message) => message,
+        };
+        let Some(Dealings { life, mirror, asks, ends, .. }) = &mut self.now else { return Ok(()) };
+        let life = *life;
+        match message {
+            Message::Connect { number, segment, version, node, permission, .. } => {
+                let grants = self.grants.get_mut(&life);
+                let deeds = match estate.admits(segment, version, node, permission) {
+                    Ok(length) => {
+                        grants.map(|grants| grants.connect(number, segment, length, permission)).transpose()?
+                    }
+                    Err(error) => {
+                        let (code, text) = (error.code(), error.detail().to_owned());
+                        self.outbox.say(Message::Refused { number, code, text });
+                        None
+                    }
+                };
+                self.carry_out(estate, life, deeds.unwrap_or_default());
+            }
+            Message::Disconnect { number } => {
+                // All that it has signalled is there.
+                self.close_end(At::Export, number);
+                let deeds = self.grants.get_mut(&life).map(|grants| grants.disconnect(number)).transpose()?;
+                self.carry_out(estate, life, deeds.unwrap_or_default());
+            }
+            Message::Granted { .. } | Message::Refused { .. } => match asks.hear(&message)? {
+                Some(Outcome::Granted { by, number, grant }) => {
+                    ends.insert((At::Import, number), grant.lane);
+                    self.events.push_back(Event::Granted { by, number, grant });
+                }
+                Some(Outcome::Refused { by, error, say }) => {
+                    say.into_iter().for_each(|say| self.outbox.say(say));
+                    self.events.extend(by.map(|by| Event::Refused { by, error }));
+                }
+                None => {}
+            },
+            Message::LinkSet { from, to, change } => self.events.push_back(Event::LinkSet { from, to, change }),
+            state => {
+                if let Some(change) = mirror.hear(&state)? {
+                    if let Change::Withdrawn(publication) = &change {
+                        let numbers = asks.withdrawn(publication.segment);
+                        numbers.iter().for_each(|&number| self.give_back(number));
+                        if !numbers.is_empty() {
+                            self.events.push_back(Event::Cut(numbers));
+                        }
+                    }
+                    self.events.push_back(Event::Mirror(change));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The other host is gone.
+    fn end(&mut self, estate: &dyn Estate, why: &str) {
+        self.take_signals();
+        let Some(now) = self.now.take() else { return };
+        let deeds = self.grants.get_mut(&now.life).map(Grants::end).unwrap_or_default();
+        self.outbox = Outbox::default();
+        self.carry_out(estate, now.life, deeds);
+        let numbers: Vec<u64> = now.asks.connections().collect();
+        if !numbers.is_empty() {
+            self.events.push_back(Event::Cut(numbers));
+        }
+        self.events.extend(now.asks.close(why).into_iter().map(|(by, error)| Event::Refused { by, error }));
+        self.events.push_back(Event::Ended(why.to_owned()));
+    }
+
+    /// Does what is to be done for the other host, in order.
+    fn carry_out(&mut self, estate: &dyn Estate, life: u64, deeds: Vec<Deed>) {
+        let mut deeds = VecDeque::from(deeds);
+        while let Some(deed) = deeds.pop_front() {
+            match deed {
+                Deed::Attach { slot, segment, at, access } => {
+                    let begun = estate
+                        .memory(segment)
+                        .and_then(|(memory, length)| self.bridge.attach(at, memory, length, access));
+                    match begun {
+                        Ok(job) => drop(self.jobs.insert(job, (life, slot, true))),
+                        Err(error) => deeds.extend(self.done(life, slot, true, Err(error))),
+                    }
+                }
+                Deed::Detach { slot, at } => match self.bridge.detach(at) {
+                    Ok(job) => drop(self.jobs.insert(job, (life, slot, false))),
+                    // It went with the link.
+                    Err(_) => deeds.extend(self.done(life, slot, false, Ok(()))),
+                },
+                Deed::Seal { slot, seal } => self.bridge.seal(slot, seal),
+                Deed::Break { slot, dead } => self.bridge.break_seal(slot, dead),
+                Deed::Say(message) => {
+                    if let (Message::Granted { number, grant }, Some(now)) = (&message, &mut self.now) {
+                        now.ends.insert((At::Export, *number), grant.lane);
+                    }
+                    self.outbox.say(message);
+                }
+                Deed::Free(segment) => {
+                    if self.is_free(segment) {
+                        self.events.push_back(Event::Free(segment));
+                    }
+                }
+            }
+        }
+    }
+
+    fn done(&mut self, life: u64, slot: u32, attaches: bool, outcome: Result<()>) -> Vec<Deed> {
+        let Some(grants) = self.grants.get_mut(&life) else { return Vec::new() };
+        let deeds = if attaches { grants.attached(slot, outcome) } else { grants.detached(slot) };
+        let is_now = self.now.as_ref().is_some_and(|now| now.life == life);
+        if !is_now && grants.is_empty() {
+            self.grants.remove(&life);
+        }
+        deeds
+    }
+
+    /// What the bridge has done.
+    fn finish_jobs(&mut self, estate: &dyn Estate) {
+        while let Some((job, outcome)) = self.bridge.done() {
+            if let Some((life, slot, attaches)) = self.jobs.remove(&job) {
+                let deeds = self.done(life, slot, attaches, outcome);
+                self.carry_out(estate, life, deeds);
+            }
+        }
+    }
+
+    /// Processes of a node of this host have come or gone.
+    pub fn node_changed(&mut self, node: u32) {
+        self.outbox.node_changed(node);
+    }
+
+    /// A segment of this host was published or republished.
+    pub fn segment_changed(&mut self, segment: SegmentName) {
+        self.outbox.segment_changed(segment);
+    }
+
+    /// A segment of this host is published no more: no grant of it holds when this returns. It is free once
+    /// [`is_free`](Self::is_free) says so, or [`Event::Free`].
+    pub fn withdraw(&mut self, estate: &dyn Estate, segment: SegmentName) {
+        // What was signalled until now came in time.
+        self.take_signals();
+        self.outbox.segment_changed(segment);
+        if let Some(life) = self.now.as_ref().map(|now| now.life) {
+            let deeds = self.grants.get_mut(&life).map(|grants| grants.withdraw(segment)).unwrap_or_default();
+            self.carry_out(estate, life, deeds);
+        }
+        self.finish_jobs(estate);
+        self.tell(estate);
+    }
+
+    /// Whether nothing of a segment of this host is reached by the other.
+    pub fn is_free(&self, segment: SegmentName) -> bool {
+        self.grants.values().all(|grants| grants.is_free(segment))
+    }
+
+    /// A process of this host wants a connection; gives its number. The answer is an event.
+    ///
+    /// # Errors
+    /// REMOTE_NODE_UNREACHABLE while the other host is not there, SEG_NOT_PUBLISHED when it has not that segment.
+    pub fn ask(&mut self, wish: &Wish, by: T) -> Result<u64> {
+        let gone = || Error::with(Code::RemoteNodeUnreachable, "the other host is not there");
+        let now = self.now.as_mut().ok_or_else(gone)?;
+        if now.mirror.segment(wish.segment).is_none() {
+            return Err(Error::with(Code::SegNotPublished, "the other host has no such segment any more"));
+        }
+        let (number, message) = now.asks.ask(wish, by);
+        self.outbox.say(message);
+        Ok(number)
+    }
+
+    /// Who asked does not wait any more.
+    pub fn abandon(&mut self, number: u64) {
+        if let Some(now) = &mut self.now {
+            now.asks.abandon(number);
+        }
+    }
+
+    /// A connection of this host is over. One that was cut already is nobody's business.
+    pub fn give_back(&mut self, number: u64) {
+        self.close_end(At::Import, number);
+        let say = self.now.as_mut().and_then(|now| now.asks.end(number));
+        say.into_iter().for_each(|say| self.outbox.say(say));
+    }
+
+    /// Signals the other end of a connection. What this host stored to its memory before is seen there with the signal.
+    ///
+    /// # Errors
+    /// CONN_ABORTED when the connection does not stand any more.
+    pub fn post(&mut self, end: At, number: u64, more: Counts) -> Result<()> {
+        let gone = || Error::with(Code::ConnAborted, "the connection to the other host is over");
+        let now = self.now.as_mut().ok_or_else(gone)?;
+        let lane = *now.ends.get(&(end, number)).ok_or_else(gone)?;
+        if !stands(&self.grants, now.life, end, number) {
+            return Err(gone());
+        }
+        self.bridge.post(&now.lanes.entry(lane).or_insert_with(Lane::new).outgoing, lane, more);
+        Ok(())
+    }
+
+    /// Takes what has come by all lanes.
+    fn take_signals(&mut self) {
+        let ends: Vec<(At, u64)> = self.now.iter().flat_map(|now| now.ends.keys().copied()).collect();
+        ends.into_iter().for_each(|(end, number)| self.take_from(end, number));
+    }
+
+    /// Takes what has come by the lane of a connection. Of one that was withdrawn it is nobody's.
+    fn take_from(&mut self, end: At, number: u64) {
+        let Some(now) = &mut self.now else { return };
+        let Some(&lane) = now.ends.get(&(end, number)) else { return };
+        let Some(word) = self.bridge.lane(lane) else { return };
+        let counts = now.lanes.entry(lane).or_insert_with(Lane::new).incoming.take(word);
+        if stands(&self.grants, now.life, end, number) && counts != Counts::default() {
+            self.events.push_back(Event::Signalled { end, number, counts });
+        }
+    }
+
+    /// A connection is over: what has come is still its own.
+    fn close_end(&mut self, end: At, number: u64) {
+        self.take_from(end, number);
+        if let Some(now) = &mut self.now {
+            now.ends.remove(&(end, number));
+        }
+    }
+
+    /// Somebody has changed a link between the two hosts here.
+    pub fn link_changed(&mut self, from: u32, to: u32, change: LinkChange) {
+        if self.now.is_some() {
+            self.outbox.say(Message::LinkSet { from, to, change });
+        }
+    }
+
+    /// Ends this life of the link, and tells the other host why.
+    pub fn close(&mut self, estate: &dyn Estate, why: &str) {
+        // The seals first: from here on nobody is vouched for.
+        self.end(estate, why);
+        self.bridge.close(why);
+    }
+}
+
+/// Whether a connection was not withdrawn here.
+fn stands(grants: &BTreeMap<u64, Grants>, life: u64, end: At, number: u64) -> bool {
+    end == At::Import || grants.get(&life).is_some_and(|grants| grants.stands(number))
+}

@@ -1,0 +1,377 @@
+//! A bridge between two agents of one machine: `local:NAME`.
+//!
+//! Two agents that give the same name find each other at a socket in the abstract namespace: the first to come listens there, the
+//! second connects. Each makes its control pages and sends descriptors of them. A doorbell is a packet, the link is
+//! the socket, and memory is offered by its descriptor, opened for what is offered and no more. All else is as between two
+//! machines: each agent has its own registry and nodes, and believes the other nothing.
+//!
+//! What it cannot show is a window that loses stores or does not answer: here, what is stored arrives.
+//!
+//! # Crash
+//!
+//! The end of an agent, however it comes, ends its socket, which the other is told by the kernel at once.
+
+use super::{Carrier, Device, Job, Limits, Reach, Stir};
+use crate::address::current_uid;
+use crate::error::from_errno;
+use crate::memory::pages::{FarPages, NearPages};
+use crate::memory::{memfd, page_size};
+use crate::socket::{self, Packet};
+use rsm_core::access::Permission;
+use rsm_core::peer::Near;
+use rsm_core::peer::control::{CONTROL_BYTES, SLOTS};
+use rsm_core::{Code, Error, Result};
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, SocketFlags};
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Longest name of a bridge, in bytes.
+pub const MAX_NAME: usize = 64;
+/// Bytes of the window: more than anybody has memory.
+const WINDOW: u64 = 1 << 40;
+/// Packets that are looked at before something else is.
+const MOST_PACKETS: usize = 64;
+
+/// First byte of a packet.
+mod kind {
+    /// The sender's control pages come along.
+    pub(super) const PAGES: u8 = b'p';
+    /// The doorbell.
+    pub(super) const RING: u8 = b'r';
+    /// Memory comes along, for an offset.
+    pub(super) const ATTACH: u8 = b'a';
+    /// There is none any more.
+    pub(super) const DETACH: u8 = b'd';
+    /// Somebody else is at the other end already.
+    pub(super) const TAKEN: u8 = b't';
+}
+
+/// Memory that one of the two offers.
+#[derive(Debug)]
+struct Offered {
+    /// Only of what the other offers.
+    memory: Option<OwnedFd>,
+    length: u64,
+    access: Permission,
+}
+
+/// One end of such a bridge.
+#[derive(Debug)]
+pub struct Local {
+    name: String,
+    address: SocketAddrUnix,
+    epoll: OwnedFd,
+    listener: Option<OwnedFd>,
+    /// Whether somebody may have the control pages.
+    offered: bool,
+    near: NearPages,
+    /// To the peer, which was sent our pages.
+    socket: Option<OwnedFd>,
+    far: Option<FarPages>,
+    /// What the peer lets this host read.
+    seals: Option<OwnedFd>,
+    ours: BTreeMap<u64, Offered>,
+    theirs: BTreeMap<u64, Offered>,
+    done: VecDeque<(Job, Result<()>)>,
+    jobs: u64,
+    stir: Stir,
+}
+
+impl Local {
+    /// One end of the bridge with this name; nobody is looked for yet.
+    ///
+    /// # Errors
+    /// BAD_CONF for a name that is none, saying what is one; INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM.
+    pub fn new(name: &str) -> Result<Local> {
+        let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(fine) {
+            let text = format!(
+                "local:{name} is no bridge: after local: give 1 to {MAX_NAME} letters, digits, '.', '_' or '-', \
+                 the same to both agents"
+            );
+            return Err(Error::with(Code::BadConf, text));
+        }
+        let address = SocketAddrUnix::new_abstract_name(format!("rsm-bridge/{name}").as_bytes())
+            .map_err(|e| from_errno(e, "cannot name a socket"))?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| from_errno(e, "cannot create an epoll"))?;
+        Ok(Local {
+            name: name.to_owned(),
+            address,
+            epoll,
+            listener: None,
+            offered: false,
+            near: NearPages::create()?,
+            socket: None,
+            far: None,
+            seals: None,
+            ours: BTreeMap::new(),
+            theirs: BTreeMap::new(),
+            done: VecDeque::new(),
+            jobs: 0,
+            stir: Stir::default(),
+        })
+    }
+
+    fn bad(&self, text: String) -> Error {
+        Error::with(Code::BadConf, format!("bridge local:{}: {text}", self.name))
+    }
+
+    fn watch(&self, fd: impl AsFd) -> Result<()> {
+        epoll::add(&self.epoll, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN)
+            .map_err(|e| from_errno(e, "cannot watch a descriptor"))
+    }
+
+    /// Somebody is at the other end: sends it our pages, if it is who it should be.
+    fn greet(&mut self, socket: OwnedFd) -> Result<()> {
+        let (who, process) = socket::peer(&socket)?;
+        if who.uid != current_uid() {
+            return Err(self.bad(format!(
+                "process {process} of user {} is at the other end: both agents must run as the same user",
+                who.uid
+            )));
+        }
+        let [ours, theirs] = self.near.hand_out()?;
+        packet(&socket, kind::PAGES, [0; 2], Permission::None, &[ours.as_fd(), theirs.as_fd()])
+            .map_err(|e| from_errno(e, "cannot send control pages"))?;
+        self.watch(&socket)?;
+        self.socket = Some(socket);
+        Ok(())
+    }
+
+    fn connect(&mut self) -> Result<()> {
+        let socket = socket::packet_socket(SocketFlags::NONBLOCK)?;
+        match rustix::net::connect(&socket, &self.address) {
+            Ok(()) => self.greet(socket),
+            Err(Errno::CONNREFUSED | Errno::NOENT) => self.listen(),
+            // It is busy with others: later.
+            Err(Errno::AGAIN) => Ok(()),
+            Err(e) => Err(from_errno(e, "cannot connect to the other agent")),
+        }
+    }
+
+    fn listen(&mut self) -> Result<()> {
+        let listener = socket::packet_socket(SocketFlags::NONBLOCK)?;
+        match rustix::net::bind(&listener, &self.address) {
+            Ok(()) => {}
+            // The other one was faster: it is connected to the next time.
+            Err(Errno::ADDRINUSE) => return Ok(()),
+            Err(e) => return Err(from_errno(e, "cannot bind the bridge's socket")),
+        }
+        rustix::net::listen(&listener, 4).map_err(|e| from_errno(e, "cannot listen on the bridge's socket"))?;
+        self.watch(&listener)?;
+        self.listener = Some(listener);
+        Ok(())
+    }
+
+    fn accept(&mut self) {
+        for _ in 0..MOST_PACKETS {
+            let Some(listener) = &self.listener else { return };
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let Ok(socket) = rustix::net::accept_with(listener, flags) else { return };
+            if !self.offered {
+                // Between two lives; it asks again.
+            } else if self.socket.is_some() {
+                // A third one, or one that has begun anew before its end was seen here: it asks again. What it has sent is read
+                // first, or the end of the socket would come before the answer.
+                let _ = socket::receive(&socket, RecvFlags::DONTWAIT);
+                let _ = packet(&socket, kind::TAKEN, [0; 2], Permission::None, &[]);
+            } else if let Err(error) = self.greet(socket) {
+                tracing::warn!(%error, "somebody is turned away");
+            }
+        }
+    }
+
+    /// Whether memory can be at an offset; names what is wrong.
+    fn check_place(offered: &BTreeMap<u64, Offered>, at: u64, length: u64) -> Result<()> {
+        let granule = page_size() as u64;
+        let end = at.checked_add(length).filter(|&end| end <= WINDOW && at >= CONTROL_BYTES && length > 0);
+        let Some(end) = end.filter(|_| at.is_multiple_of(granule)) else {
+            let text =
+                format!("{length} bytes at {at} do not fit into the window: multiples of {granule}, up to {WINDOW}");
+            return Err(Error::with(Code::BadLength, text));
+        };
+        let before = offered.range(..end).next_back();
+        if before.is_some_and(|(&start, there)| start + there.length > at) || offered.len() >= SLOTS as usize {
+            let text = format!("something is offered at {at} of the window already, or too much altogether");
+            return Err(Error::with(Code::InsufficientResources, text));
+        }
+        Ok(())
+    }
+
+    /// What the peer has sent.
+    fn hear(&mut self, packet: Packet) -> Result<()> {
+        let none = || Error::with(Code::BadArgsErrors, "the other agent sent a packet that is none");
+        let (&kind, rest) = packet.bytes.split_first().ok_or_else(none)?;
+        let &[at, length, access] = rest.as_chunks::<8>().0 else { return Err(none()) };
+        let [at, length, access] = [at, length, access].map(u64::from_le_bytes);
+        match (kind, &packet.descriptors[..]) {
+            (kind::RING, []) => self.stir.rung = true,
+            (kind::PAGES, [ours, theirs]) if self.far.is_none() => {
+                self.far = Some(FarPages::open(ours, theirs)?);
+                self.seals = packet.descriptors.into_iter().next();
+                self.stir.rung = true;
+            }
+            (kind::ATTACH, [_]) => {
+                Local::check_place(&self.theirs, at, length)?;
+                let access = u32::try_from(access).ok().and_then(Permission::from_bits).ok_or_else(none)?;
+                let memory = packet.descriptors.into_iter().next();
+                memfd::check_solid(memory.as_ref().ok_or_else(none)?, length)?;
+                self.theirs.insert(at, Offered { memory, length, access });
+            }
+            (kind::DETACH, []) => {
+                self.theirs.remove(&at).ok_or_else(none)?;
+            }
+            (kind::TAKEN, []) => return Err(self.bad("two other agents are at its ends already".to_owned())),
+            _ => return Err(none()),
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self) {
+        for _ in 0..MOST_PACKETS {
+            let Some(socket) = &self.socket else { return };
+            let heard = match socket::receive(socket, RecvFlags::DONTWAIT) {
+                Ok(Some(packet)) => self.hear(packet),
+                Err(Errno::AGAIN) => return,
+                Ok(None) | Err(_) => Err(Error::with(Code::ConnAborted, "the other agent is gone")),
+            };
+            if let Err(error) = heard {
+                tracing::info!(bridge = self.name, %error, "the link went down");
+                self.let_go();
+                self.stir.lost = Some(error);
+            }
+        }
+    }
+
+    fn let_go(&mut self) {
+        self.offered = false;
+        (self.far, self.seals) = (None, None);
+        // Closing takes it out of the epoll set: nobody else has it.
+        self.socket = None;
+        self.ours.clear();
+        self.theirs.clear();
+        self.done.clear();
+    }
+
+    fn job(&mut self, sent: rustix::io::Result<()>) -> Result<Job> {
+        sent.map_err(|e| from_errno(e, "the other agent takes nothing more"))?;
+        self.jobs += 1;
+        let job = Job(self.jobs);
+        self.done.push_back((job, Ok(())));
+        Ok(job)
+    }
+
+    fn peer(&self) -> Result<&OwnedFd> {
+        let none =
+            || Error::with(Code::ConnAborted, format!("nobody is at the other end of bridge local:{}", self.name));
+        self.far.as_ref().and(self.socket.as_ref()).ok_or_else(none)
+    }
+}
+
+/// Sends a packet, at once or not at all.
+fn packet(
+    socket: impl AsFd,
+    kind: u8,
+    [at, length]: [u64; 2],
+    access: Permission,
+    descriptors: &[BorrowedFd<'_>],
+) -> rustix::io::Result<()> {
+    let mut bytes = vec![kind];
+    for word in [at, length, access.bits().into()] {
+        bytes.extend_from_slice(&word.to_le_bytes());
+    }
+    socket::send(socket, &bytes, descriptors, SendFlags::DONTWAIT)
+}
+
+impl Carrier for Local {
+    fn limits(&self) -> Limits {
+        Limits { window: WINDOW, granule: page_size() as u64 }
+    }
+
+    fn attach(&mut self, at: u64, memory: BorrowedFd<'_>, length: u64, access: Permission) -> Result<Job> {
+        Local::check_place(&self.ours, at, length)?;
+        let opened = memfd::reopen(memory, access)?;
+        let sent = packet(self.peer()?, kind::ATTACH, [at, length], access, &[opened.as_fd()]);
+        let job = self.job(sent)?;
+        self.ours.insert(at, Offered { memory: None, length, access });
+        Ok(job)
+    }
+
+    fn detach(&mut self, at: u64) -> Result<Job> {
+        if !self.ours.contains_key(&at) {
+            return Err(Error::with(Code::BadAddr, format!("nothing is offered at {at} of the window")));
+        }
+        let sent = packet(self.peer()?, kind::DETACH, [at, 0], Permission::None, &[]);
+        let job = self.job(sent)?;
+        self.ours.remove(&at);
+        Ok(job)
+    }
+
+    fn done(&mut self) -> Option<(Job, Result<()>)> {
+        self.done.pop_front()
+    }
+
+    fn reach(&self, at: u64, length: u64, permission: Permission) -> Result<Reach> {
+        let nothing = || {
+            let text = format!("the other host offers no {length} bytes at {at} of its window");
+            Error::with(Code::RemoteNodeUnreachable, text)
+        };
+        let offered = self.theirs.get(&at).filter(|offered| offered.length >= length).ok_or_else(nothing)?;
+        if !offered.access.covers(permission) {
+            let text =
+                format!("the other host offers {} of what is at {at} of its window, not {permission}", offered.access);
+            return Err(Error::with(Code::PermDenied, text));
+        }
+        let memory = memfd::reopen(offered.memory.as_ref().ok_or_else(nothing)?, permission)?;
+        Ok(Reach { memory, offset: 0 })
+    }
+}
+
+impl Device for Local {
+    type Far = FarPages;
+
+    fn renew(&mut self) -> Result<()> {
+        self.let_go();
+        self.near = NearPages::create()?;
+        self.stir = Stir::default();
+        Ok(())
+    }
+
+    fn offer(&mut self) -> Result<()> {
+        self.offered = true;
+        if self.listener.is_none() && self.socket.is_none() { self.connect() } else { Ok(()) }
+    }
+
+    fn near(&self) -> Near<'_> {
+        self.near.near()
+    }
+
+    fn far(&self) -> Option<&FarPages> {
+        self.far.as_ref()
+    }
+
+    fn seals(&self) -> Result<OwnedFd> {
+        self.peer()?;
+        let none = || Error::with(Code::ConnAborted, "there is no peer, whose seals could be loaded");
+        memfd::reopen(self.seals.as_ref().ok_or_else(none)?, Permission::Read)
+    }
+
+    fn ring(&self) {
+        // Where there is no room, there are doorbells that were not heard yet.
+        if let Some(socket) = &self.socket {
+            let _ = packet(socket, kind::RING, [0; 2], Permission::None, &[]);
+        }
+    }
+
+    fn events(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+
+    fn stir(&mut self) -> Stir {
+        self.receive();
+        self.accept();
+        std::mem::take(&mut self.stir)
+    }
+}

@@ -1,0 +1,188 @@
+//! The agent of another host: how two agents talk, and how memory reaches across.
+//!
+//! What two agents say to each other, and when one of them is believed to be there, is written once, without a device
+//! (`rsm_core::peer`). What a fabric between hosts has to bring is two traits, because fabrics differ in each by
+//! itself: [`Peering`], by which the agents talk and know of each other, and [`Carrier`], by which memory of one host is
+//! offered to the other. Neither ever waits.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`host`] | the other host as its agent knows it: what it has, what is wanted of it, what it was given |
+//! | [`paged`] | the peering of every fabric that has a window: control pages, rings and doorbells of a [`Device`] |
+//! | [`local`] | a device between two agents of one machine |
+//!
+//! Whatever comes across is an allegation: what [`News`] carry has passed the checks of form, and is about what the peer may
+//! speak of.
+
+pub mod host;
+pub mod local;
+pub mod paged;
+
+use rsm_core::access::Permission;
+use rsm_core::peer::hello::Hello;
+use rsm_core::peer::lane::Counts;
+use rsm_core::peer::life::{End, Stage};
+use rsm_core::peer::message::{Message, Terms};
+use rsm_core::peer::outbox::{Facts, Outbox};
+use rsm_core::peer::seal::Seal;
+use rsm_core::peer::{Far, Near};
+use rsm_core::sync::AtomicU64;
+use rsm_core::{Error, Result};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+/// What is heard of the other host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// It is there, and this was agreed on. What it has is told next.
+    Met(Hello, Terms),
+    /// It says something.
+    Said(Message),
+    /// Each knows what the other has.
+    Open,
+    /// It is gone, or cannot be believed any more: nothing that it said holds.
+    Ended(End),
+}
+
+/// How the agents of two hosts talk and know of each other.
+pub trait Peering {
+    /// What happened next, if anything has.
+    fn take(&mut self) -> Option<News>;
+
+    /// Tells the peer what is in the outbox, as much as there is room for; the rest the next time.
+    fn send(&mut self, outbox: &mut Outbox, facts: &dyn Facts);
+
+    /// Something that [`take`](Self::take) gave makes no sense beside what was said before. Too many of these end it.
+    fn refuse(&mut self, error: &Error);
+
+    /// Stores the seal of a slot, which is granted next.
+    fn seal(&mut self, slot: u32, seal: Seal);
+
+    /// Breaks the seal of a slot: what is done next comes after every store that a verdict vouched for.
+    fn break_seal(&mut self, slot: u32, dead: Seal);
+
+    /// Posts signals by a lane, whose count this is, and rings for them.
+    fn post(&mut self, outgoing: &AtomicU64, lane: u32, more: Counts);
+
+    /// The word of a lane that the peer posts by; `None` when there is no such lane.
+    fn lane(&self, lane: u32) -> Option<&AtomicU64>;
+
+    /// The peer's seals, for an importer to load.
+    ///
+    /// # Errors
+    /// CONN_ABORTED without a peer, INSUFFICIENT_RESOURCES without a descriptor.
+    fn seals(&self) -> Result<OwnedFd>;
+
+    /// Ends it, and tells the peer why if it listens. It may begin again by itself.
+    fn close(&mut self, why: &str);
+
+    /// How far it has come; `None` for the moment between the end and the next beginning.
+    fn stage(&self) -> Option<Stage>;
+
+    /// Why each does not know what the other has, for people; `None` when it does.
+    fn trouble(&self) -> Option<String>;
+
+    /// Readable when there may be something to take.
+    fn events(&self) -> BorrowedFd<'_>;
+
+    /// When to look at the latest, whatever [`events`](Self::events) says.
+    fn next(&self) -> Instant;
+}
+
+/// Something that a [`Carrier`] has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Job(pub u64);
+
+/// What a fabric can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the window, control pages included.
+    pub window: u64,
+    /// What offsets and lengths are multiples of, in bytes.
+    pub granule: u64,
+}
+
+/// What an importer is given to reach memory of the other host.
+#[derive(Debug)]
+pub struct Reach {
+    /// To be mapped.
+    pub memory: OwnedFd,
+    /// Offset in bytes at which the segment begins in it.
+    pub offset: u64,
+}
+
+/// How memory of one host is offered to the other. Offsets are from the beginning of a window.
+pub trait Carrier {
+    /// What it can carry.
+    fn limits(&self) -> Limits;
+
+    /// Begins to offer memory at an offset, for what `access` says and no more.
+    ///
+    /// # Errors
+    /// BAD_LENGTH where it does not fit, INSUFFICIENT_RESOURCES where something is offered there, CONN_ABORTED without a
+    /// peer.
+    fn attach(&mut self, at: u64, memory: BorrowedFd<'_>, length: u64, access: Permission) -> Result<Job>;
+
+    /// Begins to take it back. Once it is done nobody is given what is there.
+    ///
+    /// # Errors
+    /// BAD_ADDR where nothing is offered.
+    fn detach(&mut self, at: u64) -> Result<Job>;
+
+    /// A job that is done, and what came of it.
+    fn done(&mut self) -> Option<(Job, Result<()>)>;
+
+    /// What an importer of this host is given for what the other offers.
+    ///
+    /// # Errors
+    /// REMOTE_NODE_UNREACHABLE where it offers nothing, PERM_DENIED where it offers less.
+    fn reach(&self, at: u64, length: u64, permission: Permission) -> Result<Reach>;
+}
+
+/// What stirred a device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stir {
+    /// A doorbell rang, or may have.
+    pub rung: bool,
+    /// The link went, since this was last asked, and why.
+    pub lost: Option<Error>,
+}
+
+/// A device with a window and doorbells. What it is asked for it does at once, or begins.
+pub trait Device: Carrier {
+    /// The other host's control pages.
+    type Far: Far;
+
+    /// Lets go of the peer, and has fresh control pages of zeroes, which nobody reaches yet.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM.
+    fn renew(&mut self) -> Result<()>;
+
+    /// Lets the peer reach the control pages, or looks for one; asked again until [`far`](Self::far) is there.
+    ///
+    /// # Errors
+    /// BAD_CONF, naming what is wrong with the device or with who is at the other end; as [`renew`](Self::renew).
+    fn offer(&mut self) -> Result<()>;
+
+    /// The own control pages.
+    fn near(&self) -> Near<'_>;
+
+    /// The other host's; `None` without a peer.
+    fn far(&self) -> Option<&Self::Far>;
+
+    /// The peer's seals, for an importer to load.
+    ///
+    /// # Errors
+    /// As [`Peering::seals`].
+    fn seals(&self) -> Result<OwnedFd>;
+
+    /// Rings the peer. A hint: it may be lost.
+    fn ring(&self);
+
+    /// Readable when something may have stirred.
+    fn events(&self) -> BorrowedFd<'_>;
+
+    /// What stirred, since this was last asked.
+    fn stir(&mut self) -> Stir;
+}

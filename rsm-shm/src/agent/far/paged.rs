@@ -1,0 +1,231 @@
+//! The peering of a device that has a window: a [`Life`] after the other over its control pages.
+
+use super::{Carrier, Device, Job, Limits, News, Peering, Reach};
+use crate::address::random_secret;
+use crate::memory::page_size;
+use rsm_core::Result;
+use rsm_core::access::Permission;
+use rsm_core::peer::control::{LANES, SLOTS, seal_at};
+use rsm_core::peer::hello::{Hello, VERSION};
+use rsm_core::peer::lane::{self, Counts};
+use rsm_core::peer::life::{End, Life, REST, Stage, Told};
+use rsm_core::peer::nodes::Nodes;
+use rsm_core::peer::outbox::{Facts, Outbox};
+use rsm_core::peer::seal::{Seal, Seals, break_seal};
+use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
+use std::collections::VecDeque;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// What an agent says of its host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Name of its cluster, to be shown.
+    pub name: String,
+    /// Nodes of the cluster, those of both hosts.
+    pub node_count: u32,
+    /// Nodes of this host.
+    pub nodes: Nodes,
+}
+
+/// The peering of one device.
+#[derive(Debug)]
+pub struct Paged<D> {
+    host: Host,
+    device: D,
+    /// Numbers that tell lives apart.
+    numbers: Seals,
+    life: Option<Life>,
+    news: VecDeque<News>,
+    /// When times began.
+    epoch: Instant,
+    again_at: Instant,
+    trouble: Option<String>,
+}
+
+impl<D: Device> Paged<D> {
+    /// Nobody is looked for before the first [`take`](Peering::take).
+    ///
+    /// # Errors
+    /// INTERNAL_ERROR without random numbers.
+    pub fn new(device: D, host: Host) -> Result<Paged<D>> {
+        let [low, high] = *random_secret()?.as_chunks::<8>().0 else { unreachable!("16 bytes") };
+        let seed = u64::from_le_bytes(low) ^ u64::from_le_bytes(high);
+        let epoch = Instant::now();
+        let (news, numbers) = (VecDeque::new(), Seals::new(seed));
+        Ok(Paged { host, device, numbers, life: None, news, epoch, again_at: epoch, trouble: None })
+    }
+
+    fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    fn hello(&mut self) -> Hello {
+        let nonce = [self.numbers.fresh().word(), self.numbers.fresh().word()];
+        Hello {
+            version: VERSION,
+            page: (page_size() as u64).max(self.device.limits().granule),
+            node_count: self.host.node_count,
+            nodes: self.host.nodes,
+            window: self.device.limits().window,
+            nonce,
+            boot: self.numbers.fresh(),
+            name: self.host.name.clone(),
+        }
+    }
+
+    /// Begins another life, once the last one has rested.
+    fn begin(&mut self) -> Result<()> {
+        self.again_at = Instant::now() + REST;
+        self.device.renew()?;
+        let (hello, now) = (self.hello(), self.now());
+        self.life = Some(Life::begin(hello, self.device.near(), now));
+        self.again_at = Instant::now();
+        Ok(())
+    }
+
+    fn end(&mut self, end: End) {
+        self.trouble = Some(end.to_string());
+        self.again_at = Instant::now() + REST;
+        // Who never met it has nothing to forget.
+        if self.life.take().is_some_and(|life| life.terms().is_some()) {
+            self.news.push_back(News::Ended(end));
+        }
+    }
+
+    fn look(&mut self) -> Result<()> {
+        let stir = self.device.stir();
+        if let Some(why) = stir.lost {
+            self.end(End::Lost);
+            self.trouble = Some(why.detail().to_owned());
+        }
+        if self.life.is_none() && Instant::now() >= self.again_at {
+            self.begin()?;
+        }
+        if self.life.is_some() && self.device.far().is_none() && Instant::now() >= self.again_at {
+            self.again_at = Instant::now() + REST;
+            self.device.offer()?;
+        }
+        let now = self.now();
+        let (Some(life), Some(far)) = (&mut self.life, self.device.far()) else { return Ok(()) };
+        if !stir.rung && now < life.next() {
+            return Ok(());
+        }
+        match life.turn(self.device.near(), far, now) {
+            Ok(turn) => {
+                if turn.ring {
+                    self.device.ring();
+                }
+                self.news.extend(turn.told.into_iter().map(|told| match told {
+                    Told::Met(peer, terms) => News::Met(peer, terms),
+                    Told::Said(message) => News::Said(message),
+                    Told::Open => News::Open,
+                }));
+                if self.stage() == Some(Stage::Open) {
+                    self.trouble = None;
+                }
+            }
+            Err(end) => self.end(end),
+        }
+        Ok(())
+    }
+}
+
+impl<D: Device> Carrier for Paged<D> {
+    fn limits(&self) -> Limits {
+        self.device.limits()
+    }
+    fn attach(&mut self, at: u64, memory: BorrowedFd<'_>, length: u64, access: Permission) -> Result<Job> {
+        self.device.attach(at, memory, length, access)
+    }
+    fn detach(&mut self, at: u64) -> Result<Job> {
+        self.device.detach(at)
+    }
+    fn done(&mut self) -> Option<(Job, Result<()>)> {
+        self.device.done()
+    }
+    fn reach(&self, at: u64, length: u64, permission: Permission) -> Result<Reach> {
+        self.device.reach(at, length, permission)
+    }
+}
+
+impl<D: Device> Peering for Paged<D> {
+    fn take(&mut self) -> Option<News> {
+        if self.news.is_empty()
+            && let Err(error) = self.look()
+        {
+            self.trouble = Some(error.detail().to_owned());
+        }
+        self.news.pop_front()
+    }
+
+    fn send(&mut self, outbox: &mut Outbox, facts: &dyn Facts) {
+        let (Some(life), Some(far)) = (&mut self.life, self.device.far()) else { return };
+        match life.tell(outbox, facts, self.device.near(), far) {
+            Ok(true) => self.device.ring(),
+            Ok(false) => {}
+            Err(end) => self.end(end),
+        }
+    }
+
+    fn refuse(&mut self, error: &rsm_core::Error) {
+        if let Some(Err(end)) = self.life.as_mut().map(|life| life.refuse(error)) {
+            self.end(end);
+        }
+    }
+
+    fn seal(&mut self, slot: u32, seal: Seal) {
+        // Relaxed: what tells the peer of it comes after a fence.
+        self.device.near().ours[seal_at(slot)].store(seal.word(), Relaxed);
+    }
+
+    fn break_seal(&mut self, slot: u32, dead: Seal) {
+        break_seal(&self.device.near().ours[seal_at(slot)], dead);
+    }
+
+    fn post(&mut self, outgoing: &AtomicU64, lane: u32, more: Counts) {
+        if let Some(far) = self.device.far() {
+            lane::post(outgoing, far, lane, more);
+            self.device.ring();
+        }
+    }
+
+    fn lane(&self, lane: u32) -> Option<&AtomicU64> {
+        if lane < SLOTS { self.device.near().theirs.get(LANES + lane as usize) } else { None }
+    }
+
+    fn seals(&self) -> Result<OwnedFd> {
+        self.device.seals()
+    }
+
+    fn close(&mut self, why: &str) {
+        if let (Some(life), Some(far)) = (self.life.take(), self.device.far())
+            && life.close(why, self.device.near(), far)
+        {
+            self.device.ring();
+        }
+        self.news.clear();
+        self.again_at = Instant::now() + REST;
+    }
+
+    fn stage(&self) -> Option<Stage> {
+        self.life.as_ref().map(Life::stage)
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let nobody = || self.device.far().is_none().then(|| "nobody is at the other end of the bridge yet".to_owned());
+        self.trouble.clone().or_else(nobody)
+    }
+
+    fn events(&self) -> BorrowedFd<'_> {
+        self.device.events()
+    }
+
+    fn next(&self) -> Instant {
+        match (&self.life, self.device.far()) {
+            _ if !self.news.is_empty() => Instant::now(),
+            (Some(life), Some(_)) => self.epoch + life.next(),
+            _ => self.again_at,
+        }
+    }
+}

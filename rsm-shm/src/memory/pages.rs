@@ -1,0 +1,174 @@
+//! Control pages of agents that are each other's peers (`rsm_core::peer`), as mapped words.
+#![allow(unsafe_code)]
+
+use super::fence;
+use super::memfd::{self, Sealing};
+use super::region::Region;
+use rsm_core::access::Permission;
+use rsm_core::peer::control::{self, OURS_WORDS, THEIRS_WORDS};
+use rsm_core::peer::{Far, Near, UNANSWERED};
+use rsm_core::sync::{AtomicU64, Ordering::Relaxed, acquire};
+use rsm_core::{Code, Error, Result};
+use std::os::fd::{AsFd, OwnedFd};
+
+const WORD: usize = size_of::<AtomicU64>();
+
+/// Words in mapped memory, which others may write.
+#[derive(Debug)]
+struct Words(Region);
+
+impl Words {
+    fn map(fd: impl AsFd, words: usize, permission: Permission) -> Result<Words> {
+        Ok(Words(Region::map(fd, 0, words * WORD, permission)?))
+    }
+
+    fn words(&self) -> &[AtomicU64] {
+        // SAFETY: mapped and aligned to a page for as long as `self`. Atomics of 8 bytes: whatever somebody else stores is a
+        // word. Of a mapping for reading they are only loaded, relaxed (`FarPages`).
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() / WORD) }
+    }
+}
+
+/// The own control pages, and the objects that they are in.
+#[derive(Debug)]
+pub struct NearPages {
+    ours: Words,
+    theirs: Words,
+    objects: [OwnedFd; 2],
+}
+
+impl NearPages {
+    /// Makes pages of zeroes.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM.
+    pub fn create() -> Result<NearPages> {
+        let piece = |name: &str, words: usize| -> Result<(Words, OwnedFd)> {
+            let object = memfd::create(name, (words * WORD) as u64)?;
+            memfd::seal(&object, Sealing::Size)?;
+            let words = Words::map(&object, words, Permission::ReadWrite)?;
+            // A forked child of an embedding process must not be able to speak for the agent.
+            words.0.dont_fork()?;
+            Ok((words, object))
+        };
+        let (ours, first) = piece("rsm-peer-ours", OURS_WORDS)?;
+        let (theirs, second) = piece("rsm-peer-theirs", THEIRS_WORDS)?;
+        Ok(NearPages { ours, theirs, objects: [first, second] })
+    }
+
+    /// The words.
+    pub fn near(&self) -> Near<'_> {
+        Near { ours: self.ours.words(), theirs: self.theirs.words() }
+    }
+
+    /// Descriptors for the peer: of what it may read, opened for reading, and of what it may write.
+    ///
+    /// # Errors
+    /// As `memfd::reopen`.
+    pub fn hand_out(&self) -> Result<[OwnedFd; 2]> {
+        let reopen = |at: usize, permission| memfd::reopen(&self.objects[at], permission);
+        Ok([reopen(0, Permission::Read)?, reopen(1, Permission::ReadWrite)?])
+    }
+}
+
+/// The peer's control pages, where both agents are on one machine.
+#[derive(Debug)]
+pub struct FarPages {
+    ours: Words,
+    theirs: Words,
+}
+
+impl FarPages {
+    /// Maps what a peer handed out.
+    ///
+    /// # Errors
+    /// INTERNAL_ERROR when it is no such memory; INSUFFICIENT_MEM.
+    pub fn open(ours: impl AsFd, theirs: impl AsFd) -> Result<FarPages> {
+        let open = |fd: &dyn AsFd, words: usize, permission| {
+            let (fd, length) = (fd.as_fd(), (words * WORD) as u64);
+            let there = memfd::length(fd)?;
+            if there != length {
+                let text = format!("the other agent sent control pages of {there} bytes, not {length}");
+                return Err(Error::with(Code::InternalError, text));
+            }
+            memfd::check_solid(fd, length)?;
+            let words = Words::map(fd, words, permission)?;
+            words.0.dont_fork()?;
+            Ok(words)
+        };
+        Ok(FarPages {
+            ours: open(&ours, OURS_WORDS, Permission::Read)?,
+            theirs: open(&theirs, THEIRS_WORDS, Permission::ReadWrite)?,
+        })
+    }
+}
+
+impl Far for FarPages {
+    fn store(&self, at: usize, word: u64) {
+        // Relaxed: ordered by the fences that a bridge needs in any case.
+        self.theirs.words()[at - OURS_WORDS].store(word, Relaxed);
+    }
+    fn fence(&self) {
+        fence::full();
+    }
+    fn load(&self, at: usize) -> u64 {
+        // Acquire: through a window, loads are in order.
+        acquire(if at < OURS_WORDS { &self.ours.words()[at] } else { &self.theirs.words()[at - OURS_WORDS] })
+    }
+}
+
+/// The seals of another host, for an importer of this one.
+#[derive(Debug)]
+pub struct SealPages(Words);
+
+impl SealPages {
+    /// Maps what an agent handed out.
+    ///
+    /// # Errors
+    /// INTERNAL_ERROR when it is no such memory; INSUFFICIENT_MEM.
+    pub fn open(fd: impl AsFd) -> Result<SealPages> {
+        memfd::check_solid(&fd, (OURS_WORDS * WORD) as u64)?;
+        Ok(SealPages(Words::map(fd, OURS_WORDS, Permission::Read)?))
+    }
+
+    /// Loads the word where the seal of a slot stands; all-ones for a slot that there is not.
+    pub fn load(&self, slot: u32) -> u64 {
+        // Acquire: through a window, loads are in order.
+        self.0.words().get(control::seal_at(slot)).map_or(UNANSWERED, acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_word_has_one_writer() {
+        let near = NearPages::create().unwrap();
+        let [ours, theirs] = near.hand_out().unwrap();
+        let far = FarPages::open(&ours, &theirs).unwrap();
+        near.near().ours[7].store(9, Relaxed);
+        far.store(control::theirs(5), 8);
+        far.fence();
+        near.near().ours[control::seal_at(3)].store(77, Relaxed);
+        let seals = SealPages::open(&ours).unwrap();
+        assert_eq!((seals.load(3), seals.load(u32::MAX)), (77, UNANSWERED));
+        assert_eq!((far.load(control::ours(7)), far.load(control::theirs(5))), (9, 8));
+        assert_eq!(near.near().theirs[5].load(Relaxed), 8);
+        // What it may only read cannot be mapped for more.
+        assert!(Region::map(&ours, 0, OURS_WORDS * WORD, Permission::ReadWrite).is_err());
+    }
+
+    #[test]
+    fn other_memory_is_refused() {
+        let [ours, theirs] = NearPages::create().unwrap().hand_out().unwrap();
+        let short = memfd::create("short", 4096).unwrap();
+        let loose = memfd::create("loose", (OURS_WORDS * WORD) as u64).unwrap();
+        for (one, other, text) in
+            [(&short, &theirs, "4096 bytes"), (&ours, &short, "4096 bytes"), (&loose, &theirs, "shortened")]
+        {
+            let error = FarPages::open(one, other).unwrap_err();
+            assert!(error.to_string().contains(text), "{error}");
+        }
+    }
+}
