@@ -40,7 +40,24 @@
 //! | look at a running cluster from outside | [`observe`] |
 //! | disturb it | [`steer`] |
 //! | let stores be late, and things go wrong | [`lens`] |
-//! | test a program on real nodes, and with faults | `on_nodes!` of the crate `rsm-run`; `docs/testing-with-faults.md` |
+//! | test a program on real nodes, and with faults | `on_nodes!` of the crate `rsm-run` |
+//!
+//! # Guides
+//!
+//! In `docs/` of the repository and of this package, each with programs that tests run:
+//!
+//! | page | about |
+//! |---|---|
+//! | `second-program.md` | neighbours that exchange halos, and how to end: who leaves when |
+//! | `testing-with-faults.md` | tests on real nodes, under faults, on a build server |
+//! | `weak-order.md` | what one may rely on when stores are late |
+//! | `failover.md` | sealed memory, a sequence lock, a standby that takes over |
+//! | `debugging.md`, `exploring.md` | gdb on one node, a hang, deaths tried one by one |
+//! | `porting-solaris.md`, `from-mpi.md` | where you come from |
+//! | `containers.md` | Docker and Kubernetes |
+//! | `promises.md` | what a program can rely on, and what it cannot |
+//!
+//! # Inside
 //!
 //! Follow one `put`: [`Import::put`], then `rsm-shm/src/membership/connection/transfer.rs` (checks and verdict) and
 //! `rsm-shm/src/memory/copy.rs` (the bytes).

@@ -273,7 +273,7 @@ fn a_program_is_tested(prefix: &Path, scratch: &Scratch) {
     cargo.args(["build", "-q", "-p", "rsm-ctl"]).current_dir(here(".."));
     run(if cfg!(debug_assertions) { &mut cargo } else { cargo.arg("--release") });
     let usual = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::iter::once(profile).chain(std::env::split_paths(&usual));
+    let path = std::iter::once(profile.clone()).chain(std::env::split_paths(&usual));
     let path = std::env::join_paths(path).unwrap();
     let command = |program: &str| {
         let mut command = Command::new(program);
@@ -285,6 +285,16 @@ fn a_program_is_tested(prefix: &Path, scratch: &Scratch) {
         command
     };
     let warnings = "-Wall -Wextra -pedantic -Werror";
+    let neighbours = halo_in_two_languages(&command, scratch, warnings);
+    assert!(
+        (1..=4).all(|node| neighbours.contains(&format!("node {node}: 32 cells after 50 steps, sum "))),
+        "{neighbours}"
+    );
+    // The cluster file names programs where they are built as a rule.
+    if profile == here("..").canonicalize().unwrap().join("target/debug") {
+        let said = run(command("rsm-ctl").arg("run").arg("--file").arg(here("../examples/cluster.toml")));
+        assert!(said.contains("[1] node 1: connected to node 2\n") && said.contains("CONN_ABORTED after "), "{said}");
+    }
     if have("tests under CTest", &["cmake", "ctest"]) {
         let build = scratch.join("ctest");
         let flags = format!("-DCMAKE_C_FLAGS={warnings}");
@@ -305,6 +315,21 @@ fn a_program_is_tested(prefix: &Path, scratch: &Scratch) {
         ctl.args(["run", "-n", "3", "--timeout", "60s"]).args(options).arg("--").arg(&program).arg("3");
         assert_eq!(run(&mut ctl), "node 2 sent 20\nnode 3 sent 30\n");
     }
+}
+
+/// The example of the guide to a second program, in C and beside itself in Rust: neighbours of each other.
+fn halo_in_two_languages(command: &dyn Fn(&str) -> Command, scratch: &Scratch, warnings: &str) -> String {
+    let in_c = scratch.join("halo");
+    let mut build = command("sh");
+    build.arg("-c").arg(format!("cc {warnings} -o \"$0\" \"$1\" $(pkg-config --cflags --libs rsm)"));
+    run(build.arg(&in_c).arg(here("../examples/halo/halo.c")));
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "-q", "-p", "rsm-examples", "--examples"]).current_dir(here(".."));
+    run(if cfg!(debug_assertions) { &mut cargo } else { cargo.arg("--release") });
+    let in_rust = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/halo");
+    let mut ctl = command("rsm-ctl");
+    ctl.args(["run", "-n", "4", "--timeout", "60s", "--node", "1,2", "--"]).arg(&in_c);
+    run(ctl.args(["--node", "3,4", "--"]).arg(&in_rust))
 }
 
 /// Whether this system has the C library to link a program without shared libraries.

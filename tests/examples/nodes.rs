@@ -1,6 +1,7 @@
 //! Builds the examples and runs them on clusters. Every run has a deadline; whatever is left of it then is killed.
 
 use rsm::Cluster;
+use rsm::steer::Steering;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::HashMap;
@@ -104,7 +105,7 @@ pub(crate) struct Running {
     scratch: Scratch,
     deadline: Instant,
     /// Ends after the nodes do.
-    _cluster: Cluster,
+    cluster: Cluster,
 }
 
 impl Running {
@@ -113,17 +114,21 @@ impl Running {
         let program = example(name);
         let scratch = Scratch::new();
         let cluster = Cluster::new(nodes).expect("a cluster");
-        let mut running =
-            Running { children: Vec::new(), scratch, deadline: Instant::now() + DEADLINE, _cluster: cluster };
+        let mut running = Running { children: Vec::new(), scratch, deadline: Instant::now() + DEADLINE, cluster };
         for node in 1..=nodes {
             let create = |path: PathBuf| Stdio::from(File::create(path).expect("a file for output"));
             let mut command = Command::new(program);
-            command.args(arguments).envs(running._cluster.environment(node).expect("an environment"));
+            command.args(arguments).envs(running.cluster.environment(node).expect("an environment"));
             command.stdin(Stdio::null()).stderr(create(running.stderr(node)));
             command.stdout(stdout.take().unwrap_or_else(|| create(running.stdout(node))));
             running.children.push(command.spawn().expect("a node starts"));
         }
         running
+    }
+
+    /// The right to disturb the cluster.
+    pub(crate) fn steering(&self) -> Steering {
+        self.cluster.steering().expect("a cluster to steer")
     }
 
     pub(crate) fn kill(&mut self, node: u32) {
