@@ -270,6 +270,33 @@ fn descriptors_that_do_not_belong_are_refused_and_closed() {
 }
 
 #[test]
+fn memory_without_end_leaves_room_for_others() {
+    let (emulator, b, paths, folder) = bridge();
+    let mut raw = Raw::greeted(&paths[0]);
+    let mut address = 0;
+    // Files with nothing in them, longer ones first, until not even a page is left.
+    for shift in (12..47).rev() {
+        for _ in 0..4 {
+            let hole = memory(1 << shift);
+            raw.send_with(Command::DmaMap as u16, &Body::words(&[32, 3]).and(&[0, address, 4096]).0, &[hole.as_fd()]);
+            address += 4096 * u64::from(raw.reply().is_ok());
+        }
+    }
+    assert!(address > 0);
+    drop(b);
+    let mut other = Raw::greeted(&paths[1]);
+    for address in (0..1 << 32).step_by(64 << 20) {
+        let more = memory(64 << 20);
+        let map = Body::words(&[32, 3]).and(&[0, address, 64 << 20]).0;
+        other.send_with(Command::DmaMap as u16, &map, &[more.as_fd()]);
+        assert_eq!(other.reply().map(drop), Ok(()));
+    }
+    drop((raw, other));
+    let b = Host::up(&paths[1]);
+    check(emulator, b, paths, folder);
+}
+
+#[test]
 fn a_client_that_reads_no_answers_keeps_nobody_waiting() {
     let (emulator, mut b, paths, folder) = bridge();
     let mut raw = Raw::greeted(&paths[0]);
