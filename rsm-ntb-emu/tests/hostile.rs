@@ -5,6 +5,7 @@ mod common;
 use common::{BYTES, Folder, Host, Pair, event, memory, start, taken};
 use rsm_ntb_emu::wire::{self, Body, Command, Header};
 use rsm_ntb_emu::{Emulator, Options, map};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use std::io::{IoSlice, Read, Write};
@@ -293,6 +294,27 @@ fn memory_without_end_leaves_room_for_others() {
     }
     drop((raw, other));
     let b = Host::up(&paths[1]);
+    check(emulator, b, paths, folder);
+}
+
+#[test]
+fn an_interrupt_that_its_client_made_to_wait_keeps_nobody_waiting() {
+    let Pair { a, mut b, emulator, paths, folder } = Pair::new(Options::default());
+    let event = &a.events[1];
+    rustix::fs::fcntl_setfl(event, OFlags::RDWR).unwrap();
+    rustix::io::write(event, &(u64::MAX - 1).to_ne_bytes()).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let ringing = std::thread::spawn(move || {
+        b.ring(1);
+        tell.send(()).unwrap();
+        b
+    });
+    let rung = told.recv_timeout(common::PATIENCE);
+    // Whoever waits for room gets it.
+    assert_eq!(taken(event, false), u64::MAX - 1);
+    let b = ringing.join().unwrap();
+    rung.expect("the other host's doorbell waits for nobody");
+    drop(a);
     check(emulator, b, paths, folder);
 }
 
