@@ -3,6 +3,10 @@
 
 use rsm_run::{Launch, Report};
 use rustix::process::{Resource, getpid, getrlimit, set_child_subreaper, setrlimit};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -11,7 +15,13 @@ const GOOD: i32 = 42;
 
 /// Runs one of the ignored tests below in a process of its own.
 fn is_good(test: &str) {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    is_good_in(&std::env::current_exe().unwrap(), test);
+}
+
+fn is_good_in(program: &Path, test: &str) {
+    let mut command = Command::new(program);
+    // The harness takes text only.
+    command.arg0("surroundings");
     command.args(["--exact", test, "--ignored", "--nocapture"]).stdin(Stdio::null());
     let ended = command.output().unwrap();
     assert_eq!(ended.status.code(), Some(GOOD), "{}", String::from_utf8_lossy(&ended.stderr));
@@ -66,6 +76,18 @@ fn lets_its_children_go_unnoticed() {
 #[test]
 fn children_that_are_not_waited_for() {
     is_good("lets_its_children_go_unnoticed");
+}
+
+#[test]
+fn a_program_whose_name_is_no_text() {
+    let folder = std::env::temp_dir().join(format!("rsm-run-surroundings-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let program = folder.join(OsStr::from_bytes(b"a \xff b"));
+    // By a process of its own: a file that anybody has open for writing cannot be executed, and tests beside this one fork.
+    assert!(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap().success());
+    let tried = std::panic::catch_unwind(|| is_good_in(&program, "lets_its_children_go_unnoticed"));
+    std::fs::remove_dir_all(&folder).unwrap();
+    tried.unwrap();
 }
 
 #[test]
