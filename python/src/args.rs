@@ -75,7 +75,13 @@ pub(crate) fn timeout(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Durat
     let Some(value) = value else { return Ok(None) };
     let sentence = "a timeout is a number of seconds from 0 on, or None to wait for ever";
     // True is a number to Python, and a mistake here.
-    let seconds = value.extract::<f64>().ok().filter(|_| !value.is_instance_of::<PyBool>());
+    let seconds = match value.extract::<f64>() {
+        // An int with more digits than a float has room for.
+        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
+            Some(if value.lt(0)? { f64::NEG_INFINITY } else { f64::INFINITY })
+        }
+        seconds => seconds.ok().filter(|_| !value.is_instance_of::<PyBool>()),
+    };
     match seconds {
         None => Err(PyTypeError::new_err(format!("{sentence}, not {}", type_name(value)))),
         Some(seconds) if seconds.is_nan() || seconds < 0.0 => {

@@ -1,8 +1,8 @@
 //! Exports: memory that other nodes may reach.
 #![allow(unsafe_code)] // the buffer protocol: see `view`
 
-use crate::errors::{Told, raised};
-use crate::held::{Away, Held, drop_aside};
+use crate::errors::{Told, raised, refused};
+use crate::held::{Away, Held, Refusal, drop_aside};
 use crate::importers::ImporterEvents;
 use crate::local::{self, Local};
 use crate::view;
@@ -11,6 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use rsm::Code;
+use rustix::process::{Pid, getpid};
 use std::ffi::c_int;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::Ordering;
@@ -25,6 +26,8 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) struct Export {
     held: Held<rsm::Export>,
     length: usize,
+    /// The process that made it, and may change it.
+    creator: Pid,
     /// Memory of Python's that is exported: released after the export has gone.
     adopted: Mutex<Option<Local>>,
 }
@@ -32,11 +35,18 @@ pub(crate) struct Export {
 impl Export {
     pub(crate) fn new(export: rsm::Export, adopted: Option<Local>) -> Export {
         let length = export.len();
-        Export { held: Held::new(export, "the export was destroyed"), length, adopted: Mutex::new(adopted) }
+        let held = Held::new(export, "the export was destroyed");
+        Export { held, length, creator: getpid(), adopted: Mutex::new(adopted) }
     }
 
     fn take(&self, py: Python<'_>) -> PyResult<(rsm::Export, Away<'_, rsm::Export>)> {
-        self.held.take().map_err(|refusal| refusal.told(py, self.held.gone(), "this export"))
+        self.held.take().map_err(|refusal| match refusal {
+            // Threads of the parent's that were in a call of it are not here to end that.
+            Refusal::Used if getpid() != self.creator => {
+                refused(py, Code::NotCreator, "the export belongs to the process that this one was forked from")
+            }
+            refusal => refusal.told(py, self.held.gone(), "this export"),
+        })
     }
 
     fn adopted(&self) -> std::sync::MutexGuard<'_, Option<Local>> {

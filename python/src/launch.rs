@@ -58,7 +58,7 @@ struct Settings {
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Facts {
-    Trial(Trial),
+    Trial(Box<Trial>),
     Refused(String),
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn run_for_facts(command: Vec<OsString>, settings: &str) -> PyResult<
     let settings = read(settings)?;
     process::use_default_action(Signal::CHILD);
     let facts = match plan(command, settings).and_then(trial::shown) {
-        Ok(trial) => Facts::Trial(trial),
+        Ok(trial) => Facts::Trial(Box::new(trial)),
         Err(failure) => Facts::Refused(failure.message),
     };
     serde_json::to_string(&facts).map_err(|error| PyValueError::new_err(error.to_string()))

@@ -7,6 +7,7 @@
 //! | a span that owns what it is of | `span` |
 //! | waits and requests that Ctrl-C ends | `blocking` |
 //! | errors, arguments, records | `errors`, `args`, `records` |
+//! | the one interpreter that this works in | `interpreter` |
 //! | the classes | `cluster`, `node`, `controller`, `export`, `importers`, `import`, `mapping`, `barrier`, `observe`, `steer` |
 //! | runs of real processes | `launch` |
 //!
@@ -28,7 +29,8 @@
 //! * A revoked segment's mappings lead to trash pages at the same addresses with the same rights: that is the library's
 //!   promise ([`rsm::Mapping`]), and why a view needs not know.
 //!
-//! No object here refers to a Python object that could lead back to it, so none takes part in reference cycles.
+//! Only an export of adopted memory refers to a Python object that could lead back to it. The garbage collector is not told:
+//! such a cycle lasts until `destroy`, and so do the segment and the memory. All other objects here lead to none of them.
 
 mod args;
 mod barrier;
@@ -40,6 +42,7 @@ mod export;
 mod held;
 mod import;
 mod importers;
+mod interpreter;
 mod launch;
 mod local;
 mod mapping;
@@ -79,4 +82,9 @@ mod _native {
     use crate::observe::{Observer, Snapshot, clusters};
     #[pymodule_export]
     use crate::steer::Steering;
+
+    #[pymodule_init]
+    fn begin(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        crate::interpreter::check(module.py())
+    }
 }

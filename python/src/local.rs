@@ -5,6 +5,7 @@ use crate::errors::refused;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::types::PyMemoryView;
 use rsm::Code;
 
 /// Transfers of at least this many bytes let other threads of Python go on.
@@ -13,6 +14,8 @@ const LONG: usize = 1 << 16;
 /// A run of bytes that some Python object has, held so that it is neither freed nor resized.
 pub(crate) struct Local {
     buffer: PyUntypedBuffer,
+    /// One item without dimensions, which `buffer` has as bytes.
+    is_scalar: bool,
 }
 
 /// Where it is, for a thread that is detached from the interpreter.
@@ -30,20 +33,21 @@ unsafe impl Sync for Place {}
 impl Local {
     /// The bytes of an object, to be read.
     pub(crate) fn readable(object: &Bound<'_, PyAny>) -> PyResult<Local> {
-        let buffer = PyUntypedBuffer::get(object).map_err(|error| {
-            if error.is_instance_of::<PyTypeError>(object.py()) {
+        let (buffer, is_scalar) = match PyUntypedBuffer::get(object) {
+            Ok(buffer) => (buffer, false),
+            Err(error) if error.is_instance_of::<PyTypeError>(object.py()) => {
                 let kind = object.get_type().name().map_or_else(|_| String::new(), |name| name.to_string());
                 let text =
                     format!("bytes, or an object with a buffer such as bytearray, array or numpy array, not {kind}");
-                return PyTypeError::new_err(text);
+                return Err(PyTypeError::new_err(text));
             }
-            error
-        })?;
+            Err(error) => (PyUntypedBuffer::get(&scalar(object).ok_or(error)?)?, true),
+        };
         if !buffer.is_c_contiguous() {
             let text = "the buffer is not contiguous: copy it first (bytes(..), numpy.ascontiguousarray(..))";
             return Err(PyBufferError::new_err(text));
         }
-        Ok(Local { buffer })
+        Ok(Local { buffer, is_scalar })
     }
 
     /// The bytes of an object, to be written.
@@ -62,7 +66,7 @@ impl Local {
 
     /// Bytes of an item, and how many there are.
     pub(crate) fn items(&self) -> (usize, usize) {
-        let width = self.buffer.item_size().max(1);
+        let width = if self.is_scalar { self.buffer.len_bytes() } else { self.buffer.item_size() }.max(1);
         (width, self.buffer.len_bytes() / width)
     }
 }
@@ -77,6 +81,13 @@ impl Place {
     pub(crate) fn length(self) -> usize {
         self.length
     }
+}
+
+/// The bytes of one item without dimensions, such as a number of numpy's: its buffer has no shape, which pyo3 asks for.
+fn scalar<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    let view = PyMemoryView::from(object).ok()?;
+    let dimensions: usize = view.getattr("ndim").ok()?.extract().ok()?;
+    if dimensions == 0 { view.call_method1("cast", ("B",)).ok() } else { None }
 }
 
 /// Makes a transfer, without the interpreter if it is long.

@@ -93,7 +93,7 @@ def test_ids_and_nodes(pair):
             pair.cluster.node(value)
 
 
-@pytest.mark.parametrize("value", [-1, -0.001, float("nan"), float("-inf")])
+@pytest.mark.parametrize("value", [-1, -0.001, float("nan"), float("-inf"), pytest.param(-(10**400), id="long")])
 def test_times_that_are_none(pair, value):
     for call in (pair.export.wait, pair.import_.wait, pair.export.wait_while_imported):
         with pytest.raises(ValueError, match="a timeout is a number of seconds from 0 on, or None to wait for ever"):
@@ -107,7 +107,7 @@ def test_times_of_other_types(pair):
         with pytest.raises(TypeError, match="a timeout is a number of seconds"):
             pair.export.wait(value)
     # For ever, and at once.
-    for value in (None, float("inf"), 1e300, 10**15, 30):
+    for value in (None, float("inf"), 1e300, 10**15, 10**400, 30):
         pair.import_.signal()
         pair.export.wait(value)
 

@@ -89,6 +89,29 @@ def test_forks_beside_threads_that_call(pair):
             thread.join()
 
 
+def test_a_child_of_a_parent_that_waits_in_another_thread(pair, eventually):
+    waiter = threading.Thread(target=pair.export.wait, args=(120,))
+    waiter.start()
+
+    def destroyed():
+        try:
+            pair.export.destroy()
+        except rsmapi.RsmError as error:
+            return type(error)
+
+    eventually(lambda: pair.cluster.steering().observer().waits(), "a wait")
+
+    def story():
+        assert destroyed() is rsmapi.NotCreator
+
+    try:
+        in_child(story)
+        assert destroyed() is rsmapi.SegInUse
+    finally:
+        pair.import_.signal()
+        waiter.join()
+
+
 def worker(number, environment):
     os.environ.update(environment)
     controller = rsmapi.Controller()

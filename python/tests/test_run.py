@@ -80,3 +80,20 @@ def test_nothing_is_left_behind(tmp_path, how, eventually):
         process.wait(60)
     nodes = [int(file.read_text()) for file in files]
     eventually(lambda: not any(os.path.exists(f"/proc/{node}") for node in nodes), "nodes have ended")
+
+
+@pytest.mark.parametrize(
+    ("closed", "code", "stdout", "complaint"),
+    [
+        ("2>&-", 0, "out\n", ""),
+        ("<&- 2>&-", 0, "out\n", ""),
+        ("<&- >&-", 1, "", "rsm-ctl: cannot write standard output: Bad file descriptor\n"),
+    ],
+)
+def test_standard_descriptors_that_are_closed(closed, code, stdout, complaint):
+    node = ["--", "sh", "-c", "echo err >&2; echo out"]
+    command = [sys.executable, "-m", "rsmapi.run", "-n", "1", *node]
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *command]
+    ran = subprocess.run(shell, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    # What the node wrote to its other output comes before it or after it.
+    assert (ran.returncode, ran.stdout) == (code, stdout) and complaint in ran.stderr, ran

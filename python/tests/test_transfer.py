@@ -47,6 +47,22 @@ def test_numpy_arrays_are_filled(pair):
         pair.import_.put(0, numbers[:, ::2])
 
 
+def test_numbers_of_numpy(pair):
+    number = numpy.array(2.5)
+    pair.import_.put(8, number)
+    pair.import_.put(16, numpy.uint16(7))
+    back = numpy.array(0.0)
+    pair.import_.get_into(8, back)
+    assert (back, pair.import_.get_u16(16)) == (2.5, 7)
+    pair.import_.put_words(24, numpy.array(0x1122334455667788, "u8"))
+    assert pair.import_.get_u64(24) == 0x1122334455667788
+    with pytest.raises(rsmapi.BadMemAlignment):
+        pair.import_.put_words(28, number)  # one word of 64 bits, not eight bytes
+    back.setflags(write=False)
+    with pytest.raises(BufferError):
+        pair.import_.get_into(8, back)
+
+
 def test_a_segment_is_put_into_itself(pair):
     memory = memoryview(pair.export)
     memory[:6] = b"abcdef"

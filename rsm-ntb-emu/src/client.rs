@@ -150,7 +150,8 @@ impl Client {
     /// Maps `length` bytes of a memory object, from `offset` on, at an address of the function's. All three are multiples of 4096.
     ///
     /// # Errors
-    /// As for all calls; EINVAL for a range that cannot be, EEXIST for one that overlaps another.
+    /// As for all calls; EINVAL for a range that cannot be, EEXIST for one that overlaps another, ENOSPC for more than 2^20
+    /// ranges, 1024 files, or files of more than 1 TiB in all.
     pub fn map_dma(
         &mut self,
         address: u64,

@@ -12,6 +12,10 @@ use std::sync::{Arc, Weak};
 const PAGE: u64 = 4096;
 /// Most ranges: a client with an IOMMU of its own may map 4 GiB page by page.
 const MOST_RANGES: usize = 1 << 20;
+/// Most mappings of files, and most bytes of all of them: a machine has a few, and this process has addresses and mappings
+/// for both clients and itself. Files may have holes, so their length costs a client nothing.
+const MOST_FILES: usize = 1 << 10;
+const MOST_MAPPED: u64 = 1 << 40;
 
 /// The last address of a range; one may reach to the end of all addresses, as the unmapping of everything does.
 fn last(address: u64, size: u64) -> Result<u64, Errno> {
@@ -45,6 +49,8 @@ pub(crate) struct Dma {
     ranges: BTreeMap<u64, Range>,
     /// Files that are mapped already, by device, number and whether for writing.
     files: HashMap<(u64, u64, bool), Weak<Mapping>>,
+    /// All mappings: also those of a file that has been mapped again since, when it was longer.
+    mappings: Vec<Weak<Mapping>>,
 }
 
 impl Dma {
@@ -85,10 +91,16 @@ impl Dma {
         if let Some(known) = known.filter(|mapping| mapping.len() >= end) {
             return Ok(known);
         }
+        self.mappings.retain(|mapping| mapping.strong_count() > 0);
+        let mapped = self.mappings.iter().filter_map(Weak::upgrade).map(|mapping| mapping.len());
+        if self.mappings.len() >= MOST_FILES || length > MOST_MAPPED - mapped.sum::<u64>() {
+            return Err(Errno::NOSPC);
+        }
         let mapping = Mapping::new(file.as_fd(), length, writes);
         let mapping = Arc::new(mapping.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::NOMEM))?);
         self.files.retain(|_, mapping| mapping.strong_count() > 0);
         self.files.insert(key, Arc::downgrade(&mapping));
+        self.mappings.push(Arc::downgrade(&mapping));
         Ok(mapping)
     }
 
@@ -258,6 +270,27 @@ mod tests {
         assert_eq!(dma.unmap(0, 4 * PAGE), Ok(2 * PAGE));
         assert_eq!(dma.clear(), 2 * PAGE);
         assert_eq!(dma.unmap(0, 10 * PAGE), Ok(0));
+    }
+
+    #[test]
+    fn files_take_no_more_mappings_and_addresses_than_one_client_may() {
+        let mut dma = Dma::default();
+        let one = memory(PAGE);
+        // A mapping for each length, as long as a range of it is left.
+        for pages in 1..=MOST_FILES as u64 {
+            rustix::fs::ftruncate(&one, pages * PAGE).unwrap();
+            let last = request(pages * PAGE, PAGE, (pages - 1) * PAGE, BOTH);
+            dma.map(last, Some(one.try_clone().unwrap())).unwrap();
+        }
+        let other = memory(MOST_MAPPED - PAGE);
+        let all = |dma: &mut Dma| dma.map(request(0, PAGE, 0, BOTH), Some(other.try_clone().unwrap()));
+        assert_eq!(all(&mut dma), Err(Errno::NOSPC), "too many");
+        assert_eq!(dma.unmap(3 * PAGE, PAGE), Ok(PAGE));
+        assert_eq!(all(&mut dma), Err(Errno::NOSPC), "too long");
+        dma.clear();
+        all(&mut dma).unwrap();
+        let more = |pages| dma.map(request(PAGE, PAGE, 0, BOTH), Some(memory(pages * PAGE)));
+        assert_eq!([2, 1].map(more), [Err(Errno::NOSPC), Ok(())]);
     }
 
     #[test]

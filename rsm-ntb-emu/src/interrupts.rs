@@ -89,6 +89,11 @@ fn prepare(descriptor: &OwnedFd) -> Result<(), Errno> {
 
 fn raise(descriptor: Option<&OwnedFd>) -> bool {
     let Some(descriptor) = descriptor else { return false };
+    // Its client has the same flags, and may have changed them since: without this one that is full would be waited for, with
+    // the bridge locked.
+    if prepare(descriptor).is_err() {
+        return false;
+    }
     // One whose count is full already has been raised.
     matches!(rustix::io::write(descriptor, &1u64.to_ne_bytes()), Ok(_) | Err(Errno::AGAIN))
 }

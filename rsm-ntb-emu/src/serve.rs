@@ -123,8 +123,8 @@ fn answer(command: Command, message: Message, side: Side, shared: &Shared) -> Re
             let mut into = vec![0; count as usize];
             shared.lock().region_load(side, region, at, &mut into)?;
             if region == map::WINDOW && !shared.latency_read.is_zero() {
-                // Its answer takes as long; whatever else goes over the bridge does not wait for it.
-                std::thread::sleep(shared.latency_read);
+                // Its answer takes as long; whatever else goes over the bridge does not wait for it, nor does the end.
+                shared.pause(shared.latency_read);
             }
             let mut body = Body::default().and(&[at]);
             body.0.extend(Body::words(&[region, count]).0);

@@ -129,3 +129,22 @@ fn a_place_that_cannot_be_listened_at_is_named() {
     assert!(a.exists() && b.exists(), "the first bridge goes on");
     drop(emulator);
 }
+
+#[test]
+fn the_end_of_a_bridge_waits_for_no_load() {
+    let folder = Folder::new();
+    let (emulator, paths) = start(&folder, Options { latency_read: common::NEVER, ..Options::default() });
+    let loading = std::thread::spawn(move || {
+        let mut client = Client::connect(&paths[0]).unwrap();
+        client.write(map::CONFIG, 4, &[6, 0]).unwrap();
+        client.read(map::WINDOW, 0, &mut [0; 8])
+    });
+    until("the load is on its way", || emulator.stats().sides[0].loads == 1);
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        drop(emulator);
+        tell.send(()).unwrap();
+    });
+    told.recv_timeout(common::PATIENCE).expect("the bridge ends");
+    let _ = loading.join().unwrap();
+}

@@ -5,6 +5,7 @@ mod common;
 use common::{BYTES, Folder, Host, Pair, event, memory, start, taken};
 use rsm_ntb_emu::wire::{self, Body, Command, Header};
 use rsm_ntb_emu::{Emulator, Options, map};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use std::io::{IoSlice, Read, Write};
@@ -266,6 +267,54 @@ fn descriptors_that_do_not_belong_are_refused_and_closed() {
     raw.send_with(Command::DmaMap as u16, &map, &[memory.as_fd()]);
     assert!(raw.reply().is_ok());
     drop(raw);
+    check(emulator, b, paths, folder);
+}
+
+#[test]
+fn memory_without_end_leaves_room_for_others() {
+    let (emulator, b, paths, folder) = bridge();
+    let mut raw = Raw::greeted(&paths[0]);
+    let mut address = 0;
+    // Files with nothing in them, longer ones first, until not even a page is left.
+    for shift in (12..47).rev() {
+        for _ in 0..4 {
+            let hole = memory(1 << shift);
+            raw.send_with(Command::DmaMap as u16, &Body::words(&[32, 3]).and(&[0, address, 4096]).0, &[hole.as_fd()]);
+            address += 4096 * u64::from(raw.reply().is_ok());
+        }
+    }
+    assert!(address > 0);
+    drop(b);
+    let mut other = Raw::greeted(&paths[1]);
+    for address in (0..1 << 32).step_by(64 << 20) {
+        let more = memory(64 << 20);
+        let map = Body::words(&[32, 3]).and(&[0, address, 64 << 20]).0;
+        other.send_with(Command::DmaMap as u16, &map, &[more.as_fd()]);
+        assert_eq!(other.reply().map(drop), Ok(()));
+    }
+    drop((raw, other));
+    let b = Host::up(&paths[1]);
+    check(emulator, b, paths, folder);
+}
+
+#[test]
+fn an_interrupt_that_its_client_made_to_wait_keeps_nobody_waiting() {
+    let Pair { a, mut b, emulator, paths, folder } = Pair::new(Options::default());
+    let event = &a.events[1];
+    rustix::fs::fcntl_setfl(event, OFlags::RDWR).unwrap();
+    rustix::io::write(event, &(u64::MAX - 1).to_ne_bytes()).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let ringing = std::thread::spawn(move || {
+        b.ring(1);
+        tell.send(()).unwrap();
+        b
+    });
+    let rung = told.recv_timeout(common::PATIENCE);
+    // Whoever waits for room gets it.
+    assert_eq!(taken(event, false), u64::MAX - 1);
+    let b = ringing.join().unwrap();
+    rung.expect("the other host's doorbell waits for nobody");
+    drop(a);
     check(emulator, b, paths, folder);
 }
 

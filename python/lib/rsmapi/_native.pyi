@@ -157,7 +157,8 @@ class Controller:
     def adopt(self, memory: WritableBuffer) -> Export:
         """Exports memory that the program has, in place: an object with a writable buffer that begins and ends with a page, such as
         `mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)`. Contents stay; the object cannot be closed or resized
-        until the export is destroyed. Waits for the agent, and until the memory has been moved.
+        until the export is destroyed, which `destroy` alone does when the object refers to it. Waits for the agent, and until the
+        memory has been moved.
 
         Raises BadLength, BadMemAlignment; BadAddr when it is mapped shared, overlaps another export without being equal to it, or
         cannot be written; otherwise as `export`.

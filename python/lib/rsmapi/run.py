@@ -7,6 +7,7 @@ whoever is killed. ``app.py`` and ``-m module`` are run by this Python; after ``
 import argparse
 import json
 import math
+import os
 import sys
 from typing import List, NoReturn, Optional, Sequence
 
@@ -58,8 +59,19 @@ def _command(module: Optional[List[str]], words: List[str]) -> List[str]:
     return [sys.executable, *words] if words else []
 
 
+def _keep_standard_descriptors() -> None:
+    """Opens what of 0, 1 and 2 is closed: else the run's own descriptors stand there, and what nodes write goes into them."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # An output that is closed is told when a node writes; that there is nowhere to complain need not be.
+            os.open(os.devnull, os.O_RDWR if number == 2 else os.O_RDONLY)
+
+
 def main(arguments: Optional[Sequence[str]] = None) -> NoReturn:
     """What ``python -m rsmapi.run`` does with its arguments."""
+    _keep_standard_descriptors()
     from . import _native
 
     parser = _parser()

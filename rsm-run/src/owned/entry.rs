@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::net::SocketType;
 use rustix::net::sockopt::socket_type;
@@ -29,15 +30,20 @@ extern "C" fn before_main() {
 pub(super) fn is_in_program() -> bool {
     // Named, so that whoever links this function links the section's entry as well.
     let address = BEFORE_MAIN as usize;
-    let (Ok(program), Ok(mappings)) = (fs::read_link("/proc/self/exe"), fs::read_to_string("/proc/self/maps")) else {
+    // Bytes: what else is mapped may be called anything.
+    let (Ok(program), Ok(mappings)) = (fs::read_link("/proc/self/exe"), fs::read("/proc/self/maps")) else {
         return false;
     };
-    mappings.lines().any(|line| {
-        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
-        let ends = range.map(|(from, to)| (usize::from_str_radix(from, 16), usize::from_str_radix(to, 16)));
-        let Some((Ok(from), Ok(to))) = ends else { return false };
-        (from..to).contains(&address)
-            && line.split_once('/').is_some_and(|(_, path)| program.as_os_str() == &*format!("/{path}"))
+    let program = program.as_os_str().as_bytes();
+    mappings.split(|byte| *byte == b'\n').any(|line| {
+        let word = |text: &[u8]| usize::from_str_radix(str::from_utf8(text).ok()?, 16).ok();
+        let mut words = line.split(|byte| *byte == b' ');
+        let range = words.next().and_then(|range| {
+            let (from, to) = range.split_at(range.iter().position(|byte| *byte == b'-')?);
+            Some(word(from)?..word(&to[1..])?)
+        });
+        range.is_some_and(|range| range.contains(&address))
+            && line.iter().position(|byte| *byte == b'/').is_some_and(|at| &line[at..] == program)
     })
 }
 

@@ -6,8 +6,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
 };
 use rustix::process::{Signal, setsid};
 use rustix::stdio::{dup2_stdin, stdin};
@@ -21,6 +21,7 @@ use crate::trial::Trial;
 use crate::wire::Wire;
 
 use super::job::Job;
+use super::standard;
 
 /// Most bytes that are kept of each output of a process.
 const MOST_KEPT: u64 = 64 << 20;
@@ -74,6 +75,9 @@ fn receive(socket: impl AsFd) -> io::Result<Vec<OwnedFd>> {
                 all.extend(descriptors);
             }
         }
+        if received.flags.contains(ReturnFlags::CTRUNC) {
+            return Err(io::Error::other("there is no room for all descriptors that were handed over"));
+        }
         match said {
             [MORE] if received.bytes == 1 => {}
             [LAST] if received.bytes == 1 => return Ok(all),
@@ -85,7 +89,10 @@ fn receive(socket: impl AsFd) -> io::Result<Vec<OwnedFd>> {
 /// Carries out the run of another process: what a program does that [`Launch::helper`](super::Launch::helper) names. Its
 /// standard input is the tie to the owner, and it has no other threads. Never returns.
 pub fn serve() -> ! {
-    // Rust's own start-up does the first, and who started it may have left the last.
+    // Rust's own start-up does the first two, and who started it may have left the last.
+    if standard::fill().is_err() {
+        std::process::exit(1);
+    }
     process::ignore(Signal::PIPE);
     process::ignore(Signal::XFSZ);
     process::use_default_action(Signal::CHILD);
@@ -135,6 +142,17 @@ mod tests {
             rustix::io::read(event, &mut count).unwrap();
             assert_eq!(u64::from_ne_bytes(count), number as u64);
         }
+    }
+
+    #[test]
+    fn descriptors_that_get_lost_are_an_error() {
+        let (here, there) = Wire::pair().unwrap();
+        let all = vec![here.as_fd(); IN_A_PACKET + 16];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(IN_A_PACKET + 16))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&all)));
+        sendmsg(&here, &[IoSlice::new(&[LAST])], &mut control, SendFlags::NOSIGNAL).unwrap();
+        assert!(receive(&there).is_err());
     }
 
     #[test]

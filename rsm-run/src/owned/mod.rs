@@ -46,6 +46,7 @@ mod job;
 mod launch;
 mod report;
 mod run;
+mod standard;
 
 pub use cluster::Cluster;
 pub use helper::serve;

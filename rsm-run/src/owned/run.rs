@@ -23,6 +23,7 @@ use super::helper::{Handed, Told, hand};
 use super::job::Job;
 use super::launch::{self, Words};
 use super::report::Report;
+use super::standard;
 
 /// How long a front may take to end what it was told to kill, before it is killed itself.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -52,8 +53,8 @@ impl Run {
         let failed = |call: &'static str| move |error: io::Error| Failure::call("cannot start a run", call, error);
         let mut command = launch::front(helper)?;
         let memory = || {
-            let memory = memfd_create("rsm-run", MemfdFlags::CLOEXEC).map(File::from);
-            memory.map_err(|errno| failed("memfd_create")(errno.into()))
+            let memory = memfd_create("rsm-run", MemfdFlags::CLOEXEC).map_err(io::Error::from);
+            memory.and_then(standard::beyond).map(File::from).map_err(failed("memfd_create"))
         };
         let (mut written, told) = (memory()?, memory()?);
         let bytes = serde_json::to_vec(job).map_err(|error| failed("its description")(error.into()))?;
@@ -62,6 +63,7 @@ impl Run {
         // Opened by its owner and handed over: it cannot mean anybody else.
         let owner = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|errno| failed("pidfd_open")(errno.into()))?;
         let (wire, there) = Wire::pair().map_err(failed("socketpair"))?;
+        let wire = standard::beyond(wire).map(Wire::over).map_err(failed("fcntl"))?;
         let handed = Handed {
             job: written.as_fd(),
             told: told.as_fd(),
@@ -78,12 +80,13 @@ impl Run {
         }
         let mut front = command.spawn().map_err(failed("execve"))?;
         // Not reaped yet, so the number is still its.
-        let pidfd = match pidfd_open(Pid::from_child(&front), PidfdFlags::empty()) {
+        let pidfd = pidfd_open(Pid::from_child(&front), PidfdFlags::empty()).map_err(io::Error::from);
+        let pidfd = match pidfd.and_then(standard::beyond) {
             Ok(pidfd) => pidfd,
-            Err(errno) => {
+            Err(error) => {
                 let _ = front.kill();
                 let _ = front.wait();
-                return Err(failed("pidfd_open")(errno.into()));
+                return Err(failed("pidfd_open")(error));
             }
         };
         let mut run = Run {
