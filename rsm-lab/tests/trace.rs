@@ -197,3 +197,240 @@ fn what_comes_faster_than_it_is_read_is_lost_and_counted() {
     let says = story.bytes_at(Segment { node: 1, id: NUMBER }, story.end()).unwrap_err();
     assert!(says.contains("--trace-bytes"), "{says}");
 }
+
+/// Set in the processes that a test starts of itself.
+const CHILD: &str = "RSM_TRACE_CHILD";
+
+/// A process of a node: puts 1, 2, 3 .. until it is killed.
+#[test]
+fn child_that_puts() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let controller = rsm::Controller::open("shm0").unwrap();
+    let import = controller.connect_within(1, ID, Permission::ReadWrite, PATIENCE).unwrap();
+    let place = u64::from(controller.node().id()) * 8;
+    for number in 1.. {
+        if import.put_u64(place, number).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_node_that_is_killed_loses_one_record_at_most() {
+    let scratch = Scratch::new("killed");
+    let cluster = Cluster::builder(3).lens(Lens::clear(0).trace(Trace::default())).start().unwrap();
+    let mut recorder = Recorder::begin(File::create(&scratch.0).unwrap(), &cluster, false).unwrap();
+    let export = cluster.node(1).unwrap().controller("shm0").unwrap().export(LENGTH).unwrap();
+    export.publish(ID, &AccessList::everyone()).unwrap();
+    let start = |node: u32| {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["child_that_puts", "--exact"]).env(CHILD, "1").stdout(std::process::Stdio::null());
+        command.envs(cluster.environment(node).unwrap()).spawn().unwrap()
+    };
+    let mut children = [2, 3].map(start);
+    let value = |node: u64| export.memory().read_volatile_u64(node * 8).unwrap();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while [2, 3].into_iter().any(|node| value(node) < 1000) && std::time::Instant::now() < deadline {
+        recorder.go_on(&cluster).unwrap();
+        std::thread::yield_now();
+    }
+    for child in &mut children {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    recorder.end(&cluster).unwrap();
+
+    let story = scratch.story();
+    for node in [2, 3] {
+        let process = story.processes.iter().find(|process| process.node == node).unwrap();
+        let puts = |(index, _, call): &(usize, _, &Call)| {
+            call.kind == Kind::Put && story.process_of(*index).node == node && call.offset == u64::from(node) * 8
+        };
+        let noted = story.calls().filter(puts).count() as u64 + process.lost;
+        let made = value(node.into());
+        assert!(made >= 1000, "node {node} came as far as {made}");
+        assert!((made - 1..=made).contains(&noted) && process.torn <= 1, "{noted} of {made} noted, {process:?}");
+        let left = |index: &usize| story.process_of(*index).node == node && story.happenings[*index].what == What::Left;
+        assert_eq!((0..story.happenings.len()).filter(left).count(), 1);
+    }
+}
+
+/// The first browser there is that runs without a screen.
+fn browser() -> Option<&'static str> {
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    names.into_iter().find(|name| {
+        let asked = std::process::Command::new(name).arg("--version").output();
+        asked.is_ok_and(|output| output.status.success())
+    })
+}
+
+#[test]
+fn the_page_shows_the_trace_in_a_browser() {
+    let scratch = Scratch::new("page");
+    let cluster = traced(false);
+    let recorder = Recorder::begin(File::create(&scratch.0).unwrap(), &cluster, false).unwrap();
+    let (one, two) = (cluster.node(1).unwrap(), cluster.node(2).unwrap());
+    let export = two.controller("shm0").unwrap().export(LENGTH).unwrap();
+    export.publish(ID, &AccessList::everyone()).unwrap();
+    let import = one.controller("shm0").unwrap().connect(2, ID, Permission::ReadWrite).unwrap();
+    import.put(0, b"x").unwrap();
+    import.signal().unwrap();
+    export.wait(Some(PATIENCE)).unwrap();
+    drop((import, export));
+    recorder.end(&cluster).unwrap();
+    let story = scratch.story();
+    let page = rsm_lab::trace::page(&story);
+    assert!(!page.contains("@DATA@") && !page.contains("@HEAD@"), "everything is in it");
+    assert!(!page.contains("http://") && !page.contains("https://"), "and nothing else is needed");
+    let Some(browser) = browser() else {
+        eprintln!("skipped: there is no chromium here to show the page");
+        return;
+    };
+    let path = scratch.0.with_extension("html");
+    std::fs::write(&path, &page).unwrap();
+    let profile = scratch.0.with_extension("profile");
+    let shown_with = |number: usize| {
+        let output = std::process::Command::new("timeout")
+            .args(["60", browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000"])
+            .arg(format!("--user-data-dir={}", profile.display()))
+            .arg("--dump-dom")
+            .arg(format!("file://{}#{number}", path.display()))
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let post = story.calls().find(|(.., call)| call.kind == Kind::Wait).and_then(|(.., call)| call.from).unwrap();
+    let shown = shown_with(post + 1);
+    let _ = (std::fs::remove_file(&path), std::fs::remove_dir_all(&profile));
+    assert!(shown.contains("data-ready="), "it was drawn: {shown:.2000}");
+    let count = format!("{} events, 2 nodes", story.happenings.len());
+    assert!(shown.contains(&count) && shown.contains("<option value=\"1\">2:0x400001</option>"), "{shown:.3000}");
+    let line = format!("<b>{:>7}  ", post + 1);
+    assert!(shown.contains(&line) && shown.contains("post       2:0x400001"), "the event that was asked for is told");
+}
+
+/// A field of a protobuf message: a number, or bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Field<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+}
+
+/// The fields of a message, in order.
+fn fields(mut bytes: &[u8]) -> Vec<(u64, Field<'_>)> {
+    fn varint(bytes: &mut &[u8]) -> u64 {
+        let (mut value, mut shift) = (0, 0);
+        loop {
+            let (&byte, rest) = bytes.split_first().expect("a varint ends");
+            *bytes = rest;
+            value |= u64::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                return value;
+            }
+        }
+    }
+    let mut fields = Vec::new();
+    while !bytes.is_empty() {
+        let key = varint(&mut bytes);
+        let field = match key & 7 {
+            0 => Field::Number(varint(&mut bytes)),
+            1 => {
+                let (eight, rest) = bytes.split_first_chunk().expect("eight bytes");
+                bytes = rest;
+                Field::Number(u64::from_le_bytes(*eight))
+            }
+            2 => {
+                let length = varint(&mut bytes) as usize;
+                let (contents, rest) = bytes.split_at(length);
+                bytes = rest;
+                Field::Bytes(contents)
+            }
+            other => panic!("there is no wire type {other} here"),
+        };
+        fields.push((key >> 3, field));
+    }
+    fields
+}
+
+/// All of one field.
+fn of(message: &[u8], number: u64) -> Vec<Field<'_>> {
+    fields(message).into_iter().filter(|(known, _)| *known == number).map(|(_, field)| field).collect()
+}
+
+fn messages(message: &[u8], number: u64) -> Vec<&[u8]> {
+    let bytes = |field| if let Field::Bytes(bytes) = field { bytes } else { panic!("{number} is a message") };
+    of(message, number).into_iter().map(bytes).collect()
+}
+
+fn numbers(message: &[u8], number: u64) -> Vec<u64> {
+    let value = |field| if let Field::Number(value) = field { value } else { panic!("{number} is a number") };
+    of(message, number).into_iter().map(value).collect()
+}
+
+#[test]
+fn perfetto_and_chrome_have_slices_and_flows() {
+    let scratch = Scratch::new("perfetto");
+    let cluster = traced(false);
+    let recorder = Recorder::begin(File::create(&scratch.0).unwrap(), &cluster, false).unwrap();
+    let (one, two) = (cluster.node(1).unwrap(), cluster.node(2).unwrap());
+    let export = two.controller("shm0").unwrap().export(LENGTH).unwrap();
+    export.publish(ID, &AccessList::everyone()).unwrap();
+    let import = one.controller("shm0").unwrap().connect(2, ID, Permission::ReadWrite).unwrap();
+    import.put(300, b"four").unwrap();
+    import.signal().unwrap();
+    export.wait(Some(PATIENCE)).unwrap();
+    drop((import, export));
+    recorder.end(&cluster).unwrap();
+    let story = scratch.story();
+
+    let file = rsm_lab::trace::perfetto(&story);
+    let packets = messages(&file, 1);
+    assert_eq!(fields(&file).len(), packets.len());
+    let tracks: Vec<&[u8]> = packets.iter().flat_map(|packet| messages(packet, 60)).collect();
+    let processes: Vec<&[u8]> = tracks.iter().flat_map(|track| messages(track, 3)).collect();
+    let mut names: Vec<&[u8]> = processes.iter().flat_map(|process| messages(process, 6)).collect();
+    names.sort_unstable();
+    assert_eq!(names, [b"node 1", b"node 2"]);
+    let interned: Vec<&[u8]> = packets.iter().flat_map(|packet| messages(packet, 12)).collect();
+    let name_of = |field: u64, number: u64| {
+        let named = messages(interned[0], field).into_iter().find(|name| numbers(name, 1) == [number]).unwrap();
+        String::from_utf8(messages(named, 2)[0].to_vec()).unwrap()
+    };
+    let events: Vec<(u64, &[u8])> = packets
+        .iter()
+        .flat_map(|packet| messages(packet, 11).into_iter().map(|event| (numbers(packet, 8)[0], event)))
+        .collect();
+    assert!(events.windows(2).all(|two| two[0].0 <= two[1].0), "in the order of time");
+    let kind = |event: &[u8]| numbers(event, 9)[0];
+    let begins: Vec<&(u64, &[u8])> = events.iter().filter(|(_, event)| kind(event) == 1).collect();
+    let ends = events.iter().filter(|(_, event)| kind(event) == 2).count();
+    assert_eq!((begins.len(), ends), (story.calls().count(), story.calls().count()));
+    let named: Vec<String> = begins.iter().map(|(_, event)| name_of(2, numbers(event, 10)[0])).collect();
+    assert_eq!(named, calls(&story).iter().map(|call| call.kind.name()).collect::<Vec<_>>());
+    let (at, put) = begins[named.iter().position(|name| name == "put").unwrap()];
+    assert_eq!(*at, story.calls().find(|(.., call)| call.kind == Kind::Put).unwrap().1.at);
+    let told: Vec<(String, Field<'_>)> = messages(put, 4)
+        .into_iter()
+        .map(|one| (name_of(3, numbers(one, 1)[0]), fields(one).pop().unwrap().1))
+        .collect();
+    assert_eq!(told[1], ("segment".to_owned(), Field::Bytes(b"2:0x400001")));
+    assert_eq!(told[2..], [("offset".to_owned(), Field::Number(300)), ("length".to_owned(), Field::Number(4))]);
+    let flows = |field: u64| events.iter().flat_map(|(_, event)| numbers(event, field)).collect::<Vec<_>>();
+    assert_eq!((flows(47).len(), flows(47)), (1, flows(48)), "a signal leads from its post to its wait");
+
+    let json = rsm_lab::trace::chrome(&story);
+    for (text, count) in [
+        ("{\"ph\":\"X\",", story.calls().count()),
+        ("{\"ph\":\"s\",", 1),
+        ("{\"ph\":\"f\",\"bp\":\"e\",", 1),
+        ("\"name\":\"process_name\"", 2),
+        ("\"segment\":\"2:0x400001\",\"offset\":300,\"length\":4}", 1),
+    ] {
+        assert_eq!(json.matches(text).count(), count, "{text}");
+    }
+    let balance = |open: char, close: char| json.matches(open).count() == json.matches(close).count();
+    assert!(balance('{', '}') && balance('[', ']') && !json.contains(",\n]"));
+}

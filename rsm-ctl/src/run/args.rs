@@ -47,9 +47,10 @@ pub(crate) struct RunArgs {
     /// Write every call of every node to this file: put, get, order, close, post, wait and those that set up; see
     /// docs/tracing.md
     ///
-    /// The ending says what is written: .rsmtrace, which `rsm-ctl trace` reads, or .html, a page for a browser. A file that is
-    /// there is replaced. Records are written down every 50 ms, and outlive a node that is killed; a page is made of them at the
-    /// end, and until then they are in FILE.rsmtrace.
+    /// The ending says what is written: .rsmtrace, which `rsm-ctl trace` reads, or .html, a page for a browser, .pftrace for
+    /// Perfetto, or .json as Chrome's tracing has it. A file that is
+    /// there is replaced. Records are written down every 50 ms, and outlive a node that is killed; until
+    /// something else is made of them at the end they are in FILE.rsmtrace.
     #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(trace::Target::parse))]
     pub(crate) trace: Option<trace::Target>,
     /// Write down the bytes of each put too: what a segment held at any time is known then

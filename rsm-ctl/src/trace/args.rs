@@ -29,7 +29,7 @@ pub(crate) enum Wish {
     Who(WhoArgs),
     /// Show what a segment held after an event; needs a trace with bytes
     At(AtArgs),
-    /// Write it as a page for a browser, .html
+    /// Write it as something else: a page for a browser (.html), for Perfetto (.pftrace), or as JSON of Chrome's tracing (.json)
     Export(ExportArgs),
 }
 

@@ -28,10 +28,15 @@ enum Format {
     Raw,
     /// A page for a browser.
     Page,
+    /// For Perfetto.
+    Perfetto,
+    /// JSON as Chrome's tracing has it.
+    Chrome,
 }
 
 impl Format {
-    const ALL: [(&'static str, Format); 2] = [("rsmtrace", Format::Raw), ("html", Format::Page)];
+    const ALL: [(&'static str, Format); 4] =
+        [("rsmtrace", Format::Raw), ("html", Format::Page), ("pftrace", Format::Perfetto), ("json", Format::Chrome)];
 }
 
 impl Target {
@@ -43,7 +48,7 @@ impl Target {
             Some((_, format)) => Ok(Target { path, format }),
             None => {
                 let known: Vec<String> = Format::ALL.iter().map(|(known, _)| format!(".{known}")).collect();
-                Err(format!("the ending says what is written: {}", known.join(" or ")))
+                Err(format!("the ending says what is written: {}", known.join(", ")))
             }
         }
     }
@@ -75,6 +80,8 @@ impl Target {
         let bytes = match self.format {
             Format::Raw => return Err(Failure::usage("it is a .rsmtrace already")),
             Format::Page => rsm_lab::trace::page(story).into_bytes(),
+            Format::Perfetto => rsm_lab::trace::perfetto(story),
+            Format::Chrome => rsm_lab::trace::chrome(story).into_bytes(),
         };
         let name = printable::path(&self.path);
         std::fs::write(&self.path, bytes).map_err(|error| Failure::system(&format!("cannot write {name}"), error))
