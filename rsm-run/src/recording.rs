@@ -9,6 +9,7 @@ use rsm_lab::trace::{EVERY, Recorder};
 use rustix::process::Pid;
 
 use crate::failure::{Failure, reason};
+use crate::printable;
 use crate::status::Status;
 
 /// Where a run's trace is written; only where the cluster is a new one, whose lens traces.
@@ -31,7 +32,8 @@ impl Recording {
     pub(crate) fn begin(trace: &TraceFile, cluster: &Cluster) -> Result<Recording, Failure> {
         let path = trace.path.clone();
         let file = File::create(&path).and_then(|file| Recorder::begin(file, cluster, trace.bytes));
-        let recorder = file.map_err(|error| Failure::system(&format!("cannot write {}", path.display()), error))?;
+        let recorder =
+            file.map_err(|error| Failure::system(&format!("cannot write {}", printable::path(&path)), error))?;
         Ok(Recording { recorder: Some(recorder), next: Instant::now() + EVERY, path })
     }
 
@@ -72,6 +74,6 @@ impl Recording {
     }
 
     fn failed(&self, error: &std::io::Error) -> String {
-        format!("the trace ends here: cannot write {}: {}", self.path.display(), reason(error))
+        format!("the trace ends here: cannot write {}: {}", printable::path(&self.path), reason(error))
     }
 }

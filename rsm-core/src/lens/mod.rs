@@ -245,6 +245,9 @@ impl std::fmt::Display for Lens {
         if self.is_virtual {
             write!(f, ", virtual")?;
         }
+        if let Some(trace) = self.trace {
+            write!(f, ", traced{}", if trace.bytes { " with bytes" } else { "" })?;
+        }
         Ok(())
     }
 }

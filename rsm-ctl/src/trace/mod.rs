@@ -129,6 +129,7 @@ fn time(story: &Story, event: Option<usize>) -> Result<u64, Failure> {
     let count = story.happenings.len();
     match number.checked_sub(1).filter(|index| *index < count) {
         Some(index) => Ok(story.end_of(index)),
+        None if count == 0 => Err(Failure::usage(format!("there is no event {number}: the trace has none"))),
         None => Err(Failure::usage(format!("there is no event {number}: the trace has 1 to {count}"))),
     }
 }

@@ -42,7 +42,7 @@ struct Life<'a> {
 impl Story {
     /// The time of a happening: when it was over.
     pub fn end_of(&self, index: usize) -> u64 {
-        self.happenings[index].at + self.happenings[index].took
+        self.happenings[index].end()
     }
 
     /// The segment that a name meant at a time.

@@ -4,7 +4,6 @@
 use super::story::{Story, What};
 use super::text;
 use rsm_core::lens::event::Kind;
-use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// Microseconds.
@@ -26,7 +25,8 @@ pub fn chrome(story: &Story) -> String {
             "{{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":{index},\"args\":{{\"name\":\"node {node} (pid {pid})\"}}}}"
         ));
     }
-    let taken: BTreeSet<usize> = story.calls().filter_map(|(.., call)| call.from).collect();
+    // A flow has the number of the wait that it leads to.
+    let takers = story.takers();
     for (index, happening) in story.happenings.iter().enumerate() {
         let (at, pid) = (time(happening.at), happening.process);
         match &happening.what {
@@ -46,13 +46,13 @@ pub fn chrome(story: &Story) -> String {
                     "{{\"ph\":\"X\",\"name\":\"{name}\",\"pid\":{pid},\"tid\":{tid},\"ts\":{at},\"dur\":{took},\"args\":{{{more}}}}}"
                 ));
                 let flow = "\"name\":\"signal\",\"cat\":\"signal\"";
-                if taken.contains(&index) {
-                    add(format!("{{\"ph\":\"s\",{flow},\"id\":{index},\"pid\":{pid},\"tid\":{tid},\"ts\":{at}}}"));
+                for taker in takers.get(&index).into_iter().flatten() {
+                    add(format!("{{\"ph\":\"s\",{flow},\"id\":{taker},\"pid\":{pid},\"tid\":{tid},\"ts\":{at}}}"));
                 }
-                if let Some(from) = call.from {
-                    let end = time(happening.at + happening.took);
+                if call.from.is_some() {
+                    let end = time(happening.end());
                     add(format!(
-                        "{{\"ph\":\"f\",\"bp\":\"e\",{flow},\"id\":{from},\"pid\":{pid},\"tid\":{tid},\"ts\":{end}}}"
+                        "{{\"ph\":\"f\",\"bp\":\"e\",{flow},\"id\":{index},\"pid\":{pid},\"tid\":{tid},\"ts\":{end}}}"
                     ));
                 }
             }

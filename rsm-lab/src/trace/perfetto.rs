@@ -130,7 +130,8 @@ pub fn perfetto(story: &Story) -> Vec<u8> {
     meant.0.extend(names(ANNOTATION_NAMES, ANNOTATIONS.into_iter()).0);
     whole = whole.message(PACKET, packet().number(SEQUENCE_FLAGS, 1).message(INTERNED_DATA, meant));
 
-    let taken: BTreeSet<usize> = story.calls().filter_map(|(.., call)| call.from).collect();
+    // A flow has the number of the wait that it leads to.
+    let takers = story.takers();
     // By time; of what is at the same time, ends come first.
     let mut packets: Vec<(u64, bool, Message)> = Vec::new();
     let event = |kind: u64, track: u64| new().number(TYPE, kind).number(TRACK, track);
@@ -159,16 +160,16 @@ pub fn perfetto(story: &Story) -> Vec<u8> {
                 if call.code != 0 {
                     begins = begins.message(ANNOTATION, annotation(4).number(ANNOTATION_NUMBER, call.code.into()));
                 }
-                if taken.contains(&index) {
-                    begins = begins.fixed(FLOW, index as u64 + 1);
+                for taker in takers.get(&index).into_iter().flatten() {
+                    begins = begins.fixed(FLOW, *taker as u64 + 1);
                 }
                 let mut ends = event(END, track);
-                if let Some(from) = call.from {
-                    ends = ends.fixed(LAST_FLOW, from as u64 + 1);
+                if call.from.is_some() {
+                    ends = ends.fixed(LAST_FLOW, index as u64 + 1);
                 }
                 packets.push((time, true, at(time, begins)));
                 // A slice is as long as a nanosecond at least, so that it ends behind its beginning.
-                let end = time + happening.took.max(1);
+                let end = time.saturating_add(happening.took.max(1));
                 packets.push((end, false, at(end, ends)));
             }
             What::Left => packets.push((time, true, at(time, instant(1)))),

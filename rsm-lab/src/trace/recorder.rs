@@ -74,6 +74,9 @@ impl Recorder {
     /// # Errors
     /// Those of writing.
     pub fn go_on(&mut self, cluster: &Cluster) -> io::Result<()> {
+        // First, so that there is one wherever the file is cut.
+        let ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.writer.add(&Piece::Clock { ticks: ticks::now(), ns })?;
         for noted in cluster.noted() {
             let (membership, node, pid) = (noted.membership, noted.node, noted.pid);
             if self.known.insert(membership) {
@@ -87,8 +90,6 @@ impl Recorder {
             }
         }
         self.look(cluster, false)?;
-        let ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.writer.add(&Piece::Clock { ticks: ticks::now(), ns })?;
         self.writer.flush()
     }
 

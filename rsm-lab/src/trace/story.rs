@@ -34,6 +34,13 @@ pub struct Happening {
     pub what: What,
 }
 
+impl Happening {
+    /// When it was over.
+    pub fn end(&self) -> u64 {
+        self.at.saturating_add(self.took)
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
@@ -274,6 +281,15 @@ impl Story {
         }
     }
 
+    /// The waits that took each signal, where it was taken: one that went to all importers may have been by several.
+    pub(super) fn takers(&self) -> HashMap<usize, Vec<usize>> {
+        let mut takers: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (index, from) in self.calls().filter_map(|(index, _, call)| Some((index, call.from?))) {
+            takers.entry(from).or_default().push(index);
+        }
+        takers
+    }
+
     /// Finds the id of the segment that each call was about.
     fn name_segments(&mut self) {
         // By row, as published last; by the number of a bell, as somebody connected.
@@ -336,7 +352,7 @@ impl Story {
         for (index, happening, call) in self.calls() {
             match (call.kind, call.code) {
                 (Kind::Post | Kind::PostAll | Kind::Connect, 0) => drop(order.insert((happening.at, false, index), ())),
-                (Kind::Wait, 0) => drop(order.insert((happening.at + happening.took, true, index), ())),
+                (Kind::Wait, 0) => drop(order.insert((happening.end(), true, index), ())),
                 _ => {}
             }
         }
