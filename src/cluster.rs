@@ -2,6 +2,7 @@
 
 use crate::lens::gate::Called;
 use crate::lens::{Delivered, Injected, Lens};
+use crate::lens::{HeldSegment, Noted};
 use crate::steer::Steering;
 use crate::{Geometry, Node, Result};
 use rsm_core::message::Claim;
@@ -95,6 +96,18 @@ impl Cluster {
     /// [gate](crate::lens::Gate): node, process id, and what; as above.
     pub fn calls(&self) -> Vec<(u32, u32, Called)> {
         self.agent.calls()
+    }
+
+    /// What the processes of nodes noted of their calls since this was last asked, in a cluster whose
+    /// [lens](ClusterBuilder::lens) [traces](crate::lens::Lens::trace). Who does not ask for long enough misses the oldest.
+    pub fn noted(&self) -> Vec<Noted> {
+        self.agent.noted()
+    }
+
+    /// The memory of segments, in a cluster whose [lens](ClusterBuilder::lens) [notes bytes](crate::lens::Trace::bytes): of those
+    /// that are there, and once of those that are gone.
+    pub fn held(&self) -> Vec<HeldSegment> {
+        self.agent.held()
     }
 
     /// Node and process id of each process that was killed at the gate of the cluster's [lens](ClusterBuilder::lens), from

@@ -46,9 +46,12 @@
 //! Everything that is left to chance is drawn from the seed, so what fails once fails again; not always at the same place,
 //! for when others look is not drawn. The loopback controller and implicit transfers are never weak.
 
+pub use rsm_core::lens::event;
 pub use rsm_core::lens::fault::{FAULTS, Fault, Row, lines as fault_lines};
 pub use rsm_core::lens::gate;
 pub use rsm_core::lens::inject::{Call, Injected, Last};
 pub use rsm_core::lens::log::{Delivered, Overtaking, Target};
 pub use rsm_core::lens::profile::{Cost, PROFILES, Point, Profile, Row as ProfileRow, Source, lines as profile_lines};
-pub use rsm_core::lens::{Faults, Gate, Lens, Model, Strength, parse_seed};
+pub use rsm_core::lens::ring;
+pub use rsm_core::lens::{Faults, Gate, Lens, Model, Strength, Trace, parse_seed};
+pub use rsm_shm::agent::{HeldSegment, Noted};

@@ -20,6 +20,7 @@ use crate::run::down::DownArgs;
 use crate::run::exec::{EnvArgs, ExecArgs};
 use crate::steer::args::{LinkArgs, NodeArgs, ScriptArgs, SegmentArgs};
 use crate::top::args::TopArgs;
+use crate::trace::args::TraceArgs;
 use crate::verbosity::VerbosityArgs;
 use crate::watch::WatchArgs;
 use crate::{habits, print, printable};
@@ -85,6 +86,8 @@ pub(crate) enum Command {
     /// of two. A run in which a survivor hangs, fails or is killed by a signal, or in which something is left behind, is told,
     /// with the command that repeats it.
     Explore(ExploreArgs),
+    /// Read a trace that `rsm-ctl run --trace` wrote
+    Trace(TraceArgs),
     /// Take links down, bring them up, or count an error on them
     Link(LinkArgs),
     /// Kill, stop or continue the processes of a node

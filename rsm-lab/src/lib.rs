@@ -73,6 +73,7 @@ mod parse;
 mod random;
 mod run;
 mod statement;
+pub mod trace;
 mod words;
 
 pub use run::{Event, RunError};

@@ -133,7 +133,11 @@ impl Account {
             }
             ToFront::ClusterEnds { why } => self.cluster_ended = Some(why.clone()),
             ToFront::Late { lines } => self.late.clone_from(lines),
-            ToFront::Left { .. } | ToFront::Modelled { .. } | ToFront::Suspended | ToFront::Finished { .. } => {}
+            ToFront::TraceFailed { .. }
+            | ToFront::Left { .. }
+            | ToFront::Modelled { .. }
+            | ToFront::Suspended
+            | ToFront::Finished { .. } => {}
         }
     }
 

@@ -51,6 +51,8 @@ pub(crate) enum ToFront {
     Scripted { line: String },
     /// The script failed, or could not be carried out to its end.
     ScriptFailed { why: String },
+    /// The trace could not be written to its end.
+    TraceFailed { why: String },
     /// Where the threads of a process are.
     Stacks { text: String },
     /// The cluster has ended, or somebody ends it, and so what this command started in it.

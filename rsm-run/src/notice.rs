@@ -53,6 +53,7 @@ fn text(message: &ToFront, plan: &Plan) -> Option<String> {
             format!("rsm-ctl: node {} starts again as process {process}", label(index))
         }
         ToFront::Scripted { line } => format!("rsm-ctl: script: {line}"),
+        ToFront::TraceFailed { why } => format!("rsm-ctl: {why}"),
         ToFront::ScriptFailed { why } => format!("rsm-ctl: {why}"),
         ToFront::Left { processes } if processes.is_empty() => return None,
         ToFront::Left { processes } => {

@@ -11,6 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit};
 use crate::failure::Failure;
 use crate::keeper::Entrance;
 use crate::program;
+use crate::recording::TraceFile;
 use crate::task::Task;
 use crate::verbosity::Verbosity;
 
@@ -43,6 +44,8 @@ pub struct Plan {
     pub stacks: bool,
     /// What disturbs the cluster meanwhile; only where it is a new one.
     pub script: Option<FaultScript>,
+    /// Where every call is written down.
+    pub trace: Option<TraceFile>,
     /// Keeps what each node writes in this directory as well.
     pub log_dir: Option<PathBuf>,
     /// Where a file wants the report.
@@ -116,6 +119,7 @@ impl Plan {
             timeout: None,
             stacks: false,
             script: None,
+            trace: None,
             log_dir: None,
             junit: None,
             junit_name: None,
@@ -133,6 +137,9 @@ impl Plan {
         for task in &mut self.tasks {
             let directory = task.directory.take();
             task.directory = Some(directory.map_or_else(|| here.clone(), |directory| here.join(directory)));
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.path = here.join(&trace.path);
         }
         self.log_dir = self.log_dir.take().map(|directory| here.join(directory));
         Ok(self)

@@ -28,5 +28,6 @@ mod refused;
 pub mod rights;
 pub mod socket;
 pub mod strict;
+pub mod ticks;
 mod umask;
 pub mod user;

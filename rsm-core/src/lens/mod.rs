@@ -16,8 +16,11 @@
 //! | what is on its way | [`log`] |
 //! | what a process says of it | [`record`] |
 //! | whose calls are counted, and who dies | [`gate`] |
+//! | what calls were made: a record of each | [`event`] |
+//! | where a process notes them | [`ring`] |
 
 pub mod draw;
+pub mod event;
 pub mod fault;
 pub mod gate;
 pub mod inject;
@@ -25,10 +28,12 @@ pub mod log;
 pub mod model;
 pub mod profile;
 pub mod record;
+pub mod ring;
 
 use crate::error::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 
+pub use event::Trace;
 pub use fault::Faults;
 pub use gate::Gate;
 pub use model::Model;
@@ -39,6 +44,9 @@ const GATE_CALL: u32 = 48;
 /// Bits of the first word: 8 of a profile, and one.
 const PROFILE: u32 = 24;
 const VIRTUAL: u32 = 32;
+/// And one each for a trace, and for one that has the bytes of puts.
+const TRACE: u32 = 33;
+const TRACE_BYTES: u32 = 34;
 /// Words of the registry that hold a lens.
 pub const WORDS: usize = 4;
 
@@ -86,6 +94,8 @@ pub struct Lens {
     pub is_virtual: bool,
     /// Who dies, for who explores what others make of it.
     pub gate: Option<Gate>,
+    /// Every call is noted.
+    pub trace: Option<Trace>,
 }
 
 impl Lens {
@@ -97,7 +107,7 @@ impl Lens {
     /// Nothing is late, nothing goes wrong: to be added to.
     pub fn clear(seed: u64) -> Lens {
         let (strength, faults) = (Strength::default(), Faults::NONE);
-        Lens { seed, model: None, strength, faults, profile: None, is_virtual: false, gate: None }
+        Lens { seed, model: None, strength, faults, profile: None, is_virtual: false, gate: None, trace: None }
     }
 
     /// Stores are late under this model.
@@ -136,6 +146,17 @@ impl Lens {
         Lens { gate: Some(gate), ..self }
     }
 
+    /// Every call is noted, to be read by who started the cluster.
+    #[must_use]
+    pub fn trace(self, trace: Trace) -> Lens {
+        Lens { trace: Some(trace), ..self }
+    }
+
+    /// Whether it does nothing but watch: all is as fast and in the same order as without it, but for the notes.
+    pub fn only_watches(&self) -> bool {
+        self.trace.is_some() && *self == Lens { trace: self.trace, ..Lens::clear(self.seed) }
+    }
+
     /// The words of the registry that say this; a cluster without a lens has zeroes.
     pub fn words(self) -> [u64; WORDS] {
         const HAS: u64 = 1;
@@ -143,7 +164,8 @@ impl Lens {
         let gate = self.gate.map_or(0, |gate| u64::from(gate.node) << GATE_CALL | gate.call & ((1 << GATE_CALL) - 1));
         let profile =
             self.profile.map_or(0, |profile| profile as u64 + 1) << PROFILE | u64::from(self.is_virtual) << VIRTUAL;
-        [HAS | model << 8 | (self.strength as u64) << 16 | profile, self.seed, self.faults.bits().into(), gate]
+        let trace = self.trace.map_or(0, |trace| 1 << TRACE | u64::from(trace.bytes) << TRACE_BYTES);
+        [HAS | trace | model << 8 | (self.strength as u64) << 16 | profile, self.seed, self.faults.bits().into(), gate]
     }
 
     /// Reads the words of a registry: an allegation.
@@ -166,11 +188,13 @@ impl Lens {
             0 => None,
             number => Some(profile::PROFILES.get(number - 1).ok_or_else(unknown)?.profile),
         };
-        let is_virtual = kind >> VIRTUAL & 1 == 1;
+        let bit = |at: u32| kind >> at & 1 == 1;
+        let is_virtual = bit(VIRTUAL);
+        let trace = bit(TRACE).then(|| Trace { bytes: bit(TRACE_BYTES) });
         let faults = u32::try_from(faults).ok().and_then(Faults::from_bits).ok_or_else(unknown)?;
         let (node, call) = ((gate >> GATE_CALL) as u32, gate & ((1 << GATE_CALL) - 1));
         let gate = (gate != 0).then_some(Gate { node, call });
-        let lens = Lens { seed, model, strength, faults, profile, is_virtual, gate };
+        let lens = Lens { seed, model, strength, faults, profile, is_virtual, gate, trace };
         if lens.words() == words { Ok(Some(lens)) } else { Err(unknown()) }
     }
 }
@@ -221,6 +245,9 @@ impl std::fmt::Display for Lens {
         if self.is_virtual {
             write!(f, ", virtual")?;
         }
+        if let Some(trace) = self.trace {
+            write!(f, ", traced{}", if trace.bytes { " with bytes" } else { "" })?;
+        }
         Ok(())
     }
 }
@@ -239,7 +266,14 @@ mod tests {
                     let clear = Lens::clear(3);
                     let full = Lens { seed: u64::MAX - 3, model, strength, faults, gate, ..clear };
                     let last = clear.profile(Profile::Sci).virtual_time();
-                    for lens in [clear, full, full.profile(Profile::DolphinNtb), last] {
+                    for lens in [
+                        clear,
+                        full,
+                        full.profile(Profile::DolphinNtb),
+                        last,
+                        clear.trace(Trace { bytes: false }),
+                        full.trace(Trace { bytes: true }),
+                    ] {
                         assert_eq!(Lens::from_words(lens.words()), Ok(Some(lens)));
                     }
                 }
@@ -250,7 +284,7 @@ mod tests {
             [1 | 9 << 8, 0, 0, 0],
             [1 | 3 << 16, 0, 0, 0],
             [1 | 6 << PROFILE, 0, 0, 0],
-            [1 | 2 << VIRTUAL, 0, 0, 0],
+            [1 | 1 << TRACE_BYTES, 0, 0, 0],
             [1, 0, 1 << 9, 0],
             [1, 0, 1 << 32, 0],
             [1 | 1 << 60, 0, 0, 0],
@@ -258,6 +292,14 @@ mod tests {
         ] {
             assert_eq!(Lens::from_words(words).unwrap_err().code(), Code::BadLibraryVersion, "{words:?}");
         }
+    }
+
+    #[test]
+    fn a_trace_alone_only_watches() {
+        let trace = Trace::default();
+        assert!(Lens::clear(7).trace(trace).only_watches());
+        assert!(!Lens::clear(7).only_watches() && !Lens::chaos(7).trace(trace).only_watches());
+        assert!(!Lens::clear(7).gate(Gate { node: 1, call: 0 }).trace(trace).only_watches());
     }
 
     #[test]

@@ -28,6 +28,8 @@
 //! | header: how many rows were ever used | a hint for who lists them; what a row says is read under its number |
 //! | header: ended; node row: processes, pid, uid, exports, imports | single words, true by themselves, for people |
 //! | tally rows; `rsm_shm` tally: row, process | numbers for people; the row's memory stays mapped as long as the membership |
+//! | lens: ring | [`trace`] |
+//! | `rsm_shm` trace: ring, process | as those of a tally |
 //! | `rsm_shm` crash points | tests only |
 //! | control pages: ring, head, tail | [`ring`] |
 //! | control pages: seals | [`posted`] |
@@ -80,6 +82,7 @@
 //! | look-up | found; nothing; the row left the chain; too long or unsure: the agent is asked | `lookup::*` |
 //! | walk | complete; disturbed: over again from where it was; a dead connection is passed over | `walk::*` |
 //! | withdrawal | free; somebody keeps it; a later one has begun | `withdrawal::*` |
+//! | ring of a trace | read while it is written, written over, begun by two at once | `trace::whole_records_are_read` |
 //! | revision | told again; looked for another reason; entered meanwhile | `revision::*` |
 //! | changes | somebody sleeps, or is about to | `watch::who_sees_a_step_sees_the_change` |
 
@@ -97,6 +100,7 @@ mod ring;
 mod rows;
 mod sleepers;
 mod tables;
+mod trace;
 mod verdict;
 mod walk;
 mod watch;

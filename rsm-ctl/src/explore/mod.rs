@@ -96,6 +96,8 @@ impl Explorer {
             timeout: None,
             on_timeout: None,
             script: None,
+            trace: None,
+            trace_bytes: false,
             tag_output: false,
             keep_going: true,
             stdin: Some(Input::Nobody),

@@ -12,7 +12,7 @@ use rsm_run::placement::Pin;
 use rsm_run::setting::{self, Setting};
 
 use super::lens::LensArgs;
-use crate::{duration, exit_code, number};
+use crate::{duration, exit_code, number, trace};
 
 /// What `run` can be told.
 #[derive(Debug, Args)]
@@ -44,6 +44,18 @@ pub(crate) struct RunArgs {
     /// `random` and `every` without a limit end with them.
     #[arg(long, value_name = "FILE")]
     pub(crate) script: Option<PathBuf>,
+    /// Write every call of every node to this file: put, get, order, close, post, wait and those that set up; see
+    /// docs/tracing.md
+    ///
+    /// The ending says what is written: .rsmtrace, which `rsm-ctl trace` reads, or .html, a page for a browser, .pftrace for
+    /// Perfetto, or .json as Chrome's tracing has it. A file that is
+    /// there is replaced. Records are written down every 50 ms, and outlive a node that is killed; until
+    /// something else is made of them at the end they are in FILE.rsmtrace.
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(trace::Target::parse))]
+    pub(crate) trace: Option<trace::Target>,
+    /// Write down the bytes of each put too: what a segment held at any time is known then
+    #[arg(long, requires = "trace")]
+    pub(crate) trace_bytes: bool,
     /// Put the node id in brackets before every line of output
     ///
     /// Lines of different nodes never mix, tagged or not, while they are no longer than 1 MiB. Of a longer one pieces of

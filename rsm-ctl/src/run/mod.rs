@@ -28,6 +28,7 @@ pub(crate) fn perform(args: RunArgs, verbosity: Verbosity, options: Options) -> 
     // Before anything else can fail, so that a report is there in any case.
     let name = suite(&args);
     let report = args.junit.as_deref().map(|path| Report::create(path, name)).transpose()?;
+    let target = args.trace.clone();
     match plan::of_run(args, verbosity, options) {
         Ok(plan) => {
             let name = plan.suite();
@@ -36,7 +37,9 @@ pub(crate) fn perform(args: RunArgs, verbosity: Verbosity, options: Options) -> 
                 (None, Some(path)) => Some(Report::create(path, name)?),
                 (None, None) => None,
             };
-            front::run(plan, report)
+            let code = front::run(plan, report)?;
+            target.map_or(Ok(()), |target| target.finish())?;
+            Ok(code)
         }
         Err(failure) => {
             report.map_or(Ok(()), |report| report.write_refusal(&failure.message))?;

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use rsm::lens::{Lens, Trace};
 use rsm_run::input::Input;
 use rsm_run::node_set::NodeSet;
 use rsm_run::plan::{FaultScript, GRACE, Home, NewCluster, Plan};
 use rsm_run::program::Program;
+use rsm_run::recording::TraceFile;
 use rsm_run::task::{self, Common, Part};
 use rsm_run::verbosity::Verbosity;
 
@@ -25,6 +27,8 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> R
         timeout,
         on_timeout,
         script,
+        trace,
+        trace_bytes,
         tag_output,
         keep_going,
         stdin,
@@ -51,7 +55,12 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> R
     }
     file.junit_name = junit_name.or(file.junit_name);
     let script = script.or(file.script.take()).map(|path| fault_script(&path)).transpose()?;
-    let plan = laid_out(file, programs, verbosity, options)?;
+    let trace = trace.map(|target| TraceFile { path: target.raw(), bytes: trace_bytes });
+    let mut plan = laid_out(file, programs, verbosity, options)?;
+    if let (Some(trace), Home::New(cluster)) = (&trace, &mut plan.home) {
+        let lens = cluster.lens.unwrap_or_else(|| Lens::clear(0));
+        cluster.lens = Some(lens.trace(Trace { bytes: trace.bytes }));
+    }
     if plan.tasks.is_empty() {
         let text = "there is no program to run: name one after --, or in a [[program]] of the file";
         return Err(Failure::usage(text));
@@ -65,6 +74,7 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> R
         timeout,
         stacks,
         script,
+        trace,
         ..plan
     })
 }

@@ -26,5 +26,6 @@ mod steering;
 mod summary;
 mod survivors;
 mod terminal;
+mod tracing;
 mod watching;
 mod written;

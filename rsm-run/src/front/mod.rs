@@ -357,6 +357,7 @@ impl Front<'_> {
             | ToFront::Restarted { .. }
             | ToFront::Scripted { .. }
             | ToFront::ScriptFailed { .. }
+            | ToFront::TraceFailed { .. }
             | ToFront::Ended { .. }
             | ToFront::Left { .. }
             | ToFront::Late { .. }

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::time::Instant;
 
+use rsm::Cluster;
 use rsm::lens::Lens;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -24,6 +25,7 @@ use crate::message::{ToFront, ToWarden, raw};
 use crate::node;
 use crate::output::{self, Ends};
 use crate::plan::{Home, NewCluster, Plan};
+use crate::recording::Recording;
 use crate::signals::SignalQueue;
 use crate::stacks::{self, Stacks};
 use crate::status::Status;
@@ -88,6 +90,7 @@ pub(crate) struct Warden<'a> {
     /// While the processes are asked where they are, before they are asked to end.
     stacks: Option<Stacks>,
     script: Following,
+    recording: Option<Recording>,
 }
 
 /// Serves a run from start to end in a process just forked from the front.
@@ -96,7 +99,7 @@ pub(crate) struct Warden<'a> {
 /// The nodes' processes are killed by the kernel; what they forked becomes the front's, which ends it.
 pub(crate) fn serve(plan: &Plan, wire: Wire, front: OwnedFd, channels: Channels) {
     match start(plan, &wire, channels) {
-        Ok(Begun { children, hosting, processes, script }) => {
+        Ok(Begun { children, hosting, processes, script, recording }) => {
             let pids: Vec<Pid> = processes.iter().map(|process| process.pid).collect();
             wire.send(&ToFront::Started { cluster: hosting.name().to_owned(), processes: raw(&pids) });
             let script = script.begin();
@@ -117,6 +120,7 @@ pub(crate) fn serve(plan: &Plan, wire: Wire, front: OwnedFd, channels: Channels)
                 give_up: None,
                 stacks: None,
                 script,
+                recording,
             }
             .watch();
         }
@@ -134,6 +138,7 @@ struct Begun<'a> {
     hosting: Hosting<'a>,
     processes: Vec<Process>,
     script: Waiting,
+    recording: Option<Recording>,
 }
 
 fn start<'a>(plan: &'a Plan, wire: &Wire, channels: Channels) -> Result<Begun<'a>, Failure> {
@@ -142,9 +147,13 @@ fn start<'a>(plan: &'a Plan, wire: &Wire, channels: Channels) -> Result<Begun<'a
         Home::New(new) => host(new, plan)?,
         Home::Running(entrance) => Hosting::Entered { entrance, closed: false },
     };
+    let recording = match (&plan.trace, &hosting) {
+        (Some(trace), Hosting::Own(cluster, _)) => Some(Recording::begin(trace, cluster)?),
+        _ => None,
+    };
     let script = Waiting::prepare(plan, &hosting, wire, &channels.ends)?;
     let processes = start_nodes(plan, &hosting, channels)?;
-    Ok(Begun { children, hosting, processes, script })
+    Ok(Begun { children, hosting, processes, script, recording })
 }
 
 /// Becomes the warden.
@@ -192,6 +201,7 @@ impl Warden<'_> {
         while !self.gives_up() && (self.reap() || self.stays() || self.restarts() || self.waits_for_guests()) {
             self.follow_script();
             self.tell_left();
+            self.record(Recording::go_on);
             while let Some(order) = self.supervision.due(Instant::now()) {
                 self.obey(order);
             }
@@ -212,6 +222,7 @@ impl Warden<'_> {
         if let Some(line) = self.hosting.modelled() {
             self.wire.send(&ToFront::Modelled { line });
         }
+        self.record(Recording::end);
         self.tell_calls();
         if self.explores() {
             let lines = self.hosting.leftovers();
@@ -220,6 +231,15 @@ impl Warden<'_> {
             }
         }
         self.end_cluster();
+    }
+
+    /// Goes on with the trace, if there is one.
+    fn record(&mut self, work: impl FnOnce(&mut Recording, &Cluster) -> Option<String>) {
+        if let (Some(recording), Hosting::Own(cluster, _)) = (&mut self.recording, &self.hosting)
+            && let Some(why) = work(recording, cluster)
+        {
+            self.wire.send(&ToFront::TraceFailed { why });
+        }
     }
 
     /// Whether the cluster has a gate, and the front is to know what comes of it.
@@ -280,7 +300,8 @@ impl Warden<'_> {
     fn sleep(&self) {
         let now = Instant::now();
         let again = self.looks_again().then(|| now + LOOK_AGAIN);
-        let deadlines = [self.supervision.deadline(), self.hosting.deadline(), self.give_up, again];
+        let recording = self.recording.as_ref().and_then(Recording::deadline);
+        let deadlines = [self.supervision.deadline(), self.hosting.deadline(), self.give_up, again, recording];
         let timeout = deadlines.into_iter().flatten().min().map(|deadline| until(deadline, now));
         let mut events = vec![PollFd::new(&self.children, PollFlags::IN)];
         // Once the front has gone its two descriptors are readable for ever; only the others matter then.
@@ -501,6 +522,8 @@ impl Warden<'_> {
         let Some(place) = self.processes.iter().position(|process| process.pid == pid) else { return };
         let Process { index, .. } = self.processes.remove(place);
         let on_purpose = self.script.has_ended(pid) || self.hosting.killed(self.plan.tasks[index].node, pid, status);
+        let node = self.plan.tasks[index].node;
+        self.record(|recording, _| recording.ended(node, pid, status));
         let blame = self.supervision.node_ended(Instant::now(), status, on_purpose);
         self.wire.send(&ToFront::Ended { index, process: pid.as_raw_pid(), status, core, blame });
     }

@@ -22,6 +22,7 @@ impl Agent {
             Ending::EventsEnded | Ending::ProcessEnded => (EndCause::ExporterEnded, EndCause::ImporterEnded),
         };
         self.books.members_of.remove(member.pid, party);
+        self.records.ended(party);
         for fd in [Some(&member.events), member.process.as_ref(), member.control.as_ref()].into_iter().flatten() {
             self.unwatch(fd);
         }

@@ -2,9 +2,10 @@
 
 use super::Agent;
 use super::books::Books;
+use super::books::held::{Held, HeldSegment};
 use super::books::limits::{Limits, total_memory};
 use super::books::token::Token;
-use super::books::told::{Kills, LongestPass, Records};
+use super::books::told::{Kills, LongestPass, Noted, Records};
 use super::config::Config;
 use super::naming::Naming;
 use super::shm_driver::ShmDriver;
@@ -15,7 +16,7 @@ use crate::error::from_errno;
 use crate::guest::Guest;
 use crate::memory::memfd::{self, Sealing};
 use crate::memory::region::Region;
-use crate::memory::tables::RegistryMap;
+use crate::memory::tables::{Parts, RegistryMap};
 use crate::private_table::{self, Stdio};
 use rsm_core::access::Permission;
 use rsm_core::crash_point;
@@ -46,6 +47,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 struct Told {
     kills: Kills,
     records: Records,
+    held: Held,
     longest_pass: LongestPass,
 }
 
@@ -68,6 +70,7 @@ pub struct AgentHandle {
     longest_pass: LongestPass,
     kills: Kills,
     records: Records,
+    held: Held,
 }
 
 impl AgentHandle {
@@ -90,7 +93,12 @@ impl AgentHandle {
         crate::socket::send(&stop, b"stop", &[stop.as_fd()], SendFlags::empty()).map_err(no_socket)?;
         let ending = Arc::new(AtomicBool::new(false));
         let (started, start) = mpsc::channel();
-        let told = Told { kills: Kills::default(), records: Records::default(), longest_pass: LongestPass::new() };
+        let told = Told {
+            kills: Kills::default(),
+            records: Records::default(),
+            held: Held::default(),
+            longest_pass: LongestPass::new(),
+        };
         let thread = {
             let (config, address, keys) = (config.clone(), address.clone(), keys.clone());
             let (ending, told) = (Arc::clone(&ending), told.clone());
@@ -107,9 +115,9 @@ impl AgentHandle {
             }
             Err(_) => return Err(Error::with(Code::InternalError, "the agent's thread ended at once")),
         }
-        let Told { kills, records, longest_pass } = told;
+        let Told { kills, records, held, longest_pass } = told;
         let (stop, thread, process) = (Some(stop), Some(thread), std::process::id());
-        Ok(AgentHandle { address, keys, stop, ending, thread, process, longest_pass, kills, records })
+        Ok(AgentHandle { address, keys, stop, ending, thread, process, longest_pass, kills, records, held })
     }
 
     /// Node and process id of each process that steering has killed, in that order.
@@ -136,6 +144,16 @@ impl AgentHandle {
     /// What they say of their calls, where the lens has a gate: the last ones as above.
     pub fn calls(&self) -> Vec<(u32, u32, Called)> {
         self.records.calls()
+    }
+
+    /// The memory of segments, where the lens notes bytes; of each that is gone, once.
+    pub fn held(&self) -> Vec<HeldSegment> {
+        self.held.list()
+    }
+
+    /// What they noted of their calls since this was last asked, where the lens traces. One caller at a time.
+    pub fn noted(&self) -> Vec<Noted> {
+        self.records.noted()
     }
 
     /// Node and process id of each process that was killed at the gate, from before it is dead.
@@ -243,7 +261,7 @@ fn run(
 
 impl Agent {
     fn new(config: &Config, address: Address, keys: Vec<Secret>, told: Told, stopped: &OwnedFd) -> Result<Agent> {
-        let Told { kills, records, longest_pass } = told;
+        let Told { kills, records, held, longest_pass } = told;
         let capabilities = Capabilities::of(&Feature::OF_AGENT);
         capabilities.check()?;
         if !capabilities.has(Feature::Leases) {
@@ -295,9 +313,15 @@ impl Agent {
             map,
             registry,
             driver: ShmDriver,
-            window: if config.lens.is_some() { WindowKind::Lensed } else { WindowKind::Coherent },
+            window: if config.lens.is_some_and(|lens| !lens.only_watches()) {
+                WindowKind::Lensed
+            } else {
+                WindowKind::Coherent
+            },
             faults: config.lens.map_or(Faults::NONE, |lens| lens.faults),
             gate: config.lens.and_then(|lens| lens.gate),
+            parts: config.lens.map_or_else(Parts::default, |lens| Parts::of(&lens)),
+            held: config.lens.and_then(|lens| lens.trace).filter(|trace| trace.bytes).map(|_| held),
             appointed: false,
             wakes: Wakes::default(),
             waking: false,

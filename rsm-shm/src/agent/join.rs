@@ -11,7 +11,7 @@ use super::books::memory::duplicate;
 use super::books::owes::Owes;
 use super::books::request::encode_reply;
 use super::books::token::Token;
-use crate::memory::tables::RecordMap;
+use crate::memory::tables::{Parts, RecordMap};
 use crate::socket::{self, Packet};
 use rsm_core::access::Credentials;
 use rsm_core::crash_point;
@@ -171,8 +171,8 @@ impl Agent {
         let mut given = vec![duplicate(&self.registry)?, theirs];
         if let Some(node) = node {
             given.push(duplicate(self.bells_of(node)?.object())?);
-            if self.window == WindowKind::Lensed {
-                let (record, object) = RecordMap::create(self.gate.is_some())?;
+            if self.window == WindowKind::Lensed || self.parts != Parts::default() {
+                let (record, object) = RecordMap::create(self.parts)?;
                 given.push(object);
                 // The first process of the node counts, until it is dead and after.
                 if let Some(calls) = record.calls()
@@ -181,7 +181,7 @@ impl Agent {
                 {
                     calls.appoint();
                 }
-                self.records.add(node, pid, record);
+                self.records.add(party, (node, pid), record);
             }
         }
         self.watch(&events, Token::Events(party), EventFlags::IN)?;

@@ -55,12 +55,16 @@ mod tallies;
 mod waits;
 mod wakes;
 
+pub use books::held::HeldSegment;
+pub use books::told::Noted;
 pub use config::Config;
 pub use handle::AgentHandle;
 
 use crate::address::Address;
+use crate::memory::tables::Parts;
 use crate::memory::tables::RegistryMap;
 use books::Books;
+use books::held::Held;
 use books::token::Token;
 use naming::Naming;
 use rsm_core::Result;
@@ -98,6 +102,10 @@ struct Agent {
     faults: Faults,
     /// Whose calls are counted.
     gate: Option<Gate>,
+    /// What the record of a process has.
+    parts: Parts,
+    /// Where the lens notes bytes.
+    held: Option<Held>,
     /// A process counts them.
     appointed: bool,
     wakes: wakes::Wakes,

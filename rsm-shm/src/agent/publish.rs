@@ -85,6 +85,9 @@ impl Agent {
         let owner = Owner { uid: member.credentials.uid, gid: member.credentials.gid };
         let fields = SegmentFields::bound(incarnation, length, node, controller, (member.pid, owner.uid), bell);
         self.writer().add_segment(row, &fields);
+        if let Some(held) = &self.held {
+            held.add((node, row), incarnation, memory.object());
+        }
         crash_point!(AgentCreated);
         self.books.segments.insert(row, Segment::new((party, owner), incarnation, wanted, memory, (bell, epoch)));
         Ok((Answer::Created { segment: SegmentName { row, incarnation }, bell }, vec![given]))
@@ -206,6 +209,9 @@ impl Agent {
             for row in rows {
                 if let Some(segment) = self.books.segments.set_memory(row, Rc::clone(&memory)) {
                     segment.granted = false;
+                    if let Some(held) = &self.held {
+                        held.add((segment.node, row), segment.incarnation, memory.object());
+                    }
                 }
             }
             self.books.own_segment(party, name)?.revoked = false;
@@ -221,6 +227,9 @@ impl Agent {
         self.writer().remove_segment(row);
         self.attended.insert(row);
         crash_point!(AgentRemoved);
+        if let Some(held) = &self.held {
+            held.gone(segment.incarnation);
+        }
         self.give_bell(segment.node, segment.bell);
         self.books.segment_rows.give(row);
         if let Some(member) = self.books.members.get_mut(&segment.member) {

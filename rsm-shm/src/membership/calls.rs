@@ -191,6 +191,7 @@ impl Membership {
     #[cold]
     #[inline(never)]
     pub fn called_to_wait(&self, bell: &Bell, timeout: Option<Duration>) {
+        self.begin_wait();
         if let Some(calls) = &self.shared.calls {
             calls.begin(Call::Wait, self.number_of(bell), timeout);
         }
@@ -224,7 +225,7 @@ impl Membership {
     }
 
     /// Whose bell it is, and which.
-    fn number_of(&self, bell: &Bell) -> (u32, u32) {
+    pub(super) fn number_of(&self, bell: &Bell) -> (u32, u32) {
         let address = std::ptr::from_ref(bell).addr();
         let peers = self.shared.peers.iter().enumerate().filter_map(|(node, bells)| Some((node as u32, bells.get()?)));
         let own = self.node().ok().zip(self.shared.bells.as_ref());

@@ -6,6 +6,7 @@ use super::fork::{self, Hold};
 use super::spin::Budget;
 use super::table::Table;
 use super::taps::{Tap, Taps};
+use super::trace::Tracing;
 use super::way::Posting;
 use super::{Shared, State, Tie, events};
 use crate::address::Address;
@@ -120,7 +121,12 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
         posting.record_in(RecordMap::open(record)?);
     }
     let calls = claim.and(lens).and_then(|lens| lens.gate).map(Calls::new);
-    let taps = Taps::default();
+    let mut taps = Taps::default();
+    taps.tracing = claim.and(lens).and_then(|lens| lens.trace).map(Tracing::new);
+    if let (Some(tracing), Some(record)) = (&taps.tracing, &joined.record) {
+        tracing.note_in(RecordMap::open(record)?);
+        taps.set(Tap::Trace, true);
+    }
     if let (Some(calls), Some(record)) = (&calls, &joined.record) {
         calls.note_in(RecordMap::open(record)?);
         taps.set(Tap::Calls, true);
@@ -170,6 +176,9 @@ impl Joined {
         }
         if let (Some(calls), Some(record)) = (&shared.calls, &self.record) {
             calls.note_in(RecordMap::open(record)?);
+        }
+        if let (Some(tracing), Some(record)) = (&shared.taps.tracing, &self.record) {
+            tracing.note_in(RecordMap::open(record)?);
         }
         let (tie, events) = self.into_tie(parking);
         events::start(events, Arc::clone(shared), Arc::clone(&tie.parking))?;

@@ -66,6 +66,7 @@ mod take;
 mod tally;
 mod taps;
 mod told;
+mod trace;
 mod turn;
 pub mod wait;
 mod watch;
@@ -218,8 +219,12 @@ impl Membership {
     fn ask(&self, ask: Ask) -> Result<control::Given> {
         self.called_to_ask(&ask);
         let tie = self.tie()?;
+        let noted = self.begin_note().and_then(|began| Some((began, self.what_is_asked(&ask)?)));
         let given = tie.ask(&self.shared.address, ask);
         self.linger();
+        if let Some((began, what)) = noted {
+            self.note_answer(Some(began), Some(what), &given);
+        }
         Membership::noted(given)
     }
 

@@ -14,6 +14,7 @@ use crate::memory::region::Region;
 use crate::memory::shadow::Shadow;
 use crate::memory::view::Memory;
 use rsm_core::access::Permission;
+use rsm_core::lens::event::Kind;
 use rsm_core::{Code, Error, Result};
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub struct Part {
     start: *mut u8,
     length: usize,
     permission: Permission,
+    /// Where it begins in the segment.
+    offset: u64,
     /// Where the segment's memory is: elsewhere, if it is shadowed.
     real: *mut u8,
 }
@@ -73,8 +76,19 @@ impl Connection {
         let region = region.map_err(|error| self.told(error))?;
         let start = region.as_ptr();
         let connection = Arc::clone(self);
-        let part = Part { connection, narrowed: Some(region), shadowed: false, start, length, permission, real: start };
+        let offset = offset as u64;
+        let part = Part {
+            connection,
+            narrowed: Some(region),
+            shadowed: false,
+            start,
+            length,
+            permission,
+            offset,
+            real: start,
+        };
         part.note_direct(true);
+        part.note_mapped(true);
         part.populate()?;
         Ok(part)
     }
@@ -104,7 +118,10 @@ impl Connection {
         // SAFETY: the caller's promise; `drop` gives it back.
         unsafe { way.shadow(offset, shadow) };
         self.membership().shared.taps.set(Tap::Lens, true);
-        Ok(Part { connection: Arc::clone(self), narrowed: None, shadowed: true, start, real, length, permission })
+        let connection = Arc::clone(self);
+        let part = Part { connection, narrowed: None, shadowed: true, start, real, length, permission, offset };
+        part.note_mapped(true);
+        Ok(part)
     }
 
     /// What is wrong with a wish to map, as far as the arguments tell.
@@ -180,9 +197,10 @@ impl Connection {
             let start = region.as_ptr();
             (Some(region), start)
         };
-        let part =
-            Part { connection: Arc::clone(self), narrowed, shadowed: false, start, length, permission, real: start };
+        let (connection, offset) = (Arc::clone(self), offset as u64);
+        let part = Part { connection, narrowed, shadowed: false, start, length, permission, offset, real: start };
         part.note_direct(true);
+        part.note_mapped(true);
         part.populate()?;
         Ok(part)
     }
@@ -209,6 +227,16 @@ impl Part {
         }
     }
 
+    /// Notes it, where calls are noted.
+    fn note_mapped(&self, comes: bool) {
+        let membership = self.connection.membership();
+        let began = membership.begin_note();
+        if began.is_some() {
+            let kind = if comes { Kind::Map } else { Kind::Unmap };
+            membership.note_number(began, self.connection.what(kind, self.offset, self.length as u64), 0);
+        }
+    }
+
     /// Makes its pages present, so that no access waits for one. The exporter has them, so finding them for reading is
     /// enough: stores need no fault then, and the kernel finds sixteen at a time, which takes a third of the time.
     fn populate(&self) -> Result<()> {
@@ -227,6 +255,7 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
+        self.note_mapped(false);
         self.note_direct(false);
         if let Some(way) = self.connection.diverted().filter(|_| self.shadowed) {
             // The tap stays: another thread may be making another.

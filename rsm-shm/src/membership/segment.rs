@@ -24,6 +24,7 @@ use crate::parking::Poster;
 use life::Ending;
 use rsm_core::access::Permission;
 use rsm_core::bell::{Accumulate, Bell};
+use rsm_core::lens::event::Kind;
 use rsm_core::lens::gate;
 use rsm_core::message::{Answer, Ask, SegmentName};
 use rsm_core::registry::{SegmentRow, SegmentState, walk_connections};
@@ -139,6 +140,10 @@ impl Segment {
         if self.membership.shared.taps.is_any() {
             self.membership.called(gate::Call::Post, self.membership.node()?, self.name.row);
             self.membership.tell(Event::Posted);
+            let began = self.membership.begin_note();
+            let adds = u64::from(accumulate == Accumulate::Yes);
+            let what = (Kind::PostAll, self.membership.node()?, self.name.row, 0, adds);
+            self.membership.note_number(began, what, 0);
             arrival = self.membership.arrival();
         }
         let registry = self.membership.registry();

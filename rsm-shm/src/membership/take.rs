@@ -54,8 +54,9 @@ impl Membership {
                 }
             }
             taken => {
-                if taken.is_ok() {
-                    self.tell_taken(bell);
+                match &taken {
+                    Ok(()) => self.tell_taken(bell),
+                    Err(error) => self.note_wait_failed(bell, error.code()),
                 }
                 taken
             }

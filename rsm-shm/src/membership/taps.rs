@@ -6,6 +6,7 @@
 use super::Membership;
 use super::event::Event;
 use super::tally::Tallying;
+use super::trace::Tracing;
 use crate::cancel::Shield;
 use rsm_core::bell::Bell;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -22,6 +23,8 @@ pub(super) enum Tap {
     Pace = 4,
     /// Counts calls, for a gate: waits tell it before they are made.
     Calls = 8,
+    /// Notes calls: so that signals are not taken on the plain path.
+    Trace = 16,
 }
 
 /// The taps of a process.
@@ -29,6 +32,8 @@ pub(super) enum Tap {
 pub(super) struct Taps {
     on: AtomicU32,
     pub(super) tallying: Tallying,
+    /// In a cluster that is traced.
+    pub(super) tracing: Option<Tracing>,
 }
 
 impl Taps {
@@ -71,6 +76,7 @@ impl Membership {
         // Some waits for an arrival sleep.
         let _shield = Shield::raise();
         self.tell(Event::Waited);
+        self.note_wait(bell, 0);
         let Some(posting) = &self.shared.posting else { return };
         if let Some(pace) = posting.pace() {
             pace.take(bell);

@@ -126,6 +126,10 @@ impl Membership {
     /// # Errors
     /// Those of a wait: TIMEOUT, INTERRUPTED, CONN_ABORTED, CTLR_NOT_PRESENT.
     pub fn wait_step(self: &Arc<Self>, bell: &Bell, waiting: &mut Waiting, errno: i32) -> Result<Option<Nap>> {
+        self.step(bell, waiting, errno).inspect_err(|error| self.note_wait_failed(bell, error.code()))
+    }
+
+    fn step(self: &Arc<Self>, bell: &Bell, waiting: &mut Waiting, errno: i32) -> Result<Option<Nap>> {
         if !waiting.counted {
             waiting.counted = true;
             self.called_to_wait(bell, waiting.timeout);

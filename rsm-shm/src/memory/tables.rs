@@ -3,10 +3,14 @@
 
 use super::memfd::{self, Sealing};
 use super::region::Region;
+use super::view::Memory;
 use rsm_core::access::Permission;
 use rsm_core::bell::Bell;
+use rsm_core::lens::event::{SLOTS, SLOTS_WITH_BYTES};
 use rsm_core::lens::gate::CallsRow;
 use rsm_core::lens::record::RecordRow;
+use rsm_core::lens::ring::{Ring, RingHead, Slot};
+use rsm_core::lens::{Lens, Trace};
 use rsm_core::registry::{Geometry, Header, Layout, Registry};
 use rsm_core::tally::TallyRow;
 use rsm_core::{Code, Error, Result};
@@ -162,27 +166,96 @@ impl TallyMap {
     }
 }
 
-/// What a process says of what it has seen through a lens, mapped; see [`rsm_core::lens::record`]. Where the lens has a gate,
-/// what it says of its calls follows on a page of its own; see [`rsm_core::lens::gate`].
+/// The memory of a segment, to be read by who started the agent.
 #[derive(Debug)]
-pub struct RecordMap(Region);
+pub struct SegmentView(Region);
 
-/// Where calls are in a record that has them, and how long that is.
+impl SegmentView {
+    /// Maps it.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_MEM; INTERNAL_ERROR when it is not solid.
+    pub(crate) fn open(memory: impl AsFd) -> Result<SegmentView> {
+        let length = memfd::length(&memory)?;
+        memfd::check_solid(&memory, length)?;
+        let region = Region::map(memory, 0, usize::try_from(length).unwrap_or(usize::MAX), Permission::Read)?;
+        region.dont_fork()?;
+        Ok(SegmentView(region))
+    }
+
+    /// How long it is, in bytes.
+    pub fn length(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Reads all of it, while others may write.
+    pub fn read(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.0.len()];
+        // SAFETY: the region stays mapped as long as this, readable, and nothing of it is ever a reference to plain data.
+        let memory = unsafe { Memory::new(self.0.as_ptr(), self.0.len(), Permission::Read) };
+        // What is read is as long as the memory.
+        let _ = memory.read(0, &mut bytes);
+        bytes
+    }
+}
+
+/// What a process says of what it has seen through a lens, mapped; see [`rsm_core::lens::record`]. Where the lens has a gate,
+/// what it says of its calls follows on a page of its own, see [`rsm_core::lens::gate`]; and where it traces, at the end, a
+/// [ring](rsm_core::lens::ring).
+#[derive(Debug)]
+pub struct RecordMap {
+    region: Region,
+    parts: Parts,
+}
+
+/// What a record has beside its row, and how long its ring is: each combination has a length of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Parts {
+    pub(crate) calls: bool,
+    pub(crate) slots: usize,
+}
+
+/// Where calls are in a record that has them.
 const CALLS: usize = 4096;
-const WITH_CALLS: usize = CALLS + size_of::<CallsRow>();
 const _: () = assert!(size_of::<RecordRow>() <= CALLS && CALLS.is_multiple_of(align_of::<CallsRow>()));
+
+impl Parts {
+    /// Those that a lens asks for.
+    pub(crate) fn of(lens: &Lens) -> Parts {
+        let slots = |trace: Trace| if trace.bytes { SLOTS_WITH_BYTES } else { SLOTS };
+        Parts { calls: lens.gate.is_some(), slots: lens.trace.map_or(0, slots) }
+    }
+
+    fn all() -> impl Iterator<Item = Parts> {
+        let slots = [0, SLOTS, SLOTS_WITH_BYTES];
+        slots.into_iter().flat_map(|slots| [false, true].map(|calls| Parts { calls, slots }))
+    }
+
+    /// Where the ring begins: at a page.
+    fn ring(self) -> usize {
+        let before = if self.calls { CALLS + size_of::<CallsRow>() } else { size_of::<RecordRow>() };
+        before.next_multiple_of(CALLS)
+    }
+
+    fn length(self) -> usize {
+        match (self.slots, self.calls) {
+            (0, false) => size_of::<RecordRow>(),
+            (0, true) => CALLS + size_of::<CallsRow>(),
+            (slots, _) => self.ring() + CALLS + slots * size_of::<Slot>(),
+        }
+    }
+}
 
 impl RecordMap {
     /// Makes the memory of a record and maps it; the descriptor is for the process.
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM.
-    pub(crate) fn create(with_calls: bool) -> Result<(RecordMap, OwnedFd)> {
-        let length = if with_calls { WITH_CALLS } else { size_of::<RecordRow>() };
-        let object = memfd::create("rsm-record", length as u64)?;
+    pub(crate) fn create(parts: Parts) -> Result<(RecordMap, OwnedFd)> {
+        let object = memfd::create("rsm-record", parts.length() as u64)?;
         memfd::seal(&object, Sealing::Size)?;
         let map = RecordMap::open(&object)?;
-        map.0.dont_fork()?;
+        map.region.dont_fork()?;
         Ok((map, object))
     }
 
@@ -192,24 +265,77 @@ impl RecordMap {
     /// INSUFFICIENT_MEM; INTERNAL_ERROR when it is none.
     pub fn open(fd: impl AsFd) -> Result<RecordMap> {
         let length = memfd::length(&fd)?;
-        if ![size_of::<RecordRow>() as u64, WITH_CALLS as u64].contains(&length) {
+        let Some(parts) = Parts::all().find(|parts| parts.length() as u64 == length) else {
             return Err(Error::with(Code::InternalError, format!("{length} bytes are no record")));
-        }
+        };
         memfd::check_solid(&fd, length)?;
-        Ok(RecordMap(Region::map(fd, 0, length as usize, Permission::ReadWrite)?))
+        Ok(RecordMap { region: Region::map(fd, 0, length as usize, Permission::ReadWrite)?, parts })
     }
 
     /// The row.
     pub fn row(&self) -> &RecordRow {
         // SAFETY: the mapping holds one row, aligned to a page, that lives as long as `self`. It is made of atomics only, so
         // whatever another process stores there is one.
-        unsafe { &*self.0.as_ptr().cast::<RecordRow>() }
+        unsafe { &*self.region.as_ptr().cast::<RecordRow>() }
     }
 
     /// What it says of its calls, where the lens has a gate.
     pub fn calls(&self) -> Option<&CallsRow> {
-        let has = self.0.len() == WITH_CALLS;
-        // SAFETY: as above; the row begins with a page and ends with the mapping.
-        has.then(|| unsafe { &*self.0.as_ptr().add(CALLS).cast::<CallsRow>() })
+        // SAFETY: as above; the row begins with a page, and the length says that it is there.
+        self.parts.calls.then(|| unsafe { &*self.region.as_ptr().add(CALLS).cast::<CallsRow>() })
+    }
+
+    /// Its calls themselves, where the lens traces.
+    pub fn ring(&self) -> Option<Ring<'_>> {
+        let slots = Some(self.parts.slots).filter(|slots| *slots > 0)?;
+        // SAFETY: as above; the head begins with a page, and the slots with the next, of which the length says how many are
+        // there.
+        unsafe {
+            let head = self.region.as_ptr().add(self.parts.ring());
+            Some(Ring::new(
+                &*head.cast::<RingHead>(),
+                std::slice::from_raw_parts(head.add(CALLS).cast::<Slot>(), slots),
+            ))
+        }
+    }
+
+    /// Frees the memory of the ring, whose process has ended: it is empty from now on.
+    pub(crate) fn free_ring(&self) {
+        if self.parts.slots > 0 {
+            let start = self.region.as_ptr().wrapping_add(self.parts.ring());
+            let length = self.region.len() - self.parts.ring();
+            // SAFETY: the range lies inside of the mapping, of which only atomics are ever used, which are 0 from then on. That
+            // it fails costs memory.
+            let _ = unsafe { rustix::mm::madvise(start.cast(), length, rustix::mm::Advice::LinuxRemove) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rsm_core::lens::ring::Cursor;
+
+    #[test]
+    fn every_kind_of_record_is_told_by_its_length() {
+        let lengths: std::collections::BTreeSet<usize> = Parts::all().map(Parts::length).collect();
+        assert_eq!(lengths.len(), Parts::all().count());
+    }
+
+    #[test]
+    fn a_record_has_what_it_was_made_with() {
+        for parts in Parts::all() {
+            let (map, object) = RecordMap::create(parts).unwrap();
+            let other = RecordMap::open(&object).unwrap();
+            assert_eq!((map.calls().is_some(), map.ring().is_some()), (parts.calls, parts.slots > 0));
+            let (Some(ring), Some(theirs)) = (map.ring(), other.ring()) else { continue };
+            let mut cursor = Cursor::default();
+            (0..parts.slots as u64 + 1).for_each(|number| theirs.append([number; 4], &[]));
+            let read = ring.read(&mut cursor, false);
+            assert_eq!((read.lost, read.torn, read.slots.len()), (1, 0, parts.slots + 1));
+            assert_eq!(read.slots.last().unwrap()[1], parts.slots as u64);
+            map.free_ring();
+            assert_eq!(theirs.read(&mut Cursor::default(), true).slots.len(), 0);
+        }
     }
 }

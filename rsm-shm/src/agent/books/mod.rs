@@ -31,6 +31,7 @@ mod check;
 pub(in crate::agent) mod chores;
 pub(in crate::agent) mod connection;
 pub(in crate::agent) mod departing;
+pub(in crate::agent) mod held;
 pub(in crate::agent) mod limits;
 pub(in crate::agent) mod member;
 pub(in crate::agent) mod memory;

@@ -3,9 +3,10 @@
 use crate::memory::tables::RecordMap;
 use rsm_core::lens::gate::Called;
 use rsm_core::lens::record::RecordRow;
+use rsm_core::lens::ring::{Cursor, Read};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Most kills that are remembered.
@@ -43,35 +44,92 @@ const MOST_RECORDS: usize = 256;
 
 /// What processes say of what they have seen through the cluster's lens, also those that have ended.
 #[derive(Clone, Debug, Default)]
-pub(in crate::agent) struct Records(Arc<Mutex<VecDeque<(u32, u32, RecordMap)>>>);
+pub(in crate::agent) struct Records(Arc<Mutex<VecDeque<Record>>>);
+
+#[derive(Debug)]
+struct Record {
+    membership: u64,
+    node: u32,
+    pid: u32,
+    map: RecordMap,
+    /// How far its ring was read.
+    cursor: Cursor,
+    /// The process writes no more.
+    ended: bool,
+    /// That was told, and there is nothing more to read.
+    done: bool,
+}
+
+/// What a process noted of its calls since it was last asked for.
+#[derive(Clone, Debug)]
+pub struct Noted {
+    /// Number of its membership: no two processes of a cluster have the same.
+    pub membership: u64,
+    /// The node that it is of.
+    pub node: u32,
+    /// Its process id.
+    pub pid: u32,
+    /// What it noted.
+    pub read: Read,
+    /// It has left the cluster, or is dead: this is all.
+    pub ended: bool,
+}
 
 impl Records {
+    fn all(&self) -> MutexGuard<'_, VecDeque<Record>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A process of a node has joined.
-    pub(in crate::agent) fn add(&self, node: u32, pid: u32, record: RecordMap) {
-        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(in crate::agent) fn add(&self, membership: u64, (node, pid): (u32, u32), map: RecordMap) {
+        let mut records = self.all();
         if records.len() == MOST_RECORDS {
-            records.pop_front();
+            // One that was read to its end, if there is any.
+            let done = records.iter().position(|record| record.done).unwrap_or(0);
+            records.remove(done);
         }
-        records.push_back((node, pid, record));
+        records.push_back(Record { membership, node, pid, map, cursor: Cursor::default(), ended: false, done: false });
+    }
+
+    /// It has left, or is dead.
+    pub(in crate::agent) fn ended(&self, membership: u64) {
+        if let Some(record) = self.all().iter_mut().find(|record| record.membership == membership) {
+            record.ended = true;
+        }
+    }
+
+    /// What processes noted since this was last asked, where they do. The memory of those that have ended is given back.
+    pub(in crate::agent) fn noted(&self) -> Vec<Noted> {
+        let read = |record: &mut Record| {
+            let Record { membership, node, pid, ended, .. } = *record;
+            if record.done {
+                return None;
+            }
+            let read = record.map.ring()?.read(&mut record.cursor, ended);
+            if ended {
+                record.done = true;
+                record.map.free_ring();
+            }
+            Some(Noted { membership, node, pid, read, ended })
+        };
+        self.all().iter_mut().filter_map(read).collect()
     }
 
     /// Node, process id and calls of each, where they are noted.
     pub(in crate::agent) fn calls(&self) -> Vec<(u32, u32, Called)> {
-        let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        records.iter().filter_map(|(node, pid, record)| Some((*node, *pid, record.calls()?.read()))).collect()
+        let of = |record: &Record| Some((record.node, record.pid, record.map.calls()?.read()));
+        self.all().iter().filter_map(of).collect()
     }
 
     /// Node and process id of those that were killed at the gate.
     pub(in crate::agent) fn died_at_gate(&self) -> Vec<(u32, u32)> {
-        let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let died = |record: &RecordMap| record.calls().is_some_and(|calls| calls.died_before().is_some());
-        records.iter().filter(|(.., record)| died(record)).map(|(node, pid, _)| (*node, *pid)).collect()
+        let died = |record: &&Record| record.map.calls().is_some_and(|calls| calls.died_before().is_some());
+        self.all().iter().filter(died).map(|record| (record.node, record.pid)).collect()
     }
 
     /// Node and process id of each, in the order in which they joined, and what its record says by this.
     pub(in crate::agent) fn list<T>(&self, what: impl Fn(&RecordRow) -> T) -> Vec<(u32, u32, T)> {
-        let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        records.iter().map(|(node, pid, record)| (*node, *pid, what(record.row()))).collect()
+        self.all().iter().map(|record| (record.node, record.pid, what(record.map.row()))).collect()
     }
 }
 

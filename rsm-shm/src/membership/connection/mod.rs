@@ -23,12 +23,14 @@ mod transfer;
 mod verdict;
 
 use super::flags::{FlagWord, Flags};
+use super::trace::What;
 use super::way::{Diverted, NEVER};
 use super::{Membership, lock};
 use crate::memory::region::Region;
 use rsm_core::access::Permission;
 use rsm_core::bell::Bell;
 use rsm_core::generation::Generation;
+use rsm_core::lens::event::Kind;
 use rsm_core::lens::gate;
 use rsm_core::message::{Connected, ConnectionName, Disturbance};
 use rsm_core::sync::AtomicU64;
@@ -104,7 +106,8 @@ impl Connection {
         let posting = membership.shared.posting.as_ref();
         // Before the lock, which comes after that of forks. SAFETY: the table keeps it mapped until the tie takes it out:
         // dropped later, or by `disconnect`, which settles first.
-        let diverted = unsafe { Diverted::of(connected.window, posting, base, parts.node, parts.id) }?;
+        let diverted =
+            unsafe { Diverted::of(connected.window, posting, base, parts.node, parts.id, membership.is_traced()) }?;
         let mut state = lock(&membership.shared.state);
         let table = &mut state.table;
         if table.whole(connected.connection).is_some() {
@@ -131,7 +134,7 @@ impl Connection {
             permission: parts.permission,
             truth,
             diverted,
-            tie: Tie::new(membership, connected.connection, parts.controller, parts.id),
+            tie: Tie::new(membership, connected.connection, parts.controller, (parts.node, parts.id)),
         });
         let (flags, registry) = (NonNull::from(&connection.flags), membership.registry());
         // SAFETY: the flags stay where they are until the last owner of the connection drops it; the tie is dropped
@@ -210,6 +213,11 @@ impl Connection {
     /// In a cluster with a lens, where calls may be counted: this one is about to be made.
     fn called(&self, call: gate::Call) {
         self.membership().called(call, self.node, self.tie.id);
+    }
+
+    /// What a call of this kind is about, for who notes it.
+    pub(super) fn what(&self, kind: Kind, offset: u64, length: u64) -> What {
+        (kind, self.node, self.tie.id, offset, length)
     }
 
     /// What stands between it and plain memory.

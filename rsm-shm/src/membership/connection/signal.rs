@@ -6,6 +6,7 @@ use crate::membership::event::Event;
 use crate::membership::flags::Flags;
 use crate::parking::Poster;
 use rsm_core::bell::Accumulate;
+use rsm_core::lens::event::Kind;
 use rsm_core::lens::gate;
 use rsm_core::sync::acquire;
 use rsm_core::{Code, Error, Result};
@@ -58,9 +59,18 @@ impl Connection {
         }
         let Some(way) = &self.diverted else { return Ok(false) };
         self.called(gate::Call::Post);
-        if self.is_aborted() {
-            return Err(Error::new(Code::ConnAborted));
+        let began = self.membership().begin_note();
+        let live = if self.is_aborted() { Err(Error::new(Code::ConnAborted)) } else { Ok(()) };
+        if began.is_some() {
+            // SAFETY: in the exporting node's bells, which the membership keeps mapped.
+            let (_, number) = self.membership().number_of(unsafe { self.export_bell.as_ref() });
+            self.membership().note(
+                began,
+                self.what(Kind::Post, number.into(), u64::from(accumulate == Accumulate::Yes)),
+                &live,
+            );
         }
+        live?;
         // SAFETY: in the exporting node's bells, which the membership keeps mapped.
         Ok(unsafe { way.post(self.export_bell, self.export_epoch, accumulate) })
     }

@@ -2,6 +2,7 @@
 
 use super::Connection;
 use crate::membership::{Membership, fork, lock};
+use rsm_core::lens::event::Kind;
 use rsm_core::message::{Ask, ConnectionName};
 use rsm_core::sync::Ordering::Acquire;
 use rsm_core::{Code, Error, Result, crash_point};
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 pub(super) struct Tie {
     pub(super) name: ConnectionName,
     pub(super) controller: u32,
+    node: u32,
     pub(super) id: u32,
     given_back: AtomicBool,
     pub(super) membership: Arc<Membership>,
@@ -40,8 +42,13 @@ impl Connection {
 }
 
 impl Tie {
-    pub(super) fn new(membership: &Arc<Membership>, name: ConnectionName, controller: u32, id: u32) -> Tie {
-        Tie { name, controller, id, given_back: AtomicBool::new(false), membership: Arc::clone(membership) }
+    pub(super) fn new(
+        membership: &Arc<Membership>,
+        name: ConnectionName,
+        controller: u32,
+        (node, id): (u32, u32),
+    ) -> Tie {
+        Tie { name, controller, node, id, given_back: AtomicBool::new(false), membership: Arc::clone(membership) }
     }
 
     fn give_back(&self) -> Result<()> {
@@ -62,7 +69,10 @@ impl Tie {
         if process != fork::count() {
             return Ok(());
         }
-        match self.membership.ask_done(Ask::Disconnect { connection: self.name }) {
+        let began = self.membership.begin_note();
+        let done = self.membership.ask_done(Ask::Disconnect { connection: self.name });
+        self.membership.note(began, (Kind::Disconnect, self.node, self.id, 0, 0), &done);
+        match done {
             // Cut, and given back by its other holders, while this child was joining.
             Err(error) if error.code() == Code::BadSegHndl => Ok(()),
             // Nothing of it is left here, and nobody will ask again.

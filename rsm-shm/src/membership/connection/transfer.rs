@@ -8,6 +8,7 @@ use crate::membership::flags::Flags;
 use crate::membership::way::{Diverted, Way};
 use crate::memory::carry::{Elements, LoadBytes, LoadWord, LoadWords, Move, Raw, StoreBytes, StoreWord, StoreWords};
 use crate::memory::copy::Word;
+use rsm_core::lens::event::Kind;
 use rsm_core::lens::gate;
 use rsm_core::transfer::{Direction, Reach, Transfer};
 use rsm_core::{Code, Error, Result, crash_point};
@@ -86,7 +87,7 @@ impl Connection {
             Direction::Put => gate::Call::Put,
             Direction::Get => gate::Call::Get,
         });
-        Ok(diverted.way())
+        Ok(diverted.way(place))
     }
 
     /// What keeps an entry of a vector put, found right, from being stored: an import that is not plain may stop there.
@@ -110,14 +111,21 @@ impl Connection {
         &self,
         way: Way<'_>,
         offset: u64,
-        moved: M,
+        mut moved: M,
     ) -> Result<M::Loaded> {
+        let began = self.membership().begin_note();
+        let (length, bytes) = (moved.bytes(), began.and_then(|_| self.membership().bytes_to_note(offset, &mut moved)));
         let explicit = self.flags.now().has(Flags::EXPLICIT);
         let opened = self.snapshot();
         // SAFETY: the caller's promise.
         let loaded = unsafe { way.carry(offset, moved, explicit, &|how| self.disturb(how)) };
         // Everything that the transfer stored has been executed.
         let verdict = if explicit { Ok(()) } else { self.judge_settled(opened) };
+        if began.is_some() {
+            let kind = if M::DIRECTION == Direction::Put { Kind::Put } else { Kind::Get };
+            let what = self.what(kind, offset, length);
+            self.membership().note_transfer(began, what, &verdict, bytes.as_deref());
+        }
         match verdict {
             Ok(()) => Ok(loaded),
             Err(error) => Err(if TOLD { self.told(error) } else { error }),

@@ -5,6 +5,7 @@ use super::Connection;
 use crate::membership::flags::Flags;
 use crate::memory::fence;
 use rsm_core::generation::{EndCause, Generation};
+use rsm_core::lens::event::Kind;
 use rsm_core::lens::gate;
 use rsm_core::registry::LinkWord;
 use rsm_core::sync::{AtomicU64, acquire};
@@ -107,7 +108,9 @@ impl Connection {
     fn order_otherwise(&self, kind: BarrierType) {
         if let Some(way) = &self.diverted {
             self.called(gate::Call::Order);
+            let began = self.membership().begin_note();
             way.order(kind);
+            self.membership().note_number(began, self.what(Kind::Order, 0, 0), 0);
         }
     }
 
@@ -150,14 +153,17 @@ impl Connection {
 extern "C" fn judge_again(connection: &Connection, link: u64, number: i32, kind: BarrierType) -> i32 {
     let Some(way) = &connection.diverted else { return number };
     connection.called(gate::Call::Close);
+    let began = connection.membership().begin_note();
     let opened = connection.opened_with(LinkWord::from_word(link));
     let mut whole = true;
     let settle = || whole = way.close(kind, || connection.is_aborted(), &|how| connection.disturb(how));
-    match opened.judge_settled(connection.true_generation(), connection.link_word(), settle) {
+    let number = match opened.judge_settled(connection.true_generation(), connection.link_word(), settle) {
         Err(error) => error.code().number(),
         Ok(()) if whole => 0,
         Ok(()) => Code::BarrierFailure.number(),
-    }
+    };
+    connection.membership().note_number(began, connection.what(Kind::Close, 0, 0), number.unsigned_abs());
+    number
 }
 
 /// What a verdict's number says.

@@ -12,6 +12,7 @@
 #![allow(unsafe_code)]
 
 mod lensed;
+mod watched;
 
 use crate::memory::carry::Move;
 use crate::memory::shadow::Shadow;
@@ -26,6 +27,7 @@ use rsm_core::verdict::BarrierType;
 use rsm_core::{Code, Error, Result};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use watched::Watched;
 
 /// Stands in for the generation of a diverted connection.
 pub(super) static NEVER: AtomicU64 = AtomicU64::new(Generation::NEVER.word());
@@ -35,6 +37,8 @@ pub(super) static NEVER: AtomicU64 = AtomicU64::new(Generation::NEVER.word());
 pub(super) enum Diverted {
     /// Stores and signals are late.
     Lensed(Box<Lensed>),
+    /// Nothing is: its calls are noted.
+    Watched(Watched),
 }
 
 /// Which way one transfer goes.
@@ -51,7 +55,7 @@ pub enum Way<'a> {
 pub struct Passage<'a>(&'a Lensed);
 
 impl Diverted {
-    /// What the grant of a connection says of its way; `None` for plain memory.
+    /// What the grant of a connection says of its way; `None` for plain memory, unless somebody `watches` all of it.
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES without room for a thread; INTERNAL_ERROR when the agent grants what the cluster has not.
@@ -64,9 +68,10 @@ impl Diverted {
         base: *mut u8,
         node: u32,
         id: u32,
+        watches: bool,
     ) -> Result<Option<Diverted>> {
         match (kind, posting) {
-            (WindowKind::Coherent, _) => Ok(None),
+            (WindowKind::Coherent, _) => Ok(watches.then_some(Diverted::Watched(Watched))),
             (WindowKind::Lensed, Some(posting)) => {
                 // SAFETY: the caller's promise.
                 Ok(Some(Diverted::Lensed(Box::new(unsafe { Lensed::new(posting, base, node, id) }?))))
@@ -78,9 +83,10 @@ impl Diverted {
         }
     }
 
-    /// The way of a transfer whose checks have passed.
-    pub(super) fn way(&self) -> Way<'_> {
+    /// The way of a transfer whose checks have passed, and which would go to `place` if it were plain.
+    pub(super) fn way(&self, place: *mut u8) -> Way<'_> {
         match self {
+            Diverted::Watched(watched) => watched.way(place),
             Diverted::Lensed(window) => Way::Lensed(Passage(window)),
         }
     }
@@ -89,6 +95,7 @@ impl Diverted {
     /// nowhere to go. `false`: some have been lost, and the span cannot be vouched for, whatever its verdict.
     pub(super) fn close(&self, kind: BarrierType, is_cut: impl Fn() -> bool, disturb: Disturb<'_>) -> bool {
         match self {
+            Diverted::Watched(_) => true,
             Diverted::Lensed(window) => window.close(kind, is_cut, disturb),
         }
     }
@@ -96,6 +103,7 @@ impl Diverted {
     /// Whether an entry of a vector put is where it stops.
     pub(super) fn stops(&self) -> bool {
         match self {
+            Diverted::Watched(_) => false,
             Diverted::Lensed(window) => window.stops(),
         }
     }
@@ -103,6 +111,7 @@ impl Diverted {
     /// Whether a mapping is refused. The caller holds forks off.
     pub(super) fn refuses_map(&self) -> bool {
         match self {
+            Diverted::Watched(_) => false,
             Diverted::Lensed(window) => window.refuses_map(),
         }
     }
@@ -110,6 +119,7 @@ impl Diverted {
     /// A mapping comes or goes through which the program stores to the segment itself.
     pub(super) fn map_directly(&self, comes: bool) {
         match self {
+            Diverted::Watched(_) => {}
             Diverted::Lensed(window) => window.spans().map_directly(comes),
         }
     }
@@ -117,6 +127,7 @@ impl Diverted {
     /// The same at the end of the connection.
     pub(super) fn finish(&self, is_cut: impl Fn() -> bool) {
         match self {
+            Diverted::Watched(_) => {}
             Diverted::Lensed(window) => {
                 window.quiet();
                 window.settle(BarrierType::Segment, is_cut);
@@ -127,6 +138,7 @@ impl Diverted {
     /// Whether the program is to be given memory of its own in place of a mapping.
     pub(super) fn shadows(&self) -> bool {
         match self {
+            Diverted::Watched(_) => false,
             Diverted::Lensed(window) => window.shadows(),
         }
     }
@@ -137,6 +149,7 @@ impl Diverted {
     /// The part lies inside of the segment, and is given back by [`unshadow`](Self::unshadow) before the connection ends.
     pub(super) unsafe fn shadow(&self, offset: u64, shadow: Shadow) {
         match self {
+            Diverted::Watched(_) => drop(shadow),
             // SAFETY: the caller's promise.
             Diverted::Lensed(window) => unsafe { window.shadow(offset, shadow) },
         }
@@ -145,6 +158,7 @@ impl Diverted {
     /// Before such memory is mapped over others: what is known of these is brought up to date. The caller holds forks off.
     pub(super) fn map_over(&self, start: *mut u8, length: usize) {
         match self {
+            Diverted::Watched(_) => {}
             Diverted::Lensed(window) => window.map_over(start, length),
         }
     }
@@ -152,6 +166,7 @@ impl Diverted {
     /// Takes such memory away.
     pub(super) fn unshadow(&self, start: *mut u8) {
         match self {
+            Diverted::Watched(_) => {}
             Diverted::Lensed(window) => window.unshadow(start),
         }
     }
@@ -159,6 +174,7 @@ impl Diverted {
     /// What is stored from now on comes after what has been, as far as a barrier of this type reaches.
     pub(super) fn order(&self, kind: BarrierType) {
         match self {
+            Diverted::Watched(_) => {}
             Diverted::Lensed(window) => window.order(kind),
         }
     }
@@ -169,6 +185,7 @@ impl Diverted {
     /// The bell stays mapped for as long as the connection is there.
     pub(super) unsafe fn post(&self, bell: NonNull<Bell>, epoch: u32, accumulate: Accumulate) -> bool {
         match self {
+            Diverted::Watched(_) => false,
             Diverted::Lensed(window) => {
                 let posts = window.posts();
                 if posts {

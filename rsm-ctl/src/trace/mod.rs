@@ -1,0 +1,171 @@
+//! `rsm-ctl trace`: reads what `rsm-ctl run --trace` wrote.
+
+pub(crate) mod args;
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use rsm_lab::trace::{Story, Writer, text};
+use rsm_run::printable;
+
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use crate::print;
+use args::{AtArgs, ShowArgs, TraceArgs, WhoArgs, Wish};
+
+/// A file that a trace is to be written to.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    path: PathBuf,
+    format: Format,
+}
+
+/// What a trace can be written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// As it is noted.
+    Raw,
+    /// A page for a browser.
+    Page,
+    /// For Perfetto.
+    Perfetto,
+    /// JSON as Chrome's tracing has it.
+    Chrome,
+}
+
+impl Format {
+    const ALL: [(&'static str, Format); 4] =
+        [("rsmtrace", Format::Raw), ("html", Format::Page), ("pftrace", Format::Perfetto), ("json", Format::Chrome)];
+}
+
+impl Target {
+    /// Reads the name of a file, whose ending says what is to be in it.
+    pub(crate) fn parse(name: OsString) -> Result<Target, String> {
+        let path = PathBuf::from(name);
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        match Format::ALL.into_iter().find(|(known, _)| ending == Some(*known)) {
+            Some((_, format)) => Ok(Target { path, format }),
+            None => {
+                let known: Vec<String> = Format::ALL.iter().map(|(known, _)| format!(".{known}")).collect();
+                Err(format!("the ending says what is written: {}", known.join(", ")))
+            }
+        }
+    }
+
+    /// Where the run writes what it notes.
+    pub(crate) fn raw(&self) -> PathBuf {
+        match self.format {
+            Format::Raw => self.path.clone(),
+            _ => {
+                let mut name = self.path.clone().into_os_string();
+                name.push(".rsmtrace");
+                name.into()
+            }
+        }
+    }
+
+    /// The run is over: what it noted becomes what was asked for. If that fails, the notes stay.
+    pub(crate) fn finish(self) -> Result<(), Failure> {
+        let raw = self.raw();
+        if self.format == Format::Raw || !raw.exists() {
+            return Ok(());
+        }
+        self.write(&read(&raw)?)?;
+        let _ = std::fs::remove_file(raw);
+        Ok(())
+    }
+
+    fn write(&self, story: &Story) -> Result<(), Failure> {
+        let bytes = match self.format {
+            Format::Raw => return Err(Failure::usage("it is a .rsmtrace already")),
+            Format::Page => rsm_lab::trace::page(story).into_bytes(),
+            Format::Perfetto => rsm_lab::trace::perfetto(story),
+            Format::Chrome => rsm_lab::trace::chrome(story).into_bytes(),
+        };
+        let name = printable::path(&self.path);
+        std::fs::write(&self.path, bytes).map_err(|error| Failure::system(&format!("cannot write {name}"), error))
+    }
+}
+
+/// Does what was asked.
+pub(crate) fn perform(args: &TraceArgs) -> Result<ExitCode, Failure> {
+    match &args.wish {
+        Wish::Show(args) => show(args),
+        Wish::Who(args) => who(args),
+        Wish::At(args) => at(args),
+        Wish::Export(args) => {
+            let target = Target::parse(args.output.clone().into()).map_err(Failure::usage)?;
+            target.write(&read(&args.file)?)?;
+            Ok(ExitCode::Success)
+        }
+    }
+}
+
+/// Reads a trace; says what is wrong with it where something of it can be read.
+fn read(path: &Path) -> Result<Story, Failure> {
+    let name = printable::path(path);
+    let bytes = std::fs::read(path).map_err(|error| Failure::system(&format!("cannot read {name}"), error))?;
+    let story = Story::read(&bytes).map_err(|why| Failure::new(format!("cannot read {name}: {why}")))?;
+    if let Some(wrong) = &story.wrong {
+        print::warning(&format!("{name}: {wrong}"));
+    }
+    Ok(story)
+}
+
+fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
+    let story = read(&args.file)?;
+    let of_node = |index: &usize| args.node.is_none_or(|node| story.process_of(*index).node == node);
+    let mut lines = String::new();
+    for index in (0..story.happenings.len()).filter(of_node) {
+        let _ = writeln!(lines, "{}", text::line(&story, index));
+    }
+    print::answer(&lines)
+}
+
+/// When an event was over; without one, the end of the trace.
+fn time(story: &Story, event: Option<usize>) -> Result<u64, Failure> {
+    let Some(number) = event else { return Ok(story.end()) };
+    let count = story.happenings.len();
+    match number.checked_sub(1).filter(|index| *index < count) {
+        Some(index) => Ok(story.end_of(index)),
+        None if count == 0 => Err(Failure::usage(format!("there is no event {number}: the trace has none"))),
+        None => Err(Failure::usage(format!("there is no event {number}: the trace has 1 to {count}"))),
+    }
+}
+
+fn who(args: &WhoArgs) -> Result<ExitCode, Failure> {
+    let story = read(&args.file)?;
+    let (segment, offset) = args.byte;
+    let writer = story.who(segment, offset, time(&story, args.at)?).map_err(Failure::new)?;
+    let event = |index: Option<usize>| index.map_or("the end".to_owned(), |index| text::line(&story, index));
+    print::answer(&match writer {
+        Writer::Nobody if story.beginning.bytes => {
+            "nobody: it is what it was when the segment was created\n".to_owned()
+        }
+        Writer::Nobody => "no put; what else there was is not in a trace without bytes (--trace-bytes)\n".to_owned(),
+        Writer::Put(index) => format!("{}\n", text::line(&story, index)),
+        Writer::Store(after, before) => {
+            let (first, second) = (event(story.before(after)), event(story.after(before)));
+            format!("a store through a mapping or of the owner, between\n{first}\nand\n{second}\n")
+        }
+    })
+}
+
+fn at(args: &AtArgs) -> Result<ExitCode, Failure> {
+    let story = read(&args.file)?;
+    let (segment, offset) = args.place;
+    let bytes = story.bytes_at(segment, time(&story, args.at)?).map_err(Failure::new)?;
+    let start = usize::try_from(offset).ok().filter(|start| *start <= bytes.len());
+    let start = start.ok_or_else(|| Failure::usage(format!("the segment has {} bytes", bytes.len())))?;
+    let most = args.length.unwrap_or(if args.output.is_some() { usize::MAX } else { 256 });
+    let shown = &bytes[start..start.saturating_add(most).min(bytes.len())];
+    match &args.output {
+        Some(path) => {
+            let name = printable::path(path);
+            std::fs::write(path, shown).map_err(|error| Failure::system(&format!("cannot write {name}"), error))?;
+            Ok(ExitCode::Success)
+        }
+        None => print::answer(&text::dump(start, shown)),
+    }
+}

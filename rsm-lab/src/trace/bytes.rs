@@ -1,0 +1,200 @@
+//! What the memory of a segment held, and who wrote it.
+//!
+//! A trace with bytes has the puts, and looks at memory now and then: what was stored past the library, by the owner or through
+//! mappings, is known to lie between two looks. At any time memory holds what the last look saw, and over it the puts that
+//! returned since. What a put and a store did to the same bytes between two looks is right again at the next look.
+
+use super::story::{Call, Look, Story};
+use rsm_core::lens::event::Kind;
+use std::collections::HashMap;
+
+/// One that was exported, published as this id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The exporting node.
+    pub node: u32,
+    /// Its id.
+    pub id: u32,
+}
+
+/// Who wrote a byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// Nobody: it is what it was when the segment was created.
+    Nobody,
+    /// A put: its index.
+    Put(usize),
+    /// A store of the owner or through a mapping, after the first time and before the second, in nanoseconds.
+    Store(u64, u64),
+}
+
+/// One segment in time.
+struct Life<'a> {
+    /// When it was published, or connected to if that is missing.
+    began: u64,
+    incarnation: Option<u64>,
+    length: u64,
+    /// Puts that were done right, with the time at which they returned, in that order.
+    puts: Vec<(u64, usize, &'a Call)>,
+    looks: Vec<&'a Look>,
+}
+
+impl Story {
+    /// The time of a happening: when it was over.
+    pub fn end_of(&self, index: usize) -> u64 {
+        self.happenings[index].end()
+    }
+
+    /// The segment that a name meant at a time.
+    fn life(&self, Segment { node, id }: Segment, time: u64) -> Result<Life<'_>, String> {
+        let mut incarnations: HashMap<u32, (u64, u64)> = HashMap::new();
+        let mut life: Option<Life<'_>> = None;
+        for (_, happening, call) in self.calls().take_while(|(_, happening, _)| happening.at <= time) {
+            if call.code != 0 || call.node != node {
+                continue;
+            }
+            match call.kind {
+                Kind::Create => _ = incarnations.insert(call.number, (call.offset, call.length)),
+                Kind::Publish if call.number == id => {
+                    let row = u32::try_from(call.offset).unwrap_or(u32::MAX);
+                    let created = incarnations.get(&row).copied();
+                    // Published once more it is still the same.
+                    let same = life.as_ref().is_some_and(|life| life.incarnation == created.map(|(number, _)| number));
+                    if !same {
+                        let (puts, looks) = Default::default();
+                        let (incarnation, length) = (created.map(|of| of.0), created.map_or(0, |of| of.1));
+                        life = Some(Life { began: happening.at, incarnation, length, puts, looks });
+                    }
+                }
+                Kind::Connect if call.number == id => {
+                    let length = call.length;
+                    let fresh = || Life { began: 0, incarnation: None, length, puts: Vec::new(), looks: Vec::new() };
+                    let life = life.get_or_insert_with(fresh);
+                    life.length = life.length.max(length);
+                }
+                _ => {}
+            }
+        }
+        let mut life = life.ok_or_else(|| {
+            let known = self.published();
+            let known = if known.is_empty() { "none was".to_owned() } else { known.join(", ") };
+            format!("there was no segment {} then; published at some time: {known}", super::text::segment(node, id))
+        })?;
+        let is_it = |call: &Call| call.kind == Kind::Put && (call.node, call.number, call.code) == (node, id, 0);
+        life.puts = self
+            .calls()
+            .filter(|(_, happening, call)| is_it(call) && happening.at >= life.began)
+            .map(|(index, _, call)| (self.end_of(index), index, call))
+            .filter(|(end, ..)| *end <= time)
+            .collect();
+        life.puts.sort_by_key(|(end, index, _)| (*end, *index));
+        life.looks = self
+            .looks
+            .iter()
+            .filter(|look| Some(look.incarnation) == life.incarnation && look.node == node && look.at <= time)
+            .collect();
+        Ok(life)
+    }
+
+    /// Names of the segments that were published, each once.
+    pub fn published(&self) -> Vec<String> {
+        let ids = self.calls().filter(|(.., call)| call.kind == Kind::Publish && call.code == 0);
+        let mut names: Vec<String> = Vec::new();
+        for name in ids.map(|(.., call)| super::text::segment(call.node, call.number)) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// What the segment held at a time, in nanoseconds since the trace began.
+    ///
+    /// # Errors
+    /// That there is no such segment, or no bytes in the trace, in a sentence.
+    pub fn bytes_at(&self, segment: Segment, time: u64) -> Result<Vec<u8>, String> {
+        if !self.beginning.bytes {
+            return Err("the trace has no bytes: run it again with --trace-bytes".to_owned());
+        }
+        let life = self.life(segment, time)?;
+        let mut bytes = vec![0; usize::try_from(life.length).map_err(|_| "the segment is too long".to_owned())?];
+        let mut looked = 0;
+        for look in &life.looks {
+            looked = look.at;
+            for (offset, run) in &look.runs {
+                let start = *offset as usize;
+                if let Some(place) = bytes.get_mut(start..start + run.len()) {
+                    place.copy_from_slice(run);
+                }
+            }
+        }
+        for (_, _, call) in life.puts.iter().filter(|(end, ..)| *end > looked) {
+            let start = call.offset as usize;
+            if let Some(put) = self.put_bytes(call)
+                && let Some(place) = bytes.get_mut(start..start + put.len())
+            {
+                place.copy_from_slice(put);
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// The bytes of a put, where they were noted.
+    pub fn put_bytes(&self, call: &Call) -> Option<&[u8]> {
+        let (start, length) = call.bytes?;
+        self.bytes.get(start..start + length)
+    }
+
+    /// Who wrote the byte at an offset of the segment last, at a time.
+    ///
+    /// # Errors
+    /// That there is no such segment, or no such byte of it, in a sentence.
+    pub fn who(&self, segment: Segment, offset: u64, time: u64) -> Result<Writer, String> {
+        let life = self.life(segment, time)?;
+        if offset >= life.length {
+            return Err(format!("the segment has {} bytes: the last one is at {}", life.length, life.length - 1));
+        }
+        let covers = |call: &Call| (call.offset..call.offset.saturating_add(call.length)).contains(&offset);
+        let last = life.puts.iter().rev().find(|(.., call)| covers(call)).copied();
+        // The values that looks saw, those from the last put on.
+        let put = last.map_or(0, |(end, ..)| end);
+        let mut value = last.and_then(|(_, _, call)| Some(self.put_bytes(call)?[(offset - call.offset) as usize]));
+        if last.is_none() {
+            value = Some(0);
+        }
+        let (mut seen, mut now) = (put.max(life.began), 0);
+        let mut writer = last.map_or(Writer::Nobody, |(_, index, _)| Writer::Put(index));
+        for look in &life.looks {
+            for (start, run) in &look.runs {
+                if let Some(byte) = offset.checked_sub(*start).and_then(|at| run.get(at as usize)) {
+                    now = *byte;
+                }
+            }
+            if look.at < put {
+                continue;
+            }
+            if value.is_some_and(|value| value != now) {
+                writer = Writer::Store(seen, look.at);
+            }
+            (value, seen) = (Some(now), look.at);
+        }
+        Ok(writer)
+    }
+
+    /// The last happening that had begun at a time.
+    pub fn before(&self, time: u64) -> Option<usize> {
+        self.happenings.partition_point(|happening| happening.at <= time).checked_sub(1)
+    }
+
+    /// The first one that began after a time.
+    pub fn after(&self, time: u64) -> Option<usize> {
+        let index = self.happenings.partition_point(|happening| happening.at <= time);
+        (index < self.happenings.len()).then_some(index)
+    }
+
+    /// When the trace ends: the end of what was over last, looks included.
+    pub fn end(&self) -> u64 {
+        let happenings = (0..self.happenings.len()).map(|index| self.end_of(index));
+        happenings.chain(self.looks.iter().map(|look| look.at)).max().unwrap_or(0)
+    }
+}

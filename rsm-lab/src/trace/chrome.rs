@@ -1,0 +1,73 @@
+//! A trace as JSON in the format of Chrome's tracing, which many viewers read: a courtesy, as it is four times as long as any
+//! other.
+
+use super::story::{Story, What};
+use super::text;
+use rsm_core::lens::event::Kind;
+use std::fmt::Write;
+
+/// Microseconds.
+fn time(ns: u64) -> String {
+    format!("{}.{:03}", ns / 1000, ns % 1000)
+}
+
+/// The trace as JSON.
+pub fn chrome(story: &Story) -> String {
+    let mut json = "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[".to_owned();
+    let mut first = true;
+    let mut add = |row: String| {
+        json.push_str(if std::mem::take(&mut first) { "\n" } else { ",\n" });
+        json.push_str(&row);
+    };
+    for (index, process) in story.processes.iter().enumerate() {
+        let (node, pid) = (process.node, process.pid);
+        add(format!(
+            "{{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":{index},\"args\":{{\"name\":\"node {node} (pid {pid})\"}}}}"
+        ));
+    }
+    // A flow has the number of the wait that it leads to.
+    let takers = story.takers();
+    for (index, happening) in story.happenings.iter().enumerate() {
+        let (at, pid) = (time(happening.at), happening.process);
+        match &happening.what {
+            What::Call(call) => {
+                let mut more = format!("\"event\":{}", index + 1);
+                if let Some(id) = call.id {
+                    _ = write!(more, ",\"segment\":\"{}\"", text::segment(call.node, id));
+                }
+                if matches!(call.kind, Kind::Put | Kind::Get | Kind::Map | Kind::Unmap) {
+                    _ = write!(more, ",\"offset\":{},\"length\":{}", call.offset, call.length);
+                }
+                if call.code != 0 {
+                    _ = write!(more, ",\"error\":{}", call.code);
+                }
+                let (name, took, tid) = (call.kind.name(), time(happening.took), call.thread);
+                add(format!(
+                    "{{\"ph\":\"X\",\"name\":\"{name}\",\"pid\":{pid},\"tid\":{tid},\"ts\":{at},\"dur\":{took},\"args\":{{{more}}}}}"
+                ));
+                let flow = "\"name\":\"signal\",\"cat\":\"signal\"";
+                for taker in takers.get(&index).into_iter().flatten() {
+                    add(format!("{{\"ph\":\"s\",{flow},\"id\":{taker},\"pid\":{pid},\"tid\":{tid},\"ts\":{at}}}"));
+                }
+                if call.from.is_some() {
+                    let end = time(happening.end());
+                    add(format!(
+                        "{{\"ph\":\"f\",\"bp\":\"e\",{flow},\"id\":{index},\"pid\":{pid},\"tid\":{tid},\"ts\":{end}}}"
+                    ));
+                }
+            }
+            other => {
+                let name = match other {
+                    What::Left => "left".to_owned(),
+                    What::Ended(0, code) => format!("ended with {code}"),
+                    What::Ended(signal, _) => format!("killed by signal {signal}"),
+                    What::Missing(lost, torn) => format!("{} records missing", lost + torn),
+                    What::Call(_) => continue,
+                };
+                add(format!("{{\"ph\":\"i\",\"s\":\"p\",\"name\":\"{name}\",\"pid\":{pid},\"tid\":0,\"ts\":{at}}}"));
+            }
+        }
+    }
+    json.push_str("\n]}\n");
+    json
+}

@@ -1,0 +1,188 @@
+//! A trace for Perfetto (ui.perfetto.dev): protobuf, written by hand, as only a few of its messages are needed.
+//!
+//! A track for each node's process, and below it one for each of its threads, on which calls are slices. A signal is a flow from
+//! the post to the wait that took it. Names are written once and then meant by number.
+
+use super::story::{Story, What};
+use rsm_core::lens::event::Kind;
+use std::collections::BTreeSet;
+
+/// Numbers of fields, as the public schema has them: of the whole, and of a packet.
+const PACKET: u64 = 1;
+const TIMESTAMP: u64 = 8;
+const SEQUENCE_ID: u64 = 10;
+const TRACK_EVENT: u64 = 11;
+const INTERNED_DATA: u64 = 12;
+const SEQUENCE_FLAGS: u64 = 13;
+const TRACK_DESCRIPTOR: u64 = 60;
+/// Of a track.
+const UUID: u64 = 1;
+const PROCESS: u64 = 3;
+const THREAD: u64 = 4;
+const PARENT: u64 = 5;
+/// Of its process and thread.
+const PID: u64 = 1;
+const TID: u64 = 2;
+const PROCESS_NAME: u64 = 6;
+const THREAD_NAME: u64 = 5;
+/// Of an event.
+const ANNOTATION: u64 = 4;
+const TYPE: u64 = 9;
+const NAME_NUMBER: u64 = 10;
+const TRACK: u64 = 11;
+const FLOW: u64 = 47;
+const LAST_FLOW: u64 = 48;
+/// Of an annotation: a name by its number, and what it is.
+const ANNOTATION_NAME: u64 = 1;
+const ANNOTATION_NUMBER: u64 = 3;
+const ANNOTATION_TEXT: u64 = 6;
+/// Of what is meant by number.
+const EVENT_NAMES: u64 = 2;
+const ANNOTATION_NAMES: u64 = 3;
+
+/// Types of events.
+const BEGIN: u64 = 1;
+const END: u64 = 2;
+const INSTANT: u64 = 3;
+
+/// What slices have beside their name, in the order of their numbers.
+const ANNOTATIONS: [&str; 5] = ["event", "segment", "offset", "length", "error"];
+/// What is no call has these names, after those of the calls.
+const OTHERS: [&str; 3] = ["left", "ended", "records missing"];
+
+/// A message being written.
+#[derive(Default)]
+struct Message(Vec<u8>);
+
+impl Message {
+    fn varint(&mut self, mut value: u64) {
+        while value > 0x7f {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+
+    fn number(mut self, field: u64, value: u64) -> Message {
+        self.varint(field << 3);
+        self.varint(value);
+        self
+    }
+
+    fn fixed(mut self, field: u64, value: u64) -> Message {
+        self.varint(field << 3 | 1);
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    fn bytes(mut self, field: u64, bytes: &[u8]) -> Message {
+        self.varint(field << 3 | 2);
+        self.varint(bytes.len() as u64);
+        self.0.extend(bytes);
+        self
+    }
+
+    fn message(self, field: u64, message: Message) -> Message {
+        self.bytes(field, &message.0)
+    }
+}
+
+fn new() -> Message {
+    Message::default()
+}
+
+fn packet() -> Message {
+    new().number(SEQUENCE_ID, 1)
+}
+
+fn names(field: u64, names: impl Iterator<Item = &'static str>) -> Message {
+    let named = names.zip(1..).map(|(name, number)| new().number(1, number).bytes(2, name.as_bytes()));
+    named.fold(new(), |all, name| all.message(field, name))
+}
+
+fn annotation(at: usize) -> Message {
+    new().number(ANNOTATION_NAME, at as u64 + 1)
+}
+
+/// The trace as a file of Perfetto.
+pub fn perfetto(story: &Story) -> Vec<u8> {
+    let mut whole = new();
+    let track = |process: usize, thread: u32| process as u64 * 32 + u64::from(thread) + 1;
+    let threads: BTreeSet<(usize, u32)> =
+        story.calls().map(|(_, happening, call)| (happening.process, call.thread)).collect();
+    for (process, known) in story.processes.iter().enumerate() {
+        let name = format!("node {}", known.node);
+        let its = new().number(PID, known.pid.into()).bytes(PROCESS_NAME, name.as_bytes());
+        let described = new().number(UUID, track(process, 16)).message(PROCESS, its);
+        whole = whole.message(PACKET, packet().message(TRACK_DESCRIPTOR, described));
+    }
+    for &(process, thread) in &threads {
+        // Which thread it is for the kernel is not noted; the process's own id is that of its first.
+        let number = u64::from(story.processes[process].pid) * 100 + u64::from(thread);
+        let pid = u64::from(story.processes[process].pid);
+        let name = format!("thread {thread}");
+        let its = new().number(PID, pid).number(TID, number).bytes(THREAD_NAME, name.as_bytes());
+        let described = new().number(UUID, track(process, thread)).number(PARENT, track(process, 16));
+        whole = whole.message(PACKET, packet().message(TRACK_DESCRIPTOR, described.message(THREAD, its)));
+    }
+    let called = Kind::ALL.into_iter().map(|(name, _)| name).chain(OTHERS);
+    let mut meant = names(EVENT_NAMES, called);
+    meant.0.extend(names(ANNOTATION_NAMES, ANNOTATIONS.into_iter()).0);
+    whole = whole.message(PACKET, packet().number(SEQUENCE_FLAGS, 1).message(INTERNED_DATA, meant));
+
+    // A flow has the number of the wait that it leads to.
+    let takers = story.takers();
+    // By time; of what is at the same time, ends come first.
+    let mut packets: Vec<(u64, bool, Message)> = Vec::new();
+    let event = |kind: u64, track: u64| new().number(TYPE, kind).number(TRACK, track);
+    let at = |time: u64, event: Message| {
+        packet().number(SEQUENCE_FLAGS, 2).number(TIMESTAMP, time).message(TRACK_EVENT, event)
+    };
+    for (index, happening) in story.happenings.iter().enumerate() {
+        let (time, process) = (happening.at, happening.process);
+        let numbered = annotation(0).number(ANNOTATION_NUMBER, index as u64 + 1);
+        let instant =
+            |other: u64| event(INSTANT, track(process, 16)).number(NAME_NUMBER, Kind::ALL.len() as u64 + other);
+        match &happening.what {
+            What::Call(call) => {
+                let track = track(process, call.thread);
+                let mut begins =
+                    event(BEGIN, track).number(NAME_NUMBER, call.kind as u64 + 1).message(ANNOTATION, numbered);
+                if let Some(id) = call.id {
+                    let name = super::text::segment(call.node, id);
+                    begins = begins.message(ANNOTATION, annotation(1).bytes(ANNOTATION_TEXT, name.as_bytes()));
+                }
+                if matches!(call.kind, Kind::Put | Kind::Get | Kind::Map | Kind::Unmap) {
+                    begins = begins
+                        .message(ANNOTATION, annotation(2).number(ANNOTATION_NUMBER, call.offset))
+                        .message(ANNOTATION, annotation(3).number(ANNOTATION_NUMBER, call.length));
+                }
+                if call.code != 0 {
+                    begins = begins.message(ANNOTATION, annotation(4).number(ANNOTATION_NUMBER, call.code.into()));
+                }
+                for taker in takers.get(&index).into_iter().flatten() {
+                    begins = begins.fixed(FLOW, *taker as u64 + 1);
+                }
+                let mut ends = event(END, track);
+                if call.from.is_some() {
+                    ends = ends.fixed(LAST_FLOW, index as u64 + 1);
+                }
+                packets.push((time, true, at(time, begins)));
+                // A slice is as long as a nanosecond at least, so that it ends behind its beginning.
+                let end = time.saturating_add(happening.took.max(1));
+                packets.push((end, false, at(end, ends)));
+            }
+            What::Left => packets.push((time, true, at(time, instant(1)))),
+            What::Ended(..) => packets.push((time, true, at(time, instant(2)))),
+            What::Missing(lost, torn) => {
+                let missing = annotation(3).number(ANNOTATION_NUMBER, lost + torn);
+                packets.push((time, true, at(time, instant(3).message(ANNOTATION, missing))));
+            }
+        }
+    }
+    packets.sort_by_key(|(time, begins, _)| (*time, *begins));
+    for (.., packet) in packets {
+        whole = whole.message(PACKET, packet);
+    }
+    whole.0
+}

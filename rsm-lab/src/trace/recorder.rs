@@ -1,0 +1,141 @@
+//! Writing down what a cluster notes while it runs.
+
+use super::file::{Beginning, Piece, Writer};
+use rsm::Cluster;
+use rsm::lens::HeldSegment;
+use rsm_shm::ticks;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How often what was noted is to be written down.
+pub const EVERY: Duration = Duration::from_millis(50);
+
+/// How long the end of a trace may wait.
+const MOMENT: Duration = Duration::from_millis(500);
+
+/// Longer segments are not looked at again and again, in bytes.
+const MOST_LOOKED_AT: usize = 16 << 20;
+
+/// Runs that are nearer to each other than this are one.
+const NEAR: usize = 32;
+
+/// What differs: where, and what stands there now.
+fn runs(before: &[u8], now: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    let mut at = 0;
+    const STEP: usize = 4096;
+    while at < now.len() {
+        let end = (at + STEP).min(now.len());
+        if before[at..end] != now[at..end] {
+            for place in (at..end).filter(|&place| before[place] != now[place]) {
+                match runs.last_mut() {
+                    Some((_, last)) if place - *last < NEAR => *last = place + 1,
+                    _ => runs.push((place, place + 1)),
+                }
+            }
+        }
+        at = end;
+    }
+    runs.into_iter().map(|(start, end)| (start as u64, now[start..end].to_vec())).collect()
+}
+
+/// Somebody who writes a trace down.
+#[derive(Debug)]
+pub struct Recorder {
+    writer: Writer<BufWriter<File>>,
+    began: Instant,
+    known: HashSet<u64>,
+    /// Those that have not ended.
+    living: HashSet<u64>,
+    /// What segments held when they were last looked at, by incarnation.
+    segments: HashMap<u64, Vec<u8>>,
+}
+
+impl Recorder {
+    /// Begins a trace of this cluster.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn begin(file: File, cluster: &Cluster, bytes: bool) -> io::Result<Recorder> {
+        let mut writer = Writer::new(BufWriter::new(file))?;
+        let (ticks, began) = (ticks::now(), Instant::now());
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let wall = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
+        let (name, nodes) = (cluster.name().to_owned(), cluster.node_count());
+        writer.add(&Piece::Begins(Beginning { name, nodes, bytes, ticks, wall }))?;
+        writer.flush()?;
+        Ok(Recorder { writer, began, known: HashSet::new(), living: HashSet::new(), segments: HashMap::new() })
+    }
+
+    /// Writes down what was noted since.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn go_on(&mut self, cluster: &Cluster) -> io::Result<()> {
+        // First, so that there is one wherever the file is cut.
+        let ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.writer.add(&Piece::Clock { ticks: ticks::now(), ns })?;
+        for noted in cluster.noted() {
+            let (membership, node, pid) = (noted.membership, noted.node, noted.pid);
+            if self.known.insert(membership) {
+                self.living.insert(membership);
+                self.writer.add(&Piece::Process { membership, node, pid })?;
+            }
+            self.writer.add_read(membership, ticks::now(), &noted.read)?;
+            if noted.ended {
+                self.living.remove(&membership);
+                self.writer.add(&Piece::Left { membership, ticks: ticks::now() })?;
+            }
+        }
+        self.look(cluster, false)?;
+        self.writer.flush()
+    }
+
+    /// A process of a node has ended: by this signal, or 0, and with this code.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn ended(&mut self, node: u32, pid: u32, signal: u32, code: u32) -> io::Result<()> {
+        self.writer.add(&Piece::Ended { node, pid, signal, code, ticks: ticks::now() })
+    }
+
+    /// Writes down what has changed in segments since. Those that are long only at their end, or at that of the trace.
+    fn look(&mut self, cluster: &Cluster, last: bool) -> io::Result<()> {
+        for held in cluster.held() {
+            if held.view.length() > MOST_LOOKED_AT && !held.gone && !last {
+                continue;
+            }
+            let ticks = ticks::now();
+            let bytes = held.view.read();
+            let before = self.segments.entry(held.incarnation).or_insert_with(|| vec![0; bytes.len()]);
+            let runs = runs(before, &bytes);
+            let HeldSegment { node, row, incarnation, gone, .. } = held;
+            if gone {
+                self.segments.remove(&incarnation);
+            } else {
+                *before = bytes;
+            }
+            let length = held.view.length() as u64;
+            self.writer.add(&Piece::Look { node, row, incarnation, ticks, length, runs })?;
+        }
+        Ok(())
+    }
+
+    /// Ends the trace, after a last look; waits a moment for the agent to have seen the end of all processes.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn end(mut self, cluster: &Cluster) -> io::Result<()> {
+        let deadline = Instant::now() + MOMENT;
+        self.go_on(cluster)?;
+        while !self.living.is_empty() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+            self.go_on(cluster)?;
+        }
+        self.look(cluster, true)?;
+        self.writer.add(&Piece::Ends)?;
+        self.writer.flush()
+    }
+}

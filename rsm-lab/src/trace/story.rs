@@ -1,0 +1,394 @@
+//! What a trace says: the calls of all processes in the order in which they began, which segment each was about, and which
+//! signal woke which wait.
+
+use super::file::{Beginning, Piece};
+use rsm_core::lens::event::{Event, Kind};
+use rsm_core::lens::ring::{self, BEGINS, BYTES, GAP};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+/// A process of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// Number of its membership.
+    pub membership: u64,
+    /// Its node.
+    pub node: u32,
+    /// Its process id.
+    pub pid: u32,
+    /// Records that were written over before they were read, and that were half written.
+    pub lost: u64,
+    /// See [`lost`](Self::lost).
+    pub torn: u64,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happening {
+    /// When it began, in nanoseconds since the trace did.
+    pub at: u64,
+    /// How long it took.
+    pub took: u64,
+    /// Index of the process.
+    pub process: usize,
+    /// What it was.
+    pub what: What,
+}
+
+impl Happening {
+    /// When it was over.
+    pub fn end(&self) -> u64 {
+        self.at.saturating_add(self.took)
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A call.
+    Call(Call),
+    /// The process left the cluster, or died; seen at this time.
+    Left,
+    /// The process ended, as a launcher saw it: the signal that killed it, or 0, and its exit code.
+    Ended(u32, u32),
+    /// So many records were written over before they were read, and so many were half written.
+    Missing(u64, u64),
+}
+
+/// A call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// What was called.
+    pub kind: Kind,
+    /// The node whose segment it was about.
+    pub node: u32,
+    /// The id of the segment, where it is known: one that is not published has none.
+    pub id: Option<u32>,
+    /// What the record has in its place: a row, the number of a bell.
+    pub number: u32,
+    /// See [`Kind`].
+    pub offset: u64,
+    /// Likewise.
+    pub length: u64,
+    /// The number of the error that it returned; 0 for none.
+    pub code: u32,
+    /// Which thread of the process, modulo 16.
+    pub thread: u32,
+    /// The bytes of a put, where they were noted: where they are in [`Story::bytes`].
+    pub bytes: Option<(usize, usize)>,
+    /// Of a wait: the index of the signal that it took, where that is known.
+    pub from: Option<usize>,
+}
+
+/// A look at the memory of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// When it was looked at, in nanoseconds since the trace began.
+    pub at: u64,
+    /// The exporting node.
+    pub node: u32,
+    /// The segment's row.
+    pub row: u32,
+    /// A number that no two segments have.
+    pub incarnation: u64,
+    /// How long it is.
+    pub length: u64,
+    /// Where it differs from the look before, or from zeroes, and what stands there.
+    pub runs: Vec<(u64, Vec<u8>)>,
+}
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// What it begins with.
+    pub beginning: Beginning,
+    /// The processes, in the order in which they joined.
+    pub processes: Vec<Process>,
+    /// What happened, in the order in which it began.
+    pub happenings: Vec<Happening>,
+    /// The bytes of all puts.
+    pub bytes: Vec<u8>,
+    /// What was seen in the memory of segments, in that order.
+    pub looks: Vec<Look>,
+    /// What is wrong with the file.
+    pub wrong: Option<String>,
+}
+
+/// A record whose bytes are still to come: where it stands, how many they are, and those that came.
+struct Pending {
+    happening: usize,
+    length: usize,
+    bytes: Vec<u8>,
+}
+
+/// The processor's clock in nanoseconds since the beginning.
+struct Clock {
+    began: u64,
+    /// Of a whole run.
+    last: (u64, u64),
+}
+
+impl Clock {
+    fn of(pieces: &[Piece], began: u64) -> Clock {
+        let last = pieces.iter().rev().find_map(|piece| match piece {
+            Piece::Clock { ticks, ns } => Some((ticks.wrapping_sub(began) & ring::MASK, *ns)),
+            _ => None,
+        });
+        Clock { began, last: last.filter(|(ticks, _)| *ticks > 0).unwrap_or((1, 1)) }
+    }
+
+    fn length(&self, ticks: u64) -> u64 {
+        let (all, ns) = self.last;
+        u64::try_from(u128::from(ticks) * u128::from(ns) / u128::from(all)).unwrap_or(u64::MAX)
+    }
+
+    fn time(&self, ticks: u64) -> u64 {
+        let since = ticks.wrapping_sub(self.began) & ring::MASK;
+        // What seems to be before the beginning was at it.
+        if since > ring::MASK / 2 { 0 } else { self.length(since) }
+    }
+}
+
+impl Story {
+    /// Reads the bytes of a trace file.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a sentence.
+    pub fn read(file: &[u8]) -> Result<Story, String> {
+        let (pieces, wrong) = super::file::read(file)?;
+        let Some(Piece::Begins(beginning)) = pieces.first() else {
+            return Err(format!("nothing of it can be read: {}", wrong.unwrap_or_default()));
+        };
+        let clock = Clock::of(&pieces, beginning.ticks);
+        let (processes, happenings, bytes, looks) = Default::default();
+        let mut story = Story { beginning: beginning.clone(), processes, happenings, bytes, looks, wrong };
+        let mut pending = HashMap::new();
+        for piece in &pieces[1..] {
+            story.take(piece, &clock, &mut pending);
+        }
+        // Stable: what a process noted at one time stays in its order.
+        story.happenings.sort_by_key(|happening| happening.at);
+        story.name_segments();
+        story.find_signals();
+        Ok(story)
+    }
+
+    fn index(&self, membership: u64) -> Option<usize> {
+        self.processes.iter().position(|process| process.membership == membership)
+    }
+
+    fn take(&mut self, piece: &Piece, clock: &Clock, pending: &mut HashMap<usize, Pending>) {
+        let mut tell = |process: Option<usize>, ticks: u64, what| {
+            if let Some(process) = process {
+                self.happenings.push(Happening { at: clock.time(ticks), took: 0, process, what });
+            }
+        };
+        match *piece {
+            Piece::Process { membership, node, pid } => {
+                self.processes.push(Process { membership, node, pid, ..Process::default() });
+            }
+            Piece::Left { membership, ticks } => {
+                let process = self.processes.iter().position(|process| process.membership == membership);
+                tell(process, ticks, What::Left);
+            }
+            Piece::Ended { node, pid, signal, code, ticks } => {
+                let process = self.processes.iter().rposition(|process| (process.node, process.pid) == (node, pid));
+                tell(process, ticks, What::Ended(signal, code));
+            }
+            Piece::Missing { membership, ticks, lost, torn } => {
+                let process = self.processes.iter().position(|process| process.membership == membership);
+                tell(process, ticks, What::Missing(lost, torn));
+                if let Some(process) = process {
+                    self.processes[process].lost += lost;
+                    self.processes[process].torn += torn;
+                }
+            }
+            Piece::Slots { membership, ref slots } => {
+                if let Some(process) = self.index(membership) {
+                    slots.iter().for_each(|slot| self.take_slot(process, *slot, clock, pending));
+                }
+            }
+            Piece::Look { node, row, incarnation, ticks, length, ref runs } => {
+                let at = clock.time(ticks);
+                self.looks.push(Look { at, node, row, incarnation, length, runs: runs.clone() });
+            }
+            Piece::Begins(_) | Piece::Clock { .. } | Piece::Ends => {}
+        }
+    }
+
+    fn take_slot(&mut self, process: usize, slot: [u64; 4], clock: &Clock, pending: &mut HashMap<usize, Pending>) {
+        if slot == GAP {
+            pending.remove(&process);
+        } else if slot[0] & BEGINS == 0 {
+            let Some(Pending { length, bytes, .. }) = pending.get_mut(&process) else { return };
+            let left = *length - bytes.len();
+            bytes.extend(ring::bytes_of(slot).take(left.min(BYTES)));
+            if bytes.len() == *length {
+                self.keep(pending.remove(&process));
+            }
+        } else if let Some(event) = Event::of(slot) {
+            pending.remove(&process);
+            let happening = self.happenings.len();
+            if event.has_bytes {
+                let pending_bytes = Pending { happening, length: event.length as usize, bytes: Vec::new() };
+                pending.insert(process, pending_bytes);
+            }
+            self.happenings.push(Happening {
+                at: clock.time(event.began),
+                took: clock.length(event.took.into()),
+                process,
+                what: What::Call(Call {
+                    kind: event.kind,
+                    node: event.node,
+                    id: None,
+                    number: event.id,
+                    offset: event.offset,
+                    length: event.length.into(),
+                    code: event.code,
+                    thread: event.thread,
+                    bytes: None,
+                    from: None,
+                }),
+            });
+        }
+    }
+
+    /// Takes in the bytes of a put, all of which have come.
+    fn keep(&mut self, complete: Option<Pending>) {
+        let Some(Pending { happening, bytes, .. }) = complete else { return };
+        if let What::Call(call) = &mut self.happenings[happening].what {
+            call.bytes = Some((self.bytes.len(), bytes.len()));
+        }
+        self.bytes.extend(bytes);
+    }
+
+    /// Who did what has this index.
+    pub fn process_of(&self, index: usize) -> &Process {
+        &self.processes[self.happenings[index].process]
+    }
+
+    /// The calls, with their indices among all happenings.
+    pub fn calls(&self) -> impl Iterator<Item = (usize, &Happening, &Call)> {
+        self.happenings.iter().enumerate().filter_map(|(index, happening)| match &happening.what {
+            What::Call(call) => Some((index, happening, call)),
+            _ => None,
+        })
+    }
+
+    fn call_mut(&mut self, index: usize) -> Option<&mut Call> {
+        match &mut self.happenings[index].what {
+            What::Call(call) => Some(call),
+            _ => None,
+        }
+    }
+
+    /// The waits that took each signal, where it was taken: one that went to all importers may have been by several.
+    pub(super) fn takers(&self) -> HashMap<usize, Vec<usize>> {
+        let mut takers: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (index, from) in self.calls().filter_map(|(index, _, call)| Some((index, call.from?))) {
+            takers.entry(from).or_default().push(index);
+        }
+        takers
+    }
+
+    /// Finds the id of the segment that each call was about.
+    fn name_segments(&mut self) {
+        // By row, as published last; by the number of a bell, as somebody connected.
+        let (mut rows, mut bells) = (HashMap::new(), HashMap::new());
+        // Waits that began before anybody had connected.
+        let mut early = Vec::new();
+        for index in 0..self.happenings.len() {
+            let Some(call) = self.call_mut(index) else { continue };
+            let (node, number) = (call.node, call.number);
+            call.id = match call.kind {
+                Kind::Put | Kind::Get | Kind::Order | Kind::Close | Kind::Disconnect | Kind::Map | Kind::Unmap => {
+                    Some(number)
+                }
+                Kind::Post => {
+                    bells.insert((node, call.offset), number);
+                    Some(number)
+                }
+                Kind::Connect => {
+                    if call.code == 0 {
+                        bells.insert((node, call.offset & 0xff_ffff), number);
+                        bells.insert((node, call.offset >> 24), number);
+                    }
+                    Some(number)
+                }
+                Kind::Publish => {
+                    if call.code == 0 {
+                        rows.insert((node, call.offset), number);
+                    }
+                    Some(number)
+                }
+                Kind::Wait => {
+                    let id = bells.get(&(node, u64::from(number))).copied();
+                    if id.is_none() {
+                        early.push(index);
+                    }
+                    id
+                }
+                Kind::Create => {
+                    // What was published from this row before is another segment.
+                    rows.remove(&(node, u64::from(number)));
+                    None
+                }
+                Kind::Republish | Kind::Unpublish | Kind::Rebind | Kind::Destroy | Kind::PostAll => {
+                    rows.get(&(node, u64::from(number))).copied()
+                }
+            };
+        }
+        for index in early {
+            if let Some(call) = self.call_mut(index) {
+                call.id = bells.get(&(call.node, u64::from(call.number))).copied();
+            }
+        }
+    }
+
+    /// Finds the signal that each wait took: of those that its bell had, the oldest.
+    fn find_signals(&mut self) {
+        let mut listeners: HashMap<(u32, u32), Vec<u64>> = HashMap::new();
+        // Signals at their beginning, waits at their end; a signal that came at the same time came first.
+        let mut order: BTreeMap<(u64, bool, usize), ()> = BTreeMap::new();
+        for (index, happening, call) in self.calls() {
+            match (call.kind, call.code) {
+                (Kind::Post | Kind::PostAll | Kind::Connect, 0) => drop(order.insert((happening.at, false, index), ())),
+                (Kind::Wait, 0) => drop(order.insert((happening.end(), true, index), ())),
+                _ => {}
+            }
+        }
+        let mut pending: HashMap<(u32, u64), VecDeque<usize>> = HashMap::new();
+        for (_, _, index) in order.into_keys() {
+            let What::Call(call) = &self.happenings[index].what else { continue };
+            let adds = call.length > 0;
+            let mut post = |bell: (u32, u64)| {
+                let signals = pending.entry(bell).or_default();
+                if adds || signals.is_empty() {
+                    signals.push_back(index);
+                }
+            };
+            match (call.kind, call.id) {
+                (Kind::Post, _) => post((call.node, call.offset)),
+                (Kind::PostAll, Some(id)) => {
+                    let bells = listeners.get(&(call.node, id));
+                    bells.into_iter().flatten().for_each(|bell| post((call.node, *bell)));
+                }
+                (Kind::Connect, Some(id)) => {
+                    let bells = listeners.entry((call.node, id)).or_default();
+                    let bell = call.offset >> 24;
+                    // Whoever had it before is gone, and its signals with it.
+                    bells.retain(|other| *other != bell);
+                    bells.push(bell);
+                    pending.remove(&(call.node, bell));
+                }
+                (Kind::Wait, _) => {
+                    let bell = (call.node, u64::from(call.number));
+                    let from = pending.get_mut(&bell).and_then(VecDeque::pop_front);
+                    if let Some(call) = self.call_mut(index) {
+                        call.from = from;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! A trace as text: a line for each happening.
+
+use super::story::{Call, Happening, Story, What};
+use rsm_core::Code;
+use rsm_core::lens::event::Kind;
+use std::fmt::Write;
+
+/// Milliseconds, with the digits of nanoseconds in groups.
+fn time(ns: u64) -> String {
+    format!("{}.{:03} {:03}", ns / 1_000_000, ns / 1000 % 1000, ns % 1000)
+}
+
+/// How long something took.
+fn length(ns: u64) -> String {
+    match ns {
+        0..10_000 => format!("{ns} ns"),
+        10_000..10_000_000 => format!("{} us", ns / 1000),
+        _ => format!("{} ms", ns / 1_000_000),
+    }
+}
+
+/// A segment as it is named on command lines: `NODE:ID`.
+pub fn segment(node: u32, id: u32) -> String {
+    format!("{node}:{id:#x}")
+}
+
+/// A call in words.
+pub fn call(call: &Call) -> String {
+    let mut text = format!("{:<11}", call.kind.name());
+    match (call.id, call.kind) {
+        (Some(id), _) => text += &segment(call.node, id),
+        (None, Kind::Wait) => _ = write!(text, "bell {} of node {}", call.number, call.node),
+        (None, _) => _ = write!(text, "row {} of node {}", call.number, call.node),
+    }
+    match call.kind {
+        Kind::Put | Kind::Get | Kind::Map | Kind::Unmap => {
+            _ = write!(text, " [{},+{})", call.offset, call.length);
+        }
+        Kind::Create if call.code == 0 => _ = write!(text, ", {} bytes", call.length),
+        Kind::Connect if call.code == 0 => _ = write!(text, ", {} bytes", call.length),
+        _ => {}
+    }
+    if let Some(code) = (call.code != 0).then(|| i32::try_from(call.code).ok().and_then(Code::from_number)) {
+        match code {
+            Some(code) => _ = write!(text, ": {}", code.name()),
+            None => _ = write!(text, ": error {}", call.code),
+        }
+    }
+    text
+}
+
+/// The line of a happening; its number is counted from 1.
+pub fn line(story: &Story, index: usize) -> String {
+    let Happening { at, took, process, what } = &story.happenings[index];
+    let process = &story.processes[*process];
+    let mut line = format!("{:>6} {:>15} ms  node {:<2} (pid {})  ", index + 1, time(*at), process.node, process.pid);
+    match what {
+        What::Call(done) => {
+            line += &call(done);
+            _ = write!(line, "  {}", length(*took));
+            if let Some(from) = done.from {
+                _ = write!(line, "  of {}", from + 1);
+            }
+        }
+        What::Left => line += "has left the cluster",
+        What::Ended(0, code) => _ = write!(line, "ended with {code}"),
+        What::Ended(signal, _) => _ = write!(line, "was killed by signal {signal}"),
+        What::Missing(lost, torn) => {
+            if *lost > 0 {
+                _ = write!(line, "{lost} records before this were lost: they came faster than they were read");
+            }
+            if *lost > 0 && *torn > 0 {
+                line += "; ";
+            }
+            if *torn > 0 {
+                _ = write!(line, "{torn} records are torn: it died while it wrote, or was stopped");
+            }
+        }
+    }
+    line
+}
+
+/// Bytes as hexadecimal digits and as letters, sixteen to a line, from this offset on.
+pub fn dump(offset: usize, bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for (at, line) in bytes.chunks(16).enumerate() {
+        let digits: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
+        let letter = |byte: &u8| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' };
+        let letters: String = line.iter().map(letter).collect();
+        _ = writeln!(text, "{:08x}  {:<47}  {letters}", offset + at * 16, digits.join(" "));
+    }
+    text
+}

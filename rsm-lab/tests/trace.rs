@@ -1,0 +1,436 @@
+//! A cluster that is traced: what stands in the file afterwards.
+
+use rsm::lens::event::Kind;
+use rsm::lens::{Lens, Trace};
+use rsm::{AccessList, BarrierMode, Cluster, Code, Permission, SegmentId};
+use rsm_lab::trace::{Call, Recorder, Segment, Story, What, Writer, text};
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const NUMBER: u32 = 0x40_0001;
+const ID: SegmentId = SegmentId::new(NUMBER);
+const LENGTH: usize = 1 << 16;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A file of this test alone, which goes with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        Scratch(std::env::temp_dir().join(format!("rsm-{}-{name}.rsmtrace", std::process::id())))
+    }
+
+    fn story(&self) -> Story {
+        let story = Story::read(&std::fs::read(&self.0).expect("the trace is there")).expect("and is one");
+        assert_eq!(story.wrong, None);
+        story
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn traced(bytes: bool) -> Cluster {
+    Cluster::builder(2).lens(Lens::clear(0).trace(Trace { bytes })).start().unwrap()
+}
+
+fn calls(story: &Story) -> Vec<&Call> {
+    story.calls().map(|(.., call)| call).collect()
+}
+
+fn texts(story: &Story) -> Vec<String> {
+    calls(story).into_iter().map(|call| text::call(call).split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn every_kind_of_call_is_noted_with_what_it_was_about() {
+    let scratch = Scratch::new("kinds");
+    let cluster = traced(true);
+    let recorder = Recorder::begin(File::create(&scratch.0).unwrap(), &cluster, true).unwrap();
+    let (one, two) = (cluster.node(1).unwrap(), cluster.node(2).unwrap());
+    let (one, two) = (one.controller("shm0").unwrap(), two.controller("shm0").unwrap());
+    let export = two.export(LENGTH).unwrap();
+    export.publish(ID, &AccessList::everyone()).unwrap();
+    export.republish(&AccessList::everyone()).unwrap();
+    let import = one.connect(2, ID, Permission::ReadWrite).unwrap();
+    import.put_u64(8, 7).unwrap();
+    import.set_mode(BarrierMode::Explicit);
+    let span = import.open_barrier().unwrap();
+    import.put(4096, b"what was put").unwrap();
+    span.order().unwrap();
+    import.put_u32s(64, &[1, 2, 3]).unwrap();
+    let mut bytes = [0; 12];
+    import.get(4096, &mut bytes).unwrap();
+    span.close().unwrap();
+    import.signal().unwrap();
+    export.wait(Some(PATIENCE)).unwrap();
+    export.signal().unwrap();
+    import.wait(Some(PATIENCE)).unwrap();
+    assert_eq!(import.wait(Some(Duration::ZERO)).unwrap_err().code(), Code::Timeout);
+    drop(import.map(0, 4096, Permission::Read).unwrap());
+    assert_eq!(one.connect(2, SegmentId::new(0x40_0002), Permission::Read).unwrap_err().code(), Code::SegNotPublished);
+    import.disconnect().unwrap();
+    export.unpublish().unwrap();
+    export.destroy().unwrap();
+    recorder.end(&cluster).unwrap();
+
+    let story = scratch.story();
+    let expected = [
+        "create row 0 of node 2, 65536 bytes",
+        "publish 2:0x400001",
+        "republish 2:0x400001",
+        "connect 2:0x400001, 65536 bytes",
+        "put 2:0x400001 [8,+8)",
+        "put 2:0x400001 [4096,+12)",
+        "order 2:0x400001",
+        "put 2:0x400001 [64,+12)",
+        "get 2:0x400001 [4096,+12)",
+        "close 2:0x400001",
+        "post 2:0x400001",
+        "wait 2:0x400001",
+        "post all 2:0x400001",
+        "wait 2:0x400001",
+        "wait 2:0x400001: RSMERR_TIMEOUT",
+        "map 2:0x400001 [0,+4096)",
+        "unmap 2:0x400001 [0,+4096)",
+        "connect 2:0x400002: RSMERR_SEG_NOT_PUBLISHED",
+        "disconnect 2:0x400001",
+        "unpublish 2:0x400001",
+        "destroy 2:0x400001",
+    ];
+    assert_eq!(texts(&story), expected);
+    assert_eq!((story.beginning.nodes, story.beginning.bytes), (2, true));
+    let pid = std::process::id();
+    assert!(story.processes.iter().all(|process| (process.pid, process.lost, process.torn) == (pid, 0, 0)));
+    let of_node = |index: usize| story.process_of(index).node;
+    let (mut puts, mut waits) = (Vec::new(), Vec::new());
+    for (index, _, call) in story.calls() {
+        let exports =
+            matches!(call.kind, Kind::Create | Kind::Publish | Kind::Republish | Kind::PostAll | Kind::Destroy);
+        if exports {
+            assert_eq!(of_node(index), 2);
+        }
+        match call.kind {
+            Kind::Put => puts.push(story.put_bytes(call).unwrap()),
+            Kind::Wait => waits.push(call.from.map(|from| (of_node(index), of_node(from)))),
+            _ => {}
+        }
+    }
+    let words = [1u32, 2, 3].map(u32::to_ne_bytes).concat();
+    assert_eq!(puts, [&7u64.to_ne_bytes()[..], b"what was put", &words]);
+    assert_eq!(waits, [Some((2, 1)), Some((1, 2)), None], "who woke whom");
+    // Begun in this order, and none before the trace.
+    assert!(story.happenings.windows(2).all(|two| two[0].at <= two[1].at));
+}
+
+#[test]
+fn who_wrote_a_byte_and_what_there_was_at_any_event() {
+    let scratch = Scratch::new("who");
+    let cluster = traced(true);
+    let mut recorder = Recorder::begin(File::create(&scratch.0).unwrap(), &cluster, true).unwrap();
+    let (one, two) = (cluster.node(1).unwrap(), cluster.node(2).unwrap());
+    let export = two.controller("shm0").unwrap().export(LENGTH).unwrap();
+    export.publish(ID, &AccessList::everyone()).unwrap();
+    let import = one.controller("shm0").unwrap().connect(2, ID, Permission::ReadWrite).unwrap();
+    import.put(100, b"aaaa").unwrap();
+    import.put(102, b"bb").unwrap();
+    recorder.go_on(&cluster).unwrap();
+    export.memory().write(200, b"owner").unwrap();
+    export.memory().write(101, b"o").unwrap();
+    recorder.go_on(&cluster).unwrap();
+    import.put(202, b"x").unwrap();
+    let mut last = vec![0; LENGTH];
+    export.memory().read(0, &mut last).unwrap();
+    drop((import, export));
+    recorder.end(&cluster).unwrap();
+
+    let story = scratch.story();
+    let segment = Segment { node: 2, id: NUMBER };
+    let puts: Vec<usize> = story.calls().filter(|(.., call)| call.kind == Kind::Put).map(|(index, ..)| index).collect();
+    let who = |offset| story.who(segment, offset, story.end()).unwrap();
+    assert_eq!([who(100), who(102), who(103), who(202)], [0, 1, 1, 2].map(|put| Writer::Put(puts[put])));
+    assert_eq!([who(0), who(104), who(99)], [Writer::Nobody, Writer::Nobody, Writer::Nobody]);
+    for offset in [101, 200, 204] {
+        let Writer::Store(after, before) = who(offset) else { panic!("byte {offset}: {:?}", who(offset)) };
+        assert!(after >= story.end_of(puts[1]) && before <= story.happenings[puts[2]].at);
+    }
+    // At earlier times.
+    assert_eq!(story.who(segment, 102, story.end_of(puts[0])), Ok(Writer::Put(puts[0])));
+    assert_eq!(story.who(segment, 200, story.end_of(puts[1])), Ok(Writer::Nobody));
+    let at = |index: usize, range: std::ops::Range<usize>| {
+        String::from_utf8(story.bytes_at(segment, story.end_of(index)).unwrap()[range].to_vec()).unwrap()
+    };
+    assert_eq!([at(puts[0], 100..104), at(puts[1], 100..104), at(puts[2], 100..104)], ["aaaa", "aabb", "aobb"]);
+    assert_eq!(at(puts[2], 200..205), "owxer");
+    assert_eq!(story.bytes_at(segment, story.end()).unwrap(), last, "as it was at the end");
+    let says = story.who(segment, LENGTH as u64, story.end()).unwrap_err();
+    assert!(says.contains("65536 bytes"), "{says}");
+    let says = story.bytes_at(Segment { node: 1, id: 5 }, story.end()).unwrap_err();
+    assert!(says.contains("no segment 1:0x5 then; published at some time: 2:0x400001"), "{says}");
+}
+
+#[test]
+fn what_comes_faster_than_it_is_read_is_lost_and_counted() {
+    let scratch = Scratch::new("lost");
+    let cluster = traced(false);
+    let recorder = Recorder::begin(File::create(&scratch.0).unwrap(), &cluster, false).unwrap();
+    let node = cluster.node(1).unwrap().controller("shm0").unwrap();
+    let export = node.export(LENGTH).unwrap();
+    export.publish(ID, &AccessList::everyone()).unwrap();
+    let import = node.connect(1, ID, Permission::ReadWrite).unwrap();
+    let count = rsm::lens::event::SLOTS as u64 + 1000;
+    (0..count).for_each(|number| import.put_u64(0, number).unwrap());
+    drop((import, export));
+    recorder.end(&cluster).unwrap();
+
+    let story = scratch.story();
+    let puts = story.calls().filter(|(.., call)| call.kind == Kind::Put).count() as u64;
+    let lost = story.processes.iter().map(|process| process.lost).sum::<u64>();
+    assert!(puts < count && lost >= 1000, "{puts} puts, {lost} lost");
+    let told: Vec<&What> = story.happenings.iter().map(|happening| &happening.what).collect();
+    assert!(told.iter().any(|what| **what == What::Missing(lost, 0)), "and says so");
+    // Without bytes there is nothing to be shown of them.
+    let says = story.bytes_at(Segment { node: 1, id: NUMBER }, story.end()).unwrap_err();
+    assert!(says.contains("--trace-bytes"), "{says}");
+}
+
+/// Set in the processes that a test starts of itself.
+const CHILD: &str = "RSM_TRACE_CHILD";
+
+/// A process of a node: puts 1, 2, 3 .. until it is killed.
+#[test]
+fn child_that_puts() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let controller = rsm::Controller::open("shm0").unwrap();
+    let import = controller.connect_within(1, ID, Permission::ReadWrite, PATIENCE).unwrap();
+    let place = u64::from(controller.node().id()) * 8;
+    for number in 1.. {
+        if import.put_u64(place, number).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_node_that_is_killed_loses_one_record_at_most() {
+    let scratch = Scratch::new("killed");
+    let cluster = Cluster::builder(3).lens(Lens::clear(0).trace(Trace::default())).start().unwrap();
+    let mut recorder = Recorder::begin(File::create(&scratch.0).unwrap(), &cluster, false).unwrap();
+    let export = cluster.node(1).unwrap().controller("shm0").unwrap().export(LENGTH).unwrap();
+    export.publish(ID, &AccessList::everyone()).unwrap();
+    let start = |node: u32| {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["child_that_puts", "--exact"]).env(CHILD, "1").stdout(std::process::Stdio::null());
+        command.envs(cluster.environment(node).unwrap()).spawn().unwrap()
+    };
+    let mut children = [2, 3].map(start);
+    let value = |node: u64| export.memory().read_volatile_u64(node * 8).unwrap();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while [2, 3].into_iter().any(|node| value(node) < 1000) && std::time::Instant::now() < deadline {
+        recorder.go_on(&cluster).unwrap();
+        std::thread::yield_now();
+    }
+    for child in &mut children {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    recorder.end(&cluster).unwrap();
+
+    let story = scratch.story();
+    for node in [2, 3] {
+        let process = story.processes.iter().find(|process| process.node == node).unwrap();
+        let puts = |(index, _, call): &(usize, _, &Call)| {
+            call.kind == Kind::Put && story.process_of(*index).node == node && call.offset == u64::from(node) * 8
+        };
+        let noted = story.calls().filter(puts).count() as u64 + process.lost;
+        let made = value(node.into());
+        assert!(made >= 1000, "node {node} came as far as {made}");
+        assert!((made - 1..=made).contains(&noted) && process.torn <= 1, "{noted} of {made} noted, {process:?}");
+        let left = |index: &usize| story.process_of(*index).node == node && story.happenings[*index].what == What::Left;
+        assert_eq!((0..story.happenings.len()).filter(left).count(), 1);
+    }
+}
+
+/// The first browser there is that runs without a screen.
+fn browser() -> Option<&'static str> {
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    names.into_iter().find(|name| {
+        let asked = std::process::Command::new(name).arg("--version").output();
+        asked.is_ok_and(|output| output.status.success())
+    })
+}
+
+#[test]
+fn the_page_shows_the_trace_in_a_browser() {
+    let scratch = Scratch::new("page");
+    let cluster = traced(false);
+    let recorder = Recorder::begin(File::create(&scratch.0).unwrap(), &cluster, false).unwrap();
+    let (one, two) = (cluster.node(1).unwrap(), cluster.node(2).unwrap());
+    let export = two.controller("shm0").unwrap().export(LENGTH).unwrap();
+    export.publish(ID, &AccessList::everyone()).unwrap();
+    let import = one.controller("shm0").unwrap().connect(2, ID, Permission::ReadWrite).unwrap();
+    import.put(0, b"x").unwrap();
+    import.signal().unwrap();
+    export.wait(Some(PATIENCE)).unwrap();
+    drop((import, export));
+    recorder.end(&cluster).unwrap();
+    let story = scratch.story();
+    let page = rsm_lab::trace::page(&story);
+    assert!(!page.contains("@DATA@") && !page.contains("@HEAD@"), "everything is in it");
+    assert!(!page.contains("http://") && !page.contains("https://"), "and nothing else is needed");
+    let Some(browser) = browser() else {
+        eprintln!("skipped: there is no chromium here to show the page");
+        return;
+    };
+    let path = scratch.0.with_extension("html");
+    std::fs::write(&path, &page).unwrap();
+    let profile = scratch.0.with_extension("profile");
+    let shown_with = |number: usize| {
+        let output = std::process::Command::new("timeout")
+            .args(["60", browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000"])
+            .arg(format!("--user-data-dir={}", profile.display()))
+            .arg("--dump-dom")
+            .arg(format!("file://{}#{number}", path.display()))
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let post = story.calls().find(|(.., call)| call.kind == Kind::Wait).and_then(|(.., call)| call.from).unwrap();
+    let shown = shown_with(post + 1);
+    let _ = (std::fs::remove_file(&path), std::fs::remove_dir_all(&profile));
+    assert!(shown.contains("data-ready="), "it was drawn: {shown:.2000}");
+    let count = format!("{} events, 2 nodes", story.happenings.len());
+    assert!(shown.contains(&count) && shown.contains("<option value=\"1\">2:0x400001</option>"), "{shown:.3000}");
+    let line = format!("<b>{:>7}  ", post + 1);
+    assert!(shown.contains(&line) && shown.contains("post       2:0x400001"), "the event that was asked for is told");
+}
+
+/// A field of a protobuf message: a number, or bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Field<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+}
+
+/// The fields of a message, in order.
+fn fields(mut bytes: &[u8]) -> Vec<(u64, Field<'_>)> {
+    fn varint(bytes: &mut &[u8]) -> u64 {
+        let (mut value, mut shift) = (0, 0);
+        loop {
+            let (&byte, rest) = bytes.split_first().expect("a varint ends");
+            *bytes = rest;
+            value |= u64::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                return value;
+            }
+        }
+    }
+    let mut fields = Vec::new();
+    while !bytes.is_empty() {
+        let key = varint(&mut bytes);
+        let field = match key & 7 {
+            0 => Field::Number(varint(&mut bytes)),
+            1 => {
+                let (eight, rest) = bytes.split_first_chunk().expect("eight bytes");
+                bytes = rest;
+                Field::Number(u64::from_le_bytes(*eight))
+            }
+            2 => {
+                let length = varint(&mut bytes) as usize;
+                let (contents, rest) = bytes.split_at(length);
+                bytes = rest;
+                Field::Bytes(contents)
+            }
+            other => panic!("there is no wire type {other} here"),
+        };
+        fields.push((key >> 3, field));
+    }
+    fields
+}
+
+/// All of one field.
+fn of(message: &[u8], number: u64) -> Vec<Field<'_>> {
+    fields(message).into_iter().filter(|(known, _)| *known == number).map(|(_, field)| field).collect()
+}
+
+fn messages(message: &[u8], number: u64) -> Vec<&[u8]> {
+    let bytes = |field| if let Field::Bytes(bytes) = field { bytes } else { panic!("{number} is a message") };
+    of(message, number).into_iter().map(bytes).collect()
+}
+
+fn numbers(message: &[u8], number: u64) -> Vec<u64> {
+    let value = |field| if let Field::Number(value) = field { value } else { panic!("{number} is a number") };
+    of(message, number).into_iter().map(value).collect()
+}
+
+#[test]
+fn perfetto_and_chrome_have_slices_and_flows() {
+    let scratch = Scratch::new("perfetto");
+    let cluster = traced(false);
+    let recorder = Recorder::begin(File::create(&scratch.0).unwrap(), &cluster, false).unwrap();
+    let (one, two) = (cluster.node(1).unwrap(), cluster.node(2).unwrap());
+    let export = two.controller("shm0").unwrap().export(LENGTH).unwrap();
+    export.publish(ID, &AccessList::everyone()).unwrap();
+    let import = one.controller("shm0").unwrap().connect(2, ID, Permission::ReadWrite).unwrap();
+    import.put(300, b"four").unwrap();
+    import.signal().unwrap();
+    export.wait(Some(PATIENCE)).unwrap();
+    drop((import, export));
+    recorder.end(&cluster).unwrap();
+    let story = scratch.story();
+
+    let file = rsm_lab::trace::perfetto(&story);
+    let packets = messages(&file, 1);
+    assert_eq!(fields(&file).len(), packets.len());
+    let tracks: Vec<&[u8]> = packets.iter().flat_map(|packet| messages(packet, 60)).collect();
+    let processes: Vec<&[u8]> = tracks.iter().flat_map(|track| messages(track, 3)).collect();
+    let mut names: Vec<&[u8]> = processes.iter().flat_map(|process| messages(process, 6)).collect();
+    names.sort_unstable();
+    assert_eq!(names, [b"node 1", b"node 2"]);
+    let interned: Vec<&[u8]> = packets.iter().flat_map(|packet| messages(packet, 12)).collect();
+    let name_of = |field: u64, number: u64| {
+        let named = messages(interned[0], field).into_iter().find(|name| numbers(name, 1) == [number]).unwrap();
+        String::from_utf8(messages(named, 2)[0].to_vec()).unwrap()
+    };
+    let events: Vec<(u64, &[u8])> = packets
+        .iter()
+        .flat_map(|packet| messages(packet, 11).into_iter().map(|event| (numbers(packet, 8)[0], event)))
+        .collect();
+    assert!(events.windows(2).all(|two| two[0].0 <= two[1].0), "in the order of time");
+    let kind = |event: &[u8]| numbers(event, 9)[0];
+    let begins: Vec<&(u64, &[u8])> = events.iter().filter(|(_, event)| kind(event) == 1).collect();
+    let ends = events.iter().filter(|(_, event)| kind(event) == 2).count();
+    assert_eq!((begins.len(), ends), (story.calls().count(), story.calls().count()));
+    let named: Vec<String> = begins.iter().map(|(_, event)| name_of(2, numbers(event, 10)[0])).collect();
+    assert_eq!(named, calls(&story).iter().map(|call| call.kind.name()).collect::<Vec<_>>());
+    let (at, put) = begins[named.iter().position(|name| name == "put").unwrap()];
+    assert_eq!(*at, story.calls().find(|(.., call)| call.kind == Kind::Put).unwrap().1.at);
+    let told: Vec<(String, Field<'_>)> = messages(put, 4)
+        .into_iter()
+        .map(|one| (name_of(3, numbers(one, 1)[0]), fields(one).pop().unwrap().1))
+        .collect();
+    assert_eq!(told[1], ("segment".to_owned(), Field::Bytes(b"2:0x400001")));
+    assert_eq!(told[2..], [("offset".to_owned(), Field::Number(300)), ("length".to_owned(), Field::Number(4))]);
+    let flows = |field: u64| events.iter().flat_map(|(_, event)| numbers(event, field)).collect::<Vec<_>>();
+    assert_eq!((flows(47).len(), flows(47)), (1, flows(48)), "a signal leads from its post to its wait");
+
+    let json = rsm_lab::trace::chrome(&story);
+    for (text, count) in [
+        ("{\"ph\":\"X\",", story.calls().count()),
+        ("{\"ph\":\"s\",", 1),
+        ("{\"ph\":\"f\",\"bp\":\"e\",", 1),
+        ("\"name\":\"process_name\"", 2),
+        ("\"segment\":\"2:0x400001\",\"offset\":300,\"length\":4}", 1),
+    ] {
+        assert_eq!(json.matches(text).count(), count, "{text}");
+    }
+    let balance = |open: char, close: char| json.matches(open).count() == json.matches(close).count();
+    assert!(balance('{', '}') && balance('[', ']') && !json.contains(",\n]"));
+}

@@ -1,0 +1,223 @@
+//! Noting every call of this process in its [ring](rsm_core::lens::ring), in a cluster that is traced.
+//!
+//! One of the [taps](super::taps). Imports of such a cluster are diverted, so transfers, orders, signals and the ends of
+//! spans come by where they leave the plain path; requests are noted where they are asked, waits where they look at the taps.
+//! A call is noted when it has returned; a signal before it is posted, so that nobody takes it before it is there.
+#![allow(unsafe_code)]
+
+use super::{Membership, fork, lock};
+use crate::memory::carry::Move;
+use crate::memory::tables::RecordMap;
+use crate::ticks;
+use rsm_core::bell::Bell;
+use rsm_core::lens::Trace;
+use rsm_core::lens::event::{Event, Kind};
+use rsm_core::message::{Answer, Ask};
+use rsm_core::transfer::Direction;
+use rsm_core::{Code, Result};
+use std::cell::Cell;
+use std::ptr::null_mut;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicPtr, AtomicU32};
+
+/// Where this process notes its calls.
+#[derive(Debug)]
+pub(super) struct Tracing {
+    trace: Trace,
+    /// Null before there is a ring. It leads to one of the maps, which stay as long as this.
+    map: AtomicPtr<RecordMap>,
+    /// [`fork::count`] of the process that the ring is of.
+    process: AtomicU32,
+    /// Boxed, as they are led to.
+    #[expect(clippy::vec_box)]
+    maps: Mutex<Vec<Box<RecordMap>>>,
+}
+
+/// A call is being made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Began(u64);
+
+/// What a call was about: what it was, whose segment, which, and what [`Kind`] says.
+pub(super) type What = (Kind, u32, u32, u64, u64);
+
+thread_local! {
+    /// This thread's number in its process, from 1; 0 before it has any.
+    static NUMBER: Cell<u32> = const { Cell::new(0) };
+    /// When the wait that this thread is in began.
+    static WAIT: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+fn thread_number() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let number = NUMBER.try_with(|number| {
+        if number.get() == 0 {
+            // Relaxed: a number that nobody else has is all that is asked for.
+            number.set(NEXT.fetch_add(1, Relaxed));
+        }
+        number.get()
+    });
+    number.unwrap_or(0)
+}
+
+impl Tracing {
+    pub(super) fn new(trace: Trace) -> Tracing {
+        let (map, process) = (AtomicPtr::default(), AtomicU32::new(fork::count()));
+        Tracing { trace, map, process, maps: Mutex::default() }
+    }
+
+    /// Notes calls there from now on. The caller holds forks off.
+    pub(super) fn note_in(&self, map: RecordMap) {
+        let map = Box::new(map);
+        if self.process.load(Relaxed) != fork::count() {
+            // The parent's goes before this process has any.
+            self.map.store(null_mut(), Relaxed);
+            // Release: pairs with the Acquire of `map`.
+            self.process.store(fork::count(), Release);
+        }
+        // Release: pairs with the Acquire of `map`.
+        self.map.store(std::ptr::from_ref(&*map).cast_mut(), Release);
+        lock(&self.maps).push(map);
+    }
+
+    /// Not in a forked child that has none of its own yet: the ring is its parent's.
+    fn map(&self) -> Option<&RecordMap> {
+        // Acquire: pairs with the Release of `note_in`; with the process goes that the map is none of the parent's.
+        if self.process.load(Acquire) != fork::count() {
+            return None;
+        }
+        // Acquire: pairs with the Release of `note_in`.
+        let map = self.map.load(Acquire);
+        // SAFETY: null, or one of the maps, which stay where they are as long as this.
+        unsafe { map.as_ref() }
+    }
+
+    fn note(&self, began: u64, (kind, node, id, offset, length): What, code: u32, bytes: Option<&[u8]>) {
+        let Some(ring) = self.map().and_then(RecordMap::ring) else { return };
+        let event = Event {
+            began,
+            took: u32::try_from(ticks::now().wrapping_sub(began)).unwrap_or(u32::MAX),
+            kind,
+            node,
+            id,
+            offset,
+            length: u32::try_from(length).unwrap_or(u32::MAX),
+            code,
+            thread: thread_number(),
+            has_bytes: bytes.is_some(),
+        };
+        ring.append(event.words(), bytes.unwrap_or_default());
+    }
+
+    /// The bytes that are about to be put, where they are wanted and there is room for them.
+    fn bytes_of<M: Move>(&self, offset: u64, moved: &mut M) -> Option<Vec<u8>> {
+        let count = usize::try_from(moved.bytes()).ok()?;
+        let most = self.map()?.ring()?.most_bytes();
+        if !self.trace.bytes || M::DIRECTION != Direction::Put || count > most {
+            return None;
+        }
+        // Aligned as in the segment: words are moved whole.
+        let lead = (offset & 7) as usize;
+        let mut words = vec![0u64; (lead + count).div_ceil(8)];
+        let place = words.as_mut_ptr().cast::<u8>().wrapping_add(lead);
+        // SAFETY: the words have room for all of it, aligned as it is; no word of the data is cut.
+        unsafe { moved.part(place, 0, count as u64) };
+        // SAFETY: inside of the words, which were all written.
+        Some(unsafe { std::slice::from_raw_parts(place, count) }.to_vec())
+    }
+}
+
+/// The number of an error, 0 for none.
+fn code_of<T>(result: &Result<T>) -> u32 {
+    result.as_ref().err().map_or(0, |error| error.code().number().unsigned_abs())
+}
+
+impl Membership {
+    fn tracing(&self) -> Option<&Tracing> {
+        self.shared.taps.tracing.as_ref()
+    }
+
+    /// Whether every call is noted.
+    pub(super) fn is_traced(&self) -> bool {
+        self.tracing().is_some()
+    }
+
+    /// A call begins, which is to be noted at its end if calls are.
+    pub(super) fn begin_note(&self) -> Option<Began> {
+        self.tracing().map(|_| Began(ticks::now()))
+    }
+
+    /// It has returned.
+    pub(super) fn note<T>(&self, began: Option<Began>, what: What, result: &Result<T>) {
+        self.note_number(began, what, code_of(result));
+    }
+
+    /// [`note`](Self::note) with the number of the error.
+    pub(super) fn note_number(&self, began: Option<Began>, what: What, code: u32) {
+        if let (Some(Began(began)), Some(tracing)) = (began, self.tracing()) {
+            tracing.note(began, what, code, None);
+        }
+    }
+
+    /// The bytes of a transfer that are to be noted with it, before it is made.
+    pub(super) fn bytes_to_note<M: Move>(&self, offset: u64, moved: &mut M) -> Option<Vec<u8>> {
+        self.tracing()?.bytes_of(offset, moved)
+    }
+
+    /// A transfer was made.
+    pub(super) fn note_transfer<T>(&self, began: Option<Began>, what: What, result: &Result<T>, bytes: Option<&[u8]>) {
+        if let (Some(Began(began)), Some(tracing)) = (began, self.tracing()) {
+            tracing.note(began, what, code_of(result), bytes);
+        }
+    }
+
+    /// A wait begins, in this thread.
+    pub(super) fn begin_wait(&self) {
+        if self.is_traced() {
+            let _ = WAIT.try_with(|wait| wait.set(Some(ticks::now())));
+        }
+    }
+
+    /// It ends.
+    pub(super) fn note_wait(&self, bell: &Bell, code: u32) {
+        let Some(tracing) = self.tracing() else { return };
+        let began = WAIT.try_with(Cell::take).ok().flatten().unwrap_or_else(ticks::now);
+        let (node, number) = self.number_of(bell);
+        tracing.note(began, (Kind::Wait, node, number, 0, 0), code, None);
+    }
+
+    /// A wait ends with an error.
+    pub(super) fn note_wait_failed(&self, bell: &Bell, code: Code) {
+        self.note_wait(bell, code.number().unsigned_abs());
+    }
+
+    /// What a request is about, where it is one to note; what only its answer says is still missing.
+    pub(super) fn what_is_asked(&self, ask: &Ask) -> Option<What> {
+        let me = self.node().ok()?;
+        Some(match *ask {
+            Ask::Create { length, .. } => (Kind::Create, me, 0, 0, length),
+            Ask::Publish { segment, id, .. } => (Kind::Publish, me, id, segment.row.into(), 0),
+            Ask::Republish { segment, .. } => (Kind::Republish, me, segment.row, 0, 0),
+            Ask::Unpublish { segment } => (Kind::Unpublish, me, segment.row, 0, 0),
+            Ask::EndRebind { segment } => (Kind::Rebind, me, segment.row, 0, 0),
+            Ask::Destroy { segment, .. } => (Kind::Destroy, me, segment.row, 0, 0),
+            Ask::Connect { node, id, .. } => (Kind::Connect, node, id, 0, 0),
+            _ => return None,
+        })
+    }
+
+    /// It was answered.
+    pub(super) fn note_answer<T>(&self, began: Option<Began>, what: Option<What>, result: &Result<(Answer, T)>) {
+        let Some((kind, node, mut id, mut offset, mut length)) = what else { return };
+        match result {
+            Ok((Answer::Created { segment, .. }, _)) => (id, offset) = (segment.row, segment.incarnation),
+            Ok((Answer::Published { id: given }, _)) => id = *given,
+            Ok((Answer::Connected(connected), _)) => {
+                offset = u64::from(connected.import_bell) << 24 | u64::from(connected.export_bell & 0xff_ffff);
+                length = connected.length;
+            }
+            _ => {}
+        }
+        self.note(began, (kind, node, id, offset, length), result);
+    }
+}
