@@ -116,3 +116,37 @@ fn has_few_descriptors() {
 fn descriptors_that_are_few() {
     is_good("has_few_descriptors");
 }
+
+#[test]
+#[ignore = "run by the test below"]
+fn drops_a_run_in_a_forked_child() {
+    // It waits for a line, which nobody but this process writes.
+    let folder = std::env::temp_dir().join(format!("rsm-run-forked-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let fifo = folder.join("fifo");
+    let script = format!("mkfifo {0:?} && read line < {0:?} && echo $line", fifo);
+    let mut run = Launch::new(1).program("all", Command::new("sh").args(["-c", &script])).start().unwrap();
+    // SAFETY: the child does no more than drop what it has a copy of, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        drop(run);
+        // SAFETY: a plain call.
+        unsafe { libc::_exit(0) };
+    }
+    let mut status = 0;
+    // SAFETY: our child, and a place for its status.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    while !fifo.exists() && !run.is_over() {
+        std::thread::yield_now();
+    }
+    let written = run.is_over() || std::fs::write(&fifo, "lives\n").is_ok();
+    let report = run.wait().unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    eprintln!("{report}");
+    std::process::exit(if written && report.processes()[0].stdout == "lives\n" { GOOD } else { 1 })
+}
+
+#[test]
+fn a_forked_child_ends_no_run_of_its_parent() {
+    is_good("drops_a_run_in_a_forked_child");
+}

@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Processes on nodes, which end when this is dropped: they are killed then, with all that they have started.
 #[derive(Debug)]
 pub struct Run {
+    /// The process whose run it is. A forked child of it has a copy, and no say.
+    owner: Pid,
     front: Child,
     /// Refers to the front until it is reaped.
     pidfd: OwnedFd,
@@ -90,6 +92,7 @@ impl Run {
             }
         };
         let mut run = Run {
+            owner: getpid(),
             front,
             pidfd,
             wire,
@@ -225,7 +228,7 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if self.ended.is_some() {
+        if self.ended.is_some() || self.owner != getpid() {
             return;
         }
         self.kill();
