@@ -24,3 +24,9 @@ fn variables_of_another_program_are_not_symmetric() {
     let told = said.lines().find(|line| line.starts_with("shmem: PE 0: shmem_long_p: dest 0x"));
     assert!(told.is_some_and(|line| line.ends_with("is a global variable, and PE 1 runs another program")), "{said}");
 }
+
+#[test]
+fn threads_split_teams_at_the_same_time() {
+    let output = run(3, &[], &program("splits"), &[]).output().expect("it runs");
+    assert!(output.status.success(), "{}", text(&output));
+}
