@@ -30,3 +30,11 @@ fn threads_split_teams_at_the_same_time() {
     let output = run(3, &[], &program("splits"), &[]).output().expect("it runs");
     assert!(output.status.success(), "{}", text(&output));
 }
+
+#[test]
+fn complex_numbers_are_aligned_as_their_halves() {
+    for pes in [1, 3] {
+        let output = run(pes, &[], &program("halves"), &[]).output().expect("it runs");
+        assert!(output.status.success(), "{pes}: {}", text(&output));
+    }
+}
