@@ -14,7 +14,8 @@ use rsm_core::registry::LinkWord;
 use rsm_core::verdict::{BarrierType, Snapshot};
 use rsm_shm::membership::connection::Connection;
 use rsm_shm::membership::flags::Flags;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::AcqRel, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, fence};
 
 /// A region of another PE.
 #[derive(Clone, Copy)]
@@ -279,9 +280,11 @@ impl Spot<'_> {
     /// Ends the job if what was loaded came from nowhere.
     #[inline(always)]
     pub(crate) fn check(&self, call: &'static Call) {
-        if let Some(connection) = self.connection()
-            && connection.is_aborted()
-        {
+        let Some(connection) = self.connection() else { return };
+        // Pairs with the full fence of who cuts connections: who loaded what was stored after it finds the connection cut. Costs
+        // nothing where loads stay in order.
+        fence(Acquire);
+        if connection.is_aborted() {
             cut(call, self.target.peer.pe);
         }
     }
