@@ -256,8 +256,11 @@ impl Spot<'_> {
             let (opened, puts) = (&self.target.opened[self.side], &self.target.puts[self.side]);
             loop {
                 let word = connection.snapshot().link.word() + 1;
-                // Relaxed: as in `spot_to_put`. The first one counts: what it put is in the span.
-                let _ = opened.compare_exchange(0, word, Relaxed, Relaxed);
+                // Relaxed: as in `spot_to_put`. Of threads that open it at the same time the last one counts. It has noted its word
+                // before it saw that there was no span, and so before any of them puts.
+                if opened.load(Relaxed) == 0 {
+                    opened.store(word, Relaxed);
+                }
                 if connection.flags().now().has_any(Flags::NOT_PLAIN) {
                     break;
                 }
