@@ -100,7 +100,7 @@ pub(crate) fn reduce(
         end::fail(call, format_args!("nreduce is {nreduce}, and must not be negative"));
     };
     // One element is the least that the header lets a program have there.
-    group.on("pWrk", work, folding.width, folding.width.min(8), group.me);
+    group.on("pWrk", work, folding.width, folding.align, group.me);
     if group.is_team() {
         collective::reduce_of(&group.job.world, &group, dest, source, nreduce, folding);
     } else {

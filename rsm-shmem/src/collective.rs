@@ -254,7 +254,7 @@ pub(crate) fn reduce_of(team: &Team, group: &Group<'_>, dest: Sym, source: Sym, 
 
 /// Everybody gives everybody its contribution, and folds all of them, in the same order.
 fn reduce_short(team: &Team, group: &Group<'_>, dest: Sym, source: Sym, nreduce: usize, folding: Folding) {
-    let (bytes, align) = (nreduce * folding.width, alignment(folding.width));
+    let (bytes, align) = (nreduce * folding.width, folding.align);
     let to = group.on("dest", dest, bytes, align, group.me);
     let from = group.on("source", source, bytes, align, group.me);
     let (mut own, mut folded) = (Elements::new(bytes), None::<Elements>);
@@ -280,7 +280,7 @@ pub(crate) fn reduce_in(group: &Group<'_>, dest: Sym, source: Sym, nreduce: usiz
     if bytes == 0 {
         return;
     }
-    let align = alignment(width);
+    let align = folding.align;
     let share = |member: usize| (nreduce as u128 * member as u128 / count as u128) as usize;
     let to = group.on("dest", dest, bytes, align, group.me);
     group.on("source", source, bytes, align, group.me);

@@ -128,6 +128,16 @@ pub(crate) fn of(call: &'static Call, handle: Handle) -> &'static Context {
     }
 }
 
+/// The same, where SHMEM_CTX_INVALID asks for nothing.
+#[inline(always)]
+pub(crate) fn unless_invalid(call: &'static Call, handle: Handle) -> Option<&'static Context> {
+    if handle == INVALID {
+        job(call);
+        return None;
+    }
+    Some(of(call, handle))
+}
+
 #[cold]
 #[inline(never)]
 extern "C" fn fail_handle(call: &Call, handle: Handle) -> ! {

@@ -62,6 +62,11 @@ pub(crate) struct Control {
     pub(crate) heap_bytes: AtomicU64,
     /// Bytes of the program's global variables.
     pub(crate) data_bytes: AtomicU64,
+    /// Which program it is: see `image::Variables`.
+    pub(crate) program: AtomicU64,
+    /// Not 0 once the PE is in `shmem_finalize`: who comes to the node's memory then is a PE of the next program, and this is not
+    /// what it looks for.
+    pub(crate) over: AtomicU64,
     /// Steps when somebody who sleeps here should look; a futex.
     pub(crate) event: AtomicU32,
     /// Threads that sleep for a nudge.

@@ -8,6 +8,10 @@ use rsm_shm::futex;
 use std::fmt::Display;
 use std::io::Write;
 use std::sync::atomic::{AtomicI32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::time::Duration;
+
+/// For stdio streams to be written; one that another thread uses for longer is not.
+const WRITING: Duration = Duration::from_secs(1);
 
 /// Number of the PE, as soon as it is known.
 static ME: AtomicI32 = AtomicI32::new(-1);
@@ -35,12 +39,26 @@ pub(crate) fn fail(call: &Call, what: impl Display) -> ! {
 
 /// Ends this process as it is, with what stdio streams hold written.
 pub(crate) fn leave(status: i32) -> ! {
-    // SAFETY: NULL stands for every stream. Not exit(3): its handlers are of a program that has not come to its end, and may
-    // wait for PEs that are gone.
-    unsafe {
-        libc::fflush(std::ptr::null_mut());
-        libc::_exit(status)
+    let (written, told) = std::sync::mpsc::sync_channel(1);
+    let write = move || {
+        // SAFETY: NULL stands for every stream. Standard output first, in case that one of the others is in use.
+        unsafe {
+            libc::fflush(stdout);
+            libc::fflush(std::ptr::null_mut());
+        }
+        let _ = written.send(());
+    };
+    // By a thread of its own: a thread of the program that waits for input has its stream's lock until there is some.
+    if std::thread::Builder::new().spawn(write).is_ok() {
+        let _ = told.recv_timeout(WRITING);
     }
+    // SAFETY: does not return. Not exit(3): its handlers are of a program that has not come to its end, and may wait for PEs that
+    // are gone.
+    unsafe { libc::_exit(status) }
+}
+
+unsafe extern "C" {
+    static stdout: *mut libc::FILE;
 }
 
 /// `shmem_global_exit`.

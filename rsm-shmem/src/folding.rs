@@ -9,6 +9,8 @@ use crate::scalar::{ComplexD, ComplexF, LongDouble};
 pub(crate) struct Folding {
     /// Bytes of an element.
     pub(crate) width: usize,
+    /// What elements are aligned to, at most 8: `float _Complex` is no more than its halves are.
+    pub(crate) align: usize,
     /// Makes the elements of the first array, so many, those of both.
     fold: unsafe fn(*mut u8, *const u8, usize),
 }
@@ -159,7 +161,7 @@ macro_rules! operations {
                     // SAFETY: the caller's promise.
                     unsafe { each::<T>(into, from, count, $operation) }
                 }
-                Folding { width: size_of::<T>(), fold: fold::<T> }
+                Folding { width: size_of::<T>(), align: align_of::<T>().min(8), fold: fold::<T> }
             }
         )*}
     };

@@ -10,8 +10,8 @@ use crate::local::Sym;
 use crate::place::Place;
 use crate::wait::{self, On};
 use crate::{Call, end};
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU64, fence};
 
 /// Words of pSync: a count for each PE of the set, and what a PE offers.
 const OFFER: usize = MOST;
@@ -186,6 +186,8 @@ impl<'a> Group<'a> {
     /// Ends the job if what was loaded from a member came from nowhere.
     pub(crate) fn check(&self, member: usize) {
         let peer = &self.job.peers[self.pe(member)];
+        // As in `Spot::check`.
+        fence(Acquire);
         if peer.is_cut() {
             crate::order::cut(self.job, self.call, peer.pe);
         }

@@ -7,6 +7,7 @@ use crate::region::Region;
 use crate::settings::Settings;
 use crate::target::{Peer, Side};
 use crate::{arena, image};
+use rsm_core::Code;
 use rsm_core::access::{AccessList, Permission};
 use rsm_core::registry::ControllerKind;
 use rsm_shm::address::ENV_CLUSTER;
@@ -15,13 +16,17 @@ use rsm_shm::membership::segment::Segment;
 use rsm_shm::membership::{Membership, default};
 use rsm_shm::memory::page_size;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::time::{Duration, Instant};
 
 /// Ids of the segments: the heap with the library's own words before it, and the program's global variables.
 const IDS: [u32; 2] = [0x5348_0001, 0x5348_0002];
 /// For the others to come. They are started together, and a launcher whose program fails ends the rest.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// For the agent to clear away what the program before has left.
+const CLEARED: Duration = Duration::from_secs(5);
+/// Between two looks at something that nobody tells of.
+const A_MOMENT: Duration = Duration::from_millis(2);
 
 /// What a PE has when it has joined.
 pub(crate) struct Launched {
@@ -38,6 +43,8 @@ struct Own {
     segment: Place,
     segment_bytes: usize,
     data: Option<(Place, usize)>,
+    /// Which program this is.
+    program: u64,
 }
 
 /// Joins.
@@ -49,12 +56,19 @@ pub(crate) fn launch(settings: &Settings) -> Result<Launched, String> {
     let segment_bytes = control::BYTES + heap;
     let segment = arena::reserve(control::BYTES, segment_bytes)
         .map_err(|error| format!("no {heap} bytes of addresses for the symmetric heap: {error}"))?;
-    let own = Own { segment, segment_bytes, data: image::variables() };
+    let variables = image::variables();
+    let own = Own {
+        segment,
+        segment_bytes,
+        data: variables.as_ref().map(|found| (found.place, found.bytes)),
+        program: variables.as_ref().map_or(0, |found| found.program),
+    };
     let control = Control::at(segment);
     control.begin();
     // Relaxed: before anybody else knows of them.
     control.heap_bytes.store(heap as u64, Relaxed);
     control.data_bytes.store(own.data.map_or(0, |(_, bytes)| bytes as u64), Relaxed);
+    control.program.store(own.program, Relaxed);
     if std::env::var_os(ENV_CLUSTER).is_none() {
         let peers = vec![own.peer(0)];
         return Ok(Launched { me: 0, regions: own.regions(), peers, exports: Vec::new(), is_lensed: false });
@@ -97,7 +111,9 @@ impl Own {
         let me = node as usize - 1;
         let ranges = [Some((self.segment, self.segment_bytes)), self.data];
         let mut exports = Vec::new();
-        for ((place, bytes), id) in ranges.iter().zip(IDS).filter_map(|(range, id)| range.map(|range| (range, id))) {
+        // The heap last: where that is found the variables are this program's, too.
+        let ranges = ranges.iter().zip(IDS).rev();
+        for ((place, bytes), id) in ranges.filter_map(|(range, id)| range.map(|range| (range, id))) {
             exports.push(export(&membership, controller, place, bytes, id)?);
         }
         let mut peers = Vec::new();
@@ -118,7 +134,7 @@ impl Own {
         (node, pe): (u32, usize),
         heap: usize,
     ) -> Result<Peer, String> {
-        let segment = connect(membership, controller, (node, pe), IDS[0])?;
+        let segment = find(membership, controller, (node, pe))?;
         let control = Control::at(Place::of_import(segment));
         // Relaxed: stored before it was published, and that is behind.
         let theirs = control.heap_bytes.load(Relaxed);
@@ -130,7 +146,8 @@ impl Own {
         let base = Place::of_import(segment).at(control::BYTES).pointer();
         let heap = Side { base, connection: Some(segment) };
         // Another program has other variables, and no symmetric ones.
-        let same = self.data.is_some_and(|(_, bytes)| bytes as u64 == control.data_bytes.load(Relaxed));
+        let same = self.data.is_some_and(|(_, bytes)| bytes as u64 == control.data_bytes.load(Relaxed))
+            && self.program == control.program.load(Relaxed);
         let data = if same { Some(connect(membership, controller, (node, pe), IDS[1])?) } else { None };
         let base = data.map_or(std::ptr::null_mut(), |data| Place::of_import(data).pointer());
         Ok(Peer { pe, control, sides: [heap, Side { base, connection: data }] })
@@ -147,10 +164,37 @@ fn export(
 ) -> Result<Segment, String> {
     let segment = place.adopt(membership, controller, bytes);
     let segment = segment.map_err(|error| format!("cannot share {bytes} bytes of this PE's memory: {error}"))?;
-    segment.publish(id, &AccessList::default_permissions()).map_err(|error| {
-        format!("cannot publish this PE's memory (a PE is one process, and has a node of its own): {error}")
-    })?;
-    Ok(segment)
+    let began = Instant::now();
+    loop {
+        match segment.publish(id, &AccessList::default_permissions()) {
+            // By the program before, which the agent has yet to clear away.
+            Err(error) if error.code() == Code::SegidInUse && began.elapsed() < CLEARED => std::thread::sleep(A_MOMENT),
+            Err(error) => {
+                return Err(format!(
+                    "cannot publish this PE's memory (a PE is one process, and has a node of its own): {error}"
+                ));
+            }
+            Ok(_) => return Ok(segment),
+        }
+    }
+}
+
+/// Connects to the heap of another PE; not to that of the program which ran before this one on its node, and is about to end.
+fn find(membership: &Arc<Membership>, controller: u32, at: (u32, usize)) -> Result<&'static Connection, String> {
+    let began = Instant::now();
+    loop {
+        let segment = connect(membership, controller, at, IDS[0])?;
+        // Acquire: pairs with the Release in `setup::finalize`.
+        if Control::at(Place::of_import(segment)).over.load(Acquire) == 0 && !segment.is_aborted() {
+            return Ok(segment);
+        }
+        while !segment.is_aborted() {
+            if began.elapsed() >= PATIENCE {
+                return Err(format!("cannot reach PE {}: the program that ran on its node before has not ended", at.1));
+            }
+            std::thread::sleep(A_MOMENT);
+        }
+    }
 }
 
 /// Connects to a segment of another PE, for as long as the process runs.

@@ -54,6 +54,20 @@ impl Lock {
         half(self.on(pe).0, true)
     }
 
+    /// The PE that a number in the lock stands for, or the end of the job: the program may have stored something there.
+    fn pe(&self, number: u32) -> usize {
+        match (number as usize).checked_sub(1).filter(|&pe| pe < self.job.count()) {
+            Some(pe) => pe,
+            None => end::fail(
+                self.call,
+                format_args!(
+                    "lock {:#x} has something else in it: it must be 0 on every PE at first",
+                    self.sym.address()
+                ),
+            ),
+        }
+    }
+
     /// Changes the place of another PE, which may sleep for it.
     fn tell(&self, pe: usize, change: impl FnOnce(&AtomicU32)) {
         change(self.place(pe));
@@ -89,7 +103,7 @@ pub(crate) fn set(call: &'static Call, sym: Sym) {
         return;
     }
     // Release: pairs with the Acquire in `clear`.
-    lock.tell(before as usize - 1, |place| {
+    lock.tell(lock.pe(before), |place| {
         place.fetch_or(me, Release);
     });
     lock.until(|place| (place & WAITS == 0).then_some(()));
@@ -125,7 +139,7 @@ pub(crate) fn clear(call: &'static Call, sym: Sym) {
         let next = lock.until(|place| Some(place & !WAITS).filter(|&next| next != 0));
         lock.place(lock.job.me).store(0, Relaxed);
         // Release: pairs with the Acquire in `until`.
-        lock.tell(next as usize - 1, |place| {
+        lock.tell(lock.pe(next), |place| {
             place.fetch_and(!WAITS, Release);
         });
     }

@@ -1,6 +1,6 @@
 //! Order and completion: `shmem_fence`, `shmem_quiet`, and what is said where the latter cannot be vouched for.
 
-use crate::context::Context;
+use crate::context::{self, Context, Handle};
 use crate::end;
 use crate::job::{Job, job};
 use crate::{Call, wait};
@@ -9,7 +9,8 @@ use rsm_shm::memory::fence;
 use std::sync::atomic::Ordering::Release;
 
 /// `shmem_fence`.
-pub(crate) fn fence(context: &Context, call: &'static Call) {
+pub(crate) fn fence(ctx: Handle, call: &'static Call) {
+    let Some(context) = context::unless_invalid(call, ctx) else { return };
     let job = job(call);
     // Release: what is put after this is stored, relaxed, and whoever sees it with acquire sees what was put before. Copies past
     // the cache end with a store fence of their own.
@@ -32,6 +33,13 @@ pub(crate) fn complete(context: &Context, call: &'static Call) -> bool {
 }
 
 /// `shmem_quiet`.
+pub(crate) fn quiet_of(ctx: Handle, call: &'static Call) {
+    if let Some(context) = context::unless_invalid(call, ctx) {
+        quiet(context, call);
+    }
+}
+
+/// The same, of a context.
 pub(crate) fn quiet(context: &Context, call: &'static Call) {
     if !complete(context, call) {
         // As the end of a span does: what this PE stored is visible to others before what it loads after.

@@ -130,6 +130,9 @@ pub(crate) fn finalize(call: &'static Call) {
     for context in job.contexts.all() {
         context::end(call, context);
     }
+    // Before the barrier: no PE of this program ends, and so makes room for one of the next, before all have said so.
+    // Release: pairs with the Acquire in `launch::find`.
+    job.control().over.store(1, Release);
     collective::barrier_all(call);
     for peer in &job.peers {
         // Release: pairs with the Acquire in `wait`, for whom being cut off comes after it.

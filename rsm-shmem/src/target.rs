@@ -14,7 +14,8 @@ use rsm_core::registry::LinkWord;
 use rsm_core::verdict::{BarrierType, Snapshot};
 use rsm_shm::membership::connection::Connection;
 use rsm_shm::membership::flags::Flags;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, fence};
 
 /// A region of another PE.
 #[derive(Clone, Copy)]
@@ -192,15 +193,16 @@ impl Target {
         let mut any = false;
         for ((side, opened), puts) in self.peer.sides.iter().zip(&self.opened).zip(&self.puts) {
             let Some(connection) = side.connection else { continue };
-            // Relaxed: as in `spot_to_put`. What another thread puts at this very moment through the same context is in this span
-            // or, once that thread has put again, in the next. Through a lens, where it may be late although its span is closed
-            // already, every close waits for it.
-            puts.store(std::ptr::null_mut(), Relaxed);
+            // Relaxed: as in `spot_to_put`. What another thread is about to store at this very moment through the same context may
+            // be in no span: nobody then learns of a link that fails just now. Through a lens, where it may be late although its
+            // span is closed already, every close waits for it.
             let word = opened.load(Relaxed);
             if word == 0 && !job.is_lensed {
                 continue;
             }
             opened.store(0, Relaxed);
+            // Release: pairs with the Acquire in `Spot::open`, which finds no span any more if it comes after.
+            puts.store(std::ptr::null_mut(), Release);
             any = true;
             let snapshot = if word == 0 { connection.snapshot() } else { noted(connection, word) };
             if let Err(error) = connection.close_span(snapshot, BarrierType::Segment) {
@@ -251,11 +253,23 @@ impl Spot<'_> {
     /// Opens a span, if none is open.
     pub(crate) fn open(&self) {
         if let Some(connection) = self.connection() {
-            let word = connection.snapshot().link.word() + 1;
-            // Relaxed: as in `spot_to_put`. The first one counts: what it put is in the span.
-            let _ = self.target.opened[self.side].compare_exchange(0, word, Relaxed, Relaxed);
-            if !connection.flags().now().has_any(Flags::NOT_PLAIN) {
-                self.target.puts[self.side].store(self.target.peer.sides[self.side].base, Relaxed);
+            let (opened, puts) = (&self.target.opened[self.side], &self.target.puts[self.side]);
+            loop {
+                let word = connection.snapshot().link.word() + 1;
+                // Relaxed: as in `spot_to_put`. Of threads that open it at the same time the last one counts. It has noted its word
+                // before it saw that there was no span, and so before any of them puts.
+                if opened.load(Relaxed) == 0 {
+                    opened.store(word, Relaxed);
+                }
+                if connection.flags().now().has_any(Flags::NOT_PLAIN) {
+                    break;
+                }
+                // Acquire: pairs with the Release in `close`. Another thread may have closed the span since: either it takes this
+                // address away after, or it is seen here that there is no span, so that none is ever left without.
+                puts.swap(self.target.peer.sides[self.side].base, AcqRel);
+                if opened.load(Relaxed) != 0 {
+                    break;
+                }
             }
         }
     }
@@ -269,9 +283,11 @@ impl Spot<'_> {
     /// Ends the job if what was loaded came from nowhere.
     #[inline(always)]
     pub(crate) fn check(&self, call: &'static Call) {
-        if let Some(connection) = self.connection()
-            && connection.is_aborted()
-        {
+        let Some(connection) = self.connection() else { return };
+        // Pairs with the full fence of who cuts connections: who loaded what was stored after it finds the connection cut. Costs
+        // nothing where loads stay in order.
+        fence(Acquire);
+        if connection.is_aborted() {
             cut(call, self.target.peer.pe);
         }
     }

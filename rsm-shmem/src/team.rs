@@ -24,6 +24,8 @@ const WORLD: Handle = Handle(1);
 const SHARED: Handle = Handle(2);
 /// Bits of a handle for its slot; what is above them is never 0 for a team that was split.
 const SLOT_BITS: usize = 8;
+/// Slots between where the splits of one parent begin to look for one and those of the next; odd, so that no two are the same.
+const SPREAD: usize = 21;
 /// SHMEM_TEAM_NUM_CONTEXTS.
 const NUM_CONTEXTS: c_long = 1;
 
@@ -77,8 +79,15 @@ pub(crate) struct Team {
 
 /// The teams that this PE is in.
 pub(crate) struct Table {
-    slots: Mutex<[Option<Arc<Team>>; MOST]>,
+    slots: Mutex<Slots>,
     generation: AtomicUsize,
+}
+
+/// Slots of this PE.
+struct Slots {
+    teams: [Option<Arc<Team>>; MOST],
+    /// Those that a team has, or one that is being made: a bit each.
+    taken: u64,
 }
 
 impl Team {
@@ -102,17 +111,25 @@ impl Team {
 
 impl Table {
     pub(crate) fn new(predefined: [Arc<Team>; 2]) -> Table {
-        let mut slots = [const { None }; MOST];
-        for (slot, team) in slots.iter_mut().zip(predefined) {
-            *slot = Some(team);
+        let mut slots = Slots { teams: [const { None }; MOST], taken: 0 };
+        for (slot, team) in predefined.into_iter().enumerate() {
+            slots.teams[slot] = Some(team);
+            slots.taken |= 1 << slot;
         }
         Table { slots: Mutex::new(slots), generation: AtomicUsize::new(1) }
     }
 
     /// Slots that this PE uses for nothing, a bit each.
     fn free(&self) -> u64 {
-        let slots = job::lock(&self.slots);
-        slots.iter().enumerate().filter(|(_, team)| team.is_none()).fold(0, |free, (slot, _)| free | 1 << slot)
+        !job::lock(&self.slots).taken
+    }
+
+    /// Takes a slot for a team that is being made, if no other thread has: each may split a team of its own.
+    fn reserve(&self, slot: usize) -> bool {
+        let mut slots = job::lock(&self.slots);
+        let is_free = slots.taken & 1 << slot == 0;
+        slots.taken |= 1 << slot;
+        is_free
     }
 
     fn find(&self, handle: Handle) -> Option<Arc<Team>> {
@@ -122,18 +139,22 @@ impl Table {
             Handle(other) => other & ((1 << SLOT_BITS) - 1),
         };
         let slots = job::lock(&self.slots);
-        slots.get(slot)?.as_ref().filter(|team| team.handle == handle).map(Arc::clone)
+        slots.teams.get(slot)?.as_ref().filter(|team| team.handle == handle).map(Arc::clone)
     }
 
+    /// Puts a team into the slot that was reserved for it.
     fn enter(&self, slot: usize, members: Vec<usize>, me: usize, config: Config) -> Handle {
         // Relaxed: only to be another number each time.
         let handle = Handle(self.generation.fetch_add(1, Relaxed) << SLOT_BITS | slot);
-        job::lock(&self.slots)[slot] = Some(Arc::new(Team::new(handle, slot, members, me, config)));
+        job::lock(&self.slots).teams[slot] = Some(Arc::new(Team::new(handle, slot, members, me, config)));
         handle
     }
 
+    /// Gives a slot back.
     fn leave(&self, slot: usize) {
-        job::lock(&self.slots)[slot] = None;
+        let mut slots = job::lock(&self.slots);
+        slots.teams[slot] = None;
+        slots.taken &= !(1 << slot);
     }
 }
 
@@ -187,16 +208,39 @@ struct Plan {
     config: Option<Config>,
 }
 
+/// A slot that is free on every PE, and reserved on those that become members; `None` where there is none.
+fn agree(parent: &Team, group: &Group<'_>, is_member: bool, is_right: bool) -> Option<usize> {
+    let teams = &group.job.teams;
+    // Threads that split different parents begin to look at different places, so that they seldom want the same slot.
+    let mut first = parent.slot * SPREAD;
+    loop {
+        // A plan that is none has no free slot, so all learn of it.
+        let mut free = if is_right { teams.free() } else { 0 };
+        parent.exchange(group, &[free], |words| free &= words[0]);
+        if free == 0 {
+            return None;
+        }
+        let slot = (free.rotate_right(first as u32 % 64).trailing_zeros() as usize + first) % 64;
+        let has_it = is_member && teams.reserve(slot);
+        let mut have_all = u64::from(has_it || !is_member);
+        parent.exchange(group, &[have_all], |words| have_all &= words[0]);
+        if have_all != 0 {
+            return Some(slot);
+        }
+        // Somewhere another split was faster.
+        if has_it {
+            teams.leave(slot);
+        }
+        first += 1;
+    }
+}
+
 /// Makes a team of some of the parent's PEs; every PE of the parent calls it. `None` where some PE has no slot free for it.
 fn split(parent: &Team, (job, call): (&'static Job, &'static Call), plan: &Plan) -> Option<Handle> {
     let group = parent.group(job, call);
-    // The first slot that is free on all. A plan that is none has no free slot, so all learn of it.
-    let mut free = u64::MAX;
-    let own = if plan.config.is_some() { job.teams.free() } else { 0 };
-    parent.exchange(&group, &[own], |words| free &= words[0]);
     let members: Vec<usize> = plan.members.iter().map(|&member| parent.members[member]).collect();
     let me = members.iter().position(|&pe| pe == job.me);
-    let slot = (free != 0).then_some(free.trailing_zeros() as usize);
+    let slot = agree(parent, &group, me.is_some(), plan.config.is_some());
     let made = match (slot, me) {
         (Some(slot), Some(me)) => {
             // Relaxed: nobody nudges before the sync.

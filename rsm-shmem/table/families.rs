@@ -353,9 +353,9 @@ families! {
 ]
 "Memory ordering": [
     "shmem_fence" "void" ("") Over::Once, true, No,
-        "order::fence({C}, {N});", "What is put to a PE before arrives there before what is put to it after; so with atomic operations and signals.";
+        "order::fence({H}, {N});", "What is put to a PE before arrives there before what is put to it after; so with atomic operations and signals. Nothing for SHMEM_CTX_INVALID.";
     "shmem_quiet" "void" ("") Over::Once, true, No,
-        "order::quiet({C}, {N});", "Waits until everything put before has arrived everywhere. Where it cannot be vouched for, the job ends with a line that says so.";
+        "order::quiet_of({H}, {N});", "Waits until everything put before has arrived everywhere. Where it cannot be vouched for, the job ends with a line that says so. Nothing for SHMEM_CTX_INVALID.";
 ]
 "Distributed locks": [
     "shmem_set_lock" "void" ("long *lock") Over::Once, false, No,

@@ -38,7 +38,7 @@ fn who_leaves_without_finalize_is_told_of() {
 #[test]
 fn global_exit_ends_everybody_with_its_status() {
     let ends = program("ends");
-    for at in ["barrier", "work", "sleep"] {
+    for at in ["barrier", "work", "sleep", "read"] {
         for status in [0, 7] {
             let output = run(3, &[], &ends, &["global_exit", at, &status.to_string()]).output().expect("it runs");
             let said = text(&output);

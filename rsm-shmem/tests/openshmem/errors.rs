@@ -42,6 +42,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     ("set_not_in", "shmem_sync", &["not in the active set"]),
     ("set_null", "shmem_sync", &["pSync is NULL"]),
     ("lock_stack", "shmem_set_lock", &["lock 0x", "not symmetric"]),
+    ("lock_used", "shmem_set_lock", &["lock 0x", "must be 0 on every PE at first"]),
     ("lock_not_held", "shmem_clear_lock", &["does not have lock"]),
     ("provided_null", "shmem_query_thread", &["provided is NULL"]),
     ("twice", "shmem_info_get_name", &["name is NULL"]),

@@ -86,7 +86,7 @@ pub(crate) fn program(name: &str) -> PathBuf {
     let build = || {
         let path = directory().join(name);
         let mut cc = compiler();
-        cc.arg("-o").arg(&path).arg(here("tests/programs").join(name).with_extension("c"));
+        cc.arg("-pthread").arg("-o").arg(&path).arg(here("tests/programs").join(name).with_extension("c"));
         succeed(link(&mut cc));
         path
     };

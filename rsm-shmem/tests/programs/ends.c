@@ -47,5 +47,12 @@ int main(int argc, char **argv) {
         for (volatile long i = 0;; i++) {}
     if (!strcmp(meanwhile, "sleep"))
         for (;;) pause();
+    if (!strcmp(meanwhile, "read")) {
+        /* With the lock of a stream. */
+        int ends[2];
+        char line[8];
+        FILE *never = pipe(ends) ? NULL : fdopen(ends[0], "r");
+        if (!never || !fgets(line, sizeof line, never)) return 7;
+    }
     return 6;
 }

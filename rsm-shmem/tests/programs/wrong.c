@@ -72,6 +72,11 @@ int main(int argc, char **argv) {
     IS("set_not_in") shmem_sync(1, 0, 1, sync_words);
     IS("set_null") shmem_sync(0, 0, 2, NULL);
     IS("lock_stack") shmem_set_lock(&automatic);
+    IS("lock_used") {
+        shmem_long_atomic_set(&word, 77, 0);
+        shmem_long_atomic_set(&word, 77, 1);
+        shmem_set_lock(&word);
+    }
     IS("lock_not_held") shmem_clear_lock(&word);
     IS("provided_null") shmem_query_thread(NULL);
     IS("twice") {
