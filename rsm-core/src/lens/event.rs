@@ -1,4 +1,4 @@
-//! Events: what a [ring](super::ring) holds of a call, in four words.
+//! Events: what a [`ring`] holds of a call, in four words.
 
 use super::gate::Call;
 use super::ring::{self, BEGINS};

@@ -1,7 +1,7 @@
 //! Counting the calls of this process, and dying before one of them: what a [gate](rsm_core::lens::gate) asks for.
 //!
 //! Calls about data tell of themselves where they leave the plain path, which all imports of a cluster with a lens do;
-//! requests where they are asked; waits where they look at the [taps](super::taps). Errors are noted where a call is left
+//! requests where they are asked; waits where they look at the taps. Errors are noted where a call is left
 //! with one, in C each call, in Rust transfers, requests and connects. Nobody else pays for it.
 #![allow(unsafe_code)]
 
