@@ -2,7 +2,7 @@
 //!
 //! In a cluster that is traced the agent makes a ring for each process, in memory of its own. Any thread of the process
 //! appends, without a lock and without waiting; one reader, beside the agent, goes after them. When the reader is slower
-//! the oldest records go, and it counts them. As with [records](super::record), it is what a process says of itself.
+//! the oldest records go, and it counts them. As with [records](super::record) it is what a process says of itself.
 //!
 //! # Protocol
 //!
