@@ -187,7 +187,8 @@ ASSERTION(260, LOCAL, "descriptors and mappings are given back")
     for (int k = 0; k < 5000 && entries_of("/proc/self/task") > tasks; k++)
         usleep(1000);
     CHECK(entries_of("/proc/self/task") <= tasks);
-    CHECK(abs(lines_of("/proc/self/maps") - mappings) <= 2);
+    /* A thread that is there or not has its stack and its part of the heap: a few. A cycle that kept one would be many. */
+    CHECK(abs(lines_of("/proc/self/maps") - mappings) <= 16);
     /* And live ones have at most two each. */
     for (rsm_memseg_id_t k = 0; k < 50; k++) {
         rsm_memseg_export_handle_t e;
