@@ -1,5 +1,6 @@
 """What tests share: two nodes in one process, and deadlines."""
 
+import signal
 import time
 from typing import Callable, Iterator, NamedTuple
 
@@ -9,6 +10,10 @@ import rsmapi
 #: How long anything may take that has to happen.
 SOON = 30.0
 PAGE = 65536  # a multiple of every page size
+
+
+# Shells have their background jobs ignore it, and whatever tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Pair(NamedTuple):

@@ -281,7 +281,10 @@ def test_nothing_is_left_of_a_pytest_that_is_ended(tmp_path, how, eventually):
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
         eventually(lambda: (pids / "1").exists() and (pids / "2").exists(), "nodes run")
         process.send_signal(how)
-        process.wait(60)
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
     processes = {pid for node in "12" for pid in (pids / node).read_text().split()}
     eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in processes), "all have ended")
     eventually(lambda: not list(files.glob("rsmapi-pytest-*")), "no files are left")

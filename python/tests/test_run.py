@@ -77,7 +77,10 @@ def test_nothing_is_left_behind(tmp_path, how, eventually):
         files = [tmp_path / "1", tmp_path / "2"]
         eventually(lambda: all(file.exists() and file.read_text().strip() for file in files), "nodes run")
         process.send_signal(how)
-        process.wait(60)
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
     nodes = [int(file.read_text()) for file in files]
     eventually(lambda: not any(os.path.exists(f"/proc/{node}") for node in nodes), "nodes have ended")
 
