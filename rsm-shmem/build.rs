@@ -1,13 +1,10 @@
 //! Makes of the table: the exported functions, `shmem.h`, the list of names for the linker, and the manual.
 
-#[path = "table/mod.rs"]
-mod table;
-
+use rsm_shmem_table as table;
 use std::path::Path;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=table");
     let out = std::env::var_os("OUT_DIR").expect("cargo says where");
     let write = |name: &str, text: &str| {
         let path = Path::new(&out).join(name);

@@ -31,7 +31,8 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("rsm-inputs", &["rsm", "rsm-capi", "rsm-core", "rsm-shm"][..]),
         ("rsm-litmus", &["rsm"][..]),
         ("rsm-team", &["rsm"][..]),
-        ("rsm-shmem", &["rsm", "rsm-core", "rsm-shm"][..]),
+        ("rsm-shmem", &["rsm", "rsm-core", "rsm-shm", "rsm-shmem-table"][..]),
+        ("rsm-shmem-table", &[][..]),
         ("rsm-stories", &["rsm", "rsm-core", "rsm-shm"][..]),
     ])
 }
@@ -95,6 +96,28 @@ fn sources(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
             found.push(path);
         }
     }
+}
+
+/// What two crates need is a crate, and compiled once.
+#[test]
+fn no_file_is_taken_in_by_its_path() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(root).expect("the workspace") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            sources(&path, &mut files);
+        }
+    }
+    assert!(files.len() > 500, "{}", files.len());
+    let mark = concat!("#[", "path");
+    let by_path = |file: &&std::path::PathBuf| {
+        // Side workspaces build into directories of their own.
+        let is_built = file.components().any(|part| part.as_os_str() == "target");
+        !is_built && std::fs::read_to_string(file).expect("a source file").contains(mark)
+    };
+    assert_eq!(files.iter().filter(by_path).collect::<Vec<_>>(), [] as [&std::path::PathBuf; 0]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ macro_rules! families {
     ($($group:literal: [$($(#[$mark:ident])* $name:literal $returns:literal ($parameters:literal) $over:expr, $context:literal, $generic:ident,
         $body:literal, $says:literal;)*])*) => {
         /// Every family, in the order of header and manual.
-        pub(crate) const FAMILIES: &[Family] = &[$($(Family {
+        pub const FAMILIES: &[Family] = &[$($(Family {
             group: $group, name: $name, returns: $returns, parameters: $parameters, over: $over, context: $context,
             generic: Generic::$generic, body: $body, deprecated: false $(|| stringify!($mark).len() == "old".len())*, says: $says,
         },)*)*];

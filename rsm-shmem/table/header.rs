@@ -113,7 +113,7 @@ extern struct rsm_shmem_no_function_for_this_type rsm_shmem_no_function_for_this
 const END: &str = "#endif\n\n#endif\n";
 
 /// The header.
-pub(crate) fn text() -> String {
+pub fn text() -> String {
     let mut text = BEGIN.to_owned();
     let mut group = "";
     for function in functions() {
@@ -136,7 +136,7 @@ pub(crate) fn text() -> String {
 }
 
 /// The declaration of a function, under a name.
-pub(crate) fn declaration(function: &Function<'_>, name: &str) -> String {
+pub fn declaration(function: &Function<'_>, name: &str) -> String {
     let mut parameters: Vec<String> = function
         .parameters()
         .iter()

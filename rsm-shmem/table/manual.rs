@@ -73,7 +73,7 @@ const END: &str = r#".SH SEE ALSO
 "#;
 
 /// The page.
-pub(crate) fn text() -> String {
+pub fn text() -> String {
     let mut text = BEGIN.to_owned();
     write_types(&mut text);
     write!(text, ".P\nThere are {} functions, each under two names.\n", functions().len()).expect(WRITES);

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 /// The source of the functions under their profiling names. The standard's names are weak: a tool, or the program, may have
 /// functions of these names, and calls ours by the others.
-pub(crate) fn exports() -> String {
+pub fn exports() -> String {
     let mut text = String::new();
     for function in functions() {
         if !function.moves_long_double() {

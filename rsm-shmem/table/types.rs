@@ -2,7 +2,7 @@
 
 /// Kind of arithmetic.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
+pub enum Class {
     Integer,
     Float,
     LongDouble,
@@ -10,48 +10,48 @@ pub(crate) enum Class {
 }
 
 /// A type of C.
-pub(crate) struct Type {
+pub struct Type {
     /// As it stands in names.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// In C.
-    pub(crate) c: &'static str,
+    pub c: &'static str,
     /// In C, where it is another name for one of the basic types.
-    pub(crate) basic: &'static str,
+    pub basic: &'static str,
     /// In Rust.
-    pub(crate) rust: &'static str,
-    pub(crate) class: Class,
+    pub rust: &'static str,
+    pub class: Class,
     /// The sets it is in.
-    pub(crate) sets: super::Set,
+    pub sets: super::Set,
 }
 
 /// Transfers, and collectives that move.
-pub(crate) const RMA: super::Set = 1;
+pub const RMA: super::Set = 1;
 /// Atomic operations with arithmetic.
-pub(crate) const AMO: super::Set = 2;
+pub const AMO: super::Set = 2;
 /// Those that only move: fetch, set, swap.
-pub(crate) const AMO_MOVE: super::Set = 4;
+pub const AMO_MOVE: super::Set = 4;
 /// Those on bits.
-pub(crate) const AMO_BITS: super::Set = 8;
+pub const AMO_BITS: super::Set = 8;
 /// Waiting.
-pub(crate) const WAIT: super::Set = 16;
+pub const WAIT: super::Set = 16;
 /// Reductions: and, or, xor.
-pub(crate) const BITS: super::Set = 32;
+pub const BITS: super::Set = 32;
 /// Reductions: max, min.
-pub(crate) const ORDER: super::Set = 64;
+pub const ORDER: super::Set = 64;
 /// Reductions: sum, prod.
-pub(crate) const ARITHMETIC: super::Set = 128;
+pub const ARITHMETIC: super::Set = 128;
 /// Reductions of 1.4 over active sets: and, or, xor.
-pub(crate) const OLD_BITS: super::Set = 256;
+pub const OLD_BITS: super::Set = 256;
 /// max, min.
-pub(crate) const OLD_ORDER: super::Set = 512;
+pub const OLD_ORDER: super::Set = 512;
 /// sum, prod.
-pub(crate) const OLD_ARITHMETIC: super::Set = 1024;
+pub const OLD_ARITHMETIC: super::Set = 1024;
 /// Atomic operations of 1.3: with arithmetic.
-pub(crate) const OLD_AMO: super::Set = 2048;
+pub const OLD_AMO: super::Set = 2048;
 /// fetch, set, swap.
-pub(crate) const OLD_AMO_MOVE: super::Set = 4096;
+pub const OLD_AMO_MOVE: super::Set = 4096;
 /// Waits of 1.3.
-pub(crate) const OLD_WAIT: super::Set = 8192;
+pub const OLD_WAIT: super::Set = 8192;
 
 const NUMBER: super::Set = RMA | ORDER | ARITHMETIC;
 const OLD_INTEGER: super::Set = OLD_BITS | OLD_ORDER | OLD_ARITHMETIC;
@@ -60,7 +60,7 @@ const ATOMIC: super::Set = AMO | AMO_MOVE | WAIT;
 macro_rules! types {
     ($($name:literal $c:literal $basic:literal $rust:literal $class:ident $sets:expr;)*) => {
         /// Every type.
-        pub(crate) const TYPES: &[Type] = &[$(Type {
+        pub const TYPES: &[Type] = &[$(Type {
             name: $name, c: $c, basic: $basic, rust: $rust, class: Class::$class, sets: $sets,
         },)*];
     };
@@ -96,7 +96,7 @@ types! {
 }
 
 /// The sets, with their names.
-pub(crate) const SETS: &[(super::Set, &str)] = &[
+pub const SETS: &[(super::Set, &str)] = &[
     (RMA, "RMA"),
     (AMO, "AMO"),
     (AMO_MOVE, "AMO_MOVE"),

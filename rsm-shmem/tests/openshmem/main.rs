@@ -4,9 +4,6 @@
 //! how a job ends; `jobs` several programs and threads; `lens` what is late and what is cut; `names` compares the table with library and header; `install` uses
 //! what install.sh installs.
 
-#[path = "../../table/mod.rs"]
-mod table;
-
 mod ends;
 mod errors;
 mod install;

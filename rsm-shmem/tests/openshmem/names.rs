@@ -1,7 +1,7 @@
 //! The table beside what there is: library, header, manual, and what the suite calls.
 
 use crate::programs::{compiler, directory, library, link, succeed, suite};
-use crate::table;
+use rsm_shmem_table as table;
 use std::collections::BTreeSet;
 use std::process::Command;
 

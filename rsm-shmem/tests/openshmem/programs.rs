@@ -1,6 +1,6 @@
 //! The library, the launcher, and programs in C: built when they are first asked for.
 
-use crate::table::{self, TYPES};
+use rsm_shmem_table::{self as table, TYPES};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

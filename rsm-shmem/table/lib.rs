@@ -1,26 +1,22 @@
 //! The one table of what OpenSHMEM has: types, functions, and what is said of them. The header, the exported functions, the
 //! list of names and the manual are made of it, at the build, and tests compare the library with it.
 
-// Each of those who include it uses a part.
-#![allow(dead_code)]
-
 mod families;
-pub(crate) mod header;
-pub(crate) mod manual;
-pub(crate) mod rust;
+pub mod header;
+pub mod manual;
+pub mod rust;
 mod types;
 
-pub(crate) use families::FAMILIES;
-#[allow(unused_imports)] // as above
-pub(crate) use types::SETS;
-pub(crate) use types::{TYPES, Type};
+pub use families::FAMILIES;
+pub use types::SETS;
+pub use types::{TYPES, Type};
 
-/// A set of types, as the bits of [`types`].
-pub(crate) type Set = u32;
+/// A set of types, as the bits of `types`.
+pub type Set = u32;
 
 /// What a family has a function for.
 #[derive(Clone, Copy)]
-pub(crate) enum Over {
+pub enum Over {
     /// One function.
     Once,
     /// One for each of these types; `{T}` in the name.
@@ -30,11 +26,11 @@ pub(crate) enum Over {
 }
 
 /// The widths of transfers, in bits.
-pub(crate) const WIDTHS: [usize; 5] = [8, 16, 32, 64, 128];
+pub const WIDTHS: [usize; 5] = [8, 16, 32, 64, 128];
 
 /// How a generic name of C11 finds its function.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Generic {
+pub enum Generic {
     /// There is none.
     No,
     /// By what the first argument points to; or the second one, where the first is a context.
@@ -46,56 +42,56 @@ pub(crate) enum Generic {
 }
 
 /// Functions that differ in a type, a width or a context only.
-pub(crate) struct Family {
+pub struct Family {
     /// The heading it stands under in header and manual.
-    pub(crate) group: &'static str,
+    pub group: &'static str,
     /// The name, with `{T}` or `{S}`.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// What it gives, in C; `T` is the type.
-    pub(crate) returns: &'static str,
+    pub returns: &'static str,
     /// Its parameters, in C; `T` is the type.
-    pub(crate) parameters: &'static str,
+    pub parameters: &'static str,
     /// The body, in Rust. `{N}` is the function's name, `{C}` its context, `{H}` that's
     /// handle, `{T}` its type, `{W}` the bytes of an element.
-    pub(crate) body: &'static str,
-    pub(crate) over: Over,
+    pub body: &'static str,
+    pub over: Over,
     /// Whether there is a second function, with a context before the other arguments.
-    pub(crate) context: bool,
-    pub(crate) generic: Generic,
+    pub context: bool,
+    pub generic: Generic,
     /// Of an older standard, and kept.
-    pub(crate) deprecated: bool,
+    pub deprecated: bool,
     /// What it does, for the manual.
-    pub(crate) says: &'static str,
+    pub says: &'static str,
 }
 
 /// One function.
-pub(crate) struct Function<'a> {
-    pub(crate) family: &'a Family,
+pub struct Function<'a> {
+    pub family: &'a Family,
     /// Its name, which begins with `shmem_` but for some of the oldest.
-    pub(crate) name: String,
-    pub(crate) with_context: bool,
-    pub(crate) of_type: Option<&'static Type>,
+    pub name: String,
+    pub with_context: bool,
+    pub of_type: Option<&'static Type>,
     /// Bits of an element, where the name has them.
-    pub(crate) width: Option<usize>,
+    pub width: Option<usize>,
 }
 
 /// A parameter, in C.
 #[derive(Clone, Debug)]
-pub(crate) struct Parameter {
-    pub(crate) is_const: bool,
-    pub(crate) base: String,
-    pub(crate) stars: usize,
-    pub(crate) name: String,
+pub struct Parameter {
+    pub is_const: bool,
+    pub base: String,
+    pub stars: usize,
+    pub name: String,
 }
 
 impl Function<'_> {
     /// Name of the profiling interface for it.
-    pub(crate) fn profiled(&self) -> String {
+    pub fn profiled(&self) -> String {
         profiled(&self.name)
     }
 
     /// Its parameters, with the type in the place of `T`.
-    pub(crate) fn parameters(&self) -> Vec<Parameter> {
+    pub fn parameters(&self) -> Vec<Parameter> {
         let context = self.with_context.then_some("shmem_ctx_t ctx");
         let others = self.family.parameters.split(", ").filter(|text| !text.is_empty() && *text != "...");
         context.into_iter().chain(others).map(|text| self.parameter(text)).collect()
@@ -112,18 +108,18 @@ impl Function<'_> {
     }
 
     /// Whether there are more arguments than parameters.
-    pub(crate) fn is_variadic(&self) -> bool {
+    pub fn is_variadic(&self) -> bool {
         self.family.parameters.ends_with("...")
     }
 
     /// Whether a `long double` itself comes or goes, which Rust has no words for.
-    pub(crate) fn moves_long_double(&self) -> bool {
+    pub fn moves_long_double(&self) -> bool {
         let by_value = self.parameters().iter().any(|p| p.stars == 0 && p.base == "long double");
         by_value || self.c_type(self.family.returns) == "long double"
     }
 
     /// A type of the table's words, in C.
-    pub(crate) fn c_type(&self, word: &str) -> String {
+    pub fn c_type(&self, word: &str) -> String {
         match self.of_type {
             Some(of) if word == "T" => of.c.to_owned(),
             _ => word.to_owned(),
@@ -132,7 +128,7 @@ impl Function<'_> {
 }
 
 /// Every function of the table.
-pub(crate) fn functions() -> Vec<Function<'static>> {
+pub fn functions() -> Vec<Function<'static>> {
     let mut all = Vec::new();
     for family in FAMILIES {
         let mut add = |name: String, of_type, width| {
@@ -161,17 +157,17 @@ pub(crate) fn functions() -> Vec<Function<'static>> {
 }
 
 /// The name of C11 for all functions of a family.
-pub(crate) fn generic_name(family: &Family) -> String {
+pub fn generic_name(family: &Family) -> String {
     family.name.replace("{T}_", "")
 }
 
 /// The name under which a tool that stands before a function reaches it.
-pub(crate) fn profiled(name: &str) -> String {
+pub fn profiled(name: &str) -> String {
     format!("p{name}")
 }
 
 /// Every name that the library exports, in order.
-pub(crate) fn names() -> Vec<String> {
+pub fn names() -> Vec<String> {
     let mut names: Vec<String> = functions().iter().flat_map(|f| [f.name.clone(), f.profiled()]).collect();
     names.sort();
     names
