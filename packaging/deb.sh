@@ -84,6 +84,13 @@ sh rsm-capi/install.sh --prefix /usr --libdir "lib/$triplet" --destdir "$root" -
     fail 'install.sh failed'
 }
 
+# What gdb shows of their insides is of no use without their sources; Debian's rules for libraries.
+for library in "$lib"/*.so.*; do
+    $objcopy --strip-unneeded --remove-section=.comment "$library"
+    chmod 644 "$library"
+done
+for library in "$lib"/*.a; do $objcopy --remove-section=.comment "$library"; done
+
 # The command, with its pages and completions.
 profile=--release
 [ -z "$debug" ] || profile='--profile dev'
@@ -92,7 +99,7 @@ $cargo build -p rsm-ctl --bin rsm-ctl --locked $profile --message-format=json-re
     fail 'cargo did not build rsm-ctl'
 ctl=$(sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' "$work/artifacts" | tail -n 1)
 [ -x "$ctl" ] || fail 'cargo built no rsm-ctl'
-$objcopy --strip-all "$ctl" "$bin/rsm-ctl"
+$objcopy --strip-all --remove-section=.comment "$ctl" "$bin/rsm-ctl"
 "$ctl" man --dir "$man/man1"
 completion() {
     mkdir -p "$share/$2"
@@ -172,6 +179,9 @@ cat packaging/deb/copyright - >"$doc/copyright" <<END
 License: MIT
 $(sed -e '1,4d' -e 's/^$/./' -e 's/^/ /' LICENSE-MIT)
 END
+
+mkdir -p "$share/lintian/overrides"
+cp packaging/deb/lintian-overrides "$share/lintian/overrides/rsm"
 
 # What it needs of others: the C library of these symbols, at the least.
 libc=$(for file in "$bin/rsm-ctl" "$lib"/*.so.*; do $nm -D --undefined-only "$file"; done |
