@@ -153,10 +153,14 @@ pub trait Device: Carrier {
     /// The other host's control pages.
     type Far: Far;
 
-    /// Lets go of the peer, and has fresh control pages of zeroes, which nobody reaches yet.
+    /// Lets go of the peer, which is told by the device, and does not let anybody in before [`renew`](Self::renew). Two that
+    /// began anew as soon as each is ready, with the link as it was, would take each other's end for their own.
+    fn let_go(&mut self);
+
+    /// The same, and has fresh control pages of zeroes, which nobody reaches yet.
     ///
     /// # Errors
-    /// INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM.
+    /// INSUFFICIENT_RESOURCES, also while memory of the last peer is being detached; INSUFFICIENT_MEM.
     fn renew(&mut self) -> Result<()>;
 
     /// Lets the peer reach the control pages, or looks for one; asked again until [`far`](Self::far) is there.

@@ -56,6 +56,11 @@ impl<D: Device> Paged<D> {
         Ok(Paged { host, device, numbers, life: None, news, epoch, again_at: epoch, trouble: None })
     }
 
+    /// What it talks by.
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
     fn now(&self) -> Duration {
         self.epoch.elapsed()
     }
@@ -86,6 +91,10 @@ impl<D: Device> Paged<D> {
 
     fn end(&mut self, end: End) {
         self.trouble = Some(end.to_string());
+        // Who does not fit may find out so itself.
+        if !matches!(end, End::Misfit(_)) {
+            self.device.let_go();
+        }
         self.again_at = Instant::now() + REST;
         // Who never met it has nothing to forget.
         if self.life.take().is_some_and(|life| life.terms().is_some()) {
@@ -95,7 +104,8 @@ impl<D: Device> Paged<D> {
 
     fn look(&mut self) -> Result<()> {
         let stir = self.device.stir();
-        if let Some(why) = stir.lost {
+        // Between two lives there is nothing to lose.
+        if let Some(why) = stir.lost.filter(|_| self.life.is_some()) {
             self.end(End::Lost);
             self.trouble = Some(why.detail().to_owned());
         }
