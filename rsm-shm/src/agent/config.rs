@@ -1,6 +1,7 @@
 //! What an agent is started with.
 
 use rsm_core::lens::Lens;
+use rsm_core::peer::nodes::Nodes;
 use rsm_core::registry::{Geometry, check_controllers};
 use rsm_core::{Code, Error, Result};
 
@@ -22,6 +23,10 @@ pub struct Config {
     pub allow_uids: Vec<u32>,
     /// Groups likewise.
     pub allow_gids: Vec<u32>,
+    /// Nodes of this host, where the others are on another one.
+    pub here: Option<Nodes>,
+    /// Name of the bridge to that: `local:NAME`.
+    pub bridge: Option<String>,
     /// What the cluster shows beside what it is.
     pub lens: Option<Lens>,
 }
@@ -37,6 +42,8 @@ impl Config {
             dedicated: false,
             allow_uids: Vec::new(),
             allow_gids: Vec::new(),
+            here: None,
+            bridge: None,
             lens: None,
         }
     }
@@ -54,6 +61,18 @@ impl Config {
                 Code::BadLength,
                 format!("a cluster of {} nodes is not possible: 1 to {most}", self.node_count),
             ));
+        }
+        let all = Nodes::up_to(self.node_count);
+        let here = self.here.unwrap_or(all);
+        let outside = here.minus(all);
+        if here.is_empty() || !outside.is_empty() {
+            let text = format!("nodes of this host are {here}, the cluster has {all}: give some of these");
+            return Err(Error::with(Code::BadConf, text));
+        }
+        if self.bridge.is_some() != (here != all) {
+            let text =
+                format!("this host has nodes {here} of {all}: a bridge is needed for the others, and only for others");
+            return Err(Error::with(Code::BadConf, text));
         }
         Ok(())
     }

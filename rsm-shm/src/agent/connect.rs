@@ -65,6 +65,10 @@ impl Agent {
                 ),
             ));
         }
+        if segment.far.is_some() {
+            let text = format!("segment {id:#x} of node {node} is on the other host, whose memory is not reached yet");
+            return Err(Error::with(Code::RemoteNodeUnreachable, text));
+        }
         self.grant(party, controller, importer, row, permission, has_bells)
     }
 

@@ -1,6 +1,7 @@
 //! Starting and stopping an agent.
 
 use super::Agent;
+use super::across::Across;
 use super::books::Books;
 use super::books::limits::{Limits, total_memory};
 use super::books::token::Token;
@@ -26,6 +27,7 @@ use rsm_core::lens::inject::Injected;
 use rsm_core::lens::log::Delivered;
 use rsm_core::lens::record::RecordRow;
 use rsm_core::message::Secret;
+use rsm_core::peer::nodes::Nodes;
 use rsm_core::registry::{ControllerKind, Layout, Writer};
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll;
@@ -296,6 +298,8 @@ impl Agent {
             registry,
             driver: ShmDriver,
             window: if config.lens.is_some() { WindowKind::Lensed } else { WindowKind::Coherent },
+            here: config.here.unwrap_or(Nodes::up_to(config.node_count)),
+            across: Across::open(config)?,
             faults: config.lens.map_or(Faults::NONE, |lens| lens.faults),
             gate: config.lens.and_then(|lens| lens.gate),
             appointed: false,
@@ -309,6 +313,9 @@ impl Agent {
         };
         agent.watch(&agent.listener, Token::Listener, epoll::EventFlags::IN)?;
         agent.watch(stopped, Token::Stop, epoll::EventFlags::IN)?;
+        if let Some(across) = &agent.across {
+            agent.watch(across.events(), Token::Bridge, epoll::EventFlags::IN)?;
+        }
         crash_point!(AgentBound);
         Ok(agent)
     }
