@@ -5,35 +5,58 @@
 //! and whoever waits for a publication, finds them where all others are.
 
 use super::Agent;
+use super::books::connection::Connection;
 use super::books::memory::Memory;
+use super::books::request::{Given, Owed, Undo};
 use super::books::segment::{Segment, Wanted};
 use super::config::Config;
-use super::far::Peering;
-use super::far::host::{Estate, Event, FarHost};
+use super::connect::Grants;
+use super::far::host::{At, Estate, Event, FarHost};
 use super::far::local::Local;
 use super::far::paged::{Host, Paged};
+use super::far::{Carrier, Peering};
 use crate::address::random_secret;
+use crate::parking::Poster;
 use rsm_core::access::{AccessEntry, AccessList, Owner, Permission};
+use rsm_core::bell::Accumulate;
+use rsm_core::driver::WindowKind;
 use rsm_core::generation::EndCause;
-use rsm_core::message::SegmentName;
-use rsm_core::peer::message::{Processes, Publication};
+use rsm_core::message::{Answer, SegmentName};
+use rsm_core::peer::asks::Wish;
+use rsm_core::peer::lane::Counts;
+use rsm_core::peer::message::{Grant, Processes, Publication};
 use rsm_core::peer::mirror::Change;
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::peer::outbox::Facts;
 use rsm_core::registry::{ControllerKind, SegmentFields};
 use rsm_core::{Code, Error, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Most segments of the other host that are mirrored.
 const MOST: usize = 4096;
 /// The controller that mirrors are exported through.
 const CONTROLLER: u32 = 1;
 
+/// Most signals that are posted at once; what a peer says beyond that is left out.
+const MOST_SIGNALS: u32 = 1 << 16;
+/// How often bells are looked at whose waiters are on the other host.
+const RELAY_EVERY: Duration = Duration::from_millis(1);
+
+/// A connect that the other host was asked for.
+#[derive(Debug)]
+pub(super) struct Asking {
+    owed: Owed,
+    mirror: SegmentName,
+    controller: u32,
+    permission: Permission,
+    has_bells: bool,
+}
+
 /// The other host, and the rows of what it has.
 pub(super) struct Across {
-    host: FarHost<Paged<Local>, ()>,
+    host: FarHost<Paged<Local>, Asking>,
     rows: BTreeMap<SegmentName, u32>,
     /// Why there is nobody, as it was told last.
     trouble: Option<String>,
@@ -61,8 +84,9 @@ impl Across {
         self.host.bridge().events()
     }
 
-    pub(super) fn next(&self) -> Instant {
-        self.host.bridge().next()
+    pub(super) fn next(&self, relays: bool) -> Instant {
+        let next = self.host.bridge().next();
+        if relays { next.min(Instant::now() + RELAY_EVERY) } else { next }
     }
 }
 
@@ -126,7 +150,7 @@ impl Estate for Agent {
 
 impl Agent {
     /// Does something with the other host, which looks at this one meanwhile.
-    fn with_across<R>(&mut self, deed: impl FnOnce(&mut FarHost<Paged<Local>, ()>, &Agent) -> R) -> Option<R> {
+    fn with_across<R>(&mut self, deed: impl FnOnce(&mut FarHost<Paged<Local>, Asking>, &Agent) -> R) -> Option<R> {
         let mut across = self.across.take()?;
         let result = deed(&mut across.host, self);
         self.across = Some(across);
@@ -144,10 +168,36 @@ impl Agent {
                     self.forget_across();
                 }
                 Event::Met(hello, _) => tracing::info!(cluster = hello.name, "the other host is there"),
-                // Nobody connects across yet, so nothing is granted here or there.
-                other => tracing::debug!(?other, "heard from the other host"),
+                Event::Open => tracing::debug!("each host knows what the other has"),
+                Event::Granted { by, number, grant } => {
+                    let owed = by.owed;
+                    let given = self.granted_across(&by, number, &grant).inspect_err(|_| self.give_back_across(number));
+                    if let (Ok((Answer::Connected(connected), _)), Some(member)) =
+                        (&given, self.books.members.get_mut(&owed.party))
+                    {
+                        member.last = Some((owed.number, Undo::Connect(connected.connection.row)));
+                    }
+                    self.pay(owed, given);
+                }
+                Event::Refused { by, error } => self.pay(by.owed, Err(error)),
+                // Their mirror goes next, or all of them do.
+                Event::Cut(_) => {}
+                Event::Importer { number, segment, node, pid } => {
+                    if let Err(error) = self.connect_from_across(number, node, pid, segment.row) {
+                        tracing::warn!(%error, "an importer of the other host cannot be signalled");
+                    }
+                }
+                Event::ImporterGone(number) => {
+                    if let Some(row) = self.row_across(At::Export, number) {
+                        self.drop_holder(row, 0, EndCause::Disconnected);
+                    }
+                }
+                Event::Signalled { end, number, counts } => self.signalled_across(end, number, counts),
+                Event::LinkSet { from, to, change } => tracing::info!(from, to, ?change, "a link was changed there"),
+                Event::Free(segment) => self.books.withdrawals.look_at(segment.row, Some(Instant::now())),
             }
         }
+        self.relay();
         let Some(across) = &mut self.across else { return };
         let trouble = across.host.bridge().trouble();
         if across.trouble != trouble {
@@ -155,6 +205,112 @@ impl Agent {
                 tracing::info!(trouble, "the bridge");
             }
             across.trouble = trouble;
+        }
+    }
+
+    /// Asks the other host for a connection to what it has; the answer comes later.
+    pub(super) fn ask_across(
+        &mut self,
+        (party, number): (u64, u64),
+        wish: &Wish,
+        mirror: SegmentName,
+        controller: u32,
+        has_bells: bool,
+    ) -> Result<()> {
+        let owed = Owed { party, number };
+        let by = Asking { owed, mirror, controller, permission: wish.permission, has_bells };
+        let gone = || Error::with(Code::RemoteNodeUnreachable, "there is no other host");
+        self.with_across(|host, _| host.ask(wish, by)).ok_or_else(gone)??;
+        self.owe(party, number);
+        Ok(())
+    }
+
+    /// What the asker is given.
+    fn granted_across(&mut self, by: &Asking, number: u64, grant: &Grant) -> Result<Given> {
+        let importer = self.books.node_of(by.owed.party)?;
+        let segment = self.books.segment(by.mirror)?;
+        let length = segment.length;
+        let bridge = self.across.as_ref().ok_or(Error::new(Code::RemoteNodeUnreachable))?.host.bridge();
+        let memory = (by.permission != Permission::None)
+            .then(|| bridge.reach(grant.offset, length, by.permission))
+            .transpose()?;
+        let (memory, offset) = memory.map_or((None, 0), |reach| (Some(reach.memory), reach.offset));
+        let window = WindowKind::Posted { slot: grant.slot, seal: grant.seal };
+        let way = Grants { window, memory, seals: Some(bridge.seals()?), across: Some(number), offset };
+        self.grant(by.owed.party, by.controller, importer, by.mirror.row, by.permission, by.has_bells, way)
+    }
+
+    /// A connection of this host to the other is over.
+    pub(super) fn give_back_across(&mut self, number: u64) {
+        self.with_across(|host, _| host.give_back(number));
+    }
+
+    /// The row of a connection by its number at the other host.
+    fn row_across(&self, end: At, number: u64) -> Option<u32> {
+        let is_it = |connection: &Connection| {
+            connection.across == Some(number) && self.here.has(connection.importer) == (end == At::Import)
+        };
+        self.books.connections.iter().find(|(_, connection)| is_it(connection)).map(|(&row, _)| row)
+    }
+
+    /// Whether there are bells here whose waiters are on the other host.
+    pub(super) fn relays(&self) -> bool {
+        self.across.is_some() && self.books.connections.values().any(|connection| connection.across.is_some())
+    }
+
+    /// Takes what was posted here for waiters of the other host, and posts it there.
+    fn relay(&mut self) {
+        if !self.relays() {
+            return;
+        }
+        let mut due: Vec<(At, u64, u32)> = Vec::new();
+        let mut shared = BTreeSet::new();
+        for connection in self.books.connections.values() {
+            let (Some(number), Some(segment)) = (connection.across, connection.segment) else { continue };
+            let (end, bell) = if self.here.has(connection.importer) {
+                // The bell of the mirror is that of all its importers.
+                let mirror = self.books.segments.get(&segment).filter(|_| shared.insert(segment));
+                (At::Import, mirror.and_then(|mirror| self.books.bell(mirror.node, mirror.bell)))
+            } else {
+                (At::Export, self.books.bell(connection.exporter, connection.bell))
+            };
+            let Some(bell) = bell else { continue };
+            let pending = bell.pending();
+            let taken = (0..pending.min(MOST_SIGNALS)).take_while(|_| bell.try_take() == Ok(true)).count();
+            if taken > 0 {
+                due.push((end, number, u32::try_from(taken).unwrap_or(MOST_SIGNALS)));
+            }
+        }
+        for (end, number, signals) in due {
+            // Of a connection that is over it is nobody's.
+            let _ = self.with_across(|host, _| host.post(end, number, Counts { signals, singles: 0 }));
+        }
+    }
+
+    /// Signals of the other host, for who waits here.
+    fn signalled_across(&self, end: At, number: u64, counts: Counts) {
+        let Some((row, connection)) =
+            self.row_across(end, number).and_then(|row| Some((row, self.books.connections.get(&row)?)))
+        else {
+            return;
+        };
+        let (bell, epoch) = match end {
+            At::Export => {
+                let segment = connection.segment.and_then(|row| self.books.segments.get(&row));
+                let Some(segment) = segment else { return };
+                (self.books.bell(segment.node, segment.bell), segment.epoch)
+            }
+            At::Import => {
+                let Some(fields) = self.map.registry().connections[row as usize].fields() else { return };
+                (self.books.bell(connection.exporter, connection.bell), fields.epoch)
+            }
+        };
+        let Some(bell) = bell else { return };
+        for _ in 0..counts.signals.min(MOST_SIGNALS) {
+            let _ = bell.post(epoch, Accumulate::Yes, &Poster);
+        }
+        if counts.singles > 0 {
+            let _ = bell.post(epoch, Accumulate::No, &Poster);
         }
     }
 

@@ -139,6 +139,16 @@ impl Agent {
                 self.steer(party, number, &ask).map(alone).transpose()
             }
             Ask::Disturb { connection, how } => self.disturb((party, number), connection, how).map(alone).transpose(),
+            Ask::Connect { controller, node, id, permission, has_bells } => {
+                let given = self.connect((party, number), controller, node, id, permission, has_bells);
+                given
+                    .inspect(|given| {
+                        if let Some((Answer::Connected(connected), _)) = given {
+                            undo = Undo::Connect(connected.connection.row);
+                        }
+                    })
+                    .transpose()
+            }
             ask => Some(self.carry_out_now(party, ask, &mut undo)),
         };
         if let Some(member) = self.books.members.get_mut(&party) {
@@ -173,13 +183,6 @@ impl Agent {
             }),
             Ask::Unpublish { segment } => self.unpublish(party, segment).map(|a| (a, Vec::new())),
             Ask::Destroy { segment, insist } => self.destroy(party, segment, insist).map(|a| (a, Vec::new())),
-            Ask::Connect { controller, node, id, permission, has_bells } => {
-                self.connect(party, controller, node, id, permission, has_bells).inspect(|(answer, _)| {
-                    if let Answer::Connected(connected) = answer {
-                        *undo = Undo::Connect(connected.connection.row);
-                    }
-                })
-            }
             Ask::Disconnect { connection } => self.disconnect(party, connection).map(done),
             Ask::Inherit { connections } => self.inherit(party, &connections).map(done),
             Ask::Processes { after } => Ok((Answer::Processes(self.books.processes(after)), Vec::new())),

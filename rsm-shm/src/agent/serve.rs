@@ -105,7 +105,7 @@ impl Agent {
         let withdrawal = self.books.withdrawals.first().map(|(at, _)| at);
         // A connection is what wakes an agent whose end was not told by its socket.
         let look = (!self.accepting).then(|| Instant::now() + LOOK_AGAIN);
-        let across = self.across.as_ref().map(super::across::Across::next);
+        let across = self.across.as_ref().map(|across| across.next(self.relays()));
         [stranger, withdrawal, self.accept_again, look, across].into_iter().flatten().min()
     }
 

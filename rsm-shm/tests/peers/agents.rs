@@ -2,17 +2,20 @@
 
 use crate::bridge;
 use crate::side::DEADLINE;
-use rsm_core::access::{AccessList, Level};
+use rsm_core::access::{AccessList, Level, Permission};
+use rsm_core::bell::Accumulate;
 use rsm_core::message::Claim;
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::registry::Found;
+use rsm_core::verdict::BarrierType;
 use rsm_core::{Code, Result};
 use rsm_shm::agent::{AgentHandle, Config};
 use rsm_shm::membership::Membership;
+use rsm_shm::membership::connection::BarrierMode;
 use rsm_shm::membership::segment::Segment;
 use rsm_shm::memory::huge::Pages;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Ids below are reserved.
 const BASE: u32 = 0x50_0000;
@@ -84,4 +87,36 @@ pub(crate) fn registries_of_two_agents_show_one_cluster() {
     let third = join(&other, 3).unwrap();
     until("each shows the other's nodes", || is_there(&first, 3) && is_there(&third, 1) && has(&third, 1, 5));
     drop(segment);
+}
+
+pub(crate) fn members_of_two_agents_put_and_signal() {
+    let bridge = bridge("members");
+    let (one, other) = (agent(&bridge, "a", "1-2"), agent(&bridge, "b", "3-4"));
+    let (first, third) = (join(&one, 1).unwrap(), join(&other, 3).unwrap());
+    let segment = export(&first, 7, &AccessList::everyone());
+    let import = third.connect_within(1, 1, BASE + 7, Permission::ReadWrite, DEADLINE).unwrap();
+    import.put(16, b"across").unwrap();
+    let mut seen = [0; 6];
+    import.get(16, &mut seen).unwrap();
+    assert_eq!(&seen, b"across");
+    // A span.
+    import.set_mode(BarrierMode::Explicit);
+    let opened = import.snapshot();
+    import.put_word(0, 7u64).unwrap();
+    import.close_span(opened, BarrierType::Segment).unwrap();
+    import.post(Accumulate::Yes).unwrap();
+    import.post(Accumulate::Yes).unwrap();
+    for _ in 0..2 {
+        segment.wait(Some(DEADLINE)).unwrap();
+    }
+    until("its importer is known", || segment.importer_count() == 1);
+    segment.post(Accumulate::Yes).unwrap();
+    import.wait(Some(DEADLINE)).unwrap();
+    assert_eq!(import.wait(Some(Duration::from_millis(1))).unwrap_err().code(), Code::Timeout);
+    segment.unpublish().unwrap();
+    let opened = import.snapshot();
+    assert_eq!(import.close_span(opened, BarrierType::Segment).unwrap_err().code(), Code::ConnAborted);
+    until("it is told", || import.is_aborted());
+    let again = third.connect(1, 1, BASE + 7, Permission::Read).map(drop).unwrap_err();
+    assert_eq!(again.code(), Code::SegNotPublished);
 }

@@ -78,6 +78,19 @@ pub enum Event<T> {
         /// Why.
         error: Error,
     },
+    /// A node of the other host has a connection to a segment of this one.
+    Importer {
+        /// Its number.
+        number: u64,
+        /// Which segment.
+        segment: SegmentName,
+        /// The importing node.
+        node: u32,
+        /// The importing process, as its agent says.
+        pid: u32,
+    },
+    /// One of these is over.
+    ImporterGone(u64),
     /// Signals came, by a connection that stands.
     Signalled {
         /// Whose.
@@ -114,6 +127,8 @@ struct Dealings<T> {
     lanes: BTreeMap<u32, Lane>,
     /// Connections that can be signalled by, with their lanes.
     ends: BTreeMap<(At, u64), u32>,
+    /// Who of the other host asked for what.
+    importers: BTreeMap<u64, (SegmentName, u32, u32)>,
 }
 
 /// The signals of a lane, one connection after the other.
@@ -205,8 +220,8 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 let seals = Seals::new(self.seed.fresh().word());
                 self.grants.insert(self.lives, Grants::new(&terms, hello.window, seals));
                 let (mirror, asks) = (Mirror::new(self.most), Asks::new(terms));
-                let (lanes, ends) = (BTreeMap::new(), BTreeMap::new());
-                self.now = Some(Dealings { life: self.lives, mirror, asks, lanes, ends });
+                let (lanes, ends, importers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+                self.now = Some(Dealings { life: self.lives, mirror, asks, lanes, ends, importers });
                 self.events.push_back(Event::Met(hello, terms));
                 return Ok(());
             }
@@ -220,10 +235,11 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
             }
             News::Said(message) => message,
         };
-        let Some(Dealings { life, mirror, asks, ends, .. }) = &mut self.now else { return Ok(()) };
+        let Some(Dealings { life, mirror, asks, ends, importers, .. }) = &mut self.now else { return Ok(()) };
         let life = *life;
         match message {
-            Message::Connect { number, segment, version, node, permission, .. } => {
+            Message::Connect { number, segment, version, node, pid, permission } => {
+                importers.insert(number, (segment, node, pid));
                 let grants = self.grants.get_mut(&life);
                 let deeds = match estate.admits(segment, version, node, permission) {
                     Ok(length) => {
@@ -240,6 +256,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
             Message::Disconnect { number } => {
                 // All that it has signalled is there.
                 self.close_end(At::Export, number);
+                self.importer_gone(number);
                 let deeds = self.grants.get_mut(&life).map(|grants| grants.disconnect(number)).transpose()?;
                 self.carry_out(estate, life, deeds.unwrap_or_default());
             }
@@ -274,6 +291,8 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
     /// The other host is gone.
     fn end(&mut self, estate: &dyn Estate, why: &str) {
         self.take_signals();
+        let importers: Vec<u64> = self.now.iter().flat_map(|now| now.importers.keys().copied()).collect();
+        importers.into_iter().for_each(|number| self.importer_gone(number));
         let Some(now) = self.now.take() else { return };
         let deeds = self.grants.get_mut(&now.life).map(Grants::end).unwrap_or_default();
         self.outbox = Outbox::default();
@@ -310,6 +329,9 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 Deed::Say(message) => {
                     if let (Message::Granted { number, grant }, Some(now)) = (&message, &mut self.now) {
                         now.ends.insert((At::Export, *number), grant.lane);
+                        if let Some(&(segment, node, pid)) = now.importers.get(number) {
+                            self.events.push_back(Event::Importer { number: *number, segment, node, pid });
+                        }
                     }
                     self.outbox.say(message);
                 }
@@ -429,6 +451,12 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         let counts = now.lanes.entry(lane).or_insert_with(Lane::new).incoming.take(word);
         if stands(&self.grants, now.life, end, number) && counts != Counts::default() {
             self.events.push_back(Event::Signalled { end, number, counts });
+        }
+    }
+
+    fn importer_gone(&mut self, number: u64) {
+        if self.now.as_mut().and_then(|now| now.importers.remove(&number)).is_some() {
+            self.events.push_back(Event::ImporterGone(number));
         }
     }
 

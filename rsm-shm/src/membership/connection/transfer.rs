@@ -84,7 +84,7 @@ impl Connection {
             Direction::Put => gate::Call::Put,
             Direction::Get => gate::Call::Get,
         });
-        Ok(diverted.way())
+        Ok(diverted.way(place))
     }
 
     /// What keeps an entry of a vector put, found right, from being stored: an import that is not plain may stop there.

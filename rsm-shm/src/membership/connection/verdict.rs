@@ -3,6 +3,7 @@
 
 use super::Connection;
 use crate::membership::flags::Flags;
+use crate::membership::way::{Diverted, Posted};
 use crate::memory::fence;
 use rsm_core::generation::{EndCause, Generation};
 use rsm_core::lens::gate;
@@ -90,7 +91,15 @@ impl Connection {
     /// The verdict of a transfer that has gone its way, whichever that was.
     pub(super) fn judge_settled(&self, opened: Snapshot) -> Result<()> {
         closing();
-        opened.judge_settled(self.true_generation(), self.link_word(), || {})
+        match self.diverted.as_ref().and_then(Diverted::posted) {
+            Some(posted) => self.judge_posted(opened, posted),
+            None => opened.judge_settled(self.true_generation(), self.link_word(), || {}),
+        }
+    }
+
+    /// The verdict of another host's seal.
+    fn judge_posted(&self, opened: Snapshot, posted: &Posted) -> Result<()> {
+        opened.judge_posted(self.true_generation(), self.link_word(), posted.seal(), &posted.verdict())
     }
 
     /// Makes stores before it visible before stores after it.
@@ -151,6 +160,9 @@ extern "C" fn judge_again(connection: &Connection, link: u64, number: i32, kind:
     let Some(way) = &connection.diverted else { return number };
     connection.called(gate::Call::Close);
     let opened = connection.opened_with(LinkWord::from_word(link));
+    if let Some(posted) = way.posted() {
+        return connection.judge_posted(opened, posted).map_or_else(|error| error.code().number(), |()| 0);
+    }
     let mut whole = true;
     let settle = || whole = way.close(kind, || connection.is_aborted(), &|how| connection.disturb(how));
     match opened.judge_settled(connection.true_generation(), connection.link_word(), settle) {
