@@ -179,6 +179,19 @@ impl ClusterBuilder {
         self
     }
 
+    /// Has only these nodes on this host; the others are on the host at the other end of the [bridge](Self::bridge), whose
+    /// agent is started with them and the same number of nodes.
+    pub fn here(mut self, nodes: impl IntoIterator<Item = u32>) -> Self {
+        self.config.here = Some(nodes.into_iter().collect());
+        self
+    }
+
+    /// Reaches the nodes of another host over a bridge: `local:NAME` joins two agents of one machine.
+    pub fn bridge(mut self, device: &str) -> Self {
+        self.config.bridge = Some(device.to_owned());
+        self
+    }
+
     /// Starts the cluster, which serves when this returns.
     ///
     /// # Errors

@@ -86,6 +86,10 @@ pub struct NewCluster {
     pub links: Vec<CutLink>,
     /// What it is seen through.
     pub lens: Option<Lens>,
+    /// Nodes of this host, where the others are on another one.
+    pub here: Option<Vec<u32>>,
+    /// The bridge to that.
+    pub bridge: Option<String>,
 }
 
 impl Plan {

@@ -96,6 +96,12 @@ pub(crate) struct ClusterArgs {
     /// Controllers that reach every node, instead of shm0 alone: shm0,shm1. loopback is always there too
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) controllers: Vec<String>,
+    /// Nodes of this host, such as 1-2; the others are on the host at the other end of the bridge
+    #[arg(long, value_name = "NODES", requires = "bridge")]
+    pub(crate) here: Option<String>,
+    /// Bridge to the other host: local:NAME joins two agents of one machine
+    #[arg(long, value_name = "DEVICE", requires = "here")]
+    pub(crate) bridge: Option<String>,
     /// Read nodes, programs and the rest from this TOML file; see docs/cluster-file.md
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,

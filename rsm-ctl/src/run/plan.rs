@@ -7,6 +7,8 @@ use rsm_run::program::Program;
 use rsm_run::task::{self, Common, Part};
 use rsm_run::verbosity::Verbosity;
 
+use std::collections::BTreeSet;
+
 use super::args::{ClusterArgs, OnTimeout, ProgramArgs, RunArgs, UpArgs};
 use super::example;
 use super::file::{self, Description, Reader};
@@ -28,6 +30,7 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> R
         junit_name,
         example,
     } = args;
+    let across = Across::of(&cluster);
     let mut file = described(cluster, Reader::Run)?;
     let input = stdin.or(file.stdin);
     let example = match example {
@@ -46,7 +49,7 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> R
         return Err(Failure::usage("--on-timeout needs a --timeout"));
     }
     file.junit_name = junit_name.or(file.junit_name);
-    let plan = laid_out(file, programs, verbosity, options)?;
+    let plan = laid_out(file, across, programs, verbosity, options)?;
     if plan.tasks.is_empty() {
         let text = "there is no program to run: name one after --, or in a [[program]] of the file";
         return Err(Failure::usage(text));
@@ -66,8 +69,32 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> R
 /// The plan of `up`.
 pub(crate) fn of_up(args: UpArgs, verbosity: Verbosity, options: Options) -> Result<Plan, Failure> {
     let UpArgs { cluster, programs, foreground: _ } = args;
+    let across = Across::of(&cluster);
     let file = described(cluster, Reader::Up)?;
-    Ok(Plan { tag_output: true, keep_going: true, stays: true, ..laid_out(file, programs, verbosity, options)? })
+    Ok(Plan {
+        tag_output: true,
+        keep_going: true,
+        stays: true,
+        ..laid_out(file, across, programs, verbosity, options)?
+    })
+}
+
+/// Which nodes are on this host, and how the others are reached.
+struct Across {
+    nodes: Option<String>,
+    bridge: Option<String>,
+}
+
+impl Across {
+    fn of(args: &ClusterArgs) -> Across {
+        Across { nodes: args.here.clone(), bridge: args.bridge.clone() }
+    }
+
+    fn here(&self, nodes: u32) -> Result<Option<Vec<u32>>, Failure> {
+        let Some(text) = &self.nodes else { return Ok(None) };
+        let set = NodeSet::parse(text).and_then(|set| set.resolve(nodes, &BTreeSet::new()));
+        set.map(Some).map_err(|text| Failure::usage(format!("--here: {text}")))
+    }
 }
 
 /// The cluster: what its file says, or nothing more than its size.
@@ -88,7 +115,13 @@ fn described(args: ClusterArgs, reader: Reader) -> Result<Description, Failure> 
 }
 
 /// The programs of a file and those that the words of a command line name, laid out.
-fn laid_out(file: Description, programs: ProgramArgs, verbosity: Verbosity, options: Options) -> Result<Plan, Failure> {
+fn laid_out(
+    file: Description,
+    across: Across,
+    programs: ProgramArgs,
+    verbosity: Verbosity,
+    options: Options,
+) -> Result<Plan, Failure> {
     let mut parts = file.parts;
     if !programs.words.is_empty() {
         for (nodes, words) in words::split(programs.nodes, programs.words)? {
@@ -96,13 +129,16 @@ fn laid_out(file: Description, programs: ProgramArgs, verbosity: Verbosity, opti
         }
     }
     let above = Common { environment: programs.env, directory: programs.cwd, pin: programs.pin };
-    let tasks = task::lay_out(file.nodes, parts, &file.common, &above)?;
+    let mut tasks = task::lay_out(file.nodes, parts, &file.common, &above)?;
+    let here = across.here(file.nodes)?;
+    tasks.retain(|task| here.as_ref().is_none_or(|here| here.contains(&task.node)));
     let lens = file.lens.lens();
     if let Some(lens) = lens.filter(|_| verbosity > Verbosity::Quiet) {
         eprint!("{}", lens::notice(&lens));
     }
     let Description { nodes, name, controllers, links, .. } = file;
-    let cluster = NewCluster { nodes, name, controllers, links, lens };
+    let bridge = across.bridge;
+    let cluster = NewCluster { nodes, name, controllers, links, lens, here, bridge };
     Ok(Plan {
         grace: programs.grace.or(file.grace).unwrap_or(GRACE),
         log_dir: programs.log_dir.or(file.log_dir),

@@ -259,7 +259,7 @@ impl Agent {
     }
 
     /// Takes what was posted here for waiters of the other host, and posts it there.
-    fn relay(&mut self) {
+    pub(super) fn relay(&mut self) {
         if !self.relays() {
             return;
         }

@@ -263,7 +263,12 @@ impl Agent {
             return;
         }
         let (importer, exporter, bell) = (connection.importer, connection.exporter, connection.bell);
-        if connection.segment.is_some() {
+        let (is_across, is_alive) = (connection.across.is_some(), connection.segment.is_some());
+        if is_across {
+            // What was signalled until now is on its way.
+            self.relay();
+        }
+        if is_alive {
             // Cut first: the exporter that misses it in the chain finds out why.
             self.writer().abort_connection(row, cause);
             self.unlink(row);

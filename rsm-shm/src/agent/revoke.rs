@@ -146,6 +146,8 @@ impl Agent {
     /// Step 2 for some connections; returns the members that hold them, which must be told to look.
     pub(super) fn cut_connections(&mut self, rows: &[u32], cause: EndCause) -> BTreeSet<u64> {
         let mut holders = BTreeSet::new();
+        // What was signalled until now is on its way.
+        self.relay();
         for &row in rows {
             // The generation first: who finds the bell aborted finds the connection cut.
             self.writer().abort_connection(row, cause);
