@@ -5,6 +5,7 @@
 //! and whoever waits for a publication, finds them where all others are.
 
 use super::Agent;
+use super::books::chores::{Chore, Owner as Turn};
 use super::books::connection::Connection;
 use super::books::memory::Memory;
 use super::books::request::{Given, Owed, Undo};
@@ -193,6 +194,7 @@ impl Agent {
                     }
                 }
                 Event::Signalled { end, number, counts } => self.signalled_across(end, number, counts),
+                Event::Looked(party) => self.books.chores.add(Turn::Party(party), Chore::Again(party)),
                 Event::LinkSet { from, to, change } => tracing::info!(from, to, ?change, "a link was changed there"),
                 Event::Free(segment) => self.books.withdrawals.look_at(segment.row, Some(Instant::now())),
             }
@@ -223,6 +225,15 @@ impl Agent {
         self.with_across(|host, _| host.ask(wish, by)).ok_or_else(gone)??;
         self.owe(party, number);
         Ok(())
+    }
+
+    /// Has a connect heard again that was refused by what is known of another host: what is there now may be more, which its
+    /// asker may have been told by others. `false` where that is not so.
+    pub(super) fn look_first(&mut self, party: u64, node: u32) -> bool {
+        node >= 1
+            && node <= self.node_count
+            && !self.here.has(node)
+            && self.with_across(|host, _| host.look(party)).unwrap_or(false)
     }
 
     /// What the asker is given.

@@ -73,15 +73,22 @@ impl Agent {
             Ask::Leave => self.end_membership(party, Ending::Left),
             ask => {
                 let takes = matches!(ask, Ask::Create { .. } | Ask::Connect { .. });
+                let far = if let Ask::Connect { node, .. } = ask { Some(node) } else { None };
                 let outcome = self.carry_out(party, request.number, ask);
                 crash_point!(AgentCarriedOut);
-                match (outcome, self.books.departing.last()) {
+                match (outcome, self.books.departing.last().copied()) {
                     // A chore answers.
                     (None, _) => {}
-                    (Some(Err(error)), Some(&behind))
+                    (Some(Err(error)), Some(behind))
                         if takes && !again && error.code() == Code::InsufficientResources =>
                     {
                         self.put_off(party, request.number, PutOff { packet, behind });
+                    }
+                    (Some(Err(_)), _) if !again && far.is_some_and(|node| self.look_first(party, node)) => {
+                        self.owe(party, request.number);
+                        if let Some(member) = self.books.members.get_mut(&party) {
+                            member.put_off = Some(PutOff { packet, behind: u64::MAX });
+                        }
                     }
                     (Some(outcome), _) => self.reply(party, request.number, outcome),
                 }

@@ -91,6 +91,8 @@ pub enum Event<T> {
     },
     /// One of these is over.
     ImporterGone(u64),
+    /// The other host has told all that there was when it was [asked](FarHost::look), by whoever has this number; or it is gone.
+    Looked(u64),
     /// Signals came, by a connection that stands.
     Signalled {
         /// Whose.
@@ -129,6 +131,9 @@ struct Dealings<T> {
     ends: BTreeMap<(At, u64), u32>,
     /// Who of the other host asked for what.
     importers: BTreeMap<u64, (SegmentName, u32, u32)>,
+    /// Who waits until all state is told, by number.
+    looks: BTreeMap<u64, u64>,
+    next_look: u64,
 }
 
 /// The signals of a lane, one connection after the other.
@@ -221,7 +226,16 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 self.grants.insert(self.lives, Grants::new(&terms, hello.window, seals));
                 let (mirror, asks) = (Mirror::new(self.most), Asks::new(terms));
                 let (lanes, ends, importers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-                self.now = Some(Dealings { life: self.lives, mirror, asks, lanes, ends, importers });
+                self.now = Some(Dealings {
+                    life: self.lives,
+                    mirror,
+                    asks,
+                    lanes,
+                    ends,
+                    importers,
+                    looks: BTreeMap::new(),
+                    next_look: 0,
+                });
                 self.events.push_back(Event::Met(hello, terms));
                 return Ok(());
             }
@@ -235,7 +249,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
             }
             News::Said(message) => message,
         };
-        let Some(Dealings { life, mirror, asks, ends, importers, .. }) = &mut self.now else { return Ok(()) };
+        let Some(Dealings { life, mirror, asks, ends, importers, looks, .. }) = &mut self.now else { return Ok(()) };
         let life = *life;
         match message {
             Message::Connect { number, segment, version, node, pid, permission } => {
@@ -271,6 +285,12 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 }
                 None => {}
             },
+            Message::Look { number } => self.outbox.say(Message::Looked { number }),
+            Message::Looked { number } => {
+                let unknown =
+                    || Error::with(Code::BadArgsErrors, "the other host answered a look that nobody asked for");
+                self.events.push_back(Event::Looked(looks.remove(&number).ok_or_else(unknown)?));
+            }
             Message::LinkSet { from, to, change } => self.events.push_back(Event::LinkSet { from, to, change }),
             state => {
                 if let Some(change) = mirror.hear(&state)? {
@@ -301,6 +321,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         if !numbers.is_empty() {
             self.events.push_back(Event::Cut(numbers));
         }
+        self.events.extend(now.looks.into_values().map(Event::Looked));
         self.events.extend(now.asks.close(why).into_iter().map(|(by, error)| Event::Refused { by, error }));
         self.events.push_back(Event::Ended(why.to_owned()));
     }
@@ -406,6 +427,16 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         let (number, message) = now.asks.ask(wish, by);
         self.outbox.say(message);
         Ok(number)
+    }
+
+    /// Whoever has this number wants to know what the other host has *now*; told by [`Event::Looked`]. `false` when it is not
+    /// there.
+    pub fn look(&mut self, by: u64) -> bool {
+        let Some(now) = &mut self.now else { return false };
+        now.next_look += 1;
+        now.looks.insert(now.next_look, by);
+        self.outbox.say(Message::Look { number: now.next_look });
+        true
     }
 
     /// Who asked does not wait any more.
