@@ -8,6 +8,7 @@ use crate::{Geometry, Node, Result};
 use rsm_core::message::Claim;
 use rsm_core::registry::no_such_node;
 use rsm_shm::address::{environment, random_secret, secret_to_text};
+use rsm_shm::agent::config::Bridge;
 use rsm_shm::agent::{AgentHandle, Config};
 use rsm_shm::membership::Membership;
 use std::collections::BTreeMap;
@@ -189,6 +190,20 @@ impl ClusterBuilder {
     /// [`crate::lens`].
     pub fn lens(mut self, lens: Lens) -> Self {
         self.config.lens = Some(lens);
+        self
+    }
+
+    /// Has only these nodes on this host; the others are on the host at the other end of the [bridge](Self::bridge), whose
+    /// agent is started with them and the same number of nodes.
+    pub fn here(mut self, nodes: impl IntoIterator<Item = u32>) -> Self {
+        self.config.here = Some(nodes.into_iter().collect());
+        self
+    }
+
+    /// Reaches the nodes of another host through a controller, one of the cluster's or one more such as `ntb0`, over a device:
+    /// `local:NAME` joins two agents of one machine. The controller reaches the nodes of this host too.
+    pub fn bridge(mut self, controller: &str, device: &str) -> Self {
+        self.config.bridge = Some(Bridge { controller: controller.to_owned(), device: device.to_owned() });
         self
     }
 

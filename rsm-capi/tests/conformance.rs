@@ -312,6 +312,15 @@ impl Case {
             command.uid(user).gid(user);
         }
         let nodes = if self.context == "nodes" { 2 } else { 1 };
+        // Each node on a host of its own, which is an agent here.
+        if nodes == 2 && self.lens.is_none() && std::env::var_os("RSM_HOSTS").is_some_and(|hosts| hosts == "2") {
+            let bridge = format!("local:conformance-{}-{}", std::process::id(), self.assertion.number);
+            let host = |node: u32| rsm::Cluster::builder(2).here([node]).bridge("shm0", &bridge).start();
+            let (one, other) = (host(1)?, host(2)?);
+            command.envs(one.environment(1)?);
+            command.envs(other.environment(2)?.into_iter().map(|(name, value)| (format!("PEER_{name}"), value)));
+            return verdict(&run(&mut command)?);
+        }
         // Lives until the program has ended. One that is plain and of one node is the program's own.
         let _cluster = if nodes == 2 || self.lens.is_some() {
             let builder = rsm::Cluster::builder(nodes);

@@ -16,6 +16,13 @@ pub enum WindowKind {
     Coherent,
     /// The same memory through the cluster's [lens](crate::lens): stores are late.
     Lensed,
+    /// Memory of another host: stores are posted, and a load of the grant's [seal](crate::peer::seal) says whether they came.
+    Posted {
+        /// Slot of the seal.
+        slot: u32,
+        /// Its word.
+        seal: u64,
+    },
 }
 
 /// An interconnect, as the agent uses it. Every operation returns at once.

@@ -16,7 +16,7 @@ use crate::tally::Tally;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Version of the protocol; an agent refuses another one.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 /// Longest packet in either direction.
 pub const MAX_MESSAGE: usize = 4096;
 /// Most connections one [`Ask::Inherit`] may name.
@@ -359,7 +359,8 @@ pub enum Answer {
         /// Where to go on, unless this was all.
         next: Option<u64>,
     },
-    /// A connection. Descriptors: the segment's memory, the exporting node's bells unless the asker has them.
+    /// A connection. Descriptors: the segment's memory, the exporting node's bells unless the asker has them, and for a
+    /// posted window the seals of the other host.
     Connected(Connected),
     /// What a steering request did.
     Affected {

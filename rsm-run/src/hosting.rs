@@ -59,6 +59,12 @@ pub(crate) fn host(new: &NewCluster, plan: &Plan) -> Result<Hosting<'static>, Fa
     if let Some(lens) = new.lens {
         builder = builder.lens(lens);
     }
+    if let Some(here) = &new.here {
+        builder = builder.here(here.iter().copied());
+    }
+    if let Some(bridge) = &new.bridge {
+        builder = builder.bridge(&bridge.controller, &bridge.device);
+    }
     let cluster = builder.start()?;
     if !new.links.is_empty() {
         let steering = cluster.steering()?;

@@ -47,6 +47,8 @@ pub struct NodeInfo {
     pub exported_bytes: u64,
     /// Number of times that the node came into being: 0 before its first process joined.
     pub incarnation: u64,
+    /// The host that it is on, from 1, where the cluster has two; 0 where it has one.
+    pub host: u32,
 }
 
 /// A process of a node.

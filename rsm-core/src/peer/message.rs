@@ -141,6 +141,16 @@ pub enum Message {
         /// What was done.
         change: LinkChange,
     },
+    /// Tells all state that changed until now, and then says so: what the sender knows may be older than what its asker does.
+    Look {
+        /// Repeated in the answer.
+        number: u64,
+    },
+    /// All state that had changed when `Look` came was told before.
+    Looked {
+        /// Of the question.
+        number: u64,
+    },
     /// The sender closes the link.
     Closed {
         /// Why, for people.
@@ -294,6 +304,7 @@ impl Message {
             }
             // What is right of these follows from what was asked.
             Message::Granted { .. } | Message::Refused { .. } | Message::Disconnect { .. } => Ok(()),
+            Message::Look { .. } | Message::Looked { .. } => Ok(()),
             Message::Withdrawn { .. } | Message::Synced | Message::Closed { .. } => Ok(()),
         }
     }

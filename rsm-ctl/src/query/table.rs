@@ -211,6 +211,7 @@ shm0        10    11  active  12
             imports: 0,
             exported_bytes: 0,
             incarnation: 0,
+            host: 0,
         };
         let text = render(&Rows::Nodes(vec![node]));
         assert_eq!(text.lines().nth(1), Some("3     no      0          -    -    0        0      0"));

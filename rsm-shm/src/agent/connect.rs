@@ -12,21 +12,33 @@ use rsm_core::crash_point;
 use rsm_core::driver::{Driver, WindowKind};
 use rsm_core::generation::{EndCause, Generation};
 use rsm_core::message::{Answer, Connected, ConnectionName, MAX_INHERIT, SegmentName};
+use rsm_core::peer::asks::Wish;
 use rsm_core::registry::{Absence, ControllerKind, Found, NewConnection};
 use rsm_core::{Code, Error, Result};
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+
+/// How the memory of a connection is reached.
+pub(super) struct Grants {
+    pub(super) window: WindowKind,
+    /// Of another host, with its seals, the number of the connection there, and where in it the segment begins.
+    pub(super) memory: Option<OwnedFd>,
+    pub(super) seals: Option<OwnedFd>,
+    pub(super) across: Option<u64>,
+    pub(super) offset: u64,
+}
 
 impl Agent {
-    /// Connects, with the checks in the order of reference 1.12.
+    /// Connects, with the checks in the order of reference 1.12. `None`: the other host is asked first.
     pub(super) fn connect(
         &mut self,
-        party: u64,
+        (party, number): (u64, u64),
         controller: u32,
         node: u32,
         id: u32,
         permission: Permission,
         has_bells: bool,
-    ) -> Result<Given> {
+    ) -> Result<Option<Given>> {
         let importer = self.books.node_of(party)?;
         let kind = self.controller_kind(controller)?;
         if kind == ControllerKind::Loopback && node != importer {
@@ -65,7 +77,15 @@ impl Agent {
                 ),
             ));
         }
-        self.grant(party, controller, importer, row, permission, has_bells)
+        if let Some(far) = segment.far {
+            let (version, length, pid) = (segment.publication.1, segment.length, member.pid);
+            let wish = Wish { segment: far, version, length, node: importer, pid, permission };
+            let mirror = SegmentName { row, incarnation: segment.incarnation };
+            self.ask_across((party, number), &wish, mirror, controller, has_bells)?;
+            return Ok(None);
+        }
+        let way = Grants { window: self.window_kind(controller), memory: None, seals: None, across: None, offset: 0 };
+        self.grant(party, controller, importer, row, permission, has_bells, way).map(Some)
     }
 
     /// Whether imports of `importer` from `node` are possible now. A node of the cluster that is not there publishes
@@ -76,11 +96,20 @@ impl Agent {
         let closing = self.books.closing.contains(&(controller, importer, node)).then_some(Absence::NoLink);
         match closing.or(absence) {
             None => Ok(()),
-            Some(absence) => Err(absence.error(&self.controller_name(controller), importer, node)),
+            Some(absence) => {
+                let error = absence.error(&self.controller_name(controller), importer, node);
+                let other = self.controller_across().filter(|_| absence == Absence::NoPath);
+                Err(match other.map(|other| self.controller_name(other)) {
+                    Some(other) => Error::with(error.code(), format!("{}; {other} has one", error.detail())),
+                    None => error,
+                })
+            }
         }
     }
 
-    fn grant(
+    /// Gives a connection; its memory by a description of its own, unless that came along.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn grant(
         &mut self,
         party: u64,
         controller: u32,
@@ -88,6 +117,7 @@ impl Agent {
         segment_row: u32,
         permission: Permission,
         has_bells: bool,
+        way: Grants,
     ) -> Result<Given> {
         let segment = &self.books.segments[&segment_row];
         let (exporter, length) = (segment.node, segment.length);
@@ -95,11 +125,15 @@ impl Agent {
         let mut descriptors = Vec::new();
         // Without any permission there is nothing to reach (D-27).
         if permission != Permission::None {
-            descriptors.push(self.driver.grant(segment.memory().object(), permission)?);
+            descriptors.push(match way.memory {
+                Some(memory) => memory,
+                None => self.driver.grant(segment.memory().object(), permission)?,
+            });
         }
         if !has_bells {
             descriptors.push(duplicate(self.bells_of(exporter)?.object())?);
         }
+        descriptors.extend(way.seals);
         crash_point!(AgentGranted);
         let pid = self.books.members.get(&party).map(|m| m.pid).ok_or(Error::new(Code::InternalError))?;
         let (row, bell, epoch) = self.take_connection(importer, exporter)?;
@@ -125,7 +159,8 @@ impl Agent {
         let generation = Generation::live(serial).word();
         let holders = BTreeSet::from([party]);
         let segment = Some(segment_row);
-        let connection = Connection { generation, segment, controller, importer, exporter, bell, holders };
+        let across = way.across;
+        let connection = Connection { generation, segment, controller, importer, exporter, bell, across, holders };
         self.books.connections.insert(row, connection);
         self.books.nodes[importer as usize].imports.insert(row);
         if let Some(member) = self.books.members.get_mut(&party) {
@@ -133,9 +168,9 @@ impl Agent {
         }
         let connected = Connected {
             connection: ConnectionName { row, generation },
-            window: self.window_kind(controller),
+            window: way.window,
             length,
-            data_offset: 0,
+            data_offset: way.offset,
             export_bell,
             export_epoch,
             import_bell: bell,
@@ -149,6 +184,29 @@ impl Agent {
             Ok(ControllerKind::Shared) => self.window,
             _ => WindowKind::Coherent,
         }
+    }
+
+    /// A node of the other host has a connection: a row, with a bell, that nobody here holds.
+    pub(super) fn connect_from_across(&mut self, number: u64, importer: u32, pid: u32, row: u32) -> Result<()> {
+        let segment = self.books.segments.get(&row).ok_or(Error::new(Code::SegNotPublished))?;
+        let (exporter, suspended) = (segment.node, segment.rebinding);
+        let (connection_row, bell, epoch) = self.take_connection(importer, exporter)?;
+        let serial = self.books.take_serial();
+        let controller = self.controller_across().ok_or(Error::new(Code::InternalError))?;
+        let permission = 0;
+        let new = NewConnection { serial, segment: row, bell, epoch, importer, pid, controller, permission, suspended };
+        self.writer().link_connection(connection_row, &new);
+        self.attended.insert(row);
+        if let Some(segment) = self.books.segments.get_mut(&row) {
+            segment.granted = true;
+            segment.connections.insert(serial, connection_row);
+        }
+        let (generation, segment, holders) = (Generation::live(serial).word(), Some(row), BTreeSet::new());
+        let across = Some(number);
+        let connection = Connection { generation, segment, controller, importer, exporter, bell, across, holders };
+        self.books.connections.insert(connection_row, connection);
+        self.books.nodes[importer as usize].imports.insert(connection_row);
+        Ok(())
     }
 
     /// Takes a row for a connection of node `importer`, and a bell of node `exporter`.
@@ -212,12 +270,20 @@ impl Agent {
             return;
         }
         let (importer, exporter, bell) = (connection.importer, connection.exporter, connection.bell);
-        if connection.segment.is_some() {
+        let (is_across, is_alive) = (connection.across.is_some(), connection.segment.is_some());
+        if is_across {
+            // What was signalled until now is on its way.
+            self.relay();
+        }
+        if is_alive {
             // Cut first: the exporter that misses it in the chain finds out why.
             self.writer().abort_connection(row, cause);
             self.unlink(row);
         }
-        self.books.connections.remove(&row);
+        let across = self.books.connections.remove(&row).and_then(|connection| connection.across);
+        if let Some(number) = across.filter(|_| self.here.has(importer)) {
+            self.give_back_across(number);
+        }
         self.books.nodes[importer as usize].imports.remove(&row);
         crash_point!(AgentUnlinked);
         self.writer().remove_connection(row);

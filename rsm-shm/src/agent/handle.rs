@@ -1,6 +1,7 @@
 //! Starting and stopping an agent.
 
 use super::Agent;
+use super::across::Across;
 use super::books::Books;
 use super::books::held::{Held, HeldSegment};
 use super::books::limits::{Limits, total_memory};
@@ -27,6 +28,7 @@ use rsm_core::lens::inject::Injected;
 use rsm_core::lens::log::Delivered;
 use rsm_core::lens::record::RecordRow;
 use rsm_core::message::Secret;
+use rsm_core::peer::nodes::Nodes;
 use rsm_core::registry::{ControllerKind, Layout, Writer};
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll;
@@ -294,9 +296,21 @@ impl Agent {
             Writer::open(map.registry(), config.geometry, &config.name, config.node_count, who, config.lens.as_ref());
         let segments = limits.max_segments().min(config.geometry.segments.into());
         let numbers = (total_memory(), segments, config.geometry.connections.into());
-        writer.add_controller(0, "loopback", ControllerKind::Loopback, numbers);
-        for (index, name) in (1..).zip(&config.controllers) {
-            writer.add_controller(index, name, ControllerKind::Shared, numbers);
+        writer.add_controller(0, "loopback", ControllerKind::Loopback, numbers, |_, _| true);
+        let here = config.here.unwrap_or(Nodes::up_to(config.node_count));
+        let bridge = config.bridge_controller();
+        for (index, name) in (1..).zip(&config.all_controllers()) {
+            // Which nodes of the other host reach each other is that one's business.
+            let joins = |from, to| {
+                let near = [from, to].map(|node| here.has(node));
+                near == [true, true] || near != [false, false] && bridge == Some(index)
+            };
+            writer.add_controller(index, name, ControllerKind::Shared, numbers, joins);
+        }
+        if bridge.is_some() {
+            // The host with the lowest node is the first.
+            let host = |node| if here.has(node) == here.has(1) { 1 } else { 2 };
+            (1..=config.node_count).for_each(|node| writer.set_host(node, host(node)));
         }
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| from_errno(e, "cannot create an epoll"))?;
         let agent = Agent {
@@ -318,6 +332,8 @@ impl Agent {
             } else {
                 WindowKind::Coherent
             },
+            here,
+            across: Across::open(config)?,
             faults: config.lens.map_or(Faults::NONE, |lens| lens.faults),
             gate: config.lens.and_then(|lens| lens.gate),
             parts: config.lens.map_or_else(Parts::default, |lens| Parts::of(&lens)),
@@ -333,6 +349,9 @@ impl Agent {
         };
         agent.watch(&agent.listener, Token::Listener, epoll::EventFlags::IN)?;
         agent.watch(stopped, Token::Stop, epoll::EventFlags::IN)?;
+        if let Some(across) = &agent.across {
+            agent.watch(across.events(), Token::Bridge, epoll::EventFlags::IN)?;
+        }
         crash_point!(AgentBound);
         Ok(agent)
     }

@@ -46,6 +46,7 @@ impl Agent {
         if self.writer().set_processes(node, processes, first) {
             self.something_reachable(node);
         }
+        self.tell_of_node(node);
     }
 
     /// Wakes those who wait for something of a node to become reachable.

@@ -73,15 +73,22 @@ impl Agent {
             Ask::Leave => self.end_membership(party, Ending::Left),
             ask => {
                 let takes = matches!(ask, Ask::Create { .. } | Ask::Connect { .. });
+                let far = if let Ask::Connect { node, .. } = ask { Some(node) } else { None };
                 let outcome = self.carry_out(party, request.number, ask);
                 crash_point!(AgentCarriedOut);
-                match (outcome, self.books.departing.last()) {
+                match (outcome, self.books.departing.last().copied()) {
                     // A chore answers.
                     (None, _) => {}
-                    (Some(Err(error)), Some(&behind))
+                    (Some(Err(error)), Some(behind))
                         if takes && !again && error.code() == Code::InsufficientResources =>
                     {
                         self.put_off(party, request.number, PutOff { packet, behind });
+                    }
+                    (Some(Err(_)), _) if !again && far.is_some_and(|node| self.look_first(party, node)) => {
+                        self.owe(party, request.number);
+                        if let Some(member) = self.books.members.get_mut(&party) {
+                            member.put_off = Some(PutOff { packet, behind: u64::MAX });
+                        }
                     }
                     (Some(outcome), _) => self.reply(party, request.number, outcome),
                 }
@@ -139,6 +146,16 @@ impl Agent {
                 self.steer(party, number, &ask).map(alone).transpose()
             }
             Ask::Disturb { connection, how } => self.disturb((party, number), connection, how).map(alone).transpose(),
+            Ask::Connect { controller, node, id, permission, has_bells } => {
+                let given = self.connect((party, number), controller, node, id, permission, has_bells);
+                given
+                    .inspect(|given| {
+                        if let Some((Answer::Connected(connected), _)) = given {
+                            undo = Undo::Connect(connected.connection.row);
+                        }
+                    })
+                    .transpose()
+            }
             ask => Some(self.carry_out_now(party, ask, &mut undo)),
         };
         if let Some(member) = self.books.members.get_mut(&party) {
@@ -173,13 +190,6 @@ impl Agent {
             }),
             Ask::Unpublish { segment } => self.unpublish(party, segment).map(|a| (a, Vec::new())),
             Ask::Destroy { segment, insist } => self.destroy(party, segment, insist).map(|a| (a, Vec::new())),
-            Ask::Connect { controller, node, id, permission, has_bells } => {
-                self.connect(party, controller, node, id, permission, has_bells).inspect(|(answer, _)| {
-                    if let Answer::Connected(connected) = answer {
-                        *undo = Undo::Connect(connected.connection.row);
-                    }
-                })
-            }
             Ask::Disconnect { connection } => self.disconnect(party, connection).map(done),
             Ask::Inherit { connections } => self.inherit(party, &connections).map(done),
             Ask::Processes { after } => Ok((Answer::Processes(self.books.processes(after)), Vec::new())),

@@ -97,7 +97,7 @@ impl Agent {
 
     /// Steps 1 to 3, for a reason that importers are told; the second and third piece by piece where there are many
     /// connections. The withdrawal that is begun next waits for their end, and for those who must let go.
-    fn cut(&mut self, row: u32, cause: EndCause) {
+    pub(super) fn cut(&mut self, row: u32, cause: EndCause) {
         if self.unlist(row) && !self.cut_some(row, cause) {
             let Some(segment) = self.books.segments.get(&row) else { return };
             let name = SegmentName { row, incarnation: segment.incarnation };
@@ -109,6 +109,7 @@ impl Agent {
     pub(super) fn unlist(&mut self, row: u32) -> bool {
         let Some(segment) = self.books.segments.get_mut(&row) else { return false };
         let Some(id) = segment.id.take() else { return false };
+        let name = SegmentName { row, incarnation: segment.incarnation };
         let (node, newer) = (segment.node, segment.newer_in_bucket.take());
         self.books.published.remove(&(node, id));
         let older = self.writer().withdraw(row, newer);
@@ -117,6 +118,7 @@ impl Agent {
         }
         self.attended.insert(row);
         crash_point!(AgentUnlisted);
+        self.withdraw_across(name);
         true
     }
 
@@ -144,6 +146,8 @@ impl Agent {
     /// Step 2 for some connections; returns the members that hold them, which must be told to look.
     pub(super) fn cut_connections(&mut self, rows: &[u32], cause: EndCause) -> BTreeSet<u64> {
         let mut holders = BTreeSet::new();
+        // What was signalled until now is on its way.
+        self.relay();
         for &row in rows {
             // The generation first: who finds the bell aborted finds the connection cut.
             self.writer().abort_connection(row, cause);

@@ -48,7 +48,7 @@ impl Agent {
             for event in events.iter().chain(&end) {
                 let token = Token::from_data(event.data);
                 // A request says itself, when it is read, whether it can change anything.
-                self.changed |= !matches!(token, Some(Token::Control(_) | Token::Listener) | None);
+                self.changed |= !matches!(token, Some(Token::Control(_) | Token::Listener | Token::Bridge) | None);
                 match token {
                     Some(Token::Stop) => {
                         crash_point!(AgentEnding);
@@ -63,11 +63,13 @@ impl Agent {
                     Some(Token::Control(party)) => self.control_ready(party, event.flags),
                     Some(Token::Events(party)) => self.events_ready(party, event.flags),
                     Some(Token::Process(party)) => self.end_membership(party, Ending::ProcessEnded),
-                    None => {}
+                    // Looked at in each pass.
+                    Some(Token::Bridge) | None => {}
                 }
             }
             let now = Instant::now();
             self.do_chores();
+            self.look_across();
             self.drop_late_strangers(now);
             self.adjust_accepting(now);
             self.tell_attendants();
@@ -103,7 +105,8 @@ impl Agent {
         let withdrawal = self.books.withdrawals.first().map(|(at, _)| at);
         // A connection is what wakes an agent whose end was not told by its socket.
         let look = (!self.accepting).then(|| Instant::now() + LOOK_AGAIN);
-        [stranger, withdrawal, self.accept_again, look].into_iter().flatten().min()
+        let across = self.across.as_ref().map(|across| across.next(self.relays()));
+        [stranger, withdrawal, self.accept_again, look, across].into_iter().flatten().min()
     }
 
     fn accept(&mut self) {

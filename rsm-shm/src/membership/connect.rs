@@ -6,6 +6,7 @@ use super::{Membership, deadline};
 use crate::guest::Guest;
 use crate::memory::inspect;
 use crate::memory::memfd;
+use crate::memory::pages::SealPages;
 use crate::memory::region::Region;
 use rsm_core::access::Permission;
 use rsm_core::crash_point;
@@ -71,6 +72,10 @@ impl Membership {
     ) -> Result<Arc<Connection>> {
         let missing = || Error::with(Code::InternalError, "the agent's answer is incomplete");
         let mut descriptors = descriptors.into_iter();
+        let seals = match connected.window {
+            WindowKind::Posted { .. } => Some(SealPages::open(descriptors.next_back().ok_or_else(missing)?)?),
+            WindowKind::Coherent | WindowKind::Lensed => None,
+        };
         let length = usize::try_from(connected.length)
             .map_err(|_| Error::with(Code::InsufficientMem, format!("a segment of {} bytes", connected.length)))?;
         let whole = if permission == Permission::None {
@@ -99,6 +104,7 @@ impl Membership {
             node,
             id,
             permission,
+            seals,
         };
         let connection = Connection::new(self, parts)?;
         crash_point!(ConnectEntered);

@@ -78,6 +78,21 @@ pub enum Event<T> {
         /// Why.
         error: Error,
     },
+    /// A node of the other host has a connection to a segment of this one.
+    Importer {
+        /// Its number.
+        number: u64,
+        /// Which segment.
+        segment: SegmentName,
+        /// The importing node.
+        node: u32,
+        /// The importing process, as its agent says.
+        pid: u32,
+    },
+    /// One of these is over.
+    ImporterGone(u64),
+    /// The other host has told all that there was when it was [asked](FarHost::look), by whoever has this number; or it is gone.
+    Looked(u64),
     /// Signals came, by a connection that stands.
     Signalled {
         /// Whose.
@@ -114,6 +129,11 @@ struct Dealings<T> {
     lanes: BTreeMap<u32, Lane>,
     /// Connections that can be signalled by, with their lanes.
     ends: BTreeMap<(At, u64), u32>,
+    /// Who of the other host asked for what.
+    importers: BTreeMap<u64, (SegmentName, u32, u32)>,
+    /// Who waits until all state is told, by number.
+    looks: BTreeMap<u64, u64>,
+    next_look: u64,
 }
 
 /// The signals of a lane, one connection after the other.
@@ -205,8 +225,17 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 let seals = Seals::new(self.seed.fresh().word());
                 self.grants.insert(self.lives, Grants::new(&terms, hello.window, seals));
                 let (mirror, asks) = (Mirror::new(self.most), Asks::new(terms));
-                let (lanes, ends) = (BTreeMap::new(), BTreeMap::new());
-                self.now = Some(Dealings { life: self.lives, mirror, asks, lanes, ends });
+                let (lanes, ends, importers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+                self.now = Some(Dealings {
+                    life: self.lives,
+                    mirror,
+                    asks,
+                    lanes,
+                    ends,
+                    importers,
+                    looks: BTreeMap::new(),
+                    next_look: 0,
+                });
                 self.events.push_back(Event::Met(hello, terms));
                 return Ok(());
             }
@@ -220,10 +249,11 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
             }
             News::Said(message) => message,
         };
-        let Some(Dealings { life, mirror, asks, ends, .. }) = &mut self.now else { return Ok(()) };
+        let Some(Dealings { life, mirror, asks, ends, importers, looks, .. }) = &mut self.now else { return Ok(()) };
         let life = *life;
         match message {
-            Message::Connect { number, segment, version, node, permission, .. } => {
+            Message::Connect { number, segment, version, node, pid, permission } => {
+                importers.insert(number, (segment, node, pid));
                 let grants = self.grants.get_mut(&life);
                 let deeds = match estate.admits(segment, version, node, permission) {
                     Ok(length) => {
@@ -240,6 +270,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
             Message::Disconnect { number } => {
                 // All that it has signalled is there.
                 self.close_end(At::Export, number);
+                self.importer_gone(number);
                 let deeds = self.grants.get_mut(&life).map(|grants| grants.disconnect(number)).transpose()?;
                 self.carry_out(estate, life, deeds.unwrap_or_default());
             }
@@ -254,6 +285,12 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 }
                 None => {}
             },
+            Message::Look { number } => self.outbox.say(Message::Looked { number }),
+            Message::Looked { number } => {
+                let unknown =
+                    || Error::with(Code::BadArgsErrors, "the other host answered a look that nobody asked for");
+                self.events.push_back(Event::Looked(looks.remove(&number).ok_or_else(unknown)?));
+            }
             Message::LinkSet { from, to, change } => self.events.push_back(Event::LinkSet { from, to, change }),
             state => {
                 if let Some(change) = mirror.hear(&state)? {
@@ -274,6 +311,8 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
     /// The other host is gone.
     fn end(&mut self, estate: &dyn Estate, why: &str) {
         self.take_signals();
+        let importers: Vec<u64> = self.now.iter().flat_map(|now| now.importers.keys().copied()).collect();
+        importers.into_iter().for_each(|number| self.importer_gone(number));
         let Some(now) = self.now.take() else { return };
         let deeds = self.grants.get_mut(&now.life).map(Grants::end).unwrap_or_default();
         self.outbox = Outbox::default();
@@ -282,6 +321,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         if !numbers.is_empty() {
             self.events.push_back(Event::Cut(numbers));
         }
+        self.events.extend(now.looks.into_values().map(Event::Looked));
         self.events.extend(now.asks.close(why).into_iter().map(|(by, error)| Event::Refused { by, error }));
         self.events.push_back(Event::Ended(why.to_owned()));
     }
@@ -310,6 +350,9 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 Deed::Say(message) => {
                     if let (Message::Granted { number, grant }, Some(now)) = (&message, &mut self.now) {
                         now.ends.insert((At::Export, *number), grant.lane);
+                        if let Some(&(segment, node, pid)) = now.importers.get(number) {
+                            self.events.push_back(Event::Importer { number: *number, segment, node, pid });
+                        }
                     }
                     self.outbox.say(message);
                 }
@@ -386,6 +429,16 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         Ok(number)
     }
 
+    /// Whoever has this number wants to know what the other host has *now*; told by [`Event::Looked`]. `false` when it is not
+    /// there.
+    pub fn look(&mut self, by: u64) -> bool {
+        let Some(now) = &mut self.now else { return false };
+        now.next_look += 1;
+        now.looks.insert(now.next_look, by);
+        self.outbox.say(Message::Look { number: now.next_look });
+        true
+    }
+
     /// Who asked does not wait any more.
     pub fn abandon(&mut self, number: u64) {
         if let Some(now) = &mut self.now {
@@ -429,6 +482,12 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         let counts = now.lanes.entry(lane).or_insert_with(Lane::new).incoming.take(word);
         if stands(&self.grants, now.life, end, number) && counts != Counts::default() {
             self.events.push_back(Event::Signalled { end, number, counts });
+        }
+    }
+
+    fn importer_gone(&mut self, number: u64) {
+        if self.now.as_mut().and_then(|now| now.importers.remove(&number)).is_some() {
+            self.events.push_back(Event::ImporterGone(number));
         }
     }
 
