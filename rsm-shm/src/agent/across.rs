@@ -15,7 +15,7 @@ use super::connect::Grants;
 use super::far::host::{At, Estate, Event, FarHost};
 use super::far::local::Local;
 use super::far::paged::{Host, Paged};
-use super::far::{Carrier, Peering};
+use super::far::{Carrier, Limits, Peering};
 use crate::address::random_secret;
 use crate::parking::Poster;
 use rsm_core::access::{AccessEntry, AccessList, Owner, Permission};
@@ -25,11 +25,13 @@ use rsm_core::generation::EndCause;
 use rsm_core::message::{Answer, SegmentName};
 use rsm_core::peer::asks::Wish;
 use rsm_core::peer::lane::Counts;
+use rsm_core::peer::life::Stage;
 use rsm_core::peer::message::{Grant, Processes, Publication};
 use rsm_core::peer::mirror::Change;
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::peer::outbox::Facts;
-use rsm_core::registry::{ControllerKind, SegmentFields};
+use rsm_core::peer::report::{MOST_TROUBLE, Report};
+use rsm_core::registry::{ControllerKind, ControllerRow, SegmentFields};
 use rsm_core::{Code, Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -60,6 +62,10 @@ pub(super) struct Across {
     rows: BTreeMap<SegmentName, u32>,
     /// Why there is nobody, as it was told last.
     trouble: Option<String>,
+    /// The device, as it was given.
+    device: String,
+    /// Name of the other agent's cluster, while it is there.
+    peer: Option<String>,
 }
 
 impl Across {
@@ -78,11 +84,39 @@ impl Across {
         let host = Host { name: config.name.clone(), node_count: config.node_count, nodes };
         let seed = random_secret()?.iter().fold(0, |seed: u64, &byte| seed.rotate_left(8) ^ u64::from(byte));
         let host = FarHost::new(Paged::new(Local::new(name)?, host)?, MOST, seed);
-        Ok(Some(Across { controller, host, rows: BTreeMap::new(), trouble: None }))
+        Ok(Some(Across { controller, host, rows: BTreeMap::new(), trouble: None, device: device.clone(), peer: None }))
     }
 
     pub(super) fn events(&self) -> BorrowedFd<'_> {
         self.host.bridge().events()
+    }
+
+    /// For people, but what the registry and the configuration say.
+    pub(super) fn report(&self) -> Report {
+        let (bridge, number) = (self.host.bridge(), |count: usize| u32::try_from(count).unwrap_or(u32::MAX));
+        let (slots, imports, exports) = self.host.between();
+        let Limits { window, granule } = bridge.limits();
+        let state = match bridge.stage() {
+            None => "closed",
+            Some(Stage::Hello) => "hello",
+            Some(Stage::Syncing) => "syncing",
+            Some(Stage::Open) => "open",
+        };
+        Report {
+            device: self.device.clone(),
+            state: state.to_owned(),
+            trouble: bridge.trouble().map(|text| text.chars().take(MOST_TROUBLE).collect()),
+            peer: self.peer.clone(),
+            lives: self.host.lives(),
+            window,
+            granule,
+            slots: number(slots),
+            mirrors: number(self.host.mirror().map_or(0, |mirror| mirror.segments().count())),
+            imports: number(imports),
+            exports: number(exports),
+            traffic: bridge.traffic(),
+            ..Report::default()
+        }
     }
 
     pub(super) fn next(&self, relays: bool) -> Instant {
@@ -166,9 +200,17 @@ impl Agent {
                 Event::Mirror(change) => self.heard_across(change),
                 Event::Ended(why) => {
                     tracing::warn!(why, "the other host is gone");
+                    if let Some(across) = &mut self.across {
+                        across.peer = None;
+                    }
                     self.forget_across();
                 }
-                Event::Met(hello, _) => tracing::info!(cluster = hello.name, "the other host is there"),
+                Event::Met(hello, _) => {
+                    tracing::info!(cluster = hello.name, "the other host is there");
+                    if let Some(across) = &mut self.across {
+                        across.peer = Some(hello.name);
+                    }
+                }
                 Event::Open => tracing::debug!("each host knows what the other has"),
                 Event::Granted { by, number, grant } => {
                     let owed = by.owed;
@@ -433,6 +475,15 @@ impl Agent {
     /// The controller that reaches the other host.
     pub(super) fn controller_across(&self) -> Option<u32> {
         self.across.as_ref().map(|across| across.controller)
+    }
+
+    /// The bridge, for people.
+    pub(super) fn bridge(&self) -> Option<Box<Report>> {
+        let (across, registry) = (self.across.as_ref()?, self.map.registry());
+        let controller = registry.controllers.get(across.controller as usize).map(ControllerRow::name);
+        let host = self.here.first().map_or(0, |node| registry.nodes[node as usize].fields().host);
+        let (controller, here) = (controller.unwrap_or_default(), self.here.bits());
+        Some(Box::new(Report { controller, here, host, ..across.report() }))
     }
 
     /// Whether a node is one of this host.

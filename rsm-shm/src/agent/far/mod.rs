@@ -24,6 +24,7 @@ use rsm_core::peer::lane::Counts;
 use rsm_core::peer::life::{End, Stage};
 use rsm_core::peer::message::{Message, Terms};
 use rsm_core::peer::outbox::{Facts, Outbox};
+use rsm_core::peer::report::Traffic;
 use rsm_core::peer::seal::Seal;
 use rsm_core::peer::{Far, Near};
 use rsm_core::sync::AtomicU64;
@@ -81,6 +82,9 @@ pub trait Peering {
 
     /// Why each does not know what the other has, for people; `None` when it does.
     fn trouble(&self) -> Option<String>;
+
+    /// What it has loaded, stored and rung so far.
+    fn traffic(&self) -> Traffic;
 
     /// Readable when there may be something to take.
     fn events(&self) -> BorrowedFd<'_>;
