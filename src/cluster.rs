@@ -4,7 +4,7 @@ use crate::lens::gate::Called;
 use crate::lens::{Delivered, Injected, Lens};
 use crate::lens::{HeldSegment, Noted};
 use crate::steer::Steering;
-use crate::{Geometry, Node, Result};
+use crate::{Code, Error, Geometry, Node, Result};
 use rsm_core::message::Claim;
 use rsm_core::registry::no_such_node;
 use rsm_shm::address::{environment, random_secret, secret_to_text};
@@ -129,6 +129,18 @@ impl Cluster {
         let membership = Membership::join(self.agent.address(), Some(self.claim(node)?))?;
         joined.insert(node, Arc::clone(&membership));
         Ok(Node::new(membership))
+    }
+
+    /// Waits until the host at the other end of the [bridge](ClusterBuilder::bridge) is there and each knows what the other has,
+    /// for at most `patience`. A cluster of one host has nothing to wait for.
+    ///
+    /// # Errors
+    /// REMOTE_NODE_UNREACHABLE, saying what is in the way.
+    pub fn await_bridge(&self, patience: Duration) -> Result<()> {
+        match self.agent.await_bridge(patience) {
+            None => Ok(()),
+            Some(why) => Err(Error::with(Code::RemoteNodeUnreachable, format!("the other host is not there: {why}"))),
+        }
     }
 
     /// The right to disturb the cluster.

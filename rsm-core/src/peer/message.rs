@@ -151,6 +151,19 @@ pub enum Message {
         /// Of the question.
         number: u64,
     },
+    /// Other contents are in place in a segment of the sender: no span that is open now is to be vouched for. Answered by
+    /// `Stepped`; until then the seals of its grants stay suspended.
+    Rebound {
+        /// Which.
+        segment: SegmentName,
+        /// Repeated in the answer.
+        number: u64,
+    },
+    /// The path words of all connections to it are others.
+    Stepped {
+        /// Of the question.
+        number: u64,
+    },
     /// The sender closes the link.
     Closed {
         /// Why, for people.
@@ -305,6 +318,7 @@ impl Message {
             // What is right of these follows from what was asked.
             Message::Granted { .. } | Message::Refused { .. } | Message::Disconnect { .. } => Ok(()),
             Message::Look { .. } | Message::Looked { .. } => Ok(()),
+            Message::Rebound { .. } | Message::Stepped { .. } => Ok(()),
             Message::Withdrawn { .. } | Message::Synced | Message::Closed { .. } => Ok(()),
         }
     }

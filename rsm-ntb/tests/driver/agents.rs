@@ -106,7 +106,7 @@ fn signals_cross_and_none_is_lost_or_doubled() {
     until("it knows", (&mut one, &mut other), |_, other| other.knows(1).then_some(()));
     other.ask(1, 0, BOTH);
     let (number, grant) = until("it is granted", (&mut one, &mut other), |_, other| other.event(granted(1)));
-    let signal = rsm_core::peer::lane::Counts { signals: 1, singles: 0 };
+    let signal = rsm_core::peer::lane::Counts { signals: 1, ..Default::default() };
     let signalled = |event: &Event<u32>| match event {
         Event::Signalled { end: At::Export, counts, .. } => Some(counts.signals),
         _ => None,

@@ -54,7 +54,8 @@ impl Estate for Land {
     fn segments(&self) -> Vec<SegmentName> {
         self.segments.keys().copied().collect()
     }
-    fn admits(&self, segment: SegmentName, version: u64, _node: u32, _permission: Permission) -> Result<u64> {
+    fn admit(&mut self, _: u64, wish: &Wish) -> Result<u64> {
+        let &Wish { segment, version, .. } = wish;
         let gone = || Error::with(Code::SegNotPublished, "there is no such publication");
         self.segments.get(&segment).filter(|(_, p)| p.version == version).map(|(_, p)| p.length).ok_or_else(gone)
     }
@@ -107,7 +108,7 @@ impl<F: PciFunction + 'static> Host<F> {
     }
 
     pub(crate) fn turn(&mut self) {
-        while let Some(event) = self.far.take(&self.land) {
+        while let Some(event) = self.far.take(&mut self.land) {
             self.events.push(event);
         }
     }

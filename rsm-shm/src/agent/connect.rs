@@ -1,6 +1,7 @@
 //! Connect, inherit, disconnect.
 
 use super::Agent;
+use super::across::Relay;
 use super::books::chores::{Chore, Owner, PIECE};
 use super::books::connection::Connection;
 use super::books::memory::duplicate;
@@ -48,6 +49,7 @@ impl Agent {
             ));
         }
         self.check_path(controller, importer, node)?;
+        self.find_left_out(node, id)?;
         let not_published = || Found::nothing(node, id);
         let row = *self.books.published.get(&(node, id)).ok_or_else(not_published)?;
         if self.books.is_orphan(row) {
@@ -98,7 +100,7 @@ impl Agent {
             None => Ok(()),
             Some(absence) => {
                 let error = absence.error(&self.controller_name(controller), importer, node);
-                let other = self.controller_across().filter(|_| absence == Absence::NoPath);
+                let other = self.bridge.filter(|_| absence == Absence::NoPath);
                 Err(match other.map(|other| self.controller_name(other)) {
                     Some(other) => Error::with(error.code(), format!("{}; {other} has one", error.detail())),
                     None => error,
@@ -136,7 +138,7 @@ impl Agent {
         descriptors.extend(way.seals);
         crash_point!(AgentGranted);
         let pid = self.books.members.get(&party).map(|m| m.pid).ok_or(Error::new(Code::InternalError))?;
-        let (row, bell, epoch) = self.take_connection(importer, exporter)?;
+        let (row, bell, epoch) = self.take_connection(importer, exporter, false)?;
         let serial = self.books.take_serial();
         let new = NewConnection {
             serial,
@@ -160,8 +162,10 @@ impl Agent {
         let holders = BTreeSet::from([party]);
         let segment = Some(segment_row);
         let across = way.across;
-        let connection = Connection { generation, segment, controller, importer, exporter, bell, across, holders };
+        let connection =
+            Connection { generation, segment, controller, importer, exporter, bell, across, is_theirs: false, holders };
         self.books.connections.insert(row, connection);
+        across.map(|number| self.books.crossing.insert((true, number), row));
         self.books.nodes[importer as usize].imports.insert(row);
         if let Some(member) = self.books.members.get_mut(&party) {
             member.connections.insert(row);
@@ -187,13 +191,19 @@ impl Agent {
     }
 
     /// A node of the other host has a connection: a row, with a bell, that nobody here holds.
-    pub(super) fn connect_from_across(&mut self, number: u64, importer: u32, pid: u32, row: u32) -> Result<()> {
+    pub(super) fn connect_from_across(
+        &mut self,
+        number: u64,
+        importer: u32,
+        pid: u32,
+        (row, permission): (u32, Permission),
+    ) -> Result<()> {
         let segment = self.books.segments.get(&row).ok_or(Error::new(Code::SegNotPublished))?;
         let (exporter, suspended) = (segment.node, segment.rebinding);
-        let (connection_row, bell, epoch) = self.take_connection(importer, exporter)?;
+        let controller = self.bridge.ok_or(Error::new(Code::InternalError))?;
+        let (connection_row, bell, epoch) = self.take_connection(importer, exporter, true)?;
         let serial = self.books.take_serial();
-        let controller = self.controller_across().ok_or(Error::new(Code::InternalError))?;
-        let permission = 0;
+        let permission = permission.bits();
         let new = NewConnection { serial, segment: row, bell, epoch, importer, pid, controller, permission, suspended };
         self.writer().link_connection(connection_row, &new);
         self.attended.insert(row);
@@ -202,17 +212,24 @@ impl Agent {
             segment.connections.insert(serial, connection_row);
         }
         let (generation, segment, holders) = (Generation::live(serial).word(), Some(row), BTreeSet::new());
-        let across = Some(number);
-        let connection = Connection { generation, segment, controller, importer, exporter, bell, across, holders };
+        let (across, is_theirs) = (Some(number), true);
+        let connection =
+            Connection { generation, segment, controller, importer, exporter, bell, across, is_theirs, holders };
         self.books.connections.insert(connection_row, connection);
+        self.books.crossing.insert((false, number), connection_row);
         self.books.nodes[importer as usize].imports.insert(connection_row);
         Ok(())
     }
 
     /// Takes a row for a connection of node `importer`, and a bell of node `exporter`.
-    fn take_connection(&mut self, importer: u32, exporter: u32) -> Result<(u32, u32, u32)> {
+    fn take_connection(&mut self, importer: u32, exporter: u32, is_theirs: bool) -> Result<(u32, u32, u32)> {
         let row = self.books.connection_rows.take(importer)?;
-        match self.take_bell(exporter, importer) {
+        let bell = if is_theirs {
+            self.take_relayed_bell(exporter, Relay::Importer(row), importer)
+        } else {
+            self.take_bell(exporter, importer)
+        };
+        match bell {
             Ok((bell, epoch)) => Ok((row, bell, epoch)),
             Err(error) => {
                 self.books.connection_rows.give(row);
@@ -280,9 +297,12 @@ impl Agent {
             self.writer().abort_connection(row, cause);
             self.unlink(row);
         }
-        let across = self.books.connections.remove(&row).and_then(|connection| connection.across);
-        if let Some(number) = across.filter(|_| self.here.has(importer)) {
-            self.give_back_across(number);
+        let gone = self.books.connections.remove(&row);
+        if let Some((number, is_theirs)) = gone.and_then(|gone| Some((gone.across?, gone.is_theirs))) {
+            self.books.crossing.remove(&(!is_theirs, number));
+            if !is_theirs {
+                self.give_back_across(number);
+            }
         }
         self.books.nodes[importer as usize].imports.remove(&row);
         crash_point!(AgentUnlinked);

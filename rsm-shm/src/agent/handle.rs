@@ -6,7 +6,7 @@ use super::books::Books;
 use super::books::held::{Held, HeldSegment};
 use super::books::limits::{Limits, total_memory};
 use super::books::token::Token;
-use super::books::told::{Kills, LongestPass, Noted, Records};
+use super::books::told::{Bridged, Kills, LongestPass, Noted, Records};
 use super::config::Config;
 use super::naming::Naming;
 use super::shm_driver::ShmDriver;
@@ -51,6 +51,7 @@ struct Told {
     records: Records,
     held: Held,
     longest_pass: LongestPass,
+    bridged: Bridged,
 }
 
 /// A running agent, on a thread of this process. Dropping the handle ends the cluster.
@@ -73,6 +74,7 @@ pub struct AgentHandle {
     kills: Kills,
     records: Records,
     held: Held,
+    bridged: Bridged,
 }
 
 impl AgentHandle {
@@ -100,6 +102,7 @@ impl AgentHandle {
             records: Records::default(),
             held: Held::default(),
             longest_pass: LongestPass::new(),
+            bridged: Bridged::default(),
         };
         let thread = {
             let (config, address, keys) = (config.clone(), address.clone(), keys.clone());
@@ -117,9 +120,9 @@ impl AgentHandle {
             }
             Err(_) => return Err(Error::with(Code::InternalError, "the agent's thread ended at once")),
         }
-        let Told { kills, records, held, longest_pass } = told;
+        let Told { kills, records, held, longest_pass, bridged } = told;
         let (stop, thread, process) = (Some(stop), Some(thread), std::process::id());
-        Ok(AgentHandle { address, keys, stop, ending, thread, process, longest_pass, kills, records, held })
+        Ok(AgentHandle { address, keys, stop, ending, thread, process, longest_pass, kills, records, held, bridged })
     }
 
     /// Node and process id of each process that steering has killed, in that order.
@@ -161,6 +164,12 @@ impl AgentHandle {
     /// Node and process id of each process that was killed at the gate, from before it is dead.
     pub fn died_at_gate(&self) -> Vec<(u32, u32)> {
         self.records.died_at_gate()
+    }
+
+    /// Waits until this host and the other one of the cluster know what each has, for at most `patience`. `None` when they do,
+    /// and in a cluster of one host; otherwise why not.
+    pub fn await_bridge(&self, patience: Duration) -> Option<String> {
+        self.bridged.wait(patience)
     }
 
     /// Address at which members find the agent.
@@ -263,7 +272,7 @@ fn run(
 
 impl Agent {
     fn new(config: &Config, address: Address, keys: Vec<Secret>, told: Told, stopped: &OwnedFd) -> Result<Agent> {
-        let Told { kills, records, held, longest_pass } = told;
+        let Told { kills, records, held, longest_pass, bridged } = told;
         let capabilities = Capabilities::of(&Feature::OF_AGENT);
         capabilities.check()?;
         if !capabilities.has(Feature::Leases) {
@@ -333,7 +342,8 @@ impl Agent {
                 WindowKind::Coherent
             },
             here,
-            across: Across::open(config)?,
+            bridge,
+            across: Across::open(config, bridged)?,
             faults: config.lens.map_or(Faults::NONE, |lens| lens.faults),
             gate: config.lens.and_then(|lens| lens.gate),
             parts: config.lens.map_or_else(Parts::default, |lens| Parts::of(&lens)),
@@ -349,8 +359,8 @@ impl Agent {
         };
         agent.watch(&agent.listener, Token::Listener, epoll::EventFlags::IN)?;
         agent.watch(stopped, Token::Stop, epoll::EventFlags::IN)?;
-        if let Some(across) = &agent.across {
-            agent.watch(across.events(), Token::Bridge, epoll::EventFlags::IN)?;
+        for events in agent.across.iter().filter_map(Across::events).flatten() {
+            agent.watch(events, Token::Bridge, epoll::EventFlags::IN)?;
         }
         crash_point!(AgentBound);
         Ok(agent)

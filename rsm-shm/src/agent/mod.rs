@@ -105,7 +105,9 @@ struct Agent {
     faults: Faults,
     /// Nodes of this host.
     here: Nodes,
-    /// The other host, where there is one.
+    /// Controller of the bridge to the other host, where there is one.
+    bridge: Option<u32>,
+    /// The other host.
     across: Option<across::Across>,
     /// Whose calls are counted.
     gate: Option<Gate>,

@@ -33,6 +33,7 @@ impl Agent {
             bell.step_epoch();
             bell.abort(&self.wakes);
         }
+        self.forget_relay(node, number);
         self.books.nodes[node as usize].bell_rows.give(number);
     }
 

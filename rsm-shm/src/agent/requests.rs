@@ -45,15 +45,15 @@ impl Agent {
             // Descriptors that were not asked for are closed with the packet.
             Ok(Some(packet)) => {
                 crash_point!(AgentAsked);
-                self.handle(party, packet.bytes, false);
+                self.handle(party, packet.bytes, 0);
             }
             Err(Errno::AGAIN) => {}
             Ok(None) | Err(_) => self.lose_control(party),
         }
     }
 
-    /// Hears a request, perhaps once `again`.
-    fn handle(&mut self, party: u64, packet: Vec<u8>, again: bool) {
+    /// Hears a request, after so many `tries`.
+    fn handle(&mut self, party: u64, packet: Vec<u8>, tries: u32) {
         let request = match decode::<Request>(&packet) {
             Ok(request) => request,
             Err(error) => {
@@ -82,18 +82,17 @@ impl Agent {
                 let outcome = self.carry_out(party, request.number, ask);
                 crash_point!(AgentCarriedOut);
                 match (outcome, self.books.departing.last().copied()) {
-                    // A chore answers.
-                    (None, _) => {}
+                    // A chore answers, or the other host.
+                    (None, _) if far.is_none() => {}
+                    (None, _) => self.keep(party, PutOff { packet, behind: u64::MAX, tries }),
                     (Some(Err(error)), Some(behind))
-                        if takes && !again && error.code() == Code::InsufficientResources =>
+                        if takes && tries == 0 && error.code() == Code::InsufficientResources =>
                     {
-                        self.put_off(party, request.number, PutOff { packet, behind });
+                        self.put_off(party, request.number, PutOff { packet, behind, tries });
                     }
-                    (Some(Err(_)), _) if !again && far.is_some_and(|node| self.look_first(party, node)) => {
+                    (Some(Err(_)), _) if tries == 0 && far.is_some_and(|node| self.look_first(party, node)) => {
                         self.owe(party, request.number);
-                        if let Some(member) = self.books.members.get_mut(&party) {
-                            member.put_off = Some(PutOff { packet, behind: u64::MAX });
-                        }
+                        self.keep(party, PutOff { packet, behind: u64::MAX, tries });
                     }
                     (Some(outcome), _) => self.reply(party, request.number, outcome),
                 }
@@ -103,9 +102,16 @@ impl Agent {
 
     fn put_off(&mut self, party: u64, number: u64, request: PutOff) {
         self.owe(party, number);
+        self.keep(party, request);
+        if self.books.members.contains_key(&party) {
+            self.books.putting_off.insert(party);
+        }
+    }
+
+    /// A member's request may be heard again.
+    fn keep(&mut self, party: u64, request: PutOff) {
         if let Some(member) = self.books.members.get_mut(&party) {
             member.put_off = Some(request);
-            self.books.putting_off.insert(party);
         }
     }
 
@@ -125,7 +131,7 @@ impl Agent {
         let Some(member) = self.books.members.get_mut(&party) else { return };
         member.owed = false;
         if let Some(request) = member.put_off.take() {
-            self.handle(party, request.packet, true);
+            self.handle(party, request.packet, request.tries + 1);
             self.listen_to(party);
         }
     }
@@ -200,7 +206,7 @@ impl Agent {
             Ask::Processes { after } => Ok((Answer::Processes(self.books.processes(after)), Vec::new())),
             Ask::Tallies { after } => self.tallies(party, after),
             Ask::Waits { from } => self.check_looks(party).map(|()| (self.waits(from), Vec::new())),
-            Ask::Bridge => Ok((Answer::Bridge(self.bridge()), Vec::new())),
+            Ask::Bridge => Ok((Answer::Bridge(self.bridge_report()), Vec::new())),
             Ask::Closing => Ok((Answer::Closing { objects: self.books.ledger.closing() }, Vec::new())),
             Ask::Join { .. } | Ask::Attach { .. } => {
                 Err(Error::with(Code::BadArgsErrors, "this connection has joined already"))

@@ -146,8 +146,6 @@ impl Agent {
     /// Step 2 for some connections; returns the members that hold them, which must be told to look.
     pub(super) fn cut_connections(&mut self, rows: &[u32], cause: EndCause) -> BTreeSet<u64> {
         let mut holders = BTreeSet::new();
-        // What was signalled until now is on its way.
-        self.relay();
         for &row in rows {
             // The generation first: who finds the bell aborted finds the connection cut.
             self.writer().abort_connection(row, cause);
@@ -298,6 +296,9 @@ impl Agent {
         if !all_answered && !late {
             self.books.withdrawals.look_at(row, Some(deadline));
             return None;
+        }
+        if !self.is_free_across(row) {
+            return None; // looked at again when it is detached
         }
         let memory = Rc::clone(segment.memory());
         let mut others = memory.sharers().clone();

@@ -1,6 +1,7 @@
 //! The loop: what happened on which descriptor.
 
 use super::Agent;
+use super::across::Across;
 use super::books::member::Ending;
 use super::books::token::Token;
 use rsm_core::crash_point;
@@ -105,7 +106,7 @@ impl Agent {
         let withdrawal = self.books.withdrawals.first().map(|(at, _)| at);
         // A connection is what wakes an agent whose end was not told by its socket.
         let look = (!self.accepting).then(|| Instant::now() + LOOK_AGAIN);
-        let across = self.across.as_ref().map(|across| across.next(self.relays()));
+        let across = self.across.as_ref().and_then(Across::next);
         [stranger, withdrawal, self.accept_again, look, across].into_iter().flatten().min()
     }
 

@@ -14,7 +14,7 @@ pub(in crate::agent) enum Token {
     Control(u64),
     Events(u64),
     Process(u64),
-    /// The bridge to the other host.
+    /// The bridge to the other host, or something that is to be relayed there.
     Bridge,
 }
 
