@@ -213,8 +213,13 @@ impl ClusterBuilder {
     }
 
     /// Reaches the nodes of another host through a controller, one of the cluster's or one more such as `ntb0`, over a device:
-    /// `local:NAME` joins two agents of one machine. The controller reaches the nodes of this host too.
+    /// `local:NAME` joins two agents of one machine; with the feature `ntb`, `vfio:ADDRESS` is a PCI function, one end of a
+    /// non-transparent bridge. The controller reaches the nodes of this host too.
     pub fn bridge(mut self, controller: &str, device: &str) -> Self {
+        #[cfg(feature = "ntb")]
+        {
+            self.config.opener = Some(rsm_ntb::open);
+        }
         self.config.bridge = Some(Bridge { controller: controller.to_owned(), device: device.to_owned() });
         self
     }

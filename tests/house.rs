@@ -19,7 +19,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("rsm-core", &[][..]),
         ("rsm-shm", &["rsm-core"][..]),
-        ("rsm", &["rsm-core", "rsm-shm"][..]),
+        ("rsm", &["rsm-core", "rsm-ntb", "rsm-shm"][..]),
         ("rsm-perf", &["rsm"][..]),
         ("rsm-benches", &["rsm", "rsm-core", "rsm-shm"][..]),
         ("rsm-examples", &["rsm", "rsm-run", "rsm-team"][..]),

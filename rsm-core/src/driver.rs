@@ -22,6 +22,10 @@ pub enum WindowKind {
         slot: u32,
         /// Its word.
         seal: u64,
+        /// Offset in bytes at which what the other host lets be read begins in the descriptor of its seals.
+        seals_at: u64,
+        /// The descriptors are of a device, and not of memory objects.
+        device: bool,
     },
 }
 

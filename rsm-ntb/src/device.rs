@@ -280,7 +280,7 @@ impl<F: PciFunction + 'static> Carrier for Ntb<F> {
         let gone = |error: Error| Error::with(Code::RemoteNodeUnreachable, error.detail().to_owned());
         self.met().map_err(gone)?;
         let reach = self.bridge.reach(at, length)?;
-        Ok(Reach { memory: reach.memory, offset: reach.offset })
+        Ok(Reach { memory: reach.memory, offset: reach.offset, device: true })
     }
 }
 
@@ -326,9 +326,10 @@ impl<F: PciFunction + 'static> Device for Ntb<F> {
         (self.stage == Stage::Met).then(|| self.bridge.words())
     }
 
-    fn seals(&self) -> Result<OwnedFd> {
+    fn seals(&self) -> Result<Reach> {
         self.met()?;
-        Ok(self.bridge.reach(0, OURS_BYTES)?.memory)
+        let reach = self.bridge.reach(0, OURS_BYTES)?;
+        Ok(Reach { memory: reach.memory, offset: reach.offset, device: true })
     }
 
     fn ring(&self) {

@@ -28,6 +28,7 @@ mod fake;
 mod function;
 mod iova;
 mod job;
+mod open;
 mod registers;
 #[cfg(feature = "emulator")]
 mod socket;
@@ -40,6 +41,7 @@ pub use epf::{Control, Epf, Limits};
 pub use event::{Event, VECTORS, Vector};
 pub use function::{Bar, PciFunction, Reach};
 pub use job::Job;
+pub use open::open;
 #[cfg(feature = "emulator")]
 pub use socket::Socket;
 pub use vfio::Vfio;

@@ -1,5 +1,6 @@
 //! What an agent is started with.
 
+use super::far::Opener;
 use rsm_core::lens::Lens;
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::registry::{Geometry, check_controllers};
@@ -10,7 +11,7 @@ use rsm_core::{Code, Error, Result};
 pub struct Bridge {
     /// Controller that reaches it, one of the cluster's or one more.
     pub controller: String,
-    /// What joins the two: `local:NAME`.
+    /// What joins the two: `local:NAME`, or what the [opener](Config::opener) knows.
     pub device: String,
 }
 
@@ -51,6 +52,8 @@ pub struct Config {
     pub here: Option<Nodes>,
     /// The bridge to that.
     pub bridge: Option<Bridge>,
+    /// What opens bridges but those of one machine.
+    pub opener: Option<Opener>,
     /// What the cluster shows beside what it is.
     pub lens: Option<Lens>,
 }
@@ -68,6 +71,7 @@ impl Config {
             allow_gids: Vec::new(),
             here: None,
             bridge: None,
+            opener: None,
             lens: None,
         }
     }

@@ -73,7 +73,9 @@ impl Membership {
         let missing = || Error::with(Code::InternalError, "the agent's answer is incomplete");
         let mut descriptors = descriptors.into_iter();
         let seals = match connected.window {
-            WindowKind::Posted { .. } => Some(SealPages::open(descriptors.next_back().ok_or_else(missing)?)?),
+            WindowKind::Posted { seals_at, device, .. } => {
+                Some(SealPages::open(descriptors.next_back().ok_or_else(missing)?, seals_at, device)?)
+            }
             WindowKind::Coherent | WindowKind::Lensed => None,
         };
         let length = usize::try_from(connected.length)
@@ -82,9 +84,14 @@ impl Membership {
             Region::reserve(length)?
         } else {
             let memory = descriptors.next().ok_or_else(missing)?;
-            memfd::check_solid(&memory, connected.data_offset.saturating_add(connected.length))?;
             let object = inspect::identity(&memory)?;
-            Region::map_to_duplicate(memory, connected.data_offset, length, permission)?.given_to_program(object)
+            let whole = if matches!(connected.window, WindowKind::Posted { device: true, .. }) {
+                Region::map_window(memory, connected.data_offset, length, permission)?
+            } else {
+                memfd::check_solid(&memory, connected.data_offset.saturating_add(connected.length))?;
+                Region::map_to_duplicate(memory, connected.data_offset, length, permission)?
+            };
+            whole.given_to_program(object)
         };
         let bells = self.bells_of(node, descriptors.next())?;
         let registry = self.registry();

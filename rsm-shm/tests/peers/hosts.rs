@@ -169,7 +169,7 @@ impl Import {
             reach: host.far.bridge().reach(grant.offset, length, permission).unwrap(),
             seal: grant.seal().unwrap(),
             slot: grant.slot,
-            seals: SealPages::open(host.far.bridge().seals().unwrap()).unwrap(),
+            seals: SealPages::open(host.far.bridge().seals().unwrap().memory, 0, false).unwrap(),
             generation: AtomicU64::new(Generation::live(1).word()),
             link: AtomicU64::new(LinkWord::new(LinkState::Active).word()),
         }

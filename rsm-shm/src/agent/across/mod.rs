@@ -29,7 +29,7 @@ use super::connect::Grants;
 use super::far::host::{At, Event, FarHost};
 use super::far::local::Local;
 use super::far::paged::{Host, Paged};
-use super::far::{Carrier, Peering};
+use super::far::{Carrier, Crossing, Opener, Peering};
 use crate::address::random_secret;
 use rsm_core::access::Permission;
 use rsm_core::driver::WindowKind;
@@ -50,7 +50,7 @@ use waker::Waker;
 /// How often a connect is heard again whose segment was republished meanwhile.
 const MOST_TRIES: u32 = 16;
 
-type Far = FarHost<Paged<Local>, Asking>;
+type Far = FarHost<Box<dyn Crossing>, Asking>;
 
 /// A connect that the other host was asked for.
 #[derive(Debug)]
@@ -91,16 +91,12 @@ impl Across {
     pub(super) fn open(config: &Config, told: Bridged) -> Result<Option<Across>> {
         let Some(bridge) = &config.bridge else { return Ok(None) };
         let device = &bridge.device;
-        let Some(name) = device.strip_prefix("local:") else {
-            let text = format!("{device:?} is no bridge: give local:NAME, which joins two agents of one machine");
-            return Err(Error::with(Code::BadConf, text));
-        };
         let nodes = config.here.unwrap_or(Nodes::up_to(config.node_count));
         let host = Host { name: config.name.clone(), node_count: config.node_count, nodes };
         let seed = random_secret()?.iter().fold(0, |seed: u64, &byte| seed.rotate_left(8) ^ u64::from(byte));
         // More than it can have is not believed.
         let most = usize::try_from(config.geometry.segments).unwrap_or(usize::MAX);
-        let host = Some(FarHost::new(Paged::new(Local::new(name)?, host)?, most, seed));
+        let host = Some(FarHost::new(open(device, host, config.opener)?, most, seed));
         let trouble = Some("nobody was looked for yet".to_owned());
         told.tell(trouble.clone());
         let (rows, left_out, rebinding) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -119,6 +115,20 @@ impl Across {
         let host = self.host.as_ref().map(|host| host.bridge().next());
         host.into_iter().chain(late).min()
     }
+}
+
+/// Opens a bridge: one of this machine, or of a kind that the opener knows.
+fn open(device: &str, host: Host, opener: Option<Opener>) -> Result<Box<dyn Crossing>> {
+    if let Some(name) = device.strip_prefix("local:") {
+        return Ok(Box::new(Paged::new(Local::new(name)?, host)?));
+    }
+    let other = opener.and_then(|opener| opener(device, host));
+    let unknown = || {
+        let more = if opener.is_some() { ", or vfio:ADDRESS for a PCI function such as vfio:0000:01:00.0" } else { "" };
+        let text = format!("{device:?} is no bridge: give local:NAME, which joins two agents of one machine{more}");
+        Error::with(Code::BadConf, text)
+    };
+    other.ok_or_else(unknown)?
 }
 
 impl Agent {
@@ -256,8 +266,10 @@ impl Agent {
             .then(|| bridge.reach(grant.offset, length, by.permission))
             .transpose()?;
         let (memory, offset) = memory.map_or((None, 0), |reach| (Some(reach.memory), reach.offset));
-        let window = WindowKind::Posted { slot: grant.slot, seal: grant.seal };
-        let way = Grants { window, memory, seals: Some(bridge.seals()?), across: Some(number), offset };
+        let seals = bridge.seals()?;
+        let (seals_at, device) = (seals.offset, seals.device);
+        let window = WindowKind::Posted { slot: grant.slot, seal: grant.seal, seals_at, device };
+        let way = Grants { window, memory, seals: Some(seals.memory), across: Some(number), offset };
         self.grant(by.owed.party, by.controller, importer, by.mirror.row, by.permission, by.has_bells, way)
     }
 

@@ -325,7 +325,7 @@ impl Carrier for Local {
             return Err(Error::with(Code::PermDenied, text));
         }
         let memory = memfd::reopen(offered.memory.as_ref().ok_or_else(nothing)?, permission)?;
-        Ok(Reach { memory, offset: 0 })
+        Ok(Reach { memory, offset: 0, device: false })
     }
 }
 
@@ -356,10 +356,11 @@ impl Device for Local {
         self.far.as_ref()
     }
 
-    fn seals(&self) -> Result<OwnedFd> {
+    fn seals(&self) -> Result<Reach> {
         self.peer()?;
         let none = || Error::with(Code::ConnAborted, "there is no peer, whose seals could be loaded");
-        memfd::reopen(self.seals.as_ref().ok_or_else(none)?, Permission::Read)
+        let memory = memfd::reopen(self.seals.as_ref().ok_or_else(none)?, Permission::Read)?;
+        Ok(Reach { memory, offset: 0, device: false })
     }
 
     fn ring(&self) {

@@ -29,6 +29,7 @@ use rsm_core::peer::seal::Seal;
 use rsm_core::peer::{Far, Near};
 use rsm_core::sync::AtomicU64;
 use rsm_core::{Error, Result};
+use std::fmt::Debug;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Instant;
 
@@ -72,7 +73,7 @@ pub trait Peering {
     ///
     /// # Errors
     /// CONN_ABORTED without a peer, INSUFFICIENT_RESOURCES without a descriptor.
-    fn seals(&self) -> Result<OwnedFd>;
+    fn seals(&self) -> Result<Reach>;
 
     /// Ends it, and tells the peer why if it listens. It may begin again by itself.
     fn close(&mut self, why: &str);
@@ -111,8 +112,10 @@ pub struct Limits {
 pub struct Reach {
     /// To be mapped.
     pub memory: OwnedFd,
-    /// Offset in bytes at which the segment begins in it.
+    /// Offset in bytes at which what is to be reached begins in it.
     pub offset: u64,
+    /// It is a window of a device, and no memory object: nothing can be asked of it, and each mapping needs it again.
+    pub device: bool,
 }
 
 /// How memory of one host is offered to the other. Offsets are from the beginning of a window.
@@ -142,6 +145,78 @@ pub trait Carrier {
     /// REMOTE_NODE_UNREACHABLE where it offers nothing, PERM_DENIED where it offers less.
     fn reach(&self, at: u64, length: u64, permission: Permission) -> Result<Reach>;
 }
+
+/// A way to the other host, whole.
+pub trait Crossing: Peering + Carrier + Debug + Send {}
+
+impl<T: Peering + Carrier + Debug + Send> Crossing for T {}
+
+impl Peering for Box<dyn Crossing> {
+    fn take(&mut self) -> Option<News> {
+        (**self).take()
+    }
+    fn send(&mut self, outbox: &mut Outbox, facts: &dyn Facts) {
+        (**self).send(outbox, facts);
+    }
+    fn refuse(&mut self, error: &Error) {
+        (**self).refuse(error);
+    }
+    fn seal(&mut self, slot: u32, seal: Seal) {
+        (**self).seal(slot, seal);
+    }
+    fn break_seal(&mut self, slot: u32, dead: Seal) {
+        (**self).break_seal(slot, dead);
+    }
+    fn post(&mut self, outgoing: &AtomicU64, lane: u32, more: Counts) {
+        (**self).post(outgoing, lane, more);
+    }
+    fn lane(&self, lane: u32) -> Option<&AtomicU64> {
+        (**self).lane(lane)
+    }
+    fn seals(&self) -> Result<Reach> {
+        (**self).seals()
+    }
+    fn close(&mut self, why: &str) {
+        (**self).close(why);
+    }
+    fn stage(&self) -> Option<Stage> {
+        (**self).stage()
+    }
+    fn trouble(&self) -> Option<String> {
+        (**self).trouble()
+    }
+    fn traffic(&self) -> Traffic {
+        (**self).traffic()
+    }
+    fn events(&self) -> BorrowedFd<'_> {
+        (**self).events()
+    }
+    fn next(&self) -> Instant {
+        (**self).next()
+    }
+}
+
+impl Carrier for Box<dyn Crossing> {
+    fn limits(&self) -> Limits {
+        (**self).limits()
+    }
+    fn attach(&mut self, at: u64, memory: BorrowedFd<'_>, length: u64, access: Permission) -> Result<Job> {
+        (**self).attach(at, memory, length, access)
+    }
+    fn detach(&mut self, at: u64) -> Result<Job> {
+        (**self).detach(at)
+    }
+    fn done(&mut self) -> Option<(Job, Result<()>)> {
+        (**self).done()
+    }
+    fn reach(&self, at: u64, length: u64, permission: Permission) -> Result<Reach> {
+        (**self).reach(at, length, permission)
+    }
+}
+
+/// What opens bridges of kinds that this crate does not know, from what they are called; `None` for what is of none of its
+/// kinds. Called on the agent's thread.
+pub type Opener = fn(&str, paged::Host) -> Option<Result<Box<dyn Crossing>>>;
 
 /// What stirred a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -183,7 +258,7 @@ pub trait Device: Carrier {
     ///
     /// # Errors
     /// As [`Peering::seals`].
-    fn seals(&self) -> Result<OwnedFd>;
+    fn seals(&self) -> Result<Reach>;
 
     /// Rings the peer. A hint: it may be lost.
     fn ring(&self);

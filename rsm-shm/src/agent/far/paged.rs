@@ -17,7 +17,7 @@ use rsm_core::peer::seal::{Seal, Seals, break_seal};
 use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 /// What an agent says of its host.
@@ -251,7 +251,7 @@ impl<D: Device> Peering for Paged<D> {
         if lane < SLOTS { self.device.near().theirs.get(LANES + lane as usize) } else { None }
     }
 
-    fn seals(&self) -> Result<OwnedFd> {
+    fn seals(&self) -> Result<Reach> {
         self.device.seals()
     }
 

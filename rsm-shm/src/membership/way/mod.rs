@@ -77,7 +77,7 @@ impl Diverted {
         watches: bool,
     ) -> Result<Option<Diverted>> {
         match (kind, posting) {
-            (WindowKind::Posted { slot, seal }, _) => {
+            (WindowKind::Posted { slot, seal, .. }, _) => {
                 let none = || Error::with(Code::InternalError, "the seals of the other host did not come along");
                 Ok(Some(Diverted::Posted(Box::new(Posted::new(seals.ok_or_else(none)?, slot, seal)?))))
             }
