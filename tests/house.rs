@@ -25,7 +25,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("rsm-examples", &["rsm", "rsm-run", "rsm-team"][..]),
         ("rsm-run", &["rsm", "rsm-lab"][..]),
         ("rsm-lab", &["rsm", "rsm-core", "rsm-shm"][..]),
-        ("rsm-ntb", &["rsm-core"][..]),
+        ("rsm-ntb", &["rsm-core", "rsm-shm"][..]),
         ("rsm-ctl", &["rsm", "rsm-lab", "rsm-perf", "rsm-run"][..]),
         ("rsm-capi", &["rsm", "rsm-core", "rsm-shm"][..]),
         ("rsm-inputs", &["rsm", "rsm-capi", "rsm-core", "rsm-shm"][..]),

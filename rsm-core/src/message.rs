@@ -11,6 +11,7 @@ use crate::access::{AccessList, Level, Permission};
 use crate::driver::WindowKind;
 use crate::error::{Code, Error, Result};
 use crate::lens::fault::Fault;
+use crate::peer::report::Report;
 use crate::registry::LinkChange;
 use crate::tally::Tally;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -302,6 +303,8 @@ pub enum Ask {
     /// Memory of segments that are gone whose pages the agent is still giving back. Answer [`Answer::Closing`]. Changes
     /// nothing.
     Closing,
+    /// The bridge to another host. Answer [`Answer::Bridge`]. Changes nothing.
+    Bridge,
     /// Let this happen to a connection that the asker holds, in a cluster whose lens has that fault. Answer
     /// [`Answer::Affected`] with the imports that were cut.
     Disturb {
@@ -377,6 +380,8 @@ pub enum Answer {
         /// How many objects.
         objects: u64,
     },
+    /// The bridge to another host; nothing in a cluster of one host.
+    Bridge(Option<Box<Report>>),
 }
 
 /// A process that is a member.

@@ -82,6 +82,7 @@ impl Observer {
                     uid: fields.uid,
                     importers: row.importers(),
                     serial: fields.incarnation,
+                    host: registry.nodes.get(fields.node as usize).map_or(0, |row| row.fields().host),
                 })
             })
             .collect();

@@ -334,6 +334,11 @@ impl Grants {
         self.slots.values().all(|there| there.segment != segment)
     }
 
+    /// How much is attached, or about to be or not to be: a segment counts for each of the two kinds.
+    pub fn count(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Whether nothing is attached at all.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()

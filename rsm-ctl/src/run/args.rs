@@ -118,13 +118,13 @@ pub(crate) struct ClusterArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) controllers: Vec<String>,
     /// Nodes of this host, such as 1-2; the others are on the host at the other end of the bridge
-    #[arg(long, value_name = "NODES", requires = "bridge")]
+    #[arg(long, value_name = "NODES")]
     pub(crate) here: Option<String>,
     /// Reach the other host through this controller, over this device: local:NAME joins two agents of one machine
     ///
     /// The controller is one of --controllers, or one more, such as ntb0. It reaches the nodes of this host as shm0 does; shm0
     /// reaches these alone. Both hosts are given the same number of nodes, and each the ones that are its own.
-    #[arg(long, value_name = "CONTROLLER=DEVICE", requires = "here", value_parser = Bridge::parse)]
+    #[arg(long, value_name = "CONTROLLER=DEVICE", value_parser = Bridge::parse)]
     pub(crate) bridge: Option<Bridge>,
     /// Read nodes, programs and the rest from this TOML file; see docs/cluster-file.md
     #[arg(long, value_name = "FILE")]

@@ -1,8 +1,8 @@
 //! What `run` and `up` are told, as a plan. What the command line says counts more than what a file says.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use rsm::Bridge;
 use rsm::lens::{Lens, Trace};
 use rsm_run::input::Input;
 use rsm_run::node_set::NodeSet;
@@ -11,8 +11,6 @@ use rsm_run::program::Program;
 use rsm_run::recording::TraceFile;
 use rsm_run::task::{self, Common, Part};
 use rsm_run::verbosity::Verbosity;
-
-use std::collections::BTreeSet;
 
 use super::args::{ClusterArgs, OnTimeout, ProgramArgs, RunArgs, UpArgs};
 use super::example;
@@ -39,7 +37,6 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> R
         junit_name,
         example,
     } = args;
-    let across = Across::of(&cluster);
     let mut file = described(cluster, Reader::Run)?;
     let input = stdin.or(file.stdin);
     let example = match example {
@@ -60,7 +57,7 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> R
     file.junit_name = junit_name.or(file.junit_name);
     let script = script.or(file.script.take()).map(|path| fault_script(&path)).transpose()?;
     let trace = trace.map(|target| TraceFile { path: target.raw(), bytes: trace_bytes });
-    let mut plan = laid_out(file, across, programs, verbosity, options)?;
+    let mut plan = laid_out(file, programs, verbosity, options)?;
     if let (Some(trace), Home::New(cluster)) = (&trace, &mut plan.home) {
         let lens = cluster.lens.unwrap_or_else(|| Lens::clear(0));
         cluster.lens = Some(lens.trace(Trace { bytes: trace.bytes }));
@@ -92,32 +89,8 @@ fn fault_script(path: &Path) -> Result<FaultScript, Failure> {
 /// The plan of `up`.
 pub(crate) fn of_up(args: UpArgs, verbosity: Verbosity, options: Options) -> Result<Plan, Failure> {
     let UpArgs { cluster, programs, foreground: _ } = args;
-    let across = Across::of(&cluster);
     let file = described(cluster, Reader::Up)?;
-    Ok(Plan {
-        tag_output: true,
-        keep_going: true,
-        stays: true,
-        ..laid_out(file, across, programs, verbosity, options)?
-    })
-}
-
-/// Which nodes are on this host, and how the others are reached.
-struct Across {
-    nodes: Option<String>,
-    bridge: Option<Bridge>,
-}
-
-impl Across {
-    fn of(args: &ClusterArgs) -> Across {
-        Across { nodes: args.here.clone(), bridge: args.bridge.clone() }
-    }
-
-    fn here(&self, nodes: u32) -> Result<Option<Vec<u32>>, Failure> {
-        let Some(text) = &self.nodes else { return Ok(None) };
-        let set = NodeSet::parse(text).and_then(|set| set.resolve(nodes, &BTreeSet::new()));
-        set.map(Some).map_err(|text| Failure::usage(format!("--here: {text}")))
-    }
+    Ok(Plan { tag_output: true, keep_going: true, stays: true, ..laid_out(file, programs, verbosity, options)? })
 }
 
 /// The cluster: what its file says, or nothing more than its size.
@@ -132,19 +105,30 @@ fn described(args: ClusterArgs, reader: Reader) -> Result<Description, Failure> 
     if !args.controllers.is_empty() {
         file.controllers = args.controllers;
     }
+    if let Some(here) = &args.here {
+        let set = NodeSet::parse(here).map_err(|why| Failure::usage(format!("--here: {why}")))?;
+        set.resolve(file.nodes, &BTreeSet::new()).map_err(|why| Failure::usage(format!("--here: {why}")))?;
+        file.here = Some(set);
+    }
+    file.bridge = args.bridge.or(file.bridge);
+    match (&file.here, &file.bridge) {
+        (Some(_), None) => {
+            let why = "the nodes that are not of this host are reached over a bridge: --bridge ntb0=local:NAME";
+            return Err(Failure::usage(why.to_owned()));
+        }
+        (None, Some(_)) => {
+            let why = "a bridge leads to another host: say which nodes are of this one, such as --here 1-2";
+            return Err(Failure::usage(why.to_owned()));
+        }
+        _ => {}
+    }
     file.lens = args.lens.or(file.lens);
     file.lens.check().map_err(Failure::usage)?;
     Ok(file)
 }
 
 /// The programs of a file and those that the words of a command line name, laid out.
-fn laid_out(
-    file: Description,
-    across: Across,
-    programs: ProgramArgs,
-    verbosity: Verbosity,
-    options: Options,
-) -> Result<Plan, Failure> {
+fn laid_out(file: Description, programs: ProgramArgs, verbosity: Verbosity, options: Options) -> Result<Plan, Failure> {
     let mut parts = file.parts;
     if !programs.words.is_empty() {
         for (nodes, words) in words::split(programs.nodes, programs.words)? {
@@ -153,14 +137,20 @@ fn laid_out(
     }
     let above = Common { environment: programs.env, directory: programs.cwd, pin: programs.pin };
     let mut tasks = task::lay_out(file.nodes, parts, &file.common, &above)?;
-    let here = across.here(file.nodes)?;
-    tasks.retain(|task| here.as_ref().is_none_or(|here| here.contains(&task.node)));
+    let here = file.here.map(|here| here.resolve(file.nodes, &BTreeSet::new())).transpose().map_err(Failure::usage)?;
+    if let Some(here) = &here {
+        let all = tasks.len();
+        tasks.retain(|task| here.contains(&task.node));
+        if tasks.is_empty() && all > 0 {
+            let why = "no program is for a node of this host: the other one is to be given those of its nodes";
+            return Err(Failure::usage(why.to_owned()));
+        }
+    }
     let lens = file.lens.lens();
     if let Some(lens) = lens.filter(|_| verbosity > Verbosity::Quiet) {
         eprint!("{}", lens::notice(&lens));
     }
-    let Description { nodes, name, controllers, links, .. } = file;
-    let bridge = across.bridge;
+    let Description { nodes, name, controllers, links, bridge, .. } = file;
     let cluster = NewCluster { nodes, name, controllers, links, lens, here, bridge };
     Ok(Plan {
         grace: programs.grace.or(file.grace).unwrap_or(GRACE),

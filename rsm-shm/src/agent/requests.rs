@@ -66,7 +66,12 @@ impl Agent {
         // Looking is no change: watchers that look at every change would wake themselves.
         self.changed |= !matches!(
             request.ask,
-            Ask::Processes { .. } | Ask::Tallies { .. } | Ask::Waits { .. } | Ask::NodeKey { .. } | Ask::Closing
+            Ask::Processes { .. }
+                | Ask::Tallies { .. }
+                | Ask::Waits { .. }
+                | Ask::NodeKey { .. }
+                | Ask::Closing
+                | Ask::Bridge
         );
         match request.ask {
             Ask::Abandon { number } => self.undo(party, number),
@@ -201,6 +206,7 @@ impl Agent {
             Ask::Processes { after } => Ok((Answer::Processes(self.books.processes(after)), Vec::new())),
             Ask::Tallies { after } => self.tallies(party, after),
             Ask::Waits { from } => self.check_looks(party).map(|()| (self.waits(from), Vec::new())),
+            Ask::Bridge => Ok((Answer::Bridge(self.bridge()), Vec::new())),
             Ask::Closing => Ok((Answer::Closing { objects: self.books.ledger.closing() }, Vec::new())),
             Ask::Join { .. } | Ask::Attach { .. } => {
                 Err(Error::with(Code::BadArgsErrors, "this connection has joined already"))

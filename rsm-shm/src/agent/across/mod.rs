@@ -27,17 +27,19 @@ use super::connect::Grants;
 use super::far::host::{At, Event, FarHost};
 use super::far::local::Local;
 use super::far::paged::{Host, Paged};
-use super::far::{Carrier, Peering};
+use super::far::{Carrier, Limits, Peering};
 use crate::address::random_secret;
 use rsm_core::access::Permission;
 use rsm_core::driver::WindowKind;
 use rsm_core::generation::EndCause;
 use rsm_core::message::{Answer, SegmentName};
 use rsm_core::peer::asks::Wish;
+use rsm_core::peer::life::Stage;
 use rsm_core::peer::message::Grant;
 use rsm_core::peer::mirror::Mirror;
 use rsm_core::peer::nodes::Nodes;
-use rsm_core::registry::LinkChange;
+use rsm_core::peer::report::{MOST_TROUBLE, Report};
+use rsm_core::registry::{ControllerRow, LinkChange};
 use rsm_core::{Code, Error, Result};
 pub(super) use signals::Relay;
 use std::collections::BTreeMap;
@@ -75,6 +77,10 @@ pub(super) struct Across {
     /// Why each does not know what the other has, as it was told last.
     trouble: Option<String>,
     told: Bridged,
+    /// The device, as it was given.
+    device: String,
+    /// Name of the other agent's cluster, while it is there.
+    peer: Option<String>,
 }
 
 impl Across {
@@ -98,7 +104,36 @@ impl Across {
         let trouble = Some("nobody was looked for yet".to_owned());
         told.tell(trouble.clone());
         let (rows, left_out, rebinding) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Ok(Some(Across { host, waker: Waker::start()?, rows, left_out, rebinding, trouble, told }))
+        let (waker, device, peer) = (Waker::start()?, device.clone(), None);
+        Ok(Some(Across { host, waker, rows, left_out, rebinding, trouble, told, device, peer }))
+    }
+
+    /// For people, but what the registry and the configuration say.
+    fn report(&self) -> Option<Report> {
+        let (host, number) = (self.host.as_ref()?, |count: usize| u32::try_from(count).unwrap_or(u32::MAX));
+        let (bridge, (slots, imports, exports)) = (host.bridge(), host.between());
+        let Limits { window, granule } = bridge.limits();
+        let state = match bridge.stage() {
+            None => "closed",
+            Some(Stage::Hello) => "hello",
+            Some(Stage::Syncing) => "syncing",
+            Some(Stage::Open) => "open",
+        };
+        Some(Report {
+            device: self.device.clone(),
+            state: state.to_owned(),
+            trouble: bridge.trouble().map(|text| text.chars().take(MOST_TROUBLE).collect()),
+            peer: self.peer.clone(),
+            lives: host.lives(),
+            window,
+            granule,
+            slots: number(slots),
+            mirrors: number(host.mirror().map_or(0, |mirror| mirror.segments().count())),
+            imports: number(imports),
+            exports: number(exports),
+            traffic: bridge.traffic(),
+            ..Report::default()
+        })
     }
 
     /// What to look at when it is readable; `None` while it is looked at.
@@ -156,9 +191,17 @@ impl Agent {
             Event::Mirror(change) => self.heard_across(change),
             Event::Ended(why) => {
                 tracing::warn!(why, "the other host is gone");
+                if let Some(across) = &mut self.across {
+                    across.peer = None;
+                }
                 self.forget_across();
             }
-            Event::Met(hello, _) => tracing::info!(cluster = hello.name, "the other host is there"),
+            Event::Met(hello, _) => {
+                tracing::info!(cluster = hello.name, "the other host is there");
+                if let Some(across) = &mut self.across {
+                    across.peer = Some(hello.name);
+                }
+            }
             Event::Open => tracing::debug!("each host knows what the other has"),
             Event::Granted { by, number, grant } => self.answer_granted(&by, number, &grant),
             Event::Refused { by, error } => self.answer_refused(&by, error),
@@ -285,6 +328,15 @@ impl Agent {
         if Some(controller) == self.bridge && self.here.has(from) != self.here.has(to) {
             self.with_host(|host, _| host.link_changed(from, to, change));
         }
+    }
+
+    /// The bridge, for people.
+    pub(super) fn bridge(&self) -> Option<Box<Report>> {
+        let (report, registry) = (self.across.as_ref()?.report()?, self.map.registry());
+        let controller = registry.controllers.get(self.bridge? as usize).map(ControllerRow::name);
+        let host = self.here.first().map_or(0, |node| registry.nodes[node as usize].fields().host);
+        let (controller, here) = (controller.unwrap_or_default(), self.here.bits());
+        Some(Box::new(Report { controller, here, host, ..report }))
     }
 
     /// Whether a node is one of this host.

@@ -184,6 +184,19 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         &self.bridge
     }
 
+    /// How often another agent was met.
+    pub fn lives(&self) -> u64 {
+        self.lives
+    }
+
+    /// What there is between the two now: what is attached for the other host, connections of this one, connections of the other.
+    pub fn between(&self) -> (usize, usize, usize) {
+        let attached = self.grants.values().map(Grants::count).sum();
+        let Some(now) = &self.now else { return (attached, 0, 0) };
+        let exports = self.grants.get(&now.life).map_or(0, |grants| grants.connections().count());
+        (attached, now.asks.connections().count(), exports)
+    }
+
     /// What the other host has; `None` while it is not there.
     pub fn mirror(&self) -> Option<&Mirror> {
         self.now.as_ref().map(|now| &now.mirror)

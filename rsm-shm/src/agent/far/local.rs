@@ -239,13 +239,13 @@ impl Local {
             };
             if let Err(error) = heard {
                 tracing::info!(bridge = self.name, %error, "the link went down");
-                self.let_go();
+                self.forget();
                 self.stir.lost = Some(error);
             }
         }
     }
 
-    fn let_go(&mut self) {
+    fn forget(&mut self) {
         self.offered = false;
         (self.far, self.seals) = (None, None);
         // Closing takes it out of the epoll set: nobody else has it.
@@ -332,8 +332,12 @@ impl Carrier for Local {
 impl Device for Local {
     type Far = FarPages;
 
+    fn let_go(&mut self) {
+        self.forget();
+    }
+
     fn renew(&mut self) -> Result<()> {
-        self.let_go();
+        self.forget();
         self.near = NearPages::create()?;
         self.stir = Stir::default();
         Ok(())

@@ -24,6 +24,7 @@ use rsm_core::peer::lane::Counts;
 use rsm_core::peer::life::{End, Stage};
 use rsm_core::peer::message::{Message, Terms};
 use rsm_core::peer::outbox::{Facts, Outbox};
+use rsm_core::peer::report::Traffic;
 use rsm_core::peer::seal::Seal;
 use rsm_core::peer::{Far, Near};
 use rsm_core::sync::AtomicU64;
@@ -81,6 +82,9 @@ pub trait Peering {
 
     /// Why each does not know what the other has, for people; `None` when it does.
     fn trouble(&self) -> Option<String>;
+
+    /// What it has loaded, stored and rung so far.
+    fn traffic(&self) -> Traffic;
 
     /// Readable when there may be something to take.
     fn events(&self) -> BorrowedFd<'_>;
@@ -153,10 +157,14 @@ pub trait Device: Carrier {
     /// The other host's control pages.
     type Far: Far;
 
-    /// Lets go of the peer, and has fresh control pages of zeroes, which nobody reaches yet.
+    /// Lets go of the peer, which is told by the device, and does not let anybody in before [`renew`](Self::renew). Two that
+    /// began anew as soon as each is ready, with the link as it was, would take each other's end for their own.
+    fn let_go(&mut self);
+
+    /// The same, and has fresh control pages of zeroes, which nobody reaches yet.
     ///
     /// # Errors
-    /// INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM.
+    /// INSUFFICIENT_RESOURCES, also while memory of the last peer is being detached; INSUFFICIENT_MEM.
     fn renew(&mut self) -> Result<()>;
 
     /// Lets the peer reach the control pages, or looks for one; asked again until [`far`](Self::far) is there.
