@@ -192,7 +192,7 @@ impl Grants {
     fn grant(&self, number: u64, deeds: &mut Vec<Deed>) {
         let Some(&Connection { lane, slot: Some(slot) }) = self.connections.get(&number) else { return };
         let Some(there) = self.slots.get(&slot) else { return };
-        let grant = Grant { offset: there.at, slot, seal: there.seal.word(), lane };
+        let grant = Grant { offset: there.at, slot, seal: there.seal.word(), lane, sent: 0 };
         deeds.push(Deed::Say(Message::Granted { number, grant }));
     }
 

@@ -123,6 +123,11 @@ impl Incoming {
         Incoming { seen: Counts::NONE }
     }
 
+    /// So much was taken already.
+    pub const fn from(seen: Counts) -> Incoming {
+        Incoming { seen }
+    }
+
     /// What is new in a lane: an allegation within bounds. What is not ahead by at most 2^31-1, or 2^15-1, is not news.
     pub fn take(&mut self, lane: &AtomicU64) -> Counts {
         // Acquire: pairs with the order in which the poster's stores arrive, what it put before its count.

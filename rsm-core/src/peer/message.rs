@@ -55,6 +55,9 @@ pub struct Grant {
     pub seal: u64,
     /// Lane for the connection's signals, both ways.
     pub lane: u32,
+    /// What the exporter has sent by it before, whose later counts are this connection's: one that had the lane may have been
+    /// signalled when it was over for its importer already.
+    pub sent: u64,
 }
 
 /// Processes of a node, for people.
@@ -452,7 +455,7 @@ mod tests {
 
     #[test]
     fn a_grant_lies_in_the_window() {
-        let good = Grant { offset: control::CONTROL_BYTES, slot: 1, seal: 9, lane: 1 };
+        let good = Grant { offset: control::CONTROL_BYTES, slot: 1, seal: 9, lane: 1, sent: 0 };
         assert_eq!(good.check(4096, &terms()), Ok(()));
         let says = |change: fn(&mut Grant), length: u64, text: &str| {
             let mut grant = good;

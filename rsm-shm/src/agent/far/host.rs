@@ -16,7 +16,7 @@ use rsm_core::peer::nodes::Nodes;
 use rsm_core::peer::outbox::{Facts, Outbox};
 use rsm_core::peer::seal::Seals;
 use rsm_core::registry::LinkChange;
-use rsm_core::sync::AtomicU64;
+use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
 use rsm_core::{Code, Error, Result};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::BorrowedFd;
@@ -265,7 +265,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
             }
             News::Said(message) => message,
         };
-        let Some(Dealings { life, mirror, asks, ends, importers, rebinds, looks, .. }) = &mut self.now else {
+        let Some(Dealings { life, mirror, asks, lanes, ends, importers, rebinds, looks, .. }) = &mut self.now else {
             return Ok(());
         };
         let life = *life;
@@ -299,6 +299,8 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
             }
             Message::Granted { .. } | Message::Refused { .. } => match asks.hear(&message)? {
                 Some(Outcome::Granted { by, number, grant }) => {
+                    let lane = lanes.entry(grant.lane).or_insert_with(Lane::new);
+                    lane.incoming = Incoming::from(Counts::from_word(grant.sent));
                     ends.insert((At::Import, number), grant.lane);
                     self.events.push_back(Event::Granted { by, number, grant });
                 }
@@ -380,9 +382,12 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 },
                 Deed::Seal { slot, seal } => self.bridge.seal(slot, seal),
                 Deed::Break { slot, dead } => self.bridge.break_seal(slot, dead),
-                Deed::Say(message) => {
-                    match (&message, &mut self.now) {
+                Deed::Say(mut message) => {
+                    match (&mut message, &mut self.now) {
                         (Message::Granted { number, grant }, Some(now)) => {
+                            let lane = now.lanes.entry(grant.lane).or_insert_with(Lane::new);
+                            // Relaxed: this thread alone raises it.
+                            grant.sent = lane.outgoing.load(Relaxed);
                             now.ends.insert((At::Export, *number), grant.lane);
                         }
                         (Message::Refused { number, .. }, _) => self.importer_gone(*number),
