@@ -26,7 +26,7 @@ use super::config::Config;
 use super::connect::Grants;
 use super::far::host::{At, Event, FarHost};
 use super::far::local::Local;
-use super::far::paged::{Host, Paged};
+use super::far::paged::{Host, NOBODY, Paged};
 use super::far::{Carrier, Limits, Peering};
 use crate::address::random_secret;
 use rsm_core::access::Permission;
@@ -101,7 +101,7 @@ impl Across {
         // More than it can have is not believed.
         let most = usize::try_from(config.geometry.segments).unwrap_or(usize::MAX);
         let host = Some(FarHost::new(Paged::new(Local::new(name)?, host)?, most, seed));
-        let trouble = Some("nobody was looked for yet".to_owned());
+        let trouble = Some(NOBODY.to_owned());
         told.tell(trouble.clone());
         let (rows, left_out, rebinding) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (waker, device, peer) = (Waker::start()?, device.clone(), None);
@@ -178,8 +178,11 @@ impl Agent {
         let Some(across) = &mut self.across else { return };
         let trouble = across.host.as_ref().and_then(|host| host.bridge().trouble());
         if across.trouble != trouble {
-            if let Some(trouble) = &trouble {
-                tracing::info!(trouble, "the bridge");
+            match (&trouble, &across.trouble) {
+                (Some(trouble), Some(_)) => tracing::warn!(trouble, "the bridge"),
+                // That it is gone was said.
+                (Some(trouble), None) => tracing::info!(trouble, "the bridge"),
+                (None, _) => tracing::info!("the bridge is open"),
             }
             across.told.tell(trouble.clone());
             across.trouble = trouble;
