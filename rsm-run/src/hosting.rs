@@ -48,6 +48,9 @@ pub(crate) fn host(new: &NewCluster, plan: &Plan) -> Result<Hosting<'static>, Fa
     if plan.verbosity == Verbosity::Verbose {
         // Straight to standard error, whole lines: too many of them may be lost, and no message between us.
         rsm::log::show("rsm-ctl: agent", rsm::log::Level::Debug);
+    } else if new.bridge.is_some() && plan.verbosity > Verbosity::Quiet {
+        // What keeps the two hosts from each other is nothing that a program could tell.
+        rsm::log::show("rsm-ctl: agent", rsm::log::Level::Warn);
     }
     let mut builder = Cluster::builder(new.nodes).dedicated();
     if let Some(name) = &new.name {

@@ -106,6 +106,8 @@ pub struct NewCluster {
     pub here: Option<Vec<u32>>,
     /// The bridge to that.
     pub bridge: Option<Bridge>,
+    /// How long to wait for the other host before anything starts.
+    pub bridge_wait: Option<Duration>,
 }
 
 impl Plan {

@@ -126,6 +126,11 @@ pub(crate) struct ClusterArgs {
     /// reaches these alone. Both hosts are given the same number of nodes, and each the ones that are its own.
     #[arg(long, value_name = "CONTROLLER=DEVICE", value_parser = Bridge::parse)]
     pub(crate) bridge: Option<Bridge>,
+    /// Start nothing before the other host is there, and fail if it is not after this time: 30s, 5m
+    ///
+    /// Without it programs start at once, and find the nodes of the other host when these are there.
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_positive)]
+    pub(crate) bridge_wait: Option<Duration>,
     /// Read nodes, programs and the rest from this TOML file; see docs/cluster-file.md
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,

@@ -111,6 +111,7 @@ fn described(args: ClusterArgs, reader: Reader) -> Result<Description, Failure> 
         file.here = Some(set);
     }
     file.bridge = args.bridge.or(file.bridge);
+    file.bridge_wait = args.bridge_wait;
     match (&file.here, &file.bridge) {
         (Some(_), None) => {
             let why = "the nodes that are not of this host are reached over a bridge: --bridge ntb0=local:NAME";
@@ -118,6 +119,10 @@ fn described(args: ClusterArgs, reader: Reader) -> Result<Description, Failure> 
         }
         (None, Some(_)) => {
             let why = "a bridge leads to another host: say which nodes are of this one, such as --here 1-2";
+            return Err(Failure::usage(why.to_owned()));
+        }
+        (None, None) if file.bridge_wait.is_some() => {
+            let why = "--bridge-wait waits for another host, and this cluster has one: --here and --bridge make it two";
             return Err(Failure::usage(why.to_owned()));
         }
         _ => {}
@@ -150,8 +155,8 @@ fn laid_out(file: Description, programs: ProgramArgs, verbosity: Verbosity, opti
     if let Some(lens) = lens.filter(|_| verbosity > Verbosity::Quiet) {
         eprint!("{}", lens::notice(&lens));
     }
-    let Description { nodes, name, controllers, links, bridge, .. } = file;
-    let cluster = NewCluster { nodes, name, controllers, links, lens, here, bridge };
+    let Description { nodes, name, controllers, links, bridge, bridge_wait, .. } = file;
+    let cluster = NewCluster { nodes, name, controllers, links, lens, here, bridge, bridge_wait };
     Ok(Plan {
         grace: programs.grace.or(file.grace).unwrap_or(GRACE),
         log_dir: programs.log_dir.or(file.log_dir),

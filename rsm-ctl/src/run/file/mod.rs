@@ -76,6 +76,8 @@ pub(crate) struct Description {
     /// Nodes of this host, and how those of the other one are reached.
     pub(crate) here: Option<NodeSet>,
     pub(crate) bridge: Option<Bridge>,
+    /// Said by the command line alone.
+    pub(crate) bridge_wait: Option<Duration>,
     pub(crate) parts: Vec<Part>,
     pub(crate) links: Vec<CutLink>,
     pub(crate) lens: LensArgs,
@@ -156,6 +158,7 @@ fn describe(source: &Source, reader: Reader) -> Result<Description, Failure> {
         controllers,
         here,
         bridge,
+        bridge_wait: None,
         log_dir: file.take("log-dir", place)?,
         grace: file.take("grace", parsed(duration::parse))?,
         timeout: file.take("timeout", parsed(duration::parse_positive))?,

@@ -28,7 +28,7 @@ use super::config::Config;
 use super::connect::Grants;
 use super::far::host::{At, Event, FarHost};
 use super::far::local::Local;
-use super::far::paged::{Host, Paged};
+use super::far::paged::{Host, NOBODY, Paged};
 use super::far::{Carrier, Crossing, Opener, Peering};
 use crate::address::random_secret;
 use rsm_core::access::Permission;
@@ -97,7 +97,7 @@ impl Across {
         // More than it can have is not believed.
         let most = usize::try_from(config.geometry.segments).unwrap_or(usize::MAX);
         let host = Some(FarHost::new(open(device, host, config.opener)?, most, seed));
-        let trouble = Some("nobody was looked for yet".to_owned());
+        let trouble = Some(NOBODY.to_owned());
         told.tell(trouble.clone());
         let (rows, left_out, rebinding) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (waker, device) = (Waker::start()?, device.clone());
@@ -160,8 +160,11 @@ impl Agent {
         let Some(across) = &mut self.across else { return };
         let trouble = across.host.as_ref().and_then(|host| host.bridge().trouble());
         if across.trouble != trouble {
-            if let Some(trouble) = &trouble {
-                tracing::info!(trouble, "the bridge");
+            match (&trouble, &across.trouble) {
+                (Some(trouble), Some(_)) => tracing::warn!(trouble, "the bridge"),
+                // That it is gone was said.
+                (Some(trouble), None) => tracing::info!(trouble, "the bridge"),
+                (None, _) => tracing::info!("the bridge is open"),
             }
             across.told.tell(trouble.clone());
             across.trouble = trouble;

@@ -20,6 +20,9 @@ use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
+/// What there is to tell before anybody was met.
+pub const NOBODY: &str = "nobody is at the other end of the bridge yet";
+
 /// What an agent says of its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
@@ -270,7 +273,7 @@ impl<D: Device> Peering for Paged<D> {
     }
 
     fn trouble(&self) -> Option<String> {
-        let nobody = || self.device.far().is_none().then(|| "nobody is at the other end of the bridge yet".to_owned());
+        let nobody = || self.device.far().is_none().then(|| NOBODY.to_owned());
         self.trouble.clone().or_else(nobody)
     }
 
