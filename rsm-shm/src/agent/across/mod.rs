@@ -224,6 +224,12 @@ impl Agent {
         }
     }
 
+    /// The cluster ends on this host.
+    pub(super) fn close_across(&mut self) {
+        self.relay();
+        self.with_host(|host, agent| host.close(agent, "its cluster has ended"));
+    }
+
     /// Asks the other host for a connection to what it has; the answer comes later.
     pub(super) fn ask_across(
         &mut self,
