@@ -183,16 +183,20 @@ impl Snapshot {
             fence(SeqCst);
         }
         let verdict = self.judge(connection, link);
+        let cut = || connection.load(Relaxed) != self.granted.word();
         match seal.read(word) {
             Reading::Holds => verdict,
             // As a path word that is suspended, but for a cut.
             Reading::Suspended => verdict.and(Err(Error::new(Code::BarrierFailure))),
             // What the other host says wins over an error of the link, as what this one says does.
-            Reading::Changed => Err(Error::new(Code::ConnAborted)),
+            // The agent of this host may not have had its turn; whoever asks for the cause next is to find one.
+            Reading::Changed => {
+                while !cut() && window.wait() {}
+                Err(Error::new(Code::ConnAborted))
+            }
             // Nobody can vouch any more, whatever is loaded later: stores may have been lost. A connection that was cut is to
             // be told so, and the agent may not have had its turn.
             Reading::Unanswered => {
-                let cut = || connection.load(Relaxed) != self.granted.word();
                 while !cut() && window.wait() {}
                 Err(Error::new(if cut() { Code::ConnAborted } else { Code::BarrierFailure }))
             }

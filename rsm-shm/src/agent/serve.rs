@@ -53,6 +53,7 @@ impl Agent {
                 match token {
                     Some(Token::Stop) => {
                         crash_point!(AgentEnding);
+                        self.close_across();
                         self.writer().end();
                         self.tell_watchers();
                         self.wakes.finish();

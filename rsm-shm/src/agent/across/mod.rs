@@ -50,6 +50,9 @@ use waker::Waker;
 /// How often a connect is heard again whose segment was republished meanwhile.
 const MOST_TRIES: u32 = 16;
 
+/// What a host says whose cluster ends in order.
+const ENDED: &str = "its cluster has ended";
+
 type Far = FarHost<Box<dyn Crossing>, Asking>;
 
 /// A connect that the other host was asked for.
@@ -175,7 +178,11 @@ impl Agent {
         match event {
             Event::Mirror(change) => self.heard_across(change),
             Event::Ended(why) => {
-                tracing::warn!(why, "the other host is gone");
+                if why.ends_with(ENDED) {
+                    tracing::info!(why, "the other host is gone");
+                } else {
+                    tracing::warn!(why, "the other host is gone");
+                }
                 self.met_across(None);
                 self.forget_across();
             }
@@ -206,6 +213,12 @@ impl Agent {
         if let Some(across) = &mut self.across {
             across.peer = peer;
         }
+    }
+
+    /// The cluster ends on this host.
+    pub(super) fn close_across(&mut self) {
+        self.relay();
+        self.with_host(|host, agent| host.close(agent, ENDED));
     }
 
     /// Asks the other host for a connection to what it has; the answer comes later.

@@ -235,6 +235,8 @@ impl Local {
             let heard = match socket::receive(socket, RecvFlags::DONTWAIT) {
                 Ok(Some(packet)) => self.hear(packet),
                 Err(Errno::AGAIN) => return,
+                // What was rung for is heard first: the last words of one that ends. The end can be read again.
+                Ok(None) if self.stir.rung => return,
                 Ok(None) | Err(_) => Err(Error::with(Code::ConnAborted, "the other agent is gone")),
             };
             if let Err(error) = heard {

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 /// How long the agent of this host has to say what became of a link that does not answer.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// Between two looks at whether it has.
-const PAUSE: Duration = Duration::from_millis(1);
+/// Between two looks at whether it has, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
 
 /// A grant of another host.
 #[derive(Debug)]
@@ -60,10 +60,11 @@ impl Window for Waiting<'_> {
     fn wait(&self) -> bool {
         let since = self.since.get().unwrap_or_else(Instant::now);
         self.since.set(Some(since));
-        if since.elapsed() >= PATIENCE {
+        let waited = since.elapsed();
+        if waited >= PATIENCE {
             return false;
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(waited.clamp(PAUSES.0, PAUSES.1));
         true
     }
 }
