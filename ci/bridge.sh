@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The emulated bridge between two machines of Debian (QEMU, without KVM), each with a function of rsm-ntb-emu. First with
 # Linux's own drivers: `ntb_hw_epf` and `ntb_tool` pass traffic, the cable is pulled, one machine is killed. Then with those of
-# rsm, by VFIO: memory is attached and taken back, a process that drives a function is killed, and another takes over.
+# rsm, by VFIO: memory is attached and taken back, a process that drives a function is killed, and another takes over. At last
+# with clusters that have nodes on both: `hello`, `rsmtest.c` and `sort`, unchanged, while stores take 3 ms to arrive.
 # Needs no root and installs nothing: packages come from the mirror that this machine's apt names, and are unpacked into a
 # cache.
 #
-#   ci/bridge.sh [--limit SECONDS] [linux|rsm]..
+#   ci/bridge.sh [--limit SECONDS] [linux|rsm|hosts]..
 #
 #   --limit      for each pair of machines; 120 where it is not given
 #
@@ -23,12 +24,12 @@ drivers=()
 while [ $# -gt 0 ]; do
     case $1 in
         --limit) limit=$2 && shift ;;
-        linux | rsm) drivers+=("$1") ;;
-        *) sed -n '2,18s/^# \{0,1\}//p' "$self" >&2 && exit 2 ;;
+        linux | rsm | hosts) drivers+=("$1") ;;
+        *) sed -n '2,19s/^# \{0,1\}//p' "$self" >&2 && exit 2 ;;
     esac
     shift
 done
-[ ${#drivers[@]} -gt 0 ] || drivers=(linux rsm)
+[ ${#drivers[@]} -gt 0 ] || drivers=(linux rsm hosts)
 . ci/packages.sh
 no() { skip 'two hosts at a bridge' "$1" && exit 77; }
 [ "$(uname -m)" = x86_64 ] || no "the machines are of x86-64, and this is $(uname -m)"
@@ -128,7 +129,27 @@ ldd "$root/two_hosts" | awk '$2 == "=>" && $3 ~ "^/" { print $3 } $1 ~ "^/.*ld-l
     mkdir -p "$root$(dirname "$library")"
     cp -L "$library" "$root$library"
 done
-(cd "$root" && find . -mindepth 1 | of_tools "$at/usr/bin/cpio" -o -H newc -R 0:0 --quiet >"$work/root.cpio")
+pack() { (cd "$root" && find . -mindepth 1 | of_tools "$at/usr/bin/cpio" -o -H newc -R 0:0 --quiet >"$work/$1.cpio"); }
+pack root
+# What the clusters need beside that, and the others do not have to unpack.
+lay_out_hosts() {
+    local to=$root/hosts name built
+    mkdir -p "$to"
+    built=$("${CARGO:-cargo}" build --locked -p rsm-ctl --bins -p rsm-examples --examples --message-format json-render-diagnostics |
+        sed -nE 's/.*"executable":"([^"]*)".*/\1/p')
+    for name in rsm-ctl hello sort; do cp "$(grep "/$name\$" <<<"$built" | tail -n 1)" "$to"; done
+    cp "$(sh rsm-capi/tests/library.sh --locked)" "$to/librsm.so.2"
+    ln -s librsm.so.2 "$to/librsm.so"
+    ${CC:-cc} -std=gnu11 -O1 -pthread -Irsm-capi/include -o "$to/rsmtest" examples/c/rsmtest.c -L "$to" -lrsm
+    for name in rsm-ctl hello sort librsm.so.2; do ${strip:-strip} --strip-debug "$to/$name" 2>/dev/null || true; done
+    cat README.md ARCHITECTURE.md >"$to/text"
+    LD_LIBRARY_PATH=$to ldd "$to"/{rsm-ctl,hello,sort,rsmtest} | awk '$2 == "=>" && $3 ~ "^/" { print $3 }' | grep -v "^$to" |
+        sort -u | while read -r library; do
+        mkdir -p "$root$(dirname "$library")"
+        cp -Lu "$library" "$root$library"
+    done
+}
+case " ${drivers[*]} " in *' hosts '*) lay_out_hosts && pack hosts ;; esac
 
 ### Two hosts
 
@@ -153,6 +174,7 @@ course() {
             said 'at down' a b && tell down >/dev/null && said 'at up' a b && tell up >/dev/null && said 'at death' a b &&
                 kill -KILL "${machine[b]}" && { wait "${machine[b]}" 2>/dev/null || true; } && said 'done' a
             ;;
+        hosts) said 'done' a b ;;
         rsm)
             said 'done' a b &&
                 if ! grep -q "by the window's file" "$results/a.log" || ! grep -q "by the function's descriptor" "$results/b.log"; then
@@ -161,14 +183,16 @@ course() {
             ;;
     esac
 }
-# Boots two machines with the drivers of `linux` or `rsm`, and tells what came out.
+# Boots two machines with the drivers of `linux` or `rsm`, or as `hosts` of clusters, and tells what came out.
 two_machines() {
     local drivers=$1 code=0 host bridge_process
     local results=target/bridge/$drivers
     began=$SECONDS
     mkdir -p "$results"
     rm -f "$results"/* "$work/ready"
-    "$bridge" "$work/a.sock" "$work/b.sock" --control "$work/c.sock" --trace "$results/trace" >"$work/ready" 2>"$results/bridge" &
+    local late=() disk=root
+    [ "$drivers" != hosts ] || late=(--delay 3ms) disk=hosts
+    "$bridge" "$work/a.sock" "$work/b.sock" --control "$work/c.sock" --trace "$results/trace" ${late[@]+"${late[@]}"} >"$work/ready" 2>"$results/bridge" &
     bridge_process=$!
     processes+=("$bridge_process")
     until [ -s "$work/ready" ]; do
@@ -177,13 +201,13 @@ two_machines() {
     done
     # One of the two keeps the kernel's file of a window to itself, as newer kernels do with a function that VFIO drives.
     local -A also=([a]= [b]=)
-    [ "$drivers" != rsm ] || also[b]='lockdown=integrity'
+    [ "$drivers" = linux ] || also[b]='lockdown=integrity'
     for host in a b; do
         "${emulator[@]}" -nodefaults -no-user-config -display none -no-reboot -accel tcg,thread=multi -m 256M \
             -object memory-backend-memfd,id=ram,size=256M,share=on -M q35,memory-backend=ram,kernel-irqchip=off \
             -device intel-iommu,intremap=on,caching-mode=on \
             -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"'"$work/$host.sock"'"}}' \
-            -kernel "$image" -initrd "$work/root.cpio" -serial file:"$results/$host.log" \
+            -kernel "$image" -initrd "$work/$disk.cpio" -serial file:"$results/$host.log" \
             -append "console=ttyS0 quiet panic=-1 no_timer_check random.trust_cpu=on intel_iommu=on host=$host driver=$drivers ${also[$host]}" \
             </dev/null 2>"$results/$host.emulator" &
         machine[$host]=$!

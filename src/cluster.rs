@@ -4,10 +4,11 @@ use crate::lens::gate::Called;
 use crate::lens::{Delivered, Injected, Lens};
 use crate::lens::{HeldSegment, Noted};
 use crate::steer::Steering;
-use crate::{Geometry, Node, Result};
+use crate::{Code, Error, Geometry, Node, Result};
 use rsm_core::message::Claim;
 use rsm_core::registry::no_such_node;
 use rsm_shm::address::{environment, random_secret, secret_to_text};
+use rsm_shm::agent::config::Bridge;
 use rsm_shm::agent::{AgentHandle, Config};
 use rsm_shm::membership::Membership;
 use std::collections::BTreeMap;
@@ -130,6 +131,18 @@ impl Cluster {
         Ok(Node::new(membership))
     }
 
+    /// Waits until the host at the other end of the [bridge](ClusterBuilder::bridge) is there and each knows what the other has,
+    /// for at most `patience`. A cluster of one host has nothing to wait for.
+    ///
+    /// # Errors
+    /// REMOTE_NODE_UNREACHABLE, saying what is in the way.
+    pub fn await_bridge(&self, patience: Duration) -> Result<()> {
+        match self.agent.await_bridge(patience) {
+            None => Ok(()),
+            Some(why) => Err(Error::with(Code::RemoteNodeUnreachable, format!("the other host is not there: {why}"))),
+        }
+    }
+
     /// The right to disturb the cluster.
     ///
     /// # Errors
@@ -189,6 +202,25 @@ impl ClusterBuilder {
     /// [`crate::lens`].
     pub fn lens(mut self, lens: Lens) -> Self {
         self.config.lens = Some(lens);
+        self
+    }
+
+    /// Has only these nodes on this host; the others are on the host at the other end of the [bridge](Self::bridge), whose
+    /// agent is started with them and the same number of nodes.
+    pub fn here(mut self, nodes: impl IntoIterator<Item = u32>) -> Self {
+        self.config.here = Some(nodes.into_iter().collect());
+        self
+    }
+
+    /// Reaches the nodes of another host through a controller, one of the cluster's or one more such as `ntb0`, over a device:
+    /// `local:NAME` joins two agents of one machine; with the feature `ntb`, `vfio:ADDRESS` is a PCI function, one end of a
+    /// non-transparent bridge. The controller reaches the nodes of this host too.
+    pub fn bridge(mut self, controller: &str, device: &str) -> Self {
+        #[cfg(feature = "ntb")]
+        {
+            self.config.opener = Some(rsm_ntb::open);
+        }
+        self.config.bridge = Some(Bridge { controller: controller.to_owned(), device: device.to_owned() });
         self
     }
 

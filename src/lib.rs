@@ -97,6 +97,7 @@ pub use rsm_core::segment_id::SegmentId;
 pub use rsm_core::topology::{LocalController, RemoteController, Topology};
 pub use rsm_core::verdict::BarrierType;
 pub use rsm_core::{Code, Error, Result};
+pub use rsm_shm::agent::config::Bridge;
 pub use rsm_shm::capabilities::{Capabilities, Feature};
 pub use rsm_shm::membership::connection::BarrierMode;
 pub use rsm_shm::membership::importers::{Importer, ImporterEvent};

@@ -1,7 +1,7 @@
 //! A node, as one of its processes sees it.
 
 use crate::lens::Lens;
-use crate::{Controller, LinkState, LocalController, RemoteController, Result, Topology};
+use crate::{Controller, LocalController, RemoteController, Result, Topology};
 use rsm_core::registry::{ControllerKind, LinkWord};
 use rsm_shm::membership::{Membership, default};
 use std::sync::Arc;
@@ -85,11 +85,10 @@ impl Node {
                 continue;
             }
             let name = row.name();
-            let remotes = (1..=self.node_count()).map(|node| RemoteController {
-                node,
-                name: name.clone(),
-                address: address(index, node),
-                state: registry.link_now(index, me, node).map_or(LinkState::Down, LinkWord::state),
+            // Nodes of another host are reached through the controller of its bridge alone.
+            let remotes = (1..=self.node_count()).filter_map(|node| {
+                let state = LinkWord::state(registry.link_now(index, me, node)?);
+                Some(RemoteController { node, name: name.clone(), address: address(index, node), state })
             });
             controllers.push(LocalController {
                 name: name.clone(),

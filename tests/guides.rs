@@ -125,3 +125,26 @@ fn every_page_can_be_found() {
     let lost: Vec<&PathBuf> = all.difference(&found).collect();
     assert!(lost.is_empty(), "no page that can be reached links to {lost:?}");
 }
+
+/// What `docs/attacks.md` says of another host it says by the names of tests.
+#[test]
+fn tests_that_show_attacks_from_another_host_are_there() {
+    let text = read(root().join("docs/attacks.md"));
+    let after = text.split("## From another host").nth(1).expect("the part about other hosts");
+    let rows = after.split("\n## ").next().unwrap_or_default().lines().filter(|line| line.starts_with("| "));
+    let mut sources = String::new();
+    for folder in ["rsm-ntb/tests/driver", "rsm-shm/tests/peers", "rsm-shm/src/memory"] {
+        let entries =
+            fs::read_dir(root().join(folder)).expect("a folder of tests").map(|entry| entry.expect("an entry").path());
+        entries.filter(|path| path.is_file()).for_each(|path| sources += &read(path));
+    }
+    let mut named = 0;
+    for test in rows
+        .flat_map(|row| row.split('`').skip(1).step_by(2))
+        .filter(|word| word.contains('_') && !word.contains([' ', '.', ':']))
+    {
+        assert!(sources.contains(&format!("fn {test}()")), "there is no test {test}");
+        named += 1;
+    }
+    assert!(named >= 12, "{named}");
+}

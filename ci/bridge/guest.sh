@@ -28,12 +28,52 @@ eventually() {
     done
 }
 
-# With rsm's drivers: one host goes on while a process of the other one's is killed and another takes the function over.
-if grep -q driver=rsm /proc/cmdline; then
+# A function that VFIO has; its address.
+given_to_vfio() {
     for module in /modules/vfio/*.ko; do insmod "$module" || report 1 "$module is loaded"; done
     address=$(basename "$(dirname "$(grep -l 0x1957 /sys/bus/pci/devices/*/vendor)")")
     echo vfio-pci >"/sys/bus/pci/devices/$address/driver_override"
     echo "$address" >/sys/bus/pci/drivers_probe
+}
+
+# Clusters of both hosts: the programs are those of one host.
+if grep -q driver=hosts /proc/cmdline; then
+    given_to_vfio
+    cd /hosts || end
+    export LD_LIBRARY_PATH=/hosts HOME=/tmp
+    # What this machine says of its bridge.
+    ./rsm-ctl doctor >/tmp/doctor 2>&1
+    grep -q "$address, driver vfio-pci" /tmp/doctor
+    report $? 'doctor knows the function'
+    # A cluster of so many nodes, of which the first half is on the first host. Agents with other numbers of nodes are another
+    # cluster's: they do not meet one that is on its way out.
+    both() {
+        nodes=$1 half=$(($1 / 2)) name=$2
+        shift 2
+        if [ "$role" = a ]; then here=1-$half; else here=$((half + 1))-$nodes; fi
+        ./rsm-ctl run -n "$nodes" --here "$here" --name "$name" --bridge "shm0=vfio:$address" --timeout 80s -- "$@" \
+            >"/tmp/$name" 2>&1
+        code=$?
+        sed "s/^/$name: /" "/tmp/$name"
+        report $code "$name"
+    }
+    both 4 hello ./hello
+    test "$(grep -c 'was told: hello' /tmp/hello)" = 2
+    report $? 'hello says what it was told'
+    both 2 rsmtest sh -c 'if [ $RSM_NODE_ID = 1 ]; then ./rsmtest -e -n 2; else ./rsmtest -i -n 1; fi'
+    both 4 sort ./sort text -o /tmp/sorted
+    if [ "$role" = a ]; then
+        LC_ALL=C sort text >/tmp/expected
+        cmp /tmp/expected /tmp/sorted
+        report $? 'what was sorted on two hosts is what sort says'
+    fi
+    echo '@@ done'
+    end
+fi
+
+# With rsm's drivers: one host goes on while a process of the other one's is killed and another takes the function over.
+if grep -q driver=rsm /proc/cmdline; then
+    given_to_vfio
     if [ "$role" = a ]; then
         /two_hosts "vfio:$address" a
         end

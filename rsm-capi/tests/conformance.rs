@@ -4,7 +4,7 @@
 //! it against the shared library and makes a trial of each assertion in each of its contexts: on the controller
 //! loopback, on shm0 of a cluster of one node, and between two nodes of a cluster that lives in this process; between nodes
 //! also through a lens, with RSM_LENS=all of every model and on one node as well, so that what is looked at without the
-//! barrier that the reference asks for is not there. As root, each is run as root and, but through lenses, as a user
+//! barrier that the reference asks for is not there; and between two nodes on two hosts, which are two agents here. As root, each is run as root and, but through lenses, as a user
 //! without privileges. At the end it says what was skipped, and why.
 //!
 //! ```text
@@ -30,7 +30,10 @@ use std::os::unix::fs::symlink;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// The assertions of the reference.
 const NUMBERS: std::ops::RangeInclusive<u32> = 1..=262;
@@ -46,6 +49,9 @@ fn deadline() -> Timespec {
     });
     Timespec { tv_sec: 60 * factor, tv_nsec: 0 }
 }
+
+/// For two agents to meet.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The user without privileges.
 const NOBODY: u32 = 65534;
@@ -108,6 +114,8 @@ struct Case {
     user: Option<u32>,
     /// What it is seen through, if anything.
     lens: Option<Lens>,
+    /// Each node is on a host of its own.
+    two_hosts: bool,
 }
 
 impl Suite {
@@ -186,12 +194,15 @@ impl Suite {
         self.assertions.clone().into_iter().flat_map(everywhere).flat_map(move |(assertion, context)| {
             let through = context == "nodes" || (all && context == "shm0");
             let lenses = through.then(|| lenses.clone());
-            let plain = users.clone().into_iter().map(|user| (user, None));
-            plain.chain(lenses.into_iter().flatten()).map(move |(user, lens)| Case {
+            let plain = users.clone().into_iter().map(|user| (user, None, false));
+            let hosts = (context == "nodes").then(|| users.clone().into_iter().map(|user| (user, None, true)));
+            let lenses = lenses.into_iter().flatten().map(|(user, lens)| (user, lens, false));
+            plain.chain(hosts.into_iter().flatten()).chain(lenses).map(move |(user, lens, two_hosts)| Case {
                 assertion: assertion.clone(),
                 context: context.clone(),
                 user,
                 lens,
+                two_hosts,
             })
         })
     }
@@ -312,6 +323,19 @@ impl Case {
             command.uid(user).gid(user);
         }
         let nodes = if self.context == "nodes" { 2 } else { 1 };
+        if self.two_hosts {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let bridge = format!("local:conformance-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+            let host = |node: u32| rsm::Cluster::builder(2).here([node]).bridge("shm0", &bridge).start();
+            let (one, other) = (host(1)?, host(2)?);
+            for host in [&one, &other] {
+                host.await_bridge(PATIENCE)?;
+            }
+            command.env("CONFORMANCE_HOSTS", "2");
+            command.envs(one.environment(1)?);
+            command.envs(other.environment(2)?.into_iter().map(|(name, value)| (format!("PEER_{name}"), value)));
+            return verdict(&run(&mut command)?);
+        }
         // Lives until the program has ended. One that is plain and of one node is the program's own.
         let _cluster = if nodes == 2 || self.lens.is_some() {
             let builder = rsm::Cluster::builder(nodes);
@@ -336,10 +360,11 @@ impl Case {
 
     /// What is not as usual.
     fn special(&self) -> String {
+        let hosts = if self.two_hosts { " two-hosts" } else { "" };
         match (self.user, self.lens.and_then(|lens| lens.model)) {
-            (Some(_), _) => " unprivileged".to_owned(),
+            (Some(_), _) => format!("{hosts} unprivileged"),
             (None, Some(model)) => format!(" {model}"),
-            (None, None) => String::new(),
+            (None, None) => hosts.to_owned(),
         }
     }
 }

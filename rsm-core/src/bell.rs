@@ -21,6 +21,15 @@
 //! raises the count, then looks at `sleepers`. Between the two steps of each stands a full fence, so at least one sees
 //! the other: either the poster wakes, or the kernel refuses the sleep.
 //!
+//! # A waiter on another host
+//!
+//! Across a bridge nobody can add to a bell of the other host. The agent takes what is posted here, by a bell that it made for
+//! it ([`renew_relayed`](Bell::renew_relayed)), and sends it there. It is counted as a sleeper for good, so a post comes
+//! to the branch that wakes, and asks nothing more before that. At rest such a bell has a count of one, so that a post that
+//! does not accumulate adds nothing by the rule that there is: whether anything is pending is known on the other host alone.
+//! It notes itself with a bit of the count, once, if nothing else is on its way; which makes it the first of what the agent
+//! takes next.
+//!
 //! # Crash
 //!
 //! A waiter killed asleep leaves `sleepers` one too high: later posts pay for a wake nobody needs. A poster killed
@@ -40,6 +49,11 @@ pub const MAX_COUNT: u32 = COUNT as u32;
 #[cfg(rsm_loom)]
 pub const MAX_COUNT: u32 = 3;
 
+/// Count of a bell at rest whose waiter is on another host.
+const AT_REST: u64 = 1;
+/// The first of what is on its way there is a post that does not accumulate.
+const SINGLE: u64 = 1 << 30;
+
 /// Word 0 of a bell, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Word(u64);
@@ -54,9 +68,23 @@ impl Word {
     fn count(self) -> u32 {
         (self.0 & COUNT) as u32
     }
+    /// What is compared with the highest count, which is above the bit unless it is so low that models reach it.
+    #[inline(always)]
+    fn against_most(self) -> u32 {
+        if cfg!(rsm_loom) { (self.0 & COUNT & !SINGLE) as u32 } else { self.count() }
+    }
     fn low(self) -> u32 {
         self.0 as u32
     }
+}
+
+/// What was taken of a bell whose waiter is on another host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Relayed {
+    /// Posts that add to what is pending.
+    pub signals: u32,
+    /// Before all of these, one that adds only when nothing is.
+    pub single: bool,
 }
 
 /// A bell in shared memory.
@@ -65,7 +93,8 @@ impl Word {
 pub struct Bell {
     word: AtomicU64,
     sleepers: AtomicU32,
-    reserved: AtomicU32,
+    /// 1: its waiter is on another host.
+    relayed: AtomicU32,
     /// When the last signal arrives, where that is modelled; no part of what a bell is.
     arrival: AtomicU64,
     more: [AtomicU32; 26],
@@ -112,7 +141,7 @@ impl Bell {
         Bell {
             word: AtomicU64::new(0),
             sleepers: AtomicU32::new(0),
-            reserved: AtomicU32::new(0),
+            relayed: AtomicU32::new(0),
             arrival: AtomicU64::new(0),
             more: std::array::from_fn(|_| AtomicU32::new(0)),
         }
@@ -165,7 +194,7 @@ impl Bell {
                 Accumulate::Yes => MAX_COUNT,
                 Accumulate::No => 1,
             };
-            let adds = seen.count() < full;
+            let adds = seen.against_most() < full;
             if !adds && mutated("bell_full_no_wake") {
                 return Ok(());
             }
@@ -193,10 +222,31 @@ impl Bell {
         }
         // Looked at even when nothing was added: the poster of what is pending may have died owing the wake.
         if self.sleepers.load(Relaxed) != 0 {
+            if accumulate == Accumulate::No {
+                self.note_single(epoch);
+            }
             owed();
         }
         crash_point!(PostDone);
         Ok(())
+    }
+
+    /// A post that does not accumulate has added nothing: where nothing is on its way to the waiter, on another host, it is.
+    #[cold]
+    #[inline(never)]
+    fn note_single(&self, epoch: u32) {
+        // Relaxed: written before the epoch was given to anybody.
+        if self.relayed.load(Relaxed) == 0 {
+            return;
+        }
+        let mut seen = Word(self.word.load(Relaxed));
+        while seen.epoch() == epoch && !seen.is_aborted() && u64::from(seen.count()) == AT_REST {
+            // Release: pairs with the Acquire in `take_relayed`, so that what was put before is there with the signal.
+            match self.word.compare_exchange_weak(seen.0, seen.0 | SINGLE, Release, Relaxed) {
+                Ok(_) => return,
+                Err(now) => seen = Word(now),
+            }
+        }
     }
 
     /// Takes one signal if one is pending. Pending signals are delivered before an abort is told (D-60, D-90).
@@ -351,6 +401,66 @@ impl Bell {
         epoch
     }
 
+    /// [`renew`](Self::renew) for a bell whose waiter is on another host: the agent counts as its sleeper.
+    pub fn renew_relayed(&self) -> u32 {
+        let epoch = Word(self.word.load(Relaxed)).epoch().wrapping_add(1);
+        // Relaxed: before the epoch, which a poster is given by a message.
+        self.relayed.store(1, Relaxed);
+        self.sleepers.fetch_add(1, Relaxed);
+        // A plain store: as in `renew`.
+        self.word.store(u64::from(epoch) << 32 | AT_REST, Release);
+        epoch
+    }
+
+    /// Takes what was posted for a waiter on another host, all of it.
+    pub fn take_relayed(&self) -> Relayed {
+        let posted = u64::from(Word(self.word.load(Relaxed)).count()).saturating_sub(AT_REST);
+        if posted == 0 {
+            return Relayed::default();
+        }
+        // Nobody else takes, and whoever posts adds. Acquire: pairs with the Release of `post` and of `note_single`.
+        self.word.fetch_sub(posted, if mutated("bell_relay_relaxed") { Relaxed } else { Acquire });
+        let single = posted & SINGLE != 0 && !mutated("bell_relay_no_single");
+        Relayed { signals: (posted & !SINGLE) as u32, single }
+    }
+
+    /// Whether [`take_relayed`](Self::take_relayed) would find something; and the low half that a futex compares.
+    pub fn look_relayed(&self) -> (bool, u32) {
+        let word = Word(self.word.load(Relaxed));
+        (u64::from(word.count()) > AT_REST && !word.is_aborted(), word.low())
+    }
+
+    /// Ends [`renew_relayed`](Self::renew_relayed), after the epoch was stepped.
+    pub fn end_relay(&self) {
+        self.relayed.store(0, Relaxed);
+        self.delist();
+    }
+
+    /// Posts as many signals at once as came from another host; the agent's, for whom every sleeper looks.
+    ///
+    /// # Errors
+    /// CONN_ABORTED when the bell was aborted or went on to another epoch.
+    pub fn post_many(&self, epoch: u32, signals: u32, park: &impl Park) -> Result<()> {
+        let mut seen = Word(self.word.load(Relaxed));
+        loop {
+            if seen.epoch() != epoch || seen.is_aborted() {
+                return Err(told_of_abort());
+            }
+            let more = signals.min(MAX_COUNT.saturating_sub(seen.count()));
+            // Release: as in `post`, also when nothing is added.
+            match self.word.compare_exchange_weak(seen.0, seen.0 + u64::from(more), Release, Relaxed) {
+                Ok(_) => break,
+                Err(now) => seen = Word(now),
+            }
+        }
+        // Full fence; pairs with the one in `sleep`.
+        fence_after_rmw();
+        if self.sleepers.load(Relaxed) != 0 {
+            if signals == 1 { park.wake_one(&self.word) } else { park.wake_all(&self.word) }
+        }
+        Ok(())
+    }
+
     /// Makes every sleeper look again; for the reaper, who has learned of a death.
     pub fn nudge(&self, park: &impl Park) {
         // Full fence, between learning what the dead did and looking; pairs with the one in `sleep`.
@@ -419,6 +529,41 @@ mod tests {
         bell.post(0, Accumulate::No, &NoPark).unwrap();
         bell.post(0, Accumulate::No, &NoPark).unwrap();
         assert_eq!(bell.pending(), 1);
+    }
+
+    #[test]
+    fn what_is_posted_for_another_host_is_taken_with_what_came_first() {
+        let bell = Bell::new();
+        let epoch = bell.renew_relayed();
+        let post = |accumulate| bell.post(epoch, accumulate, &NoPark).unwrap();
+        let taken = |signals, single| Relayed { signals, single };
+        assert_eq!((bell.take_relayed(), bell.look_relayed().0), (taken(0, false), false));
+        post(Accumulate::Yes);
+        post(Accumulate::No);
+        post(Accumulate::Yes);
+        assert!(bell.look_relayed().0);
+        assert_eq!(bell.take_relayed(), taken(2, false), "something was on its way");
+        post(Accumulate::No);
+        post(Accumulate::No);
+        post(Accumulate::Yes);
+        assert_eq!(bell.take_relayed(), taken(1, true));
+        assert_eq!(bell.take_relayed(), taken(0, false));
+        let next = bell.step_epoch();
+        bell.end_relay();
+        assert_eq!((bell.sleepers(), bell.renew()), (0, next + 1));
+        bell.post(next + 1, Accumulate::No, &NoPark).unwrap();
+        bell.post(next + 1, Accumulate::No, &NoPark).unwrap();
+        assert_eq!(bell.pending(), 1);
+    }
+
+    #[test]
+    fn many_are_posted_at_once() {
+        let bell = Bell::new();
+        bell.post_many(0, 3, &NoPark).unwrap();
+        bell.post_many(0, u32::MAX, &NoPark).unwrap();
+        assert_eq!(bell.pending(), MAX_COUNT);
+        bell.abort(&NoPark);
+        assert_eq!(bell.post_many(0, 1, &NoPark).unwrap_err().code(), Code::ConnAborted);
     }
 
     #[test]

@@ -16,6 +16,17 @@ pub enum WindowKind {
     Coherent,
     /// The same memory through the cluster's [lens](crate::lens): stores are late.
     Lensed,
+    /// Memory of another host: stores are posted, and a load of the grant's [seal](crate::peer::seal) says whether they came.
+    Posted {
+        /// Slot of the seal.
+        slot: u32,
+        /// Its word.
+        seal: u64,
+        /// Offset in bytes at which what the other host lets be read begins in the descriptor of its seals.
+        seals_at: u64,
+        /// The descriptors are of a device, and not of memory objects.
+        device: bool,
+    },
 }
 
 /// An interconnect, as the agent uses it. Every operation returns at once.

@@ -11,12 +11,13 @@ use crate::access::{AccessList, Level, Permission};
 use crate::driver::WindowKind;
 use crate::error::{Code, Error, Result};
 use crate::lens::fault::Fault;
+use crate::peer::report::Report;
 use crate::registry::LinkChange;
 use crate::tally::Tally;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Version of the protocol; an agent refuses another one.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 /// Longest packet in either direction.
 pub const MAX_MESSAGE: usize = 4096;
 /// Most connections one [`Ask::Inherit`] may name.
@@ -302,6 +303,8 @@ pub enum Ask {
     /// Memory of segments that are gone whose pages the agent is still giving back. Answer [`Answer::Closing`]. Changes
     /// nothing.
     Closing,
+    /// The bridge to another host. Answer [`Answer::Bridge`]. Changes nothing.
+    Bridge,
     /// Let this happen to a connection that the asker holds, in a cluster whose lens has that fault. Answer
     /// [`Answer::Affected`] with the imports that were cut.
     Disturb {
@@ -359,7 +362,8 @@ pub enum Answer {
         /// Where to go on, unless this was all.
         next: Option<u64>,
     },
-    /// A connection. Descriptors: the segment's memory, the exporting node's bells unless the asker has them.
+    /// A connection. Descriptors: the segment's memory, the exporting node's bells unless the asker has them, and for a
+    /// posted window the seals of the other host.
     Connected(Connected),
     /// What a steering request did.
     Affected {
@@ -376,6 +380,8 @@ pub enum Answer {
         /// How many objects.
         objects: u64,
     },
+    /// The bridge to another host; nothing in a cluster of one host.
+    Bridge(Option<Box<Report>>),
 }
 
 /// A process that is a member.

@@ -46,6 +46,11 @@
 //! memory was reached: *they are in it*. The words of this host are looked at after that load, so a link that was away
 //! and came back in between is told too, once its agent has cut.
 //!
+//! A rebind there is told by the seal as well: the exporting agent *suspends* it before the exporter begins, as it does the path
+//! words of its own host. When the contents are in place it asks the importers' agent to make their path words others, and
+//! only when that has answered the seal is what it was. So a span that was open meanwhile finds the seal suspended, or its
+//! path word another one; neither agent is waited for by who copies.
+//!
 //! The fence is the caller's (`rsm_shm` has a cheap one); this file holds the comparison. The loom model
 //! `a_complete_verdict_means_the_store_came_first` fails when either fence is left out, and
 //! `a_store_that_is_vouched_for_is_in_old_or_new_memory` when a step of the above is.
@@ -178,14 +183,20 @@ impl Snapshot {
             fence(SeqCst);
         }
         let verdict = self.judge(connection, link);
+        let cut = || connection.load(Relaxed) != self.granted.word();
         match seal.read(word) {
             Reading::Holds => verdict,
+            // As a path word that is suspended, but for a cut.
+            Reading::Suspended => verdict.and(Err(Error::new(Code::BarrierFailure))),
             // What the other host says wins over an error of the link, as what this one says does.
-            Reading::Changed => Err(Error::new(Code::ConnAborted)),
+            // The agent of this host may not have had its turn; whoever asks for the cause next is to find one.
+            Reading::Changed => {
+                while !cut() && window.wait() {}
+                Err(Error::new(Code::ConnAborted))
+            }
             // Nobody can vouch any more, whatever is loaded later: stores may have been lost. A connection that was cut is to
             // be told so, and the agent may not have had its turn.
             Reading::Unanswered => {
-                let cut = || connection.load(Relaxed) != self.granted.word();
                 while !cut() && window.wait() {}
                 Err(Error::new(if cut() { Code::ConnAborted } else { Code::BarrierFailure }))
             }

@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Connections(QueryArgs),
     /// List the links of each controller
     Links(QueryArgs),
+    /// Tell how the bridge to another host is: who is at its other end, what goes through it
+    Bridge(QueryArgs),
     /// Draw the nodes of a running cluster, and what connects them
     Topology(TopologyArgs),
     /// Show one object of a running cluster, with everything known of it

@@ -21,6 +21,7 @@ pub(crate) fn perform(cli: Cli) -> ExitCode {
         Command::Segments(args) => query::perform(Table::Segments, &args),
         Command::Connections(args) => query::perform(Table::Connections, &args),
         Command::Links(args) => query::perform(Table::Links, &args),
+        Command::Bridge(args) => query::bridge::perform(&args),
         Command::Topology(args) => query::topology::perform(&args),
         Command::Show(args) => query::show::perform(&args),
         Command::Watch(args) => watch::perform(&args),

@@ -56,6 +56,8 @@ struct Host<F: PciFunction + 'static> {
     bridge: Epf<F>,
     /// What the other host tells this one.
     theirs: File,
+    /// What happened while the bridge was opened.
+    early: Vec<Event>,
     failed: bool,
 }
 
@@ -67,9 +69,12 @@ impl<F: PciFunction + 'static> Host<F> {
             Control { at: PIECE, memory: theirs.as_fd(), length: PIECE, permission: Permission::ReadWrite },
         ];
         let mut bridge = Epf::take_over(function)?;
-        bridge.renew(&control)?;
-        bridge.offer()?;
-        Ok(Host { bridge, theirs, failed: false })
+        let job = bridge.renew(&control)?;
+        let mut host = Host { bridge, theirs, early: Vec::new(), failed: false };
+        host.opened(job)?;
+        let job = host.bridge.offer()?;
+        host.opened(job)?;
+        Ok(host)
     }
 
     fn report(&mut self, what: &str, passed: bool) {
@@ -80,7 +85,7 @@ impl<F: PciFunction + 'static> Host<F> {
     /// Takes events until something is so; the events that were told, whether it came to be so.
     fn until(&mut self, mut is_so: impl FnMut(&mut Self, &[Event]) -> Result<bool>) -> Result<(Vec<Event>, bool)> {
         let began = Instant::now();
-        let mut told = Vec::new();
+        let mut told = std::mem::take(&mut self.early);
         loop {
             while let Some(event) = self.bridge.take() {
                 if matches!(event, Event::Link) {
@@ -98,11 +103,24 @@ impl<F: PciFunction + 'static> Host<F> {
         }
     }
 
+    /// Waits for a job that opens the bridge. What else happens is told later.
+    fn opened(&mut self, job: Job) -> Result<()> {
+        let is_end = |event: &Event| matches!(event, Event::Done(ended, _) if *ended == job);
+        let (told, _) = self.until(|_, told| Ok(told.iter().any(is_end)))?;
+        for event in told {
+            match event {
+                Event::Done(ended, outcome) if ended == job => outcome?,
+                event => self.early.push(event),
+            }
+        }
+        Ok(())
+    }
+
     /// Tells the other host how far this one is: stores, loads back, rings.
     fn say(&mut self, step: u64) -> Result<()> {
-        self.bridge.store(TOLD, step)?;
-        self.bridge.fence();
-        self.bridge.load(TOLD)?;
+        self.bridge.words().store(TOLD, step)?;
+        self.bridge.words().fence();
+        self.bridge.words().load(TOLD)?;
         self.bridge.ring(Vector::Messages)
     }
 
@@ -152,17 +170,19 @@ fn looked<F: PciFunction>(host: &Host<F>, at: u64) -> Result<String> {
 
 /// What both do first: the link, a greeting, data and doorbells.
 fn meet<F: PciFunction>(host: &mut Host<F>, own: u64, other: u64) -> Result<()> {
-    let (told, up) = host.until(|host, _| host.bridge.link_is_up())?;
+    // The register may say so before the interrupt is here.
+    let is_told = |told: &[Event]| told.iter().any(|event| matches!(event, Event::Link));
+    let (told, up) = host.until(|host, told| Ok(is_told(told) && host.bridge.link_is_up()?))?;
     host.report("the link comes up", up);
-    host.report("an interrupt says so", told.iter().any(|event| matches!(event, Event::Link)));
-    let hello = host.bridge.load(0)?;
+    host.report("an interrupt says so", is_told(&told));
+    let hello = host.bridge.words().load(0)?;
     host.report("the other host says hello", hello == other);
     let began = Instant::now();
     for at in (0..BYTES).step_by(8) {
-        host.bridge.store(DATA + at, pattern(own, at))?;
+        host.bridge.words().store(DATA + at, pattern(own, at))?;
     }
-    host.bridge.fence();
-    let last = host.bridge.load(DATA + BYTES - 8)?;
+    host.bridge.words().fence();
+    let last = host.bridge.words().load(DATA + BYTES - 8)?;
     println!("64 KiB in words, with a load of the last: {:?}", began.elapsed());
     host.report("what was stored is loaded back", last == pattern(own, BYTES - 8));
     host.say(1)?;
@@ -184,34 +204,34 @@ fn meet<F: PciFunction>(host: &mut Host<F>, own: u64, other: u64) -> Result<()> 
 fn first<F: PciFunction>(host: &mut Host<F>) -> Result<()> {
     let heard = host.hear(2)?;
     host.report("memory is attached", heard);
-    let there = (host.bridge.load(BOTH)?, host.bridge.load(READ)?);
+    let there = (host.bridge.words().load(BOTH)?, host.bridge.words().load(READ)?);
     host.report("what is in it is loaded", there == (5, 6));
-    host.bridge.store(BOTH + 8, 7)?;
-    host.bridge.store(READ, 8)?;
-    let there = (host.bridge.load(BOTH + 8)?, host.bridge.load(READ)?);
+    host.bridge.words().store(BOTH + 8, 7)?;
+    host.bridge.words().store(READ, 8)?;
+    let there = (host.bridge.words().load(BOTH + 8)?, host.bridge.words().load(READ)?);
     host.report("what may be stored to is stored to", there == (7, 6));
     let began = Instant::now();
     for step in 0..500 {
-        host.bridge.store(BOTH, step)?;
-        host.bridge.load(BOTH)?;
+        host.bridge.words().store(BOTH, step)?;
+        host.bridge.words().load(BOTH)?;
     }
     println!("a store and a load of it: {:?}", began.elapsed() / 500);
     host.say(3)?;
     let heard = host.hear(4)?;
-    let there = (host.bridge.load(BOTH)?, host.bridge.load(0)?);
+    let there = (host.bridge.words().load(BOTH)?, host.bridge.words().load(0)?);
     host.report("what was detached is not reached, and what is beside it is", heard && there == (ALL_ONES, 2));
     host.say(5)?;
     // From here on the other host's process dies, and another one begins: there need not be an event for either.
     let (_, gone) = host.until(|host, _| {
-        host.bridge.store(READ, 9)?;
-        Ok(host.bridge.load(0)? != 2)
+        host.bridge.words().store(READ, 9)?;
+        Ok(host.bridge.words().load(0)? != 2)
     })?;
     host.report("the end of the other host's process is seen in what is loaded", gone);
-    let (seen, up) = (host.bridge.load(0)?, host.bridge.link_is_up()?);
+    let (seen, up) = (host.bridge.words().load(0)?, host.bridge.link_is_up()?);
     println!("then {seen:#x} is loaded, and the link is {}", if up { "up" } else { "down" });
     let (_, again) = host.until(|host, _| {
-        host.bridge.store(TOLD, 0xbad)?;
-        Ok(host.bridge.link_is_up()? && host.bridge.load(0)? == 3)
+        host.bridge.words().store(TOLD, 0xbad)?;
+        Ok(host.bridge.link_is_up()? && host.bridge.words().load(0)? == 3)
     })?;
     host.report("its successor says hello", again);
     host.say(6)?;

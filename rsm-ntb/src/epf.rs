@@ -5,14 +5,14 @@ use crate::enable::enable;
 use crate::event::{Event, Events, Vector};
 use crate::function::{Bar, PciFunction, Reach};
 use crate::iova;
-use crate::job::{Job, Worker};
-use crate::registers::{Command, Doorbell, check_window, command, link};
+use crate::job::{Job, Piece, Worker};
+use crate::registers::{Command, Doorbell, check_window, close, command, link};
+use crate::words::Words;
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
 
 /// What a bridge can carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +43,16 @@ pub struct Control<'a> {
 #[derive(Debug)]
 pub struct Epf<F: PciFunction + 'static> {
     function: Arc<F>,
+    words: Words<F>,
     worker: Worker,
     events: Events,
     doorbells: [Doorbell; 3],
     limits: Limits,
     /// Where offset 0 of what the other host can reach is, for the function.
     base: u64,
-    /// Control pages are there, and the bridge may be offered.
+    /// The job that brings control pages.
+    renewing: Option<Job>,
+    /// They are there, and the bridge may be offered.
     ready: bool,
     attached: Attached,
 }
@@ -82,23 +85,31 @@ impl<F: PciFunction + 'static> Epf<F> {
         let [messages, signals, spare] = Vector::ALL;
         let of = |vector| Doorbell::of(&*function, vector);
         let doorbells = [of(messages)?, of(signals)?, of(spare)?];
-        let attached = Attached::default();
-        Ok(Epf { function, worker, events, doorbells, limits, base: 0, ready: false, attached })
+        let (words, attached) = (Words::new(Arc::clone(&function), bytes), Attached::default());
+        Ok(Epf { function, words, worker, events, doorbells, limits, base: 0, renewing: None, ready: false, attached })
     }
 
-    /// Closes the bridge to the other host and begins anew, with control pages that it does not reach before
-    /// [`offer`](Self::offer). The order is what keeps the other host, which may be storing all the while, from what it is not
-    /// to have yet: the link goes down, the window leads nowhere; then `control` is attached, at an address that is drawn anew.
-    ///
-    /// Waits up to a second for each of two commands, and for `control` to be mapped and what was before to be unmapped.
+    /// Begins to close the bridge to the other host. Once the job is done, the other host knows, and reaches nothing of what is
+    /// attached.
     ///
     /// # Errors
-    /// INSUFFICIENT_RESOURCES while other memory is attached: it is detached first, and the bridge is closed already; CTLR_NOT_PRESENT
-    /// when the function is gone; BAD_LENGTH and BAD_PERMS for control pages that cannot be; what [`PciFunction::map_dma`] says. The
-    /// bridge then stays closed.
-    pub fn renew(&mut self, control: &[Control<'_>]) -> Result<()> {
-        self.ready = false;
-        close(&*self.function)?;
+    /// INTERNAL_ERROR. The job's: CTLR_NOT_PRESENT when the function is gone.
+    pub fn close(&mut self) -> Result<Job> {
+        (self.ready, self.renewing) = (false, None);
+        self.worker.close()
+    }
+
+    /// Begins to close the bridge and to begin anew, with control pages that the other host does not reach before
+    /// [`offer`](Self::offer). The order is what keeps the other host, which may be storing all the while, from what it is not
+    /// to have yet: the link goes down, the window leads nowhere; then `control` is attached, at an address that is drawn anew.
+    /// The descriptors may be closed at once.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES while other memory is attached: it is detached first; BAD_LENGTH and BAD_PERMS for control pages that
+    /// cannot be; CTLR_NOT_PRESENT for a function without addresses. The job's: CTLR_NOT_PRESENT when the function is gone, and what
+    /// [`PciFunction::map_dma`] says. The bridge is closed then.
+    pub fn renew(&mut self, control: &[Control<'_>]) -> Result<Job> {
+        (self.ready, self.renewing) = (false, None);
         if self.attached.count() > 0 {
             let text = format!(
                 "{} pieces of memory are attached to the bridge still: they are detached first",
@@ -106,29 +117,27 @@ impl<F: PciFunction + 'static> Epf<F> {
             );
             return Err(Error::with(Code::InsufficientResources, text));
         }
-        while let Some((at, length)) = self.attached.control.last().copied() {
-            self.function.unmap_dma(self.base + at, length)?;
-            self.attached.control.pop();
-        }
+        self.attached.control.clear();
         self.base = iova::base(self.limits.window, &self.function.addresses(), random()?)?;
+        let mut pieces = Vec::with_capacity(control.len());
         for piece in control {
             self.attached.check(self.limits, piece.at, piece.length, piece.permission)?;
-            self.function.map_dma(self.base + piece.at, piece.memory, piece.length, piece.permission)?;
             self.attached.control.push((piece.at, piece.length));
+            pieces.push(Piece::new(self.base + piece.at, piece.memory, piece.length, piece.permission)?);
         }
-        self.ready = true;
-        Ok(())
+        let job = self.worker.renew(pieces)?;
+        self.renewing = Some(job);
+        Ok(job)
     }
 
-    /// Lets the other host reach what is attached, and says that this side is ready. By then all that it is to see first stands in
-    /// the control pages. Waits up to a second for each of two commands.
+    /// Begins to let the other host reach what is attached, and to say that this side is ready. By then all that it is to see first
+    /// stands in the control pages.
     ///
     /// # Errors
-    /// CTLR_NOT_PRESENT when the function is gone; BAD_CONF before [`renew`](Self::renew).
-    pub fn offer(&mut self) -> Result<()> {
+    /// BAD_CONF before [`renew`](Self::renew) is done. The job's: CTLR_NOT_PRESENT when the function is gone.
+    pub fn offer(&mut self) -> Result<Job> {
         self.check_ready()?;
-        command(&*self.function, Command::ConfigureWindow { address: self.base, bytes: self.limits.window })?;
-        self.set_link(true)
+        self.worker.offer(self.base, self.limits.window)
     }
 
     fn check_ready(&self) -> Result<()> {
@@ -154,7 +163,7 @@ impl<F: PciFunction + 'static> Epf<F> {
     pub fn attach(&mut self, at: u64, memory: BorrowedFd<'_>, length: u64, permission: Permission) -> Result<Job> {
         self.attached.check(self.limits, at, length, permission)?;
         self.check_ready()?;
-        let job = self.worker.map(self.base + at, memory, length, permission)?;
+        let job = self.worker.map(Piece::new(self.base + at, memory, length, permission)?)?;
         self.attached.attaching(at, length, job);
         Ok(job)
     }
@@ -182,6 +191,9 @@ impl<F: PciFunction + 'static> Epf<F> {
         let event = self.events.take();
         if let Some(Event::Done(job, outcome)) = &event {
             self.attached.ended(*job, outcome.is_ok());
+            if self.renewing == Some(*job) {
+                (self.ready, self.renewing) = (outcome.is_ok(), None);
+            }
         }
         event
     }
@@ -240,58 +252,19 @@ impl<F: PciFunction + 'static> Epf<F> {
         Ok(Reach { offset: reach.offset + at, ..reach })
     }
 
-    /// Stores a word to the other host, at an offset in bytes that is a multiple of 8. Whether it arrives is told by a load only.
-    ///
-    /// # Errors
-    /// CTLR_NOT_PRESENT; BAD_OFFSET outside of the window.
-    pub fn store(&self, at: u64, word: u64) -> Result<()> {
-        self.aligned(at)?;
-        self.function.store(Bar::Window, at, &word.to_le_bytes())
-    }
-
-    /// Loads a word of the other host's, after all stores of this thread before it. All-ones may be a failure.
-    ///
-    /// # Errors
-    /// As [`store`](Self::store).
-    pub fn load(&self, at: u64) -> Result<u64> {
-        self.aligned(at)?;
-        let mut word = [0; 8];
-        // Stores and loads of a window that is mapped write-combining are not ordered with each other.
-        self.fence();
-        self.function.load(Bar::Window, at, &mut word)?;
-        self.fence();
-        Ok(u64::from_le_bytes(word))
-    }
-
-    fn aligned(&self, at: u64) -> Result<()> {
-        if at.is_multiple_of(8) {
-            return Ok(());
-        }
-        Err(Error::with(
-            Code::BadOffset,
-            format!("a word of a bridge's window is at a multiple of 8, and not at {at:#x}"),
-        ))
-    }
-
-    /// Orders what was stored before what is stored or rung after it, in this thread: a processor may keep stores to a window back
-    /// and merge them.
-    pub fn fence(&self) {
-        // No partner: the other side is the device, which takes stores in the order in which they leave the processor.
-        fence(Ordering::SeqCst);
+    /// The memory of the other host, in words.
+    pub fn words(&self) -> &Words<F> {
+        &self.words
     }
 }
 
 impl<F: PciFunction> Drop for Epf<F> {
     fn drop(&mut self) {
+        // What it was asked for and has not begun might open the bridge again.
+        self.worker.end();
         // A function that is gone has no link.
         let _ = close(&*self.function);
     }
-}
-
-/// Closes a function to the other host: first it is told, then nothing is reached any more.
-fn close(function: &impl PciFunction) -> Result<()> {
-    command(function, Command::LinkDown)?;
-    command(function, Command::TeardownWindow)
 }
 
 /// A number that nobody can guess.

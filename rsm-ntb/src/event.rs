@@ -97,6 +97,8 @@ impl Events {
                 0 if self.link_told => {}
                 0 => {
                     self.link_told = true;
+                    // Raised until it is answered, it would keep the loop from sleeping.
+                    self.watch_link(EventFlags::empty());
                     self.ready.push_back(Event::Link);
                 }
                 ERROR => {
@@ -122,6 +124,13 @@ impl Events {
     pub(crate) fn link_answered(&mut self) {
         self.link_told = false;
         drain(&self.vectors[0]);
+        // What is raised from here on is seen, also before this: the kernel looks when it is told to.
+        self.watch_link(EventFlags::IN);
+    }
+
+    fn watch_link(&self, flags: EventFlags) {
+        let watched = epoll::modify(&self.epoll, &self.vectors[0], EventData::new_u64(0), flags);
+        debug_assert!(watched.is_ok(), "the descriptor is in the set");
     }
 
     /// A descriptor that is readable from when the link may have changed until that is answered.

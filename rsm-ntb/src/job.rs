@@ -1,7 +1,9 @@
-//! What takes long is done by a thread: an agent's loop must not wait for memory to be pinned.
+//! What takes long is done by a thread: an agent's loop must not wait for memory to be pinned, nor for a function that does not
+//! answer a command.
 
 use crate::event::{drain, raisable, raise};
 use crate::function::PciFunction;
+use crate::registers::{Command, close, command};
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
 use std::collections::BTreeSet;
@@ -53,8 +55,55 @@ impl Done {
 
 #[derive(Debug)]
 enum Task {
-    Map { address: u64, memory: OwnedFd, length: u64, permission: Permission },
-    Unmap { address: u64, length: u64 },
+    Map(Piece),
+    Unmap {
+        address: u64,
+        length: u64,
+    },
+    /// The other host reaches nothing any more.
+    Close,
+    /// The same, and other control pages are there than before.
+    Renew(Vec<Piece>),
+    /// The other host reaches what is at an address, and is told so.
+    Offer {
+        address: u64,
+        bytes: u64,
+    },
+}
+
+/// Memory that is to be mapped at an address of the function's.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    address: u64,
+    memory: OwnedFd,
+    length: u64,
+    permission: Permission,
+}
+
+impl Piece {
+    /// Holds the memory by a descriptor of its own.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES.
+    pub(crate) fn new(address: u64, memory: impl AsFd, length: u64, permission: Permission) -> Result<Piece> {
+        let memory = memory.as_fd().try_clone_to_owned();
+        let memory = memory.map_err(|e| {
+            Error::with(Code::InsufficientResources, format!("no descriptor to attach memory to a bridge with: {e}"))
+        })?;
+        Ok(Piece { address, memory, length, permission })
+    }
+
+    fn map(&self, function: &impl PciFunction) -> Result<()> {
+        function.map_dma(self.address, self.memory.as_fd(), self.length, self.permission)
+    }
+}
+
+/// What is mapped, as the thread knows it.
+#[derive(Debug, Default)]
+struct Mapped {
+    pieces: BTreeSet<u64>,
+    /// Addresses and lengths of control pages.
+    control: Vec<(u64, u64)>,
 }
 
 /// The thread, and what it is asked.
@@ -74,7 +123,7 @@ impl Worker {
         let (ask, asked) = mpsc::channel();
         let told = Arc::clone(&done);
         let work = move || {
-            let mut mapped = BTreeSet::new();
+            let mut mapped = Mapped::default();
             for (job, task) in asked {
                 told.add(job, carry_out(&*function, task, &mut mapped));
             }
@@ -89,18 +138,29 @@ impl Worker {
         &self.done
     }
 
-    /// Maps memory at an address of the function's.
-    pub(crate) fn map(&mut self, address: u64, memory: impl AsFd, length: u64, permission: Permission) -> Result<Job> {
-        let memory = memory.as_fd().try_clone_to_owned();
-        let memory = memory.map_err(|e| {
-            Error::with(Code::InsufficientResources, format!("no descriptor to attach memory to a bridge with: {e}"))
-        })?;
-        self.begin(Task::Map { address, memory, length, permission })
+    /// Maps memory.
+    pub(crate) fn map(&mut self, piece: Piece) -> Result<Job> {
+        self.begin(Task::Map(piece))
     }
 
     /// Unmaps what was mapped there; nothing, where that failed.
     pub(crate) fn unmap(&mut self, address: u64, length: u64) -> Result<Job> {
         self.begin(Task::Unmap { address, length })
+    }
+
+    /// Closes the function to the other host.
+    pub(crate) fn close(&mut self) -> Result<Job> {
+        self.begin(Task::Close)
+    }
+
+    /// The same, then unmaps the control pages that there were and maps others.
+    pub(crate) fn renew(&mut self, control: Vec<Piece>) -> Result<Job> {
+        self.begin(Task::Renew(control))
+    }
+
+    /// Lets the other host reach a range of the function's addresses, and tells it.
+    pub(crate) fn offer(&mut self, address: u64, bytes: u64) -> Result<Job> {
+        self.begin(Task::Offer { address, bytes })
     }
 
     fn begin(&mut self, task: Task) -> Result<Job> {
@@ -112,11 +172,9 @@ impl Worker {
         self.next += 1;
         Ok(job)
     }
-}
 
-impl Drop for Worker {
-    /// Waits for what it was asked: a function is not let go of while it is being worked at.
-    fn drop(&mut self) {
+    /// Waits for what it was asked, and takes nothing more.
+    pub(crate) fn end(&mut self) {
         self.ask = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -124,19 +182,43 @@ impl Drop for Worker {
     }
 }
 
-fn carry_out(function: &impl PciFunction, task: Task, mapped: &mut BTreeSet<u64>) -> Result<()> {
+impl Drop for Worker {
+    /// A function is not let go of while it is being worked at.
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn carry_out(function: &impl PciFunction, task: Task, mapped: &mut Mapped) -> Result<()> {
     match task {
-        Task::Map { address, memory, length, permission } => {
-            function.map_dma(address, memory.as_fd(), length, permission)?;
-            mapped.insert(address);
+        Task::Map(piece) => {
+            piece.map(function)?;
+            mapped.pieces.insert(piece.address);
             Ok(())
         }
         Task::Unmap { address, length } => {
-            if mapped.contains(&address) {
+            if mapped.pieces.contains(&address) {
                 function.unmap_dma(address, length)?;
-                mapped.remove(&address);
+                mapped.pieces.remove(&address);
             }
             Ok(())
+        }
+        Task::Close => close(function),
+        Task::Renew(control) => {
+            close(function)?;
+            while let Some(&(address, length)) = mapped.control.last() {
+                function.unmap_dma(address, length)?;
+                mapped.control.pop();
+            }
+            for piece in control {
+                piece.map(function)?;
+                mapped.control.push((piece.address, piece.length));
+            }
+            Ok(())
+        }
+        Task::Offer { address, bytes } => {
+            command(function, Command::ConfigureWindow { address, bytes })?;
+            command(function, Command::LinkUp)
         }
     }
 }

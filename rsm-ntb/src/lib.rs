@@ -6,7 +6,7 @@
 //!
 //! * Stores to the other host are posted: they complete at once, arrive in order, and vanish where they lead nowhere.
 //! * A load comes after the stores before it, and yields all-ones where it fails.
-//! * A doorbell may overtake stores: store, [`fence`](Epf::fence), load back, then ring. Who is rung looks at memory, and
+//! * A doorbell may overtake stores: store, [`fence`](Words::fence), load back, then ring. Who is rung looks at memory, and
 //!   takes doorbells that are early, late or doubled for normal.
 //! * That the link is up says that both drivers said so, not that anybody lives.
 //!
@@ -16,9 +16,10 @@
 //! [`Offsets`] says what of the window is free.
 //!
 //! What attaches memory takes long and is done by a thread of the bridge's; that it is done arrives as an [`Event`].
-//! Nothing here knows what a segment or a node is.
+//! [`Ntb`] is the whole as an agent uses it, with control pages. Nothing here knows what a segment or a node is.
 
 mod attached;
+mod device;
 mod enable;
 mod epf;
 mod event;
@@ -27,17 +28,22 @@ mod fake;
 mod function;
 mod iova;
 mod job;
+mod open;
 mod registers;
 #[cfg(feature = "emulator")]
 mod socket;
 mod vfio;
 mod window;
+mod words;
 
+pub use device::Ntb;
 pub use epf::{Control, Epf, Limits};
 pub use event::{Event, VECTORS, Vector};
 pub use function::{Bar, PciFunction, Reach};
 pub use job::Job;
+pub use open::open;
 #[cfg(feature = "emulator")]
 pub use socket::Socket;
 pub use vfio::Vfio;
 pub use window::Offsets;
+pub use words::Words;

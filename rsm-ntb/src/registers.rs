@@ -76,6 +76,15 @@ pub(crate) fn command(function: &impl PciFunction, command: Command) -> Result<(
     }
 }
 
+/// Closes a function to the other host: first that is told, then nothing is reached any more.
+///
+/// # Errors
+/// As [`command`].
+pub(crate) fn close(function: &impl PciFunction) -> Result<()> {
+    command(function, Command::LinkDown)?;
+    command(function, Command::TeardownWindow)
+}
+
 /// Whether both drivers have said that they are ready.
 pub(crate) fn link(function: &impl PciFunction) -> Result<bool> {
     // All-ones is a function that is gone.

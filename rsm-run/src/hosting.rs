@@ -48,6 +48,9 @@ pub(crate) fn host(new: &NewCluster, plan: &Plan) -> Result<Hosting<'static>, Fa
     if plan.verbosity == Verbosity::Verbose {
         // Straight to standard error, whole lines: too many of them may be lost, and no message between us.
         rsm::log::show("rsm-ctl: agent", rsm::log::Level::Debug);
+    } else if new.bridge.is_some() && plan.verbosity > Verbosity::Quiet {
+        // What keeps the two hosts from each other is nothing that a program could tell.
+        rsm::log::show("rsm-ctl: agent", rsm::log::Level::Warn);
     }
     let mut builder = Cluster::builder(new.nodes).dedicated();
     if let Some(name) = &new.name {
@@ -58,6 +61,12 @@ pub(crate) fn host(new: &NewCluster, plan: &Plan) -> Result<Hosting<'static>, Fa
     }
     if let Some(lens) = new.lens {
         builder = builder.lens(lens);
+    }
+    if let Some(here) = &new.here {
+        builder = builder.here(here.iter().copied());
+    }
+    if let Some(bridge) = &new.bridge {
+        builder = builder.bridge(&bridge.controller, &bridge.device);
     }
     let cluster = builder.start()?;
     if !new.links.is_empty() {

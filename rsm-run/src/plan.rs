@@ -4,6 +4,7 @@ use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rsm::Bridge;
 use rsm::lens::Lens;
 use rsm_lab::Script;
 use rustix::process::{Resource, Rlimit, getrlimit};
@@ -101,6 +102,12 @@ pub struct NewCluster {
     pub links: Vec<CutLink>,
     /// What it is seen through.
     pub lens: Option<Lens>,
+    /// Nodes of this host, where the others are on another one.
+    pub here: Option<Vec<u32>>,
+    /// The bridge to that.
+    pub bridge: Option<Bridge>,
+    /// How long to wait for the other host before anything starts.
+    pub bridge_wait: Option<Duration>,
 }
 
 impl Plan {

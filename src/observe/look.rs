@@ -38,6 +38,7 @@ impl Observer {
                 imports: fields.imports,
                 exported_bytes: own.map(|s| s.length).fold(0, u64::saturating_add),
                 incarnation: fields.incarnation,
+                host: fields.host,
             })
         };
         (1..=registry.header.node_count()).filter_map(info).collect()
@@ -81,6 +82,7 @@ impl Observer {
                     uid: fields.uid,
                     importers: row.importers(),
                     serial: fields.incarnation,
+                    host: registry.nodes.get(fields.node as usize).map_or(0, |row| row.fields().host),
                 })
             })
             .collect();

@@ -39,7 +39,7 @@ pub use change::Change;
 pub(crate) use clusters::Purpose;
 pub use clusters::{ClusterRef, clusters};
 pub use glance::look_at;
-pub use rows::{ClusterInfo, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, ProcessInfo, SegmentInfo};
+pub use rows::{BridgeInfo, ClusterInfo, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, ProcessInfo, SegmentInfo};
 pub use snapshot::Snapshot;
 pub use waits::WaitInfo;
 
@@ -96,6 +96,14 @@ impl Observer {
     /// TIMEOUT when the agent does not answer for 2 s, CTLR_NOT_PRESENT when the cluster has ended.
     pub fn processes(&self) -> Result<Vec<ProcessInfo>> {
         Ok(self.membership.processes()?.iter().map(ProcessInfo::from).collect())
+    }
+
+    /// The bridge to another host; `None` in a cluster of one host. Asks the agent.
+    ///
+    /// # Errors
+    /// As [`processes`](Self::processes).
+    pub fn bridge(&self) -> Result<Option<BridgeInfo>> {
+        Ok(self.membership.bridge()?.map(BridgeInfo::from))
     }
 
     /// Picture of everything at once, as it stood between two changes, unless they follow one another faster than one can look.

@@ -1,6 +1,8 @@
 //! What is told of each thing in a cluster.
 
 use rsm_core::message::Process;
+use rsm_core::peer::nodes::Nodes;
+use rsm_core::peer::report::Report;
 use serde::Serialize;
 
 /// A cluster as a whole.
@@ -24,6 +26,73 @@ pub struct ClusterInfo {
     pub connections: u32,
     /// What it is seen through ([`crate::lens`]), in words.
     pub lens: Option<String>,
+    /// Hosts that its nodes are on: 1, or 2 with a bridge between them.
+    pub hosts: u32,
+}
+
+/// The bridge to another host, as the agent of this one knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BridgeInfo {
+    /// Controller that reaches the other host.
+    pub controller: String,
+    /// The device, as it was given to the agent.
+    pub device: String,
+    /// Number of this host.
+    pub host: u32,
+    /// Nodes of this host.
+    pub here: Vec<u32>,
+    /// `open` when each host knows what the other has; before that `hello` while nobody fit is there, and `syncing`; `closed` for
+    /// the moment between the end of a link and the next beginning.
+    pub state: String,
+    /// Why it is not open, in words.
+    pub trouble: Option<String>,
+    /// Name of the other agent's cluster, as it says, while it is there.
+    pub peer: Option<String>,
+    /// How often another agent was met.
+    pub lives: u64,
+    /// Bytes of the window through which each reaches the other's memory.
+    pub window_bytes: u64,
+    /// What offsets and lengths in it are multiples of, in bytes.
+    pub granule_bytes: u64,
+    /// Segments of this host that the other one can reach now; one that some only read and others write counts twice.
+    pub slots: u32,
+    /// Segments of the other host that can be connected to.
+    pub mirrors: u32,
+    /// Connections of this host to segments of the other.
+    pub imports: u32,
+    /// Connections of the other host to segments of this one.
+    pub exports: u32,
+    /// Loads through the window that the agent made. Those of importers it does not see.
+    pub loads: u64,
+    /// Stores that the agent made.
+    pub stores: u64,
+    /// Doorbells that the agent rang.
+    pub doorbells: u64,
+}
+
+impl From<Report> for BridgeInfo {
+    fn from(report: Report) -> BridgeInfo {
+        let here = Nodes::from_bits(report.here).unwrap_or_default();
+        BridgeInfo {
+            controller: report.controller,
+            device: report.device,
+            host: report.host,
+            here: here.iter().collect(),
+            state: report.state,
+            trouble: report.trouble,
+            peer: report.peer,
+            lives: report.lives,
+            window_bytes: report.window,
+            granule_bytes: report.granule,
+            slots: report.slots,
+            mirrors: report.mirrors,
+            imports: report.imports,
+            exports: report.exports,
+            loads: report.traffic.loads,
+            stores: report.traffic.stores,
+            doorbells: report.traffic.doorbells,
+        }
+    }
 }
 
 /// A node.
@@ -47,6 +116,8 @@ pub struct NodeInfo {
     pub exported_bytes: u64,
     /// Number of times that the node came into being: 0 before its first process joined.
     pub incarnation: u64,
+    /// The host that it is on, from 1, where the cluster has two; 0 where it has one.
+    pub host: u32,
 }
 
 /// A process of a node.
@@ -107,6 +178,8 @@ pub struct SegmentInfo {
     pub importers: u32,
     /// Serial number of the segment; no two of a cluster ever have the same.
     pub serial: u64,
+    /// The host of the exporting node, from 1, where the cluster has two; 0 where it has one.
+    pub host: u32,
 }
 
 /// A connection.

@@ -186,6 +186,11 @@ void drop_but_for_group(void)
     drop(1, &root);
 }
 
+int signals_are_late(void)
+{
+    return through_a_lens() || getenv("CONFORMANCE_HOSTS") != NULL;
+}
+
 int through_a_lens(void)
 {
     return getenv("CONFORMANCE_LENS") != NULL;

@@ -118,8 +118,11 @@ ASSERTION(242, ALL, "wait_pollfd takes one signal of every segment that has one"
     OK(e_post(&s, 0));
     OK(e_post(&s, 0));
     CHECK(look(fds[0], 5000) != 0);
-    OK(rsm_intr_signal_wait_pollfd(fds, 2, 5000, &count));
-    CHECK(count == 2);
+    /* From another host they need not come together. */
+    for (int taken = 0; taken < 2; taken += count) {
+        OK(rsm_intr_signal_wait_pollfd(fds, 2, 5000, &count));
+        CHECK(count == 2 || (signals_are_late() && count == 1));
+    }
     EXPECT(RSMERR_TIMEOUT, rsm_intr_signal_wait(s.i, 0));
 }
 

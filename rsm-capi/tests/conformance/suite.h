@@ -88,6 +88,7 @@ void join_child(pid_t child);            /* it must end with exit code 0 */
 void drop_to_nobody(void);               /* from root to an unprivileged user; does nothing for others */
 void drop_but_for_group(void);           /* the same, and the group of root stays as a supplementary one */
 int through_a_lens(void);                /* stores and signals are late */
+int signals_are_late(void);              /* that, or between two hosts */
 void need_root(void);                    /* skips for others than root */
 extern pid_t orphan;                     /* killed when a check fails */
 pid_t thread_id(void);

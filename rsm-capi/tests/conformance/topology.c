@@ -106,6 +106,15 @@ static rsm_remote_cntlr_t *entry_of(rsm_topology_t *topology, rsm_node_id_t node
     return entry;
 }
 
+static bool is_active(rsm_node_id_t node)
+{
+    rsm_topology_t *topology = NULL;
+    OK(rsm_get_interconnect_topology(&topology));
+    const bool active = entry_of(topology, node)->connection_state == RSM_CONNECTION_ACTIVE;
+    rsm_free_interconnect_topology(topology);
+    return active;
+}
+
 ASSERTION(40, SHM0 | NODES, "a usable path is active: to this node, and to another that has a process")
 {
     struct peer *peer = start_peer();
@@ -119,6 +128,8 @@ ASSERTION(40, SHM0 | NODES, "a usable path is active: to this node, and to anoth
     rsm_free_interconnect_topology(topology);
 
     OK(ask(peer, NODE, 0, 0, 0));
+    /* Another host is told of it a little later. */
+    EVENTUALLY(5000, is_active(there));
     OK(rsm_get_interconnect_topology(&topology));
     CHECK(entry_of(topology, here)->connection_state == RSM_CONNECTION_ACTIVE);
     CHECK(entry_of(topology, there)->connection_state == RSM_CONNECTION_ACTIVE);

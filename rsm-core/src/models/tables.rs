@@ -10,7 +10,13 @@ pub(super) const TINY: Geometry =
 
 pub(super) fn heap() -> Arc<Heap> {
     let heap = Heap::new(TINY);
-    Writer::open(heap.registry(), TINY, "m", 1, (1, 0), None).add_controller(1, "s", ControllerKind::Shared, (1, 1, 1));
+    Writer::open(heap.registry(), TINY, "m", 1, (1, 0), None).add_controller(
+        1,
+        "s",
+        ControllerKind::Shared,
+        (1, 1, 1),
+        |_, _| true,
+    );
     Arc::new(heap)
 }
 

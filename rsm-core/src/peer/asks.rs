@@ -165,7 +165,7 @@ mod tests {
     use crate::peer::nodes::Nodes;
 
     const SEGMENT: SegmentName = SegmentName { row: 3, incarnation: 4 };
-    const GRANT: Grant = Grant { offset: CONTROL_BYTES, slot: 1, seal: 9, lane: 1 };
+    const GRANT: Grant = Grant { offset: CONTROL_BYTES, slot: 1, seal: 9, lane: 1, sent: 0 };
 
     fn asks() -> Asks<&'static str> {
         let (ours, theirs) = (Nodes::parse("1").unwrap(), Nodes::parse("2").unwrap());

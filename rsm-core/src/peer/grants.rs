@@ -109,6 +109,8 @@ pub struct Grants {
     of: BTreeMap<(SegmentName, Kind), u32>,
     connections: BTreeMap<u64, Connection>,
     lanes: BTreeSet<u32>,
+    /// Segments whose contents are being replaced.
+    suspended: BTreeSet<SegmentName>,
 }
 
 impl Grants {
@@ -122,6 +124,7 @@ impl Grants {
             of: BTreeMap::new(),
             connections: BTreeMap::new(),
             lanes: BTreeSet::new(),
+            suspended: BTreeSet::new(),
         }
     }
 
@@ -189,7 +192,7 @@ impl Grants {
     fn grant(&self, number: u64, deeds: &mut Vec<Deed>) {
         let Some(&Connection { lane, slot: Some(slot) }) = self.connections.get(&number) else { return };
         let Some(there) = self.slots.get(&slot) else { return };
-        let grant = Grant { offset: there.at, slot, seal: there.seal.word(), lane };
+        let grant = Grant { offset: there.at, slot, seal: there.seal.word(), lane, sent: 0 };
         deeds.push(Deed::Say(Message::Granted { number, grant }));
     }
 
@@ -220,7 +223,8 @@ impl Grants {
                     self.detach(slot, &mut deeds);
                     return deeds;
                 }
-                deeds.push(Deed::Seal { slot, seal: there.seal });
+                let stands = if self.suspended.contains(&there.segment) { there.seal.suspended() } else { there.seal };
+                deeds.push(Deed::Seal { slot, seal: stands });
                 for number in there.users.clone() {
                     self.grant(number, &mut deeds);
                 }
@@ -272,6 +276,7 @@ impl Grants {
     /// the other host gives them back when it likes.
     pub fn withdraw(&mut self, segment: SegmentName) -> Vec<Deed> {
         let mut deeds = Vec::new();
+        self.suspended.remove(&segment);
         let slots: Vec<u32> = self.slots.iter().filter(|(_, s)| s.segment == segment).map(|(&slot, _)| slot).collect();
         for slot in slots {
             let Some(there) = self.slots.get_mut(&slot) else { continue };
@@ -290,6 +295,27 @@ impl Grants {
         deeds
     }
 
+    /// The contents of a segment are about to be replaced: what its exporter does next comes after every store that a verdict
+    /// vouched for, and none is vouched for until [`resume`](Self::resume).
+    pub fn suspend(&mut self, segment: SegmentName) -> Vec<Deed> {
+        self.suspended.insert(segment);
+        let seals = self.attached_to(segment);
+        seals.map(|(slot, seal)| Deed::Break { slot, dead: seal.suspended() }).collect()
+    }
+
+    /// The contents are in place, and whoever had a span open meanwhile will find out by something else.
+    pub fn resume(&mut self, segment: SegmentName) -> Vec<Deed> {
+        if !self.suspended.remove(&segment) {
+            return Vec::new();
+        }
+        self.attached_to(segment).map(|(slot, seal)| Deed::Seal { slot, seal }).collect()
+    }
+
+    fn attached_to(&self, segment: SegmentName) -> impl Iterator<Item = (u32, Seal)> {
+        let attached = move |there: &Slot| there.segment == segment && there.state == State::Attached;
+        self.slots.iter().filter(move |(_, there)| attached(there)).map(|(&slot, there)| (slot, there.seal))
+    }
+
     /// The end of this life: all seals are broken, and then everything is detached. The segments are free when that is done.
     pub fn end(&mut self) -> Vec<Deed> {
         let mut deeds = Vec::new();
@@ -306,6 +332,11 @@ impl Grants {
     /// Whether nothing of a segment is attached, or is about to be.
     pub fn is_free(&self, segment: SegmentName) -> bool {
         self.slots.values().all(|there| there.segment != segment)
+    }
+
+    /// How much is attached, or about to be or not to be: a segment counts for each of the two kinds.
+    pub fn count(&self) -> usize {
+        self.slots.len()
     }
 
     /// Whether nothing is attached at all.
@@ -444,6 +475,25 @@ mod tests {
         assert!(matches!(&deeds[0], Deed::Say(Message::Refused { number: 2, code: Code::InsufficientMem, .. })));
         assert_eq!(deeds[1..], [Deed::Free(name(1))]);
         assert!(grants.is_empty() && grants.connections().next().is_none());
+    }
+
+    #[test]
+    fn seals_are_suspended_while_contents_are_replaced() {
+        let mut grants = grants();
+        grants.connect(1, name(1), 4096, Permission::Read).unwrap();
+        let deeds = grants.attached(0, Ok(()));
+        let Deed::Seal { seal, .. } = deeds[0] else { panic!("{deeds:?}") };
+        assert_eq!(grants.suspend(name(1)), [Deed::Break { slot: 0, dead: seal.suspended() }]);
+        // One that is attached meanwhile begins so.
+        grants.connect(2, name(1), 4096, Permission::ReadWrite).unwrap();
+        let deeds = grants.attached(1, Ok(()));
+        let Deed::Seal { slot: 1, seal: second } = deeds[0] else { panic!("{deeds:?}") };
+        let &(2, granted) = &super::tests::granted(&deeds)[0] else { panic!("{deeds:?}") };
+        assert_eq!(granted.seal().unwrap().suspended(), second);
+        let resumed = [Deed::Seal { slot: 0, seal }, Deed::Seal { slot: 1, seal: granted.seal().unwrap() }];
+        assert_eq!(grants.resume(name(1)), resumed);
+        assert_eq!(grants.resume(name(1)), [], "it is over");
+        assert_eq!(grants.suspend(name(2)), []);
     }
 
     #[test]

@@ -24,30 +24,43 @@
 use super::{Far, control};
 use crate::sync::{AtomicU64, Ordering::Relaxed, acquire, mutated};
 
-/// How many posts there were, modulo 2^32 each.
+/// How many posts there were, modulo 2^32 and 2^16.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Posts that add to what is pending.
     pub signals: u32,
     /// Posts that add nothing where something is pending (`RSM_SIGPOST_NO_ACCUMULATE`).
-    pub singles: u32,
+    pub singles: u16,
+    /// How many of the signals there were before the last of the singles, modulo 2^16: what is pending where the waiter is
+    /// depends on which came first.
+    pub before: u16,
 }
 
 impl Counts {
+    /// Nothing.
+    pub const NONE: Counts = Counts { signals: 0, singles: 0, before: 0 };
+
+    /// So many, the singles first.
+    pub const fn of(signals: u32, singles: u16) -> Counts {
+        Counts { signals, singles, before: 0 }
+    }
+
     /// The counts in a word.
     pub const fn from_word(word: u64) -> Counts {
-        Counts { signals: word as u32, singles: (word >> 32) as u32 }
+        Counts { signals: word as u32, singles: (word >> 32) as u16, before: (word >> 48) as u16 }
     }
 
     /// The word.
     pub const fn word(self) -> u64 {
-        self.signals as u64 | (self.singles as u64) << 32
+        self.signals as u64 | (self.singles as u64) << 32 | (self.before as u64) << 48
     }
 
     /// Both counts, each further on.
     #[must_use]
     pub const fn plus(self, more: Counts) -> Counts {
-        Counts { signals: self.signals.wrapping_add(more.signals), singles: self.singles.wrapping_add(more.singles) }
+        let before = if more.singles > 0 { (self.signals as u16).wrapping_add(more.before) } else { self.before };
+        let (signals, singles) = (self.signals.wrapping_add(more.signals), self.singles.wrapping_add(more.singles));
+        Counts { signals, singles, before }
     }
 }
 
@@ -107,17 +120,27 @@ pub struct Incoming {
 impl Incoming {
     /// Nothing was taken yet.
     pub const fn new() -> Incoming {
-        Incoming { seen: Counts { signals: 0, singles: 0 } }
+        Incoming { seen: Counts::NONE }
     }
 
-    /// What is new in a lane: an allegation within bounds. What is not ahead by at most 2^31-1 is not news.
+    /// So much was taken already.
+    pub const fn from(seen: Counts) -> Incoming {
+        Incoming { seen }
+    }
+
+    /// What is new in a lane: an allegation within bounds. What is not ahead by at most 2^31-1, or 2^15-1, is not news.
     pub fn take(&mut self, lane: &AtomicU64) -> Counts {
         // Acquire: pairs with the order in which the poster's stores arrive, what it put before its count.
         let now = Counts::from_word(acquire(lane));
-        Counts {
-            signals: advance(&mut self.seen.signals, now.signals),
-            singles: advance(&mut self.seen.singles, now.singles),
+        let earlier = self.seen.signals as u16;
+        let signals = advance(&mut self.seen.signals, now.signals);
+        let ahead = now.singles.wrapping_sub(self.seen.singles);
+        let singles = if ahead > i16::MAX.cast_unsigned() { 0 } else { ahead };
+        if singles == 0 {
+            return Counts::of(signals, 0);
         }
+        (self.seen.singles, self.seen.before) = (now.singles, now.before);
+        Counts { signals, singles, before: now.before.wrapping_sub(earlier) }
     }
 }
 
@@ -142,12 +165,12 @@ mod tests {
         let far = Direct { ours: &ours, theirs: &theirs };
         let lane = &theirs[control::LANES + 5];
         let (outgoing, mut incoming) = (AtomicU64::new(0), Incoming::new());
-        post(&outgoing, &far, 5, Counts { signals: 1, singles: 0 });
-        post(&outgoing, &far, 5, Counts { signals: 1, singles: 1 });
-        assert_eq!(incoming.take(lane), Counts { signals: 2, singles: 1 });
+        post(&outgoing, &far, 5, Counts::of(1, 0));
+        post(&outgoing, &far, 5, Counts::of(1, 1));
+        assert_eq!(incoming.take(lane), Counts { signals: 2, singles: 1, before: 1 });
         assert_eq!(incoming.take(lane), Counts::default());
         // One that was late, then the newer one again.
-        lane.store(Counts { signals: 1, singles: 0 }.word(), Relaxed);
+        lane.store(Counts::of(1, 0).word(), Relaxed);
         assert_eq!(incoming.take(lane), Counts::default());
         carry(&outgoing, &far, 5);
         assert_eq!(incoming.take(lane), Counts::default());
@@ -156,13 +179,13 @@ mod tests {
     proptest! {
         /// The halves do not run into each other, and wrap by themselves.
         #[test]
-        fn halves_do_not_mix(word: u64, signals: u32, singles: u32) {
+        fn halves_do_not_mix(word: u64, signals: u32, singles: u16) {
             let counts = Counts::from_word(word);
             prop_assert_eq!(counts.word(), word);
-            let sum = counts.plus(Counts { signals, singles });
+            let sum = counts.plus(Counts::of(signals, singles));
             prop_assert_eq!(Counts::from_word(sum.word()), sum);
             let outgoing = AtomicU64::new(word);
-            raise(&outgoing, Counts { signals, singles });
+            raise(&outgoing, Counts::of(signals, singles));
             prop_assert_eq!(outgoing.load(Relaxed), sum.word());
         }
 
@@ -173,8 +196,22 @@ mod tests {
             for word in words {
                 let before = incoming.seen;
                 let taken = incoming.take(&AtomicU64::new(word));
-                prop_assert!(taken.signals <= i32::MAX.cast_unsigned() && taken.singles <= i32::MAX.cast_unsigned());
+                prop_assert!(taken.signals <= i32::MAX.cast_unsigned() && taken.singles <= i16::MAX.cast_unsigned());
                 prop_assert_eq!(before.plus(taken), incoming.seen);
+            }
+        }
+
+        /// However many posts are taken together, how many signals came before the last single is known.
+        #[test]
+        fn what_came_first_is_known(start: u32, posts in prop::collection::vec(any::<bool>(), 1..40)) {
+            let begin = Counts { signals: start, ..Counts::NONE };
+            let (outgoing, mut incoming) = (AtomicU64::new(begin.word()), Incoming { seen: begin });
+            posts.iter().for_each(|&single| raise(&outgoing, if single { Counts::of(0, 1) } else { Counts::of(1, 0) }));
+            let taken = incoming.take(&outgoing);
+            prop_assert_eq!(usize::from(taken.singles), posts.iter().filter(|&&single| single).count());
+            if let Some(last) = posts.iter().rposition(|&single| single) {
+                let before = posts[..last].iter().filter(|&&single| !single).count();
+                prop_assert_eq!(usize::from(taken.before), before);
             }
         }
     }

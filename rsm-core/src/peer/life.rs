@@ -261,7 +261,7 @@ impl Life {
                 self.peer = None;
                 return Ok(());
             }
-            (Reading::Changed, _) => return Err(End::Another),
+            (Reading::Changed | Reading::Suspended, _) => return Err(End::Another),
             (Reading::Unanswered, _) => return Err(End::Unanswered),
         }
         // Relaxed: that it changes is all that it says.

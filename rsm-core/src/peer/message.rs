@@ -55,6 +55,9 @@ pub struct Grant {
     pub seal: u64,
     /// Lane for the connection's signals, both ways.
     pub lane: u32,
+    /// What the exporter has sent by it before, whose later counts are this connection's: one that had the lane may have been
+    /// signalled when it was over for its importer already.
+    pub sent: u64,
 }
 
 /// Processes of a node, for people.
@@ -140,6 +143,29 @@ pub enum Message {
         to: u32,
         /// What was done.
         change: LinkChange,
+    },
+    /// Tells all state that changed until now, and then says so: what the sender knows may be older than what its asker does.
+    Look {
+        /// Repeated in the answer.
+        number: u64,
+    },
+    /// All state that had changed when `Look` came was told before.
+    Looked {
+        /// Of the question.
+        number: u64,
+    },
+    /// Other contents are in place in a segment of the sender: no span that is open now is to be vouched for. Answered by
+    /// `Stepped`; until then the seals of its grants stay suspended.
+    Rebound {
+        /// Which.
+        segment: SegmentName,
+        /// Repeated in the answer.
+        number: u64,
+    },
+    /// The path words of all connections to it are others.
+    Stepped {
+        /// Of the question.
+        number: u64,
     },
     /// The sender closes the link.
     Closed {
@@ -294,6 +320,8 @@ impl Message {
             }
             // What is right of these follows from what was asked.
             Message::Granted { .. } | Message::Refused { .. } | Message::Disconnect { .. } => Ok(()),
+            Message::Look { .. } | Message::Looked { .. } => Ok(()),
+            Message::Rebound { .. } | Message::Stepped { .. } => Ok(()),
             Message::Withdrawn { .. } | Message::Synced | Message::Closed { .. } => Ok(()),
         }
     }
@@ -427,7 +455,7 @@ mod tests {
 
     #[test]
     fn a_grant_lies_in_the_window() {
-        let good = Grant { offset: control::CONTROL_BYTES, slot: 1, seal: 9, lane: 1 };
+        let good = Grant { offset: control::CONTROL_BYTES, slot: 1, seal: 9, lane: 1, sent: 0 };
         assert_eq!(good.check(4096, &terms()), Ok(()));
         let says = |change: fn(&mut Grant), length: u64, text: &str| {
             let mut grant = good;

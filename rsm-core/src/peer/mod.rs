@@ -28,6 +28,7 @@
 //! | what this host gives to the other, and takes back | [`grants`], at a [`place`] in the window |
 //! | whether a grant still holds, by one load through the window | [`seal`] |
 //! | signals across | [`lane`] |
+//! | what an agent tells of all this, for people | [`report`] |
 //!
 //! Whatever comes over the bridge is an *allegation*: copied once, then checked. A peer can say what is not true of its own
 //! host and close the link; it cannot make an agent loop, allocate without bound, or believe it of anybody else.
@@ -43,6 +44,7 @@ pub mod mirror;
 pub mod nodes;
 pub mod outbox;
 pub mod place;
+pub mod report;
 pub mod ring;
 pub mod seal;
 #[cfg(all(test, not(rsm_loom)))]

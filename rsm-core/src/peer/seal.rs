@@ -21,9 +21,14 @@ pub enum Reading {
     Holds,
     /// Another one: it holds no more.
     Changed,
+    /// The grant stands, but nothing is vouched for: the memory's contents are being replaced.
+    Suspended,
     /// Nothing that anybody would have stored.
     Unanswered,
 }
+
+/// Set in a seal whose memory's contents are being replaced; in no seal that is granted.
+const SUSPENDED: u64 = 1 << 63;
 
 impl Seal {
     /// The seal with this word; `None` for what is none.
@@ -36,11 +41,18 @@ impl Seal {
         self.0
     }
 
+    /// What stands in its place while nothing is vouched for.
+    #[must_use]
+    pub const fn suspended(self) -> Seal {
+        Seal(self.0 | SUSPENDED)
+    }
+
     /// What a word says that was loaded from where this seal was.
     pub const fn read(self, word: u64) -> Reading {
         match Seal::from_word(word) {
             None => Reading::Unanswered,
             Some(now) if now.0 == self.0 => Reading::Holds,
+            Some(now) if now.0 == self.suspended().0 => Reading::Suspended,
             Some(_) => Reading::Changed,
         }
     }
@@ -75,8 +87,12 @@ impl Seals {
     /// Another one.
     pub fn fresh(&mut self) -> Seal {
         loop {
-            // A one-to-one function of a counter: it does not come again before the counter does.
-            if let Some(seal) = Seal::from_word(self.0.number()) {
+            // A one-to-one function of a counter: it does not come again before the counter does. Suspended, it is one too.
+            let word = self.0.number();
+            if let Some(seal) = Seal::from_word(word)
+                && word & SUSPENDED == 0
+                && Seal::from_word(seal.suspended().word()).is_some()
+            {
                 return seal;
             }
         }
@@ -102,6 +118,7 @@ mod tests {
             let expected = match other {
                 0 | u64::MAX => Reading::Unanswered,
                 _ if other == one => Reading::Holds,
+                _ if other == one | SUSPENDED => Reading::Suspended,
                 _ => Reading::Changed,
             };
             proptest::prop_assert_eq!(seal.read(other), expected);

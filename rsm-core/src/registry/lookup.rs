@@ -34,8 +34,10 @@ pub enum Absence {
     NotJoined,
     /// Every process of the node is gone.
     Left,
-    /// The link is down, or there is none.
+    /// The link is down.
     NoLink,
+    /// The controller joins these nodes by no link.
+    NoPath,
 }
 
 impl Absence {
@@ -46,8 +48,12 @@ impl Absence {
             Absence::NotJoined => format!("node {node} has not joined the cluster, so it publishes nothing"),
             Absence::Left => format!("node {node} has left the cluster, so it publishes nothing"),
             Absence::NoLink => format!("the link from node {importer} to node {node} through {controller} is down"),
+            Absence::NoPath => format!("there is no path from node {importer} to node {node} through {controller}"),
         };
-        let code = if self == Absence::NoLink { Code::RemoteNodeUnreachable } else { Code::SegNotPublished };
+        let code = match self {
+            Absence::NotJoined | Absence::Left => Code::SegNotPublished,
+            Absence::NoLink | Absence::NoPath => Code::RemoteNodeUnreachable,
+        };
         Error::with(code, text)
     }
 }
@@ -69,7 +75,8 @@ impl Registry<'_> {
             Some(LinkState::Active) => None,
             Some(LinkState::Up) if self.nodes[node as usize].fields().incarnation > 0 => Some(Absence::Left),
             Some(LinkState::Up) => Some(Absence::NotJoined),
-            Some(LinkState::Down) | None => Some(Absence::NoLink),
+            Some(LinkState::Down) => Some(Absence::NoLink),
+            None => Some(Absence::NoPath),
         }
     }
 
@@ -185,7 +192,7 @@ mod tests {
     fn a_writer_that_died_leaves_readers_unsure() {
         let heap = Heap::new(SMALL);
         let writer = Writer::open(heap.registry(), SMALL, "test", 2, (1, 2), None);
-        writer.add_controller(1, "shm0", ControllerKind::Shared, (1, 1, 1));
+        writer.add_controller(1, "shm0", ControllerKind::Shared, (1, 1, 1), |_, _| true);
         writer.add_segment(0, &SegmentFields::bound(1, 4096, 1, 1, (9, 0), 0));
         writer.publish(0, 0x40_0000);
         let new = NewConnection {

@@ -15,7 +15,9 @@ pub struct NodeRow {
     pub(super) exports: AtomicU32,
     pub(super) imports: AtomicU32,
     pub(super) incarnation: AtomicU64,
-    reserved: [AtomicU64; 4],
+    pub(super) host: AtomicU32,
+    spare: AtomicU32,
+    reserved: [AtomicU64; 3],
 }
 
 #[cfg(not(rsm_loom))]
@@ -36,6 +38,9 @@ pub struct NodeFields {
     pub imports: u32,
     /// Number of times that the node came into being.
     pub incarnation: u64,
+    /// The host that it is on, where the cluster has several: from 1, in the order of their lowest nodes. 0 in a cluster of
+    /// one host.
+    pub host: u32,
 }
 
 impl NodeRow {
@@ -49,6 +54,8 @@ impl NodeRow {
             exports: zero(),
             imports: zero(),
             incarnation: AtomicU64::new(0),
+            host: zero(),
+            spare: zero(),
             reserved: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
@@ -72,6 +79,7 @@ impl NodeRow {
             exports: self.exports.load(Relaxed),
             imports: self.imports.load(Relaxed),
             incarnation: self.incarnation.load(Relaxed),
+            host: self.host.load(Relaxed),
         }
     }
 }

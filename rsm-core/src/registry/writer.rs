@@ -73,12 +73,27 @@ impl<'a> Writer<'a> {
         self.0
     }
 
-    /// Fills a controller row and its links: down everywhere, but up between configured nodes that it connects.
-    pub fn add_controller(&self, index: u32, name: &str, kind: ControllerKind, limits: (u64, u64, u64)) {
+    /// Says which host a node is on.
+    pub fn set_host(&self, node: u32, host: u32) {
+        // Relaxed: before anybody is shown the registry.
+        self.0.nodes[node as usize].host.store(host, Relaxed);
+    }
+
+    /// Fills a controller row and its links: none but those that it `joins`, the importing node and the exporting one, which
+    /// are up.
+    pub fn add_controller(
+        &self,
+        index: u32,
+        name: &str,
+        kind: ControllerKind,
+        limits: (u64, u64, u64),
+        joins: impl Fn(u32, u32) -> bool,
+    ) {
         let nodes = self.0.header.node_count();
         for from in 1..=nodes {
             for to in 1..=nodes {
-                if (kind == ControllerKind::Shared || from == to)
+                if joins(from, to)
+                    && (kind == ControllerKind::Shared || from == to)
                     && let Some(link) = self.0.link(index, from, to)
                 {
                     link.store(LinkWord::new(LinkState::Up).word(), Relaxed);
@@ -408,8 +423,8 @@ mod tests {
 
     fn writer(heap: &Heap) -> Writer<'_> {
         let writer = Writer::open(heap.registry(), SMALL, "test", 2, (1, 2), None);
-        writer.add_controller(0, "loopback", ControllerKind::Loopback, (1, 1, 1));
-        writer.add_controller(1, "shm0", ControllerKind::Shared, (1, 1, 1));
+        writer.add_controller(0, "loopback", ControllerKind::Loopback, (1, 1, 1), |_, _| true);
+        writer.add_controller(1, "shm0", ControllerKind::Shared, (1, 1, 1), |_, _| true);
         writer
     }
 

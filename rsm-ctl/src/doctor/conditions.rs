@@ -18,7 +18,7 @@ pub(crate) struct Condition {
     pub(crate) remedy: Option<&'static str>,
 }
 
-fn condition(
+pub(super) fn condition(
     condition: &'static str,
     value: impl ToString,
     status: &'static str,

@@ -1,6 +1,7 @@
 //! Whether this machine has what rsm uses: features of the kernel, found by the library ([`rsm::Capabilities`]) and
 //! explained by [`features`], and [`conditions`] under which it runs. For what is missing there is a [`remedy`].
 
+mod bridges;
 mod conditions;
 mod features;
 mod remedy;
@@ -73,7 +74,8 @@ fn examine() -> Report {
     let here = Here::look(&kernel);
     let found = capabilities.found().map(|(feature, error)| finding(feature, error, &here));
     let features: Vec<Finding> = found.collect();
-    let conditions = conditions::look();
+    let mut conditions = conditions::look();
+    conditions.extend(bridges::look(&kernel));
     let broken = features.iter().any(|f| f.required && !f.present) || conditions.iter().any(|c| c.status == "bad");
     let limited = features.iter().any(|f| !f.present) || conditions.iter().any(|c| c.status == "warning");
     let verdict = if broken {

@@ -1,6 +1,7 @@
 //! A look at running clusters: what is asked is fetched here, [`table`] and [`json`] render it.
 
 pub(crate) mod args;
+pub(crate) mod bridge;
 pub(crate) mod cluster;
 pub(crate) mod json;
 pub(crate) mod process;

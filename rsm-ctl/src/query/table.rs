@@ -8,16 +8,24 @@ use crate::{printable, size};
 
 pub(crate) fn render(rows: &Rows) -> String {
     match rows {
-        Rows::Clusters(rows) => table(
-            ["NAME", "NODES", "JOINED", "PROCESSES", "SEGMENTS", "CONNECTIONS", "AGENT", "UID", "LENS"],
-            rows.iter().map(cluster),
+        Rows::Clusters(rows) => {
+            let hosts = |row: &ClusterRow| if let ClusterRow::Open(row) = row { row.hosts } else { 0 };
+            of_hosts(
+                ["NAME", "NODES", "JOINED", "PROCESSES", "SEGMENTS", "CONNECTIONS", "AGENT", "UID", "LENS"],
+                rows.iter().map(cluster),
+                ("HOSTS", rows.iter().map(hosts).collect(), 1),
+            )
+        }
+        Rows::Nodes(rows) => of_hosts(
+            ["NODE", "JOINED", "PROCESSES", "PID", "UID", "EXPORTS", "BYTES", "IMPORTS"],
+            rows.iter().map(node),
+            ("HOST", rows.iter().map(|row| row.host).collect(), 0),
         ),
-        Rows::Nodes(rows) => {
-            table(["NODE", "JOINED", "PROCESSES", "PID", "UID", "EXPORTS", "BYTES", "IMPORTS"], rows.iter().map(node))
-        }
-        Rows::Segments(rows) => {
-            table(["NODE", "ID", "STATE", "CONTROLLER", "LENGTH", "PID", "UID", "IMPORTERS"], rows.iter().map(segment))
-        }
+        Rows::Segments(rows) => of_hosts(
+            ["NODE", "ID", "STATE", "CONTROLLER", "LENGTH", "PID", "UID", "IMPORTERS"],
+            rows.iter().map(segment),
+            ("HOST", rows.iter().map(|row| row.host).collect(), 0),
+        ),
         Rows::Connections(rows) => table(
             ["GENERATION", "IMPORTER", "PID", "EXPORTER", "SEGMENT", "CONTROLLER", "PERMISSION", "STATE"],
             rows.iter().map(connection),
@@ -33,18 +41,39 @@ pub(crate) fn render(rows: &Rows) -> String {
     }
 }
 
+/// A table with a last column that says where things are, where there is more than one host: some number is above the least.
+pub(super) fn of_hosts<const N: usize>(
+    headline: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+    (name, hosts, least): (&str, Vec<u32>, u32),
+) -> String {
+    if hosts.iter().all(|&host| host <= least) {
+        return table(headline, rows);
+    }
+    let hosts = hosts.into_iter().map(|host| if host == 0 { "-".to_owned() } else { host.to_string() });
+    let rows = rows.map(Vec::from).zip(hosts).map(|(mut row, host)| {
+        row.push(host);
+        row
+    });
+    lined_up(headline.into_iter().chain([name]).map(str::to_owned).collect(), rows)
+}
+
 pub(super) fn table<const N: usize>(headline: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let rows = rows.map(|row| row.map(|cell| printable::name(&cell)));
-    let rows: Vec<[String; N]> = std::iter::once(headline.map(str::to_owned)).chain(rows).collect();
-    let mut widths = [0; N];
+    lined_up(headline.map(str::to_owned).into(), rows.map(Vec::from))
+}
+
+fn lined_up(headline: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut widths = vec![0; headline.len()];
+    let rows = rows.map(|row| row.iter().map(|cell| printable::name(cell)).collect());
+    let rows: Vec<Vec<String>> = std::iter::once(headline).chain(rows).collect();
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.chars().count().max(*width);
         }
     }
-    let line = |row: &[String; N]| {
+    let line = |row: &Vec<String>| {
         let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
+        for (cell, &width) in row.iter().zip(&widths) {
             line.push_str(cell);
             line.push_str(&" ".repeat(width - cell.chars().count() + 2));
         }
@@ -211,8 +240,12 @@ shm0        10    11  active  12
             imports: 0,
             exported_bytes: 0,
             incarnation: 0,
+            host: 0,
         };
-        let text = render(&Rows::Nodes(vec![node]));
+        let text = render(&Rows::Nodes(vec![node.clone()]));
         assert_eq!(text.lines().nth(1), Some("3     no      0          -    -    0        0      0"));
+        // Where there are two hosts, each node is on one.
+        let text = render(&Rows::Nodes(vec![NodeInfo { host: 2, ..node }]));
+        assert_eq!(text.lines().nth(1), Some("3     no      0          -    -    0        0      0        2"));
     }
 }

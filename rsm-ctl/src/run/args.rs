@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgGroup, Args, ValueEnum};
+use rsm::Bridge;
 use rsm_run::input::Input;
 use rsm_run::node_set::NodeSet;
 use rsm_run::placement::Pin;
@@ -116,6 +117,20 @@ pub(crate) struct ClusterArgs {
     /// Controllers that reach every node, instead of shm0 alone: shm0,shm1. loopback is always there too
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) controllers: Vec<String>,
+    /// Nodes of this host, such as 1-2; the others are on the host at the other end of the bridge
+    #[arg(long, value_name = "NODES")]
+    pub(crate) here: Option<String>,
+    /// Reach the other host through this controller, over this device: local:NAME joins two agents of one machine
+    ///
+    /// The controller is one of --controllers, or one more, such as ntb0. It reaches the nodes of this host as shm0 does; shm0
+    /// reaches these alone. Both hosts are given the same number of nodes, and each the ones that are its own.
+    #[arg(long, value_name = "CONTROLLER=DEVICE", value_parser = Bridge::parse)]
+    pub(crate) bridge: Option<Bridge>,
+    /// Start nothing before the other host is there, and fail if it is not after this time: 30s, 5m
+    ///
+    /// Without it programs start at once, and find the nodes of the other host when these are there.
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_positive)]
+    pub(crate) bridge_wait: Option<Duration>,
     /// Read nodes, programs and the rest from this TOML file; see docs/cluster-file.md
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! What `run` and `up` are told, as a plan. What the command line says counts more than what a file says.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rsm::lens::{Lens, Trace};
@@ -104,6 +105,28 @@ fn described(args: ClusterArgs, reader: Reader) -> Result<Description, Failure> 
     if !args.controllers.is_empty() {
         file.controllers = args.controllers;
     }
+    if let Some(here) = &args.here {
+        let set = NodeSet::parse(here).map_err(|why| Failure::usage(format!("--here: {why}")))?;
+        set.resolve(file.nodes, &BTreeSet::new()).map_err(|why| Failure::usage(format!("--here: {why}")))?;
+        file.here = Some(set);
+    }
+    file.bridge = args.bridge.or(file.bridge);
+    file.bridge_wait = args.bridge_wait;
+    match (&file.here, &file.bridge) {
+        (Some(_), None) => {
+            let why = "the nodes that are not of this host are reached over a bridge: --bridge ntb0=local:NAME";
+            return Err(Failure::usage(why.to_owned()));
+        }
+        (None, Some(_)) => {
+            let why = "a bridge leads to another host: say which nodes are of this one, such as --here 1-2";
+            return Err(Failure::usage(why.to_owned()));
+        }
+        (None, None) if file.bridge_wait.is_some() => {
+            let why = "--bridge-wait waits for another host, and this cluster has one: --here and --bridge make it two";
+            return Err(Failure::usage(why.to_owned()));
+        }
+        _ => {}
+    }
     file.lens = args.lens.or(file.lens);
     file.lens.check().map_err(Failure::usage)?;
     Ok(file)
@@ -118,13 +141,22 @@ fn laid_out(file: Description, programs: ProgramArgs, verbosity: Verbosity, opti
         }
     }
     let above = Common { environment: programs.env, directory: programs.cwd, pin: programs.pin };
-    let tasks = task::lay_out(file.nodes, parts, &file.common, &above)?;
+    let mut tasks = task::lay_out(file.nodes, parts, &file.common, &above)?;
+    let here = file.here.map(|here| here.resolve(file.nodes, &BTreeSet::new())).transpose().map_err(Failure::usage)?;
+    if let Some(here) = &here {
+        let all = tasks.len();
+        tasks.retain(|task| here.contains(&task.node));
+        if tasks.is_empty() && all > 0 {
+            let why = "no program is for a node of this host: the other one is to be given those of its nodes";
+            return Err(Failure::usage(why.to_owned()));
+        }
+    }
     let lens = file.lens.lens();
     if let Some(lens) = lens.filter(|_| verbosity > Verbosity::Quiet) {
         eprint!("{}", lens::notice(&lens));
     }
-    let Description { nodes, name, controllers, links, .. } = file;
-    let cluster = NewCluster { nodes, name, controllers, links, lens };
+    let Description { nodes, name, controllers, links, bridge, bridge_wait, .. } = file;
+    let cluster = NewCluster { nodes, name, controllers, links, lens, here, bridge, bridge_wait };
     Ok(Plan {
         grace: programs.grace.or(file.grace).unwrap_or(GRACE),
         log_dir: programs.log_dir.or(file.log_dir),

@@ -70,6 +70,7 @@ fn line(change: &Change) -> String {
         )
     };
     match change {
+        Change::NodeJoined(node) if node.host > 0 => format!("node {} joined, on host {}", node.node, node.host),
         Change::NodeJoined(node) => format!("node {} joined", node.node),
         Change::NodeLeft { node } => format!("node {node} left"),
         Change::ProcessJoined(p) => format!("process {} joined node {}", p.pid, p.node),

@@ -39,6 +39,13 @@ fn a_machine_that_runs_these_tests_runs_rsm() {
     let mut conditions = report["conditions"].as_array().unwrap().iter();
     let has_huge = std::fs::exists("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size").unwrap();
     assert_eq!(conditions.any(|c| c["condition"] == "huge page size"), has_huge, "{report:#}");
+    // Whoever has no bridge misses nothing.
+    let mut bridges = report["conditions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|c| c["condition"].as_str().unwrap().starts_with("bridge"));
+    assert!(bridges.clone().count() > 0 && bridges.all(|c| c["status"] == "good" || c["status"] == "note"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod ending;
 mod examples;
 mod exit_codes;
 mod file;
+mod hosts;
 mod junit;
 mod lens;
 mod logs;

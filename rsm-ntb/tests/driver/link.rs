@@ -30,12 +30,12 @@ fn what_was_loaded_back_is_there_when_the_doorbell_is() {
     let never = Duration::from_secs(3600);
     let world = World::new(Options { delay: never, doorbells_overtake: true, ..Options::default() });
     let (a, mut b) = world.pair();
-    a.bridge.store(PIECE, 5).unwrap();
+    a.bridge.words().store(PIECE, 5).unwrap();
     a.bridge.ring(Vector::Messages).unwrap();
     assert!(matches!(b.next(), Event::Doorbell(Vector::Messages)));
     assert_eq!(word(&b.theirs, 0), 0, "a doorbell alone says nothing");
-    a.bridge.fence();
-    a.bridge.load(PIECE).unwrap();
+    a.bridge.words().fence();
+    a.bridge.words().load(PIECE).unwrap();
     a.bridge.ring(Vector::Messages).unwrap();
     assert!(matches!(b.next(), Event::Doorbell(Vector::Messages)));
     assert_eq!(word(&b.theirs, 0), 5);
@@ -60,11 +60,11 @@ fn a_flap_is_told_until_it_is_answered() {
     b.bridge.set_link(false).unwrap();
     assert!(readable(sentinel.as_fd(), false) && matches!(a.next(), Event::Link));
     a.bridge.link_answered();
-    assert_eq!((a.bridge.link_is_up().unwrap(), a.bridge.load(0).unwrap()), (false, ALL_ONES));
+    assert_eq!((a.bridge.link_is_up().unwrap(), a.bridge.words().load(0).unwrap()), (false, ALL_ONES));
     b.bridge.set_link(true).unwrap();
     assert!(matches!(a.next(), Event::Link));
     a.bridge.link_answered();
-    assert_eq!((a.bridge.link_is_up().unwrap(), a.bridge.load(0).unwrap()), (true, 7));
+    assert_eq!((a.bridge.link_is_up().unwrap(), a.bridge.words().load(0).unwrap()), (true, 7));
 }
 
 #[test]
@@ -79,10 +79,10 @@ fn an_end_in_order_is_told_to_the_other_host() {
     drop(b.bridge);
     assert!(matches!(a.next(), Event::Link));
     a.bridge.link_answered();
-    assert_eq!((a.bridge.link_is_up().unwrap(), a.bridge.load(0).unwrap()), (false, ALL_ONES));
+    assert_eq!((a.bridge.link_is_up().unwrap(), a.bridge.words().load(0).unwrap()), (false, ALL_ONES));
     let _b = Agent::open(function);
     assert!(matches!(a.next(), Event::Link));
-    assert_eq!(a.bridge.load(0).unwrap(), 7);
+    assert_eq!(a.bridge.words().load(0).unwrap(), 7);
 }
 
 #[test]
@@ -111,8 +111,8 @@ fn a_function_that_is_gone_is_told_and_nobody_waits_for_it() {
     };
     assert_eq!(outcome.unwrap_err().code(), Code::CtlrNotPresent);
     let code = |outcome: rsm_core::Result<()>| outcome.unwrap_err().code();
-    assert_eq!(code(a.bridge.store(0, 1)), Code::CtlrNotPresent);
-    assert_eq!(code(a.bridge.load(0).map(drop)), Code::CtlrNotPresent);
+    assert_eq!(code(a.bridge.words().store(0, 1)), Code::CtlrNotPresent);
+    assert_eq!(code(a.bridge.words().load(0).map(drop)), Code::CtlrNotPresent);
     assert_eq!(code(a.bridge.ring(Vector::Messages)), Code::CtlrNotPresent);
     assert_eq!(code(a.bridge.set_link(true)), Code::CtlrNotPresent);
     assert_eq!(code(a.bridge.link_is_up().map(drop)), Code::CtlrNotPresent);

@@ -1,26 +1,23 @@
 //! The start, after whatever was there before.
 
-use crate::world::{ALL_ONES, Act, Agent, FREE, PIECE, Watched, World, control, memory, open, word};
+use crate::world::{ALL_ONES, Act, Agent, FREE, PIECE, Watched, World, control, end, memory, open, word};
 use rsm_core::Code;
 use rsm_core::access::Permission;
-use rsm_ntb::{Bar, Control, Epf, Event, PciFunction, Socket};
+use rsm_ntb::{Bar, Control, Epf, Event, PciFunction};
 use rsm_ntb_emu::{Options, map};
+use std::collections::VecDeque;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 const LINK_UP: u32 = map::LINK_UP;
 const LINK_DOWN: u32 = map::LINK_DOWN;
 const TEARDOWN: u32 = map::TEARDOWN_WINDOW;
 const CONFIGURE: u32 = map::CONFIGURE_WINDOW;
 
-fn watched<L: Fn(&[Act]) + Send + Sync>(inner: &Arc<Socket>, deaf: &'static [u32], look: L) -> Watched<L> {
-    Watched { inner: Arc::clone(inner), deaf, acts: Mutex::default(), look }
-}
-
 #[test]
 fn nothing_is_reachable_before_its_turn() {
     let world = World::new(Options::default());
-    let function = Arc::new(watched(&Arc::new(world.socket("b")), &[], |_| ()));
+    let function = Arc::new(Watched::new(&Arc::new(world.socket("b")), &[], |_| ()));
     let _b = Agent::open(Arc::clone(&function));
     let acts = function.acts.lock().unwrap().clone();
     let order: Vec<Option<u32>> = acts
@@ -47,7 +44,7 @@ fn agents_choose_other_addresses_than_those_before_them() {
     let inner = Arc::new(world.socket("b"));
     let bases: std::collections::BTreeSet<u64> = (0..8)
         .map(|_| {
-            let function = Arc::new(watched(&inner, &[], |_| ()));
+            let function = Arc::new(Watched::new(&inner, &[], |_| ()));
             let agent = Agent::open(Arc::clone(&function));
             let acts = function.acts.lock().unwrap().clone();
             drop(agent);
@@ -75,10 +72,10 @@ fn successor(deaf: &'static [u32], until: u32) {
     let world = World::new(Options::default());
     let a = Arc::new(Agent::open(world.socket("a")));
     let inner = Arc::new(world.socket("b"));
-    let first = Arc::new(watched(&inner, &[], |_| ()));
+    let first = Arc::new(Watched::new(&inner, &[], |_| ()));
     let dead = Agent::open(Arc::clone(&first));
-    a.bridge.store(PIECE, 5).unwrap();
-    assert_eq!((a.bridge.load(PIECE).unwrap(), word(&dead.theirs, 0)), (5, 5));
+    a.bridge.words().store(PIECE, 5).unwrap();
+    assert_eq!((a.bridge.words().load(PIECE).unwrap(), word(&dead.theirs, 0)), (5, 5));
     // As SIGKILL leaves it: what was mapped is unmapped by the kernel, and nobody tells the function.
     std::mem::forget(dead.bridge);
     for act in first.acts.lock().unwrap().iter() {
@@ -86,24 +83,28 @@ fn successor(deaf: &'static [u32], until: u32) {
             inner.unmap_dma(*address, *length).unwrap();
         }
     }
-    assert_eq!((world.emulator().link_is_up(), a.bridge.load(PIECE).unwrap()), (true, ALL_ONES));
+    assert_eq!((world.emulator().link_is_up(), a.bridge.words().load(PIECE).unwrap()), (true, ALL_ONES));
 
     let (ours, theirs) = (memory(PIECE, HELLO), memory(PIECE, HELLO));
     let seen = theirs.try_clone().unwrap();
     let peer = Arc::clone(&a);
     let look = move |acts: &[Act]| {
         for at in [0, 8, PIECE, PIECE + 8] {
-            peer.bridge.store(at, BAD).unwrap();
+            peer.bridge.words().store(at, BAD).unwrap();
         }
-        peer.bridge.load(0).unwrap();
+        peer.bridge.words().load(0).unwrap();
         if !acts.contains(&Act::Command(until)) {
             assert_eq!(word(&seen, 0), HELLO, "{acts:x?}");
         }
     };
-    let second = watched(&inner, deaf, look);
-    let b = open(second, &control(&ours, &theirs)).unwrap();
-    a.bridge.store(PIECE, 6).unwrap();
-    assert_eq!((a.bridge.load(PIECE).unwrap(), word(&theirs, 0), word(&ours, 0)), (6, 6, HELLO), "then it does arrive");
+    let second = Watched::new(&inner, deaf, look);
+    let (b, _) = open(second, &control(&ours, &theirs)).unwrap();
+    a.bridge.words().store(PIECE, 6).unwrap();
+    assert_eq!(
+        (a.bridge.words().load(PIECE).unwrap(), word(&theirs, 0), word(&ours, 0)),
+        (6, 6, HELLO),
+        "then it does arrive"
+    );
     drop(b);
 }
 
@@ -137,7 +138,7 @@ fn control_pages_that_cannot_be_are_refused_and_the_function_is_left_closed() {
     }
     drop(inner);
     let _b = Agent::open(world.socket("b"));
-    assert_eq!(a.bridge.load(0).unwrap(), 7);
+    assert_eq!(a.bridge.words().load(0).unwrap(), 7);
 }
 
 #[test]
@@ -150,24 +151,26 @@ fn a_bridge_begins_anew_with_pages_that_are_not_reached_before_they_are_offered(
     let error = b.bridge.renew(&control(&ours, &theirs)).unwrap_err();
     assert_eq!(error.code(), Code::InsufficientResources);
     assert!(error.detail().starts_with("1 pieces"), "{error}");
-    assert!(matches!(a.next(), Event::Link), "it is closed already");
+    b.close();
+    assert!(matches!(a.next(), Event::Link), "it is told");
     a.bridge.link_answered();
-    assert_eq!(a.bridge.load(FREE).unwrap(), ALL_ONES);
+    assert_eq!(a.bridge.words().load(FREE).unwrap(), ALL_ONES);
+    assert_eq!(b.bridge.offer().unwrap_err().code(), Code::BadConf, "with the pages that were");
     assert!(matches!(b.next(), Event::Link));
     b.bridge.link_answered();
     let job = b.bridge.detach(FREE).unwrap();
     b.end(job).unwrap();
-    b.bridge.renew(&control(&ours, &theirs)).unwrap();
+    b.renew(&ours, &theirs);
     // The other host says that it is ready as often as it likes, and stores.
-    a.bridge.offer().unwrap();
-    a.bridge.store(PIECE, 0xbad).unwrap();
-    assert_eq!((a.bridge.load(0).unwrap(), word(&theirs, 0), word(&b.theirs, 0)), (ALL_ONES, 8, 0));
-    b.bridge.offer().unwrap();
+    a.offer();
+    a.bridge.words().store(PIECE, 0xbad).unwrap();
+    assert_eq!((a.bridge.words().load(0).unwrap(), word(&theirs, 0), word(&b.theirs, 0)), (ALL_ONES, 8, 0));
+    b.offer();
     assert!(matches!(b.next(), Event::Link));
-    a.bridge.store(PIECE, 5).unwrap();
-    assert_eq!((a.bridge.load(0).unwrap(), word(&theirs, 0), word(&b.theirs, 0)), (8, 5, 0));
+    a.bridge.words().store(PIECE, 5).unwrap();
+    assert_eq!((a.bridge.words().load(0).unwrap(), word(&theirs, 0), word(&b.theirs, 0)), (8, 5, 0));
     b.attach(FREE, &kept, Permission::ReadWrite);
-    assert_eq!(a.bridge.load(FREE).unwrap(), 1);
+    assert_eq!(a.bridge.words().load(FREE).unwrap(), 1);
 }
 
 #[test]
@@ -181,8 +184,32 @@ fn nothing_is_offered_or_attached_before_there_are_control_pages() {
     // Nor after some that could not be.
     let short = Control { at: 0, memory: page.as_fd(), length: 8192, permission: Permission::Read };
     let whole = Control { at: 8192, length: 4096, ..short };
-    assert_eq!(bridge.renew(&[whole, short]).unwrap_err().code(), Code::BadAddr);
+    let mut early = VecDeque::new();
+    let job = bridge.renew(&[whole, short]).unwrap();
+    assert_eq!(bridge.offer().unwrap_err().code(), Code::BadConf, "nor before they are there");
+    assert_eq!(end(&mut bridge, &mut early, job).unwrap_err().code(), Code::BadAddr);
     assert_eq!(bridge.offer().unwrap_err().code(), Code::BadConf);
-    bridge.renew(&[whole]).unwrap();
-    bridge.offer().unwrap();
+    let job = bridge.renew(&[whole]).unwrap();
+    end(&mut bridge, &mut early, job).unwrap();
+    let job = bridge.offer().unwrap();
+    end(&mut bridge, &mut early, job).unwrap();
+    assert!(early.is_empty(), "{early:?}");
+}
+
+#[test]
+fn what_was_asked_for_does_not_open_a_bridge_after_its_end() {
+    let world = World::new(Options::default());
+    let mut a = Agent::open(world.socket("a"));
+    let inner = Arc::new(world.socket("b"));
+    let page = memory(PIECE, 1);
+    for _ in 0..20 {
+        let mut bridge = Epf::take_over(Arc::clone(&inner)).unwrap();
+        let piece = Control { at: 0, memory: page.as_fd(), length: PIECE, permission: Permission::Read };
+        let job = bridge.renew(&[piece]).unwrap();
+        end(&mut bridge, &mut VecDeque::new(), job).unwrap();
+        bridge.offer().unwrap();
+        drop(bridge);
+        assert_eq!((world.emulator().link_is_up(), a.bridge.words().load(0).unwrap()), (false, ALL_ONES));
+    }
+    assert!(matches!(a.next(), Event::Link));
 }

@@ -1,11 +1,12 @@
 //! A bridge, memory, and a function that is looked at while it is driven.
 
-use rsm_core::Result;
 use rsm_core::access::Permission;
+use rsm_core::{Code, Error, Result};
 use rsm_ntb::{Bar, Control, Epf, Event, Job, PciFunction, Reach, Socket};
 use rsm_ntb_emu::{Emulator, Options};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{MemfdFlags, SealFlags};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -102,17 +103,36 @@ pub(crate) fn control<'a>(ours: &'a File, theirs: &'a File) -> [Control<'a>; 2] 
     ]
 }
 
-/// Takes a function over and offers it.
-pub(crate) fn open<F: PciFunction>(function: F, control: &[Control<'_>]) -> Result<Epf<F>> {
-    let mut bridge = Epf::take_over(function)?;
-    bridge.renew(control)?;
-    bridge.offer()?;
-    Ok(bridge)
+/// Takes a function over and offers it; what happened to it meanwhile.
+pub(crate) fn open<F: PciFunction>(function: F, control: &[Control<'_>]) -> Result<(Epf<F>, VecDeque<Event>)> {
+    let (mut bridge, mut early) = (Epf::take_over(function)?, VecDeque::new());
+    let job = bridge.renew(control)?;
+    end(&mut bridge, &mut early, job)?;
+    let job = bridge.offer()?;
+    end(&mut bridge, &mut early, job)?;
+    Ok((bridge, early))
+}
+
+/// Waits for the end of a job, and keeps what comes before it.
+pub(crate) fn end<F: PciFunction>(bridge: &mut Epf<F>, early: &mut VecDeque<Event>, job: Job) -> Result<()> {
+    let began = Instant::now();
+    loop {
+        match bridge.take() {
+            Some(Event::Done(ended, outcome)) if ended == job => return outcome,
+            Some(event) => early.push_back(event),
+            None => {
+                assert!(began.elapsed() < PATIENCE, "{job:?} does not end");
+                assert!(readable(bridge.events(), true));
+            }
+        }
+    }
 }
 
 /// One agent's half of a bridge.
 pub(crate) struct Agent<F: PciFunction + 'static = Socket> {
     pub(crate) bridge: Epf<F>,
+    /// What happened while something else was waited for.
+    early: VecDeque<Event>,
     pub(crate) ours: File,
     pub(crate) theirs: File,
 }
@@ -120,15 +140,31 @@ pub(crate) struct Agent<F: PciFunction + 'static = Socket> {
 impl<F: PciFunction + 'static> Agent<F> {
     pub(crate) fn open(function: F) -> Agent<F> {
         let (ours, theirs) = (memory(PIECE, 7), memory(PIECE, 0));
-        let bridge = open(function, &control(&ours, &theirs)).unwrap();
-        Agent { bridge, ours, theirs }
+        let (bridge, early) = open(function, &control(&ours, &theirs)).unwrap();
+        Agent { bridge, early, ours, theirs }
+    }
+
+    /// Begins anew.
+    pub(crate) fn renew(&mut self, ours: &File, theirs: &File) {
+        let job = self.bridge.renew(&control(ours, theirs)).unwrap();
+        end(&mut self.bridge, &mut self.early, job).unwrap();
+    }
+
+    pub(crate) fn offer(&mut self) {
+        let job = self.bridge.offer().unwrap();
+        end(&mut self.bridge, &mut self.early, job).unwrap();
+    }
+
+    pub(crate) fn close(&mut self) {
+        let job = self.bridge.close().unwrap();
+        end(&mut self.bridge, &mut self.early, job).unwrap();
     }
 
     /// The next event.
     pub(crate) fn next(&mut self) -> Event {
         let began = Instant::now();
         loop {
-            if let Some(event) = self.bridge.take() {
+            if let Some(event) = self.early.pop_front().or_else(|| self.bridge.take()) {
                 return event;
             }
             assert!(began.elapsed() < PATIENCE, "no event came");
@@ -171,7 +207,9 @@ pub(crate) struct Watched<L> {
     /// Commands that it does not hear, and says that it did.
     pub(crate) deaf: &'static [u32],
     pub(crate) acts: Mutex<Vec<Act>>,
-    pub(crate) look: L,
+    /// How often it does not unmap.
+    refuses: AtomicU32,
+    look: L,
 }
 
 impl<L> std::fmt::Debug for Watched<L> {
@@ -181,6 +219,15 @@ impl<L> std::fmt::Debug for Watched<L> {
 }
 
 impl<L: Fn(&[Act])> Watched<L> {
+    pub(crate) fn new(inner: &Arc<Socket>, deaf: &'static [u32], look: L) -> Watched<L> {
+        Watched { inner: Arc::clone(inner), deaf, acts: Mutex::default(), refuses: AtomicU32::new(0), look }
+    }
+
+    /// From here on it does not unmap what it is told to, so often.
+    pub(crate) fn refuse_unmaps(&self, times: u32) {
+        self.refuses.store(times, Ordering::SeqCst);
+    }
+
     fn acted(&self, act: Act) {
         let mut acts = self.acts.lock().unwrap();
         acts.push(act);
@@ -220,6 +267,9 @@ impl<L: Fn(&[Act]) + Send + Sync> PciFunction for Watched<L> {
     }
 
     fn unmap_dma(&self, address: u64, length: u64) -> Result<()> {
+        if self.refuses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Err(Error::with(Code::BadAddr, "it is busy"));
+        }
         self.inner.unmap_dma(address, length)
     }
 

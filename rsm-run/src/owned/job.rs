@@ -79,7 +79,7 @@ impl Job {
     pub(super) fn plan(self) -> Result<Plan, Failure> {
         let home = match self.place {
             Place::New { nodes, name, controllers, lens } => {
-                Home::New(NewCluster { nodes, name, controllers, links: Vec::new(), lens })
+                Home::New(NewCluster { nodes, name, controllers, lens, ..NewCluster::default() })
             }
             Place::Running { name, node } => Home::Running(keeper::enter(Some(&name), node)?),
         };

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rsm::Cluster;
 use rsm::lens::Lens;
@@ -93,6 +93,9 @@ pub(crate) struct Warden<'a> {
     recording: Option<Recording>,
 }
 
+/// Between two looks at what the user wants, while the other host is waited for.
+const GLANCE: Duration = Duration::from_millis(50);
+
 /// Serves a run from start to end in a process just forked from the front.
 ///
 /// # Crash
@@ -144,7 +147,13 @@ struct Begun<'a> {
 fn start<'a>(plan: &'a Plan, wire: &Wire, channels: Channels) -> Result<Begun<'a>, Failure> {
     let children = prepare().map_err(|(call, error)| Failure::call("cannot set up the agent", call, error))?;
     let hosting = match &plan.home {
-        Home::New(new) => host(new, plan)?,
+        Home::New(new) => {
+            let hosting = host(new, plan)?;
+            if let (Hosting::Own(cluster, _), Some(patience)) = (&hosting, new.bridge_wait) {
+                await_bridge(cluster, wire, patience)?;
+            }
+            hosting
+        }
         Home::Running(entrance) => Hosting::Entered { entrance, closed: false },
     };
     let recording = match (&plan.trace, &hosting) {
@@ -154,6 +163,28 @@ fn start<'a>(plan: &'a Plan, wire: &Wire, channels: Channels) -> Result<Begun<'a
     let script = Waiting::prepare(plan, &hosting, wire, &channels.ends)?;
     let processes = start_nodes(plan, &hosting, channels)?;
     Ok(Begun { children, hosting, processes, script, recording })
+}
+
+/// Waits for the other host, and no longer than the user likes.
+fn await_bridge(cluster: &Cluster, wire: &Wire, patience: Duration) -> Result<(), Failure> {
+    let until = Instant::now() + patience;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match cluster.await_bridge(left.min(GLANCE)) {
+            Ok(()) => return Ok(()),
+            Err(error) if left.is_zero() => return Err(error.into()),
+            Err(_) => {}
+        }
+        let message = "ended while it waited for the other host".to_owned();
+        match wire.receive() {
+            Received::Message(ToWarden::End { code, .. } | ToWarden::Kill { code }) => {
+                return Err(Failure { code, message });
+            }
+            Received::Message(ToWarden::Suspend) => wire.send(&ToFront::Suspended),
+            Received::Gone => return Err(Failure { code: ExitCode::Failure, message }),
+            Received::Message(ToWarden::Forward { .. } | ToWarden::Resume) | Received::Nothing => {}
+        }
+    }
 }
 
 /// Becomes the warden.

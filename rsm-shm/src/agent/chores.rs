@@ -42,9 +42,14 @@ impl Agent {
                 if let Some(below) = self.suspend_some(segment, rebinding, below) {
                     return Some(Chore::Suspend { segment, rebinding, below, owed });
                 }
+                let waits = !rebinding && self.rebound_across(segment);
                 if let Some(owed) = owed {
-                    let given = self.rebind_answer(owed.party, segment, rebinding);
-                    self.pay(owed, given);
+                    if waits {
+                        self.await_rebound(segment, owed);
+                    } else {
+                        let given = self.rebind_answer(owed.party, segment, rebinding);
+                        self.pay(owed, given);
+                    }
                 }
                 None
             }

@@ -1,6 +1,7 @@
 //! Connect, inherit, disconnect.
 
 use super::Agent;
+use super::across::Relay;
 use super::books::chores::{Chore, Owner, PIECE};
 use super::books::connection::Connection;
 use super::books::memory::duplicate;
@@ -12,21 +13,33 @@ use rsm_core::crash_point;
 use rsm_core::driver::{Driver, WindowKind};
 use rsm_core::generation::{EndCause, Generation};
 use rsm_core::message::{Answer, Connected, ConnectionName, MAX_INHERIT, SegmentName};
+use rsm_core::peer::asks::Wish;
 use rsm_core::registry::{Absence, ControllerKind, Found, NewConnection};
 use rsm_core::{Code, Error, Result};
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+
+/// How the memory of a connection is reached.
+pub(super) struct Grants {
+    pub(super) window: WindowKind,
+    /// Of another host, with its seals, the number of the connection there, and where in it the segment begins.
+    pub(super) memory: Option<OwnedFd>,
+    pub(super) seals: Option<OwnedFd>,
+    pub(super) across: Option<u64>,
+    pub(super) offset: u64,
+}
 
 impl Agent {
-    /// Connects, with the checks in the order of reference 1.12.
+    /// Connects, with the checks in the order of reference 1.12. `None`: the other host is asked first.
     pub(super) fn connect(
         &mut self,
-        party: u64,
+        (party, number): (u64, u64),
         controller: u32,
         node: u32,
         id: u32,
         permission: Permission,
         has_bells: bool,
-    ) -> Result<Given> {
+    ) -> Result<Option<Given>> {
         let importer = self.books.node_of(party)?;
         let kind = self.controller_kind(controller)?;
         if kind == ControllerKind::Loopback && node != importer {
@@ -36,6 +49,7 @@ impl Agent {
             ));
         }
         self.check_path(controller, importer, node)?;
+        self.find_left_out(node, id)?;
         let not_published = || Found::nothing(node, id);
         let row = *self.books.published.get(&(node, id)).ok_or_else(not_published)?;
         if self.books.is_orphan(row) {
@@ -65,7 +79,15 @@ impl Agent {
                 ),
             ));
         }
-        self.grant(party, controller, importer, row, permission, has_bells)
+        if let Some(far) = segment.far {
+            let (version, length, pid) = (segment.publication.1, segment.length, member.pid);
+            let wish = Wish { segment: far, version, length, node: importer, pid, permission };
+            let mirror = SegmentName { row, incarnation: segment.incarnation };
+            self.ask_across((party, number), &wish, mirror, controller, has_bells)?;
+            return Ok(None);
+        }
+        let way = Grants { window: self.window_kind(controller), memory: None, seals: None, across: None, offset: 0 };
+        self.grant(party, controller, importer, row, permission, has_bells, way).map(Some)
     }
 
     /// Whether imports of `importer` from `node` are possible now. A node of the cluster that is not there publishes
@@ -76,11 +98,20 @@ impl Agent {
         let closing = self.books.closing.contains(&(controller, importer, node)).then_some(Absence::NoLink);
         match closing.or(absence) {
             None => Ok(()),
-            Some(absence) => Err(absence.error(&self.controller_name(controller), importer, node)),
+            Some(absence) => {
+                let error = absence.error(&self.controller_name(controller), importer, node);
+                let other = self.bridge.filter(|_| absence == Absence::NoPath);
+                Err(match other.map(|other| self.controller_name(other)) {
+                    Some(other) => Error::with(error.code(), format!("{}; {other} has one", error.detail())),
+                    None => error,
+                })
+            }
         }
     }
 
-    fn grant(
+    /// Gives a connection; its memory by a description of its own, unless that came along.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn grant(
         &mut self,
         party: u64,
         controller: u32,
@@ -88,6 +119,7 @@ impl Agent {
         segment_row: u32,
         permission: Permission,
         has_bells: bool,
+        way: Grants,
     ) -> Result<Given> {
         let segment = &self.books.segments[&segment_row];
         let (exporter, length) = (segment.node, segment.length);
@@ -95,14 +127,18 @@ impl Agent {
         let mut descriptors = Vec::new();
         // Without any permission there is nothing to reach (D-27).
         if permission != Permission::None {
-            descriptors.push(self.driver.grant(segment.memory().object(), permission)?);
+            descriptors.push(match way.memory {
+                Some(memory) => memory,
+                None => self.driver.grant(segment.memory().object(), permission)?,
+            });
         }
         if !has_bells {
             descriptors.push(duplicate(self.bells_of(exporter)?.object())?);
         }
+        descriptors.extend(way.seals);
         crash_point!(AgentGranted);
         let pid = self.books.members.get(&party).map(|m| m.pid).ok_or(Error::new(Code::InternalError))?;
-        let (row, bell, epoch) = self.take_connection(importer, exporter)?;
+        let (row, bell, epoch) = self.take_connection(importer, exporter, false)?;
         let serial = self.books.take_serial();
         let new = NewConnection {
             serial,
@@ -125,17 +161,20 @@ impl Agent {
         let generation = Generation::live(serial).word();
         let holders = BTreeSet::from([party]);
         let segment = Some(segment_row);
-        let connection = Connection { generation, segment, controller, importer, exporter, bell, holders };
+        let across = way.across;
+        let connection =
+            Connection { generation, segment, controller, importer, exporter, bell, across, is_theirs: false, holders };
         self.books.connections.insert(row, connection);
+        across.map(|number| self.books.crossing.insert((true, number), row));
         self.books.nodes[importer as usize].imports.insert(row);
         if let Some(member) = self.books.members.get_mut(&party) {
             member.connections.insert(row);
         }
         let connected = Connected {
             connection: ConnectionName { row, generation },
-            window: self.window_kind(controller),
+            window: way.window,
             length,
-            data_offset: 0,
+            data_offset: way.offset,
             export_bell,
             export_epoch,
             import_bell: bell,
@@ -151,10 +190,46 @@ impl Agent {
         }
     }
 
+    /// A node of the other host has a connection: a row, with a bell, that nobody here holds.
+    pub(super) fn connect_from_across(
+        &mut self,
+        number: u64,
+        importer: u32,
+        pid: u32,
+        (row, permission): (u32, Permission),
+    ) -> Result<()> {
+        let segment = self.books.segments.get(&row).ok_or(Error::new(Code::SegNotPublished))?;
+        let (exporter, suspended) = (segment.node, segment.rebinding);
+        let controller = self.bridge.ok_or(Error::new(Code::InternalError))?;
+        let (connection_row, bell, epoch) = self.take_connection(importer, exporter, true)?;
+        let serial = self.books.take_serial();
+        let permission = permission.bits();
+        let new = NewConnection { serial, segment: row, bell, epoch, importer, pid, controller, permission, suspended };
+        self.writer().link_connection(connection_row, &new);
+        self.attended.insert(row);
+        if let Some(segment) = self.books.segments.get_mut(&row) {
+            segment.granted = true;
+            segment.connections.insert(serial, connection_row);
+        }
+        let (generation, segment, holders) = (Generation::live(serial).word(), Some(row), BTreeSet::new());
+        let (across, is_theirs) = (Some(number), true);
+        let connection =
+            Connection { generation, segment, controller, importer, exporter, bell, across, is_theirs, holders };
+        self.books.connections.insert(connection_row, connection);
+        self.books.crossing.insert((false, number), connection_row);
+        self.books.nodes[importer as usize].imports.insert(connection_row);
+        Ok(())
+    }
+
     /// Takes a row for a connection of node `importer`, and a bell of node `exporter`.
-    fn take_connection(&mut self, importer: u32, exporter: u32) -> Result<(u32, u32, u32)> {
+    fn take_connection(&mut self, importer: u32, exporter: u32, is_theirs: bool) -> Result<(u32, u32, u32)> {
         let row = self.books.connection_rows.take(importer)?;
-        match self.take_bell(exporter, importer) {
+        let bell = if is_theirs {
+            self.take_relayed_bell(exporter, Relay::Importer(row), importer)
+        } else {
+            self.take_bell(exporter, importer)
+        };
+        match bell {
             Ok((bell, epoch)) => Ok((row, bell, epoch)),
             Err(error) => {
                 self.books.connection_rows.give(row);
@@ -212,12 +287,23 @@ impl Agent {
             return;
         }
         let (importer, exporter, bell) = (connection.importer, connection.exporter, connection.bell);
-        if connection.segment.is_some() {
+        let (is_across, is_alive) = (connection.across.is_some(), connection.segment.is_some());
+        if is_across {
+            // What was signalled until now is on its way.
+            self.relay();
+        }
+        if is_alive {
             // Cut first: the exporter that misses it in the chain finds out why.
             self.writer().abort_connection(row, cause);
             self.unlink(row);
         }
-        self.books.connections.remove(&row);
+        let gone = self.books.connections.remove(&row);
+        if let Some((number, is_theirs)) = gone.and_then(|gone| Some((gone.across?, gone.is_theirs))) {
+            self.books.crossing.remove(&(!is_theirs, number));
+            if !is_theirs {
+                self.give_back_across(number);
+            }
+        }
         self.books.nodes[importer as usize].imports.remove(&row);
         crash_point!(AgentUnlinked);
         self.writer().remove_connection(row);

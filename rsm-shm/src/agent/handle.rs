@@ -1,11 +1,12 @@
 //! Starting and stopping an agent.
 
 use super::Agent;
+use super::across::Across;
 use super::books::Books;
 use super::books::held::{Held, HeldSegment};
 use super::books::limits::{Limits, total_memory};
 use super::books::token::Token;
-use super::books::told::{Kills, LongestPass, Noted, Records};
+use super::books::told::{Bridged, Kills, LongestPass, Noted, Records};
 use super::config::Config;
 use super::naming::Naming;
 use super::shm_driver::ShmDriver;
@@ -27,6 +28,7 @@ use rsm_core::lens::inject::Injected;
 use rsm_core::lens::log::Delivered;
 use rsm_core::lens::record::RecordRow;
 use rsm_core::message::Secret;
+use rsm_core::peer::nodes::Nodes;
 use rsm_core::registry::{ControllerKind, Layout, Writer};
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll;
@@ -49,6 +51,7 @@ struct Told {
     records: Records,
     held: Held,
     longest_pass: LongestPass,
+    bridged: Bridged,
 }
 
 /// A running agent, on a thread of this process. Dropping the handle ends the cluster.
@@ -71,6 +74,7 @@ pub struct AgentHandle {
     kills: Kills,
     records: Records,
     held: Held,
+    bridged: Bridged,
 }
 
 impl AgentHandle {
@@ -98,6 +102,7 @@ impl AgentHandle {
             records: Records::default(),
             held: Held::default(),
             longest_pass: LongestPass::new(),
+            bridged: Bridged::default(),
         };
         let thread = {
             let (config, address, keys) = (config.clone(), address.clone(), keys.clone());
@@ -115,9 +120,9 @@ impl AgentHandle {
             }
             Err(_) => return Err(Error::with(Code::InternalError, "the agent's thread ended at once")),
         }
-        let Told { kills, records, held, longest_pass } = told;
+        let Told { kills, records, held, longest_pass, bridged } = told;
         let (stop, thread, process) = (Some(stop), Some(thread), std::process::id());
-        Ok(AgentHandle { address, keys, stop, ending, thread, process, longest_pass, kills, records, held })
+        Ok(AgentHandle { address, keys, stop, ending, thread, process, longest_pass, kills, records, held, bridged })
     }
 
     /// Node and process id of each process that steering has killed, in that order.
@@ -159,6 +164,12 @@ impl AgentHandle {
     /// Node and process id of each process that was killed at the gate, from before it is dead.
     pub fn died_at_gate(&self) -> Vec<(u32, u32)> {
         self.records.died_at_gate()
+    }
+
+    /// Waits until this host and the other one of the cluster know what each has, for at most `patience`. `None` when they do,
+    /// and in a cluster of one host; otherwise why not.
+    pub fn await_bridge(&self, patience: Duration) -> Option<String> {
+        self.bridged.wait(patience)
     }
 
     /// Address at which members find the agent.
@@ -261,7 +272,7 @@ fn run(
 
 impl Agent {
     fn new(config: &Config, address: Address, keys: Vec<Secret>, told: Told, stopped: &OwnedFd) -> Result<Agent> {
-        let Told { kills, records, held, longest_pass } = told;
+        let Told { kills, records, held, longest_pass, bridged } = told;
         let capabilities = Capabilities::of(&Feature::OF_AGENT);
         capabilities.check()?;
         if !capabilities.has(Feature::Leases) {
@@ -294,9 +305,21 @@ impl Agent {
             Writer::open(map.registry(), config.geometry, &config.name, config.node_count, who, config.lens.as_ref());
         let segments = limits.max_segments().min(config.geometry.segments.into());
         let numbers = (total_memory(), segments, config.geometry.connections.into());
-        writer.add_controller(0, "loopback", ControllerKind::Loopback, numbers);
-        for (index, name) in (1..).zip(&config.controllers) {
-            writer.add_controller(index, name, ControllerKind::Shared, numbers);
+        writer.add_controller(0, "loopback", ControllerKind::Loopback, numbers, |_, _| true);
+        let here = config.here.unwrap_or(Nodes::up_to(config.node_count));
+        let bridge = config.bridge_controller();
+        for (index, name) in (1..).zip(&config.all_controllers()) {
+            // Which nodes of the other host reach each other is that one's business.
+            let joins = |from, to| {
+                let near = [from, to].map(|node| here.has(node));
+                near == [true, true] || near != [false, false] && bridge == Some(index)
+            };
+            writer.add_controller(index, name, ControllerKind::Shared, numbers, joins);
+        }
+        if bridge.is_some() {
+            // The host with the lowest node is the first.
+            let host = |node| if here.has(node) == here.has(1) { 1 } else { 2 };
+            (1..=config.node_count).for_each(|node| writer.set_host(node, host(node)));
         }
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| from_errno(e, "cannot create an epoll"))?;
         let agent = Agent {
@@ -318,6 +341,9 @@ impl Agent {
             } else {
                 WindowKind::Coherent
             },
+            here,
+            bridge,
+            across: Across::open(config, bridged)?,
             faults: config.lens.map_or(Faults::NONE, |lens| lens.faults),
             gate: config.lens.and_then(|lens| lens.gate),
             parts: config.lens.map_or_else(Parts::default, |lens| Parts::of(&lens)),
@@ -333,6 +359,9 @@ impl Agent {
         };
         agent.watch(&agent.listener, Token::Listener, epoll::EventFlags::IN)?;
         agent.watch(stopped, Token::Stop, epoll::EventFlags::IN)?;
+        for events in agent.across.iter().filter_map(Across::events).flatten() {
+            agent.watch(events, Token::Bridge, epoll::EventFlags::IN)?;
+        }
         crash_point!(AgentBound);
         Ok(agent)
     }

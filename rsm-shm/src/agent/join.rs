@@ -243,6 +243,7 @@ impl Agent {
                 let cluster = format!("cluster {:?}", self.address.name());
                 return Err(no_such_node(&cluster, node, self.node_count));
             }
+            self.check_here(node, Code::CtlrNotPresent, "start its processes there")?;
             if !same_secret(&self.keys[node as usize], &key) {
                 return Err(Error::with(Code::PermDenied, format!("wrong key for node {node}")));
             }

@@ -30,6 +30,9 @@ impl Agent {
         for &(controller, from, to) in &ways {
             self.check_link(controller, from, to)?;
         }
+        for &(controller, from, to) in &ways {
+            self.tell_of_link(controller, from, to, change);
+        }
         if change == LinkChange::Up {
             // One that was down has no connections.
             for (controller, from, to) in ways {
@@ -83,6 +86,26 @@ impl Agent {
         let owed = self.owe(party, number);
         let relinking = Relinking { change, ways, again, step: Step::first(change), at: 0, count: 0, owed };
         self.books.chores.add(Owner::Party(party), Chore::Link(Box::new(relinking)));
+    }
+
+    /// A link between the hosts was changed at the other one.
+    pub(super) fn link_set_across(&mut self, from: u32, to: u32, change: LinkChange) {
+        let Some(way) = self.bridge.map(|controller| (controller, from, to)) else { return };
+        match change {
+            LinkChange::Up => self.change_link(way.0, from, to, change),
+            // One at a time, however often it is said.
+            LinkChange::Down if self.books.closing.contains(&way) => {}
+            LinkChange::Down => self.begin_change((0, 0), vec![way], change, Vec::new()),
+            LinkChange::Error => {
+                self.change_link(way.0, from, to, change);
+                let through = |c: &&Connection| c.segment.is_some() && (c.controller, c.exporter) == (way.0, to);
+                for row in &self.books.nodes[from as usize].imports {
+                    if self.books.connections.get(row).filter(through).is_some() {
+                        self.writer().change_path(*row, change);
+                    }
+                }
+            }
+        }
     }
 
     fn check_link(&self, controller: u32, from: u32, to: u32) -> Result<()> {

@@ -31,7 +31,9 @@
 //! | `wakes` | waking threads that sleep, however many |
 //! | `shm_driver` | segment memory of this host |
 //! | [`far`] | how agents of two hosts talk, and how memory reaches across |
+//! | `across` | what the tables say of another host, and what that is told of this one |
 
+mod across;
 mod books;
 mod chores;
 pub mod config;
@@ -71,6 +73,7 @@ use rsm_core::Result;
 use rsm_core::driver::WindowKind;
 use rsm_core::lens::{Faults, Gate};
 use rsm_core::message::Secret;
+use rsm_core::peer::nodes::Nodes;
 use rsm_core::registry::Writer;
 use rustix::event::epoll;
 use shm_driver::ShmDriver;
@@ -100,6 +103,12 @@ struct Agent {
     window: WindowKind,
     /// What goes wrong now and then.
     faults: Faults,
+    /// Nodes of this host.
+    here: Nodes,
+    /// Controller of the bridge to the other host, where there is one.
+    bridge: Option<u32>,
+    /// The other host.
+    across: Option<across::Across>,
     /// Whose calls are counted.
     gate: Option<Gate>,
     /// What the record of a process has.

@@ -33,6 +33,7 @@ impl Agent {
             bell.step_epoch();
             bell.abort(&self.wakes);
         }
+        self.forget_relay(node, number);
         self.books.nodes[node as usize].bell_rows.give(number);
     }
 
@@ -46,6 +47,7 @@ impl Agent {
         if self.writer().set_processes(node, processes, first) {
             self.something_reachable(node);
         }
+        self.tell_of_node(node);
     }
 
     /// Wakes those who wait for something of a node to become reachable.

@@ -137,12 +137,15 @@ impl Agent {
         if let Some(older) = older.and_then(|row| self.books.segments.get_mut(&row)) {
             older.newer_in_bucket = Some(name.row);
         }
+        let serial = self.books.take_serial();
         let segment = self.books.segment(name)?;
         segment.id = Some(id);
+        segment.publication = (serial, serial);
         segment.set_access(access);
         segment.revoked = false;
         crash_point!(AgentReadvertised);
         self.something_reachable(node);
+        self.tell_of_segment(name);
         Ok(Answer::Published { id })
     }
 
@@ -157,6 +160,9 @@ impl Agent {
         segment.check_access(&access, nodes)?;
         let node = segment.node;
         let before = segment.set_access(access);
+        let version = self.books.take_serial();
+        self.books.segment(name)?.publication.1 = version;
+        self.tell_of_segment(name);
         crash_point!(AgentRepublished);
         // Somebody may wait for a list that names its node.
         self.something_reachable(node);

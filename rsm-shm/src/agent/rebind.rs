@@ -17,6 +17,7 @@ impl Agent {
             return Err(Error::with(Code::RebindNotAllowed, "a sealed segment keeps the memory it was made with"));
         }
         segment.rebinding = true;
+        self.suspend_across(name);
         self.suspend((party, number), name, true)
     }
 
@@ -34,15 +35,25 @@ impl Agent {
     pub(super) fn undo_rebind(&mut self, party: u64, segment: SegmentName) {
         let rebinding =
             self.books.own_segment(party, segment).is_ok_and(|segment| std::mem::take(&mut segment.rebinding));
-        if rebinding && let Some(below) = self.suspend_some(segment, false, u64::MAX) {
+        if !rebinding {
+            return;
+        }
+        if let Some(below) = self.suspend_some(segment, false, u64::MAX) {
             let chore = Chore::Suspend { segment, rebinding: false, below, owed: None };
             self.books.chores.add(Owner::Party(party), chore);
+        } else {
+            self.rebound_across(segment);
         }
     }
 
     /// What was just noted of a segment, for all of its connections; those that come later know it.
     fn suspend(&mut self, (party, number): (u64, u64), segment: SegmentName, rebinding: bool) -> Result<Option<Given>> {
         let Some(below) = self.suspend_some(segment, rebinding, u64::MAX) else {
+            if !rebinding && self.rebound_across(segment) {
+                let owed = self.owe(party, number);
+                self.await_rebound(segment, owed);
+                return Ok(None);
+            }
             return self.rebind_answer(party, segment, rebinding).map(Some);
         };
         let owed = Some(self.owe(party, number));

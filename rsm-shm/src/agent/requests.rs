@@ -45,15 +45,15 @@ impl Agent {
             // Descriptors that were not asked for are closed with the packet.
             Ok(Some(packet)) => {
                 crash_point!(AgentAsked);
-                self.handle(party, packet.bytes, false);
+                self.handle(party, packet.bytes, 0);
             }
             Err(Errno::AGAIN) => {}
             Ok(None) | Err(_) => self.lose_control(party),
         }
     }
 
-    /// Hears a request, perhaps once `again`.
-    fn handle(&mut self, party: u64, packet: Vec<u8>, again: bool) {
+    /// Hears a request, after so many `tries`.
+    fn handle(&mut self, party: u64, packet: Vec<u8>, tries: u32) {
         let request = match decode::<Request>(&packet) {
             Ok(request) => request,
             Err(error) => {
@@ -66,22 +66,33 @@ impl Agent {
         // Looking is no change: watchers that look at every change would wake themselves.
         self.changed |= !matches!(
             request.ask,
-            Ask::Processes { .. } | Ask::Tallies { .. } | Ask::Waits { .. } | Ask::NodeKey { .. } | Ask::Closing
+            Ask::Processes { .. }
+                | Ask::Tallies { .. }
+                | Ask::Waits { .. }
+                | Ask::NodeKey { .. }
+                | Ask::Closing
+                | Ask::Bridge
         );
         match request.ask {
             Ask::Abandon { number } => self.undo(party, number),
             Ask::Leave => self.end_membership(party, Ending::Left),
             ask => {
                 let takes = matches!(ask, Ask::Create { .. } | Ask::Connect { .. });
+                let far = if let Ask::Connect { node, .. } = ask { Some(node) } else { None };
                 let outcome = self.carry_out(party, request.number, ask);
                 crash_point!(AgentCarriedOut);
-                match (outcome, self.books.departing.last()) {
-                    // A chore answers.
-                    (None, _) => {}
-                    (Some(Err(error)), Some(&behind))
-                        if takes && !again && error.code() == Code::InsufficientResources =>
+                match (outcome, self.books.departing.last().copied()) {
+                    // A chore answers, or the other host.
+                    (None, _) if far.is_none() => {}
+                    (None, _) => self.keep(party, PutOff { packet, behind: u64::MAX, tries }),
+                    (Some(Err(error)), Some(behind))
+                        if takes && tries == 0 && error.code() == Code::InsufficientResources =>
                     {
-                        self.put_off(party, request.number, PutOff { packet, behind });
+                        self.put_off(party, request.number, PutOff { packet, behind, tries });
+                    }
+                    (Some(Err(_)), _) if tries == 0 && far.is_some_and(|node| self.look_first(party, node)) => {
+                        self.owe(party, request.number);
+                        self.keep(party, PutOff { packet, behind: u64::MAX, tries });
                     }
                     (Some(outcome), _) => self.reply(party, request.number, outcome),
                 }
@@ -91,9 +102,16 @@ impl Agent {
 
     fn put_off(&mut self, party: u64, number: u64, request: PutOff) {
         self.owe(party, number);
+        self.keep(party, request);
+        if self.books.members.contains_key(&party) {
+            self.books.putting_off.insert(party);
+        }
+    }
+
+    /// A member's request may be heard again.
+    fn keep(&mut self, party: u64, request: PutOff) {
         if let Some(member) = self.books.members.get_mut(&party) {
             member.put_off = Some(request);
-            self.books.putting_off.insert(party);
         }
     }
 
@@ -113,7 +131,7 @@ impl Agent {
         let Some(member) = self.books.members.get_mut(&party) else { return };
         member.owed = false;
         if let Some(request) = member.put_off.take() {
-            self.handle(party, request.packet, true);
+            self.handle(party, request.packet, request.tries + 1);
             self.listen_to(party);
         }
     }
@@ -139,6 +157,16 @@ impl Agent {
                 self.steer(party, number, &ask).map(alone).transpose()
             }
             Ask::Disturb { connection, how } => self.disturb((party, number), connection, how).map(alone).transpose(),
+            Ask::Connect { controller, node, id, permission, has_bells } => {
+                let given = self.connect((party, number), controller, node, id, permission, has_bells);
+                given
+                    .inspect(|given| {
+                        if let Some((Answer::Connected(connected), _)) = given {
+                            undo = Undo::Connect(connected.connection.row);
+                        }
+                    })
+                    .transpose()
+            }
             ask => Some(self.carry_out_now(party, ask, &mut undo)),
         };
         if let Some(member) = self.books.members.get_mut(&party) {
@@ -173,18 +201,12 @@ impl Agent {
             }),
             Ask::Unpublish { segment } => self.unpublish(party, segment).map(|a| (a, Vec::new())),
             Ask::Destroy { segment, insist } => self.destroy(party, segment, insist).map(|a| (a, Vec::new())),
-            Ask::Connect { controller, node, id, permission, has_bells } => {
-                self.connect(party, controller, node, id, permission, has_bells).inspect(|(answer, _)| {
-                    if let Answer::Connected(connected) = answer {
-                        *undo = Undo::Connect(connected.connection.row);
-                    }
-                })
-            }
             Ask::Disconnect { connection } => self.disconnect(party, connection).map(done),
             Ask::Inherit { connections } => self.inherit(party, &connections).map(done),
             Ask::Processes { after } => Ok((Answer::Processes(self.books.processes(after)), Vec::new())),
             Ask::Tallies { after } => self.tallies(party, after),
             Ask::Waits { from } => self.check_looks(party).map(|()| (self.waits(from), Vec::new())),
+            Ask::Bridge => Ok((Answer::Bridge(self.bridge_report()), Vec::new())),
             Ask::Closing => Ok((Answer::Closing { objects: self.books.ledger.closing() }, Vec::new())),
             Ask::Join { .. } | Ask::Attach { .. } => {
                 Err(Error::with(Code::BadArgsErrors, "this connection has joined already"))

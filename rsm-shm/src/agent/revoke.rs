@@ -97,7 +97,7 @@ impl Agent {
 
     /// Steps 1 to 3, for a reason that importers are told; the second and third piece by piece where there are many
     /// connections. The withdrawal that is begun next waits for their end, and for those who must let go.
-    fn cut(&mut self, row: u32, cause: EndCause) {
+    pub(super) fn cut(&mut self, row: u32, cause: EndCause) {
         if self.unlist(row) && !self.cut_some(row, cause) {
             let Some(segment) = self.books.segments.get(&row) else { return };
             let name = SegmentName { row, incarnation: segment.incarnation };
@@ -109,6 +109,7 @@ impl Agent {
     pub(super) fn unlist(&mut self, row: u32) -> bool {
         let Some(segment) = self.books.segments.get_mut(&row) else { return false };
         let Some(id) = segment.id.take() else { return false };
+        let name = SegmentName { row, incarnation: segment.incarnation };
         let (node, newer) = (segment.node, segment.newer_in_bucket.take());
         self.books.published.remove(&(node, id));
         let older = self.writer().withdraw(row, newer);
@@ -117,6 +118,7 @@ impl Agent {
         }
         self.attended.insert(row);
         crash_point!(AgentUnlisted);
+        self.withdraw_across(name);
         true
     }
 
@@ -294,6 +296,9 @@ impl Agent {
         if !all_answered && !late {
             self.books.withdrawals.look_at(row, Some(deadline));
             return None;
+        }
+        if !self.is_free_across(row) {
+            return None; // looked at again when it is detached
         }
         let memory = Rc::clone(segment.memory());
         let mut others = memory.sharers().clone();

@@ -1,6 +1,7 @@
 //! The loop: what happened on which descriptor.
 
 use super::Agent;
+use super::across::Across;
 use super::books::member::Ending;
 use super::books::token::Token;
 use rsm_core::crash_point;
@@ -48,10 +49,11 @@ impl Agent {
             for event in events.iter().chain(&end) {
                 let token = Token::from_data(event.data);
                 // A request says itself, when it is read, whether it can change anything.
-                self.changed |= !matches!(token, Some(Token::Control(_) | Token::Listener) | None);
+                self.changed |= !matches!(token, Some(Token::Control(_) | Token::Listener | Token::Bridge) | None);
                 match token {
                     Some(Token::Stop) => {
                         crash_point!(AgentEnding);
+                        self.close_across();
                         self.writer().end();
                         self.tell_watchers();
                         self.wakes.finish();
@@ -63,11 +65,13 @@ impl Agent {
                     Some(Token::Control(party)) => self.control_ready(party, event.flags),
                     Some(Token::Events(party)) => self.events_ready(party, event.flags),
                     Some(Token::Process(party)) => self.end_membership(party, Ending::ProcessEnded),
-                    None => {}
+                    // Looked at in each pass.
+                    Some(Token::Bridge) | None => {}
                 }
             }
             let now = Instant::now();
             self.do_chores();
+            self.look_across();
             self.drop_late_strangers(now);
             self.adjust_accepting(now);
             self.tell_attendants();
@@ -103,7 +107,8 @@ impl Agent {
         let withdrawal = self.books.withdrawals.first().map(|(at, _)| at);
         // A connection is what wakes an agent whose end was not told by its socket.
         let look = (!self.accepting).then(|| Instant::now() + LOOK_AGAIN);
-        [stranger, withdrawal, self.accept_again, look].into_iter().flatten().min()
+        let across = self.across.as_ref().and_then(Across::next);
+        [stranger, withdrawal, self.accept_again, look, across].into_iter().flatten().min()
     }
 
     fn accept(&mut self) {

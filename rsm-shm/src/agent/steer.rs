@@ -79,6 +79,7 @@ impl Agent {
     /// By descriptor, which cannot mean another process, and with the rights of the agent's user.
     fn signal_node(&mut self, (party, number): (u64, u64), node: u32, signal: NodeSignal) -> Result<()> {
         self.check_node(node)?;
+        self.check_here(node, Code::RemoteNodeUnreachable, "ask its agent")?;
         let Some(&last) = self.books.nodes[node as usize].members.last() else {
             let text = format!("no process of node {node} has joined the cluster");
             return Err(Error::with(Code::RemoteNodeUnreachable, text));
@@ -169,6 +170,7 @@ impl Agent {
     /// does when it unpublishes or publishes next.
     pub(super) fn revoke(&mut self, (party, number): (u64, u64), node: u32, id: u32) -> Result<Option<u32>> {
         self.check_node(node)?;
+        self.check_here(node, Code::RemoteNodeUnreachable, "ask its agent")?;
         let Some(&row) = self.books.published.get(&(node, id)) else {
             return Err(Error::with(Code::SegNotPublished, self.books.no_such_segment(node, id)));
         };
@@ -194,6 +196,7 @@ impl Agent {
     /// The key of a node.
     fn node_key(&self, node: u32) -> Result<Secret> {
         self.check_node(node)?;
+        self.check_here(node, Code::CtlrNotPresent, "start its processes there")?;
         Ok(self.keys[node as usize])
     }
 }

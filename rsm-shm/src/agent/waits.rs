@@ -35,7 +35,8 @@ impl Agent {
             for (&at, segment) in self.books.segments.range(row(SEGMENTS)..) {
                 let bell = self.books.bell(segment.node, segment.bell);
                 let importers = || self.map.registry().segments.get(at as usize).map_or(0, |row| row.importers());
-                let wait = bell.filter(|bell| bell.sleepers() > 0).map(|bell| {
+                let bell = bell.filter(|bell| bell.sleepers() > 0 && segment.far.is_none());
+                let wait = bell.map(|bell| {
                     let (id, pending) = (segment.id, bell.pending());
                     (segment.member, segment.node, WaitFor::Export { id, pending, importers: importers() })
                 });
@@ -45,7 +46,7 @@ impl Agent {
         if from < MEMBERS {
             for (&at, connection) in self.books.connections.range(row(CONNECTIONS)..) {
                 let bell = self.books.bell(connection.exporter, connection.bell);
-                let wait = bell.filter(|bell| bell.sleepers() > 0).and_then(|bell| {
+                let wait = bell.filter(|bell| bell.sleepers() > 0 && !connection.is_theirs).and_then(|bell| {
                     let id = connection.segment.and_then(|row| self.books.segments.get(&row)?.id);
                     let what = WaitFor::Import { node: connection.exporter, id, pending: Bell::pending(bell) };
                     Some((*connection.holders.first()?, connection.importer, what))

@@ -6,6 +6,7 @@ use super::{Membership, deadline};
 use crate::guest::Guest;
 use crate::memory::inspect;
 use crate::memory::memfd;
+use crate::memory::pages::SealPages;
 use crate::memory::region::Region;
 use rsm_core::access::Permission;
 use rsm_core::crash_point;
@@ -71,15 +72,26 @@ impl Membership {
     ) -> Result<Arc<Connection>> {
         let missing = || Error::with(Code::InternalError, "the agent's answer is incomplete");
         let mut descriptors = descriptors.into_iter();
+        let seals = match connected.window {
+            WindowKind::Posted { seals_at, device, .. } => {
+                Some(SealPages::open(descriptors.next_back().ok_or_else(missing)?, seals_at, device)?)
+            }
+            WindowKind::Coherent | WindowKind::Lensed => None,
+        };
         let length = usize::try_from(connected.length)
             .map_err(|_| Error::with(Code::InsufficientMem, format!("a segment of {} bytes", connected.length)))?;
         let whole = if permission == Permission::None {
             Region::reserve(length)?
         } else {
             let memory = descriptors.next().ok_or_else(missing)?;
-            memfd::check_solid(&memory, connected.data_offset.saturating_add(connected.length))?;
             let object = inspect::identity(&memory)?;
-            Region::map_to_duplicate(memory, connected.data_offset, length, permission)?.given_to_program(object)
+            let whole = if matches!(connected.window, WindowKind::Posted { device: true, .. }) {
+                Region::map_window(memory, connected.data_offset, length, permission)?
+            } else {
+                memfd::check_solid(&memory, connected.data_offset.saturating_add(connected.length))?;
+                Region::map_to_duplicate(memory, connected.data_offset, length, permission)?
+            };
+            whole.given_to_program(object)
         };
         let bells = self.bells_of(node, descriptors.next())?;
         let registry = self.registry();
@@ -99,6 +111,7 @@ impl Membership {
             node,
             id,
             permission,
+            seals,
         };
         let connection = Connection::new(self, parts)?;
         crash_point!(ConnectEntered);

@@ -368,7 +368,11 @@ impl Tie {
         let repeatable = interruptible
             || matches!(
                 ask,
-                Ask::BeginRebind { .. } | Ask::Replace { .. } | Ask::Processes { .. } | Ask::Tallies { .. }
+                Ask::BeginRebind { .. }
+                    | Ask::Replace { .. }
+                    | Ask::Processes { .. }
+                    | Ask::Tallies { .. }
+                    | Ask::Bridge
             );
         for _ in 1..ATTEMPTS {
             match self.ask_once(control, address, &ask, interruptible) {
@@ -408,7 +412,8 @@ impl Tie {
         }
         control.number += 1;
         let number = control.number;
-        let only_looks = matches!(ask, Ask::Processes { .. } | Ask::Tallies { .. } | Ask::Waits { .. } | Ask::Closing);
+        let only_looks =
+            matches!(ask, Ask::Processes { .. } | Ask::Tallies { .. } | Ask::Waits { .. } | Ask::Closing | Ask::Bridge);
         send(socket, number, ask, address).map_err(unsent)?;
         crash_point!(AskSent);
         if only_looks && !readable_until(socket, Instant::now() + LOOK_PATIENCE) {

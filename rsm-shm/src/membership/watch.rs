@@ -3,6 +3,7 @@
 use super::Membership;
 use super::control::unexpected;
 use rsm_core::message::{Answer, Ask, MAX_PROCESSES, Process, Wait};
+use rsm_core::peer::report::Report;
 use rsm_core::sync::acquire32;
 use rsm_core::{Code, Error, Result};
 use std::time::Instant;
@@ -65,6 +66,17 @@ impl Membership {
                 }
                 (other, _) => return Err(unexpected(&other)),
             }
+        }
+    }
+
+    /// The bridge to another host; `None` in a cluster of one host.
+    ///
+    /// # Errors
+    /// TIMEOUT when the agent does not answer for 2 s, CTLR_NOT_PRESENT when the cluster has ended.
+    pub fn bridge(&self) -> Result<Option<Report>> {
+        match self.ask(Ask::Bridge)? {
+            (Answer::Bridge(report), _) => Ok(report.map(|report| *report)),
+            (other, _) => Err(unexpected(&other)),
         }
     }
 

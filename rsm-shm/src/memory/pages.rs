@@ -122,13 +122,16 @@ impl Far for FarPages {
 pub struct SealPages(Words);
 
 impl SealPages {
-    /// Maps what an agent handed out.
+    /// Maps what an agent handed out, from an offset; of a device nothing can be checked.
     ///
     /// # Errors
     /// INTERNAL_ERROR when it is no such memory; INSUFFICIENT_MEM.
-    pub fn open(fd: impl AsFd) -> Result<SealPages> {
-        memfd::check_solid(&fd, (OURS_WORDS * WORD) as u64)?;
-        Ok(SealPages(Words::map(fd, OURS_WORDS, Permission::Read)?))
+    pub fn open(fd: impl AsFd, offset: u64, device: bool) -> Result<SealPages> {
+        let length = OURS_WORDS * WORD;
+        if !device {
+            memfd::check_solid(&fd, offset.saturating_add(length as u64))?;
+        }
+        Ok(SealPages(Words(Region::map(fd, offset, length, Permission::Read)?)))
     }
 
     /// Loads the word where the seal of a slot stands; all-ones for a slot that there is not.
@@ -151,7 +154,7 @@ mod tests {
         far.store(control::theirs(5), 8);
         far.fence();
         near.near().ours[control::seal_at(3)].store(77, Relaxed);
-        let seals = SealPages::open(&ours).unwrap();
+        let seals = SealPages::open(&ours, 0, false).unwrap();
         assert_eq!((seals.load(3), seals.load(u32::MAX)), (77, UNANSWERED));
         assert_eq!((far.load(control::ours(7)), far.load(control::theirs(5))), (9, 8));
         assert_eq!(near.near().theirs[5].load(Relaxed), 8);

@@ -28,6 +28,8 @@ pub struct Region {
     plain_trash: AtomicBool,
     /// What it maps, and from where on: kept only where that cannot be mapped again without ([`super::twice`]).
     kept: Option<(OwnedFd, u64)>,
+    /// It maps a window of a device, which has no pages to be made present.
+    is_window: bool,
 }
 
 // SAFETY: a Region owns an address range, not a thread's data; every access goes through raw pointers or atomics.
@@ -118,7 +120,7 @@ impl Region {
     }
 
     const fn at(start: NonNull<u8>, length: usize) -> Region {
-        Region { start, length, object: None, plain_trash: AtomicBool::new(false), kept: None }
+        Region { start, length, object: None, plain_trash: AtomicBool::new(false), kept: None, is_window: false }
     }
 
     /// Says that the program is given the addresses of what maps this object. It may unmap them and have other memory
@@ -152,11 +154,27 @@ impl Region {
     pub fn map_to_duplicate(fd: impl AsFd, offset: u64, length: usize, permission: Permission) -> Result<Region> {
         let mut region = Region::map(&fd, offset, length, permission)?;
         if !super::twice::is_possible() {
-            // Above the numbers of standard streams that the program has closed (D-69).
-            let kept = rustix::io::fcntl_dupfd_cloexec(&fd, 3);
-            region.kept = Some((kept.map_err(|e| from_errno(e, "cannot keep a segment's memory"))?, offset));
+            region.keep(fd, offset)?;
         }
         Ok(region)
+    }
+
+    /// The same of a window of a device, which the kernel never maps a second time by itself.
+    ///
+    /// # Errors
+    /// As [`map_to_duplicate`](Self::map_to_duplicate).
+    pub(crate) fn map_window(fd: impl AsFd, offset: u64, length: usize, permission: Permission) -> Result<Region> {
+        let mut region = Region::map(&fd, offset, length, permission)?;
+        region.keep(fd, offset)?;
+        region.is_window = true;
+        Ok(region)
+    }
+
+    fn keep(&mut self, fd: impl AsFd, offset: u64) -> Result<()> {
+        // Above the numbers of standard streams that the program has closed (D-69).
+        let kept = rustix::io::fcntl_dupfd_cloexec(&fd, 3);
+        self.kept = Some((kept.map_err(|e| from_errno(e, "cannot keep a segment's memory"))?, offset));
+        Ok(())
     }
 
     /// Finds `length` bytes of free addresses, at `hint` if they are free there, and keeps them from others until
@@ -220,6 +238,7 @@ impl Region {
                 }
             };
             region.object = self.object;
+            region.is_window = self.is_window;
             return Ok(region);
         }
         // SAFETY: the source lies inside our mapping; an old size of 0 leaves a shared mapping where it is and makes
@@ -313,7 +332,7 @@ impl Region {
     /// INSUFFICIENT_MEM.
     pub fn populate(&self, offset: usize, length: usize, permission: Permission) -> Result<()> {
         assert!(offset <= self.length && length <= self.length - offset, "populates its own pages");
-        if length == 0 || permission == Permission::None {
+        if length == 0 || permission == Permission::None || self.is_window {
             return Ok(());
         }
         let page = super::page_size();

@@ -52,7 +52,8 @@ impl Estate for Land {
     fn segments(&self) -> Vec<SegmentName> {
         self.segments.keys().copied().collect()
     }
-    fn admits(&self, segment: SegmentName, version: u64, node: u32, permission: Permission) -> Result<u64> {
+    fn admit(&mut self, _: u64, wish: &Wish) -> Result<u64> {
+        let &Wish { segment, version, node, permission, .. } = wish;
         let gone = || Error::with(Code::SegNotPublished, "there is no such publication");
         let (_, publication) = self.segments.get(&segment).filter(|(_, p)| p.version == version).ok_or_else(gone)?;
         if !publication.modes.iter().any(|entry| entry.node == node) {
@@ -99,7 +100,7 @@ impl Host {
     }
 
     fn turn(&mut self) {
-        while let Some(event) = self.far.take(&self.land) {
+        while let Some(event) = self.far.take(&mut self.land) {
             self.events.push(event);
         }
     }
@@ -168,7 +169,7 @@ impl Import {
             reach: host.far.bridge().reach(grant.offset, length, permission).unwrap(),
             seal: grant.seal().unwrap(),
             slot: grant.slot,
-            seals: SealPages::open(host.far.bridge().seals().unwrap()).unwrap(),
+            seals: SealPages::open(host.far.bridge().seals().unwrap().memory, 0, false).unwrap(),
             generation: AtomicU64::new(Generation::live(1).word()),
             link: AtomicU64::new(LinkWord::new(LinkState::Active).word()),
         }
@@ -281,7 +282,7 @@ pub(crate) fn who_may_not_connect_is_told_why() {
     assert_eq!(other.event(answered), Some(Code::RemoteNodeUnreachable));
 }
 
-const SIGNAL: Counts = Counts { signals: 1, singles: 0 };
+const SIGNAL: Counts = Counts::of(1, 0);
 
 /// Adds up what has come to an end of a connection until it is so much.
 fn signalled(hosts: &mut [&mut Host], at: usize, end: At, number: u64, expected: Counts) {
@@ -307,7 +308,7 @@ pub(crate) fn signals_cross_and_reach_the_connection_meant() {
     let (first, grant) = until("it is granted", &mut [&mut one, &mut other], |h| h[1].event(granted(1)));
     let import = Import::new(&other, grant, Permission::ReadWrite);
     assert_eq!(import.put(b"data"), Ok(()));
-    let mixed = Counts { signals: 3, singles: 1 };
+    let mixed = Counts::of(3, 1);
     other.far.post(At::Import, first, mixed).unwrap();
     one.far.post(At::Export, first, SIGNAL).unwrap();
     one.far.post(At::Export, first, SIGNAL).unwrap();

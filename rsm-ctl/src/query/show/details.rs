@@ -36,6 +36,7 @@ fn cluster(observer: &Observer, now: &Snapshot) -> Sheet {
         .field("agent", format!("pid {}, user {}, {}, {}", cluster.agent_pid, cluster.uid, agent.state, agent.command));
     details.field("lens", cluster.lens.as_deref().unwrap_or("none"));
     details.field("nodes", format!("{}, {} joined", cluster.nodes, cluster.joined));
+    details.field("hosts", cluster.hosts);
     details.field("processes", cluster.processes);
     details.field("segments", format!("{} of at most {}", cluster.segments, geometry.segments));
     details.field("connections", format!("{} of at most {}", cluster.connections, geometry.connections));
@@ -51,6 +52,7 @@ fn node(observer: &Observer, now: &Snapshot, number: u32) -> Result<Sheet, Strin
     let mut details = Sheet::new("node", node);
     details.field("node", format!("{number} of cluster {}", now.cluster.name));
     details.field("state", if node.joined { "joined" } else { "not joined" });
+    on_host(&mut details, node.host);
     details.field(
         "came into being",
         match node.incarnation {
@@ -91,6 +93,13 @@ fn node(observer: &Observer, now: &Snapshot, number: u32) -> Result<Sheet, Strin
     Ok(details)
 }
 
+/// Says where something is, if there is a choice.
+fn on_host(details: &mut Sheet, host: u32) {
+    if host > 0 {
+        details.field("host", host);
+    }
+}
+
 fn no_node(now: &Snapshot, number: u32) -> String {
     format!("cluster {} has no node {number}: its nodes are 1 to {}", now.cluster.name, now.cluster.nodes)
 }
@@ -118,6 +127,7 @@ fn segments(observer: &Observer, now: &Snapshot, node: u32, id: Option<u32>) -> 
     details.json["owner"] = json::value(&owner);
     details.field("segment", format!("{} of node {node}", identifier(id)));
     details.field("state", state(segment));
+    on_host(&mut details, segment.host);
     details.field("length", format!("{} bytes ({})", segment.length, size::bytes(segment.length)));
     details.field("controller", &segment.controller);
     details.field("exporter", format!("pid {}, user {}, {}, {}", segment.pid, segment.uid, owner.state, owner.command));

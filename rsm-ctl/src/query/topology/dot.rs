@@ -21,6 +21,7 @@ pub(crate) fn render(topology: &Topology) -> String {
         } else {
             format!("{}\nnot joined", node.node)
         };
+        let what = if node.host > 0 { format!("{what}\nhost {}", node.host) } else { what };
         let style = if node.joined { "" } else { " style=dashed" };
         text += &format!("  n{} [label={}{style}];\n", node.node, quoted(&what));
     }

@@ -79,6 +79,7 @@ pub(super) mod example {
                 imports: 0,
                 exported_bytes: if joined { 8192 } else { 0 },
                 incarnation: u64::from(joined),
+                host: 0,
             }
         };
         let link = |from, to| LinkInfo {

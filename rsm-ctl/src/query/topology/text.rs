@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rsm::observe::LinkInfo;
 
-use super::super::table::table;
+use super::super::table::of_hosts;
 use super::graph::Topology;
 use crate::colour::{Palette, Tone};
 use crate::number::counted;
@@ -57,7 +57,8 @@ fn nodes(topology: &Topology) -> String {
             imports(node.node, true),
         ]
     });
-    table(["NODE", "STATE", "PROCESSES", "EXPORTS", "IMPORTS FROM", "IMPORTED BY"], rows)
+    let hosts = topology.nodes.iter().map(|node| node.host).collect();
+    of_hosts(["NODE", "STATE", "PROCESSES", "EXPORTS", "IMPORTS FROM", "IMPORTED BY"], rows, ("HOST", hosts, 0))
 }
 
 fn symbol(link: &LinkInfo) -> (char, Tone) {

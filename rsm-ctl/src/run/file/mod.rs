@@ -13,6 +13,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use toml::de::{DeTable, DeValue};
 
+use rsm::Bridge;
 use rsm_run::input::Input;
 use rsm_run::node_set::{MOST_NODES, NodeSet};
 use rsm_run::placement::Pin;
@@ -29,10 +30,12 @@ use fields::{Fields, Value, list, number, parsed, table, text, truth, wrong};
 use source::Source;
 
 /// Keys of the whole file.
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 25] = [
     "nodes",
     "name",
     "controllers",
+    "here",
+    "bridge",
     "chaos",
     "model",
     "faults",
@@ -59,6 +62,8 @@ const OF_RUN: [&str; 8] =
     ["timeout", "on-timeout", "script", "stdin", "tag-output", "keep-going", "junit", "junit-name"];
 /// Keys of a program.
 const PROGRAM: [&str; 6] = ["nodes", "run", "processes", "env", "cwd", "pin"];
+/// Keys of a bridge.
+const BRIDGE: [&str; 2] = ["controller", "device"];
 /// Keys of a link.
 const LINK: [&str; 5] = ["between", "from", "to", "controller", "state"];
 
@@ -68,6 +73,11 @@ pub(crate) struct Description {
     pub(crate) nodes: u32,
     pub(crate) name: Option<String>,
     pub(crate) controllers: Vec<String>,
+    /// Nodes of this host, and how those of the other one are reached.
+    pub(crate) here: Option<NodeSet>,
+    pub(crate) bridge: Option<Bridge>,
+    /// Said by the command line alone.
+    pub(crate) bridge_wait: Option<Duration>,
     pub(crate) parts: Vec<Part>,
     pub(crate) links: Vec<CutLink>,
     pub(crate) lens: LensArgs,
@@ -111,18 +121,23 @@ fn describe(source: &Source, reader: Reader) -> Result<Description, Failure> {
     let nodes = number(source, file.require("nodes", "nodes = 4")?, 1, MOST_NODES)?;
     let place = |source: &Source, value: &Value<'_>| Ok(source.directory().join(text(source, value)?));
     let controllers = file.take("controllers", names)?.unwrap_or_default();
+    let here = file.take("here", |source, value| node_set(source, value, nodes))?;
     let tables = |key: &str| match file.get(key) {
         None => Ok(&[][..]),
         Some(value) => list(source, value, &format!("[[{key}]] above its keys")),
     };
+    let bridge = match tables("bridge")? {
+        [] => None,
+        [one] => Some(bridge(source, one)?),
+        [_, more, ..] => return Err(source.complain(more.span(), "a host has one bridge")),
+    };
+    let mut linked = if controllers.is_empty() { vec!["shm0".to_owned()] } else { controllers.clone() };
+    linked.extend(bridge.iter().map(|bridge| bridge.controller.clone()));
     Ok(Description {
         nodes,
         name: file.take("name", |source, value| Ok(text(source, value)?.to_owned()))?,
         parts: tables("program")?.iter().map(|value| part(source, value, nodes)).collect::<Result<_, _>>()?,
-        links: tables("link")?
-            .iter()
-            .map(|value| cut_link(source, value, nodes, &controllers))
-            .collect::<Result<_, _>>()?,
+        links: tables("link")?.iter().map(|value| cut_link(source, value, nodes, &linked)).collect::<Result<_, _>>()?,
         common: Common {
             environment: file
                 .take("env", variables)?
@@ -141,6 +156,9 @@ fn describe(source: &Source, reader: Reader) -> Result<Description, Failure> {
             is_virtual: file.take("virtual", truth)?.unwrap_or(false),
         },
         controllers,
+        here,
+        bridge,
+        bridge_wait: None,
         log_dir: file.take("log-dir", place)?,
         grace: file.take("grace", parsed(duration::parse))?,
         timeout: file.take("timeout", parsed(duration::parse_positive))?,
@@ -213,7 +231,14 @@ fn node_set(source: &Source, value: &Value<'_>, nodes: u32) -> Result<NodeSet, F
     Ok(set)
 }
 
-fn cut_link(source: &Source, value: &Value<'_>, nodes: u32, controllers: &[String]) -> Result<CutLink, Failure> {
+fn bridge(source: &Source, value: &Value<'_>) -> Result<Bridge, Failure> {
+    let fields = Fields::new(source, table(source, value, "[[bridge]] above its keys")?, value.span(), &BRIDGE)?;
+    let controller = text(source, fields.require("controller", "controller = \"ntb0\"")?)?.to_owned();
+    let device = text(source, fields.require("device", "device = \"local:NAME\"")?)?.to_owned();
+    Ok(Bridge { controller, device })
+}
+
+fn cut_link(source: &Source, value: &Value<'_>, nodes: u32, known: &[String]) -> Result<CutLink, Failure> {
     let fields = Fields::new(source, table(source, value, "[[link]] above its keys")?, value.span(), &LINK)?;
     let state = fields.require("state", "state = \"down\"")?;
     if text(source, state)? != "down" {
@@ -221,8 +246,6 @@ fn cut_link(source: &Source, value: &Value<'_>, nodes: u32, controllers: &[Strin
     }
     let controller = fields.take("controller", |source, value| {
         let name = text(source, value)?;
-        let usual = ["shm0".to_owned()];
-        let known = if controllers.is_empty() { &usual[..] } else { controllers };
         if known.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             return Ok(name.to_owned());
         }
@@ -316,6 +339,10 @@ mod tests {
             env = { A = 'b' }
             cwd = '/'
             pin = 'auto'
+            here = '1-2'
+            [[bridge]]
+            controller = 'ntb0'
+            device = 'local:lab'
             [[program]]
             nodes = 1
             run = ['sh', '-c', 'true']
@@ -338,6 +365,8 @@ mod tests {
         let file = described(file).map_err(|failure| failure.message).unwrap();
         assert_eq!((file.nodes, file.name.as_deref()), (4, Some("demo")));
         assert_eq!(file.controllers, ["shm0", "shm1"]);
+        assert_eq!(file.here.as_ref().unwrap().resolve(4, &Default::default()).unwrap(), [1, 2]);
+        assert_eq!(file.bridge, Some(Bridge { controller: "ntb0".into(), device: "local:lab".into() }));
         assert_eq!(file.lens.lens(), Some(rsm::lens::Lens::chaos(7).model(rsm::lens::Model::Sci)));
         assert_eq!((file.timeout, file.grace), (Some(Duration::from_secs(5)), Some(Duration::from_millis(100))));
         assert_eq!((file.stdin, file.keep_going, file.tag_output), (Some(Input::Node(2)), true, true));
@@ -379,6 +408,10 @@ mod tests {
             ("nodes = 2\ntimeout = '5d'", "2:11", "unknown unit"),
             ("nodes = 2\npin = 'x'", "2:7", "no CPU"),
             ("nodes = 2\nstdin = 3", "2:9", "1 to 2"),
+            ("nodes = 2\nhere = 3", "2:8", "1 to 2"),
+            ("nodes = 2\nhere = 1\n[[bridge]]\ndevice = 'local:a'", "3:1", "\"controller\" is missing"),
+            ("nodes = 2\n[bridge]\ncontroller = 'ntb0'", "2:1", "[[bridge]]"),
+            ("nodes = 2\n[[bridge]]\ncontroller = 'ntb0'\ndevice = 'local:a'\n[[bridge]]", "5:1", "one bridge"),
             ("nodes = 2\n[[link]]\nbetween = [1, 2]", "2:1", "\"state\" is missing"),
             ("nodes = 2\n[[link]]\nbetween = [1, 2]\nstate = 'up'", "4:9", "\"down\""),
             ("nodes = 2\n[[link]]\nbetween = [1]\nstate = 'down'", "3:11", "two nodes"),

@@ -42,6 +42,11 @@ impl Books {
             assert_eq!(state.imports, imports, "imports of node {node}");
             assert!(state.members.iter().all(|p| self.members[p].node == Some(node)), "members of node {node}");
         }
+        let crossing = self.connections.values().filter(|c| c.across.is_some()).count();
+        assert_eq!(self.crossing.len(), crossing, "connections between hosts");
+        let mirrors = self.segments.values().filter(|s| s.far.is_some()).count();
+        let theirs = self.connections.values().filter(|c| c.across.is_some() && c.is_theirs).count();
+        assert_eq!(self.relayed.len(), mirrors + theirs, "bells of the other host");
         let departing: usize = self.nodes.iter().map(|s| s.departing.len()).sum();
         assert!(departing <= self.departing.len(), "members that depart");
     }

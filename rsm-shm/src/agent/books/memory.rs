@@ -49,6 +49,12 @@ impl Memory {
         Rc::new(Memory { object: Some(object), length, sharers, moving, ledger: ledger.clone() })
     }
 
+    /// Memory of a segment of another host: none here.
+    pub(in crate::agent) fn elsewhere(length: u64, ledger: &Ledger) -> Rc<Memory> {
+        let (sharers, moving) = (RefCell::default(), RefCell::default());
+        Rc::new(Memory { object: None, length, sharers, moving, ledger: ledger.clone() })
+    }
+
     /// Another descriptor of the object, to be sent.
     pub(in crate::agent) fn duplicate(&self) -> Result<OwnedFd> {
         duplicate(self.object())
@@ -56,7 +62,7 @@ impl Memory {
 
     /// The object.
     pub(in crate::agent) fn object(&self) -> &OwnedFd {
-        self.object.as_ref().expect("open until this is dropped")
+        self.object.as_ref().expect("open until this is dropped, and never asked for of another host's")
     }
 
     /// Rows of the segments whose memory this is.

@@ -47,6 +47,7 @@ pub(in crate::agent) mod token;
 pub(in crate::agent) mod told;
 mod withdrawals;
 
+use super::across::Relay;
 use chores::Chores;
 use connection::Connection;
 use limits::{Held, Limits, PER_MEMBER};
@@ -95,6 +96,10 @@ pub(in crate::agent) struct Books {
     pub(in crate::agent) putting_off: BTreeSet<u64>,
     /// Links that are being taken down: controller, importing node, exporting node.
     pub(in crate::agent) closing: BTreeSet<(u32, u32, u32)>,
+    /// Bells whose waiters are on the other host, by node and number.
+    pub(in crate::agent) relayed: BTreeMap<(u32, u32), Relay>,
+    /// Rows of connections between the hosts, by whether this one imports, and their number there.
+    pub(in crate::agent) crossing: BTreeMap<(bool, u64), u32>,
     /// Members that only look.
     pub(in crate::agent) observers: BTreeSet<u64>,
     /// Observers that watch what processes do.
@@ -126,6 +131,8 @@ impl Books {
             departing: BTreeSet::new(),
             putting_off: BTreeSet::new(),
             closing: BTreeSet::new(),
+            relayed: BTreeMap::new(),
+            crossing: BTreeMap::new(),
             observers: BTreeSet::new(),
             watchers: BTreeSet::new(),
         }
@@ -157,7 +164,7 @@ impl Books {
 
     /// Whether who exports a segment is gone; what is left of it is then only being cleaned up.
     pub(in crate::agent) fn is_orphan(&self, row: u32) -> bool {
-        self.segments.get(&row).is_some_and(|s| !self.members.contains_key(&s.member))
+        self.segments.get(&row).is_some_and(|s| s.far.is_none() && !self.members.contains_key(&s.member))
     }
 
     /// A bell of a node; `None` if there is none, which nobody can then sleep on either.

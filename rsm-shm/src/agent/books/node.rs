@@ -9,6 +9,7 @@ use rsm_core::bell::Bell;
 use rsm_core::segment_id::AutomaticIds;
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// What the agent knows of a node.
 pub(in crate::agent) struct NodeState {
@@ -29,14 +30,14 @@ pub(in crate::agent) struct NodeState {
 /// map it, and a node that comes back goes on with it.
 pub(in crate::agent) struct NodeBells {
     object: OwnedFd,
-    pub(in crate::agent) map: Bells,
+    pub(in crate::agent) map: Arc<Bells>,
 }
 
 impl NodeBells {
     pub(in crate::agent) fn create(bells: u32) -> Result<NodeBells> {
         let object = memfd::create("rsm-bells", u64::from(bells) * size_of::<Bell>() as u64)?;
         memfd::seal(&object, Sealing::Size)?;
-        let map = Bells::open(&object)?;
+        let map = Arc::new(Bells::open(&object)?);
         map.region().dont_fork()?;
         Ok(NodeBells { object, map })
     }

@@ -15,12 +15,15 @@ pub(in crate::agent) struct Owed {
     pub(in crate::agent) number: u64,
 }
 
-/// A request that found no room while a member that is gone is being forgotten: it is heard once more when that is done.
+/// A request that is heard again: one that found no room while a member that is gone is being forgotten, when that is done; a
+/// connect to what the other host has, when more is known of that.
 #[derive(Debug)]
 pub(in crate::agent) struct PutOff {
     pub(in crate::agent) packet: Vec<u8>,
     /// The latest departure that it waits for.
     pub(in crate::agent) behind: u64,
+    /// How often it was heard again already.
+    pub(in crate::agent) tries: u32,
 }
 
 /// How to undo a request whose caller is gone before it read the answer.

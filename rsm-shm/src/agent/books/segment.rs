@@ -2,6 +2,7 @@
 
 use super::memory::Memory;
 use rsm_core::access::{AccessList, Level, Owner};
+use rsm_core::message::SegmentName;
 use rsm_core::registry::ControllerKind;
 use rsm_core::{Code, Error, Result};
 use std::collections::BTreeMap;
@@ -23,6 +24,10 @@ pub(in crate::agent) struct Segment {
     pub(in crate::agent) default_mode: u32,
     pub(in crate::agent) level: Level,
     access: AccessList,
+    /// The publication of another host that this mirrors.
+    pub(in crate::agent) far: Option<SegmentName>,
+    /// Number of the publication, and version of its access list, while published.
+    pub(in crate::agent) publication: (u64, u64),
     /// Its id while published.
     pub(in crate::agent) id: Option<u32>,
     pub(in crate::agent) bell: u32,
@@ -111,6 +116,8 @@ impl Segment {
             default_mode,
             level,
             access: AccessList::default_permissions(),
+            far: None,
+            publication: (0, 0),
             id: None,
             bell,
             epoch,

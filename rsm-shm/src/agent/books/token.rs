@@ -14,6 +14,8 @@ pub(in crate::agent) enum Token {
     Control(u64),
     Events(u64),
     Process(u64),
+    /// The bridge to the other host, or something that is to be relayed there.
+    Bridge,
 }
 
 impl Token {
@@ -25,6 +27,7 @@ impl Token {
             Token::Control(p) => (3, p),
             Token::Events(p) => (4, p),
             Token::Process(p) => (5, p),
+            Token::Bridge => (6, 0),
         };
         epoll::EventData::new_u64(kind << KIND | party)
     }
@@ -39,6 +42,7 @@ impl Token {
             3 => Token::Control(party),
             4 => Token::Events(party),
             5 => Token::Process(party),
+            6 => Token::Bridge,
             _ => return None,
         })
     }

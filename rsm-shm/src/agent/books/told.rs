@@ -6,8 +6,8 @@ use rsm_core::lens::record::RecordRow;
 use rsm_core::lens::ring::{Cursor, Read};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Most kills that are remembered.
 const MOST_KILLS: usize = 4096;
@@ -36,6 +36,33 @@ impl Kills {
     /// Node and process id of each, in that order.
     pub(in crate::agent) fn list(&self) -> Vec<(u32, u32)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Whether each of two hosts knows what the other has; why not, where that is so.
+#[derive(Clone, Debug, Default)]
+pub(in crate::agent) struct Bridged(Arc<(Mutex<Option<String>>, Condvar)>);
+
+impl Bridged {
+    pub(in crate::agent) fn tell(&self, trouble: Option<String>) {
+        let (told, changed) = &*self.0;
+        *told.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        changed.notify_all();
+    }
+
+    /// Waits until it is so, for at most `patience`; otherwise gives why it is not.
+    pub(in crate::agent) fn wait(&self, patience: Duration) -> Option<String> {
+        let (told, changed) = &*self.0;
+        let until = Instant::now().checked_add(patience);
+        let mut trouble = told.lock().unwrap_or_else(PoisonError::into_inner);
+        while trouble.is_some() {
+            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                break;
+            }
+            (trouble, _) = changed.wait_timeout(trouble, left).unwrap_or_else(PoisonError::into_inner);
+        }
+        trouble.clone()
     }
 }
 

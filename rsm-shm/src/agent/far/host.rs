@@ -5,7 +5,6 @@
 //! the agent has to do with its own tables, its processes above all, it is told by [`Event`]s.
 
 use super::{Carrier, Job, News, Peering};
-use rsm_core::access::Permission;
 use rsm_core::message::SegmentName;
 use rsm_core::peer::asks::{Asks, Outcome, Wish};
 use rsm_core::peer::grants::{Deed, Grants};
@@ -17,9 +16,9 @@ use rsm_core::peer::nodes::Nodes;
 use rsm_core::peer::outbox::{Facts, Outbox};
 use rsm_core::peer::seal::Seals;
 use rsm_core::registry::LinkChange;
-use rsm_core::sync::AtomicU64;
+use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
 use rsm_core::{Code, Error, Result};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::BorrowedFd;
 
 /// What this host has, as the other may come to know and reach it.
@@ -30,12 +29,12 @@ pub trait Estate: Facts {
     /// The segments that are published.
     fn segments(&self) -> Vec<SegmentName>;
 
-    /// Bytes of a segment, where a node of the other host may connect to the publication of this version. Of its
-    /// users the other host's agent has judged.
+    /// Takes in a connection of the other host, where its node may connect to the publication of this version; gives the bytes
+    /// of the segment. Of its users the other host's agent has judged. It is over with [`Event::ImporterGone`].
     ///
     /// # Errors
-    /// SEG_NOT_PUBLISHED, SEG_NOT_PUBLISHED_TO_NODE, PERM_DENIED.
-    fn admits(&self, segment: SegmentName, version: u64, node: u32, permission: Permission) -> Result<u64>;
+    /// SEG_NOT_PUBLISHED, SEG_NOT_PUBLISHED_TO_NODE, PERM_DENIED; INSUFFICIENT_RESOURCES without room for it.
+    fn admit(&mut self, number: u64, wish: &Wish) -> Result<u64>;
 
     /// Its memory.
     ///
@@ -78,6 +77,15 @@ pub enum Event<T> {
         /// Why.
         error: Error,
     },
+    /// A connection is over that the other host was [admitted](Estate::admit) with this number.
+    ImporterGone(u64),
+    /// Other contents are in place in a segment of the other host; once no span that is open here can be vouched for, it is to
+    /// be told [so](FarHost::stepped), with this number.
+    Rebound(SegmentName, u64),
+    /// The other host has done so for a segment of this one, or there is nobody left there to be told.
+    Resumed(SegmentName),
+    /// The other host has told all that there was when it was [asked](FarHost::look), by whoever has this number; or it is gone.
+    Looked(u64),
     /// Signals came, by a connection that stands.
     Signalled {
         /// Whose.
@@ -114,6 +122,15 @@ struct Dealings<T> {
     lanes: BTreeMap<u32, Lane>,
     /// Connections that can be signalled by, with their lanes.
     ends: BTreeMap<(At, u64), u32>,
+    /// Connections that the other host was admitted with.
+    importers: BTreeSet<u64>,
+    /// Segments of this host whose contents were replaced, until the other has said that it knows; `None` where they are being
+    /// replaced again.
+    rebinds: BTreeMap<u64, Option<SegmentName>>,
+    /// Who waits until all state is told, by number.
+    looks: BTreeMap<u64, u64>,
+    /// Numbers looks and rebinds.
+    next: u64,
 }
 
 /// The signals of a lane, one connection after the other.
@@ -167,19 +184,38 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         &self.bridge
     }
 
+    /// How often another agent was met.
+    pub fn lives(&self) -> u64 {
+        self.lives
+    }
+
+    /// What there is between the two now: what is attached for the other host, connections of this one, connections of the other.
+    pub fn between(&self) -> (usize, usize, usize) {
+        let attached = self.grants.values().map(Grants::count).sum();
+        let Some(now) = &self.now else { return (attached, 0, 0) };
+        let exports = self.grants.get(&now.life).map_or(0, |grants| grants.connections().count());
+        (attached, now.asks.connections().count(), exports)
+    }
+
     /// What the other host has; `None` while it is not there.
     pub fn mirror(&self) -> Option<&Mirror> {
         self.now.as_ref().map(|now| &now.mirror)
     }
 
     /// What happened next. Called until there is nothing, whenever the bridge has something, or time has come.
-    pub fn take(&mut self, estate: &dyn Estate) -> Option<Event<T>> {
+    pub fn take(&mut self, estate: &mut dyn Estate) -> Option<Event<T>> {
         if self.events.is_empty() {
             self.take_signals();
         }
         while self.events.is_empty() {
             self.finish_jobs(estate);
-            let Some(news) = self.bridge.take() else { break };
+            let Some(news) = self.bridge.take() else {
+                // The bridge may have done something meanwhile, and has said so.
+                if self.finish_jobs(estate) {
+                    continue;
+                }
+                break;
+            };
             if let Err(error) = self.hear(estate, news) {
                 tracing::info!(%error, "the other host says something that makes no sense");
                 self.bridge.refuse(&error);
@@ -197,7 +233,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         }
     }
 
-    fn hear(&mut self, estate: &dyn Estate, news: News) -> Result<()> {
+    fn hear(&mut self, estate: &mut dyn Estate, news: News) -> Result<()> {
         let message = match news {
             News::Met(hello, terms) => {
                 self.lives += 1;
@@ -205,8 +241,17 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 let seals = Seals::new(self.seed.fresh().word());
                 self.grants.insert(self.lives, Grants::new(&terms, hello.window, seals));
                 let (mirror, asks) = (Mirror::new(self.most), Asks::new(terms));
-                let (lanes, ends) = (BTreeMap::new(), BTreeMap::new());
-                self.now = Some(Dealings { life: self.lives, mirror, asks, lanes, ends });
+                self.now = Some(Dealings {
+                    life: self.lives,
+                    mirror,
+                    asks,
+                    lanes: BTreeMap::new(),
+                    ends: BTreeMap::new(),
+                    importers: BTreeSet::new(),
+                    rebinds: BTreeMap::new(),
+                    looks: BTreeMap::new(),
+                    next: 0,
+                });
                 self.events.push_back(Event::Met(hello, terms));
                 return Ok(());
             }
@@ -220,13 +265,21 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
             }
             News::Said(message) => message,
         };
-        let Some(Dealings { life, mirror, asks, ends, .. }) = &mut self.now else { return Ok(()) };
+        let Some(Dealings { life, mirror, asks, lanes, ends, importers, rebinds, looks, .. }) = &mut self.now else {
+            return Ok(());
+        };
         let life = *life;
         match message {
-            Message::Connect { number, segment, version, node, permission, .. } => {
+            Message::Connect { number, segment, version, node, pid, permission } => {
+                if importers.contains(&number) {
+                    let text = format!("the other host asked for connection {number} twice");
+                    return Err(Error::with(Code::BadArgsErrors, text));
+                }
                 let grants = self.grants.get_mut(&life);
-                let deeds = match estate.admits(segment, version, node, permission) {
+                let wish = Wish { segment, version, length: 0, node, pid, permission };
+                let deeds = match estate.admit(number, &wish) {
                     Ok(length) => {
+                        importers.insert(number);
                         grants.map(|grants| grants.connect(number, segment, length, permission)).transpose()?
                     }
                     Err(error) => {
@@ -240,11 +293,14 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
             Message::Disconnect { number } => {
                 // All that it has signalled is there.
                 self.close_end(At::Export, number);
+                self.importer_gone(number);
                 let deeds = self.grants.get_mut(&life).map(|grants| grants.disconnect(number)).transpose()?;
                 self.carry_out(estate, life, deeds.unwrap_or_default());
             }
             Message::Granted { .. } | Message::Refused { .. } => match asks.hear(&message)? {
                 Some(Outcome::Granted { by, number, grant }) => {
+                    let lane = lanes.entry(grant.lane).or_insert_with(Lane::new);
+                    lane.incoming = Incoming::from(Counts::from_word(grant.sent));
                     ends.insert((At::Import, number), grant.lane);
                     self.events.push_back(Event::Granted { by, number, grant });
                 }
@@ -254,6 +310,21 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 }
                 None => {}
             },
+            Message::Look { number } => self.outbox.say(Message::Looked { number }),
+            Message::Looked { number } => {
+                let unknown =
+                    || Error::with(Code::BadArgsErrors, "the other host answered a look that nobody asked for");
+                self.events.push_back(Event::Looked(looks.remove(&number).ok_or_else(unknown)?));
+            }
+            Message::Rebound { segment, number } => self.events.push_back(Event::Rebound(segment, number)),
+            Message::Stepped { number } => {
+                let unknown = || Error::with(Code::BadArgsErrors, "the other host answered a rebind that was none");
+                if let Some(segment) = rebinds.remove(&number).ok_or_else(unknown)? {
+                    let deeds = self.grants.get_mut(&life).map(|grants| grants.resume(segment)).unwrap_or_default();
+                    self.carry_out(estate, life, deeds);
+                    self.events.push_back(Event::Resumed(segment));
+                }
+            }
             Message::LinkSet { from, to, change } => self.events.push_back(Event::LinkSet { from, to, change }),
             state => {
                 if let Some(change) = mirror.hear(&state)? {
@@ -274,6 +345,8 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
     /// The other host is gone.
     fn end(&mut self, estate: &dyn Estate, why: &str) {
         self.take_signals();
+        let importers: Vec<u64> = self.now.iter().flat_map(|now| now.importers.iter().copied()).collect();
+        importers.into_iter().for_each(|number| self.importer_gone(number));
         let Some(now) = self.now.take() else { return };
         let deeds = self.grants.get_mut(&now.life).map(Grants::end).unwrap_or_default();
         self.outbox = Outbox::default();
@@ -282,6 +355,8 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         if !numbers.is_empty() {
             self.events.push_back(Event::Cut(numbers));
         }
+        self.events.extend(now.looks.into_values().map(Event::Looked));
+        self.events.extend(now.rebinds.into_values().flatten().map(Event::Resumed));
         self.events.extend(now.asks.close(why).into_iter().map(|(by, error)| Event::Refused { by, error }));
         self.events.push_back(Event::Ended(why.to_owned()));
     }
@@ -307,9 +382,16 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 },
                 Deed::Seal { slot, seal } => self.bridge.seal(slot, seal),
                 Deed::Break { slot, dead } => self.bridge.break_seal(slot, dead),
-                Deed::Say(message) => {
-                    if let (Message::Granted { number, grant }, Some(now)) = (&message, &mut self.now) {
-                        now.ends.insert((At::Export, *number), grant.lane);
+                Deed::Say(mut message) => {
+                    match (&mut message, &mut self.now) {
+                        (Message::Granted { number, grant }, Some(now)) => {
+                            let lane = now.lanes.entry(grant.lane).or_insert_with(Lane::new);
+                            // Relaxed: this thread alone raises it.
+                            grant.sent = lane.outgoing.load(Relaxed);
+                            now.ends.insert((At::Export, *number), grant.lane);
+                        }
+                        (Message::Refused { number, .. }, _) => self.importer_gone(*number),
+                        _ => {}
                     }
                     self.outbox.say(message);
                 }
@@ -332,14 +414,17 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         deeds
     }
 
-    /// What the bridge has done.
-    fn finish_jobs(&mut self, estate: &dyn Estate) {
+    /// Takes what the bridge has done; whether that was anything.
+    fn finish_jobs(&mut self, estate: &dyn Estate) -> bool {
+        let mut any = false;
         while let Some((job, outcome)) = self.bridge.done() {
+            any = true;
             if let Some((life, slot, attaches)) = self.jobs.remove(&job) {
                 let deeds = self.done(life, slot, attaches, outcome);
                 self.carry_out(estate, life, deeds);
             }
         }
+        any
     }
 
     /// Processes of a node of this host have come or gone.
@@ -386,6 +471,49 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         Ok(number)
     }
 
+    /// Whoever has this number wants to know what the other host has *now*; told by [`Event::Looked`]. `false` when it is not
+    /// there.
+    pub fn look(&mut self, by: u64) -> bool {
+        let Some(now) = &mut self.now else { return false };
+        now.next += 1;
+        now.looks.insert(now.next, by);
+        self.outbox.say(Message::Look { number: now.next });
+        true
+    }
+
+    /// Contents of a segment of this host are about to be replaced: no span of the other is vouched for from here on, and what
+    /// is stored next comes after all that was.
+    pub fn suspend(&mut self, estate: &dyn Estate, segment: SegmentName) {
+        let Some(now) = &mut self.now else { return };
+        now.rebinds.values_mut().filter(|of| **of == Some(segment)).for_each(|of| *of = None);
+        let deeds = self.grants.get_mut(&now.life).map(|grants| grants.suspend(segment)).unwrap_or_default();
+        let life = now.life;
+        self.carry_out(estate, life, deeds);
+    }
+
+    /// They are in place. `true`: the other host is asked to see to spans that were open meanwhile, until which it is vouched for
+    /// nothing; told by [`Event::Resumed`].
+    pub fn rebound(&mut self, estate: &dyn Estate, segment: SegmentName) -> bool {
+        let Some(now) = &mut self.now else { return false };
+        let Some(grants) = self.grants.get_mut(&now.life) else { return false };
+        if grants.is_free(segment) {
+            let (life, deeds) = (now.life, grants.resume(segment));
+            self.carry_out(estate, life, deeds);
+            return false;
+        }
+        now.next += 1;
+        now.rebinds.insert(now.next, Some(segment));
+        self.outbox.say(Message::Rebound { segment, number: now.next });
+        true
+    }
+
+    /// No span is vouched for here that was open when [`Event::Rebound`] came with this number.
+    pub fn stepped(&mut self, number: u64) {
+        if self.now.is_some() {
+            self.outbox.say(Message::Stepped { number });
+        }
+    }
+
     /// Who asked does not wait any more.
     pub fn abandon(&mut self, number: u64) {
         if let Some(now) = &mut self.now {
@@ -427,8 +555,14 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         let Some(&lane) = now.ends.get(&(end, number)) else { return };
         let Some(word) = self.bridge.lane(lane) else { return };
         let counts = now.lanes.entry(lane).or_insert_with(Lane::new).incoming.take(word);
-        if stands(&self.grants, now.life, end, number) && counts != Counts::default() {
+        if stands(&self.grants, now.life, end, number) && counts != Counts::NONE {
             self.events.push_back(Event::Signalled { end, number, counts });
+        }
+    }
+
+    fn importer_gone(&mut self, number: u64) {
+        if self.now.as_mut().is_some_and(|now| now.importers.remove(&number)) {
+            self.events.push_back(Event::ImporterGone(number));
         }
     }
 

@@ -235,17 +235,19 @@ impl Local {
             let heard = match socket::receive(socket, RecvFlags::DONTWAIT) {
                 Ok(Some(packet)) => self.hear(packet),
                 Err(Errno::AGAIN) => return,
+                // What was rung for is heard first: the last words of one that ends. The end can be read again.
+                Ok(None) if self.stir.rung => return,
                 Ok(None) | Err(_) => Err(Error::with(Code::ConnAborted, "the other agent is gone")),
             };
             if let Err(error) = heard {
                 tracing::info!(bridge = self.name, %error, "the link went down");
-                self.let_go();
+                self.forget();
                 self.stir.lost = Some(error);
             }
         }
     }
 
-    fn let_go(&mut self) {
+    fn forget(&mut self) {
         self.offered = false;
         (self.far, self.seals) = (None, None);
         // Closing takes it out of the epoll set: nobody else has it.
@@ -325,15 +327,19 @@ impl Carrier for Local {
             return Err(Error::with(Code::PermDenied, text));
         }
         let memory = memfd::reopen(offered.memory.as_ref().ok_or_else(nothing)?, permission)?;
-        Ok(Reach { memory, offset: 0 })
+        Ok(Reach { memory, offset: 0, device: false })
     }
 }
 
 impl Device for Local {
     type Far = FarPages;
 
+    fn let_go(&mut self) {
+        self.forget();
+    }
+
     fn renew(&mut self) -> Result<()> {
-        self.let_go();
+        self.forget();
         self.near = NearPages::create()?;
         self.stir = Stir::default();
         Ok(())
@@ -352,10 +358,11 @@ impl Device for Local {
         self.far.as_ref()
     }
 
-    fn seals(&self) -> Result<OwnedFd> {
+    fn seals(&self) -> Result<Reach> {
         self.peer()?;
         let none = || Error::with(Code::ConnAborted, "there is no peer, whose seals could be loaded");
-        memfd::reopen(self.seals.as_ref().ok_or_else(none)?, Permission::Read)
+        let memory = memfd::reopen(self.seals.as_ref().ok_or_else(none)?, Permission::Read)?;
+        Ok(Reach { memory, offset: 0, device: false })
     }
 
     fn ring(&self) {

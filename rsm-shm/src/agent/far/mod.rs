@@ -24,10 +24,12 @@ use rsm_core::peer::lane::Counts;
 use rsm_core::peer::life::{End, Stage};
 use rsm_core::peer::message::{Message, Terms};
 use rsm_core::peer::outbox::{Facts, Outbox};
+use rsm_core::peer::report::Traffic;
 use rsm_core::peer::seal::Seal;
 use rsm_core::peer::{Far, Near};
 use rsm_core::sync::AtomicU64;
 use rsm_core::{Error, Result};
+use std::fmt::Debug;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Instant;
 
@@ -71,7 +73,7 @@ pub trait Peering {
     ///
     /// # Errors
     /// CONN_ABORTED without a peer, INSUFFICIENT_RESOURCES without a descriptor.
-    fn seals(&self) -> Result<OwnedFd>;
+    fn seals(&self) -> Result<Reach>;
 
     /// Ends it, and tells the peer why if it listens. It may begin again by itself.
     fn close(&mut self, why: &str);
@@ -81,6 +83,9 @@ pub trait Peering {
 
     /// Why each does not know what the other has, for people; `None` when it does.
     fn trouble(&self) -> Option<String>;
+
+    /// What it has loaded, stored and rung so far.
+    fn traffic(&self) -> Traffic;
 
     /// Readable when there may be something to take.
     fn events(&self) -> BorrowedFd<'_>;
@@ -107,8 +112,10 @@ pub struct Limits {
 pub struct Reach {
     /// To be mapped.
     pub memory: OwnedFd,
-    /// Offset in bytes at which the segment begins in it.
+    /// Offset in bytes at which what is to be reached begins in it.
     pub offset: u64,
+    /// It is a window of a device, and no memory object: nothing can be asked of it, and each mapping needs it again.
+    pub device: bool,
 }
 
 /// How memory of one host is offered to the other. Offsets are from the beginning of a window.
@@ -139,6 +146,78 @@ pub trait Carrier {
     fn reach(&self, at: u64, length: u64, permission: Permission) -> Result<Reach>;
 }
 
+/// A way to the other host, whole.
+pub trait Crossing: Peering + Carrier + Debug + Send {}
+
+impl<T: Peering + Carrier + Debug + Send> Crossing for T {}
+
+impl Peering for Box<dyn Crossing> {
+    fn take(&mut self) -> Option<News> {
+        (**self).take()
+    }
+    fn send(&mut self, outbox: &mut Outbox, facts: &dyn Facts) {
+        (**self).send(outbox, facts);
+    }
+    fn refuse(&mut self, error: &Error) {
+        (**self).refuse(error);
+    }
+    fn seal(&mut self, slot: u32, seal: Seal) {
+        (**self).seal(slot, seal);
+    }
+    fn break_seal(&mut self, slot: u32, dead: Seal) {
+        (**self).break_seal(slot, dead);
+    }
+    fn post(&mut self, outgoing: &AtomicU64, lane: u32, more: Counts) {
+        (**self).post(outgoing, lane, more);
+    }
+    fn lane(&self, lane: u32) -> Option<&AtomicU64> {
+        (**self).lane(lane)
+    }
+    fn seals(&self) -> Result<Reach> {
+        (**self).seals()
+    }
+    fn close(&mut self, why: &str) {
+        (**self).close(why);
+    }
+    fn stage(&self) -> Option<Stage> {
+        (**self).stage()
+    }
+    fn trouble(&self) -> Option<String> {
+        (**self).trouble()
+    }
+    fn traffic(&self) -> Traffic {
+        (**self).traffic()
+    }
+    fn events(&self) -> BorrowedFd<'_> {
+        (**self).events()
+    }
+    fn next(&self) -> Instant {
+        (**self).next()
+    }
+}
+
+impl Carrier for Box<dyn Crossing> {
+    fn limits(&self) -> Limits {
+        (**self).limits()
+    }
+    fn attach(&mut self, at: u64, memory: BorrowedFd<'_>, length: u64, access: Permission) -> Result<Job> {
+        (**self).attach(at, memory, length, access)
+    }
+    fn detach(&mut self, at: u64) -> Result<Job> {
+        (**self).detach(at)
+    }
+    fn done(&mut self) -> Option<(Job, Result<()>)> {
+        (**self).done()
+    }
+    fn reach(&self, at: u64, length: u64, permission: Permission) -> Result<Reach> {
+        (**self).reach(at, length, permission)
+    }
+}
+
+/// What opens bridges of kinds that this crate does not know, from what they are called; `None` for what is of none of its
+/// kinds. Called on the agent's thread.
+pub type Opener = fn(&str, paged::Host) -> Option<Result<Box<dyn Crossing>>>;
+
 /// What stirred a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stir {
@@ -153,10 +232,14 @@ pub trait Device: Carrier {
     /// The other host's control pages.
     type Far: Far;
 
-    /// Lets go of the peer, and has fresh control pages of zeroes, which nobody reaches yet.
+    /// Lets go of the peer, which is told by the device, and does not let anybody in before [`renew`](Self::renew). Two that
+    /// began anew as soon as each is ready, with the link as it was, would take each other's end for their own.
+    fn let_go(&mut self);
+
+    /// The same, and has fresh control pages of zeroes, which nobody reaches yet.
     ///
     /// # Errors
-    /// INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM.
+    /// INSUFFICIENT_RESOURCES, also while memory of the last peer is being detached; INSUFFICIENT_MEM.
     fn renew(&mut self) -> Result<()>;
 
     /// Lets the peer reach the control pages, or looks for one; asked again until [`far`](Self::far) is there.
@@ -175,7 +258,7 @@ pub trait Device: Carrier {
     ///
     /// # Errors
     /// As [`Peering::seals`].
-    fn seals(&self) -> Result<OwnedFd>;
+    fn seals(&self) -> Result<Reach>;
 
     /// Rings the peer. A hint: it may be lost.
     fn ring(&self);

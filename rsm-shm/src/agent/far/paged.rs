@@ -5,17 +5,23 @@ use crate::address::random_secret;
 use crate::memory::page_size;
 use rsm_core::Result;
 use rsm_core::access::Permission;
+use rsm_core::peer::Far;
 use rsm_core::peer::control::{LANES, SLOTS, seal_at};
 use rsm_core::peer::hello::{Hello, VERSION};
 use rsm_core::peer::lane::{self, Counts};
 use rsm_core::peer::life::{End, Life, REST, Stage, Told};
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::peer::outbox::{Facts, Outbox};
+use rsm_core::peer::report::Traffic;
 use rsm_core::peer::seal::{Seal, Seals, break_seal};
 use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
+use std::cell::Cell;
 use std::collections::VecDeque;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
+
+/// What there is to tell before anybody was met.
+pub const NOBODY: &str = "nobody is at the other end of the bridge yet";
 
 /// What an agent says of its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +47,33 @@ pub struct Paged<D> {
     epoch: Instant,
     again_at: Instant,
     trouble: Option<String>,
+    traffic: Cell<Traffic>,
+}
+
+/// The other host's control pages, with a count of what is done with them.
+struct Counted<'a, F> {
+    far: &'a F,
+    traffic: &'a Cell<Traffic>,
+}
+
+impl<F: Far> Far for Counted<'_, F> {
+    fn store(&self, at: usize, word: u64) {
+        count(self.traffic, |traffic| &mut traffic.stores);
+        self.far.store(at, word);
+    }
+    fn fence(&self) {
+        self.far.fence();
+    }
+    fn load(&self, at: usize) -> u64 {
+        count(self.traffic, |traffic| &mut traffic.loads);
+        self.far.load(at)
+    }
+}
+
+fn count(traffic: &Cell<Traffic>, of: impl Fn(&mut Traffic) -> &mut u64) {
+    let mut now = traffic.get();
+    *of(&mut now) += 1;
+    traffic.set(now);
 }
 
 impl<D: Device> Paged<D> {
@@ -53,7 +86,27 @@ impl<D: Device> Paged<D> {
         let seed = u64::from_le_bytes(low) ^ u64::from_le_bytes(high);
         let epoch = Instant::now();
         let (news, numbers) = (VecDeque::new(), Seals::new(seed));
-        Ok(Paged { host, device, numbers, life: None, news, epoch, again_at: epoch, trouble: None })
+        Ok(Paged {
+            host,
+            device,
+            numbers,
+            life: None,
+            news,
+            epoch,
+            again_at: epoch,
+            trouble: None,
+            traffic: Cell::default(),
+        })
+    }
+
+    /// What it talks by.
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
+    fn ring(&self) {
+        count(&self.traffic, |traffic| &mut traffic.doorbells);
+        self.device.ring();
     }
 
     fn now(&self) -> Duration {
@@ -86,6 +139,10 @@ impl<D: Device> Paged<D> {
 
     fn end(&mut self, end: End) {
         self.trouble = Some(end.to_string());
+        // Who does not fit may find out so itself.
+        if !matches!(end, End::Misfit(_)) {
+            self.device.let_go();
+        }
         self.again_at = Instant::now() + REST;
         // Who never met it has nothing to forget.
         if self.life.take().is_some_and(|life| life.terms().is_some()) {
@@ -95,7 +152,8 @@ impl<D: Device> Paged<D> {
 
     fn look(&mut self) -> Result<()> {
         let stir = self.device.stir();
-        if let Some(why) = stir.lost {
+        // Between two lives there is nothing to lose.
+        if let Some(why) = stir.lost.filter(|_| self.life.is_some()) {
             self.end(End::Lost);
             self.trouble = Some(why.detail().to_owned());
         }
@@ -108,13 +166,14 @@ impl<D: Device> Paged<D> {
         }
         let now = self.now();
         let (Some(life), Some(far)) = (&mut self.life, self.device.far()) else { return Ok(()) };
+        let far = &Counted { far, traffic: &self.traffic };
         if !stir.rung && now < life.next() {
             return Ok(());
         }
         match life.turn(self.device.near(), far, now) {
             Ok(turn) => {
                 if turn.ring {
-                    self.device.ring();
+                    self.ring();
                 }
                 self.news.extend(turn.told.into_iter().map(|told| match told {
                     Told::Met(peer, terms) => News::Met(peer, terms),
@@ -161,8 +220,9 @@ impl<D: Device> Peering for Paged<D> {
 
     fn send(&mut self, outbox: &mut Outbox, facts: &dyn Facts) {
         let (Some(life), Some(far)) = (&mut self.life, self.device.far()) else { return };
+        let far = &Counted { far, traffic: &self.traffic };
         match life.tell(outbox, facts, self.device.near(), far) {
-            Ok(true) => self.device.ring(),
+            Ok(true) => self.ring(),
             Ok(false) => {}
             Err(end) => self.end(end),
         }
@@ -185,8 +245,8 @@ impl<D: Device> Peering for Paged<D> {
 
     fn post(&mut self, outgoing: &AtomicU64, lane: u32, more: Counts) {
         if let Some(far) = self.device.far() {
-            lane::post(outgoing, far, lane, more);
-            self.device.ring();
+            lane::post(outgoing, &Counted { far, traffic: &self.traffic }, lane, more);
+            self.ring();
         }
     }
 
@@ -194,15 +254,15 @@ impl<D: Device> Peering for Paged<D> {
         if lane < SLOTS { self.device.near().theirs.get(LANES + lane as usize) } else { None }
     }
 
-    fn seals(&self) -> Result<OwnedFd> {
+    fn seals(&self) -> Result<Reach> {
         self.device.seals()
     }
 
     fn close(&mut self, why: &str) {
         if let (Some(life), Some(far)) = (self.life.take(), self.device.far())
-            && life.close(why, self.device.near(), far)
+            && life.close(why, self.device.near(), &Counted { far, traffic: &self.traffic })
         {
-            self.device.ring();
+            self.ring();
         }
         self.news.clear();
         self.again_at = Instant::now() + REST;
@@ -213,8 +273,12 @@ impl<D: Device> Peering for Paged<D> {
     }
 
     fn trouble(&self) -> Option<String> {
-        let nobody = || self.device.far().is_none().then(|| "nobody is at the other end of the bridge yet".to_owned());
+        let nobody = || self.device.far().is_none().then(|| NOBODY.to_owned());
         self.trouble.clone().or_else(nobody)
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.traffic.get()
     }
 
     fn events(&self) -> BorrowedFd<'_> {

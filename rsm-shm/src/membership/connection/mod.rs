@@ -26,6 +26,7 @@ use super::flags::{FlagWord, Flags};
 use super::trace::What;
 use super::way::{Diverted, NEVER};
 use super::{Membership, lock};
+use crate::memory::pages::SealPages;
 use crate::memory::region::Region;
 use rsm_core::access::Permission;
 use rsm_core::bell::Bell;
@@ -86,6 +87,8 @@ pub(super) struct Parts<'a> {
     pub(super) node: u32,
     pub(super) id: u32,
     pub(super) permission: Permission,
+    /// Of another host.
+    pub(super) seals: Option<SealPages>,
 }
 
 // SAFETY: the pointers lead into mappings that live as long as the membership and the table's entry, which the tie
@@ -104,10 +107,10 @@ impl Connection {
         let connected = parts.connected;
         let base = parts.whole.as_ptr();
         let posting = membership.shared.posting.as_ref();
+        let (node, id, traced) = (parts.node, parts.id, membership.is_traced());
         // Before the lock, which comes after that of forks. SAFETY: the table keeps it mapped until the tie takes it out:
         // dropped later, or by `disconnect`, which settles first.
-        let diverted =
-            unsafe { Diverted::of(connected.window, posting, base, parts.node, parts.id, membership.is_traced()) }?;
+        let diverted = unsafe { Diverted::of(connected.window, posting, base, node, id, parts.seals, traced) }?;
         let mut state = lock(&membership.shared.state);
         let table = &mut state.table;
         if table.whole(connected.connection).is_some() {

@@ -3,6 +3,7 @@
 
 use super::Connection;
 use crate::membership::flags::Flags;
+use crate::membership::way::{Diverted, Posted};
 use crate::memory::fence;
 use rsm_core::generation::{EndCause, Generation};
 use rsm_core::lens::event::Kind;
@@ -91,7 +92,15 @@ impl Connection {
     /// The verdict of a transfer that has gone its way, whichever that was.
     pub(super) fn judge_settled(&self, opened: Snapshot) -> Result<()> {
         closing();
-        opened.judge_settled(self.true_generation(), self.link_word(), || {})
+        match self.diverted.as_ref().and_then(Diverted::posted) {
+            Some(posted) => self.judge_posted(opened, posted),
+            None => opened.judge_settled(self.true_generation(), self.link_word(), || {}),
+        }
+    }
+
+    /// The verdict of another host's seal.
+    fn judge_posted(&self, opened: Snapshot, posted: &Posted) -> Result<()> {
+        opened.judge_posted(self.true_generation(), self.link_word(), posted.seal(), &posted.verdict())
     }
 
     /// Makes stores before it visible before stores after it.
@@ -156,8 +165,14 @@ extern "C" fn judge_again(connection: &Connection, link: u64, number: i32, kind:
     let began = connection.membership().begin_note();
     let opened = connection.opened_with(LinkWord::from_word(link));
     let mut whole = true;
-    let settle = || whole = way.close(kind, || connection.is_aborted(), &|how| connection.disturb(how));
-    let number = match opened.judge_settled(connection.true_generation(), connection.link_word(), settle) {
+    let verdict = match way.posted() {
+        Some(posted) => connection.judge_posted(opened, posted),
+        None => {
+            let settle = || whole = way.close(kind, || connection.is_aborted(), &|how| connection.disturb(how));
+            opened.judge_settled(connection.true_generation(), connection.link_word(), settle)
+        }
+    };
+    let number = match verdict {
         Err(error) => error.code().number(),
         Ok(()) if whole => 0,
         Ok(()) => Code::BarrierFailure.number(),

@@ -12,13 +12,16 @@
 #![allow(unsafe_code)]
 
 mod lensed;
+mod posted;
 mod watched;
 
 use crate::memory::carry::Move;
+use crate::memory::pages::SealPages;
 use crate::memory::shadow::Shadow;
 use lensed::Lensed;
 pub(super) use lensed::after_fork;
 pub(super) use lensed::{Began, Disturb, Pace, Posting, now, pause_until};
+pub(super) use posted::Posted;
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::driver::WindowKind;
 use rsm_core::generation::Generation;
@@ -39,6 +42,8 @@ pub(super) enum Diverted {
     Lensed(Box<Lensed>),
     /// Nothing is: its calls are noted.
     Watched(Watched),
+    /// The memory is another host's.
+    Posted(Box<Posted>),
 }
 
 /// Which way one transfer goes.
@@ -68,9 +73,14 @@ impl Diverted {
         base: *mut u8,
         node: u32,
         id: u32,
+        seals: Option<SealPages>,
         watches: bool,
     ) -> Result<Option<Diverted>> {
         match (kind, posting) {
+            (WindowKind::Posted { slot, seal, .. }, _) => {
+                let none = || Error::with(Code::InternalError, "the seals of the other host did not come along");
+                Ok(Some(Diverted::Posted(Box::new(Posted::new(seals.ok_or_else(none)?, slot, seal)?))))
+            }
             (WindowKind::Coherent, _) => Ok(watches.then_some(Diverted::Watched(Watched))),
             (WindowKind::Lensed, Some(posting)) => {
                 // SAFETY: the caller's promise.
@@ -83,9 +93,18 @@ impl Diverted {
         }
     }
 
+    /// What tells whether stores to another host's memory came.
+    pub(super) fn posted(&self) -> Option<&Posted> {
+        match self {
+            Diverted::Posted(window) => Some(window),
+            Diverted::Lensed(_) | Diverted::Watched(_) => None,
+        }
+    }
+
     /// The way of a transfer whose checks have passed, and which would go to `place` if it were plain.
     pub(super) fn way(&self, place: *mut u8) -> Way<'_> {
         match self {
+            Diverted::Posted(_) => Way::Here(place),
             Diverted::Watched(watched) => watched.way(place),
             Diverted::Lensed(window) => Way::Lensed(Passage(window)),
         }
@@ -95,7 +114,7 @@ impl Diverted {
     /// nowhere to go. `false`: some have been lost, and the span cannot be vouched for, whatever its verdict.
     pub(super) fn close(&self, kind: BarrierType, is_cut: impl Fn() -> bool, disturb: Disturb<'_>) -> bool {
         match self {
-            Diverted::Watched(_) => true,
+            Diverted::Watched(_) | Diverted::Posted(_) => true,
             Diverted::Lensed(window) => window.close(kind, is_cut, disturb),
         }
     }
@@ -103,7 +122,7 @@ impl Diverted {
     /// Whether an entry of a vector put is where it stops.
     pub(super) fn stops(&self) -> bool {
         match self {
-            Diverted::Watched(_) => false,
+            Diverted::Watched(_) | Diverted::Posted(_) => false,
             Diverted::Lensed(window) => window.stops(),
         }
     }
@@ -111,7 +130,7 @@ impl Diverted {
     /// Whether a mapping is refused. The caller holds forks off.
     pub(super) fn refuses_map(&self) -> bool {
         match self {
-            Diverted::Watched(_) => false,
+            Diverted::Watched(_) | Diverted::Posted(_) => false,
             Diverted::Lensed(window) => window.refuses_map(),
         }
     }
@@ -119,7 +138,7 @@ impl Diverted {
     /// A mapping comes or goes through which the program stores to the segment itself.
     pub(super) fn map_directly(&self, comes: bool) {
         match self {
-            Diverted::Watched(_) => {}
+            Diverted::Watched(_) | Diverted::Posted(_) => {}
             Diverted::Lensed(window) => window.spans().map_directly(comes),
         }
     }
@@ -127,7 +146,7 @@ impl Diverted {
     /// The same at the end of the connection.
     pub(super) fn finish(&self, is_cut: impl Fn() -> bool) {
         match self {
-            Diverted::Watched(_) => {}
+            Diverted::Watched(_) | Diverted::Posted(_) => {}
             Diverted::Lensed(window) => {
                 window.quiet();
                 window.settle(BarrierType::Segment, is_cut);
@@ -138,7 +157,7 @@ impl Diverted {
     /// Whether the program is to be given memory of its own in place of a mapping.
     pub(super) fn shadows(&self) -> bool {
         match self {
-            Diverted::Watched(_) => false,
+            Diverted::Watched(_) | Diverted::Posted(_) => false,
             Diverted::Lensed(window) => window.shadows(),
         }
     }
@@ -149,7 +168,7 @@ impl Diverted {
     /// The part lies inside of the segment, and is given back by [`unshadow`](Self::unshadow) before the connection ends.
     pub(super) unsafe fn shadow(&self, offset: u64, shadow: Shadow) {
         match self {
-            Diverted::Watched(_) => drop(shadow),
+            Diverted::Watched(_) | Diverted::Posted(_) => drop(shadow),
             // SAFETY: the caller's promise.
             Diverted::Lensed(window) => unsafe { window.shadow(offset, shadow) },
         }
@@ -158,7 +177,7 @@ impl Diverted {
     /// Before such memory is mapped over others: what is known of these is brought up to date. The caller holds forks off.
     pub(super) fn map_over(&self, start: *mut u8, length: usize) {
         match self {
-            Diverted::Watched(_) => {}
+            Diverted::Watched(_) | Diverted::Posted(_) => {}
             Diverted::Lensed(window) => window.map_over(start, length),
         }
     }
@@ -166,7 +185,7 @@ impl Diverted {
     /// Takes such memory away.
     pub(super) fn unshadow(&self, start: *mut u8) {
         match self {
-            Diverted::Watched(_) => {}
+            Diverted::Watched(_) | Diverted::Posted(_) => {}
             Diverted::Lensed(window) => window.unshadow(start),
         }
     }
@@ -174,7 +193,7 @@ impl Diverted {
     /// What is stored from now on comes after what has been, as far as a barrier of this type reaches.
     pub(super) fn order(&self, kind: BarrierType) {
         match self {
-            Diverted::Watched(_) => {}
+            Diverted::Watched(_) | Diverted::Posted(_) => {}
             Diverted::Lensed(window) => window.order(kind),
         }
     }
@@ -185,7 +204,7 @@ impl Diverted {
     /// The bell stays mapped for as long as the connection is there.
     pub(super) unsafe fn post(&self, bell: NonNull<Bell>, epoch: u32, accumulate: Accumulate) -> bool {
         match self {
-            Diverted::Watched(_) => false,
+            Diverted::Watched(_) | Diverted::Posted(_) => false,
             Diverted::Lensed(window) => {
                 let posts = window.posts();
                 if posts {

@@ -1,0 +1,141 @@
+//! A cluster of two hosts, which here are two agents of one machine.
+
+use std::time::Duration;
+
+use rsm::{AccessList, Cluster, Import, Node, Permission, SegmentId};
+use serde_json::Value;
+
+use crate::rig::{ctl, eventually, unique};
+use crate::schema::Schema;
+
+/// Two agents, with the nodes 1 and 2, and 3 and 4.
+struct Hosts {
+    names: [String; 2],
+    bridge: String,
+    clusters: [Option<Cluster>; 2],
+}
+
+impl Hosts {
+    fn start(what: &str) -> Hosts {
+        let bridge = format!("local:{}", unique(what));
+        let names = ["one", "two"].map(|host| unique(&format!("{what}-{host}")));
+        let start = |name: &str, nodes: [u32; 2]| {
+            Cluster::builder(4).name(name).here(nodes).bridge("ntb0", &bridge).start().unwrap()
+        };
+        let clusters = [Some(start(&names[0], [1, 2])), Some(start(&names[1], [3, 4]))];
+        let hosts = Hosts { names, bridge, clusters };
+        hosts.wait_for(0, "open");
+        hosts.wait_for(1, "open");
+        hosts
+    }
+
+    fn wait_for(&self, host: usize, state: &str) {
+        eventually(state, || (self.json(host, "bridge")["state"] == state).then_some(()));
+    }
+
+    fn node(&self, node: u32) -> Node {
+        self.clusters[(node as usize - 1) / 2].as_ref().unwrap().node(node).unwrap()
+    }
+
+    /// What a command says of one host's cluster to programs.
+    fn json(&self, host: usize, command: &str) -> Value {
+        let finished = ctl(&[command, "--json", "--cluster", &self.names[host]]).finish();
+        assert_eq!((finished.code(), &*finished.stderr), (0, ""));
+        let value: Value = serde_json::from_str(finished.text()).unwrap();
+        Schema::of(command).check(&value);
+        value[command].clone()
+    }
+
+    /// What it says to people.
+    fn text(&self, host: usize, words: &[&str]) -> String {
+        let finished = ctl(words).words(&["--cluster", &self.names[host]]).finish();
+        assert_eq!((finished.code(), &*finished.stderr), (0, ""));
+        finished.text().to_owned()
+    }
+}
+
+/// A segment of node 3 that node 1 has connected to.
+fn across(hosts: &Hosts) -> (rsm::Export, Import) {
+    let export = hosts.node(3).controller("ntb0").unwrap().export(65536).unwrap();
+    let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone()).unwrap();
+    let controller = hosts.node(1).controller("ntb0").unwrap();
+    let import = controller.connect_within(3, id, Permission::ReadWrite, Duration::from_secs(30)).unwrap();
+    (export, import)
+}
+
+#[test]
+fn what_there_is_is_on_a_host() {
+    let hosts = Hosts::start("where");
+    let (export, import) = across(&hosts);
+    let text = hosts.text(0, &["nodes"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].ends_with("IMPORTS  HOST") && lines[1].ends_with("1"), "{text}");
+    assert!(lines[3].starts_with("3     yes") && lines[3].ends_with("2"), "{text}");
+    let nodes = hosts.json(0, "nodes");
+    let of_hosts: Vec<&Value> = nodes.as_array().unwrap().iter().map(|node| &node["host"]).collect();
+    assert_eq!(of_hosts, [1, 1, 2, 2]);
+    for host in [0, 1] {
+        let segments = hosts.json(host, "segments");
+        assert_eq!((&segments[0]["node"], &segments[0]["host"]), (&3.into(), &2.into()), "{segments}");
+        let text = hosts.text(host, &["segments"]);
+        assert!(text.lines().next().unwrap().ends_with("HOST") && text.contains("0x400000"), "{text}");
+    }
+    // There is no link from one host to the other but through the bridge.
+    let links = hosts.json(0, "links");
+    let through: Vec<&str> = links
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|link| link["from"] == 1 && link["to"] == 3)
+        .map(|link| link["controller"].as_str().unwrap())
+        .collect();
+    assert_eq!(through, ["ntb0"]);
+    assert_eq!(hosts.json(1, "topology")["nodes"][0]["host"], 1);
+    assert!(hosts.text(1, &["topology"]).contains("IMPORTED BY  HOST"));
+    assert!(hosts.text(0, &["topology", "--dot"]).contains("\\nhost 2"));
+    let text = hosts.text(0, &["show", "node", "3"]);
+    assert!(text.contains("host:") && text.contains(" 2\n"), "{text}");
+    assert!(hosts.text(0, &["show", "cluster"]).contains("hosts:"));
+    let listed = hosts.text(0, &["ls"]);
+    assert!(listed.lines().next().unwrap().ends_with("LENS  HOSTS") && listed.trim_end().ends_with('2'), "{listed}");
+    drop((export, import));
+}
+
+#[test]
+fn the_bridge_tells_who_is_at_its_other_end() {
+    let mut hosts = Hosts::start("told");
+    let before = hosts.json(0, "bridge");
+    assert_eq!((&before["controller"], &before["device"]), (&"ntb0".into(), &hosts.bridge.clone().into()));
+    assert_eq!((&before["host"], &before["here"]), (&1.into(), &serde_json::json!([1, 2])));
+    assert_eq!((&before["peer"], &before["lives"]), (&hosts.names[1].clone().into(), &1.into()));
+    assert_eq!((&before["imports"], &before["exports"], &before["slots"]), (&0.into(), &0.into(), &0.into()));
+    let (export, import) = across(&hosts);
+    let (one, two) = (hosts.json(0, "bridge"), hosts.json(1, "bridge"));
+    assert_eq!((&one["imports"], &one["exports"], &one["mirrors"]), (&1.into(), &0.into(), &1.into()), "{one}");
+    assert_eq!((&two["imports"], &two["exports"], &two["slots"]), (&0.into(), &1.into(), &1.into()), "{two}");
+    let count = |value: &Value, what: &str| value[what].as_u64().unwrap();
+    for what in ["loads", "stores", "doorbells"] {
+        assert!(count(&one, what) > 0 && count(&one, what) >= count(&before, what), "{what}: {before} {one}");
+    }
+    let text = hosts.text(0, &["bridge"]);
+    assert!(text.contains("state:        open") && text.contains("1 connection of this host"), "{text}");
+    drop((export, import));
+    drop(hosts.clusters[1].take());
+    hosts.wait_for(0, "hello");
+    let text = hosts.text(0, &["bridge"]);
+    assert!(text.contains("peer:         not there") && text.contains("why:"), "{text}");
+    assert!(hosts.text(0, &["nodes"]).lines().nth(3).unwrap().starts_with("3     no"));
+}
+
+#[test]
+fn a_cluster_of_one_host_has_no_bridge_and_no_column_for_it() {
+    let name = unique("alone");
+    let _cluster = Cluster::builder(2).name(&name).start().unwrap();
+    let finished = ctl(&["bridge", "--cluster", &name]).finish();
+    assert_eq!(finished.text(), format!("the cluster {name} has one host, and no bridge\n"));
+    let finished = ctl(&["bridge", "--json", "--cluster", &name]).finish();
+    let value: Value = serde_json::from_str(finished.text()).unwrap();
+    Schema::of("bridge").check(&value);
+    assert_eq!(value["bridge"], Value::Null);
+    assert!(!ctl(&["nodes", "--cluster", &name]).finish().text().contains("HOST"));
+}

@@ -1,0 +1,154 @@
+//! What the other host has, in the tables of this one.
+
+use super::{Agent, Relay};
+use crate::agent::books::memory::Memory;
+use crate::agent::books::segment::{Segment, Wanted};
+use rsm_core::access::{AccessList, Owner};
+use rsm_core::generation::EndCause;
+use rsm_core::message::SegmentName;
+use rsm_core::peer::message::{Processes, Publication};
+use rsm_core::peer::mirror::Change;
+use rsm_core::peer::nodes::Nodes;
+use rsm_core::registry::{ControllerKind, SegmentFields};
+use rsm_core::{Code, Error, Result};
+
+impl Agent {
+    pub(super) fn heard_across(&mut self, change: Change) {
+        match change {
+            Change::Node(node) => {
+                let processes = self.mirror().map_or(Processes::default(), |mirror| mirror.processes(node));
+                self.set_far_processes(node, processes);
+            }
+            Change::Published(name) => {
+                // It may be gone by now, which is told next.
+                if let Some(publication) = self.mirror().and_then(|mirror| mirror.segment(name)).cloned() {
+                    self.add_mirror(&publication);
+                }
+            }
+            Change::Republished(name) => {
+                let publication = self.mirror().and_then(|mirror| mirror.segment(name));
+                let now = publication.map(|publication| (access_of(publication), publication.version));
+                let row = self.across.as_ref().and_then(|across| across.rows.get(&name)).copied();
+                if let (Some((access, version)), Some(segment)) =
+                    (now, row.and_then(|row| self.books.segments.get_mut(&row)))
+                {
+                    let node = segment.node;
+                    segment.set_access(access);
+                    segment.publication.1 = version;
+                    self.something_reachable(node);
+                }
+            }
+            Change::Withdrawn(publication) => {
+                if let Some(across) = &mut self.across {
+                    across.left_out.remove(&(publication.node, publication.id));
+                }
+                self.remove_mirror(publication.segment, EndCause::Withdrawn);
+            }
+        }
+    }
+
+    fn set_far_processes(&mut self, node: u32, processes: Processes) {
+        if self.writer().set_processes(node, processes.count, (processes.pid, processes.uid)) {
+            self.something_reachable(node);
+        }
+    }
+
+    /// A segment of the other host: in the tables, published, and without memory. Where they have no room for it, who wants it
+    /// is told so.
+    fn add_mirror(&mut self, publication: &Publication) {
+        let place = (publication.node, publication.id);
+        let outcome = self.try_add_mirror(publication);
+        if let Err(error) = &outcome {
+            tracing::warn!(%error, "a segment of the other host is left out");
+        }
+        let Some(across) = &mut self.across else { return };
+        match outcome {
+            Ok(()) => drop(across.left_out.remove(&place)),
+            Err(_) => drop(across.left_out.insert(place, publication.segment)),
+        }
+    }
+
+    fn try_add_mirror(&mut self, publication: &Publication) -> Result<()> {
+        let &Publication { segment: far, node, id, length, level, uid, gid, number, version, .. } = publication;
+        let controller = self.bridge.ok_or(Error::new(Code::InternalError))?;
+        let row = self.books.segment_rows.take(node)?;
+        let (bell, epoch) = match self.take_relayed_bell(node, Relay::Mirror(row), node) {
+            Ok(bell) => bell,
+            Err(error) => {
+                self.books.segment_rows.give(row);
+                return Err(error);
+            }
+        };
+        let incarnation = self.books.take_serial();
+        let fields = SegmentFields::bound(incarnation, length, node, controller, (0, uid), bell);
+        self.writer().add_segment(row, &fields);
+        let kind = ControllerKind::Shared;
+        let wanted = Wanted { node, kind, controller, length, default_mode: 0, level };
+        let memory = Memory::elsewhere(length, &self.books.ledger);
+        let mut segment = Segment::new((0, Owner { uid, gid }), incarnation, &wanted, memory, (bell, epoch));
+        segment.far = Some(far);
+        segment.publication = (number, version);
+        segment.set_access(access_of(publication));
+        segment.id = Some(id);
+        self.books.segments.insert(row, segment);
+        let older = self.writer().publish(row, id);
+        self.books.published.insert((node, id), row);
+        if let Some(older) = older.and_then(|row| self.books.segments.get_mut(&row)) {
+            older.newer_in_bucket = Some(row);
+        }
+        if let Some(across) = &mut self.across {
+            across.rows.insert(far, row);
+        }
+        self.something_reachable(node);
+        Ok(())
+    }
+
+    /// A segment of the other host that is not in the tables, though it has said that it is published: tried once more.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES, where there is still no room.
+    pub(in crate::agent) fn find_left_out(&mut self, node: u32, id: u32) -> Result<()> {
+        let left_out = self.across.as_ref().and_then(|across| across.left_out.get(&(node, id))).copied();
+        let publication = left_out.and_then(|name| self.mirror()?.segment(name).cloned());
+        let Some(publication) = publication else { return Ok(()) };
+        self.try_add_mirror(&publication).map_err(|error| {
+            let text = format!("segment {id:#x} of node {node} is on the other host, and there is no room: {error}");
+            Error::with(Code::InsufficientResources, text)
+        })?;
+        if let Some(across) = &mut self.across {
+            across.left_out.remove(&(node, id));
+        }
+        Ok(())
+    }
+
+    fn remove_mirror(&mut self, name: SegmentName, cause: EndCause) {
+        let Some(row) = self.across.as_mut().and_then(|across| across.rows.remove(&name)) else { return };
+        self.cut(row, cause);
+        let Some(segment) = self.books.segments.get(&row) else { return };
+        if segment.is_being_cut() || !segment.told.is_empty() {
+            // It goes when all of its importers know.
+            self.begin(row, true);
+        } else {
+            self.remove_segment(row);
+        }
+    }
+
+    /// Nothing of the other host is there any more.
+    pub(super) fn forget_across(&mut self) {
+        let Some(across) = &mut self.across else { return };
+        across.left_out.clear();
+        let names: Vec<SegmentName> = across.rows.keys().copied().collect();
+        for name in names {
+            self.remove_mirror(name, EndCause::LinkDown);
+        }
+        for node in Nodes::up_to(self.node_count).minus(self.here).iter() {
+            self.set_far_processes(node, Processes::default());
+        }
+    }
+}
+
+/// Who of this host may connect. A list without anybody would let in everybody.
+fn access_of(publication: &Publication) -> AccessList {
+    let nobody = AccessList::new().node(0, 0);
+    publication.modes.iter().fold(nobody, |list, entry| list.node(entry.node, entry.mode))
+}

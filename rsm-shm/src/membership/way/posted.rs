@@ -1,0 +1,70 @@
+//! A posted window: memory of another host.
+//!
+//! Stores go where they would if it were plain memory. That they came is said by a load of the grant's seal through the same
+//! window (`rsm_core::verdict`), which the end of each span makes.
+
+use crate::memory::fence;
+use crate::memory::pages::SealPages;
+use rsm_core::peer::seal::Seal;
+use rsm_core::verdict::Window;
+use rsm_core::{Code, Error, Result};
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// How long the agent of this host has to say what became of a link that does not answer.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// Between two looks at whether it has, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
+
+/// A grant of another host.
+#[derive(Debug)]
+pub(in crate::membership) struct Posted {
+    seals: SealPages,
+    slot: u32,
+    seal: Seal,
+}
+
+impl Posted {
+    pub(super) fn new(seals: SealPages, slot: u32, seal: u64) -> Result<Posted> {
+        let none = || Error::with(Code::InternalError, "the agent granted memory of another host without a seal");
+        Ok(Posted { seals, slot, seal: Seal::from_word(seal).ok_or_else(none)? })
+    }
+
+    /// What tells that the grant holds.
+    pub(in crate::membership) fn seal(&self) -> Seal {
+        self.seal
+    }
+
+    /// For one verdict.
+    pub(in crate::membership) fn verdict(&self) -> Waiting<'_> {
+        Waiting { posted: self, since: Cell::new(None) }
+    }
+}
+
+/// One verdict, and since when it waits for the agent.
+#[derive(Debug)]
+pub(in crate::membership) struct Waiting<'a> {
+    posted: &'a Posted,
+    since: Cell<Option<Instant>>,
+}
+
+impl Window for Waiting<'_> {
+    fn fence(&self) {
+        fence::full();
+    }
+
+    fn load_seal(&self) -> u64 {
+        self.posted.seals.load(self.posted.slot)
+    }
+
+    fn wait(&self) -> bool {
+        let since = self.since.get().unwrap_or_else(Instant::now);
+        self.since.set(Some(since));
+        let waited = since.elapsed();
+        if waited >= PATIENCE {
+            return false;
+        }
+        std::thread::sleep(waited.clamp(PAUSES.0, PAUSES.1));
+        true
+    }
+}

@@ -1,0 +1,123 @@
+//! Two agents, each with its registry and its members, of one cluster.
+
+use crate::bridge;
+use crate::side::DEADLINE;
+use rsm_core::access::{AccessList, Level, Permission};
+use rsm_core::bell::Accumulate;
+use rsm_core::message::Claim;
+use rsm_core::peer::nodes::Nodes;
+use rsm_core::registry::Found;
+use rsm_core::verdict::BarrierType;
+use rsm_core::{Code, Result};
+use rsm_shm::agent::config::Bridge;
+use rsm_shm::agent::{AgentHandle, Config};
+use rsm_shm::membership::Membership;
+use rsm_shm::membership::connection::BarrierMode;
+use rsm_shm::membership::segment::Segment;
+use rsm_shm::memory::huge::Pages;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Ids below are reserved.
+const BASE: u32 = 0x50_0000;
+
+fn agent(bridge: &str, host: &str, here: &str) -> AgentHandle {
+    let mut config = Config::new(&format!("{bridge}-{host}"), 4);
+    config.here = Some(Nodes::parse(here).unwrap());
+    config.bridge = Some(Bridge::parse(&format!("shm0=local:{bridge}")).unwrap());
+    AgentHandle::start(&config).unwrap()
+}
+
+fn join(agent: &AgentHandle, node: u32) -> Result<Arc<Membership>> {
+    let key = *agent.key(node).unwrap();
+    Membership::join(agent.address(), Some(Claim { node, key }))
+}
+
+fn export(member: &Arc<Membership>, id: u32, access: &AccessList) -> Segment {
+    let segment = member.create(1, 8192, Level::Guarded, Pages::AsWished).unwrap();
+    segment.publish(BASE + id, access).unwrap();
+    segment
+}
+
+/// Looks until something is so.
+fn until(what: &str, done: impl Fn() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !done() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+fn is_there(member: &Membership, node: u32) -> bool {
+    member.registry().nodes[node as usize].is_joined()
+}
+
+fn has(member: &Membership, node: u32, id: u32) -> bool {
+    !matches!(member.registry().find(node, BASE + id), Found::Nothing | Found::Unsure)
+}
+
+pub(crate) fn registries_of_two_agents_show_one_cluster() {
+    let bridge = bridge("agents");
+    let (one, other) = (agent(&bridge, "a", "1-2"), agent(&bridge, "b", "3-4"));
+    let first = join(&one, 1).unwrap();
+    let third = join(&other, 3).unwrap();
+    let elsewhere = join(&one, 3).map(drop).unwrap_err();
+    assert_eq!(elsewhere.code(), Code::CtlrNotPresent);
+    assert!(elsewhere.to_string().contains("node 3 is one of the other host, this one has 1-2"), "{elsewhere}");
+    until("each shows the other's nodes", || is_there(&first, 3) && is_there(&third, 1));
+    assert!(!is_there(&first, 4) && !is_there(&third, 2));
+    let segment = export(&third, 7, &AccessList::everyone());
+    let second = export(&third, 8, &AccessList::new().node(2, 0o666));
+    until("each shows the other's segments", || has(&first, 3, 7) && has(&first, 3, 8));
+    assert!(!has(&first, 3, 9));
+    segment.unpublish().unwrap();
+    until("it is withdrawn", || !has(&first, 3, 7));
+    segment.publish(BASE + 9, &AccessList::everyone()).unwrap();
+    until("it is published anew", || has(&first, 3, 9));
+    drop((segment, second));
+    drop(third);
+    until("its node leaves", || !is_there(&first, 3) && !has(&first, 3, 9) && !has(&first, 3, 8));
+    let fourth = join(&other, 4).unwrap();
+    let _kept = export(&fourth, 7, &AccessList::everyone());
+    until("another comes", || is_there(&first, 4) && has(&first, 4, 7));
+    drop(other);
+    until("the other host ends", || !is_there(&first, 4) && !has(&first, 4, 7));
+    // The cluster of this host goes on, and another comes.
+    let segment = export(&first, 5, &AccessList::everyone());
+    let other = agent(&bridge, "c", "3-4");
+    let third = join(&other, 3).unwrap();
+    until("each shows the other's nodes", || is_there(&first, 3) && is_there(&third, 1) && has(&third, 1, 5));
+    drop(segment);
+}
+
+pub(crate) fn members_of_two_agents_put_and_signal() {
+    let bridge = bridge("members");
+    let (one, other) = (agent(&bridge, "a", "1-2"), agent(&bridge, "b", "3-4"));
+    let (first, third) = (join(&one, 1).unwrap(), join(&other, 3).unwrap());
+    let segment = export(&first, 7, &AccessList::everyone());
+    let import = third.connect_within(1, 1, BASE + 7, Permission::ReadWrite, DEADLINE).unwrap();
+    import.put(16, b"across").unwrap();
+    let mut seen = [0; 6];
+    import.get(16, &mut seen).unwrap();
+    assert_eq!(&seen, b"across");
+    // A span.
+    import.set_mode(BarrierMode::Explicit);
+    let opened = import.snapshot();
+    import.put_word(0, 7u64).unwrap();
+    import.close_span(opened, BarrierType::Segment).unwrap();
+    import.post(Accumulate::Yes).unwrap();
+    import.post(Accumulate::Yes).unwrap();
+    for _ in 0..2 {
+        segment.wait(Some(DEADLINE)).unwrap();
+    }
+    until("its importer is known", || segment.importer_count() == 1);
+    segment.post(Accumulate::Yes).unwrap();
+    import.wait(Some(DEADLINE)).unwrap();
+    assert_eq!(import.wait(Some(Duration::from_millis(1))).unwrap_err().code(), Code::Timeout);
+    segment.unpublish().unwrap();
+    let opened = import.snapshot();
+    assert_eq!(import.close_span(opened, BarrierType::Segment).unwrap_err().code(), Code::ConnAborted);
+    until("it is told", || import.is_aborted());
+    let again = third.connect(1, 1, BASE + 7, Permission::Read).map(drop).unwrap_err();
+    assert_eq!(again.code(), Code::SegNotPublished);
+}
