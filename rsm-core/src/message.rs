@@ -16,7 +16,7 @@ use crate::tally::Tally;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Version of the protocol; an agent refuses another one.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 /// Longest packet in either direction.
 pub const MAX_MESSAGE: usize = 4096;
 /// Most connections one [`Ask::Inherit`] may name.
@@ -302,6 +302,19 @@ pub enum Ask {
     /// Memory of segments that are gone whose pages the agent is still giving back. Answer [`Answer::Closing`]. Changes
     /// nothing.
     Closing,
+    /// Make a segment of the cluster itself, which no node owns, unless it is there. Answer [`Answer::Common`].
+    MakeCommon {
+        /// Controller index.
+        controller: u32,
+        /// Its id.
+        id: u32,
+        /// Bytes, a multiple of the page size.
+        length: u64,
+        /// 0666 without the umask.
+        default_mode: u32,
+        /// Who may connect, if it is made.
+        access: AccessList,
+    },
     /// Let this happen to a connection that the asker holds, in a cluster whose lens has that fault. Answer
     /// [`Answer::Affected`] with the imports that were cut.
     Disturb {
@@ -370,6 +383,11 @@ pub enum Answer {
     Key {
         /// The key.
         key: Secret,
+    },
+    /// A segment of the cluster is there.
+    Common {
+        /// It was not before.
+        made: bool,
     },
     /// Memory that is being given back.
     Closing {

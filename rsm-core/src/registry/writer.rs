@@ -5,8 +5,8 @@
 
 use super::lookup::bucket;
 use super::{
-    ControllerKind, Geometry, LinkChange, LinkState, LinkWord, NONE, Registry, SegmentFields, SegmentRow, SegmentState,
-    Withdrawal, Withdrawn, seq,
+    CLUSTER, ControllerKind, Geometry, LinkChange, LinkState, LinkWord, NONE, Registry, SegmentFields, SegmentRow,
+    SegmentState, Withdrawal, Withdrawn, seq,
 };
 use crate::generation::{EndCause, Generation};
 use crate::lens::Lens;
@@ -73,10 +73,16 @@ impl<'a> Writer<'a> {
         self.0
     }
 
-    /// Fills a controller row and its links: down everywhere, but up between configured nodes that it connects.
+    /// Fills a controller row and its links: down everywhere, but up between configured nodes that it connects; those to what
+    /// the cluster itself owns are always active.
     pub fn add_controller(&self, index: u32, name: &str, kind: ControllerKind, limits: (u64, u64, u64)) {
         let nodes = self.0.header.node_count();
         for from in 1..=nodes {
+            if kind == ControllerKind::Shared
+                && let Some(link) = self.0.link(index, from, CLUSTER)
+            {
+                link.store(LinkWord::new(LinkState::Active).word(), Relaxed);
+            }
             for to in 1..=nodes {
                 if (kind == ControllerKind::Shared || from == to)
                     && let Some(link) = self.0.link(index, from, to)
@@ -347,7 +353,7 @@ impl<'a> Writer<'a> {
     pub fn remove_connection(&self, row: u32) {
         self.abort_connection(row, EndCause::Disconnected);
         let r = &self.0.connections[row as usize];
-        seq::write(&r.seq, || r.exporter.store(0, Relaxed));
+        seq::write(&r.seq, || r.exporter.store(NONE, Relaxed));
         let importer = r.importer.load(Relaxed);
         count(&self.0.nodes[importer as usize].imports, -1);
     }

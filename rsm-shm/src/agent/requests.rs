@@ -180,6 +180,10 @@ impl Agent {
                     }
                 })
             }
+            Ask::MakeCommon { controller, id, length, default_mode, access } => {
+                let made = self.make_common((party, controller), id, (length, default_mode), access)?;
+                Ok((Answer::Common { made }, Vec::new()))
+            }
             Ask::Disconnect { connection } => self.disconnect(party, connection).map(done),
             Ask::Inherit { connections } => self.inherit(party, &connections).map(done),
             Ask::Processes { after } => Ok((Answer::Processes(self.books.processes(after)), Vec::new())),
