@@ -1,7 +1,7 @@
 //! Controllers: the way to other nodes.
 #![allow(unsafe_code)] // adopt: its caller promises what no type can
 
-use crate::{Code, ControllerAttributes, Error, Export, Import, Node, Permission, Result, SegmentId};
+use crate::{AccessList, Code, ControllerAttributes, Error, Export, Import, Node, Permission, Result, SegmentId};
 use rsm_core::access::Level;
 use rsm_core::lens::Model;
 use rsm_core::registry::ControllerKind;
@@ -181,6 +181,46 @@ impl Controller {
     pub unsafe fn adopt(&self, start: *mut u8, length: usize) -> Result<Export> {
         // SAFETY: the caller's promise.
         unsafe { self.node.membership.adopt(self.index, start, length, true) }.map(Export::new)
+    }
+
+    /// Connects to a segment of the cluster, which no node owns: for flags, counters and barriers that outlive whoever made
+    /// them. The first process that asks for an id makes the segment, of `length` zeroed bytes, a multiple of the page size; it
+    /// stays until the cluster ends, whoever comes and goes, and nobody can take it back. All ask for the same length. `access`
+    /// counts if this call makes it; its owner is then the user of this process.
+    ///
+    /// It is an import like any other, also through a [lens](crate::lens) or a link that has errors, but for three things: its
+    /// node is [`CLUSTER_NODE`], links that are taken down do not cut it off, and there is nobody to signal or to be signalled by
+    /// (CONN_ABORTED). Who has to do with memory that is there already, or waits until it is, connects to [`CLUSTER_NODE`]. Pages
+    /// come with the first access to each, or all of them with [`map`](Import::map). A cluster has at most 256 such segments.
+    ///
+    /// Programs that run one after the other in a cluster find what the one before has left there.
+    ///
+    /// ```
+    /// use rsm::{AccessList, CLUSTER_NODE, Cluster, Permission, SegmentId};
+    ///
+    /// # fn main() -> rsm::Result<()> {
+    /// let (cluster, id) = (Cluster::new(2)?, SegmentId::new(0x40_0000));
+    /// let first = cluster.node(1)?.controller("shm0")?;
+    /// let flags = first.common(id, 65536, Permission::ReadWrite, &AccessList::everyone())?;
+    /// flags.put_u64(0, 7)?;
+    /// drop((flags, first));
+    ///
+    /// let second = cluster.node(2)?.controller("shm0")?;
+    /// assert_eq!(second.connect(CLUSTER_NODE, id, Permission::Read)?.get_u64(0)?, 7);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// BAD_LENGTH for 0, above the controller's limit, and when the segment is there with another length; BAD_MEM_ALIGNMENT when
+    /// `length` is no multiple of the page size; RESERVED_SEGID for an id that no program may publish, and for 0; BAD_ACL;
+    /// CTLR_NOT_PRESENT through loopback and when the cluster has ended; PERM_DENIED when the list that it was made with does not
+    /// let this node have it so; SEG_NOT_PUBLISHED_TO_NODE; INSUFFICIENT_MEM; INSUFFICIENT_RESOURCES; REMOTE_NODE_UNREACHABLE in a
+    /// cluster with nodes on two hosts; INTERRUPTED.
+    ///
+    /// [`CLUSTER_NODE`]: crate::CLUSTER_NODE
+    pub fn common(&self, id: SegmentId, length: usize, permission: Permission, access: &AccessList) -> Result<Import> {
+        self.node.membership.common(self.index, id.get(), length as u64, permission, access).map(Import::new)
     }
 
     /// Connects to the segment that `node` publishes as `id`. Fails at once when it is not published. One round trip.

@@ -36,7 +36,9 @@
 //! | offer memory | [`Export`], [`AccessList`], [`SegmentId`], [`ImporterEvents`] |
 //! | reach it | [`Import`], [`Mapping`], [`Memory`] |
 //! | know whether it arrived | [`Span`], [`BarrierMode`] |
+//! | memory that no node owns | [`Controller::common`] |
 //! | run a cluster inside a program | [`Cluster`] |
+//! | end the whole run | [`end_run`] |
 //! | look at a running cluster from outside | [`observe`] |
 //! | disturb it | [`steer`] |
 //! | let stores be late, and things go wrong | [`lens`] |
@@ -77,6 +79,8 @@ mod node;
 pub mod observe;
 mod poll;
 mod raw;
+#[doc(hidden)]
+pub mod run;
 mod segment_ids;
 pub mod steer;
 
@@ -92,6 +96,8 @@ pub use poll::PollDescriptor;
 pub use rsm_core::access::{AccessEntry, AccessList, Permission};
 pub use rsm_core::attr::ControllerAttributes;
 pub use rsm_core::generation::EndCause;
+/// The node of segments that no node owns: the cluster itself ([`Controller::common`]).
+pub use rsm_core::registry::CLUSTER as CLUSTER_NODE;
 pub use rsm_core::registry::{Geometry, LinkState};
 pub use rsm_core::segment_id::SegmentId;
 pub use rsm_core::topology::{LocalController, RemoteController, Topology};
@@ -102,6 +108,7 @@ pub use rsm_shm::capabilities::{Capabilities, Feature};
 pub use rsm_shm::membership::connection::BarrierMode;
 pub use rsm_shm::membership::importers::{Importer, ImporterEvent};
 pub use rsm_shm::memory::view::Memory;
+pub use run::end_run;
 pub use segment_ids::{RESERVATION_FILE, reserved_segment_ids};
 
 /// Keeps the code of the README compiling.

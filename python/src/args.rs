@@ -64,6 +64,11 @@ pub(crate) fn segment_id(value: &Bound<'_, PyAny>) -> PyResult<SegmentId> {
     number(value, "a segment id", u32::MAX.into(), Code::BadSegid).map(|id| SegmentId::new(id as u32))
 }
 
+/// What a process can end with.
+pub(crate) fn exit_code(value: &Bound<'_, PyAny>) -> PyResult<u8> {
+    number(value, "an exit code", u8::MAX.into(), Code::BadArgsErrors).map(|code| code as u8)
+}
+
 /// A word of so many bits.
 pub(crate) fn word(value: &Bound<'_, PyAny>, bits: u32) -> PyResult<u64> {
     let what = format!("a word of {bits} bits");

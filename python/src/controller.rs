@@ -35,6 +35,18 @@ pub(crate) fn reserved_segment_ids(py: Python<'_>, appid: &str) -> PyResult<(u32
     Ok((first.get(), count))
 }
 
+/// Has the run that this process is part of end with an exit code, 0 to 255: all that `python -m rsmapi.run`, `rsm-ctl run` or a
+/// test on real nodes has started together, by the launcher's rules. It returns when the launcher has heard it; call `sys.exit`
+/// then. The others may end by themselves for the grace; the run ends with `code` however they end.
+///
+/// Raises CtlrNotPresent when no launcher has started this process, or it has gone; Timeout when it does not answer within ten
+/// seconds; BadArgsErrors for another code.
+#[pyfunction]
+pub(crate) fn end_run(py: Python<'_>, code: &Bound<'_, PyAny>) -> PyResult<()> {
+    let code = args::exit_code(code)?;
+    py.detach(|| rsm::end_run(code)).told(py)
+}
+
 #[pymethods]
 impl Controller {
     #[new]
@@ -120,6 +132,30 @@ impl Controller {
             }
         }?;
         Ok(Import::new(import))
+    }
+
+    /// Connects to a segment of the cluster, which no node owns: for flags, counters and barriers that outlive whoever made them.
+    /// The first process that asks for an id makes the segment, of `length` zeroed bytes, a multiple of the page size; it stays until
+    /// the cluster ends, and nobody can take it back. All ask for the same length. `access`, as for `Export.publish`, counts if this
+    /// call makes it. What is returned is an import like any other, but that there is nobody to signal or to be signalled by. Who has
+    /// to do with memory that is there already, or waits until it is, connects to node 0, `rsmapi.CLUSTER_NODE`. Waits for the agent.
+    ///
+    /// Raises BadLength, also when the segment is there with another length; BadMemAlignment; ReservedSegid, also for id 0; BadAcl;
+    /// PermDenied, SegNotPublishedToNode; CtlrNotPresent through loopback and when the cluster has ended; InsufficientMem,
+    /// InsufficientResources, also where there are 256 such segments.
+    #[pyo3(signature = (segment_id, length, permission=None, access=None))]
+    fn common(
+        &self,
+        py: Python<'_>,
+        segment_id: &Bound<'_, PyAny>,
+        length: &Bound<'_, PyAny>,
+        permission: Option<&Bound<'_, PyAny>>,
+        access: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Import> {
+        let (id, length) = (args::segment_id(segment_id)?, args::length(length)?);
+        let permission = permission.map_or(Ok(rsm::Permission::ReadWrite), args::permission)?;
+        let (access, controller) = (args::access(access)?, &self.controller);
+        blocking::request(py, || controller.common(id, length, permission, &access)).map(Import::new)
     }
 
     fn __repr__(&self) -> String {

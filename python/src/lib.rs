@@ -63,7 +63,7 @@ mod _native {
     #[pymodule_export]
     use crate::cluster::Cluster;
     #[pymodule_export]
-    use crate::controller::{Controller, reserved_segment_ids};
+    use crate::controller::{Controller, end_run, reserved_segment_ids};
     #[pymodule_export]
     use crate::errors::codes;
     #[pymodule_export]

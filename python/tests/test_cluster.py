@@ -30,6 +30,29 @@ def test_a_cluster_and_its_nodes():
         rsmapi.Observer(cluster.name)
 
 
+def test_memory_that_no_node_owns():
+    with rsmapi.Cluster(2) as cluster:
+        first, second = (cluster.node(node).controller("shm0") for node in (1, 2))
+        with pytest.raises(rsmapi.SegNotPublished):
+            second.connect(rsmapi.CLUSTER_NODE, 0x400000)
+        first.common(0x400000, 65536, access={1: 0o600, 2: 0o400}).put_u64(8, 5)
+        reader = second.common(0x400000, 65536, "r")
+        assert reader.get_u64(8) == 5
+        with pytest.raises(rsmapi.PermDenied):
+            reader.put_u64(8, 6)
+        with pytest.raises(rsmapi.ConnAborted) as told:
+            reader.wait()
+        assert "nobody exports it" in told.value.sentence
+        for wrong, error in [((0, 65536), rsmapi.ReservedSegid), ((0x400000, 4096), rsmapi.BadLength)]:
+            with pytest.raises(error):
+                first.common(*wrong)
+        with pytest.raises(rsmapi.CtlrNotPresent):
+            rsmapi.end_run(1)
+        for code, error in [(256, rsmapi.BadArgsErrors), (-1, rsmapi.BadArgsErrors), ("1", TypeError)]:
+            with pytest.raises(error):
+                rsmapi.end_run(code)
+
+
 def test_what_a_cluster_holds(pair, eventually):
     observer = rsmapi.Observer(pair.cluster.name)
     before = observer.snapshot()

@@ -31,6 +31,25 @@ def test_modules_commands_and_input():
     assert ran.returncode == 0 and sorted(ran.stdout.split()) == ["1", "2", "text"]
 
 
+@pytest.mark.parametrize("code", [0, 9])
+def test_a_process_ends_the_run(tmp_path, code):
+    program = tmp_path / "app.py"
+    program.write_text(
+        "import rsmapi, sys\n"
+        "shared = rsmapi.Controller().common(0x400000, 65536)\n"
+        "if rsmapi.Node.current().id == 2:\n"
+        "    while shared.get_u64(0) == 0:\n"
+        "        pass\n"
+        f"    rsmapi.end_run({code})\n"
+        "    sys.exit(3)\n"
+        "shared.put_u64(0, 1)\n"
+        "rsmapi.Controller().export(65536).wait()\n"
+    )
+    ran = launch("-n", 3, "--grace", 0.2, program)
+    assert ran.returncode == code, ran.stderr
+    assert ("ends the run with exit code 9" in ran.stderr) == (code == 9), ran.stderr
+
+
 def test_the_first_that_fails_decides(tmp_path):
     program = tmp_path / "app.py"
     program.write_text(

@@ -22,6 +22,16 @@ extern int rsm_ext_import_connect(rsmapi_controller_handle_t controller, rsm_nod
     rsm_memseg_id_t segment_id, rsm_permission_t perm, int timeout, rsm_memseg_import_handle_t *im_memseg);
 extern int rsm_ext_import_size(rsm_memseg_import_handle_t im_memseg, size_t *size);
 
+/* Memory of the cluster, which no node owns: made by the first who asks, there until the cluster ends. The node it is
+ * imported from is RSM_EXT_CLUSTER_NODE. */
+#define RSM_EXT_CLUSTER_NODE 0
+extern int rsm_ext_common_connect(rsmapi_controller_handle_t controller, rsm_memseg_id_t segment_id, size_t size,
+    rsmapi_access_entry_t access_list[], unsigned int access_list_length, rsm_permission_t perm,
+    rsm_memseg_import_handle_t *im_memseg);
+
+/* Has the launcher of this process end the run with an exit code, 0 to 255. */
+extern int rsm_ext_end_run(int code);
+
 /* Why an importer has left. */
 #define RSM_EXT_UNKNOWN 0        /* so many have come and gone since that it is forgotten */
 #define RSM_EXT_WITHDRAWN 1      /* the exporter took the segment back */

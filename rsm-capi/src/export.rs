@@ -175,7 +175,7 @@ pub unsafe extern "C" fn rsm_memseg_export_republish(memseg: u64, list: *const A
 ///
 /// # Safety
 /// `list` is NULL or has `length` entries.
-unsafe fn access_list(list: *const AccessEntry, length: c_uint) -> AccessList {
+pub(crate) unsafe fn access_list(list: *const AccessEntry, length: c_uint) -> AccessList {
     let mut access = AccessList::default_permissions();
     if !list.is_null() {
         for i in 0..length.min(65) as usize {

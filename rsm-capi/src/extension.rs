@@ -2,12 +2,12 @@
 
 use crate::controller::ControllerObject;
 use crate::entry::{entry, fail, with_last};
-use crate::export::ExportObject;
+use crate::export::{AccessEntry, ExportObject, access_list};
 use crate::import::{self, connection};
 use crate::signal::timeout;
 use crate::table;
-use rsm::ImporterEvent;
-use rsm_core::Code;
+use rsm::{Controller, ImporterEvent};
+use rsm_core::{Code, Error};
 use std::ffi::{CStr, CString, c_char, c_int, c_uint};
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
@@ -105,6 +105,46 @@ pub unsafe extern "C" fn rsm_ext_import_connect(
     let within = timeout(milliseconds).unwrap_or(Duration::MAX);
     // SAFETY: the caller's promise.
     entry(|| unsafe { import::connect(controller, (node, segment_id, permission), Some(within), im_memseg) })
+}
+
+/// Makes a segment of the cluster, unless it is there, and connects to it.
+///
+/// # Safety
+/// `list` is NULL or has `length` entries; `im_memseg` is NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsm_ext_common_connect(
+    controller: u64,
+    segment_id: u32,
+    size: usize,
+    list: *const AccessEntry,
+    length: c_uint,
+    permission: u32,
+    im_memseg: *mut u64,
+) -> c_int {
+    entry(|| {
+        if length > 0 && list.is_null() {
+            table::find::<ControllerObject>(controller, Code::BadCtlrHndl)?;
+            return fail(Code::BadAcl);
+        }
+        // SAFETY: the caller's promise.
+        let access = unsafe { access_list(list, length) };
+        let connect = |controller: &Controller, permission| {
+            let membership = controller.node().membership();
+            membership.common(controller.index(), segment_id, size as u64, permission, &access)
+        };
+        // SAFETY: the caller's promise.
+        unsafe { import::connect_by(controller, permission, im_memseg, connect) }
+    })
+}
+
+/// Has the run end with a code.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsm_ext_end_run(code: c_int) -> c_int {
+    entry(|| {
+        let byte = u8::try_from(code)
+            .map_err(|_| Error::with(Code::BadArgsErrors, format!("{code} is no exit code: those are 0 to 255")))?;
+        rsm::end_run(byte)
+    })
 }
 
 /// What happened to the connections of an export: `rsm_ext_importer_event_t`.

@@ -4,7 +4,7 @@ use crate::controller::ControllerObject;
 use crate::entry::{entry, fail};
 use crate::polled::Polled;
 use crate::table::{self, Kind, Object, Slot};
-use rsm::Permission;
+use rsm::{Controller, Permission};
 use rsm_core::{Code, Error, Result};
 use rsm_shm::membership::connection::{BarrierMode, Connection};
 use rsm_shm::membership::flags::Flags;
@@ -150,6 +150,27 @@ pub(crate) unsafe fn connect(
     within: Option<Duration>,
     im_memseg: *mut u64,
 ) -> Result<()> {
+    let connect = |controller: &Controller, permission| {
+        let (membership, index) = (controller.node().membership(), controller.index());
+        match within {
+            None => membership.connect(index, node, segment_id, permission),
+            Some(within) => membership.connect_within(index, node, segment_id, permission, within),
+        }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { connect_by(controller, permission, im_memseg, connect) }
+}
+
+/// Connects in whatever way, with the checks of what a program has given.
+///
+/// # Safety
+/// `im_memseg` is NULL or writable.
+pub(crate) unsafe fn connect_by(
+    controller: u64,
+    permission: u32,
+    im_memseg: *mut u64,
+    connect: impl FnOnce(&Controller, Permission) -> Result<Arc<Connection>>,
+) -> Result<()> {
     let object = table::find::<ControllerObject>(controller, Code::BadCtlrHndl)?;
     if im_memseg.is_null() {
         return fail(Code::BadSegHndl);
@@ -157,11 +178,7 @@ pub(crate) unsafe fn connect(
     // SAFETY: writable by the caller's promise.
     unsafe { im_memseg.write(0) };
     let Some(permission) = Permission::from_bits(permission) else { return fail(Code::PermDenied) };
-    let (membership, index) = (object.controller.node().membership(), object.controller.index());
-    let connection = match within {
-        None => membership.connect(index, node, segment_id, permission)?,
-        Some(within) => membership.connect_within(index, node, segment_id, permission, within)?,
-    };
+    let connection = connect(&object.controller, permission)?;
     let state = Mutex::new(State { mapped: Mapped::No, barrier: 0 });
     let (handle, slot) = table::insert(ImportObject { connection, state, polled: Polled::default() })?;
     // SAFETY: inserted just now, and known to nobody yet.

@@ -170,6 +170,79 @@ int main(void) {
     IS(RSMERR_BAD_CTLR_HNDL, rsm_ext_node(NULL, NULL, NULL));
     IS(RSMERR_BAD_CTLR_HNDL, rsm_ext_import_connect(NULL, 1, ID, RSM_PERM_RDWR, 0, &i));
     IS(RSMERR_BAD_SEG_HNDL, rsm_ext_import_connect(c, 1, ID, RSM_PERM_RDWR, 0, NULL));
+    IS(RSMERR_BAD_CTLR_HNDL, rsm_ext_common_connect(NULL, ID, 65536, NULL, 0, RSM_PERM_RDWR, &i));
+    IS(RSMERR_BAD_CTLR_HNDL, rsm_ext_common_connect(NULL, ID, 65536, NULL, 1, RSM_PERM_RDWR, &i));
+    IS(RSMERR_BAD_SEG_HNDL, rsm_ext_common_connect(c, ID, 65536, NULL, 0, RSM_PERM_RDWR, NULL));
+    IS(RSMERR_BAD_ACL, rsm_ext_common_connect(c, ID, 65536, NULL, 1, RSM_PERM_RDWR, &i));
+    IS(RSMERR_PERM_DENIED, rsm_ext_common_connect(c, ID, 65536, NULL, 0, 8, &i));
+    IS(RSMERR_BAD_LENGTH, rsm_ext_common_connect(c, ID, 0, NULL, 0, RSM_PERM_RDWR, &i));
+    IS(RSMERR_BAD_MEM_ALIGNMENT, rsm_ext_common_connect(c, ID, 65537, NULL, 0, RSM_PERM_RDWR, &i));
+    IS(RSMERR_RESERVED_SEGID, rsm_ext_common_connect(c, 0, 65536, NULL, 0, RSM_PERM_RDWR, &i));
+    says(RSMERR_RESERVED_SEGID, "not 0");
+    IS(RSMERR_RESERVED_SEGID, rsm_ext_common_connect(c, 7, 65536, NULL, 0, RSM_PERM_RDWR, &i));
+    rsmapi_access_entry_t nobody[] = {{77, RSM_PERM_RDWR}};
+    IS(RSMERR_BAD_ACL, rsm_ext_common_connect(c, ID, 65536, nobody, 1, RSM_PERM_RDWR, &i));
+    IS(RSMERR_BAD_ARGS_ERRORS, rsm_ext_end_run(256));
+    says(RSMERR_BAD_ARGS_ERRORS, "0 to 255");
+    IS(RSMERR_BAD_ARGS_ERRORS, rsm_ext_end_run(-1));
+    IS(RSMERR_CTLR_NOT_PRESENT, rsm_ext_end_run(3));
+    says(RSMERR_CTLR_NOT_PRESENT, "RSM_RUN is not set");
+    setenv("RSM_RUN", "elsewhere", 1);
+    IS(RSMERR_CTLR_NOT_PRESENT, rsm_ext_end_run(3));
+    says(RSMERR_CTLR_NOT_PRESENT, "elsewhere");
+    setenv("RSM_RUN", "rsm-run-1/0123", 1);
+    IS(RSMERR_CTLR_NOT_PRESENT, rsm_ext_end_run(3));
+    says(RSMERR_CTLR_NOT_PRESENT, "has gone");
+    puts("done");
+    return 0;
+}
+"#;
+
+/// One of two nodes that share what neither owns; the first argument says which comes first.
+const COMMON: &str = r#"
+int main(void) {
+    rsm_memseg_import_handle_t i, other;
+    rsm_node_id_t node;
+    uint64_t word = 0;
+    size_t size = 0;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    OK(rsm_get_controller((char *)"shm0", &c));
+    OK(rsm_ext_node(c, &node, NULL));
+    if (node == 2) {
+        /* Waits until somebody has made it. */
+        puts("waits");
+        OK(rsm_ext_import_connect(c, RSM_EXT_CLUSTER_NODE, ID, RSM_PERM_RDWR, -1, &i));
+        OK(rsm_ext_import_size(i, &size));
+        CHECK(size == 65536);
+        OK(rsm_memseg_import_set_mode(i, RSM_BARRIER_MODE_EXPLICIT));
+        do OK(rsm_memseg_import_get64(i, 8, &word, 1)); while (word != 41);
+        word++;
+        OK(rsm_memseg_import_put64(i, 16, &word, 1));
+        puts("done");
+        return 0;
+    }
+    rsmapi_access_entry_t second[] = {{1, RSM_PERM_RDWR}, {2, RSM_PERM_RDWR}};
+    OK(rsm_ext_common_connect(c, ID, 65536, second, 2, RSM_PERM_RDWR, &i));
+    /* It is there by now, whatever is said of rights. */
+    OK(rsm_ext_common_connect(c, ID, 65536, NULL, 0, RSM_PERM_READ, &other));
+    OK(rsm_memseg_import_set_mode(i, RSM_BARRIER_MODE_EXPLICIT));
+    OK(rsm_memseg_import_set_mode(other, RSM_BARRIER_MODE_EXPLICIT));
+    IS(RSMERR_PERM_DENIED, rsm_memseg_import_put64(other, 0, &word, 1));
+    OK(rsm_memseg_import_disconnect(other));
+    IS(RSMERR_BAD_LENGTH, rsm_ext_common_connect(c, ID, 131072, NULL, 0, RSM_PERM_READ, &other));
+    says(RSMERR_BAD_LENGTH, "65536 bytes, not 131072");
+    /* Nobody signals. */
+    IS(RSMERR_CONN_ABORTED, rsm_intr_signal_post(i, 0));
+    IS(RSMERR_CONN_ABORTED, rsm_intr_signal_wait(i, -1));
+    word = 41;
+    OK(rsm_memseg_import_put64(i, 8, &word, 1));
+    do OK(rsm_memseg_import_get64(i, 16, &word, 1)); while (word != 42);
+    volatile uint64_t *mapped = NULL;
+    OK(rsm_memseg_import_unmap(i));
+    OK(rsm_memseg_import_map(i, (void **)&mapped, RSM_MAP_NONE, RSM_PERM_RDWR, 0, 65536));
+    CHECK(mapped[1] == 41 && mapped[2] == 42);
+    OK(rsm_memseg_import_unmap(i));
+    OK(rsm_memseg_import_disconnect(i));
     puts("done");
     return 0;
 }
@@ -225,6 +298,17 @@ fn errors_are_told_in_words() {
     let child = built.command(&cluster, 1).stdout(Stdio::piped()).spawn().expect("it runs");
     let output = finish(child);
     assert!(output.status.success() && output.stdout == b"done\n", "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn nodes_share_what_neither_owns() {
+    let built = Program::build("extension-common", &[HEAD, COMMON].concat());
+    let cluster = Cluster::new(2).expect("a cluster");
+    let second = Running::start(built.command(&cluster, 2));
+    second.says("waits");
+    let first = Running::start(built.command(&cluster, 1));
+    second.says("done");
+    first.says("done");
 }
 
 #[test]

@@ -43,6 +43,7 @@ points! {
     AgentAllocated "memory of a segment exists, its row does not"
     AgentCreated "a segment stands in the registry, the agent's tables do not know it"
     AgentPublished "a segment can be found, the agent's tables do not know it"
+    AgentCommonMade "a segment of the cluster can be found, those who wait for it are not woken"
     AgentReadvertised "a segment is published, those who wait for it are not woken"
     AgentRepublished "an access list is replaced, those who wait for it are not woken"
     AgentGranted "a description was opened for an importer, the connection has no row"

@@ -18,6 +18,7 @@
 //! | what a cluster shows that real memory hides | [`lens`] |
 //! | how a signal is posted and awaited | [`bell`] |
 //! | how a descriptor follows a bell | [`pump`] |
+//! | how a PE of OpenSHMEM sleeps until somebody stores | [`asleep`] |
 //! | how sleepers learn that the cluster is gone | [`sleepers`] |
 //! | what a watched process says it did | [`tally`] |
 //! | what the agent needs of an interconnect | [`driver`] |
@@ -27,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod asleep;
 pub mod attr;
 pub mod bell;
 pub mod chance;

@@ -305,6 +305,19 @@ pub enum Ask {
     Closing,
     /// The bridge to another host. Answer [`Answer::Bridge`]. Changes nothing.
     Bridge,
+    /// Make a segment of the cluster itself, which no node owns, unless it is there. Answer [`Answer::Common`].
+    MakeCommon {
+        /// Controller index.
+        controller: u32,
+        /// Its id.
+        id: u32,
+        /// Bytes, a multiple of the page size.
+        length: u64,
+        /// 0666 without the umask.
+        default_mode: u32,
+        /// Who may connect, if it is made.
+        access: AccessList,
+    },
     /// Let this happen to a connection that the asker holds, in a cluster whose lens has that fault. Answer
     /// [`Answer::Affected`] with the imports that were cut.
     Disturb {
@@ -374,6 +387,11 @@ pub enum Answer {
     Key {
         /// The key.
         key: Secret,
+    },
+    /// A segment of the cluster is there.
+    Common {
+        /// It was not before.
+        made: bool,
     },
     /// Memory that is being given back.
     Closing {

@@ -43,6 +43,8 @@ pub(crate) struct Account {
     pub(crate) interrupted: Option<Signal>,
     /// Why the cluster ended under its processes.
     pub(crate) cluster_ended: Option<String>,
+    /// Why the run ended with a code of its own, if that is a failure.
+    pub(crate) ended_by: Option<String>,
     /// What the script did, the last of it.
     pub(crate) script: Vec<String>,
     /// Why the script was not carried out.
@@ -74,6 +76,7 @@ impl Account {
             refused: None,
             interrupted: None,
             cluster_ended: None,
+            ended_by: None,
             script: Vec::new(),
             script_failed: None,
             stacks: Vec::new(),
@@ -133,7 +136,11 @@ impl Account {
             }
             ToFront::ClusterEnds { why } => self.cluster_ended = Some(why.clone()),
             ToFront::Late { lines } => self.late.clone_from(lines),
-            ToFront::TraceFailed { .. }
+            &ToFront::RunEnds { process, code, .. } if code != 0 => {
+                self.ended_by = Some(format!("process {process} has ended the run with exit code {code}"));
+            }
+            ToFront::RunEnds { .. }
+            | ToFront::TraceFailed { .. }
             | ToFront::Left { .. }
             | ToFront::Modelled { .. }
             | ToFront::Suspended

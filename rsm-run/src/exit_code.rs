@@ -70,7 +70,10 @@ const TABLE: [(&str, &str); 12] = [
     ("127", "the program was not found"),
     ("130", "ended by Ctrl-C (128+n for signal n; 143 also for a `run` that `down` ended)"),
     ("141", "the reader of the output went away"),
-    ("other", "of `run` and `exec`: the code of the first program that failed, 128+n when signal n killed it"),
+    (
+        "other",
+        "of `run` and `exec`: the code of the first program that failed, 128+n when signal n killed it; the code that a program ended the run with",
+    ),
 ];
 
 /// The table for `--help`.

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use rsm::Cluster;
 use rsm::lens::gate::Called;
 use rsm::lens::{Delivered, Injected};
 use rsm::steer::{Links, Steering};
+use rsm::{CLUSTER_NODE, Cluster};
 use rustix::process::{Pid, RawPid, getpid, getppid};
 
 use crate::deadline::MOMENT;
@@ -205,12 +205,16 @@ impl Hosting<'_> {
         let observer = steering.observer();
         let end = Instant::now() + CLEANING;
         loop {
-            let seen = observer.snapshot();
+            let mut seen = observer.snapshot();
+            // What the cluster itself owns stays as long as it does.
+            let all = seen.segments.len();
+            seen.segments.retain(|segment| segment.node != CLUSTER_NODE);
+            let common = all - seen.segments.len();
             let counts = [
                 (seen.nodes.iter().filter(|node| node.joined).count(), "nodes that seem to be there"),
                 (seen.segments.len(), "segments"),
                 (seen.connections.len(), "connections"),
-                (memory_objects(), "memory objects of segments"),
+                (memory_objects().saturating_sub(common), "memory objects of segments"),
             ];
             let left = Instant::now() < end && counts.iter().any(|(count, _)| *count > 0);
             if !left {

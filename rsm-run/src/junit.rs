@@ -192,6 +192,10 @@ fn outcome(account: &Account, index: usize, node: u32) -> Outcome {
         Some(Blame::Asked) if !account.ended(Blame::Cause).is_empty() => {
             Outcome::Skipped(format!("ended by rsm-ctl because another process had failed{then}"))
         }
+        Some(Blame::Asked) if account.ended_by.is_some() => {
+            let why = account.ended_by.as_deref().unwrap_or_default();
+            Outcome::Skipped(format!("ended by rsm-ctl because {why}{then}"))
+        }
         Some(Blame::Asked) if account.script_failed.is_some() => {
             Outcome::Skipped(format!("ended by rsm-ctl because its script had failed{then}"))
         }

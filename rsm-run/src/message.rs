@@ -57,6 +57,8 @@ pub(crate) enum ToFront {
     Stacks { text: String },
     /// The cluster has ended, or somebody ends it, and so what this command started in it.
     ClusterEnds { why: String },
+    /// The process with this index, or one that is none of the plan's, has the run end with this code.
+    RunEnds { index: Option<usize>, process: RawPid, code: u8 },
     /// These processes are left and cannot be ended: number, name and user of each.
     Escaped { processes: Vec<String> },
     /// Every process of every node is stopped.

@@ -20,7 +20,9 @@ pub(crate) fn of(message: &ToFront, plan: &Plan) -> Option<String> {
         }
         // Whoever runs one process has its exit code.
         ToFront::Ended { status: Status::Exited(_), .. } if plan.terse => Verbosity::Verbose,
-        ToFront::Ended { blame: Blame::Cause | Blame::Purpose, .. }
+        ToFront::RunEnds { code: 0, .. } => Verbosity::Verbose,
+        ToFront::RunEnds { .. }
+        | ToFront::Ended { blame: Blame::Cause | Blame::Purpose, .. }
         | ToFront::TimedOut { .. }
         | ToFront::Scripted { .. }
         | ToFront::Modelled { .. }
@@ -48,6 +50,12 @@ fn text(message: &ToFront, plan: &Plan) -> Option<String> {
         }
         ToFront::Ended { index, process, status, .. } => {
             format!("rsm-ctl: node {} (pid {process}) {status}", label(index))
+        }
+        ToFront::RunEnds { index: Some(index), process, code } => {
+            format!("rsm-ctl: node {} (pid {process}) ends the run with exit code {code}", label(index))
+        }
+        ToFront::RunEnds { index: None, process, code } => {
+            format!("rsm-ctl: process {process} ends the run with exit code {code}")
         }
         ToFront::Restarted { index, process } => {
             format!("rsm-ctl: node {} starts again as process {process}", label(index))

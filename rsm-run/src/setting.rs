@@ -5,8 +5,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use crate::node_set::NodeSet;
 
-/// Variables that make a program a process of a node.
-const OURS: [&str; 4] = ["RSM_CLUSTER", "RSM_NODE_ID", "RSM_NODE_COUNT", "RSM_NODE_KEY"];
+/// Variables that make a program a process of a node, and of a run.
+const OURS: [&str; 5] = ["RSM_CLUSTER", "RSM_NODE_ID", "RSM_NODE_COUNT", "RSM_NODE_KEY", "RSM_RUN"];
 
 /// A variable of some nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn refusals() {
-        for text in ["A", "=b", "2:=b", "x:A=b", "RSM_NODE_ID=3", "2:RSM_CLUSTER=x", ""] {
+        for text in ["A", "=b", "2:=b", "x:A=b", "RSM_NODE_ID=3", "2:RSM_CLUSTER=x", "RSM_RUN=x", ""] {
             assert!(parse(OsStr::new(text)).is_err(), "{text}");
         }
     }

@@ -1,7 +1,7 @@
 //! When a run is to end, and how firmly: the rules, without a process in sight.
 //!
-//! A run goes on until nobody is left. It is cut short by the first of: a node that fails (unless told to keep going),
-//! the time-out, the user, a reader of the output that went away. That first cause gives the exit code. From then on the
+//! A run goes on until nobody is left. It is cut short by the first of: a node that fails (unless told to keep going), one
+//! that ends the run with a code, the time-out, the user, a reader of the output that went away. That first cause gives the exit code. From then on the
 //! firmness only rises: after a failure the others may end by themselves for the grace, then everybody is asked by a
 //! signal and has the grace again, then everybody is killed.
 
@@ -88,6 +88,16 @@ impl Supervision {
             self.phase = Phase::Patient { until: now.checked_add(self.grace) };
         }
         Blame::Cause
+    }
+
+    /// A process of the run has it end with this code, by the rules of a failure. Whether that is news.
+    pub(crate) fn ended_from_within(&mut self, now: Instant, code: u8) -> bool {
+        let is_first = self.phase == Phase::Running;
+        if is_first {
+            self.cause = Some(Status::Exited(code).exit_code());
+            self.phase = Phase::Patient { until: now.checked_add(self.grace) };
+        }
+        is_first
     }
 
     /// Somebody wants the run to end, politely.
@@ -230,6 +240,24 @@ mod tests {
         assert_eq!(run.code(), ExitCode::Success);
         assert_eq!(run.node_ended(now, Status::Exited(7), false), Blame::Cause);
         assert_eq!(run.node_ended(now, Status::Killed(9), true), Blame::Purpose);
+        assert_eq!(run.code(), ExitCode::Node(7));
+    }
+
+    #[test]
+    fn a_process_ends_the_run() {
+        for (code, keep_going) in [(0, false), (3, false), (3, true)] {
+            let (now, mut run) = supervision(None, keep_going);
+            assert!(run.ended_from_within(now, code));
+            assert!(!run.ended_from_within(now, 9), "the first one counts");
+            assert_eq!(run.node_ended(now, Status::Exited(8), false), Blame::Consequence);
+            assert_eq!(run.due(now + GRACE), Some(Order::Ask(Signal::TERM)));
+            assert_eq!(run.node_ended(now + GRACE, Status::Killed(15), false), Blame::Asked);
+            assert_eq!(run.due(now + GRACE * 2), Some(Order::Kill));
+            assert_eq!(run.code().number(), code);
+        }
+        let (now, mut run) = supervision(None, false);
+        run.node_ended(now, Status::Exited(7), false);
+        assert!(!run.ended_from_within(now, 0), "who failed before counts");
         assert_eq!(run.code(), ExitCode::Node(7));
     }
 

@@ -44,6 +44,8 @@ pub struct Trial {
     pub interrupted: Option<i32>,
     /// Why the cluster ended under its processes.
     pub cluster_ended: Option<String>,
+    /// Why it ended with a code of its own, if one of its processes wanted that and it is a failure.
+    pub ended_by: Option<String>,
     /// How what runs the processes ended before they had.
     pub lost: Option<String>,
     /// What processes say of their calls, where the lens has a gate.
@@ -146,6 +148,7 @@ impl Trial {
             timed_out: account.timed_out.is_some(),
             interrupted: account.interrupted.map(Signal::as_raw),
             cluster_ended: account.cluster_ended.clone(),
+            ended_by: account.ended_by.clone(),
             lost: account.lost.clone(),
             calls: account.calls.clone(),
             script: account.script.clone(),

@@ -77,6 +77,39 @@ fn one_that_fails_ends_the_others_unless_they_are_to_go_on() {
     assert_eq!((report.code, report.processes()[1].code), (9, Some(0)));
 }
 
+/// The environment variable that makes this test end its run with a code.
+const END: &str = "RSM_TEST_END_RUN";
+
+/// Alone it has no run to end; of a run, which the test below makes it, it ends that.
+#[test]
+fn who_is_of_no_run_ends_none() {
+    let Ok(code) = std::env::var(END) else {
+        assert_eq!(rsm::end_run(1).unwrap_err().code(), rsm::Code::CtlrNotPresent);
+        return;
+    };
+    rsm::end_run(code.parse().unwrap()).unwrap();
+    // What comes later, or is this process's own, changes nothing.
+    rsm::end_run(99).unwrap();
+    std::process::exit(5);
+}
+
+#[test]
+fn a_process_ends_the_run_with_a_code() {
+    let mut ends = Command::new(std::env::current_exe().unwrap());
+    ends.args(["who_is_of_no_run_ends_none", "--exact"]);
+    let sits = shell("trap 'exit 6' TERM; sleep 600 & wait");
+    for (code, keep_going) in [(0, false), (3, false), (3, true)] {
+        let launch = Launch::new(3).timeout(LONG).grace(Duration::ZERO).keep_going(keep_going);
+        let report = launch.program("1,3", &sits).program("2", ends.env(END, code.to_string())).run().unwrap();
+        assert_eq!((report.code, report.is_success()), (code, code == 0), "{report}");
+        assert!(report.processes().iter().all(|process| !process.is_cause()), "{report}");
+        assert!(report.processes()[0].was_asked || report.processes()[0].signal == Some(9), "{report}");
+        if code != 0 {
+            assert!(report.to_string().contains("has ended the run with exit code 3"), "{report}");
+        }
+    }
+}
+
 #[test]
 fn the_time_is_up() {
     let report = Launch::new(1)

@@ -26,6 +26,7 @@ pub mod procfs;
 #[cfg(test)]
 mod refused;
 pub mod rights;
+pub mod run;
 pub mod socket;
 pub mod strict;
 pub mod ticks;

@@ -3,7 +3,8 @@
 #![allow(unsafe_code)] // one cast: memory becomes atomics
 
 use crate::place::Place;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use rsm_core::asleep::Watched;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Most PEs, and teams at a time.
 pub(crate) const MOST: usize = 64;
@@ -28,16 +29,6 @@ pub(crate) struct Line(pub(crate) AtomicU64);
 pub(crate) struct Tiny {
     pub(crate) turn: AtomicU64,
     pub(crate) words: [AtomicU64; TINY_WORDS],
-}
-
-/// What a thread of the PE sleeps for. Nobody does where `first` is the greatest number.
-#[repr(C)]
-#[derive(Debug)]
-pub(crate) struct Watched {
-    /// First byte, in the program's part of a segment.
-    pub(crate) first: AtomicU64,
-    /// One past the last.
-    pub(crate) end: AtomicU64,
 }
 
 /// What a team needs of a PE.
@@ -71,7 +62,7 @@ pub(crate) struct Control {
     pub(crate) event: AtomicU32,
     /// Threads that sleep for a nudge.
     pub(crate) awaits_nudges: AtomicU32,
-    /// What others sleep for, in the heap and among the global variables.
+    /// What others sleep for, in the heap and among the global variables, as bytes of the program's part of a segment.
     pub(crate) watched: [Watched; 2],
     /// PEs that have come to the end of `shmem_finalize`, a bit each: that they go is no death.
     pub(crate) departed: AtomicU64,
@@ -98,9 +89,9 @@ impl Control {
 
     /// Nobody sleeps yet.
     pub(crate) fn begin(&self) {
-        // Relaxed: before anybody else knows of the segment, which publishing tells.
+        // Before anybody else knows of the segment, which publishing tells.
         for watched in &self.watched {
-            watched.first.store(u64::MAX, Relaxed);
+            watched.say((u64::MAX, 0));
         }
     }
 }

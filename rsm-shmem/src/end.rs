@@ -61,8 +61,11 @@ unsafe extern "C" {
     static stdout: *mut libc::FILE;
 }
 
-/// `shmem_global_exit`.
+/// `shmem_global_exit`. The launcher is told first, so that the job ends with this status whatever becomes of the PEs; each of
+/// them is told, too, so that it writes its streams and ends by itself, also where there is no launcher.
 pub(crate) fn global_exit(_call: &'static Call, status: i32) -> ! {
+    // Without one there is nobody to tell, and one that has heard of another end before keeps to that.
+    let _ = rsm_shm::run::end((status & 0xff) as u8);
     if let Some(job) = job::current() {
         for peer in job.peers.iter().filter(|peer| peer.pe != job.me) {
             let word = &peer.control.exit.0;

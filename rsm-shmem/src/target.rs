@@ -46,14 +46,32 @@ impl Peer {
     }
 }
 
-/// A PE as a context reaches it.
-#[repr(align(128))] // found by a shift
+/// Whether a region of another PE is still there.
+#[derive(Clone, Copy)]
+struct Life {
+    word: &'static AtomicU64,
+    /// What the word holds as long as it is.
+    granted: u64,
+}
+
+impl Life {
+    fn of(side: Side) -> Life {
+        /// Of the own PE, which is there.
+        static OWN: AtomicU64 = AtomicU64::new(0);
+        let (word, granted) = side.connection.map_or((&OWN, 0), Connection::life);
+        Life { word, granted }
+    }
+}
+
+/// A PE as a context reaches it. What a get needs comes first, and fills a cache line.
+#[repr(C, align(128))] // found by a shift
 pub(crate) struct Target {
     /// For each side its base while puts may go straight to memory: always on the own PE, otherwise while a span is open and
     /// nobody watches. NULL otherwise.
     puts: [AtomicPtr<u8>; 2],
     /// For each side its base, if gets may come straight from memory.
     gets: [*mut u8; 2],
+    lives: [Life; 2],
     pub(crate) peer: Peer,
     /// For each side one more than the link's word when the first put since the last quiet was made; 0 since there was none.
     opened: [AtomicU64; 2],
@@ -158,6 +176,7 @@ impl Target {
         Target {
             puts: peer.sides.map(own).map(AtomicPtr::new),
             gets: peer.sides.map(plain),
+            lives: peer.sides.map(Life::of),
             peer,
             opened: Default::default(),
             ordered: AtomicBool::new(false),
@@ -283,11 +302,12 @@ impl Spot<'_> {
     /// Ends the job if what was loaded came from nowhere.
     #[inline(always)]
     pub(crate) fn check(&self, call: &'static Call) {
-        let Some(connection) = self.connection() else { return };
+        let life = &self.target.lives[self.side];
         // Pairs with the full fence of who cuts connections: who loaded what was stored after it finds the connection cut. Costs
         // nothing where loads stay in order.
         fence(Acquire);
-        if connection.is_aborted() {
+        // Relaxed: a word of memory that is mapped for reading only, behind the fence.
+        if life.word.load(Relaxed) != life.granted {
             cut(call, self.target.peer.pe);
         }
     }

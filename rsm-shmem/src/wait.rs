@@ -3,19 +3,20 @@
 //! Who sleeps says for what: nudges of the library, or a range of its memory. Who stores there looks whether that range is one
 //! that somebody sleeps for, which costs a load, and wakes. A store and the look after it are not ordered on their own; the
 //! sleeper, who has time, orders them on every processor that runs a PE (`membarrier`), between saying what it sleeps for and
-//! looking once more. Where the kernel does not do that, and for stores that come by other ways (the program's own threads,
+//! looking once more (`rsm_core::asleep`, with a model). Where the kernel does not do that, and for stores that come by other ways (the program's own threads,
 //! through a lens, through `shmem_ptr`), it looks again after a while.
 #![allow(unsafe_code)] // membarrier, sysconf
 
-use crate::control::{Control, Watched};
+use crate::control::Control;
 use crate::job::{Job, lock};
 use crate::{Call, end, order};
+use rsm_core::asleep::{self, Watched};
 use rsm_core::{Code, Error};
 use rsm_shm::futex;
 use rsm_shm::memory::fence::full;
 use std::sync::Mutex;
 use std::sync::OnceLock;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use std::sync::atomic::{compiler_fence, fence};
 use std::time::{Duration, Instant};
 
@@ -84,9 +85,8 @@ fn publish(control: &Control, sleepers: &[On]) {
     }
     // Relaxed: ordered by `order_everywhere`, where it matters.
     control.awaits_nudges.store(nudges, Relaxed);
-    for (watched, (first, end)) in control.watched.iter().zip(hulls) {
-        watched.end.store(end, Relaxed);
-        watched.first.store(first, Relaxed);
+    for (watched, hull) in control.watched.iter().zip(hulls) {
+        watched.say(hull);
     }
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn stored(control: &'static Control, side: usize, offset: usize, byte
     // The store before and the load after: the compiler must keep them so, and the sleeper orders them on the processor.
     compiler_fence(SeqCst);
     let watched = &control.watched[side];
-    if ((offset + bytes) as u64) > watched.first.load(Relaxed) {
+    if watched.may_concern((offset + bytes) as u64) {
         wake_watched(control, watched, offset as u64);
     }
 }
@@ -104,7 +104,7 @@ pub(crate) fn stored(control: &'static Control, side: usize, offset: usize, byte
 #[cold]
 #[inline(never)]
 extern "C" fn wake_watched(control: &Control, watched: &Watched, offset: u64) {
-    if offset < watched.end.load(Relaxed) {
+    if watched.concerns(offset) {
         wake(control);
     }
 }
@@ -127,8 +127,7 @@ pub(crate) fn nudged(job: &Job, control: &'static Control) {
 #[cold]
 #[inline(never)]
 extern "C" fn wake(control: &Control) {
-    // Release: pairs with the Acquire in `until`, who then finds what was stored.
-    control.event.fetch_add(1, Release);
+    asleep::step(&control.event);
     futex::wake(&control.event, i32::MAX);
 }
 
@@ -153,16 +152,12 @@ fn longer<T>(job: &Job, call: &Call, on: On, mut look: impl FnMut() -> Option<T>
     }
     let _sleeper = Sleeper::enter(job, on);
     let pause = if job.is_lensed || !can_order_everywhere() { LOOKS_OFTEN } else { LOOKS };
-    loop {
-        // Acquire: pairs with the Release in `wake`.
-        let event = job.control().event.load(Acquire);
-        if let Some(found) = look() {
-            job.spinning.learn(began);
-            return found;
-        }
-        look_around(job, call, &mut look);
+    let found = asleep::sleep_until(&job.control().event, &mut look, |event, look| {
+        look_around(job, call, look);
         futex::sleep(&job.control().event, event, Some(Instant::now() + pause));
-    }
+    });
+    job.spinning.learn(began);
+    found
 }
 
 /// Ends the job if a PE is gone, unless what it was waited for is there: it may have been its last deed.

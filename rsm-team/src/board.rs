@@ -13,12 +13,21 @@ use rsm::{Code, EndCause, Error, Export, Import, Result};
 use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
+#[cfg(test)]
+use std::cell::Cell;
+
 /// How long a wait sleeps before it looks for the dead, at first and at most.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 pub(crate) const LOOKING: Duration = Duration::from_millis(100);
 
-/// How often a store is made again that nobody can vouch for.
-const ATTEMPTS: u32 = 100;
+/// For how long a store is made again that nobody can vouch for: a link that fails all that time does not come back by itself,
+/// and a call that waits for it would hang.
+const VOUCHED_WITHIN: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(10) };
+/// How often it is made again at once: most errors of a link are over when they are told.
+const AT_ONCE: u32 = 10;
+/// Between later attempts, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// Whose end ends a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +46,9 @@ pub(crate) struct Board {
     pub(crate) all: Vec<Import>,
     pub(crate) rank: usize,
     pub(crate) layout: Layout,
+    /// Whether the link is to lose what is stored, and to say so.
+    #[cfg(test)]
+    pub(crate) loses: Cell<bool>,
 }
 
 /// A rank as people know it.
@@ -59,10 +71,20 @@ impl Board {
     /// Stores pieces, and behind them a word that says that they are there; and rings. When it returns all of it is in
     /// the other node's memory.
     pub(crate) fn store(&self, rank: usize, pieces: &[(u64, &[u8])], word: u64, value: u64) -> Result<()> {
+        self.place(rank, pieces, word, value)?;
+        self.ring(rank)
+    }
+
+    /// [`store`](Self::store), but for the bell.
+    pub(crate) fn place(&self, rank: usize, pieces: &[(u64, &[u8])], word: u64, value: u64) -> Result<()> {
         let import = &self.all[rank];
         // Release: what this node has loaded, such as bytes that it took out of a ring, before what it says of that.
         fence(Ordering::Release);
         vouched(|| {
+            #[cfg(test)]
+            if self.loses.get() {
+                return Err(Error::with(Code::BarrierFailure, "as the test wants it"));
+            }
             let span = import.open_barrier()?;
             for (place, bytes) in pieces {
                 import.put(*place, bytes)?;
@@ -72,8 +94,7 @@ impl Board {
             import.put_u64(word, value)?;
             span.close()
         })
-        .map_err(|error| self.failed(rank, error))?;
-        self.ring(rank)
+        .map_err(|error| self.failed(rank, error))
     }
 
     /// Has the owner of a board look again.
@@ -142,7 +163,7 @@ impl Board {
         match error.code() {
             Code::ConnAborted => self.end_of(rank),
             Code::BarrierFailure => {
-                let text = format!("node {} cannot be reached: {ATTEMPTS} times in a row {error}", node(rank));
+                let text = format!("node {} cannot be reached: for {VOUCHED_WITHIN:?} {error}", node(rank));
                 Error::with(Code::BarrierFailure, text)
             }
             _ => error,
@@ -173,15 +194,24 @@ impl Board {
     }
 }
 
-/// Does something until somebody vouches for it. All that is done so is told by absolute values, so that doing it again
-/// does nothing new.
+/// Does something until somebody vouches for it, for [`VOUCHED_WITHIN`]. All that is done so is told by absolute values, so that
+/// doing it again does nothing new. A node that dies meanwhile ends it at once: its connection is cut.
 pub(crate) fn vouched(mut act: impl FnMut() -> Result<()>) -> Result<()> {
-    let mut last = act();
-    for _ in 1..ATTEMPTS {
-        match &last {
-            Err(error) if error.code() == Code::BarrierFailure => last = act(),
-            _ => break,
+    let (mut attempts, mut began, mut pause) = (0, None, FIRST_PAUSE);
+    loop {
+        match act() {
+            Err(error) if error.code() == Code::BarrierFailure => {
+                let began = *began.get_or_insert_with(Instant::now);
+                if began.elapsed() >= VOUCHED_WITHIN {
+                    return Err(error);
+                }
+                attempts += 1;
+                if attempts > AT_ONCE {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+            done => return done,
         }
     }
-    last
 }

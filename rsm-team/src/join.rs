@@ -58,7 +58,14 @@ impl Team {
             barriers: Cell::new(0),
             calls: Cell::new(0),
             shares: Cell::new(0),
-            board: Board { own: joining.own, all, rank, layout },
+            board: Board {
+                own: joining.own,
+                all,
+                rank,
+                layout,
+                #[cfg(test)]
+                loses: Cell::new(false),
+            },
         })
     }
 }

@@ -47,6 +47,10 @@
 //! waiting for one, which is told of the dead each time. No wait needs a time limit for this. Handlers of signals
 //! of the system do not end waits.
 //!
+//! A link that has errors is no death. What nobody vouches for is stored again, with pauses, for ten seconds; after that the
+//! call ends with BARRIER_FAILURE and the name of the node. Nothing is lost or comes twice by it: what the call said is said
+//! once more by the next one to that node.
+//!
 //! # Memory order
 //! What one node has put and knows to have arrived is seen by who learns of it: from a barrier, a word, a message, a
 //! lock. This holds on processors that order little, and in clusters with a [lens](rsm::lens) of any model. Each of

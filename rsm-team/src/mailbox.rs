@@ -21,8 +21,8 @@ impl Team {
     ///
     /// # Errors
     /// TIMEOUT, and nothing was sent; BAD_LENGTH for more than [`longest_message`](Self::longest_message); BAD_ADDR for
-    /// a rank that there is not; CONN_ABORTED when the other node has ended, or left; BARRIER_FAILURE when the link to
-    /// it does not recover: the message may have arrived.
+    /// a rank that there is not; CONN_ABORTED when the other node has ended, or left; BARRIER_FAILURE, with the name of the
+    /// node, when the link to it has failed for ten seconds: the message arrives with the next one at the latest, and once.
     pub fn send(&self, rank: usize, bytes: &[u8], timeout: Option<Duration>) -> Result<()> {
         self.check(rank)?;
         if bytes.len() > self.longest_message() {

@@ -11,19 +11,25 @@
 //!   ├────────┼██████████████┼───────────┤   the sender fills from `sent` on, once around at most
 //! ```
 //!
+//! # Failure
+//! What nobody vouches for in time may have arrived, counter and all, so its place in the ring is its own: the sender keeps the
+//! bytes, and the next ones go together with them. None are ever missing between others, and none come twice.
+//!
 //! # Crash
 //! Of a sender: bytes that *sent* does not count are not there. Of a receiver: nothing; its ring is gone with it.
 
 use crate::board::Board;
 use crate::layout::{Pipe, Row};
 use rsm::Result;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 /// How far this node is in the pipes to and from another one.
 #[derive(Debug, Default)]
 pub(crate) struct Ends {
     sent: [Cell<u64>; 2],
     taken: [Cell<u64>; 2],
+    /// The last of what was sent, where nobody has vouched for it.
+    owed: [RefCell<Vec<u8>>; 2],
 }
 
 impl Ends {
@@ -33,6 +39,10 @@ impl Ends {
 
     fn taken(&self, pipe: Pipe) -> &Cell<u64> {
         &self.taken[usize::from(pipe == Pipe::Mail)]
+    }
+
+    fn owed(&self, pipe: Pipe) -> &RefCell<Vec<u8>> {
+        &self.owed[usize::from(pipe == Pipe::Mail)]
     }
 }
 
@@ -47,15 +57,25 @@ impl Board {
     /// Puts bytes into the pipe to `rank`, all of them at once; there must be [room](Board::room).
     pub(crate) fn push(&self, ends: &Ends, pipe: Pipe, rank: usize, bytes: &[u8]) -> Result<()> {
         let (sent, ring) = (ends.sent(pipe).get(), self.layout.ring());
-        let start = self.layout.ring_of(self.rank, pipe);
-        let at = sent % ring;
-        let (straight, around) = bytes.split_at(bytes.len().min((ring - at) as usize));
-        let pieces = [(start + at, straight), (start, around)];
-        let pieces = if around.is_empty() { &pieces[..1] } else { &pieces[..] };
+        let mut owed = ends.owed(pipe).borrow_mut();
+        if !owed.is_empty() {
+            // What was taken has arrived, and its place may be that of something else.
+            let under_way = sent.wrapping_sub(self.told(rank, Row::Taken(pipe))?);
+            let arrived = owed.len() - owed.len().min(usize::try_from(under_way).unwrap_or(usize::MAX));
+            owed.drain(..arrived);
+        }
+        let at = sent.wrapping_sub(owed.len() as u64) % ring;
+        owed.extend_from_slice(bytes);
         let next = sent.wrapping_add(bytes.len() as u64);
         // Before the store: what may have arrived of it is not sent again as something else.
         ends.sent(pipe).set(next);
-        self.store(rank, pieces, self.layout.row(self.rank, Row::Sent(pipe)), next)
+        let start = self.layout.ring_of(self.rank, pipe);
+        let (straight, around) = owed.split_at(owed.len().min((ring - at) as usize));
+        let pieces = [(start + at, straight), (start, around)];
+        let pieces = if around.is_empty() { &pieces[..1] } else { &pieces[..] };
+        self.place(rank, pieces, self.layout.row(self.rank, Row::Sent(pipe)), next)?;
+        owed.clear();
+        self.ring(rank)
     }
 
     /// How many bytes there are to take out of the pipe from `rank`.

@@ -239,6 +239,52 @@ fn a_link_that_goes_down_is_no_death() {
 }
 
 #[test]
+fn a_link_that_fails_for_long_is_told_and_loses_nothing() {
+    play(2, |team| {
+        let told = |result: Result<()>| {
+            let error = result.unwrap_err();
+            assert_eq!(error.code(), Code::BarrierFailure);
+            assert!(error.detail().starts_with("node 2 cannot be reached: for "), "{error}");
+        };
+        let (long, most) = (Some(PATIENCE), team.longest_message());
+        if team.rank() == 0 {
+            team.send(1, b"before", long)?;
+            team.board.loses.set(true);
+            told(team.send(1, b"first", long));
+            told(team.send(1, b"second", long));
+            told(team.raise(1, 4, 2));
+            team.board.loses.set(false);
+            // Together with what is owed, and then around the end of the ring.
+            team.send(1, b"third", long)?;
+            team.raise(1, 4, 1)?;
+            for round in 0..5 {
+                team.send(1, &vec![round; most / 2], long)?;
+                team.board.loses.set(true);
+                // Without room for it, nothing is sent.
+                while let Err(error) = team.send(1, &vec![round; most / 3], Some(Duration::ZERO)) {
+                    if error.code() == Code::BarrierFailure {
+                        break;
+                    }
+                }
+                team.board.loses.set(false);
+            }
+            team.send(1, b"last", long)?;
+        } else {
+            for message in [&b"before"[..], b"first", b"second", b"third"] {
+                assert_eq!(team.receive(0, long)?, message);
+            }
+            assert_eq!(team.wait_until(4, |value| value == 3, long)?, 3);
+            for round in 0..5 {
+                assert_eq!(team.receive(0, long)?, vec![round; most / 2]);
+                assert_eq!(team.receive(0, long)?, vec![round; most / 3]);
+            }
+            assert_eq!(team.receive(0, long)?, b"last");
+        }
+        team.barrier()
+    });
+}
+
+#[test]
 fn different_calls_are_told() {
     play(2, |team| {
         let told = if team.rank() == 0 {

@@ -17,7 +17,8 @@ impl Team {
     ///
     /// # Errors
     /// BAD_OFFSET for a word, and BAD_ADDR for a rank, that there is not; CONN_ABORTED, with the node that has ended,
-    /// or left; BARRIER_FAILURE when the link to it does not recover.
+    /// or left; BARRIER_FAILURE, with its name, when the link to it has failed for ten seconds: the next raise counts for
+    /// both.
     pub fn raise(&self, rank: usize, word: usize, by: u64) -> Result<()> {
         self.check(rank)?;
         Self::check_word(word)?;

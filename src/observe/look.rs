@@ -3,7 +3,7 @@
 use super::Observer;
 use super::rows::{ClusterInfo, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, SegmentInfo};
 use crate::{LinkState, Permission};
-use rsm_core::registry::{ControllerKind, ControllerRow, SegmentState, Withdrawal};
+use rsm_core::registry::{ControllerKind, ControllerRow, NONE, SegmentState, Withdrawal};
 use rsm_core::sync::Ordering::Acquire;
 
 impl Observer {
@@ -97,7 +97,7 @@ impl Observer {
         let mut connections: Vec<ConnectionInfo> = used
             .filter_map(|row| {
                 let fields = row.fields()?;
-                (fields.exporter != 0).then(|| ConnectionInfo {
+                (fields.exporter != NONE).then(|| ConnectionInfo {
                     importer: fields.importer,
                     importer_pid: fields.pid,
                     exporter: fields.exporter,

@@ -70,6 +70,21 @@ pub(crate) const STORIES: &[Story] = &[
         },
     },
     Story {
+        name: "ask for memory of the cluster",
+        victims: BOTH,
+        before: |s| {
+            s.enters(Exporter);
+            s.enters(Importer);
+            let wait = s.wait("c");
+            s.does(Importer, &format!("go c connect i 0 {ID} rw {wait}"));
+            s.sleeps(Importer, "c");
+        },
+        act: |s| {
+            s.does(Exporter, &format!("common x {ID} 4096 rw"));
+            s.joins(Importer, "c", None);
+        },
+    },
+    Story {
         name: "republish",
         victims: EXPORTS,
         before: |s| connected(s, "export"),

@@ -4,6 +4,7 @@
 //! (`rsm_stories`).
 
 mod bad_input;
+mod common;
 mod cost;
 mod death;
 mod fork;

@@ -35,6 +35,7 @@ from ._native import (
     Snapshot,
     Steering,
     clusters,
+    end_run,
     reserved_segment_ids,
 )
 from .errors import *  # noqa: F403
@@ -43,8 +44,11 @@ from .records import ControllerAttributes, ImporterEvent, LocalController, Permi
 #: First and last segment id that a program may choose; above are automatic ones.
 FIRST_SEGMENT_ID = 0x400000
 LAST_SEGMENT_ID = 0x7FFFFFFF
+#: The node of segments that no node owns: the cluster itself (`Controller.common`).
+CLUSTER_NODE = 0
 
 __all__ = [
+    "CLUSTER_NODE",
     "FIRST_SEGMENT_ID",
     "LAST_SEGMENT_ID",
     "Barrier",
@@ -65,6 +69,7 @@ __all__ = [
     "Steering",
     "Topology",
     "clusters",
+    "end_run",
     "errors",
     "reserved_segment_ids",
 ]

@@ -30,6 +30,14 @@ def reserved_segment_ids(appid: str) -> Tuple[int, int]:
 
     Raises BadConf when the file cannot be read or a line before the match is malformed; BadAppid when no line names it.
     """
+def end_run(code: int) -> None:
+    """Has the run that this process is part of end with an exit code, 0 to 255: all that `python -m rsmapi.run`, `rsm-ctl run` or a
+    test on real nodes has started together, by the launcher's rules. It returns when the launcher has heard it; call `sys.exit`
+    then. The others may end by themselves for the grace; the run ends with `code` however they end.
+
+    Raises CtlrNotPresent when no launcher has started this process, or it has gone; Timeout when it does not answer within ten
+    seconds; BadArgsErrors for another code.
+    """
 def codes() -> List[Tuple[int, str, str]]:
     """Every RSMERR number with its name in C and what it means."""
 def run(command: List[str], settings: str) -> Tuple[int, Optional[str]]:
@@ -178,6 +186,23 @@ class Controller:
         Raises SegNotPublished, SegNotPublishedToNode, PermDenied; RemoteNodeUnreachable when there is no such node, or the link to it
         is down; CtlrNotPresent for another node through loopback and when the cluster has ended; InsufficientResources,
         InsufficientMem; with `within` Timeout, which says what was missing.
+        """
+    def common(
+        self,
+        segment_id: int,
+        length: int,
+        permission: Optional[_Permission] = None,
+        access: Optional[_Access] = None,
+    ) -> Import:
+        """Connects to a segment of the cluster, which no node owns: for flags, counters and barriers that outlive whoever made them.
+        The first process that asks for an id makes the segment, of `length` zeroed bytes, a multiple of the page size; it stays until
+        the cluster ends, and nobody can take it back. All ask for the same length. `access`, as for `Export.publish`, counts if this
+        call makes it. What is returned is an import like any other, but that there is nobody to signal or to be signalled by. Who has
+        to do with memory that is there already, or waits until it is, connects to node 0, `rsmapi.CLUSTER_NODE`. Waits for the agent.
+
+        Raises BadLength, also when the segment is there with another length; BadMemAlignment; ReservedSegid, also for id 0; BadAcl;
+        PermDenied, SegNotPublishedToNode; CtlrNotPresent through loopback and when the cluster has ended; InsufficientMem,
+        InsufficientResources, also where there are 256 such segments.
         """
 
 class Export:

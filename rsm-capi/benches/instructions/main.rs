@@ -4,6 +4,7 @@
 //! cargo bench -p rsm-capi --bench instructions               print the table
 //! cargo bench -p rsm-capi --bench instructions -- --check    fail when what is recorded grew by more than a tenth
 //! cargo bench -p rsm-capi --bench instructions -- --record   record what is counted now
+//! cargo bench -p rsm-capi --bench instructions -- --shmem    print a table of OpenSHMEM's calls instead
 //! ```
 //!
 //! The probes (`rust.rs`, `probe.c`) run each operation in a loop in a function of its own. Each program runs twice
@@ -14,6 +15,7 @@
 
 mod callgrind;
 mod rust;
+mod shmem;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -41,6 +43,9 @@ fn main() -> ExitCode {
     if !Command::new("valgrind").arg("--version").output().is_ok_and(|o| o.status.success()) {
         println!("skipped: valgrind is not installed, so instructions cannot be counted");
         return ExitCode::SUCCESS;
+    }
+    if asked("--shmem") {
+        return shmem::print();
     }
     match count() {
         Err(error) => {
@@ -162,8 +167,8 @@ fn succeed(command: &mut Command) -> Result<String, String> {
 }
 
 /// Instructions for each round of each probe.
-fn differ(scratch: &Scratch, program: impl Fn(u32) -> Command) -> Result<Counts, String> {
-    let run = |rounds: u32| -> Result<BTreeMap<String, u64>, String> {
+fn differ(scratch: &Scratch, mut program: impl FnMut(u32) -> Command) -> Result<Counts, String> {
+    let mut run = |rounds: u32| -> Result<BTreeMap<String, u64>, String> {
         let probe = program(rounds);
         let out = scratch.0.join("callgrind.out");
         let mut valgrind = Command::new("valgrind");

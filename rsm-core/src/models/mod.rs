@@ -29,6 +29,7 @@
 //! | header: ended; node row: processes, pid, uid, exports, imports | single words, true by themselves, for people |
 //! | tally rows; `rsm_shm` tally: row, process | numbers for people; the row's memory stays mapped as long as the membership |
 //! | lens: ring | [`trace`] |
+//! | between PEs of OpenSHMEM: what is slept for, the event | [`asleep`], with a model of `membarrier` |
 //! | `rsm_shm` trace: ring, process | as those of a tally |
 //! | `rsm_shm` crash points | tests only |
 //! | control pages: ring, head, tail | [`ring`] |
@@ -84,8 +85,10 @@
 //! | withdrawal | free; somebody keeps it; a later one has begun | `withdrawal::*` |
 //! | ring of a trace | read while it is written, written over, begun by two at once | `trace::whole_records_are_read` |
 //! | revision | told again; looked for another reason; entered meanwhile | `revision::*` |
+//! | sleeping for a store | a fence by `membarrier`; by both, where nearly everybody sleeps | `asleep::*` |
 //! | changes | somebody sleeps, or is about to | `watch::who_sees_a_step_sees_the_change` |
 
+mod asleep;
 mod attendance;
 mod bell;
 mod death;

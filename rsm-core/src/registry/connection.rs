@@ -19,7 +19,7 @@ pub struct ConnectionRow {
     pub(super) pid: AtomicU32,
     pub(super) controller: AtomicU32,
     pub(super) permission: AtomicU32,
-    /// The exporting node while the importer holds the connection, cut or not; 0 when it gave it back.
+    /// The exporting node while the importer holds the connection, cut or not; [`NONE`](super::NONE) when it gave it back.
     pub(super) exporter: AtomicU32,
     pub(super) id: AtomicU32,
 }
@@ -50,7 +50,7 @@ pub struct ConnectionFields {
     pub controller: u32,
     /// Permission bits it was granted.
     pub permission: u32,
-    /// The exporting node; 0 when the importer has given the connection back.
+    /// The exporting node; [`NONE`](super::NONE) when the importer has given the connection back.
     pub exporter: u32,
     /// The id it connected to, which the segment may have lost since.
     pub id: u32,

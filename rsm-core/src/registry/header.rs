@@ -9,7 +9,7 @@ use super::{ConnectionRow, ControllerRow, NodeRow, SegmentRow};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"rsm\0regy");
 /// Version of the layout; a library refuses every other one.
-pub const LAYOUT_VERSION: u32 = 4;
+pub const LAYOUT_VERSION: u32 = 5;
 const NAME_WORDS: usize = 8;
 /// Most rows for nodes.
 const MAX_NODES: u32 = 64;
@@ -17,7 +17,7 @@ const MAX_NODES: u32 = 64;
 /// Number of rows of each table; fixed when the cluster starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Geometry {
-    /// Node ids are below this number; id 0 is no member. At most 64.
+    /// Node ids are below this number; id 0 is the cluster itself, for what no node owns. At most 64.
     pub nodes: u32,
     /// Controllers, loopback included.
     pub controllers: u32,

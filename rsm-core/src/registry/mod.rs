@@ -23,7 +23,7 @@ pub use controller::{ControllerKind, ControllerRow, check_controllers};
 pub use header::{ClusterState, Geometry, Header, LAYOUT_VERSION, Layout};
 pub use link::{LinkChange, LinkState, LinkWord};
 pub use lookup::{Absence, Found, walk_connections};
-pub use node::{NodeFields, NodeRow, check_node, no_such_node};
+pub use node::{CLUSTER, NodeFields, NodeRow, check_node, no_such_node};
 pub use segment::{SegmentFields, SegmentRow, SegmentState, Withdrawal, Withdrawn};
 pub use writer::{NewConnection, Writer};
 

@@ -3,6 +3,9 @@
 use crate::error::{Code, Error, Result};
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, acquire32};
 
+/// The node of segments that no node owns: the cluster itself. No process is one of it.
+pub const CLUSTER: u32 = 0;
+
 /// A node of the cluster.
 #[repr(C, align(64))]
 #[derive(Debug)]

@@ -5,8 +5,8 @@
 
 use super::lookup::bucket;
 use super::{
-    ControllerKind, Geometry, LinkChange, LinkState, LinkWord, NONE, Registry, SegmentFields, SegmentRow, SegmentState,
-    Withdrawal, Withdrawn, seq,
+    CLUSTER, ControllerKind, Geometry, LinkChange, LinkState, LinkWord, NONE, Registry, SegmentFields, SegmentRow,
+    SegmentState, Withdrawal, Withdrawn, seq,
 };
 use crate::generation::{EndCause, Generation};
 use crate::lens::Lens;
@@ -80,7 +80,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Fills a controller row and its links: none but those that it `joins`, the importing node and the exporting one, which
-    /// are up.
+    /// are up. Those to what the cluster itself owns are always active.
     pub fn add_controller(
         &self,
         index: u32,
@@ -91,6 +91,11 @@ impl<'a> Writer<'a> {
     ) {
         let nodes = self.0.header.node_count();
         for from in 1..=nodes {
+            if kind == ControllerKind::Shared
+                && let Some(link) = self.0.link(index, from, CLUSTER)
+            {
+                link.store(LinkWord::new(LinkState::Active).word(), Relaxed);
+            }
             for to in 1..=nodes {
                 if joins(from, to)
                     && (kind == ControllerKind::Shared || from == to)
@@ -362,7 +367,7 @@ impl<'a> Writer<'a> {
     pub fn remove_connection(&self, row: u32) {
         self.abort_connection(row, EndCause::Disconnected);
         let r = &self.0.connections[row as usize];
-        seq::write(&r.seq, || r.exporter.store(0, Relaxed));
+        seq::write(&r.seq, || r.exporter.store(NONE, Relaxed));
         let importer = r.importer.load(Relaxed);
         count(&self.0.nodes[importer as usize].imports, -1);
     }

@@ -190,6 +190,7 @@ mod tests {
             processes,
             interrupted: None,
             cluster_ended: None,
+            ended_by: None,
             lost: None,
             script: Vec::new(),
             script_failed: None,

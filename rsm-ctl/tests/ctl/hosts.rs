@@ -128,6 +128,18 @@ fn the_bridge_tells_who_is_at_its_other_end() {
 }
 
 #[test]
+fn memory_that_no_node_owns_is_not_across_hosts() {
+    let hosts = Hosts::start("common");
+    for controller in ["shm0", "ntb0"] {
+        let controller = hosts.node(1).controller(controller).unwrap();
+        let common = controller.common(SegmentId::new(0x40_0000), 65536, Permission::ReadWrite, &AccessList::everyone());
+        let error = common.unwrap_err();
+        assert_eq!(error.code(), rsm::Code::RemoteNodeUnreachable);
+        assert!(error.to_string().contains("nodes on two"), "{error}");
+    }
+}
+
+#[test]
 fn a_cluster_of_one_host_has_no_bridge_and_no_column_for_it() {
     let name = unique("alone");
     let _cluster = Cluster::builder(2).name(&name).start().unwrap();

@@ -355,6 +355,7 @@ impl Front<'_> {
             | ToFront::Leftovers { .. }
             | ToFront::Started { .. }
             | ToFront::Restarted { .. }
+            | ToFront::RunEnds { .. }
             | ToFront::Scripted { .. }
             | ToFront::ScriptFailed { .. }
             | ToFront::TraceFailed { .. }

@@ -23,7 +23,7 @@ pub struct Report {
     pub timeout: Option<Duration>,
     /// Whether the time was up.
     pub timed_out: bool,
-    /// Why the cluster ended under its processes.
+    /// Why the cluster ended under its processes, or who of them has ended the run with a code that is a failure.
     pub cluster_ended: Option<String>,
     /// What the fault script did, the last of it.
     pub script: Vec<String>,
@@ -92,7 +92,7 @@ impl ProcessReport {
 impl Report {
     pub(super) fn of(trial: Trial, timeout: Option<Duration>, outputs: impl Fn(usize) -> (String, String)) -> Report {
         let Trial { code, took, processes, timed_out, script, script_failed, late, stacks, .. } = trial;
-        let cluster_ended = trial.cluster_ended.or(trial.lost);
+        let cluster_ended = trial.cluster_ended.or(trial.ended_by).or(trial.lost);
         let process = |(index, process): (usize, trial::Process)| {
             let (stdout, stderr) = outputs(index);
             let end = process.end.as_ref();

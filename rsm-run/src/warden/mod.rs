@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use rsm::Cluster;
 use rsm::lens::Lens;
+use rsm::run::Hearer;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, setsid, wait};
+use rustix::process::{Pid, RawPid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, setsid, wait};
 use rustix::stdio::dup2_stdout;
 
 use crate::deadline::until;
@@ -73,6 +74,8 @@ pub(crate) struct Warden<'a> {
     front: OwnedFd,
     children: SignalQueue,
     supervision: Supervision,
+    /// Those that have the run end.
+    hearer: Hearer,
     processes: Vec<Process>,
     hosting: Hosting<'a>,
     /// Whether the front knows what goes on after the last node.
@@ -102,7 +105,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 /// The nodes' processes are killed by the kernel; what they forked becomes the front's, which ends it.
 pub(crate) fn serve(plan: &Plan, wire: Wire, front: OwnedFd, channels: Channels) {
     match start(plan, &wire, channels) {
-        Ok(Begun { children, hosting, processes, script, recording }) => {
+        Ok(Begun { children, hosting, hearer, processes, script, recording }) => {
             let pids: Vec<Pid> = processes.iter().map(|process| process.pid).collect();
             wire.send(&ToFront::Started { cluster: hosting.name().to_owned(), processes: raw(&pids) });
             let script = script.begin();
@@ -113,6 +116,7 @@ pub(crate) fn serve(plan: &Plan, wire: Wire, front: OwnedFd, channels: Channels)
                 front,
                 children,
                 supervision,
+                hearer,
                 processes,
                 hosting,
                 told_left: false,
@@ -139,6 +143,7 @@ pub(crate) fn serve(plan: &Plan, wire: Wire, front: OwnedFd, channels: Channels)
 struct Begun<'a> {
     children: SignalQueue,
     hosting: Hosting<'a>,
+    hearer: Hearer,
     processes: Vec<Process>,
     script: Waiting,
     recording: Option<Recording>,
@@ -161,8 +166,9 @@ fn start<'a>(plan: &'a Plan, wire: &Wire, channels: Channels) -> Result<Begun<'a
         _ => None,
     };
     let script = Waiting::prepare(plan, &hosting, wire, &channels.ends)?;
-    let processes = start_nodes(plan, &hosting, channels)?;
-    Ok(Begun { children, hosting, processes, script, recording })
+    let hearer = Hearer::open()?;
+    let processes = start_nodes(plan, (&hosting, &hearer), channels)?;
+    Ok(Begun { children, hosting, hearer, processes, script, recording })
 }
 
 /// Waits for the other host, and no longer than the user likes.
@@ -202,20 +208,28 @@ fn prepare() -> Result<SignalQueue, (&'static str, io::Error)> {
     SignalQueue::new(&[Signal::CHILD]).map_err(|error| ("signalfd", error))
 }
 
-fn start_nodes(plan: &Plan, hosting: &Hosting<'_>, channels: Channels) -> Result<Vec<Process>, Failure> {
+fn start_nodes(plan: &Plan, place: (&Hosting<'_>, &Hearer), channels: Channels) -> Result<Vec<Process>, Failure> {
     let mut processes = Vec::new();
     let mut input = Some(channels.input);
     for (index, (task, ends)) in plan.tasks.iter().zip(channels.ends).enumerate() {
         let mine = if plan.reader == Some(index) { input.take() } else { None };
         let stdin = mine.map_or_else(Stdio::null, Stdio::from);
-        let pid = start_node(plan, hosting, task, stdin, ends)?;
+        let pid = start_node(plan, place, task, stdin, ends)?;
         processes.push(Process { index, pid });
     }
     Ok(processes)
 }
 
-fn start_node(plan: &Plan, hosting: &Hosting<'_>, task: &Task, stdin: Stdio, ends: Ends) -> Result<Pid, Failure> {
-    let started = node::start(task, hosting.environment(task.node)?, stdin, ends, plan.descriptors);
+fn start_node(
+    plan: &Plan,
+    (hosting, hearer): (&Hosting<'_>, &Hearer),
+    task: &Task,
+    stdin: Stdio,
+    ends: Ends,
+) -> Result<Pid, Failure> {
+    let (name, value) = hearer.variable();
+    let place = hosting.environment(task.node)?.into_iter().chain([(name.to_owned(), value.to_owned())]);
+    let started = node::start(task, place, stdin, ends, plan.descriptors);
     started.map_err(|error| match (process::failed_before_exec(&error), Errno::from_io_error(&error)) {
         (Some(error), _) => Failure::system(&format!("cannot start node {}", task.label), error),
         // No room for another process: that is not the program's fault.
@@ -240,6 +254,7 @@ impl Warden<'_> {
             while self.children.next().is_some() {}
             self.listen();
             self.attend();
+            self.hear_processes();
             self.tell_stacks();
             self.go_on_asking();
             self.carry_on();
@@ -343,7 +358,18 @@ impl Warden<'_> {
         events.extend(self.script.sources().map(|script| PollFd::from_borrowed_fd(script, PollFlags::IN)));
         events.extend(self.stacks.iter().map(|stacks| PollFd::new(stacks, PollFlags::IN)));
         events.extend(self.hosting.sources().into_iter().map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN)));
+        events.extend(self.hearer.sources().map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN)));
         let _ = poll(&mut events, timeout.as_ref());
+    }
+
+    /// Hears a process that has the run end.
+    fn hear_processes(&mut self) {
+        let Some((code, pid)) = self.hearer.attend() else { return };
+        if self.supervision.ended_from_within(Instant::now(), code) {
+            let process = RawPid::try_from(pid).unwrap_or_default();
+            let index = self.processes.iter().find(|of| of.pid.as_raw_pid() == process).map(|of| of.index);
+            self.wire.send(&ToFront::RunEnds { index, process, code });
+        }
     }
 
     /// Hears what is said at the entrance: ours, or the one we came in by.

@@ -138,7 +138,7 @@ impl Warden<'_> {
                 continue;
             }
             let ends = ends.try_clone().map_err(|error| failed(error.to_string()))?;
-            let started = start_node(self.plan, &self.hosting, task, Stdio::null(), ends);
+            let started = start_node(self.plan, (&self.hosting, &self.hearer), task, Stdio::null(), ends);
             let pid = started.map_err(|failure| failed(failure.message))?;
             self.processes.push(Process { index, pid });
             self.wire.send(&ToFront::Restarted { index, process: pid.as_raw_pid() });

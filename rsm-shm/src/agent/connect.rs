@@ -14,7 +14,7 @@ use rsm_core::driver::{Driver, WindowKind};
 use rsm_core::generation::{EndCause, Generation};
 use rsm_core::message::{Answer, Connected, ConnectionName, MAX_INHERIT, SegmentName};
 use rsm_core::peer::asks::Wish;
-use rsm_core::registry::{Absence, ControllerKind, Found, NewConnection};
+use rsm_core::registry::{Absence, CLUSTER, ControllerKind, Found, NewConnection};
 use rsm_core::{Code, Error, Result};
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
@@ -93,6 +93,10 @@ impl Agent {
     /// Whether imports of `importer` from `node` are possible now. A node of the cluster that is not there publishes
     /// nothing yet: who tries again until it does need not know whether it has begun.
     fn check_path(&self, controller: u32, importer: u32, node: u32) -> Result<()> {
+        // What no node owns is there as long as the cluster.
+        if node == CLUSTER {
+            return Ok(());
+        }
         self.check_node(node)?;
         let absence = self.map.registry().absence(controller, importer, node);
         let closing = self.books.closing.contains(&(controller, importer, node)).then_some(Absence::NoLink);
@@ -139,6 +143,9 @@ impl Agent {
         crash_point!(AgentGranted);
         let pid = self.books.members.get(&party).map(|m| m.pid).ok_or(Error::new(Code::InternalError))?;
         let (row, bell, epoch) = self.take_connection(importer, exporter, false)?;
+        if exporter == CLUSTER {
+            self.silence(bell);
+        }
         let serial = self.books.take_serial();
         let new = NewConnection {
             serial,

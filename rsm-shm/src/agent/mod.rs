@@ -19,6 +19,7 @@
 //! | `depart` | what is done when a member is gone |
 //! | `nodes` | node processes and bells |
 //! | `publish` | create, publish, republish; moving a segment's memory |
+//! | `common` | segments of the cluster, which no node owns |
 //! | `connect` | connect, inherit, disconnect |
 //! | `rebind` | what importers are told while other contents come into a segment's memory |
 //! | `revoke` | taking segments back |
@@ -36,6 +37,7 @@
 mod across;
 mod books;
 mod chores;
+mod common;
 pub mod config;
 mod connect;
 mod depart;

@@ -66,7 +66,7 @@ impl Agent {
     }
 
     /// Allocates memory that one more descriptor may be held for.
-    fn allocate(&mut self, length: u64, level: Level) -> Result<Rc<Memory>> {
+    pub(super) fn allocate(&mut self, length: u64, level: Level) -> Result<Rc<Memory>> {
         let mut held = self.books.held();
         held.memories += 1;
         self.books.limits.check(held, self.books.kept())?;

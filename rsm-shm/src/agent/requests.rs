@@ -201,6 +201,10 @@ impl Agent {
             }),
             Ask::Unpublish { segment } => self.unpublish(party, segment).map(|a| (a, Vec::new())),
             Ask::Destroy { segment, insist } => self.destroy(party, segment, insist).map(|a| (a, Vec::new())),
+            Ask::MakeCommon { controller, id, length, default_mode, access } => {
+                let made = self.make_common((party, controller), id, (length, default_mode), access)?;
+                Ok((Answer::Common { made }, Vec::new()))
+            }
             Ask::Disconnect { connection } => self.disconnect(party, connection).map(done),
             Ask::Inherit { connections } => self.inherit(party, &connections).map(done),
             Ask::Processes { after } => Ok((Answer::Processes(self.books.processes(after)), Vec::new())),

@@ -12,6 +12,7 @@
 //! | `events` | the thread that looks when the agent says so |
 //! | `table` | the imports of the process and the memory mapped for them |
 //! | `connect` | connecting, at once or when there is something to connect to |
+//! | `common` | segments of the cluster, which no node owns |
 //! | [`connection`] | one import: the data path |
 //! | [`flags`] | what its one word of flags says |
 //! | [`way`] | how transfers go that do not go to plain memory: the door |
@@ -41,6 +42,7 @@
 pub mod attendance;
 mod backing;
 pub mod calls;
+mod common;
 mod connect;
 pub mod connection;
 mod control;
@@ -80,7 +82,7 @@ use crate::memory::tables::{Bells, RegistryMap, TallyMap};
 use crate::parking::Parking;
 use control::Control;
 use rsm_core::message::{Ask, Claim};
-use rsm_core::registry::{NodeRow, Registry};
+use rsm_core::registry::{CLUSTER, NodeRow, Registry};
 use rsm_core::{Code, Error, Result};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use table::Table;
@@ -187,10 +189,10 @@ impl Membership {
         lock(&self.shared.state).tie.parking.is_gone()
     }
 
-    /// The row of a node id that is valid in this cluster.
+    /// The row of a node id that is valid in this cluster, or of the cluster itself.
     fn node_row(&self, node: u32) -> Option<&NodeRow> {
         let registry = self.registry();
-        if (1..=registry.header.node_count()).contains(&node) { registry.nodes.get(node as usize) } else { None }
+        if (CLUSTER..=registry.header.node_count()).contains(&node) { registry.nodes.get(node as usize) } else { None }
     }
 
     /// In a cluster with a lens: this process ends or gives back what it had, and its last checks are about what is there,

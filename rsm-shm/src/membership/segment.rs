@@ -22,6 +22,7 @@ use crate::memory::inspect::Identity;
 use crate::memory::view::Memory;
 use crate::parking::Poster;
 use life::Ending;
+pub(super) use make::default_mode;
 use rsm_core::access::Permission;
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::lens::event::Kind;

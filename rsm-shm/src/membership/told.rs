@@ -5,7 +5,7 @@ use super::Membership;
 use super::connection::Connection;
 use super::segment::Segment;
 use rsm_core::generation::EndCause;
-use rsm_core::registry::ControllerRow;
+use rsm_core::registry::{CLUSTER, ControllerRow};
 use rsm_core::{Code, Error};
 use std::time::Duration;
 
@@ -41,6 +41,10 @@ impl Connection {
     fn abortion(&self) -> String {
         let (node, id) = (self.node(), self.id());
         let segment = format!("the import of segment {id:#x} of node {node} was aborted");
+        if node == CLUSTER && !self.is_aborted() {
+            // Nothing else of it ever fails so.
+            return format!("segment {id:#x} is the cluster's: nobody exports it, so it has no signals");
+        }
         match self.end_cause() {
             Some(EndCause::Withdrawn) => format!("{segment}: node {node} took the segment back"),
             Some(EndCause::Revoked) => format!("{segment}: the segment was revoked from outside"),

@@ -53,6 +53,22 @@ fn global_exit_ends_everybody_with_its_status() {
 }
 
 #[test]
+fn global_exit_ends_who_does_not_run() {
+    for status in [0, 7] {
+        let arguments = ["global_exit", "stopped", &status.to_string()];
+        let output =
+            run(3, &["--grace", "100ms", "--keep-going"], &program("ends"), &arguments).output().expect("it runs");
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(status), "{said}");
+        assert_eq!(
+            said.contains("node 2 (pid ") && said.contains("ends the run with exit code 7"),
+            status == 7,
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn the_oldest_programs_never_finalize() {
     for pes in [1, 3] {
         let output = run(pes, &[], &program("ends"), &["start_pes", "-"]).output().expect("it runs");

@@ -47,6 +47,7 @@ int main(int argc, char **argv) {
         for (volatile long i = 0;; i++) {}
     if (!strcmp(meanwhile, "sleep"))
         for (;;) pause();
+    if (!strcmp(meanwhile, "stopped")) raise(SIGSTOP);
     if (!strcmp(meanwhile, "read")) {
         /* With the lock of a stream. */
         int ends[2];

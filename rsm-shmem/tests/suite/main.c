@@ -12,7 +12,7 @@ static const struct part {
     {"signals", signals},     {"waits", waits},         {"collectives", collectives},
     {"active_sets", active_sets}, {"teams", teams},     {"contexts", contexts},
     {"locks", locks},         {"threads", threads},     {"generics", generics},
-    {"caches", caches},
+    {"caches", caches},         {"corners", corners},
 };
 
 int main(int argc, char **argv) {

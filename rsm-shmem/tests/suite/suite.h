@@ -38,5 +38,6 @@ void locks(void);
 void threads(void);
 void generics(void);
 void caches(void);
+void corners(void);
 
 #endif

@@ -196,6 +196,8 @@ commands! {
         TryDestroy "trydestroy" { name: String }
         /// Connects, at once or within so many milliseconds.
         Connect "connect" { name: String, node: u32, id: u32, permission: Permission, within: Option<u64> }
+        /// Asks for a segment of the cluster, and connects to it.
+        Common "common" { name: String, id: u32, bytes: usize, permission: Permission }
         /// Gives an import back.
         Disconnect "disconnect" { name: String }
         /// Says who vouches for transfers.

@@ -170,6 +170,12 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             things.imports.lock().unwrap().insert(name.to_owned(), Arc::new(import));
             Ok(String::new())
         }
+        Command::Common { name, id, bytes, permission } => {
+            let (id, everyone) = (SegmentId::new(*id), AccessList::everyone());
+            let import = Controller::open("shm0")?.common(id, *bytes, *permission, &everyone)?;
+            things.imports.lock().unwrap().insert(name.to_owned(), Arc::new(import));
+            Ok(String::new())
+        }
         Command::Disconnect { name } => {
             let import = things.imports.lock().unwrap().remove(name).expect("connected");
             Arc::into_inner(import).expect("nobody else uses it").disconnect().map(done)

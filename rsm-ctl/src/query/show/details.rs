@@ -155,7 +155,9 @@ fn connection(observer: &Observer, now: &Snapshot, generation: u64) -> Result<Sh
         connection.importer, connection.importer_pid, importer.state, importer.command
     );
     details.field("importer", who);
-    details.field("exporter", format!("node {}", connection.exporter));
+    let of_cluster = connection.exporter == rsm::CLUSTER_NODE;
+    details
+        .field("exporter", if of_cluster { "the cluster".to_owned() } else { format!("node {}", connection.exporter) });
     details.field("permission", &connection.permission);
     details.field("controller", &connection.controller);
     let is_its = |s: &&SegmentInfo| s.node == connection.exporter && s.id == Some(connection.segment);

@@ -47,7 +47,8 @@ impl Topology {
 
 fn imports(connections: &[ConnectionInfo]) -> Vec<Imports> {
     let mut counts: BTreeMap<(u32, u32, &str), (u32, u32)> = BTreeMap::new();
-    for connection in connections {
+    // What the cluster itself owns is at no place.
+    for connection in connections.iter().filter(|connection| connection.exporter != rsm::CLUSTER_NODE) {
         let count = counts.entry((connection.importer, connection.exporter, &connection.controller)).or_default();
         if connection.state == "cut" { count.1 += 1 } else { count.0 += 1 }
     }

@@ -5,6 +5,7 @@
 //! is changed where the row says whose it is, and nowhere else.
 
 use super::shares;
+use rsm_core::registry::CLUSTER;
 use rsm_core::{Code, Error, Result};
 use std::collections::VecDeque;
 
@@ -47,8 +48,10 @@ impl Rows {
     pub(in crate::agent) fn take(&mut self, node: u32) -> Result<u32> {
         let full = |text: String| Err(Error::with(Code::InsufficientResources, text));
         let (mine, all) = (self.of(node), self.in_use());
-        let kept = self.kept() - self.left_of(node);
-        if mine >= self.share && kept > 0 && all + kept >= self.limit.into() {
+        // The cluster itself, which is no node, has no share.
+        let share = if node == CLUSTER { 0 } else { self.share };
+        let kept = self.kept() - share.saturating_sub(mine);
+        if mine >= share && kept > 0 && all + kept >= self.limit.into() {
             return full(format!(
                 "node {node} has {mine} {} of the cluster's {}; the {kept} that are left are kept for other nodes",
                 self.what, self.limit

@@ -141,6 +141,12 @@ impl Connection {
         }
     }
 
+    /// The word that says whether the connection was cut, and what it holds while it is not: for who has these two at hand where
+    /// [`is_aborted`](Self::is_aborted) would have to look for them. Who compares orders its loads before.
+    pub fn life(&self) -> (&AtomicU64, u64) {
+        (self.true_generation(), self.granted.word())
+    }
+
     /// Whether the exporter, or the loss of it, has cut the connection.
     pub fn is_aborted(&self) -> bool {
         acquire(self.true_generation()) != self.granted.word()

@@ -176,7 +176,7 @@ impl Membership {
     }
 
     /// The agent's checks of a length, which come before the question whether there is so much memory.
-    fn check_length(&self, controller: u32, length: u64) -> Result<()> {
+    pub(in crate::membership) fn check_length(&self, controller: u32, length: u64) -> Result<()> {
         let row = self.registry().controllers.get(controller as usize);
         let row = row.ok_or(Error::new(Code::CtlrNotPresent))?;
         let (mut largest, _, _) = row.limits();
@@ -188,6 +188,6 @@ impl Membership {
 }
 
 /// 0666 without the umask of this process.
-fn default_mode() -> Result<u32> {
+pub(in crate::membership) fn default_mode() -> Result<u32> {
     Ok(MAX_MODE & !crate::umask::current()?)
 }
