@@ -132,7 +132,8 @@ fn memory_that_no_node_owns_is_not_across_hosts() {
     let hosts = Hosts::start("common");
     for controller in ["shm0", "ntb0"] {
         let controller = hosts.node(1).controller(controller).unwrap();
-        let common = controller.common(SegmentId::new(0x40_0000), 65536, Permission::ReadWrite, &AccessList::everyone());
+        let common =
+            controller.common(SegmentId::new(0x40_0000), 65536, Permission::ReadWrite, &AccessList::everyone());
         let error = common.unwrap_err();
         assert_eq!(error.code(), rsm::Code::RemoteNodeUnreachable);
         assert!(error.to_string().contains("nodes on two"), "{error}");

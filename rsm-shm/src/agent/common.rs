@@ -42,7 +42,8 @@ impl Agent {
             return Err(Error::with(Code::CtlrNotPresent, "loopback reaches nothing that the cluster owns"));
         }
         if self.across.is_some() {
-            let text = "memory that no node owns is one host's, and this cluster has nodes on two: let a node export it";
+            let text =
+                "memory that no node owns is one host's, and this cluster has nodes on two: let a node export it";
             return Err(Error::with(Code::RemoteNodeUnreachable, text));
         }
         let (largest, _, _) = self.map.registry().controllers[controller as usize].limits();

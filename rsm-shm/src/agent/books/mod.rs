@@ -164,9 +164,9 @@ impl Books {
 
     /// Whether who exports a segment is gone; what is left of it is then only being cleaned up.
     pub(in crate::agent) fn is_orphan(&self, row: u32) -> bool {
-        self.segments.get(&row).is_some_and(|s| {
-            s.far.is_none() && s.node != CLUSTER && !self.members.contains_key(&s.member)
-        })
+        self.segments
+            .get(&row)
+            .is_some_and(|s| s.far.is_none() && s.node != CLUSTER && !self.members.contains_key(&s.member))
     }
 
     /// A bell of a node; `None` if there is none, which nobody can then sleep on either.
