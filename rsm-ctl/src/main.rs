@@ -2,11 +2,12 @@
 //!
 //! The way of a command through the files: [`cli`] says what may be asked, [`command`] hands it to the part that does
 //! it ([`run`] starts a cluster, [`query`], [`watch`] and [`top`] look at one, [`steer`] disturbs one, [`perf`] measures, [`explore`] kills a node
-//! at each of its calls, [`trace`] reads what was called, [`doctor`] looks at the
-//! machine), and every end has a number in [`exit_code`]. What
+//! at each of its calls, [`trace`] reads what was called, [`cc`] builds programs whose accesses are seen, [`doctor`]
+//! looks at the machine), and every end has a number in [`exit_code`]. What
 //! is said goes through [`mod@print`]. What starts a cluster and its programs is [`rsm_run`]; the only unsafe code here is in
 //! [`outset`].
 
+mod cc;
 mod cli;
 mod clock;
 mod command;
