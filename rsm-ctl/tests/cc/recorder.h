@@ -1,0 +1,12 @@
+/* What the programs of this test ask of recorder.c, which is built without rsm-ctl cc. */
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+void watch(void *start, size_t length);
+void name_sync(unsigned number, void *address);
+unsigned long count(void);
+#ifdef __cplusplus
+}
+#endif
