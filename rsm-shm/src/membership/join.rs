@@ -116,13 +116,14 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
     let bells = joined.bells.as_ref().map(Bells::open).transpose()?;
     let nodes = map.registry().nodes.len();
     let lens = map.registry().header.lens()?;
-    let posting = claim.zip(lens).map(|(claim, lens)| Posting::new(lens, claim.node));
+    let tracing = claim.and(lens).and_then(|lens| lens.trace).map(Tracing::new).map(Arc::new);
+    let posting = claim.zip(lens).map(|(claim, lens)| Posting::new(lens, claim.node, tracing.clone()));
     if let (Some(posting), Some(record)) = (&posting, &joined.record) {
         posting.record_in(RecordMap::open(record)?);
     }
     let calls = claim.and(lens).and_then(|lens| lens.gate).map(Calls::new);
     let mut taps = Taps::default();
-    taps.tracing = claim.and(lens).and_then(|lens| lens.trace).map(Tracing::new);
+    taps.tracing = tracing;
     if let (Some(tracing), Some(record)) = (&taps.tracing, &joined.record) {
         tracing.note_in(RecordMap::open(record)?);
         taps.set(Tap::Trace, true);

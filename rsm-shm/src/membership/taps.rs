@@ -9,6 +9,7 @@ use super::tally::Tallying;
 use super::trace::Tracing;
 use crate::cancel::Shield;
 use rsm_core::bell::Bell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A tap, as a member of the set.
@@ -33,7 +34,7 @@ pub(super) struct Taps {
     on: AtomicU32,
     pub(super) tallying: Tallying,
     /// In a cluster that is traced.
-    pub(super) tracing: Option<Tracing>,
+    pub(super) tracing: Option<Arc<Tracing>>,
 }
 
 impl Taps {
