@@ -149,6 +149,10 @@ fn an_installation_serves_programs() {
         assert!(said.contains(&format!("installed {}", prefix.join(file).display())), "{file} in\n{said}");
     }
 
+    // For `rsm-ctl cc`, and what it builds.
+    for file in ["lib/librsm_race.a", "include/rsm/annotate.h"] {
+        assert!(installed.contains(file), "{installed:?}");
+    }
     // The manual names it, and ThreadSanitizer fails without it.
     assert!(installed.contains("share/rsm/tsan.supp"), "{installed:?}");
     the_shared_library_exports_the_api(&prefix.join("lib"));
