@@ -34,9 +34,15 @@ fn main() -> std::process::ExitCode {
     // A limit of file sizes (`ulimit -f`) that is reached is an error of the write, as a full disk is, and no end.
     process::ignore(rustix::process::Signal::XFSZ);
     outset::refuse_missing_output();
-    let code = match cli::parse() {
-        Ok(cli) => command::perform(cli),
-        Err(code) => code,
+    let code = match cc::stand_in() {
+        Some(failure) => {
+            print::complaint(&failure);
+            failure.code
+        }
+        None => match cli::parse() {
+            Ok(cli) => command::perform(cli),
+            Err(code) => code,
+        },
     };
     print::finish(code).into()
 }

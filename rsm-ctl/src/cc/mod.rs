@@ -4,6 +4,7 @@
 //! library that it would link for that option. So the option is for the compiler proper alone: gcc is given a file of specs
 //! that says so, clang has `-Xclang`.
 
+mod cargo;
 mod library;
 mod words;
 
@@ -19,12 +20,13 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+pub(crate) use cargo::stand_in;
 use words::Words;
 
 /// What `cc` can be told.
 #[derive(Debug, Args)]
 pub(crate) struct CcArgs {
-    /// The compiler, gcc, g++, clang or clang++ by whatever name, and its arguments
+    /// The compiler, gcc, g++, clang or clang++ by whatever name, or cargo, and its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMPILER ARGS", required = true)]
     words: Vec<OsString>,
 }
@@ -48,6 +50,9 @@ enum Family {
 /// Does what was asked: becomes the compiler.
 pub(crate) fn perform(args: &CcArgs) -> Result<ExitCode, Failure> {
     let (compiler, words) = args.words.split_first().ok_or_else(|| Failure::usage("a compiler is missing"))?;
+    if Path::new(compiler).file_name().is_some_and(|name| name == "cargo") {
+        return cargo::perform(compiler, words);
+    }
     let words = Words::of(words).map_err(Failure::usage)?;
     let family = family(compiler)?;
     let mut command = Command::new(compiler);
@@ -112,7 +117,9 @@ fn family(compiler: &OsStr) -> Result<Family, Failure> {
         None
     };
     let lacking = |why: String| {
-        Failure::new(format!("{name} {why}; rsm-ctl cc takes gcc and g++ from 12, clang and clang++ from 14"))
+        Failure::new(format!(
+            "{name} {why}; rsm-ctl cc takes gcc and g++ from 12, clang and clang++ from 14, and cargo"
+        ))
     };
     let (family, called, oldest) = known.ok_or_else(|| lacking("is no compiler that is known here".to_owned()))?;
     let version = major(&said);

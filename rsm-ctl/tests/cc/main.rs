@@ -91,6 +91,30 @@ fn marked(source: &str, mark: &str, end: &str) -> BTreeMap<u32, String> {
     marked.map(|(number, line)| (number, line.trim().to_owned())).collect()
 }
 
+/// What a program printed, by the line of its source that it was about; and what was about none.
+fn by_line<'a>(program: &Path, told: &'a str) -> (BTreeMap<u32, String>, Vec<&'a str>) {
+    let lines = addr2line::Loader::new(program).expect("a program with its lines");
+    let mut seen: BTreeMap<u32, String> = BTreeMap::new();
+    let mut others = Vec::new();
+    for line in told.lines() {
+        let Some((what, place)) = line.split_once(" @") else {
+            others.push(line);
+            continue;
+        };
+        let place = u64::from_str_radix(place, 16).expect("a place in the program");
+        // The outermost of what was compiled into one another.
+        let mut frames = lines.find_frames(place).expect("readable lines");
+        let mut location = None;
+        while let Some(frame) = frames.next().expect("a frame") {
+            location = frame.location.and_then(|location| location.line);
+        }
+        let all = seen.entry(location.expect("a line")).or_default();
+        *all += if all.is_empty() { "" } else { ", " };
+        *all += what;
+    }
+    (seen, others)
+}
+
 #[test]
 fn each_access_is_told_with_its_line() {
     let compilers = installed(C, "each_access_is_told_with_its_line");
@@ -103,20 +127,7 @@ fn each_access_is_told_with_its_line() {
     for compiler in compilers {
         let wide: &[&str] = if cfg!(target_arch = "x86_64") { &["-mcx16", "-latomic"] } else { &["-latomic"] };
         let (program, told) = bench.told(compiler, "accesses.c", wide);
-        let lines = addr2line::Loader::new(&program).expect("a program with its lines");
-        let mut seen: BTreeMap<u32, String> = BTreeMap::new();
-        let mut others = Vec::new();
-        for line in told.lines() {
-            let Some((what, place)) = line.split_once(" @") else {
-                others.push(line);
-                continue;
-            };
-            let place = u64::from_str_radix(place, 16).expect("a place in the program");
-            let location = lines.find_location(place).expect("readable lines").and_then(|location| location.line);
-            let all = seen.entry(location.expect("a line")).or_default();
-            *all += if all.is_empty() { "" } else { ", " };
-            *all += what;
-        }
+        let (seen, others) = by_line(&program, &told);
         assert_eq!(seen, wanted, "{compiler}:\n{told}");
         assert_eq!(others, ["benign +8 16", "right"], "{compiler}");
     }
@@ -181,6 +192,42 @@ fn a_program_without_librsm_runs_as_ever() {
         let needed = std::fs::read(place("alone")).expect("a program");
         assert!(!needed.windows(7).any(|word| word == b"libtsan"), "{compiler}");
     }
+}
+
+#[test]
+fn a_crate_is_built_so_by_cargo() {
+    if !is_there("gcc") || cfg!(not(target_env = "gnu")) {
+        return;
+    }
+    let bench = Bench::new("cargo");
+    let folder = bench.0.join("crate");
+    std::fs::create_dir_all(folder.join("src")).expect("a directory");
+    let manifest = "[package]\nname = \"accesses\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n";
+    std::fs::write(folder.join("Cargo.toml"), manifest).expect("a manifest");
+    let script = format!("fn main() {{ println!(\"cargo::rustc-link-arg={}/recorder.o\"); }}", bench.0.display());
+    std::fs::write(folder.join("build.rs"), script).expect("a build script");
+    std::fs::copy(here("tests/cc/accesses.rs"), folder.join("src/main.rs")).expect("a source");
+    let mut cargo = ctl();
+    cargo.args(["cc", env!("CARGO"), "build", "--offline", "--quiet", "--release"]).current_dir(&folder);
+    // Where the library is found, as nothing is installed.
+    cargo
+        .env("LIBRARY_PATH", &bench.0)
+        .env_remove("CARGO_TARGET_DIR")
+        .env_remove("RUSTC_WRAPPER")
+        .env_remove("RUSTFLAGS");
+    succeed(&mut cargo);
+    let program = folder.join("target/rsm-race/release/accesses");
+    let told = succeed(&mut Command::new(&program));
+    let (seen, others) = by_line(&program, &told);
+    let wanted = marked("accesses.rs", "// sees: ", "");
+    assert!(wanted.len() > 8, "{wanted:?}");
+    assert_eq!(seen, wanted, "{told}");
+    assert_eq!(others, ["right"]);
+    // In front of cargo there is room for one.
+    let mut twice = ctl();
+    twice.args(["cc", env!("CARGO"), "build"]).current_dir(&folder).env("RUSTC_WRAPPER", "sccache");
+    let said = String::from_utf8_lossy(&run(&mut twice).stderr).into_owned();
+    assert!(said.contains("RUSTC_WRAPPER is set"), "{said}");
 }
 
 #[test]
