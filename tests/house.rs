@@ -18,7 +18,8 @@ fn metadata() -> Value {
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("rsm-core", &[][..]),
-        ("rsm-shm", &["rsm-core"][..]),
+        ("rsm-shm", &["rsm-core", "rsm-race"][..]),
+        ("rsm-race", &["rsm-core"][..]),
         ("rsm", &["rsm-core", "rsm-shm"][..]),
         ("rsm-perf", &["rsm"][..]),
         ("rsm-benches", &["rsm", "rsm-core", "rsm-shm"][..]),
@@ -220,6 +221,7 @@ fn only_linux_devices_and_bindings_are_unsafe() {
         "rsm-ntb",
         "rsm-ntb-emu",
         "rsm-perf",
+        "rsm-race",
         "rsm-race-cc",
         "rsm-run",
         "rsm-shmem",

@@ -15,6 +15,7 @@ use crate::capabilities::{Capabilities, Feature};
 use crate::error::from_errno;
 use crate::guest::Guest;
 use crate::memory::memfd::{self, Sealing};
+use crate::memory::races::RaceMap;
 use crate::memory::region::Region;
 use crate::memory::tables::{Parts, RegistryMap};
 use crate::private_table::{self, Stdio};
@@ -29,6 +30,7 @@ use rsm_core::lens::record::RecordRow;
 use rsm_core::message::Secret;
 use rsm_core::registry::{ControllerKind, Layout, Writer};
 use rsm_core::{Code, Error, Result};
+use rsm_race::report::Looked;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
@@ -48,6 +50,7 @@ struct Told {
     kills: Kills,
     records: Records,
     held: Held,
+    races: Option<Arc<RaceMap>>,
     longest_pass: LongestPass,
 }
 
@@ -71,6 +74,7 @@ pub struct AgentHandle {
     kills: Kills,
     records: Records,
     held: Held,
+    races: Option<Arc<RaceMap>>,
 }
 
 impl AgentHandle {
@@ -93,10 +97,12 @@ impl AgentHandle {
         crate::socket::send(&stop, b"stop", &[stop.as_fd()], SendFlags::empty()).map_err(no_socket)?;
         let ending = Arc::new(AtomicBool::new(false));
         let (started, start) = mpsc::channel();
+        let looks_for_races = config.lens.is_some_and(|lens| lens.race);
         let told = Told {
             kills: Kills::default(),
             records: Records::default(),
             held: Held::default(),
+            races: looks_for_races.then(RaceMap::create).transpose()?.map(Arc::new),
             longest_pass: LongestPass::new(),
         };
         let thread = {
@@ -115,9 +121,9 @@ impl AgentHandle {
             }
             Err(_) => return Err(Error::with(Code::InternalError, "the agent's thread ended at once")),
         }
-        let Told { kills, records, held, longest_pass } = told;
+        let Told { kills, records, held, races, longest_pass } = told;
         let (stop, thread, process) = (Some(stop), Some(thread), std::process::id());
-        Ok(AgentHandle { address, keys, stop, ending, thread, process, longest_pass, kills, records, held })
+        Ok(AgentHandle { address, keys, stop, ending, thread, process, longest_pass, kills, records, held, races })
     }
 
     /// Node and process id of each process that steering has killed, in that order.
@@ -149,6 +155,11 @@ impl AgentHandle {
     /// The memory of segments, where the lens notes bytes; of each that is gone, once.
     pub fn held(&self) -> Vec<HeldSegment> {
         self.held.list()
+    }
+
+    /// The accesses of processes that nothing orders, and how they were looked for, where the lens has that done.
+    pub fn races(&self) -> Option<Looked> {
+        self.races.as_ref().map(|map| Looked::at(map.table()))
     }
 
     /// What they noted of their calls since this was last asked, where the lens traces. One caller at a time.
@@ -261,7 +272,7 @@ fn run(
 
 impl Agent {
     fn new(config: &Config, address: Address, keys: Vec<Secret>, told: Told, stopped: &OwnedFd) -> Result<Agent> {
-        let Told { kills, records, held, longest_pass } = told;
+        let Told { kills, records, held, races, longest_pass } = told;
         let capabilities = Capabilities::of(&Feature::OF_AGENT);
         capabilities.check()?;
         if !capabilities.has(Feature::Leases) {
@@ -322,6 +333,7 @@ impl Agent {
             gate: config.lens.and_then(|lens| lens.gate),
             parts: config.lens.map_or_else(Parts::default, |lens| Parts::of(&lens)),
             held: config.lens.and_then(|lens| lens.trace).filter(|trace| trace.bytes).map(|_| held),
+            races,
             appointed: false,
             wakes: Wakes::default(),
             waking: false,

@@ -104,6 +104,8 @@ struct Agent {
     gate: Option<Gate>,
     /// What the record of a process has.
     parts: Parts,
+    /// Where processes look for races.
+    races: Option<std::sync::Arc<crate::memory::races::RaceMap>>,
     /// Where the lens notes bytes.
     held: Option<Held>,
     /// A process counts them.

@@ -147,8 +147,13 @@ impl Membership {
     }
 
     /// Whether every call is noted.
-    pub(super) fn is_traced(&self) -> bool {
+    fn is_traced(&self) -> bool {
         self.tracing().is_some()
+    }
+
+    /// Whether calls are noted, or looked at: imports are diverted for it.
+    pub(super) fn is_watched(&self) -> bool {
+        self.is_traced() || self.shared.taps.racing.is_some()
     }
 
     /// A call begins, which is to be noted at its end if calls are.

@@ -46,6 +46,7 @@ mod neon;
 mod ours;
 pub mod pages;
 pub(crate) mod populate;
+pub mod races;
 pub mod region;
 mod relocate;
 pub(crate) mod resident;
