@@ -4,7 +4,7 @@
 //! the argument that says it can carry where the call came from instead (`entry`).
 //!
 //! A word of watched memory: what is stored is told before the store, so that nobody reads a value that the detector does not
-//! know; what is loaded is told after the load. Elsewhere an atomic access orders threads of the program.
+//! know; what is loaded is told after the load.
 
 use crate::engine::{self, ATOMIC, UPDATE, WRITE};
 use crate::entry::passed_on;
@@ -95,8 +95,6 @@ extern "C" fn load<W: Word>(address: usize, pc: usize) -> W::Value {
     let value = word.load();
     if engine::is_watched(address, W::LENGTH) {
         engine::value(address, W::LENGTH, W::number(value), ATOMIC, pc);
-    } else {
-        engine::acquire(address);
     }
     value
 }
@@ -104,8 +102,6 @@ extern "C" fn load<W: Word>(address: usize, pc: usize) -> W::Value {
 extern "C" fn store<W: Word>(address: usize, value: W::Value, pc: usize) {
     if engine::is_watched(address, W::LENGTH) {
         engine::value(address, W::LENGTH, W::number(value), ATOMIC | WRITE, pc);
-    } else {
-        engine::release(address);
     }
     // SAFETY: the program stores to it.
     unsafe { W::at(address) }.store(value);
@@ -116,9 +112,6 @@ fn update<W: Word>(address: usize, pc: usize, change: impl Fn(W::Value) -> W::Va
     let is_watched = engine::is_watched(address, W::LENGTH);
     // SAFETY: the program stores to it.
     let word = unsafe { W::at(address) };
-    if !is_watched {
-        engine::release(address);
-    }
     let mut before = word.load();
     loop {
         let after = change(before);
@@ -130,9 +123,6 @@ fn update<W: Word>(address: usize, pc: usize, change: impl Fn(W::Value) -> W::Va
             Ok(_) => break,
             Err(now) => before = now,
         }
-    }
-    if !is_watched {
-        engine::acquire(address);
     }
     before
 }
@@ -170,10 +160,7 @@ extern "C" fn exchange_if<W: Word>(address: usize, from: W::Value, to: W::Value,
     // SAFETY: the program stores to it.
     let word = unsafe { W::at(address) };
     if !engine::is_watched(address, W::LENGTH) {
-        engine::release(address);
-        let before = word.exchange(from, to).unwrap_or_else(|now| now);
-        engine::acquire(address);
-        return before;
+        return word.exchange(from, to).unwrap_or_else(|now| now);
     }
     let mut before = word.load();
     loop {

@@ -9,6 +9,9 @@ pub(crate) const ATOMIC: u32 = 2;
 /// See [`WRITE`]: it reads and writes as one.
 pub(crate) const UPDATE: u32 = 4;
 
+/// What is told by who tells all accesses to memory.
+const ACCESSES: u32 = 1;
+
 /// Where watched memory is: nothing of it is outside of these addresses.
 #[repr(C)]
 pub(crate) struct Bounds {
@@ -28,8 +31,7 @@ struct Engine {
     bounds: Option<&'static Bounds>,
     access: Option<unsafe extern "C" fn(usize, usize, u32, usize)>,
     value: Option<unsafe extern "C" fn(usize, usize, u64, u32, usize)>,
-    release: Option<unsafe extern "C" fn(usize)>,
-    acquire: Option<unsafe extern "C" fn(usize)>,
+    sees: Option<unsafe extern "C" fn(u32)>,
 }
 
 // References that need not lead anywhere. They are weak in the object in which they are declared so, and stand nowhere else;
@@ -38,14 +40,13 @@ std::arch::global_asm!(
     ".weak rsm_race_bounds",
     ".weak rsm_race_access",
     ".weak rsm_race_value",
-    ".weak rsm_race_release",
-    ".weak rsm_race_acquire",
+    ".weak rsm_race_sees",
     ".pushsection .data.rel.ro.rsm_race, \"aw\"",
     ".balign 8",
     ".globl rsm_race_engine",
     ".hidden rsm_race_engine",
     "rsm_race_engine:",
-    ".quad rsm_race_bounds, rsm_race_access, rsm_race_value, rsm_race_release, rsm_race_acquire",
+    ".quad rsm_race_bounds, rsm_race_access, rsm_race_value, rsm_race_sees",
     ".popsection",
 );
 
@@ -55,7 +56,7 @@ unsafe extern "C" {
 }
 
 fn engine() -> &'static Engine {
-    // SAFETY: the table above, of five addresses, each 0 or that of what librsm declares so; it is filled in before any code
+    // SAFETY: the table above, of four addresses, each 0 or that of what librsm declares so; it is filled in before any code
     // of the program runs.
     unsafe { &*(&raw const ENGINE) }
 }
@@ -67,9 +68,11 @@ fn engine() -> &'static Engine {
 static BEFORE_MAIN: extern "C" fn() = begin;
 
 extern "C" fn begin() {
-    if let (Some(bounds), Some(_)) = (engine().bounds, engine().access) {
+    if let (Some(bounds), Some(sees)) = (engine().bounds, engine().sees) {
         // Relaxed: what it leads to is atomic itself, and was there before.
         BOUNDS.store(std::ptr::from_ref(bounds).cast_mut(), Ordering::Relaxed);
+        // SAFETY: a number: all accesses to memory are told.
+        unsafe { sees(ACCESSES) };
     }
 }
 
@@ -78,16 +81,10 @@ fn bounds() -> &'static Bounds {
     unsafe { &*BOUNDS.load(Ordering::Relaxed) }
 }
 
-/// Whether anything is watched.
-pub(crate) fn is_on() -> bool {
-    // Relaxed: memory that a thread was not told of is none that it reaches.
-    bounds().high.load(Ordering::Relaxed) != 0
-}
-
 /// Whether some of these bytes may be watched.
 pub(crate) fn is_watched(address: usize, length: usize) -> bool {
     let bounds = bounds();
-    // Relaxed: see `is_on`.
+    // Relaxed: memory that a thread was not told of is none that it reaches.
     let (low, high) = (bounds.low.load(Ordering::Relaxed), bounds.high.load(Ordering::Relaxed));
     address < high && address.saturating_add(length) > low
 }
@@ -106,25 +103,4 @@ pub(crate) fn value(address: usize, length: usize, value: u64, kind: u32, pc: us
         // SAFETY: as for `access`.
         unsafe { tell(address, length, value, kind, pc) };
     }
-}
-
-/// What this thread did so far comes before what others do behind an [`acquire`] of the same address.
-pub(crate) fn release(sync: usize) {
-    if let Some(release) = engine().release.filter(|_| is_on()) {
-        // SAFETY: a number.
-        unsafe { release(sync) };
-    }
-}
-
-/// See [`release`].
-pub(crate) fn acquire(sync: usize) {
-    if let Some(acquire) = engine().acquire.filter(|_| is_on()) {
-        // SAFETY: a number.
-        unsafe { acquire(sync) };
-    }
-}
-
-/// An address in librsm, 0 without it.
-pub(crate) fn place() -> usize {
-    engine().access.map_or(0, |access| access as usize)
 }

@@ -1,5 +1,4 @@
-//! librsm_race: what programs built by `rsm-ctl cc` call at each access to memory, and in place of some functions of the C
-//! library.
+//! librsm_race: what programs built by `rsm-ctl cc` call at each access to memory.
 //!
 //! A compiler that is told `-fsanitize=thread` puts a call before each access that may be to shared memory, and calls in
 //! place of atomic accesses. The library of its own that it then links looks for races between the threads of one process.
@@ -11,9 +10,10 @@
 //! | `plain` | before plain and volatile accesses |
 //! | `atomic`, `wide` | for atomic accesses, of up to 8 bytes and of 16 |
 //! | `block` | memcpy and its like |
-//! | `thread`, `lock`, `once` | functions of the C library that order threads |
 //!
-//! `engine` is the way to the detector. It is in librsm, which a program need not have: without it, and in a run without
+//! What orders the threads of a process is not told: to the detector they are one.
+//!
+//! `engine` is the way to it. It is in librsm, which a program need not have: without it, and in a run without
 //! `--race`, nothing is watched.
 //!
 //! Return addresses say which access it was. Rust does not give them to a function, so what the compiler calls is written
@@ -26,8 +26,5 @@ mod atomic;
 mod block;
 mod engine;
 mod entry;
-mod lock;
-mod once;
 mod plain;
-mod thread;
 mod wide;

@@ -1,5 +1,5 @@
 //! Atomic accesses of sixteen bytes, all made of one instruction: compare and exchange. They are told as accesses to two
-//! words; elsewhere they order threads.
+//! words.
 
 use crate::engine::{self, ATOMIC, UPDATE, WRITE};
 use crate::entry::passed_on;
@@ -40,11 +40,8 @@ fn tell(address: usize, kind: u32, pc: usize) {
 }
 
 fn update(address: usize, pc: usize, change: impl Fn(u128) -> u128) -> u128 {
-    let is_watched = engine::is_watched(address, 16);
-    if is_watched {
+    if engine::is_watched(address, 16) {
         tell(address, ATOMIC | UPDATE | WRITE, pc);
-    } else {
-        engine::release(address);
     }
     let mut before = exchange_wide(address, 0, 0);
     loop {
@@ -53,9 +50,6 @@ fn update(address: usize, pc: usize, change: impl Fn(u128) -> u128) -> u128 {
             break;
         }
         before = now;
-    }
-    if !is_watched {
-        engine::acquire(address);
     }
     before
 }
@@ -94,8 +88,6 @@ extern "C" fn load(address: usize, pc: usize) -> u128 {
     let value = load_wide(address);
     if engine::is_watched(address, 16) {
         tell(address, ATOMIC, pc);
-    } else {
-        engine::acquire(address);
     }
     value
 }
@@ -133,19 +125,11 @@ extern "C" fn fetch_nand(address: usize, value: u128, pc: usize) -> u128 {
 }
 
 extern "C" fn exchange_if(address: usize, from: u128, to: u128, pc: usize) -> u128 {
-    let is_watched = engine::is_watched(address, 16);
-    if !is_watched {
-        engine::release(address);
-    } else if exchange_wide(address, 0, 0) == from {
-        tell(address, ATOMIC | UPDATE | WRITE, pc);
-    } else {
-        tell(address, ATOMIC, pc);
+    if engine::is_watched(address, 16) {
+        let exchanges = exchange_wide(address, 0, 0) == from;
+        tell(address, if exchanges { ATOMIC | UPDATE | WRITE } else { ATOMIC }, pc);
     }
-    let before = exchange_wide(address, from, to);
-    if !is_watched {
-        engine::acquire(address);
-    }
-    before
+    exchange_wide(address, from, to)
 }
 
 extern "C" fn compare_exchange(address: usize, from: *mut u128, to: u128, pc: usize) -> i32 {

@@ -94,7 +94,7 @@ fn link(words: &Words, family: Family) -> Result<Vec<OsString>, Failure> {
         more.push("-Wl,--exclude-libs=librsm_race.a".into());
     }
     more.push(library::find(words)?.into());
-    // Part of the C library by now; and what Rust unwinds with.
+    // What Rust unwinds with, and what is part of the C library by now.
     more.extend(["-ldl", "-lpthread", "-lgcc_s"].map(OsString::from));
     if family == Family::Clang {
         more.insert(0, "-Qunused-arguments".into());

@@ -8,7 +8,6 @@ use std::process::{Command, Output};
 /// Compilers by the names under which they may be installed.
 const C: &[&str] =
     &["gcc", "clang", "clang-14", "clang-15", "clang-16", "clang-17", "clang-18", "clang-19", "clang-20"];
-const CPP: &[&str] = &["g++", "clang++", "clang++-14", "clang++-16", "clang++-18", "clang++-20"];
 
 fn here(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -129,33 +128,7 @@ fn each_access_is_told_with_its_line() {
         let (program, told) = bench.told(compiler, "accesses.c", wide);
         let (seen, others) = by_line(&program, &told);
         assert_eq!(seen, wanted, "{compiler}:\n{told}");
-        assert_eq!(others, ["benign +8 16", "right"], "{compiler}");
-    }
-}
-
-#[test]
-fn what_orders_threads_is_told() {
-    let compilers = installed(CPP, "what_orders_threads_is_told");
-    if compilers.is_empty() {
-        return;
-    }
-    let bench = Bench::new("threads");
-    let order: Vec<String> = marked("threads.cc", "// ", "")
-        .into_values()
-        .filter(|text| text.starts_with("acquire ") || text.starts_with("release "))
-        .flat_map(|text| text.split(", ").map(str::to_owned).collect::<Vec<_>>())
-        .collect();
-    for compiler in compilers {
-        let (_, told) = bench.told(compiler, "threads.cc", &["-std=c++17"]);
-        let edges: Vec<&str> =
-            told.lines().filter(|line| line.contains("cquire ") || line.contains("elease ")).collect();
-        // The thread may be at its end before it has a name.
-        let without_end = |edge: &&&str| **edge != "release 5";
-        let found: Vec<&&str> = edges.iter().filter(without_end).collect();
-        let wanted: Vec<&str> = order.iter().map(String::as_str).collect();
-        let wanted: Vec<&&str> = wanted.iter().filter(without_end).collect();
-        assert_eq!(found, wanted, "{compiler}:\n{told}");
-        assert!(told.ends_with("once\nrelease 4\nacquire 4\ncaught\n"), "{compiler}:\n{told}");
+        assert_eq!(others, ["sees 1", "benign +8 16", "right"], "{compiler}");
     }
 }
 
@@ -222,7 +195,9 @@ fn a_crate_is_built_so_by_cargo() {
     let wanted = marked("accesses.rs", "// sees: ", "");
     assert!(wanted.len() > 8, "{wanted:?}");
     assert_eq!(seen, wanted, "{told}");
-    assert_eq!(others, ["right"]);
+    // Two libraries print, each when it likes.
+    let others: std::collections::BTreeSet<&str> = others.into_iter().collect();
+    assert_eq!(others, ["right", "sees 1"].into());
     // In front of cargo there is room for one.
     let mut twice = ctl();
     twice.args(["cc", env!("CARGO"), "build"]).current_dir(&folder).env("RUSTC_WRAPPER", "sccache");

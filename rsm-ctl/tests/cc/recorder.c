@@ -33,29 +33,9 @@ void rsm_race_value(uintptr_t address, size_t length, uint64_t value, unsigned k
     printf("+%lu %zu %u=%llu @%lx\n", address - rsm_race_bounds.low, length, kind, (unsigned long long)value, place(pc));
 }
 
-/* The sync's name, if it was given one: others are of the C library, and as many as it likes. */
-static uintptr_t named[8];
-
-void name_sync(unsigned number, void *address)
+void rsm_race_sees(unsigned what)
 {
-    named[number] = (uintptr_t)address;
-}
-
-static void edge(const char *which, uintptr_t sync)
-{
-    for (unsigned i = 0; i < 8; i++)
-        if (named[i] && named[i] == sync)
-            printf("%s %u\n", which, i);
-}
-
-void rsm_race_release(uintptr_t sync)
-{
-    edge("release", sync);
-}
-
-void rsm_race_acquire(uintptr_t sync)
-{
-    edge("acquire", sync);
+    printf("sees %u\n", what);
 }
 
 void rsm_race_benign(uintptr_t address, size_t length)

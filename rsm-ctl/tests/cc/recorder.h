@@ -5,7 +5,6 @@
 extern "C" {
 #endif
 void watch(void *start, size_t length);
-void name_sync(unsigned number, void *address);
 unsigned long count(void);
 #ifdef __cplusplus
 }
