@@ -27,7 +27,10 @@ const PASSES: &str = "tsan-module tsan sancov-module";
 const COVERAGE: &str = "-sanitizer-coverage-level=1 -sanitizer-coverage-trace-pc-guard -sanitizer-coverage-trace-loads \
     -sanitizer-coverage-trace-stores";
 
-/// Crates whose accesses to segments are told by calls of their own.
+/// The crate that is to tell of accesses by calls of its own (`rsm-shm/src/memory/told.rs`).
+const TELLS: &str = "rsm_shm";
+
+/// Crates whose accesses to segments are told by their calls, or are none of the program's.
 const OWN: [&str; 7] = ["rsm", "rsm_core", "rsm_lab", "rsm_race", "rsm_run", "rsm_shm", "rsm_team"];
 
 /// Becomes cargo.
@@ -88,6 +91,8 @@ pub(crate) fn stand_in() -> Option<Failure> {
 struct Crate {
     /// Its accesses are to be told.
     is_told: bool,
+    /// It tells of accesses itself.
+    tells: bool,
     /// It is linked; whether to a library of its own.
     is_linked: Option<bool>,
     /// What a debugger is to know is said.
@@ -106,6 +111,7 @@ impl Crate {
         // What runs while others are built touches no segment; but what it links may be built for both.
         let runs_at_build = name.starts_with("build_script_") || types.contains(&"proc-macro");
         Some(Crate {
+            tells: name == TELLS,
             is_told: !OWN.contains(&name) && !runs_at_build,
             is_linked: (is_library || is_program).then_some(is_library && !is_program),
             has_debug: words.iter().any(|word| word.to_str().is_some_and(|word| word.starts_with("debuginfo="))),
@@ -127,6 +133,10 @@ fn more(words: &[OsString]) -> Result<Vec<OsString>, Failure> {
             tell("strip=none");
         }
     }
+    if built.tells {
+        more.extend(["--cfg", "rsm_told"].map(OsString::from));
+    }
+    let mut tell = |option: &str| more.extend(["-C", option].map(OsString::from));
     if let Some(is_library) = built.is_linked {
         for name in COPIES.iter().chain(&CHECKED) {
             tell(&format!("link-arg=-Wl,--wrap={name}"));
