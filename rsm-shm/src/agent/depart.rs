@@ -23,7 +23,7 @@ impl Agent {
         };
         self.books.members_of.remove(member.pid, party);
         self.records.ended(party);
-        if let Some(races) = &self.races {
+        if let Some((races, _)) = &self.races {
             // Before anybody can know that it has ended.
             rsm_race::process::end(races.table(), party);
         }

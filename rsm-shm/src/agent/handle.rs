@@ -37,7 +37,7 @@ use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ struct Told {
     kills: Kills,
     records: Records,
     held: Held,
-    races: Option<Arc<RaceMap>>,
+    races: Arc<OnceLock<Arc<RaceMap>>>,
     longest_pass: LongestPass,
 }
 
@@ -74,7 +74,7 @@ pub struct AgentHandle {
     kills: Kills,
     records: Records,
     held: Held,
-    races: Option<Arc<RaceMap>>,
+    races: Arc<OnceLock<Arc<RaceMap>>>,
 }
 
 impl AgentHandle {
@@ -97,12 +97,11 @@ impl AgentHandle {
         crate::socket::send(&stop, b"stop", &[stop.as_fd()], SendFlags::empty()).map_err(no_socket)?;
         let ending = Arc::new(AtomicBool::new(false));
         let (started, start) = mpsc::channel();
-        let looks_for_races = config.lens.is_some_and(|lens| lens.race);
         let told = Told {
             kills: Kills::default(),
             records: Records::default(),
             held: Held::default(),
-            races: looks_for_races.then(RaceMap::create).transpose()?.map(Arc::new),
+            races: Arc::default(),
             longest_pass: LongestPass::new(),
         };
         let thread = {
@@ -159,7 +158,7 @@ impl AgentHandle {
 
     /// The accesses of processes that nothing orders, and how they were looked for, where the lens has that done.
     pub fn races(&self) -> Option<Looked> {
-        self.races.as_ref().map(|map| Looked::at(map.table()))
+        self.races.get().map(|map| Looked::at(map.table()))
     }
 
     /// What they noted of their calls since this was last asked, where the lens traces. One caller at a time.
@@ -272,7 +271,7 @@ fn run(
 
 impl Agent {
     fn new(config: &Config, address: Address, keys: Vec<Secret>, told: Told, stopped: &OwnedFd) -> Result<Agent> {
-        let Told { kills, records, held, races, longest_pass } = told;
+        let Told { kills, records, held, races: told_races, longest_pass } = told;
         let capabilities = Capabilities::of(&Feature::OF_AGENT);
         capabilities.check()?;
         if !capabilities.has(Feature::Leases) {
@@ -309,6 +308,13 @@ impl Agent {
         for (index, name) in (1..).zip(&config.controllers) {
             writer.add_controller(index, name, ControllerKind::Shared, numbers);
         }
+        let looked_in = match config.lens.is_some_and(|lens| lens.race) {
+            true => {
+                let (map, object) = RaceMap::create()?;
+                Some((Arc::clone(told_races.get_or_init(|| Arc::new(map))), object))
+            }
+            false => None,
+        };
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| from_errno(e, "cannot create an epoll"))?;
         let agent = Agent {
             address,
@@ -333,7 +339,7 @@ impl Agent {
             gate: config.lens.and_then(|lens| lens.gate),
             parts: config.lens.map_or_else(Parts::default, |lens| Parts::of(&lens)),
             held: config.lens.and_then(|lens| lens.trace).filter(|trace| trace.bytes).map(|_| held),
-            races,
+            races: looked_in,
             appointed: false,
             wakes: Wakes::default(),
             waking: false,

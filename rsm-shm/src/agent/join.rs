@@ -182,7 +182,7 @@ impl Agent {
                     calls.appoint();
                 }
                 self.records.add(party, (node, pid), record);
-                if let Some(object) = self.races.as_ref().and_then(|races| races.object()) {
+                if let Some((_, object)) = &self.races {
                     given.push(duplicate(object)?);
                 }
             }

@@ -17,21 +17,19 @@ const BYTES: usize = WORDS * size_of::<AtomicU64>();
 #[derive(Debug)]
 pub struct RaceMap {
     region: Region,
-    /// The agent's.
-    object: Option<OwnedFd>,
 }
 
 impl RaceMap {
-    /// Makes the memory of one, and maps of it what comes before the lines.
+    /// Makes the memory of one, and maps of it what comes before the lines; the descriptor is for processes.
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM, BAD_LENGTH where files may not be so long.
-    pub(crate) fn create() -> Result<RaceMap> {
+    pub(crate) fn create() -> Result<(RaceMap, OwnedFd)> {
         let object = memfd::create("rsm-races", BYTES as u64)?;
         memfd::seal(&object, Sealing::Size)?;
         let region = Region::map(&object, 0, HEAD * size_of::<AtomicU64>(), Permission::ReadWrite)?;
         region.dont_fork()?;
-        Ok(RaceMap { region, object: Some(object) })
+        Ok((RaceMap { region }, object))
     }
 
     /// Maps all of one.
@@ -47,12 +45,7 @@ impl RaceMap {
         let region = Region::map(fd, 0, BYTES, Permission::ReadWrite)?;
         // SAFETY: nothing of it changes. A core file without it is as good.
         let _ = unsafe { madvise(region.as_ptr().cast(), BYTES, Advice::LinuxDontDump) };
-        Ok(RaceMap { region, object: None })
-    }
-
-    /// Its descriptor, which the agent sends to processes.
-    pub(crate) fn object(&self) -> Option<&OwnedFd> {
-        self.object.as_ref()
+        Ok(RaceMap { region })
     }
 
     /// The table.
@@ -73,8 +66,8 @@ mod tests {
 
     #[test]
     fn who_opens_it_finds_what_others_wrote() {
-        let made = RaceMap::create().unwrap();
-        let opened = RaceMap::open(made.object().unwrap()).unwrap();
+        let (made, object) = RaceMap::create().unwrap();
+        let opened = RaceMap::open(object).unwrap();
         assert_eq!(opened.table().lines_of(7, 1 << 30), Some(0));
         assert!(Process::join(opened.table(), Who { node: 1, pid: 1 }, 1, false).is_some());
         let looked = Looked::at(made.table());
