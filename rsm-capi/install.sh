@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the C library and installs it: headers, librsm.so.2, librsm.a, rsm.pc, manual pages and share/rsm/tsan.supp.
+# Builds the C library and installs it: headers, librsm.so.2, librsm.a, rsm.pc, manual pages and share/rsm/tsan.supp; and
+# librsm_race.a, with which `rsm-ctl cc` links.
 #
 #     sh rsm-capi/install.sh --prefix DIR [--libdir DIR] [--destdir DIR] [--debug] [--shmem] [--uninstall]
 #
@@ -125,13 +126,15 @@ remove() {
 shmem_part=$here/../rsm-shmem/install.inc.sh
 # shellcheck source=../rsm-shmem/install.inc.sh
 if [ -e "$shmem_part" ]; then . "$shmem_part"; fi
+# Likewise.
+race_part=$here/../rsm-race-cc/library.sh
 [ $shmem = no ] || [ -e "$shmem_part" ] || fail "--shmem needs the sources of rsm-shmem beside $here"
 
 if [ "$uninstall" = yes ]; then
     [ ! -e "$shmem_part" ] || shmem_remove
     for header in $(headers); do remove "$includedir/$header"; done
-    for file in "$libdir/librsm.so" "$libdir/librsm.so.2" "$libdir/librsm.a" "$pcdir/rsm.pc" \
-        "$sharedir/tsan.supp"; do remove "$file"; done
+    for file in "$libdir/librsm.so" "$libdir/librsm.so.2" "$libdir/librsm.a" "$libdir/librsm_race.a" \
+        "$pcdir/rsm.pc" "$sharedir/tsan.supp"; do remove "$file"; done
     for page in $(pages); do
         remove "$(page_path "$page")"
         for alias in $(page_aliases "$page"); do remove "$(page_path "$alias")"; done
@@ -225,6 +228,13 @@ make_static() {
 }
 make_static -Wl,--gc-sections 2>/dev/null || make_static || fail "$cc, $objcopy and $ar did not make librsm.a"
 
+# What programs built by rsm-ctl cc call.
+if [ -e "$race_part" ]; then
+    # shellcheck disable=SC2086  # No word at all, or one.
+    CARGO=$cargo CC=$cc OBJCOPY=$objcopy AR=$ar NM=$nm sh "$race_part" "$work/librsm_race.a" --locked $profile ||
+        fail 'librsm_race.a cannot be made'
+fi
+
 # What is exported is the contract: nothing more, nothing less.
 [ $shared = no ] || $nm -D --defined-only "$work/librsm.so.2" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | LC_ALL=C sort >"$work/so"
 $nm -g --defined-only "$work/librsm.a" | awk 'NF == 3 { print $3 }' | LC_ALL=C sort >"$work/a"
@@ -267,6 +277,7 @@ else
     remove "$libdir/librsm.so.2"
 fi
 place 644 "$work/librsm.a" "$libdir/librsm.a"
+[ ! -e "$race_part" ] || place 644 "$work/librsm_race.a" "$libdir/librsm_race.a"
 place 644 "$work/rsm.pc" "$pcdir/rsm.pc"
 place 644 share/tsan.supp "$sharedir/tsan.supp"
 for page in $(pages); do

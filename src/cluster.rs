@@ -1,6 +1,7 @@
 //! A cluster whose agent lives in this process.
 
 use crate::lens::gate::Called;
+use crate::lens::races::Looked;
 use crate::lens::{Delivered, Injected, Lens};
 use crate::lens::{HeldSegment, Noted};
 use crate::steer::Steering;
@@ -103,6 +104,12 @@ impl Cluster {
     /// [lens](ClusterBuilder::lens) [traces](crate::lens::Lens::trace). Who does not ask for long enough misses the oldest.
     pub fn noted(&self) -> Vec<Noted> {
         self.agent.noted()
+    }
+
+    /// Accesses of processes that nothing orders, in a cluster whose [lens](ClusterBuilder::lens) has them
+    /// [looked for](crate::lens::Lens::race); those of processes that have ended too.
+    pub fn races(&self) -> Option<Looked> {
+        self.agent.races()
     }
 
     /// The memory of segments, in a cluster whose [lens](ClusterBuilder::lens) [notes bytes](crate::lens::Trace::bytes): of those

@@ -54,4 +54,5 @@ pub use rsm_core::lens::log::{Delivered, Overtaking, Target};
 pub use rsm_core::lens::profile::{Cost, PROFILES, Point, Profile, Row as ProfileRow, Source, lines as profile_lines};
 pub use rsm_core::lens::ring;
 pub use rsm_core::lens::{Faults, Gate, Lens, Model, Strength, Trace, parse_seed};
+pub use rsm_shm::agent::races;
 pub use rsm_shm::agent::{HeldSegment, Noted};

@@ -13,13 +13,21 @@ use std::process::{Command, Output};
 /// The version nodes of exported symbols: of the RSMAPI, and of what this library has beyond it.
 const NODE: &str = "SUNWprivate_1.1";
 const EXTENSION: &str = "RSM_EXT_1.0";
+const RACE: &str = "RSM_RACE_1.0";
+/// What is exported there and is no function.
+const BOUNDS: &str = "rsm_race_bounds";
 
 /// The functions of `rsm_ext.h`.
 fn extension() -> BTreeSet<String> {
     declared_in("include/rsm_ext.h")
 }
 
-/// All functions of the library.
+/// The functions of `rsm/race.h`, which compilers have called.
+fn race() -> BTreeSet<String> {
+    declared_in("include/rsm/race.h")
+}
+
+/// All functions of the library that programs call.
 fn all() -> BTreeSet<String> {
     declared().union(&extension()).cloned().collect()
 }
@@ -149,6 +157,10 @@ fn an_installation_serves_programs() {
         assert!(said.contains(&format!("installed {}", prefix.join(file).display())), "{file} in\n{said}");
     }
 
+    // For `rsm-ctl cc`, and what it builds.
+    for file in ["lib/librsm_race.a", "include/rsm/annotate.h"] {
+        assert!(installed.contains(file), "{installed:?}");
+    }
     // The manual names it, and ThreadSanitizer fails without it.
     assert!(installed.contains("share/rsm/tsan.supp"), "{installed:?}");
     the_shared_library_exports_the_api(&prefix.join("lib"));
@@ -179,9 +191,11 @@ fn the_shared_library_exports_the_api(lib: &Path) {
     assert_eq!(declared().len(), 42);
     let functions = declared().into_iter().map(|name| (name, NODE));
     let functions = functions.chain(extension().into_iter().map(|name| (name, EXTENSION)));
+    let functions = functions.chain(race().into_iter().map(|name| (name, RACE)));
     let mut expected: BTreeSet<String> = functions.map(|(name, node)| format!("T {name}@@{node}")).collect();
+    expected.insert(format!("B {BOUNDS}@@{RACE}"));
     // The nodes themselves.
-    expected.extend([NODE, EXTENSION].map(|node| format!("A {node}")));
+    expected.extend([NODE, EXTENSION, RACE].map(|node| format!("A {node}")));
     let bare = |symbol: String| match symbol.strip_prefix("A ").and_then(|node| node.split_once("@@")) {
         Some((node, _)) => format!("A {node}"),
         None => symbol,
@@ -198,8 +212,11 @@ fn the_shared_library_exports_the_api(lib: &Path) {
 fn the_static_library_exports_the_api(lib: &Path) {
     let table = run(Command::new("nm").args(["-g", "--defined-only"]).arg(lib.join("librsm.a")));
     let symbols = table.lines().filter_map(|line| line.split_once(" T "));
-    assert_eq!(symbols.map(|(_, name)| name.to_owned()).collect::<BTreeSet<_>>(), all());
-    assert_eq!(table.lines().filter(|line| line.split(' ').count() == 3).count(), all().len(), "{table}");
+    let functions = all().union(&race()).cloned().collect::<BTreeSet<_>>();
+    assert_eq!(symbols.map(|(_, name)| name.to_owned()).collect::<BTreeSet<_>>(), functions);
+    let others = [BOUNDS];
+    let count = table.lines().filter(|line| line.split(' ').count() == 3).count();
+    assert_eq!(count, functions.len() + others.len(), "{table}");
     // A group whose symbol is local is lost when another library has one of the same name, and its users point nowhere.
     let groups = run(Command::new("readelf").args(["-gW"]).arg(lib.join("librsm.a")));
     assert!(!groups.contains("COMDAT"), "{groups}");
@@ -375,7 +392,9 @@ fn install_says_what_is_wrong() {
 fn the_map_names_what_the_headers_declare() {
     let map = read(here("librsm.map"));
     let names = map.lines().filter_map(|line| line.trim().strip_suffix(';')).filter(|name| name.starts_with("rsm_"));
-    assert_eq!(names.map(str::to_owned).collect::<BTreeSet<_>>(), all());
+    let mut expected = all().union(&race()).cloned().collect::<BTreeSet<_>>();
+    expected.insert(BOUNDS.to_owned());
+    assert_eq!(names.map(str::to_owned).collect::<BTreeSet<_>>(), expected);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::cc::CcArgs;
 use crate::colour::Palette;
 use crate::doctor::DoctorArgs;
 use crate::exit_code::{self, ExitCode};
@@ -90,6 +91,12 @@ pub(crate) enum Command {
     Explore(ExploreArgs),
     /// Read a trace that `rsm-ctl run --trace` wrote
     Trace(TraceArgs),
+    /// Build a program so that `rsm-ctl run --race` sees what it reads and writes: `rsm-ctl cc gcc ..`
+    ///
+    /// The compiler is called with the same arguments and some more. What it builds runs as ever, and slower: at each access
+    /// to memory it looks whether a race detector watches that. It can be the compiler of a build: CC="rsm-ctl cc gcc" make. For
+    /// Rust, `rsm-ctl cc cargo run ..` or `test`, which build in a target directory of their own.
+    Cc(CcArgs),
     /// Take links down, bring them up, or count an error on them
     Link(LinkArgs),
     /// Kill, stop or continue the processes of a node

@@ -5,7 +5,7 @@ use clap::CommandFactory;
 use crate::cli::{self, Cli, Command};
 use crate::exit_code::ExitCode;
 use crate::query::Table;
-use crate::{doctor, explore, manual, perf, print, query, run, steer, top, trace, watch};
+use crate::{cc, doctor, explore, manual, perf, print, query, run, steer, top, trace, watch};
 
 /// Does what was asked; says on standard error what could not be done.
 pub(crate) fn perform(cli: Cli) -> ExitCode {
@@ -30,6 +30,7 @@ pub(crate) fn perform(cli: Cli) -> ExitCode {
         Command::Perf(args) => perf::perform(&args),
         Command::Explore(args) => explore::perform(args, verbosity, cli::options),
         Command::Trace(args) => trace::perform(&args),
+        Command::Cc(args) => cc::perform(&args),
         Command::Link(args) => steer::link(&args, verbosity),
         Command::Node(args) => steer::node(&args, verbosity),
         Command::Segment(args) => steer::segment(&args, verbosity),

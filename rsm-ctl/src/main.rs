@@ -2,11 +2,12 @@
 //!
 //! The way of a command through the files: [`cli`] says what may be asked, [`command`] hands it to the part that does
 //! it ([`run`] starts a cluster, [`query`], [`watch`] and [`top`] look at one, [`steer`] disturbs one, [`perf`] measures, [`explore`] kills a node
-//! at each of its calls, [`trace`] reads what was called, [`doctor`] looks at the
-//! machine), and every end has a number in [`exit_code`]. What
+//! at each of its calls, [`trace`] reads what was called, [`cc`] builds programs whose accesses are seen, [`doctor`]
+//! looks at the machine), and every end has a number in [`exit_code`]. What
 //! is said goes through [`mod@print`]. What starts a cluster and its programs is [`rsm_run`]; the only unsafe code here is in
 //! [`outset`].
 
+mod cc;
 mod cli;
 mod clock;
 mod command;
@@ -18,7 +19,9 @@ mod manual;
 mod number;
 mod outset;
 mod perf;
+mod places;
 mod query;
+mod race;
 mod run;
 mod size;
 mod steer;
@@ -33,9 +36,15 @@ fn main() -> std::process::ExitCode {
     // A limit of file sizes (`ulimit -f`) that is reached is an error of the write, as a full disk is, and no end.
     process::ignore(rustix::process::Signal::XFSZ);
     outset::refuse_missing_output();
-    let code = match cli::parse() {
-        Ok(cli) => command::perform(cli),
-        Err(code) => code,
+    let code = match cc::stand_in() {
+        Some(failure) => {
+            print::complaint(&failure);
+            failure.code
+        }
+        None => match cli::parse() {
+            Ok(cli) => command::perform(cli),
+            Err(code) => code,
+        },
     };
     print::finish(code).into()
 }

@@ -1,7 +1,7 @@
 //! A cluster that is traced: what stands in the file afterwards.
 
 use rsm::lens::event::Kind;
-use rsm::lens::{Lens, Trace};
+use rsm::lens::{Fault, Faults, Lens, Trace};
 use rsm::{AccessList, BarrierMode, Cluster, Code, Permission, SegmentId};
 use rsm_lab::trace::{Call, Recorder, Segment, Story, What, Writer, text};
 use std::fs::File;
@@ -125,6 +125,55 @@ fn every_kind_of_call_is_noted_with_what_it_was_about() {
     assert_eq!(waits, [Some((2, 1)), Some((1, 2)), None], "who woke whom");
     // Begun in this order, and none before the trace.
     assert!(story.happenings.windows(2).all(|two| two[0].at <= two[1].at));
+}
+
+#[test]
+fn faults_of_the_lens_stand_where_they_happened() {
+    let scratch = Scratch::new("faults");
+    let faults = Faults::parse("error,late-signal").unwrap();
+    let lens = Lens::clear(7).faults(faults).trace(Trace { bytes: false });
+    let cluster = Cluster::builder(2).lens(lens).start().unwrap();
+    let recorder = Recorder::begin(File::create(&scratch.0).unwrap(), &cluster, false).unwrap();
+    let (one, two) = (cluster.node(1).unwrap(), cluster.node(2).unwrap());
+    let (one, two) = (one.controller("shm0").unwrap(), two.controller("shm0").unwrap());
+    let export = two.export(LENGTH).unwrap();
+    export.publish(ID, &AccessList::everyone()).unwrap();
+    let import = one.connect(2, ID, Permission::ReadWrite).unwrap();
+    import.set_mode(BarrierMode::Explicit);
+    let (mut failed, mut posted) = (0, 0);
+    while failed < 3 || posted < 40 {
+        let span = import.open_barrier().unwrap();
+        import.put_u64(0, 1).unwrap();
+        if let Err(error) = span.close() {
+            assert_eq!(error.code(), Code::BarrierFailure);
+            failed += 1;
+        }
+        import.signal().unwrap();
+        posted += 1;
+        assert!(posted < 5000, "one in fifty is to fail");
+    }
+    recorder.end(&cluster).unwrap();
+
+    let story = scratch.story();
+    let all = calls(&story);
+    let of = |fault: Fault| all.iter().filter(|call| call.fault().is_some_and(|last| last.fault == fault)).count();
+    assert_eq!(of(Fault::Error), failed, "each span that failed is told why");
+    assert!(of(Fault::LateSignal) > 0);
+    let lines: Vec<String> = (0..story.happenings.len()).map(|index| text::line(&story, index)).collect();
+    let told = |text: &str| lines.iter().any(|line| line.ends_with(text));
+    assert!(told("  fault      error at the close of a span to 0x400001 of node 2"), "{lines:#?}");
+    assert!(told("  fault      late-signal at a signal to 0x400001 of node 2"));
+    // Before the call that met it returned, after it began.
+    for (index, ..) in story.calls().filter(|(.., call)| call.fault().is_some_and(|last| last.fault == Fault::Error)) {
+        let at = story.happenings[index].at;
+        let met = story.calls().any(|(_, happening, call)| {
+            call.kind == Kind::Close && call.code != 0 && happening.at <= at && at <= happening.end()
+        });
+        assert!(met, "{}", lines[index]);
+    }
+    assert!(
+        rsm_lab::trace::chrome(&story).contains("\"fault\":\"error at the close of a span to 0x400001 of node 2\"")
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{RawPid, Signal};
 
 use crate::message::{Hang, ToFront};
+use crate::races::Looked;
 use crate::status::Status;
 use crate::supervision::Blame;
 use crate::trial::ProcessCalls;
@@ -59,6 +60,8 @@ pub(crate) struct Account {
     pub(crate) escaped: bool,
     /// What processes said of their calls.
     pub(crate) calls: Vec<ProcessCalls>,
+    /// Races that were looked for.
+    pub(crate) looked: Option<Looked>,
     /// What was left at the end.
     pub(crate) leftovers: Vec<String>,
 }
@@ -84,6 +87,7 @@ impl Account {
             lost: None,
             escaped: false,
             calls: Vec::new(),
+            looked: None,
             leftovers: Vec::new(),
         }
     }
@@ -135,6 +139,12 @@ impl Account {
                 }
             }
             ToFront::ClusterEnds { why } => self.cluster_ended = Some(why.clone()),
+            ToFront::Looked { looked } => {
+                let all = self.looked.get_or_insert_default();
+                all.races.extend_from_slice(&looked.races);
+                (all.by_calls, all.whole) = (looked.by_calls, looked.whole);
+                all.lacks.clone_from(&looked.lacks);
+            }
             ToFront::Late { lines } => self.late.clone_from(lines),
             &ToFront::RunEnds { process, code, .. } if code != 0 => {
                 self.ended_by = Some(format!("process {process} has ended the run with exit code {code}"));

@@ -64,7 +64,10 @@ const TABLE: [(&str, &str); 12] = [
     ("2", "the command line or a cluster file cannot be understood"),
     ("3", "of `watch`, `top` and `exec`: the cluster has ended"),
     ("4", "of `doctor`: something is missing that rsm needs"),
-    ("5", "of `explore`: a run was found in which a survivor hangs or fails, or something is left"),
+    (
+        "5",
+        "of `explore`: a run was found in which a survivor hangs or fails, or something is left; of `run --race`: a race was found",
+    ),
     ("124", "--timeout expired"),
     ("126", "the program cannot be executed"),
     ("127", "the program was not found"),

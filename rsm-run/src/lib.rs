@@ -84,6 +84,7 @@ pub mod print;
 pub mod printable;
 pub mod process;
 pub mod program;
+pub mod races;
 pub mod recording;
 mod scripted;
 mod seeds;

@@ -4,6 +4,7 @@ use rustix::process::{Pid, RawPid, Signal};
 use serde::{Deserialize, Serialize};
 
 use crate::exit_code::ExitCode;
+use crate::races::Looked;
 use crate::status::Status;
 use crate::supervision::Blame;
 use crate::trial::ProcessCalls;
@@ -65,6 +66,8 @@ pub(crate) enum ToFront {
     Suspended,
     /// What nodes say of stores and signals that were late, in a run that failed.
     Late { lines: Vec<String> },
+    /// How races were looked for, and one that was found; each in a message of its own.
+    Looked { looked: Looked },
     /// How long calls of nodes would have taken, in a run that adds that up.
     Modelled { line: String },
     /// What a process says of its calls: the first message of it, or more points.

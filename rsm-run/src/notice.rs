@@ -86,6 +86,7 @@ fn text(message: &ToFront, plan: &Plan) -> Option<String> {
         ToFront::Suspended
         | ToFront::Late { .. }
         | ToFront::Calls { .. }
+        | ToFront::Looked { .. }
         | ToFront::Leftovers { .. }
         | ToFront::Finished { .. } => return None,
     })

@@ -31,25 +31,32 @@ unsafe extern "C" {
 pub(crate) struct Stack {
     addresses: [usize; DEEPEST],
     depth: usize,
+    most: usize,
 }
 
 impl Stack {
     /// Those of the calling thread, without that of this function.
     #[inline(never)]
     pub(crate) fn here() -> Stack {
+        Stack::some(DEEPEST)
+    }
+
+    /// So many of them at most, of which the first is in this function, or in that which it was made part of.
+    #[inline(always)]
+    pub(crate) fn some(most: usize) -> Stack {
         extern "C" fn note(context: *mut UnwindContext, into: *mut c_void) -> c_int {
             // SAFETY: the stack below, which only the unwinder's thread, the caller's, knows.
             let stack = unsafe { &mut *into.cast::<Stack>() };
             // SAFETY: the unwinder's context, for as long as this runs.
             let address = unsafe { _Unwind_GetIP(context) };
-            if address == 0 || stack.depth == DEEPEST {
+            if address == 0 || stack.depth == stack.most {
                 return NORMAL_STOP;
             }
             stack.addresses[stack.depth] = address;
             stack.depth += 1;
             NO_REASON
         }
-        let mut stack = Stack { addresses: [0; DEEPEST], depth: 0 };
+        let mut stack = Stack { addresses: [0; DEEPEST], depth: 0, most: most.min(DEEPEST) };
         // SAFETY: the function keeps to what the unwinder asks of it and does not unwind; the stack outlives the call.
         unsafe { _Unwind_Backtrace(note, (&raw mut stack).cast()) };
         stack
@@ -89,8 +96,21 @@ impl Modules {
         Some((path, address.wrapping_sub(*bias) as u64))
     }
 
+    /// Whether an address lies in one.
+    pub(crate) fn have(&self, address: usize) -> bool {
+        self.parts.iter().any(|part| (part.start..part.end).contains(&address))
+    }
+
+    /// Where each part of each lies: what its symbols' addresses are more by, start, end, and path.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (usize, usize, usize, &[u8])> {
+        self.parts.iter().map(|part| {
+            let (bias, path) = &self.modules[part.module];
+            (*bias, part.start, part.end, &path[..])
+        })
+    }
+
     /// What the loader says now.
-    fn now() -> Modules {
+    pub(crate) fn now() -> Modules {
         unsafe extern "C" fn note(info: *mut libc::dl_phdr_info, _size: usize, into: *mut c_void) -> c_int {
             // SAFETY: the loader's, for as long as this runs.
             let info = unsafe { &*info };

@@ -55,11 +55,14 @@ pub enum Kind {
     Map,
     /// It is mapped no longer.
     Unmap,
+    /// No call, but a fault of the lens that happened at one: `offset` is its number in the table of faults, `length` that of
+    /// the [kind of call](super::inject::Call); `node` is 0 where no other one is concerned.
+    Fault,
 }
 
 impl Kind {
     /// All of them, with their names, in the order of their numbers.
-    pub const ALL: [(&'static str, Kind); 17] = [
+    pub const ALL: [(&'static str, Kind); 18] = [
         ("put", Kind::Put),
         ("get", Kind::Get),
         ("order", Kind::Order),
@@ -77,6 +80,7 @@ impl Kind {
         ("post all", Kind::PostAll),
         ("map", Kind::Map),
         ("unmap", Kind::Unmap),
+        ("fault", Kind::Fault),
     ];
 
     /// Its name.
@@ -189,6 +193,6 @@ mod tests {
         for (at, (name, call)) in Call::ALL.into_iter().enumerate() {
             assert_eq!((Kind::from(call) as usize, Kind::from(call).name()), (at, name));
         }
-        assert_eq!(Event::of([BEGINS, 17 << 32, 0, 0]), None, "there is no such kind");
+        assert_eq!(Event::of([BEGINS, 18 << 32, 0, 0]), None, "there is no such kind");
     }
 }

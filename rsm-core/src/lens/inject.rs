@@ -30,7 +30,7 @@ pub enum Call {
 
 impl Call {
     /// All of them, and how they are told: those with a segment, "to" or "of" which.
-    const ALL: [(Call, &'static str); 7] = [
+    pub const ALL: [(Call, &'static str); 7] = [
         (Call::Close, "at the close of a span to"),
         (Call::Signal, "at a signal to"),
         (Call::Entry, "at an entry of a vector put to"),
@@ -66,7 +66,7 @@ impl Place {
     }
 }
 
-/// The last fault that was injected.
+/// A fault that was injected: the last one of a process, or one of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Last {
     /// Which.
@@ -94,9 +94,14 @@ impl Last {
     /// And back; `None` for what is none.
     pub fn from_word(word: u64) -> Option<Last> {
         let at = (word & 0xff).checked_sub(1)?;
-        let fault = fault::FAULTS.get(usize::try_from(at).ok()?)?.fault;
-        let (call, _) = *Call::ALL.get((word >> CALL & 0xff) as usize)?;
-        Some(Last { fault, call, node: (word >> NODE & 0xffff) as u32, id: (word >> ID) as u32 })
+        Last::of(at, word >> CALL & 0xff, (word >> NODE & 0xffff) as u32, (word >> ID) as u32)
+    }
+
+    /// The fault and the call with these numbers, if there are such.
+    pub fn of(fault: u64, call: u64, node: u32, id: u32) -> Option<Last> {
+        let fault = fault::FAULTS.get(usize::try_from(fault).ok()?)?.fault;
+        let (call, _) = *Call::ALL.get(usize::try_from(call).ok()?)?;
+        Some(Last { fault, call, node, id })
     }
 }
 

@@ -47,6 +47,8 @@ const VIRTUAL: u32 = 32;
 /// And one each for a trace, and for one that has the bytes of puts.
 const TRACE: u32 = 33;
 const TRACE_BYTES: u32 = 34;
+/// And one for races.
+const RACE: u32 = 35;
 /// Words of the registry that hold a lens.
 pub const WORDS: usize = 4;
 
@@ -96,6 +98,8 @@ pub struct Lens {
     pub gate: Option<Gate>,
     /// Every call is noted.
     pub trace: Option<Trace>,
+    /// Accesses that nothing orders are looked for.
+    pub race: bool,
 }
 
 impl Lens {
@@ -107,7 +111,17 @@ impl Lens {
     /// Nothing is late, nothing goes wrong: to be added to.
     pub fn clear(seed: u64) -> Lens {
         let (strength, faults) = (Strength::default(), Faults::NONE);
-        Lens { seed, model: None, strength, faults, profile: None, is_virtual: false, gate: None, trace: None }
+        Lens {
+            seed,
+            model: None,
+            strength,
+            faults,
+            profile: None,
+            is_virtual: false,
+            gate: None,
+            trace: None,
+            race: false,
+        }
     }
 
     /// Stores are late under this model.
@@ -152,9 +166,16 @@ impl Lens {
         Lens { trace: Some(trace), ..self }
     }
 
+    /// Accesses that nothing orders are looked for, to be asked for by who started the cluster.
+    #[must_use]
+    pub fn race(self) -> Lens {
+        Lens { race: true, ..self }
+    }
+
     /// Whether it does nothing but watch: all is as fast and in the same order as without it, but for the notes.
     pub fn only_watches(&self) -> bool {
-        self.trace.is_some() && *self == Lens { trace: self.trace, ..Lens::clear(self.seed) }
+        (self.trace.is_some() || self.race)
+            && *self == Lens { trace: self.trace, race: self.race, ..Lens::clear(self.seed) }
     }
 
     /// The words of the registry that say this; a cluster without a lens has zeroes.
@@ -165,6 +186,7 @@ impl Lens {
         let profile =
             self.profile.map_or(0, |profile| profile as u64 + 1) << PROFILE | u64::from(self.is_virtual) << VIRTUAL;
         let trace = self.trace.map_or(0, |trace| 1 << TRACE | u64::from(trace.bytes) << TRACE_BYTES);
+        let trace = trace | u64::from(self.race) << RACE;
         [HAS | trace | model << 8 | (self.strength as u64) << 16 | profile, self.seed, self.faults.bits().into(), gate]
     }
 
@@ -194,7 +216,7 @@ impl Lens {
         let faults = u32::try_from(faults).ok().and_then(Faults::from_bits).ok_or_else(unknown)?;
         let (node, call) = ((gate >> GATE_CALL) as u32, gate & ((1 << GATE_CALL) - 1));
         let gate = (gate != 0).then_some(Gate { node, call });
-        let lens = Lens { seed, model, strength, faults, profile, is_virtual, gate, trace };
+        let lens = Lens { seed, model, strength, faults, profile, is_virtual, gate, trace, race: bit(RACE) };
         if lens.words() == words { Ok(Some(lens)) } else { Err(unknown()) }
     }
 }
@@ -248,6 +270,9 @@ impl std::fmt::Display for Lens {
         if let Some(trace) = self.trace {
             write!(f, ", traced{}", if trace.bytes { " with bytes" } else { "" })?;
         }
+        if self.race {
+            write!(f, ", races looked for")?;
+        }
         Ok(())
     }
 }
@@ -273,6 +298,8 @@ mod tests {
                         last,
                         clear.trace(Trace { bytes: false }),
                         full.trace(Trace { bytes: true }),
+                        clear.race(),
+                        full.trace(Trace { bytes: false }).race(),
                     ] {
                         assert_eq!(Lens::from_words(lens.words()), Ok(Some(lens)));
                     }
@@ -298,6 +325,8 @@ mod tests {
     fn a_trace_alone_only_watches() {
         let trace = Trace::default();
         assert!(Lens::clear(7).trace(trace).only_watches());
+        assert!(Lens::clear(7).race().only_watches() && Lens::clear(7).race().trace(trace).only_watches());
+        assert!(!Lens::chaos(7).race().only_watches());
         assert!(!Lens::clear(7).only_watches() && !Lens::chaos(7).trace(trace).only_watches());
         assert!(!Lens::clear(7).gate(Gate { node: 1, call: 0 }).trace(trace).only_watches());
     }

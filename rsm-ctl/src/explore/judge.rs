@@ -8,7 +8,7 @@ use rsm::lens::gate::{Call, Called, Failed, Point};
 use rsm_run::trial::{Process, Trial};
 
 use super::args::Codes;
-use super::places::Places;
+use crate::places::Places;
 
 /// What kind of thing is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,13 +2,12 @@
 //!
 //! Each run is an ordinary one, in a cluster whose lens has a gate: the node kills itself there. The first run has a gate
 //! that counts ([`points`] chooses by what it found), the others kill. How they went is [judged](judge), and told with where
-//! in the program it was ([`places`]).
+//! in the program it was ([`crate::places`]).
 
 pub(crate) mod args;
 mod attempts;
 mod files;
 mod judge;
-mod places;
 mod points;
 mod tally;
 
@@ -27,6 +26,7 @@ use rustix::process::Signal;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::number::counted;
+use crate::places::Places;
 use crate::run::args::RunArgs;
 use crate::run::words::Options;
 use crate::run::{lens, plan};
@@ -35,7 +35,6 @@ use args::ExploreArgs;
 use attempts::{Counted, completed};
 use files::Names;
 use judge::{Allowed, Finding, Kind};
-use places::Places;
 use points::New;
 use tally::Tally;
 
@@ -98,6 +97,8 @@ impl Explorer {
             script: None,
             trace: None,
             trace_bytes: false,
+            race: false,
+            race_suppressions: None,
             tag_output: false,
             keep_going: true,
             stdin: Some(Input::Nobody),

@@ -57,6 +57,19 @@ pub(crate) struct RunArgs {
     /// Write down the bytes of each put too: what a segment held at any time is known then
     #[arg(long, requires = "trace")]
     pub(crate) trace_bytes: bool,
+    /// Look for accesses to segments that nothing orders, and report each with both places; exit code 5. See docs/races.md
+    ///
+    /// Puts and gets of different nodes are looked at, in any program; also what programs do with memory themselves, in those
+    /// that were built to tell it. What is not known to be a race is not reported. Goes with --chaos and its like, which
+    /// make more of them meet.
+    #[arg(long)]
+    pub(crate) race: bool,
+    /// Do not report races of which a place is in this file: a line for each, `function NAME` or `file PATH`
+    ///
+    /// NAME is a function as it is reported; PATH the end of a file's path, or of it and a line, such as src/lock.c or
+    /// src/lock.c:21. What follows `#` is a comment. How many races were left out is said.
+    #[arg(long, value_name = "FILE", requires = "race")]
+    pub(crate) race_suppressions: Option<PathBuf>,
     /// Put the node id in brackets before every line of output
     ///
     /// Lines of different nodes never mix, tagged or not, while they are no longer than 1 MiB. Of a longer one pieces of

@@ -19,6 +19,7 @@ use rustix::process::Signal;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::process;
+use crate::race::{self, Suppressed};
 use args::RunArgs;
 use words::Options;
 
@@ -29,6 +30,7 @@ pub(crate) fn perform(args: RunArgs, verbosity: Verbosity, options: Options) -> 
     let name = suite(&args);
     let report = args.junit.as_deref().map(|path| Report::create(path, name)).transpose()?;
     let target = args.trace.clone();
+    let suppressed = args.race_suppressions.as_deref().map(Suppressed::read).transpose();
     match plan::of_run(args, verbosity, options) {
         Ok(plan) => {
             let name = plan.suite();
@@ -37,7 +39,8 @@ pub(crate) fn perform(args: RunArgs, verbosity: Verbosity, options: Options) -> 
                 (None, Some(path)) => Some(Report::create(path, name)?),
                 (None, None) => None,
             };
-            let code = front::run(plan, report)?;
+            let suppressed = suppressed?.unwrap_or_default();
+            let code = front::judged(plan, report, |looked, code| race::judge(looked, &suppressed, verbosity, code))?;
             target.map_or(Ok(()), |target| target.finish())?;
             Ok(code)
         }

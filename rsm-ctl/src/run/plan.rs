@@ -30,6 +30,8 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> R
         script,
         trace,
         trace_bytes,
+        race,
+        race_suppressions: _,
         tag_output,
         keep_going,
         stdin,
@@ -61,6 +63,9 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> R
     if let (Some(trace), Home::New(cluster)) = (&trace, &mut plan.home) {
         let lens = cluster.lens.unwrap_or_else(|| Lens::clear(0));
         cluster.lens = Some(lens.trace(Trace { bytes: trace.bytes }));
+    }
+    if let (true, Home::New(cluster)) = (race, &mut plan.home) {
+        cluster.lens = Some(cluster.lens.unwrap_or_else(|| Lens::clear(0)).race());
     }
     if plan.tasks.is_empty() {
         let text = "there is no program to run: name one after --, or in a [[program]] of the file";

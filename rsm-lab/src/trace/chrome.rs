@@ -38,6 +38,9 @@ pub fn chrome(story: &Story) -> String {
                 if matches!(call.kind, Kind::Put | Kind::Get | Kind::Map | Kind::Unmap) {
                     _ = write!(more, ",\"offset\":{},\"length\":{}", call.offset, call.length);
                 }
+                if let Some(fault) = call.fault() {
+                    _ = write!(more, ",\"fault\":\"{fault}\"");
+                }
                 if call.code != 0 {
                     _ = write!(more, ",\"error\":{}", call.code);
                 }

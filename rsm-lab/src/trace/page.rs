@@ -4,6 +4,8 @@
 use super::story::{Story, What};
 use rsm_core::Code;
 use rsm_core::lens::event::Kind;
+use rsm_core::lens::fault::FAULTS;
+use rsm_core::lens::inject;
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -89,12 +91,14 @@ pub fn page(story: &Story) -> String {
     let errors: Vec<String> =
         (0..64).map(|number| quoted(Code::from_number(number).filter(|_| number > 0).map_or("", Code::name))).collect();
     let head = format!(
-        "{{\"name\":{},\"nodes\":{},\"count\":{},\"missing\":{missing},\"wrong\":{},\"kinds\":{},\"errors\":{},\"processes\":{},\"segments\":{}}}",
+        "{{\"name\":{},\"nodes\":{},\"count\":{},\"missing\":{missing},\"wrong\":{},\"kinds\":{},\"faults\":{},\"calls\":{},\"errors\":{},\"processes\":{},\"segments\":{}}}",
         quoted(&story.beginning.name),
         story.beginning.nodes,
         story.happenings.len(),
         quoted(story.wrong.as_deref().unwrap_or_default()),
         list(Kind::ALL.into_iter().map(|(name, _)| quoted(name))),
+        list(FAULTS.iter().map(|row| quoted(row.name))),
+        list(inject::Call::ALL.into_iter().map(|(_, told)| quoted(told))),
         list(errors),
         list(story.processes.iter().map(|process| format!("[{},{}]", process.node, process.pid))),
         list(segments.into_iter().map(|(node, id)| quoted(&super::text::segment(node, id)))),

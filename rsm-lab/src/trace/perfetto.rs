@@ -46,7 +46,7 @@ const END: u64 = 2;
 const INSTANT: u64 = 3;
 
 /// What slices have beside their name, in the order of their numbers.
-const ANNOTATIONS: [&str; 5] = ["event", "segment", "offset", "length", "error"];
+const ANNOTATIONS: [&str; 6] = ["event", "segment", "offset", "length", "error", "fault"];
 /// What is no call has these names, after those of the calls.
 const OTHERS: [&str; 3] = ["left", "ended", "records missing"];
 
@@ -156,6 +156,10 @@ pub fn perfetto(story: &Story) -> Vec<u8> {
                     begins = begins
                         .message(ANNOTATION, annotation(2).number(ANNOTATION_NUMBER, call.offset))
                         .message(ANNOTATION, annotation(3).number(ANNOTATION_NUMBER, call.length));
+                }
+                if let Some(fault) = call.fault() {
+                    begins =
+                        begins.message(ANNOTATION, annotation(5).bytes(ANNOTATION_TEXT, fault.to_string().as_bytes()));
                 }
                 if call.code != 0 {
                     begins = begins.message(ANNOTATION, annotation(4).number(ANNOTATION_NUMBER, call.code.into()));

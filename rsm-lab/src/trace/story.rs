@@ -3,6 +3,7 @@
 
 use super::file::{Beginning, Piece};
 use rsm_core::lens::event::{Event, Kind};
+use rsm_core::lens::inject::Last;
 use rsm_core::lens::ring::{self, BEGINS, BYTES, GAP};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -145,6 +146,14 @@ impl Clock {
         let since = ticks.wrapping_sub(self.began) & ring::MASK;
         // What seems to be before the beginning was at it.
         if since > ring::MASK / 2 { 0 } else { self.length(since) }
+    }
+}
+
+impl Call {
+    /// The fault that this is, where it is one of the lens and no call.
+    pub fn fault(&self) -> Option<Last> {
+        let of_fault = self.kind == Kind::Fault;
+        of_fault.then(|| Last::of(self.offset, self.length, self.node, self.number)).flatten()
     }
 }
 
@@ -303,6 +312,7 @@ impl Story {
                 Kind::Put | Kind::Get | Kind::Order | Kind::Close | Kind::Disconnect | Kind::Map | Kind::Unmap => {
                     Some(number)
                 }
+                Kind::Fault => (node != 0).then_some(number),
                 Kind::Post => {
                     bells.insert((node, call.offset), number);
                     Some(number)

@@ -27,6 +27,10 @@ pub fn segment(node: u32, id: u32) -> String {
 /// A call in words.
 pub fn call(call: &Call) -> String {
     let mut text = format!("{:<11}", call.kind.name());
+    if call.kind == Kind::Fault {
+        let fault = call.fault().map_or_else(|| format!("number {}", call.offset), |fault| fault.to_string());
+        return text + &fault;
+    }
     match (call.id, call.kind) {
         (Some(id), _) => text += &segment(call.node, id),
         (None, Kind::Wait) => _ = write!(text, "bell {} of node {}", call.number, call.node),
@@ -57,7 +61,9 @@ pub fn line(story: &Story, index: usize) -> String {
     match what {
         What::Call(done) => {
             line += &call(done);
-            _ = write!(line, "  {}", length(*took));
+            if done.kind != Kind::Fault {
+                _ = write!(line, "  {}", length(*took));
+            }
             if let Some(from) = done.from {
                 _ = write!(line, "  of {}", from + 1);
             }

@@ -24,6 +24,7 @@ use crate::output::{self, Ends, Forwarder, LogFiles, Streams};
 use crate::plan::Plan;
 use crate::print;
 use crate::process::{self, Forked};
+use crate::races::Looked;
 use crate::signals::{SignalQueue, StopSignal};
 use crate::status::Status;
 use crate::supervision::Blame;
@@ -83,9 +84,22 @@ struct Front<'a> {
 /// # Crash
 /// The warden notices by its pidfd and ends every process of the run, then itself. The report stays empty.
 pub fn run(plan: Plan, report: Option<Report>) -> Result<ExitCode, Failure> {
+    judged(plan, report, |_, code| code)
+}
+
+/// The same for a run whose races are looked for: `judge` is told of them, and what the run is to end with otherwise.
+///
+/// # Errors
+/// As [`run`].
+pub fn judged(
+    plan: Plan,
+    report: Option<Report>,
+    judge: impl FnOnce(&Looked, ExitCode) -> ExitCode,
+) -> Result<ExitCode, Failure> {
     match watched(plan, Audience { reported: report.is_some(), ..Audience::default() }) {
         Ok(front) => {
             let (tasks, code) = (&front.plan.tasks, front.ending.code());
+            let code = front.account.looked.as_ref().map_or(code, |looked| judge(looked, code));
             match report.map_or(Ok(()), |report| report.write(tasks, &front.account, &front.forwarder)) {
                 // The run has its own reason to end with something else.
                 Err(failure) if code != ExitCode::Success => print::complaint(&failure),
@@ -362,6 +376,7 @@ impl Front<'_> {
             | ToFront::Ended { .. }
             | ToFront::Left { .. }
             | ToFront::Late { .. }
+            | ToFront::Looked { .. }
             | ToFront::Modelled { .. }
             | ToFront::Escaped { .. } => {}
         }

@@ -26,6 +26,7 @@ use crate::message::{ToFront, ToWarden, raw};
 use crate::node;
 use crate::output::{self, Ends};
 use crate::plan::{Home, NewCluster, Plan};
+use crate::races::Looked;
 use crate::recording::Recording;
 use crate::signals::SignalQueue;
 use crate::stacks::{self, Stacks};
@@ -269,6 +270,7 @@ impl Warden<'_> {
             self.wire.send(&ToFront::Modelled { line });
         }
         self.record(Recording::end);
+        self.tell_races();
         self.tell_calls();
         if self.explores() {
             let lines = self.hosting.leftovers();
@@ -285,6 +287,19 @@ impl Warden<'_> {
             && let Some(why) = work(recording, cluster)
         {
             self.wire.send(&ToFront::TraceFailed { why });
+        }
+    }
+
+    /// Passes on which accesses nothing orders, where they were looked for.
+    fn tell_races(&self) {
+        let Hosting::Own(cluster, _) = &self.hosting else { return };
+        let Some(mut looked) = cluster.races().map(Looked::of) else { return };
+        let races = std::mem::take(&mut looked.races);
+        self.wire.send(&ToFront::Looked { looked: looked.clone() });
+        for race in races {
+            if self.wire.has_room() {
+                self.wire.send(&ToFront::Looked { looked: Looked { races: vec![race], ..looked.clone() } });
+            }
         }
     }
 

@@ -23,6 +23,10 @@ impl Agent {
         };
         self.books.members_of.remove(member.pid, party);
         self.records.ended(party);
+        if let Some((races, _)) = &self.races {
+            // Before anybody can know that it has ended.
+            rsm_race::process::end(races.table(), party);
+        }
         for fd in [Some(&member.events), member.process.as_ref(), member.control.as_ref()].into_iter().flatten() {
             self.unwatch(fd);
         }

@@ -16,6 +16,7 @@ use crate::capabilities::{Capabilities, Feature};
 use crate::error::from_errno;
 use crate::guest::Guest;
 use crate::memory::memfd::{self, Sealing};
+use crate::memory::races::RaceMap;
 use crate::memory::region::Region;
 use crate::memory::tables::{Parts, RegistryMap};
 use crate::private_table::{self, Stdio};
@@ -31,13 +32,14 @@ use rsm_core::message::Secret;
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::registry::{ControllerKind, Layout, Writer};
 use rsm_core::{Code, Error, Result};
+use rsm_race::report::Looked;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -50,6 +52,7 @@ struct Told {
     kills: Kills,
     records: Records,
     held: Held,
+    races: Arc<OnceLock<Arc<RaceMap>>>,
     longest_pass: LongestPass,
     bridged: Bridged,
 }
@@ -75,6 +78,7 @@ pub struct AgentHandle {
     records: Records,
     held: Held,
     bridged: Bridged,
+    races: Arc<OnceLock<Arc<RaceMap>>>,
 }
 
 impl AgentHandle {
@@ -101,6 +105,7 @@ impl AgentHandle {
             kills: Kills::default(),
             records: Records::default(),
             held: Held::default(),
+            races: Arc::default(),
             longest_pass: LongestPass::new(),
             bridged: Bridged::default(),
         };
@@ -120,9 +125,22 @@ impl AgentHandle {
             }
             Err(_) => return Err(Error::with(Code::InternalError, "the agent's thread ended at once")),
         }
-        let Told { kills, records, held, longest_pass, bridged } = told;
+        let Told { kills, records, held, races, longest_pass, bridged } = told;
         let (stop, thread, process) = (Some(stop), Some(thread), std::process::id());
-        Ok(AgentHandle { address, keys, stop, ending, thread, process, longest_pass, kills, records, held, bridged })
+        Ok(AgentHandle {
+            address,
+            keys,
+            stop,
+            ending,
+            thread,
+            process,
+            longest_pass,
+            kills,
+            records,
+            held,
+            races,
+            bridged,
+        })
     }
 
     /// Node and process id of each process that steering has killed, in that order.
@@ -154,6 +172,11 @@ impl AgentHandle {
     /// The memory of segments, where the lens notes bytes; of each that is gone, once.
     pub fn held(&self) -> Vec<HeldSegment> {
         self.held.list()
+    }
+
+    /// The accesses of processes that nothing orders, and how they were looked for, where the lens has that done.
+    pub fn races(&self) -> Option<Looked> {
+        self.races.get().map(|map| Looked::at(map.table()))
     }
 
     /// What they noted of their calls since this was last asked, where the lens traces. One caller at a time.
@@ -272,7 +295,7 @@ fn run(
 
 impl Agent {
     fn new(config: &Config, address: Address, keys: Vec<Secret>, told: Told, stopped: &OwnedFd) -> Result<Agent> {
-        let Told { kills, records, held, longest_pass, bridged } = told;
+        let Told { kills, records, held, races: told_races, longest_pass, bridged } = told;
         let capabilities = Capabilities::of(&Feature::OF_AGENT);
         capabilities.check()?;
         if !capabilities.has(Feature::Leases) {
@@ -321,6 +344,13 @@ impl Agent {
             let host = |node| if here.has(node) == here.has(1) { 1 } else { 2 };
             (1..=config.node_count).for_each(|node| writer.set_host(node, host(node)));
         }
+        let looked_in = match config.lens.is_some_and(|lens| lens.race) {
+            true => {
+                let (map, object) = RaceMap::create()?;
+                Some((Arc::clone(told_races.get_or_init(|| Arc::new(map))), object))
+            }
+            false => None,
+        };
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| from_errno(e, "cannot create an epoll"))?;
         let agent = Agent {
             address,
@@ -348,6 +378,7 @@ impl Agent {
             gate: config.lens.and_then(|lens| lens.gate),
             parts: config.lens.map_or_else(Parts::default, |lens| Parts::of(&lens)),
             held: config.lens.and_then(|lens| lens.trace).filter(|trace| trace.bytes).map(|_| held),
+            races: looked_in,
             appointed: false,
             wakes: Wakes::default(),
             waking: false,

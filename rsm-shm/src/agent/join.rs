@@ -171,7 +171,7 @@ impl Agent {
         let mut given = vec![duplicate(&self.registry)?, theirs];
         if let Some(node) = node {
             given.push(duplicate(self.bells_of(node)?.object())?);
-            if self.window == WindowKind::Lensed || self.parts != Parts::default() {
+            if self.window == WindowKind::Lensed || self.parts != Parts::default() || self.races.is_some() {
                 let (record, object) = RecordMap::create(self.parts)?;
                 given.push(object);
                 // The first process of the node counts, until it is dead and after.
@@ -182,6 +182,9 @@ impl Agent {
                     calls.appoint();
                 }
                 self.records.add(party, (node, pid), record);
+                if let Some((_, object)) = &self.races {
+                    given.push(duplicate(object)?);
+                }
             }
         }
         self.watch(&events, Token::Events(party), EventFlags::IN)?;

@@ -59,6 +59,15 @@ mod tallies;
 mod waits;
 mod wakes;
 
+/// Accesses that nothing orders, as who started a cluster is told of them.
+pub mod races {
+    pub use rsm_race::cell::Kind;
+    pub use rsm_race::clock::Who;
+    pub use rsm_race::report::{Access, Looked, Race, Why};
+    pub use rsm_race::site::Module;
+    pub use rsm_race::table::Lack;
+}
+
 pub use books::held::HeldSegment;
 pub use books::told::Noted;
 pub use config::Config;
@@ -115,6 +124,8 @@ struct Agent {
     gate: Option<Gate>,
     /// What the record of a process has.
     parts: Parts,
+    /// Where processes look for races.
+    races: Option<(std::sync::Arc<crate::memory::races::RaceMap>, OwnedFd)>,
     /// Where the lens notes bytes.
     held: Option<Held>,
     /// A process counts them.

@@ -208,6 +208,7 @@ pub fn wait_while_imported(
         if desertion.is_deserted() {
             // What the program stores from here on is seen by no load of an importer that was cut and is vouched for.
             rsm_core::verdict::begin_owning();
+            membership.race_takes_back();
             // What the last one signalled before it went: it is visible to who was told that it went.
             if take() {
                 return Ok(());

@@ -122,6 +122,7 @@ impl Importers {
                 if matches!(event, ImporterEvent::Left(..)) {
                     // What the program stores from here on is seen by no load of the one that left and is vouched for.
                     rsm_core::verdict::begin_owning();
+                    self.attendance.membership.race_takes_back();
                 }
                 return Ok(event);
             }

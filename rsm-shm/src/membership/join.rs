@@ -3,6 +3,7 @@
 use super::calls::Calls;
 use super::control::{Control, unexpected};
 use super::fork::{self, Hold};
+use super::race::Racing;
 use super::spin::Budget;
 use super::table::Table;
 use super::taps::{Tap, Taps};
@@ -12,6 +13,7 @@ use super::{Shared, State, Tie, events};
 use crate::address::Address;
 use crate::error::from_errno;
 use crate::guest::Guest;
+use crate::memory::races::RaceMap;
 use crate::memory::tables::{Bells, RecordMap, RegistryMap};
 use crate::parking::Parking;
 use rsm_core::crash_point;
@@ -35,6 +37,7 @@ pub(super) struct Joined {
     registry: Guest,
     bells: Option<Guest>,
     record: Option<Guest>,
+    races: Option<Guest>,
 }
 
 /// A join that the agent was asked for.
@@ -90,8 +93,8 @@ impl Joined {
         let incomplete = || Error::with(Code::InternalError, "the agent's answer is incomplete");
         let registry = descriptors.next().ok_or_else(incomplete)?;
         let events = descriptors.next().ok_or_else(incomplete)?;
-        let (bells, record) = (descriptors.next(), descriptors.next());
-        Ok(Joined { control, membership, token, events, registry, bells, record })
+        let (bells, record, races) = (descriptors.next(), descriptors.next(), descriptors.next());
+        Ok(Joined { control, membership, token, events, registry, bells, record, races })
     }
 }
 
@@ -116,16 +119,21 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
     let bells = joined.bells.as_ref().map(Bells::open).transpose()?;
     let nodes = map.registry().nodes.len();
     let lens = map.registry().header.lens()?;
-    let posting = claim.zip(lens).map(|(claim, lens)| Posting::new(lens, claim.node));
+    let tracing = claim.and(lens).and_then(|lens| lens.trace).map(Tracing::new).map(Arc::new);
+    let posting = claim.zip(lens).map(|(claim, lens)| Posting::new(lens, claim.node, tracing.clone()));
     if let (Some(posting), Some(record)) = (&posting, &joined.record) {
         posting.record_in(RecordMap::open(record)?);
     }
     let calls = claim.and(lens).and_then(|lens| lens.gate).map(Calls::new);
     let mut taps = Taps::default();
-    taps.tracing = claim.and(lens).and_then(|lens| lens.trace).map(Tracing::new);
+    taps.tracing = tracing;
     if let (Some(tracing), Some(record)) = (&taps.tracing, &joined.record) {
         tracing.note_in(RecordMap::open(record)?);
         taps.set(Tap::Trace, true);
+    }
+    if let (Some(races), Some(claim), true) = (&joined.races, claim, lens.is_some_and(|lens| lens.race)) {
+        taps.racing = Some(Racing::begin(RaceMap::open(races)?, claim.node, joined.membership));
+        taps.set(Tap::Race, true);
     }
     if let (Some(calls), Some(record)) = (&calls, &joined.record) {
         calls.note_in(RecordMap::open(record)?);
@@ -179,6 +187,9 @@ impl Joined {
         }
         if let (Some(tracing), Some(record)) = (&shared.taps.tracing, &self.record) {
             tracing.note_in(RecordMap::open(record)?);
+        }
+        if let Some(racing) = shared.taps.racing {
+            racing.join_again(self.membership);
         }
         let (tie, events) = self.into_tie(parking);
         events::start(events, Arc::clone(shared), Arc::clone(&tie.parking))?;

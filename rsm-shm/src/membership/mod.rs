@@ -32,6 +32,7 @@
 //! | `taps` | who watches what it does |
 //! | `event` | what they are told of |
 //! | `tally` | the first of them: counting |
+//! | [`race`] | looking for accesses that nothing orders |
 //! | `faults` | requests that go wrong through a lens |
 //! | `told` | what failed, in words |
 //! | `calls` | counting them, and dying before one |
@@ -57,6 +58,7 @@ pub mod importers;
 mod join;
 pub mod part;
 pub mod polled;
+pub mod race;
 pub mod ready;
 mod revival;
 mod room;
@@ -222,8 +224,10 @@ impl Membership {
         self.called_to_ask(&ask);
         let tie = self.tie()?;
         let noted = self.begin_note().and_then(|began| Some((began, self.what_is_asked(&ask)?)));
+        let race = self.race_asks(&ask);
         let given = tie.ask(&self.shared.address, ask);
         self.linger();
+        self.race_answered(race, given.is_ok());
         if let Some((began, what)) = noted {
             self.note_answer(Some(began), Some(what), &given);
         }

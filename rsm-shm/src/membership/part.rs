@@ -230,6 +230,11 @@ impl Part {
     /// Notes it, where calls are noted.
     fn note_mapped(&self, comes: bool) {
         let membership = self.connection.membership();
+        self.connection.race_maps((self.start, self.length), self.offset, comes);
+        if self.real != self.start {
+            // Where the atomics of a mapping through a lens are.
+            self.connection.race_maps((self.real, self.length), self.offset, comes);
+        }
         let began = membership.begin_note();
         if began.is_some() {
             let kind = if comes { Kind::Map } else { Kind::Unmap };

@@ -145,6 +145,7 @@ impl Segment {
             let adds = u64::from(accumulate == Accumulate::Yes);
             let what = (Kind::PostAll, self.membership.node()?, self.name.row, 0, adds);
             self.membership.note_number(began, what, 0);
+            self.membership.race_posts_to_all();
             arrival = self.membership.arrival();
         }
         let registry = self.membership.registry();

@@ -5,10 +5,12 @@
 
 use super::Membership;
 use super::event::Event;
+use super::race::Racing;
 use super::tally::Tallying;
 use super::trace::Tracing;
 use crate::cancel::Shield;
 use rsm_core::bell::Bell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A tap, as a member of the set.
@@ -25,6 +27,8 @@ pub(super) enum Tap {
     Calls = 8,
     /// Notes calls: so that signals are not taken on the plain path.
     Trace = 16,
+    /// Looks for races: likewise.
+    Race = 32,
 }
 
 /// The taps of a process.
@@ -33,7 +37,9 @@ pub(super) struct Taps {
     on: AtomicU32,
     pub(super) tallying: Tallying,
     /// In a cluster that is traced.
-    pub(super) tracing: Option<Tracing>,
+    pub(super) tracing: Option<Arc<Tracing>>,
+    /// In one where races are looked for.
+    pub(super) racing: Option<&'static Racing>,
 }
 
 impl Taps {
@@ -77,6 +83,7 @@ impl Membership {
         let _shield = Shield::raise();
         self.tell(Event::Waited);
         self.note_wait(bell, 0);
+        self.race_waited(bell);
         let Some(posting) = &self.shared.posting else { return };
         if let Some(pace) = posting.pace() {
             pace.take(bell);

@@ -12,6 +12,8 @@ use crate::ticks;
 use rsm_core::bell::Bell;
 use rsm_core::lens::Trace;
 use rsm_core::lens::event::{Event, Kind};
+use rsm_core::lens::fault::Fault;
+use rsm_core::lens::inject::Place;
 use rsm_core::message::{Answer, Ask};
 use rsm_core::transfer::Direction;
 use rsm_core::{Code, Result};
@@ -109,6 +111,13 @@ impl Tracing {
         ring.append(event.words(), bytes.unwrap_or_default());
     }
 
+    /// Notes that a fault happens.
+    pub(super) fn note_fault(&self, fault: Fault, place: Place) {
+        let what = (Kind::Fault, place.node, place.id, fault as u64, place.call as u64);
+        let now = ticks::now();
+        self.note(now, what, 0, None);
+    }
+
     /// The bytes that are about to be put, where they are wanted and there is room for them.
     fn bytes_of<M: Move>(&self, offset: u64, moved: &mut M) -> Option<Vec<u8>> {
         let count = usize::try_from(moved.bytes()).ok()?;
@@ -134,12 +143,17 @@ fn code_of<T>(result: &Result<T>) -> u32 {
 
 impl Membership {
     fn tracing(&self) -> Option<&Tracing> {
-        self.shared.taps.tracing.as_ref()
+        self.shared.taps.tracing.as_deref()
     }
 
     /// Whether every call is noted.
-    pub(super) fn is_traced(&self) -> bool {
+    fn is_traced(&self) -> bool {
         self.tracing().is_some()
+    }
+
+    /// Whether calls are noted, or looked at: imports are diverted for it.
+    pub(super) fn is_watched(&self) -> bool {
+        self.is_traced() || self.shared.taps.racing.is_some()
     }
 
     /// A call begins, which is to be noted at its end if calls are.

@@ -9,6 +9,7 @@
 //! | [`pages`] | control pages of agents that are each other's peers |
 //! | [`tables`] | a mapped registry and mapped bells as records of atomics |
 //! | [`view`] | segment memory as users see it: never a `&[u8]` |
+//! | `told` | what is done through it, told to the race detector |
 //! | [`carry`] | what a transfer moves, whole or in parts |
 //! | [`copy`] | moving bytes and words between ordinary and segment memory |
 //! | `vector`, `neon` | long copies on x86-64, and on aarch64 |
@@ -46,6 +47,7 @@ mod neon;
 mod ours;
 pub mod pages;
 pub(crate) mod populate;
+pub mod races;
 pub mod region;
 mod relocate;
 pub(crate) mod resident;
@@ -53,6 +55,7 @@ pub(crate) mod shadow;
 mod sleepers;
 mod span;
 pub mod tables;
+mod told;
 pub mod trash;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod trust;

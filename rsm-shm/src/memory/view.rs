@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::copy::{self, Word};
+use super::told;
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
 use std::marker::PhantomData;
@@ -68,6 +69,7 @@ macro_rules! typed {
                 Ordering::Acquire | Ordering::SeqCst => fence(Ordering::Acquire),
                 _ => panic!("there is no such thing as a release load"),
             }
+            told::word(place, size_of::<$word>(), value.into(), false);
             Ok(value)
         }
 
@@ -79,7 +81,9 @@ macro_rules! typed {
             let place = self.word::<$word>(offset)?;
             self.readable()?;
             // SAFETY: inside the mapping, aligned, readable.
-            Ok(unsafe { place.cast::<$word>().read_volatile() })
+            let value = unsafe { place.cast::<$word>().read_volatile() };
+            told::word(place, size_of::<$word>(), value.into(), false);
+            Ok(value)
         }
 
         #[doc = concat!("Stores a `", stringify!($word), "` at `offset` with one access that the compiler keeps.")]
@@ -89,6 +93,7 @@ macro_rules! typed {
         pub fn $write_fn(&self, offset: u64, value: $word) -> Result<()> {
             let place = self.word::<$word>(offset)?;
             self.writable()?;
+            told::word(place, size_of::<$word>(), value.into(), true);
             // SAFETY: inside the mapping, aligned, writable.
             unsafe { place.cast::<$word>().write_volatile(value) };
             Ok(())
@@ -143,6 +148,7 @@ impl<'a> Memory<'a> {
         let start = self.range(offset, into.len())?;
         // SAFETY: inside the mapping, readable; `into` is a Rust reference, so it lies in no segment.
         unsafe { copy::read_bytes(start, into) };
+        told::block(start, into.len(), false);
         Ok(())
     }
 
@@ -153,6 +159,7 @@ impl<'a> Memory<'a> {
     pub fn write(&self, offset: u64, from: &[u8]) -> Result<()> {
         self.writable()?;
         let start = self.range(offset, from.len())?;
+        told::block(start, from.len(), true);
         // SAFETY: inside the mapping, writable; `from` is a Rust reference, so it lies in no segment.
         unsafe { copy::write_bytes(start, from) };
         Ok(())

@@ -12,11 +12,13 @@
 //! | `transfer` | put and get |
 //! | `verdict` | spans, and whether the connection was cut |
 //! | `signal` | posting and waiting |
+//! | `race` | what is told of it where races are looked for |
 //! | `child` | how a forked child comes to share it |
 //! | `tie` | what holds it at the agent and in the table, and its end |
 #![allow(unsafe_code)]
 
 mod child;
+mod race;
 mod signal;
 mod tie;
 mod transfer;
@@ -107,10 +109,10 @@ impl Connection {
         let connected = parts.connected;
         let base = parts.whole.as_ptr();
         let posting = membership.shared.posting.as_ref();
-        let (node, id, traced) = (parts.node, parts.id, membership.is_traced());
+        let (node, id, watched) = (parts.node, parts.id, membership.is_watched());
         // Before the lock, which comes after that of forks. SAFETY: the table keeps it mapped until the tie takes it out:
         // dropped later, or by `disconnect`, which settles first.
-        let diverted = unsafe { Diverted::of(connected.window, posting, base, node, id, parts.seals, traced) }?;
+        let diverted = unsafe { Diverted::of(connected.window, posting, base, node, id, parts.seals, watched) }?;
         let mut state = lock(&membership.shared.state);
         let table = &mut state.table;
         if table.whole(connected.connection).is_some() {
@@ -145,6 +147,7 @@ impl Connection {
         let entered = unsafe { table.enter(&registry, connected.connection, flags, parts.whole, parts.permission) };
         // What is given up takes the lock.
         drop(state);
+        connection.race_begins();
         if entered { Ok(connection) } else { Err(connection.told(Error::new(Code::ConnAborted))) }
     }
 

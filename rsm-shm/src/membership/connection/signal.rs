@@ -71,6 +71,7 @@ impl Connection {
             );
         }
         live?;
+        self.race_posts();
         // SAFETY: in the exporting node's bells, which the membership keeps mapped.
         Ok(unsafe { way.post(self.export_bell, self.export_epoch, accumulate) })
     }

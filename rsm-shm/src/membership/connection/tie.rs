@@ -1,6 +1,7 @@
 //! What holds a connection, and its end.
 
 use super::Connection;
+use crate::membership::race::Raced;
 use crate::membership::{Membership, fork, lock};
 use rsm_core::lens::event::Kind;
 use rsm_core::message::{Ask, ConnectionName};
@@ -18,6 +19,8 @@ pub(super) struct Tie {
     node: u32,
     pub(super) id: u32,
     given_back: AtomicBool,
+    /// Where races are looked for.
+    pub(super) raced: Raced,
     pub(super) membership: Arc<Membership>,
 }
 
@@ -48,7 +51,15 @@ impl Tie {
         controller: u32,
         (node, id): (u32, u32),
     ) -> Tie {
-        Tie { name, controller, node, id, given_back: AtomicBool::new(false), membership: Arc::clone(membership) }
+        Tie {
+            name,
+            controller,
+            node,
+            id,
+            given_back: AtomicBool::new(false),
+            raced: Raced::default(),
+            membership: Arc::clone(membership),
+        }
     }
 
     fn give_back(&self) -> Result<()> {
@@ -69,6 +80,7 @@ impl Tie {
         if process != fork::count() {
             return Ok(());
         }
+        self.membership.race_disconnects(&self.raced, self.node);
         let began = self.membership.begin_note();
         let done = self.membership.ask_done(Ask::Disconnect { connection: self.name });
         self.membership.note(began, (Kind::Disconnect, self.node, self.id, 0, 0), &done);

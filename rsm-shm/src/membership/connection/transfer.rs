@@ -117,10 +117,18 @@ impl Connection {
         let (length, bytes) = (moved.bytes(), began.and_then(|_| self.membership().bytes_to_note(offset, &mut moved)));
         let explicit = self.flags.now().has(Flags::EXPLICIT);
         let opened = self.snapshot();
-        // SAFETY: the caller's promise.
-        let loaded = unsafe { way.carry(offset, moved, explicit, &|how| self.disturb(how)) };
+        let race = self.race_begins_transfer(offset, explicit, &mut moved);
+        let loaded = match &race {
+            // SAFETY: the caller's promise.
+            None => unsafe { way.carry(offset, moved, explicit, &|how| self.disturb(how)) },
+            // SAFETY: the caller's promise.
+            Some(race) => crate::membership::race::abi::untold(|| unsafe {
+                way.carry(offset, race.notes(offset, moved), explicit, &|how| self.disturb(how))
+            }),
+        };
         // Everything that the transfer stored has been executed.
         let verdict = if explicit { Ok(()) } else { self.judge_settled(opened) };
+        self.race_ends_transfer(race, explicit, verdict.is_ok());
         if began.is_some() {
             let kind = if M::DIRECTION == Direction::Put { Kind::Put } else { Kind::Get };
             let what = self.what(kind, offset, length);

@@ -118,6 +118,7 @@ impl Connection {
         if let Some(way) = &self.diverted {
             self.called(gate::Call::Order);
             let began = self.membership().begin_note();
+            self.race_orders(kind);
             way.order(kind);
             self.membership().note_number(began, self.what(Kind::Order, 0, 0), 0);
         }
@@ -183,6 +184,7 @@ extern "C" fn judge_again(connection: &Connection, link: u64, number: i32, kind:
         Ok(()) if whole => 0,
         Ok(()) => Code::BarrierFailure.number(),
     };
+    connection.race_closes(kind, number == 0);
     connection.membership().note_number(began, connection.what(Kind::Close, 0, 0), number.unsigned_abs());
     number
 }

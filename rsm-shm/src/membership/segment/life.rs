@@ -61,6 +61,7 @@ impl Segment {
             Answer::Published { id } => {
                 // What was not waited for is over: the agent publishes only what is not being withdrawn.
                 *lock(&self.unfinished) = None;
+                self.race_publishes(id);
                 Ok(id)
             }
             Answer::Withdrawing { .. } => {
@@ -162,6 +163,7 @@ impl Segment {
             let seen = acquire32(word);
             if let Some(how) = Withdrawal::from_word(seen).outcome(number) {
                 rsm_core::verdict::begin_owning();
+                self.membership.race_takes_back();
                 return Ok(how);
             }
             self.membership.sleep(word, seen, None)?;
@@ -224,6 +226,7 @@ impl Segment {
         }
         *backing = None;
         *ending = Ending::Gone;
+        self.race_ends();
         withdrawn
     }
 

@@ -61,6 +61,7 @@ impl Segment {
         };
         // The agent has suspended the verdicts of all importers.
         rsm_core::verdict::begin_owning();
+        self.membership.race_takes_back();
         crash_point!(RebindGiven);
         // SAFETY: the caller's promise.
         let exchanged = unsafe { self.exchange(range.as_ref(), &fresh, start, &memory) };

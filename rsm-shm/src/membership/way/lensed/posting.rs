@@ -18,6 +18,7 @@ use super::pace::Pace;
 use super::twin::{Follow, Stored, Twin};
 use crate::futex;
 use crate::membership::fork;
+use crate::membership::trace::Tracing;
 use crate::memory::copy::Word;
 use crate::memory::tables::RecordMap;
 use crate::parking::Poster;
@@ -114,6 +115,8 @@ pub(in crate::membership) struct Posting {
     pace: Option<Pace>,
     /// What goes wrong, and when.
     faults: Mutex<Injector>,
+    /// Where that is noted.
+    tracing: Option<Arc<Tracing>>,
     /// Where this process says what became of what it posted, and [`fork::count`] of it; locked last.
     record: Mutex<Option<(u32, RecordMap)>>,
     /// [`fork::count`] of the process whose pieces it holds. Changes under [`fork::hold`], as the two below.
@@ -130,7 +133,7 @@ static ALL: Mutex<Vec<Weak<Posting>>> = Mutex::new(Vec::new());
 
 impl Posting {
     /// Nothing is posted by `node`.
-    pub(in crate::membership) fn new(lens: Lens, node: u32) -> Arc<Posting> {
+    pub(in crate::membership) fn new(lens: Lens, node: u32, tracing: Option<Arc<Tracing>>) -> Arc<Posting> {
         static AT_EXIT: Once = Once::new();
         AT_EXIT.call_once(|| {
             // SAFETY: a function that is never unloaded before it is called: the C library knows whose it is. Without
@@ -144,6 +147,7 @@ impl Posting {
             twins: Mutex::default(),
             pace: Pace::of(&lens),
             faults: Mutex::new(Injector::new(&lens, node)),
+            tracing,
             record: Mutex::default(),
             process: AtomicU32::new(fork::count()),
             courier: AtomicBool::new(false),
@@ -342,6 +346,9 @@ impl Posting {
     pub(super) fn note(&self, fault: Fault, place: Place) {
         let mut faults = self.faults();
         faults.note(fault, place);
+        if let Some(tracing) = &self.tracing {
+            tracing.note_fault(fault, place);
+        }
         self.write(|row| row.write_faults(faults.injected()));
     }
 

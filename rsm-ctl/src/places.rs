@@ -22,18 +22,20 @@ const BETWEEN: [&str; 3] = ["core::", "std::", "alloc::"];
 
 /// Who made a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Caller {
+pub(crate) struct Caller {
     /// The function of rsm that was called, as far as names tell.
-    api: Option<String>,
+    pub(crate) api: Option<String>,
+    /// The function of the program that called it, where its name is known.
+    pub(crate) function: Option<String>,
     /// Where the program called it.
-    place: Option<String>,
+    pub(crate) place: Option<String>,
     /// The frame of the program; all frames where it is not known.
-    pub(super) key: Vec<Frame>,
+    pub(crate) key: Vec<Frame>,
 }
 
 /// What is known of the modules of programs.
 #[derive(Default)]
-pub(super) struct Places {
+pub(crate) struct Places {
     modules: HashMap<String, Option<Loader>>,
     here: PathBuf,
 }
@@ -47,14 +49,19 @@ struct Function {
 }
 
 impl Places {
-    pub(super) fn new() -> Places {
+    pub(crate) fn new() -> Places {
         Places { modules: HashMap::new(), here: std::env::current_dir().unwrap_or_default() }
     }
 
     /// Who made a call, noted with these modules.
-    pub(super) fn caller(&mut self, point: &Point, modules: &[String]) -> Caller {
+    pub(crate) fn caller(&mut self, point: &Point, modules: &[String]) -> Caller {
+        self.caller_in(&point.frames, modules)
+    }
+
+    /// The same for return addresses, from the inside out.
+    pub(crate) fn caller_in(&mut self, frames: &[Frame], modules: &[String]) -> Caller {
         let (mut api, mut through_library) = (None, false);
-        for &frame in &point.frames {
+        for &frame in frames {
             let Some(path) = modules.get(frame.module as usize) else { continue };
             let is_library =
                 Path::new(path).file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"librsm."));
@@ -75,16 +82,17 @@ impl Places {
                 api = inlined.last().filter(|f| f.is_api()).map(|function| short(&function.name)).or(api);
                 let place = others.first().and_then(|function| function.place.clone());
                 let place = place.unwrap_or_else(|| format!("{}, {}", short(outermost), offset(path, frame)));
-                return Caller { api, place: Some(place), key: vec![frame] };
+                let function = others.first().map(|function| short(&function.name)).filter(|name| !name.is_empty());
+                return Caller { api, function, place: Some(place), key: vec![frame] };
             } else if through_library {
-                return Caller { api, place: Some(offset(path, frame)), key: vec![frame] };
+                return Caller { api, function: None, place: Some(offset(path, frame)), key: vec![frame] };
             }
         }
-        Caller { api, place: None, key: point.frames.clone() }
+        Caller { api, function: None, place: None, key: frames.to_vec() }
     }
 
     /// What was called and where, as far as names tell.
-    pub(super) fn site(&mut self, point: &Point, modules: &[String]) -> Option<String> {
+    pub(crate) fn site(&mut self, point: &Point, modules: &[String]) -> Option<String> {
         match self.caller(point, modules) {
             Caller { api: Some(api), place: Some(place), .. } => Some(format!("{api} ({place})")),
             Caller { api, place, .. } => api.or(place),
@@ -92,7 +100,7 @@ impl Places {
     }
 
     /// Where the counting process called from, as a sentence has it.
-    pub(super) fn name(&mut self, point: &Point, modules: &[String]) -> String {
+    pub(crate) fn name(&mut self, point: &Point, modules: &[String]) -> String {
         let Caller { api, place, .. } = self.caller(point, modules);
         let api = api.unwrap_or_else(|| point.call.to_string());
         place.map_or_else(|| api.clone(), |place| format!("{api} ({place})"))
@@ -122,6 +130,13 @@ impl Places {
             (Some(_), None) => {}
         }
         functions
+    }
+}
+
+impl Caller {
+    /// Whether it called rsm.
+    pub(crate) fn is_api(&self) -> bool {
+        self.api.is_some()
     }
 }
 

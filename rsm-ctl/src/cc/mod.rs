@@ -1,0 +1,170 @@
+//! `rsm-ctl cc`: a compiler, told so that what it builds says which memory it reads and writes.
+//!
+//! The compiler puts a call before each access (`-fsanitize=thread`), and librsm_race answers the calls in place of the
+//! library that it would link for that option. So the option is for the compiler proper alone: gcc is given a file of specs
+//! that says so, clang has `-Xclang`.
+
+mod cargo;
+mod library;
+mod words;
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use clap::Args;
+use rsm_run::printable;
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+pub(crate) use cargo::stand_in;
+use words::Words;
+
+/// What `cc` can be told.
+#[derive(Debug, Args)]
+pub(crate) struct CcArgs {
+    /// The compiler, gcc, g++, clang or clang++ by whatever name, or cargo, and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMPILER ARGS", required = true)]
+    words: Vec<OsString>,
+}
+
+/// Functions that copy, whose calls are to be seen: the compiler leaves them calls, the linker leads them here.
+const COPIES: [&str; 4] = ["memcpy", "memmove", "memset", "memcmp"];
+
+/// The same with a check of the target's size, as `_FORTIFY_SOURCE` has them called.
+const CHECKED: [&str; 3] = ["__memcpy_chk", "__memmove_chk", "__memset_chk"];
+
+/// For gcc's compiler proper, and no other part of it.
+const SPECS: &str = "*cc1:\n+ -fsanitize=thread --param tsan-distinguish-volatile=1\n\n";
+
+/// Which compiler it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    Gcc,
+    Clang,
+}
+
+/// Does what was asked: becomes the compiler.
+pub(crate) fn perform(args: &CcArgs) -> Result<ExitCode, Failure> {
+    let (compiler, words) = args.words.split_first().ok_or_else(|| Failure::usage("a compiler is missing"))?;
+    if Path::new(compiler).file_name().is_some_and(|name| name == "cargo") {
+        return cargo::perform(compiler, words);
+    }
+    let words = Words::of(words).map_err(Failure::usage)?;
+    let family = family(compiler)?;
+    let mut command = Command::new(compiler);
+    // Of gcc until it ends.
+    let specs = memfd_create("rsm-race.specs", MemfdFlags::empty())
+        .map_err(|error| Failure::system("cannot make a file of specs", error))?;
+    match family {
+        Family::Gcc => {
+            rustix::io::pwrite(&specs, SPECS.as_bytes(), 0)
+                .map_err(|error| Failure::system("cannot write a file of specs", error))?;
+            command.arg(format!("-specs=/proc/self/fd/{}", specs.as_raw_fd()));
+        }
+        Family::Clang => {
+            command.args(["-Xclang", "-fsanitize=thread", "-mllvm", "-tsan-distinguish-volatile=1"]);
+        }
+    }
+    command.arg("-D__RSM_RACE__=1").args(COPIES.map(|name| format!("-fno-builtin-{name}")));
+    if !words.has_debug {
+        // Reports name lines.
+        command.arg("-g");
+    }
+    command.args(&args.words[1..]);
+    if words.links {
+        command.args(link(&words, family)?);
+    }
+    Err(unstarted(compiler, &command.exec()))
+}
+
+/// What is linked in addition.
+fn link(words: &Words, family: Family) -> Result<Vec<OsString>, Failure> {
+    let mut more: Vec<OsString> = Vec::new();
+    if words.has_language {
+        // The archive is in no language.
+        more.extend(["-x", "none"].map(OsString::from));
+    }
+    more.extend(COPIES.iter().chain(&CHECKED).map(|name| format!("-Wl,--wrap={name}").into()));
+    if words.shared {
+        // The program has these names already, or does without.
+        more.push("-Wl,--exclude-libs=librsm_race.a".into());
+    }
+    more.push(library::find(words)?.into());
+    // What Rust unwinds with, and what is part of the C library by now.
+    more.extend(["-ldl", "-lpthread", "-lgcc_s"].map(OsString::from));
+    if family == Family::Clang {
+        more.insert(0, "-Qunused-arguments".into());
+    }
+    Ok(more)
+}
+
+/// Asks the compiler what it is.
+fn family(compiler: &OsStr) -> Result<Family, Failure> {
+    let name = printable::path(Path::new(compiler));
+    let mut command = Command::new(compiler);
+    command.arg("--version").stdin(Stdio::null()).env("LC_ALL", "C");
+    let output = command.output().map_err(|error| unstarted(compiler, &error))?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let known = if said.contains("clang version") {
+        Some((Family::Clang, "clang", 14))
+    } else if said.contains("see the source for copying conditions") {
+        Some((Family::Gcc, "gcc", 12))
+    } else {
+        None
+    };
+    let lacking = |why: String| {
+        Failure::new(format!(
+            "{name} {why}; rsm-ctl cc takes gcc and g++ from 12, clang and clang++ from 14, and cargo"
+        ))
+    };
+    let (family, called, oldest) = known.ok_or_else(|| lacking("is no compiler that is known here".to_owned()))?;
+    let version = major(&said);
+    match version {
+        Some(version) if version >= oldest => Ok(family),
+        Some(version) => Err(lacking(format!("is {called} {version}, which is too old"))),
+        None => Err(lacking("does not say its version".to_owned())),
+    }
+}
+
+/// The first number of a version, such as 12 of `gcc (Debian 12.2.0-14) 12.2.0`: that of the last word of the first line that
+/// is one.
+fn major(said: &str) -> Option<u32> {
+    let line = said.lines().find(|line| line.contains("clang version")).or_else(|| said.lines().next())?;
+    let version = |word: &str| {
+        let (first, rest) = word.split_once('.')?;
+        rest.starts_with(|c: char| c.is_ascii_digit()).then(|| first.parse().ok())?
+    };
+    match line.split_once("clang version ") {
+        Some((_, after)) => version(after.split_whitespace().next()?),
+        None => line.split_whitespace().rev().find_map(version),
+    }
+}
+
+/// That a compiler cannot be started, with the code that a shell has for it.
+fn unstarted(compiler: &OsStr, error: &std::io::Error) -> Failure {
+    let name = printable::path(Path::new(compiler));
+    let code = match error.kind() {
+        std::io::ErrorKind::NotFound => ExitCode::NotFound,
+        _ => ExitCode::NotExecutable,
+    };
+    Failure { code, ..Failure::new(format!("cannot run {name}: {}", rsm_run::failure::reason(error))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read() {
+        assert_eq!(major("gcc (Debian 12.2.0-14+deb12u1) 12.2.0\nCopyright"), Some(12));
+        assert_eq!(major("g++-14 (Ubuntu 14.2.0-4ubuntu2) 14.2.0"), Some(14));
+        assert_eq!(major("gcc (GCC) 13.3.1 20240611 (Red Hat 13.3.1-2)"), Some(13));
+        assert_eq!(major("Debian clang version 14.0.6\nTarget: x86_64"), Some(14));
+        assert_eq!(major("clang version 21.1.0-rc1 (https://example.org)"), Some(21));
+        assert_eq!(major("no compiler"), None);
+    }
+}

@@ -1,0 +1,143 @@
+//! What the words of a compiler's command line say, as far as it matters here.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// What they say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Words {
+    /// Something is linked.
+    pub(super) links: bool,
+    /// It is a shared library.
+    pub(super) shared: bool,
+    /// The language of files is said.
+    pub(super) has_language: bool,
+    /// What a debugger is to know is said.
+    pub(super) has_debug: bool,
+    /// Where libraries are, in that order.
+    pub(super) folders: Vec<PathBuf>,
+}
+
+/// Options whose value is the next word.
+const APART: [&str; 29] = [
+    "-o",
+    "-I",
+    "-D",
+    "-U",
+    "-l",
+    "-x",
+    "-include",
+    "-imacros",
+    "-isystem",
+    "-idirafter",
+    "-iquote",
+    "-iprefix",
+    "-iwithprefix",
+    "-isysroot",
+    "-MF",
+    "-MT",
+    "-MQ",
+    "-Xlinker",
+    "-Xassembler",
+    "-Xpreprocessor",
+    "-Xclang",
+    "-T",
+    "-u",
+    "-z",
+    "-e",
+    "-A",
+    "-target",
+    "-mllvm",
+    "--param",
+];
+
+/// Options with which nothing is linked, or not for good.
+const UNLINKED: [&str; 8] = ["-c", "-S", "-E", "-M", "-MM", "-fsyntax-only", "-r", "--precompile"];
+
+impl Words {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// What cannot be built so, in a sentence.
+    pub(super) fn of(words: &[OsString]) -> Result<Words, String> {
+        let mut read = Words::default();
+        let (mut has_input, mut is_linked) = (false, true);
+        let mut words = words.iter().map(OsString::as_os_str);
+        while let Some(word) = words.next() {
+            let bytes = word.as_bytes();
+            if bytes == b"-" || !bytes.starts_with(b"-") {
+                // One that begins with @ is a file of words.
+                has_input = true;
+                continue;
+            }
+            read.take(word)?;
+            is_linked &= !UNLINKED.iter().any(|option| word == *option);
+            read.has_language |= bytes.starts_with(b"-x");
+            if word == "-L" {
+                read.folders.extend(words.next().map(PathBuf::from));
+            } else if let Some(folder) = bytes.strip_prefix(b"-L") {
+                read.folders.push(OsStr::from_bytes(folder).into());
+            } else if APART.iter().any(|option| word == *option) {
+                let _its_value = words.next();
+            }
+            // `-lm` is an input as well, but nobody links that alone.
+        }
+        read.links = has_input && is_linked;
+        Ok(read)
+    }
+
+    fn take(&mut self, word: &OsStr) -> Result<(), String> {
+        let bytes = word.as_bytes();
+        if bytes.starts_with(b"-fsanitize=") && bytes[11..].split(|byte| *byte == b',').any(|one| one == b"thread") {
+            return Err(
+                "-fsanitize=thread brings a library of its own in; leave it out, rsm-ctl cc has the same calls made"
+                    .to_owned(),
+            );
+        }
+        if word == "-static" || word == "-static-pie" {
+            return Err("a program without a dynamic loader cannot be watched: leave -static out".to_owned());
+        }
+        self.shared |= word == "-shared";
+        self.has_debug |= bytes.starts_with(b"-g") && !bytes.starts_with(b"-gcc");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Words, String> {
+        Words::of(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_is_linked_is_told() {
+        for (line, links) in [
+            ("a.c -o a", true),
+            ("-O2 a.o -L lib -lrsm", true),
+            ("-c a.c", false),
+            ("-o a -I include", false),
+            ("-E -", false),
+            ("-x c -", true),
+            ("--version", false),
+            ("-MMD -MF a.d a.c", true),
+            ("-M a.c", false),
+        ] {
+            assert_eq!(read(line).unwrap().links, links, "{line}");
+        }
+        let words = read("-shared -g3 -La -L b a.o").unwrap();
+        assert!(words.shared && words.has_debug && !words.has_language);
+        assert_eq!(words.folders, [PathBuf::from("a"), PathBuf::from("b")]);
+        assert!(read("-x c a").unwrap().has_language);
+    }
+
+    #[test]
+    fn what_cannot_be_watched_is_refused() {
+        assert!(read("-fsanitize=thread a.c").unwrap_err().contains("leave it out"));
+        assert!(read("-fsanitize=undefined,thread a.c").unwrap_err().contains("leave it out"));
+        assert!(read("-static a.c").unwrap_err().contains("leave -static out"));
+        assert!(read("-fsanitize=undefined a.c").is_ok());
+    }
+}

@@ -1,0 +1,166 @@
+//! Races of a run: what is said of them, and which are left out.
+
+mod suppressed;
+
+use std::fmt::Write;
+
+use rsm_run::races::{Access, Looked, Race, Reason};
+use rsm_run::verbosity::Verbosity;
+
+use crate::exit_code::ExitCode;
+use crate::number::counted;
+use crate::places::{Caller, Places};
+pub(crate) use suppressed::Suppressed;
+
+/// Says which races were found; answers what the run ends with, which would end with this code.
+pub(crate) fn judge(looked: &Looked, suppressed: &Suppressed, verbosity: Verbosity, code: ExitCode) -> ExitCode {
+    let mut places = Places::new();
+    let callers = |places: &mut Places, race: &Race| {
+        [&race.first, &race.second].map(|access| places.caller_in(&access.frames, &race.modules))
+    };
+    let told: Vec<(&Race, [Caller; 2])> = looked
+        .races
+        .iter()
+        .map(|race| (race, callers(&mut places, race)))
+        .filter(|(_, callers)| !callers.iter().any(|caller| suppressed.has(caller)))
+        .collect();
+    for (race, callers) in &told {
+        eprint!("{}", text(race, callers));
+    }
+    if verbosity > Verbosity::Quiet {
+        eprint!("{}", summary(looked, told.len()));
+    }
+    match code {
+        ExitCode::Success | ExitCode::Node(_) if !told.is_empty() => ExitCode::Found,
+        code => code,
+    }
+}
+
+/// What was found, how it was looked for, and what kept it from being found.
+fn summary(looked: &Looked, told: usize) -> String {
+    let suppressed = looked.races.len() - told;
+    let mut text = match told {
+        0 => "rsm-ctl: no races found".to_owned(),
+        count => format!("rsm-ctl: {} found", counted(count as u64, "race", "races")),
+    };
+    let _ = match (looked.by_calls, looked.whole) {
+        (0, 0) => write!(text, ": no process has joined"),
+        (calls, 0) => write!(text, " between the calls of {}", counted(calls, "process", "processes")),
+        (0, whole) => write!(text, ", with all that {} did with segments", counted(whole, "process", "processes")),
+        (calls, whole) => write!(
+            text,
+            " between the calls of {}, and all that {} did with segments",
+            counted(calls, "process", "processes"),
+            counted(whole, "process", "processes")
+        ),
+    };
+    if suppressed > 0 {
+        let _ = write!(text, "; {suppressed} left out");
+    }
+    text.push('\n');
+    for lack in &looked.lacks {
+        let _ = writeln!(text, "rsm-ctl: some may be missing: {lack}");
+    }
+    text
+}
+
+/// A race: both accesses, what orders them not, and what would.
+fn text(race: &Race, [first, second]: &[Caller; 2]) -> String {
+    let (node, id) = race.segment;
+    let (one, other) = (race.first.node, race.second.node);
+    let mut text =
+        format!("rsm-ctl: race: {id:#x} of node {node}, [{},+{}): nothing orders\n", race.offset, race.length);
+    let open = if race.reason == Reason::Open { "  in a span that was still open" } else { "" };
+    line(&mut text, &race.first, first, open);
+    line(&mut text, &race.second, second, "");
+    let why = match race.reason {
+        Reason::Open => format!(
+            "an order barrier or the end of the span has to come before what node {one} tells node {other} of it"
+        ),
+        Reason::Untold if race.first.writes => format!(
+            "node {other} was told of nothing that node {one} did after it: a signal or a word that says so has to come \
+             after the end of the span, and node {other} has to wait for it"
+        ),
+        Reason::Untold => {
+            format!("node {one} has to tell node {other} that it has read this before node {other} writes there again")
+        }
+        Reason::Unseen => format!(
+            "both store to a word, and node {other} had not seen what node {one} stored there: one of two values is \
+             lost. Take turns, or give each node a word of its own"
+        ),
+    };
+    let _ = writeln!(text, "  {why}");
+    if race.times > 1 {
+        let _ = writeln!(text, "  met {} times", race.times);
+    }
+    text
+}
+
+fn line(text: &mut String, access: &Access, caller: &Caller, more: &str) {
+    let what = match (access.writes, access.through_import) {
+        (true, true) if caller.is_api() => "put",
+        (true, _) if access.is_word => "store",
+        (true, _) => "write",
+        (false, _) if caller.is_api() => "get",
+        (false, _) => "read",
+    };
+    let function = caller.function.as_deref().unwrap_or("?");
+    let place = caller.place.as_deref().unwrap_or("somewhere that is not known");
+    let Access { node, pid, .. } = access;
+    let _ = writeln!(text, "    {what:<6}by node {node} (pid {pid})  {function}  {place}{more}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(node: u32, writes: bool) -> Access {
+        Access { node, pid: 100 + node, writes, is_word: false, through_import: writes, frames: Vec::new() }
+    }
+
+    fn race(reason: Reason) -> Race {
+        let (first, second, modules) = (access(1, true), access(2, false), Vec::new());
+        Race { segment: (2, 0x40_0002), offset: 0, length: 256, first, second, reason, times: 3, modules }
+    }
+
+    fn looked(races: Vec<Race>) -> Looked {
+        Looked { races, by_calls: 2, whole: 0, lacks: vec!["it was late".to_owned()] }
+    }
+
+    #[test]
+    fn a_race_is_told_with_both_places() {
+        let caller = |api: Option<&str>, place: &str| Caller {
+            api: api.map(str::to_owned),
+            function: Some("main".to_owned()),
+            place: Some(place.to_owned()),
+            key: Vec::new(),
+        };
+        let callers = [caller(Some("rsm_memseg_import_put"), "pipe.c:21"), caller(None, "pipe.c:32")];
+        let text = text(&race(Reason::Open), &callers);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "rsm-ctl: race: 0x400002 of node 2, [0,+256): nothing orders");
+        assert_eq!(lines[1], "    put   by node 1 (pid 101)  main  pipe.c:21  in a span that was still open");
+        assert_eq!(lines[2], "    read  by node 2 (pid 102)  main  pipe.c:32");
+        assert!(lines[3].contains("an order barrier") && lines[4].contains("met 3 times"), "{text}");
+    }
+
+    #[test]
+    fn the_code_is_that_of_a_find() {
+        let none = Suppressed::default();
+        let judged = |races, code| judge(&looked(races), &none, Verbosity::Quiet, code);
+        assert_eq!(judged(vec![], ExitCode::Success), ExitCode::Success);
+        assert_eq!(judged(vec![race(Reason::Untold)], ExitCode::Success), ExitCode::Found);
+        assert_eq!(judged(vec![race(Reason::Unseen)], ExitCode::Node(1)), ExitCode::Found);
+        assert_eq!(judged(vec![race(Reason::Untold)], ExitCode::TimedOut), ExitCode::TimedOut);
+    }
+
+    #[test]
+    fn how_was_looked_is_said() {
+        let summary = summary(&looked(vec![race(Reason::Untold); 2]), 1);
+        assert_eq!(
+            summary,
+            "rsm-ctl: 1 race found between the calls of 2 processes; 1 left out\n\
+             rsm-ctl: some may be missing: it was late\n"
+        );
+    }
+}

@@ -1,0 +1,89 @@
+/*
+ * One access of each kind. A comment says what the detector is to be told on the line: place, bytes and kind of each
+ * access, with `=` and its value where it is a word (kinds: 1 a write, 2 atomic or volatile, 4 an update).
+ */
+#include <rsm/annotate.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include "recorder.h"
+
+struct record {
+    char bytes[40];
+};
+
+static _Alignas(64) char memory[4096];
+static uint64_t elsewhere;
+static __int128 wide;
+#define AT(type, offset) ((type *)(void *)(memory + (offset)))
+
+__attribute__((noinline)) static void plain(void)
+{
+    *AT(int, 4) = 1; /* sees: +4 4 1 */
+    elsewhere = *AT(uint16_t, 8); /* sees: +8 2 0 */
+    *AT(char, 11) = 1; /* sees: +11 1 1 */
+    (void)*AT(volatile long, 16); /* sees: +16 8 2 */
+    *AT(volatile char, 24) = 1; /* sees: +24 1 3 */
+}
+
+__attribute__((noinline)) static int words(void)
+{
+    uint64_t *const word = AT(uint64_t, 32);
+    uint64_t wanted = 11;
+    __atomic_store_n(word, 7, __ATOMIC_RELEASE); /* sees: +32 8 3=7 */
+    int right = __atomic_load_n(AT(uint32_t, 32), __ATOMIC_ACQUIRE) == 7; /* sees: +32 4 2=7 */
+    right &= __atomic_fetch_add(word, 5, __ATOMIC_ACQ_REL) == 7; /* sees: +32 8 2=7, +32 8 7=12 */
+    right &= !__atomic_compare_exchange_n(word, &wanted, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +32 8 2=12 */
+    right &= wanted == 12;
+    right &= __atomic_compare_exchange_n(word, &wanted, 6, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +32 8 2=12, +32 8 7=6 */
+    right &= __atomic_fetch_sub(word, 2, __ATOMIC_RELAXED) == 6; /* sees: +32 8 2=6, +32 8 7=4 */
+    right &= __atomic_fetch_or(word, 3, __ATOMIC_RELAXED) == 4; /* sees: +32 8 2=4, +32 8 7=7 */
+    right &= __atomic_fetch_and(word, 5, __ATOMIC_RELAXED) == 7; /* sees: +32 8 2=7, +32 8 7=5 */
+    right &= __atomic_fetch_xor(word, 1, __ATOMIC_RELAXED) == 5; /* sees: +32 8 2=5, +32 8 7=4 */
+    right &= __atomic_fetch_nand(AT(uint8_t, 32), 4, __ATOMIC_RELAXED) == 4; /* sees: +32 1 2=4, +32 1 7=251 */
+    right &= __atomic_exchange_n(AT(uint16_t, 32), 9, __ATOMIC_RELAXED) == 251; /* sees: +32 2 2=251, +32 2 7=9 */
+    return right;
+}
+
+__attribute__((noinline)) static void blocks(void)
+{
+    char other[64];
+    memset(other, 3, sizeof other);
+    memcpy(memory + 64, other, 32); /* sees: +64 32 1 */
+    memcpy(other, memory + 64, sizeof other); /* sees: +64 64 0 */
+    memset(memory + 128, 0, 16); /* sees: +128 16 1 */
+    memmove(memory + 1, memory, 8); /* sees: +0 8 0, +1 8 1 */
+    elsewhere = (uint64_t)memcmp(other, memory + 128, 8); /* sees: +128 8 0 */
+    memcpy(memory + 2, other, 0);
+    *AT(struct record, 200) = *(struct record *)(void *)other; /* sees: +200 40 1 */
+}
+
+__attribute__((noinline)) static int sixteen(void)
+{
+    __int128 *const place = AT(__int128, 256);
+    const __int128 value = (__int128)3 << 64 | 9;
+    __int128 wanted = value;
+    __atomic_store_n(place, value, __ATOMIC_SEQ_CST); /* sees: +256 8 7, +264 8 7 */
+    int right = __atomic_load_n(place, __ATOMIC_SEQ_CST) == value; /* sees: +256 8 2, +264 8 2 */
+    right &= __atomic_compare_exchange_n(place, &wanted, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +256 8 7, +264 8 7 */
+    right &= !__atomic_compare_exchange_n(place, &wanted, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +256 8 2, +264 8 2 */
+    right &= wanted == 1;
+    right &= __atomic_fetch_add(&wide, value, __ATOMIC_SEQ_CST) == 0 && wide == value;
+    right &= __atomic_exchange_n(&wide, 4, __ATOMIC_SEQ_CST) == value && wide == 4;
+    return right;
+}
+
+int main(void)
+{
+    watch(memory, sizeof memory);
+    plain();
+    const int right = words() & sixteen();
+    blocks();
+    RSM_ANNOTATE_BENIGN(memory + 8, 16);
+    /* What is not watched is carried out all the same, and told to nobody. */
+    const unsigned long before = count();
+    __atomic_fetch_add(&elsewhere, 1, __ATOMIC_SEQ_CST);
+    elsewhere++;
+    printf("%s\n", right && count() == before ? "right" : "wrong");
+    return 0;
+}

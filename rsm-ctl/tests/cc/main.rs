@@ -1,0 +1,233 @@
+//! `rsm-ctl cc`: what programs that it builds tell the race detector, for which one stands in that prints it.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Compilers by the names under which they may be installed.
+const C: &[&str] =
+    &["gcc", "clang", "clang-14", "clang-15", "clang-16", "clang-17", "clang-18", "clang-19", "clang-20"];
+
+fn here(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+fn succeed(command: &mut Command) -> String {
+    let output = run(command);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {}\n{said}", output.status);
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn ctl() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_rsm-ctl"))
+}
+
+/// A directory with librsm_race.a and the stand-in, which goes at the end.
+struct Bench(PathBuf);
+
+impl Bench {
+    fn new(name: &str) -> Bench {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cc-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a directory");
+        let bench = Bench(folder);
+        let library = here("../rsm-race-cc/library.sh");
+        succeed(Command::new("sh").arg(library).arg(bench.0.join("librsm_race.a")).env("CARGO", env!("CARGO")));
+        let mut stand_in = Command::new("gcc");
+        stand_in
+            .args(["-D_GNU_SOURCE", "-c"])
+            .arg(here("tests/cc/recorder.c"))
+            .arg("-o")
+            .arg(bench.0.join("recorder.o"));
+        succeed(&mut stand_in);
+        bench
+    }
+
+    /// Builds a program with this compiler, and gives what it printed.
+    fn told(&self, compiler: &str, source: &str, more: &[&str]) -> (PathBuf, String) {
+        let program = self.0.join(format!("{source}.{compiler}"));
+        let mut build = ctl();
+        build.args(["cc", compiler, "-O1", "-Wall", "-Werror"]).args(more).arg("-I").arg(here("../rsm-capi/include"));
+        build.arg(here("tests/cc").join(source)).arg(self.0.join("recorder.o")).arg("-L").arg(&self.0);
+        build.arg("-o").arg(&program);
+        succeed(&mut build);
+        let told = succeed(&mut Command::new(&program));
+        (program, told)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The compilers of these that are installed. None is no fault; it is said past the capture of the test.
+fn installed<'a>(names: &[&'a str], test: &str) -> Vec<&'a str> {
+    let known: Vec<&str> = names.iter().copied().filter(|name| is_there(name)).collect();
+    let missing =
+        if known.is_empty() { "no compiler that rsm-ctl cc takes is installed".to_owned() } else { known.join(", ") };
+    std::io::stderr().write_all(format!("{test}: {missing}\n").as_bytes()).expect("standard error");
+    // The stand-in is built with gcc.
+    if is_there("gcc") { known } else { Vec::new() }
+}
+
+/// What stands behind `mark` on each line of a source, up to `end`.
+fn marked(source: &str, mark: &str, end: &str) -> BTreeMap<u32, String> {
+    let text = std::fs::read_to_string(here("tests/cc").join(source)).expect("a source");
+    let lines = (1..).zip(text.lines());
+    let marked = lines.filter_map(|(number, line)| Some((number, line.split_once(mark)?.1.trim_end_matches(end))));
+    marked.map(|(number, line)| (number, line.trim().to_owned())).collect()
+}
+
+/// What a program printed, by the line of its source that it was about; and what was about none.
+fn by_line<'a>(program: &Path, told: &'a str) -> (BTreeMap<u32, String>, Vec<&'a str>) {
+    let lines = addr2line::Loader::new(program).expect("a program with its lines");
+    let mut seen: BTreeMap<u32, String> = BTreeMap::new();
+    let mut others = Vec::new();
+    for line in told.lines() {
+        let Some((what, place)) = line.split_once(" @") else {
+            others.push(line);
+            continue;
+        };
+        let place = u64::from_str_radix(place, 16).expect("a place in the program");
+        // The outermost of what was compiled into one another.
+        let mut frames = lines.find_frames(place).expect("readable lines");
+        let mut location = None;
+        while let Some(frame) = frames.next().expect("a frame") {
+            location = frame.location.and_then(|location| location.line);
+        }
+        let all = seen.entry(location.expect("a line")).or_default();
+        *all += if all.is_empty() { "" } else { ", " };
+        *all += what;
+    }
+    (seen, others)
+}
+
+#[test]
+fn each_access_is_told_with_its_line() {
+    let compilers = installed(C, "each_access_is_told_with_its_line");
+    if compilers.is_empty() {
+        return;
+    }
+    let bench = Bench::new("accesses");
+    let wanted = marked("accesses.c", "/* sees: ", "*/");
+    assert!(wanted.len() > 20, "{wanted:?}");
+    for compiler in compilers {
+        let wide: &[&str] = if cfg!(target_arch = "x86_64") { &["-mcx16", "-latomic"] } else { &["-latomic"] };
+        let (program, told) = bench.told(compiler, "accesses.c", wide);
+        let (seen, others) = by_line(&program, &told);
+        assert_eq!(seen, wanted, "{compiler}:\n{told}");
+        assert_eq!(others, ["sees 1", "benign +8 16", "right"], "{compiler}");
+    }
+}
+
+#[test]
+fn a_program_without_librsm_runs_as_ever() {
+    let compilers = installed(C, "a_program_without_librsm_runs_as_ever");
+    if compilers.is_empty() {
+        return;
+    }
+    let bench = Bench::new("alone");
+    let source = bench.0.join("alone.c");
+    std::fs::write(
+        &source,
+        "#include <string.h>\nint main(int n, char **v) { int a[9]; memset(a, n, 36); return a[3] - n * 0x1010101; }\n",
+    )
+    .expect("a source");
+    for compiler in compilers {
+        // In two steps, and with a library of its own.
+        let place = |name: &str| bench.0.join(format!("{name}.{compiler}"));
+        succeed(ctl().args(["cc", compiler, "-c", "-fPIC"]).arg(&source).arg("-o").arg(place("alone.o")));
+        succeed(
+            ctl()
+                .args(["cc", compiler, "-shared"])
+                .arg(place("alone.o"))
+                .arg("-L")
+                .arg(&bench.0)
+                .arg("-o")
+                .arg(place("alone.so")),
+        );
+        succeed(
+            ctl().args(["cc", compiler]).arg(place("alone.o")).arg("-L").arg(&bench.0).arg("-o").arg(place("alone")),
+        );
+        succeed(&mut Command::new(place("alone")));
+        let needed = std::fs::read(place("alone")).expect("a program");
+        assert!(!needed.windows(7).any(|word| word == b"libtsan"), "{compiler}");
+    }
+}
+
+#[test]
+fn a_crate_is_built_so_by_cargo() {
+    if !is_there("gcc") || cfg!(not(target_env = "gnu")) {
+        return;
+    }
+    let bench = Bench::new("cargo");
+    let folder = bench.0.join("crate");
+    std::fs::create_dir_all(folder.join("src")).expect("a directory");
+    let manifest = "[package]\nname = \"accesses\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n";
+    std::fs::write(folder.join("Cargo.toml"), manifest).expect("a manifest");
+    let script = format!("fn main() {{ println!(\"cargo::rustc-link-arg={}/recorder.o\"); }}", bench.0.display());
+    std::fs::write(folder.join("build.rs"), script).expect("a build script");
+    std::fs::copy(here("tests/cc/accesses.rs"), folder.join("src/main.rs")).expect("a source");
+    let mut cargo = ctl();
+    cargo.args(["cc", env!("CARGO"), "build", "--offline", "--quiet", "--release"]).current_dir(&folder);
+    // Where the library is found, as nothing is installed.
+    cargo
+        .env("LIBRARY_PATH", &bench.0)
+        .env_remove("CARGO_TARGET_DIR")
+        .env_remove("RUSTC_WRAPPER")
+        .env_remove("RUSTFLAGS");
+    succeed(&mut cargo);
+    let program = folder.join("target/rsm-race/release/accesses");
+    let told = succeed(&mut Command::new(&program));
+    let (seen, others) = by_line(&program, &told);
+    let wanted = marked("accesses.rs", "// sees: ", "");
+    assert!(wanted.len() > 8, "{wanted:?}");
+    assert_eq!(seen, wanted, "{told}");
+    // Two libraries print, each when it likes.
+    let others: std::collections::BTreeSet<&str> = others.into_iter().collect();
+    assert_eq!(others, ["right", "sees 1"].into());
+    // In front of cargo there is room for one.
+    let mut twice = ctl();
+    twice.args(["cc", env!("CARGO"), "build"]).current_dir(&folder).env("RUSTC_WRAPPER", "sccache");
+    let said = String::from_utf8_lossy(&run(&mut twice).stderr).into_owned();
+    assert!(said.contains("RUSTC_WRAPPER is set"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    for (words, code, says) in [
+        (&["cc"][..], 2, "COMPILER"),
+        (&["cc", "nonesuch", "a.c"], 127, "cannot run nonesuch: No such file"),
+        (
+            &["cc", "true", "a.c"],
+            1,
+            "true is no compiler that is known here; rsm-ctl cc takes gcc and g++ from 12, clang",
+        ),
+        (&["cc", "gcc", "-fsanitize=thread", "a.c"], 2, "brings a library of its own in; leave it out"),
+        (&["cc", "gcc", "-static", "a.c"], 2, "leave -static out"),
+    ] {
+        let output = run(ctl().args(words));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+        assert!(said.contains(says), "{words:?}: {said}");
+    }
+    if is_there("gcc") {
+        let mut command = ctl();
+        command.args(["cc", "gcc", "nonesuch.c"]).env_remove("LIBRARY_PATH");
+        let said = String::from_utf8_lossy(&run(&mut command).stderr).into_owned();
+        // Where one is installed the compiler speaks.
+        assert!(said.contains("rsm-capi/install.sh installs it") || said.contains("nonesuch.c"), "{said}");
+    }
+}

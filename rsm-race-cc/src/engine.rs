@@ -1,0 +1,106 @@
+//! The way to the race detector, which is in librsm.
+
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+/// Bits that say what kind of access it was, as librsm has them.
+pub(crate) const WRITE: u32 = 1;
+/// See [`WRITE`]: atomic or volatile.
+pub(crate) const ATOMIC: u32 = 2;
+/// See [`WRITE`]: it reads and writes as one.
+pub(crate) const UPDATE: u32 = 4;
+
+/// What is told by who tells all accesses to memory.
+const ACCESSES: u32 = 1;
+
+/// Where watched memory is: nothing of it is outside of these addresses.
+#[repr(C)]
+pub(crate) struct Bounds {
+    low: AtomicUsize,
+    high: AtomicUsize,
+}
+
+/// Those of a program without librsm.
+static NOTHING: Bounds = Bounds { low: AtomicUsize::new(0), high: AtomicUsize::new(0) };
+
+/// The bounds that count. Code in assembler reads it.
+pub(crate) static BOUNDS: AtomicPtr<Bounds> = AtomicPtr::new((&raw const NOTHING).cast_mut());
+
+/// What librsm has, in the order of the table below.
+#[repr(C)]
+struct Engine {
+    bounds: Option<&'static Bounds>,
+    access: Option<unsafe extern "C" fn(usize, usize, u32, usize)>,
+    value: Option<unsafe extern "C" fn(usize, usize, u64, u32, usize)>,
+    sees: Option<unsafe extern "C" fn(u32)>,
+}
+
+// References that need not lead anywhere. They are weak in the object in which they are declared so, and stand nowhere else;
+// the linker of a program, or its loader, fills them in.
+std::arch::global_asm!(
+    ".weak rsm_race_bounds",
+    ".weak rsm_race_access",
+    ".weak rsm_race_value",
+    ".weak rsm_race_sees",
+    ".pushsection .data.rel.ro.rsm_race, \"aw\"",
+    ".balign 8",
+    ".globl rsm_race_engine",
+    ".hidden rsm_race_engine",
+    "rsm_race_engine:",
+    ".quad rsm_race_bounds, rsm_race_access, rsm_race_value, rsm_race_sees",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    #[link_name = "rsm_race_engine"]
+    static ENGINE: Engine;
+}
+
+fn engine() -> &'static Engine {
+    // SAFETY: the table above, of four addresses, each 0 or that of what librsm declares so; it is filled in before any code
+    // of the program runs.
+    unsafe { &*(&raw const ENGINE) }
+}
+
+/// The C library calls what is listed in this section before `main`.
+#[used]
+// SAFETY: the section holds addresses of C functions, which are called once, in the first thread.
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = begin;
+
+extern "C" fn begin() {
+    if let (Some(bounds), Some(sees)) = (engine().bounds, engine().sees) {
+        // Relaxed: what it leads to is atomic itself, and was there before.
+        BOUNDS.store(std::ptr::from_ref(bounds).cast_mut(), Ordering::Relaxed);
+        // SAFETY: a number: all accesses to memory are told.
+        unsafe { sees(ACCESSES) };
+    }
+}
+
+fn bounds() -> &'static Bounds {
+    // Relaxed: see `begin`. SAFETY: one of two that are never taken away.
+    unsafe { &*BOUNDS.load(Ordering::Relaxed) }
+}
+
+/// Whether some of these bytes may be watched.
+pub(crate) fn is_watched(address: usize, length: usize) -> bool {
+    let bounds = bounds();
+    // Relaxed: memory that a thread was not told of is none that it reaches.
+    let (low, high) = (bounds.low.load(Ordering::Relaxed), bounds.high.load(Ordering::Relaxed));
+    address < high && address.saturating_add(length) > low
+}
+
+/// Tells of an access whose value is not known, or that is no word.
+pub(crate) fn access(address: usize, length: usize, kind: u32, pc: usize) {
+    if let Some(access) = engine().access {
+        // SAFETY: numbers, as librsm takes them; it touches no memory of the program's.
+        unsafe { access(address, length, kind, pc) };
+    }
+}
+
+/// Tells of an atomic access with its value.
+pub(crate) fn value(address: usize, length: usize, value: u64, kind: u32, pc: usize) {
+    if let Some(tell) = engine().value {
+        // SAFETY: as for `access`.
+        unsafe { tell(address, length, value, kind, pc) };
+    }
+}

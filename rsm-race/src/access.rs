@@ -1,0 +1,164 @@
+//! Meeting the accesses that were there before.
+
+use crate::cell::{BENIGN, Cell, Kind, bytes_of};
+use crate::clock::Row;
+use crate::process::Place;
+use crate::report::{self, Found, Why};
+use crate::table::{HIDDEN, LINE, Lack, Table};
+use crate::words::{History, Stored};
+use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
+
+/// An access that is being made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Access<'a> {
+    pub(crate) table: Table<'a>,
+    /// The process that makes it.
+    pub(crate) process: Row<'a>,
+    /// Who carries it out, and when: the process, or an import.
+    pub(crate) id: usize,
+    pub(crate) clock: u64,
+    pub(crate) kind: Kind,
+    pub(crate) site: u16,
+    pub(crate) place: Place,
+    /// In bytes of the segment.
+    pub(crate) start: u64,
+    pub(crate) length: u64,
+    /// Whether somebody may do with that memory what nobody sees.
+    pub(crate) hidden: bool,
+}
+
+impl<'a> Access<'a> {
+    fn cell(&self, bytes: u8) -> Cell {
+        Cell { id: self.id, clock: self.clock, site: self.site, kind: self.kind, bytes }
+    }
+
+    /// Whether the process knows of an access, or makes no difference between who made it and itself.
+    fn knows(&self, cell: &Cell) -> bool {
+        cell.clock <= self.process.knows(cell.id) || Row::of(self.table, cell.id).node() == self.process.node()
+    }
+
+    /// Whether it is sure that nobody told the process of a store without a call: who could have seen it, or may have been told
+    /// by one who has.
+    fn is_certain(&self, hidden_at: Option<u64>) -> bool {
+        !self.hidden || hidden_at.is_some_and(|at| self.process.knows(HIDDEN) < at)
+    }
+
+    /// Looks who was there, reports whom nothing orders with this, and writes it down.
+    pub(crate) fn meet(&self) {
+        let mut run: Option<Found> = None;
+        let end = self.start + self.length;
+        let mut at = self.start & !(LINE - 1);
+        while at < end {
+            if let Some(cells) = self.table.line(self.place.lines.saturating_add(at / LINE)) {
+                let bytes = bytes_of(at, self.start, self.length);
+                if let Some(first) = self.meet_line(cells, bytes) {
+                    let stretch = (at.max(self.start), (at + LINE).min(end));
+                    match &mut run {
+                        Some(found) if (found.first.id, found.first.site) == (first.id, first.site) => {
+                            found.end = stretch.1;
+                        }
+                        _ => {
+                            let found = self.found(first, stretch);
+                            self.report(run.replace(found));
+                        }
+                    }
+                }
+            }
+            at += LINE;
+        }
+        self.report(run);
+    }
+
+    fn found(&self, first: Cell, (start, end): (u64, u64)) -> Found {
+        let row = Row::of(self.table, first.id);
+        let is_open = row.is_import() && first.kind.writes() && row.clock() == first.clock;
+        let why = if is_open { Why::Open } else { Why::Untold };
+        let segment = (self.place.node, self.place.id);
+        Found { segment, start, end, first, second: self.cell(0xff), why }
+    }
+
+    fn report(&self, found: Option<Found>) {
+        if let Some(found) = found.filter(|_| !self.table.lacks(Lack::Clocks)) {
+            report::add(self.table, &found);
+        }
+    }
+
+    /// One of those that were at a line which nothing orders with this. Leaves this there.
+    fn meet_line(&self, cells: &[AtomicU64], bytes: u8) -> Option<Cell> {
+        let mine = self.cell(bytes).word();
+        let (mut race, mut place, mut known) = (None, None, None);
+        for (index, word) in cells.iter().enumerate() {
+            let now = word.load(Relaxed);
+            if now == mine {
+                return race;
+            }
+            if now == BENIGN {
+                return None;
+            }
+            let Some(there) = Cell::from_word(now) else {
+                place = place.or(Some(index));
+                continue;
+            };
+            if there.id == self.id && there.kind == self.kind && there.bytes & !bytes == 0 {
+                // An earlier one of the same: this stands for both.
+                place = Some(index);
+                continue;
+            }
+            if self.knows(&there) {
+                if self.kind.writes() && there.bytes & !bytes == 0 {
+                    // Whoever knows of this one knows of that one.
+                    word.store(0, Relaxed);
+                    place = place.or(Some(index));
+                } else {
+                    known = known.or(Some(index));
+                }
+                continue;
+            }
+            if there.bytes & bytes != 0 && race.is_none() && self.kind.conflicts(there.kind) {
+                let hidden_at = Row::of(self.table, there.id).hidden_at(there.clock);
+                if !there.kind.writes() || self.is_certain(hidden_at) {
+                    race = Some(there);
+                }
+            }
+        }
+        let victim = || {
+            self.table.lack(Lack::Cells);
+            (mine >> 10 ^ mine >> 26) as usize % cells.len()
+        };
+        cells[place.or(known).unwrap_or_else(victim)].store(mine, Relaxed);
+        race
+    }
+
+    /// A word is about to be stored: looks which other stores of it the process cannot know of, which the one that comes last
+    /// would undo.
+    pub(crate) fn meet_stores(&self, history: History<'_>, value: u64) {
+        let seen = history.seen(self.process.node());
+        for (number, stored) in history.all() {
+            if seen.number >= number {
+                return;
+            }
+            let first = Cell { id: stored.id, clock: stored.clock, site: stored.site, kind: Kind::Store, bytes: 0xff };
+            if stored.value == value || self.knows(&first) {
+                continue;
+            }
+            // What a load returned that was older says that it had not come, unless something was learned since.
+            let is_unseen = seen.number > 0 && seen.hidden == self.process.knows(HIDDEN);
+            if is_unseen || self.is_certain(Some(stored.hidden)) {
+                let found = self.found(first, (self.start, self.start + self.length));
+                self.report(Some(Found { why: Why::Unseen, ..found }));
+                return;
+            }
+        }
+    }
+
+    /// The process has loaded what this store stored: it is there, and none of those who will be told of that have to ask.
+    pub(crate) fn was_seen(&self, stored: &Stored) {
+        let line = self.place.lines.saturating_add(self.start / LINE);
+        for word in self.table.line(line).into_iter().flatten() {
+            let of = |there: Cell| there.kind == Kind::Store && there.id == stored.id && there.clock <= stored.clock;
+            if Cell::from_word(word.load(Relaxed)).is_some_and(of) {
+                word.store(0, Relaxed);
+            }
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! Clocks: of processes, and of imports, which carry out what is put through them.
+//!
+//! The clock of a process steps when it has told others something, so that they can tell what it does from then on from what
+//! it had done. That of an import steps with every barrier: what is put through it has the clock of its *epoch*. What a
+//! process knows of all clocks is its *vector*; that of an import's epoch is there once the epoch was closed.
+
+use crate::cell::LAST_CLOCK;
+use crate::table::{HIDDEN, IDS, Lack, NODES, ROW, SNAPSHOTS, Table, Word};
+use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
+
+// Words of a row.
+const OWNER: usize = 0;
+const MEMBERSHIP: usize = 1;
+const FLAGS: usize = 2;
+const CLOCK: usize = 3;
+/// Of an import: its epochs up to this come before what is put through it from now on.
+const ORDERED: usize = 4;
+/// And before what is put through any import of the process to the same node.
+const ORDERED_AT_NODE: usize = 5;
+/// Of a process: ends of others that it has learned of.
+const ENDS_SEEN: usize = 6;
+/// Of a process: clocks as they were that it has written down, and whether it has learned anything since.
+const SNAPSHOTS_MADE: usize = 7;
+const LEARNED: usize = 8;
+/// Of a process: what its clock said when others last learned it.
+const TOLD: usize = 9;
+const VECTOR: usize = 16;
+/// Of an import: what the clock of what is hidden would say next when something was first put in an epoch.
+const HIDDEN_AT: usize = VECTOR + IDS;
+const EPOCHS_KEPT: usize = 256;
+const _: () = assert!(HIDDEN_AT + EPOCHS_KEPT <= ROW);
+
+// What an owner's word is made of: a kind above, a node, and a process id or, of an import, the clock of its process.
+const KIND: u32 = 56;
+const PROCESS: u64 = 1;
+const IMPORT: u64 = 2;
+/// An import that has ended: its process may have another one in its place.
+const FREE: u64 = 3;
+const AT: u32 = 48;
+/// Of an import: the node that it is from.
+const TARGET: u32 = 40;
+
+/// It was built to be looked at: everything that it does is seen.
+const WHOLE: u64 = 1;
+/// It has ended.
+const ENDED: u64 = 2;
+
+/// One who has a clock, and what is known of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row<'a> {
+    table: Table<'a>,
+    pub(crate) id: usize,
+    words: &'a [AtomicU64],
+}
+
+/// Who somebody with a clock is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// The node.
+    pub node: u32,
+    /// The process id.
+    pub pid: u32,
+}
+
+/// How many names of clocks have been given.
+pub(crate) fn count(table: Table<'_>) -> usize {
+    (table.word(Word::Ids).load(Relaxed) as usize).min(HIDDEN - 1)
+}
+
+/// A name for a clock of this owner, if there is one left.
+fn name(table: Table<'_>, owner: u64) -> Option<Row<'_>> {
+    // Stays at the end: it would come to others again.
+    let next = table.word(Word::Ids).fetch_update(Relaxed, Relaxed, |ids| (ids + 1 < HIDDEN as u64).then_some(ids + 1));
+    let Ok(before) = next else {
+        table.lack(Lack::Clocks);
+        return None;
+    };
+    let row = Row::of(table, before as usize + 1);
+    row.words[CLOCK].store(1, Relaxed);
+    row.words[OWNER].store(owner, Relaxed);
+    Some(row)
+}
+
+impl<'a> Row<'a> {
+    pub(crate) fn of(table: Table<'a>, id: usize) -> Row<'a> {
+        Row { table, id, words: table.row(id) }
+    }
+
+    /// A process of a node.
+    pub(crate) fn process(table: Table<'a>, who: Who, membership: u64, whole: bool) -> Option<Row<'a>> {
+        let owner = PROCESS << KIND | u64::from(who.node) << AT | u64::from(who.pid);
+        let row = name(table, owner)?;
+        row.words[MEMBERSHIP].store(membership, Relaxed);
+        row.words[FLAGS].store(if whole { WHOLE } else { 0 }, Relaxed);
+        Some(row)
+    }
+
+    /// An import of a process from a node.
+    pub(crate) fn import(table: Table<'a>, process: Row<'a>, target: u32) -> Option<Row<'a>> {
+        let parts = u64::from(process.node()) << AT | u64::from(target) << TARGET | process.id as u64;
+        let (owner, free) = (IMPORT << KIND | parts, FREE << KIND);
+        let is_free = |row: &Row<'_>| {
+            let word = row.words[OWNER].load(Relaxed);
+            word >> KIND == FREE && word & 0xff == process.id as u64 && row.node() == process.node()
+        };
+        // One that has ended goes on with its clock, of which its process knows everything.
+        let taken = Row::all(table).filter(is_free).find(|row| {
+            let word = row.words[OWNER].load(Relaxed);
+            debug_assert_eq!(word >> KIND, free >> KIND);
+            row.words[OWNER].compare_exchange(word, owner, Relaxed, Relaxed).is_ok()
+        });
+        // Who has learned everything of the one before knows nothing of this one.
+        taken.inspect(|row| _ = row.step()).or_else(|| name(table, owner))
+    }
+
+    pub(crate) fn all(table: Table<'a>) -> impl Iterator<Item = Row<'a>> {
+        (1..=count(table)).map(move |id| Row::of(table, id))
+    }
+
+    /// The processes of a node, or of all.
+    pub(crate) fn processes(table: Table<'a>, node: Option<u32>) -> impl Iterator<Item = Row<'a>> {
+        Row::all(table).filter(move |row| row.kind() == PROCESS && node.is_none_or(|node| row.node() == node))
+    }
+
+    /// The imports of this process, also those that have ended; those from this node only, if one is named.
+    pub(crate) fn imports(self, target: Option<u32>) -> impl Iterator<Item = Row<'a>> {
+        let of = move |row: &Row<'a>| {
+            let word = row.words[OWNER].load(Relaxed);
+            let from = (word >> TARGET) as u32 % NODES as u32;
+            matches!(word >> KIND, IMPORT | FREE)
+                && word & 0xff == self.id as u64
+                && target.is_none_or(|target| from == target)
+        };
+        Row::all(self.table).filter(of)
+    }
+
+    fn kind(self) -> u64 {
+        self.words[OWNER].load(Relaxed) >> KIND
+    }
+
+    pub(crate) fn node(self) -> u32 {
+        (self.words[OWNER].load(Relaxed) >> AT) as u32 % NODES as u32
+    }
+
+    pub(crate) fn is_import(self) -> bool {
+        matches!(self.kind(), IMPORT | FREE)
+    }
+
+    /// The node that it is an import from.
+    pub(crate) fn target(self) -> u32 {
+        (self.words[OWNER].load(Relaxed) >> TARGET) as u32 % NODES as u32
+    }
+
+    /// The process that it is, or that it is an import of.
+    pub(crate) fn owner(self) -> Row<'a> {
+        let word = self.words[OWNER].load(Relaxed);
+        if self.is_import() { Row::of(self.table, (word & 0xff) as usize) } else { self }
+    }
+
+    pub(crate) fn who(self) -> Who {
+        let owner = self.owner();
+        Who { node: owner.node(), pid: owner.words[OWNER].load(Relaxed) as u32 }
+    }
+
+    /// The import has ended, and its process knows all of it.
+    pub(crate) fn free(self) {
+        let word = self.words[OWNER].load(Relaxed);
+        self.words[OWNER].store(word & ((1 << KIND) - 1) | FREE << KIND, Relaxed);
+    }
+
+    pub(crate) fn is_whole(self) -> bool {
+        self.words[FLAGS].load(Relaxed) & WHOLE != 0
+    }
+
+    /// It is not, after all.
+    pub(crate) fn hides(self) {
+        self.words[FLAGS].fetch_and(!WHOLE, Relaxed);
+    }
+
+    pub(crate) fn has_ended(self) -> bool {
+        self.words[FLAGS].load(Relaxed) & ENDED != 0
+    }
+
+    /// The process of this membership has ended.
+    pub(crate) fn end(table: Table<'a>, membership: u64) {
+        for row in Row::processes(table, None).filter(|row| row.words[MEMBERSHIP].load(Relaxed) == membership) {
+            row.words[FLAGS].fetch_or(ENDED, Relaxed);
+        }
+    }
+
+    pub(crate) fn clock(self) -> u64 {
+        self.words[CLOCK].load(Relaxed)
+    }
+
+    /// Steps the clock; what it said before.
+    pub(crate) fn step(self) -> u64 {
+        let before = self.words[CLOCK].fetch_add(1, Relaxed);
+        if before + 2 > LAST_CLOCK {
+            self.table.lack(Lack::Clocks);
+        }
+        before
+    }
+
+    /// What it knows of a clock.
+    pub(crate) fn knows(self, id: usize) -> u64 {
+        if id == self.id { self.clock() } else { self.words[VECTOR + id % IDS].load(Relaxed) }
+    }
+
+    /// Learns that a clock has come so far.
+    pub(crate) fn learn(self, id: usize, clock: u64) {
+        if grow(&self.words[VECTOR + id % IDS], clock) {
+            self.words[LEARNED].store(1, Relaxed);
+        }
+    }
+
+    /// Learns everything that another process knows, and what it has done.
+    pub(crate) fn join(self, other: Row<'_>) {
+        if other.id == self.id {
+            return;
+        }
+        self.learn_all(other.vector());
+        self.learn(other.id, other.told());
+    }
+
+    /// What its clock says, of which somebody learns.
+    pub(crate) fn told(self) -> u64 {
+        let clock = self.clock();
+        self.words[TOLD].store(clock, Relaxed);
+        clock
+    }
+
+    /// What its clock says for something that it does now, of which nobody has learned yet.
+    pub(crate) fn now(self) -> u64 {
+        let clock = self.clock();
+        if self.words[TOLD].load(Relaxed) < clock { clock } else { self.step() + 1 }
+    }
+
+    /// What it knows, without its own clock; a process and what others of it are told.
+    pub(crate) fn vector(self) -> &'a [AtomicU64] {
+        &self.words[VECTOR..VECTOR + IDS]
+    }
+
+    /// Learns a vector.
+    pub(crate) fn learn_all(self, vector: &[AtomicU64]) {
+        if merge(self.table, &self.words[VECTOR..VECTOR + IDS], vector) {
+            self.words[LEARNED].store(1, Relaxed);
+        }
+    }
+
+    /// Ends of others, as far as it has learned of them.
+    pub(crate) fn ends_seen(self) -> &'a AtomicU64 {
+        &self.words[ENDS_SEEN]
+    }
+
+    /// Of an import: a barrier that orders what was put before what will be, through this import or any to its node.
+    pub(crate) fn order(self, at_node: bool) {
+        let epoch = self.clock();
+        if self.is_used(epoch) {
+            self.step();
+        }
+        let epoch = if self.is_used(epoch) { epoch } else { epoch - 1 };
+        grow(&self.words[ORDERED], epoch);
+        if at_node {
+            grow(&self.words[ORDERED_AT_NODE], epoch);
+        }
+    }
+
+    /// Of an import: which of its epochs come before what is put through it now, and before what is put through others of
+    /// its process to its node.
+    pub(crate) fn ordered(self) -> (u64, u64) {
+        (self.words[ORDERED].load(Relaxed), self.words[ORDERED_AT_NODE].load(Relaxed))
+    }
+
+    /// Of an import: notes that something is put in this epoch, and what the clock of what is hidden will say when somebody
+    /// next learns of it.
+    pub(crate) fn note_hidden(self, epoch: u64) {
+        let word = &self.words[HIDDEN_AT + epoch as usize % EPOCHS_KEPT];
+        if word.load(Relaxed) >> 32 != epoch {
+            let next = self.table.word(Word::Hidden).load(Relaxed) + 1;
+            word.store(epoch << 32 | next & 0xffff_ffff, Relaxed);
+        }
+    }
+
+    /// Whether anything was put in this epoch.
+    fn is_used(self, epoch: u64) -> bool {
+        self.words[HIDDEN_AT + epoch as usize % EPOCHS_KEPT].load(Relaxed) >> 32 == epoch
+    }
+
+    /// What who learned something hidden after something was first put in this epoch knows of that clock at least, if that is
+    /// still known.
+    pub(crate) fn hidden_at(self, epoch: u64) -> Option<u64> {
+        let word = self.words[HIDDEN_AT + epoch as usize % EPOCHS_KEPT].load(Relaxed);
+        (self.is_import() && word >> 32 == epoch).then_some(word & 0xffff_ffff)
+    }
+
+    /// Learns that something hidden may have been learned.
+    pub(crate) fn learn_hidden(self) {
+        let now = self.table.word(Word::Hidden).fetch_add(1, Relaxed) + 1;
+        if now + 2 > u64::from(u32::MAX) {
+            self.table.lack(Lack::Clocks);
+        }
+        self.learn(HIDDEN, now);
+    }
+
+    /// Writes down what it knows now, to be found by others with the number that this gives.
+    pub(crate) fn snapshot(self) -> u64 {
+        let made = self.words[SNAPSHOTS_MADE].load(Relaxed);
+        let learned = self.words[LEARNED].swap(0, Relaxed) != 0;
+        if made > 0 && !learned {
+            return made;
+        }
+        // Each number has one writer.
+        let number = self.words[SNAPSHOTS_MADE].fetch_add(1, Relaxed) + 1;
+        let into = self.table.snapshot(self.id, number);
+        into[0].store(0, Relaxed);
+        // Pairs with the second fence of `learn_snapshot`: who reads what follows finds that it changes.
+        rsm_core::sync::fence(rsm_core::sync::Ordering::Release);
+        for (to, from) in into[1..].iter().zip(self.vector()) {
+            to.store(from.load(Relaxed), Relaxed);
+        }
+        // Release: pairs with the acquire of `learn_snapshot`.
+        into[0].store(number, rsm_core::sync::Ordering::Release);
+        number
+    }
+
+    /// Learns what another process knew when it wrote that down; `false`: it is not known any more.
+    pub(crate) fn learn_snapshot(self, of: Row<'_>, number: u64) -> bool {
+        let from = self.table.snapshot(of.id, number);
+        if rsm_core::sync::acquire(&from[0]) != number {
+            return false;
+        }
+        let last = count(self.table);
+        let clocks: [u64; IDS] =
+            std::array::from_fn(|id| if id <= last || id == HIDDEN { from[1 + id].load(Relaxed) } else { 0 });
+        // Pairs with the fence of `snapshot`.
+        rsm_core::sync::fence(rsm_core::sync::Ordering::Acquire);
+        if from[0].load(Relaxed) != number {
+            return false;
+        }
+        clocks.into_iter().enumerate().filter(|(_, clock)| *clock > 0).for_each(|(id, clock)| self.learn(id, clock));
+        true
+    }
+}
+
+/// Lets a word be no less than a value; whether it was.
+pub(crate) fn grow(word: &AtomicU64, value: u64) -> bool {
+    word.load(Relaxed) < value && word.fetch_max(value, Relaxed) < value
+}
+
+/// Lets a vector know what another one does; whether it knew less.
+pub(crate) fn merge(table: Table<'_>, into: &[AtomicU64], from: &[AtomicU64]) -> bool {
+    let mut learned = false;
+    for id in (1..=count(table)).chain([HIDDEN]) {
+        let clock = from[id].load(Relaxed);
+        if clock > 0 {
+            learned |= grow(&into[id], clock);
+        }
+    }
+    learned
+}
+
+const _: () = assert!(SNAPSHOTS.is_power_of_two());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::tests::memory;
+    use proptest::prelude::*;
+
+    fn process(table: Table<'_>, node: u32) -> Row<'_> {
+        Row::process(table, Who { node, pid: 100 + node }, u64::from(node), false).expect("a name")
+    }
+
+    #[test]
+    fn names_are_given_until_there_are_none() {
+        let memory = memory(0);
+        let table = Table::new(&memory);
+        let first = process(table, 1);
+        let import = Row::import(table, first, 2).unwrap();
+        assert_eq!((first.id, import.id), (1, 2));
+        assert_eq!((import.owner().id, import.who()), (1, Who { node: 1, pid: 101 }));
+        assert_eq!(first.imports(Some(2)).map(|row| row.id).collect::<Vec<_>>(), [2]);
+        assert_eq!(first.imports(Some(3)).count(), 0);
+        import.free();
+        assert_eq!(Row::import(table, first, 3).unwrap().id, 2, "its own are used again");
+        let other = process(table, 2);
+        assert_eq!(Row::import(table, other, 3).unwrap().id, 4, "those of others are not");
+        let names = std::iter::from_fn(|| Row::import(table, other, 3)).count();
+        assert_eq!(names, HIDDEN - 1 - 4);
+        assert!(table.lacks(Lack::Clocks));
+        assert_eq!(count(table), HIDDEN - 1);
+    }
+
+    #[test]
+    fn who_joins_knows_what_was_known() {
+        let memory = memory(0);
+        let table = Table::new(&memory);
+        let (a, b, c) = (process(table, 1), process(table, 2), process(table, 3));
+        b.join(a);
+        assert_eq!((a.clock(), a.now()), (1, 2), "what it does from now on is not known");
+        assert_eq!(a.now(), 2, "and nobody has learned of that");
+        c.join(b);
+        assert_eq!((c.knows(a.id), c.knows(b.id), a.knows(c.id)), (1, 1, 0));
+        b.learn_hidden();
+        b.learn_hidden();
+        assert_eq!((b.knows(HIDDEN), c.knows(HIDDEN)), (2, 0));
+    }
+
+    #[test]
+    fn a_snapshot_stays_as_it_was() {
+        let memory = memory(0);
+        let table = Table::new(&memory);
+        let (a, b) = (process(table, 1), process(table, 2));
+        a.learn(7, 3);
+        let number = a.snapshot();
+        assert_eq!(a.snapshot(), number, "nothing was learned since");
+        a.learn(7, 9);
+        assert!(b.learn_snapshot(a, number));
+        a.learn(b.id, 5);
+        for clock in 10..10 + SNAPSHOTS as u64 {
+            a.learn(b.id, clock);
+            a.snapshot();
+        }
+        assert!(!b.learn_snapshot(a, number), "written over");
+    }
+
+    #[test]
+    fn epochs_are_ordered() {
+        let memory = memory(0);
+        let table = Table::new(&memory);
+        let a = process(table, 1);
+        let import = Row::import(table, a, 2).unwrap();
+        assert_eq!((import.clock(), import.ordered()), (1, (0, 0)));
+        import.note_hidden(1);
+        a.learn_hidden();
+        import.note_hidden(1);
+        import.order(false);
+        assert_eq!((import.clock(), import.ordered()), (2, (1, 0)));
+        import.order(true);
+        assert_eq!((import.clock(), import.ordered()), (2, (1, 1)), "nothing was put in between");
+        import.note_hidden(2);
+        import.order(true);
+        assert_eq!(import.ordered(), (2, 2));
+        assert_eq!((import.hidden_at(1), import.hidden_at(2)), (Some(1), Some(2)));
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_the_greater_of_both(a in prop::collection::vec(0u64..9, 6), b in prop::collection::vec(0u64..9, 6)) {
+            let memory = memory(0);
+            let table = Table::new(&memory);
+            let rows: Vec<_> = (1..=6).map(|node| process(table, node)).collect();
+            let (x, y) = (rows[0], rows[1]);
+            a.iter().enumerate().for_each(|(i, clock)| x.learn(i + 1, *clock));
+            b.iter().enumerate().for_each(|(i, clock)| y.learn(i + 1, *clock));
+            x.learn_all(y.vector());
+            for i in 2..6 {
+                prop_assert_eq!(x.knows(i + 1), a[i].max(b[i]));
+            }
+        }
+    }
+}

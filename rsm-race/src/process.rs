@@ -1,0 +1,496 @@
+//! What each call means: to the process that makes it, and for others.
+//!
+//! A process that was not built to be looked at is seen only where it calls. What it does between two calls is *hidden*: it may
+//! have read all that was put into its memory, and stored there for others to read. So with each call it learns what was
+//! released to its node; who reads memory of its node learns what it knows; and who learns something that way may have been
+//! told of any store that was there before: of such stores nothing is reported. A mapping lets two nodes do so with one
+//! memory. Processes of one node may tell each other anything at any time; so may threads of one process.
+
+use crate::access::Access;
+use crate::cell::{BENIGN, Cell, Kind};
+use crate::clock::{Row, Who};
+use crate::node::{Inbox, Node, bits, hidden_of};
+use crate::site::{self, Module};
+use crate::table::{HIDDEN, LINE, Lack, Table, Word};
+use crate::words::{History, STORES, Seen, Stored};
+use rsm_core::sync::{AtomicU64, Ordering, Ordering::Relaxed, fence};
+
+/// The lines of a segment that there is no room for: what is done with it races with nothing, and is told all the same.
+pub const NO_LINES: u64 = u64::MAX;
+
+/// The memory of a segment, for who looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its first line, or [`NO_LINES`].
+    pub lines: u64,
+    /// Whose it is.
+    pub node: u32,
+    /// What others know it by.
+    pub id: u32,
+}
+
+/// Some bytes of it, and who touches them: a place in a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The memory.
+    pub place: Place,
+    /// From this byte on.
+    pub offset: u64,
+    /// So many.
+    pub length: u64,
+    /// By whom: of [`Process::site`].
+    pub site: u16,
+}
+
+/// A process that is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Process<'a> {
+    table: Table<'a>,
+    row: Row<'a>,
+}
+
+/// The agent has seen the end of the process of this membership.
+pub fn end(table: Table<'_>, membership: u64) {
+    Row::end(table, membership);
+    // Release: pairs with the acquire of `Process::enter`.
+    table.word(Word::Ended).fetch_add(1, Ordering::Release);
+}
+
+impl<'a> Process<'a> {
+    /// A process comes. `whole`: it was built to be looked at, so that all is seen that it does with memory. It comes after
+    /// everything that was done before. `None`: too many have come.
+    pub fn join(table: Table<'a>, who: Who, membership: u64, whole: bool) -> Option<Process<'a>> {
+        Node::of(table, who.node).comes(whole);
+        table.word(if whole { Word::Whole } else { Word::ByCalls }).fetch_add(1, Relaxed);
+        let row = Row::process(table, who, membership, whole)?;
+        let process = Process { table, row };
+        process.learn_everything(false);
+        Some(process)
+    }
+
+    /// The one with this clock.
+    pub fn with_id(table: Table<'a>, id: usize) -> Process<'a> {
+        Process { table, row: Row::of(table, id) }
+    }
+
+    /// The name of its clock.
+    pub fn id(self) -> usize {
+        self.row.id
+    }
+
+    fn node(self) -> Node<'a> {
+        Node::of(self.table, self.row.node())
+    }
+
+    /// The number of a place in its program.
+    pub fn site(self, frames: &[u64]) -> u16 {
+        site::number(self.table, self.row.id, frames)
+    }
+
+    /// Whether the module is known that an address of it lies in.
+    pub fn knows_module_of(self, address: u64) -> bool {
+        site::module(self.table, self.row.id, address).is_some()
+    }
+
+    /// Notes a part of a module of it.
+    pub fn add_module(self, module: &Module) {
+        site::add_module(self.table, self.row.id, module);
+    }
+
+    /// What comes with any call.
+    fn enter(self) {
+        // Pairs with the fences of who releases: what was stored after them has been read, if it was.
+        fence(Ordering::Acquire);
+        let ended = rsm_core::sync::acquire(self.table.word(Word::Ended));
+        if self.row.ends_seen().load(Relaxed) < ended {
+            self.row.ends_seen().store(ended, Relaxed);
+            for process in Row::processes(self.table, None).filter(|process| process.has_ended()) {
+                self.learn_whole(process);
+            }
+        }
+        let node = self.node();
+        if node.has_several() {
+            // None of them races with another.
+            Row::processes(self.table, Some(self.row.node())).for_each(|sibling| self.row.join(sibling));
+        }
+        if !self.row.is_whole() {
+            self.row.learn_all(node.inbox(Inbox::Put));
+            let others = node.around() & !(1 << self.row.node());
+            if others != 0 {
+                self.learn_hidden(others);
+            }
+        }
+    }
+
+    /// Learns what may have been done, unseen, with the memory of nodes.
+    fn learn_hidden(self, nodes: u64) {
+        for node in bits(nodes) {
+            Row::processes(self.table, Some(node)).for_each(|process| self.row.join(process));
+            self.row.learn_all(Node::of(self.table, node).inbox(Inbox::Put));
+        }
+        self.row.learn_hidden();
+    }
+
+    /// Learns everything of a process whose stores, on their way or not, nobody has to expect any more.
+    fn learn_whole(self, process: Row<'_>) {
+        self.row.join(process);
+        process.imports(None).for_each(|import| self.row.learn(import.id, import.clock()));
+    }
+
+    /// Learns what all processes know and have done: where it is not known what it was told. `arrived`: nothing that was put
+    /// will come any more.
+    fn learn_everything(self, arrived: bool) {
+        for process in Row::processes(self.table, None) {
+            if arrived { self.learn_whole(process) } else { self.row.join(process) }
+        }
+        self.row.learn_hidden();
+    }
+
+    /// A call of it has failed, which may tell of anything.
+    pub fn failed(self) {
+        self.enter();
+        self.learn_everything(false);
+    }
+
+    /// Memory of it is its own again: whoever reached it does not any more.
+    pub fn taken_back(self) {
+        self.enter();
+        self.learn_everything(true);
+    }
+
+    /// It connects to a segment of a node, which may have waited for that: gives a clock for the import.
+    pub fn connect(self, target: u32) -> Option<usize> {
+        self.enter();
+        self.learn_hidden(1 << (target % 64));
+        self.row.learn_all(Node::of(self.table, target).inbox(Inbox::Signal));
+        self.release(&[Inbox::Put, Inbox::Signal], target, None);
+        Row::import(self.table, self.row, target).map(|import| import.id)
+    }
+
+    /// And gives it back: everything that it put is there.
+    pub fn disconnect(self, import: usize, target: u32) {
+        self.enter();
+        self.close_one(Row::of(self.table, import), false);
+        Row::of(self.table, import).free();
+        self.release(&[Inbox::Put, Inbox::Signal], target, None);
+    }
+
+    /// It maps memory of a node, or may otherwise do with it what is not seen.
+    pub fn maps(self, target: u32) {
+        if !self.row.is_whole() {
+            self.node().maps(target);
+        }
+    }
+
+    /// It does with its memory, and that of a node, what is not seen, however it was built.
+    pub fn hides(self, target: u32) {
+        self.row.hides();
+        self.node().hides();
+        self.maps(target);
+    }
+
+    /// It may have learned anything by a word of a node's memory, or told it there.
+    pub fn exchanges(self, target: u32) {
+        self.enter();
+        self.learn_everything(false);
+        self.release(&[Inbox::Put], target, None);
+    }
+
+    /// Tells who reads memory of a node, or waits for a signal of it, what it knows, and of an import what is ordered.
+    fn release(self, inboxes: &[Inbox], target: u32, import: Option<Row<'_>>) {
+        let node = Node::of(self.table, target);
+        for &inbox in inboxes {
+            node.tell(inbox, self.row);
+            if let Some(import) = import {
+                node.tell_of(inbox, import.id, import.ordered().0);
+                for sibling in self.row.imports(Some(target)) {
+                    node.tell_of(inbox, sibling.id, sibling.ordered().1);
+                }
+            }
+        }
+        // Pairs with the fence of `enter`: whoever finds what is stored after this finds what was released.
+        fence(Ordering::Release);
+    }
+
+    /// The nodes around a memory where what is done with it is hidden.
+    fn hidden_around(self, node: u32) -> u64 {
+        hidden_of(self.table, Node::of(self.table, node).around())
+    }
+
+    fn access(self, range: Range, kind: Kind, (id, clock): (usize, u64)) -> Access<'a> {
+        let Range { place, offset, length, site } = range;
+        let hidden = self.hidden_around(place.node) != 0;
+        Access { table: self.table, process: self.row, id, clock, kind, site, place, start: offset, length, hidden }
+    }
+
+    /// Something is about to be put through an import: as one word of this value, or otherwise. `settled`: what the import
+    /// has put before has arrived.
+    pub fn put(self, import: usize, range: Range, word: Option<u64>, settled: bool) {
+        self.enter();
+        let import = Row::of(self.table, import);
+        if settled {
+            self.close_one(import, false);
+        }
+        self.put_held(import, range, word);
+    }
+
+    fn put_held(self, import: Row<'a>, range: Range, word: Option<u64>) {
+        let epoch = import.clock();
+        import.note_hidden(epoch);
+        let kind = if word.is_some() { Kind::Store } else { Kind::Write };
+        let access = self.access(range, kind, (import.id, epoch));
+        access.meet();
+        if let Some(value) = word {
+            self.store_word(&access, value, true);
+        }
+        self.release(&[Inbox::Put], range.place.node, Some(import));
+    }
+
+    /// A word is about to be stored. `alone`: not as a part of an atomic update.
+    fn store_word(self, access: &Access<'_>, value: u64, alone: bool) {
+        if access.place.lines == NO_LINES {
+            return;
+        }
+        let at = access.place.lines * LINE + access.start;
+        let Some(history) = History::make(self.table, at, access.length) else { return };
+        if alone {
+            access.meet_stores(history, value);
+        }
+        let hidden = self.table.word(Word::Hidden).load(Relaxed) + 1;
+        let (process, snapshot) = (self.row.told(), self.row.snapshot());
+        let Access { id, clock, site, .. } = *access;
+        let number = history.push(self.row.node(), &Stored { id, clock, value, process, site, hidden, snapshot });
+        history.see(self.row.node(), Seen { number, hidden: self.row.knows(HIDDEN) });
+    }
+
+    /// What was put in a span of its own has arrived.
+    pub fn put_arrived(self, import: usize) {
+        self.close_one(Row::of(self.table, import), false);
+    }
+
+    /// Something was got from a segment: one word of this value, or otherwise.
+    pub fn get(self, range: Range, word: Option<u64>) {
+        self.enter();
+        self.read(range, word, true);
+    }
+
+    /// Something was read. `learns`: more than words may have told something.
+    fn read(self, range: Range, word: Option<u64>, learns: bool) {
+        let around = Node::of(self.table, range.place.node).around();
+        let access = self.access(range, Kind::Read, (self.row.id, self.row.now()));
+        let hidden = hidden_of(self.table, around);
+        if hidden != 0 && learns {
+            self.learn_hidden(around & !(1 << self.row.node()));
+        }
+        match word {
+            // Words tell, and race with no load.
+            Some(value) => self.load_word(&access, value),
+            None => {
+                if learns {
+                    self.learn_of_words(&access);
+                }
+                access.meet();
+            }
+        }
+    }
+
+    /// The lines that an access touches, with what stands there.
+    fn cells<'b>(self, access: &'b Access<'_>) -> impl Iterator<Item = (&'a AtomicU64, Cell)> + use<'a, 'b> {
+        let table = self.table;
+        let lines = access.start / LINE..(access.start + access.length).div_ceil(LINE);
+        let first = access.place.lines;
+        lines.filter_map(move |line| table.line(first.saturating_add(line))).flatten().filter_map(|word| {
+            let cell = Cell::from_word(word.load(Relaxed))?;
+            Some((word, cell))
+        })
+    }
+
+    /// Words among what was read may have told something. Those that did are there.
+    fn learn_of_words(self, access: &Access<'_>) {
+        for (word, cell) in self.cells(access).filter(|(_, cell)| cell.kind == Kind::Store && cell.id != self.row.id) {
+            if Row::of(self.table, cell.id).node() != self.row.node() {
+                self.learn_of_storer(cell.id);
+                word.store(0, Relaxed);
+            }
+        }
+    }
+
+    /// Learns what the process knows and has done that stored a word, whichever that was; of what it has put, only what is
+    /// ordered before that.
+    fn learn_of_storer(self, id: usize) {
+        let owner = Row::of(self.table, id).owner();
+        let vector = owner.vector();
+        for row in Row::all(self.table) {
+            let known = match row.is_import() && row.owner().id == owner.id {
+                true => vector[row.id].load(Relaxed).min(row.ordered().0),
+                false => vector[row.id].load(Relaxed),
+            };
+            self.row.learn(row.id, known);
+        }
+        self.row.learn(HIDDEN, vector[HIDDEN].load(Relaxed));
+        self.row.learn(owner.id, owner.told());
+    }
+
+    /// A word was loaded: finds who may have stored it, and learns what was released with it.
+    fn load_word(self, access: &Access<'_>, value: u64) {
+        if access.place.lines == NO_LINES {
+            self.learn_everything(false);
+            return;
+        }
+        let at = access.place.lines * LINE + access.start;
+        let history = History::find(self.table, at, access.length);
+        let mut newest = None;
+        for (number, stored) in history.iter().flat_map(|history| history.all()) {
+            if stored.value != value {
+                continue;
+            }
+            newest = newest.or(Some(number));
+            let row = Row::of(self.table, stored.id);
+            if row.node() == self.row.node() {
+                continue;
+            }
+            let owner = row.owner();
+            if !self.row.learn_snapshot(owner, stored.snapshot) {
+                self.learn_of_storer(stored.id);
+            }
+            self.row.learn(owner.id, stored.process);
+            // The epoch before its own is the last that was ordered.
+            self.row.learn(stored.id, if row.is_import() { stored.clock - 1 } else { stored.clock });
+            access.was_seen(&stored);
+        }
+        if let Some(history) = history {
+            let hidden = self.row.knows(HIDDEN);
+            history.see(self.row.node(), Seen { number: newest.unwrap_or(0), hidden });
+            if newest.is_some() && !history.is_confused() {
+                return;
+            }
+        }
+        // It was there before, or nobody knows any more who stored it, or as a part of what.
+        let forgotten = [Lack::Cells, Lack::Words, Lack::Lines].into_iter().any(|lack| self.table.lacks(lack));
+        if forgotten || history.is_some_and(|history| history.count() > STORES) {
+            self.learn_everything(false);
+            return;
+        }
+        let bytes = crate::cell::bytes_of(access.start & !(LINE - 1), access.start, access.length);
+        let of_others = |cell: &Cell| {
+            cell.kind.writes()
+                && cell.bytes & bytes != 0
+                && !(history.is_some() && cell.kind == Kind::Store && cell.bytes == bytes)
+                && Row::of(self.table, cell.id).node() != self.row.node()
+        };
+        let ids: Vec<usize> = self.cells(access).map(|(_, cell)| cell).filter(of_others).map(|cell| cell.id).collect();
+        ids.into_iter().for_each(|id| self.learn_of_storer(id));
+    }
+
+    /// An order barrier.
+    pub fn order(self, import: usize, at_node: bool) {
+        self.enter();
+        let import = Row::of(self.table, import);
+        match at_node {
+            true => self.siblings(import).for_each(|sibling| sibling.order(true)),
+            false => import.order(false),
+        }
+    }
+
+    /// The imports of the process from the node that this one is from.
+    fn siblings(self, import: Row<'a>) -> impl Iterator<Item = Row<'a>> {
+        let target = import.target();
+        self.row.imports(Some(target))
+    }
+
+    /// The end of a span: what was put through the import has arrived, and with `at_node` through all imports from its node.
+    pub fn close(self, import: usize, at_node: bool) {
+        self.enter();
+        let import = Row::of(self.table, import);
+        match at_node {
+            true => self.siblings(import).for_each(|sibling| self.close_one(sibling, true)),
+            false => self.close_one(import, false),
+        }
+    }
+
+    fn close_one(self, import: Row<'_>, at_node: bool) {
+        self.row.learn(import.id, import.clock());
+        import.order(at_node);
+    }
+
+    /// It signals to an export of a node.
+    pub fn post(self, target: u32) {
+        self.enter();
+        self.release(&[Inbox::Signal], target, None);
+    }
+
+    /// It signals to all imports of an export of its own.
+    pub fn post_to_all(self) {
+        self.enter();
+        self.release(&[Inbox::SignalToAll], self.row.node(), None);
+    }
+
+    /// It has taken a signal, of its own export or of an import from another node.
+    pub fn waited(self, node: u32) {
+        self.enter();
+        let of = Node::of(self.table, node);
+        if node == self.row.node() {
+            self.row.learn_all(of.inbox(Inbox::Signal));
+        }
+        self.row.learn_all(of.inbox(Inbox::SignalToAll));
+    }
+
+    /// It has been told by the agent, or by the registry, that something of its own has come or gone.
+    pub fn heard(self) {
+        self.enter();
+        self.row.learn_all(self.node().inbox(Inbox::Signal));
+    }
+
+    /// Nobody wants to hear of races here: at whole lines, those that it touches.
+    pub fn benign(self, place: Place, offset: u64, length: u64) {
+        for line in offset / LINE..(offset + length).div_ceil(LINE) {
+            if let Some([first, ..]) = self.table.line(place.lines.saturating_add(line)) {
+                first.store(BENIGN, Relaxed);
+            }
+        }
+    }
+
+    /// The program itself has touched memory, plainly: of its own, or through the mapping of an import, which carries out what
+    /// is stored. Before a store is made.
+    pub fn touch(self, range: Range, writes: bool, import: Option<usize>) {
+        match (writes, import) {
+            (true, Some(import)) => {
+                let import = Row::of(self.table, import);
+                let epoch = import.clock();
+                import.note_hidden(epoch);
+                self.access(range, Kind::Write, (import.id, epoch)).meet();
+            }
+            (true, None) => self.access(range, Kind::Write, (self.row.id, self.row.now())).meet(),
+            (false, _) => self.read(range, None, false),
+        }
+    }
+
+    /// The program itself stores a word, atomically or as volatile; likewise, before it does. `updates`: what it stores was
+    /// made of what stood there, atomically.
+    pub fn store(self, range: Range, value: u64, updates: bool, import: Option<usize>) {
+        self.enter();
+        let (id, clock) = match import.map(|import| Row::of(self.table, import)) {
+            Some(import) => {
+                import.note_hidden(import.clock());
+                (import.id, import.clock())
+            }
+            None => (self.row.id, self.row.now()),
+        };
+        let access = self.access(range, Kind::Store, (id, clock));
+        if updates {
+            self.learn_of_words(&access);
+        }
+        access.meet();
+        self.store_word(&access, value, !updates);
+        self.release(&[Inbox::Put], range.place.node, import.map(|import| Row::of(self.table, import)));
+    }
+
+    /// The program itself has loaded a word, atomically or as volatile.
+    pub fn load(self, range: Range, value: u64) {
+        self.enter();
+        self.read(range, Some(value), true);
+    }
+}
+
+#[cfg(test)]
+mod tests;

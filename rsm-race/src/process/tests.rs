@@ -1,0 +1,302 @@
+//! Small stories of nodes, and what is reported of them.
+
+use super::*;
+use crate::report::{Why, races};
+use crate::table::tests::memory;
+
+/// Where node 3's segment is.
+const PLACE: Place = Place { lines: 0, node: 3, id: 7 };
+const DATA: u64 = 64;
+const FLAG: u64 = 512;
+
+fn lines() -> Vec<AtomicU64> {
+    memory(4096)
+}
+
+/// A node with an import of the segment of node 3.
+#[derive(Clone, Copy)]
+struct Node1<'a> {
+    process: Process<'a>,
+    import: usize,
+}
+
+fn come<'a>(table: Table<'a>, node: u32, whole: bool) -> Process<'a> {
+    Process::join(table, Who { node, pid: 100 + node }, node.into(), whole).unwrap()
+}
+
+fn party<'a>(table: Table<'a>, node: u32, whole: bool) -> Node1<'a> {
+    let process = come(table, node, whole);
+    Node1 { process, import: process.connect(3).unwrap() }
+}
+
+fn range(offset: u64, length: u64, site: u16) -> Range {
+    Range { place: PLACE, offset, length, site }
+}
+
+impl Node1<'_> {
+    fn put(self, offset: u64, site: u16) {
+        self.process.put(self.import, range(offset, 64, site), None, false);
+    }
+
+    fn put_word(self, offset: u64, value: u64, site: u16) {
+        self.process.put(self.import, range(offset, 8, site), Some(value), false);
+    }
+
+    fn get(self, offset: u64, site: u16) {
+        self.process.get(range(offset, 64, site), None);
+    }
+
+    fn get_word(self, offset: u64, value: u64, site: u16) {
+        self.process.get(range(offset, 8, site), Some(value));
+    }
+
+    fn close(self) {
+        self.process.close(self.import, false);
+    }
+
+    fn order(self) {
+        self.process.order(self.import, false);
+    }
+}
+
+/// The sites of the races that were found.
+fn found(table: Table<'_>) -> Vec<(u32, u32, Why)> {
+    races(table).into_iter().map(|race| (race.first.who.node, race.second.who.node, race.why)).collect()
+}
+
+#[test]
+fn a_flag_after_an_order_barrier_tells_and_one_without_does_not() {
+    for ordered in [true, false] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let (owner, writer) = (come(table, 3, true), party(table, 1, true));
+        writer.put(DATA, 1);
+        if ordered {
+            writer.order();
+        }
+        writer.put_word(FLAG, 1, 2);
+        writer.close();
+        owner.load(range(FLAG, 8, 3), 1);
+        owner.touch(range(DATA, 64, 4), false, None);
+        let expected = if ordered { vec![] } else { vec![(1, 3, Why::Untold)] };
+        assert_eq!(found(table), expected, "ordered: {ordered}");
+    }
+}
+
+#[test]
+fn a_flag_that_has_not_come_tells_nothing() {
+    let memory = lines();
+    let table = Table::new(&memory);
+    let (owner, writer) = (come(table, 3, true), party(table, 1, true));
+    writer.put(DATA, 1);
+    writer.close();
+    writer.put_word(FLAG, 1, 2);
+    owner.load(range(FLAG, 8, 3), 0);
+    owner.touch(range(DATA, 64, 4), false, None);
+    assert_eq!(found(table), [(1, 3, Why::Untold)]);
+}
+
+#[test]
+fn a_signal_tells_what_was_closed_before() {
+    for closed in [true, false] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let (owner, writer) = (come(table, 3, true), party(table, 1, true));
+        writer.put(DATA, 1);
+        if closed {
+            writer.close();
+        }
+        writer.process.post(3);
+        owner.waited(3);
+        owner.touch(range(DATA, 64, 4), true, None);
+        let expected = if closed { vec![] } else { vec![(1, 3, Why::Open)] };
+        assert_eq!(found(table), expected, "closed: {closed}");
+    }
+}
+
+#[test]
+fn two_who_know_nothing_of_each_other_race() {
+    for whole in [true, false] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        come(table, 3, whole);
+        let (one, other) = (party(table, 1, whole), party(table, 2, whole));
+        one.put(DATA, 1);
+        one.close();
+        other.put(DATA + 32, 2);
+        assert_eq!(found(table), [(1, 2, Why::Untold)], "whole: {whole}");
+        let race = &races(table)[0];
+        assert_eq!((race.segment, race.offset, race.length), ((3, 7), DATA + 32, 32));
+    }
+}
+
+#[test]
+fn what_its_owner_may_have_told_is_no_race() {
+    let memory = lines();
+    let table = Table::new(&memory);
+    come(table, 3, false);
+    let (one, other) = (party(table, 1, false), party(table, 2, false));
+    one.put(DATA, 1);
+    // The owner may have seen every byte of it, and left a word that says so.
+    other.get_word(FLAG, 1, 3);
+    other.put(DATA, 2);
+    assert_eq!(found(table), []);
+}
+
+#[test]
+fn what_is_read_by_calls_races_with_what_is_put() {
+    let memory = lines();
+    let table = Table::new(&memory);
+    come(table, 3, false);
+    let (one, other) = (party(table, 1, false), party(table, 2, false));
+    one.get(DATA, 1);
+    other.put(DATA, 2);
+    assert_eq!(found(table), [(1, 2, Why::Untold)]);
+}
+
+#[test]
+fn bytes_side_by_side_and_boards_of_words_are_no_races() {
+    let memory = lines();
+    let table = Table::new(&memory);
+    come(table, 3, false);
+    let (one, other) = (party(table, 1, false), party(table, 2, false));
+    one.process.put(one.import, range(DATA, 3, 1), None, false);
+    other.process.put(other.import, range(DATA + 3, 5, 2), None, false);
+    one.get(FLAG, 3);
+    other.put_word(FLAG + 8, 4, 4);
+    one.get(FLAG, 5);
+    assert_eq!(found(table), []);
+}
+
+#[test]
+fn a_word_that_is_handed_over_before_its_close_races() {
+    for closed in [true, false] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        come(table, 3, false);
+        let (one, other) = (party(table, 1, false), party(table, 2, false));
+        let to_other = one.process.connect(2).unwrap();
+        let turn = Range { place: Place { lines: 1000, node: 2, id: 7 }, offset: 0, length: 8, site: 5 };
+        one.put_word(DATA, 1, 1);
+        if closed {
+            one.close();
+        }
+        one.process.put(to_other, turn, Some(1), true);
+        one.process.put_arrived(to_other);
+        other.put_word(DATA, 2, 2);
+        let expected = if closed { vec![] } else { vec![(1, 2, Why::Unseen)] };
+        assert_eq!(found(table), expected, "closed: {closed}");
+    }
+}
+
+#[test]
+fn a_count_that_is_lost_is_found_and_one_that_was_seen_is_not() {
+    let memory = lines();
+    let table = Table::new(&memory);
+    come(table, 3, false);
+    let (one, other) = (party(table, 1, false), party(table, 2, false));
+    one.put_word(DATA, 1, 1);
+    one.close();
+    other.get_word(DATA, 1, 2);
+    other.put_word(DATA, 2, 3);
+    other.close();
+    assert_eq!(found(table), []);
+    one.get_word(DATA, 2, 4);
+    one.put_word(DATA, 3, 5);
+    other.get_word(DATA, 2, 6);
+    other.put_word(DATA, 3, 7);
+    assert_eq!(found(table), [], "both stored the same");
+    other.close();
+    other.get_word(DATA, 3, 6);
+    assert_eq!(found(table), []);
+}
+
+#[test]
+fn a_count_over_one_that_had_not_come_is_found() {
+    let memory = lines();
+    let table = Table::new(&memory);
+    come(table, 3, false);
+    let (one, other) = (party(table, 1, false), party(table, 2, false));
+    other.put_word(DATA, 4, 1);
+    other.close();
+    one.get_word(DATA, 4, 2);
+    one.put_word(DATA, 5, 3);
+    // That is on its way.
+    other.get_word(DATA, 4, 4);
+    other.put_word(DATA, 9, 5);
+    assert_eq!(found(table), [(1, 2, Why::Unseen)]);
+}
+
+#[test]
+fn who_comes_later_or_after_an_end_knows_all() {
+    let memory = lines();
+    let table = Table::new(&memory);
+    come(table, 3, true);
+    let (one, other) = (party(table, 1, true), party(table, 2, true));
+    one.put(DATA, 1);
+    end(table, 1);
+    other.put(DATA, 2);
+    other.close();
+    party(table, 4, true).put(DATA, 3);
+    assert_eq!(found(table), []);
+}
+
+#[test]
+fn an_import_that_was_given_back_is_known_to_who_takes_memory_back() {
+    let memory = lines();
+    let table = Table::new(&memory);
+    let (owner, one) = (come(table, 3, true), party(table, 1, true));
+    one.put(DATA, 1);
+    one.process.disconnect(one.import, 3);
+    owner.taken_back();
+    owner.touch(range(DATA, 64, 2), true, None);
+    assert_eq!(found(table), []);
+    let again = Node1 { import: one.process.connect(3).unwrap(), ..one };
+    assert_eq!(again.import, one.import);
+    again.put(DATA, 3);
+    assert_eq!(found(table), []);
+    owner.touch(range(DATA, 64, 4), true, None);
+    assert_eq!(found(table), [(1, 3, Why::Open)]);
+}
+
+#[test]
+fn what_is_benign_is_not_reported() {
+    let memory = lines();
+    let table = Table::new(&memory);
+    let (owner, one) = (come(table, 3, true), party(table, 1, true));
+    owner.benign(PLACE, DATA, 64);
+    one.put(DATA, 1);
+    owner.touch(range(DATA, 64, 4), false, None);
+    assert_eq!(found(table), []);
+    one.put(DATA + 64, 1);
+    owner.touch(range(DATA + 64, 64, 4), false, None);
+    assert_eq!(found(table).len(), 1);
+}
+
+#[test]
+fn a_mapping_lets_nodes_tell_each_other() {
+    let memory = lines();
+    let table = Table::new(&memory);
+    come(table, 3, true);
+    let (one, other) = (party(table, 1, false), party(table, 2, false));
+    one.process.maps(3);
+    other.process.maps(3);
+    one.put(DATA, 1);
+    one.close();
+    other.put(DATA, 2);
+    assert_eq!(found(table), [], "a word in memory that both have mapped may have told");
+}
+
+#[test]
+fn each_race_is_told_once() {
+    let memory = lines();
+    let table = Table::new(&memory);
+    come(table, 3, false);
+    let (one, other) = (party(table, 1, false), party(table, 2, false));
+    for _ in 0..5 {
+        one.put(DATA, 1);
+        other.put(DATA, 2);
+    }
+    assert_eq!(found(table).len(), 1);
+    assert!(races(table)[0].times > 1);
+}

@@ -1,0 +1,154 @@
+//! Places in programs: the return addresses from a call outwards, and the modules that they lie in.
+
+use crate::table::{MODULE, MODULES, SITE, SITES, Table, Word};
+use rsm_core::sync::{AtomicU64, Ordering::Relaxed, Ordering::Release, acquire};
+
+// Words of a place.
+const KEY: usize = 0;
+const OWNER: usize = 1;
+const FRAMES: usize = 2;
+const READY: usize = SITE - 1;
+/// Most return addresses that are kept.
+pub const MOST_FRAMES: usize = READY - FRAMES;
+/// How far from where it would be a place is looked for.
+const STEPS: usize = 32;
+
+// Words of a module.
+const M_OWNER: usize = 0;
+const M_BIAS: usize = 1;
+const M_START: usize = 2;
+const M_END: usize = 3;
+const M_LENGTH: usize = 4;
+const M_PATH: usize = 5;
+/// Longest path of a module, in bytes.
+pub const MOST_PATH: usize = (MODULE - M_PATH) * 8;
+
+/// A part of a module that is loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Module {
+    /// What its symbols' addresses are more by.
+    pub bias: u64,
+    /// Where the part begins.
+    pub start: u64,
+    /// Where it ends.
+    pub end: u64,
+    /// The file.
+    pub path: Vec<u8>,
+}
+
+/// Who was where: 0 for a place that there was no room for.
+pub(crate) fn number(table: Table<'_>, process: usize, frames: &[u64]) -> u16 {
+    let frames = &frames[..frames.len().min(MOST_FRAMES)];
+    let seed = 0x9e37_79b9_7f4a_7c15u64.wrapping_mul(process as u64 + 1);
+    let mix = |hash: u64, word: &u64| (hash ^ word).wrapping_mul(0x2545_f491_4f6c_dd1d).rotate_left(29);
+    let key = frames.iter().fold(seed, mix) | 1;
+    for step in 0..STEPS {
+        // Place 0 is nobody's.
+        let at = 1 + (key >> 16) as usize % (SITES - 1 - STEPS) + step;
+        let words = table.site(at);
+        match words[KEY].compare_exchange(0, key, Relaxed, Relaxed) {
+            Ok(_) => {
+                words[OWNER].store((process as u64) << 8 | frames.len() as u64, Relaxed);
+                frames.iter().zip(&words[FRAMES..]).for_each(|(frame, word)| word.store(*frame, Relaxed));
+                // Release: pairs with the acquire of `frames`.
+                words[READY].store(1, Release);
+                return at as u16;
+            }
+            Err(found) if found == key => return at as u16,
+            Err(_) => {}
+        }
+    }
+    0
+}
+
+/// Whether a place has been seen before.
+pub(crate) fn frames(table: Table<'_>, number: u16) -> Option<(usize, Vec<u64>)> {
+    let words = table.site(number.into());
+    if number == 0 || acquire(&words[READY]) == 0 {
+        return None;
+    }
+    let owner = words[OWNER].load(Relaxed);
+    let count = (owner as usize & 0xff).min(MOST_FRAMES);
+    Some((owner as usize >> 8, words[FRAMES..FRAMES + count].iter().map(|word| word.load(Relaxed)).collect()))
+}
+
+/// Notes a part of a module of a process; one with too long a path is left out.
+pub(crate) fn add_module(table: Table<'_>, process: usize, module: &Module) {
+    let at = table.word(Word::Modules).fetch_add(1, Relaxed) as usize;
+    if at >= MODULES || module.path.len() > MOST_PATH {
+        return;
+    }
+    let words = table.module(at);
+    words[M_BIAS].store(module.bias, Relaxed);
+    words[M_START].store(module.start, Relaxed);
+    words[M_END].store(module.end, Relaxed);
+    words[M_LENGTH].store(module.path.len() as u64, Relaxed);
+    for (chunk, word) in module.path.chunks(8).zip(&words[M_PATH..]) {
+        let mut bytes = [0; 8];
+        bytes[..chunk.len()].copy_from_slice(chunk);
+        word.store(u64::from_le_bytes(bytes), Relaxed);
+    }
+    // Release: pairs with the acquire of `module`.
+    words[M_OWNER].store(process as u64, Release);
+}
+
+fn of_process<'a>(table: Table<'a>, process: usize) -> impl Iterator<Item = &'a [AtomicU64]> {
+    let count = (table.word(Word::Modules).load(Relaxed) as usize).min(MODULES);
+    (0..count).map(move |at| table.module(at)).filter(move |words| acquire(&words[M_OWNER]) == process as u64)
+}
+
+/// The part of a module of a process that an address lies in.
+pub(crate) fn module(table: Table<'_>, process: usize, address: u64) -> Option<Module> {
+    let words = of_process(table, process)
+        .find(|words| (words[M_START].load(Relaxed)..words[M_END].load(Relaxed)).contains(&address))?;
+    let length = (words[M_LENGTH].load(Relaxed) as usize).min(MOST_PATH);
+    let mut path: Vec<u8> = words[M_PATH..].iter().flat_map(|word| word.load(Relaxed).to_le_bytes()).collect();
+    path.truncate(length);
+    let word = |at: usize| words[at].load(Relaxed);
+    Some(Module { bias: word(M_BIAS), start: word(M_START), end: word(M_END), path })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::tests::memory;
+
+    #[test]
+    fn places_come_back() {
+        let memory = memory(0);
+        let table = Table::new(&memory);
+        let one = number(table, 3, &[10, 20, 30]);
+        assert_eq!(number(table, 3, &[10, 20, 30]), one);
+        let others = [number(table, 4, &[10, 20, 30]), number(table, 3, &[10, 20]), number(table, 3, &[10, 20, 31])];
+        assert!(others.iter().all(|&other| other != one && other != 0), "{one} {others:?}");
+        assert_eq!(frames(table, one), Some((3, vec![10, 20, 30])));
+        assert_eq!(frames(table, 0), None);
+        let long: Vec<u64> = (0..99).collect();
+        assert_eq!(frames(table, number(table, 1, &long)).unwrap().1, long[..MOST_FRAMES]);
+    }
+
+    #[test]
+    fn places_that_do_not_fit_are_nobodys() {
+        let memory = memory(0);
+        let table = Table::new(&memory);
+        let numbers: Vec<u16> = (0..20_000).map(|frame| number(table, 1, &[frame])).collect();
+        assert_eq!(numbers.last(), Some(&0));
+        for (frame, &at) in numbers.iter().enumerate().filter(|(_, at)| **at != 0).step_by(7) {
+            assert_eq!(frames(table, at), Some((1, vec![frame as u64])));
+        }
+    }
+
+    #[test]
+    fn modules_are_found_by_address() {
+        let memory = memory(0);
+        let table = Table::new(&memory);
+        let module_of = |start: u64, path: &str| Module { bias: start, start, end: start + 100, path: path.into() };
+        let (one, other) = (module_of(1000, "/usr/bin/app"), module_of(5000, "/lib/a-long-name/librsm.so"));
+        add_module(table, 1, &one);
+        add_module(table, 1, &other);
+        add_module(table, 1, &module_of(9000, &"x".repeat(MOST_PATH + 1)));
+        assert_eq!(module(table, 1, 1099), Some(one));
+        assert_eq!(module(table, 1, 5000), Some(other));
+        assert_eq!((module(table, 1, 1100), module(table, 2, 1000), module(table, 1, 9000)), (None, None, None));
+    }
+}

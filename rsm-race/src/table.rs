@@ -1,0 +1,230 @@
+//! Where everything is in the shared memory: one array of words.
+
+use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
+
+/// Names of clocks, 0 being nobody's; the last one is that of what is hidden.
+pub const IDS: usize = 256;
+/// The clock of what is hidden: steps whenever somebody may have learned something that no call told.
+pub const HIDDEN: usize = IDS - 1;
+/// Node ids are below this.
+pub const NODES: usize = 64;
+/// Segments that can be looked at in the life of a cluster.
+pub const SEGMENTS: usize = if SMALL { 1 << 6 } else { 1 << 12 };
+/// Cells of a line.
+pub const CELLS: usize = 4;
+/// Bytes of a segment that a line is about.
+pub const LINE: u64 = 8;
+
+const HEADER: usize = 64;
+/// Tests need less, and reach its end.
+const SMALL: bool = cfg!(test);
+/// Words of a row of [`crate::clock`], of a node, of a segment.
+pub(crate) const ROW: usize = 1024;
+pub(crate) const NODE: usize = 1024;
+const SEGMENT: usize = 2;
+/// Clocks as they were, of each process: how many, and words of each.
+pub(crate) const SNAPSHOTS: usize = if SMALL { 4 } else { 32 };
+pub(crate) const SNAPSHOT: usize = IDS + 8;
+/// Places in programs: how many, and words of each.
+pub(crate) const SITES: usize = if SMALL { 1 << 10 } else { 1 << 16 };
+pub(crate) const SITE: usize = 16;
+pub(crate) const MODULES: usize = if SMALL { 1 << 4 } else { 1 << 12 };
+pub(crate) const MODULE: usize = 64;
+pub(crate) const REPORTS: usize = if SMALL { 1 << 4 } else { 1 << 9 };
+pub(crate) const REPORT: usize = 16;
+pub(crate) const HISTORIES: usize = if SMALL { 1 << 6 } else { 1 << 14 };
+pub(crate) const HISTORY: usize = 112;
+
+const AT_ROWS: usize = HEADER;
+const AT_NODES: usize = AT_ROWS + IDS * ROW;
+const AT_SEGMENTS: usize = AT_NODES + NODES * NODE;
+const AT_SNAPSHOTS: usize = AT_SEGMENTS + SEGMENTS * SEGMENT;
+const AT_SITES: usize = AT_SNAPSHOTS + IDS * SNAPSHOTS * SNAPSHOT;
+const AT_MODULES: usize = AT_SITES + SITES * SITE;
+const AT_REPORTS: usize = AT_MODULES + MODULES * MODULE;
+const AT_HISTORIES: usize = AT_REPORTS + REPORTS * REPORT;
+/// Words before the lines: what is mapped by who only reads reports. A multiple of any page.
+pub const HEAD: usize = (AT_HISTORIES + HISTORIES * HISTORY).next_multiple_of(1 << 13);
+/// Words with those of the lines, of which there are enough for 4 GiB of segments. Pages that nobody touches take no memory.
+pub const WORDS: usize = HEAD + CELLS * (1 << 29);
+
+/// Words of the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Word {
+    /// Names given to clocks so far.
+    Ids = 1,
+    /// Ends of processes that the agent has seen.
+    Ended,
+    /// The clock of what is hidden.
+    Hidden,
+    /// What there was no room for: bits of [`Lack`].
+    Lacks,
+    /// Lines given to segments so far.
+    Lines,
+    Modules,
+    Reports,
+    /// Whether any process has mapped an import.
+    Maps,
+    /// Processes that were looked at so far, by calls only.
+    ByCalls,
+    /// And those that were built to be.
+    Whole,
+}
+
+/// What there was no room for. Races are missed then; after the first, all are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Lack {
+    /// Clocks: too many processes and imports, one that has lived for too long, or one of which nobody knows. Nothing is
+    /// reported any more.
+    Clocks = 1,
+    /// Lines: too much memory in segments, or too many of them.
+    Lines = 2,
+    /// Reports.
+    Reports = 4,
+    /// Words whose last stores are remembered.
+    Words = 8,
+    /// Cells of a line.
+    Cells = 16,
+}
+
+/// The shared memory, or the part of it before the lines.
+#[derive(Clone, Copy, Debug)]
+pub struct Table<'a> {
+    words: &'a [AtomicU64],
+}
+
+impl<'a> Table<'a> {
+    /// Memory that is this table: zeroes at first.
+    ///
+    /// # Panics
+    /// When it is too short.
+    pub fn new(words: &'a [AtomicU64]) -> Table<'a> {
+        assert!(words.len() >= HEAD, "a table of {} words", words.len());
+        Table { words }
+    }
+
+    fn part(self, start: usize, count: usize) -> &'a [AtomicU64] {
+        &self.words[start..start + count]
+    }
+
+    pub(crate) fn word(self, word: Word) -> &'a AtomicU64 {
+        &self.words[word as usize]
+    }
+
+    pub(crate) fn row(self, id: usize) -> &'a [AtomicU64] {
+        self.part(AT_ROWS + id % IDS * ROW, ROW)
+    }
+
+    pub(crate) fn node(self, node: u32) -> &'a [AtomicU64] {
+        self.part(AT_NODES + node as usize % NODES * NODE, NODE)
+    }
+
+    pub(crate) fn snapshot(self, id: usize, number: u64) -> &'a [AtomicU64] {
+        let at = id % IDS * SNAPSHOTS + number as usize % SNAPSHOTS;
+        self.part(AT_SNAPSHOTS + at * SNAPSHOT, SNAPSHOT)
+    }
+
+    pub(crate) fn site(self, at: usize) -> &'a [AtomicU64] {
+        self.part(AT_SITES + at % SITES * SITE, SITE)
+    }
+
+    pub(crate) fn module(self, at: usize) -> &'a [AtomicU64] {
+        self.part(AT_MODULES + at % MODULES * MODULE, MODULE)
+    }
+
+    pub(crate) fn report(self, at: usize) -> &'a [AtomicU64] {
+        self.part(AT_REPORTS + at % REPORTS * REPORT, REPORT)
+    }
+
+    pub(crate) fn history(self, at: usize) -> &'a [AtomicU64] {
+        self.part(AT_HISTORIES + at % HISTORIES * HISTORY, HISTORY)
+    }
+
+    /// The cells of a line; none where there is no room for it.
+    pub(crate) fn line(self, line: u64) -> Option<&'a [AtomicU64]> {
+        // Those of no segment lie beyond all others.
+        let start = HEAD.checked_add(usize::try_from(line).ok()?.checked_mul(CELLS)?)?;
+        self.words.get(start..start.checked_add(CELLS)?)
+    }
+
+    fn lines(self) -> u64 {
+        ((self.words.len() - HEAD) / CELLS) as u64
+    }
+
+    /// Notes that there was no room for something.
+    pub(crate) fn lack(self, lack: Lack) {
+        self.word(Word::Lacks).fetch_or(lack as u64, Relaxed);
+    }
+
+    /// Somebody does something of which nobody can know: nothing is reported from now on.
+    pub fn give_up(self) {
+        self.lack(Lack::Clocks);
+    }
+
+    /// Whether there was no room for it.
+    pub fn lacks(self, lack: Lack) -> bool {
+        self.word(Word::Lacks).load(Relaxed) & lack as u64 != 0
+    }
+
+    /// Where the lines of a segment begin, which its incarnation tells from all others. `None`: there is no room for them.
+    pub fn lines_of(self, incarnation: u64, bytes: u64) -> Option<u64> {
+        const BUSY: u64 = u64::MAX;
+        let start = incarnation.wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize;
+        let key = incarnation.wrapping_add(1);
+        for step in 0..SEGMENTS {
+            let at = AT_SEGMENTS + start.wrapping_add(step) % SEGMENTS * SEGMENT;
+            let entry = self.part(at, SEGMENT);
+            let found = match entry[0].compare_exchange(0, key, Relaxed, Relaxed) {
+                Ok(_) => {
+                    let count = bytes.div_ceil(LINE);
+                    let first = self.word(Word::Lines).fetch_add(count, Relaxed);
+                    let fits = first.checked_add(count).is_some_and(|end| end <= self.lines());
+                    if !fits {
+                        self.lack(Lack::Lines);
+                    }
+                    // One more: 0 says that it is not known yet. Nothing else is read by way of it.
+                    entry[1].store(if fits { first + 1 } else { BUSY }, Relaxed);
+                    key
+                }
+                Err(found) => found,
+            };
+            if found == key {
+                // Not known yet: whoever makes it known is in the lines above, or died there.
+                return match entry[1].load(Relaxed) {
+                    0 | BUSY => None,
+                    first => Some(first - 1),
+                };
+            }
+        }
+        self.lack(Lack::Lines);
+        None
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A table with so many lines.
+    pub(crate) fn memory(lines: usize) -> Vec<AtomicU64> {
+        let mut words = Vec::new();
+        words.resize_with(HEAD + lines * CELLS, AtomicU64::default);
+        words
+    }
+
+    #[test]
+    fn segments_have_lines_of_their_own() {
+        let memory = memory(100);
+        let table = Table::new(&memory);
+        let one = table.lines_of(7, 80);
+        assert_eq!(one, Some(0));
+        assert_eq!(table.lines_of(8, 9), Some(10));
+        assert_eq!(table.lines_of(7, 80), one);
+        assert!(table.line(99).is_some() && table.line(100).is_none() && table.line(u64::MAX).is_none());
+        assert_eq!(table.lines_of(9, 8 * 89), None, "no room");
+        assert!(table.lacks(Lack::Lines) && !table.lacks(Lack::Clocks));
+        assert_eq!(table.lines_of(9, 8 * 89), None, "and none later");
+    }
+}

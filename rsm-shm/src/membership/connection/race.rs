@@ -1,0 +1,146 @@
+//! What is told of an import where races are looked for.
+
+use super::Connection;
+use crate::membership::race::{Passing, Racing, Watched, abi, is_word, name, name_in, word_of};
+use crate::memory::carry::Move;
+use rsm_core::transfer::Direction;
+use rsm_core::verdict::BarrierType;
+use rsm_race::process::{NO_LINES, Place, Process, Range};
+use std::cell::Cell;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Connection {
+    fn racing(&self) -> Option<(&'static Racing, Process<'static>)> {
+        let racing = self.membership().shared.taps.racing?;
+        Some((racing, racing.process()?))
+    }
+
+    /// The clock of this import, in this process.
+    fn import(&self, process: Process<'_>) -> Option<usize> {
+        let word = &self.tie.raced.import;
+        name_in(word).filter(|&id| id != 0).or_else(|| {
+            let id = process.connect(self.node)?;
+            name(word, id);
+            Some(id)
+        })
+    }
+
+    /// It has been made.
+    pub(super) fn race_begins(&self) {
+        if let Some((_, process)) = self.racing() {
+            self.import(process);
+        }
+    }
+
+    fn place(&self, racing: &Racing) -> Place {
+        // Relaxed: a number, which leads to nothing by itself.
+        let known = self.tie.raced.lines.load(Relaxed);
+        let named = (self.node, self.tie.id);
+        if known != 0 {
+            return Place { lines: known - 1, node: named.0, id: named.1 };
+        }
+        let registry = self.membership().registry();
+        let row = registry.connections.get(self.name().row as usize);
+        let fields = row.and_then(rsm_core::registry::ConnectionRow::fields);
+        // Not that of another, which has the row when this one is gone.
+        let incarnation = fields.map(|fields| fields.segment_incarnation).filter(|_| !self.is_aborted());
+        let none = Place { lines: NO_LINES, node: named.0, id: named.1 };
+        let place = incarnation.map_or(none, |incarnation| racing.place(incarnation, self.length, named));
+        if place.lines != NO_LINES {
+            self.tie.raced.lines.store(place.lines + 1, Relaxed);
+        }
+        place
+    }
+
+    /// A transfer whose checks have passed is about to be made. What is stored through a connection that was cut arrives
+    /// nowhere.
+    pub(super) fn race_begins_transfer<M: Move>(&self, offset: u64, explicit: bool, moved: &mut M) -> Option<Passing> {
+        let (racing, process) = self.racing()?;
+        if self.is_aborted() {
+            return None;
+        }
+        let length = moved.bytes();
+        let site = racing.site(process);
+        let range = Range { place: self.place(racing), offset, length, site };
+        let width = is_word(offset, length);
+        let import = match M::DIRECTION {
+            Direction::Put => {
+                let import = self.import(process)?;
+                let word = (width > 0).then(|| word_of(offset, width, moved));
+                process.put(import, range, word, !explicit);
+                Some(import)
+            }
+            Direction::Get => None,
+        };
+        let width = if M::DIRECTION == Direction::Get { width } else { 0 };
+        Some(Passing { range, import, width, got: Cell::new(None) })
+    }
+
+    /// It was made.
+    pub(super) fn race_ends_transfer(&self, race: Option<Passing>, explicit: bool, well: bool) {
+        let Some((_, process)) = self.racing() else { return };
+        if let Some(Passing { range, import, got, .. }) = race {
+            match import {
+                Some(import) if !explicit => process.put_arrived(import),
+                Some(_) => {}
+                None if well => process.get(range, got.get()),
+                None => {}
+            }
+        }
+        if !well {
+            process.failed();
+        }
+    }
+
+    /// What is stored from now on comes after what has been.
+    pub(super) fn race_orders(&self, kind: BarrierType) {
+        if let Some((_, process)) = self.racing()
+            && let Some(import) = self.import(process)
+        {
+            process.order(import, kind == BarrierType::Node);
+        }
+    }
+
+    /// What has been stored has arrived, or has nowhere to go.
+    pub(super) fn race_closes(&self, kind: BarrierType, well: bool) {
+        if let Some((_, process)) = self.racing()
+            && let Some(import) = self.import(process)
+        {
+            process.close(import, kind == BarrierType::Node);
+            if !well {
+                process.failed();
+            }
+        }
+    }
+
+    /// A signal is about to be posted.
+    pub(super) fn race_posts(&self) {
+        if let Some((_, process)) = self.racing() {
+            process.post(self.node);
+        }
+    }
+
+    /// A part of it is mapped at these addresses, or not any more.
+    pub(in crate::membership) fn race_maps(&self, (start, length): (*mut u8, usize), offset: u64, comes: bool) {
+        let Some((racing, process)) = self.racing() else { return };
+        let (start, end) = (start.addr(), start.addr() + length);
+        if comes {
+            process.maps(self.node);
+            let Some(import) = self.import(process) else { return };
+            let word = self.tie.raced.import.load(Relaxed);
+            debug_assert_eq!(word as u32 as usize, import);
+            let watched =
+                Watched { start, end, racing, place: self.place(racing), offset, import: word, incarnation: 0 };
+            abi::watch(watched);
+        } else {
+            abi::unwatch(start, end);
+        }
+    }
+
+    /// A layer above reaches the memory itself: what it does there, and when, is not seen.
+    pub fn race_maps_unseen(&self) {
+        if let Some((_, process)) = self.racing() {
+            process.hides(self.node);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Which addresses of this process are memory of segments, for who was built to tell what it does with them.
+//!
+//! A list that never changes: another one takes its place. Those before it stay, for a thread may be reading them.
+#![allow(unsafe_code)]
+
+use super::{Racing, abi};
+use rsm_race::process::{NO_LINES, Place};
+use std::sync::atomic::AtomicPtr;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
+
+/// Memory of a segment.
+#[derive(Clone, Debug)]
+pub(in crate::membership) struct Watched {
+    pub(in crate::membership) start: usize,
+    pub(in crate::membership) end: usize,
+    pub(in crate::membership) racing: &'static Racing,
+    pub(in crate::membership) place: Place,
+    /// What of the segment it begins with.
+    pub(in crate::membership) offset: u64,
+    /// As [`super::Raced`] has it, of what is mapped by way of an import; 0 for the process's own.
+    pub(in crate::membership) import: u64,
+    /// Of its own: which segment.
+    pub(in crate::membership) incarnation: u64,
+}
+
+static LIST: AtomicPtr<Vec<Watched>> = AtomicPtr::new(std::ptr::null_mut());
+
+fn list() -> &'static [Watched] {
+    // SAFETY: null, or a list that stays for ever; Acquire: pairs with the release of `change`.
+    unsafe { LIST.load(Acquire).as_ref() }.map_or(&[], Vec::as_slice)
+}
+
+/// Changes what is watched.
+pub(in crate::membership) fn change(change: impl Fn(&mut Vec<Watched>)) {
+    loop {
+        let now = LIST.load(Acquire);
+        let mut next = list().to_vec();
+        change(&mut next);
+        let (low, high) = (next.iter().map(|w| w.start).min(), next.iter().map(|w| w.end).max());
+        let next = Box::into_raw(Box::new(next));
+        // Release: pairs with the Acquire of `list`.
+        if LIST.compare_exchange(now, next, AcqRel, Acquire).is_ok() {
+            abi::set_bounds(low.unwrap_or(0), high.unwrap_or(0));
+            return;
+        }
+        // SAFETY: made above, and seen by nobody.
+        drop(unsafe { Box::from_raw(next) });
+    }
+}
+
+/// Adds a range. Where two overlap, one memory belongs to two segments: then nothing that is done there races with anything.
+pub(in crate::membership) fn add(all: &mut Vec<Watched>, mut watched: Watched) {
+    let (start, end) = (watched.start, watched.end);
+    for other in all.iter_mut().filter(|other| other.start < end && start < other.end) {
+        if other.place.lines != watched.place.lines {
+            other.place.lines = NO_LINES;
+            watched.place.lines = NO_LINES;
+        }
+    }
+    all.push(watched);
+}
+
+/// The memory that an address is in.
+pub(in crate::membership) fn find(address: usize) -> Option<&'static Watched> {
+    list().iter().find(|watched| (watched.start..watched.end).contains(&address))
+}

@@ -1,0 +1,143 @@
+//! The suite of known races: each program is built by `rsm-ctl cc` and run under `rsm-ctl run --race`, with its race and
+//! repaired.
+//!
+//! ```text
+//! cargo test -p rsm-litmus --test race
+//! RSM_RACE_RUNS=20 cargo test -p rsm-litmus --test race       every repaired program twenty times
+//! ```
+//!
+//! No repaired program may be reported, nor any line of another but those of its race. At least nine in ten races must be
+//! found. What was seen is printed at the end.
+
+mod programs;
+mod run;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use programs::{PROGRAMS, Program};
+use run::{Bench, Seen};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Least share of races that are to be found.
+const RECALL: f64 = 0.9;
+/// So many programs are tried at once.
+const AT_ONCE: usize = 2;
+
+/// What became of a program.
+#[derive(Debug, Default)]
+struct Verdict {
+    found: bool,
+    /// Both lines were named, and no other.
+    sites: bool,
+    /// What was reported of the repaired program, or of other lines.
+    wrong: Vec<String>,
+    runs: usize,
+}
+
+fn judge(bench: &Bench, program: &Program, runs: usize) -> Result<Verdict, String> {
+    let built = bench.build(program)?;
+    let marked = run::marked(program);
+    if marked.is_empty() {
+        return Err(format!("{} marks no SITE", program.name));
+    }
+    let mut verdict = Verdict { runs, ..Verdict::default() };
+    let Seen { races, lines, said } = bench.run(program, &built, "bad")?;
+    verdict.found = races > 0 && !lines.is_disjoint(&marked);
+    verdict.sites = verdict.found && lines == marked;
+    let others: BTreeSet<&u32> = lines.difference(&marked).collect();
+    if races > 0 && !others.is_empty() {
+        verdict.wrong.push(format!("lines {others:?} are part of no race:\n{said}"));
+    }
+    for _ in 0..runs {
+        let seen = bench.run(program, &built, "good")?;
+        if seen.races > 0 {
+            verdict.wrong.push(format!("repaired, it is reported:\n{}", seen.said));
+        }
+    }
+    Ok(verdict)
+}
+
+/// Judges all of them, some at a time.
+fn judge_all(bench: &Bench, runs: usize) -> Vec<(&'static Program, Result<Verdict, String>)> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                // Relaxed: nothing but the number is shared.
+                while let Some((at, program)) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, PROGRAMS.get(at)?)))
+                {
+                    let verdict = judge(bench, program, runs);
+                    done.lock().expect("nobody panics with it").push((at, program, verdict));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().expect("nobody panics with it");
+    done.sort_by_key(|(at, ..)| *at);
+    done.into_iter().map(|(_, program, verdict)| (program, verdict)).collect()
+}
+
+fn known_races(told: &Mutex<String>) -> Result<(), Failed> {
+    let bench = match Bench::new() {
+        Ok(Some(bench)) => bench,
+        Ok(None) => {
+            *told.lock().expect("nobody panics with it") =
+                "skipped: there is no gcc that rsm-ctl cc takes\n".to_owned();
+            return Ok(());
+        }
+        Err(why) => return Err(why.into()),
+    };
+    let runs = std::env::var("RSM_RACE_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1);
+    let all = judge_all(&bench, runs);
+    let (mut table, mut failures) = (String::new(), String::new());
+    let (mut found, mut sites, mut wrong, mut repaired) = (0, 0, 0, 0);
+    _ = writeln!(table, "{:<20} {:<32} {:<7} {:<7} reported wrongly", "program", "kind", "found", "sites");
+    for (program, verdict) in &all {
+        let verdict = match verdict {
+            Ok(verdict) => verdict,
+            Err(why) => {
+                _ = writeln!(failures, "{}: {why}", program.name);
+                continue;
+            }
+        };
+        let yes = |yes: bool| if yes { "yes" } else { "-" };
+        let (name, kind) = (program.name, program.kind);
+        let count = verdict.wrong.len();
+        _ = writeln!(table, "{name:<20} {kind:<32} {:<7} {:<7} {count}", yes(verdict.found), yes(verdict.sites));
+        found += usize::from(verdict.found);
+        sites += usize::from(verdict.sites);
+        wrong += count;
+        repaired += verdict.runs;
+        verdict.wrong.iter().for_each(|what| _ = writeln!(failures, "{name}: {what}"));
+    }
+    let share = found as f64 / all.len() as f64;
+    _ = writeln!(
+        table,
+        "{found} of {} races found ({share:.2}), {sites} with just their lines; {wrong} wrong reports in {repaired} runs of \
+         repaired programs",
+        all.len()
+    );
+    if share < RECALL {
+        _ = writeln!(failures, "too few are found:\n{table}");
+    }
+    *told.lock().expect("nobody panics with it") = table;
+    if failures.is_empty() { Ok(()) } else { Err(failures.into()) }
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let told = Arc::new(Mutex::new(String::new()));
+    let to_tell = Arc::clone(&told);
+    let trials = vec![
+        Trial::test("known_races", move || known_races(&to_tell)),
+        Trial::test("a_program_in_c_is_traced", || run::a_program_in_c_is_traced().map_err(Failed::from)),
+    ];
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !arguments.list {
+        println!("{}", told.lock().expect("nobody panics with it"));
+    }
+    conclusion.exit();
+}

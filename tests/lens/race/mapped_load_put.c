@@ -1,0 +1,36 @@
+/*
+ * put, load through a mapping / One node loads through a mapping what another one puts. Repaired, it waits for it.
+ */
+#include "race.h"
+
+static void writer(void)
+{
+    rsmapi_barrier_t barrier;
+    const rsm_memseg_import_handle_t to = open_to(3, &barrier);
+
+    PUT(to, DATA, BYTES); /* SITE */
+    CLOSE(barrier);
+    tell(2, FLAG, 1);
+}
+
+static void reader(void)
+{
+    rsmapi_barrier_t barrier;
+    const rsm_memseg_import_handle_t to = open_to(3, &barrier);
+    char *const map = mapped(to);
+
+    if (good)
+        await(FLAG, 1);
+    sink = map[DATA + 7]; /* SITE */
+    CLOSE(barrier);
+}
+
+int main(int argc, char **argv)
+{
+    start(argc, argv, 3, 1);
+    if (me == 1)
+        writer();
+    else if (me == 2)
+        reader();
+    return finish();
+}

@@ -1,0 +1,42 @@
+/*
+ * put, store / As put_store, with a putv.
+ */
+#include "race.h"
+
+static void writer(void)
+{
+    rsmapi_barrier_t barrier;
+    const rsm_memseg_import_handle_t to = open_to(2, &barrier);
+    rsm_iovec_t entry;
+    rsm_scat_gath_t request;
+    memset(&entry, 0, sizeof entry);
+    memset(&request, 0, sizeof request);
+    entry.io_type = RSM_VA_TYPE;
+    entry.local.vaddr = block;
+    entry.remote_offset = DATA;
+    entry.transfer_length = BYTES;
+    request.io_request_count = 1;
+    request.remote_handle = to;
+    request.iovec = &entry;
+
+    if (good)
+        await(FLAG, 1);
+    CHECK(rsm_memseg_import_putv(&request)); /* SITE */
+    CLOSE(barrier);
+}
+
+static void owner(void)
+{
+    memset(mine + DATA, 1, 8); /* SITE */
+    tell(1, FLAG, 1);
+}
+
+int main(int argc, char **argv)
+{
+    start(argc, argv, 2, 1);
+    if (me == 1)
+        writer();
+    else
+        owner();
+    return finish();
+}

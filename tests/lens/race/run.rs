@@ -1,0 +1,171 @@
+//! Building and running the programs.
+
+use crate::programs::Program;
+use std::collections::BTreeSet;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What the compiler is told of every program.
+const STRICT: &[&str] = &["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror"];
+
+/// `rsm-ctl`, the libraries, and what is built, in a directory that goes at the end.
+pub(crate) struct Bench {
+    folder: PathBuf,
+    ctl: PathBuf,
+}
+
+/// What a run reported.
+pub(crate) struct Seen {
+    /// How many races.
+    pub(crate) races: usize,
+    /// Lines of the program that were named as theirs.
+    pub(crate) lines: BTreeSet<u32>,
+    /// All that was said.
+    pub(crate) said: String,
+}
+
+/// The root of the workspace.
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("race").join(name).with_extension("c")
+}
+
+/// The lines that are marked as those of the race.
+pub(crate) fn marked(program: &Program) -> BTreeSet<u32> {
+    let text = std::fs::read_to_string(source(program.name)).unwrap_or_default();
+    (1..).zip(text.lines()).filter(|(_, line)| line.ends_with("/* SITE */")).map(|(number, _)| number).collect()
+}
+
+/// Runs a command, and gives what it printed if it ended well.
+fn succeed(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(format!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr)))
+}
+
+impl Bench {
+    /// Builds what programs need; `None` without a compiler that can be told to have accesses told.
+    pub(crate) fn new() -> Result<Option<Bench>, String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        // Relaxed: a number that no other has.
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("race-{}-{number}", std::process::id());
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        let test = std::env::current_exe().map_err(|error| error.to_string())?;
+        let profile = test.parent().and_then(Path::parent).ok_or("the test is in no target directory")?;
+        let bench = Bench { folder, ctl: profile.join("rsm-ctl") };
+        let (mut cargo, mut librsm, mut librsm_race) =
+            (Command::new(env!("CARGO")), Command::new("sh"), Command::new("sh"));
+        cargo.args(["build", "--quiet", "-p", "rsm-ctl"]).current_dir(root());
+        librsm.arg(root().join("rsm-capi/tests/library.sh"));
+        librsm_race.arg(root().join("rsm-race-cc/library.sh")).arg(bench.folder.join("librsm_race.a"));
+        for command in [&mut cargo, &mut librsm, &mut librsm_race] {
+            command.env("CARGO", env!("CARGO"));
+            if profile.ends_with("release") {
+                command.arg("--release");
+            }
+        }
+        succeed(&mut cargo)?;
+        let mut asked = bench.ctl();
+        asked.args(["cc", "gcc", "--version"]);
+        if succeed(&mut asked).is_err() {
+            return Ok(None);
+        }
+        let library = succeed(&mut librsm)?;
+        succeed(&mut librsm_race)?;
+        let placed = bench.folder.join("librsm.so.2");
+        std::fs::copy(library.trim_end(), placed).map_err(|error| error.to_string())?;
+        symlink("librsm.so.2", bench.folder.join("librsm.so")).map_err(|error| error.to_string())?;
+        Ok(Some(bench))
+    }
+
+    fn ctl(&self) -> Command {
+        let mut command = Command::new(&self.ctl);
+        for variable in ["RSM_CLUSTER", "RSM_NODE_ID", "RSM_NODE_COUNT", "RSM_NODE_KEY"] {
+            command.env_remove(variable);
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Builds a program.
+    pub(crate) fn build(&self, program: &Program) -> Result<PathBuf, String> {
+        let built = self.folder.join(program.name);
+        let mut command = self.ctl();
+        command.args(["cc", "gcc"]).args(STRICT).arg("-I").arg(root().join("tests/lens/c"));
+        command.arg("-I").arg(root().join("rsm-capi/include")).arg("-o").arg(&built).arg(source(program.name));
+        command.arg("-L").arg(&self.folder).arg("-lrsm").arg(format!("-Wl,-rpath,{}", self.folder.display()));
+        succeed(&mut command).map(|_| built)
+    }
+
+    fn run_with(&self, program: &Program, built: &Path, options: &[&str], variant: &str) -> Result<Output, String> {
+        let mut command = self.ctl();
+        command.args(["run", "--timeout", "60s", "-n", &program.nodes.to_string()]).args(options);
+        command.arg("--").arg(built).arg(variant);
+        command.output().map_err(|error| format!("{command:?}: {error}"))
+    }
+
+    /// Runs it, and looks for races.
+    pub(crate) fn run(&self, program: &Program, built: &Path, variant: &str) -> Result<Seen, String> {
+        let output = self.run_with(program, built, &["--race"], variant)?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let races = said.lines().filter(|line| line.starts_with("rsm-ctl: race: ")).count();
+        match output.status.code() {
+            Some(0) if races == 0 => {}
+            Some(5) if races > 0 => {}
+            _ => return Err(format!("{variant}: {} with {races} races:\n{said}", output.status)),
+        }
+        let mark = format!("{}.c:", program.name);
+        let number =
+            |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
+        let lines = said.split(&mark).skip(1).filter_map(number).collect();
+        Ok(Seen { races, lines, said })
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A trace of one of them has its calls, in their order.
+pub(crate) fn a_program_in_c_is_traced() -> Result<(), String> {
+    let Some(bench) = Bench::new()? else { return Ok(()) };
+    let program =
+        crate::programs::PROGRAMS.iter().find(|program| program.name == "flag_order").ok_or("no such program")?;
+    let built = bench.build(program)?;
+    let trace = bench.folder.join("t.rsmtrace");
+    let file = trace.to_str().ok_or("a path of letters")?;
+    let output = bench.run_with(program, &built, &["--trace", file], "good")?;
+    if !output.status.success() {
+        return Err(format!("{}\n{}", output.status, String::from_utf8_lossy(&output.stderr)));
+    }
+    let shown = succeed(bench.ctl().args(["trace", "show", file, "--node", "1"]))?;
+    // DATA and FLAG of race.h.
+    let wanted = [
+        "put        2:0x400000 [4096,+64)",
+        "order      2:0x400000",
+        "put        2:0x400000 [12288,+8)",
+        "close      2:0x400000",
+    ];
+    let mut lines = shown.lines();
+    for call in wanted {
+        if !lines.any(|line| line.contains(call)) {
+            return Err(format!("there is no {call:?} behind the one before:\n{shown}"));
+        }
+    }
+    let who = succeed(bench.ctl().args(["trace", "who", file, "2:0x400000+4100"]))?;
+    if !who.contains(wanted[0]) {
+        return Err(format!("the byte was put by {who}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+/*
+ * close / Data goes through one import and the word behind it through another one. Repaired, the first span is
+ * closed before.
+ */
+#include "race.h"
+
+static void writer(void)
+{
+    rsmapi_barrier_t of_data, of_flags;
+    const rsm_memseg_import_handle_t data = open_to(2, &of_data);
+    const rsm_memseg_import_handle_t flags = open_to(2, &of_flags);
+    uint64_t one = 1;
+    PUT(data, DATA, BYTES); /* SITE */
+    if (good)
+        CLOSE(of_data);
+    CHECK(rsm_memseg_import_put64(flags, FLAG, &one, 1));
+    CLOSE(of_flags);
+    if (!good)
+        CLOSE(of_data);
+}
+
+static void owner(void)
+{
+    await(FLAG, 1);
+    sink = mine[DATA]; /* SITE */
+}
+
+int main(int argc, char **argv)
+{
+    start(argc, argv, 2, 1);
+    if (me == 1)
+        writer();
+    else
+        owner();
+    return finish();
+}
