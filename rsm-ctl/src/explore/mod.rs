@@ -139,7 +139,14 @@ impl Explorer {
         let points = self.points(&called);
         if self.verbosity > Verbosity::Quiet {
             let (calls, runs) = (counted(called.calls, "call", "calls"), counted(points.len() as u64, "run", "runs"));
-            print::remark(&format!("node {} makes {calls}: {runs}, of {} at most", self.node, seconds(limits.short)));
+            // A run is made again, with that much time, where somebody waits who would end by himself.
+            let again = if limits.long > limits.short {
+                format!("; {} more where somebody waits with a time-out, which --timeout limits", seconds(limits.long))
+            } else {
+                String::new()
+            };
+            let short = seconds(limits.short);
+            print::remark(&format!("node {} makes {calls}: {runs}, of {short} at most{again}", self.node));
             if called.lost > 0 {
                 let most = gate::MOST_POINTS;
                 print::remark(&format!("after {most} that differ, only calls at powers of two are tried"));

@@ -69,6 +69,12 @@ fn a_hang_is_found_and_told_with_its_place_and_the_command_that_repeats_it() {
     let found = explore("careless", &["--kill", "2"]);
     assert_eq!(found.code, 5, "{}{}", found.out, found.err);
     assert!(found.err.starts_with("rsm-ctl: node 2 makes 6 calls: 6 runs, of "), "{}", found.err);
+    // Its connect has a time-out.
+    assert!(
+        found.err.lines().next().unwrap().contains(" at most; ") && found.err.contains(" s more where"),
+        "{}",
+        found.err
+    );
     for (call, name) in [
         (1, "Controller::connect_within"),
         (2, "Import::signal"),
@@ -111,6 +117,7 @@ fn a_program_that_survives_is_not_blamed() {
 story!(an_end_of_its_own_is_told_unless_it_is_allowed);
 fn an_end_of_its_own_is_told_unless_it_is_allowed() {
     let found = explore("strict", &["--kill", "2", "--timeout", LONG]);
+    assert!(!found.err.contains("more where somebody waits"), "{}", found.err);
     assert_eq!(found.code, 5, "{}{}", found.out, found.err);
     assert!(found.out.contains("  node 2 before call 3, Import::wait ("), "{}", found.out);
     assert!(found.out.contains("): node 1 ended with exit code 1\n"), "{}", found.out);
