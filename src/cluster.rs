@@ -7,7 +7,7 @@ use crate::lens::{HeldSegment, Noted};
 use crate::steer::Steering;
 use crate::{Code, Error, Geometry, Node, Result};
 use rsm_core::message::Claim;
-use rsm_core::registry::no_such_node;
+use rsm_core::registry::{check_node, no_such_node};
 use rsm_shm::address::{environment, random_secret, secret_to_text};
 use rsm_shm::agent::config::Bridge;
 use rsm_shm::agent::{AgentHandle, Config};
@@ -33,6 +33,8 @@ pub struct Cluster {
 pub struct ClusterBuilder {
     config: Config,
     named: bool,
+    /// Asked for to be here, and none of the cluster.
+    no_node: Option<u32>,
 }
 
 impl Cluster {
@@ -46,7 +48,7 @@ impl Cluster {
 
     /// A cluster of `nodes` nodes, to be configured.
     pub fn builder(nodes: u32) -> ClusterBuilder {
-        ClusterBuilder { config: Config::new("", nodes), named: false }
+        ClusterBuilder { config: Config::new("", nodes), named: false, no_node: None }
     }
 
     /// Name of the cluster, as `rsm-ctl ls` shows it.
@@ -215,6 +217,9 @@ impl ClusterBuilder {
     /// Has only these nodes on this host; the others are on the host at the other end of the [bridge](Self::bridge), whose
     /// agent is started with them and the same number of nodes.
     pub fn here(mut self, nodes: impl IntoIterator<Item = u32>) -> Self {
+        let nodes: Vec<u32> = nodes.into_iter().collect();
+        // What no set of nodes has would get lost.
+        self.no_node = nodes.iter().copied().find(|&node| check_node(node, self.config.node_count).is_err());
         self.config.here = Some(nodes.into_iter().collect());
         self
     }
@@ -234,9 +239,14 @@ impl ClusterBuilder {
     /// Starts the cluster, which serves when this returns.
     ///
     /// # Errors
-    /// BAD_CONF for a bad name or one that is taken, and for controllers that cannot be; BAD_LENGTH for bad numbers; CTLR_NOT_PRESENT where the kernel
+    /// BAD_CONF for a bad name or one that is taken, for controllers that cannot be, and for nodes and bridges that do not go
+    /// together; BAD_LENGTH for bad numbers; CTLR_NOT_PRESENT where the kernel
     /// lacks a feature; INSUFFICIENT_RESOURCES, INSUFFICIENT_MEM.
     pub fn start(mut self) -> Result<Cluster> {
+        if let Some(node) = self.no_node {
+            let text = format!("node {node} cannot be on this host: nodes are 1 to {}", self.config.node_count);
+            return Err(Error::with(Code::BadConf, text));
+        }
         if !self.named {
             let random = secret_to_text(&random_secret()?);
             self.config.name = format!("cluster-{}-{}", std::process::id(), &random[..8]);

@@ -24,7 +24,8 @@ pub enum WindowKind {
         seal: u64,
         /// Offset in bytes at which what the other host lets be read begins in the descriptor of its seals.
         seals_at: u64,
-        /// The descriptors are of a device, and not of memory objects.
+        /// The descriptors are of a device, and not of memory objects, and behind that of the seals there is one more, which is
+        /// readable while the link may have gone and the agent has not answered.
         device: bool,
     },
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -96,7 +97,9 @@ struct Work(PathBuf);
 
 impl Work {
     fn new() -> Work {
-        let folder = std::env::temp_dir().join(format!("kills-{}", std::process::id()));
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let folder =
+            std::env::temp_dir().join(format!("sorting-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed)));
         std::fs::create_dir(&folder).expect("a new folder");
         // Twenty megabytes of lines in no order, from a little generator of numbers.
         let mut state = 1u64;
@@ -148,20 +151,19 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// A run of the sort, which says nothing.
+fn start(name: &str, more: &[&str], sort: &Path, work: &Path) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rsm-ctl"));
+    command.args(["-q", "run", "-n", &NODES.to_string(), "--name", name]).args(more).arg("--").arg(sort);
+    command.arg(work.join("in")).arg("-o").arg(work.join("out"));
+    command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("rsm-ctl starts")
+}
+
 fn round(victim: Victim, sort: &Path, work: &Path, seed: u64) {
     let name = format!("kills-{}-{seed}", std::process::id());
     let before = Left::now(&name);
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut front: Child = Command::new(env!("CARGO_BIN_EXE_rsm-ctl"))
-        .args(["-q", "run", "-n", &NODES.to_string(), "--name", &name, "--"])
-        .arg(sort)
-        .arg(work.join("in"))
-        .arg("-o")
-        .arg(work.join("out"))
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("rsm-ctl starts");
+    let mut front = start(&name, &[], sort, work);
     // The warden is the front's child, the nodes are the warden's. Everything may be over before we look.
     let over = |front: &mut Child| front.try_wait().expect("our child").is_some();
     let found = wait_for("the nodes", || {
@@ -185,6 +187,54 @@ fn round(victim: Victim, sort: &Path, work: &Path, seed: u64) {
     wait_for("rsm-ctl to end", || over(&mut front).then_some(()));
     wait_for("everything to be gone", || (Left::now(&name) == before).then_some(()));
     assert!(before.processes.is_empty() && before.sockets.is_empty());
+}
+
+/// The same sort with two nodes on each of two hosts, which here are two runs; the warden of one is killed, agent and all, or
+/// nobody is.
+fn round_of_hosts(kills: bool, sort: &Path, work: &Path, seed: u64) {
+    let name = |host: &str| format!("pair-{}-{seed}-{host}", std::process::id());
+    let names = [name("one"), name("two")];
+    let before = names.each_ref().map(|name| Left::now(name));
+    let bridge = format!("shm0=local:pair-{}-{seed}", std::process::id());
+    let host = |at: usize, here: &str| {
+        let patience = if kills { "5s" } else { "60s" };
+        let more = ["--here", here, "--bridge", &bridge, "--bridge-wait", patience, "--timeout", patience];
+        start(&names[at], &more, sort, work)
+    };
+    // Who is killed before the others have met it is waited for, as one that is late would be.
+    let mut fronts = [host(0, "1-2"), host(1, "3-4")];
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    if kills {
+        let victim = fronts[(seed % 2) as usize].id();
+        let warden = wait_for("its nodes", || {
+            let warden = children(victim).first().copied()?;
+            (children(warden).len() == 2).then_some(warden)
+        });
+        std::thread::park_timeout(Duration::from_micros(next(&mut state) % 150_000));
+        kill(warden);
+    }
+    let codes = fronts
+        .each_mut()
+        .map(|front| wait_for("rsm-ctl to end", || front.try_wait().expect("our child")).code().expect("an exit code"));
+    for (name, before) in names.iter().zip(&before) {
+        wait_for("everything to be gone", || (Left::now(name) == *before).then_some(()));
+    }
+    assert!(kills || codes == [0, 0], "{codes:?}");
+}
+
+/// Two hosts do together what one does, and either survives the end of the other.
+#[test]
+fn hosts_sort_together_and_survive_each_other() {
+    let (sort, work) = (sort_example(), Work::new());
+    round_of_hosts(false, &sort, &work.0, 101);
+    let mut expected = std::fs::read(work.0.join("in")).expect("the input");
+    let mut lines: Vec<&[u8]> = expected.split_inclusive(|&byte| byte == b'\n').collect();
+    lines.sort_unstable();
+    expected = lines.concat();
+    assert!(std::fs::read(work.0.join("out")).expect("the output") == expected, "sorted");
+    for seed in [102, 103] {
+        round_of_hosts(true, &sort, &work.0, seed);
+    }
 }
 
 fn rounds(victim: Victim) {

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A link event is answered by [`renew`](Device::renew): by then all that the link carried was ended, as the agent begins
-//! another life no sooner. Until then the [sentinel](Ntb::sentinel) says that it was not.
+//! another life no sooner. Until then the [sentinel](Device::sentinel) says that it was not.
 
 use crate::epf::{Control, Epf};
 use crate::event::{Event, Vector};
@@ -102,14 +102,6 @@ impl<F: PciFunction + 'static> Ntb<F> {
             done: VecDeque::new(),
             stir: Stir::default(),
         })
-    }
-
-    /// A descriptor that is readable from when the link may have changed until all that it carried was ended.
-    ///
-    /// # Errors
-    /// INSUFFICIENT_RESOURCES.
-    pub fn sentinel(&self) -> Result<OwnedFd> {
-        self.bridge.sentinel()
     }
 
     /// Begins to attach the pages.
@@ -330,6 +322,10 @@ impl<F: PciFunction + 'static> Device for Ntb<F> {
         self.met()?;
         let reach = self.bridge.reach(0, OURS_BYTES)?;
         Ok(Reach { memory: reach.memory, offset: reach.offset, device: true })
+    }
+
+    fn sentinel(&self) -> Result<Option<OwnedFd>> {
+        self.bridge.sentinel().map(Some)
     }
 
     fn ring(&self) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rsm::{AccessList, Cluster, Import, Node, Permission, SegmentId};
 use serde_json::Value;
 
-use crate::rig::{ctl, eventually, unique};
+use crate::rig::{Scratch, ctl, eventually, run, unique};
 use crate::schema::Schema;
 
 /// Two agents, with the nodes 1 and 2, and 3 and 4.
@@ -151,4 +151,51 @@ fn a_cluster_of_one_host_has_no_bridge_and_no_column_for_it() {
     Schema::of("bridge").check(&value);
     assert_eq!(value["bridge"], Value::Null);
     assert!(!ctl(&["nodes", "--cluster", &name]).finish().text().contains("HOST"));
+}
+
+#[test]
+fn each_host_runs_the_programs_of_its_nodes() {
+    let bridge = format!("shm0=local:{}", unique("programs"));
+    let script = "echo node $RSM_NODE_ID of $RSM_NODE_COUNT";
+    let waits = ["--bridge-wait", "60s"];
+    let one = run(&["-n", "4", "--here", "1-2", "--bridge", &bridge], script).start();
+    let two = run(&["-n", "4", "--here", "3,4", "--bridge", &bridge], script).start();
+    for (host, nodes) in [(one, ["node 1 of 4", "node 2 of 4"]), (two, ["node 3 of 4", "node 4 of 4"])] {
+        let finished = host.finish();
+        assert_eq!((finished.code(), finished.sorted()), (0, nodes.to_vec()), "{}", finished.stderr);
+    }
+    // One file for both, and the first waits for the second.
+    let folder = Scratch::new("hosts");
+    let text = format!(
+        "nodes = 3\nhere = '1'\n[[bridge]]\ncontroller = 'ntb0'\ndevice = '{}'\n\
+         [[program]]\nrun = ['sh', '-c', 'echo $RSM_NODE_ID']\n",
+        bridge.trim_start_matches("shm0=")
+    );
+    let file = folder.file("two.toml", text);
+    let file = file.to_str().unwrap();
+    let one = ctl(&["run", "--file", file]).words(&waits).start();
+    let two = ctl(&["run", "--file", file, "--here", "2-3"]).words(&waits).start();
+    for (host, nodes) in [(one, vec!["1"]), (two, vec!["2", "3"])] {
+        let finished = host.finish();
+        assert_eq!((finished.code(), finished.sorted()), (0, nodes), "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn what_makes_no_two_hosts_is_told() {
+    for (words, code, text) in [
+        (&["--here", "1"][..], 2, "--bridge ntb0=local:NAME"),
+        (&["--bridge", "ntb0=local:a"], 2, "--here 1-2"),
+        (&["--here", "3", "--bridge", "ntb0=local:a"], 2, "there is no node 3"),
+        (&["--here", "1", "--bridge", "local:a"], 2, "give a controller and a device"),
+        (&["--here", "1-2", "--bridge", "ntb0=local:a"], 1, "only for others"),
+        (&["--here", "1", "--bridge", "ntb0=local:"], 1, "after local: give 1 to 64 letters"),
+        (&["--here", "1", "--bridge", "ntb0=usb:3"], 1, "vfio:ADDRESS for a PCI function"),
+        (&["--here", "1", "--bridge", "ntb0=vfio:0000:ff:1f.7"], 1, "there is no PCI function 0000:ff:1f.7"),
+        (&["--here", "1", "--bridge", "7=local:a"], 1, "is no controller name"),
+    ] {
+        let finished = ctl(&["run", "-n", "2"]).words(words).words(&["--", "true"]).finish();
+        assert_eq!(finished.code(), code, "{words:?}: {}", finished.stderr);
+        assert!(finished.stderr.contains(text), "{words:?}: {}", finished.stderr);
+    }
 }

@@ -96,6 +96,47 @@ fn a_put_across_is_vouched_for_until_it_is_withdrawn() {
     }
 }
 
+/// A bridge whose stores never come by themselves: what pushes them is the load of the seal. Without it the same program is told
+/// that all is well, and nothing is there.
+#[test]
+fn the_read_back_is_what_makes_a_verdict_true() {
+    let options = Options { delay: Duration::from_secs(3600), doorbells_overtake: true, ..Options::default() };
+    let world = World::new(options);
+    let (mut one, mut other) = pair(&world);
+    one.publish(0, 5);
+    met(&mut one, &mut other);
+    until("it knows", (&mut one, &mut other), |_, other| other.knows(1).then_some(()));
+    other.ask(1, 0, BOTH);
+    let (_, grant) = until("it is granted", (&mut one, &mut other), |_, other| other.event(granted(1)));
+    let before = world.emulator().stats().sides[1].loads;
+    let twin = Import::new(&other, grant).that_does_not_read_back();
+    assert_eq!((twin.put(8, 7), one.word(0, 8)), (Ok(()), 0), "it is vouched for, and not there");
+    assert_eq!(world.emulator().stats().sides[1].loads, before);
+    let import = Import::new(&other, grant);
+    for word in 8..18 {
+        assert_eq!((import.put(8, word), one.word(0, 8)), (Ok(()), word));
+    }
+    assert_eq!(world.emulator().stats().sides[1].loads, before + 10, "one load a verdict");
+}
+
+/// Neither agent has its turn before a span ends whose stores were lost in a flap: who is told that the link went is asked.
+#[test]
+fn a_flap_in_the_middle_of_a_span_is_found_before_any_agent_has_its_turn() {
+    let world = World::new(Options::default());
+    let (mut one, mut other) = pair(&world);
+    one.publish(0, 5);
+    met(&mut one, &mut other);
+    until("it knows", (&mut one, &mut other), |_, other| other.knows(1).then_some(()));
+    other.ask(1, 0, BOTH);
+    let (_, grant) = until("it is granted", (&mut one, &mut other), |_, other| other.event(granted(1)));
+    let import = Import::new(&other, grant);
+    assert_eq!(import.put(8, 1), Ok(()));
+    world.emulator().flap(Duration::ZERO);
+    assert!(world.emulator().link_is_up());
+    // The seal is the one that was granted, and the store arrives: those before the flap may not have.
+    assert_eq!((import.get(0), import.put(8, 2)), (5, Err(Code::BarrierFailure)));
+}
+
 #[test]
 fn signals_cross_and_none_is_lost_or_doubled() {
     let options = Options { delay: Duration::from_millis(1), doorbells_overtake: true, ..Options::default() };

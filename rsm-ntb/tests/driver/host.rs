@@ -1,6 +1,6 @@
 //! Whole hosts at the two ends of an emulated bridge: what an agent keeps of the other, over the driver.
 
-use crate::world::{PATIENCE, memory, set_word, word};
+use crate::world::{PATIENCE, memory, readable, set_word, word};
 use rsm_core::access::{AccessEntry, Level, Permission};
 use rsm_core::generation::Generation;
 use rsm_core::message::SegmentName;
@@ -22,7 +22,7 @@ use rsm_shm::agent::far::{Device, Peering};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// Bytes of a segment.
@@ -178,6 +178,9 @@ pub(crate) fn ended(event: &Event<u32>) -> Option<String> {
 /// What an importing process has; its stores are made by its agent, as an emulated bridge without a machine cannot be mapped.
 pub(crate) struct Import<'a, F: PciFunction + 'static> {
     host: &'a Host<F>,
+    /// Whether a verdict loads the seal, or takes it for what it was.
+    reads_back: bool,
+    sentinel: OwnedFd,
     seal: Seal,
     grant: Grant,
     generation: AtomicU64,
@@ -188,11 +191,18 @@ impl<'a, F: PciFunction> Import<'a, F> {
     pub(crate) fn new(host: &'a Host<F>, grant: Grant) -> Import<'a, F> {
         Import {
             host,
+            reads_back: true,
+            sentinel: host.far.bridge().sentinel().unwrap().unwrap(),
             seal: grant.seal().unwrap(),
             grant,
             generation: AtomicU64::new(Generation::live(1).word()),
             link: AtomicU64::new(LinkWord::new(LinkState::Active).word()),
         }
+    }
+
+    /// One whose verdicts load nothing.
+    pub(crate) fn that_does_not_read_back(self) -> Self {
+        Import { reads_back: false, ..self }
     }
 
     /// Stores a word, and says what the verdict is.
@@ -216,8 +226,12 @@ impl<F: PciFunction> Window for Import<'_, F> {
         rsm_shm::memory::fence::full();
     }
     fn load_seal(&self) -> u64 {
+        if !self.reads_back {
+            return self.seal.word();
+        }
         let far = self.host.far.bridge().device().far();
-        far.map_or(UNANSWERED, |far| Far::load(far, seal_at(self.grant.slot)))
+        let word = far.map_or(UNANSWERED, |far| Far::load(far, seal_at(self.grant.slot)));
+        if readable(self.sentinel.as_fd(), false) { UNANSWERED } else { word }
     }
     fn wait(&self) -> bool {
         false

@@ -142,7 +142,7 @@ mod tests {
         assert!(error(&two(&[1, 2, 3, 4], Some("ntb0=local:a"))).contains("only for others"));
         assert!(error(&two(&[4, 5], Some("ntb0=local:a"))).contains("nodes of this host are 4-5"));
         assert!(error(&two(&[], Some("ntb0=local:a"))).contains("give some of these"));
-        assert!(error(&two(&[1], Some("ntb=local:a"))).contains("is no controller name"));
+        assert!(error(&two(&[1], Some("7=local:a"))).contains("is no controller name"));
         assert!(Bridge::parse("local:a").unwrap_err().to_string().contains("ntb0=local:NAME"));
         let lens = Config { lens: Some(Lens::chaos(1)), ..two(&[1, 2], Some("ntb0=local:a")) };
         assert!(error(&lens).contains("a lens shows memory of one host"));

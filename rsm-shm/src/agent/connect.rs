@@ -25,6 +25,7 @@ pub(super) struct Grants {
     /// Of another host, with its seals, the number of the connection there, and where in it the segment begins.
     pub(super) memory: Option<OwnedFd>,
     pub(super) seals: Option<OwnedFd>,
+    pub(super) sentinel: Option<OwnedFd>,
     pub(super) across: Option<u64>,
     pub(super) offset: u64,
 }
@@ -86,7 +87,14 @@ impl Agent {
             self.ask_across((party, number), &wish, mirror, controller, has_bells)?;
             return Ok(None);
         }
-        let way = Grants { window: self.window_kind(controller), memory: None, seals: None, across: None, offset: 0 };
+        let way = Grants {
+            window: self.window_kind(controller),
+            memory: None,
+            seals: None,
+            sentinel: None,
+            across: None,
+            offset: 0,
+        };
         self.grant(party, controller, importer, row, permission, has_bells, way).map(Some)
     }
 
@@ -139,7 +147,7 @@ impl Agent {
         if !has_bells {
             descriptors.push(duplicate(self.bells_of(exporter)?.object())?);
         }
-        descriptors.extend(way.seals);
+        descriptors.extend(way.seals.into_iter().chain(way.sentinel));
         crash_point!(AgentGranted);
         let pid = self.books.members.get(&party).map(|m| m.pid).ok_or(Error::new(Code::InternalError))?;
         let (row, bell, epoch) = self.take_connection(importer, exporter, false)?;

@@ -74,7 +74,9 @@ impl Membership {
         let mut descriptors = descriptors.into_iter();
         let seals = match connected.window {
             WindowKind::Posted { seals_at, device, .. } => {
-                Some(SealPages::open(descriptors.next_back().ok_or_else(missing)?, seals_at, device)?)
+                let sentinel = device.then(|| descriptors.next_back().ok_or_else(missing)).transpose()?;
+                let seals = SealPages::open(descriptors.next_back().ok_or_else(missing)?, seals_at, device)?;
+                Some(seals.watched_by(sentinel))
             }
             WindowKind::Coherent | WindowKind::Lensed => None,
         };

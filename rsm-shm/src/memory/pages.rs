@@ -4,11 +4,13 @@
 use super::fence;
 use super::memfd::{self, Sealing};
 use super::region::Region;
+use crate::guest::Guest;
 use rsm_core::access::Permission;
 use rsm_core::peer::control::{self, OURS_WORDS, THEIRS_WORDS};
 use rsm_core::peer::{Far, Near, UNANSWERED};
 use rsm_core::sync::{AtomicU64, Ordering::Relaxed, acquire};
 use rsm_core::{Code, Error, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::{AsFd, OwnedFd};
 
 const WORD: usize = size_of::<AtomicU64>();
@@ -119,7 +121,11 @@ impl Far for FarPages {
 
 /// The seals of another host, for an importer of this one.
 #[derive(Debug)]
-pub struct SealPages(Words);
+pub struct SealPages {
+    words: Words,
+    /// Readable while the link may have changed and the agent has not answered.
+    sentinel: Option<Guest>,
+}
 
 impl SealPages {
     /// Maps what an agent handed out, from an offset; of a device nothing can be checked.
@@ -131,13 +137,30 @@ impl SealPages {
         if !device {
             memfd::check_solid(&fd, offset.saturating_add(length as u64))?;
         }
-        Ok(SealPages(Words(Region::map(fd, offset, length, Permission::Read)?)))
+        Ok(SealPages { words: Words(Region::map(fd, offset, length, Permission::Read)?), sentinel: None })
     }
 
-    /// Loads the word where the seal of a slot stands; all-ones for a slot that there is not.
+    /// With what is readable from when the link may have gone until the agent has ended what it carried.
+    pub(crate) fn watched_by(self, sentinel: Option<Guest>) -> SealPages {
+        SealPages { sentinel, ..self }
+    }
+
+    /// Loads the word where the seal of a slot stands; all-ones for a slot that there is not, and where the link may have gone
+    /// meanwhile: it may be back, and what was stored before lost.
     pub fn load(&self, slot: u32) -> u64 {
         // Acquire: through a window, loads are in order.
-        self.0.words().get(control::seal_at(slot)).map_or(UNANSWERED, acquire)
+        let word = self.words.words().get(control::seal_at(slot)).map_or(UNANSWERED, acquire);
+        if word != UNANSWERED && self.link_is_unanswered() { UNANSWERED } else { word }
+    }
+
+    fn link_is_unanswered(&self) -> bool {
+        let Some(sentinel) = &self.sentinel else { return false };
+        // The load of the seal before the look. No partner: an interrupt that the stores met was on the way of that load.
+        fence::full();
+        let mut polled = [PollFd::new(sentinel, PollFlags::IN)];
+        // One that the program has closed says nothing.
+        let told = poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|told| told > 0);
+        told && polled[0].revents().contains(PollFlags::IN)
     }
 }
 
@@ -160,6 +183,21 @@ mod tests {
         assert_eq!(near.near().theirs[5].load(Relaxed), 8);
         // What it may only read cannot be mapped for more.
         assert!(Region::map(&ours, 0, OURS_WORDS * WORD, Permission::ReadWrite).is_err());
+    }
+
+    #[test]
+    fn a_link_event_that_is_not_answered_is_no_answer() {
+        let near = NearPages::create().unwrap();
+        near.near().ours[control::seal_at(3)].store(77, Relaxed);
+        let [ours, _] = near.hand_out().unwrap();
+        let event = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap();
+        let sentinel = Guest::new(event.try_clone().unwrap()).unwrap();
+        let seals = SealPages::open(&ours, 0, false).unwrap().watched_by(Some(sentinel));
+        assert_eq!(seals.load(3), 77);
+        rustix::io::write(&event, &1u64.to_ne_bytes()).unwrap();
+        assert_eq!(seals.load(3), UNANSWERED);
+        rustix::io::read(&event, &mut [0; 8]).unwrap();
+        assert_eq!(seals.load(3), 77);
     }
 
     #[test]

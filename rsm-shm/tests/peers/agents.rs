@@ -19,28 +19,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Ids below are reserved.
-const BASE: u32 = 0x50_0000;
+pub(crate) const BASE: u32 = 0x50_0000;
 
-fn agent(bridge: &str, host: &str, here: &str) -> AgentHandle {
+pub(crate) fn agent(bridge: &str, host: &str, here: &str) -> AgentHandle {
     let mut config = Config::new(&format!("{bridge}-{host}"), 4);
     config.here = Some(Nodes::parse(here).unwrap());
     config.bridge = Some(Bridge::parse(&format!("shm0=local:{bridge}")).unwrap());
     AgentHandle::start(&config).unwrap()
 }
 
-fn join(agent: &AgentHandle, node: u32) -> Result<Arc<Membership>> {
+pub(crate) fn join(agent: &AgentHandle, node: u32) -> Result<Arc<Membership>> {
     let key = *agent.key(node).unwrap();
     Membership::join(agent.address(), Some(Claim { node, key }))
 }
 
-fn export(member: &Arc<Membership>, id: u32, access: &AccessList) -> Segment {
+pub(crate) fn export(member: &Arc<Membership>, id: u32, access: &AccessList) -> Segment {
     let segment = member.create(1, 8192, Level::Guarded, Pages::AsWished).unwrap();
     segment.publish(BASE + id, access).unwrap();
     segment
 }
 
 /// Looks until something is so.
-fn until(what: &str, done: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, done: impl Fn() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !done() {
         assert!(Instant::now() < end, "{what}");
@@ -48,11 +48,11 @@ fn until(what: &str, done: impl Fn() -> bool) {
     }
 }
 
-fn is_there(member: &Membership, node: u32) -> bool {
+pub(crate) fn is_there(member: &Membership, node: u32) -> bool {
     member.registry().nodes[node as usize].is_joined()
 }
 
-fn has(member: &Membership, node: u32, id: u32) -> bool {
+pub(crate) fn has(member: &Membership, node: u32, id: u32) -> bool {
     !matches!(member.registry().find(node, BASE + id), Found::Nothing | Found::Unsure)
 }
 

@@ -3,6 +3,7 @@
 //! An agent that dies or stands still is a process of its own: this program, told so by its environment.
 
 mod agents;
+mod deaths;
 mod hosts;
 mod side;
 
@@ -27,14 +28,20 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 const ENV_BRIDGE: &str = "RSM_TEST_BRIDGE";
 /// The other process is a whole host, with memory.
 const ENV_HOST: &str = "RSM_TEST_HOST";
+/// Value of it: and members of its node.
+const MEMBERS: &str = "members";
 const ENV_UID: &str = "RSM_TEST_UID";
 
 fn main() {
     if let Ok(bridge) = std::env::var(ENV_BRIDGE) {
-        return if std::env::var_os(ENV_HOST).is_some() { hosts::play(&bridge) } else { play(&bridge) };
+        return match std::env::var(ENV_HOST).as_deref() {
+            Ok(MEMBERS) => deaths::play(&bridge),
+            Ok(_) => hosts::play(&bridge),
+            Err(_) => play(&bridge),
+        };
     }
     let arguments = Arguments::from_args();
-    let tests: [(&str, fn()); 17] = [
+    let tests: [(&str, fn()); 20] = [
         ("agents_meet_and_know_each_other", agents_meet_and_know_each_other),
         ("what_changes_is_told", what_changes_is_told),
         ("a_peer_that_closes_says_why", a_peer_that_closes_says_why),
@@ -50,6 +57,9 @@ fn main() {
         ("signals_cross_and_reach_the_connection_meant", hosts::signals_cross_and_reach_the_connection_meant),
         ("registries_of_two_agents_show_one_cluster", agents::registries_of_two_agents_show_one_cluster),
         ("members_of_two_agents_put_and_signal", agents::members_of_two_agents_put_and_signal),
+        ("a_killed_agent_takes_nothing_of_this_host_along", deaths::a_killed_agent_takes_nothing_of_this_host_along),
+        ("a_stopped_agent_keeps_nobody_from_the_memory", deaths::a_stopped_agent_keeps_nobody_from_the_memory),
+        ("hosts_that_do_not_fit_stay_by_themselves", deaths::hosts_that_do_not_fit_stay_by_themselves),
         ("a_dead_importer_leaves_nothing", hosts::a_dead_importer_leaves_nothing),
         ("a_dead_exporter_is_missed", hosts::a_dead_exporter_is_missed),
     ];
@@ -117,6 +127,11 @@ impl Other {
     /// A whole host.
     fn start_host(bridge: &str) -> Other {
         Other::start_with(bridge, Some((ENV_HOST, String::new())))
+    }
+
+    /// A whole host, with members.
+    fn start_members(bridge: &str) -> Other {
+        Other::start_with(bridge, Some((ENV_HOST, MEMBERS.to_owned())))
     }
 
     fn start_with(bridge: &str, environment: Option<(&str, String)>) -> Other {

@@ -285,7 +285,14 @@ impl Agent {
         let seals = bridge.seals()?;
         let (seals_at, device) = (seals.offset, seals.device);
         let window = WindowKind::Posted { slot: grant.slot, seal: grant.seal, seals_at, device };
-        let way = Grants { window, memory, seals: Some(seals.memory), across: Some(number), offset };
+        let way = Grants {
+            window,
+            memory,
+            seals: Some(seals.memory),
+            sentinel: bridge.sentinel()?,
+            across: Some(number),
+            offset,
+        };
         self.grant(by.owed.party, by.controller, importer, by.mirror.row, by.permission, by.has_bells, way)
     }
 

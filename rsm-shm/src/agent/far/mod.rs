@@ -75,6 +75,13 @@ pub trait Peering {
     /// CONN_ABORTED without a peer, INSUFFICIENT_RESOURCES without a descriptor.
     fn seals(&self) -> Result<Reach>;
 
+    /// A descriptor that is readable from when the link may have gone until all that it carried was ended, for an importer to ask
+    /// after it has loaded a seal; `None` where a link that goes never comes back by itself.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES.
+    fn sentinel(&self) -> Result<Option<OwnedFd>>;
+
     /// Ends it, and tells the peer why if it listens. It may begin again by itself.
     fn close(&mut self, why: &str);
 
@@ -176,6 +183,9 @@ impl Peering for Box<dyn Crossing> {
     fn seals(&self) -> Result<Reach> {
         (**self).seals()
     }
+    fn sentinel(&self) -> Result<Option<OwnedFd>> {
+        (**self).sentinel()
+    }
     fn close(&mut self, why: &str) {
         (**self).close(why);
     }
@@ -259,6 +269,14 @@ pub trait Device: Carrier {
     /// # Errors
     /// As [`Peering::seals`].
     fn seals(&self) -> Result<Reach>;
+
+    /// What says that the link may have gone ([`Peering::sentinel`]).
+    ///
+    /// # Errors
+    /// As there.
+    fn sentinel(&self) -> Result<Option<OwnedFd>> {
+        Ok(None)
+    }
 
     /// Rings the peer. A hint: it may be lost.
     fn ring(&self);

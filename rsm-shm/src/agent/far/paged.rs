@@ -17,7 +17,7 @@ use rsm_core::peer::seal::{Seal, Seals, break_seal};
 use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// What there is to tell before anybody was met.
@@ -256,6 +256,10 @@ impl<D: Device> Peering for Paged<D> {
 
     fn seals(&self) -> Result<Reach> {
         self.device.seals()
+    }
+
+    fn sentinel(&self) -> Result<Option<OwnedFd>> {
+        self.device.sentinel()
     }
 
     fn close(&mut self, why: &str) {

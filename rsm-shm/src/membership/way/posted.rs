@@ -1,7 +1,8 @@
 //! A posted window: memory of another host.
 //!
 //! Stores go where they would if it were plain memory. That they came is said by a load of the grant's seal through the same
-//! window (`rsm_core::verdict`), which the end of each span makes.
+//! window (`rsm_core::verdict`), which the end of each span makes; of a device it counts only while no link event waits for the
+//! agent.
 
 use crate::memory::fence;
 use crate::memory::pages::SealPages;
