@@ -89,7 +89,7 @@ impl<'a> Process<'a> {
 
     /// Whether the module is known that an address of it lies in.
     pub fn knows_module_of(self, address: u64) -> bool {
-        site::module(self.table, self.row.id, address).is_some()
+        site::knows_module(self.table, self.row.id, address)
     }
 
     /// Notes a part of a module of it.
