@@ -18,6 +18,7 @@
 #define SLOT 0x400000 /* the segment of node 2, where receipts arrive */
 #define ACK 0x400001  /* that of node 1, where node 2 says how many it has read */
 #define RECEIPTS 2000
+#define LAST (RECEIPTS + 1) /* as a number: there are no more */
 #define LINES 30
 #define PATIENCE 10000 /* milliseconds */
 
@@ -95,6 +96,7 @@ static void send_receipts(rsmapi_controller_handle_t shm)
     const uint64_t *const read = exported(shm, ACK);
     const rsm_memseg_import_handle_t to = imported(shm, 2, SLOT);
     rsmapi_barrier_t barrier;
+    uint64_t last = LAST;
 
     CHECK(rsm_memseg_import_init_barrier(to, RSM_BARRIER_SEGMENT, &barrier));
     CHECK(rsm_memseg_import_set_mode(to, RSM_BARRIER_MODE_EXPLICIT));
@@ -112,6 +114,9 @@ static void send_receipts(rsmapi_controller_handle_t shm)
         CHECK(rsm_memseg_import_close_barrier(&barrier));
         await(read, number);
     }
+    /* Node 2 ends when it finds this, and may be gone when the call returns. */
+    CHECK(rsm_memseg_import_set_mode(to, RSM_BARRIER_MODE_IMPLICIT));
+    (void)rsm_memseg_import_put64(to, offsetof(struct slot, number), &last, 1);
 }
 
 static void add_up(rsmapi_controller_handle_t shm)
@@ -120,7 +125,6 @@ static void add_up(rsmapi_controller_handle_t shm)
     const rsm_memseg_import_handle_t from = imported(shm, 1, ACK);
     rsmapi_barrier_t barrier;
     int64_t sum = 0;
-    int error;
 
     CHECK(rsm_memseg_import_init_barrier(from, RSM_BARRIER_SEGMENT, &barrier));
     for (uint64_t number = 1; number <= RECEIPTS; number++) {
@@ -137,11 +141,9 @@ static void add_up(rsmapi_controller_handle_t shm)
             exit(1);
         }
         sum += total;
-        error = rsm_memseg_import_put64(from, 0, &number, 1);
-        /* Node 1 ends as soon as it finds the last number. */
-        if (number < RECEIPTS || error != RSMERR_CONN_ABORTED)
-            check(error, "rsm_memseg_import_put64");
+        CHECK(rsm_memseg_import_put64(from, 0, &number, 1));
     }
+    await(&slot->number, LAST);
     printf("%d receipts, %lld in all\n", RECEIPTS, (long long)sum);
 }
 

@@ -190,7 +190,8 @@ impl Suite {
         let seed = std::env::var("RSM_LENS_SEED").map_or(1, |seed| seed.parse().expect("RSM_LENS_SEED is a number"));
         let all = std::env::var("RSM_LENS").is_ok_and(|which| which == "all");
         let models = Model::ALL.into_iter().map(|(_, model)| model).filter(|&model| all || model == Model::default());
-        let lenses: Vec<_> = models.map(|model| (None, Some(Lens::chaos(seed).model(model)))).collect();
+        // Nor is anything of it a race.
+        let lenses: Vec<_> = models.map(|model| (None, Some(Lens::chaos(seed).model(model).race()))).collect();
         self.assertions.clone().into_iter().flat_map(everywhere).flat_map(move |(assertion, context)| {
             let through = context == "nodes" || (all && context == "shm0");
             let lenses = through.then(|| lenses.clone());
@@ -337,7 +338,7 @@ impl Case {
             return verdict(&run(&mut command)?);
         }
         // Lives until the program has ended. One that is plain and of one node is the program's own.
-        let _cluster = if nodes == 2 || self.lens.is_some() {
+        let cluster = if nodes == 2 || self.lens.is_some() {
             let builder = rsm::Cluster::builder(nodes);
             let cluster = match self.lens {
                 Some(lens) => builder.lens(lens),
@@ -355,7 +356,11 @@ impl Case {
         } else {
             None
         };
-        verdict(&run(&mut command)?)
+        let verdict = verdict(&run(&mut command)?);
+        match cluster.and_then(|cluster| cluster.races()) {
+            Some(looked) if !looked.races.is_empty() => Err(format!("races: {:#?}", looked.races).into()),
+            _ => verdict,
+        }
     }
 
     /// What is not as usual.

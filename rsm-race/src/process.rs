@@ -89,7 +89,7 @@ impl<'a> Process<'a> {
 
     /// Whether the module is known that an address of it lies in.
     pub fn knows_module_of(self, address: u64) -> bool {
-        site::module(self.table, self.row.id, address).is_some()
+        site::knows_module(self.table, self.row.id, address)
     }
 
     /// Notes a part of a module of it.
@@ -258,7 +258,9 @@ impl<'a> Process<'a> {
         }
         let hidden = self.table.word(Word::Hidden).load(Relaxed) + 1;
         let (process, snapshot) = (self.row.told(), self.row.snapshot());
-        let Access { id, clock, site, .. } = *access;
+        let Access { id, clock, .. } = *access;
+        // Nothing is lost where an update is undone: who made it was told what it took.
+        let site = if alone { access.site } else { 0 };
         let number = history.push(self.row.node(), &Stored { id, clock, value, process, site, hidden, snapshot });
         history.see(self.row.node(), Seen { number, hidden: self.row.knows(HIDDEN) });
     }

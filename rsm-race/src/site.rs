@@ -97,10 +97,19 @@ fn of_process<'a>(table: Table<'a>, process: usize) -> impl Iterator<Item = &'a 
     (0..count).map(move |at| table.module(at)).filter(move |words| acquire(&words[M_OWNER]) == process as u64)
 }
 
+fn words_of(table: Table<'_>, process: usize, address: u64) -> Option<&[AtomicU64]> {
+    of_process(table, process)
+        .find(|words| (words[M_START].load(Relaxed)..words[M_END].load(Relaxed)).contains(&address))
+}
+
+/// Whether a part of a module of a process is known that an address lies in.
+pub(crate) fn knows_module(table: Table<'_>, process: usize, address: u64) -> bool {
+    words_of(table, process, address).is_some()
+}
+
 /// The part of a module of a process that an address lies in.
 pub(crate) fn module(table: Table<'_>, process: usize, address: u64) -> Option<Module> {
-    let words = of_process(table, process)
-        .find(|words| (words[M_START].load(Relaxed)..words[M_END].load(Relaxed)).contains(&address))?;
+    let words = words_of(table, process, address)?;
     let length = (words[M_LENGTH].load(Relaxed) as usize).min(MOST_PATH);
     let mut path: Vec<u8> = words[M_PATH..].iter().flat_map(|word| word.load(Relaxed).to_le_bytes()).collect();
     path.truncate(length);

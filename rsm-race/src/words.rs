@@ -115,7 +115,7 @@ impl<'a> History<'a> {
         words[3].store(u64::from(stored.site) << 32 | stored.hidden & 0xffff_ffff, Relaxed);
         words[4].store(stored.snapshot, Relaxed);
         // The low bits of the number tell two stores in the same place from each other.
-        let tag = number / STORES % (1 << 18) << 8;
+        let tag = (number / STORES % (1 << 18)) << 8;
         // Release: pairs with the acquire of `get`.
         words[0].store(stored.clock << 26 | tag | stored.id as u64, Ordering::Release);
         number

@@ -24,12 +24,15 @@ unsafe extern "C" {
         into: *mut c_void,
     ) -> c_int;
     fn _Unwind_GetIP(context: *mut UnwindContext) -> usize;
+    fn _Unwind_GetCFA(context: *mut UnwindContext) -> usize;
 }
 
 /// The return addresses of a thread, from the inside out.
 #[derive(Debug)]
 pub(crate) struct Stack {
     addresses: [usize; DEEPEST],
+    /// Where on the stack each stands; 0 where that is not known.
+    slots: [usize; DEEPEST],
     depth: usize,
     most: usize,
 }
@@ -53,19 +56,48 @@ impl Stack {
                 return NORMAL_STOP;
             }
             stack.addresses[stack.depth] = address;
+            // SAFETY: as above.
+            stack.slots[stack.depth] = slot(unsafe { _Unwind_GetCFA(context) }, address);
             stack.depth += 1;
             NO_REASON
         }
-        let mut stack = Stack { addresses: [0; DEEPEST], depth: 0, most: most.min(DEEPEST) };
+        let mut stack = Stack { addresses: [0; DEEPEST], slots: [0; DEEPEST], depth: 0, most: most.min(DEEPEST) };
         // SAFETY: the function keeps to what the unwinder asks of it and does not unwind; the stack outlives the call.
         unsafe { _Unwind_Backtrace(note, (&raw mut stack).cast()) };
         stack
+    }
+
+    /// The addresses, without the first one, each with where it stands on the stack: 0 where that is not known.
+    pub(crate) fn with_slots(&self) -> impl Iterator<Item = (usize, usize)> {
+        let all = self.addresses[..self.depth].iter().copied().zip(self.slots);
+        all.skip(1)
     }
 
     /// The addresses; the first is in [`here`](Self::here).
     pub(crate) fn addresses(&self) -> &[usize] {
         self.addresses[..self.depth].get(1..).unwrap_or_default()
     }
+}
+
+/// Where a return address stands, if it is where a call of x86 puts it: below where the stack pointer is after the return.
+fn slot(after: usize, address: usize) -> usize {
+    if cfg!(target_arch = "x86_64") {
+        let slot = after.wrapping_sub(size_of::<usize>());
+        // SAFETY: part of the stack of this thread, as the unwinder says, which has just read there what it says.
+        if unsafe { stack_word(slot) } == address {
+            return slot;
+        }
+    }
+    0
+}
+
+/// A word of this thread's stack.
+///
+/// # Safety
+/// It is one, below the frame of somebody who has not returned.
+pub(crate) unsafe fn stack_word(at: usize) -> usize {
+    // SAFETY: the caller's promise; volatile, as no variable of this program is meant.
+    unsafe { std::ptr::with_exposed_provenance::<usize>(at).read_volatile() }
 }
 
 /// A part of a module that the loader has mapped.

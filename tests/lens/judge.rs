@@ -18,6 +18,7 @@ mod ledger;
 mod pairs;
 mod play;
 mod programs;
+mod races;
 mod trials;
 
 use ledger::Ledger;

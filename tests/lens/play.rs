@@ -25,6 +25,8 @@ pub(crate) struct Play {
     pub(crate) lens: Option<Lens>,
     /// As many as the program thinks right, without it.
     pub(crate) rounds: Option<u64>,
+    /// Whether races are looked for, none of which may be found.
+    pub(crate) race: bool,
 }
 
 /// How a run ended.
@@ -54,6 +56,9 @@ impl Play {
             if let Some(faults) = self.pair.faults() {
                 words.extend(["--faults".into(), faults.into()]);
             }
+        }
+        if self.race {
+            words.push("--race".into());
         }
         words.push("--".into());
         words.extend(programs.words(self.pair, self.language, self.good)?);

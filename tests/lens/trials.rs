@@ -4,7 +4,7 @@ use crate::ledger::Ledger;
 use crate::pairs::{Language, Model, Needs, PAIRS, Pair, Shows};
 use crate::play::{Lens, Outcome, Play};
 use crate::programs::{Programs, source};
-use crate::{deaths, excerpts};
+use crate::{deaths, excerpts, races};
 use libtest_mimic::Trial;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -70,6 +70,11 @@ pub(crate) fn all(programs: &Arc<Programs>, ledger: &Arc<Ledger>) -> Vec<Trial> 
             let die = move |stage: &Stage| deaths::are_survived(&stage.programs, pair, language);
             trials.push(stage.trial(format!("{name}, whose holder dies"), die));
         }
+        if pair.name == races::PAIR {
+            trials.push(stage.trial(format!("{name}, whose race is found"), move |stage| {
+                races::is_found(&stage.programs, pair, language)
+            }));
+        }
         for model in models() {
             let name = format!("{name}, {model}");
             trials.push(stage.trial(format!("{name}, good"), move |stage| stage.is_silent(pair, language, model)));
@@ -104,8 +109,9 @@ impl Stage {
 
     /// Both programs run; the good one is silent, and the bad one may be unlucky.
     fn without_lens(&self, pair: &'static Pair, language: Language) -> Result<(), String> {
-        let play = Play { pair, language, good: true, lens: None, rounds: None };
+        let play = Play { pair, language, good: true, lens: None, rounds: None, race: false };
         self.silent(&play)?;
+        self.silent(&Play { race: true, rounds: Some(pair.rounds), ..play })?;
         self.run(&Play { good: false, ..play }).map(|_| ())
     }
 
@@ -119,14 +125,14 @@ impl Stage {
     fn is_silent(&self, pair: &'static Pair, language: Language, model: Model) -> Result<(), String> {
         self.seeds.take(self.seeds.good).try_for_each(|seed| {
             let lens = Some(Lens { model, seed });
-            self.silent(&Play { pair, language, good: true, lens, rounds: Some(pair.rounds) })
+            self.silent(&Play { pair, language, good: true, lens, rounds: Some(pair.rounds), race: true })
         })
     }
 
     fn never_shows(&self, pair: &'static Pair, language: Language, model: Model) -> Result<(), String> {
         self.seeds.take(self.seeds.never).try_for_each(|seed| {
             let lens = Some(Lens { model, seed });
-            self.silent(&Play { pair, language, good: false, lens, rounds: Some(pair.rounds) })
+            self.silent(&Play { pair, language, good: false, lens, rounds: Some(pair.rounds), race: false })
         })
     }
 
@@ -138,7 +144,8 @@ impl Stage {
         };
         let mut found = 0;
         for seed in self.seeds.take(tries) {
-            let play = Play { pair, language, good: false, lens: Some(Lens { model, seed }), rounds: None };
+            let lens = Some(Lens { model, seed });
+            let play = Play { pair, language, good: false, lens, rounds: None, race: false };
             found += u64::from(self.run(&play)?.is_some());
             if found == needed && self.seeds.sometimes.is_none() {
                 break;
@@ -147,8 +154,8 @@ impl Stage {
         if found >= needed {
             return Ok(());
         }
-        let last =
-            Play { pair, language, good: false, lens: Some(Lens { model, seed: self.seeds.first }), rounds: None };
+        let lens = Some(Lens { model, seed: self.seeds.first });
+        let last = Play { pair, language, good: false, lens, rounds: None, race: false };
         let again = last.again(&self.programs);
         Err(format!("shown by {found} of {tries} seeds from {} on, not by {needed}; {again}", self.seeds.first))
     }

@@ -28,7 +28,7 @@ static void owner(void)
 
 int main(int argc, char **argv)
 {
-    start(argc, argv, 3, 1);
+    ready(argc, argv, 3);
     if (me != 3)
         writer();
     else

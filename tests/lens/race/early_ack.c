@@ -6,7 +6,7 @@
 static void writer(void)
 {
     rsmapi_barrier_t barrier;
-    const rsm_memseg_import_handle_t to = import_from(2, RSM_BARRIER_SEGMENT, &barrier);
+    const rsm_memseg_import_handle_t to = way_to(2, &barrier);
     for (uint64_t n = 1; n <= 2; n++) {
         CHECK(rsm_memseg_import_open_barrier(&barrier));
         PUT(to, DATA, BYTES); /* SITE */
@@ -30,7 +30,7 @@ static void reader(void)
 
 int main(int argc, char **argv)
 {
-    start(argc, argv, 2, 1);
+    ready(argc, argv, 2);
     if (me == 1)
         writer();
     else

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo test -p rsm-litmus --test race
-//! RSM_RACE_RUNS=20 cargo test -p rsm-litmus --test race       every repaired program twenty times
+//! RSM_RACE_RUNS=20 cargo test -p rsm-litmus --test race       every repaired program once, and with nineteen seeds
 //! ```
 //!
 //! No repaired program may be reported, nor any line of another but those of its race. At least nine in ten races must be
@@ -13,7 +13,7 @@ mod programs;
 mod run;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use programs::{PROGRAMS, Program};
+use programs::{NEVER_LATE, PROGRAMS, Program};
 use run::{Bench, Seen};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -22,6 +22,9 @@ use std::sync::{Arc, Mutex};
 
 /// Least share of races that are to be found.
 const RECALL: f64 = 0.9;
+/// A program is run so often with its race until that is found: in a run in which one node happens to come behind what the other
+/// one says later, the two are ordered.
+const ATTEMPTS: usize = 4;
 /// So many programs are tried at once.
 const AT_ONCE: usize = 2;
 
@@ -33,6 +36,9 @@ struct Verdict {
     sites: bool,
     /// What was reported of the repaired program, or of other lines.
     wrong: Vec<String>,
+    /// How often it was run with its race.
+    attempts: usize,
+    /// And repaired.
     runs: usize,
 }
 
@@ -43,15 +49,25 @@ fn judge(bench: &Bench, program: &Program, runs: usize) -> Result<Verdict, Strin
         return Err(format!("{} marks no SITE", program.name));
     }
     let mut verdict = Verdict { runs, ..Verdict::default() };
-    let Seen { races, lines, said } = bench.run(program, &built, "bad")?;
-    verdict.found = races > 0 && !lines.is_disjoint(&marked);
-    verdict.sites = verdict.found && lines == marked;
-    let others: BTreeSet<&u32> = lines.difference(&marked).collect();
-    if races > 0 && !others.is_empty() {
-        verdict.wrong.push(format!("lines {others:?} are part of no race:\n{said}"));
+    while !verdict.found && verdict.attempts < ATTEMPTS {
+        let Seen { races, lines, said } = bench.run(program, &built, &[], "bad")?;
+        verdict.attempts += 1;
+        verdict.found = races > 0 && !lines.is_disjoint(&marked);
+        verdict.sites = verdict.found && lines == marked;
+        let others: BTreeSet<&u32> = lines.difference(&marked).collect();
+        if races > 0 && !others.is_empty() {
+            verdict.wrong.push(format!("lines {others:?} are part of no race:\n{said}"));
+        }
     }
-    for _ in 0..runs {
-        let seen = bench.run(program, &built, "good")?;
+    for run in 0..runs {
+        let (seed, model) = (run.to_string(), ["tso", "pcie", "sci"][run % 3]);
+        let late = ["--chaos", &seed, "--model", model];
+        let seen = bench.run(
+            program,
+            &built,
+            if run == 0 || NEVER_LATE.contains(&program.name) { &[] } else { &late },
+            "good",
+        )?;
         if seen.races > 0 {
             verdict.wrong.push(format!("repaired, it is reported:\n{}", seen.said));
         }
@@ -90,11 +106,11 @@ fn known_races(told: &Mutex<String>) -> Result<(), Failed> {
         }
         Err(why) => return Err(why.into()),
     };
-    let runs = std::env::var("RSM_RACE_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1);
+    let runs = std::env::var("RSM_RACE_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(2);
     let all = judge_all(&bench, runs);
     let (mut table, mut failures) = (String::new(), String::new());
     let (mut found, mut sites, mut wrong, mut repaired) = (0, 0, 0, 0);
-    _ = writeln!(table, "{:<20} {:<32} {:<7} {:<7} reported wrongly", "program", "kind", "found", "sites");
+    _ = writeln!(table, "{:<20} {:<32} {:<7} {:<7} reported wrongly", "program", "kind", "found", "lines");
     for (program, verdict) in &all {
         let verdict = match verdict {
             Ok(verdict) => verdict,
@@ -103,10 +119,11 @@ fn known_races(told: &Mutex<String>) -> Result<(), Failed> {
                 continue;
             }
         };
-        let yes = |yes: bool| if yes { "yes" } else { "-" };
         let (name, kind) = (program.name, program.kind);
+        let when = if verdict.found { format!("run {}", verdict.attempts) } else { "-".to_owned() };
+        let lines = if verdict.sites { "both" } else { "-" };
         let count = verdict.wrong.len();
-        _ = writeln!(table, "{name:<20} {kind:<32} {:<7} {:<7} {count}", yes(verdict.found), yes(verdict.sites));
+        _ = writeln!(table, "{name:<20} {kind:<32} {when:<7} {lines:<7} {count}");
         found += usize::from(verdict.found);
         sites += usize::from(verdict.sites);
         wrong += count;
@@ -133,6 +150,7 @@ fn main() {
     let to_tell = Arc::clone(&told);
     let trials = vec![
         Trial::test("known_races", move || known_races(&to_tell)),
+        Trial::test("the_guide_finds_its_bug", || run::the_guide_finds_its_bug().map_err(Failed::from)),
         Trial::test("a_program_in_c_is_traced", || run::a_program_in_c_is_traced().map_err(Failed::from)),
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -23,7 +23,7 @@ static void owner(void)
 
 int main(int argc, char **argv)
 {
-    start(argc, argv, 2, 1);
+    ready(argc, argv, 2);
     if (me == 1)
         reader();
     else

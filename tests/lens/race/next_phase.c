@@ -7,21 +7,21 @@
 static void steps(void)
 {
     rsmapi_barrier_t barrier;
-    const rsm_memseg_import_handle_t to = import_from(3 - me, RSM_BARRIER_SEGMENT, &barrier);
-    for (int step = 0; step < 2; step++) {
+    const rsm_memseg_import_handle_t to = way_to(3 - me, &barrier);
+    for (unsigned step = 0; step < 2; step++) {
         CHECK(rsm_memseg_import_open_barrier(&barrier));
         PUT(to, DATA, BYTES); /* SITE */
         CLOSE(barrier);
-        meet();
+        gather(1 + 2 * step);
         sink = mine[DATA]; /* SITE */
         if (good)
-            meet();
+            gather(2 + 2 * step);
     }
 }
 
 int main(int argc, char **argv)
 {
-    start(argc, argv, 2, 1);
+    ready(argc, argv, 2);
     steps();
     return finish();
 }

@@ -17,7 +17,7 @@ static void writer(void)
 
 int main(int argc, char **argv)
 {
-    start(argc, argv, 3, 1);
+    ready(argc, argv, 3);
     if (me != 3)
         writer();
     return finish();

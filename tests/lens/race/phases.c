@@ -10,13 +10,13 @@ static void exchange(void)
     PUT(to, DATA, BYTES); /* SITE */
     CLOSE(barrier);
     if (good)
-        meet();
+        gather(1);
     sink = mine[DATA]; /* SITE */
 }
 
 int main(int argc, char **argv)
 {
-    start(argc, argv, 2, 1);
+    ready(argc, argv, 2);
     exchange();
     return finish();
 }

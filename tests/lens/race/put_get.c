@@ -25,7 +25,7 @@ static void reader(void)
 
 int main(int argc, char **argv)
 {
-    start(argc, argv, 3, 1);
+    ready(argc, argv, 3);
     if (me == 1)
         writer();
     else if (me == 2)

@@ -9,7 +9,7 @@ static void writer(void)
     if (good)
         await(FLAG, 1);
     const rsm_memseg_import_handle_t to = open_to(3, &barrier);
-    CHECK(rsm_memseg_import_put32(to, DATA + 8, (uint32_t[2]){1, 2}, 2)); /* SITE */
+    CHECK(rsm_memseg_import_put32(to, DATA + 8, (uint32_t[3]){1, 2, 3}, 3)); /* SITE */
     CLOSE(barrier);
 }
 
@@ -25,7 +25,7 @@ static void reader(void)
 
 int main(int argc, char **argv)
 {
-    start(argc, argv, 3, 1);
+    ready(argc, argv, 3);
     if (me == 1)
         writer();
     else if (me == 2)

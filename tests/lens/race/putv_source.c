@@ -29,7 +29,7 @@ static void writer(void)
 
 int main(int argc, char **argv)
 {
-    start(argc, argv, 2, 1);
+    ready(argc, argv, 2);
     if (me == 1)
         writer();
     return finish();

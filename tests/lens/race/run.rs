@@ -113,15 +113,15 @@ impl Bench {
         command.output().map_err(|error| format!("{command:?}: {error}"))
     }
 
-    /// Runs it, and looks for races.
-    pub(crate) fn run(&self, program: &Program, built: &Path, variant: &str) -> Result<Seen, String> {
-        let output = self.run_with(program, built, &["--race"], variant)?;
+    /// Runs it, with these options as well, and looks for races.
+    pub(crate) fn run(&self, program: &Program, built: &Path, options: &[&str], variant: &str) -> Result<Seen, String> {
+        let output = self.run_with(program, built, &[&["--race"], options].concat(), variant)?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let races = said.lines().filter(|line| line.starts_with("rsm-ctl: race: ")).count();
         match output.status.code() {
             Some(0) if races == 0 => {}
             Some(5) if races > 0 => {}
-            _ => return Err(format!("{variant}: {} with {races} races:\n{said}", output.status)),
+            _ => return Err(format!("{variant} {options:?}: {} with {races} races:\n{said}", output.status)),
         }
         let mark = format!("{}.c:", program.name);
         let number =
@@ -166,6 +166,51 @@ pub(crate) fn a_program_in_c_is_traced() -> Result<(), String> {
     let who = succeed(bench.ctl().args(["trace", "who", file, "2:0x400000+4100"]))?;
     if !who.contains(wanted[0]) {
         return Err(format!("the byte was put by {who}"));
+    }
+    Ok(())
+}
+
+/// What docs/finding-bugs.md says of its program is so.
+pub(crate) fn the_guide_finds_its_bug() -> Result<(), String> {
+    let Some(bench) = Bench::new()? else { return Ok(()) };
+    let source = root().join("examples/finding/till.c");
+    let build = |command: &mut Command, more: &[&str], name: &str| {
+        let built = bench.folder.join(name);
+        command.args(["-g", "-Wall", "-Wextra", "-pedantic", "-Werror"]).args(more).arg("-o").arg(&built).arg(&source);
+        command.arg("-I").arg(root().join("rsm-capi/include")).arg("-L").arg(&bench.folder).arg("-lrsm");
+        command.arg(format!("-Wl,-rpath,{}", bench.folder.display()));
+        succeed(command).map(|_| built)
+    };
+    let plain = build(&mut Command::new("cc"), &[], "till")?;
+    let seen = build(bench.ctl().args(["cc", "gcc"]), &[], "till-seen")?;
+    let repaired = build(bench.ctl().args(["cc", "gcc"]), &["-DREPAIRED"], "till-repaired")?;
+    let run = |program: &Path, options: &[&str]| {
+        let mut command = bench.ctl();
+        command.args(["run", "-n", "2", "--timeout", "120s"]).args(options).arg("--").arg(program);
+        let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        Ok::<_, String>((output.status.code(), said))
+    };
+    let expect = |what: &str, is_so: bool, said: &str| if is_so { Ok(()) } else { Err(format!("{what}:\n{said}")) };
+    let (code, said) = run(&plain, &[])?;
+    expect("it comes to its end", code == Some(0) && said.contains("2000 receipts, 2970000 in all"), &said)?;
+    let trace = bench.folder.join("till.rsmtrace");
+    let file = trace.to_str().ok_or("a path of letters")?;
+    let (code, said) = run(&plain, &["--chaos=7", "--trace", file])?;
+    expect("it fails under chaos", matches!(code, Some(1 | 2)) && said.contains("till: receipt "), &said)?;
+    let who = succeed(bench.ctl().args(["trace", "who", file, "2:0x400000+200"]))?;
+    expect("the trace knows who", who.contains("put        2:0x400000 [0,+248)"), &who)?;
+    // The lines as the guide has them.
+    let guide = std::fs::read_to_string(root().join("docs/finding-bugs.md")).map_err(|error| error.to_string())?;
+    let places: Vec<&str> = guide.split_whitespace().filter(|word| word.starts_with("till.c:")).collect();
+    let [put, read] = places[..] else { return Err(format!("the guide has {places:?}")) };
+    let (code, said) = run(&seen, &["--race"])?;
+    let is_found =
+        code == Some(5) && said.contains("rsm-ctl: 1 race found") && said.contains(put) && said.contains(read);
+    expect("its race is found", is_found, &said)?;
+    for options in [&["--race"][..], &["--race", "--chaos=41"]] {
+        let (code, said) = run(&repaired, options)?;
+        expect("repaired, it has none", code == Some(0) && said.contains("rsm-ctl: no races found"), &said)?;
     }
     Ok(())
 }

@@ -2,35 +2,106 @@
 #![allow(unsafe_code)]
 
 use super::Racing;
-use crate::caller::{Modules, Stack};
+use crate::caller::{Modules, Stack, stack_word};
 use crate::memory::carry::Move;
 use crate::memory::copy::Word;
 use rsm_race::process::{Process, Range};
 use rsm_race::site::{MOST_FRAMES, Module};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Sites that a thread remembers by their innermost address.
 const REMEMBERED: usize = 64;
+/// Ways by which it came to a call, and among how many of them one is looked for.
+const WAYS: usize = 64;
+const NEAR: usize = 8;
+
+/// A way by which a thread came to a call.
+///
+/// What is found on the stack by the rules of the unwinder, which takes long, is found again: each return address says how
+/// far from its own place that of the next is, as long as no function on the way takes a varying part of the stack. If each
+/// of them stands where it stood the last time, with the one before it, the way is the same.
+#[derive(Clone, Copy)]
+struct Known {
+    process: usize,
+    site: u16,
+    count: usize,
+    frames: [usize; MOST_FRAMES],
+    /// How far above the frame of [`Racing::site`] each stood.
+    slots: [usize; MOST_FRAMES],
+}
+
+const NOTHING: Known = Known { process: 0, site: 0, count: 0, frames: [0; MOST_FRAMES], slots: [0; MOST_FRAMES] };
 
 thread_local! {
     /// Address, whose it is, and number.
     static SITES: Cell<[(u64, usize, u16); REMEMBERED]> = const { Cell::new([(0, 0, 0); REMEMBERED]) };
+    static KNOWN: RefCell<[Known; WAYS]> = const { RefCell::new([NOTHING; WAYS]) };
+}
+
+/// How far above the frame of [`Racing::site`] its own return address stands; 0 before that is known.
+static FIRST: AtomicUsize = AtomicUsize::new(0);
+
+fn ways_of(innermost: usize) -> impl Iterator<Item = usize> {
+    let first = innermost.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    (0..NEAR).map(move |step| first.wrapping_add(step) % WAYS)
+}
+
+impl Known {
+    /// Whether the stack above `anchor` leads there again.
+    fn is_again(&self, anchor: usize) -> bool {
+        let mut all = self.frames.iter().zip(&self.slots).take(self.count);
+        // SAFETY: each address says where in the stack the next stands, by the same rules as the last time.
+        self.count > 0 && all.all(|(&frame, &slot)| unsafe { stack_word(anchor.wrapping_add(slot)) } == frame)
+    }
 }
 
 impl Racing {
     /// The place that calls, whoever that is.
     #[inline(never)]
     pub(in crate::membership) fn site(&self, process: Process<'_>) -> u16 {
-        // The first ones are of this crate.
-        const OWN: usize = 2;
-        let stack = Stack::some(MOST_FRAMES + OWN);
-        let mut frames = [0; MOST_FRAMES];
-        let addresses = stack.addresses().get(OWN - 1..).unwrap_or_default();
-        let count = addresses.len().min(MOST_FRAMES);
-        for (frame, address) in frames.iter_mut().zip(addresses) {
-            *frame = *address as u64;
+        let anchor = 0u8;
+        let anchor = std::hint::black_box(&raw const anchor).addr();
+        // Relaxed, here and below: a number, the same whoever finds it.
+        let first = FIRST.load(Relaxed);
+        if first != 0 {
+            // SAFETY: where this function's return address stands, as was found before.
+            let innermost = unsafe { stack_word(anchor.wrapping_add(first)) };
+            let again =
+                |known: &Known| known.frames[0] == innermost && known.process == process.id() && known.is_again(anchor);
+            let known = KNOWN.try_with(|all| {
+                let all = all.try_borrow().ok()?;
+                ways_of(innermost).map(|at| &all[at]).find(|known| again(known)).map(|known| known.site)
+            });
+            if let Ok(Some(site)) = known {
+                return site;
+            }
         }
-        self.site_of(process, &frames[..count])
+        // The first one is of this function.
+        let stack = Stack::some(MOST_FRAMES + 1);
+        let mut found = Known { process: process.id(), ..NOTHING };
+        let mut is_known = true;
+        for ((address, slot), at) in stack.with_slots().zip(0..MOST_FRAMES) {
+            found.frames[at] = address;
+            found.slots[at] = slot.wrapping_sub(anchor);
+            found.count = at + 1;
+            is_known &= slot > anchor;
+        }
+        let frames = found.frames.map(|frame| frame as u64);
+        found.site = self.site_of(process, &frames[..found.count]);
+        if is_known && found.count > 0 {
+            FIRST.store(found.slots[0], Relaxed);
+            let _ = KNOWN.try_with(|all| {
+                let Ok(mut all) = all.try_borrow_mut() else { return };
+                let free = ways_of(found.frames[0]).find(|&at| all[at].count == 0);
+                let at = free.or_else(|| ways_of(found.frames[0]).nth(found.site as usize % NEAR));
+                if let Some(at) = at {
+                    all[at] = found;
+                }
+            });
+        }
+        found.site
     }
 
     /// The place with these return addresses, from the inside out.
@@ -175,6 +246,36 @@ impl<M: Move> Move for Noting<'_, M> {
 mod tests {
     use super::*;
     use crate::memory::carry::{LoadWord, StoreBytes, StoreWord};
+
+    #[test]
+    fn places_are_told_from_each_other_whichever_way_they_are_found() {
+        let (map, _object) = crate::memory::races::RaceMap::create().unwrap();
+        let racing = Racing::begin(map, 1, 1);
+        let process = racing.process().expect("the first has a clock");
+        #[inline(never)]
+        fn called(racing: &Racing, process: Process<'_>) -> u16 {
+            // Not as the last thing that it does, or it is not there any more.
+            std::hint::black_box(racing.site(process))
+        }
+        #[inline(never)]
+        fn deeper(racing: &Racing, process: Process<'_>, depth: u32) -> u16 {
+            std::hint::black_box(if depth == 0 { called(racing, process) } else { deeper(racing, process, depth - 1) })
+        }
+        let round = || {
+            let (one, other) = (called(racing, process), called(racing, process));
+            [one, other, deeper(racing, process, 0), deeper(racing, process, 1), deeper(racing, process, 2)]
+        };
+        // By the unwinder, and then as they were remembered.
+        let rounds: Vec<_> = (0..3).map(|_| round()).collect();
+        let places: std::collections::BTreeSet<u16> = rounds[0].iter().copied().collect();
+        assert!(places.len() == 5 && !places.contains(&0), "{rounds:?}");
+        assert!(rounds.iter().all(|round| *round == rounds[0]), "{rounds:?}");
+        // More than are remembered, and again.
+        let many = |depth: u32| deeper(racing, process, depth);
+        let first: Vec<u16> = (0..100).map(many).collect();
+        assert_eq!((0..100).map(many).collect::<Vec<_>>(), first);
+        assert!(process.knows_module_of(called as *const () as u64) && !process.knows_module_of(1));
+    }
 
     #[test]
     fn words_are_what_is_moved() {

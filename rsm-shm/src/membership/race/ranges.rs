@@ -64,3 +64,31 @@ pub(in crate::membership) fn add(all: &mut Vec<Watched>, mut watched: Watched) {
 pub(in crate::membership) fn find(address: usize) -> Option<&'static Watched> {
     list().iter().find(|watched| (watched.start..watched.end).contains(&address))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::races::RaceMap;
+
+    #[test]
+    fn memory_that_two_segments_have_races_with_nothing() {
+        let (map, _object) = RaceMap::create().unwrap();
+        let racing = Racing::begin(map, 1, 1);
+        let watched = |start: usize, lines| Watched {
+            start,
+            end: start + 100,
+            racing,
+            place: Place { lines, node: 1, id: 7 },
+            offset: 0,
+            import: 0,
+            incarnation: lines,
+        };
+        let mut all = Vec::new();
+        add(&mut all, watched(1000, 1));
+        add(&mut all, watched(2000, 2));
+        add(&mut all, watched(1000, 1));
+        assert_eq!(all.iter().map(|w| w.place.lines).collect::<Vec<_>>(), [1, 2, 1], "the same twice is the same");
+        add(&mut all, watched(2050, 3));
+        assert_eq!(all.iter().map(|w| w.place.lines).collect::<Vec<_>>(), [1, NO_LINES, 1, NO_LINES]);
+    }
+}

@@ -1,5 +1,5 @@
 /*
- * extent / A block is put over the word by which the owner polls. Repaired, beside it.
+ * local access / The owner compares with memcmp what another node puts. Repaired, it waits.
  */
 #include "race.h"
 
@@ -8,19 +8,21 @@ static void writer(void)
     rsmapi_barrier_t barrier;
     const rsm_memseg_import_handle_t to = open_to(2, &barrier);
 
-    PUT(to, good ? FLAG + 8 : FLAG, BYTES); /* SITE */
+    PUT(to, DATA, BYTES); /* SITE */
     CLOSE(barrier);
+    tell(2, FLAG, 1);
 }
 
 static void owner(void)
 {
-    for (int n = 0; n < 3; n++)
-        sink = (char)__atomic_load_n((uint64_t *)(void *)(mine + FLAG), __ATOMIC_ACQUIRE); /* SITE */
+    if (good)
+        await(FLAG, 1);
+    sink = memcmp(mine + DATA, block, BYTES) == 0; /* SITE */
 }
 
 int main(int argc, char **argv)
 {
-    start(argc, argv, 2, 1);
+    ready(argc, argv, 2);
     if (me == 1)
         writer();
     else
