@@ -65,7 +65,7 @@ pub(crate) struct RunArgs {
     pub(crate) race: bool,
     /// Do not report races of which a place is in this file: a line for each, `function NAME` or `file PATH`
     ///
-    /// NAME is a function as it is reported; PATH the end of a file's path, or of it and a line, such as src/lock.c or
+    /// NAME is a function as it is reported, or the end of its path, such as writer for app::writer; PATH the end of a file's path, or of it and a line, such as src/lock.c or
     /// src/lock.c:21. What follows `#` is a comment. How many races were left out is said.
     #[arg(long, value_name = "FILE", requires = "race")]
     pub(crate) race_suppressions: Option<PathBuf>,
