@@ -44,10 +44,9 @@ impl Suppressed {
     /// Whether a place is one of them.
     pub(crate) fn has(&self, caller: &Caller) -> bool {
         self.0.iter().any(|rule| match rule {
-            Rule::Function(end) => caller
-                .function
-                .as_deref()
-                .is_some_and(|name| name.strip_suffix(&**end).is_some_and(|path| path.is_empty() || path.ends_with("::"))),
+            Rule::Function(end) => caller.function.as_deref().is_some_and(|name| {
+                name.strip_suffix(&**end).is_some_and(|path| path.is_empty() || path.ends_with("::"))
+            }),
             Rule::File(end) => caller.place.as_deref().is_some_and(|place| {
                 let file = place.rsplit_once(':').map_or(place, |(file, _)| file);
                 [place, file].iter().any(|path| Path::new(path).ends_with(end))
@@ -68,7 +67,13 @@ mod tests {
     fn places_are_left_out_by_function_and_by_file() {
         let rules =
             Suppressed::parse("# known\nfunction spin # a seqlock\n\n file src/lock.c\nfile app.c:7\n").unwrap();
-        for (function, place) in [("spin", "a.c:1"), ("lock::spin", "a.rs:1"), ("f", "src/lock.c:3"), ("f", "x/src/lock.c:9"), ("f", "app.c:7")] {
+        for (function, place) in [
+            ("spin", "a.c:1"),
+            ("lock::spin", "a.rs:1"),
+            ("f", "src/lock.c:3"),
+            ("f", "x/src/lock.c:9"),
+            ("f", "app.c:7"),
+        ] {
             assert!(rules.has(&caller(function, place)), "{function} {place}");
         }
         for (function, place) in [("spinner", "a.c:1"), ("f", "mysrc/lock.c:3"), ("f", "lock.c:3"), ("f", "app.c:70")] {
