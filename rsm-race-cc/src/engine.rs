@@ -58,7 +58,7 @@ unsafe extern "C" {
 fn engine() -> &'static Engine {
     // SAFETY: the table above, of four addresses, each 0 or that of what librsm declares so; it is filled in before any code
     // of the program runs.
-    unsafe { &*(&raw const ENGINE) }
+    unsafe { &ENGINE }
 }
 
 /// The C library calls what is listed in this section before `main`.

@@ -97,6 +97,8 @@ struct Crate {
     is_linked: Option<bool>,
     /// What a debugger is to know is said.
     has_debug: bool,
+    /// How much it is optimized is said.
+    has_level: bool,
 }
 
 impl Crate {
@@ -108,15 +110,24 @@ impl Crate {
         let types: Vec<&str> = types.flat_map(|types| types.split(',')).collect();
         let is_library = types.iter().any(|one| matches!(*one, "dylib" | "cdylib" | "proc-macro"));
         let is_program = types.contains(&"bin") || words.iter().any(|word| word == "--test");
+        let says = |option: &str| words.iter().any(|word| word.to_str().is_some_and(|word| word.starts_with(option)));
         // What runs while others are built touches no segment; but what it links may be built for both.
         let runs_at_build = name.starts_with("build_script_") || types.contains(&"proc-macro");
         Some(Crate {
             tells: name == TELLS,
             is_told: !OWN.contains(&name) && !runs_at_build,
             is_linked: (is_library || is_program).then_some(is_library && !is_program),
-            has_debug: words.iter().any(|word| word.to_str().is_some_and(|word| word.starts_with("debuginfo="))),
+            has_debug: says("debuginfo="),
+            has_level: says("opt-level="),
         })
     }
+}
+
+/// Whether the crate that is built comes from a registry or a repository. rsm uses such crates itself, and some of what they are
+/// made of, so they tell nothing.
+fn is_fetched() -> bool {
+    let folder = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+    ["/registry/src/", "/git/checkouts/"].iter().any(|part| folder.contains(part))
 }
 
 /// What rustc is told.
@@ -124,7 +135,13 @@ fn more(words: &[OsString]) -> Result<Vec<OsString>, Failure> {
     let Some(built) = Crate::of(words) else { return Ok(Vec::new()) };
     let mut more: Vec<OsString> = Vec::new();
     let mut tell = |option: &str| more.extend(["-C", option].map(OsString::from));
-    if built.is_told {
+    if built.is_told && !is_fetched() {
+        // Otherwise functions of the standard library that were made for rsm are used here too, and those tell nothing.
+        tell("opt-level=2");
+        if !built.has_level {
+            // As it would be without.
+            tell("debug-assertions=on");
+        }
         tell(&format!("passes={PASSES}"));
         tell(&format!("llvm-args={COVERAGE}"));
         if !built.has_debug {

@@ -39,7 +39,7 @@ mod told {
 
     fn is_watched(address: usize, length: usize) -> bool {
         // SAFETY: two words that are there as long as the program.
-        let [low, high] = unsafe { &*(&raw const BOUNDS) };
+        let [low, high] = unsafe { &BOUNDS };
         // Relaxed: memory that a thread was not told of is none that it reaches.
         address < high.load(Relaxed) && address + length > low.load(Relaxed)
     }
