@@ -242,7 +242,8 @@ impl Bell {
         let mut seen = Word(self.word.load(Relaxed));
         while seen.epoch() == epoch && !seen.is_aborted() && u64::from(seen.count()) == AT_REST {
             // Release: pairs with the Acquire in `take_relayed`, so that what was put before is there with the signal.
-            match self.word.compare_exchange_weak(seen.0, seen.0 | SINGLE, Release, Relaxed) {
+            let carry = if mutated("bell_single_relaxed") { Relaxed } else { Release };
+            match self.word.compare_exchange_weak(seen.0, seen.0 | SINGLE, carry, Relaxed) {
                 Ok(_) => return,
                 Err(now) => seen = Word(now),
             }
@@ -456,7 +457,11 @@ impl Bell {
         // Full fence; pairs with the one in `sleep`.
         fence_after_rmw();
         if self.sleepers.load(Relaxed) != 0 {
-            if signals == 1 { park.wake_one(&self.word) } else { park.wake_all(&self.word) }
+            if signals == 1 || mutated("bell_many_wakes_one") {
+                park.wake_one(&self.word)
+            } else {
+                park.wake_all(&self.word)
+            }
         }
         Ok(())
     }

@@ -197,7 +197,7 @@ fn round_of_hosts(kills: bool, sort: &Path, work: &Path, seed: u64) {
     let before = names.each_ref().map(|name| Left::now(name));
     let bridge = format!("shm0=local:pair-{}-{seed}", std::process::id());
     let host = |at: usize, here: &str| {
-        let patience = if kills { "5s" } else { "60s" };
+        let patience = if kills { "3s" } else { "60s" };
         let more = ["--here", here, "--bridge", &bridge, "--bridge-wait", patience, "--timeout", patience];
         start(&names[at], &more, sort, work)
     };

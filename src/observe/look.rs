@@ -117,6 +117,7 @@ impl Observer {
     pub fn links(&self) -> Vec<LinkInfo> {
         let registry = self.membership.registry();
         let nodes = registry.header.node_count();
+        let host = |node: u32| registry.nodes.get(node as usize).map(|row| row.fields().host);
         let mut links = Vec::new();
         for (index, row) in (0u32..).zip(registry.controllers).filter(|(_, row)| row.kind().is_some()) {
             let controller = row.name();
@@ -129,7 +130,8 @@ impl Observer {
                             LinkState::Down => "down",
                         };
                         let (controller, state) = (controller.clone(), state.to_owned());
-                        links.push(LinkInfo { controller, from, to, state, errors: word.errors() });
+                        let across = host(from) != host(to);
+                        links.push(LinkInfo { controller, from, to, state, errors: word.errors(), across });
                     }
                 }
             }

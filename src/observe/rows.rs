@@ -216,4 +216,6 @@ pub struct LinkInfo {
     pub state: String,
     /// Number of errors so far.
     pub errors: u64,
+    /// Whether the two nodes are on different hosts.
+    pub across: bool,
 }

@@ -15,9 +15,15 @@ pub(crate) struct Ledger {
     posted: BTreeMap<u64, u64>,
     taken: BTreeMap<u64, u64>,
     compared: (u64, u64),
+    /// A signal that is on its way to another host when its connection ends arrives nowhere.
+    lossy: bool,
 }
 
 impl Ledger {
+    pub(crate) fn new(lossy: bool) -> Ledger {
+        Ledger { lossy, ..Ledger::default() }
+    }
+
     /// Takes down a line of a node.
     pub(crate) fn hear(&mut self, node: u32, line: &str) -> Result<(), String> {
         let mut words = line.split(' ');
@@ -64,7 +70,7 @@ impl Ledger {
         for (export, taken) in &self.taken {
             if let Some(posted) = self.posted.get(export) {
                 self.compared.1 += 1;
-                if taken < posted {
+                if taken < posted && !self.lossy {
                     return Err(format!("{posted} signals were posted to export {export:#x}, {taken} came"));
                 }
             }

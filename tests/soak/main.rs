@@ -2,7 +2,7 @@
 //!
 //!   RSM_SOAK_SECONDS=120 RSM_SOAK_SEED=7 cargo test -p rsm --test soak -- --nocapture
 //!
-//! Without the first it takes ten seconds; the second chooses what happens (the order in which processes run stays the
+//! Without the first it takes ten seconds, and half as long once more with the nodes on two hosts, which are two agents here; the second chooses what happens (the order in which processes run stays the
 //! machine's), and is any number when it is `random` or not there. One line for each fault. What is checked all the time is in [`node`] and [`Ledger`]; in the end the
 //! registry is empty and nothing is left of the cluster.
 
@@ -39,16 +39,19 @@ fn main() {
     // Without a number any will do; it is printed.
     let given = std::env::var("RSM_SOAK_SEED").is_ok_and(|seed| seed != "random");
     let seed = if given { number("RSM_SOAK_SEED") } else { None }.unwrap_or_else(any_seed);
-    let trial = Trial::test("soak", move || {
-        soak(Duration::from_secs(seconds), seed).map_err(|text| {
-            let again = format!("RSM_SOAK_SECONDS={seconds} RSM_SOAK_SEED={seed} cargo test -p rsm --test soak");
-            format!("{text}\nto repeat it: {again}").into()
+    let trial = |name: &str, hosts: usize| {
+        Trial::test(name, move || {
+            let time = Duration::from_secs(seconds) / u32::try_from(hosts).expect("few");
+            soak(time, seed, hosts).map_err(|text| {
+                let again = format!("RSM_SOAK_SECONDS={seconds} RSM_SOAK_SEED={seed} cargo test -p rsm --test soak");
+                format!("{text}\nto repeat it: {again}").into()
+            })
         })
-    });
+    };
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1); // in this thread: the gate counts threads
     let control = Trial::test("what_must_not_be_is_noticed", || controls().map_err(Into::into));
-    libtest_mimic::run(&arguments, vec![control, trial]).exit();
+    libtest_mimic::run(&arguments, vec![control, trial("soak", 1), trial("soak_of_two_hosts", 2)]).exit();
 }
 
 fn any_seed() -> u64 {
@@ -88,11 +91,23 @@ fn held() -> Holdings {
     held
 }
 
-fn soak(time: Duration, seed: u64) -> Result<(), String> {
-    println!("seed {seed}, {} s", time.as_secs());
+/// The nodes, on so many hosts.
+fn start(hosts: usize) -> rsm::Result<Vec<Cluster>> {
+    if hosts == 1 {
+        return Ok(vec![Cluster::new(NODES)?]);
+    }
+    let bridge = format!("local:soak-{}", std::process::id());
+    let host = |here: [u32; 2]| Cluster::builder(NODES).here(here).bridge("shm0", &bridge).start();
+    let clusters = vec![host([1, 2])?, host([3, 4])?];
+    clusters.iter().try_for_each(|cluster| cluster.await_bridge(patience()))?;
+    Ok(clusters)
+}
+
+fn soak(time: Duration, seed: u64, hosts: usize) -> Result<(), String> {
+    println!("seed {seed}, {} s, {hosts} hosts", time.as_secs_f32());
     let before = held();
-    let cluster = Cluster::new(NODES).map_err(|e| e.to_string())?;
-    let name = cluster.name().to_owned();
+    let cluster = start(hosts).map_err(|e| e.to_string())?;
+    let names: Vec<String> = cluster.iter().map(|cluster| cluster.name().to_owned()).collect();
     let mut soak = Soak::start(&cluster, seed)?;
     soak.run(time).and_then(|()| soak.end())?;
     let totals =
@@ -100,7 +115,9 @@ fn soak(time: Duration, seed: u64) -> Result<(), String> {
     drop(soak);
     drop(cluster);
     before.is_again("left behind", held)?;
-    Holdings::default().is_again("left of the cluster", || Holdings::of_cluster(&name))?;
+    for name in names {
+        Holdings::default().is_again("left of the cluster", || Holdings::of_cluster(&name))?;
+    }
     println!("{totals}; nothing left");
     Ok(())
 }
@@ -126,8 +143,9 @@ struct Process {
 }
 
 struct Soak<'a> {
-    cluster: &'a Cluster,
-    steering: Steering,
+    /// One for each host.
+    clusters: &'a [Cluster],
+    steerings: Vec<Steering>,
     random: Random,
     processes: Vec<Process>,
     /// Links that are down, and until when.
@@ -139,12 +157,13 @@ struct Soak<'a> {
 }
 
 impl<'a> Soak<'a> {
-    fn start(cluster: &'a Cluster, seed: u64) -> Result<Soak<'a>, String> {
-        let steering = cluster.steering().map_err(|e| e.to_string())?;
-        let (ledger, faults) = (Ledger::default(), Faults::default());
+    fn start(clusters: &'a [Cluster], seed: u64) -> Result<Soak<'a>, String> {
+        let steerings =
+            clusters.iter().map(Cluster::steering).collect::<rsm::Result<_>>().map_err(|e| e.to_string())?;
+        let (ledger, faults) = (Ledger::new(clusters.len() > 1), Faults::default());
         let (random, began, slowest) = (Random::new(seed), Instant::now(), Duration::ZERO);
         let (processes, down) = (Vec::new(), Vec::new());
-        let mut soak = Soak { cluster, steering, random, processes, down, ledger, faults, slowest, began };
+        let mut soak = Soak { clusters, steerings, random, processes, down, ledger, faults, slowest, began };
         for node in 1..=NODES {
             let process = soak.launch(node)?;
             soak.processes.push(process);
@@ -152,10 +171,20 @@ impl<'a> Soak<'a> {
         Ok(soak)
     }
 
+    /// Which host a node is on.
+    fn host(&self, node: u32) -> usize {
+        (node as usize - 1) * self.clusters.len() / NODES as usize
+    }
+
+    /// Where the links of a node can be steered.
+    fn steering(&self, node: u32) -> &Steering {
+        &self.steerings[self.host(node)]
+    }
+
     fn launch(&mut self, node: u32) -> Result<Process, String> {
         let mut child = Command::new(std::env::current_exe().map_err(|e| e.to_string())?)
             .env("RSM_SOAK_NODE", self.random.next().to_string())
-            .envs(self.cluster.environment(node).map_err(|e| e.to_string())?)
+            .envs(self.clusters[self.host(node)].environment(node).map_err(|e| e.to_string())?)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -210,10 +239,10 @@ impl<'a> Soak<'a> {
                 let time = self.random.millis(1, 300);
                 self.note(format_args!("link {node} - {other} down for {time:?}"));
                 self.faults.link_downs += 1;
-                self.steering.link_down(&Links::between(node, other)).map_err(|e| format!("link down: {e}"))?;
+                self.steering(node).link_down(&Links::between(node, other)).map_err(|e| format!("link down: {e}"))?;
                 self.down.push((node, other, Instant::now() + time));
             }
-            3 => match self.steering.link_error(&Links::between(node, other)) {
+            3 => match self.steering(node).link_error(&Links::between(node, other)) {
                 Ok(()) => {
                     self.note(format_args!("link {node} - {other} error"));
                     self.faults.link_errors += 1;
@@ -266,8 +295,9 @@ impl<'a> Soak<'a> {
             signal(process, Signal::CONT);
             process.stopped = None;
         }
-        for (a, b, _) in self.down.extract_if(.., |(_, _, until)| *until <= now) {
-            self.steering.link_up(&Links::between(a, b)).map_err(|e| format!("link up: {e}"))?;
+        let over: Vec<_> = self.down.extract_if(.., |(_, _, until)| *until <= now).collect();
+        for (a, b, _) in over {
+            self.steering(a).link_up(&Links::between(a, b)).map_err(|e| format!("link up: {e}"))?;
         }
         Ok(())
     }
@@ -275,7 +305,9 @@ impl<'a> Soak<'a> {
     /// The agent answers who comes to look, whatever goes on.
     fn ask_agent(&mut self) -> Result<(), String> {
         let began = Instant::now();
-        Observer::attach(Some(self.cluster.name())).map_err(|e| format!("observe: {e}"))?;
+        for cluster in self.clusters {
+            Observer::attach(Some(cluster.name())).map_err(|e| format!("observe: {e}"))?;
+        }
         self.slowest = self.slowest.max(began.elapsed());
         if self.slowest > patience() { Err("the agent took too long to answer".to_owned()) } else { Ok(()) }
     }
@@ -289,7 +321,7 @@ impl<'a> Soak<'a> {
             }
         }
         for (a, b, _) in std::mem::take(&mut self.down) {
-            self.steering.link_up(&Links::between(a, b)).map_err(|e| format!("link up: {e}"))?;
+            self.steering(a).link_up(&Links::between(a, b)).map_err(|e| format!("link up: {e}"))?;
         }
         for process in self.processes.iter_mut() {
             drop(process.input.take());
@@ -310,16 +342,21 @@ impl<'a> Soak<'a> {
                 return Err(format!("node {} ended with {status}", process.node));
             }
         }
-        let observer = self.steering.observer();
         let deadline = Instant::now() + patience();
-        while observer.nodes().iter().any(|node| node.joined)
-            || !observer.segments().is_empty()
-            || !observer.connections().is_empty()
-        {
-            if Instant::now() > deadline {
-                return Err(format!("left in the registry: {:?} {:?}", observer.segments(), observer.connections()));
+        for observer in self.steerings.iter().map(Steering::observer) {
+            while observer.nodes().iter().any(|node| node.joined)
+                || !observer.segments().is_empty()
+                || !observer.connections().is_empty()
+            {
+                if Instant::now() > deadline {
+                    return Err(format!(
+                        "left in the registry: {:?} {:?}",
+                        observer.segments(),
+                        observer.connections()
+                    ));
+                }
+                std::thread::park_timeout(Duration::from_millis(2));
             }
-            std::thread::park_timeout(Duration::from_millis(2));
         }
         self.ledger.close()
     }

@@ -2,7 +2,7 @@
 
 use super::explore;
 use super::futex::{Futex, Timed};
-use crate::bell::{Accumulate, Bell, MAX_COUNT};
+use crate::bell::{Accumulate, Bell, MAX_COUNT, Relayed};
 use crate::error::Code;
 use crate::generation::{EndCause, Generation};
 use crate::registry::{LinkState, LinkWord};
@@ -68,6 +68,73 @@ fn posts_that_do_not_accumulate_leave_one() {
         r.bell.post(0, Accumulate::No, &&r.futex).unwrap();
         other.join().unwrap();
         assert_eq!(r.bell.pending(), 1);
+    });
+}
+
+/// What is posted for a waiter on another host, by two posters, one of which does not accumulate: all of it is taken, unless the
+/// other one's was on its way.
+///
+/// Mutations: `bell_relay_no_single`, `bell_post_ignores_epoch`.
+#[test]
+fn what_is_posted_for_another_host_is_taken() {
+    explore(|| {
+        let r = rig();
+        let epoch = r.bell.renew_relayed();
+        let other = start(&r, move |r| r.bell.post(epoch, Accumulate::Yes, &&r.futex).unwrap());
+        let taker = start(&r, |r| r.bell.take_relayed());
+        assert!(r.bell.post(epoch.wrapping_sub(1), Accumulate::Yes, &&r.futex).is_err());
+        r.bell.post(epoch, Accumulate::No, &&r.futex).unwrap();
+        other.join().unwrap();
+        let taken = [taker.join().unwrap(), r.bell.take_relayed()];
+        assert_eq!(taken[0].signals + taken[1].signals, 1);
+        let singles = taken.iter().filter(|taken| taken.single).count();
+        // Absorbed by the other one, where that was taken with it or after it.
+        let absorbed = taken[1] == Relayed { signals: 1, single: false } || taken[0].signals == 1;
+        assert!(singles == 1 || singles == 0 && absorbed, "{taken:?}");
+        r.bell.post(epoch, Accumulate::No, &&r.futex).unwrap();
+        assert_eq!(r.bell.take_relayed(), Relayed { signals: 0, single: true });
+    });
+}
+
+/// A taker for the other host, while this thread posts.
+fn taken_for_another_host_with_what_was_put(accumulate: Accumulate) {
+    let r = rig();
+    let epoch = r.bell.renew_relayed();
+    let taker = start(&r, |r| {
+        if r.bell.take_relayed() != Relayed::default() {
+            assert_eq!(r.data.load(Relaxed), 7, "a signal overtook what was put before");
+        }
+    });
+    r.data.store(7, Relaxed);
+    r.bell.post(epoch, accumulate, &&r.futex).unwrap();
+    taker.join().unwrap();
+}
+
+/// Mutations: `bell_relay_relaxed`, `bell_release`.
+#[test]
+fn what_is_taken_for_another_host_carries_what_was_put_before() {
+    explore(|| taken_for_another_host_with_what_was_put(Accumulate::Yes));
+}
+
+/// A signal that does not accumulate, likewise.
+///
+/// Mutations: `bell_relay_relaxed`, `bell_single_relaxed`.
+#[test]
+fn a_single_for_another_host_carries_what_was_put_before() {
+    explore(|| taken_for_another_host_with_what_was_put(Accumulate::No));
+}
+
+/// Signals that come together wake all who wait for one.
+///
+/// Mutations: `bell_sleep_fence`, `bell_many_wakes_one`.
+#[test]
+fn signals_that_come_together_wake_as_many() {
+    explore(|| {
+        let r = rig();
+        let waiters = [(); 2].map(|()| start(&r, |r| r.bell.wait(0, &&r.futex).unwrap()));
+        r.bell.post_many(0, 2, &&r.futex).unwrap();
+        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+        assert_eq!((r.bell.pending(), r.bell.sleepers()), (0, 0));
     });
 }
 

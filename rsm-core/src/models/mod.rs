@@ -13,6 +13,7 @@
 //! | words | models, or why there is none |
 //! |---|---|
 //! | bell: word, sleepers | [`bell`], [`death`] |
+//! | bell: relayed | written before the epoch is given to anybody, and after it was taken back |
 //! | pump: made, changes, and the pipe it keeps | [`pump`] |
 //! | sleepers: gone | [`sleepers`] |
 //! | connection row: generation | [`verdict`] |
@@ -56,6 +57,8 @@
 //! | | adds none, and who posted before died owing the wake | `death::the_next_post_makes_up_for_a_dead_poster` |
 //! | | another epoch | `bell::a_late_post_does_not_reach_the_next_connection` |
 //! | | aborted | `bell::an_abort_swallows_no_signal` |
+//! | | for another host: adds one; adds none and notes that it came first; something is on its way already | `bell::what_is_posted_for_another_host..`, `bell::what_is_taken_for..`, `a_single_for..` |
+//! | | several at once, from another host | `bell::signals_that_come_together_wake_as_many` |
 //! | take | nothing pending: looks only, and promises nothing but that no post came before what it saw | every model with a wait |
 //! | | nothing pending, aborted | `bell::who_is_told_of_an_abort_finds_the_connection_cut` |
 //! | | pending, aborted: the signal first | `bell::an_abort_swallows_no_signal` |
@@ -75,6 +78,7 @@
 //! | | a rebind in between: spans of stores, of loads; the connection cut as well | `verdict::a_store_that_is_vouched..`, `a_load_that..`, `a_cut_before_a_rebind_wins` |
 //! | | a lens: settled by the span's thread, with another that delivers at the same time; a signal after a close | `verdict::a_posted_store_that..`, `a_signal_comes_after_what_was_closed_before` |
 //! | | a posted window: the seal holds, was broken; nothing answers | `posted::a_posted_store_that..`, `a_link_that_was_away..` |
+//! | | a posted window: the seal is suspended, or was in between | `posted::a_posted_store_that_is_vouched_for_is_in_old_or_new..` |
 //! | ring | there is room; full: nothing is stored | `ring::a_message_that_is_seen_is_whole`, `a_full_ring_overwrites_nothing` |
 //! | | damage: nothing is taken | `peer::ring::tests` |
 //! | lane | one poster; another meanwhile: stored again; killed in between: the agent stores it | `lanes::*` |

@@ -5,7 +5,7 @@ use crate::generation::{EndCause, Generation};
 use crate::peer::UNANSWERED;
 use crate::peer::seal::{Seal, break_seal};
 use crate::registry::{LinkState, LinkWord};
-use crate::sync::{AtomicU64, Mutex, Ordering::Acquire, Ordering::Relaxed, acquire, fence, mutated};
+use crate::sync::{AtomicU64, Mutex, Ordering::Relaxed, Ordering::SeqCst, acquire, fence, mutated};
 use crate::verdict::{self, Snapshot, Window};
 use loom::thread;
 use std::cell::RefCell;
@@ -51,8 +51,8 @@ impl Rig {
             if reached {
                 self.memory.store(store, Relaxed);
             }
-            // In order: what the bridge looks at next is not older.
-            fence(Acquire);
+            // In order: what the bridge looks at next is not older, and whoever stores there after that sees this store.
+            fence(SeqCst);
         }
     }
 
@@ -148,5 +148,49 @@ fn a_link_that_was_away_in_between_is_told() {
         bridge.join().unwrap();
         let arrived = r.memory.load(Relaxed) == PUT;
         assert!(!vouched || arrived, "a store that was lost with the link was vouched for");
+    });
+}
+
+const NEW: u64 = 9;
+
+/// Both agents' parts of a rebind whose importer is on the other host, and its exporter's between them; gives what the old range
+/// gets. The agents' messages order what they do: here it is one thread's.
+fn rebind(r: &Rig) -> u64 {
+    break_seal(&r.seal, seal(1).suspended());
+    let kept = r.memory.load(Relaxed);
+    r.memory.store(NEW, Relaxed);
+    let resume = || r.seal.store(1, Relaxed);
+    if mutated("posted_resumed_early") {
+        resume();
+    }
+    verdict::suspend(&r.link);
+    verdict::resume(&r.link);
+    resume();
+    kept
+}
+
+/// A put is on its way while the exporter replaces the contents.
+///
+/// Mutations: `posted_no_load`, `posted_fence`, `seal_fence`, `posted_resumed_early`, `verdict_resume_same`.
+#[test]
+fn a_posted_store_that_is_vouched_for_is_in_old_or_new_memory() {
+    explore(|| {
+        let r = rig();
+        let importer = {
+            let r = Arc::clone(&r);
+            thread::spawn(move || r.put())
+        };
+        let bridge = {
+            let r = Arc::clone(&r);
+            thread::spawn(move || r.deliver())
+        };
+        let kept = rebind(&r);
+        let vouched = importer.join().unwrap();
+        bridge.join().unwrap();
+        let (in_old, in_new) = (kept == PUT, r.memory.load(Relaxed) == PUT);
+        assert!(
+            !vouched || in_old != in_new,
+            "a put that was vouched for: in the old range {in_old}, in the new {in_new}"
+        );
     });
 }

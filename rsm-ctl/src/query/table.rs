@@ -30,6 +30,13 @@ pub(crate) fn render(rows: &Rows) -> String {
             ["GENERATION", "IMPORTER", "PID", "EXPORTER", "SEGMENT", "CONTROLLER", "PERMISSION", "STATE"],
             rows.iter().map(connection),
         ),
+        Rows::Links(rows) if rows.iter().any(|row| row.across) => table(
+            ["CONTROLLER", "FROM", "TO", "STATE", "ERRORS", "ACROSS"],
+            rows.iter().map(|row| {
+                let [controller, from, to, state, errors] = link(row);
+                [controller, from, to, state, errors, if row.across { "yes" } else { "no" }.to_owned()]
+            }),
+        ),
         Rows::Links(rows) => table(["CONTROLLER", "FROM", "TO", "STATE", "ERRORS"], rows.iter().map(link)),
         Rows::Controllers(rows) => {
             table(["CONTROLLER", "KIND", "LARGEST SEGMENT", "SEGMENTS", "IMPORTS"], rows.iter().map(controller))
@@ -209,7 +216,10 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_lines_end_with_their_last_word() {
-        let link = |from, to, errors| LinkInfo { controller: "shm0".into(), from, to, state: "active".into(), errors };
+        let link = |from, to, errors| {
+            let (controller, state, across) = ("shm0".into(), "active".into(), false);
+            LinkInfo { controller, from, to, state, errors, across }
+        };
         let text = render(&Rows::Links(vec![link(1, 2, 0), link(10, 11, 12)]));
         let expected = "\
 CONTROLLER  FROM  TO  STATE   ERRORS

@@ -110,7 +110,7 @@ mod tests {
     fn links_that_change_alike_share_a_line() {
         let change = |from, to, was: &str, state: &str| Change::LinkState {
             was: Some(was.to_owned()),
-            link: LinkInfo { controller: "shm0".into(), from, to, state: state.into(), errors: 0 },
+            link: LinkInfo { controller: "shm0".into(), from, to, state: state.into(), errors: 0, across: false },
         };
         let changes = [
             Change::NodeLeft { node: 9 },

@@ -90,6 +90,14 @@ fn what_there_is_is_on_a_host() {
         .map(|link| link["controller"].as_str().unwrap())
         .collect();
     assert_eq!(through, ["ntb0"]);
+    let across = |link: &&Value| link["across"] == true;
+    assert_eq!(
+        links.as_array().unwrap().iter().filter(across).count(),
+        8,
+        "from each of two to each of two, both ways"
+    );
+    let text = hosts.text(0, &["links"]);
+    assert!(text.lines().next().unwrap().ends_with("ERRORS  ACROSS") && text.contains("yes"), "{text}");
     assert_eq!(hosts.json(1, "topology")["nodes"][0]["host"], 1);
     assert!(hosts.text(1, &["topology"]).contains("IMPORTED BY  HOST"));
     assert!(hosts.text(0, &["topology", "--dot"]).contains("\\nhost 2"));

@@ -96,6 +96,7 @@ pub(super) mod example {
             }
             .to_owned(),
             errors: if (from, to) == (2, 1) { 3 } else { 0 },
+            across: false,
         };
         let connection = |importer, exporter, state: &str, generation| ConnectionInfo {
             importer,
