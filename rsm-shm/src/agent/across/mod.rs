@@ -332,7 +332,7 @@ impl Agent {
     pub(super) fn withdraw_across(&mut self, name: SegmentName) {
         if self.books.segments.get(&name.row).is_some_and(|segment| segment.far.is_none()) {
             // What was signalled until now came in time.
-            self.relay();
+            self.relay_of(name.row);
             self.with_host(|host, agent| host.withdraw(agent, name));
         }
     }
