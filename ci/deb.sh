@@ -92,6 +92,8 @@ if [ "${DEB_INSIDE-}" = 1 ]; then
     mount -t tmpfs -o mode=755 upper "$space"
     mkdir "$space/upper" "$space/work" "$space/root"
     mount -t overlay -o "lowerdir=/,upperdir=$space/upper,workdir=$space/work" overlay "$space/root" || exit 77
+    # The index of all pages that the machine has would be made anew each time; man finds pages without.
+    rm -f "$space/root/var/lib/man-db/auto-update"
     for place in dev sys; do mount --rbind "/$place" "$space/root/$place"; done
     for without in '' 1; do
         mount -t tmpfs -o mode=1777 tmp "$space/root/tmp"
