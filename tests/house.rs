@@ -86,6 +86,37 @@ fn dependencies_support_the_oldest_rust_we_state() {
     }
 }
 
+/// What a registry shows of a crate, and what it asks for before it takes one.
+#[test]
+fn what_is_published_says_what_it_is() {
+    let metadata = metadata();
+    let members = metadata["workspace_members"].as_array().unwrap();
+    let house = metadata["packages"].as_array().unwrap().iter().filter(|p| members.contains(&p["id"]));
+    let (published, others): (Vec<&Value>, Vec<&Value>) = house.partition(|p| p["publish"].is_null());
+    let words = |package: &Value, key: &str| -> Vec<String> {
+        package[key].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+    };
+    assert!(published.len() > 10, "{}", published.len());
+    for package in published {
+        let name = text(package, "name");
+        assert!(!text(package, "description").is_empty() && !text(package, "license").is_empty(), "{name}");
+        assert!(text(package, "documentation").starts_with("https://docs.rs/"), "{name} says where its pages are");
+        let folder = std::path::Path::new(text(package, "manifest_path")).parent().unwrap();
+        let readme = std::fs::read_to_string(folder.join(text(package, "readme")));
+        let readme = readme.unwrap_or_else(|error| panic!("the readme of {name}: {error}"));
+        // The project's own leads to its guides; a registry has nothing beside the others.
+        let leads = readme.split("](").skip(1).find(|link| !link.starts_with("https://"));
+        assert!(name == "rsm" || leads.is_none(), "the readme of {name} leads to {leads:?}");
+        let (keywords, categories) = (words(package, "keywords"), words(package, "categories"));
+        assert!((1..=5).contains(&keywords.len()) && (1..=5).contains(&categories.len()), "{name}");
+        assert!(keywords.iter().all(|word| word.len() <= 20), "{name}: {keywords:?}");
+        for dependency in package["dependencies"].as_array().unwrap().iter().filter(|d| d["kind"] != "dev") {
+            let on = text(dependency, "name");
+            assert!(others.iter().all(|other| text(other, "name") != on), "{name} needs {on}, which is not published");
+        }
+    }
+}
+
 /// The files of Rust source below a folder.
 fn sources(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a source folder") {

@@ -102,6 +102,11 @@ impl<T> Held<T> {
         }
     }
 
+    /// Lets the object go, whoever has it: it ends with the last of them.
+    pub(crate) fn let_go(&self) -> Option<Arc<T>> {
+        self.lock().object.take()
+    }
+
     /// The object, when its Python object goes: no call has it, and no view.
     pub(crate) fn leave(&mut self) -> Option<Arc<T>> {
         self.state.get_mut().unwrap_or_else(PoisonError::into_inner).object.take()

@@ -2,7 +2,7 @@
 
 use crate::barrier::Barrier;
 use crate::errors::{Told, refused, stopped};
-use crate::held::{Held, drop_aside};
+use crate::held::{Held, Refusal, drop_aside};
 use crate::local::{self, Local};
 use crate::mapping::Mapping;
 use crate::{args, blocking};
@@ -10,6 +10,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use rsm::{BarrierMode, Code};
+use rustix::process::{Pid, getpid};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub(crate) struct Import {
     node: u32,
     segment_id: u32,
     permission: rsm::Permission,
+    /// The process that connected.
+    process: Pid,
 }
 
 impl Import {
@@ -36,7 +39,7 @@ impl Import {
         let (length, node, permission) = (import.len(), import.node(), import.permission());
         let segment_id = import.segment_id().get();
         let held = Held::new(import, "the import was disconnected");
-        Import { held, mappings: Arc::default(), length, node, segment_id, permission }
+        Import { held, mappings: Arc::default(), length, node, segment_id, permission, process: getpid() }
     }
 
     pub(crate) fn get(&self, py: Python<'_>) -> PyResult<Arc<rsm::Import>> {
@@ -329,6 +332,9 @@ impl Import {
     ///
     /// Raises SegStillMapped while there is a mapping; SegInUse while a barrier is open or another thread is in a call of it: it then
     /// stays. CtlrNotPresent when the cluster has ended; BadSegHndl when it was disconnected already.
+    ///
+    /// A forked child ends its own share, and its parent's stays. Threads that the parent had are not in the child, but calls that they
+    /// were in hold the share: then no SegInUse is raised, and it ends with the child.
     fn disconnect(&self, py: Python<'_>) -> PyResult<()> {
         let mapped = Arc::strong_count(&self.mappings) - 1;
         if mapped > 0 && self.held.peek().is_some() {
@@ -340,6 +346,11 @@ impl Import {
         }
         match self.held.take() {
             Ok((import, _away)) => py.detach(|| import.disconnect()).told(py),
+            // Of threads that have stayed behind nobody knows which calls they were in.
+            Err(Refusal::Used) if self.process != getpid() => {
+                drop_aside(self.held.let_go());
+                Ok(())
+            }
             Err(refusal) => Err(refusal.told(py, self.held.gone(), "this import")),
         }
     }

@@ -112,6 +112,35 @@ def test_a_child_of_a_parent_that_waits_in_another_thread(pair, eventually):
         waiter.join()
 
 
+def test_a_child_disconnects_what_its_parent_waits_on_in_another_thread(pair, eventually):
+    waiter = threading.Thread(target=pair.import_.wait, args=(120,))
+    waiter.start()
+    eventually(lambda: pair.cluster.steering().observer().waits(), "a wait")
+
+    def story():
+        with pair.import_ as import_:
+            import_.put(0, b"child")
+        try:
+            import_.put(0, b"after")
+        except rsmapi.BadSegHndl:
+            pass
+        else:
+            raise AssertionError("the child's import was disconnected")
+
+    try:
+        in_child(story)
+        assert pair.import_.get(0, 5) == b"child"
+        try:
+            pair.import_.disconnect()
+        except rsmapi.SegInUse:
+            pass
+        else:
+            raise AssertionError("the parent's thread waits on it")
+    finally:
+        pair.export.signal()
+        waiter.join()
+
+
 def worker(number, environment):
     os.environ.update(environment)
     controller = rsmapi.Controller()

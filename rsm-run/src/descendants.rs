@@ -28,6 +28,9 @@ pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How long those that may not be killed may take to end when everybody else has.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How often a look is begun again because somebody ended meanwhile.
+const MOST_LOOKS: usize = 16;
+
 /// Whom a signal did not reach.
 #[derive(Debug, Default)]
 pub(crate) struct Unreached {
@@ -50,22 +53,39 @@ pub(crate) fn can_be_found() -> Result<(), &'static str> {
 
 /// Every process below this one, parents before their children, without those in `except` and what is below them.
 ///
+/// When a process ends between the look at its parent and the look at itself, its children are in neither: they have become
+/// ours, or a subreaper's that was looked at before. So it is looked again until nobody ended meanwhile.
+///
 /// # Errors
-/// The look failed; there may be any.
+/// The look failed, or processes end all the time; there may be any.
 pub(crate) fn list(except: &[Pid]) -> io::Result<Vec<Pid>> {
     let children =
         if fs::exists("/proc/thread-self/children").unwrap_or(false) { listed_children } else { searched_children };
-    let mut found = children(getpid())?;
-    found.retain(|child| !except.contains(child));
-    let mut next = 0;
-    while let Some(&parent) = found.get(next) {
-        match children(parent) {
-            Err(error) if is_out_of_sight(&error) => {}
-            below => found.extend(below?),
+    // Who has ended stays on the list until somebody reaps it, and has had no children since.
+    let mut known = HashSet::new();
+    for _ in 0..MOST_LOOKS {
+        let mut ended = HashSet::new();
+        let mut found = children(getpid())?;
+        found.retain(|child| !except.contains(child));
+        // Somebody who becomes ours in between is found twice.
+        let mut seen: HashSet<Pid> = found.iter().copied().collect();
+        let mut next = 0;
+        while let Some(&parent) = found.get(next) {
+            match children(parent) {
+                Err(error) if is_out_of_sight(&error) => {}
+                below => found.extend(below?.into_iter().filter(|&child| seen.insert(child))),
+            }
+            if has_ended(parent)? {
+                ended.insert(parent);
+            }
+            next += 1;
         }
-        next += 1;
+        if ended.is_subset(&known) {
+            return Ok(found);
+        }
+        known = ended;
     }
-    Ok(found)
+    Err(Errno::AGAIN.into())
 }
 
 /// Sends a signal to these processes, as long as they are still below this one.
@@ -249,14 +269,20 @@ fn is_out_of_sight(error: &io::Error) -> bool {
 }
 
 fn listed_children(of: Pid) -> io::Result<Vec<Pid>> {
-    let mut found = Vec::new();
-    for thread in fs::read_dir(format!("/proc/{}/task", of.as_raw_pid()))? {
-        match fs::read_to_string(thread?.path().join("children")) {
-            Err(error) if has_gone(&error) => {}
-            list => found.extend(list?.split_ascii_whitespace().filter_map(pid)),
+    // Children of a thread that has ended are its process's first thread's, which was looked at before.
+    for _ in 0..MOST_LOOKS {
+        let (mut found, mut ended) = (Vec::new(), false);
+        for thread in fs::read_dir(format!("/proc/{}/task", of.as_raw_pid()))? {
+            match fs::read_to_string(thread?.path().join("children")) {
+                Err(error) if has_gone(&error) => ended = true,
+                list => found.extend(list?.split_ascii_whitespace().filter_map(pid)),
+            }
+        }
+        if !ended {
+            return Ok(found);
         }
     }
-    Ok(found)
+    Err(Errno::AGAIN.into())
 }
 
 /// For kernels without the `children` files: asks every process for its parent.
@@ -269,6 +295,15 @@ fn searched_children(of: Pid) -> io::Result<Vec<Pid>> {
         }
     }
     Ok(found)
+}
+
+/// Whether it ran its last instruction, reaped or not. One that is hidden from us counts as running: that does not change.
+fn has_ended(process: Pid) -> io::Result<bool> {
+    match fs::read(format!("/proc/{}/stat", process.as_raw_pid())) {
+        Err(error) if has_gone(&error) => Ok(true),
+        Err(error) if is_out_of_sight(&error) => Ok(false),
+        stat => Ok(matches!(state_and_parent_in(&stat?), Some((b'Z' | b'X', _)))),
+    }
 }
 
 fn parent(process: Pid) -> io::Result<Option<Pid>> {
@@ -327,6 +362,47 @@ mod tests {
         assert!(!list(&[sleeper.pid()]).unwrap().contains(&sleeper.pid()));
         assert_eq!(parent(sleeper.pid()).unwrap(), Some(getpid()));
         assert!(is_child(sleeper.pid()) && !is_child(getpid()));
+    }
+
+    /// A parent that ends while it is looked at takes nobody along: its child is in every look.
+    #[test]
+    fn orphans_are_in_every_look() {
+        const CHILD: &str = "RSM_TEST_ORPHANS";
+        if std::env::var_os(CHILD).is_none() {
+            // In a process of its own: it becomes everybody's parent.
+            let test = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "descendants::tests::orphans_are_in_every_look", "--nocapture"])
+                .env(CHILD, "1")
+                .status();
+            assert!(test.unwrap().success());
+            return;
+        }
+        rustix::process::set_child_subreaper(Some(getpid())).unwrap();
+        for round in 0..200 {
+            // The parent tells its child's number, and ends when nobody listens any more.
+            let script = "sleep 600 >&- 2>&- & echo $!; read end";
+            let mut parent = Command::new("sh")
+                .args(["-c", script])
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut line = String::new();
+            io::BufRead::read_line(&mut io::BufReader::new(parent.stdout.take().unwrap()), &mut line).unwrap();
+            let child = pid(line.trim()).unwrap();
+            drop(parent.stdin.take());
+            while is_running(Pid::from_child(&parent)) {
+                assert!(list(&[]).is_ok_and(|all| all.contains(&child)), "round {round}");
+            }
+            assert!(list(&[]).unwrap().contains(&child), "round {round}");
+            parent.wait().unwrap();
+            kill_process(child, Signal::KILL).unwrap();
+            while !matches!(wait(WaitOptions::empty()), Ok(Some((ended, _))) if ended == child) {}
+        }
+    }
+
+    fn is_running(process: Pid) -> bool {
+        !matches!(state_and_parent(process), Ok(None | Some((b'Z' | b'X', _))))
     }
 
     #[test]

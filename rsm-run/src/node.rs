@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Rlimit, getpid};
 
+use crate::on_nodes;
 use crate::output::Ends;
 use crate::placement;
 use crate::process;
@@ -37,6 +38,9 @@ pub(crate) fn start(
     command.envs(task.environment.iter().map(|(name, value)| (name, value)));
     for (name, value) in place {
         command.env(name.as_ref(), value.as_ref());
+    }
+    if task.environment.iter().any(|(name, _)| name == on_nodes::PLACE) {
+        command.env(on_nodes::PARENT, getpid().as_raw_pid().to_string());
     }
     let directory = task.directory.as_ref().map(|directory| CString::new(directory.as_os_str().as_bytes()));
     command.stdin(stdin).stdout(ends.stdout).stderr(ends.stderr);

@@ -202,14 +202,40 @@ fn controllers_and_codes() {
 
 #[test]
 fn what_makes_no_sense_is_refused() {
-    assert!(failure(|| on_nodes!(64, |_| ())).contains("a cluster has 1 to 63 nodes, not 64"));
-    assert!(failure(|| on_nodes!(-1, |_| ())).contains("a cluster has 1 to 63 nodes"));
+    for count in [-1, 0, 64] {
+        assert_eq!(failure(|| on_nodes!(count, |_| ())), format!("a cluster has 1 to 63 nodes, not {count}"));
+    }
 }
 
 #[test]
 fn nodes_do_not_have_nodes() {
     // Said on the node, where it happens.
     assert!(failure(|| on_nodes!(1, |_| on_nodes!(1, |_| ()))).contains("on_nodes! inside of a body of on_nodes!"));
+}
+
+#[test]
+#[ignore = "run by the test below"]
+fn fails_on_its_node() {
+    on_nodes!(1, |_| panic!("here is a node"));
+}
+
+#[test]
+fn who_inherits_what_makes_a_node_is_none() {
+    // One that took itself for a node would pass over what it is to try, and succeed.
+    let nested = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "fails_on_its_node", "--ignored", "--nocapture"]).envs(variables.iter().copied());
+        let said = command.output().unwrap();
+        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(!said.status.success() && text.contains("on 1 node: node 1 ended with exit code 101"), "{text}");
+        assert!(text.contains("\n  here is a node"), "{text}");
+    };
+    // As left in a shell.
+    let place = ("RSM_RUN_ON_NODES", "elsewhere.rs:1:1, visit 1, 1 nodes");
+    nested(&[place]);
+    nested(&[place, ("RSM_RUN_PARENT", "1")]);
+    // As a child of a node has it.
+    on_nodes!(1, timeout = LONG, |_| nested(&[]));
 }
 
 #[test]

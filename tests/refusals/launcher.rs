@@ -92,9 +92,10 @@ const SAY: &str = "echo out $RSM_NODE_ID; echo err $RSM_NODE_ID >&2";
 
 /// Have to be killed.
 const DEAF: &str = "trap '' TERM; sleep 600; wait";
-/// Has those who are in no process group of a node asked to end, and is one of them.
+/// Has those who are in no process group of a node asked to end, and is one of them. What it sleeps in is waited for by `wait`:
+/// dash loses a signal that comes while it is in the `vfork` of a command that it runs itself.
 const ASKED: &str = "read pid name state front rest </proc/$PPID/stat; export front; \
-    setsid sh -c 'trap \"echo out; exit\" TERM; kill $front; while :; do sleep 0.05; done' & wait";
+    setsid sh -c 'trap \"echo out; exit\" TERM; kill $front; while :; do sleep 0.05 & wait; done' & wait";
 /// Has all processes stopped, and ends when it goes on. What the shell calls may be interrupted while the listener thinks.
 const STOPPED: &str = "read pid name state front rest </proc/$PPID/stat; \
     trap 'until kill $!; do :; done; echo out; exit 0' CONT; sleep 600 & kill -TSTP $front; wait";

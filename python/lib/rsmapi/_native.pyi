@@ -484,6 +484,9 @@ class Import:
 
         Raises SegStillMapped while there is a mapping; SegInUse while a barrier is open or another thread is in a call of it: it then
         stays. CtlrNotPresent when the cluster has ended; BadSegHndl when it was disconnected already.
+
+        A forked child ends its own share, and its parent's stays. Threads that the parent had are not in the child, but calls that they
+        were in hold the share: then no SegInUse is raised, and it ends with the child.
         """
     def __enter__(self) -> Import: ...
     def __exit__(self, *_raised: object) -> None: ...

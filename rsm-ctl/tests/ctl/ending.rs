@@ -6,9 +6,9 @@ use rustix::process::{Signal, kill_process};
 
 use crate::rig::{eventually, expect_state, run, state};
 
-/// A node that says that it is ready and then what it is asked.
-const ASKED: &str =
-    "for s in HUP INT QUIT TERM; do trap \"echo asked $s; exit 0\" $s; done; echo ready; while :; do sleep 0.05; done";
+/// A node that says that it is ready and then what it is asked. It does not run `sleep` itself: dash loses a signal that comes
+/// while it is in the `vfork` of a command.
+const ASKED: &str = "for s in HUP INT QUIT TERM; do trap \"echo asked $s; exit 0\" $s; done; echo ready; while :; do sleep 0.05 & wait; done";
 
 /// A node that cannot be asked.
 const DEAF: &str = "trap '' HUP INT QUIT TERM; echo ready; while :; do sleep 0.05; done";
@@ -71,7 +71,7 @@ fn the_deaf_are_killed_after_the_grace() {
 #[test]
 fn a_second_signal_kills_at_once() {
     // The nodes answer the first one, so that the second is one of its own and not merged with it.
-    let script = "trap 'echo heard' INT; echo ready; while :; do sleep 0.05; done";
+    let script = "trap 'echo heard' INT; echo ready; while :; do sleep 0.05 & wait; done";
     let mut running = run(&["-n", "2", "--grace", "1h"], script).start();
     running.line();
     running.line();
@@ -98,8 +98,7 @@ fn a_warden_that_does_not_listen_is_killed_the_third_time() {
 
 #[test]
 fn daemons_are_asked_and_ended_too() {
-    let script =
-        "setsid sh -c 'trap \"echo daemon asked; exit\" TERM; echo ready; while :; do sleep 0.05; done' & exit 0";
+    let script = "setsid sh -c 'trap \"echo daemon asked; exit\" TERM; echo ready; while :; do sleep 0.05 & wait; done' & exit 0";
     let mut running = run(&["-n", "2", "--grace", "60s"], script).start();
     running.line();
     running.line();
@@ -111,7 +110,8 @@ fn daemons_are_asked_and_ended_too() {
 
 #[test]
 fn daemons_whose_parent_lives_on_are_asked_too() {
-    let daemon = "setsid sh -c 'trap \"echo daemon asked; exit\" TERM; echo ready; while :; do sleep 0.05; done' &";
+    let daemon =
+        "setsid sh -c 'trap \"echo daemon asked; exit\" TERM; echo ready; while :; do sleep 0.05 & wait; done' &";
     let script = format!("trap 'wait; exit 0' TERM; {daemon} wait");
     let mut running = run(&["-n", "2", "--grace", "60s"], &script).start();
     running.line();

@@ -41,7 +41,9 @@ use std::time::Duration;
 
 use rsm::lens::{Faults, Lens, Model};
 use rsm::{Controller, Result};
+use rustix::process::getppid;
 
+use crate::node_set::MOST_NODES;
 use crate::owned::{Launch, Report};
 
 #[doc(hidden)]
@@ -52,7 +54,10 @@ pub use words::Returns;
 pub use words::{Counts, Limit, Verdict};
 
 /// Where a node is to run the body: place, how many times that is come to, and how many nodes.
-const PLACE: &str = "RSM_RUN_ON_NODES";
+pub(crate) const PLACE: &str = "RSM_RUN_ON_NODES";
+/// The process that started the node. A node's own children inherit both variables and are none, nor is anybody else whose
+/// environment has them by chance.
+pub(crate) const PARENT: &str = "RSM_RUN_PARENT";
 /// A node writes this when it has come there, after what the test harness has to say.
 const ARRIVED: &str = "\u{1}rsm-run: here begins what the node writes\n";
 /// What Rust's own harness says before it.
@@ -69,8 +74,8 @@ thread_local! {
 
 /// Runs the rest of a test on real nodes: processes of this test binary, which end with it.
 ///
-/// `on_nodes!(NODES, KEY = VALUE, .., |node| BODY)`. NODES is a number, or several, as in `[1, 2, 4]` or `2..=5`: the body runs
-/// once for each. What it returns is `()` or a `Result`. With `async |node| { .. }` it runs in an executor of its own: that of
+/// `on_nodes!(NODES, KEY = VALUE, .., |node| BODY)`. NODES is a number from 1 to 63, or several, as in `[1, 2, 4]` or `2..=5`: the
+/// body runs once for each. A number that is no such one does not compile where it is written as it is. What it returns is `()` or a `Result`. With `async |node| { .. }` it runs in an executor of its own: that of
 /// tokio with this crate's feature `tokio`, else a plain one.
 ///
 /// | key | |
@@ -100,8 +105,13 @@ thread_local! {
 /// on_nodes!(1, async |node| { assert_eq!(node.count(), 1) });
 /// ```
 ///
+/// ```compile_fail,E0080
+/// rsm_run::on_nodes!(-1, |node| assert!(node.id() > 0));
+/// ```
+///
 /// # Panics
-/// When a node fails, with its panic and what each node wrote; when the time is up, with what each node waits for.
+/// When a node fails, with its panic and what each node wrote; when the time is up, with what each node waits for; where the
+/// number of nodes is none of 1 to 63.
 #[macro_export]
 macro_rules! on_nodes {
     (@of $test:expr; async |$node:pat_param| $body:expr $(,)?) => {
@@ -128,11 +138,18 @@ macro_rules! on_nodes {
     (@of $test:expr; $($rest:tt)*) => {
         compile_error!("write on_nodes!(4, timeout = 30, |node| { .. }), or async |node| { .. }")
     };
-    ($nodes:expr, $($rest:tt)+) => {{
+    (@on $nodes:expr; $($rest:tt)+) => {{
         fn here() {}
         let test = $crate::on_nodes::OnNodes::new($nodes, ::std::any::type_name_of_val(&here));
         $crate::on_nodes!(@of test; $($rest)+)
     }};
+    ($nodes:literal, $($rest:tt)+) => {{
+        const { ::std::assert!(1 <= $nodes && $nodes <= 63, "a cluster has 1 to 63 nodes") };
+        $crate::on_nodes!(@on $nodes; $($rest)+)
+    }};
+    ($nodes:expr, $($rest:tt)+) => {
+        $crate::on_nodes!(@on $nodes; $($rest)+)
+    };
 }
 
 /// The node that a body runs on.
@@ -165,7 +182,7 @@ impl Node {
 /// A test on nodes, as [`on_nodes!`](crate::on_nodes!) puts it together.
 #[derive(Debug)]
 pub struct OnNodes {
-    counts: Vec<u32>,
+    counts: Vec<i64>,
     place: Location<'static>,
     /// The function that the test is in, as the compiler calls it.
     function: String,
@@ -248,8 +265,10 @@ impl OnNodes {
     pub fn run<V: Verdict>(self, body: impl FnOnce(Node) -> V) {
         assert!(!INSIDE.get(), "on_nodes! inside of a body of on_nodes!");
         assert!(!self.counts.is_empty(), "on_nodes! without a number of nodes");
-        let wanted = std::env::var(PLACE).ok();
+        let wanted = wanted_place();
         for &count in &self.counts {
+            let number = u32::try_from(count).ok().filter(|number| (1..=MOST_NODES).contains(number));
+            let count = number.unwrap_or_else(|| panic!("a cluster has 1 to {MOST_NODES} nodes, not {count}"));
             let visit = VISITS.with_borrow_mut(|visits| {
                 let visits = visits.entry(self.place).or_default();
                 *visits += 1;
@@ -301,6 +320,12 @@ impl OnNodes {
         command.env(PLACE, place);
         command
     }
+}
+
+/// The place that this process is to come to, if it is a node of a test.
+fn wanted_place() -> Option<String> {
+    let parent = std::env::var(PARENT).ok()?;
+    if getppid()?.as_raw_pid().to_string() == parent { std::env::var(PLACE).ok() } else { None }
 }
 
 fn nodes(count: u32) -> String {

@@ -49,48 +49,43 @@ impl<T: Verdict, E: Debug> Verdict for std::result::Result<T, E> {
 
 /// A number of nodes, or several of them.
 pub trait Counts {
-    /// All of them, in the order in which they are tried.
-    fn counts(self) -> Vec<u32>;
-}
-
-/// Negative ones are no number of nodes, and refused where those are.
-fn count(count: i32) -> u32 {
-    u32::try_from(count).unwrap_or(0)
+    /// All of them, in the order in which they are tried. Whether a cluster has so many nodes is not looked at.
+    fn counts(self) -> Vec<i64>;
 }
 
 impl Counts for i32 {
-    fn counts(self) -> Vec<u32> {
-        vec![count(self)]
+    fn counts(self) -> Vec<i64> {
+        vec![self.into()]
     }
 }
 
 impl Counts for u32 {
-    fn counts(self) -> Vec<u32> {
-        vec![self]
+    fn counts(self) -> Vec<i64> {
+        vec![self.into()]
     }
 }
 
 impl<T: Counts, const N: usize> Counts for [T; N] {
-    fn counts(self) -> Vec<u32> {
+    fn counts(self) -> Vec<i64> {
         self.into_iter().flat_map(Counts::counts).collect()
     }
 }
 
 impl<T: Counts> Counts for Vec<T> {
-    fn counts(self) -> Vec<u32> {
+    fn counts(self) -> Vec<i64> {
         self.into_iter().flat_map(Counts::counts).collect()
     }
 }
 
 impl Counts for Range<i32> {
-    fn counts(self) -> Vec<u32> {
-        self.map(count).collect()
+    fn counts(self) -> Vec<i64> {
+        self.map(i64::from).collect()
     }
 }
 
 impl Counts for RangeInclusive<i32> {
-    fn counts(self) -> Vec<u32> {
-        self.map(count).collect()
+    fn counts(self) -> Vec<i64> {
+        self.map(i64::from).collect()
     }
 }
 
@@ -108,7 +103,7 @@ impl Limit for Duration {
 
 impl Limit for i32 {
     fn time(self) -> Duration {
-        Duration::from_secs(count(self).into())
+        Duration::from_secs(u64::try_from(self).unwrap_or(0))
     }
 }
 
@@ -135,6 +130,6 @@ mod tests {
         assert_eq!((2..=4).counts(), [2, 3, 4]);
         assert_eq!((2..4).counts(), [2, 3]);
         assert_eq!(vec![3_u32].counts(), [3]);
-        assert_eq!((-1).counts(), [0], "refused as no number of nodes");
+        assert_eq!((-1).counts(), [-1], "refused by that name");
     }
 }
