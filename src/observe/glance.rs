@@ -3,13 +3,14 @@
 use super::{ClusterInfo, ClusterRef};
 use crate::{Error, Result};
 use rsm_core::Code;
-use rsm_core::registry::Registry;
+use rsm_core::registry::{CLUSTER, Registry};
 use rsm_shm::address::Address;
 
 /// What a registry says of the cluster as a whole, with who has joined, exports and imports of each node.
 pub(super) fn info(registry: &Registry<'_>, nodes: Vec<(bool, u32, u32)>) -> ClusterInfo {
     let (agent_pid, uid) = registry.header.agent();
     let hosts = registry.nodes.iter().map(|row| row.fields().host).max().unwrap_or(0).max(1);
+    let common = registry.nodes.get(CLUSTER as usize).map_or(0, |row| row.fields().exports);
     ClusterInfo {
         name: registry.header.name(),
         uid,
@@ -17,7 +18,7 @@ pub(super) fn info(registry: &Registry<'_>, nodes: Vec<(bool, u32, u32)>) -> Clu
         nodes: registry.header.node_count(),
         joined: nodes.iter().map(|&(joined, _, _)| u32::from(joined)).sum(),
         processes: registry.header.processes(),
-        segments: nodes.iter().map(|&(_, exports, _)| exports).fold(0, u32::saturating_add),
+        segments: nodes.iter().map(|&(_, exports, _)| exports).fold(common, u32::saturating_add),
         connections: nodes.iter().map(|&(_, _, imports)| imports).fold(0, u32::saturating_add),
         lens: registry.header.lens().map_or_else(|error| Some(error.detail().to_owned()), |l| l.map(|l| l.to_string())),
         hosts,

@@ -76,11 +76,11 @@ pub(crate) const STORIES: &[Story] = &[
             s.enters(Exporter);
             s.enters(Importer);
             let wait = s.wait("c");
-            s.does(Importer, &format!("go c connect i 0 {ID} rw {wait}"));
+            s.does(Importer, &format!("go c connect common 0 {ID} rw {wait}"));
             s.sleeps(Importer, "c");
         },
         act: |s| {
-            s.does(Exporter, &format!("common x {ID} 4096 rw"));
+            s.does(Exporter, &format!("common common {ID} 4096 rw"));
             s.joins(Importer, "c", None);
         },
     },

@@ -64,7 +64,12 @@ fn unknown_things_are_named() {
         assert!(error.to_string().contains(text), "{error} lacks {text:?}");
     };
     case(shm.connect(9, id, Permission::Read), Code::RemoteNodeUnreachable, "no node 9");
-    case(shm.connect(0, id, Permission::Read), Code::RemoteNodeUnreachable, "no node 0");
+    case(
+        shm.connect(0, id, Permission::Read),
+        Code::SegNotPublished,
+        "nobody has asked for segment 0x400000 of the cluster",
+    );
+    case(loopback.connect(0, id, Permission::Read), Code::CtlrNotPresent, "loopback reaches only the local node 1");
     case(shm.connect(u32::MAX, id, Permission::Read), Code::RemoteNodeUnreachable, "no node");
     // A node that will publish once it runs: what the program tries again for.
     case(shm.connect(2, id, Permission::Read), Code::SegNotPublished, "node 2 has not joined");

@@ -71,6 +71,7 @@ fn nobody_can_take_memory_of_the_cluster_away() {
     assert!(observer.nodes().iter().all(|node| node.node != CLUSTER_NODE));
     let held = observer.connections().into_iter().filter(|held| held.exporter == CLUSTER_NODE).count();
     assert_eq!(held, 1);
+    assert_eq!(observer.cluster().segments, 2);
     user.ok("disconnect i");
     assert_eq!(common(CLUSTER_NODE).next().map(|segment| segment.importers), Some(0));
 }

@@ -4,7 +4,7 @@
 //! moment ago: each row read says what it is, and a walk that finds itself elsewhere starts over, a bounded number of
 //! times. A caller that gets no answer asks the agent, which has the last word in any case.
 
-use super::{ConnectionLink, LinkState, LinkWord, NONE, READ_TRIES, Registry, SegmentFields, SegmentState};
+use super::{CLUSTER, ConnectionLink, LinkState, LinkWord, NONE, READ_TRIES, Registry, SegmentFields, SegmentState};
 use crate::error::{Code, Error};
 use crate::sync::{acquire32, mutated};
 
@@ -23,7 +23,11 @@ impl Found {
     /// The error for a segment that is not published.
     #[cold]
     pub fn nothing(node: u32, id: u32) -> Error {
-        Error::with(Code::SegNotPublished, format!("node {node} publishes no segment {id:#x}"))
+        let text = match node {
+            CLUSTER => format!("nobody has asked for segment {id:#x} of the cluster, so it is not there"),
+            _ => format!("node {node} publishes no segment {id:#x}"),
+        };
+        Error::with(Code::SegNotPublished, text)
     }
 }
 

@@ -1,6 +1,9 @@
 //! How a job ends: a PE that dies, one that leaves without a word, `shmem_global_exit`.
 
 use crate::programs::{program, run, text};
+use rsm::Cluster;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// What the other PEs are at when PE 1 ends.
 const WAITING: &[&str] = &["barrier", "wait", "signal", "lock", "reduce"];
@@ -65,6 +68,33 @@ fn global_exit_ends_who_does_not_run() {
             status == 7,
             "{said}"
         );
+    }
+}
+
+#[test]
+fn global_exit_needs_no_launcher() {
+    let cluster = Cluster::new(3).expect("a cluster");
+    let ends = program("ends");
+    let start = |node| {
+        let mut command = Command::new(&ends);
+        command.args(["global_exit", "barrier", "7"]).envs(cluster.environment(node).expect("a node"));
+        command.env_remove("RSM_RUN").env("SHMEM_SYMMETRIC_SIZE", "4M").stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("it runs")
+    };
+    let all: Vec<_> = (1..=3).map(start).collect();
+    let deadline = Instant::now() + Duration::from_secs(100);
+    for (pe, mut child) in all.into_iter().enumerate() {
+        while child.try_wait().expect("our child").is_none() {
+            if Instant::now() > deadline {
+                // What it wrote is shown, and its code is not 7.
+                child.kill().expect("our child");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let output = child.wait_with_output().expect("our child");
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(7), "{said}");
+        assert_eq!(said.contains(&format!("not flushed by PE {pe};")), pe != 1, "{said}");
     }
 }
 
