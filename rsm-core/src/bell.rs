@@ -241,9 +241,8 @@ impl Bell {
         }
         let mut seen = Word(self.word.load(Relaxed));
         while seen.epoch() == epoch && !seen.is_aborted() && u64::from(seen.count()) == AT_REST {
-            // Release: pairs with the Acquire in `take_relayed`, so that what was put before is there with the signal.
-            let carry = if mutated("bell_single_relaxed") { Relaxed } else { Release };
-            match self.word.compare_exchange_weak(seen.0, seen.0 | SINGLE, carry, Relaxed) {
+            // Relaxed: after the full fence of the post, which so pairs with the Acquire in `take_relayed`.
+            match self.word.compare_exchange_weak(seen.0, seen.0 | SINGLE, Relaxed, Relaxed) {
                 Ok(_) => return,
                 Err(now) => seen = Word(now),
             }
@@ -419,7 +418,8 @@ impl Bell {
         if posted == 0 {
             return Relayed::default();
         }
-        // Nobody else takes, and whoever posts adds. Acquire: pairs with the Release of `post` and of `note_single`.
+        // Nobody else takes, and whoever posts adds. Acquire: pairs with the Release of `post`, and with its fence where
+        // `note_single` came after it.
         self.word.fetch_sub(posted, if mutated("bell_relay_relaxed") { Relaxed } else { Acquire });
         let single = posted & SINGLE != 0 && !mutated("bell_relay_no_single");
         Relayed { signals: (posted & !SINGLE) as u32, single }

@@ -118,7 +118,7 @@ fn what_is_taken_for_another_host_carries_what_was_put_before() {
 
 /// A signal that does not accumulate, likewise.
 ///
-/// Mutations: `bell_relay_relaxed`, `bell_single_relaxed`.
+/// Mutations: `bell_relay_relaxed`.
 #[test]
 fn a_single_for_another_host_carries_what_was_put_before() {
     explore(|| taken_for_another_host_with_what_was_put(Accumulate::No));

@@ -56,6 +56,11 @@ impl Outbox {
         self.requests.push_back(message);
     }
 
+    /// How many messages wait that are not state.
+    pub fn waiting(&self) -> usize {
+        self.requests.len()
+    }
+
     /// Whether nothing is left to be told.
     pub fn is_empty(&self) -> bool {
         let segments = [&self.changed, &self.gone, &self.here];

@@ -295,12 +295,12 @@ impl Agent {
             return;
         }
         let (importer, exporter, bell) = (connection.importer, connection.exporter, connection.bell);
-        let (is_across, is_alive) = (connection.across.is_some(), connection.segment.is_some());
-        if is_across {
+        let (segment, is_ours) = (connection.segment, connection.across.is_some() && !connection.is_theirs);
+        if let Some(segment) = segment.filter(|_| is_ours) {
             // What was signalled until now is on its way.
-            self.relay();
+            self.relay_of(segment);
         }
-        if is_alive {
+        if segment.is_some() {
             // Cut first: the exporter that misses it in the chain finds out why.
             self.writer().abort_connection(row, cause);
             self.unlink(row);

@@ -50,6 +50,9 @@ use waker::Waker;
 /// How often a connect is heard again whose segment was republished meanwhile.
 const MOST_TRIES: u32 = 16;
 
+/// Most events of one pass, whatever the other host says meanwhile.
+const MOST_EVENTS: usize = 256;
+
 /// What a host says whose cluster ends in order.
 const ENDED: &str = "its cluster has ended";
 
@@ -115,7 +118,8 @@ impl Across {
     /// When to look at the latest.
     pub(super) fn next(&self) -> Option<Instant> {
         let late = self.rebinding.values().map(|(_, at)| *at).min();
-        let host = self.host.as_ref().map(|host| host.bridge().next());
+        let next = |host: &Far| if host.has_events() { Instant::now() } else { host.bridge().next() };
+        let host = self.host.as_ref().map(next);
         host.into_iter().chain(late).min()
     }
 }
@@ -155,7 +159,8 @@ impl Agent {
             return;
         }
         self.relay_what_is_due();
-        while let Some(event) = self.with_host(|host, agent| host.take(agent)).flatten() {
+        for _ in 0..MOST_EVENTS {
+            let Some(event) = self.with_host(|host, agent| host.take(agent)).flatten() else { break };
             self.changed = true;
             self.happened_across(event);
         }
@@ -320,7 +325,7 @@ impl Agent {
     pub(super) fn withdraw_across(&mut self, name: SegmentName) {
         if self.books.segments.get(&name.row).is_some_and(|segment| segment.far.is_none()) {
             // What was signalled until now came in time.
-            self.relay();
+            self.relay_of(name.row);
             self.with_host(|host, agent| host.withdraw(agent, name));
         }
     }

@@ -56,10 +56,28 @@ impl Agent {
         }
     }
 
-    /// The same without being told: before something ends that it would be late for.
-    pub(in crate::agent) fn relay(&mut self) {
+    /// All that was posted, without being told.
+    pub(super) fn relay(&mut self) {
+        let bells: Vec<(u32, u32)> = self.books.relayed.keys().copied().collect();
+        self.relay_from(&bells);
+    }
+
+    /// What was posted for the importers of a segment of this host, or for the exporter of a mirror: before that ends.
+    pub(in crate::agent) fn relay_of(&mut self, row: u32) {
+        let Some(segment) = self.books.segments.get(&row) else { return };
+        let bells: Vec<(u32, u32)> = if segment.far.is_some() {
+            vec![(segment.node, segment.bell)]
+        } else {
+            let theirs = segment.connections.values().filter_map(|row| self.books.connections.get(row));
+            theirs.filter(|connection| connection.is_theirs).map(|c| (c.exporter, c.bell)).collect()
+        };
+        self.relay_from(&bells);
+    }
+
+    fn relay_from(&mut self, bells: &[(u32, u32)]) {
         let mut due: Vec<(At, u64, Counts)> = Vec::new();
-        for (&(node, number), relay) in &self.books.relayed {
+        for &(node, number) in bells {
+            let Some(relay) = self.books.relayed.get(&(node, number)) else { continue };
             let across = |row| self.books.connections.get(row)?.across;
             let (end, to) = match relay {
                 Relay::Mirror(row) => {

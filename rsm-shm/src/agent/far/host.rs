@@ -21,6 +21,11 @@ use rsm_core::{Code, Error, Result};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::BorrowedFd;
 
+/// Most messages that are heard one after the other before something else has its turn.
+const MOST_MESSAGES: usize = 64;
+/// Most messages that wait for a peer that does not read.
+const MOST_WAITING: usize = 1 << 16;
+
 /// What this host has, as the other may come to know and reach it.
 pub trait Estate: Facts {
     /// Its nodes.
@@ -189,6 +194,11 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         self.lives
     }
 
+    /// Whether there is something to take without the other host saying more.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// What there is between the two now: what is attached for the other host, connections of this one, connections of the other.
     pub fn between(&self) -> (usize, usize, usize) {
         let attached = self.grants.values().map(Grants::count).sum();
@@ -207,7 +217,10 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         if self.events.is_empty() {
             self.take_signals();
         }
-        while self.events.is_empty() {
+        for _ in 0..MOST_MESSAGES {
+            if !self.events.is_empty() {
+                break;
+            }
             self.finish_jobs(estate);
             let Some(news) = self.bridge.take() else {
                 // The bridge may have done something meanwhile, and has said so.
@@ -216,6 +229,10 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 }
                 break;
             };
+            if self.outbox.waiting() > MOST_WAITING && !matches!(news, News::Ended(_)) {
+                self.close(estate, "it asks for more than it listens to");
+                break;
+            }
             if let Err(error) = self.hear(estate, news) {
                 tracing::info!(%error, "the other host says something that makes no sense");
                 self.bridge.refuse(&error);
