@@ -9,7 +9,7 @@
 #
 #   ci/bridge.sh [--limit SECONDS] [linux|rsm|hosts]..
 #
-#   --limit      for each pair of machines; 120 where it is not given
+#   --limit      for each pair of machines; 180 where it is not given
 #
 # RSM_KERNELS_CACHE    where packages are kept, as for ci/kernels.sh. At first some 250 MB are downloaded: an emulator that speaks
 #                      vfio-user (QEMU 10.1), headers and sources of the kernel, whose packages have no drivers of bridges
@@ -20,7 +20,7 @@ set -euo pipefail
 self=$(realpath "$0")
 cd "$(dirname "$0")/.."
 cache=${RSM_KERNELS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/rsm-kernels}
-limit=120
+limit=180
 drivers=()
 while [ $# -gt 0 ]; do
     case $1 in
