@@ -67,6 +67,24 @@ if grep -q driver=hosts /proc/cmdline; then
         cmp /tmp/expected /tmp/sorted
         report $? 'what was sorted on two hosts is what sort says'
     fi
+    # One machine dies in the middle, and the cluster of the other host goes on. What waits there is hello.
+    bridge=shm0=vfio:$address
+    if [ "$role" = b ]; then
+        ./rsm-ctl run -n 3 --here 3 --bridge "$bridge" -- ./hello
+        end
+    fi
+    ./rsm-ctl up -n 3 --here 1-2 --name left --bridge "$bridge" >/tmp/up 2>&1 || cat /tmp/up
+    eventually sh -c './rsm-ctl nodes --cluster left | grep -q "^3 *yes"'
+    report $? "the other host's node is there"
+    echo '@@ at death'
+    eventually sh -c './rsm-ctl bridge --cluster left | grep -q "^peer: *not there"'
+    report $? "the other machine's death is told"
+    ./rsm-ctl nodes --cluster left | grep -q '^3 *no'
+    report $? 'its nodes have left'
+    ./rsm-ctl exec --cluster left --node 1 -- true
+    report $? 'this host goes on'
+    ./rsm-ctl down left
+    report $? 'and ends in order'
     echo '@@ done'
     end
 fi

@@ -5,4 +5,5 @@ mod attach;
 mod host;
 mod link;
 mod start;
+mod whole;
 mod world;
