@@ -297,7 +297,9 @@ impl Import {
 
     /// Whether the connection was cut. A barrier tells the same, with the order that makes it a verdict.
     pub fn is_aborted(&self) -> bool {
-        self.connection.is_aborted()
+        let aborted = self.connection.is_aborted();
+        self.connection.race_hears(aborted);
+        aborted
     }
 
     /// Why the connection was cut; `None` while it was not. The same stands, with node and segment, in the sentence of every
@@ -319,7 +321,9 @@ impl Import {
     /// # }
     /// ```
     pub fn why_aborted(&self) -> Option<EndCause> {
-        self.connection.end_cause()
+        let cause = self.connection.end_cause();
+        self.connection.race_hears(cause.is_some());
+        cause
     }
 
     /// Id under which the segment was published when this import connected.

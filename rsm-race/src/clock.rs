@@ -424,6 +424,33 @@ mod tests {
         assert!(!b.learn_snapshot(a, number), "written over");
     }
 
+    /// Whoever learns a snapshot while its process goes on writing them learns all of it, or nothing.
+    #[test]
+    fn a_snapshot_is_learned_whole_or_not_at_all() {
+        let memory = memory(0);
+        let table = Table::new(&memory);
+        let a = process(table, 1);
+        let (x, y) = (process(table, 2), process(table, 3));
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for clock in 1..5000 {
+                    a.learn(x.id, clock);
+                    a.learn(y.id, clock);
+                    a.snapshot();
+                }
+            });
+            for node in 4..40 {
+                let reader = process(table, node);
+                let number = a.words[SNAPSHOTS_MADE].load(Relaxed);
+                if reader.learn_snapshot(a, number) {
+                    assert_eq!(reader.knows(x.id), reader.knows(y.id));
+                } else {
+                    assert_eq!((reader.knows(x.id), reader.knows(y.id)), (0, 0));
+                }
+            }
+        });
+    }
+
     #[test]
     fn epochs_are_ordered() {
         let memory = memory(0);

@@ -176,4 +176,28 @@ mod tests {
         history.see(63, Seen { number: 20, hidden: 7 });
         assert_eq!(history.seen(63), Seen { number: 20, hidden: 7 });
     }
+
+    /// Whoever reads while others store finds whole stores only.
+    #[test]
+    fn stores_are_found_whole_or_not_at_all() {
+        let memory = memory(0);
+        let table = Table::new(&memory);
+        let history = History::make(table, 80, 8).unwrap();
+        let stored = |n: u64| Stored { id: 5, clock: n, value: n, process: n, site: n as u16, hidden: n, snapshot: n };
+        const MANY: u64 = 20_000;
+        std::thread::scope(|scope| {
+            for first in [1, MANY + 1] {
+                scope.spawn(move || (first..first + MANY).for_each(|n| _ = history.push(3, &stored(n))));
+            }
+            let mut found = 0;
+            while history.count() < 2 * MANY {
+                for (_, there) in history.all() {
+                    assert_eq!(there, stored(there.value));
+                    found += 1;
+                }
+            }
+            assert!(found > 0 || history.count() == 2 * MANY);
+        });
+        assert_eq!(history.all().count(), STORES as usize);
+    }
 }

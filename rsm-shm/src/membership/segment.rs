@@ -99,7 +99,9 @@ impl Segment {
 
     /// Connections to it now.
     pub fn importer_count(&self) -> u32 {
-        self.row().map_or(0, SegmentRow::importers)
+        let count = self.row().map_or(0, SegmentRow::importers);
+        self.membership.race_hears();
+        count
     }
 
     /// The bell that importers post to, for who waits on many.

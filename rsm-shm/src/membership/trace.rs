@@ -202,6 +202,7 @@ impl Membership {
 
     /// A wait ends with an error.
     pub(super) fn note_wait_failed(&self, bell: &Bell, code: Code) {
+        self.race_wait_failed(code);
         self.note_wait(bell, code.number().unsigned_abs());
     }
 

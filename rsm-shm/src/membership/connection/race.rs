@@ -120,6 +120,13 @@ impl Connection {
         }
     }
 
+    /// The program has asked whether it was cut: it was, and that may tell anything.
+    pub fn race_hears(&self, cut: bool) {
+        if cut && let Some((_, process)) = self.racing() {
+            process.failed();
+        }
+    }
+
     /// A part of it is mapped at these addresses, or not any more.
     pub(in crate::membership) fn race_maps(&self, (start, length): (*mut u8, usize), offset: u64, comes: bool) {
         let Some((racing, process)) = self.racing() else { return };

@@ -12,6 +12,7 @@ use super::{Membership, fork};
 use crate::memory::races::RaceMap;
 pub(super) use place::{Passing, is_word, word_of};
 pub(super) use ranges::Watched;
+use rsm_core::Code;
 use rsm_core::bell::Bell;
 use rsm_core::message::Ask;
 use rsm_race::clock::Who;
@@ -148,6 +149,22 @@ impl Membership {
     pub(super) fn race_waited(&self, bell: &Bell) {
         if let Some(process) = self.racer() {
             process.waited(self.number_of(bell).0);
+        }
+    }
+
+    /// A wait has failed; that a connection was cut may tell anything.
+    pub(super) fn race_wait_failed(&self, code: Code) {
+        if code == Code::ConnAborted
+            && let Some(process) = self.racer()
+        {
+            process.failed();
+        }
+    }
+
+    /// The program has looked how many import what it exports.
+    pub(super) fn race_hears(&self) {
+        if let Some(process) = self.racer() {
+            process.heard();
         }
     }
 
