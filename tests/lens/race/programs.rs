@@ -27,6 +27,7 @@ pub(crate) const PROGRAMS: &[Program] = &[
     Program { name: "mapped_store_get", nodes: 3, kind: "store through a mapping, get" },
     Program { name: "flag_order", nodes: 2, kind: "order" },
     Program { name: "order_of_other", nodes: 2, kind: "order" },
+    Program { name: "order_of_node", nodes: 2, kind: "order" },
     Program { name: "two_spans", nodes: 2, kind: "close" },
     Program { name: "early_signal", nodes: 2, kind: "signal" },
     Program { name: "late_wait", nodes: 2, kind: "signal" },

@@ -47,12 +47,17 @@ static void ready(int argc, char **argv, rsm_node_id_t wanted)
 }
 
 /* One of them that nobody has taken, with a barrier. */
-static rsm_memseg_import_handle_t way_to(rsm_node_id_t node, rsmapi_barrier_t *barrier)
+static rsm_memseg_import_handle_t way_of(rsm_node_id_t node, rsm_barrier_type_t type, rsmapi_barrier_t *barrier)
 {
     const rsm_memseg_import_handle_t import = ways[node][__atomic_fetch_add(&used[node], 1, __ATOMIC_RELAXED)];
     memset(barrier, 0, sizeof *barrier);
-    CHECK(rsm_memseg_import_init_barrier(import, RSM_BARRIER_SEGMENT, barrier));
+    CHECK(rsm_memseg_import_init_barrier(import, type, barrier));
     return import;
+}
+
+static rsm_memseg_import_handle_t way_to(rsm_node_id_t node, rsmapi_barrier_t *barrier)
+{
+    return way_of(node, RSM_BARRIER_SEGMENT, barrier);
 }
 
 /* The same, with a span that is open. */
