@@ -113,7 +113,7 @@ fn what_does_not_fit_is_noticed() {
         let schema = Schema::of(name);
         schema.fits(&schema.0, &serde_json::from_str(text).unwrap(), "$").is_ok()
     };
-    let link = r#"{"controller":"shm0","from":1,"to":2,"state":"up","errors":0}"#;
+    let link = r#"{"controller":"shm0","from":1,"to":2,"state":"up","errors":0,"across":false}"#;
     assert!(fits("links", &format!(r#"{{"version":1,"links":[{link}]}}"#)));
     for wrong in [
         r#"{"links":[]}"#.to_owned(),
@@ -121,7 +121,7 @@ fn what_does_not_fit_is_noticed() {
         r#"{"version":1,"links":{}}"#.to_owned(),
         r#"{"version":1,"links":[],"more":0}"#.to_owned(),
         format!(r#"{{"version":1,"links":[{}]}}"#, link.replace("up", "sideways")),
-        format!(r#"{{"version":1,"links":[{}]}}"#, link.replace(":0}", ":-1}")),
+        format!(r#"{{"version":1,"links":[{}]}}"#, link.replace(":0,", ":-1,")),
         format!(r#"{{"version":1,"links":[{}]}}"#, link.replace("\"from\":1,", "")),
     ] {
         assert!(!fits("links", &wrong), "{wrong}");
