@@ -458,9 +458,9 @@ impl Bell {
         fence_after_rmw();
         if self.sleepers.load(Relaxed) != 0 {
             if signals == 1 || mutated("bell_many_wakes_one") {
-                park.wake_one(&self.word)
+                park.wake_one(&self.word);
             } else {
-                park.wake_all(&self.word)
+                park.wake_all(&self.word);
             }
         }
         Ok(())
