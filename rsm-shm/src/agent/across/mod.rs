@@ -50,8 +50,6 @@ use waker::Waker;
 /// How often a connect is heard again whose segment was republished meanwhile.
 const MOST_TRIES: u32 = 16;
 
-/// Most segments that the other host may have, however small the tables are here.
-const MOST_MIRRORS: usize = 1 << 16;
 /// Most events of one pass, whatever the other host says meanwhile.
 const MOST_EVENTS: usize = 256;
 
@@ -106,8 +104,8 @@ impl Across {
         let nodes = config.here.unwrap_or(Nodes::up_to(config.node_count));
         let host = Host { name: config.name.clone(), node_count: config.node_count, nodes };
         let seed = random_secret()?.iter().fold(0, |seed: u64, &byte| seed.rotate_left(8) ^ u64::from(byte));
-        // More than that is not believed; what of it the tables have no room for is left out.
-        let most = MOST_MIRRORS.max(usize::try_from(config.geometry.segments).unwrap_or(usize::MAX));
+        // More than it can have is not believed.
+        let most = usize::try_from(config.geometry.segments).unwrap_or(usize::MAX);
         let host = Some(FarHost::new(Paged::new(Local::new(name)?, host)?, most, seed));
         let trouble = Some(NOBODY.to_owned());
         told.tell(trouble.clone());
