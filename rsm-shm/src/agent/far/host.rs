@@ -171,7 +171,7 @@ impl Lane {
 }
 
 impl<B: Peering + Carrier, T> FarHost<B, T> {
-    /// Behind this bridge; `seed` was drawn at random.
+    /// Behind this bridge. Of what it has so many segments are taken in, or 2^16 if that is more; `seed` was drawn at random.
     pub fn new(bridge: B, most: usize, seed: u64) -> FarHost<B, T> {
         FarHost {
             bridge,
