@@ -4,9 +4,10 @@ use crate::bridge;
 use crate::side::DEADLINE;
 use rsm_core::access::{AccessList, Level, Permission};
 use rsm_core::bell::Accumulate;
+use rsm_core::generation::EndCause;
 use rsm_core::message::Claim;
 use rsm_core::peer::nodes::Nodes;
-use rsm_core::registry::Found;
+use rsm_core::registry::{Found, Geometry, LinkChange, LinkState};
 use rsm_core::verdict::BarrierType;
 use rsm_core::{Code, Result};
 use rsm_shm::agent::config::Bridge;
@@ -22,7 +23,12 @@ use std::time::{Duration, Instant};
 pub(crate) const BASE: u32 = 0x50_0000;
 
 pub(crate) fn agent(bridge: &str, host: &str, here: &str) -> AgentHandle {
+    agent_with(bridge, host, here, Geometry::default())
+}
+
+fn agent_with(bridge: &str, host: &str, here: &str, geometry: Geometry) -> AgentHandle {
     let mut config = Config::new(&format!("{bridge}-{host}"), 4);
+    config.geometry = geometry;
     config.here = Some(Nodes::parse(here).unwrap());
     config.bridge = Some(Bridge::parse(&format!("shm0=local:{bridge}")).unwrap());
     AgentHandle::start(&config).unwrap()
@@ -120,4 +126,57 @@ pub(crate) fn members_of_two_agents_put_and_signal() {
     until("it is told", || import.is_aborted());
     let again = third.connect(1, 1, BASE + 7, Permission::Read).map(drop).unwrap_err();
     assert_eq!(again.code(), Code::SegNotPublished);
+}
+
+pub(crate) fn a_link_that_is_taken_down_on_one_host_is_down_on_both() {
+    let bridge = bridge("links");
+    let (one, other) = (agent(&bridge, "a", "1-2"), agent(&bridge, "b", "3-4"));
+    let (first, third) = (join(&one, 1).unwrap(), join(&other, 3).unwrap());
+    let segment = export(&first, 5, &AccessList::everyone());
+    let connect = || third.connect(1, 1, BASE + 5, Permission::ReadWrite);
+    let import = third.connect_within(1, 1, BASE + 5, Permission::ReadWrite, DEADLINE).unwrap();
+    let steering = Membership::join(one.address(), None).unwrap();
+    let state = |member: &Membership| member.registry().link_now(1, 3, 1).unwrap().state();
+    let set = |change| steering.set_link(1, 3, 1, true, change).unwrap();
+    set(LinkChange::Error);
+    until("the error is told", || third.registry().link_now(1, 3, 1).unwrap().errors() == 1);
+    import.put(0, b"here").unwrap();
+    set(LinkChange::Down);
+    until("both show it", || state(&first) == LinkState::Down && state(&third) == LinkState::Down);
+    until("it is cut", || import.is_aborted());
+    assert_eq!((import.end_cause(), segment.importer_count()), (Some(EndCause::LinkDown), 0));
+    assert_eq!(connect().map(drop).unwrap_err().code(), Code::RemoteNodeUnreachable);
+    // Nodes of one host are none of it.
+    let fourth = join(&other, 4).unwrap();
+    let beside = fourth.connect_within(1, 1, BASE + 5, Permission::ReadWrite, DEADLINE).unwrap();
+    beside.put(0, b"four").unwrap();
+    set(LinkChange::Up);
+    until("it is up again", || connect().is_ok());
+    // What belongs to the other host is steered there.
+    let refused = steering.revoke(3, BASE + 7).map(drop).unwrap_err();
+    assert!(refused.to_string().contains("node 3 is one of the other host"), "{refused}");
+}
+
+pub(crate) fn what_the_tables_have_no_room_for_is_told() {
+    let bridge = bridge("full");
+    let small = Geometry { segments: 4, ..Geometry::default() };
+    let (one, other) = (agent_with(&bridge, "a", "1-2", small), agent(&bridge, "b", "3-4"));
+    let (first, third) = (join(&one, 1).unwrap(), join(&other, 3).unwrap());
+    let mut segments: Vec<Segment> = (0..6).map(|id| export(&third, id, &AccessList::everyone())).collect();
+    let connect =
+        |id: u32| first.connect_within(1, 3, BASE + id, Permission::Read, Duration::from_millis(200)).map(drop);
+    let has_room = |id: &u32| match connect(*id) {
+        Ok(()) => true,
+        Err(error) => {
+            assert_eq!(error.code(), Code::InsufficientResources, "{error}");
+            assert!(error.to_string().contains("on the other host, and there is no room"), "{error}");
+            false
+        }
+    };
+    until("all are known", || has(&first, 3, 3));
+    let fits: Vec<u32> = (0..6).filter(has_room).collect();
+    assert_eq!(fits, [0, 1, 2, 3]);
+    // Where one goes there is room for another.
+    segments.remove(0).destroy().unwrap();
+    until("there is room", || connect(5).is_ok());
 }

@@ -41,7 +41,7 @@ fn main() {
         };
     }
     let arguments = Arguments::from_args();
-    let tests: [(&str, fn()); 20] = [
+    let tests: [(&str, fn()); 22] = [
         ("agents_meet_and_know_each_other", agents_meet_and_know_each_other),
         ("what_changes_is_told", what_changes_is_told),
         ("a_peer_that_closes_says_why", a_peer_that_closes_says_why),
@@ -57,6 +57,11 @@ fn main() {
         ("signals_cross_and_reach_the_connection_meant", hosts::signals_cross_and_reach_the_connection_meant),
         ("registries_of_two_agents_show_one_cluster", agents::registries_of_two_agents_show_one_cluster),
         ("members_of_two_agents_put_and_signal", agents::members_of_two_agents_put_and_signal),
+        (
+            "a_link_that_is_taken_down_on_one_host_is_down_on_both",
+            agents::a_link_that_is_taken_down_on_one_host_is_down_on_both,
+        ),
+        ("what_the_tables_have_no_room_for_is_told", agents::what_the_tables_have_no_room_for_is_told),
         ("a_killed_agent_takes_nothing_of_this_host_along", deaths::a_killed_agent_takes_nothing_of_this_host_along),
         ("a_stopped_agent_keeps_nobody_from_the_memory", deaths::a_stopped_agent_keeps_nobody_from_the_memory),
         ("hosts_that_do_not_fit_stay_by_themselves", deaths::hosts_that_do_not_fit_stay_by_themselves),

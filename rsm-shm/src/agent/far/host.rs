@@ -23,6 +23,8 @@ use std::os::fd::BorrowedFd;
 
 /// Most messages that are heard one after the other before something else has its turn.
 const MOST_MESSAGES: usize = 64;
+/// Segments that the other host may have in any case: a host whose own tables are small leaves out what it has no room for.
+const FEWEST_MIRRORS: usize = 1 << 16;
 /// Most messages that wait for a peer that does not read.
 const MOST_WAITING: usize = 1 << 16;
 
@@ -169,11 +171,11 @@ impl Lane {
 }
 
 impl<B: Peering + Carrier, T> FarHost<B, T> {
-    /// Behind this bridge; `seed` was drawn at random.
+    /// Behind this bridge. Of what it has so many segments are taken in, or 2^16 if that is more; `seed` was drawn at random.
     pub fn new(bridge: B, most: usize, seed: u64) -> FarHost<B, T> {
         FarHost {
             bridge,
-            most,
+            most: most.max(FEWEST_MIRRORS),
             outbox: Outbox::default(),
             now: None,
             lives: 0,

@@ -58,6 +58,10 @@ impl Window for Waiting<'_> {
         self.posted.seals.load(self.posted.slot)
     }
 
+    fn fence_load(&self) {
+        fence::full();
+    }
+
     fn wait(&self) -> bool {
         let since = self.since.get().unwrap_or_else(Instant::now);
         self.since.set(Some(since));
