@@ -224,6 +224,19 @@ fn hosts_that_do_not_fit_are_told_why() {
     assert!(one.events.is_empty() && other.events.is_empty(), "{:?} {:?}", one.events, other.events);
 }
 
+/// Its last words come with the end of the link, and are heard.
+#[test]
+fn an_end_in_order_is_told_with_its_reason() {
+    let world = World::new(Options { delay: Duration::from_millis(3), ..Options::default() });
+    let (mut one, mut other) = pair(&world);
+    met(&mut one, &mut other);
+    other.far.close(&other.land, "this host goes down for repairs");
+    drop(other);
+    let mut nobody = Host::new(World::new(Options::default()).socket("a"), "3-4");
+    let why = until("it is told", (&mut one, &mut nobody), |one, _| one.event(ended));
+    assert!(why.contains("this host goes down for repairs"), "{why}");
+}
+
 /// An agent's function lives on after it, with its link up: the successor is another one.
 #[test]
 fn an_agent_that_dies_is_missed_and_its_successor_met() {

@@ -5,7 +5,6 @@ use crate::address::random_secret;
 use crate::memory::page_size;
 use rsm_core::Result;
 use rsm_core::access::Permission;
-use rsm_core::peer::Far;
 use rsm_core::peer::control::{LANES, SLOTS, seal_at};
 use rsm_core::peer::hello::{Hello, VERSION};
 use rsm_core::peer::lane::{self, Counts};
@@ -14,6 +13,7 @@ use rsm_core::peer::nodes::Nodes;
 use rsm_core::peer::outbox::{Facts, Outbox};
 use rsm_core::peer::report::Traffic;
 use rsm_core::peer::seal::{Seal, Seals, break_seal};
+use rsm_core::peer::{Far, UNANSWERED};
 use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -67,6 +67,17 @@ impl<F: Far> Far for Counted<'_, F> {
     fn load(&self, at: usize) -> u64 {
         count(self.traffic, |traffic| &mut traffic.loads);
         self.far.load(at)
+    }
+}
+
+/// Control pages that nobody has any more.
+struct Nobody;
+
+impl Far for Nobody {
+    fn store(&self, _at: usize, _word: u64) {}
+    fn fence(&self) {}
+    fn load(&self, _at: usize) -> u64 {
+        UNANSWERED
     }
 }
 
@@ -150,12 +161,24 @@ impl<D: Device> Paged<D> {
         }
     }
 
+    /// Why the peer has closed a link that is gone by now, if it has said so: that is here already.
+    fn last_words(&mut self) -> Option<End> {
+        let now = self.now();
+        let last = self.life.as_mut()?.turn(self.device.near(), &Nobody, now);
+        last.err().filter(|end| matches!(end, End::Closed(_)))
+    }
+
     fn look(&mut self) -> Result<()> {
         let stir = self.device.stir();
         // Between two lives there is nothing to lose.
         if let Some(why) = stir.lost.filter(|_| self.life.is_some()) {
-            self.end(End::Lost);
-            self.trouble = Some(why.detail().to_owned());
+            match self.last_words() {
+                Some(end) => self.end(end),
+                None => {
+                    self.end(End::Lost);
+                    self.trouble = Some(why.detail().to_owned());
+                }
+            }
         }
         if self.life.is_none() && Instant::now() >= self.again_at {
             self.begin()?;
