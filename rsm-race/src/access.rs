@@ -138,7 +138,8 @@ impl<'a> Access<'a> {
                 return;
             }
             let first = Cell { id: stored.id, clock: stored.clock, site: stored.site, kind: Kind::Store, bytes: 0xff };
-            if stored.value == value || self.knows(&first) {
+            // One without a place was a part of an update.
+            if stored.value == value || stored.site == 0 || self.knows(&first) {
                 continue;
             }
             // What a load returned that was older says that it had not come, unless something was learned since.

@@ -258,7 +258,9 @@ impl<'a> Process<'a> {
         }
         let hidden = self.table.word(Word::Hidden).load(Relaxed) + 1;
         let (process, snapshot) = (self.row.told(), self.row.snapshot());
-        let Access { id, clock, site, .. } = *access;
+        let Access { id, clock, .. } = *access;
+        // Nothing is lost where an update is undone: who made it was told what it took.
+        let site = if alone { access.site } else { 0 };
         let number = history.push(self.row.node(), &Stored { id, clock, value, process, site, hidden, snapshot });
         history.see(self.row.node(), Seen { number, hidden: self.row.knows(HIDDEN) });
     }
@@ -329,6 +331,20 @@ impl<'a> Process<'a> {
         }
         self.row.learn(HIDDEN, vector[HIDDEN].load(Relaxed));
         self.row.learn(owner.id, owner.told());
+        let storer = Row::of(self.table, id);
+        if storer.is_import() {
+            self.row.learn(id, storer.ordered().0);
+        }
+        self.learn_of_siblings(storer);
+    }
+
+    /// Learns what an order barrier of type NODE put before what was put through this import: what went through others of its
+    /// process to the same node. By now that may be more than when it was put.
+    fn learn_of_siblings(self, import: Row<'a>) {
+        if import.is_import() {
+            let siblings = import.owner().imports(Some(import.target()));
+            siblings.for_each(|sibling| self.row.learn(sibling.id, sibling.ordered().1));
+        }
     }
 
     /// A word was loaded: finds who may have stored it, and learns what was released with it.
@@ -356,6 +372,7 @@ impl<'a> Process<'a> {
             self.row.learn(owner.id, stored.process);
             // The epoch before its own is the last that was ordered.
             self.row.learn(stored.id, if row.is_import() { stored.clock - 1 } else { stored.clock });
+            self.learn_of_siblings(row);
             access.was_seen(&stored);
         }
         if let Some(history) = history {
