@@ -15,6 +15,12 @@ impl Connection {
         Some((racing, racing.process()?))
     }
 
+    /// Whether races are looked for.
+    #[inline(always)]
+    pub(super) fn is_raced(&self) -> bool {
+        self.membership().shared.taps.racing.is_some()
+    }
+
     /// The clock of this import, in this process.
     fn import(&self, process: Process<'_>) -> Option<usize> {
         let word = &self.tie.raced.import;

@@ -5,6 +5,7 @@ use super::Connection;
 use crate::membership::Membership;
 use crate::membership::event::Event;
 use crate::membership::flags::Flags;
+use crate::membership::race::abi::untold;
 use crate::membership::way::{Diverted, Way};
 use crate::memory::carry::{Elements, LoadBytes, LoadWord, LoadWords, Move, Raw, StoreBytes, StoreWord, StoreWords};
 use crate::memory::copy::Word;
@@ -111,24 +112,47 @@ impl Connection {
         &self,
         way: Way<'_>,
         offset: u64,
+        moved: M,
+    ) -> Result<M::Loaded> {
+        if self.is_raced() {
+            // SAFETY: the caller's promise.
+            return unsafe { self.carry_looked_at::<TOLD, M>(way, offset, moved) };
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.carry_on::<TOLD, M>(way, offset, moved) }
+    }
+
+    /// The same where races are looked for.
+    #[inline(never)]
+    unsafe fn carry_looked_at<const TOLD: bool, M: Move>(
+        &self,
+        way: Way<'_>,
+        offset: u64,
         mut moved: M,
     ) -> Result<M::Loaded> {
+        let explicit = self.flags.now().has(Flags::EXPLICIT);
+        let race = self.race_begins_transfer(offset, explicit, &mut moved);
+        let done = match &race {
+            // SAFETY: the caller's promise.
+            None => unsafe { self.carry_on::<TOLD, M>(way, offset, moved) },
+            // SAFETY: the caller's promise.
+            Some(race) => untold(|| unsafe { self.carry_on::<TOLD, _>(way, offset, race.notes(offset, moved)) }),
+        };
+        self.race_ends_transfer(race, explicit, done.is_ok());
+        done
+    }
+
+    /// Carries it out, and notes it where calls are noted.
+    #[inline(always)]
+    unsafe fn carry_on<const TOLD: bool, M: Move>(&self, way: Way<'_>, offset: u64, mut moved: M) -> Result<M::Loaded> {
         let began = self.membership().begin_note();
         let (length, bytes) = (moved.bytes(), began.and_then(|_| self.membership().bytes_to_note(offset, &mut moved)));
         let explicit = self.flags.now().has(Flags::EXPLICIT);
         let opened = self.snapshot();
-        let race = self.race_begins_transfer(offset, explicit, &mut moved);
-        let loaded = match &race {
-            // SAFETY: the caller's promise.
-            None => unsafe { way.carry(offset, moved, explicit, &|how| self.disturb(how)) },
-            // SAFETY: the caller's promise.
-            Some(race) => crate::membership::race::abi::untold(|| unsafe {
-                way.carry(offset, race.notes(offset, moved), explicit, &|how| self.disturb(how))
-            }),
-        };
+        // SAFETY: the caller's promise.
+        let loaded = unsafe { way.carry(offset, moved, explicit, &|how| self.disturb(how)) };
         // Everything that the transfer stored has been executed.
         let verdict = if explicit { Ok(()) } else { self.judge_settled(opened) };
-        self.race_ends_transfer(race, explicit, verdict.is_ok());
         if began.is_some() {
             let kind = if M::DIRECTION == Direction::Put { Kind::Put } else { Kind::Get };
             let what = self.what(kind, offset, length);
