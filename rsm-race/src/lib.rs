@@ -17,7 +17,7 @@
 //!
 //! # Shared memory
 //!
-//! One [table](table), which the agent makes. All of it is words that any process may write at any time with relaxed
+//! One [`table`], which the agent makes. All of it is words that any process may write at any time with relaxed
 //! accesses; nothing locks, and no process waits for another. That is sound for what is reported because clocks only grow:
 //!
 //! * What a process releases it writes before the store that tells of it, with a release fence between; who acquires reads it

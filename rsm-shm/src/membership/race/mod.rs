@@ -1,6 +1,6 @@
 //! Looking for races, in a cluster whose lens has that done: what of a process's calls is told to [`rsm_race`].
 //!
-//! One of the [taps](super::taps). As for a trace, imports of such a cluster are diverted, and waits and requests look at the
+//! One of the taps (`membership/taps.rs`). As for a trace, imports of such a cluster are diverted, and waits and requests look at the
 //! taps. What a program does with memory itself is told only by one that was built so ([`abi`]).
 
 pub mod abi;
