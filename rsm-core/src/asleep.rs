@@ -27,7 +27,7 @@ pub struct Watched {
 
 impl Watched {
     /// One that nobody sleeps for.
-    #[cfg(rsm_loom)]
+    #[cfg(all(test, rsm_loom))]
     pub(crate) fn nobody() -> Watched {
         Watched { first: AtomicU64::new(u64::MAX), end: AtomicU64::new(0) }
     }
