@@ -191,9 +191,15 @@ impl<'a> Process<'a> {
 
     /// It may have learned anything by a word of a node's memory, or told it there.
     pub fn exchanges(self, target: u32) {
+        self.has_read(1 << (target % 64));
+        self.release(&[Inbox::Put], target, None);
+    }
+
+    /// It has read, in memory of these nodes, what may have told it anything.
+    pub fn has_read(self, nodes: u64) {
         self.enter();
         self.learn_everything(false);
-        self.release(&[Inbox::Put], target, None);
+        bits(nodes).for_each(|node| self.row.learn_all(Node::of(self.table, node).inbox(Inbox::Put)));
     }
 
     /// Tells who reads memory of a node, or waits for a signal of it, what it knows, and of an import what is ordered.

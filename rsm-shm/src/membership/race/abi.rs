@@ -45,9 +45,18 @@ const ACCESSES: c_uint = 1;
 /// What the program tells by itself.
 static SEES: AtomicU32 = AtomicU32::new(0);
 
+/// Threads that have told of a read without its value, and of nothing since. One that ends so stays counted, by which less is
+/// found, and nothing that is none.
+static READING: AtomicU32 = AtomicU32::new(0);
+
+/// In whose memory they have read, or others before: a bit for each node.
+static READ_OF: AtomicU64 = AtomicU64::new(0);
+
 thread_local! {
     /// The library itself is at work: it has told already.
     static WITHIN: Cell<bool> = const { Cell::new(false) };
+    /// This thread is one of [`READING`].
+    static READS: Cell<bool> = const { Cell::new(false) };
 }
 
 pub(super) fn set_bounds(low: usize, high: usize) {
@@ -67,6 +76,26 @@ pub(in crate::membership) fn untold<T>(work: impl FnOnce() -> T) -> T {
     let done = work();
     let _ = WITHIN.try_with(|within| within.set(before));
     done
+}
+
+/// Of which nodes a thread has read since what may have told it anything: it told so before it read, and what it has learned
+/// it may have passed on to any thread of the process.
+pub(super) fn has_read() -> Option<u64> {
+    // Relaxed, here and below: whoever was told by a thread finds what that did before.
+    if READING.load(Relaxed) == 0 {
+        return None;
+    }
+    if READS.try_with(|reads| reads.replace(false)).unwrap_or(false) {
+        READING.fetch_sub(1, Relaxed);
+    }
+    Some(READ_OF.load(Relaxed))
+}
+
+fn reads_next(node: u32) {
+    READ_OF.fetch_or(1 << (node % 64), Relaxed);
+    if READS.try_with(|reads| !reads.replace(true)).unwrap_or(true) {
+        READING.fetch_add(1, Relaxed);
+    }
 }
 
 /// Memory of a segment is mapped.
@@ -125,6 +154,9 @@ pub extern "C" fn rsm_race_access(address: usize, length: usize, kind: c_uint, p
     with(address, |watched, process| {
         if kind & (WORD | UPDATE) != 0 {
             process.exchanges(watched.place.node);
+            if kind & (WRITE | UPDATE) != WRITE {
+                reads_next(watched.place.node);
+            }
             return;
         }
         let range = watched.range(process, address, length, pc);

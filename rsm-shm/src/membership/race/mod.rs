@@ -81,7 +81,13 @@ impl Racing {
     pub(super) fn process(&self) -> Option<Process<'_>> {
         match name_in(&self.id) {
             Some(0) => None,
-            Some(id) => Some(Process::with_id(self.table(), id)),
+            Some(id) => {
+                let process = Process::with_id(self.table(), id);
+                if let Some(nodes) = abi::has_read() {
+                    process.has_read(nodes);
+                }
+                Some(process)
+            }
             None => {
                 self.table().give_up();
                 None
