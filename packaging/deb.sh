@@ -173,7 +173,8 @@ while read -r crate; do
         fi
     done
     echo
-done <"$work/crates" | gzip -9nc >"$doc/crates.gz"
+done <"$work/crates" >"$work/licences"
+gzip -9nc "$work/licences" >"$doc/crates.gz"
 cat packaging/deb/copyright - >"$doc/copyright" <<END
 
 License: MIT

@@ -304,13 +304,16 @@ impl<'a> Row<'a> {
 
     /// Writes down what it knows now, to be found by others with the number that this gives.
     pub(crate) fn snapshot(self) -> u64 {
-        let made = self.words[SNAPSHOTS_MADE].load(Relaxed);
-        let learned = self.words[LEARNED].swap(0, Relaxed) != 0;
-        if made > 0 && !learned {
-            return made;
+        // Acquire: pairs with the swap below; who finds that nothing was learned since finds the number that was made of it.
+        if rsm_core::sync::acquire(&self.words[LEARNED]) == 0 {
+            let made = self.words[SNAPSHOTS_MADE].load(Relaxed);
+            if made > 0 {
+                return made;
+            }
         }
-        // Each number has one writer.
+        // Each number has one writer. One that is not yet written is not found, and more is learned instead.
         let number = self.words[SNAPSHOTS_MADE].fetch_add(1, Relaxed) + 1;
+        self.words[LEARNED].swap(0, rsm_core::sync::Ordering::AcqRel);
         let into = self.table.snapshot(self.id, number);
         into[0].store(0, Relaxed);
         // Pairs with the second fence of `learn_snapshot`: who reads what follows finds that it changes.

@@ -141,12 +141,18 @@ impl<'a> Process<'a> {
     /// will come any more.
     fn learn_everything(self, arrived: bool) {
         for process in Row::processes(self.table, None) {
-            if arrived { self.learn_whole(process) } else { self.row.join(process) }
+            if arrived {
+                self.learn_whole(process);
+                continue;
+            }
+            self.row.join(process);
+            // Of what is put and not known to have come, what comes before what was told.
+            process.imports(None).for_each(|import| self.row.learn(import.id, import.ordered().0));
         }
         self.row.learn_hidden();
     }
 
-    /// A call of it has failed, which may tell of anything.
+    /// A call of it has failed, or it has read what was not told: either may tell of anything.
     pub fn failed(self) {
         self.enter();
         self.learn_everything(false);
@@ -191,15 +197,8 @@ impl<'a> Process<'a> {
 
     /// It may have learned anything by a word of a node's memory, or told it there.
     pub fn exchanges(self, target: u32) {
-        self.has_read(1 << (target % 64));
+        self.failed();
         self.release(&[Inbox::Put], target, None);
-    }
-
-    /// It has read, in memory of these nodes, what may have told it anything.
-    pub fn has_read(self, nodes: u64) {
-        self.enter();
-        self.learn_everything(false);
-        bits(nodes).for_each(|node| self.row.learn_all(Node::of(self.table, node).inbox(Inbox::Put)));
     }
 
     /// Tells who reads memory of a node, or waits for a signal of it, what it knows, and of an import what is ordered.
@@ -255,6 +254,8 @@ impl<'a> Process<'a> {
     /// A word is about to be stored. `alone`: not as a part of an atomic update.
     fn store_word(self, access: &Access<'_>, value: u64, alone: bool) {
         if access.place.lines == NO_LINES {
+            // Whoever finds this word by another name learns nothing by it.
+            self.table.lack(Lack::Lines);
             return;
         }
         let at = access.place.lines * LINE + access.start;

@@ -59,33 +59,47 @@ pub(crate) fn can_be_found() -> Result<(), &'static str> {
 /// # Errors
 /// The look failed, or processes end all the time; there may be any.
 pub(crate) fn list(except: &[Pid]) -> io::Result<Vec<Pid>> {
-    let children =
-        if fs::exists("/proc/thread-self/children").unwrap_or(false) { listed_children } else { searched_children };
     // Who has ended stays on the list until somebody reaps it, and has had no children since.
     let mut known = HashSet::new();
     for _ in 0..MOST_LOOKS {
-        let mut ended = HashSet::new();
-        let mut found = children(getpid())?;
-        found.retain(|child| !except.contains(child));
-        // Somebody who becomes ours in between is found twice.
-        let mut seen: HashSet<Pid> = found.iter().copied().collect();
-        let mut next = 0;
-        while let Some(&parent) = found.get(next) {
-            match children(parent) {
-                Err(error) if is_out_of_sight(&error) => {}
-                below => found.extend(below?.into_iter().filter(|&child| seen.insert(child))),
-            }
-            if has_ended(parent)? {
-                ended.insert(parent);
-            }
-            next += 1;
-        }
+        let (found, ended) = look(except)?;
         if ended.is_subset(&known) {
             return Ok(found);
         }
         known = ended;
     }
     Err(Errno::AGAIN.into())
+}
+
+/// Processes below this one, for who looks again anyway: children of one that ends meanwhile may be missing.
+///
+/// # Errors
+/// The look failed.
+pub(crate) fn some(except: &[Pid]) -> io::Result<Vec<Pid>> {
+    look(except).map(|(found, _)| found)
+}
+
+/// One look, and who of those that it found had ended when it came to them.
+fn look(except: &[Pid]) -> io::Result<(Vec<Pid>, HashSet<Pid>)> {
+    let children =
+        if fs::exists("/proc/thread-self/children").unwrap_or(false) { listed_children } else { searched_children };
+    let mut ended = HashSet::new();
+    let mut found = children(getpid())?;
+    found.retain(|child| !except.contains(child));
+    // Somebody who becomes ours in between is found twice.
+    let mut seen: HashSet<Pid> = found.iter().copied().collect();
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        match children(parent) {
+            Err(error) if is_out_of_sight(&error) => {}
+            below => found.extend(below?.into_iter().filter(|&child| seen.insert(child))),
+        }
+        if has_ended(parent)? {
+            ended.insert(parent);
+        }
+        next += 1;
+    }
+    Ok((found, ended))
 }
 
 /// Sends a signal to these processes, as long as they are still below this one.
@@ -202,7 +216,12 @@ pub(crate) fn end_all(except: &[Pid]) -> Vec<Pid> {
                 let others = left.iter().filter(|process| !refused.contains(process));
                 dying.extend(others.filter_map(|&process| pidfd_open(process, PidfdFlags::empty()).ok()));
             }
-            Err(_) => {}
+            // Where processes come and go all the time, killing ends that.
+            Err(_) => {
+                if let Ok(some) = some(except) {
+                    signal(&some, Signal::KILL);
+                }
+            }
         }
         let mut ends: Vec<PollFd<'_>> = dying.iter().map(|process| PollFd::new(process, PollFlags::IN)).collect();
         let now = Instant::now();

@@ -80,6 +80,9 @@ fn one_that_fails_ends_the_others_unless_they_are_to_go_on() {
 /// The environment variable that makes this test end its run with a code.
 const END: &str = "RSM_TEST_END_RUN";
 
+/// Given for a code, to be somebody else first.
+const STRANGER: &str = "stranger";
+
 /// Alone it has no run to end; of a run, which the test below makes it, it ends that.
 #[test]
 fn who_is_of_no_run_ends_none() {
@@ -87,10 +90,30 @@ fn who_is_of_no_run_ends_none() {
         assert_eq!(rsm::end_run(1).unwrap_err().code(), rsm::Code::CtlrNotPresent);
         return;
     };
+    if code == STRANGER {
+        // Of this thread alone, which is who connects.
+        rustix::thread::set_thread_uid(rustix::thread::Uid::from_raw(65534)).unwrap();
+        let told = rsm::end_run(1).unwrap_err();
+        assert_eq!(told.code(), rsm::Code::CtlrNotPresent, "{told}");
+        std::process::exit(0);
+    }
     rsm::end_run(code.parse().unwrap()).unwrap();
     // What comes later, or is this process's own, changes nothing.
     rsm::end_run(99).unwrap();
     std::process::exit(5);
+}
+
+/// The name that a launcher listens at is no secret: the kernel shows it to everybody.
+#[test]
+fn another_user_ends_no_run() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: it takes root to be another user");
+        return;
+    }
+    let mut tries = Command::new(std::env::current_exe().unwrap());
+    tries.args(["who_is_of_no_run_ends_none", "--exact"]).env(END, STRANGER);
+    let report = Launch::new(1).timeout(LONG).program("all", &tries).run().unwrap();
+    assert!(report.is_success(), "{report}");
 }
 
 #[test]

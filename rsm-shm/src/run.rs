@@ -116,7 +116,15 @@ impl Hearer {
     /// Hears whoever has something to say. The code of the first who wants the run to end, and its process id, 0 where this PID
     /// namespace does not show it.
     pub fn attend(&mut self) -> Option<(u8, u32)> {
-        while let Ok(caller) = rustix::net::accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+        let own = rustix::process::geteuid().as_raw();
+        // As many as may wait: who goes on connecting is heard in the next round.
+        for _ in 0..MOST {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let Ok(caller) = rustix::net::accept_with(&self.listener, flags) else { break };
+            // /proc/net/unix shows the name to everybody.
+            if !socket::peer(&caller).is_ok_and(|(who, _)| who.uid == 0 || who.uid == own) {
+                continue;
+            }
             // Who connects and says nothing keeps nobody else out.
             if self.callers.len() == MOST {
                 self.callers.remove(0);

@@ -484,7 +484,7 @@ impl Warden<'_> {
                     keeper.throw_out();
                 }
                 // The nodes' own processes are killed without a look, the others when one succeeds.
-                let all = descendants::list(&[]).unwrap_or_else(|_| self.leaders());
+                let all = descendants::some(&[]).unwrap_or_else(|_| self.leaders());
                 let refused = descendants::signal(&all, Signal::KILL).refused;
                 if !refused.is_empty() && self.give_up.is_none() {
                     self.give_up = Instant::now().checked_add(PATIENCE);

@@ -100,7 +100,7 @@ impl Agent {
 
     /// Whether imports of `importer` from `node` are possible now. A node of the cluster that is not there publishes
     /// nothing yet: who tries again until it does need not know whether it has begun.
-    fn check_path(&self, controller: u32, importer: u32, node: u32) -> Result<()> {
+    pub(super) fn check_path(&self, controller: u32, importer: u32, node: u32) -> Result<()> {
         // What no node owns is there as long as the cluster.
         if node == CLUSTER {
             return Ok(());

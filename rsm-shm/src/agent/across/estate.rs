@@ -70,6 +70,7 @@ impl Estate for Agent {
         if !publication.level.admits(permission) {
             return Err(Error::with(Code::PermDenied, format!("it is sealed: it can only be read, not {permission}")));
         }
+        self.check_path(self.bridge.ok_or(Error::new(Code::InternalError))?, node, publication.node)?;
         self.connect_from_across(number, node, pid, (name.row, permission))?;
         Ok(publication.length)
     }

@@ -280,7 +280,9 @@ impl Agent {
     fn granted_across(&mut self, by: &Asking, number: u64, grant: &Grant) -> Result<Given> {
         let importer = self.books.node_of(by.owed.party)?;
         let segment = self.books.segment(by.mirror)?;
-        let length = segment.length;
+        let (length, exporter) = (segment.length, segment.node);
+        // The link may have been taken down while the other host was asked.
+        self.check_path(by.controller, importer, exporter)?;
         let host = self.across.as_ref().and_then(|across| across.host.as_ref());
         let bridge = host.ok_or(Error::new(Code::RemoteNodeUnreachable))?.bridge();
         let memory = (by.permission != Permission::None)

@@ -86,8 +86,10 @@ impl Agent {
                 }
                 Relay::Importer(row) => (At::Export, across(row)),
             };
-            let (Some(to), Some(bell)) = (to, self.books.bell(node, number)) else { continue };
+            let Some(bell) = self.books.bell(node, number) else { continue };
             let taken = bell.take_relayed();
+            // Posted when its connection was over: nobody's, and not the next one's.
+            let Some(to) = to else { continue };
             if taken.signals > 0 || taken.single {
                 due.push((end, to, Counts::of(taken.signals, taken.single.into())));
             }

@@ -224,6 +224,10 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 break;
             }
             self.finish_jobs(estate);
+            // What has come of them is told first: a number that is free again may be asked for next.
+            if !self.events.is_empty() {
+                break;
+            }
             let Some(news) = self.bridge.take() else {
                 // The bridge may have done something meanwhile, and has said so.
                 if self.finish_jobs(estate) {

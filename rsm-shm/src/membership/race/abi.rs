@@ -49,9 +49,6 @@ static SEES: AtomicU32 = AtomicU32::new(0);
 /// found, and nothing that is none.
 static READING: AtomicU32 = AtomicU32::new(0);
 
-/// In whose memory they have read, or others before: a bit for each node.
-static READ_OF: AtomicU64 = AtomicU64::new(0);
-
 thread_local! {
     /// The library itself is at work: it has told already.
     static WITHIN: Cell<bool> = const { Cell::new(false) };
@@ -78,21 +75,20 @@ pub(in crate::membership) fn untold<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Of which nodes a thread has read since what may have told it anything: it told so before it read, and what it has learned
-/// it may have passed on to any thread of the process.
-pub(super) fn has_read() -> Option<u64> {
+/// Whether a thread has read since what may have told it anything: it told so before it read, and what it has learned it may
+/// have passed on to any thread of the process.
+pub(super) fn has_read() -> bool {
     // Relaxed, here and below: whoever was told by a thread finds what that did before.
     if READING.load(Relaxed) == 0 {
-        return None;
+        return false;
     }
     if READS.try_with(|reads| reads.replace(false)).unwrap_or(false) {
         READING.fetch_sub(1, Relaxed);
     }
-    Some(READ_OF.load(Relaxed))
+    true
 }
 
-fn reads_next(node: u32) {
-    READ_OF.fetch_or(1 << (node % 64), Relaxed);
+fn reads_next() {
     if READS.try_with(|reads| !reads.replace(true)).unwrap_or(true) {
         READING.fetch_add(1, Relaxed);
     }
@@ -155,7 +151,7 @@ pub extern "C" fn rsm_race_access(address: usize, length: usize, kind: c_uint, p
         if kind & (WORD | UPDATE) != 0 {
             process.exchanges(watched.place.node);
             if kind & (WRITE | UPDATE) != WRITE {
-                reads_next(watched.place.node);
+                reads_next();
             }
             return;
         }

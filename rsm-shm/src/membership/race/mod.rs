@@ -83,8 +83,8 @@ impl Racing {
             Some(0) => None,
             Some(id) => {
                 let process = Process::with_id(self.table(), id);
-                if let Some(nodes) = abi::has_read() {
-                    process.has_read(nodes);
+                if abi::has_read() {
+                    process.failed();
                 }
                 Some(process)
             }

@@ -35,9 +35,10 @@ struct Known {
 const NOTHING: Known = Known { process: 0, site: 0, count: 0, frames: [0; MOST_FRAMES], slots: [0; MOST_FRAMES] };
 
 thread_local! {
+    // On the heap, and only where a cluster is looked at: what a thread has for itself is taken from the stack of each.
     /// Address, whose it is, and number.
-    static SITES: Cell<[(u64, usize, u16); REMEMBERED]> = const { Cell::new([(0, 0, 0); REMEMBERED]) };
-    static KNOWN: RefCell<[Known; WAYS]> = const { RefCell::new([NOTHING; WAYS]) };
+    static SITES: RefCell<Vec<(u64, usize, u16)>> = const { RefCell::new(Vec::new()) };
+    static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
 }
 
 /// How far above the frame of [`Racing::site`] its own return address stands; 0 before that is known.
@@ -72,7 +73,7 @@ impl Racing {
                 |known: &Known| known.frames[0] == innermost && known.process == process.id() && known.is_again(anchor);
             let known = KNOWN.try_with(|all| {
                 let all = all.try_borrow().ok()?;
-                ways_of(innermost).map(|at| &all[at]).find(|known| again(known)).map(|known| known.site)
+                ways_of(innermost).filter_map(|at| all.get(at)).find(|known| again(known)).map(|known| known.site)
             });
             if let Ok(Some(site)) = known {
                 return site;
@@ -94,6 +95,7 @@ impl Racing {
             FIRST.store(found.slots[0], Relaxed);
             let _ = KNOWN.try_with(|all| {
                 let Ok(mut all) = all.try_borrow_mut() else { return };
+                all.resize(WAYS, NOTHING);
                 let free = ways_of(found.frames[0]).find(|&at| all[at].count == 0);
                 let at = free.or_else(|| ways_of(found.frames[0]).nth(found.site as usize % NEAR));
                 if let Some(at) = at {
@@ -113,15 +115,16 @@ impl Racing {
     /// The place that an instrumented access has told.
     pub(super) fn site_at(&self, process: Process<'_>, address: u64) -> u16 {
         let at = (address >> 1) as usize % REMEMBERED;
-        let known = SITES.try_with(|sites| sites.get()[at]).unwrap_or_default();
+        let look = |sites: &RefCell<Vec<_>>| sites.try_borrow().ok()?.get(at).copied();
+        let known: (u64, usize, u16) = SITES.try_with(look).ok().flatten().unwrap_or_default();
         if (known.0, known.1) == (address, process.id()) {
             return known.2;
         }
         let site = self.site_of(process, &[address]);
         let _ = SITES.try_with(|sites| {
-            let mut all = sites.get();
+            let Ok(mut all) = sites.try_borrow_mut() else { return };
+            all.resize(REMEMBERED, (0, 0, 0));
             all[at] = (address, process.id(), site);
-            sites.set(all);
         });
         site
     }
