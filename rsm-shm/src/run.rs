@@ -1,7 +1,8 @@
 //! The run that this process is part of: how its launcher is told to end it.
 //!
-//! A launcher ([`Hearer`]) listens on a socket whose name it gives to all that it starts. The name is a secret: who knows it may
-//! end the run. A packet there is a code, a packet back says that it was heard.
+//! A launcher ([`Hearer`]) listens on a socket whose name it gives to all that it starts. The kernel shows the names of such
+//! sockets to everybody, so only root and the launcher's own user are heard. A packet there is a code, a packet back says that
+//! it was heard.
 
 use crate::address::random_secret;
 use crate::error::from_errno;
