@@ -23,12 +23,7 @@ fn a_handler_interrupts_waits() {
         "connect i 2 0x400000 rw 60000",
     ] {
         node.ok(&format!("go t {command}"));
-        // A handler that runs just before the thread falls asleep interrupts nothing: again, until it does.
-        wait_for("the wait to be interrupted", || {
-            node.ok("poke t");
-            node.ok("running t") == "false"
-        });
-        assert!(refused_as(&node.ok("join t"), Code::Interrupted), "{command}");
+        assert!(refused_as(&interrupted_answer(&mut node), Code::Interrupted), "{command}");
     }
 }
 
@@ -48,11 +43,7 @@ fn a_handler_interrupts_a_stuck_request_and_leaks_nothing() {
     for command in ["export x 4096", "connect x 1 0x400000 rw", "publish own 0x400007"] {
         host.stop();
         node.ok(&format!("go t {command}"));
-        wait_for("the request to be interrupted", || {
-            node.ok("poke t");
-            node.ok("running t") == "false"
-        });
-        assert!(refused_as(&node.ok("join t"), Code::Interrupted), "{command}");
+        assert!(refused_as(&interrupted_answer(&mut node), Code::Interrupted), "{command}");
         host.signal(Signal::CONT);
         // The next request is answered with its own answer, and nothing of the interrupted one is left.
         node.fails("connect y 1 0x400099 rw", Code::SegNotPublished);
@@ -119,11 +110,7 @@ fn after_an_interrupted_publish_everything_is_as_before() {
         importer.until("asleep c", "ok true");
         host.stop();
         exporter.ok("go t publish e 0x400007");
-        wait_for("the request to be interrupted", || {
-            exporter.ok("poke t");
-            exporter.ok("running t") == "false"
-        });
-        assert!(refused_as(&exporter.ok("join t"), Code::Interrupted));
+        assert!(refused_as(&interrupted_answer(&mut exporter), Code::Interrupted));
         host.signal(Signal::CONT);
         assert!(
             importer.ok("join c").starts_with("ok"),
@@ -150,9 +137,14 @@ fn after_an_interrupted_publish_everything_is_as_before() {
     }
 }
 
-/// Waits until thread t sleeps in its call, unless a busy machine lets the call end before.
-fn sleeps_or_ends(node: &mut NodeProcess) {
-    wait_for("the call", || node.ok("asleep t") == "true" || node.ok("running t") == "false");
+/// Runs signal handlers in thread t until its call ends, and gives what the call answered. A handler that runs just
+/// before the thread falls asleep, or while the agent answers, interrupts nothing.
+fn interrupted_answer(node: &mut NodeProcess) -> String {
+    wait_for("the call to end", || {
+        node.ok("poke t");
+        node.ok("running t") == "false"
+    });
+    node.ok("join t")
 }
 
 story!(a_later_withdrawal_does_not_answer_for_an_interrupted_one);
@@ -172,9 +164,7 @@ fn asks_again_after_a_later_withdrawal() -> bool {
     importer.ok("map i");
     importer.stop();
     exporter.ok("go t unpublish e");
-    sleeps_or_ends(&mut exporter);
-    exporter.ok("poke t");
-    if !refused_as(&exporter.ok("join t"), Code::Interrupted) {
+    if !refused_as(&interrupted_answer(&mut exporter), Code::Interrupted) {
         return false;
     }
     // To publish begins another withdrawal when that one is over, and cannot move the memory: there are no descriptors.
@@ -204,9 +194,7 @@ fn a_handler_interrupts_unpublish_which_goes_on() {
         importer.ok("connect i 1 0x400000 rw");
         importer.stop();
         exporter.ok("go t unpublish e");
-        sleeps_or_ends(&mut exporter);
-        exporter.ok("poke t");
-        let answer = exporter.ok("join t");
+        let answer = interrupted_answer(&mut exporter);
         importer.signal(Signal::CONT);
         if refused_as(&answer, Code::Interrupted) {
             interrupted += 1;
@@ -229,9 +217,7 @@ fn a_handler_interrupts_unpublish_which_goes_on() {
     importer.ok("connect i 1 0x400000 rw");
     importer.stop();
     exporter.ok("go t unpublish e");
-    sleeps_or_ends(&mut exporter);
-    exporter.ok("poke t");
-    exporter.ok("join t");
+    interrupted_answer(&mut exporter);
     importer.signal(Signal::CONT);
     exporter.until("publish e 0x400000", "ok");
     importer.ok("connect k 1 0x400000 rw");
