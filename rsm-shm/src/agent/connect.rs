@@ -107,7 +107,7 @@ impl Agent {
         }
         self.check_node(node)?;
         let absence = self.map.registry().absence(controller, importer, node);
-        let closing = self.books.closing.contains(&(controller, importer, node)).then_some(Absence::NoLink);
+        let closing = self.books.closing.has(&(controller, importer, node)).then_some(Absence::NoLink);
         match closing.or(absence) {
             None => Ok(()),
             Some(absence) => {

@@ -3,7 +3,7 @@
 use super::Agent;
 use super::books::chores::{Chore, Owner, PIECE};
 use super::books::connection::Connection;
-use super::books::relinking::{Relinking, Step};
+use super::books::relinking::{Relinking, Step, Way};
 use rsm_core::crash_point;
 use rsm_core::generation::EndCause;
 use rsm_core::message::Answer;
@@ -34,10 +34,7 @@ impl Agent {
             self.tell_of_link(controller, from, to, change);
         }
         if change == LinkChange::Up {
-            // One that was down has no connections.
-            for (controller, from, to) in ways {
-                self.change_link(controller, from, to, change);
-            }
+            ways.into_iter().for_each(|way| self.bring_up(way));
             return Ok(Some(0));
         }
         self.begin_change((party, number), ways, change, Vec::new());
@@ -63,9 +60,9 @@ impl Agent {
         }
         let registry = self.map.registry();
         // One that an operator is taking down stays so.
-        let is_there = |way: &(u32, u32, u32)| {
+        let is_there = |way: &Way| {
             let &(controller, from, to) = way;
-            let is_open = !self.books.closing.contains(way);
+            let is_open = !self.books.closing.has(way);
             is_open && registry.link_now(controller, from, to).is_some_and(|link| link.state() != LinkState::Down)
         };
         let again = ways.iter().copied().filter(is_there).collect();
@@ -73,15 +70,9 @@ impl Agent {
         Ok(())
     }
 
-    fn begin_change(
-        &mut self,
-        (party, number): (u64, u64),
-        ways: Vec<(u32, u32, u32)>,
-        change: LinkChange,
-        again: Vec<(u32, u32, u32)>,
-    ) {
+    fn begin_change(&mut self, (party, number): (u64, u64), ways: Vec<Way>, change: LinkChange, again: Vec<Way>) {
         if change == LinkChange::Down {
-            self.books.closing.extend(&ways);
+            ways.iter().for_each(|&way| self.books.closing.begin(way));
         }
         let owed = self.owe(party, number);
         let relinking = Relinking { change, ways, again, step: Step::first(change), at: 0, count: 0, owed };
@@ -92,9 +83,9 @@ impl Agent {
     pub(super) fn link_set_across(&mut self, from: u32, to: u32, change: LinkChange) {
         let Some(way) = self.bridge.map(|controller| (controller, from, to)) else { return };
         match change {
-            LinkChange::Up => self.change_link(way.0, from, to, change),
+            LinkChange::Up => self.bring_up(way),
             // One at a time, however often it is said.
-            LinkChange::Down if self.books.closing.contains(&way) => {}
+            LinkChange::Down if self.books.closing.stays_down(&way) => {}
             LinkChange::Down => self.begin_change((0, 0), vec![way], change, Vec::new()),
             LinkChange::Error => {
                 self.change_link(way.0, from, to, change);
@@ -119,6 +110,15 @@ impl Agent {
         Err(Error::with(Code::RemoteNodeUnreachable, text))
     }
 
+    /// Brings a link up: one that was down has no connections. One that is on its way down comes up when it is there, or what
+    /// takes it down would have the last word.
+    fn bring_up(&mut self, way: Way) {
+        if !self.books.closing.reopens(&way) {
+            let (controller, from, to) = way;
+            self.change_link(controller, from, to, LinkChange::Up);
+        }
+    }
+
     /// Changes the link itself.
     fn change_link(&mut self, controller: u32, from: u32, to: u32, change: LinkChange) {
         if self.writer().change_link(controller, from, to, change) {
@@ -133,8 +133,9 @@ impl Agent {
     /// Goes on changing links; gives what is left.
     pub(super) fn change_some(&mut self, mut change: Box<Relinking>) -> Option<Box<Relinking>> {
         let Some(&way) = change.ways.last() else {
-            for &(controller, from, to) in &change.again {
-                self.change_link(controller, from, to, LinkChange::Up);
+            // One that an operator is taking down by now stays so.
+            for &way in change.again.iter().filter(|way| !self.books.closing.has(way)).collect::<Vec<_>>() {
+                self.bring_up(way);
             }
             self.pay(change.owed, Ok((Answer::Affected { count: change.count }, Vec::new())));
             return None;
@@ -166,7 +167,9 @@ impl Agent {
         } else if change.step == Step::Generations {
             (change.at, change.step) = (0, Step::Link);
         } else {
-            self.books.closing.remove(&way);
+            if change.change == LinkChange::Down && self.books.closing.end(&way) {
+                self.bring_up(way);
+            }
             change.ways.pop();
             (change.at, change.step) = (0, Step::first(change.change));
         }

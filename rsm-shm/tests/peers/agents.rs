@@ -1,11 +1,12 @@
 //! Two agents, each with its registry and its members, of one cluster.
 
 use crate::bridge;
+use crate::raw::Raw;
 use crate::side::DEADLINE;
 use rsm_core::access::{AccessList, Level, Permission};
 use rsm_core::bell::Accumulate;
 use rsm_core::generation::EndCause;
-use rsm_core::message::Claim;
+use rsm_core::message::{Ask, Claim};
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::registry::{Found, Geometry, LinkChange, LinkState};
 use rsm_core::verdict::BarrierType;
@@ -13,7 +14,7 @@ use rsm_core::{Code, Result};
 use rsm_shm::agent::config::Bridge;
 use rsm_shm::agent::{AgentHandle, Config};
 use rsm_shm::membership::Membership;
-use rsm_shm::membership::connection::BarrierMode;
+use rsm_shm::membership::connection::{BarrierMode, Connection};
 use rsm_shm::membership::segment::Segment;
 use rsm_shm::memory::huge::Pages;
 use std::sync::Arc;
@@ -155,6 +156,28 @@ pub(crate) fn a_link_that_is_taken_down_on_one_host_is_down_on_both() {
     // What belongs to the other host is steered there.
     let refused = steering.revoke(3, BASE + 7).map(drop).unwrap_err();
     assert!(refused.to_string().contains("node 3 is one of the other host"), "{refused}");
+}
+
+pub(crate) fn a_rebind_is_one_for_every_agent_that_comes() {
+    let bridge = bridge("rebind");
+    let (one, other) = (agent(&bridge, "a", "1-2"), agent(&bridge, "b", "3-4"));
+    let mut exporter = Raw::join(&one, 1);
+    let segment = exporter.publish(BASE + 5);
+    let connect = |member: &Arc<Membership>| member.connect_within(1, 1, BASE + 5, Permission::ReadWrite, DEADLINE);
+    let put = |import: &Connection| import.put(0, b"word").map_err(|error| error.code());
+    let third = join(&other, 3).unwrap();
+    let import = connect(&third).unwrap();
+    assert_eq!(put(&import), Ok(()));
+    exporter.ask(Ask::BeginRebind { segment }).unwrap();
+    assert_eq!(put(&import), Err(Code::BarrierFailure));
+    // Another agent comes in the middle of it.
+    drop((import, third, other));
+    let other = agent(&bridge, "c", "3-4");
+    let third = join(&other, 3).unwrap();
+    let import = connect(&third).unwrap();
+    assert_eq!(put(&import), Err(Code::BarrierFailure), "the contents are still being replaced");
+    exporter.ask(Ask::EndRebind { segment }).unwrap();
+    until("it is over", || put(&import) == Ok(()));
 }
 
 pub(crate) fn what_the_tables_have_no_room_for_is_told() {

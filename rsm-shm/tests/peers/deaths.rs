@@ -6,6 +6,7 @@ use crate::{Other, bridge};
 use rsm_core::access::{AccessList, Permission};
 use rsm_core::bell::Accumulate;
 use rsm_core::generation::EndCause;
+use rsm_core::registry::LinkChange;
 use rsm_core::{Code, Error};
 use rsm_shm::membership::Membership;
 use rustix::process::Signal;
@@ -92,6 +93,27 @@ pub(crate) fn a_stopped_agent_keeps_nobody_from_the_memory() {
     until("it goes on", || import.put(8, b"again").is_ok() || import.is_aborted());
     // Its program has failed by now, as nobody vouches for what it stores.
     until("its node leaves", || !is_there(&first, 3));
+}
+
+/// What happened to a link while an agent stood still is heard in one go, and the last of it holds.
+pub(crate) fn a_link_is_on_both_hosts_what_was_said_last() {
+    let bridge = bridge("flap");
+    let one = agent(&bridge, "a", "1-2");
+    let first = join(&one, 1).unwrap();
+    let segment = export(&first, 5, &AccessList::everyone());
+    let mut other = Other::start_members(&bridge);
+    other.says("connected");
+    let import = connect(&first);
+    let steering = Membership::join(one.address(), None).unwrap();
+    let set = |change| steering.set_link(1, 3, 1, true, change).unwrap();
+    other.signal(Signal::STOP);
+    for change in [LinkChange::Down, LinkChange::Up, LinkChange::Down, LinkChange::Up] {
+        set(change);
+    }
+    assert!(import.is_aborted() && segment.importer_count() == 0);
+    other.signal(Signal::CONT);
+    // The other host's agent lets the connection through where its link is up.
+    until("it is up there", || first.connect(1, 3, BASE + 7, Permission::ReadWrite).is_ok());
 }
 
 fn trouble(error: &Error, text: &str) {

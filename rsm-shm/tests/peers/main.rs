@@ -5,6 +5,7 @@
 mod agents;
 mod deaths;
 mod hosts;
+mod raw;
 mod side;
 
 use libtest_mimic::{Arguments, Trial};
@@ -41,7 +42,7 @@ fn main() {
         };
     }
     let arguments = Arguments::from_args();
-    let tests: [(&str, fn()); 22] = [
+    let tests: [(&str, fn()); 24] = [
         ("agents_meet_and_know_each_other", agents_meet_and_know_each_other),
         ("what_changes_is_told", what_changes_is_told),
         ("a_peer_that_closes_says_why", a_peer_that_closes_says_why),
@@ -61,9 +62,11 @@ fn main() {
             "a_link_that_is_taken_down_on_one_host_is_down_on_both",
             agents::a_link_that_is_taken_down_on_one_host_is_down_on_both,
         ),
+        ("a_rebind_is_one_for_every_agent_that_comes", agents::a_rebind_is_one_for_every_agent_that_comes),
         ("what_the_tables_have_no_room_for_is_told", agents::what_the_tables_have_no_room_for_is_told),
         ("a_killed_agent_takes_nothing_of_this_host_along", deaths::a_killed_agent_takes_nothing_of_this_host_along),
         ("a_stopped_agent_keeps_nobody_from_the_memory", deaths::a_stopped_agent_keeps_nobody_from_the_memory),
+        ("a_link_is_on_both_hosts_what_was_said_last", deaths::a_link_is_on_both_hosts_what_was_said_last),
         ("hosts_that_do_not_fit_stay_by_themselves", deaths::hosts_that_do_not_fit_stay_by_themselves),
         ("a_dead_importer_leaves_nothing", hosts::a_dead_importer_leaves_nothing),
         ("a_dead_exporter_is_missed", hosts::a_dead_exporter_is_missed),

@@ -194,6 +194,7 @@ impl Agent {
             Event::Met(hello, _) => {
                 tracing::info!(cluster = hello.name, "the other host is there");
                 self.met_across(Some(hello.name));
+                self.suspend_again();
             }
             Event::Open => tracing::debug!("each host knows what the other has"),
             Event::Granted { by, number, grant } => self.answer_granted(&by, number, &grant),

@@ -6,6 +6,7 @@
 
 use super::Agent;
 use crate::agent::books::request::Owed;
+use crate::agent::books::segment::Segment;
 use rsm_core::message::SegmentName;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,15 @@ impl Agent {
     /// Contents are about to be replaced.
     pub(in crate::agent) fn suspend_across(&mut self, segment: SegmentName) {
         self.with_host(|host, agent| host.suspend(agent, segment));
+    }
+
+    /// The other host was met, maybe anew: it is to vouch for nothing that is being replaced, before it is granted anything.
+    pub(super) fn suspend_again(&mut self) {
+        let rebinding = self.books.segments.iter().filter(|(_, segment)| segment.rebinding);
+        let name = |(&row, segment): (&u32, &Segment)| SegmentName { row, incarnation: segment.incarnation };
+        for segment in rebinding.map(name).collect::<Vec<_>>() {
+            self.suspend_across(segment);
+        }
     }
 
     /// They are in place. `true`: the other host is to see to its spans first.

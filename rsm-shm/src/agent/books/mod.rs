@@ -54,6 +54,7 @@ use limits::{Held, Limits, PER_MEMBER};
 use member::{Member, Stranger};
 use memory::Ledger;
 use node::NodeState;
+use relinking::Closing;
 use rows::Rows;
 use rsm_core::bell::Bell;
 use rsm_core::message::{MAX_PROCESSES, Process, SegmentName};
@@ -94,8 +95,7 @@ pub(in crate::agent) struct Books {
     pub(in crate::agent) departing: BTreeSet<u64>,
     /// Members whose request is put off until one of those is.
     pub(in crate::agent) putting_off: BTreeSet<u64>,
-    /// Links that are being taken down: controller, importing node, exporting node.
-    pub(in crate::agent) closing: BTreeSet<(u32, u32, u32)>,
+    pub(in crate::agent) closing: Closing,
     /// Bells whose waiters are on the other host, by node and number.
     pub(in crate::agent) relayed: BTreeMap<(u32, u32), Relay>,
     /// Rows of connections between the hosts, by whether this one imports, and their number there.
@@ -130,7 +130,7 @@ impl Books {
             chores: Chores::default(),
             departing: BTreeSet::new(),
             putting_off: BTreeSet::new(),
-            closing: BTreeSet::new(),
+            closing: Closing::default(),
             relayed: BTreeMap::new(),
             crossing: BTreeMap::new(),
             observers: BTreeSet::new(),

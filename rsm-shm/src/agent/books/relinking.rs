@@ -2,15 +2,61 @@
 
 use super::request::Owed;
 use rsm_core::registry::LinkChange;
+use std::collections::BTreeMap;
+
+/// Controller, importing node, exporting node.
+pub(in crate::agent) type Way = (u32, u32, u32);
+
+/// Links that are being taken down.
+#[derive(Debug, Default)]
+pub(in crate::agent) struct Closing(BTreeMap<Way, Ends>);
+
+/// What takes a link down.
+#[derive(Debug, Default)]
+struct Ends {
+    /// How many changes are about it.
+    changes: u32,
+    /// After all of them it was said to come up again.
+    reopens: bool,
+}
+
+impl Closing {
+    /// Whether nobody is to connect through it.
+    pub(in crate::agent) fn has(&self, way: &Way) -> bool {
+        self.0.contains_key(way)
+    }
+
+    /// A change begins to take it down.
+    pub(in crate::agent) fn begin(&mut self, way: Way) {
+        let ends = self.0.entry(way).or_default();
+        (ends.changes, ends.reopens) = (ends.changes + 1, false);
+    }
+
+    /// It is to be down in the end; `false` where nobody is about to take it down.
+    pub(in crate::agent) fn stays_down(&mut self, way: &Way) -> bool {
+        self.0.get_mut(way).map(|ends| ends.reopens = false).is_some()
+    }
+
+    /// It is to be up in the end; `false` where nobody is about to take it down, so that it can be at once.
+    pub(in crate::agent) fn reopens(&mut self, way: &Way) -> bool {
+        self.0.get_mut(way).map(|ends| ends.reopens = true).is_some()
+    }
+
+    /// A change has taken it down. `true`: it is to come up now.
+    pub(in crate::agent) fn end(&mut self, way: &Way) -> bool {
+        let Some(ends) = self.0.get_mut(way) else { return false };
+        ends.changes = ends.changes.saturating_sub(1);
+        ends.changes == 0 && self.0.remove(way).is_some_and(|ends| ends.reopens)
+    }
+}
 
 /// Links that are being changed.
 #[derive(Debug)]
 pub(in crate::agent) struct Relinking {
     pub(in crate::agent) change: LinkChange,
-    /// Controller, importing node, exporting node.
-    pub(in crate::agent) ways: Vec<(u32, u32, u32)>,
+    pub(in crate::agent) ways: Vec<Way>,
     /// Those that come up again when all is done.
-    pub(in crate::agent) again: Vec<(u32, u32, u32)>,
+    pub(in crate::agent) again: Vec<Way>,
     /// What is done to the last of them.
     pub(in crate::agent) step: Step,
     /// Imports from this row on are still to be looked at.
@@ -35,5 +81,31 @@ pub(in crate::agent) enum Step {
 impl Step {
     pub(in crate::agent) fn first(change: LinkChange) -> Step {
         if change == LinkChange::Down { Step::Generations } else { Step::Link }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAY: Way = (1, 3, 1);
+
+    #[test]
+    fn what_is_said_last_is_so_in_the_end() {
+        let mut closing = Closing::default();
+        assert!(!closing.reopens(&WAY) && !closing.stays_down(&WAY) && !closing.end(&WAY));
+        closing.begin(WAY);
+        assert!(closing.has(&WAY) && closing.reopens(&WAY) && closing.end(&WAY) && !closing.has(&WAY));
+        closing.begin(WAY);
+        assert!(closing.reopens(&WAY) && closing.stays_down(&WAY) && !closing.end(&WAY) && !closing.has(&WAY));
+        // Two at a time: it stays closed until both are done, and is what was said after both.
+        closing.begin(WAY);
+        closing.reopens(&WAY);
+        closing.begin(WAY);
+        assert!(!closing.end(&WAY) && closing.has(&WAY) && !closing.end(&WAY));
+        closing.begin(WAY);
+        closing.begin(WAY);
+        closing.reopens(&WAY);
+        assert!(!closing.end(&WAY) && closing.end(&WAY));
     }
 }
