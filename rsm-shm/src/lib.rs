@@ -27,6 +27,7 @@ pub mod procfs;
 mod refused;
 pub mod rights;
 pub mod run;
+mod seldom;
 pub mod socket;
 pub mod strict;
 pub mod ticks;

@@ -342,6 +342,34 @@ pub(crate) fn signals_cross_and_reach_the_connection_meant() {
     assert_eq!((one.event(late), other.event(late)), (None, None));
 }
 
+/// A host that does not read keeps nobody from being told, once it does, that memory was taken back.
+pub(crate) fn what_a_host_was_not_told_in_time_is_told_later() {
+    let bridge = bridge("unread");
+    let (mut one, mut other) = (Host::new(&bridge, "1-2"), Host::new(&bridge, "3-4"));
+    one.publish(Level::Guarded, &[3]);
+    until("they meet", &mut [&mut one, &mut other], |h| h[1].event(open));
+    other.ask(1, 3, Permission::ReadWrite).unwrap();
+    let (number, grant) = until("it is granted", &mut [&mut one, &mut other], |h| h[1].event(granted(1)));
+    // More than the socket between the two takes.
+    for _ in 0..4000 {
+        one.far.post(At::Export, number, SIGNAL).unwrap();
+    }
+    let (memory, _) = one.land.segments.remove(&SEGMENT).unwrap();
+    one.far.withdraw(&one.land, SEGMENT);
+    let length = 2 * page_size() as u64;
+    let reach = |host: &Host| host.far.bridge().reach(grant.offset, length, Permission::Read).map(drop);
+    assert!(one.far.is_free(SEGMENT) && reach(&other).is_ok() && !lease::only_original(&memory).unwrap());
+    until("it is told", &mut [&mut one, &mut other], |h| reach(h[1]).is_err().then_some(()));
+    assert!(lease::only_original(&memory).unwrap());
+    // The same place again.
+    one.publish(Level::Guarded, &[3]);
+    let known = |h: &mut [&mut Host]| h[1].far.mirror().and_then(|mirror| mirror.segment(SEGMENT)).map(drop);
+    until("it is published", &mut [&mut one, &mut other], known);
+    other.ask(2, 3, Permission::Read).unwrap();
+    let (_, again) = until("it is granted", &mut [&mut one, &mut other], |h| h[1].event(granted(2)));
+    assert_eq!((again.offset, one.far.lives(), other.far.lives()), (grant.offset, 1, 1));
+}
+
 impl Import {
     /// The verdict of a span of loads.
     fn put_nothing(&self) -> Result<(), Code> {

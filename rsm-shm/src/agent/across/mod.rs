@@ -31,6 +31,7 @@ use super::far::local::Local;
 use super::far::paged::{Host, NOBODY, Paged};
 use super::far::{Carrier, Crossing, Opener, Peering};
 use crate::address::random_secret;
+use crate::seldom::Seldom;
 use rsm_core::access::Permission;
 use rsm_core::driver::WindowKind;
 use rsm_core::generation::EndCause;
@@ -82,6 +83,7 @@ pub(super) struct Across {
     rebinding: BTreeMap<SegmentName, (Owed, Instant)>,
     /// Why each does not know what the other has, as it was told last.
     trouble: Option<String>,
+    warned: Seldom,
     told: Bridged,
     /// The device, as it was given.
     device: String,
@@ -107,7 +109,8 @@ impl Across {
         told.tell(trouble.clone());
         let (rows, left_out, rebinding) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (waker, device) = (Waker::start()?, device.clone());
-        Ok(Some(Across { host, waker, rows, left_out, rebinding, trouble, told, device, peer: None }))
+        let warned = Seldom::default();
+        Ok(Some(Across { host, waker, rows, left_out, rebinding, trouble, warned, told, device, peer: None }))
     }
 
     /// What to look at when it is readable; `None` while it is looked at.
@@ -169,7 +172,12 @@ impl Agent {
         let trouble = across.host.as_ref().and_then(|host| host.bridge().trouble());
         if across.trouble != trouble {
             match (&trouble, &across.trouble) {
-                (Some(trouble), Some(_)) => tracing::warn!(trouble, "the bridge"),
+                // Who knocks at the bridge can make it another one as often as he likes.
+                (Some(trouble), Some(_)) => {
+                    if let Some(unsaid) = across.warned.now(Instant::now()) {
+                        tracing::warn!(trouble, unsaid, "the bridge");
+                    }
+                }
                 // That it is gone was said.
                 (Some(trouble), None) => tracing::info!(trouble, "the bridge"),
                 (None, _) => tracing::info!("the bridge is open"),

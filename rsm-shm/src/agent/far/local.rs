@@ -16,6 +16,7 @@ use crate::address::current_uid;
 use crate::error::from_errno;
 use crate::memory::pages::{FarPages, NearPages};
 use crate::memory::{memfd, page_size};
+use crate::seldom::Seldom;
 use crate::socket::{self, Packet};
 use rsm_core::access::Permission;
 use rsm_core::peer::Near;
@@ -26,6 +27,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, SocketFlags};
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 /// Longest name of a bridge, in bytes.
 pub const MAX_NAME: usize = 64;
@@ -74,8 +76,11 @@ pub struct Local {
     seals: Option<OwnedFd>,
     ours: BTreeMap<u64, Offered>,
     theirs: BTreeMap<u64, Offered>,
+    /// What is offered there no more; the peer did not read enough yet to be told.
+    untold: VecDeque<u64>,
     done: VecDeque<(Job, Result<()>)>,
     jobs: u64,
+    turned_away: Seldom,
     stir: Stir,
 }
 
@@ -108,8 +113,10 @@ impl Local {
             seals: None,
             ours: BTreeMap::new(),
             theirs: BTreeMap::new(),
+            untold: VecDeque::new(),
             done: VecDeque::new(),
             jobs: 0,
+            turned_away: Seldom::default(),
             stir: Stir::default(),
         })
     }
@@ -177,8 +184,10 @@ impl Local {
                 // first, or the end of the socket would come before the answer.
                 let _ = socket::receive(&socket, RecvFlags::DONTWAIT);
                 let _ = packet(&socket, kind::TAKEN, [0; 2], Permission::None, &[]);
-            } else if let Err(error) = self.greet(socket) {
-                tracing::warn!(%error, "somebody is turned away");
+            } else if let Err(error) = self.greet(socket)
+                && let Some(unsaid) = self.turned_away.now(Instant::now())
+            {
+                tracing::warn!(%error, unsaid, "somebody is turned away");
             }
         }
     }
@@ -254,15 +263,23 @@ impl Local {
         self.socket = None;
         self.ours.clear();
         self.theirs.clear();
-        self.done.clear();
+        self.untold.clear();
     }
 
-    fn job(&mut self, sent: rustix::io::Result<()>) -> Result<Job> {
-        sent.map_err(|e| from_errno(e, "the other agent takes nothing more"))?;
+    fn job(&mut self) -> Job {
         self.jobs += 1;
         let job = Job(self.jobs);
         self.done.push_back((job, Ok(())));
-        Ok(job)
+        job
+    }
+
+    /// Tells the peer what is offered no more, as far as it listens. What is offered next is told after that.
+    fn tell(&mut self) -> rustix::io::Result<()> {
+        while let (Some(&at), Some(socket)) = (self.untold.front(), &self.socket) {
+            packet(socket, kind::DETACH, [at, 0], Permission::None, &[])?;
+            self.untold.pop_front();
+        }
+        Ok(())
     }
 
     fn peer(&self) -> Result<&OwnedFd> {
@@ -295,20 +312,25 @@ impl Carrier for Local {
     fn attach(&mut self, at: u64, memory: BorrowedFd<'_>, length: u64, access: Permission) -> Result<Job> {
         Local::check_place(&self.ours, at, length)?;
         let opened = memfd::reopen(memory, access)?;
-        let sent = packet(self.peer()?, kind::ATTACH, [at, length], access, &[opened.as_fd()]);
-        let job = self.job(sent)?;
+        let told = self.tell();
+        let peer = self.peer()?;
+        told.and_then(|()| packet(peer, kind::ATTACH, [at, length], access, &[opened.as_fd()]))
+            .map_err(|e| from_errno(e, "the other agent takes nothing more"))?;
         self.ours.insert(at, Offered { memory: None, length, access });
-        Ok(job)
+        Ok(self.job())
     }
 
+    /// Done at once, whether the peer reads or not: that nobody reaches the memory is known by asking the kernel for its
+    /// descriptors, and of this one it is told as soon as it reads.
     fn detach(&mut self, at: u64) -> Result<Job> {
-        if !self.ours.contains_key(&at) {
+        self.peer()?;
+        if self.ours.remove(&at).is_none() {
             return Err(Error::with(Code::BadAddr, format!("nothing is offered at {at} of the window")));
         }
-        let sent = packet(self.peer()?, kind::DETACH, [at, 0], Permission::None, &[]);
-        let job = self.job(sent)?;
-        self.ours.remove(&at);
-        Ok(job)
+        self.untold.push_back(at);
+        // Without room now there is some when it has read; a socket that has ended is told by its end.
+        let _ = self.tell();
+        Ok(self.job())
     }
 
     fn done(&mut self) -> Option<(Job, Result<()>)> {
@@ -379,6 +401,51 @@ impl Device for Local {
     fn stir(&mut self) -> Stir {
         self.receive();
         self.accept();
+        let _ = self.tell();
         std::mem::take(&mut self.stir)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    /// Counts warnings.
+    struct Counting(Arc<AtomicU32>);
+
+    impl tracing::Subscriber for Counting {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            *metadata.level() == tracing::Level::WARN
+        }
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+        fn enter(&self, _: &tracing::span::Id) {}
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[test]
+    fn strangers_do_not_fill_the_log() {
+        let mut local = Local::new(&format!("test-{}-strangers", std::process::id())).unwrap();
+        local.offer().unwrap();
+        let warned = Arc::new(AtomicU32::new(0));
+        tracing::subscriber::with_default(Counting(Arc::clone(&warned)), || {
+            // Gone before they are greeted.
+            for _ in 0..100 {
+                let socket = socket::packet_socket(SocketFlags::empty()).unwrap();
+                rustix::net::connect(&socket, &local.address).unwrap();
+                drop(socket);
+                local.stir();
+            }
+        });
+        assert!((1..20).contains(&warned.load(Relaxed)), "{warned:?} warnings");
+        assert!(local.socket.is_none() && local.listener.is_some());
     }
 }
