@@ -8,8 +8,8 @@
 //!             └──────────────── the peer was let go of ◄── a link event, an error, memory that stays reachable ◄───┘
 //! ```
 //!
-//! A link event is answered by [`renew`](Device::renew): by then all that the link carried was ended, as the agent begins
-//! another life no sooner. Until then the [sentinel](Device::sentinel) says that it was not.
+//! A link event, or an error, is answered by [`renew`](Device::renew): by then all that the link carried was ended, as the agent
+//! begins another life no sooner. Until then the [sentinel](Device::sentinel) says that it was not.
 
 use crate::epf::{Control, Epf};
 use crate::event::{Event, Vector};
@@ -176,15 +176,19 @@ impl<F: PciFunction + 'static> Ntb<F> {
             Event::Link if self.stage == Stage::Met => {
                 self.lose(Error::with(Code::ConnAborted, "the link of the bridge went down"));
             }
+            // What it carried, and what was lost by the error, may not have been ended yet.
+            Event::Link | Event::Error if self.stage == Stage::Closed => {}
             Event::Link => {
                 self.bridge.link_answered();
                 self.told = true;
                 self.look_at_link();
             }
-            Event::Error => {
+            Event::Error if self.stage == Stage::Met => {
                 let text = "the machine has found an error of the bridge: stores may have been lost";
                 self.lose(Error::with(Code::ConnAborted, text));
             }
+            // Nobody was there whose stores could have been.
+            Event::Error => self.bridge.error_answered(),
             Event::Done(job, outcome) => self.ended(job, outcome),
         }
     }
@@ -222,6 +226,12 @@ impl<F: PciFunction + 'static> Ntb<F> {
         self.lose(Error::with(error.code(), format!("memory could not be detached: {}", error.detail())));
         self.stuck.push((at, error));
         self.close(vec![job]);
+    }
+
+    /// All that the link carried was ended: what was told of it is answered.
+    fn answer(&mut self) {
+        self.bridge.link_answered();
+        self.bridge.error_answered();
     }
 
     fn pump(&mut self) {
@@ -287,7 +297,7 @@ impl<F: PciFunction + 'static> Device for Ntb<F> {
 
     fn renew(&mut self) -> Result<()> {
         (self.stage, self.wanted, self.failed, self.stir) = (Stage::Closed, false, None, Stir::default());
-        self.bridge.link_answered();
+        self.answer();
         self.near = NearPages::create()?;
         self.attach_pages()
     }
@@ -296,6 +306,8 @@ impl<F: PciFunction + 'static> Device for Ntb<F> {
         self.wanted = true;
         if self.stage == Stage::Closed {
             let failed = self.failed.take();
+            // This life has met nobody yet, and those before it are over.
+            self.answer();
             // It may be for a moment: the next time it is asked, it may be there.
             self.attach_pages()?;
             return failed.map_or(Ok(()), Err);

@@ -204,8 +204,14 @@ impl<F: PciFunction + 'static> Epf<F> {
         self.events.link_answered();
     }
 
-    /// A descriptor that is readable from when the link may have changed until [`link_answered`](Self::link_answered): for those who
-    /// have to know before they believe what they loaded. It keeps nothing of the bridge open.
+    /// What the last [`Event::Error`](crate::Event::Error) asked for is done. Others are told from here on.
+    pub fn error_answered(&mut self) {
+        self.events.error_answered();
+    }
+
+    /// A descriptor that is readable from when the link may have changed until [`link_answered`](Self::link_answered), and from an
+    /// error until [`error_answered`](Self::error_answered): for those who have to know before they believe what they loaded.
+    /// It keeps nothing of the bridge open.
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES.

@@ -36,7 +36,8 @@ pub enum Event {
     /// The link may have changed: whoever is told ends what the link carried, then says so with
     /// [`link_answered`](crate::Epf::link_answered), and looks whether it is up.
     Link,
-    /// The machine found an error of the function: stores may have been lost.
+    /// The machine found an error of the function: stores may have been lost. Whoever is told ends what the link carried, then
+    /// says so with [`error_answered`](crate::Epf::error_answered).
     Error,
     /// A job is done, or failed.
     Done(Job, Result<()>),
@@ -53,8 +54,9 @@ pub(crate) struct Events {
     vectors: Vec<OwnedFd>,
     error: OwnedFd,
     done: Arc<Done>,
-    /// The link's vector was told and not answered: its descriptor stays raised until it is.
+    /// The link's vector, or an error, was told and not answered: its descriptor stays raised until it is.
     link_told: bool,
+    error_told: bool,
     ready: VecDeque<Event>,
 }
 
@@ -66,7 +68,7 @@ impl Events {
         for (descriptor, number) in waited {
             epoll::add(&epoll, descriptor, EventData::new_u64(number), EventFlags::IN).map_err(no_room)?;
         }
-        Ok(Events { epoll, vectors, error, done, link_told: false, ready: VecDeque::new() })
+        Ok(Events { epoll, vectors, error, done, link_told: false, error_told: false, ready: VecDeque::new() })
     }
 
     /// What each vector raises, and what an error does.
@@ -98,11 +100,13 @@ impl Events {
                 0 => {
                     self.link_told = true;
                     // Raised until it is answered, it would keep the loop from sleeping.
-                    self.watch_link(EventFlags::empty());
+                    self.watch(0, EventFlags::empty());
                     self.ready.push_back(Event::Link);
                 }
+                ERROR if self.error_told => {}
                 ERROR => {
-                    drain(&self.error);
+                    self.error_told = true;
+                    self.watch(ERROR, EventFlags::empty());
                     self.ready.push_back(Event::Error);
                 }
                 DONE => {
@@ -125,18 +129,29 @@ impl Events {
         self.link_told = false;
         drain(&self.vectors[0]);
         // What is raised from here on is seen, also before this: the kernel looks when it is told to.
-        self.watch_link(EventFlags::IN);
+        self.watch(0, EventFlags::IN);
     }
 
-    fn watch_link(&self, flags: EventFlags) {
-        let watched = epoll::modify(&self.epoll, &self.vectors[0], EventData::new_u64(0), flags);
+    /// What the last error asked for is done.
+    pub(crate) fn error_answered(&mut self) {
+        self.error_told = false;
+        drain(&self.error);
+        self.watch(ERROR, EventFlags::IN);
+    }
+
+    /// Looks at the link's vector, or at errors, or not any more.
+    fn watch(&self, number: u64, flags: EventFlags) {
+        let descriptor = if number == ERROR { &self.error } else { &self.vectors[0] };
+        let watched = epoll::modify(&self.epoll, descriptor, EventData::new_u64(number), flags);
         debug_assert!(watched.is_ok(), "the descriptor is in the set");
     }
 
-    /// A descriptor that is readable from when the link may have changed until that is answered.
+    /// A descriptor that is readable from when the link may have changed, or an error was found, until that is answered.
     pub(crate) fn sentinel(&self) -> Result<OwnedFd> {
         let sentinel = waiter()?;
-        epoll::add(&sentinel, &self.vectors[0], EventData::new_u64(0), EventFlags::IN).map_err(no_room)?;
+        for (descriptor, number) in [(&self.vectors[0], 0), (&self.error, ERROR)] {
+            epoll::add(&sentinel, descriptor, EventData::new_u64(number), EventFlags::IN).map_err(no_room)?;
+        }
         Ok(sentinel)
     }
 }

@@ -1,12 +1,14 @@
 //! The link, doorbells, and ends of all kinds.
 
-use crate::world::{ALL_ONES, Agent, PIECE, World, readable, word};
+use crate::world::{ALL_ONES, Agent, PATIENCE, PIECE, World, readable, word};
 use rsm_core::Code;
-use rsm_ntb::{Event, Socket, Vector};
+use rsm_core::peer::life::REST;
+use rsm_ntb::{Event, Ntb, Socket, Vector};
 use rsm_ntb_emu::Options;
+use rsm_shm::agent::far::{Carrier, Device};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn each_doorbell_is_told_apart() {
@@ -89,9 +91,47 @@ fn an_end_in_order_is_told_to_the_other_host() {
 fn an_error_of_the_function_is_told() {
     let world = World::new(Options::default());
     let (mut a, mut b) = world.pair();
+    let sentinel = a.bridge.sentinel().unwrap();
     assert_eq!(world.emulator().raise_error(), 2);
     assert!(matches!(a.next(), Event::Error) && matches!(b.next(), Event::Error));
-    assert!(a.bridge.take().is_none());
+    assert!(a.bridge.take().is_none(), "told once");
+    assert!(!readable(a.bridge.events(), false) && readable(sentinel.as_fd(), false), "and not answered yet");
+    a.bridge.error_answered();
+    assert!(!readable(sentinel.as_fd(), false));
+    assert_eq!(world.emulator().raise_error(), 2);
+    assert!(readable(sentinel.as_fd(), false) && matches!(a.next(), Event::Error));
+}
+
+/// What happens between the end of one life and the next is answered by that: who had what the link carried is to know until
+/// then that it is gone.
+#[test]
+fn what_happens_to_a_link_that_was_let_go_of_stays_unanswered() {
+    let world = World::new(Options::default());
+    let mut devices = ["a", "b"].map(|host| Ntb::take_over(world.socket(host)).unwrap());
+    let happenings: [fn(&World); 2] =
+        [|world| world.emulator().flap(Duration::ZERO), |world| assert_eq!(world.emulator().raise_error(), 2)];
+    for happens in happenings {
+        devices.iter_mut().for_each(|device| device.renew().unwrap());
+        let (began, mut offered) = (Instant::now(), None);
+        let sentinel = devices[0].sentinel().unwrap().unwrap();
+        while devices.iter().any(|device| device.far().is_none()) || readable(sentinel.as_fd(), false) {
+            assert!(began.elapsed() < PATIENCE, "they do not meet");
+            // As often as an agent does.
+            if offered.is_none_or(|at: Instant| at.elapsed() >= REST) {
+                devices.iter_mut().for_each(|device| device.offer().unwrap());
+                offered = Some(Instant::now());
+            }
+            devices.iter_mut().for_each(|device| drop((device.stir(), device.done())));
+            std::thread::yield_now();
+        }
+        // Not by an event: what its agent has heard made no sense.
+        devices[0].let_go();
+        happens(&world);
+        assert!(readable(sentinel.as_fd(), true));
+        // Whatever is done with the device before its agent has ended what there was.
+        drop((devices[0].stir(), devices[0].done(), devices[0].stir()));
+        assert!(readable(sentinel.as_fd(), false), "nobody has ended anything yet");
+    }
 }
 
 #[test]
