@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-/* All memory of segments that is looked at lies between these addresses; both are 0 where none is. They may change at any
+/* All memory of segments that is looked at lies between these addresses; both are 0 before there is any. They may change at any
  * time: load each atomically. Accesses elsewhere need not be told. */
 struct rsm_race_bounds {
     uintptr_t low, high;

@@ -40,7 +40,9 @@ pub(in crate::membership) fn change(change: impl Fn(&mut Vec<Watched>)) {
         let next = Box::into_raw(Box::new(next));
         // Release: pairs with the Acquire of `list`.
         if LIST.compare_exchange(now, next, AcqRel, Acquire).is_ok() {
-            abi::set_bounds(low.unwrap_or(0), high.unwrap_or(0));
+            if let (Some(low), Some(high)) = (low, high) {
+                abi::cover(low, high);
+            }
             return;
         }
         // SAFETY: made above, and seen by nobody.
