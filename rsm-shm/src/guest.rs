@@ -8,11 +8,14 @@
 //!
 //! What can live where the program does not reach it does so instead ([`crate::private_table`]).
 //!
+//! What the kernel makes without a file (eventfd(2), epoll(7), devices of VFIO) has one inode for all of it. Such a guest is
+//! marked, by the signal that its owner would be sent if anybody had asked for signals, of which each open file has its own.
+//!
 //! Between the comparison and the use lies part of a microsecond, in which another thread could replace the file: no
 //! system call compares and uses in one step.
 #![allow(unsafe_code)]
 
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -27,21 +30,51 @@ pub struct Guest {
     file: File,
 }
 
-/// What tells one open file from another: device, inode, and the access mode, for both ends of a pipe are one inode.
+/// Operations of `fcntl`, with a signal's number.
+const F_SETSIG: libc::c_int = 10;
+const F_GETSIG: libc::c_int = 11;
+/// What marks a guest that has no inode of its own: a signal that nothing is sent by itself.
+const MARKED: libc::c_int = libc::SIGSTKFLT;
+
+/// What tells one open file from another: device, inode, and the access mode, for both ends of a pipe are one inode; the signal
+/// where there is no file of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct File {
     device: u64,
     inode: u64,
     access: u32,
+    signal: Option<libc::c_int>,
 }
 
 impl File {
     fn of(fd: BorrowedFd<'_>) -> rustix::io::Result<File> {
         let stat = rustix::fs::fstat(fd)?;
         let access = rustix::fs::fcntl_getfl(fd)? & OFlags::RWMODE;
+        let is_shared = FileType::from_raw_mode(stat.st_mode) == FileType::Unknown;
+        // SAFETY: it reads a number of an open file.
+        let signal = is_shared.then(|| told(unsafe { libc::fcntl(fd.as_raw_fd(), F_GETSIG) })).transpose()?;
         #[allow(clippy::useless_conversion)] // Its width differs between architectures.
-        Ok(File { device: u64::from(stat.st_dev), inode: u64::from(stat.st_ino), access: access.bits() })
+        Ok(File { device: u64::from(stat.st_dev), inode: u64::from(stat.st_ino), access: access.bits(), signal })
     }
+
+    /// The same, after it was marked if it has to be.
+    fn marked(fd: BorrowedFd<'_>) -> rustix::io::Result<File> {
+        let file = File::of(fd)?;
+        if file.signal.is_none() {
+            return Ok(file);
+        }
+        // SAFETY: it changes a number of a file that was opened for the library. No signal is sent, as nobody asks for any.
+        told(unsafe { libc::fcntl(fd.as_raw_fd(), F_SETSIG, MARKED) })?;
+        File::of(fd)
+    }
+}
+
+/// What a call said.
+fn told(outcome: libc::c_int) -> rustix::io::Result<libc::c_int> {
+    if outcome >= 0 {
+        return Ok(outcome);
+    }
+    Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::BADF))
 }
 
 impl Guest {
@@ -51,7 +84,7 @@ impl Guest {
     /// EMFILE where it has to move and there is no number to move to.
     pub fn new(fd: OwnedFd) -> rustix::io::Result<Guest> {
         let fd = if fd.as_raw_fd() > 2 { fd } else { rustix::io::fcntl_dupfd_cloexec(&fd, 3)? };
-        let file = File::of(fd.as_fd())?;
+        let file = File::marked(fd.as_fd())?;
         Ok(Guest { number: fd.into_raw_fd(), file })
     }
 
@@ -147,6 +180,27 @@ mod tests {
     fn is_open(number: RawFd) -> bool {
         // SAFETY: to look at it changes nothing.
         rustix::io::fcntl_getfd(unsafe { BorrowedFd::borrow_raw(number) }).is_ok()
+    }
+
+    /// All of these have one inode.
+    #[test]
+    fn what_has_no_file_is_told_from_others_of_its_kind() {
+        use rustix::event::{EventfdFlags, epoll, eventfd};
+        let event = || eventfd(7, EventfdFlags::CLOEXEC).unwrap();
+        let ours = Guest::new(event()).unwrap();
+        assert!(ours.is_ours() && Guest::new(rustix::io::dup(&ours).unwrap()).unwrap().is_ours());
+        for theirs in [event(), epoll::create(epoll::CreateFlags::CLOEXEC).unwrap()] {
+            // SAFETY: the number is open, and given to nobody else by this test.
+            let mut number = std::mem::ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(ours.number()) });
+            rustix::io::dup2(&theirs, &mut number).unwrap();
+            assert!(!ours.is_ours());
+            assert_eq!(rustix::io::read(&ours, &mut [0; 8]), Err(Errno::BADF));
+        }
+        let number = ours.number();
+        drop(ours);
+        assert!(is_open(number), "somebody else's by now");
+        // SAFETY: opened by this test.
+        drop(unsafe { OwnedFd::from_raw_fd(number) });
     }
 
     #[test]

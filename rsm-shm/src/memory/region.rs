@@ -6,11 +6,12 @@ use super::inspect::{Identity, Piece};
 use super::ours::ours;
 use super::populate::{Use, populate};
 use crate::error::from_errno;
+use crate::guest::Guest;
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,7 +28,7 @@ pub struct Region {
     /// Trash without a mark lies in it ([`super::trash`]).
     plain_trash: AtomicBool,
     /// What it maps, and from where on: kept only where that cannot be mapped again without ([`super::twice`]).
-    kept: Option<(OwnedFd, u64)>,
+    kept: Option<(Guest, u64)>,
     /// It maps a window of a device, which has no pages to be made present.
     is_window: bool,
 }
@@ -172,7 +173,7 @@ impl Region {
 
     fn keep(&mut self, fd: impl AsFd, offset: u64) -> Result<()> {
         // Above the numbers of standard streams that the program has closed (D-69).
-        let kept = rustix::io::fcntl_dupfd_cloexec(&fd, 3);
+        let kept = rustix::io::fcntl_dupfd_cloexec(&fd, 3).and_then(Guest::new);
         self.kept = Some((kept.map_err(|e| from_errno(e, "cannot keep a segment's memory"))?, offset));
         Ok(())
     }
@@ -384,6 +385,26 @@ mod tests {
 
     fn mapped(object: Identity) -> usize {
         inspect::all_of(object).unwrap().iter().map(Piece::bytes).sum()
+    }
+
+    /// As after closefrom(3), and a file of the program's at the number.
+    #[test]
+    fn what_is_kept_of_a_window_may_be_the_programs_by_now() {
+        use std::os::fd::{FromRawFd, OwnedFd};
+        let memory = memfd::create("window", 8192).unwrap();
+        let window = Region::map_window(&memory, 0, 8192, Permission::ReadWrite).unwrap();
+        // SAFETY: the kernel chooses the addresses.
+        let duplicate = || unsafe { window.duplicate(4096, 4096, Permission::Read, None) };
+        assert!(duplicate().is_ok());
+        let number = window.kept.as_ref().unwrap().0.number();
+        // SAFETY: the number is open, and given to nobody else by this test; closed once the window leaves it alone.
+        let mut taken = unsafe { OwnedFd::from_raw_fd(number) };
+        rustix::io::dup2(memfd::create("theirs", 8192).unwrap(), &mut taken).unwrap();
+        let error = duplicate().unwrap_err();
+        assert_eq!(error.code(), Code::InsufficientResources);
+        assert!(error.detail().contains("closed or replaced a descriptor of the library's"), "{error}");
+        drop(window);
+        assert!(rustix::io::fcntl_getfd(&taken).is_ok(), "the program's");
     }
 
     #[test]
