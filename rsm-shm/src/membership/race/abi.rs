@@ -7,30 +7,18 @@
 //! | [`rsm_race_value`] | the same of a word that is loaded or stored by itself, with its value |
 //! | [`rsm_race_benign`] | that nobody wants to hear of races somewhere |
 //!
-//! Addresses outside of [`rsm_race_bounds`] need not be told. Threads of a process count as one: what one of them knows all do.
+//! Addresses outside of [`rsm_race_bounds`](super::bounds::rsm_race_bounds) need not be told. Threads of a process count as one: what one of them knows all do.
 #![allow(unsafe_code)]
 
 use super::name_in;
 use super::ranges::{self, Watched};
 use crate::membership::fork;
-use rsm_race::process::{Process, Range};
+use rsm_race::place::Range;
+use rsm_race::process::Process;
 use std::cell::Cell;
 use std::ffi::c_uint;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
-
-/// Between which addresses all memory of segments lies that is looked at. Both are 0 where none is.
-#[repr(C)]
-#[derive(Debug)]
-pub struct Bounds {
-    low: AtomicUsize,
-    high: AtomicUsize,
-}
-
-/// `struct rsm_race_bounds { _Atomic uintptr_t low, high; }`.
-#[unsafe(no_mangle)]
-#[allow(non_upper_case_globals)]
-pub static rsm_race_bounds: Bounds = Bounds { low: AtomicUsize::new(0), high: AtomicUsize::new(0) };
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// It was written.
 const WRITE: c_uint = 1;
@@ -54,12 +42,6 @@ thread_local! {
     static WITHIN: Cell<bool> = const { Cell::new(false) };
     /// This thread is one of [`READING`].
     static READS: Cell<bool> = const { Cell::new(false) };
-}
-
-pub(super) fn set_bounds(low: usize, high: usize) {
-    // Relaxed: who gets an address from a call that made it memory of a segment finds it between the two.
-    rsm_race_bounds.low.store(low, Relaxed);
-    rsm_race_bounds.high.store(high, Relaxed);
 }
 
 /// Whether this program tells everything that it does.

@@ -3,8 +3,8 @@
 //! A list that never changes: another one takes its place. Those before it stay, for a thread may be reading them.
 #![allow(unsafe_code)]
 
-use super::{Racing, abi};
-use rsm_race::process::{NO_LINES, Place};
+use super::{Racing, bounds};
+use rsm_race::place::{NO_LINES, Place};
 use std::sync::atomic::AtomicPtr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
@@ -40,7 +40,7 @@ pub(in crate::membership) fn change(change: impl Fn(&mut Vec<Watched>)) {
         let next = Box::into_raw(Box::new(next));
         // Release: pairs with the Acquire of `list`.
         if LIST.compare_exchange(now, next, AcqRel, Acquire).is_ok() {
-            abi::set_bounds(low.unwrap_or(0), high.unwrap_or(0));
+            bounds::set(low.unwrap_or(0), high.unwrap_or(0));
             return;
         }
         // SAFETY: made above, and seen by nobody.
