@@ -1,6 +1,6 @@
 //! The control socket: one order a connection, in a line of text; the answer ends with the connection.
 
-use crate::emulator::Shared;
+use crate::shared::Shared;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -1,19 +1,42 @@
-//! One client: what it asks is answered, in the order in which it asks.
+//! The clients of a side, one after another: what each asks is answered, in the order in which it asks.
 
 use crate::bridge::Side;
-use crate::emulator::Shared;
 use crate::function::region_bytes;
+use crate::shared::Shared;
 use crate::socket::{Message, receive, send};
 use crate::wire::{self, Body, Command, Fields};
 use crate::{dma, interrupts, map};
 use rustix::io::Errno;
-use std::os::unix::net::UnixStream;
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 /// What a client may count on; more it need not know.
 const CAPABILITIES: &[u8] = br#"{"capabilities":{"max_msg_fds":16,"max_data_xfer_size":1048576}}"#;
 
+/// Serves one client after another, until the end.
+pub(crate) fn serve(shared: &Shared, side: Side, listener: &UnixListener) {
+    while let Some(stream) = shared.accept(listener) {
+        {
+            let mut ending = shared.ending();
+            if ending.ending {
+                return;
+            }
+            // Without it the client could not be cut off.
+            let Ok(client) = stream.try_clone() else { continue };
+            ending.clients[side as usize] = Some(client);
+        }
+        shared.lock().open(side);
+        // Why it ended is the client's to know.
+        let _ = converse(&stream, side, shared);
+        shared.ending().clients[side as usize] = None;
+        let gone = shared.lock().close(side);
+        drop(gone);
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+}
+
 /// Serves a client until it goes, or until it sends what is no message.
-pub(crate) fn serve(stream: &UnixStream, side: Side, shared: &Shared) -> Result<(), Errno> {
+fn converse(stream: &UnixStream, side: Side, shared: &Shared) -> Result<(), Errno> {
     let mut greeted = false;
     while let Some(message) = receive(stream)? {
         let header = message.header;

@@ -1,10 +1,18 @@
 //! What a bridge has attached: the books of it, without the device.
 
-use crate::epf::Limits;
 use crate::job::Job;
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
 use std::collections::BTreeMap;
+
+/// What a bridge can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of each side's window: how much of the other host's memory can be reached at a time.
+    pub window: u64,
+    /// What offsets and lengths of attached memory are multiples of, in bytes: this host's page size.
+    pub granule: u64,
+}
 
 /// A piece of memory beside the control pages.
 #[derive(Debug)]

@@ -12,9 +12,10 @@
 //! begins another life no sooner. Until then the [sentinel](Device::sentinel) says that it was not.
 
 use crate::epf::{Control, Epf};
-use crate::event::{Event, Vector};
+use crate::event::Event;
 use crate::function::PciFunction;
 use crate::job;
+use crate::vector::Vector;
 use crate::words::Words;
 use rsm_core::access::Permission;
 use rsm_core::peer::Near;
@@ -255,7 +256,7 @@ fn job(job: job::Job) -> Job {
 
 impl<F: PciFunction + 'static> Carrier for Ntb<F> {
     fn limits(&self) -> Limits {
-        let crate::epf::Limits { window, granule } = self.bridge.limits();
+        let crate::attached::Limits { window, granule } = self.bridge.limits();
         Limits { window, granule }
     }
 

@@ -1,27 +1,19 @@
 //! A bridge whose functions have the registers of `ntb_hw_epf`.
 
-use crate::attached::Attached;
+use crate::attached::{Attached, Limits};
 use crate::enable::enable;
-use crate::event::{Event, Events, Vector};
+use crate::event::{Event, Events};
 use crate::function::{Bar, PciFunction, Reach};
 use crate::iova;
 use crate::job::{Job, Piece, Worker};
 use crate::registers::{Command, Doorbell, check_window, close, command, link};
+use crate::vector::Vector;
 use crate::words::Words;
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
-
-/// What a bridge can carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of each side's window: how much of the other host's memory can be reached at a time.
-    pub window: u64,
-    /// What offsets and lengths of attached memory are multiples of, in bytes: this host's page size.
-    pub granule: u64,
-}
 
 /// Memory that is attached before the link comes up.
 #[derive(Clone, Copy, Debug)]

@@ -1,32 +1,13 @@
 //! What happens to a bridge, as an agent's loop is told.
 
 use crate::job::{Done, Job};
-use rsm_core::{Code, Error, Result};
-use rustix::event::EventfdFlags;
+use crate::raised::{drain, no_room, raisable};
+use crate::vector::{VECTORS, Vector};
+use rsm_core::Result;
 use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-
-/// Interrupt vectors that are used: the link's and those of [`Vector`].
-pub const VECTORS: usize = 4;
-
-/// A doorbell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vector {
-    /// There are messages.
-    Messages = 1,
-    /// There are signals.
-    Signals = 2,
-    /// Nobody uses it.
-    Spare = 3,
-}
-
-impl Vector {
-    /// All of them.
-    pub const ALL: [Vector; 3] = [Vector::Messages, Vector::Signals, Vector::Spare];
-}
 
 /// Something that happened.
 #[derive(Debug)]
@@ -156,27 +137,6 @@ impl Events {
     }
 }
 
-/// An event descriptor.
-pub(crate) fn raisable() -> Result<OwnedFd> {
-    rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(no_room)
-}
-
-/// Raises one.
-pub(crate) fn raise(event: impl AsFd) {
-    // Its count can only be full, and then it is raised.
-    let _ = rustix::io::write(event, &1u64.to_ne_bytes());
-}
-
-/// Takes what was raised.
-pub(crate) fn drain(event: impl AsFd) {
-    // Not raised is as good.
-    let _ = rustix::io::read(event, &mut [0; 8]);
-}
-
 fn waiter() -> Result<OwnedFd> {
     epoll::create(epoll::CreateFlags::CLOEXEC).map_err(no_room)
-}
-
-fn no_room(why: Errno) -> Error {
-    Error::with(Code::InsufficientResources, format!("no descriptors for a bridge's events: {why}"))
 }

@@ -1,8 +1,8 @@
 //! What takes long is done by a thread: an agent's loop must not wait for memory to be pinned, nor for a function that does not
 //! answer a command.
 
-use crate::event::{drain, raisable, raise};
 use crate::function::PciFunction;
+use crate::raised::{drain, raisable, raise};
 use crate::registers::{Command, close, command};
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};

@@ -29,21 +29,25 @@ mod function;
 mod iova;
 mod job;
 mod open;
+mod raised;
 mod registers;
 #[cfg(feature = "emulator")]
 mod socket;
+mod vector;
 mod vfio;
 mod window;
 mod words;
 
+pub use attached::Limits;
 pub use device::Ntb;
-pub use epf::{Control, Epf, Limits};
-pub use event::{Event, VECTORS, Vector};
+pub use epf::{Control, Epf};
+pub use event::Event;
 pub use function::{Bar, PciFunction, Reach};
 pub use job::Job;
 pub use open::open;
 #[cfg(feature = "emulator")]
 pub use socket::Socket;
+pub use vector::{VECTORS, Vector};
 pub use vfio::Vfio;
 pub use window::Offsets;
 pub use words::Words;

@@ -1,7 +1,7 @@
 //! The registers of `ntb_hw_epf`: commands, the link, doorbells.
 
-use crate::event::Vector;
 use crate::function::{Bar, PciFunction};
+use crate::vector::Vector;
 use rsm_core::{Code, Error, Result};
 use std::time::{Duration, Instant};
 

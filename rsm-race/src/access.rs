@@ -2,7 +2,7 @@
 
 use crate::cell::{BENIGN, Cell, Kind, bytes_of};
 use crate::clock::Row;
-use crate::process::Place;
+use crate::place::Place;
 use crate::report::{self, Found, Why};
 use crate::table::{HIDDEN, LINE, Lack, Table};
 use crate::words::{History, Stored};

@@ -35,6 +35,7 @@
 //! | [`table`] | where everything is |
 //! | [`clock`] | who has clocks, and what is known of them |
 //! | [`cell`] | one access, in a word |
+//! | [`place`] | the memory of a segment, and some bytes of it that are touched |
 //! | [`node`] | what was released to the processes of a node |
 //! | [`words`] | the last stores to a word, found by their values |
 //! | [`site`] | places in programs |
@@ -44,6 +45,7 @@
 pub mod cell;
 pub mod clock;
 pub mod node;
+pub mod place;
 pub mod process;
 pub mod report;
 pub mod site;

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{RawPid, Signal};
 
+use crate::calls::ProcessCalls;
 use crate::message::{Hang, ToFront};
 use crate::races::Looked;
 use crate::status::Status;
 use crate::supervision::Blame;
-use crate::trial::ProcessCalls;
 
 /// Most actions of a script that are kept.
 const MOST_SCRIPTED: usize = 100;

@@ -10,13 +10,13 @@ use rsm::steer::{Links, Steering};
 use rsm::{CLUSTER_NODE, Cluster};
 use rustix::process::{Pid, RawPid, getpid, getppid};
 
+use crate::calls::ProcessCalls;
 use crate::deadline::MOMENT;
 use crate::failure::Failure;
 use crate::keeper::{Entrance, Keeper};
 use crate::message::{Hang, ToFront, raw};
 use crate::plan::{NewCluster, Plan};
 use crate::status::Status;
-use crate::trial::ProcessCalls;
 use crate::verbosity::Verbosity;
 
 /// How long the cluster may take to clean up after its last process.

@@ -57,7 +57,9 @@
 
 mod account;
 pub mod background;
+mod calls;
 pub mod colour;
+mod course;
 mod deadline;
 mod descendants;
 pub mod descriptor;

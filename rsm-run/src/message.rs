@@ -3,11 +3,11 @@
 use rustix::process::{Pid, RawPid, Signal};
 use serde::{Deserialize, Serialize};
 
+use crate::calls::ProcessCalls;
 use crate::exit_code::ExitCode;
 use crate::races::Looked;
 use crate::status::Status;
 use crate::supervision::Blame;
-use crate::trial::ProcessCalls;
 
 /// From the program that a run belongs to, to the front.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

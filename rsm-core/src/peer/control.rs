@@ -65,9 +65,7 @@ pub const fn lane_at(lane: u32) -> usize {
 
 const _: () = assert!(SEALS + SLOTS as usize <= OURS_WORDS, "the seals lie in the piece");
 const _: () = assert!(LANES + SLOTS as usize <= THEIRS_WORDS, "the lanes lie in the piece");
-const _: () = assert!(super::ring::WORDS <= HEAD - RING, "the ring ends before its head");
 const _: () = assert!(HEARTBEAT < LANES, "the heartbeat comes before the lanes");
-const _: () = assert!(super::hello::WORDS <= SEALS || cfg!(rsm_loom), "the hello ends before the seals");
 
 #[cfg(not(rsm_loom))]
 const _: () = {

@@ -31,6 +31,8 @@ pub const CANARY: usize = HEARD + 1;
 /// All words.
 pub const WORDS: usize = SAID + 2;
 
+const _: () = assert!(WORDS <= control::SEALS - control::HELLO || cfg!(rsm_loom), "the hello ends before the seals");
+
 /// What an agent says of its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
@@ -203,7 +205,7 @@ pub fn legible(bytes: &[u8]) -> String {
 #[cfg(all(test, not(rsm_loom)))]
 mod tests {
     use super::*;
-    use crate::peer::life::tests::{Direct, pages};
+    use crate::peer::direct::{Direct, pages};
     use proptest::prelude::*;
 
     fn hello(nodes: &str, name: &str) -> Hello {

@@ -156,7 +156,7 @@ fn advance(seen: &mut u32, now: u32) -> u32 {
 #[cfg(all(test, not(rsm_loom)))]
 mod tests {
     use super::*;
-    use crate::peer::life::tests::{Direct, pages};
+    use crate::peer::direct::{Direct, pages};
     use proptest::prelude::*;
 
     #[test]

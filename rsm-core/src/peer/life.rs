@@ -364,32 +364,3 @@ impl Life {
 fn refuse(so_far: u32, error: &Error) -> Result<u32, End> {
     if so_far + 1 >= MOST_REFUSED { Err(End::Babble(error.to_string())) } else { Ok(so_far + 1) }
 }
-
-#[cfg(all(test, not(rsm_loom)))]
-pub(super) mod tests {
-    use super::*;
-    use crate::sync::AtomicU64;
-
-    /// Control pages of zeroes.
-    pub(in crate::peer) fn pages() -> (Vec<AtomicU64>, Vec<AtomicU64>) {
-        let words = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
-        (words(control::OURS_WORDS), words(control::THEIRS_WORDS))
-    }
-
-    /// A window that delivers at once.
-    pub(in crate::peer) struct Direct<'a> {
-        pub(in crate::peer) ours: &'a [AtomicU64],
-        pub(in crate::peer) theirs: &'a [AtomicU64],
-    }
-
-    impl Far for Direct<'_> {
-        fn store(&self, at: usize, word: u64) {
-            self.theirs[at - control::OURS_WORDS].store(word, Relaxed);
-        }
-        fn fence(&self) {}
-        fn load(&self, at: usize) -> u64 {
-            let word = if at < control::OURS_WORDS { &self.ours[at] } else { &self.theirs[at - control::OURS_WORDS] };
-            word.load(Relaxed)
-        }
-    }
-}

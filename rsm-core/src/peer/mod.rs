@@ -35,6 +35,8 @@
 
 pub mod asks;
 pub mod control;
+#[cfg(all(test, not(rsm_loom)))]
+mod direct;
 pub mod grants;
 pub mod hello;
 pub mod lane;

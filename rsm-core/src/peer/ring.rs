@@ -41,6 +41,8 @@ const MOST_WORDS: usize = if cfg!(rsm_loom) { UNIT_WORDS } else { 128 };
 /// Most bytes of one message.
 pub const MOST_BYTES: usize = (MOST_WORDS - HEADER) * 8;
 
+const _: () = assert!(WORDS <= control::HEAD - control::RING, "the ring ends before its head");
+
 /// Why an entry is not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsent {
@@ -254,7 +256,7 @@ impl Consumer {
 #[cfg(all(test, not(rsm_loom)))]
 mod tests {
     use super::*;
-    use crate::peer::life::tests::{Direct, pages};
+    use crate::peer::direct::{Direct, pages};
     use crate::sync::AtomicU64;
     use proptest::prelude::*;
 

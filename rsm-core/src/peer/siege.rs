@@ -3,9 +3,9 @@
 //! and once it is left alone each knows the other's state, and what the other has of it.
 
 use super::asks::{Asks, Outcome, Wish};
+use super::direct::pages;
 use super::grants::{Deed, Grants};
 use super::hello::{Hello, VERSION};
-use super::life::tests::pages;
 use super::life::{End, Life, REST, Stage, Told};
 use super::message::{Grant, Message, Processes, Publication};
 use super::mirror::{Change, Mirror};

@@ -14,6 +14,7 @@ use rustix::process::{
 
 use crate::account::Account;
 use crate::colour::Palette;
+use crate::course::Trial;
 use crate::ending::Ending;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, reason};
@@ -28,7 +29,6 @@ use crate::races::Looked;
 use crate::signals::{SignalQueue, StopSignal};
 use crate::status::Status;
 use crate::supervision::Blame;
-use crate::trial::Trial;
 use crate::verbosity::Verbosity;
 use crate::warden::{self, Channels};
 use crate::wire::{Received, Wire};

@@ -4,12 +4,12 @@ use std::os::fd::OwnedFd;
 
 use rustix::process::Signal;
 
+use crate::course::Trial;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::message::{ToOwned, ToWarden};
 use crate::output::LogFiles;
 use crate::plan::Plan;
-use crate::trial::Trial;
 use crate::wire::{Received, Wire};
 
 use super::{Audience, Front, is_readable, trial, watched};

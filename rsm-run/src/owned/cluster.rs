@@ -10,9 +10,9 @@ use crate::node_set::NodeSet;
 use crate::task::{self, Common};
 
 use super::job::{Job, Place, Process};
-use super::launch::Words;
 use super::report::Report;
 use super::run::Run;
+use super::words::Words;
 
 /// A cluster that goes on until this is dropped; it and everything in it is killed then.
 #[derive(Debug)]

@@ -12,12 +12,12 @@ use rustix::net::{
 use rustix::process::{Signal, setsid};
 use rustix::stdio::{dup2_stdin, stdin};
 
+use crate::course::Trial;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::front::{self, Owner};
 use crate::output::{self, LogFiles};
 use crate::process;
-use crate::trial::Trial;
 use crate::wire::Wire;
 
 use super::job::Job;

@@ -1,7 +1,5 @@
 //! What is to run, as it is put together.
 
-use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,14 +8,13 @@ use rsm::lens::Lens;
 use crate::failure::Failure;
 use crate::node_set::{MOST_NODES, NodeSet};
 use crate::plan::GRACE;
-use crate::program::{self, Program};
 use crate::task::{self, Common, Part};
 
 use super::cluster::Cluster;
 use super::job::{self, Job, Place, Process};
 use super::report::Report;
 use super::run::Run;
-use super::{HELPER, entry};
+use super::words::Words;
 
 /// A run that has not begun: its nodes, programs and limits.
 ///
@@ -37,57 +34,6 @@ pub struct Launch {
     shown: bool,
     helper: Option<Words>,
     programs: Vec<(String, Words)>,
-}
-
-/// A command, without what only [`Command`] itself can do.
-#[derive(Clone, Debug)]
-pub(super) struct Words {
-    program: OsString,
-    arguments: Vec<OsString>,
-    /// Those set, and those taken away.
-    variables: Vec<(OsString, Option<OsString>)>,
-    directory: Option<PathBuf>,
-}
-
-impl Words {
-    pub(super) fn of(command: &Command) -> Words {
-        Words {
-            program: command.get_program().to_owned(),
-            arguments: command.get_args().map(OsStr::to_owned).collect(),
-            variables: command.get_envs().map(|(name, value)| (name.to_owned(), value.map(OsStr::to_owned))).collect(),
-            directory: command.get_current_dir().map(Into::into),
-        }
-    }
-
-    /// The command that starts a front.
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments);
-        for (name, value) in &self.variables {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        if let Some(directory) = &self.directory {
-            command.current_dir(directory);
-        }
-        command
-    }
-
-    /// The processes of these nodes that it stands for.
-    pub(super) fn part(&self, nodes: NodeSet) -> Result<Part, Failure> {
-        let Words { program, arguments, variables, directory } = self.clone();
-        let (set, gone): (Vec<_>, Vec<_>) = variables.into_iter().partition(|(_, value)| value.is_some());
-        let path = program::find(&program, None)?;
-        let ours = OsString::from(HELPER);
-        Ok(Part {
-            environment: set.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
-            without: gone.into_iter().map(|(name, _)| name).chain([ours]).collect(),
-            directory,
-            ..Part::plain(nodes, Program { path, name: program, arguments })
-        })
-    }
 }
 
 impl Launch {
@@ -232,23 +178,5 @@ impl Launch {
         let stacks = stacks && timeout.is_some();
         let job = Job { place, tasks, stays, keep_going, stacks, shown, grace, timeout, script };
         Run::begin(&job, helper.as_ref())
-    }
-}
-
-/// The command that becomes the front of a run.
-pub(super) fn front(helper: Option<&Words>) -> Result<Command, Failure> {
-    if std::env::var_os(HELPER).is_some() {
-        return Err(Failure::new(format!(
-            "this process was started to be the front of a run, and is none: is {HELPER} set?"
-        )));
-    }
-    match helper {
-        Some(words) => Ok(words.command()),
-        // The file itself, whatever has become of its name.
-        None if entry::is_in_program() => Ok(Command::new("/proc/self/exe")),
-        None => Err(Failure::new(
-            "rsm-run is in a shared library here, and executing this program once more does not lead to it: name a program \
-             that calls rsm_run::owned::serve, with Launch::helper",
-        )),
     }
 }

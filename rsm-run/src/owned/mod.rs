@@ -47,6 +47,7 @@ mod launch;
 mod report;
 mod run;
 mod standard;
+mod words;
 
 pub use cluster::Cluster;
 pub use helper::serve;

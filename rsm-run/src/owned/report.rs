@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::course::{self, Trial};
 use crate::exit_code::ExitCode;
 use crate::summary::seconds;
-use crate::trial::{self, Trial};
 
 /// Most lines of an output that are shown, the last ones.
 const SHOWN: usize = 40;
@@ -93,7 +93,7 @@ impl Report {
     pub(super) fn of(trial: Trial, timeout: Option<Duration>, outputs: impl Fn(usize) -> (String, String)) -> Report {
         let Trial { code, took, processes, timed_out, script, script_failed, late, stacks, .. } = trial;
         let cluster_ended = trial.cluster_ended.or(trial.ended_by).or(trial.lost);
-        let process = |(index, process): (usize, trial::Process)| {
+        let process = |(index, process): (usize, course::Process)| {
             let (stdout, stderr) = outputs(index);
             let end = process.end.as_ref();
             ProcessReport {

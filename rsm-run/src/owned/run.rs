@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -18,12 +18,11 @@ use crate::failure::Failure;
 use crate::message::{ToFront, ToOwned};
 use crate::wire::{Received, Wire};
 
-use super::HELPER;
 use super::helper::{Handed, Told, hand};
 use super::job::Job;
-use super::launch::{self, Words};
 use super::report::Report;
-use super::standard;
+use super::words::Words;
+use super::{HELPER, entry, standard};
 
 /// How long a front may take to end what it was told to kill, before it is killed itself.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,7 +52,7 @@ impl Run {
     /// Starts a front for this, and waits until it says that all processes run.
     pub(super) fn begin(job: &Job, helper: Option<&Words>) -> Result<Run, Failure> {
         let failed = |call: &'static str| move |error: io::Error| Failure::call("cannot start a run", call, error);
-        let mut command = launch::front(helper)?;
+        let mut command = front(helper)?;
         let memory = || {
             let memory = memfd_create("rsm-run", MemfdFlags::CLOEXEC).map_err(io::Error::from);
             memory.and_then(standard::beyond).map(File::from).map_err(failed("memfd_create"))
@@ -241,6 +240,24 @@ impl Drop for Run {
             let _ = self.front.kill();
             let _ = self.front.wait();
         }
+    }
+}
+
+/// The command that becomes the front of a run.
+fn front(helper: Option<&Words>) -> Result<Command, Failure> {
+    if std::env::var_os(HELPER).is_some() {
+        return Err(Failure::new(format!(
+            "this process was started to be the front of a run, and is none: is {HELPER} set?"
+        )));
+    }
+    match helper {
+        Some(words) => Ok(words.command()),
+        // The file itself, whatever has become of its name.
+        None if entry::is_in_program() => Ok(Command::new("/proc/self/exe")),
+        None => Err(Failure::new(
+            "rsm-run is in a shared library here, and executing this program once more does not lead to it: name a program \
+             that calls rsm_run::owned::serve, with Launch::helper",
+        )),
     }
 }
 

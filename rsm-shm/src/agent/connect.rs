@@ -1,10 +1,10 @@
 //! Connect, inherit, disconnect.
 
 use super::Agent;
-use super::across::Relay;
 use super::books::chores::{Chore, Owner, PIECE};
 use super::books::connection::Connection;
 use super::books::memory::duplicate;
+use super::books::relay::Relay;
 use super::books::request::Given;
 use crate::parking::Poster;
 use rsm_core::access::{Permission, permits};

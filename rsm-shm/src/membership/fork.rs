@@ -18,12 +18,13 @@ use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicPtr, AtomicU32};
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
 
 /// Where the counter is: in a page that the kernel wipes in children. Null until the library is used.
 static FORKS: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
 static HOLD: Mutex<()> = Mutex::new(());
 static MEMBERSHIPS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+static LAST: OnceLock<fn()> = OnceLock::new();
 
 /// How many forks lie between the process that first used the library and this one, from 1; 0 in a child that no hook ran
 /// for. Relaxed is enough: it changes only while the process has a single thread, the one that returns from fork.
@@ -135,6 +136,11 @@ pub(super) fn enlist(_hold: &Hold, shared: &Arc<Shared>) {
     memberships.push(Arc::downgrade(shared));
 }
 
+/// Has each child do this last, when nothing is held any more. A process has one such thing: what was said first stays.
+pub(super) fn end_with(last: fn()) {
+    let _ = LAST.set(last);
+}
+
 /// Everything that is held across a fork, in the order it is let go.
 struct Held {
     /// The parent's; the child's is wiped.
@@ -212,7 +218,9 @@ extern "C" fn child() {
         state.guard.table.mark_inherited();
     }
     release();
-    super::way::after_fork();
+    if let Some(last) = LAST.get() {
+        last();
+    }
 }
 
 fn release() {

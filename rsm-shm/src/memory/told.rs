@@ -30,7 +30,7 @@ mod told {
     const WORD: c_uint = 2;
 
     unsafe extern "C" {
-        // Of this crate, where they are known by these names only (`membership/race/abi.rs`).
+        // Of this crate, where they are known by these names only (`membership/race/{abi,bounds}.rs`).
         #[link_name = "rsm_race_bounds"]
         static BOUNDS: [AtomicUsize; 2];
         safe fn rsm_race_access(address: usize, length: usize, kind: c_uint, pc: usize);

@@ -1,7 +1,8 @@
 //! What the other host has, in the tables of this one.
 
-use super::{Agent, Relay};
+use super::Agent;
 use crate::agent::books::memory::Memory;
+use crate::agent::books::relay::Relay;
 use crate::agent::books::segment::{Segment, Wanted};
 use rsm_core::access::{AccessList, Owner};
 use rsm_core::generation::EndCause;

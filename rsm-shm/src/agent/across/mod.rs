@@ -42,7 +42,6 @@ use rsm_core::peer::mirror::Mirror;
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::registry::LinkChange;
 use rsm_core::{Code, Error, Result};
-pub(super) use signals::Relay;
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;

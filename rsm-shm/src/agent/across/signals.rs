@@ -5,21 +5,13 @@
 //! the bell that it is meant for.
 
 use super::Agent;
+use crate::agent::books::relay::Relay;
 use crate::agent::far::host::At;
 use crate::parking::Poster;
 use rsm_core::Result;
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::peer::lane::Counts;
 use std::sync::Arc;
-
-/// Whose bell it is, whose waiter is on the other host.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::agent) enum Relay {
-    /// A mirror's, in this row: that of all who import it.
-    Mirror(u32),
-    /// Of the connection in this row, of an importer there.
-    Importer(u32),
-}
 
 impl Agent {
     /// [`take_bell`](Self::take_bell) for a waiter on the other host; [`give_bell`](Self::give_bell) ends it.

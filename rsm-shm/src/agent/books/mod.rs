@@ -15,6 +15,7 @@
 //! | `aside` | a thread that closes the large ones |
 //! | `connection` | connections |
 //! | `withdrawals` | segments that are being taken back, and which of them go on when |
+//! | `relay` | bells whose waiters are on the other host |
 //! | `relinking` | links while they are being changed |
 //! | `chores` | work that takes longer than a pass |
 //! | `rows` | which rows of a table are free, and which node holds the others |
@@ -37,6 +38,7 @@ pub(in crate::agent) mod member;
 pub(in crate::agent) mod memory;
 pub(in crate::agent) mod node;
 pub(in crate::agent) mod owes;
+pub(in crate::agent) mod relay;
 pub(in crate::agent) mod relinking;
 pub(in crate::agent) mod request;
 mod rows;
@@ -47,7 +49,6 @@ pub(in crate::agent) mod token;
 pub(in crate::agent) mod told;
 mod withdrawals;
 
-use super::across::Relay;
 use chores::Chores;
 use connection::Connection;
 use limits::{Held, Limits, PER_MEMBER};
@@ -55,6 +56,7 @@ use member::{Member, Stranger};
 use memory::Ledger;
 use node::NodeState;
 use relinking::Closing;
+use relay::Relay;
 use rows::Rows;
 use rsm_core::bell::Bell;
 use rsm_core::message::{MAX_PROCESSES, Process, SegmentName};

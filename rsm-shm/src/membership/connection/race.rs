@@ -5,7 +5,8 @@ use crate::membership::race::{Passing, Racing, Watched, abi, is_word, name, name
 use crate::memory::carry::Move;
 use rsm_core::transfer::Direction;
 use rsm_core::verdict::BarrierType;
-use rsm_race::process::{NO_LINES, Place, Process, Range};
+use rsm_race::place::{NO_LINES, Place, Range};
+use rsm_race::process::Process;
 use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -4,6 +4,7 @@
 //! taps. What a program does with memory itself is told only by one that was built so ([`abi`]).
 
 pub mod abi;
+pub mod bounds;
 mod place;
 mod ranges;
 
@@ -16,7 +17,8 @@ use rsm_core::Code;
 use rsm_core::bell::Bell;
 use rsm_core::message::Ask;
 use rsm_race::clock::Who;
-use rsm_race::process::{NO_LINES, Place, Process};
+use rsm_race::place::{NO_LINES, Place};
+use rsm_race::process::Process;
 use rsm_race::table::Table;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};

@@ -5,7 +5,8 @@ use super::Racing;
 use crate::caller::{Modules, Stack, stack_word};
 use crate::memory::carry::Move;
 use crate::memory::copy::Word;
-use rsm_race::process::{Process, Range};
+use rsm_race::place::Range;
+use rsm_race::process::Process;
 use rsm_race::site::{MOST_FRAMES, Module};
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::AtomicUsize;
@@ -292,7 +293,7 @@ mod tests {
     fn what_is_got_is_noted_and_got() {
         let mut segment = [0x1111_2222_3333_4444u64, 0x5555_6666_7777_8888];
         let range =
-            Range { place: rsm_race::process::Place { lines: 0, node: 1, id: 1 }, offset: 12, length: 4, site: 0 };
+            Range { place: rsm_race::place::Place { lines: 0, node: 1, id: 1 }, offset: 12, length: 4, site: 0 };
         let passing = Passing { range, import: None, width: 4, got: Cell::new(None) };
         let place = segment.as_mut_ptr().cast::<u8>().wrapping_add(12);
         // SAFETY: four bytes, aligned, inside of the array.

@@ -3,8 +3,8 @@
 //! A list that never changes: another one takes its place. Those before it stay, for a thread may be reading them.
 #![allow(unsafe_code)]
 
-use super::{Racing, abi};
-use rsm_race::process::{NO_LINES, Place};
+use super::{Racing, bounds};
+use rsm_race::place::{NO_LINES, Place};
 use std::sync::atomic::AtomicPtr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
@@ -41,7 +41,7 @@ pub(in crate::membership) fn change(change: impl Fn(&mut Vec<Watched>)) {
         // Release: pairs with the Acquire of `list`.
         if LIST.compare_exchange(now, next, AcqRel, Acquire).is_ok() {
             if let (Some(low), Some(high)) = (low, high) {
-                abi::cover(low, high);
+                bounds::cover(low, high);
             }
             return;
         }

@@ -19,7 +19,6 @@ use crate::memory::carry::Move;
 use crate::memory::pages::SealPages;
 use crate::memory::shadow::Shadow;
 use lensed::Lensed;
-pub(super) use lensed::after_fork;
 pub(super) use lensed::{Began, Disturb, Pace, Posting, now, pause_until};
 pub(super) use posted::Posted;
 use rsm_core::bell::{Accumulate, Bell};

@@ -10,7 +10,6 @@ mod twin;
 
 pub(in crate::membership) use fate::Disturb;
 pub(in crate::membership) use pace::{Began, Pace};
-pub(in crate::membership) use posting::after_fork;
 pub(in crate::membership) use posting::{Posting, now, pause_until};
 
 use crate::cancel::Shield;

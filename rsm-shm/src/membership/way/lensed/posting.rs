@@ -134,8 +134,9 @@ static ALL: Mutex<Vec<Weak<Posting>>> = Mutex::new(Vec::new());
 impl Posting {
     /// Nothing is posted by `node`.
     pub(in crate::membership) fn new(lens: Lens, node: u32, tracing: Option<Arc<Tracing>>) -> Arc<Posting> {
-        static AT_EXIT: Once = Once::new();
-        AT_EXIT.call_once(|| {
+        static HOOKS: Once = Once::new();
+        HOOKS.call_once(|| {
+            fork::end_with(after_fork);
             // SAFETY: a function that is never unloaded before it is called: the C library knows whose it is. Without
             // memory for it, what is on its way at the end is lost.
             unsafe { libc::atexit(deliver_all) };
@@ -545,7 +546,7 @@ impl Posting {
 }
 
 /// In a forked child, before its program goes on: what it has inherited is its parent's.
-pub(in crate::membership) fn after_fork() {
+fn after_fork() {
     // One that another thread of the parent held is nobody's here; then the first call finds out by itself.
     let Ok(all) = ALL.try_lock() else { return };
     for posting in all.iter().filter_map(Weak::upgrade) {
