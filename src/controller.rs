@@ -227,7 +227,8 @@ impl Controller {
     ///
     /// # Errors
     /// SEG_NOT_PUBLISHED, also by a node of the cluster that has not joined or has left; SEG_NOT_PUBLISHED_TO_NODE;
-    /// PERM_DENIED; REMOTE_NODE_UNREACHABLE when the cluster has no such node, or the link to it is down;
+    /// PERM_DENIED; REMOTE_NODE_UNREACHABLE when the cluster has no such node, the link to it is down, or the agent of
+    /// the other host, if it is there, does not answer in time;
     /// CTLR_NOT_PRESENT for another node through loopback and when the cluster has ended; INSUFFICIENT_RESOURCES;
     /// INSUFFICIENT_MEM; INTERRUPTED. Reference 1.12.
     #[doc(alias = "rsm_memseg_import_connect")]

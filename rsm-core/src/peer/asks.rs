@@ -85,11 +85,9 @@ impl<T> Asks<T> {
         (number, Message::Connect { number, segment, version, node, pid, permission })
     }
 
-    /// Who asked does not wait any more.
-    pub fn abandon(&mut self, number: u64) {
-        if let Some(asked) = self.asked.get_mut(&number) {
-            asked.by = None;
-        }
+    /// Who asked does not wait any more; gives who that was, if somebody did. What comes of it is given back.
+    pub fn abandon(&mut self, number: u64) -> Option<T> {
+        self.asked.get_mut(&number)?.by.take()
     }
 
     /// The other host's answer; `None` for any other message.
@@ -199,7 +197,7 @@ mod tests {
         let outcome = asks.hear(&granted(numbers[2], absurd)).unwrap();
         let Some(Outcome::Refused { by: Some("c"), error, say }) = outcome else { panic!() };
         assert_eq!((error.code(), say), (Code::RemoteNodeUnreachable, given_back(numbers[2])));
-        asks.abandon(numbers[3]);
+        assert_eq!((asks.abandon(numbers[3]), asks.abandon(numbers[3])), (Some("d"), None));
         let outcome = asks.hear(&granted(numbers[3], GRANT)).unwrap();
         assert!(matches!(outcome, Some(Outcome::Refused { by: None, say, .. }) if say == given_back(numbers[3])));
         // A grant that crosses the end of what it is of.

@@ -90,7 +90,9 @@ impl Agent {
                     {
                         self.put_off(party, request.number, PutOff { packet, behind, tries });
                     }
-                    (Some(Err(_)), _) if tries == 0 && far.is_some_and(|node| self.look_first(party, node)) => {
+                    (Some(Err(_)), _)
+                        if tries == 0 && far.is_some_and(|node| self.look_first(party, request.number, node)) =>
+                    {
                         self.owe(party, request.number);
                         self.keep(party, PutOff { packet, behind: u64::MAX, tries });
                     }

@@ -95,6 +95,30 @@ pub(crate) fn a_stopped_agent_keeps_nobody_from_the_memory() {
     until("its node leaves", || !is_there(&first, 3));
 }
 
+/// Who asks it is told so, and who waits until he can connect does when it goes on.
+pub(crate) fn a_stopped_agent_is_waited_for_only_so_long() {
+    let bridge = bridge("slow");
+    let one = agent(&bridge, "a", "1-2");
+    let (first, second) = (join(&one, 1).unwrap(), join(&one, 2).unwrap());
+    let _segment = export(&first, 5, &AccessList::everyone());
+    let mut other = Other::start_members(&bridge);
+    other.says("connected");
+    drop(connect(&first));
+    other.signal(Signal::STOP);
+    let waits = std::thread::spawn(move || connect(&second).put(8, b"late"));
+    // What is there by what is known, and what may be there by now.
+    let ask =
+        |member: &Arc<Membership>, id| member.connect(1, 3, BASE + id, Permission::ReadWrite).map(drop).unwrap_err();
+    let beside = join(&one, 2).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| trouble(&ask(&beside, 8), "does not answer: it may be stopped"));
+        trouble(&ask(&first, 7), "does not answer: it may be stopped");
+    });
+    other.signal(Signal::CONT);
+    waits.join().unwrap().unwrap();
+    assert_eq!(ask(&beside, 8).code(), Code::SegNotPublished);
+}
+
 /// What happened to a link while an agent stood still is heard in one go, and the last of it holds.
 pub(crate) fn a_link_is_on_both_hosts_what_was_said_last() {
     let bridge = bridge("flap");

@@ -282,6 +282,44 @@ pub(crate) fn who_may_not_connect_is_told_why() {
     assert_eq!(other.event(answered), Some(Code::RemoteNodeUnreachable));
 }
 
+pub(crate) fn a_host_that_does_not_answer_is_waited_for_no_longer() {
+    let bridge = bridge("silent");
+    let (mut one, other) = (Host::new(&bridge, "1-2"), Host::new(&bridge, "3-4"));
+    let mut other = Host { far: other.far.with_patience(Duration::from_millis(50)), ..other };
+    one.publish(Level::Guarded, &[3]);
+    until("they meet", &mut [&mut one, &mut other], |h| h[1].event(open));
+    other.ask(1, 3, Permission::Read).unwrap();
+    assert!(other.far.look((2, 7)));
+    // The other end stands still.
+    let refused = |event: &Event<u32>| match event {
+        Event::Refused { by: 1, error } => Some(error.clone()),
+        _ => None,
+    };
+    let unlooked = |event: &Event<u32>| match event {
+        Event::Unlooked((2, 7), error) => Some(error.clone()),
+        _ => None,
+    };
+    let errors = [
+        until("it is waited for no longer", &mut [&mut other], |h| h[0].event(refused)),
+        until("it is waited for no longer", &mut [&mut other], |h| h[0].event(unlooked)),
+    ];
+    for error in errors {
+        assert_eq!(error.code(), Code::RemoteNodeUnreachable);
+        assert!(error.detail().contains("does not answer: it may be stopped"), "{error}");
+    }
+    // It goes on, and what it grants late is given back.
+    let answers = |event: &Event<u32>| (*event == Event::Answers).then_some(());
+    for _ in 0..2 {
+        until("it answers", &mut [&mut one, &mut other], |h| h[1].event(answers));
+    }
+    let is_back = |h: &mut [&mut Host]| (h[0].far.between() == (0, 0, 0)).then_some(());
+    until("it is given back", &mut [&mut one, &mut other], is_back);
+    assert!(other.event(granted(1)).is_none() && other.far.lives() == 1);
+    other.far = other.far.with_patience(DEADLINE);
+    other.ask(3, 3, Permission::Read).unwrap();
+    until("it is granted", &mut [&mut one, &mut other], |h| h[1].event(granted(3)));
+}
+
 const SIGNAL: Counts = Counts::of(1, 0);
 
 /// Adds up what has come to an end of a connection until it is so much.

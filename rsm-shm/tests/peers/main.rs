@@ -42,7 +42,7 @@ fn main() {
         };
     }
     let arguments = Arguments::from_args();
-    let tests: [(&str, fn()); 25] = [
+    let tests: [(&str, fn()); 27] = [
         ("agents_meet_and_know_each_other", agents_meet_and_know_each_other),
         ("what_changes_is_told", what_changes_is_told),
         ("a_peer_that_closes_says_why", a_peer_that_closes_says_why),
@@ -67,6 +67,11 @@ fn main() {
         ("what_the_tables_have_no_room_for_is_told", agents::what_the_tables_have_no_room_for_is_told),
         ("a_killed_agent_takes_nothing_of_this_host_along", deaths::a_killed_agent_takes_nothing_of_this_host_along),
         ("a_stopped_agent_keeps_nobody_from_the_memory", deaths::a_stopped_agent_keeps_nobody_from_the_memory),
+        (
+            "a_host_that_does_not_answer_is_waited_for_no_longer",
+            hosts::a_host_that_does_not_answer_is_waited_for_no_longer,
+        ),
+        ("a_stopped_agent_is_waited_for_only_so_long", deaths::a_stopped_agent_is_waited_for_only_so_long),
         ("a_link_is_on_both_hosts_what_was_said_last", deaths::a_link_is_on_both_hosts_what_was_said_last),
         ("hosts_that_do_not_fit_stay_by_themselves", deaths::hosts_that_do_not_fit_stay_by_themselves),
         ("a_dead_importer_leaves_nothing", hosts::a_dead_importer_leaves_nothing),

@@ -120,8 +120,7 @@ impl Across {
     /// When to look at the latest.
     pub(super) fn next(&self) -> Option<Instant> {
         let late = self.rebinding.values().map(|(_, at)| *at).min();
-        let next = |host: &Far| if host.has_events() { Instant::now() } else { host.bridge().next() };
-        let host = self.host.as_ref().map(next);
+        let host = self.host.as_ref().map(Far::next);
         host.into_iter().chain(late).min()
     }
 }
@@ -217,6 +216,11 @@ impl Agent {
             Event::Resumed(segment) => self.resumed_across(segment),
             Event::Signalled { end, number, counts } => self.signalled_across(end, number, counts),
             Event::Looked(party) => self.books.chores.add(Turn::Party(party), Chore::Again(party)),
+            Event::Unlooked((party, number), error) => self.answer_late(Owed { party, number }, error),
+            Event::Answers => {
+                // Who waits until it can connect may try again.
+                Nodes::up_to(self.node_count).minus(self.here).iter().for_each(|node| self.something_reachable(node));
+            }
             Event::LinkSet { from, to, change } => self.link_set_across(from, to, change),
             Event::Free(segment) => self.books.withdrawals.look_at(segment.row, Some(Instant::now())),
         }
@@ -253,11 +257,19 @@ impl Agent {
 
     /// Has a connect heard again that was refused by what is known of another host: what is there now may be more, which its
     /// asker may have been told by others. `false` where that is not so.
-    pub(super) fn look_first(&mut self, party: u64, node: u32) -> bool {
+    pub(super) fn look_first(&mut self, party: u64, number: u64, node: u32) -> bool {
         node >= 1
             && node <= self.node_count
             && !self.here.has(node)
-            && self.with_host(|host, _| host.look(party)).unwrap_or(false)
+            && self.with_host(|host, _| host.look((party, number))).unwrap_or(false)
+    }
+
+    /// A connect waits no longer.
+    fn answer_late(&mut self, owed: Owed, error: Error) {
+        if let Some(member) = self.books.members.get_mut(&owed.party) {
+            member.put_off = None;
+            self.pay(owed, Err(error));
+        }
     }
 
     fn answer_granted(&mut self, by: &Asking, number: u64, grant: &Grant) {

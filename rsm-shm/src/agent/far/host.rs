@@ -4,6 +4,7 @@
 //! it, [`Grants`] what it was given, the [`Outbox`] what it is still to be told, and the [`Carrier`] attaches and detaches. What
 //! the agent has to do with its own tables, its processes above all, it is told by [`Event`]s.
 
+use super::patience::{self, Patience, Question};
 use super::{Carrier, Job, News, Peering};
 use rsm_core::message::SegmentName;
 use rsm_core::peer::asks::{Asks, Outcome, Wish};
@@ -20,6 +21,7 @@ use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
 use rsm_core::{Code, Error, Result};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
 
 /// Most messages that are heard one after the other before something else has its turn.
 const MOST_MESSAGES: usize = 64;
@@ -91,8 +93,12 @@ pub enum Event<T> {
     Rebound(SegmentName, u64),
     /// The other host has done so for a segment of this one, or there is nobody left there to be told.
     Resumed(SegmentName),
-    /// The other host has told all that there was when it was [asked](FarHost::look), by whoever has this number; or it is gone.
+    /// The other host has told all that there was when it was [asked](FarHost::look), for this party's request; or it is gone.
     Looked(u64),
+    /// It has not, for longer than a party's request with this number can wait.
+    Unlooked((u64, u64), Error),
+    /// It answers again, after somebody was told that it does not.
+    Answers,
     /// Signals came, by a connection that stands.
     Signalled {
         /// Whose.
@@ -134,8 +140,9 @@ struct Dealings<T> {
     /// Segments of this host whose contents were replaced, until the other has said that it knows; `None` where they are being
     /// replaced again.
     rebinds: BTreeMap<u64, Option<SegmentName>>,
-    /// Who waits until all state is told, by number.
-    looks: BTreeMap<u64, u64>,
+    /// Who waits until all state is told, by number: party and request.
+    looks: BTreeMap<u64, (u64, u64)>,
+    patience: Patience,
     /// Numbers looks and rebinds.
     next: u64,
 }
@@ -162,6 +169,8 @@ pub struct FarHost<B, T> {
     jobs: BTreeMap<Job, (u64, u32, bool)>,
     events: VecDeque<Event<T>>,
     seed: Seals,
+    /// How long it is waited for.
+    patience: Duration,
 }
 
 impl Lane {
@@ -183,7 +192,14 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
             jobs: BTreeMap::new(),
             events: VecDeque::new(),
             seed: Seals::new(seed),
+            patience: patience::PATIENCE,
         }
+    }
+
+    /// Waits for answers so long, and not [`PATIENCE`](patience::PATIENCE).
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> FarHost<B, T> {
+        FarHost { patience, ..self }
     }
 
     /// The bridge: when to look, why there is nobody, how memory is reached.
@@ -199,6 +215,15 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
     /// Whether there is something to take without the other host saying more.
     pub fn has_events(&self) -> bool {
         !self.events.is_empty()
+    }
+
+    /// When to [`take`](Self::take) at the latest.
+    pub fn next(&self) -> Instant {
+        if self.has_events() {
+            return Instant::now();
+        }
+        let answers = self.now.as_ref().and_then(|now| now.patience.next());
+        answers.map_or(self.bridge.next(), |at| at.min(self.bridge.next()))
     }
 
     /// What there is between the two now: what is attached for the other host, connections of this one, connections of the other.
@@ -218,6 +243,8 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
     pub fn take(&mut self, estate: &mut dyn Estate) -> Option<Event<T>> {
         if self.events.is_empty() {
             self.take_signals();
+            // Before what is heard: should that be the end, it is told why it came to it.
+            self.lose_patience();
         }
         for _ in 0..MOST_MESSAGES {
             if !self.events.is_empty() {
@@ -273,6 +300,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                     importers: BTreeSet::new(),
                     rebinds: BTreeMap::new(),
                     looks: BTreeMap::new(),
+                    patience: Patience::default(),
                     next: 0,
                 });
                 self.events.push_back(Event::Met(hello, terms));
@@ -288,7 +316,8 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
             }
             News::Said(message) => message,
         };
-        let Some(Dealings { life, mirror, asks, lanes, ends, importers, rebinds, looks, .. }) = &mut self.now else {
+        let Some(Dealings { life, mirror, asks, lanes, ends, importers, rebinds, looks, patience, .. }) = &mut self.now
+        else {
             return Ok(());
         };
         let life = *life;
@@ -320,24 +349,35 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 let deeds = self.grants.get_mut(&life).map(|grants| grants.disconnect(number)).transpose()?;
                 self.carry_out(estate, life, deeds.unwrap_or_default());
             }
-            Message::Granted { .. } | Message::Refused { .. } => match asks.hear(&message)? {
-                Some(Outcome::Granted { by, number, grant }) => {
-                    let lane = lanes.entry(grant.lane).or_insert_with(Lane::new);
-                    lane.incoming = Incoming::from(Counts::from_word(grant.sent));
-                    ends.insert((At::Import, number), grant.lane);
-                    self.events.push_back(Event::Granted { by, number, grant });
+            Message::Granted { number, .. } | Message::Refused { number, .. } => {
+                let outcome = asks.hear(&message)?;
+                if patience.answered(Question::Connect(number)) {
+                    self.events.push_back(Event::Answers);
                 }
-                Some(Outcome::Refused { by, error, say }) => {
-                    say.into_iter().for_each(|say| self.outbox.say(say));
-                    self.events.extend(by.map(|by| Event::Refused { by, error }));
+                match outcome {
+                    Some(Outcome::Granted { by, number, grant }) => {
+                        let lane = lanes.entry(grant.lane).or_insert_with(Lane::new);
+                        lane.incoming = Incoming::from(Counts::from_word(grant.sent));
+                        ends.insert((At::Import, number), grant.lane);
+                        self.events.push_back(Event::Granted { by, number, grant });
+                    }
+                    Some(Outcome::Refused { by, error, say }) => {
+                        say.into_iter().for_each(|say| self.outbox.say(say));
+                        self.events.extend(by.map(|by| Event::Refused { by, error }));
+                    }
+                    None => {}
                 }
-                None => {}
-            },
+            }
             Message::Look { number } => self.outbox.say(Message::Looked { number }),
             Message::Looked { number } => {
+                let late = patience.answered(Question::Look(number));
                 let unknown =
                     || Error::with(Code::BadArgsErrors, "the other host answered a look that nobody asked for");
-                self.events.push_back(Event::Looked(looks.remove(&number).ok_or_else(unknown)?));
+                match looks.remove(&number) {
+                    Some((party, _)) => self.events.push_back(Event::Looked(party)),
+                    None if late => self.events.push_back(Event::Answers),
+                    None => return Err(unknown()),
+                }
             }
             Message::Rebound { segment, number } => self.events.push_back(Event::Rebound(segment, number)),
             Message::Stepped { number } => {
@@ -378,7 +418,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         if !numbers.is_empty() {
             self.events.push_back(Event::Cut(numbers));
         }
-        self.events.extend(now.looks.into_values().map(Event::Looked));
+        self.events.extend(now.looks.into_values().map(|(party, _)| Event::Looked(party)));
         self.events.extend(now.rebinds.into_values().flatten().map(Event::Resumed));
         self.events.extend(now.asks.close(why).into_iter().map(|(by, error)| Event::Refused { by, error }));
         self.events.push_back(Event::Ended(why.to_owned()));
@@ -489,17 +529,27 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         if now.mirror.segment(wish.segment).is_none() {
             return Err(Error::with(Code::SegNotPublished, "the other host has no such segment any more"));
         }
+        if !now.patience.is_there() {
+            let text = "the other host's agent has left too many questions unanswered to be asked more";
+            return Err(Error::with(Code::RemoteNodeUnreachable, text));
+        }
         let (number, message) = now.asks.ask(wish, by);
+        let until = Instant::now() + patience::for_wish(self.patience, wish);
+        now.patience.asked(Question::Connect(number), until);
         self.outbox.say(message);
         Ok(number)
     }
 
-    /// Whoever has this number wants to know what the other host has *now*; told by [`Event::Looked`]. `false` when it is not
-    /// there.
-    pub fn look(&mut self, by: u64) -> bool {
+    /// A party wants to know for a request what the other host has *now*; told by [`Event::Looked`], or [`Event::Unlooked`].
+    /// `false` when it is not there, or does not answer.
+    pub fn look(&mut self, by: (u64, u64)) -> bool {
         let Some(now) = &mut self.now else { return false };
+        if !now.patience.is_there() {
+            return false;
+        }
         now.next += 1;
         now.looks.insert(now.next, by);
+        now.patience.asked(Question::Look(now.next), Instant::now() + self.patience);
         self.outbox.say(Message::Look { number: now.next });
         true
     }
@@ -564,6 +614,20 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         }
         self.bridge.post(&now.lanes.entry(lane).or_insert_with(Lane::new).outgoing, lane, more);
         Ok(())
+    }
+
+    /// Who has waited for too long is told so.
+    fn lose_patience(&mut self) {
+        let Some(now) = &mut self.now else { return };
+        let at = Instant::now();
+        while let Some(question) = now.patience.overdue(at) {
+            let text = "the other host's agent does not answer: it may be stopped";
+            let error = Error::with(Code::RemoteNodeUnreachable, text);
+            self.events.extend(match question {
+                Question::Connect(number) => now.asks.abandon(number).map(|by| Event::Refused { by, error }),
+                Question::Look(number) => now.looks.remove(&number).map(|by| Event::Unlooked(by, error)),
+            });
+        }
     }
 
     /// Takes what has come by all lanes.

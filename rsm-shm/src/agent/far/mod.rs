@@ -8,6 +8,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`host`] | the other host as its agent knows it: what it has, what is wanted of it, what it was given |
+//! | [`patience`] | how long it is waited for |
 //! | [`paged`] | the peering of every fabric that has a window: control pages, rings and doorbells of a [`Device`] |
 //! | [`local`] | a device between two agents of one machine |
 //!
@@ -17,6 +18,7 @@
 pub mod host;
 pub mod local;
 pub mod paged;
+pub mod patience;
 
 use rsm_core::access::Permission;
 use rsm_core::peer::hello::Hello;
