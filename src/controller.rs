@@ -48,7 +48,8 @@ impl Controller {
         self.node.membership.registry().controllers[self.index as usize].name()
     }
 
-    /// Limits of the controller. Sizes are in bytes, but for the page size, a mask of sizes in KiB (0x4 for 4 KiB).
+    /// Limits of the controller. Sizes are in bytes, but for the page size, a mask of sizes in KiB (0x4 for 4 KiB). One that
+    /// reaches nodes of another host has no atomic sizes, not even for those of its own.
     #[doc(alias = "rsm_get_controller_attr")]
     pub fn attributes(&self) -> ControllerAttributes {
         let registry = self.node.membership.registry();
@@ -59,7 +60,16 @@ impl Controller {
         let model = self.node.lens().and_then(|lens| lens.model);
         // What C stores to a mapping through a lens, atomically or not, is of this node until it arrives.
         let atomic = row.kind() != Some(ControllerKind::Shared) || !model.is_some_and(Model::delays_mapped_stores);
+        let atomic = atomic && !self.reaches_another_host();
         ControllerAttributes { atomic_sizes: if atomic { coherent.atomic_sizes } else { 0 }, ..coherent }
+    }
+
+    /// Whether some of what it reaches is on another host, across a bridge.
+    fn reaches_another_host(&self) -> bool {
+        let registry = self.node.membership.registry();
+        let host = |node: u32| registry.nodes.get(node as usize).map(|row| row.fields().host);
+        let (me, reaches) = (self.node.id(), |node| registry.link_now(self.index, self.node.id(), node).is_some());
+        (1..=self.node.node_count()).any(|node| host(node) != host(me) && reaches(node))
     }
 
     /// Creates an export segment of `length` zeroed bytes, a multiple of the page size. Its pages are present when this

@@ -54,6 +54,39 @@ fn controllers_and_attributes() {
     fails(one.export(a.max_export_segment_size + PAGE), Code::BadLength);
 }
 
+/// Of what crosses a bridge nothing reads and writes in one step; words are stored and loaded in order all the same.
+#[test]
+fn memory_of_another_host_has_no_atomics() {
+    let bridge = format!("local:api-atomics-{}", std::process::id());
+    let host =
+        |here: u32, controller: &str| Cluster::builder(2).here([here]).bridge(controller, &bridge).start().unwrap();
+    let (one, other) = (host(1, "ntb0"), host(2, "ntb0"));
+    for cluster in [&one, &other] {
+        cluster.await_bridge(SOON.unwrap()).unwrap();
+    }
+    let (first, second) = (one.node(1).unwrap(), other.node(2).unwrap());
+    let controller = second.controller("ntb0").unwrap();
+    let sizes = |controller: &str| second.controller(controller).unwrap().attributes().atomic_sizes;
+    assert_eq!([sizes("ntb0"), sizes("shm0"), sizes("loopback")], [0, 0xf, 0xf]);
+    let export = first.controller("ntb0").unwrap().export(PAGE).unwrap();
+    let id = export.publish(SegmentId::any(), &AccessList::everyone()).unwrap();
+    let import = controller.connect_within(1, id, Permission::ReadWrite, SOON.unwrap()).unwrap();
+    let far = import.map(0, PAGE, Permission::ReadWrite).unwrap();
+    fails(far.memory().atomic_u64(8).map(drop), Code::PermDenied);
+    let error = far.memory().atomic_u32(8).unwrap_err();
+    assert!(error.to_string().contains("memory of another host has no atomics"), "{error}");
+    far.memory().store_u64(8, 7, Ordering::Release).unwrap();
+    assert_eq!(export.memory().load_u64(8, Ordering::Acquire).unwrap(), 7);
+    export.memory().atomic_u64(8).unwrap().fetch_add(1, Ordering::AcqRel);
+    assert_eq!(far.memory().load_u64(8, Ordering::Acquire).unwrap(), 8);
+    fails(import.map(0, PAGE, Permission::Read).unwrap().memory().atomic_u64(8).map(drop), Code::PermDenied);
+    // Near memory has them, by whatever controller.
+    let near = controller.export(PAGE).unwrap();
+    let id = near.publish(SegmentId::any(), &AccessList::everyone()).unwrap();
+    let import = controller.connect(2, id, Permission::ReadWrite).unwrap();
+    import.map(0, PAGE, Permission::ReadWrite).unwrap().memory().atomic_u64(8).unwrap().store(1, Ordering::Release);
+}
+
 fn rsm_page_mask() -> usize {
     rustix::param::page_size() >> 10
 }

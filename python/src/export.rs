@@ -234,7 +234,7 @@ impl Export {
     fn store_u32(&self, py: Python<'_>, offset: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         // Release: pairs with the Acquire of whoever loads the word, by `load_u32` for one.
         let (export, value) = (self.held.get(py)?, args::word(value, 32)? as u32);
-        export.memory().atomic_u32(args::offset(offset)?).told(py)?.store(value, Ordering::Release);
+        export.memory().store_u32(args::offset(offset)?, value, Ordering::Release).told(py)?;
         Ok(())
     }
 
@@ -245,7 +245,7 @@ impl Export {
     fn store_u64(&self, py: Python<'_>, offset: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         // Release: pairs with the Acquire of whoever loads the word, by `load_u64` for one.
         let (export, value) = (self.held.get(py)?, args::word(value, 64)?);
-        export.memory().atomic_u64(args::offset(offset)?).told(py)?.store(value, Ordering::Release);
+        export.memory().store_u64(args::offset(offset)?, value, Ordering::Release).told(py)?;
         Ok(())
     }
 

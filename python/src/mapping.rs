@@ -85,7 +85,7 @@ impl Mapping {
     fn store_u32(&self, py: Python<'_>, offset: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         // Release: pairs with the Acquire of whoever loads the word, by `load_u32` for one.
         let (mapping, value) = (self.held.get(py)?, args::word(value, 32)? as u32);
-        mapping.memory().atomic_u32(args::offset(offset)?).told(py)?.store(value, Ordering::Release);
+        mapping.memory().store_u32(args::offset(offset)?, value, Ordering::Release).told(py)?;
         Ok(())
     }
 
@@ -96,7 +96,7 @@ impl Mapping {
     fn store_u64(&self, py: Python<'_>, offset: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         // Release: pairs with the Acquire of whoever loads the word, by `load_u64` for one.
         let (mapping, value) = (self.held.get(py)?, args::word(value, 64)?);
-        mapping.memory().atomic_u64(args::offset(offset)?).told(py)?.store(value, Ordering::Release);
+        mapping.memory().store_u64(args::offset(offset)?, value, Ordering::Release).told(py)?;
         Ok(())
     }
 

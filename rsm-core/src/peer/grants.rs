@@ -354,6 +354,12 @@ impl Grants {
         self.connections.get(&number).is_some_and(|connection| connection.slot.is_some())
     }
 
+    /// Connections to a segment that were not withdrawn.
+    pub fn connections_to(&self, segment: SegmentName) -> impl Iterator<Item = u64> {
+        let slots = self.slots.values().filter(move |there| there.segment == segment);
+        slots.flat_map(|there| there.users.iter().copied())
+    }
+
     /// Nobody uses a slot any more, or may.
     fn close(&mut self, slot: u32, deeds: &mut Vec<Deed>) {
         let Some(there) = self.slots.get_mut(&slot) else { return };

@@ -9,6 +9,9 @@
 //!
 //! A post that does not accumulate is counted apart: whether something is pending is known where the waiter is.
 //!
+//! More singles than the reader takes for news would look like none, or like fewer. So no more are on their way than that without
+//! the peer having had a turn; what is more is held back ([`Credit`]).
+//!
 //! # Many posters, one lane
 //!
 //! Each stores what it found in the outgoing count, makes sure that this has arrived, and looks at the count again: if that
@@ -61,6 +64,63 @@ impl Counts {
         let before = if more.singles > 0 { (self.signals as u16).wrapping_add(more.before) } else { self.before };
         let (signals, singles) = (self.signals.wrapping_add(more.signals), self.singles.wrapping_add(more.singles));
         Counts { signals, singles, before }
+    }
+}
+
+/// Most singles that are posted without the peer having looked: half of what it takes for news, as the last ones of a connection
+/// are not held back.
+const MOST_UNSEEN: u16 = 1 << 14;
+/// After so many turns of the peer's, counted from any moment, it has looked at all lanes since.
+const TURNS: u64 = 2;
+
+/// How many singles the peer may not have seen of a lane, and what is held back because of them.
+///
+/// Who posts asks it what may go now; who has turns of the peer's to count asks it again. Nothing is reordered: where a
+/// single is held back, so is all that is posted after it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Credit {
+    /// Posted before `since`, and after.
+    unseen: (u16, u16),
+    since: u64,
+    held: Counts,
+}
+
+impl Credit {
+    /// Wants to post; gives what is to be posted now. `turns` is how many turns the peer has had.
+    #[must_use]
+    pub fn post(&mut self, more: Counts, turns: u64) -> Counts {
+        // Of several, the waiter is told by the first and the last.
+        let sum = self.held.plus(more);
+        self.held = Counts { singles: self.held.singles.saturating_add(more.singles).min(2), ..sum };
+        self.due(turns)
+    }
+
+    /// What was held back and is to be posted now.
+    #[must_use]
+    pub fn due(&mut self, turns: u64) -> Counts {
+        // An allegation: it does harm to its own signals only.
+        if turns.wrapping_sub(self.since) >= TURNS {
+            (self.unseen, self.since) = ((self.unseen.1, 0), turns);
+        }
+        let unseen = self.unseen.0.saturating_add(self.unseen.1);
+        if unseen.saturating_add(self.held.singles) > MOST_UNSEEN {
+            return Counts::NONE;
+        }
+        self.unseen.1 = self.unseen.1.saturating_add(self.held.singles);
+        std::mem::take(&mut self.held)
+    }
+
+    /// All that was held back, where nothing comes after it: the connection is over.
+    #[must_use]
+    pub fn rest(&mut self) -> Counts {
+        let rest = std::mem::take(&mut self.held);
+        self.unseen.1 = self.unseen.1.saturating_add(rest.singles);
+        rest
+    }
+
+    /// Whether something is held back.
+    pub fn holds(&self) -> bool {
+        self.held != Counts::NONE
     }
 }
 
@@ -174,6 +234,60 @@ mod tests {
         assert_eq!(incoming.take(lane), Counts::default());
         carry(&outgoing, &far, 5);
         assert_eq!(incoming.take(lane), Counts::default());
+    }
+
+    #[test]
+    fn no_more_singles_are_on_their_way_than_are_taken_for_news() {
+        let (mut credit, mut turns) = (Credit::default(), 5);
+        let single = Counts::of(0, 1);
+        let mut posted = 0u32;
+        for _ in 0..100_000 {
+            posted += u32::from(credit.post(single, turns).singles);
+        }
+        assert_eq!((posted, credit.holds()), (u32::from(MOST_UNSEEN), true));
+        // All that comes after one that is held back comes after it there, too.
+        assert_eq!(credit.post(Counts::of(3, 0), turns), Counts::NONE);
+        // One turn may have begun before.
+        turns += 1;
+        assert_eq!(credit.due(turns), Counts::NONE);
+        // What was posted before the first of these turns and after it cannot be told apart.
+        turns += 1;
+        assert_eq!(credit.due(turns), Counts::NONE);
+        turns += 2;
+        assert_eq!(credit.due(turns), Counts { signals: 3, singles: 2, before: 0 });
+        assert!(!credit.holds());
+        for _ in 0..100_000 {
+            let _ = credit.post(single, turns);
+        }
+        assert_eq!((credit.rest(), credit.rest(), credit.holds()), (Counts::of(0, 2), Counts::NONE, false));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// However seldom the peer looks, it takes something where something was posted, and in the end the last single.
+        #[test]
+        fn what_is_held_back_is_seen_later(steps in prop::collection::vec((0u16..20_000, any::<bool>()), 1..8)) {
+            let (outgoing, mut incoming, mut credit) = (AtomicU64::new(0), Incoming::new(), Credit::default());
+            let mut turns = 1;
+            for (posts, looks) in steps {
+                for _ in 0..posts {
+                    let now = credit.post(Counts::of(0, 1), turns);
+                    raise(&outgoing, now);
+                }
+                if looks {
+                    let _ = incoming.take(&outgoing);
+                    turns += 1;
+                }
+                let ahead = Counts::from_word(outgoing.load(Relaxed)).singles.wrapping_sub(incoming.seen.singles);
+                prop_assert!(ahead <= i16::MAX.cast_unsigned());
+            }
+            let _ = incoming.take(&outgoing);
+            let was = credit.holds();
+            raise(&outgoing, credit.due(turns + TURNS));
+            raise(&outgoing, credit.due(turns + 2 * TURNS));
+            prop_assert!(!credit.holds() && (incoming.take(&outgoing).singles > 0) == was);
+        }
     }
 
     proptest! {

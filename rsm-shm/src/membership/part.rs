@@ -33,6 +33,8 @@ pub struct Part {
     offset: u64,
     /// Where the segment's memory is: elsewhere, if it is shadowed.
     real: *mut u8,
+    /// What it allows there in one step.
+    updates: Permission,
 }
 
 // SAFETY: as for Connection, which is kept alive.
@@ -75,7 +77,7 @@ impl Connection {
         };
         let region = region.map_err(|error| self.told(error))?;
         let start = region.as_ptr();
-        let connection = Arc::clone(self);
+        let (connection, updates) = (Arc::clone(self), self.updates(permission));
         let offset = offset as u64;
         let part = Part {
             connection,
@@ -86,6 +88,7 @@ impl Connection {
             permission,
             offset,
             real: start,
+            updates,
         };
         part.note_direct(true);
         part.note_mapped(true);
@@ -118,8 +121,9 @@ impl Connection {
         // SAFETY: the caller's promise; `drop` gives it back.
         unsafe { way.shadow(offset, shadow) };
         self.membership().shared.taps.set(Tap::Lens, true);
-        let connection = Arc::clone(self);
-        let part = Part { connection, narrowed: None, shadowed: true, start, real, length, permission, offset };
+        let (connection, updates) = (Arc::clone(self), self.updates(permission));
+        let part =
+            Part { connection, narrowed: None, shadowed: true, start, real, length, permission, offset, updates };
         part.note_mapped(true);
         Ok(part)
     }
@@ -145,6 +149,12 @@ impl Connection {
             return Err(Error::with(Code::BadMemAlignment, text));
         }
         Ok(())
+    }
+
+    /// What a mapping with this permission may do with atomics.
+    fn updates(&self, permission: Permission) -> Permission {
+        // Of what crosses a bridge nothing reads and writes in one step.
+        if matches!(self.diverted(), Some(Diverted::Posted(_))) { Permission::None } else { permission }
     }
 
     /// The caller holds forks off.
@@ -197,8 +207,9 @@ impl Connection {
             let start = region.as_ptr();
             (Some(region), start)
         };
-        let (connection, offset) = (Arc::clone(self), offset as u64);
-        let part = Part { connection, narrowed, shadowed: false, start, length, permission, offset, real: start };
+        let (connection, offset, updates) = (Arc::clone(self), offset as u64, self.updates(permission));
+        let part =
+            Part { connection, narrowed, shadowed: false, start, length, permission, offset, real: start, updates };
         part.note_direct(true);
         part.note_mapped(true);
         part.populate()?;
@@ -212,7 +223,7 @@ impl Part {
     pub fn memory(&self) -> Memory<'_> {
         // SAFETY: the connection keeps the whole segment mapped, or `narrowed` its own mapping; cutting the connection
         // off replaces what is mapped but leaves it mapped with the same permission.
-        unsafe { Memory::new(self.start, self.length, self.permission).with_atomics_at(self.real) }
+        unsafe { Memory::new(self.start, self.length, self.permission).with_atomics_at(self.real, self.updates) }
     }
 
     /// The import it belongs to.

@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fen
 /// There is no way to get a `&[u8]` or `&mut [u8]` from it: such a reference promises that nobody else writes. Copy in
 /// and out, use the atomics, or take the raw pointer. Offsets and lengths are in bytes from the start of the view.
 ///
-/// An atomic can store, so there is none where one may only read; loads in order are [`load_u64`](Self::load_u64) and its
-/// like.
+/// An atomic can store, so there is none where one may only read, and it can read and write in one step, so there is none in
+/// memory of another host. Loads in order are [`load_u64`](Self::load_u64) and its like, stores in order
+/// [`store_u64`](Self::store_u64) and its like.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory<'a> {
     start: *mut u8,
@@ -22,6 +23,8 @@ pub struct Memory<'a> {
     atomics: *mut u8,
     length: usize,
     permission: Permission,
+    /// The same for atomics.
+    updates: Permission,
     owner: PhantomData<&'a ()>,
 }
 
@@ -31,15 +34,15 @@ unsafe impl Send for Memory<'_> {}
 unsafe impl Sync for Memory<'_> {}
 
 macro_rules! typed {
-    ($($atomic_fn:ident $load_fn:ident $read_fn:ident $write_fn:ident $word:ty, $atomic:ty;)*) => {$(
+    ($($atomic_fn:ident $load_fn:ident $store_fn:ident $read_fn:ident $write_fn:ident $word:ty, $atomic:ty;)*) => {$(
         #[doc = concat!("The `", stringify!($word), "` at `offset` as an atomic, shared with every process that maps it.")]
         ///
         /// # Errors
-        #[doc = concat!("BAD_MEM_ALIGNMENT, BAD_OFFSET; PERM_DENIED when the view is read-only (an atomic can store; see [`", stringify!($load_fn), "`](Self::", stringify!($load_fn), ")).")]
+        #[doc = concat!("BAD_MEM_ALIGNMENT, BAD_OFFSET; PERM_DENIED when the view is read-only (an atomic can store; see [`", stringify!($load_fn), "`](Self::", stringify!($load_fn), ")), and in memory of another host, which has no atomics (see [`", stringify!($store_fn), "`](Self::", stringify!($store_fn), ")).")]
         #[inline]
         pub fn $atomic_fn(&self, offset: u64) -> Result<&'a $atomic> {
             self.word::<$word>(offset)?;
-            self.writable()?;
+            self.updatable()?;
             // SAFETY: checked to lie inside the mapping and aligned; mapped readable and writable for 'a.
             Ok(unsafe { &*self.atomics.add(offset as usize).cast::<$atomic>() })
         }
@@ -71,6 +74,36 @@ macro_rules! typed {
             }
             told::word(place, size_of::<$word>(), value.into(), false);
             Ok(value)
+        }
+
+        #[doc = concat!("Stores a `", stringify!($word), "` at `offset` as an atomic, in memory of another host too. Where others store to the same word, one of the values stands.")]
+        ///
+        /// With `Release`, what was stored before is visible to whoever loads the value with `Acquire`. With `SeqCst` there are
+        /// full fences around the store as well.
+        ///
+        /// # Errors
+        /// BAD_MEM_ALIGNMENT, BAD_OFFSET, PERM_DENIED when the view is read-only.
+        ///
+        /// # Panics
+        /// With `Acquire` and `AcqRel`, as the stores of the standard library: a store acquires nothing.
+        pub fn $store_fn(&self, offset: u64, value: $word, order: Ordering) -> Result<()> {
+            let place = self.word::<$word>(offset)?;
+            self.writable()?;
+            told::word(place, size_of::<$word>(), value.into(), true);
+            // Not by an exchange, which is what a store in that order is made of: it has no place on the way to another host.
+            match order {
+                Ordering::Relaxed => {}
+                // Pairs with whatever Acquire the program's reader has.
+                Ordering::Release => fence(Ordering::Release),
+                Ordering::SeqCst => fence(Ordering::SeqCst),
+                _ => panic!("there is no such thing as an acquire store"),
+            }
+            // SAFETY: checked to lie inside the mapping and aligned; mapped writable for 'a.
+            unsafe { <$atomic>::from_ptr(self.atomics.add(offset as usize).cast()) }.store(value, Ordering::Relaxed);
+            if order == Ordering::SeqCst {
+                fence(Ordering::SeqCst);
+            }
+            Ok(())
         }
 
         #[doc = concat!("Loads the `", stringify!($word), "` at `offset` with one access that the compiler keeps.")]
@@ -107,16 +140,16 @@ impl<'a> Memory<'a> {
     /// # Safety
     /// `length` bytes from `start` must stay mapped with `permission` for `'a`.
     pub unsafe fn new(start: *mut u8, length: usize, permission: Permission) -> Memory<'a> {
-        Memory { start, atomics: start, length, permission, owner: PhantomData }
+        Memory { start, atomics: start, length, permission, updates: permission, owner: PhantomData }
     }
 
-    /// The same, with atomics in other memory.
+    /// The same, with atomics in other memory, or none of them.
     ///
     /// # Safety
-    /// As [`new`](Self::new) for as many bytes from `atomics`, which may be written if the view may.
+    /// As [`new`](Self::new) for as many bytes from `atomics`, with its own permission; `updates` is that one or none.
     #[must_use]
-    pub unsafe fn with_atomics_at(self, atomics: *mut u8) -> Memory<'a> {
-        Memory { atomics, ..self }
+    pub unsafe fn with_atomics_at(self, atomics: *mut u8, updates: Permission) -> Memory<'a> {
+        Memory { atomics, updates, ..self }
     }
 
     /// Length in bytes.
@@ -166,10 +199,10 @@ impl<'a> Memory<'a> {
     }
 
     typed! {
-        atomic_u8 load_u8 read_volatile_u8 write_volatile_u8 u8, AtomicU8;
-        atomic_u16 load_u16 read_volatile_u16 write_volatile_u16 u16, AtomicU16;
-        atomic_u32 load_u32 read_volatile_u32 write_volatile_u32 u32, AtomicU32;
-        atomic_u64 load_u64 read_volatile_u64 write_volatile_u64 u64, AtomicU64;
+        atomic_u8 load_u8 store_u8 read_volatile_u8 write_volatile_u8 u8, AtomicU8;
+        atomic_u16 load_u16 store_u16 read_volatile_u16 write_volatile_u16 u16, AtomicU16;
+        atomic_u32 load_u32 store_u32 read_volatile_u32 write_volatile_u32 u32, AtomicU32;
+        atomic_u64 load_u64 store_u64 read_volatile_u64 write_volatile_u64 u64, AtomicU64;
     }
 
     fn readable(&self) -> Result<()> {
@@ -186,6 +219,22 @@ impl<'a> Memory<'a> {
             return Ok(());
         }
         Err(Error::with(Code::PermDenied, format!("this memory has permission {}, not to be written", self.permission)))
+    }
+
+    #[inline]
+    fn updatable(&self) -> Result<()> {
+        if self.updates.writes() {
+            return Ok(());
+        }
+        self.no_atomics()
+    }
+
+    #[cold]
+    fn no_atomics(&self) -> Result<()> {
+        self.writable()?;
+        let text = "memory of another host has no atomics: each of its words is to have one writer (see the controller's \
+                    attributes)";
+        Err(Error::with(Code::PermDenied, text))
     }
 
     #[inline]
@@ -242,6 +291,38 @@ mod tests {
         // SAFETY: as above.
         let none = unsafe { Memory::new(words.as_mut_ptr().cast(), 16, Permission::None) };
         assert_eq!(none.load_u8(0, Ordering::Acquire).unwrap_err().code(), Code::PermDenied);
+    }
+
+    #[test]
+    fn words_can_be_stored_in_order_where_there_are_no_atomics() {
+        let mut words = [0u64; 2];
+        let start: *mut u8 = words.as_mut_ptr().cast();
+        // SAFETY: the array outlives the view and is used only through it.
+        let far = unsafe { Memory::new(start, 16, Permission::ReadWrite).with_atomics_at(start, Permission::None) };
+        let error = far.atomic_u64(8).unwrap_err();
+        assert_eq!(error.code(), Code::PermDenied);
+        assert!(error.detail().contains("one writer"), "{error}");
+        assert_eq!(far.atomic_u64(4).unwrap_err().code(), Code::BadMemAlignment);
+        for (value, order) in [(1, Ordering::Relaxed), (2, Ordering::Release), (3, Ordering::SeqCst)] {
+            far.store_u64(8, value, order).unwrap();
+            assert_eq!(far.load_u64(8, Ordering::Acquire).unwrap(), value);
+        }
+        far.store_u8(3, 9, Ordering::Release).unwrap();
+        assert_eq!(far.read_volatile_u8(3).unwrap(), 9);
+        assert_eq!(far.store_u64(4, 1, Ordering::Release).unwrap_err().code(), Code::BadMemAlignment);
+        // SAFETY: as above.
+        let reads = unsafe { Memory::new(start, 16, Permission::Read) };
+        assert_eq!(reads.store_u32(0, 1, Ordering::Release).unwrap_err().code(), Code::PermDenied);
+        assert!(reads.atomic_u32(0).unwrap_err().detail().contains("not to be written"));
+    }
+
+    #[test]
+    #[should_panic(expected = "acquire store")]
+    fn a_store_that_acquires_is_a_mistake() {
+        let mut word = 0u64;
+        // SAFETY: the word outlives the view and is used only through it.
+        let memory = unsafe { Memory::new((&raw mut word).cast(), 8, Permission::ReadWrite) };
+        let _ = memory.store_u64(0, 1, Ordering::AcqRel);
     }
 
     #[test]

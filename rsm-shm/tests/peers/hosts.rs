@@ -408,6 +408,48 @@ pub(crate) fn what_a_host_was_not_told_in_time_is_told_later() {
     assert_eq!((again.offset, one.far.lives(), other.far.lives()), (grant.offset, 1, 1));
 }
 
+/// However many there are, a waiter is woken by what does not accumulate.
+pub(crate) fn singles_are_not_lost_on_a_host_that_does_not_look() {
+    let bridge = bridge("singles");
+    let (mut one, mut other) = (Host::new(&bridge, "1-2"), Host::new(&bridge, "3-4"));
+    one.publish(Level::Guarded, &[3]);
+    until("they meet", &mut [&mut one, &mut other], |h| h[1].event(open));
+    other.ask(1, 3, Permission::ReadWrite).unwrap();
+    let (number, _) = until("it is granted", &mut [&mut one, &mut other], |h| h[1].event(granted(1)));
+    let single = Counts::of(0, 1);
+    // More than fit into half of a count, and into a whole one.
+    for times in [40_000, 70_000] {
+        for _ in 0..times {
+            one.far.post(At::Export, number, single).unwrap();
+        }
+        one.far.post(At::Export, number, SIGNAL).unwrap();
+        let mut sum = Counts::default();
+        until("it is signalled", &mut [&mut one, &mut other], |h| {
+            let mine = |event: &Event<u32>| match event {
+                Event::Signalled { end: At::Import, counts, .. } => Some(*counts),
+                _ => None,
+            };
+            while let Some(counts) = h[1].event(mine) {
+                sum = sum.plus(counts);
+            }
+            (sum.signals == 1).then_some(())
+        });
+        assert!(sum.singles > 2, "all that was on its way was seen, and of what was held back the first and the last");
+    }
+    // What is held back of a connection that ends comes before the end.
+    for _ in 0..40_000 {
+        other.far.post(At::Import, number, single).unwrap();
+    }
+    other.far.post(At::Import, number, SIGNAL).unwrap();
+    other.far.give_back(number);
+    let last = |event: &Event<u32>| match event {
+        Event::Signalled { end: At::Export, counts, .. } => Some(*counts),
+        _ => None,
+    };
+    let counts = until("it is signalled", &mut [&mut one, &mut other], |h| h[0].event(last));
+    assert_eq!(counts, Counts { signals: 1, singles: (1 << 14) + 2, before: 0 });
+}
+
 impl Import {
     /// The verdict of a span of loads.
     fn put_nothing(&self) -> Result<(), Code> {

@@ -42,7 +42,7 @@ fn main() {
         };
     }
     let arguments = Arguments::from_args();
-    let tests: [(&str, fn()); 27] = [
+    let tests: [(&str, fn()); 28] = [
         ("agents_meet_and_know_each_other", agents_meet_and_know_each_other),
         ("what_changes_is_told", what_changes_is_told),
         ("a_peer_that_closes_says_why", a_peer_that_closes_says_why),
@@ -57,6 +57,7 @@ fn main() {
         ("who_may_not_connect_is_told_why", hosts::who_may_not_connect_is_told_why),
         ("signals_cross_and_reach_the_connection_meant", hosts::signals_cross_and_reach_the_connection_meant),
         ("what_a_host_was_not_told_in_time_is_told_later", hosts::what_a_host_was_not_told_in_time_is_told_later),
+        ("singles_are_not_lost_on_a_host_that_does_not_look", hosts::singles_are_not_lost_on_a_host_that_does_not_look),
         ("registries_of_two_agents_show_one_cluster", agents::registries_of_two_agents_show_one_cluster),
         ("members_of_two_agents_put_and_signal", agents::members_of_two_agents_put_and_signal),
         (

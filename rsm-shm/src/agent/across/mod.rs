@@ -9,7 +9,7 @@
 //! | `estate` | what the other host may come to know and reach |
 //! | `mirrors` | what it has |
 //! | `signals` | signals, both ways |
-//! | `waker` | a thread that sleeps until there are some |
+//! | `waker` | threads that sleep until there are some |
 //! | `report` | the bridge, for people |
 //! | `rebinds` | contents that are replaced under connections of the other host |
 

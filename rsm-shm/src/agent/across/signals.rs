@@ -19,7 +19,7 @@ impl Agent {
         let (number, _) = self.take_bell(node, waiting)?;
         let epoch = self.books.bell(node, number).map_or(0, Bell::renew_relayed);
         self.books.relayed.insert((node, number), relay);
-        if let (Some(across), Some(bells)) = (&self.across, &self.books.nodes[node as usize].bells) {
+        if let (Some(across), Some(bells)) = (&mut self.across, &self.books.nodes[node as usize].bells) {
             across.waker.add(node, number, &Arc::clone(&bells.map));
         }
         Ok((number, epoch))
@@ -30,7 +30,7 @@ impl Agent {
         if self.books.relayed.remove(&(node, number)).is_none() {
             return;
         }
-        if let Some(across) = &self.across {
+        if let Some(across) = &mut self.across {
             across.waker.remove(node, number);
         }
         if let Some(bell) = self.books.bell(node, number) {
@@ -40,8 +40,8 @@ impl Agent {
 
     /// Takes what was posted here for waiters of the other host, if something was, and posts it there.
     pub(super) fn relay_what_is_due(&mut self) {
-        if self.across.as_ref().is_some_and(|across| across.waker.was_told()) {
-            self.relay();
+        if let Some(bells) = self.across.as_ref().and_then(|across| across.waker.told()) {
+            self.relay_from(&bells);
             if let Some(across) = &self.across {
                 across.waker.taken();
             }

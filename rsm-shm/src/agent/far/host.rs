@@ -10,7 +10,7 @@ use rsm_core::message::SegmentName;
 use rsm_core::peer::asks::{Asks, Outcome, Wish};
 use rsm_core::peer::grants::{Deed, Grants};
 use rsm_core::peer::hello::Hello;
-use rsm_core::peer::lane::{Counts, Incoming};
+use rsm_core::peer::lane::{Counts, Credit, Incoming};
 use rsm_core::peer::message::{Grant, Message, Terms};
 use rsm_core::peer::mirror::{Change, Mirror};
 use rsm_core::peer::nodes::Nodes;
@@ -135,6 +135,8 @@ struct Dealings<T> {
     lanes: BTreeMap<u32, Lane>,
     /// Connections that can be signalled by, with their lanes.
     ends: BTreeMap<(At, u64), u32>,
+    /// Lanes by which something is held back until the other host has looked.
+    holding: BTreeSet<u32>,
     /// Connections that the other host was admitted with.
     importers: BTreeSet<u64>,
     /// Segments of this host whose contents were replaced, until the other has said that it knows; `None` where they are being
@@ -151,6 +153,7 @@ struct Dealings<T> {
 #[derive(Debug)]
 struct Lane {
     outgoing: AtomicU64,
+    credit: Credit,
     incoming: Incoming,
 }
 
@@ -175,7 +178,7 @@ pub struct FarHost<B, T> {
 
 impl Lane {
     fn new() -> Lane {
-        Lane { outgoing: AtomicU64::new(0), incoming: Incoming::new() }
+        Lane { outgoing: AtomicU64::new(0), credit: Credit::default(), incoming: Incoming::new() }
     }
 }
 
@@ -243,6 +246,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
     pub fn take(&mut self, estate: &mut dyn Estate) -> Option<Event<T>> {
         if self.events.is_empty() {
             self.take_signals();
+            self.post_held();
             // Before what is heard: should that be the end, it is told why it came to it.
             self.lose_patience();
         }
@@ -297,6 +301,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                     asks,
                     lanes: BTreeMap::new(),
                     ends: BTreeMap::new(),
+                    holding: BTreeSet::new(),
                     importers: BTreeSet::new(),
                     rebinds: BTreeMap::new(),
                     looks: BTreeMap::new(),
@@ -503,8 +508,13 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
     /// A segment of this host is published no more: no grant of it holds when this returns. It is free once
     /// [`is_free`](Self::is_free) says so, or [`Event::Free`].
     pub fn withdraw(&mut self, estate: &dyn Estate, segment: SegmentName) {
-        // What was signalled until now came in time.
+        // What was signalled until now came in time, and went.
         self.take_signals();
+        let ends = self.now.iter().flat_map(|now| {
+            let numbers = self.grants.get(&now.life).into_iter().flat_map(|grants| grants.connections_to(segment));
+            numbers.filter_map(|number| now.ends.get(&(At::Export, number)))
+        });
+        ends.copied().collect::<Vec<u32>>().into_iter().for_each(|lane| self.post_rest(lane));
         self.outbox.segment_changed(segment);
         if let Some(life) = self.now.as_ref().map(|now| now.life) {
             let deeds = self.grants.get_mut(&life).map(|grants| grants.withdraw(segment)).unwrap_or_default();
@@ -612,8 +622,41 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         if !stands(&self.grants, now.life, end, number) {
             return Err(gone());
         }
-        self.bridge.post(&now.lanes.entry(lane).or_insert_with(Lane::new).outgoing, lane, more);
+        let turns = self.bridge.turns();
+        let there = now.lanes.entry(lane).or_insert_with(Lane::new);
+        let more = there.credit.post(more, turns);
+        if there.credit.holds() {
+            now.holding.insert(lane);
+        }
+        if more != Counts::NONE {
+            self.bridge.post(&there.outgoing, lane, more);
+        }
         Ok(())
+    }
+
+    /// Posts what was held back, as far as the other host has looked since.
+    fn post_held(&mut self) {
+        let Some(now) = &mut self.now else { return };
+        let turns = self.bridge.turns();
+        for lane in std::mem::take(&mut now.holding) {
+            let Some(there) = now.lanes.get_mut(&lane) else { continue };
+            let more = there.credit.due(turns);
+            if there.credit.holds() {
+                now.holding.insert(lane);
+            } else {
+                self.bridge.post(&there.outgoing, lane, more);
+            }
+        }
+    }
+
+    /// Posts what was held back of a connection that ends.
+    fn post_rest(&mut self, lane: u32) {
+        let Some(now) = &mut self.now else { return };
+        if now.holding.remove(&lane)
+            && let Some(there) = now.lanes.get_mut(&lane)
+        {
+            self.bridge.post(&there.outgoing, lane, there.credit.rest());
+        }
     }
 
     /// Who has waited for too long is told so.
@@ -656,8 +699,9 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
     /// A connection is over: what has come is still its own.
     fn close_end(&mut self, end: At, number: u64) {
         self.take_from(end, number);
-        if let Some(now) = &mut self.now {
-            now.ends.remove(&(end, number));
+        // So is what it has signalled itself.
+        if let Some(lane) = self.now.as_mut().and_then(|now| now.ends.remove(&(end, number))) {
+            self.post_rest(lane);
         }
     }
 

@@ -68,6 +68,9 @@ pub trait Peering {
     /// Posts signals by a lane, whose count this is, and rings for them.
     fn post(&mut self, outgoing: &AtomicU64, lane: u32, more: Counts);
 
+    /// How many turns the peer says that it has had: after two more it has looked at all that was posted before.
+    fn turns(&self) -> u64;
+
     /// The word of a lane that the peer posts by; `None` when there is no such lane.
     fn lane(&self, lane: u32) -> Option<&AtomicU64>;
 
@@ -178,6 +181,9 @@ impl Peering for Box<dyn Crossing> {
     }
     fn post(&mut self, outgoing: &AtomicU64, lane: u32, more: Counts) {
         (**self).post(outgoing, lane, more);
+    }
+    fn turns(&self) -> u64 {
+        (**self).turns()
     }
     fn lane(&self, lane: u32) -> Option<&AtomicU64> {
         (**self).lane(lane)

@@ -5,7 +5,7 @@ use crate::address::random_secret;
 use crate::memory::page_size;
 use rsm_core::Result;
 use rsm_core::access::Permission;
-use rsm_core::peer::control::{LANES, SLOTS, seal_at};
+use rsm_core::peer::control::{HEARTBEAT, LANES, SLOTS, seal_at};
 use rsm_core::peer::hello::{Hello, VERSION};
 use rsm_core::peer::lane::{self, Counts};
 use rsm_core::peer::life::{End, Life, REST, Stage, Told};
@@ -271,6 +271,12 @@ impl<D: Device> Peering for Paged<D> {
             lane::post(outgoing, &Counted { far, traffic: &self.traffic }, lane, more);
             self.ring();
         }
+    }
+
+    fn turns(&self) -> u64 {
+        // Relaxed: the peer has stored it, and fenced, before it looked at what it has looked at by the next one; and what was
+        // posted was loaded back before this.
+        self.device.near().theirs[HEARTBEAT].load(Relaxed)
     }
 
     fn lane(&self, lane: u32) -> Option<&AtomicU64> {
