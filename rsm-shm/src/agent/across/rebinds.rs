@@ -6,6 +6,7 @@
 
 use super::Agent;
 use crate::agent::books::request::Owed;
+use rsm_core::crash_point;
 use rsm_core::message::SegmentName;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 impl Agent {
     /// Contents are about to be replaced.
     pub(in crate::agent) fn suspend_across(&mut self, segment: SegmentName) {
-        self.with_host(|host, agent| host.suspend(agent, segment));
+        if self.with_host(|host, agent| host.suspend(agent, segment)).is_some() {
+            crash_point!(AcrossSuspended);
+        }
     }
 
     /// They are in place. `true`: the other host is to see to its spans first.
@@ -57,6 +60,7 @@ impl Agent {
                 self.writer().resume(row);
             }
         }
+        crash_point!(AcrossStepped);
         self.with_host(|host, _| host.stepped(number));
     }
 }
