@@ -8,9 +8,15 @@
 //! `RUSTFLAGS='--cfg rsm_crash_points' CARGO_TARGET_DIR=target/crash cargo test --test crash`
 
 #[cfg(rsm_crash_points)]
+mod across;
+#[cfg(rsm_crash_points)]
+mod aftermath;
+#[cfg(rsm_crash_points)]
 mod commands;
 #[cfg(rsm_crash_points)]
 mod controls;
+#[cfg(rsm_crash_points)]
+mod host;
 #[cfg(rsm_crash_points)]
 mod matrix;
 #[cfg(rsm_crash_points)]

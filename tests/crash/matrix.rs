@@ -1,7 +1,8 @@
 //! Which cases there are, running one, and the table of them.
 
+use super::across;
 use super::scene::{SLOWEST, Scene, Victim, environment};
-use super::stories::{STORIES, Story};
+use super::stories::{self, Story};
 use libtest_mimic::Trial;
 use rsm_core::crash::{POINTS, Point};
 use rsm_stories::NodeProcess;
@@ -22,8 +23,14 @@ const ALONE: &[(&str, Point, &str, &str)] = &[
 /// Up to how many times a step is taken before somebody dies at it.
 const HITS: u32 = 3;
 
+/// All stories, those of two hosts last.
+fn stories() -> Vec<&'static Story> {
+    stories::STORIES.iter().chain(across::STORIES).collect()
+}
+
 /// What dies where, found by telling each story once.
 pub(crate) struct Matrix {
+    stories: Vec<&'static Story>,
     cases: Vec<(usize, &'static str, Victim)>,
     /// In which roles of stories somebody died at each point.
     seen: Mutex<BTreeSet<(&'static str, Point)>>,
@@ -34,12 +41,13 @@ pub(crate) struct Matrix {
 impl Matrix {
     /// Tells each story with nobody dying.
     pub(crate) fn rehearse(threads: usize) -> Matrix {
+        let stories = stories();
         let next = AtomicUsize::new(0);
         let found = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
-                    while let Some((at, story)) = STORIES.get(next.fetch_add(1, Relaxed)).map(|s| (s.name, s)) {
+                    while let Some((at, story)) = stories.get(next.fetch_add(1, Relaxed)).map(|s| (s.name, s)) {
                         println!("rehearsing: {at}");
                         let reached = rehearse(story);
                         found.lock().unwrap().push((at, reached));
@@ -50,11 +58,11 @@ impl Matrix {
         let mut found = found.into_inner().unwrap();
         found.sort_by_key(|(name, _)| *name);
         let mut cases = Vec::new();
-        for (at, story) in STORIES.iter().enumerate() {
+        for (at, story) in stories.iter().enumerate() {
             let (_, reached) = &found[found.binary_search_by_key(&story.name, |(name, _)| *name).expect("told")];
             cases.extend(reached.iter().map(|&(label, victim)| (at, label, victim)));
         }
-        Matrix { cases, seen: Mutex::default(), killed: Mutex::default() }
+        Matrix { stories, cases, seen: Mutex::default(), killed: Mutex::default() }
     }
 
     fn note(&self, point: Point, role: &str) {
@@ -72,7 +80,7 @@ impl Matrix {
 
     /// Points by roles: in how many stories each died there.
     pub(crate) fn table(&self) -> String {
-        let roles = ["exporter", "importer", "poster", "waiter", "child", "agent"];
+        let roles = ["exporter", "importer", "poster", "waiter", "child", "agent", "far agent"];
         let killed = self.killed.lock().unwrap();
         let mut text = format!("{:18} {}\n", "point", roles.map(|role| format!("{role:9}")).concat());
         let mut total = 0;
@@ -94,14 +102,16 @@ impl Matrix {
 
 /// Tells a story with everybody alive; says who takes which steps.
 fn rehearse(story: &Story) -> Vec<(&'static str, Victim)> {
-    let mut scene = Scene::new(None);
+    let mut scene = Scene::new(story.hosts, None);
     (story.before)(&mut scene);
     scene.arm();
     (story.act)(&mut scene);
     let mut reached = Vec::new();
     for &(role, label) in story.victims {
         for (point, hits) in scene.reached(role) {
-            reached.extend((1..=hits.min(HITS)).map(|hit| (label, (role, point, hit))));
+            // What is the same on one host was played there.
+            let most = if story.hosts.len() > 1 && !point.name().starts_with("Across") { 1 } else { HITS };
+            reached.extend((1..=hits.min(most)).map(|hit| (label, (role, point, hit))));
         }
     }
     scene.aftermath().unwrap_or_else(|left| panic!("{}, nobody dying: {left}", story.name));
@@ -114,12 +124,13 @@ pub(crate) fn trials(matrix: &Arc<Matrix>) -> Vec<Trial> {
         let matrix = Arc::clone(matrix);
         let (_, point, hit) = victim;
         let again = if hit > 1 { format!(" ({hit})") } else { String::new() };
-        let name = format!("{}: {label} dies at {}{again}", STORIES[story].name, point.name());
+        let story = matrix.stories[story];
+        let name = format!("{}: {label} dies at {}{again}", story.name, point.name());
         trials.push(Trial::test(name, move || {
             // Whether and how often a step is taken may depend on the moment: then everybody lived, and that it is
             // taken in some case is seen in the end.
             for _ in 0..if hit == 1 { 3 } else { 1 } {
-                if let Some(who) = die(&STORIES[story], victim)? {
+                if let Some(who) = die(story, victim)? {
                     matrix.seen.lock().unwrap().insert((label, point));
                     matrix.note(point, if who.is_empty() { label } else { who });
                     break;
@@ -141,7 +152,7 @@ pub(crate) fn trials(matrix: &Arc<Matrix>) -> Vec<Trial> {
 
 /// Tells a story in which somebody dies; says which process that was, if the point was reached.
 fn die(story: &Story, victim: Victim) -> Result<Option<&'static str>, String> {
-    let mut scene = Scene::new(Some(victim));
+    let mut scene = Scene::new(story.hosts, Some(victim));
     (story.before)(&mut scene);
     scene.arm();
     (story.act)(&mut scene);

@@ -1,6 +1,7 @@
-//! A scene: an agent in a process of its own, an exporter and an importer, one of whom may die at any step, and two
-//! nodes that have nothing to do with it.
+//! A scene: an agent in a process of its own, or one for each of two hosts, an exporter and an importer, one of whom may die at
+//! any step, and nodes that have nothing to do with it.
 
+use super::host::{self, Host, Plan, TWO};
 use rsm::Code;
 use rsm_core::crash::Point;
 use rsm_stories::gate::{self, Holdings};
@@ -14,10 +15,25 @@ use std::time::{Duration, Instant};
 pub(crate) enum Role {
     /// The agent: process of the cluster, member of none.
     Agent,
+    /// The importer's agent, where the exporter's is another.
+    FarAgent,
     /// Node 1.
     Exporter,
     /// Node 2.
     Importer,
+}
+
+impl Role {
+    pub(crate) const ALL: [Role; 4] = [Role::Agent, Role::FarAgent, Role::Exporter, Role::Importer];
+
+    /// The node of who exports or imports.
+    pub(crate) fn node(self) -> u32 {
+        match self {
+            Role::Exporter => 1,
+            Role::Importer => 2,
+            Role::Agent | Role::FarAgent => panic!("an agent is of no node"),
+        }
+    }
 }
 
 /// Segments have this id when they are published.
@@ -36,30 +52,23 @@ pub(crate) struct Player {
     /// One of its calls failed, as it may when somebody died; what would follow is left out.
     gave_up: bool,
     /// What it held after joining.
-    baseline: Option<Holdings>,
+    pub(crate) baseline: Option<Holdings>,
 }
 
 impl Player {
-    fn new(environment: Vec<(&'static str, String)>) -> Player {
+    pub(crate) fn new(environment: Vec<(&'static str, String)>) -> Player {
         Player { process: NodeProcess::with(environment), dead: false, gave_up: false, baseline: None }
     }
 }
 
 pub(crate) struct Scene {
-    /// Of the cluster.
-    pub(crate) name: String,
-    environments: Vec<Vec<(&'static str, String)>>,
-    agent: Player,
-    agent_baseline: Holdings,
-    exporter: Option<Player>,
-    importer: Option<Player>,
-    /// Nodes 3 and 4, which go about their business.
-    others: (NodeProcess, NodeProcess),
-    rounds: u64,
+    /// The exporter's first.
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) bridge: String,
+    pub(crate) exporter: Option<Player>,
+    pub(crate) importer: Option<Player>,
     /// Who is to die, and where.
-    victim: Option<Victim>,
-    /// The cluster ends in the course of it.
-    pub(crate) over: bool,
+    pub(crate) victim: Option<Victim>,
 }
 
 /// The environment of every process that this program starts.
@@ -70,66 +79,42 @@ pub(crate) fn environment(crash: Option<(Point, u32)>) -> Vec<(&'static str, Str
 }
 
 impl Scene {
-    pub(crate) fn new(victim: Option<Victim>) -> Scene {
-        let mut agent = Player::new(environment(None));
-        let said = agent.process.ok("hostwarm c 4");
-        let words: Vec<&str> = said.split(' ').collect();
-        let environments: Vec<_> = words.iter().map(|w| rsm_stories::environment_of(w)).collect();
-        let name = environments[0][0].1.rsplit(':').next().expect("an address").to_owned();
-        let start = |node: usize| NodeProcess::with([environment(None), environments[node].clone()].concat());
-        let mut others = (start(2), start(3));
-        others.0.ok("export b 16384");
-        others.0.ok("fill b");
-        others.0.ok("publish b 0x400333");
-        others.1.ok("connect b 3 0x400333 rw");
-        // With the bells of what no node owns.
-        others.0.ok("common z 0x400777 4096 rw");
-        others.0.ok("disconnect z");
-        let mut scene = Scene {
-            name,
-            environments,
-            agent_baseline: Holdings::default(),
-            agent,
-            exporter: None,
-            importer: None,
-            others,
-            rounds: 0,
-            victim,
-            over: false,
-        };
-        scene.others_go_on();
-        // The memberships that made the bells may take a moment to end.
-        let mut settled = || {
-            let nodes = scene.observer().nodes();
-            nodes.iter().filter(|n| n.joined).count() == 2
-        };
-        rsm_stories::wait_for("the first memberships to end", &mut settled);
-        scene.agent_baseline = scene.agent_settled();
+    pub(crate) fn new(plans: &'static [Plan], victim: Option<Victim>) -> Scene {
+        let bridge = host::bridge();
+        let mut hosts: Vec<Host> = plans.iter().map(|plan| Host::start(plan, &bridge, None)).collect();
+        if hosts.len() > 1 {
+            host::meet(&mut hosts);
+        }
+        hosts.iter_mut().for_each(Host::others_enter);
+        let mut scene = Scene { hosts, bridge, exporter: None, importer: None, victim };
+        scene.all_is_told();
+        scene.hosts.iter_mut().for_each(Host::rests);
         scene
     }
 
-    /// What the agent's process holds once nothing of it changes any more.
-    fn agent_settled(&self) -> Holdings {
-        let deadline = Instant::now() + patience();
-        let mut held = Holdings::of(self.agent.process.pid());
-        let mut same = 0;
-        while same < 5 && Instant::now() < deadline {
-            std::thread::park_timeout(Duration::from_millis(1));
-            let now = Holdings::of(self.agent.process.pid());
-            // The memberships that were there for a moment take their threads with them.
-            same = if now == held && !now.is_member() { same + 1 } else { 0 };
-            held = now;
+    /// Each host knows what the other has, and that the other knows.
+    fn all_is_told(&mut self) {
+        if let [one, other] = &mut self.hosts[..] {
+            one.asks();
+            other.asks();
+            one.asks();
         }
-        held
     }
 
-    fn observer(&self) -> rsm::observe::Observer {
-        rsm::observe::Observer::attach(Some(&self.name)).expect("the cluster runs")
+    /// Where somebody is.
+    pub(crate) fn host(&self, role: Role) -> usize {
+        match role {
+            Role::Agent => 0,
+            Role::FarAgent => 1,
+            Role::Exporter | Role::Importer => {
+                self.hosts.iter().position(|host| host.has(role.node())).expect("a host has it")
+            }
+        }
     }
 
     /// Brings the exporter or the importer on, joined.
     pub(crate) fn enters(&mut self, role: Role) {
-        let mut player = Player::new([environment(None), self.environments[role as usize - 1].clone()].concat());
+        let mut player = Player::new([environment(None), self.environment(role)].concat());
         // What it inherited from whoever runs the tests is not to be missed when it closes everything.
         player.process.ok("closefrom 3");
         player.process.ok("open");
@@ -141,22 +126,45 @@ impl Scene {
 
     /// Brings one on that has not joined; if it is the victim, it may die from its first step on.
     pub(crate) fn appears(&mut self, role: Role) {
-        let crash = self.victim.filter(|(who, ..)| *who == role).map(|(_, point, hit)| (point, hit));
-        let player = Player::new([environment(crash), self.environments[role as usize - 1].clone()].concat());
+        let crash = self.crash_of(role);
+        let player = Player::new([environment(crash), self.environment(role)].concat());
         *self.place(role) = Some(player);
     }
 
-    fn place(&mut self, role: Role) -> &mut Option<Player> {
+    fn environment(&self, role: Role) -> Vec<(&'static str, String)> {
+        self.hosts[self.host(role)].environment(role.node()).expect("its own")
+    }
+
+    pub(crate) fn place(&mut self, role: Role) -> &mut Option<Player> {
         match role {
-            Role::Agent => panic!("the agent is there from the beginning"),
+            Role::Agent | Role::FarAgent => panic!("agents are there from the beginning"),
             Role::Exporter => &mut self.exporter,
             Role::Importer => &mut self.importer,
         }
     }
 
+    /// An agent that was killed has a successor; if it is the victim, it may die from its first step on.
+    pub(crate) fn succeeds(&mut self, role: Role) {
+        let (at, crash) = (self.host(role), self.crash_of(role));
+        self.replaces(at, crash);
+        host::meet(&mut self.hosts);
+    }
+
+    /// A host has another agent, whom the one of the other host is yet to meet.
+    pub(crate) fn replaces(&mut self, at: usize, crash: Option<(Point, u32)>) {
+        self.hosts.iter_mut().for_each(|host| host.met_again = true);
+        self.hosts[at] = Host::start(&TWO[at], &self.bridge, crash);
+    }
+
+    fn crash_of(&self, role: Role) -> Option<(Point, u32)> {
+        self.victim.filter(|(who, ..)| *who == role).map(|(_, point, hit)| (point, hit))
+    }
+
     pub(crate) fn player(&mut self, role: Role) -> Option<&mut Player> {
         match role {
-            Role::Agent => Some(&mut self.agent),
+            Role::Agent | Role::FarAgent => {
+                self.hosts.get_mut(if role == Role::Agent { 0 } else { 1 }).map(|host| &mut host.agent)
+            }
             Role::Exporter => self.exporter.as_mut(),
             Role::Importer => self.importer.as_mut(),
         }
@@ -164,15 +172,18 @@ impl Scene {
 
     /// The set-up is over: from here on steps count, and the victim dies.
     pub(crate) fn arm(&mut self) {
-        // The agent does a little more after its last answer.
-        self.agent.process.until("threadasleep rsm-agent", "ok true");
-        for role in [Role::Agent, Role::Exporter, Role::Importer] {
-            if let Some(player) = self.player(role) {
+        self.all_is_told();
+        for host in self.hosts.iter_mut().filter(|host| host.lives()) {
+            // The agent does a little more after its last answer.
+            host.agent.process.until("threadasleep rsm-agent", "ok true");
+        }
+        for role in Role::ALL {
+            if let Some(player) = self.player(role).filter(|player| !player.dead) {
                 player.process.ok("forget");
             }
         }
         if let Some((role, point, hit)) = self.victim
-            && let Some(player) = self.player(role)
+            && let Some(player) = self.player(role).filter(|player| !player.dead)
         {
             player.process.ok(&format!("arm {} {hit} kill", point.name()));
         }
@@ -180,8 +191,12 @@ impl Scene {
 
     /// Errors that a survivor may see because somebody died.
     fn allowed(&self, doer: Role) -> &'static [Code] {
+        let own = [Role::Agent, Role::FarAgent][self.host(doer)];
         match (self.victim.map(|(role, ..)| role), doer) {
-            (Some(Role::Agent), _) => &[Code::CtlrNotPresent, Code::ConnAborted],
+            (Some(agent), _) if agent == own => &[Code::CtlrNotPresent, Code::ConnAborted],
+            (Some(Role::Agent), Role::Importer) => {
+                &[Code::ConnAborted, Code::SegNotPublished, Code::RemoteNodeUnreachable]
+            }
             (Some(Role::Exporter), Role::Importer) => {
                 &[Code::ConnAborted, Code::SegNotPublished, Code::RemoteNodeUnreachable]
             }
@@ -192,7 +207,7 @@ impl Scene {
     /// Lets somebody do something, unless it is dead or gave up; says what it answered.
     fn tells(&mut self, role: Role, command: &str) -> Option<String> {
         let victim = self.victim.map(|(role, ..)| role);
-        let over = self.over;
+        let over = self.hosts.iter().any(|host| host.over);
         let began = Instant::now();
         let player = self.player(role)?;
         if player.dead {
@@ -258,6 +273,9 @@ impl Scene {
         match self.victim {
             Some((Role::Exporter, ..)) => name == "c",
             Some((Role::Importer, point, _)) => point != Point::PostCounted && point != Point::PostDone,
+            // What comes from the other host comes no more when that has no agent.
+            Some((Role::Agent, ..)) => self.hosts.len() > 1 && name == "c",
+            Some((Role::FarAgent, ..)) => name == "w",
             _ => false,
         }
     }
@@ -289,7 +307,7 @@ impl Scene {
 
     /// Somebody from outside disturbs the cluster, unless its agent is dead.
     pub(crate) fn steers(&mut self, how: impl FnOnce(&rsm::steer::Steering) -> rsm::Result<u32>) {
-        let answer = rsm::steer::Steering::attach(Some(&self.name)).and_then(|steering| how(&steering));
+        let answer = rsm::steer::Steering::attach(Some(&self.hosts[0].name)).and_then(|steering| how(&steering));
         let dies = matches!(self.victim, Some((Role::Agent, ..)));
         assert!(
             answer.is_ok() || dies && answer.as_ref().is_err_and(|e| e.code() == Code::CtlrNotPresent),
@@ -305,6 +323,21 @@ impl Scene {
             player.process.signal(rustix::process::Signal::KILL);
             player.dead = true;
         }
+    }
+
+    /// Its processes are gone with an agent that was killed, and the other one knows.
+    pub(crate) fn loses(&mut self, role: Role) {
+        let at = self.host(role);
+        self.hosts[at].others_end();
+        for host in self.hosts.iter().filter(|host| host.lives()) {
+            host.is_alone();
+        }
+    }
+
+    /// The cluster of a host ends, whichever way: that is what the story is about.
+    pub(crate) fn ends(&mut self, role: Role) {
+        let at = self.host(role);
+        self.hosts[at].over = true;
     }
 
     /// Waits until the victim died at its point; says who it was, or nothing when the point was not reached.
@@ -352,135 +385,5 @@ impl Scene {
     /// Whether a connection may live on that the story cuts: when who cuts it is to die, it may not come to it.
     pub(crate) fn may_be_uncut(&self) -> bool {
         matches!(self.victim, Some((Role::Agent | Role::Exporter, ..)))
-    }
-
-    /// The bystanders transfer, signal, and find their memory as it was.
-    fn others_go_on(&mut self) {
-        self.rounds += 1;
-        let (value, (exporter, importer)) = (self.rounds, &mut self.others);
-        exporter.ok(&format!("write b 0 {value}"));
-        assert_eq!(importer.ok("get b 0"), value.to_string());
-        importer.ok(&format!("put b 8 {value}"));
-        assert_eq!(exporter.ok("read b 8"), value.to_string());
-        importer.ok("post b");
-        exporter.ok("waitexport b 30000");
-        exporter.ok("postall b");
-        importer.ok("waitimport b 30000");
-        assert_eq!(exporter.ok("verify b"), "true");
-    }
-
-    /// Looks at everybody who is left, and then that nothing is.
-    pub(crate) fn aftermath(mut self) -> Result<(), String> {
-        if self.agent.dead || self.over { self.after_the_agent() } else { self.after_a_node() }
-    }
-
-    fn after_a_node(&mut self) -> Result<(), String> {
-        let observer = self.observer();
-        let gone = |node: usize| !observer.nodes()[node - 1].joined;
-        let dead = |player: &Option<Player>| player.as_ref().is_none_or(|player| player.dead);
-        let (no_exporter, no_importer) = (dead(&self.exporter), dead(&self.importer));
-        rsm_stories::wait_for("the agent to notice the dead", || {
-            (!no_exporter || gone(1)) && (!no_importer || gone(2))
-        });
-        for role in [Role::Exporter, Role::Importer] {
-            let Some(player) = self.player(role).filter(|player| !player.dead) else { continue };
-            let check = player.process.ok("check");
-            for (name, what) in check.split_whitespace().filter_map(|word| word.split_once('=')) {
-                // Imports of a dead exporter are aborted at once, and all memory is what it was; what is the cluster's stays.
-                let put = what == "put" && (name == "common" || !(role == Role::Importer && no_exporter));
-                let fine = what == "true" || what == Code::ConnAborted.name() || put;
-                assert!(fine, "{role:?}: {name} is {what}");
-            }
-            let errors = player.process.ok("dropall");
-            assert_eq!(errors, "", "{role:?} gave everything back");
-            let pid = player.process.pid();
-            if let Some(baseline) = &player.baseline {
-                baseline.is_again(&format!("{role:?}"), || Holdings::of(pid))?;
-            }
-        }
-        self.ids_are_free();
-        self.others_go_on();
-        for player in [self.exporter.take(), self.importer.take()].into_iter().flatten() {
-            if !player.dead {
-                player.process.end();
-            }
-        }
-        rsm_stories::wait_for("both nodes to be gone", || gone(1) && gone(2));
-        let segments = observer.segments();
-        let common = segments.iter().filter(|segment| segment.node == rsm::CLUSTER_NODE).count();
-        assert_eq!(
-            (segments.len() - common, observer.connections().len()),
-            (1, 1),
-            "only the bystanders' rows are left"
-        );
-        drop(observer);
-        let pid = self.agent.process.pid();
-        let mut baseline = self.agent_baseline.clone();
-        // What the cluster owns stays, beside what it had from the bystanders.
-        (1..common).for_each(|_| baseline.note("descriptor of rsm-agent: /memfd:rsm-segment (deleted)".to_owned()));
-        baseline.is_again("the agent", || Holdings::of(pid))?;
-        self.agent.process.ok("endcluster c");
-        Holdings::default().is_again("the cluster", || Holdings::of_cluster(&self.name))
-    }
-
-    /// What was the dead one's is there to be used again, by a new process of its node.
-    fn ids_are_free(&mut self) {
-        for role in [Role::Exporter, Role::Importer] {
-            if self.player(role).is_none_or(|player| player.dead) {
-                self.victim = None;
-                self.enters(role);
-            }
-        }
-        let (Some(exporter), Some(importer)) = (&mut self.exporter, &mut self.importer) else { return };
-        let (exporter, importer) = (&mut exporter.process, &mut importer.process);
-        exporter.ok("export n 8192");
-        exporter.ok(&format!("publish n {ID}"));
-        importer.ok(&format!("connect n 1 {ID} rw"));
-        importer.ok("put n 0 7");
-        assert_eq!(exporter.ok("read n 0"), "7");
-        importer.ok("post n");
-        exporter.ok("waitexport n 30000");
-        exporter.fails("waitexport n 0", Code::Timeout);
-        exporter.ok("postall n");
-        importer.ok("waitimport n 30000");
-        importer.fails("waitimport n 0", Code::Timeout);
-        exporter.ok("unpublish n");
-        importer.fails("put n 0 8", Code::ConnAborted);
-        importer.ok("disconnect n");
-        exporter.ok("destroy n");
-    }
-
-    fn after_the_agent(&mut self) -> Result<(), String> {
-        for role in [Role::Exporter, Role::Importer] {
-            let Some(player) = self.player(role).filter(|player| !player.dead) else { continue };
-            player.process.until_fails("export x 4096", Code::CtlrNotPresent);
-            let check = player.process.ok("check");
-            for (name, what) in check.split_whitespace().filter_map(|word| word.split_once('=')) {
-                // Nobody is left to say that a rebind is over: what was suspended for it is vouched for no more.
-                let suspended = role == Role::Importer && what == Code::BarrierFailure.name();
-                let fine = ["true", Code::ConnAborted.name(), "put"].contains(&what);
-                assert!(fine || suspended, "{role:?}: {name} is {what}");
-            }
-        }
-        // Mapped memory and signals go on.
-        self.others_go_on();
-        self.others.0.until_fails("export x 4096", Code::CtlrNotPresent);
-        self.others.1.until_fails("connect x 3 0x400333 rw", Code::CtlrNotPresent);
-        for player in [self.exporter.take(), self.importer.take()].into_iter().flatten() {
-            let mut player = player;
-            if player.dead {
-                continue;
-            }
-            let errors = player.process.ok("dropall");
-            assert!(
-                errors.split_whitespace().all(|code| code == Code::CtlrNotPresent.name()),
-                "giving back after the end: {errors}"
-            );
-            let pid = player.process.pid();
-            let left = || Holdings::of(pid).of_segments();
-            Holdings::default().is_again("a member after the end", left)?;
-            player.process.end();
-        }
-        Holdings::default().is_again("the cluster", || Holdings::of_cluster(&self.name))
     }
 }

@@ -1,13 +1,15 @@
 //! The stories of the matrix: what is set up, and what happens when anybody may die.
 
+use super::host::{ALONE, Plan};
 use super::scene::{ID, Role, Scene};
 use Role::{Agent, Exporter, Importer};
 use rsm::Code;
 use rustix::process::Signal;
 
-/// A story, and who may die in it under which name.
+/// A story, on how many hosts, and who may die in it under which name.
 pub(crate) struct Story {
     pub(crate) name: &'static str,
+    pub(crate) hosts: &'static [Plan],
     pub(crate) victims: &'static [(Role, &'static str)],
     pub(crate) before: fn(&mut Scene),
     pub(crate) act: fn(&mut Scene),
@@ -20,6 +22,7 @@ const IMPORTS: &[(Role, &str)] = &[(Agent, "agent"), (Importer, "importer")];
 pub(crate) const STORIES: &[Story] = &[
     Story {
         name: "join",
+        hosts: ALONE,
         victims: EXPORTS,
         before: |_| {},
         act: |s| {
@@ -29,6 +32,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "leave",
+        hosts: ALONE,
         victims: EXPORTS,
         before: |s| s.enters(Exporter),
         act: |s| {
@@ -38,6 +42,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "create",
+        hosts: ALONE,
         victims: EXPORTS,
         before: |s| s.enters(Exporter),
         act: |s| {
@@ -47,6 +52,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "adopt",
+        hosts: ALONE,
         victims: EXPORTS,
         before: |s| s.enters(Exporter),
         act: |s| {
@@ -56,6 +62,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "publish",
+        hosts: ALONE,
         victims: BOTH,
         before: |s| {
             exported(s, "export");
@@ -71,6 +78,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "ask for memory of the cluster",
+        hosts: ALONE,
         victims: BOTH,
         before: |s| {
             s.enters(Exporter);
@@ -86,6 +94,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "republish",
+        hosts: ALONE,
         victims: EXPORTS,
         before: |s| connected(s, "export"),
         act: |s| {
@@ -94,6 +103,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "import",
+        hosts: ALONE,
         victims: BOTH,
         before: |s| {
             exported(s, "export");
@@ -114,6 +124,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "signal the export",
+        hosts: ALONE,
         victims: &[(Agent, "agent"), (Exporter, "waiter"), (Importer, "poster")],
         before: |s| connected(s, "export"),
         act: |s| {
@@ -126,6 +137,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "signal the import",
+        hosts: ALONE,
         victims: &[(Agent, "agent"), (Exporter, "poster"), (Importer, "waiter")],
         before: |s| connected(s, "export"),
         act: |s| {
@@ -138,6 +150,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "poll",
+        hosts: ALONE,
         victims: &[(Agent, "agent"), (Exporter, "waiter"), (Importer, "poster")],
         before: |s| connected(s, "export"),
         act: |s| {
@@ -151,6 +164,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "poll and wait",
+        hosts: ALONE,
         victims: &[(Exporter, "waiter"), (Importer, "poster")],
         before: |s| {
             connected(s, "export");
@@ -168,6 +182,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "unpublish",
+        hosts: ALONE,
         victims: BOTH,
         before: |s| connected(s, "export"),
         act: |s| {
@@ -177,6 +192,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "unpublish from a stopped importer",
+        hosts: ALONE,
         victims: EXPORTS,
         before: |s| connected(s, "export"),
         act: |s| {
@@ -188,6 +204,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "unpublish adopted memory from a stopped importer",
+        hosts: ALONE,
         victims: EXPORTS,
         before: |s| connected(s, "adopt"),
         act: |s| {
@@ -199,6 +216,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "destroy",
+        hosts: ALONE,
         victims: BOTH,
         before: |s| connected(s, "export"),
         act: |s| {
@@ -208,6 +226,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "destroy adopted memory",
+        hosts: ALONE,
         victims: BOTH,
         before: |s| connected(s, "adopt"),
         act: |s| {
@@ -217,6 +236,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "rebind",
+        hosts: ALONE,
         victims: BOTH,
         before: |s| connected(s, "adopt"),
         act: |s| {
@@ -227,6 +247,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "rebind under an importer that puts",
+        hosts: ALONE,
         victims: BOTH,
         before: |s| connected(s, "adopt"),
         act: |s| {
@@ -239,6 +260,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "one range exported twice",
+        hosts: ALONE,
         victims: BOTH,
         before: |s| connected(s, "adopt"),
         act: |s| {
@@ -255,6 +277,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "one of two exports of a range is destroyed under a stopped importer",
+        hosts: ALONE,
         victims: EXPORTS,
         before: |s| {
             connected(s, "adopt");
@@ -271,6 +294,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "one of two exports of a range is not destroyed while the other is published",
+        hosts: ALONE,
         victims: EXPORTS,
         before: |s| {
             connected(s, "adopt");
@@ -288,6 +312,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "fork",
+        hosts: ALONE,
         victims: IMPORTS,
         before: |s| connected(s, "export"),
         act: |s| {
@@ -297,6 +322,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "lose the control socket",
+        hosts: ALONE,
         victims: EXPORTS,
         before: |s| connected(s, "export"),
         act: |s| {
@@ -307,6 +333,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "an interrupted request",
+        hosts: ALONE,
         victims: EXPORTS,
         before: |s| {
             exported(s, "export");
@@ -324,6 +351,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "an interrupted publish that an importer saw",
+        hosts: ALONE,
         victims: BOTH,
         before: |s| {
             exported(s, "export");
@@ -347,6 +375,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "the link goes down",
+        hosts: ALONE,
         victims: BOTH,
         before: |s| connected(s, "export"),
         act: |s| {
@@ -359,6 +388,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "the segment is revoked",
+        hosts: ALONE,
         victims: BOTH,
         before: |s| connected(s, "export"),
         act: |s| {
@@ -371,6 +401,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "the exporter is killed",
+        hosts: ALONE,
         victims: IMPORTS,
         before: |s| connected(s, "export"),
         act: |s| {
@@ -382,6 +413,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "the importer is killed",
+        hosts: ALONE,
         victims: EXPORTS,
         before: |s| connected(s, "export"),
         act: |s| {
@@ -392,6 +424,7 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "the agent is killed",
+        hosts: ALONE,
         victims: &[(Exporter, "exporter"), (Importer, "importer")],
         before: |s| connected(s, "export"),
         act: |s| {
@@ -399,7 +432,7 @@ pub(crate) const STORIES: &[Story] = &[
             s.does(Importer, "go w waitimport i forever");
             s.sleeps(Exporter, "w");
             s.sleeps(Importer, "w");
-            s.over = true;
+            s.ends(Agent);
             s.kills(Agent);
             s.joins(Exporter, "w", Some(Code::CtlrNotPresent));
             s.joins(Importer, "w", Some(Code::CtlrNotPresent));
@@ -407,12 +440,13 @@ pub(crate) const STORIES: &[Story] = &[
     },
     Story {
         name: "the cluster ends",
+        hosts: ALONE,
         victims: &[(Agent, "agent")],
         before: |s| connected(s, "export"),
         act: |s| {
             s.does(Exporter, "go w waitexport e forever");
             s.sleeps(Exporter, "w");
-            s.over = true;
+            s.ends(Agent);
             s.does(Agent, "endcluster c");
             s.joins(Exporter, "w", Some(Code::CtlrNotPresent));
         },
@@ -420,14 +454,14 @@ pub(crate) const STORIES: &[Story] = &[
 ];
 
 /// The exporter has a segment, of its own memory or of the program's, with a pattern.
-fn exported(s: &mut Scene, how: &str) {
+pub(crate) fn exported(s: &mut Scene, how: &str) {
     s.enters(Exporter);
     s.does(Exporter, &format!("{how} e 16384"));
     s.does(Exporter, "fill e");
 }
 
 /// And the importer is connected to it, with a mapping.
-fn connected(s: &mut Scene, how: &str) {
+pub(crate) fn connected(s: &mut Scene, how: &str) {
     exported(s, how);
     s.does(Exporter, &format!("publish e {ID}"));
     s.enters(Importer);
@@ -436,7 +470,7 @@ fn connected(s: &mut Scene, how: &str) {
 }
 
 /// The importer is told that its connection was cut.
-fn fails(s: &mut Scene, command: &str) {
+pub(crate) fn fails(s: &mut Scene, command: &str) {
     if let Some(importer) = s.player(Importer).filter(|player| !player.dead)
         && let Some(answer) = importer.process.try_ask(command)
     {
@@ -446,13 +480,13 @@ fn fails(s: &mut Scene, command: &str) {
     }
 }
 
-fn stop(s: &mut Scene, role: Role) {
+pub(crate) fn stop(s: &mut Scene, role: Role) {
     if let Some(player) = s.player(role).filter(|player| !player.dead) {
         player.process.stop();
     }
 }
 
-fn go_on(s: &mut Scene, role: Role) {
+pub(crate) fn go_on(s: &mut Scene, role: Role) {
     if let Some(player) = s.player(role).filter(|player| !player.dead) {
         player.process.signal(Signal::CONT);
     }

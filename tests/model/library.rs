@@ -1,26 +1,13 @@
-//! The library, doing what the verbs say: a cluster of several nodes in this process.
+//! The library, doing what the verbs say: nodes in this process.
 #![allow(unsafe_code)] // memory of the program's own, to export in place
 
 use super::reference::{Expect, Outcome, Reference, Value, word};
+use super::setting::{Ground, Setting};
 use super::verbs::*;
-use rsm::lens::Lens;
-use rsm::{
-    AccessList, BarrierMode, Cluster, Controller, Error, Export, Import, Mapping, Permission, Result, SegmentId, Span,
-};
+use rsm::{AccessList, BarrierMode, Controller, Error, Export, Import, Mapping, Permission, Result, SegmentId, Span};
 use rustix::mm::{MapFlags, ProtFlags};
 use std::rc::Rc;
 use std::time::Duration;
-
-/// A cluster, seen through a lens or not.
-pub(crate) fn cluster(lens: Option<Lens>) -> Cluster {
-    let builder = Cluster::builder(JOINED + 1);
-    match lens {
-        Some(lens) => builder.lens(lens),
-        None => builder,
-    }
-    .start()
-    .expect("a cluster")
-}
 
 /// Everything a script can make, dropped in this order.
 pub(crate) struct Library {
@@ -31,7 +18,7 @@ pub(crate) struct Library {
     places: Vec<Memory>,
     /// The import whose puts may be on their way: explicit ones, since its last barrier.
     on_the_way: Option<usize>,
-    _cluster: Cluster,
+    ground: Ground,
 }
 
 /// Ordinary memory.
@@ -73,10 +60,10 @@ pub(crate) struct Seen {
 pub(crate) fn compare(
     script: &Script,
     mut reference: Reference,
-    lens: Option<Lens>,
+    setting: Setting,
     seen: &mut Seen,
 ) -> std::result::Result<(), String> {
-    let mut library = Library::new(lens);
+    let mut library = Library::new(setting);
     library.run(&mut script.0.iter().enumerate(), &mut reference, None, seen)?;
     library.close()?;
     for (slot, bytes) in reference.contents() {
@@ -110,11 +97,11 @@ fn code(result: Result<Value>) -> Outcome {
 type Verbs<'a> = std::iter::Enumerate<std::slice::Iter<'a, Verb>>;
 
 impl Library {
-    fn new(lens: Option<Lens>) -> Library {
-        let cluster = cluster(lens);
+    fn new(setting: Setting) -> Library {
+        let ground = Ground::new(setting);
         let controllers = (1..=JOINED)
             .map(|node| {
-                let node = cluster.node(node).expect("a node");
+                let node = ground.node(node);
                 ["shm0", "loopback"].map(|name| node.controller(name).expect("a controller"))
             })
             .collect();
@@ -125,7 +112,7 @@ impl Library {
             controllers,
             places: (1..=JOINED).map(|_| Memory::new()).collect(),
             on_the_way: None,
-            _cluster: cluster,
+            ground,
         }
     }
 
@@ -172,10 +159,7 @@ impl Library {
                 }
                 other => code(self.carry_out(other)),
             };
-            // When a signal arrives no barrier says.
-            for controllers in &self.controllers {
-                controllers[0].node().membership().deliver_signals();
-            }
+            self.ground.settle(verb);
             check(at, verb, &expect, &outcome, seen)?;
         }
         Ok(None)

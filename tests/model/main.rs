@@ -3,8 +3,8 @@
 //! Without more they are the same 300 scripts every time; `RSM_MODEL_CASES=N` runs N that nobody has seen. A script that fails is made as short as it can be and printed, one
 //! verb a line; its seed is kept in `tests/model/regressions.txt` and run first from then on.
 //!
-//! Both is done with plain memory and through lenses (`rsm_core::lens`): what is not put in order by a barrier
-//! then comes in another.
+//! Both is done with plain memory, through lenses (`rsm_core::lens`), where what is not put in order by a barrier comes in another,
+//! and with the nodes on two hosts.
 //!
 //! The model is one user's view of two nodes that have joined and one that has not. What it leaves out: links and
 //! deaths (tests/soak), vectors, and waiting. Two threads at a time are in [`threads`], with the verbs of exports, which wait
@@ -12,6 +12,7 @@
 
 mod library;
 mod reference;
+mod setting;
 mod threads;
 mod verbs;
 
@@ -19,6 +20,7 @@ use library::{Seen, compare};
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRng, TestRunner};
 use reference::{Flaw, Reference, User};
 use rsm::lens::{Lens, Model, Strength};
+use setting::Setting;
 use std::cell::RefCell;
 use verbs::{Script, Verb, scripts};
 
@@ -28,20 +30,20 @@ fn user() -> User {
     User { privileged: rustix::process::geteuid().is_root(), umask: umask.bits() }
 }
 
-fn judge(script: &Script, flaw: Option<Flaw>, lens: Option<Lens>, seen: &mut Seen) -> Result<(), TestCaseError> {
-    compare(script, Reference::new(user(), flaw), lens, seen).map_err(TestCaseError::fail)
+fn judge(script: &Script, flaw: Option<Flaw>, setting: Setting, seen: &mut Seen) -> Result<(), TestCaseError> {
+    compare(script, Reference::new(user(), flaw), setting, seen).map_err(TestCaseError::fail)
 }
 
 #[test]
 fn the_library_answers_as_the_model() {
-    answers_as_the_model(None);
+    answers_as_the_model(Setting::Plain);
 }
 
 /// The same through lenses, and who looks at what was put in explicit mode closes a span before.
 #[test]
 fn the_library_answers_as_the_model_through_lenses() {
     for lens in lenses() {
-        answers_as_the_model(Some(lens));
+        answers_as_the_model(Setting::Lens(lens));
     }
 }
 
@@ -52,9 +54,40 @@ fn lenses() -> impl Iterator<Item = Lens> {
     models.map(|model| Lens::chaos(1).model(model).strength(Strength::Calm))
 }
 
-fn answers_as_the_model(lens: Option<Lens>) {
+/// The same with the nodes on two hosts, after each verb of which both know what the other has to tell.
+#[test]
+fn the_library_answers_as_the_model_on_two_hosts() {
+    answers_as_the_model(Setting::TwoHosts);
+}
+
+/// What the loopback controller exports is there for the other host as well, and not published to it.
+#[test]
+fn a_segment_of_the_own_node_alone_is_refused_as_on_one_host() {
+    use verbs::{Access, Id, Rights, Way};
+    for (own, other) in [(1, 2), (2, 1)] {
+        let script = Script(vec![
+            Verb::Create { e: 0, node: own, way: Way::Loopback, length: verbs::PAGE },
+            Verb::Publish { e: 0, id: 0x40_0000, access: Access::Everyone },
+            Verb::Connect { i: 0, node: other, way: Way::Shm0, to: own, id: Id::Of(0), rights: Rights(0o600) },
+        ]);
+        let mut seen = Seen::default();
+        judge(&script, None, Setting::TwoHosts, &mut seen).expect("as the model says");
+        assert_eq!(seen.refused.get(&reference::number::SEG_NOT_PUBLISHED_TO_NODE), Some(&1));
+    }
+}
+
+/// How many are run where nobody says.
+fn usual(setting: Setting) -> u32 {
+    match setting {
+        Setting::Plain => 300,
+        Setting::TwoHosts => 150,
+        Setting::Lens(_) => 100,
+    }
+}
+
+fn answers_as_the_model(setting: Setting) {
     let wanted = std::env::var("RSM_MODEL_CASES").ok();
-    let usual = if lens.is_some() { 100 } else { 300 };
+    let usual = usual(setting);
     let cases = wanted.as_ref().map_or(usual, |n| n.parse().expect("RSM_MODEL_CASES is a number"));
     let kept = FileFailurePersistence::Direct("tests/model/regressions.txt");
     let config =
@@ -68,7 +101,7 @@ fn answers_as_the_model(lens: Option<Lens>) {
             TestRunner::new_with_rng(config, rng)
         }
     };
-    let result = runner.run(&scripts(), |script| judge(&script, None, lens, &mut seen.borrow_mut()));
+    let result = runner.run(&scripts(), |script| judge(&script, None, setting, &mut seen.borrow_mut()));
     if let Err(TestError::Fail(reason, script)) = result {
         panic!("{reason}\nin {script:?}");
     }
@@ -80,27 +113,33 @@ fn answers_as_the_model(lens: Option<Lens>) {
 /// Some hundred meetings of two threads, the same ones each time; what the threads make of them differs.
 #[test]
 fn two_threads_are_told_what_one_after_the_other_would_be() {
-    threads_meet(None);
+    threads_meet(Setting::Plain);
 }
 
 /// The same through lenses: each put is a span of its own.
 #[test]
 fn two_threads_are_told_the_same_through_lenses() {
     for lens in lenses() {
-        threads_meet(Some(lens));
+        threads_meet(Setting::Lens(lens));
     }
 }
 
-fn threads_meet(lens: Option<Lens>) {
+/// The same with exports on one host and imports on the other.
+#[test]
+fn two_threads_are_told_the_same_on_two_hosts() {
+    threads_meet(Setting::TwoHosts);
+}
+
+fn threads_meet(setting: Setting) {
     use proptest::strategy::{Strategy, ValueTree};
-    let usual = if lens.is_some() { 100 } else { 300 };
+    let usual = usual(setting);
     let cases =
         std::env::var("RSM_MODEL_CASES").ok().map_or(usual, |n| n.parse().expect("RSM_MODEL_CASES is a number"));
     let rng = TestRng::deterministic_rng(Config::default().rng_algorithm);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     for case in 0..cases {
         let meeting = threads::meetings().new_tree(&mut runner).expect("meetings can be made").current();
-        threads::compare(&meeting, Reference::new(user(), None), lens)
+        threads::compare(&meeting, Reference::new(user(), None), setting)
             .unwrap_or_else(|told| panic!("case {case}: {told}\nin {meeting:?}"));
     }
 }
@@ -114,7 +153,7 @@ fn a_meeting_that_no_order_explains_is_noticed() {
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
         let noticed = (0..1000).any(|_| {
             let meeting = threads::meetings().new_tree(&mut runner).expect("meetings can be made").current();
-            threads::compare(&meeting, Reference::new(user(), Some(flaw)), None).is_err()
+            threads::compare(&meeting, Reference::new(user(), Some(flaw)), Setting::Plain).is_err()
         });
         assert!(noticed, "{flaw:?}");
     }
@@ -170,7 +209,7 @@ fn is_caught(flaw: Flaw) {
     let config = Config { cases: 3000, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
     let rng = TestRng::deterministic_rng(config.rng_algorithm);
     let mut runner = TestRunner::new_with_rng(config, rng);
-    match runner.run(&scripts(), |script| judge(&script, Some(flaw), None, &mut Seen::default())) {
+    match runner.run(&scripts(), |script| judge(&script, Some(flaw), Setting::Plain, &mut Seen::default())) {
         Err(TestError::Fail(reason, script)) => {
             println!("{flaw:?}: {reason}\nin {script:?}");
             assert!(script.0.len() <= 12, "a long script: {script:?}");

@@ -5,13 +5,13 @@
 //! is left out is what the reference leaves undefined: a handle that is destroyed while another thread uses it.
 #![allow(unsafe_code)] // memory of the program's own, to export in place
 
-use super::library::{Memory, cluster, list};
+use super::library::{Memory, list};
 use super::reference::number::{BARRIER_FAILURE, CONN_ABORTED};
 use super::reference::{Expect, Outcome, Reference, Value};
+use super::setting::{Ground, Setting};
 use super::verbs::*;
 use proptest::prelude::*;
-use rsm::lens::Lens;
-use rsm::{Cluster, Controller, Import, Permission, Result, SegmentId};
+use rsm::{Controller, Import, Permission, Result, SegmentId};
 use rsm_shm::membership::segment::Segment;
 use std::sync::{Arc, Barrier, Mutex};
 
@@ -94,20 +94,20 @@ struct Process {
     exporting: Controller,
     importing: Controller,
     memory: Memory,
-    _cluster: Cluster,
+    ground: Ground,
 }
 
 impl Process {
-    fn new(lens: Option<Lens>) -> Process {
-        let cluster = cluster(lens);
-        let controller = |node| cluster.node(node).and_then(|n| n.controller("shm0")).expect("a node");
+    fn new(setting: Setting) -> Process {
+        let ground = Ground::new(setting);
+        let controller = |node| ground.node(node).controller("shm0").expect("a controller");
         Process {
             exports: std::array::from_fn(|_| Mutex::default()),
             imports: std::array::from_fn(|_| Mutex::default()),
             exporting: controller(NODE),
             importing: controller(2),
             memory: Memory::new(),
-            _cluster: cluster,
+            ground,
         }
     }
 
@@ -117,6 +117,7 @@ impl Process {
 
     fn tell(&self, verb: &Verb) -> Told {
         let told = self.carry_out(verb)?;
+        self.ground.settle(verb);
         Some(told.map_err(|error| error.code().number()))
     }
 
@@ -176,9 +177,9 @@ impl Process {
 pub(crate) fn compare(
     meeting: &Meeting,
     mut reference: Reference,
-    lens: Option<Lens>,
+    setting: Setting,
 ) -> std::result::Result<(), String> {
-    let process = Process::new(lens);
+    let process = Process::new(setting);
     for verb in &meeting.before.0 {
         let (expect, told) = (reference.step(verb), process.tell(verb));
         if !fits(&expect, &told) {

@@ -9,6 +9,7 @@ use rsm_shm::membership::Membership;
 use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 /// Bytes at the start of a segment that stories play with; what is behind them has a pattern.
 pub fn playground() -> u64 {
@@ -33,6 +34,10 @@ crate::commands! {
         Open "open" {}
         /// Starts a cluster with what it has for its life; says how to join each node.
         HostWarm "hostwarm" { name: String, nodes: u32 }
+        /// The same with some of the nodes, those of the other host behind a bridge; says how to join each of them.
+        HostHere "hosthere" { name: String, nodes: u32, here: String, bridge: String }
+        /// Waits for the other host, so many milliseconds.
+        AwaitBridge "awaitbridge" { name: String, within: u64 }
         /// Stores the pattern to an export, behind its playground.
         Fill "fill" { name: String }
         /// Whether it is there.
@@ -66,7 +71,18 @@ pub fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
     let import = |name: &str| Arc::clone(&things.imports.lock().unwrap()[name]);
     Some(match Command::read(words)? {
         Command::Open {} => Controller::open("shm0").map(|_| String::new()),
-        Command::HostWarm { name, nodes } => host(things, name, nodes),
+        Command::HostWarm { name, nodes } => {
+            rsm::Cluster::new(nodes).and_then(|cluster| host(things, name, cluster, 1..=nodes))
+        }
+        Command::HostHere { name, nodes, here, bridge } => {
+            let here: Vec<u32> = here.split(',').map(|node| node.parse().expect("a node")).collect();
+            let cluster = rsm::Cluster::builder(nodes).here(here.clone()).bridge("shm0", &bridge).start();
+            cluster.and_then(|cluster| host(things, name, cluster, here))
+        }
+        Command::AwaitBridge { name, within } => {
+            let cluster = Arc::clone(&things.clusters.lock().unwrap()[&name]);
+            cluster.await_bridge(Duration::from_millis(within)).map(|()| String::new())
+        }
         Command::Fill { name } => fill(&export(&name)).map(|()| String::new()),
         Command::Verify { name } => verify(&export(&name)).map(|fine| fine.to_string()),
         Command::Narrow { name } => {
@@ -100,11 +116,10 @@ pub fn more(things: &Things, words: &[String]) -> Option<Result<String>> {
     })
 }
 
-/// Starts a cluster in this process, makes what stays for its life (the bells of each node), and says how to join.
-fn host(things: &Things, name: String, nodes: u32) -> Result<String> {
-    let cluster = rsm::Cluster::new(nodes)?;
+/// Keeps a cluster in this process, makes what stays for its life (the bells of each node), and says how to join.
+fn host(things: &Things, name: String, cluster: rsm::Cluster, nodes: impl IntoIterator<Item = u32>) -> Result<String> {
     let mut words = Vec::new();
-    for node in 1..=nodes {
+    for node in nodes {
         let environment = cluster.environment(node)?;
         let value = |key: &str| &environment.iter().find(|(k, _)| *k == key).expect("set").1;
         let key = secret_from_text(value(ENV_NODE_KEY)).expect("a key");

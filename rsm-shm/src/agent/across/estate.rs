@@ -28,8 +28,10 @@ impl Facts for Agent {
 
     fn publication(&self, name: SegmentName) -> Option<Publication> {
         let segment = self.near(name)?;
-        let id = segment.id.filter(|_| segment.kind == ControllerKind::Shared)?;
-        let theirs = Nodes::up_to(self.node_count).minus(self.here);
+        let id = segment.id?;
+        // What the loopback controller exports is published, and to nobody there.
+        let reached = segment.kind == ControllerKind::Shared;
+        let theirs = if reached { Nodes::up_to(self.node_count).minus(self.here) } else { Nodes::NONE };
         let mode = |node| Some(AccessEntry { node, mode: segment.access().mode_for(node, segment.default_mode).ok()? });
         let (number, version) = segment.publication;
         Some(Publication {

@@ -11,7 +11,7 @@ use rsm_core::peer::message::{Processes, Publication};
 use rsm_core::peer::mirror::Change;
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::registry::{ControllerKind, SegmentFields};
-use rsm_core::{Code, Error, Result};
+use rsm_core::{Code, Error, Result, crash_point};
 
 impl Agent {
     pub(super) fn heard_across(&mut self, change: Change) {
@@ -36,6 +36,7 @@ impl Agent {
                     let node = segment.node;
                     segment.set_access(access);
                     segment.publication.1 = version;
+                    crash_point!(AcrossReadvertised);
                     self.something_reachable(node);
                 }
             }
@@ -100,6 +101,7 @@ impl Agent {
         if let Some(across) = &mut self.across {
             across.rows.insert(far, row);
         }
+        crash_point!(AcrossMirrored);
         self.something_reachable(node);
         Ok(())
     }
@@ -125,6 +127,7 @@ impl Agent {
     fn remove_mirror(&mut self, name: SegmentName, cause: EndCause) {
         let Some(row) = self.across.as_mut().and_then(|across| across.rows.remove(&name)) else { return };
         self.cut(row, cause);
+        crash_point!(AcrossUnmirrored);
         let Some(segment) = self.books.segments.get(&row) else { return };
         if segment.is_being_cut() || !segment.told.is_empty() {
             // It goes when all of its importers know.

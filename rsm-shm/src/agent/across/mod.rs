@@ -41,7 +41,7 @@ use rsm_core::peer::message::Grant;
 use rsm_core::peer::mirror::Mirror;
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::registry::LinkChange;
-use rsm_core::{Code, Error, Result};
+use rsm_core::{Code, Error, Result, crash_point};
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
@@ -189,6 +189,7 @@ impl Agent {
         match event {
             Event::Mirror(change) => self.heard_across(change),
             Event::Ended(why) => {
+                crash_point!(AcrossGone);
                 if why.ends_with(ENDED) {
                     tracing::info!(why, "the other host is gone");
                 } else {
@@ -198,11 +199,15 @@ impl Agent {
                 self.forget_across();
             }
             Event::Met(hello, _) => {
+                crash_point!(AcrossMet);
                 tracing::info!(cluster = hello.name, "the other host is there");
                 self.met_across(Some(hello.name));
                 self.suspend_again();
             }
-            Event::Open => tracing::debug!("each host knows what the other has"),
+            Event::Open => {
+                crash_point!(AcrossOpened);
+                tracing::debug!("each host knows what the other has");
+            }
             Event::Granted { by, number, grant } => self.answer_granted(&by, number, &grant),
             Event::Refused { by, error } => self.answer_refused(&by, error),
             // Their mirror goes next, or all of them do.
@@ -236,6 +241,9 @@ impl Agent {
     pub(super) fn close_across(&mut self) {
         self.relay();
         self.with_host(|host, agent| host.close(agent, ENDED));
+        if self.across.is_some() {
+            crash_point!(AcrossEnding);
+        }
     }
 
     /// Asks the other host for a connection to what it has; the answer comes later.
@@ -251,6 +259,7 @@ impl Agent {
         let by = Asking { owed, mirror, version, controller, permission: wish.permission, has_bells };
         let gone = || Error::with(Code::RemoteNodeUnreachable, "there is no other host");
         self.with_host(|host, _| host.ask(wish, by)).ok_or_else(gone)??;
+        crash_point!(AcrossAsked);
         self.owe(party, number);
         Ok(())
     }
@@ -273,6 +282,7 @@ impl Agent {
     }
 
     fn answer_granted(&mut self, by: &Asking, number: u64, grant: &Grant) {
+        crash_point!(AcrossGranted);
         let given = self.granted_across(by, number, grant).inspect_err(|_| self.give_back_across(number));
         if let Some(member) = self.books.members.get_mut(&by.owed.party) {
             member.put_off = None;
@@ -326,6 +336,7 @@ impl Agent {
     /// A connection of this host to the other is over.
     pub(super) fn give_back_across(&mut self, number: u64) {
         self.with_host(|host, _| host.give_back(number));
+        crash_point!(AcrossGivenBack);
     }
 
     /// The row of a connection by its number at the other host.
@@ -362,6 +373,7 @@ impl Agent {
     /// A link between the hosts was changed here: the other one changes it too.
     pub(super) fn tell_of_link(&mut self, controller: u32, from: u32, to: u32, change: LinkChange) {
         if Some(controller) == self.bridge && self.here.has(from) != self.here.has(to) {
+            crash_point!(AcrossRelinked);
             self.with_host(|host, _| host.link_changed(from, to, change));
         }
     }

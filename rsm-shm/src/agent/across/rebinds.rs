@@ -7,6 +7,7 @@
 use super::Agent;
 use crate::agent::books::request::Owed;
 use crate::agent::books::segment::Segment;
+use rsm_core::crash_point;
 use rsm_core::message::SegmentName;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 impl Agent {
     /// Contents are about to be replaced.
     pub(in crate::agent) fn suspend_across(&mut self, segment: SegmentName) {
-        self.with_host(|host, agent| host.suspend(agent, segment));
+        if self.with_host(|host, agent| host.suspend(agent, segment)).is_some() {
+            crash_point!(AcrossSuspended);
+        }
     }
 
     /// The other host was met, maybe anew: it is to vouch for nothing that is being replaced, before it is granted anything.
@@ -67,6 +70,7 @@ impl Agent {
                 self.writer().resume(row);
             }
         }
+        crash_point!(AcrossStepped);
         self.with_host(|host, _| host.stepped(number));
     }
 }

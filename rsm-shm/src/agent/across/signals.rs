@@ -8,9 +8,9 @@ use super::Agent;
 use crate::agent::books::relay::Relay;
 use crate::agent::far::host::At;
 use crate::parking::Poster;
-use rsm_core::Result;
 use rsm_core::bell::{Accumulate, Bell};
 use rsm_core::peer::lane::Counts;
+use rsm_core::{Result, crash_point};
 use std::sync::Arc;
 
 impl Agent {
@@ -87,6 +87,7 @@ impl Agent {
             }
         }
         for (end, number, counts) in due {
+            crash_point!(AcrossTaken);
             // Of a connection that is over it is nobody's.
             let _ = self.with_host(|host, _| host.post(end, number, counts));
         }
@@ -110,6 +111,7 @@ impl Agent {
             }
         };
         let Some(bell) = bell else { return };
+        crash_point!(AcrossSignalled);
         // In the order in which they were posted, as far as that changes what comes of it: of several that do not accumulate
         // the first may have come before all else. One that is too much wakes somebody for nothing, one too few lets him sleep.
         let before = u32::from(counts.before).min(counts.signals);

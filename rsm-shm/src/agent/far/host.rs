@@ -18,7 +18,7 @@ use rsm_core::peer::outbox::{Facts, Outbox};
 use rsm_core::peer::seal::Seals;
 use rsm_core::registry::LinkChange;
 use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
-use rsm_core::{Code, Error, Result};
+use rsm_core::{Code, Error, Result, crash_point};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -337,6 +337,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 let deeds = match estate.admit(number, &wish) {
                     Ok(length) => {
                         importers.insert(number);
+                        crash_point!(AcrossAdmitted);
                         grants.map(|grants| grants.connect(number, segment, length, permission)).transpose()?
                     }
                     Err(error) => {
@@ -449,7 +450,10 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                     Err(_) => deeds.extend(self.done(life, slot, false, Ok(()))),
                 },
                 Deed::Seal { slot, seal } => self.bridge.seal(slot, seal),
-                Deed::Break { slot, dead } => self.bridge.break_seal(slot, dead),
+                Deed::Break { slot, dead } => {
+                    self.bridge.break_seal(slot, dead);
+                    crash_point!(AcrossBroken);
+                }
                 Deed::Say(mut message) => {
                     match (&mut message, &mut self.now) {
                         (Message::Granted { number, grant }, Some(now)) => {
@@ -473,6 +477,11 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
     }
 
     fn done(&mut self, life: u64, slot: u32, attaches: bool, outcome: Result<()>) -> Vec<Deed> {
+        if attaches {
+            crash_point!(AcrossAttached);
+        } else {
+            crash_point!(AcrossDetached);
+        }
         let Some(grants) = self.grants.get_mut(&life) else { return Vec::new() };
         let deeds = if attaches { grants.attached(slot, outcome) } else { grants.detached(slot) };
         let is_now = self.now.as_ref().is_some_and(|now| now.life == life);

@@ -3,7 +3,6 @@
 use super::{Carrier, Device, Job, Limits, News, Peering, Reach};
 use crate::address::random_secret;
 use crate::memory::page_size;
-use rsm_core::Result;
 use rsm_core::access::Permission;
 use rsm_core::peer::control::{HEARTBEAT, LANES, SLOTS, seal_at};
 use rsm_core::peer::hello::{Hello, VERSION};
@@ -15,6 +14,7 @@ use rsm_core::peer::report::Traffic;
 use rsm_core::peer::seal::{Seal, Seals, break_seal};
 use rsm_core::peer::{Far, UNANSWERED};
 use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
+use rsm_core::{Result, crash_point};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -186,6 +186,7 @@ impl<D: Device> Paged<D> {
         if self.life.is_some() && self.device.far().is_none() && Instant::now() >= self.again_at {
             self.again_at = Instant::now() + REST;
             self.device.offer()?;
+            crash_point!(AcrossOffered);
         }
         let now = self.now();
         let (Some(life), Some(far)) = (&mut self.life, self.device.far()) else { return Ok(()) };
@@ -269,6 +270,7 @@ impl<D: Device> Peering for Paged<D> {
     fn post(&mut self, outgoing: &AtomicU64, lane: u32, more: Counts) {
         if let Some(far) = self.device.far() {
             lane::post(outgoing, &Counted { far, traffic: &self.traffic }, lane, more);
+            crash_point!(AcrossPosted);
             self.ring();
         }
     }

@@ -8,7 +8,7 @@ use crate::memory::fence;
 use crate::memory::pages::SealPages;
 use rsm_core::peer::seal::Seal;
 use rsm_core::verdict::Window;
-use rsm_core::{Code, Error, Result};
+use rsm_core::{Code, Error, Result, crash_point};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,9 @@ impl Window for Waiting<'_> {
     }
 
     fn load_seal(&self) -> u64 {
-        self.posted.seals.load(self.posted.slot)
+        let seal = self.posted.seals.load(self.posted.slot);
+        crash_point!(SealLoaded);
+        seal
     }
 
     fn fence_load(&self) {
