@@ -1,12 +1,12 @@
 //! Atomic memory operations. They are never late: also through a lens they reach the memory itself, when what was ordered before
 //! them is there.
 
-use crate::context::{self, Handle};
+use crate::job::ctx::Handle;
 use crate::job::job;
 use crate::local::{Local, Sym};
 use crate::place::Place;
 use crate::scalar::Scalar;
-use crate::{Call, end};
+use crate::{Call, context, end};
 use rsm_shm::memory::copy::Word;
 use std::ffi::c_int;
 use std::sync::atomic::Ordering::SeqCst;

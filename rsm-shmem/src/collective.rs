@@ -4,10 +4,10 @@
 use crate::folding::{Elements, Folding};
 use crate::group::Group;
 use crate::job::job;
+use crate::job::team::{Handle, Team};
 use crate::local::{Local, Sym};
 use crate::rma::{alignment, bytes_of};
-use crate::team::{self, Team};
-use crate::{Call, control, order};
+use crate::{Call, control, order, team};
 use std::ffi::c_int;
 use std::sync::Arc;
 
@@ -31,19 +31,19 @@ pub(crate) fn sync_all(call: &'static Call) {
 }
 
 /// Does something in a team: 0; -1 for SHMEM_TEAM_INVALID.
-fn with(call: &'static Call, team: team::Handle, body: impl FnOnce(&Arc<Team>, &Group<'_>)) -> c_int {
+fn with(call: &'static Call, team: Handle, body: impl FnOnce(&Arc<Team>, &Group<'_>)) -> c_int {
     let Some(team) = team::of(call, "team", team) else { return -1 };
     body(&team, &team.group(job(call), call));
     0
 }
 
-pub(crate) fn team_sync(call: &'static Call, team: team::Handle) -> c_int {
+pub(crate) fn team_sync(call: &'static Call, team: Handle) -> c_int {
     with(call, team, |_, group| group.sync())
 }
 
 pub(crate) fn broadcast(
     call: &'static Call,
-    team: team::Handle,
+    team: Handle,
     dest: Sym,
     source: Sym,
     nelems: usize,
@@ -96,14 +96,7 @@ pub(crate) fn broadcast_in(
     takers().take_while(|&place| place < count).for_each(|place| group.take(member(place)));
 }
 
-pub(crate) fn collect(
-    call: &'static Call,
-    team: team::Handle,
-    dest: Sym,
-    source: Sym,
-    nelems: usize,
-    width: usize,
-) -> c_int {
+pub(crate) fn collect(call: &'static Call, team: Handle, dest: Sym, source: Sym, nelems: usize, width: usize) -> c_int {
     with(call, team, |_, group| collect_in(group, dest, source, nelems, width))
 }
 
@@ -121,7 +114,7 @@ pub(crate) fn collect_in(group: &Group<'_>, dest: Sym, source: Sym, nelems: usiz
 
 pub(crate) fn fcollect(
     call: &'static Call,
-    team: team::Handle,
+    team: Handle,
     dest: Sym,
     source: Sym,
     nelems: usize,
@@ -185,7 +178,7 @@ fn gather(group: &Group<'_>, dest: Sym, source: Sym, sizes: &[usize], width: usi
 
 pub(crate) fn alltoall(
     call: &'static Call,
-    team: team::Handle,
+    team: Handle,
     dest: Sym,
     source: Sym,
     strides: (isize, isize),
@@ -233,7 +226,7 @@ pub(crate) fn alltoall_in(
 
 pub(crate) fn reduce(
     call: &'static Call,
-    team: team::Handle,
+    team: Handle,
     dest: Sym,
     source: Sym,
     nreduce: usize,

@@ -3,8 +3,9 @@
 
 use crate::control::{SHORT_WORDS, TINY_MOST, TINY_WORDS};
 use crate::group::Group;
-use crate::team::Team;
-use crate::wait::{self, On};
+use crate::job::sleepers::On;
+use crate::job::team::Team;
+use crate::wait;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 impl Team {

@@ -15,7 +15,10 @@ use crate::folding::Folding;
 use crate::local::{Local, Sym};
 use crate::point::Values;
 use crate::scalar::{ComplexD, ComplexF, LongDouble};
-use crate::{Call, active, amo, collective, context, end, heap, lock, order, point, rma, setup, signal, team};
+use crate::{
+    Call, active, amo, collective, context, contexts, exit, heap, job, lock, order, point, rma, setup, signal, split,
+    team,
+};
 use std::ffi::{
     c_char, c_int, c_long, c_longlong, c_schar, c_short, c_uchar, c_uint, c_ulong, c_ulonglong, c_ushort, c_void,
 };

@@ -6,10 +6,11 @@
 
 use crate::control::{Line, MOST};
 use crate::job::Job;
+use crate::job::sleepers::{On, stored};
+use crate::job::team::{Counts, Team};
 use crate::local::Sym;
 use crate::place::Place;
-use crate::wait::{self, On};
-use crate::{Call, end};
+use crate::{Call, end, order, wait};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
 
@@ -17,20 +18,6 @@ use std::sync::atomic::{AtomicU64, fence};
 const OFFER: usize = MOST;
 /// SHMEM_SYNC_SIZE.
 pub(crate) const SYNC_SIZE: usize = OFFER + 1;
-
-/// How often each was nudged, and has nudged, by this PE's account.
-#[derive(Default)]
-pub(crate) struct Counts {
-    pub(crate) sent: Vec<AtomicU64>,
-    pub(crate) seen: Vec<AtomicU64>,
-}
-
-impl Counts {
-    pub(crate) fn new(members: usize) -> Counts {
-        let zeros = || (0..members).map(|_| AtomicU64::new(0)).collect();
-        Counts { sent: zeros(), seen: zeros() }
-    }
-}
 
 /// Where the counts are.
 #[derive(Clone, Copy)]
@@ -59,17 +46,15 @@ enum Members<'a> {
     Strided { start: usize, stride: usize, count: usize },
 }
 
-impl<'a> Group<'a> {
-    /// The PEs of a team, with the words of its slot.
-    pub(crate) fn team(
-        (job, call): (&'static Job, &'static Call),
-        (members, me): (&'a [usize], usize),
-        slot: usize,
-        counts: &'a Counts,
-    ) -> Group<'a> {
-        Group { job, call, members: Members::Listed(members), me, words: Words::Slot { slot, counts } }
+impl Team {
+    /// Its PEs, with the words of its slot.
+    pub(crate) fn group(&self, job: &'static Job, call: &'static Call) -> Group<'_> {
+        let words = Words::Slot { slot: self.slot, counts: &self.counts };
+        Group { job, call, members: Members::Listed(&self.members), me: self.me, words }
     }
+}
 
+impl Group<'_> {
     /// An active set, with its pSync.
     pub(crate) fn strided(
         (job, call): (&'static Job, &'static Call),
@@ -123,7 +108,7 @@ impl<'a> Group<'a> {
                 let (word, side, offset) = self.sync_word(sync, self.me, member);
                 // Release: pairs with the Acquire in `take`.
                 word.fetch_add(1, Release);
-                wait::stored(control, side, offset, 8);
+                stored(control, side, offset, 8);
             }
         }
     }
@@ -189,7 +174,7 @@ impl<'a> Group<'a> {
         // As in `Spot::check`.
         fence(Acquire);
         if peer.is_cut() {
-            crate::order::cut(self.job, self.call, peer.pe);
+            order::cut(self.job, self.call, peer.pe);
         }
     }
 

@@ -1,10 +1,11 @@
 //! The symmetric heap: first fit, the same on every PE because every PE makes the same calls.
 
 use crate::arena::ALIGNMENT;
-use crate::job::{self, HEAP, Job, job};
+use crate::job::{Job, job};
 use crate::local::Sym;
+use crate::mutex::lock;
+use crate::region::HEAP;
 use crate::{Call, collective, end};
-use std::collections::BTreeMap;
 use std::ffi::{c_long, c_void};
 
 /// What every block is aligned to: the widest type of C.
@@ -13,37 +14,6 @@ const USUAL: usize = 16;
 const LINE: usize = 64;
 /// SHMEM_MALLOC_ATOMICS_REMOTE and SHMEM_MALLOC_SIGNAL_REMOTE.
 const HINTS: c_long = 1 | 2;
-
-/// Blocks that are given out: where each begins, and how long it is.
-#[derive(Default)]
-pub(crate) struct Blocks(BTreeMap<usize, usize>);
-
-impl Blocks {
-    /// A block, if there is room below `end`.
-    fn take(&mut self, bytes: usize, align: usize, end: usize) -> Option<usize> {
-        let mut start = 0usize;
-        for (&other, &length) in &self.0 {
-            if start.checked_add(bytes)? <= other {
-                break;
-            }
-            start = (other + length).checked_next_multiple_of(align)?;
-        }
-        if start.checked_add(bytes)? > end {
-            return None;
-        }
-        self.0.insert(start, bytes);
-        Some(start)
-    }
-
-    /// Makes a block longer or shorter where it is, if what follows allows it.
-    fn resize(&mut self, start: usize, bytes: usize, end: usize) -> bool {
-        let room = self.0.range(start + 1..).next().map_or(end, |(&next, _)| next) - start;
-        if bytes <= room {
-            self.0.insert(start, bytes);
-        }
-        bytes <= room
-    }
-}
 
 /// The address of a byte of the heap.
 fn address(job: &Job, offset: usize) -> *mut c_void {
@@ -57,7 +27,7 @@ fn take(call: &'static Call, bytes: usize, align: usize) -> *mut c_void {
     if bytes == 0 {
         return std::ptr::null_mut();
     }
-    let taken = job::lock(&job.heap).take(bytes, align, job.regions[HEAP].length);
+    let taken = lock(&job.heap).take(bytes, align, job.regions[HEAP].length);
     collective::barrier_all(call);
     if taken.is_none() && job.settings.debug {
         end::say(format_args!("{call}: the heap has no room for {bytes} bytes (SHMEM_SYMMETRIC_SIZE)"));
@@ -68,8 +38,8 @@ fn take(call: &'static Call, bytes: usize, align: usize) -> *mut c_void {
 /// The block that begins here: where, and its length; or the end of the job.
 fn block(job: &Job, call: &'static Call, ptr: Sym) -> (usize, usize) {
     let offset = ptr.address().wrapping_sub(job.regions[HEAP].start);
-    match job::lock(&job.heap).0.get(&offset) {
-        Some(&length) => (offset, length),
+    match lock(&job.heap).length(offset) {
+        Some(length) => (offset, length),
         None => end::fail(call, format_args!("ptr {:#x} is no block of the symmetric heap", ptr.address())),
     }
 }
@@ -120,7 +90,7 @@ pub(crate) fn free(call: &'static Call, ptr: Sym) {
     // What others put there has arrived.
     collective::barrier_all(call);
     let (offset, _) = block(job, call, ptr);
-    job::lock(&job.heap).0.remove(&offset);
+    lock(&job.heap).remove(offset);
 }
 
 pub(crate) fn realloc(call: &'static Call, ptr: Sym, size: usize) -> *mut c_void {
@@ -136,13 +106,13 @@ pub(crate) fn realloc(call: &'static Call, ptr: Sym, size: usize) -> *mut c_void
     let (offset, length) = block(job, call, ptr);
     let end = job.regions[HEAP].length;
     let moved = {
-        let mut blocks = job::lock(&job.heap);
+        let mut blocks = lock(&job.heap);
         if blocks.resize(offset, size, end) { Some(offset) } else { blocks.take(size, USUAL, end) }
     };
     if let Some(new) = moved.filter(|&new| new != offset) {
         let at = |offset| job.own(call, "ptr", Sym::of(address(job, offset)), length.min(size), 1).0;
         at(new).copy_from_place(at(offset), length.min(size));
-        job::lock(&job.heap).0.remove(&offset);
+        lock(&job.heap).remove(offset);
     }
     collective::barrier_all(call);
     moved.map_or(std::ptr::null_mut(), |offset| address(job, offset))

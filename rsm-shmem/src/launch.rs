@@ -1,11 +1,11 @@
 //! Joining: the PE exports its symmetric memory where it lies, and imports that of the others.
 
 use crate::control::{self, Control};
+use crate::job::peer::{Peer, Side};
 use crate::local::Sym;
 use crate::place::Place;
 use crate::region::Region;
 use crate::settings::Settings;
-use crate::target::{Peer, Side};
 use crate::{arena, image};
 use rsm_core::Code;
 use rsm_core::access::{AccessList, Permission};

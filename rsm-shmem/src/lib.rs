@@ -12,16 +12,16 @@
 //! |---|---|
 //! | `exports` | the functions, generated |
 //! | `setup`, `settings` | begin and end of the library, what the environment says |
-//! | `job` | what a PE knows: itself, the others, its memory |
+//! | `job` | what a PE knows: itself, the others, its memory; contexts, teams, what is slept for |
 //! | `launch`, `image`, `arena` | joining; where global variables lie; addresses for the heap |
 //! | `control` | words of each PE that the library itself uses, before its heap |
 //! | `place`, `local` | memory of a PE, checked; memory of the caller, promised |
-//! | `region`, `context`, `target` | where an address lies; contexts, and the PEs as one reaches them |
+//! | `region`, `symmetric`, `context`, `contexts` | where an address lies; what a handle is, how contexts come and go |
 //! | `rma`, `amo`, `signal`, `order` | transfers, and when they have arrived |
 //! | `wait`, `spin`, `point` | waiting: what is looked at, for how long one spins, how one sleeps, who has died |
-//! | `team`, `group`, `exchange`, `collective`, `active`, `folding` | teams, and what is done together |
+//! | `team`, `split`, `group`, `exchange`, `collective`, `active`, `folding` | teams, how they come and go, and what is done together |
 //! | `heap`, `lock` | the symmetric heap, distributed locks |
-//! | `end` | the end of the job |
+//! | `end`, `exit` | the end of a PE, and by that of the job; the end that one orders for all |
 #![allow(unreachable_pub)] // exported by name, not by path
 
 mod active;
@@ -29,9 +29,11 @@ mod amo;
 mod arena;
 mod collective;
 mod context;
+mod contexts;
 mod control;
 mod end;
 mod exchange;
+mod exit;
 mod exports;
 mod folding;
 mod group;
@@ -43,6 +45,7 @@ mod launch;
 mod local;
 mod lock;
 mod long_double;
+mod mutex;
 mod order;
 mod place;
 mod point;
@@ -53,7 +56,8 @@ mod settings;
 mod setup;
 mod signal;
 mod spin;
-mod target;
+mod split;
+mod symmetric;
 mod team;
 mod wait;
 

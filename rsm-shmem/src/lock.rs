@@ -3,26 +3,17 @@
 //! A lock is a long on every PE. On one of them, its home, the lower half says who is last in the line (0: nobody has it). On
 //! each PE the upper half is its place in the line: a bit while it waits, and who comes after it. PEs count from 1 here.
 
-use crate::job::{self, Job, job};
+use crate::job::sleepers::{On, stored};
+use crate::job::{Job, job};
 use crate::local::Sym;
 use crate::place::Place;
-use crate::wait::{self, On};
-use crate::{Call, end, order};
-use std::collections::HashSet;
+use crate::{Call, end, order, wait};
 use std::ffi::c_int;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::{Condvar, Mutex, PoisonError};
 
 /// Of the upper half: the PE waits.
 const WAITS: u32 = 1 << 31;
-
-/// Locks that this PE has or waits for: its threads take turns.
-#[derive(Default)]
-pub(crate) struct Held {
-    locks: Mutex<HashSet<usize>>,
-    given_back: Condvar,
-}
 
 /// A lock, as a PE finds it.
 struct Lock {
@@ -72,7 +63,7 @@ impl Lock {
     fn tell(&self, pe: usize, change: impl FnOnce(&AtomicU32)) {
         change(self.place(pe));
         let (_, side, offset) = self.on(pe);
-        wait::stored(self.job.peers[pe].control, side, offset, 8);
+        stored(self.job.peers[pe].control, side, offset, 8);
     }
 
     /// Waits until the own place looks so.
@@ -92,7 +83,7 @@ fn half(lock: Place, upper: bool) -> &'static AtomicU32 {
 /// `shmem_set_lock`.
 pub(crate) fn set(call: &'static Call, sym: Sym) {
     let lock = Lock::new(call, sym);
-    enter(lock.job, sym);
+    lock.job.locks.enter(sym);
     let me = lock.job.me as u32 + 1;
     // Release: before this PE is in the line. Relaxed would do, for the swap below; who comes after it adds to it.
     lock.place(lock.job.me).store(WAITS, Release);
@@ -112,7 +103,7 @@ pub(crate) fn set(call: &'static Call, sym: Sym) {
 /// `shmem_test_lock`.
 pub(crate) fn test(call: &'static Call, sym: Sym) -> c_int {
     let lock = Lock::new(call, sym);
-    if !try_enter(lock.job, sym) {
+    if !lock.job.locks.try_enter(sym) {
         return 1;
     }
     lock.place(lock.job.me).store(0, Release);
@@ -120,7 +111,7 @@ pub(crate) fn test(call: &'static Call, sym: Sym) -> c_int {
     // AcqRel: as in `set`.
     let taken = lock.last().compare_exchange(0, me, AcqRel, Relaxed).is_ok();
     if !taken {
-        leave(lock.job, sym);
+        lock.job.locks.leave(sym);
     }
     c_int::from(!taken)
 }
@@ -128,7 +119,7 @@ pub(crate) fn test(call: &'static Call, sym: Sym) -> c_int {
 /// `shmem_clear_lock`.
 pub(crate) fn clear(call: &'static Call, sym: Sym) {
     let lock = Lock::new(call, sym);
-    if !is_held(lock.job, sym) {
+    if !lock.job.locks.has(sym) {
         end::fail(call, format_args!("this PE does not have lock {:#x}", sym.address()));
     }
     order::quiet(&lock.job.default, call);
@@ -143,26 +134,5 @@ pub(crate) fn clear(call: &'static Call, sym: Sym) {
             place.fetch_and(!WAITS, Release);
         });
     }
-    leave(lock.job, sym);
-}
-
-/// Waits until no other thread of this PE has a lock or waits for it.
-fn enter(job: &Job, sym: Sym) {
-    let mut locks = job::lock(&job.locks.locks);
-    while !locks.insert(sym.address()) {
-        locks = job.locks.given_back.wait(locks).unwrap_or_else(PoisonError::into_inner);
-    }
-}
-
-fn try_enter(job: &Job, sym: Sym) -> bool {
-    job::lock(&job.locks.locks).insert(sym.address())
-}
-
-fn is_held(job: &Job, sym: Sym) -> bool {
-    job::lock(&job.locks.locks).contains(&sym.address())
-}
-
-fn leave(job: &Job, sym: Sym) {
-    job::lock(&job.locks.locks).remove(&sym.address());
-    job.locks.given_back.notify_all();
+    lock.job.locks.leave(sym);
 }

@@ -2,9 +2,10 @@
 #![allow(unsafe_code)]
 #![allow(missing_docs)] // functions of the table
 
+use crate::job::ctx::{DEFAULT, Handle};
 use crate::local::{Local, Sym};
 use crate::scalar::LongDouble;
-use crate::{Call, context, rma};
+use crate::{Call, rma};
 use std::ffi::c_int;
 
 #[cfg(target_arch = "x86_64")]
@@ -93,27 +94,27 @@ pub(crate) use machine::{add, is_less, multiply};
 // functions puts it into memory, or takes it from there, and leaves the rest to a function that Rust can write.
 
 extern "C" fn p(dest: *mut LongDouble, pe: c_int, value: *const LongDouble) {
-    put(context::DEFAULT, &Call("shmem_longdouble_p"), dest, pe, value);
+    put(DEFAULT, &Call("shmem_longdouble_p"), dest, pe, value);
 }
 
-extern "C" fn ctx_p(ctx: context::Handle, dest: *mut LongDouble, pe: c_int, value: *const LongDouble) {
+extern "C" fn ctx_p(ctx: Handle, dest: *mut LongDouble, pe: c_int, value: *const LongDouble) {
     put(ctx, &Call("shmem_ctx_longdouble_p"), dest, pe, value);
 }
 
-fn put(ctx: context::Handle, call: &'static Call, dest: *mut LongDouble, pe: c_int, value: *const LongDouble) {
+fn put(ctx: Handle, call: &'static Call, dest: *mut LongDouble, pe: c_int, value: *const LongDouble) {
     // SAFETY: where the way in has put the argument.
     rma::put::<16>(ctx, call, Sym::of(dest), unsafe { Local::of(value) }, 1, pe);
 }
 
 extern "C" fn g(source: *const LongDouble, pe: c_int, value: *mut LongDouble) {
-    get(context::DEFAULT, &Call("shmem_longdouble_g"), source, pe, value);
+    get(DEFAULT, &Call("shmem_longdouble_g"), source, pe, value);
 }
 
-extern "C" fn ctx_g(ctx: context::Handle, source: *const LongDouble, pe: c_int, value: *mut LongDouble) {
+extern "C" fn ctx_g(ctx: Handle, source: *const LongDouble, pe: c_int, value: *mut LongDouble) {
     get(ctx, &Call("shmem_ctx_longdouble_g"), source, pe, value);
 }
 
-fn get(ctx: context::Handle, call: &'static Call, source: *const LongDouble, pe: c_int, value: *mut LongDouble) {
+fn get(ctx: Handle, call: &'static Call, source: *const LongDouble, pe: c_int, value: *mut LongDouble) {
     // SAFETY: where the way in takes the result from.
     rma::get::<16>(ctx, call, unsafe { Local::of(value) }, Sym::of(source), 1, pe);
 }

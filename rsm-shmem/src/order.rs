@@ -1,12 +1,16 @@
 //! Order and completion: `shmem_fence`, `shmem_quiet`, and what is said where the latter cannot be vouched for.
 
-use crate::context::{self, Context, Handle};
-use crate::end;
+use crate::job::context::Context;
+use crate::job::ctx::Handle;
+use crate::job::target::{Spot, Target};
 use crate::job::{Job, job};
-use crate::{Call, wait};
-use rsm_core::Error;
+use crate::{Call, context, end, exit};
+use rsm_core::registry::LinkWord;
+use rsm_core::verdict::{BarrierType, Snapshot};
+use rsm_core::{Code, Error};
+use rsm_shm::membership::connection::Connection;
 use rsm_shm::memory::fence;
-use std::sync::atomic::Ordering::Release;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 
 /// `shmem_fence`.
 pub(crate) fn fence(ctx: Handle, call: &'static Call) {
@@ -20,6 +24,62 @@ pub(crate) fn fence(ctx: Handle, call: &'static Call) {
             target.order();
         }
     }
+}
+
+impl Target {
+    /// Waits until what was put has arrived, and judges. Whether there was a span to close, the end of which is a full fence.
+    pub(crate) fn close(&self, job: &Job, call: &Call) -> bool {
+        let mut any = false;
+        for ((side, opened), puts) in self.peer.sides.iter().zip(&self.opened).zip(&self.puts) {
+            let Some(connection) = side.connection else { continue };
+            // Relaxed: as in `spot_to_put`. What another thread is about to store at this very moment through the same context may
+            // be in no span: nobody then learns of a link that fails just now. Through a lens, where it may be late although its
+            // span is closed already, every close waits for it.
+            let word = opened.load(Relaxed);
+            if word == 0 && !job.is_lensed {
+                continue;
+            }
+            opened.store(0, Relaxed);
+            // Release: pairs with the Acquire in `Spot::open`, which finds no span any more if it comes after.
+            puts.store(std::ptr::null_mut(), Release);
+            any = true;
+            let snapshot = if word == 0 { connection.snapshot() } else { noted(connection, word) };
+            if let Err(error) = connection.close_span(snapshot, BarrierType::Segment) {
+                lost(job, call, self.peer.pe, &connection.told(error));
+            }
+        }
+        self.ordered.store(false, Relaxed);
+        any
+    }
+
+    /// Before an atomic operation, which is never late: what was ordered before it has to be there.
+    pub(crate) fn settle_for_atomic(&self, job: &Job, call: &Call) {
+        if self.ordered.load(Relaxed) {
+            self.close(job, call);
+        }
+    }
+}
+
+/// What a put noted when it opened a span.
+fn noted(connection: &Connection, word: u64) -> Snapshot {
+    connection.opened_with(LinkWord::from_word(word - 1))
+}
+
+impl Spot<'_> {
+    /// Ends the job if what was loaded came from nowhere.
+    #[inline(always)]
+    pub(crate) fn check(&self, call: &'static Call) {
+        if !self.is_there() {
+            cut_off(call, self.target.peer.pe);
+        }
+    }
+}
+
+/// The end of the job for what was loaded.
+#[cold]
+#[inline(never)]
+extern "C" fn cut_off(call: &'static Call, pe: usize) -> ! {
+    cut(job(call), call, pe)
 }
 
 /// Waits until what was put has arrived, and judges. Whether anything was, the end of which is a full fence.
@@ -50,15 +110,21 @@ pub(crate) fn quiet(context: &Context, call: &'static Call) {
 /// The end of the job: what was put cannot be vouched for.
 #[cold]
 pub(crate) fn lost(job: &Job, call: &Call, pe: usize, error: &Error) -> ! {
-    end::follow(job);
+    exit::follow(job);
     end::fail(call, format_args!("what was put to PE {pe} may be lost: {}", in_words(job, pe, error)))
 }
 
 /// The end of the job: a PE is reached no more.
 #[cold]
 pub(crate) fn cut(job: &Job, call: &Call, pe: usize) -> ! {
-    end::follow(job);
-    end::fail(call, format_args!("PE {pe} is gone: {}", wait::why_cut(job, pe)))
+    exit::follow(job);
+    end::fail(call, format_args!("PE {pe} is gone: {}", why_cut(job, pe)))
+}
+
+/// Why a PE is reached no more.
+fn why_cut(job: &Job, pe: usize) -> String {
+    let cut = job.peers[pe].sides.iter().filter_map(|side| side.connection).find(|connection| connection.is_aborted());
+    cut.map_or_else(String::new, |connection| in_words(job, pe, &connection.told(Error::new(Code::ConnAborted))))
 }
 
 /// What rsm says, which counts nodes from 1.

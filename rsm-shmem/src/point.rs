@@ -1,11 +1,11 @@
 //! Point-to-point synchronization: waiting for variables of the own PE, and testing them.
 
+use crate::job::sleepers::On;
 use crate::job::{Job, job};
 use crate::local::{Local, Sym};
 use crate::place::Place;
 use crate::scalar::Scalar;
-use crate::wait::{self, On};
-use crate::{Call, end, rma};
+use crate::{Call, end, rma, wait};
 use std::ffi::c_int;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::{AtomicUsize, fence};

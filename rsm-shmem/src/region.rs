@@ -1,7 +1,11 @@
 //! Ranges of symmetric memory, and where an address lies in them.
 
-use crate::job::{DATA, HEAP};
 use crate::local::Sym;
+
+/// The heap, and the program's global variables: indices of regions.
+pub(crate) const HEAP: usize = 0;
+/// See [`HEAP`].
+pub(crate) const DATA: usize = 1;
 
 /// A range of this PE's symmetric memory.
 #[derive(Clone, Copy)]

@@ -1,12 +1,14 @@
 //! Begin and end of the library, and what it is asked about itself.
 
-use crate::context::{self, Context};
-use crate::job::{self, DATA, HEAP, Job, job};
+use crate::job::context::{self, Context};
+use crate::job::team::{self, Team};
+use crate::job::{self, Job, job};
 use crate::local::{Local, Sym};
+use crate::mutex::lock;
+use crate::region::{DATA, HEAP};
 use crate::settings::Settings;
 use crate::spin::Spinning;
-use crate::team::{self, Team};
-use crate::{Call, collective, end, launch, wait};
+use crate::{Call, collective, contexts, end, exit, launch, wait};
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -28,7 +30,7 @@ const OVER: u32 = 2;
 /// `shmem_init`.
 pub(crate) fn init(call: &'static Call) {
     static TURN: Mutex<()> = Mutex::new(());
-    let turn = job::lock(&TURN);
+    let turn = lock(&TURN);
     // Acquire: pairs with the Release below.
     match STAGE.load(Acquire) {
         RUNS => return,
@@ -63,13 +65,13 @@ fn begin(call: &'static Call) -> &'static Job {
         heap: Mutex::default(),
         locks: Default::default(),
         sleepers: Default::default(),
-        spinning: Spinning::new(count),
+        spinning: Spinning::new(count, wait::processors()),
         is_lensed: launched.is_lensed,
         settings,
         _exports: launched.exports,
     });
     if job.count() > 1
-        && let Err(error) = end::watch(job)
+        && let Err(error) = exit::watch(job)
     {
         end::fail(call, format_args!("no thread for shmem_global_exit: {error}"));
     }
@@ -128,7 +130,7 @@ pub(crate) fn finalize(call: &'static Call) {
         return;
     }
     for context in job.contexts.all() {
-        context::end(call, context);
+        contexts::end(call, context);
     }
     // Before the barrier: no PE of this program ends, and so makes room for one of the next, before all have said so.
     // Release: pairs with the Acquire in `launch::find`.

@@ -1,9 +1,9 @@
 //! Signals: a word that says that data is there.
 
-use crate::context::Context;
+use crate::job::context::Context;
 use crate::job::job;
+use crate::job::target::Spot;
 use crate::local::{Local, Sym};
-use crate::target::Spot;
 use crate::{Call, end, point, rma};
 use std::ffi::c_int;
 use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};

@@ -4,7 +4,6 @@
 //! each other: one that ended within the time that a spin may take was worth it, whether it was met spinning or asleep, and the
 //! next one spins for twice as long; one that took longer has the next one spin for half as long.
 
-use crate::wait;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -26,9 +25,9 @@ pub(crate) struct Spinning {
 }
 
 impl Spinning {
-    /// For a job of so many PEs.
-    pub(crate) fn new(pes: usize) -> Spinning {
-        let worth = if pes > 1 && pes <= wait::processors() { LONGEST } else { Duration::ZERO };
+    /// For a job of so many PEs, on so many processors.
+    pub(crate) fn new(pes: usize, processors: usize) -> Spinning {
+        let worth = if pes > 1 && pes <= processors { LONGEST } else { Duration::ZERO };
         Spinning { worth: AtomicU32::new(worth.as_nanos() as u32) }
     }
 

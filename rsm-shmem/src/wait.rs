@@ -8,13 +8,12 @@
 #![allow(unsafe_code)] // membarrier, sysconf
 
 use crate::control::Control;
-use crate::job::{Job, lock};
-use crate::{Call, end, order};
-use rsm_core::asleep::{self, Watched};
-use rsm_core::{Code, Error};
+use crate::job::Job;
+use crate::job::sleepers::{On, wake};
+use crate::{Call, exit, order};
+use rsm_core::asleep;
 use rsm_shm::futex;
 use rsm_shm::memory::fence::full;
-use std::sync::Mutex;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use std::sync::atomic::{compiler_fence, fence};
@@ -25,20 +24,7 @@ const LOOKS: Duration = Duration::from_millis(20);
 /// The same where it may be woken too late, or by nobody.
 const LOOKS_OFTEN: Duration = Duration::from_millis(1);
 
-/// What is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum On {
-    /// Nudges of the library.
-    Nudges,
-    /// Bytes of a region of the own PE.
-    Bytes { side: usize, first: usize, end: usize },
-}
-
-/// What the threads of this PE sleep for.
-#[derive(Default)]
-pub(crate) struct Sleepers(Mutex<Vec<On>>);
-
-/// One of them.
+/// A thread of this PE that sleeps.
 struct Sleeper<'a> {
     job: &'a Job,
     on: On,
@@ -46,10 +32,7 @@ struct Sleeper<'a> {
 
 impl<'a> Sleeper<'a> {
     fn enter(job: &'a Job, on: On) -> Sleeper<'a> {
-        let mut sleepers = lock(&job.sleepers.0);
-        sleepers.push(on);
-        publish(job.control(), &sleepers);
-        drop(sleepers);
+        job.sleepers.enter(job.control(), on);
         if on == On::Nudges && job.spinning.is_crowded() {
             // Pairs with the fence in `nudged`.
             fence(SeqCst);
@@ -62,50 +45,7 @@ impl<'a> Sleeper<'a> {
 
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
-        let mut sleepers = lock(&self.job.sleepers.0);
-        if let Some(at) = sleepers.iter().position(|on| *on == self.on) {
-            sleepers.swap_remove(at);
-        }
-        publish(self.job.control(), &sleepers);
-    }
-}
-
-/// Says what is slept for: the hull of the ranges.
-fn publish(control: &Control, sleepers: &[On]) {
-    let mut hulls = [(u64::MAX, 0); 2];
-    let mut nudges = 0;
-    for on in sleepers {
-        match *on {
-            On::Nudges => nudges += 1,
-            On::Bytes { side, first, end } => {
-                let hull = &mut hulls[side];
-                *hull = (hull.0.min(first as u64), hull.1.max(end as u64));
-            }
-        }
-    }
-    // Relaxed: ordered by `order_everywhere`, where it matters.
-    control.awaits_nudges.store(nudges, Relaxed);
-    for (watched, hull) in control.watched.iter().zip(hulls) {
-        watched.say(hull);
-    }
-}
-
-/// Tells a PE that bytes of it were stored.
-#[inline(always)]
-pub(crate) fn stored(control: &'static Control, side: usize, offset: usize, bytes: usize) {
-    // The store before and the load after: the compiler must keep them so, and the sleeper orders them on the processor.
-    compiler_fence(SeqCst);
-    let watched = &control.watched[side];
-    if watched.may_concern((offset + bytes) as u64) {
-        wake_watched(control, watched, offset as u64);
-    }
-}
-
-#[cold]
-#[inline(never)]
-extern "C" fn wake_watched(control: &Control, watched: &Watched, offset: u64) {
-    if watched.concerns(offset) {
-        wake(control);
+        self.job.sleepers.leave(self.job.control(), self.on);
     }
 }
 
@@ -116,19 +56,12 @@ pub(crate) fn nudged(job: &Job, control: &'static Control) {
         // Where nearly every wait sleeps, a fence here is cheaper than a system call there. Pairs with the one in `enter`.
         full();
     } else {
-        // As in `stored`.
+        // As in `sleepers::stored`.
         compiler_fence(SeqCst);
     }
     if control.awaits_nudges.load(Relaxed) != 0 {
         wake(control);
     }
-}
-
-#[cold]
-#[inline(never)]
-extern "C" fn wake(control: &Control) {
-    asleep::step(&control.event);
-    futex::wake(&control.event, i32::MAX);
 }
 
 /// Waits until `look` finds something.
@@ -168,19 +101,13 @@ fn look_around<T>(job: &Job, call: &Call, look: &mut impl FnMut() -> Option<T>) 
     {
         order::cut(job, call, gone.pe);
     }
-    end::follow(job);
+    exit::follow(job);
 }
 
 /// Whether a PE has come to the end of `shmem_finalize`. What it says of that it says before it goes, and being cut is loaded
 /// with acquire.
 fn has_departed(job: &Job, pe: usize) -> bool {
     job.control().departed.load(Acquire) & 1 << pe != 0
-}
-
-/// Why a PE is reached no more.
-pub(crate) fn why_cut(job: &Job, pe: usize) -> String {
-    let cut = job.peers[pe].sides.iter().filter_map(|side| side.connection).find(|connection| connection.is_aborted());
-    cut.map_or_else(String::new, |connection| order::in_words(job, pe, &connection.told(Error::new(Code::ConnAborted))))
 }
 
 /// `MEMBARRIER_CMD_GLOBAL_EXPEDITED`.

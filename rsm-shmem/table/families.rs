@@ -32,7 +32,7 @@ families! {
         "setup::finalize({N});",
         "Completes what is outstanding, waits for all PEs and gives back what the library holds. It ends with the program at the latest.";
     "shmem_global_exit" "void" ("int status") Over::Once, false, No,
-        "end::global_exit({N}, status);",
+        "exit::global_exit({N}, status);",
         "Ends every PE with this status, and does not return. Each flushes its stdio streams.";
     "shmem_my_pe" "int" ("") Over::Once, false, No, "setup::my_pe({N})", "Number of the calling PE, from 0.";
     "shmem_n_pes" "int" ("") Over::Once, false, No, "setup::n_pes({N})", "Number of PEs.";
@@ -91,26 +91,26 @@ families! {
         "team::translate({N}, src_team, src_pe, dest_team)",
         "Number that a PE of one team has in another; -1 where it is in none, and for SHMEM_TEAM_INVALID.";
     "shmem_team_split_strided" "int" ("shmem_team_t parent_team, int start, int stride, int size, const shmem_team_config_t *config, long config_mask, shmem_team_t *new_team") Over::Once, false, No,
-        "team::split_strided({N}, parent_team, (start, stride, size), team::Wish::of(Local::of(config), config_mask), Local::of(new_team))",
+        "split::split_strided({N}, parent_team, (start, stride, size), split::Wish::of(Local::of(config), config_mask), Local::of(new_team))",
         "A team of the parent's PEs start, start + stride ..: size of them. Collective over the parent. Gives 0, and SHMEM_TEAM_INVALID to PEs that are not in it; not 0 for numbers that do not fit, and where no team is left (62 at a time).";
     "shmem_team_split_2d" "int" ("shmem_team_t parent_team, int xrange, const shmem_team_config_t *xaxis_config, long xaxis_mask, shmem_team_t *xaxis_team, const shmem_team_config_t *yaxis_config, long yaxis_mask, shmem_team_t *yaxis_team") Over::Once, false, No,
-        "team::split_2d({N}, parent_team, xrange, (team::Wish::of(Local::of(xaxis_config), xaxis_mask), Local::of(xaxis_team)), (team::Wish::of(Local::of(yaxis_config), yaxis_mask), Local::of(yaxis_team)))",
+        "split::split_2d({N}, parent_team, xrange, (split::Wish::of(Local::of(xaxis_config), xaxis_mask), Local::of(xaxis_team)), (split::Wish::of(Local::of(yaxis_config), yaxis_mask), Local::of(yaxis_team)))",
         "Lays the parent's PEs out in rows of xrange, and makes a team of each row and of each column. Collective over the parent. Results as of shmem_team_split_strided.";
     "shmem_team_destroy" "void" ("shmem_team_t team") Over::Once, false, No,
-        "team::destroy({N}, team);",
+        "split::destroy({N}, team);",
         "Ends a team and its contexts. Collective over it. Nothing for SHMEM_TEAM_INVALID; the predefined teams stay.";
     "shmem_team_create_ctx" "int" ("shmem_team_t team, long options, shmem_ctx_t *ctx") Over::Once, false, No,
-        "context::create_for({N}, team, options, Local::of(ctx))",
+        "contexts::create_for({N}, team, options, Local::of(ctx))",
         "A context whose PEs are those of the team. Gives 0; not 0, and SHMEM_CTX_INVALID, for SHMEM_TEAM_INVALID and where none is left (1024 at a time).";
 ]
 "Contexts": [
     "shmem_ctx_create" "int" ("long options, shmem_ctx_t *ctx") Over::Once, false, No,
-        "context::create({N}, options, Local::of(ctx))",
+        "contexts::create({N}, options, Local::of(ctx))",
         "A context: transfers through it are ordered and completed apart from others. Options: 0, SHMEM_CTX_SERIALIZED, SHMEM_CTX_PRIVATE, SHMEM_CTX_NOSTORE, which promise something and are not needed here.";
     "shmem_ctx_destroy" "void" ("shmem_ctx_t ctx") Over::Once, false, No,
-        "context::destroy({N}, ctx);", "Completes what was begun through a context and ends it. Nothing for SHMEM_CTX_INVALID.";
+        "contexts::destroy({N}, ctx);", "Completes what was begun through a context and ends it. Nothing for SHMEM_CTX_INVALID.";
     "shmem_ctx_get_team" "int" ("shmem_ctx_t ctx, shmem_team_t *team") Over::Once, false, No,
-        "context::get_team({N}, ctx, Local::of(team))", "The team of a context. Gives 0; not 0, and SHMEM_TEAM_INVALID, for SHMEM_CTX_INVALID.";
+        "contexts::get_team({N}, ctx, Local::of(team))", "The team of a context. Gives 0; not 0, and SHMEM_TEAM_INVALID, for SHMEM_CTX_INVALID.";
 ]
 "Remote memory access": [
     "shmem_{T}_put" "void" ("T *dest, const T *source, size_t nelems, int pe") Over::Types(RMA), true, Context,

@@ -40,7 +40,7 @@ fn write_function(text: &mut String, function: &Function<'_>) {
         .family
         .body
         .replace("{C}", context)
-        .replace("{H}", if function.with_context { "ctx" } else { "context::DEFAULT" })
+        .replace("{H}", if function.with_context { "ctx" } else { "job::ctx::DEFAULT" })
         .replace("{N}", &format!("&Call(\"{}\")", function.name))
         .replace("<{W}>", &format!("<{{ {width} }}>"))
         .replace("{W}", &width)
@@ -69,9 +69,9 @@ fn rust_type(function: &Function<'_>, c: &str) -> String {
         "size_t" => "usize",
         "ptrdiff_t" => "isize",
         "uint64_t" => "u64",
-        "shmem_ctx_t" => "context::Handle",
-        "shmem_team_t" => "team::Handle",
-        "shmem_team_config_t" => "team::Config",
+        "shmem_ctx_t" => "job::ctx::Handle",
+        "shmem_team_t" => "job::team::Handle",
+        "shmem_team_config_t" => "job::team::Config",
         other => panic!("the table has a type that Rust is not told of: {other}"),
     }
     .to_owned()

@@ -1,13 +1,13 @@
 //! get.
 
 use super::{alignment, bytes_of, expect};
-use crate::context::{self, Handle};
+use crate::job::ctx::Handle;
+use crate::job::target::Spot;
 use crate::job::{Job, job};
 use crate::local::{Local, Sym};
 use crate::place::Place;
 use crate::scalar::Scalar;
-use crate::target::Spot;
-use crate::{Call, end};
+use crate::{Call, context, end};
 use rsm_shm::membership::connection::Connection;
 use rsm_shm::memory::copy::Word;
 use std::ffi::c_int;
@@ -109,7 +109,7 @@ pub(super) fn load(job: &Job, call: &'static Call, spot: &Spot<'_>, dest: Local,
         }
         return;
     };
-    let offset = spot.in_segment(job);
+    let offset = spot.in_segment(&job.regions);
     let got = match width {
         2 if one => connection.get_word::<u16>(offset).map(|word| dest.write(0, word)),
         4 if one => connection.get_word::<u32>(offset).map(|word| dest.write(0, word)),
@@ -153,7 +153,7 @@ extern "C" fn g_otherwise<W: Word>(ctx: Handle, call: &'static Call, source: Sym
     let (job, context) = (job(call), context::of(call, ctx));
     let spot = context.spot((job, call), "source", (source, size_of::<W>(), size_of::<W>()), pe);
     let diverted = spot.connection().filter(|connection: &&Connection| connection.is_diverted());
-    let word = match diverted.map(|connection| connection.get_word(spot.in_segment(job))) {
+    let word = match diverted.map(|connection| connection.get_word(spot.in_segment(&job.regions))) {
         None => spot.place.load(),
         Some(Ok(word)) => word,
         Some(Err(error)) => crate::order::lost(job, call, spot.target.peer.pe, &error),

@@ -8,7 +8,7 @@ mod put;
 mod strided;
 
 use crate::job::Job;
-use crate::target::Spot;
+use crate::job::target::Spot;
 use crate::{Call, end};
 use rsm_core::Result;
 

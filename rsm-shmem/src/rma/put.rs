@@ -1,13 +1,13 @@
 //! put.
 
 use super::{alignment, bytes_of, expect};
-use crate::context::{self, Handle};
+use crate::job::ctx::Handle;
+use crate::job::target::Spot;
 use crate::job::{Job, job};
 use crate::local::{Local, Sym};
 use crate::place::Place;
 use crate::scalar::Scalar;
-use crate::target::Spot;
-use crate::{Call, end};
+use crate::{Call, context, end};
 use rsm_shm::membership::flags::Flags;
 use rsm_shm::memory::copy::Word;
 use std::ffi::c_int;
@@ -112,7 +112,7 @@ pub(super) fn store(job: &Job, call: &'static Call, spot: &Spot<'_>, source: Loc
         }
         return;
     };
-    let offset = spot.in_segment(job);
+    let offset = spot.in_segment(&job.regions);
     let put = match width {
         2 if one => connection.put_word(offset, source.read::<u16>(0)),
         4 if one => connection.put_word(offset, source.read::<u32>(0)),
@@ -164,6 +164,6 @@ extern "C" fn p_otherwise<W: Word>(ctx: Handle, call: &'static Call, dest: Sym, 
 pub(crate) fn put_word<W: Word>(job: &Job, call: &'static Call, spot: &Spot<'_>, word: W) {
     match spot.connection().filter(|connection| connection.flags().now().has_any(Flags::NOT_PLAIN)) {
         None => spot.place.store(word),
-        Some(connection) => expect(job, call, spot, connection.put_word(spot.in_segment(job), word)),
+        Some(connection) => expect(job, call, spot, connection.put_word(spot.in_segment(&job.regions), word)),
     }
 }

@@ -3,10 +3,10 @@
 use super::get::load;
 use super::put::store;
 use super::{alignment, bytes_of};
-use crate::context::Context;
+use crate::job::context::Context;
 use crate::job::job;
+use crate::job::target::Spot;
 use crate::local::{Local, Sym};
-use crate::target::Spot;
 use crate::{Call, end};
 use std::ffi::c_int;
 

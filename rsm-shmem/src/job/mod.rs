@@ -1,23 +1,38 @@
 //! What a PE knows: itself, the others, its memory.
+//!
+//! Records, which know nothing of the job that they are in; what is done with them is beside this folder.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`peer`] | a PE, as this one reaches it |
+//! | [`target`] | the same through a context: what was put there since the last `shmem_quiet` |
+//! | [`context`], [`ctx`] | contexts, their handles |
+//! | [`team`] | teams |
+//! | [`blocks`] | what of the heap is given out |
+//! | [`held`] | distributed locks that this PE has or waits for |
+//! | [`sleepers`] | what its threads sleep for |
 
-use crate::context::{self, Context};
-use crate::end;
-use crate::heap::Blocks;
-use crate::lock::Held;
+pub(crate) mod blocks;
+pub(crate) mod context;
+pub(crate) mod ctx;
+pub(crate) mod held;
+pub(crate) mod peer;
+pub(crate) mod sleepers;
+pub(crate) mod target;
+pub(crate) mod team;
+
 use crate::region::Region;
 use crate::settings::Settings;
 use crate::spin::Spinning;
-use crate::target::Peer;
-use crate::team::{self, Team};
-use crate::wait::Sleepers;
-use crate::{Call, control::Control};
+use crate::{Call, control::Control, end};
+use blocks::Blocks;
+use context::Context;
+use held::Held;
+use peer::Peer;
 use rsm_shm::membership::segment::Segment;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-
-/// The heap, and the program's global variables: indices of regions.
-pub(crate) const HEAP: usize = 0;
-/// See [`HEAP`].
-pub(crate) const DATA: usize = 1;
+use sleepers::Sleepers;
+use std::sync::{Arc, Mutex, OnceLock};
+use team::Team;
 
 /// A PE's view of the job. There is one in a process, to its end.
 pub(crate) struct Job {
@@ -81,9 +96,4 @@ pub(crate) fn current() -> Option<&'static Job> {
 /// Enters the job, made by the only thread that makes one.
 pub(crate) fn enter(job: Job) -> &'static Job {
     JOB.get_or_init(|| job)
-}
-
-/// Takes a lock of this process; who panicked with it left nothing half done.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
