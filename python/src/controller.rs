@@ -23,6 +23,10 @@ impl Controller {
     pub(crate) fn new(controller: rsm::Controller) -> Controller {
         Controller { controller }
     }
+
+    pub(crate) fn inner(&self) -> &rsm::Controller {
+        &self.controller
+    }
 }
 
 /// The segment ids reserved for the application `appid`, by /etc/rsm/rsm.segmentid or the file that RSM_SEGMENTID_FILE names:
@@ -51,7 +55,7 @@ pub(crate) fn end_run(py: Python<'_>, code: &Bound<'_, PyAny>) -> PyResult<()> {
 impl Controller {
     #[new]
     #[pyo3(signature = (name="shm0"))]
-    fn open(py: Python<'_>, name: &str) -> PyResult<Controller> {
+    pub(crate) fn open(py: Python<'_>, name: &str) -> PyResult<Controller> {
         blocking::request(py, || rsm::Controller::open(name)).map(Controller::new)
     }
 
