@@ -43,8 +43,8 @@ pub(crate) fn reserved_segment_ids(py: Python<'_>, appid: &str) -> PyResult<(u32
 /// test on real nodes has started together, by the launcher's rules. It returns when the launcher has heard it; call `sys.exit`
 /// then. The others may end by themselves for the grace; the run ends with `code` however they end.
 ///
-/// Raises CtlrNotPresent when no launcher has started this process, or it has gone; Timeout when it does not answer within ten
-/// seconds; BadArgsErrors for another code.
+/// Raises CtlrNotPresent when no launcher has started this process, or it has gone; PermDenied when this process has become
+/// another user's, whom it does not hear; Timeout when it does not answer within ten seconds; BadArgsErrors for another code.
 #[pyfunction]
 pub(crate) fn end_run(py: Python<'_>, code: &Bound<'_, PyAny>) -> PyResult<()> {
     let code = args::exit_code(code)?;

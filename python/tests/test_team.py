@@ -139,6 +139,8 @@ def test_locks_and_messages():
 def test_who_dies_is_named():
     team = rsmapi.Team.join()
     dies = "node 3 has ended too early: the node was killed"
+    # All have joined before one dies.
+    team.barrier()
     if team.rank == 2:
         held = team.lock(0, 5)
         team.raise_(0, 1)
@@ -165,9 +167,12 @@ def test_who_dies_is_named():
 def test_who_gives_up_is_named(play):
     def act(team):
         if team.rank == 1:
+            # The other one has joined.
+            team.wait_until(0, bool)
             with pytest.raises(KeyError), team:
                 raise KeyError("of mine")
         else:
+            team.raise_(1, 0)
             with pytest.raises(rsmapi.ConnAborted, match="node 2 has ended too early: it gave the team up"):
                 team.barrier()
             team.close()

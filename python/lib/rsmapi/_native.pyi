@@ -36,8 +36,8 @@ def end_run(code: int) -> None:
     test on real nodes has started together, by the launcher's rules. It returns when the launcher has heard it; call `sys.exit`
     then. The others may end by themselves for the grace; the run ends with `code` however they end.
 
-    Raises CtlrNotPresent when no launcher has started this process, or it has gone; Timeout when it does not answer within ten
-    seconds; BadArgsErrors for another code.
+    Raises CtlrNotPresent when no launcher has started this process, or it has gone; PermDenied when this process has become
+    another user's, whom it does not hear; Timeout when it does not answer within ten seconds; BadArgsErrors for another code.
     """
 def codes() -> List[Tuple[int, str, str]]:
     """Every RSMERR number with its name in C and what it means."""
