@@ -16,9 +16,9 @@ pub use rsm_shm::run::Hearer;
 /// controller for it.
 ///
 /// # Errors
-/// CTLR_NOT_PRESENT when no launcher has started this process, it has gone, or this process has become another user's, whom it
-/// does not hear: then nobody ends the others, and the caller can only end itself. TIMEOUT when the launcher does not answer within ten seconds; INSUFFICIENT_RESOURCES without a
-/// descriptor.
+/// CTLR_NOT_PRESENT when no launcher has started this process, or it has gone; PERM_DENIED when this process has become another
+/// user's, whom the launcher does not hear: then nobody ends the others, and the caller can only end itself. TIMEOUT when the
+/// launcher does not answer within ten seconds; INSUFFICIENT_RESOURCES without a descriptor.
 pub fn end_run(code: u8) -> Result<()> {
     rsm_shm::run::end(code)
 }

@@ -97,6 +97,18 @@ pub(crate) fn timeout(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Durat
     }
 }
 
+/// Seconds to wait, where there is a default.
+#[derive(Clone, Copy)]
+pub(crate) struct Seconds(pub(crate) Option<Duration>);
+
+impl FromPyObject<'_, '_> for Seconds {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Seconds> {
+        timeout(Some(&*value).filter(|value| !value.is_none())).map(Seconds)
+    }
+}
+
 /// A permission: `r`, `w`, `rw`, `-`, or the bits of a `Permission`.
 pub(crate) fn permission(value: &Bound<'_, PyAny>) -> PyResult<Permission> {
     let py = value.py();

@@ -23,6 +23,10 @@ impl Controller {
     pub(crate) fn new(controller: rsm::Controller) -> Controller {
         Controller { controller }
     }
+
+    pub(crate) fn inner(&self) -> &rsm::Controller {
+        &self.controller
+    }
 }
 
 /// The segment ids reserved for the application `appid`, by /etc/rsm/rsm.segmentid or the file that RSM_SEGMENTID_FILE names:
@@ -39,8 +43,8 @@ pub(crate) fn reserved_segment_ids(py: Python<'_>, appid: &str) -> PyResult<(u32
 /// test on real nodes has started together, by the launcher's rules. It returns when the launcher has heard it; call `sys.exit`
 /// then. The others may end by themselves for the grace; the run ends with `code` however they end.
 ///
-/// Raises CtlrNotPresent when no launcher has started this process, or it has gone; Timeout when it does not answer within ten
-/// seconds; BadArgsErrors for another code.
+/// Raises CtlrNotPresent when no launcher has started this process, or it has gone; PermDenied when this process has become
+/// another user's, whom it does not hear; Timeout when it does not answer within ten seconds; BadArgsErrors for another code.
 #[pyfunction]
 pub(crate) fn end_run(py: Python<'_>, code: &Bound<'_, PyAny>) -> PyResult<()> {
     let code = args::exit_code(code)?;
@@ -51,7 +55,7 @@ pub(crate) fn end_run(py: Python<'_>, code: &Bound<'_, PyAny>) -> PyResult<()> {
 impl Controller {
     #[new]
     #[pyo3(signature = (name="shm0"))]
-    fn open(py: Python<'_>, name: &str) -> PyResult<Controller> {
+    pub(crate) fn open(py: Python<'_>, name: &str) -> PyResult<Controller> {
         blocking::request(py, || rsm::Controller::open(name)).map(Controller::new)
     }
 

@@ -9,6 +9,7 @@
 //! | errors, arguments, records | `errors`, `args`, `records` |
 //! | the one interpreter that this works in | `interpreter` |
 //! | the classes | `cluster`, `node`, `controller`, `export`, `importers`, `import`, `mapping`, `barrier`, `observe`, `steer` |
+//! | teams of all nodes | `team` |
 //! | runs of real processes | `launch` |
 //!
 //! # Why nothing is used after it was freed
@@ -24,6 +25,7 @@
 //!   refused, or the last call frees it.
 //! * A mapping keeps its connection, a connection its membership, in Rust. A span borrows its import, and owns an `Arc` of it
 //!   (`span`).
+//! * A team is had by one call at a time; its locks and shared memory are kept in parts that borrow nothing of it (`team`).
 //! * Memory of Python's that a transfer moves, and memory that was adopted, is held by a buffer of its exporter: it can be
 //!   neither freed nor resized before that is released (`local`).
 //! * A revoked segment's mappings lead to trash pages at the same addresses with the same rights: that is the library's
@@ -51,6 +53,7 @@ mod observe;
 mod records;
 mod span;
 mod steer;
+mod team;
 mod view;
 
 use pyo3::prelude::*;
@@ -82,6 +85,8 @@ mod _native {
     use crate::observe::{Observer, Snapshot, clusters};
     #[pymodule_export]
     use crate::steer::Steering;
+    #[pymodule_export]
+    use crate::team::{Shared, Team, TeamLock};
 
     #[pymodule_init]
     fn begin(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {

@@ -64,6 +64,37 @@ impl Local {
         Place { start: self.buffer.buf_ptr().cast(), length: self.buffer.len_bytes() }
     }
 
+    /// A copy of the bytes.
+    pub(crate) fn copied(&self) -> Vec<u8> {
+        let place = self.place();
+        let mut bytes = Vec::with_capacity(place.length());
+        if place.length() > 0 {
+            // SAFETY: `self` holds the bytes, and there is room for so many. Who writes them meanwhile, in another thread, is
+            // told that the buffer is shared.
+            unsafe {
+                std::ptr::copy_nonoverlapping(place.start(), bytes.as_mut_ptr(), place.length());
+                bytes.set_len(place.length());
+            }
+        }
+        bytes
+    }
+
+    /// Replaces the bytes by as many others. Good for what is [writable](Local::writable) only.
+    pub(crate) fn fill(&self, bytes: &[u8]) {
+        let place = self.place();
+        assert!(place.length() == bytes.len() && !self.buffer.readonly(), "as many, and writable");
+        if place.length() > 0 {
+            // SAFETY: `self` holds the bytes, which are writable and as many; `bytes` is a slice of Rust's, and no buffer leads
+            // there.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), place.start(), bytes.len()) };
+        }
+    }
+
+    /// What the items are, as the module struct says it.
+    pub(crate) fn format(&self) -> String {
+        self.buffer.format().to_string_lossy().into_owned()
+    }
+
     /// Bytes of an item, and how many there are.
     pub(crate) fn items(&self) -> (usize, usize) {
         let width = if self.is_scalar { self.buffer.len_bytes() } else { self.buffer.item_size() }.max(1);
@@ -100,6 +131,13 @@ pub(crate) fn put(py: Python<'_>, import: &rsm::Import, offset: u64, from: &Loca
     let place = from.place();
     // SAFETY: `from` holds the bytes.
     carried(py, place.length, || unsafe { import.put_raw(offset, place.start(), place.length()) })
+}
+
+/// The same, for a thread that is detached from the interpreter.
+pub(crate) fn put_aside(import: &rsm::Import, offset: u64, from: &Local) -> rsm::Result<()> {
+    let place = from.place();
+    // SAFETY: `from` holds the bytes.
+    unsafe { import.put_raw(offset, place.start(), place.length()) }
 }
 
 /// Loads from `offset` on to all of `to`.

@@ -30,6 +30,15 @@ def test_the_program_of_the_guide(tmp_path):
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "b'hello'\n", "")
 
 
+def test_the_team_of_the_guide(tmp_path):
+    program = tmp_path / "app.py"
+    (block,) = [block for block in blocks("docs/python.md") if "Team.join()" in block]
+    program.write_text(block)
+    command = [sys.executable, "-m", "rsmapi.run", "-n", "3", "--timeout", "60", str(program)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+
 def test_the_front_pages():
     for text in (blocks("python/README.md")[0], (ROOT / "python/lib/rsmapi/__init__.py").read_text(encoding="utf-8")):
         if text.startswith('"""'):

@@ -57,9 +57,14 @@ def test_one_report_with_each_nodes_output(story):
         def test_fails():
             print(f"this is node {node()}")
             print("a complaint", file=sys.stderr)
+            controller = rsmapi.Controller()
             if node() == 2:
+                for other in (1, 3):
+                    controller.connect(other, 0x400000, within=60)
                 assert node() == 22
-            rsmapi.Controller().export(65536).wait()
+            export = controller.export(65536)
+            export.publish(0x400000)
+            export.wait()
         """
     )
     result.assert_outcomes(failed=1)

@@ -2,7 +2,7 @@
 //!
 //! A launcher ([`Hearer`]) listens on a socket whose name it gives to all that it starts. The kernel shows the names of such
 //! sockets to everybody, so only root and the launcher's own user are heard. A packet there is a code, a packet back says that
-//! it was heard.
+//! it was heard, or that it will not be.
 
 use crate::address::random_secret;
 use crate::error::from_errno;
@@ -10,7 +10,7 @@ use crate::{private_table, rights, socket};
 use rsm_core::{Code, Error, Result};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, SocketFlags};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketAddrUnix, SocketFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
@@ -30,10 +30,14 @@ const MOST: usize = 64;
 /// What the launcher says when it has heard.
 const HEARD: &[u8] = b"heard";
 
+/// What it says to who is another user than it, and not root.
+const REFUSED: &[u8] = b"not of you";
+
 /// Has the run end with this code.
 ///
 /// # Errors
-/// CTLR_NOT_PRESENT without a launcher; TIMEOUT when it does not answer; INSUFFICIENT_RESOURCES.
+/// CTLR_NOT_PRESENT without a launcher; PERM_DENIED when it is another user's; TIMEOUT when it does not answer;
+/// INSUFFICIENT_RESOURCES.
 pub fn end(code: u8) -> Result<()> {
     let nobody = |what: &str| {
         let text = format!("{what}: rsm-ctl run and its like end runs, for what they have started");
@@ -54,10 +58,15 @@ pub fn end(code: u8) -> Result<()> {
             set_socket_timeout(&socket, which, Some(PATIENCE)).map_err(|e| from_errno(e, "cannot set up a socket"))?;
         }
         let asked = rustix::net::connect(&socket, &address)
-            .and_then(|()| socket::send(&socket, &[code], &[], SendFlags::empty()))
+            .and_then(|()| match socket::send(&socket, &[code], &[], SendFlags::empty()) {
+                // It listens to nothing that this user says, and says so.
+                Err(Errno::PIPE) => Ok(()),
+                sent => sent,
+            })
             .and_then(|()| socket::receive(&socket, RecvFlags::empty()));
         Ok(match asked {
             Ok(Some(packet)) if packet.bytes == HEARD => Heard::Yes,
+            Ok(Some(packet)) if packet.bytes == REFUSED => Heard::Refused,
             Err(Errno::AGAIN) => Heard::NotYet,
             Ok(_) | Err(_) => Heard::Never,
         })
@@ -68,6 +77,13 @@ pub fn end(code: u8) -> Result<()> {
             let text = format!("the launcher of this run does not answer (waited {PATIENCE:?})");
             Err(Error::with(Code::Timeout, text))
         }
+        Heard::Refused => {
+            let text = format!(
+                "user {} may not end this run: only root may, and the user who has started it",
+                rustix::process::geteuid().as_raw()
+            );
+            Err(Error::with(Code::PermDenied, text))
+        }
         Heard::Never => Err(nobody("the launcher of this run has gone")),
     }
 }
@@ -75,6 +91,7 @@ pub fn end(code: u8) -> Result<()> {
 /// What became of it.
 enum Heard {
     Yes,
+    Refused,
     NotYet,
     Never,
 }
@@ -124,6 +141,7 @@ impl Hearer {
             let Ok(caller) = rustix::net::accept_with(&self.listener, flags) else { break };
             // /proc/net/unix shows the name to everybody.
             if !socket::peer(&caller).is_ok_and(|(who, _)| who.uid == 0 || who.uid == own) {
+                refuse(&caller);
                 continue;
             }
             // Who connects and says nothing keeps nobody else out.
@@ -148,4 +166,17 @@ impl Hearer {
         });
         heard
     }
+}
+
+/// Says at once that nothing is heard, and waits for nothing: strangers take nobody's place.
+fn refuse(caller: &OwnedFd) {
+    // A packet that is there unread when the socket is closed, or comes then, would be all that the caller is told of.
+    let _ = rustix::net::shutdown(caller, Shutdown::Read);
+    for _ in 0..MOST {
+        if !matches!(socket::receive(caller, RecvFlags::DONTWAIT), Ok(Some(_))) {
+            break;
+        }
+    }
+    // Who has gone meanwhile needs no answer.
+    let _ = socket::send(caller, REFUSED, &[], SendFlags::DONTWAIT);
 }

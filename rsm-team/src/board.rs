@@ -29,6 +29,9 @@ const AT_ONCE: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
+/// What a program has done while its calls wait; an error of it is that of the call.
+pub(crate) type Meanwhile = Box<dyn Fn() -> Result<()> + Send>;
+
 /// Whose end ends a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Watch {
@@ -46,6 +49,7 @@ pub(crate) struct Board {
     pub(crate) all: Vec<Import>,
     pub(crate) rank: usize,
     pub(crate) layout: Layout,
+    pub(crate) meanwhile: Meanwhile,
     /// Whether the link is to lose what is stored, and to say so.
     #[cfg(test)]
     pub(crate) loses: Cell<bool>,
@@ -80,7 +84,7 @@ impl Board {
         let import = &self.all[rank];
         // Release: what this node has loaded, such as bytes that it took out of a ring, before what it says of that.
         fence(Ordering::Release);
-        vouched(|| {
+        vouched(&self.meanwhile, || {
             #[cfg(test)]
             if self.loses.get() {
                 return Err(Error::with(Code::BarrierFailure, "as the test wants it"));
@@ -113,7 +117,7 @@ impl Board {
     ) -> Result<T> {
         // So far away that there is no such time: for ever.
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-        let mut sleep = FIRST_LOOK;
+        let (mut sleep, mut heard) = (FIRST_LOOK, None);
         loop {
             // Before the look: what one who is gone had said before its end is found by it.
             let gone = self.gone(watch);
@@ -132,8 +136,16 @@ impl Board {
                 Err(error) if error.code() == Code::Timeout => sleep = (sleep * 2).min(LOOKING),
                 // A handler of the program's ran: no news of anybody.
                 Err(error) if error.code() == Code::Interrupted => {}
-                rung => rung?,
+                rung => {
+                    rung?;
+                    // Bells may ring all the time, and be meant for others than this wait.
+                    if heard.get_or_insert_with(Instant::now).elapsed() < LOOKING {
+                        continue;
+                    }
+                }
             }
+            (self.meanwhile)()?;
+            heard = Some(Instant::now());
         }
     }
 
@@ -196,7 +208,7 @@ impl Board {
 
 /// Does something until somebody vouches for it, for [`VOUCHED_WITHIN`]. All that is done so is told by absolute values, so that
 /// doing it again does nothing new. A node that dies meanwhile ends it at once: its connection is cut.
-pub(crate) fn vouched(mut act: impl FnMut() -> Result<()>) -> Result<()> {
+pub(crate) fn vouched(meanwhile: &Meanwhile, mut act: impl FnMut() -> Result<()>) -> Result<()> {
     let (mut attempts, mut began, mut pause) = (0, None, FIRST_PAUSE);
     loop {
         match act() {
@@ -207,6 +219,7 @@ pub(crate) fn vouched(mut act: impl FnMut() -> Result<()>) -> Result<()> {
                 }
                 attempts += 1;
                 if attempts > AT_ONCE {
+                    meanwhile()?;
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }

@@ -7,7 +7,7 @@
 //! board is looked for.
 
 use crate::Team;
-use crate::board::{Board, LOOKING, node};
+use crate::board::{Board, LOOKING, Meanwhile, node};
 use crate::layout::{Layout, Row};
 use crate::pipe::Ends;
 use rsm::{AccessList, BarrierMode, Code, Controller, Error, Export, Import, Permission, Result, SegmentId};
@@ -33,15 +33,33 @@ impl Team {
     /// another process of this node is in a team; CTLR_NOT_PRESENT when the cluster has ended; INSUFFICIENT_MEM,
     /// INSUFFICIENT_RESOURCES.
     pub fn join(controller: &Controller, limit: Duration) -> Result<Team> {
+        Team::join_attended(controller, limit, || Ok(()))
+    }
+
+    /// As [`join`](Self::join), in a program that has something to do while it waits, such as to look whether its user has
+    /// given it up. Each call of the team that waits calls `meanwhile` after a handler of signals of the system has run and
+    /// every tenth of a second; an error of it ends the call, and is the call's.
+    ///
+    /// What had to be told to one other node when that happens is told by the next call; a call of all nodes cannot be finished,
+    /// as when one has ended.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join); those of `meanwhile`.
+    pub fn join_attended(
+        controller: &Controller,
+        limit: Duration,
+        meanwhile: impl Fn() -> Result<()> + Send + 'static,
+    ) -> Result<Team> {
+        let meanwhile: Meanwhile = Box::new(meanwhile);
         let deadline = Instant::now().checked_add(limit);
         let left = || deadline.map_or(limit, |deadline| deadline.saturating_duration_since(Instant::now()));
         let nodes = controller.node().node_count() as usize;
         let rank = controller.node().id() as usize - 1;
         let layout = Layout::of(nodes);
         let own = controller.export_at_least(layout.length() as usize)?;
-        publish(&own, FIRST_ID, &left)?;
+        publish(&own, FIRST_ID, &left, &meanwhile)?;
 
-        let mut joining = Joining { controller, own, layout, rank, hello: number(), found: Vec::new() };
+        let mut joining = Joining { controller, own, layout, rank, hello: number(), found: Vec::new(), meanwhile };
         joining.found.resize_with(nodes, || None);
         loop {
             joining.connect(&left)?;
@@ -63,6 +81,7 @@ impl Team {
                 all,
                 rank,
                 layout,
+                meanwhile: joining.meanwhile,
                 #[cfg(test)]
                 loses: Cell::new(false),
             },
@@ -71,12 +90,13 @@ impl Team {
 }
 
 /// Publishes under the number `id`, which may be that of a process of this node that the agent has yet to clear away.
-pub(crate) fn publish(own: &Export, id: u32, left: &impl Fn() -> Duration) -> Result<()> {
+pub(crate) fn publish(own: &Export, id: u32, left: &impl Fn() -> Duration, meanwhile: &Meanwhile) -> Result<()> {
     loop {
         match own.publish(SegmentId::new(id), &AccessList::everyone()) {
             Err(error) if error.code() == Code::SegidInUse && !left().is_zero() => {
                 // Nobody signals yet: it sleeps.
                 let _ = own.wait(Some(A_MOMENT.min(left())));
+                meanwhile()?;
             }
             Err(error) if error.code() == Code::SegidInUse => {
                 let text = format!("another process of this node is in a team, or keeps the number {id:#x}");
@@ -107,6 +127,7 @@ struct Joining<'a> {
     rank: usize,
     hello: u64,
     found: Vec<Option<Found>>,
+    meanwhile: Meanwhile,
 }
 
 impl Joining<'_> {
@@ -142,7 +163,10 @@ impl Joining<'_> {
                 let text = format!("what node {node} has as its board are {length} bytes: of another version");
                 Err(Error::with(Code::BadLibraryVersion, text))
             }
-            Err(error) if matches!(error.code(), Code::Timeout | Code::Interrupted) => Ok(None),
+            Err(error) if matches!(error.code(), Code::Timeout | Code::Interrupted) => {
+                (self.meanwhile)()?;
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -155,9 +179,9 @@ impl Joining<'_> {
                 // The answer first: who has answered had greeted before, so that the greeting is not an earlier one's.
                 let answered = self.told(rank, Row::Echo)? == self.hello;
                 let hello = self.told(rank, Row::Hello)?;
-                let (layout, own_rank, own_hello) = (self.layout, self.rank, self.hello);
+                let (layout, own_rank, own_hello, meanwhile) = (self.layout, self.rank, self.hello, &self.meanwhile);
                 let Some(found) = &mut self.found[rank] else { return Ok(false) };
-                let say = |what, value| tell(&found.import, layout.row(own_rank, what), value);
+                let say = |what, value| tell(&found.import, layout.row(own_rank, what), value, meanwhile);
                 let mut said = Ok(());
                 if !found.greeted {
                     said = say(Row::Hello, own_hello);
@@ -185,7 +209,7 @@ impl Joining<'_> {
             }
             match self.own.wait(Some(left().min(LOOKING))) {
                 Err(error) if !matches!(error.code(), Code::Timeout | Code::Interrupted) => return Err(error),
-                _ => {}
+                _ => (self.meanwhile)()?,
             }
         }
     }
@@ -224,8 +248,8 @@ impl Joining<'_> {
 }
 
 /// Says a word on a board, and rings.
-fn tell(import: &Import, place: u64, value: u64) -> Result<()> {
-    crate::board::vouched(|| {
+fn tell(import: &Import, place: u64, value: u64, meanwhile: &Meanwhile) -> Result<()> {
+    crate::board::vouched(meanwhile, || {
         let span = import.open_barrier()?;
         import.put_u64(place, value)?;
         span.close()

@@ -73,7 +73,7 @@ mod tests;
 mod words;
 
 pub use layout::{LOCKS, WORDS};
-pub use lock::Held;
+pub use lock::{Held, Kept};
 pub use plain::Plain;
 pub use share::Shared;
 

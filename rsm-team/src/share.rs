@@ -35,7 +35,7 @@ impl Team {
         // All nodes count alike, so all come to the same number.
         let id = FIRST_ID + 1 + number % (1 << 23);
         let began = Instant::now();
-        publish(&own, id, &|| CLEARED.saturating_sub(began.elapsed()))?;
+        publish(&own, id, &|| CLEARED.saturating_sub(began.elapsed()), &self.board.meanwhile)?;
         self.barrier()?;
         let connect = |rank| {
             let connected = self.controller.connect(node(rank), SegmentId::new(id), Permission::ReadWrite);
@@ -66,6 +66,12 @@ impl Shared<'_> {
     pub fn at(&self, rank: usize) -> Result<&Import> {
         self.team.check(rank)?;
         Ok(&self.all[rank])
+    }
+
+    /// The own segment, and the connections to those of all ranks: for programs that keep them in places of their own.
+    /// Whoever lets them go sees to it that nobody needs them any more, as [`close`](Self::close) does by a barrier.
+    pub fn into_parts(self) -> (Export, Vec<Import>) {
+        (self.own, self.all)
     }
 
     /// Waits until every node has called this, and gives the memory back.

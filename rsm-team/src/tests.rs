@@ -1,6 +1,8 @@
 //! Teams whose nodes are threads: values, bad input, and what a node may say that cannot be. Deaths need processes:
 //! `tests/teams`.
 
+mod attended;
+
 use crate::layout::{Layout, Pipe, Row};
 use crate::{Team, WORDS};
 use rsm::steer::Links;

@@ -6,7 +6,7 @@
 use crate::board::Watch;
 use crate::layout::{Layout, WORDS};
 use crate::{Shared, Team};
-use rsm::{Code, Error, Result};
+use rsm::{Code, Error, Import, Result};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -34,11 +34,27 @@ impl Team {
     /// # Errors
     /// As [`raise`](Self::raise); BAD_OFFSET outside of what the rank shares.
     pub fn put_signal(&self, to: &Shared<'_>, rank: usize, offset: u64, bytes: &[u8], word: usize) -> Result<()> {
-        Self::check_word(word)?;
         let import = to.at(rank)?;
-        crate::board::vouched(|| {
+        self.signal_when_put(rank, import, word, || import.put(offset, bytes))
+    }
+
+    /// Has `put` store through `import`, a connection to memory of a rank, and when all of it has arrived raises a word of
+    /// that rank by one. `put` is called again when nobody can vouch for what it stored.
+    ///
+    /// # Errors
+    /// As [`raise`](Self::raise); those of `put`.
+    pub fn signal_when_put(
+        &self,
+        rank: usize,
+        import: &Import,
+        word: usize,
+        mut put: impl FnMut() -> Result<()>,
+    ) -> Result<()> {
+        self.check(rank)?;
+        Self::check_word(word)?;
+        crate::board::vouched(&self.board.meanwhile, || {
             let span = import.open_barrier()?;
-            import.put(offset, bytes)?;
+            put()?;
             span.close()
         })
         .map_err(|error| self.explain(rank, error))?;

@@ -2,7 +2,7 @@
 # whether both still say the same.
 
 import sys
-from typing import Any, Coroutine, Dict, Iterable, List, Literal, Mapping as AnyMapping, Optional, Tuple, Union
+from typing import Any, Callable, Coroutine, Dict, Iterable, List, Literal, Mapping as AnyMapping, Optional, Tuple, Union
 
 from .records import ControllerAttributes, ImporterEvent, Permission, Topology
 
@@ -17,6 +17,7 @@ _Access = Union[Literal["everyone", "readers", "default"], AnyMapping[int, int]]
 _Mode = Literal["implicit", "explicit"]
 _Of = Literal["node", "segment"]
 _Model = Literal["tso", "pcie", "sci"]
+_Operation = Literal["sum", "prod", "min", "max", "and", "or", "xor"]
 _Record = Dict[str, Any]
 
 def clusters() -> List[Tuple[str, int, str]]:
@@ -35,8 +36,8 @@ def end_run(code: int) -> None:
     test on real nodes has started together, by the launcher's rules. It returns when the launcher has heard it; call `sys.exit`
     then. The others may end by themselves for the grace; the run ends with `code` however they end.
 
-    Raises CtlrNotPresent when no launcher has started this process, or it has gone; Timeout when it does not answer within ten
-    seconds; BadArgsErrors for another code.
+    Raises CtlrNotPresent when no launcher has started this process, or it has gone; PermDenied when this process has become
+    another user's, whom it does not hear; Timeout when it does not answer within ten seconds; BadArgsErrors for another code.
     """
 def codes() -> List[Tuple[int, str, str]]:
     """Every RSMERR number with its name in C and what it means."""
@@ -706,3 +707,194 @@ class Steering:
 
         Raises RemoteNodeUnreachable when there is no such node.
         """
+
+class Team:
+    """All nodes of a cluster, as one of them sees them, from `Team.join()`: they meet, tell each other values, wait for each other and
+    take turns. A node's `rank` is its id less one.
+
+    Every wait ends with ConnAborted, whose sentence names the node, when a node that it is for has ended; none needs a time limit
+    for that. Waits let other threads go on, and Ctrl-C ends them. Nodes may be of Python, of Rust (the crate rsm-team), or mixed.
+
+    A call of all nodes that raises cannot be finished: then the team is to be closed. Locks and messages go on among those who are
+    left, and words can still be raised and read; what such a call had to tell, when Ctrl-C ended it, the next one to that node tells.
+
+    It is used by one thread at a time: a call beside another one raises SegInUse, one after `leave()` or `close()` BadSegHndl, one in
+    a forked child NotCreator. As a context manager it leaves at the end, or is closed when the block raises.
+    """
+    @staticmethod
+    def join(controller: Optional[Controller] = None, timeout: Optional[float] = 60.0) -> Team:
+        """Joins the nodes of the cluster to a team; returns when every node has, in at most `timeout` seconds, for ever with None. One
+        process of each node joins, and is in one team at a time. Without `controller` it opens shm0.
+
+        Raises Timeout, which says who was missing; ConnAborted when a node that was joining has ended; SegidInUse when another
+        process of this node is in a team; CtlrNotPresent; InsufficientMem, InsufficientResources.
+        """
+    @property
+    def rank(self) -> int:
+        """This node's place, 0 to `size` - 1: its id less one."""
+    @property
+    def size(self) -> int:
+        """How many nodes there are."""
+    @property
+    def controller(self) -> Controller:
+        """The controller that it was joined through."""
+    @property
+    def longest_message(self) -> int:
+        """Bytes that a message may have at most. So many, with eight for each message, are under way at a time to one rank."""
+    def barrier(self) -> None:
+        """Waits until every node has called this. What any of them has put before, and knows to have arrived (by a closed barrier of an
+        import, or in implicit mode), is in everybody's sight then.
+
+        Raises ConnAborted, with the node that has ended, or left; CtlrNotPresent when the cluster has ended.
+        """
+    def broadcast(self, root: int, data: Optional[Buffer] = None) -> Any:
+        """Gives everybody the values of the rank `root`, and returns them. On `root` `data` is an object with a contiguous buffer, which is
+        returned. Elsewhere it is a writable one, as long and with items of the same size, which is filled and returned; or None, where
+        items are of one byte, however many: then bytes are returned.
+
+        Raises ConnAborted, with the node that has ended, or left; BadLength when nodes make different calls, or the buffer is of another
+        length, which then stays as it was; BadAddr for a rank that there is not; InsufficientMem; CtlrNotPresent.
+        """
+    def all_reduce(self, values: Union[int, float, Buffer], op: _Operation = "sum") -> Any:
+        """Combines everybody's numbers, place by place, and gives everybody the result, the same to the last bit on every rank: a
+        memoryview of items like those given (`numpy.asarray` makes an array of it, without a copy). `values` is a contiguous buffer of
+        whole numbers of 8 to 64 bits, or of floats of 32 or 64; or an int or a float, and so is the result then.
+
+        `op` is "sum", "prod", "min", "max", or of whole numbers "and", "or", "xor". Sums and products of whole numbers wrap around; an
+        int is one of 64 bits with a sign. What is no number (nan) is the least and the greatest.
+
+        Raises TypeError for other items; ValueError for other operations; OverflowError for an int of more bits; otherwise as
+        `broadcast`, and BadLength also when ranks have different numbers of values.
+        """
+    def gather(self, root: int, data: Buffer) -> Optional[List[memoryview]]:
+        """Gives the rank `root` the values of every rank, in the order of ranks: a list of memoryviews of items like those given, which
+        `numpy.asarray` makes arrays of, without a copy. None on others. `data` is an object with a contiguous buffer; ranks may have
+        different numbers of items.
+
+        Raises as `broadcast`.
+        """
+    def all_gather(self, data: Buffer) -> List[memoryview]:
+        """Gives everybody the values of every rank, in the order of ranks, as `gather` does.
+
+        Raises as `broadcast`.
+        """
+    def all_to_all(self, parts: Iterable[Buffer]) -> List[memoryview]:
+        """Gives the rank K the K-th of `parts` of every rank, in the order of ranks: a list of memoryviews of items like those given.
+        `parts` are as many objects with contiguous buffers as there are ranks, of items of one size; they may differ in length.
+
+        Raises TypeError for items of several sizes; otherwise as `broadcast`, and BadLength also when `parts` is not one for each rank.
+        """
+    def share(self, length: int) -> Shared:
+        """Exports at least `length` bytes, zeroed, and connects to what every other node exports in the same call; lengths may differ. All
+        nodes call it together.
+
+        Raises BadLength, InsufficientMem, InsufficientResources; ConnAborted, with the node that has ended, or left.
+        """
+    def raise_(self, rank: int, word: int, by: int = 1) -> None:
+        """Adds `by` to the word `word` of a rank, 0 to 63, and wakes it if it waits. The own rank has words, too. What this node has put
+        before, and knows to have arrived, is there when the word is seen raised. Words have 64 bits, and wrap around.
+
+        Raises BadOffset for a word, and BadAddr for a rank, that there is not; OverflowError for another `by`; ConnAborted, with the
+        node that has ended, or left; BarrierFailure, with its name, when the link to it has failed for ten seconds: the next one
+        counts for both.
+        """
+    def put_signal(self, shared: Shared, rank: int, offset: int, data: Buffer, word: int) -> None:
+        """Stores the bytes of `data`, an object with a contiguous buffer, which is not copied, at an offset of what a rank shares, and when
+        they have arrived adds one to a word of that rank.
+
+        Raises as `raise_`; BadOffset outside of what the rank shares; BadSegHndl when `shared` was closed, ValueError when it is of another
+        team.
+        """
+    def word(self, word: int) -> int:
+        """The value of a word of this node.
+
+        Raises BadOffset for a word that there is not.
+        """
+    def wait_until(self, word: int, condition: Callable[[int], bool], timeout: Optional[float] = None) -> int:
+        """Waits until `condition` holds of a word of this node; for at most `timeout` seconds, for ever with None. Returns its value.
+        `condition` is a function that is called with the word's value, when that may have changed and now and then; it calls nothing of
+        the team.
+
+            team.wait_until(0, lambda arrived: arrived >= 3)
+
+        Raises ConnAborted when a node of the team has ended, or left, and the condition does not hold: with its name; Timeout;
+        BadOffset for a word that there is not; CtlrNotPresent when the cluster has ended; whatever `condition` raises.
+        """
+    def lock(self, keeper: int, number: int, timeout: Optional[float] = None) -> TeamLock:
+        """Takes the lock `number`, 0 to 15, that the rank `keeper` keeps; waits for at most `timeout` seconds, for ever with None, not at
+        all with 0. Use it in a `with` statement. Who waits sleeps.
+
+            with team.lock(0, 3) as lock:
+                if lock.died_holding is not None:
+                    ...                             # what the lock guards may be half done
+
+        A holder that dies does not keep the lock: the next one gets it, and is told.
+
+        Raises Timeout; ConnAborted when the keeper has ended, or left, or when a holder cannot be reached and may live; PermDenied when
+        this node holds the lock; BadOffset for a lock, and BadAddr for a rank, that there is not; MapFailed on an interconnect whose
+        memory cannot be mapped.
+        """
+    def send(self, rank: int, data: Buffer, timeout: Optional[float] = None) -> None:
+        """Sends the bytes of `data`, an object with a contiguous buffer, to a rank, once there is room for all of them: waits for at most
+        `timeout` seconds, for ever with None, not at all with 0. Messages of one node arrive in order, and whole.
+
+        Raises Timeout, and nothing was sent; BadLength for more than `longest_message`; BadAddr for a rank that there is not;
+        ConnAborted when the other node has ended, or left; BarrierFailure, with its name, when the link to it has failed for ten
+        seconds: the message arrives with the next one at the latest, and once.
+        """
+    def receive(self, rank: int, timeout: Optional[float] = None) -> bytes:
+        """The next message of a rank; waits for at most `timeout` seconds, for ever with None, not at all with 0. What a node has sent
+        before its end is received.
+
+        Raises Timeout; ConnAborted when the other node has ended, or left, and has sent nothing more; BadAddr for a rank that there is
+        not; CtlrNotPresent when the cluster has ended.
+        """
+    def leave(self) -> None:
+        """Waits until every node has called this, and leaves. Another program can begin on the same nodes at once, or this one join again.
+
+        Raises SegInUse while memory is shared that was not closed, or a lock is held, and has not left; otherwise as `barrier`, and has
+        left all the same.
+        """
+    def close(self) -> None:
+        """Gives the team up, if it was not left: waits of the others say so. Waits for nobody; again it does nothing."""
+    def __enter__(self) -> Team: ...
+    def __exit__(self, raised: object, _value: object, _traceback: object) -> None: ...
+
+class Shared:
+    """A segment of every node of a team, and connections to all of them, from `Team.share()`.
+
+    At the end of a `with` statement it is closed; when the block raises, the others lose the own segment at once.
+    """
+    @property
+    def memory(self) -> Export:
+        """The own segment, which others read and write at any time. It is a buffer: `numpy.frombuffer(shared.memory, "f8")`."""
+    def at(self, rank: int) -> Import:
+        """The connection to the segment of a rank, readable and writable; the own rank has one, too.
+
+        Raises BadAddr for a rank that there is not.
+        """
+    def close(self) -> None:
+        """Waits until every node has called this, and gives the memory and the connections back. Again it does nothing.
+
+        Raises as `Team.barrier`; SegStillMapped while there is a view of the memory, or a mapping of a connection: without that,
+        it can be called again, and waits for nobody any more.
+        """
+    def __enter__(self) -> Shared: ...
+    def __exit__(self, raised: object, _value: object, _traceback: object) -> None: ...
+
+class TeamLock:
+    """A lock of a team that is held, from `Team.lock()`, until `unlock()`, the end of a `with` statement, or the end of the object.
+
+    What was put under it is to have arrived before: close the barrier first.
+    """
+    @property
+    def died_holding(self) -> Optional[int]:
+        """The rank that died while it held the lock, if one did since somebody last let it go: what the lock guards may be half done."""
+    def unlock(self) -> None:
+        """Lets go. Says so that what the lock guards is in order again.
+
+        Raises ConnAborted when the keeper has ended, and the lock with it; InternalError when somebody has taken it from this node;
+        BadSegHndl when it was unlocked already.
+        """
+    def __enter__(self) -> TeamLock: ...
+    def __exit__(self, *_raised: object) -> None: ...

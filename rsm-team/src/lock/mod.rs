@@ -35,6 +35,15 @@ pub struct Held<'team> {
     let_go: bool,
 }
 
+/// A lock that is held, apart from its team: for programs that cannot keep a [`Held`]. Dropping it keeps the lock.
+#[must_use = "the lock is held until a team holds it again and lets go"]
+#[derive(Debug)]
+pub struct Kept {
+    keeper: usize,
+    number: usize,
+    state: State,
+}
+
 /// The two words of a lock.
 struct Words<'a> {
     state: &'a AtomicU64,
@@ -77,6 +86,16 @@ impl Team {
             self.wake_next(&words);
         }
         taken.map(held)
+    }
+
+    /// A lock that this node has kept, by [`Held::keep`] of this team.
+    ///
+    /// # Errors
+    /// BAD_ADDR when it was kept by a larger team.
+    pub fn held(&self, kept: Kept) -> Result<Held<'_>> {
+        self.check(kept.keeper)?;
+        let Kept { keeper, number, state } = kept;
+        Ok(Held { team: self, keeper, number, state, let_go: false })
     }
 
     /// Takes the lock if nobody who lives has it.
@@ -153,6 +172,12 @@ impl Held<'_> {
     /// this node.
     pub fn unlock(mut self) -> Result<()> {
         self.let_go()
+    }
+
+    /// Keeps the lock without the team, until [`Team::held`] is asked for it.
+    pub fn keep(mut self) -> Kept {
+        self.let_go = true;
+        Kept { keeper: self.keeper, number: self.number, state: self.state }
     }
 
     fn let_go(&mut self) -> Result<()> {
