@@ -169,8 +169,10 @@ pub unsafe extern "C" fn rsm_memseg_import_close_barrier(barrier: *mut Barrier) 
 #[cold]
 #[inline(never)]
 unsafe extern "C" fn close_otherwise(barrier: *mut Barrier, connection: &Connection, open: u16, link: u64) -> c_int {
+    // A plain import is diverted while somebody traces: that the next span is ordered where it is noted.
+    let diverted = if connection.is_diverted() { DIVERTED } else { 0 };
     // SAFETY: the caller's promise.
-    unsafe { (*barrier).open = open & !OPEN };
+    unsafe { (*barrier).open = open & NARROW | diverted };
     let verdict = connection.close_span_number(connection.opened_with(LinkWord::from_word(link)), kind(open));
     if open & OPEN != 0 || verdict == Code::ConnAborted.number() {
         return verdict;

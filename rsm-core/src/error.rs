@@ -122,7 +122,7 @@ codes! {
 
 impl Code {
     /// The number as in `rsm_common.h`.
-    pub fn number(self) -> i32 {
+    pub const fn number(self) -> i32 {
         self as i32
     }
 }

@@ -17,7 +17,7 @@ use crate::tally::Tally;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Version of the protocol; an agent refuses another one.
-pub const PROTOCOL: u32 = 6;
+pub const PROTOCOL: u32 = 7;
 /// Longest packet in either direction.
 pub const MAX_MESSAGE: usize = 4096;
 /// Most connections one [`Ask::Inherit`] may name.
@@ -295,6 +295,12 @@ pub enum Ask {
         /// Tell of memberships with a higher number.
         after: u64,
     },
+    /// For observers, one at a time: where processes note their calls, and from the first time on let them note these, until
+    /// this membership ends. Answer [`Answer::Ring`].
+    NextRing {
+        /// Numbers up to this one are known already; 0 at first.
+        after: u64,
+    },
     /// For observers: what processes wait for. Answer [`Answer::Waits`].
     Waits {
         /// Where to go on: 0, or what the answer before said.
@@ -333,12 +339,15 @@ pub enum Ask {
 pub enum Answer {
     /// Nothing more to say.
     Done,
-    /// A member. Descriptors: the registry; its end of the events socket; for nodes, the node's bell memory.
+    /// A member. Descriptors: the registry; its end of the events socket; for nodes, the node's bell memory, and what its lens
+    /// brings along.
     Joined {
         /// Number of the membership.
         membership: u64,
         /// Its token, for [`Ask::Attach`].
         token: Secret,
+        /// The last descriptor is a ring: somebody traces a cluster that began without a trace.
+        ring: bool,
     },
     /// A segment. Descriptor: its memory.
     Created {
@@ -368,6 +377,8 @@ pub enum Answer {
         /// Ask again after the last one.
         more: bool,
     },
+    /// Where a process notes its calls; none: there is no further one now. Descriptor: the ring, to be read.
+    Ring(Option<RingOf>),
     /// What processes wait for.
     Waits {
         /// At most [`MAX_WAITS`], and maybe none although there are more.
@@ -413,6 +424,21 @@ pub struct Process {
     pub pid: u32,
     /// Effective user id at that time, or when it last attached.
     pub uid: u32,
+}
+
+/// Whose ring it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingOf {
+    /// Grows from ring to ring, for [`Ask::NextRing`].
+    pub number: u64,
+    /// Number of the process's membership.
+    pub membership: u64,
+    /// Node of the process.
+    pub node: u32,
+    /// Process id, as the kernel named it when the process joined.
+    pub pid: u32,
+    /// How far it was written when the trace began: what stands there before was for another.
+    pub from: u64,
 }
 
 /// Tally of one process, as the process itself says.

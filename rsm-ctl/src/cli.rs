@@ -89,7 +89,7 @@ pub(crate) enum Command {
     /// of two. A run in which a survivor hangs, fails or is killed by a signal, or in which something is left behind, is told,
     /// with the command that repeats it.
     Explore(ExploreArgs),
-    /// Read a trace that `rsm-ctl run --trace` wrote
+    /// Read a trace that `rsm-ctl run --trace` wrote, or write one of a running cluster
     Trace(TraceArgs),
     /// Build a program so that `rsm-ctl run --race` sees what it reads and writes: `rsm-ctl cc gcc ..`
     ///

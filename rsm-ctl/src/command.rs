@@ -29,7 +29,7 @@ pub(crate) fn perform(cli: Cli) -> ExitCode {
         Command::Doctor(args) => doctor::perform(&args),
         Command::Perf(args) => perf::perform(&args),
         Command::Explore(args) => explore::perform(args, verbosity, cli::options),
-        Command::Trace(args) => trace::perform(&args),
+        Command::Trace(args) => trace::perform(&args, verbosity),
         Command::Cc(args) => cc::perform(&args),
         Command::Link(args) => steer::link(&args, verbosity),
         Command::Node(args) => steer::node(&args, verbosity),

@@ -32,6 +32,7 @@ mod glance;
 mod look;
 mod rows;
 mod snapshot;
+mod tracing;
 mod waits;
 
 pub use activity::{Activity, ProcessActivity};
@@ -41,6 +42,7 @@ pub use clusters::{ClusterRef, clusters};
 pub use glance::look_at;
 pub use rows::{BridgeInfo, ClusterInfo, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, ProcessInfo, SegmentInfo};
 pub use snapshot::Snapshot;
+pub use tracing::{Standing, Tracer};
 pub use waits::WaitInfo;
 
 use crate::{Error, Geometry, Result};

@@ -126,7 +126,7 @@ impl Visitor {
 }
 
 fn joined() -> Answer {
-    Answer::Joined { membership: 1, token: [1; 16] }
+    Answer::Joined { membership: 1, token: [1; 16], ring: false }
 }
 
 /// A false agent, which does something with its one visitor.

@@ -93,6 +93,13 @@ pub const BEGINS: u64 = HEAD;
 /// How often a slot is found half written until it is given up while its process lives.
 const PATIENCE: u32 = 4;
 
+impl Cursor {
+    /// That of a reader for whom a ring begins here.
+    pub fn at(next: u64) -> Cursor {
+        Cursor { next, met: 0 }
+    }
+}
+
 impl Slot {
     /// An empty one.
     pub fn new() -> Slot {
@@ -146,6 +153,11 @@ impl<'a> Ring<'a> {
 
     fn slot(self, index: u64) -> &'a Slot {
         &self.slots[index as usize & (self.slots.len() - 1)]
+    }
+
+    /// How far it has been written: where a reader begins for whom what stands there is too old.
+    pub fn end(self) -> u64 {
+        self.head.next.load(Relaxed)
     }
 
     /// Most bytes that a record may have with it.
@@ -245,6 +257,18 @@ mod tests {
             assert_eq!(bytes, b"abcdefghijklmnopqrstuvwxyz0123456789");
             assert_eq!(read.slots[2][0] & BEGINS, 0);
         }
+    }
+
+    #[test]
+    fn who_comes_later_reads_what_is_written_from_then_on() {
+        let (head, slots) = slots(8);
+        let ring = Ring::new(&head, &slots);
+        (0..11).for_each(|number| ring.append([number; 4], &[]));
+        let mut cursor = Cursor::at(ring.end());
+        assert_eq!(ring.read(&mut cursor, false), Read::default());
+        ring.append([11; 4], &[]);
+        let read = ring.read(&mut cursor, false);
+        assert_eq!((read.lost, read.slots.len(), read.slots[0][1]), (0, 1, 11));
     }
 
     #[test]

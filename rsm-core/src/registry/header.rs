@@ -199,7 +199,8 @@ pub struct Header {
     pub(super) changes: AtomicU32,
     pub(super) tallied: AtomicU32,
     lens: [AtomicU64; lens::WORDS],
-    reserved2: [AtomicU32; 2],
+    pub(super) traced: AtomicU32,
+    reserved2: AtomicU32,
     pub(super) name: [AtomicU64; NAME_WORDS],
 }
 
@@ -243,7 +244,8 @@ impl Header {
             changes: zero(),
             tallied: zero(),
             lens: std::array::from_fn(|_| AtomicU64::new(0)),
-            reserved2: std::array::from_fn(|_| zero()),
+            traced: zero(),
+            reserved2: zero(),
             name: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
@@ -322,6 +324,11 @@ impl Header {
     /// Whether processes tally what they do ([`crate::tally`]): somebody watches.
     pub fn is_tallied(&self) -> bool {
         self.tallied.load(Relaxed) != 0
+    }
+
+    /// Whether processes note their calls in [rings](crate::lens::ring) for somebody who came later than the cluster.
+    pub fn is_traced(&self) -> bool {
+        self.traced.load(Relaxed) != 0
     }
 
     /// What the cluster shows beside what it is; chosen when it begins.

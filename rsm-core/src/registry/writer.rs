@@ -378,6 +378,12 @@ impl<'a> Writer<'a> {
         self.0.header.tallied.store(u32::from(on), Relaxed);
     }
 
+    /// Says whether processes are to note their calls; likewise.
+    pub fn set_traced(&self, on: bool) {
+        // Relaxed: as above.
+        self.0.header.traced.store(u32::from(on), Relaxed);
+    }
+
     /// Marks the cluster as ended in order.
     pub fn end(&self) {
         self.0.header.ended.store(1, SeqCst);

@@ -1,17 +1,37 @@
 //! What `trace` can be told.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use rsm_lab::trace::Segment;
 
-use crate::number;
+use crate::{duration, number};
 
 /// What `trace` can be told.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct TraceArgs {
     #[command(subcommand)]
-    pub(crate) wish: Wish,
+    pub(crate) wish: Option<Wish>,
+    #[command(flatten)]
+    pub(crate) attach: AttachArgs,
+}
+
+/// What `trace --attach` can be told.
+#[derive(Debug, Args)]
+pub(crate) struct AttachArgs {
+    /// Write down what a running cluster does from now on, whose processes note their calls meanwhile
+    ///
+    /// CLUSTER is its name. The ending of FILE says what is written: .rsmtrace, .html, .pftrace or .json, as with
+    /// `rsm-ctl run --trace`. It ends at Ctrl-C, SIGTERM or SIGHUP, after --for, or with the cluster, and then with exit code 0.
+    /// One can trace a cluster at a time. The calls of processes that come later are there from their first on.
+    #[arg(long, num_args = 2, required = true, value_names = ["CLUSTER", "FILE"])]
+    pub(crate) attach: Vec<OsString>,
+    /// End after this time: 500ms, 60s, 5m, 1h, or seconds
+    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse_positive, requires = "attach")]
+    pub(crate) time: Option<Duration>,
 }
 
 /// What to do with a trace.

@@ -1,6 +1,7 @@
-//! `rsm-ctl trace`: reads what `rsm-ctl run --trace` wrote.
+//! `rsm-ctl trace`: reads what `rsm-ctl run --trace` wrote, and [writes](attach) what a running cluster does.
 
 pub(crate) mod args;
+mod attach;
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rsm_lab::trace::{Story, Writer, text};
 use rsm_run::printable;
+use rsm_run::verbosity::Verbosity;
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
@@ -89,8 +91,9 @@ impl Target {
 }
 
 /// Does what was asked.
-pub(crate) fn perform(args: &TraceArgs) -> Result<ExitCode, Failure> {
-    match &args.wish {
+pub(crate) fn perform(args: &TraceArgs, verbosity: Verbosity) -> Result<ExitCode, Failure> {
+    let Some(wish) = &args.wish else { return attach::perform(&args.attach, verbosity) };
+    match wish {
         Wish::Show(args) => show(args),
         Wish::Who(args) => who(args),
         Wish::At(args) => at(args),
@@ -116,7 +119,7 @@ fn read(path: &Path) -> Result<Story, Failure> {
 fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
     let story = read(&args.file)?;
     let of_node = |index: &usize| args.node.is_none_or(|node| story.process_of(*index).node == node);
-    let mut lines = String::new();
+    let mut lines = text::beginning(&story).map_or_else(String::new, |beginning| format!("        {beginning}\n"));
     for index in (0..story.happenings.len()).filter(of_node) {
         let _ = writeln!(lines, "{}", text::line(&story, index));
     }
@@ -142,6 +145,9 @@ fn who(args: &WhoArgs) -> Result<ExitCode, Failure> {
     print::answer(&match writer {
         Writer::Nobody if story.beginning.bytes => {
             "nobody: it is what it was when the segment was created\n".to_owned()
+        }
+        Writer::Nobody if story.beginning.late => {
+            "no put since the trace began, in the middle; what else there was is not in it\n".to_owned()
         }
         Writer::Nobody => "no put; what else there was is not in a trace without bytes (--trace-bytes)\n".to_owned(),
         Writer::Put(index) => format!("{}\n", text::line(&story, index)),

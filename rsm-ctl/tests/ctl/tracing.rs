@@ -1,6 +1,10 @@
 //! `run --trace` and `trace`, as far as they need no program that calls rsm: what stands in a trace is told by `rsm-lab`.
 
-use crate::rig::{Scratch, ctl, run};
+use rsm::{AccessList, Cluster, Permission, SegmentId};
+use rustix::process::Signal;
+use std::path::Path;
+
+use crate::rig::{Finished, Running, Scratch, ctl, eventually, run, unique};
 
 #[test]
 fn the_ending_says_what_is_written() {
@@ -48,4 +52,149 @@ fn what_is_no_trace_is_refused_with_a_sentence() {
         assert_eq!(finished.code(), code, "{words:?}: {}", finished.stderr);
         assert!(finished.stderr.contains(says), "{words:?}: {}", finished.stderr);
     }
+}
+
+/// Begins a trace of this cluster, and waits until it is begun.
+fn attach(cluster: &str, file: &Path, words: &[&str]) -> Running {
+    let running = ctl(&["trace", "--attach", cluster, file.to_str().unwrap()]).words(words).start();
+    eventually("a trace that is begun", || std::fs::metadata(file).ok().filter(|file| file.len() > 0));
+    running
+}
+
+/// Traces it for so long. Of one that has just ended the agent hears in a moment.
+fn attach_for(time: &str, cluster: &str, file: &Path) -> Finished {
+    eventually("nobody else who traces", || {
+        let words = ["-q", "trace", "--attach", cluster, file.to_str().unwrap(), "--for", time];
+        Some(ctl(&words).finish()).filter(|finished| !finished.stderr.contains("traces the cluster already"))
+    })
+}
+
+/// What a trace shows.
+fn shown(file: &Path) -> String {
+    let finished = ctl(&["trace", "show", file.to_str().unwrap()]).finish();
+    assert_eq!((finished.code(), &*finished.stderr), (0, ""));
+    finished.text().to_owned()
+}
+
+#[test]
+fn a_running_cluster_is_traced_until_it_is_enough() {
+    let scratch = Scratch::new("attach");
+    let id = SegmentId::new(0x40_0001);
+    // SIGINT is ignored where the tests run in the background: it is heard all the same.
+    for signal in [Signal::INT, Signal::TERM] {
+        let name = unique("attach");
+        let cluster = Cluster::builder(2).name(&name).start().unwrap();
+        let export = cluster.node(2).unwrap().controller("shm0").unwrap().export(65536).unwrap();
+        export.publish(id, &AccessList::everyone()).unwrap();
+        let import =
+            cluster.node(1).unwrap().controller("shm0").unwrap().connect(2, id, Permission::ReadWrite).unwrap();
+        import.put_u64(0, 1).unwrap();
+        let file = scratch.path(&format!("{name}.rsmtrace"));
+        let running = attach(&name, &file, &[]);
+        eventually("puts that are noted", || {
+            import.put_u64(8, 2).unwrap();
+            let finished = ctl(&["trace", "show", file.to_str().unwrap()]).finish();
+            finished.text().contains("put        2:0x400001 [8,+8)").then_some(())
+        });
+        running.signal(signal);
+        let finished = running.finish();
+        assert_eq!((finished.code(), finished.text()), (0, ""), "{}", finished.stderr);
+        assert!(finished.stderr.starts_with("rsm-ctl: writing what the cluster does to "), "{}", finished.stderr);
+        let shown = shown(&file);
+        let begins =
+            format!("the trace begins in the middle: cluster {name:?} was there, with 1 segment; what was done before");
+        assert!(shown.trim_start().starts_with(&begins), "{shown}");
+        assert!(!shown.contains("[0,+8)"), "that was before: {shown}");
+    }
+}
+
+#[test]
+fn the_ending_says_what_is_written_of_a_running_cluster() {
+    let (scratch, name) = (Scratch::new("attach"), unique("attach"));
+    let _cluster = Cluster::builder(2).name(&name).start().unwrap();
+    let begins = "the trace begins in the middle: cluster ";
+    for (ending, says) in [
+        ("html", format!("{begins}\\u0022{name}\\u0022 was there, with 0 segments")),
+        ("json", format!("\"otherData\":{{\"beginning\":\"{begins}\\u0022{name}\\u0022 was there")),
+    ] {
+        let file = scratch.path(&format!("t.{ending}"));
+        let finished = attach_for("1ms", &name, &file);
+        assert_eq!((finished.code(), finished.text(), &*finished.stderr), (0, "", ""));
+        let written = std::fs::read_to_string(&file).unwrap();
+        assert!(written.contains(&says), "{ending}: no {says}");
+        assert!(!scratch.path(&format!("t.{ending}.rsmtrace")).exists(), "nothing else is left");
+    }
+}
+
+#[test]
+fn a_trace_ends_with_its_cluster() {
+    let (scratch, name) = (Scratch::new("attach"), unique("attach"));
+    let cluster = Cluster::builder(2).name(&name).start().unwrap();
+    let file = scratch.path("t.rsmtrace");
+    let running = attach(&name, &file, &[]);
+    // What comes later is noted from the first call on.
+    let export = cluster.node(2).unwrap().controller("shm0").unwrap().export(65536).unwrap();
+    export.publish(SegmentId::new(0x40_0001), &AccessList::everyone()).unwrap();
+    eventually("calls that are noted", || {
+        let finished = ctl(&["trace", "show", file.to_str().unwrap()]).finish();
+        finished.text().contains("publish ").then_some(())
+    });
+    drop(export);
+    drop(cluster);
+    let finished = running.finish();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    assert!(finished.stderr.contains(&format!("rsm-ctl: the cluster {name:?} has ended, and the trace with it\n")));
+    let shown = shown(&file);
+    for call in ["create ", "publish ", "destroy "] {
+        assert!(shown.contains(call), "{call}: {shown}");
+    }
+}
+
+#[test]
+fn what_cannot_be_traced_is_said() {
+    let (scratch, name) = (Scratch::new("attach"), unique("attach"));
+    let cluster = Cluster::builder(2).name(&name).start().unwrap();
+    let file = scratch.path("t.rsmtrace");
+    let path = file.to_str().unwrap();
+    let first = attach(&name, &file, &[]);
+    let length = std::fs::metadata(&file).unwrap().len();
+    let nowhere = unique("nowhere");
+    let says = |words: &[&str]| -> Finished { ctl(&["trace", "--attach"]).words(words).finish() };
+    let second = says(&[&name, path]);
+    let pid = first.pid().as_raw_nonzero();
+    let why = format!("rsm-ctl: process {pid} traces the cluster already, and one can at a time\n");
+    assert_eq!((second.code(), &*second.stderr), (1, &*why));
+    assert!(std::fs::metadata(&file).unwrap().len() >= length, "nor is the file of the first one touched");
+    for (words, code, why) in [
+        (&[nowhere.as_str(), path][..], 1, format!("rsm-ctl: no cluster named \"{nowhere}\"")),
+        (&[&name, "t.txt"], 2, "the ending says what is written: .rsmtrace, .html, .pftrace, .json".to_owned()),
+        (&[&name, "/nowhere/t.html"], 1, "process".to_owned()),
+        (&[&name], 2, "2 values required".to_owned()),
+        (&[&name, path, "--for", "0"], 2, "must be longer than nothing".to_owned()),
+        (&[&name, path, "show", path], 2, "cannot be used with".to_owned()),
+    ] {
+        let finished = says(words);
+        assert_eq!(finished.code(), code, "{words:?}: {}", finished.stderr);
+        assert!(finished.stderr.contains(&why), "{words:?}: {}", finished.stderr);
+    }
+    let alone = ctl(&["trace", "--for", "1s"]).finish();
+    assert_eq!(alone.code(), 2);
+    assert!(alone.stderr.contains("--attach <CLUSTER> <FILE>"), "{}", alone.stderr);
+    first.signal(Signal::TERM);
+    assert_eq!(first.finish().code(), 0);
+    // The agent hears of it in a moment.
+    eventually("the first one is gone", || {
+        let finished = says(&[&name, "/nowhere/t.rsmtrace"]);
+        finished.stderr.contains("cannot write /nowhere/t.rsmtrace: No such file").then_some(())
+    });
+    drop(cluster);
+    let traced = scratch.path("whole.rsmtrace");
+    let script = "exec \"$CTL\" trace --attach \"$RSM_CLUSTER\" \"$FILE\"";
+    let finished = run(&["-n", "1", "--trace", traced.to_str().unwrap()], script)
+        .env("CTL", env!("CARGO_BIN_EXE_rsm-ctl"))
+        .env("FILE", path)
+        .finish();
+    assert_eq!(finished.code(), 1);
+    let why = "rsm-ctl: the cluster is traced from its beginning, and that trace has everything";
+    assert!(finished.stderr.contains(why), "{}", finished.stderr);
 }

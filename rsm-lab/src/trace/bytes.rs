@@ -49,6 +49,13 @@ impl Story {
     fn life(&self, Segment { node, id }: Segment, time: u64) -> Result<Life<'_>, String> {
         let mut incarnations: HashMap<u32, (u64, u64)> = HashMap::new();
         let mut life: Option<Life<'_>> = None;
+        for standing in self.standing.iter().filter(|standing| standing.node == node) {
+            incarnations.insert(standing.row, (standing.incarnation, standing.length));
+            if standing.id == id && id != 0 {
+                let (incarnation, length) = (Some(standing.incarnation), standing.length);
+                life = Some(Life { began: 0, incarnation, length, puts: Vec::new(), looks: Vec::new() });
+            }
+        }
         for (_, happening, call) in self.calls().take_while(|(_, happening, _)| happening.at <= time) {
             if call.code != 0 || call.node != node {
                 continue;
@@ -98,9 +105,11 @@ impl Story {
 
     /// Names of the segments that were published, each once.
     pub fn published(&self) -> Vec<String> {
+        let standing = self.standing.iter().filter(|standing| standing.id != 0).map(|of| (of.node, of.id));
         let ids = self.calls().filter(|(.., call)| call.kind == Kind::Publish && call.code == 0);
         let mut names: Vec<String> = Vec::new();
-        for name in ids.map(|(.., call)| super::text::segment(call.node, call.number)) {
+        for (node, id) in standing.chain(ids.map(|(.., call)| (call.node, call.number))) {
+            let name = super::text::segment(node, id);
             if !names.contains(&name) {
                 names.push(name);
             }

@@ -13,7 +13,11 @@ fn time(ns: u64) -> String {
 
 /// The trace as JSON.
 pub fn chrome(story: &Story) -> String {
-    let mut json = "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[".to_owned();
+    let mut json = "{\"displayTimeUnit\":\"ns\",".to_owned();
+    if let Some(beginning) = text::beginning(story) {
+        _ = write!(json, "\"otherData\":{{\"beginning\":{}}},", super::page::quoted(&beginning));
+    }
+    json.push_str("\"traceEvents\":[");
     let mut first = true;
     let mut add = |row: String| {
         json.push_str(if std::mem::take(&mut first) { "\n" } else { ",\n" });

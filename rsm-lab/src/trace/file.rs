@@ -3,11 +3,13 @@
 //! Eight bytes that say what it is, a version, then pieces: kind, length, checksum, and so many bytes. All numbers are
 //! little-endian. [`super::story`] makes sense of them.
 
+use rsm::observe::Standing;
 use rsm_core::lens::ring::Read;
 use std::io::{self, Write};
 
 const MAGIC: &[u8; 8] = b"rsmtrace";
-const VERSION: u32 = 1;
+/// That of a file which begins with its cluster, and of one that begins later.
+const VERSIONS: [u32; 2] = [1, 2];
 /// Bytes before the first piece.
 const START: usize = MAGIC.len() + 4;
 /// Bytes before the contents of a piece.
@@ -26,6 +28,8 @@ pub struct Beginning {
     pub ticks: u64,
     /// Nanoseconds since 1970.
     pub wall: u64,
+    /// The cluster was there already: what was done before is not in it.
+    pub late: bool,
 }
 
 /// A piece of a trace.
@@ -102,6 +106,8 @@ pub(super) enum Piece {
         /// Where, and what stands there.
         runs: Vec<(u64, Vec<u8>)>,
     },
+    /// A segment that was there before a trace that begins late.
+    Standing(Standing),
     /// The last one.
     Ends,
 }
@@ -133,9 +139,9 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// Those of writing.
-    pub(super) fn new(mut to: W) -> io::Result<Writer<W>> {
+    pub(super) fn new(mut to: W, late: bool) -> io::Result<Writer<W>> {
         to.write_all(MAGIC)?;
-        to.write_all(&VERSION.to_le_bytes())?;
+        to.write_all(&VERSIONS[usize::from(late)].to_le_bytes())?;
         Ok(Writer(to))
     }
 
@@ -147,7 +153,7 @@ impl<W: Write> Writer<W> {
         let mut bytes = Vec::new();
         let mut number = |value: u64| bytes.extend(value.to_le_bytes());
         let kind: u32 = match piece {
-            Piece::Begins(Beginning { name, nodes, bytes: with, ticks, wall }) => {
+            Piece::Begins(Beginning { name, nodes, bytes: with, ticks, wall, late: _ }) => {
                 [u64::from(*nodes), u64::from(*with), *ticks, *wall].into_iter().for_each(number);
                 bytes.extend(name.as_bytes());
                 1
@@ -179,6 +185,12 @@ impl<W: Write> Writer<W> {
                 7
             }
             Piece::Ends => 8,
+            Piece::Standing(Standing { node, row, incarnation, length, id, bell, importers }) => {
+                let numbers =
+                    [u64::from(*node), u64::from(*row), *incarnation, *length, u64::from(*id), u64::from(*bell)];
+                numbers.into_iter().chain(importers.iter().map(|bell| u64::from(*bell))).for_each(number);
+                10
+            }
             Piece::Look { node, row, incarnation, ticks, length, runs } => {
                 let numbers = [u64::from(*node), u64::from(*row), *incarnation, *ticks, *length];
                 numbers.into_iter().for_each(number);
@@ -230,9 +242,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Vec<Piece>, Option<String>), String>
     }
     let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
     let version = word(MAGIC.len());
-    if version != VERSION {
-        return Err(format!("it is a trace of version {version}; this rsm-ctl reads version {VERSION}"));
+    if !VERSIONS.contains(&version) {
+        let [first, second] = VERSIONS;
+        return Err(format!("it is a trace of version {version}; this rsm-ctl reads versions {first} and {second}"));
     }
+    let late = version == VERSIONS[1];
     let (mut pieces, mut at) = (Vec::new(), START);
     while at < bytes.len() {
         let left = bytes.len() - at;
@@ -242,7 +256,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Vec<Piece>, Option<String>), String>
         }
         let (kind, contents) = (word(at), &bytes[at + HEAD..at + HEAD + length]);
         let damaged = || format!("it is damaged from byte {at} on, and is shown up to there");
-        match piece(kind, contents).filter(|_| word(at + 8) == checksum(contents)) {
+        match piece(kind, contents, late).filter(|_| word(at + 8) == checksum(contents)) {
             Some(Piece::Ends) if at + HEAD == bytes.len() => return Ok((pieces, None)),
             Some(piece) if pieces.is_empty() == matches!(piece, Piece::Begins(_)) && piece != Piece::Ends => {
                 pieces.push(piece);
@@ -254,7 +268,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Vec<Piece>, Option<String>), String>
     Ok((pieces, Some("it has no end: whoever wrote it was killed, or writes it still".to_owned())))
 }
 
-fn piece(kind: u32, contents: &[u8]) -> Option<Piece> {
+fn piece(kind: u32, contents: &[u8], late: bool) -> Option<Piece> {
     // The first numbers of a piece that ends with bytes.
     let count = match kind {
         1 => 4,
@@ -273,7 +287,7 @@ fn piece(kind: u32, contents: &[u8]) -> Option<Piece> {
     Some(match (kind, &numbers[..]) {
         (1, &[_, with, ticks, wall]) => {
             let name = String::from_utf8(contents[32..].to_vec()).ok()?;
-            Piece::Begins(Beginning { name, nodes: small(0)?, bytes: with != 0, ticks, wall })
+            Piece::Begins(Beginning { name, nodes: small(0)?, bytes: with != 0, ticks, wall, late })
         }
         (2, &[membership, _, _]) => Piece::Process { membership, node: small(1)?, pid: small(2)? },
         (3, &[membership, ref slots @ ..]) if slots.len().is_multiple_of(4) => {
@@ -290,6 +304,11 @@ fn piece(kind: u32, contents: &[u8]) -> Option<Piece> {
         (9, &[_, _, incarnation, ticks, length]) => {
             let runs = runs(&contents[40..], length)?;
             Piece::Look { node: small(0)?, row: small(1)?, incarnation, ticks, length, runs }
+        }
+        (10, &[_, _, incarnation, length, _, _, ref importers @ ..]) => {
+            let importers = importers.iter().map(|&bell| u32::try_from(bell)).collect::<Result<_, _>>().ok()?;
+            let (node, row, id, bell) = (small(0)?, small(1)?, small(4)?, small(5)?);
+            Piece::Standing(Standing { node, row, incarnation, length, id, bell, importers })
         }
         _ => return None,
     })
@@ -317,7 +336,7 @@ mod tests {
     use super::*;
 
     fn pieces() -> Vec<Piece> {
-        let begins = Beginning { name: "c".to_owned(), nodes: 2, bytes: true, ticks: 7, wall: 9 };
+        let begins = Beginning { name: "c".to_owned(), nodes: 2, bytes: true, ticks: 7, wall: 9, late: true };
         vec![
             Piece::Begins(begins),
             Piece::Process { membership: 3, node: 1, pid: 4711 },
@@ -334,12 +353,21 @@ mod tests {
                 length: 9,
                 runs: vec![(0, vec![1]), (5, vec![2; 4])],
             },
+            Piece::Standing(Standing {
+                node: 1,
+                row: 2,
+                incarnation: 3,
+                length: 9,
+                id: 5,
+                bell: 6,
+                importers: vec![7, 8],
+            }),
         ]
     }
 
     fn written(pieces: &[Piece]) -> Vec<u8> {
         let mut file = Vec::new();
-        let mut writer = Writer::new(&mut file).unwrap();
+        let mut writer = Writer::new(&mut file, true).unwrap();
         pieces.iter().for_each(|piece| writer.add(piece).unwrap());
         file
     }
@@ -376,6 +404,6 @@ mod tests {
         }
         let mut other = file;
         other[8] = 9;
-        assert!(read(&other).unwrap_err().contains("version 9; this rsm-ctl reads version 1"));
+        assert!(read(&other).unwrap_err().contains("version 9; this rsm-ctl reads versions 1 and 2"));
     }
 }

@@ -39,7 +39,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 /// A word of JSON in a page.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut quoted = "\"".to_owned();
     for character in text.chars() {
         match character {
@@ -91,10 +91,11 @@ pub fn page(story: &Story) -> String {
     let errors: Vec<String> =
         (0..64).map(|number| quoted(Code::from_number(number).filter(|_| number > 0).map_or("", Code::name))).collect();
     let head = format!(
-        "{{\"name\":{},\"nodes\":{},\"count\":{},\"missing\":{missing},\"wrong\":{},\"kinds\":{},\"faults\":{},\"calls\":{},\"errors\":{},\"processes\":{},\"segments\":{}}}",
+        "{{\"name\":{},\"nodes\":{},\"count\":{},\"missing\":{missing},\"late\":{},\"wrong\":{},\"kinds\":{},\"faults\":{},\"calls\":{},\"errors\":{},\"processes\":{},\"segments\":{}}}",
         quoted(&story.beginning.name),
         story.beginning.nodes,
         story.happenings.len(),
+        quoted(&super::text::beginning(story).unwrap_or_default()),
         quoted(story.wrong.as_deref().unwrap_or_default()),
         list(Kind::ALL.into_iter().map(|(name, _)| quoted(name))),
         list(FAULTS.iter().map(|row| quoted(row.name))),

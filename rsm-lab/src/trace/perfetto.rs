@@ -111,7 +111,8 @@ pub fn perfetto(story: &Story) -> Vec<u8> {
     let threads: BTreeSet<(usize, u32)> =
         story.calls().map(|(_, happening, call)| (happening.process, call.thread)).collect();
     for (process, known) in story.processes.iter().enumerate() {
-        let name = format!("node {}", known.node);
+        let late = if story.beginning.late { ", traced from the middle on" } else { "" };
+        let name = format!("node {}{late}", known.node);
         let its = new().number(PID, known.pid.into()).bytes(PROCESS_NAME, name.as_bytes());
         let described = new().number(UUID, track(process, 16)).message(PROCESS, its);
         whole = whole.message(PACKET, packet().message(TRACK_DESCRIPTOR, described));

@@ -2,7 +2,8 @@
 
 use super::file::{Beginning, Piece, Writer};
 use rsm::Cluster;
-use rsm::lens::HeldSegment;
+use rsm::lens::{HeldSegment, Noted};
+use rsm::observe::Tracer;
 use rsm_shm::ticks;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -41,6 +42,11 @@ fn runs(before: &[u8], now: &[u8]) -> Vec<(u64, Vec<u8>)> {
     runs.into_iter().map(|(start, end)| (start as u64, now[start..end].to_vec())).collect()
 }
 
+/// Of a cluster with so many nodes; times are missing.
+fn beginning(name: &str, nodes: u32) -> Beginning {
+    Beginning { name: name.to_owned(), nodes, bytes: false, ticks: 0, wall: 0, late: false }
+}
+
 /// Somebody who writes a trace down.
 #[derive(Debug)]
 pub struct Recorder {
@@ -59,12 +65,29 @@ impl Recorder {
     /// # Errors
     /// Those of writing.
     pub fn begin(file: File, cluster: &Cluster, bytes: bool) -> io::Result<Recorder> {
-        let mut writer = Writer::new(BufWriter::new(file))?;
-        let (ticks, began) = (ticks::now(), Instant::now());
+        let beginning = Beginning { bytes, ..beginning(cluster.name(), cluster.node_count()) };
+        Recorder::new(file, (ticks::now(), Instant::now()), beginning)
+    }
+
+    /// Begins one of a cluster that has been there for a while.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn begin_late(file: File, tracer: &Tracer) -> io::Result<Recorder> {
+        let cluster = tracer.observer().snapshot().cluster;
+        let beginning = Beginning { late: true, ..beginning(&cluster.name, cluster.nodes) };
+        let mut recorder = Recorder::new(file, tracer.began(), beginning)?;
+        for standing in tracer.standing() {
+            recorder.writer.add(&Piece::Standing(standing))?;
+        }
+        Ok(recorder)
+    }
+
+    fn new(file: File, (ticks, began): (u64, Instant), beginning: Beginning) -> io::Result<Recorder> {
+        let mut writer = Writer::new(BufWriter::new(file), beginning.late)?;
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let wall = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
-        let (name, nodes) = (cluster.name().to_owned(), cluster.node_count());
-        writer.add(&Piece::Begins(Beginning { name, nodes, bytes, ticks, wall }))?;
+        let wall = u64::try_from(wall.saturating_sub(began.elapsed()).as_nanos()).unwrap_or(u64::MAX);
+        writer.add(&Piece::Begins(Beginning { ticks, wall, ..beginning }))?;
         writer.flush()?;
         Ok(Recorder { writer, began, known: HashSet::new(), living: HashSet::new(), segments: HashMap::new() })
     }
@@ -74,10 +97,25 @@ impl Recorder {
     /// # Errors
     /// Those of writing.
     pub fn go_on(&mut self, cluster: &Cluster) -> io::Result<()> {
+        self.take(cluster.noted())?;
+        self.look(cluster, false)?;
+        self.writer.flush()
+    }
+
+    /// The same for a trace that [began late](Self::begin_late).
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn go_on_with(&mut self, noted: Vec<Noted>) -> io::Result<()> {
+        self.take(noted)?;
+        self.writer.flush()
+    }
+
+    fn take(&mut self, noted: Vec<Noted>) -> io::Result<()> {
         // First, so that there is one wherever the file is cut.
         let ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.writer.add(&Piece::Clock { ticks: ticks::now(), ns })?;
-        for noted in cluster.noted() {
+        for noted in noted {
             let (membership, node, pid) = (noted.membership, noted.node, noted.pid);
             if self.known.insert(membership) {
                 self.living.insert(membership);
@@ -89,7 +127,15 @@ impl Recorder {
                 self.writer.add(&Piece::Left { membership, ticks: ticks::now() })?;
             }
         }
-        self.look(cluster, false)?;
+        Ok(())
+    }
+
+    /// Ends a trace that [began late](Self::begin_late).
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn end_late(mut self) -> io::Result<()> {
+        self.writer.add(&Piece::Ends)?;
         self.writer.flush()
     }
 

@@ -2,10 +2,14 @@
 //! signal woke which wait.
 
 use super::file::{Beginning, Piece};
+use rsm::observe::Standing;
+use rsm_core::Code;
 use rsm_core::lens::event::{Event, Kind};
 use rsm_core::lens::inject::Last;
 use rsm_core::lens::ring::{self, BEGINS, BYTES, GAP};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+const TIMEOUT: u32 = Code::Timeout.number().unsigned_abs();
 
 /// A process of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,6 +114,8 @@ pub struct Story {
     pub bytes: Vec<u8>,
     /// What was seen in the memory of segments, in that order.
     pub looks: Vec<Look>,
+    /// Segments that were there before, in a trace that begins late.
+    pub standing: Vec<Standing>,
     /// What is wrong with the file.
     pub wrong: Option<String>,
 }
@@ -168,8 +174,8 @@ impl Story {
             return Err(format!("nothing of it can be read: {}", wrong.unwrap_or_default()));
         };
         let clock = Clock::of(&pieces, beginning.ticks);
-        let (processes, happenings, bytes, looks) = Default::default();
-        let mut story = Story { beginning: beginning.clone(), processes, happenings, bytes, looks, wrong };
+        let (processes, happenings, bytes, looks, standing) = Default::default();
+        let mut story = Story { beginning: beginning.clone(), processes, happenings, bytes, looks, standing, wrong };
         let mut pending = HashMap::new();
         for piece in &pieces[1..] {
             story.take(piece, &clock, &mut pending);
@@ -220,6 +226,7 @@ impl Story {
                 let at = clock.time(ticks);
                 self.looks.push(Look { at, node, row, incarnation, length, runs: runs.clone() });
             }
+            Piece::Standing(ref standing) => self.standing.push(standing.clone()),
             Piece::Begins(_) | Piece::Clock { .. } | Piece::Ends => {}
         }
     }
@@ -303,6 +310,11 @@ impl Story {
     fn name_segments(&mut self) {
         // By row, as published last; by the number of a bell, as somebody connected.
         let (mut rows, mut bells) = (HashMap::new(), HashMap::new());
+        for Standing { node, row, id, bell, importers, .. } in self.standing.iter().filter(|standing| standing.id != 0)
+        {
+            rows.insert((*node, u64::from(*row)), *id);
+            bells.extend(importers.iter().chain([bell]).map(|bell| ((*node, u64::from(*bell)), *id)));
+        }
         // Waits that began before anybody had connected.
         let mut early = Vec::new();
         for index in 0..self.happenings.len() {
@@ -354,15 +366,21 @@ impl Story {
         }
     }
 
-    /// Finds the signal that each wait took: of those that its bell had, the oldest.
+    /// Finds the signal that each wait took: of those that its bell had, the oldest. How many a bell had before the trace began
+    /// is not known: of one that was there, no wait is told of until the bell is known to have been empty.
     fn find_signals(&mut self) {
         let mut listeners: HashMap<(u32, u32), Vec<u64>> = HashMap::new();
+        let mut doubtful: HashSet<(u32, u64)> = HashSet::new();
+        for Standing { node, id, bell, importers, .. } in &self.standing {
+            doubtful.extend(importers.iter().chain([bell]).map(|bell| (*node, u64::from(*bell))));
+            listeners.entry((*node, *id)).or_default().extend(importers.iter().map(|bell| u64::from(*bell)));
+        }
         // Signals at their beginning, waits at their end; a signal that came at the same time came first.
         let mut order: BTreeMap<(u64, bool, usize), ()> = BTreeMap::new();
         for (index, happening, call) in self.calls() {
             match (call.kind, call.code) {
                 (Kind::Post | Kind::PostAll | Kind::Connect, 0) => drop(order.insert((happening.at, false, index), ())),
-                (Kind::Wait, 0) => drop(order.insert((happening.end(), true, index), ())),
+                (Kind::Wait, 0 | TIMEOUT) => drop(order.insert((happening.end(), true, index), ())),
                 _ => {}
             }
         }
@@ -389,9 +407,22 @@ impl Story {
                     bells.retain(|other| *other != bell);
                     bells.push(bell);
                     pending.remove(&(call.node, bell));
+                    doubtful.remove(&(call.node, bell));
                 }
                 (Kind::Wait, _) => {
                     let bell = (call.node, u64::from(call.number));
+                    if call.code == TIMEOUT {
+                        // It found nothing: what had been posted before had been taken.
+                        if doubtful.remove(&bell) {
+                            let began = self.happenings[index].at;
+                            let signals = pending.entry(bell).or_default();
+                            signals.retain(|signal| self.happenings[*signal].at >= began);
+                        }
+                        continue;
+                    }
+                    if doubtful.contains(&bell) {
+                        continue;
+                    }
                     let from = pending.get_mut(&bell).and_then(VecDeque::pop_front);
                     if let Some(call) = self.call_mut(index) {
                         call.from = from;

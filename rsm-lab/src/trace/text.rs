@@ -53,6 +53,16 @@ pub fn call(call: &Call) -> String {
     text
 }
 
+/// What comes before the first line of a trace that does not begin with its cluster.
+pub fn beginning(story: &Story) -> Option<String> {
+    let there = story.standing.len();
+    let segments = if there == 1 { "1 segment".to_owned() } else { format!("{there} segments") };
+    let name = &story.beginning.name;
+    story.beginning.late.then(|| {
+        format!("the trace begins in the middle: cluster {name:?} was there, with {segments}; what was done before is not in it")
+    })
+}
+
 /// The line of a happening; its number is counted from 1.
 pub fn line(story: &Story, index: usize) -> String {
     let Happening { at, took, process, what } = &story.happenings[index];

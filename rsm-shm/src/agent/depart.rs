@@ -41,6 +41,8 @@ impl Agent {
             None => drop(self.books.observers.remove(&party)),
         }
         self.watcher_left(party);
+        self.tracer_left(party);
+        self.ring_left(member.ring);
         let number = self.books.take_serial();
         let departing = Departing {
             party,

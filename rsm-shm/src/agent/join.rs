@@ -11,6 +11,7 @@ use super::books::memory::duplicate;
 use super::books::owes::Owes;
 use super::books::request::encode_reply;
 use super::books::token::Token;
+use crate::membership::{LOOK, LOOK_WITH_RING};
 use crate::memory::tables::{Parts, RecordMap};
 use crate::socket::{self, Packet};
 use rsm_core::access::Credentials;
@@ -187,6 +188,11 @@ impl Agent {
                 }
             }
         }
+        let mut ring = None;
+        if let Some((sent, kept)) = node.and_then(|_| self.ring_of_newcomer()) {
+            given.push(sent);
+            ring = Some(kept);
+        }
         self.watch(&events, Token::Events(party), EventFlags::IN)?;
         if let Some(process) = &process
             && let Err(error) = self.watch(process, Token::Process(party), EventFlags::IN)
@@ -217,6 +223,8 @@ impl Agent {
                 wants: None,
                 tally: None,
                 told_to_tally: false,
+                ring: None,
+                told_to_note: false,
                 owed: false,
                 put_off: None,
                 owes: Owes::default(),
@@ -232,8 +240,12 @@ impl Agent {
         }
         tracing::debug!(party, pid, ?node, "joined");
         crash_point!(AgentJoined);
-        self.reply(party, number, Ok((Answer::Joined { membership: party, token }, given)));
-        if !self.books.watchers.is_empty() && node.is_some() {
+        let with_ring = ring.is_some();
+        if let Some(ring) = ring {
+            self.keep_ring(party, ring);
+        }
+        self.reply(party, number, Ok((Answer::Joined { membership: party, token, ring: with_ring }, given)));
+        if (!self.books.watchers.is_empty() || self.books.tracing.observer.is_some()) && node.is_some() {
             self.send_look(party);
         }
         Ok(())
@@ -320,8 +332,9 @@ impl Agent {
                     member.looking = false;
                 }
                 self.importer_answered(party);
-                let on = !self.books.watchers.is_empty();
-                if self.books.members.get(&party).is_some_and(|m| m.node.is_some() && m.told_to_tally != on) {
+                let on = (!self.books.watchers.is_empty(), self.books.tracing.observer.is_some());
+                let otherwise = |m: &Member| m.node.is_some() && (m.told_to_tally, m.told_to_note) != on;
+                if self.books.members.get(&party).is_some_and(otherwise) {
                     self.send_look(party);
                 }
             }
@@ -333,31 +346,41 @@ impl Agent {
     /// Tells a member to look at the registry, unless it has been told and not answered.
     pub(super) fn send_look(&mut self, party: u64) {
         let tally = self.tally_to_send(party);
-        let on = !self.books.watchers.is_empty();
+        let (on, noted) = (!self.books.watchers.is_empty(), self.books.tracing.observer.is_some());
+        // One at a time.
+        let ring = if noted && tally.is_none() { self.ring_to_send(party) } else { None };
         let Some(member) = self.books.members.get_mut(&party) else { return };
         if member.looking {
             return;
         }
-        let send = |fds: &[BorrowedFd<'_>]| socket::send(&member.events, &[1], fds, SendFlags::DONTWAIT);
+        let send = |what, fds: &[BorrowedFd<'_>]| socket::send(&member.events, &[what], fds, SendFlags::DONTWAIT);
         let mut sent = Err(Errno::TOOMANYREFS);
         if let Some((map, fd)) = tally {
-            sent = send(&[fd.as_fd()]);
+            sent = send(LOOK, &[fd.as_fd()]);
             if sent.is_ok() {
                 member.tally = Some(map);
             }
         }
+        let mut kept = None;
+        if let Some(fd) = ring {
+            sent = send(LOOK_WITH_RING, &[fd.as_fd()]);
+            kept = sent.is_ok().then_some(fd);
+        }
         // Too many descriptors are on their way to processes of this user that do not read: without, then.
         if sent == Err(Errno::TOOMANYREFS) {
-            sent = send(&[]);
+            sent = send(LOOK, &[]);
         }
         member.looking = sent.is_ok();
-        member.told_to_tally = on;
+        (member.told_to_tally, member.told_to_note) = (on, noted);
         // At most one is on its way, so there is room in the socket, but perhaps no memory: it is asked for until there
         // is some. Another error shows as the end of the socket.
         let unsent = sent == Err(Errno::AGAIN);
         if std::mem::replace(&mut member.look_unsent, unsent) != unsent {
             let flags = if unsent { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
             let _ = epoll::modify(&self.epoll, &member.events, Token::Events(party).data(), flags);
+        }
+        if let Some(ring) = kept {
+            self.keep_ring(party, ring);
         }
     }
 }

@@ -28,6 +28,7 @@
 //! | `disturb` | faults that processes ask for, where the cluster has them |
 //! | `steer` | what else may be asked without being a node |
 //! | `tallies` | what processes do, for observers |
+//! | `rings` | where they note their calls, for one that traces |
 //! | `waits` | what they wait for |
 //! | `wakes` | waking threads that sleep, however many |
 //! | `shm_driver` | segment memory of this host |
@@ -52,6 +53,7 @@ mod publish;
 mod rebind;
 mod requests;
 mod revoke;
+mod rings;
 mod serve;
 mod shm_driver;
 mod steer;

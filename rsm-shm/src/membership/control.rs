@@ -372,6 +372,7 @@ impl Tie {
                     | Ask::Replace { .. }
                     | Ask::Processes { .. }
                     | Ask::Tallies { .. }
+                    | Ask::NextRing { .. }
                     | Ask::Bridge
             );
         for _ in 1..ATTEMPTS {
@@ -412,8 +413,15 @@ impl Tie {
         }
         control.number += 1;
         let number = control.number;
-        let only_looks =
-            matches!(ask, Ask::Processes { .. } | Ask::Tallies { .. } | Ask::Waits { .. } | Ask::Closing | Ask::Bridge);
+        let only_looks = matches!(
+            ask,
+            Ask::Processes { .. }
+                | Ask::Tallies { .. }
+                | Ask::NextRing { .. }
+                | Ask::Waits { .. }
+                | Ask::Closing
+                | Ask::Bridge
+        );
         send(socket, number, ask, address).map_err(unsent)?;
         crash_point!(AskSent);
         if only_looks && !readable_until(socket, Instant::now() + LOOK_PATIENCE) {

@@ -3,7 +3,7 @@
 //! Its socket is in a descriptor table of its own. So the end of this process, or its exec, ends the socket at once, even
 //! while a forked child lives on, and nothing the application does to its descriptors breaks it. A look carries no
 //! content: what there is to see is in the registry, and looking twice, or once for two, is the same. One may bring
-//! memory along, for the tally of a process that is watched.
+//! memory along, for the tally of a process that is watched, or for the ring of one that is traced.
 
 use super::Shared;
 use crate::guest::Guest;
@@ -20,6 +20,11 @@ use std::sync::{Arc, mpsc};
 
 /// After this what could not be done is tried again.
 const TRY_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+
+/// What a look consists of that brings a tally, or nothing.
+pub(crate) const LOOK: u8 = 1;
+/// And one that brings a ring.
+pub(crate) const LOOK_WITH_RING: u8 = 2;
 
 /// Starts the thread. It ends with its socket.
 ///
@@ -45,16 +50,18 @@ pub(super) fn start(socket: Guest, shared: Arc<Shared>, parking: Arc<Parking>) -
 
 fn run(events: &OwnedFd, shared: &Shared, parking: &Parking) {
     // What could not be mapped yet. Nobody else could close it, for it is in this thread's table.
-    let mut tally = None;
+    let (mut tally, mut ring) = (None, None);
     // Who cannot be cut off has not let go: without an answer the agent does not take it for that.
     let mut owed = false;
     loop {
-        let unfinished = owed || tally.is_some() && shared.map.registry().header.is_tallied();
+        let header = shared.map.registry().header;
+        let unfinished = owed || tally.is_some() && header.is_tallied() || ring.is_some() && header.is_traced();
         if !unfinished || is_readable(events) {
             match socket::receive(events, RecvFlags::empty()) {
                 Ok(Some(look)) => {
                     crash_point!(LookTold);
-                    tally = look.descriptors.into_iter().next().or(tally);
+                    let brought = if look.bytes == [LOOK_WITH_RING] { &mut ring } else { &mut tally };
+                    *brought = look.descriptors.into_iter().next().or(brought.take());
                     owed = true;
                 }
                 Err(Errno::INTR) => continue,
@@ -62,6 +69,7 @@ fn run(events: &OwnedFd, shared: &Shared, parking: &Parking) {
             }
         }
         tally = tally.and_then(|fd| shared.take_tally(fd));
+        ring = ring.and_then(|fd| shared.take_ring(fd));
         if let Some(seen) = shared.sweep()
             && owed
         {

@@ -9,7 +9,7 @@ use super::table::Table;
 use super::taps::{Tap, Taps};
 use super::trace::Tracing;
 use super::way::Posting;
-use super::{Shared, State, Tie, events};
+use super::{Shared, State, Tie, events, lock};
 use crate::address::Address;
 use crate::error::from_errno;
 use crate::guest::Guest;
@@ -38,6 +38,7 @@ pub(super) struct Joined {
     bells: Option<Guest>,
     record: Option<Guest>,
     races: Option<Guest>,
+    ring: Option<Guest>,
 }
 
 /// A join that the agent was asked for.
@@ -88,13 +89,14 @@ impl Asked {
 
 impl Joined {
     fn of(control: Control, answer: Answer, descriptors: Vec<Guest>) -> Result<Joined> {
-        let Answer::Joined { membership, token } = answer else { return Err(unexpected(&answer)) };
+        let Answer::Joined { membership, token, ring } = answer else { return Err(unexpected(&answer)) };
         let mut descriptors = descriptors.into_iter();
+        let ring = if ring { descriptors.next_back() } else { None };
         let incomplete = || Error::with(Code::InternalError, "the agent's answer is incomplete");
         let registry = descriptors.next().ok_or_else(incomplete)?;
         let events = descriptors.next().ok_or_else(incomplete)?;
         let (bells, record, races) = (descriptors.next(), descriptors.next(), descriptors.next());
-        Ok(Joined { control, membership, token, events, registry, bells, record, races })
+        Ok(Joined { control, membership, token, events, registry, bells, record, races, ring })
     }
 }
 
@@ -119,7 +121,7 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
     let bells = joined.bells.as_ref().map(Bells::open).transpose()?;
     let nodes = map.registry().nodes.len();
     let lens = map.registry().header.lens()?;
-    let tracing = claim.and(lens).and_then(|lens| lens.trace).map(Tracing::new).map(Arc::new);
+    let tracing = claim.map(|_| Arc::new(Tracing::new(lens.and_then(|lens| lens.trace))));
     let posting = claim.zip(lens).map(|(claim, lens)| Posting::new(lens, claim.node, tracing.clone()));
     if let (Some(posting), Some(record)) = (&posting, &joined.record) {
         posting.record_in(RecordMap::open(record)?);
@@ -127,9 +129,9 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
     let calls = claim.and(lens).and_then(|lens| lens.gate).map(Calls::new);
     let mut taps = Taps::default();
     taps.tracing = tracing;
-    if let (Some(tracing), Some(record)) = (&taps.tracing, &joined.record) {
-        tracing.note_in(RecordMap::open(record)?);
-        taps.set(Tap::Trace, true);
+    if let (Some(tracing), Some(ring)) = (&taps.tracing, joined.ring_to_note_in()) {
+        tracing.note_in(RecordMap::open(ring)?);
+        taps.set(Tap::Trace, tracing.is_lasting());
     }
     if let (Some(races), Some(claim), true) = (&joined.races, claim, lens.is_some_and(|lens| lens.race)) {
         taps.racing = Some(Racing::begin(RaceMap::open(races)?, claim.node, joined.membership));
@@ -158,12 +160,18 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
         shared.taps.set(Tap::Pace, true);
     }
     crash_point!(JoinMapped);
+    shared.turn_tracing(&mut lock(&shared.state));
     events::start(events, Arc::clone(&shared), Arc::clone(&tie.parking))?;
     crash_point!(JoinListening);
     Ok(shared)
 }
 
 impl Joined {
+    /// What brings a ring along: the ring of a trace that came later, or in a cluster whose lens traces the record.
+    fn ring_to_note_in(&self) -> Option<&Guest> {
+        self.ring.as_ref().or(self.record.as_ref())
+    }
+
     fn into_tie(self, parking: Arc<Parking>) -> (Arc<Tie>, Guest) {
         let tie = Tie {
             process: fork::count(),
@@ -185,8 +193,8 @@ impl Joined {
         if let (Some(calls), Some(record)) = (&shared.calls, &self.record) {
             calls.note_in(RecordMap::open(record)?);
         }
-        if let (Some(tracing), Some(record)) = (&shared.taps.tracing, &self.record) {
-            tracing.note_in(RecordMap::open(record)?);
+        if let (Some(tracing), Some(ring)) = (&shared.taps.tracing, self.ring_to_note_in()) {
+            tracing.note_in(RecordMap::open(ring)?);
         }
         if let Some(racing) = shared.taps.racing {
             racing.join_again(self.membership);

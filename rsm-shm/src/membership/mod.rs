@@ -32,6 +32,7 @@
 //! | `taps` | who watches what it does |
 //! | `event` | what they are told of |
 //! | `tally` | the first of them: counting |
+//! | [`rings`] | where calls are noted for who comes later |
 //! | [`race`] | looking for accesses that nothing orders |
 //! | `faults` | requests that go wrong through a lens |
 //! | `told` | what failed, in words |
@@ -61,6 +62,7 @@ pub mod polled;
 pub mod race;
 pub mod ready;
 mod revival;
+pub mod rings;
 mod room;
 pub mod segment;
 mod spin;
@@ -76,6 +78,7 @@ pub mod wait;
 mod watch;
 pub mod way;
 
+pub(crate) use events::{LOOK, LOOK_WITH_RING};
 pub use glance::glance;
 
 use crate::address::Address;
@@ -321,6 +324,7 @@ impl Shared {
         let mut done = false;
         let seen = registry.header.look(|| {
             let mut state = lock(&self.state);
+            self.turn_tracing(&mut state);
             self.turn_tallying(&mut state);
             done = state.table.sweep(&registry);
         });

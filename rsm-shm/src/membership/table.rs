@@ -6,17 +6,20 @@
 #![allow(unsafe_code)]
 
 use super::flags::{FlagWord, Flags};
+use super::way::never;
 use crate::memory::region::Region;
 use crate::memory::trash;
 use rsm_core::access::Permission;
 use rsm_core::crash_point;
 use rsm_core::message::ConnectionName;
 use rsm_core::registry::Registry;
-use rsm_core::sync::acquire;
+use rsm_core::sync::{AtomicU64, acquire};
 use rsm_core::{Code, Error, Result};
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::AtomicPtr;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// The imports of a process, by generation: rows are used again while an old import of one still stands.
 #[derive(Debug, Default)]
@@ -24,25 +27,52 @@ pub(super) struct Table {
     entries: BTreeMap<u64, Entry>,
     /// Somebody watches transfers.
     watched: bool,
+    /// Somebody notes them, and orders and the ends of spans too.
+    noted: bool,
+}
+
+/// What of a connection makes it plain or not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Switch {
+    pub(super) flags: NonNull<FlagWord>,
+    /// What the end of a span is compared with.
+    pub(super) generation: NonNull<AtomicPtr<AtomicU64>>,
+    /// What it is to be compared with where it is plain.
+    pub(super) truth: NonNull<AtomicU64>,
+    /// It goes to plain memory, and nobody watched from the beginning.
+    pub(super) plain: bool,
 }
 
 #[derive(Debug)]
 struct Entry {
     name: ConnectionName,
     /// Those of the connection, which takes its entry out before it goes.
-    flags: NonNull<FlagWord>,
+    switch: Switch,
     /// Trash pages lie under the mapped parts already.
     cut: bool,
     parts: Vec<(Arc<Region>, Permission)>,
 }
 
-// SAFETY: the flags are an atomic, alive as long as the entry.
+// SAFETY: all that a switch leads to are atomics, alive as long as the entry.
 unsafe impl Send for Entry {}
 
 impl Entry {
     fn flags(&self) -> &FlagWord {
         // SAFETY: by the promise of `Table::enter`.
-        unsafe { self.flags.as_ref() }
+        unsafe { self.switch.flags.as_ref() }
+    }
+
+    /// Has everything that is done with it noted, or no more.
+    fn note(&self, on: bool) {
+        let Switch { generation, truth, plain, .. } = self.switch;
+        if !plain {
+            return;
+        }
+        // SAFETY: by the promise of `Table::enter`.
+        let generation = unsafe { generation.as_ref() };
+        // Whoever compares with what never matches looks again at the truth, whatever the flags say by then.
+        generation.store(if on { never() } else { truth.as_ptr() }, Relaxed);
+        if on { self.flags().set(Flags::DIVERTED) } else { self.flags().clear(Flags::DIVERTED) }
     }
 
     fn is_aborted(&self, registry: &Registry<'_>) -> bool {
@@ -78,18 +108,21 @@ impl Table {
     /// nobody would do later: it is to be taken out again.
     ///
     /// # Safety
-    /// The flags must stay until the connection is taken out again.
+    /// What the switch leads to must stay until the connection is taken out again.
     pub(super) unsafe fn enter(
         &mut self,
         registry: &Registry<'_>,
         name: ConnectionName,
-        flags: NonNull<FlagWord>,
+        switch: Switch,
         whole: Arc<Region>,
         p: Permission,
     ) -> bool {
-        let mut entry = Entry { name, flags, cut: false, parts: vec![(whole, p)] };
+        let mut entry = Entry { name, switch, cut: false, parts: vec![(whole, p)] };
         if self.watched {
             entry.flags().set(Flags::WATCHED);
+        }
+        if self.noted {
+            entry.note(true);
         }
         // Withdrawn between the agent's answer and now: the sweep may have passed already.
         let swept = entry.sweep(registry);
@@ -162,6 +195,13 @@ impl Table {
             for entry in self.entries.values() {
                 if on { entry.flags().set(Flags::WATCHED) } else { entry.flags().clear(Flags::WATCHED) }
             }
+        }
+    }
+
+    /// Makes everything that is done with imports go by where it is noted, or as it went.
+    pub(super) fn note(&mut self, on: bool) {
+        if std::mem::replace(&mut self.noted, on) != on {
+            self.entries.values().for_each(|entry| entry.note(on));
         }
     }
 

@@ -36,7 +36,7 @@ pub(super) enum Tap {
 pub(super) struct Taps {
     on: AtomicU32,
     pub(super) tallying: Tallying,
-    /// In a cluster that is traced.
+    /// Of a process of a node: where calls are noted, in a cluster that is traced or while an observer asks for it.
     pub(super) tracing: Option<Arc<Tracing>>,
     /// In one where races are looked for.
     pub(super) racing: Option<&'static Racing>,

@@ -1,6 +1,7 @@
-//! Noting every call of this process in its [ring](rsm_core::lens::ring), in a cluster that is traced.
+//! Noting every call of this process in its [ring](rsm_core::lens::ring), in a cluster that is traced: from its beginning, as
+//! its lens says, or while an observer asks for it ([`super::rings`]).
 //!
-//! One of the [taps](super::taps). Imports of such a cluster are diverted, so transfers, orders, signals and the ends of
+//! One of the [taps](super::taps). Imports of such a cluster are diverted, the first time or for a while, so transfers, orders, signals and the ends of
 //! spans come by where they leave the plain path; requests are noted where they are asked, waits where they look at the taps.
 //! A call is noted when it has returned; a signal before it is posted, so that nobody takes it before it is there.
 #![allow(unsafe_code)]
@@ -21,12 +22,15 @@ use std::cell::Cell;
 use std::ptr::null_mut;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicPtr, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32};
 
 /// Where this process notes its calls.
 #[derive(Debug)]
 pub(super) struct Tracing {
     trace: Trace,
+    /// As long as the cluster is there.
+    lasting: bool,
+    on: AtomicBool,
     /// Null before there is a ring. It leads to one of the maps, which stay as long as this.
     map: AtomicPtr<RecordMap>,
     /// [`fork::count`] of the process that the ring is of.
@@ -63,9 +67,37 @@ fn thread_number() -> u32 {
 }
 
 impl Tracing {
-    pub(super) fn new(trace: Trace) -> Tracing {
+    /// What the lens says, or nothing until somebody comes.
+    pub(super) fn new(trace: Option<Trace>) -> Tracing {
         let (map, process) = (AtomicPtr::default(), AtomicU32::new(fork::count()));
-        Tracing { trace, map, process, maps: Mutex::default() }
+        let (lasting, on) = (trace.is_some(), AtomicBool::new(trace.is_some()));
+        Tracing { trace: trace.unwrap_or_default(), lasting, on, map, process, maps: Mutex::default() }
+    }
+
+    /// Whether calls are noted from the beginning of the cluster to its end.
+    pub(super) fn is_lasting(&self) -> bool {
+        self.lasting
+    }
+
+    /// Whether there is where to note calls, in this process.
+    pub(super) fn has_ring(&self) -> bool {
+        self.map().is_some()
+    }
+
+    /// Calls are noted, or no more; what nobody reads any more is freed.
+    pub(super) fn turn(&self, on: bool) {
+        // Relaxed: what `note` needs it finds, or finds nothing, by itself.
+        if self.on.swap(on, Relaxed)
+            && !on
+            && let Some(map) = self.map()
+        {
+            map.free_slots();
+        }
+    }
+
+    fn is_on(&self) -> bool {
+        // Relaxed: as in `turn`.
+        self.on.load(Relaxed)
     }
 
     /// Notes calls there from now on. The caller holds forks off.
@@ -113,6 +145,9 @@ impl Tracing {
 
     /// Notes that a fault happens.
     pub(super) fn note_fault(&self, fault: Fault, place: Place) {
+        if !self.is_on() {
+            return;
+        }
         let what = (Kind::Fault, place.node, place.id, fault as u64, place.call as u64);
         let now = ticks::now();
         self.note(now, what, 0, None);
@@ -143,7 +178,7 @@ fn code_of<T>(result: &Result<T>) -> u32 {
 
 impl Membership {
     fn tracing(&self) -> Option<&Tracing> {
-        self.shared.taps.tracing.as_deref()
+        self.shared.taps.tracing.as_deref().filter(|tracing| tracing.is_on())
     }
 
     /// Whether every call is noted.
@@ -151,9 +186,10 @@ impl Membership {
         self.tracing().is_some()
     }
 
-    /// Whether calls are noted, or looked at: imports are diverted for it.
+    /// Whether calls are noted, or looked at, as long as the cluster is there: imports are diverted for it.
     pub(super) fn is_watched(&self) -> bool {
-        self.is_traced() || self.shared.taps.racing.is_some()
+        let traced = self.shared.taps.tracing.as_ref().is_some_and(|tracing| tracing.is_lasting());
+        traced || self.shared.taps.racing.is_some()
     }
 
     /// A call begins, which is to be noted at its end if calls are.

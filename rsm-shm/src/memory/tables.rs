@@ -264,12 +264,24 @@ impl RecordMap {
     /// # Errors
     /// INSUFFICIENT_MEM; INTERNAL_ERROR when it is none.
     pub fn open(fd: impl AsFd) -> Result<RecordMap> {
+        RecordMap::map(fd, Permission::ReadWrite)
+    }
+
+    /// Maps one whose [`ring`](Self::ring) is only read: nothing else of it is to be used.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn open_to_read(fd: impl AsFd) -> Result<RecordMap> {
+        RecordMap::map(fd, Permission::Read)
+    }
+
+    fn map(fd: impl AsFd, permission: Permission) -> Result<RecordMap> {
         let length = memfd::length(&fd)?;
         let Some(parts) = Parts::all().find(|parts| parts.length() as u64 == length) else {
             return Err(Error::with(Code::InternalError, format!("{length} bytes are no record")));
         };
         memfd::check_solid(&fd, length)?;
-        Ok(RecordMap { region: Region::map(fd, 0, length as usize, Permission::ReadWrite)?, parts })
+        Ok(RecordMap { region: Region::map(fd, 0, length as usize, permission)?, parts })
     }
 
     /// The row.
@@ -301,9 +313,18 @@ impl RecordMap {
 
     /// Frees the memory of the ring, whose process has ended: it is empty from now on.
     pub(crate) fn free_ring(&self) {
+        self.free_from(self.parts.ring());
+    }
+
+    /// Frees what stands in the ring, of which nobody reads any more; how far it was written stays known.
+    pub(crate) fn free_slots(&self) {
+        self.free_from(self.parts.ring() + CALLS);
+    }
+
+    fn free_from(&self, from: usize) {
         if self.parts.slots > 0 {
-            let start = self.region.as_ptr().wrapping_add(self.parts.ring());
-            let length = self.region.len() - self.parts.ring();
+            let start = self.region.as_ptr().wrapping_add(from);
+            let length = self.region.len() - from;
             // SAFETY: the range lies inside of the mapping, of which only atomics are ever used, which are 0 from then on. That
             // it fails costs memory.
             let _ = unsafe { rustix::mm::madvise(start.cast(), length, rustix::mm::Advice::LinuxRemove) };
@@ -320,6 +341,22 @@ mod tests {
     fn every_kind_of_record_is_told_by_its_length() {
         let lengths: std::collections::BTreeSet<usize> = Parts::all().map(Parts::length).collect();
         assert_eq!(lengths.len(), Parts::all().count());
+    }
+
+    #[test]
+    fn a_ring_that_was_freed_goes_on_where_it_was() {
+        let parts = Parts { calls: false, slots: SLOTS };
+        let (map, object) = RecordMap::create(parts).unwrap();
+        let ring = map.ring().unwrap();
+        (0..5).for_each(|number| ring.append([number; 4], &[]));
+        map.free_slots();
+        let reader = RecordMap::open_to_read(&object).unwrap();
+        let mut cursor = Cursor::at(reader.ring().unwrap().end());
+        ring.append([5; 4], &[]);
+        let read = reader.ring().unwrap().read(&mut cursor, false);
+        assert_eq!((read.lost, read.torn, read.slots.len(), read.slots[0][1]), (0, 0, 1, 5));
+        let old = reader.ring().unwrap().read(&mut Cursor::default(), true);
+        assert_eq!((old.torn, old.slots.len()), (5, 6), "what stood there is gone");
     }
 
     #[test]

@@ -204,6 +204,7 @@ fn ask(script: &mut Script<'_>, names: &Names, keys: [Secret; 2]) -> Ask {
         },
         20 => Ask::Revoke { node: script.below(4) as u32, id },
         21 => Ask::NodeKey { node: script.below(4) as u32 },
+        22 if script.below(2) == 0 => Ask::NextRing { after: script.among(&[0, 1, u64::MAX]) },
         22 => Ask::Tallies { after: script.among(&[0, 1, u64::MAX]) },
         _ => match script.below(3) {
             0 => Ask::Leave,
@@ -242,7 +243,7 @@ impl Party {
 
     fn note(&mut self, reply: Reply, descriptors: Vec<OwnedFd>, names: &mut Names) {
         match reply.outcome {
-            Ok(Answer::Joined { membership, token }) => {
+            Ok(Answer::Joined { membership, token, .. }) => {
                 names.memberships.push((membership, token));
                 self.events = descriptors.into_iter().nth(1);
             }

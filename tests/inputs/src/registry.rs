@@ -129,7 +129,7 @@ fn observe(registry: OwnedFd) {
         let packet = receive(&control, RecvFlags::empty()).expect("its join").expect("its join");
         let request: Request = decode(&packet.bytes).expect("a request");
         let (events, theirs) = packet_pair().expect("a pair");
-        let outcome = Ok(Answer::Joined { membership: 1, token: [0; 16] });
+        let outcome = Ok(Answer::Joined { membership: 1, token: [0; 16], ring: false });
         let reply = encode(&Reply { number: request.number, outcome }).expect("a reply");
         send(&control, &reply, &[registry.as_fd(), theirs.as_fd()], SendFlags::empty()).expect("sent");
         drop(theirs);

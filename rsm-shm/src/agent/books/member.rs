@@ -7,6 +7,7 @@ use rsm_core::access::Credentials;
 use rsm_core::message::Secret;
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A connection that has not said what it wants.
@@ -49,6 +50,10 @@ pub(in crate::agent) struct Member {
     pub(in crate::agent) tally: Option<TallyMap>,
     /// Whether its last look told it to tally.
     pub(in crate::agent) told_to_tally: bool,
+    /// Where it notes its calls, once somebody traced.
+    pub(in crate::agent) ring: Option<Arc<OwnedFd>>,
+    /// Whether its last look told it to note them.
+    pub(in crate::agent) told_to_note: bool,
     /// Its last request is answered later; until then no other is read.
     pub(in crate::agent) owed: bool,
     /// Its last request, which asks again when a member that departs is forgotten.

@@ -24,6 +24,7 @@
 //! | `limits` | descriptors |
 //! | `token` | what a descriptor of the agent stands for |
 //! | `told` | what the agent tells whoever started it |
+//! | `tracing` | who traces, and where processes note their calls |
 //! | `check` | whether all of this agrees |
 
 mod aside;
@@ -47,6 +48,7 @@ mod shares;
 pub(in crate::agent) mod signalling;
 pub(in crate::agent) mod token;
 pub(in crate::agent) mod told;
+pub(in crate::agent) mod tracing;
 mod withdrawals;
 
 use chores::Chores;
@@ -66,6 +68,7 @@ use segment::{Segment, Segments};
 use shares::{PerProcess, SHARE};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
+use tracing::Tracing;
 use withdrawals::Withdrawals;
 
 /// Ids that an error names before it says "and more".
@@ -106,6 +109,8 @@ pub(in crate::agent) struct Books {
     pub(in crate::agent) observers: BTreeSet<u64>,
     /// Observers that watch what processes do.
     pub(in crate::agent) watchers: BTreeSet<u64>,
+    /// The observer that traces, and what it is to be told.
+    pub(in crate::agent) tracing: Tracing,
 }
 
 impl Books {
@@ -137,6 +142,7 @@ impl Books {
             crossing: BTreeMap::new(),
             observers: BTreeSet::new(),
             watchers: BTreeSet::new(),
+            tracing: Tracing::default(),
         }
     }
 
@@ -226,7 +232,7 @@ impl Books {
     pub(in crate::agent) fn held(&self) -> Held {
         Held {
             members: self.members.len() as u64,
-            memories: self.ledger.count(),
+            memories: self.ledger.count() + self.tracing.held(),
             strangers: self.strangers.len() as u64,
         }
     }

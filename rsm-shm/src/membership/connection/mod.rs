@@ -25,8 +25,9 @@ mod transfer;
 mod verdict;
 
 use super::flags::{FlagWord, Flags};
+use super::table::Switch;
 use super::trace::What;
-use super::way::{Diverted, NEVER};
+use super::way::{Diverted, never};
 use super::{Membership, lock};
 use crate::memory::pages::SealPages;
 use crate::memory::region::Region;
@@ -40,6 +41,7 @@ use rsm_core::sync::AtomicU64;
 use rsm_core::{Code, Error, Result};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::AtomicPtr;
 use tie::Tie;
 
 /// Who vouches for transfers (reference 3.6).
@@ -63,16 +65,18 @@ pub struct Connection {
     base: *mut u8,
     length: u64,
     granted: Generation,
-    generation: NonNull<AtomicU64>,
+    generation: AtomicPtr<AtomicU64>,
     link: NonNull<AtomicU64>,
     export_bell: NonNull<Bell>,
     import_bell: NonNull<Bell>,
     node: u32,
     permission: Permission,
-    /// Where the generation stands in any case; `generation` leads to another word when the connection is diverted.
+    /// Where the generation stands in any case; `generation` leads to another word while the connection is diverted.
     truth: NonNull<AtomicU64>,
     /// Before the tie, whose end unmaps what it uses.
     diverted: Option<Diverted>,
+    /// What it has instead while somebody traces.
+    watched: Diverted,
     tie: Tie,
 }
 
@@ -120,10 +124,11 @@ impl Connection {
         }
         let mut flags = Flags::of_connection(parts.permission);
         let truth = NonNull::from(parts.generation);
-        let mut generation = truth;
-        if diverted.is_some() {
+        let mut generation = truth.as_ptr();
+        let plain = diverted.is_none();
+        if !plain {
             flags = flags.and(Flags::DIVERTED);
-            generation = NonNull::from(&NEVER);
+            generation = never();
         }
         let connection = Arc::new(Connection {
             flags: FlagWord::new(flags),
@@ -131,7 +136,7 @@ impl Connection {
             base,
             length: connected.length,
             granted: Generation::from_word(connected.connection.generation),
-            generation,
+            generation: AtomicPtr::new(generation),
             link: NonNull::from(parts.link),
             export_bell: NonNull::from(parts.export_bell),
             import_bell: NonNull::from(parts.import_bell),
@@ -139,12 +144,19 @@ impl Connection {
             permission: parts.permission,
             truth,
             diverted,
+            watched: Diverted::watched(),
             tie: Tie::new(membership, connected.connection, parts.controller, (parts.node, parts.id)),
         });
-        let (flags, registry) = (NonNull::from(&connection.flags), membership.registry());
-        // SAFETY: the flags stay where they are until the last owner of the connection drops it; the tie is dropped
-        // then, and takes the entry out before anything is freed.
-        let entered = unsafe { table.enter(&registry, connected.connection, flags, parts.whole, parts.permission) };
+        let registry = membership.registry();
+        let switch = Switch {
+            flags: NonNull::from(&connection.flags),
+            generation: NonNull::from(&connection.generation),
+            truth,
+            plain,
+        };
+        // SAFETY: flags and generation stay where they are until the last owner of the connection drops it; the tie is
+        // dropped then, and takes the entry out before anything is freed.
+        let entered = unsafe { table.enter(&registry, connected.connection, switch, parts.whole, parts.permission) };
         // What is given up takes the lock.
         drop(state);
         connection.race_begins();
@@ -231,9 +243,16 @@ impl Connection {
         self.diverted.as_ref()
     }
 
-    /// Whether it does not reach plain memory: what an order does is then more than a fence.
+    /// The same, and what stands there while somebody traces who came later.
+    fn diverted_now(&self) -> Option<&Diverted> {
+        let watched = || self.flags.now().has(Flags::DIVERTED).then_some(&self.watched);
+        self.diverted.as_ref().or_else(watched)
+    }
+
+    /// Whether it does not reach plain memory, or somebody notes all that is done with it: what an order does is then more
+    /// than a fence.
     pub fn is_diverted(&self) -> bool {
-        self.diverted.is_some()
+        self.diverted_now().is_some()
     }
 
     /// The membership it was made through.

@@ -57,7 +57,7 @@ impl Connection {
         if self.flags.now().has(Flags::WATCHED) {
             self.membership().tell(Event::Posted);
         }
-        let Some(way) = &self.diverted else { return Ok(false) };
+        let Some(way) = self.diverted_now() else { return Ok(false) };
         self.called(gate::Call::Post);
         let began = self.membership().begin_note();
         let live = if self.is_aborted() { Err(Error::new(Code::ConnAborted)) } else { Ok(()) };

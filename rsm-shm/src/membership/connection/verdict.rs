@@ -12,6 +12,7 @@ use rsm_core::registry::LinkWord;
 use rsm_core::sync::{AtomicU64, acquire};
 use rsm_core::verdict::{BarrierType, Snapshot};
 use rsm_core::{Code, Error, Result, crash_point};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Where a process may die that closes a span.
 #[inline(always)]
@@ -23,8 +24,9 @@ impl Connection {
     /// What the end of a span is compared with: the generation, or what never matches.
     #[inline(always)]
     pub(super) fn generation(&self) -> &AtomicU64 {
+        // Relaxed: both places that it leads to are there from before it was made.
         // SAFETY: in the registry, which the membership keeps mapped, or static.
-        unsafe { self.generation.as_ref() }
+        unsafe { &*self.generation.load(Relaxed) }
     }
 
     pub(super) fn true_generation(&self) -> &AtomicU64 {
@@ -115,7 +117,7 @@ impl Connection {
     #[cold]
     #[inline(never)]
     fn order_otherwise(&self, kind: BarrierType) {
-        if let Some(way) = &self.diverted {
+        if let Some(way) = self.diverted_now() {
             self.called(gate::Call::Order);
             let began = self.membership().begin_note();
             self.race_orders(kind);
@@ -167,7 +169,11 @@ impl Connection {
 #[cold]
 #[inline(never)]
 extern "C" fn judge_again(connection: &Connection, link: u64, number: i32, kind: BarrierType) -> i32 {
-    let Some(way) = &connection.diverted else { return number };
+    // It was compared with what never matches, and who traced has gone since.
+    let was_watched = || number == Code::ConnAborted.number() && !connection.is_aborted();
+    let Some(way) = connection.diverted_now().or_else(|| was_watched().then_some(&connection.watched)) else {
+        return number;
+    };
     connection.called(gate::Call::Close);
     let began = connection.membership().begin_note();
     let opened = connection.opened_with(LinkWord::from_word(link));

@@ -32,7 +32,12 @@ use std::sync::Arc;
 use watched::Watched;
 
 /// Stands in for the generation of a diverted connection.
-pub(super) static NEVER: AtomicU64 = AtomicU64::new(Generation::NEVER.word());
+static NEVER: AtomicU64 = AtomicU64::new(Generation::NEVER.word());
+
+/// Where that is; nobody stores to it.
+pub(super) fn never() -> *mut AtomicU64 {
+    std::ptr::from_ref(&NEVER).cast_mut()
+}
 
 /// What a connection has that does not reach plain memory.
 #[derive(Debug)]
@@ -59,6 +64,11 @@ pub enum Way<'a> {
 pub struct Passage<'a>(&'a Lensed);
 
 impl Diverted {
+    /// What a connection to plain memory has while somebody traces who came later than the cluster.
+    pub(super) fn watched() -> Diverted {
+        Diverted::Watched(Watched)
+    }
+
     /// What the grant of a connection says of its way; `None` for plain memory, unless somebody `watches` all of it.
     ///
     /// # Errors
