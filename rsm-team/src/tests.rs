@@ -213,8 +213,16 @@ fn a_link_that_goes_down_is_no_death() {
         team.barrier()?;
         match team.rank() {
             // It stays until both know.
-            0 => [1, 2].into_iter().try_for_each(|rank| team.receive(rank, Some(PATIENCE)).map(drop)),
+            0 => {
+                team.receive(2, Some(PATIENCE))?;
+                team.send(1, b"done", None)?;
+                team.receive(1, Some(PATIENCE))?;
+                team.send(2, b"told", None)?;
+                team.receive(2, Some(PATIENCE)).map(drop)
+            }
             1 => {
+                // Not before the other one is done with its barrier.
+                team.receive(0, Some(PATIENCE))?;
                 steering.link_down(&Links::between(2, 3))?;
                 // Node 3 holds the lock and lives: nobody takes it away from it.
                 let told = team.lock(0, 0, Some(PATIENCE)).unwrap_err();
@@ -226,11 +234,14 @@ fn a_link_that_goes_down_is_no_death() {
                 team.barrier()
             }
             _ => {
+                team.send(0, b"done", None)?;
                 let told = team.wait_until(0, |value| value == 1, None).unwrap_err();
                 assert!(
                     told.to_string().contains("node 2 cannot be reached any more: the link was taken down"),
                     "{told}"
                 );
+                // Not before the other one was refused.
+                team.receive(0, Some(PATIENCE))?;
                 held.map_or(Ok(()), |held| held.unlock())?;
                 team.send(0, b"told", None)
             }
