@@ -1,6 +1,6 @@
 //! What `run` ends with, and the one line that says why.
 
-use crate::rig::{Ctl, Scratch, Standing, ctl, run, shell, unique};
+use crate::rig::{Ctl, GONE, Scratch, Standing, ctl, run, shell, unique};
 
 #[test]
 fn all_well() {
@@ -25,7 +25,10 @@ fn a_signal_counts_from_128() {
 
 #[test]
 fn only_the_first_failure_counts() {
-    let finished = run(&["-n", "4", "--grace", "60s"], "test $RSM_NODE_ID = 3 && exit 3; sleep 0.2; exit 9").finish();
+    let scratch = Scratch::new("first");
+    let script = format!("{GONE} if [ $RSM_NODE_ID = 3 ]; then echo $$ > $FIRST; exit 3; fi; gone $FIRST; exit 9");
+    let first = scratch.path("first");
+    let finished = run(&["-n", "4", "--grace", "60s"], &script).env("FIRST", first.to_str().unwrap()).finish();
     assert_eq!(finished.code(), 3);
     let told = finished.stderr.lines().filter(|line| line.starts_with("rsm-ctl: node"));
     assert_eq!(told.count(), 1, "{}", finished.stderr);
@@ -133,7 +136,7 @@ fn scenario(code: &str) -> (Ctl, i32, Option<Standing>) {
         "4" => (shell("ulimit -n 30; exec $CTL doctor"), 4),
         // Its neighbour waits for a minute.
         "5" => {
-            let words = ["explore", "-n", "2", "--kill", "2", "--at", "2", "--timeout", "2s", "--"];
+            let words = ["explore", "-n", "2", "--kill", "2", "--at", "2", "--timeout", "6s", "--"];
             (ctl(&words).words(&[&example("hello")]), 5)
         }
         "124" => (run(&["-n", "2", "--timeout", "100ms"], "exec sleep 600"), 124),

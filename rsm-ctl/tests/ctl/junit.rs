@@ -5,7 +5,7 @@ use std::fs;
 use roxmltree::Document;
 use rustix::process::Signal;
 
-use crate::rig::{Ctl, Scratch, ctl, run, shell};
+use crate::rig::{Ctl, GONE, Scratch, ctl, run, shell};
 
 /// The test cases of the report: name, and what became of it with type and message.
 fn cases(scratch: &Scratch) -> Vec<(String, String)> {
@@ -41,11 +41,13 @@ fn reported(scratch: &Scratch, words: &[&str], script: &str) -> Ctl {
 #[test]
 fn a_case_for_each_node() {
     let scratch = Scratch::new("junit");
+    // The second fails when it is known that the first has not.
     let script = r#"case $RSM_NODE_ID in
-        1) exit 0;;
-        2) printf '\033[31m<bad> & "worse" \001\033[0m\n' >&2; exit 7;;
+        1) echo $$ > $WELL; exit 0;;
+        2) gone $WELL; printf '\033[31m<bad> & "worse" \001\033[0m\n' >&2; exit 7;;
         3) exec sleep 600;; esac"#;
-    assert_eq!(reported(&scratch, &["-n", "3", "--grace", "500ms"], script).finish().code(), 7);
+    let run = reported(&scratch, &["-n", "3", "--grace", "500ms"], &format!("{GONE} {script}"));
+    assert_eq!(run.env("WELL", scratch.path("well").to_str().unwrap()).finish().code(), 7);
     let cases = cases(&scratch);
     assert_eq!(cases[0], ("node 1".into(), String::new()));
     assert_eq!(cases[1].1, "failure exit: ended with exit code 7 <bad> & \"worse\" \\u{1}");
@@ -65,7 +67,7 @@ fn when_all_is_well() {
 fn when_the_time_is_up() {
     let scratch = Scratch::new("junit");
     let script = "test $RSM_NODE_ID = 1 || { echo waiting; exec sleep 600; }";
-    assert_eq!(reported(&scratch, &["-n", "2", "--timeout", "500ms"], script).finish().code(), 124);
+    assert_eq!(reported(&scratch, &["-n", "2", "--timeout", "4s"], script).finish().code(), 124);
     let cases = cases(&scratch);
     assert_eq!(cases[0].1, "");
     assert!(cases[1].1.starts_with("failure timeout: was still running when the time was up"), "{cases:?}");

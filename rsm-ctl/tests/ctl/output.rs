@@ -200,8 +200,12 @@ fn what_daemons_write_arrives_and_run_waits_for_them() {
 
 #[test]
 fn a_daemon_that_keeps_the_pipe_does_not_keep_a_failed_run() {
-    let script = "setsid sleep 600 & echo text; exit 6";
-    let finished = run(&["-n", "2", "--grace", "100ms"], script).finish();
+    let scratch = Scratch::new("daemon");
+    // Neither fails before the other has written.
+    let script = "setsid sleep 600 & echo text; touch $BOTH.$RSM_NODE_ID
+        until [ -e $BOTH.1 ] && [ -e $BOTH.2 ]; do sleep 0.01; done; exit 6";
+    let both = scratch.path("both");
+    let finished = run(&["-n", "2", "--grace", "100ms"], script).env("BOTH", both.to_str().unwrap()).finish();
     assert_eq!((finished.code(), finished.text()), (6, "text\ntext\n"));
 }
 

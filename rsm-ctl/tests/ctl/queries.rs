@@ -9,7 +9,7 @@ use crate::rig::{Running, ctl, run, unique};
 use serde_json::Value;
 
 fn cluster(name: &str, nodes: &str) -> Running {
-    let script = "trap 'exit 0' USR1; echo ready; while :; do sleep 0.05; done";
+    let script = "trap 'exit 0' USR1; echo ready; while :; do sleep 0.05 & wait; done";
     let mut running = run(&["-n", nodes, "--name", name], script).stdin(Stdio::null()).start();
     for _ in 0..nodes.parse().unwrap() {
         running.line();

@@ -2,15 +2,19 @@
 
 use rustix::process::Signal;
 
-use crate::rig::{Scratch, ctl, run};
+use crate::rig::{GONE, Scratch, ctl, run};
 
 #[test]
 fn who_began_and_who_followed() {
-    let script = "case $RSM_NODE_ID in
-        2) echo 'no such thing' >&2; exit 3;;
-        3) sleep 0.3; echo 'lost node 2' >&2; exit 4;;
-        *) exec sleep 600;; esac";
-    let finished = run(&["-n", "3", "--grace", "2s"], script).finish();
+    let scratch = Scratch::new("began");
+    let script = format!(
+        "{GONE} case $RSM_NODE_ID in
+        2) echo $$ > $BEGAN; echo 'no such thing' >&2; exit 3;;
+        3) gone $BEGAN; echo 'lost node 2' >&2; exit 4;;
+        *) exec sleep 600;; esac"
+    );
+    let began = scratch.path("began");
+    let finished = run(&["-n", "3", "--grace", "4s"], &script).env("BEGAN", began.to_str().unwrap()).finish();
     assert_eq!(finished.code(), 3);
     let summary = finished.stderr.split_once("rsm-ctl: 2 of 3 processes failed\n").expect(&finished.stderr).1;
     let place = |what: &str| summary.find(what).unwrap_or_else(|| panic!("{what:?} is not in {summary}"));
@@ -36,7 +40,7 @@ fn what_to_do_next() {
 
 #[test]
 fn who_was_late_and_what_it_said_last() {
-    let finished = run(&["-n", "2", "--timeout", "300ms"], "echo waiting; exec sleep 600").finish();
+    let finished = run(&["-n", "2", "--timeout", "4s"], "echo waiting; exec sleep 600").finish();
     assert_eq!(finished.code(), 124);
     assert!(finished.stderr.contains("2 of 2 processes did not end in time"), "{}", finished.stderr);
     assert_eq!(finished.stderr.matches("| waiting").count(), 2, "{}", finished.stderr);
@@ -68,7 +72,7 @@ fn where_those_hang_that_were_late() {
     let scratch = Scratch::new("late");
     let report = scratch.path("report.xml");
     // Only the first node says hello, to one that does nothing. How long that takes to begin is the machine's.
-    let told = ["1s", "2s", "4s", "8s"].into_iter().map(|timeout| {
+    let told = ["1s", "2s", "4s", "8s", "16s", "32s", "64s"].into_iter().map(|timeout| {
         let words = ["run", "-n", "2", "--timeout", timeout, "--junit", report.to_str().unwrap()];
         let words =
             ctl(&words).words(&["--node", "1", "--", hello.to_str().unwrap(), "--node", "2", "--", "sleep", "600"]);
@@ -86,7 +90,7 @@ fn where_those_hang_that_were_late() {
 
 #[test]
 fn stacks_before_the_end() {
-    let words = ["-n", "2", "--timeout", "500ms", "--on-timeout", "stacks"];
+    let words = ["-n", "2", "--timeout", "4s", "--grace", "60s", "--on-timeout", "stacks"];
     let script = "trap 'echo asked; exit' TERM; echo ready; /bin/sleep 600 & wait";
     // With the debugger of this machine, if there is one, and with none.
     for path in [std::env::var("PATH").unwrap(), "/no/such/directory".to_owned()] {

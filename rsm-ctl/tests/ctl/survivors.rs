@@ -157,7 +157,7 @@ fn becoming_another(words: &[&str]) -> Option<(Running, Pid)> {
 fn who_has_become_another_user_is_named_and_left() {
     let scratch = Scratch::new("left");
     let report = scratch.path("report.xml");
-    let words = ["-n", "1", "--timeout", "2s", "--grace", "100ms", "--junit", report.to_str().unwrap()];
+    let words = ["-n", "1", "--timeout", "6s", "--grace", "100ms", "--junit", report.to_str().unwrap()];
     let Some((running, node)) = becoming_another(&words) else { return };
     eventually("the end of rsm-ctl", || state(running.pid()).is_none().then_some(()));
     assert!(state(node).is_some());

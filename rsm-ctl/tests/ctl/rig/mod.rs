@@ -21,8 +21,8 @@ use std::{env, fs, process};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+pub(crate) use processes::{GONE, expect_state, inherited_descriptors, pid, state};
 use processes::{MARK, marked, names};
-pub(crate) use processes::{expect_state, inherited_descriptors, pid, state};
 pub(crate) use refusal::Refusal;
 pub(crate) use standing::Standing;
 

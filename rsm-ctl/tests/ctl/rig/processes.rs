@@ -10,6 +10,9 @@ use super::eventually;
 /// The variable that carries the mark of a run.
 pub(crate) const MARK: &str = "RSM_CTL_TEST_MARK";
 
+/// For scripts: `gone FILE` waits until the process whose number is in a file has been reaped, so that its parent knows of its end.
+pub(crate) const GONE: &str = "gone() { until [ -s $1 ] && ! kill -0 $(cat $1) 2>/dev/null; do sleep 0.01; done; };";
+
 /// State letter of a process as in `ps`, or `None` when it has gone. A zombie has gone: it is a number in a table.
 pub(crate) fn state(process: Pid) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_pid())).ok()?;
