@@ -1,7 +1,9 @@
 //! Watching a cluster: what changed is told, once, and nobody sleeps through a last state.
 
+use rsm::lens::{Lens, Trace};
 use rsm::observe::{Change, Observer, Snapshot};
 use rsm::{AccessList, Cluster, Code, Permission, SegmentId};
+use rsm_core::lens::event::{Event, Kind};
 use std::time::{Duration, Instant};
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -242,4 +244,40 @@ fn names_that_say_nothing_delay_nobody() {
     drop(one);
     let none = rsm::observe::look_at(&[]);
     assert!(none.is_empty());
+}
+
+/// What goes to another host takes a short way; not while somebody watches.
+#[test]
+fn transfers_to_another_host_are_tallied_and_noted() {
+    for traced in [false, true] {
+        let bridge = format!("local:observe-{}-{traced}", std::process::id());
+        let hosts = [1, 2].map(|node| {
+            let builder = Cluster::builder(2).here([node]).bridge("shm0", &bridge);
+            let trace = Lens::clear(0).trace(Trace { bytes: false });
+            if traced { builder.lens(trace) } else { builder }.start().unwrap()
+        });
+        hosts.iter().for_each(|host| host.await_bridge(DEADLINE).unwrap());
+        let [exporter, importer] =
+            [1, 2].map(|node| hosts[node as usize - 1].node(node).unwrap().controller("shm0").unwrap());
+        let export = exporter.export(65536).unwrap();
+        let id = export.publish(SegmentId::any(), &AccessList::everyone()).unwrap();
+        let import = importer.connect(1, id, Permission::ReadWrite).unwrap();
+        let observer = Observer::attach(Some(hosts[1].name())).unwrap();
+        let (start, mut times) = (Instant::now(), 0);
+        loop {
+            import.put_u64(0, 5).unwrap();
+            assert_eq!(import.get_u64(0), Ok(5));
+            times += 1;
+            // From the first time that somebody asks.
+            let all = observer.activity().unwrap();
+            if all.iter().any(|process| process.activity.puts > 0 && process.activity.got_bytes >= 8) {
+                break;
+            }
+            assert!(start.elapsed() < DEADLINE, "{all:?}");
+        }
+        let noted = hosts[1].noted();
+        let events = noted.iter().flat_map(|noted| &noted.read.slots).filter_map(|slot| Event::of(*slot));
+        let puts = events.filter(|event| event.kind == Kind::Put).count();
+        assert_eq!(puts, if traced { times } else { 0 });
+    }
 }

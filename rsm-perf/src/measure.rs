@@ -1,5 +1,6 @@
 //! Has operations done in turns with their limits, and makes numbers of what comes back.
 
+use crate::crossing::Crossing;
 use crate::ops::{Op, Yield};
 use crate::pair::{Broken, Pair};
 use hdrhistogram::Histogram;
@@ -52,6 +53,9 @@ pub struct Outcome {
     pub round_trip: f64,
     /// Part of the rounds in which it was below [`NEAR`].
     pub near: f64,
+    /// What one operation brings over a bridge, where the two parties are on two hosts and that was [counted](crate::crossing::count).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crossing: Option<Crossing>,
 }
 
 /// Samples of one operation, in picoseconds.
@@ -184,6 +188,7 @@ fn outcome(program: &str, op: &Op, size: usize, all: &[Samples], trips: &[f64]) 
         rounds: own.medians.len(),
         round_trip: if trips.is_empty() { 0.0 } else { middle(trips.to_vec()) },
         near: trips.iter().filter(|&&trip| trip < NEAR).count() as f64 / trips.len().max(1) as f64,
+        crossing: None,
     }
 }
 

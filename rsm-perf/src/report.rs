@@ -77,6 +77,7 @@ mod tests {
             rounds: 9,
             round_trip: 90.0,
             near: 1.0,
+            crossing: None,
         };
         let row = row(crate::ops::find("put").unwrap(), &outcome);
         assert_eq!(row.len(), COLUMNS.len(), "\n{COLUMNS}\n{row}");

@@ -115,11 +115,11 @@ impl Scene {
 
     /// A host whose cluster is gone has another one, which meets the one that went on.
     fn hosts_go_on(&mut self) -> Result<(), String> {
-        for at in 0..self.hosts.len() {
+        for (at, plan) in TWO.iter().enumerate() {
             if self.hosts[at].lives() {
                 continue;
             }
-            for role in ACTORS.into_iter().filter(|&role| TWO[at].has(role.node())) {
+            for role in ACTORS.into_iter().filter(|&role| plan.has(role.node())) {
                 // What was its process is one of a cluster that has ended.
                 if let Some(player) = self.place(role).take().filter(|player| !player.dead) {
                     player.process.end();

@@ -357,9 +357,8 @@ impl Scene {
                     return Some("child");
                 }
             }
-            if Instant::now() >= deadline {
-                // Not in what follows either.
-                player.process.ok("disarm");
+            // Not in what follows either, unless it dies just now.
+            if Instant::now() >= deadline && player.process.try_ask("disarm").is_some() {
                 return None;
             }
             std::thread::park_timeout(Duration::from_millis(1));

@@ -81,6 +81,7 @@
 //! | | a lens: settled by the span's thread, with another that delivers at the same time; a signal after a close | `verdict::a_posted_store_that..`, `a_signal_comes_after_what_was_closed_before` |
 //! | | a posted window: the seal holds, was broken; nothing answers | `posted::a_posted_store_that..`, `a_link_that_was_away..` |
 //! | | a posted window: the seal is suspended, or was in between | `posted::a_posted_store_that_is_vouched_for_is_in_old_or_new..` |
+//! | | one that is memory of this machine | `posted::a_store_to_memory_of_this_machine..` |
 //! | ring | there is room; full: nothing is stored | `ring::a_message_that_is_seen_is_whole`, `a_full_ring_overwrites_nothing` |
 //! | | damage: nothing is taken | `peer::ring::tests` |
 //! | lane | one poster; another meanwhile: stored again; killed in between: the agent stores it | `lanes::*` |

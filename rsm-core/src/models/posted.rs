@@ -3,7 +3,7 @@
 use super::explore;
 use crate::generation::{EndCause, Generation};
 use crate::peer::UNANSWERED;
-use crate::peer::seal::{Seal, break_seal};
+use crate::peer::seal::{Seal, break_seal, set_seal};
 use crate::registry::{LinkState, LinkWord};
 use crate::sync::{AtomicU64, Mutex, Ordering::Relaxed, Ordering::SeqCst, acquire, fence, mutated};
 use crate::verdict::{self, Snapshot, Window};
@@ -153,20 +153,25 @@ fn a_link_that_was_away_in_between_is_told() {
 
 const NEW: u64 = 9;
 
-/// Both agents' parts of a rebind whose importer is on the other host, and its exporter's between them; gives what the old range
-/// gets. The agents' messages order what they do: here it is one thread's.
-fn rebind(r: &Rig) -> u64 {
+/// The exporter's agent's part of a rebind whose importer is on the other host, and the exporter's in it; gives what the old range
+/// gets. The other agent's is `steps`: messages order what the two do.
+fn rebind(r: &Rig, steps: impl FnOnce()) -> u64 {
     break_seal(&r.seal, seal(1).suspended());
     let kept = r.memory.load(Relaxed);
     r.memory.store(NEW, Relaxed);
-    let resume = || r.seal.store(1, Relaxed);
+    let resume = || set_seal(&r.seal, seal(1));
     if mutated("posted_resumed_early") {
         resume();
     }
-    verdict::suspend(&r.link);
-    verdict::resume(&r.link);
+    steps();
     resume();
     kept
+}
+
+/// The importer's agent's part.
+fn step(r: &Rig) {
+    verdict::suspend(&r.link);
+    verdict::resume(&r.link);
 }
 
 /// A put is on its way while the exporter replaces the contents.
@@ -184,9 +189,55 @@ fn a_posted_store_that_is_vouched_for_is_in_old_or_new_memory() {
             let r = Arc::clone(&r);
             thread::spawn(move || r.deliver())
         };
-        let kept = rebind(&r);
+        let kept = rebind(&r, || step(&r));
         let vouched = importer.join().unwrap();
         bridge.join().unwrap();
+        let (in_old, in_new) = (kept == PUT, r.memory.load(Relaxed) == PUT);
+        assert!(
+            !vouched || in_old != in_new,
+            "a put that was vouched for: in the old range {in_old}, in the new {in_new}"
+        );
+    });
+}
+
+/// A window that is memory of this machine, as that of two agents of one: what is stored is there, and loads are in order by
+/// acquiring, so that no fence comes after the seal's.
+struct Ordinary<'a>(&'a Rig);
+
+impl Window for Ordinary<'_> {
+    fn fence(&self) {
+        fence(SeqCst);
+    }
+    fn load_seal(&self) -> u64 {
+        if mutated("posted_load_relaxed") { self.0.seal.load(Relaxed) } else { acquire(&self.0.seal) }
+    }
+    fn fence_load(&self) {}
+    fn wait(&self) -> bool {
+        false
+    }
+}
+
+/// The same rebind, and a put to memory of this machine.
+///
+/// Mutations: `posted_no_load`, `posted_drain`, `posted_load_relaxed`, `seal_fence`, `seal_set_relaxed`, `posted_resumed_early`,
+/// `verdict_resume_same`.
+#[test]
+fn a_store_to_memory_of_this_machine_is_in_old_or_new_memory() {
+    explore(|| {
+        let r = rig();
+        let importer = {
+            let r = Arc::clone(&r);
+            thread::spawn(move || {
+                let opened = Snapshot { granted: Generation::live(1), link: LinkWord::from_word(acquire(&r.link)) };
+                r.memory.store(PUT, Relaxed);
+                opened.judge_posted(&r.generation, &r.link, seal(1), &Ordinary(&r)).is_ok()
+            })
+        };
+        let kept = rebind(&r, || {
+            let r = Arc::clone(&r);
+            thread::spawn(move || step(&r)).join().unwrap();
+        });
+        let vouched = importer.join().unwrap();
         let (in_old, in_new) = (kept == PUT, r.memory.load(Relaxed) == PUT);
         assert!(
             !vouched || in_old != in_new,

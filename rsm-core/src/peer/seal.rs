@@ -7,7 +7,7 @@
 
 use super::UNANSWERED;
 use crate::chance::Chance;
-use crate::sync::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence, mutated};
+use crate::sync::{AtomicU64, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence, mutated};
 
 /// A number that says that a grant holds, or that an agent is the one that it was. Neither 0, which is what memory holds
 /// that nobody has written, nor all-ones.
@@ -71,6 +71,14 @@ pub fn break_seal(place: &AtomicU64, dead: Seal) {
     if !mutated("seal_fence") {
         fence(SeqCst);
     }
+}
+
+/// Sets the seal of a grant, in control pages that the peer's importers load it from. Of one that is set again, after its contents
+/// were replaced, who loads it finds what the agents did before.
+pub fn set_seal(place: &AtomicU64, seal: Seal) {
+    // Release: pairs with the Acquire of who loads it, where the window is memory of this machine; through a device, with the
+    // fence after that load (`verdict::Window::fence_load`).
+    place.store(seal.word(), if mutated("seal_set_relaxed") { Relaxed } else { Release });
 }
 
 /// Where seals come from. None comes twice, in whatever place.

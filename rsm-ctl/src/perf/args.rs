@@ -44,6 +44,10 @@ pub(crate) struct PerfArgs {
     /// Which nodes: the importer that acts, and the exporter
     #[arg(long, value_name = "A,B", default_value = "1,2", value_parser = nodes)]
     pub(crate) nodes: [u32; 2],
+    /// Measure through this controller: shm0, or that of a bridge to another host, such as ntb0, with the loads, stores and
+    /// doorbells of an operation beside the times. Without --cluster the two nodes are on two hosts then, both here
+    #[arg(long, value_name = "NAME", default_value = "shm0", conflicts_with_all = ["also", "profile"])]
+    pub(crate) controller: String,
     /// Measure through this program too and show it beside: benches/c/rsm_perf.c, for one, goes through librsm
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) also: Vec<PathBuf>,

@@ -17,13 +17,15 @@ use crate::failure::Failure;
 use crate::query::cluster::attach;
 use crate::{colour, print};
 use args::TopArgs;
-use sample::{Sample, gone};
+use sample::{Sample, gone, has_hosts};
 use table::{Order, Table};
 
 /// Shows until told to end, or the cluster ends.
 pub(crate) fn perform(args: &TopArgs) -> Result<ExitCode, Failure> {
-    let order = Order::named(args.view, args.sort.as_deref()).map_err(Failure::usage)?;
+    let order = |hosts| Order::named(args.view, hosts, args.sort.as_deref()).map_err(Failure::usage);
+    order(true)?;
     let observer = attach(args.cluster.as_deref())?;
+    let order = order(has_hosts(&observer.nodes()))?;
     let can = std::io::stdout().is_terminal() && std::io::stdin().is_terminal() && !colour::is_dumb();
     if args.plain || args.once || !can { plain(args, &observer, order) } else { screen::run(args, &observer, order) }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use rsm::observe::{Activity, Observer, ProcessActivity, Snapshot};
+use rsm::observe::{Activity, NodeInfo, Observer, ProcessActivity, Snapshot};
 
 use crate::failure::Failure;
 use crate::number::counted;
@@ -37,6 +37,16 @@ impl Sample {
         let pids = seen.processes.iter().flatten().map(|process| process.pid);
         let states = pids.map(|pid| (pid, process::look(observer, pid))).collect();
         Sample { taken: Instant::now(), seen, activity, states }
+    }
+
+    /// Whether there is more than one host.
+    pub(super) fn has_hosts(&self) -> bool {
+        has_hosts(&self.seen.nodes)
+    }
+
+    /// The host of a node; 0 where there is one only.
+    pub(super) fn host_of(&self, node: u32) -> u32 {
+        self.seen.nodes.iter().find(|row| row.node == node).map_or(0, |row| row.host)
     }
 
     /// The processes of a node, as the kernel describes them.
@@ -104,6 +114,11 @@ impl Sample {
             ),
         ]
     }
+}
+
+/// Whether nodes are on more than one host.
+pub(super) fn has_hosts(nodes: &[NodeInfo]) -> bool {
+    nodes.iter().any(|node| node.host > 0)
 }
 
 /// The failure of a cluster that ended after this look at it.

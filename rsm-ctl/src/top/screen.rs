@@ -25,6 +25,8 @@ const VIEWS: [(View, &str); 4] =
 struct State {
     view: View,
     order: Order,
+    /// There is more than one host.
+    hosts: bool,
     /// First row that is shown.
     top: usize,
     /// Rows that fit, and rows there are, when it was drawn last.
@@ -54,8 +56,8 @@ fn show(
     observer: &Observer,
     order: Order,
 ) -> Result<ExitCode, Failure> {
-    let mut state = State { view: args.view, order, top: 0, page: 1, rows: 0 };
     let mut before = Sample::take(observer);
+    let mut state = State { view: args.view, order, hosts: before.has_hosts(), top: 0, page: 1, rows: 0 };
     // The first rates are there soon, whatever the interval.
     let mut again = Instant::now() + args.interval.min(Duration::from_millis(250));
     let mut now = None;
@@ -111,7 +113,7 @@ fn closed(error: io::Error) -> Result<ExitCode, Failure> {
 
 impl State {
     fn press(&mut self, key: Key) -> Next {
-        let columns = headline(self.view).len();
+        let columns = headline(self.view, self.hosts).len();
         match key {
             Key::Control(b'c') => return Next::End(ExitCode::Signal(2)),
             Key::Char(b'q') | Key::Escape => return Next::End(ExitCode::Success),
@@ -221,9 +223,9 @@ mod tests {
 
     #[test]
     fn keys() {
-        let mut state = State { view: View::Nodes, order: Order::FIRST, top: 0, page: 10, rows: 63 };
+        let mut state = State { view: View::Nodes, order: Order::FIRST, hosts: false, top: 0, page: 10, rows: 63 };
         assert_eq!(state.press(Key::Char(b'<')), Next::Draw);
-        assert_eq!((state.order.column, state.order.descending), (headline(View::Nodes).len() - 1, true));
+        assert_eq!((state.order.column, state.order.descending), (headline(View::Nodes, false).len() - 1, true));
         state.press(Key::Char(b'>'));
         assert_eq!(state.order, Order::FIRST);
         state.press(Key::Char(b'r'));

@@ -54,9 +54,9 @@ impl Order {
     pub(super) const FIRST: Order = Order { column: 0, descending: false };
 
     /// The column of this name, the largest first.
-    pub(super) fn named(view: View, name: Option<&str>) -> Result<Order, String> {
+    pub(super) fn named(view: View, hosts: bool, name: Option<&str>) -> Result<Order, String> {
         let Some(name) = name else { return Ok(Order::FIRST) };
-        let headline = headline(view);
+        let headline = headline(view, hosts);
         match headline.iter().position(|column| column.eq_ignore_ascii_case(name)) {
             Some(column) => Ok(Order { column, descending: column > 0 }),
             None => {
@@ -73,8 +73,9 @@ pub(super) struct Table {
     pub(super) rows: Vec<Vec<Cell>>,
 }
 
-pub(super) fn headline(view: View) -> &'static [&'static str] {
-    match view {
+/// The columns, the last of which says where things are in a cluster of two hosts.
+pub(super) fn headline(view: View, hosts: bool) -> &'static [&'static str] {
+    let all: &[&str] = match view {
         View::Nodes => &[
             "NODE",
             "STATE",
@@ -89,13 +90,15 @@ pub(super) fn headline(view: View) -> &'static [&'static str] {
             "CUT",
             "LINKS DOWN",
             "ERRORS",
+            "HOST",
         ],
-        View::Segments => &["NODE", "ID", "STATE", "LENGTH", "IMPORTERS", "CONTROLLER", "PID"],
+        View::Segments => &["NODE", "ID", "STATE", "LENGTH", "IMPORTERS", "CONTROLLER", "PID", "HOST"],
         View::Connections => {
-            &["GENERATION", "STATE", "IMPORTER", "EXPORTER", "SEGMENT", "PERMISSION", "CONTROLLER", "PID"]
+            &["GENERATION", "STATE", "IMPORTER", "EXPORTER", "SEGMENT", "PERMISSION", "CONTROLLER", "PID", "ACROSS"]
         }
-        View::Links => &["FROM", "TO", "STATE", "ERRORS", "CONTROLLER"],
-    }
+        View::Links => &["FROM", "TO", "STATE", "ERRORS", "CONTROLLER", "ACROSS"],
+    };
+    if hosts { all } else { &all[..all.len() - 1] }
 }
 
 impl Table {
@@ -106,8 +109,10 @@ impl Table {
             View::Connections => connections(now),
             View::Links => links(now),
         };
+        let headline = headline(view, now.has_hosts());
+        rows.iter_mut().for_each(|row| row.truncate(headline.len()));
         sort(&mut rows, order);
-        Table { headline: headline(view), rows }
+        Table { headline, rows }
     }
 
     /// Width of each column.
@@ -129,6 +134,11 @@ impl Table {
         let rows = self.rows.iter().map(|row| line(&row.iter().map(|cell| cell.text.as_str()).collect::<Vec<_>>()));
         [line(self.headline)].into_iter().chain(rows).collect()
     }
+}
+
+/// Whether something leads from one host to another.
+fn across(is: bool) -> Cell {
+    Cell::word(if is { "yes" } else { "no" })
 }
 
 fn sort(rows: &mut [Vec<Cell>], order: Order) {
@@ -175,6 +185,7 @@ fn nodes(before: &Sample, now: &Sample) -> Vec<Vec<Cell>> {
             bad(cut as u64, Tone::Warning),
             bad(down as u64, Tone::Bad),
             bad(errors, Tone::Warning),
+            Cell::number(node.host),
         ]
     };
     now.seen.nodes.iter().map(row).collect()
@@ -190,6 +201,7 @@ fn segments(now: &Sample) -> Vec<Vec<Cell>> {
             Cell::number(segment.importers),
             Cell::word(&segment.controller),
             Cell::number(segment.pid),
+            Cell::number(segment.host),
         ]
     };
     now.seen.segments.iter().map(row).collect()
@@ -206,6 +218,7 @@ fn connections(now: &Sample) -> Vec<Vec<Cell>> {
             Cell::word(&connection.permission),
             Cell::word(&connection.controller),
             Cell::number(connection.importer_pid),
+            across(now.host_of(connection.importer) != now.host_of(connection.exporter)),
         ]
     };
     now.seen.connections.iter().map(row).collect()
@@ -225,6 +238,7 @@ fn links(now: &Sample) -> Vec<Vec<Cell>> {
             Cell::word(&link.state).toned(tone),
             Cell::number(link.errors as f64),
             Cell::word(&link.controller),
+            across(link.across),
         ]
     };
     now.seen.links.iter().map(row).collect()
@@ -236,11 +250,13 @@ mod tests {
 
     #[test]
     fn columns_are_named() {
-        let order = Order::named(View::Nodes, Some("memory")).unwrap();
+        let order = Order::named(View::Nodes, false, Some("memory")).unwrap();
         assert_eq!((order.column, order.descending), (3, true));
-        assert_eq!(Order::named(View::Links, None), Ok(Order::FIRST));
-        assert_eq!(Order::named(View::Links, Some("From")), Ok(Order::FIRST));
-        let refusal = Order::named(View::Links, Some("memory")).unwrap_err();
+        assert_eq!(Order::named(View::Links, false, None), Ok(Order::FIRST));
+        assert_eq!(Order::named(View::Links, true, Some("From")), Ok(Order::FIRST));
+        assert_eq!(Order::named(View::Nodes, true, Some("host")), Ok(Order { column: 13, descending: true }));
+        assert!(Order::named(View::Nodes, false, Some("host")).is_err(), "on one host there is no such column");
+        let refusal = Order::named(View::Links, false, Some("memory")).unwrap_err();
         assert_eq!(refusal, "there is no column \"memory\"; the columns are: from, to, state, errors, controller");
     }
 
@@ -260,7 +276,7 @@ mod tests {
     #[test]
     fn headlines_are_as_long_as_rows() {
         let link = vec![Cell::number(1), Cell::number(2), Cell::word("up"), Cell::number(0), Cell::word("shm0")];
-        let table = Table { headline: headline(View::Links), rows: vec![link] };
+        let table = Table { headline: headline(View::Links, false), rows: vec![link] };
         assert_eq!(table.text(), "FROM  TO  STATE  ERRORS  CONTROLLER\n1     2   up     0       shm0\n");
     }
 }

@@ -101,6 +101,14 @@ fn what_there_is_is_on_a_host() {
     assert_eq!(hosts.json(1, "topology")["nodes"][0]["host"], 1);
     assert!(hosts.text(1, &["topology"]).contains("IMPORTED BY  HOST"));
     assert!(hosts.text(0, &["topology", "--dot"]).contains("\\nhost 2"));
+    assert!(hosts.text(1, &["topology", "--svg"]).contains(">host 2</text>"));
+    let top = |view| hosts.text(0, &["top", "--once", "--interval", "50ms", "--view", view]);
+    // Three lines of summary, the columns, and the nodes.
+    let lines: Vec<String> = top("nodes").lines().map(str::to_owned).collect();
+    assert!(lines[3].ends_with("ERRORS  HOST") && lines[4].ends_with("1") && lines[7].ends_with("2"), "{lines:?}");
+    assert!(top("segments").contains("PID") && top("segments").contains("HOST"));
+    assert!(top("connections").lines().any(|line| line.ends_with("yes")));
+    assert!(top("links").lines().any(|line| line.contains("ntb0") && line.ends_with("yes")));
     let text = hosts.text(0, &["show", "node", "3"]);
     assert!(text.contains("host:") && text.contains(" 2\n"), "{text}");
     assert!(hosts.text(0, &["show", "cluster"]).contains("hosts:"));

@@ -97,6 +97,9 @@ fn wrong_words_are_refused_with_what_is_allowed() {
         (&["--cpus", "0,0", "--no-pin"], "cannot be used with"),
         (&["--nodes", "0,1"], "two node ids"),
         (&["--nodes", "1,64"], "two node ids"),
+        (&["--controller", "ntb0", "--nodes", "2,2"], "two --nodes"),
+        (&["--controller", "ntb0", "--op", "fetch-add"], "no atomics"),
+        (&["--controller", "ntb0", "--profile", "sci"], "cannot be used with"),
         (&["extra"], "unexpected argument"),
     ] {
         let finished = ctl(&["perf"]).words(words).finish();
@@ -142,6 +145,60 @@ fn between_nodes_of_a_running_cluster_until_it_ends() {
     let line = finished.stderr.lines().last().unwrap_or_default();
     assert!(line.contains(&name) && line.contains("has ended"), "{}", finished.stderr);
     running.finish();
+}
+
+/// What one operation brings over a bridge.
+fn crossing(row: &Value, whose: &str, what: &str) -> f64 {
+    row["crossing"][whose][what].as_f64().unwrap_or_else(|| panic!("{row}"))
+}
+
+#[test]
+fn over_a_bridge_loads_stores_and_doorbells_are_told() {
+    let value = json(&["--controller", "ntb0", "--op", "store,put64-implicit,get64,put,signal", "--sizes", "64"]);
+    let rows = value["perf"].as_array().unwrap();
+    let of = |row: usize, what: &str| crossing(&rows[row], "processes", what);
+    let names: Vec<&str> = rows.iter().map(|row| row["op"].as_str().unwrap()).collect();
+    assert_eq!(names, ["store", "put64-implicit", "get64", "put", "signal"]);
+    let processes: Vec<(f64, f64)> = (0..5).map(|row| (of(row, "loads"), of(row, "stores"))).collect();
+    assert_eq!(processes, [(0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 8.0), (0.0, 0.0)]);
+    // Signals are the agents' work: one there and one back, each by a lane, which is loaded again, and a doorbell.
+    for what in ["stores", "loads", "doorbells"] {
+        assert!(crossing(&rows[4], "agents", what) >= 2.0, "{what}: {}", rows[4]);
+    }
+
+    let finished = ctl(SHORT).words(&["--controller", "ntb0", "--op", "put64-implicit"]).finish();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let lines: Vec<&str> = finished.text().lines().collect();
+    assert!(lines[0].contains("node 1 imports from node 2 through ntb0"), "{}", finished.text());
+    let (columns, row) = (lines[lines.len() - 3], lines[lines.len() - 1]);
+    assert!(columns.ends_with("loads     stores  doorbells") && columns.len() == row.len(), "{}", finished.text());
+
+    // On one host nothing crosses.
+    let value = json(&["--op", "put64"]);
+    assert!(value["perf"][0].get("crossing").is_none(), "{value}");
+}
+
+#[test]
+fn between_two_hosts_that_run() {
+    let (bridge, names) = (format!("local:{}", unique("perf-bridge")), ["perf-one", "perf-two"].map(unique));
+    let start = |name: &str, nodes: [u32; 2]| {
+        rsm::Cluster::builder(4).name(name).here(nodes).bridge("ntb0", &bridge).start().unwrap()
+    };
+    let [one, two] = [start(&names[0], [1, 3]), start(&names[1], [2, 4])];
+    [&one, &two].iter().for_each(|cluster| cluster.await_bridge(std::time::Duration::from_secs(60)).unwrap());
+    let measured = |nodes: &str, controller: &str| {
+        let words = ["--cluster", &names[0], "--nodes", nodes, "--controller", controller, "--op", "put64"];
+        json(&words)["perf"][0].clone()
+    };
+    for nodes in ["1,2", "2,1"] {
+        assert!(measured(nodes, "ntb0")["crossing"].is_object(), "{nodes}");
+    }
+    for (nodes, controller) in [("1,3", "ntb0"), ("2,4", "ntb0"), ("1,3", "shm0")] {
+        assert!(measured(nodes, controller).get("crossing").is_none(), "{nodes} {controller}");
+    }
+    let finished = ctl(SHORT).words(&["--cluster", &names[0], "--controller", "ntb7", "--op", "put64"]).finish();
+    assert_eq!(finished.code(), 1);
+    assert!(finished.stderr.contains("no controller ntb7; it has: "), "{}", finished.stderr);
 }
 
 #[test]

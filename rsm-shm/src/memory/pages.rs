@@ -123,6 +123,8 @@ impl Far for FarPages {
 #[derive(Debug)]
 pub struct SealPages {
     words: Words,
+    /// Through a device, where loads may not be in order.
+    device: bool,
     /// Readable while the link may have changed and the agent has not answered.
     sentinel: Option<Guest>,
 }
@@ -137,7 +139,7 @@ impl SealPages {
         if !device {
             memfd::check_solid(&fd, offset.saturating_add(length as u64))?;
         }
-        Ok(SealPages { words: Words(Region::map(fd, offset, length, Permission::Read)?), sentinel: None })
+        Ok(SealPages { words: Words(Region::map(fd, offset, length, Permission::Read)?), device, sentinel: None })
     }
 
     /// With what is readable from when the link may have gone until the agent has ended what it carried.
@@ -147,10 +149,20 @@ impl SealPages {
 
     /// Loads the word where the seal of a slot stands; all-ones for a slot that there is not, and where the link may have gone
     /// meanwhile: it may be back, and what was stored before lost.
+    #[inline]
     pub fn load(&self, slot: u32) -> u64 {
-        // Acquire: through a window, loads are in order.
+        // Acquire: what is loaded next comes after, where this is ordinary memory; `fence_load` does the same for a device.
         let word = self.words.words().get(control::seal_at(slot)).map_or(UNANSWERED, acquire);
         if word != UNANSWERED && self.link_is_unanswered() { UNANSWERED } else { word }
+    }
+
+    /// Orders what was loaded before what is loaded next.
+    #[inline]
+    pub fn fence_load(&self) {
+        // Of ordinary memory the load itself does, which acquires.
+        if self.device {
+            fence::full();
+        }
     }
 
     fn link_is_unanswered(&self) -> bool {

@@ -13,7 +13,7 @@ pub const NAMES: &[&str] = &["rsm", "iceoryx2", "raw_sync", "unix-socket", "pipe
 /// Makes a party by its name.
 pub fn make(name: &str, pairing: &Pairing) -> Result<Box<dyn Party>> {
     Ok(match name {
-        "rsm" => Box::new(RsmParty::join(pairing)?),
+        "rsm" => Box::new(RsmParty::join(pairing, "shm0")?),
         "iceoryx2" => Box::new(iceoryx::Iceoryx::new(pairing)?),
         "raw_sync" => Box::new(raw_sync_events::RawSync::new(pairing)?),
         "unix-socket" => Box::new(streams::Streams::socket(pairing)?),

@@ -11,9 +11,9 @@ use rsm_core::peer::life::{End, Life, REST, Stage, Told};
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::peer::outbox::{Facts, Outbox};
 use rsm_core::peer::report::Traffic;
-use rsm_core::peer::seal::{Seal, Seals, break_seal};
+use rsm_core::peer::seal::{Seal, Seals, break_seal, set_seal};
 use rsm_core::peer::{Far, UNANSWERED};
-use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
+use rsm_core::sync::AtomicU64;
 use rsm_core::{Result, crash_point};
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -259,8 +259,7 @@ impl<D: Device> Peering for Paged<D> {
     }
 
     fn seal(&mut self, slot: u32, seal: Seal) {
-        // Relaxed: what tells the peer of it comes after a fence.
-        self.device.near().ours[seal_at(slot)].store(seal.word(), Relaxed);
+        set_seal(&self.device.near().ours[seal_at(slot)], seal);
     }
 
     fn break_seal(&mut self, slot: u32, dead: Seal) {

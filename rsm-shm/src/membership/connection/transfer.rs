@@ -6,7 +6,7 @@ use crate::membership::Membership;
 use crate::membership::event::Event;
 use crate::membership::flags::Flags;
 use crate::membership::race::abi::untold;
-use crate::membership::way::{Diverted, Way};
+use crate::membership::way::{Diverted, Posted, Way};
 use crate::memory::carry::{Elements, LoadBytes, LoadWord, LoadWords, Move, Raw, StoreBytes, StoreWord, StoreWords};
 use crate::memory::copy::Word;
 use rsm_core::lens::event::Kind;
@@ -54,6 +54,10 @@ impl Connection {
     #[cold]
     #[inline(never)]
     fn not_plain<const TOLD: bool, M: Move>(offset: u64, moved: M, this: &Connection, align: u64) -> Result<M::Loaded> {
+        if let Some(posted) = this.just_posted(M::DIRECTION, offset, moved.bytes(), align) {
+            // SAFETY: the checks of a plain transfer have passed.
+            return unsafe { this.carry_posted::<TOLD, M>(posted, offset, moved) };
+        }
         let way = this.recheck(M::DIRECTION, offset, moved.bytes(), align)?;
         if !TOLD && M::DIRECTION == Direction::Put {
             // Who tells by itself has entries.
@@ -61,6 +65,42 @@ impl Connection {
         }
         // SAFETY: checked a moment ago; a place of a plain transfer is inside of the mapping.
         unsafe { this.carry_out::<TOLD, M>(way, offset, moved) }
+    }
+
+    /// The window of another host, for a transfer that is right and that nobody else has to know of.
+    #[inline(always)]
+    fn just_posted(&self, direction: Direction, offset: u64, bytes: u64, align: u64) -> Option<&Posted> {
+        let needed = Flags::needed_of_connection(direction).and(Flags::DIVERTED);
+        let fine = self.flags.now().is_just(needed, Flags::NOT_PLAIN)
+            && offset.is_multiple_of(align)
+            && self.length.checked_sub(bytes).is_some_and(|last| offset <= last);
+        self.diverted.as_ref().filter(|_| fine)?.posted().filter(|posted| !posted.is_watched())
+    }
+
+    /// A transfer to or from another host. It goes where it would if it were plain; its verdict is another one.
+    ///
+    /// # Safety
+    /// As [`carry_out`](Self::carry_out).
+    #[inline(always)]
+    unsafe fn carry_posted<const TOLD: bool, M: Move>(
+        &self,
+        posted: &Posted,
+        offset: u64,
+        moved: M,
+    ) -> Result<M::Loaded> {
+        // SAFETY: offset is at most the length of the mapping.
+        let place = unsafe { self.base.add(offset as usize) };
+        if self.flags.now().has(Flags::EXPLICIT) {
+            // SAFETY: the caller's promise.
+            return Ok(unsafe { moved.whole(place) });
+        }
+        let opened = self.snapshot();
+        // SAFETY: as above.
+        let loaded = unsafe { moved.whole(place) };
+        match self.judge_one_posted(opened, posted) {
+            Ok(()) => Ok(loaded),
+            Err(error) => Err(if TOLD { self.told(error) } else { error }),
+        }
     }
 
     /// What is wrong with a transfer; which way it goes when it only is not plain.

@@ -95,14 +95,22 @@ impl Connection {
     pub(super) fn judge_settled(&self, opened: Snapshot) -> Result<()> {
         closing();
         match self.diverted.as_ref().and_then(Diverted::posted) {
-            Some(posted) => self.judge_posted(opened, posted),
+            Some(posted) => self.judge_posted(opened, posted, false),
             None => opened.judge_settled(self.true_generation(), self.link_word(), || {}),
         }
     }
 
-    /// The verdict of another host's seal.
-    fn judge_posted(&self, opened: Snapshot, posted: &Posted) -> Result<()> {
-        opened.judge_posted(self.true_generation(), self.link_word(), posted.seal(), &posted.verdict())
+    /// The verdict of one transfer to or from another host.
+    #[inline]
+    pub(super) fn judge_one_posted(&self, opened: Snapshot, posted: &Posted) -> Result<()> {
+        closing();
+        self.judge_posted(opened, posted, false)
+    }
+
+    /// The verdict of another host's seal. `drained`: a full fence was executed after the last store.
+    #[inline]
+    fn judge_posted(&self, opened: Snapshot, posted: &Posted, drained: bool) -> Result<()> {
+        opened.judge_posted(self.true_generation(), self.link_word(), posted.seal(), &posted.verdict(drained))
     }
 
     /// Makes stores before it visible before stores after it.
@@ -140,7 +148,7 @@ impl Connection {
     pub fn close_read_span_number(&self, opened: Snapshot) -> i32 {
         match opened.judge_loads(self.generation(), self.link_word()) {
             Ok(()) => 0,
-            Err(error) => judge_again(self, opened.link.word(), error.code().number(), BarrierType::Segment),
+            Err(error) => judge_loads_again(self, opened.link.word(), error.code().number(), BarrierType::Segment),
         }
     }
 
@@ -164,8 +172,16 @@ impl Connection {
     }
 }
 
-/// The verdict of a comparison that failed, as a number: what it said of a plain connection. Of any other it says nothing. A C
-/// function, which never unwinds, so that it is jumped to from others.
+/// [`judge_again`] for a span of loads, at whose end there was no full fence.
+#[cold]
+#[inline(never)]
+extern "C" fn judge_loads_again(connection: &Connection, link: u64, number: i32, kind: BarrierType) -> i32 {
+    fence::full();
+    judge_again(connection, link, number, kind)
+}
+
+/// The verdict of a comparison that failed, as a number: what it said of a plain connection. Of any other it says nothing. The
+/// caller has executed a full fence. A C function, which never unwinds, so that it is jumped to from others.
 #[cold]
 #[inline(never)]
 extern "C" fn judge_again(connection: &Connection, link: u64, number: i32, kind: BarrierType) -> i32 {
@@ -179,7 +195,7 @@ extern "C" fn judge_again(connection: &Connection, link: u64, number: i32, kind:
     let opened = connection.opened_with(LinkWord::from_word(link));
     let mut whole = true;
     let verdict = match way.posted() {
-        Some(posted) => connection.judge_posted(opened, posted),
+        Some(posted) => connection.judge_posted(opened, posted, true),
         None => {
             let settle = || whole = way.close(kind, || connection.is_aborted(), &|how| connection.disturb(how));
             opened.judge_settled(connection.true_generation(), connection.link_word(), settle)

@@ -88,7 +88,7 @@ impl Diverted {
         match (kind, posting) {
             (WindowKind::Posted { slot, seal, .. }, _) => {
                 let none = || Error::with(Code::InternalError, "the seals of the other host did not come along");
-                Ok(Some(Diverted::Posted(Box::new(Posted::new(seals.ok_or_else(none)?, slot, seal)?))))
+                Ok(Some(Diverted::Posted(Box::new(Posted::new(seals.ok_or_else(none)?, slot, seal, watches)?))))
             }
             (WindowKind::Coherent, _) => Ok(watches.then_some(Diverted::Watched(Watched))),
             (WindowKind::Lensed, Some(posting)) => {

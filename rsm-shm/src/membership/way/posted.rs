@@ -23,12 +23,19 @@ pub(in crate::membership) struct Posted {
     seals: SealPages,
     slot: u32,
     seal: Seal,
+    /// Its calls are noted, or looked at.
+    watched: bool,
 }
 
 impl Posted {
-    pub(super) fn new(seals: SealPages, slot: u32, seal: u64) -> Result<Posted> {
+    pub(super) fn new(seals: SealPages, slot: u32, seal: u64, watched: bool) -> Result<Posted> {
         let none = || Error::with(Code::InternalError, "the agent granted memory of another host without a seal");
-        Ok(Posted { seals, slot, seal: Seal::from_word(seal).ok_or_else(none)? })
+        Ok(Posted { seals, slot, seal: Seal::from_word(seal).ok_or_else(none)?, watched })
+    }
+
+    /// Whether somebody has to know of each call.
+    pub(in crate::membership) fn is_watched(&self) -> bool {
+        self.watched
     }
 
     /// What tells that the grant holds.
@@ -36,9 +43,10 @@ impl Posted {
         self.seal
     }
 
-    /// For one verdict.
-    pub(in crate::membership) fn verdict(&self) -> Waiting<'_> {
-        Waiting { posted: self, since: Cell::new(None) }
+    /// For one verdict; `drained` says that its thread has executed a full fence after the last store of the span.
+    #[inline]
+    pub(in crate::membership) fn verdict(&self, drained: bool) -> Waiting<'_> {
+        Waiting { posted: self, drained, since: Cell::new(None) }
     }
 }
 
@@ -46,22 +54,28 @@ impl Posted {
 #[derive(Debug)]
 pub(in crate::membership) struct Waiting<'a> {
     posted: &'a Posted,
+    drained: bool,
     since: Cell<Option<Instant>>,
 }
 
 impl Window for Waiting<'_> {
+    #[inline]
     fn fence(&self) {
-        fence::full();
+        if !self.drained {
+            fence::full();
+        }
     }
 
+    #[inline]
     fn load_seal(&self) -> u64 {
         let seal = self.posted.seals.load(self.posted.slot);
         crash_point!(SealLoaded);
         seal
     }
 
+    #[inline]
     fn fence_load(&self) {
-        fence::full();
+        self.posted.seals.fence_load();
     }
 
     fn wait(&self) -> bool {

@@ -60,6 +60,11 @@ impl Labels {
         self.put("faint", "400", (middle, y), lines);
     }
 
+    /// Words at a place.
+    pub(super) fn at(&mut self, place: (f64, f64), words: &str) {
+        self.put("faint", "600", place, &[words.to_owned()]);
+    }
+
     /// A word on a way, near to as far along as is wished. Where there is no room it is left out: words over words tell
     /// nothing, and what a line is stands in its title, too.
     pub(super) fn on(&mut self, class: &str, way: &Way, wished: f64, word: &str) {

@@ -25,7 +25,7 @@ struct Layers {
 }
 
 pub(crate) fn render(topology: &Topology) -> String {
-    let places = Places::of(topology.cluster.nodes);
+    let places = Places::by_host(&topology.nodes);
     let mut layers =
         Layers { quiet: String::new(), loud: String::new(), imports: String::new(), labels: Labels::new(&places) };
     let nodes: String = topology.nodes.iter().map(|node| circle(&places, node)).collect();
@@ -34,6 +34,7 @@ pub(crate) fn render(topology: &Topology) -> String {
             layers.labels.beside(&places, node.node, &note(node));
         }
     }
+    let grounds = hosts(&places, topology, &mut layers.labels);
     // What goes through different controllers runs aside of each other.
     let controllers: Vec<&str> = topology.shared().map(|controller| &*controller.controller).collect();
     for (controller, aside) in controllers.iter().zip(0..) {
@@ -63,7 +64,7 @@ pub(crate) fn render(topology: &Topology) -> String {
          markerUnits=\"userSpaceOnUse\" orient=\"auto\"><path {} d=\"M0 0L10 5L0 10z\"/></marker></defs>\n\
          <rect {} width=\"100%\" height=\"100%\"/>\n\
          <text {} x=\"32\" y=\"46\" font-size=\"24\" font-weight=\"600\">{name}</text>\n\
-         <text {} x=\"32\" y=\"72\" font-size=\"15\">{summary}</text>\n{quiet}{loud}{imports}{nodes}{}{}</svg>\n",
+         <text {} x=\"32\" y=\"72\" font-size=\"15\">{summary}</text>\n{grounds}{quiet}{loud}{imports}{nodes}{}{}</svg>\n",
         style::sheet(),
         style::of("head"),
         style::of("back"),
@@ -72,6 +73,35 @@ pub(crate) fn render(topology: &Topology) -> String {
         labels.text(),
         legend::render(topology)
     )
+}
+
+/// The hosts and their nodes, where there is more than one.
+fn hosts_of(topology: &Topology) -> BTreeMap<u32, Vec<u32>> {
+    let mut hosts: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for node in topology.nodes.iter().filter(|node| node.host > 0) {
+        hosts.entry(node.host).or_default().push(node.node);
+    }
+    hosts
+}
+
+/// How a host's ground is painted: neighbours differ.
+fn ground(host: u32) -> &'static str {
+    if host % 2 == 1 { "host1" } else { "host2" }
+}
+
+/// The grounds on which the nodes of each host stand.
+fn hosts(places: &Places, topology: &Topology, labels: &mut Labels) -> String {
+    let mut text = String::new();
+    for (host, nodes) in hosts_of(topology) {
+        let (path, place) = places.ground(&nodes);
+        text += &format!(
+            "<path {} stroke-width=\"{:.1}\" d=\"{path}\"><title>host {host}</title></path>\n",
+            style::of(ground(host)),
+            places.ground_width()
+        );
+        labels.at(place, &format!("host {host}"));
+    }
+    text
 }
 
 fn class(link: &LinkInfo) -> &'static str {
@@ -238,6 +268,31 @@ mod tests {
         assert!(text.contains(">1 export</text>") && !text.contains("1 exports") && !text.contains("1 processes"));
     }
 
+    /// Every other node on the other host.
+    fn on_two_hosts(topology: &mut Topology) {
+        topology.nodes.iter_mut().for_each(|node| node.host = 2 - node.node % 2);
+    }
+
+    #[test]
+    fn each_host_has_its_ground_and_its_nodes_beside_each_other() {
+        let plain = render(&example::topology(6));
+        assert!(!plain.contains(">host 1<") && !plain.contains("class=\"host1\""), "{plain}");
+        let mut topology = example::topology(6);
+        on_two_hosts(&mut topology);
+        let text = render(&topology);
+        let picture = Document::parse(&text).unwrap();
+        for host in ["host1", "host2"] {
+            assert_eq!(elements(&picture, host).count(), 1, "{text}");
+        }
+        assert!(text.contains(">host 1</text>") && text.contains(">host 2</text>"), "{text}");
+        // Clockwise 1, 3, 5, 2, 4, 6, from the top on.
+        let places = Places::by_host(&topology.nodes);
+        let alone = Places::of(6);
+        for (node, at) in [1, 3, 5, 2, 4, 6].into_iter().zip(1..) {
+            assert_eq!(places.at(node), alone.at(at));
+        }
+    }
+
     /// Not everything that shows pictures reads style sheets, and hardly anything reads variables in them.
     #[test]
     fn everything_has_its_colour_without_the_style_sheet() {
@@ -258,8 +313,12 @@ mod tests {
 
     #[test]
     fn no_line_runs_through_words_and_no_words_through_others() {
-        for nodes in [2, 3, 8, 12, 16] {
-            let text = render(&example::topology(nodes));
+        for (nodes, hosts) in [2, 3, 8, 12, 16].into_iter().flat_map(|nodes| [(nodes, 1), (nodes, 2)]) {
+            let mut topology = example::topology(nodes);
+            if hosts > 1 {
+                on_two_hosts(&mut topology);
+            }
+            let text = render(&topology);
             let picture = Document::parse(&text).unwrap();
             let number = |node: &Node<'_, '_>, name: &str| node.attribute(name).unwrap().parse::<f64>().unwrap();
             // All lines come first; then for each word a plate.

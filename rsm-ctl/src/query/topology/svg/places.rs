@@ -2,6 +2,8 @@
 
 use std::f64::consts::TAU;
 
+use rsm::observe::NodeInfo;
+
 pub(super) const WIDTH: f64 = 1220.0;
 pub(super) const HEIGHT: f64 = 880.0;
 /// Where the middle of the circle is, and what it has.
@@ -14,6 +16,8 @@ pub(super) const BESIDE: f64 = WIDTH - 265.0;
 pub(super) struct Places {
     pub(super) count: u32,
     pub(super) size: f64,
+    /// Of each node, in their order: how manyth it is on the circle.
+    order: Vec<u32>,
 }
 
 /// On which side of its place a text stands.
@@ -34,7 +38,41 @@ pub(super) struct Way {
 impl Places {
     pub(super) fn of(count: u32) -> Places {
         let between = TAU * RADIUS / f64::from(count.max(2));
-        Places { count, size: (between * 0.36).clamp(9.0, 30.0) }
+        Places { count, size: (between * 0.36).clamp(9.0, 30.0), order: (0..count).collect() }
+    }
+
+    /// Those of a host beside each other.
+    pub(super) fn by_host(nodes: &[NodeInfo]) -> Places {
+        let mut sorted: Vec<(u32, u32)> = nodes.iter().map(|node| (node.host, node.node)).collect();
+        sorted.sort_unstable();
+        let mut places = Places::of(u32::try_from(nodes.len()).unwrap_or(0));
+        for (&(_, node), at) in sorted.iter().zip(0..) {
+            if let Some(place) = places.order.get_mut(node as usize - 1) {
+                *place = at;
+            }
+        }
+        places
+    }
+
+    /// Where the ground of a host is, whose nodes are beside each other: a path along the circle, and a place for words on it.
+    pub(super) fn ground(&self, nodes: &[u32]) -> (String, (f64, f64)) {
+        let order = |node: &u32| self.order.get(*node as usize - 1).copied().unwrap_or(0);
+        let places = nodes.iter().map(order);
+        let (first, last) = (places.clone().min().unwrap_or(0), places.max().unwrap_or(0));
+        let at = |order: f64, radius: f64| {
+            let angle = self.angle(order);
+            (CENTRE.0 + radius * angle.cos(), CENTRE.1 + radius * angle.sin())
+        };
+        // A path of no length shows nothing: also that of one node has some.
+        let (start, end) = (at(f64::from(first) - 0.01, RADIUS), at(f64::from(last) + 0.01, RADIUS));
+        let large = u8::from((f64::from(last - first) + 0.02) * 2.0 > f64::from(self.count));
+        let path = format!("M{:.1} {:.1}A{RADIUS} {RADIUS} 0 {large} 1 {:.1} {:.1}", start.0, start.1, end.0, end.1);
+        (path, at(f64::from(first + last) / 2.0, RADIUS - 2.6 * self.size - 14.0))
+    }
+
+    /// Width of the ground of a host.
+    pub(super) fn ground_width(&self) -> f64 {
+        2.5 * self.size
     }
 
     /// Whether there is no room for words beside nodes and imports.
@@ -62,10 +100,15 @@ impl Places {
     }
 
     fn direction(&self, node: u32) -> (f64, f64) {
+        let order = self.order.get(node as usize - 1).copied().unwrap_or(0);
+        let angle = self.angle(f64::from(order));
+        (angle.cos(), angle.sin())
+    }
+
+    fn angle(&self, order: f64) -> f64 {
         // Two nodes stand side by side, more begin at the top; clockwise.
         let start = if self.count <= 2 { 0.5 } else { 0.75 };
-        let angle = TAU * (start + f64::from(node - 1) / f64::from(self.count.max(1)));
-        (angle.cos(), angle.sin())
+        TAU * (start + order / f64::from(self.count.max(1)))
     }
 
     /// The way from one node to another, as far aside of the straight line as `bend` says, to the left of the traveller,

@@ -48,6 +48,16 @@ const PAINTS: &[Paint] = &[
     },
     Paint { class: "head", light: &[("fill", "#1a73e8")], dark: &[("fill", "#8ab4f8")] },
     Paint {
+        class: "host1",
+        light: &[("fill", "none"), ("stroke", "#fef0d5"), ("stroke-linecap", "round")],
+        dark: &[("stroke", "#3a3020")],
+    },
+    Paint {
+        class: "host2",
+        light: &[("fill", "none"), ("stroke", "#e2f1e4"), ("stroke-linecap", "round")],
+        dark: &[("stroke", "#20342a")],
+    },
+    Paint {
         class: "node",
         light: &[("fill", "#e8f0fe"), ("stroke", "#1a73e8"), ("stroke-width", "2")],
         dark: &[("fill", "#1f2d46"), ("stroke", "#8ab4f8")],
