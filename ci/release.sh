@@ -7,7 +7,7 @@
 #   debian    the Debian package, optimized: installed, used and removed (ci/deb.sh)
 #   wheel     the Python wheel, installed into a new environment and imported there
 #
-# What was made is in target/release-of/VERSION, but for the packages of crates, which cargo has in target/package.
+# What was made is in target/release-of/VERSION, but for the packages of crates, which cargo has in target/crates/package.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- crates debian wheel
@@ -17,7 +17,17 @@ mkdir -p "$made"
 
 # Cargo 1.90 or later finds what a package needs of the others among the packages that it has just made.
 crates() {
-    local manifest name not_published=()
+    local manifest name part not_published=() own=${CARGO_HOME:-$HOME/.cargo}
+    # In its home cargo unpacks what it has packed, known by name, version and the place of this checkout; what an earlier run has
+    # left there, of other sources, it would take for that. So it gets a home without, but with what was downloaded.
+    local -x CARGO_HOME=$PWD/target/crates/home
+    rm -rf "$CARGO_HOME"
+    mkdir -p "$CARGO_HOME/registry"
+    for part in config.toml config registry/index registry/cache; do
+        [ ! -e "$own/$part" ] || ln -s "$own/$part" "$CARGO_HOME/$part"
+    done
+    # One place to build all of them, so that what they share is built once.
+    local -x CARGO_TARGET_DIR=$PWD/target/crates
     while read -r manifest; do
         name=$(sed -n 's/^name = "\(.*\)"/\1/p' "$manifest" | head -n 1)
         # Others are of other workspaces.
@@ -26,6 +36,7 @@ crates() {
     cargo package --manifest-path rsm-ntb-emu/Cargo.toml --locked
     # The emulator is published before and by itself; until then it is to be found here.
     cargo package --workspace --locked "${not_published[@]}" --config "patch.crates-io.rsm-ntb-emu.path='$PWD/rsm-ntb-emu'"
+    rm -rf "$CARGO_HOME"
 }
 
 debian() { bash ci/deb.sh "$(sh packaging/deb.sh --output "$made" | tail -n 1)"; }

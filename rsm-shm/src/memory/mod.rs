@@ -12,7 +12,7 @@
 //! | `told` | what is done through it, told to the race detector |
 //! | [`carry`] | what a transfer moves, whole or in parts |
 //! | [`copy`] | moving bytes and words between ordinary and segment memory |
-//! | `vector`, `neon` | long copies on x86-64, and on aarch64 |
+//! | `vector`, `strings`, `neon` | long copies on x86-64, and on aarch64 |
 //! | `trust` | how often they look where their target's lines are |
 //! | [`trash`] | cutting a mapping off without a fault |
 //! | `ours` | what the library mapped and may cover or unmap |
@@ -54,6 +54,8 @@ pub(crate) mod resident;
 pub(crate) mod shadow;
 mod sleepers;
 mod span;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod strings;
 pub mod tables;
 mod told;
 pub mod trash;

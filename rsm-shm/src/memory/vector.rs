@@ -1,8 +1,9 @@
 //! Long copies on x86-64.
 //!
-//! What the measurements said (`benches/README.md`): a loop over vector registers is at least as fast as anything else
-//! at every size and alignment. `rep movsb`, which libc's `memcpy` uses for middle sizes, takes up to 27 times as long
-//! when the target lies a few bytes past the source modulo 4096, which two page-aligned buffers easily do. And a put of
+//! What the measurements said (`benches/README.md`): but for the processors that [`strings`] knows, a loop over vector
+//! registers is at least as fast as anything else at every size and alignment. `rep movsb`, which libc's `memcpy` uses for
+//! middle sizes, takes up to 27 times as long when the target lies a few bytes past the source modulo 4096, which two
+//! page-aligned buffers easily do. And a put of
 //! tens of KiB or more that *its reader has read since* is fastest with stores that bypass the cache, for they need not
 //! fetch the lines back first; while the same put again and again, read by nobody, is fastest with ordinary ones.
 //!
@@ -12,6 +13,7 @@
 //! and where they repeat that they are not, one of them is doubted now and then (`trust`).
 #![allow(unsafe_code)]
 
+use super::strings;
 use super::trust::Trust;
 use std::arch::asm;
 use std::arch::x86_64::{_mm_sfence, _rdtsc};
@@ -21,6 +23,9 @@ use std::sync::atomic::{AtomicU8, AtomicU64};
 
 /// Bytes that tell where the target's lines are. Twice what a store queue holds, or nothing would have to be waited for.
 const SAMPLE: usize = 8 << 10;
+/// From here on the processor's own instruction is worth its beginning, where it is the best: a put of 4 KiB that nobody reads
+/// takes 11 ns longer by it, one that is read each time is there 60 ns earlier.
+const STRINGS: usize = 4 << 10;
 /// From here on it is worth to look.
 const LOOK: usize = 32 << 10;
 /// After so many bytes it is looked again.
@@ -163,7 +168,7 @@ unsafe fn streamed(from: *const u8, to: *mut u8, length: usize) {
 /// # Safety
 /// As [`cached`].
 pub(super) unsafe fn put(from: *const u8, to: *mut u8, length: usize) {
-    if length < LOOK {
+    if length < STRINGS {
         // SAFETY: the caller's promise.
         return unsafe { cached(from, to, length) };
     }
@@ -173,8 +178,23 @@ pub(super) unsafe fn put(from: *const u8, to: *mut u8, length: usize) {
             streamed(from, to, length);
             _mm_sfence();
         }
-        return;
+    } else if strings::are_best() {
+        // SAFETY: as above.
+        unsafe { strings::copy(from, to, length) }
+    } else if length < LOOK {
+        // SAFETY: as above.
+        unsafe { cached(from, to, length) }
+    } else {
+        // SAFETY: as above.
+        unsafe { looked(from, to, length) }
     }
+}
+
+/// Copies to where the lines may be the own ones or another processor's, and looks which it is.
+///
+/// # Safety
+/// As [`cached`], for at least [`LOOK`] bytes.
+unsafe fn looked(from: *const u8, to: *mut u8, length: usize) {
     let limit = limit();
     let mut at = 0;
     while at < length {
@@ -272,16 +292,30 @@ mod tests {
 
     #[test]
     fn long_puts_arrive_whole_whichever_way_they_go() {
-        for length in
-            [LOOK - 1, LOOK, LOOK + 1, CHUNK, CHUNK + CHUNK / 2 - 1, CHUNK + CHUNK / 2, 3 * CHUNK + 77, BEYOND + 3]
-        {
+        for length in [
+            STRINGS - 1,
+            STRINGS,
+            LOOK - 1,
+            LOOK,
+            LOOK + 1,
+            CHUNK,
+            CHUNK + CHUNK / 2 - 1,
+            CHUNK + CHUNK / 2,
+            3 * CHUNK + 77,
+            BEYOND + 3,
+        ] {
             let source: Vec<u8> = (0..length).map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8).collect();
             for shift in [0, 13] {
-                let mut target = vec![0u8; length + 64];
-                // SAFETY: both ranges lie inside their vectors.
-                unsafe { put(source.as_ptr(), target.as_mut_ptr().add(shift), length) };
-                assert!(target[shift..shift + length] == source[..], "{length} {shift}");
-                assert!(target[..shift].iter().chain(&target[shift + length..]).all(|&b| b == 0), "{length} {shift}");
+                // On processors that have no use for it, too.
+                let copies: &[Copy] = if length < LOOK { &[put] } else { &[put, looked] };
+                for copy in copies {
+                    let mut target = vec![0u8; length + 64];
+                    // SAFETY: both ranges lie inside their vectors.
+                    unsafe { copy(source.as_ptr(), target.as_mut_ptr().add(shift), length) };
+                    assert!(target[shift..shift + length] == source[..], "{length} {shift}");
+                    let rest = target[..shift].iter().chain(&target[shift + length..]);
+                    assert!(rest.copied().all(|byte| byte == 0), "{length} {shift}");
+                }
             }
         }
     }
