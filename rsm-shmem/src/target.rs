@@ -40,6 +40,40 @@ unsafe impl Send for Peer {}
 unsafe impl Sync for Peer {}
 
 impl Peer {
+    /// It is about to be told, by a word of the library's, what stands for all that this PE has done.
+    #[inline(always)]
+    pub(crate) fn is_told(&self, job: &Job) {
+        if job.is_lensed {
+            self.races(Connection::race_tells);
+        }
+    }
+
+    /// It has told this PE so.
+    #[inline(always)]
+    pub(crate) fn has_told(&self, job: &Job) {
+        if job.is_lensed {
+            self.races(Connection::race_is_told);
+        }
+    }
+
+    /// A word there is changed, or looked at, by which PEs may tell each other anything: before and after.
+    #[inline(always)]
+    pub(crate) fn exchanges(&self, job: &Job) {
+        if job.is_lensed {
+            self.races(Connection::race_exchanges);
+        }
+    }
+
+    /// What is told where races are looked for. Nothing of the own PE: what is done with its memory past librsm is hidden, and
+    /// with each call it learns what others have put there.
+    #[cold]
+    #[inline(never)]
+    fn races(&self, tell: impl Fn(&Connection)) {
+        if let Some(connection) = self.sides[HEAP].connection {
+            tell(connection);
+        }
+    }
+
     /// Whether it can be reached no more.
     pub(crate) fn is_cut(&self) -> bool {
         self.sides.iter().any(|side| side.connection.is_some_and(Connection::is_aborted))
@@ -216,7 +250,7 @@ impl Target {
             // be in no span: nobody then learns of a link that fails just now. Through a lens, where it may be late although its
             // span is closed already, every close waits for it.
             let word = opened.load(Relaxed);
-            if word == 0 && !job.is_lensed {
+            if word == 0 && !job.is_late {
                 continue;
             }
             opened.store(0, Relaxed);

@@ -4,6 +4,7 @@
 //! taps. What a program does with memory itself is told only by one that was built so ([`abi`]).
 
 pub mod abi;
+mod layer;
 mod place;
 mod ranges;
 
@@ -115,7 +116,7 @@ impl Membership {
         self.shared.taps.racing
     }
 
-    fn racer(&self) -> Option<Process<'static>> {
+    pub(super) fn racer(&self) -> Option<Process<'static>> {
         self.racing()?.process()
     }
 
