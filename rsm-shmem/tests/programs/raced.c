@@ -31,12 +31,13 @@ static void await(int pe) {
 /* Each PE tells PE 0 what it has found; all use the first element, or each its own. */
 static void gather(int me, int good) {
     long found = me + 1;
+    if (me == 2 && !good)
+        await(1);
     if (me != 0)
         shmem_long_p(&result[good ? me : 0], found, 0);
-    if (me != 0 && !good) {
-        say(me);
-        await(3 - me);
-    }
+    say(me);
+    if (me == 1 && !good)
+        await(2);
 }
 
 /* PE 1 takes a block from PE 0, and PE 2 puts the next one there. */
