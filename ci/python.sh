@@ -18,6 +18,9 @@ if ! "$venv/bin/python" -c 'import maturin, numpy, pytest' 2>/dev/null; then
     "$venv/bin/python" -m pip install -q "${needed[@]}" >/dev/null 2>&1 || skip 'maturin, pytest or numpy cannot be had'
 fi
 
+# Programs are traced by it.
+export RSM_CTL=${RSM_CTL:-$PWD/target/debug/rsm-ctl}
+[ -x "$RSM_CTL" ] || cargo build -q --locked -p rsm-ctl
 export CARGO_TARGET_DIR=$PWD/target/python PATH=$venv/bin:$PATH
 (cd python && cargo fmt --check && cargo clippy --all-targets --locked -- -D warnings)
 # As it is installed for use, but for the profile, and with what is there already.

@@ -31,6 +31,11 @@ pub const MAX_WAITS: usize = 96;
 /// Most processes one [`Answer::Processes`] names.
 pub const MAX_PROCESSES: usize = 128;
 
+/// What a look on an events socket consists of: a byte, and beside it memory for a tally, or none.
+pub const LOOK: u8 = 1;
+/// One that brings memory for a ring.
+pub const LOOK_WITH_RING: u8 = 2;
+
 /// Secret of 128 bits: a node's key, or the token of a membership.
 pub type Secret = [u8; 16];
 

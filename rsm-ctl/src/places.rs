@@ -7,17 +7,19 @@ use addr2line::Loader;
 use rsm::lens::gate::{Frame, Point};
 
 /// How the functions of the C API begin, for programs that librsm is linked into.
-const API: [&str; 6] = [
+const API: [&str; 8] = [
     "rsm_memseg_",
     "rsm_intr_signal_",
     "rsm_get_",
     "rsm_create_localmemory_handle",
     "rsm_free_",
     "rsm_release_controller",
+    "shmem_",
+    "pshmem_",
 ];
 /// Those of Rust that are rsm's, and those that stand between them.
-const OURS: [&str; 4] = ["rsm::", "rsm_core::", "rsm_shm::", "rsm_capi::"];
-const BEHIND: [&str; 3] = ["rsm_core::", "rsm_shm::", "rsm_capi::"];
+const OURS: [&str; 5] = ["rsm::", "rsm_core::", "rsm_shm::", "rsm_capi::", "rsm_shmem::"];
+const BEHIND: [&str; 4] = ["rsm_core::", "rsm_shm::", "rsm_capi::", "rsm_shmem::"];
 const BETWEEN: [&str; 3] = ["core::", "std::", "alloc::"];
 
 /// Who made a call.
@@ -63,8 +65,10 @@ impl Places {
         let (mut api, mut through_library) = (None, false);
         for &frame in frames {
             let Some(path) = modules.get(frame.module as usize) else { continue };
-            let is_library =
-                Path::new(path).file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"librsm."));
+            let of = |name: &std::ffi::OsStr| {
+                [&b"librsm."[..], b"librsm_shmem."].map(|l| name.as_encoded_bytes().starts_with(l))
+            };
+            let is_library = Path::new(path).file_name().is_some_and(|name| of(name).contains(&true));
             through_library |= is_library;
             let functions = self.functions(path, frame);
             // The name of what was not inlined is whole.
@@ -73,7 +77,7 @@ impl Places {
             if is_library || is_of(outermost, &OURS) || is_of(outermost, &API) {
                 // What is behind the API is nobody's word.
                 let is_behind = !is_library && is_of(outermost, &BEHIND);
-                api = if is_behind { api } else { known().or(api) };
+                api = if is_behind { api } else { known().map(without_profiling).or(api) };
             } else if !outermost.is_empty() {
                 if is_of(outermost, &BETWEEN) {
                     continue;
@@ -200,6 +204,11 @@ fn without_hash(name: &str) -> String {
         Some((name, _)) => name.to_owned(),
         None => name.to_owned(),
     }
+}
+
+/// The name of the standard, where a function of OpenSHMEM has one for tools that measure as well.
+fn without_profiling(name: String) -> String {
+    if name.starts_with("pshmem_") { name[1..].to_owned() } else { name }
 }
 
 /// The last two words of a path, as `Import::put`.

@@ -252,6 +252,13 @@ impl<'a> Row<'a> {
         &self.words[ENDS_SEEN]
     }
 
+    /// Of an import: the last of its epochs in which something was put, or one before. What is put later in an epoch that is
+    /// still empty is nothing that anybody can know of yet.
+    pub(crate) fn put_so_far(self) -> u64 {
+        let epoch = self.clock();
+        if self.is_used(epoch) { epoch } else { epoch - 1 }
+    }
+
     /// Of an import: a barrier that orders what was put before what will be, through this import or any to its node.
     pub(crate) fn order(self, at_node: bool) {
         let epoch = self.clock();

@@ -108,7 +108,7 @@ impl<'a> Process<'a> {
     /// Learns everything of a process whose stores, on their way or not, nobody has to expect any more.
     fn learn_whole(self, process: Row<'_>) {
         self.row.join(process);
-        process.imports(None).for_each(|import| self.row.learn(import.id, import.clock()));
+        process.imports(None).for_each(|import| self.row.learn(import.id, import.put_so_far()));
     }
 
     /// Learns what all processes know and have done: where it is not known what it was told. `arrived`: nothing that was put
@@ -407,7 +407,7 @@ impl<'a> Process<'a> {
     }
 
     fn close_one(self, import: Row<'_>, at_node: bool) {
-        self.row.learn(import.id, import.clock());
+        self.row.learn(import.id, import.put_so_far());
         import.order(at_node);
     }
 

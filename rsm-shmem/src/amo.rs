@@ -90,7 +90,12 @@ fn on<T: Atomic, R>(
             let (job, context) = (job(call), context::of(call, ctx));
             let spot = context.spot((job, call), argument, (sym, bytes, bytes), pe);
             spot.target.settle_for_atomic(job, call);
-            spot
+            spot.target.peer.exchanges(job);
+            let result = operation(spot.place);
+            spot.target.peer.exchanges(job);
+            spot.check(call);
+            spot.tell(bytes);
+            return result;
         }
     };
     let result = operation(spot.place);

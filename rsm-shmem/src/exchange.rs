@@ -25,7 +25,9 @@ impl Team {
         let turn = self.tiny.fetch_add(1, Relaxed) + 1;
         let side = (turn % 2) as usize;
         for member in (0..group.len()).filter(|member| *member != group.me) {
-            let control = group.job.peers[group.pe(member)].control;
+            let peer = &group.job.peers[group.pe(member)];
+            let control = peer.control;
+            peer.is_told(group.job);
             let to = &control.slots[self.slot].tiny[side][group.me];
             for (to, &word) in to.words.iter().zip(words) {
                 // Relaxed: ordered by the turn below. Who still reads what stood here two turns ago has not come to the last
@@ -45,6 +47,7 @@ impl Team {
             let from = &group.job.control().slots[self.slot].tiny[side][member];
             // Acquire: pairs with the Release above.
             wait::until(group.job, group.call, On::Nudges, || (from.turn.load(Acquire) >= turn).then_some(()));
+            group.job.peers[group.pe(member)].has_told(group.job);
             for (to, word) in taken.iter_mut().zip(&from.words).take(words.len()) {
                 *to = word.load(Relaxed);
             }

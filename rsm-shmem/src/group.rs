@@ -94,7 +94,9 @@ impl Group<'_> {
 
     /// Nudges a member. What this PE has stored is there for who has taken the nudge.
     pub(crate) fn nudge(&self, member: usize) {
-        let control = self.job.peers[self.pe(member)].control;
+        let peer = &self.job.peers[self.pe(member)];
+        let control = peer.control;
+        peer.is_told(self.job);
         match self.words {
             Words::Slot { slot, counts } => {
                 // Relaxed: of this PE alone, whose threads do one thing at a time with a team.
@@ -132,6 +134,7 @@ impl Group<'_> {
                 word.fetch_sub(1, Relaxed);
             }
         }
+        self.job.peers[self.pe(member)].has_told(self.job);
     }
 
     /// Waits until every member has come: each hears, in as many rounds as its number has bits, of twice as many.

@@ -35,6 +35,7 @@ pub(crate) struct Launched {
     pub(crate) peers: Vec<Peer>,
     pub(crate) exports: Vec<Segment>,
     pub(crate) is_lensed: bool,
+    pub(crate) is_late: bool,
 }
 
 /// The memory of this PE.
@@ -71,7 +72,14 @@ pub(crate) fn launch(settings: &Settings) -> Result<Launched, String> {
     control.program.store(own.program, Relaxed);
     if std::env::var_os(ENV_CLUSTER).is_none() {
         let peers = vec![own.peer(0)];
-        return Ok(Launched { me: 0, regions: own.regions(), peers, exports: Vec::new(), is_lensed: false });
+        return Ok(Launched {
+            me: 0,
+            regions: own.regions(),
+            peers,
+            exports: Vec::new(),
+            is_lensed: false,
+            is_late: false,
+        });
     }
     own.join(heap)
 }
@@ -97,7 +105,8 @@ impl Own {
         let node = membership.node().map_err(|error| error.to_string())?;
         let registry = membership.registry();
         let count = registry.header.node_count();
-        let is_lensed = registry.header.lens().map_err(|error| error.to_string())?.is_some();
+        let lens = registry.header.lens().map_err(|error| error.to_string())?;
+        let (is_lensed, is_late) = (lens.is_some(), lens.is_some_and(|lens| !lens.only_watches()));
         let controller = registry.controllers.iter().position(|row| row.kind() == Some(ControllerKind::Shared));
         let controller = controller.ok_or("the cluster has no controller that reaches other nodes")? as u32;
         // One segment may be as long as the machine has memory; all PEs are here.
@@ -123,7 +132,7 @@ impl Own {
         }
         // The membership, and what came through it, lasts as long as the process.
         std::mem::forget(membership);
-        Ok(Launched { me, regions: self.regions(), peers, exports, is_lensed })
+        Ok(Launched { me, regions: self.regions(), peers, exports, is_lensed, is_late })
     }
 
     /// Another PE's memory.

@@ -21,6 +21,7 @@
 //! | `wait`, `spin`, `point` | waiting: what is looked at, for how long one spins, how one sleeps, who has died |
 //! | `team`, `split`, `group`, `exchange`, `collective`, `active`, `folding` | teams, how they come and go, and what is done together |
 //! | `heap`, `lock` | the symmetric heap, distributed locks |
+//! | `told` | what the race detector is told of words of the library's own |
 //! | `end`, `exit` | the end of a PE, and by that of the job; the end that one orders for all |
 #![allow(unreachable_pub)] // exported by name, not by path
 
@@ -59,6 +60,7 @@ mod spin;
 mod split;
 mod symmetric;
 mod team;
+mod told;
 mod wait;
 
 /// The function that the program called, for what is said of it.

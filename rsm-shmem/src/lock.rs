@@ -66,6 +66,13 @@ impl Lock {
         stored(self.job.peers[pe].control, side, offset, 8);
     }
 
+    /// This PE has it now, and what was done by who had it before is behind: that may have been any PE.
+    fn is_had(&self) {
+        for peer in self.job.peers.iter().filter(|peer| peer.pe != self.job.me).take(1) {
+            peer.exchanges(self.job);
+        }
+    }
+
     /// Waits until the own place looks so.
     fn until<T>(&self, look: impl Fn(u32) -> Option<T>) -> T {
         let (_, side, first) = self.on(self.job.me);
@@ -91,6 +98,7 @@ pub(crate) fn set(call: &'static Call, sym: Sym) {
     let before = lock.last().swap(me, AcqRel);
     if before == 0 {
         lock.place(lock.job.me).fetch_and(!WAITS, AcqRel);
+        lock.is_had();
         return;
     }
     // Release: pairs with the Acquire in `clear`.
@@ -98,6 +106,7 @@ pub(crate) fn set(call: &'static Call, sym: Sym) {
         place.fetch_or(me, Release);
     });
     lock.until(|place| (place & WAITS == 0).then_some(()));
+    lock.is_had();
 }
 
 /// `shmem_test_lock`.
@@ -110,7 +119,9 @@ pub(crate) fn test(call: &'static Call, sym: Sym) -> c_int {
     let me = lock.job.me as u32 + 1;
     // AcqRel: as in `set`.
     let taken = lock.last().compare_exchange(0, me, AcqRel, Relaxed).is_ok();
-    if !taken {
+    if taken {
+        lock.is_had();
+    } else {
         lock.job.locks.leave(sym);
     }
     c_int::from(!taken)

@@ -36,7 +36,7 @@ impl Target {
             // be in no span: nobody then learns of a link that fails just now. Through a lens, where it may be late although its
             // span is closed already, every close waits for it.
             let word = opened.load(Relaxed);
-            if word == 0 && !job.is_lensed {
+            if word == 0 && !job.is_late {
                 continue;
             }
             opened.store(0, Relaxed);

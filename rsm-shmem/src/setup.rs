@@ -67,6 +67,7 @@ fn begin(call: &'static Call) -> &'static Job {
         sleepers: Default::default(),
         spinning: Spinning::new(count, wait::processors()),
         is_lensed: launched.is_lensed,
+        is_late: launched.is_late,
         settings,
         _exports: launched.exports,
     });
@@ -183,6 +184,10 @@ pub(crate) fn addr_accessible(call: &'static Call, addr: Sym, pe: c_int) -> c_in
 pub(crate) fn ptr(call: &'static Call, dest: Sym, pe: c_int) -> *mut c_void {
     let job = job(call);
     let found = job.peers.get(pe as usize).zip(job.find(dest, 1));
+    let reached = found.and_then(|(peer, (side, _))| peer.sides[side].connection);
+    if let Some(connection) = reached.filter(|_| job.is_lensed) {
+        connection.race_maps_unseen();
+    }
     let base = found.map(|(peer, (side, offset))| (peer.sides[side].base, offset));
     base.filter(|(base, _)| !base.is_null())
         .map_or(std::ptr::null_mut(), |(base, offset)| base.wrapping_add(offset).cast())

@@ -46,7 +46,9 @@ fn update(call: &'static Call, spot: &Spot<'_>, signal: u64, sig_op: c_int) {
         rma::put_word(job, call, spot, signal);
     } else {
         spot.target.settle_for_atomic(job, call);
+        spot.target.peer.exchanges(job);
         spot.place.word64().fetch_add(signal, SeqCst);
+        spot.target.peer.exchanges(job);
     }
 }
 

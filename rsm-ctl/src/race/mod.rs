@@ -1,5 +1,6 @@
 //! Races of a run: what is said of them, and which are left out.
 
+mod shmem;
 mod suppressed;
 
 use std::fmt::Write;
@@ -24,8 +25,11 @@ pub(crate) fn judge(looked: &Looked, suppressed: &Suppressed, verbosity: Verbosi
         .map(|race| (race, callers(&mut places, race)))
         .filter(|(_, callers)| !callers.iter().any(|caller| suppressed.has(caller)))
         .collect();
+    let mut variables = shmem::Variables::default();
     for (race, callers) in &told {
-        eprint!("{}", text(race, callers));
+        let text =
+            if shmem::is_one(race, callers) { text_of_pes(race, callers, &mut variables) } else { text(race, callers) };
+        eprint!("{text}");
     }
     if verbosity > Verbosity::Quiet {
         eprint!("{}", summary(looked, told.len()));
@@ -89,23 +93,48 @@ fn text(race: &Race, [first, second]: &[Caller; 2]) -> String {
              lost. Take turns, or give each node a word of its own"
         ),
     };
+    end(&mut text, race, &why);
+    text
+}
+
+/// The same of an OpenSHMEM program.
+fn text_of_pes(race: &Race, [first, second]: &[Caller; 2], variables: &mut shmem::Variables) -> String {
+    let mut text = format!("rsm-ctl: race: {}: nothing orders\n", shmem::memory(race, variables));
+    for (access, caller) in [(&race.first, first), (&race.second, second)] {
+        let what = caller.api.as_deref().unwrap_or_else(|| what(access, caller));
+        let (function, place) = named(caller);
+        let _ = writeln!(text, "    {what} by PE {} (pid {})  {function}  {place}", shmem::pe(access.node), access.pid);
+    }
+    end(&mut text, race, &shmem::why(race));
+    text
+}
+
+fn end(text: &mut String, race: &Race, why: &str) {
     let _ = writeln!(text, "  {why}");
     if race.times > 1 {
         let _ = writeln!(text, "  met {} times", race.times);
     }
-    text
 }
 
-fn line(text: &mut String, access: &Access, caller: &Caller, more: &str) {
-    let what = match (access.writes, access.through_import) {
+fn what(access: &Access, caller: &Caller) -> &'static str {
+    match (access.writes, access.through_import) {
         (true, true) if caller.is_api() => "put",
         (true, _) if access.is_word => "store",
         (true, _) => "write",
         (false, _) if caller.is_api() => "get",
         (false, _) => "read",
-    };
+    }
+}
+
+/// Function and place.
+fn named(caller: &Caller) -> (&str, &str) {
     let function = caller.function.as_deref().unwrap_or("?");
-    let place = caller.place.as_deref().unwrap_or("somewhere that is not known");
+    (function, caller.place.as_deref().unwrap_or("somewhere that is not known"))
+}
+
+fn line(text: &mut String, access: &Access, caller: &Caller, more: &str) {
+    let what = what(access, caller);
+    let (function, place) = named(caller);
     let Access { node, pid, .. } = access;
     let _ = writeln!(text, "    {what:<6}by node {node} (pid {pid})  {function}  {place}{more}");
 }

@@ -131,6 +131,27 @@ fn two_who_know_nothing_of_each_other_race() {
 }
 
 #[test]
+fn what_is_put_in_an_epoch_that_was_empty_was_told_to_nobody() {
+    for told in [false, true] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let (one, two) = (party(table, 1, true), party(table, 2, true));
+        if told {
+            // A span without a put, and a signal.
+            one.close();
+            one.process.post(2);
+            two.process.waited(2);
+        } else {
+            // What others reach of its memory has arrived.
+            two.process.taken_back();
+        }
+        one.put(DATA, 1);
+        two.put(DATA, 2);
+        assert_eq!(found(table), [(1, 2, Why::Open)], "told: {told}");
+    }
+}
+
+#[test]
 fn what_its_owner_may_have_told_is_no_race() {
     let memory = lines();
     let table = Table::new(&memory);

@@ -11,6 +11,7 @@ use crate::memory::{maps, trash};
 use crate::parking::Parking;
 use crate::private_table::{self, Stdio};
 use crate::socket;
+use rsm_core::message::LOOK_WITH_RING;
 use rsm_core::{Code, Error, Result, crash_point};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -20,11 +21,6 @@ use std::sync::{Arc, mpsc};
 
 /// After this what could not be done is tried again.
 const TRY_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-
-/// What a look consists of that brings a tally, or nothing.
-pub(crate) const LOOK: u8 = 1;
-/// And one that brings a ring.
-pub(crate) const LOOK_WITH_RING: u8 = 2;
 
 /// Starts the thread. It ends with its socket.
 ///

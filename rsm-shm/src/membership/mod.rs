@@ -78,7 +78,6 @@ pub mod wait;
 mod watch;
 pub mod way;
 
-pub(crate) use events::{LOOK, LOOK_WITH_RING};
 pub use glance::glance;
 
 use crate::address::Address;

@@ -48,8 +48,10 @@ pub(crate) struct Job {
     pub(crate) locks: Held,
     pub(crate) sleepers: Sleepers,
     pub(crate) spinning: Spinning,
-    /// Whether stores may be late.
+    /// Whether the cluster has a lens: what is put, ordered and told goes by where it is seen.
     pub(crate) is_lensed: bool,
+    /// Whether stores may be late.
+    pub(crate) is_late: bool,
     pub(crate) settings: Settings,
     /// What this PE exports: withdrawn if it were dropped.
     pub(crate) _exports: Vec<Segment>,

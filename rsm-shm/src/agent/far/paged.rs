@@ -13,7 +13,7 @@ use rsm_core::peer::outbox::{Facts, Outbox};
 use rsm_core::peer::report::Traffic;
 use rsm_core::peer::seal::{Seal, Seals, break_seal, set_seal};
 use rsm_core::peer::{Far, UNANSWERED};
-use rsm_core::sync::AtomicU64;
+use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
 use rsm_core::{Result, crash_point};
 use std::cell::Cell;
 use std::collections::VecDeque;

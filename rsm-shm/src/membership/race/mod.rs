@@ -5,6 +5,7 @@
 
 pub mod abi;
 pub mod bounds;
+mod layer;
 mod place;
 mod ranges;
 
@@ -117,7 +118,7 @@ impl Membership {
         self.shared.taps.racing
     }
 
-    fn racer(&self) -> Option<Process<'static>> {
+    pub(super) fn racer(&self) -> Option<Process<'static>> {
         self.racing()?.process()
     }
 

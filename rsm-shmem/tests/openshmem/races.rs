@@ -1,0 +1,96 @@
+//! What nothing orders, in the words of OpenSHMEM.
+
+use crate::programs::{directory, program, run, text};
+use std::process::Output;
+
+/// Runs a part of the program where races are looked for.
+fn raced(part: &str, variant: &str) -> Output {
+    // By which PEs wait for each other.
+    let files = directory().join(format!("raced-{part}-{variant}"));
+    for pe in 1..=2 {
+        let _ = std::fs::remove_file(format!("{}-{pe}", files.display()));
+    }
+    let arguments = [part, variant, files.to_str().expect("text")];
+    run(3, &["--race"], &program("raced"), &arguments).env("SHMEM_DEBUG", "1").output().expect("it runs")
+}
+
+/// The line of the program that has these words.
+fn line_of(words: &str) -> usize {
+    let source = std::fs::read_to_string(crate::programs::here("tests/programs/raced.c")).expect("the program");
+    1 + source.lines().position(|line| line.contains(words)).expect(words)
+}
+
+/// The lines that tell of the only race, without process ids.
+fn told(output: &Output) -> Vec<String> {
+    assert_eq!(output.status.code(), Some(5), "{}", text(output));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("rsm-ctl: 1 race found between the calls of 3 processes"), "{said}");
+    let from = said.lines().skip_while(|line| !line.starts_with("rsm-ctl: race: "));
+    // Without what differs: process ids, and the folder of the program as it is called from here.
+    let plain = |line: &str| match (line.find(" (pid "), line.find(")  "), line.rfind("raced.c:")) {
+        (Some(start), Some(end), Some(place)) => {
+            let function = line[end + 1..].split_whitespace().next().unwrap_or_default();
+            format!("{}  {function}  {}", &line[..start], &line[place..])
+        }
+        _ => line.to_owned(),
+    };
+    from.take(4).map(plain).collect()
+}
+
+#[track_caller]
+fn is_silent(part: &str) {
+    let output = raced(part, "good");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{part}: {}", text(&output));
+    assert!(said.contains("rsm-ctl: no races found between the calls of 3 processes"), "{part}: {said}");
+}
+
+#[test]
+fn two_pes_that_put_to_one_variable_lose_a_value() {
+    let line = line_of("shmem_long_p(&result[");
+    let lines = told(&raced("gather", "bad"));
+    assert_eq!(lines[0], "rsm-ctl: race: result of PE 0, [0,+8): nothing orders");
+    assert_eq!(lines[1..3], [1, 2].map(|pe| format!("    shmem_long_p by PE {pe}  gather  raced.c:{line}")));
+    assert!(lines[3].contains("one of two values is lost. An atomic operation, a lock, or an element"), "{}", lines[3]);
+    is_silent("gather");
+}
+
+#[test]
+fn memory_is_put_to_before_it_was_read() {
+    let lines = told(&raced("take", "bad"));
+    let expected = [
+        "rsm-ctl: race: block of PE 0, [0,+32): nothing orders".to_owned(),
+        format!("    shmem_long_get by PE 1  take  raced.c:{}", line_of("shmem_long_get(mine, block")),
+        format!("    shmem_long_put by PE 2  take  raced.c:{}", line_of("shmem_long_put(block, mine")),
+    ];
+    assert_eq!(lines[..3], expected);
+    let says = "PE 2 may write there before PE 1 has read it: shmem_barrier_all or shmem_sync_all between the two";
+    assert!(lines[3].contains(says), "{}", lines[3]);
+    is_silent("take");
+}
+
+#[test]
+fn a_barrier_that_completes_nothing_orders_nothing() {
+    let output = raced("fill", "bad");
+    let said = text(&output);
+    let number = |text: &str| usize::from_str_radix(text.trim_start_matches("0x"), 16).expect(text);
+    let after = |words: &str| said.split_once(words).expect(words).1;
+    // PE 0 says where it is, and the library where its heap begins.
+    let address = number(after("\n0x").lines().next().expect("a line"));
+    let heap = number(after("PE 0: one of 3 PEs; heap ").split(',').next().expect("a number"));
+    let lines = told(&output);
+    let (first, second) = (line_of("PE 1 fills") + 6, line_of("shmem_sync_all();") + 2);
+    let expected = [
+        format!("rsm-ctl: race: symmetric heap of PE 0, [{},+32): nothing orders", address - heap),
+        format!("    shmem_long_put by PE 1  fill  raced.c:{first}"),
+        format!("    shmem_long_put by PE 2  fill  raced.c:{second}"),
+    ];
+    assert_eq!(lines[..3], expected);
+    assert!(lines[3].contains("shmem_barrier_all between the two, or shmem_quiet"), "{}", lines[3]);
+    is_silent("fill");
+}
+
+#[test]
+fn what_orders_is_known() {
+    is_silent("turns");
+}
