@@ -18,6 +18,19 @@ pub struct Controller {
     index: u32,
 }
 
+impl Node {
+    /// Opens a controller: `shm0`, and others that the cluster was started with, reach every node, `loopback` the local
+    /// one only. Letter case is ignored.
+    ///
+    /// # Errors
+    /// CTLR_NOT_PRESENT when there is no such controller.
+    #[doc(alias = "rsm_get_controller")]
+    pub fn controller(&self, name: &str) -> Result<Controller> {
+        let index = self.membership.controller(name)?;
+        Ok(Controller::new(self.clone(), index))
+    }
+}
+
 impl Controller {
     pub(crate) fn new(node: Node, index: u32) -> Controller {
         Controller { node, index }

@@ -1,7 +1,7 @@
 //! Exports: memory that other nodes may reach.
 #![allow(unsafe_code)] // rebind: its caller promises what no type can; a view of no memory
 
-use crate::importers::Deserted;
+use crate::importers::{Deserted, ImporterEvents};
 use crate::poll::Polled;
 use crate::{AccessList, Memory, Permission, PollDescriptor, Result, SegmentId};
 use rsm_core::bell::Accumulate;
@@ -145,10 +145,6 @@ impl Export {
         taken.map_err(|error| self.segment.told_of_wait(error, timeout))
     }
 
-    pub(crate) fn segment(&self) -> &Segment {
-        &self.segment
-    }
-
     /// Takes one signal as [`wait`](Self::wait) does, but not for longer than there is somebody who could post one: ends
     /// when the segment was imported since it was last published and nobody imports it any more, or when it is not
     /// published. Who has not connected yet is waited for. A signal that the last importer posted before it went is taken
@@ -207,6 +203,33 @@ impl Export {
     pub unsafe fn rebind(&mut self, start: *mut u8, length: usize) -> Result<()> {
         // SAFETY: the caller's promise.
         unsafe { self.segment.rebind(start, length) }
+    }
+
+    /// Events of importers from now on; those that are connected already come first.
+    ///
+    /// ```
+    /// use rsm::{AccessList, Cluster, EndCause, ImporterEvent, Permission, SegmentId};
+    /// use std::time::Duration;
+    /// # fn main() -> rsm::Result<()> {
+    /// let cluster = Cluster::new(2)?;
+    /// let export = cluster.node(1)?.controller("shm0")?.export(1 << 16)?;
+    /// let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone())?;
+    /// let mut events = export.watch_importers()?;
+    ///
+    /// let import = cluster.node(2)?.controller("shm0")?.connect(1, id, Permission::ReadWrite)?;
+    /// let soon = Some(Duration::from_secs(5));
+    /// let ImporterEvent::Connected(importer) = events.next(soon)? else { panic!() };
+    /// assert_eq!(importer.node, 2);
+    /// drop(import);
+    /// assert_eq!(events.next(soon)?, ImporterEvent::Left(importer, Some(EndCause::Disconnected)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES without descriptors or room for the thread that serves it.
+    pub fn watch_importers(&self) -> Result<ImporterEvents> {
+        ImporterEvents::of(&self.segment)
     }
 }
 

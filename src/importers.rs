@@ -1,6 +1,6 @@
 //! Who imports an export.
 
-use crate::{Export, ImporterEvent, Result};
+use crate::{ImporterEvent, Result};
 use rsm_shm::membership::attendance::Attendance;
 use rsm_shm::membership::importers::Importers;
 use rsm_shm::membership::segment::Segment;
@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Events of an export's importers, as they come and go, with the reason; from [`Export::watch_importers`].
+/// Events of an export's importers, as they come and go, with the reason; from [`Export::watch_importers`](crate::Export::watch_importers).
 ///
 /// It is the difference of two looks at the cluster's registry, each made when an event is asked for, so nobody has to be
 /// quick: who came and went in between is told as having done both. Of those the last 64 at least, of the whole cluster,
@@ -22,6 +22,10 @@ pub struct ImporterEvents {
 }
 
 impl ImporterEvents {
+    pub(crate) fn of(segment: &Segment) -> Result<ImporterEvents> {
+        Ok(ImporterEvents { importers: Importers::new(segment)? })
+    }
+
     /// The next event; waits for at most `timeout`, for ever with `None`, not at all with zero.
     ///
     /// # Errors
@@ -74,34 +78,5 @@ impl Deserted {
             _surplus = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(Arc::clone(&made));
         }
         Ok(made)
-    }
-}
-
-impl Export {
-    /// Events of importers from now on; those that are connected already come first.
-    ///
-    /// ```
-    /// use rsm::{AccessList, Cluster, EndCause, ImporterEvent, Permission, SegmentId};
-    /// use std::time::Duration;
-    /// # fn main() -> rsm::Result<()> {
-    /// let cluster = Cluster::new(2)?;
-    /// let export = cluster.node(1)?.controller("shm0")?.export(1 << 16)?;
-    /// let id = export.publish(SegmentId::new(0x40_0000), &AccessList::everyone())?;
-    /// let mut events = export.watch_importers()?;
-    ///
-    /// let import = cluster.node(2)?.controller("shm0")?.connect(1, id, Permission::ReadWrite)?;
-    /// let soon = Some(Duration::from_secs(5));
-    /// let ImporterEvent::Connected(importer) = events.next(soon)? else { panic!() };
-    /// assert_eq!(importer.node, 2);
-    /// drop(import);
-    /// assert_eq!(events.next(soon)?, ImporterEvent::Left(importer, Some(EndCause::Disconnected)));
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// INSUFFICIENT_RESOURCES without descriptors or room for the thread that serves it.
-    pub fn watch_importers(&self) -> Result<ImporterEvents> {
-        Ok(ImporterEvents { importers: Importers::new(self.segment())? })
     }
 }

@@ -1,7 +1,7 @@
 //! A node, as one of its processes sees it.
 
 use crate::lens::Lens;
-use crate::{Controller, LocalController, RemoteController, Result, Topology};
+use crate::{LocalController, RemoteController, Result, Topology};
 use rsm_core::registry::{ControllerKind, LinkWord};
 use rsm_shm::membership::{Membership, default};
 use std::sync::Arc;
@@ -56,17 +56,6 @@ impl Node {
     /// Number of nodes of the cluster; their ids are 1 to this number. Not all of them need to have joined.
     pub fn node_count(&self) -> u32 {
         self.membership.registry().header.node_count()
-    }
-
-    /// Opens a controller: `shm0`, and others that the cluster was started with, reach every node, `loopback` the local
-    /// one only. Letter case is ignored.
-    ///
-    /// # Errors
-    /// CTLR_NOT_PRESENT when there is no such controller.
-    #[doc(alias = "rsm_get_controller")]
-    pub fn controller(&self, name: &str) -> Result<Controller> {
-        let index = self.membership.controller(name)?;
-        Ok(Controller::new(self.clone(), index))
     }
 
     /// Nodes that this node reaches through each controller but loopback. An address is the controller's index in

@@ -1,9 +1,9 @@
 //! A cluster whose agent lives in this process.
 
 use crate::args::{self, LensWords};
+use crate::controller::Node;
 use crate::errors::Told;
 use crate::held::{Held, Refusal, drop_aside};
-use crate::node::Node;
 use crate::steer::Steering;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;

@@ -8,7 +8,7 @@
 //! | waits and requests that Ctrl-C ends | `blocking` |
 //! | errors, arguments, records | `errors`, `args`, `records` |
 //! | the one interpreter that this works in | `interpreter` |
-//! | the classes | `cluster`, `node`, `controller`, `export`, `importers`, `import`, `mapping`, `barrier`, `observe`, `steer` |
+//! | the classes | `cluster`, `controller`, `export`, `importers`, `import`, `transfers`, `mapping`, `barrier`, `observe`, `steer` |
 //! | teams of all nodes | `team` |
 //! | runs of real processes | `launch` |
 //!
@@ -48,12 +48,12 @@ mod interpreter;
 mod launch;
 mod local;
 mod mapping;
-mod node;
 mod observe;
 mod records;
 mod span;
 mod steer;
 mod team;
+mod transfers;
 mod view;
 
 use pyo3::prelude::*;
@@ -66,7 +66,7 @@ mod _native {
     #[pymodule_export]
     use crate::cluster::Cluster;
     #[pymodule_export]
-    use crate::controller::{Controller, end_run, reserved_segment_ids};
+    use crate::controller::{Controller, Node, end_run, reserved_segment_ids};
     #[pymodule_export]
     use crate::errors::codes;
     #[pymodule_export]
@@ -79,8 +79,6 @@ mod _native {
     use crate::launch::{end_with_parent, run, run_for_facts};
     #[pymodule_export]
     use crate::mapping::Mapping;
-    #[pymodule_export]
-    use crate::node::Node;
     #[pymodule_export]
     use crate::observe::{Observer, Snapshot, clusters};
     #[pymodule_export]

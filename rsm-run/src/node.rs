@@ -8,11 +8,17 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Rlimit, getpid};
 
-use crate::on_nodes;
 use crate::output::Ends;
 use crate::placement;
 use crate::process;
 use crate::task::Task;
+
+/// Where a node of a test is to run the body ([`on_nodes`](crate::on_nodes)): place, how many times that is come to, and how
+/// many nodes.
+pub(crate) const PLACE: &str = "RSM_RUN_ON_NODES";
+/// The process that started such a node. A node's own children inherit both variables and are none, nor is anybody else whose
+/// environment has them by chance.
+pub(crate) const PARENT: &str = "RSM_RUN_PARENT";
 
 /// Executes a program as a child of this thread; `place` are the variables that make it a process of its node. Returns
 /// when the program is running in it, or cannot be. `descriptors` is the user's own descriptor limit.
@@ -39,8 +45,8 @@ pub(crate) fn start(
     for (name, value) in place {
         command.env(name.as_ref(), value.as_ref());
     }
-    if task.environment.iter().any(|(name, _)| name == on_nodes::PLACE) {
-        command.env(on_nodes::PARENT, getpid().as_raw_pid().to_string());
+    if task.environment.iter().any(|(name, _)| name == PLACE) {
+        command.env(PARENT, getpid().as_raw_pid().to_string());
     }
     let directory = task.directory.as_ref().map(|directory| CString::new(directory.as_os_str().as_bytes()));
     command.stdin(stdin).stdout(ends.stdout).stderr(ends.stderr);

@@ -52,6 +52,17 @@ pub enum Change {
     ConnectionReleased(ConnectionInfo),
 }
 
+impl Snapshot {
+    /// Changes since an earlier snapshot of the same cluster, in an order in which it can have happened.
+    ///
+    /// What came and went in between is not seen, and what changed twice is told once, as it is now: every last state is
+    /// told, not every state. Of processes nothing is told where one of the two does not know them: who keeps those known
+    /// last in [`processes`](Self::processes) is told later.
+    pub fn changes_since(&self, before: &Snapshot) -> Vec<Change> {
+        between(before, self)
+    }
+}
+
 /// Pairs of what was and what is, by what makes it the same thing.
 fn paired<'a, K: Ord, T>(
     before: &'a [T],
@@ -68,7 +79,7 @@ fn paired<'a, K: Ord, T>(
     pairs.into_values()
 }
 
-pub(super) fn between(before: &Snapshot, now: &Snapshot) -> Vec<Change> {
+fn between(before: &Snapshot, now: &Snapshot) -> Vec<Change> {
     let mut changes = Vec::new();
     let mut last = Vec::new();
     nodes(before, now, &mut changes, &mut last);

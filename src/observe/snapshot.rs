@@ -1,7 +1,7 @@
 //! Everything of a cluster at once.
 
+use super::Observer;
 use super::rows::{ClusterInfo, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, ProcessInfo, SegmentInfo};
-use super::{Change, Observer, change};
 use serde::Serialize;
 
 /// How often a look that something changed under is taken again.
@@ -32,15 +32,6 @@ impl Snapshot {
     /// A cluster with nothing in it: everything there is counts as a change since.
     pub fn empty() -> Snapshot {
         Snapshot { processes: Some(Vec::new()), ..Snapshot::default() }
-    }
-
-    /// Changes since an earlier snapshot of the same cluster, in an order in which it can have happened.
-    ///
-    /// What came and went in between is not seen, and what changed twice is told once, as it is now: every last state is
-    /// told, not every state. Of processes nothing is told where one of the two does not know them: who keeps those known
-    /// last in [`processes`](Self::processes) is told later.
-    pub fn changes_since(&self, before: &Snapshot) -> Vec<Change> {
-        change::between(before, self)
     }
 }
 

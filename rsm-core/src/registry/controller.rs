@@ -1,6 +1,6 @@
 //! Controller rows.
 
-use super::header::{read_name, write_name};
+use super::name::{read_name, write_name};
 use crate::error::{Code, Error, Result};
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release, acquire32};
 

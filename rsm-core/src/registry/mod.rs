@@ -13,6 +13,7 @@ mod controller;
 mod header;
 mod link;
 mod lookup;
+mod name;
 mod node;
 mod segment;
 pub(crate) mod seq;

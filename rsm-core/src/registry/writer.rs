@@ -52,7 +52,7 @@ impl<'a> Writer<'a> {
         lens: Option<&Lens>,
     ) -> Writer<'a> {
         tables.header.set_geometry(geometry);
-        super::header::write_name(&tables.header.name, name);
+        super::name::write_name(&tables.header.name, name);
         tables.header.node_count.store(node_count, Relaxed);
         tables.header.agent_pid.store(agent.0, Relaxed);
         tables.header.agent_uid.store(agent.1, Relaxed);

@@ -43,6 +43,7 @@ use rsm::lens::{Faults, Lens, Model};
 use rsm::{Controller, Result};
 use rustix::process::getppid;
 
+use crate::node::{PARENT, PLACE};
 use crate::node_set::MOST_NODES;
 use crate::owned::{Launch, Report};
 
@@ -53,11 +54,6 @@ use program::{function, test_name, this_program};
 pub use words::Returns;
 pub use words::{Counts, Limit, Verdict};
 
-/// Where a node is to run the body: place, how many times that is come to, and how many nodes.
-pub(crate) const PLACE: &str = "RSM_RUN_ON_NODES";
-/// The process that started the node. A node's own children inherit both variables and are none, nor is anybody else whose
-/// environment has them by chance.
-pub(crate) const PARENT: &str = "RSM_RUN_PARENT";
 /// A node writes this when it has come there, after what the test harness has to say.
 const ARRIVED: &str = "\u{1}rsm-run: here begins what the node writes\n";
 /// What Rust's own harness says before it.
