@@ -17,6 +17,8 @@ const API: [&str; 8] = [
     "shmem_",
     "pshmem_",
 ];
+/// The libraries, by the beginnings of their names.
+const LIBRARIES: [&str; 2] = ["librsm.", "librsm_shmem."];
 /// Those of Rust that are rsm's, and those that stand between them.
 const OURS: [&str; 5] = ["rsm::", "rsm_core::", "rsm_shm::", "rsm_capi::", "rsm_shmem::"];
 const BEHIND: [&str; 4] = ["rsm_core::", "rsm_shm::", "rsm_capi::", "rsm_shmem::"];
@@ -65,10 +67,9 @@ impl Places {
         let (mut api, mut through_library) = (None, false);
         for &frame in frames {
             let Some(path) = modules.get(frame.module as usize) else { continue };
-            let of = |name: &std::ffi::OsStr| {
-                [&b"librsm."[..], b"librsm_shmem."].map(|l| name.as_encoded_bytes().starts_with(l))
-            };
-            let is_library = Path::new(path).file_name().is_some_and(|name| of(name).contains(&true));
+            let is_library = Path::new(path).file_name().is_some_and(|name| {
+                LIBRARIES.iter().any(|library| name.as_encoded_bytes().starts_with(library.as_bytes()))
+            });
             through_library |= is_library;
             let functions = self.functions(path, frame);
             // The name of what was not inlined is whole.
