@@ -35,7 +35,7 @@ pub(super) fn are_best() -> bool {
 /// AMD's processors from Zen 5 on that say of themselves that short ones are fast, too.
 #[cold]
 fn is_measured() -> bool {
-    #[allow(unused_unsafe)] // newer compilers know that
+    #[allow(unused_unsafe)] // newer compilers know that it is none
     // SAFETY: every processor of this architecture has the instruction.
     let ask = |leaf| unsafe { __cpuid_count(leaf, 0) };
     let highest = ask(0);
