@@ -1,14 +1,11 @@
 //! What an operation brings over a bridge between two hosts: loads, stores and doorbells.
 //!
-//! Agents count theirs, so what one operation makes of them is measured: by many of them, done once more without a clock that
-//! counts. What processes load and store is what the operation is made of: words of 8 bytes, and the seal that each verdict loads.
+//! Those of agents are [counted](crate::counting). What processes load and store is what the operation is made of: words of 8
+//! bytes, and the seal that each verdict loads.
 
-use crate::measure::Outcome;
 use crate::ops::Op;
-use crate::pair::{Broken, Pair};
 use crate::raw::CREDIT;
 use serde::Serialize;
-use std::time::Duration;
 
 /// What agents have done over a bridge, or do for one operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -63,31 +60,6 @@ pub fn processes(op: &Op, bytes: usize) -> Processes {
         _ => (0.0, 0.0),
     };
     Processes { loads, stores }
-}
-
-/// Has an operation done many times once more, and asks before and after what the agents have done.
-///
-/// # Errors
-/// A pair that breaks; what `agents` says.
-pub fn count(
-    pair: &mut Pair,
-    op: &Op,
-    outcome: &Outcome,
-    time: Duration,
-    mut agents: impl FnMut() -> Result<Agents, Broken>,
-) -> Result<Crossing, Broken> {
-    let taken = outcome.nanoseconds.median * f64::from(op.ways) * outcome.batch as f64;
-    let samples = (time.as_nanos() as f64 / taken.max(1.0)).clamp(20.0, 2000.0) as u64;
-    let before = agents()?;
-    pair.run(op.name, outcome.bytes, outcome.batch, 0, samples)?;
-    let after = agents()?;
-    let times = (samples * outcome.batch) as f64 * f64::from(op.ways);
-    let agents = Agents {
-        loads: (after.loads - before.loads) / times,
-        stores: (after.stores - before.stores) / times,
-        doorbells: (after.doorbells - before.doorbells) / times,
-    };
-    Ok(Crossing { agents, processes: processes(op, outcome.bytes) })
 }
 
 /// What the columns are.

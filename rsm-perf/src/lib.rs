@@ -11,7 +11,7 @@
 //! | [`ops`] | which operations there are, and what each is compared with |
 //! | [`pair`] | the conductor's side: starts two parties, tells them what to do, ends them |
 //! | [`measure`] | interleaves, calibrates, takes minimum, median, p99 and ratios |
-//! | [`crossing`] | what operations bring over a bridge between two hosts |
+//! | [`crossing`], [`counting`] | what operations bring over a bridge between two hosts, and how that is counted |
 //! | [`modelled`] | what a profile says of operations |
 //! | [`report`] | results as a table and as records |
 //! | [`machine`] | load, processors, pinning |
@@ -23,6 +23,7 @@
 //! A party is any program that speaks [`protocol`]: lines of text over two pipes. `benches/c/pair.h` is the same in C.
 //! `rsm-ctl perf` and `benches/compare` are the two conductors.
 
+pub mod counting;
 pub mod crossing;
 pub mod machine;
 pub mod measure;

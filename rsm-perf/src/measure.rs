@@ -53,7 +53,7 @@ pub struct Outcome {
     pub round_trip: f64,
     /// Part of the rounds in which it was below [`NEAR`].
     pub near: f64,
-    /// What one operation brings over a bridge, where the two parties are on two hosts and that was [counted](crate::crossing::count).
+    /// What one operation brings over a bridge, where the two parties are on two hosts and that was [counted](crate::counting::count).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crossing: Option<Crossing>,
 }

@@ -7,13 +7,13 @@ mod stage;
 
 use std::ffi::OsString;
 
-use rsm_perf::crossing;
 use rsm_perf::machine::{self, Machine};
 use rsm_perf::measure::{Outcome, measure};
 use rsm_perf::modelled::{self, MODELLED};
 use rsm_perf::ops::{OPS, Op};
 use rsm_perf::pair::{Broken, Pair};
 use rsm_perf::report;
+use rsm_perf::{counting, crossing};
 
 pub(crate) use args::PerfArgs;
 use stage::Stage;
@@ -68,7 +68,7 @@ pub(crate) fn perform(args: &PerfArgs) -> Result<ExitCode, Failure> {
             let mut found = measure(&mut turn, op, size, args.time, || stage.still_there()).map_err(broken)?;
             if stage.crosses() {
                 for (pair, outcome) in pairs.iter_mut().zip(&mut found) {
-                    let counted = crossing::count(pair, op, outcome, args.time, || stage.agents());
+                    let counted = counting::count(pair, op, outcome, args.time, || stage.agents());
                     outcome.crossing = Some(counted.map_err(broken)?);
                 }
             }
