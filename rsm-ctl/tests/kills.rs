@@ -198,7 +198,7 @@ fn round_of_hosts(kills: bool, sort: &Path, work: &Path, seed: u64) {
     let bridge = format!("shm0=local:pair-{}-{seed}", std::process::id());
     let host = |at: usize, here: &str| {
         let patience = if kills { "3s" } else { "60s" };
-        let more = ["--here", here, "--bridge", &bridge, "--bridge-wait", patience, "--timeout", patience];
+        let more = ["--here", here, "--bridge", &bridge, "--bridge-wait", "20s", "--timeout", patience];
         start(&names[at], &more, sort, work)
     };
     // Who is killed before the others have met it is waited for, as one that is late would be.

@@ -17,7 +17,7 @@ pub(crate) const MAIN: &str = "main";
 pub(crate) const ID: &str = "0x400000";
 
 /// How long what a cell held may take to be given back.
-const GATE: Duration = Duration::from_secs(15);
+const GATE: Duration = Duration::from_secs(30);
 
 /// Who acts in a scene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

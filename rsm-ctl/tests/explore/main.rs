@@ -94,7 +94,7 @@ fn a_hang_is_found_and_told_with_its_place_and_the_command_that_repeats_it() {
 
 story!(one_point_is_repeated_and_what_the_programs_write_is_shown);
 fn one_point_is_repeated_and_what_the_programs_write_is_shown() {
-    let found = explore("careless", &["--kill=2", "--at", "3", "--timeout", "3s"]);
+    let found = explore("careless", &["--kill=2", "--at", "3", "--timeout", "8s"]);
     assert_eq!(found.code, 5, "{}{}", found.out, found.err);
     assert!(found.out.starts_with("node 1 has the token\n"), "{}", found.out);
     assert!(found.out.contains("  node 2 before call 3, Import::wait ("), "{}", found.out);
