@@ -212,6 +212,7 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "rsm-ntb/src/vfio/ioctl.rs",
     "rsm-ntb/src/vfio/mapping.rs",
     "rsm-ntb-emu/src/memory.rs",
+    "rsm-ntb-emu/src/raise.rs",
     "rsm-ntb-emu/src/signals.rs",
     "rsm-perf/src/raw",
     "rsm-perf/src/region.rs",

@@ -1,6 +1,7 @@
 //! What raises interrupts in a client: an event descriptor for each vector.
 
 use crate::map;
+use crate::raise;
 use crate::wire::{ERROR, MSIX, SET_EVENTFD, SET_NONE, SET_TRIGGER};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -89,8 +90,12 @@ fn prepare(descriptor: &OwnedFd) -> Result<(), Errno> {
 
 fn raise(descriptor: Option<&OwnedFd>) -> bool {
     let Some(descriptor) = descriptor else { return false };
-    // Its client has the same flags, and may have changed them since: without this one that is full would be waited for, with
-    // the bridge locked.
+    // Its client has the same flags, and can change them at any moment: one that is full would be waited for then, with the
+    // bridge locked.
+    if let Some(raised) = raise::raise(descriptor) {
+        return raised.is_ok();
+    }
+    // Where there is no other way, it is as unlikely as it can be.
     if prepare(descriptor).is_err() {
         return false;
     }
@@ -102,6 +107,7 @@ fn raise(descriptor: Option<&OwnedFd>) -> bool {
 mod tests {
     use super::*;
     use rustix::event::EventfdFlags;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     const SET: u32 = SET_TRIGGER | SET_EVENTFD;
     const NONE: u32 = SET_TRIGGER | SET_NONE;
@@ -135,6 +141,38 @@ mod tests {
         assert!(!interrupts.raise(4) && !interrupts.raise_error());
         interrupts.set(request(ERROR, SET, 0, 1), events(1)).unwrap();
         assert!(interrupts.raise_error());
+    }
+
+    /// Its client has the same descriptor: full, and marked as one that is waited for, again and again.
+    #[test]
+    fn nobody_waits_for_a_client_that_wants_it() {
+        let mut interrupts = Interrupts::default();
+        let mine = events(1);
+        rustix::io::write(&mine[0], &(u64::MAX - 1).to_ne_bytes()).unwrap();
+        interrupts.set(request(MSIX, SET, 0, 1), vec![mine[0].try_clone().unwrap()]).unwrap();
+        let over = AtomicBool::new(false);
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // Relaxed, here and below: it only ends.
+                while !over.load(Relaxed) {
+                    rustix::fs::fcntl_setfl(&mine[0], OFlags::empty()).unwrap();
+                }
+            });
+            let interrupts = &interrupts;
+            scope.spawn(move || {
+                let all = (0..50_000).all(|_| interrupts.raise(0));
+                tell.send(all).unwrap();
+            });
+            let outcome = told.recv_timeout(std::time::Duration::from_secs(60));
+            over.store(true, Relaxed);
+            if outcome.is_err() {
+                // Whoever waits is let go.
+                rustix::io::read(&mine[0], &mut [0; 8]).unwrap();
+                rustix::fs::fcntl_setfl(&mine[0], OFlags::NONBLOCK).unwrap();
+            }
+            assert_eq!(outcome, Ok(true), "it was waited for");
+        });
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub mod map;
 mod memory;
 mod options;
 mod posted;
+mod raise;
 mod registers;
 mod requests;
 mod serve;

@@ -1,7 +1,8 @@
 //! Memory of a client, as the function reaches it: a file of the client's, mapped whole.
 //!
 //! The client is believed nothing. What is accessed lies inside the mapping; and a file that its owner can shorten is
-//! accessed by way of the kernel, which says so where a plain access would end this process.
+//! accessed by way of the kernel, which says so where a plain access would end this process. Files of other systems than
+//! memory's are refused: who serves one, as by FUSE, could let an access wait, and with it the bridge.
 #![allow(unsafe_code)]
 
 use rustix::fs::SealFlags;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 /// What `fstatfs` says of memory objects; of those of huge pages it says something else, and their pool may be empty.
 const TMPFS: u64 = 0x0102_1994;
+const HUGETLBFS: u64 = 0x9584_58f6;
 
 /// A file, mapped from its beginning.
 #[derive(Debug)]
@@ -30,13 +32,18 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps the first `length` bytes of a file, of which the caller has seen that it has them.
+    /// Maps the first `length` bytes of a file, of which the caller has seen that it has them. Fails with EINVAL for one that is
+    /// of no tmpfs or hugetlbfs.
     pub(crate) fn new(file: BorrowedFd<'_>, length: u64, writable: bool) -> io::Result<Mapping> {
         let bytes = usize::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
         let mut protection = ProtFlags::READ;
         protection.set(ProtFlags::WRITE, writable);
-        let solid = rustix::fs::fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
-            && rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type as u64 == TMPFS);
+        let system = rustix::fs::fstatfs(file)?.f_type as u64;
+        if ![TMPFS, HUGETLBFS].contains(&system) {
+            return Err(rustix::io::Errno::INVAL.into());
+        }
+        let sealed = rustix::fs::fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK));
+        let solid = sealed && system == TMPFS;
         // SAFETY: without MAP_FIXED the kernel takes addresses that are free.
         let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), bytes, protection, MapFlags::SHARED, file, 0) }?;
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
@@ -218,6 +225,17 @@ mod tests {
         assert!(!mapping.store(0, &word));
         assert!(mapping.load(0, &mut word));
         assert_eq!(word, [0; 8]);
+    }
+
+    #[test]
+    fn files_that_somebody_may_serve_are_refused() {
+        let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+        if rustix::fs::fstatfs(&file).unwrap().f_type as u64 == TMPFS {
+            println!("-- skipped: files that somebody may serve: this program is in memory");
+            return;
+        }
+        let error = Mapping::new(file.as_fd(), 4096, false).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
 
     #[test]

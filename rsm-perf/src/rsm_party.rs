@@ -176,12 +176,20 @@ impl Party for RsmParty {
         let (this, import, size, side) = (&*self, &self.import, job.size, pairing.side);
         match job.op.as_str() {
             "store" => {
-                let word = this.mapping.memory().atomic_u64(WORD)?;
-                job.clock(|stamp| {
-                    word.store(stamp, Relaxed);
-                    happened();
-                    Ok(())
-                })
+                let memory = this.mapping.memory();
+                match memory.atomic_u64(WORD) {
+                    Ok(word) => job.clock(|stamp| {
+                        word.store(stamp, Relaxed);
+                        happened();
+                        Ok(())
+                    }),
+                    // Memory of another host has none.
+                    Err(_) => job.clock(|stamp| {
+                        memory.store_u64(WORD, stamp, Relaxed)?;
+                        happened();
+                        Ok(())
+                    }),
+                }
             }
             "put64" | "put64-implicit" => job.clock(|stamp| Ok(import.put_u64(WORD, stamp)?)),
             "get64" | "get64-implicit" => job.clock(|_| {

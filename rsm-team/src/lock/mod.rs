@@ -60,7 +60,7 @@ impl Team {
     ///
     /// # Errors
     /// TIMEOUT; CONN_ABORTED when the keeper has ended, or left, or when a holder cannot be reached and may live;
-    /// PERM_DENIED when this node holds the lock; BAD_OFFSET for a lock, and BAD_ADDR for a rank, that there is not;
+    /// PERM_DENIED when this node holds the lock, and where the keeper is on another host; BAD_OFFSET for a lock, and BAD_ADDR for a rank, that there is not;
     /// MAP_FAILED on an interconnect whose memory cannot be mapped.
     pub fn lock(&self, keeper: usize, number: usize, timeout: Option<Duration>) -> Result<Held<'_>> {
         self.check(keeper)?;

@@ -215,7 +215,7 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
             Ok(String::new())
         }
         Command::Store { name, offset, value } => {
-            find(&things.mappings, name).memory().atomic_u64(*offset)?.store(*value, SeqCst);
+            find(&things.mappings, name).memory().store_u64(*offset, *value, SeqCst)?;
             Ok(String::new())
         }
         Command::Load { name, offset } => {
@@ -343,11 +343,11 @@ fn carry_out(things: &Arc<Things>, words: &[String]) -> Result<String> {
         }
         Command::Storm { name, offset } => {
             let mapping = find(&things.mappings, name);
-            let word = mapping.memory().atomic_u64(*offset)?;
+            let memory = mapping.memory();
             let mut value = 0;
             while !HALT.load(SeqCst) {
                 value += 1;
-                word.store(value, SeqCst);
+                memory.store_u64(*offset, value, SeqCst)?;
             }
             Ok(value.to_string())
         }
