@@ -4,8 +4,9 @@
 # It is one object in which everything is local but what programs call, so that it goes with other libraries written in Rust.
 # CARGO, CC, OBJCOPY, AR and NM name other programs than cargo, cc, objcopy, ar and nm.
 set -eu
-file=$1
+case $1 in /*) file=$1 ;; *) file=$PWD/$1 ;; esac
 shift
+case ${TMPDIR:-/} in /*) ;; *) TMPDIR=$PWD/$TMPDIR && export TMPDIR ;; esac
 cd "$(dirname "$0")"
 work=$(mktemp -d "${TMPDIR:-/tmp}/rsm-race.XXXXXX")
 trap 'rm -rf "$work"' EXIT

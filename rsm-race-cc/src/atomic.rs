@@ -5,8 +5,10 @@
 //!
 //! A word of watched memory: what is stored is told before the store, so that nobody reads a value that the detector does not
 //! know; what is loaded is told after the load.
+//!
+//! Threads tell each other something by atomics in any memory, whatever order was asked for.
 
-use crate::engine::{self, ATOMIC, UPDATE, WRITE};
+use crate::engine::{self, ATOMIC, LEARNS_A, TELLS_A, UPDATE, WRITE};
 use crate::entry::passed_on;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, fence};
@@ -29,6 +31,8 @@ pub(crate) trait Word: 'static {
     fn exchange(&self, from: Self::Value, to: Self::Value) -> Result<Self::Value, Self::Value>;
     /// The value as the detector has it.
     fn number(value: Self::Value) -> u64;
+    /// The value in a register, of which the bits above are whatever they are: not every compiler clears those.
+    fn of(register: usize) -> Self::Value;
     fn add(a: Self::Value, b: Self::Value) -> Self::Value;
     fn sub(a: Self::Value, b: Self::Value) -> Self::Value;
     fn and(a: Self::Value, b: Self::Value) -> Self::Value;
@@ -59,6 +63,9 @@ macro_rules! word {
             }
             fn number(value: $value) -> u64 {
                 value.into()
+            }
+            fn of(register: usize) -> $value {
+                register as $value
             }
             fn add(a: $value, b: $value) -> $value {
                 a.wrapping_add(b)
@@ -93,13 +100,23 @@ extern "C" fn load<W: Word>(address: usize, pc: usize) -> W::Value {
     // SAFETY: the program loads it.
     let word = unsafe { W::at(address) };
     let value = word.load();
+    orders(LEARNS_A, address);
     if engine::is_watched(address, W::LENGTH) {
         engine::value(address, W::LENGTH, W::number(value), ATOMIC, pc);
     }
     value
 }
 
-extern "C" fn store<W: Word>(address: usize, value: W::Value, pc: usize) {
+/// Threads may tell each other something here: what is told goes before a store, what is learned after a load.
+pub(crate) fn orders(what: u32, address: usize) {
+    if engine::tells_threads() {
+        engine::does(what, address, 0);
+    }
+}
+
+extern "C" fn store<W: Word>(address: usize, value: usize, pc: usize) {
+    let value = W::of(value);
+    orders(TELLS_A, address);
     if engine::is_watched(address, W::LENGTH) {
         engine::value(address, W::LENGTH, W::number(value), ATOMIC | WRITE, pc);
     }
@@ -110,6 +127,7 @@ extern "C" fn store<W: Word>(address: usize, value: W::Value, pc: usize) {
 /// Makes of the value what `change` says, and gives the one before.
 fn update<W: Word>(address: usize, pc: usize, change: impl Fn(W::Value) -> W::Value) -> W::Value {
     let is_watched = engine::is_watched(address, W::LENGTH);
+    orders(TELLS_A | LEARNS_A, address);
     // SAFETY: the program stores to it.
     let word = unsafe { W::at(address) };
     let mut before = word.load();
@@ -127,38 +145,43 @@ fn update<W: Word>(address: usize, pc: usize, change: impl Fn(W::Value) -> W::Va
     before
 }
 
-extern "C" fn exchange<W: Word>(address: usize, value: W::Value, pc: usize) -> W::Value {
-    update::<W>(address, pc, |_| value)
+extern "C" fn exchange<W: Word>(address: usize, value: usize, pc: usize) -> W::Value {
+    update::<W>(address, pc, |_| W::of(value))
 }
 
-extern "C" fn fetch_add<W: Word>(address: usize, value: W::Value, pc: usize) -> W::Value {
-    update::<W>(address, pc, |before| W::add(before, value))
+extern "C" fn fetch_add<W: Word>(address: usize, value: usize, pc: usize) -> W::Value {
+    update::<W>(address, pc, |before| W::add(before, W::of(value)))
 }
 
-extern "C" fn fetch_sub<W: Word>(address: usize, value: W::Value, pc: usize) -> W::Value {
-    update::<W>(address, pc, |before| W::sub(before, value))
+extern "C" fn fetch_sub<W: Word>(address: usize, value: usize, pc: usize) -> W::Value {
+    update::<W>(address, pc, |before| W::sub(before, W::of(value)))
 }
 
-extern "C" fn fetch_and<W: Word>(address: usize, value: W::Value, pc: usize) -> W::Value {
-    update::<W>(address, pc, |before| W::and(before, value))
+extern "C" fn fetch_and<W: Word>(address: usize, value: usize, pc: usize) -> W::Value {
+    update::<W>(address, pc, |before| W::and(before, W::of(value)))
 }
 
-extern "C" fn fetch_or<W: Word>(address: usize, value: W::Value, pc: usize) -> W::Value {
-    update::<W>(address, pc, |before| W::or(before, value))
+extern "C" fn fetch_or<W: Word>(address: usize, value: usize, pc: usize) -> W::Value {
+    update::<W>(address, pc, |before| W::or(before, W::of(value)))
 }
 
-extern "C" fn fetch_xor<W: Word>(address: usize, value: W::Value, pc: usize) -> W::Value {
-    update::<W>(address, pc, |before| W::xor(before, value))
+extern "C" fn fetch_xor<W: Word>(address: usize, value: usize, pc: usize) -> W::Value {
+    update::<W>(address, pc, |before| W::xor(before, W::of(value)))
 }
 
-extern "C" fn fetch_nand<W: Word>(address: usize, value: W::Value, pc: usize) -> W::Value {
-    update::<W>(address, pc, |before| W::not(W::and(before, value)))
+extern "C" fn fetch_nand<W: Word>(address: usize, value: usize, pc: usize) -> W::Value {
+    update::<W>(address, pc, |before| W::not(W::and(before, W::of(value))))
 }
 
 /// Gives the value that there was. One that does not exchange is a load.
-extern "C" fn exchange_if<W: Word>(address: usize, from: W::Value, to: W::Value, pc: usize) -> W::Value {
+extern "C" fn exchange_if<W: Word>(address: usize, from: usize, to: usize, pc: usize) -> W::Value {
+    exchange_word::<W>(address, W::of(from), W::of(to), pc)
+}
+
+fn exchange_word<W: Word>(address: usize, from: W::Value, to: W::Value, pc: usize) -> W::Value {
     // SAFETY: the program stores to it.
     let word = unsafe { W::at(address) };
+    orders(TELLS_A | LEARNS_A, address);
     if !engine::is_watched(address, W::LENGTH) {
         return word.exchange(from, to).unwrap_or_else(|now| now);
     }
@@ -177,10 +200,10 @@ extern "C" fn exchange_if<W: Word>(address: usize, from: W::Value, to: W::Value,
 }
 
 /// As C has it: whether it was exchanged, and in `from` the value that there was if not.
-extern "C" fn compare_exchange<W: Word>(address: usize, from: *mut W::Value, to: W::Value, pc: usize) -> i32 {
+extern "C" fn compare_exchange<W: Word>(address: usize, from: *mut W::Value, to: usize, pc: usize) -> i32 {
     // SAFETY: the program's variable.
     let wanted = unsafe { from.read() };
-    let before = exchange_if::<W>(address, wanted, to, pc);
+    let before = exchange_word::<W>(address, wanted, W::of(to), pc);
     if before == wanted {
         return 1;
     }

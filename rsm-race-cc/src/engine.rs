@@ -1,6 +1,7 @@
 //! The way to the race detector, which is in librsm.
 
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use crate::real;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 /// Bits that say what kind of access it was, as librsm has them.
 pub(crate) const WRITE: u32 = 1;
@@ -25,6 +26,12 @@ static NOTHING: Bounds = Bounds { low: AtomicUsize::new(0), high: AtomicUsize::n
 /// The bounds that count. Code in assembler reads it.
 pub(crate) static BOUNDS: AtomicPtr<Bounds> = AtomicPtr::new((&raw const NOTHING).cast_mut());
 
+/// Whether what threads do is to be told: never, without librsm.
+static UNTOLD: AtomicU32 = AtomicU32::new(0);
+
+/// The word that counts. Code in assembler reads it.
+pub(crate) static THREADS: AtomicPtr<AtomicU32> = AtomicPtr::new((&raw const UNTOLD).cast_mut());
+
 /// What librsm has, in the order of the table below.
 #[repr(C)]
 struct Engine {
@@ -32,6 +39,14 @@ struct Engine {
     access: Option<unsafe extern "C" fn(usize, usize, u32, usize)>,
     value: Option<unsafe extern "C" fn(usize, usize, u64, u32, usize)>,
     sees: Option<unsafe extern "C" fn(u32)>,
+    threads: Option<&'static AtomicU32>,
+    module: Option<unsafe extern "C" fn(usize)>,
+    creates: Option<unsafe extern "C" fn() -> u32>,
+    begins: Option<unsafe extern "C" fn(u32, usize)>,
+    created: Option<unsafe extern "C" fn(u32, usize, u32)>,
+    named: Option<unsafe extern "C" fn(usize) -> u32>,
+    joined: Option<unsafe extern "C" fn(u32)>,
+    does: Option<unsafe extern "C" fn(u32, usize, usize)>,
 }
 
 // References that need not lead anywhere. They are weak in the object in which they are declared so, and stand nowhere else;
@@ -41,12 +56,22 @@ std::arch::global_asm!(
     ".weak rsm_race_access",
     ".weak rsm_race_value",
     ".weak rsm_race_sees",
+    ".weak rsm_race_threads",
+    ".weak rsm_race_module",
+    ".weak rsm_race_thread_creates",
+    ".weak rsm_race_thread_begins",
+    ".weak rsm_race_thread_created",
+    ".weak rsm_race_thread_named",
+    ".weak rsm_race_thread_joined",
+    ".weak rsm_race_thread_does",
     ".pushsection .data.rel.ro.rsm_race, \"aw\"",
     ".balign 8",
     ".globl rsm_race_engine",
     ".hidden rsm_race_engine",
     "rsm_race_engine:",
     ".quad rsm_race_bounds, rsm_race_access, rsm_race_value, rsm_race_sees",
+    ".quad rsm_race_threads, rsm_race_module, rsm_race_thread_creates, rsm_race_thread_begins",
+    ".quad rsm_race_thread_created, rsm_race_thread_named, rsm_race_thread_joined, rsm_race_thread_does",
     ".popsection",
 );
 
@@ -73,6 +98,12 @@ extern "C" fn begin() {
         BOUNDS.store(std::ptr::from_ref(bounds).cast_mut(), Ordering::Relaxed);
         // SAFETY: a number: all accesses to memory are told.
         unsafe { sees(ACCESSES) };
+    }
+    if let (Some(threads), Some(module), true) = (engine().threads, engine().module, real::leads_here()) {
+        // Relaxed: as above.
+        THREADS.store(std::ptr::from_ref(threads).cast_mut(), Ordering::Relaxed);
+        // SAFETY: a number: this module, all calls of which about threads come here.
+        unsafe { module((&raw const UNTOLD).addr()) };
     }
 }
 
@@ -102,5 +133,61 @@ pub(crate) fn value(address: usize, length: usize, value: u64, kind: u32, pc: us
     if let Some(tell) = engine().value {
         // SAFETY: as for `access`.
         unsafe { tell(address, length, value, kind, pc) };
+    }
+}
+
+/// Bits of what a thread does with two objects, as librsm has them.
+pub(crate) const TELLS_A: u32 = 1;
+/// See [`TELLS_A`]: it learns by it.
+pub(crate) const LEARNS_A: u32 = 2;
+
+/// Whether what threads do is told.
+pub(crate) fn tells_threads() -> bool {
+    // Relaxed: see `begin`; of librsm's word, a thread that was told of another one finds that it is on.
+    // SAFETY: one of two that are never taken away.
+    unsafe { &*THREADS.load(Ordering::Relaxed) }.load(Ordering::Relaxed) != 0
+}
+
+/// Tells what this thread does with objects at these addresses.
+pub(crate) extern "C" fn does(what: u32, a: usize, b: usize) {
+    if let Some(does) = engine().does {
+        // SAFETY: numbers.
+        unsafe { does(what, a, b) };
+    }
+}
+
+/// A thread is about to be created: its name.
+pub(crate) fn creates() -> u32 {
+    // SAFETY: nothing is passed.
+    engine().creates.map_or(0, |creates| unsafe { creates() })
+}
+
+/// This thread, which is this one to the C library, has begun.
+pub(crate) fn begins(name: u32, thread: usize) {
+    if let Some(begins) = engine().begins {
+        // SAFETY: numbers.
+        unsafe { begins(name, thread) };
+    }
+}
+
+/// That one was created, as this one to the C library, or was not.
+pub(crate) fn created(name: u32, thread: Option<usize>) {
+    if let Some(created) = engine().created {
+        // SAFETY: numbers.
+        unsafe { created(name, thread.unwrap_or(0), thread.is_some().into()) };
+    }
+}
+
+/// The name of the thread that is this one to the C library.
+pub(crate) fn named(thread: usize) -> u32 {
+    // SAFETY: a number.
+    engine().named.map_or(0, |named| unsafe { named(thread) })
+}
+
+/// The thread of this name has ended and was waited for.
+pub(crate) fn joined(name: u32) {
+    if let Some(joined) = engine().joined {
+        // SAFETY: a number.
+        unsafe { joined(name) };
     }
 }

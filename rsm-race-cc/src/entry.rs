@@ -61,6 +61,46 @@ macro_rules! seen {
     )*};
 }
 
+/// Likewise, of which all go on in one that is given all of that.
+#[cfg(target_arch = "x86_64")]
+macro_rules! told {
+    ($to:ident $($name:ident $length:literal $kind:literal)*) => {$(
+        #[unsafe(no_mangle)]
+        #[unsafe(naked)]
+        pub extern "C" fn $name(address: usize) {
+            std::arch::naked_asm!(
+                "mov esi, {length}",
+                "mov edx, {kind}",
+                "mov rcx, [rsp]",
+                "jmp {to}",
+                length = const $length,
+                kind = const $kind,
+                to = sym $to,
+            )
+        }
+    )*};
+}
+
+/// See above.
+#[cfg(target_arch = "aarch64")]
+macro_rules! told {
+    ($to:ident $($name:ident $length:literal $kind:literal)*) => {$(
+        #[unsafe(no_mangle)]
+        #[unsafe(naked)]
+        pub extern "C" fn $name(address: usize) {
+            std::arch::naked_asm!(
+                "mov x1, #{length}",
+                "mov w2, #{kind}",
+                "mov x3, x30",
+                "b {to}",
+                length = const $length,
+                kind = const $kind,
+                to = sym $to,
+            )
+        }
+    )*};
+}
+
 /// Functions that go on in another one, which is given where they were called from in place of its argument in `$register`
 /// of x86-64, or the other one of aarch64. What is declared of them is not what they take: nobody calls them from Rust.
 #[cfg(target_arch = "x86_64")]
@@ -94,4 +134,4 @@ macro_rules! passed_on {
     )*};
 }
 
-pub(crate) use {passed_on, seen};
+pub(crate) use {passed_on, seen, told};

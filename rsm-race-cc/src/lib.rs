@@ -10,8 +10,11 @@
 //! | `plain` | before plain and volatile accesses |
 //! | `atomic`, `wide` | for atomic accesses, of up to 8 bytes and of 16 |
 //! | `block` | memcpy and its like |
+//! | `thread` | to create threads and to wait for them |
+//! | `object` | for locks and the like, and whatever else may order threads |
 //!
-//! What orders the threads of a process is not told: to the detector they are one.
+//! The linker leads calls about threads here only in programs of C and C++ (`--wrap`); in others nothing is told of threads,
+//! and to the detector they are one. `real` has what the C library has.
 //!
 //! `engine` is the way to it. It is in librsm, which a program need not have: without it, and in a run without
 //! `--race`, nothing is watched.
@@ -26,5 +29,8 @@ mod atomic;
 mod block;
 mod engine;
 mod entry;
+mod object;
 mod plain;
+mod real;
+mod thread;
 mod wide;

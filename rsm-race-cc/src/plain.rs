@@ -2,15 +2,16 @@
 //!
 //! Called before the access, so that its value is not known; of a volatile one neither, which is why it is told without.
 
-use crate::engine::{self, WRITE};
-use crate::entry::{passed_on, seen};
+use crate::atomic::orders;
+use crate::engine::{self, ATOMIC, LEARNS_A, TELLS_A, WRITE};
+use crate::entry::{passed_on, seen, told};
 
 /// Tells of an access; where it was called from comes last.
 pub(crate) extern "C" fn tell(address: usize, length: usize, kind: u32, pc: usize) {
     engine::access(address, length, kind, pc);
 }
 
-// Kinds: 0 is a read, 1 a write; with 2 it is volatile.
+// Kinds: 0 is a read, 1 a write.
 seen! {
     __tsan_read1 1 0
     __tsan_read2 2 0
@@ -42,26 +43,6 @@ seen! {
     __tsan_unaligned_read_write4 4 1
     __tsan_unaligned_read_write8 8 1
     __tsan_unaligned_read_write16 16 1
-    __tsan_volatile_read1 1 2
-    __tsan_volatile_read2 2 2
-    __tsan_volatile_read4 4 2
-    __tsan_volatile_read8 8 2
-    __tsan_volatile_read16 16 2
-    __tsan_volatile_write1 1 3
-    __tsan_volatile_write2 2 3
-    __tsan_volatile_write4 4 3
-    __tsan_volatile_write8 8 3
-    __tsan_volatile_write16 16 3
-    __tsan_unaligned_volatile_read1 1 2
-    __tsan_unaligned_volatile_read2 2 2
-    __tsan_unaligned_volatile_read4 4 2
-    __tsan_unaligned_volatile_read8 8 2
-    __tsan_unaligned_volatile_read16 16 2
-    __tsan_unaligned_volatile_write1 1 3
-    __tsan_unaligned_volatile_write2 2 3
-    __tsan_unaligned_volatile_write4 4 3
-    __tsan_unaligned_volatile_write8 8 3
-    __tsan_unaligned_volatile_write16 16 3
     __tsan_vptr_read 8 0
     __tsan_vptr_update 8 1
     __sanitizer_cov_load1 1 0
@@ -74,6 +55,38 @@ seen! {
     __sanitizer_cov_store4 4 1
     __sanitizer_cov_store8 8 1
     __sanitizer_cov_store16 16 1
+}
+
+/// Tells of a volatile access, by which threads may tell each other something wherever it is.
+extern "C" fn tell_volatile(address: usize, length: usize, kind: u32, pc: usize) {
+    orders(if kind & WRITE != 0 { TELLS_A } else { LEARNS_A }, address);
+    if engine::is_watched(address, length) {
+        engine::access(address, length, kind | ATOMIC, pc);
+    }
+}
+
+told! {
+    tell_volatile
+    __tsan_volatile_read1 1 0
+    __tsan_volatile_read2 2 0
+    __tsan_volatile_read4 4 0
+    __tsan_volatile_read8 8 0
+    __tsan_volatile_read16 16 0
+    __tsan_volatile_write1 1 1
+    __tsan_volatile_write2 2 1
+    __tsan_volatile_write4 4 1
+    __tsan_volatile_write8 8 1
+    __tsan_volatile_write16 16 1
+    __tsan_unaligned_volatile_read1 1 0
+    __tsan_unaligned_volatile_read2 2 0
+    __tsan_unaligned_volatile_read4 4 0
+    __tsan_unaligned_volatile_read8 8 0
+    __tsan_unaligned_volatile_read16 16 0
+    __tsan_unaligned_volatile_write1 1 1
+    __tsan_unaligned_volatile_write2 2 1
+    __tsan_unaligned_volatile_write4 4 1
+    __tsan_unaligned_volatile_write8 8 1
+    __tsan_unaligned_volatile_write16 16 1
 }
 
 passed_on! {

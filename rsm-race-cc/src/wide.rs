@@ -1,7 +1,8 @@
 //! Atomic accesses of sixteen bytes, all made of one instruction: compare and exchange. They are told as accesses to two
 //! words.
 
-use crate::engine::{self, ATOMIC, UPDATE, WRITE};
+use crate::atomic::orders;
+use crate::engine::{self, ATOMIC, LEARNS_A, TELLS_A, UPDATE, WRITE};
 use crate::entry::passed_on;
 use std::arch::naked_asm;
 
@@ -40,6 +41,7 @@ fn tell(address: usize, kind: u32, pc: usize) {
 }
 
 fn update(address: usize, pc: usize, change: impl Fn(u128) -> u128) -> u128 {
+    orders(TELLS_A | LEARNS_A, address);
     if engine::is_watched(address, 16) {
         tell(address, ATOMIC | UPDATE | WRITE, pc);
     }
@@ -86,6 +88,7 @@ fn load_wide(address: usize) -> u128 {
 
 extern "C" fn load(address: usize, pc: usize) -> u128 {
     let value = load_wide(address);
+    orders(LEARNS_A, address);
     if engine::is_watched(address, 16) {
         tell(address, ATOMIC, pc);
     }
@@ -125,6 +128,7 @@ extern "C" fn fetch_nand(address: usize, value: u128, pc: usize) -> u128 {
 }
 
 extern "C" fn exchange_if(address: usize, from: u128, to: u128, pc: usize) -> u128 {
+    orders(TELLS_A | LEARNS_A, address);
     if engine::is_watched(address, 16) {
         let exchanges = exchange_wide(address, 0, 0) == from;
         tell(address, if exchanges { ATOMIC | UPDATE | WRITE } else { ATOMIC }, pc);

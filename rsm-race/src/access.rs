@@ -2,6 +2,7 @@
 
 use crate::cell::{BENIGN, Cell, Kind, bytes_of};
 use crate::clock::Row;
+use crate::node::Node;
 use crate::place::Place;
 use crate::report::{self, Found, Why};
 use crate::table::{HIDDEN, LINE, Lack, Table};
@@ -34,7 +35,30 @@ impl<'a> Access<'a> {
 
     /// Whether the process knows of an access, or makes no difference between who made it and itself.
     fn knows(&self, cell: &Cell) -> bool {
-        cell.clock <= self.process.knows(cell.id) || Row::of(self.table, cell.id).node() == self.process.node()
+        cell.clock <= self.process.knows(cell.id) || self.is_as_one(Row::of(self.table, cell.id), cell.clock)
+    }
+
+    /// Whether who made an access is of the same node, and what was told between the two does not matter.
+    fn is_as_one(&self, by: Row<'_>, clock: u64) -> bool {
+        let node = self.process.node();
+        if by.node() != node {
+            return false;
+        }
+        if !Node::of(self.table, node).is_apart() {
+            return true;
+        }
+        if !by.is_import() {
+            return by.id == self.process.id;
+        }
+        // Another thread has put it, or it is not known who.
+        let Some((thread, first)) = by.put_by(clock).filter(|(thread, _)| *thread != self.process.id) else {
+            return true;
+        };
+        let mine = Row::of(self.table, self.id);
+        let puts = mine.is_import() && self.kind.writes();
+        let is_in_order = puts && mine.target() == by.target() && clock <= by.ordered().1;
+        // One that comes after it in the order of threads may still overtake it, as a put that goes another way.
+        is_in_order || (!puts && first <= self.process.knows(thread))
     }
 
     /// Whether it is sure that nobody told the process of a store without a call: who could have seen it, or may have been told
@@ -99,7 +123,8 @@ impl<'a> Access<'a> {
                 place = place.or(Some(index));
                 continue;
             };
-            if there.id == self.id && there.kind == self.kind && there.bytes & !bytes == 0 {
+            let is_alike = there.kind == self.kind || (there.kind, self.kind) == (Kind::Told, Kind::Store);
+            if there.id == self.id && is_alike && there.bytes & !bytes == 0 {
                 // An earlier one of the same: this stands for both.
                 place = Some(index);
                 continue;
@@ -139,7 +164,9 @@ impl<'a> Access<'a> {
             }
             let first = Cell { id: stored.id, clock: stored.clock, site: stored.site, kind: Kind::Store, bytes: 0xff };
             // One without a place was a part of an update.
-            if stored.value == value || stored.site == 0 || self.knows(&first) {
+            // Threads of a node may store to a word as they like.
+            let is_of_node = Row::of(self.table, stored.id).node() == self.process.node();
+            if stored.value == value || stored.site == 0 || is_of_node || self.knows(&first) {
                 continue;
             }
             // What a load returned that was older says that it had not come, unless something was learned since.
@@ -152,13 +179,14 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// The process has loaded what this store stored: it is there, and none of those who will be told of that have to ask.
+    /// The process has loaded what this store stored: it is there, and none of those who will be told of that have to ask. By
+    /// what was told with it others may learn yet.
     pub(crate) fn was_seen(&self, stored: &Stored) {
         let line = self.place.lines.saturating_add(self.start / LINE);
         for word in self.table.line(line).into_iter().flatten() {
             let of = |there: Cell| there.kind == Kind::Store && there.id == stored.id && there.clock <= stored.clock;
-            if Cell::from_word(word.load(Relaxed)).is_some_and(of) {
-                word.store(0, Relaxed);
+            if let Some(there) = Cell::from_word(word.load(Relaxed)).filter(|there| of(*there)) {
+                word.store(Cell { kind: Kind::Told, ..there }.word(), Relaxed);
             }
         }
     }

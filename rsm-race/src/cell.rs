@@ -14,6 +14,8 @@ const KIND: u32 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
+    /// One word was stored, and somebody was told so who found it: it races with nothing. Others may be told by it yet.
+    Told = 0,
     /// Read, other than as one word.
     Read = 1,
     /// Written, other than as one word.
@@ -25,14 +27,22 @@ pub enum Kind {
 impl Kind {
     /// Whether it changes memory.
     pub fn writes(self) -> bool {
-        self != Kind::Read
+        matches!(self, Kind::Write | Kind::Store)
+    }
+
+    /// Whether it is a word that was stored, by which something may have been told.
+    pub fn is_word(self) -> bool {
+        matches!(self, Kind::Store | Kind::Told)
     }
 
     /// Whether these two, of which nothing says which came first, are a race as far as their kinds tell. A word may be
     /// stored while others read it, which find it as it was or as it is; whether two stores of it are a race depends on
     /// what was stored.
     pub fn conflicts(self, other: Kind) -> bool {
-        matches!((self, other), (Kind::Write, _) | (Kind::Read, Kind::Write) | (Kind::Store, Kind::Write))
+        matches!(
+            (self, other),
+            (Kind::Write, Kind::Read | Kind::Write | Kind::Store) | (Kind::Read | Kind::Store, Kind::Write)
+        )
     }
 }
 
@@ -70,7 +80,7 @@ impl Cell {
             1 => Kind::Read,
             2 => Kind::Write,
             3 => Kind::Store,
-            _ => return None,
+            _ => Kind::Told,
         };
         let id = (word >> ID) as usize;
         if word == BENIGN || id == 0 {
@@ -93,8 +103,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cells_come_back(id in 1usize..255, clock in 0..LAST_CLOCK, site: u16, kind in 1u8..4, bytes: u8) {
-            let kind = [Kind::Read, Kind::Write, Kind::Store][usize::from(kind) - 1];
+        fn cells_come_back(id in 1usize..255, clock in 0..LAST_CLOCK, site: u16, kind in 0usize..4, bytes: u8) {
+            let kind = [Kind::Told, Kind::Read, Kind::Write, Kind::Store][kind];
             let cell = Cell { id, clock, site, kind, bytes };
             prop_assert_eq!(Cell::from_word(cell.word()), Some(cell));
             prop_assert_ne!(cell.word(), BENIGN);
@@ -119,6 +129,9 @@ mod tests {
         let races = |a: Kind, b: Kind| a.conflicts(b);
         assert!(races(Write, Write) && races(Write, Read) && races(Read, Write));
         assert!(races(Store, Write) && races(Write, Store));
+        assert!(
+            [Write, Read, Store, Kind::Told].iter().all(|&kind| !races(kind, Kind::Told) && !races(Kind::Told, kind))
+        );
         assert!(!races(Read, Store) && !races(Store, Read) && !races(Read, Read) && !races(Store, Store));
     }
 }

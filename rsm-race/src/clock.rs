@@ -24,11 +24,16 @@ const SNAPSHOTS_MADE: usize = 7;
 const LEARNED: usize = 8;
 /// Of a process: what its clock said when others last learned it.
 const TOLD: usize = 9;
+/// Of a thread that has a clock of its own: the name of its process's; 0 for a process.
+const LEADER: usize = 10;
 const VECTOR: usize = 16;
 /// Of an import: what the clock of what is hidden would say next when something was first put in an epoch.
 const HIDDEN_AT: usize = VECTOR + IDS;
 const EPOCHS_KEPT: usize = 256;
-const _: () = assert!(HIDDEN_AT + EPOCHS_KEPT <= ROW);
+/// Of an import: which thread put something in an epoch, and when first; or that several did.
+const BY: usize = HIDDEN_AT + EPOCHS_KEPT;
+const SEVERAL: u64 = 0xff;
+const _: () = assert!(BY + EPOCHS_KEPT <= ROW);
 
 // What an owner's word is made of: a kind above, a node, and a process id or, of an import, the clock of its process.
 const KIND: u32 = 56;
@@ -44,6 +49,8 @@ const TARGET: u32 = 40;
 const WHOLE: u64 = 1;
 /// It has ended.
 const ENDED: u64 = 2;
+/// A thread that has ended: its process may have another one in its place.
+const SPARE: u64 = 4;
 
 /// One who has a clock, and what is known of it.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +120,47 @@ impl<'a> Row<'a> {
         taken.inspect(|row| _ = row.step()).or_else(|| name(table, owner))
     }
 
+    /// Another thread of the process that this one is of.
+    pub(crate) fn thread(table: Table<'a>, leader: Row<'a>) -> Option<Row<'a>> {
+        let is_spare = |row: &Row<'_>| {
+            let flags = &row.words[FLAGS];
+            let now = flags.load(Relaxed);
+            now & SPARE != 0 && flags.compare_exchange(now, now & !SPARE, Relaxed, Relaxed).is_ok()
+        };
+        // Whoever has learned of the one before knows nothing of this one.
+        let taken = leader.threads().find(is_spare).inspect(|row| _ = row.step());
+        taken.or_else(|| {
+            // Processes and imports come first.
+            let row = name(table, leader.words[OWNER].load(Relaxed)).filter(|_| count(table) < IDS / 2)?;
+            row.words[MEMBERSHIP].store(leader.words[MEMBERSHIP].load(Relaxed), Relaxed);
+            row.words[FLAGS].store(WHOLE, Relaxed);
+            row.words[LEADER].store(leader.id as u64, Relaxed);
+            Some(row)
+        })
+    }
+
+    /// The thread has ended, and is waited for by nobody any more.
+    pub(crate) fn spare(self) {
+        if self.words[LEADER].load(Relaxed) != 0 {
+            self.words[FLAGS].fetch_or(SPARE, Relaxed);
+        }
+    }
+
+    /// The process that it is, or that it is a thread or an import of.
+    pub(crate) fn leader(self) -> Row<'a> {
+        let owner = self.owner();
+        match owner.words[LEADER].load(Relaxed) {
+            0 => owner,
+            leader => Row::of(self.table, leader as usize),
+        }
+    }
+
+    /// The process itself, and its threads that have clocks of their own.
+    pub(crate) fn threads(self) -> impl Iterator<Item = Row<'a>> {
+        let is_of = move |row: &Row<'a>| row.id == self.id || row.words[LEADER].load(Relaxed) == self.id as u64;
+        Row::processes(self.table, Some(self.node())).filter(is_of)
+    }
+
     pub(crate) fn all(table: Table<'a>) -> impl Iterator<Item = Row<'a>> {
         (1..=count(table)).map(move |id| Row::of(table, id))
     }
@@ -169,12 +217,12 @@ impl<'a> Row<'a> {
     }
 
     pub(crate) fn is_whole(self) -> bool {
-        self.words[FLAGS].load(Relaxed) & WHOLE != 0
+        self.leader().words[FLAGS].load(Relaxed) & WHOLE != 0
     }
 
     /// It is not, after all.
     pub(crate) fn hides(self) {
-        self.words[FLAGS].fetch_and(!WHOLE, Relaxed);
+        self.leader().words[FLAGS].fetch_and(!WHOLE, Relaxed);
     }
 
     pub(crate) fn has_ended(self) -> bool {
@@ -286,6 +334,26 @@ impl<'a> Row<'a> {
             let next = self.table.word(Word::Hidden).load(Relaxed) + 1;
             word.store(epoch << 32 | next & 0xffff_ffff, Relaxed);
         }
+    }
+
+    /// Of an import: notes that a thread puts something in this epoch, when its own clock says this.
+    pub(crate) fn note_by(self, epoch: u64, thread: Row<'_>, clock: u64) {
+        let tag = epoch / EPOCHS_KEPT as u64;
+        let note = |now: u64| match (now >> 38 == tag, now >> 30 & 0xff) {
+            (true, by) if by == thread.id as u64 || by == SEVERAL => None,
+            (true, by) if by != 0 => Some(tag << 38 | SEVERAL << 30),
+            _ => Some(tag << 38 | (thread.id as u64) << 30 | clock & LAST_CLOCK),
+        };
+        let _ = self.words[BY + epoch as usize % EPOCHS_KEPT].fetch_update(Relaxed, Relaxed, note);
+    }
+
+    /// Of an import: the one thread that put something in this epoch, and what its clock said when it first did, if that is
+    /// known.
+    pub(crate) fn put_by(self, epoch: u64) -> Option<(usize, u64)> {
+        let word = self.words[BY + epoch as usize % EPOCHS_KEPT].load(Relaxed);
+        let by = word >> 30 & 0xff;
+        let is_known = word >> 38 == epoch / EPOCHS_KEPT as u64 && by != 0 && by != SEVERAL;
+        is_known.then_some((by as usize, word & LAST_CLOCK))
     }
 
     /// Whether anything was put in this epoch.

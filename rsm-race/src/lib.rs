@@ -41,6 +41,7 @@
 //! | [`site`] | places in programs |
 //! | [`report`] | races that were found |
 //! | [`process`] | what each call means |
+//! | [`thread`] | and each step of a thread |
 
 pub mod cell;
 pub mod clock;
@@ -50,6 +51,7 @@ pub mod process;
 pub mod report;
 pub mod site;
 pub mod table;
+pub mod thread;
 pub mod words;
 
 mod access;

@@ -9,6 +9,8 @@ const MAPPED_BY: usize = 3 * IDS;
 const MAPS: usize = MAPPED_BY + 1;
 const HAS_HIDDEN: usize = MAPS + 1;
 const PROCESSES: usize = HAS_HIDDEN + 1;
+const APART: usize = PROCESSES + 1;
+const TOGETHER: usize = APART + 1;
 
 /// What is released to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +67,25 @@ impl<'a> Node<'a> {
         self.words[HAS_HIDDEN].store(1, Relaxed);
     }
 
-    /// Whether it had more than one process.
+    /// Whether it had more than one process, or threads of which it is not known any more what orders them: of them all, what
+    /// one knows the others do.
     pub(crate) fn has_several(self) -> bool {
-        self.words[PROCESSES].load(Relaxed) > 1
+        self.words[PROCESSES].load(Relaxed) > 1 || self.words[TOGETHER].load(Relaxed) != 0
+    }
+
+    /// Its threads have clocks of their own from now on.
+    pub(crate) fn tells_threads_apart(self) {
+        self.words[APART].store(1, Relaxed);
+    }
+
+    /// And do not any more.
+    pub(crate) fn takes_threads_together(self) {
+        self.words[TOGETHER].store(1, Relaxed);
+    }
+
+    /// Whether its threads are told apart.
+    pub(crate) fn is_apart(self) -> bool {
+        self.words[APART].load(Relaxed) != 0 && !self.has_several()
     }
 
     /// A process of it has mapped memory of this node, where what it does is hidden.

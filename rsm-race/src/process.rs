@@ -14,13 +14,13 @@ use crate::place::{NO_LINES, Place, Range};
 use crate::site::{self, Module};
 use crate::table::{HIDDEN, LINE, Lack, Table, Word};
 use crate::words::{History, STORES, Seen, Stored};
-use rsm_core::sync::{AtomicU64, Ordering, Ordering::Relaxed, fence};
+use rsm_core::sync::{Ordering, Ordering::Relaxed, fence};
 
 /// A process that is looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct Process<'a> {
-    table: Table<'a>,
-    row: Row<'a>,
+    pub(crate) table: Table<'a>,
+    pub(crate) row: Row<'a>,
 }
 
 /// The agent has seen the end of the process of this membership.
@@ -52,27 +52,27 @@ impl<'a> Process<'a> {
         self.row.id
     }
 
-    fn node(self) -> Node<'a> {
+    pub(crate) fn node(self) -> Node<'a> {
         Node::of(self.table, self.row.node())
     }
 
     /// The number of a place in its program.
     pub fn site(self, frames: &[u64]) -> u16 {
-        site::number(self.table, self.row.id, frames)
+        site::number(self.table, self.row.leader().id, frames)
     }
 
     /// Whether the module is known that an address of it lies in.
     pub fn knows_module_of(self, address: u64) -> bool {
-        site::knows_module(self.table, self.row.id, address)
+        site::knows_module(self.table, self.row.leader().id, address)
     }
 
     /// Notes a part of a module of it.
     pub fn add_module(self, module: &Module) {
-        site::add_module(self.table, self.row.id, module);
+        site::add_module(self.table, self.row.leader().id, module);
     }
 
     /// What comes with any call.
-    fn enter(self) {
+    pub(crate) fn enter(self) {
         // Pairs with the fences of who releases: what was stored after them has been read, if it was.
         fence(Ordering::Acquire);
         let ended = rsm_core::sync::acquire(self.table.word(Word::Ended));
@@ -144,7 +144,7 @@ impl<'a> Process<'a> {
         self.learn_hidden(1 << (target % 64));
         self.row.learn_all(Node::of(self.table, target).inbox(Inbox::Signal));
         self.release(&[Inbox::Put, Inbox::Signal], target, None);
-        Row::import(self.table, self.row, target).map(|import| import.id)
+        Row::import(self.table, self.row.leader(), target).map(|import| import.id)
     }
 
     /// And gives it back: everything that it put is there.
@@ -166,6 +166,7 @@ impl<'a> Process<'a> {
     pub fn hides(self, target: u32) {
         self.row.hides();
         self.node().hides();
+        self.node().takes_threads_together();
         self.maps(target);
     }
 
@@ -182,7 +183,7 @@ impl<'a> Process<'a> {
             node.tell(inbox, self.row);
             if let Some(import) = import {
                 node.tell_of(inbox, import.id, import.ordered().0);
-                for sibling in self.row.imports(Some(target)) {
+                for sibling in self.row.leader().imports(Some(target)) {
                     node.tell_of(inbox, sibling.id, sibling.ordered().1);
                 }
             }
@@ -213,20 +214,29 @@ impl<'a> Process<'a> {
         self.put_held(import, range, word);
     }
 
-    fn put_held(self, import: Row<'a>, range: Range, word: Option<u64>) {
+    /// Something is about to be put through an import, in the epoch that this gives.
+    fn begin_put(self, import: Row<'a>) -> u64 {
         let epoch = import.clock();
         import.note_hidden(epoch);
+        if self.node().is_apart() {
+            import.note_by(epoch, self.row, self.row.now());
+        }
+        epoch
+    }
+
+    fn put_held(self, import: Row<'a>, range: Range, word: Option<u64>) {
+        let epoch = self.begin_put(import);
         let kind = if word.is_some() { Kind::Store } else { Kind::Write };
         let access = self.access(range, kind, (import.id, epoch));
         access.meet();
-        if let Some(value) = word {
-            self.store_word(&access, value, true);
+        if word.is_some() {
+            self.store_word(&access, word, true);
         }
         self.release(&[Inbox::Put], range.place.node, Some(import));
     }
 
-    /// A word is about to be stored. `alone`: not as a part of an atomic update.
-    fn store_word(self, access: &Access<'_>, value: u64, alone: bool) {
+    /// A word is about to be stored. `alone`: not as a part of an atomic update. No value: it is not known.
+    fn store_word(self, access: &Access<'_>, value: Option<u64>, alone: bool) {
         if access.place.lines == NO_LINES {
             // Whoever finds this word by another name learns nothing by it.
             self.table.lack(Lack::Lines);
@@ -234,15 +244,18 @@ impl<'a> Process<'a> {
         }
         let at = access.place.lines * LINE + access.start;
         let Some(history) = History::make(self.table, at, access.length) else { return };
-        if alone {
+        let alone = alone && value.is_some();
+        if let Some(value) = value.filter(|_| alone) {
             access.meet_stores(history, value);
         }
         let hidden = self.table.word(Word::Hidden).load(Relaxed) + 1;
         let (process, snapshot) = (self.row.told(), self.row.snapshot());
         let Access { id, clock, .. } = *access;
-        // Nothing is lost where an update is undone: who made it was told what it took.
+        // Nothing is lost where an update is undone: who made it was told what it took. Nor is it known of what is not known.
         let site = if alone { access.site } else { 0 };
-        let number = history.push(self.row.node(), &Stored { id, clock, value, process, site, hidden, snapshot });
+        let (any, value) = (value.is_none(), value.unwrap_or(0));
+        let number = history
+            .push(self.row.node(), &Stored { id, clock, value, process, site, hidden, snapshot, by: self.row.id, any });
         history.see(self.row.node(), Seen { number, hidden: self.row.knows(HIDDEN) });
     }
 
@@ -254,11 +267,11 @@ impl<'a> Process<'a> {
     /// Something was got from a segment: one word of this value, or otherwise.
     pub fn get(self, range: Range, word: Option<u64>) {
         self.enter();
-        self.read(range, word, true);
+        self.read(range, word.map(Some), true);
     }
 
-    /// Something was read. `learns`: more than words may have told something.
-    fn read(self, range: Range, word: Option<u64>, learns: bool) {
+    /// Something was read: one word, whose value may be known, or otherwise. `learns`: more than words may have told something.
+    fn read(self, range: Range, word: Option<Option<u64>>, learns: bool) {
         let around = Node::of(self.table, range.place.node).around();
         let access = self.access(range, Kind::Read, (self.row.id, self.row.now()));
         let hidden = hidden_of(self.table, around);
@@ -277,41 +290,63 @@ impl<'a> Process<'a> {
         }
     }
 
-    /// The lines that an access touches, with what stands there.
-    fn cells<'b>(self, access: &'b Access<'_>) -> impl Iterator<Item = (&'a AtomicU64, Cell)> + use<'a, 'b> {
+    /// What stands at the lines that an access touches, each of which is counted from the start of the segment.
+    fn cells<'b>(self, access: &'b Access<'_>) -> impl Iterator<Item = (u64, Cell)> + use<'a, 'b> {
         let table = self.table;
         let lines = access.start / LINE..(access.start + access.length).div_ceil(LINE);
         let first = access.place.lines;
-        lines.filter_map(move |line| table.line(first.saturating_add(line))).flatten().filter_map(|word| {
-            let cell = Cell::from_word(word.load(Relaxed))?;
-            Some((word, cell))
+        lines.flat_map(move |line| {
+            let words = table.line(first.saturating_add(line)).into_iter().flatten();
+            words.filter_map(move |word| Some((line, Cell::from_word(word.load(Relaxed))?)))
         })
     }
 
-    /// Words among what was read may have told something. Those that did are there.
+    /// Words among what was read may have told something: what was released with any store of them.
     fn learn_of_words(self, access: &Access<'_>) {
-        for (word, cell) in self.cells(access).filter(|(_, cell)| cell.kind == Kind::Store && cell.id != self.row.id) {
-            if Row::of(self.table, cell.id).node() != self.row.node() {
+        if self.table.lacks(Lack::Cells) {
+            // One of those that are not there any more may have.
+            self.learn_everything(false);
+            return;
+        }
+        for (line, cell) in self.cells(access).filter(|(_, cell)| cell.kind.is_word() && !self.made(cell)) {
+            let (first, length) = (cell.bytes.trailing_zeros(), cell.bytes.count_ones());
+            let start = line * LINE + u64::from(first);
+            if Node::of(self.table, Row::of(self.table, cell.id).node()).is_apart() {
+                // Whichever thread stored it, and as a part of what.
                 self.learn_of_storer(cell.id);
-                word.store(0, Relaxed);
+            } else {
+                self.load_word(&Access { start, length: length.into(), ..*access }, None);
             }
+        }
+    }
+
+    /// Whether the process itself made an access, or one of its node with which it is one.
+    fn made(self, cell: &Cell) -> bool {
+        let row = Row::of(self.table, cell.id);
+        match row.node() == self.row.node() {
+            true if !self.node().is_apart() => true,
+            true if row.is_import() => row.put_by(cell.clock).is_some_and(|(thread, _)| thread == self.row.id),
+            true => row.id == self.row.id,
+            false => false,
         }
     }
 
     /// Learns what the process knows and has done that stored a word, whichever that was; of what it has put, only what is
     /// ordered before that.
     fn learn_of_storer(self, id: usize) {
-        let owner = Row::of(self.table, id).owner();
-        let vector = owner.vector();
-        for row in Row::all(self.table) {
-            let known = match row.is_import() && row.owner().id == owner.id {
-                true => vector[row.id].load(Relaxed).min(row.ordered().0),
-                false => vector[row.id].load(Relaxed),
-            };
-            self.row.learn(row.id, known);
+        let leader = Row::of(self.table, id).leader();
+        for owner in leader.threads() {
+            let vector = owner.vector();
+            for row in Row::all(self.table) {
+                let known = match row.is_import() && row.owner().id == leader.id {
+                    true => vector[row.id].load(Relaxed).min(row.ordered().0),
+                    false => vector[row.id].load(Relaxed),
+                };
+                self.row.learn(row.id, known);
+            }
+            self.row.learn(HIDDEN, vector[HIDDEN].load(Relaxed));
+            self.row.learn(owner.id, owner.told());
         }
-        self.row.learn(HIDDEN, vector[HIDDEN].load(Relaxed));
-        self.row.learn(owner.id, owner.told());
         let storer = Row::of(self.table, id);
         if storer.is_import() {
             self.row.learn(id, storer.ordered().0);
@@ -328,25 +363,28 @@ impl<'a> Process<'a> {
         }
     }
 
-    /// A word was loaded: finds who may have stored it, and learns what was released with it.
-    fn load_word(self, access: &Access<'_>, value: u64) {
+    /// A word was loaded: finds who may have stored it, and learns what was released with it. No value: any of those that
+    /// were stored so far.
+    fn load_word(self, access: &Access<'_>, value: Option<u64>) {
         if access.place.lines == NO_LINES {
             self.learn_everything(false);
             return;
         }
         let at = access.place.lines * LINE + access.start;
         let history = History::find(self.table, at, access.length);
-        let mut newest = None;
+        let (mut newest, mut is_sure) = (None, false);
+        let (count, mut found) = (history.map_or(0, History::count), 0);
         for (number, stored) in history.iter().flat_map(|history| history.all()) {
-            if stored.value != value {
+            found += 1;
+            if value.is_some_and(|value| stored.value != value && !stored.any) {
                 continue;
             }
             newest = newest.or(Some(number));
-            let row = Row::of(self.table, stored.id);
-            if row.node() == self.row.node() {
+            is_sure |= value.is_some() && !stored.any;
+            let (row, owner) = (Row::of(self.table, stored.id), Row::of(self.table, stored.by));
+            if row.node() == self.row.node() && (owner.id == self.row.id || !self.node().is_apart()) {
                 continue;
             }
-            let owner = row.owner();
             if !self.row.learn_snapshot(owner, stored.snapshot) {
                 self.learn_of_storer(stored.id);
             }
@@ -359,22 +397,27 @@ impl<'a> Process<'a> {
         if let Some(history) = history {
             let hidden = self.row.knows(HIDDEN);
             history.see(self.row.node(), Seen { number: newest.unwrap_or(0), hidden });
-            if newest.is_some() && !history.is_confused() {
+            if is_sure && !history.is_confused() {
                 return;
             }
         }
         // It was there before, or nobody knows any more who stored it, or as a part of what.
         let forgotten = [Lack::Cells, Lack::Words, Lack::Lines].into_iter().any(|lack| self.table.lacks(lack));
-        if forgotten || history.is_some_and(|history| history.count() > STORES) {
+        let is_forgotten = |history: History<'_>| match value {
+            Some(_) => history.count() > STORES,
+            // All that is remembered was learned, unless somebody stores right now.
+            None => history.has_forgotten() || history.count() != count || found != count.min(STORES),
+        };
+        if forgotten || history.is_some_and(is_forgotten) {
             self.learn_everything(false);
             return;
         }
         let bytes = crate::cell::bytes_of(access.start & !(LINE - 1), access.start, access.length);
         let of_others = |cell: &Cell| {
-            cell.kind.writes()
+            (cell.kind.writes() || cell.kind.is_word())
                 && cell.bytes & bytes != 0
-                && !(history.is_some() && cell.kind == Kind::Store && cell.bytes == bytes)
-                && Row::of(self.table, cell.id).node() != self.row.node()
+                && !(history.is_some() && cell.kind.is_word() && cell.bytes == bytes)
+                && !self.made(cell)
         };
         let ids: Vec<usize> = self.cells(access).map(|(_, cell)| cell).filter(of_others).map(|cell| cell.id).collect();
         ids.into_iter().for_each(|id| self.learn_of_storer(id));
@@ -393,7 +436,7 @@ impl<'a> Process<'a> {
     /// The imports of the process from the node that this one is from.
     fn siblings(self, import: Row<'a>) -> impl Iterator<Item = Row<'a>> {
         let target = import.target();
-        self.row.imports(Some(target))
+        self.row.leader().imports(Some(target))
     }
 
     /// The end of a span: what was put through the import has arrived, and with `at_node` through all imports from its node.
@@ -451,11 +494,14 @@ impl<'a> Process<'a> {
     /// The program itself has touched memory, plainly: of its own, or through the mapping of an import, which carries out what
     /// is stored. Before a store is made.
     pub fn touch(self, range: Range, writes: bool, import: Option<usize>) {
+        if self.node().has_several() {
+            // What others of the node were told it may have been told by them.
+            self.enter();
+        }
         match (writes, import) {
             (true, Some(import)) => {
                 let import = Row::of(self.table, import);
-                let epoch = import.clock();
-                import.note_hidden(epoch);
+                let epoch = self.begin_put(import);
                 self.access(range, Kind::Write, (import.id, epoch)).meet();
             }
             (true, None) => self.access(range, Kind::Write, (self.row.id, self.row.now())).meet(),
@@ -464,14 +510,11 @@ impl<'a> Process<'a> {
     }
 
     /// The program itself stores a word, atomically or as volatile; likewise, before it does. `updates`: what it stores was
-    /// made of what stood there, atomically.
-    pub fn store(self, range: Range, value: u64, updates: bool, import: Option<usize>) {
+    /// made of what stood there, atomically. No value: it is not known.
+    pub fn store(self, range: Range, value: Option<u64>, updates: bool, import: Option<usize>) {
         self.enter();
         let (id, clock) = match import.map(|import| Row::of(self.table, import)) {
-            Some(import) => {
-                import.note_hidden(import.clock());
-                (import.id, import.clock())
-            }
+            Some(import) => (import.id, self.begin_put(import)),
             None => (self.row.id, self.row.now()),
         };
         let access = self.access(range, Kind::Store, (id, clock));
@@ -483,8 +526,9 @@ impl<'a> Process<'a> {
         self.release(&[Inbox::Put], range.place.node, import.map(|import| Row::of(self.table, import)));
     }
 
-    /// The program itself has loaded a word, atomically or as volatile.
-    pub fn load(self, range: Range, value: u64) {
+    /// The program itself has loaded a word, atomically or as volatile. No value: it is not known, but is one that was there,
+    /// or was stored since, before this is told.
+    pub fn load(self, range: Range, value: Option<u64>) {
         self.enter();
         self.read(range, Some(value), true);
     }

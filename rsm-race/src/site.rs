@@ -72,18 +72,19 @@ pub(crate) fn frames(table: Table<'_>, number: u16) -> Option<(usize, Vec<u64>)>
     Some((owner as usize >> 8, words[FRAMES..FRAMES + count].iter().map(|word| word.load(Relaxed)).collect()))
 }
 
-/// Notes a part of a module of a process; one with too long a path is left out.
+/// Notes a part of a module of a process; of one with too long a path only that it is there.
 pub(crate) fn add_module(table: Table<'_>, process: usize, module: &Module) {
     let at = table.word(Word::Modules).fetch_add(1, Relaxed) as usize;
-    if at >= MODULES || module.path.len() > MOST_PATH {
+    if at >= MODULES {
         return;
     }
+    let path = if module.path.len() > MOST_PATH { &[] } else { &module.path[..] };
     let words = table.module(at);
     words[M_BIAS].store(module.bias, Relaxed);
     words[M_START].store(module.start, Relaxed);
     words[M_END].store(module.end, Relaxed);
-    words[M_LENGTH].store(module.path.len() as u64, Relaxed);
-    for (chunk, word) in module.path.chunks(8).zip(&words[M_PATH..]) {
+    words[M_LENGTH].store(path.len() as u64, Relaxed);
+    for (chunk, word) in path.chunks(8).zip(&words[M_PATH..]) {
         let mut bytes = [0; 8];
         bytes[..chunk.len()].copy_from_slice(chunk);
         word.store(u64::from_le_bytes(bytes), Relaxed);
@@ -107,10 +108,13 @@ pub(crate) fn knows_module(table: Table<'_>, process: usize, address: u64) -> bo
     words_of(table, process, address).is_some()
 }
 
-/// The part of a module of a process that an address lies in.
+/// The part of a module of a process that an address lies in, if its path is known.
 pub(crate) fn module(table: Table<'_>, process: usize, address: u64) -> Option<Module> {
     let words = words_of(table, process, address)?;
     let length = (words[M_LENGTH].load(Relaxed) as usize).min(MOST_PATH);
+    if length == 0 {
+        return None;
+    }
     let mut path: Vec<u8> = words[M_PATH..].iter().flat_map(|word| word.load(Relaxed).to_le_bytes()).collect();
     path.truncate(length);
     let word = |at: usize| words[at].load(Relaxed);
@@ -159,5 +163,6 @@ mod tests {
         assert_eq!(module(table, 1, 1099), Some(one));
         assert_eq!(module(table, 1, 5000), Some(other));
         assert_eq!((module(table, 1, 1100), module(table, 2, 1000), module(table, 1, 9000)), (None, None, None));
+        assert!(knows_module(table, 1, 9000), "it is not noted again and again");
     }
 }

@@ -170,33 +170,34 @@ impl<'a> Table<'a> {
 
     /// Where the lines of a segment begin, which its incarnation tells from all others. `None`: there is no room for them.
     pub fn lines_of(self, incarnation: u64, bytes: u64) -> Option<u64> {
-        const BUSY: u64 = u64::MAX;
+        const NONE: u64 = u64::MAX;
         let start = incarnation.wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize;
         let key = incarnation.wrapping_add(1);
         for step in 0..SEGMENTS {
             let at = AT_SEGMENTS + start.wrapping_add(step) % SEGMENTS * SEGMENT;
             let entry = self.part(at, SEGMENT);
-            let found = match entry[0].compare_exchange(0, key, Relaxed, Relaxed) {
-                Ok(_) => {
+            let found = entry[0].compare_exchange(0, key, Relaxed, Relaxed).err().unwrap_or(key);
+            if found != key {
+                continue;
+            }
+            // Not known yet: whoever came first is on the way, or died there. Who makes it known first says where they are; what
+            // others took for it stays unused.
+            let known = match entry[1].load(Relaxed) {
+                0 => {
                     let count = bytes.div_ceil(LINE);
                     let first = self.word(Word::Lines).fetch_add(count, Relaxed);
                     let fits = first.checked_add(count).is_some_and(|end| end <= self.lines());
-                    if !fits {
-                        self.lack(Lack::Lines);
-                    }
                     // One more: 0 says that it is not known yet. Nothing else is read by way of it.
-                    entry[1].store(if fits { first + 1 } else { BUSY }, Relaxed);
-                    key
+                    let mine = if fits { first + 1 } else { NONE };
+                    entry[1].compare_exchange(0, mine, Relaxed, Relaxed).err().unwrap_or(mine)
                 }
-                Err(found) => found,
+                known => known,
             };
-            if found == key {
-                // Not known yet: whoever makes it known is in the lines above, or died there.
-                return match entry[1].load(Relaxed) {
-                    0 | BUSY => None,
-                    first => Some(first - 1),
-                };
+            if known == NONE {
+                self.lack(Lack::Lines);
+                return None;
             }
+            return Some(known - 1);
         }
         self.lack(Lack::Lines);
         None
@@ -226,5 +227,24 @@ pub(crate) mod tests {
         assert_eq!(table.lines_of(9, 8 * 89), None, "no room");
         assert!(table.lacks(Lack::Lines) && !table.lacks(Lack::Clocks));
         assert_eq!(table.lines_of(9, 8 * 89), None, "and none later");
+    }
+
+    /// Whoever comes while another one is on the way, or has died there, has the same lines.
+    #[test]
+    fn lines_are_the_same_for_all() {
+        for _ in 0..200 {
+            let memory = memory(100);
+            let table = Table::new(&memory);
+            let lines = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..3).map(|_| scope.spawn(move || table.lines_of(7, 80))).collect();
+                threads.into_iter().map(|thread| thread.join().expect("it ends")).collect::<Vec<_>>()
+            });
+            assert!(lines[0].is_some() && lines.iter().all(|line| *line == lines[0]), "{lines:?}");
+        }
+        let memory = memory(100);
+        let table = Table::new(&memory);
+        let entry = table.part(AT_SEGMENTS + 7u64.wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize % SEGMENTS * SEGMENT, 2);
+        entry[0].store(8, Relaxed);
+        assert_eq!(table.lines_of(7, 80), Some(0));
     }
 }

@@ -20,7 +20,10 @@ const STORE: usize = 5;
 const SEEN: usize = FIRST + STORES as usize * STORE;
 /// The nodes that ever stored: a bit for each.
 const STORERS: usize = SEEN + NODES;
-const _: () = assert!(STORERS < crate::table::HISTORY);
+/// By which clocks, and by which process or thread, it was ever stored to, if all of it was by one; or [`MANY`].
+const BY: usize = STORERS + 1;
+const MANY: u64 = u64::MAX;
+const _: () = assert!(BY < crate::table::HISTORY);
 
 /// A store of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,10 @@ pub(crate) struct Stored {
     /// What who learned something hidden afterwards knows of that clock at least.
     pub(crate) hidden: u64,
     pub(crate) snapshot: u64,
+    /// Which process or thread stored it.
+    pub(crate) by: usize,
+    /// The value is not known.
+    pub(crate) any: bool,
 }
 
 /// Which store the processes of a node have loaded last, and when.
@@ -102,9 +109,20 @@ impl<'a> History<'a> {
         self.count() > STORES && self.words[STORERS].load(Relaxed).count_ones() > 1
     }
 
+    /// Whether some of them are forgotten, and what was released with those may not have been with those that are not.
+    pub(crate) fn has_forgotten(self) -> bool {
+        self.count() > STORES && self.words[BY].load(Relaxed) == MANY
+    }
+
     /// Remembers a store by a process of a node; its number, from 1.
     pub(crate) fn push(self, node: u32, stored: &Stored) -> u64 {
         self.words[STORERS].fetch_or(1 << (node % 64), Relaxed);
+        let by = (stored.by as u64) << 8 | stored.id as u64;
+        if let Err(other) = self.words[BY].compare_exchange(0, by, Relaxed, Relaxed)
+            && other != by
+        {
+            self.words[BY].store(MANY, Relaxed);
+        }
         let number = self.words[NEXT].fetch_add(1, Relaxed) + 1;
         let words = self.store(number);
         words[0].store(0, Relaxed);
@@ -112,7 +130,8 @@ impl<'a> History<'a> {
         fence(Ordering::Release);
         words[1].store(stored.value, Relaxed);
         words[2].store(stored.process, Relaxed);
-        words[3].store(u64::from(stored.site) << 32 | stored.hidden & 0xffff_ffff, Relaxed);
+        let by = u64::from(stored.any) << 56 | (stored.by as u64 & 0xff) << 48;
+        words[3].store(by | u64::from(stored.site) << 32 | stored.hidden & 0xffff_ffff, Relaxed);
         words[4].store(stored.snapshot, Relaxed);
         // The low bits of the number tell two stores in the same place from each other.
         let tag = (number / STORES % (1 << 18)) << 8;
@@ -132,7 +151,9 @@ impl<'a> History<'a> {
             return None;
         }
         let (id, clock) = ((who & 0xff) as usize, who >> 26);
-        Some(Stored { id, clock, value, process, site: (site >> 32) as u16, hidden: site & 0xffff_ffff, snapshot })
+        let (by, hidden) = ((site >> 48) as usize & 0xff, site & 0xffff_ffff);
+        let any = site >> 56 & 1 != 0;
+        Some(Stored { id, clock, value, process, site: (site >> 32) as u16, hidden, snapshot, by, any })
     }
 
     /// Those that are remembered, with their numbers, the youngest first.
@@ -165,7 +186,17 @@ mod tests {
         assert!(History::find(table, 800, 8).is_none());
         let history = History::make(table, 800, 8).unwrap();
         assert!(History::find(table, 800, 8).is_some() && History::find(table, 800, 4).is_none());
-        let stored = |value| Stored { id: 5, clock: value, value, process: 2, site: 9, hidden: 3, snapshot: 1 };
+        let stored = |value| Stored {
+            id: 5,
+            clock: value,
+            value,
+            process: 2,
+            site: 9,
+            hidden: 3,
+            snapshot: 1,
+            by: 4,
+            any: value % 3 == 0,
+        };
         for value in 1..=20 {
             assert_eq!(history.push(3, &stored(value)), value);
         }
@@ -183,7 +214,10 @@ mod tests {
         let memory = memory(0);
         let table = Table::new(&memory);
         let history = History::make(table, 80, 8).unwrap();
-        let stored = |n: u64| Stored { id: 5, clock: n, value: n, process: n, site: n as u16, hidden: n, snapshot: n };
+        let stored = |n: u64| {
+            let (site, by) = (n as u16, n as usize % 256);
+            Stored { id: 5, clock: n, value: n, process: n, site, hidden: n, snapshot: n, by, any: n.is_multiple_of(2) }
+        };
         const MANY: u64 = 20_000;
         std::thread::scope(|scope| {
             for first in [1, MANY + 1] {

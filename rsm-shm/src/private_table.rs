@@ -137,6 +137,10 @@ pub(crate) fn spawn_quiet<F>(name: &str, body: F) -> Result<JoinHandle<()>>
 where
     F: FnOnce() + Send + 'static,
 {
+    let body = || {
+        crate::membership::race::threads::is_ours();
+        body();
+    };
     // SAFETY: plain libc calls on initialised sets. The thread inherits the mask of its creator, which is put back.
     unsafe {
         let mut all: libc::sigset_t = std::mem::zeroed();

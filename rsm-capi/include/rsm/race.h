@@ -37,6 +37,35 @@ void rsm_race_value(uintptr_t address, size_t length, uint64_t value, unsigned k
 /* Nobody wants to hear of races in the lines of eight bytes that these bytes lie in, which are memory of a segment. */
 void rsm_race_benign(uintptr_t address, size_t length);
 
+/* Threads. While this is not 0, what they do is to be told: from when a process that has joined a cluster creates its first
+ * one, if all modules that are loaded have said that they tell it. After anything of which it is not known what it orders,
+ * it is 0 for good, and the threads of the process are taken for one. */
+extern unsigned rsm_race_threads;
+
+/* Before the program joins a cluster: the module that this address lies in tells all that its threads do. */
+void rsm_race_module(uintptr_t address);
+
+/* A thread is about to be created, and gets a name; 0: none. The new thread says then that it has begun, and its creator that it
+ * was created, or that it was not (`well` is 0); both with what pthread_self says. */
+unsigned rsm_race_thread_creates(void);
+void rsm_race_thread_begins(unsigned name, uintptr_t thread);
+void rsm_race_thread_created(unsigned name, uintptr_t thread, unsigned well);
+
+/* Asked before a thread is waited for: its name, 0 for one that has none; and told when it has ended. */
+unsigned rsm_race_thread_named(uintptr_t thread);
+void rsm_race_thread_joined(unsigned name);
+
+/* This thread does something with one or two objects, such as locks: before it does. What it tells, who learns by the object
+ * later knows; what it learns, it knows with the next thing that it tells of. Addresses are names and nothing else. */
+#define RSM_RACE_TELLS_A 1
+#define RSM_RACE_LEARNS_A 2
+#define RSM_RACE_TELLS_B 4
+#define RSM_RACE_LEARNS_B 8
+#define RSM_RACE_ANYTHING 16   /* the object is whatever threads may tell each other anything by */
+#define RSM_RACE_UNKNOWN 32    /* what comes of it is not known: threads are one from now on */
+#define RSM_RACE_INTERRUPTS 64 /* with ANYTHING: another thread may do something in between, as a signal handler */
+void rsm_race_thread_does(unsigned what, uintptr_t a, uintptr_t b);
+
 #ifdef __cplusplus
 }
 #endif

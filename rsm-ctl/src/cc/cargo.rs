@@ -9,8 +9,9 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use super::led::{self, CHECKED, COPIES};
 use super::words::Words;
-use super::{CHECKED, COPIES, library, unstarted};
+use super::{library, unstarted};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 
@@ -156,7 +157,7 @@ fn more(words: &[OsString]) -> Result<Vec<OsString>, Failure> {
     let mut tell = |option: &str| more.extend(["-C", option].map(OsString::from));
     if let Some(is_library) = built.is_linked {
         for name in COPIES.iter().chain(&CHECKED) {
-            tell(&format!("link-arg=-Wl,--wrap={name}"));
+            tell(&format!("link-arg={}", led::option(name)));
         }
         if is_library {
             tell("link-arg=-Wl,--exclude-libs=librsm_race.a");

@@ -5,6 +5,7 @@
 //! that says so, clang has `-Xclang`.
 
 mod cargo;
+mod led;
 mod library;
 mod words;
 
@@ -21,6 +22,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 pub(crate) use cargo::stand_in;
+use led::COPIES;
 use words::Words;
 
 /// What `cc` can be told.
@@ -30,12 +32,6 @@ pub(crate) struct CcArgs {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMPILER ARGS", required = true)]
     words: Vec<OsString>,
 }
-
-/// Functions that copy, whose calls are to be seen: the compiler leaves them calls, the linker leads them here.
-const COPIES: [&str; 4] = ["memcpy", "memmove", "memset", "memcmp"];
-
-/// The same with a check of the target's size, as `_FORTIFY_SOURCE` has them called.
-const CHECKED: [&str; 3] = ["__memcpy_chk", "__memmove_chk", "__memset_chk"];
 
 /// For gcc's compiler proper, and no other part of it.
 const SPECS: &str = "*cc1:\n+ -fsanitize=thread --param tsan-distinguish-volatile=1\n\n";
@@ -89,14 +85,16 @@ fn link(words: &Words, family: Family) -> Result<Vec<OsString>, Failure> {
         // The archive is in no language.
         more.extend(["-x", "none"].map(OsString::from));
     }
-    more.extend(COPIES.iter().chain(&CHECKED).map(|name| format!("-Wl,--wrap={name}").into()));
+    let led = COPIES.iter().chain(&led::CHECKED).copied().chain(led::THREADS.split_whitespace());
+    more.extend(led.map(|name| led::option(name).into()));
     if words.shared {
         // The program has these names already, or does without.
         more.push("-Wl,--exclude-libs=librsm_race.a".into());
     }
     more.push(library::find(words)?.into());
     // What Rust unwinds with, and what is part of the C library by now.
-    more.extend(["-ldl", "-lpthread", "-lgcc_s"].map(OsString::from));
+    let of_threads = ["-Wl,--push-state,--no-as-needed", "-lpthread", "-Wl,--pop-state"];
+    more.extend(["-ldl"].into_iter().chain(of_threads).chain(["-lgcc_s"]).map(OsString::from));
     if family == Family::Clang {
         more.insert(0, "-Qunused-arguments".into());
     }

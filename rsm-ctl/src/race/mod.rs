@@ -77,7 +77,14 @@ fn text(race: &Race, [first, second]: &[Caller; 2]) -> String {
     let open = if race.reason == Reason::Open { "  in a span that was still open" } else { "" };
     line(&mut text, &race.first, first, open);
     line(&mut text, &race.second, second, "");
+    let are_threads = (race.first.node, race.first.pid) == (race.second.node, race.second.pid);
     let why = match race.reason {
+        Reason::Open if are_threads => "both are threads of one process, and neither comes after what the other has put has \
+             arrived: the end of the span has to come before a thread gives a lock back, or otherwise lets the other go on"
+            .to_owned(),
+        _ if are_threads => "both are threads of one process, and nothing lets one come after the other: a lock that both \
+             take, or waiting for the end of the other"
+            .to_owned(),
         Reason::Open => format!(
             "an order barrier or the end of the span has to come before what node {one} tells node {other} of it"
         ),
@@ -171,6 +178,17 @@ mod tests {
         assert_eq!(lines[1], "    put   by node 1 (pid 101)  main  pipe.c:21  in a span that was still open");
         assert_eq!(lines[2], "    read  by node 2 (pid 102)  main  pipe.c:32");
         assert!(lines[3].contains("an order barrier") && lines[4].contains("met 3 times"), "{text}");
+    }
+
+    #[test]
+    fn two_threads_of_a_process_are_told_what_orders_threads() {
+        for (reason, told) in [(Reason::Untold, "a lock that both take"), (Reason::Open, "the end of the span")] {
+            let nobody = || Caller { api: None, function: None, place: None, key: Vec::new() };
+            let (mut race, callers) = (race(reason), [nobody(), nobody()]);
+            race.second = Access { pid: race.first.pid, ..access(1, true) };
+            let text = text(&race, &callers);
+            assert!(text.contains("both are threads of one process") && text.contains(told), "{text}");
+        }
     }
 
     #[test]

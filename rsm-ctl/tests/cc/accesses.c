@@ -26,7 +26,7 @@ __attribute__((noinline)) static void plain(void)
     *AT(volatile char, 24) = 1; /* sees: +24 1 3 */
 }
 
-__attribute__((noinline)) static int words(void)
+__attribute__((noinline)) static int words(long large)
 {
     uint64_t *const word = AT(uint64_t, 32);
     uint64_t wanted = 11;
@@ -42,6 +42,10 @@ __attribute__((noinline)) static int words(void)
     right &= __atomic_fetch_xor(word, 1, __ATOMIC_RELAXED) == 5; /* sees: +32 8 2=5, +32 8 7=4 */
     right &= __atomic_fetch_nand(AT(uint8_t, 32), 4, __ATOMIC_RELAXED) == 4; /* sees: +32 1 2=4, +32 1 7=251 */
     right &= __atomic_exchange_n(AT(uint16_t, 32), 9, __ATOMIC_RELAXED) == 251; /* sees: +32 2 2=251, +32 2 7=9 */
+    /* Of what is passed, the bits above mean nothing. */
+    __atomic_store_n(AT(uint8_t, 48), (uint8_t)large, __ATOMIC_RELAXED); /* sees: +48 1 3=52 */
+    right &= __atomic_fetch_add(AT(uint16_t, 50), (uint16_t)large, __ATOMIC_RELAXED) == 0; /* sees: +50 2 2=0, +50 2 7=4660 */
+    right &= __atomic_exchange_n(AT(uint8_t, 48), (uint8_t)(large + 1), __ATOMIC_RELAXED) == 52; /* sees: +48 1 2=52, +48 1 7=53 */
     return right;
 }
 
@@ -77,7 +81,9 @@ int main(void)
 {
     watch(memory, sizeof memory);
     plain();
-    const int right = words() & sixteen();
+    volatile long start = 0x1234;
+    const long large = start;
+    const int right = words(large) & sixteen();
     blocks();
     RSM_ANNOTATE_BENIGN(memory + 8, 16);
     /* What is not watched is carried out all the same, and told to nobody. */

@@ -1,6 +1,6 @@
 //! `rsm-ctl cc`: what programs that it builds tell the race detector, for which one stands in that prints it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -165,6 +165,26 @@ fn a_program_without_librsm_runs_as_ever() {
         let needed = std::fs::read(place("alone")).expect("a program");
         assert!(!needed.windows(7).any(|word| word == b"libtsan"), "{compiler}");
     }
+}
+
+/// Every function that librsm_race has in place of another one is one that calls are led to, and no other.
+#[test]
+fn calls_are_led_to_what_there_is() {
+    if !is_there("gcc") || !is_there("nm") {
+        return;
+    }
+    let bench = Bench::new("led");
+    let names = succeed(Command::new("nm").args(["-g", "--defined-only"]).arg(bench.0.join("librsm_race.a")));
+    let there: BTreeSet<&str> = names.split_whitespace().filter_map(|word| word.strip_prefix("__wrap_")).collect();
+    let compiler = bench.0.join("gcc");
+    // Says what it is told, once it has said what it is.
+    let script = "#!/bin/sh\n[ \"$1\" != --version ] || exec gcc --version\nprintf '%s\\n' \"$@\"\n";
+    std::fs::write(&compiler, script).expect("a script");
+    succeed(Command::new("chmod").arg("+x").arg(&compiler));
+    let told = succeed(ctl().arg("cc").arg(&compiler).args(["a.o", "-L"]).arg(&bench.0));
+    let led: BTreeSet<&str> = told.lines().filter_map(|word| word.strip_prefix("-Wl,--wrap=")).collect();
+    assert!(there.len() > 100, "{there:?}");
+    assert_eq!(led, there);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::report::{Why, races};
 use crate::table::tests::memory;
+use rsm_core::sync::AtomicU64;
 
 /// Where node 3's segment is.
 const PLACE: Place = Place { lines: 0, node: 3, id: 7 };
@@ -76,7 +77,7 @@ fn a_flag_after_an_order_barrier_tells_and_one_without_does_not() {
         }
         writer.put_word(FLAG, 1, 2);
         writer.close();
-        owner.load(range(FLAG, 8, 3), 1);
+        owner.load(range(FLAG, 8, 3), Some(1));
         owner.touch(range(DATA, 64, 4), false, None);
         let expected = if ordered { vec![] } else { vec![(1, 3, Why::Untold)] };
         assert_eq!(found(table), expected, "ordered: {ordered}");
@@ -91,7 +92,7 @@ fn a_flag_that_has_not_come_tells_nothing() {
     writer.put(DATA, 1);
     writer.close();
     writer.put_word(FLAG, 1, 2);
-    owner.load(range(FLAG, 8, 3), 0);
+    owner.load(range(FLAG, 8, 3), Some(0));
     owner.touch(range(DATA, 64, 4), false, None);
     assert_eq!(found(table), [(1, 3, Why::Untold)]);
 }
@@ -320,4 +321,97 @@ fn each_race_is_told_once() {
     }
     assert_eq!(found(table).len(), 1);
     assert!(races(table)[0].times > 1);
+}
+
+/// A load whose value is not known tells what was released with any store so far, and no more.
+#[test]
+fn a_word_of_which_the_value_is_not_known_tells_what_was_released_with_any() {
+    for ordered in [true, false] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let (owner, writer) = (come(table, 3, true), party(table, 1, true));
+        owner.load(range(FLAG, 8, 3), None);
+        writer.put(DATA, 1);
+        if ordered {
+            writer.order();
+        }
+        writer.put_word(FLAG, 1, 2);
+        owner.load(range(FLAG, 8, 3), None);
+        owner.touch(range(DATA, 64, 4), false, None);
+        let expected = if ordered { vec![] } else { vec![(1, 3, Why::Open)] };
+        assert_eq!(found(table), expected, "ordered: {ordered}");
+    }
+}
+
+/// Whatever is loaded, it may be what was stored without its value being known.
+#[test]
+fn a_store_of_which_the_value_is_not_known_is_found_by_any() {
+    for (ordered, value) in [(true, Some(1)), (true, None), (false, Some(1)), (false, None)] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let (owner, writer) = (come(table, 3, true), party(table, 1, true));
+        writer.process.touch(range(DATA, 64, 1), true, Some(writer.import));
+        if ordered {
+            writer.close();
+        }
+        writer.process.store(range(FLAG, 4, 2), None, false, Some(writer.import));
+        owner.load(range(FLAG, 4, 3), value);
+        owner.touch(range(DATA, 64, 4), false, None);
+        let expected = if ordered { vec![] } else { vec![(1, 3, Why::Open)] };
+        assert_eq!(found(table), expected, "ordered: {ordered}, {value:?}");
+    }
+}
+
+/// Of many stores by one, those that are remembered say what the others did; of stores by several, anything may have been
+/// told.
+#[test]
+fn stores_that_are_forgotten_are_made_up_for() {
+    for others in [false, true] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let (owner, writer, other) = (come(table, 3, true), party(table, 1, true), party(table, 2, true));
+        writer.put(DATA, 1);
+        writer.order();
+        writer.put_word(FLAG, 1, 2);
+        // Ordered before none of the words.
+        writer.put(DATA + 128, 5);
+        for value in 2..20 {
+            if others { other.put_word(FLAG, value, 3) } else { writer.put_word(FLAG, value, 3) }
+        }
+        owner.load(range(FLAG, 8, 3), None);
+        let of_owner = || found(table).into_iter().filter(|(_, second, _)| *second == 3).count();
+        owner.touch(range(DATA, 64, 4), false, None);
+        assert_eq!(of_owner(), 0, "others: {others}");
+        owner.touch(range(DATA + 128, 64, 4), false, None);
+        assert_eq!(of_owner(), 1, "others: {others}");
+    }
+}
+
+/// Each of those who find a word in a block is told by it, not only the first.
+#[test]
+fn a_word_in_a_block_tells_all_who_get_it() {
+    for ordered in [true, false] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let nodes = [3, 4, 5].map(|node| come(table, node, true));
+        let (writer, reader) = (party(table, 1, true), party(table, 2, true));
+        writer.put(DATA, 1);
+        if ordered {
+            writer.order();
+        }
+        writer.put_word(FLAG, 1, 2);
+        // As a word, and then in blocks.
+        reader.get_word(FLAG, 1, 3);
+        for process in nodes {
+            process.get(range(FLAG - 16, 64, 3), None);
+            process.get(range(DATA, 64, 4), None);
+        }
+        let expected = if ordered { vec![] } else { vec![(1, 3, Why::Open), (1, 4, Why::Open), (1, 5, Why::Open)] };
+        let mut races = found(table);
+        races.sort_by_key(|(_, second, _)| *second);
+        assert!(
+            races.iter().all(|race| expected.contains(race)) && races.is_empty() == ordered,
+            "{ordered}: {races:?}"
+        );
+    }
 }

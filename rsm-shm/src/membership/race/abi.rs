@@ -7,13 +7,15 @@
 //! | [`rsm_race_value`] | the same of a word that is loaded or stored by itself, with its value |
 //! | [`rsm_race_benign`] | that nobody wants to hear of races somewhere |
 //!
-//! Addresses outside of [`rsm_race_bounds`](super::bounds::rsm_race_bounds) need not be told. Threads of a process count as one: what one of them knows all do.
+//! Addresses outside of [`rsm_race_bounds`](super::bounds::rsm_race_bounds) need not be told. What threads do is told to
+//! [`super::threads`]; of programs that do not tell it they count as one: what one of them knows all do.
 #![allow(unsafe_code)]
 
-use super::name_in;
 use super::ranges::{self, Watched};
+use super::threads;
+use super::{Racing, name_in};
 use crate::membership::fork;
-use rsm_race::place::Range;
+use rsm_race::place::{NO_LINES, Range};
 use rsm_race::process::Process;
 use std::cell::Cell;
 use std::ffi::c_uint;
@@ -37,11 +39,20 @@ static SEES: AtomicU32 = AtomicU32::new(0);
 /// found, and nothing that is none.
 static READING: AtomicU32 = AtomicU32::new(0);
 
+/// What a thread has told that it is about to read.
+#[derive(Clone, Copy, Debug)]
+enum Reads {
+    /// Whatever may tell anything.
+    Anything,
+    /// A word, of which the value is not known: that was there, or has come since.
+    Word(&'static Racing, Range),
+}
+
 thread_local! {
     /// The library itself is at work: it has told already.
     static WITHIN: Cell<bool> = const { Cell::new(false) };
-    /// This thread is one of [`READING`].
-    static READS: Cell<bool> = const { Cell::new(false) };
+    /// Why this thread is one of [`READING`].
+    static READS: Cell<Option<Reads>> = const { Cell::new(None) };
 }
 
 /// Whether this program tells everything that it does.
@@ -57,21 +68,40 @@ pub(in crate::membership) fn untold<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Whether a thread has read since what may have told it anything: it told so before it read, and what it has learned it may
-/// have passed on to any thread of the process.
-pub(super) fn has_read() -> bool {
+/// A process learns what it may have read since a thread of it said that it would. What that has learned it may have passed on to any
+/// thread of the process, unless they are told apart: then each learns it with what it tells next.
+pub(super) fn learn_of_reads(process: Process<'_>) {
     // Relaxed, here and below: whoever was told by a thread finds what that did before.
     if READING.load(Relaxed) == 0 {
-        return false;
+        return;
     }
-    if READS.try_with(|reads| reads.replace(false)).unwrap_or(false) {
+    let reads = READS.try_with(Cell::take).ok().flatten();
+    if reads.is_some() {
         READING.fetch_sub(1, Relaxed);
     }
-    true
+    let is_apart = threads::rsm_race_threads.load(Relaxed) != 0;
+    match reads {
+        Some(Reads::Word(racing, range)) => {
+            if let Some(leader) = name_in(&racing.id).filter(|&id| id != 0) {
+                Process::with_id(racing.table(), threads::current(racing, leader)).load(range, None);
+            }
+        }
+        Some(Reads::Anything) => process.failed(),
+        None => {}
+    }
+    if !is_apart && READING.load(Relaxed) != 0 {
+        process.failed();
+    }
 }
 
-fn reads_next() {
-    if READS.try_with(|reads| !reads.replace(true)).unwrap_or(true) {
+/// Whether any thread has said that it would read something, and nothing since.
+pub(super) fn somebody_reads() -> bool {
+    // Relaxed: as in `learn_of_reads`.
+    READING.load(Relaxed) != 0
+}
+
+fn reads_next(what: Reads) {
+    if READS.try_with(|reads| reads.replace(Some(what)).is_none()).unwrap_or(true) {
         READING.fetch_add(1, Relaxed);
     }
 }
@@ -89,6 +119,11 @@ pub(in crate::membership) fn unwatch(start: usize, end: usize) {
             all.remove(at);
         }
     });
+}
+
+/// Whether an access may be one to a word.
+fn is_word(address: usize, length: usize) -> bool {
+    matches!(length, 1 | 2 | 4 | 8) && address.is_multiple_of(length)
 }
 
 /// Does something with the process, and the memory that an address is in.
@@ -131,9 +166,22 @@ pub extern "C" fn rsm_race_sees(what: c_uint) {
 pub extern "C" fn rsm_race_access(address: usize, length: usize, kind: c_uint, pc: usize) {
     with(address, |watched, process| {
         if kind & (WORD | UPDATE) != 0 {
-            process.exchanges(watched.place.node);
-            if kind & (WRITE | UPDATE) != WRITE {
-                reads_next();
+            let is_word = is_word(address, length) && kind & UPDATE == 0 && watched.place.lines != NO_LINES;
+            match (is_word, kind & WRITE != 0) {
+                (true, true) => {
+                    process.store(watched.range(process, address, length, pc), None, false, watched.import());
+                }
+                (true, false) => {
+                    let range = watched.range(process, address, length, pc);
+                    process.load(range, None);
+                    reads_next(Reads::Word(watched.racing, range));
+                }
+                (false, _) => {
+                    process.exchanges(watched.place.node);
+                    if kind & (WRITE | UPDATE) != WRITE {
+                        reads_next(Reads::Anything);
+                    }
+                }
             }
             return;
         }
@@ -146,14 +194,14 @@ pub extern "C" fn rsm_race_access(address: usize, length: usize, kind: c_uint, p
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_race_value(address: usize, length: usize, value: u64, kind: c_uint, pc: usize) {
     with(address, |watched, process| {
-        if !matches!(length, 1 | 2 | 4 | 8) || !address.is_multiple_of(length) {
+        if !is_word(address, length) {
             process.exchanges(watched.place.node);
             return;
         }
         let range = watched.range(process, address, length, pc);
         match kind & (WRITE | UPDATE) {
-            0 => process.load(range, value),
-            kind => process.store(range, value, kind & UPDATE != 0, watched.import()),
+            0 => process.load(range, Some(value)),
+            kind => process.store(range, Some(value), kind & UPDATE != 0, watched.import()),
         }
     });
 }

@@ -8,6 +8,7 @@ pub mod bounds;
 mod layer;
 mod place;
 mod ranges;
+pub mod threads;
 
 use super::segment::Segment;
 use super::{Membership, fork};
@@ -66,6 +67,7 @@ impl Racing {
     pub(super) fn begin(map: RaceMap, node: u32, membership: u64) -> &'static Racing {
         let racing = Box::leak(Box::new(Racing { map, node, id: AtomicU64::new(0) }));
         racing.join_again(membership);
+        threads::joins(racing);
         racing
     }
 
@@ -80,15 +82,13 @@ impl Racing {
         self.map.table()
     }
 
-    /// The process, if it has a clock. What one does that has none yet cannot be known.
+    /// The process, or the thread of it that this is, if it has a clock. What one does that has none yet cannot be known.
     pub(super) fn process(&self) -> Option<Process<'_>> {
         match name_in(&self.id) {
             Some(0) => None,
             Some(id) => {
-                let process = Process::with_id(self.table(), id);
-                if abi::has_read() {
-                    process.failed();
-                }
+                let process = Process::with_id(self.table(), threads::current(self, id));
+                abi::learn_of_reads(process);
                 Some(process)
             }
             None => {

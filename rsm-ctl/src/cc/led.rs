@@ -1,0 +1,34 @@
+//! Functions whose calls the linker leads to librsm_race.
+
+/// Those that copy: the compiler leaves them calls.
+pub(super) const COPIES: [&str; 4] = ["memcpy", "memmove", "memset", "memcmp"];
+
+/// The same with a check of the target's size, as `_FORTIFY_SOURCE` has them called.
+pub(super) const CHECKED: [&str; 3] = ["__memcpy_chk", "__memmove_chk", "__memset_chk"];
+
+/// Those that create threads, and by which threads may tell each other something: as `rsm-race-cc/src/thread.rs` and `object.rs`
+/// have them. Words.
+pub(super) const THREADS: &str = "\
+    __fgets_chk __fprintf_chk __fread_chk __isoc23_fscanf __isoc99_fscanf __poll_chk __ppoll_chk __pread64_chk \
+    __pread_chk __read_chk __recv_chk __recvfrom_chk __vfprintf_chk accept accept4 aio_error aio_return aio_suspend \
+    call_once clone close cnd_broadcast cnd_signal cnd_timedwait cnd_wait connect dlmopen dlopen dlsym dlvsym \
+    epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd_read eventfd_write fclose fcntl fcntl64 fflush fgetc \
+    fgets flock flockfile fprintf fputc fputs fread fscanf ftrylockfile funlockfile fwrite getaddrinfo_a getc \
+    getdelim getline kill lockf lockf64 mq_notify mq_receive mq_send mq_timedreceive mq_timedsend msgrcv msgsnd \
+    mtx_lock mtx_timedlock mtx_trylock mtx_unlock pause poll ppoll pread pread64 preadv preadv64 pselect \
+    pthread_barrier_wait pthread_cancel pthread_clockjoin_np pthread_cond_broadcast pthread_cond_clockwait \
+    pthread_cond_signal pthread_cond_timedwait pthread_cond_wait pthread_create pthread_join pthread_kill \
+    pthread_mutex_clocklock pthread_mutex_lock pthread_mutex_timedlock pthread_mutex_trylock pthread_mutex_unlock \
+    pthread_once pthread_rwlock_clockrdlock pthread_rwlock_clockwrlock pthread_rwlock_rdlock \
+    pthread_rwlock_timedrdlock pthread_rwlock_timedwrlock pthread_rwlock_tryrdlock pthread_rwlock_trywrlock \
+    pthread_rwlock_unlock pthread_rwlock_wrlock pthread_sigqueue pthread_spin_lock pthread_spin_trylock \
+    pthread_spin_unlock pthread_timedjoin_np pthread_tryjoin_np putc pwrite pwrite64 pwritev pwritev64 raise read \
+    readv recv recvfrom recvmmsg recvmsg select sem_clockwait sem_post sem_timedwait sem_trywait sem_wait semop \
+    semtimedop send sendfile sendfile64 sendmmsg sendmsg sendto shutdown sigqueue sigsuspend sigtimedwait sigwait \
+    sigwaitinfo splice syscall tee tgkill thrd_create timer_create timerfd_settime vfprintf vmsplice wait waitid \
+    waitpid write writev";
+
+/// What the linker is told of one.
+pub(super) fn option(name: &str) -> String {
+    format!("-Wl,--wrap={name}")
+}
