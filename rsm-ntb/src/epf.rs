@@ -196,7 +196,7 @@ impl<F: PciFunction + 'static> Epf<F> {
         self.events.link_answered();
     }
 
-    /// What the last [`Event::Error`](crate::Event::Error) asked for is done. Others are told from here on.
+    /// What the last [`Event::Error`] asked for is done. Others are told from here on.
     pub fn error_answered(&mut self) {
         self.events.error_answered();
     }

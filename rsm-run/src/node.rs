@@ -13,7 +13,7 @@ use crate::placement;
 use crate::process;
 use crate::task::Task;
 
-/// Where a node of a test is to run the body ([`on_nodes`](crate::on_nodes)): place, how many times that is come to, and how
+/// Where a node of a test is to run the body ([`on_nodes`](mod@crate::on_nodes)): place, how many times that is come to, and how
 /// many nodes.
 pub(crate) const PLACE: &str = "RSM_RUN_ON_NODES";
 /// The process that started such a node. A node's own children inherit both variables and are none, nor is anybody else whose
