@@ -12,6 +12,7 @@
 #![allow(unsafe_code)]
 
 use super::ranges::{self, Watched};
+use super::seen::{self, somebody_reads, untold};
 use super::threads;
 use super::{Racing, name_in};
 use crate::membership::fork;
@@ -19,8 +20,8 @@ use rsm_race::place::{NO_LINES, Range};
 use rsm_race::process::Process;
 use std::cell::Cell;
 use std::ffi::c_uint;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// It was written.
 const WRITE: c_uint = 1;
@@ -28,16 +29,6 @@ const WRITE: c_uint = 1;
 const WORD: c_uint = 2;
 /// Read, changed and written, atomically.
 const UPDATE: c_uint = 4;
-
-/// Everything that is done with memory is told.
-const ACCESSES: c_uint = 1;
-
-/// What the program tells by itself.
-static SEES: AtomicU32 = AtomicU32::new(0);
-
-/// Threads that have told of a read without its value, and of nothing since. One that ends so stays counted, by which less is
-/// found, and nothing that is none.
-static READING: AtomicU32 = AtomicU32::new(0);
 
 /// What a thread has told that it is about to read.
 #[derive(Clone, Copy, Debug)]
@@ -49,35 +40,20 @@ enum Reads {
 }
 
 thread_local! {
-    /// The library itself is at work: it has told already.
-    static WITHIN: Cell<bool> = const { Cell::new(false) };
-    /// Why this thread is one of [`READING`].
+    /// Why this thread is one of [`seen::READING`].
     static READS: Cell<Option<Reads>> = const { Cell::new(None) };
-}
-
-/// Whether this program tells everything that it does.
-pub(super) fn is_whole() -> bool {
-    SEES.load(Relaxed) & ACCESSES != 0
-}
-
-/// Does something of which nothing is to be told.
-pub(in crate::membership) fn untold<T>(work: impl FnOnce() -> T) -> T {
-    let before = WITHIN.try_with(|within| within.replace(true)).unwrap_or(true);
-    let done = work();
-    let _ = WITHIN.try_with(|within| within.set(before));
-    done
 }
 
 /// A process learns what it may have read since a thread of it said that it would. What that has learned it may have passed on to any
 /// thread of the process, unless they are told apart: then each learns it with what it tells next.
 pub(super) fn learn_of_reads(process: Process<'_>) {
     // Relaxed, here and below: whoever was told by a thread finds what that did before.
-    if READING.load(Relaxed) == 0 {
+    if !somebody_reads() {
         return;
     }
     let reads = READS.try_with(Cell::take).ok().flatten();
     if reads.is_some() {
-        READING.fetch_sub(1, Relaxed);
+        seen::READING.fetch_sub(1, Relaxed);
     }
     let is_apart = threads::rsm_race_threads.load(Relaxed) != 0;
     match reads {
@@ -89,20 +65,14 @@ pub(super) fn learn_of_reads(process: Process<'_>) {
         Some(Reads::Anything) => process.failed(),
         None => {}
     }
-    if !is_apart && READING.load(Relaxed) != 0 {
+    if !is_apart && somebody_reads() {
         process.failed();
     }
 }
 
-/// Whether any thread has said that it would read something, and nothing since.
-pub(super) fn somebody_reads() -> bool {
-    // Relaxed: as in `learn_of_reads`.
-    READING.load(Relaxed) != 0
-}
-
 fn reads_next(what: Reads) {
     if READS.try_with(|reads| reads.replace(Some(what)).is_none()).unwrap_or(true) {
-        READING.fetch_add(1, Relaxed);
+        seen::READING.fetch_add(1, Relaxed);
     }
 }
 
@@ -128,7 +98,7 @@ fn is_word(address: usize, length: usize) -> bool {
 
 /// Does something with the process, and the memory that an address is in.
 fn with(address: usize, work: impl FnOnce(&'static Watched, Process<'static>)) {
-    if WITHIN.try_with(Cell::get).unwrap_or(true) || fork::is_unannounced() {
+    if seen::is_within() || fork::is_unannounced() {
         return;
     }
     untold(|| {
@@ -157,7 +127,7 @@ impl Watched {
 /// Tells, before the program joins any cluster, what it will tell by itself: 1: all accesses to memory.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_race_sees(what: c_uint) {
-    SEES.fetch_or(what, Relaxed);
+    seen::SEES.fetch_or(what, Relaxed);
 }
 
 /// Memory was read, or is about to be written: `kind` 0 or 1; with 2 as a word, with 4 as a part of an atomic update, the

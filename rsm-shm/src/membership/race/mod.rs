@@ -8,6 +8,7 @@ pub mod bounds;
 mod layer;
 mod place;
 mod ranges;
+pub(super) mod seen;
 pub mod threads;
 
 use super::segment::Segment;
@@ -74,7 +75,7 @@ impl Racing {
     /// A forked child does, as another process.
     pub(super) fn join_again(&self, membership: u64) {
         let who = Who { node: self.node, pid: std::process::id() };
-        let process = Process::join(self.table(), who, membership, abi::is_whole());
+        let process = Process::join(self.table(), who, membership, seen::is_whole());
         name(&self.id, process.map_or(0, Process::id));
     }
 
