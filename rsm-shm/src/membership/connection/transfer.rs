@@ -5,7 +5,7 @@ use super::Connection;
 use crate::membership::Membership;
 use crate::membership::event::Event;
 use crate::membership::flags::Flags;
-use crate::membership::race::abi::untold;
+use crate::membership::race::untold;
 use crate::membership::way::{Diverted, Posted, Way};
 use crate::memory::carry::{Elements, LoadBytes, LoadWord, LoadWords, Move, Raw, StoreBytes, StoreWord, StoreWords};
 use crate::memory::copy::Word;

@@ -12,6 +12,7 @@
 #![allow(unsafe_code)]
 
 use super::ranges::{self, Watched};
+use super::sees::{READING, SEES, is_untold, untold};
 use super::threads;
 use super::{Racing, name_in};
 use crate::membership::fork;
@@ -19,8 +20,8 @@ use rsm_race::place::{NO_LINES, Range};
 use rsm_race::process::Process;
 use std::cell::Cell;
 use std::ffi::c_uint;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// It was written.
 const WRITE: c_uint = 1;
@@ -28,16 +29,6 @@ const WRITE: c_uint = 1;
 const WORD: c_uint = 2;
 /// Read, changed and written, atomically.
 const UPDATE: c_uint = 4;
-
-/// Everything that is done with memory is told.
-const ACCESSES: c_uint = 1;
-
-/// What the program tells by itself.
-static SEES: AtomicU32 = AtomicU32::new(0);
-
-/// Threads that have told of a read without its value, and of nothing since. One that ends so stays counted, by which less is
-/// found, and nothing that is none.
-static READING: AtomicU32 = AtomicU32::new(0);
 
 /// What a thread has told that it is about to read.
 #[derive(Clone, Copy, Debug)]
@@ -49,23 +40,8 @@ enum Reads {
 }
 
 thread_local! {
-    /// The library itself is at work: it has told already.
-    static WITHIN: Cell<bool> = const { Cell::new(false) };
     /// Why this thread is one of [`READING`].
     static READS: Cell<Option<Reads>> = const { Cell::new(None) };
-}
-
-/// Whether this program tells everything that it does.
-pub(super) fn is_whole() -> bool {
-    SEES.load(Relaxed) & ACCESSES != 0
-}
-
-/// Does something of which nothing is to be told.
-pub(in crate::membership) fn untold<T>(work: impl FnOnce() -> T) -> T {
-    let before = WITHIN.try_with(|within| within.replace(true)).unwrap_or(true);
-    let done = work();
-    let _ = WITHIN.try_with(|within| within.set(before));
-    done
 }
 
 /// A process learns what it may have read since a thread of it said that it would. What that has learned it may have passed on to any
@@ -92,12 +68,6 @@ pub(super) fn learn_of_reads(process: Process<'_>) {
     if !is_apart && READING.load(Relaxed) != 0 {
         process.failed();
     }
-}
-
-/// Whether any thread has said that it would read something, and nothing since.
-pub(super) fn somebody_reads() -> bool {
-    // Relaxed: as in `learn_of_reads`.
-    READING.load(Relaxed) != 0
 }
 
 fn reads_next(what: Reads) {
@@ -128,7 +98,7 @@ fn is_word(address: usize, length: usize) -> bool {
 
 /// Does something with the process, and the memory that an address is in.
 fn with(address: usize, work: impl FnOnce(&'static Watched, Process<'static>)) {
-    if WITHIN.try_with(Cell::get).unwrap_or(true) || fork::is_unannounced() {
+    if is_untold() || fork::is_unannounced() {
         return;
     }
     untold(|| {

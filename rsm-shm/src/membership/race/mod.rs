@@ -8,6 +8,7 @@ pub mod bounds;
 mod layer;
 mod place;
 mod ranges;
+mod sees;
 pub mod threads;
 
 use super::segment::Segment;
@@ -22,6 +23,7 @@ use rsm_race::clock::Who;
 use rsm_race::place::{NO_LINES, Place};
 use rsm_race::process::Process;
 use rsm_race::table::Table;
+pub(super) use sees::untold;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -74,7 +76,7 @@ impl Racing {
     /// A forked child does, as another process.
     pub(super) fn join_again(&self, membership: u64) {
         let who = Who { node: self.node, pid: std::process::id() };
-        let process = Process::join(self.table(), who, membership, abi::is_whole());
+        let process = Process::join(self.table(), who, membership, sees::is_whole());
         name(&self.id, process.map_or(0, Process::id));
     }
 

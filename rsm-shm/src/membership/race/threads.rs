@@ -12,7 +12,7 @@
 //! Then they are taken for one, for good ([`rsm_race::thread`]).
 #![allow(unsafe_code)]
 
-use super::{Racing, abi, name_in, named};
+use super::{Racing, name_in, named, sees};
 use crate::caller::Modules;
 use crate::membership::fork;
 use rsm_race::process::Process;
@@ -169,7 +169,7 @@ fn telling() -> Option<(&'static Apart, Process<'static>)> {
         return None;
     }
     let apart = apart()?;
-    let process = abi::untold(|| apart.racing.process())?;
+    let process = sees::untold(|| apart.racing.process())?;
     is_apart().then_some((apart, process))
 }
 
@@ -219,10 +219,10 @@ fn begin_apart() -> bool {
     // Acquire: pairs with the AcqRel of `joins`. SAFETY: null, or what stays for ever.
     let Some(racing) = (unsafe { JOINED.load(Acquire).as_ref() }) else { return false };
     // A forked child has no clock before it joins.
-    if !abi::is_whole() || name_in(&racing.id).is_none_or(|id| id == 0) || !all_tell() {
+    if !sees::is_whole() || name_in(&racing.id).is_none_or(|id| id == 0) || !all_tell() {
         return false;
     }
-    let Some(process) = abi::untold(|| racing.process()) else { return false };
+    let Some(process) = sees::untold(|| racing.process()) else { return false };
     let objects = (0..OBJECTS).map(|_| Object::default()).collect();
     let new = Box::into_raw(Box::new(Apart { racing, objects }));
     // Another thread that comes at the same time is one that nobody told of.
@@ -319,7 +319,7 @@ pub extern "C" fn rsm_race_thread_joined(name: c_uint) {
         take_together();
         return;
     }
-    if abi::somebody_reads() {
+    if sees::somebody_reads() {
         // It may be that one, which had read something as the last that it did.
         process.failed();
     }
