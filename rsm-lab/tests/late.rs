@@ -68,6 +68,22 @@ fn texts(story: &Story) -> Vec<String> {
     story.calls().map(|(.., call)| words(call)).collect()
 }
 
+/// A lens gives every process a record, in which there is nothing to note calls in.
+#[test]
+fn a_cluster_with_a_lens_is_traced_as_well() {
+    for lens in [Lens::chaos(7), Lens::clear(0).race()] {
+        let cluster = Cluster::builder(2).lens(lens).start().unwrap();
+        let (export, import) = connected(&cluster);
+        let mut tracer = Tracer::begin(observer(&cluster)).unwrap();
+        let act = || {
+            import.put_u64(16, 2).unwrap();
+            export.signal().unwrap();
+        };
+        until_noted(&mut tracer, &[1, 2], act, drop);
+        assert_eq!(tracer.unheard().unwrap(), []);
+    }
+}
+
 #[test]
 fn all_that_is_done_is_noted_from_the_middle_on() {
     let scratch = Scratch::new("middle");

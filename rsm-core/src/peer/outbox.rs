@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub trait Facts {
     /// Processes of a node.
     fn processes(&self, node: u32) -> Processes;
-    /// A publication; `None` when the segment is not published, or to nobody there.
+    /// A publication; `None` when the segment is not published. One that is to nobody there is told with no modes.
     fn publication(&self, segment: SegmentName) -> Option<Publication>;
 }
 

@@ -37,7 +37,7 @@ impl Agent {
             ways.into_iter().for_each(|way| self.bring_up(way));
             return Ok(Some(0));
         }
-        self.begin_change((party, number), ways, change, Vec::new());
+        self.begin_change((party, number), ways, change, None);
         Ok(None)
     }
 
@@ -66,16 +66,31 @@ impl Agent {
             is_open && registry.link_now(controller, from, to).is_some_and(|link| link.state() != LinkState::Down)
         };
         let again = ways.iter().copied().filter(is_there).collect();
-        self.begin_change((party, number), ways, LinkChange::Down, again);
+        self.begin_change((party, number), ways, LinkChange::Down, Some(again));
         Ok(())
     }
 
-    fn begin_change(&mut self, (party, number): (u64, u64), ways: Vec<Way>, change: LinkChange, again: Vec<Way>) {
+    /// Begins to change links, and to bring some of them up `again` afterwards.
+    fn begin_change(
+        &mut self,
+        (party, number): (u64, u64),
+        ways: Vec<Way>,
+        change: LinkChange,
+        again: Option<Vec<Way>>,
+    ) {
         if change == LinkChange::Down {
-            ways.iter().for_each(|&way| self.books.closing.begin(way));
+            ways.iter().for_each(|&way| self.books.closing.begin(way, again.is_none()));
         }
         let owed = self.owe(party, number);
-        let relinking = Relinking { change, ways, again, step: Step::first(change), at: 0, count: 0, owed };
+        let relinking = Relinking {
+            change,
+            ways,
+            again: again.unwrap_or_default(),
+            step: Step::first(change),
+            at: 0,
+            count: 0,
+            owed,
+        };
         self.books.chores.add(Owner::Party(party), Chore::Link(Box::new(relinking)));
     }
 
@@ -86,7 +101,7 @@ impl Agent {
             LinkChange::Up => self.bring_up(way),
             // One at a time, however often it is said.
             LinkChange::Down if self.books.closing.stays_down(&way) => {}
-            LinkChange::Down => self.begin_change((0, 0), vec![way], change, Vec::new()),
+            LinkChange::Down => self.begin_change((0, 0), vec![way], change, None),
             LinkChange::Error => {
                 self.change_link(way.0, from, to, change);
                 let through = |c: &&Connection| c.segment.is_some() && (c.controller, c.exporter) == (way.0, to);

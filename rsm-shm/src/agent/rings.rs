@@ -43,7 +43,7 @@ impl Agent {
         }
         self.books.tracing.known_up_to(after);
         // There was no memory for it, or no room on the way, which may have changed since.
-        let lacking = |(_, member): &(&u64, &Member)| member.node.is_some() && member.ring.is_none();
+        let lacking = |(_, member): &(&u64, &Member)| member.node.is_some() && member.ring.is_none() && !member.looking;
         let lacking: Vec<u64> =
             self.books.members.iter().filter(lacking).take(AT_ONCE).map(|(&party, _)| party).collect();
         lacking.into_iter().for_each(|party| self.send_look(party));
@@ -128,11 +128,13 @@ impl Agent {
         if ring.is_some() {
             self.books.tracing.kept -= 1;
         }
-        let tracing = &mut self.books.tracing;
-        while tracing.offered.len() > MOST_LEFT {
-            if let Some((_, Offered { of: RingOf { node, pid, .. }, .. })) = tracing.offered.pop_first() {
-                tracing::warn!(node, pid, "whoever traces does not ask for rings: one was given up");
-            }
+        let (tracing, members) = (&mut self.books.tracing, &self.books.members);
+        // Those of the living are as many as these at most, and are not offered again.
+        while tracing.offered.len() as u64 > MOST_LEFT + tracing.kept {
+            let gone = tracing.offered.values().find(|offered| !members.contains_key(&offered.of.membership));
+            let Some(RingOf { number, node, pid, .. }) = gone.map(|offered| offered.of) else { break };
+            tracing.offered.remove(&number);
+            tracing::warn!(node, pid, "whoever traces does not ask for rings: one was given up");
         }
     }
 }

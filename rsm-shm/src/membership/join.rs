@@ -129,7 +129,9 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
     let calls = claim.and(lens).and_then(|lens| lens.gate).map(Calls::new);
     let mut taps = Taps::default();
     taps.tracing = tracing;
-    if let (Some(tracing), Some(ring)) = (&taps.tracing, joined.ring_to_note_in()) {
+    if let Some(tracing) = &taps.tracing
+        && let Some(ring) = joined.ring_to_note_in(tracing.is_lasting())
+    {
         tracing.note_in(RecordMap::open(ring)?);
         taps.set(Tap::Trace, tracing.is_lasting());
     }
@@ -167,9 +169,10 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
 }
 
 impl Joined {
-    /// What brings a ring along: the ring of a trace that came later, or in a cluster whose lens traces the record.
-    fn ring_to_note_in(&self) -> Option<&Guest> {
-        self.ring.as_ref().or(self.record.as_ref())
+    /// What brings a ring along: the ring of a trace that came later, or in a cluster whose lens traces the record, which has
+    /// none in others.
+    fn ring_to_note_in(&self, lens_traces: bool) -> Option<&Guest> {
+        self.ring.as_ref().or(self.record.as_ref().filter(|_| lens_traces))
     }
 
     fn into_tie(self, parking: Arc<Parking>) -> (Arc<Tie>, Guest) {
@@ -193,7 +196,9 @@ impl Joined {
         if let (Some(calls), Some(record)) = (&shared.calls, &self.record) {
             calls.note_in(RecordMap::open(record)?);
         }
-        if let (Some(tracing), Some(ring)) = (&shared.taps.tracing, self.ring_to_note_in()) {
+        if let Some(tracing) = &shared.taps.tracing
+            && let Some(ring) = self.ring_to_note_in(tracing.is_lasting())
+        {
             tracing.note_in(RecordMap::open(ring)?);
         }
         if let Some(racing) = shared.taps.racing {

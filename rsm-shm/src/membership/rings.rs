@@ -3,7 +3,7 @@
 //! registry says.
 
 use super::control::unexpected;
-use super::{Membership, Shared, State};
+use super::{Membership, Shared, State, lock};
 use crate::memory::tables::RecordMap;
 use rsm_core::lens::ring::{Cursor, Read};
 use rsm_core::message::{Answer, Ask, RingOf};
@@ -60,6 +60,8 @@ impl Shared {
     /// is no room for it now: the agent sends it once.
     pub(super) fn take_ring(&self, fd: OwnedFd) -> Option<OwnedFd> {
         let tracing = self.taps.tracing.as_ref()?;
+        // Holds forks off: a child must not inherit the list of maps in the middle of a change.
+        let _state = lock(&self.state);
         if tracing.has_ring() {
             tracing::warn!("the agent sent this process a second ring");
             return None;
@@ -80,12 +82,14 @@ impl Shared {
         // As with a tally: who finds that calls are noted finds the imports diverted.
         if self.map.registry().header.is_traced() && tracing.has_ring() {
             self.taps.set(Tap::Trace, true);
+            state.table.watch(true);
             state.table.note(true);
             tracing.turn(true);
         } else {
             tracing.turn(false);
             state.table.note(false);
             self.taps.set(Tap::Trace, false);
+            state.table.watch(self.taps.is_any());
         }
     }
 }

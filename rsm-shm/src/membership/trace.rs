@@ -81,7 +81,7 @@ impl Tracing {
 
     /// Whether there is where to note calls, in this process.
     pub(super) fn has_ring(&self) -> bool {
-        self.map().is_some()
+        self.map().is_some_and(|map| map.ring().is_some())
     }
 
     /// Calls are noted, or no more; what nobody reads any more is freed.

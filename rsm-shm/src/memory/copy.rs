@@ -117,6 +117,12 @@ use elsewhere::{SHORTEST, copy as get_long, copy as put_long};
 
 const _: () = assert!(SHORT >= SHORTEST);
 
+/// Memory of a device is mapped: copies may go there, too.
+pub(super) fn avoid_strings() {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    super::strings::avoid();
+}
+
 /// Where nobody has looked closely libc knows its machine.
 #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
 mod elsewhere {

@@ -11,6 +11,7 @@ use rsm_core::peer::{Far, Near, UNANSWERED};
 use rsm_core::sync::{AtomicU64, Ordering::Relaxed, acquire};
 use rsm_core::{Code, Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 
 const WORD: usize = size_of::<AtomicU64>();
@@ -170,8 +171,15 @@ impl SealPages {
         // The load of the seal before the look. No partner: an interrupt that the stores met was on the way of that load.
         fence::full();
         let mut polled = [PollFd::new(sentinel, PollFlags::IN)];
-        // One that the program has closed, or that cannot be asked, vouches for nothing.
-        poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) != Ok(0)
+        loop {
+            match poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
+                Ok(0) => return false,
+                // A signal handler ran, which says nothing of the link.
+                Err(Errno::INTR) => {}
+                // One that the program has closed, or that cannot be asked, vouches for nothing.
+                _ => return true,
+            }
+        }
     }
 }
 

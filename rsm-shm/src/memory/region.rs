@@ -168,6 +168,7 @@ impl Region {
         let mut region = Region::map(&fd, offset, length, permission)?;
         region.keep(fd, offset)?;
         region.is_window = true;
+        super::copy::avoid_strings();
         Ok(region)
     }
 

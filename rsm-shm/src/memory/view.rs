@@ -23,7 +23,7 @@ pub struct Memory<'a> {
     atomics: *mut u8,
     length: usize,
     permission: Permission,
-    /// The same for atomics.
+    /// The same for atomics: none in memory of another host.
     updates: Permission,
     owner: PhantomData<&'a ()>,
 }
@@ -69,7 +69,7 @@ macro_rules! typed {
             match order {
                 Ordering::Relaxed => {}
                 // Pairs with whatever Release the program's writer has.
-                Ordering::Acquire | Ordering::SeqCst => fence(Ordering::Acquire),
+                Ordering::Acquire | Ordering::SeqCst => self.fence(Ordering::Acquire),
                 _ => panic!("there is no such thing as a release load"),
             }
             told::word(place, size_of::<$word>(), value.into(), false);
@@ -94,7 +94,7 @@ macro_rules! typed {
             match order {
                 Ordering::Relaxed => {}
                 // Pairs with whatever Acquire the program's reader has.
-                Ordering::Release => fence(Ordering::Release),
+                Ordering::Release => self.fence(Ordering::Release),
                 Ordering::SeqCst => fence(Ordering::SeqCst),
                 _ => panic!("there is no such thing as an acquire store"),
             }
@@ -227,6 +227,13 @@ impl<'a> Memory<'a> {
             return Ok(());
         }
         self.no_atomics()
+    }
+
+    /// A fence that also holds on the way to another host: the processor keeps stores to a window back and merges them, and
+    /// loads from there overtake each other, which only a full fence ends on x86.
+    #[inline]
+    fn fence(&self, order: Ordering) {
+        if self.updates == self.permission { fence(order) } else { super::fence::full() }
     }
 
     #[cold]

@@ -26,10 +26,11 @@ impl Closing {
         self.0.contains_key(way)
     }
 
-    /// A change begins to take it down.
-    pub(in crate::agent) fn begin(&mut self, way: Way) {
+    /// A change begins to take it down. Where it is not to `stay` so, it is up or down in the end as it was to be before.
+    pub(in crate::agent) fn begin(&mut self, way: Way, stay: bool) {
         let ends = self.0.entry(way).or_default();
-        (ends.changes, ends.reopens) = (ends.changes + 1, false);
+        ends.changes += 1;
+        ends.reopens &= !stay;
     }
 
     /// It is to be down in the end; `false` where nobody is about to take it down.
@@ -94,18 +95,25 @@ mod tests {
     fn what_is_said_last_is_so_in_the_end() {
         let mut closing = Closing::default();
         assert!(!closing.reopens(&WAY) && !closing.stays_down(&WAY) && !closing.end(&WAY));
-        closing.begin(WAY);
+        closing.begin(WAY, true);
         assert!(closing.has(&WAY) && closing.reopens(&WAY) && closing.end(&WAY) && !closing.has(&WAY));
-        closing.begin(WAY);
+        closing.begin(WAY, true);
         assert!(closing.reopens(&WAY) && closing.stays_down(&WAY) && !closing.end(&WAY) && !closing.has(&WAY));
         // Two at a time: it stays closed until both are done, and is what was said after both.
-        closing.begin(WAY);
+        closing.begin(WAY, true);
         closing.reopens(&WAY);
-        closing.begin(WAY);
+        closing.begin(WAY, true);
         assert!(!closing.end(&WAY) && closing.has(&WAY) && !closing.end(&WAY));
-        closing.begin(WAY);
-        closing.begin(WAY);
+        closing.begin(WAY, true);
+        closing.begin(WAY, true);
         closing.reopens(&WAY);
         assert!(!closing.end(&WAY) && closing.end(&WAY));
+        // What is to bring it up again itself does not change what was said.
+        for up in [true, false] {
+            closing.begin(WAY, true);
+            assert!(if up { closing.reopens(&WAY) } else { closing.has(&WAY) });
+            closing.begin(WAY, false);
+            assert_eq!((closing.end(&WAY), closing.end(&WAY)), (false, up));
+        }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-/// Most rings that wait to be asked for; of more, the oldest go.
-pub(in crate::agent) const MOST_LEFT: usize = 256;
+/// Most rings of processes that are gone which wait to be asked for; of more, the oldest go.
+pub(in crate::agent) const MOST_LEFT: u64 = 256;
 
 /// A ring that is to be told.
 #[derive(Debug)]
