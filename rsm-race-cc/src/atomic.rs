@@ -138,10 +138,17 @@ fn update<W: Word>(address: usize, pc: usize, change: impl Fn(W::Value) -> W::Va
             engine::value(address, W::LENGTH, W::number(after), ATOMIC | UPDATE | WRITE, pc);
         }
         match word.exchange(before, after) {
-            Ok(_) => break,
+            Ok(_) => {
+                // The same value may have come again since it was told, by somebody else.
+                if is_watched {
+                    engine::value(address, W::LENGTH, W::number(before), ATOMIC, pc);
+                }
+                break;
+            }
             Err(now) => before = now,
         }
     }
+    orders(LEARNS_A, address);
     before
 }
 
@@ -182,9 +189,17 @@ fn exchange_word<W: Word>(address: usize, from: W::Value, to: W::Value, pc: usiz
     // SAFETY: the program stores to it.
     let word = unsafe { W::at(address) };
     orders(TELLS_A | LEARNS_A, address);
-    if !engine::is_watched(address, W::LENGTH) {
-        return word.exchange(from, to).unwrap_or_else(|now| now);
-    }
+    let is_watched = engine::is_watched(address, W::LENGTH);
+    let before = if is_watched {
+        exchange_watched(word, (address, pc), from, to)
+    } else {
+        word.exchange(from, to).unwrap_or_else(|now| now)
+    };
+    orders(LEARNS_A, address);
+    before
+}
+
+fn exchange_watched<W: Word>(word: &W, (address, pc): (usize, usize), from: W::Value, to: W::Value) -> W::Value {
     let mut before = word.load();
     loop {
         engine::value(address, W::LENGTH, W::number(before), ATOMIC, pc);
@@ -193,7 +208,11 @@ fn exchange_word<W: Word>(address: usize, from: W::Value, to: W::Value, pc: usiz
         }
         engine::value(address, W::LENGTH, W::number(to), ATOMIC | UPDATE | WRITE, pc);
         match word.exchange(from, to) {
-            Ok(_) => return before,
+            Ok(_) => {
+                // As in `update`.
+                engine::value(address, W::LENGTH, W::number(before), ATOMIC, pc);
+                return before;
+            }
             Err(now) => before = now,
         }
     }

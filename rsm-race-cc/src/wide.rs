@@ -42,7 +42,8 @@ fn tell(address: usize, kind: u32, pc: usize) {
 
 fn update(address: usize, pc: usize, change: impl Fn(u128) -> u128) -> u128 {
     orders(TELLS_A | LEARNS_A, address);
-    if engine::is_watched(address, 16) {
+    let is_watched = engine::is_watched(address, 16);
+    if is_watched {
         tell(address, ATOMIC | UPDATE | WRITE, pc);
     }
     let mut before = exchange_wide(address, 0, 0);
@@ -53,6 +54,11 @@ fn update(address: usize, pc: usize, change: impl Fn(u128) -> u128) -> u128 {
         }
         before = now;
     }
+    // As in `exchange_if`.
+    if is_watched {
+        tell(address, ATOMIC, pc);
+    }
+    orders(LEARNS_A, address);
     before
 }
 
@@ -129,11 +135,18 @@ extern "C" fn fetch_nand(address: usize, value: u128, pc: usize) -> u128 {
 
 extern "C" fn exchange_if(address: usize, from: u128, to: u128, pc: usize) -> u128 {
     orders(TELLS_A | LEARNS_A, address);
-    if engine::is_watched(address, 16) {
+    let is_watched = engine::is_watched(address, 16);
+    if is_watched {
         let exchanges = exchange_wide(address, 0, 0) == from;
         tell(address, if exchanges { ATOMIC | UPDATE | WRITE } else { ATOMIC }, pc);
     }
-    exchange_wide(address, from, to)
+    let before = exchange_wide(address, from, to);
+    // It may have changed since it was told, also back to the same value.
+    if is_watched {
+        tell(address, ATOMIC, pc);
+    }
+    orders(LEARNS_A, address);
+    before
 }
 
 extern "C" fn compare_exchange(address: usize, from: *mut u128, to: u128, pc: usize) -> i32 {

@@ -6,7 +6,7 @@ pub(super) const COPIES: [&str; 4] = ["memcpy", "memmove", "memset", "memcmp"];
 /// The same with a check of the target's size, as `_FORTIFY_SOURCE` has them called.
 pub(super) const CHECKED: [&str; 3] = ["__memcpy_chk", "__memmove_chk", "__memset_chk"];
 
-/// Those that create threads, and by which threads may tell each other something: as `rsm-race-cc/src/thread.rs` and `object.rs`
+/// With `--threads`: those that create threads, and by which threads may tell each other something: as `rsm-race-cc/src/thread.rs` and `object.rs`
 /// have them. Words.
 pub(super) const THREADS: &str = "\
     __fgets_chk __fprintf_chk __fread_chk __isoc23_fscanf __isoc99_fscanf __poll_chk __ppoll_chk __pread64_chk \

@@ -28,6 +28,10 @@ use words::Words;
 /// What `cc` can be told.
 #[derive(Debug, Args)]
 pub(crate) struct CcArgs {
+    /// Have calls about threads told too, so that --race tells the threads of a program in C apart. It may report a right
+    /// program whose threads are ordered by what it does not see
+    #[arg(long)]
+    threads: bool,
     /// The compiler, gcc, g++, clang or clang++ by whatever name, or cargo, and its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMPILER ARGS", required = true)]
     words: Vec<OsString>,
@@ -47,6 +51,9 @@ enum Family {
 pub(crate) fn perform(args: &CcArgs) -> Result<ExitCode, Failure> {
     let (compiler, words) = args.words.split_first().ok_or_else(|| Failure::usage("a compiler is missing"))?;
     if Path::new(compiler).file_name().is_some_and(|name| name == "cargo") {
+        if args.threads {
+            return Err(Failure::usage("threads of programs in Rust cannot be told apart: leave --threads out"));
+        }
         return cargo::perform(compiler, words);
     }
     let words = Words::of(words).map_err(Failure::usage)?;
@@ -73,19 +80,20 @@ pub(crate) fn perform(args: &CcArgs) -> Result<ExitCode, Failure> {
     }
     command.args(&args.words[1..]);
     if words.links {
-        command.args(link(&words, family)?);
+        command.args(link(&words, family, args.threads)?);
     }
     Err(unstarted(compiler, &command.exec()))
 }
 
 /// What is linked in addition.
-fn link(words: &Words, family: Family) -> Result<Vec<OsString>, Failure> {
+fn link(words: &Words, family: Family, threads: bool) -> Result<Vec<OsString>, Failure> {
     let mut more: Vec<OsString> = Vec::new();
     if words.has_language {
         // The archive is in no language.
         more.extend(["-x", "none"].map(OsString::from));
     }
-    let led = COPIES.iter().chain(&led::CHECKED).copied().chain(led::THREADS.split_whitespace());
+    let led = COPIES.iter().chain(&led::CHECKED).copied();
+    let led = led.chain(led::THREADS.split_whitespace().filter(|_| threads));
     more.extend(led.map(|name| led::option(name).into()));
     if words.shared {
         // The program has these names already, or does without.

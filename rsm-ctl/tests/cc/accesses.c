@@ -1,6 +1,7 @@
 /*
  * One access of each kind. A comment says what the detector is to be told on the line: place, bytes and kind of each
- * access, with `=` and its value where it is a word (kinds: 1 a write, 2 atomic or volatile, 4 an update).
+ * access, with `=` and its value where it is a word (kinds: 1 a write, 2 atomic or volatile, 4 an update). What was
+ * exchanged is told again afterwards: the same value may have come anew before.
  */
 #include <rsm/annotate.h>
 #include <stdint.h>
@@ -32,20 +33,20 @@ __attribute__((noinline)) static int words(long large)
     uint64_t wanted = 11;
     __atomic_store_n(word, 7, __ATOMIC_RELEASE); /* sees: +32 8 3=7 */
     int right = __atomic_load_n(AT(uint32_t, 32), __ATOMIC_ACQUIRE) == 7; /* sees: +32 4 2=7 */
-    right &= __atomic_fetch_add(word, 5, __ATOMIC_ACQ_REL) == 7; /* sees: +32 8 2=7, +32 8 7=12 */
+    right &= __atomic_fetch_add(word, 5, __ATOMIC_ACQ_REL) == 7; /* sees: +32 8 2=7, +32 8 7=12, +32 8 2=7 */
     right &= !__atomic_compare_exchange_n(word, &wanted, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +32 8 2=12 */
     right &= wanted == 12;
-    right &= __atomic_compare_exchange_n(word, &wanted, 6, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +32 8 2=12, +32 8 7=6 */
-    right &= __atomic_fetch_sub(word, 2, __ATOMIC_RELAXED) == 6; /* sees: +32 8 2=6, +32 8 7=4 */
-    right &= __atomic_fetch_or(word, 3, __ATOMIC_RELAXED) == 4; /* sees: +32 8 2=4, +32 8 7=7 */
-    right &= __atomic_fetch_and(word, 5, __ATOMIC_RELAXED) == 7; /* sees: +32 8 2=7, +32 8 7=5 */
-    right &= __atomic_fetch_xor(word, 1, __ATOMIC_RELAXED) == 5; /* sees: +32 8 2=5, +32 8 7=4 */
-    right &= __atomic_fetch_nand(AT(uint8_t, 32), 4, __ATOMIC_RELAXED) == 4; /* sees: +32 1 2=4, +32 1 7=251 */
-    right &= __atomic_exchange_n(AT(uint16_t, 32), 9, __ATOMIC_RELAXED) == 251; /* sees: +32 2 2=251, +32 2 7=9 */
+    right &= __atomic_compare_exchange_n(word, &wanted, 6, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +32 8 2=12, +32 8 7=6, +32 8 2=12 */
+    right &= __atomic_fetch_sub(word, 2, __ATOMIC_RELAXED) == 6; /* sees: +32 8 2=6, +32 8 7=4, +32 8 2=6 */
+    right &= __atomic_fetch_or(word, 3, __ATOMIC_RELAXED) == 4; /* sees: +32 8 2=4, +32 8 7=7, +32 8 2=4 */
+    right &= __atomic_fetch_and(word, 5, __ATOMIC_RELAXED) == 7; /* sees: +32 8 2=7, +32 8 7=5, +32 8 2=7 */
+    right &= __atomic_fetch_xor(word, 1, __ATOMIC_RELAXED) == 5; /* sees: +32 8 2=5, +32 8 7=4, +32 8 2=5 */
+    right &= __atomic_fetch_nand(AT(uint8_t, 32), 4, __ATOMIC_RELAXED) == 4; /* sees: +32 1 2=4, +32 1 7=251, +32 1 2=4 */
+    right &= __atomic_exchange_n(AT(uint16_t, 32), 9, __ATOMIC_RELAXED) == 251; /* sees: +32 2 2=251, +32 2 7=9, +32 2 2=251 */
     /* Of what is passed, the bits above mean nothing. */
     __atomic_store_n(AT(uint8_t, 48), (uint8_t)large, __ATOMIC_RELAXED); /* sees: +48 1 3=52 */
-    right &= __atomic_fetch_add(AT(uint16_t, 50), (uint16_t)large, __ATOMIC_RELAXED) == 0; /* sees: +50 2 2=0, +50 2 7=4660 */
-    right &= __atomic_exchange_n(AT(uint8_t, 48), (uint8_t)(large + 1), __ATOMIC_RELAXED) == 52; /* sees: +48 1 2=52, +48 1 7=53 */
+    right &= __atomic_fetch_add(AT(uint16_t, 50), (uint16_t)large, __ATOMIC_RELAXED) == 0; /* sees: +50 2 2=0, +50 2 7=4660, +50 2 2=0 */
+    right &= __atomic_exchange_n(AT(uint8_t, 48), (uint8_t)(large + 1), __ATOMIC_RELAXED) == 52; /* sees: +48 1 2=52, +48 1 7=53, +48 1 2=52 */
     return right;
 }
 
@@ -67,10 +68,10 @@ __attribute__((noinline)) static int sixteen(void)
     __int128 *const place = AT(__int128, 256);
     const __int128 value = (__int128)3 << 64 | 9;
     __int128 wanted = value;
-    __atomic_store_n(place, value, __ATOMIC_SEQ_CST); /* sees: +256 8 7, +264 8 7 */
+    __atomic_store_n(place, value, __ATOMIC_SEQ_CST); /* sees: +256 8 7, +264 8 7, +256 8 2, +264 8 2 */
     int right = __atomic_load_n(place, __ATOMIC_SEQ_CST) == value; /* sees: +256 8 2, +264 8 2 */
-    right &= __atomic_compare_exchange_n(place, &wanted, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +256 8 7, +264 8 7 */
-    right &= !__atomic_compare_exchange_n(place, &wanted, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +256 8 2, +264 8 2 */
+    right &= __atomic_compare_exchange_n(place, &wanted, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +256 8 7, +264 8 7, +256 8 2, +264 8 2 */
+    right &= !__atomic_compare_exchange_n(place, &wanted, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +256 8 2, +264 8 2, +256 8 2, +264 8 2 */
     right &= wanted == 1;
     right &= __atomic_fetch_add(&wide, value, __ATOMIC_SEQ_CST) == 0 && wide == value;
     right &= __atomic_exchange_n(&wide, 4, __ATOMIC_SEQ_CST) == value && wide == 4;

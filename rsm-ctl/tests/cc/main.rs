@@ -181,7 +181,7 @@ fn calls_are_led_to_what_there_is() {
     let script = "#!/bin/sh\n[ \"$1\" != --version ] || exec gcc --version\nprintf '%s\\n' \"$@\"\n";
     std::fs::write(&compiler, script).expect("a script");
     succeed(Command::new("chmod").arg("+x").arg(&compiler));
-    let told = succeed(ctl().arg("cc").arg(&compiler).args(["a.o", "-L"]).arg(&bench.0));
+    let told = succeed(ctl().args(["cc", "--threads"]).arg(&compiler).args(["a.o", "-L"]).arg(&bench.0));
     let led: BTreeSet<&str> = told.lines().filter_map(|word| word.strip_prefix("-Wl,--wrap=")).collect();
     assert!(there.len() > 100, "{there:?}");
     assert_eq!(led, there);
@@ -237,6 +237,11 @@ fn what_cannot_be_done_is_said() {
         ),
         (&["cc", "gcc", "-fsanitize=thread", "a.c"], 2, "brings a library of its own in; leave it out"),
         (&["cc", "gcc", "-static", "a.c"], 2, "leave -static out"),
+        (
+            &["cc", "--threads", "cargo", "build"],
+            2,
+            "threads of programs in Rust cannot be told apart: leave --threads out",
+        ),
     ] {
         let output = run(ctl().args(words));
         let said = String::from_utf8_lossy(&output.stderr);

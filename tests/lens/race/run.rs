@@ -100,7 +100,8 @@ impl Bench {
     pub(crate) fn build(&self, program: &Program) -> Result<PathBuf, String> {
         let built = self.folder.join(program.name);
         let mut command = self.ctl();
-        command.args(["cc", "gcc"]).args(STRICT).arg("-I").arg(root().join("tests/lens/c"));
+        let threads: &[&str] = if program.kind == "threads" { &["--threads"] } else { &[] };
+        command.arg("cc").args(threads).arg("gcc").args(STRICT).arg("-I").arg(root().join("tests/lens/c"));
         command.arg("-I").arg(root().join("rsm-capi/include")).arg("-o").arg(&built).arg(source(program.name));
         command.arg("-L").arg(&self.folder).arg("-lrsm").arg(format!("-Wl,-rpath,{}", self.folder.display()));
         succeed(&mut command).map(|_| built)
