@@ -250,7 +250,7 @@ impl Story {
             }
             self.happenings.push(Happening {
                 at: clock.time(event.began),
-                took: clock.length(event.took.into()),
+                took: clock.length(event.took),
                 process,
                 what: What::Call(Call {
                     kind: event.kind,

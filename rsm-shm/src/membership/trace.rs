@@ -130,7 +130,7 @@ impl Tracing {
         let Some(ring) = self.map().and_then(RecordMap::ring) else { return };
         let event = Event {
             began,
-            took: u32::try_from(ticks::now().wrapping_sub(began)).unwrap_or(u32::MAX),
+            took: ticks::now().wrapping_sub(began),
             kind,
             node,
             id,
