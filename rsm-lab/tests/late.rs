@@ -1,4 +1,5 @@
 //! A cluster that began without a trace and is traced for a while.
+#![allow(unsafe_code)]
 
 use rsm::lens::event::Kind;
 use rsm::lens::{Lens, Noted, Trace};
@@ -7,6 +8,7 @@ use rsm::{AccessList, BarrierMode, BarrierType, Cluster, Code, Export, Import, P
 use rsm_lab::trace::{Call, Recorder, Segment, Story, What, Writer, text};
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -176,6 +178,16 @@ fn processes_that_come_later_are_noted_from_their_first_call_on() {
     let mut recorder = Recorder::begin_late(File::create(&scratch.0).unwrap(), &tracer).unwrap();
     let mut child = putting(&cluster, 2);
     let deadline = Instant::now() + PATIENCE;
+    // It goes on when its first two calls are read: it would write over them otherwise.
+    let mut first = 0;
+    while first < 2 {
+        assert!(Instant::now() < deadline, "the child does not begin");
+        let noted = tracer.noted().unwrap();
+        first +=
+            noted.iter().filter(|noted| noted.pid == child.id()).map(|noted| noted.read.slots.len()).sum::<usize>();
+        recorder.go_on_with(noted).unwrap();
+    }
+    export.signal().unwrap();
     while export.memory().read_volatile_u64(16).unwrap() < 100 {
         assert!(Instant::now() < deadline, "the child does not put");
         recorder.go_on_with(tracer.noted().unwrap()).unwrap();
@@ -266,6 +278,49 @@ fn imports_are_plain_again_when_nobody_traces() {
     }
 }
 
+/// Its import is diverted as its parent's was when it forked; the agent does not tell it that nobody traces any more.
+#[test]
+fn a_child_forked_while_somebody_traced_is_plain_when_nobody_does() {
+    let cluster = Cluster::new(2).unwrap();
+    let (_export, _) = connected(&cluster);
+    let node = cluster.node(1).unwrap();
+    let import = node.membership().connect(1, 2, NUMBER, Permission::ReadWrite).unwrap();
+    let mut tracer = Tracer::begin(observer(&cluster)).unwrap();
+    let put = || import.put_word(0, 1u64).unwrap();
+    until_noted(&mut tracer, &[1], put, drop);
+    assert!(import.is_diverted());
+
+    let (mut told, tell) = std::io::pipe().unwrap();
+    // SAFETY: the child uses what this test made and nobody else has, and locks that the library holds across the fork.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        drop(tell);
+        // Its first call is made when nobody traces.
+        let over = told.read(&mut [0]).is_ok_and(|read| read == 1);
+        let deadline = Instant::now() + PATIENCE;
+        let mut plain = false;
+        while over && !plain && Instant::now() < deadline {
+            let _ = import.put_word(0, 1u64);
+            plain = !import.is_diverted();
+        }
+        // SAFETY: (this and the next) plain system calls.
+        unsafe { libc::_exit(if plain { 0 } else { 1 }) };
+    }
+    drop((tracer, told));
+    let deadline = Instant::now() + PATIENCE;
+    while import.is_diverted() && Instant::now() < deadline {
+        put();
+    }
+    let over = !import.is_diverted() && (&tell).write_all(&[1]).is_ok();
+    drop(tell);
+    let mut status = 0;
+    // SAFETY: a child of this process, and a word.
+    let reaped = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!((reaped, over, libc::WIFEXITED(status)), (child, true, true));
+    assert_eq!(libc::WEXITSTATUS(status), 0, "its import stays diverted");
+}
+
 #[test]
 fn a_cluster_that_is_traced_from_its_beginning_is_not_traced_twice() {
     let cluster = Cluster::builder(2).lens(Lens::clear(0).trace(Trace::default())).start().unwrap();
@@ -283,7 +338,7 @@ fn putting(cluster: &Cluster, node: u32) -> Child {
     command.envs(cluster.environment(node).unwrap()).spawn().unwrap()
 }
 
-/// A process of a node: puts 1, 2, 3 .. until it is killed.
+/// A process of a node: puts 1, waits for a signal, and puts 2, 3 .. until it is killed.
 #[test]
 fn child_that_puts() {
     if std::env::var_os(CHILD).is_none() {
@@ -293,7 +348,7 @@ fn child_that_puts() {
     let import = controller.connect_within(1, ID, Permission::ReadWrite, PATIENCE).unwrap();
     let place = u64::from(controller.node().id()) * 8;
     for number in 1.. {
-        if import.put_u64(place, number).is_err() {
+        if import.put_u64(place, number).is_err() || number == 1 && import.wait(Some(PATIENCE)).is_err() {
             return;
         }
     }

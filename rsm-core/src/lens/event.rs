@@ -30,7 +30,7 @@ pub enum Kind {
     Close,
     /// An importer signals: `offset` is the number of the export's bell; `length` 1 if signals add up.
     Post,
-    /// A signal is waited for: `node` and `id` are whose bell it is, and its number.
+    /// A signal is waited for: `node` and `id` are whose bell it is, and its number. `length` is 0.
     Wait,
     /// An export is created: `id` is its row, `offset` says which of those that had it, `length` its size.
     Create,
@@ -100,8 +100,8 @@ impl From<Call> for Kind {
 pub struct Event {
     /// When it began, by the clock of the processor: its low 56 bits.
     pub began: u64,
-    /// How long it took, by the same; 2^32 - 1 for longer.
-    pub took: u32,
+    /// How long it took, by the same; 2^32 - 1 for longer, 2^64 - 1 for a wait.
+    pub took: u64,
     /// What it was.
     pub kind: Kind,
     /// Which node's segment it was about.
@@ -122,15 +122,22 @@ pub struct Event {
 
 const HAS_BYTES: u64 = 1 << 7;
 
+/// The lower half of a word.
+const LOW: u64 = u32::MAX as u64;
+
 impl Event {
     /// Its words in a ring.
     pub fn words(&self) -> [u64; 4] {
         let kind = self.kind as u64 | if self.has_bytes { HAS_BYTES } else { 0 };
         let (node, code, thread) = (u64::from(self.node & 63), u64::from(self.code & 63), u64::from(self.thread & 15));
-        let length = u64::from(self.length);
+        // A wait has no length: it leaves its place to the upper half of how long it took, which may be for hours.
+        let (took, length) = match self.kind {
+            Kind::Wait => (self.took & LOW, self.took >> 32),
+            _ => (self.took.min(LOW), u64::from(self.length)),
+        };
         [
             self.began & ring::MASK,
-            u64::from(self.took) | kind << 32 | node << 40 | code << 46 | thread << 52,
+            took | kind << 32 | node << 40 | code << 46 | thread << 52,
             self.offset & ((1 << 48) - 1) | length >> 24 << 48,
             u64::from(self.id) | (length & 0xff_ffff) << 32,
         ]
@@ -141,14 +148,19 @@ impl Event {
         let [began, what, place, id] = words;
         let kind = what >> 32 & 0xff;
         let &(_, known) = Kind::ALL.get((kind & !HAS_BYTES) as usize)?;
+        let length = ((place >> 48 & 0xff) << 24 | id >> 32 & 0xff_ffff) as u32;
+        let (took, length) = match known {
+            Kind::Wait => (u64::from(length) << 32 | what & LOW, 0),
+            _ => (what & LOW, length),
+        };
         (began & BEGINS != 0).then_some(Event {
             began: began & ring::MASK,
-            took: what as u32,
+            took,
             kind: known,
             node: (what >> 40 & 63) as u32,
             id: id as u32,
             offset: place & ((1 << 48) - 1),
-            length: ((place >> 48 & 0xff) << 24 | id >> 32 & 0xff_ffff) as u32,
+            length,
             code: (what >> 46 & 63) as u32,
             thread: (what >> 52 & 15) as u32,
             has_bytes: kind & HAS_BYTES != 0,
@@ -171,14 +183,15 @@ mod tests {
             assert_eq!((kind as usize, kind.name()), (at, name));
             for big in [false, true] {
                 let of = |most: u64, small: u64| if big { most } else { small };
+                let is_wait = kind == Kind::Wait;
                 let event = Event {
                     began: of(ring::MASK, 5),
-                    took: of(u32::MAX.into(), 7) as u32,
+                    took: of(if is_wait { u64::MAX } else { LOW }, 7),
                     kind,
                     node: of(63, 1) as u32,
                     id: of(u32::MAX.into(), 0x40_0001) as u32,
                     offset: of((1 << 48) - 1, 4096),
-                    length: of(u32::MAX.into(), 8) as u32,
+                    length: if is_wait { 0 } else { of(LOW, 8) as u32 },
                     code: of(63, 0) as u32,
                     thread: of(15, 2) as u32,
                     has_bytes: big,
@@ -190,6 +203,12 @@ mod tests {
                 assert_eq!(Event::of([first, b, c, d]), None, "no record begins here");
             }
         }
+        let long = Event { took: LOW + 2, ..Event::of([BEGINS, 0, 0, 0]).unwrap() };
+        let took = |kind| {
+            let [began, rest @ ..] = Event { kind, ..long }.words();
+            Event::of([began | BEGINS, rest[0], rest[1], rest[2]]).unwrap().took
+        };
+        assert_eq!((took(Kind::Wait), took(Kind::Connect)), (LOW + 2, LOW));
         for (at, (name, call)) in Call::ALL.into_iter().enumerate() {
             assert_eq!((Kind::from(call) as usize, Kind::from(call).name()), (at, name));
         }

@@ -95,8 +95,11 @@ fn read(tracer: &mut Tracer) -> Result<(Vec<Noted>, bool), Failure> {
     match tracer.noted() {
         Ok(noted) => Ok((noted, false)),
         Err(error) if error.code() == Code::CtlrNotPresent => Ok((tracer.last(true), true)),
-        // The agent does not answer now; what is noted does not need it.
-        Err(error) if error.code() == Code::Timeout => Ok((tracer.last(false), false)),
+        // The agent does not answer now, or somebody is short of descriptors or memory for a moment; what is noted needs neither,
+        // and the rest is there the next time.
+        Err(error) if matches!(error.code(), Code::Timeout | Code::InsufficientResources) => {
+            Ok((tracer.last(false), false))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -37,7 +37,8 @@ pub struct Beginning {
 pub(super) enum Piece {
     /// The first one.
     Begins(Beginning),
-    /// A process of a node, by the number of its membership.
+    /// A process of a node, by the number of its membership. In a trace that begins late those that were there come before the
+    /// first clock.
     Process {
         /// That number.
         membership: u64,

@@ -1,9 +1,9 @@
 //! Writing down what a cluster notes while it runs.
 
 use super::file::{Beginning, Piece, Writer};
-use rsm::Cluster;
 use rsm::lens::{HeldSegment, Noted};
-use rsm::observe::Tracer;
+use rsm::observe::{ProcessInfo, Tracer};
+use rsm::{Cluster, Code};
 use rsm_shm::ticks;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -72,13 +72,21 @@ impl Recorder {
     /// Begins one of a cluster that has been there for a while.
     ///
     /// # Errors
-    /// Those of writing.
+    /// Those of writing; and that the agent does not say for 2 s which processes there are.
     pub fn begin_late(file: File, tracer: &Tracer) -> io::Result<Recorder> {
         let cluster = tracer.observer().snapshot().cluster;
         let beginning = Beginning { late: true, ..beginning(&cluster.name, cluster.nodes) };
         let mut recorder = Recorder::new(file, tracer.began(), beginning)?;
         for standing in tracer.standing() {
             recorder.writer.add(&Piece::Standing(standing))?;
+        }
+        // Before any clock: those that are there, and perhaps do not note their calls yet.
+        let there = match tracer.observer().processes() {
+            Err(error) if error.code() == Code::CtlrNotPresent => Vec::new(),
+            told => told.map_err(io::Error::other)?,
+        };
+        for ProcessInfo { membership, node, pid, .. } in there {
+            recorder.introduce(membership, node, pid)?;
         }
         Ok(recorder)
     }
@@ -117,15 +125,21 @@ impl Recorder {
         self.writer.add(&Piece::Clock { ticks: ticks::now(), ns })?;
         for noted in noted {
             let (membership, node, pid) = (noted.membership, noted.node, noted.pid);
-            if self.known.insert(membership) {
-                self.living.insert(membership);
-                self.writer.add(&Piece::Process { membership, node, pid })?;
-            }
+            self.introduce(membership, node, pid)?;
             self.writer.add_read(membership, ticks::now(), &noted.read)?;
             if noted.ended {
                 self.living.remove(&membership);
                 self.writer.add(&Piece::Left { membership, ticks: ticks::now() })?;
             }
+        }
+        Ok(())
+    }
+
+    /// Writes down who that is, once.
+    fn introduce(&mut self, membership: u64, node: u32, pid: u32) -> io::Result<()> {
+        if self.known.insert(membership) {
+            self.living.insert(membership);
+            self.writer.add(&Piece::Process { membership, node, pid })?;
         }
         Ok(())
     }

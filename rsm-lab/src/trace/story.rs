@@ -183,7 +183,9 @@ impl Story {
         // Stable: what a process noted at one time stays in its order.
         story.happenings.sort_by_key(|happening| happening.at);
         story.name_segments();
-        story.find_signals();
+        let before = pieces.iter().take_while(|piece| !matches!(piece, Piece::Clock { .. }));
+        let there = before.filter(|piece| matches!(piece, Piece::Process { .. })).count();
+        story.find_signals(there);
         Ok(story)
     }
 
@@ -250,7 +252,7 @@ impl Story {
             }
             self.happenings.push(Happening {
                 at: clock.time(event.began),
-                took: clock.length(event.took.into()),
+                took: clock.length(event.took),
                 process,
                 what: What::Call(Call {
                     kind: event.kind,
@@ -366,9 +368,22 @@ impl Story {
         }
     }
 
+    /// From when on each of the first so many processes has noted a call, or is gone; `None`: one has not.
+    fn all_note(&self, there: usize) -> Option<u64> {
+        let mut first = vec![None; there];
+        for Happening { at, process, what, .. } in &self.happenings {
+            if let (Some(first @ None), What::Call(_) | What::Left) = (first.get_mut(*process), what) {
+                *first = Some(*at);
+            }
+        }
+        first.into_iter().try_fold(0, |latest, first| Some(first?.max(latest)))
+    }
+
     /// Finds the signal that each wait took: of those that its bell had, the oldest. How many a bell had before the trace began
-    /// is not known: of one that was there, no wait is told of until the bell is known to have been empty.
-    fn find_signals(&mut self) {
+    /// is not known: of one that was there, no wait is told of until the bell is known to have been empty, and all of those `there`
+    /// when the trace began, the first of the processes, note what they do with it.
+    fn find_signals(&mut self, there: usize) {
+        let all_note = self.all_note(there);
         let mut listeners: HashMap<(u32, u32), Vec<u64>> = HashMap::new();
         let mut doubtful: HashSet<(u32, u64)> = HashSet::new();
         for Standing { node, id, bell, importers, .. } in &self.standing {
@@ -412,11 +427,13 @@ impl Story {
                 (Kind::Wait, _) => {
                     let bell = (call.node, u64::from(call.number));
                     if call.code == TIMEOUT {
-                        // It found nothing: what had been posted before had been taken.
-                        if doubtful.remove(&bell) {
-                            let began = self.happenings[index].at;
-                            let signals = pending.entry(bell).or_default();
-                            signals.retain(|signal| self.happenings[*signal].at >= began);
+                        // It found nothing: what had been posted before had been taken. What came while it waited may have been
+                        // taken by another wait, or not have been there yet.
+                        let wait = &self.happenings[index];
+                        let signals = pending.entry(bell).or_default();
+                        let is_empty = signals.iter().all(|signal| self.happenings[*signal].at < wait.at);
+                        if is_empty && all_note.is_some_and(|time| time <= wait.end()) && doubtful.remove(&bell) {
+                            signals.clear();
                         }
                         continue;
                     }
@@ -433,3 +450,6 @@ impl Story {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

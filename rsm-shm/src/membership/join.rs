@@ -204,6 +204,13 @@ impl Joined {
         if let Some(racing) = shared.taps.racing {
             racing.join_again(self.membership);
         }
+        {
+            // Whether anybody watches or traces is inherited as it was when the parent forked. Who is gone by now the agent does
+            // not tell this process of.
+            let mut state = lock(&shared.state);
+            shared.turn_tracing(&mut state);
+            shared.turn_tallying(&mut state);
+        }
         let (tie, events) = self.into_tie(parking);
         events::start(events, Arc::clone(shared), Arc::clone(&tie.parking))?;
         Ok(tie)

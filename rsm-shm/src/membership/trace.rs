@@ -22,7 +22,7 @@ use std::cell::Cell;
 use std::ptr::null_mut;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 /// Where this process notes its calls.
 #[derive(Debug)]
@@ -30,7 +30,9 @@ pub(super) struct Tracing {
     trace: Trace,
     /// As long as the cluster is there.
     lasting: bool,
-    on: AtomicBool,
+    /// While calls are noted a number that no other time has in which this process, for any cluster, notes its calls; 0 while
+    /// they are not.
+    time: AtomicU64,
     /// Null before there is a ring. It leads to one of the maps, which stay as long as this.
     map: AtomicPtr<RecordMap>,
     /// [`fork::count`] of the process that the ring is of.
@@ -50,8 +52,16 @@ pub(super) type What = (Kind, u32, u32, u64, u64);
 thread_local! {
     /// This thread's number in its process, from 1; 0 before it has any.
     static NUMBER: Cell<u32> = const { Cell::new(0) };
-    /// When the wait that this thread is in began.
-    static WAIT: Cell<Option<u64>> = const { Cell::new(None) };
+    /// When the wait that this thread is in began, and in which [time](Tracing::time): one that ends when nobody notes it leaves
+    /// this behind.
+    static WAIT: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
+}
+
+/// A number for a time in which calls are noted.
+fn new_time() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    // Relaxed: a number that nobody else has is all that is asked for.
+    NEXT.fetch_add(1, Relaxed)
 }
 
 fn thread_number() -> u32 {
@@ -70,8 +80,8 @@ impl Tracing {
     /// What the lens says, or nothing until somebody comes.
     pub(super) fn new(trace: Option<Trace>) -> Tracing {
         let (map, process) = (AtomicPtr::default(), AtomicU32::new(fork::count()));
-        let (lasting, on) = (trace.is_some(), AtomicBool::new(trace.is_some()));
-        Tracing { trace: trace.unwrap_or_default(), lasting, on, map, process, maps: Mutex::default() }
+        let (lasting, time) = (trace.is_some(), AtomicU64::new(trace.map_or(0, |_| new_time())));
+        Tracing { trace: trace.unwrap_or_default(), lasting, time, map, process, maps: Mutex::default() }
     }
 
     /// Whether calls are noted from the beginning of the cluster to its end.
@@ -84,20 +94,36 @@ impl Tracing {
         self.map().is_some_and(|map| map.ring().is_some())
     }
 
-    /// Calls are noted, or no more; what nobody reads any more is freed.
+    /// Calls are noted, or no more; what nobody reads any more is freed. One at a time.
     pub(super) fn turn(&self, on: bool) {
+        if on == self.is_on() {
+            return;
+        }
         // Relaxed: what `note` needs it finds, or finds nothing, by itself.
-        if self.on.swap(on, Relaxed)
-            && !on
-            && let Some(map) = self.map()
-        {
+        self.time.store(if on { new_time() } else { 0 }, Relaxed);
+        if !on && let Some(map) = self.map() {
             map.free_slots();
         }
     }
 
     fn is_on(&self) -> bool {
+        self.time() != 0
+    }
+
+    fn time(&self) -> u64 {
         // Relaxed: as in `turn`.
-        self.on.load(Relaxed)
+        self.time.load(Relaxed)
+    }
+
+    /// A wait begins, in this thread.
+    fn begin_wait(&self) {
+        let _ = WAIT.try_with(|wait| wait.set(Some((ticks::now(), self.time()))));
+    }
+
+    /// When the wait that ends in this thread began, if it was since calls are noted.
+    fn wait_began(&self) -> Option<u64> {
+        let (began, time) = WAIT.try_with(Cell::take).ok().flatten()?;
+        (time == self.time()).then_some(began)
     }
 
     /// Notes calls there from now on. The caller holds forks off.
@@ -130,7 +156,7 @@ impl Tracing {
         let Some(ring) = self.map().and_then(RecordMap::ring) else { return };
         let event = Event {
             began,
-            took: u32::try_from(ticks::now().wrapping_sub(began)).unwrap_or(u32::MAX),
+            took: ticks::now().wrapping_sub(began),
             kind,
             node,
             id,
@@ -181,11 +207,6 @@ impl Membership {
         self.shared.taps.tracing.as_deref().filter(|tracing| tracing.is_on())
     }
 
-    /// Whether every call is noted.
-    fn is_traced(&self) -> bool {
-        self.tracing().is_some()
-    }
-
     /// Whether calls are noted, or looked at, as long as the cluster is there: imports are diverted for it.
     pub(super) fn is_watched(&self) -> bool {
         let traced = self.shared.taps.tracing.as_ref().is_some_and(|tracing| tracing.is_lasting());
@@ -223,15 +244,15 @@ impl Membership {
 
     /// A wait begins, in this thread.
     pub(super) fn begin_wait(&self) {
-        if self.is_traced() {
-            let _ = WAIT.try_with(|wait| wait.set(Some(ticks::now())));
+        if let Some(tracing) = self.tracing() {
+            tracing.begin_wait();
         }
     }
 
     /// It ends.
     pub(super) fn note_wait(&self, bell: &Bell, code: u32) {
         let Some(tracing) = self.tracing() else { return };
-        let began = WAIT.try_with(Cell::take).ok().flatten().unwrap_or_else(ticks::now);
+        let began = tracing.wait_began().unwrap_or_else(ticks::now);
         let (node, number) = self.number_of(bell);
         tracing.note(began, (Kind::Wait, node, number, 0, 0), code, None);
     }
@@ -270,5 +291,27 @@ impl Membership {
             _ => {}
         }
         self.note(began, (kind, node, id, offset, length), result);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_nobody_noted_is_not_the_beginning_of_a_later_one() {
+        let tracing = Tracing::new(None);
+        tracing.turn(true);
+        tracing.begin_wait();
+        // As the events thread says at every look.
+        tracing.turn(true);
+        assert!(tracing.wait_began().is_some(), "it is of this time");
+        tracing.begin_wait();
+        tracing.turn(false);
+        tracing.turn(true);
+        assert_eq!(tracing.wait_began(), None, "it was of the time before");
+        tracing.begin_wait();
+        let other = Tracing::new(Some(Trace::default()));
+        assert_eq!(other.wait_began(), None, "it was of another cluster");
     }
 }
