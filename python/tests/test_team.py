@@ -1,5 +1,6 @@
 """Teams: calls of all nodes, words, locks, messages, and deaths."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -159,7 +160,9 @@ def test_who_dies_is_named():
     other = 1 - team.rank
     with team.lock(0, 5) as lock:
         died = lock.died_holding
-    team.send(other, b"" if died is None else bytes([died]))
+    # The other one may have taken it, and closed its team, before it was vouched for and the bell was rung.
+    with contextlib.suppress(rsmapi.ConnAborted):
+        team.send(other, b"" if died is None else bytes([died]))
     assert sorted([team.receive(other), b"" if died is None else bytes([died])]) == [b"", b"\2"]
     team.close()
 
