@@ -45,6 +45,22 @@ fn who_attends_ends_waits() {
     team.send(0, b"next", None).unwrap();
     assert_eq!(team.receive(0, None).unwrap(), b"owed");
     assert_eq!(team.receive(0, None).unwrap(), b"next");
+    // What it had taken is there for the next one, as often as need be, and the room is told then.
+    let most = vec![3; team.longest_message()];
+    team.send(0, &most, None).unwrap();
+    team.board.loses.set(true);
+    for _ in 0..2 {
+        give_up.send(()).unwrap();
+        gone(team.receive(0, None).map(drop));
+    }
+    let told = team.receive(0, None).unwrap_err();
+    assert!(told.code() == Code::BarrierFailure && told.to_string().contains("node 1 cannot be reached"), "{told}");
+    team.board.loses.set(false);
+    assert_eq!(team.send(0, &most, Some(Duration::ZERO)).unwrap_err().code(), Code::Timeout);
+    for _ in 0..2 {
+        assert_eq!(team.receive(0, Some(Duration::ZERO)).unwrap(), most);
+        team.send(0, &most, Some(Duration::ZERO)).unwrap();
+    }
     team.leave().unwrap();
 }
 
