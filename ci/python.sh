@@ -18,9 +18,12 @@ if ! "$venv/bin/python" -c 'import maturin, numpy, pytest' 2>/dev/null; then
     "$venv/bin/python" -m pip install -q "${needed[@]}" >/dev/null 2>&1 || skip 'maturin, pytest or numpy cannot be had'
 fi
 
-# Programs are traced by it.
-export RSM_CTL=${RSM_CTL:-$PWD/target/debug/rsm-ctl}
-[ -x "$RSM_CTL" ] || cargo build -q --locked -p rsm-ctl
+# Programs are traced by it: the one of these sources, where none is given, whatever lies there.
+if [ -z "${RSM_CTL:-}" ]; then
+    CARGO_TARGET_DIR=$PWD/target cargo build -q --locked -p rsm-ctl
+    RSM_CTL=$PWD/target/debug/rsm-ctl
+fi
+export RSM_CTL
 export CARGO_TARGET_DIR=$PWD/target/python PATH=$venv/bin:$PATH
 (cd python && cargo fmt --check && cargo clippy --all-targets --locked -- -D warnings)
 # As it is installed for use, but for the profile, and with what is there already.

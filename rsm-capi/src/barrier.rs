@@ -40,6 +40,12 @@ fn kind(open: u16) -> BarrierType {
     if open & NARROW == 0 { BarrierType::Node } else { BarrierType::Segment }
 }
 
+/// What `open` is until a span is opened. That of a plain import says nothing more, so that its spans are the plain ones also when
+/// it was initialised while somebody traced.
+fn closed(open: u16, diverted: bool) -> u16 {
+    if diverted { open & NARROW | DIVERTED } else { 0 }
+}
+
 /// The import that initialised storage is tied to.
 ///
 /// # Safety
@@ -66,11 +72,8 @@ pub unsafe extern "C" fn rsm_memseg_import_init_barrier(im_memseg: u64, kind: c_
         if barrier.is_null() {
             return fail(Code::BadBarrierPtr);
         }
-        let open = match object.connection.is_diverted() {
-            true if kind == SEGMENT || kind == SEGMENT_THREAD => DIVERTED | NARROW,
-            true => DIVERTED,
-            false => 0,
-        };
+        let narrow = if kind == SEGMENT || kind == SEGMENT_THREAD { NARROW } else { 0 };
+        let open = closed(narrow, object.connection.is_diverted());
         // SAFETY: writable by the caller's promise.
         unsafe { barrier.write(Barrier { segment: im_memseg, open, link: 0 }) };
         object.set_barrier(barrier.addr());
@@ -170,9 +173,9 @@ pub unsafe extern "C" fn rsm_memseg_import_close_barrier(barrier: *mut Barrier) 
 #[inline(never)]
 unsafe extern "C" fn close_otherwise(barrier: *mut Barrier, connection: &Connection, open: u16, link: u64) -> c_int {
     // A plain import is diverted while somebody traces: that the next span is ordered where it is noted.
-    let diverted = if connection.is_diverted() { DIVERTED } else { 0 };
+    let next = closed(open, connection.is_diverted());
     // SAFETY: the caller's promise.
-    unsafe { (*barrier).open = open & NARROW | diverted };
+    unsafe { (*barrier).open = next };
     let verdict = connection.close_span_number(connection.opened_with(LinkWord::from_word(link)), kind(open));
     if open & OPEN != 0 || verdict == Code::ConnAborted.number() {
         return verdict;

@@ -35,7 +35,7 @@ pub(crate) struct Launched {
     pub(crate) peers: Vec<Peer>,
     pub(crate) exports: Vec<Segment>,
     pub(crate) is_lensed: bool,
-    pub(crate) is_late: bool,
+    pub(crate) closes_all: bool,
 }
 
 /// The memory of this PE.
@@ -78,7 +78,7 @@ pub(crate) fn launch(settings: &Settings) -> Result<Launched, String> {
             peers,
             exports: Vec::new(),
             is_lensed: false,
-            is_late: false,
+            closes_all: false,
         });
     }
     own.join(heap)
@@ -106,7 +106,7 @@ impl Own {
         let registry = membership.registry();
         let count = registry.header.node_count();
         let lens = registry.header.lens().map_err(|error| error.to_string())?;
-        let (is_lensed, is_late) = (lens.is_some(), lens.is_some_and(|lens| !lens.only_watches()));
+        let (is_lensed, closes_all) = (lens.is_some(), lens.is_some_and(|lens| !lens.only_watches() || lens.race));
         let controller = registry.controllers.iter().position(|row| row.kind() == Some(ControllerKind::Shared));
         let controller = controller.ok_or("the cluster has no controller that reaches other nodes")? as u32;
         // One segment may be as long as the machine has memory; all PEs are here.
@@ -132,7 +132,7 @@ impl Own {
         }
         // The membership, and what came through it, lasts as long as the process.
         std::mem::forget(membership);
-        Ok(Launched { me, regions: self.regions(), peers, exports, is_lensed, is_late })
+        Ok(Launched { me, regions: self.regions(), peers, exports, is_lensed, closes_all })
     }
 
     /// Another PE's memory.

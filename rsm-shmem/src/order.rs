@@ -34,9 +34,10 @@ impl Target {
             let Some(connection) = side.connection else { continue };
             // Relaxed: as in `spot_to_put`. What another thread is about to store at this very moment through the same context may
             // be in no span: nobody then learns of a link that fails just now. Through a lens, where it may be late although its
-            // span is closed already, every close waits for it.
+            // span is closed already, every close waits for it; and where races are looked for every close is told, or that
+            // store would never have arrived for who looks.
             let word = opened.load(Relaxed);
-            if word == 0 && !job.is_late {
+            if word == 0 && !job.closes_all {
                 continue;
             }
             opened.store(0, Relaxed);

@@ -67,7 +67,7 @@ fn begin(call: &'static Call) -> &'static Job {
         sleepers: Default::default(),
         spinning: Spinning::new(count, wait::processors()),
         is_lensed: launched.is_lensed,
-        is_late: launched.is_late,
+        closes_all: launched.closes_all,
         settings,
         _exports: launched.exports,
     });

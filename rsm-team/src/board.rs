@@ -206,6 +206,17 @@ impl Board {
     }
 }
 
+/// Asks for something again as long as a handler of a signal has come between, with nothing asked for then: in a call of all nodes
+/// that is to be no end. `meanwhile` says whether it is one.
+pub(crate) fn unbroken<T>(meanwhile: &Meanwhile, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+    loop {
+        match ask() {
+            Err(error) if error.code() == Code::Interrupted => meanwhile()?,
+            asked => return asked,
+        }
+    }
+}
+
 /// Does something until somebody vouches for it, for [`VOUCHED_WITHIN`]. All that is done so is told by absolute values, so that
 /// doing it again does nothing new. A node that dies meanwhile ends it at once: its connection is cut.
 pub(crate) fn vouched(meanwhile: &Meanwhile, mut act: impl FnMut() -> Result<()>) -> Result<()> {

@@ -7,7 +7,7 @@
 //! board is looked for.
 
 use crate::Team;
-use crate::board::{Board, LOOKING, Meanwhile, node};
+use crate::board::{Board, LOOKING, Meanwhile, node, unbroken};
 use crate::layout::{Layout, Row};
 use crate::pipe::Ends;
 use rsm::{AccessList, BarrierMode, Code, Controller, Error, Export, Import, Permission, Result, SegmentId};
@@ -56,7 +56,7 @@ impl Team {
         let nodes = controller.node().node_count() as usize;
         let rank = controller.node().id() as usize - 1;
         let layout = Layout::of(nodes);
-        let own = controller.export_at_least(layout.length() as usize)?;
+        let own = unbroken(&meanwhile, || controller.export_at_least(layout.length() as usize))?;
         publish(&own, FIRST_ID, &left, &meanwhile)?;
 
         let mut joining = Joining { controller, own, layout, rank, hello: number(), found: Vec::new(), meanwhile };
@@ -92,7 +92,7 @@ impl Team {
 /// Publishes under the number `id`, which may be that of a process of this node that the agent has yet to clear away.
 pub(crate) fn publish(own: &Export, id: u32, left: &impl Fn() -> Duration, meanwhile: &Meanwhile) -> Result<()> {
     loop {
-        match own.publish(SegmentId::new(id), &AccessList::everyone()) {
+        match unbroken(meanwhile, || own.publish(SegmentId::new(id), &AccessList::everyone())) {
             Err(error) if error.code() == Code::SegidInUse && !left().is_zero() => {
                 // Nobody signals yet: it sleeps.
                 let _ = own.wait(Some(A_MOMENT.min(left())));

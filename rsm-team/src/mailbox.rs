@@ -44,10 +44,15 @@ impl Team {
     ///
     /// # Errors
     /// TIMEOUT; CONN_ABORTED when the other node has ended, or left, and has sent nothing more; BAD_ADDR for a rank
-    /// that there is not; CTLR_NOT_PRESENT when the cluster has ended.
+    /// that there is not; CTLR_NOT_PRESENT when the cluster has ended; BARRIER_FAILURE, with the name of the node, when the link
+    /// to it has failed for ten seconds, so that it cannot be told of the room: the next call has the message.
     pub fn receive(&self, rank: usize, timeout: Option<Duration>) -> Result<Vec<u8>> {
         self.check(rank)?;
         let ends = &self.ends[rank];
+        if ends.untold.borrow().is_some() {
+            // The sender may wait for the room.
+            return self.deliver(rank);
+        }
         let what = || format!("node {} has sent nothing", node(rank));
         let length = self.board.until(Watch::One(rank), timeout, what, || {
             let there = self.board.waiting(ends, Pipe::Mail, rank)?;
@@ -64,7 +69,16 @@ impl Team {
             length.map(Some).ok_or_else(|| Board::nonsense(rank, "a message that is longer than what it sent"))
         })?;
         let mut message = vec![0; HEAD + length];
-        self.board.pull(ends, Pipe::Mail, rank, &mut message)?;
-        Ok(message.split_off(HEAD))
+        self.board.take(ends, Pipe::Mail, rank, &mut message)?;
+        *ends.untold.borrow_mut() = Some(message.split_off(HEAD));
+        self.deliver(rank)
+    }
+
+    /// Tells a rank of the room, and gives the message away that has made it; where that cannot be told it stays for the next call.
+    fn deliver(&self, rank: usize) -> Result<Vec<u8>> {
+        let ends = &self.ends[rank];
+        self.board.tell_taken(ends, Pipe::Mail, rank)?;
+        let taken = ends.untold.take();
+        taken.ok_or_else(|| Error::with(Code::InternalError, "a message that was just taken"))
     }
 }

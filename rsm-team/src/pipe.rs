@@ -20,7 +20,7 @@
 
 use crate::board::Board;
 use crate::layout::{Pipe, Row};
-use rsm::Result;
+use rsm::{Code, Result};
 use std::cell::{Cell, RefCell};
 
 /// How far this node is in the pipes to and from another one.
@@ -30,6 +30,8 @@ pub(crate) struct Ends {
     taken: [Cell<u64>; 2],
     /// The last of what was sent, where nobody has vouched for it.
     owed: [RefCell<Vec<u8>>; 2],
+    /// A message that was taken out of the ring by a call that has not told of the room.
+    pub(crate) untold: RefCell<Option<Vec<u8>>>,
 }
 
 impl Ends {
@@ -103,11 +105,26 @@ impl Board {
     /// Takes the next bytes out of the pipe from `rank`, and tells it of the room. Bytes that were taken from one who
     /// is gone are there all the same.
     pub(crate) fn pull(&self, ends: &Ends, pipe: Pipe, rank: usize, into: &mut [u8]) -> Result<()> {
+        self.take(ends, pipe, rank, into)?;
+        self.tell_taken(ends, pipe, rank)
+    }
+
+    /// The first half of [`pull`](Self::pull).
+    pub(crate) fn take(&self, ends: &Ends, pipe: Pipe, rank: usize, into: &mut [u8]) -> Result<()> {
         self.peek(ends, pipe, rank, into)?;
-        let taken = ends.taken(pipe).get().wrapping_add(into.len() as u64);
-        ends.taken(pipe).set(taken);
-        match self.tell(rank, Row::Taken(pipe), taken) {
-            Err(_) if self.all[rank].is_aborted() => Ok(()),
+        ends.taken(pipe).set(ends.taken(pipe).get().wrapping_add(into.len() as u64));
+        Ok(())
+    }
+
+    /// The second half: tells `rank` of all the room that there is, again if need be.
+    ///
+    /// # Errors
+    /// Those of the link, and of who attends: it may know of the room or not, so the bytes are not in the ring any more.
+    pub(crate) fn tell_taken(&self, ends: &Ends, pipe: Pipe, rank: usize) -> Result<()> {
+        let lost = |error: &rsm::Error| matches!(error.code(), Code::ConnAborted | Code::BarrierFailure);
+        match self.tell(rank, Row::Taken(pipe), ends.taken(pipe).get()) {
+            // Not what who attends has said.
+            Err(error) if lost(&error) && self.all[rank].is_aborted() => Ok(()),
             told => told,
         }
     }

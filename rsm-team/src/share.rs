@@ -1,7 +1,7 @@
 //! Memory that every node of a team offers to the others.
 
 use crate::Team;
-use crate::board::{Watch, node};
+use crate::board::{Watch, node, unbroken};
 use crate::join::{FIRST_ID, publish};
 use rsm::{Export, Import, Memory, Permission, Result, SegmentId};
 use std::time::{Duration, Instant};
@@ -31,15 +31,15 @@ impl Team {
     pub fn share(&self, bytes: usize) -> Result<Shared<'_>> {
         let number = self.shares.get().wrapping_add(1);
         self.shares.set(number);
-        let own = self.controller.export_at_least(bytes)?;
+        let own = unbroken(&self.board.meanwhile, || self.controller.export_at_least(bytes))?;
         // All nodes count alike, so all come to the same number.
         let id = FIRST_ID + 1 + number % (1 << 23);
         let began = Instant::now();
         publish(&own, id, &|| CLEARED.saturating_sub(began.elapsed()), &self.board.meanwhile)?;
         self.barrier()?;
         let connect = |rank| {
-            let connected = self.controller.connect(node(rank), SegmentId::new(id), Permission::ReadWrite);
-            connected.map_err(|error| self.explain(rank, error))
+            let connect = || self.controller.connect(node(rank), SegmentId::new(id), Permission::ReadWrite);
+            unbroken(&self.board.meanwhile, connect).map_err(|error| self.explain(rank, error))
         };
         let all = (0..self.size()).map(connect).collect::<Result<_>>()?;
         // Nobody takes its own away before everybody is connected.

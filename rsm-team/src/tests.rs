@@ -208,6 +208,12 @@ fn bad_input_is_told() {
 fn a_link_that_goes_down_is_no_death() {
     let cluster = Cluster::new(3).unwrap();
     let steering = cluster.steering().unwrap();
+    // What may be the last that another one waits for: it may have taken it, and ended, before it was vouched for and the bell
+    // was rung.
+    let last = |team: &Team, rank| match team.send(rank, b"told", None) {
+        Err(error) if error.code() == Code::ConnAborted => Ok(()),
+        sent => sent,
+    };
     let told = act_on(&cluster, |team| {
         let held = (team.rank() == 2).then(|| team.lock(0, 0, None)).transpose()?;
         team.barrier()?;
@@ -215,9 +221,9 @@ fn a_link_that_goes_down_is_no_death() {
             // It stays until both know.
             0 => {
                 team.receive(2, Some(PATIENCE))?;
-                team.send(1, b"done", None)?;
+                last(&team, 1)?;
                 team.receive(1, Some(PATIENCE))?;
-                team.send(2, b"told", None)?;
+                last(&team, 2)?;
                 team.receive(2, Some(PATIENCE)).map(drop)
             }
             1 => {
@@ -243,7 +249,7 @@ fn a_link_that_goes_down_is_no_death() {
                 // Not before the other one was refused.
                 team.receive(0, Some(PATIENCE))?;
                 held.map_or(Ok(()), |held| held.unlock())?;
-                team.send(0, b"told", None)
+                last(&team, 0)
             }
         }
     });

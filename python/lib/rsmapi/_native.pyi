@@ -847,7 +847,8 @@ class Team:
         before its end is received.
 
         Raises Timeout; ConnAborted when the other node has ended, or left, and has sent nothing more; BadAddr for a rank that there is
-        not; CtlrNotPresent when the cluster has ended.
+        not; CtlrNotPresent when the cluster has ended; BarrierFailure, with its name, when the link to it has failed for ten seconds, so
+        that it cannot be told of the room: the next call has the message.
         """
     def leave(self) -> None:
         """Waits until every node has called this, and leaves. Another program can begin on the same nodes at once, or this one join again.

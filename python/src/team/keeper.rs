@@ -63,13 +63,23 @@ impl Keeper {
         py: Python<'_>,
         act: impl FnOnce(&Team) -> rsm::Result<T> + Send,
     ) -> PyResult<T> {
+        self.call_or_undo(py, act, drop)
+    }
+
+    /// The same; `undo` gets what the call gave when it raises all the same.
+    pub(crate) fn call_or_undo<T: Send>(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce(&Team) -> rsm::Result<T> + Send,
+        undo: impl FnOnce(T),
+    ) -> PyResult<T> {
         let mut team = self.alone(py)?;
         let there = team.as_mut().ok_or_else(|| refused(py, Code::BadSegHndl, GONE))?;
         // As the only one who has it.
         let done = py.detach(move || act(there));
         drop(team);
         self.let_go(py);
-        self.outcome(py, done)
+        self.outcome(py, done, undo)
     }
 
     /// Leaves, when every node has come to that.
@@ -85,7 +95,7 @@ impl Keeper {
         }
         let there = team.take().ok_or_else(|| refused(py, Code::BadSegHndl, GONE))?;
         let done = py.detach(|| there.leave());
-        self.outcome(py, done)
+        self.outcome(py, done, drop)
     }
 
     /// Gives the team up.
@@ -143,9 +153,13 @@ impl Keeper {
         }
     }
 
-    fn outcome<T>(&self, py: Python<'_>, done: rsm::Result<T>) -> PyResult<T> {
-        match inside(&self.told).take() {
-            Some(told) => Err(told),
+    fn outcome<T>(&self, py: Python<'_>, done: rsm::Result<T>, undo: impl FnOnce(T)) -> PyResult<T> {
+        let told = inside(&self.told).take();
+        match told {
+            Some(told) => {
+                let _ = done.map(undo);
+                Err(told)
+            }
             None => done.map_err(|error| raised(py, &error)),
         }
     }

@@ -314,10 +314,11 @@ impl Team {
     ) -> PyResult<TeamLock> {
         let (py, keeper, timeout) = (keeper.py(), rank(keeper)?, args::timeout(timeout)?);
         let number = args::number(number, "the number of a lock", u32::MAX.into(), Code::BadOffset)? as usize;
-        let (died, kept) = self.keeper.call(py, |team| {
+        let take = |team: &rsm_team::Team| {
             let held = team.lock(keeper, number, timeout)?;
             Ok((held.died_holding(), held.keep()))
-        })?;
+        };
+        let (died, kept) = self.keeper.call_or_undo(py, take, |(_, kept)| self.keeper.drop_lock(kept))?;
         Ok(TeamLock::new(Arc::clone(&self.keeper), kept, died))
     }
 
@@ -343,7 +344,8 @@ impl Team {
     /// before its end is received.
     ///
     /// Raises Timeout; ConnAborted when the other node has ended, or left, and has sent nothing more; BadAddr for a rank that there is
-    /// not; CtlrNotPresent when the cluster has ended.
+    /// not; CtlrNotPresent when the cluster has ended; BarrierFailure, with its name, when the link to it has failed for ten seconds, so
+    /// that it cannot be told of the room: the next call has the message.
     #[pyo3(signature = (rank, timeout=None))]
     fn receive<'py>(
         &self,

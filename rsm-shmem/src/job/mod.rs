@@ -50,8 +50,9 @@ pub(crate) struct Job {
     pub(crate) spinning: Spinning,
     /// Whether the cluster has a lens: what is put, ordered and told goes by where it is seen.
     pub(crate) is_lensed: bool,
-    /// Whether stores may be late.
-    pub(crate) is_late: bool,
+    /// Whether every close has to be made, though no span is seen open: stores may be late, or somebody who looks for races has
+    /// to hear that they have arrived.
+    pub(crate) closes_all: bool,
     pub(crate) settings: Settings,
     /// What this PE exports: withdrawn if it were dropped.
     pub(crate) _exports: Vec<Segment>,

@@ -63,7 +63,8 @@ pub(crate) struct Spot<'a> {
 impl Target {
     pub(crate) fn new(peer: Peer) -> Target {
         let own = |side: Side| if side.connection.is_none() { side.base } else { std::ptr::null_mut() };
-        let is_plain = |side: Side| !side.connection.is_some_and(Connection::is_diverted);
+        // Not by whether somebody traces just now: a target lasts longer than that.
+        let is_plain = |side: Side| !side.connection.is_some_and(Connection::is_always_diverted);
         let plain = |side: Side| if is_plain(side) { side.base } else { std::ptr::null_mut() };
         Target {
             puts: peer.sides.map(own).map(AtomicPtr::new),

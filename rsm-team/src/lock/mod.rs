@@ -14,7 +14,7 @@ mod model;
 mod word;
 
 use crate::Team;
-use crate::board::{Board, Watch, node};
+use crate::board::{Board, Watch, node, unbroken};
 use crate::layout::{HEAD, LOCKS, Layout};
 use rsm::{Code, Error, Memory, Permission, Result};
 use std::sync::atomic::AtomicU64;
@@ -149,7 +149,8 @@ impl Team {
         }
         let cell = &self.mapped[keeper];
         if cell.get().is_none() {
-            let made = self.board.all[keeper].map(0, HEAD as usize, Permission::ReadWrite);
+            let map = || self.board.all[keeper].map(0, HEAD as usize, Permission::ReadWrite);
+            let made = unbroken(&self.board.meanwhile, map);
             // Nobody else is here: a team is of one thread.
             let _ = cell.set(made.map_err(|error| self.board.failed(keeper, error))?);
         }

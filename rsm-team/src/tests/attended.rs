@@ -1,10 +1,13 @@
 //! What bindings to other languages need: waits that end by more than what the team does, and parts that are kept elsewhere.
 
 use super::{PATIENCE, play};
+use crate::board::{Meanwhile, unbroken};
 use crate::{Held, Team};
 use rsm::{Cluster, Code, Error, Result};
-use std::sync::Mutex;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A team of one node, which gives its waits up once it is told to.
@@ -42,7 +45,43 @@ fn who_attends_ends_waits() {
     team.send(0, b"next", None).unwrap();
     assert_eq!(team.receive(0, None).unwrap(), b"owed");
     assert_eq!(team.receive(0, None).unwrap(), b"next");
+    // What it had taken is there for the next one, as often as need be, and the room is told then.
+    let most = vec![3; team.longest_message()];
+    team.send(0, &most, None).unwrap();
+    team.board.loses.set(true);
+    for _ in 0..2 {
+        give_up.send(()).unwrap();
+        gone(team.receive(0, None).map(drop));
+    }
+    let told = team.receive(0, None).unwrap_err();
+    assert!(told.code() == Code::BarrierFailure && told.to_string().contains("node 1 cannot be reached"), "{told}");
+    team.board.loses.set(false);
+    assert_eq!(team.send(0, &most, Some(Duration::ZERO)).unwrap_err().code(), Code::Timeout);
+    for _ in 0..2 {
+        assert_eq!(team.receive(0, Some(Duration::ZERO)).unwrap(), most);
+        team.send(0, &most, Some(Duration::ZERO)).unwrap();
+    }
     team.leave().unwrap();
+}
+
+#[test]
+fn handlers_that_end_nothing_end_no_request() {
+    let meanwhiles = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&meanwhiles);
+    let meanwhile: Meanwhile = Box::new(move || match counted.fetch_add(1, Relaxed) {
+        3 => Err(Error::with(Code::Timeout, "the user has gone")),
+        _ => Ok(()),
+    });
+    let mut handlers = 3;
+    let asked = unbroken(&meanwhile, || {
+        handlers -= 1;
+        if handlers >= 0 { Err(Error::new(Code::Interrupted)) } else { Ok(7) }
+    });
+    assert_eq!((asked.unwrap(), meanwhiles.load(Relaxed)), (7, 3));
+    let given_up = unbroken::<()>(&meanwhile, || Err(Error::new(Code::Interrupted))).unwrap_err();
+    assert!(given_up.to_string().contains("the user has gone"), "{given_up}");
+    let refused = unbroken::<()>(&meanwhile, || Err(Error::new(Code::BadLength))).unwrap_err();
+    assert_eq!((refused.code(), meanwhiles.load(Relaxed)), (Code::BadLength, 4));
 }
 
 #[test]

@@ -255,6 +255,11 @@ impl Connection {
         self.diverted_now().is_some()
     }
 
+    /// Whether it is so for good: not just because somebody traces for a while.
+    pub fn is_always_diverted(&self) -> bool {
+        self.diverted.is_some()
+    }
+
     /// The membership it was made through.
     pub fn membership(&self) -> &Arc<Membership> {
         &self.tie.membership
