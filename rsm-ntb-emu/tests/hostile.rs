@@ -310,8 +310,9 @@ fn an_interrupt_that_its_client_made_to_wait_keeps_nobody_waiting() {
         b
     });
     let rung = told.recv_timeout(common::PATIENCE);
-    // Whoever waits for room gets it.
-    assert_eq!(taken(event, false), u64::MAX - 1);
+    // Whoever waits for room gets it. The kernel's own raises go one further than writes do.
+    let count = taken(event, false);
+    assert!(count >= u64::MAX - 1, "{count}");
     let b = ringing.join().unwrap();
     rung.expect("the other host's doorbell waits for nobody");
     drop(a);
