@@ -1,7 +1,7 @@
 //! Noting every call of this process in its [ring](rsm_core::lens::ring), in a cluster that is traced: from its beginning, as
 //! its lens says, or while an observer asks for it ([`super::rings`]).
 //!
-//! One of the [taps](super::taps). Imports of such a cluster are diverted, the first time or for a while, so transfers, orders, signals and the ends of
+//! One of the [taps](super::taps). Imports of such a cluster are diverted, for good or for as long as somebody traces, so transfers, orders, signals and the ends of
 //! spans come by where they leave the plain path; requests are noted where they are asked, waits where they look at the taps.
 //! A call is noted when it has returned; a signal before it is posted, so that nobody takes it before it is there.
 #![allow(unsafe_code)]

@@ -1,6 +1,6 @@
 //! Threads of this process, told apart where all that orders them is told.
 //!
-//! A program that `rsm-ctl cc` builds tells of the threads that it creates, of what it does with locks and the like, and of
+//! A program that `rsm-ctl cc --threads` builds tells of the threads that it creates, of what it does with locks and the like, and of
 //! every call by which its threads may tell each other something. Its threads have clocks of their own then, from when it
 //! creates the first until it does anything of which that is not so:
 //!
