@@ -61,7 +61,9 @@ const NOBODY: u32 = 65534;
 const STRICT: &[&str] = &["-Wall", "-Wextra", "-pedantic", "-Werror"];
 
 fn main() {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Now and then they wait for each other.
+    arguments.test_threads = arguments.test_threads.or(Some(4));
     let suite = Arc::new(Suite::build().unwrap_or_else(|e| panic!("the suite cannot be built: {e}")));
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     let mut trials = vec![no_number_is_missing(&suite)];
