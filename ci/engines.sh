@@ -82,4 +82,12 @@ clean_up() {
 }
 trap clean_up EXIT
 export work top ENGINES_INSIDE=1
-unshare "${spaces[@]}" bash "$self" "$@"
+# unshare itself takes no notice of being interrupted, and nor does the first process of a namespace.
+unshare "${spaces[@]}" bash "$self" "$@" <&0 &
+room=$!
+trap 'kill -KILL "$room" 2>/dev/null || true' INT TERM
+code=0
+wait "$room" || code=$?
+wait "$room" 2>/dev/null || true
+[ "$code" != 77 ] || skip 'an overlay cannot be mounted here, or the packages cannot be had'
+exit "$code"
