@@ -32,7 +32,7 @@ fi
 
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/rsm-containers.XXXXXX")
 tag=rsm-guide-$$
-# Every container has a name or a label of this run.
+# Every container has a name of this run.
 clean_up() {
     local code=$? engine id
     for engine in "${engines[@]}"; do
@@ -176,12 +176,12 @@ disturbed() {
     say --read-only --entrypoint rsm-ctl "$tag" \
         run -n 2 --timeout 1s --on-timeout stacks -- sh -c 'exec sleep 600'
     [ "$code" = 124 ] && [ "$(grep -c '^rsm-ctl: where node [12] is' <<<"$said")" = 2 ] || fail "stacks: code $code: $said"
-    say --read-only --entrypoint rsm-ctl "$tag" explore -n 2 --kill 2 --allow 1 --timeout 1s --at 1 -- app
+    say --read-only --entrypoint rsm-ctl "$tag" explore -n 2 --kill 2 --allow 1 --timeout 5s --at 1 -- app
     grep -q 'node 2 before call 1' <<<"$said" || fail "explore: code $code: $said"
 }
 
 memory() {
-    say --memory 128m --entrypoint rsm-ctl "$tag" perf --op put --sizes 256M --time 1ms
+    say --memory 128m --entrypoint rsm-ctl "$tag" perf --op put --sizes 256M --time 1ms --no-pin
     if grep -qi 'limitation\|not support\|cgroup.*not mounted' <<<"$said"; then
         printf -- '-- skipped: %s, a limit of memory: %s\n' "$engine" "$(head -n 1 <<<"$said")"
         return
