@@ -6,6 +6,7 @@ use crate::local::Sym;
 use crate::place::Place;
 use crate::region::Region;
 use crate::settings::Settings;
+use crate::wait;
 use crate::{arena, image};
 use rsm_core::Code;
 use rsm_core::access::{AccessList, Permission};
@@ -68,6 +69,7 @@ pub(crate) fn launch(settings: &Settings) -> Result<Launched, String> {
     control.begin();
     // Relaxed: before anybody else knows of them.
     control.heap_bytes.store(heap as u64, Relaxed);
+    control.processors.store(settings.processors.unwrap_or_else(wait::processors) as u64, Relaxed);
     control.data_bytes.store(own.data.map_or(0, |(_, bytes)| bytes as u64), Relaxed);
     control.program.store(own.program, Relaxed);
     if std::env::var_os(ENV_CLUSTER).is_none() {

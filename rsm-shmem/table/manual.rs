@@ -49,6 +49,10 @@ If set, PE 0 prints these variables and what they are on standard output.
 .B SHMEM_VERSION
 If set, PE 0 prints the versions of the standard and of the library on standard output.
 .TP
+.B RSM_SHMEM_PROCESSORS
+Processors that there are for the PEs, where they are fewer than the machine has: with more PEs than that, one that waits leaves its processor
+to the next one. What PE 0 is told holds for all.
+.TP
 .B SHMEM_DEBUG
 If set, each PE says on standard error what its memory is, and what it was told that has no effect.
 .P
