@@ -401,8 +401,9 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 if let Some(change) = mirror.hear(&state)? {
                     if let Change::Withdrawn(publication) = &change {
                         let numbers = asks.withdrawn(publication.segment);
-                        numbers.iter().for_each(|&number| self.give_back(number));
                         if !numbers.is_empty() {
+                            patience.gave_back(publication.segment, publication.length, Instant::now());
+                            numbers.iter().for_each(|&number| self.give_back(number));
                             self.events.push_back(Event::Cut(numbers));
                         }
                     }
@@ -555,8 +556,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
             return Err(Error::with(Code::RemoteNodeUnreachable, text));
         }
         let (number, message) = now.asks.ask(wish, by);
-        let until = Instant::now() + patience::for_wish(self.patience, wish);
-        now.patience.asked(Question::Connect(number), until);
+        now.patience.wanted(number, wish.length, self.patience, Instant::now());
         self.outbox.say(message);
         Ok(number)
     }
@@ -618,8 +618,14 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
     /// A connection of this host is over. One that was cut already is nobody's business.
     pub fn give_back(&mut self, number: u64) {
         self.close_end(At::Import, number);
-        let say = self.now.as_mut().and_then(|now| now.asks.end(number));
-        say.into_iter().for_each(|say| self.outbox.say(say));
+        let Some(now) = &mut self.now else { return };
+        if let Some((segment, say)) = now.asks.end(number) {
+            // One that was withdrawn is known no more.
+            if let Some(publication) = now.mirror.segment(segment) {
+                now.patience.gave_back(segment, publication.length, Instant::now());
+            }
+            self.outbox.say(say);
+        }
     }
 
     /// Signals the other end of a connection. What this host stored to its memory before is seen there with the signal.
