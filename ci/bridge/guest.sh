@@ -140,7 +140,7 @@ if grep -q driver=faults /proc/cmdline; then
     course unpublish unpublish 5 && finish
     report $? 'memory is taken back under a writer'
     library=/hosts/wrong
-    course no-read-back unpublish 5 && finish
+    course no-read-back unpublish 10 && finish
     code=$? library=/hosts
     if [ "$role" = a ]; then
         [ $code = 7 ]
