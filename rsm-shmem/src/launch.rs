@@ -107,6 +107,16 @@ impl Own {
         let node = membership.node().map_err(|error| error.to_string())?;
         let registry = membership.registry();
         let count = registry.header.node_count();
+        let host = |node: u32| registry.nodes[node as usize].fields().host;
+        if let Some(far) = (1..=count).find(|&other| host(other) != host(node)) {
+            return Err(format!(
+                "PE {} (node {far}) is on another host than PE {} (node {node}): barriers, locks, waits and shmem_*_atomic_* are \
+                 atomic operations on the memory of other PEs, which a bridge between hosts does not carry. Start all {count} PEs \
+                 on one host, without --here and --bridge",
+                far - 1,
+                node - 1
+            ));
+        }
         let lens = registry.header.lens().map_err(|error| error.to_string())?;
         let (is_lensed, closes_all) = (lens.is_some(), lens.is_some_and(|lens| !lens.only_watches() || lens.race));
         let controller = registry.controllers.iter().position(|row| row.kind() == Some(ControllerKind::Shared));

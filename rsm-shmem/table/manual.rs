@@ -24,7 +24,9 @@ Started without
 .BR oshrun (1)
 or
 .BR "rsm\-ctl run" ,
-a program is its only PE.
+a program is its only PE. In a cluster whose nodes are on two hosts
+.B shmem_init
+ends every PE with a line that says so: PEs use atomic operations on each other's memory, which no bridge between hosts carries.
 .P
 SHMEM_THREAD_MULTIPLE is provided in any case. Functions of the standard are weak symbols: a tool may define them, and calls those
 whose names begin with
