@@ -206,8 +206,9 @@ static void await_report(void)
 static int follow(void)
 {
     const uint64_t before = top;
-    while (data.words[(top + 1) % SLOTS] == top + 1)
-        top++;
+    /* More than that where the writer is a round ahead. */
+    for (uint64_t next; (next = data.words[(top + 1) % SLOTS]) > top;)
+        top = next;
     return top != before;
 }
 
