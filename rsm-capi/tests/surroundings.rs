@@ -4,6 +4,7 @@
 
 mod library;
 
+use rsm::lens::{Lens, Profile};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -48,7 +49,11 @@ fn program(name: &str, sources: &[&str], linked: bool) -> (Scratch, PathBuf) {
 
 /// Runs a program as a node of a cluster, and without one; it says that it came to its end.
 fn run(program: &Path, scratch: &Scratch, argument: &str) {
-    let cluster = rsm::Cluster::new(2).expect("a cluster");
+    run_in(&rsm::Cluster::new(2).expect("a cluster"), program, scratch, argument);
+}
+
+/// Likewise, in this cluster.
+fn run_in(cluster: &rsm::Cluster, program: &Path, scratch: &Scratch, argument: &str) {
     for environment in [cluster.environment(2).expect("node 2"), Vec::new()] {
         let mut command = Command::new(program);
         command.arg(argument).env("LD_LIBRARY_PATH", &scratch.0).envs(environment);
@@ -78,6 +83,17 @@ const LINKED: &[&str] = &["main.c", "cancel.c", "descriptors.c", "stopped.c"];
 fn requests_do_not_act_on_cancellation_and_waits_that_sleep_do() {
     let (scratch, program) = program("cancel", LINKED, true);
     run(&program, &scratch, "cancel");
+}
+
+/// Through a lens transfers sleep, and are no cancellation points for that.
+#[test]
+fn transfers_that_sleep_do_not_act_on_cancellation() {
+    let (scratch, program) = program("slow", LINKED, true);
+    let slow = Lens::clear(1).profile(Profile::Sci);
+    for lens in [slow, Lens::chaos(1), Lens::chaos(2)] {
+        let cluster = rsm::Cluster::builder(2).lens(lens).start().expect("a cluster");
+        run_in(&cluster, &program, &scratch, "slow");
+    }
 }
 
 #[test]

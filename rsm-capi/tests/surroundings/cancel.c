@@ -181,3 +181,39 @@ void cancelled_threads(void)
     MUST(rsm_memseg_import_disconnect(imported) == 0);
     MUST(rsm_memseg_export_destroy(exported) == 0);
 }
+
+/* Transfers that take so long that the library sleeps in them, with a cancellation pending. */
+static void *slow_transfers(void *unused)
+{
+    rsmapi_barrier_t barrier;
+    void *m = memory();
+    (void)unused;
+    MUST(rsm_memseg_import_init_barrier(imported, RSM_BARRIER_NODE, &barrier) == 0);
+    pthread_cancel(pthread_self());
+    MUST(rsm_memseg_import_put(imported, 0, m, 65536) == 0);
+    MUST(rsm_memseg_import_get(imported, 0, m, 65536) == 0);
+    MUST(rsm_memseg_import_set_mode(imported, RSM_BARRIER_MODE_EXPLICIT) == 0);
+    MUST(rsm_memseg_import_open_barrier(&barrier) == 0);
+    MUST(rsm_memseg_import_put(imported, 0, m, 65536) == 0);
+    MUST(rsm_memseg_import_order_barrier(&barrier) == 0);
+    MUST(rsm_memseg_import_put(imported, 0, m, 65536) == 0);
+    MUST(rsm_memseg_import_close_barrier(&barrier) == 0);
+    cleaned = 1;
+    pthread_testcancel();
+    MUST(!"reached");
+    return NULL;
+}
+
+void cancelled_transfers(void)
+{
+    pthread_t thread;
+    void *result;
+    rsm_memseg_id_t id = 0x400000;
+    MUST(rsm_get_controller("shm0", &controller) == 0);
+    MUST(rsm_memseg_export_create(controller, &exported, memory(), 65536, 0) == 0);
+    MUST(rsm_memseg_export_publish(exported, &id, NULL, 0) == 0);
+    MUST(rsm_memseg_import_connect(controller, node(), id, RSM_PERM_RDWR, &imported) == 0);
+    MUST(pthread_create(&thread, NULL, slow_transfers, NULL) == 0);
+    MUST(pthread_join(thread, &result) == 0);
+    MUST(result == PTHREAD_CANCELED && cleaned == 1);
+}

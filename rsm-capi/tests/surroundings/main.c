@@ -7,6 +7,8 @@ int main(int count, char **words)
     MUST(count == 2);
     if (strcmp(words[1], "cancel") == 0)
         cancelled_threads();
+    else if (strcmp(words[1], "slow") == 0)
+        cancelled_transfers();
     else if (strcmp(words[1], "descriptors") == 0)
         changed_descriptors();
     else if (strcmp(words[1], "stopped") == 0)

@@ -26,5 +26,6 @@ static inline rsm_node_id_t node(void)
 }
 
 void cancelled_threads(void);
+void cancelled_transfers(void);
 void changed_descriptors(void);
 void stopped_parent(void);

@@ -4,6 +4,7 @@
 //! window (`rsm_core::verdict`), which the end of each span makes; of a device it counts only while no link event waits for the
 //! agent.
 
+use crate::cancel::Shield;
 use crate::memory::fence;
 use crate::memory::pages::SealPages;
 use rsm_core::peer::seal::Seal;
@@ -85,6 +86,8 @@ impl Window for Waiting<'_> {
         if waited >= PATIENCE {
             return false;
         }
+        // A transfer is no cancellation point.
+        let _shield = Shield::raise();
         std::thread::sleep(waited.clamp(PAUSES.0, PAUSES.1));
         true
     }
