@@ -140,8 +140,10 @@ impl<'a> Access<'a> {
                 continue;
             }
             if there.bytes & bytes != 0 && race.is_none() && self.kind.conflicts(there.kind) {
-                let hidden_at = Row::of(self.table, there.id).hidden_at(there.clock);
-                if !there.kind.writes() || self.is_certain(hidden_at) {
+                let row = Row::of(self.table, there.id);
+                // Of what was found in pages, who may have been told of it counts as told (`pages`).
+                let is_sure = !there.kind.writes() || row.is_looked_at_by_pages();
+                if is_sure || self.is_certain(row.hidden_at(there.clock)) {
                     race = Some(there);
                 }
             }

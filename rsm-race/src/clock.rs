@@ -26,6 +26,11 @@ const LEARNED: usize = 8;
 const TOLD: usize = 9;
 /// Of a thread that has a clock of its own: the name of its process's; 0 for a process.
 const LEADER: usize = 10;
+/// Of an import, where pages are looked at ([`crate::pages`]): puts that are being made; the last epoch of which all has
+/// arrived; the last one in which something was put that need not have arrived when the call returned.
+pub(crate) const GOING: usize = 11;
+pub(crate) const ARRIVED: usize = 12;
+pub(crate) const LATE: usize = 13;
 const VECTOR: usize = 16;
 /// Of an import: what the clock of what is hidden would say next when something was first put in an epoch.
 const HIDDEN_AT: usize = VECTOR + IDS;
@@ -51,6 +56,10 @@ const WHOLE: u64 = 1;
 const ENDED: u64 = 2;
 /// A thread that has ended: its process may have another one in its place.
 const SPARE: u64 = 4;
+/// What it stores into its own memory is looked for.
+const PAGED: u64 = 8;
+/// It may see that there is a signal without taking it.
+const POLLS: u64 = 16;
 
 /// One who has a clock, and what is known of it.
 #[derive(Clone, Copy, Debug)]
@@ -220,6 +229,30 @@ impl<'a> Row<'a> {
         self.leader().words[FLAGS].load(Relaxed) & WHOLE != 0
     }
 
+    /// What it stores into its own memory is looked for from now on.
+    pub(crate) fn look_at_pages(self) {
+        self.words[FLAGS].fetch_or(PAGED, Relaxed);
+    }
+
+    /// Whether that is so: then what it is known to have written was found so, and is its own doing.
+    pub(crate) fn is_looked_at_by_pages(self) -> bool {
+        self.kind() == PROCESS && self.words[FLAGS].load(Relaxed) & PAGED != 0
+    }
+
+    /// It may see that there is a signal without taking it.
+    pub(crate) fn poll(self) {
+        self.leader().words[FLAGS].fetch_or(POLLS, Relaxed);
+    }
+
+    pub(crate) fn polls(self) -> bool {
+        self.leader().words[FLAGS].load(Relaxed) & POLLS != 0
+    }
+
+    /// One of its words that this file says nothing of.
+    pub(crate) fn word(self, at: usize) -> &'a AtomicU64 {
+        &self.words[at]
+    }
+
     /// It is not, after all.
     pub(crate) fn hides(self) {
         self.leader().words[FLAGS].fetch_and(!WHOLE, Relaxed);
@@ -357,7 +390,7 @@ impl<'a> Row<'a> {
     }
 
     /// Whether anything was put in this epoch.
-    fn is_used(self, epoch: u64) -> bool {
+    pub(crate) fn is_used(self, epoch: u64) -> bool {
         self.words[HIDDEN_AT + epoch as usize % EPOCHS_KEPT].load(Relaxed) >> 32 == epoch
     }
 

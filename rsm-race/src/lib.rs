@@ -42,10 +42,12 @@
 //! | [`report`] | races that were found |
 //! | [`process`] | what each call means |
 //! | [`thread`] | and each step of a thread |
+//! | [`pages`] | what owners store without a call, found by comparing |
 
 pub mod cell;
 pub mod clock;
 pub mod node;
+pub mod pages;
 pub mod place;
 pub mod process;
 pub mod report;

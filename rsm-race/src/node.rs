@@ -11,6 +11,7 @@ const HAS_HIDDEN: usize = MAPS + 1;
 const PROCESSES: usize = HAS_HIDDEN + 1;
 const APART: usize = PROCESSES + 1;
 const TOGETHER: usize = APART + 1;
+const REACHED: usize = TOGETHER + 1;
 
 /// What is released to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +94,16 @@ impl<'a> Node<'a> {
         self.words[MAPS].fetch_or(1 << (target % 64), Relaxed);
         Node::of(self.table, target).words[MAPPED_BY].fetch_or(1 << (self.node % 64), Relaxed);
         self.table.word(Word::Maps).store(1, Relaxed);
+    }
+
+    /// A process of whichever node reaches memory of it by itself, or is about to.
+    pub(crate) fn is_reached_from_now_on(self) {
+        self.words[REACHED].store(1, Relaxed);
+    }
+
+    /// Whether any ever did: what changes there need not be its owner's doing.
+    pub(crate) fn was_reached(self) -> bool {
+        self.words[REACHED].load(Relaxed) != 0
     }
 
     /// The nodes whose processes may have told each other something by way of this one's memory, itself among them: a bit

@@ -87,6 +87,12 @@ impl<'a> Process<'a> {
             // None of them races with another.
             Row::processes(self.table, Some(self.row.node())).for_each(|sibling| self.row.join(sibling));
         }
+        if self.row.polls() {
+            self.row.learn_all(node.inbox(Inbox::Signal));
+            let imports = self.row.leader().imports(None);
+            let exporters = imports.fold(0u64, |nodes, import| nodes | 1 << import.target());
+            bits(exporters).for_each(|of| self.row.learn_all(Node::of(self.table, of).inbox(Inbox::SignalToAll)));
+        }
         if !self.row.is_whole() {
             self.row.learn_all(node.inbox(Inbox::Put));
             let others = node.around() & !(1 << self.row.node());
@@ -164,6 +170,7 @@ impl<'a> Process<'a> {
 
     /// It does with its memory, and that of a node, what is not seen, however it was built.
     pub fn hides(self, target: u32) {
+        self.reaches(target);
         self.row.hides();
         self.node().hides();
         self.node().takes_threads_together();
@@ -464,6 +471,11 @@ impl<'a> Process<'a> {
     pub fn post_to_all(self) {
         self.enter();
         self.release(&[Inbox::SignalToAll], self.row.node(), None);
+    }
+
+    /// From now on it may see, by a descriptor that it polls, that there is a signal which it has not taken.
+    pub fn polls(self) {
+        self.row.poll();
     }
 
     /// It has taken a signal, of its own export or of an import from another node.

@@ -43,10 +43,15 @@ const AT_SITES: usize = AT_SNAPSHOTS + IDS * SNAPSHOTS * SNAPSHOT;
 const AT_MODULES: usize = AT_SITES + SITES * SITE;
 const AT_REPORTS: usize = AT_MODULES + MODULES * MODULE;
 const AT_HISTORIES: usize = AT_REPORTS + REPORTS * REPORT;
-/// Words before the lines: what is mapped by who only reads reports. A multiple of any page.
+/// Words before the marks and the lines: what is mapped by who only reads reports. A multiple of any page.
 pub const HEAD: usize = (AT_HISTORIES + HISTORIES * HISTORY).next_multiple_of(1 << 13);
-/// Words with those of the lines, of which there are enough for 4 GiB of segments. Pages that nobody touches take no memory.
-pub const WORDS: usize = HEAD + CELLS * (1 << 29);
+/// Lines that there are: enough for 4 GiB of segments.
+const LINES: usize = if SMALL { 1 << 13 } else { 1 << 29 };
+/// A mark for each line, and the lines themselves.
+const AT_MARKS: usize = HEAD;
+const AT_LINES: usize = AT_MARKS + LINES;
+/// Words with those of the lines. Pages that nobody touches take no memory.
+pub const WORDS: usize = AT_LINES + CELLS * LINES;
 
 /// Words of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +75,8 @@ pub(crate) enum Word {
     ByCalls,
     /// And those that were built to be.
     Whole,
+    /// Those of which calls only are seen, and what they store into memory of their own.
+    Pages,
 }
 
 /// What there was no room for. Races are missed then; after the first, all are.
@@ -87,6 +94,11 @@ pub enum Lack {
     Words = 8,
     /// Cells of a line.
     Cells = 16,
+    /// Copies of segments, by which it is found what their owners store there.
+    Copies = 32,
+    /// Memory that nobody but its owner reaches by itself, and other processes by their calls: what others reach otherwise is not
+    /// looked at by pages.
+    Shared = 64,
 }
 
 /// The shared memory, or the part of it before the lines.
@@ -145,12 +157,18 @@ impl<'a> Table<'a> {
     /// The cells of a line; none where there is no room for it.
     pub(crate) fn line(self, line: u64) -> Option<&'a [AtomicU64]> {
         // Those of no segment lie beyond all others.
-        let start = HEAD.checked_add(usize::try_from(line).ok()?.checked_mul(CELLS)?)?;
+        let start = AT_LINES.checked_add(usize::try_from(line).ok()?.checked_mul(CELLS)?)?;
         self.words.get(start..start.checked_add(CELLS)?)
     }
 
+    /// The mark of a line, of [`crate::pages`]; none where there is no room for it.
+    pub(crate) fn mark(self, line: u64) -> Option<&'a AtomicU64> {
+        let at = usize::try_from(line).ok().filter(|&line| line < LINES)?;
+        self.words.get(AT_MARKS + at)
+    }
+
     fn lines(self) -> u64 {
-        ((self.words.len() - HEAD) / CELLS) as u64
+        (self.words.len().saturating_sub(AT_LINES) / CELLS) as u64
     }
 
     /// Notes that there was no room for something.
@@ -211,7 +229,7 @@ pub(crate) mod tests {
     /// A table with so many lines.
     pub(crate) fn memory(lines: usize) -> Vec<AtomicU64> {
         let mut words = Vec::new();
-        words.resize_with(HEAD + lines * CELLS, AtomicU64::default);
+        words.resize_with(AT_LINES + lines * CELLS, AtomicU64::default);
         words
     }
 

@@ -6,14 +6,18 @@
 pub mod abi;
 pub mod bounds;
 mod layer;
+mod pages;
 mod place;
+pub(super) mod posted;
 mod ranges;
 pub(super) mod seen;
 pub mod threads;
+mod ways;
 
 use super::segment::Segment;
 use super::{Membership, fork};
 use crate::memory::races::RaceMap;
+use pages::Pages;
 pub(super) use place::{Passing, is_word, word_of};
 pub(super) use ranges::Watched;
 use rsm_core::Code;
@@ -34,6 +38,7 @@ pub(super) struct Racing {
     node: u32,
     /// The name of the process's clock, and above it [`fork::count`] of the process. 0: it has none.
     id: AtomicU64,
+    pages: Pages,
 }
 
 /// What is known of an import where races are looked for.
@@ -65,9 +70,16 @@ pub(super) fn name(word: &AtomicU64, id: usize) {
 
 impl Racing {
     /// The process of a membership begins to tell.
-    pub(super) fn begin(map: RaceMap, node: u32, membership: u64) -> &'static Racing {
-        let racing = Box::leak(Box::new(Racing { map, node, id: AtomicU64::new(0) }));
+    /// `pages`: what it stores into its own memory is looked for.
+    pub(super) fn begin(map: RaceMap, node: u32, membership: u64, pages: bool) -> &'static Racing {
+        let racing = Box::leak(Box::new(Racing { map, node, id: AtomicU64::new(0), pages: Pages::new(pages) }));
         racing.join_again(membership);
+        if pages
+            && !seen::is_whole()
+            && let Some(process) = racing.process()
+        {
+            process.look_at_pages();
+        }
         threads::joins(racing);
         racing
     }
@@ -90,6 +102,7 @@ impl Racing {
             Some(id) => {
                 let process = Process::with_id(self.table(), threads::current(self, id));
                 abi::learn_of_reads(process);
+                self.look_at_pages(process);
                 Some(process)
             }
             None => {
@@ -182,13 +195,32 @@ impl Membership {
     pub(super) fn race_posts_to_all(&self) {
         if let Some(process) = self.racer() {
             process.post_to_all();
+            self.race_has_told();
         }
+    }
+
+    /// It has told others something: what it stores from now on is no part of that.
+    fn race_has_told(&self) {
+        let _ = self.racer();
+    }
+
+    /// The program is given a descriptor that says when there is a signal.
+    pub(super) fn race_polls(&self) {
+        if let Some(process) = self.racer() {
+            process.polls();
+        }
+    }
+
+    /// A wait begins: what was stored before is of the time before.
+    pub(super) fn race_waits(&self) {
+        let _ = self.racer();
     }
 
     /// An import is given back.
     pub(super) fn race_disconnects(&self, raced: &Raced, node: u32) {
         if let (Some(process), Some(import)) = (self.racer(), name_in(&raced.import)) {
             process.disconnect(import, node);
+            self.race_has_told();
             // Relaxed: nobody uses the import any more.
             raced.import.store(0, Relaxed);
         }
@@ -208,6 +240,21 @@ impl Segment {
             all.retain(|watched| watched.incarnation != incarnation || watched.import != 0);
             ranges::add(all, watched.clone());
         });
+        if racing.is_by_pages()
+            && let (Some(process), Some(object)) = (racing.process(), self.object())
+            && let Some(watched) = ranges::find(start)
+        {
+            racing.copy(process, (incarnation, watched.place), (memory.as_ptr(), memory.len()), object);
+        }
+    }
+
+    /// Something is about to become of its memory, or it to be published once more: it is not compared meanwhile, nor
+    /// another one that has the same memory.
+    pub(super) fn race_leaves(&self) {
+        if let Some(racing) = self.membership().racing() {
+            let memory = self.memory();
+            racing.pages.leave(self.name().incarnation, (memory.as_ptr().addr(), memory.len()));
+        }
     }
 
     /// It is gone.

@@ -1,0 +1,106 @@
+//! `rsm-ctl run --race=pages`: programs that were not built to be looked at. What owners store into their own memory is found where
+//! that is a race for sure, and nothing else is.
+//!
+//! ```text
+//! RSM_PAGES_RUNS=20 cargo test -p rsm-litmus --test race pages      every repaired program so often
+//! ```
+
+use crate::programs::{NEVER_LATE, PROGRAMS, Program};
+use crate::run::{Bench, marked, source};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What is found whenever it is run.
+const SURE: Program = Program { name: "cleared_slot", nodes: 2, kind: "put, store" };
+/// What is found where stores are late.
+const LATE: Program = Program { name: "unasked_put", nodes: 2, kind: "put, store" };
+/// What has no race.
+const RIGHT: Program = Program { name: "right", nodes: 3, kind: "none" };
+/// Runs of [`LATE`], one of which has to find it; each has a hundred rounds.
+const MOST: u64 = 8;
+const MODELS: [&str; 3] = ["tso", "pcie", "sci"];
+
+fn runs() -> usize {
+    std::env::var("RSM_PAGES_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1)
+}
+
+fn file(name: &str) -> PathBuf {
+    source("pages").with_extension("").join(name).with_extension("c")
+}
+
+/// Runs a program that has no race, so often under each model and without: nothing may be said.
+fn is_silent(bench: &Bench, program: &Program, built: &Path, runs: usize) -> Result<(), String> {
+    for run in 0..runs * (MODELS.len() + 1) {
+        let (seed, model) = (run.to_string(), run % (MODELS.len() + 1));
+        let late = ["--race=pages", "--chaos", &seed, "--model", MODELS[model.max(1) - 1]];
+        let is_plain = model == 0 || NEVER_LATE.contains(&program.name);
+        let seen = bench.run_to(program, built, if is_plain { &late[..1] } else { &late }, "good")?;
+        if seen.races > 0 {
+            return Err(format!("{}, repaired, is reported:\n{}", program.name, seen.said));
+        }
+    }
+    Ok(())
+}
+
+/// The programs of this suite's folder `pages`.
+pub(crate) fn known_stores() -> Result<(), String> {
+    let Some(bench) = Bench::new()? else { return Ok(()) };
+    let build = |program: &Program| bench.build_plainly(&file(program.name), program.name);
+    let (sure, late, right) = (build(&SURE)?, build(&LATE)?, build(&RIGHT)?);
+    let seen = bench.run_to(&SURE, &sure, &["--race=pages"], "bad")?;
+    let page = "somewhere in page [4096,+4096), between its rsm_intr_signal_wait at ";
+    let summary = "1 race found between the calls of 2 processes and pages of their own memory";
+    if seen.lines != marked(&file(SURE.name)) || !seen.said.contains(page) || !seen.said.contains(summary) {
+        return Err(format!("{}: lines {:?}, and:\n{}", SURE.name, seen.lines, seen.said));
+    }
+    let seen = bench.run_to(&SURE, &sure, &["--race"], "bad")?;
+    if seen.races > 0 {
+        return Err(format!("without pages nobody can know of this:\n{}", seen.said));
+    }
+    let late_with = |seed: u64| {
+        let chaos = format!("--chaos={seed}:storm");
+        bench.run_to(&LATE, &late, &["--race=pages", &chaos], "bad")
+    };
+    let mut found = None;
+    for seed in 0..MOST {
+        let seen = late_with(seed)?;
+        if seen.races > 0 {
+            found = Some(seen);
+            break;
+        }
+    }
+    let seen = found.ok_or_else(|| format!("{} is not found", LATE.name))?;
+    if !seen.lines.is_subset(&marked(&file(LATE.name))) || !seen.said.contains("before anything of the put had come") {
+        return Err(format!("{}: lines {:?}, and:\n{}", LATE.name, seen.lines, seen.said));
+    }
+    for (program, built) in [(&SURE, &sure), (&LATE, &late), (&RIGHT, &right)] {
+        is_silent(&bench, program, built, runs())?;
+    }
+    Ok(())
+}
+
+/// The whole suite, built as any other program: what its calls tell is found with pages as without, and nothing is said of any
+/// repaired program.
+pub(crate) fn the_suite_by_pages() -> Result<(), String> {
+    let Some(bench) = Bench::new()? else { return Ok(()) };
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let judge = |program: &Program| {
+        let built = bench.build_plainly(&source(program.name), program.name)?;
+        is_silent(&bench, program, &built, runs())
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                // Relaxed: nothing but the number is shared.
+                while let Some(program) = PROGRAMS.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(why) = judge(program) {
+                        wrong.lock().expect("nobody panics with it").push(format!("{}: {why}", program.name));
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().expect("nobody panics with it");
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}
