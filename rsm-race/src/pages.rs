@@ -310,7 +310,7 @@ impl<'a> Stores<'a> {
         let end = (line + 1) * LINE - u64::from(both.leading_zeros());
         match &mut self.run {
             Some(found) if (found.first.id, found.first.site, found.end) == (put.id, put.site, start) => {
-                found.end = end
+                found.end = end;
             }
             _ => {
                 let is_open = Row::of(table, put.id).clock() == put.clock;
