@@ -3,7 +3,8 @@
 //! Who compares a segment with what it held a while ago finds bytes that have changed. Whoever puts something there *marks* the
 //! lines before it does, and a mark goes only when everything that was put to the line has arrived and the owner has compared
 //! it since. So what has changed where there is no mark the owner has stored, after it last looked. Nobody else can have: what
-//! others may store to through a mapping is marked for good, and a node of several processes is not looked at.
+//! others may store to through a mapping is marked for good, and a node of several processes is not looked at. Whoever puts also says in
+//! which stretches, so that the owner finds marks without looking for them everywhere.
 //!
 //! When between two looks the store was made is not known, nor what it was told. Each doubt is for the program:
 //!
@@ -22,7 +23,7 @@ use crate::place::{NO_LINES, Place, Range};
 use crate::process::Process;
 use crate::report::{self, Found, Why};
 use crate::site;
-use crate::table::{LINE, Lack, Table, Word};
+use crate::table::{LINE, Lack, STRETCH, Table, Word};
 use rsm_core::sync::{AtomicU64, Ordering, Ordering::Relaxed, acquire, fence};
 
 /// What was last put to a line, of which the owner does not know yet what became.
@@ -185,9 +186,28 @@ impl<'a> Process<'a> {
             let next = |now: u64| Mark(now).after(self.table, mark).map(|mark| mark.0);
             let _ = word.fetch_update(Relaxed, Relaxed, next);
         }
-        // Pairs with the fence of `Stores::begin`: who finds what is put finds the marks. A full one, as it may be put past the
-        // caches.
+        let stretches = lines(place, offset, length).step_by(STRETCH).chain(lines(place, offset, length).last());
+        // Release: pairs with the Acquire of `stretches_put_to`.
+        stretches.filter_map(|line| self.table.stretch(line)).for_each(|word| word.store(1, Ordering::Release));
+        // Pairs with the fences of `Stores::begin` and `stretches_put_to`: who finds what is put finds the marks. A full one, as it
+        // may be put past the caches.
         fence(Ordering::SeqCst);
+    }
+
+    /// Stretches of a segment of so many bytes, counted from its start, in which something was put since this was last asked, or
+    /// is about to be: by one who looks next.
+    pub fn stretches_put_to(self, place: Place, bytes: u64) -> Vec<usize> {
+        let first = lines(place, 0, bytes).step_by(STRETCH);
+        let was_put_to = |(at, line): (usize, u64)| {
+            let word = self.table.stretch(line).filter(|word| word.load(Relaxed) != 0)?;
+            // Acquire: pairs with the Release of `begin_put_to_pages`; then its marks are found.
+            word.swap(0, Ordering::Acquire);
+            Some(at)
+        };
+        let all = first.enumerate().filter_map(was_put_to).collect();
+        // Pairs with the fence of `begin_put_to_pages`: what is put after this says so once more.
+        fence(Ordering::SeqCst);
+        all
     }
 
     /// It was put. `settled`: in a span of its own, which has come to a good end.
@@ -282,6 +302,11 @@ impl<'a> Stores<'a> {
             COMES if mark.has_arrived(self.process.table) => By::Others(mark),
             _ => By::Unknown,
         }
+    }
+
+    /// Whether something is put to a line, and not known to be all there.
+    pub fn is_put_to(&self, line: u64) -> bool {
+        self.mark(line).is_some_and(|word| matches!(Mark(word.load(Relaxed)).state(), WAITS | COMES))
     }
 
     /// A line was compared since all had arrived that a mark stands for.

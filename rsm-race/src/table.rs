@@ -47,9 +47,12 @@ const AT_HISTORIES: usize = AT_REPORTS + REPORTS * REPORT;
 pub const HEAD: usize = (AT_HISTORIES + HISTORIES * HISTORY).next_multiple_of(1 << 13);
 /// Lines that there are: enough for 4 GiB of segments.
 const LINES: usize = if SMALL { 1 << 13 } else { 1 << 29 };
-/// A mark for each line, and the lines themselves.
+/// Lines of a stretch: of 4 KiB, of which every segment has a whole number.
+pub const STRETCH: usize = 512;
+/// A mark for each line, a word for each stretch, and the lines themselves.
 const AT_MARKS: usize = HEAD;
-const AT_LINES: usize = AT_MARKS + LINES;
+const AT_STRETCHES: usize = AT_MARKS + LINES;
+const AT_LINES: usize = AT_STRETCHES + LINES / STRETCH;
 /// Words with those of the lines. Pages that nobody touches take no memory.
 pub const WORDS: usize = AT_LINES + CELLS * LINES;
 
@@ -165,6 +168,12 @@ impl<'a> Table<'a> {
     pub(crate) fn mark(self, line: u64) -> Option<&'a AtomicU64> {
         let at = usize::try_from(line).ok().filter(|&line| line < LINES)?;
         self.words.get(AT_MARKS + at)
+    }
+
+    /// The word of the stretch that a line is in, likewise.
+    pub(crate) fn stretch(self, line: u64) -> Option<&'a AtomicU64> {
+        let at = usize::try_from(line).ok().filter(|&line| line < LINES)?;
+        self.words.get(AT_STRETCHES + at / STRETCH)
     }
 
     fn lines(self) -> u64 {

@@ -123,6 +123,7 @@ mod tests {
             is_word: true,
             through_import: true,
             frames: Vec::new(),
+            between: None,
         };
         let (first, second) = (access(2), access(3));
         Race { segment: (1, id), offset, length: 8, first, second, reason, times: 1, modules: Vec::new() }

@@ -159,6 +159,30 @@ fn what_is_put_is_not_the_owners_doing() {
     one.close();
     assert_eq!(owner.look(&[DATA / 8]), [By::Unknown]);
     assert!(is_owner(&owner.look(&[DATA / 8 + 3])), "nothing was put there");
+    let stores = Stores::begin(owner.process, PLACE, owner.since, 0).unwrap();
+    assert!(!stores.is_put_to(DATA / 8) && !stores.is_put_to(DATA / 8 + 3), "nobody ever knows, and nothing");
+    one.put(256, true);
+    other.put(264, false);
+    assert!(stores.is_put_to(32) && stores.is_put_to(34));
+}
+
+#[test]
+fn where_something_was_put_is_said_once() {
+    let memory = memory(3 * STRETCH);
+    let table = Table::new(&memory);
+    let owner = Owner::come(table);
+    let one = Putter::come(table, 1);
+    let bytes = 3 * STRETCH as u64 * LINE;
+    let put_to = || owner.process.stretches_put_to(PLACE, bytes);
+    assert_eq!(put_to(), []);
+    one.put(2 * STRETCH as u64 * LINE - 1, false);
+    assert_eq!((put_to(), put_to()), (vec![1, 2], vec![]));
+    let all = Range { length: bytes, ..range(0, 5) };
+    one.process.begin_put_to_pages(one.import, all, false, false);
+    assert_eq!(put_to(), [0, 1, 2]);
+    let second = Place { lines: STRETCH as u64, ..PLACE };
+    one.put(8, false);
+    assert_eq!(owner.process.stretches_put_to(second, LINE), [], "that of another segment");
 }
 
 #[test]

@@ -8,6 +8,11 @@ use super::copy::Word;
 use super::dirty::Dirty;
 use super::inspect::{self, Identity};
 use super::region::Region;
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+/// Words of a stretch.
+const STRETCH: usize = rsm_race::table::STRETCH;
 
 /// Of memory that is compared as a whole, as much as this is at any time; of more, only where the kernel tells its pages.
 const OFTEN: usize = 128 << 10;
@@ -75,12 +80,27 @@ impl Compared {
         self.copy[at] = word;
     }
 
-    /// The words that are not what they were compared with, and what they are.
-    pub(crate) fn changed(&mut self) -> Vec<(usize, u64)> {
+    /// The words that are not what they were compared with, and what they are, in the order of addresses. Others have put something in
+    /// these stretches; the kernel tells only what the program itself has stored.
+    pub(crate) fn changed(&mut self, put_to: &BTreeSet<usize>) -> Vec<(usize, u64)> {
         let words = self.copy.len();
-        let ranges = self.dirty.as_mut().map_or_else(|| std::iter::once(0..words).collect(), |dirty| dirty.take(words));
+        let stretches = match &mut self.dirty {
+            None => (0..words.div_ceil(STRETCH)).collect(),
+            Some(dirty) => {
+                let of_words = |words: Range<usize>| words.start / STRETCH..words.end.div_ceil(STRETCH);
+                let mut all: BTreeSet<usize> = dirty.take(words).into_iter().flat_map(of_words).collect();
+                all.extend(put_to);
+                all
+            }
+        };
         let changed = |at: usize| Some((at, self.load(at))).filter(|(_, word)| *word != self.copy[at]);
-        ranges.into_iter().flatten().filter_map(changed).collect()
+        stretches.into_iter().flat_map(|stretch| self.words(stretch)).filter_map(changed).collect()
+    }
+
+    /// The words of a stretch.
+    pub(crate) fn words(&self, stretch: usize) -> Range<usize> {
+        let words = self.copy.len();
+        (stretch * STRETCH).min(words)..((stretch + 1) * STRETCH).min(words)
     }
 }
 
@@ -122,16 +142,25 @@ mod tests {
             let (region, object) = mapped(length);
             store(&region, 7, 1);
             let mut compared = Compared::copy(region.as_ptr(), length, object).unwrap();
-            assert_eq!(compared.changed(), []);
+            let none = BTreeSet::new();
+            assert_eq!(compared.changed(&none), []);
             let last = length / 8 - 1;
             store(&region, 7, 2);
             store(&region, last, 3);
-            assert_eq!(compared.changed(), [(7, 2), (last, 3)]);
+            assert_eq!(compared.changed(&none), [(7, 2), (last, 3)]);
             compared.follow(7, 2);
             compared.follow(last, 3);
-            assert_eq!((compared.changed(), compared.known(7)), (vec![], 2));
+            assert_eq!((compared.changed(&none), compared.known(7)), (vec![], 2));
             store(&region, 7, 2);
-            assert_eq!(compared.changed(), [], "the same");
+            assert_eq!(compared.changed(&none), [], "the same");
+            // Through another mapping, as others put.
+            let other = Region::of_program(region.as_ptr(), length).unwrap();
+            // SAFETY: a mapping of ours.
+            unsafe { libc::mprotect(other.as_ptr().cast(), length, libc::PROT_READ | libc::PROT_WRITE) };
+            store(&other, STRETCH + 1, 5);
+            let seen = compared.changed(&none);
+            assert!(seen.is_empty() || length < 128 << 10 || compared.dirty.is_none(), "{seen:?}");
+            assert_eq!(compared.changed(&BTreeSet::from([1])), [(STRETCH + 1, 5)]);
             drop(compared);
             let again = Compared::copy(region.as_ptr(), length, object).unwrap();
             assert_eq!((again.known(last), again.bytes()), (3, length), "it can be watched again");

@@ -8,9 +8,10 @@ use super::{Racing, ways};
 use crate::membership::fork;
 use crate::memory::compared::{Compared, bytes_that_differ};
 use crate::memory::inspect::Identity;
-use rsm_race::pages::{By, Stores};
+use rsm_race::pages::{By, Mark, Stores};
 use rsm_race::place::{NO_LINES, Place};
 use rsm_race::process::Process;
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -51,6 +52,8 @@ struct Copied {
     incarnation: u64,
     place: Place,
     memory: Compared,
+    /// Stretches in which something was put that is not known to be all there.
+    put_to: BTreeSet<usize>,
 }
 
 impl Pages {
@@ -108,7 +111,7 @@ impl Racing {
         }
         let room = MOST.checked_sub(copied).is_some_and(|left| length <= left);
         match room.then(|| Compared::copy(start, length, object)).flatten() {
-            Some(memory) => state.copies.push(Copied { incarnation, place, memory }),
+            Some(memory) => state.copies.push(Copied { incarnation, place, memory, put_to: BTreeSet::new() }),
             None => process.lacks_room_for_copies(),
         }
         self.pages.watching.store(!state.copies.is_empty(), Relaxed);
@@ -141,8 +144,10 @@ impl Racing {
             if !alone {
                 break;
             }
-            let changed = copied.memory.changed();
-            if changed.is_empty() {
+            // Before it is compared: what is put after that says so again.
+            copied.put_to.extend(process.stretches_put_to(copied.place, copied.memory.bytes() as u64));
+            let changed = copied.memory.changed(&copied.put_to);
+            if changed.is_empty() && copied.put_to.is_empty() {
                 continue;
             }
             // What the program was told so far.
@@ -164,7 +169,7 @@ impl Racing {
 }
 
 impl Copied {
-    /// Tells which of the words that have changed the program has stored.
+    /// Tells which of the words that have changed the program has stored, and forgets what was put and is there.
     fn tell(&mut self, mut stores: Stores<'_>, changed: Vec<(usize, u64)>) {
         for (at, word) in changed {
             let line = at as u64;
@@ -173,15 +178,28 @@ impl Copied {
                     stores.add(line, bytes_that_differ(self.memory.known(at), word), mark);
                     self.memory.follow(at, word);
                 }
-                By::Others(mark) => {
-                    let word = self.memory.load(at);
-                    self.memory.follow(at, word);
-                    stores.forget(line, mark);
-                }
+                By::Others(mark) => self.follow(&stores, at, mark),
                 By::Unknown => {}
             }
         }
+        for stretch in std::mem::take(&mut self.put_to) {
+            for at in self.memory.words(stretch) {
+                if let By::Others(mark) = stores.by(at as u64) {
+                    self.follow(&stores, at, mark);
+                }
+                if stores.is_put_to(at as u64) {
+                    self.put_to.insert(stretch);
+                }
+            }
+        }
         stores.end();
+    }
+
+    /// What was put to a word is there: it is compared with that from now on.
+    fn follow(&mut self, stores: &Stores<'_>, at: usize, mark: Mark) {
+        let word = self.memory.load(at);
+        self.memory.follow(at, word);
+        stores.forget(at as u64, mark);
     }
 }
 
