@@ -154,6 +154,11 @@ impl<'a> Process<'a> {
         self.table.lack(Lack::Copies);
     }
 
+    /// They are compared whole, which takes long: the kernel does not tell what was stored to.
+    pub fn compares_seldom(self) {
+        self.table.lack(Lack::Kernel);
+    }
+
     /// What changes in its segments may be the doing of others: it is not looked at.
     pub fn shares_its_memory(self) {
         self.table.lack(Lack::Shared);

@@ -171,7 +171,16 @@ pub struct Looked {
 impl Looked {
     /// What was found so far.
     pub fn at(table: Table<'_>) -> Looked {
-        let all = [Lack::Clocks, Lack::Lines, Lack::Reports, Lack::Words, Lack::Cells, Lack::Copies, Lack::Shared];
+        let all = [
+            Lack::Clocks,
+            Lack::Lines,
+            Lack::Reports,
+            Lack::Words,
+            Lack::Cells,
+            Lack::Copies,
+            Lack::Shared,
+            Lack::Kernel,
+        ];
         Looked {
             races: races(table),
             by_calls: table.word(Word::ByCalls).load(Relaxed),

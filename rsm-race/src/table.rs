@@ -102,6 +102,8 @@ pub enum Lack {
     /// Memory that nobody but its owner reaches by itself, and other processes by their calls: what others reach otherwise is not
     /// looked at by pages.
     Shared = 64,
+    /// A kernel that tells which pages were stored to: large segments were compared whole, and seldom.
+    Kernel = 128,
 }
 
 /// The shared memory, or the part of it before the lines.

@@ -125,6 +125,10 @@ fn lacking(lack: Lack) -> &'static str {
             "memory was mapped by other nodes, or was that of several processes: who stores there without a call was not looked \
              for"
         }
+        Lack::Kernel => {
+            "this kernel does not tell which pages a program stores to (UFFD_FEATURE_WP_ASYNC and PAGEMAP_SCAN, Linux 6.7): \
+             segments of more than 128 KiB were compared whole, and not at every call"
+        }
     }
 }
 

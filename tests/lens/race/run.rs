@@ -105,9 +105,9 @@ impl Bench {
     }
 
     /// Builds a program as if nobody were to look at it.
-    pub(crate) fn build_plainly(&self, source: &Path, name: &str) -> Result<PathBuf, String> {
+    pub(crate) fn build_plainly(&self, source: &Path, name: &str, more: &[&str]) -> Result<PathBuf, String> {
         let mut command = Command::new("gcc");
-        command.arg("-pthread");
+        command.arg("-pthread").args(more);
         self.compile(command, source, self.folder.join(name))
     }
 

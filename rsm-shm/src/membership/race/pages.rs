@@ -111,7 +111,12 @@ impl Racing {
         }
         let room = MOST.checked_sub(copied).is_some_and(|left| length <= left);
         match room.then(|| Compared::copy(start, length, object)).flatten() {
-            Some(memory) => state.copies.push(Copied { incarnation, place, memory, put_to: BTreeSet::new() }),
+            Some(memory) => {
+                if !memory.is_fast() {
+                    process.compares_seldom();
+                }
+                state.copies.push(Copied { incarnation, place, memory, put_to: BTreeSet::new() });
+            }
             None => process.lacks_room_for_copies(),
         }
         self.pages.watching.store(!state.copies.is_empty(), Relaxed);
