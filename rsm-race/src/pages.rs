@@ -19,12 +19,13 @@
 use crate::cell::{BENIGN, Cell, Kind};
 use crate::clock::{ARRIVED, GOING, LATE, Row};
 use crate::node::Node;
-use crate::place::{NO_LINES, Place, Range};
+use crate::place::{self, NO_LINES, Place};
 use crate::process::Process;
 use crate::report::{self, Found, Why};
 use crate::site;
 use crate::table::{LINE, Lack, STRETCH, Table, Word};
 use rsm_core::sync::{AtomicU64, Ordering, Ordering::Relaxed, acquire, fence};
+use std::ops::Range;
 
 /// What was last put to a line, of which the owner does not know yet what became.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +81,16 @@ impl Mark {
     }
 }
 
-/// Lines of a segment that some bytes lie in, counted as the table does.
-fn lines(place: Place, offset: u64, length: u64) -> impl Iterator<Item = u64> {
-    (offset / LINE..(offset + length).div_ceil(LINE)).map(move |line| place.lines.saturating_add(line))
+/// Lines of a segment that some bytes lie in, counted as the table does; none where there is no room for them.
+fn lines(place: Place, offset: u64, length: u64) -> Range<u64> {
+    let line = |line: u64| place.lines.saturating_add(line);
+    line(offset / LINE)..line((offset + length).div_ceil(LINE))
+}
+
+/// One line of each stretch that these lie in.
+fn stretches(lines: Range<u64>) -> impl Iterator<Item = u64> {
+    let first = lines.start / STRETCH as u64 * STRETCH as u64;
+    (first..lines.end).step_by(STRETCH)
 }
 
 /// Something that was posted is about to be delivered to these bytes.
@@ -176,7 +184,7 @@ impl<'a> Process<'a> {
 
     /// Something is about to be put through an import, before [`put`](Self::put) is told so. `waits`: it is posted, and what
     /// becomes of it is told to [`deliver`].
-    pub fn begin_put_to_pages(self, import: usize, range: Range, waits: bool, settled: bool) {
+    pub fn begin_put_to_pages(self, import: usize, range: place::Range, waits: bool, settled: bool) {
         let row = Row::of(self.table, import);
         row.word(GOING).fetch_add(1, Relaxed);
         // Pairs with the fence of `begin_close`: it finds that this goes on, or this finds the epoch that comes after it.
@@ -186,14 +194,14 @@ impl<'a> Process<'a> {
             row.word(LATE).fetch_max(epoch, Relaxed);
         }
         let mark = Mark::new(if waits { WAITS } else { COMES }, import, epoch);
-        let Range { place, offset, length, .. } = range;
+        let place::Range { place, offset, length, .. } = range;
         for word in lines(place, offset, length).filter_map(|line| self.table.mark(line)) {
             let next = |now: u64| Mark(now).after(self.table, mark).map(|mark| mark.0);
             let _ = word.fetch_update(Relaxed, Relaxed, next);
         }
-        let stretches = lines(place, offset, length).step_by(STRETCH).chain(lines(place, offset, length).last());
         // Release: pairs with the Acquire of `stretches_put_to`.
-        stretches.filter_map(|line| self.table.stretch(line)).for_each(|word| word.store(1, Ordering::Release));
+        let put_to = stretches(lines(place, offset, length)).filter_map(|line| self.table.stretch(line));
+        put_to.for_each(|word| word.store(1, Ordering::Release));
         // Pairs with the fences of `Stores::begin` and `stretches_put_to`: who finds what is put finds the marks. A full one, as it
         // may be put past the caches.
         fence(Ordering::SeqCst);
@@ -202,7 +210,7 @@ impl<'a> Process<'a> {
     /// Stretches of a segment of so many bytes, counted from its start, in which something was put since this was last asked, or
     /// is about to be: by one who looks next.
     pub fn stretches_put_to(self, place: Place, bytes: u64) -> Vec<usize> {
-        let first = lines(place, 0, bytes).step_by(STRETCH);
+        let first = stretches(lines(place, 0, bytes));
         let was_put_to = |(at, line): (usize, u64)| {
             let word = self.table.stretch(line).filter(|word| word.load(Relaxed) != 0)?;
             // Acquire: pairs with the Release of `begin_put_to_pages`; then its marks are found.

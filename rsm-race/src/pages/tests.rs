@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::Who;
+use crate::place::Range;
 use crate::report::races;
 use crate::table::tests::memory;
 

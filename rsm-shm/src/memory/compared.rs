@@ -14,8 +14,9 @@ use std::ops::Range;
 /// Words of a stretch.
 const STRETCH: usize = rsm_race::table::STRETCH;
 
-/// Of memory that is compared as a whole, as much as this is at any time; of more, only where the kernel tells its pages.
-const OFTEN: usize = 128 << 10;
+/// Longest memory that is compared in little time: as a whole, and where the kernel tells its pages.
+const WHOLE: usize = 128 << 10;
+const TOLD: usize = 16 << 20;
 
 /// Memory of a segment of this process, and its copy.
 #[derive(Debug)]
@@ -50,7 +51,12 @@ impl Compared {
 
     /// Whether it takes little time to compare it.
     pub(crate) fn is_fast(&self) -> bool {
-        self.dirty.is_some() || self.bytes() <= OFTEN
+        self.bytes() <= if self.dirty.is_some() { TOLD } else { WHOLE }
+    }
+
+    /// Whether the kernel does not tell what is stored there, where that would help.
+    pub(crate) fn is_untold(&self) -> bool {
+        self.dirty.is_none() && self.bytes() > WHOLE
     }
 
     /// Its length.
@@ -94,7 +100,18 @@ impl Compared {
             }
         };
         let changed = |at: usize| Some((at, self.load(at))).filter(|(_, word)| *word != self.copy[at]);
-        stretches.into_iter().flat_map(|stretch| self.words(stretch)).filter_map(changed).collect()
+        let stretches = stretches.into_iter().map(|stretch| self.words(stretch)).filter(|words| self.differs(words));
+        stretches.flatten().filter_map(changed).collect()
+    }
+
+    /// Whether some words are not what they were compared with, as far as one can see who compares them all at once.
+    fn differs(&self, words: &Range<usize>) -> bool {
+        let (from, bytes) = (words.start * size_of::<u64>(), words.len() * size_of::<u64>());
+        let copy = &self.copy[words.clone()];
+        // SAFETY: so many bytes of the copy, and of the view, which is readable and whole pages of an object that cannot shrink.
+        // Others may store there meanwhile: the compiler knows of no such access and derives nothing from its absence, and what
+        // is taken for equal in spite of that is compared the next time.
+        unsafe { libc::memcmp(self.view.as_ptr().add(from).cast(), copy.as_ptr().cast(), bytes) != 0 }
     }
 
     /// The words of a stretch.

@@ -112,7 +112,7 @@ impl Racing {
         let room = MOST.checked_sub(copied).is_some_and(|left| length <= left);
         match room.then(|| Compared::copy(start, length, object)).flatten() {
             Some(memory) => {
-                if !memory.is_fast() {
+                if memory.is_untold() {
                     process.compares_seldom();
                 }
                 state.copies.push(Copied { incarnation, place, memory, put_to: BTreeSet::new() });
