@@ -26,7 +26,7 @@ const LEARNED: usize = 8;
 const TOLD: usize = 9;
 /// Of a thread that has a clock of its own: the name of its process's; 0 for a process.
 const LEADER: usize = 10;
-/// Of an import, where pages are looked at ([`crate::pages`]): puts that are being made; the last epoch of which all has
+/// Of an import, where pages are looked at ([`crate::marks`]): puts that are being made; the last epoch of which all has
 /// arrived; the last one in which something was put that need not have arrived when the call returned.
 pub(crate) const GOING: usize = 11;
 pub(crate) const ARRIVED: usize = 12;

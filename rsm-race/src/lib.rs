@@ -42,10 +42,12 @@
 //! | [`report`] | races that were found |
 //! | [`process`] | what each call means |
 //! | [`thread`] | and each step of a thread |
+//! | [`marks`] | what was put to a line and may be on its way |
 //! | [`pages`] | what owners store without a call, found by comparing |
 
 pub mod cell;
 pub mod clock;
+pub mod marks;
 pub mod node;
 pub mod pages;
 pub mod place;

@@ -166,7 +166,7 @@ impl<'a> Table<'a> {
         self.words.get(start..start.checked_add(CELLS)?)
     }
 
-    /// The mark of a line, of [`crate::pages`]; none where there is no room for it.
+    /// The mark of a line, of [`crate::marks`]; none where there is no room for it.
     pub(crate) fn mark(self, line: u64) -> Option<&'a AtomicU64> {
         let at = usize::try_from(line).ok().filter(|&line| line < LINES)?;
         self.words.get(AT_MARKS + at)

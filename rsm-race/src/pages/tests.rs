@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::clock::Who;
+use crate::marks::deliver;
 use crate::place::Range;
 use crate::report::races;
 use crate::table::tests::memory;
+use crate::table::{STRETCH, Table};
 
 /// Where node 3's segment is.
 const PLACE: Place = Place { lines: 0, node: 3, id: 7 };
@@ -345,6 +347,23 @@ fn what_others_left_at_a_line_stays() {
     owner.look(&[DATA / 8 + 4]);
     let own = table.line(DATA / 8 + 4).unwrap().iter().filter(|word| word.load(Relaxed) != 0).count();
     assert_eq!(own, 1);
+}
+
+#[test]
+fn what_was_stored_to_other_memory_is_no_race() {
+    let memory = lines();
+    let table = Table::new(&memory);
+    let mut owner = Owner::come(table);
+    let one = Putter::come(table, 1);
+    owner.look(&[]);
+    owner.look(&[DATA / 8]);
+    owner.process.exchanges_its_memory();
+    one.put(DATA, false);
+    assert_eq!(races(table), []);
+    owner.look(&[]);
+    owner.look(&[DATA / 8 + 4]);
+    one.put(DATA + 32, false);
+    assert_eq!(races(table).len(), 1, "what is stored later is");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::memory::carry::Move;
 use rsm_core::access::Permission;
 use rsm_core::transfer::Direction;
 use rsm_core::verdict::BarrierType;
-use rsm_race::pages::Closing;
+use rsm_race::marks::Closing;
 use rsm_race::place::{NO_LINES, Place, Range};
 use rsm_race::process::Process;
 use std::cell::Cell;

@@ -257,6 +257,16 @@ impl Segment {
         }
     }
 
+    /// It is about to be given other memory.
+    pub(super) fn race_rebinds(&self) {
+        self.race_leaves();
+        if let Some(racing) = self.membership().racing().filter(|racing| racing.is_by_pages())
+            && let Some(process) = racing.process()
+        {
+            process.exchanges_its_memory();
+        }
+    }
+
     /// It is gone.
     pub(super) fn race_ends(&self) {
         if self.membership().racing().is_some() {

@@ -1,7 +1,7 @@
 //! Where what was posted through imports is going to, for who delivers it: where pages of segments are looked at, that is to be told
 //! before it is done.
 
-use rsm_race::pages;
+use rsm_race::marks;
 use rsm_race::place::{NO_LINES, Place};
 use rsm_race::table::Table;
 use std::sync::atomic::AtomicBool;
@@ -44,6 +44,6 @@ pub(in crate::membership) fn deliver(base: *const u8, offset: u64, length: u64) 
     }
     let target = targets().iter().find(|target| target.base == base.addr()).copied();
     if let Some(Target { table, place, .. }) = target.filter(|target| target.place.lines != NO_LINES) {
-        pages::deliver(table, place, offset, length);
+        marks::deliver(table, place, offset, length);
     }
 }
