@@ -217,5 +217,6 @@ fn connect(
         .connect_within(controller, node, id, Permission::ReadWrite, PATIENCE)
         .map_err(|error| format!("cannot reach PE {pe}: {error}"))?;
     connection.set_mode(BarrierMode::Explicit);
+    connection.race_reaches();
     Ok(Box::leak(Box::new(connection)))
 }

@@ -4,6 +4,15 @@
 use crate::membership::connection::Connection;
 
 impl Connection {
+    /// It reaches the other node's memory beside its calls: what changes there need not be put, nor the other node's own doing.
+    pub fn race_reaches(&self) {
+        if let Some(racing) = self.membership().racing().filter(|racing| racing.is_by_pages())
+            && let Some(process) = racing.process()
+        {
+            process.reaches(self.node());
+        }
+    }
+
     /// It is about to tell the other node something that stands for all that this process has done; what was put and has not
     /// arrived is not part of that.
     pub fn race_tells(&self) {
