@@ -132,6 +132,37 @@ fn each_access_is_told_with_its_line() {
     }
 }
 
+/// Where the assembler can be given macros no call is made for what is not watched; where it cannot, calls are, and the same is told.
+#[test]
+fn what_is_told_is_the_same_however_it_is_looked_for() {
+    let compilers = installed(C, "what_is_told_is_the_same_however_it_is_looked_for");
+    if compilers.is_empty() || !is_there("nm") || cfg!(not(target_arch = "x86_64")) {
+        return;
+    }
+    let bench = Bench::new("inline");
+    let wanted = marked("accesses.c", "/* sees: ", "*/");
+    for compiler in compilers {
+        let of_gcc = compiler.starts_with("gcc");
+        let called = if of_gcc { "-masm=intel" } else { "-fintegrated-as" };
+        let ways: &[&str] = if of_gcc { &["-pipe", "-flto", "-fno-pic", called] } else { &["-pipe", "-fPIC", called] };
+        for way in ways {
+            let object = bench.0.join("accesses.o");
+            let mut build = ctl();
+            build.args(["cc", compiler, "-c", way, "-mcx16", "-I"]).arg(here("../rsm-capi/include"));
+            succeed(build.arg(here("tests/cc/accesses.c")).arg("-o").arg(&object));
+            let names = succeed(Command::new("nm").arg("-u").arg(&object));
+            // What is optimized when it is linked is assembled then.
+            let is_inline = names.contains("__rsm_race_bounds") || *way == "-flto";
+            assert_eq!(is_inline, *way != called, "{compiler} {way}: {names}");
+            let more: &[&str] = if *way == "-fno-pic" { &["-no-pie"] } else { &[] };
+            let (program, told) = bench.told(compiler, "accesses.c", &[&["-mcx16", "-latomic", way], more].concat());
+            let (seen, others) = by_line(&program, &told);
+            assert_eq!(seen, wanted, "{compiler} {way}:\n{told}");
+            assert_eq!(others, ["sees 1", "benign +8 16", "right"], "{compiler} {way}");
+        }
+    }
+}
+
 #[test]
 fn a_program_without_librsm_runs_as_ever() {
     let compilers = installed(C, "a_program_without_librsm_runs_as_ever");
