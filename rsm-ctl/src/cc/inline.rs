@@ -1,10 +1,9 @@
 //! The look whether an access is to watched memory, made where the access is.
 //!
 //! The compiler puts a call before each access. Most are to memory that nobody watches, and then calling and returning is what
-//! costs: for a loop that does nothing but load and store, five times what the look itself does. So the assembler is given a few
-//! macros before what the compiler wrote, by which such a call becomes a comparison with the lower bound of what is watched,
-//! and a jump to what is seldom needed, behind the function: a comparison with the upper bound, and the call. It is entered by a
-//! jump, with the place behind the comparison as the one to return to, so that who is called finds on the stack what it would.
+//! costs: for a loop that does nothing but load and store, three times what the look itself does. So the assembler is given a
+//! macro before what the compiler wrote, by which such a call becomes comparisons with the bounds of what is watched, and the
+//! call behind them.
 //!
 //! Where that cannot be done calls stay calls, and nothing else differs.
 
@@ -36,6 +35,8 @@ pub(super) fn macros(family: Family) -> String {
     // Within a link it may be given more than once.
     let mut text =
         format!(".ifndef .Lrsm_race_macros\n.set .Lrsm_race_macros, 1\n.macro {} target:vararg\n", family.call());
+    // What stands before it keeps it from being the macro; it says that it should be no other instruction.
+    let call = "{nooptimize} call \\target";
     for kind in ["", "unaligned_"] {
         for length in LENGTHS {
             for access in ["read", "write"] {
@@ -47,16 +48,11 @@ pub(super) fn macros(family: Family) -> String {
                          .hidden __rsm_race_bounds\n\
                          movq __rsm_race_bounds(%rip), %rax\n\
                          cmpq (%rax), %rdi\n\
-                         jae 7702f\n\
-                         7701:\n\
-                         .subsection 1\n\
-                         7702:\n\
+                         jb 7701f\n\
                          cmpq 8(%rax), %rdi\n\
-                         jae 7701b\n\
-                         leaq 7701b(%rip), %rax\n\
-                         pushq %rax\n\
-                         jmp \\target\n\
-                         .subsection 0\n\
+                         jae 7701f\n\
+                         {call}\n\
+                         7701:\n\
                          .exitm\n\
                          .endif\n"
                     );
@@ -64,8 +60,7 @@ pub(super) fn macros(family: Family) -> String {
             }
         }
     }
-    // What stands before it keeps it from being the macro; it says that it should be no other instruction.
-    text + "{nooptimize} call \\target\n.endm\n.endif\n"
+    text + call + "\n.endm\n.endif\n"
 }
 
 /// Whether what this command line assembles can be given the macros.

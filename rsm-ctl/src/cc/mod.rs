@@ -45,17 +45,18 @@ const SPECS: &str = "*cc1:\n+ -fsanitize=thread --param tsan-distinguish-volatil
     --param tsan-instrument-func-entry-exit=0\n\n";
 
 /// Likewise for clang.
-const CLANG: [&str; 8] = [
+const CLANG: [&str; 6] = [
     "-Xclang",
     "-fsanitize=thread",
     "-mllvm",
     "-tsan-distinguish-volatile=1",
     "-mllvm",
     "-tsan-instrument-func-entry-exit=0",
-    // It has no calls for vectors of more than 16 bytes, and calls leave no vector in its register.
-    "-fno-vectorize",
-    "-fno-slp-vectorize",
 ];
+
+/// It has no calls for vectors of more than 16 bytes, which would not be told; and calls leave no vector in its register. To be said last:
+/// an -O that comes later takes it back.
+const NO_VECTORS: [&str; 2] = ["-fno-vectorize", "-fno-slp-vectorize"];
 
 /// Which compiler it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +98,7 @@ pub(crate) fn perform(args: &CcArgs) -> Result<ExitCode, Failure> {
     }
     // With -pipe gcc names no file to an assembler that is given another one, which would then not read what is piped.
     command.args(args.words[1..].iter().filter(|word| !is_inline || *word != "-pipe"));
+    command.args(NO_VECTORS.iter().filter(|_| family == Family::Clang));
     if words.links {
         command.args(link(&words, family, args.threads)?);
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// Compilers by the names under which they may be installed.
 const C: &[&str] =
@@ -160,6 +160,27 @@ fn what_is_told_is_the_same_however_it_is_looked_for() {
             assert_eq!(seen, wanted, "{compiler} {way}:\n{told}");
             assert_eq!(others, ["sees 1", "benign +8 16", "right"], "{compiler} {way}");
         }
+    }
+}
+
+/// Loops of which clang makes accesses to 32 bytes at once: there are no calls for such.
+#[test]
+fn clang_makes_no_vectors_that_are_not_told() {
+    if cfg!(not(target_arch = "x86_64")) {
+        return;
+    }
+    for compiler in
+        installed(C, "clang_makes_no_vectors_that_are_not_told").iter().filter(|name| name.contains("clang"))
+    {
+        let mut child = ctl();
+        child.args(["cc", compiler, "-O2", "-mavx2", "-S", "-x", "c", "-o", "-", "-"]).stdin(Stdio::piped());
+        let mut child = child.stdout(Stdio::piped()).spawn().expect("it starts");
+        let source = b"void f(float *a, const float *b, int n) { for (int i = 0; i < n; i++) a[i] += b[i]; }\n";
+        child.stdin.take().expect("a pipe").write_all(source).expect("written");
+        let output = child.wait_with_output().expect("it ends");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("__tsan_write4"), "{compiler}: {text}");
+        assert!(!text.contains("%ymm"), "{compiler}: {text}");
     }
 }
 

@@ -7,11 +7,13 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
 enum { WORDS = 1024, SEGMENT = 1 << 16 };
 
 static uint64_t a[WORDS], b[WORDS];
+volatile uint64_t result;
 
 #define LOOP __attribute__((noinline)) static
 
@@ -100,6 +102,16 @@ static void stay(void)
     sched_setaffinity(0, sizeof one, &one);
 }
 
+static void *mapped(size_t length)
+{
+    void *const start = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == MAP_FAILED) {
+        perror("mmap");
+        exit(1);
+    }
+    return start;
+}
+
 static void check(int error, const char *call)
 {
     if (error != RSM_SUCCESS) {
@@ -113,11 +125,10 @@ static void check(int error, const char *call)
 int main(void)
 {
     rsmapi_controller_handle_t controller;
-    rsm_memseg_export_handle_t exported;
+    rsm_memseg_export_handle_t exported, other;
     rsm_memseg_id_t id = 0x400000;
     rsmapi_access_entry_t of_this[] = {{.ae_node = 1, .ae_permission = RSM_ACCESS_TRUSTED}};
-    void *segment = aligned_alloc(SEGMENT, SEGMENT);
-    volatile uint64_t result = 0;
+    void *const segment = mapped(SEGMENT);
     stay();
     CHECK(rsm_get_controller("shm0", &controller));
     CHECK(rsm_memseg_export_create(controller, &exported, segment, SEGMENT, 0));
@@ -128,6 +139,20 @@ int main(void)
     MEASURE("loads and stores: a[i] = a[i-1]^b[i]", fold(a, b, WORDS));
     MEASURE("loads: sum of a[i]", result += sum(a, WORDS));
     MEASURE("a sort of 1024 words, each", (scatter(a), sort(a, WORDS)));
+    uint64_t on_stack[WORDS] = {0};
+    MEASURE("above all segments: a[i]++", change(on_stack, WORDS));
+    /* Where they are mapped, each below the one before. */
+    uint64_t *const between = mapped(16 * SEGMENT);
+    void *const second = mapped(16 * SEGMENT);
+    id++;
+    CHECK(rsm_memseg_export_create(controller, &other, second, 16 * SEGMENT, 0));
+    CHECK(rsm_memseg_export_publish(other, &id, of_this, 1));
+    if ((char *)between > (char *)segment || (char *)between < (char *)second) {
+        fprintf(stderr, "what was mapped last is not below\n");
+        return 2;
+    }
+    MEASURE("between two segments: a[i]++", change(between, WORDS));
+    CHECK(rsm_memseg_export_destroy(other));
     CHECK(rsm_memseg_export_destroy(exported));
     CHECK(rsm_release_controller(controller));
     return 0;

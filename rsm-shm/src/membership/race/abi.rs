@@ -100,6 +100,11 @@ fn is_word(address: usize, length: usize) -> bool {
 /// Does something with the process, and the memory that an address is in; before that, if something is about to be written there, by
 /// whom and how much.
 fn with(address: usize, writes: Option<(usize, usize)>, work: impl FnOnce(&'static Watched, Process<'static>)) {
+    // Most of what lies between segments is neither, and is to cost little.
+    let watched = ranges::find(address);
+    if watched.is_none() && (writes.is_none() || !sources::are_there()) {
+        return;
+    }
     let here = 0u8;
     if seen::is_within(seen::frame_of(&here)) || fork::is_unannounced() {
         return;
@@ -108,7 +113,7 @@ fn with(address: usize, writes: Option<(usize, usize)>, work: impl FnOnce(&'stat
         if let Some((length, pc)) = writes {
             sources::written(address, length, pc);
         }
-        if let Some(watched) = ranges::find(address)
+        if let Some(watched) = watched
             && let Some(process) = watched.racing.process()
         {
             work(watched, process);

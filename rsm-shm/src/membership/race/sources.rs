@@ -74,7 +74,7 @@ fn all() -> Option<MutexGuard<'static, Vec<Source>>> {
 
 /// Says how many there are, and where nobody has to tell any more.
 fn count(all: &[Source]) {
-    // AcqRel: pairs with the Acquire of `written`.
+    // AcqRel: pairs with the Acquire of `are_there`.
     if COUNT.swap(all.len(), AcqRel) > 0 && all.is_empty() {
         bounds::narrow();
     }
@@ -99,10 +99,15 @@ pub(in crate::membership) unsafe fn keep(racing: &'static Racing, import: u64, s
     count(&all);
 }
 
+/// Whether there are any.
+pub(super) fn are_there() -> bool {
+    // Acquire: pairs with the AcqRel of `count`.
+    COUNT.load(Acquire) > 0
+}
+
 /// Something is about to be written to memory. The caller has looked whether this is the library's own doing.
 pub(super) fn written(address: usize, length: usize, pc: usize) {
-    // Acquire: pairs with the AcqRel of `count`.
-    if COUNT.load(Acquire) == 0 {
+    if !are_there() {
         return;
     }
     let Some(mut all) = all() else { return };
