@@ -4,8 +4,9 @@
 //! it against the shared library and makes a trial of each assertion in each of its contexts: on the controller
 //! loopback, on shm0 of a cluster of one node, and between two nodes of a cluster that lives in this process; between nodes
 //! also through a lens, with RSM_LENS=all of every model and on one node as well, so that what is looked at without the
-//! barrier that the reference asks for is not there; and between two nodes on two hosts, which are two agents here. As root, each is run as root and, but through lenses, as a user
-//! without privileges. At the end it says what was skipped, and why.
+//! barrier that the reference asks for is not there; and between two nodes on two hosts, which are two agents here. As root, each is run as
+//! root and, in one process or with RSM_TESTS=all wherever there is no lens, as a user without privileges. At the end it says what was
+//! skipped, and why.
 //!
 //! ```text
 //! cargo test -p rsm-capi --test conformance                      all
@@ -60,7 +61,9 @@ const NOBODY: u32 = 65534;
 const STRICT: &[&str] = &["-Wall", "-Wextra", "-pedantic", "-Werror"];
 
 fn main() {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Now and then they wait for each other.
+    arguments.test_threads = arguments.test_threads.or(Some(4));
     let suite = Arc::new(Suite::build().unwrap_or_else(|e| panic!("the suite cannot be built: {e}")));
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     let mut trials = vec![no_number_is_missing(&suite)];
@@ -185,6 +188,7 @@ impl Suite {
     fn cases(&self) -> impl Iterator<Item = Case> + use<> {
         // As root also as another user; otherwise as whoever this is.
         let users = if geteuid().is_root() { vec![None, Some(NOBODY)] } else { vec![None] };
+        let everybody = std::env::var("RSM_TESTS").is_ok_and(|which| which == "all");
         let everywhere =
             |assertion: Assertion| assertion.contexts.clone().into_iter().map(move |c| (assertion.clone(), c));
         let seed = std::env::var("RSM_LENS_SEED").map_or(1, |seed| seed.parse().expect("RSM_LENS_SEED is a number"));
@@ -195,8 +199,10 @@ impl Suite {
         self.assertions.clone().into_iter().flat_map(everywhere).flat_map(move |(assertion, context)| {
             let through = context == "nodes" || (all && context == "shm0");
             let lenses = through.then(|| lenses.clone());
+            // Where two users meet who is who matters; between nodes each is a process of its own already.
+            let users = if everybody || context != "nodes" { users.clone() } else { vec![None] };
             let plain = users.clone().into_iter().map(|user| (user, None, false));
-            let hosts = (context == "nodes").then(|| users.clone().into_iter().map(|user| (user, None, true)));
+            let hosts = (context == "nodes").then(|| users.into_iter().map(|user| (user, None, true)));
             let lenses = lenses.into_iter().flatten().map(|(user, lens)| (user, lens, false));
             plain.chain(hosts.into_iter().flatten()).chain(lenses).map(move |(user, lens, two_hosts)| Case {
                 assertion: assertion.clone(),

@@ -19,6 +19,9 @@ const OFFER: usize = MOST;
 /// SHMEM_SYNC_SIZE.
 pub(crate) const SYNC_SIZE: usize = OFFER + 1;
 
+/// Members that are few enough to be told one by one.
+const FEW: usize = 16;
+
 /// Where the counts are.
 #[derive(Clone, Copy)]
 enum Words<'a> {
@@ -137,9 +140,16 @@ impl Group<'_> {
         self.job.peers[self.pe(member)].has_told(self.job);
     }
 
-    /// Waits until every member has come: each hears, in as many rounds as its number has bits, of twice as many.
+    /// Waits until every member has come: each hears, in as many rounds as its number has bits, of twice as many. Where there are
+    /// more PEs than processors a round is a context switch of each, and of few members each hears from all the others at once.
     pub(crate) fn sync(&self) {
         let (me, count) = (self.me, self.len());
+        if self.job.spinning.is_crowded() && count <= FEW {
+            let others = || (1..count).map(|step| (me + step) % count);
+            others().for_each(|member| self.nudge(member));
+            others().for_each(|member| self.take(member));
+            return;
+        }
         let mut step = 1;
         while step < count {
             self.nudge((me + step) % count);

@@ -30,21 +30,21 @@ impl Target {
     /// Waits until what was put has arrived, and judges. Whether there was a span to close, the end of which is a full fence.
     pub(crate) fn close(&self, job: &Job, call: &Call) -> bool {
         let mut any = false;
-        for ((side, opened), puts) in self.peer.sides.iter().zip(&self.opened).zip(&self.puts) {
-            let Some(connection) = side.connection else { continue };
-            // Relaxed: as in `spot_to_put`. What another thread is about to store at this very moment through the same context may
-            // be in no span: nobody then learns of a link that fails just now. Through a lens, where it may be late although its
-            // span is closed already, every close waits for it; and where races are looked for every close is told, or that
-            // store would never have arrived for who looks.
-            let word = opened.load(Relaxed);
-            if word == 0 && !job.closes_all {
+        for (side, peer) in self.peer.sides.iter().enumerate() {
+            let Some(connection) = peer.connection else { continue };
+            // What another thread is about to store at this very moment through the same context may be in no span: nobody then
+            // learns of a link that fails just now. Through a lens, where it may be late although its span is closed already,
+            // every close waits for it; and where races are looked for every close is told, or that store would never have arrived
+            // for who looks.
+            let open = self.is_open(side);
+            if !open && !job.closes_all {
                 continue;
             }
-            opened.store(0, Relaxed);
-            // Release: pairs with the Acquire in `Spot::open`, which finds no span any more if it comes after.
-            puts.store(std::ptr::null_mut(), Release);
+            let snapshot = if open { noted(connection, self.noted[side].load(Relaxed)) } else { connection.snapshot() };
+            // Release: pairs with the Acquire in `is_open`, after which another thread may note another word: not before it was read here.
+            self.aside[side].store(false, Release);
+            self.puts[side].store(std::ptr::null_mut(), Release);
             any = true;
-            let snapshot = if word == 0 { connection.snapshot() } else { noted(connection, word) };
             if let Err(error) = connection.close_span(snapshot, BarrierType::Segment) {
                 lost(job, call, self.peer.pe, &connection.told(error));
             }
@@ -63,7 +63,7 @@ impl Target {
 
 /// What a put noted when it opened a span.
 fn noted(connection: &Connection, word: u64) -> Snapshot {
-    connection.opened_with(LinkWord::from_word(word - 1))
+    connection.opened_with(LinkWord::from_word(word))
 }
 
 impl Spot<'_> {

@@ -316,12 +316,17 @@ impl Scene {
 
     /// Everybody holds again what was noted, and the bystanders go on.
     pub(crate) fn is_as_noted(&mut self) -> Result<(), String> {
+        self.is_as_noted_within(GATE)
+    }
+
+    /// As [`is_as_noted`](Self::is_as_noted), with this patience.
+    pub(crate) fn is_as_noted_within(&mut self, patience: std::time::Duration) -> Result<(), String> {
         self.others_go_on();
         for (role, player) in self.players() {
             let pid = player.process.pid();
-            player.baseline.is_again_within(GATE, &format!("{role:?}"), || Holdings::of(pid))?;
+            player.baseline.is_again_within(patience, &format!("{role:?}"), || Holdings::of(pid))?;
         }
-        let deadline = std::time::Instant::now() + GATE;
+        let deadline = std::time::Instant::now() + patience;
         while self.rows_now() != self.rows {
             if std::time::Instant::now() > deadline {
                 return Err(format!("segments, connections, processes: {:?}, now {:?}", self.rows, self.rows_now()));

@@ -2,7 +2,7 @@
 //!
 //!   RSM_SOAK_SECONDS=120 RSM_SOAK_SEED=7 cargo test -p rsm --test soak -- --nocapture
 //!
-//! Without the first it takes ten seconds, and half as long once more with the nodes on two hosts, which are two agents here; the second chooses what happens (the order in which processes run stays the
+//! Without the first it takes six seconds, and half as long once more with the nodes on two hosts, which are two agents here; the second chooses what happens (the order in which processes run stays the
 //! machine's), and is any number when it is `random` or not there. One line for each fault. What is checked all the time is in [`node`] and [`Ledger`]; in the end the
 //! registry is empty and nothing is left of the cluster.
 
@@ -35,7 +35,7 @@ fn main() {
     }
     let number =
         |name| std::env::var(name).ok().map(|n| n.parse::<u64>().unwrap_or_else(|_| panic!("{name}={n}: no number")));
-    let seconds = number("RSM_SOAK_SECONDS").unwrap_or(10);
+    let seconds = number("RSM_SOAK_SECONDS").unwrap_or(6);
     // Without a number any will do; it is printed.
     let given = std::env::var("RSM_SOAK_SEED").is_ok_and(|seed| seed != "random");
     let seed = if given { number("RSM_SOAK_SEED") } else { None }.unwrap_or_else(any_seed);

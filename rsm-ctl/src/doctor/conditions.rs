@@ -1,6 +1,7 @@
 //! What else matters: limits, memory, settings, containers.
 
 use std::fs;
+use std::path::Path;
 
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
@@ -28,8 +29,8 @@ pub(super) fn condition(
     Condition { condition, value: value.to_string(), status, meaning: meaning.into(), remedy }
 }
 
-/// Everything that can be seen.
-pub(crate) fn look() -> Vec<Condition> {
+/// Everything that can be seen. `named` says whether the kernel names processes of other PID namespaces.
+pub(crate) fn look(named: bool) -> Vec<Condition> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let mut all = vec![user(), processors(), descriptors(getrlimit(Resource::Nofile)), locked(), memory(&meminfo)];
@@ -40,7 +41,7 @@ pub(crate) fn look() -> Vec<Condition> {
     let huge = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
     all.extend(huge.ok().and_then(|bytes| huge_page_size(&bytes)));
     all.extend(seccomp(&status));
-    all.extend(container());
+    all.extend(container_kind().map(|kind| container(kind, named)));
     all
 }
 
@@ -103,19 +104,29 @@ fn memory(meminfo: &str) -> Condition {
     condition("memory", value, status, meaning, None)
 }
 
-/// The limit of one's own control group, old kind or new.
 fn memory_limit() -> Option<Condition> {
-    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let place = |prefix: &str| own.lines().find_map(|line| line.split_once(prefix)).map(|(_, path)| path.to_owned());
-    let new = place("0::").map(|path| format!("/sys/fs/cgroup{path}/memory.max"));
-    let old = place(":memory:").map(|path| format!("/sys/fs/cgroup/memory{path}/memory.limit_in_bytes"));
-    let text = [new, old].into_iter().flatten().find_map(|path| fs::read_to_string(path).ok())?;
-    let limit: u64 = text.trim().parse().ok()?;
-    // The old kind says "unlimited" with a number that no machine has.
-    (limit < 1 << 60).then(|| {
-        let meaning = "memory of segments counts for who touches it first; beyond the limit processes are killed";
-        condition("memory of cgroup", size::bytes(limit), "note", meaning, None)
-    })
+    let limit = limit_below(Path::new("/"))?;
+    let meaning = "segments count for who makes them, and one without room is INSUFFICIENT_MEM; a program that takes \
+                   more otherwise is killed";
+    Some(condition("memory of cgroup", size::bytes(limit), "note", meaning, None))
+}
+
+/// The least limit of one's own control group and those around it, old kind or new. A container may see its group as the
+/// root of what is mounted, and be told the name that it has outside.
+fn limit_below(root: &Path) -> Option<u64> {
+    let own = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
+    let group = |prefix: &str| own.lines().find_map(|line| line.split_once(prefix)).map(|(_, path)| path.to_owned());
+    let limits = |group: Option<String>, hierarchy: &str, file: &str| -> Option<u64> {
+        let group = group?;
+        let group = Path::new(group.trim_start_matches('/'));
+        let texts =
+            group.ancestors().filter_map(|part| fs::read_to_string(root.join(hierarchy).join(part).join(file)).ok());
+        // The old kind says "unlimited" with a number that no machine has.
+        texts.filter_map(|text| text.trim().parse().ok()).filter(|&limit| limit < 1 << 60).min()
+    };
+    let new = limits(group("0::"), "sys/fs/cgroup", "memory.max");
+    let old = limits(group(":memory:"), "sys/fs/cgroup/memory", "memory.limit_in_bytes");
+    [new, old].into_iter().flatten().min()
 }
 
 fn overcommit(value: &str) -> Condition {
@@ -192,23 +203,28 @@ fn seccomp(status: &str) -> Option<Condition> {
     })
 }
 
-fn container() -> Option<Condition> {
+/// The engine of the container that this is in.
+fn container_kind() -> Option<String> {
     let environment = fs::read("/proc/1/environ").unwrap_or_default();
     let told = environment.split(|&byte| byte == 0).find_map(|word| word.strip_prefix(b"container="));
-    let kind = match told {
-        Some(kind) => String::from_utf8_lossy(kind).into_owned(),
-        None if fs::metadata("/.dockerenv").is_ok() => "docker".to_owned(),
-        None if fs::metadata("/run/.containerenv").is_ok() => "podman".to_owned(),
-        None => return None,
+    match told {
+        Some(kind) => Some(String::from_utf8_lossy(kind).into_owned()),
+        None if fs::metadata("/.dockerenv").is_ok() => Some("docker".to_owned()),
+        None if fs::metadata("/run/.containerenv").is_ok() => Some("podman".to_owned()),
+        None => None,
+    }
+}
+
+fn container(kind: String, named: bool) -> Condition {
+    let (meaning, remedy) = if named {
+        ("clusters are seen within one network namespace", "docker run --network=container:NAME ...")
+    } else {
+        (
+            "clusters are seen within one network namespace, and nodes must share the namespace of processes",
+            "docker run --network=container:NAME --pid=container:NAME ...",
+        )
     };
-    let meaning = "clusters are seen within one network namespace, and nodes must share the namespace of processes";
-    Some(condition(
-        "container",
-        kind,
-        "note",
-        meaning,
-        Some("docker run --network=container:NAME --pid=container:NAME ..."),
-    ))
+    condition("container", kind, "note", meaning, Some(remedy))
 }
 
 /// A value of sysctl; `None` where there is no such thing.
@@ -236,6 +252,46 @@ mod tests {
         let low = memory("MemTotal:       1000000 kB\nMemFree: 1 kB\nMemAvailable:     40000 kB\n");
         assert_eq!((&*low.value, low.status), ("39.1 MiB of 977 MiB available", "warning"));
         assert_eq!(memory("MemTotal: 1000 kB\nMemAvailable: 900 kB\n").status, "good");
+    }
+
+    #[test]
+    fn limits_of_groups_are_found_in_containers_too() {
+        type Files = &'static [(&'static str, &'static str)];
+        let cases: [(&str, Files, Option<u64>); 5] = [
+            ("0::/\n", &[("sys/fs/cgroup/memory.max", "max\n")], None),
+            ("0::/\n", &[("sys/fs/cgroup/memory.max", "4096\n")], Some(4096)),
+            (
+                "0::/a/b\n",
+                &[("sys/fs/cgroup/a/b/memory.max", "8192\n"), ("sys/fs/cgroup/a/memory.max", "4096\n")],
+                Some(4096),
+            ),
+            // The name outside, and nothing of it to be seen but its own files.
+            (
+                "4:memory:/docker/0af1\n0::/docker/0af1\n",
+                &[("sys/fs/cgroup/memory/memory.limit_in_bytes", "67108864\n")],
+                Some(64 << 20),
+            ),
+            ("4:memory:/x\n", &[("sys/fs/cgroup/memory/x/memory.limit_in_bytes", "9223372036854771712\n")], None),
+        ];
+        for (number, (own, files, limit)) in cases.into_iter().enumerate() {
+            let root = std::env::temp_dir().join(format!("rsm-doctor-{}-{number}", std::process::id()));
+            for (path, text) in [&[("proc/self/cgroup", own)], files].concat() {
+                fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+                fs::write(root.join(path), text).unwrap();
+            }
+            let found = limit_below(&root);
+            fs::remove_dir_all(&root).unwrap();
+            assert_eq!(found, limit, "{own}");
+        }
+    }
+
+    #[test]
+    fn namespaces_of_processes_matter_where_the_kernel_does_not_name_peers() {
+        let told = |named| container("docker".to_owned(), named);
+        assert!(
+            told(false).meaning.contains("namespace of processes") && told(false).remedy.unwrap().contains("--pid=")
+        );
+        assert!(!told(true).meaning.contains("processes") && !told(true).remedy.unwrap().contains("--pid="));
     }
 
     #[test]

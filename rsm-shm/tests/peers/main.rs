@@ -20,7 +20,7 @@ use rsm_shm::memory::memfd::{self, Sealing};
 use rsm_shm::memory::{lease, page_size};
 use rsm_shm::socket::{packet_socket, send};
 use rustix::net::{SendFlags, SocketAddrUnix, SocketFlags};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use side::{Side, until};
 use std::io::{BufRead, BufReader};
 use std::os::fd::{AsFd, OwnedFd};
@@ -41,7 +41,9 @@ fn main() {
             Err(_) => play(&bridge),
         };
     }
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Mostly they wait for each other.
+    arguments.test_threads = arguments.test_threads.or(Some(8));
     let tests: [(&str, fn()); 28] = [
         ("agents_meet_and_know_each_other", agents_meet_and_know_each_other),
         ("what_changes_is_told", what_changes_is_told),
@@ -173,6 +175,14 @@ impl Other {
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
+
+    /// Stops it, and waits until all its threads stand still.
+    fn stop(&self) {
+        self.signal(Signal::STOP);
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        let process = Pid::from_child(&self.child);
+        agents::until("it stands still", || waitid(WaitId::Pid(process), options).unwrap().is_some());
+    }
 }
 
 impl Drop for Other {
@@ -255,7 +265,7 @@ fn a_stopped_agent_is_only_slow() {
     let mut other = Other::start(&bridge, None);
     until("they meet", &mut [&mut side], |s| s[0].opened == 1);
     other.says("open");
-    other.signal(Signal::STOP);
+    other.stop();
     for number in 1..=3 {
         side.outbox.say(Message::Disconnect { number });
     }

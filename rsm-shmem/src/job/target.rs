@@ -9,7 +9,7 @@ use crate::region::{HEAP, Region, find_at_sight};
 use rsm_core::verdict::BarrierType;
 use rsm_shm::membership::connection::Connection;
 use rsm_shm::membership::flags::Flags;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, fence};
 
 /// Whether a region of another PE is still there.
@@ -39,8 +39,10 @@ pub(crate) struct Target {
     gets: [*mut u8; 2],
     lives: [Life; 2],
     pub(crate) peer: Peer,
-    /// For each side one more than the link's word when the first put since the last quiet was made; 0 since there was none.
-    pub(crate) opened: [AtomicU64; 2],
+    /// For each side the link's word as it was when the span was opened, or is to be opened with, if the link has not changed.
+    pub(crate) noted: [AtomicU64; 2],
+    /// For each side whether a span is open in which puts may not go straight to memory.
+    pub(crate) aside: [AtomicBool; 2],
     /// Something was put, and then ordered.
     pub(crate) ordered: AtomicBool,
 }
@@ -72,7 +74,8 @@ impl Target {
             gets: peer.sides.map(plain),
             lives: peer.sides.map(Life::of),
             peer,
-            opened: Default::default(),
+            noted: Default::default(),
+            aside: Default::default(),
             ordered: AtomicBool::new(false),
         }
     }
@@ -101,15 +104,17 @@ impl Target {
         Some(Spot { target: self, side, offset, place: unsafe { Place::new(base.wrapping_add(offset)) } })
     }
 
-    /// Whether something was put since the last quiet.
-    pub(crate) fn is_open(&self) -> bool {
-        self.opened.iter().any(|opened| opened.load(Relaxed) != 0)
+    /// Whether something was put there since the last quiet. Asked of other PEs only.
+    #[inline(always)]
+    pub(crate) fn is_open(&self, side: usize) -> bool {
+        // Acquire: pairs with the Release in `open`, whose word is there for who closes, and with the one in `close`.
+        !self.puts[side].load(Acquire).is_null() || self.aside[side].load(Acquire)
     }
 
     /// Orders what was put before what is put after.
     pub(crate) fn order(&self) {
         // Of the node, so that one stands for both sides.
-        if let Some(connection) = self.peer.sides[HEAP].connection.filter(|_| self.is_open()) {
+        if let Some(connection) = self.peer.sides[HEAP].connection.filter(|_| self.is_open(0) || self.is_open(1)) {
             connection.order(BarrierType::Node);
             self.ordered.store(true, Relaxed);
         }
@@ -126,27 +131,24 @@ impl Spot<'_> {
         (regions[self.side].first + self.offset) as u64
     }
 
-    /// Opens a span, if none is open.
+    /// Opens a span, if none is open. Of threads that do so while another one closes, each finds none and opens one, or has put in the
+    /// one that is closed.
     pub(crate) fn open(&self) {
-        if let Some(connection) = self.connection() {
-            let (opened, puts) = (&self.target.opened[self.side], &self.target.puts[self.side]);
-            loop {
-                let word = connection.snapshot().link.word() + 1;
-                // Relaxed: as in `spot_to_put`. Of threads that open it at the same time the last one counts. It has noted its word
-                // before it saw that there was no span, and so before any of them puts.
-                if opened.load(Relaxed) == 0 {
-                    opened.store(word, Relaxed);
-                }
-                if connection.flags().now().has_any(Flags::NOT_PLAIN) {
-                    break;
-                }
-                // Acquire: pairs with the Release in `close`. Another thread may have closed the span since: either it takes this
-                // address away after, or it is seen here that there is no span, so that none is ever left without.
-                puts.swap(self.target.peer.sides[self.side].base, AcqRel);
-                if opened.load(Relaxed) != 0 {
-                    break;
-                }
+        let Some(connection) = self.connection() else { return };
+        let (target, side) = (self.target, self.side);
+        if !target.is_open(side) {
+            let noted = &target.noted[side];
+            let (before, word) = (noted.load(Relaxed), connection.snapshot().link.word());
+            if before != word {
+                // Relaxed: ordered by the Release below. Where another thread has noted one meanwhile that is the older one, or the same.
+                let _ = noted.compare_exchange(before, word, Relaxed, Relaxed);
             }
+        }
+        // Release: pairs with the Acquire in `is_open`.
+        if connection.flags().now().has_any(Flags::NOT_PLAIN) {
+            target.aside[side].store(true, Release);
+        } else {
+            target.puts[side].store(target.peer.sides[side].base, Release);
         }
     }
 

@@ -50,6 +50,8 @@ pub use process::{
 };
 
 use libtest_mimic::{Arguments, Trial};
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 /// Environment variable that makes a test program a node.
 pub const ENV_NODE: &str = "RSM_TEST_NODE";
@@ -97,15 +99,43 @@ pub fn trials() -> Vec<Trial> {
     stories.into_iter().map(trial).collect()
 }
 
+/// Environment variable that says which part of its stories a process tells.
+const ENV_PART: &str = "RSM_TEST_PART";
+/// Processes that share the stories.
+const PARTS: usize = 3;
+
 /// Tells stories as the arguments ask, and ends the process. One at a time: they count processes and descriptors, and
-/// each brings several processes.
+/// each brings several processes. Where there are no arguments a few processes tell a part each, for mostly they wait.
 pub fn tell(trials: Vec<Trial>) -> ! {
-    tell_by(Some(1), trials)
+    let part = std::env::var(ENV_PART).ok().map(|part| part.parse::<usize>().expect("a number"));
+    match part {
+        Some(part) => tell_by(Some(1), trials.into_iter().skip(part).step_by(PARTS).collect()),
+        None if std::env::args_os().len() > 1 => tell_by(Some(1), trials),
+        None => std::process::exit(tell_in_parts()),
+    }
 }
 
-/// Tells stories that count nothing of their own process and mostly wait: four at a time, where the arguments do not say.
+/// Has others tell all of it, shows what they print, one after the other, and gives the exit code.
+fn tell_in_parts() -> i32 {
+    let program = std::env::current_exe().expect("a program");
+    let part = |part: usize| {
+        Command::new(&program).env(ENV_PART, part.to_string()).stdout(Stdio::piped()).spawn().expect("a process")
+    };
+    let parts: Vec<_> = (0..PARTS).map(part).map(|part| std::thread::spawn(|| part.wait_with_output())).collect();
+    let mut code = 0;
+    for part in parts {
+        let output = part.join().expect("it does not panic").expect("our child");
+        std::io::stdout().write_all(&output.stdout).expect("somebody reads");
+        if !output.status.success() {
+            code = output.status.code().unwrap_or(101);
+        }
+    }
+    code
+}
+
+/// Tells stories that count nothing of their own process and mostly wait: eight at a time, where the arguments do not say.
 pub fn tell_together(trials: Vec<Trial>) -> ! {
-    tell_by(Arguments::from_args().test_threads.or(Some(4)), trials)
+    tell_by(Arguments::from_args().test_threads.or(Some(8)), trials)
 }
 
 fn tell_by(threads: Option<usize>, trials: Vec<Trial>) -> ! {

@@ -2,6 +2,7 @@
 
 use crate::ENV_NODE;
 use rsm::{Cluster, Code, Geometry};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -185,8 +186,10 @@ impl NodeProcess {
     /// Stops the process and waits until it has stopped.
     pub fn stop(&self) {
         self.signal(rustix::process::Signal::STOP);
-        let stopped = || state_of(self.pid()) == Some('T');
-        wait_for("the process to stop", stopped);
+        let pid = rustix::process::Pid::from_raw(self.pid()).expect("a process id");
+        // Said when all its threads stand still, which the state of the first one does not say.
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        wait_for("the process to stop", || waitid(WaitId::Pid(pid), options).expect("our child").is_some());
     }
 
     /// SIGKILLs and reaps the process, which has no children that could hold its pipes.
