@@ -145,7 +145,7 @@ work=$(mktemp -d "${RSM_FRESH_DIR:-/var/tmp}/rsm-fresh.XXXXXX")
 trap 'rm -rf --one-file-system "$work"' EXIT
 chmod 755 "$work"
 mkdir "$work/home"
-if [ $# -gt 0 ]; then printf '%s\n' "$*"; else readme_commands; fi >"$work/commands"
+if [ $# -gt 0 ]; then printf '%q ' "$@"; else readme_commands; fi >"$work/commands"
 if [ -n "$here" ]; then
     tree=$top
 else

@@ -136,7 +136,7 @@ pub(crate) fn hidden_of(table: Table<'_>, nodes: u64) -> u64 {
     bits(nodes).filter(|&node| table.node(node)[HAS_HIDDEN].load(Relaxed) != 0).fold(0, |set, node| set | 1 << node)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rsm_loom)))]
 mod tests {
     use super::*;
     use crate::table::tests::memory;

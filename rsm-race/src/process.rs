@@ -11,10 +11,11 @@ use crate::cell::{BENIGN, Cell, Kind};
 use crate::clock::{Row, Who};
 use crate::node::{Inbox, Node, bits, hidden_of};
 use crate::place::{NO_LINES, Place, Range};
+use crate::report::{self, Found, Why};
 use crate::site::{self, Module};
 use crate::table::{HIDDEN, LINE, Lack, Table, Word};
 use crate::words::{History, STORES, Seen, Stored};
-use rsm_core::sync::{Ordering, Ordering::Relaxed, fence};
+use rsm_core::sync::{Ordering, Ordering::Relaxed, fence, mutated};
 
 /// A process that is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +28,8 @@ pub struct Process<'a> {
 pub fn end(table: Table<'_>, membership: u64) {
     Row::end(table, membership);
     // Release: pairs with the acquire of `Process::enter`.
-    table.word(Word::Ended).fetch_add(1, Ordering::Release);
+    let release = if mutated("race_end_unreleased") { Relaxed } else { Ordering::Release };
+    table.word(Word::Ended).fetch_add(1, release);
 }
 
 impl<'a> Process<'a> {
@@ -73,9 +75,11 @@ impl<'a> Process<'a> {
 
     /// What comes with any call.
     pub(crate) fn enter(self) {
-        // Pairs with the fences of who releases: what was stored after them has been read, if it was.
-        fence(Ordering::Acquire);
-        let ended = rsm_core::sync::acquire(self.table.word(Word::Ended));
+        let ended = self.table.word(Word::Ended).load(Relaxed);
+        // Pairs with the fences of who releases: what was stored after them has been read, if it was. And with the Release of `end`.
+        if !mutated("race_enter_unfenced") {
+            fence(Ordering::Acquire);
+        }
         if self.row.ends_seen().load(Relaxed) < ended {
             self.row.ends_seen().store(ended, Relaxed);
             for process in Row::processes(self.table, None).filter(|process| process.has_ended()) {
@@ -196,7 +200,9 @@ impl<'a> Process<'a> {
             }
         }
         // Pairs with the fence of `enter`: whoever finds what is stored after this finds what was released.
-        fence(Ordering::Release);
+        if !mutated("race_release_unfenced") {
+            fence(Ordering::Release);
+        }
     }
 
     /// The nodes around a memory where what is done with it is hidden.
@@ -461,6 +467,23 @@ impl<'a> Process<'a> {
         import.order(at_node);
     }
 
+    /// Whether two imports are from the same node.
+    pub fn is_beside(self, import: usize, other: usize) -> bool {
+        Row::of(self.table, import).target() == Row::of(self.table, other).target()
+    }
+
+    /// It has changed memory of its own from which `put` was put through an import, in a span that is closed only now: at this place.
+    pub fn changed_source(self, import: usize, put: Range, site: u16) {
+        let cell = |row: Row<'_>, site| Cell { id: row.id, clock: row.clock(), site, kind: Kind::Write, bytes: 0xff };
+        let (first, second) = (cell(Row::of(self.table, import), put.site), cell(self.row, site));
+        let Range { place: Place { node, id, .. }, offset, length, .. } = put;
+        if !self.table.lacks(Lack::Clocks) {
+            let found =
+                Found { segment: (node, id), start: offset, end: offset + length, first, second, why: Why::Source };
+            report::add(self.table, &found);
+        }
+    }
+
     /// It signals to an export of a node.
     pub fn post(self, target: u32) {
         self.enter();
@@ -546,5 +569,5 @@ impl<'a> Process<'a> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rsm_loom)))]
 mod tests;

@@ -4,7 +4,7 @@ use crate::cell::{Cell, Kind};
 use crate::clock::{Row, Who};
 use crate::site::{self, Module};
 use crate::table::{Lack, REPORTS, Table, Word};
-use rsm_core::sync::{Ordering::Relaxed, Ordering::Release, acquire};
+use rsm_core::sync::{Ordering::Relaxed, Ordering::Release, acquire, mutated};
 
 // Words of a report.
 const KEY: usize = 0;
@@ -27,6 +27,8 @@ pub enum Why {
     Untold = 2,
     /// Both stored to one word, and the second had not seen what the first did.
     Unseen = 3,
+    /// The second changed memory that the first was putting from, before the end of its span.
+    Source = 4,
 }
 
 /// One of two accesses.
@@ -97,7 +99,7 @@ pub(crate) fn add(table: Table<'_>, found: &Found) {
                 words[WHY].store(found.why as u64, Relaxed);
                 words[TIMES].fetch_add(1, Relaxed);
                 // Release: pairs with the acquire of `races`.
-                words[READY].store(1, Release);
+                words[READY].store(1, if mutated("race_report_unreleased") { Relaxed } else { Release });
                 table.word(Word::Reports).fetch_add(1, Relaxed);
                 return;
             }
@@ -137,6 +139,7 @@ pub fn races(table: Table<'_>) -> Vec<Race> {
         let why = match word(WHY) {
             1 => Why::Open,
             3 => Why::Unseen,
+            4 => Why::Source,
             _ => Why::Untold,
         };
         Some(Race {

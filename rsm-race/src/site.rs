@@ -1,7 +1,7 @@
 //! Places in programs: the return addresses from a call outwards, and the modules that they lie in.
 
-use crate::table::{MODULE, MODULES, SITE, SITES, Table, Word};
-use rsm_core::sync::{AtomicU64, Ordering::Relaxed, Ordering::Release, acquire};
+use crate::table::{MODELLED, MODULE, MODULES, SITE, SITES, Table, Word};
+use rsm_core::sync::{AtomicU64, Ordering::Relaxed, Ordering::Release, acquire, mutated};
 
 // Words of a place.
 const KEY: usize = 0;
@@ -11,7 +11,7 @@ const READY: usize = SITE - 1;
 /// Most return addresses that are kept.
 pub const MOST_FRAMES: usize = READY - FRAMES;
 /// How far from where it would be a place is looked for.
-const STEPS: usize = 32;
+const STEPS: usize = if MODELLED { 1 } else { 32 };
 /// What stands where the number of return addresses would, of a time between two places.
 const BETWEEN: u64 = 0xff;
 
@@ -72,7 +72,7 @@ fn note(table: Table<'_>, process: usize, frames: &[u64], count: u64) -> u16 {
                 words[OWNER].store((process as u64) << 8 | count, Relaxed);
                 frames.iter().zip(&words[FRAMES..]).for_each(|(frame, word)| word.store(*frame, Relaxed));
                 // Release: pairs with the acquire of `frames`.
-                words[READY].store(1, Release);
+                words[READY].store(1, if mutated("race_site_unreleased") { Relaxed } else { Release });
                 return at as u16;
             }
             Err(found) if found == key => return at as u16,
@@ -114,7 +114,7 @@ pub(crate) fn add_module(table: Table<'_>, process: usize, module: &Module) {
         word.store(u64::from_le_bytes(bytes), Relaxed);
     }
     // Release: pairs with the acquire of `module`.
-    words[M_OWNER].store(process as u64, Release);
+    words[M_OWNER].store(process as u64, if mutated("race_module_unreleased") { Relaxed } else { Release });
 }
 
 fn of_process<'a>(table: Table<'a>, process: usize) -> impl Iterator<Item = &'a [AtomicU64]> {
@@ -145,7 +145,7 @@ pub(crate) fn module(table: Table<'_>, process: usize, address: u64) -> Option<M
     Some(Module { bias: word(M_BIAS), start: word(M_START), end: word(M_END), path })
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rsm_loom)))]
 mod tests {
     use super::*;
     use crate::table::tests::memory;

@@ -35,6 +35,8 @@ pub enum Reason {
     Untold,
     /// Both stored to a word, and the second had not seen the first.
     Unseen,
+    /// The second changed memory that the first was putting from, before the end of its span.
+    Source,
 }
 
 /// Two accesses that nothing orders.
@@ -100,6 +102,7 @@ impl Race {
             Why::Open => Reason::Open,
             Why::Untold => Reason::Untold,
             Why::Unseen => Reason::Unseen,
+            Why::Source => Reason::Source,
         };
         let races::Race { segment, offset, length, times, .. } = race;
         Race { segment, offset, length, first, second, reason, times, modules }

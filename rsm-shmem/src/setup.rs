@@ -68,6 +68,7 @@ fn begin(call: &'static Call) -> &'static Job {
         spinning: Spinning::new(count, wait::processors()),
         is_lensed: launched.is_lensed,
         closes_all: launched.closes_all,
+        tells: launched.tells,
         settings,
         _exports: launched.exports,
     });

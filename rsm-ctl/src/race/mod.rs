@@ -81,11 +81,15 @@ fn text(race: &Race, [first, second]: &[Caller; 2]) -> String {
     let (one, other) = (race.first.node, race.second.node);
     let mut text =
         format!("rsm-ctl: race: {id:#x} of node {node}, [{},+{}): nothing orders\n", race.offset, race.length);
-    let open = if race.reason == Reason::Open { "  in a span that was still open" } else { "" };
+    let open =
+        if matches!(race.reason, Reason::Open | Reason::Source) { "  in a span that was still open" } else { "" };
     line(&mut text, &race.first, first, open);
     line(&mut text, &race.second, second, "");
     let are_threads = (race.first.node, race.first.pid) == (race.second.node, race.second.pid);
     let why = match race.reason {
+        Reason::Source => "the memory from which the one puts belongs to the library until the end of the span, and the other \
+             changes it before: what arrives is the one or the other. Close the span first, or change other memory"
+            .to_owned(),
         Reason::Open if are_threads => "both are threads of one process, and neither comes after what the other has put has \
              arrived: the end of the span has to come before a thread gives a lock back, or otherwise lets the other go on"
             .to_owned(),

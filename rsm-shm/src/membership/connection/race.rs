@@ -2,7 +2,9 @@
 
 use super::Connection;
 use crate::membership::fork;
-use crate::membership::race::{Passing, Racing, Watched, abi, is_word, name, name_in, posted, word_of};
+use crate::membership::race::{
+    Passing, Racing, Watched, abi, fails, is_word, name, name_in, posted, seen, sources, word_of,
+};
 use crate::membership::way::Diverted;
 use crate::memory::carry::Move;
 use rsm_core::access::Permission;
@@ -118,7 +120,21 @@ impl Connection {
             }
         }
         if !well {
-            process.failed();
+            fails(process);
+        }
+    }
+
+    /// What was put into an open span was taken from there, and belongs to the library until that is closed.
+    ///
+    /// # Safety
+    /// As many bytes as were put can be read there.
+    pub(super) unsafe fn race_keeps(&self, race: &Passing, source: *const u8) {
+        let Some((racing, _)) = self.racing() else { return };
+        if race.import.is_some() && seen::is_whole() {
+            // Relaxed: it has been named.
+            let import = self.tie.raced.import.load(Relaxed);
+            // SAFETY: the caller's promise.
+            unsafe { sources::keep(racing, import, source, race.range) };
         }
     }
 
@@ -143,12 +159,21 @@ impl Connection {
         if let Some((_, process)) = self.racing()
             && let Some(import) = self.import(process)
         {
+            if well {
+                // Relaxed: it has been named.
+                let own = self.tie.raced.import.load(Relaxed);
+                let is_with_it = |word: u64| {
+                    let is_ours = kind == BarrierType::Node && word >> 32 == own >> 32;
+                    is_ours && process.is_beside(import, word as u32 as usize)
+                };
+                sources::closed(|word| word == own || is_with_it(word));
+            }
             process.close(import, kind == BarrierType::Node);
             if let Some(closing) = closing.filter(|_| well) {
                 process.end_close(&closing);
             }
             if !well {
-                process.failed();
+                fails(process);
             }
         }
     }
@@ -165,7 +190,7 @@ impl Connection {
     /// The program has asked whether it was cut: it was, and that may tell anything.
     pub fn race_hears(&self, cut: bool) {
         if cut && let Some((_, process)) = self.racing() {
-            process.failed();
+            fails(process);
         }
     }
 
@@ -191,6 +216,14 @@ impl Connection {
             abi::watch(watched);
         } else {
             abi::unwatch(start, end);
+        }
+    }
+
+    /// A word there is about to be changed atomically, by this process itself.
+    pub(in crate::membership) fn race_changes(&self, offset: u64, length: u64) {
+        if let Some((racing, process)) = self.racing() {
+            let range = Range { place: self.place(racing), offset, length, site: racing.site(process) };
+            process.store(range, None, true, None);
         }
     }
 

@@ -5,12 +5,13 @@
 
 pub mod abi;
 pub mod bounds;
-mod layer;
+pub mod layer;
 mod pages;
 mod place;
 pub(super) mod posted;
 mod ranges;
 pub(super) mod seen;
+pub(super) mod sources;
 pub mod threads;
 mod ways;
 
@@ -66,6 +67,12 @@ pub(super) fn name_in(word: &AtomicU64) -> Option<usize> {
 pub(super) fn name(word: &AtomicU64, id: usize) {
     // Release: pairs with the Acquire of `name_in`.
     word.store(named(id), Release);
+}
+
+/// A call has failed: that may tell of anything, and may have ended any span.
+pub(super) fn fails(process: Process<'_>) {
+    sources::forget();
+    process.failed();
 }
 
 impl Racing {
@@ -155,7 +162,7 @@ impl Membership {
     pub(super) fn race_answered(&self, asked: Option<Asked>, well: bool) {
         let (Some(asked), Some(process)) = (asked, self.racer()) else { return };
         match asked {
-            _ if !well => process.failed(),
+            _ if !well => fails(process),
             Asked::Withdrawal => process.taken_back(),
             Asked::Other => {}
         }
@@ -180,7 +187,7 @@ impl Membership {
         if code == Code::ConnAborted
             && let Some(process) = self.racer()
         {
-            process.failed();
+            fails(process);
         }
     }
 
@@ -219,6 +226,7 @@ impl Membership {
     /// An import is given back.
     pub(super) fn race_disconnects(&self, raced: &Raced, node: u32) {
         if let (Some(process), Some(import)) = (self.racer(), name_in(&raced.import)) {
+            sources::forget();
             process.disconnect(import, node);
             self.race_has_told();
             // Relaxed: nobody uses the import any more.
