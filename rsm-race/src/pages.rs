@@ -212,5 +212,5 @@ fn leave(cells: &[AtomicU64], stored: Cell) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rsm_loom)))]
 mod tests;
