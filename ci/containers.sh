@@ -201,6 +201,9 @@ several() {
     code=0
     said=$(eval "$(page "$(block sh 3)")" 2>&1) || code=$?
     neighbours 'several containers'
+    code=0
+    said=$(eval "$(page "$(block sh 4)")" 2>&1) || code=$?
+    greeted 4 'two clusters at a bridge'
 }
 
 # The pod, where the engine takes one.

@@ -59,8 +59,15 @@ serve() {
 }
 
 case ${ENGINES_INSIDE-} in
-    1) furnish "$@" && exit || exit ;;
-    2) serve "$@" && exit || exit ;;
+    # Not as conditions: there a function goes on behind a command of it that fails.
+    1)
+        furnish "$@"
+        exit
+        ;;
+    2)
+        serve "$@"
+        exit
+        ;;
 esac
 
 cd "$(dirname "$0")/.."

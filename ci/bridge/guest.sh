@@ -30,7 +30,7 @@ eventually() {
 
 # A function that VFIO has; its address.
 given_to_vfio() {
-    for module in /modules/vfio/*.ko; do insmod "$module" || report 1 "$module is loaded"; done
+    for module in /modules/vfio/*.ko; do insmod "$module" || { report 1 "$module is loaded" && end; }; done
     address=$(basename "$(dirname "$(grep -l 0x1957 /sys/bus/pci/devices/*/vendor)")")
     echo vfio-pci >"/sys/bus/pci/devices/$address/driver_override"
     echo "$address" >/sys/bus/pci/drivers_probe
@@ -85,6 +85,97 @@ if grep -q driver=hosts /proc/cmdline; then
     report $? 'this host goes on'
     ./rsm-ctl down left
     report $? 'and ends in order'
+    echo '@@ done'
+    end
+fi
+
+# The ends of connections between the two: `bounds` keeps memory on the first host, and writes on the other.
+if grep -q driver=faults /proc/cmdline; then
+    given_to_vfio
+    cd /hosts || end
+    export HOME=/tmp
+    nodes=2 library=/hosts
+    # Starts a run of this host's nodes: begin NAME WORDS-OF-BOUNDS.. Its front is `front`.
+    begin() {
+        name=$1
+        shift
+        rm -f /tmp/there
+        if [ "$role" = b ]; then here=$nodes; else here=1-$((nodes - 1)); fi
+        LD_LIBRARY_PATH=$library ./rsm-ctl run -n "$nodes" --here "$here" --name "$name" --bridge "shm0=vfio:$address" \
+            --timeout 80s -- ./bounds "$@" >"/tmp/$name" 2>&1 &
+        front=$!
+    }
+    # Waits for its end, shows what it said, and gives its code.
+    finish() {
+        wait "$front"
+        code=$?
+        sed "/^@@/!s/^/$name: /" "/tmp/$name"
+        return $code
+    }
+    # Kills its agent in the middle, and by that the nodes of this host: with nothing said or closed.
+    kill_agent() {
+        eventually test -e /tmp/there
+        report $? "$1 is in the middle"
+        for stat in /proc/[0-9]*/stat; do
+            read -r pid _ _ parent _ <"$stat" || continue
+            [ "$parent" != "$front" ] || kill -9 "$pid"
+        done
+        ! finish
+        report $? "$1 was killed"
+    }
+    # Another agent in its place. The kernel takes a moment to take back what the dead one had.
+    successor() {
+        left=100
+        until begin "$@" && finish; do
+            left=$((left - 1))
+            [ $left -gt 0 ] && grep -q 'is busy' "/tmp/$name" || return 1
+        done
+    }
+    # A course of both hosts: course NAME EVENT ROUNDS. One cluster after the other has another number of nodes, or it would meet one
+    # that is on its way out.
+    course() {
+        nodes=$((5 - nodes))
+        if [ "$role" = a ]; then begin "$1" keep "$2" "$3" "$1"; else begin "$1" write "$1"; fi
+    }
+    course unpublish unpublish 5 && finish
+    report $? 'memory is taken back under a writer'
+    library=/hosts/wrong
+    course no-read-back unpublish 10 && finish
+    code=$? library=/hosts
+    if [ "$role" = a ]; then
+        [ $code = 7 ]
+        report $? 'who does not load the seal is vouched for what was lost, and found out'
+    else
+        report $code 'who does not load the seal goes on'
+    fi
+    course flap flap 3 && finish
+    report $? 'the cable is pulled and put in under a writer'
+    course operator operator 1
+    if [ "$role" = a ]; then
+        eventually test -e /tmp/there
+        ./rsm-ctl link down 1 $nodes --cluster operator && ./rsm-ctl link up 1 $nodes --cluster operator
+        report $? 'a link is taken down and brought up'
+    fi
+    finish
+    report $? 'the writer goes on when its link is up again'
+    course importer agent 1
+    if [ "$role" = b ]; then
+        kill_agent "the importer's agent"
+        successor importer write importer
+    else
+        finish
+    fi
+    report $? "the successor of the importer's agent meets the survivor"
+    course exporter stay 1
+    if [ "$role" = a ]; then
+        kill_agent "the exporter's agent"
+        successor exporter keep stay 0 exporter
+    else
+        finish
+    fi
+    report $? "the successor of the exporter's agent meets the survivor"
+    course host host 1 && finish
+    report $? "the other machine's death is told"
     echo '@@ done'
     end
 fi

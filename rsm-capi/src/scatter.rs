@@ -4,7 +4,7 @@ use crate::controller::ControllerObject;
 use crate::entry::{entry, fail, number, plain_entry};
 use crate::import::{ImportObject, import};
 use crate::table::{self, Kind, Object, Slot};
-use crate::transfer::{plain_through, reach};
+use crate::transfer::{plain_through, reach, straight};
 use rsm_core::bell::Accumulate;
 use rsm_core::transfer::{Direction, Transfer};
 use rsm_core::{Code, Error, Result};
@@ -136,6 +136,10 @@ unsafe fn other<M: Move<Loaded = ()>>(
     local: usize,
     moved: M,
 ) -> c_int {
+    if let Some((straight, place)) = straight::<M>(slot, offset as i64, local, 1, moved.bytes()) {
+        // SAFETY: the place was checked: inside the part; the local memory is the caller's promise.
+        return number(unsafe { straight.carry(place, moved) });
+    }
     let done = || {
         let bytes = moved.bytes();
         let transfer = Transfer { direction: M::DIRECTION, local: Some(local), offset, align: 1, bytes: Some(bytes) };

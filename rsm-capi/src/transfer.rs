@@ -3,13 +3,13 @@
 //! What one call needs is in the slot: the mapped part, and the connection with its flags. Everything that is not the plain
 //! case goes to a cold function that makes the checks in the reference's order (1.14).
 
-use crate::entry::plain_entry;
+use crate::entry::{number, plain_entry};
 use crate::import::ImportObject;
 use crate::table::{self, Slot};
 use rsm_core::transfer::{Direction, Reach, Transfer};
 use rsm_core::verdict::BarrierType;
 use rsm_core::{Code, Result};
-use rsm_shm::membership::connection::Connection;
+use rsm_shm::membership::connection::{Connection, Straight};
 use rsm_shm::membership::flags::Flags;
 use rsm_shm::memory::carry::{Elements, Move, Raw};
 use rsm_shm::memory::copy::Word;
@@ -84,11 +84,38 @@ impl Plain {
     }
 }
 
+/// Looks whether a transfer is one that goes straight to another host, and where; finds nothing wrong with any other.
+#[inline(always)]
+pub(crate) fn straight<M: Move>(
+    slot: &Slot,
+    offset: i64,
+    data: usize,
+    width: usize,
+    bytes: u64,
+) -> Option<(Straight<'static>, *mut u8)> {
+    const IN_ANY: Flags = Flags::NOT_PLAIN.and(Flags::EXPLICIT);
+    let needed = const { Flags::READY.and(Flags::needed_of_part(M::DIRECTION)).and(Flags::DIVERTED) };
+    // SAFETY: as in `plain_through`.
+    let connection = unsafe { slot.connection() };
+    let flags = connection.flags().shown();
+    if !flags.is_just(needed.and(Flags::EXPLICIT), IN_ANY) && !flags.is_just(needed.and(Flags::BARRIER), IN_ANY) {
+        return None;
+    }
+    let place = place_in(slot, offset, data, width, bytes)?;
+    Some((connection.straight()?, place))
+}
+
 /// Any other transfer: checks it in the reference's order, and carries it out if it is right after all.
 #[cold]
 #[inline(never)]
 fn other<M: Move<Loaded = ()>>(handle: u64, transfer: Transfer, moved: M) -> c_int {
     let Some(slot) = table::import(handle) else { return Code::BadSegHndl.number() };
+    if let Transfer { local: Some(data), offset, align, bytes: Some(bytes), .. } = transfer
+        && let Some((straight, place)) = straight::<M>(slot, offset as i64, data, align as usize, bytes)
+    {
+        // SAFETY: the place was checked: inside the part, aligned; the local memory is the caller's promise.
+        return number(unsafe { straight.carry(place, moved) });
+    }
     // SAFETY: as in `plain`.
     let connection = unsafe { slot.connection() };
     // This goes far, so panics are kept inside.

@@ -53,6 +53,8 @@ pub(crate) struct Control {
     pub(crate) heap_bytes: AtomicU64,
     /// Bytes of the program's global variables.
     pub(crate) data_bytes: AtomicU64,
+    /// Processors that there are for the PEs, as this one sees it. What PE 0 says holds for all, for it decides how they meet.
+    pub(crate) processors: AtomicU64,
     /// Which program it is: see `image::Variables`.
     pub(crate) program: AtomicU64,
     /// Not 0 once the PE is in `shmem_finalize`: who comes to the node's memory then is a PE of the next program, and this is not

@@ -6,6 +6,7 @@ use crate::local::Sym;
 use crate::place::Place;
 use crate::region::Region;
 use crate::settings::Settings;
+use crate::wait;
 use crate::{arena, image};
 use rsm_core::Code;
 use rsm_core::access::{AccessList, Permission};
@@ -70,6 +71,7 @@ pub(crate) fn launch(settings: &Settings) -> Result<Launched, String> {
     control.begin();
     // Relaxed: before anybody else knows of them.
     control.heap_bytes.store(heap as u64, Relaxed);
+    control.processors.store(settings.processors.unwrap_or_else(wait::processors) as u64, Relaxed);
     control.data_bytes.store(own.data.map_or(0, |(_, bytes)| bytes as u64), Relaxed);
     control.program.store(own.program, Relaxed);
     if std::env::var_os(ENV_CLUSTER).is_none() {
@@ -108,6 +110,16 @@ impl Own {
         let node = membership.node().map_err(|error| error.to_string())?;
         let registry = membership.registry();
         let count = registry.header.node_count();
+        let host = |node: u32| registry.nodes[node as usize].fields().host;
+        if let Some(far) = (1..=count).find(|&other| host(other) != host(node)) {
+            return Err(format!(
+                "PE {} (node {far}) is on another host than PE {} (node {node}): barriers, locks, waits and shmem_*_atomic_* are \
+                 atomic operations on the memory of other PEs, which a bridge between hosts does not carry. Start all {count} PEs \
+                 on one host, without --here and --bridge",
+                far - 1,
+                node - 1
+            ));
+        }
         let lens = registry.header.lens().map_err(|error| error.to_string())?;
         let (is_lensed, closes_all) = (lens.is_some(), lens.is_some_and(|lens| !lens.only_watches() || lens.race));
         let tells = lens.is_some_and(|lens| lens.race) && is_whole();

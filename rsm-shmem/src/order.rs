@@ -36,14 +36,20 @@ impl Target {
             // learns of a link that fails just now. Through a lens, where it may be late although its span is closed already,
             // every close waits for it; and where races are looked for every close is told, or that store would never have arrived
             // for who looks.
-            let open = self.is_open(side);
-            if !open && !job.closes_all {
+            // Looked at before it is asked whether a span is open, or an error of one that opens just now would be in it.
+            let unopened = job.closes_all.then(|| connection.snapshot());
+            let snapshot = if self.is_open(side) {
+                let word = self.noted[side].load(Relaxed);
+                // Release: pairs with the Acquire in `is_open`, after which another thread may note another word: not before it was
+                // read here.
+                self.aside[side].store(false, Release);
+                self.puts[side].store(std::ptr::null_mut(), Release);
+                noted(connection, word)
+            } else if let Some(unopened) = unopened {
+                unopened
+            } else {
                 continue;
-            }
-            let snapshot = if open { noted(connection, self.noted[side].load(Relaxed)) } else { connection.snapshot() };
-            // Release: pairs with the Acquire in `is_open`, after which another thread may note another word: not before it was read here.
-            self.aside[side].store(false, Release);
-            self.puts[side].store(std::ptr::null_mut(), Release);
+            };
             any = true;
             if let Err(error) = connection.close_span(snapshot, BarrierType::Segment) {
                 lost(job, call, self.peer.pe, &connection.told(error));

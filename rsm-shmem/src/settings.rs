@@ -14,6 +14,8 @@ pub(crate) struct Settings {
     pub(crate) version: bool,
     /// SHMEM_DEBUG.
     pub(crate) debug: bool,
+    /// RSM_SHMEM_PROCESSORS, where it is set.
+    pub(crate) processors: Option<usize>,
 }
 
 impl Settings {
@@ -27,8 +29,20 @@ impl Settings {
             None => DEFAULT_HEAP,
             Some(text) => size(&text.to_string_lossy())?,
         };
+        let processors =
+            match std::env::var_os("RSM_SHMEM_PROCESSORS") {
+                None => None,
+                Some(text) => {
+                    let text = text.to_string_lossy();
+                    let number = text.parse().ok().filter(|&number| number > 0);
+                    Some(number.ok_or_else(|| {
+                        format!("RSM_SHMEM_PROCESSORS={text:?} is no number of processors: 1 or more")
+                    })?)
+                }
+            };
         Ok(Settings {
             heap,
+            processors,
             info: is_set("SHMEM_INFO"),
             version: is_set("SHMEM_VERSION"),
             debug: is_set("SHMEM_DEBUG"),

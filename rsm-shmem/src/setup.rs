@@ -53,7 +53,8 @@ fn begin(call: &'static Call) -> &'static Job {
     let peers = launched.peers.into_boxed_slice();
     let predefined = Team::predefined(peers.len(), launched.me);
     let world = Arc::clone(&predefined[0]);
-    let count = peers.len();
+    // Relaxed: written before PE 0's memory was published, which this one has found.
+    let spinning = Spinning::new(peers.len(), peers[0].control.processors.load(Relaxed));
     let job = job::enter(Job {
         me: launched.me,
         regions: launched.regions,
@@ -65,7 +66,7 @@ fn begin(call: &'static Call) -> &'static Job {
         heap: Mutex::default(),
         locks: Default::default(),
         sleepers: Default::default(),
-        spinning: Spinning::new(count, wait::processors()),
+        spinning,
         is_lensed: launched.is_lensed,
         closes_all: launched.closes_all,
         tells: launched.tells,

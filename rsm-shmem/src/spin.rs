@@ -3,7 +3,7 @@
 //! A PE that answers within microseconds is met spinning, at a fraction of the price of two context switches. Where there are more PEs
 //! than processors who spins leaves the processor to the next one between two looks: that is a context switch as well, but nobody has to be
 //! woken, and a collective operation of 8 PEs on 2 processors takes a fifth of the time that it does if they sleep at once
-//! (`benches/README.md`). Waits learn of each other: one that ended within the time that a spin may take was worth it, whether it was met spinning or asleep, and the
+//! (`docs/openshmem.md`). Waits learn of each other: one that ended within the time that a spin may take was worth it, whether it was met spinning or asleep, and the
 //! next one spins for twice as long; one that took longer has the next one spin for half as long.
 
 use std::sync::atomic::AtomicU32;
@@ -29,9 +29,9 @@ pub(crate) struct Spinning {
 }
 
 impl Spinning {
-    /// For a job of so many PEs, on so many processors.
-    pub(crate) fn new(pes: usize, processors: usize) -> Spinning {
-        Spinning { worth: AtomicU32::new(LONGEST.as_nanos() as u32), crowded: pes > processors }
+    /// For a job of so many PEs, on so many processors, of which all PEs have to say the same.
+    pub(crate) fn new(pes: usize, processors: u64) -> Spinning {
+        Spinning { worth: AtomicU32::new(LONGEST.as_nanos() as u32), crowded: pes as u64 > processors }
     }
 
     /// Whether there are more PEs than processors: the same on every PE.

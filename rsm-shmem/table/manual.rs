@@ -24,7 +24,9 @@ Started without
 .BR oshrun (1)
 or
 .BR "rsm\-ctl run" ,
-a program is its only PE.
+a program is its only PE. In a cluster whose nodes are on two hosts
+.B shmem_init
+ends every PE with a line that says so: PEs use atomic operations on each other's memory, which no bridge between hosts carries.
 .P
 SHMEM_THREAD_MULTIPLE is provided in any case. Functions of the standard are weak symbols: a tool may define them, and calls those
 whose names begin with
@@ -48,6 +50,10 @@ If set, PE 0 prints these variables and what they are on standard output.
 .TP
 .B SHMEM_VERSION
 If set, PE 0 prints the versions of the standard and of the library on standard output.
+.TP
+.B RSM_SHMEM_PROCESSORS
+Processors that there are for the PEs, where they are fewer than the machine has: with more PEs than that, one that waits leaves its processor
+to the next one. What PE 0 is told holds for all.
 .TP
 .B SHMEM_DEBUG
 If set, each PE says on standard error what its memory is, and what it was told that has no effect.

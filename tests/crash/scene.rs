@@ -231,7 +231,13 @@ impl Scene {
         if self.player(role).is_some_and(|player| player.gave_up) {
             return None;
         }
-        let answer = self.tells(role, command)?;
+        let answer = self.tells(role, command);
+        self.accepts(role, command, answer)
+    }
+
+    /// Takes an answer for what it is: a success, or a failure as it may be when the victim is dead.
+    fn accepts(&mut self, role: Role, command: &str, answer: Option<String>) -> Option<String> {
+        let answer = answer?;
         if let Some(said) = answer.strip_prefix("ok") {
             return Some(said.trim().to_owned());
         }
@@ -242,6 +248,22 @@ impl Scene {
         );
         self.player(role)?.gave_up = true;
         None
+    }
+
+    /// As [`does`](Self::does), with something that is refused while an importer takes longer to let go than the agent waits, as
+    /// one may on a busy machine, and can be tried again.
+    pub(crate) fn does_at_last(&mut self, role: Role, command: &str) {
+        let gave_up = |scene: &mut Self| scene.player(role).is_some_and(|player| player.gave_up);
+        let end = Instant::now() + patience();
+        while !gave_up(self) {
+            match self.tells(role, command) {
+                Some(answer) if code_of(&answer) == Some(Code::InsufficientResources) && Instant::now() < end => {}
+                answer => {
+                    self.accepts(role, command, answer);
+                    return;
+                }
+            }
+        }
     }
 
     /// Lets somebody do something that is refused with this error, or as it may when the victim is dead.

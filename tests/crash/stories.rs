@@ -267,7 +267,7 @@ pub(crate) const STORIES: &[Story] = &[
             s.does(Exporter, "adoptagain f e");
             s.does(Exporter, "publish f 0x400001");
             s.does(Importer, "connect j 1 0x400001 rw");
-            s.does(Exporter, "unpublish e");
+            s.does_at_last(Exporter, "unpublish e");
             fails(s, "put i 0 3");
             s.does(Importer, "put j 0 3");
             s.does(Exporter, "destroy e");

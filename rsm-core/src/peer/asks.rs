@@ -126,10 +126,10 @@ impl<T> Asks<T> {
         }))
     }
 
-    /// A connection is over: cut, given back, its holder ended. Gives what is to be said; nobody posts by its lane any more.
-    /// `None` when it was over already.
-    pub fn end(&mut self, number: u64) -> Option<Message> {
-        self.granted.remove(&number).map(|_| Message::Disconnect { number })
+    /// A connection is over: cut, given back, its holder ended. Gives what it led to and what is to be said; nobody posts by
+    /// its lane any more. `None` when it was over already.
+    pub fn end(&mut self, number: u64) -> Option<(SegmentName, Message)> {
+        self.granted.remove(&number).map(|segment| (segment, Message::Disconnect { number }))
     }
 
     /// A segment of the other host was withdrawn. Gives the connections to it, each of which is to be cut and
@@ -207,7 +207,8 @@ mod tests {
         let Some(Outcome::Refused { by: Some("late"), error, say }) = outcome else { panic!() };
         assert_eq!((error.code(), say), (Code::SegNotPublished, given_back(late)));
         assert_eq!(asks.connections().collect::<Vec<_>>(), [numbers[0]]);
-        assert_eq!((asks.end(numbers[0]), asks.end(numbers[0])), (given_back(numbers[0]), None));
+        let end = |asks: &mut Asks<_>| asks.end(numbers[0]).map(|(segment, say)| (segment, Some(say)));
+        assert_eq!((end(&mut asks), end(&mut asks)), (Some((SEGMENT, given_back(numbers[0]))), None));
         assert_eq!(asks.hear(&Message::Synced).unwrap(), None);
         assert!(asks.is_waiting());
         let told = asks.close("it does not answer");

@@ -16,7 +16,7 @@ use crate::sync::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 /// First word of a hello: "rsm peer", read as a number.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"rsm peer");
 /// Version of what agents say to each other, from the layout of control pages to the messages.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Longest name of a cluster that is shown, in bytes.
 pub const NAME_BYTES: usize = 64;
 
@@ -248,7 +248,7 @@ mod tests {
         };
         says(|ours| ours[0].store(MAGIC.swap_bytes(), Relaxed), "byte order");
         says(|ours| ours[0].store(7, Relaxed), "no rsm agent");
-        says(|ours| ours[1].store(9 | 4 << 32, Relaxed), "version 9 of what agents say to each other, this one 2");
+        says(|ours| ours[1].store(9 | 4 << 32, Relaxed), "version 9 of what agents say to each other, this one 3");
         says(|ours| ours[2].store(4097, Relaxed), "pages of 4097 bytes");
         says(|ours| ours[3].store(7, Relaxed), "node 0");
         says(|ours| ours[7].store(0, Relaxed), "no number");

@@ -143,6 +143,8 @@ pub enum Message {
         to: u32,
         /// What was done.
         change: LinkChange,
+        /// How much it [counts](super::links).
+        count: u64,
     },
     /// Tells all state that changed until now, and then says so: what the sender knows may be older than what its asker does.
     Look {
@@ -435,7 +437,7 @@ mod tests {
         says(published(|p| p.modes[0].node = 3), "mode 0o644 for node 3");
         says(published(|p| p.modes[0].node = 2), "for node 2");
         says(published(|p| p.modes[1].mode = 0o777), "mode 0o777");
-        let link = |from, to| Message::LinkSet { from, to, change: LinkChange::Down };
+        let link = |from, to| Message::LinkSet { from, to, change: LinkChange::Down, count: 1 };
         says(link(1, 3), "");
         says(link(4, 2), "");
         says(link(3, 4), "does not join");

@@ -28,6 +28,7 @@
 //! | what this host gives to the other, and takes back | [`grants`], at a [`place`] in the window |
 //! | whether a grant still holds, by one load through the window | [`seal`] |
 //! | signals across | [`lane`] |
+//! | which of two changes of a link counts | [`links`] |
 //! | what an agent tells of all this, for people | [`report`] |
 //!
 //! Whatever comes over the bridge is an *allegation*: copied once, then checked. A peer can say what is not true of its own
@@ -41,6 +42,7 @@ pub mod grants;
 pub mod hello;
 pub mod lane;
 pub mod life;
+pub mod links;
 pub mod message;
 pub mod mirror;
 pub mod nodes;

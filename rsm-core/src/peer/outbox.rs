@@ -29,6 +29,8 @@ pub struct Outbox {
     here: BTreeSet<SegmentName>,
     /// What the peer was told is published: number of the publication, and version.
     told: BTreeMap<SegmentName, (u64, u64)>,
+    /// What it is told before anything else.
+    first: VecDeque<Message>,
     /// Whether the peer knows that it has been told everything.
     synced: bool,
     /// What is not state, in order. At most one for each request that is under way.
@@ -51,6 +53,11 @@ impl Outbox {
         self.changed.insert(segment);
     }
 
+    /// Something that the peer is to know before it hears of any state. Of a life that has just begun.
+    pub fn say_first(&mut self, message: Message) {
+        self.first.push_back(message);
+    }
+
     /// Something that is not state. It is said after all state that changed before.
     pub fn say(&mut self, message: Message) {
         self.requests.push_back(message);
@@ -70,6 +77,9 @@ impl Outbox {
     /// What is to be told next; [`told`](Self::told) when it was sent. State comes first: whoever asks about a segment that
     /// was withdrawn is to know it.
     pub fn next(&mut self, facts: &(impl Facts + ?Sized)) -> Option<Message> {
+        if let Some(message) = self.first.front() {
+            return Some(message.clone());
+        }
         if let Some(node) = self.nodes.first() {
             return Some(Message::Node { node, processes: facts.processes(node) });
         }
@@ -111,6 +121,9 @@ impl Outbox {
 
     /// What [`next`](Self::next) gave was sent.
     pub fn told(&mut self, message: &Message) {
+        if self.first.pop_front().is_some() {
+            return;
+        }
         match message {
             Message::Node { node, .. } => self.nodes = self.nodes.without(*node),
             Message::Published(publication) => {
@@ -139,6 +152,7 @@ impl Outbox {
 mod tests {
     use super::*;
     use crate::access::Level;
+    use crate::registry::LinkChange;
 
     #[derive(Default)]
     struct Host(BTreeMap<SegmentName, (u64, u64)>);
@@ -174,7 +188,10 @@ mod tests {
         host.0.insert(name(1), (1, 1));
         let mut outbox = Outbox::new(Nodes::up_to(1), [name(1)]);
         outbox.say(Message::Disconnect { number: 5 });
+        let first = Message::LinkSet { from: 1, to: 3, change: LinkChange::Down, count: 1 };
+        outbox.say_first(first.clone());
         outbox.segment_changed(name(2));
+        assert_eq!(next(&mut outbox, &host), Some(first));
         assert!(matches!(next(&mut outbox, &host), Some(Message::Node { node: 1, .. })));
         assert!(matches!(next(&mut outbox, &host), Some(Message::Published(p)) if p.segment == name(1)));
         assert_eq!(next(&mut outbox, &host), Some(Message::Synced), "the second segment was never there");

@@ -291,7 +291,7 @@ impl Host {
     fn give_back(&mut self, number: u64) {
         let Some(dealings) = &mut self.dealings else { return };
         dealings.imports.remove(&number).expect("a connection");
-        self.outbox.say(dealings.asks.end(number).expect("given back once"));
+        self.outbox.say(dealings.asks.end(number).expect("given back once").1);
     }
 
     /// A process of this host asks for a segment of the other, gives up, or gives one back.

@@ -106,7 +106,7 @@ fn memory(meminfo: &str) -> Condition {
 
 fn memory_limit() -> Option<Condition> {
     let limit = limit_below(Path::new("/"))?;
-    let meaning = "segments count for who makes them, and one without room is INSUFFICIENT_MEM; a program that takes \
+    let meaning = "memory of a segment counts for who touches it first, as a rule its exporter; one without room is INSUFFICIENT_MEM; a program that takes \
                    more otherwise is killed";
     Some(condition("memory of cgroup", size::bytes(limit), "note", meaning, None))
 }

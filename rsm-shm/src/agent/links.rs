@@ -95,7 +95,7 @@ impl Agent {
     }
 
     /// A link between the hosts was changed at the other one.
-    pub(super) fn link_set_across(&mut self, from: u32, to: u32, change: LinkChange) {
+    pub(super) fn link_set_across(&mut self, (from, to): (u32, u32), change: LinkChange) {
         let Some(way) = self.bridge.map(|controller| (controller, from, to)) else { return };
         match change {
             LinkChange::Up => self.bring_up(way),

@@ -5,6 +5,7 @@
 mod agents;
 mod deaths;
 mod hosts;
+mod links;
 mod raw;
 mod side;
 
@@ -44,7 +45,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Mostly they wait for each other.
     arguments.test_threads = arguments.test_threads.or(Some(8));
-    let tests: [(&str, fn()); 28] = [
+    let tests: [(&str, fn()); 30] = [
         ("agents_meet_and_know_each_other", agents_meet_and_know_each_other),
         ("what_changes_is_told", what_changes_is_told),
         ("a_peer_that_closes_says_why", a_peer_that_closes_says_why),
@@ -76,6 +77,14 @@ fn main() {
         ),
         ("a_stopped_agent_is_waited_for_only_so_long", deaths::a_stopped_agent_is_waited_for_only_so_long),
         ("a_link_is_on_both_hosts_what_was_said_last", deaths::a_link_is_on_both_hosts_what_was_said_last),
+        (
+            "two_who_change_a_link_at_one_moment_come_to_the_same",
+            links::two_who_change_a_link_at_one_moment_come_to_the_same,
+        ),
+        (
+            "a_link_that_is_down_when_hosts_meet_is_down_on_both",
+            links::a_link_that_is_down_when_hosts_meet_is_down_on_both,
+        ),
         ("hosts_that_do_not_fit_stay_by_themselves", deaths::hosts_that_do_not_fit_stay_by_themselves),
         ("a_dead_importer_leaves_nothing", hosts::a_dead_importer_leaves_nothing),
         ("a_dead_exporter_is_missed", hosts::a_dead_exporter_is_missed),

@@ -9,7 +9,7 @@ use crate::region::{HEAP, Region, find_at_sight};
 use rsm_core::verdict::BarrierType;
 use rsm_shm::membership::connection::Connection;
 use rsm_shm::membership::flags::Flags;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, fence};
 
 /// Whether a region of another PE is still there.
@@ -136,13 +136,14 @@ impl Spot<'_> {
     pub(crate) fn open(&self) {
         let Some(connection) = self.connection() else { return };
         let (target, side) = (self.target, self.side);
-        if !target.is_open(side) {
-            let noted = &target.noted[side];
-            let (before, word) = (noted.load(Relaxed), connection.snapshot().link.word());
-            if before != word {
-                // Relaxed: ordered by the Release below. Where another thread has noted one meanwhile that is the older one, or the same.
-                let _ = noted.compare_exchange(before, word, Relaxed, Relaxed);
-            }
+        let noted = &target.noted[side];
+        // Read in this order, each with Acquire: a span that another thread has opened and put in before the link had an error that is
+        // in the word is then seen to be open, and its note left as it is. The word itself the agent writes.
+        let before = noted.load(Acquire);
+        let word = connection.snapshot().link.word();
+        if before != word && !target.is_open(side) {
+            // AcqRel: who finds another's note has all that was done before it. That note is the older one, or the same.
+            let _ = noted.compare_exchange(before, word, AcqRel, Acquire);
         }
         // Release: pairs with the Acquire in `is_open`.
         if connection.flags().now().has_any(Flags::NOT_PLAIN) {
@@ -150,6 +151,8 @@ impl Spot<'_> {
         } else {
             target.puts[side].store(target.peer.sides[side].base, Release);
         }
+        // What is put is stored after: whoever loads the link's word after an error that may have lost it finds the span open.
+        fence(Release);
     }
 
     /// Tells whoever sleeps for these bytes that they have changed.

@@ -69,3 +69,12 @@ fn late_as_pcie() {
 fn late_as_sci() {
     done(3, &["--chaos", "5", "--model", "sci"], true);
 }
+
+/// As where PEs are more than processors, with few of them and with more than tell each other one by one. PE 0 says it; what others
+/// are told, and count, is another number.
+#[test]
+fn crowded() {
+    for (pes, options) in [(3, ["--env", "RSM_SHMEM_PROCESSORS=1"]), (4, ["--env", "RSM_SHMEM_PROCESSORS=2"])] {
+        done(pes, &options, false);
+    }
+}

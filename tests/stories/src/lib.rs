@@ -50,8 +50,9 @@ pub use process::{
 };
 
 use libtest_mimic::{Arguments, Trial};
-use std::io::Write;
-use std::process::{Command, Stdio};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 
 /// Environment variable that makes a test program a node.
 pub const ENV_NODE: &str = "RSM_TEST_NODE";
@@ -109,28 +110,30 @@ const PARTS: usize = 3;
 pub fn tell(trials: Vec<Trial>) -> ! {
     let part = std::env::var(ENV_PART).ok().map(|part| part.parse::<usize>().expect("a number"));
     match part {
-        Some(part) => tell_by(Some(1), trials.into_iter().skip(part).step_by(PARTS).collect()),
+        Some(part) => {
+            set_parent_process_death_signal(Some(Signal::KILL)).expect("a signal that there is");
+            tell_by(Some(1), trials.into_iter().skip(part).step_by(PARTS).collect())
+        }
         None if std::env::args_os().len() > 1 => tell_by(Some(1), trials),
         None => std::process::exit(tell_in_parts()),
     }
 }
 
-/// Has others tell all of it, shows what they print, one after the other, and gives the exit code.
+/// Has others tell all of it, shows what they print, and gives the exit code.
 fn tell_in_parts() -> i32 {
     let program = std::env::current_exe().expect("a program");
     let part = |part: usize| {
         Command::new(&program).env(ENV_PART, part.to_string()).stdout(Stdio::piped()).spawn().expect("a process")
     };
-    let parts: Vec<_> = (0..PARTS).map(part).map(|part| std::thread::spawn(|| part.wait_with_output())).collect();
-    let mut code = 0;
-    for part in parts {
-        let output = part.join().expect("it does not panic").expect("our child");
-        std::io::stdout().write_all(&output.stdout).expect("somebody reads");
-        if !output.status.success() {
-            code = output.status.code().unwrap_or(101);
-        }
-    }
-    code
+    let shown = |mut part: Child| {
+        let lines = BufReader::new(part.stdout.take().expect("a pipe")).lines();
+        // At once, so that a story that hangs is seen by what is missing.
+        lines.for_each(|line| println!("{}", line.expect("text")));
+        part.wait().expect("our child")
+    };
+    let parts: Vec<_> = (0..PARTS).map(part).map(|part| std::thread::spawn(move || shown(part))).collect();
+    let ended: Vec<_> = parts.into_iter().map(|part| part.join().expect("it does not panic")).collect();
+    ended.iter().find(|status| !status.success()).map_or(0, |status| status.code().unwrap_or(101))
 }
 
 /// Tells stories that count nothing of their own process and mostly wait: eight at a time, where the arguments do not say.

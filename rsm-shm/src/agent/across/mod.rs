@@ -226,7 +226,11 @@ impl Agent {
                 // Who waits until it can connect may try again.
                 Nodes::up_to(self.node_count).minus(self.here).iter().for_each(|node| self.something_reachable(node));
             }
-            Event::LinkSet { from, to, change } => self.link_set_across(from, to, change),
+            Event::LinkSet(link, change, count) => {
+                if self.with_host(|host, _| host.link_heard(link, change, count)) == Some(true) {
+                    self.link_set_across(link, change);
+                }
+            }
             Event::Free(segment) => self.books.withdrawals.look_at(segment.row, Some(Instant::now())),
         }
     }
@@ -374,7 +378,7 @@ impl Agent {
     pub(super) fn tell_of_link(&mut self, controller: u32, from: u32, to: u32, change: LinkChange) {
         if Some(controller) == self.bridge && self.here.has(from) != self.here.has(to) {
             crash_point!(AcrossRelinked);
-            self.with_host(|host, _| host.link_changed(from, to, change));
+            self.with_host(|host, _| host.link_changed((from, to), change));
         }
     }
 

@@ -11,6 +11,7 @@ use rsm_core::peer::asks::{Asks, Outcome, Wish};
 use rsm_core::peer::grants::{Deed, Grants};
 use rsm_core::peer::hello::Hello;
 use rsm_core::peer::lane::{Counts, Credit, Incoming};
+use rsm_core::peer::links::{Link, Links};
 use rsm_core::peer::message::{Grant, Message, Terms};
 use rsm_core::peer::mirror::{Change, Mirror};
 use rsm_core::peer::nodes::Nodes;
@@ -110,15 +111,9 @@ pub enum Event<T> {
     },
     /// Connections of this host that hold no more: they are to be cut. Nothing is to be given back.
     Cut(Vec<u64>),
-    /// Somebody on the other host has changed a link between the two.
-    LinkSet {
-        /// Importing node.
-        from: u32,
-        /// Exporting node.
-        to: u32,
-        /// What was done.
-        change: LinkChange,
-    },
+    /// Somebody on the other host has changed a link between the two, between these nodes. The same is to be done here, where
+    /// it [counts](FarHost::link_heard).
+    LinkSet(Link, LinkChange, u64),
     /// Nothing of a segment of this host is reached by the other any more.
     Free(SegmentName),
     /// The other host is gone, for people. What it had has gone before, by `Cut` and `Refused`.
@@ -171,6 +166,7 @@ pub struct FarHost<B, T> {
     /// What the bridge is doing: life, slot, and whether it attaches.
     jobs: BTreeMap<Job, (u64, u32, bool)>,
     events: VecDeque<Event<T>>,
+    links: Links,
     seed: Seals,
     /// How long it is waited for.
     patience: Duration,
@@ -194,6 +190,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
             grants: BTreeMap::new(),
             jobs: BTreeMap::new(),
             events: VecDeque::new(),
+            links: Links::default(),
             seed: Seals::new(seed),
             patience: patience::PATIENCE,
         }
@@ -292,6 +289,9 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
             News::Met(hello, terms) => {
                 self.lives += 1;
                 self.outbox = Outbox::new(estate.nodes(), estate.segments());
+                for (from, to) in self.links.meet() {
+                    self.outbox.say_first(Message::LinkSet { from, to, change: LinkChange::Down, count: 1 });
+                }
                 let seals = Seals::new(self.seed.fresh().word());
                 self.grants.insert(self.lives, Grants::new(&terms, hello.window, seals));
                 let (mirror, asks) = (Mirror::new(self.most), Asks::new(terms));
@@ -394,13 +394,16 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                     self.events.push_back(Event::Resumed(segment));
                 }
             }
-            Message::LinkSet { from, to, change } => self.events.push_back(Event::LinkSet { from, to, change }),
+            Message::LinkSet { from, to, change, count } => {
+                self.events.push_back(Event::LinkSet((from, to), change, count));
+            }
             state => {
                 if let Some(change) = mirror.hear(&state)? {
                     if let Change::Withdrawn(publication) = &change {
                         let numbers = asks.withdrawn(publication.segment);
-                        numbers.iter().for_each(|&number| self.give_back(number));
                         if !numbers.is_empty() {
+                            patience.gave_back(publication.segment, publication.length, Instant::now());
+                            numbers.iter().for_each(|&number| self.give_back(number));
                             self.events.push_back(Event::Cut(numbers));
                         }
                     }
@@ -553,8 +556,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
             return Err(Error::with(Code::RemoteNodeUnreachable, text));
         }
         let (number, message) = now.asks.ask(wish, by);
-        let until = Instant::now() + patience::for_wish(self.patience, wish);
-        now.patience.asked(Question::Connect(number), until);
+        now.patience.wanted(number, wish.length, self.patience, Instant::now());
         self.outbox.say(message);
         Ok(number)
     }
@@ -616,8 +618,14 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
     /// A connection of this host is over. One that was cut already is nobody's business.
     pub fn give_back(&mut self, number: u64) {
         self.close_end(At::Import, number);
-        let say = self.now.as_mut().and_then(|now| now.asks.end(number));
-        say.into_iter().for_each(|say| self.outbox.say(say));
+        let Some(now) = &mut self.now else { return };
+        if let Some((segment, say)) = now.asks.end(number) {
+            // One that was withdrawn is known no more.
+            if let Some(publication) = now.mirror.segment(segment) {
+                now.patience.gave_back(segment, publication.length, Instant::now());
+            }
+            self.outbox.say(say);
+        }
     }
 
     /// Signals the other end of a connection. What this host stored to its memory before is seen there with the signal.
@@ -714,11 +722,18 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         }
     }
 
-    /// Somebody has changed a link between the two hosts here.
-    pub fn link_changed(&mut self, from: u32, to: u32, change: LinkChange) {
+    /// Somebody changes a link between the two hosts here, from one node to another.
+    pub fn link_changed(&mut self, (from, to): Link, change: LinkChange) {
+        let count = self.links.changed((from, to), change);
         if self.now.is_some() {
-            self.outbox.say(Message::LinkSet { from, to, change });
+            self.outbox.say(Message::LinkSet { from, to, change, count });
         }
+    }
+
+    /// Whether what was said on the other host is to be done here as well: not where what was done here since counts more.
+    #[must_use]
+    pub fn link_heard(&mut self, link: Link, change: LinkChange, count: u64) -> bool {
+        self.links.heard(link, change, count)
     }
 
     /// Ends this life of the link, and tells the other host why.

@@ -2,8 +2,11 @@
 //!
 //! Its agent answers at once, unless it is stopped, or means harm. Whoever asks is not to be held by that for longer than a
 //! program can stand.
+//!
+//! A connection is granted once its memory is attached, which may take long of much memory, and its bridge attaches and detaches
+//! one after the other. So who wants little waits behind those who wanted much before, and is given their time as well.
 
-use rsm_core::peer::asks::Wish;
+use rsm_core::message::SegmentName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -31,11 +34,15 @@ pub(super) struct Patience {
     until: BTreeMap<Question, Instant>,
     next: BTreeSet<(Instant, Question)>,
     late: BTreeSet<Question>,
+    /// When its bridge may have attached and detached all that it was asked for.
+    busy: Option<Instant>,
+    /// What it detaches until then.
+    leaving: BTreeSet<SegmentName>,
 }
 
-/// How long it may take to grant this.
-pub(super) fn for_wish(patience: Duration, wish: &Wish) -> Duration {
-    (patience + Duration::from_secs(wish.length / BYTES_A_SECOND)).min(AT_MOST.max(patience))
+/// How long its bridge may take with so much memory.
+fn time_of(bytes: u64) -> Duration {
+    Duration::from_millis(bytes / (BYTES_A_SECOND / 1000)).min(AT_MOST)
 }
 
 impl Patience {
@@ -45,10 +52,38 @@ impl Patience {
         self.next.insert((until, question));
     }
 
+    /// It is asked for a connection to so much memory, and waited for as long as it may take, and `patience` more.
+    pub(super) fn wanted(&mut self, number: u64, bytes: u64, patience: Duration, now: Instant) {
+        let busy = self.busy_after(bytes, now);
+        self.asked(Question::Connect(number), (busy + patience).min(now + AT_MOST.max(patience)));
+    }
+
+    /// A connection to so much memory was given back, which it detaches with the last one.
+    pub(super) fn gave_back(&mut self, segment: SegmentName, bytes: u64, now: Instant) {
+        if self.busy.is_none_or(|busy| busy <= now) {
+            self.leaving.clear();
+        }
+        if self.leaving.insert(segment) {
+            self.busy_after(bytes, now);
+        }
+    }
+
+    /// Its bridge has so much more to do.
+    fn busy_after(&mut self, bytes: u64, now: Instant) -> Instant {
+        let busy = self.busy.map_or(now, |busy| busy.max(now)) + time_of(bytes);
+        // Nobody waits for longer, so it need not be known.
+        let busy = busy.min(now + 2 * AT_MOST);
+        *self.busy.insert(busy)
+    }
+
     /// It has answered. `true`: nobody has waited for so long.
     pub(super) fn answered(&mut self, question: Question) -> bool {
         if let Some(until) = self.until.remove(&question) {
             self.next.remove(&(until, question));
+        }
+        // All that was attached is, then; of what is detached it says nothing.
+        if self.until.is_empty() && self.leaving.is_empty() {
+            self.busy = None;
         }
         self.late.remove(&question)
     }
@@ -75,8 +110,6 @@ impl Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rsm_core::access::Permission;
-    use rsm_core::message::SegmentName;
 
     #[test]
     fn each_is_waited_for_until_its_time() {
@@ -101,11 +134,53 @@ mod tests {
         assert!(patience.is_there());
     }
 
+    /// How long each of these is waited for that are asked for one after the other.
+    fn waits(patience: &mut Patience, first: u64, wanted: &[u64], now: Instant) -> Vec<u64> {
+        let ask = |(number, bytes): (u64, &u64)| {
+            patience.wanted(number, *bytes, PATIENCE, now);
+            patience.until[&Question::Connect(number)].duration_since(now).as_secs()
+        };
+        (first..).zip(wanted).map(ask).collect()
+    }
+
     #[test]
     fn much_memory_may_take_longer_within_bounds() {
-        let segment = SegmentName { row: 0, incarnation: 1 };
-        let wish = |length| Wish { segment, version: 1, length, node: 1, pid: 1, permission: Permission::Read };
-        let of = |length| for_wish(PATIENCE, &wish(length)).as_secs();
-        assert_eq!([of(4096), of(1 << 30), of(u64::MAX)], [10, 42, 120]);
+        let now = Instant::now();
+        for (bytes, seconds) in [(4096, 10), (1 << 30, 42), (u64::MAX, 120)] {
+            assert_eq!(waits(&mut Patience::default(), 1, &[bytes], now), [seconds]);
+        }
+    }
+
+    #[test]
+    fn who_wants_little_waits_behind_who_wanted_much() {
+        let (mut patience, now) = (Patience::default(), Instant::now());
+        let at = |seconds| now + Duration::from_secs(seconds);
+        assert_eq!(
+            waits(&mut patience, 1, &[1 << 30, 4096, 1 << 29, 4096, u64::MAX, 4096], now),
+            [42, 42, 58, 58, 120, 120]
+        );
+        assert_eq!(patience.overdue(at(41)), None);
+        (1..=6).for_each(|number| assert!(!patience.answered(Question::Connect(number))));
+        // All was granted, so that nothing is in front of the next.
+        assert_eq!(waits(&mut patience, 7, &[4096], at(1)), [10]);
+    }
+
+    #[test]
+    fn what_is_detached_is_waited_for_once() {
+        let (mut patience, now) = (Patience::default(), Instant::now());
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let segment = |row| SegmentName { row, incarnation: 1 };
+        // The last of two connections takes the memory along.
+        (0..2).for_each(|_| patience.gave_back(segment(1), 1 << 30, now));
+        patience.gave_back(segment(2), 1 << 29, now);
+        assert_eq!(waits(&mut patience, 1, &[4096], now), [58]);
+        // That it was granted does not say that the bridge has done all.
+        assert!(!patience.answered(Question::Connect(1)));
+        assert_eq!(waits(&mut patience, 2, &[4096], at(8)), [50]);
+        assert!(!patience.answered(Question::Connect(2)));
+        assert_eq!(waits(&mut patience, 3, &[4096], at(60)), [10]);
+        // The same segment once more.
+        patience.gave_back(segment(1), 1 << 30, at(61));
+        assert_eq!(waits(&mut patience, 4, &[4096], at(61)), [42]);
     }
 }

@@ -24,6 +24,8 @@ mod tie;
 mod transfer;
 mod verdict;
 
+pub use transfer::Straight;
+
 use super::flags::{FlagWord, Flags};
 use super::table::Switch;
 use super::trace::What;

@@ -54,9 +54,11 @@ impl Connection {
     #[cold]
     #[inline(never)]
     fn not_plain<const TOLD: bool, M: Move>(offset: u64, moved: M, this: &Connection, align: u64) -> Result<M::Loaded> {
-        if let Some(posted) = this.just_posted(M::DIRECTION, offset, moved.bytes(), align) {
+        if let Some(straight) = this.just_posted(M::DIRECTION, offset, moved.bytes(), align) {
+            // SAFETY: offset is at most the length of the mapping.
+            let place = unsafe { this.base.add(offset as usize) };
             // SAFETY: the checks of a plain transfer have passed.
-            return unsafe { this.carry_posted::<TOLD, M>(posted, offset, moved) };
+            return unsafe { straight.carry_told::<TOLD, M>(place, moved) };
         }
         let way = this.recheck(M::DIRECTION, offset, moved.bytes(), align)?;
         if !TOLD && M::DIRECTION == Direction::Put {
@@ -69,38 +71,20 @@ impl Connection {
 
     /// The window of another host, for a transfer that is right and that nobody else has to know of.
     #[inline(always)]
-    fn just_posted(&self, direction: Direction, offset: u64, bytes: u64, align: u64) -> Option<&Posted> {
+    fn just_posted(&self, direction: Direction, offset: u64, bytes: u64, align: u64) -> Option<Straight<'_>> {
         let needed = Flags::needed_of_connection(direction).and(Flags::DIVERTED);
         let fine = self.flags.now().is_just(needed, Flags::NOT_PLAIN)
             && offset.is_multiple_of(align)
             && self.length.checked_sub(bytes).is_some_and(|last| offset <= last);
-        self.diverted.as_ref().filter(|_| fine)?.posted().filter(|posted| !posted.is_watched())
+        if fine { self.straight() } else { None }
     }
 
-    /// A transfer to or from another host. It goes where it would if it were plain; its verdict is another one.
-    ///
-    /// # Safety
-    /// As [`carry_out`](Self::carry_out).
+    /// The window of another host, for transfers that a layer above finds right; `None` where the connection does not lead
+    /// there, or somebody has to know of each. That nobody watches, and that the agent knows this process, it sees by the flags.
     #[inline(always)]
-    unsafe fn carry_posted<const TOLD: bool, M: Move>(
-        &self,
-        posted: &Posted,
-        offset: u64,
-        moved: M,
-    ) -> Result<M::Loaded> {
-        // SAFETY: offset is at most the length of the mapping.
-        let place = unsafe { self.base.add(offset as usize) };
-        if self.flags.now().has(Flags::EXPLICIT) {
-            // SAFETY: the caller's promise.
-            return Ok(unsafe { moved.whole(place) });
-        }
-        let opened = self.snapshot();
-        // SAFETY: as above.
-        let loaded = unsafe { moved.whole(place) };
-        match self.judge_one_posted(opened, posted) {
-            Ok(()) => Ok(loaded),
-            Err(error) => Err(if TOLD { self.told(error) } else { error }),
-        }
+    pub fn straight(&self) -> Option<Straight<'_>> {
+        let posted = self.diverted.as_ref()?.posted()?;
+        (!posted.is_watched()).then_some(Straight { connection: self, posted })
     }
 
     /// What is wrong with a transfer; which way it goes when it only is not plain.
@@ -303,5 +287,45 @@ impl Connection {
     /// As [`put_words`](Self::put_words) and [`get_words`](Self::get_words).
     pub fn carry_elements<W: Word, const PUT: bool>(&self, offset: u64, moved: Elements<W, PUT>) -> Result<()> {
         self.transfer::<true, _>(offset, size_of::<W>() as u64, moved)
+    }
+}
+
+/// The window of another host, through which a transfer goes where it would if it were plain; its verdict is another one.
+#[derive(Debug)]
+pub struct Straight<'a> {
+    connection: &'a Connection,
+    posted: &'a Posted,
+}
+
+impl Straight<'_> {
+    /// Makes a transfer, in implicit mode as a span of its own, with a verdict that says no more than its code.
+    ///
+    /// # Errors
+    /// CONN_ABORTED, BARRIER_FAILURE.
+    ///
+    /// # Safety
+    /// Its checks have passed; as [`Move::whole`].
+    #[inline(always)]
+    pub unsafe fn carry<M: Move>(self, place: *mut u8, moved: M) -> Result<M::Loaded> {
+        // SAFETY: the caller's promise.
+        unsafe { self.carry_told::<false, M>(place, moved) }
+    }
+
+    /// # Safety
+    /// As [`carry`](Self::carry).
+    #[inline(always)]
+    unsafe fn carry_told<const TOLD: bool, M: Move>(self, place: *mut u8, moved: M) -> Result<M::Loaded> {
+        let connection = self.connection;
+        if connection.flags.now().has(Flags::EXPLICIT) {
+            // SAFETY: the caller's promise.
+            return Ok(unsafe { moved.whole(place) });
+        }
+        let opened = connection.snapshot();
+        // SAFETY: as above.
+        let loaded = unsafe { moved.whole(place) };
+        match connection.judge_one_posted(opened, self.posted) {
+            Ok(()) => Ok(loaded),
+            Err(error) => Err(if TOLD { connection.told(error) } else { error }),
+        }
     }
 }
