@@ -15,7 +15,7 @@ built=$(${CARGO:-cargo} rustc -q -p rsm-race-cc --lib --crate-type staticlib --m
     -C target-feature=-crt-static -C codegen-units=1)
 archive=$(printf '%s\n' "$built" | sed -n 's/.*"filenames":\["\([^"]*\.a\)".*/\1/p' | tail -n 1)
 ${NM:-nm} -g --defined-only "$archive" 2>/dev/null | awk 'NF == 3 { print $3 }' |
-    grep -E '^(__tsan_|__sanitizer_cov_|__wrap_)' |
+    grep -E '^(__tsan_|__sanitizer_cov_|__wrap_|__rsm_race_)' |
     LC_ALL=C sort -u >"$work/names"
 [ -s "$work/names" ] || { echo "library.sh: $archive has no function that programs call" >&2; exit 1; }
 sed 's/^/-Wl,-u,/' "$work/names" >"$work/wanted"

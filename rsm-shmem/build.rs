@@ -1,4 +1,4 @@
-//! Makes of the table: the exported functions, `shmem.h`, the list of names for the linker, and the manual.
+//! Makes of the table: the exported functions, `shmem.h`, the lists of names for the linker, and the manual.
 
 use rsm_shmem_table as table;
 use std::path::Path;
@@ -16,5 +16,9 @@ fn main() {
     let names = table::names();
     write("names", &(names.join("\n") + "\n"));
     let listed: String = names.iter().map(|name| format!("        {name};\n")).collect();
-    write("librsm_shmem.map", &format!("RSM_SHMEM_1.5 {{\n    global:\n{listed}    local:\n        *;\n}};\n"));
+    // What programs call that `rsm-ctl cc` builds, as librsm has it.
+    write("race_names", &(table::RACE.join("\n") + "\n"));
+    let race: String = table::RACE.iter().map(|name| format!("        {name};\n")).collect();
+    let map = format!("RSM_SHMEM_1.5 {{\n    global:\n{listed}    local:\n        *;\n}};\n");
+    write("librsm_shmem.map", &format!("{map}\nRSM_RACE_1.0 {{\n    global:\n{race}}};\n"));
 }

@@ -37,8 +37,10 @@ shmem_install() {
     [ -e "$made/shmem.h" ] || fail 'cargo built no shmem.h'
     shmem_libs=$(sed -n 's/.*native-static-libs: *//p' "$work/said" | tail -n 1 | tr -s ' ' '\n' |
         awk '$0 != "" && $0 != "-lc" && $0 != "-lgcc_s" && !seen[$0]++' | tr '\n' ' ' | sed 's/ *$//')
-    LC_ALL=C sort "$made/names" >"$work/names"
+    LC_ALL=C sort "$made/names" "$made/race_names" >"$work/names"
     sed 's/^/-Wl,-u,/' "$work/names" >"$work/wanted"
+    # In a program that has librsm.a as well there are two of these; librsm's are taken.
+    sed 's/^/--weaken-symbol=/' "$made/race_names" >"$work/weak"
 
     if [ $shared = yes ]; then
         # Calls from within the library go to its own functions; tools take the place of those that programs call.
@@ -53,7 +55,7 @@ shmem_install() {
     shmem_static() {
         rm -f "$work/librsm_shmem.a"
         $cc -r -nostdlib -o "$work/shmem.o" "$@" "@$work/wanted" "$archive" $unwinder &&
-            $objcopy --keep-global-symbols="$work/names" --strip-unneeded \
+            $objcopy --keep-global-symbols="$work/names" --strip-unneeded "@$work/weak" \
                 --remove-section=.group --remove-section=.llvmbc --remove-section=.llvmcmd "$work/shmem.o" &&
             $ar -rc "$work/librsm_shmem.a" "$work/shmem.o" &&
             $cc -o "$work/main" "$work/main.c" "@$work/wanted" "$work/librsm_shmem.a" $shmem_libs

@@ -49,6 +49,12 @@ pub mod topology;
 pub mod transfer;
 pub mod verdict;
 
+// For models of other crates as well.
+#[cfg(rsm_loom)]
+#[doc(hidden)]
+#[allow(missing_docs)]
+pub mod explore;
+
 #[cfg(all(test, rsm_loom))]
 mod models;
 

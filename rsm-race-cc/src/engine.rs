@@ -20,10 +20,12 @@ pub(crate) struct Bounds {
     high: AtomicUsize,
 }
 
-/// Those of a program without librsm.
-static NOTHING: Bounds = Bounds { low: AtomicUsize::new(0), high: AtomicUsize::new(0) };
+/// Those of a program without librsm. Everything is below them: one comparison says so.
+static NOTHING: Bounds = Bounds { low: AtomicUsize::new(usize::MAX), high: AtomicUsize::new(0) };
 
-/// The bounds that count. Code in assembler reads it.
+/// The bounds that count. Code in assembler reads it, here and where `rsm-ctl cc` has accesses looked at in their own place, which
+/// knows it by this name.
+#[unsafe(export_name = "__rsm_race_bounds")]
 pub(crate) static BOUNDS: AtomicPtr<Bounds> = AtomicPtr::new((&raw const NOTHING).cast_mut());
 
 /// Whether what threads do is to be told: never, without librsm.

@@ -7,7 +7,10 @@ use crate::place::Place;
 use crate::report::{self, Found, Why};
 use crate::table::{HIDDEN, LINE, Lack, Table};
 use crate::words::{History, Stored};
-use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
+use rsm_core::sync::{AtomicU64, Ordering::Relaxed, mutated};
+
+/// So often is a line looked at while others change it. Then a cell that is not left counts as one that there was no room for.
+const TRIES: usize = 8;
 
 /// An access that is being made.
 #[derive(Clone, Copy, Debug)]
@@ -109,49 +112,77 @@ impl<'a> Access<'a> {
 
     /// One of those that were at a line which nothing orders with this. Leaves this there.
     fn meet_line(&self, cells: &[AtomicU64], bytes: u8) -> Option<Cell> {
+        let mut race = None;
+        for _ in 0..TRIES {
+            if self.try_line(cells, bytes, &mut race) {
+                return race;
+            }
+        }
+        self.table.lack(Lack::Cells);
+        race
+    }
+
+    /// Likewise; whether nobody else was there at the same time, whose cell would be lost.
+    fn try_line(&self, cells: &[AtomicU64], bytes: u8, race: &mut Option<Cell>) -> bool {
         let mine = self.cell(bytes).word();
-        let (mut race, mut place, mut known) = (None, None, None);
+        let (mut place, mut known) = (None, None);
         for (index, word) in cells.iter().enumerate() {
             let now = word.load(Relaxed);
             if now == mine {
-                return race;
+                return true;
             }
             if now == BENIGN {
-                return None;
+                *race = None;
+                return true;
             }
             let Some(there) = Cell::from_word(now) else {
-                place = place.or(Some(index));
+                place = place.or(Some((index, now)));
                 continue;
             };
             let is_alike = there.kind == self.kind || (there.kind, self.kind) == (Kind::Told, Kind::Store);
             if there.id == self.id && is_alike && there.bytes & !bytes == 0 {
                 // An earlier one of the same: this stands for both.
-                place = Some(index);
+                place = Some((index, now));
                 continue;
             }
             if self.knows(&there) {
                 if self.kind.writes() && there.bytes & !bytes == 0 {
                     // Whoever knows of this one knows of that one.
-                    word.store(0, Relaxed);
-                    place = place.or(Some(index));
+                    if !self.leave(word, now, 0, bytes) {
+                        return false;
+                    }
+                    place = place.or(Some((index, 0)));
                 } else {
-                    known = known.or(Some(index));
+                    known = known.or(Some((index, now)));
                 }
                 continue;
             }
             if there.bytes & bytes != 0 && race.is_none() && self.kind.conflicts(there.kind) {
-                let hidden_at = Row::of(self.table, there.id).hidden_at(there.clock);
-                if !there.kind.writes() || self.is_certain(hidden_at) {
-                    race = Some(there);
+                let row = Row::of(self.table, there.id);
+                // Of what was found in pages, who may have been told of it counts as told (`pages`).
+                let is_sure = !there.kind.writes() || row.is_looked_at_by_pages();
+                if is_sure || self.is_certain(row.hidden_at(there.clock)) {
+                    *race = Some(there);
                 }
             }
         }
-        let victim = || {
+        let (index, now) = place.or(known).unwrap_or_else(|| {
             self.table.lack(Lack::Cells);
-            (mine >> 10 ^ mine >> 26) as usize % cells.len()
-        };
-        cells[place.or(known).unwrap_or_else(victim)].store(mine, Relaxed);
-        race
+            let index = (mine >> 10 ^ mine >> 26) as usize % cells.len();
+            (index, cells[index].load(Relaxed))
+        });
+        self.leave(&cells[index], now, mine, bytes)
+    }
+
+    /// Leaves a word at a line in place of what was there, if that is still so. A word that somebody else stores there meanwhile
+    /// may have told something, which has to be found. Who writes all of a line by itself needs not ask: whoever is there at the
+    /// same time races with it.
+    fn leave(&self, word: &AtomicU64, now: u64, new: u64, bytes: u8) -> bool {
+        if (self.kind == Kind::Write && bytes == 0xff) || mutated("race_cell_stored_blindly") {
+            word.store(new, Relaxed);
+            return true;
+        }
+        word.compare_exchange(now, new, Relaxed, Relaxed).is_ok()
     }
 
     /// A word is about to be stored: looks which other stores of it the process cannot know of, which the one that comes last
@@ -184,10 +215,9 @@ impl<'a> Access<'a> {
     pub(crate) fn was_seen(&self, stored: &Stored) {
         let line = self.place.lines.saturating_add(self.start / LINE);
         for word in self.table.line(line).into_iter().flatten() {
-            let of = |there: Cell| there.kind == Kind::Store && there.id == stored.id && there.clock <= stored.clock;
-            if let Some(there) = Cell::from_word(word.load(Relaxed)).filter(|there| of(*there)) {
-                word.store(Cell { kind: Kind::Told, ..there }.word(), Relaxed);
-            }
+            let of = |there: &Cell| there.kind == Kind::Store && there.id == stored.id && there.clock <= stored.clock;
+            let told = |now| Some(Cell { kind: Kind::Told, ..Cell::from_word(now).filter(of)? }.word());
+            let _ = word.fetch_update(Relaxed, Relaxed, told);
         }
     }
 }

@@ -96,7 +96,7 @@ pub fn bytes_of(line: u64, start: u64, length: u64) -> u8 {
     if first >= end { 0 } else { ((1u16 << end) - (1 << first)) as u8 }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rsm_loom)))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -5,8 +5,8 @@
 //! process knows of all clocks is its *vector*; that of an import's epoch is there once the epoch was closed.
 
 use crate::cell::LAST_CLOCK;
-use crate::table::{HIDDEN, IDS, Lack, NODES, ROW, SNAPSHOTS, Table, Word};
-use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
+use crate::table::{HIDDEN, IDS, Lack, MODELLED, NODES, ROW, SNAPSHOTS, Table, Word};
+use rsm_core::sync::{AtomicU64, Ordering, Ordering::Relaxed, acquire, fence, mutated};
 
 // Words of a row.
 const OWNER: usize = 0;
@@ -22,14 +22,21 @@ const ENDS_SEEN: usize = 6;
 /// Of a process: clocks as they were that it has written down, and whether it has learned anything since.
 const SNAPSHOTS_MADE: usize = 7;
 const LEARNED: usize = 8;
+/// Of a process: how many of its threads are learning something right now.
+const LEARNING: usize = 11;
 /// Of a process: what its clock said when others last learned it.
 const TOLD: usize = 9;
 /// Of a thread that has a clock of its own: the name of its process's; 0 for a process.
 const LEADER: usize = 10;
+/// Of an import, where pages are looked at ([`crate::marks`]): puts that are being made; the last epoch of which all has
+/// arrived; the last one in which something was put that need not have arrived when the call returned.
+pub(crate) const GOING: usize = 11;
+pub(crate) const ARRIVED: usize = 12;
+pub(crate) const LATE: usize = 13;
 const VECTOR: usize = 16;
 /// Of an import: what the clock of what is hidden would say next when something was first put in an epoch.
 const HIDDEN_AT: usize = VECTOR + IDS;
-const EPOCHS_KEPT: usize = 256;
+const EPOCHS_KEPT: usize = if MODELLED { 2 } else { 256 };
 /// Of an import: which thread put something in an epoch, and when first; or that several did.
 const BY: usize = HIDDEN_AT + EPOCHS_KEPT;
 const SEVERAL: u64 = 0xff;
@@ -51,6 +58,10 @@ const WHOLE: u64 = 1;
 const ENDED: u64 = 2;
 /// A thread that has ended: its process may have another one in its place.
 const SPARE: u64 = 4;
+/// What it stores into its own memory is looked for.
+const PAGED: u64 = 8;
+/// It may see that there is a signal without taking it.
+const POLLS: u64 = 16;
 
 /// One who has a clock, and what is known of it.
 #[derive(Clone, Copy, Debug)]
@@ -76,12 +87,17 @@ pub(crate) fn count(table: Table<'_>) -> usize {
 
 /// A name for a clock of this owner, if there is one left.
 fn name(table: Table<'_>, owner: u64) -> Option<Row<'_>> {
-    // Stays at the end: it would come to others again.
-    let next = table.word(Word::Ids).fetch_update(Relaxed, Relaxed, |ids| (ids + 1 < HIDDEN as u64).then_some(ids + 1));
-    let Ok(before) = next else {
+    name_below(table, owner, HIDDEN).or_else(|| {
         table.lack(Lack::Clocks);
-        return None;
-    };
+        None
+    })
+}
+
+/// The same, of the names below this one. Nothing is taken where there is none.
+fn name_below(table: Table<'_>, owner: u64, limit: usize) -> Option<Row<'_>> {
+    // Stays at the end: it would come to others again.
+    let next = table.word(Word::Ids).fetch_update(Relaxed, Relaxed, |ids| (ids + 1 < limit as u64).then_some(ids + 1));
+    let before = next.ok()?;
     let row = Row::of(table, before as usize + 1);
     row.words[CLOCK].store(1, Relaxed);
     row.words[OWNER].store(owner, Relaxed);
@@ -131,7 +147,7 @@ impl<'a> Row<'a> {
         let taken = leader.threads().find(is_spare).inspect(|row| _ = row.step());
         taken.or_else(|| {
             // Processes and imports come first.
-            let row = name(table, leader.words[OWNER].load(Relaxed)).filter(|_| count(table) < IDS / 2)?;
+            let row = name_below(table, leader.words[OWNER].load(Relaxed), IDS / 2)?;
             row.words[MEMBERSHIP].store(leader.words[MEMBERSHIP].load(Relaxed), Relaxed);
             row.words[FLAGS].store(WHOLE, Relaxed);
             row.words[LEADER].store(leader.id as u64, Relaxed);
@@ -220,6 +236,30 @@ impl<'a> Row<'a> {
         self.leader().words[FLAGS].load(Relaxed) & WHOLE != 0
     }
 
+    /// What it stores into its own memory is looked for from now on.
+    pub(crate) fn look_at_pages(self) {
+        self.words[FLAGS].fetch_or(PAGED, Relaxed);
+    }
+
+    /// Whether that is so: then what it is known to have written was found so, and is its own doing.
+    pub(crate) fn is_looked_at_by_pages(self) -> bool {
+        self.kind() == PROCESS && self.words[FLAGS].load(Relaxed) & PAGED != 0
+    }
+
+    /// It may see that there is a signal without taking it.
+    pub(crate) fn poll(self) {
+        self.leader().words[FLAGS].fetch_or(POLLS, Relaxed);
+    }
+
+    pub(crate) fn polls(self) -> bool {
+        self.leader().words[FLAGS].load(Relaxed) & POLLS != 0
+    }
+
+    /// One of its words that this file says nothing of.
+    pub(crate) fn word(self, at: usize) -> &'a AtomicU64 {
+        &self.words[at]
+    }
+
     /// It is not, after all.
     pub(crate) fn hides(self) {
         self.leader().words[FLAGS].fetch_and(!WHOLE, Relaxed);
@@ -256,9 +296,24 @@ impl<'a> Row<'a> {
 
     /// Learns that a clock has come so far.
     pub(crate) fn learn(self, id: usize, clock: u64) {
-        if grow(&self.words[VECTOR + id % IDS], clock) {
-            self.words[LEARNED].store(1, Relaxed);
+        let word = &self.words[VECTOR + id % IDS];
+        if word.load(Relaxed) >= clock {
+            return;
         }
+        // For another thread that finds it known and writes down what the process knows: it has to see that this is not part
+        // of what was written down before, though that is not said yet.
+        self.words[LEARNING].fetch_add(1, Relaxed);
+        // Release: pairs with the first fence of `snapshot`.
+        word.fetch_max(clock, Ordering::Release);
+        // Release: pairs with the swap of `snapshot`, which writes down what was learned before. By a read-modify-write, so that it
+        // is not hidden by that of another thread, which may be the one that the swap finds.
+        if mutated("race_learned_stored") {
+            self.words[LEARNED].store(1, Ordering::Release);
+        } else {
+            self.words[LEARNED].swap(1, if mutated("race_learned_unreleased") { Relaxed } else { Ordering::Release });
+        }
+        // Release: pairs with the acquire of `snapshot`.
+        self.words[LEARNING].fetch_sub(1, Ordering::Release);
     }
 
     /// Learns everything that another process knows, and what it has done.
@@ -290,8 +345,8 @@ impl<'a> Row<'a> {
 
     /// Learns a vector.
     pub(crate) fn learn_all(self, vector: &[AtomicU64]) {
-        if merge(self.table, &self.words[VECTOR..VECTOR + IDS], vector) {
-            self.words[LEARNED].store(1, Relaxed);
+        for id in ids(self.table) {
+            self.learn(id, vector[id].load(Relaxed));
         }
     }
 
@@ -357,7 +412,7 @@ impl<'a> Row<'a> {
     }
 
     /// Whether anything was put in this epoch.
-    fn is_used(self, epoch: u64) -> bool {
+    pub(crate) fn is_used(self, epoch: u64) -> bool {
         self.words[HIDDEN_AT + epoch as usize % EPOCHS_KEPT].load(Relaxed) >> 32 == epoch
     }
 
@@ -379,8 +434,11 @@ impl<'a> Row<'a> {
 
     /// Writes down what it knows now, to be found by others with the number that this gives.
     pub(crate) fn snapshot(self) -> u64 {
+        // Pairs with the Release of `learn`: of what this thread has found known it finds that it is being learned, or was.
+        fence(Ordering::Acquire);
+        let is_learning = acquire(&self.words[LEARNING]) != 0 && !mutated("race_learning_ignored");
         // Acquire: pairs with the swap below; who finds that nothing was learned since finds the number that was made of it.
-        if rsm_core::sync::acquire(&self.words[LEARNED]) == 0 {
+        if !is_learning && acquire(&self.words[LEARNED]) == 0 {
             let made = self.words[SNAPSHOTS_MADE].load(Relaxed);
             if made > 0 {
                 return made;
@@ -388,30 +446,36 @@ impl<'a> Row<'a> {
         }
         // Each number has one writer. One that is not yet written is not found, and more is learned instead.
         let number = self.words[SNAPSHOTS_MADE].fetch_add(1, Relaxed) + 1;
-        self.words[LEARNED].swap(0, rsm_core::sync::Ordering::AcqRel);
+        self.words[LEARNED].swap(0, Ordering::AcqRel);
         let into = self.table.snapshot(self.id, number);
-        into[0].store(0, Relaxed);
+        // Acquire: pairs with the Release below; of two who write here one comes after the other has written all.
+        let before = into[0].swap(0, Ordering::Acquire);
+        if before == 0 && number > SNAPSHOTS as u64 && !mutated("race_snapshot_shared") {
+            return number;
+        }
         // Pairs with the second fence of `learn_snapshot`: who reads what follows finds that it changes.
-        rsm_core::sync::fence(rsm_core::sync::Ordering::Release);
+        if !mutated("race_snapshot_unfenced") {
+            fence(Ordering::Release);
+        }
         for (to, from) in into[1..].iter().zip(self.vector()) {
             to.store(from.load(Relaxed), Relaxed);
         }
-        // Release: pairs with the acquire of `learn_snapshot`.
-        into[0].store(number, rsm_core::sync::Ordering::Release);
+        // Release: pairs with the acquire of `learn_snapshot`, and with the swap above.
+        into[0].store(number, if mutated("race_snapshot_unreleased") { Relaxed } else { Ordering::Release });
         number
     }
 
     /// Learns what another process knew when it wrote that down; `false`: it is not known any more.
     pub(crate) fn learn_snapshot(self, of: Row<'_>, number: u64) -> bool {
         let from = self.table.snapshot(of.id, number);
-        if rsm_core::sync::acquire(&from[0]) != number {
+        if acquire(&from[0]) != number {
             return false;
         }
         let last = count(self.table);
         let clocks: [u64; IDS] =
             std::array::from_fn(|id| if id <= last || id == HIDDEN { from[1 + id].load(Relaxed) } else { 0 });
         // Pairs with the fence of `snapshot`.
-        rsm_core::sync::fence(rsm_core::sync::Ordering::Acquire);
+        fence(Ordering::Acquire);
         if from[0].load(Relaxed) != number {
             return false;
         }
@@ -420,26 +484,28 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Lets a word be no less than a value; whether it was.
-pub(crate) fn grow(word: &AtomicU64, value: u64) -> bool {
-    word.load(Relaxed) < value && word.fetch_max(value, Relaxed) < value
+/// Lets a word be no less than a value.
+pub(crate) fn grow(word: &AtomicU64, value: u64) {
+    if word.load(Relaxed) < value {
+        word.fetch_max(value, Relaxed);
+    }
 }
 
-/// Lets a vector know what another one does; whether it knew less.
-pub(crate) fn merge(table: Table<'_>, into: &[AtomicU64], from: &[AtomicU64]) -> bool {
-    let mut learned = false;
-    for id in (1..=count(table)).chain([HIDDEN]) {
-        let clock = from[id].load(Relaxed);
-        if clock > 0 {
-            learned |= grow(&into[id], clock);
-        }
+/// The names of all clocks that anybody may know of.
+fn ids(table: Table<'_>) -> impl Iterator<Item = usize> {
+    (1..=count(table)).chain([HIDDEN])
+}
+
+/// Lets a vector know what another one does.
+pub(crate) fn merge(table: Table<'_>, into: &[AtomicU64], from: &[AtomicU64]) {
+    for id in ids(table) {
+        grow(&into[id], from[id].load(Relaxed));
     }
-    learned
 }
 
 const _: () = assert!(SNAPSHOTS.is_power_of_two());
 
-#[cfg(test)]
+#[cfg(all(test, not(rsm_loom)))]
 mod tests {
     use super::*;
     use crate::table::tests::memory;

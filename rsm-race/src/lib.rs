@@ -23,7 +23,10 @@
 //! * What a process releases it writes before the store that tells of it, with a release fence between; who acquires reads it
 //!   after the load that told it, with an acquire fence between. So who was told finds all that it was told.
 //! * Who reads while somebody writes finds more or less of what it was not told yet. More is a missed race. Less is nothing.
-//! * A cell of a word that two processes write at once keeps one of both. The lost one is a missed race.
+//! * A cell is not lost to one that is left at the same time, since it may be of a word that tells something; but to a write
+//!   of the whole line, with which it races.
+//! * What is written in several words has one writer, who says when it is whole. Another one who comes meanwhile, as the place is used
+//!   again, leaves nothing there, and who looks for that learns more instead.
 //!
 //! # Crash
 //!
@@ -42,10 +45,14 @@
 //! | [`report`] | races that were found |
 //! | [`process`] | what each call means |
 //! | [`thread`] | and each step of a thread |
+//! | [`marks`] | what was put to a line and may be on its way |
+//! | [`pages`] | what owners store without a call, found by comparing |
 
 pub mod cell;
 pub mod clock;
+pub mod marks;
 pub mod node;
+pub mod pages;
 pub mod place;
 pub mod process;
 pub mod report;
@@ -55,3 +62,6 @@ pub mod thread;
 pub mod words;
 
 mod access;
+
+#[cfg(all(test, rsm_loom))]
+mod models;

@@ -11,6 +11,7 @@ const HAS_HIDDEN: usize = MAPS + 1;
 const PROCESSES: usize = HAS_HIDDEN + 1;
 const APART: usize = PROCESSES + 1;
 const TOGETHER: usize = APART + 1;
+const REACHED: usize = TOGETHER + 1;
 
 /// What is released to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +96,16 @@ impl<'a> Node<'a> {
         self.table.word(Word::Maps).store(1, Relaxed);
     }
 
+    /// A process of whichever node reaches memory of it by itself, or is about to.
+    pub(crate) fn is_reached_from_now_on(self) {
+        self.words[REACHED].store(1, Relaxed);
+    }
+
+    /// Whether any ever did: what changes there need not be its owner's doing.
+    pub(crate) fn was_reached(self) -> bool {
+        self.words[REACHED].load(Relaxed) != 0
+    }
+
     /// The nodes whose processes may have told each other something by way of this one's memory, itself among them: a bit
     /// for each.
     pub(crate) fn around(self) -> u64 {
@@ -125,7 +136,7 @@ pub(crate) fn hidden_of(table: Table<'_>, nodes: u64) -> u64 {
     bits(nodes).filter(|&node| table.node(node)[HAS_HIDDEN].load(Relaxed) != 0).fold(0, |set, node| set | 1 << node)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rsm_loom)))]
 mod tests {
     use super::*;
     use crate::table::tests::memory;

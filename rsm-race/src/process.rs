@@ -11,10 +11,11 @@ use crate::cell::{BENIGN, Cell, Kind};
 use crate::clock::{Row, Who};
 use crate::node::{Inbox, Node, bits, hidden_of};
 use crate::place::{NO_LINES, Place, Range};
+use crate::report::{self, Found, Why};
 use crate::site::{self, Module};
 use crate::table::{HIDDEN, LINE, Lack, Table, Word};
 use crate::words::{History, STORES, Seen, Stored};
-use rsm_core::sync::{Ordering, Ordering::Relaxed, fence};
+use rsm_core::sync::{Ordering, Ordering::Relaxed, fence, mutated};
 
 /// A process that is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +28,8 @@ pub struct Process<'a> {
 pub fn end(table: Table<'_>, membership: u64) {
     Row::end(table, membership);
     // Release: pairs with the acquire of `Process::enter`.
-    table.word(Word::Ended).fetch_add(1, Ordering::Release);
+    let release = if mutated("race_end_unreleased") { Relaxed } else { Ordering::Release };
+    table.word(Word::Ended).fetch_add(1, release);
 }
 
 impl<'a> Process<'a> {
@@ -73,9 +75,11 @@ impl<'a> Process<'a> {
 
     /// What comes with any call.
     pub(crate) fn enter(self) {
-        // Pairs with the fences of who releases: what was stored after them has been read, if it was.
-        fence(Ordering::Acquire);
-        let ended = rsm_core::sync::acquire(self.table.word(Word::Ended));
+        let ended = self.table.word(Word::Ended).load(Relaxed);
+        // Pairs with the fences of who releases: what was stored after them has been read, if it was. And with the Release of `end`.
+        if !mutated("race_enter_unfenced") {
+            fence(Ordering::Acquire);
+        }
         if self.row.ends_seen().load(Relaxed) < ended {
             self.row.ends_seen().store(ended, Relaxed);
             for process in Row::processes(self.table, None).filter(|process| process.has_ended()) {
@@ -86,6 +90,12 @@ impl<'a> Process<'a> {
         if node.has_several() {
             // None of them races with another.
             Row::processes(self.table, Some(self.row.node())).for_each(|sibling| self.row.join(sibling));
+        }
+        if self.row.polls() {
+            self.row.learn_all(node.inbox(Inbox::Signal));
+            let imports = self.row.leader().imports(None);
+            let exporters = imports.fold(0u64, |nodes, import| nodes | 1 << import.target());
+            bits(exporters).for_each(|of| self.row.learn_all(Node::of(self.table, of).inbox(Inbox::SignalToAll)));
         }
         if !self.row.is_whole() {
             self.row.learn_all(node.inbox(Inbox::Put));
@@ -164,6 +174,7 @@ impl<'a> Process<'a> {
 
     /// It does with its memory, and that of a node, what is not seen, however it was built.
     pub fn hides(self, target: u32) {
+        self.reaches(target);
         self.row.hides();
         self.node().hides();
         self.node().takes_threads_together();
@@ -189,7 +200,9 @@ impl<'a> Process<'a> {
             }
         }
         // Pairs with the fence of `enter`: whoever finds what is stored after this finds what was released.
-        fence(Ordering::Release);
+        if !mutated("race_release_unfenced") {
+            fence(Ordering::Release);
+        }
     }
 
     /// The nodes around a memory where what is done with it is hidden.
@@ -454,6 +467,23 @@ impl<'a> Process<'a> {
         import.order(at_node);
     }
 
+    /// Whether two imports are from the same node.
+    pub fn is_beside(self, import: usize, other: usize) -> bool {
+        Row::of(self.table, import).target() == Row::of(self.table, other).target()
+    }
+
+    /// It has changed memory of its own from which `put` was put through an import, in a span that is closed only now: at this place.
+    pub fn changed_source(self, import: usize, put: Range, site: u16) {
+        let cell = |row: Row<'_>, site| Cell { id: row.id, clock: row.clock(), site, kind: Kind::Write, bytes: 0xff };
+        let (first, second) = (cell(Row::of(self.table, import), put.site), cell(self.row, site));
+        let Range { place: Place { node, id, .. }, offset, length, .. } = put;
+        if !self.table.lacks(Lack::Clocks) {
+            let found =
+                Found { segment: (node, id), start: offset, end: offset + length, first, second, why: Why::Source };
+            report::add(self.table, &found);
+        }
+    }
+
     /// It signals to an export of a node.
     pub fn post(self, target: u32) {
         self.enter();
@@ -464,6 +494,11 @@ impl<'a> Process<'a> {
     pub fn post_to_all(self) {
         self.enter();
         self.release(&[Inbox::SignalToAll], self.row.node(), None);
+    }
+
+    /// From now on it may see, by a descriptor that it polls, that there is a signal which it has not taken.
+    pub fn polls(self) {
+        self.row.poll();
     }
 
     /// It has taken a signal, of its own export or of an import from another node.
@@ -534,5 +569,5 @@ impl<'a> Process<'a> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rsm_loom)))]
 mod tests;

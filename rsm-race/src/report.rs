@@ -4,7 +4,7 @@ use crate::cell::{Cell, Kind};
 use crate::clock::{Row, Who};
 use crate::site::{self, Module};
 use crate::table::{Lack, REPORTS, Table, Word};
-use rsm_core::sync::{Ordering::Relaxed, Ordering::Release, acquire};
+use rsm_core::sync::{Ordering::Relaxed, Ordering::Release, acquire, mutated};
 
 // Words of a report.
 const KEY: usize = 0;
@@ -27,6 +27,8 @@ pub enum Why {
     Untold = 2,
     /// Both stored to one word, and the second had not seen what the first did.
     Unseen = 3,
+    /// The second changed memory that the first was putting from, before the end of its span.
+    Source = 4,
 }
 
 /// One of two accesses.
@@ -39,8 +41,13 @@ pub struct Access {
     /// Whether it was made through an import, as puts are.
     pub through_import: bool,
     /// The return addresses where it was made, from the inside out, each with the module that it lies in.
-    pub frames: Vec<(u64, Option<Module>)>,
+    pub frames: Frames,
+    /// Of what nobody told and was found later: those of the calls that it lies between; then there is no other place.
+    pub between: Option<(Frames, Frames)>,
 }
+
+/// Return addresses, from the inside out, each with the module that it lies in.
+pub type Frames = Vec<(u64, Option<Module>)>;
 
 /// Two accesses that nothing orders.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +99,7 @@ pub(crate) fn add(table: Table<'_>, found: &Found) {
                 words[WHY].store(found.why as u64, Relaxed);
                 words[TIMES].fetch_add(1, Relaxed);
                 // Release: pairs with the acquire of `races`.
-                words[READY].store(1, Release);
+                words[READY].store(1, if mutated("race_report_unreleased") { Relaxed } else { Release });
                 table.word(Word::Reports).fetch_add(1, Relaxed);
                 return;
             }
@@ -109,10 +116,14 @@ pub(crate) fn add(table: Table<'_>, found: &Found) {
 impl Access {
     fn of(table: Table<'_>, cell: Cell) -> Access {
         let row = Row::of(table, cell.id);
-        let frames = site::frames(table, cell.site).map_or_else(Vec::new, |(process, frames)| {
-            frames.into_iter().map(|frame| (frame, site::module(table, process, frame.wrapping_sub(1)))).collect()
-        });
-        Access { who: row.who(), kind: cell.kind, through_import: row.is_import(), frames }
+        let frames = |site: u16| {
+            site::frames(table, site).map_or_else(Vec::new, |(process, frames)| {
+                frames.into_iter().map(|frame| (frame, site::module(table, process, frame.wrapping_sub(1)))).collect()
+            })
+        };
+        let between = site::ends(table, cell.site).map(|(first, second)| (frames(first), frames(second)));
+        let (who, through_import) = (row.who(), row.is_import());
+        Access { who, kind: cell.kind, through_import, frames: frames(cell.site), between }
     }
 }
 
@@ -128,6 +139,7 @@ pub fn races(table: Table<'_>) -> Vec<Race> {
         let why = match word(WHY) {
             1 => Why::Open,
             3 => Why::Unseen,
+            4 => Why::Source,
             _ => Why::Untold,
         };
         Some(Race {
@@ -153,6 +165,8 @@ pub struct Looked {
     pub by_calls: u64,
     /// Processes that were built to be looked at.
     pub whole: u64,
+    /// Processes of which calls were seen, and what they stored into memory of their own.
+    pub by_pages: u64,
     /// What there was no room for.
     pub lacks: Vec<Lack>,
 }
@@ -160,11 +174,21 @@ pub struct Looked {
 impl Looked {
     /// What was found so far.
     pub fn at(table: Table<'_>) -> Looked {
-        let all = [Lack::Clocks, Lack::Lines, Lack::Reports, Lack::Words, Lack::Cells];
+        let all = [
+            Lack::Clocks,
+            Lack::Lines,
+            Lack::Reports,
+            Lack::Words,
+            Lack::Cells,
+            Lack::Copies,
+            Lack::Shared,
+            Lack::Kernel,
+        ];
         Looked {
             races: races(table),
             by_calls: table.word(Word::ByCalls).load(Relaxed),
             whole: table.word(Word::Whole).load(Relaxed),
+            by_pages: table.word(Word::Pages).load(Relaxed),
             lacks: all.into_iter().filter(|&lack| table.lacks(lack)).collect(),
         }
     }

@@ -1,7 +1,7 @@
 //! Places in programs: the return addresses from a call outwards, and the modules that they lie in.
 
-use crate::table::{MODULE, MODULES, SITE, SITES, Table, Word};
-use rsm_core::sync::{AtomicU64, Ordering::Relaxed, Ordering::Release, acquire};
+use crate::table::{MODELLED, MODULE, MODULES, SITE, SITES, Table, Word};
+use rsm_core::sync::{AtomicU64, Ordering::Relaxed, Ordering::Release, acquire, mutated};
 
 // Words of a place.
 const KEY: usize = 0;
@@ -11,7 +11,9 @@ const READY: usize = SITE - 1;
 /// Most return addresses that are kept.
 pub const MOST_FRAMES: usize = READY - FRAMES;
 /// How far from where it would be a place is looked for.
-const STEPS: usize = 32;
+const STEPS: usize = if MODELLED { 1 } else { 32 };
+/// What stands where the number of return addresses would, of a time between two places.
+const BETWEEN: u64 = 0xff;
 
 // Words of a module.
 const M_OWNER: usize = 0;
@@ -39,7 +41,26 @@ pub struct Module {
 /// Who was where: 0 for a place that there was no room for.
 pub(crate) fn number(table: Table<'_>, process: usize, frames: &[u64]) -> u16 {
     let frames = &frames[..frames.len().min(MOST_FRAMES)];
-    let seed = 0x9e37_79b9_7f4a_7c15u64.wrapping_mul(process as u64 + 1);
+    note(table, process, frames, frames.len() as u64)
+}
+
+/// Somewhere on the way from one place to another: 0 where there was no room for it.
+pub(crate) fn between(table: Table<'_>, process: usize, first: u16, second: u16) -> u16 {
+    note(table, process, &[first.into(), second.into()], BETWEEN)
+}
+
+/// The two places that a time is between, if it is one of those.
+pub(crate) fn ends(table: Table<'_>, number: u16) -> Option<(u16, u16)> {
+    let words = table.site(number.into());
+    if number == 0 || acquire(&words[READY]) == 0 || words[OWNER].load(Relaxed) & 0xff != BETWEEN {
+        return None;
+    }
+    let end = |at: usize| words[FRAMES + at].load(Relaxed) as u16;
+    Some((end(0), end(1)))
+}
+
+fn note(table: Table<'_>, process: usize, frames: &[u64], count: u64) -> u16 {
+    let seed = 0x9e37_79b9_7f4a_7c15u64.wrapping_mul((count / BETWEEN) << 32 | (process as u64 + 1));
     let mix = |hash: u64, word: &u64| (hash ^ word).wrapping_mul(0x2545_f491_4f6c_dd1d).rotate_left(29);
     let key = frames.iter().fold(seed, mix) | 1;
     for step in 0..STEPS {
@@ -48,10 +69,10 @@ pub(crate) fn number(table: Table<'_>, process: usize, frames: &[u64]) -> u16 {
         let words = table.site(at);
         match words[KEY].compare_exchange(0, key, Relaxed, Relaxed) {
             Ok(_) => {
-                words[OWNER].store((process as u64) << 8 | frames.len() as u64, Relaxed);
+                words[OWNER].store((process as u64) << 8 | count, Relaxed);
                 frames.iter().zip(&words[FRAMES..]).for_each(|(frame, word)| word.store(*frame, Relaxed));
                 // Release: pairs with the acquire of `frames`.
-                words[READY].store(1, Release);
+                words[READY].store(1, if mutated("race_site_unreleased") { Relaxed } else { Release });
                 return at as u16;
             }
             Err(found) if found == key => return at as u16,
@@ -68,6 +89,9 @@ pub(crate) fn frames(table: Table<'_>, number: u16) -> Option<(usize, Vec<u64>)>
         return None;
     }
     let owner = words[OWNER].load(Relaxed);
+    if owner & 0xff == BETWEEN {
+        return None;
+    }
     let count = (owner as usize & 0xff).min(MOST_FRAMES);
     Some((owner as usize >> 8, words[FRAMES..FRAMES + count].iter().map(|word| word.load(Relaxed)).collect()))
 }
@@ -90,7 +114,7 @@ pub(crate) fn add_module(table: Table<'_>, process: usize, module: &Module) {
         word.store(u64::from_le_bytes(bytes), Relaxed);
     }
     // Release: pairs with the acquire of `module`.
-    words[M_OWNER].store(process as u64, Release);
+    words[M_OWNER].store(process as u64, if mutated("race_module_unreleased") { Relaxed } else { Release });
 }
 
 fn of_process<'a>(table: Table<'a>, process: usize) -> impl Iterator<Item = &'a [AtomicU64]> {
@@ -121,7 +145,7 @@ pub(crate) fn module(table: Table<'_>, process: usize, address: u64) -> Option<M
     Some(Module { bias: word(M_BIAS), start: word(M_START), end: word(M_END), path })
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rsm_loom)))]
 mod tests {
     use super::*;
     use crate::table::tests::memory;
@@ -138,6 +162,19 @@ mod tests {
         assert_eq!(frames(table, 0), None);
         let long: Vec<u64> = (0..99).collect();
         assert_eq!(frames(table, number(table, 1, &long)).unwrap().1, long[..MOST_FRAMES]);
+    }
+
+    #[test]
+    fn a_time_has_a_place_at_both_ends_and_none_itself() {
+        let memory = memory(0);
+        let table = Table::new(&memory);
+        let (one, other) = (number(table, 3, &[10]), number(table, 3, &[20]));
+        let time = between(table, 3, one, other);
+        assert_eq!((ends(table, time), frames(table, time)), (Some((one, other)), None));
+        assert_eq!(between(table, 3, one, other), time);
+        let likewise = number(table, 3, &[one.into(), other.into()]);
+        assert!(likewise != time && ends(table, likewise).is_none() && ends(table, one).is_none());
+        assert!(![0, time].contains(&between(table, 3, other, one)));
     }
 
     #[test]

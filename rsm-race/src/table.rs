@@ -1,39 +1,50 @@
 //! Where everything is in the shared memory: one array of words.
 
-use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
+use rsm_core::sync::{AtomicU64, Ordering::Relaxed, mutated};
 
 /// Names of clocks, 0 being nobody's; the last one is that of what is hidden.
-pub const IDS: usize = 256;
+pub const IDS: usize = if MODELLED { 6 } else { 256 };
 /// The clock of what is hidden: steps whenever somebody may have learned something that no call told.
 pub const HIDDEN: usize = IDS - 1;
 /// Node ids are below this.
-pub const NODES: usize = 64;
+pub const NODES: usize = if MODELLED { 4 } else { 64 };
 /// Segments that can be looked at in the life of a cluster.
-pub const SEGMENTS: usize = if SMALL { 1 << 6 } else { 1 << 12 };
+pub const SEGMENTS: usize = size(2, 1 << 6, 1 << 12);
 /// Cells of a line.
 pub const CELLS: usize = 4;
 /// Bytes of a segment that a line is about.
 pub const LINE: u64 = 8;
 
-const HEADER: usize = 64;
-/// Tests need less, and reach its end.
-const SMALL: bool = cfg!(test);
+const HEADER: usize = if MODELLED { 16 } else { 64 };
+/// loom follows each word of it.
+pub(crate) const MODELLED: bool = cfg!(rsm_loom);
+
+/// How much of something there is: in models, in tests, which need less and reach its end, and otherwise.
+const fn size(modelled: usize, tested: usize, real: usize) -> usize {
+    if MODELLED {
+        modelled
+    } else if cfg!(test) {
+        tested
+    } else {
+        real
+    }
+}
 /// Words of a row of [`crate::clock`], of a node, of a segment.
-pub(crate) const ROW: usize = 1024;
-pub(crate) const NODE: usize = 1024;
+pub(crate) const ROW: usize = size(32, 1024, 1024);
+pub(crate) const NODE: usize = size(26, 1024, 1024);
 const SEGMENT: usize = 2;
 /// Clocks as they were, of each process: how many, and words of each.
-pub(crate) const SNAPSHOTS: usize = if SMALL { 4 } else { 32 };
+pub(crate) const SNAPSHOTS: usize = size(1, 4, 32);
 pub(crate) const SNAPSHOT: usize = IDS + 8;
 /// Places in programs: how many, and words of each.
-pub(crate) const SITES: usize = if SMALL { 1 << 10 } else { 1 << 16 };
-pub(crate) const SITE: usize = 16;
-pub(crate) const MODULES: usize = if SMALL { 1 << 4 } else { 1 << 12 };
-pub(crate) const MODULE: usize = 64;
-pub(crate) const REPORTS: usize = if SMALL { 1 << 4 } else { 1 << 9 };
-pub(crate) const REPORT: usize = 16;
-pub(crate) const HISTORIES: usize = if SMALL { 1 << 6 } else { 1 << 14 };
-pub(crate) const HISTORY: usize = 112;
+pub(crate) const SITES: usize = size(4, 1 << 10, 1 << 16);
+pub(crate) const SITE: usize = size(5, 16, 16);
+pub(crate) const MODULES: usize = size(1, 1 << 4, 1 << 12);
+pub(crate) const MODULE: usize = size(7, 64, 64);
+pub(crate) const REPORTS: usize = size(1, 1 << 4, 1 << 9);
+pub(crate) const REPORT: usize = size(9, 16, 16);
+pub(crate) const HISTORIES: usize = size(1, 1 << 6, 1 << 14);
+pub(crate) const HISTORY: usize = size(16, 112, 112);
 
 const AT_ROWS: usize = HEADER;
 const AT_NODES: usize = AT_ROWS + IDS * ROW;
@@ -43,10 +54,18 @@ const AT_SITES: usize = AT_SNAPSHOTS + IDS * SNAPSHOTS * SNAPSHOT;
 const AT_MODULES: usize = AT_SITES + SITES * SITE;
 const AT_REPORTS: usize = AT_MODULES + MODULES * MODULE;
 const AT_HISTORIES: usize = AT_REPORTS + REPORTS * REPORT;
-/// Words before the lines: what is mapped by who only reads reports. A multiple of any page.
-pub const HEAD: usize = (AT_HISTORIES + HISTORIES * HISTORY).next_multiple_of(1 << 13);
-/// Words with those of the lines, of which there are enough for 4 GiB of segments. Pages that nobody touches take no memory.
-pub const WORDS: usize = HEAD + CELLS * (1 << 29);
+/// Words before the marks and the lines: what is mapped by who only reads reports. A multiple of any page.
+pub const HEAD: usize = (AT_HISTORIES + HISTORIES * HISTORY).next_multiple_of(size(1, 1 << 13, 1 << 13));
+/// Lines that there are: enough for 4 GiB of segments.
+const LINES: usize = size(8, 1 << 13, 1 << 29);
+/// Lines of a stretch: of 4 KiB, of which every segment has a whole number.
+pub const STRETCH: usize = 512;
+/// A mark for each line, a word for each stretch, and the lines themselves.
+const AT_MARKS: usize = HEAD;
+const AT_STRETCHES: usize = AT_MARKS + LINES;
+pub(crate) const AT_LINES: usize = AT_STRETCHES + LINES / STRETCH;
+/// Words with those of the lines. Pages that nobody touches take no memory.
+pub const WORDS: usize = AT_LINES + CELLS * LINES;
 
 /// Words of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +89,8 @@ pub(crate) enum Word {
     ByCalls,
     /// And those that were built to be.
     Whole,
+    /// Those of which calls only are seen, and what they store into memory of their own.
+    Pages,
 }
 
 /// What there was no room for. Races are missed then; after the first, all are.
@@ -87,6 +108,13 @@ pub enum Lack {
     Words = 8,
     /// Cells of a line.
     Cells = 16,
+    /// Copies of segments, by which it is found what their owners store there.
+    Copies = 32,
+    /// Memory that nobody but its owner reaches by itself, and other processes by their calls: what others reach otherwise is not
+    /// looked at by pages.
+    Shared = 64,
+    /// A kernel that tells which pages were stored to: large segments were compared whole, and seldom.
+    Kernel = 128,
 }
 
 /// The shared memory, or the part of it before the lines.
@@ -145,12 +173,24 @@ impl<'a> Table<'a> {
     /// The cells of a line; none where there is no room for it.
     pub(crate) fn line(self, line: u64) -> Option<&'a [AtomicU64]> {
         // Those of no segment lie beyond all others.
-        let start = HEAD.checked_add(usize::try_from(line).ok()?.checked_mul(CELLS)?)?;
+        let start = AT_LINES.checked_add(usize::try_from(line).ok()?.checked_mul(CELLS)?)?;
         self.words.get(start..start.checked_add(CELLS)?)
     }
 
+    /// The mark of a line, of [`crate::marks`]; none where there is no room for it.
+    pub(crate) fn mark(self, line: u64) -> Option<&'a AtomicU64> {
+        let at = usize::try_from(line).ok().filter(|&line| line < LINES)?;
+        self.words.get(AT_MARKS + at)
+    }
+
+    /// The word of the stretch that a line is in, likewise.
+    pub(crate) fn stretch(self, line: u64) -> Option<&'a AtomicU64> {
+        let at = usize::try_from(line).ok().filter(|&line| line < LINES)?;
+        self.words.get(AT_STRETCHES + at / STRETCH)
+    }
+
     fn lines(self) -> u64 {
-        ((self.words.len() - HEAD) / CELLS) as u64
+        (self.words.len().saturating_sub(AT_LINES) / CELLS) as u64
     }
 
     /// Notes that there was no room for something.
@@ -189,6 +229,10 @@ impl<'a> Table<'a> {
                     let fits = first.checked_add(count).is_some_and(|end| end <= self.lines());
                     // One more: 0 says that it is not known yet. Nothing else is read by way of it.
                     let mine = if fits { first + 1 } else { NONE };
+                    if mutated("race_lines_taken_twice") {
+                        entry[1].store(mine, Relaxed);
+                        return Some(first);
+                    }
                     entry[1].compare_exchange(0, mine, Relaxed, Relaxed).err().unwrap_or(mine)
                 }
                 known => known,
@@ -204,14 +248,14 @@ impl<'a> Table<'a> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rsm_loom)))]
 pub(crate) mod tests {
     use super::*;
 
     /// A table with so many lines.
     pub(crate) fn memory(lines: usize) -> Vec<AtomicU64> {
         let mut words = Vec::new();
-        words.resize_with(HEAD + lines * CELLS, AtomicU64::default);
+        words.resize_with(AT_LINES + lines * CELLS, AtomicU64::default);
         words
     }
 

@@ -66,5 +66,5 @@ impl<'a> Process<'a> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rsm_loom)))]
 mod tests;

@@ -3,11 +3,11 @@
 //! Who loads a word has it from the youngest store of that value: one that is still on its way was not seen, and told nothing.
 //! Of each word that was ever stored to as one, eight stores are remembered.
 
-use crate::table::{HISTORIES, Lack, NODES, Table};
-use rsm_core::sync::{AtomicU64, Ordering, Ordering::Relaxed, acquire, fence};
+use crate::table::{HISTORIES, Lack, MODELLED, NODES, Table};
+use rsm_core::sync::{AtomicU64, Ordering, Ordering::Relaxed, acquire, fence, mutated};
 
 /// Stores that are remembered.
-pub const STORES: u64 = 8;
+pub const STORES: u64 = if MODELLED { 1 } else { 8 };
 const STEPS: usize = 16;
 
 // Words of a history.
@@ -114,7 +114,8 @@ impl<'a> History<'a> {
         self.count() > STORES && self.words[BY].load(Relaxed) == MANY
     }
 
-    /// Remembers a store by a process of a node; its number, from 1.
+    /// Remembers a store by a process of a node; its number, from 1. It is not remembered if who stored [`STORES`] times ago has not
+    /// yet said all, or never will: then it is not found, and whoever looks for it learns more instead.
     pub(crate) fn push(self, node: u32, stored: &Stored) -> u64 {
         self.words[STORERS].fetch_or(1 << (node % 64), Relaxed);
         let by = (stored.by as u64) << 8 | stored.id as u64;
@@ -125,9 +126,15 @@ impl<'a> History<'a> {
         }
         let number = self.words[NEXT].fetch_add(1, Relaxed) + 1;
         let words = self.store(number);
-        words[0].store(0, Relaxed);
+        // Acquire: pairs with the Release below; of two who write here one comes after the other has said all.
+        let before = words[0].swap(0, Ordering::Acquire);
+        if before == 0 && number > STORES && !mutated("race_history_shared") {
+            return number;
+        }
         // Pairs with the second fence of `get`: who reads what follows finds that it changes.
-        fence(Ordering::Release);
+        if !mutated("race_history_unfenced") {
+            fence(Ordering::Release);
+        }
         words[1].store(stored.value, Relaxed);
         words[2].store(stored.process, Relaxed);
         let by = u64::from(stored.any) << 56 | (stored.by as u64 & 0xff) << 48;
@@ -135,8 +142,9 @@ impl<'a> History<'a> {
         words[4].store(stored.snapshot, Relaxed);
         // The low bits of the number tell two stores in the same place from each other.
         let tag = (number / STORES % (1 << 18)) << 8;
-        // Release: pairs with the acquire of `get`.
-        words[0].store(stored.clock << 26 | tag | stored.id as u64, Ordering::Release);
+        // Release: pairs with the acquire of `get`, and with the swap above.
+        let release = if mutated("race_history_unreleased") { Relaxed } else { Ordering::Release };
+        words[0].store(stored.clock << 26 | tag | stored.id as u64, release);
         number
     }
 
@@ -174,7 +182,7 @@ impl<'a> History<'a> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rsm_loom)))]
 mod tests {
     use super::*;
     use crate::table::tests::memory;

@@ -142,7 +142,7 @@ impl Account {
             ToFront::Looked { looked } => {
                 let all = self.looked.get_or_insert_default();
                 all.races.extend_from_slice(&looked.races);
-                (all.by_calls, all.whole) = (looked.by_calls, looked.whole);
+                (all.by_calls, all.whole, all.by_pages) = (looked.by_calls, looked.whole, looked.by_pages);
                 all.lacks.clone_from(&looked.lacks);
             }
             ToFront::Late { lines } => self.late.clone_from(lines),

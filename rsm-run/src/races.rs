@@ -22,6 +22,8 @@ pub struct Access {
     pub through_import: bool,
     /// Return addresses, from the inside out.
     pub frames: Vec<Frame>,
+    /// Of a store that no call told and that was found later: those of the calls between which it was made.
+    pub between: Option<(Vec<Frame>, Vec<Frame>)>,
 }
 
 /// Why nothing orders them.
@@ -33,6 +35,8 @@ pub enum Reason {
     Untold,
     /// Both stored to a word, and the second had not seen the first.
     Unseen,
+    /// The second changed memory that the first was putting from, before the end of its span.
+    Source,
 }
 
 /// Two accesses that nothing orders.
@@ -65,6 +69,8 @@ pub struct Looked {
     pub by_calls: u64,
     /// Processes that were built to tell everything.
     pub whole: u64,
+    /// Processes whose calls were seen, and what they stored into memory of their own.
+    pub by_pages: u64,
     /// What kept some from being found, if anything did.
     pub lacks: Vec<String>,
 }
@@ -81,19 +87,22 @@ impl Race {
             });
             Some(Frame { module: index as u32, offset: address.wrapping_sub(module.bias) })
         };
+        let mut frames = |frames: races::Frames| frames.into_iter().filter_map(&mut frame).collect::<Vec<_>>();
         let mut access = |access: races::Access| Access {
             node: access.who.node,
             pid: access.who.pid,
             writes: access.kind.writes(),
             is_word: access.kind == Kind::Store,
             through_import: access.through_import,
-            frames: access.frames.into_iter().filter_map(&mut frame).collect(),
+            frames: frames(access.frames),
+            between: access.between.map(|(first, second)| (frames(first), frames(second))),
         };
         let (first, second) = (access(race.first), access(race.second));
         let reason = match race.why {
             Why::Open => Reason::Open,
             Why::Untold => Reason::Untold,
             Why::Unseen => Reason::Unseen,
+            Why::Source => Reason::Source,
         };
         let races::Race { segment, offset, length, times, .. } = race;
         Race { segment, offset, length, first, second, reason, times, modules }
@@ -111,13 +120,26 @@ fn lacking(lack: Lack) -> &'static str {
         Lack::Reports => "more races were found than are remembered",
         Lack::Words => "more words were stored to than are remembered",
         Lack::Cells => "more accesses met than are remembered",
+        Lack::Copies => {
+            "segments were too long, or there was too little memory, for copies of all of them: of those that have none nothing \
+             was found that their owners store there"
+        }
+        Lack::Shared => {
+            "memory was mapped by other nodes, or was that of several processes: who stores there without a call was not looked \
+             for"
+        }
+        Lack::Kernel => {
+            "this kernel does not tell which pages a program stores to (UFFD_FEATURE_WP_ASYNC and PAGEMAP_SCAN, Linux 6.7): \
+             segments of more than 128 KiB were compared whole, and not at every call"
+        }
     }
 }
 
 impl Looked {
     pub(crate) fn of(looked: races::Looked) -> Looked {
-        let races::Looked { races, by_calls, whole, lacks } = looked;
+        let races::Looked { races, by_calls, whole, by_pages, lacks } = looked;
         let races = races.into_iter().take(MOST).map(Race::of).collect();
-        Looked { races, by_calls, whole, lacks: lacks.into_iter().map(|lack| lacking(lack).to_owned()).collect() }
+        let lacks = lacks.into_iter().map(|lack| lacking(lack).to_owned()).collect();
+        Looked { races, by_calls, whole, by_pages, lacks }
     }
 }

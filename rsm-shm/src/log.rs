@@ -6,7 +6,8 @@
 #![allow(unsafe_code)]
 
 use crate::rights;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use std::fmt::{self, Write};
 use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;
@@ -133,12 +134,29 @@ fn fit(character: char) -> impl Iterator<Item = char> {
 
 /// Writes a line if it is taken at once, whole or not at all as far as that can be, and without SIGPIPE.
 fn write_now(to: BorrowedFd<'_>, line: &[u8]) -> bool {
-    let mut ready = [PollFd::from_borrowed_fd(to, PollFlags::OUT)];
-    // A pipe that is ready takes 4096 bytes.
-    if poll(&mut ready, Some(&rustix::event::Timespec::default())) != Ok(1) {
-        return false;
+    without_sigpipe(|| {
+        is_taken(
+            || poll(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], Some(&Timespec::default())),
+            || rustix::io::write(to, line),
+        )
+    })
+}
+
+/// Whether a line is taken by who is ready for it. A signal handler in between says nothing of that: it is looked again, since what was
+/// ready before may not be any more.
+fn is_taken(ready: impl Fn() -> rustix::io::Result<usize>, write: impl Fn() -> rustix::io::Result<usize>) -> bool {
+    loop {
+        match ready() {
+            // A pipe that is ready takes 4096 bytes.
+            Ok(1) => {}
+            Err(Errno::INTR) => continue,
+            _ => return false,
+        }
+        match write() {
+            Err(Errno::INTR) => {}
+            done => return done.is_ok(),
+        }
     }
-    without_sigpipe(|| rustix::io::write(to, line).is_ok())
 }
 
 /// Does something in which a SIGPIPE of this thread is lost, unless one was on its way before.
@@ -220,6 +238,7 @@ impl Visit for Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
 
     #[test]
     fn levels() {
@@ -235,6 +254,19 @@ mod tests {
     #[test]
     fn a_line_does_nothing_to_a_terminal() {
         assert_eq!("a\x1b[2J\u{9b}\né".chars().flat_map(fit).collect::<String>(), r"a\u{1b}[2J\u{9b}\né");
+    }
+
+    #[test]
+    fn a_handler_in_between_takes_no_line() {
+        let turns = Cell::new(0);
+        let turn = || turns.replace(turns.get() + 1);
+        let interrupted = |times: usize| if turn() < times { Err(Errno::INTR) } else { Ok(1) };
+        assert!(is_taken(|| Ok(1), || interrupted(3)) && turns.get() == 4);
+        turns.set(0);
+        assert!(is_taken(|| interrupted(2), || Ok(1)) && turns.get() == 3);
+        turns.set(0);
+        assert!(!is_taken(|| Ok(usize::from(turn() == 0)), || Err(Errno::INTR)), "it is not ready any more");
+        assert!(!is_taken(|| Ok(1), || Err(Errno::PIPE)) && !is_taken(|| Ok(0), || Ok(1)));
     }
 
     #[test]

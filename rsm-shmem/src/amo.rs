@@ -78,6 +78,7 @@ fn on<T: Atomic, R>(
     argument: &'static str,
     sym: Sym,
     pe: c_int,
+    changes: bool,
     operation: impl FnOnce(Place) -> R,
 ) -> R {
     let bytes = size_of::<T>();
@@ -90,9 +91,9 @@ fn on<T: Atomic, R>(
             let (job, context) = (job(call), context::of(call, ctx));
             let spot = context.spot((job, call), argument, (sym, bytes, bytes), pe);
             spot.target.settle_for_atomic(job, call);
-            spot.target.peer.exchanges(job);
+            spot.is_updated(job, bytes, changes);
             let result = operation(spot.place);
-            spot.target.peer.exchanges(job);
+            spot.was_updated(job, bytes);
             spot.check(call);
             spot.tell(bytes);
             return result;
@@ -105,22 +106,23 @@ fn on<T: Atomic, R>(
 }
 
 pub(crate) fn fetch<T: Atomic>(ctx: Handle, call: &'static Call, source: Sym, pe: c_int) -> T {
-    T::of_word(on::<T, _>((ctx, call), "source", source, pe, T::Word::read))
+    T::of_word(on::<T, _>((ctx, call), "source", source, pe, false, T::Word::read))
 }
 
 pub(crate) fn set<T: Atomic>(ctx: Handle, call: &'static Call, dest: Sym, value: T, pe: c_int) {
-    on::<T, _>((ctx, call), "dest", dest, pe, |place| T::Word::write(place, value.word()));
+    on::<T, _>((ctx, call), "dest", dest, pe, true, |place| T::Word::write(place, value.word()));
 }
 
 pub(crate) fn compare_swap<T: Atomic>(ctx: Handle, call: &'static Call, dest: Sym, cond: T, value: T, pe: c_int) -> T {
     let operation = |place| T::Word::compare_exchange(place, cond.word(), value.word());
-    T::of_word(on::<T, _>((ctx, call), "dest", dest, pe, operation))
+    T::of_word(on::<T, _>((ctx, call), "dest", dest, pe, true, operation))
 }
 
 macro_rules! operations {
     ($($name:ident $operation:ident;)*) => {$(
         pub(crate) fn $name<T: Atomic>(ctx: Handle, call: &'static Call, dest: Sym, value: T, pe: c_int) -> T {
-            T::of_word(on::<T, _>((ctx, call), "dest", dest, pe, |place| T::Word::$operation(place, value.word())))
+            let operation = |place| T::Word::$operation(place, value.word());
+            T::of_word(on::<T, _>((ctx, call), "dest", dest, pe, true, operation))
         }
     )*};
 }

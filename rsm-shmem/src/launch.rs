@@ -13,6 +13,7 @@ use rsm_core::access::{AccessList, Permission};
 use rsm_core::registry::ControllerKind;
 use rsm_shm::address::ENV_CLUSTER;
 use rsm_shm::membership::connection::{BarrierMode, Connection};
+use rsm_shm::membership::race::layer::is_whole;
 use rsm_shm::membership::segment::Segment;
 use rsm_shm::membership::{Membership, default};
 use rsm_shm::memory::page_size;
@@ -37,6 +38,7 @@ pub(crate) struct Launched {
     pub(crate) exports: Vec<Segment>,
     pub(crate) is_lensed: bool,
     pub(crate) closes_all: bool,
+    pub(crate) tells: bool,
 }
 
 /// The memory of this PE.
@@ -81,6 +83,7 @@ pub(crate) fn launch(settings: &Settings) -> Result<Launched, String> {
             exports: Vec::new(),
             is_lensed: false,
             closes_all: false,
+            tells: false,
         });
     }
     own.join(heap)
@@ -92,7 +95,7 @@ impl Own {
         let side = |base: *mut u8| Side { base, connection: None };
         let data = self.data.map_or(std::ptr::null_mut(), |(place, _)| place.pointer());
         let heap = self.segment.at(control::BYTES).pointer();
-        Peer { pe, control: Control::at(self.segment), sides: [side(heap), side(data)] }
+        Peer { pe, control: Control::at(self.segment), sides: [side(heap), side(data)], is_told_of: false }
     }
 
     fn regions(&self) -> [Region; 2] {
@@ -119,6 +122,7 @@ impl Own {
         }
         let lens = registry.header.lens().map_err(|error| error.to_string())?;
         let (is_lensed, closes_all) = (lens.is_some(), lens.is_some_and(|lens| !lens.only_watches() || lens.race));
+        let tells = lens.is_some_and(|lens| lens.race) && is_whole();
         let controller = registry.controllers.iter().position(|row| row.kind() == Some(ControllerKind::Shared));
         let controller = controller.ok_or("the cluster has no controller that reaches other nodes")? as u32;
         // One segment may be as long as the machine has memory; all PEs are here.
@@ -140,11 +144,12 @@ impl Own {
         let mut peers = Vec::new();
         for other in 1..=count {
             let pe = other as usize - 1;
-            peers.push(if pe == me { self.peer(pe) } else { self.import(&membership, controller, (other, pe), heap)? });
+            let own = || Peer { is_told_of: tells, ..self.peer(pe) };
+            peers.push(if pe == me { own() } else { self.import(&membership, controller, (other, pe), heap)? });
         }
         // The membership, and what came through it, lasts as long as the process.
         std::mem::forget(membership);
-        Ok(Launched { me, regions: self.regions(), peers, exports, is_lensed, closes_all })
+        Ok(Launched { me, regions: self.regions(), peers, exports, is_lensed, closes_all, tells })
     }
 
     /// Another PE's memory.
@@ -171,7 +176,7 @@ impl Own {
             && self.program == control.program.load(Relaxed);
         let data = if same { Some(connect(membership, controller, (node, pe), IDS[1])?) } else { None };
         let base = data.map_or(std::ptr::null_mut(), |data| Place::of_import(data).pointer());
-        Ok(Peer { pe, control, sides: [heap, Side { base, connection: data }] })
+        Ok(Peer { pe, control, sides: [heap, Side { base, connection: data }], is_told_of: false })
     }
 }
 
@@ -229,5 +234,6 @@ fn connect(
         .connect_within(controller, node, id, Permission::ReadWrite, PATIENCE)
         .map_err(|error| format!("cannot reach PE {pe}: {error}"))?;
     connection.set_mode(BarrierMode::Explicit);
+    connection.race_reaches();
     Ok(Box::leak(Box::new(connection)))
 }

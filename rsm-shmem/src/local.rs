@@ -56,6 +56,17 @@ impl Local {
         unsafe { self.0.cast::<T>().wrapping_add(index).write_unaligned(value) }
     }
 
+    /// The one element of so many bytes that it is, as a number, if one is meant and it is no longer than a word.
+    pub(crate) fn word(self, one: bool, bytes: usize) -> Option<u64> {
+        match bytes {
+            1 if one => Some(self.read::<u8>(0).into()),
+            2 if one => Some(self.read::<u16>(0).into()),
+            4 if one => Some(self.read::<u32>(0).into()),
+            8 if one => Some(self.read::<u64>(0)),
+            _ => None,
+        }
+    }
+
     /// So many bytes of it.
     pub(crate) fn bytes<'a>(self, length: usize) -> &'a [u8] {
         // SAFETY: promised for reading until the function returns, which no caller of this outlives.

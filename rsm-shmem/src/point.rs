@@ -6,6 +6,7 @@ use crate::local::{Local, Sym};
 use crate::place::Place;
 use crate::scalar::Scalar;
 use crate::{Call, end, rma, wait};
+use rsm_shm::membership::race::layer::Touch;
 use std::ffi::c_int;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::{AtomicUsize, fence};
@@ -126,15 +127,27 @@ impl<T: Scalar> Array<T> {
 
     fn until<R>(&self, look: impl FnMut() -> Option<R>) -> R {
         let found = wait::until(self.job, self.call, self.on, look);
-        after();
+        self.after();
         found
     }
-}
 
-/// What the other PE put before is there now.
-fn after() {
-    // Acquire: pairs with the Release of a fence, or of a signal, of who stored what was seen.
-    fence(Acquire);
+    /// What the other PE put before is there now.
+    fn after(&self) {
+        // Acquire: pairs with the Release of a fence, or of a signal, of who stored what was seen.
+        fence(Acquire);
+        if self.job.tells {
+            self.tell();
+        }
+    }
+
+    /// Tells what was looked at; not what was found, of which there may have been more than one.
+    #[cold]
+    #[inline(never)]
+    fn tell(&self) {
+        let bytes = size_of::<T>();
+        let all = self.place.iter().flat_map(|place| (0..self.nelems).map(move |index| place.at(index * bytes)));
+        all.for_each(|element| self.job.touches(element, bytes, Touch::Load(None)));
+    }
 }
 
 /// Waits until a variable compares so, and gives its value.
@@ -200,7 +213,7 @@ fn check_indices(call: &Call, indices: Local) {
 pub(crate) fn test<T: Scalar>(call: &'static Call, ivar: Sym, cmp: c_int, value: T) -> c_int {
     let array = Array::new(call, "ivar", (ivar, 1), Local::none(), cmp, Values::One(value));
     let found = array.all();
-    after();
+    array.after();
     found.into()
 }
 
@@ -212,8 +225,9 @@ pub(crate) fn test_all<T: Scalar>(
     cmp: c_int,
     values: Values<T>,
 ) -> c_int {
-    let found = Array::new(call, "ivars", (ivars, nelems), status, cmp, values).all();
-    after();
+    let array = Array::new(call, "ivars", (ivars, nelems), status, cmp, values);
+    let found = array.all();
+    array.after();
     found.into()
 }
 
@@ -225,8 +239,9 @@ pub(crate) fn test_any<T: Scalar>(
     cmp: c_int,
     values: Values<T>,
 ) -> usize {
-    let found = Array::new(call, "ivars", (ivars, nelems), status, cmp, values).any();
-    after();
+    let array = Array::new(call, "ivars", (ivars, nelems), status, cmp, values);
+    let found = array.any();
+    array.after();
     found.unwrap_or(usize::MAX)
 }
 
@@ -244,6 +259,6 @@ pub(crate) fn test_some<T: Scalar>(
         check_indices(call, indices);
     }
     let found = array.some(indices);
-    after();
+    array.after();
     found
 }

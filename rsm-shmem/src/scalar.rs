@@ -5,7 +5,7 @@ use rsm_shm::memory::copy::Word;
 /// A number that one access moves.
 pub(crate) trait Scalar: Copy + PartialEq + PartialOrd {
     /// The unsigned word of its width.
-    type Word: Word;
+    type Word: Word + Into<u64>;
     fn word(self) -> Self::Word;
     fn of_word(word: Self::Word) -> Self;
 }

@@ -69,6 +69,7 @@ fn begin(call: &'static Call) -> &'static Job {
         spinning,
         is_lensed: launched.is_lensed,
         closes_all: launched.closes_all,
+        tells: launched.tells,
         settings,
         _exports: launched.exports,
     });

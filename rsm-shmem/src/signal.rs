@@ -5,6 +5,7 @@ use crate::job::job;
 use crate::job::target::Spot;
 use crate::local::{Local, Sym};
 use crate::{Call, end, point, rma};
+use rsm_shm::membership::race::layer::Touch;
 use std::ffi::c_int;
 use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
 use std::sync::atomic::fence;
@@ -46,16 +47,18 @@ fn update(call: &'static Call, spot: &Spot<'_>, signal: u64, sig_op: c_int) {
         rma::put_word(job, call, spot, signal);
     } else {
         spot.target.settle_for_atomic(job, call);
-        spot.target.peer.exchanges(job);
+        spot.is_updated(job, 8, true);
         spot.place.word64().fetch_add(signal, SeqCst);
-        spot.target.peer.exchanges(job);
+        spot.was_updated(job, 8);
     }
 }
 
 /// `shmem_signal_fetch`.
 pub(crate) fn fetch(call: &'static Call, sig_addr: Sym) -> u64 {
-    let (place, ..) = job(call).own(call, "sig_addr", sig_addr, 8, 8);
+    let job = job(call);
+    let (place, ..) = job.own(call, "sig_addr", sig_addr, 8, 8);
     let value = place.load();
+    job.touches(place, 8, Touch::Load(Some(value)));
     // Acquire: pairs with the Release of who updated it.
     fence(Acquire);
     value

@@ -25,6 +25,23 @@ pub enum Over {
     Widths,
 }
 
+/// What of `rsm/race.h` the library has, for programs that are built to be looked at.
+pub const RACE: [&str; 13] = [
+    "rsm_race_bounds",
+    "rsm_race_sees",
+    "rsm_race_access",
+    "rsm_race_value",
+    "rsm_race_benign",
+    "rsm_race_threads",
+    "rsm_race_module",
+    "rsm_race_thread_creates",
+    "rsm_race_thread_begins",
+    "rsm_race_thread_created",
+    "rsm_race_thread_named",
+    "rsm_race_thread_joined",
+    "rsm_race_thread_does",
+];
+
 /// The widths of transfers, in bits.
 pub const WIDTHS: [usize; 5] = [8, 16, 32, 64, 128];
 

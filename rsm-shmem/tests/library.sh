@@ -14,4 +14,4 @@ ${CC:-cc} -shared -o "$directory/librsm_shmem.so.1" -Wl,-soname,librsm_shmem.so.
     -Wl,--version-script="$made/librsm_shmem.map" -Wl,-Bsymbolic-functions -Wl,-z,nodelete -Wl,-z,defs -Wl,--gc-sections \
     -Wl,--whole-archive "$archive" -Wl,--no-whole-archive -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
 ln -sf librsm_shmem.so.1 "$directory/librsm_shmem.so"
-cp "$made/shmem.h" "$made/names" "$made/rsm_shmem.7" "$directory/"
+cp "$made/shmem.h" "$made/names" "$made/race_names" "$made/rsm_shmem.7" "$directory/"

@@ -12,8 +12,8 @@
 extern "C" {
 #endif
 
-/* All memory of segments that is looked at lies between these addresses; both are 0 before there is any. They may change at any
- * time: load each atomically. Accesses elsewhere need not be told. */
+/* All memory of segments that is looked at lies between these addresses; before there is any, `low` is above all others. They may
+ * change at any time: load each atomically. Accesses elsewhere need not be told. */
 struct rsm_race_bounds {
     uintptr_t low, high;
 };

@@ -47,8 +47,9 @@ const VIRTUAL: u32 = 32;
 /// And one each for a trace, and for one that has the bytes of puts.
 const TRACE: u32 = 33;
 const TRACE_BYTES: u32 = 34;
-/// And one for races.
+/// And one for races, and for those of what owners store into their own memory.
 const RACE: u32 = 35;
+const RACE_PAGES: u32 = 36;
 /// Words of the registry that hold a lens.
 pub const WORDS: usize = 4;
 
@@ -100,6 +101,8 @@ pub struct Lens {
     pub trace: Option<Trace>,
     /// Accesses that nothing orders are looked for.
     pub race: bool,
+    /// And what nodes store into their own memory without telling it, as well as that can be found.
+    pub race_pages: bool,
 }
 
 impl Lens {
@@ -121,6 +124,7 @@ impl Lens {
             gate: None,
             trace: None,
             race: false,
+            race_pages: false,
         }
     }
 
@@ -172,10 +176,16 @@ impl Lens {
         Lens { race: true, ..self }
     }
 
+    /// Likewise, and what nodes store into their own memory without telling it: found by comparing it at each of their calls.
+    #[must_use]
+    pub fn race_pages(self) -> Lens {
+        Lens { race: true, race_pages: true, ..self }
+    }
+
     /// Whether it does nothing but watch: all is as fast and in the same order as without it, but for the notes.
     pub fn only_watches(&self) -> bool {
-        (self.trace.is_some() || self.race)
-            && *self == Lens { trace: self.trace, race: self.race, ..Lens::clear(self.seed) }
+        let Lens { trace, race, race_pages, .. } = *self;
+        (trace.is_some() || race) && *self == Lens { trace, race, race_pages, ..Lens::clear(self.seed) }
     }
 
     /// The words of the registry that say this; a cluster without a lens has zeroes.
@@ -186,7 +196,7 @@ impl Lens {
         let profile =
             self.profile.map_or(0, |profile| profile as u64 + 1) << PROFILE | u64::from(self.is_virtual) << VIRTUAL;
         let trace = self.trace.map_or(0, |trace| 1 << TRACE | u64::from(trace.bytes) << TRACE_BYTES);
-        let trace = trace | u64::from(self.race) << RACE;
+        let trace = trace | u64::from(self.race) << RACE | u64::from(self.race_pages) << RACE_PAGES;
         [HAS | trace | model << 8 | (self.strength as u64) << 16 | profile, self.seed, self.faults.bits().into(), gate]
     }
 
@@ -216,8 +226,10 @@ impl Lens {
         let faults = u32::try_from(faults).ok().and_then(Faults::from_bits).ok_or_else(unknown)?;
         let (node, call) = ((gate >> GATE_CALL) as u32, gate & ((1 << GATE_CALL) - 1));
         let gate = (gate != 0).then_some(Gate { node, call });
-        let lens = Lens { seed, model, strength, faults, profile, is_virtual, gate, trace, race: bit(RACE) };
-        if lens.words() == words { Ok(Some(lens)) } else { Err(unknown()) }
+        let (race, race_pages) = (bit(RACE), bit(RACE_PAGES));
+        let lens = Lens { seed, model, strength, faults, profile, is_virtual, gate, trace, race, race_pages };
+        let is_known = lens.words() == words && (race || !race_pages);
+        if is_known { Ok(Some(lens)) } else { Err(unknown()) }
     }
 }
 
@@ -271,7 +283,7 @@ impl std::fmt::Display for Lens {
             write!(f, ", traced{}", if trace.bytes { " with bytes" } else { "" })?;
         }
         if self.race {
-            write!(f, ", races looked for")?;
+            write!(f, ", races looked for{}", if self.race_pages { ", by pages too" } else { "" })?;
         }
         Ok(())
     }
@@ -300,6 +312,7 @@ mod tests {
                         full.trace(Trace { bytes: true }),
                         clear.race(),
                         full.trace(Trace { bytes: false }).race(),
+                        full.race_pages(),
                     ] {
                         assert_eq!(Lens::from_words(lens.words()), Ok(Some(lens)));
                     }
@@ -315,6 +328,7 @@ mod tests {
             [1, 0, 1 << 9, 0],
             [1, 0, 1 << 32, 0],
             [1 | 1 << 60, 0, 0, 0],
+            [1 | 1 << RACE_PAGES, 0, 0, 0],
             [0, 5, 0, 0],
         ] {
             assert_eq!(Lens::from_words(words).unwrap_err().code(), Code::BadLibraryVersion, "{words:?}");
@@ -326,6 +340,7 @@ mod tests {
         let trace = Trace::default();
         assert!(Lens::clear(7).trace(trace).only_watches());
         assert!(Lens::clear(7).race().only_watches() && Lens::clear(7).race().trace(trace).only_watches());
+        assert!(Lens::clear(7).race_pages().only_watches() && Lens::clear(7).race_pages().race);
         assert!(!Lens::chaos(7).race().only_watches());
         assert!(!Lens::clear(7).only_watches() && !Lens::chaos(7).trace(trace).only_watches());
         assert!(!Lens::clear(7).gate(Gate { node: 1, call: 0 }).trace(trace).only_watches());

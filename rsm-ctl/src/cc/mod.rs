@@ -5,11 +5,14 @@
 //! that says so, clang has `-Xclang`.
 
 mod cargo;
+mod inline;
 mod led;
 mod library;
 mod words;
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -37,8 +40,23 @@ pub(crate) struct CcArgs {
     words: Vec<OsString>,
 }
 
-/// For gcc's compiler proper, and no other part of it.
-const SPECS: &str = "*cc1:\n+ -fsanitize=thread --param tsan-distinguish-volatile=1\n\n";
+/// For gcc's compiler proper, and no other part of it. Where functions begin and end is told to nobody.
+const SPECS: &str = "*cc1:\n+ -fsanitize=thread --param tsan-distinguish-volatile=1 \
+    --param tsan-instrument-func-entry-exit=0\n\n";
+
+/// Likewise for clang.
+const CLANG: [&str; 6] = [
+    "-Xclang",
+    "-fsanitize=thread",
+    "-mllvm",
+    "-tsan-distinguish-volatile=1",
+    "-mllvm",
+    "-tsan-instrument-func-entry-exit=0",
+];
+
+/// It has no calls for vectors of more than 16 bytes, which would not be told; and calls leave no vector in its register. To be said last:
+/// an -O that comes later takes it back.
+const NO_VECTORS: [&str; 2] = ["-fno-vectorize", "-fno-slp-vectorize"];
 
 /// Which compiler it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,30 +77,45 @@ pub(crate) fn perform(args: &CcArgs) -> Result<ExitCode, Failure> {
     let words = Words::of(words).map_err(Failure::usage)?;
     let family = family(compiler)?;
     let mut command = Command::new(compiler);
-    // Of gcc until it ends.
-    let specs = memfd_create("rsm-race.specs", MemfdFlags::empty())
-        .map_err(|error| Failure::system("cannot make a file of specs", error))?;
+    // Files of the compiler's until it ends.
+    let (specs, macros) = (file("rsm-race.specs", SPECS)?, file("rsm-race.s", &inline::macros(family))?);
     match family {
-        Family::Gcc => {
-            rustix::io::pwrite(&specs, SPECS.as_bytes(), 0)
-                .map_err(|error| Failure::system("cannot write a file of specs", error))?;
-            // Fences are as strong as any here, and what they order is told by the words around them.
-            command.arg(format!("-specs=/proc/self/fd/{}", specs.as_raw_fd())).arg("-Wno-tsan");
-        }
-        Family::Clang => {
-            command.args(["-Xclang", "-fsanitize=thread", "-mllvm", "-tsan-distinguish-volatile=1"]);
-        }
+        // Fences are as strong as any here, and what they order is told by the words around them.
+        Family::Gcc => command.arg(format!("-specs={}", path(&specs))).arg("-Wno-tsan"),
+        Family::Clang => command.args(CLANG),
+    };
+    let is_inline = inline::is_possible(compiler, family, &words);
+    if is_inline {
+        command.args(["-fno-integrated-as"].iter().filter(|_| family == Family::Clang));
+        command.arg(format!("-Wa,{}", path(&macros)));
     }
+    // Reports name who called, which leaves no trace where its last call takes its place.
+    command.arg("-fno-optimize-sibling-calls");
     command.arg("-D__RSM_RACE__=1").args(COPIES.map(|name| format!("-fno-builtin-{name}")));
     if !words.has_debug {
         // Reports name lines.
         command.arg("-g");
     }
-    command.args(&args.words[1..]);
+    // With -pipe gcc names no file to an assembler that is given another one, which would then not read what is piped.
+    command.args(args.words[1..].iter().filter(|word| !is_inline || *word != "-pipe"));
+    command.args(NO_VECTORS.iter().filter(|_| family == Family::Clang));
     if words.links {
         command.args(link(&words, family, args.threads)?);
     }
     Err(unstarted(compiler, &command.exec()))
+}
+
+/// A file that the compiler and what it starts can read, and that goes with them.
+fn file(name: &str, text: &str) -> Result<File, Failure> {
+    let failed = |error: io::Error| Failure::system("cannot make a file for the compiler", error);
+    let mut file = File::from(memfd_create(name, MemfdFlags::empty()).map_err(|error| failed(error.into()))?);
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    Ok(file)
+}
+
+/// Its name for them.
+fn path(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// What is linked in addition.

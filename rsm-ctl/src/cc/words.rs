@@ -15,6 +15,10 @@ pub(super) struct Words {
     pub(super) has_language: bool,
     /// What a debugger is to know is said.
     pub(super) has_debug: bool,
+    /// Something goes through the assembler, if only within a link.
+    pub(super) is_assembled: bool,
+    /// What the assembler is to take, or the machine that it is for, may be other than is usual.
+    pub(super) is_otherwise: bool,
     /// Where libraries are, in that order.
     pub(super) folders: Vec<PathBuf>,
 }
@@ -55,6 +59,26 @@ const APART: [&str; 29] = [
 /// Options with which nothing is linked, or not for good.
 const UNLINKED: [&str; 8] = ["-c", "-S", "-E", "-M", "-MM", "-fsyntax-only", "-r", "--precompile"];
 
+/// Those with which nothing is assembled.
+const UNASSEMBLED: [&str; 6] = ["-S", "-E", "-M", "-MM", "-fsyntax-only", "--precompile"];
+
+/// Beginnings of options by which it is not certain what the assembler is given, for which machine, or which one it is.
+const OTHERWISE: [&str; 10] = [
+    "-m32",
+    "-mx32",
+    "-m16",
+    "-masm=",
+    "-mcmodel=",
+    "-target",
+    "--target",
+    "-integrated-as",
+    "-fintegrated-as",
+    "-xassembler",
+];
+
+/// Ends of names of files that somebody has written for the assembler.
+const ASSEMBLER: [&[u8]; 4] = [b".s", b".S", b".sx", b".asm"];
+
 impl Words {
     /// Reads them.
     ///
@@ -62,28 +86,33 @@ impl Words {
     /// What cannot be built so, in a sentence.
     pub(super) fn of(words: &[OsString]) -> Result<Words, String> {
         let mut read = Words::default();
-        let (mut has_input, mut is_linked) = (false, true);
+        let (mut has_input, mut is_linked, mut is_assembled) = (false, true, true);
         let mut words = words.iter().map(OsString::as_os_str);
         while let Some(word) = words.next() {
             let bytes = word.as_bytes();
             if bytes == b"-" || !bytes.starts_with(b"-") {
                 // One that begins with @ is a file of words.
                 has_input = true;
+                read.is_otherwise |= bytes.starts_with(b"@") || ASSEMBLER.iter().any(|end| bytes.ends_with(end));
                 continue;
             }
             read.take(word)?;
             is_linked &= !UNLINKED.iter().any(|option| word == *option);
+            is_assembled &= !UNASSEMBLED.iter().any(|option| word == *option);
+            read.is_otherwise |= OTHERWISE.iter().any(|option| bytes.starts_with(option.as_bytes()));
             read.has_language |= bytes.starts_with(b"-x");
             if word == "-L" {
                 read.folders.extend(words.next().map(PathBuf::from));
             } else if let Some(folder) = bytes.strip_prefix(b"-L") {
                 read.folders.push(OsStr::from_bytes(folder).into());
             } else if APART.iter().any(|option| word == *option) {
-                let _its_value = words.next();
+                let its_value = words.next();
+                read.is_otherwise |= word == "-x" && its_value.is_some_and(|x| x.as_bytes().starts_with(b"assembler"));
             }
             // `-lm` is an input as well, but nobody links that alone.
         }
         read.links = has_input && is_linked;
+        read.is_assembled = has_input && is_assembled;
         Ok(read)
     }
 
@@ -131,6 +160,27 @@ mod tests {
         assert!(words.shared && words.has_debug && !words.has_language);
         assert_eq!(words.folders, [PathBuf::from("a"), PathBuf::from("b")]);
         assert!(read("-x c a").unwrap().has_language);
+    }
+
+    #[test]
+    fn what_is_assembled_as_usual_is_told() {
+        for (line, is_usual) in [
+            ("-O2 -c a.c", true),
+            ("-x c -pipe -", true),
+            ("a.c b.o -o a", true),
+            ("-S a.c", false),
+            ("-MM a.c", false),
+            ("--version", false),
+            ("-c a.c b.S", false),
+            ("-c -x assembler-with-cpp a", false),
+            ("-masm=intel -c a.c", false),
+            ("-c a.c --target=aarch64-linux-gnu", false),
+            ("-fintegrated-as -c a.c", false),
+            ("@words", false),
+        ] {
+            let words = read(line).unwrap();
+            assert_eq!(words.is_assembled && !words.is_otherwise, is_usual, "{line}");
+        }
     }
 
     #[test]

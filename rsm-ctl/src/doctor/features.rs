@@ -114,7 +114,8 @@ static TEXTS: [Text; Feature::ALL.len()] = [
     Text {
         feature: Feature::DirtyPages,
         what: "UFFD_FEATURE_WP_ASYNC, PAGEMAP_SCAN: which pages a program stores to",
-        without: "in a cluster with a lens (run --chaos) each barrier compares all of a mapping: about 10 ms for 64 MiB",
+        without: "in a cluster with a lens (run --chaos) each barrier compares all of a mapping: about 10 ms for 64 MiB; \
+             run --race=pages compares segments of more than 128 KiB whole, and not at every call",
         remedy: None,
     },
     Text {

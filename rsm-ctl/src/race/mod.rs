@@ -1,5 +1,6 @@
 //! Races of a run: what is said of them, and which are left out.
 
+mod pages;
 mod shmem;
 mod suppressed;
 
@@ -19,16 +20,21 @@ pub(crate) fn judge(looked: &Looked, suppressed: &Suppressed, verbosity: Verbosi
     let callers = |places: &mut Places, race: &Race| {
         [&race.first, &race.second].map(|access| places.caller_in(&access.frames, &race.modules))
     };
-    let told: Vec<(&Race, [Caller; 2])> = looked
+    let told: Vec<(&Race, [Caller; 2], [pages::Time; 2])> = looked
         .races
         .iter()
-        .map(|race| (race, callers(&mut places, race)))
-        .filter(|(_, callers)| !callers.iter().any(|caller| suppressed.has(caller)))
+        .map(|race| (race, callers(&mut places, race), pages::times(&mut places, race)))
+        .filter(|(_, callers, times)| {
+            !callers.iter().chain(times.iter().flat_map(pages::ends)).any(|caller| suppressed.has(caller))
+        })
         .collect();
     let mut variables = shmem::Variables::default();
-    for (race, callers) in &told {
-        let text =
-            if shmem::is_one(race, callers) { text_of_pes(race, callers, &mut variables) } else { text(race, callers) };
+    for (race, callers, times) in &told {
+        let text = match times {
+            [None, None] if shmem::is_one(race, callers) => text_of_pes(race, callers, &mut variables),
+            [None, None] => text(race, callers),
+            _ => pages::text(race, callers, times),
+        };
         eprint!("{text}");
     }
     if verbosity > Verbosity::Quiet {
@@ -43,17 +49,18 @@ pub(crate) fn judge(looked: &Looked, suppressed: &Suppressed, verbosity: Verbosi
 /// What was found, how it was looked for, and what kept it from being found.
 fn summary(looked: &Looked, told: usize) -> String {
     let suppressed = looked.races.len() - told;
+    let pages = if looked.by_pages > 0 { " and pages of their own memory" } else { "" };
     let mut text = match told {
         0 => "rsm-ctl: no races found".to_owned(),
         count => format!("rsm-ctl: {} found", counted(count as u64, "race", "races")),
     };
     let _ = match (looked.by_calls, looked.whole) {
         (0, 0) => write!(text, ": no process has joined"),
-        (calls, 0) => write!(text, " between the calls of {}", counted(calls, "process", "processes")),
+        (calls, 0) => write!(text, " between the calls of {}{pages}", counted(calls, "process", "processes")),
         (0, whole) => write!(text, ", with all that {} did with segments", counted(whole, "process", "processes")),
         (calls, whole) => write!(
             text,
-            " between the calls of {}, and all that {} did with segments",
+            " between the calls of {}{pages}, and all that {} did with segments",
             counted(calls, "process", "processes"),
             counted(whole, "process", "processes")
         ),
@@ -74,11 +81,15 @@ fn text(race: &Race, [first, second]: &[Caller; 2]) -> String {
     let (one, other) = (race.first.node, race.second.node);
     let mut text =
         format!("rsm-ctl: race: {id:#x} of node {node}, [{},+{}): nothing orders\n", race.offset, race.length);
-    let open = if race.reason == Reason::Open { "  in a span that was still open" } else { "" };
+    let open =
+        if matches!(race.reason, Reason::Open | Reason::Source) { "  in a span that was still open" } else { "" };
     line(&mut text, &race.first, first, open);
     line(&mut text, &race.second, second, "");
     let are_threads = (race.first.node, race.first.pid) == (race.second.node, race.second.pid);
     let why = match race.reason {
+        Reason::Source => "the memory from which the one puts belongs to the library until the end of the span, and the other \
+             changes it before: what arrives is the one or the other. Close the span first, or change other memory"
+            .to_owned(),
         Reason::Open if are_threads => "both are threads of one process, and neither comes after what the other has put has \
              arrived: the end of the span has to come before a thread gives a lock back, or otherwise lets the other go on"
             .to_owned(),
@@ -151,7 +162,15 @@ mod tests {
     use super::*;
 
     fn access(node: u32, writes: bool) -> Access {
-        Access { node, pid: 100 + node, writes, is_word: false, through_import: writes, frames: Vec::new() }
+        Access {
+            node,
+            pid: 100 + node,
+            writes,
+            is_word: false,
+            through_import: writes,
+            frames: Vec::new(),
+            between: None,
+        }
     }
 
     fn race(reason: Reason) -> Race {
@@ -160,7 +179,7 @@ mod tests {
     }
 
     fn looked(races: Vec<Race>) -> Looked {
-        Looked { races, by_calls: 2, whole: 0, lacks: vec!["it was late".to_owned()] }
+        Looked { races, by_calls: 2, whole: 0, by_pages: 0, lacks: vec!["it was late".to_owned()] }
     }
 
     #[test]
@@ -209,5 +228,8 @@ mod tests {
             "rsm-ctl: 1 race found between the calls of 2 processes; 1 left out\n\
              rsm-ctl: some may be missing: it was late\n"
         );
+        let by_pages = Looked { by_pages: 2, lacks: Vec::new(), ..looked(Vec::new()) };
+        let text = super::summary(&by_pages, 0);
+        assert_eq!(text, "rsm-ctl: no races found between the calls of 2 processes and pages of their own memory\n");
     }
 }

@@ -59,6 +59,7 @@ pub(super) fn memory(race: &Race, known: &mut Variables) -> String {
 pub(super) fn why(race: &Race) -> String {
     let (one, other) = (pe(race.first.node), pe(race.second.node));
     match race.reason {
+        Reason::Source => format!("PE {one} has changed what it puts before that was completed"),
         Reason::Open => format!(
             "PE {one} has not completed it by anything that PE {other} was told: shmem_barrier_all between the two, or \
              shmem_quiet (shmem_fence, if it is told on the same PE) and then a flag for which PE {other} waits with \
@@ -123,6 +124,7 @@ mod tests {
             is_word: true,
             through_import: true,
             frames: Vec::new(),
+            between: None,
         };
         let (first, second) = (access(2), access(3));
         Race { segment: (1, id), offset, length: 8, first, second, reason, times: 1, modules: Vec::new() }

@@ -62,8 +62,8 @@ pub(crate) struct RunArgs {
     /// Puts and gets of different nodes are looked at, in any program; also what programs do with memory themselves, in those
     /// that were built to tell it. What is not known to be a race is not reported. Goes with --chaos and its like, which
     /// make more of them meet.
-    #[arg(long)]
-    pub(crate) race: bool,
+    #[arg(long, value_name = "DEPTH", num_args = 0..=1, require_equals = true, default_missing_value = "calls")]
+    pub(crate) race: Option<Depth>,
     /// Do not report races of which a place is in this file: a line for each, `function NAME` or `file PATH`
     ///
     /// NAME is a function as it is reported, or the end of its path, such as writer for app::writer; PATH the end of a file's path, or of it and a line, such as src/lock.c or
@@ -95,6 +95,15 @@ pub(crate) struct RunArgs {
     /// Run this cargo example of the current directory's package, built first, with PROG ARGS as its arguments
     #[arg(long, value_name = "NAME", conflicts_with_all = ["nodes", "file"])]
     pub(crate) example: Option<OsString>,
+}
+
+/// What is looked at where a program was not built to tell all that it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Depth {
+    /// Its calls
+    Calls,
+    /// Its calls, and what it stores into its own segments: these are compared at each call. See docs/races.md
+    Pages,
 }
 
 /// What to do when the time is up, before everything is ended.

@@ -12,7 +12,7 @@ use rsm_run::recording::TraceFile;
 use rsm_run::task::{self, Common, Part};
 use rsm_run::verbosity::Verbosity;
 
-use super::args::{ClusterArgs, OnTimeout, ProgramArgs, RunArgs, UpArgs};
+use super::args::{ClusterArgs, Depth, OnTimeout, ProgramArgs, RunArgs, UpArgs};
 use super::example;
 use super::file::{self, Description, Reader};
 use super::lens;
@@ -64,8 +64,12 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> R
         let lens = cluster.lens.unwrap_or_else(|| Lens::clear(0));
         cluster.lens = Some(lens.trace(Trace { bytes: trace.bytes }));
     }
-    if let (true, Home::New(cluster)) = (race, &mut plan.home) {
-        cluster.lens = Some(cluster.lens.unwrap_or_else(|| Lens::clear(0)).race());
+    if let (Some(depth), Home::New(cluster)) = (race, &mut plan.home) {
+        let lens = cluster.lens.unwrap_or_else(|| Lens::clear(0));
+        cluster.lens = Some(match depth {
+            Depth::Calls => lens.race(),
+            Depth::Pages => lens.race_pages(),
+        });
     }
     if plan.tasks.is_empty() {
         let text = "there is no program to run: name one after --, or in a [[program]] of the file";

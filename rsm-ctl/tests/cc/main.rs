@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// Compilers by the names under which they may be installed.
 const C: &[&str] =
@@ -129,6 +129,58 @@ fn each_access_is_told_with_its_line() {
         let (seen, others) = by_line(&program, &told);
         assert_eq!(seen, wanted, "{compiler}:\n{told}");
         assert_eq!(others, ["sees 1", "benign +8 16", "right"], "{compiler}");
+    }
+}
+
+/// Where the assembler can be given macros no call is made for what is not watched; where it cannot, calls are, and the same is told.
+#[test]
+fn what_is_told_is_the_same_however_it_is_looked_for() {
+    let compilers = installed(C, "what_is_told_is_the_same_however_it_is_looked_for");
+    if compilers.is_empty() || !is_there("nm") || cfg!(not(target_arch = "x86_64")) {
+        return;
+    }
+    let bench = Bench::new("inline");
+    let wanted = marked("accesses.c", "/* sees: ", "*/");
+    for compiler in compilers {
+        let of_gcc = compiler.starts_with("gcc");
+        let called = if of_gcc { "-masm=intel" } else { "-fintegrated-as" };
+        let ways: &[&str] = if of_gcc { &["-pipe", "-flto", "-fno-pic", called] } else { &["-pipe", "-fPIC", called] };
+        for way in ways {
+            let object = bench.0.join("accesses.o");
+            let mut build = ctl();
+            build.args(["cc", compiler, "-c", way, "-mcx16", "-I"]).arg(here("../rsm-capi/include"));
+            succeed(build.arg(here("tests/cc/accesses.c")).arg("-o").arg(&object));
+            let names = succeed(Command::new("nm").arg("-u").arg(&object));
+            // What is optimized when it is linked is assembled then.
+            let is_inline = names.contains("__rsm_race_bounds") || *way == "-flto";
+            assert_eq!(is_inline, *way != called, "{compiler} {way}: {names}");
+            let more: &[&str] = if *way == "-fno-pic" { &["-no-pie"] } else { &[] };
+            let (program, told) = bench.told(compiler, "accesses.c", &[&["-mcx16", "-latomic", way], more].concat());
+            let (seen, others) = by_line(&program, &told);
+            assert_eq!(seen, wanted, "{compiler} {way}:\n{told}");
+            assert_eq!(others, ["sees 1", "benign +8 16", "right"], "{compiler} {way}");
+        }
+    }
+}
+
+/// Loops of which clang makes accesses to 32 bytes at once: there are no calls for such.
+#[test]
+fn clang_makes_no_vectors_that_are_not_told() {
+    if cfg!(not(target_arch = "x86_64")) {
+        return;
+    }
+    for compiler in
+        installed(C, "clang_makes_no_vectors_that_are_not_told").iter().filter(|name| name.contains("clang"))
+    {
+        let mut child = ctl();
+        child.args(["cc", compiler, "-O2", "-mavx2", "-S", "-x", "c", "-o", "-", "-"]).stdin(Stdio::piped());
+        let mut child = child.stdout(Stdio::piped()).spawn().expect("it starts");
+        let source = b"void f(float *a, const float *b, int n) { for (int i = 0; i < n; i++) a[i] += b[i]; }\n";
+        child.stdin.take().expect("a pipe").write_all(source).expect("written");
+        let output = child.wait_with_output().expect("it ends");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("__tsan_write4"), "{compiler}: {text}");
+        assert!(!text.contains("%ymm"), "{compiler}: {text}");
     }
 }
 

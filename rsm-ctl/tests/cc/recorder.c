@@ -3,6 +3,7 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <link.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,7 +18,11 @@ static unsigned long told;
 static unsigned long place(uintptr_t pc)
 {
     Dl_info info;
-    return dladdr((void *)(pc - 1), &info) ? pc - 1 - (uintptr_t)info.dli_fbase : 0;
+    if (!dladdr((void *)(pc - 1), &info))
+        return 0;
+    /* A program that is loaded where it says has no other place. */
+    const ElfW(Ehdr) *const file = info.dli_fbase;
+    return pc - 1 - (file->e_type == ET_EXEC ? 0 : (uintptr_t)file);
 }
 
 void rsm_race_access(uintptr_t address, size_t length, unsigned kind, uintptr_t pc)

@@ -63,11 +63,27 @@ fn what_is_no_lens_is_refused_with_what_there_is() {
             "there is no profile \"ethernet\": dolphin-ntb, dolphin-ix, intel-ntb, firelink, sci",
         ),
         (&["--virtual"], "virtual time needs a profile: dolphin-ntb"),
+        (&["--race=bytes"], "invalid value 'bytes' for '--race[=<DEPTH>]'\n  [possible values: calls, pages]"),
     ] {
         let finished = run(&[&["-n", "1"], words].concat(), "true").finish();
         assert_eq!(finished.code(), 2, "{}", finished.stderr);
         assert!(finished.stderr.contains(says), "{words:?}: {}", finished.stderr);
     }
+}
+
+#[test]
+fn how_deep_races_are_looked_for_is_said() {
+    for (race, says) in [
+        ("--race", "no process has joined"),
+        ("--race=calls", "no process has joined"),
+        ("--race=pages", "no process has joined"),
+    ] {
+        // What follows is no depth, but the program.
+        let finished = run(&["-n", "1", race], "true").finish();
+        assert!(finished.code() == 0 && finished.stderr.contains(says), "{race}: {}", finished.stderr);
+    }
+    let told = run(&["-n", "1", "--race=pages", "--chaos=7"], "true").finish().stderr;
+    assert!(told.contains("the same again: rsm-ctl run -n 1 --race=pages --chaos=7"), "{told}");
 }
 
 #[test]

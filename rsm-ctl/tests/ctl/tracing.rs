@@ -151,6 +151,18 @@ fn a_trace_ends_with_its_cluster() {
 }
 
 #[test]
+fn a_cluster_of_another_version_is_not_traced() {
+    let (scratch, name) = (Scratch::new("attach"), unique("attach"));
+    let (why, agent) = rsm_stories::raw::agent_of_another_version(&name, 1);
+    let file = scratch.path("t.rsmtrace");
+    let finished = ctl(&["trace", "--attach", &name, file.to_str().unwrap()]).finish();
+    assert_eq!(finished.code(), 1, "{}", finished.stderr);
+    assert!(finished.stderr.starts_with("rsm-ctl: ") && finished.stderr.contains(&why), "{}", finished.stderr);
+    assert!(!file.exists(), "nothing is begun");
+    agent.join().unwrap();
+}
+
+#[test]
 fn what_cannot_be_traced_is_said() {
     let (scratch, name) = (Scratch::new("attach"), unique("attach"));
     let cluster = Cluster::builder(2).name(&name).start().unwrap();

@@ -116,6 +116,25 @@ fn a_signal_tells_what_was_closed_before() {
 }
 
 #[test]
+fn who_polls_may_have_seen_a_signal_that_it_has_not_taken() {
+    for polls in [true, false] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        come(table, 3, false);
+        let (one, other) = (party(table, 1, false), party(table, 2, false));
+        if polls {
+            other.process.polls();
+        }
+        one.put(DATA, 1);
+        one.close();
+        one.process.post(2);
+        other.put(DATA, 2);
+        let expected = if polls { vec![] } else { vec![(1, 2, Why::Untold)] };
+        assert_eq!(found(table), expected, "polls: {polls}");
+    }
+}
+
+#[test]
 fn two_who_know_nothing_of_each_other_race() {
     for whole in [true, false] {
         let memory = lines();

@@ -245,6 +245,9 @@ fn there_are_no_more_threads_than_clocks_that_may_be_had() {
     one.tells_threads_apart();
     let threads = std::iter::from_fn(|| one.begin_thread()).take(1000).count();
     assert!((50..200).contains(&threads), "{threads}");
+    let names = crate::clock::count(table);
+    assert!((0..1000).all(|_| one.begin_thread().is_none()));
+    assert_eq!(crate::clock::count(table), names, "who gets none takes none");
     assert!(!table.lacks(crate::table::Lack::Clocks), "processes still come");
     come(table, 4);
 }

@@ -65,7 +65,7 @@ mod wakes;
 pub mod races {
     pub use rsm_race::cell::Kind;
     pub use rsm_race::clock::Who;
-    pub use rsm_race::report::{Access, Looked, Race, Why};
+    pub use rsm_race::report::{Access, Frames, Looked, Race, Why};
     pub use rsm_race::site::Module;
     pub use rsm_race::table::Lack;
 }

@@ -191,6 +191,7 @@ impl Membership {
     #[cold]
     #[inline(never)]
     pub fn called_to_wait(&self, bell: &Bell, timeout: Option<Duration>) {
+        self.race_waits();
         self.begin_wait();
         if let Some(calls) = &self.shared.calls {
             calls.begin(Call::Wait, self.number_of(bell), timeout);

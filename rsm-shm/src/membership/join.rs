@@ -136,7 +136,8 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
         taps.set(Tap::Trace, tracing.is_lasting());
     }
     if let (Some(races), Some(claim), true) = (&joined.races, claim, lens.is_some_and(|lens| lens.race)) {
-        taps.racing = Some(Racing::begin(RaceMap::open(races)?, claim.node, joined.membership));
+        let pages = lens.is_some_and(|lens| lens.race_pages);
+        taps.racing = Some(Racing::begin(RaceMap::open(races)?, claim.node, joined.membership, pages));
         taps.set(Tap::Race, true);
     }
     if let (Some(calls), Some(record)) = (&calls, &joined.record) {

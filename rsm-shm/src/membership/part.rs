@@ -241,10 +241,10 @@ impl Part {
     /// Notes it, where calls are noted.
     fn note_mapped(&self, comes: bool) {
         let membership = self.connection.membership();
-        self.connection.race_maps((self.start, self.length), self.offset, comes);
+        self.connection.race_maps((self.start, self.length), (self.offset, self.permission), comes);
         if self.real != self.start {
             // Where the atomics of a mapping through a lens are.
-            self.connection.race_maps((self.real, self.length), self.offset, comes);
+            self.connection.race_maps((self.real, self.length), (self.offset, self.permission), comes);
         }
         let began = membership.begin_note();
         if began.is_some() {

@@ -38,6 +38,7 @@ impl Polled {
             return Ok(ready);
         }
         self.made.say();
+        membership.race_polls();
         // Made outside of the lock: it starts a thread.
         let made = Ready::new(membership, bell)?;
         let (ready, _surplus) = {

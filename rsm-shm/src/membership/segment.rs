@@ -86,6 +86,11 @@ impl Segment {
         self.name
     }
 
+    /// The object that it maps, if that is one.
+    pub(super) fn object(&self) -> Option<Identity> {
+        super::lock(&self.backing).as_ref().and_then(Backing::object)
+    }
+
     /// Its row, while it is this segment's.
     fn row(&self) -> Option<&SegmentRow> {
         let row = self.membership.shared.map.registry().segments.get(self.name.row as usize)?;

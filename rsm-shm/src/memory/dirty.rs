@@ -146,6 +146,26 @@ impl Dirty {
         Some(Dirty { start: region.as_ptr().addr(), length: region.len() })
     }
 
+    /// Watches memory that the program has mapped, likewise. Until [`leave`](Self::leave) nobody else can protect it.
+    pub(crate) fn watch_program(start: usize, length: usize) -> Option<Dirty> {
+        if length < LEAST {
+            return None;
+        }
+        let teller = teller()?;
+        let watched = teller.protection.watch(start, length);
+        if watched.is_err() {
+            teller.protection.leave(start, length);
+        }
+        watched.ok().map(|()| Dirty { start, length })
+    }
+
+    /// Watches it no more.
+    pub(crate) fn leave(self) {
+        if let Some(teller) = teller() {
+            teller.protection.leave(self.start, self.length);
+        }
+    }
+
     /// The words of these pages, of `words` that there are; all of them where nobody can tell now.
     pub(crate) fn take(&mut self, words: usize) -> Vec<Range<usize>> {
         let told = teller().and_then(|teller| teller.scan(self.start, self.length).ok());

@@ -25,6 +25,7 @@
 //! | `kin` | whether forked children live that share this process's memory |
 //! | [`uffd`] | holding stores back |
 //! | `dirty` | which pages of a mapping were stored to |
+//! | `compared` | a segment beside a copy: what has changed |
 //! | `shadow` | what a program is given in place of a mapping |
 //! | `twice` | whether memory can be mapped again from its mapping |
 //! | [`lease`] | asking the kernel whether anybody still reaches a memory object |
@@ -32,6 +33,7 @@
 
 pub mod adopt;
 pub mod carry;
+pub(crate) mod compared;
 pub mod copy;
 pub(crate) mod dirty;
 pub mod fence;

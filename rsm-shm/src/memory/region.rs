@@ -85,6 +85,22 @@ impl Region {
         Region::from_mmap(at(std::ptr::null_mut(), MapFlags::empty()), length)
     }
 
+    /// Maps once more, to be read, what a program has mapped shared at `start`, and what comes behind that in the same
+    /// object. What that is has to be looked at.
+    ///
+    /// # Errors
+    /// As [`map`](Self::map); where nothing is mapped there, too.
+    pub(crate) fn of_program(start: *mut u8, length: usize) -> Result<Region> {
+        // SAFETY: an old size of 0 leaves a shared mapping as it is, and makes another one at addresses that the kernel
+        // chooses; any other mapping is refused.
+        let again = unsafe { rustix::mm::mremap(start.cast(), 0, length, MremapFlags::MAYMOVE) };
+        let region = Region::from_mmap(again.map_err(|e| if e == Errno::FAULT { Errno::INVAL } else { e }), length)?;
+        // SAFETY: a mapping of ours, of which nobody else knows.
+        unsafe { rustix::mm::mprotect(region.as_ptr().cast(), length, MprotectFlags::READ) }
+            .map_err(|e| failed(e, length))?;
+        Ok(region)
+    }
+
     /// Reserves `length` bytes of addresses that lie towards multiples of a huge page as `offset` does.
     fn reserve_for_huge(length: usize, offset: u64, reserve: impl Fn(usize) -> Result<Region>) -> Result<Region> {
         let size = huge_page_size();

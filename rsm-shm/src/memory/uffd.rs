@@ -102,6 +102,13 @@ impl AsyncProtection {
             request(&self.0, UFFDIO_WRITEPROTECT, &mut protect)
         }
     }
+
+    /// Watches it no more.
+    pub(crate) fn leave(&self, start: usize, length: usize) {
+        // Refused where nothing of it is watched any more, which is what was wanted.
+        // SAFETY: the argument is one `struct uffdio_range`; nobody was held back.
+        let _ = unsafe { request(&self.0, UFFDIO_UNREGISTER, &mut range(start, length)) };
+    }
 }
 
 /// Threads whose stores are held back.

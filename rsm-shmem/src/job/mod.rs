@@ -53,6 +53,8 @@ pub(crate) struct Job {
     /// Whether every close has to be made, though no span is seen open: stores may be late, or somebody who looks for races has
     /// to hear that they have arrived.
     pub(crate) closes_all: bool,
+    /// Whether races are looked for, and the program tells all that it does with memory: then what the library does for it is told, too.
+    pub(crate) tells: bool,
     pub(crate) settings: Settings,
     /// What this PE exports: withdrawn if it were dropped.
     pub(crate) _exports: Vec<Segment>,

@@ -19,6 +19,8 @@ pub(crate) struct Peer {
     pub(crate) pe: usize,
     pub(crate) control: &'static Control,
     pub(crate) sides: [Side; 2],
+    /// The own PE, of whose memory it is told what is done with it: nothing goes there straight away.
+    pub(crate) is_told_of: bool,
 }
 
 // SAFETY: the pointers lead to memory that is made for concurrent use and mapped to the end of the process.

@@ -64,9 +64,10 @@ pub(crate) struct Spot<'a> {
 
 impl Target {
     pub(crate) fn new(peer: Peer) -> Target {
-        let own = |side: Side| if side.connection.is_none() { side.base } else { std::ptr::null_mut() };
+        let is_own = |side: Side| side.connection.is_none() && !peer.is_told_of;
+        let own = |side: Side| if is_own(side) { side.base } else { std::ptr::null_mut() };
         // Not by whether somebody traces just now: a target lasts longer than that.
-        let is_plain = |side: Side| !side.connection.is_some_and(Connection::is_always_diverted);
+        let is_plain = |side: Side| side.connection.map_or(is_own(side), |connection| !connection.is_always_diverted());
         let plain = |side: Side| if is_plain(side) { side.base } else { std::ptr::null_mut() };
         Target {
             puts: peer.sides.map(own).map(AtomicPtr::new),

@@ -9,6 +9,7 @@ use crate::place::Place;
 use crate::scalar::Scalar;
 use crate::{Call, context, end};
 use rsm_shm::membership::connection::Connection;
+use rsm_shm::membership::race::layer::Touch;
 use rsm_shm::memory::copy::Word;
 use std::ffi::c_int;
 
@@ -107,6 +108,7 @@ pub(super) fn load(job: &Job, call: &'static Call, spot: &Spot<'_>, dest: Local,
         if !loaded {
             spot.place.copy_to(dest, bytes);
         }
+        spot.touches(job, bytes, dest.word(one, bytes).map_or(Touch::Read, |word| Touch::Load(Some(word))));
         return;
     };
     let offset = spot.in_segment(&job.regions);
@@ -149,12 +151,16 @@ pub(crate) fn g<T: Scalar>(ctx: Handle, call: &'static Call, source: Sym, pe: c_
 
 #[cold]
 #[inline(never)]
-extern "C" fn g_otherwise<W: Word>(ctx: Handle, call: &'static Call, source: Sym, pe: c_int) -> W {
+extern "C" fn g_otherwise<W: Word + Into<u64>>(ctx: Handle, call: &'static Call, source: Sym, pe: c_int) -> W {
     let (job, context) = (job(call), context::of(call, ctx));
     let spot = context.spot((job, call), "source", (source, size_of::<W>(), size_of::<W>()), pe);
     let diverted = spot.connection().filter(|connection: &&Connection| connection.is_diverted());
     let word = match diverted.map(|connection| connection.get_word(spot.in_segment(&job.regions))) {
-        None => spot.place.load(),
+        None => {
+            let word: W = spot.place.load();
+            spot.touches(job, size_of::<W>(), Touch::Load(Some(word.into())));
+            word
+        }
         Some(Ok(word)) => word,
         Some(Err(error)) => crate::order::lost(job, call, spot.target.peer.pe, &error),
     };

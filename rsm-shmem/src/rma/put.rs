@@ -9,6 +9,7 @@ use crate::place::Place;
 use crate::scalar::Scalar;
 use crate::{Call, context, end};
 use rsm_shm::membership::flags::Flags;
+use rsm_shm::membership::race::layer::Touch;
 use rsm_shm::memory::copy::Word;
 use std::ffi::c_int;
 
@@ -99,6 +100,7 @@ pub(super) fn store(job: &Job, call: &'static Call, spot: &Spot<'_>, source: Loc
     let one = bytes == width;
     let Some(connection) = spot.connection().filter(|connection| connection.flags().now().has_any(Flags::NOT_PLAIN))
     else {
+        spot.touches(job, bytes, source.word(one, bytes).map_or(Touch::Write, Touch::Store));
         let stored = one
             && match width {
                 1 => store_element::<1>(spot.place, source),
@@ -152,7 +154,7 @@ pub(crate) fn p<T: Scalar>(ctx: Handle, call: &'static Call, dest: Sym, value: T
 
 #[cold]
 #[inline(never)]
-extern "C" fn p_otherwise<W: Word>(ctx: Handle, call: &'static Call, dest: Sym, word: W, pe: c_int) {
+extern "C" fn p_otherwise<W: Word + Into<u64>>(ctx: Handle, call: &'static Call, dest: Sym, word: W, pe: c_int) {
     let (job, context) = (job(call), context::of(call, ctx));
     let spot = context.spot((job, call), "dest", (dest, size_of::<W>(), size_of::<W>()), pe);
     spot.open();
@@ -161,9 +163,12 @@ extern "C" fn p_otherwise<W: Word>(ctx: Handle, call: &'static Call, dest: Sym, 
 }
 
 /// Stores a word the way that the connection has.
-pub(crate) fn put_word<W: Word>(job: &Job, call: &'static Call, spot: &Spot<'_>, word: W) {
+pub(crate) fn put_word<W: Word + Into<u64>>(job: &Job, call: &'static Call, spot: &Spot<'_>, word: W) {
     match spot.connection().filter(|connection| connection.flags().now().has_any(Flags::NOT_PLAIN)) {
-        None => spot.place.store(word),
+        None => {
+            spot.touches(job, size_of::<W>(), Touch::Store(word.into()));
+            spot.place.store(word);
+        }
         Some(connection) => expect(job, call, spot, connection.put_word(spot.in_segment(&job.regions), word)),
     }
 }

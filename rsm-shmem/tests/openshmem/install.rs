@@ -102,6 +102,28 @@ fn an_installation_compiles_and_runs_programs() {
     );
     assert_eq!(succeed(&mut oshrun(&["-n", "2", &name])), "seen\nseen\n");
 
+    // A program that tells what it does itself, whichever way it is linked.
+    let touched = here("tests/programs/touched.c");
+    let telling = |words: &[&str]| {
+        let mut command = Command::new(ctl());
+        command.arg("cc").args(words).args(["-g", "-o", &name]).arg("-L").arg(prefix.join("lib"));
+        command
+    };
+    let is_found = |how: &str| {
+        let output =
+            oshrun(&["-n", "2", "--race", "--timeout", "60s", &name, "mail", "bad", "-"]).output().expect("it runs");
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(5), "{how}: {said}");
+        assert!(said.contains("rsm-ctl: 1 race found, with all that 2 processes did"), "{how}: {said}");
+    };
+    let oshcc = prefix.join("bin/oshcc").display().to_string();
+    succeed(telling(&[&oshcc]).arg(&touched));
+    is_found("shared");
+    let mut linked = telling(&["cc"]);
+    linked.arg("-I").arg(prefix.join("include")).arg(&touched).arg(&archive);
+    succeed(linked.args(["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"]));
+    is_found("static");
+
     for (words, code) in [(&["--help"][..], 0), (&[], 2), (&["-n"], 2)] {
         let output = oshrun(words).output().expect("it runs");
         assert_eq!(output.status.code(), Some(code), "{words:?}: {}", text(&output));

@@ -15,9 +15,14 @@ fn symbols(options: &[&str], path: &std::path::Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_library_exports_the_functions_of_the_table_and_nothing_else() {
+fn the_library_exports_what_the_table_has_and_nothing_else() {
     let exported = symbols(&["-D", "--defined-only"], &library().join("librsm_shmem.so.1"));
-    assert_eq!(exported, table::names().into_iter().collect());
+    let race = table::RACE.iter().map(|name| (*name).to_owned());
+    assert_eq!(exported, table::names().into_iter().chain(race).collect());
+    let header = std::fs::read_to_string(crate::programs::here("../rsm-capi/include/rsm/race.h")).expect("race.h");
+    let declared =
+        header.split(|c: char| c != '_' && !c.is_ascii_alphanumeric()).filter(|word| word.starts_with("rsm_race_"));
+    assert_eq!(declared.collect::<BTreeSet<_>>(), table::RACE.into(), "as librsm has it");
     // A tool may take the place of the one name of each, and never of the other.
     let weak = succeed(Command::new("nm").args(["-D", "--defined-only"]).arg(library().join("librsm_shmem.so.1")));
     let weak = weak.lines().filter(|line| line.contains(" W ")).count();

@@ -102,16 +102,26 @@ pub(crate) struct Suite {
 /// The suite with every type.
 pub(crate) fn suite() -> &'static Suite {
     static SUITE: OnceLock<Suite> = OnceLock::new();
-    SUITE.get_or_init(|| build_suite("suite", &|_| true))
+    SUITE.get_or_init(|| build_suite("suite", &|_| true, compiler))
 }
 
 /// The suite with a few types, for where a run takes its time.
 pub(crate) fn short_suite() -> &'static Suite {
     static SUITE: OnceLock<Suite> = OnceLock::new();
-    SUITE.get_or_init(|| build_suite("short", &|name| ["long", "ulong", "double", "short"].contains(&name)))
+    SUITE.get_or_init(|| build_suite("short", &is_of_few, compiler))
 }
 
-fn build_suite(name: &str, chosen: &dyn Fn(&str) -> bool) -> Suite {
+/// The same, which tells what it does with memory itself.
+pub(crate) fn told_suite() -> &'static Suite {
+    static SUITE: OnceLock<Suite> = OnceLock::new();
+    SUITE.get_or_init(|| build_suite("told", &is_of_few, telling_compiler))
+}
+
+fn is_of_few(name: &str) -> bool {
+    ["long", "ulong", "double", "short"].contains(&name)
+}
+
+fn build_suite(name: &str, chosen: &dyn Fn(&str) -> bool, compiler: fn() -> Command) -> Suite {
     let place = directory().join(format!("{name}-objects"));
     std::fs::create_dir_all(&place).expect("a directory");
     std::fs::write(place.join("types.h"), types(chosen)).expect("written");
@@ -148,6 +158,19 @@ fn build_suite(name: &str, chosen: &dyn Fn(&str) -> bool) -> Suite {
 pub(crate) fn compiler() -> Command {
     let mut cc = Command::new("cc");
     cc.args(STRICT).arg("-I").arg(library());
+    cc
+}
+
+/// The same for programs that tell what they do with memory.
+pub(crate) fn telling_compiler() -> Command {
+    static LIBRARY: OnceLock<()> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let mut made = Command::new("sh");
+        made.arg(here("../rsm-race-cc/library.sh")).arg(library().join("librsm_race.a")).args(release());
+        succeed(made.env("CARGO", env!("CARGO")));
+    });
+    let mut cc = Command::new(ctl());
+    cc.args(["cc", "gcc"]).args(STRICT).arg("-I").arg(library()).arg("-L").arg(library());
     cc
 }
 

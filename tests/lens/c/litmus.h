@@ -19,7 +19,9 @@
 #include <time.h>
 
 #define SEGMENT_ID 0x400000
+#ifndef SEGMENT
 #define SEGMENT 65536 /* bytes; a multiple of any page size */
+#endif
 #define ROOM 4096     /* where a program's own part of a segment begins; before it, a word for each node */
 #define PATIENCE 10000 /* milliseconds */
 

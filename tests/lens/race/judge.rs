@@ -9,6 +9,7 @@
 //! No repaired program may be reported, nor any line of another but those of its race. At least nine in ten races must be
 //! found. What was seen is printed at the end.
 
+mod pages;
 mod programs;
 mod run;
 
@@ -44,7 +45,7 @@ struct Verdict {
 
 fn judge(bench: &Bench, program: &Program, runs: usize) -> Result<Verdict, String> {
     let built = bench.build(program)?;
-    let marked = run::marked(program);
+    let marked = run::marked(&run::source(program.name));
     if marked.is_empty() {
         return Err(format!("{} marks no SITE", program.name));
     }
@@ -152,6 +153,10 @@ fn main() {
     let to_tell = Arc::clone(&told);
     let trials = vec![
         Trial::test("known_races", move || known_races(&to_tell)),
+        Trial::test("stores_of_owners_are_found_by_pages", || pages::known_stores().map_err(Failed::from)),
+        Trial::test("by_pages_no_less_is_found_and_nothing_that_is_none", || {
+            pages::the_suite_by_pages().map_err(Failed::from)
+        }),
         Trial::test("the_guide_finds_its_bug", || run::the_guide_finds_its_bug().map_err(Failed::from)),
         Trial::test("a_program_in_c_is_traced", || run::a_program_in_c_is_traced().map_err(Failed::from)),
     ];

@@ -31,13 +31,13 @@ fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
-fn source(name: &str) -> PathBuf {
+pub(crate) fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("race").join(name).with_extension("c")
 }
 
 /// The lines that are marked as those of the race.
-pub(crate) fn marked(program: &Program) -> BTreeSet<u32> {
-    let text = std::fs::read_to_string(source(program.name)).unwrap_or_default();
+pub(crate) fn marked(source: &Path) -> BTreeSet<u32> {
+    let text = std::fs::read_to_string(source).unwrap_or_default();
     (1..).zip(text.lines()).filter(|(_, line)| line.ends_with("/* SITE */")).map(|(number, _)| number).collect()
 }
 
@@ -98,11 +98,22 @@ impl Bench {
 
     /// Builds a program.
     pub(crate) fn build(&self, program: &Program) -> Result<PathBuf, String> {
-        let built = self.folder.join(program.name);
         let mut command = self.ctl();
         let threads: &[&str] = if program.kind == "threads" { &["--threads"] } else { &[] };
-        command.arg("cc").args(threads).arg("gcc").args(STRICT).arg("-I").arg(root().join("tests/lens/c"));
-        command.arg("-I").arg(root().join("rsm-capi/include")).arg("-o").arg(&built).arg(source(program.name));
+        command.arg("cc").args(threads).arg("gcc");
+        self.compile(command, &source(program.name), self.folder.join(program.name))
+    }
+
+    /// Builds a program as if nobody were to look at it.
+    pub(crate) fn build_plainly(&self, source: &Path, name: &str, more: &[&str]) -> Result<PathBuf, String> {
+        let mut command = Command::new("gcc");
+        command.arg("-pthread").args(more);
+        self.compile(command, source, self.folder.join(name))
+    }
+
+    fn compile(&self, mut command: Command, source: &Path, built: PathBuf) -> Result<PathBuf, String> {
+        command.args(STRICT).arg("-I").arg(root().join("tests/lens/c"));
+        command.arg("-I").arg(root().join("rsm-capi/include")).arg("-o").arg(&built).arg(source);
         command.arg("-L").arg(&self.folder).arg("-lrsm").arg(format!("-Wl,-rpath,{}", self.folder.display()));
         succeed(&mut command).map(|_| built)
     }
@@ -111,12 +122,27 @@ impl Bench {
         let mut command = self.ctl();
         command.args(["run", "--timeout", "60s", "-n", &program.nodes.to_string()]).args(options);
         command.arg("--").arg(built).arg(variant);
+        // Where programs tell each other what the RSMAPI does not know, none of an earlier run.
+        let aside = built.with_extension(format!("aside-{variant}"));
+        let _ = std::fs::remove_file(&aside);
+        command.env("LITMUS_ASIDE", aside);
         command.output().map_err(|error| format!("{command:?}: {error}"))
     }
 
     /// Runs it, with these options as well, and looks for races.
     pub(crate) fn run(&self, program: &Program, built: &Path, options: &[&str], variant: &str) -> Result<Seen, String> {
-        let output = self.run_with(program, built, &[&["--race"], options].concat(), variant)?;
+        self.run_to(program, built, &[&["--race"], options].concat(), variant)
+    }
+
+    /// Runs it, with these options.
+    pub(crate) fn run_to(
+        &self,
+        program: &Program,
+        built: &Path,
+        options: &[&str],
+        variant: &str,
+    ) -> Result<Seen, String> {
+        let output = self.run_with(program, built, options, variant)?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let races = said.lines().filter(|line| line.starts_with("rsm-ctl: race: ")).count();
         match output.status.code() {

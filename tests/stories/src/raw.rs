@@ -1,6 +1,7 @@
 //! The protocol by hand: what a process can say to an agent that does not use the library.
 
 use rsm_core::message::{Answer, Ask, Claim, PROTOCOL, Reply, Request, decode, encode};
+use rsm_core::{Code, Error};
 use rsm_shm::address::{Address, ENV_CLUSTER, ENV_NODE_ID, ENV_NODE_KEY, secret_from_text};
 use rsm_shm::socket::{packet_socket, peer_pidfd, receive, send};
 use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, SocketFlags};
@@ -124,4 +125,27 @@ impl Member {
     pub fn of_environment() -> rsm::Result<Member> {
         Member::join(Some(claim()))
     }
+}
+
+/// An agent of a cluster of this name, of another version, which refuses `visits` of those who come: until then they are answered. Gives
+/// what it says to them.
+pub fn agent_of_another_version(name: &str, visits: usize) -> (String, std::thread::JoinHandle<()>) {
+    let said = format!("the library speaks protocol {PROTOCOL}, this agent speaks {}", PROTOCOL - 1);
+    let address = Address::new(name, rsm_shm::address::current_uid()).expect("a name");
+    let listener = packet_socket(SocketFlags::empty()).expect("a socket");
+    rustix::net::bind(&listener, &place(&address)).expect("bound");
+    rustix::net::listen(&listener, 16).expect("listening");
+    let why = said.clone();
+    let answer = move || {
+        for _ in 0..visits {
+            let visitor = rustix::net::accept(&listener).expect("a visitor");
+            let Ok(Some(packet)) = receive(&visitor, RecvFlags::empty()) else { continue };
+            let Request { number, .. } = decode(&packet.bytes).expect("a request");
+            let outcome = Err(Error::with(Code::BadLibraryVersion, why.clone()));
+            let reply = encode(&Reply { number, outcome }).expect("a reply");
+            // It may have gone.
+            let _ = send(&visitor, &reply, &[], SendFlags::empty());
+        }
+    };
+    (said, std::thread::spawn(answer))
 }

@@ -156,12 +156,17 @@ impl Connection {
     ) -> Result<M::Loaded> {
         let explicit = self.flags.now().has(Flags::EXPLICIT);
         let race = self.race_begins_transfer(offset, explicit, &mut moved);
+        let source = moved.source().filter(|_| explicit);
         let done = match &race {
             // SAFETY: the caller's promise.
             None => unsafe { self.carry_on::<TOLD, M>(way, offset, moved) },
             // SAFETY: the caller's promise.
             Some(race) => untold(|| unsafe { self.carry_on::<TOLD, _>(way, offset, race.notes(offset, moved)) }),
         };
+        if let (Some(race), Some(source), true) = (&race, source, done.is_ok()) {
+            // SAFETY: the caller's promise: it has just been put.
+            unsafe { self.race_keeps(race, source) };
+        }
         self.race_ends_transfer(race, explicit, done.is_ok());
         done
     }

@@ -194,6 +194,7 @@ extern "C" fn judge_again(connection: &Connection, link: u64, number: i32, kind:
     let began = connection.membership().begin_note();
     let opened = connection.opened_with(LinkWord::from_word(link));
     let mut whole = true;
+    let closing = connection.race_will_close(kind);
     let verdict = match way.posted() {
         Some(posted) => connection.judge_posted(opened, posted, true),
         None => {
@@ -206,7 +207,7 @@ extern "C" fn judge_again(connection: &Connection, link: u64, number: i32, kind:
         Ok(()) if whole => 0,
         Ok(()) => Code::BarrierFailure.number(),
     };
-    connection.race_closes(kind, number == 0);
+    connection.race_closes(kind, closing, number == 0);
     connection.membership().note_number(began, connection.what(Kind::Close, 0, 0), number.unsigned_abs());
     number
 }

@@ -13,6 +13,7 @@
 
 use super::ranges::{self, Watched};
 use super::seen::{self, somebody_reads, untold};
+use super::sources;
 use super::threads;
 use super::{Racing, name_in};
 use crate::membership::fork;
@@ -96,13 +97,23 @@ fn is_word(address: usize, length: usize) -> bool {
     matches!(length, 1 | 2 | 4 | 8) && address.is_multiple_of(length)
 }
 
-/// Does something with the process, and the memory that an address is in.
-fn with(address: usize, work: impl FnOnce(&'static Watched, Process<'static>)) {
-    if seen::is_within() || fork::is_unannounced() {
+/// Does something with the process, and the memory that an address is in; before that, if something is about to be written there, by
+/// whom and how much.
+fn with(address: usize, writes: Option<(usize, usize)>, work: impl FnOnce(&'static Watched, Process<'static>)) {
+    // Most of what lies between segments is neither, and is to cost little.
+    let watched = ranges::find(address);
+    if watched.is_none() && (writes.is_none() || !sources::are_there()) {
+        return;
+    }
+    let here = 0u8;
+    if seen::is_within(seen::frame_of(&here)) || fork::is_unannounced() {
         return;
     }
     untold(|| {
-        if let Some(watched) = ranges::find(address)
+        if let Some((length, pc)) = writes {
+            sources::written(address, length, pc);
+        }
+        if let Some(watched) = watched
             && let Some(process) = watched.racing.process()
         {
             work(watched, process);
@@ -134,7 +145,7 @@ pub extern "C" fn rsm_race_sees(what: c_uint) {
 /// value of which is not told. `pc` is the return address of the access.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_race_access(address: usize, length: usize, kind: c_uint, pc: usize) {
-    with(address, |watched, process| {
+    with(address, (kind & WRITE != 0).then_some((length, pc)), |watched, process| {
         if kind & (WORD | UPDATE) != 0 {
             let is_word = is_word(address, length) && kind & UPDATE == 0 && watched.place.lines != NO_LINES;
             match (is_word, kind & WRITE != 0) {
@@ -163,7 +174,7 @@ pub extern "C" fn rsm_race_access(address: usize, length: usize, kind: c_uint, p
 /// A word was loaded, and held `value`, or is about to be stored: `kind` as of [`rsm_race_access`].
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_race_value(address: usize, length: usize, value: u64, kind: c_uint, pc: usize) {
-    with(address, |watched, process| {
+    with(address, (kind & WRITE != 0).then_some((length, pc)), |watched, process| {
         if !is_word(address, length) {
             process.exchanges(watched.place.node);
             return;
@@ -179,7 +190,7 @@ pub extern "C" fn rsm_race_value(address: usize, length: usize, value: u64, kind
 /// Nobody wants to hear of races here.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_race_benign(address: usize, length: usize) {
-    with(address, |watched, process| {
+    with(address, None, |watched, process| {
         let offset = watched.offset + (address - watched.start) as u64;
         process.benign(watched.place, offset, length.min(watched.end - address) as u64);
     });

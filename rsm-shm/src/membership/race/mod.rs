@@ -5,15 +5,20 @@
 
 pub mod abi;
 pub mod bounds;
-mod layer;
+pub mod layer;
+mod pages;
 mod place;
+pub(super) mod posted;
 mod ranges;
 pub(super) mod seen;
+pub(super) mod sources;
 pub mod threads;
+mod ways;
 
 use super::segment::Segment;
 use super::{Membership, fork};
 use crate::memory::races::RaceMap;
+use pages::Pages;
 pub(super) use place::{Passing, is_word, word_of};
 pub(super) use ranges::Watched;
 use rsm_core::Code;
@@ -34,6 +39,7 @@ pub(super) struct Racing {
     node: u32,
     /// The name of the process's clock, and above it [`fork::count`] of the process. 0: it has none.
     id: AtomicU64,
+    pages: Pages,
 }
 
 /// What is known of an import where races are looked for.
@@ -63,11 +69,24 @@ pub(super) fn name(word: &AtomicU64, id: usize) {
     word.store(named(id), Release);
 }
 
+/// A call has failed: that may tell of anything, and may have ended any span.
+pub(super) fn fails(process: Process<'_>) {
+    sources::forget();
+    process.failed();
+}
+
 impl Racing {
     /// The process of a membership begins to tell.
-    pub(super) fn begin(map: RaceMap, node: u32, membership: u64) -> &'static Racing {
-        let racing = Box::leak(Box::new(Racing { map, node, id: AtomicU64::new(0) }));
+    /// `pages`: what it stores into its own memory is looked for.
+    pub(super) fn begin(map: RaceMap, node: u32, membership: u64, pages: bool) -> &'static Racing {
+        let racing = Box::leak(Box::new(Racing { map, node, id: AtomicU64::new(0), pages: Pages::new(pages) }));
         racing.join_again(membership);
+        if pages
+            && !seen::is_whole()
+            && let Some(process) = racing.process()
+        {
+            process.look_at_pages();
+        }
         threads::joins(racing);
         racing
     }
@@ -90,6 +109,7 @@ impl Racing {
             Some(id) => {
                 let process = Process::with_id(self.table(), threads::current(self, id));
                 abi::learn_of_reads(process);
+                self.look_at_pages(process);
                 Some(process)
             }
             None => {
@@ -142,7 +162,7 @@ impl Membership {
     pub(super) fn race_answered(&self, asked: Option<Asked>, well: bool) {
         let (Some(asked), Some(process)) = (asked, self.racer()) else { return };
         match asked {
-            _ if !well => process.failed(),
+            _ if !well => fails(process),
             Asked::Withdrawal => process.taken_back(),
             Asked::Other => {}
         }
@@ -167,7 +187,7 @@ impl Membership {
         if code == Code::ConnAborted
             && let Some(process) = self.racer()
         {
-            process.failed();
+            fails(process);
         }
     }
 
@@ -182,13 +202,33 @@ impl Membership {
     pub(super) fn race_posts_to_all(&self) {
         if let Some(process) = self.racer() {
             process.post_to_all();
+            self.race_has_told();
         }
+    }
+
+    /// It has told others something: what it stores from now on is no part of that.
+    fn race_has_told(&self) {
+        let _ = self.racer();
+    }
+
+    /// The program is given a descriptor that says when there is a signal.
+    pub(super) fn race_polls(&self) {
+        if let Some(process) = self.racer() {
+            process.polls();
+        }
+    }
+
+    /// A wait begins: what was stored before is of the time before.
+    pub(super) fn race_waits(&self) {
+        let _ = self.racer();
     }
 
     /// An import is given back.
     pub(super) fn race_disconnects(&self, raced: &Raced, node: u32) {
         if let (Some(process), Some(import)) = (self.racer(), name_in(&raced.import)) {
+            sources::forget();
             process.disconnect(import, node);
+            self.race_has_told();
             // Relaxed: nobody uses the import any more.
             raced.import.store(0, Relaxed);
         }
@@ -208,6 +248,31 @@ impl Segment {
             all.retain(|watched| watched.incarnation != incarnation || watched.import != 0);
             ranges::add(all, watched.clone());
         });
+        if racing.is_by_pages()
+            && let (Some(process), Some(object)) = (racing.process(), self.object())
+            && let Some(watched) = ranges::find(start)
+        {
+            racing.copy(process, (incarnation, watched.place), (memory.as_ptr(), memory.len()), object);
+        }
+    }
+
+    /// Something is about to become of its memory, or it to be published once more: it is not compared meanwhile, nor
+    /// another one that has the same memory.
+    pub(super) fn race_leaves(&self) {
+        if let Some(racing) = self.membership().racing() {
+            let memory = self.memory();
+            racing.pages.leave(self.name().incarnation, (memory.as_ptr().addr(), memory.len()));
+        }
+    }
+
+    /// It is about to be given other memory.
+    pub(super) fn race_rebinds(&self) {
+        self.race_leaves();
+        if let Some(racing) = self.membership().racing().filter(|racing| racing.is_by_pages())
+            && let Some(process) = racing.process()
+        {
+            process.exchanges_its_memory();
+        }
     }
 
     /// It is gone.

@@ -108,7 +108,7 @@ impl Racing {
     }
 
     /// The place with these return addresses, from the inside out.
-    fn site_of(&self, process: Process<'_>, frames: &[u64]) -> u16 {
+    pub(super) fn site_of(&self, process: Process<'_>, frames: &[u64]) -> u16 {
         frames.iter().for_each(|&frame| note_module(process, frame.wrapping_sub(1)));
         process.site(frames)
     }
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn places_are_told_from_each_other_whichever_way_they_are_found() {
         let (map, _object) = crate::memory::races::RaceMap::create().unwrap();
-        let racing = Racing::begin(map, 1, 1);
+        let racing = Racing::begin(map, 1, 1, false);
         let process = racing.process().expect("the first has a clock");
         #[inline(never)]
         fn called(racing: &Racing, process: Process<'_>) -> u16 {

@@ -37,6 +37,7 @@ impl Segment {
         self.membership.delay_again();
         let wait = Wait::Interruptible(&self.membership);
         let (_own, _range) = (self.take_turn(wait)?, self.take_range(wait)?);
+        self.race_leaves();
         let ask = || Ask::Publish { segment: self.name, id, access: access.cut() };
         match self.gather() {
             // What is being taken back is gathered when that is over.
@@ -93,6 +94,7 @@ impl Segment {
         self.membership.delay_no_more();
         let wait = Wait::Interruptible(&self.membership);
         let (_own, _range) = (self.take_turn(wait)?, self.take_range(wait)?);
+        self.race_leaves();
         let unfinished = if self.is_creator() { lock(&self.unfinished).take() } else { None };
         let number = match unfinished {
             Some(number) => number,
@@ -208,6 +210,7 @@ impl Segment {
         // Nobody shares, moves or publishes anything of it from here to the end.
         let _own = self.take_turn(Wait::Through)?;
         let range = self.take_range(Wait::Through)?;
+        self.race_leaves();
         let mut ending = lock(&self.ending);
         if *ending == Ending::Gone {
             return Ok(());

@@ -52,6 +52,7 @@ impl Segment {
             return Err(Error::with(Code::BadAddr, "the range is exported already"));
         };
         let range = self.take_range(wait)?;
+        self.race_rebinds();
         self.gather()?;
         // The old range gets memory of its own, the new one what the segment has.
         self.membership.check_room(|| room::check(length as u64))?;

@@ -102,6 +102,11 @@ impl Diverted {
         }
     }
 
+    /// Whether what is put in explicit mode is posted, and delivered later.
+    pub(super) fn posts_late(&self) -> bool {
+        matches!(self, Diverted::Lensed(window) if window.is_late())
+    }
+
     /// What tells whether stores to another host's memory came.
     pub(super) fn posted(&self) -> Option<&Posted> {
         match self {

@@ -118,6 +118,11 @@ impl Lensed {
         }
     }
 
+    /// Whether what is put in explicit mode arrives later.
+    pub(in crate::membership::way) fn is_late(&self) -> bool {
+        self.model.is_some() && self.posts()
+    }
+
     /// Whether anything is posted in this process.
     pub(in crate::membership::way) fn posts(&self) -> bool {
         !fork::is_unannounced()

@@ -18,6 +18,7 @@ use super::pace::Pace;
 use super::twin::{Follow, Stored, Twin};
 use crate::futex;
 use crate::membership::fork;
+use crate::membership::race::posted;
 use crate::membership::trace::Tracing;
 use crate::memory::copy::Word;
 use crate::memory::tables::RecordMap;
@@ -593,6 +594,9 @@ pub(super) fn execute(target: Target, cargo: &Cargo) -> bool {
         (_, Target::Bytes { offset, length }) => (offset, length),
         (_, Target::Bell) => return true,
     };
+    if let Cargo::Words { base, .. } | Cargo::Source { base, .. } = cargo {
+        posted::deliver(*base, offset, length);
+    }
     match cargo {
         // SAFETY: inside of the segment, which was checked when it was posted and stays mapped and writable.
         Cargo::Words { base, words } => unsafe { store(*base, offset, length, words) },

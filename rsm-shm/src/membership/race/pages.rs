@@ -1,0 +1,212 @@
+//! Looking at what this process stores into its own segments, of a program that was not built to tell it: at each call they
+//! are compared with what they were at the call before. What follows from that is in [`rsm_race::pages`].
+//!
+//! Whoever finds that another thread, or the one that a signal handler interrupts, is looking goes on without: what it has stored
+//! is found the next time.
+
+use super::{Racing, ways};
+use crate::membership::fork;
+use crate::memory::compared::{Compared, bytes_that_differ};
+use crate::memory::inspect::Identity;
+use rsm_race::marks::Mark;
+use rsm_race::pages::{By, Stores};
+use rsm_race::place::{NO_LINES, Place};
+use rsm_race::process::Process;
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Bytes of segments that are copied.
+const MOST: usize = 256 << 20;
+/// Looks that take long take at most this part of the time.
+const SHARE: u32 = 4;
+
+/// Processes of nodes that this one is, where races are looked for. What they tell each other within it nobody sees.
+static PARTIES: AtomicU32 = AtomicU32::new(0);
+
+/// What is looked at.
+#[derive(Debug)]
+pub(super) struct Pages {
+    /// It is wanted.
+    on: bool,
+    /// [`fork::count`] of the process whose memory it is.
+    process: u32,
+    /// There is something to look at.
+    watching: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The time since the last look, and where that was.
+    since: u64,
+    from: u16,
+    copies: Vec<Copied>,
+    /// No look before this.
+    pause: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Copied {
+    incarnation: u64,
+    place: Place,
+    memory: Compared,
+    /// Stretches in which something was put that is not known to be all there.
+    put_to: BTreeSet<usize>,
+}
+
+impl Pages {
+    pub(super) fn new(on: bool) -> Pages {
+        // Relaxed, here and below: what is relied on stands under the lock.
+        PARTIES.fetch_add(1, Relaxed);
+        Pages { on, process: fork::count(), watching: AtomicBool::new(false), state: Mutex::default() }
+    }
+
+    /// What the creator of segments changes. None in a forked child, in which a thread of its parent may hold the lock for ever.
+    fn own(&self) -> Option<MutexGuard<'_, State>> {
+        (self.on && self.process == fork::count()).then(|| self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Compares a segment no more, nor any other in this range of addresses.
+    pub(super) fn leave(&self, incarnation: u64, (start, length): (usize, usize)) {
+        if let Some(mut state) = self.own() {
+            let stays = |copied: &Copied| copied.incarnation != incarnation && !copied.memory.overlaps(start, length);
+            state.copies.retain(stays);
+            self.watching.store(!state.copies.is_empty(), Relaxed);
+        }
+    }
+}
+
+/// Whether what changes in memory of this process's is its own doing, and nobody else is told of it.
+fn is_alone(process: Process<'_>) -> bool {
+    process.is_alone_with_its_memory() && PARTIES.load(Relaxed) == 1
+}
+
+impl Racing {
+    /// Whether what owners store into their own memory is looked for.
+    pub(in crate::membership) fn is_by_pages(&self) -> bool {
+        self.pages.on
+    }
+
+    /// From now on a segment is compared, which is mapped at `start` and published.
+    pub(super) fn copy(
+        &self,
+        process: Process<'_>,
+        (incarnation, place): (u64, Place),
+        (start, length): (*mut u8, usize),
+        object: Identity,
+    ) {
+        let Some(mut state) = self.pages.own() else { return };
+        if process.is_whole() || place.lines == NO_LINES {
+            return;
+        }
+        if !is_alone(process) {
+            process.shares_its_memory();
+            return;
+        }
+        let copied: usize = state.copies.iter().map(|copied| copied.memory.bytes()).sum();
+        if state.copies.is_empty() {
+            (state.since, state.from) = (process.begin_interval(), ways::site(self, process));
+        }
+        let room = MOST.checked_sub(copied).is_some_and(|left| length <= left);
+        match room.then(|| Compared::copy(start, length, object)).flatten() {
+            Some(memory) => {
+                if memory.is_untold() {
+                    process.compares_seldom();
+                }
+                state.copies.push(Copied { incarnation, place, memory, put_to: BTreeSet::new() });
+            }
+            None => process.lacks_room_for_copies(),
+        }
+        self.pages.watching.store(!state.copies.is_empty(), Relaxed);
+    }
+
+    /// A call begins or ends: looks what the program has stored since the last one.
+    #[inline]
+    pub(super) fn look_at_pages(&self, process: Process<'_>) {
+        if self.pages.watching.load(Relaxed) {
+            self.compare(process);
+        }
+    }
+
+    #[cold]
+    fn compare(&self, process: Process<'_>) {
+        if self.pages.process != fork::count() {
+            return;
+        }
+        let Ok(mut state) = self.pages.state.try_lock() else { return };
+        if state.pause.is_some_and(|until| Instant::now() < until) {
+            return;
+        }
+        let began = state.copies.iter().any(|copied| !copied.memory.is_fast()).then(Instant::now);
+        // Before anything is compared: what is stored after that is of the next time.
+        let (now, here) = (process.begin_interval(), ways::site(self, process));
+        let (since, from) = (state.since, state.from);
+        let mut alone = is_alone(process);
+        let mut between = None;
+        for copied in &mut state.copies {
+            if !alone {
+                break;
+            }
+            // Before it is compared: what is put after that says so again.
+            copied.put_to.extend(process.stretches_put_to(copied.place, copied.memory.bytes() as u64));
+            let changed = copied.memory.changed(&copied.put_to);
+            if changed.is_empty() && copied.put_to.is_empty() {
+                continue;
+            }
+            // What the program was told so far.
+            process.hears_of_all();
+            let site = *between.get_or_insert_with(|| process.between(from, here));
+            match Stores::begin(process, copied.place, since, site) {
+                Some(stores) => copied.tell(stores, changed),
+                None => alone = false,
+            }
+        }
+        if !alone {
+            process.shares_its_memory();
+            state.copies.clear();
+            self.pages.watching.store(false, Relaxed);
+        }
+        (state.since, state.from) = (now, here);
+        state.pause = began.map(|began| Instant::now() + began.elapsed() * SHARE).filter(|_| alone);
+    }
+}
+
+impl Copied {
+    /// Tells which of the words that have changed the program has stored, and forgets what was put and is there.
+    fn tell(&mut self, mut stores: Stores<'_>, changed: Vec<(usize, u64)>) {
+        for (at, word) in changed {
+            let line = at as u64;
+            match stores.by(line) {
+                By::Owner(mark) => {
+                    stores.add(line, bytes_that_differ(self.memory.known(at), word), mark);
+                    self.memory.follow(at, word);
+                }
+                By::Others(mark) => self.follow(&stores, at, mark),
+                By::Unknown => {}
+            }
+        }
+        for stretch in std::mem::take(&mut self.put_to) {
+            for at in self.memory.words(stretch) {
+                if let By::Others(mark) = stores.by(at as u64) {
+                    self.follow(&stores, at, mark);
+                }
+                if stores.is_put_to(at as u64) {
+                    self.put_to.insert(stretch);
+                }
+            }
+        }
+        stores.end();
+    }
+
+    /// What was put to a word is there: it is compared with that from now on.
+    fn follow(&mut self, stores: &Stores<'_>, at: usize, mark: Mark) {
+        let word = self.memory.load(at);
+        self.memory.follow(at, word);
+        stores.forget(at as u64, mark);
+    }
+}
+
+const _: () = assert!(rsm_race::table::LINE == size_of::<u64>() as u64);
