@@ -4,7 +4,7 @@
 use super::reference::{Expect, Outcome, Reference, Value, word};
 use super::setting::{Ground, Setting};
 use super::verbs::*;
-use rsm::{AccessList, BarrierMode, Controller, Error, Export, Import, Mapping, Permission, Result, SegmentId, Span};
+use rsm::{AccessList, BarrierMode, Code, Controller, Error, Export, Import, Mapping, Permission, Result, SegmentId, Span};
 use rustix::mm::{MapFlags, ProtFlags};
 use std::rc::Rc;
 use std::time::Duration;
@@ -91,7 +91,13 @@ fn difference(wanted: &[u8], held: &[u8]) -> String {
 }
 
 fn code(result: Result<Value>) -> Outcome {
-    result.map_err(|error: Error| error.code().number())
+    result.map_err(|error: Error| {
+        // Its sentence is shown where a script fails.
+        if error.code() == Code::RemoteNodeUnreachable {
+            eprintln!("{error}");
+        }
+        error.code().number()
+    })
 }
 
 type Verbs<'a> = std::iter::Enumerate<std::slice::Iter<'a, Verb>>;

@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include "suite.h"
+#include <rsm_ext.h>
 
 #include <grp.h>
 #include <signal.h>
@@ -72,8 +73,11 @@ void skip(const char *format, ...)
 
 void expect(const char *file, int line, const char *call, int expected, int code)
 {
-    if (code != expected)
-        fail(file, line, "%s returned %d, expected %d", call, code, expected);
+    char why[512] = "";
+    if (code == expected)
+        return;
+    rsm_ext_last_error(code, why, sizeof why);
+    fail(file, line, "%s returned %d, expected %d%s%s", call, code, expected, *why ? ": " : "", why);
 }
 
 bool is_filled(const volatile void *memory, unsigned char byte, size_t length)
