@@ -30,9 +30,9 @@ const TOLD: usize = 9;
 const LEADER: usize = 10;
 /// Of an import, where pages are looked at ([`crate::marks`]): puts that are being made; the last epoch of which all has
 /// arrived; the last one in which something was put that need not have arrived when the call returned.
-pub(crate) const GOING: usize = 11;
-pub(crate) const ARRIVED: usize = 12;
-pub(crate) const LATE: usize = 13;
+pub(crate) const GOING: usize = 12;
+pub(crate) const ARRIVED: usize = 13;
+pub(crate) const LATE: usize = 14;
 const VECTOR: usize = 16;
 /// Of an import: what the clock of what is hidden would say next when something was first put in an epoch.
 const HIDDEN_AT: usize = VECTOR + IDS;
