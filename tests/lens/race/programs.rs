@@ -43,6 +43,8 @@ pub(crate) const PROGRAMS: &[Program] = &[
     Program { name: "putv_source", nodes: 2, kind: "local" },
     Program { name: "putv_again", nodes: 2, kind: "local" },
     Program { name: "putv_node", nodes: 2, kind: "local" },
+    Program { name: "putv_fork", nodes: 2, kind: "local" },
+    Program { name: "putv_handler", nodes: 2, kind: "local, handlers" },
     Program { name: "putv_store", nodes: 2, kind: "put, store" },
     Program { name: "getv_store", nodes: 2, kind: "get, store" },
     Program { name: "local_memcpy", nodes: 2, kind: "local access" },

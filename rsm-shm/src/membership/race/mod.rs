@@ -10,6 +10,7 @@ mod place;
 mod ranges;
 pub(super) mod seen;
 pub(super) mod sources;
+mod spots;
 pub mod threads;
 
 use super::segment::Segment;
