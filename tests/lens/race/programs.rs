@@ -84,5 +84,8 @@ pub(crate) const PROGRAMS: &[Program] = &[
     Program { name: "loop_share", nodes: 3, kind: "extent" },
 ];
 
+/// Those whose race is one process's with itself, which no luck hides.
+pub(crate) const ALWAYS_FOUND: &[&str] = &["putv_source", "putv_again", "putv_node", "putv_fork", "putv_handler"];
+
 /// Those that update words atomically through mappings, which is none where stores are late: they are not run so.
 pub(crate) const NEVER_LATE: &[&str] = &["count_down", "lock"];

@@ -6,10 +6,10 @@
 #include "race.h"
 #include <sys/wait.h>
 
-__attribute__((noinline)) static void fill(int with)
+__attribute__((noinline)) static void fill_block(char with)
 {
     for (unsigned i = 0; i < sizeof block; i++)
-        block[i] = (char)with;
+        block[i] = with;
 }
 
 static void writer(void)
@@ -31,7 +31,7 @@ static void writer(void)
     CHECK(rsm_memseg_import_putv(&request)); /* SITE */
     const pid_t child = fork();
     if (child == 0) {
-        fill(5);
+        fill_block(5);
         _exit(block[3] == 5 ? 0 : 1);
     }
     int status = -1;

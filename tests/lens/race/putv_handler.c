@@ -19,10 +19,11 @@ static void leave(int number)
         siglongjmp(back, 1);
 }
 
+/* Not where it is changed: whoever wrote there would be named. */
 __attribute__((noinline)) static void touch(unsigned long many)
 {
     for (unsigned long i = 0; i < many; i++)
-        block[i % BYTES] = 7;
+        block[BYTES / 2 + i % (BYTES / 2)] = 7;
 }
 
 static void be_interrupted(void)
