@@ -30,9 +30,9 @@ const TOLD: usize = 9;
 const LEADER: usize = 10;
 /// Of an import, where pages are looked at ([`crate::marks`]): puts that are being made; the last epoch of which all has
 /// arrived; the last one in which something was put that need not have arrived when the call returned.
-pub(crate) const GOING: usize = 11;
-pub(crate) const ARRIVED: usize = 12;
-pub(crate) const LATE: usize = 13;
+pub(crate) const GOING: usize = 12;
+pub(crate) const ARRIVED: usize = 13;
+pub(crate) const LATE: usize = 14;
 const VECTOR: usize = 16;
 /// Of an import: what the clock of what is hidden would say next when something was first put in an epoch.
 const HIDDEN_AT: usize = VECTOR + IDS;
@@ -438,9 +438,10 @@ impl<'a> Row<'a> {
         fence(Ordering::Acquire);
         let is_learning = acquire(&self.words[LEARNING]) != 0 && !mutated("race_learning_ignored");
         // Acquire: pairs with the swap below; who finds that nothing was learned since finds the number that was made of it.
-        if !is_learning && acquire(&self.words[LEARNED]) == 0 {
+        if acquire(&self.words[LEARNED]) == 0 {
             let made = self.words[SNAPSHOTS_MADE].load(Relaxed);
-            if made > 0 {
+            // A thread may have been left while it learned: then that is said for ever.
+            if made > 0 && (!is_learning || self.has_written_down(made)) {
                 return made;
             }
         }
@@ -463,6 +464,20 @@ impl<'a> Row<'a> {
         // Release: pairs with the acquire of `learn_snapshot`, and with the swap above.
         into[0].store(number, if mutated("race_snapshot_unreleased") { Relaxed } else { Ordering::Release });
         number
+    }
+
+    /// Whether all that a thread of it finds known now was written down with this number.
+    fn has_written_down(self, number: u64) -> bool {
+        let from = self.table.snapshot(self.id, number);
+        // Acquire: pairs with the Release at the end of `snapshot`.
+        if acquire(&from[0]) != number {
+            return false;
+        }
+        let is_known = |id: usize| from[1 + id].load(Relaxed) >= self.words[VECTOR + id].load(Relaxed);
+        let is_all = ids(self.table).all(is_known);
+        // Pairs with the fence of `snapshot` behind its swap for 0.
+        fence(Ordering::Acquire);
+        is_all && from[0].load(Relaxed) == number
     }
 
     /// Learns what another process knew when it wrote that down; `false`: it is not known any more.
@@ -533,6 +548,29 @@ mod tests {
         assert_eq!(names, HIDDEN - 1 - 4);
         assert!(table.lacks(Lack::Clocks));
         assert_eq!(count(table), HIDDEN - 1);
+    }
+
+    /// As where a signal handler leaves by `siglongjmp`: what was said to be learned right now is so for ever.
+    #[test]
+    fn who_was_left_while_it_learned_writes_down_what_is_new() {
+        let memory = memory(0);
+        let table = Table::new(&memory);
+        let (row, other, reader) = (process(table, 1), process(table, 2), process(table, 3));
+        row.learn(other.id, 1);
+        row.snapshot();
+        // Left before it was known, or behind that.
+        row.words[LEARNING].fetch_add(1, Relaxed);
+        let first = row.snapshot();
+        assert_eq!(row.snapshot(), first, "nothing was learned");
+        row.words[LEARNING].fetch_add(1, Relaxed);
+        row.words[VECTOR + other.id].store(10, Relaxed);
+        let second = row.snapshot();
+        assert!(second > first && reader.learn_snapshot(row, second));
+        assert_eq!((row.snapshot(), reader.knows(other.id)), (second, 10));
+        row.learn(other.id, 20);
+        let third = row.snapshot();
+        assert!(third > second && reader.learn_snapshot(row, third));
+        assert_eq!((row.snapshot(), reader.knows(other.id)), (third, 20));
     }
 
     #[test]

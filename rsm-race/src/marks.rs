@@ -8,7 +8,7 @@ use crate::node::Node;
 use crate::place::{self, NO_LINES, Place};
 use crate::process::Process;
 use crate::table::{LINE, STRETCH, Table};
-use rsm_core::sync::{Ordering, Ordering::Relaxed, acquire, fence};
+use rsm_core::sync::{Ordering, Ordering::Relaxed, acquire, fence, mutated};
 use std::ops::Range;
 
 /// What was last put to a line, of which the owner does not know yet what became.
@@ -42,7 +42,7 @@ impl Mark {
         (self.0 >> IMPORT) as usize
     }
 
-    fn epoch(self) -> u64 {
+    pub(crate) fn epoch(self) -> u64 {
         (self.0 & ((1 << IMPORT) - 1)) >> EPOCH
     }
 
@@ -65,6 +65,11 @@ impl Mark {
     }
 }
 
+/// Lines of a segment whose marks are looked at, of those that some bytes lie in; none where the owner tells what it stores.
+fn marked(table: Table<'_>, place: Place, offset: u64, length: u64) -> Range<u64> {
+    if Node::of(table, place.node).is_whole() { 0..0 } else { lines(place, offset, length) }
+}
+
 /// Lines of a segment that some bytes lie in, counted as the table does; none where there is no room for them.
 fn lines(place: Place, offset: u64, length: u64) -> Range<u64> {
     let line = |line: u64| place.lines.saturating_add(line);
@@ -79,7 +84,7 @@ fn stretches(lines: Range<u64>) -> impl Iterator<Item = u64> {
 
 /// Something that was posted is about to be delivered to these bytes.
 pub fn deliver(table: Table<'_>, place: Place, offset: u64, length: u64) {
-    for word in lines(place, offset, length).filter_map(|line| table.mark(line)) {
+    for word in marked(table, place, offset, length).filter_map(|line| table.mark(line)) {
         let comes = |now: u64| {
             let now = Mark(now);
             (now.state() == WAITS).then(|| Mark::new(COMES, now.import(), now.epoch()).0)
@@ -120,23 +125,28 @@ impl Process<'_> {
         let row = Row::of(self.table, import);
         row.word(GOING).fetch_add(1, Relaxed);
         // Pairs with the fence of `begin_close`: it finds that this goes on, or this finds the epoch that comes after it.
-        fence(Ordering::SeqCst);
+        if !mutated("race_put_begins_unfenced") {
+            fence(Ordering::SeqCst);
+        }
         let epoch = row.clock();
         if !settled {
             row.word(LATE).fetch_max(epoch, Relaxed);
         }
         let mark = Mark::new(if waits { WAITS } else { COMES }, import, epoch);
         let place::Range { place, offset, length, .. } = range;
-        for word in lines(place, offset, length).filter_map(|line| self.table.mark(line)) {
+        let lines = marked(self.table, place, offset, length);
+        for word in lines.clone().filter_map(|line| self.table.mark(line)) {
             let next = |now: u64| Mark(now).after(self.table, mark).map(|mark| mark.0);
             let _ = word.fetch_update(Relaxed, Relaxed, next);
         }
         // Release: pairs with the Acquire of `stretches_put_to`.
-        let put_to = stretches(lines(place, offset, length)).filter_map(|line| self.table.stretch(line));
+        let put_to = stretches(lines).filter_map(|line| self.table.stretch(line));
         put_to.for_each(|word| word.store(1, Ordering::Release));
         // Pairs with the fences of `Stores::begin` and `stretches_put_to`: who finds what is put finds the marks. A full one, as it
         // may be put past the caches.
-        fence(Ordering::SeqCst);
+        if !mutated("race_mark_unfenced") {
+            fence(Ordering::SeqCst);
+        }
     }
 
     /// Stretches of a segment of so many bytes, counted from its start, in which something was put since this was last asked, or
@@ -160,7 +170,9 @@ impl Process<'_> {
         let row = Row::of(self.table, import);
         // What was put is there, as far as it is not posted, before others find that this is over. Pairs with the fence of
         // `begin_close`.
-        fence(Ordering::SeqCst);
+        if !mutated("race_put_ends_unfenced") {
+            fence(Ordering::SeqCst);
+        }
         row.word(GOING).fetch_sub(1, Relaxed);
         if !settled {
             return;
@@ -181,9 +193,12 @@ impl Process<'_> {
             row.step();
         }
         // Pairs with the fences of `begin_put_to_pages` and `end_put_to_pages`.
-        fence(Ordering::SeqCst);
+        if !mutated("race_seal_unfenced") {
+            fence(Ordering::SeqCst);
+        }
         let upto = if used { epoch } else { epoch - 1 };
-        (row.word(GOING).load(Relaxed) == 0).then_some((row.id, upto))
+        // Acquire: pairs with the last fence of `end_put_to_pages`; the end of the span is known to who knows of its puts.
+        (acquire(row.word(GOING)) == 0).then_some((row.id, upto))
     }
 
     /// The end of a span is about to be waited for.
@@ -197,7 +212,8 @@ impl Process<'_> {
     pub fn end_close(self, closing: &Closing) {
         for &(import, epoch) in &closing.0 {
             // Release: pairs with the acquire of `Mark::has_arrived`.
-            Row::of(self.table, import).word(ARRIVED).fetch_max(epoch, Ordering::Release);
+            let release = if mutated("race_arrived_unreleased") { Relaxed } else { Ordering::Release };
+            Row::of(self.table, import).word(ARRIVED).fetch_max(epoch, release);
         }
     }
 }

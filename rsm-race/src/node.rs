@@ -63,6 +63,12 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Whether its process, or each of them, was built to be looked at: no memory of it is ever compared. That does not
+    /// change any more, as one that comes later is one of several.
+    pub(crate) fn is_whole(self) -> bool {
+        self.words[PROCESSES].load(Relaxed) > 0 && self.words[HAS_HIDDEN].load(Relaxed) == 0
+    }
+
     /// What is done with memory there is hidden.
     pub(crate) fn hides(self) {
         self.words[HAS_HIDDEN].store(1, Relaxed);

@@ -22,7 +22,7 @@ use crate::process::Process;
 use crate::report::{self, Found, Why};
 use crate::site;
 use crate::table::{LINE, Lack, Word};
-use rsm_core::sync::{AtomicU64, Ordering, Ordering::Relaxed, fence};
+use rsm_core::sync::{AtomicU64, Ordering, Ordering::Relaxed, fence, mutated};
 
 impl<'a> Process<'a> {
     /// What it stores into its own memory is looked for from now on.
@@ -58,8 +58,8 @@ impl<'a> Process<'a> {
         Row::processes(self.table, None).for_each(|process| process.learn(self.row.id, told));
     }
 
-    /// There is no room for a copy of a segment of its.
-    pub fn lacks_room_for_copies(self) {
+    /// A segment of its was not copied: there is no room, or it cannot be.
+    pub fn lacks_copies(self) {
         self.table.lack(Lack::Copies);
     }
 
@@ -112,7 +112,9 @@ impl<'a> Stores<'a> {
     pub fn begin(process: Process<'a>, place: Place, since: u64, site: u16) -> Option<Stores<'a>> {
         // Pairs with those of `begin_put_to_pages`, `deliver`, `reaches` and `reaches_part`: what was found in memory was marked before, and
         // reached.
-        fence(Ordering::Acquire);
+        if !mutated("race_look_unfenced") {
+            fence(Ordering::Acquire);
+        }
         process.is_alone_with_its_memory().then_some(Stores { process, place, since, site, run: None })
     }
 
@@ -156,7 +158,7 @@ impl<'a> Stores<'a> {
         if mark.state() != WAITS {
             return;
         }
-        let Some(put) = self.unordered_put(cells, mark.import(), bytes) else { return };
+        let Some(put) = self.unordered_put(cells, mark, bytes) else { return };
         let both = bytes & put.bytes;
         let start = line * LINE + u64::from(both.trailing_zeros());
         let end = (line + 1) * LINE - u64::from(both.leading_zeros());
@@ -175,12 +177,13 @@ impl<'a> Stores<'a> {
 
     /// A put through an import to these bytes, of which nothing has come: whether the owner was told that it was made, and who
     /// made it anything of the owner.
-    fn unordered_put(&self, cells: &[AtomicU64], import: usize, bytes: u8) -> Option<Cell> {
-        let (table, owner) = (self.process.table, self.process.row);
+    fn unordered_put(&self, cells: &[AtomicU64], mark: Mark, bytes: u8) -> Option<Cell> {
+        let (table, owner, import) = (self.process.table, self.process.row, mark.import());
         let row = Row::of(table, import);
-        let is_of = |cell: &Cell| {
-            cell.id == import && cell.kind == Kind::Write && cell.bytes & bytes != 0 && cell.clock > owner.knows(import)
-        };
+        // Not one that was over before what waits was put, whose cell is not there yet.
+        let is_new = |cell: &Cell| cell.clock >= mark.epoch() && cell.clock > owner.knows(import);
+        let is_of =
+            |cell: &Cell| cell.id == import && cell.kind == Kind::Write && cell.bytes & bytes != 0 && is_new(cell);
         let put = cells.iter().filter_map(|word| Cell::from_word(word.load(Relaxed))).find(is_of)?;
         let is_other = row.is_import() && row.node() != owner.node();
         let has_learned = || row.leader().threads().any(|thread| thread.knows(owner.id) >= self.since);

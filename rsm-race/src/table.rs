@@ -58,8 +58,8 @@ const AT_HISTORIES: usize = AT_REPORTS + REPORTS * REPORT;
 pub const HEAD: usize = (AT_HISTORIES + HISTORIES * HISTORY).next_multiple_of(size(1, 1 << 13, 1 << 13));
 /// Lines that there are: enough for 4 GiB of segments.
 const LINES: usize = size(8, 1 << 13, 1 << 29);
-/// Lines of a stretch: of 4 KiB, of which every segment has a whole number.
-pub const STRETCH: usize = 512;
+/// Lines of a stretch: of 4 KiB, of which every segment has a whole number; fewer in models.
+pub const STRETCH: usize = size(4, 512, 512);
 /// A mark for each line, a word for each stretch, and the lines themselves.
 const AT_MARKS: usize = HEAD;
 const AT_STRETCHES: usize = AT_MARKS + LINES;
@@ -108,7 +108,7 @@ pub enum Lack {
     Words = 8,
     /// Cells of a line.
     Cells = 16,
-    /// Copies of segments, by which it is found what their owners store there.
+    /// Copies of segments, by which it is found what their owners store there; or what it takes to make them.
     Copies = 32,
     /// Memory that nobody but its owner reaches by itself, and other processes by their calls: what others reach otherwise is not
     /// looked at by pages.

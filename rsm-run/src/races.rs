@@ -121,12 +121,11 @@ fn lacking(lack: Lack) -> &'static str {
         Lack::Words => "more words were stored to than are remembered",
         Lack::Cells => "more accesses met than are remembered",
         Lack::Copies => {
-            "segments were too long, or there was too little memory, for copies of all of them: of those that have none nothing \
-             was found that their owners store there"
+            "segments could not be copied, or were more than 256 MiB of a node: nothing was found that their owners store there"
         }
         Lack::Shared => {
-            "memory was mapped by other nodes, or was that of several processes: who stores there without a call was not looked \
-             for"
+            "memory was mapped by other nodes, or was that of a node of several processes or of a process of several memberships: \
+             who stores there without a call was not looked for"
         }
         Lack::Kernel => {
             "this kernel does not tell which pages a program stores to (UFFD_FEATURE_WP_ASYNC and PAGEMAP_SCAN, Linux 6.7): \

@@ -12,11 +12,15 @@
 //! | row: learned, learning, snapshots made; snapshots | `clocks::*` |
 //! | row: owner; a thread's flags | a compare and exchange: one of those who look for a row has it |
 //! | lines: cells | `tables::no_cell_is_lost` |
+//! | lines: marks; row: going, arrived | `marks::*` |
+//! | row: late | an import's; only grows. Who finds less than there is takes nothing for arrived by that |
+//! | stretches | a hint, set after the marks and taken before memory is compared; what is found too late is found the next time |
 //! | histories | `tables::a_store_is_found_whole`; the key is exchanged once; what a node has seen is a single word |
 //! | places, modules | `tables::a_place_is_found_whole`, `tables::a_module_is_found_whole` |
 //! | reports | `tables::a_report_is_found_whole` |
 
 mod clocks;
+mod marks;
 mod tables;
 
 use crate::clock::Who;
@@ -28,6 +32,11 @@ use std::sync::Arc;
 /// The memory of a table with so many lines.
 fn memory(lines: usize) -> Arc<Vec<AtomicU64>> {
     Arc::new((0..AT_LINES + lines * CELLS).map(|_| AtomicU64::new(0)).collect())
+}
+
+/// A process of a node, which was not built to be looked at.
+fn look_at(table: Table<'_>, node: u32) -> Process<'_> {
+    Process::join(table, Who { node, pid: 100 + node }, node.into(), false).expect("a name")
 }
 
 /// A process of a node, which was built to be looked at.

@@ -188,6 +188,24 @@ fn where_something_was_put_is_said_once() {
     assert_eq!(owner.process.stretches_put_to(second, LINE), [], "that of another segment");
 }
 
+/// Whose owner tells by itself what it stores: its memory is never compared.
+#[test]
+fn what_is_put_to_who_tells_is_not_marked() {
+    for whole in [false, true] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let owner = Process::join(table, Who { node: 3, pid: 103 }, 3, whole).unwrap();
+        let one = Putter::come(table, 1);
+        one.put(DATA, true);
+        deliver(table, PLACE, DATA, 8);
+        let mark = |line: u64| Mark(table.mark(line).unwrap().load(Relaxed)).state();
+        let marked = if whole { (NOTHING, NOTHING) } else { (COMES, WAITS) };
+        assert_eq!((mark(DATA / 8), mark(DATA / 8 + 1)), marked, "whole: {whole}");
+        assert_eq!(owner.stretches_put_to(PLACE, 512).is_empty(), whole);
+        one.close();
+    }
+}
+
 #[test]
 fn an_order_barrier_says_nothing_of_what_has_come() {
     let memory = lines();
@@ -283,6 +301,30 @@ fn a_store_before_anything_of_a_put_has_come_races_with_it() {
             assert!(race.second.between.is_some() && race.first.between.is_none());
         }
     }
+}
+
+/// One put is over, and the owner has seen it; of the next one to the same line is known so far that it is about to be made.
+#[test]
+fn a_put_that_is_over_is_not_taken_for_one_that_begins() {
+    let memory = lines();
+    let table = Table::new(&memory);
+    let mut owner = Owner::come(table);
+    let one = Putter::come(table, 1);
+    one.put(DATA, true);
+    deliver(table, PLACE, DATA, LENGTH);
+    one.close();
+    assert!(matches!(owner.look(&[DATA / 8, DATA / 8 + 1])[..], [By::Others(_), By::Others(_)]));
+    owner.look(&[]);
+    one.process.begin_put_to_pages(one.import, range(DATA, 5), true, false);
+    assert!(is_owner(&owner.look(&[DATA / 8])));
+    assert_eq!(races(table), []);
+    owner.tell();
+    one.process.waited(1);
+    one.process.put(one.import, range(DATA, 5), None, false);
+    one.process.end_put_to_pages(one.import, false);
+    owner.look(&[]);
+    assert!(is_owner(&owner.look(&[DATA / 8 + 1])));
+    assert_eq!(races(table).len(), 1, "that one is not over");
 }
 
 #[test]

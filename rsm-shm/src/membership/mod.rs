@@ -295,6 +295,9 @@ impl Drop for Membership {
         }
         // The agent ends the events socket, which ends the events thread.
         tie.leave(&self.shared.address);
+        if let Some(racing) = self.shared.taps.racing {
+            racing.end();
+        }
     }
 }
 

@@ -23,6 +23,7 @@ const TOLD: usize = 16 << 20;
 pub(crate) struct Compared {
     /// Where the program has it.
     start: usize,
+    object: Identity,
     view: Region,
     copy: Vec<u64>,
     dirty: Option<Dirty>,
@@ -41,7 +42,7 @@ impl Compared {
         copy.try_reserve_exact(length / size_of::<u64>()).ok()?;
         // Before it is copied: what is stored from here on is told.
         let dirty = Dirty::watch_program(start.addr(), length);
-        let mut compared = Compared { start: start.addr(), view, copy, dirty };
+        let mut compared = Compared { start: start.addr(), object, view, copy, dirty };
         for at in 0..length / size_of::<u64>() {
             let word = compared.load(at);
             compared.copy.push(word);
@@ -124,7 +125,7 @@ impl Compared {
 impl Drop for Compared {
     fn drop(&mut self) {
         if let Some(dirty) = self.dirty.take() {
-            dirty.leave();
+            dirty.leave(self.object);
         }
     }
 }
@@ -139,7 +140,10 @@ pub(crate) fn bytes_that_differ(before: u64, now: u64) -> u8 {
 mod tests {
     use super::*;
     use crate::memory::memfd;
+    use crate::memory::uffd::AsyncProtection;
     use rsm_core::access::Permission;
+    use rustix::io::Errno;
+    use std::os::fd::{AsFd, AsRawFd};
 
     /// A segment's memory.
     fn mapped(length: usize) -> (Region, Identity) {
@@ -197,6 +201,41 @@ mod tests {
         let start = region.as_ptr().addr();
         assert!(compared.overlaps(start + length - 1, 1) && compared.overlaps(start - 1, 2));
         assert!(!compared.overlaps(start + length, 1) && !compared.overlaps(start - 1, 1));
+    }
+
+    /// A userfaultfd of the program's own, by which the library finds nothing and which it leaves alone: also where the
+    /// program has mapped other memory since.
+    #[test]
+    fn what_the_program_watches_stays_watched() {
+        let length = 1 << 20;
+        let Ok(program) = AsyncProtection::open() else { return };
+        let other = AsyncProtection::open().unwrap();
+        let (region, object) = mapped(length);
+        let start = region.as_ptr().addr();
+        program.watch(start, length).unwrap();
+        let mut compared = Compared::copy(region.as_ptr(), length, object).unwrap();
+        assert!(compared.is_untold());
+        store(&region, 7, 2);
+        assert_eq!(compared.changed(&BTreeSet::new()), [(7, 2)], "it is compared whole");
+        drop(compared);
+        assert_eq!(other.watch(start, length), Err(Errno::BUSY));
+        program.leave(start, length);
+
+        let compared = Compared::copy(region.as_ptr(), length, object).unwrap();
+        assert_eq!(other.watch(start, length), Err(Errno::BUSY), "by the library");
+        let next = memfd::create("rsm-segment", length as u64).unwrap();
+        // SAFETY: memory of this test's, in whose place comes other memory of it.
+        let anew = unsafe {
+            let (both, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_FIXED);
+            libc::mmap(region.as_ptr().cast(), length, both, shared, next.as_fd().as_raw_fd(), 0)
+        };
+        assert_eq!(anew.addr(), start);
+        program.watch(start, length).unwrap();
+        drop(compared);
+        assert_eq!(other.watch(start, length), Err(Errno::BUSY), "by the program");
+        program.leave(start, length);
+        other.watch(start, length).unwrap();
+        other.leave(start, length);
     }
 
     #[test]

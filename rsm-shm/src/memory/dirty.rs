@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::copy::Word;
+use super::inspect::{self, Identity, Piece};
 use super::region::Region;
 use super::uffd::AsyncProtection;
 use super::{memfd, page_size};
@@ -151,18 +152,18 @@ impl Dirty {
         if length < LEAST {
             return None;
         }
-        let teller = teller()?;
-        let watched = teller.protection.watch(start, length);
-        if watched.is_err() {
-            teller.protection.leave(start, length);
-        }
-        watched.ok().map(|()| Dirty { start, length })
+        teller()?.protection.watch(start, length).ok()?;
+        Some(Dirty { start, length })
     }
 
-    /// Watches it no more.
-    pub(crate) fn leave(self) {
-        if let Some(teller) = teller() {
-            teller.protection.leave(self.start, self.length);
+    /// Watches it no more, as far as it is still this object that is mapped there: what the program has mapped since may be
+    /// watched by itself.
+    pub(crate) fn leave(self, object: Identity) {
+        let Some(teller) = teller() else { return };
+        let pieces = inspect::present(self.start, self.length).unwrap_or_default();
+        let is_there = |piece: &&Piece| piece.is_of(object) && piece.offset == (piece.start - self.start) as u64;
+        for piece in pieces.iter().filter(is_there) {
+            teller.protection.leave(piece.start, piece.bytes());
         }
     }
 

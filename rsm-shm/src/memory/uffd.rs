@@ -92,18 +92,18 @@ impl AsyncProtection {
     /// Watches a range from now on.
     ///
     /// # Errors
-    /// As the kernel says: then nothing is told of it.
+    /// As the kernel says: then nothing is told of it, and nothing else that watches it has changed.
     pub(crate) fn watch(&self, start: usize, length: usize) -> Result<(), Errno> {
         let mut register = Register { range: range(start, length), mode: REGISTER_MODE_WP, ioctls: 0 };
         let mut protect = Protect { range: range(start, length), mode: WRITEPROTECT_MODE_WP };
         // SAFETY: as in `WriteProtection`; with this feature nobody waits for anything.
-        unsafe {
-            request(&self.0, UFFDIO_REGISTER, &mut register)?;
-            request(&self.0, UFFDIO_WRITEPROTECT, &mut protect)
-        }
+        unsafe { request(&self.0, UFFDIO_REGISTER, &mut register) }?;
+        // SAFETY: likewise.
+        unsafe { request(&self.0, UFFDIO_WRITEPROTECT, &mut protect) }.inspect_err(|_| self.leave(start, length))
     }
 
-    /// Watches it no more.
+    /// Watches it no more. Only what [`watch`](Self::watch) watches and nothing else was mapped to since: kernels before 6.17 do not
+    /// ask whose userfaultfd it is, and that of the program would lose it.
     pub(crate) fn leave(&self, start: usize, length: usize) {
         // Refused where nothing of it is watched any more, which is what was wanted.
         // SAFETY: the argument is one `struct uffdio_range`; nobody was held back.

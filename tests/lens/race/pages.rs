@@ -21,7 +21,8 @@ const MANY: Program = Program { name: "token", nodes: 3, kind: "put, store" };
 const CALLS: Program = Program { name: "handover", nodes: 3, kind: "put, put" };
 /// What has no race.
 const RIGHT: Program = Program { name: "right", nodes: 3, kind: "none" };
-/// Runs of [`LATE`] and [`MANY`], one of which has to find it; each has a hundred chances.
+/// Runs of [`LATE`] and [`MANY`], one of which has to find it. On two processors with a load of 18, 45 of 45 runs of the one did, and 37
+/// of 45 of the other: that none of so many does is a matter of one in a million.
 const MOST: u64 = 8;
 const MODELS: [&str; 3] = ["tso", "pcie", "sci"];
 
@@ -100,10 +101,14 @@ fn known_stores_in(bench: &Bench, bytes: u64) -> Result<(), String> {
         return Err(format!("without pages nobody can know of this:\n{}", seen.said));
     }
     let seen = find_late(bench, &LATE, &late)?;
-    if !seen.lines.is_subset(&marked(&file(LATE.name))) {
+    if seen.lines != marked(&file(LATE.name)) {
         return Err(format!("{}: lines {:?}, and:\n{}", LATE.name, seen.lines, seen.said));
     }
-    find_late(bench, &MANY, &many)?;
+    let seen = find_late(bench, &MANY, &many)?;
+    // A put, of the marked ones, and the calls that some store lies between.
+    if seen.lines.is_disjoint(&marked(&file(MANY.name))) || seen.lines.len() < 2 {
+        return Err(format!("{}: lines {:?}, and:\n{}", MANY.name, seen.lines, seen.said));
+    }
     for (program, built) in [(&SURE, &sure), (&LATE, &late), (&RIGHT, &right), (&MANY, &many)] {
         is_silent(bench, program, built, &MODELS)?;
     }

@@ -43,6 +43,8 @@ pub(crate) const PROGRAMS: &[Program] = &[
     Program { name: "putv_source", nodes: 2, kind: "local" },
     Program { name: "putv_again", nodes: 2, kind: "local" },
     Program { name: "putv_node", nodes: 2, kind: "local" },
+    Program { name: "putv_fork", nodes: 2, kind: "local" },
+    Program { name: "putv_handler", nodes: 2, kind: "local, handlers" },
     Program { name: "putv_store", nodes: 2, kind: "put, store" },
     Program { name: "getv_store", nodes: 2, kind: "get, store" },
     Program { name: "local_memcpy", nodes: 2, kind: "local access" },
@@ -81,6 +83,9 @@ pub(crate) const PROGRAMS: &[Program] = &[
     Program { name: "second_signal", nodes: 2, kind: "signal" },
     Program { name: "loop_share", nodes: 3, kind: "extent" },
 ];
+
+/// Those whose race is one process's with itself, which no luck hides.
+pub(crate) const ALWAYS_FOUND: &[&str] = &["putv_source", "putv_again", "putv_node", "putv_fork", "putv_handler"];
 
 /// Those that update words atomically through mappings, which is none where stores are late: they are not run so.
 pub(crate) const NEVER_LATE: &[&str] = &["count_down", "lock"];

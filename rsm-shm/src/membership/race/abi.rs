@@ -102,7 +102,8 @@ fn is_word(address: usize, length: usize) -> bool {
 fn with(address: usize, writes: Option<(usize, usize)>, work: impl FnOnce(&'static Watched, Process<'static>)) {
     // Most of what lies between segments is neither, and is to cost little.
     let watched = ranges::find(address);
-    if watched.is_none() && (writes.is_none() || !sources::are_there()) {
+    let writes = writes.filter(|&(length, _)| sources::are_at(address, length));
+    if watched.is_none() && writes.is_none() {
         return;
     }
     let here = 0u8;

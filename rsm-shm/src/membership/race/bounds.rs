@@ -35,18 +35,33 @@ impl Bounds {
         self.high.fetch_max(high, SeqCst);
     }
 
-    fn now(&self) -> (usize, usize) {
-        (self.low.load(SeqCst), self.high.load(SeqCst))
+    /// `step`: called before each access, for whatever others may do there.
+    #[inline]
+    fn now(&self, mut step: impl FnMut()) -> (usize, usize) {
+        step();
+        let low = self.low.load(SeqCst);
+        step();
+        (low, self.high.load(SeqCst))
     }
 
     /// They are no wider than these.
     fn narrow(&self, to: &Bounds) {
+        self.narrow_in_steps(to, || {});
+    }
+
+    /// `step`: as in `now`.
+    #[inline]
+    fn narrow_in_steps(&self, to: &Bounds, mut step: impl FnMut()) {
+        let mut now = to.now(&mut step);
         loop {
-            let (low, high) = to.now();
             // SeqCst: who widens `to` does that first, and then widens these. Either that is seen here, or it comes behind this.
-            self.low.swap(low, SeqCst);
-            self.high.swap(high, SeqCst);
-            if to.now() == (low, high) {
+            step();
+            self.low.swap(now.0, SeqCst);
+            step();
+            self.high.swap(now.1, SeqCst);
+            let before = now;
+            now = to.now(&mut step);
+            if now == before {
                 return;
             }
         }
@@ -76,7 +91,7 @@ mod tests {
     #[test]
     fn who_comes_late_takes_nothing_out_of_the_bounds() {
         let bounds = Bounds::new();
-        let now = || bounds.now();
+        let now = || bounds.now(|| {});
         bounds.cover(4096, 8192);
         assert_eq!(now(), (4096, 8192));
         // A list with more, and then the one before it, whose thread was overtaken.
@@ -85,23 +100,50 @@ mod tests {
         assert_eq!(now(), (1024, 16384));
     }
 
-    /// Memory of segments that comes while what lay around them is given up stays between the bounds.
+    /// Each way in which memory of segments may come while what lay around it is given up, as all accesses are in one order: whether
+    /// it is between the bounds then, always.
+    fn stays_inside(order: [usize; 4]) -> bool {
+        // Before the narrowing's access of this number, or behind all of them, each of those that widen is done.
+        let is_inside = |at: [usize; 4]| {
+            let (own, all) = (Bounds::new(), Bounds::new());
+            own.cover(4096, 8192);
+            all.cover(0, 1 << 40);
+            let widen = |which: usize| {
+                match which {
+                    0 => own.low.fetch_min(1024, SeqCst),
+                    1 => own.high.fetch_max(16384, SeqCst),
+                    2 => all.low.fetch_min(1024, SeqCst),
+                    _ => all.high.fetch_max(16384, SeqCst),
+                };
+            };
+            let (mut accesses, mut done) = (0, 0);
+            all.narrow_in_steps(&own, || {
+                while done < 4 && at[done] == accesses {
+                    widen(order[done]);
+                    done += 1;
+                }
+                accesses += 1;
+            });
+            order[done..].iter().for_each(|&which| widen(which));
+            let (low, high) = all.now(|| {});
+            low <= 1024 && high >= 16384
+        };
+        const LAST: usize = 15;
+        (0..=LAST).all(|a| (a..=LAST).all(|b| (b..=LAST).all(|c| (c..=LAST).all(|d| is_inside([a, b, c, d])))))
+    }
+
     #[test]
     fn what_is_narrowed_leaves_segments_in() {
-        for turn in 1..500usize {
-            let (own, all) = (Bounds::new(), Bounds::new());
-            own.cover(1 << 20, 1 << 21);
-            all.cover(1 << 20, 1 << 21);
-            all.cover(1, 1 << 40);
-            std::thread::scope(|scope| {
-                scope.spawn(|| all.narrow(&own));
-                own.cover(turn << 8, turn << 22);
-                all.cover(turn << 8, turn << 22);
-            });
-            let (low, high) = all.now();
-            assert!(low <= turn << 8 && high >= turn << 22, "{low} {high}");
-            all.narrow(&own);
-            assert_eq!(all.now(), own.now());
-        }
+        assert!(stays_inside([0, 1, 2, 3]), "in the order of `cover`");
+        assert!(!stays_inside([2, 3, 0, 1]), "those that are narrowed first: this is seen to fail");
+    }
+
+    #[test]
+    fn what_is_narrowed_is_as_wide_as_segments_are() {
+        let (own, all) = (Bounds::new(), Bounds::new());
+        own.cover(4096, 8192);
+        all.cover(1, 1 << 40);
+        all.narrow(&own);
+        assert_eq!(all.now(|| {}), (4096, 8192));
     }
 }

@@ -12,6 +12,7 @@ pub(super) mod posted;
 mod ranges;
 pub(super) mod seen;
 pub(super) mod sources;
+mod spots;
 pub mod threads;
 mod ways;
 

@@ -23,8 +23,32 @@ const MOST: usize = 256 << 20;
 /// Looks that take long take at most this part of the time.
 const SHARE: u32 = 4;
 
-/// Processes of nodes that this one is, where races are looked for. What they tell each other within it nobody sees.
-static PARTIES: AtomicU32 = AtomicU32::new(0);
+/// Memberships of this process, where races are looked for. What they tell each other within it nobody sees.
+static PARTIES: Parties = Parties { open: AtomicU32::new(0), begun: AtomicU32::new(0) };
+
+#[derive(Debug)]
+struct Parties {
+    open: AtomicU32,
+    begun: AtomicU32,
+}
+
+// Relaxed: they are numbers, and true by themselves.
+impl Parties {
+    /// One begins: gives its number.
+    fn begin(&self) -> u32 {
+        self.open.fetch_add(1, Relaxed);
+        self.begun.fetch_add(1, Relaxed) + 1
+    }
+
+    fn end(&self) {
+        self.open.fetch_sub(1, Relaxed);
+    }
+
+    /// Whether there is no other than this one, nor was since it began: that may have told others what this one had stored.
+    fn are_only(&self, number: u32) -> bool {
+        self.open.load(Relaxed) == 1 && self.begun.load(Relaxed) == number
+    }
+}
 
 /// What is looked at.
 #[derive(Debug)]
@@ -33,6 +57,8 @@ pub(super) struct Pages {
     on: bool,
     /// [`fork::count`] of the process whose memory it is.
     process: u32,
+    /// Which of the process's [`Parties`] looks.
+    party: u32,
     /// There is something to look at.
     watching: AtomicBool,
     state: Mutex<State>,
@@ -59,9 +85,13 @@ struct Copied {
 
 impl Pages {
     pub(super) fn new(on: bool) -> Pages {
-        // Relaxed, here and below: what is relied on stands under the lock.
-        PARTIES.fetch_add(1, Relaxed);
-        Pages { on, process: fork::count(), watching: AtomicBool::new(false), state: Mutex::default() }
+        let (process, party) = (fork::count(), PARTIES.begin());
+        Pages { on, process, party, watching: AtomicBool::new(false), state: Mutex::default() }
+    }
+
+    /// Whether what changes in memory of a process is its own doing, and nobody else is told of it.
+    fn are_alone(&self, process: Process<'_>) -> bool {
+        process.is_alone_with_its_memory() && PARTIES.are_only(self.party)
     }
 
     /// What the creator of segments changes. None in a forked child, in which a thread of its parent may hold the lock for ever.
@@ -74,17 +104,18 @@ impl Pages {
         if let Some(mut state) = self.own() {
             let stays = |copied: &Copied| copied.incarnation != incarnation && !copied.memory.overlaps(start, length);
             state.copies.retain(stays);
+            // Relaxed, here and below: what is relied on stands under the lock.
             self.watching.store(!state.copies.is_empty(), Relaxed);
         }
     }
 }
 
-/// Whether what changes in memory of this process's is its own doing, and nobody else is told of it.
-fn is_alone(process: Process<'_>) -> bool {
-    process.is_alone_with_its_memory() && PARTIES.load(Relaxed) == 1
-}
-
 impl Racing {
+    /// Its membership has ended: nothing is told by way of it any more.
+    pub(in crate::membership) fn end(&self) {
+        PARTIES.end();
+    }
+
     /// Whether what owners store into their own memory is looked for.
     pub(in crate::membership) fn is_by_pages(&self) -> bool {
         self.pages.on
@@ -102,7 +133,7 @@ impl Racing {
         if process.is_whole() || place.lines == NO_LINES {
             return;
         }
-        if !is_alone(process) {
+        if !self.pages.are_alone(process) {
             process.shares_its_memory();
             return;
         }
@@ -118,7 +149,7 @@ impl Racing {
                 }
                 state.copies.push(Copied { incarnation, place, memory, put_to: BTreeSet::new() });
             }
-            None => process.lacks_room_for_copies(),
+            None => process.lacks_copies(),
         }
         self.pages.watching.store(!state.copies.is_empty(), Relaxed);
     }
@@ -144,7 +175,7 @@ impl Racing {
         // Before anything is compared: what is stored after that is of the next time.
         let (now, here) = (process.begin_interval(), ways::site(self, process));
         let (since, from) = (state.since, state.from);
-        let mut alone = is_alone(process);
+        let mut alone = self.pages.are_alone(process);
         let mut between = None;
         for copied in &mut state.copies {
             if !alone {
@@ -210,3 +241,22 @@ impl Copied {
 }
 
 const _: () = assert!(rsm_race::table::LINE == size_of::<u64>() as u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_comes_when_the_others_have_gone_is_alone() {
+        let parties = Parties { open: AtomicU32::new(0), begun: AtomicU32::new(0) };
+        let first = parties.begin();
+        assert!(parties.are_only(first));
+        let second = parties.begin();
+        assert!(!parties.are_only(first) && !parties.are_only(second));
+        parties.end();
+        assert!(!parties.are_only(first), "the other one may have told what this one had stored");
+        parties.end();
+        let third = parties.begin();
+        assert!(parties.are_only(third));
+    }
+}

@@ -4,56 +4,65 @@
 //! noted, and looked at when the span is closed. If something else stands there then, it is reported, with the place of the put and
 //! of the write. Whatever may have ended the span otherwise, such as a call that failed, has all of it forgotten.
 //!
-//! One list for the process, under a lock for which nobody waits long: who does not get it, as a signal handler in the thread that has
-//! it, leaves nothing there, or a note that all of it is to be forgotten.
+//! Stores look at [`spots`] only, where nobody waits for anybody. Here is what was there, in one list for the process, under a lock
+//! for which nobody waits long: who does not get it leaves nothing there, or a note that all of it is to be forgotten. A forked child has
+//! none of its parent's: what it writes is its own copy.
 #![allow(unsafe_code)]
 
+use super::spots::{BYTES, SPOTS, Spots, Written};
 use super::{Racing, bounds, name_in};
+use crate::membership::fork;
 use rsm_race::place::Range;
 use rsm_race::process::Process;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-/// Most sources that are kept, most bytes of one, and most writes that are noted of it.
-const SOURCES: usize = 256;
-const BYTES: usize = 1 << 20;
-const WRITES: usize = 8;
+/// Most bytes that are kept of all sources.
+const ALL_BYTES: usize = 8 << 20;
 /// So often is the lock tried.
 const TRIES: usize = 100;
-
-/// A write into a source: by whom, where in the program, and what it touched of the source, from the first byte to behind the last.
-#[derive(Clone, Copy, Debug)]
-struct Written {
-    process: usize,
-    site: u16,
-    from: usize,
-    to: usize,
-}
 
 /// Memory that was put, and is not to change.
 #[derive(Debug)]
 struct Source {
     racing: &'static Racing,
+    /// What it is called in [`PLACES`].
+    number: u32,
     /// As [`super::Raced`] has it.
     import: u64,
     start: usize,
     bytes: Vec<u8>,
     /// Where they were put, and by whom.
     range: Range,
-    written: Vec<Written>,
 }
 
-static ALL: Mutex<Vec<Source>> = Mutex::new(Vec::new());
-/// How many there are.
-static COUNT: AtomicUsize = AtomicUsize::new(0);
+#[derive(Debug)]
+struct List {
+    /// Each where it is in [`PLACES`].
+    sources: [Option<Source>; SPOTS],
+    number: u32,
+}
+
+static ALL: Mutex<List> = Mutex::new(List { sources: [const { None }; SPOTS], number: 0 });
+static PLACES: Spots = Spots::new();
+/// Behind the last place where there is one; 0: there is none.
+static USED: AtomicUsize = AtomicUsize::new(0);
+/// [`fork::count`] of the process whose all this is; 0: nobody's yet.
+static OF: AtomicU32 = AtomicU32::new(0);
 /// All that there are now are to be forgotten.
 static FORGET: AtomicBool = AtomicBool::new(false);
 
 /// The list; `None` where somebody has it.
-fn all() -> Option<MutexGuard<'static, Vec<Source>>> {
-    for _ in 0..TRIES {
+fn all() -> Option<MutexGuard<'static, List>> {
+    if fork::is_unannounced() {
+        return None;
+    }
+    // Relaxed, here and below: it changes under the lock, and in the process that it tells apart nobody has changed it before.
+    let of = OF.load(Relaxed);
+    // A child may have inherited it locked for ever.
+    let tries = if of == 0 || of == fork::count() { TRIES } else { 1 };
+    for _ in 0..tries {
         let mut all = match ALL.try_lock() {
             Ok(all) => all,
             Err(TryLockError::Poisoned(all)) => all.into_inner(),
@@ -62,21 +71,39 @@ fn all() -> Option<MutexGuard<'static, Vec<Source>>> {
                 continue;
             }
         };
+        let is_inherited = OF.swap(fork::count(), Relaxed) != fork::count();
         // Acquire: pairs with the Release of `forget`.
-        if FORGET.swap(false, Acquire) {
-            all.clear();
-            count(&all);
+        if FORGET.swap(false, Acquire) || is_inherited {
+            (0..SPOTS).for_each(|at| PLACES.clear(at));
+            all.sources.fill_with(|| None);
+            all.say_how_many();
         }
         return Some(all);
     }
     None
 }
 
-/// Says how many there are, and where nobody has to tell any more.
-fn count(all: &[Source]) {
-    // AcqRel: pairs with the Acquire of `are_there`.
-    if COUNT.swap(all.len(), AcqRel) > 0 && all.is_empty() {
+/// Says before which place they are. Where there are none any more nobody has to tell.
+fn say_used(used: usize) {
+    // AcqRel: pairs with the Acquire of `used`.
+    if USED.swap(used, AcqRel) > 0 && used == 0 {
         bounds::narrow();
+    }
+}
+
+impl List {
+    /// Says how many there are.
+    fn say_how_many(&self) {
+        say_used(self.sources.iter().rposition(Option::is_some).map_or(0, |last| last + 1));
+    }
+
+    /// Where there is room for so many bytes.
+    fn room_for(&self, length: usize) -> Option<usize> {
+        let taken: usize = self.sources.iter().flatten().map(|source| source.bytes.len()).sum();
+        if taken + length > ALL_BYTES {
+            return None;
+        }
+        self.sources.iter().position(Option::is_none)
     }
 }
 
@@ -89,79 +116,99 @@ pub(in crate::membership) unsafe fn keep(racing: &'static Racing, import: u64, s
     if length == 0 || length > BYTES {
         return;
     }
-    let Some(mut all) = all().filter(|all| all.len() < SOURCES) else { return };
+    let Some(mut all) = all() else { return };
+    let Some(at) = all.room_for(length) else { return };
     let mut bytes = vec![0u8; length];
     // SAFETY: the caller's promise; as many as there is room for.
     unsafe { std::ptr::copy_nonoverlapping(start, bytes.as_mut_ptr(), length) };
     let start = start.expose_provenance();
-    all.push(Source { racing, import, start, bytes, range, written: Vec::new() });
+    let number = Spots::next_number(all.number);
+    all.number = number;
+    all.sources[at] = Some(Source { racing, number, import, start, bytes, range });
+    PLACES.put(at, number, start, start + length, racing);
     bounds::cover_for_now(start, start + length);
-    count(&all);
+    all.say_how_many();
 }
 
-/// Whether there are any.
-pub(super) fn are_there() -> bool {
-    // Acquire: pairs with the AcqRel of `count`.
-    COUNT.load(Acquire) > 0
+/// Before which place they are; 0: there are none.
+fn used() -> usize {
+    // Acquire: pairs with the AcqRel of `say_used`; then whose they are is known.
+    let used = USED.load(Acquire);
+    if used > 0 && OF.load(Relaxed) != fork::count() {
+        // Another thread of the child may have put something already: it is forgotten with the rest. Release: as in `forget`.
+        FORGET.store(true, Release);
+        say_used(0);
+        return 0;
+    }
+    used
+}
+
+/// Whether a store may write to any.
+#[inline]
+pub(super) fn are_at(address: usize, length: usize) -> bool {
+    let used = used();
+    used > 0 && PLACES.are_hit(used, address, address.saturating_add(length))
 }
 
 /// Something is about to be written to memory. The caller has looked whether this is the library's own doing.
 pub(super) fn written(address: usize, length: usize, pc: usize) {
-    if !are_there() {
+    let used = used();
+    if used == 0 {
         return;
     }
-    let Some(mut all) = all() else { return };
-    let end = address.saturating_add(length);
-    for source in all.iter_mut().filter(|source| address < source.start + source.bytes.len() && source.start < end) {
-        let Some(process) = source.racing.process() else { continue };
-        let site = source.racing.site_at(process, pc as u64);
-        let (from, to) = (address.max(source.start) - source.start, end - source.start);
-        let to = to.min(source.bytes.len());
-        let new = Written { process: process.id(), site, from, to };
-        let room = source.written.len() < WRITES;
-        match source.written.iter_mut().find(|old| (old.process, old.site) == (new.process, site)) {
-            Some(old) => (old.from, old.to) = (old.from.min(from), old.to.max(to)),
-            None if room => source.written.push(new),
-            None => {}
+    for hit in PLACES.hits(used, address, address.saturating_add(length)) {
+        // Not to be asked without a name: that would end all looking.
+        if name_in(&hit.racing.id).is_some_and(|id| id != 0)
+            && let Some(process) = hit.racing.process()
+        {
+            hit.note(process.id(), hit.racing.site_at(process, pc as u64));
         }
     }
 }
 
 /// The spans of these imports have been closed, and what was put has arrived.
 pub(in crate::membership) fn closed(is_closed: impl Fn(u64) -> bool) {
-    if COUNT.load(Relaxed) == 0 {
+    if used() == 0 {
         return; // its own are known to who put them
     }
     let Some(mut all) = all() else {
         forget();
         return;
     };
-    let (over, left) = std::mem::take(&mut *all).into_iter().partition(|source| is_closed(source.import));
-    *all = left;
-    count(&all);
+    let mut over = Vec::new();
+    for (at, place) in all.sources.iter_mut().enumerate() {
+        if let Some(source) = place.take_if(|source| is_closed(source.import)) {
+            let written: Vec<Written> = PLACES.written(at, source.number).collect();
+            PLACES.clear(at);
+            over.push((source, written));
+        }
+    }
+    all.say_how_many();
     drop(all);
-    let over: Vec<Source> = over;
-    over.iter().filter(|source| !source.written.is_empty()).for_each(Source::report);
+    over.iter().filter(|(_, written)| !written.is_empty()).for_each(|(source, written)| source.report(written));
 }
 
 /// It is not known any more which spans are open.
 pub(in crate::membership) fn forget() {
-    if COUNT.load(Relaxed) == 0 {
+    if used() == 0 {
         return;
     }
     // Release: pairs with the Acquire of `all`.
     FORGET.store(true, Release);
-    drop(all());
+    if all().is_none() {
+        // Whoever has it may have been left with it: then nothing is ever looked at again, and nobody has to tell.
+        say_used(0);
+    }
 }
 
 impl Source {
     /// Says what was changed.
-    fn report(&self) {
+    fn report(&self, written: &[Written]) {
         let (Some(now), Some(import)) = (bytes_at(self.start, self.bytes.len()), name_in(&AtomicU64::new(self.import)))
         else {
             return;
         };
-        for Written { process, site, from, to } in &self.written {
+        for Written { process, site, from, to } in written {
             let differs = |&at: &usize| now[at] != self.bytes[at];
             let (first, last) = ((*from..*to).find(differs), (*from..*to).rfind(differs));
             if let (Some(first), Some(last)) = (first, last) {

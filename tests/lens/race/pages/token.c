@@ -52,10 +52,10 @@ static void store(unsigned token, char what, unsigned how)
                 fail("token %u: byte %d is %d, and not %d", token, i, mine[place_of(token) + i], value[token]);
         memcpy(mine + place_of(token), bytes, sizeof bytes);
     } else if (how == 0) {
-        CHECK(rsm_memseg_import_put(lobby[owner], place_of(token), bytes, sizeof bytes));
+        CHECK(rsm_memseg_import_put(lobby[owner], place_of(token), bytes, sizeof bytes)); /* SITE */
     } else {
         CHECK(rsm_memseg_import_open_barrier(&barriers[owner]));
-        CHECK(rsm_memseg_import_put(imports[owner], place_of(token), bytes, sizeof bytes));
+        CHECK(rsm_memseg_import_put(imports[owner], place_of(token), bytes, sizeof bytes)); /* SITE */
         CLOSE(barriers[owner]);
     }
 }
