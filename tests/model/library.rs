@@ -4,7 +4,9 @@
 use super::reference::{Expect, Outcome, Reference, Value, word};
 use super::setting::{Ground, Setting};
 use super::verbs::*;
-use rsm::{AccessList, BarrierMode, Code, Controller, Error, Export, Import, Mapping, Permission, Result, SegmentId, Span};
+use rsm::{
+    AccessList, BarrierMode, Code, Controller, Error, Export, Import, Mapping, Permission, Result, SegmentId, Span,
+};
 use rustix::mm::{MapFlags, ProtFlags};
 use std::rc::Rc;
 use std::time::Duration;
