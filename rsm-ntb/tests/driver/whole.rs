@@ -13,6 +13,8 @@ use rsm_shm::membership::Membership;
 use rsm_shm::memory::huge::Pages;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 const SEGMENT: u32 = 0x50_0000;
@@ -20,7 +22,9 @@ const SEGMENT: u32 = 0x50_0000;
 const CONTROLLER: u32 = 2;
 
 fn config(socket: &Path, here: &str) -> Config {
-    let name = format!("whole-{}-{here}", std::process::id());
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Relaxed: tests at the same time only need different ones.
+    let name = format!("whole-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
     Config {
         here: Some(Nodes::parse(here).unwrap()),
         bridge: Some(Bridge::parse(&format!("ntb0=epf:{}", socket.display())).unwrap()),
