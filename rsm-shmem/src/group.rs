@@ -145,10 +145,7 @@ impl Group<'_> {
     pub(crate) fn sync(&self) {
         let (me, count) = (self.me, self.len());
         if self.job.spinning.is_crowded() && count <= FEW {
-            let others = || (1..count).map(|step| (me + step) % count);
-            others().for_each(|member| self.nudge(member));
-            others().for_each(|member| self.take(member));
-            return;
+            return self.sync_at_once();
         }
         let mut step = 1;
         while step < count {
@@ -156,6 +153,15 @@ impl Group<'_> {
             self.take((me + count - step) % count);
             step *= 2;
         }
+    }
+
+    /// A function by itself, so that the rounds stay as short as they are.
+    #[inline(never)]
+    fn sync_at_once(&self) {
+        let (me, count) = (self.me, self.len());
+        let others = || (1..count).map(|step| (me + step) % count);
+        others().for_each(|member| self.nudge(member));
+        others().for_each(|member| self.take(member));
     }
 
     /// Says a number that the others may look at between two syncs.
