@@ -53,7 +53,7 @@ impl Drop for Sleeper<'_> {
 #[inline(always)]
 pub(crate) fn nudged(job: &Job, control: &'static Control) {
     if job.spinning.is_crowded() {
-        // Where nearly every wait sleeps, a fence here is cheaper than a system call there. Pairs with the one in `enter`.
+        // Where waits often come to a sleep, a fence here is cheaper than a system call there. Pairs with the one in `enter`.
         full();
     } else {
         // As in `sleepers::stored`.

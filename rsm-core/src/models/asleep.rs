@@ -118,7 +118,7 @@ fn who_sleeps_for_bytes_is_woken_by_their_store() {
     });
 }
 
-/// A nudge where nearly every wait sleeps, as in a job of more PEs than processors: both execute a fence of their own.
+/// A nudge where waits often come to a sleep, as in a job of more PEs than processors: both execute a fence of their own.
 ///
 /// Mutations: `asleep_nudge_unfenced`, `asleep_sleeper_unfenced`.
 #[test]
