@@ -15,7 +15,7 @@ const NODE: &str = "SUNWprivate_1.1";
 const EXTENSION: &str = "RSM_EXT_1.0";
 const RACE: &str = "RSM_RACE_1.0";
 /// What is exported there and is no function.
-const VARIABLES: [&str; 2] = ["rsm_race_bounds", "rsm_race_threads"];
+const VARIABLES: [&str; 2] = ["rsm_race_granules", "rsm_race_threads"];
 
 /// The functions of `rsm_ext.h`.
 fn extension() -> BTreeSet<String> {

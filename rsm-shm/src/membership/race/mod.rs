@@ -4,7 +4,7 @@
 //! taps. What a program does with memory itself is told only by one that was built so ([`abi`]).
 
 pub mod abi;
-pub mod bounds;
+pub mod granules;
 pub mod layer;
 mod pages;
 mod place;
