@@ -42,6 +42,7 @@ pub mod peer;
 pub mod pump;
 pub mod registry;
 pub mod segment_id;
+mod seq;
 pub mod sleepers;
 pub mod sync;
 pub mod tally;
