@@ -99,7 +99,18 @@ fn excerpts_stand_in_their_files() {
             files.insert(file.to_owned());
         }
     }
-    for file in ["examples/halo/halo.rs", "examples/halo/halo.c", "python/examples/halo.py", "examples/failover.rs"] {
+    let shown = [
+        "examples/failover.rs",
+        "examples/halo/halo.c",
+        "examples/halo/halo.rs",
+        "examples/testing/CMakeLists.txt",
+        "examples/testing/faults.txt",
+        "examples/testing/gather.rs",
+        "examples/testing/nextest.toml",
+        "examples/testing/test_gather.py",
+        "python/examples/halo.py",
+    ];
+    for file in shown {
         assert!(files.contains(file), "no guide shows {file}: {files:?}");
     }
 }
