@@ -103,12 +103,15 @@ fn excerpts_stand_in_their_files() {
         "examples/failover.rs",
         "examples/halo/halo.c",
         "examples/halo/halo.rs",
+        "examples/neighbours/neighbours.c",
+        "examples/neighbours/neighbours.rs",
         "examples/testing/CMakeLists.txt",
         "examples/testing/faults.txt",
         "examples/testing/gather.rs",
         "examples/testing/nextest.toml",
         "examples/testing/test_gather.py",
         "python/examples/halo.py",
+        "python/examples/neighbours.py",
     ];
     for file in shown {
         assert!(files.contains(file), "no guide shows {file}: {files:?}");
