@@ -110,6 +110,7 @@ fn excerpts_stand_in_their_files() {
         "examples/testing/gather.rs",
         "examples/testing/nextest.toml",
         "examples/testing/test_gather.py",
+        "python/examples/failover.py",
         "python/examples/halo.py",
         "python/examples/neighbours.py",
     ];
