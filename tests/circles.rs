@@ -220,8 +220,11 @@ fn sources(root: &Path) -> BTreeSet<PathBuf> {
     sources
 }
 
+/// Who names whom in a circle, among modules with their texts.
+type Circles = fn(&BTreeMap<Module, String>) -> BTreeSet<(Module, Module)>;
+
 /// What some circles are in all the sources.
-fn told(circles: fn(&BTreeMap<Module, String>) -> BTreeSet<(Module, Module)>) -> String {
+fn told(circles: Circles) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut told = String::new();
     for source in sources(root).iter().filter(|source| source.is_dir()) {
