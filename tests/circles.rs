@@ -19,6 +19,10 @@ fn modules(folder: &Path, at: &Module, found: &mut BTreeMap<Module, String>) {
     for entry in std::fs::read_dir(folder).expect("a source folder") {
         let path = entry.expect("an entry").path();
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        // As tests at the end of a file.
+        if name == "tests" {
+            continue;
+        }
         let mut module = at.clone();
         if !matches!(&*name, "mod" | "lib" | "main") {
             module.push(name);
