@@ -48,6 +48,7 @@ pub mod registry;
 pub mod report;
 pub mod seal;
 pub mod segment_id;
+mod seq;
 pub mod sleepers;
 pub mod sync;
 pub mod tally;

@@ -1,6 +1,7 @@
 //! The symmetric heap: first fit, the same on every PE because every PE makes the same calls.
 
 use crate::arena::ALIGNMENT;
+use crate::control::LINE;
 use crate::job::{Job, job};
 use crate::local::Sym;
 use crate::mutex::lock;
@@ -10,8 +11,6 @@ use std::ffi::{c_long, c_void};
 
 /// What every block is aligned to: the widest type of C.
 const USUAL: usize = 16;
-/// What a block for signals and atomics is aligned to, and filled up to: a cache line.
-const LINE: usize = 64;
 /// SHMEM_MALLOC_ATOMICS_REMOTE and SHMEM_MALLOC_SIGNAL_REMOTE.
 const HINTS: c_long = 1 | 2;
 

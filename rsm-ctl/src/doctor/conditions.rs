@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
-use super::remedy::is_at_least;
+use super::version::is_at_least;
 use crate::size;
 
 /// A condition under which rsm runs here.

@@ -159,7 +159,7 @@ mod tests {
         let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/kernels.md")).unwrap();
         for feature in Feature::ALL {
             let is_listed = guide.contains(&format!("| `{}` | {} |", feature.name(), feature.since()));
-            assert_eq!(is_listed, !super::super::remedy::is_at_least("5.10", feature.since()), "{feature:?}");
+            assert_eq!(is_listed, !super::super::version::is_at_least("5.10", feature.since()), "{feature:?}");
         }
     }
 }

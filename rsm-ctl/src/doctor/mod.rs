@@ -6,6 +6,7 @@ mod conditions;
 mod features;
 mod remedy;
 mod text;
+mod version;
 
 use clap::Args;
 use rsm::{Capabilities, Feature};

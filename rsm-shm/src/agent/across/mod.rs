@@ -106,15 +106,14 @@ impl Across {
         let seed = random_secret()?.iter().fold(0, |seed: u64, &byte| seed.rotate_left(8) ^ u64::from(byte));
         // More than it can have is not believed.
         let most = usize::try_from(config.geometry.segments).unwrap_or(usize::MAX);
-        let host = Some(FarHost::new(open(device, host, config.opener)?, most, seed));
+        let host = FarHost::new(open(device, host, config.opener)?, most, seed).with_patience(config.patience);
         let trouble = Some(NOBODY.to_owned());
         told.tell(trouble.clone());
         let (rows, left_out, rebinding) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (waker, device) = (Waker::start()?, device.clone());
         let [warned, too_large, beyond] = [(); 3].map(|()| Seldom::default());
-        let peer = None;
         Ok(Some(Across {
-            host,
+            host: Some(host),
             waker,
             rows,
             left_out,
@@ -125,7 +124,7 @@ impl Across {
             beyond,
             told,
             device,
-            peer,
+            peer: None,
         }))
     }
 

@@ -65,6 +65,7 @@ impl Connection {
         let began = self.membership().begin_note();
         let live = if self.is_aborted() { Err(Error::new(Code::ConnAborted)) } else { Ok(()) };
         if began.is_some() {
+            self.membership().look_at_own();
             // SAFETY: in the exporting node's bells, which the membership keeps mapped.
             let (_, number) = self.membership().number_of(unsafe { self.export_bell.as_ref() });
             self.membership().note(

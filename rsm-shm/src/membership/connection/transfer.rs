@@ -6,6 +6,7 @@ use crate::membership::Membership;
 use crate::membership::event::Event;
 use crate::membership::flags::Flags;
 use crate::membership::race::seen::untold;
+use crate::membership::trace::Noted;
 use crate::membership::way::{Diverted, Posted, Way};
 use crate::memory::carry::{Elements, LoadBytes, LoadWord, LoadWords, Move, Raw, StoreBytes, StoreWord, StoreWords};
 use crate::memory::copy::Word;
@@ -188,7 +189,8 @@ impl Connection {
         if began.is_some() {
             let kind = if M::DIRECTION == Direction::Put { Kind::Put } else { Kind::Get };
             let what = self.what(kind, offset, length);
-            self.membership().note_transfer(began, what, &verdict, bytes.as_deref());
+            let more = Noted { in_span: explicit, bytes: bytes.as_deref() };
+            self.membership().note_transfer(began, what, &verdict, more);
         }
         match verdict {
             Ok(()) => Ok(loaded),
