@@ -203,7 +203,7 @@ Priority: optional
 Description: Remote Shared Memory API (RSMAPI): clusters on one machine or two
  Programs that were written to Sun's RSMAPI for a cluster of nodes, which
  read and write each other's memory, run as processes on one machine, or
- on two at a PCIe bridge. Barriers, revocation, links that fail and nodes
+ on two at a PCIe bridge. Barriers, withdrawal, links that fail and nodes
  that die behave as on an interconnect, and on demand stores arrive as
  late and as disordered as there.
  .

@@ -3,11 +3,11 @@
 //! # The argument
 //!
 //! An importer stores through its mapping, executes a *full fence*, then loads the connection's generation and its
-//! *path word*: state and errors of its link, as far as they concern this connection. The agent that revokes steps
+//! *path word*: state and errors of its link, as far as they concern this connection. The agent that withdraws steps
 //! the generation, executes a full fence, and only then waits for importers or lets the memory go. If the importer
 //! loads the old generation, its load came before the agent's step in the single order of the two fences, so its
 //! earlier stores are visible to everything the agent does after. Hence: *success means that the stores of the span
-//! came before the revocation*. A store that came later is reported, if only by the next verdict.
+//! came before the withdrawal*. A store that came later is reported, if only by the next verdict.
 //!
 //! # Memory that is replaced
 //!

@@ -293,7 +293,7 @@ impl<'a> Writer<'a> {
         let word = &self.0.segments[row as usize].withdrawal;
         let how = if mutated("withdrawal_always_done") { Withdrawn::Free } else { how };
         let ended = Withdrawal::from_word(word.load(Relaxed)).ended(how);
-        // Release: pairs with the acquire of the one who waits; it sees everything the revocation did.
+        // Release: pairs with the acquire of the one who waits; it sees everything the withdrawal did.
         word.store(ended.word(), if mutated("withdrawal_relaxed") { Relaxed } else { Release });
         word
     }

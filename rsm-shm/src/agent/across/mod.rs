@@ -21,7 +21,7 @@ mod signals;
 mod waker;
 
 use super::Agent;
-use super::books::chores::{Chore, Owner as Turn};
+use super::books::chores::{Chore, Owner};
 use super::books::request::{Given, Owed, Undo};
 use super::books::told::Bridged;
 use super::config::Config;
@@ -236,7 +236,7 @@ impl Agent {
             Event::Rebound(segment, number) => self.rebound_there(segment, number),
             Event::Resumed(segment) => self.resumed_across(segment),
             Event::Signalled { end, number, counts } => self.signalled_across(end, number, counts),
-            Event::Looked(party) => self.books.chores.add(Turn::Party(party), Chore::Again(party)),
+            Event::Looked(party) => self.books.chores.add(Owner::Party(party), Chore::Again(party)),
             Event::Unlooked((party, number), error) => self.answer_late(Owed { party, number }, error),
             Event::Answers => {
                 // Who waits until it can connect may try again.
@@ -319,7 +319,7 @@ impl Agent {
         let is_other = now != Some(by.version) && error.code() == Code::SegNotPublished;
         let Some(member) = self.books.members.get_mut(&by.owed.party) else { return };
         if is_other && member.put_off.as_ref().is_some_and(|put_off| put_off.tries < MOST_TRIES) {
-            self.books.chores.add(Turn::Party(by.owed.party), Chore::Again(by.owed.party));
+            self.books.chores.add(Owner::Party(by.owed.party), Chore::Again(by.owed.party));
             return;
         }
         member.put_off = None;

@@ -14,7 +14,7 @@ pub(super) mod seen;
 pub(super) mod sources;
 mod spots;
 pub mod threads;
-mod ways;
+mod trails;
 
 use super::segment::Segment;
 use super::{Membership, fork};
