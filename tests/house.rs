@@ -323,6 +323,7 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "rsm-perf/src/raw",
     "rsm-perf/src/region.rs",
     "rsm-perf/src/rsm_party.rs",
+    "rsm-perf/src/window.rs",
     "rsm-race-cc/src",
     "rsm-run/src/descriptor.rs",
     "rsm-run/src/owned/entry.rs",
