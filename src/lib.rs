@@ -66,6 +66,7 @@
 //!
 //! Names are the RSMAPI's; each item finds its C function by search. Errors carry its numbers ([`Error::code`]).
 
+pub mod annotate;
 mod barrier;
 mod cluster;
 mod controller;

@@ -104,6 +104,13 @@ impl Bench {
         self.compile(command, &source(program.name), self.folder.join(program.name))
     }
 
+    /// Builds a program of whichever folder, likewise.
+    pub(crate) fn build_seen(&self, source: &Path, name: &str, options: &[&str]) -> Result<PathBuf, String> {
+        let mut command = self.ctl();
+        command.arg("cc").args(options).arg("gcc");
+        self.compile(command, source, self.folder.join(name))
+    }
+
     /// Builds a program as if nobody were to look at it.
     pub(crate) fn build_plainly(&self, source: &Path, name: &str, more: &[&str]) -> Result<PathBuf, String> {
         let mut command = Command::new("gcc");
