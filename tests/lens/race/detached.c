@@ -12,16 +12,18 @@
 
 enum { THREADS = 60 };
 
-/* Where a thread's name stands is a page of its own, which goes with it. */
 static sem_t done;
 
-static void *vanish(void *page)
+/* Where a thread's name stands is a page of its own, which goes with it. */
+static void *page;
+
+static void *vanish(void *nothing)
 {
     pthread_detach(pthread_self());
     if (munmap(page, 4096) != 0)
         fail("munmap");
     sem_post(&done);
-    return NULL;
+    return nothing;
 }
 
 static void await_done(void)
@@ -33,9 +35,8 @@ static void await_done(void)
 static void begin_many(void)
 {
     for (int i = 0; i < THREADS; i++) {
-        void *const page =
-            mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (page == MAP_FAILED || pthread_create(page, NULL, vanish, page) != 0)
+        page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (page == MAP_FAILED || pthread_create(page, NULL, vanish, NULL) != 0)
             fail("no thread");
         await_done();
     }

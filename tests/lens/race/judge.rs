@@ -83,7 +83,7 @@ const AT_ONCE: usize = 2;
 #[derive(Debug, Default)]
 struct Verdict {
     found: bool,
-    /// Both lines were named, and no other.
+    /// Both places of each report are lines of its race.
     sites: bool,
     /// What was reported of the repaired program, or of other lines.
     wrong: Vec<String>,
@@ -101,10 +101,12 @@ fn judge(bench: &Bench, program: &Program, runs: usize) -> Result<Verdict, Strin
     }
     let mut verdict = Verdict { runs, ..Verdict::default() };
     while !verdict.found && verdict.attempts < ATTEMPTS {
-        let Seen { races, lines, said } = bench.run(program, &built, &[], "bad")?;
+        let Seen { races, lines, unplaced, said } = bench.run(program, &built, &[], "bad")?;
         verdict.attempts += 1;
         verdict.found = races > 0 && !lines.is_disjoint(&marked);
-        verdict.sites = verdict.found && lines == marked;
+        // Of a program that marks more than two, some pair of them was met.
+        let are_both = lines.len() >= marked.len().min(2) && lines.is_subset(&marked);
+        verdict.sites = verdict.found && are_both && unplaced == 0;
         let others: BTreeSet<&u32> = lines.difference(&marked).collect();
         if races > 0 && !others.is_empty() {
             verdict.wrong.push(format!("lines {others:?} are part of no race:\n{said}"));
@@ -181,6 +183,9 @@ fn known_races(told: &Mutex<String>) -> Result<(), Failed> {
         sites += usize::from(verdict.sites);
         wrong += count;
         repaired += verdict.runs;
+        if verdict.found && !verdict.sites {
+            _ = writeln!(failures, "{name}: its race was found, and not both of its lines");
+        }
         if !verdict.found && ALWAYS_FOUND.contains(&name) {
             _ = writeln!(failures, "{name}: its race was not found");
         }

@@ -28,7 +28,7 @@ fn is_silent(bench: &Bench, built: &Path, options: &[&str], means: &str) -> Resu
 }
 
 fn is_found(bench: &Bench, built: &Path, means: &str) -> Result<(), String> {
-    let Seen { races, lines, said } = run(bench, built, &["--race=strict"], means)?;
+    let Seen { races, lines, said, .. } = run(bench, built, &["--race=strict"], means)?;
     let is_found = races == 1 && lines == marked(&source());
     if is_found { Ok(()) } else { Err(format!("{means}: strictly, lines {lines:?} of {races} races:\n{said}")) }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Seen {
     pub(crate) races: usize,
     /// Lines of the program that were named as theirs.
     pub(crate) lines: BTreeSet<u32>,
+    /// Accesses that were named without a line of the program.
+    pub(crate) unplaced: usize,
     /// All that was said.
     pub(crate) said: String,
 }
@@ -161,7 +163,10 @@ impl Bench {
         let number =
             |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
         let lines = said.split(&mark).skip(1).filter_map(number).collect();
-        Ok(Seen { races, lines, said })
+        let unplaced =
+            said.lines().filter(|line| line.starts_with("    ") && line.contains(" by node ") && !line.contains(&mark));
+        let unplaced = unplaced.count();
+        Ok(Seen { races, lines, unplaced, said })
     }
 }
 
