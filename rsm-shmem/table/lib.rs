@@ -27,7 +27,7 @@ pub enum Over {
 
 /// What of `rsm/race.h` the library has, for programs that are built to be looked at.
 pub const RACE: [&str; 14] = [
-    "rsm_race_bounds",
+    "rsm_race_granules",
     "rsm_race_sees",
     "rsm_race_access",
     "rsm_race_value",

@@ -83,6 +83,9 @@ pub(super) struct Across {
     /// Why each does not know what the other has, as it was told last.
     trouble: Option<String>,
     warned: Seldom,
+    /// Segments that the window has no room for, and that were too many, are told of in the log.
+    too_large: Seldom,
+    beyond: Seldom,
     told: Bridged,
     /// The device, as it was given.
     device: String,
@@ -103,13 +106,26 @@ impl Across {
         let seed = random_secret()?.iter().fold(0, |seed: u64, &byte| seed.rotate_left(8) ^ u64::from(byte));
         // More than it can have is not believed.
         let most = usize::try_from(config.geometry.segments).unwrap_or(usize::MAX);
-        let host = Some(FarHost::new(open(device, host, config.opener)?, most, seed));
+        let host = FarHost::new(open(device, host, config.opener)?, most, seed).with_patience(config.patience);
         let trouble = Some(NOBODY.to_owned());
         told.tell(trouble.clone());
         let (rows, left_out, rebinding) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (waker, device) = (Waker::start()?, device.clone());
-        let warned = Seldom::default();
-        Ok(Some(Across { host, waker, rows, left_out, rebinding, trouble, warned, told, device, peer: None }))
+        let [warned, too_large, beyond] = [(); 3].map(|()| Seldom::default());
+        Ok(Some(Across {
+            host: Some(host),
+            waker,
+            rows,
+            left_out,
+            rebinding,
+            trouble,
+            warned,
+            too_large,
+            beyond,
+            told,
+            device,
+            peer: None,
+        }))
     }
 
     /// What to look at when it is readable; `None` while it is looked at.

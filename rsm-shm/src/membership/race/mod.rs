@@ -4,7 +4,7 @@
 //! taps. What a program does with memory itself is told only by one that was built so ([`abi`]).
 
 pub mod abi;
-pub mod bounds;
+pub mod granules;
 pub mod layer;
 pub(super) mod outside;
 mod pages;
@@ -137,7 +137,7 @@ pub(super) enum Asked {
 }
 
 impl Membership {
-    fn racing(&self) -> Option<&'static Racing> {
+    pub(super) fn racing(&self) -> Option<&'static Racing> {
         self.shared.taps.racing
     }
 
