@@ -73,6 +73,7 @@
 //!
 //! Names are the RSMAPI's; each item finds its C function by search. Errors carry its numbers ([`Error::code`]).
 
+pub mod annotate;
 mod barrier;
 mod cluster;
 mod controller;

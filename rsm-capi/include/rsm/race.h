@@ -35,6 +35,10 @@ void rsm_race_value(uintptr_t address, size_t length, uint64_t value, unsigned k
 /* Nobody wants to hear of races in the lines of eight bytes that these bytes lie in, which are memory of a segment. */
 void rsm_race_benign(uintptr_t address, size_t length);
 
+/* What this process has done so far comes before what any process of the cluster does that says so afterwards with the same token, a
+ * number of the program's: `after` 0, and then 1. Any program may say it, also one that tells of no accesses. */
+void rsm_race_happens(uint64_t token, unsigned after);
+
 /* Threads. While this is not 0, what they do is to be told: from when a process that has joined a cluster creates its first
  * one, if all modules that are loaded have said that they tell it. After anything of which it is not known what it orders,
  * it is 0 for good, and the threads of the process are taken for one. */

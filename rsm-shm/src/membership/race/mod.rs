@@ -6,6 +6,7 @@
 pub mod abi;
 pub mod granules;
 pub mod layer;
+pub(super) mod outside;
 mod pages;
 mod place;
 pub(super) mod posted;

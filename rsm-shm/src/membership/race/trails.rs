@@ -55,6 +55,23 @@ fn inner(frames: &[(usize, usize)]) -> usize {
     count.min(frames.len().saturating_sub(1))
 }
 
+/// Whether these are the library's, and say nothing of who has called it: there are more than are kept.
+pub(super) fn is_inside(frames: &[(usize, usize)]) -> bool {
+    frames.len() >= MOST_FRAMES && library().is_some_and(|code| frames.iter().all(|(frame, _)| code.contains(frame)))
+}
+
+/// The frames of the thread from who asks outwards: the innermost, and then from that on by which the library was called. What lies
+/// in between is the same wherever these stand where they stood before.
+#[inline(never)]
+pub(super) fn from_outside() -> Vec<(usize, usize)> {
+    // The first two are of this function, and of who asks.
+    let stack = Stack::some(FRAMES + 2);
+    let mut frames: Vec<(usize, usize)> = stack.with_slots().skip(1).collect();
+    let from = inner(&frames);
+    frames.drain(1.min(from)..from);
+    frames
+}
+
 /// The place that has called the library.
 #[inline(never)]
 pub(super) fn site(racing: &Racing, process: Process<'_>) -> u16 {
