@@ -197,6 +197,35 @@ fn rooms_name_only_what_is_below_them() {
     }
 }
 
+/// The files of what users have, by their places, with their text.
+fn product_code() -> Vec<(std::path::PathBuf, String)> {
+    const FOLDERS: [&str; 15] = [
+        "src",
+        "python/src",
+        "rsm-capi/src",
+        "rsm-core/src",
+        "rsm-ctl/src",
+        "rsm-lab/src",
+        "rsm-ntb/src",
+        "rsm-ntb-emu/src",
+        "rsm-perf/src",
+        "rsm-race/src",
+        "rsm-race-cc/src",
+        "rsm-run/src",
+        "rsm-shm/src",
+        "rsm-shmem/src",
+        "rsm-team/src",
+    ];
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    FOLDERS.iter().for_each(|folder| sources(&root.join(folder), &mut files));
+    let read = |file: std::path::PathBuf| {
+        let text = std::fs::read_to_string(&file).expect("a source file");
+        (file.strip_prefix(root).expect("below the root").to_owned(), text)
+    };
+    files.into_iter().map(read).collect()
+}
+
 /// Product code that may be unsafe: what Linux and the devices are, and the bindings to them, to C and to Python. The agent
 /// is none of that, nor is the core, nor what disturbs and judges.
 const MAY_BE_UNSAFE: &[&str] = &[
@@ -245,33 +274,28 @@ const MAY_BE_UNSAFE: &[&str] = &[
 
 #[test]
 fn only_linux_devices_and_bindings_are_unsafe() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
-    let crates = [
-        "rsm-core",
-        "rsm-shm",
-        "rsm-capi",
-        "rsm-ctl",
-        "rsm-lab",
-        "rsm-ntb",
-        "rsm-ntb-emu",
-        "rsm-perf",
-        "rsm-race",
-        "rsm-race-cc",
-        "rsm-run",
-        "rsm-shmem",
-        "rsm-team",
-        "python",
-    ];
-    for folder in ["src"].into_iter().chain(crates) {
-        sources(&root.join(folder).join(if folder == "src" { "" } else { "src" }), &mut files);
-    }
-    for file in files {
-        let place = file.strip_prefix(root).expect("below the root");
+    for (place, text) in product_code() {
         let may = MAY_BE_UNSAFE.iter().any(|may| place.starts_with(may)) && !place.starts_with("rsm-shm/src/agent");
-        let text = std::fs::read_to_string(&file).expect("a source file");
         assert!(may || !text.contains("allow(unsafe_code)"), "{} is unsafe", place.display());
     }
+}
+
+/// What makes a program a process of a node has its name in one place, which every layer above uses.
+#[test]
+fn the_environment_of_nodes_is_named_once() {
+    use rsm::run::{ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NODE_KEY, ENV_RUN};
+    let mut places: BTreeMap<&str, Vec<std::path::PathBuf>> = BTreeMap::new();
+    for (place, text) in product_code() {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for name in [ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NODE_KEY, ENV_RUN] {
+            if code.contains(&format!("\"{name}\"")) || code.contains(&format!("\"{name}=")) {
+                places.entry(name).or_default().push(place.clone());
+            }
+        }
+    }
+    let owners = |name| if name == ENV_RUN { "rsm-shm/src/run.rs" } else { "rsm-shm/src/address.rs" };
+    assert_eq!(places.len(), 5, "{places:?}");
+    assert!(places.iter().all(|(name, places)| *places == [std::path::Path::new(owners(*name))]), "{places:?}");
 }
 
 #[test]

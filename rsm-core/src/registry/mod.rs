@@ -11,7 +11,6 @@
 mod connection;
 mod controller;
 mod header;
-mod link;
 mod lookup;
 mod name;
 mod node;
@@ -22,11 +21,12 @@ mod writer;
 pub use connection::{ConnectionFields, ConnectionLink, ConnectionRow};
 pub use controller::{ControllerKind, ControllerRow, check_controllers};
 pub use header::{ClusterState, Geometry, Header, LAYOUT_VERSION, Layout};
-pub use link::{LinkChange, LinkState, LinkWord};
 pub use lookup::{Absence, Found, walk_connections};
 pub use node::{CLUSTER, NodeFields, NodeRow, check_node, no_such_node};
 pub use segment::{SegmentFields, SegmentRow, SegmentState, Withdrawal, Withdrawn};
 pub use writer::{NewConnection, Writer};
+
+pub use crate::link::{LinkChange, LinkState, LinkWord};
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 

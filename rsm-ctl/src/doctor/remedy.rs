@@ -65,7 +65,7 @@ impl Here {
 }
 
 /// Whether a version such as `6.18.2-arch1` is at least one such as `6.5`.
-fn is_at_least(kernel: &str, since: &str) -> bool {
+pub(super) fn is_at_least(kernel: &str, since: &str) -> bool {
     let numbers = |text: &str| -> Vec<u32> {
         let number = |part: &str| part.split(|c: char| !c.is_ascii_digit()).next().unwrap_or("").parse().unwrap_or(0);
         text.split('.').take(2).map(number).collect()

@@ -27,8 +27,8 @@
 //!
 //! # What is not
 //! * Where the kernel refuses to hold back stores (no userfaultfd, private mappings of files, System V memory, shared
-//!   memory before Linux 5.19) stores of other threads may be lost: those made in the few microseconds between the copy of
-//!   a stretch and its mapping.
+//!   memory before Linux 5.19 on x86-64, any memory before 6.10 on aarch64) stores of other threads may be lost: those made
+//!   in the few microseconds between the copy of a stretch and its mapping.
 //! * Stores past the page tables: devices and rings that were given pages before (O_DIRECT reads under way, io_uring's
 //!   registered buffers), and other processes that share memory from before (D-78): they keep the old memory.
 //! * A child that another thread forks meanwhile gets chunks already moved as shared memory and the others as before.

@@ -83,6 +83,9 @@ pub(super) struct Across {
     /// Why each does not know what the other has, as it was told last.
     trouble: Option<String>,
     warned: Seldom,
+    /// Segments that the window has no room for, and that were too many, are told of in the log.
+    too_large: Seldom,
+    beyond: Seldom,
     told: Bridged,
     /// The device, as it was given.
     device: String,
@@ -108,8 +111,22 @@ impl Across {
         told.tell(trouble.clone());
         let (rows, left_out, rebinding) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (waker, device) = (Waker::start()?, device.clone());
-        let warned = Seldom::default();
-        Ok(Some(Across { host, waker, rows, left_out, rebinding, trouble, warned, told, device, peer: None }))
+        let [warned, too_large, beyond] = [(); 3].map(|()| Seldom::default());
+        let peer = None;
+        Ok(Some(Across {
+            host,
+            waker,
+            rows,
+            left_out,
+            rebinding,
+            trouble,
+            warned,
+            too_large,
+            beyond,
+            told,
+            device,
+            peer,
+        }))
     }
 
     /// What to look at when it is readable; `None` while it is looked at.

@@ -159,6 +159,7 @@ impl Connection {
     }
 
     /// Whether the exporter, or the loss of it, has cut the connection.
+    #[inline(always)]
     pub fn is_aborted(&self) -> bool {
         acquire(self.true_generation()) != self.granted.word()
     }

@@ -136,7 +136,7 @@ pub(super) enum Asked {
 }
 
 impl Membership {
-    fn racing(&self) -> Option<&'static Racing> {
+    pub(super) fn racing(&self) -> Option<&'static Racing> {
         self.shared.taps.racing
     }
 
