@@ -128,13 +128,13 @@ fn orders(text: &str) -> bool {
     let lines = code.lines().map(|line| line.split("//").next().unwrap_or_default());
     lines.filter(|line| !line.trim_start().starts_with("use ")).any(|line| {
         let has_order = line.split(|c| !is_of_word(c)).any(|word| ORDERS.contains(&word));
-        let is_call = |fence: &&str| {
-            line.match_indices(*fence).any(|(at, _)| {
+        let is_call = |fence: &str| {
+            line.match_indices(fence).any(|(at, _)| {
                 let (before, after) = (line[..at].chars().next_back(), &line[at + fence.len()..]);
                 !before.is_some_and(is_of_word) && (after.starts_with('(') || after.starts_with("::full("))
             })
         };
-        has_order || FENCES.iter().any(|fence| is_call(&fence))
+        has_order || FENCES.iter().any(|fence| is_call(fence))
     })
 }
 
