@@ -6,8 +6,9 @@
 //! RSM_RACE_RUNS=20 cargo test -p rsm-litmus --test race       every repaired program once, and with nineteen seeds
 //! ```
 //!
-//! By pages one program of each kind is tried, and all with `RSM_TESTS=all`. No repaired program may be reported, nor any line of another but those of its race. At least nine in ten races must be
-//! found, and all that one process has with itself. What was seen is printed at the end.
+//! No repaired program may be reported, nor any line of another but those of its race. At least nine in ten races must be
+//! found, and all that one process has with itself. What was seen is printed at the end. By pages one program of each kind is
+//! tried, and all of them with `RSM_TESTS=all`.
 
 mod pages;
 mod programs;
