@@ -62,7 +62,8 @@ impl Controller {
     }
 
     /// Limits of the controller. Sizes are in bytes, but for the page size, a mask of sizes in KiB (0x4 for 4 KiB). One that
-    /// reaches nodes of another host has no atomic sizes, not even for those of its own.
+    /// reaches nodes of another host has no atomic sizes, not even for those of its own; the window to that host may be smaller
+    /// than what can be exported, which who connects from there is told (INSUFFICIENT_RESOURCES).
     #[doc(alias = "rsm_get_controller_attr")]
     pub fn attributes(&self) -> ControllerAttributes {
         let registry = self.node.membership.registry();

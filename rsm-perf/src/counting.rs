@@ -1,12 +1,14 @@
 //! Counting what an operation brings over a bridge.
 //!
 //! Agents count theirs, so what one operation makes of them is measured: by many of them, done once more without a clock that
-//! counts.
+//! counts. What processes load and store is counted one by one, which takes its time: few operations, and then more, so
+//! that what is done once for all of them is in both, and the rest is theirs.
 
-use crate::crossing::{Agents, Crossing, processes};
+use crate::crossing::{Agents, Crossing, Processes};
 use crate::measure::Outcome;
 use crate::ops::Op;
 use crate::pair::{Broken, Pair};
+use crate::raw::CREDIT;
 use std::time::Duration;
 
 /// Has an operation done many times once more, and asks before and after what the agents have done.
@@ -31,5 +33,15 @@ pub fn count(
         stores: (after.stores - before.stores) / times,
         doorbells: (after.doorbells - before.doorbells) / times,
     };
-    Ok(Crossing { agents, processes: processes(op, outcome.bytes) })
+    Ok(Crossing { agents, processes: processes(pair, op, outcome.bytes)? })
+}
+
+/// Loads and stores of the two processes for one operation.
+fn processes(pair: &mut Pair, op: &Op, bytes: usize) -> Result<Option<Processes>, Broken> {
+    // What a stream of words gives back it does once for so many.
+    let few = if op.name == "rate" { CREDIT } else { 2 };
+    let Some(once) = pair.count(op.name, bytes, few)? else { return Ok(None) };
+    let Some(more) = pair.count(op.name, bytes, 2 * few)? else { return Ok(None) };
+    let each = |once: u64, more: u64| (more as f64 - once as f64) / (few as f64 * f64::from(op.ways));
+    Ok(Some(Processes { loads: each(once.loads, more.loads), stores: each(once.stores, more.stores) }))
 }

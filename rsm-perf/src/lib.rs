@@ -11,7 +11,7 @@
 //! | [`ops`] | which operations there are, and what each is compared with |
 //! | [`pair`] | the conductor's side: starts two parties, tells them what to do, ends them |
 //! | [`measure`] | interleaves, calibrates, takes minimum, median, p99 and ratios |
-//! | [`crossing`], [`counting`] | what operations bring over a bridge between two hosts, and how that is counted |
+//! | [`crossing`], [`counting`], [`window`] | what operations bring over a bridge between two hosts, and how that is counted |
 //! | [`modelled`] | what a profile says of operations |
 //! | [`report`] | results as a table and as records |
 //! | [`machine`] | load, processors, pinning |
@@ -37,3 +37,4 @@ pub mod region;
 pub mod report;
 pub mod rsm_party;
 pub mod serve;
+pub mod window;

@@ -4,6 +4,7 @@ use crate::machine;
 use crate::ops::Op;
 use crate::protocol::{Command, ENV_MEETING, ENV_SIDE, Job, Meeting, Place};
 use crate::region;
+use crate::window::Accesses;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 use std::ffi::OsString;
@@ -143,20 +144,8 @@ impl Pair {
     /// # Errors
     /// When a party complains, ends, or does not answer.
     pub fn run(&mut self, op: &str, size: usize, batch: u64, warm: u64, samples: u64) -> Result<Vec<u64>, Broken> {
-        let together = together(op);
-        let job = Job { op: op.to_owned(), size, batch, warm, samples, first: self.stamps };
-        let last = job.last();
-        self.stamps = last;
-        let command = Command::Run(job);
-        if together {
-            self.tell(1, &command)?;
-        }
-        self.tell(0, &command)?;
-        let answer = self.hear(0)?;
-        if !together {
-            self.tell(1, &Command::Check { op: op.to_owned(), size, last })?;
-        }
-        self.hear(1)?;
+        let [answer, _] =
+            self.have_done(Job { op: op.to_owned(), size, batch, warm, samples, first: 0 }, Command::Run)?;
         let numbers = answer.split_ascii_whitespace().skip(1).map(str::parse).collect::<Result<Vec<u64>, _>>();
         match numbers {
             Ok(numbers) if numbers.len() as u64 == samples => Ok(numbers),
@@ -166,6 +155,44 @@ impl Pair {
                 answer.chars().take(60).collect::<String>()
             ))),
         }
+    }
+
+    /// Has an operation done so many times, and counts what both parties load and store of another host's memory; `None` where
+    /// they cannot.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn count(&mut self, op: &str, size: usize, times: u64) -> Result<Option<Accesses>, Broken> {
+        let job = Job { op: op.to_owned(), size, batch: 1, warm: 0, samples: times, first: 0 };
+        let answers = self.have_done(job, Command::Count)?;
+        let mut all = Accesses::default();
+        // Who only looks afterwards has said nothing more than that it is right.
+        for answer in answers.iter().take(if together(op) { 2 } else { 1 }) {
+            let numbers = answer.split_ascii_whitespace().skip(1).map(str::parse);
+            match numbers.collect::<Result<Vec<u64>, _>>().as_deref() {
+                Ok([]) => return Ok(None),
+                Ok(&[loads, stores]) => (all.loads, all.stores) = (all.loads + loads, all.stores + stores),
+                _ => return Err(Broken(format!("{}: {op} was counted as {answer:?}", self.name))),
+            }
+        }
+        Ok(Some(all))
+    }
+
+    /// Has a job done, with the stamps that come next; gives the answer of each.
+    fn have_done(&mut self, job: Job, command: fn(Job) -> Command) -> Result<[String; 2], Broken> {
+        let job = Job { first: self.stamps, ..job };
+        let (op, size, last) = (job.op.clone(), job.size, job.last());
+        self.stamps = last;
+        let (together, command) = (together(&op), command(job));
+        if together {
+            self.tell(1, &command)?;
+        }
+        self.tell(0, &command)?;
+        let active = self.hear(0)?;
+        if !together {
+            self.tell(1, &Command::Check { op, size, last })?;
+        }
+        Ok([active, self.hear(1)?])
     }
 
     fn tell(&mut self, side: usize, command: &Command) -> Result<(), Broken> {

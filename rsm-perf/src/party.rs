@@ -2,6 +2,7 @@
 
 use crate::protocol::Job;
 use crate::region::{Region, word};
+use crate::window::Accesses;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::fs::File;
 use std::sync::OnceLock;
@@ -59,6 +60,13 @@ pub trait Party {
     /// # Errors
     /// What went wrong, also when something arrived that should not have.
     fn run(&mut self, job: &Job, pairing: &Pairing) -> Result<Vec<u64>>;
+    /// Does a job, and counts what it loads and stores of another host's memory; `None` where that cannot be counted.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    fn count(&mut self, job: &Job, pairing: &Pairing) -> Result<Option<Accesses>> {
+        self.run(job, pairing).map(|_| None)
+    }
     /// Sees whether the last of an operation that needed no partner has arrived. Passive party.
     ///
     /// # Errors

@@ -15,6 +15,8 @@
 //! conductor  run OP SIZE BATCH WARM SAMPLES FIRST
 //! active     ok N N ..                   SAMPLES numbers: nanoseconds of BATCH operations each
 //! passive    ok                          it saw what it had to see
+//! conductor  count OP SIZE BATCH WARM SAMPLES FIRST
+//! either     ok LOADS STORES             of the other host's memory; "ok" alone where they cannot be counted
 //! conductor  check OP SIZE LAST          to the passive party, after an operation that needs no partner
 //! passive    ok                          the bytes that were put are there
 //! either     err TEXT                    the pair is of no use any more
@@ -85,6 +87,8 @@ impl FromStr for Meeting {
 pub enum Command {
     /// Do this.
     Run(Job),
+    /// Do this, and count what it loads and stores of another host's memory.
+    Count(Job),
     /// See whether the last of an operation's stamps has arrived.
     Check {
         /// Operation.
@@ -127,10 +131,12 @@ impl Job {
 
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut job = |what: &str, Job { op, size, batch, warm, samples, first }: &Job| {
+            write!(f, "{what} {op} {size} {batch} {warm} {samples} {first}")
+        };
         match self {
-            Command::Run(Job { op, size, batch, warm, samples, first }) => {
-                write!(f, "run {op} {size} {batch} {warm} {samples} {first}")
-            }
+            Command::Run(run) => job("run", run),
+            Command::Count(count) => job("count", count),
             Command::Check { op, size, last } => write!(f, "check {op} {size} {last}"),
         }
     }
@@ -145,9 +151,10 @@ impl FromStr for Command {
         let number = |i: usize| words.get(i).and_then(|word| word.parse::<u64>().ok()).ok_or_else(bad);
         let (op, size) = (words.get(1).copied().ok_or_else(bad)?.to_owned(), number(2)? as usize);
         match (words[0], words.len()) {
-            ("run", 7) => {
+            (what @ ("run" | "count"), 7) => {
                 let (batch, warm, samples, first) = (number(3)?, number(4)?, number(5)?, number(6)?);
-                Ok(Command::Run(Job { op, size, batch, warm, samples, first }))
+                let job = Job { op, size, batch, warm, samples, first };
+                Ok(if what == "run" { Command::Run(job) } else { Command::Count(job) })
             }
             ("check", 4) => Ok(Command::Check { op, size, last: number(3)? }),
             _ => Err(bad()),
@@ -166,7 +173,9 @@ mod tests {
         assert_eq!(meeting.to_string().parse(), Ok(meeting));
         let job = Job { op: "put".into(), size: 8, batch: 100, warm: 2, samples: 30, first: 1 << 40 };
         assert_eq!((job.total(), job.last()), (3200, (1 << 40) + 3200));
-        for command in [Command::Run(job), Command::Check { op: "put".into(), size: 8, last: 9 }] {
+        for command in
+            [Command::Run(job.clone()), Command::Count(job), Command::Check { op: "put".into(), size: 8, last: 9 }]
+        {
             assert_eq!(command.to_string().parse(), Ok(command));
         }
     }

@@ -6,6 +6,7 @@ use crate::protocol::Job;
 use crate::raw::copies::{arrived, expected_sum, intact, read_all, sum, wrong};
 use crate::raw::{happened, sleep_until, stream_of, wake};
 use crate::region::{Buffer, HEAD, word};
+use crate::window::{self, Accesses};
 use rsm::{AccessList, BarrierMode, Code, Controller, Export, Import, Mapping, Permission, SegmentId};
 use std::hint::black_box;
 use std::sync::atomic::AtomicU64;
@@ -26,6 +27,8 @@ pub struct RsmParty {
     import: Import,
     buffer: Buffer,
     node: u32,
+    /// What the import has mapped.
+    window: Vec<window::Mapping>,
     /// Calls take as long as a profile says.
     is_modelled: bool,
 }
@@ -47,9 +50,11 @@ impl RsmParty {
         let mine = [u64::from(controller.node().id()), u64::from(id.get()), 0, 0, 0, 0, 0];
         let [node, id, ..] = pairing.introduce(mine)?;
         let node = node as u32;
+        let before = window::mappings()?;
         let import = controller.connect(node, SegmentId::new(id as u32), Permission::ReadWrite)?;
         let mapping = import.map(0, HEAD, Permission::ReadWrite)?;
-        Ok(RsmParty { controller, export, mapping, import, buffer: Buffer::new(0), node, is_modelled })
+        let window = window::since(&before)?;
+        Ok(RsmParty { controller, export, mapping, import, buffer: Buffer::new(0), node, window, is_modelled })
     }
 
     /// The word that the partner puts.
@@ -88,14 +93,17 @@ impl RsmParty {
                 sleep_until(pairing, word::READY, job.last())?;
                 let id = SegmentId::new(region.word(word::COUNT).load(Acquire) as u32);
                 job.collect(|stamp| {
+                    let before = counted()?;
                     let began = party::now();
                     let import = self.controller.connect(self.node, id, Permission::ReadWrite)?;
                     let connected = party::now() - began;
                     let mapping = import.map(0, job.size, Permission::ReadWrite)?;
+                    let watched =
+                        before.map(|before| window::since(&before)).transpose()?.map(|new| window::watch(&new));
                     mapping.memory().write_volatile_u64(FLAG, stamp)?;
                     // A profile says nothing of the other two.
                     let taken = if self.is_modelled { connected } else { party::now() - began };
-                    drop(mapping);
+                    drop((watched, mapping));
                     import.disconnect()?;
                     wake(region, word::PING, stamp)?;
                     sleep_until(pairing, word::PONG, stamp)?;
@@ -140,8 +148,11 @@ impl RsmParty {
             Side::Passive => job.repeat(|stamp| {
                 sleep_until(pairing, word::PING, stamp)?;
                 let id = SegmentId::new(region.word(word::COUNT).load(Relaxed) as u32);
+                let before = counted()?;
                 let import = self.controller.connect(self.node, id, Permission::Read)?;
+                let watched = before.map(|before| window::since(&before)).transpose()?.map(|new| window::watch(&new));
                 let found = import.get_u64(FLAG)?;
+                drop(watched);
                 import.disconnect()?;
                 if found != stamp {
                     return Err(wrong(8, stamp, &[found]));
@@ -150,6 +161,11 @@ impl RsmParty {
             }),
         }
     }
+}
+
+/// What is mapped before a connection, where it is counted what goes by that.
+fn counted() -> Result<Option<Vec<window::Mapping>>> {
+    Ok(window::is_counting().then(window::mappings).transpose()?)
 }
 
 impl Party for RsmParty {
@@ -315,6 +331,12 @@ impl Party for RsmParty {
             "publish" => this.publishing(job, pairing),
             other => Err(Trouble(format!("no operation {other:?}"))),
         }
+    }
+
+    fn count(&mut self, job: &Job, pairing: &Pairing) -> Result<Option<Accesses>> {
+        let _watched = window::watch(&self.window);
+        let (done, accesses) = window::count(|| self.run(job, pairing));
+        done.map(|_| accesses)
     }
 
     fn check(&mut self, op: &str, size: usize, last: u64, pairing: &Pairing) -> Result<()> {

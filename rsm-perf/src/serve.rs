@@ -4,6 +4,7 @@ use crate::party::{Pairing, Party, Result, Side, Trouble};
 use crate::protocol::{Command, ENV_MEETING, ENV_SIDE, Meeting};
 use crate::raw;
 use crate::region::{HEAD, Region};
+use crate::window::Accesses;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -65,6 +66,10 @@ fn obey(answers: &mut Option<File>, make: impl FnOnce(&Pairing) -> Result<Box<dy
                 answer.push('\n');
                 out.write_all(answer.as_bytes())?;
             }
+            Command::Count(job) => match party.count(&job, &pairing)? {
+                Some(Accesses { loads, stores }) => writeln!(out, "ok {loads} {stores}")?,
+                None => writeln!(out, "ok")?,
+            },
             Command::Check { op, size, last } => {
                 if op.starts_with("raw-") {
                     raw.check(&op, size, last, &pairing)?;

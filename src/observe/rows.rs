@@ -56,8 +56,13 @@ pub struct BridgeInfo {
     pub granule_bytes: u64,
     /// Segments of this host that the other one can reach now; one that some only read and others write counts twice.
     pub slots: u32,
-    /// Segments of the other host that can be connected to.
+    /// Segments of the other host that are known here.
     pub mirrors: u32,
+    /// Those of them, published to nodes of this host, that are larger than the window has room for: who connects is told
+    /// INSUFFICIENT_RESOURCES.
+    pub mirrors_too_large: u32,
+    /// Segments of this host, published to nodes of the other, that are larger than its window has room for.
+    pub exports_too_large: u32,
     /// Connections of this host to segments of the other.
     pub imports: u32,
     /// Connections of the other host to segments of this one.
@@ -86,6 +91,8 @@ impl From<Report> for BridgeInfo {
             granule_bytes: report.granule,
             slots: report.slots,
             mirrors: report.mirrors,
+            mirrors_too_large: report.mirrors_too_large,
+            exports_too_large: report.exports_too_large,
             imports: report.imports,
             exports: report.exports,
             loads: report.traffic.loads,

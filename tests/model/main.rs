@@ -63,12 +63,12 @@ fn the_library_answers_as_the_model_on_two_hosts() {
 /// What the loopback controller exports is there for the other host as well, and not published to it.
 #[test]
 fn a_segment_of_the_own_node_alone_is_refused_as_on_one_host() {
-    use verbs::{Access, Id, Rights, Way};
+    use verbs::{Access, Id, Rights, Via};
     for (own, other) in [(1, 2), (2, 1)] {
         let script = Script(vec![
-            Verb::Create { e: 0, node: own, way: Way::Loopback, length: verbs::PAGE },
+            Verb::Create { e: 0, node: own, via: Via::Loopback, length: verbs::PAGE },
             Verb::Publish { e: 0, id: 0x40_0000, access: Access::Everyone },
-            Verb::Connect { i: 0, node: other, way: Way::Shm0, to: own, id: Id::Of(0), rights: Rights(0o600) },
+            Verb::Connect { i: 0, node: other, via: Via::Shm0, to: own, id: Id::Of(0), rights: Rights(0o600) },
         ]);
         let mut seen = Seen::default();
         judge(&script, None, Setting::TwoHosts, &mut seen).expect("as the model says");
@@ -250,7 +250,7 @@ flaws! {
 #[test]
 fn a_script_reads_like_one() {
     let script = Script(vec![
-        Verb::Create { e: 0, node: 1, way: verbs::Way::Shm0, length: 1 << 17 },
+        Verb::Create { e: 0, node: 1, via: verbs::Via::Shm0, length: 1 << 17 },
         Verb::Put { i: 0, offset: 8, width: 8, count: 1, value: 3 },
     ]);
     let text = format!("{script:?}");

@@ -8,13 +8,17 @@
 use super::control;
 use super::hello::{Hello, beginning, legible};
 use super::nodes::Nodes;
+use super::place;
 use super::ring::MOST_BYTES;
-use super::seal::Seal;
 use crate::access::{AccessEntry, Level, MAX_MODE, Permission};
 use crate::error::{Code, Error, Result};
 use crate::message::SegmentName;
 use crate::registry::LinkChange;
+use crate::seal::Seal;
 use serde::{Deserialize, Serialize};
+
+/// Most bytes of a segment: no memory object has more.
+const MOST_LENGTH: u64 = i64::MAX.cast_unsigned();
 
 /// Longest text of a message, in bytes.
 pub const MAX_TEXT: usize = 256;
@@ -203,6 +207,11 @@ impl Terms {
         }
     }
 
+    /// Most bytes of a segment of the other host that can be reached.
+    pub const fn room(&self) -> u64 {
+        place::room(self.window, self.granule)
+    }
+
     /// Number of the other host.
     pub const fn other(&self) -> u32 {
         3 - self.host
@@ -302,12 +311,9 @@ impl Message {
             Message::Node { node, .. } => theirs(*node),
             Message::Published(publication) => {
                 theirs(publication.node)?;
-                let room = terms.window.saturating_sub(control::CONTROL_BYTES);
-                if publication.id == 0 || publication.length == 0 || publication.length > room {
-                    return Err(refused(format!(
-                        "segment {:#x} of {} bytes, the window has room for {room}",
-                        publication.id, publication.length
-                    )));
+                // One that is larger than the window is for nodes of the other host itself: who connects is told so.
+                if publication.id == 0 || publication.length == 0 || publication.length > MOST_LENGTH {
+                    return Err(refused(format!("segment {:#x} of {} bytes", publication.id, publication.length)));
                 }
                 check_modes(&publication.modes, terms)
             }
@@ -433,7 +439,8 @@ mod tests {
         says(published(|p| p.node = 1), "node 1");
         says(published(|p| p.id = 0), "segment 0x0");
         says(published(|p| p.length = 0), "of 0 bytes");
-        says(published(|p| p.length = 64 << 20), "the window has room for 66846720");
+        says(published(|p| p.length = 64 << 20), "");
+        says(published(|p| p.length = u64::MAX), "of 18446744073709551615 bytes");
         says(published(|p| p.modes[0].node = 3), "mode 0o644 for node 3");
         says(published(|p| p.modes[0].node = 2), "for node 2");
         says(published(|p| p.modes[1].mode = 0o777), "mode 0o777");

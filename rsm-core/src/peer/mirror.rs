@@ -19,12 +19,15 @@ pub enum Change {
     Republished(SegmentName),
     /// It is not any more; this is what it was.
     Withdrawn(Publication),
+    /// Something of a segment that there were [too many](Mirror::beyond) for.
+    Beyond,
 }
 
 /// Nodes and segments of the other host.
 #[derive(Debug)]
 pub struct Mirror {
     most: usize,
+    beyond: u64,
     nodes: BTreeMap<u32, Processes>,
     segments: BTreeMap<SegmentName, Publication>,
     /// By node and id.
@@ -32,16 +35,16 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    /// Of a host that has said nothing. More than `most` segments are not taken in.
+    /// Of a host that has said nothing. More than `most` segments are not taken in, but counted: a host whose tables are larger
+    /// may have them.
     pub fn new(most: usize) -> Mirror {
-        Mirror { most, nodes: BTreeMap::new(), segments: BTreeMap::new(), published: BTreeMap::new() }
+        Mirror { most, beyond: 0, nodes: BTreeMap::new(), segments: BTreeMap::new(), published: BTreeMap::new() }
     }
 
     /// Takes in a message about state that passed [`Message::check`]; `None` for any other.
     ///
     /// # Errors
-    /// BAD_ARGS_ERRORS for what does not go together with what was said before, INSUFFICIENT_RESOURCES for a segment too
-    /// many. Nothing has changed.
+    /// BAD_ARGS_ERRORS for what does not go together with what was said before. Nothing has changed.
     pub fn hear(&mut self, message: &Message) -> Result<Option<Change>> {
         let bad = |text: String| Err(Error::with(Code::BadArgsErrors, format!("the other host {text}")));
         Ok(Some(match message {
@@ -55,8 +58,8 @@ impl Mirror {
                     return bad(format!("published segment {:#x} of node {} twice", place.1, place.0));
                 }
                 if self.segments.len() >= self.most {
-                    let text = format!("the other host has more than {} segments", self.most);
-                    return Err(Error::with(Code::InsufficientResources, text));
+                    self.beyond += 1;
+                    return Ok(Some(Change::Beyond));
                 }
                 self.published.insert(place, name);
                 self.segments.insert(name, publication.clone());
@@ -68,6 +71,7 @@ impl Mirror {
                     publication.version = *version;
                     Change::Republished(*segment)
                 }
+                None if self.beyond > 0 => Change::Beyond,
                 _ => return bad("republished a segment that it has not, or as it was".to_owned()),
             },
             Message::Withdrawn { segment } => match self.segments.remove(segment) {
@@ -75,10 +79,19 @@ impl Mirror {
                     self.published.remove(&(publication.node, publication.id));
                     Change::Withdrawn(publication)
                 }
+                None if self.beyond > 0 => {
+                    self.beyond -= 1;
+                    Change::Beyond
+                }
                 None => return bad("withdrew a segment that it has not".to_owned()),
             },
             _ => return Ok(None),
         }))
+    }
+
+    /// Segments that it has beside those that were taken in.
+    pub fn beyond(&self) -> u64 {
+        self.beyond
     }
 
     /// Processes of a node.
@@ -126,7 +139,6 @@ mod tests {
         refused(&mut mirror, Message::Published(first.clone()), "segment 0x7 of node 3 twice");
         refused(&mut mirror, Message::Published(publication(2, 7)), "segment 0x7 of node 3 twice");
         mirror.hear(&Message::Published(publication(2, 8))).unwrap();
-        refused(&mut mirror, Message::Published(publication(3, 9)), "more than 2 segments");
         let nobodys = SegmentName { row: 9, incarnation: 1 };
         refused(&mut mirror, Message::Withdrawn { segment: nobodys }, "that it has not");
         let again = |version| Message::Republished { segment: name, modes: Vec::new(), version };
@@ -138,5 +150,26 @@ mod tests {
         assert_eq!((mirror.find(3, 7), mirror.segments().count()), (None, 1));
         assert_eq!(mirror.hear(&Message::Synced), Ok(None));
         assert_eq!(mirror.processes(3), Processes::default());
+    }
+
+    /// A host with larger tables says nothing that makes no sense.
+    #[test]
+    fn segments_that_are_too_many_are_counted() {
+        let mut mirror = Mirror::new(1);
+        let all = [1, 2, 3].map(|row| publication(row, row));
+        let beyond =
+            |mirror: &mut Mirror, message: Message| assert_eq!(mirror.hear(&message), Ok(Some(Change::Beyond)));
+        mirror.hear(&Message::Published(all[0].clone())).unwrap();
+        for publication in &all[1..] {
+            beyond(&mut mirror, Message::Published(publication.clone()));
+        }
+        let [first, second, third] = all.map(|publication| publication.segment);
+        beyond(&mut mirror, Message::Republished { segment: second, modes: Vec::new(), version: 2 });
+        for (segment, left) in [(third, 1), (second, 0)] {
+            beyond(&mut mirror, Message::Withdrawn { segment });
+            assert_eq!(mirror.beyond(), left);
+        }
+        assert!(mirror.hear(&Message::Withdrawn { segment: second }).is_err());
+        assert_eq!(mirror.segments().map(|publication| publication.segment).collect::<Vec<_>>(), [first]);
     }
 }

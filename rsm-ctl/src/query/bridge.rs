@@ -36,6 +36,7 @@ fn render(bridge: &BridgeInfo) -> String {
         ("peer", bridge.peer.as_ref().map_or_else(|| "not there".to_owned(), |name| format!("cluster {name:?}"))),
         ("met", met),
         ("window", format!("{}, in pieces of {}", size::bytes(bridge.window_bytes), size::bytes(bridge.granule_bytes))),
+        ("too large", too_large(bridge)),
         (
             "offered",
             format!(
@@ -58,6 +59,17 @@ fn render(bridge: &BridgeInfo) -> String {
     told.map(|(name, value)| format!("{:14}{}\n", format!("{name}:"), printable::name(&value))).collect()
 }
 
+/// What the window has no room for; nothing where there is nothing.
+fn too_large(bridge: &BridgeInfo) -> String {
+    let (theirs, ours) = (bridge.mirrors_too_large, bridge.exports_too_large);
+    match (theirs, ours) {
+        (0, 0) => String::new(),
+        (theirs, 0) => format!("{} of the other host", counted(theirs, "segment", "segments")),
+        (0, ours) => format!("{} of this host", counted(ours, "segment", "segments")),
+        (theirs, ours) => format!("{} of the other host, {ours} of this one", counted(theirs, "segment", "segments")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +89,8 @@ mod tests {
             granule_bytes: 4096,
             slots: 1,
             mirrors: 0,
+            mirrors_too_large: 0,
+            exports_too_large: 0,
             imports: 0,
             exports: 2,
             loads: 3,
@@ -99,5 +113,12 @@ by the agent: 3 loads, 4 stores, 5 doorbells
         let open = BridgeInfo { state: "open".into(), trouble: None, peer: Some("lab".into()), ..bridge };
         let text = render(&open);
         assert!(!text.contains("why:") && text.contains("peer:         cluster \"lab\"\n"), "{text}");
+        for (theirs, ours, says) in [(2, 0, "2 segments of the other host"), (0, 1, "1 segment of this host")] {
+            let large = BridgeInfo { mirrors_too_large: theirs, exports_too_large: ours, ..open.clone() };
+            let text = render(&large);
+            assert!(text.contains(&format!("pieces of 4 KiB\ntoo large:    {says}\noffered:")), "{text}");
+        }
+        let both = BridgeInfo { mirrors_too_large: 1, exports_too_large: 3, ..open };
+        assert_eq!(too_large(&both), "1 segment of the other host, 3 of this one");
     }
 }

@@ -159,8 +159,15 @@ fn over_a_bridge_loads_stores_and_doorbells_are_told() {
     let of = |row: usize, what: &str| crossing(&rows[row], "processes", what);
     let names: Vec<&str> = rows.iter().map(|row| row["op"].as_str().unwrap()).collect();
     assert_eq!(names, ["put64-implicit", "put", "signal"]);
-    let processes: Vec<(f64, f64)> = (0..3).map(|row| (of(row, "loads"), of(row, "stores"))).collect();
-    assert_eq!(processes, [(1.0, 1.0), (0.0, 8.0), (0.0, 0.0)]);
+    // Counted, where that can be: a word and one seal; so many bytes in words or wider, and nothing loaded; nothing.
+    if cfg!(target_arch = "x86_64") {
+        let processes = |row| (of(row, "loads"), of(row, "stores"));
+        assert_eq!((processes(0), processes(2)), ((1.0, 1.0), (0.0, 0.0)));
+        let (loads, stores) = processes(1);
+        assert!(loads == 0.0 && (1.0..=8.0).contains(&stores), "{}", rows[1]);
+    } else {
+        assert!(rows.iter().all(|row| row["crossing"]["processes"].is_null()), "{value}");
+    }
     // Signals are the agents' work: one there and one back, each by a lane, which is loaded again, and a doorbell.
     for what in ["stores", "loads", "doorbells"] {
         assert!(crossing(&rows[2], "agents", what) >= 2.0, "{what}: {}", rows[2]);

@@ -51,13 +51,12 @@ impl Agent {
         }
         self.check_path(controller, importer, node)?;
         self.find_left_out(node, id)?;
-        let not_published = || Found::nothing(node, id);
-        let row = *self.books.published.get(&(node, id)).ok_or_else(not_published)?;
+        let row = *self.books.published.get(&(node, id)).ok_or_else(|| self.unknown(node, id))?;
         if self.books.is_orphan(row) {
             self.unlist(row);
-            return Err(not_published());
+            return Err(Found::nothing(node, id));
         }
-        let segment = self.books.segments.get(&row).ok_or_else(not_published)?;
+        let segment = self.books.segments.get(&row).ok_or_else(|| Found::nothing(node, id))?;
         let not_to_us = || {
             let text = format!("segment {id:#x} of node {node} is not published to node {importer}");
             Error::with(Code::SegNotPublishedToNode, text)
@@ -82,6 +81,7 @@ impl Agent {
         }
         if let Some(far) = segment.far {
             let (version, length, pid) = (segment.publication.1, segment.length, member.pid);
+            self.check_room(node, id, length)?;
             let wish = Wish { segment: far, version, length, node: importer, pid, permission };
             let mirror = SegmentName { row, incarnation: segment.incarnation };
             self.ask_across((party, number), &wish, mirror, controller, has_bells)?;

@@ -8,6 +8,7 @@ mod hosts;
 mod links;
 mod raw;
 mod side;
+mod small;
 
 use libtest_mimic::{Arguments, Trial};
 use rsm_core::Code;
@@ -45,7 +46,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Mostly they wait for each other.
     arguments.test_threads = arguments.test_threads.or(Some(8));
-    let tests: [(&str, fn()); 30] = [
+    let tests: [(&str, fn()); 31] = [
         ("agents_meet_and_know_each_other", agents_meet_and_know_each_other),
         ("what_changes_is_told", what_changes_is_told),
         ("a_peer_that_closes_says_why", a_peer_that_closes_says_why),
@@ -69,6 +70,10 @@ fn main() {
         ),
         ("a_rebind_is_one_for_every_agent_that_comes", agents::a_rebind_is_one_for_every_agent_that_comes),
         ("what_the_tables_have_no_room_for_is_told", agents::what_the_tables_have_no_room_for_is_told),
+        (
+            "what_is_larger_than_the_window_is_told_and_ends_nothing",
+            small::what_is_larger_than_the_window_is_told_and_ends_nothing,
+        ),
         ("a_killed_agent_takes_nothing_of_this_host_along", deaths::a_killed_agent_takes_nothing_of_this_host_along),
         ("a_stopped_agent_keeps_nobody_from_the_memory", deaths::a_stopped_agent_keeps_nobody_from_the_memory),
         (

@@ -8,10 +8,11 @@ use rsm_core::access::{AccessList, Owner};
 use rsm_core::generation::EndCause;
 use rsm_core::message::SegmentName;
 use rsm_core::peer::message::{Processes, Publication};
-use rsm_core::peer::mirror::Change;
+use rsm_core::peer::mirror::{Change, Mirror};
 use rsm_core::peer::nodes::Nodes;
-use rsm_core::registry::{ControllerKind, SegmentFields};
+use rsm_core::registry::{ControllerKind, Found, SegmentFields};
 use rsm_core::{Code, Error, Result, crash_point};
+use std::time::Instant;
 
 impl Agent {
     pub(super) fn heard_across(&mut self, change: Change) {
@@ -24,6 +25,7 @@ impl Agent {
                 // It may be gone by now, which is told next.
                 if let Some(publication) = self.mirror().and_then(|mirror| mirror.segment(name)).cloned() {
                     self.add_mirror(&publication);
+                    self.warn_of_size(&publication);
                 }
             }
             Change::Republished(name) => {
@@ -46,6 +48,42 @@ impl Agent {
                 }
                 self.remove_mirror(publication.segment, EndCause::Withdrawn);
             }
+            Change::Beyond => {
+                let beyond = self.mirror().map_or(0, Mirror::beyond);
+                let unsaid = self.across.as_mut().and_then(|across| across.beyond.now(Instant::now()));
+                if let Some(unsaid) = unsaid {
+                    tracing::warn!(beyond, unsaid, "the other host has more segments than this one takes in");
+                }
+            }
+        }
+    }
+
+    /// A segment that the window has no room for is known, and its size is told who connects, and here.
+    fn warn_of_size(&mut self, publication: &Publication) {
+        let &Publication { node, id, length, .. } = publication;
+        let Err(error) = self.check_room(node, id, length) else { return };
+        // That of others is nobody's business here.
+        let Some(across) = self.across.as_mut().filter(|_| !publication.modes.is_empty()) else { return };
+        if let Some(unsaid) = across.too_large.now(Instant::now()) {
+            tracing::warn!(%error, unsaid, "a segment of the other host cannot be reached");
+        }
+    }
+
+    /// Whether the window has room for a segment of the other host.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES, with both sizes and what to do.
+    pub(in crate::agent) fn check_room(&self, node: u32, id: u32, length: u64) -> Result<()> {
+        let room = self.across.as_ref().and_then(|across| across.host.as_ref()?.room());
+        match room {
+            Some((room, _)) if length > room => {
+                let text = format!(
+                    "segment {id:#x} of node {node} has {length} bytes, and the window to its host has room for {room}: \
+                     it is to be exported in segments of at most that many, or to nodes of its own host only"
+                );
+                Err(Error::with(Code::InsufficientResources, text))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -122,6 +160,18 @@ impl Agent {
             across.left_out.remove(&(node, id));
         }
         Ok(())
+    }
+
+    /// There is no such segment, as far as is known here.
+    pub(in crate::agent) fn unknown(&self, node: u32, id: u32) -> Error {
+        let nothing = Found::nothing(node, id);
+        let beyond = self.mirror().filter(|_| !self.here.has(node)).map_or(0, Mirror::beyond);
+        if beyond == 0 {
+            return nothing;
+        }
+        let text =
+            format!("{}; {beyond} segments of its host are not known here, which has too many", nothing.detail());
+        Error::with(nothing.code(), text)
     }
 
     fn remove_mirror(&mut self, name: SegmentName, cause: EndCause) {

@@ -21,7 +21,7 @@ mod signals;
 mod waker;
 
 use super::Agent;
-use super::books::chores::{Chore, Owner as Turn};
+use super::books::chores::{Chore, Owner};
 use super::books::request::{Given, Owed, Undo};
 use super::books::told::Bridged;
 use super::config::Config;
@@ -83,6 +83,9 @@ pub(super) struct Across {
     /// Why each does not know what the other has, as it was told last.
     trouble: Option<String>,
     warned: Seldom,
+    /// Segments that the window has no room for, and that were too many, are told of in the log.
+    too_large: Seldom,
+    beyond: Seldom,
     told: Bridged,
     /// The device, as it was given.
     device: String,
@@ -108,7 +111,7 @@ impl Across {
         told.tell(trouble.clone());
         let (rows, left_out, rebinding) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (waker, device) = (Waker::start()?, device.clone());
-        let warned = Seldom::default();
+        let [warned, too_large, beyond] = [(); 3].map(|()| Seldom::default());
         Ok(Some(Across {
             host: Some(host),
             waker,
@@ -117,6 +120,8 @@ impl Across {
             rebinding,
             trouble,
             warned,
+            too_large,
+            beyond,
             told,
             device,
             peer: None,
@@ -231,7 +236,7 @@ impl Agent {
             Event::Rebound(segment, number) => self.rebound_there(segment, number),
             Event::Resumed(segment) => self.resumed_across(segment),
             Event::Signalled { end, number, counts } => self.signalled_across(end, number, counts),
-            Event::Looked(party) => self.books.chores.add(Turn::Party(party), Chore::Again(party)),
+            Event::Looked(party) => self.books.chores.add(Owner::Party(party), Chore::Again(party)),
             Event::Unlooked((party, number), error) => self.answer_late(Owed { party, number }, error),
             Event::Answers => {
                 // Who waits until it can connect may try again.
@@ -314,7 +319,7 @@ impl Agent {
         let is_other = now != Some(by.version) && error.code() == Code::SegNotPublished;
         let Some(member) = self.books.members.get_mut(&by.owed.party) else { return };
         if is_other && member.put_off.as_ref().is_some_and(|put_off| put_off.tries < MOST_TRIES) {
-            self.books.chores.add(Turn::Party(by.owed.party), Chore::Again(by.owed.party));
+            self.books.chores.add(Owner::Party(by.owed.party), Chore::Again(by.owed.party));
             return;
         }
         member.put_off = None;

@@ -3,7 +3,9 @@
 use super::Across;
 use crate::agent::Agent;
 use crate::agent::far::{Carrier, Limits, Peering};
+use rsm_core::message::SegmentName;
 use rsm_core::peer::life::Stage;
+use rsm_core::peer::outbox::Facts;
 use rsm_core::peer::report::{MOST_TROUBLE, Report};
 use rsm_core::registry::ControllerRow;
 
@@ -30,6 +32,10 @@ impl Across {
             granule,
             slots: number(slots),
             mirrors: number(host.mirror().map_or(0, |mirror| mirror.segments().count())),
+            mirrors_too_large: number(host.mirror().map_or(0, |mirror| {
+                let theirs = mirror.segments().filter(|publication| !publication.modes.is_empty());
+                theirs.filter(|publication| host.room().is_some_and(|(room, _)| publication.length > room)).count()
+            })),
             imports: number(imports),
             exports: number(exports),
             traffic: bridge.traffic(),
@@ -39,6 +45,15 @@ impl Across {
 }
 
 impl Agent {
+    /// Segments of this host that nodes of the other may connect to, and that its window has no room for.
+    fn exports_too_large(&self) -> usize {
+        let room = self.across.as_ref().and_then(|across| across.host.as_ref()?.room());
+        let Some((_, room)) = room else { return 0 };
+        let large = self.books.segments.iter().filter(|(_, segment)| segment.length > room && segment.far.is_none());
+        let names = large.map(|(&row, segment)| SegmentName { row, incarnation: segment.incarnation });
+        names.filter_map(|name| self.publication(name)).filter(|publication| !publication.modes.is_empty()).count()
+    }
+
     /// The bridge of a cluster of two hosts.
     pub(in crate::agent) fn bridge_report(&self) -> Option<Box<Report>> {
         let report = self.across.as_ref()?.report()?;
@@ -46,6 +61,7 @@ impl Agent {
         let row = self.bridge.and_then(|controller| registry.controllers.get(controller as usize));
         let host = self.here.first().map_or(0, |node| registry.nodes[node as usize].fields().host);
         let (controller, here) = (row.map_or_else(String::new, ControllerRow::name), self.here.bits());
-        Some(Box::new(Report { controller, here, host, ..report }))
+        let exports_too_large = u32::try_from(self.exports_too_large()).unwrap_or(u32::MAX);
+        Some(Box::new(Report { controller, here, host, exports_too_large, ..report }))
     }
 }

@@ -16,6 +16,7 @@ use rsm_core::peer::message::{Grant, Message, Terms};
 use rsm_core::peer::mirror::{Change, Mirror};
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::peer::outbox::{Facts, Outbox};
+use rsm_core::peer::place;
 use rsm_core::peer::seal::Seals;
 use rsm_core::registry::LinkChange;
 use rsm_core::sync::{AtomicU64, Ordering::Relaxed};
@@ -124,6 +125,8 @@ pub enum Event<T> {
 #[derive(Debug)]
 struct Dealings<T> {
     life: u64,
+    /// Most bytes of a segment that this host reaches, and that the other one does.
+    room: (u64, u64),
     mirror: Mirror,
     asks: Asks<T>,
     /// What goes and comes by each lane that was ever used.
@@ -239,6 +242,12 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
         self.now.as_ref().map(|now| &now.mirror)
     }
 
+    /// Most bytes of a segment of the other host that this one reaches, and of one of this host that the other does; `None` while
+    /// it is not there.
+    pub fn room(&self) -> Option<(u64, u64)> {
+        self.now.as_ref().map(|now| now.room)
+    }
+
     /// What happened next. Called until there is nothing, whenever the bridge has something, or time has come.
     pub fn take(&mut self, estate: &mut dyn Estate) -> Option<Event<T>> {
         if self.events.is_empty() {
@@ -297,6 +306,7 @@ impl<B: Peering + Carrier, T> FarHost<B, T> {
                 let (mirror, asks) = (Mirror::new(self.most), Asks::new(terms));
                 self.now = Some(Dealings {
                     life: self.lives,
+                    room: (terms.room(), place::room(hello.window, terms.granule)),
                     mirror,
                     asks,
                     lanes: BTreeMap::new(),

@@ -34,10 +34,10 @@ pub(super) struct Patience {
     until: BTreeMap<Question, Instant>,
     next: BTreeSet<(Instant, Question)>,
     late: BTreeSet<Question>,
-    /// When its bridge may have attached and detached all that it was asked for.
-    busy: Option<Instant>,
-    /// What it detaches until then.
-    leaving: BTreeSet<SegmentName>,
+    /// How long its bridge may attach what it was asked for and has not granted yet, each.
+    coming: BTreeMap<u64, Duration>,
+    /// What it detaches, and when it may have done that.
+    leaving: BTreeMap<SegmentName, Instant>,
 }
 
 /// How long its bridge may take with so much memory.
@@ -54,26 +54,22 @@ impl Patience {
 
     /// It is asked for a connection to so much memory, and waited for as long as it may take, and `patience` more.
     pub(super) fn wanted(&mut self, number: u64, bytes: u64, patience: Duration, now: Instant) {
-        let busy = self.busy_after(bytes, now);
-        self.asked(Question::Connect(number), (busy + patience).min(now + AT_MOST.max(patience)));
+        self.coming.insert(number, time_of(bytes));
+        let before = self.detached(now) + self.coming.values().sum::<Duration>();
+        self.asked(Question::Connect(number), (before + patience).min(now + AT_MOST.max(patience)));
     }
 
     /// A connection to so much memory was given back, which it detaches with the last one.
     pub(super) fn gave_back(&mut self, segment: SegmentName, bytes: u64, now: Instant) {
-        if self.busy.is_none_or(|busy| busy <= now) {
-            self.leaving.clear();
-        }
-        if self.leaving.insert(segment) {
-            self.busy_after(bytes, now);
-        }
+        let detached = self.detached(now);
+        // Nobody waits for longer, so it need not be known.
+        self.leaving.entry(segment).or_insert((detached + time_of(bytes)).min(now + AT_MOST));
     }
 
-    /// Its bridge has so much more to do.
-    fn busy_after(&mut self, bytes: u64, now: Instant) -> Instant {
-        let busy = self.busy.map_or(now, |busy| busy.max(now)) + time_of(bytes);
-        // Nobody waits for longer, so it need not be known.
-        let busy = busy.min(now + 2 * AT_MOST);
-        *self.busy.insert(busy)
+    /// When it may have detached all that was given back. Of that it says nothing.
+    fn detached(&mut self, now: Instant) -> Instant {
+        self.leaving.retain(|_, until| *until > now);
+        self.leaving.values().copied().max().unwrap_or(now)
     }
 
     /// It has answered. `true`: nobody has waited for so long.
@@ -81,9 +77,8 @@ impl Patience {
         if let Some(until) = self.until.remove(&question) {
             self.next.remove(&(until, question));
         }
-        // All that was attached is, then; of what is detached it says nothing.
-        if self.until.is_empty() && self.leaving.is_empty() {
-            self.busy = None;
+        if let Question::Connect(number) = question {
+            self.coming.remove(&number);
         }
         self.late.remove(&question)
     }
@@ -160,9 +155,23 @@ mod tests {
             [42, 42, 58, 58, 120, 120]
         );
         assert_eq!(patience.overdue(at(41)), None);
-        (1..=6).for_each(|number| assert!(!patience.answered(Question::Connect(number))));
-        // All was granted, so that nothing is in front of the next.
+        (1..=5).for_each(|number| assert!(!patience.answered(Question::Connect(number))));
+        // All in front of the last was granted.
         assert_eq!(waits(&mut patience, 7, &[4096], at(1)), [10]);
+    }
+
+    #[test]
+    fn what_was_granted_soon_is_waited_for_no_more() {
+        let (mut patience, now) = (Patience::default(), Instant::now());
+        // Always one is not granted yet.
+        patience.wanted(0, 1 << 30, PATIENCE, now);
+        for number in 1..1000 {
+            assert_eq!(waits(&mut patience, number, &[1 << 30], now), [74]);
+            assert!(!patience.answered(Question::Connect(number - 1)));
+        }
+        // Nor for longer than it was thought to take.
+        assert_eq!(patience.overdue(now + 2 * AT_MOST), Some(Question::Connect(999)));
+        assert_eq!(waits(&mut patience, 1000, &[4096], now + 2 * AT_MOST), [10]);
     }
 
     #[test]

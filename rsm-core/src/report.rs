@@ -43,6 +43,10 @@ pub struct Report {
     pub slots: u32,
     /// Segments of the other host that are known here.
     pub mirrors: u32,
+    /// Those of them that this host's window has no room for.
+    pub mirrors_too_large: u32,
+    /// Segments of this host that are published to nodes of the other, whose window has no room for them.
+    pub exports_too_large: u32,
     /// Connections of this host to the other.
     pub imports: u32,
     /// Connections of the other host to this one.
