@@ -1,5 +1,5 @@
 //! The suite, on so many PEs: 1, 2 and 5, which are more than there are processors on small machines, and with `RSM_TESTS=all` 3 and 8.
-//! Where stores are late there are 2 PEs, and with `RSM_TESTS=all` 3 in one of the models.
+//! Where stores are late there are 2 PEs, and with `RSM_TESTS=all` 1 to 8.
 
 use crate::programs::{run, short_suite, suite, text};
 
