@@ -166,20 +166,22 @@ fn an_installation_serves_programs() {
     the_shared_library_exports_the_api(&prefix.join("lib"));
     the_static_library_exports_the_api(&prefix.join("lib"));
     every_function_has_a_page(&prefix);
-    programs_are_built_and_run(&prefix, &scratch);
-    a_program_is_tested(&prefix, &scratch);
-
-    // Once more is the same; and an installation that is packaged names the place where it will be.
-    run(&mut install(&["--prefix".as_ref(), prefix.as_os_str()]));
-    assert_eq!(files(&prefix), installed, "a second installation");
     let stage = scratch.join("a stage");
-    let packaged = ["--prefix", "/opt/rsm", "--libdir", "lib64", "--destdir"].map(OsStr::new);
-    run(&mut install(&[&packaged[..], &[stage.as_os_str()]].concat()));
+    std::thread::scope(|scope| {
+        scope.spawn(|| programs_are_built_and_run(&prefix, &scratch));
+        scope.spawn(|| a_program_is_tested(&prefix, &scratch));
+        let packaged = ["--prefix", "/opt/rsm", "--libdir", "lib64", "--destdir"].map(OsStr::new);
+        run(&mut install(&[&packaged[..], &[stage.as_os_str()]].concat()));
+    });
+    // An installation that is packaged names the place where it will be.
     let expected = installed.iter().map(|file| format!("opt/rsm/{}", file.replacen("lib/", "lib64/", 1)));
     assert_eq!(files(&stage), expected.collect(), "an installation with --destdir and --libdir");
     let pc = read(stage.join("opt/rsm/lib64/pkgconfig/rsm.pc"));
     assert!(pc.starts_with("prefix=/opt/rsm\nlibdir=${prefix}/lib64\n"), "{pc}");
 
+    // Once more is the same.
+    run(&mut install(&["--prefix".as_ref(), prefix.as_os_str()]));
+    assert_eq!(files(&prefix), installed, "a second installation");
     run(&mut install(&["--uninstall".as_ref(), "--prefix".as_ref(), prefix.as_os_str()]));
     assert_eq!(files(&prefix), BTreeSet::new(), "what --uninstall left");
 }

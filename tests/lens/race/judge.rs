@@ -7,7 +7,8 @@
 //! ```
 //!
 //! No repaired program may be reported, nor any line of another but those of its race. At least nine in ten races must be
-//! found, and all that one process has with itself. What was seen is printed at the end.
+//! found, and all that one process has with itself. What was seen is printed at the end. By pages one program of each kind is
+//! tried, and all of them with `RSM_TESTS=all`.
 
 mod outside;
 mod pages;
