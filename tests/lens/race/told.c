@@ -13,7 +13,7 @@
 enum { WORDS = 1024, SEGMENT = 1 << 16, MANY = 16 * SEGMENT };
 
 #define TEXT_OF(place) #place
-#define SKIP(place) __asm__(".text\n.p2align 6\n.skip " TEXT_OF(place) ", 0x90")
+#define SKIP(place) __asm__(".text\n.p2align 6\n.fill " TEXT_OF(place) ", 1, 0x90")
 SKIP(PLACE);
 
 volatile uint64_t result;

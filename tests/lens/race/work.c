@@ -216,8 +216,8 @@ static uint64_t place_queens(int size, int row, uint32_t *columns)
 
 static uint64_t queens(void)
 {
-    uint32_t columns[9];
-    return place_queens(9, 0, columns);
+    uint32_t columns[10];
+    return place_queens(10, 0, columns);
 }
 
 static void measure(const char *name, uint64_t (*work)(void))
