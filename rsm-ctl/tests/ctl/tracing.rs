@@ -88,7 +88,7 @@ fn a_trace_of_sort_replays_to_the_same_bytes() {
         // The last segment that it published is that of its lines.
         let of_node = |words: &&Vec<&str>| words[4..6] == ["node", node];
         let published = |words: &&Vec<&str>| of_node(words) && words[8] == "publish";
-        let segment = events.iter().filter(published).next_back().expect("it publishes")[9];
+        let segment = events.iter().rfind(published).expect("it publishes")[9];
         let text = |event| {
             let mut bytes = bytes_at(&scratch, trace, segment, event);
             let length = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
@@ -98,7 +98,7 @@ fn a_trace_of_sort_replays_to_the_same_bytes() {
         let end = text(None);
         let part = &sorted[place..place + end.len()];
         place += end.len();
-        let last = events.iter().filter(|words| words.contains(&segment)).next_back().unwrap()[0];
+        let last = events.iter().rfind(|words| words.contains(&segment)).unwrap()[0];
         // The first node has its own lines in no order there: it writes them as it sorts them.
         let in_order = |bytes: &[u8]| {
             let mut lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
