@@ -17,6 +17,9 @@ if ! "$venv/bin/python" -c 'import maturin, numpy, pytest' 2>/dev/null; then
     "$python" -m venv "$venv" >/dev/null 2>&1 || skip "$python makes no virtual environments (python3-venv is missing)"
     "$venv/bin/python" -m pip install -q "${needed[@]}" >/dev/null 2>&1 || skip 'maturin, pytest or numpy cannot be had'
 fi
+# It has Perfetto's schema, by which one test reads a trace, and says that it is skipped where that cannot be had.
+"$venv/bin/python" -c 'import perfetto' 2>/dev/null || "$venv/bin/python" -m pip install -q 'perfetto>=0.16' >/dev/null 2>&1 ||
+    printf -- '-- skipped: a trace by the schema of Perfetto: the package perfetto cannot be had\n'
 
 # Programs are traced by it: the one of these sources, where none is given, whatever lies there.
 if [ -z "${RSM_CTL:-}" ]; then

@@ -102,9 +102,101 @@ def test_the_calls_of_a_python_program_are_noted(tmp_path):
         ("disconnect",),
     ]
     assert [name for name, *_ in calls["node 1"]][:4] == ["publish", "wait", "post all", "wait"]
-    # Who woke whom: an arrow from each signal to its wait.
-    flows = {kind: sorted(event["id"] for event in events if event["ph"] == kind) for kind in "sf"}
-    assert len(flows["s"]) == 3 and flows["s"] == flows["f"]
+    # Who woke whom: an arrow from each signal to its wait; and one from each put in a span to its end.
+    for category, count in (("signal", 3), ("close", 2)):
+        own = [event for event in events if event.get("cat") == category]
+        flows = {kind: sorted(event["id"] for event in own if event["ph"] == kind) for kind in "sf"}
+        assert len(flows["s"]) == count and flows["s"] == flows["f"], category
+
+
+def unknown(message):
+    """Fields of a message, or of one in it, that its schema does not have."""
+    from google.protobuf.unknown_fields import UnknownFieldSet
+
+    found = [(message.DESCRIPTOR.full_name, field.field_number) for field in UnknownFieldSet(message)]
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            # One message or many.
+            for one in [value] if hasattr(value, "ListFields") else value:
+                found += unknown(one)
+    return found
+
+
+@needs_ctl
+def test_a_trace_for_perfetto_is_one_by_its_schema(tmp_path):
+    schema = pytest.importorskip(
+        "perfetto.protos.perfetto.trace.perfetto_trace_pb2", reason="the package perfetto has the schema"
+    )
+    program, trace = tmp_path / "app.py", tmp_path / "t.pftrace"
+    program.write_text(APP)
+    command = [CTL, "run", "-n", "2", "--timeout", "100s", "--trace", trace, "--", sys.executable, program]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    read = schema.Trace()
+    read.ParseFromString(trace.read_bytes())
+    assert unknown(read) == []
+    packets = list(read.packet)
+    assert {packet.trusted_packet_sequence_id for packet in packets} == {1}
+
+    # Tracks: a process for each node, and its threads under it.
+    described = [packet.track_descriptor for packet in packets if packet.HasField("track_descriptor")]
+    tracks = {track.uuid: track for track in described}
+    processes = {uuid: track.process for uuid, track in tracks.items() if track.HasField("process")}
+    assert sorted(process.process_name for process in processes.values()) == ["node 1", "node 2"]
+    threads = {uuid: track for uuid, track in tracks.items() if track.HasField("thread")}
+    assert len(threads) >= 2 and len(tracks) == len(processes) + len(threads)
+    for track in threads.values():
+        assert track.thread.pid == processes[track.parent_uuid].pid and track.thread.thread_name.startswith("thread ")
+
+    # Names are told once.
+    (interned,) = (packet.interned_data for packet in packets if packet.HasField("interned_data"))
+    cleared = [packet.sequence_flags for packet in packets if packet.HasField("interned_data")]
+    assert cleared == [schema.TracePacket.SEQ_INCREMENTAL_STATE_CLEARED]
+    names = {name.iid: name.name for name in interned.event_names}
+    told = {name.iid: name.name for name in interned.debug_annotation_names}
+
+    # Slices: each one ends, on the track where it began, and none while another is open there.
+    event = schema.TrackEvent
+    open_, slices, flows, ends = {}, collections.defaultdict(list), {}, {}
+    last = 0
+    for packet in packets:
+        if not packet.HasField("track_event"):
+            continue
+        assert packet.timestamp >= last and packet.sequence_flags == schema.TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
+        last, this = packet.timestamp, packet.track_event
+        if this.type == event.TYPE_INSTANT:
+            assert this.track_uuid in processes and names[this.name_iid] in ("left", "ended")
+            continue
+        assert this.track_uuid in threads
+        if this.type == event.TYPE_SLICE_BEGIN:
+            assert this.track_uuid not in open_
+            notes = {told[note.name_iid]: note.string_value or note.uint_value for note in this.debug_annotations}
+            open_[this.track_uuid] = names[this.name_iid]
+            process = processes[threads[this.track_uuid].parent_uuid].process_name
+            # Without those that failed.
+            if notes.get("segment") == "1:0x400001" and "error" not in notes:
+                place = (notes[key] for key in ("offset", "length") if key in notes)
+                slices[process].append((names[this.name_iid], *place))
+            flows.update((flow, names[this.name_iid]) for flow in this.flow_ids)
+        else:
+            assert this.type == event.TYPE_SLICE_END
+            ends.update((flow, open_[this.track_uuid]) for flow in this.terminating_flow_ids)
+            del open_[this.track_uuid]
+    assert open_ == {}
+    assert slices["node 2"][:6] == [
+        ("connect",),
+        ("put", 64, 11),
+        ("order",),
+        ("put", 0, 8),
+        ("close",),
+        ("get", 0, 8),
+    ]
+    assert [name for name, *_ in slices["node 1"]][:4] == ["publish", "wait", "post all", "wait"]
+
+    # Flows: from each signal to the wait that took it, and from each put of the span to its end.
+    assert flows.keys() == ends.keys()
+    led = sorted((flows[flow], ends[flow]) for flow in flows)
+    assert led == [("post", "wait")] * 2 + [("post all", "wait")] + [("put", "close")] * 2
 
 
 @needs_ctl

@@ -386,6 +386,7 @@ fn child_that_stores() {
     }
     let export = rsm::Controller::open("shm0").unwrap().export(LENGTH).unwrap();
     export.publish(ID, &AccessList::everyone()).unwrap();
+    export.wait(Some(PATIENCE)).unwrap();
     for number in 1.. {
         export.memory().write_volatile_u64(4096, number).unwrap();
         if export.signal().is_err() {
@@ -398,15 +399,16 @@ fn child_that_stores() {
 fn stores_of_an_owner_that_is_killed_are_known_up_to_its_last_signal() {
     let scratch = Scratch::new("storing");
     let cluster = traced(true);
-    let mut recorder = Recorder::begin(File::create(&scratch.0).unwrap(), &cluster, true).unwrap();
+    let recorder = Recorder::begin(File::create(&scratch.0).unwrap(), &cluster, true).unwrap();
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command.args(["child_that_stores", "--exact"]).env(CHILD, "1").stdout(std::process::Stdio::null());
     let mut child = command.envs(cluster.environment(2).unwrap()).spawn().unwrap();
     let one = cluster.node(1).unwrap().controller("shm0").unwrap();
     let import = one.connect_within(2, ID, Permission::Read, PATIENCE).unwrap();
+    import.signal().unwrap();
+    // Nobody reads meanwhile: who comes four times while it is in the middle of a record takes that for torn.
     for _ in 0..300 {
         import.wait(Some(PATIENCE)).unwrap();
-        recorder.go_on(&cluster).unwrap();
     }
     child.kill().unwrap();
     child.wait().unwrap();
@@ -415,7 +417,8 @@ fn stores_of_an_owner_that_is_killed_are_known_up_to_its_last_signal() {
 
     let story = scratch.story();
     let process = story.processes.iter().find(|process| process.node == 2).unwrap();
-    assert!(process.torn <= 1, "{process:?}");
+    // A look at one word takes two places in the ring.
+    assert!(process.torn <= 2, "{process:?}");
     let posts: Vec<usize> =
         story.calls().filter(|(.., call)| call.kind == Kind::PostAll).map(|(index, ..)| index).collect();
     assert!(posts.len() >= 300);

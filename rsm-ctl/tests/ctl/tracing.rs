@@ -116,6 +116,17 @@ fn a_trace_of_sort_replays_to_the_same_bytes() {
         assert!(node == "1" || came != part, "{segment}: not in order after {close}");
         came.sort_unstable();
         part.sort_unstable();
+        // The put of another node: what the owner has stored since it looked nobody knows, and that is said.
+        let is_put = |words: &&Vec<&str>| words[8] == "put" && words[9] == segment && words[5] != node;
+        let put = events.iter().find(is_put).expect("others put there");
+        let place = format!("{segment}+{}", put[10].trim_start_matches('[').split(',').next().unwrap());
+        let last_seen = "the segment was last seen before event ";
+        let finished = ctl(&["trace", "at", trace, segment, put[0]]).finish();
+        assert!(finished.stderr.contains(last_seen), "{}", finished.stderr);
+        let finished = ctl(&["trace", "who", trace, &place, "--at", put[0]]).finish();
+        let told: Vec<&str> = finished.text().lines().collect();
+        let (writer, age) = (told[0].split_whitespace().collect::<Vec<_>>(), told[1]);
+        assert!(writer[0] == put[0] && writer.contains(&"closed") && age.starts_with(last_seen), "{told:?}");
         assert!(came == part, "{segment} after {close}, when all had been put there");
     }
     assert_eq!(place, sorted.len(), "all of it was there");

@@ -193,7 +193,7 @@ impl Tracing {
     }
 
     /// The bytes that are about to be put, where they are wanted and there is room for them.
-    fn bytes_of<M: Move>(&self, offset: u64, moved: &mut M) -> Option<Vec<u8>> {
+    fn bytes_of<M: Move>(&self, offset: u64, moved: &mut M) -> Option<PutBytes> {
         let count = usize::try_from(moved.bytes()).ok()?;
         let most = self.map()?.ring()?.most_bytes();
         if !self.trace.bytes || M::DIRECTION != Direction::Put || count > most {
@@ -201,12 +201,42 @@ impl Tracing {
         }
         // Aligned as in the segment: words are moved whole.
         let lead = (offset & 7) as usize;
-        let mut words = vec![0u64; (lead + count).div_ceil(8)];
-        let place = words.as_mut_ptr().cast::<u8>().wrapping_add(lead);
+        let mut bytes = PutBytes { few: [0; FEW], many: Vec::new(), lead, count };
+        let words = (lead + count).div_ceil(8);
+        if words > FEW {
+            bytes.many.resize(words, 0);
+        }
+        let place = bytes.words().as_mut_ptr().cast::<u8>().wrapping_add(lead);
         // SAFETY: the words have room for all of it, aligned as it is; no word of the data is cut.
         unsafe { moved.part(place, 0, count as u64) };
+        Some(bytes)
+    }
+}
+
+/// Words that need no memory to be asked for: those of a put of 64 bytes, wherever it begins.
+const FEW: usize = 9;
+
+/// The bytes of a put.
+#[derive(Debug)]
+pub(super) struct PutBytes {
+    few: [u64; FEW],
+    /// In place of them, if they are more.
+    many: Vec<u64>,
+    lead: usize,
+    count: usize,
+}
+
+impl PutBytes {
+    fn words(&mut self) -> &mut [u64] {
+        if self.many.is_empty() { &mut self.few } else { &mut self.many }
+    }
+
+    /// They.
+    pub(super) fn as_slice(&self) -> &[u8] {
+        let words: &[u64] = if self.many.is_empty() { &self.few } else { &self.many };
+        let place = words.as_ptr().cast::<u8>().wrapping_add(self.lead);
         // SAFETY: inside of the words, which were all written.
-        Some(unsafe { std::slice::from_raw_parts(place, count) }.to_vec())
+        unsafe { std::slice::from_raw_parts(place, self.count) }
     }
 }
 
@@ -258,7 +288,7 @@ impl Membership {
     }
 
     /// The bytes of a transfer that are to be noted with it, before it is made.
-    pub(super) fn bytes_to_note<M: Move>(&self, offset: u64, moved: &mut M) -> Option<Vec<u8>> {
+    pub(super) fn bytes_to_note<M: Move>(&self, offset: u64, moved: &mut M) -> Option<PutBytes> {
         self.tracing()?.bytes_of(offset, moved)
     }
 

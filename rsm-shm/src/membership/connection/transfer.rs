@@ -6,7 +6,7 @@ use crate::membership::Membership;
 use crate::membership::event::Event;
 use crate::membership::flags::Flags;
 use crate::membership::race::seen::untold;
-use crate::membership::trace::Noted;
+use crate::membership::trace::{Noted, PutBytes};
 use crate::membership::way::{Diverted, Posted, Way};
 use crate::memory::carry::{Elements, LoadBytes, LoadWord, LoadWords, Move, Raw, StoreBytes, StoreWord, StoreWords};
 use crate::memory::copy::Word;
@@ -189,7 +189,7 @@ impl Connection {
         if began.is_some() {
             let kind = if M::DIRECTION == Direction::Put { Kind::Put } else { Kind::Get };
             let what = self.what(kind, offset, length);
-            let more = Noted { in_span: explicit, bytes: bytes.as_deref() };
+            let more = Noted { in_span: explicit, bytes: bytes.as_ref().map(PutBytes::as_slice) };
             self.membership().note_transfer(began, what, &verdict, more);
         }
         match verdict {
