@@ -102,7 +102,7 @@ pub(crate) fn straight<M: Move>(
         return None;
     }
     let place = place_in(slot, offset, data, width, bytes)?;
-    Some((connection.straight()?, place))
+    Some((connection.straight(M::DIRECTION)?, place))
 }
 
 /// Any other transfer: checks it in the reference's order, and carries it out if it is right after all.
