@@ -6,16 +6,19 @@
 #            takes over
 #   hosts    clusters that have nodes on both: `hello`, `rsmtest.c` and `sort`, unchanged, while stores take 3 ms to arrive; and
 #            one machine is killed
-#   faults   the ends of connections between two hosts: memory is taken back under a writer, the cable is pulled and put in, either
-#            agent is killed and a successor meets the other, one machine is killed. What was vouched for is there each time; but
-#            not with a library that does not load the seal for a verdict, which has to be found out
+#   faults   what a put, a span, a signal and a get bring over the bridge; and the ends of connections between two hosts: memory is
+#            taken back under a writer, the cable is pulled and put in, either agent is killed and a successor meets the other, one
+#            machine is killed. What was vouched for is there each time; but not with a library that does not load the seal for a
+#            verdict, which has to be found out
 #
 # Needs no root and installs nothing: packages come from the mirror that this machine's apt names, and are unpacked into a
 # cache.
 #
-#   ci/bridge.sh [--limit SECONDS] [--kernel 6.1|newest].. [linux|rsm|hosts|faults]..
+#   ci/bridge.sh [--limit SECONDS] [--all SECONDS] [--kernel 6.1|newest].. [linux|rsm|hosts|faults]..
 #
 #   --limit      for each pair of machines; 180 where it is not given
+#   --all        for all of them: no pair is begun any more after so long, and those that were not are named; 180 where neither this nor
+#                what to run is given
 #   --kernel     which the machines have, one after the other; without it all is run with 6.1, and hosts and faults also with newest,
 #                where programs are given another descriptor to reach the window by
 #
@@ -28,19 +31,20 @@ set -euo pipefail
 self=$(realpath "$0")
 cd "$(dirname "$0")/.."
 cache=${RSM_KERNELS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/rsm-kernels}
-limit=180
+limit=180 all=''
 drivers=()
 kernels=()
 while [ $# -gt 0 ]; do
     case $1 in
         --limit) limit=$2 && shift ;;
+        --all) all=$2 && shift ;;
         --kernel) case ${2-} in 6.1 | newest) kernels+=("$2") && shift ;; *) echo "--kernel is 6.1 or newest" >&2 && exit 2 ;; esac ;;
         linux | rsm | hosts | faults) drivers+=("$1") ;;
-        *) sed -n '2,33s/^# \{0,1\}//p' "$self" >&2 && exit 2 ;;
+        *) sed -n '2,35s/^# \{0,1\}//p' "$self" >&2 && exit 2 ;;
     esac
     shift
 done
-[ ${#drivers[@]} -gt 0 ] || drivers=(linux rsm hosts faults)
+[ ${#drivers[@]} -gt 0 ] || { drivers=(linux rsm hosts faults) && all=${all:-180}; }
 # Which drivers with which kernel.
 plan=()
 for kernel in "${kernels[@]:-6.1}"; do for each in "${drivers[@]}"; do plan+=("$kernel $each"); done; done
@@ -204,6 +208,10 @@ two_machines() {
     kill "$bridge_process" 2>/dev/null && wait "$bridge_process" || { echo "-- the bridge failed: $(cat "$results/bridge")" && code=1; }
     processes=()
 
+    if [ "$drivers" = faults ]; then
+        awk -f ci/bridge/counts.awk "$results/trace" >"$work/counts" || code=1
+        sed "s/^/$drivers, counted: /" "$work/counts"
+    fi
     for host in a b; do
         sed -n "s/\r\$//; s/^@@ passed /$drivers, $host: /p; s/^@@ measured /$drivers, $host, measured: /p" "$results/$host.log"
     done
@@ -212,9 +220,13 @@ two_machines() {
     [ "$code" = 0 ] || tail -n 40 "$results"/[ab].log "$results"/[ab].emulator
     return "$code"
 }
-code=0
+code=0 all_began=$SECONDS
 for each in "${plan[@]}"; do
     read -r kernel drivers_of <<<"$each"
+    if [ -n "$all" ] && [ $((SECONDS - all_began)) -ge "$all" ]; then
+        skip "$drivers_of with kernel $kernel" "$all s are over: bash ci/bridge.sh --kernel $kernel $drivers_of"
+        continue
+    fi
     version=''
     for known in "${images[@]}"; do case $known in "$kernel "*) read -r _ version image has <<<"$known" ;; esac; done
     if [ -z "$version" ]; then

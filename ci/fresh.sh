@@ -93,6 +93,9 @@ inside() {
     if [ -n "$user" ] && [ "$root" = 1 ]; then
         chown -R 61234:61234 "$work/home" "$work/rsm" 2>/dev/null || true
         as=(setpriv --reuid 61234 --regid 61234 --clear-groups --no-new-privs)
+    elif [ -n "$user" ]; then
+        # Root of the namespaces was who started this: in another one it has its own number again, and no rights.
+        as=(unshare --user --map-user="$owner" --map-group="$group" setpriv --no-new-privs)
     fi
     local clean=(env -i PATH="$CARGO_HOME/bin:$PATH" HOME="$work/home" LANG=C.UTF-8 TERM=dumb
         CARGO_HOME="$CARGO_HOME" RUSTUP_HOME="$RUSTUP_HOME" CARGO_NET_OFFLINE=true CARGO_TERM_COLOR=never)
@@ -129,6 +132,7 @@ if [ "${FRESH_INSIDE-}" = 1 ]; then
 fi
 
 root=0 && [ "$(id -u)" != 0 ] || root=1
+owner=$(id -u) group=$(id -g)
 spaces=(--ipc --pid --net --mount --uts --fork --mount-proc --kill-child)
 [ "$root" = 1 ] || spaces+=(--user --map-root-user)
 if ! why=$(unshare "${spaces[@]}" true 2>&1); then
@@ -139,6 +143,10 @@ fi
 export CARGO_HOME="${CARGO_HOME:-$HOME/.cargo}" RUSTUP_HOME="${RUSTUP_HOME:-$HOME/.rustup}"
 if [ -n "$here" ] && [ -n "$user" ] && [ "$root" = 1 ]; then
     echo "what is built here belongs to root, and an ordinary user cannot go on with it: --user without --here" >&2
+    exit 2
+fi
+if [ -n "$no_proc" ] && [ -n "$user" ] && [ "$root" = 0 ]; then
+    echo "who is to be an ordinary user again is made so by way of /proc: --no-proc without --user, or both as root" >&2
     exit 2
 fi
 work=$(mktemp -d "${RSM_FRESH_DIR:-/var/tmp}/rsm-fresh.XXXXXX")
@@ -154,5 +162,5 @@ else
     cargo fetch -q --locked --manifest-path "$tree/Cargo.toml"
 fi
 [ -z "$without" ] || cc -O1 -o "$work/without" ci/without.c
-export work tree top root here user read_only without no_proc files file_size one FRESH_INSIDE=1
+export work tree top root owner group here user read_only without no_proc files file_size one FRESH_INSIDE=1
 unshare "${spaces[@]}" bash "$self"

@@ -1,4 +1,5 @@
-//! `failover [UPDATES]`: a table that outlives the node that serves it. `docs/failover.md` explains it.
+//! `failover [UPDATES]`: a table that outlives the node that serves it. `docs/failover.md` explains it;
+//! `failover.py` is the same in Python.
 //!
 //! ```text
 //! rsm-ctl run -n 4 --example failover -- 5000 &

@@ -200,12 +200,12 @@ Recommends: gcc | c-compiler, libc6-dev | libc-dev, pkg-config
 Suggests: gdb, valgrind
 Section: devel
 Priority: optional
-Description: Remote Shared Memory API (RSMAPI): clusters on one machine
+Description: Remote Shared Memory API (RSMAPI): clusters on one machine or two
  Programs that were written to Sun's RSMAPI for a cluster of nodes, which
- read and write each other's memory, run as processes on one machine.
- Barriers, revocation, links that fail and nodes that die behave as on an
- interconnect, and on demand stores arrive as late and as disordered as
- there.
+ read and write each other's memory, run as processes on one machine, or
+ on two at a PCIe bridge. Barriers, withdrawal, links that fail and nodes
+ that die behave as on an interconnect, and on demand stores arrive as
+ late and as disordered as there.
  .
  Here are librsm for C and C++, OpenSHMEM 1.5 (librsm_shmem), their
  headers and manual, and rsm-ctl, which starts, looks at, disturbs and

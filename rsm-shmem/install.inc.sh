@@ -6,9 +6,10 @@ shmem_dir=$(cd "$here/../rsm-shmem" && pwd)
 bindir=$prefix/bin
 
 shmem_remove() {
-    for file in "$includedir/shmem.h" "$libdir/librsm_shmem.so" "$libdir/librsm_shmem.so.1" "$libdir/librsm_shmem.a" \
+    for file in "$includedir/shmem.h" "$includedir/mpp/shmem.h" "$libdir/librsm_shmem.so" "$libdir/librsm_shmem.so.1" "$libdir/librsm_shmem.a" \
         "$pcdir/rsm-shmem.pc" "$bindir/oshcc" "$bindir/oshc++" "$bindir/oshrun" "$mandir/man7/rsm_shmem.7" \
         "$mandir/man1/oshrun.1" "$mandir/man1/oshcc.1" "$mandir/man1/oshc++.1"; do remove "$file"; done
+    rmdir "$destdir$includedir/mpp" 2>/dev/null || :
 }
 
 # fill FILE: what is installed of a file with names of places in it.
@@ -71,6 +72,9 @@ shmem_install() {
     done
 
     place 644 "$made/shmem.h" "$includedir/shmem.h"
+    # Where programs of before 1.2 look for it.
+    printf '#include "../shmem.h"\n' >"$work/old.h"
+    place 644 "$work/old.h" "$includedir/mpp/shmem.h"
     if [ $shared = yes ]; then
         place 755 "$work/librsm_shmem.so.1" "$libdir/librsm_shmem.so.1"
         rm -f "$destdir$libdir/librsm_shmem.so"

@@ -1,4 +1,4 @@
-//! Remote shared memory on one machine: Sun's RSMAPI for Linux.
+//! Remote shared memory on one machine, or on two at a PCIe bridge: Sun's RSMAPI for Linux.
 //!
 //! A *cluster* has nodes; a node is one process or several. A node exports a segment of memory and publishes it; other
 //! nodes connect to it and read and write it with [`Import::put`] and [`Import::get`], or map it and use plain loads
@@ -46,18 +46,25 @@
 //!
 //! # Guides
 //!
-//! In `docs/` of the repository and of this package, each with programs that tests run:
+//! In `docs/` of the repository and of this package. The programs that they are about are run by tests.
 //!
 //! | page | about |
 //! |---|---|
-//! | `second-program.md` | neighbours that exchange halos, and how to end: who leaves when |
-//! | `testing-with-faults.md` | tests on real nodes, under faults, on a build server |
-//! | `weak-order.md` | what one may rely on when stores are late |
+//! | `second-program.md` | neighbours that exchange halos in Rust, C and Python, and how to end: who leaves when |
+//! | `testing-with-faults.md` | tests on real nodes, under faults: `cargo test`, nextest, CTest, pytest, a build server |
+//! | `weak-order.md` | what one may rely on when stores are late, with six bugs |
 //! | `failover.md` | sealed memory, a sequence lock, a standby that takes over |
-//! | `debugging.md`, `exploring.md` | gdb on one node, a hang, deaths tried one by one |
+//! | `debugging.md`, `exploring.md` | gdb on one node, a hang; deaths tried one by one |
+//! | `finding-bugs.md` | one wrong program, taken to its line by chaos, race and trace |
+//! | `tracing.md`, `races.md` | who wrote this byte, what came before what; accesses that nothing orders |
+//! | `faults.md`, `profiles.md` | faults of an interconnect by seed; its times |
 //! | `porting-solaris.md`, `from-mpi.md` | where you come from |
+//! | `teams.md` | joining, barriers, reductions, locks and messages: the crate `rsm-team` |
+//! | `python.md`, `openshmem.md` | the Python package and its pytest plugin; OpenSHMEM 1.5 in C |
+//! | `two-hosts.md`, `cluster-file.md` | nodes on two hosts; what is to run, in a file |
 //! | `containers.md` | Docker and Kubernetes |
-//! | `promises.md` | what a program can rely on, and what it cannot |
+//! | `gallery.md` | what the tools print and draw |
+//! | `promises.md`, `attacks.md` | what a program can rely on, and what it cannot; what holds against whom |
 //!
 //! # Inside
 //!
@@ -66,6 +73,7 @@
 //!
 //! Names are the RSMAPI's; each item finds its C function by search. Errors carry its numbers ([`Error::code`]).
 
+pub mod annotate;
 mod barrier;
 mod cluster;
 mod controller;

@@ -2,6 +2,11 @@
 
 use crate::Result;
 
+/// The environment by which a launcher makes programs processes of a node, and of a run.
+#[doc(hidden)]
+pub use rsm_shm::address::{ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NODE_KEY};
+#[doc(hidden)]
+pub use rsm_shm::run::ENV_RUN;
 /// The launcher's side of [`end_run`].
 #[doc(hidden)]
 pub use rsm_shm::run::Hearer;

@@ -1,10 +1,15 @@
-//! Files of a crate do not name each other in circles: what two of them need is below both.
+//! Files of a crate do not name each other in circles, nor do its rooms: what two of them need is below both.
+//!
+//! A room is a folder. Of what lies side by side in one, files and folders, each stands for all that is in it. Looked at are the
+//! libraries, programs, examples and benchmarks of every package that is kept here, in the workspace and beside it.
 //!
 //! Read from the text: `use` and paths from `crate` or `super` on, outside of tests. What a folder passes on is named where it
 //! is used, and what a file names of the folders that it is in does not count.
 
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Its place below the folder of sources: `["agent", "books", "rows"]`; none for the root.
 type Module = Vec<String>;
@@ -14,9 +19,16 @@ fn modules(folder: &Path, at: &Module, found: &mut BTreeMap<Module, String>) {
     for entry in std::fs::read_dir(folder).expect("a source folder") {
         let path = entry.expect("an entry").path();
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        // As tests at the end of a file.
+        if name == "tests" {
+            continue;
+        }
         let mut module = at.clone();
         if !matches!(&*name, "mod" | "lib" | "main") {
             module.push(name);
+        }
+        if module.last().is_some_and(|name| name == "tests") {
+            continue;
         }
         if path.is_dir() {
             modules(&path, &module, found);
@@ -137,7 +149,8 @@ fn peel(arrows: &mut BTreeSet<(Module, Module)>) {
     }
 }
 
-fn circles(files: &BTreeMap<Module, String>) -> BTreeSet<(Module, Module)> {
+/// What names what else.
+fn arrows(files: &BTreeMap<Module, String>) -> BTreeSet<(Module, Module)> {
     let all: Crate = files.iter().map(|(module, code)| (module.clone(), paths(code))).collect();
     let mut arrows = BTreeSet::new();
     for (from, named) in &all {
@@ -145,26 +158,117 @@ fn circles(files: &BTreeMap<Module, String>) -> BTreeSet<(Module, Module)> {
         let to = used.filter_map(|named| leads_to(&named.path, from, &all)).filter(|to| !from.starts_with(to));
         arrows.extend(to.map(|to| (from.clone(), to)));
     }
+    arrows
+}
+
+/// The circles of files.
+fn circles(files: &BTreeMap<Module, String>) -> BTreeSet<(Module, Module)> {
+    let mut arrows = arrows(files);
     peel(&mut arrows);
     arrows
 }
 
+/// The circles of what lies side by side in a folder, the root's or any below it.
+fn circles_of_rooms(files: &BTreeMap<Module, String>) -> BTreeSet<(Module, Module)> {
+    let mut folders: BTreeMap<Module, BTreeSet<(Module, Module)>> = BTreeMap::new();
+    for (from, to) in arrows(files) {
+        let shared = from.iter().zip(&to).take_while(|(one, other)| one == other).count();
+        // A folder that names what is in it is above that.
+        if from.len() > shared && to.len() > shared {
+            let beside = (from[..=shared].to_vec(), to[..=shared].to_vec());
+            folders.entry(from[..shared].to_vec()).or_default().insert(beside);
+        }
+    }
+    folders.values_mut().for_each(peel);
+    folders.into_values().flatten().collect()
+}
+
+/// The manifests below a folder.
+fn manifests(folder: &Path, found: &mut BTreeSet<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name == "Cargo.toml" {
+            found.insert(path);
+        } else if name != "target" && !name.starts_with('.') && path.is_dir() {
+            manifests(&path, found);
+        }
+    }
+}
+
+/// The packages of the workspace that a manifest is of.
+fn packages(manifest: &Path) -> Vec<Value> {
+    let ask = ["metadata", "--no-deps", "--offline", "--format-version=1", "--manifest-path"];
+    let output = Command::new(env!("CARGO")).args(ask).arg(manifest).output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    told["packages"].as_array().expect("packages").clone()
+}
+
+/// Where the sources of each package here begin: a folder, or a file where they are one. What only tests is left out.
+fn sources(root: &Path) -> BTreeSet<PathBuf> {
+    let mut left = BTreeSet::new();
+    manifests(root, &mut left);
+    let mut sources = BTreeSet::new();
+    // That of the root is the first, so the others that are left are of workspaces of their own.
+    while let Some(manifest) = left.first().cloned() {
+        for package in packages(&manifest) {
+            left.remove(Path::new(package["manifest_path"].as_str().expect("a path")));
+            for target in package["targets"].as_array().expect("targets") {
+                let path = Path::new(target["src_path"].as_str().expect("a path"));
+                let is_folder = ["lib.rs", "main.rs"].iter().any(|name| path.ends_with(name));
+                if !["test", "custom-build"].iter().any(|kind| target["kind"][0] == *kind) {
+                    sources.insert(if is_folder { path.parent().expect("a folder") } else { path }.to_owned());
+                }
+            }
+        }
+        assert!(left.first() != Some(&manifest), "{} is of no package", manifest.display());
+    }
+    sources
+}
+
+/// Who names whom in a circle, among modules with their texts.
+type Circles = fn(&BTreeMap<Module, String>) -> BTreeSet<(Module, Module)>;
+
+/// What some circles are in all the sources.
+fn told(circles: Circles) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut told = String::new();
+    for source in sources(root).iter().filter(|source| source.is_dir()) {
+        let mut all = BTreeMap::new();
+        modules(source, &Module::new(), &mut all);
+        let place = source.strip_prefix(root).expect("below the root").display();
+        for (from, to) in circles(&all) {
+            told += &format!("{place}: {} names {}\n", from.join("/"), to.join("/"));
+        }
+    }
+    told
+}
+
 #[test]
 fn no_files_name_each_other_in_circles() {
+    assert_eq!(told(circles), "", "what both need belongs into a file below them");
+}
+
+#[test]
+fn no_rooms_name_each_other_in_circles() {
+    assert_eq!(told(circles_of_rooms), "", "what both need belongs into a room below them");
+}
+
+/// Of packages in the workspace, in folders of others, and in workspaces of their own.
+#[test]
+fn the_sources_of_every_package_are_looked_at() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut crates = vec![root.join("src")];
-    let entries = std::fs::read_dir(root).expect("the workspace").map(|entry| entry.expect("an entry").path());
-    crates.extend(entries.map(|path| path.join("src")).filter(|path| path.join("lib.rs").is_file()));
-    assert!(crates.len() > 12, "{crates:?}");
-    let mut told = Vec::new();
-    for folder in &crates {
-        let mut all = BTreeMap::new();
-        modules(folder, &Module::new(), &mut all);
-        let place = folder.strip_prefix(root).expect("below the root").display();
-        let arrow = |(from, to): (Module, Module)| format!("{place}: {} names {}", from.join("/"), to.join("/"));
-        told.extend(circles(&all).into_iter().map(arrow));
+    let sources = sources(root);
+    for package in packages(&root.join("Cargo.toml")) {
+        let folder = Path::new(package["manifest_path"].as_str().expect("a path")).parent().expect("a folder");
+        assert!(sources.iter().any(|source| source.starts_with(folder)), "{}", folder.display());
     }
-    assert!(told.is_empty(), "what both need belongs into a file below them:\n{}", told.join("\n"));
+    for source in
+        ["src", "rsm-ctl/src", "rsm-ntb-emu/src", "rsm-shmem/table", "benches/compare/src", "tests/stories/src"]
+    {
+        assert!(sources.contains(&root.join(source)), "{source}: {sources:?}");
+    }
 }
 
 #[test]
@@ -198,4 +302,26 @@ fn a_circle_is_found_however_it_is_named() {
         assert!(told.iter().any(|told| told == arrow), "{closing}: {told:?}");
         assert!(!told.iter().any(|told| told.contains('c')), "{told:?}");
     }
+}
+
+#[test]
+fn a_circle_of_rooms_is_found() {
+    let module = |path: &str| path.split('/').map(str::to_owned).collect::<Module>();
+    let found = |files: &[(&str, &str)]| -> Vec<String> {
+        let all = files.iter().map(|(path, text)| (module(path), code(text))).collect();
+        assert_eq!(circles(&all), BTreeSet::new());
+        circles_of_rooms(&all).into_iter().map(|(from, to)| format!("{} {}", from.join("/"), to.join("/"))).collect()
+    };
+    let open = ("a/b", "use crate::c::d::D;\nuse super::e::E;");
+    assert_eq!(
+        found(&[("a", "pub use b::B;"), open, ("a/e", ""), ("c", "use d::D;"), ("c/d", ""), ("c/f", "")]),
+        [""; 0]
+    );
+    // Not of the files: who names the room is not whom it names.
+    assert_eq!(
+        found(&[("a", ""), open, ("a/e", ""), ("c", ""), ("c/d", ""), ("c/f", "use crate::a::e::E;")]),
+        ["a c", "c a"]
+    );
+    let below = [("x", ""), ("x/a", ""), ("x/a/b", "use crate::x::c;"), ("x/a/e", ""), ("x/c", "use super::a::e::E;")];
+    assert_eq!(found(&below), ["x/a x/c", "x/c x/a"]);
 }

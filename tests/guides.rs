@@ -99,7 +99,22 @@ fn excerpts_stand_in_their_files() {
             files.insert(file.to_owned());
         }
     }
-    for file in ["examples/halo/halo.rs", "examples/halo/halo.c", "python/examples/halo.py", "examples/failover.rs"] {
+    let shown = [
+        "examples/failover.rs",
+        "examples/halo/halo.c",
+        "examples/halo/halo.rs",
+        "examples/neighbours/neighbours.c",
+        "examples/neighbours/neighbours.rs",
+        "examples/testing/CMakeLists.txt",
+        "examples/testing/faults.txt",
+        "examples/testing/gather.rs",
+        "examples/testing/nextest.toml",
+        "examples/testing/test_gather.py",
+        "python/examples/failover.py",
+        "python/examples/halo.py",
+        "python/examples/neighbours.py",
+    ];
+    for file in shown {
         assert!(files.contains(file), "no guide shows {file}: {files:?}");
     }
 }
@@ -124,6 +139,23 @@ fn every_page_can_be_found() {
     }
     let lost: Vec<&PathBuf> = all.difference(&found).collect();
     assert!(lost.is_empty(), "no page that can be reached links to {lost:?}");
+}
+
+/// The front pages lead to all guides: README, and the documentation of the library, which cannot link to them.
+#[test]
+fn the_documentation_names_the_guides_of_readme() {
+    let readme = read(root().join("README.md"));
+    let table = readme.split("\n## Guides\n").nth(1).expect("guides").split("\n## ").next().unwrap_or_default();
+    let linked: BTreeSet<&str> = table.lines().flat_map(links).map(|link| link.trim_start_matches("docs/")).collect();
+    let source = read(root().join("src/lib.rs"));
+    let front = source.split("//! # Guides").nth(1).and_then(|rest| rest.split("//! # ").next()).expect("guides");
+    let named: BTreeSet<&str> =
+        front.split('`').skip(1).step_by(2).filter(|word: &&str| word.ends_with(".md")).collect();
+    let missing: Vec<&&str> = linked.difference(&named).collect();
+    assert!(linked.len() > 15 && missing.is_empty(), "src/lib.rs does not name {missing:?}");
+    for page in named {
+        assert!(root().join("docs").join(page).is_file(), "src/lib.rs names {page}, which is not there");
+    }
 }
 
 /// What `docs/attacks.md` says of another host it says by the names of tests.

@@ -119,6 +119,83 @@ fn what_is_published_says_what_it_is() {
     }
 }
 
+/// Words of code, without comments and without its tests at the end: what orders accesses to memory.
+fn orders(text: &str) -> bool {
+    const ORDERS: [&str; 4] = ["Acquire", "Release", "AcqRel", "SeqCst"];
+    const FENCES: [&str; 4] = ["fence", "acquire", "acquire32", "fence_after_rmw"];
+    let is_of_word = |c: char| c.is_alphanumeric() || c == '_';
+    let code = text.split("mod tests {").next().unwrap_or_default();
+    let lines = code.lines().map(|line| line.split("//").next().unwrap_or_default());
+    lines.filter(|line| !line.trim_start().starts_with("use ")).any(|line| {
+        let has_order = line.split(|c| !is_of_word(c)).any(|word| ORDERS.contains(&word));
+        let is_call = |fence: &str| {
+            line.match_indices(fence).any(|(at, _)| {
+                let (before, after) = (line[..at].chars().next_back(), &line[at + fence.len()..]);
+                !before.is_some_and(is_of_word) && (after.starts_with('(') || after.starts_with("::full("))
+            })
+        };
+        has_order || FENCES.iter().any(|fence| is_call(fence))
+    })
+}
+
+/// What docs/ordering.md says of words and fences it says of all of them.
+#[test]
+fn every_file_that_orders_memory_is_named_with_what_is_ordered() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(root).expect("the workspace") {
+        let folder = entry.expect("an entry").path();
+        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let source = if name == "src" { folder.clone() } else { folder.join("src") };
+        if (name == "src" || name == "python" || name.starts_with("rsm-")) && source.is_dir() {
+            sources(&source, &mut files);
+        }
+    }
+    let is_of_tests =
+        |place: &std::path::Path| place.ends_with("tests.rs") || place.iter().any(|part| part == "models");
+    let mut found = BTreeSet::new();
+    for file in files {
+        let place = file.strip_prefix(root).expect("below the root");
+        if !is_of_tests(place) && orders(&std::fs::read_to_string(&file).expect("a source file")) {
+            found.insert(place.to_string_lossy().into_owned());
+        }
+    }
+    let guide = std::fs::read_to_string(root.join("docs/ordering.md")).expect("the guide");
+    let (_, list) = guide.split_once("## Where it stands").expect("the list of files");
+    let listed: BTreeSet<String> = list.split('`').filter(|word| word.ends_with(".rs")).map(str::to_owned).collect();
+    let listed = listed.into_iter().filter(|file| file != "tests/house.rs").collect::<BTreeSet<_>>();
+    let (unnamed, stale) = (found.difference(&listed), listed.difference(&found));
+    assert_eq!(
+        (unnamed.collect::<Vec<_>>(), stale.collect::<Vec<_>>()),
+        (vec![], vec![]),
+        "not named, and without any"
+    );
+}
+
+/// The registry is mapped for reading only, and of such memory Rust promises relaxed loads only (`rsm_core::sync`).
+#[test]
+fn the_registry_is_loaded_relaxed() {
+    // What the records lend of their words.
+    const LENT: [&str; 6] = ["withdrawal()", "comings()", "changes()", "published()", "generation()", "link_word()"];
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut records, mut users) = (Vec::new(), Vec::new());
+    sources(&root.join("rsm-core/src/registry"), &mut records);
+    for folder in ["src", "rsm-shm/src", "rsm-capi/src", "rsm-ctl/src", "rsm-lab/src", "rsm-run/src", "rsm-shmem/src"] {
+        sources(&root.join(folder), &mut users);
+    }
+    assert!(records.len() > 5 && users.len() > 100, "{} {}", records.len(), users.len());
+    let is_relaxed = |after: &str| after.starts_with("Relaxed)") || after.starts_with("Ordering::Relaxed)");
+    for file in records.iter().chain(&users) {
+        let text: String = std::fs::read_to_string(file).expect("a source file").split_whitespace().collect();
+        for (at, load) in text.match_indices(".load(") {
+            let is_record = records.contains(file) || LENT.iter().any(|lent| text[..at].ends_with(lent));
+            let after = &text[at + load.len()..];
+            let shown: String = after.chars().take(20).collect();
+            assert!(!is_record || is_relaxed(after), "{} loads a word of the registry with {shown}", file.display());
+        }
+    }
+}
+
 /// The files of Rust source below a folder.
 fn sources(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a source folder") {
@@ -197,6 +274,35 @@ fn rooms_name_only_what_is_below_them() {
     }
 }
 
+/// The files of what users have, by their places, with their text.
+fn product_code() -> Vec<(std::path::PathBuf, String)> {
+    const FOLDERS: [&str; 15] = [
+        "src",
+        "python/src",
+        "rsm-capi/src",
+        "rsm-core/src",
+        "rsm-ctl/src",
+        "rsm-lab/src",
+        "rsm-ntb/src",
+        "rsm-ntb-emu/src",
+        "rsm-perf/src",
+        "rsm-race/src",
+        "rsm-race-cc/src",
+        "rsm-run/src",
+        "rsm-shm/src",
+        "rsm-shmem/src",
+        "rsm-team/src",
+    ];
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    FOLDERS.iter().for_each(|folder| sources(&root.join(folder), &mut files));
+    let read = |file: std::path::PathBuf| {
+        let text = std::fs::read_to_string(&file).expect("a source file");
+        (file.strip_prefix(root).expect("below the root").to_owned(), text)
+    };
+    files.into_iter().map(read).collect()
+}
+
 /// Product code that may be unsafe: what Linux and the devices are, and the bindings to them, to C and to Python. The agent
 /// is none of that, nor is the core, nor what disturbs and judges.
 const MAY_BE_UNSAFE: &[&str] = &[
@@ -246,33 +352,28 @@ const MAY_BE_UNSAFE: &[&str] = &[
 
 #[test]
 fn only_linux_devices_and_bindings_are_unsafe() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
-    let crates = [
-        "rsm-core",
-        "rsm-shm",
-        "rsm-capi",
-        "rsm-ctl",
-        "rsm-lab",
-        "rsm-ntb",
-        "rsm-ntb-emu",
-        "rsm-perf",
-        "rsm-race",
-        "rsm-race-cc",
-        "rsm-run",
-        "rsm-shmem",
-        "rsm-team",
-        "python",
-    ];
-    for folder in ["src"].into_iter().chain(crates) {
-        sources(&root.join(folder).join(if folder == "src" { "" } else { "src" }), &mut files);
-    }
-    for file in files {
-        let place = file.strip_prefix(root).expect("below the root");
+    for (place, text) in product_code() {
         let may = MAY_BE_UNSAFE.iter().any(|may| place.starts_with(may)) && !place.starts_with("rsm-shm/src/agent");
-        let text = std::fs::read_to_string(&file).expect("a source file");
         assert!(may || !text.contains("allow(unsafe_code)"), "{} is unsafe", place.display());
     }
+}
+
+/// What makes a program a process of a node has its name in one place, which every layer above uses.
+#[test]
+fn the_environment_of_nodes_is_named_once() {
+    use rsm::run::{ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NODE_KEY, ENV_RUN};
+    let mut places: BTreeMap<&str, Vec<std::path::PathBuf>> = BTreeMap::new();
+    for (place, text) in product_code() {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for name in [ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NODE_KEY, ENV_RUN] {
+            if code.contains(&format!("\"{name}\"")) || code.contains(&format!("\"{name}=")) {
+                places.entry(name).or_default().push(place.clone());
+            }
+        }
+    }
+    let owners = |name| if name == ENV_RUN { "rsm-shm/src/run.rs" } else { "rsm-shm/src/address.rs" };
+    assert_eq!(places.len(), 5, "{places:?}");
+    assert!(places.iter().all(|(name, places)| *places == [std::path::Path::new(owners(*name))]), "{places:?}");
 }
 
 #[test]

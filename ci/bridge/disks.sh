@@ -61,11 +61,12 @@ lay_out_hosts() {
     libraries "$tree" "$work/clusters/hosts" "$to"/{hello,sort,rsmtest}
     pack hosts
 }
-# What looks at the ends of connections; and the library once more, whose verdicts do not load the seal of what was granted.
+# What looks at the ends of connections and at what goes over the bridge; and the library once more, whose verdicts do not load the seal of what was granted.
 lay_out_faults() {
     local to=$work/faults/hosts
     mkdir -p "$to/wrong"
     c_program ci/bridge/bounds.c "$to/bounds"
+    c_program ci/bridge/counts.c "$to/counts"
     bare "$(RUSTFLAGS='--cfg rsm_no_read_back' CARGO_TARGET_DIR=$PWD/target/no-read-back sh rsm-capi/tests/library.sh --locked)" "$to/wrong/librsm.so.2"
     pack faults
 }

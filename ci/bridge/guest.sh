@@ -94,15 +94,15 @@ if grep -q driver=faults /proc/cmdline; then
     given_to_vfio
     cd /hosts || end
     export HOME=/tmp
-    nodes=2 library=/hosts
-    # Starts a run of this host's nodes: begin NAME WORDS-OF-BOUNDS.. Its front is `front`.
+    nodes=2 library=/hosts program=bounds
+    # Starts a run of this host's nodes: begin NAME WORDS-OF-PROGRAM.. Its front is `front`.
     begin() {
         name=$1
         shift
         rm -f /tmp/there
         if [ "$role" = b ]; then here=$nodes; else here=1-$((nodes - 1)); fi
         LD_LIBRARY_PATH=$library ./rsm-ctl run -n "$nodes" --here "$here" --name "$name" --bridge "shm0=vfio:$address" \
-            --timeout 80s -- ./bounds "$@" >"/tmp/$name" 2>&1 &
+            --timeout 80s -- "./$program" "$@" >"/tmp/$name" 2>&1 &
         front=$!
     }
     # Waits for its end, shows what it said, and gives its code.
@@ -137,6 +137,12 @@ if grep -q driver=faults /proc/cmdline; then
         nodes=$((5 - nodes))
         if [ "$role" = a ]; then begin "$1" keep "$2" "$3" "$1"; else begin "$1" write "$1"; fi
     }
+    # What operations bring over the bridge is counted there.
+    program=counts
+    if [ "$role" = a ]; then begin counts have; else begin counts use; fi
+    finish
+    report $? 'operations are made for the bridge to count'
+    program=bounds
     course unpublish unpublish 5 && finish
     report $? 'memory is taken back under a writer'
     library=/hosts/wrong

@@ -28,7 +28,7 @@
 //! * A team is had by one call at a time; its locks and shared memory are kept in parts that borrow nothing of it (`team`).
 //! * Memory of Python's that a transfer moves, and memory that was adopted, is held by a buffer of its exporter: it can be
 //!   neither freed nor resized before that is released (`local`).
-//! * A revoked segment's mappings lead to trash pages at the same addresses with the same rights: that is the library's
+//! * A withdrawn segment's mappings lead to trash pages at the same addresses with the same rights: that is the library's
 //!   promise ([`rsm::Mapping`]), and why a view needs not know.
 //!
 //! Only an export of adopted memory refers to a Python object that could lead back to it. The garbage collector is not told:

@@ -51,7 +51,7 @@ pub(crate) unsafe fn fill<T: Viewed>(
     // SAFETY: `view` is Python's, and on success gets a reference to `owner`, which holds what the memory belongs to. That
     // keeps the memory at its addresses: it is dropped, or taken away to be changed, only when no view is counted, and this
     // one is until it is given back (`Held`). Other threads and processes store to the memory meanwhile, as Python's own
-    // shared memory has it: Python derives nothing from a buffer's bytes staying what they are. A segment that is revoked
+    // shared memory has it: Python derives nothing from a buffer's bytes staying what they are. A segment that is withdrawn
     // stays mapped with the same rights, so nothing faults.
     let filled =
         unsafe { ffi::PyBuffer_FillInfo(view, owner.as_ptr(), memory.as_ptr().cast(), length, readonly, flags) };

@@ -2,6 +2,8 @@
 
 import pathlib
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 
@@ -37,6 +39,18 @@ def test_the_team_of_the_guide(tmp_path):
     command = [sys.executable, "-m", "rsmapi.run", "-n", "3", "--timeout", "60", str(program)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+
+def test_the_tests_of_the_guide(tmp_path):
+    guide = (ROOT / "docs/testing-with-faults.md").read_text(encoding="utf-8")
+    server = guide.split("## On a build server")[1].split("```sh\n")[1].split("```")[0]
+    (command,) = [line for line in server.splitlines() if line.startswith("pytest ")]
+    shutil.copy(ROOT / "examples/testing/test_gather.py", tmp_path)
+    arguments = [sys.executable, "-m", *shlex.split(command), "-p", "no:cacheprovider"]
+    ran = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert ran.returncode == 0 and "3 passed" in ran.stdout, ran.stdout + ran.stderr
+    (report,) = tmp_path.glob(command.split("--junit-xml=")[1])
+    assert 'failures="0"' in report.read_text(encoding="utf-8")
 
 
 def test_the_front_pages():

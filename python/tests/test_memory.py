@@ -141,7 +141,7 @@ def test_what_may_be_read_only_is_not_written(pair):
         reader.map(permission="rw")
 
 
-def test_revoked_memory_never_faults(pair):
+def test_withdrawn_memory_never_faults(pair):
     mapping = pair.import_.map()
     view, array = memoryview(mapping), numpy.frombuffer(mapping, "u8")
     view[:4] = b"here"

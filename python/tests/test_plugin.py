@@ -159,6 +159,23 @@ def test_ends_of_every_kind(story):
     assert "node 2 of 2 failed in setup:" in text and "no fixture here" in text
 
 
+def test_who_died_comes_before_who_tells_of_it(story):
+    result = story(
+        """
+        @pytest.mark.cluster(nodes=4, grace=60)
+        def test_everybody_meets():
+            with rsmapi.Team.join() as team:
+                if node() == 2:
+                    os.abort()
+                team.barrier()
+        """
+    )
+    result.assert_outcomes(failed=1)
+    text = result.stdout.str()
+    died = text.index("node 2 of 4 was killed by signal 6 (SIGABRT)")
+    assert all(text.index(f"node {node} of 4 failed:") > died for node in (1, 3, 4)), text
+
+
 def test_markers_that_make_no_sense(story):
     markers = ["nodes=0", "nodes=64", "nodes='two'", "timeout=-1", "timeout=float('nan')", "chaos=[]", "sides=2", "chaos='x'", "model='arm'"]
     result = story(

@@ -24,6 +24,18 @@ def test_the_halo_example(options):
     assert len(lines) == options[1] and all(f"node {k}: 32 cells after 50 steps" in lines[k - 1] for k in range(1, options[1] + 1))
 
 
+@pytest.mark.parametrize("options", [["-n", 1], ["-n", 4, "--chaos", "7", "--model", "sci"]])
+def test_the_neighbours_example(options):
+    ran = launch(*options, "--timeout", 60, EXAMPLES / "neighbours.py")
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stderr
+    size = options[1]
+    lines = [
+        f"rank {rank} of {size}: {left} and {10 * left} from rank {left}, {11 * size * (size - 1) // 2} in all"
+        for rank, left in ((rank, (rank - 1) % size) for rank in range(size))
+    ]
+    assert sorted(ran.stdout.splitlines()) == lines
+
+
 def test_modules_commands_and_input():
     ran = launch("-n", 2, "--tag-output", "-m", "rsmapi.run", "--help")
     assert ran.returncode == 0 and "[2] " in ran.stdout and "--chaos SEED" in ran.stdout

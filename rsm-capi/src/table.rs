@@ -6,7 +6,8 @@
 //! another thread is the caller's mistake (3.12).
 //!
 //! Slots lie in one table that is reserved once: 64 MiB of addresses, of which only those pages are there that were used.
-//! What transfers need is in the slot itself, which fills a cache line.
+//! What transfers need is in the slot itself, which fills a cache line of 64 bytes. Where lines have 128, two handles share one, which
+//! transfers do not notice: a slot is only written when its handle comes or goes, or its import is mapped or unmapped.
 
 use rsm_core::{Code, Error, Result};
 use rsm_shm::membership::connection::Connection;

@@ -16,7 +16,7 @@ use rsm_shm::memory::copy::Word;
 use std::ffi::{c_int, c_ulong, c_void};
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A transfer whose checks have passed.
+/// A transfer whose checks have passed, to a place in memory.
 pub(crate) struct Plain {
     place: *mut u8,
     connection: &'static Connection,
@@ -33,8 +33,15 @@ fn plain<M: Move>(handle: u64, offset: i64, data: usize, width: usize, bytes: u6
 /// The same for the slot of an import.
 #[inline(always)]
 pub(crate) fn plain_through<M: Move>(slot: &Slot, offset: i64, data: usize, width: usize, bytes: u64) -> Option<Plain> {
-    const IN_ANY: Flags = Flags::NOT_PLAIN.and(Flags::EXPLICIT);
     let needed = const { Flags::READY.and(Flags::needed_of_part(M::DIRECTION)) };
+    fine(needed, slot, offset, data, width, bytes)
+}
+
+/// A transfer with which nothing is wrong, if it is just of the kind whose flags are needed: the quick look, of which the checks
+/// that say what is wrong are [`other`]'s.
+#[inline(always)]
+fn fine(needed: Flags, slot: &Slot, offset: i64, data: usize, width: usize, bytes: u64) -> Option<Plain> {
+    const IN_ANY: Flags = Flags::NOT_PLAIN.and(Flags::EXPLICIT);
     // SAFETY: an import's; use during release is the caller's mistake (3.12).
     let connection = unsafe { slot.connection() };
     let flags = connection.flags().shown();
@@ -93,15 +100,8 @@ pub(crate) fn straight<M: Move>(
     width: usize,
     bytes: u64,
 ) -> Option<(Straight<'static>, *mut u8)> {
-    const IN_ANY: Flags = Flags::NOT_PLAIN.and(Flags::EXPLICIT);
     let needed = const { Flags::READY.and(Flags::needed_of_part(M::DIRECTION)).and(Flags::DIVERTED) };
-    // SAFETY: as in `plain_through`.
-    let connection = unsafe { slot.connection() };
-    let flags = connection.flags().shown();
-    if !flags.is_just(needed.and(Flags::EXPLICIT), IN_ANY) && !flags.is_just(needed.and(Flags::BARRIER), IN_ANY) {
-        return None;
-    }
-    let place = place_in(slot, offset, data, width, bytes)?;
+    let Plain { place, connection, .. } = fine(needed, slot, offset, data, width, bytes)?;
     Some((connection.straight(M::DIRECTION)?, place))
 }
 
@@ -116,7 +116,7 @@ fn other<M: Move<Loaded = ()>>(handle: u64, transfer: Transfer, moved: M) -> c_i
         // SAFETY: the place was checked: inside the part, aligned; the local memory is the caller's promise.
         return number(unsafe { straight.carry(place, moved) });
     }
-    // SAFETY: as in `plain`.
+    // SAFETY: as in `fine`.
     let connection = unsafe { slot.connection() };
     // This goes far, so panics are kept inside.
     plain_entry(|| {

@@ -6,7 +6,7 @@
 //! also through a lens, with RSM_LENS=all of every model and on one node as well, so that what is looked at without the
 //! barrier that the reference asks for is not there; and between two nodes on two hosts, which are two agents here. As root, each is run as
 //! root and, in one process or with RSM_TESTS=all wherever there is no lens, as a user without privileges. At the end it says what was
-//! skipped, and why.
+//! skipped, and why. What an assertion repeats it repeats five times as often with RSM_TESTS=all.
 //!
 //! ```text
 //! cargo test -p rsm-capi --test conformance                      all

@@ -4,6 +4,7 @@ mod library;
 mod program;
 
 use program::Program;
+use rsm::Code;
 use rsm::lens::{Faults, Lens, Model};
 
 /// Makes calls until each has failed as it should; says what is wrong otherwise. It imports what it exports.
@@ -139,20 +140,22 @@ int main(int count, char **words) {
 #[test]
 fn c_programs_are_told_of_faults() {
     let program = Program::build("faults", PROGRAM);
-    for (faults, words) in [
-        ("partial", &["partial"][..]),
-        ("refuse", &["refuse"]),
-        ("error", &["put", "38"]),
-        ("error", &["close", "38"]),
-        ("abort", &["put", "40"]),
-        ("abort", &["close", "40"]),
-        ("revoke", &["put", "40"]),
-        ("revoke", &["close", "40"]),
+    for (faults, what, code) in [
+        ("partial", "partial", None),
+        ("refuse", "refuse", None),
+        ("error", "put", Some(Code::BarrierFailure)),
+        ("error", "close", Some(Code::BarrierFailure)),
+        ("abort", "put", Some(Code::ConnAborted)),
+        ("abort", "close", Some(Code::ConnAborted)),
+        ("revoke", "put", Some(Code::ConnAborted)),
+        ("revoke", "close", Some(Code::ConnAborted)),
     ] {
+        let words: Vec<String> =
+            [what.to_owned()].into_iter().chain(code.map(|code| code.number().to_string())).collect();
         for model in [None, Some(Model::Pcie)] {
             let lens = Lens { model, ..Lens::clear(7) }.faults(Faults::parse(faults).expect("names"));
             let cluster = rsm::Cluster::builder(1).lens(lens).start().expect("a cluster");
-            let output = program.command(&cluster, 1).args(words).output().expect("it runs");
+            let output = program.command(&cluster, 1).args(&words).output().expect("it runs");
             let said = String::from_utf8_lossy(&output.stdout);
             assert!(output.status.success(), "{faults}, {words:?}, {model:?}: {said} {}", output.status);
             let injected: u64 = cluster.faults().iter().map(|(.., injected)| injected.count).sum();

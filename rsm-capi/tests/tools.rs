@@ -105,18 +105,30 @@ fn valgrind(scratch: &Scratch, program: &Path, part: &str) -> Command {
     command
 }
 
+/// The program for valgrind, where that is.
+fn for_valgrind(test: &str) -> Option<(Scratch, PathBuf)> {
+    if !Command::new("valgrind").arg("--version").output().is_ok_and(|o| o.status.success()) {
+        skipped(test, "valgrind is not installed");
+        return None;
+    }
+    let scratch = Scratch::new(test);
+    let program = scratch.build("walk", &[]).expect("no options");
+    Some((scratch, program))
+}
+
 #[test]
 fn programs_run_under_valgrind() {
-    if !Command::new("valgrind").arg("--version").output().is_ok_and(|o| o.status.success()) {
-        return skipped("programs_run_under_valgrind", "valgrind is not installed");
-    }
-    let scratch = Scratch::new("valgrind");
-    let program = scratch.build("walk", &[]).expect("no options");
+    let Some((scratch, program)) = for_valgrind("programs_run_under_valgrind") else { return };
     walked(&run(&mut valgrind(&scratch, &program, "alone")));
     walked(&run(&mut valgrind(&scratch, &program, "keeping")));
     // What only the threads of its parent pointed to is lost in every forked child: there is nothing to look for.
     let mut forking = scratch.command("valgrind");
     walked(&run(forking.args(["--error-exitcode=99", "--leak-check=no"]).arg(&program).arg("forking")));
+}
+
+#[test]
+fn programs_of_two_nodes_run_under_valgrind() {
+    let Some((scratch, program)) = for_valgrind("programs_of_two_nodes_run_under_valgrind") else { return };
     // On either side, and on both.
     for checked in [[true, false], [false, true], [true, true]] {
         let cluster = rsm::Cluster::new(2).expect("a cluster");

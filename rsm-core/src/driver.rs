@@ -16,7 +16,7 @@ pub enum WindowKind {
     Coherent,
     /// The same memory through the cluster's [lens](crate::lens): stores are late.
     Lensed,
-    /// Memory of another host: stores are posted, and a load of the grant's [seal](crate::peer::seal) says whether they came.
+    /// Memory of another host: stores are posted, and a load of the grant's [seal](crate::seal) says whether they came.
     Posted {
         /// Slot of the seal.
         slot: u32,

@@ -13,6 +13,7 @@
 //! | what the library asks the agent, and what it answers | [`message`] |
 //! | where published segments, connections and links stand | [`registry`] |
 //! | how a connection tells that it was cut | [`generation`] |
+//! | how a link stands | [`link`] |
 //! | what is wrong with a transfer | [`transfer`] |
 //! | what closing a barrier reports | [`verdict`] |
 //! | what a cluster shows that real memory hides | [`lens`] |
@@ -23,6 +24,8 @@
 //! | what a watched process says it did | [`tally`] |
 //! | what the agent needs of an interconnect | [`driver`] |
 //! | what the agents of two hosts are to each other | [`peer`] |
+//! | whether a grant across hosts still holds | [`seal`] |
+//! | what an agent tells of its bridge | [`report`] |
 //! | the error numbers | [`error`] |
 //! | the steps at which tests let processes die | [`crash`] |
 #![forbid(unsafe_code)]
@@ -37,11 +40,15 @@ pub mod driver;
 pub mod error;
 pub mod generation;
 pub mod lens;
+pub mod link;
 pub mod message;
 pub mod peer;
 pub mod pump;
 pub mod registry;
+pub mod report;
+pub mod seal;
 pub mod segment_id;
+mod seq;
 pub mod sleepers;
 pub mod sync;
 pub mod tally;

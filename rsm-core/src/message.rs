@@ -11,8 +11,8 @@ use crate::access::{AccessList, Level, Permission};
 use crate::driver::WindowKind;
 use crate::error::{Code, Error, Result};
 use crate::lens::fault::Fault;
-use crate::peer::report::Report;
-use crate::registry::LinkChange;
+use crate::link::LinkChange;
+use crate::report::Report;
 use crate::tally::Tally;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 

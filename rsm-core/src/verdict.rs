@@ -3,11 +3,11 @@
 //! # The argument
 //!
 //! An importer stores through its mapping, executes a *full fence*, then loads the connection's generation and its
-//! *path word*: state and errors of its link, as far as they concern this connection. The agent that revokes steps
+//! *path word*: state and errors of its link, as far as they concern this connection. The agent that withdraws steps
 //! the generation, executes a full fence, and only then waits for importers or lets the memory go. If the importer
 //! loads the old generation, its load came before the agent's step in the single order of the two fences, so its
 //! earlier stores are visible to everything the agent does after. Hence: *success means that the stores of the span
-//! came before the revocation*. A store that came later is reported, if only by the next verdict.
+//! came before the withdrawal*. A store that came later is reported, if only by the next verdict.
 //!
 //! # Memory that is replaced
 //!
@@ -40,7 +40,7 @@
 //! # Posted windows
 //!
 //! Through a bridge to another host, stores are *posted*: they may be on their way, or gone, and nobody says which. What says
-//! it is one load of the grant's [seal](crate::peer::seal) through the same window ([`Snapshot::judge_posted`]): it pushes the
+//! it is one load of the grant's [seal](crate::seal) through the same window ([`Snapshot::judge_posted`]): it pushes the
 //! span's stores ahead of itself. The exporting agent breaks the seal, executes a full fence, and only then takes the memory
 //! out of the bridge. A load that yields the granted seal came before that, the stores before the load, hence while the
 //! memory was reached: *they are in it*. The words of this host are looked at after that load, so a link that was away
@@ -57,8 +57,8 @@
 
 use crate::error::{Code, Error, Result};
 use crate::generation::{EndCause, Generation};
-use crate::peer::seal::{Reading, Seal};
-use crate::registry::{LinkState, LinkWord};
+use crate::link::{LinkState, LinkWord};
+use crate::seal::{Reading, Seal};
 use crate::sync::{
     AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence, mutated,
 };

@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 use addr2line::Loader;
 use rsm::lens::gate::{Frame, Point};
 
-/// How the functions of the C API begin, for programs that librsm is linked into.
-const API: [&str; 8] = [
+/// How the functions of librsm and of librsm_shmem begin, for programs that they are linked into. Those of OpenSHMEM have a name with
+/// a `p` before it as well.
+const RSM: [&str; 8] = [
     "rsm_memseg_",
     "rsm_intr_signal_",
     "rsm_get_",
     "rsm_create_localmemory_handle",
     "rsm_free_",
     "rsm_release_controller",
-    "shmem_",
-    "pshmem_",
+    "rsm_ext_",
+    "rsm_race_",
 ];
+const SHMEM: [&str; 8] = ["shmem_", "start_pes", "_my_pe", "_num_pes", "shmalloc", "shfree", "shrealloc", "shmemalign"];
 /// The libraries, by the beginnings of their names.
 const LIBRARIES: [&str; 2] = ["librsm.", "librsm_shmem."];
 /// Those of Rust that are rsm's, and those that stand between them.
@@ -75,7 +77,7 @@ impl Places {
             // The name of what was not inlined is whole.
             let outermost = functions.last().map(|function| function.name.as_str()).unwrap_or_default();
             let known = || Some(short(outermost)).filter(|name| !name.is_empty());
-            if is_library || is_of(outermost, &OURS) || is_of(outermost, &API) {
+            if is_library || is_of(outermost, &OURS) || is_of_c(outermost) {
                 // What is behind the API is nobody's word.
                 let is_behind = !is_library && is_of(outermost, &BEHIND);
                 api = if is_behind { api } else { known().map(without_profiling).or(api) };
@@ -162,8 +164,8 @@ impl Function {
     /// Whether it is rsm's, or stands between it and the program. Inlined functions may be known by their last name only: then
     /// their file tells.
     fn is_ours(&self) -> bool {
-        if self.is_whole() || is_of(&self.name, &API) {
-            return [&OURS[..], &BETWEEN, &API].iter().any(|of| is_of(&self.name, of));
+        if self.is_whole() || is_of_c(&self.name) {
+            return is_of_c(&self.name) || [&OURS[..], &BETWEEN].iter().any(|of| is_of(&self.name, of));
         }
         self.file.as_deref().is_some_and(is_our_file)
     }
@@ -197,6 +199,11 @@ fn is_of(name: &str, of: &[&str]) -> bool {
     of.iter().any(|of| name.starts_with(of))
 }
 
+/// Whether a function is one that the libraries have for C.
+fn is_of_c(name: &str) -> bool {
+    is_of(name, &RSM) || is_of(name.strip_prefix('p').unwrap_or(name), &SHMEM)
+}
+
 /// Without the hash at the end of names of Rust functions.
 fn without_hash(name: &str) -> String {
     let hash =
@@ -209,7 +216,8 @@ fn without_hash(name: &str) -> String {
 
 /// The name of the standard, where a function of OpenSHMEM has one for tools that measure as well.
 fn without_profiling(name: String) -> String {
-    if name.starts_with("pshmem_") { name[1..].to_owned() } else { name }
+    let plain = name.strip_prefix('p').filter(|plain| is_of(plain, &SHMEM)).map(str::to_owned);
+    plain.unwrap_or(name)
 }
 
 /// The last two words of a path, as `Import::put`.
@@ -281,10 +289,35 @@ mod tests {
             assert!(is_of(name, &OURS), "{name}");
         }
         for name in ["rsmtest::main", "<app::Guard as core::ops::drop::Drop>::drop", "main"] {
-            assert!(!is_of(name, &OURS) && !is_of(name, &BETWEEN) && !is_of(name, &API), "{name}");
+            assert!(!is_of(name, &OURS) && !is_of(name, &BETWEEN) && !is_of_c(name), "{name}");
         }
         assert!(is_of("core::ptr::drop_in_place::<rsm::Import>", &BETWEEN));
-        assert!(is_of("rsm_memseg_import_put64", &API) && !is_of("rsm_try", &API));
+        assert!(is_of_c("rsm_memseg_import_put64") && !is_of_c("rsm_try"));
+    }
+
+    /// What the libraries export is in a list of one, and made of the other's table.
+    #[test]
+    fn all_functions_of_the_libraries_are_known() {
+        let read = |file: &str| {
+            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file)).expect("a list")
+        };
+        let (map, table) = (read("rsm-capi/librsm.map"), read("rsm-shmem/table/families.rs"));
+        let exported =
+            map.lines().filter_map(|line| line.trim().strip_suffix(';')).filter(|name| name.starts_with("rsm_"));
+        // A name is the first string of a line, with the type of what is given after it.
+        let rows = table.lines().map(|line| line.trim().trim_start_matches("#[old] "));
+        let rows = rows.filter_map(|row| row.strip_prefix('"')?.split_once("\" \""));
+        let names: Vec<&str> = exported.chain(rows.map(|(name, _)| name)).collect();
+        for name in ["rsm_ext_end_run", "rsm_race_access", "shmem_init", "start_pes", "shmem_malloc"] {
+            assert!(names.contains(&name), "{name}: {names:?}");
+        }
+        for name in names {
+            assert!(is_of_c(name), "{name}");
+            let profiled = format!("p{name}");
+            let is_profiled = is_of_c(&profiled);
+            assert_eq!(is_profiled, !name.starts_with("rsm_"), "{name}");
+            assert_eq!(without_profiling(profiled) == name, is_profiled, "{name}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rsm_core::Result;
 use rsm_shm::agent::far::Crossing;
 use rsm_shm::agent::far::paged::{Host, Paged};
 
-/// Opens `vfio:ADDRESS`, a PCI function of this machine such as `vfio:0000:01:00.0`; with the feature `emulator` also
+/// Opens `vfio:ADDRESS`, a PCI function of this machine, which is an x86-64, such as `vfio:0000:01:00.0`; with the feature `emulator` also
 /// `epf:SOCKET`, one of an emulated bridge, by which agents meet and no program imports anything: only a machine can map its
 /// window. `None` for what is neither.
 ///

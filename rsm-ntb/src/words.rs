@@ -53,7 +53,9 @@ impl<F: PciFunction> Words<F> {
     /// Orders what was stored before what is stored or rung after it, in this thread: a processor may keep stores to a window back
     /// and merge them.
     pub fn fence(&self) {
-        // No partner: the other side is the device, which takes stores in the order in which they leave the processor.
+        // No partner: the other side is the device, which takes stores in the order in which they leave the processor. On x86-64
+        // that is the one of this fence for memory of any kind; elsewhere no device is driven (`Vfio::open`), and what the emulator
+        // lends is ordinary memory.
         fence(Ordering::SeqCst);
     }
 }

@@ -1,7 +1,7 @@
 //! The way to the race detector, which is in librsm.
 
 use crate::real;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
 
 /// Bits that say what kind of access it was, as librsm has them.
 pub(crate) const WRITE: u32 = 1;
@@ -13,20 +13,20 @@ pub(crate) const UPDATE: u32 = 4;
 /// What is told by who tells all accesses to memory.
 const ACCESSES: u32 = 1;
 
-/// Where watched memory is: nothing of it is outside of these addresses.
-#[repr(C)]
-pub(crate) struct Bounds {
-    low: AtomicUsize,
-    high: AtomicUsize,
-}
+/// How many granules have a byte of their own.
+const COUNT: usize = 1 << 16;
 
-/// Those of a program without librsm. Everything is below them: one comparison says so.
-static NOTHING: Bounds = Bounds { low: AtomicUsize::new(usize::MAX), high: AtomicUsize::new(0) };
+/// Where watched memory may be: a byte for each 64 KiB of addresses, which are numbered by bits 16 to 31, that is not 0 if any is
+/// there, or an access may begin there that reaches some.
+type Granules = [AtomicU8; COUNT];
 
-/// The bounds that count. Code in assembler reads it, here and where `rsm-ctl cc` has accesses looked at in their own place, which
+/// Those of a program without librsm.
+static NOTHING: Granules = [const { AtomicU8::new(0) }; COUNT];
+
+/// Those that count. Code in assembler reads it, here and where `rsm-ctl cc` has accesses looked at in their own place, which
 /// knows it by this name.
-#[unsafe(export_name = "__rsm_race_bounds")]
-pub(crate) static BOUNDS: AtomicPtr<Bounds> = AtomicPtr::new((&raw const NOTHING).cast_mut());
+#[unsafe(export_name = "__rsm_race_granules")]
+pub(crate) static GRANULES: AtomicPtr<Granules> = AtomicPtr::new((&raw const NOTHING).cast_mut());
 
 /// Whether what threads do is to be told: never, without librsm.
 static UNTOLD: AtomicU32 = AtomicU32::new(0);
@@ -37,7 +37,7 @@ pub(crate) static THREADS: AtomicPtr<AtomicU32> = AtomicPtr::new((&raw const UNT
 /// What librsm has, in the order of the table below.
 #[repr(C)]
 struct Engine {
-    bounds: Option<&'static Bounds>,
+    granules: Option<&'static Granules>,
     access: Option<unsafe extern "C" fn(usize, usize, u32, usize)>,
     value: Option<unsafe extern "C" fn(usize, usize, u64, u32, usize)>,
     sees: Option<unsafe extern "C" fn(u32)>,
@@ -54,7 +54,7 @@ struct Engine {
 // References that need not lead anywhere. They are weak in the object in which they are declared so, and stand nowhere else;
 // the linker of a program, or its loader, fills them in.
 std::arch::global_asm!(
-    ".weak rsm_race_bounds",
+    ".weak rsm_race_granules",
     ".weak rsm_race_access",
     ".weak rsm_race_value",
     ".weak rsm_race_sees",
@@ -71,7 +71,7 @@ std::arch::global_asm!(
     ".globl rsm_race_engine",
     ".hidden rsm_race_engine",
     "rsm_race_engine:",
-    ".quad rsm_race_bounds, rsm_race_access, rsm_race_value, rsm_race_sees",
+    ".quad rsm_race_granules, rsm_race_access, rsm_race_value, rsm_race_sees",
     ".quad rsm_race_threads, rsm_race_module, rsm_race_thread_creates, rsm_race_thread_begins",
     ".quad rsm_race_thread_created, rsm_race_thread_named, rsm_race_thread_joined, rsm_race_thread_does",
     ".popsection",
@@ -95,9 +95,9 @@ fn engine() -> &'static Engine {
 static BEFORE_MAIN: extern "C" fn() = begin;
 
 extern "C" fn begin() {
-    if let (Some(bounds), Some(sees)) = (engine().bounds, engine().sees) {
+    if let (Some(granules), Some(sees)) = (engine().granules, engine().sees) {
         // Relaxed: what it leads to is atomic itself, and was there before.
-        BOUNDS.store(std::ptr::from_ref(bounds).cast_mut(), Ordering::Relaxed);
+        GRANULES.store(std::ptr::from_ref(granules).cast_mut(), Ordering::Relaxed);
         // SAFETY: a number: all accesses to memory are told.
         unsafe { sees(ACCESSES) };
     }
@@ -109,17 +109,17 @@ extern "C" fn begin() {
     }
 }
 
-fn bounds() -> &'static Bounds {
+fn granules() -> &'static Granules {
     // Relaxed: see `begin`. SAFETY: one of two that are never taken away.
-    unsafe { &*BOUNDS.load(Ordering::Relaxed) }
+    unsafe { &*GRANULES.load(Ordering::Relaxed) }
 }
 
 /// Whether some of these bytes may be watched.
 pub(crate) fn is_watched(address: usize, length: usize) -> bool {
-    let bounds = bounds();
+    let granules = granules();
+    let mut touched = (address >> 16..address.saturating_add(length).div_ceil(1 << 16)).take(COUNT);
     // Relaxed: memory that a thread was not told of is none that it reaches.
-    let (low, high) = (bounds.low.load(Ordering::Relaxed), bounds.high.load(Ordering::Relaxed));
-    address < high && address.saturating_add(length) > low
+    touched.any(|granule| granules[granule % COUNT].load(Ordering::Relaxed) != 0)
 }
 
 /// Tells of an access whose value is not known, or that is no word.

@@ -6,7 +6,8 @@ use crate::atomic::orders;
 use crate::engine::{self, ATOMIC, LEARNS_A, TELLS_A, WRITE};
 use crate::entry::{passed_on, seen, told};
 
-/// Tells of an access; where it was called from comes last.
+/// Tells of an access; where it was made comes last. Code that has looked in its own place calls it by this name.
+#[unsafe(export_name = "__rsm_race_tell")]
 pub(crate) extern "C" fn tell(address: usize, length: usize, kind: u32, pc: usize) {
     engine::access(address, length, kind, pc);
 }

@@ -57,6 +57,18 @@ extern "C" fn first(_start: *mut c_void) -> *mut c_void {
     )
 }
 
+/// What the C library has called a thread, where it has just written that. If the thread has begun, that has told it, and this may be
+/// nobody's memory any more; then it is whatever stands there, or nothing, and does not matter.
+fn name_of(thread: *const pthread_t) -> Option<usize> {
+    let mut found: pthread_t = 0;
+    let bytes = size_of::<pthread_t>();
+    let to = libc::iovec { iov_base: (&raw mut found).cast(), iov_len: bytes };
+    let from = libc::iovec { iov_base: thread.cast_mut().cast(), iov_len: bytes };
+    // SAFETY: the kernel writes to a variable of its own length, and reads what can be read.
+    let moved = unsafe { libc::process_vm_readv(libc::getpid(), &raw const to, 1, &raw const from, 1, 0) };
+    (moved == bytes as isize).then_some(found as usize)
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn __wrap_pthread_create(
     thread: *mut pthread_t,
@@ -75,8 +87,9 @@ extern "C" fn __wrap_pthread_create(
     // SAFETY: the program's call, but for what the thread begins with, which is made for that.
     let error = unsafe { real(thread, attributes, first, start.cast()) };
     if error == 0 {
-        // SAFETY: what the call has just written, for the program.
-        engine::created(name, Some(unsafe { thread.read() } as usize));
+        if let Some(own) = name_of(thread) {
+            engine::created(name, Some(own));
+        }
     } else {
         // SAFETY: made above; there is no thread that has it.
         drop(unsafe { Box::from_raw(start) });

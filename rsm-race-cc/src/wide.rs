@@ -86,10 +86,29 @@ fn load_wide(address: usize) -> u128 {
     u128::from(high) << 64 | u128::from(low)
 }
 
-/// Likewise.
+/// Likewise. Before ARMv8.4 a load of 16 bytes is atomic only if they are stored again, as libatomic does there, too: memory for
+/// reading only is none of which a program can load so many at once.
 #[cfg(target_arch = "aarch64")]
 fn load_wide(address: usize) -> u128 {
-    exchange_wide(address, 0, 0)
+    if !std::arch::is_aarch64_feature_detected!("lse2") {
+        return exchange_wide(address, 0, 0);
+    }
+    let (low, high): (u64, u64);
+    // SAFETY: the program loads it, aligned. With LSE2 a pair of registers is loaded at once. The first fence keeps what the program
+    // stored before from coming after (sequentially consistent stores, with which this pairs, are exchanges), the second one what it
+    // does next from coming before: an acquire.
+    unsafe {
+        std::arch::asm!(
+            "dmb ish",
+            "ldp {low}, {high}, [{address}]",
+            "dmb ishld",
+            address = in(reg) address,
+            low = out(reg) low,
+            high = out(reg) high,
+            options(nostack, preserves_flags),
+        );
+    }
+    u128::from(high) << 64 | u128::from(low)
 }
 
 extern "C" fn load(address: usize, pc: usize) -> u128 {

@@ -62,6 +62,8 @@ const SPARE: u64 = 4;
 const PAGED: u64 = 8;
 /// It may see that there is a signal without taking it.
 const POLLS: u64 = 16;
+/// It may tell others whatever it does, and whenever, by what is not seen.
+const LEAKS: u64 = 32;
 
 /// One who has a clock, and what is known of it.
 #[derive(Clone, Copy, Debug)]
@@ -253,6 +255,15 @@ impl<'a> Row<'a> {
 
     pub(crate) fn polls(self) -> bool {
         self.leader().words[FLAGS].load(Relaxed) & POLLS != 0
+    }
+
+    /// It may tell others whatever it does, and whenever.
+    pub(crate) fn leak(self) {
+        self.leader().words[FLAGS].fetch_or(LEAKS, Relaxed);
+    }
+
+    pub(crate) fn leaks(self) -> bool {
+        self.leader().words[FLAGS].load(Relaxed) & LEAKS != 0
     }
 
     /// One of its words that this file says nothing of.

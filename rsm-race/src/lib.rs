@@ -45,6 +45,7 @@
 //! | [`report`] | races that were found |
 //! | [`process`] | what each call means |
 //! | [`thread`] | and each step of a thread |
+//! | [`outside`] | what processes tell each other beside the RSMAPI |
 //! | [`marks`] | what was put to a line and may be on its way |
 //! | [`pages`] | what owners store without a call, found by comparing |
 
@@ -52,6 +53,7 @@ pub mod cell;
 pub mod clock;
 pub mod marks;
 pub mod node;
+pub mod outside;
 pub mod pages;
 pub mod place;
 pub mod process;

@@ -84,6 +84,7 @@ impl<'a> Process<'a> {
             self.row.ends_seen().store(ended, Relaxed);
             for process in Row::processes(self.table, None).filter(|process| process.has_ended()) {
                 self.learn_whole(process);
+                self.may_have_seen(process);
             }
         }
         let node = self.node();
@@ -96,6 +97,9 @@ impl<'a> Process<'a> {
             let imports = self.row.leader().imports(None);
             let exporters = imports.fold(0u64, |nodes, import| nodes | 1 << import.target());
             bits(exporters).for_each(|of| self.row.learn_all(Node::of(self.table, of).inbox(Inbox::SignalToAll)));
+        }
+        if self.table.word(Word::Leaks).load(Relaxed) != 0 {
+            self.learn_of_leaks();
         }
         if !self.row.is_whole() {
             self.row.learn_all(node.inbox(Inbox::Put));
@@ -113,6 +117,27 @@ impl<'a> Process<'a> {
             self.row.learn_all(Node::of(self.table, node).inbox(Inbox::Put));
         }
         self.row.learn_hidden();
+    }
+
+    /// Learns what the program of a process may have found in its memory, or another one that is mapped, where what it does is
+    /// hidden: also what was put in a span that is open, if it is a word, is there when it is found. Of all that was put there, as
+    /// nobody tells what was looked at.
+    pub(crate) fn may_have_seen(self, process: Row<'_>) {
+        if process.is_whole() {
+            return;
+        }
+        let around = Node::of(self.table, process.node()).around();
+        let put_there = |row: &Row<'_>| row.is_import() && around >> row.target() & 1 == 1;
+        Row::all(self.table).filter(put_there).for_each(|import| self.row.learn(import.id, import.put_so_far()));
+    }
+
+    /// Learns what those know now, or may have seen, who may tell it at any time.
+    fn learn_of_leaks(self) {
+        let leak = Row::processes(self.table, None).filter(|row| row.leaks() && row.id != self.row.id);
+        let nodes = leak.fold(0u64, |nodes, row| nodes | 1 << row.node());
+        if nodes != 0 {
+            self.learn_hidden(nodes);
+        }
     }
 
     /// Learns everything of a process whose stores, on their way or not, nobody has to expect any more.
@@ -189,6 +214,7 @@ impl<'a> Process<'a> {
 
     /// Tells who reads memory of a node, or waits for a signal of it, what it knows, and of an import what is ordered.
     fn release(self, inboxes: &[Inbox], target: u32, import: Option<Row<'_>>) {
+        self.may_have_seen(self.row);
         let node = Node::of(self.table, target);
         for &inbox in inboxes {
             node.tell(inbox, self.row);
@@ -529,8 +555,8 @@ impl<'a> Process<'a> {
     /// The program itself has touched memory, plainly: of its own, or through the mapping of an import, which carries out what
     /// is stored. Before a store is made.
     pub fn touch(self, range: Range, writes: bool, import: Option<usize>) {
-        if self.node().has_several() {
-            // What others of the node were told it may have been told by them.
+        if self.node().has_several() || self.table.word(Word::Leaks).load(Relaxed) != 0 {
+            // What others of the node were told it may have been told by them; and by whoever tells at any time.
             self.enter();
         }
         match (writes, import) {

@@ -45,6 +45,8 @@ pub(crate) const REPORTS: usize = size(1, 1 << 4, 1 << 9);
 pub(crate) const REPORT: usize = size(9, 16, 16);
 pub(crate) const HISTORIES: usize = size(1, 1 << 6, 1 << 14);
 pub(crate) const HISTORY: usize = size(16, 112, 112);
+/// Vectors of tokens.
+pub(crate) const TOKENS: usize = size(1, 1 << 4, 1 << 8);
 
 const AT_ROWS: usize = HEADER;
 const AT_NODES: usize = AT_ROWS + IDS * ROW;
@@ -54,8 +56,9 @@ const AT_SITES: usize = AT_SNAPSHOTS + IDS * SNAPSHOTS * SNAPSHOT;
 const AT_MODULES: usize = AT_SITES + SITES * SITE;
 const AT_REPORTS: usize = AT_MODULES + MODULES * MODULE;
 const AT_HISTORIES: usize = AT_REPORTS + REPORTS * REPORT;
+const AT_TOKENS: usize = AT_HISTORIES + HISTORIES * HISTORY;
 /// Words before the marks and the lines: what is mapped by who only reads reports. A multiple of any page.
-pub const HEAD: usize = (AT_HISTORIES + HISTORIES * HISTORY).next_multiple_of(size(1, 1 << 13, 1 << 13));
+pub const HEAD: usize = (AT_TOKENS + TOKENS * IDS).next_multiple_of(size(1, 1 << 13, 1 << 13));
 /// Lines that there are: enough for 4 GiB of segments.
 const LINES: usize = size(8, 1 << 13, 1 << 29);
 /// Lines of a stretch: of 4 KiB, of which every segment has a whole number; fewer in models.
@@ -91,6 +94,8 @@ pub(crate) enum Word {
     Whole,
     /// Those of which calls only are seen, and what they store into memory of their own.
     Pages,
+    /// Whether any process tells whatever it does at any time.
+    Leaks,
 }
 
 /// What there was no room for. Races are missed then; after the first, all are.
@@ -168,6 +173,10 @@ impl<'a> Table<'a> {
 
     pub(crate) fn history(self, at: usize) -> &'a [AtomicU64] {
         self.part(AT_HISTORIES + at % HISTORIES * HISTORY, HISTORY)
+    }
+
+    pub(crate) fn token(self, at: usize) -> &'a [AtomicU64] {
+        self.part(AT_TOKENS + at % TOKENS * IDS, IDS)
     }
 
     /// The cells of a line; none where there is no room for it.

@@ -2,11 +2,11 @@
 //!
 //! The warden of `run` and `up` listens on a socket beside the agent's, in the abstract namespace like that one. Whoever
 //! is the cluster's own user, or root, may ask there for the environment of a node, and for the end of the cluster. One
-//! that *entered* to run processes keeps its connection open for as long as any of them lives: it is told when the
+//! that *entered* to run processes keeps its socket open for as long as any of them lives: it is told when the
 //! cluster ends, and the cluster waits for it.
 //!
 //! # Crash
-//! The connections end with the warden, which those inside notice as they notice being told.
+//! The sockets end with the warden, which those inside notice as they notice being told.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -27,7 +27,7 @@ use crate::deadline::until;
 use crate::failure::{Failure, reason};
 use crate::wire::{Received, Wire};
 
-/// Most connections at a time.
+/// Most callers at a time.
 const MOST_CALLERS: usize = 256;
 /// How long somebody may take to answer, or to end after it was told to and its own grace is over.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -187,7 +187,7 @@ fn environment(cluster: &Cluster, node: u32) -> Answer {
     }
 }
 
-/// A connection to the entrance of a cluster, and the first thing that was said there.
+/// A wire to the entrance of a cluster, and the first thing that was said there.
 pub struct Entrance {
     pub(crate) name: String,
     pub(crate) wire: Wire,

@@ -3,10 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use rsm::run::{ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NODE_KEY, ENV_RUN};
+
 use crate::node_set::NodeSet;
 
 /// Variables that make a program a process of a node, and of a run.
-const OURS: [&str; 5] = ["RSM_CLUSTER", "RSM_NODE_ID", "RSM_NODE_COUNT", "RSM_NODE_KEY", "RSM_RUN"];
+const OURS: [&str; 5] = [ENV_CLUSTER, ENV_NODE_ID, ENV_NODE_COUNT, ENV_NODE_KEY, ENV_RUN];
 
 /// A variable of some nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]

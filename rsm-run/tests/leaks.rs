@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// Longer than anything takes on the busiest machine.
 const LONG: Duration = Duration::from_secs(100);
+/// After how many seconds the time of a test is up.
+const SECONDS: &str = "RSM_LEAKS_SECONDS";
 /// Where nodes say that they are there.
 const ADDRESS: &str = "RSM_LEAKS_ADDRESS";
 
@@ -30,6 +32,11 @@ struct Family {
 impl Family {
     /// Runs one of the ignored tests below in a process of its own; returns when `callers` of its nodes are there.
     fn start(test: &str, callers: usize) -> (Family, Child, Vec<UnixStream>) {
+        Family::start_with(test, callers, &[])
+    }
+
+    /// The same, with more in its environment.
+    fn start_with(test: &str, callers: usize, more: &[(&str, String)]) -> (Family, Child, Vec<UnixStream>) {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (end, held) = std::io::pipe().unwrap();
@@ -38,6 +45,7 @@ impl Family {
         fcntl_setfd(&held, FdFlags::empty()).unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", test, "--ignored", "--nocapture"]).env(ADDRESS, address);
+        command.envs(more.iter().map(|(name, value)| (name, value)));
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         drop(held);
         let family = Family { end, callers: listener, _alone: alone };
@@ -51,6 +59,13 @@ impl Family {
         let (mut caller, _) = in_time(move || listener.accept().unwrap());
         caller.read_exact(&mut [0]).unwrap();
         caller
+    }
+
+    /// How many nodes have called, if they have gone since or not, and no other of them comes.
+    fn callers_so_far(&self) -> usize {
+        self.callers.set_nonblocking(true).unwrap();
+        let called = |(mut caller, _): (UnixStream, SocketAddr)| caller.read_exact(&mut [0]).is_ok();
+        std::iter::from_fn(|| self.callers.accept().ok()).filter_map(|caller| called(caller).then_some(())).count()
     }
 
     /// Waits until none of them is left.
@@ -128,15 +143,24 @@ fn a_front_that_is_killed_leaves_nobody() {
 #[test]
 #[ignore = "run by the tests below"]
 fn is_late() {
-    on_nodes!(2, timeout = 5, grace = 0.1, |_| call_and_stay());
+    let seconds: f64 = std::env::var(SECONDS).unwrap().parse().unwrap();
+    on_nodes!(2, timeout = seconds, grace = 0.1, |_| call_and_stay());
 }
 
 #[test]
 fn a_time_out_leaves_nobody() {
-    let (family, child, _callers) = Family::start("is_late", 2);
-    let (code, said) = ended(child);
-    assert!(code == Some(101) && said.contains("timed out after 5.0 s; still running: node 1, 2"), "{code:?}: {said}");
-    family.expect_gone();
+    // As little as it takes both nodes to be there.
+    let whole = (0..8).map(|doubled| f64::from(1 << doubled)).find(|seconds| {
+        let (family, child, _) = Family::start_with("is_late", 0, &[(SECONDS, seconds.to_string())]);
+        let (code, said) = ended(child);
+        let whole = family.callers_so_far() == 2;
+        let still = if whole { "; still running: node 1, 2" } else { "" };
+        let told = format!("timed out after {seconds:.1} s{still}");
+        assert!(code == Some(101) && said.contains(&told), "{code:?}: {said}");
+        family.expect_gone();
+        whole
+    });
+    assert!(whole.is_some(), "both nodes are there within two minutes");
 }
 
 #[test]

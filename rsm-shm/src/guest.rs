@@ -15,6 +15,7 @@
 //! system call compares and uses in one step.
 #![allow(unsafe_code)]
 
+use crate::identity;
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use std::io::Read;
@@ -53,8 +54,8 @@ impl File {
         let is_shared = FileType::from_raw_mode(stat.st_mode) == FileType::Unknown;
         // SAFETY: it reads a number of an open file.
         let signal = is_shared.then(|| told(unsafe { libc::fcntl(fd.as_raw_fd(), F_GETSIG) })).transpose()?;
-        #[allow(clippy::useless_conversion)] // Its width differs between architectures.
-        Ok(File { device: u64::from(stat.st_dev), inode: u64::from(stat.st_ino), access: access.bits(), signal })
+        let (device, inode) = identity::of(&stat);
+        Ok(File { device, inode, access: access.bits(), signal })
     }
 
     /// The same, after it was marked if it has to be.

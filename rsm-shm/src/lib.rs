@@ -17,6 +17,7 @@ pub mod crash;
 pub mod error;
 pub mod futex;
 pub mod guest;
+pub mod identity;
 pub mod log;
 pub mod membership;
 pub mod memory;

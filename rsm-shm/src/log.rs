@@ -5,6 +5,7 @@
 //! that was standard error when the library was first called; what a program opens later in its place is not written to.
 #![allow(unsafe_code)]
 
+use crate::identity::{self, Identity};
 use crate::rights;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -69,8 +70,8 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 struct Lines {
     /// What every line begins with; the process is added to it.
     prefix: &'static str,
-    /// Device and inode of standard error.
-    place: (u64, u64),
+    /// Which file standard error is.
+    place: Identity,
 }
 
 /// Has the environment decide. Nothing happens where it does not name a level, or a subscriber for events is there.
@@ -108,8 +109,8 @@ fn begin(prefix: &'static str, level: Level) -> Option<Lines> {
 }
 
 /// What standard error leads to now; nothing where it is closed.
-fn place() -> Option<(u64, u64)> {
-    crate::memory::inspect::identity(rustix::stdio::stderr()).ok()
+fn place() -> Option<Identity> {
+    rustix::fs::fstat(rustix::stdio::stderr()).ok().map(|stat| identity::of(&stat))
 }
 
 impl Lines {

@@ -10,6 +10,7 @@ use crate::guest::Guest;
 use rsm_core::{Code, Error, Result};
 use rustix::event::epoll;
 use rustix::io::Errno;
+use std::cell::Cell;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -129,6 +130,15 @@ fn close_range(first: RawFd, last: RawFd, flags: libc::c_uint) -> Result<()> {
     }
 }
 
+thread_local! {
+    static IS_OF_LIBRARY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the calling thread is one of the library's, started here: nothing that it does is the program's doing.
+pub(crate) fn is_of_library() -> bool {
+    IS_OF_LIBRARY.try_with(Cell::get).unwrap_or(false)
+}
+
 /// Starts a thread with every signal blocked, so that no handler of the application ever runs on it.
 ///
 /// # Errors
@@ -138,7 +148,7 @@ where
     F: FnOnce() + Send + 'static,
 {
     let body = || {
-        crate::membership::race::threads::is_ours();
+        let _ = IS_OF_LIBRARY.try_with(|is| is.set(true));
         body();
     };
     // SAFETY: plain libc calls on initialised sets. The thread inherits the mask of its creator, which is put back.
@@ -160,5 +170,15 @@ where
             };
             Error::with(Code::InsufficientResources, format!("cannot start a thread: {e}{why}"))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_of_the_library_know_that_they_are() {
+        assert_eq!((aside(|| Ok(is_of_library())).unwrap(), is_of_library()), (true, false));
     }
 }

@@ -74,7 +74,7 @@ pub fn send(
     })
 }
 
-/// Receives one packet; `None` at the end of the connection. Descriptors beyond [`MAX_DESCRIPTORS`] are closed.
+/// Receives one packet; `None` when the other end is gone. Descriptors beyond [`MAX_DESCRIPTORS`] are closed.
 ///
 /// # Errors
 /// As `recvmsg(2)`, but for a kernel that has no memory: it is waited for, or EAGAIN.
@@ -101,7 +101,7 @@ pub fn receive(socket: impl AsFd, flags: RecvFlags) -> rustix::io::Result<Option
 
 /// Makes a call that moves one packet, or nothing.
 ///
-/// A kernel that has no memory for a packet says so before anything has happened: that is no end of a connection, but a
+/// A kernel that has no memory for a packet says so before anything has happened: that is no end of a socket, but a
 /// reason to try again in a moment. What must not wait is told so, and tries again when it looks at the socket next.
 fn outlast<T>(at_once: bool, mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
     loop {
@@ -202,7 +202,7 @@ pub fn peer_pidfd(socket: impl AsFd) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// Makes a socket, and the connections that a listening one accepts, refuse descriptors; `false` where the kernel
+/// Makes a socket, and those that a listening one accepts, refuse descriptors; `false` where the kernel
 /// cannot (before 6.16).
 pub fn refuse_descriptors(socket: impl AsFd) -> bool {
     const SO_PASSRIGHTS: libc::c_int = 83;

@@ -14,17 +14,22 @@ pub(crate) const SHORT_WORDS: usize = 128;
 pub(crate) const TINY_WORDS: usize = 7;
 /// Most PEs that make such an exchange: everyone writes to everyone.
 pub(crate) const TINY_MOST: usize = 8;
-/// Bytes of the segment before the program's part; a multiple of any page size.
-pub(crate) const BYTES: usize = 512 << 10;
-const _: () = assert!(size_of::<Control>() <= BYTES);
+/// Bytes between words that are to share no cache line: there are processors for ARM with lines of 128.
+pub(crate) const LINE: usize = if cfg!(target_arch = "aarch64") { 128 } else { 64 };
+/// Bytes of the segment before the program's part; a multiple of any page size. The tool that shows races knows them, too
+/// (rsm-ctl, `race/shmem.rs`).
+pub(crate) const BYTES: usize = if cfg!(target_arch = "aarch64") { 1 << 20 } else { 512 << 10 };
+const _: () = assert!(size_of::<Control>() <= BYTES && align_of::<Line>() == LINE);
 
 /// A word in a cache line of its own.
-#[repr(C, align(64))]
+#[cfg_attr(target_arch = "aarch64", repr(C, align(128)))]
+#[cfg_attr(not(target_arch = "aarch64"), repr(C, align(64)))]
 #[derive(Debug)]
 pub(crate) struct Line(pub(crate) AtomicU64);
 
-/// A contribution, and which exchange it is to.
-#[repr(C, align(64))]
+/// A contribution, and which exchange it is to, in lines of its own.
+#[cfg_attr(target_arch = "aarch64", repr(C, align(128)))]
+#[cfg_attr(not(target_arch = "aarch64"), repr(C, align(64)))]
 #[derive(Debug)]
 pub(crate) struct Tiny {
     pub(crate) turn: AtomicU64,
@@ -32,7 +37,7 @@ pub(crate) struct Tiny {
 }
 
 /// What a team needs of a PE.
-#[repr(C, align(64))]
+#[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Slot {
     /// How often each PE of the team has nudged this one.
@@ -46,7 +51,7 @@ pub(crate) struct Slot {
 }
 
 /// Everything of a PE.
-#[repr(C, align(64))]
+#[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Control {
     /// What all PEs must have in common.
@@ -74,7 +79,8 @@ pub(crate) struct Control {
 }
 
 /// In a line of its own, which nobody else writes while a thread sleeps on it.
-#[repr(C, align(64))]
+#[cfg_attr(target_arch = "aarch64", repr(C, align(128)))]
+#[cfg_attr(not(target_arch = "aarch64"), repr(C, align(64)))]
 #[derive(Debug)]
 pub(crate) struct ExitWord(pub(crate) AtomicU32);
 

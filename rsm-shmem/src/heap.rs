@@ -1,17 +1,16 @@
 //! The symmetric heap: first fit, the same on every PE because every PE makes the same calls.
 
 use crate::arena::ALIGNMENT;
+use crate::control::LINE;
 use crate::job::{Job, job};
 use crate::local::Sym;
 use crate::mutex::lock;
 use crate::region::HEAP;
-use crate::{Call, collective, end};
+use crate::{Call, collective, end, order};
 use std::ffi::{c_long, c_void};
 
 /// What every block is aligned to: the widest type of C.
 const USUAL: usize = 16;
-/// What a block for signals and atomics is aligned to, and filled up to: a cache line.
-const LINE: usize = 64;
 /// SHMEM_MALLOC_ATOMICS_REMOTE and SHMEM_MALLOC_SIGNAL_REMOTE.
 const HINTS: c_long = 1 | 2;
 
@@ -21,6 +20,54 @@ fn address(job: &Job, offset: usize) -> *mut c_void {
     start.wrapping_add(offset).cast()
 }
 
+/// What a PE wants of the heap; the other PEs have to want the same.
+#[derive(Clone, Copy)]
+enum Wish {
+    Take { bytes: usize, align: usize },
+    Free { offset: usize },
+    Resize { offset: usize, bytes: usize },
+}
+
+impl Wish {
+    fn words(self) -> [u64; 3] {
+        match self {
+            Wish::Take { bytes, align } => [1, bytes as u64, align as u64],
+            Wish::Free { offset } => [2, offset as u64, 0],
+            Wish::Resize { offset, bytes } => [3, offset as u64, bytes as u64],
+        }
+    }
+}
+
+/// What its words say.
+fn told([kind, first, second]: [u64; 3]) -> String {
+    match kind {
+        1 => format!("allocates {first} bytes, aligned to {second}"),
+        2 => format!("frees the block {first} bytes into the heap"),
+        _ => format!("reallocates the block {first} bytes into the heap, for {second} bytes"),
+    }
+}
+
+/// A barrier of all PEs, which end the job if they do not want the same: their heaps would differ from then on, and what one PE puts into
+/// a block would land in another one.
+fn meet(job: &'static Job, call: &'static Call, wish: Wish) {
+    // No fence of its own: what is told the others releases what was stored.
+    order::complete(&job.default, call);
+    let (own, mut pe, mut other) = (wish.words(), 0, None);
+    job.world.exchange(&job.world.group(job, call), &own, |theirs| {
+        if theirs != own && other.is_none() {
+            other = Some((pe, [theirs[0], theirs[1], theirs[2]]));
+        }
+        pe += 1;
+    });
+    if let Some((pe, theirs)) = other {
+        let (theirs, own) = (told(theirs), told(own));
+        end::fail(
+            call,
+            format_args!("PE {pe} {theirs}, this one {own}: all PEs have to make the same calls of the heap"),
+        );
+    }
+}
+
 /// Takes a block, and waits for the others to have it; NULL where there is no room, on all.
 fn take(call: &'static Call, bytes: usize, align: usize) -> *mut c_void {
     let job = job(call);
@@ -28,7 +75,7 @@ fn take(call: &'static Call, bytes: usize, align: usize) -> *mut c_void {
         return std::ptr::null_mut();
     }
     let taken = lock(&job.heap).take(bytes, align, job.regions[HEAP].length);
-    collective::barrier_all(call);
+    meet(job, call, Wish::Take { bytes, align });
     if taken.is_none() && job.settings.debug {
         end::say(format_args!("{call}: the heap has no room for {bytes} bytes (SHMEM_SYMMETRIC_SIZE)"));
     }
@@ -87,9 +134,9 @@ pub(crate) fn free(call: &'static Call, ptr: Sym) {
     if ptr.is_null() {
         return;
     }
-    // What others put there has arrived.
-    collective::barrier_all(call);
     let (offset, _) = block(job, call, ptr);
+    // What others put there has arrived.
+    meet(job, call, Wish::Free { offset });
     lock(&job.heap).remove(offset);
 }
 
@@ -102,8 +149,8 @@ pub(crate) fn realloc(call: &'static Call, ptr: Sym, size: usize) -> *mut c_void
         return std::ptr::null_mut();
     }
     let job = job(call);
-    collective::barrier_all(call);
     let (offset, length) = block(job, call, ptr);
+    meet(job, call, Wish::Resize { offset, bytes: size });
     let end = job.regions[HEAP].length;
     let moved = {
         let mut blocks = lock(&job.heap);

@@ -17,7 +17,7 @@ pub(crate) fn fence(ctx: Handle, call: &'static Call) {
     let Some(context) = context::unless_invalid(call, ctx) else { return };
     let job = job(call);
     // Release: what is put after this is stored, relaxed, and whoever sees it with acquire sees what was put before. Copies past
-    // the cache end with a store fence of their own.
+    // the cache have store fences of their own, before and after.
     std::sync::atomic::fence(Release);
     if job.is_lensed {
         for target in &context.targets {

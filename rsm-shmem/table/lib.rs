@@ -26,12 +26,13 @@ pub enum Over {
 }
 
 /// What of `rsm/race.h` the library has, for programs that are built to be looked at.
-pub const RACE: [&str; 13] = [
-    "rsm_race_bounds",
+pub const RACE: [&str; 14] = [
+    "rsm_race_granules",
     "rsm_race_sees",
     "rsm_race_access",
     "rsm_race_value",
     "rsm_race_benign",
+    "rsm_race_happens",
     "rsm_race_threads",
     "rsm_race_module",
     "rsm_race_thread_creates",

@@ -4,7 +4,7 @@ use super::Observer;
 use super::rows::{ClusterInfo, ConnectionInfo, ControllerInfo, LinkInfo, NodeInfo, SegmentInfo};
 use crate::{LinkState, Permission};
 use rsm_core::registry::{ControllerKind, ControllerRow, NONE, SegmentState, Withdrawal};
-use rsm_core::sync::Ordering::Acquire;
+use rsm_core::sync::acquire32;
 
 impl Observer {
     /// The cluster as a whole.
@@ -66,8 +66,8 @@ impl Observer {
             .filter_map(|row| {
                 let fields = row.fields()?;
                 let published = fields.state == SegmentState::Published;
-                // Acquire: pairs with the Release of the agent's stores; no older than the fields.
-                let withdrawal = Withdrawal::from_word(row.withdrawal().load(Acquire));
+                // Acquire: pairs with the Release of the agent's stores.
+                let withdrawal = Withdrawal::from_word(acquire32(row.withdrawal()));
                 (fields.state != SegmentState::Free).then(|| SegmentInfo {
                     node: fields.node,
                     id: published.then_some(fields.id),

@@ -1,4 +1,4 @@
-//! `hello` and `ring`.
+//! `hello`, `neighbours` and `ring`.
 
 use crate::nodes::{example, run, run_well};
 use std::path::Path;
@@ -10,6 +10,19 @@ fn hello_greets_the_right_neighbour() {
         for (node, ended) in (1..).zip(run_well(nodes, "hello", &[])) {
             let left = if node == 1 { nodes } else { node - 1 };
             let expected = format!("node {node} was told: hello, node {node}, this is node {left}\n");
+            assert_eq!(String::from_utf8_lossy(&ended.stdout), expected);
+            assert_eq!(ended.stderr, "");
+        }
+    }
+}
+
+#[test]
+fn neighbours_hand_on_what_they_say() {
+    for size in [1, 2, 4] {
+        for (rank, ended) in run_well(size, "neighbours", &[]).iter().enumerate() {
+            let (size, left) = (size as usize, (rank + size as usize - 1) % size as usize);
+            let (put, all) = (10 * left, 11 * size * (size - 1) / 2);
+            let expected = format!("rank {rank} of {size}: {left} and {put} from rank {left}, {all} in all\n");
             assert_eq!(String::from_utf8_lossy(&ended.stdout), expected);
             assert_eq!(ended.stderr, "");
         }

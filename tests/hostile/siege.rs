@@ -147,7 +147,7 @@ fn ten_thousand_connections_leave_nothing() {
     siege.end("10,000 connections");
 }
 
-story!("connections_that_do_not_join_are_turned_away", strangers);
+story!("strangers_who_do_not_join_are_turned_away", strangers);
 fn strangers() {
     let mut siege = Siege::begin(four());
     let before = agent_descriptors();
@@ -156,7 +156,7 @@ fn strangers() {
     let mut turned_away = 0;
     let mut wait_until = |connecting: &str, number: usize| {
         let mut count = |told: String| {
-            turned_away += told.matches("too many connections to the agent that have not joined").count();
+            turned_away += told.matches("too many sockets at the agent by which nobody has joined").count();
             turned_away
         };
         let mut so_far = count(intruder.ok(connecting));

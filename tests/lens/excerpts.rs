@@ -1,12 +1,13 @@
 //! `docs/weak-order.md` shows parts of the programs. They are what stands in the sources.
 
 use crate::programs::root;
+use std::collections::BTreeSet;
 
 /// Each excerpt follows a comment that names its file: `<!-- tests/lens/c/message.c -->`, then a block of code. Its lines
 /// stand in the file, one after the other; how far they are indented is the document's matter.
 pub(crate) fn are_sources() -> Result<(), String> {
     let document = std::fs::read_to_string(root().join("docs/weak-order.md")).map_err(|e| e.to_string())?;
-    let mut files = std::collections::BTreeSet::new();
+    let (mut in_c, mut in_rust) = (BTreeSet::new(), BTreeSet::new());
     for after in document.split("<!-- tests/lens/").skip(1) {
         let (file, rest) = after.split_once(" -->").ok_or("a comment that does not end")?;
         let (_, rest) = rest.split_once("```").ok_or_else(|| format!("no code after {file}"))?;
@@ -19,10 +20,12 @@ pub(crate) fn are_sources() -> Result<(), String> {
         if !stands {
             return Err(format!("this does not stand in {file}:\n{}", lines.join("\n")));
         }
-        files.insert(file.to_owned());
+        let program = |folder, suffix| file.strip_prefix(folder).and_then(|name: &str| name.strip_suffix(suffix));
+        in_c.extend(program("c/", ".c").map(str::to_owned));
+        in_rust.extend(program("rust/", ".rs").map(str::to_owned));
     }
-    if files.len() < 6 {
-        return Err(format!("excerpts of {files:?}, not of six programs"));
+    if in_c.len() < 6 || in_c != in_rust {
+        return Err(format!("excerpts of {in_c:?} in C and of {in_rust:?} in Rust, not of six programs in both"));
     }
     Ok(())
 }

@@ -63,13 +63,14 @@ pub(crate) fn all(programs: &Arc<Programs>, ledger: &Arc<Ledger>) -> Vec<Trial> 
         Trial::test("the table names every program", || table_is_complete().map_err(Into::into)),
         Trial::test("the excerpts are the programs", || excerpts::are_sources().map_err(Into::into)),
     ];
+    // First, as their survivors wait for a while, in which others are played.
+    for (pair, language) in Pair::all().filter(|(pair, _)| pair.needs == Needs::Death) {
+        let die = move |stage: &Stage| deaths::are_survived(&stage.programs, pair, language);
+        trials.push(stage.trial(format!("{} in {language}, whose holder dies", pair.name), die));
+    }
     for (pair, language) in Pair::all() {
         let name = format!("{} in {language}", pair.name);
         trials.push(stage.trial(format!("{name}, no lens"), move |stage| stage.without_lens(pair, language)));
-        if pair.needs == Needs::Death {
-            let die = move |stage: &Stage| deaths::are_survived(&stage.programs, pair, language);
-            trials.push(stage.trial(format!("{name}, whose holder dies"), die));
-        }
         if pair.name == races::PAIR {
             trials.push(stage.trial(format!("{name}, whose race is found"), move |stage| {
                 races::is_found(&stage.programs, pair, language)

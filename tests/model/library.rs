@@ -128,8 +128,8 @@ impl Library {
         self.places[node as usize - 1].at(offset)
     }
 
-    fn controller(&self, node: u32, way: Way) -> &Controller {
-        &self.controllers[node as usize - 1][if way == Way::Shm0 { 0 } else { 1 }]
+    fn controller(&self, node: u32, via: Via) -> &Controller {
+        &self.controllers[node as usize - 1][if via == Via::Shm0 { 0 } else { 1 }]
     }
 
     /// Goes on until the verbs end, or close the span. Spans borrow their import: each has a call of its own.
@@ -143,9 +143,9 @@ impl Library {
         while let Some((at, verb)) = verbs.next() {
             let verb = &match verb {
                 // What the number is, is said before the verb changes it.
-                Verb::Connect { i, node, way, to, id, rights } => {
+                Verb::Connect { i, node, via, to, id, rights } => {
                     let id = Id::Number(reference.id(*id));
-                    Verb::Connect { i: *i, node: *node, way: *way, to: *to, id, rights: *rights }
+                    Verb::Connect { i: *i, node: *node, via: *via, to: *to, id, rights: *rights }
                 }
                 other => other.clone(),
             };
@@ -216,14 +216,14 @@ impl Library {
     fn carry_out(&mut self, verb: &Verb) -> Result<Value> {
         let nothing = |()| Value::Nothing;
         match verb {
-            Verb::Create { e, node, way, length } => {
-                self.exports[*e] = Some(self.controller(*node, *way).export(*length)?);
+            Verb::Create { e, node, via, length } => {
+                self.exports[*e] = Some(self.controller(*node, *via).export(*length)?);
                 Ok(Value::Nothing)
             }
-            Verb::Adopt { e, node, way, place } => {
+            Verb::Adopt { e, node, via, place } => {
                 let start = self.place(*node, place.start);
                 // SAFETY: memory of this library's, accessed by volatile accesses only, longer there than the export.
-                self.exports[*e] = Some(unsafe { self.controller(*node, *way).adopt(start, place.length) }?);
+                self.exports[*e] = Some(unsafe { self.controller(*node, *via).adopt(start, place.length) }?);
                 Ok(Value::Nothing)
             }
             Verb::Rebind { e, place } => {
@@ -262,9 +262,9 @@ impl Library {
                 // SAFETY: as above.
                 Ok(Value::Word(unsafe { place.read_volatile() }))
             }
-            Verb::Connect { i, node, way, to, id, rights } => {
+            Verb::Connect { i, node, via, to, id, rights } => {
                 let Id::Number(id) = id else { unreachable!("the model has said the number") };
-                let controller = self.controller(*node, *way);
+                let controller = self.controller(*node, *via);
                 self.imports[*i] = Some(Rc::new(controller.connect(*to, SegmentId::new(*id), permission(*rights))?));
                 Ok(Value::Nothing)
             }

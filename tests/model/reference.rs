@@ -86,7 +86,7 @@ enum Bytes {
 struct Export {
     serial: usize,
     node: u32,
-    way: Way,
+    via: Via,
     length: usize,
     bytes: Bytes,
     published: Option<(u32, Access)>,
@@ -201,8 +201,8 @@ impl Reference {
     /// What the verb must answer; the model goes on as if it had.
     pub(crate) fn step(&mut self, verb: &Verb) -> Expect {
         match verb.clone() {
-            Verb::Create { e, node, way, length } => self.create(e, node, way, length),
-            Verb::Adopt { e, node, way, place } => self.adopt(e, node, way, place),
+            Verb::Create { e, node, via, length } => self.create(e, node, via, length),
+            Verb::Adopt { e, node, via, place } => self.adopt(e, node, via, place),
             Verb::Rebind { e, place } => self.rebind(e, place),
             Verb::Destroy { e } => {
                 let Some(export) = self.exports[e].take() else { return Expect::Skip };
@@ -228,7 +228,7 @@ impl Reference {
                 is(FINE)
             }
             Verb::Peek { node, at } => is(Ok(Value::Word(word_of(self.place(node), word(at, PLACE_PAGES * PAGE))))),
-            Verb::Connect { i, node, way, to, id, rights } => self.connect(i, node, way, to, id, rights),
+            Verb::Connect { i, node, via, to, id, rights } => self.connect(i, node, via, to, id, rights),
             Verb::Disconnect { i } => {
                 // The handle of a span must live; in Rust the compiler sees to it.
                 let Some(connection) = self.imports[i].filter(|_| !self.spans.contains(&i)) else {
@@ -285,15 +285,15 @@ impl Reference {
         }
     }
 
-    fn add_export(&mut self, e: usize, node: u32, way: Way, length: usize, bytes: Bytes) -> Expect {
+    fn add_export(&mut self, e: usize, node: u32, via: Via, length: usize, bytes: Bytes) -> Expect {
         self.serial += 1;
         let serial = self.serial;
         let (published, last_id, signals) = (None, 0x40_0002, 0);
-        self.exports[e] = Some(Export { serial, node, way, length, bytes, published, last_id, signals });
+        self.exports[e] = Some(Export { serial, node, via, length, bytes, published, last_id, signals });
         is(FINE)
     }
 
-    fn create(&mut self, e: usize, node: u32, way: Way, length: usize) -> Expect {
+    fn create(&mut self, e: usize, node: u32, via: Via, length: usize) -> Expect {
         if self.exports[e].is_some() {
             return Expect::Skip;
         }
@@ -304,7 +304,7 @@ impl Reference {
         if !length.is_multiple_of(PAGE) {
             return is(Err(BAD_MEM_ALIGNMENT));
         }
-        self.add_export(e, node, way, length, Bytes::Own(vec![0; length]))
+        self.add_export(e, node, via, length, Bytes::Own(vec![0; length]))
     }
 
     /// How a range lies to those that are exported in place: equal to one, partly over one, or apart from all.
@@ -321,7 +321,7 @@ impl Reference {
         (equal, partly)
     }
 
-    fn adopt(&mut self, e: usize, node: u32, way: Way, place: Place) -> Expect {
+    fn adopt(&mut self, e: usize, node: u32, via: Via, place: Place) -> Expect {
         if self.exports[e].is_some() {
             return Expect::Skip;
         }
@@ -335,7 +335,7 @@ impl Reference {
         if self.neighbours(node, place).1 {
             return is(Err(BAD_ADDR));
         }
-        self.add_export(e, node, way, place.length, Bytes::At(place))
+        self.add_export(e, node, via, place.length, Bytes::At(place))
     }
 
     fn rebind(&mut self, e: usize, place: Place) -> Expect {
@@ -371,7 +371,7 @@ impl Reference {
     /// 1.9 step 7, D-17 to D-19.
     fn is_bad(access: &Access, export: &Export) -> bool {
         let Access::List(entries) = access else { return false };
-        let loopback = export.way == Way::Loopback;
+        let loopback = export.via == Via::Loopback;
         (loopback && entries.len() > 1)
             || entries.iter().any(|(node, mode)| *node >= 64 || (loopback && *node != export.node) || *mode > 0o666)
     }
@@ -439,12 +439,12 @@ impl Reference {
         is(FINE)
     }
 
-    fn connect(&mut self, i: usize, node: u32, way: Way, to: u32, id: Id, rights: Rights) -> Expect {
+    fn connect(&mut self, i: usize, node: u32, via: Via, to: u32, id: Id, rights: Rights) -> Expect {
         if self.imports[i].is_some() {
             return Expect::Skip;
         }
         let id = self.id(id);
-        if way == Way::Loopback && to != node {
+        if via == Via::Loopback && to != node {
             return is(Err(CTLR_NOT_PRESENT)); // D-28
         }
         if to > JOINED + 1 {
@@ -457,7 +457,7 @@ impl Reference {
             .find(|e| e.node == to && e.published.as_ref().is_some_and(|(published, _)| *published == id));
         let Some(export) = found else { return is(Err(SEG_NOT_PUBLISHED)) };
         // The loopback controller reaches the local node only.
-        if export.way == Way::Loopback && node != to {
+        if export.via == Via::Loopback && node != to {
             return is(Err(SEG_NOT_PUBLISHED_TO_NODE));
         }
         let mode = match &export.published.as_ref().expect("found published").1 {

@@ -17,7 +17,7 @@ use std::sync::{Arc, Barrier, Mutex};
 
 /// The exporting node; the importing one is the other.
 const NODE: u32 = 1;
-const WAY: Way = Way::Shm0;
+const VIA: Via = Via::Shm0;
 const RANGES: [Place; 2] = [Place { start: 0, length: 2 * PAGE }, Place { start: 2 * PAGE, length: 2 * PAGE }];
 
 /// What is there before, and what each thread does.
@@ -37,14 +37,14 @@ impl std::fmt::Debug for Meeting {
 /// Meetings on one export of a range, and on others of the same.
 pub(crate) fn meetings() -> impl Strategy<Value = Meeting> {
     let connect =
-        |i| Verb::Connect { i, node: 2, way: WAY, to: NODE, id: Id::Number(0x40_0000), rights: Rights(0o600) };
+        |i| Verb::Connect { i, node: 2, via: VIA, to: NODE, id: Id::Number(0x40_0000), rights: Rights(0o600) };
     let pair = vec![
-        Verb::Adopt { e: 0, node: NODE, way: WAY, place: RANGES[0] },
+        Verb::Adopt { e: 0, node: NODE, via: VIA, place: RANGES[0] },
         Verb::Publish { e: 0, id: 0x40_0000, access: Access::Everyone },
         connect(0),
         connect(1),
     ];
-    let second = |e, place| Verb::Adopt { e, node: NODE, way: WAY, place };
+    let second = |e, place| Verb::Adopt { e, node: NODE, via: VIA, place };
     let others = prop_oneof![
         2 => Just(vec![]),
         2 => Just(vec![second(1, RANGES[0])]),
@@ -67,7 +67,7 @@ fn verbs(thread: usize) -> impl Strategy<Value = Verb> {
     };
     let id = || prop_oneof![2 => Just(0x40_0000), 1 => Just(0x40_0001), 1 => Just(0)];
     prop_oneof![
-        4 => place().prop_map(move |place| Verb::Adopt { e: own, node: NODE, way: WAY, place }),
+        4 => place().prop_map(move |place| Verb::Adopt { e: own, node: NODE, via: VIA, place }),
         3 => Just(Verb::Destroy { e: own }),
         4 => (e(), place()).prop_map(|(e, place)| Verb::Rebind { e, place }),
         4 => (e(), id()).prop_map(|(e, id)| Verb::Publish { e, id, access: Access::Everyone }),
@@ -75,7 +75,7 @@ fn verbs(thread: usize) -> impl Strategy<Value = Verb> {
         1 => e().prop_map(|e| Verb::Republish { e, access: Access::Everyone }),
         2 => Just(Verb::Disconnect { i }),
         2 => prop_oneof![2 => Just(0x40_0000), 1 => Just(0x40_0001)].prop_map(move |id| {
-            Verb::Connect { i, node: 2, way: WAY, to: NODE, id: Id::Number(id), rights: Rights(0o600) }
+            Verb::Connect { i, node: 2, via: VIA, to: NODE, id: Id::Number(id), rights: Rights(0o600) }
         }),
         4 => (0u64..4, any::<u8>())
             .prop_map(move |(k, value)| Verb::Put { i, offset: (i as u64 * 4 + k) * 8, width: 8, count: 1, value }),

@@ -17,7 +17,7 @@ pub(crate) const JOINED: u32 = 2;
 pub(crate) const PLACE_PAGES: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Via {
     Shm0,
     Loopback,
 }
@@ -62,13 +62,13 @@ pub(crate) enum Verb {
     Create {
         e: usize,
         node: u32,
-        way: Way,
+        via: Via,
         length: usize,
     },
     Adopt {
         e: usize,
         node: u32,
-        way: Way,
+        via: Via,
         place: Place,
     },
     Rebind {
@@ -113,7 +113,7 @@ pub(crate) enum Verb {
     Connect {
         i: usize,
         node: u32,
-        way: Way,
+        via: Via,
         to: u32,
         id: Id,
         rights: Rights,
@@ -183,8 +183,8 @@ pub(crate) enum Verb {
 impl fmt::Debug for Verb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Verb::Create { e, node, way, length } => write!(f, "e{e} = create {length} bytes on node {node} {way:?}"),
-            Verb::Adopt { e, node, way, place } => write!(f, "e{e} = adopt {place:?} on node {node} {way:?}"),
+            Verb::Create { e, node, via, length } => write!(f, "e{e} = create {length} bytes on node {node} {via:?}"),
+            Verb::Adopt { e, node, via, place } => write!(f, "e{e} = adopt {place:?} on node {node} {via:?}"),
             Verb::Rebind { e, place } => write!(f, "rebind e{e} to {place:?}"),
             Verb::Destroy { e } => write!(f, "destroy e{e}"),
             Verb::Publish { e, id, access } => write!(f, "publish e{e} as {id:#x} to {access:?}"),
@@ -194,8 +194,8 @@ impl fmt::Debug for Verb {
             Verb::Read { e, at } => write!(f, "read e{e}[word {at}]"),
             Verb::Poke { node, at, value } => write!(f, "memory of node {node} [word {at}] = {value}"),
             Verb::Peek { node, at } => write!(f, "read memory of node {node} [word {at}]"),
-            Verb::Connect { i, node, way, to, id, rights } => {
-                write!(f, "i{i} = connect node {node} {way:?} to node {to} ")?;
+            Verb::Connect { i, node, via, to, id, rights } => {
+                write!(f, "i{i} = connect node {node} {via:?} to node {to} ")?;
                 match id {
                     Id::Number(id) => write!(f, "{id:#x} ")?,
                     Id::Of(e) => write!(f, "the id of e{e} ")?,
@@ -243,9 +243,9 @@ impl fmt::Debug for Script {
 /// Scripts; most of them begin with a segment that is published and imported.
 pub(crate) fn scripts() -> impl Strategy<Value = Script> {
     let pair = vec![
-        Verb::Create { e: 0, node: 1, way: Way::Shm0, length: 2 * PAGE },
+        Verb::Create { e: 0, node: 1, via: Via::Shm0, length: 2 * PAGE },
         Verb::Publish { e: 0, id: 0x40_0000, access: Access::Everyone },
-        Verb::Connect { i: 0, node: 2, way: Way::Shm0, to: 1, id: Id::Of(0), rights: Rights(0o600) },
+        Verb::Connect { i: 0, node: 2, via: Via::Shm0, to: 1, id: Id::Of(0), rights: Rights(0o600) },
     ];
     (prop_oneof![1 => Just(vec![]), 3 => Just(pair)], prop::collection::vec(verbs(), 1..80))
         .prop_map(|(first, then)| Script([first, then].concat()))
@@ -255,8 +255,8 @@ fn node() -> impl Strategy<Value = u32> {
     1..=JOINED
 }
 
-fn way() -> impl Strategy<Value = Way> {
-    prop_oneof![4 => Just(Way::Shm0), 1 => Just(Way::Loopback)]
+fn via() -> impl Strategy<Value = Via> {
+    prop_oneof![4 => Just(Via::Shm0), 1 => Just(Via::Loopback)]
 }
 
 fn rights() -> impl Strategy<Value = Rights> {
@@ -324,8 +324,8 @@ fn verbs() -> impl Strategy<Value = Verb> {
     let id_of = prop_oneof![5 => e().prop_map(Id::Of), 1 => id().prop_map(Id::Number)];
     let to = prop_oneof![6 => 1..=JOINED, 1 => Just(JOINED + 1), 1 => Just(JOINED + 2)];
     prop_oneof![
-        4 => (e(), node(), way(), length).prop_map(|(e, node, way, length)| Verb::Create { e, node, way, length }),
-        3 => (e(), node(), way(), place()).prop_map(|(e, node, way, place)| Verb::Adopt { e, node, way, place }),
+        4 => (e(), node(), via(), length).prop_map(|(e, node, via, length)| Verb::Create { e, node, via, length }),
+        3 => (e(), node(), via(), place()).prop_map(|(e, node, via, place)| Verb::Adopt { e, node, via, place }),
         2 => (e(), place()).prop_map(|(e, place)| Verb::Rebind { e, place }),
         1 => e().prop_map(|e| Verb::Destroy { e }),
         6 => (e(), id(), access()).prop_map(|(e, id, access)| Verb::Publish { e, id, access }),
@@ -335,8 +335,8 @@ fn verbs() -> impl Strategy<Value = Verb> {
         3 => (e(), at()).prop_map(|(e, at)| Verb::Read { e, at }),
         1 => (node(), at(), any::<u64>()).prop_map(|(node, at, value)| Verb::Poke { node, at, value }),
         1 => (node(), at()).prop_map(|(node, at)| Verb::Peek { node, at }),
-        7 => (i(), node(), way(), to, id_of, rights())
-            .prop_map(|(i, node, way, to, id, rights)| Verb::Connect { i, node, way, to, id, rights }),
+        7 => (i(), node(), via(), to, id_of, rights())
+            .prop_map(|(i, node, via, to, id, rights)| Verb::Connect { i, node, via, to, id, rights }),
         2 => i().prop_map(|i| Verb::Disconnect { i }),
         2 => (i(), any::<bool>()).prop_map(|(i, on)| Verb::Explicit { i, on }),
         8 => (i(), offset(), width(), 0usize..4, any::<u8>())

@@ -82,8 +82,8 @@ fn a_signal_comes_after_a_span_that_was_closed() {
     }
 }
 
-story!(a_stopped_process_holds_up_no_revocation);
-fn a_stopped_process_holds_up_no_revocation() {
+story!(a_stopped_process_holds_up_no_withdrawal);
+fn a_stopped_process_holds_up_no_withdrawal() {
     let (_cluster, mut exporter, mut importer) = late(1);
     put_lines(&mut importer, 7);
     importer.stop();

@@ -14,11 +14,11 @@ mod interrupts;
 mod leaks;
 mod lens;
 mod meeting;
-mod revocation;
 mod room;
 mod steering;
 mod surroundings;
 mod watch;
+mod withdrawal;
 
 fn main() {
     if std::env::var_os(surroundings::ENV).is_some() {

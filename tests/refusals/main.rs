@@ -25,7 +25,7 @@ fn choice() -> Choice {
     let number = |name: &str, usual| std::env::var(name).map_or(usual, |text| text.parse().expect("a number"));
     match std::env::var("RSM_REFUSALS").as_deref() {
         Ok("all") => Choice::All,
-        _ => Choice::Sample { seed: number("RSM_REFUSALS_SEED", 1), each: number("RSM_REFUSALS", 2) as usize },
+        _ => Choice::Sample { seed: number("RSM_REFUSALS_SEED", 1), each: number("RSM_REFUSALS", 1) as usize },
     }
 }
 

@@ -48,6 +48,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// Whether both sides have said something of the same.
+    pub(crate) fn compares(&self) -> bool {
+        self.found.keys().any(|key| self.vouched.contains_key(key))
+    }
+
     /// A process was killed.
     pub(crate) fn died(&mut self) {
         self.deaths += 1;

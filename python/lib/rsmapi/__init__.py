@@ -1,4 +1,4 @@
-"""Remote shared memory on one machine: Sun's RSMAPI on Linux.
+"""Remote shared memory on one machine or two: Sun's RSMAPI on Linux.
 
 A *cluster* has nodes; a node is one process or several. A node exports a segment of memory and publishes it; other nodes
 connect to it, and read and write it with ``put`` and ``get``, or map it and use it as a buffer: ``memoryview``, numpy.

@@ -296,7 +296,8 @@ def _judged(directory: str, options: Options, complaints: str) -> Verdict:
         elif end["asked"]:
             others.append(f"{name} was ended: {end['text']}")
         elif end["code"] != 0:
-            failures.append((float("inf"), f"{name} {end['text']}"))
+            # First, as what the others say is of this death as a rule.
+            failures.append((float("-inf"), f"{name} {end['text']}"))
         elif not any(report["when"] == "teardown" for report in reports):
             failures.append((float("inf"), f"{name} ended before the test did"))
         skips += [f"node {node}: {report['text']}" for report in reports if report["outcome"] == "skipped"]

@@ -6,16 +6,29 @@
  *     makes sure by other means that what it read is whole, as with a sequence lock. They are memory of a published segment,
  *     or of a mapping; what was annotated stays so as long as the segment is there.
  *
- * In a program that is not built by rsm-ctl cc it is nothing, and its arguments are not evaluated.
+ *     In a program that is not built by rsm-ctl cc it is nothing, and its arguments are not evaluated.
+ *
+ * RSM_ANNOTATE_HAPPENS_BEFORE(token)
+ * RSM_ANNOTATE_HAPPENS_AFTER(token)
+ *     What this process has done so far comes before what others do behind the second with the same token: something orders
+ *     them that is not seen. The token is a number of 64 bits that both name, or a pointer, which means the same in both.
+ *     The first comes before what lets the other go on, the second behind what it was let go on by. Of what was put, that is part whose
+ *     span was closed. In any program, as long as it has librsm; a run without --race takes no notice.
  */
 #ifndef _RSM_ANNOTATE_H
 #define _RSM_ANNOTATE_H
 
-#ifdef __RSM_RACE__
-
 #include <rsm/race.h>
 
 /* Of librsm, which a program need not have. */
+#pragma weak rsm_race_happens
+
+#define RSM_ANNOTATE_HAPPENS_BEFORE(token) (rsm_race_happens ? rsm_race_happens((uint64_t)(token), 0) : (void)0)
+#define RSM_ANNOTATE_HAPPENS_AFTER(token) (rsm_race_happens ? rsm_race_happens((uint64_t)(token), 1) : (void)0)
+
+#ifdef __RSM_RACE__
+
+/* As above. */
 #pragma weak rsm_race_benign
 
 #define RSM_ANNOTATE_BENIGN(address, bytes) \

@@ -12,12 +12,10 @@
 extern "C" {
 #endif
 
-/* All memory of segments that is looked at lies between these addresses; before there is any, `low` is above all others. They may
- * change at any time: load each atomically. Accesses elsewhere need not be told. */
-struct rsm_race_bounds {
-    uintptr_t low, high;
-};
-extern struct rsm_race_bounds rsm_race_bounds;
+/* Where memory of segments is that is looked at: granule G is all addresses A with (A >> 16 & 65535) == G. Its byte is not 0 if any such
+ * memory is in it, or an access of up to 16 bytes may begin there that reaches some. Bytes may change at any time: load each
+ * atomically. Accesses to granules whose bytes are all 0 need not be told. */
+extern unsigned char rsm_race_granules[65536];
 
 /* Bits of a kind. A read has none. */
 #define RSM_RACE_WRITE 1  /* a write, which is told before it is made; a read is told after it */
@@ -36,6 +34,10 @@ void rsm_race_value(uintptr_t address, size_t length, uint64_t value, unsigned k
 
 /* Nobody wants to hear of races in the lines of eight bytes that these bytes lie in, which are memory of a segment. */
 void rsm_race_benign(uintptr_t address, size_t length);
+
+/* What this process has done so far comes before what any process of the cluster does that says so afterwards with the same token, a
+ * number of the program's: `after` 0, and then 1. Any program may say it, also one that tells of no accesses. */
+void rsm_race_happens(uint64_t token, unsigned after);
 
 /* Threads. While this is not 0, what they do is to be told: from when a process that has joined a cluster creates its first
  * one, if all modules that are loaded have said that they tell it. After anything of which it is not known what it orders,

@@ -47,7 +47,7 @@ ASSERTION(213, ALL, "loads and stores through an aborted mapping raise no signal
     struct storer storer;
     begin(&s);
     export_to(&s, 0, NULL, 0);
-    for (int round = 0; round < 100; round++) {
+    for (int round = turns(100); round > 0; round--) {
         import(&s, RSM_PERM_RDWR);
         unsigned char *mapping = map_all(&s);
         start_storing(&storer, mapping);
@@ -85,8 +85,8 @@ ASSERTION(214, ALL, "after unpublish no store through a mapping reaches the expo
     CHECK(rounds != MAP_FAILED);
     begin(&s);
     export_to(&s, 0, NULL, 0);
-    for (int round = 0; round < 20; round++) {
-        const bool stopped = round % 5 == 4;
+    for (int round = turns(20) - 1; round >= 0; round--) {
+        const bool stopped = round % 4 == 3;
         /* Unlike what the threads store, and what was there before. */
         const unsigned char since = (unsigned char)(0x80 + round);
         import(&s, RSM_PERM_RDWR);

@@ -180,7 +180,7 @@ ASSERTION(260, LOCAL, "descriptors and mappings are given back")
         cycle(s.controller, s.node, ID, memory);
     const int descriptors = entries_of("/proc/self/fd"), mappings = lines_of("/proc/self/maps");
     const int tasks = entries_of("/proc/self/task");
-    for (int k = 0; k < 1000; k++)
+    for (int k = 0; k < turns(1000); k++)
         cycle(s.controller, s.node, ID, memory);
     CHECK(entries_of("/proc/self/fd") == descriptors);
     /* Through a lens a thread is there while there are imports, and ends by itself. */
@@ -236,7 +236,7 @@ ASSERTION(261, ALL, "without descriptors there are no segments, until there are 
     OK(rsm_memseg_import_connect(s.controller, s.node, s.id, RSM_PERM_RDWR, &i));
 }
 
-enum { THREADS = 8, CYCLES = 100 };
+enum { THREADS = 8 };
 
 struct worker {
     struct scene *scene;
@@ -248,7 +248,7 @@ static void *work(void *argument)
 {
     struct worker *worker = argument;
     unsigned char *memory = pages(1);
-    for (int k = 0; k < CYCLES; k++)
+    for (int k = 0; k < turns(100); k++)
         cycle(worker->scene->controller, worker->scene->node, worker->id, memory);
     return NULL;
 }

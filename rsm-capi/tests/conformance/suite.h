@@ -73,6 +73,7 @@ void expect(const char *file, int line, const char *call, int expected, int code
 bool is_filled(const volatile void *memory, unsigned char byte, size_t length);
 int64_t now_ms(void);
 void breathe(void); /* a millisecond for others, between two looks */
+int turns(int all); /* so many with RSM_TESTS=all; otherwise a fifth */
 
 /* Memory. Sizes in pages. */
 #define P page_size()
@@ -92,7 +93,7 @@ int signals_are_late(void);              /* that, or between two hosts */
 void need_root(void);                    /* skips for others than root */
 extern pid_t orphan;                     /* killed when a check fails */
 pid_t thread_id(void);
-void until_asleep(pid_t thread);         /* a thread of this process sleeps in the kernel */
+void until_asleep(pid_t thread);         /* a thread of this process sleeps in the kernel, or has */
 void *start(void *(*body)(void *), void *argument, pthread_t *thread);
 
 #define NOBODY 65534

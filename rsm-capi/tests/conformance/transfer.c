@@ -327,10 +327,9 @@ ASSERTION(160, ALL, "what the exporter stores is what an importer gets")
     }
 }
 
-enum { ROUNDS = 200000 };
-
 struct writer {
     rsm_memseg_import_handle_t i;
+    uint64_t rounds;
     int code;
 };
 
@@ -338,7 +337,7 @@ struct writer {
 static void *put_words(void *argument)
 {
     struct writer *writer = argument;
-    for (uint64_t k = 1; k <= ROUNDS && writer->code == RSM_SUCCESS; k++) {
+    for (uint64_t k = 1; k <= writer->rounds && writer->code == RSM_SUCCESS; k++) {
         const uint64_t half = k * 0x9E3779B9u & 0xFFFFFFFF;
         uint64_t words[2] = {half << 32 | half, half << 32 | half};
         writer->code = rsm_memseg_import_put64(writer->i, 64, words, 2);
@@ -349,14 +348,14 @@ static void *put_words(void *argument)
 ASSERTION(161, ALL, "words of 64 bits are put and got whole")
 {
     struct scene s;
-    struct writer writer = {NULL, 0};
+    struct writer writer = {NULL, (uint64_t)turns(200000), 0};
     rsmapi_barrier_t barrier = {0};
     pthread_t thread;
     stage(&s);
     OK(rsm_memseg_import_connect(s.controller, s.node, s.id, RSM_PERM_RDWR, &writer.i));
     OK(rsm_memseg_import_init_barrier(writer.i, RSM_BARRIER_SEGMENT, &barrier));
     start(put_words, &writer, &thread);
-    for (int k = 0; k < ROUNDS; k++) {
+    for (uint64_t k = 0; k < writer.rounds; k++) {
         uint64_t words[2];
         OK(rsm_memseg_import_get64(s.i, 64, words, 2));
         CHECK(words[0] >> 32 == (words[0] & 0xFFFFFFFF));

@@ -58,11 +58,15 @@ pub enum Kind {
     /// No call, but a fault of the lens that happened at one: `offset` is its number in the table of faults, `length` that of
     /// the [kind of call](super::inject::Call); `node` is 0 where no other one is concerned.
     Fault,
+    /// No call, but what a process saw of a segment of its own at one, before the record of that: `id` is its row, `offset` says which
+    /// of those that had it. The bytes are what differs from its look before, or with `code` 1 from zeroes: runs of words of 8 bytes,
+    /// of each the number of its first one and how many they are, 4 bytes each, and the words. `length` is how many bytes that is.
+    Look,
 }
 
 impl Kind {
     /// All of them, with their names, in the order of their numbers.
-    pub const ALL: [(&'static str, Kind); 18] = [
+    pub const ALL: [(&'static str, Kind); 19] = [
         ("put", Kind::Put),
         ("get", Kind::Get),
         ("order", Kind::Order),
@@ -81,6 +85,7 @@ impl Kind {
         ("map", Kind::Map),
         ("unmap", Kind::Unmap),
         ("fault", Kind::Fault),
+        ("look", Kind::Look),
     ];
 
     /// Its name.
@@ -116,11 +121,14 @@ pub struct Event {
     pub code: u32,
     /// Which thread of the process made it, modulo 16.
     pub thread: u32,
+    /// Of a transfer: whether it was made in explicit mode, so that the end of a span says whether it arrived.
+    pub in_span: bool,
     /// Whether the bytes follow.
     pub has_bytes: bool,
 }
 
 const HAS_BYTES: u64 = 1 << 7;
+const IN_SPAN: u64 = 1 << 6;
 
 /// The lower half of a word.
 const LOW: u64 = u32::MAX as u64;
@@ -128,7 +136,8 @@ const LOW: u64 = u32::MAX as u64;
 impl Event {
     /// Its words in a ring.
     pub fn words(&self) -> [u64; 4] {
-        let kind = self.kind as u64 | if self.has_bytes { HAS_BYTES } else { 0 };
+        let flag = |is: bool, flag: u64| if is { flag } else { 0 };
+        let kind = self.kind as u64 | flag(self.has_bytes, HAS_BYTES) | flag(self.in_span, IN_SPAN);
         let (node, code, thread) = (u64::from(self.node & 63), u64::from(self.code & 63), u64::from(self.thread & 15));
         // A wait has no length: it leaves its place to the upper half of how long it took, which may be for hours.
         let (took, length) = match self.kind {
@@ -147,7 +156,7 @@ impl Event {
     pub fn of(words: [u64; 4]) -> Option<Event> {
         let [began, what, place, id] = words;
         let kind = what >> 32 & 0xff;
-        let &(_, known) = Kind::ALL.get((kind & !HAS_BYTES) as usize)?;
+        let &(_, known) = Kind::ALL.get((kind & !(HAS_BYTES | IN_SPAN)) as usize)?;
         let length = ((place >> 48 & 0xff) << 24 | id >> 32 & 0xff_ffff) as u32;
         let (took, length) = match known {
             Kind::Wait => (u64::from(length) << 32 | what & LOW, 0),
@@ -163,6 +172,7 @@ impl Event {
             length,
             code: (what >> 46 & 63) as u32,
             thread: (what >> 52 & 15) as u32,
+            in_span: kind & IN_SPAN != 0,
             has_bytes: kind & HAS_BYTES != 0,
         })
     }
@@ -194,6 +204,7 @@ mod tests {
                     length: if is_wait { 0 } else { of(LOW, 8) as u32 },
                     code: of(63, 0) as u32,
                     thread: of(15, 2) as u32,
+                    in_span: at % 2 == 0,
                     has_bytes: big,
                 };
                 let [first, rest @ ..] = event.words();
@@ -212,6 +223,6 @@ mod tests {
         for (at, (name, call)) in Call::ALL.into_iter().enumerate() {
             assert_eq!((Kind::from(call) as usize, Kind::from(call).name()), (at, name));
         }
-        assert_eq!(Event::of([BEGINS, 18 << 32, 0, 0]), None, "there is no such kind");
+        assert_eq!(Event::of([BEGINS, 19 << 32, 0, 0]), None, "there is no such kind");
     }
 }

@@ -10,7 +10,8 @@
 //! that was half written is none.
 
 use crate::Code;
-use crate::sync::{AtomicU64, Ordering::Relaxed, Ordering::Release, acquire, fence};
+use crate::seq;
+use crate::sync::{AtomicU64, Ordering::Relaxed, Ordering::Release, acquire};
 use serde::{Deserialize, Serialize};
 
 /// A node that is killed before one of its calls.
@@ -224,33 +225,29 @@ impl Failed {
 
 impl PointRow {
     fn write(&self, point: &Point) {
-        let sequence = self.sequence.load(Relaxed) | 1;
-        self.sequence.store(sequence, Relaxed);
-        // Pairs with the second fence of `read`: who reads a word of this sees that it changes.
-        fence(Release);
-        self.number.store(point.number, Relaxed);
-        let patience = point.patience.map_or(0, |patience| u64::from(patience) + 1);
-        self.call.store(point.call as u64 | patience << PATIENCE, Relaxed);
-        self.place.store(u64::from(point.node) << 32 | u64::from(point.id), Relaxed);
-        for (at, word) in self.frames.iter().enumerate() {
-            let frame = point.frames.get(at);
-            let value = frame.map_or(0, |f| u64::from(f.module + 1) << OFFSET | f.offset & ((1 << OFFSET) - 1));
-            word.store(value, Relaxed);
-        }
-        // Release: pairs with the acquire of `read`.
-        self.sequence.store(sequence + 1, Release);
+        seq::write(&self.sequence, || {
+            self.number.store(point.number, Relaxed);
+            let patience = point.patience.map_or(0, |patience| u64::from(patience) + 1);
+            self.call.store(point.call as u64 | patience << PATIENCE, Relaxed);
+            self.place.store(u64::from(point.node) << 32 | u64::from(point.id), Relaxed);
+            for (at, word) in self.frames.iter().enumerate() {
+                let frame = point.frames.get(at);
+                let value = frame.map_or(0, |f| u64::from(f.module + 1) << OFFSET | f.offset & ((1 << OFFSET) - 1));
+                word.store(value, Relaxed);
+            }
+        });
     }
 
     /// `None` while it changes, before it was first written, and for what no process of this library writes.
     fn read(&self, modules: usize) -> Option<Point> {
-        let before = acquire(&self.sequence);
-        let (number, call, place) = (self.number.load(Relaxed), self.call.load(Relaxed), self.place.load(Relaxed));
-        let frames: Vec<u64> = self.frames.iter().map(|word| word.load(Relaxed)).collect();
-        // Pairs with the fence of `write`.
-        fence(crate::sync::Ordering::Acquire);
-        if before == 0 || !before.is_multiple_of(2) || before != self.sequence.load(Relaxed) {
+        // Relaxed: that it was written stays so.
+        if self.sequence.load(Relaxed) == 0 {
             return None;
         }
+        let (number, call, place, frames) = seq::read(&self.sequence, || {
+            let frames: Vec<u64> = self.frames.iter().map(|word| word.load(Relaxed)).collect();
+            (self.number.load(Relaxed), self.call.load(Relaxed), self.place.load(Relaxed), frames)
+        })?;
         let patience = (call >> PATIENCE).checked_sub(1).map(|patience| u32::try_from(patience).unwrap_or(u32::MAX));
         let (_, call) = *Call::ALL.get((call & ((1 << PATIENCE) - 1)) as usize)?;
         let frame = |word: u64| Frame { module: (word >> OFFSET) as u32 - 1, offset: word & ((1 << OFFSET) - 1) };

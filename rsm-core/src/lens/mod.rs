@@ -50,6 +50,7 @@ const TRACE_BYTES: u32 = 34;
 /// And one for races, and for those of what owners store into their own memory.
 const RACE: u32 = 35;
 const RACE_PAGES: u32 = 36;
+const RACE_STRICT: u32 = 37;
 /// Words of the registry that hold a lens.
 pub const WORDS: usize = 4;
 
@@ -103,6 +104,8 @@ pub struct Lens {
     pub race: bool,
     /// And what nodes store into their own memory without telling it, as well as that can be found.
     pub race_pages: bool,
+    /// Nothing but the RSMAPI is taken to order them.
+    pub race_strict: bool,
 }
 
 impl Lens {
@@ -125,6 +128,7 @@ impl Lens {
             trace: None,
             race: false,
             race_pages: false,
+            race_strict: false,
         }
     }
 
@@ -182,10 +186,17 @@ impl Lens {
         Lens { race: true, race_pages: true, ..self }
     }
 
+    /// Likewise, and nothing but the RSMAPI is taken to order them: not what nodes may tell each other by files, pipes or sockets.
+    #[must_use]
+    pub fn race_strict(self) -> Lens {
+        Lens { race: true, race_strict: true, ..self }
+    }
+
     /// Whether it does nothing but watch: all is as fast and in the same order as without it, but for the notes.
     pub fn only_watches(&self) -> bool {
-        let Lens { trace, race, race_pages, .. } = *self;
-        (trace.is_some() || race) && *self == Lens { trace, race, race_pages, ..Lens::clear(self.seed) }
+        let Lens { trace, race, race_pages, race_strict, .. } = *self;
+        let only = Lens { trace, race, race_pages, race_strict, ..Lens::clear(self.seed) };
+        (trace.is_some() || race) && *self == only
     }
 
     /// The words of the registry that say this; a cluster without a lens has zeroes.
@@ -197,6 +208,7 @@ impl Lens {
             self.profile.map_or(0, |profile| profile as u64 + 1) << PROFILE | u64::from(self.is_virtual) << VIRTUAL;
         let trace = self.trace.map_or(0, |trace| 1 << TRACE | u64::from(trace.bytes) << TRACE_BYTES);
         let trace = trace | u64::from(self.race) << RACE | u64::from(self.race_pages) << RACE_PAGES;
+        let trace = trace | u64::from(self.race_strict) << RACE_STRICT;
         [HAS | trace | model << 8 | (self.strength as u64) << 16 | profile, self.seed, self.faults.bits().into(), gate]
     }
 
@@ -226,9 +238,10 @@ impl Lens {
         let faults = u32::try_from(faults).ok().and_then(Faults::from_bits).ok_or_else(unknown)?;
         let (node, call) = ((gate >> GATE_CALL) as u32, gate & ((1 << GATE_CALL) - 1));
         let gate = (gate != 0).then_some(Gate { node, call });
-        let (race, race_pages) = (bit(RACE), bit(RACE_PAGES));
-        let lens = Lens { seed, model, strength, faults, profile, is_virtual, gate, trace, race, race_pages };
-        let is_known = lens.words() == words && (race || !race_pages);
+        let (race, race_pages, race_strict) = (bit(RACE), bit(RACE_PAGES), bit(RACE_STRICT));
+        let lens =
+            Lens { seed, model, strength, faults, profile, is_virtual, gate, trace, race, race_pages, race_strict };
+        let is_known = lens.words() == words && (race || !(race_pages || race_strict));
         if is_known { Ok(Some(lens)) } else { Err(unknown()) }
     }
 }
@@ -283,7 +296,8 @@ impl std::fmt::Display for Lens {
             write!(f, ", traced{}", if trace.bytes { " with bytes" } else { "" })?;
         }
         if self.race {
-            write!(f, ", races looked for{}", if self.race_pages { ", by pages too" } else { "" })?;
+            let strictly = if self.race_strict { " strictly" } else { "" };
+            write!(f, ", races looked for{strictly}{}", if self.race_pages { ", by pages too" } else { "" })?;
         }
         Ok(())
     }
@@ -313,6 +327,8 @@ mod tests {
                         clear.race(),
                         full.trace(Trace { bytes: false }).race(),
                         full.race_pages(),
+                        full.race_strict(),
+                        clear.race_pages().race_strict(),
                     ] {
                         assert_eq!(Lens::from_words(lens.words()), Ok(Some(lens)));
                     }
@@ -329,6 +345,7 @@ mod tests {
             [1, 0, 1 << 32, 0],
             [1 | 1 << 60, 0, 0, 0],
             [1 | 1 << RACE_PAGES, 0, 0, 0],
+            [1 | 1 << RACE_STRICT, 0, 0, 0],
             [0, 5, 0, 0],
         ] {
             assert_eq!(Lens::from_words(words).unwrap_err().code(), Code::BadLibraryVersion, "{words:?}");
@@ -341,6 +358,7 @@ mod tests {
         assert!(Lens::clear(7).trace(trace).only_watches());
         assert!(Lens::clear(7).race().only_watches() && Lens::clear(7).race().trace(trace).only_watches());
         assert!(Lens::clear(7).race_pages().only_watches() && Lens::clear(7).race_pages().race);
+        assert!(Lens::clear(7).race_strict().only_watches() && Lens::clear(7).race_strict().race);
         assert!(!Lens::chaos(7).race().only_watches());
         assert!(!Lens::clear(7).only_watches() && !Lens::chaos(7).trace(trace).only_watches());
         assert!(!Lens::clear(7).gate(Gate { node: 1, call: 0 }).trace(trace).only_watches());

@@ -9,7 +9,8 @@
 
 use super::inject::{Injected, Last};
 use super::log::{Delivered, Overtaking, Target};
-use crate::sync::{AtomicU64, Ordering::Relaxed, Ordering::Release, acquire, fence};
+use crate::seq;
+use crate::sync::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 
 /// The words of one process.
@@ -74,15 +75,11 @@ impl RecordRow {
         let Some(Overtaking { early, late }) = delivered.last else { return };
         let [a, b, c] = words(early);
         let [d, e, f] = words(late);
-        let sequence = self.sequence.load(Relaxed);
-        self.sequence.store(sequence + 1, Relaxed);
-        // Pairs with the second fence of `read`: who reads a word of this sees that it changes.
-        fence(Release);
-        for (word, value) in self.last.iter().zip([a, b, c, d, e, f]) {
-            word.store(value, Relaxed);
-        }
-        // Release: pairs with the acquire of `read`.
-        self.sequence.store(sequence + 2, Release);
+        seq::write(&self.sequence, || {
+            for (word, value) in self.last.iter().zip([a, b, c, d, e, f]) {
+                word.store(value, Relaxed);
+            }
+        });
     }
 
     /// Writes which faults were injected. One thread at a time.
@@ -109,15 +106,14 @@ impl RecordRow {
 
     /// Reads what has become of what was posted.
     pub fn read(&self) -> Delivered {
-        let before = acquire(&self.sequence);
-        let [a, b, c, d, e, f] = std::array::from_fn(|i| self.last[i].load(Relaxed));
-        // Pairs with the fence of `write`.
-        fence(crate::sync::Ordering::Acquire);
-        let whole = before == self.sequence.load(Relaxed) && before.is_multiple_of(2) && before > 0;
+        // Relaxed: that it was written stays so.
+        let was_written = self.sequence.load(Relaxed) != 0;
+        let last = || std::array::from_fn(|i| self.last[i].load(Relaxed));
+        let last = if was_written { seq::read(&self.sequence, last) } else { None };
         Delivered {
             pieces: self.pieces.load(Relaxed),
             out_of_order: self.out_of_order.load(Relaxed),
-            last: whole.then(|| Overtaking { early: place([a, b, c]), late: place([d, e, f]) }),
+            last: last.map(|[a, b, c, d, e, f]| Overtaking { early: place([a, b, c]), late: place([d, e, f]) }),
         }
     }
 }

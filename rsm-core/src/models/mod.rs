@@ -19,7 +19,8 @@
 //! | connection row: generation | [`verdict`] |
 //! | path word | [`link`], [`verdict`] |
 //! | link word | the agent's, and true by itself for people; spans compare the path words that follow it |
-//! | rows: sequence number, fields; header: magic | [`rows`] |
+//! | rows: sequence number, fields; header: magic; lens: sequence numbers of records and points | [`rows`] |
+//! | lens: gate: how many points, errors, modules; killed before | one store with Release and one acquire: what is counted is there |
 //! | buckets, `next_in_bucket`; node row: published | [`lookup`] |
 //! | `first_connection`, `next` | [`walk`] |
 //! | segment row: withdrawal | [`withdrawal`] |

@@ -3,8 +3,8 @@
 use super::explore;
 use crate::generation::{EndCause, Generation};
 use crate::peer::UNANSWERED;
-use crate::peer::seal::{Seal, break_seal, set_seal};
 use crate::registry::{LinkState, LinkWord};
+use crate::seal::{Seal, break_seal, set_seal};
 use crate::sync::{AtomicU64, Mutex, Ordering::Relaxed, Ordering::SeqCst, acquire, fence, mutated};
 use crate::verdict::{self, Snapshot, Window};
 use loom::thread;

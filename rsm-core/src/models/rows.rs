@@ -3,7 +3,8 @@
 use super::tables::{TINY, agent, heap, is_whole, member, segment};
 use super::{explore, explore_less};
 use crate::registry::heap::Heap;
-use crate::registry::{Layout, Writer, seq};
+use crate::registry::{Layout, Writer};
+use crate::seq;
 use crate::sync::{AtomicU64, Ordering::Relaxed};
 use loom::thread;
 use std::sync::Arc;

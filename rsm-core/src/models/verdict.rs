@@ -60,11 +60,11 @@ fn a_complete_verdict_means_the_store_came_first() {
         // From here on the agent waits for importers, then gives the memory back: what it reads now is what counts.
         let arrived = w.memory.load(Relaxed) == 7;
         let vouched = importer.join().unwrap();
-        assert!(!vouched || arrived, "a store that was vouched for came after the revocation");
+        assert!(!vouched || arrived, "a store that was vouched for came after the withdrawal");
     });
 }
 
-/// A get, or a span of loads, that is vouched for saw nothing of what the exporter wrote after the revocation (D-84).
+/// A get, or a span of loads, that is vouched for saw nothing of what the exporter wrote after the withdrawal (D-84).
 ///
 /// Mutations: `verdict_load_fence`, `verdict_agent_fence`.
 #[test]
@@ -82,7 +82,7 @@ fn a_vouched_load_saw_nothing_later() {
         verdict::abort(&w.generation, EndCause::Withdrawn);
         w.memory.store(9, Relaxed); // the exporter's own again
         let (value, vouched) = importer.join().unwrap();
-        assert!(!vouched || value == 0, "a load that was vouched for came after the revocation");
+        assert!(!vouched || value == 0, "a load that was vouched for came after the withdrawal");
     });
 }
 
@@ -115,7 +115,7 @@ fn a_vouched_load_saw_nothing_that_another_stored_later() {
         told.store(1, crate::sync::Ordering::Release);
         let (value, vouched) = importer.join().unwrap();
         exporter.join().unwrap();
-        assert!(!vouched || value == 0, "a load that was vouched for came after the revocation");
+        assert!(!vouched || value == 0, "a load that was vouched for came after the withdrawal");
     });
 }
 
@@ -263,7 +263,7 @@ fn a_posted_store_that_is_vouched_for_came_first() {
         let arrived = w.memory.load(Relaxed) == 7;
         let vouched = importer.join().unwrap();
         courier.join().unwrap();
-        assert!(!vouched || arrived, "a posted store that was vouched for came after the revocation");
+        assert!(!vouched || arrived, "a posted store that was vouched for came after the withdrawal");
     });
 }
 

@@ -6,7 +6,7 @@
 //! | piece | word | what | writer |
 //! |---|---|---|---|
 //! | ours | [`HELLO`] | [`hello`](super::hello) | owner |
-//! | ours | [`SEALS`] | a [`seal`](super::seal) for each slot | owner |
+//! | ours | [`SEALS`] | a [`seal`](crate::seal) for each slot | owner |
 //! | theirs | [`RING`], [`HEAD`] | the peer's [`ring`](super::ring), and how far it is filled | peer |
 //! | theirs | [`TAIL`] | how far the peer has read *our* ring | peer |
 //! | theirs | [`HEARTBEAT`] | a count that goes on while the peer's agent does | peer |

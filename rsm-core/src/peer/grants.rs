@@ -17,10 +17,10 @@
 use super::control::SLOTS;
 use super::message::{Grant, Message, Terms};
 use super::place::Places;
-use super::seal::{Seal, Seals};
 use crate::access::Permission;
 use crate::error::{Code, Error, Result};
 use crate::message::SegmentName;
+use crate::seal::{Seal, Seals};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is to be done, in the order in which it is said.
@@ -44,7 +44,7 @@ pub enum Deed {
         /// Which.
         seal: Seal,
     },
-    /// Break a seal ([`break_seal`](super::seal::break_seal)).
+    /// Break a seal ([`break_seal`](crate::seal::break_seal)).
     Break {
         /// Where.
         slot: u32,

@@ -8,9 +8,9 @@
 //! as it has been heard itself. Whoever is handed a window later does not find what [tags](super::tag) are made with.
 
 use super::nodes::Nodes;
-use super::seal::Seal;
 use super::tag::Nonce;
 use super::{Far, UNANSWERED, control};
+use crate::seal::Seal;
 use crate::sync::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 
 /// First word of a hello: "rsm peer", read as a number.

@@ -10,11 +10,11 @@ use super::hello::{Hello, beginning, legible};
 use super::nodes::Nodes;
 use super::place;
 use super::ring::MOST_BYTES;
-use super::seal::Seal;
 use crate::access::{AccessEntry, Level, MAX_MODE, Permission};
 use crate::error::{Code, Error, Result};
 use crate::message::SegmentName;
 use crate::registry::LinkChange;
+use crate::seal::Seal;
 use serde::{Deserialize, Serialize};
 
 /// Most bytes of a segment: no memory object has more.

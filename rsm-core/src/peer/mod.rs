@@ -48,17 +48,15 @@ pub mod mirror;
 pub mod nodes;
 pub mod outbox;
 pub mod place;
-pub mod report;
 pub mod ring;
-pub mod seal;
 #[cfg(all(test, not(rsm_loom)))]
 mod siege;
 pub mod tag;
 
 use crate::sync::AtomicU64;
 
-/// What a load yields that nothing answers.
-pub const UNANSWERED: u64 = u64::MAX;
+pub use crate::seal::UNANSWERED;
+pub use crate::{report, seal};
 
 /// Control pages of the other host, through the window. `at` counts words from their beginning ([`control`]).
 pub trait Far {

@@ -1,6 +1,6 @@
 //! Connection rows.
 
-use super::seq;
+use crate::seq;
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, acquire};
 
 /// A connection of an importing node to a segment.

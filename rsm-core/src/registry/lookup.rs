@@ -4,8 +4,9 @@
 //! moment ago: each row read says what it is, and a walk that finds itself elsewhere starts over, a bounded number of
 //! times. A caller that gets no answer asks the agent, which has the last word in any case.
 
-use super::{CLUSTER, ConnectionLink, LinkState, LinkWord, NONE, READ_TRIES, Registry, SegmentFields, SegmentState};
+use super::{CLUSTER, ConnectionLink, LinkState, LinkWord, NONE, Registry, SegmentFields, SegmentState};
 use crate::error::{Code, Error};
+use crate::seq::READ_TRIES;
 use crate::sync::{acquire32, mutated};
 
 /// Outcome of a look-up.

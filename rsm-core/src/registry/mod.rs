@@ -11,34 +11,26 @@
 mod connection;
 mod controller;
 mod header;
-mod link;
 mod lookup;
 mod name;
 mod node;
 mod segment;
-pub(crate) mod seq;
 mod writer;
 
 pub use connection::{ConnectionFields, ConnectionLink, ConnectionRow};
 pub use controller::{ControllerKind, ControllerRow, check_controllers};
 pub use header::{ClusterState, Geometry, Header, LAYOUT_VERSION, Layout};
-pub use link::{LinkChange, LinkState, LinkWord};
 pub use lookup::{Absence, Found, walk_connections};
 pub use node::{CLUSTER, NodeFields, NodeRow, check_node, no_such_node};
 pub use segment::{SegmentFields, SegmentRow, SegmentState, Withdrawal, Withdrawn};
 pub use writer::{NewConnection, Writer};
 
+pub use crate::link::{LinkChange, LinkState, LinkWord};
+
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// "No row": rows are numbered from 0.
 pub const NONE: u32 = u32::MAX;
-
-/// How often a reader tries again when the agent writes at the same time, before it asks the agent instead: the agent
-/// may have been descheduled, or killed, in the middle of a write.
-#[cfg(not(any(rsm_loom, miri)))]
-const READ_TRIES: u32 = 256;
-#[cfg(any(rsm_loom, miri))]
-const READ_TRIES: u32 = 2;
 
 /// The records of a registry, wherever they lie.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! Segment rows: exports, published or not, each heading the chain of its connections.
 
-use super::seq;
+use crate::seq;
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, acquire32, mutated};
 
 /// Stage of an export's life.

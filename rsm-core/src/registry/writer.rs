@@ -6,10 +6,11 @@
 use super::lookup::bucket;
 use super::{
     CLUSTER, ControllerKind, Geometry, LinkChange, LinkState, LinkWord, NONE, Registry, SegmentFields, SegmentRow,
-    SegmentState, Withdrawal, Withdrawn, seq,
+    SegmentState, Withdrawal, Withdrawn,
 };
 use crate::generation::{EndCause, Generation};
 use crate::lens::Lens;
+use crate::seq;
 use crate::sync::Ordering::{Relaxed, Release, SeqCst};
 use crate::sync::{AtomicU32, fence, mutated};
 use crate::verdict;
@@ -134,6 +135,7 @@ impl<'a> Writer<'a> {
         if before == 0 && processes > 0 {
             row.incarnation.store(row.incarnation.load(Relaxed) + 1, Relaxed);
         }
+        // Release: pairs with the acquire of `NodeRow::is_joined`; of a node with a process it is known which is its oldest.
         row.processes.store(processes, Release);
         let total = self.0.header.processes.load(Relaxed).wrapping_add(processes).wrapping_sub(before);
         self.0.header.processes.store(total, Relaxed);
@@ -291,7 +293,7 @@ impl<'a> Writer<'a> {
         let word = &self.0.segments[row as usize].withdrawal;
         let how = if mutated("withdrawal_always_done") { Withdrawn::Free } else { how };
         let ended = Withdrawal::from_word(word.load(Relaxed)).ended(how);
-        // Release: pairs with the acquire of the one who waits; it sees everything the revocation did.
+        // Release: pairs with the acquire of the one who waits; it sees everything the withdrawal did.
         word.store(ended.word(), if mutated("withdrawal_relaxed") { Relaxed } else { Release });
         word
     }

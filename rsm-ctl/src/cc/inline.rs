@@ -2,8 +2,9 @@
 //!
 //! The compiler puts a call before each access. Most are to memory that nobody watches, and then calling and returning is what
 //! costs: for a loop that does nothing but load and store, three times what the look itself does. So the assembler is given a
-//! macro before what the compiler wrote, by which such a call becomes comparisons with the bounds of what is watched, and the
-//! call behind them.
+//! macro before what the compiler wrote, by which such a call becomes a look at the byte of the address's granule, five instructions
+//! of which none is a jump that is taken. The call is behind the rest of the section, as if it were a function that is called
+//! where the look is: that is where it leaves its return address, for whoever unwinds the stack.
 //!
 //! Where that cannot be done calls stay calls, and nothing else differs.
 
@@ -39,20 +40,34 @@ pub(super) fn macros(family: Family) -> String {
     let call = "{nooptimize} call \\target";
     for kind in ["", "unaligned_"] {
         for length in LENGTHS {
-            for access in ["read", "write"] {
+            for (access, number) in [("read", 0), ("write", 1)] {
                 for way in WAYS {
-                    // rdi has the address. Whatever a call may change is free.
+                    // rdi has the address. Whatever a call may change is free. What is told is the address, the bytes, the kind and
+                    // the place; two words are pushed so that the stack stays aligned.
                     _ = write!(
                         text,
                         ".ifc \\target,__tsan_{kind}{access}{length}{way}\n\
-                         .hidden __rsm_race_bounds\n\
-                         movq __rsm_race_bounds(%rip), %rax\n\
-                         cmpq (%rax), %rdi\n\
-                         jb 7701f\n\
-                         cmpq 8(%rax), %rdi\n\
-                         jae 7701f\n\
-                         {call}\n\
+                         .hidden __rsm_race_granules, __rsm_race_tell\n\
+                         movq __rsm_race_granules(%rip), %rax\n\
+                         movl %edi, %ecx\n\
+                         shrl $16, %ecx\n\
+                         cmpb $0, (%rax,%rcx)\n\
+                         jne 7702f\n\
                          7701:\n\
+                         .subsection 1\n\
+                         7702:\n\
+                         movl ${length}, %esi\n\
+                         movl ${number}, %edx\n\
+                         leaq 7701b(%rip), %rcx\n\
+                         pushq %rcx\n\
+                         pushq %rcx\n\
+                         .cfi_startproc\n\
+                         .cfi_def_cfa_offset 16\n\
+                         {{nooptimize}} call __rsm_race_tell\n\
+                         addq $16, %rsp\n\
+                         .cfi_endproc\n\
+                         jmp 7701b\n\
+                         .previous\n\
                          .exitm\n\
                          .endif\n"
                     );

@@ -18,13 +18,15 @@ const IPC_LOCK: u32 = 14;
 /// Where a machine tells of itself.
 struct Machine {
     root: PathBuf,
+    architecture: &'static str,
     kernel: String,
     limit: Rlimit,
 }
 
 /// Everything that can be seen.
 pub(super) fn look(kernel: &str) -> Vec<Condition> {
-    Machine { root: "/".into(), kernel: kernel.to_owned(), limit: getrlimit(Resource::Memlock) }.look()
+    let (root, architecture) = ("/".into(), std::env::consts::ARCH);
+    Machine { root, architecture, kernel: kernel.to_owned(), limit: getrlimit(Resource::Memlock) }.look()
 }
 
 /// A PCI function that joins two hosts.
@@ -45,6 +47,12 @@ impl Machine {
         let mut all: Vec<Condition> = functions.iter().map(function).collect();
         if !functions.iter().any(|function| function.is_known) {
             all.push(self.nothing());
+            return all;
+        }
+        if self.architecture != "x86_64" {
+            let meaning = "bridges are driven on x86-64 only: nothing is promised here of the order in which stores to a window and \
+                           to its doorbells arrive";
+            all.push(condition("bridge: processor", self.architecture, "note", meaning, None));
             return all;
         }
         all.extend([self.vfio(), self.iommu(), self.memory(), self.window()]);
@@ -217,7 +225,11 @@ mod tests {
 
         fn look(&self, kernel: &str, limit: Option<u64>) -> Vec<(String, &'static str)> {
             let limit = Rlimit { current: limit, maximum: limit };
-            let machine = Machine { root: self.0.clone(), kernel: kernel.to_owned(), limit };
+            self.look_on("x86_64", kernel, limit)
+        }
+
+        fn look_on(&self, architecture: &'static str, kernel: &str, limit: Rlimit) -> Vec<(String, &'static str)> {
+            let machine = Machine { root: self.0.clone(), architecture, kernel: kernel.to_owned(), limit };
             machine
                 .look()
                 .into_iter()
@@ -253,6 +265,9 @@ mod tests {
     fn what_a_bridge_lacks_is_told_and_never_bad() {
         let machine = MadeUp::new("lacks");
         machine.function("0000:01:00.0", ENDPOINT, None);
+        let limit = Rlimit { current: None, maximum: None };
+        let told = machine.look_on("aarch64", "6.12.0", limit);
+        assert!(told.len() == 2 && told[1].0.contains("aarch64; bridges are driven on x86-64 only"), "{told:?}");
         let told = machine.look("7.3.4-cloud-amd64", Some(8 << 20));
         assert!(told.iter().all(|(_, status)| *status == "note"), "{told:?}");
         let expected =

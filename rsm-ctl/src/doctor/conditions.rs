@@ -6,6 +6,7 @@ use std::path::Path;
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
+use super::version::is_at_least;
 use crate::size;
 
 /// A condition under which rsm runs here.
@@ -30,7 +31,7 @@ pub(super) fn condition(
 }
 
 /// Everything that can be seen. `named` says whether the kernel names processes of other PID namespaces.
-pub(crate) fn look(named: bool) -> Vec<Condition> {
+pub(crate) fn look(kernel: &str, named: bool) -> Vec<Condition> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let mut all = vec![user(), processors(), descriptors(getrlimit(Resource::Nofile)), locked(), memory(&meminfo)];
@@ -41,8 +42,17 @@ pub(crate) fn look(named: bool) -> Vec<Condition> {
     let huge = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
     all.extend(huge.ok().and_then(|bytes| huge_page_size(&bytes)));
     all.extend(seccomp(&status));
+    all.extend(time_namespaces(kernel));
     all.extend(container_kind().map(|kind| container(kind, named)));
     all
+}
+
+/// Linux 5.6 has these namespaces.
+fn time_namespaces(kernel: &str) -> Option<Condition> {
+    let meaning = "before Linux 6.2 a process starts no thread after unshare(CLONE_NEWTIME), and the library has threads: such a \
+                   program uses it before, or in a child";
+    let is_concerned = is_at_least(kernel, "5.6") && !is_at_least(kernel, "6.2");
+    is_concerned.then(|| condition("time namespaces", "without threads", "note", meaning, None))
 }
 
 fn user() -> Condition {
@@ -292,6 +302,15 @@ mod tests {
             told(false).meaning.contains("namespace of processes") && told(false).remedy.unwrap().contains("--pid=")
         );
         assert!(!told(true).meaning.contains("processes") && !told(true).remedy.unwrap().contains("--pid="));
+    }
+
+    #[test]
+    fn kernels_without_threads_after_a_change_of_time_are_told() {
+        let is_told = |kernel| time_namespaces(kernel).is_some();
+        assert_eq!(
+            ["5.4.0", "5.10.0-30-amd64", "6.1.9", "6.2.0", "6.12.3"].map(is_told),
+            [false, true, true, false, false]
+        );
     }
 
     #[test]

@@ -70,7 +70,9 @@ static TEXTS: [Text; Feature::ALL.len()] = [
     Text {
         feature: Feature::PeerProcessDescriptor,
         what: "SO_PEERPIDFD: the kernel tells the agent who joins",
-        without: "a joining process sends a descriptor of itself, which the agent compares with the kernel's word on its id",
+        without: "a joining process sends a descriptor of itself, which the agent compares with the kernel's word on its id: \
+             where a filter refuses it pidfd_open it joins no cluster of another process (RSMERR_PERM_DENIED), and neither does a \
+             process of another PID namespace",
         remedy: None,
     },
     Text {
@@ -121,7 +123,8 @@ static TEXTS: [Text; Feature::ALL.len()] = [
     Text {
         feature: Feature::Populate,
         what: "MADV_POPULATE_READ, MADV_POPULATE_WRITE: the pages of memory are made present by one call",
-        without: "the kernel is made to look at each page, which takes longer; a lack of memory may show only at a later store",
+        without: "the kernel is made to look at each page, which takes longer; a lack of memory may show only at a later store, \
+             and memory that may be written and not read is not made present: its first stores take page faults",
         remedy: None,
     },
     Text {
@@ -147,5 +150,16 @@ mod tests {
     fn there_is_something_to_say_of_each() {
         assert_eq!(TEXTS.each_ref().map(|text| text.feature), Feature::ALL);
         assert!(TEXTS.iter().all(|text| !text.what.is_empty() && !text.without.is_empty()));
+    }
+
+    /// The guide lists what Linux 5.10 lacks.
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn the_guide_to_kernels_lists_what_the_oldest_one_lacks() {
+        let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/kernels.md")).unwrap();
+        for feature in Feature::ALL {
+            let is_listed = guide.contains(&format!("| `{}` | {} |", feature.name(), feature.since()));
+            assert_eq!(is_listed, !super::super::version::is_at_least("5.10", feature.since()), "{feature:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ mod conditions;
 mod features;
 mod remedy;
 mod text;
+mod version;
 
 use clap::Args;
 use rsm::{Capabilities, Feature};
@@ -74,7 +75,7 @@ fn examine() -> Report {
     let here = Here::look(&kernel);
     let found = capabilities.found().map(|(feature, error)| finding(feature, error, &here));
     let features: Vec<Finding> = found.collect();
-    let mut conditions = conditions::look(capabilities.has(Feature::PeerProcessDescriptor));
+    let mut conditions = conditions::look(&kernel, capabilities.has(Feature::PeerProcessDescriptor));
     conditions.extend(bridges::look(&kernel));
     let broken = features.iter().any(|f| f.required && !f.present) || conditions.iter().any(|c| c.status == "bad");
     let limited = features.iter().any(|f| !f.present) || conditions.iter().any(|c| c.status == "warning");

@@ -97,7 +97,7 @@ impl Explorer {
             script: None,
             trace: None,
             trace_bytes: false,
-            race: None,
+            race: Vec::new(),
             race_suppressions: None,
             tag_output: false,
             keep_going: true,

@@ -15,9 +15,7 @@ use crate::places::Caller;
 const HEAP: u32 = 0x5348_0001;
 const VARIABLES: u32 = 0x5348_0002;
 /// Bytes before the heap (`control.rs`).
-const BEFORE_HEAP: u64 = 512 << 10;
-/// Pages of x86-64; of an image of another size of pages variables may not be found.
-const PAGE: u64 = 4096;
+const BEFORE_HEAP: u64 = if cfg!(target_arch = "aarch64") { 1 << 20 } else { 512 << 10 };
 
 /// A variable of a program: where in its memory of variables it begins, its length, its name.
 type Variable = (u64, u64, String);
@@ -40,13 +38,15 @@ pub(super) fn pe(node: u32) -> u32 {
 /// What was touched, and whose it is.
 pub(super) fn memory(race: &Race, known: &mut Variables) -> String {
     let ((node, id), pe) = (race.segment, pe(race.segment.0));
+    // Of this machine, on which the program ran.
+    let page = rustix::param::page_size() as u64;
     let (offset, length) = (race.offset, race.length);
     if id == HEAP {
         let offset = offset.saturating_sub(BEFORE_HEAP);
         return format!("symmetric heap of PE {pe}, [{offset},+{length})");
     }
     let variable = race.modules.iter().find_map(|path| {
-        let all = known.0.entry(path.clone()).or_insert_with(|| variables(path).unwrap_or_default());
+        let all = known.0.entry(path.clone()).or_insert_with(|| variables(path, page).unwrap_or_default());
         all.iter().find(|(start, bytes, _)| (*start..start + bytes).contains(&offset)).cloned()
     });
     match variable {
@@ -80,8 +80,18 @@ pub(super) fn why(race: &Race) -> String {
     }
 }
 
-/// The variables of a program; `None` of what is none, such as a library.
-fn variables(path: &str) -> Option<Vec<Variable>> {
+/// Where the memory of variables begins: in what is written of a program, [start, end), behind what is read-only once it is
+/// loaded, of which the loader protects whole pages only. As rsm-shmem has it (`image.rs`).
+fn beginning((start, end): (u64, u64), kept: Option<(u64, u64)>, page: u64) -> u64 {
+    let start = start / page * page;
+    match kept.filter(|kept| kept.0 < end && start < kept.1) {
+        Some((_, kept)) => start.max(kept / page * page),
+        None => start,
+    }
+}
+
+/// The variables of a program on a machine with pages of so many bytes; `None` of what is none, such as a library.
+fn variables(path: &str, page: u64) -> Option<Vec<Variable>> {
     let bytes = fs::read(path).ok()?;
     let file = ElfFile64::<Endianness>::parse(&*bytes).ok()?;
     let endian = file.endian();
@@ -93,12 +103,9 @@ fn variables(path: &str) -> Option<Vec<Variable>> {
     };
     // What the loader is asked for by name; a library that is a program, too, is no program here.
     of(PT_INTERP).next()?;
-    // As rsm-shmem has it (`image.rs`): the last part that is written, without what is read-only once it is loaded.
-    let (start, end) = of(PT_LOAD).filter(|header| (header.p_flags(endian) & PF_W).0 != 0).map(range).next_back()?;
-    let mut start = start / PAGE * PAGE;
-    if let Some((_, kept)) = of(PT_GNU_RELRO).map(range).next().filter(|kept| kept.0 < end && start < kept.1) {
-        start = start.max(kept / PAGE * PAGE);
-    }
+    // The last part that is written.
+    let written = of(PT_LOAD).filter(|header| (header.p_flags(endian) & PF_W).0 != 0).map(range).next_back()?;
+    let (start, end) = (beginning(written, of(PT_GNU_RELRO).map(range).next(), page), written.1);
     let variable = |symbol: object::read::elf::ElfSymbol64<'_, '_, Endianness>| {
         let is_variable = symbol.kind() == SymbolKind::Data && symbol.size() > 0;
         let offset = symbol.address().checked_sub(start).filter(|_| is_variable && symbol.address() < end)?;
@@ -140,6 +147,20 @@ mod tests {
         told.modules = vec!["/no/such/program".to_owned(), "/this/one".to_owned()];
         known.0.insert("/this/one".to_owned(), vec![(0, 8, "other".to_owned()), (64, 24, "sums".to_owned())]);
         assert_eq!(memory(&told, &mut known), "sums of PE 0, [8,+8)");
+    }
+
+    #[test]
+    fn variables_begin_where_pages_of_this_size_do() {
+        // A program that is linked for pages of 4 KiB: on larger ones the page of its first variable is not protected.
+        let (written, kept) = ((0x3_1db0, 0x3_8100), Some((0x3_1db0, 0x3_3000)));
+        assert_eq!(
+            [4 << 10, 16 << 10, 64 << 10].map(|page| beginning(written, kept, page)),
+            [0x3_3000, 0x3_0000, 0x3_0000]
+        );
+        // One that is linked for pages of 64 KiB, and one without such a part.
+        let (written, kept) = ((0x1_fdb0, 0x2_8100), Some((0x1_fdb0, 0x2_0000)));
+        assert_eq!([4 << 10, 16 << 10, 64 << 10].map(|page| beginning(written, kept, page)), [0x2_0000; 3]);
+        assert_eq!([4 << 10, 64 << 10].map(|page| beginning(written, None, page)), [0x1_f000, 0x1_0000]);
     }
 
     #[test]

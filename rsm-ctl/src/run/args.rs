@@ -61,9 +61,10 @@ pub(crate) struct RunArgs {
     ///
     /// Puts and gets of different nodes are looked at, in any program; also what programs do with memory themselves, in those
     /// that were built to tell it. What is not known to be a race is not reported. Goes with --chaos and its like, which
-    /// make more of them meet.
-    #[arg(long, value_name = "DEPTH", num_args = 0..=1, require_equals = true, default_missing_value = "calls")]
-    pub(crate) race: Option<Depth>,
+    /// make more of them meet. Both may be asked for: --race=pages,strict.
+    #[arg(long, value_name = "DEPTH", num_args = 0..=1, require_equals = true, default_missing_value = "calls",
+        value_delimiter = ',')]
+    pub(crate) race: Vec<Depth>,
     /// Do not report races of which a place is in this file: a line for each, `function NAME` or `file PATH`
     ///
     /// NAME is a function as it is reported, or the end of its path, such as writer for app::writer; PATH the end of a file's path, or of it and a line, such as src/lock.c or
@@ -104,6 +105,9 @@ pub(crate) enum Depth {
     Calls,
     /// Its calls, and what it stores into its own segments: these are compared at each call. See docs/races.md
     Pages,
+    /// Its calls, and that nodes tell each other nothing by files, pipes, sockets or the like: more races are found, and right
+    /// programs are reported that are ordered so
+    Strict,
 }
 
 /// What to do when the time is up, before everything is ended.

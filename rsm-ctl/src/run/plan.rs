@@ -64,12 +64,13 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> R
         let lens = cluster.lens.unwrap_or_else(|| Lens::clear(0));
         cluster.lens = Some(lens.trace(Trace { bytes: trace.bytes }));
     }
-    if let (Some(depth), Home::New(cluster)) = (race, &mut plan.home) {
+    if let (false, Home::New(cluster)) = (race.is_empty(), &mut plan.home) {
         let lens = cluster.lens.unwrap_or_else(|| Lens::clear(0));
-        cluster.lens = Some(match depth {
+        cluster.lens = Some(race.into_iter().fold(lens, |lens, depth| match depth {
             Depth::Calls => lens.race(),
             Depth::Pages => lens.race_pages(),
-        });
+            Depth::Strict => lens.race_strict(),
+        }));
     }
     if plan.tasks.is_empty() {
         let text = "there is no program to run: name one after --, or in a [[program]] of the file";

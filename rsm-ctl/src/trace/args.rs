@@ -44,10 +44,14 @@ pub(crate) enum Wish {
     Show(ShowArgs),
     /// Say who wrote a byte of a segment last: a put, or a store that went past the library
     ///
-    /// What the owner of a segment stores, and importers through mappings, is not noted. A trace with bytes (--trace-bytes)
-    /// looks at memory every 50 ms, so such a store is known to lie between two looks.
+    /// What the owner of a segment stores, and importers through mappings, is not noted. In a trace with bytes (--trace-bytes)
+    /// a segment of at most 1 MiB is looked at at each signal, wait, publication and end of a span of its owner, others every
+    /// 50 ms, so such a store is known to lie between two looks. A last line says where somebody may have stored since the last
+    /// one.
     Who(WhoArgs),
     /// Show what a segment held after an event; needs a trace with bytes
+    ///
+    /// A warning says since when the owner, or somebody through a mapping, may have stored what is not in the bytes.
     At(AtArgs),
     /// Write it as something else: a page for a browser (.html), for Perfetto (.pftrace), or as JSON of Chrome's tracing (.json)
     Export(ExportArgs),

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use rsm_lab::trace::{Story, Writer, text};
+use rsm_lab::trace::{Seen, Segment, Story, Writer, text};
 use rsm_run::printable;
 use rsm_run::verbosity::Verbosity;
 
@@ -126,23 +126,46 @@ fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
     print::answer(&lines)
 }
 
-/// When an event was over; without one, the end of the trace.
-fn time(story: &Story, event: Option<usize>) -> Result<u64, Failure> {
-    let Some(number) = event else { return Ok(story.end()) };
+/// The index of the event with a number.
+fn index(story: &Story, event: Option<usize>) -> Result<Option<usize>, Failure> {
+    let Some(number) = event else { return Ok(None) };
     let count = story.happenings.len();
     match number.checked_sub(1).filter(|index| *index < count) {
-        Some(index) => Ok(story.end_of(index)),
+        Some(index) => Ok(Some(index)),
         None if count == 0 => Err(Failure::usage(format!("there is no event {number}: the trace has none"))),
         None => Err(Failure::usage(format!("there is no event {number}: the trace has 1 to {count}"))),
     }
 }
 
+/// When an event was over; without one, the end of the trace.
+fn time(story: &Story, event: Option<usize>) -> u64 {
+    event.map_or_else(|| story.end(), |index| story.end_of(index))
+}
+
+/// What is to be told of how old the bytes are; nothing where they are those of then.
+fn age(story: &Story, segment: Segment, event: Option<usize>) -> Result<Option<String>, Failure> {
+    let asked = event.map_or_else(|| "the trace ends later".to_owned(), |index| format!("{} ended later", index + 1));
+    let unknown = "what was stored since, by the owner or through mappings, is not known";
+    Ok(match story.seen(segment, event).map_err(Failure::new)? {
+        Seen::Then => None,
+        Seen::Never => Some(format!("the segment had not been looked at by then: {unknown}")),
+        Seen::Before(time) => Some(match story.after(time) {
+            Some(index) if event == Some(index) => {
+                format!("the segment was last seen before event {}: {unknown}", index + 1)
+            }
+            Some(index) => format!("the segment was last seen before event {}, and {asked}: {unknown}", index + 1),
+            None => format!("the segment was last seen after the last event that is in the trace had begun: {unknown}"),
+        }),
+    })
+}
+
 fn who(args: &WhoArgs) -> Result<ExitCode, Failure> {
     let story = read(&args.file)?;
     let (segment, offset) = args.byte;
-    let writer = story.who(segment, offset, time(&story, args.at)?).map_err(Failure::new)?;
+    let asked = index(&story, args.at)?;
+    let writer = story.who(segment, offset, time(&story, asked)).map_err(Failure::new)?;
     let event = |index: Option<usize>| index.map_or("the end".to_owned(), |index| text::line(&story, index));
-    print::answer(&match writer {
+    let told = match writer {
         Writer::Nobody if story.beginning.bytes => {
             "nobody: it is what it was when the segment was created\n".to_owned()
         }
@@ -150,21 +173,30 @@ fn who(args: &WhoArgs) -> Result<ExitCode, Failure> {
             "no put since the trace began, in the middle; what else there was is not in it\n".to_owned()
         }
         Writer::Nobody => "no put; what else there was is not in a trace without bytes (--trace-bytes)\n".to_owned(),
-        Writer::Put(index) => format!("{}\n", text::line(&story, index)),
+        Writer::Put(index) => {
+            let closed = text::closed(&story, index).map_or_else(String::new, |closed| format!(", {closed}"));
+            format!("{}{closed}\n", text::line(&story, index))
+        }
         Writer::Store(after, before) => {
             let (first, second) = (event(story.before(after)), event(story.after(before)));
             format!("a store through a mapping or of the owner, between\n{first}\nand\n{second}\n")
         }
-    })
+    };
+    let age = if story.beginning.bytes { age(&story, segment, asked)? } else { None };
+    print::answer(&(told + &age.map_or_else(String::new, |age| age + "\n")))
 }
 
 fn at(args: &AtArgs) -> Result<ExitCode, Failure> {
     let story = read(&args.file)?;
     let (segment, offset) = args.place;
-    let bytes = story.bytes_at(segment, time(&story, args.at)?).map_err(Failure::new)?;
+    let asked = index(&story, args.at)?;
+    let bytes = story.bytes_at(segment, time(&story, asked)).map_err(Failure::new)?;
     let start = usize::try_from(offset).ok().filter(|start| *start <= bytes.len());
     let start = start.ok_or_else(|| Failure::usage(format!("the segment has {} bytes", bytes.len())))?;
     let most = args.length.unwrap_or(if args.output.is_some() { usize::MAX } else { 256 });
+    if let Some(age) = age(&story, segment, asked)? {
+        print::warning(&age);
+    }
     let shown = &bytes[start..start.saturating_add(most).min(bytes.len())];
     match &args.output {
         Some(path) => {

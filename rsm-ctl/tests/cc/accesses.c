@@ -16,6 +16,12 @@ struct record {
 static _Alignas(64) char memory[4096];
 static uint64_t elsewhere;
 static __int128 wide;
+/* The middle of it is in no granule with anything else. */
+static struct {
+    char before[1 << 17];
+    uint64_t words[4];
+    char behind[1 << 17];
+} distant;
 #define AT(type, offset) ((type *)(void *)(memory + (offset)))
 
 __attribute__((noinline)) static void plain(void)
@@ -78,6 +84,16 @@ __attribute__((noinline)) static int sixteen(void)
     return right;
 }
 
+__attribute__((noinline)) static int apart(uint64_t *words)
+{
+    words[0] = 3;
+    __atomic_fetch_add(&words[1], 1, __ATOMIC_SEQ_CST);
+    *(volatile uint64_t *)&words[2] = 5;
+    words[3] = words[0] + words[1] + words[2];
+    memmove(words, words + 1, 3 * sizeof words[0]);
+    return words[0] == 1 && words[2] == 9;
+}
+
 int main(void)
 {
     watch(memory, sizeof memory);
@@ -87,10 +103,11 @@ int main(void)
     const int right = words(large) & sixteen();
     blocks();
     RSM_ANNOTATE_BENIGN(memory + 8, 16);
-    /* What is not watched is carried out all the same, and told to nobody. */
-    const unsigned long before = count();
+    /* What is not watched is carried out all the same; what is not near anything that is, is told to nobody. */
     __atomic_fetch_add(&elsewhere, 1, __ATOMIC_SEQ_CST);
     elsewhere++;
-    printf("%s\n", right && count() == before ? "right" : "wrong");
+    const unsigned long before = count();
+    const int is_apart = apart(distant.words);
+    printf("%s\n", right && is_apart && count() == before ? "right" : "wrong");
     return 0;
 }

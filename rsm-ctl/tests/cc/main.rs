@@ -152,7 +152,7 @@ fn what_is_told_is_the_same_however_it_is_looked_for() {
             succeed(build.arg(here("tests/cc/accesses.c")).arg("-o").arg(&object));
             let names = succeed(Command::new("nm").arg("-u").arg(&object));
             // What is optimized when it is linked is assembled then.
-            let is_inline = names.contains("__rsm_race_bounds") || *way == "-flto";
+            let is_inline = names.contains("__rsm_race_granules") || *way == "-flto";
             assert_eq!(is_inline, *way != called, "{compiler} {way}: {names}");
             let more: &[&str] = if *way == "-fno-pic" { &["-no-pie"] } else { &[] };
             let (program, told) = bench.told(compiler, "accesses.c", &[&["-mcx16", "-latomic", way], more].concat());

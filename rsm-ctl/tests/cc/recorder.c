@@ -7,12 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <unwind.h>
 #include "recorder.h"
 
-struct {
-    _Atomic uintptr_t low, high;
-} rsm_race_bounds;
+_Atomic unsigned char rsm_race_granules[65536];
 
+/* Of what is watched. */
+static uintptr_t low, high;
 static unsigned long told;
 
 static unsigned long place(uintptr_t pc)
@@ -25,17 +26,37 @@ static unsigned long place(uintptr_t pc)
     return pc - 1 - (file->e_type == ET_EXEC ? 0 : (uintptr_t)file);
 }
 
+static _Unwind_Reason_Code look_for(struct _Unwind_Context *context, void *pc)
+{
+    uintptr_t *const wanted = pc;
+    if (_Unwind_GetIP(context) == *wanted)
+        *wanted = 0;
+    return _URC_NO_REASON;
+}
+
+/* Whether it is watched; what is told of may be near that. Where it was made is to be found on the stack as well. */
+static int is_watched(uintptr_t address, size_t length, uintptr_t pc)
+{
+    const uintptr_t place = pc;
+    told++;
+    if (address >= high || address + length <= low)
+        return 0;
+    _Unwind_Backtrace(look_for, &pc);
+    if (pc != 0)
+        printf("not on the stack: %lx\n", place);
+    return 1;
+}
+
 void rsm_race_access(uintptr_t address, size_t length, unsigned kind, uintptr_t pc)
 {
-    told++;
-    if (length > 0)
-        printf("+%lu %zu %u @%lx\n", address - rsm_race_bounds.low, length, kind, place(pc));
+    if (is_watched(address, length, pc) && length > 0)
+        printf("+%lu %zu %u @%lx\n", address - low, length, kind, place(pc));
 }
 
 void rsm_race_value(uintptr_t address, size_t length, uint64_t value, unsigned kind, uintptr_t pc)
 {
-    told++;
-    printf("+%lu %zu %u=%llu @%lx\n", address - rsm_race_bounds.low, length, kind, (unsigned long long)value, place(pc));
+    if (is_watched(address, length, pc))
+        printf("+%lu %zu %u=%llu @%lx\n", address - low, length, kind, (unsigned long long)value, place(pc));
 }
 
 void rsm_race_sees(unsigned what)
@@ -45,13 +66,15 @@ void rsm_race_sees(unsigned what)
 
 void rsm_race_benign(uintptr_t address, size_t length)
 {
-    printf("benign +%lu %zu\n", address - rsm_race_bounds.low, length);
+    printf("benign +%lu %zu\n", address - low, length);
 }
 
 void watch(void *start, size_t length)
 {
-    rsm_race_bounds.low = (uintptr_t)start;
-    rsm_race_bounds.high = (uintptr_t)start + length;
+    low = (uintptr_t)start;
+    high = low + length;
+    for (uintptr_t granule = low >> 16; granule <= (high - 1) >> 16; granule++)
+        rsm_race_granules[granule & 0xffff] = 1;
 }
 
 unsigned long count(void)

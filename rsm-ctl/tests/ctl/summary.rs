@@ -93,8 +93,10 @@ fn stacks_before_the_end() {
     let words = ["-n", "2", "--timeout", "4s", "--grace", "60s", "--on-timeout", "stacks"];
     let script = "trap 'echo asked; exit' TERM; echo ready; /bin/sleep 600 & wait";
     // With the debugger of this machine, if there is one, and with none.
-    for path in [std::env::var("PATH").unwrap(), "/no/such/directory".to_owned()] {
-        let finished = run(&words, script).env("PATH", &path).finish();
+    let paths = [std::env::var("PATH").unwrap(), "/no/such/directory".to_owned()];
+    let started = paths.map(|path| (run(&words, script).env("PATH", &path).start(), path));
+    for (running, path) in started {
+        let finished = running.finish();
         assert_eq!(finished.code(), 124);
         assert_eq!(finished.text().matches("asked").count(), 2, "they are asked to end all the same");
         for of in ["where node 1 is\n", "where node 2 is\n"] {

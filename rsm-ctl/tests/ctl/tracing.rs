@@ -54,6 +54,73 @@ fn what_is_no_trace_is_refused_with_a_sentence() {
     }
 }
 
+/// What `at` says a segment holds, after an event or at the end.
+fn bytes_at(scratch: &Scratch, trace: &str, segment: &str, event: Option<&str>) -> Vec<u8> {
+    let file = scratch.path("bytes");
+    let words = [&["trace", "at", trace, segment][..], event.as_slice(), &["-o", file.to_str().unwrap()]].concat();
+    let finished = ctl(&words).finish();
+    assert_eq!((finished.code(), finished.text()), (0, ""), "{}", finished.stderr);
+    std::fs::read(file).unwrap()
+}
+
+/// The program writes what it has read from the segments: a trace of it gives the same bytes.
+#[test]
+fn a_trace_of_sort_replays_to_the_same_bytes() {
+    let (scratch, sort) = (Scratch::new("sort"), crate::steering::example("sort"));
+    let lines: Vec<String> = (0u64..4000)
+        .map(|line| format!("{:08x} is in line {line}\n", line.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32))
+        .collect();
+    let input = scratch.file("in", lines.concat());
+    let (output, trace) = (scratch.path("out"), scratch.path("t.rsmtrace"));
+    let trace = trace.to_str().unwrap();
+    let words = ["run", "-n", "3", "--trace", trace, "--trace-bytes", "--", sort.to_str().unwrap()];
+    let finished = ctl(&words).words(&[input.to_str().unwrap(), "-o", output.to_str().unwrap()]).finish();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let sorted = std::fs::read(output).unwrap();
+    let mut expected = lines.clone();
+    expected.sort_unstable();
+    assert!(sorted == expected.concat().into_bytes(), "it sorts");
+
+    let shown = shown(trace.as_ref());
+    let events: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+    let mut place = 0;
+    for node in ["1", "2", "3"] {
+        // The last segment that it published is that of its lines.
+        let of_node = |words: &&Vec<&str>| words[4..6] == ["node", node];
+        let published = |words: &&Vec<&str>| of_node(words) && words[8] == "publish";
+        let segment = events.iter().rfind(published).expect("it publishes")[9];
+        let text = |event| {
+            let mut bytes = bytes_at(&scratch, trace, segment, event);
+            let length = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            bytes.truncate(length);
+            bytes
+        };
+        let end = text(None);
+        let part = &sorted[place..place + end.len()];
+        place += end.len();
+        let last = events.iter().rfind(|words| words.contains(&segment)).unwrap()[0];
+        // The first node has its own lines in no order there: it writes them as it sorts them.
+        let in_order = |bytes: &[u8]| {
+            let mut lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+            lines.sort_unstable_by_key(|line| if node == "1" { Some(*line) } else { None });
+            lines.concat()
+        };
+        assert!(!part.is_empty() && in_order(&end) == part, "{segment} at the end");
+        assert!(in_order(&text(Some(last))) == part, "{segment} after {last}, the last event that is about it");
+        // What had been put there when the last span of puts was over is the same lines, not sorted yet.
+        let is_span = |words: &&Vec<&str>| words[8] == "close" && words[9] == segment;
+        let is_got = |words: &&Vec<&str>| words[8] == "get" && words[9] == segment;
+        let puts = events.iter().take_while(|words| !is_got(words));
+        let close = puts.filter(is_span).last().expect("all put there")[0];
+        let (mut came, mut part): (Vec<_>, Vec<_>) = (text(Some(close)), part.to_vec());
+        assert!(node == "1" || came != part, "{segment}: not in order after {close}");
+        came.sort_unstable();
+        part.sort_unstable();
+        assert!(came == part, "{segment} after {close}, when all had been put there");
+    }
+    assert_eq!(place, sorted.len(), "all of it was there");
+}
+
 /// Begins a trace of this cluster, and waits until it is begun.
 fn attach(cluster: &str, file: &Path, words: &[&str]) -> Running {
     let running = ctl(&["trace", "--attach", cluster, file.to_str().unwrap()]).words(words).start();

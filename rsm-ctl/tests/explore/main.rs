@@ -7,7 +7,8 @@ mod programs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::{PoisonError, RwLock};
+use std::sync::OnceLock;
+use std::thread;
 
 use rsm_stories::story;
 use rustix::process::{Pid, Signal, kill_process};
@@ -46,12 +47,37 @@ fn explore(program: &str, words: &[&str]) -> Said {
     said(&mut command(program, words))
 }
 
-/// Written to while a program leaves a file in /dev/shm, which every exploration would find.
-static LITTER: RwLock<()> = RwLock::new(());
+/// Several explorations at the same time: mostly they wait, for who is late.
+fn explore_each<const N: usize>(program: &str, words: [&[&str]; N]) -> [Said; N] {
+    thread::scope(|scope| {
+        let each = words.map(|words| scope.spawn(move || explore(program, words)));
+        each.map(|one| one.join().expect("it does not panic"))
+    })
+}
 
 fn said(command: &mut Command) -> Said {
-    let _clean = LITTER.read().unwrap_or_else(PoisonError::into_inner);
+    littered();
     said_amid_litter(command)
+}
+
+/// An exploration of a program that leaves a file in /dev/shm.
+struct Littered {
+    said: Said,
+    file: String,
+    was_left: bool,
+}
+
+/// Comes before all others, as each of them would find that file.
+fn littered() -> &'static Littered {
+    static LITTERED: OnceLock<Littered> = OnceLock::new();
+    LITTERED.get_or_init(|| {
+        let file = format!("/dev/shm/rsm-explored-{}", std::process::id());
+        let setting = format!("{}={file}", programs::FILE);
+        let words = ["--kill", "2", "--at", "2", "--timeout", LONG, "--env", &setting];
+        let said = said_amid_litter(&mut command("littering", &words));
+        let was_left = std::fs::remove_file(&file).is_ok();
+        Littered { said, file, was_left }
+    })
 }
 
 fn said_amid_litter(command: &mut Command) -> Said {
@@ -61,14 +87,37 @@ fn said_amid_litter(command: &mut Command) -> Said {
     Said { code, out: text(output.stdout), err: text(output.stderr) }
 }
 
+/// Whether all is to be played.
+fn plays_all() -> bool {
+    std::env::var("RSM_TESTS").is_ok_and(|which| which == "all")
+}
+
 /// For programs that end by themselves: nobody hangs, however slow the machine is.
 const LONG: &str = "120s";
 
+/// The careless program with node 2 killed before this call, in as little time as it takes node 1 to come to where it hangs.
+fn hang_before(call: u32) -> Said {
+    let call = call.to_string();
+    let mut tried = (0..8).map(|doubled| {
+        let time = format!("{}s", 1 << doubled);
+        explore("careless", &["--kill=2", "--at", &call, "--timeout", &time])
+    });
+    let hangs = |found: &Said| found.out.contains(": node 1 hangs in Export::wait (");
+    tried.find(hangs).unwrap_or_else(|| panic!("before call {call} it does not hang"))
+}
+
 story!(a_hang_is_found_and_told_with_its_place_and_the_command_that_repeats_it);
 fn a_hang_is_found_and_told_with_its_place_and_the_command_that_repeats_it() {
-    let found = explore("careless", &["--kill", "2"]);
+    // Each point takes its time, so that all are tried at the same time, and one after the other of a program that has few.
+    let program = if plays_all() { "careless" } else { "brief" };
+    let (found, each) = thread::scope(|scope| {
+        let found = scope.spawn(|| explore(program, &["--kill", "2"]));
+        let each = [1, 2, 3, 4, 5].map(|call| scope.spawn(move || hang_before(call).out));
+        (found.join().expect("it does not panic"), each.map(|one| one.join().expect("it does not panic")).concat())
+    });
     assert_eq!(found.code, 5, "{}{}", found.out, found.err);
-    assert!(found.err.starts_with("rsm-ctl: node 2 makes 6 calls: 6 runs, of "), "{}", found.err);
+    let calls = if plays_all() { 6 } else { 3 };
+    assert!(found.err.starts_with(&format!("rsm-ctl: node 2 makes {calls} calls: {calls} runs, of ")), "{}", found.err);
     // Its connect has a time-out, which counts where it had to wait: not where the other node was there before.
     let head = found.err.lines().next().expect("a first line");
     let is_told = head.contains(" at most; ") && head.contains(" s more where");
@@ -81,18 +130,22 @@ fn a_hang_is_found_and_told_with_its_place_and_the_command_that_repeats_it() {
         (5, "Import::signal"),
     ] {
         let begins = format!("  node 2 before call {call}, {name} (");
-        let line = found.out.lines().find(|line| line.starts_with(&begins));
-        let line = line.unwrap_or_else(|| panic!("{begins} is not in\n{}", found.out));
+        let line = each.lines().find(|line| line.starts_with(&begins));
+        let line = line.unwrap_or_else(|| panic!("{begins} is not in\n{each}"));
         assert!(line.contains("programs.rs:") && line.contains("): node 1 hangs in Export::wait ("), "{line}");
+        if plays_all() || call < 3 {
+            assert!(found.out.lines().any(|line| line.starts_with(&begins)), "{begins} is not in\n{}", found.out);
+        }
     }
     assert!(found.out.contains("    it waits for a signal to its segment 0x400000, none pending"), "{}", found.out);
     let last = found.out.lines().last().expect("a last line");
-    assert!(last.contains(" of 6 points hang, the first: rsm-ctl explore -n 2 --kill 2 --at 1 --env "), "{last}");
+    let command = "points hang, the first: rsm-ctl explore -n 2 --kill 2 --at 1 --env ";
+    assert!(last.contains(&format!(" of {calls} {command}")), "{last}");
 }
 
 story!(one_point_is_repeated_and_what_the_programs_write_is_shown);
 fn one_point_is_repeated_and_what_the_programs_write_is_shown() {
-    let found = explore("careless", &["--kill=2", "--at", "3", "--timeout", "8s"]);
+    let found = hang_before(3);
     assert_eq!(found.code, 5, "{}{}", found.out, found.err);
     assert!(found.out.starts_with("node 1 has the token\n"), "{}", found.out);
     assert!(found.out.contains("  node 2 before call 3, Import::wait ("), "{}", found.out);
@@ -106,23 +159,24 @@ fn one_point_is_repeated_and_what_the_programs_write_is_shown() {
 
 story!(a_program_that_survives_is_not_blamed);
 fn a_program_that_survives_is_not_blamed() {
-    let well = explore("careful", &["--kill", "2", "--timeout", LONG]);
+    let words = ["--kill", "2", "--timeout", LONG];
+    let [well, quiet] = explore_each("careful", [&words, &[&["-q"], &words[..]].concat()]);
     assert_eq!((well.code, &*well.out), (0, "  6 points, and nothing hangs, fails or is left\n"), "{}", well.err);
-    let quiet = explore("careful", &["-q", "--kill", "2", "--timeout", LONG]);
     assert_eq!((quiet.code, &*quiet.out, &*quiet.err), (0, "", ""));
 }
 
 story!(an_end_of_its_own_is_told_unless_it_is_allowed);
 fn an_end_of_its_own_is_told_unless_it_is_allowed() {
-    let found = explore("strict", &["--kill", "2", "--timeout", LONG]);
+    let words = ["--kill", "2", "--timeout", LONG];
+    let with = |more: &[&'static str]| [&words, more].concat();
+    let all = [&words, &*with(&["--allow", "7,1"]), &with(&["--allow", "7", "--at", "2"])];
+    let [found, allowed, other] = explore_each("strict", all);
     assert!(!found.err.contains("more where somebody waits"), "{}", found.err);
     assert_eq!(found.code, 5, "{}{}", found.out, found.err);
     assert!(found.out.contains("  node 2 before call 3, Import::wait ("), "{}", found.out);
     assert!(found.out.contains("): node 1 ended with exit code 1\n"), "{}", found.out);
     assert!(found.out.contains(" of 6 points fail, the first: "), "{}", found.out);
-    let allowed = explore("strict", &["--kill", "2", "--allow", "7,1", "--timeout", LONG]);
     assert_eq!(allowed.code, 0, "{}{}", allowed.out, allowed.err);
-    let other = explore("strict", &["--kill", "2", "--allow", "7", "--at", "2", "--timeout", LONG]);
     assert_eq!(other.code, 5, "{}{}", other.out, other.err);
 }
 
@@ -152,13 +206,8 @@ fn a_crash_is_told_whatever_is_allowed() {
 
 story!(what_is_left_is_told);
 fn what_is_left_is_told() {
-    let file = format!("/dev/shm/rsm-explored-{}", std::process::id());
-    let setting = format!("{}={file}", programs::FILE);
-    let _alone = LITTER.write().unwrap_or_else(PoisonError::into_inner);
-    let words = ["--kill", "2", "--at", "2", "--timeout", LONG, "--env", &setting];
-    let found = said_amid_litter(&mut command("littering", &words));
-    let is_left = std::fs::remove_file(&file).is_ok();
-    assert!(is_left && found.code == 5, "{}{}", found.out, found.err);
+    let Littered { said: found, file, was_left } = littered();
+    assert!(*was_left && found.code == 5, "{}{}", found.out, found.err);
     assert!(found.out.contains(&format!("): left behind: {file}\n")), "{}", found.out);
 }
 
@@ -208,7 +257,7 @@ story!(a_signal_ends_everything_and_what_was_found_is_told);
 fn a_signal_ends_everything_and_what_was_found_is_told() {
     // Whoever runs the tests may ignore it, as a shell's background jobs do.
     rsm_run::process::use_default_action(Signal::INT);
-    let _clean = LITTER.read().unwrap_or_else(PoisonError::into_inner);
+    littered();
     let mut explore = command("careless", &["--kill", "2", "--timeout", "600s"]);
     let mut child: Child = explore.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("rsm-ctl runs");
     let mut err = BufReader::new(child.stderr.take().expect("piped"));

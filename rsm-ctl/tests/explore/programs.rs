@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use rsm::{AccessList, Code, Controller, Error, Permission, Result, SegmentId};
+use rsm::{AccessList, Code, Controller, Error, Import, Permission, Result, SegmentId};
 
 /// Names the program, and makes this one of it.
 pub(crate) const PROGRAM: &str = "RSM_EXPLORED";
@@ -41,7 +41,7 @@ pub(crate) fn be(name: &str) -> Result<()> {
         _ => Controller::open("shm0")?,
     };
     let loss = match name {
-        "careless" => Loss::Unnoticed,
+        "careless" | "brief" => Loss::Unnoticed,
         "careful" | "littering" => Loss::Survived,
         "muddled" => Loss::Muddled,
         "strict" => Loss::Told,
@@ -56,13 +56,15 @@ pub(crate) fn be(name: &str) -> Result<()> {
             std::fs::remove_file(&file).expect("the file");
             Ok(())
         }
+        (2, "brief") => visit(&controller).map(drop),
         (2, _) => guest(&controller),
-        _ => host(&controller, loss),
+        (_, "brief") => host(&controller, loss, 1),
+        _ => host(&controller, loss, 2),
     }
 }
 
-/// Node 1.
-fn host(controller: &Controller, loss: Loss) -> Result<()> {
+/// Node 1, which has the token for so many turns.
+fn host(controller: &Controller, loss: Loss, turns: u32) -> Result<()> {
     let token = controller.export(LENGTH)?;
     token.publish(TOKEN, &AccessList::everyone())?;
     if loss == Loss::Muddled {
@@ -71,7 +73,7 @@ fn host(controller: &Controller, loss: Loss) -> Result<()> {
         assert_eq!(same.code(), Code::SegidInUse);
     }
     println!("node 1 has the token");
-    for turn in 0..2 {
+    for turn in 1..=turns {
         let taken = match loss {
             Loss::Unnoticed => token.wait(None),
             // Ends at once when the guest has gone, and after that time if it never came.
@@ -89,17 +91,23 @@ fn host(controller: &Controller, loss: Loss) -> Result<()> {
             (Err(_), Loss::Fatal) => std::process::abort(),
             (Err(error), Loss::Unnoticed) => return Err(error),
         }
-        if turn == 0 {
+        if turn == 1 && turns > 1 {
             token.signal()?;
         }
     }
     Ok(())
 }
 
-/// Node 2.
-fn guest(controller: &Controller) -> Result<()> {
+/// Node 2 asks for the token.
+fn visit(controller: &Controller) -> Result<Import> {
     let import = controller.connect_within(1, TOKEN, Permission::ReadWrite, JOINING)?;
     import.signal()?;
+    Ok(import)
+}
+
+/// Node 2.
+fn guest(controller: &Controller) -> Result<()> {
+    let import = visit(controller)?;
     // A host that is not careless may have given up by now, on a slow machine.
     match import.wait(None) {
         Ok(()) => {}

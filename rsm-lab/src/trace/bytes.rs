@@ -1,10 +1,11 @@
 //! What the memory of a segment held, and who wrote it.
 //!
-//! A trace with bytes has the puts, and looks at memory now and then: what was stored past the library, by the owner or through
-//! mappings, is known to lie between two looks. At any time memory holds what the last look saw, and over it the puts that
-//! returned since. What a put and a store did to the same bytes between two looks is right again at the next look.
+//! A trace with bytes has the puts, and looks at memory: those of whoever wrote it down now and then, and of the process of the
+//! segment at its calls. What was stored past the library, by the owner or through mappings, is known to lie between two looks. At
+//! any time memory holds what the last look saw, and over it the puts that returned since; [`Seen`] says how old that is. What a put
+//! and a store did to the same bytes between two looks is right again at the next look.
 
-use super::story::{Call, Look, Story};
+use super::story::{Call, Happening, Look, Story, What};
 use rsm_core::lens::event::Kind;
 use std::collections::HashMap;
 
@@ -28,6 +29,17 @@ pub enum Writer {
     Store(u64, u64),
 }
 
+/// How old what is known of a segment's memory at a time is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It was looked at in the event that is asked about, or nobody stored anything since it was.
+    Then,
+    /// It was looked at last at this time, in nanoseconds. Since then puts are known, and no other stores.
+    Before(u64),
+    /// Nobody had looked at it.
+    Never,
+}
+
 /// One segment in time.
 struct Life<'a> {
     /// When it was published, or connected to if that is missing.
@@ -36,7 +48,23 @@ struct Life<'a> {
     length: u64,
     /// Puts that were done right, with the time at which they returned, in that order.
     puts: Vec<(u64, usize, &'a Call)>,
+    /// Those that had begun and not returned.
+    under_way: Vec<(usize, &'a Call)>,
     looks: Vec<&'a Look>,
+}
+
+impl Life<'_> {
+    fn new(began: u64, incarnation: Option<u64>, length: u64) -> Self {
+        let (puts, under_way, looks) = Default::default();
+        Life { began, incarnation, length, puts, under_way, looks }
+    }
+}
+
+impl Call {
+    /// Of a put: whether this byte of the segment is one of its.
+    fn covers(&self, offset: u64) -> bool {
+        (self.offset..self.offset.saturating_add(self.length)).contains(&offset)
+    }
 }
 
 impl Story {
@@ -53,7 +81,7 @@ impl Story {
             incarnations.insert(standing.row, (standing.incarnation, standing.length));
             if standing.id == id && id != 0 {
                 let (incarnation, length) = (Some(standing.incarnation), standing.length);
-                life = Some(Life { began: 0, incarnation, length, puts: Vec::new(), looks: Vec::new() });
+                life = Some(Life::new(0, incarnation, length));
             }
         }
         for (_, happening, call) in self.calls().take_while(|(_, happening, _)| happening.at <= time) {
@@ -68,15 +96,13 @@ impl Story {
                     // Published once more it is still the same.
                     let same = life.as_ref().is_some_and(|life| life.incarnation == created.map(|(number, _)| number));
                     if !same {
-                        let (puts, looks) = Default::default();
                         let (incarnation, length) = (created.map(|of| of.0), created.map_or(0, |of| of.1));
-                        life = Some(Life { began: happening.at, incarnation, length, puts, looks });
+                        life = Some(Life::new(happening.at, incarnation, length));
                     }
                 }
                 Kind::Connect if call.number == id => {
                     let length = call.length;
-                    let fresh = || Life { began: 0, incarnation: None, length, puts: Vec::new(), looks: Vec::new() };
-                    let life = life.get_or_insert_with(fresh);
+                    let life = life.get_or_insert_with(|| Life::new(0, None, length));
                     life.length = life.length.max(length);
                 }
                 _ => {}
@@ -88,12 +114,13 @@ impl Story {
             format!("there was no segment {} then; published at some time: {known}", super::text::segment(node, id))
         })?;
         let is_it = |call: &Call| call.kind == Kind::Put && (call.node, call.number, call.code) == (node, id, 0);
-        life.puts = self
-            .calls()
-            .filter(|(_, happening, call)| is_it(call) && happening.at >= life.began)
-            .map(|(index, _, call)| (self.end_of(index), index, call))
-            .filter(|(end, ..)| *end <= time)
-            .collect();
+        for (index, happening, call) in self.calls().take_while(|(_, happening, _)| happening.at <= time) {
+            match happening.end() {
+                _ if !is_it(call) || happening.at < life.began => {}
+                end if end <= time => life.puts.push((end, index, call)),
+                _ => life.under_way.push((index, call)),
+            }
+        }
         life.puts.sort_by_key(|(end, index, _)| (*end, *index));
         life.looks = self
             .looks
@@ -126,17 +153,24 @@ impl Story {
             return Err("the trace has no bytes: run it again with --trace-bytes".to_owned());
         }
         let life = self.life(segment, time)?;
-        let mut bytes = vec![0; usize::try_from(life.length).map_err(|_| "the segment is too long".to_owned())?];
-        let mut looked = 0;
+        let length = usize::try_from(life.length).map_err(|_| "the segment is too long".to_owned())?;
+        // Each one looks for what differs from what it has seen itself.
+        let mut seen: HashMap<Option<usize>, Vec<u8>> = HashMap::new();
         for look in &life.looks {
-            looked = look.at;
+            let bytes = seen.entry(look.by).or_insert_with(|| vec![0; length]);
+            if look.whole {
+                bytes.fill(0);
+            }
             for (offset, run) in &look.runs {
                 let start = *offset as usize;
-                if let Some(place) = bytes.get_mut(start..start + run.len()) {
+                if let Some(place) = bytes.get_mut(start..start.saturating_add(run.len())) {
                     place.copy_from_slice(run);
                 }
             }
         }
+        let last = life.looks.last();
+        let mut bytes = last.and_then(|look| seen.remove(&look.by)).unwrap_or_else(|| vec![0; length]);
+        let looked = last.map_or(0, |look| look.at);
         for (_, _, call) in life.puts.iter().filter(|(end, ..)| *end > looked) {
             let start = call.offset as usize;
             if let Some(put) = self.put_bytes(call)
@@ -163,31 +197,67 @@ impl Story {
         if offset >= life.length {
             return Err(format!("the segment has {} bytes: the last one is at {}", life.length, life.length - 1));
         }
-        let covers = |call: &Call| (call.offset..call.offset.saturating_add(call.length)).contains(&offset);
-        let last = life.puts.iter().rev().find(|(.., call)| covers(call)).copied();
+        let last = life.puts.iter().rev().find(|(.., call)| call.covers(offset)).copied();
+        let byte_of = |call: &Call| Some(self.put_bytes(call)?[(offset - call.offset) as usize]);
         // The values that looks saw, those from the last put on.
         let put = last.map_or(0, |(end, ..)| end);
-        let mut value = last.and_then(|(_, _, call)| Some(self.put_bytes(call)?[(offset - call.offset) as usize]));
+        let mut value = last.and_then(|(_, _, call)| byte_of(call));
         if last.is_none() {
             value = Some(0);
         }
-        let (mut seen, mut now) = (put.max(life.began), 0);
+        let mut seen = put.max(life.began);
         let mut writer = last.map_or(Writer::Nobody, |(_, index, _)| Writer::Put(index));
+        // What each one who looks has seen itself.
+        let mut last_seen: HashMap<Option<usize>, u8> = HashMap::new();
         for look in &life.looks {
+            let now = last_seen.entry(look.by).or_insert(0);
+            if look.whole {
+                *now = 0;
+            }
             for (start, run) in &look.runs {
                 if let Some(byte) = offset.checked_sub(*start).and_then(|at| run.get(at as usize)) {
-                    now = *byte;
+                    *now = *byte;
                 }
             }
             if look.at < put {
                 continue;
             }
-            if value.is_some_and(|value| value != now) {
-                writer = Writer::Store(seen, look.at);
+            if value.is_some_and(|value| value != *now) {
+                let by_put = life.under_way.iter().find(|(_, call)| call.covers(offset) && byte_of(call) == Some(*now));
+                writer = by_put.map_or(Writer::Store(seen, look.at), |(index, _)| Writer::Put(*index));
             }
-            (value, seen) = (Some(now), look.at);
+            (value, seen) = (Some(*now), look.at);
         }
         Ok(writer)
+    }
+
+    /// How old what is known of the segment's memory is, at the end of an event, or without one at the end of the trace.
+    ///
+    /// # Errors
+    /// That there is no such segment, in a sentence.
+    pub fn seen(&self, segment: Segment, event: Option<usize>) -> Result<Seen, String> {
+        let life = self.life(segment, event.map_or_else(|| self.end(), |index| self.end_of(index)))?;
+        let Some(look) = life.looks.last() else { return Ok(Seen::Never) };
+        let in_it = event.is_some_and(|index| {
+            let happening = &self.happenings[index];
+            look.by == Some(happening.process) && look.at >= happening.at
+        });
+        let is_over = self.over(look.incarnation).is_some_and(|over| over <= look.at);
+        let is_last = event.is_none() && self.wrong.is_none() && self.after(look.at).is_none();
+        Ok(if in_it || is_over || is_last { Seen::Then } else { Seen::Before(look.at) })
+    }
+
+    /// When a segment was destroyed, or its process had left.
+    fn over(&self, incarnation: u64) -> Option<u64> {
+        let is_it = |call: &Call| (call.kind, call.code, call.offset) == (Kind::Create, 0, incarnation);
+        let (created, happening, create) = self.calls().find(|(.., call)| is_it(call))?;
+        let later = self.happenings[created..].iter().filter(|later| later.process == happening.process);
+        let ends = |what: &What| match what {
+            What::Call(call) => (call.kind, call.code, call.number) == (Kind::Destroy, 0, create.number),
+            What::Left => true,
+            What::Ended(..) | What::Missing(..) => false,
+        };
+        later.filter(|later| ends(&later.what)).map(Happening::end).min()
     }
 
     /// The last happening that had begun at a time.

@@ -29,8 +29,8 @@ pub fn chrome(story: &Story) -> String {
             "{{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":{index},\"args\":{{\"name\":\"node {node} (pid {pid})\"}}}}"
         ));
     }
-    // A flow has the number of the wait that it leads to.
-    let takers = story.takers();
+    // A flow of a signal has the number of the wait that it leads to, one of a put that of the put.
+    let (takers, closed) = (story.takers(), story.closed());
     for (index, happening) in story.happenings.iter().enumerate() {
         let (at, pid) = (time(happening.at), happening.process);
         match &happening.what {
@@ -56,10 +56,19 @@ pub fn chrome(story: &Story) -> String {
                 for taker in takers.get(&index).into_iter().flatten() {
                     add(format!("{{\"ph\":\"s\",{flow},\"id\":{taker},\"pid\":{pid},\"tid\":{tid},\"ts\":{at}}}"));
                 }
+                let end = time(happening.end());
                 if call.from.is_some() {
-                    let end = time(happening.end());
                     add(format!(
                         "{{\"ph\":\"f\",\"bp\":\"e\",{flow},\"id\":{index},\"pid\":{pid},\"tid\":{tid},\"ts\":{end}}}"
+                    ));
+                }
+                let flow = "\"name\":\"close\",\"cat\":\"close\"";
+                if call.close.is_some() {
+                    add(format!("{{\"ph\":\"s\",{flow},\"id\":{index},\"pid\":{pid},\"tid\":{tid},\"ts\":{at}}}"));
+                }
+                for put in closed.get(&index).into_iter().flatten() {
+                    add(format!(
+                        "{{\"ph\":\"f\",\"bp\":\"e\",{flow},\"id\":{put},\"pid\":{pid},\"tid\":{tid},\"ts\":{end}}}"
                     ));
                 }
             }

@@ -10,7 +10,7 @@ mod recorder;
 mod story;
 pub mod text;
 
-pub use bytes::{Segment, Writer};
+pub use bytes::{Seen, Segment, Writer};
 pub use chrome::chrome;
 pub use file::Beginning;
 pub use page::page;

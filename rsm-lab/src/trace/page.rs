@@ -76,7 +76,9 @@ pub fn page(story: &Story) -> String {
                         segments.len() as u64
                     })
                 });
-                let from = call.from.filter(|from| *from < index).map_or(0, |from| (index - from) as u64);
+                // From a wait back to its signal, from a put on to the end of its span.
+                let other = call.from.filter(|from| *from < index).or(call.close.filter(|close| *close > index));
+                let from = other.map_or(0, |other| other.abs_diff(index) as u64);
                 [call.kind as u64, segment, call.offset, call.length, u64::from(call.code), from]
             }
             What::Left => [LEFT, 0, 0, 0, 0, 0],

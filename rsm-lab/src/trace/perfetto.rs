@@ -131,8 +131,9 @@ pub fn perfetto(story: &Story) -> Vec<u8> {
     meant.0.extend(names(ANNOTATION_NAMES, ANNOTATIONS.into_iter()).0);
     whole = whole.message(PACKET, packet().number(SEQUENCE_FLAGS, 1).message(INTERNED_DATA, meant));
 
-    // A flow has the number of the wait that it leads to.
-    let takers = story.takers();
+    // A flow of a signal has the number of the wait that it leads to, one of a put that of the put, above all those.
+    let (takers, closed) = (story.takers(), story.closed());
+    let of_put = |put: usize| 1 << 32 | put as u64;
     // By time; of what is at the same time, ends come first.
     let mut packets: Vec<(u64, bool, Message)> = Vec::new();
     let event = |kind: u64, track: u64| new().number(TYPE, kind).number(TRACK, track);
@@ -168,7 +169,13 @@ pub fn perfetto(story: &Story) -> Vec<u8> {
                 for taker in takers.get(&index).into_iter().flatten() {
                     begins = begins.fixed(FLOW, *taker as u64 + 1);
                 }
+                if call.close.is_some() {
+                    begins = begins.fixed(FLOW, of_put(index));
+                }
                 let mut ends = event(END, track);
+                for put in closed.get(&index).into_iter().flatten() {
+                    ends = ends.fixed(LAST_FLOW, of_put(*put));
+                }
                 if call.from.is_some() {
                     ends = ends.fixed(LAST_FLOW, index as u64 + 1);
                 }

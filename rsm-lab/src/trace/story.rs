@@ -82,6 +82,10 @@ pub struct Call {
     pub bytes: Option<(usize, usize)>,
     /// Of a wait: the index of the signal that it took, where that is known.
     pub from: Option<usize>,
+    /// Of a transfer: whether it was made in explicit mode, so that the end of a span says whether it arrived.
+    pub in_span: bool,
+    /// Of a put that was: the index of the end of that span, where it is known.
+    pub close: Option<usize>,
 }
 
 /// A look at the memory of a segment.
@@ -95,9 +99,11 @@ pub struct Look {
     pub row: u32,
     /// A number that no two segments have.
     pub incarnation: u64,
-    /// How long it is.
-    pub length: u64,
-    /// Where it differs from the look before, or from zeroes, and what stands there.
+    /// The process of the segment that looked, at the call that it noted next; none: whoever wrote the trace down.
+    pub by: Option<usize>,
+    /// It has all there is: what is in none of its runs is zeroes.
+    pub whole: bool,
+    /// Where it differs from the look before of who looked, or from zeroes, and what stands there.
     pub runs: Vec<(u64, Vec<u8>)>,
 }
 
@@ -118,13 +124,38 @@ pub struct Story {
     pub standing: Vec<Standing>,
     /// What is wrong with the file.
     pub wrong: Option<String>,
+    /// While it is read: processes, and incarnations of segments, of whose looks none is missing since the last whole one.
+    unbroken: HashSet<(usize, u64)>,
+    /// Processes of which something is missing before the next record.
+    broken: HashSet<usize>,
+    /// Where that is: which process, and when the next record begins.
+    gaps: Vec<(usize, u64)>,
 }
 
-/// A record whose bytes are still to come: where it stands, how many they are, and those that came.
+/// A record whose bytes are still to come: what it is of, how many they are, and those that came.
 struct Pending {
-    happening: usize,
+    of: Of,
     length: usize,
     bytes: Vec<u8>,
+}
+
+/// What bytes are of: the happening at an index, or a look.
+enum Of {
+    Put(usize),
+    Look(Look),
+}
+
+/// The runs in the bytes of a [look](Kind::Look), where they begin in bytes.
+fn runs_of(mut bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let mut runs = Vec::new();
+    while let Some((head, rest)) = bytes.split_first_chunk::<8>() {
+        let number = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| head[at + i]));
+        let length = (number(4) as usize).saturating_mul(8).min(rest.len());
+        let (run, rest) = rest.split_at(length);
+        runs.push((u64::from(number(0)) * 8, run.to_vec()));
+        bytes = rest;
+    }
+    runs
 }
 
 /// The processor's clock in nanoseconds since the beginning.
@@ -175,17 +206,22 @@ impl Story {
         };
         let clock = Clock::of(&pieces, beginning.ticks);
         let (processes, happenings, bytes, looks, standing) = Default::default();
-        let mut story = Story { beginning: beginning.clone(), processes, happenings, bytes, looks, standing, wrong };
+        let (unbroken, broken, gaps) = Default::default();
+        let beginning = beginning.clone();
+        let mut story =
+            Story { beginning, processes, happenings, bytes, looks, standing, wrong, unbroken, broken, gaps };
         let mut pending = HashMap::new();
         for piece in &pieces[1..] {
             story.take(piece, &clock, &mut pending);
         }
         // Stable: what a process noted at one time stays in its order.
         story.happenings.sort_by_key(|happening| happening.at);
+        story.looks.sort_by_key(|look| look.at);
         story.name_segments();
         let before = pieces.iter().take_while(|piece| !matches!(piece, Piece::Clock { .. }));
         let there = before.filter(|piece| matches!(piece, Piece::Process { .. })).count();
         story.find_signals(there);
+        story.find_closes();
         Ok(story)
     }
 
@@ -224,9 +260,9 @@ impl Story {
                     slots.iter().for_each(|slot| self.take_slot(process, *slot, clock, pending));
                 }
             }
-            Piece::Look { node, row, incarnation, ticks, length, ref runs } => {
-                let at = clock.time(ticks);
-                self.looks.push(Look { at, node, row, incarnation, length, runs: runs.clone() });
+            Piece::Look { node, row, incarnation, ticks, ref runs, .. } => {
+                let (at, by, whole) = (clock.time(ticks), None, false);
+                self.looks.push(Look { at, node, row, incarnation, by, whole, runs: runs.clone() });
             }
             Piece::Standing(ref standing) => self.standing.push(standing.clone()),
             Piece::Begins(_) | Piece::Clock { .. } | Piece::Ends => {}
@@ -236,6 +272,8 @@ impl Story {
     fn take_slot(&mut self, process: usize, slot: [u64; 4], clock: &Clock, pending: &mut HashMap<usize, Pending>) {
         if slot == GAP {
             pending.remove(&process);
+            self.unbroken.retain(|(by, _)| *by != process);
+            self.broken.insert(process);
         } else if slot[0] & BEGINS == 0 {
             let Some(Pending { length, bytes, .. }) = pending.get_mut(&process) else { return };
             let left = *length - bytes.len();
@@ -245,13 +283,27 @@ impl Story {
             }
         } else if let Some(event) = Event::of(slot) {
             pending.remove(&process);
-            let happening = self.happenings.len();
+            let at = clock.time(event.began);
+            if self.broken.remove(&process) {
+                self.gaps.push((process, at));
+            }
+            let length = event.length as usize;
+            if event.kind == Kind::Look {
+                let (by, whole, runs) = (Some(process), event.code != 0, Vec::new());
+                let look = Look { at, node: event.node, row: event.id, incarnation: event.offset, by, whole, runs };
+                let look = Pending { of: Of::Look(look), length, bytes: Vec::new() };
+                if event.has_bytes {
+                    pending.insert(process, look);
+                } else {
+                    self.keep(Some(look));
+                }
+                return;
+            }
             if event.has_bytes {
-                let pending_bytes = Pending { happening, length: event.length as usize, bytes: Vec::new() };
-                pending.insert(process, pending_bytes);
+                pending.insert(process, Pending { of: Of::Put(self.happenings.len()), length, bytes: Vec::new() });
             }
             self.happenings.push(Happening {
-                at: clock.time(event.began),
+                at,
                 took: clock.length(event.took),
                 process,
                 what: What::Call(Call {
@@ -265,18 +317,39 @@ impl Story {
                     thread: event.thread,
                     bytes: None,
                     from: None,
+                    in_span: event.in_span,
+                    close: None,
                 }),
             });
         }
     }
 
-    /// Takes in the bytes of a put, all of which have come.
+    /// Takes in bytes, all of which have come.
     fn keep(&mut self, complete: Option<Pending>) {
-        let Some(Pending { happening, bytes, .. }) = complete else { return };
-        if let What::Call(call) = &mut self.happenings[happening].what {
-            call.bytes = Some((self.bytes.len(), bytes.len()));
+        let Some(Pending { of, bytes, .. }) = complete else { return };
+        match of {
+            Of::Put(happening) => {
+                if let What::Call(call) = &mut self.happenings[happening].what {
+                    call.bytes = Some((self.bytes.len(), bytes.len()));
+                }
+                self.bytes.extend(bytes);
+            }
+            Of::Look(look) => self.keep_look(look, &bytes),
         }
-        self.bytes.extend(bytes);
+    }
+
+    /// Takes in a look of a process. What differs from one that is missing says nothing: until there is a whole one again, there is
+    /// none.
+    fn keep_look(&mut self, mut look: Look, bytes: &[u8]) {
+        let Some(by) = look.by else { return };
+        look.runs = runs_of(bytes);
+        let last = (by, look.incarnation);
+        if look.whole {
+            self.unbroken.insert(last);
+        }
+        if self.unbroken.contains(&last) {
+            self.looks.push(look);
+        }
     }
 
     /// Who did what has this index.
@@ -327,6 +400,8 @@ impl Story {
                     Some(number)
                 }
                 Kind::Fault => (node != 0).then_some(number),
+                // None of the happenings is one.
+                Kind::Look => None,
                 Kind::Post => {
                     bells.insert((node, call.offset), number);
                     Some(number)
@@ -451,5 +526,6 @@ impl Story {
     }
 }
 
+mod closes;
 #[cfg(test)]
 mod tests;

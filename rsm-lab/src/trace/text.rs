@@ -44,13 +44,30 @@ pub fn call(call: &Call) -> String {
         Kind::Connect if call.code == 0 => _ = write!(text, ", {} bytes", call.length),
         _ => {}
     }
-    if let Some(code) = (call.code != 0).then(|| i32::try_from(call.code).ok().and_then(Code::from_number)) {
-        match code {
-            Some(code) => _ = write!(text, ": {}", code.name()),
-            None => _ = write!(text, ": error {}", call.code),
-        }
+    if let Some(error) = error(call.code) {
+        _ = write!(text, ": {error}");
     }
     text
+}
+
+/// Which end of a span said that a put had arrived, or that it may not have; where that is known.
+pub fn closed(story: &Story, put: usize) -> Option<String> {
+    let call = |index: usize| match &story.happenings[index].what {
+        What::Call(call) => Some(call),
+        _ => None,
+    };
+    let close = call(put)?.close?;
+    let (end, number) = (time(story.end_of(close)), close + 1);
+    Some(match error(call(close)?.code) {
+        None => format!("closed {end} ms by {number}"),
+        Some(error) => format!("its span was closed {end} ms by {number}: {error}"),
+    })
+}
+
+/// The name of an error.
+fn error(code: u32) -> Option<String> {
+    let name = |code: u32| i32::try_from(code).ok().and_then(Code::from_number).map(Code::name);
+    (code != 0).then(|| name(code).map_or_else(|| format!("error {code}"), str::to_owned))
 }
 
 /// What comes before the first line of a trace that does not begin with its cluster.

@@ -52,13 +52,27 @@ fn link(address: &str, name: &str) -> Option<String> {
     Some(link.file_name()?.to_string_lossy().into_owned())
 }
 
+/// Whether functions are driven on this architecture. Fences, here and in programs that import, are those of ordinary memory: on
+/// x86-64 they hold for a window and doorbells as well. On ARM such a fence is for the processors, and nothing promises that a doorbell
+/// does not overtake what was put into the window; and copies reach its memory unaligned, which that of a device refuses.
+fn check_architecture(architecture: &str) -> Result<()> {
+    if architecture == "x86_64" {
+        return Ok(());
+    }
+    Err(unavailable(format!(
+        "PCI functions are driven on x86-64 only: on {architecture} nothing is promised of the order in which stores to a window and \
+         to its doorbells arrive. Two agents of one machine can be joined by local:NAME"
+    )))
+}
+
 impl Vfio {
     /// Opens the function with an address such as `0000:01:00.0`, which has been given to the driver `vfio-pci`.
     ///
     /// # Errors
-    /// CTLR_NOT_PRESENT when there is none, when it has another driver or the machine no IOMMU, when somebody else has it; PERM_DENIED
-    /// for whoever may not. Each says what to do.
+    /// CTLR_NOT_PRESENT when there is none, when it has another driver or the machine no IOMMU, when somebody else has it, and on
+    /// machines that are not x86-64; PERM_DENIED for whoever may not. Each says what to do.
     pub fn open(address: &str) -> Result<Vfio> {
+        check_architecture(std::env::consts::ARCH)?;
         let name = CString::new(address).ok().filter(|_| !address.contains('/') && !address.starts_with('.'));
         let name = name.filter(|_| Path::new(&format!("/sys/bus/pci/devices/{address}/vendor")).exists());
         let Some(name) = name else {
@@ -245,6 +259,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_where_its_order_is_known_is_a_window_driven() {
+        assert_eq!(check_architecture("x86_64"), Ok(()));
+        let error = check_architecture("aarch64").unwrap_err();
+        assert_eq!(error.code(), Code::CtlrNotPresent);
+        assert!(error.detail().contains("x86-64 only: on aarch64"), "{error}");
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
     fn a_function_that_cannot_be_had_is_told_with_what_to_do() {
         for address in ["", "01:00.0", "0000:ff:1f.7", "../devices/0000:00:00.0", ".", "..", "a\0b"] {
             let error = Vfio::open(address).unwrap_err();

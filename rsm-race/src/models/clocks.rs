@@ -132,3 +132,37 @@ fn what_a_thread_knows_is_written_down() {
         other.join().unwrap();
     });
 }
+
+/// A process is about to tell others something beside the RSMAPI, or by a token; who was told that way knows what was done before.
+///
+/// Mutations: `race_outside_unfenced`, `race_token_unfenced`.
+#[test]
+fn who_was_told_outside_knows_what_was_done() {
+    for by_token in [false, true] {
+        explore_less(1, move || {
+            let memory = memory(0);
+            let table = Table::new(&memory);
+            let (first, second) = (come(table, 1), come(table, 2));
+            let (done, file) = (first.row.now(), Arc::new(AtomicU64::new(0)));
+            let (id, shared, written) = (first.id(), Arc::clone(&memory), Arc::clone(&file));
+            let first = thread::spawn(move || {
+                let first = Process::with_id(Table::new(&shared), id);
+                if by_token {
+                    first.tells_by(3)
+                } else {
+                    first.tells_outside()
+                }
+                written.store(1, Relaxed);
+            });
+            if file.load(Relaxed) == 1 {
+                if by_token {
+                    second.learns_by(3)
+                } else {
+                    second.enter()
+                }
+                assert!(second.row.knows(id) >= done, "{} of {done}", second.row.knows(id));
+            }
+            first.join().unwrap();
+        });
+    }
+}

@@ -40,6 +40,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rsm::lens::{Faults, Lens, Model};
+use rsm::run::{ENV_NODE_COUNT, ENV_NODE_ID};
 use rsm::{Controller, Result};
 use rustix::process::getppid;
 
@@ -344,8 +345,10 @@ impl fmt::Display for Place {
 /// Runs the body, and ends this process: what the harness makes of the test here is nobody's business.
 fn be_a_node<V: Verdict>(body: impl FnOnce(Node) -> V) -> ! {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
-    let (Some(id), Some(count)) = (number("RSM_NODE_ID"), number("RSM_NODE_COUNT")) else {
-        panic!("{PLACE} is set and RSM_NODE_ID or RSM_NODE_COUNT is not: this process was not started by on_nodes!");
+    let (Some(id), Some(count)) = (number(ENV_NODE_ID), number(ENV_NODE_COUNT)) else {
+        panic!(
+            "{PLACE} is set and {ENV_NODE_ID} or {ENV_NODE_COUNT} is not: this process was not started by on_nodes!"
+        );
     };
     // Past what the harness captures.
     let said = std::io::stdout().write_all(ARRIVED.as_bytes()).and_then(|()| std::io::stdout().flush());

@@ -1,10 +1,11 @@
 //! What an agent is started with.
 
-use super::far::Opener;
+use super::far::{Opener, patience};
 use rsm_core::lens::Lens;
 use rsm_core::peer::nodes::Nodes;
 use rsm_core::registry::{Geometry, check_controllers};
 use rsm_core::{Code, Error, Result};
+use std::time::Duration;
 
 /// The way to the other host of a cluster of two.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub struct Config {
     pub bridge: Option<Bridge>,
     /// What opens bridges but those of one machine.
     pub opener: Option<Opener>,
+    /// How long the other host is waited for; [`PATIENCE`](patience::PATIENCE), where nobody says otherwise.
+    pub patience: Duration,
     /// What the cluster shows beside what it is.
     pub lens: Option<Lens>,
 }
@@ -72,6 +75,7 @@ impl Config {
             here: None,
             bridge: None,
             opener: None,
+            patience: patience::PATIENCE,
             lens: None,
         }
     }

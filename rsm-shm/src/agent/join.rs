@@ -60,11 +60,11 @@ impl Agent {
         };
         let Some((&party, stranger)) = oldest else { return };
         let who = if of_process { format!("process {newcomer}") } else { format!("user {}", stranger.uid) };
-        let text = format!("{who} has too many connections to the agent that have not joined");
+        let text = format!("{who} has too many sockets at the agent by which nobody has joined");
         self.refuse(party, 0, Error::with(Code::InsufficientResources, text));
     }
 
-    /// Tells a stranger why it is refused, and ends the connection.
+    /// Tells a stranger why it is refused, and lets go of it.
     fn refuse(&mut self, party: u64, number: u64, error: Error) {
         if let Some(stranger) = self.books.strangers.get(&party) {
             tracing::info!(party, %error, "refused");
@@ -97,7 +97,7 @@ impl Agent {
             match request.ask {
                 Ask::Join { protocol, claim } => self.join(party, number, protocol, claim, packet),
                 Ask::Attach { membership, token } => self.attach(party, number, membership, token),
-                _ => Err(Error::with(Code::BadArgsErrors, "the first message of a connection must join or attach")),
+                _ => Err(Error::with(Code::BadArgsErrors, "the first message on a socket must join or attach")),
             }
         });
         if let Err(error) = admitted {

@@ -3,7 +3,7 @@
 use super::Agent;
 use super::books::chores::{Chore, Owner, PIECE};
 use super::books::connection::Connection;
-use super::books::relinking::{Relinking, Step, Way};
+use super::books::relinking::{LinkName, Relinking, Step};
 use rsm_core::crash_point;
 use rsm_core::generation::EndCause;
 use rsm_core::message::Answer;
@@ -22,22 +22,22 @@ impl Agent {
         change: LinkChange,
     ) -> Result<Option<u32>> {
         self.controller_kind(controller)?;
-        let mut ways = vec![(controller, from, to)];
+        let mut links = vec![(controller, from, to)];
         if both && from != to {
-            ways.push((controller, to, from));
+            links.push((controller, to, from));
         }
         // All or nothing.
-        for &(controller, from, to) in &ways {
+        for &(controller, from, to) in &links {
             self.check_link(controller, from, to)?;
         }
-        for &(controller, from, to) in &ways {
+        for &(controller, from, to) in &links {
             self.tell_of_link(controller, from, to, change);
         }
         if change == LinkChange::Up {
-            ways.into_iter().for_each(|way| self.bring_up(way));
+            links.into_iter().for_each(|link| self.bring_up(link));
             return Ok(Some(0));
         }
-        self.begin_change((party, number), ways, change, None);
+        self.begin_change((party, number), links, change, None);
         Ok(None)
     }
 
@@ -50,23 +50,23 @@ impl Agent {
         (party, number): (u64, u64),
         (controller, from, to): (u32, u32, u32),
     ) -> Result<()> {
-        let ways = if from == to {
+        let links = if from == to {
             vec![(controller, from, to)]
         } else {
             vec![(controller, from, to), (controller, to, from)]
         };
-        for &(controller, from, to) in &ways {
+        for &(controller, from, to) in &links {
             self.check_link(controller, from, to)?;
         }
         let registry = self.map.registry();
         // One that an operator is taking down stays so.
-        let is_there = |way: &Way| {
-            let &(controller, from, to) = way;
-            let is_open = !self.books.closing.has(way);
+        let is_there = |link: &LinkName| {
+            let &(controller, from, to) = link;
+            let is_open = !self.books.closing.has(link);
             is_open && registry.link_now(controller, from, to).is_some_and(|link| link.state() != LinkState::Down)
         };
-        let again = ways.iter().copied().filter(is_there).collect();
-        self.begin_change((party, number), ways, LinkChange::Down, Some(again));
+        let again = links.iter().copied().filter(is_there).collect();
+        self.begin_change((party, number), links, LinkChange::Down, Some(again));
         Ok(())
     }
 
@@ -74,17 +74,17 @@ impl Agent {
     fn begin_change(
         &mut self,
         (party, number): (u64, u64),
-        ways: Vec<Way>,
+        links: Vec<LinkName>,
         change: LinkChange,
-        again: Option<Vec<Way>>,
+        again: Option<Vec<LinkName>>,
     ) {
         if change == LinkChange::Down {
-            ways.iter().for_each(|&way| self.books.closing.begin(way, again.is_none()));
+            links.iter().for_each(|&link| self.books.closing.begin(link, again.is_none()));
         }
         let owed = self.owe(party, number);
         let relinking = Relinking {
             change,
-            ways,
+            links,
             again: again.unwrap_or_default(),
             step: Step::first(change),
             at: 0,
@@ -96,15 +96,15 @@ impl Agent {
 
     /// A link between the hosts was changed at the other one.
     pub(super) fn link_set_across(&mut self, (from, to): (u32, u32), change: LinkChange) {
-        let Some(way) = self.bridge.map(|controller| (controller, from, to)) else { return };
+        let Some(link) = self.bridge.map(|controller| (controller, from, to)) else { return };
         match change {
-            LinkChange::Up => self.bring_up(way),
+            LinkChange::Up => self.bring_up(link),
             // One at a time, however often it is said.
-            LinkChange::Down if self.books.closing.stays_down(&way) => {}
-            LinkChange::Down => self.begin_change((0, 0), vec![way], change, None),
+            LinkChange::Down if self.books.closing.stays_down(&link) => {}
+            LinkChange::Down => self.begin_change((0, 0), vec![link], change, None),
             LinkChange::Error => {
-                self.change_link(way.0, from, to, change);
-                let through = |c: &&Connection| c.segment.is_some() && (c.controller, c.exporter) == (way.0, to);
+                self.change_link(link.0, from, to, change);
+                let through = |c: &&Connection| c.segment.is_some() && (c.controller, c.exporter) == (link.0, to);
                 for row in &self.books.nodes[from as usize].imports {
                     if self.books.connections.get(row).filter(through).is_some() {
                         self.writer().change_path(*row, change);
@@ -127,9 +127,9 @@ impl Agent {
 
     /// Brings a link up: one that was down has no connections. One that is on its way down comes up when it is there, or what
     /// takes it down would have the last word.
-    fn bring_up(&mut self, way: Way) {
-        if !self.books.closing.reopens(&way) {
-            let (controller, from, to) = way;
+    fn bring_up(&mut self, link: LinkName) {
+        if !self.books.closing.reopens(&link) {
+            let (controller, from, to) = link;
             self.change_link(controller, from, to, LinkChange::Up);
         }
     }
@@ -147,15 +147,15 @@ impl Agent {
 
     /// Goes on changing links; gives what is left.
     pub(super) fn change_some(&mut self, mut change: Box<Relinking>) -> Option<Box<Relinking>> {
-        let Some(&way) = change.ways.last() else {
+        let Some(&link) = change.links.last() else {
             // One that an operator is taking down by now stays so.
-            for &way in change.again.iter().filter(|way| !self.books.closing.has(way)).collect::<Vec<_>>() {
-                self.bring_up(way);
+            for &link in change.again.iter().filter(|link| !self.books.closing.has(link)).collect::<Vec<_>>() {
+                self.bring_up(link);
             }
             self.pay(change.owed, Ok((Answer::Affected { count: change.count }, Vec::new())));
             return None;
         };
-        let (controller, from, to) = way;
+        let (controller, from, to) = link;
         if change.step == Step::Link {
             self.change_link(controller, from, to, change.change);
             change.step = Step::Connections;
@@ -182,10 +182,10 @@ impl Agent {
         } else if change.step == Step::Generations {
             (change.at, change.step) = (0, Step::Link);
         } else {
-            if change.change == LinkChange::Down && self.books.closing.end(&way) {
-                self.bring_up(way);
+            if change.change == LinkChange::Down && self.books.closing.end(&link) {
+                self.bring_up(link);
             }
-            change.ways.pop();
+            change.links.pop();
             (change.at, change.step) = (0, Step::first(change.change));
         }
         Some(change)

@@ -22,7 +22,7 @@
 //! | `common` | segments of the cluster, which no node owns |
 //! | `connect` | connect, inherit, disconnect |
 //! | `rebind` | what importers are told while other contents come into a segment's memory |
-//! | `revoke` | taking segments back |
+//! | `withdraw` | taking segments back |
 //! | `chores` | doing work that takes longer than a pass |
 //! | `links` | links that change from outside |
 //! | `disturb` | faults that processes ask for, where the cluster has them |
@@ -52,7 +52,6 @@ mod nodes;
 mod publish;
 mod rebind;
 mod requests;
-mod revoke;
 mod rings;
 mod serve;
 mod shm_driver;
@@ -60,6 +59,7 @@ mod steer;
 mod tallies;
 mod waits;
 mod wakes;
+mod withdraw;
 
 /// Accesses that nothing orders, as who started a cluster is told of them.
 pub mod races {

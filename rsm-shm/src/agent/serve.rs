@@ -10,15 +10,15 @@ use rustix::io::Errno;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a connection may stay without joining.
+/// How long a stranger may stay without joining.
 const JOIN_WITHIN: Duration = Duration::from_secs(10);
-/// Connections accepted in one round, so that nobody waits behind a flood of them.
+/// Strangers let in in one round, so that nobody waits behind a flood of them.
 const ACCEPT_BATCH: usize = 16;
 /// Events that one pass deals with; the others come next.
 const EVENTS: usize = 32;
 /// How long it sleeps at most while it accepts nobody.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// How long the agent listens to nobody new when the system has no room for a connection.
+/// How long the agent listens to nobody new when the system has no room for one more socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 impl Agent {
@@ -105,7 +105,7 @@ impl Agent {
         // They are numbered as they come.
         let stranger = self.books.strangers.values().next().map(|s| s.since + JOIN_WITHIN);
         let withdrawal = self.books.withdrawals.first().map(|(at, _)| at);
-        // A connection is what wakes an agent whose end was not told by its socket.
+        // A stranger is what wakes an agent whose end was not told by its socket.
         let look = (!self.accepting).then(|| Instant::now() + LOOK_AGAIN);
         let across = self.across.as_ref().and_then(Across::next);
         [stranger, withdrawal, self.accept_again, look, across].into_iter().flatten().min()
@@ -122,7 +122,7 @@ impl Agent {
                 Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => return,
                 Err(error) => {
                     // No descriptors or memory in the system: trying again at once would only spin.
-                    tracing::warn!(%error, "cannot accept connections");
+                    tracing::warn!(%error, "cannot let anybody in");
                     self.accept_again = Some(Instant::now() + ACCEPT_PAUSE);
                     return;
                 }

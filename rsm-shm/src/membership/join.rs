@@ -3,7 +3,7 @@
 use super::calls::Calls;
 use super::control::{Control, unexpected};
 use super::fork::{self, Hold};
-use super::race::Racing;
+use super::race::{Racing, outside};
 use super::spin::Budget;
 use super::table::Table;
 use super::taps::{Tap, Taps};
@@ -137,7 +137,9 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
     }
     if let (Some(races), Some(claim), true) = (&joined.races, claim, lens.is_some_and(|lens| lens.race)) {
         let pages = lens.is_some_and(|lens| lens.race_pages);
-        taps.racing = Some(Racing::begin(RaceMap::open(races)?, claim.node, joined.membership, pages));
+        let racing = Racing::begin(RaceMap::open(races)?, claim.node, joined.membership, pages);
+        outside::joins(racing, !lens.is_some_and(|lens| lens.race_strict));
+        taps.racing = Some(racing);
         taps.set(Tap::Race, true);
     }
     if let (Some(calls), Some(record)) = (&calls, &joined.record) {

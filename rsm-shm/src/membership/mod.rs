@@ -57,6 +57,7 @@ mod fork;
 mod glance;
 pub mod importers;
 mod join;
+mod looks;
 pub mod part;
 pub mod polled;
 pub mod race;

@@ -151,6 +151,7 @@ impl Segment {
             let began = self.membership.begin_note();
             let adds = u64::from(accumulate == Accumulate::Yes);
             let what = (Kind::PostAll, self.membership.node()?, self.name.row, 0, adds);
+            self.membership.look_at_own();
             self.membership.note_number(began, what, 0);
             self.membership.race_posts_to_all();
             arrival = self.membership.arrival();

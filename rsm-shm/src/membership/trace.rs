@@ -6,6 +6,7 @@
 //! A call is noted when it has returned; a signal before it is posted, so that nobody takes it before it is there.
 #![allow(unsafe_code)]
 
+use super::looks::Looks;
 use super::{Membership, fork, lock};
 use crate::memory::carry::Move;
 use crate::memory::tables::RecordMap;
@@ -37,6 +38,7 @@ pub(super) struct Tracing {
     map: AtomicPtr<RecordMap>,
     /// [`fork::count`] of the process that the ring is of.
     process: AtomicU32,
+    looks: Looks,
     /// Boxed, as they are led to.
     #[expect(clippy::vec_box)]
     maps: Mutex<Vec<Box<RecordMap>>>,
@@ -48,6 +50,15 @@ pub(super) struct Began(u64);
 
 /// What a call was about: what it was, whose segment, which, and what [`Kind`] says.
 pub(super) type What = (Kind, u32, u32, u64, u64);
+
+/// What is noted of a transfer besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Noted<'a> {
+    /// It was made in explicit mode.
+    pub(super) in_span: bool,
+    /// The bytes that were put, where they are noted.
+    pub(super) bytes: Option<&'a [u8]>,
+}
 
 thread_local! {
     /// This thread's number in its process, from 1; 0 before it has any.
@@ -81,7 +92,8 @@ impl Tracing {
     pub(super) fn new(trace: Option<Trace>) -> Tracing {
         let (map, process) = (AtomicPtr::default(), AtomicU32::new(fork::count()));
         let (lasting, time) = (trace.is_some(), AtomicU64::new(trace.map_or(0, |_| new_time())));
-        Tracing { trace: trace.unwrap_or_default(), lasting, time, map, process, maps: Mutex::default() }
+        let trace = trace.unwrap_or_default();
+        Tracing { trace, lasting, time, map, process, looks: Looks::new(trace.bytes), maps: Mutex::default() }
     }
 
     /// Whether calls are noted from the beginning of the cluster to its end.
@@ -152,7 +164,7 @@ impl Tracing {
         unsafe { map.as_ref() }
     }
 
-    fn note(&self, began: u64, (kind, node, id, offset, length): What, code: u32, bytes: Option<&[u8]>) {
+    fn note(&self, began: u64, (kind, node, id, offset, length): What, code: u32, put: Noted<'_>) {
         let Some(ring) = self.map().and_then(RecordMap::ring) else { return };
         let event = Event {
             began,
@@ -164,9 +176,10 @@ impl Tracing {
             length: u32::try_from(length).unwrap_or(u32::MAX),
             code,
             thread: thread_number(),
-            has_bytes: bytes.is_some(),
+            in_span: put.in_span,
+            has_bytes: put.bytes.is_some(),
         };
-        ring.append(event.words(), bytes.unwrap_or_default());
+        ring.append(event.words(), put.bytes.unwrap_or_default());
     }
 
     /// Notes that a fault happens.
@@ -176,7 +189,7 @@ impl Tracing {
         }
         let what = (Kind::Fault, place.node, place.id, fault as u64, place.call as u64);
         let now = ticks::now();
-        self.note(now, what, 0, None);
+        self.note(now, what, 0, Noted::default());
     }
 
     /// The bytes that are about to be put, where they are wanted and there is room for them.
@@ -226,7 +239,21 @@ impl Membership {
     /// [`note`](Self::note) with the number of the error.
     pub(super) fn note_number(&self, began: Option<Began>, what: What, code: u32) {
         if let (Some(Began(began)), Some(tracing)) = (began, self.tracing()) {
-            tracing.note(began, what, code, None);
+            tracing.note(began, what, code, Noted::default());
+        }
+    }
+
+    /// What is looked at at calls.
+    pub(super) fn looks(&self) -> Option<&Looks> {
+        self.tracing().map(|tracing| &tracing.looks)
+    }
+
+    /// A call is noted next, to which it matters what this process's own segments hold: looks at them.
+    pub(super) fn look_at_own(&self) {
+        if let Some(tracing) = self.tracing()
+            && let Some(ring) = tracing.map().and_then(RecordMap::ring)
+        {
+            tracing.looks.look(ring, thread_number());
         }
     }
 
@@ -236,9 +263,9 @@ impl Membership {
     }
 
     /// A transfer was made.
-    pub(super) fn note_transfer<T>(&self, began: Option<Began>, what: What, result: &Result<T>, bytes: Option<&[u8]>) {
+    pub(super) fn note_transfer<T>(&self, began: Option<Began>, what: What, result: &Result<T>, more: Noted<'_>) {
         if let (Some(Began(began)), Some(tracing)) = (began, self.tracing()) {
-            tracing.note(began, what, code_of(result), bytes);
+            tracing.note(began, what, code_of(result), more);
         }
     }
 
@@ -254,7 +281,8 @@ impl Membership {
         let Some(tracing) = self.tracing() else { return };
         let began = tracing.wait_began().unwrap_or_else(ticks::now);
         let (node, number) = self.number_of(bell);
-        tracing.note(began, (Kind::Wait, node, number, 0, 0), code, None);
+        self.look_at_own();
+        tracing.note(began, (Kind::Wait, node, number, 0, 0), code, Noted::default());
     }
 
     /// A wait ends with an error.
@@ -290,6 +318,7 @@ impl Membership {
             }
             _ => {}
         }
+        self.look_at_own();
         self.note(began, (kind, node, id, offset, length), result);
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | [`adopt`] | the caller's memory | a memory object | create, rebind |
 //! | [`give_back`] | a memory object | private anonymous memory | destroy, rebind |
-//! | [`move_to`] | a memory object | another one | revocation that nobody may refuse |
+//! | [`move_to`] | a memory object | another one | a withdrawal that nobody may refuse |
 //!
 //! All three do the same (`relocate`), in chunks of at most [`CHUNK`] bytes: make the new memory's pages present;
 //! then, stretch by stretch, hold back stores ([`super::uffd`]), copy, put the new memory over the same addresses in one
@@ -27,8 +27,8 @@
 //!
 //! # What is not
 //! * Where the kernel refuses to hold back stores (no userfaultfd, private mappings of files, System V memory, shared
-//!   memory before Linux 5.19) stores of other threads may be lost: those made in the few microseconds between the copy of
-//!   a stretch and its mapping.
+//!   memory before Linux 5.19 on x86-64, any memory before 6.10 on aarch64) stores of other threads may be lost: those made
+//!   in the few microseconds between the copy of a stretch and its mapping.
 //! * Stores past the page tables: devices and rings that were given pages before (O_DIRECT reads under way, io_uring's
 //!   registered buffers), and other processes that share memory from before (D-78): they keep the old memory.
 //! * A child that another thread forks meanwhile gets chunks already moved as shared memory and the others as before.
@@ -124,7 +124,7 @@ pub(crate) fn room_to_give_back(start: *mut u8, length: usize, object: Identity,
 /// Moves what a range that maps a memory object holds to another object, and maps that over the same addresses, from its
 /// first byte on. Memory of the object that lies elsewhere becomes private.
 ///
-/// Revocation calls it when somebody keeps the old object open: from then on the old one is nobody's memory but of forked
+/// A withdrawal calls it when somebody keeps the old object open: from then on the old one is nobody's memory but of forked
 /// children. Its pages are freed as in [`give_back`]: whoever maps them finds zeros, and stores into the void.
 ///
 /// # Errors

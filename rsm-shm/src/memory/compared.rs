@@ -32,6 +32,20 @@ pub(crate) struct Compared {
 impl Compared {
     /// Copies what is mapped at `start`, which is all of this object. `None` where that is not so, or no memory for it.
     pub(crate) fn copy(start: *mut u8, length: usize, object: Identity) -> Option<Compared> {
+        Compared::new(start, length, object, |start, length| Dirty::watch_program(start.addr(), length))
+    }
+
+    /// The same of what is compared as a whole: the kernel is not asked for anything.
+    pub(crate) fn copy_untold(start: *mut u8, length: usize, object: Identity) -> Option<Compared> {
+        Compared::new(start, length, object, |_, _| None)
+    }
+
+    fn new(
+        start: *mut u8,
+        length: usize,
+        object: Identity,
+        watch: impl FnOnce(*mut u8, usize) -> Option<Dirty>,
+    ) -> Option<Compared> {
         let view = Region::of_program(start, length).ok()?;
         view.dont_fork().ok()?;
         let pieces = inspect::pieces(view.as_ptr().addr(), length).ok()?;
@@ -41,7 +55,7 @@ impl Compared {
         let mut copy = Vec::new();
         copy.try_reserve_exact(length / size_of::<u64>()).ok()?;
         // Before it is copied: what is stored from here on is told.
-        let dirty = Dirty::watch_program(start.addr(), length);
+        let dirty = watch(start, length);
         let mut compared = Compared { start: start.addr(), object, view, copy, dirty };
         for at in 0..length / size_of::<u64>() {
             let word = compared.load(at);
@@ -103,6 +117,13 @@ impl Compared {
         let changed = |at: usize| Some((at, self.load(at))).filter(|(_, word)| *word != self.copy[at]);
         let stretches = stretches.into_iter().map(|stretch| self.words(stretch)).filter(|words| self.differs(words));
         stretches.flatten().filter_map(changed).collect()
+    }
+
+    /// [`changed`](Self::changed) of all the memory, whatever the kernel tells.
+    pub(crate) fn changed_in_all(&self) -> Vec<(usize, u64)> {
+        let stretches = (0..self.copy.len().div_ceil(STRETCH)).map(|stretch| self.words(stretch));
+        let changed = |at: usize| Some((at, self.load(at))).filter(|(_, word)| *word != self.copy[at]);
+        stretches.filter(|words| self.differs(words)).flatten().filter_map(changed).collect()
     }
 
     /// Whether some words are not what they were compared with, as far as one can see who compares them all at once.

@@ -6,9 +6,12 @@
 use super::maps::{self, Mapping};
 use crate::error::from_errno;
 use crate::guest::Guest;
+use crate::identity;
 use rsm_core::{Code, Error, Result};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
+
+pub use crate::identity::Identity;
 
 /// Kind of what is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +68,6 @@ impl Piece {
         self.kind == Kind::Object && (self.device, self.inode) == object
     }
 }
-
-/// Device and inode, which tell a memory object from every other.
-pub type Identity = (u64, u64);
 
 /// Kind of what is mapped.
 fn kind_of(mapping: &Mapping) -> Kind {
@@ -203,8 +203,7 @@ pub fn maps_object(start: usize, length: usize, device: u64, inode: u64) -> Resu
 /// As `fstat` says.
 pub fn identity(fd: impl AsFd) -> Result<Identity> {
     let stat = rustix::fs::fstat(fd).map_err(|e| from_errno(e, "cannot look at a memory object"))?;
-    #[allow(clippy::useless_conversion)] // Its width differs between architectures.
-    Ok((u64::from(stat.st_dev), u64::from(stat.st_ino)))
+    Ok(identity::of(&stat))
 }
 
 fn hole(start: usize, end: usize) -> Error {

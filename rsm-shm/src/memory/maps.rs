@@ -61,6 +61,13 @@ pub(crate) fn keep_looking() -> Result<()> {
     }
 }
 
+/// Whether this process has memory that others may have too, and writes there, but for what is the library's. So it is where that
+/// cannot be known.
+pub(crate) fn shares_with_others() -> bool {
+    let is_other = |mapping: &Mapping| mapping.shared && mapping.writable && !mapping.name.starts_with(b"/memfd:rsm-");
+    overlapping(0, usize::MAX).map_or(true, |all| all.iter().any(is_other))
+}
+
 /// Whether this kernel answers for one mapping.
 ///
 /// # Errors

@@ -62,7 +62,9 @@ fn family(signature: u32) -> u32 {
     if base == 0xf { base + extended } else { base }
 }
 
-/// Copies. A store after it comes after all of its own, which have no order among themselves.
+/// Copies. Its stores have no order among themselves, but all of them come after the stores before it and before those after it.
+/// Intel says so of write-back memory in a sentence of its own; AMD lets nothing but write-combining and streaming stores leave the
+/// order of the program, and this is neither. So there is no fence here.
 ///
 /// # Safety
 /// `from` must be readable and `to` writable for `length` bytes, and the two must not overlap.

@@ -23,25 +23,26 @@ pub(super) fn word(place: *const u8, length: usize, value: u64, writes: bool) {
 mod told {
     use crate::caller::Stack;
     use std::ffi::c_uint;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::AtomicU8;
     use std::sync::atomic::Ordering::Relaxed;
 
     const WRITE: c_uint = 1;
     const WORD: c_uint = 2;
 
     unsafe extern "C" {
-        // Of this crate, where they are known by these names only (`membership/race/{abi,bounds}.rs`).
-        #[link_name = "rsm_race_bounds"]
-        static BOUNDS: [AtomicUsize; 2];
+        // Of this crate, where they are known by these names only (`membership/race/{abi,granules}.rs`).
+        #[link_name = "rsm_race_granules"]
+        static GRANULES: [AtomicU8; 1 << 16];
         safe fn rsm_race_access(address: usize, length: usize, kind: c_uint, pc: usize);
         safe fn rsm_race_value(address: usize, length: usize, value: u64, kind: c_uint, pc: usize);
     }
 
     fn is_watched(address: usize, length: usize) -> bool {
-        // SAFETY: two words that are there as long as the program.
-        let [low, high] = unsafe { &BOUNDS };
+        // SAFETY: a byte for each granule, which are there as long as the program.
+        let granules = unsafe { &GRANULES };
+        let mut touched = (address >> 16..(address + length).div_ceil(1 << 16)).take(granules.len());
         // Relaxed: memory that a thread was not told of is none that it reaches.
-        address < high.load(Relaxed) && address + length > low.load(Relaxed)
+        touched.any(|granule| granules[granule % granules.len()].load(Relaxed) != 0)
     }
 
     /// Where the function was called that calls this one's caller.

@@ -169,7 +169,7 @@ unsafe fn cached_long(from: *const u8, to: *mut u8, length: usize) {
     }
 }
 
-/// Copies past the cache. What follows may overtake it until a fence.
+/// Copies past the cache. Until a fence it may overtake ordinary stores that came before, and what follows may overtake it.
 unsafe fn streamed(from: *const u8, to: *mut u8, length: usize) {
     // SAFETY: as above.
     unsafe {
@@ -183,8 +183,12 @@ unsafe fn streamed(from: *const u8, to: *mut u8, length: usize) {
 
 /// Copies to memory that another process may read soon, or may not.
 ///
-/// Stores that bypass the cache are not ordered with others. The store fence after them makes them so: a program that
-/// puts a flag after a put, or closes a span, finds the order that every other store has.
+/// Stores that bypass the cache are not ordered with others, on either side. Store fences before and after them make them so: a
+/// program that puts a flag after a put, or closes a span, finds the order that every other store has; and so does one that
+/// orders two puts by what is no instruction on this architecture (a release fence, such as `shmem_fence`), which ends nothing but the
+/// compiler's freedom and would let the second put be seen first. No test shows it: the first put would have to wait in the store
+/// queue for longer than the buffers of the second, which are emptied line by line. Loads need nothing: no store, of any
+/// kind, is visible before a load that precedes it.
 ///
 /// # Safety
 /// As [`cached`].
@@ -196,6 +200,7 @@ pub(super) unsafe fn put(from: *const u8, to: *mut u8, length: usize) {
     if length >= BEYOND {
         // SAFETY: as above; the fence needs nothing.
         unsafe {
+            _mm_sfence();
             streamed(from, to, length);
             _mm_sfence();
         }
@@ -217,6 +222,7 @@ pub(super) unsafe fn put(from: *const u8, to: *mut u8, length: usize) {
 /// As [`cached`], for at least [`LOOK`] bytes.
 unsafe fn looked(from: *const u8, to: *mut u8, length: usize) {
     let limit = limit();
+    let mut is_after_fence = false;
     let mut at = 0;
     while at < length {
         // The last chunk takes what would be less than half of one.
@@ -235,6 +241,11 @@ unsafe fn looked(from: *const u8, to: *mut u8, length: usize) {
                 if own {
                     cached(from, to, rest);
                 } else {
+                    // Once: pieces of one put have no order among themselves.
+                    if !is_after_fence {
+                        _mm_sfence();
+                        is_after_fence = true;
+                    }
                     streamed(from, to, rest);
                     _mm_sfence();
                 }

@@ -221,6 +221,16 @@ fn protected() -> bool {
     can
 }
 
+/// Whether all is to be played.
+fn plays_all() -> bool {
+    std::env::var("RSM_TESTS").is_ok_and(|which| which == "all")
+}
+
+/// So many rounds where all is to be played, otherwise a quarter.
+fn rounds(all: usize) -> usize {
+    if plays_all() { all } else { all.div_ceil(4) }
+}
+
 /// There, to another object, and back, again and again, while threads store.
 fn no_store_is_lost(length: usize, rounds: usize) {
     let range = Range::anonymous(length);
@@ -249,8 +259,8 @@ fn no_store_of_other_threads_is_lost() {
     if !protected() {
         return;
     }
-    no_store_is_lost(16 * page_size(), 100);
-    no_store_is_lost(2 * CHUNK + 3 * page_size(), 20);
+    no_store_is_lost(16 * page_size(), rounds(100));
+    no_store_is_lost(2 * CHUNK + 3 * page_size(), rounds(20));
 }
 
 #[test]
@@ -267,8 +277,8 @@ fn no_store_is_lost_without_privileges() {
                     || mode() == Ok(Mode::UserOnly)
                     || std::fs::File::open("/dev/userfaultfd").is_ok()
             );
-            no_store_is_lost(16 * page_size(), 100);
-            no_store_is_lost(2 * CHUNK, 10);
+            no_store_is_lost(16 * page_size(), rounds(100));
+            no_store_is_lost(2 * CHUNK, rounds(10));
         }
     });
 }
@@ -366,7 +376,7 @@ fn children_forked_meanwhile_live_and_take_nothing_away() {
             }
             forked
         });
-        for _ in 0..10 {
+        for _ in 0..rounds(10) {
             let (one, other) = (object(range.length), object(range.length));
             assert_eq!(range.adopt(&one), Ok(Protection::WriteProtected));
             assert_eq!(range.move_to(&other), Ok(Protection::WriteProtected));
@@ -686,7 +696,7 @@ fn peak(objects: &[&OwnedFd], work: impl FnOnce()) -> usize {
 fn no_more_memory_is_needed_than_a_chunk() {
     let _alone = alone();
     let available = kib("/proc/meminfo", "MemAvailable") * 1024;
-    let length = if available > 3 << 30 { 1 << 30 } else { 256 * MIB };
+    let length = if plays_all() && available > 3 << 30 { 1 << 30 } else { 256 * MIB };
     in_child(None, || {
         let range = Range::anonymous(length);
         range.fill();

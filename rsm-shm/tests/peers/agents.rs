@@ -24,15 +24,17 @@ use std::time::{Duration, Instant};
 pub(crate) const BASE: u32 = 0x50_0000;
 
 pub(crate) fn agent(bridge: &str, host: &str, here: &str) -> AgentHandle {
-    agent_with(bridge, host, here, Geometry::default())
+    AgentHandle::start(&config(bridge, host, here)).unwrap()
 }
 
 fn agent_with(bridge: &str, host: &str, here: &str, geometry: Geometry) -> AgentHandle {
-    let mut config = Config::new(&format!("{bridge}-{host}"), 4);
-    config.geometry = geometry;
-    config.here = Some(Nodes::parse(here).unwrap());
-    config.bridge = Some(Bridge::parse(&format!("shm0=local:{bridge}")).unwrap());
-    AgentHandle::start(&config).unwrap()
+    AgentHandle::start(&Config { geometry, ..config(bridge, host, here) }).unwrap()
+}
+
+pub(crate) fn config(bridge: &str, host: &str, here: &str) -> Config {
+    let here = Some(Nodes::parse(here).unwrap());
+    let device = Some(Bridge::parse(&format!("shm0=local:{bridge}")).unwrap());
+    Config { here, bridge: device, ..Config::new(&format!("{bridge}-{host}"), 4) }
 }
 
 pub(crate) fn join(agent: &AgentHandle, node: u32) -> Result<Arc<Membership>> {

@@ -1,6 +1,6 @@
 //! The other host's agent dies, stands still, or does not fit, while members of this one go on.
 
-use crate::agents::{BASE, agent, export, has, is_there, join, until};
+use crate::agents::{BASE, agent, config, export, has, is_there, join, until};
 use crate::side::DEADLINE;
 use crate::{Other, bridge};
 use rsm_core::access::{AccessList, Permission};
@@ -8,6 +8,7 @@ use rsm_core::bell::Accumulate;
 use rsm_core::generation::EndCause;
 use rsm_core::registry::LinkChange;
 use rsm_core::{Code, Error};
+use rsm_shm::agent::{AgentHandle, Config};
 use rsm_shm::membership::Membership;
 use rustix::process::Signal;
 use std::sync::Arc;
@@ -98,7 +99,8 @@ pub(crate) fn a_stopped_agent_keeps_nobody_from_the_memory() {
 /// Who asks it is told so, and who waits until he can connect does when it goes on.
 pub(crate) fn a_stopped_agent_is_waited_for_only_so_long() {
     let bridge = bridge("slow");
-    let one = agent(&bridge, "a", "1-2");
+    let config = Config { patience: Duration::from_millis(500), ..config(&bridge, "a", "1-2") };
+    let one = AgentHandle::start(&config).unwrap();
     let (first, second) = (join(&one, 1).unwrap(), join(&one, 2).unwrap());
     let _segment = export(&first, 5, &AccessList::everyone());
     let mut other = Other::start_members(&bridge);
@@ -116,7 +118,8 @@ pub(crate) fn a_stopped_agent_is_waited_for_only_so_long() {
     });
     other.signal(Signal::CONT);
     waits.join().unwrap().unwrap();
-    assert_eq!(ask(&beside, 8).code(), Code::SegNotPublished);
+    // On a busy machine not each time.
+    until("it answers", || ask(&beside, 8).code() == Code::SegNotPublished);
 }
 
 /// What happened to a link while an agent stood still is heard in one go, and the last of it holds.

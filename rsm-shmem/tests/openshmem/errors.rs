@@ -76,6 +76,36 @@ fn what_is_no_block_is_not_freed() {
 }
 
 #[test]
+fn heaps_that_would_differ_are_told() {
+    let heaps = program("heaps");
+    // With 9 PEs words go another way.
+    for pes in [2, 9] {
+        for (mistake, theirs, own) in [
+            ("sizes", "allocates 64 bytes, aligned to 16", "allocates 1024 bytes, aligned to 16"),
+            ("alignments", "allocates 64 bytes, aligned to 16", "allocates 64 bytes, aligned to 256"),
+            ("blocks", "frees the block 0 bytes into the heap", "frees the block 64 bytes into the heap"),
+            (
+                "resizes",
+                "the block 0 bytes into the heap, for 128 bytes",
+                "the block 0 bytes into the heap, for 16 bytes",
+            ),
+            ("calls", "frees the block 0 bytes into the heap", "allocates 64 bytes, aligned to 16"),
+        ] {
+            // All of them find it: whichever is the first to say so ends the others.
+            let output = run(pes, &[], &heaps, &[mistake]).output().expect("it runs");
+            let said = text(&output);
+            assert_eq!(output.status.code(), Some(1), "{mistake}, {pes}: {said}");
+            let line = said.lines().find(|line| line.contains("all PEs have to make the same calls of the heap"));
+            let line = line.unwrap_or_else(|| panic!("{mistake}, {pes}: {said}"));
+            assert!(
+                line.starts_with("shmem: PE ") && line.contains(theirs) && line.contains(own),
+                "{mistake}, {pes}: {line}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_environment_is_looked_at() {
     let hello = program("hello");
     for size in ["", "lots", "-4", "4X", "0", "1e3", "100T", "inf"] {

@@ -36,6 +36,7 @@ fn an_installation_compiles_and_runs_programs() {
     let installed = files(&prefix);
     for file in [
         "include/shmem.h",
+        "include/mpp/shmem.h",
         "lib/librsm_shmem.so",
         "lib/librsm_shmem.so.1",
         "lib/librsm_shmem.a",

@@ -1,6 +1,7 @@
 //! One program after another on the same nodes, several at a time, and threads that make teams.
 
-use crate::programs::{compiler, directory, here, link, program, run, succeed, text};
+use crate::programs::{compiler, directory, here, link, program, program_of, run, succeed, text};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 #[test]
@@ -11,6 +12,21 @@ fn a_program_may_follow_another_at_once() {
     let words = format!("'{again}' 300 && '{again}' && '{again}' && '{again}' 50 && '{again}'");
     let output = run(2, &[], Path::new("sh"), &["-c", &words]).output().expect("it runs");
     assert!(output.status.success(), "{}", text(&output));
+}
+
+/// What `docs/from-mpi.md` shows; its twin in Rust is run by `tests/examples`.
+#[test]
+fn neighbours_hand_on_what_they_say() {
+    for (size, options) in [(1, &[][..]), (4, &[]), (3, &["--chaos", "7", "--model", "sci"])] {
+        let program = program_of("../examples/neighbours/neighbours.c");
+        let said = succeed(&mut run(size, options, &program, &[]));
+        let expected = (0..size).map(|rank| {
+            let left = (rank + size - 1) % size;
+            let (put, all) = (10 * left, 11 * size * (size - 1) / 2);
+            format!("rank {rank} of {size}: {left} and {put} from rank {left}, {all} in all")
+        });
+        assert_eq!(said.lines().map(str::to_owned).collect::<BTreeSet<_>>(), expected.collect());
+    }
 }
 
 #[test]

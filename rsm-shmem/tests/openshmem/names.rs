@@ -1,6 +1,6 @@
 //! The table beside what there is: library, header, manual, and what the suite calls.
 
-use crate::programs::{compiler, directory, library, link, succeed, suite};
+use crate::programs::{compiler, directory, library, link, run, succeed, suite};
 use rsm_shmem_table as table;
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -62,14 +62,17 @@ fn the_suite_calls_every_function() {
 }
 
 #[test]
-fn cxx_has_the_header_too() {
-    let source = crate::programs::here("tests/suite/cxx.cpp");
-    let object = directory().join("cxx.o");
+fn programs_in_cxx_run() {
+    let program = directory().join("cxx");
     let mut cxx = Command::new("c++");
-    cxx.args(["-std=c++17", "-Wall", "-Wextra", "-pedantic", "-Werror", "-c", "-o"]).arg(&object);
-    match cxx.arg("-I").arg(library()).arg(source).output() {
-        Err(error) => eprintln!("cxx_has_the_header_too skipped: c++: {error}"),
+    cxx.args(["-std=c++17", "-Wall", "-Wextra", "-pedantic", "-Werror", "-I"]).arg(library()).arg("-o").arg(&program);
+    match link(cxx.arg(crate::programs::here("tests/suite/cxx.cpp"))).output() {
+        Err(error) => return println!("skipped: programs in C++: c++: {error}"),
         Ok(output) => assert!(output.status.success(), "{}", crate::programs::text(&output)),
+    }
+    for pes in [1, 3] {
+        let output = run(pes, &[], &program, &[]).output().expect("it runs");
+        assert!(output.status.success(), "{pes}: {}", crate::programs::text(&output));
     }
 }
 

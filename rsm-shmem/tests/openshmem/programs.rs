@@ -81,16 +81,21 @@ pub(crate) fn run(pes: usize, options: &[&str], program: &Path, arguments: &[&st
 
 /// A program of one file in `tests/programs`.
 pub(crate) fn program(name: &str) -> PathBuf {
+    program_of(&format!("tests/programs/{name}.c"))
+}
+
+/// A program of one file, by its path from here.
+pub(crate) fn program_of(file: &str) -> PathBuf {
     static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let build = || {
-        let path = directory().join(name);
+        let path = directory().join(Path::new(file).file_stem().expect("the name of a program"));
         let mut cc = compiler();
-        cc.arg("-pthread").arg("-o").arg(&path).arg(here("tests/programs").join(name).with_extension("c"));
+        cc.arg("-pthread").arg("-o").arg(&path).arg(here(file));
         succeed(link(&mut cc));
         path
     };
-    built.entry(name.to_owned()).or_insert_with(build).clone()
+    built.entry(file.to_owned()).or_insert_with(build).clone()
 }
 
 /// The suite, and which functions its objects call. With `types`, those types only.

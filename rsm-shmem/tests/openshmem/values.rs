@@ -70,6 +70,38 @@ fn late_as_sci() {
     done(3, &["--chaos", "5", "--model", "sci"], true);
 }
 
+/// On as many PEs as elsewhere. Most of the time each waits for what is late, so one run can go on beside another.
+fn late_on(pes: usize, model: &str, short: bool) {
+    if all(&format!("{pes} PEs, {model}")) {
+        done(pes, &["--chaos", "6", "--model", model], short);
+    }
+}
+
+#[test]
+fn late_on_one_pe() {
+    late_on(1, "pcie", false);
+}
+
+#[test]
+fn late_on_three_pes_with_every_type() {
+    late_on(3, "pcie", false);
+}
+
+#[test]
+fn late_on_five_pes_as_tso() {
+    late_on(5, "tso", true);
+}
+
+#[test]
+fn late_on_five_pes_as_sci() {
+    late_on(5, "sci", true);
+}
+
+#[test]
+fn late_on_eight_pes() {
+    late_on(8, "pcie", true);
+}
+
 /// As where PEs are more than processors, with few of them and with more than tell each other one by one. PE 0 says it; what others
 /// are told, and count, is another number.
 #[test]

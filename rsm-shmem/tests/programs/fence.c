@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RECORD = 32, ROUNDS = 60 };
+enum { RECORD = 32, ROUNDS = 300 };
 static long record[RECORD], flag, taken;
 
 int main(int argc, char **argv) {

@@ -5,6 +5,8 @@
 //! number that there is, nothing beyond what was asked for is touched, and afterwards the memory is the program's again.
 #![allow(unsafe_code)] // C functions
 
+mod extension;
+
 // Where they are: they have no other names in Rust than those of C.
 use rsm_capi as _;
 
@@ -200,7 +202,8 @@ impl Program {
         let null = std::ptr::null_mut::<c_void>();
         // SAFETY: for all calls: pointers are NULL or lead to what the header asks for, see above and at each call.
         unsafe {
-            check(match script.below(36) {
+            // New calls come after those that there are, of which seeds are made.
+            check(match script.below(36 + extension::CALLS) {
                 0 => {
                     let names = [c"shm0", c"loopback", c"", c"no such thing", c"SHM", c"\xff"];
                     let mut made = 0;
@@ -325,6 +328,7 @@ impl Program {
                     code
                 }
                 34 => rsm_memseg_release_pollfd(handle),
+                call @ 36.. => self.extension(script, call - 36, handle),
                 _ => {
                     let start = self.local.as_mut_ptr().addr().next_multiple_of(page_size());
                     let mut made = 0;

@@ -2,13 +2,14 @@
 //! repaired.
 //!
 //! ```text
-//! cargo test -p rsm-litmus --test race
+//! cargo test -p rsm-litmus --test race known_races                       the table, by kinds and by programs
 //! RSM_RACE_RUNS=20 cargo test -p rsm-litmus --test race       every repaired program once, and with nineteen seeds
 //! ```
 //!
 //! No repaired program may be reported, nor any line of another but those of its race. At least nine in ten races must be
 //! found, and all that one process has with itself. What was seen is printed at the end.
 
+mod outside;
 mod pages;
 mod programs;
 mod run;
@@ -26,6 +27,55 @@ const RECALL: f64 = 0.9;
 /// A program is run so often with its race until that is found: in a run in which one node happens to come behind what the other
 /// one says later, the two are ordered.
 const ATTEMPTS: usize = 4;
+/// What became of the programs of a kind, or of all.
+#[derive(Debug, Default)]
+struct Sum {
+    programs: usize,
+    found: usize,
+    /// In the first run.
+    at_once: usize,
+    sites: usize,
+    wrong: usize,
+    runs: usize,
+}
+
+impl Sum {
+    fn add(&mut self, verdict: &Verdict) {
+        self.programs += 1;
+        self.found += usize::from(verdict.found);
+        self.at_once += usize::from(verdict.found && verdict.attempts == 1);
+        self.sites += usize::from(verdict.sites);
+        self.wrong += verdict.wrong.len();
+        self.runs += verdict.runs;
+    }
+
+    /// A line of the table in `docs/races.md`.
+    fn line(&self, kind: &str) -> String {
+        let Sum { programs, found, at_once, sites, wrong, runs } = self;
+        format!("| {kind} | {programs} | {found} | {at_once} | {sites} | {wrong} in {runs} |\n")
+    }
+}
+
+/// By kinds, in the order in which they come.
+fn by_kinds(all: &[(&Program, Result<Verdict, String>)]) -> String {
+    let mut kinds: Vec<(&str, Sum)> = Vec::new();
+    let mut whole = Sum::default();
+    for (program, verdict) in all {
+        // One that could not be judged is one of which nothing was found.
+        let none = Verdict::default();
+        let verdict = verdict.as_ref().unwrap_or(&none);
+        let at = kinds.iter().position(|(kind, _)| *kind == program.kind).unwrap_or_else(|| {
+            kinds.push((program.kind, Sum::default()));
+            kinds.len() - 1
+        });
+        kinds[at].1.add(verdict);
+        whole.add(verdict);
+    }
+    let head = "| kind | programs | found | in the first run | both lines, and no other | wrong reports |\n|---|---|---|---|---|---|\n";
+    let lines = kinds.iter().map(|(kind, sum)| sum.line(kind)).collect::<String>();
+    format!("{head}{lines}{}", whole.line("all"))
+}
+
 /// So many programs are tried at once.
 const AT_ONCE: usize = 2;
 
@@ -33,7 +83,7 @@ const AT_ONCE: usize = 2;
 #[derive(Debug, Default)]
 struct Verdict {
     found: bool,
-    /// Both lines were named, and no other.
+    /// Both places of each report are lines of its race.
     sites: bool,
     /// What was reported of the repaired program, or of other lines.
     wrong: Vec<String>,
@@ -51,10 +101,12 @@ fn judge(bench: &Bench, program: &Program, runs: usize) -> Result<Verdict, Strin
     }
     let mut verdict = Verdict { runs, ..Verdict::default() };
     while !verdict.found && verdict.attempts < ATTEMPTS {
-        let Seen { races, lines, said } = bench.run(program, &built, &[], "bad")?;
+        let Seen { races, lines, unplaced, said } = bench.run(program, &built, &[], "bad")?;
         verdict.attempts += 1;
         verdict.found = races > 0 && !lines.is_disjoint(&marked);
-        verdict.sites = verdict.found && lines == marked;
+        // Of a program that marks more than two, some pair of them was met.
+        let are_both = lines.len() >= marked.len().min(2) && lines.is_subset(&marked);
+        verdict.sites = verdict.found && are_both && unplaced == 0;
         let others: BTreeSet<&u32> = lines.difference(&marked).collect();
         if races > 0 && !others.is_empty() {
             verdict.wrong.push(format!("lines {others:?} are part of no race:\n{said}"));
@@ -131,6 +183,9 @@ fn known_races(told: &Mutex<String>) -> Result<(), Failed> {
         sites += usize::from(verdict.sites);
         wrong += count;
         repaired += verdict.runs;
+        if verdict.found && !verdict.sites {
+            _ = writeln!(failures, "{name}: its race was found, and not both of its lines");
+        }
         if !verdict.found && ALWAYS_FOUND.contains(&name) {
             _ = writeln!(failures, "{name}: its race was not found");
         }
@@ -146,7 +201,7 @@ fn known_races(told: &Mutex<String>) -> Result<(), Failed> {
     if share < RECALL {
         _ = writeln!(failures, "too few are found:\n{table}");
     }
-    *told.lock().expect("nobody panics with it") = table;
+    *told.lock().expect("nobody panics with it") = format!("{}\n{table}", by_kinds(&all));
     if failures.is_empty() { Ok(()) } else { Err(failures.into()) }
 }
 
@@ -162,6 +217,7 @@ fn main() {
         Trial::test("by_pages_no_less_is_found_and_nothing_that_is_none", || {
             pages::the_suite_by_pages().map_err(Failed::from)
         }),
+        Trial::test("what_else_orders_is_known", || outside::what_else_orders_is_known().map_err(Failed::from)),
         Trial::test("the_guide_finds_its_bug", || run::the_guide_finds_its_bug().map_err(Failed::from)),
         Trial::test("a_program_in_c_is_traced", || run::a_program_in_c_is_traced().map_err(Failed::from)),
     ];

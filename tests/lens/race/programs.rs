@@ -68,6 +68,7 @@ pub(crate) const PROGRAMS: &[Program] = &[
     Program { name: "condition", nodes: 2, kind: "threads" },
     Program { name: "hand_over", nodes: 2, kind: "threads" },
     Program { name: "unknown_order", nodes: 2, kind: "threads" },
+    Program { name: "detached", nodes: 2, kind: "threads" },
     Program { name: "handler_leaves", nodes: 3, kind: "handlers" },
     Program { name: "annotated", nodes: 2, kind: "annotated" },
     Program { name: "not_followed", nodes: 2, kind: "order" },

@@ -22,6 +22,8 @@ pub(crate) struct Seen {
     pub(crate) races: usize,
     /// Lines of the program that were named as theirs.
     pub(crate) lines: BTreeSet<u32>,
+    /// Accesses that were named without a line of the program.
+    pub(crate) unplaced: usize,
     /// All that was said.
     pub(crate) said: String,
 }
@@ -104,6 +106,13 @@ impl Bench {
         self.compile(command, &source(program.name), self.folder.join(program.name))
     }
 
+    /// Builds a program of whichever folder, likewise.
+    pub(crate) fn build_seen(&self, source: &Path, name: &str, options: &[&str]) -> Result<PathBuf, String> {
+        let mut command = self.ctl();
+        command.arg("cc").args(options).arg("gcc");
+        self.compile(command, source, self.folder.join(name))
+    }
+
     /// Builds a program as if nobody were to look at it.
     pub(crate) fn build_plainly(&self, source: &Path, name: &str, more: &[&str]) -> Result<PathBuf, String> {
         let mut command = Command::new("gcc");
@@ -154,7 +163,10 @@ impl Bench {
         let number =
             |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
         let lines = said.split(&mark).skip(1).filter_map(number).collect();
-        Ok(Seen { races, lines, said })
+        let unplaced =
+            said.lines().filter(|line| line.starts_with("    ") && line.contains(" by node ") && !line.contains(&mark));
+        let unplaced = unplaced.count();
+        Ok(Seen { races, lines, unplaced, said })
     }
 }
 

@@ -1,18 +1,21 @@
 /*
- * Loops on memory of no segment, and how many nanoseconds each step of one takes. Run by told.rs.
+ * Loops on memory of no segment, and how many nanoseconds each step of one takes. Run by told.rs, which builds it with PLACE from 0 to 48:
+ * so many bytes behind a line of the processor's caches its code begins, as what a short loop takes may depend on that.
  */
 #define _GNU_SOURCE
 #include <rsmapi.h>
-#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
+#include "timed.h"
 
-enum { WORDS = 1024, SEGMENT = 1 << 16 };
+enum { WORDS = 1024, SEGMENT = 1 << 16, MANY = 16 * SEGMENT };
 
-static uint64_t a[WORDS], b[WORDS];
+#define TEXT_OF(place) #place
+#define SKIP(place) __asm__(".text\n.p2align 6\n.skip " TEXT_OF(place) ", 0x90")
+SKIP(PLACE);
+
 volatile uint64_t result;
 
 #define LOOP __attribute__((noinline)) static
@@ -58,13 +61,6 @@ LOOP void sort(uint64_t *to, size_t count)
         }
 }
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
-
 #define MEASURE(name, work)                                              \
     do {                                                                 \
         double best = 1e18;                                              \
@@ -78,6 +74,16 @@ static double now(void)
         printf(name " %.4f\n", best / 500 / WORDS);                      \
     } while (0)
 
+#define LOOPS(where, a)                                                              \
+    do {                                                                             \
+        uint64_t *const b = (a) + WORDS;                                             \
+        scatter(b);                                                                  \
+        MEASURE(where ": a[i]++", change(a, WORDS));                                 \
+        MEASURE(where ": a[i] = 3 * b[i]", scale(a, b, WORDS));                      \
+        MEASURE(where ": a[i] = a[i-1]^b[i]", fold(a, b, WORDS));                    \
+        MEASURE(where ": a sum of a[i]", result += sum(a, WORDS));                   \
+    } while (0)
+
 static void scatter(uint64_t *to)
 {
     uint64_t x = 88172645463325252;
@@ -87,19 +93,6 @@ static void scatter(uint64_t *to)
         x ^= x << 17;
         to[i] = x;
     }
-}
-
-static void stay(void)
-{
-    cpu_set_t all, one;
-    sched_getaffinity(0, sizeof all, &all);
-    CPU_ZERO(&one);
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &all)) {
-            CPU_ZERO(&one);
-            CPU_SET(cpu, &one);
-        }
-    sched_setaffinity(0, sizeof one, &one);
 }
 
 static void *mapped(size_t length)
@@ -133,25 +126,27 @@ int main(void)
     CHECK(rsm_get_controller("shm0", &controller));
     CHECK(rsm_memseg_export_create(controller, &exported, segment, SEGMENT, 0));
     CHECK(rsm_memseg_export_publish(exported, &id, of_this, 1));
-    scatter(b);
-    MEASURE("loads and stores: a[i]++", change(a, WORDS));
-    MEASURE("loads and stores: a[i] = 3 * b[i]", scale(a, b, WORDS));
-    MEASURE("loads and stores: a[i] = a[i-1]^b[i]", fold(a, b, WORDS));
-    MEASURE("loads: sum of a[i]", result += sum(a, WORDS));
-    MEASURE("a sort of 1024 words, each", (scatter(a), sort(a, WORDS)));
-    uint64_t on_stack[WORDS] = {0};
-    MEASURE("above all segments: a[i]++", change(on_stack, WORDS));
     /* Where they are mapped, each below the one before. */
-    uint64_t *const between = mapped(16 * SEGMENT);
-    void *const second = mapped(16 * SEGMENT);
+    uint64_t *const between = (uint64_t *)((char *)mapped(MANY) + MANY / 2);
+    void *const low = mapped(MANY);
     id++;
-    CHECK(rsm_memseg_export_create(controller, &other, second, 16 * SEGMENT, 0));
+    CHECK(rsm_memseg_export_create(controller, &other, low, MANY, 0));
     CHECK(rsm_memseg_export_publish(other, &id, of_this, 1));
-    if ((char *)between > (char *)segment || (char *)between < (char *)second) {
-        fprintf(stderr, "what was mapped last is not below\n");
+    /* 4 GiB below a segment is a granule with the same number. */
+    void *const wanted = (char *)segment - ((size_t)1 << 32);
+    uint64_t *const alike = mmap(wanted, SEGMENT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    static uint64_t below[2 * WORDS];
+    uint64_t above[2 * WORDS] = {0};
+    if ((char *)below > (char *)low || (char *)low > (char *)between || (char *)between > (char *)segment ||
+        (char *)segment > (char *)above || alike != wanted) {
+        fprintf(stderr, "memory is not where it was wanted\n");
         return 2;
     }
-    MEASURE("between two segments: a[i]++", change(between, WORDS));
+    LOOPS("below all segments", below);
+    LOOPS("between two", between);
+    LOOPS("above all", above);
+    MEASURE("a granule with one: a[i]++", change(alike, WORDS));
+    MEASURE("between two: a sort, each", (scatter(between), sort(between, WORDS)));
     CHECK(rsm_memseg_export_destroy(other));
     CHECK(rsm_memseg_export_destroy(exported));
     CHECK(rsm_release_controller(controller));

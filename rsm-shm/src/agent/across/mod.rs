@@ -21,7 +21,7 @@ mod signals;
 mod waker;
 
 use super::Agent;
-use super::books::chores::{Chore, Owner as Turn};
+use super::books::chores::{Chore, Owner};
 use super::books::request::{Given, Owed, Undo};
 use super::books::told::Bridged;
 use super::config::Config;
@@ -106,15 +106,14 @@ impl Across {
         let seed = random_secret()?.iter().fold(0, |seed: u64, &byte| seed.rotate_left(8) ^ u64::from(byte));
         // More than it can have is not believed.
         let most = usize::try_from(config.geometry.segments).unwrap_or(usize::MAX);
-        let host = Some(FarHost::new(open(device, host, config.opener)?, most, seed));
+        let host = FarHost::new(open(device, host, config.opener)?, most, seed).with_patience(config.patience);
         let trouble = Some(NOBODY.to_owned());
         told.tell(trouble.clone());
         let (rows, left_out, rebinding) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (waker, device) = (Waker::start()?, device.clone());
         let [warned, too_large, beyond] = [(); 3].map(|()| Seldom::default());
-        let peer = None;
         Ok(Some(Across {
-            host,
+            host: Some(host),
             waker,
             rows,
             left_out,
@@ -125,7 +124,7 @@ impl Across {
             beyond,
             told,
             device,
-            peer,
+            peer: None,
         }))
     }
 
@@ -237,7 +236,7 @@ impl Agent {
             Event::Rebound(segment, number) => self.rebound_there(segment, number),
             Event::Resumed(segment) => self.resumed_across(segment),
             Event::Signalled { end, number, counts } => self.signalled_across(end, number, counts),
-            Event::Looked(party) => self.books.chores.add(Turn::Party(party), Chore::Again(party)),
+            Event::Looked(party) => self.books.chores.add(Owner::Party(party), Chore::Again(party)),
             Event::Unlooked((party, number), error) => self.answer_late(Owed { party, number }, error),
             Event::Answers => {
                 // Who waits until it can connect may try again.
@@ -320,7 +319,7 @@ impl Agent {
         let is_other = now != Some(by.version) && error.code() == Code::SegNotPublished;
         let Some(member) = self.books.members.get_mut(&by.owed.party) else { return };
         if is_other && member.put_off.as_ref().is_some_and(|put_off| put_off.tries < MOST_TRIES) {
-            self.books.chores.add(Turn::Party(by.owed.party), Chore::Again(by.owed.party));
+            self.books.chores.add(Owner::Party(by.owed.party), Chore::Again(by.owed.party));
             return;
         }
         member.put_off = None;

@@ -20,7 +20,7 @@ pub(in crate::agent) struct Held {
     pub(in crate::agent) members: u64,
     /// Memory objects of segments, those that something moves to included.
     pub(in crate::agent) memories: u64,
-    /// Connections that have not joined.
+    /// Sockets by which nobody has joined.
     pub(in crate::agent) strangers: u64,
 }
 
@@ -35,7 +35,7 @@ pub(in crate::agent) struct Limits {
     max_strangers: u64,
 }
 
-/// Most connections that have not joined, where there are descriptors enough.
+/// Most sockets by which nobody has joined, where there are descriptors enough.
 const STRANGERS: u64 = 256;
 
 impl Limits {

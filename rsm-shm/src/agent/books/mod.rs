@@ -77,7 +77,7 @@ const NAMED: usize = 8;
 /// Everything the agent knows of others. Maps are ordered so that what it does is the same in every run.
 pub(in crate::agent) struct Books {
     pub(in crate::agent) limits: Limits,
-    /// Connections that have not joined, and memberships, by process.
+    /// Sockets by which nobody has joined, and memberships, by process.
     pub(in crate::agent) strangers_of: PerProcess,
     pub(in crate::agent) members_of: PerProcess,
     pub(in crate::agent) ledger: Ledger,

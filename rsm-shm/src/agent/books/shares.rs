@@ -15,7 +15,7 @@ pub(in crate::agent) fn of_each(total: u64, nodes: u32) -> u64 {
 
 /// Most memberships of one process: one of each node, and a few that look.
 const MEMBERSHIPS: usize = 80;
-/// Most connections of one process that have not joined.
+/// Most sockets of one process by which nobody has joined.
 const STRANGERS: usize = 32;
 
 /// The parties of each process, by its id. Processes of other process-id spaces have no id here: 0.

@@ -13,11 +13,13 @@
 //! | `verdict` | spans, and whether the connection was cut |
 //! | `signal` | posting and waiting |
 //! | `race` | what is told of it where races are looked for |
+//! | `layer` | what a layer above tells of it there |
 //! | `child` | how a forked child comes to share it |
 //! | `tie` | what holds it at the agent and in the table, and its end |
 #![allow(unsafe_code)]
 
 mod child;
+mod layer;
 mod race;
 mod signal;
 mod tie;

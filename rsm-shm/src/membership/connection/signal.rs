@@ -8,7 +8,6 @@ use crate::parking::Poster;
 use rsm_core::bell::Accumulate;
 use rsm_core::lens::event::Kind;
 use rsm_core::lens::gate;
-use rsm_core::sync::acquire;
 use rsm_core::{Code, Error, Result};
 use std::time::Duration;
 
@@ -19,23 +18,27 @@ impl Connection {
     /// CONN_ABORTED when the connection was cut (D-61).
     #[inline]
     pub fn post(&self, accumulate: Accumulate) -> Result<()> {
-        if self.flags.now().has_any(Flags::WATCHED.and(Flags::DIVERTED)) && self.post_otherwise(accumulate)? {
+        if self.is_posted_otherwise() && self.post_otherwise(accumulate)? {
             return Ok(());
         }
-        if acquire(self.true_generation()) != self.granted.word() {
+        if self.is_aborted() {
             return Err(Error::new(Code::ConnAborted));
         }
         // SAFETY: in the exporting node's bells, which the membership keeps mapped.
         unsafe { self.export_bell.as_ref() }.post(self.export_epoch, accumulate, &Poster)
     }
 
+    /// Whether a signal is not just added to the bell.
+    #[inline(always)]
+    fn is_posted_otherwise(&self) -> bool {
+        self.flags.now().has_any(Flags::WATCHED.and(Flags::DIVERTED))
+    }
+
     /// [`post`](Self::post) where it is a plain one that nothing keeps from being posted, and but for the wake: whether the
     /// caller owes one ([`wake_exporter`](Self::wake_exporter)). `None` where it was not posted.
     #[inline(always)]
     pub fn post_plainly(&self, accumulate: Accumulate) -> Option<bool> {
-        if self.flags.now().has_any(Flags::WATCHED.and(Flags::DIVERTED))
-            || acquire(self.true_generation()) != self.granted.word()
-        {
+        if self.is_posted_otherwise() || self.is_aborted() {
             return None;
         }
         let mut owes = false;
@@ -62,6 +65,7 @@ impl Connection {
         let began = self.membership().begin_note();
         let live = if self.is_aborted() { Err(Error::new(Code::ConnAborted)) } else { Ok(()) };
         if began.is_some() {
+            self.membership().look_at_own();
             // SAFETY: in the exporting node's bells, which the membership keeps mapped.
             let (_, number) = self.membership().number_of(unsafe { self.export_bell.as_ref() });
             self.membership().note(

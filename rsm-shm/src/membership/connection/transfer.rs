@@ -6,6 +6,7 @@ use crate::membership::Membership;
 use crate::membership::event::Event;
 use crate::membership::flags::Flags;
 use crate::membership::race::seen::untold;
+use crate::membership::trace::Noted;
 use crate::membership::way::{Diverted, Posted, Way};
 use crate::memory::carry::{Elements, LoadBytes, LoadWord, LoadWords, Move, Raw, StoreBytes, StoreWord, StoreWords};
 use crate::memory::copy::Word;
@@ -22,10 +23,7 @@ impl Connection {
     fn transfer<const TOLD: bool, M: Move>(&self, offset: u64, align: u64, moved: M) -> Result<M::Loaded> {
         let needed = const { Flags::needed_of_connection(M::DIRECTION) };
         let (flags, bytes) = (self.flags.now(), moved.bytes());
-        let fine = flags.is_just(needed, Flags::NOT_PLAIN)
-            && offset.is_multiple_of(align)
-            && self.length.checked_sub(bytes).is_some_and(|last| offset <= last);
-        if !fine {
+        if !self.is_fine(flags, needed, offset, bytes, align) {
             return Connection::not_plain::<TOLD, M>(offset, moved, self, align);
         }
         // SAFETY: offset is at most the length of the mapping.
@@ -47,6 +45,15 @@ impl Connection {
             Ok(()) => Ok(loaded),
             Err(error) => Err(if TOLD { self.told(error) } else { error }),
         }
+    }
+
+    /// Whether nothing is wrong with a transfer, and it is just of the kind whose flags are needed: the quick look, of which the
+    /// checks that say what is wrong are [`recheck`](Self::recheck)'s.
+    #[inline(always)]
+    fn is_fine(&self, flags: Flags, needed: Flags, offset: u64, bytes: u64, align: u64) -> bool {
+        flags.is_just(needed, Flags::NOT_PLAIN)
+            && offset.is_multiple_of(align)
+            && self.length.checked_sub(bytes).is_some_and(|last| offset <= last)
     }
 
     /// What is wrong with a transfer; makes it, its own way, when it only is not plain. Nothing of the plain path comes after
@@ -74,10 +81,7 @@ impl Connection {
     #[inline(always)]
     fn just_posted(&self, direction: Direction, offset: u64, bytes: u64, align: u64) -> Option<Straight<'_>> {
         let needed = Flags::needed_of_connection(direction).and(Flags::DIVERTED);
-        let fine = self.flags.now().is_just(needed, Flags::NOT_PLAIN)
-            && offset.is_multiple_of(align)
-            && self.length.checked_sub(bytes).is_some_and(|last| offset <= last);
-        if fine { self.straight(direction) } else { None }
+        if self.is_fine(self.flags.now(), needed, offset, bytes, align) { self.straight(direction) } else { None }
     }
 
     /// The window of another host, for transfers that a layer above finds right; `None` where the connection does not lead
@@ -192,7 +196,8 @@ impl Connection {
         if began.is_some() {
             let kind = if M::DIRECTION == Direction::Put { Kind::Put } else { Kind::Get };
             let what = self.what(kind, offset, length);
-            self.membership().note_transfer(began, what, &verdict, bytes.as_deref());
+            let more = Noted { in_span: explicit, bytes: bytes.as_deref() };
+            self.membership().note_transfer(began, what, &verdict, more);
         }
         match (verdict, loaded) {
             (Ok(()), Some(loaded)) => Ok(loaded),

@@ -159,6 +159,7 @@ impl Connection {
     }
 
     /// Whether the exporter, or the loss of it, has cut the connection.
+    #[inline(always)]
     pub fn is_aborted(&self) -> bool {
         acquire(self.true_generation()) != self.granted.word()
     }
@@ -208,6 +209,7 @@ extern "C" fn judge_again(connection: &Connection, link: u64, number: i32, kind:
         Ok(()) => Code::BarrierFailure.number(),
     };
     connection.race_closes(kind, closing, number == 0);
+    connection.membership().look_at_own();
     connection.membership().note_number(began, connection.what(Kind::Close, 0, 0), number.unsigned_abs());
     number
 }

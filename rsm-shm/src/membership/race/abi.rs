@@ -6,11 +6,13 @@
 //! | [`rsm_race_access`] | that memory was read, or is about to be written |
 //! | [`rsm_race_value`] | the same of a word that is loaded or stored by itself, with its value |
 //! | [`rsm_race_benign`] | that nobody wants to hear of races somewhere |
+//! | [`rsm_race_happens`] | that something which is not seen orders processes |
 //!
-//! Addresses outside of [`rsm_race_bounds`](super::bounds::rsm_race_bounds) need not be told. What threads do is told to
+//! Addresses whose byte of [`rsm_race_granules`](super::granules::rsm_race_granules) is 0 need not be told. What threads do is told to
 //! [`super::threads`]; of programs that do not tell it they count as one: what one of them knows all do.
 #![allow(unsafe_code)]
 
+use super::outside;
 use super::ranges::{self, Watched};
 use super::seen::{self, somebody_reads, untold};
 use super::sources;
@@ -97,12 +99,16 @@ fn is_word(address: usize, length: usize) -> bool {
     matches!(length, 1 | 2 | 4 | 8) && address.is_multiple_of(length)
 }
 
-/// Does something with the process, and the memory that an address is in; before that, if something is about to be written there, by
-/// whom and how much.
-fn with(address: usize, writes: Option<(usize, usize)>, work: impl FnOnce(&'static Watched, Process<'static>)) {
-    // Most of what lies between segments is neither, and is to cost little.
-    let watched = ranges::find(address);
-    let writes = writes.filter(|&(length, _)| sources::are_at(address, length));
+/// Does something with the process, and the memory that some of these bytes are in; before that, if something is about to be written
+/// there, by whom.
+fn with(
+    (address, length): (usize, usize),
+    writes: Option<usize>,
+    work: impl FnOnce(&'static Watched, Process<'static>),
+) {
+    // Most of what is in a granule with any of them is neither, and is to cost little.
+    let watched = ranges::touched(address, length);
+    let writes = writes.filter(|_| sources::are_at(address, length));
     if watched.is_none() && writes.is_none() {
         return;
     }
@@ -111,7 +117,7 @@ fn with(address: usize, writes: Option<(usize, usize)>, work: impl FnOnce(&'stat
         return;
     }
     untold(|| {
-        if let Some((length, pc)) = writes {
+        if let Some(pc) = writes {
             sources::written(address, length, pc);
         }
         if let Some(watched) = watched
@@ -124,9 +130,20 @@ fn with(address: usize, writes: Option<(usize, usize)>, work: impl FnOnce(&'stat
 
 impl Watched {
     fn range(&'static self, process: Process<'_>, address: usize, length: usize, pc: usize) -> Range {
-        let length = length.min(self.end - address) as u64;
+        let (offset, length) = self.part(address, length);
         let site = self.racing.site_at(process, pc as u64);
-        Range { place: self.place, offset: self.offset + (address - self.start) as u64, length, site }
+        Range { place: self.place, offset, length, site }
+    }
+
+    /// Where in the segment those of these bytes are that are in this memory, and how many.
+    fn part(&self, address: usize, length: usize) -> (u64, u64) {
+        let (start, end) = (address.max(self.start), address.saturating_add(length).min(self.end));
+        (self.offset + (start - self.start) as u64, (end - start) as u64)
+    }
+
+    /// Whether all of them are.
+    fn has_all(&self, address: usize, length: usize) -> bool {
+        address >= self.start && address.saturating_add(length) <= self.end
     }
 
     /// The clock of the import that carries out what is stored here; none for memory of the process's own, or where a forked
@@ -146,9 +163,10 @@ pub extern "C" fn rsm_race_sees(what: c_uint) {
 /// value of which is not told. `pc` is the return address of the access.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_race_access(address: usize, length: usize, kind: c_uint, pc: usize) {
-    with(address, (kind & WRITE != 0).then_some((length, pc)), |watched, process| {
+    with((address, length), (kind & WRITE != 0).then_some(pc), |watched, process| {
         if kind & (WORD | UPDATE) != 0 {
-            let is_word = is_word(address, length) && kind & UPDATE == 0 && watched.place.lines != NO_LINES;
+            let is_word = is_word(address, length) && watched.has_all(address, length);
+            let is_word = is_word && kind & UPDATE == 0 && watched.place.lines != NO_LINES;
             match (is_word, kind & WRITE != 0) {
                 (true, true) => {
                     process.store(watched.range(process, address, length, pc), None, false, watched.import());
@@ -175,8 +193,8 @@ pub extern "C" fn rsm_race_access(address: usize, length: usize, kind: c_uint, p
 /// A word was loaded, and held `value`, or is about to be stored: `kind` as of [`rsm_race_access`].
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_race_value(address: usize, length: usize, value: u64, kind: c_uint, pc: usize) {
-    with(address, (kind & WRITE != 0).then_some((length, pc)), |watched, process| {
-        if !is_word(address, length) {
+    with((address, length), (kind & WRITE != 0).then_some(pc), |watched, process| {
+        if !is_word(address, length) || !watched.has_all(address, length) {
             process.exchanges(watched.place.node);
             return;
         }
@@ -191,8 +209,36 @@ pub extern "C" fn rsm_race_value(address: usize, length: usize, value: u64, kind
 /// Nobody wants to hear of races here.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_race_benign(address: usize, length: usize) {
-    with(address, None, |watched, process| {
-        let offset = watched.offset + (address - watched.start) as u64;
-        process.benign(watched.place, offset, length.min(watched.end - address) as u64);
+    with((address, length), None, |watched, process| {
+        let (offset, length) = watched.part(address, length);
+        process.benign(watched.place, offset, length);
     });
+}
+
+/// What this process has done so far comes before what others do that say so afterwards with the same token: `after` 0, and then 1.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsm_race_happens(token: u64, after: c_uint) {
+    outside::say(|process| if after == 0 { process.tells_by(token) } else { process.learns_by(token) });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::races::RaceMap;
+    use rsm_race::place::Place;
+
+    #[test]
+    fn of_an_access_across_an_end_the_part_in_the_segment_is_told() {
+        let (map, _object) = RaceMap::create().unwrap();
+        let racing = Racing::begin(map, 1, 1, false);
+        let place = Place { lines: 5, node: 1, id: 7 };
+        let (start, end) = (1000, 1100);
+        let watched = Watched { start, end, racing, place, offset: 64, import: 0, incarnation: 5 };
+        assert_eq!(watched.part(1016, 8), (80, 8));
+        assert_eq!(watched.part(990, 16), (64, 6), "it begins before");
+        assert_eq!(watched.part(1096, 16), (160, 4), "it ends behind");
+        assert_eq!(watched.part(0, usize::MAX), (64, 100), "both");
+        let all: Vec<bool> = [(1000, 8), (1092, 8), (996, 8), (1096, 8)].map(|(at, l)| watched.has_all(at, l)).into();
+        assert_eq!(all, [true, true, false, false]);
+    }
 }

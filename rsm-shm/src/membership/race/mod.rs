@@ -4,8 +4,9 @@
 //! taps. What a program does with memory itself is told only by one that was built so ([`abi`]).
 
 pub mod abi;
-pub mod bounds;
+pub mod granules;
 pub mod layer;
+pub(super) mod outside;
 mod pages;
 mod place;
 pub(super) mod posted;
@@ -14,7 +15,7 @@ pub(super) mod seen;
 pub(super) mod sources;
 mod spots;
 pub mod threads;
-mod ways;
+mod trails;
 
 use super::segment::Segment;
 use super::{Membership, fork};
@@ -136,7 +137,7 @@ pub(super) enum Asked {
 }
 
 impl Membership {
-    fn racing(&self) -> Option<&'static Racing> {
+    pub(super) fn racing(&self) -> Option<&'static Racing> {
         self.shared.taps.racing
     }
 

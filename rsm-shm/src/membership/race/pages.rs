@@ -4,7 +4,7 @@
 //! Whoever finds that another thread, or the one that a signal handler interrupts, is looking goes on without: what it has stored
 //! is found the next time.
 
-use super::{Racing, ways};
+use super::{Racing, trails};
 use crate::membership::fork;
 use crate::memory::compared::{Compared, bytes_that_differ};
 use crate::memory::inspect::Identity;
@@ -139,7 +139,7 @@ impl Racing {
         }
         let copied: usize = state.copies.iter().map(|copied| copied.memory.bytes()).sum();
         if state.copies.is_empty() {
-            (state.since, state.from) = (process.begin_interval(), ways::site(self, process));
+            (state.since, state.from) = (process.begin_interval(), trails::site(self, process));
         }
         let room = MOST.checked_sub(copied).is_some_and(|left| length <= left);
         match room.then(|| Compared::copy(start, length, object)).flatten() {
@@ -173,7 +173,7 @@ impl Racing {
         }
         let began = state.copies.iter().any(|copied| !copied.memory.is_fast()).then(Instant::now);
         // Before anything is compared: what is stored after that is of the next time.
-        let (now, here) = (process.begin_interval(), ways::site(self, process));
+        let (now, here) = (process.begin_interval(), trails::site(self, process));
         let (since, from) = (state.since, state.from);
         let mut alone = self.pages.are_alone(process);
         let mut between = None;

@@ -1,7 +1,7 @@
 //! Where in the program a call was made, and what a transfer moves, if that is one word.
 #![allow(unsafe_code)]
 
-use super::Racing;
+use super::{Racing, trails};
 use crate::caller::{Modules, Stack, stack_word};
 use crate::memory::carry::Move;
 use crate::memory::copy::Word;
@@ -82,9 +82,11 @@ impl Racing {
         }
         // The first one is of this function.
         let stack = Stack::some(MOST_FRAMES + 1);
+        let near: Vec<(usize, usize)> = stack.with_slots().collect();
+        let frames = if trails::is_inside(&near) { trails::from_outside() } else { near };
         let mut found = Known { process: process.id(), ..NOTHING };
         let mut is_known = true;
-        for ((address, slot), at) in stack.with_slots().zip(0..MOST_FRAMES) {
+        for ((address, slot), at) in frames.into_iter().zip(0..MOST_FRAMES) {
             found.frames[at] = address;
             found.slots[at] = slot.wrapping_sub(anchor);
             found.count = at + 1;

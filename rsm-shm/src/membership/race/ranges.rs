@@ -3,7 +3,7 @@
 //! A list that never changes: another one takes its place. Those before it stay, for a thread may be reading them.
 #![allow(unsafe_code)]
 
-use super::{Racing, bounds};
+use super::{Racing, granules};
 use rsm_race::place::{NO_LINES, Place};
 use std::sync::atomic::AtomicPtr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
@@ -36,13 +36,10 @@ pub(in crate::membership) fn change(change: impl Fn(&mut Vec<Watched>)) {
         let now = LIST.load(Acquire);
         let mut next = list().to_vec();
         change(&mut next);
-        let (low, high) = (next.iter().map(|w| w.start).min(), next.iter().map(|w| w.end).max());
         let next = Box::into_raw(Box::new(next));
         // Release: pairs with the Acquire of `list`.
         if LIST.compare_exchange(now, next, AcqRel, Acquire).is_ok() {
-            if let (Some(low), Some(high)) = (low, high) {
-                bounds::cover(low, high);
-            }
+            list().iter().for_each(|watched| granules::cover(watched.start, watched.end));
             return;
         }
         // SAFETY: made above, and seen by nobody.
@@ -65,6 +62,12 @@ pub(in crate::membership) fn add(all: &mut Vec<Watched>, mut watched: Watched) {
 /// The memory that an address is in.
 pub(in crate::membership) fn find(address: usize) -> Option<&'static Watched> {
     list().iter().find(|watched| (watched.start..watched.end).contains(&address))
+}
+
+/// The memory that any of these bytes is in.
+pub(in crate::membership) fn touched(address: usize, length: usize) -> Option<&'static Watched> {
+    let end = address.saturating_add(length);
+    list().iter().find(|watched| address < watched.end && watched.start < end)
 }
 
 #[cfg(test)]

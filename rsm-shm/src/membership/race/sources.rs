@@ -9,12 +9,13 @@
 //! none of its parent's: what it writes is its own copy.
 #![allow(unsafe_code)]
 
+use super::granules::ForNow;
 use super::spots::{BYTES, SPOTS, Spots, Written};
-use super::{Racing, bounds, name_in};
+use super::{Racing, name_in};
 use crate::membership::fork;
 use rsm_race::place::Range;
 use rsm_race::process::Process;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
@@ -32,6 +33,9 @@ struct Source {
     /// As [`super::Raced`] has it.
     import: u64,
     start: usize,
+    /// Stores there are told as long.
+    #[expect(dead_code, reason = "it goes with the source")]
+    told: ForNow,
     bytes: Vec<u8>,
     /// Where they were put, and by whom.
     range: Range,
@@ -83,12 +87,10 @@ fn all() -> Option<MutexGuard<'static, List>> {
     None
 }
 
-/// Says before which place they are. Where there are none any more nobody has to tell.
+/// Says before which place they are.
 fn say_used(used: usize) {
-    // AcqRel: pairs with the Acquire of `used`.
-    if USED.swap(used, AcqRel) > 0 && used == 0 {
-        bounds::narrow();
-    }
+    // Release: pairs with the Acquire of `used`.
+    USED.store(used, Release);
 }
 
 impl List {
@@ -124,15 +126,15 @@ pub(in crate::membership) unsafe fn keep(racing: &'static Racing, import: u64, s
     let start = start.expose_provenance();
     let number = Spots::next_number(all.number);
     all.number = number;
-    all.sources[at] = Some(Source { racing, number, import, start, bytes, range });
+    let told = ForNow::cover(start, start + length);
+    all.sources[at] = Some(Source { racing, number, import, start, told, bytes, range });
     PLACES.put(at, number, start, start + length, racing);
-    bounds::cover_for_now(start, start + length);
     all.say_how_many();
 }
 
 /// Before which place they are; 0: there are none.
 fn used() -> usize {
-    // Acquire: pairs with the AcqRel of `say_used`; then whose they are is known.
+    // Acquire: pairs with the Release of `say_used`; then whose they are is known.
     let used = USED.load(Acquire);
     if used > 0 && OF.load(Relaxed) != fork::count() {
         // Another thread of the child may have put something already: it is forgotten with the rest. Release: as in `forget`.
@@ -196,7 +198,8 @@ pub(in crate::membership) fn forget() {
     // Release: pairs with the Acquire of `all`.
     FORGET.store(true, Release);
     if all().is_none() {
-        // Whoever has it may have been left with it: then nothing is ever looked at again, and nobody has to tell.
+        // Whoever has it may have been left with it: then nothing is ever looked at again. What is told of where they are is
+        // told in vain.
         say_used(0);
     }
 }

@@ -15,6 +15,7 @@
 use super::{Racing, name_in, named, seen};
 use crate::caller::Modules;
 use crate::membership::fork;
+use crate::private_table::is_of_library;
 use rsm_race::process::Process;
 use rsm_race::table::IDS;
 use rsm_race::thread::Object;
@@ -66,8 +67,6 @@ struct Live {
 
 static LIVE: Mutex<Vec<Live>> = Mutex::new(Vec::new());
 
-/// Of a thread that is librsm's.
-const OURS: u64 = u64::MAX;
 /// Objects that a thread learns of with what it does next, by the name of its clock; or whoever waits for its end, if it did nothing
 /// more. Two of 32 bits, 0 for none, or one more than where it is.
 static LEARNS: [AtomicU64; IDS] = [const { AtomicU64::new(0) }; IDS];
@@ -93,11 +92,6 @@ pub(super) fn joins(racing: &'static Racing) {
     if !JOINED.swap(std::ptr::from_ref(racing).cast_mut(), AcqRel).is_null() {
         take_together();
     }
-}
-
-/// What a thread of librsm's does is as if the process did it: none of it is the program's.
-pub(crate) fn is_ours() {
-    let _ = MINE.try_with(|mine| mine.set(OURS));
 }
 
 /// Threads are one from now on, if they ever were not.
@@ -126,10 +120,11 @@ pub(super) fn current(racing: &Racing, leader: usize) -> usize {
 #[cold]
 fn of_thread(racing: &Racing, leader: usize) -> usize {
     let Some(apart) = apart().filter(|apart| std::ptr::eq(apart.racing, racing)) else { return leader };
-    let mine = MINE.try_with(Cell::get).unwrap_or(0);
-    if mine == OURS {
+    // What a thread of librsm's does is as if the process did it: none of it is the program's.
+    if is_of_library() {
         return leader;
     }
+    let mine = MINE.try_with(Cell::get).unwrap_or(0);
     let Some(id) = name_in(&AtomicU64::new(mine)).filter(|&id| id != 0) else {
         // It is not known what orders it.
         take_together();
@@ -164,7 +159,7 @@ fn telling() -> Option<(&'static Apart, Process<'static>)> {
     let mine = MINE.try_with(Cell::get).unwrap_or(0);
     // Not in a forked child, which is another process, and has no clock before it joins; nor where the program has a thread of
     // librsm's do something, nor one that nobody told of.
-    if mine == OURS || name_in(&AtomicU64::new(mine)).is_none_or(|id| id == 0) {
+    if is_of_library() || name_in(&AtomicU64::new(mine)).is_none_or(|id| id == 0) {
         take_together();
         return None;
     }

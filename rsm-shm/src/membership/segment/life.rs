@@ -38,21 +38,25 @@ impl Segment {
         let wait = Wait::Interruptible(&self.membership);
         let (_own, _range) = (self.take_turn(wait)?, self.take_range(wait)?);
         self.race_leaves();
+        self.looks_end();
         let ask = || Ask::Publish { segment: self.name, id, access: access.cut() };
         match self.gather() {
             // What is being taken back is gathered when that is over.
             Err(error) if error.code() == Code::SegAlreadyPublished => {}
             gathered => gathered?,
         }
+        self.looks_begin();
         let mut answer = self.request(ask())?;
         if let Answer::Withdrawing { number } = answer {
             // It was revoked, or could not be moved away from everybody when it was taken back, or it was published by
             // a call that was interrupted. What an interrupted unpublish waited for is over.
             *lock(&self.unfinished) = None;
+            self.looks_end();
             match self.await_withdrawal_through_handlers(number)? {
                 Withdrawn::Free => self.gather()?,
                 Withdrawn::Held => self.move_memory()?,
             }
+            self.looks_begin();
             answer = self.request(ask())?;
         }
         match answer {
@@ -95,6 +99,7 @@ impl Segment {
         let wait = Wait::Interruptible(&self.membership);
         let (_own, _range) = (self.take_turn(wait)?, self.take_range(wait)?);
         self.race_leaves();
+        self.looks_end();
         let unfinished = if self.is_creator() { lock(&self.unfinished).take() } else { None };
         let number = match unfinished {
             Some(number) => number,
@@ -211,6 +216,7 @@ impl Segment {
         let _own = self.take_turn(Wait::Through)?;
         let range = self.take_range(Wait::Through)?;
         self.race_leaves();
+        self.looks_end();
         let mut ending = lock(&self.ending);
         if *ending == Ending::Gone {
             return Ok(());

@@ -53,6 +53,7 @@ impl Segment {
         };
         let range = self.take_range(wait)?;
         self.race_rebinds();
+        self.looks_end();
         self.gather()?;
         // The old range gets memory of its own, the new one what the segment has.
         self.membership.check_room(|| room::check(length as u64))?;
@@ -68,6 +69,9 @@ impl Segment {
         let exchanged = unsafe { self.exchange(range.as_ref(), &fresh, start, &memory) };
         // Whatever came of it, from here on what is put stays.
         self.suspended.store(true, Ordering::Relaxed);
+        if exchanged.is_ok() {
+            self.looks_begin();
+        }
         let ended = self.resume();
         crash_point!(RebindEnded);
         match ended {

@@ -2,7 +2,7 @@
 //! node nor other words are.
 
 use super::escaped;
-use super::places::{Places, Side, Way};
+use super::places::{Curve, Places, Side};
 use super::style;
 
 const SIZE: f64 = 13.0;
@@ -10,7 +10,7 @@ const SIZE: f64 = 13.0;
 const LETTER: f64 = 7.6;
 const LINE: f64 = 16.0;
 
-/// Parts of a way at which words are looked at, from the one that is wished.
+/// Parts of a curve at which words are looked at, from the one that is wished.
 const STEPS: [f64; 9] = [0.0, -0.08, 0.08, -0.16, 0.16, -0.24, 0.24, -0.32, 0.32];
 
 /// A rectangle.
@@ -65,15 +65,15 @@ impl Labels {
         self.put("faint", "600", place, &[words.to_owned()]);
     }
 
-    /// A word on a way, near to as far along as is wished. Where there is no room it is left out: words over words tell
+    /// A word on a curve, near to as far along as is wished. Where there is no room it is left out: words over words tell
     /// nothing, and what a line is stands in its title, too.
-    pub(super) fn on(&mut self, class: &str, way: &Way, wished: f64, word: &str) {
+    pub(super) fn on(&mut self, class: &str, curve: &Curve, wished: f64, word: &str) {
         let words = [word.to_owned()];
         let free = |place: &(f64, f64)| {
             let area = area(*place, &words);
             self.taken.iter().all(|taken| !area.meets(taken))
         };
-        let place = STEPS.iter().map(|step| way.at((wished + step).clamp(0.2, 0.8))).find(free);
+        let place = STEPS.iter().map(|step| curve.at((wished + step).clamp(0.2, 0.8))).find(free);
         if let Some(place) = place {
             self.put(class, "600", place, &words);
         }
@@ -124,9 +124,9 @@ mod tests {
     fn words_make_room_for_one_another() {
         let places = Places::of(3);
         let mut labels = Labels::new(&places);
-        let way = places.way(1, 2, 0.0, 0.0);
+        let curve = places.curve(1, 2, 0.0, 0.0);
         for _ in 0..20 {
-            labels.on("ink", &way, 0.5, "12");
+            labels.on("ink", &curve, 0.5, "12");
         }
         let words = &labels.taken[3..];
         assert!((5..20).contains(&words.len()), "some find room, and not more than there is room for");

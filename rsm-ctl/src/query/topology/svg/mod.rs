@@ -132,7 +132,7 @@ fn links(places: &Places, links: &BTreeMap<(u32, u32), &LinkInfo>, aside: f64, l
         let quiet = class == "active" || class == "up";
         // Between neighbours on a full circle there is no room for what is to be seen: it goes by the inside.
         let inwards = if places.is_crowded() && !quiet { 0.3 } else { 0.0 };
-        let way = places.way(from, to, bend, inwards);
+        let curve = places.curve(from, to, bend, inwards);
         let arrow = if alike { "↔" } else { "←" };
         let title = format!("{} {from} {arrow} {to}: {}{}", link.controller, link.state, errors_of(link));
         // Of very many lines each is faint, or nothing else would be seen.
@@ -140,7 +140,7 @@ fn links(places: &Places, links: &BTreeMap<(u32, u32), &LinkInfo>, aside: f64, l
         let line = format!(
             "<path {}{faint} d=\"{}\"><title>{}</title></path>\n",
             style::of(class),
-            way.path(),
+            curve.path(),
             escaped(&title)
         );
         if quiet {
@@ -156,7 +156,7 @@ fn links(places: &Places, links: &BTreeMap<(u32, u32), &LinkInfo>, aside: f64, l
             ("down", errors) => format!("down, {errors} err"),
             (_, errors) => format!("{errors} err"),
         };
-        layers.labels.on(if class == "down" { "bad" } else { "warn" }, &way, 0.36, &word);
+        layers.labels.on(if class == "down" { "bad" } else { "warn" }, &curve, 0.36, &word);
     }
 }
 
@@ -165,7 +165,7 @@ fn arrow(places: &Places, import: &Imports, aside: f64, most: u32, tagged: bool,
     let thick = if places.is_crowded() { 1.2 } else { 3.0 };
     let width = 1.2 + thick * f64::from(all).ln_1p() / f64::from(most).ln_1p().max(0.1);
     let bend = if places.count <= 2 { 60.0 } else { (places.size * 1.3).clamp(12.0, 30.0) } + aside * 14.0;
-    let way = places.way(import.importer, import.exporter, bend, 0.0);
+    let curve = places.curve(import.importer, import.exporter, bend, 0.0);
     let how_many = match (import.connections, import.cut) {
         (connections, 0) => connections.to_string(),
         (0, cut) => format!("{cut} cut"),
@@ -179,11 +179,11 @@ fn arrow(places: &Places, import: &Imports, aside: f64, most: u32, tagged: bool,
     layers.imports += &format!(
         "<path {} stroke-width=\"{width:.1}\" marker-end=\"url(#head)\" d=\"{}\"><title>{}</title></path>\n",
         style::of(class),
-        way.path(),
+        curve.path(),
         escaped(&title)
     );
     if tagged && !places.is_crowded() {
-        layers.labels.on("ink", &way, 0.6, &how_many);
+        layers.labels.on("ink", &curve, 0.6, &how_many);
     }
 }
 

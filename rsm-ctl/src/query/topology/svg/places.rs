@@ -1,4 +1,4 @@
-//! Where nodes are, and the ways between them.
+//! Where nodes are, and the curves between them.
 
 use std::f64::consts::TAU;
 
@@ -29,7 +29,7 @@ pub(super) enum Side {
 }
 
 /// A curve from one node to another, from rim to rim.
-pub(super) struct Way {
+pub(super) struct Curve {
     start: (f64, f64),
     control: (f64, f64),
     end: (f64, f64),
@@ -85,7 +85,7 @@ impl Places {
         (CENTRE.0 + RADIUS * x, CENTRE.1 + RADIUS * y)
     }
 
-    /// The place beside a node that no way leads through, and on which side of it there is room.
+    /// The place beside a node that no curve leads through, and on which side of it there is room.
     pub(super) fn outside(&self, node: u32) -> ((f64, f64), Side) {
         let (x, y) = self.direction(node);
         let radius = RADIUS + self.size + 14.0;
@@ -111,9 +111,9 @@ impl Places {
         TAU * (start + order / f64::from(self.count.max(1)))
     }
 
-    /// The way from one node to another, as far aside of the straight line as `bend` says, to the left of the traveller,
+    /// The curve from one node to another, as far aside of the straight line as `bend` says, to the left of the traveller,
     /// drawn `inwards` to the middle.
-    pub(super) fn way(&self, from: u32, to: u32, bend: f64, inwards: f64) -> Way {
+    pub(super) fn curve(&self, from: u32, to: u32, bend: f64, inwards: f64) -> Curve {
         let (start, end) = (self.at(from), self.at(to));
         let (dx, dy) = (end.0 - start.0, end.1 - start.1);
         let length = dx.hypot(dy).max(1.0);
@@ -127,18 +127,18 @@ impl Places {
             let distance = cx.hypot(cy).max(1.0);
             (x + cx / distance * gap, y + cy / distance * gap)
         };
-        Way { start: rim(start, self.size + 1.0), control, end: rim(end, self.size + 7.0) }
+        Curve { start: rim(start, self.size + 1.0), control, end: rim(end, self.size + 7.0) }
     }
 }
 
-impl Way {
+impl Curve {
     /// As a path has it.
     pub(super) fn path(&self) -> String {
-        let Way { start, control, end } = self;
+        let Curve { start, control, end } = self;
         format!("M{:.1} {:.1}Q{:.1} {:.1} {:.1} {:.1}", start.0, start.1, control.0, control.1, end.0, end.1)
     }
 
-    /// The place part of the way along.
+    /// The place part of the curve along.
     pub(super) fn at(&self, part: f64) -> (f64, f64) {
         let on = |p: f64, q: f64, r: f64| (1.0 - part).powi(2) * p + 2.0 * part * (1.0 - part) * q + part * part * r;
         (on(self.start.0, self.control.0, self.end.0), on(self.start.1, self.control.1, self.end.1))

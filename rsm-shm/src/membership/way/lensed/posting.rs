@@ -4,7 +4,7 @@
 //! works with it delivers what is due; the *courier*, a thread that is there while there are imports, does when nobody
 //! else comes by.
 //!
-//! Pieces are delivered through the mapping that the import itself uses. So revocation needs to know nothing of them: what
+//! Pieces are delivered through the mapping that the import itself uses. So a withdrawal needs to know nothing of them: what
 //! is delivered later lands on trash pages, as does what a plain import stores. No piece outlives its import.
 //!
 //! # Crash

@@ -5,9 +5,11 @@
 //! tells of a grant that was taken back, of a peer that began anew and of a window that does not answer; and it has
 //! pushed the span's stores ahead of itself.
 
-use super::UNANSWERED;
 use crate::chance::Chance;
 use crate::sync::{AtomicU64, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence, mutated};
+
+/// What a load yields that nothing answers.
+pub const UNANSWERED: u64 = u64::MAX;
 
 /// A number that says that a grant holds, or that an agent is the one that it was. Neither 0, which is what memory holds
 /// that nobody has written, nor all-ones.

@@ -12,16 +12,16 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-/// Ways that a thread remembers.
-const WAYS: usize = 32;
+/// Trails that a thread remembers.
+const TRAILS: usize = 32;
 /// Frames that are looked at: those of the library, and of the program as many as are kept.
 const FRAMES: usize = 24 + MOST_FRAMES;
 /// Frames of the library that are never a program's: [`Racing`]'s and those who ask it to look. Where it is part of the program, others are
 /// told by their names; where it is optimized too, these may be parts of others.
 const INNER: usize = if cfg!(debug_assertions) { 4 } else { 0 };
 
-/// A way by which a thread came to a look.
-struct Way {
+/// A trail: by which calls a thread came to a look.
+struct Trail {
     process: usize,
     site: u16,
     /// Return addresses, and how far above the frame of [`site`] each stood.
@@ -29,8 +29,8 @@ struct Way {
 }
 
 thread_local! {
-    /// The ways, and which is forgotten next.
-    static KNOWN: RefCell<(Vec<Way>, usize)> = const { RefCell::new((Vec::new(), 0)) };
+    /// The trails, and which is forgotten next.
+    static KNOWN: RefCell<(Vec<Trail>, usize)> = const { RefCell::new((Vec::new(), 0)) };
 }
 
 /// Where the library's own code is, if it is a module of its own.
@@ -55,6 +55,23 @@ fn inner(frames: &[(usize, usize)]) -> usize {
     count.min(frames.len().saturating_sub(1))
 }
 
+/// Whether these are the library's, and say nothing of who has called it: there are more than are kept.
+pub(super) fn is_inside(frames: &[(usize, usize)]) -> bool {
+    frames.len() >= MOST_FRAMES && library().is_some_and(|code| frames.iter().all(|(frame, _)| code.contains(frame)))
+}
+
+/// The frames of the thread from who asks outwards: the innermost, and then from that on by which the library was called. What lies
+/// in between is the same wherever these stand where they stood before.
+#[inline(never)]
+pub(super) fn from_outside() -> Vec<(usize, usize)> {
+    // The first two are of this function, and of who asks.
+    let stack = Stack::some(FRAMES + 2);
+    let mut frames: Vec<(usize, usize)> = stack.with_slots().skip(1).collect();
+    let from = inner(&frames);
+    frames.drain(1.min(from)..from);
+    frames
+}
+
 /// The place that has called the library.
 #[inline(never)]
 pub(super) fn site(racing: &Racing, process: Process<'_>) -> u16 {
@@ -62,7 +79,7 @@ pub(super) fn site(racing: &Racing, process: Process<'_>) -> u16 {
     let anchor = std::hint::black_box(&raw const anchor).addr();
     // SAFETY: each address says where in the stack the next stands, by the same rules as the last time.
     let stands = |&(frame, slot): &(usize, usize)| unsafe { stack_word(anchor.wrapping_add(slot)) } == frame;
-    let is_again = |way: &&Way| way.process == process.id() && way.frames.iter().all(stands);
+    let is_again = |trail: &&Trail| trail.process == process.id() && trail.frames.iter().all(stands);
     let known = KNOWN.try_with(|known| Some(known.try_borrow().ok()?.0.iter().find(is_again)?.site));
     if let Ok(Some(site)) = known {
         return site;
@@ -76,14 +93,14 @@ pub(super) fn site(racing: &Racing, process: Process<'_>) -> u16 {
     let is_known = !frames.is_empty() && frames.iter().all(|(_, slot)| (*slot as isize) > 0);
     if is_known {
         let kept = frames[..frames.len().min(from + MOST_FRAMES)].to_vec();
-        let way = Way { process: process.id(), site, frames: kept };
+        let trail = Trail { process: process.id(), site, frames: kept };
         let _ = KNOWN.try_with(|known| {
             let Ok(mut known) = known.try_borrow_mut() else { return };
-            let (ways, next) = &mut *known;
-            if ways.len() < WAYS {
-                ways.push(way);
+            let (trails, next) = &mut *known;
+            if trails.len() < TRAILS {
+                trails.push(trail);
             } else {
-                ways[*next % WAYS] = way;
+                trails[*next % TRAILS] = trail;
                 *next = next.wrapping_add(1);
             }
         });
@@ -111,7 +128,7 @@ mod tests {
         let first = sites();
         assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), 5, "{first:?}");
         assert_eq!(sites(), first, "remembered");
-        for depth in 0..2 * WAYS {
+        for depth in 0..2 * TRAILS {
             deep(racing, process, depth);
         }
         assert_eq!(sites(), first, "forgotten");

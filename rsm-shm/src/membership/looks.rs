@@ -1,0 +1,164 @@
+//! Looking at this process's own segments at its calls, in a cluster whose trace has the bytes: what their owner has stored, for
+//! which no library is called, is then known as of each publication, signal, wait and end of a span.
+//!
+//! A segment is compared with a copy of what it was at the look before, and what differs goes into the [ring](super::trace) as one
+//! record, so whoever kills the process between two of them takes no more than that one away. The file is read by
+//! `rsm-lab/src/trace`: it adds what differs to what the looks before had, and so may miss none of them. As a ring that is read too
+//! slowly loses records, a look has, once in half a lap, all there is.
+//!
+//! Whoever finds that another thread, or the one that a signal handler interrupts, is looking goes on without: then the record of
+//! its call has no look, and the trace says so.
+
+use super::fork;
+use super::segment::Segment;
+use crate::memory::compared::Compared;
+use crate::ticks;
+use rsm_core::lens::event::{Event, Kind};
+use rsm_core::lens::ring::{BYTES, Ring};
+use rsm_core::message::SegmentName;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Longest segment that is looked at, and all of a process's together, in bytes.
+const LONGEST: usize = 1 << 20;
+const MOST: usize = 4 << 20;
+
+/// Words between two that differ, at most, that are told with them.
+const NEAR: usize = 4;
+
+const WORD: usize = size_of::<u64>();
+
+/// What a process looks at.
+#[derive(Debug)]
+pub(super) struct Looks {
+    /// Bytes are noted.
+    on: bool,
+    /// [`fork::count`] of the process whose memory it is.
+    process: u32,
+    /// There is something to look at.
+    watching: AtomicBool,
+    segments: Mutex<Vec<Looked>>,
+}
+
+/// A segment and what it was.
+#[derive(Debug)]
+struct Looked {
+    name: SegmentName,
+    node: u32,
+    memory: Compared,
+    /// How far the ring was written at the last look that had all there is; none yet: `None`.
+    whole: Option<u64>,
+}
+
+impl Looks {
+    pub(super) fn new(on: bool) -> Looks {
+        Looks { on, process: fork::count(), watching: AtomicBool::new(false), segments: Mutex::default() }
+    }
+
+    fn is_own(&self) -> bool {
+        self.on && self.process == fork::count()
+    }
+
+    /// What the creator of segments changes. None in a forked child, in which a thread of its parent may hold the lock for ever.
+    fn own(&self) -> Option<MutexGuard<'_, Vec<Looked>>> {
+        self.is_own().then(|| self.segments.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, segments: &[Looked]) {
+        // Relaxed: what is relied on stands under the lock.
+        self.watching.store(!segments.is_empty(), Relaxed);
+    }
+
+    /// A call is noted next: looks at all of them.
+    #[inline]
+    pub(super) fn look(&self, ring: Ring<'_>, thread: u32) {
+        // Relaxed: as in `set`.
+        if self.watching.load(Relaxed) && self.is_own() {
+            // Poisoned or not: nothing panics while it is held.
+            let Ok(mut segments) = self.segments.try_lock() else { return };
+            segments.iter_mut().for_each(|looked| looked.look(ring, thread));
+        }
+    }
+}
+
+impl Looked {
+    fn look(&mut self, ring: Ring<'_>, thread: u32) {
+        let (began, end) = (ticks::now(), ring.end());
+        let mut words: Vec<usize> = Vec::new();
+        for (at, word) in self.memory.changed_in_all() {
+            self.memory.follow(at, word);
+            words.push(at);
+        }
+        // Of a lap the reader has lost the older half at least when it loses what is in the other.
+        let half = (ring.most_bytes() / BYTES * 2) as u64;
+        let whole = self.whole.is_none_or(|last| end.wrapping_sub(last) >= half);
+        if whole {
+            self.whole = Some(end);
+            words = (0..self.memory.bytes() / WORD).filter(|at| self.memory.known(*at) != 0).collect();
+        }
+        let bytes = self.runs(&words);
+        let event = Event {
+            began,
+            took: ticks::now().wrapping_sub(began),
+            kind: Kind::Look,
+            node: self.node,
+            id: self.name.row,
+            offset: self.name.incarnation,
+            length: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+            code: whole.into(),
+            thread,
+            in_span: false,
+            has_bytes: !bytes.is_empty(),
+        };
+        ring.append(event.words(), &bytes);
+    }
+
+    /// These words, those that are near to each other in one run with what is between them: of each run its first word, how many
+    /// they are, and what they hold.
+    fn runs(&self, words: &[usize]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for run in words.chunk_by(|before, at| at - before <= NEAR) {
+            let (first, last) = (run[0], run[run.len() - 1]);
+            [first, last + 1 - first].iter().for_each(|number| bytes.extend((*number as u32).to_le_bytes()));
+            (first..=last).for_each(|at| bytes.extend(self.memory.known(at).to_ne_bytes()));
+        }
+        bytes
+    }
+}
+
+impl Segment {
+    fn looks(&self) -> Option<&Looks> {
+        self.membership().looks()
+    }
+
+    /// It is about to be published, or has other memory: it is looked at from now on.
+    pub(super) fn looks_begin(&self) {
+        let Some(looks) = self.looks() else { return };
+        let (Some(mut segments), Ok(node)) = (looks.own(), self.membership().node()) else { return };
+        let memory = self.memory();
+        segments.retain(|looked| looked.name != self.name());
+        let all: usize = segments.iter().map(|looked| looked.memory.bytes()).sum();
+        let fits = memory.len() <= LONGEST && memory.len() <= MOST - all;
+        if fits
+            && let Some(object) = self.object()
+            && let Some(memory) = Compared::copy_untold(memory.as_ptr(), memory.len(), object)
+        {
+            segments.push(Looked { name: self.name(), node, memory, whole: None });
+        }
+        looks.set(&segments);
+    }
+
+    /// Something is about to become of its memory: it is looked at once more, and then no longer, nor is another one that has the
+    /// same memory.
+    pub(super) fn looks_end(&self) {
+        let Some(looks) = self.looks() else { return };
+        self.membership().look_at_own();
+        if let Some(mut segments) = looks.own() {
+            let memory = self.memory();
+            let (start, length) = (memory.as_ptr().addr(), memory.len());
+            segments.retain(|looked| looked.name != self.name() && !looked.memory.overlaps(start, length));
+            looks.set(&segments);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What this process tells others beside the RSMAPI: by files, pipes, sockets, signals, or memory that is no segment's.
+//!
+//! A program may order what it does with segments by such means, and is right. So calls of the C library by which it may tell
+//! somebody something are led here, in a cluster that is looked at and while the program runs: in each module that is loaded the
+//! addresses of these functions are changed ([`slots`]). Before such a call is made all other processes are said to know what
+//! this one has done ([`rsm_race::outside`]): who of them is told, and when, cannot be seen. That loses races, and makes none.
+//!
+//! Where a program is linked statically, or its addresses cannot be changed, and from when it has memory in common with others, it
+//! counts as telling at any time. What it prints to standard output and standard error tells nobody anything.
+#![allow(unsafe_code)]
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod calls;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod slots;
+
+use super::{Racing, name_in, seen};
+use crate::membership::fork;
+use rsm_race::process::Process;
+use std::sync::atomic::AtomicPtr;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+
+/// Most clusters that one process is told to be looked at in; in more it counts as telling at any time.
+const MOST: usize = 16;
+/// Where the process has joined.
+type Joined = [AtomicPtr<Racing>; MOST];
+static JOINED: Joined = [const { AtomicPtr::new(std::ptr::null_mut()) }; MOST];
+/// Of these, where what it tells outside counts.
+static COUNTING: Joined = [const { AtomicPtr::new(std::ptr::null_mut()) }; MOST];
+
+/// The process has joined a cluster in which races are looked for; with `counts`, what it tells outside counts from now on.
+pub(in crate::membership) fn joins(racing: &'static Racing, counts: bool) {
+    let new = std::ptr::from_ref(racing).cast_mut();
+    // AcqRel: pairs with the Acquire of `with`.
+    let free = |at: &AtomicPtr<Racing>| at.compare_exchange(std::ptr::null_mut(), new, AcqRel, Relaxed).is_ok();
+    let has_place = JOINED.iter().any(free) && (!counts || COUNTING.iter().any(free));
+    if (!has_place || (counts && !begin()))
+        && let Some(process) = racing.process()
+    {
+        process.leaks();
+    }
+}
+
+/// The program says something of this process, wherever it has joined.
+pub(super) fn say(what: impl Fn(Process<'static>)) {
+    with(&JOINED, what);
+}
+
+fn with(joined: &Joined, what: impl Fn(Process<'static>)) {
+    let here = 0u8;
+    if seen::is_within(seen::frame_of(&here)) || fork::is_unannounced() {
+        return;
+    }
+    seen::untold(|| {
+        // Acquire: pairs with the AcqRel of `joins`. SAFETY: null, or what stays for ever.
+        for racing in joined.iter().map_while(|joined| unsafe { joined.load(Acquire).as_ref() }) {
+            // A forked child that has not joined by itself has done nothing; what its parent had was told when it was forked.
+            if name_in(&racing.id).is_some_and(|id| id != 0)
+                && let Some(process) = racing.process()
+            {
+                what(process);
+            }
+        }
+    });
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use told::{begin, told};
+
+/// Elsewhere nothing is led here.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn begin() -> bool {
+    false
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod told {
+    use super::calls::{Arguments, Tells};
+    use super::{COUNTING, Process, slots, with};
+    use crate::memory::maps;
+    use std::sync::Once;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    fn tell(what: impl Fn(Process<'static>)) {
+        with(&COUNTING, what);
+    }
+
+    /// Code was brought in that may call what is led here.
+    static BRINGS: AtomicBool = AtomicBool::new(false);
+
+    /// Lets calls be led here. `false`: not all can be, or the process has memory in common with others already.
+    pub(super) fn begin() -> bool {
+        extern "C" fn ends() {
+            tell(Process::tells_outside);
+        }
+        static ONCE: Once = Once::new();
+        // SAFETY: a function of this library, which stays loaded; what it tells it tells at any time.
+        ONCE.call_once(|| _ = unsafe { libc::atexit(ends) });
+        slots::lead_here() && !maps::shares_with_others()
+    }
+
+    /// Streams and descriptors that tell nobody anything.
+    fn is_printed(descriptor: i32) -> bool {
+        matches!(descriptor, libc::STDOUT_FILENO | libc::STDERR_FILENO)
+    }
+
+    /// A system call that tells no other process anything. A futex that processes have in common is in memory that they have.
+    fn is_for_threads(number: i64) -> bool {
+        const CALLS: [i64; 5] =
+            [libc::SYS_futex, libc::SYS_futex_waitv, libc::SYS_gettid, libc::SYS_getrandom, libc::SYS_membarrier];
+        CALLS.contains(&number)
+    }
+
+    /// What `fcntl` does with a descriptor, and not with what that is of.
+    fn is_for_itself(what: i32) -> bool {
+        use libc::{F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_GETOWN, F_SETFD, F_SETFL, F_SETOWN};
+        const GET_SIGNAL: i32 = 11;
+        const SET_SIGNAL: i32 = 10;
+        const OWN: [i32; 10] =
+            [F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETOWN, F_SETOWN, GET_SIGNAL, SET_SIGNAL];
+        OWN.contains(&what)
+    }
+
+    /// A function is about to be called.
+    pub(super) fn told(tells: Tells, arguments: &Arguments) {
+        // SAFETY: the calling thread's own.
+        let errno = unsafe { &mut *libc::__errno_location() };
+        let before = *errno;
+        if BRINGS.load(Relaxed) && BRINGS.swap(false, Relaxed) && !slots::lead_here() {
+            tell(Process::leaks);
+        }
+        match tells {
+            Tells::Ever => tell(Process::tells_outside),
+            Tells::Control if is_for_itself(arguments.get(1) as i32) => {}
+            Tells::Number if is_for_threads(arguments.get(0) as i64) => {}
+            Tells::To(number) if is_printed(arguments.get(number) as i32) => {}
+            Tells::ToStream(number) if is_printed(descriptor_of(arguments.get(number))) => {}
+            Tells::To(_) | Tells::ToStream(_) | Tells::Control | Tells::Number => {
+                tell(Process::tells_outside);
+            }
+            Tells::Memory => tell(Process::leaks),
+            Tells::Mapped => {
+                let (protection, flags) = (arguments.get(2) as i32, arguments.get(3) as i32);
+                if flags & libc::MAP_SHARED != 0 && protection & libc::PROT_WRITE != 0 {
+                    tell(Process::leaks);
+                }
+            }
+            Tells::Code => {
+                BRINGS.store(true, Relaxed);
+                tell(Process::tells_outside);
+            }
+        }
+        *errno = before;
+    }
+
+    /// That of a stream; -1 for all of them, or for one that has none.
+    fn descriptor_of(stream: usize) -> i32 {
+        if stream == 0 {
+            return -1;
+        }
+        // SAFETY: the program is about to use this stream.
+        unsafe { libc::fileno(std::ptr::with_exposed_provenance_mut(stream)) }
+    }
+}

@@ -1,0 +1,56 @@
+//! Programs whose nodes tell each other something beside the RSMAPI. They are right, so nothing is said of them; by
+//! `--race=strict` they are reported, or the test would prove nothing.
+
+use crate::programs::Program;
+use crate::run::{Bench, Seen, marked};
+use std::path::{Path, PathBuf};
+
+const MEANS: [&str; 8] = ["fifo", "stream", "file", "call", "command", "memory", "socket", "signal"];
+/// Where the program says by itself that something orders its nodes.
+const TOKEN: &str = "token";
+
+const PROGRAM: Program = Program { name: "means", nodes: 3, kind: "outside" };
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("race/outside/means.c")
+}
+
+fn run(bench: &Bench, built: &Path, options: &[&str], means: &str) -> Result<Seen, String> {
+    let seen = bench.run_to(&PROGRAM, built, options, means);
+    seen.map_err(|why| format!("{means} {options:?}: {why}"))
+}
+
+fn is_silent(bench: &Bench, built: &Path, options: &[&str], means: &str) -> Result<(), String> {
+    match run(bench, built, options, means)? {
+        Seen { races: 0, .. } => Ok(()),
+        Seen { said, .. } => Err(format!("{means} {options:?}: a right program is reported:\n{said}")),
+    }
+}
+
+fn is_found(bench: &Bench, built: &Path, means: &str) -> Result<(), String> {
+    let Seen { races, lines, said, .. } = run(bench, built, &["--race=strict"], means)?;
+    let is_found = races == 1 && lines == marked(&source());
+    if is_found { Ok(()) } else { Err(format!("{means}: strictly, lines {lines:?} of {races} races:\n{said}")) }
+}
+
+/// Built plainly and by `rsm-ctl cc`.
+pub(crate) fn what_else_orders_is_known() -> Result<(), String> {
+    let Some(bench) = Bench::new()? else { return Ok(()) };
+    let built = [
+        bench.build_plainly(&source(), "means-plain", &[])?,
+        bench.build_seen(&source(), "means-seen", &[])?,
+        bench.build_seen(&source(), "means-threads", &["--threads"])?,
+    ];
+    for built in &built {
+        for means in MEANS {
+            is_silent(&bench, built, &["--race"], means)?;
+        }
+        is_found(&bench, built, "fifo")?;
+        is_silent(&bench, built, &["--race=strict"], TOKEN)?;
+    }
+    for means in MEANS {
+        is_found(&bench, &built[0], means)?;
+    }
+    is_silent(&bench, &built[0], &["--race=pages"], "fifo")?;
+    is_silent(&bench, &built[1], &["--race", "--chaos=3"], "file")
+}
