@@ -102,7 +102,7 @@ pub(crate) fn straight<M: Move>(
 ) -> Option<(Straight<'static>, *mut u8)> {
     let needed = const { Flags::READY.and(Flags::needed_of_part(M::DIRECTION)).and(Flags::DIVERTED) };
     let Plain { place, connection, .. } = fine(needed, slot, offset, data, width, bytes)?;
-    Some((connection.straight()?, place))
+    Some((connection.straight(M::DIRECTION)?, place))
 }
 
 /// Any other transfer: checks it in the reference's order, and carries it out if it is right after all.

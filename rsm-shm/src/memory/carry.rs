@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use super::copy::{self, Word};
+use super::words;
 use rsm_core::transfer::Direction;
 
 /// Data on its way.
@@ -30,6 +31,21 @@ pub trait Move: Sized {
     /// As [`whole`](Self::whole) for these bytes, which must lie inside of the data and begin and end with a word of it.
     unsafe fn part(&mut self, place: *mut u8, from: u64, bytes: u64);
 
+    /// [`part`](Self::part) with no access at `place` that is not aligned, and none of more than 8 bytes.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn part_in_words(&mut self, place: *mut u8, from: u64, bytes: u64) {
+        // Words are: so they are moved in any case.
+        // SAFETY: the caller's promise.
+        unsafe { self.part(place, from, bytes) }
+    }
+
+    /// Whether the last 8 of the bytes before byte `end` are all-ones, as what nobody answers is. Of what was loaded by then.
+    fn ends_in_ones(&self, _end: u64) -> bool {
+        false
+    }
+
     /// What came of all parts.
     fn loaded(self) -> Self::Loaded;
 
@@ -37,6 +53,16 @@ pub trait Move: Sized {
     fn source(&self) -> Option<*const u8> {
         None
     }
+}
+
+/// [`ends_in_ones`](Move::ends_in_ones) of what was loaded to a place.
+///
+/// # Safety
+/// `local` must be readable for `end` bytes.
+unsafe fn ends_in_ones(local: *const u8, end: u64) -> bool {
+    let end = end as usize;
+    // SAFETY: the caller's promise. Volatile: it may lie in a segment, too.
+    (end.saturating_sub(8)..end).all(|at| unsafe { local.add(at).read_volatile() } == u8::MAX)
 }
 
 /// A word to be stored with one access.
@@ -86,13 +112,17 @@ impl<W: Word> Move for LoadWord<W> {
             self.0 = unsafe { W::load(place) };
         }
     }
+    fn ends_in_ones(&self, end: u64) -> bool {
+        // SAFETY: no more than the word.
+        unsafe { ends_in_ones((&raw const self.0).cast(), end.min(self.bytes())) }
+    }
     fn loaded(self) -> W {
         self.0
     }
 }
 
 /// Which of the words of a kind `from` and `bytes` are.
-fn words<W>(from: u64, bytes: u64) -> std::ops::Range<usize> {
+fn range<W>(from: u64, bytes: u64) -> std::ops::Range<usize> {
     let size = size_of::<W>();
     from as usize / size..(from + bytes) as usize / size
 }
@@ -115,7 +145,7 @@ impl<W: Word> Move for StoreWords<'_, W> {
     }
     unsafe fn part(&mut self, place: *mut u8, from: u64, bytes: u64) {
         // SAFETY: the caller's promise.
-        unsafe { copy::write_words(place, &self.0[words::<W>(from, bytes)]) }
+        unsafe { copy::write_words(place, &self.0[range::<W>(from, bytes)]) }
     }
     fn loaded(self) {}
 }
@@ -138,7 +168,11 @@ impl<W: Word> Move for LoadWords<'_, W> {
     }
     unsafe fn part(&mut self, place: *mut u8, from: u64, bytes: u64) {
         // SAFETY: the caller's promise.
-        unsafe { copy::read_words(place, &mut self.0[words::<W>(from, bytes)]) }
+        unsafe { copy::read_words(place, &mut self.0[range::<W>(from, bytes)]) }
+    }
+    fn ends_in_ones(&self, end: u64) -> bool {
+        // SAFETY: no more than the words.
+        unsafe { ends_in_ones(self.0.as_ptr().cast(), end.min(self.bytes())) }
     }
     fn loaded(self) {}
 }
@@ -163,6 +197,11 @@ impl Move for StoreBytes<'_> {
         // SAFETY: the caller's promise.
         unsafe { copy::write_bytes(place, &self.0[from as usize..(from + bytes) as usize]) }
     }
+    unsafe fn part_in_words(&mut self, place: *mut u8, from: u64, bytes: u64) {
+        let from = &self.0[from as usize..(from + bytes) as usize];
+        // SAFETY: the caller's promise.
+        unsafe { words::put(from.as_ptr(), place, from.len()) }
+    }
     fn loaded(self) {}
 }
 
@@ -185,6 +224,15 @@ impl Move for LoadBytes<'_> {
     unsafe fn part(&mut self, place: *mut u8, from: u64, bytes: u64) {
         // SAFETY: the caller's promise.
         unsafe { copy::read_bytes(place, &mut self.0[from as usize..(from + bytes) as usize]) }
+    }
+    unsafe fn part_in_words(&mut self, place: *mut u8, from: u64, bytes: u64) {
+        let to = &mut self.0[from as usize..(from + bytes) as usize];
+        // SAFETY: the caller's promise.
+        unsafe { words::get(place, to.as_mut_ptr(), to.len()) }
+    }
+    fn ends_in_ones(&self, end: u64) -> bool {
+        // SAFETY: no more than the bytes.
+        unsafe { ends_in_ones(self.0.as_ptr(), end.min(self.bytes())) }
     }
     fn loaded(self) {}
 }
@@ -233,7 +281,11 @@ impl<W: Word, const PUT: bool> Move for Elements<W, PUT> {
     }
     unsafe fn part(&mut self, place: *mut u8, from: u64, bytes: u64) {
         // SAFETY: the caller's promise.
-        unsafe { self.some(place, words::<W>(from, bytes)) }
+        unsafe { self.some(place, range::<W>(from, bytes)) }
+    }
+    fn ends_in_ones(&self, end: u64) -> bool {
+        // SAFETY: no more than the elements, which were loaded: so they can be read, or it is a put, whose are read, too.
+        unsafe { ends_in_ones(self.local.cast(), end.min(self.bytes())) }
     }
     fn loaded(self) {}
 }
@@ -281,6 +333,17 @@ impl<const PUT: bool> Move for Raw<PUT> {
         // SAFETY: the caller's promise.
         unsafe { self.some(place, from as usize, bytes as usize) }
     }
+    unsafe fn part_in_words(&mut self, place: *mut u8, from: u64, bytes: u64) {
+        // SAFETY: the promises of the caller and of who made this.
+        unsafe {
+            let local = self.local.add(from as usize);
+            if PUT { words::put(local, place, bytes as usize) } else { words::get(place, local, bytes as usize) }
+        }
+    }
+    fn ends_in_ones(&self, end: u64) -> bool {
+        // SAFETY: as with elements.
+        unsafe { ends_in_ones(self.local, end.min(self.bytes())) }
+    }
     fn loaded(self) {}
 }
 
@@ -316,6 +379,13 @@ impl<const PUT: bool> Move for Entry<PUT> {
         // SAFETY: the caller's promise.
         unsafe { self.0.part(place, from, bytes) }
     }
+    unsafe fn part_in_words(&mut self, place: *mut u8, from: u64, bytes: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.part_in_words(place, from, bytes) }
+    }
+    fn ends_in_ones(&self, end: u64) -> bool {
+        self.0.ends_in_ones(end)
+    }
     fn loaded(self) {}
     fn source(&self) -> Option<*const u8> {
         PUT.then_some(self.0.local.cast_const())
@@ -330,24 +400,32 @@ mod tests {
     fn same<M: Move>(make: impl Fn(*mut u8) -> M, cut: u64) {
         const SIZE: usize = 64;
         let segment: Vec<u64> = (0..SIZE as u64 / 8).map(|i| i * 0x0101_0101_0101_0101).collect();
-        let run = |parts: bool| {
+        let run = |parts: u32| {
             let (mut local, mut far) = (vec![0x7777_7777_7777_7777u64; SIZE / 8], segment.clone());
             let place = far.as_mut_ptr().cast::<u8>();
             let mut moved = make(local.as_mut_ptr().cast());
             let bytes = moved.bytes();
             // SAFETY: as much memory as any of the moves below is of, on either side; words are aligned.
             unsafe {
-                if parts {
-                    moved.part(place, 0, cut);
-                    moved.part(place.add(cut as usize), cut, bytes - cut);
-                } else {
-                    let _ = moved.whole(place);
+                match parts {
+                    0 => {
+                        let _ = moved.whole(place);
+                    }
+                    1 => {
+                        moved.part(place, 0, cut);
+                        moved.part(place.add(cut as usize), cut, bytes - cut);
+                    }
+                    _ => {
+                        moved.part_in_words(place, 0, cut);
+                        moved.part_in_words(place.add(cut as usize), cut, bytes - cut);
+                    }
                 }
             }
             (local, far)
         };
-        assert_eq!(run(true), run(false));
-        assert_ne!(run(true), (vec![0x7777_7777_7777_7777u64; SIZE / 8], segment.clone()), "something moves");
+        assert_eq!(run(1), run(0));
+        assert_eq!(run(2), run(0));
+        assert_ne!(run(1), (vec![0x7777_7777_7777_7777u64; SIZE / 8], segment.clone()), "something moves");
     }
 
     #[test]
@@ -361,6 +439,21 @@ mod tests {
             parts.part(place, 0, 8);
         }
         assert_eq!(parts.loaded(), 7);
+    }
+
+    #[test]
+    fn ones_are_found_where_something_was_loaded() {
+        let mut ones = [0xffu8; 24];
+        ones[3] = 0;
+        let local = ones.as_mut_ptr();
+        // SAFETY: as much as is there, aligned for bytes.
+        let raw = unsafe { Raw::<false>::new(local, 24) };
+        assert!(!raw.ends_in_ones(8) && !raw.ends_in_ones(11) && raw.ends_in_ones(12) && raw.ends_in_ones(99));
+        let bytes = LoadBytes(&mut ones);
+        assert!(!bytes.ends_in_ones(8) && bytes.ends_in_ones(16));
+        assert!(LoadWords(&mut [0, u64::MAX]).ends_in_ones(16) && !LoadWords(&mut [0, u64::MAX]).ends_in_ones(8));
+        assert!(LoadWord(u16::MAX).ends_in_ones(2) && !LoadWord(7u32).ends_in_ones(4));
+        assert!(!StoreBytes(&[0xff; 8]).ends_in_ones(8), "nothing is loaded");
     }
 
     #[test]

@@ -68,6 +68,7 @@ pub mod uffd;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod vector;
 pub mod view;
+pub mod words;
 
 /// The system's page size in bytes.
 pub fn page_size() -> usize {

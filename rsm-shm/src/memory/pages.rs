@@ -157,6 +157,12 @@ impl SealPages {
         if word != UNANSWERED && self.link_is_unanswered() { UNANSWERED } else { word }
     }
 
+    /// Whether it is a device through which the other host is reached.
+    #[inline]
+    pub fn is_device(&self) -> bool {
+        self.device
+    }
+
     /// Orders what was loaded before what is loaded next.
     #[inline]
     pub fn fence_load(&self) {

@@ -46,7 +46,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Mostly they wait for each other.
     arguments.test_threads = arguments.test_threads.or(Some(8));
-    let tests: [(&str, fn()); 31] = [
+    let tests: [(&str, fn()); 32] = [
         ("agents_meet_and_know_each_other", agents_meet_and_know_each_other),
         ("what_changes_is_told", what_changes_is_told),
         ("a_peer_that_closes_says_why", a_peer_that_closes_says_why),
@@ -74,6 +74,7 @@ fn main() {
             "what_is_larger_than_the_window_is_told_and_ends_nothing",
             small::what_is_larger_than_the_window_is_told_and_ends_nothing,
         ),
+        ("what_goes_through_a_device_is_what_is_there", small::what_goes_through_a_device_is_what_is_there),
         ("a_killed_agent_takes_nothing_of_this_host_along", deaths::a_killed_agent_takes_nothing_of_this_host_along),
         ("a_stopped_agent_keeps_nobody_from_the_memory", deaths::a_stopped_agent_keeps_nobody_from_the_memory),
         (

@@ -1,4 +1,4 @@
-//! Two agents over a bridge with a small window, and segments that are larger.
+//! Two agents over a bridge with a small window, and segments that are larger; and over one that is taken for a device.
 
 use crate::agents::{BASE, export, has, is_there, join, until};
 use crate::bridge;
@@ -15,6 +15,7 @@ use rsm_shm::agent::far::paged::{Host, Paged};
 use rsm_shm::agent::far::{Carrier, Crossing, Device, Job, Limits, Reach, Stir};
 use rsm_shm::agent::{AgentHandle, Config};
 use rsm_shm::membership::Membership;
+use rsm_shm::membership::connection::BarrierMode;
 use rsm_shm::membership::segment::Segment;
 use rsm_shm::memory::huge::Pages;
 use rsm_shm::memory::page_size;
@@ -31,23 +32,33 @@ fn room() -> u64 {
 
 /// A bridge of one machine, whose window is small.
 #[derive(Debug)]
-struct Small(Local);
+struct Small {
+    local: Local,
+    /// Importers are told that it is a device; what would tell them of link events, of which there are none.
+    device: Option<OwnedFd>,
+}
+
+impl Small {
+    fn told(&self, reach: Reach) -> Reach {
+        Reach { device: self.device.is_some(), ..reach }
+    }
+}
 
 impl Carrier for Small {
     fn limits(&self) -> Limits {
-        Limits { window: CONTROL_BYTES + room(), ..self.0.limits() }
+        Limits { window: CONTROL_BYTES + room(), ..self.local.limits() }
     }
     fn attach(&mut self, at: u64, memory: BorrowedFd<'_>, length: u64, access: Permission) -> Result<Job> {
-        self.0.attach(at, memory, length, access)
+        self.local.attach(at, memory, length, access)
     }
     fn detach(&mut self, at: u64) -> Result<Job> {
-        self.0.detach(at)
+        self.local.detach(at)
     }
     fn done(&mut self) -> Option<(Job, Result<()>)> {
-        self.0.done()
+        self.local.done()
     }
     fn reach(&self, at: u64, length: u64, permission: Permission) -> Result<Reach> {
-        self.0.reach(at, length, permission)
+        self.local.reach(at, length, permission).map(|reach| self.told(reach))
     }
 }
 
@@ -55,47 +66,58 @@ impl Device for Small {
     type Far = <Local as Device>::Far;
 
     fn let_go(&mut self) {
-        self.0.let_go();
+        self.local.let_go();
     }
     fn renew(&mut self) -> Result<()> {
-        self.0.renew()
+        self.local.renew()
     }
     fn offer(&mut self) -> Result<()> {
-        self.0.offer()
+        self.local.offer()
     }
     fn near(&self) -> Near<'_> {
-        self.0.near()
+        self.local.near()
     }
     fn far(&self) -> Option<&Self::Far> {
-        self.0.far()
+        self.local.far()
     }
     fn seals(&self) -> Result<Reach> {
-        Device::seals(&self.0)
+        Device::seals(&self.local).map(|reach| self.told(reach))
     }
     fn sentinel(&self) -> Result<Option<OwnedFd>> {
-        self.0.sentinel()
+        let sentinel = self.device.as_ref().map(OwnedFd::try_clone).transpose();
+        sentinel.map_err(|error| Error::with(Code::InsufficientResources, error.to_string()))
     }
     fn ring(&self) {
-        self.0.ring();
+        self.local.ring();
     }
     fn events(&self) -> BorrowedFd<'_> {
-        self.0.events()
+        self.local.events()
     }
     fn stir(&mut self) -> Stir {
-        self.0.stir()
+        self.local.stir()
     }
 }
 
 fn open(device: &str, host: Host) -> Option<Result<Box<dyn Crossing>>> {
-    let name = device.strip_prefix("small:")?;
-    let peering = Local::new(name).and_then(|local| Paged::new(Small(local), host));
+    let (kind, name) = device.split_once(':')?;
+    let sentinel = || rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap();
+    let device = match kind {
+        "small" => None,
+        "device" => Some(sentinel()),
+        _ => return None,
+    };
+    let peering = Local::new(name).and_then(|local| Paged::new(Small { local, device }, host));
     Some(peering.map(|peering| Box::new(peering) as Box<dyn Crossing>))
 }
 
 fn agent(bridge: &str, host: &str, here: &str) -> AgentHandle {
+    agent_of("small", bridge, host, here)
+}
+
+fn agent_of(kind: &str, bridge: &str, host: &str, here: &str) -> AgentHandle {
     let config = Config {
         here: Some(Nodes::parse(here).unwrap()),
-        bridge: Some(Bridge::parse(&format!("shm0=small:{bridge}")).unwrap()),
+        bridge: Some(Bridge::parse(&format!("shm0={kind}:{bridge}")).unwrap()),
         opener: Some(open),
         ..Config::new(&format!("{bridge}-{host}"), 4)
     };
@@ -164,4 +186,34 @@ pub(crate) fn what_is_larger_than_the_window_is_told_and_ends_nothing() {
     check_told(&third, 1);
     assert_eq!((told(&first), told(&third)), ((0, MANY), (MANY, 0)));
     assert_eq!((report(&first).lives, report(&third).lives), (2, 1), "nothing has ended the link");
+}
+
+/// What is moved through a device in pieces, or in words, is what is there, whatever it is.
+pub(crate) fn what_goes_through_a_device_is_what_is_there() {
+    let bridge = bridge("device");
+    let agents = [("a", "1-2"), ("b", "3-4")].map(|(host, here)| agent_of("device", &bridge, host, here));
+    let (first, third) = (join(&agents[0], 1).unwrap(), join(&agents[1], 3).unwrap());
+    let segment = export(&first, 7, &AccessList::everyone());
+    let import = third.connect_within(1, 1, BASE + 7, Permission::ReadWrite, DEADLINE).unwrap();
+    for mode in [BarrierMode::Implicit, BarrierMode::Explicit] {
+        import.set_mode(mode);
+        let bytes: Vec<u8> = (0..3001u32).map(|at| (at % 251) as u8).collect();
+        for (offset, length) in [(0, 3001), (5, 700), (63, 2), (62, 131), (7, 1)] {
+            import.put(offset, &bytes[..length]).unwrap();
+            let mut got = vec![0; length];
+            import.get(offset, &mut got).unwrap();
+            assert!(got == bytes[..length], "{length} bytes at {offset}");
+        }
+        import.put(8, &[0xff; 4096]).unwrap();
+        let (mut ones, mut words) = ([0; 4096], [0u64; 600]);
+        import.get(8, &mut ones).unwrap();
+        import.get_words(0, &mut words).unwrap();
+        assert!(ones == [0xff; 4096] && words[1..513] == [u64::MAX; 512]);
+        assert_eq!(import.get_word::<u16>(10), Ok(u16::MAX));
+        import.put_words(16, &[1u32, 2, 3]).unwrap();
+        import.get_words(16, &mut words[..1]).unwrap();
+        assert_eq!(words[0], 1 | 2 << 32);
+    }
+    drop(segment);
+    until("it is told", || import.is_aborted());
 }

@@ -13,6 +13,7 @@ use crate::memory::copy::Word;
 use rsm_core::lens::event::Kind;
 use rsm_core::lens::gate;
 use rsm_core::transfer::{Direction, Reach, Transfer};
+use rsm_core::verdict::Snapshot;
 use rsm_core::{Code, Error, Result, crash_point};
 
 impl Connection {
@@ -80,15 +81,15 @@ impl Connection {
     #[inline(always)]
     fn just_posted(&self, direction: Direction, offset: u64, bytes: u64, align: u64) -> Option<Straight<'_>> {
         let needed = Flags::needed_of_connection(direction).and(Flags::DIVERTED);
-        if self.is_fine(self.flags.now(), needed, offset, bytes, align) { self.straight() } else { None }
+        if self.is_fine(self.flags.now(), needed, offset, bytes, align) { self.straight(direction) } else { None }
     }
 
     /// The window of another host, for transfers that a layer above finds right; `None` where the connection does not lead
-    /// there, or somebody has to know of each. That nobody watches, and that the agent knows this process, it sees by the flags.
+    /// there, somebody has to know of each, or one is to be looked at while it goes on. That nobody watches, and that the agent knows this process, it sees by the flags.
     #[inline(always)]
-    pub fn straight(&self) -> Option<Straight<'_>> {
+    pub fn straight(&self, direction: Direction) -> Option<Straight<'_>> {
         let posted = self.diverted.as_ref()?.posted()?;
-        (!posted.is_watched()).then_some(Straight { connection: self, posted })
+        (!posted.is_watched() && posted.is_simple(direction)).then_some(Straight { connection: self, posted })
     }
 
     /// What is wrong with a transfer; which way it goes when it only is not plain.
@@ -183,19 +184,32 @@ impl Connection {
         let explicit = self.flags.now().has(Flags::EXPLICIT);
         let opened = self.snapshot();
         // SAFETY: the caller's promise.
-        let loaded = unsafe { way.carry(offset, moved, explicit, &|how| self.disturb(how)) };
+        let loaded =
+            unsafe { way.carry(offset, moved, explicit, &|how| self.disturb(how), &|| self.still_stands(opened)) };
         // Everything that the transfer stored has been executed.
-        let verdict = if explicit { Ok(()) } else { self.judge_settled(opened) };
+        let verdict = match loaded {
+            Some(_) if explicit => Ok(()),
+            Some(_) => self.judge_settled(opened),
+            // Whatever has come back since: something of it was not loaded.
+            None => self.judge_settled(opened).and(Err(Error::new(Code::BarrierFailure))),
+        };
         if began.is_some() {
             let kind = if M::DIRECTION == Direction::Put { Kind::Put } else { Kind::Get };
             let what = self.what(kind, offset, length);
             let more = Noted { in_span: explicit, bytes: bytes.as_ref().map(PutBytes::as_slice) };
             self.membership().note_transfer(began, what, &verdict, more);
         }
-        match verdict {
-            Ok(()) => Ok(loaded),
-            Err(error) => Err(if TOLD { self.told(error) } else { error }),
+        match (verdict, loaded) {
+            (Ok(()), Some(loaded)) => Ok(loaded),
+            (Err(error), _) => Err(if TOLD { self.told(error) } else { error }),
+            (Ok(()), None) => unreachable!("what has stopped is told"),
         }
+    }
+
+    /// Whether a window of another host is what it was when a transfer began, so that all-ones may be what is there.
+    fn still_stands(&self, opened: Snapshot) -> bool {
+        let Some(posted) = self.diverted.as_ref().and_then(Diverted::posted) else { return true };
+        !self.is_aborted() && self.snapshot().link == opened.link && posted.answers()
     }
 
     /// Stores one word.

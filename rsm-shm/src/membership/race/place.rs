@@ -239,6 +239,15 @@ impl<M: Move> Move for Noting<'_, M> {
         unsafe { self.moved.part(place, from, bytes) }
     }
 
+    unsafe fn part_in_words(&mut self, place: *mut u8, from: u64, bytes: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { self.moved.part_in_words(place, from, bytes) }
+    }
+
+    fn ends_in_ones(&self, end: u64) -> bool {
+        self.moved.ends_in_ones(end)
+    }
+
     fn loaded(self) -> M::Loaded {
         self.moved.loaded()
     }

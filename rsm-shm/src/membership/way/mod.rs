@@ -57,6 +57,8 @@ pub enum Way<'a> {
     Here(*mut u8),
     /// Through the lens.
     Lensed(Passage<'a>),
+    /// To this place, which is memory of a device.
+    Device(*mut u8),
 }
 
 /// A transfer through the lens.
@@ -118,7 +120,7 @@ impl Diverted {
     /// The way of a transfer whose checks have passed, and which would go to `place` if it were plain.
     pub(super) fn way(&self, place: *mut u8) -> Way<'_> {
         match self {
-            Diverted::Posted(_) => Way::Here(place),
+            Diverted::Posted(window) => window.way(place),
             Diverted::Watched(watched) => watched.way(place),
             Diverted::Lensed(window) => Way::Lensed(Passage(window)),
         }
@@ -232,10 +234,11 @@ impl Diverted {
 
 impl Way<'_> {
     /// Moves the data of a transfer whose checks have passed; it begins at `offset` of the segment. `explicit`: somebody
-    /// will ask for its verdict later. `disturb` asks the agent for what goes wrong with it.
+    /// will ask for its verdict later. `disturb` asks the agent for what goes wrong with it. `None`: it has stopped, as all-ones came,
+    /// and what they were loaded from did not `stand`.
     ///
     /// # Safety
-    /// [`Here`](Way::Here): as [`Move::whole`]. Otherwise the transfer lies inside of the segment, aligned, and the
+    /// [`Here`](Way::Here) and [`Device`](Way::Device): as [`Move::whole`]. Otherwise the transfer lies inside of the segment, aligned, and the
     /// connection has the permission that it needs.
     pub(super) unsafe fn carry<M: Move>(
         self,
@@ -243,12 +246,15 @@ impl Way<'_> {
         moved: M,
         explicit: bool,
         disturb: Disturb<'_>,
-    ) -> M::Loaded {
+        stands: &dyn Fn() -> bool,
+    ) -> Option<M::Loaded> {
         match self {
             // SAFETY: the caller's promise.
-            Way::Here(place) => unsafe { moved.whole(place) },
+            Way::Here(place) => Some(unsafe { moved.whole(place) }),
             // SAFETY: as above.
-            Way::Lensed(Passage(window)) => unsafe { window.carry(offset, moved, explicit, disturb) },
+            Way::Lensed(Passage(window)) => Some(unsafe { window.carry(offset, moved, explicit, disturb) }),
+            // SAFETY: as above.
+            Way::Device(place) => unsafe { posted::carry(place, moved, stands) },
         }
     }
 }
