@@ -105,12 +105,12 @@ fn measure(ctl: impl Fn() -> Command, programs: &[[PathBuf; 2]]) -> Vec<Row> {
 }
 
 fn print(title: &str, rows: &[Row]) {
-    println!("  {title:<36} {:>9} {:>9} {:>9} {:>13}", "plain", "cc", "worst", "times");
+    println!("  {title:<40} {:>9} {:>9} {:>9} {:>13}", "plain", "cc", "worst", "times");
     for Row { name, best } in rows {
         assert!(best.iter().flatten().all(|time| *time < f64::MAX), "{name}: not all came to that");
         let least = |which: usize| best[which].iter().copied().fold(f64::MAX, f64::min);
         let (plain, seen, worst) = (least(0), least(1), best[1].iter().copied().fold(0.0, f64::max));
-        println!("  {name:<36} {plain:>9.3} {seen:>9.3} {worst:>9.3} {:>6.2} {:>6.2}", seen / plain, worst / plain);
+        println!("  {name:<40} {plain:>9.3} {seen:>9.3} {worst:>9.3} {:>6.2} {:>6.2}", seen / plain, worst / plain);
     }
 }
 
