@@ -33,6 +33,8 @@ const LEADER: usize = 10;
 pub(crate) const GOING: usize = 12;
 pub(crate) const ARRIVED: usize = 13;
 pub(crate) const LATE: usize = 14;
+/// Of an import: the last epoch in which a word was put.
+const WORD_IN: usize = 15;
 const VECTOR: usize = 16;
 /// Of an import: what the clock of what is hidden would say next when something was first put in an epoch.
 const HIDDEN_AT: usize = VECTOR + IDS;
@@ -371,6 +373,16 @@ impl<'a> Row<'a> {
     pub(crate) fn put_so_far(self) -> u64 {
         let epoch = self.clock();
         if self.is_used(epoch) { epoch } else { epoch - 1 }
+    }
+
+    /// Of an import: notes that a word is put in this epoch, which says by itself that it is there.
+    pub(crate) fn note_word(self, epoch: u64) {
+        grow(&self.words[WORD_IN], epoch);
+    }
+
+    /// Of an import: the last epoch in which one was.
+    pub(crate) fn word_in(self) -> u64 {
+        self.words[WORD_IN].load(Relaxed)
     }
 
     /// Of an import: a barrier that orders what was put before what will be, through this import or any to its node.

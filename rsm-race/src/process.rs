@@ -128,7 +128,7 @@ impl<'a> Process<'a> {
         }
         let around = Node::of(self.table, process.node()).around();
         let put_there = |row: &Row<'_>| row.is_import() && around >> row.target() & 1 == 1;
-        Row::all(self.table).filter(put_there).for_each(|import| self.row.learn(import.id, import.put_so_far()));
+        Row::all(self.table).filter(put_there).for_each(|import| self.row.learn(import.id, import.word_in()));
     }
 
     /// Learns what those know now, or may have seen, who may tell it at any time.
@@ -269,6 +269,7 @@ impl<'a> Process<'a> {
         let access = self.access(range, kind, (import.id, epoch));
         access.meet();
         if word.is_some() {
+            import.note_word(epoch);
             self.store_word(&access, word, true);
         }
         self.release(&[Inbox::Put], range.place.node, Some(import));
@@ -575,7 +576,11 @@ impl<'a> Process<'a> {
     pub fn store(self, range: Range, value: Option<u64>, updates: bool, import: Option<usize>) {
         self.enter();
         let (id, clock) = match import.map(|import| Row::of(self.table, import)) {
-            Some(import) => (import.id, self.begin_put(import)),
+            Some(import) => {
+                let epoch = self.begin_put(import);
+                import.note_word(epoch);
+                (import.id, epoch)
+            }
             None => (self.row.id, self.row.now()),
         };
         let access = self.access(range, Kind::Store, (id, clock));
