@@ -4,7 +4,7 @@
 //! are 4 GiB apart have one byte: memory of no segment is told as well then, and looked for among the segments, which finds none.
 //!
 //! A byte says whether any memory of a segment is, or ever was, in its granule, and how much other memory is there
-//! [for now](ForNow). Both change by one atomic operation on the byte, which leaves the other as it was; so no order of threads takes a
+//! for now (`ForNow`). Both change by one atomic operation on the byte, which leaves the other as it was; so no order of threads takes a
 //! segment out, and what is there for now is counted until its last one goes.
 #![allow(unsafe_code)]
 

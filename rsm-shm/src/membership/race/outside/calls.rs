@@ -38,7 +38,7 @@ pub(super) struct Call {
     pub(super) wrap: usize,
 }
 
-/// Words that [`calls`] passes on, which are the arguments of a call.
+/// Words that `calls` passes on, which are the arguments of a call.
 pub(super) struct Arguments(*const usize);
 
 impl Arguments {
