@@ -104,8 +104,8 @@ pub struct Lens {
     pub race: bool,
     /// And what nodes store into their own memory without telling it, as well as that can be found.
     pub race_pages: bool,
-    /// Nothing but the RSMAPI is taken to order them.
-    pub race_strict: bool,
+    /// What nodes may tell each other beside the RSMAPI is taken to order them, too.
+    pub race_outside: bool,
 }
 
 impl Lens {
@@ -128,7 +128,7 @@ impl Lens {
             trace: None,
             race: false,
             race_pages: false,
-            race_strict: false,
+            race_outside: false,
         }
     }
 
@@ -186,16 +186,16 @@ impl Lens {
         Lens { race: true, race_pages: true, ..self }
     }
 
-    /// Likewise, and nothing but the RSMAPI is taken to order them: not what nodes may tell each other by files, pipes or sockets.
+    /// Likewise, and what nodes may tell each other by files, pipes, sockets and the like is taken to order them, too.
     #[must_use]
-    pub fn race_strict(self) -> Lens {
-        Lens { race: true, race_strict: true, ..self }
+    pub fn race_outside(self) -> Lens {
+        Lens { race: true, race_outside: true, ..self }
     }
 
     /// Whether it does nothing but watch: all is as fast and in the same order as without it, but for the notes.
     pub fn only_watches(&self) -> bool {
-        let Lens { trace, race, race_pages, race_strict, .. } = *self;
-        let only = Lens { trace, race, race_pages, race_strict, ..Lens::clear(self.seed) };
+        let Lens { trace, race, race_pages, race_outside, .. } = *self;
+        let only = Lens { trace, race, race_pages, race_outside, ..Lens::clear(self.seed) };
         (trace.is_some() || race) && *self == only
     }
 
@@ -208,7 +208,7 @@ impl Lens {
             self.profile.map_or(0, |profile| profile as u64 + 1) << PROFILE | u64::from(self.is_virtual) << VIRTUAL;
         let trace = self.trace.map_or(0, |trace| 1 << TRACE | u64::from(trace.bytes) << TRACE_BYTES);
         let trace = trace | u64::from(self.race) << RACE | u64::from(self.race_pages) << RACE_PAGES;
-        let trace = trace | u64::from(self.race_strict) << RACE_STRICT;
+        let trace = trace | u64::from(self.race_outside) << RACE_STRICT;
         [HAS | trace | model << 8 | (self.strength as u64) << 16 | profile, self.seed, self.faults.bits().into(), gate]
     }
 
@@ -238,10 +238,10 @@ impl Lens {
         let faults = u32::try_from(faults).ok().and_then(Faults::from_bits).ok_or_else(unknown)?;
         let (node, call) = ((gate >> GATE_CALL) as u32, gate & ((1 << GATE_CALL) - 1));
         let gate = (gate != 0).then_some(Gate { node, call });
-        let (race, race_pages, race_strict) = (bit(RACE), bit(RACE_PAGES), bit(RACE_STRICT));
+        let (race, race_pages, race_outside) = (bit(RACE), bit(RACE_PAGES), bit(RACE_STRICT));
         let lens =
-            Lens { seed, model, strength, faults, profile, is_virtual, gate, trace, race, race_pages, race_strict };
-        let is_known = lens.words() == words && (race || !(race_pages || race_strict));
+            Lens { seed, model, strength, faults, profile, is_virtual, gate, trace, race, race_pages, race_outside };
+        let is_known = lens.words() == words && (race || !(race_pages || race_outside));
         if is_known { Ok(Some(lens)) } else { Err(unknown()) }
     }
 }
@@ -296,8 +296,8 @@ impl std::fmt::Display for Lens {
             write!(f, ", traced{}", if trace.bytes { " with bytes" } else { "" })?;
         }
         if self.race {
-            let strictly = if self.race_strict { " strictly" } else { "" };
-            write!(f, ", races looked for{strictly}{}", if self.race_pages { ", by pages too" } else { "" })?;
+            let outside = if self.race_outside { ", not those that something outside may order" } else { "" };
+            write!(f, ", races looked for{}{outside}", if self.race_pages { ", by pages too" } else { "" })?;
         }
         Ok(())
     }
@@ -327,8 +327,8 @@ mod tests {
                         clear.race(),
                         full.trace(Trace { bytes: false }).race(),
                         full.race_pages(),
-                        full.race_strict(),
-                        clear.race_pages().race_strict(),
+                        full.race_outside(),
+                        clear.race_pages().race_outside(),
                     ] {
                         assert_eq!(Lens::from_words(lens.words()), Ok(Some(lens)));
                     }
@@ -358,7 +358,7 @@ mod tests {
         assert!(Lens::clear(7).trace(trace).only_watches());
         assert!(Lens::clear(7).race().only_watches() && Lens::clear(7).race().trace(trace).only_watches());
         assert!(Lens::clear(7).race_pages().only_watches() && Lens::clear(7).race_pages().race);
-        assert!(Lens::clear(7).race_strict().only_watches() && Lens::clear(7).race_strict().race);
+        assert!(Lens::clear(7).race_outside().only_watches() && Lens::clear(7).race_outside().race);
         assert!(!Lens::chaos(7).race().only_watches());
         assert!(!Lens::clear(7).only_watches() && !Lens::chaos(7).trace(trace).only_watches());
         assert!(!Lens::clear(7).gate(Gate { node: 1, call: 0 }).trace(trace).only_watches());

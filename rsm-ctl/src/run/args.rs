@@ -60,8 +60,8 @@ pub(crate) struct RunArgs {
     /// Look for accesses to segments that nothing orders, and report each with both places; exit code 5. See docs/races.md
     ///
     /// Puts and gets of different nodes are looked at, in any program; also what programs do with memory themselves, in those
-    /// that were built to tell it. What is not known to be a race is not reported. Goes with --chaos and its like, which
-    /// make more of them meet. Both may be asked for: --race=pages,strict.
+    /// that were built to tell it. What nodes tell each other by files, pipes or the like is no order, unless --race=outside asks for that. Goes with --chaos and its like, which
+    /// make more of them meet. Both depths may be asked for: --race=pages,outside.
     #[arg(long, value_name = "DEPTH", num_args = 0..=1, require_equals = true, default_missing_value = "calls",
         value_delimiter = ',')]
     pub(crate) race: Vec<Depth>,
@@ -105,9 +105,9 @@ pub(crate) enum Depth {
     Calls,
     /// Its calls, and what it stores into its own segments: these are compared at each call. See docs/races.md
     Pages,
-    /// Its calls, and that nodes tell each other nothing by files, pipes, sockets or the like: more races are found, and right
-    /// programs are reported that are ordered so
-    Strict,
+    /// Its calls, and that by files, pipes, sockets and the like it may tell others all that it has done: fewer races are found, and right
+    /// programs are not reported that are ordered so
+    Outside,
 }
 
 /// What to do when the time is up, before everything is ended.

@@ -69,7 +69,7 @@ pub(crate) fn of_run(args: RunArgs, verbosity: Verbosity, options: Options) -> R
         cluster.lens = Some(race.into_iter().fold(lens, |lens, depth| match depth {
             Depth::Calls => lens.race(),
             Depth::Pages => lens.race_pages(),
-            Depth::Strict => lens.race_strict(),
+            Depth::Outside => lens.race_outside(),
         }));
     }
     if plan.tasks.is_empty() {

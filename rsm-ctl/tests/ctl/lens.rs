@@ -63,7 +63,7 @@ fn what_is_no_lens_is_refused_with_what_there_is() {
             "there is no profile \"ethernet\": dolphin-ntb, dolphin-ix, intel-ntb, firelink, sci",
         ),
         (&["--virtual"], "virtual time needs a profile: dolphin-ntb"),
-        (&["--race=bytes"], "invalid value 'bytes' for '--race[=<DEPTH>]'\n  [possible values: calls, pages, strict]"),
+        (&["--race=bytes"], "invalid value 'bytes' for '--race[=<DEPTH>]'\n  [possible values: calls, pages, outside]"),
     ] {
         let finished = run(&[&["-n", "1"], words].concat(), "true").finish();
         assert_eq!(finished.code(), 2, "{}", finished.stderr);
@@ -77,7 +77,7 @@ fn how_deep_races_are_looked_for_is_said() {
         ("--race", "no process has joined"),
         ("--race=calls", "no process has joined"),
         ("--race=pages", "no process has joined"),
-        ("--race=pages,strict", "no process has joined"),
+        ("--race=pages,outside", "no process has joined"),
     ] {
         // What follows is no depth, but the program.
         let finished = run(&["-n", "1", race], "true").finish();

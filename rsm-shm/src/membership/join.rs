@@ -138,7 +138,7 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
     if let (Some(races), Some(claim), true) = (&joined.races, claim, lens.is_some_and(|lens| lens.race)) {
         let pages = lens.is_some_and(|lens| lens.race_pages);
         let racing = Racing::begin(RaceMap::open(races)?, claim.node, joined.membership, pages);
-        outside::joins(racing, !lens.is_some_and(|lens| lens.race_strict));
+        outside::joins(racing, lens.is_some_and(|lens| lens.race_outside));
         taps.racing = Some(racing);
         taps.set(Tap::Race, true);
     }

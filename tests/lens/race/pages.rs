@@ -73,7 +73,7 @@ fn is_silent(bench: &Bench, program: &Program, built: &Path, models: &[&str]) ->
 fn find_late(bench: &Bench, program: &Program, built: &Path) -> Result<Seen, String> {
     for seed in 0..MOST {
         let chaos = format!("--chaos={seed}:storm");
-        let seen = bench.run_to(program, built, &["--race=pages,strict", &chaos], "bad")?;
+        let seen = bench.run_to(program, built, &["--race=pages", &chaos], "bad")?;
         if seen.said.contains("    stored by node ") {
             return Ok(seen);
         }
@@ -87,7 +87,7 @@ fn known_stores_in(bench: &Bench, bytes: u64) -> Result<(), String> {
     let build =
         |program: &Program| bench.build_plainly(&file(program.name), &format!("{}-{bytes}", program.name), &[&segment]);
     let (sure, late, right, many) = (build(&SURE)?, build(&LATE)?, build(&RIGHT)?, build(&MANY)?);
-    let seen = bench.run_to(&SURE, &sure, &["--race=pages,strict"], "bad")?;
+    let seen = bench.run_to(&SURE, &sure, &["--race=pages"], "bad")?;
     // The one that DATA of race.h is in.
     let page = rustix::param::page_size();
     let page = format!("somewhere in page [{},+{page}), between its rsm_intr_signal_wait at ", 4096 / page * page);
@@ -96,7 +96,7 @@ fn known_stores_in(bench: &Bench, bytes: u64) -> Result<(), String> {
     if seen.races != 1 || seen.lines != marked(&file(SURE.name)) || !is_told {
         return Err(format!("{}: lines {:?}, and:\n{}", SURE.name, seen.lines, seen.said));
     }
-    let seen = bench.run_to(&SURE, &sure, &["--race=strict"], "bad")?;
+    let seen = bench.run_to(&SURE, &sure, &["--race"], "bad")?;
     if seen.races > 0 {
         return Err(format!("without pages nobody can know of this:\n{}", seen.said));
     }
