@@ -27,9 +27,6 @@ fn modules(folder: &Path, at: &Module, found: &mut BTreeMap<Module, String>) {
         if !matches!(&*name, "mod" | "lib" | "main") {
             module.push(name);
         }
-        if module.last().is_some_and(|name| name == "tests") {
-            continue;
-        }
         if path.is_dir() {
             modules(&path, &module, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {

@@ -90,13 +90,22 @@ fn where_those_hang_that_were_late() {
 
 #[test]
 fn stacks_before_the_end() {
-    let words = ["-n", "2", "--timeout", "4s", "--grace", "60s", "--on-timeout", "stacks"];
     let script = "trap 'echo asked; exit' TERM; echo ready; /bin/sleep 600 & wait";
     // With the debugger of this machine, if there is one, and with none.
     let paths = [std::env::var("PATH").unwrap(), "/no/such/directory".to_owned()];
-    let started = paths.map(|path| (run(&words, script).env("PATH", &path).start(), path));
-    for (running, path) in started {
-        let finished = running.finish();
+    // In which time both stand there is the machine's.
+    let shown = |path: &String| {
+        let mut tried = ["2s", "4s", "8s", "16s", "32s", "64s"].into_iter().map(|timeout| {
+            let words = ["-n", "2", "--timeout", timeout, "--grace", "60s", "--on-timeout", "stacks"];
+            run(&words, script).env("PATH", path).finish()
+        });
+        tried.find(|finished| finished.text().matches("ready").count() == 2).expect("two that are ready")
+    };
+    let shown = std::thread::scope(|scope| {
+        let both = paths.each_ref().map(|path| scope.spawn(move || shown(path)));
+        both.map(|one| one.join().expect("it does not panic"))
+    });
+    for (finished, path) in shown.into_iter().zip(paths) {
         assert_eq!(finished.code(), 124);
         assert_eq!(finished.text().matches("asked").count(), 2, "they are asked to end all the same");
         for of in ["where node 1 is\n", "where node 2 is\n"] {

@@ -13,7 +13,8 @@ const DEADLINE: &str = "240";
 /// A running browser, with one page.
 pub(crate) struct Browser {
     child: Child,
-    to: ChildStdin,
+    /// It ends when this does.
+    to: Option<ChildStdin>,
     from: BufReader<ChildStdout>,
     calls: u64,
     session: Option<String>,
@@ -40,7 +41,7 @@ impl Browser {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let (to, from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let (to, from) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
         let mut browser = Browser { child, to, from, calls: 0, session: None, profile };
         let page = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
         let asked = json!({ "targetId": page["targetId"], "flatten": true });
@@ -55,7 +56,7 @@ impl Browser {
         if let Some(session) = &self.session {
             message["sessionId"] = json!(session);
         }
-        self.to.write_all(format!("{message}\0").as_bytes()).expect("the browser hears");
+        self.to.as_mut().unwrap().write_all(format!("{message}\0").as_bytes()).expect("the browser hears");
         loop {
             let mut answer = Vec::new();
             self.from.read_until(0, &mut answer).unwrap();
@@ -72,6 +73,10 @@ impl Browser {
     pub(crate) fn open(&mut self, page: &Path, event: Option<usize>) {
         let event = event.map_or_else(String::new, |event| format!("#{event}"));
         self.call("Page.navigate", json!({ "url": "about:blank" }));
+        // Or an event of the page that is there is looked for in that.
+        while self.text("location.href") != "about:blank" {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let gone = self.call("Page.navigate", json!({ "url": format!("file://{}{event}", page.display()) }));
         assert!(gone["errorText"].is_null(), "{gone}");
         // The browser ends when its time is over, and this with it.
@@ -146,8 +151,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It ends when nobody tells it anything any more.
-        let _ = self.child.kill();
+        // It ends when nobody tells it anything any more, or by its time limit; until then it writes to its profile.
+        self.to = None;
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.profile);
     }
