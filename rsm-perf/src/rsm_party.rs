@@ -150,9 +150,12 @@ impl RsmParty {
                 let id = SegmentId::new(region.word(word::COUNT).load(Relaxed) as u32);
                 let before = counted()?;
                 let import = self.controller.connect(self.node, id, Permission::Read)?;
-                let watched = before.map(|before| window::since(&before)).transpose()?.map(|new| window::watch(&new));
-                let found = import.get_u64(FLAG)?;
-                drop(watched);
+                let found = {
+                    // Not for longer than the memory is mapped.
+                    let new = before.map(|before| window::since(&before)).transpose()?;
+                    let _watched = new.map(|new| window::watch(&new));
+                    import.get_u64(FLAG)?
+                };
                 import.disconnect()?;
                 if found != stamp {
                     return Err(wrong(8, stamp, &[found]));
