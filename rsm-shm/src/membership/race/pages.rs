@@ -4,7 +4,7 @@
 //! Whoever finds that another thread, or the one that a signal handler interrupts, is looking goes on without: what it has stored
 //! is found the next time.
 
-use super::{Racing, trails};
+use super::{Racing, outside, trails};
 use crate::membership::fork;
 use crate::membership::looks::lock_for_a_while;
 use crate::memory::compared::{Compared, bytes_that_differ};
@@ -127,6 +127,7 @@ impl Racing {
     /// Its membership has ended: nothing is told by way of it any more.
     pub(in crate::membership) fn end(&self) {
         PARTIES.end();
+        outside::leaves(self);
     }
 
     /// Whether what owners store into their own memory is looked for.

@@ -14,11 +14,12 @@ mod calls;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod slots;
 
-use super::{Racing, name_in, seen};
+use super::{Racing, abi, name_in, seen, threads};
 use crate::membership::fork;
+use crate::private_table::is_of_library;
 use rsm_race::process::Process;
 use std::sync::atomic::AtomicPtr;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// Most clusters that one process is told to be looked at in; in more it counts as telling at any time.
 const MOST: usize = 16;
@@ -41,26 +42,50 @@ pub(in crate::membership) fn joins(racing: &'static Racing, counts: bool) {
     }
 }
 
-/// The program says something of this process, wherever it has joined.
-pub(super) fn say(what: impl Fn(Process<'static>)) {
-    with(&JOINED, what);
+/// The membership has ended. What the process has done in it anybody may know from now on: it does nothing more there.
+pub(super) fn leaves(racing: &Racing) {
+    let old = std::ptr::from_ref(racing).cast_mut();
+    let is_counted = COUNTING.iter().any(|at| at.load(Relaxed) == old);
+    if is_counted && let Some(process) = unlooked(racing) {
+        process.tells_outside();
+    }
+    for at in JOINED.iter().chain(&COUNTING) {
+        // Release: pairs with the AcqRel of `joins`, of who takes the place.
+        let _ = at.compare_exchange(old, std::ptr::null_mut(), Release, Relaxed);
+    }
 }
 
-fn with(joined: &Joined, what: impl Fn(Process<'static>)) {
+/// The process, or the thread of it that this is; nothing is compared for that, no lock taken and no memory asked for, as a signal
+/// handler may do what tells.
+fn unlooked(racing: &Racing) -> Option<Process<'_>> {
+    // A forked child that has not joined by itself has done nothing; what its parent had was told when it was forked.
+    let id = name_in(&racing.id).filter(|&id| id != 0)?;
+    let process = Process::with_id(racing.table(), threads::current(racing, id));
+    abi::learn_of_reads(process);
+    Some(process)
+}
+
+/// The program says something of this process, wherever it has joined.
+pub(super) fn say(what: impl Fn(Process<'static>)) {
+    with(&JOINED, |racing| {
+        // As in `unlooked`, of a child.
+        if name_in(&racing.id).is_some_and(|id| id != 0)
+            && let Some(process) = racing.process()
+        {
+            what(process);
+        }
+    });
+}
+
+fn with(joined: &Joined, what: impl Fn(&'static Racing)) {
     let here = 0u8;
-    if seen::is_within(seen::frame_of(&here)) || fork::is_unannounced() {
+    // What the library does is nothing of the program's.
+    if is_of_library() || seen::is_within(seen::frame_of(&here)) || fork::is_unannounced() {
         return;
     }
     seen::untold(|| {
         // Acquire: pairs with the AcqRel of `joins`. SAFETY: null, or what stays for ever.
-        for racing in joined.iter().map_while(|joined| unsafe { joined.load(Acquire).as_ref() }) {
-            // A forked child that has not joined by itself has done nothing; what its parent had was told when it was forked.
-            if name_in(&racing.id).is_some_and(|id| id != 0)
-                && let Some(process) = racing.process()
-            {
-                what(process);
-            }
-        }
+        joined.iter().filter_map(|joined| unsafe { joined.load(Acquire).as_ref() }).for_each(what);
     });
 }
 
@@ -76,14 +101,18 @@ fn begin() -> bool {
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod told {
     use super::calls::{Arguments, Tells};
-    use super::{COUNTING, Process, slots, with};
+    use super::{COUNTING, Process, slots, unlooked, with};
     use crate::memory::maps;
     use std::sync::Once;
     use std::sync::atomic::AtomicBool;
     use std::sync::atomic::Ordering::Relaxed;
 
     fn tell(what: impl Fn(Process<'static>)) {
-        with(&COUNTING, what);
+        with(&COUNTING, |racing| {
+            if let Some(process) = unlooked(racing) {
+                what(process);
+            }
+        });
     }
 
     /// Code was brought in that may call what is led here.
