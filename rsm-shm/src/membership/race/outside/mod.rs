@@ -170,8 +170,9 @@ mod told {
             }
             Tells::Memory => tell(Process::leaks),
             Tells::Mapped => {
-                let (protection, flags) = (arguments.get(2) as i32, arguments.get(3) as i32);
-                if flags & libc::MAP_SHARED != 0 && protection & libc::PROT_WRITE != 0 {
+                let (flags, of) = (arguments.get(3) as i32, arguments.get(4) as i32);
+                // What cannot be written there now may be made so later, unless its file was opened to be read alone.
+                if flags & libc::MAP_SHARED != 0 && (flags & libc::MAP_ANONYMOUS != 0 || !is_to_be_read(of)) {
                     tell(Process::leaks);
                 }
             }
@@ -181,6 +182,13 @@ mod told {
             }
         }
         *errno = before;
+    }
+
+    /// Whether a descriptor is for reading alone.
+    fn is_to_be_read(descriptor: i32) -> bool {
+        // SAFETY: only asks.
+        let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFL) };
+        flags >= 0 && flags & libc::O_ACCMODE == libc::O_RDONLY
     }
 
     /// That of a stream; -1 for all of them, or for one that has none.
