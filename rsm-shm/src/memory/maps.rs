@@ -94,6 +94,11 @@ fn never_written(text: &[u8]) -> Vec<(usize, usize)> {
     fixed
 }
 
+/// Whether any of these addresses can be written to; `None`: that cannot be known.
+pub(crate) fn is_written(start: usize, end: usize) -> Option<bool> {
+    overlapping(start, end).ok().map(|all| all.iter().any(|mapping| mapping.writable))
+}
+
 /// Whether this kernel answers for one mapping.
 ///
 /// # Errors
@@ -273,6 +278,7 @@ mod tests {
             };
             assert_ne!(start, libc::MAP_FAILED);
             let (at, end) = (start.addr(), start.addr() + page);
+            assert_eq!(is_written(at, end), Some(false));
             let text = text_of(procfs::open("self/smaps").unwrap().as_fd()).unwrap();
             // Neighbours that are alike are one mapping.
             let fixed = never_written(&text).iter().any(|(first, last)| *first <= at && end <= *last);

@@ -4,7 +4,8 @@
 //! this on the stack.
 #![allow(unsafe_code)]
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Acquire;
+use std::sync::atomic::{AtomicUsize, fence};
 
 /// What a call of a function may tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub(super) enum Tells {
     Memory,
     /// The same, if its arguments, those of `mmap`, ask for memory that others may have too, to write there.
     Mapped,
-    /// Nothing by itself, but brings in code that may.
-    Code,
+    /// From now on at any time, if it brings in code, whose calls are not led here: that of the path that is this argument.
+    Code(usize),
 }
 
 /// A function.
@@ -51,6 +52,8 @@ impl Arguments {
 }
 
 extern "C" fn told(call: usize, arguments: *const usize) {
+    // Pairs with the Release of `Module::lead`: the jump here was by what that stored, and what is called next is loaded after this.
+    fence(Acquire);
     if let Some(call) = CALLS.get(call) {
         super::told(call.tells, &Arguments(arguments));
     }
@@ -202,5 +205,6 @@ calls! {
     Tells::Number => syscall;
     Tells::Memory => shmat sem_open;
     Tells::Mapped => mmap mmap64;
-    Tells::Code => dlopen dlmopen;
+    Tells::Code(0) => dlopen;
+    Tells::Code(1) => dlmopen;
 }

@@ -5,8 +5,9 @@
 //! addresses of these functions are changed ([`slots`]). Before such a call is made all other processes are said to know what
 //! this one has done ([`rsm_race::outside`]): who of them is told, and when, cannot be seen. That loses races, and makes none.
 //!
-//! Where a program is linked statically, or its addresses cannot be changed, and from when it has memory in common with others, it
-//! counts as telling at any time. What it prints to standard output and standard error tells nobody anything.
+//! Where a program is linked statically, or what it calls is not known everywhere, and from when it has memory in common with others,
+//! or has more code loaded, it counts as telling at any time. What it prints to standard output and standard error tells nobody anything,
+//! unless it makes these be something else.
 #![allow(unsafe_code)]
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -101,7 +102,8 @@ fn begin() -> bool {
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod told {
     use super::calls::{Arguments, Tells};
-    use super::{COUNTING, Process, slots, unlooked, with};
+    use super::{COUNTING, Process, seen, slots, unlooked, with};
+    use crate::membership::fork;
     use crate::memory::maps;
     use std::sync::Once;
     use std::sync::atomic::AtomicBool;
@@ -115,8 +117,9 @@ mod told {
         });
     }
 
-    /// Code was brought in that may call what is led here.
-    static BRINGS: AtomicBool = AtomicBool::new(false);
+    /// Slots are to be looked at once more: while they were led here a thread may have been about to call a function for the first
+    /// time, and the loader have filled in what it had found before.
+    static ONCE_MORE: AtomicBool = AtomicBool::new(false);
 
     /// Lets calls be led here. `false`: not all can be, or the process has memory in common with others already.
     pub(super) fn begin() -> bool {
@@ -126,7 +129,10 @@ mod told {
         static ONCE: Once = Once::new();
         // SAFETY: a function of this library, which stays loaded; what it tells it tells at any time.
         ONCE.call_once(|| _ = unsafe { libc::atexit(ends) });
-        slots::lead_here() && !maps::shares_with_others()
+        let all = slots::lead_here();
+        // Relaxed: whoever finds it set looks, and needs nothing of this.
+        ONCE_MORE.store(true, Relaxed);
+        all && !maps::shares_with_others()
     }
 
     /// Streams and descriptors that tell nobody anything.
@@ -156,7 +162,15 @@ mod told {
         // SAFETY: the calling thread's own.
         let errno = unsafe { &mut *libc::__errno_location() };
         let before = *errno;
-        if BRINGS.load(Relaxed) && BRINGS.swap(false, Relaxed) && !slots::lead_here() {
+        // No signal handler may call one of these: then the loader may be asked.
+        let is_by_no_handler = matches!(tells, Tells::ToStream(_) | Tells::Memory);
+        // Relaxed: one thread finds it set, and needs nothing of who set it.
+        if is_by_no_handler
+            && ONCE_MORE.load(Relaxed)
+            && !fork::is_unannounced()
+            && ONCE_MORE.swap(false, Relaxed)
+            && !seen::untold(slots::lead_here)
+        {
             tell(Process::leaks);
         }
         match tells {
@@ -176,9 +190,11 @@ mod told {
                     tell(Process::leaks);
                 }
             }
-            Tells::Code => {
-                BRINGS.store(true, Relaxed);
-                tell(Process::tells_outside);
+            Tells::Code(path) => {
+                let flags = arguments.get(path + 1) as i32;
+                if arguments.get(path) != 0 && flags & libc::RTLD_NOLOAD == 0 {
+                    tell(Process::leaks);
+                }
             }
         }
         *errno = before;
