@@ -163,7 +163,7 @@ mod told {
         let errno = unsafe { &mut *libc::__errno_location() };
         let before = *errno;
         // No signal handler may call one of these: then the loader may be asked.
-        let is_by_no_handler = matches!(tells, Tells::ToStream(_) | Tells::Memory);
+        let is_by_no_handler = matches!(tells, Tells::ToStream(_) | Tells::AnewStream(_) | Tells::Memory);
         // Relaxed: one thread finds it set, and needs nothing of who set it.
         if is_by_no_handler
             && ONCE_MORE.load(Relaxed)
@@ -177,9 +177,16 @@ mod told {
             Tells::Ever => tell(Process::tells_outside),
             Tells::Control if is_for_itself(arguments.get(1) as i32) => {}
             Tells::Number if is_for_threads(arguments.get(0) as i64) => {}
+            Tells::Anew(number) if is_printed(arguments.get(number) as i32) => tell(Process::leaks),
+            Tells::AnewStream(number) if is_printed(descriptor_of(arguments.get(number))) => tell(Process::leaks),
             Tells::To(number) if is_printed(arguments.get(number) as i32) => {}
             Tells::ToStream(number) if is_printed(descriptor_of(arguments.get(number))) => {}
-            Tells::To(_) | Tells::ToStream(_) | Tells::Control | Tells::Number => {
+            Tells::To(_)
+            | Tells::ToStream(_)
+            | Tells::Anew(_)
+            | Tells::AnewStream(_)
+            | Tells::Control
+            | Tells::Number => {
                 tell(Process::tells_outside);
             }
             Tells::Memory => tell(Process::leaks),
