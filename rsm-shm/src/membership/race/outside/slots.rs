@@ -418,14 +418,35 @@ impl Module<'_> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn functions_are_found_where_the_loader_finds_them() {
+    /// Not under a sanitizer, which has functions of its own, nor with what else takes the place of some.
+    fn seen_plainly() -> Option<Seen> {
         let mut seen = Seen::default();
         // SAFETY: as in `lead_here`.
         unsafe { libc::dl_iterate_phdr(Some(look_at), (&raw mut seen).cast()) };
-        if !seen.is_dynamic {
+        let found = |call: &Call| seen.program.and_then(|program| program.find(call.name));
+        let has_own = CALLS.iter().any(|call| found(call).is_some_and(|symbol| symbol.section != 0));
+        (seen.is_dynamic && !has_own && std::env::var_os("LD_PRELOAD").is_none()).then_some(seen)
+    }
+
+    #[test]
+    fn all_that_a_plain_program_calls_is_led_here_and_stays_so() {
+        if seen_plainly().is_none() {
             return;
         }
+        assert!(lead_here());
+        assert!(lead_here(), "what leads here already is known");
+        let (mut ends, byte) = ([0; 2], [7u8]);
+        // SAFETY: numbers, and a byte that outlives the calls.
+        unsafe {
+            assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+            assert_eq!(libc::write(ends[1], byte.as_ptr().cast(), 1), 1, "the C library does what it did");
+            ends.iter().for_each(|end| assert_eq!(libc::close(*end), 0));
+        }
+    }
+
+    #[test]
+    fn functions_are_found_where_the_loader_finds_them() {
+        let Some(seen) = seen_plainly() else { return };
         let mut found = 0;
         for call in CALLS.iter() {
             let real = seen.c_library.iter().find_map(|names| names.address(call.name));
