@@ -18,7 +18,8 @@ use rsm_core::lens::ring::{BYTES, Ring};
 use rsm_core::message::SegmentName;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::time::{Duration, Instant};
 
 /// Longest segment that is looked at, and all of a process's together, in bytes.
 const LONGEST: usize = 1 << 20;
@@ -29,6 +30,26 @@ const NEAR: usize = 4;
 
 const WORD: usize = size_of::<u64>();
 
+/// How long somebody may look.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Takes a lock that nobody holds for long. `None`: whoever holds it has been left by `siglongjmp` from a signal handler, or is what
+/// this handler interrupts, and may never let go of it.
+pub(super) fn lock_for_a_while<T>(lock: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    let mut since = None;
+    loop {
+        match lock.try_lock() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        if since.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+            return None;
+        }
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
 /// What a process looks at.
 #[derive(Debug)]
 pub(super) struct Looks {
@@ -38,6 +59,8 @@ pub(super) struct Looks {
     process: u32,
     /// There is something to look at.
     watching: AtomicBool,
+    /// Nothing is looked at any more.
+    stopped: AtomicBool,
     segments: Mutex<Vec<Looked>>,
 }
 
@@ -53,16 +76,26 @@ struct Looked {
 
 impl Looks {
     pub(super) fn new(on: bool) -> Looks {
-        Looks { on, process: fork::count(), watching: AtomicBool::new(false), segments: Mutex::default() }
+        let (watching, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
+        Looks { on, process: fork::count(), watching, stopped, segments: Mutex::default() }
     }
 
     fn is_own(&self) -> bool {
-        self.on && self.process == fork::count()
+        // Relaxed: as in `set`.
+        self.on && self.process == fork::count() && !self.stopped.load(Relaxed)
     }
 
-    /// What the creator of segments changes. None in a forked child, in which a thread of its parent may hold the lock for ever.
+    /// What the creator of segments changes. None in a forked child, in which a thread of its parent may hold the lock for ever;
+    /// nor where somebody does here: then nothing is looked at any more, as what there is to look at is not known.
     fn own(&self) -> Option<MutexGuard<'_, Vec<Looked>>> {
-        self.is_own().then(|| self.segments.lock().unwrap_or_else(PoisonError::into_inner))
+        if !self.is_own() {
+            return None;
+        }
+        let segments = lock_for_a_while(&self.segments);
+        if segments.is_none() {
+            self.stopped.store(true, Relaxed);
+        }
+        segments
     }
 
     fn set(&self, segments: &[Looked]) {

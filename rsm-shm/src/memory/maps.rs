@@ -61,11 +61,42 @@ pub(crate) fn keep_looking() -> Result<()> {
     }
 }
 
-/// Whether this process has memory that others may have too, and writes there, but for what is the library's. So it is where that
-/// cannot be known.
+/// Whether this process has memory that others may have too, and writes there or may come to, but for what is the library's. So it is
+/// where that cannot be known.
 pub(crate) fn shares_with_others() -> bool {
-    let is_other = |mapping: &Mapping| mapping.shared && mapping.writable && !mapping.name.starts_with(b"/memfd:rsm-");
-    overlapping(0, usize::MAX).map_or(true, |all| all.iter().any(is_other))
+    let is_other = |mapping: &&Mapping| mapping.shared && !mapping.name.starts_with(b"/memfd:rsm-");
+    let Ok(all) = overlapping(0, usize::MAX) else { return true };
+    let mut others = all.iter().filter(is_other).peekable();
+    if others.peek().is_none() {
+        return false;
+    }
+    let Ok(text) = procfs::open("self/smaps").map_err(drop).and_then(|maps| text_of(maps.as_fd()).map_err(drop)) else {
+        return true;
+    };
+    let fixed = never_written(&text);
+    others.any(|mapping| mapping.writable || !fixed.contains(&(mapping.start, mapping.end)))
+}
+
+/// Mappings that nobody can make writable, of the text of `/proc/self/smaps`: of files that were opened to be read.
+fn never_written(text: &[u8]) -> Vec<(usize, usize)> {
+    let mut fixed = Vec::new();
+    let mut at = None;
+    for line in text.split(|&b| b == b'\n') {
+        if let Some(flags) = line.strip_prefix(b"VmFlags:") {
+            if !flags.split(|&b| b == b' ').any(|flag| flag == b"mw") {
+                fixed.extend(at);
+            }
+            at = None;
+        } else if let Some(mapping) = parse(line) {
+            at = Some((mapping.start, mapping.end));
+        }
+    }
+    fixed
+}
+
+/// Whether any of these addresses can be written to; `None`: that cannot be known.
+pub(crate) fn is_written(start: usize, end: usize) -> Option<bool> {
+    overlapping(start, end).ok().map(|all| all.iter().any(|mapping| mapping.writable))
 }
 
 /// Whether this kernel answers for one mapping.
@@ -166,6 +197,12 @@ fn query(maps: BorrowedFd<'_>, address: usize) -> Result<Option<Mapping>, Errno>
 }
 
 fn read_all(maps: BorrowedFd<'_>, start: usize, end: usize) -> Result<Vec<Mapping>, Errno> {
+    let text = text_of(maps)?;
+    let mappings = text.split(|&b| b == b'\n').filter_map(parse);
+    Ok(mappings.filter(|m| m.start < end && m.end > start).collect())
+}
+
+fn text_of(maps: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
     let mut text = Vec::new();
     let mut part = [0; 4096];
     loop {
@@ -176,8 +213,7 @@ fn read_all(maps: BorrowedFd<'_>, start: usize, end: usize) -> Result<Vec<Mappin
             Err(e) => return Err(e),
         }
     }
-    let mappings = text.split(|&b| b == b'\n').filter_map(parse);
-    Ok(mappings.filter(|m| m.start < end && m.end > start).collect())
+    Ok(text)
 }
 
 /// One line: `start-end perms offset major:minor inode   name`.
@@ -230,6 +266,33 @@ mod tests {
             }
             Err(e) => println!("this kernel has no PROCMAP_QUERY: {e}"),
         }
+    }
+
+    #[test]
+    fn what_may_be_written_later_is_known() {
+        let page = super::super::page_size();
+        let is_fixed = |file: &std::fs::File| {
+            // SAFETY: new memory, of which nothing is used.
+            let start = unsafe {
+                libc::mmap(std::ptr::null_mut(), page, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), 0)
+            };
+            assert_ne!(start, libc::MAP_FAILED);
+            let (at, end) = (start.addr(), start.addr() + page);
+            assert_eq!(is_written(at, end), Some(false));
+            let text = text_of(procfs::open("self/smaps").unwrap().as_fd()).unwrap();
+            // Neighbours that are alike are one mapping.
+            let fixed = never_written(&text).iter().any(|(first, last)| *first <= at && end <= *last);
+            // SAFETY: mapped above.
+            unsafe { libc::munmap(start, page) };
+            fixed
+        };
+        let path = std::env::temp_dir().join(format!("rsm-maps-{}", std::process::id()));
+        let written = std::fs::File::create_new(&path).unwrap();
+        written.set_len(page as u64).unwrap();
+        let read = std::fs::File::open(&path).unwrap();
+        let both = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(is_fixed(&read) && !is_fixed(&both));
     }
 
     #[test]

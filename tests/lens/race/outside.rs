@@ -5,7 +5,8 @@ use crate::programs::Program;
 use crate::run::{Bench, Seen, marked};
 use std::path::{Path, PathBuf};
 
-const MEANS: [&str; 8] = ["fifo", "stream", "file", "call", "command", "memory", "socket", "signal"];
+const MEANS: [&str; 10] =
+    ["fifo", "pointer", "stream", "file", "call", "command", "memory", "later", "socket", "signal"];
 /// Where the program says by itself that something orders its nodes.
 const TOKEN: &str = "token";
 
@@ -33,11 +34,26 @@ fn is_found(bench: &Bench, built: &Path, means: &str) -> Result<(), String> {
     if is_found { Ok(()) } else { Err(format!("{means}: lines {lines:?} of {races} races:\n{said}")) }
 }
 
+/// What is found may be missed in one run: a node that comes late to something may learn by that what others have done since.
+fn in_any_of_some(run: impl Fn() -> Result<(), String>) -> Result<(), String> {
+    (1..5).find_map(|_| run().ok()).map_or_else(&run, Ok)
+}
+
+/// Who tells nobody anything is reported in any case: what it calls is known, and it does not count as telling all the time.
+fn is_found_at_all(bench: &Bench, built: &Path) -> Result<(), String> {
+    let Seen { races, lines, said, .. } = run(bench, built, &["--race=outside"], "nothing")?;
+    let is_found = races == 1 && lines == marked(&source());
+    if is_found { Ok(()) } else { Err(format!("nothing: lines {lines:?} of {races} races:\n{said}")) }
+}
+
 /// Built plainly and by `rsm-ctl cc`.
 pub(crate) fn what_else_orders_is_known() -> Result<(), String> {
     let Some(bench) = Bench::new()? else { return Ok(()) };
     let built = [
         bench.build_plainly(&source(), "means-plain", &[])?,
+        // Whose functions of the C library have addresses of the program's own.
+        bench.build_plainly(&source(), "means-fixed", &["-fno-pie", "-no-pie", "-Wl,-z,lazy"])?,
+        bench.build_plainly(&source(), "means-bound", &["-fno-pie", "-no-pie", "-Wl,-z,now"])?,
         bench.build_seen(&source(), "means-seen", &[])?,
         bench.build_seen(&source(), "means-threads", &["--threads"])?,
     ];
@@ -45,12 +61,13 @@ pub(crate) fn what_else_orders_is_known() -> Result<(), String> {
         for means in MEANS {
             is_silent(&bench, built, &["--race=outside"], means)?;
         }
-        is_found(&bench, built, "fifo")?;
+        in_any_of_some(|| is_found_at_all(&bench, built))?;
+        in_any_of_some(|| is_found(&bench, built, "fifo"))?;
         is_silent(&bench, built, &["--race"], TOKEN)?;
     }
     for means in MEANS {
-        is_found(&bench, &built[0], means)?;
+        in_any_of_some(|| is_found(&bench, &built[0], means))?;
     }
     is_silent(&bench, &built[0], &["--race=pages,outside"], "fifo")?;
-    is_silent(&bench, &built[1], &["--race=outside", "--chaos=3"], "file")
+    is_silent(&bench, &built[3], &["--race=outside", "--chaos=3"], "file")
 }

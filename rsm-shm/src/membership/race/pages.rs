@@ -4,8 +4,9 @@
 //! Whoever finds that another thread, or the one that a signal handler interrupts, is looking goes on without: what it has stored
 //! is found the next time.
 
-use super::{Racing, trails};
+use super::{Racing, outside, trails};
 use crate::membership::fork;
+use crate::membership::looks::lock_for_a_while;
 use crate::memory::compared::{Compared, bytes_that_differ};
 use crate::memory::inspect::Identity;
 use rsm_race::marks::Mark;
@@ -15,7 +16,7 @@ use rsm_race::process::Process;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU32};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 /// Bytes of segments that are copied.
@@ -61,6 +62,8 @@ pub(super) struct Pages {
     party: u32,
     /// There is something to look at.
     watching: AtomicBool,
+    /// Nothing is looked at any more.
+    stopped: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -86,7 +89,8 @@ struct Copied {
 impl Pages {
     pub(super) fn new(on: bool) -> Pages {
         let (process, party) = (fork::count(), PARTIES.begin());
-        Pages { on, process, party, watching: AtomicBool::new(false), state: Mutex::default() }
+        let (watching, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
+        Pages { on, process, party, watching, stopped, state: Mutex::default() }
     }
 
     /// Whether what changes in memory of a process is its own doing, and nobody else is told of it.
@@ -95,8 +99,18 @@ impl Pages {
     }
 
     /// What the creator of segments changes. None in a forked child, in which a thread of its parent may hold the lock for ever.
+    /// A signal handler may have left by `siglongjmp` while it was held, or interrupt who holds it: then nothing is looked at any
+    /// more, as what there is to look at is not known.
     fn own(&self) -> Option<MutexGuard<'_, State>> {
-        (self.on && self.process == fork::count()).then(|| self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        // Relaxed, here and below: what is relied on stands under the lock.
+        if !self.on || self.process != fork::count() || self.stopped.load(Relaxed) {
+            return None;
+        }
+        let state = lock_for_a_while(&self.state);
+        if state.is_none() {
+            self.stopped.store(true, Relaxed);
+        }
+        state
     }
 
     /// Compares a segment no more, nor any other in this range of addresses.
@@ -104,7 +118,6 @@ impl Pages {
         if let Some(mut state) = self.own() {
             let stays = |copied: &Copied| copied.incarnation != incarnation && !copied.memory.overlaps(start, length);
             state.copies.retain(stays);
-            // Relaxed, here and below: what is relied on stands under the lock.
             self.watching.store(!state.copies.is_empty(), Relaxed);
         }
     }
@@ -114,6 +127,7 @@ impl Racing {
     /// Its membership has ended: nothing is told by way of it any more.
     pub(in crate::membership) fn end(&self) {
         PARTIES.end();
+        outside::leaves(self);
     }
 
     /// Whether what owners store into their own memory is looked for.
@@ -129,7 +143,13 @@ impl Racing {
         (start, length): (*mut u8, usize),
         object: Identity,
     ) {
-        let Some(mut state) = self.pages.own() else { return };
+        let Some(mut state) = self.pages.own() else {
+            // Of a forked child nothing is looked for; of who has stopped it is missed.
+            if self.pages.stopped.load(Relaxed) {
+                process.lacks_copies();
+            }
+            return;
+        };
         if process.is_whole() || place.lines == NO_LINES {
             return;
         }
@@ -168,6 +188,12 @@ impl Racing {
             return;
         }
         let Ok(mut state) = self.pages.state.try_lock() else { return };
+        if self.pages.stopped.load(Relaxed) {
+            process.lacks_copies();
+            state.copies.clear();
+            self.pages.watching.store(false, Relaxed);
+            return;
+        }
         if state.pause.is_some_and(|until| Instant::now() < until) {
             return;
         }
@@ -178,7 +204,7 @@ impl Racing {
         let mut alone = self.pages.are_alone(process);
         let mut between = None;
         for copied in &mut state.copies {
-            if !alone {
+            if !alone || self.pages.stopped.load(Relaxed) {
                 break;
             }
             // Before it is compared: what is put after that says so again.

@@ -9,11 +9,11 @@ static void on_signal(int number)
 }
 
 /* A word that two processes have in common, and that is no segment's. */
-static uint64_t *in_common(void)
+static uint64_t *in_common(int protection)
 {
     const int file = open(aside(), O_CREAT | O_RDWR, 0600);
     NEEDS(file >= 0 && ftruncate(file, 4096) == 0);
-    void *const map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    void *const map = mmap(NULL, 4096, protection, MAP_SHARED, file, 0);
     NEEDS(map != MAP_FAILED);
     return map;
 }
@@ -41,15 +41,21 @@ static int is(const char *means, const char *word)
 }
 
 static uint64_t *common;
-static int end = -1;
+static int end = -1, pipe_to = -1;
 
 /* What is made before anything is put. */
 static void prepare(const char *means)
 {
-    if (is(means, "fifo") || is(means, "stream") || is(means, "token"))
+    if (is(means, "fifo") || is(means, "pointer") || is(means, "stream") || is(means, "token"))
         NEEDS(mkfifo(aside(), 0600) == 0 || errno == EEXIST);
     if (is(means, "memory"))
-        common = in_common();
+        common = in_common(PROT_READ | PROT_WRITE);
+    if (is(means, "later")) {
+        common = in_common(PROT_READ);
+        NEEDS(mprotect(common, 4096, PROT_READ | PROT_WRITE) == 0);
+    }
+    if (is(means, "pointer") && me != 3)
+        NEEDS((pipe_to = open(aside(), O_RDWR)) >= 0);
     if (is(means, "socket") && me != 3)
         end = endpoint();
     if (is(means, "signal") && me == 2) {
@@ -72,6 +78,10 @@ static void say(const char *means)
             RSM_ANNOTATE_HAPPENS_BEFORE(7);
         const int pipe = open(aside(), O_WRONLY);
         NEEDS(pipe >= 0 && write(pipe, "!", 1) == 1 && close(pipe) == 0);
+    } else if (is(means, "pointer")) {
+        /* Taken by code, which makes the address one of the program's where that is linked to one place. */
+        ssize_t (*volatile writes)(int, const void *, size_t) = write;
+        NEEDS(pipe_to >= 0 && writes(pipe_to, "!", 1) == 1);
     } else if (is(means, "stream")) {
         FILE *const stream = fopen(aside(), "w");
         NEEDS(stream != NULL && fputs("!\n", stream) >= 0 && fclose(stream) == 0);
@@ -84,7 +94,7 @@ static void say(const char *means)
         char command[4096];
         snprintf(command, sizeof command, ": > '%s'", aside());
         NEEDS(system(command) == 0);
-    } else if (is(means, "memory")) {
+    } else if (is(means, "memory") || is(means, "later")) {
         __atomic_store_n(common, 1, __ATOMIC_RELEASE);
     } else if (is(means, "socket")) {
         NEEDS(send(end, "!", 1, 0) == 1);
@@ -93,7 +103,7 @@ static void say(const char *means)
         FILE *file = NULL;
         UNTIL((file = fopen(aside(), "r")) != NULL);
         NEEDS(fscanf(file, "%ld", &process) == 1 && fclose(file) == 0 && kill((pid_t)process, SIGUSR1) == 0);
-    } else {
+    } else if (!is(means, "nothing")) {
         fail("%s is no means", means);
     }
 }
@@ -101,7 +111,9 @@ static void say(const char *means)
 static void hear(const char *means)
 {
     char byte[8];
-    if (is(means, "fifo") || is(means, "token")) {
+    if (is(means, "pointer")) {
+        NEEDS(read(pipe_to, byte, 1) == 1);
+    } else if (is(means, "fifo") || is(means, "token")) {
         const int pipe = open(aside(), O_RDONLY);
         NEEDS(pipe >= 0 && read(pipe, byte, 1) == 1 && close(pipe) == 0);
         if (is(means, "token"))
@@ -109,12 +121,14 @@ static void hear(const char *means)
     } else if (is(means, "stream")) {
         FILE *const stream = fopen(aside(), "r");
         NEEDS(stream != NULL && fgets(byte, sizeof byte, stream) != NULL && fclose(stream) == 0);
-    } else if (is(means, "memory")) {
+    } else if (is(means, "memory") || is(means, "later")) {
         UNTIL(__atomic_load_n(common, __ATOMIC_ACQUIRE) == 1);
     } else if (is(means, "socket")) {
         NEEDS(recv(end, byte, 1, 0) == 1);
     } else if (is(means, "signal")) {
         UNTIL(signalled == SIGUSR1);
+    } else if (is(means, "nothing")) {
+        spend(200000);
     } else {
         UNTIL(access(aside(), F_OK) == 0);
     }

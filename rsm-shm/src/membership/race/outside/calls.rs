@@ -4,7 +4,8 @@
 //! this on the stack.
 #![allow(unsafe_code)]
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Acquire;
+use std::sync::atomic::{AtomicUsize, fence};
 
 /// What a call of a function may tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,10 @@ pub(super) enum Tells {
     To(usize),
     /// Likewise, of a stream.
     ToStream(usize),
+    /// Something; from now on at any time if this descriptor is one of those two, which may come to be of anything else by that.
+    Anew(usize),
+    /// Likewise, of a stream.
+    AnewStream(usize),
     /// Something, unless what `fcntl` is to do, the second argument, is about this process alone.
     Control,
     /// Something, unless the system call of this number, the first argument, tells none but threads of the process.
@@ -23,8 +28,8 @@ pub(super) enum Tells {
     Memory,
     /// The same, if its arguments, those of `mmap`, ask for memory that others may have too, to write there.
     Mapped,
-    /// Nothing by itself, but brings in code that may.
-    Code,
+    /// From now on at any time, if it brings in code, whose calls are not led here: that of the path that is this argument.
+    Code(usize),
 }
 
 /// A function.
@@ -42,15 +47,17 @@ pub(super) struct Call {
 pub(super) struct Arguments(*const usize);
 
 impl Arguments {
-    /// One of the first four.
+    /// One of the first six.
     pub(super) fn get(&self, number: usize) -> usize {
-        let at = if cfg!(target_arch = "x86_64") { 5 - number.min(3) } else { number.min(3) };
+        let at = if cfg!(target_arch = "x86_64") { 5 - number.min(5) } else { number.min(5) };
         // SAFETY: made by `calls` of at least six words, for as long as `told` runs.
         unsafe { self.0.add(at).read() }
     }
 }
 
 extern "C" fn told(call: usize, arguments: *const usize) {
+    // Pairs with the Release of `Module::lead`: the jump here was by what that stored, and what is called next is loaded after this.
+    fence(Acquire);
     if let Some(call) = CALLS.get(call) {
         super::told(call.tells, &Arguments(arguments));
     }
@@ -176,31 +183,37 @@ macro_rules! calls {
 calls! {
     // What is written to descriptors: files, pipes, sockets and their like.
     Tells::To(0) => write writev pwrite pwrite64 pwritev pwritev64 pwritev2 pwritev64v2 send sendto sendmsg sendmmsg shutdown
-        close ftruncate ftruncate64 fallocate fallocate64 posix_fallocate posix_fallocate64 fchmod fchown futimens futimes
-        fsetxattr sendfile sendfile64 eventfd_write timerfd_settime flock lockf lockf64 dprintf vdprintf
-        __dprintf_chk __vdprintf_chk connect accept accept4 bind;
+        lseek lseek64 ioctl tcsetattr setsockopt listen ftruncate ftruncate64 fallocate fallocate64 posix_fallocate
+        posix_fallocate64 fchmod fchown futimens futimes fsetxattr fremovexattr sendfile sendfile64 eventfd_write
+        timerfd_settime flock lockf lockf64 dprintf vdprintf __dprintf_chk __vdprintf_chk connect accept accept4 bind;
     Tells::Control => fcntl fcntl64;
-    Tells::To(1) => tee dup2 dup3;
+    Tells::Anew(0) => close;
+    Tells::Anew(1) => dup2 dup3;
+    Tells::To(1) => tee;
     Tells::To(2) => splice copy_file_range;
     Tells::Ever => vmsplice close_range closefrom aio_write aio_write64 lio_listio lio_listio64 process_vm_writev;
     // Streams, which may be any of these.
-    Tells::ToStream(0) => fprintf vfprintf __fprintf_chk __vfprintf_chk fwprintf vfwprintf fflush fflush_unlocked fclose
-        pclose fseek fseeko fseeko64 rewind;
-    Tells::ToStream(1) => fputs fputc putc _IO_putc fputs_unlocked fputc_unlocked putc_unlocked fputws fputwc putw;
+    Tells::ToStream(0) => fprintf vfprintf __fprintf_chk __vfprintf_chk fwprintf vfwprintf __fwprintf_chk
+        __vfwprintf_chk __overflow __woverflow fflush fflush_unlocked pclose fseek fseeko fseeko64 fsetpos fsetpos64 rewind;
+    Tells::ToStream(1) => fputs fputc putc _IO_putc fputs_unlocked fputc_unlocked putc_unlocked fputws
+        fputws_unlocked fputwc fputwc_unlocked putwc putwc_unlocked putw;
     Tells::ToStream(3) => fwrite fwrite_unlocked;
+    Tells::AnewStream(0) => fclose;
+    Tells::AnewStream(2) => freopen freopen64;
     // What there is by name. Opening may make it, take the only place, or let somebody go on who opens the other end.
     Tells::Ever => open open64 openat openat64 creat creat64 __open_2 __open64_2 __openat_2 __openat64_2 fopen fopen64 fdopen
-        freopen freopen64 mkdir mkdirat rmdir unlink unlinkat remove rename renameat renameat2 link linkat symlink symlinkat
+        mkdir mkdirat rmdir unlink unlinkat remove rename renameat renameat2 link linkat symlink symlinkat
         mkfifo mkfifoat mknod mknodat truncate truncate64 chmod fchmodat chown lchown utime utimes utimensat setxattr
-        lsetxattr mkstemp mkostemp mkdtemp mkstemp64 mkostemp64 tmpfile tmpfile64 shm_open shm_unlink;
+        lsetxattr removexattr lremovexattr mkstemp mkostemp mkdtemp mkstemp64 mkostemp64 tmpfile tmpfile64 shm_open shm_unlink;
     // Other processes, and signals to them.
     Tells::Ever => fork vfork clone posix_spawn posix_spawnp system popen execve execv execvp execvpe execl execle execlp
-        fexecve execveat _exit _Exit quick_exit kill killpg tgkill sigqueue ptrace;
+        fexecve execveat _exit _Exit quick_exit kill killpg tgkill sigqueue pidfd_send_signal ptrace;
     // Queues and semaphores of the system, and whatever else is asked of it by number.
-    Tells::Ever => mq_send mq_timedsend mq_receive mq_timedreceive mq_open mq_close mq_unlink msgsnd msgrcv msgctl semop
-        semtimedop semctl sem_unlink;
+    Tells::Ever => mq_send mq_timedsend mq_receive mq_timedreceive mq_open mq_close mq_unlink mq_notify mq_setattr msgget
+        msgsnd msgrcv msgctl semget semop semtimedop semctl shmget shmctl sem_unlink;
     Tells::Number => syscall;
     Tells::Memory => shmat sem_open;
     Tells::Mapped => mmap mmap64;
-    Tells::Code => dlopen dlmopen;
+    Tells::Code(0) => dlopen;
+    Tells::Code(1) => dlmopen;
 }

@@ -5,8 +5,9 @@
 //! addresses of these functions are changed ([`slots`]). Before such a call is made all other processes are said to know what
 //! this one has done ([`rsm_race::outside`]): who of them is told, and when, cannot be seen. That loses races, and makes none.
 //!
-//! Where a program is linked statically, or its addresses cannot be changed, and from when it has memory in common with others, it
-//! counts as telling at any time. What it prints to standard output and standard error tells nobody anything.
+//! Where a program is linked statically, or what it calls is not known everywhere, and from when it has memory in common with others,
+//! or has more code loaded, it counts as telling at any time. What it prints to standard output and standard error tells nobody anything,
+//! unless it makes these be something else.
 #![allow(unsafe_code)]
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -14,11 +15,12 @@ mod calls;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod slots;
 
-use super::{Racing, name_in, seen};
+use super::{Racing, abi, name_in, seen, threads};
 use crate::membership::fork;
+use crate::private_table::is_of_library;
 use rsm_race::process::Process;
 use std::sync::atomic::AtomicPtr;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// Most clusters that one process is told to be looked at in; in more it counts as telling at any time.
 const MOST: usize = 16;
@@ -41,26 +43,50 @@ pub(in crate::membership) fn joins(racing: &'static Racing, counts: bool) {
     }
 }
 
-/// The program says something of this process, wherever it has joined.
-pub(super) fn say(what: impl Fn(Process<'static>)) {
-    with(&JOINED, what);
+/// The membership has ended. What the process has done in it anybody may know from now on: it does nothing more there.
+pub(super) fn leaves(racing: &Racing) {
+    let old = std::ptr::from_ref(racing).cast_mut();
+    let is_counted = COUNTING.iter().any(|at| at.load(Relaxed) == old);
+    if is_counted && let Some(process) = unlooked(racing) {
+        process.tells_outside();
+    }
+    for at in JOINED.iter().chain(&COUNTING) {
+        // Release: pairs with the AcqRel of `joins`, of who takes the place.
+        let _ = at.compare_exchange(old, std::ptr::null_mut(), Release, Relaxed);
+    }
 }
 
-fn with(joined: &Joined, what: impl Fn(Process<'static>)) {
+/// The process, or the thread of it that this is; nothing is compared for that, no lock taken and no memory asked for, as a signal
+/// handler may do what tells.
+fn unlooked(racing: &Racing) -> Option<Process<'_>> {
+    // A forked child that has not joined by itself has done nothing; what its parent had was told when it was forked.
+    let id = name_in(&racing.id).filter(|&id| id != 0)?;
+    let process = Process::with_id(racing.table(), threads::current(racing, id));
+    abi::learn_of_reads(process);
+    Some(process)
+}
+
+/// The program says something of this process, wherever it has joined.
+pub(super) fn say(what: impl Fn(Process<'static>)) {
+    with(&JOINED, |racing| {
+        // As in `unlooked`, of a child.
+        if name_in(&racing.id).is_some_and(|id| id != 0)
+            && let Some(process) = racing.process()
+        {
+            what(process);
+        }
+    });
+}
+
+fn with(joined: &Joined, what: impl Fn(&'static Racing)) {
     let here = 0u8;
-    if seen::is_within(seen::frame_of(&here)) || fork::is_unannounced() {
+    // What the library does is nothing of the program's.
+    if is_of_library() || seen::is_within(seen::frame_of(&here)) || fork::is_unannounced() {
         return;
     }
     seen::untold(|| {
         // Acquire: pairs with the AcqRel of `joins`. SAFETY: null, or what stays for ever.
-        for racing in joined.iter().map_while(|joined| unsafe { joined.load(Acquire).as_ref() }) {
-            // A forked child that has not joined by itself has done nothing; what its parent had was told when it was forked.
-            if name_in(&racing.id).is_some_and(|id| id != 0)
-                && let Some(process) = racing.process()
-            {
-                what(process);
-            }
-        }
+        joined.iter().filter_map(|joined| unsafe { joined.load(Acquire).as_ref() }).for_each(what);
     });
 }
 
@@ -76,18 +102,24 @@ fn begin() -> bool {
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod told {
     use super::calls::{Arguments, Tells};
-    use super::{COUNTING, Process, slots, with};
+    use super::{COUNTING, Process, seen, slots, unlooked, with};
+    use crate::membership::fork;
     use crate::memory::maps;
     use std::sync::Once;
     use std::sync::atomic::AtomicBool;
     use std::sync::atomic::Ordering::Relaxed;
 
     fn tell(what: impl Fn(Process<'static>)) {
-        with(&COUNTING, what);
+        with(&COUNTING, |racing| {
+            if let Some(process) = unlooked(racing) {
+                what(process);
+            }
+        });
     }
 
-    /// Code was brought in that may call what is led here.
-    static BRINGS: AtomicBool = AtomicBool::new(false);
+    /// Slots are to be looked at once more: while they were led here a thread may have been about to call a function for the first
+    /// time, and the loader have filled in what it had found before.
+    static ONCE_MORE: AtomicBool = AtomicBool::new(false);
 
     /// Lets calls be led here. `false`: not all can be, or the process has memory in common with others already.
     pub(super) fn begin() -> bool {
@@ -97,7 +129,10 @@ mod told {
         static ONCE: Once = Once::new();
         // SAFETY: a function of this library, which stays loaded; what it tells it tells at any time.
         ONCE.call_once(|| _ = unsafe { libc::atexit(ends) });
-        slots::lead_here() && !maps::shares_with_others()
+        let all = slots::lead_here();
+        // Relaxed: whoever finds it set looks, and needs nothing of this.
+        ONCE_MORE.store(true, Relaxed);
+        all && !maps::shares_with_others()
     }
 
     /// Streams and descriptors that tell nobody anything.
@@ -127,31 +162,56 @@ mod told {
         // SAFETY: the calling thread's own.
         let errno = unsafe { &mut *libc::__errno_location() };
         let before = *errno;
-        if BRINGS.load(Relaxed) && BRINGS.swap(false, Relaxed) && !slots::lead_here() {
+        // No signal handler may call one of these: then the loader may be asked.
+        let is_by_no_handler = matches!(tells, Tells::ToStream(_) | Tells::AnewStream(_) | Tells::Memory);
+        // Relaxed: one thread finds it set, and needs nothing of who set it.
+        if is_by_no_handler
+            && ONCE_MORE.load(Relaxed)
+            && !fork::is_unannounced()
+            && ONCE_MORE.swap(false, Relaxed)
+            && !seen::untold(slots::lead_here)
+        {
             tell(Process::leaks);
         }
         match tells {
             Tells::Ever => tell(Process::tells_outside),
             Tells::Control if is_for_itself(arguments.get(1) as i32) => {}
             Tells::Number if is_for_threads(arguments.get(0) as i64) => {}
+            Tells::Anew(number) if is_printed(arguments.get(number) as i32) => tell(Process::leaks),
+            Tells::AnewStream(number) if is_printed(descriptor_of(arguments.get(number))) => tell(Process::leaks),
             Tells::To(number) if is_printed(arguments.get(number) as i32) => {}
             Tells::ToStream(number) if is_printed(descriptor_of(arguments.get(number))) => {}
-            Tells::To(_) | Tells::ToStream(_) | Tells::Control | Tells::Number => {
+            Tells::To(_)
+            | Tells::ToStream(_)
+            | Tells::Anew(_)
+            | Tells::AnewStream(_)
+            | Tells::Control
+            | Tells::Number => {
                 tell(Process::tells_outside);
             }
             Tells::Memory => tell(Process::leaks),
             Tells::Mapped => {
-                let (protection, flags) = (arguments.get(2) as i32, arguments.get(3) as i32);
-                if flags & libc::MAP_SHARED != 0 && protection & libc::PROT_WRITE != 0 {
+                let (flags, of) = (arguments.get(3) as i32, arguments.get(4) as i32);
+                // What cannot be written there now may be made so later, unless its file was opened to be read alone.
+                if flags & libc::MAP_SHARED != 0 && (flags & libc::MAP_ANONYMOUS != 0 || !is_to_be_read(of)) {
                     tell(Process::leaks);
                 }
             }
-            Tells::Code => {
-                BRINGS.store(true, Relaxed);
-                tell(Process::tells_outside);
+            Tells::Code(path) => {
+                let flags = arguments.get(path + 1) as i32;
+                if arguments.get(path) != 0 && flags & libc::RTLD_NOLOAD == 0 {
+                    tell(Process::leaks);
+                }
             }
         }
         *errno = before;
+    }
+
+    /// Whether a descriptor is for reading alone.
+    fn is_to_be_read(descriptor: i32) -> bool {
+        // SAFETY: only asks.
+        let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFL) };
+        flags >= 0 && flags & libc::O_ACCMODE == libc::O_RDONLY
     }
 
     /// That of a stream; -1 for all of them, or for one that has none.
