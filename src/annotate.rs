@@ -17,7 +17,7 @@
 //!
 //! Where races are not looked for they do nothing. In C they are in `rsm/annotate.h`.
 
-use rsm_shm::membership::race::abi::rsm_race_happens;
+use rsm_shm::membership::race::token::rsm_race_happens;
 
 /// Says that what this process has done so far comes before what any process of the cluster does behind
 /// [`happens_after`] with the same token. Of what was put, that is part whose span was closed. Does not block.

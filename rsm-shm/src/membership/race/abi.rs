@@ -6,13 +6,12 @@
 //! | [`rsm_race_access`] | that memory was read, or is about to be written |
 //! | [`rsm_race_value`] | the same of a word that is loaded or stored by itself, with its value |
 //! | [`rsm_race_benign`] | that nobody wants to hear of races somewhere |
-//! | [`rsm_race_happens`] | that something which is not seen orders processes |
+//! | [`rsm_race_happens`](super::token::rsm_race_happens) | that something which is not seen orders processes |
 //!
 //! Addresses whose byte of [`rsm_race_granules`](super::granules::rsm_race_granules) is 0 need not be told. What threads do is told to
 //! [`super::threads`]; of programs that do not tell it they count as one: what one of them knows all do.
 #![allow(unsafe_code)]
 
-use super::outside;
 use super::ranges::{self, Watched};
 use super::seen::{self, somebody_reads, untold};
 use super::sources;
@@ -213,12 +212,6 @@ pub extern "C" fn rsm_race_benign(address: usize, length: usize) {
         let (offset, length) = watched.part(address, length);
         process.benign(watched.place, offset, length);
     });
-}
-
-/// What this process has done so far comes before what others do that say so afterwards with the same token: `after` 0, and then 1.
-#[unsafe(no_mangle)]
-pub extern "C" fn rsm_race_happens(token: u64, after: c_uint) {
-    outside::say(|process| if after == 0 { process.tells_by(token) } else { process.learns_by(token) });
 }
 
 #[cfg(test)]

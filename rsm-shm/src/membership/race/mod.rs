@@ -15,6 +15,7 @@ pub(super) mod seen;
 pub(super) mod sources;
 mod spots;
 pub mod threads;
+pub mod token;
 mod trails;
 
 use super::segment::Segment;
