@@ -31,12 +31,16 @@ static void await(int pe) {
 /* Each PE tells PE 0 what it has found; all use the first element, or each its own. */
 static void gather(int me, int good) {
     long found = me + 1;
-    if (me == 2 && !good)
-        await(1);
-    if (me != 0)
+    /* PE 0 may have seen what PE 1 puts: until PE 2 has put it tells nobody anything. */
+    if (me == 0)
+        say(0);
+    if (me != 0 && !good)
+        await(me - 1);
+    if (me != 0) {
         shmem_long_p(&result[good ? me : 0], found, 0);
-    say(me);
-    if (me == 1 && !good)
+        say(me);
+    }
+    if (me != 2 && !good)
         await(2);
 }
 

@@ -9,6 +9,7 @@ use crate::caller::{Modules, Stack, stack_word};
 use rsm_race::process::Process;
 use rsm_race::site::MOST_FRAMES;
 use std::cell::RefCell;
+use std::ffi::CStr;
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -55,9 +56,30 @@ fn inner(frames: &[(usize, usize)]) -> usize {
     count.min(frames.len().saturating_sub(1))
 }
 
+/// Whether the module that the library is in is its own in C: in a module for Python there is more, and what that calls stands among
+/// the innermost frames.
+fn is_for_c() -> bool {
+    static IS: OnceLock<bool> = OnceLock::new();
+    *IS.get_or_init(|| {
+        let mut found = std::mem::MaybeUninit::<libc::Dl_info>::uninit();
+        // SAFETY: an address of code; it fills in what it is given where it gives anything but 0.
+        let name = unsafe {
+            if libc::dladdr((site as *const ()).cast(), found.as_mut_ptr()) == 0
+                || found.assume_init().dli_fname.is_null()
+            {
+                return false;
+            }
+            CStr::from_ptr(found.assume_init().dli_fname)
+        };
+        name.to_bytes().rsplit(|byte| *byte == b'/').next().is_some_and(|name| name.starts_with(b"librsm"))
+    })
+}
+
 /// Whether these are the library's, and say nothing of who has called it: there are more than are kept.
 pub(super) fn is_inside(frames: &[(usize, usize)]) -> bool {
-    frames.len() >= MOST_FRAMES && library().is_some_and(|code| frames.iter().all(|(frame, _)| code.contains(frame)))
+    frames.len() >= MOST_FRAMES
+        && is_for_c()
+        && library().is_some_and(|code| frames.iter().all(|(frame, _)| code.contains(frame)))
 }
 
 /// The frames of the thread from who asks outwards: the innermost, and then from that on by which the library was called. What lies
