@@ -4,6 +4,8 @@
 //! list. It takes microseconds, and is asked for only where somebody counts calls.
 #![allow(unsafe_code)]
 
+#[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+use std::arch::asm;
 use std::ffi::{CStr, OsStr, c_int, c_void};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -96,8 +98,24 @@ fn slot(after: usize, address: usize) -> usize {
 /// # Safety
 /// It is one, below the frame of somebody who has not returned.
 pub(crate) unsafe fn stack_word(at: usize) -> usize {
+    #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+    {
+        let word: usize;
+        // Not by a load of Rust's: AddressSanitizer has those of words between variables reported, and a return address is one.
+        // SAFETY: the caller's promise.
+        unsafe {
+            #[cfg(target_arch = "x86_64")]
+            asm!("mov {}, [{}]", out(reg) word, in(reg) at, options(readonly, nostack, preserves_flags));
+            #[cfg(target_arch = "aarch64")]
+            asm!("ldr {}, [{}]", out(reg) word, in(reg) at, options(readonly, nostack, preserves_flags));
+        }
+        word
+    }
+    #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
     // SAFETY: the caller's promise; volatile, as no variable of this program is meant.
-    unsafe { std::ptr::with_exposed_provenance::<usize>(at).read_volatile() }
+    unsafe {
+        std::ptr::with_exposed_provenance::<usize>(at).read_volatile()
+    }
 }
 
 /// A part of a module that the loader has mapped.

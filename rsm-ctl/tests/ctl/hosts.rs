@@ -182,9 +182,12 @@ fn each_host_runs_the_programs_of_its_nodes() {
     }
     // One file for both, and the first waits for the second.
     let folder = Scratch::new("hosts");
+    // And goes on until that has begun its programs: it must not have come and gone before it is seen.
+    let there = folder.path("there");
+    let there = there.to_str().unwrap();
     let text = format!(
-        "nodes = 3\nhere = '1'\n[[bridge]]\ncontroller = 'ntb0'\ndevice = '{}'\n\
-         [[program]]\nrun = ['sh', '-c', 'echo $RSM_NODE_ID']\n",
+        "nodes = 3\nhere = '1'\n[[bridge]]\ncontroller = 'ntb0'\ndevice = '{}'\n[[program]]\n\
+         run = ['sh', '-c', 'echo $RSM_NODE_ID; case $RSM_NODE_ID in 1) until [ -e {there} ]; do sleep 0.1; done ;; *) : >{there} ;; esac']\n",
         bridge.trim_start_matches("shm0=")
     );
     let file = folder.file("two.toml", text);
