@@ -32,7 +32,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("rsm-capi", &["rsm", "rsm-core", "rsm-shm"][..]),
         ("rsm-inputs", &["rsm", "rsm-capi", "rsm-core", "rsm-shm"][..]),
         ("rsm-litmus", &["rsm"][..]),
-        ("rsm-team", &["rsm"][..]),
+        ("rsm-team", &["rsm", "rsm-core"][..]),
         ("rsm-shmem", &["rsm", "rsm-core", "rsm-shm", "rsm-shmem-table"][..]),
         ("rsm-shmem-table", &[][..]),
         ("rsm-stories", &["rsm", "rsm-core", "rsm-shm"][..]),
