@@ -14,8 +14,25 @@ use crate::number::counted;
 use crate::places::{Caller, Places};
 pub(crate) use suppressed::Suppressed;
 
+/// Ends a report of races that something may order of which nothing is known.
+const OUTSIDE: &str = "rsm-ctl: what files, pipes or sockets order is not known: --race=outside counts it, \
+                       RSM_ANNOTATE_HAPPENS_BEFORE says it\n";
+
+/// How a run looks for races, and which it does not tell of.
+#[derive(Debug, Default)]
+pub(crate) struct Looking {
+    pub(crate) suppressed: Suppressed,
+    /// What nodes tell each other beside the RSMAPI is known.
+    pub(crate) outside: bool,
+}
+
 /// Says which races were found; answers what the run ends with, which would end with this code.
-pub(crate) fn judge(looked: &Looked, suppressed: &Suppressed, verbosity: Verbosity, code: ExitCode) -> ExitCode {
+pub(crate) fn judge(
+    looked: &Looked,
+    Looking { suppressed, outside }: &Looking,
+    verbosity: Verbosity,
+    code: ExitCode,
+) -> ExitCode {
     let mut places = Places::new();
     let callers = |places: &mut Places, race: &Race| {
         [&race.first, &race.second].map(|access| places.caller_in(&access.frames, &race.modules))
@@ -39,11 +56,21 @@ pub(crate) fn judge(looked: &Looked, suppressed: &Suppressed, verbosity: Verbosi
     }
     if verbosity > Verbosity::Quiet {
         eprint!("{}", summary(looked, told.len()));
+        if !outside && told.iter().any(|(race, ..)| may_be_ordered(race)) {
+            eprint!("{OUTSIDE}");
+        }
     }
     match code {
         ExitCode::Success | ExitCode::Node(_) if !told.is_empty() => ExitCode::Found,
         code => code,
     }
+}
+
+/// Whether something beside the RSMAPI may order the two. It orders what nodes do, and no part of what is still on its way; what
+/// a process does by itself it does not have to be told.
+fn may_be_ordered(race: &Race) -> bool {
+    let process = |access: &Access| (access.node, access.pid);
+    matches!(race.reason, Reason::Untold | Reason::Unseen) && process(&race.first) != process(&race.second)
 }
 
 /// What was found, how it was looked for, and what kept it from being found.
@@ -212,12 +239,24 @@ mod tests {
 
     #[test]
     fn the_code_is_that_of_a_find() {
-        let none = Suppressed::default();
+        let none = Looking::default();
         let judged = |races, code| judge(&looked(races), &none, Verbosity::Quiet, code);
         assert_eq!(judged(vec![], ExitCode::Success), ExitCode::Success);
         assert_eq!(judged(vec![race(Reason::Untold)], ExitCode::Success), ExitCode::Found);
         assert_eq!(judged(vec![race(Reason::Unseen)], ExitCode::Node(1)), ExitCode::Found);
         assert_eq!(judged(vec![race(Reason::Untold)], ExitCode::TimedOut), ExitCode::TimedOut);
+    }
+
+    #[test]
+    fn other_means_are_told_of_only_where_they_may_order() {
+        assert!(may_be_ordered(&race(Reason::Untold)) && may_be_ordered(&race(Reason::Unseen)));
+        assert!(!may_be_ordered(&race(Reason::Open)), "what was put had not arrived, whoever was told of it");
+        assert!(!may_be_ordered(&race(Reason::Source)), "it is one node's own doing");
+        let mut threads = race(Reason::Untold);
+        threads.second = Access { pid: threads.first.pid, ..access(1, true) };
+        assert!(!may_be_ordered(&threads));
+        assert_eq!(OUTSIDE.matches('\n').count(), 1);
+        assert!(OUTSIDE.len() < 140, "it is one short line");
     }
 
     #[test]
