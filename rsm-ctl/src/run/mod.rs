@@ -40,11 +40,12 @@ pub(crate) fn perform(args: RunArgs, verbosity: Verbosity, options: Options) -> 
                 (None, Some(path)) => Some(Report::create(path, name)?),
                 (None, None) => None,
             };
-            let outside = match &plan.home {
-                Home::New(cluster) => cluster.lens.is_some_and(|lens| lens.race_outside),
-                _ => false,
+            let lens = match &plan.home {
+                Home::New(cluster) => cluster.lens,
+                Home::Running(_) => None,
             };
-            let looking = Looking { suppressed: suppressed?.unwrap_or_default(), outside };
+            let (outside, profile) = (lens.is_some_and(|lens| lens.race_outside), lens.and_then(|lens| lens.profile));
+            let looking = Looking { suppressed: suppressed?.unwrap_or_default(), outside, profile };
             let code = front::judged(plan, report, |looked, code| race::judge(looked, &looking, verbosity, code))?;
             target.map_or(Ok(()), |target| target.finish())?;
             Ok(code)

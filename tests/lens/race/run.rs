@@ -127,7 +127,14 @@ impl Bench {
         succeed(&mut command).map(|_| built)
     }
 
-    fn run_with(&self, program: &Program, built: &Path, options: &[&str], variant: &str) -> Result<Output, String> {
+    /// Runs it, with these options, to whatever end.
+    pub(crate) fn run_with(
+        &self,
+        program: &Program,
+        built: &Path,
+        options: &[&str],
+        variant: &str,
+    ) -> Result<Output, String> {
         let mut command = self.ctl();
         command.args(["run", "--timeout", "60s", "-n", &program.nodes.to_string()]).args(options);
         command.arg("--").arg(built).arg(variant);

@@ -197,7 +197,7 @@ mod tests {
 
     fn racing() -> &'static Racing {
         let (map, _object) = RaceMap::create().unwrap();
-        Racing::begin(map, 1, 1, false)
+        Racing::begin(map, 1, 1, (false, false))
     }
 
     fn all(spots: &Spots, at: usize, number: u32) -> Vec<Written> {
