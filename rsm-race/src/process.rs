@@ -596,8 +596,7 @@ impl<'a> Process<'a> {
     /// such update: that is told, unless nobody wants to hear of what is there.
     pub fn updates_afar(self, range: Range, import: usize) {
         let Range { place: Place { node, id, lines }, offset, length, site } = range;
-        let line = self.table.line(lines.saturating_add(offset / LINE));
-        let is_benign = matches!(line, Some([first, ..]) if first.load(Relaxed) == BENIGN);
+        let is_benign = self.table.is_benign(lines.saturating_add(offset / LINE));
         if is_benign || self.table.lacks(Lack::Clocks) {
             return;
         }

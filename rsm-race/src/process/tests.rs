@@ -315,6 +315,22 @@ fn what_is_benign_is_not_reported() {
 }
 
 #[test]
+fn words_that_are_benign_may_lose_what_was_stored() {
+    for benign in [true, false] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let (owner, one, other) = (come(table, 3, false), party(table, 1, false), party(table, 2, false));
+        if benign {
+            owner.benign(PLACE, FLAG, 8);
+        }
+        one.put_word(FLAG, 1, 2);
+        other.put_word(FLAG, 2, 3);
+        let expected = if benign { vec![] } else { vec![(1, 2, Why::Unseen)] };
+        assert_eq!(found(table), expected, "benign: {benign}");
+    }
+}
+
+#[test]
 fn an_update_that_is_not_carried_is_told_once_and_apart_from_a_race_of_its_place() {
     let memory = lines();
     let table = Table::new(&memory);
