@@ -17,6 +17,7 @@
 //!
 //! Where races are not looked for they do nothing. In C they are in `rsm/annotate.h`.
 
+use rsm_shm::membership::race::abi::rsm_race_benign;
 use rsm_shm::membership::race::token::rsm_race_happens;
 
 /// Says that what this process has done so far comes before what any process of the cluster does behind
@@ -35,4 +36,15 @@ pub fn happens_before(token: u64) {
 #[doc(alias = "RSM_ANNOTATE_HAPPENS_AFTER")]
 pub fn happens_after(token: u64) {
     rsm_race_happens(token, 1);
+}
+
+/// Says that nobody wants to hear of races in so many bytes of memory: the program knows of them, and makes sure by other means
+/// that what it read is whole, as with a sequence lock. Does not block.
+///
+/// They are memory of a published segment of this process, or of a mapping, such as [`Memory::as_ptr`](crate::Memory::as_ptr) of
+/// either; words of eight bytes that they touch are not reported from now on, as long as the segment is there. Nothing is read or
+/// written there, and other memory is left alone.
+#[doc(alias = "RSM_ANNOTATE_BENIGN")]
+pub fn benign(address: *const u8, bytes: usize) {
+    rsm_race_benign(address.addr(), bytes);
 }

@@ -315,6 +315,47 @@ fn what_is_benign_is_not_reported() {
 }
 
 #[test]
+fn words_that_are_benign_may_lose_what_was_stored() {
+    for benign in [true, false] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let (owner, one, other) = (come(table, 3, false), party(table, 1, false), party(table, 2, false));
+        if benign {
+            owner.benign(PLACE, FLAG, 8);
+        }
+        one.put_word(FLAG, 1, 2);
+        other.put_word(FLAG, 2, 3);
+        let expected = if benign { vec![] } else { vec![(1, 2, Why::Unseen)] };
+        assert_eq!(found(table), expected, "benign: {benign}");
+    }
+}
+
+#[test]
+fn an_update_that_is_not_carried_is_told_once_and_apart_from_a_race_of_its_place() {
+    let memory = lines();
+    let table = Table::new(&memory);
+    let (owner, one, other) = (come(table, 3, true), party(table, 1, true), party(table, 2, true));
+    let word = range(FLAG, 8, 9);
+    for node in [one, other, one] {
+        node.process.updates_afar(word, node.import);
+    }
+    let told = races(table);
+    assert_eq!(found(table), [(1, 1, Why::Update)], "one of a place, by whom it was first");
+    assert_eq!((told[0].times, told[0].segment, told[0].offset, told[0].length), (3, (3, 7), FLAG, 8));
+    assert!(told[0].first == told[0].second && told[0].first.through_import);
+    // The same place, and both store a word.
+    one.process.store(word, Some(1), false, Some(one.import));
+    other.process.store(word, Some(2), false, Some(other.import));
+    assert_eq!(found(table), [(1, 1, Why::Update), (1, 2, Why::Unseen)]);
+    assert_eq!(races(table)[0].times, 3);
+    owner.benign(PLACE, DATA, 8);
+    one.process.updates_afar(range(DATA, 8, 10), one.import);
+    assert_eq!(found(table).len(), 2, "nobody wants to hear of it");
+    one.process.updates_afar(range(DATA + 8, 8, 10), one.import);
+    assert_eq!(found(table).len(), 3);
+}
+
+#[test]
 fn a_mapping_lets_nodes_tell_each_other() {
     let memory = lines();
     let table = Table::new(&memory);

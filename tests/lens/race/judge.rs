@@ -14,6 +14,7 @@ mod outside;
 mod pages;
 mod programs;
 mod run;
+mod updates;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use programs::{ALWAYS_FOUND, NEVER_LATE, PROGRAMS, Program};
@@ -219,6 +220,9 @@ fn main() {
             pages::the_suite_by_pages().map_err(Failed::from)
         }),
         Trial::test("what_else_orders_is_known", || outside::what_else_orders_is_known().map_err(Failed::from)),
+        Trial::test("atomic_updates_of_others_memory_are_told_where_none_are_carried", || {
+            updates::atomic_updates_of_others_memory_are_told_where_none_are_carried().map_err(Failed::from)
+        }),
         Trial::test("the_guide_finds_its_bug", || run::the_guide_finds_its_bug().map_err(Failed::from)),
         Trial::test("a_program_in_c_is_traced", || run::a_program_in_c_is_traced().map_err(Failed::from)),
     ];
