@@ -70,6 +70,15 @@ impl<'a> Access<'a> {
         !self.hidden || hidden_at.is_some_and(|at| self.process.knows(HIDDEN) < at)
     }
 
+    /// Whether nobody wants to hear of races at all that it touches.
+    pub(crate) fn is_benign(&self) -> bool {
+        let mut lines = self.start / LINE..(self.start + self.length).div_ceil(LINE);
+        lines.all(|line| {
+            let cells = self.table.line(self.place.lines.saturating_add(line));
+            cells.is_some_and(|cells| cells[0].load(Relaxed) == BENIGN)
+        })
+    }
+
     /// Looks who was there, reports whom nothing orders with this, and writes it down.
     pub(crate) fn meet(&self) {
         let mut run: Option<Found> = None;
@@ -188,6 +197,9 @@ impl<'a> Access<'a> {
     /// A word is about to be stored: looks which other stores of it the process cannot know of, which the one that comes last
     /// would undo.
     pub(crate) fn meet_stores(&self, history: History<'_>, value: u64) {
+        if self.is_benign() {
+            return;
+        }
         let seen = history.seen(self.process.node());
         for (number, stored) in history.all() {
             if seen.number >= number {

@@ -315,6 +315,64 @@ fn what_is_benign_is_not_reported() {
 }
 
 #[test]
+fn a_value_that_is_lost_in_a_benign_word_is_not_reported() {
+    for benign in [true, false] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let owner = come(table, 3, false);
+        let (one, other) = (party(table, 1, false), party(table, 2, false));
+        if benign {
+            owner.benign(PLACE, DATA, 8);
+        }
+        one.put_word(DATA, 1, 1);
+        other.put_word(DATA, 2, 2);
+        let expected = if benign { vec![] } else { vec![(1, 2, Why::Unseen)] };
+        assert_eq!(found(table), expected, "benign: {benign}");
+        // The next word is none of it.
+        one.put_word(DATA + 8, 1, 3);
+        other.put_word(DATA + 8, 2, 4);
+        assert_eq!(found(table).len(), expected.len() + 1, "benign: {benign}");
+    }
+}
+
+#[test]
+fn what_is_put_from_memory_that_changes_is_not_reported_where_it_is_benign() {
+    for (benign, reported) in [(0, true), (56, true), (64, false)] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let (owner, one) = (come(table, 3, true), party(table, 1, true));
+        owner.benign(PLACE, DATA, benign);
+        one.put(DATA, 1);
+        one.process.changed_source(one.import, range(DATA, 64, 1), 2);
+        assert_eq!(found(table).len(), usize::from(reported), "{benign} bytes are benign");
+    }
+}
+
+/// A word tells what it has to also where races of it are nobody's concern: whoever gets it in a block, or updates it.
+#[test]
+fn a_benign_word_tells_what_was_released_with_it() {
+    for (ordered, updates) in [(true, false), (true, true), (false, false), (false, true)] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let (owner, writer) = (come(table, 3, true), party(table, 1, true));
+        owner.benign(PLACE, FLAG, 8);
+        writer.put(DATA, 1);
+        if ordered {
+            writer.order();
+        }
+        writer.put_word(FLAG, 1, 2);
+        if updates {
+            owner.store(range(FLAG, 8, 3), Some(2), true, None);
+        } else {
+            owner.get(range(FLAG - 16, 64, 3), None);
+        }
+        owner.touch(range(DATA, 64, 4), false, None);
+        let expected = if ordered { vec![] } else { vec![(1, 3, Why::Open)] };
+        assert_eq!(found(table), expected, "ordered: {ordered}, updates: {updates}");
+    }
+}
+
+#[test]
 fn a_mapping_lets_nodes_tell_each_other() {
     let memory = lines();
     let table = Table::new(&memory);

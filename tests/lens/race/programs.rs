@@ -71,6 +71,7 @@ pub(crate) const PROGRAMS: &[Program] = &[
     Program { name: "detached", nodes: 2, kind: "threads" },
     Program { name: "handler_leaves", nodes: 3, kind: "handlers" },
     Program { name: "annotated", nodes: 2, kind: "annotated" },
+    Program { name: "annotated_word", nodes: 3, kind: "annotated" },
     Program { name: "not_followed", nodes: 2, kind: "order" },
     Program { name: "given_back", nodes: 2, kind: "reuse" },
     Program { name: "map_store_put", nodes: 3, kind: "put, store through a mapping" },
