@@ -206,10 +206,10 @@ impl<'a> Access<'a> {
                 return;
             }
             let first = Cell { id: stored.id, clock: stored.clock, site: stored.site, kind: Kind::Store, bytes: 0xff };
-            // One without a place was a part of an update.
+            // Nothing is lost where an update is undone: who made it was told what it took. Nor is it known of what is not known.
             // Threads of a node may store to a word as they like.
             let is_of_node = Row::of(self.table, stored.id).node() == self.process.node();
-            if stored.value == value || stored.site == 0 || is_of_node || self.knows(&first) {
+            if stored.value == value || !stored.alone || is_of_node || self.knows(&first) {
                 continue;
             }
             // What a load returned that was older says that it had not come, unless something was learned since.

@@ -290,12 +290,12 @@ impl<'a> Process<'a> {
         }
         let hidden = self.table.word(Word::Hidden).load(Relaxed) + 1;
         let (process, snapshot) = (self.row.told(), self.row.snapshot());
-        let Access { id, clock, .. } = *access;
-        // Nothing is lost where an update is undone: who made it was told what it took. Nor is it known of what is not known.
-        let site = if alone { access.site } else { 0 };
+        let Access { id, clock, site, .. } = *access;
         let (any, value) = (value.is_none(), value.unwrap_or(0));
-        let number = history
-            .push(self.row.node(), &Stored { id, clock, value, process, site, hidden, snapshot, by: self.row.id, any });
+        let number = history.push(
+            self.row.node(),
+            &Stored { id, clock, value, process, site, hidden, snapshot, by: self.row.id, any, alone },
+        );
         history.see(self.row.node(), Seen { number, hidden: self.row.knows(HIDDEN) });
     }
 

@@ -183,6 +183,8 @@ impl Looked {
             Lack::Copies,
             Lack::Shared,
             Lack::Kernel,
+            Lack::Places,
+            Lack::Modules,
         ];
         Looked {
             races: races(table),

@@ -64,7 +64,7 @@ fn a_store_is_found_whole() {
         let memory = memory(0);
         let stored = |n: u64| {
             let (id, by, site) = (n as usize, n as usize, n as u16);
-            Stored { id, clock: n, value: n, process: n, site, hidden: n, snapshot: n, by, any: n == 2 }
+            Stored { id, clock: n, value: n, process: n, site, hidden: n, snapshot: n, by, any: n == 2, alone: n == 3 }
         };
         let history = History::make(Table::new(&memory), 8, 8).expect("room");
         let shared = Arc::clone(&memory);

@@ -252,6 +252,28 @@ fn a_count_that_is_lost_is_found_and_one_that_was_seen_is_not() {
     assert_eq!(found(table), []);
 }
 
+/// Where there is no room for more places a value that is lost is found as ever, and is not one of an update.
+#[test]
+fn a_value_that_is_lost_is_found_at_a_place_that_is_not_remembered() {
+    for updated in [false, true] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let owner = come(table, 3, true);
+        let (one, other) = (party(table, 1, true), party(table, 2, true));
+        owner.touch(range(FLAG, 8, 1), false, None);
+        if updated {
+            one.process.store(range(DATA, 8, 0), Some(1), true, Some(one.import));
+        } else {
+            one.put_word(DATA, 1, 0);
+        }
+        other.put_word(DATA, 2, 0);
+        let expected = if updated { vec![] } else { vec![(1, 2, Why::Unseen)] };
+        assert_eq!(found(table), expected, "updated: {updated}");
+        let race = races(table);
+        assert!(race.iter().all(|race| race.first.frames.is_empty() && race.second.frames.is_empty()));
+    }
+}
+
 #[test]
 fn a_count_over_one_that_had_not_come_is_found() {
     let memory = lines();
