@@ -88,13 +88,18 @@ impl<'a> Access<'a> {
             if let Some(cells) = self.table.line(self.place.lines.saturating_add(at / LINE)) {
                 let bytes = bytes_of(at, self.start, self.length);
                 if let Some(first) = self.meet_line(cells, bytes) {
-                    let stretch = (at.max(self.start), (at + LINE).min(end));
+                    let both = bytes & first.bytes;
+                    let from = at + u64::from(both.trailing_zeros());
+                    let to = from + u64::from((both >> both.trailing_zeros()).trailing_ones());
                     match &mut run {
-                        Some(found) if (found.first.id, found.first.site) == (first.id, first.site) => {
-                            found.end = stretch.1;
+                        Some(found) if found.first.is_alike(first) => {
+                            // Of what does not follow it would be the same report.
+                            if found.end == from {
+                                found.end = to;
+                            }
                         }
                         _ => {
-                            let found = self.found(first, stretch);
+                            let found = self.found(first, (from, to));
                             self.report(run.replace(found));
                         }
                     }
@@ -166,12 +171,13 @@ impl<'a> Access<'a> {
                 }
                 continue;
             }
-            if there.bytes & bytes != 0 && race.is_none() && self.kind.conflicts(there.kind) {
+            let is_next = race.as_ref().is_none_or(|race| race.is_alike(there));
+            if there.bytes & bytes != 0 && is_next && self.kind.conflicts(there.kind) {
                 let row = Row::of(self.table, there.id);
                 // Of what was found in pages, who may have been told of it counts as told (`pages`).
                 let is_sure = !there.kind.writes() || row.is_looked_at_by_pages();
                 if is_sure || self.is_certain(row.hidden_at(there.clock)) {
-                    *race = Some(there);
+                    race.get_or_insert(there).bytes |= there.bytes;
                 }
             }
         }

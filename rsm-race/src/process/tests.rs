@@ -150,6 +150,30 @@ fn two_who_know_nothing_of_each_other_race() {
     }
 }
 
+/// Bytes that one of the two did not touch are no part of it, whether they are in a line of their own or beside others.
+#[test]
+fn a_race_is_told_with_the_bytes_that_both_touched() {
+    for (others, expected) in [
+        (&[(0, 8), (24, 16)][..], (DATA, 8)),
+        (&[(8, 8), (16, 8), (40, 8)], (DATA + 8, 16)),
+        (&[(2, 3), (5, 3), (8, 4), (13, 3)], (DATA + 2, 10)),
+        (&[(0, 200)], (DATA, 64)),
+        (&[(60, 10)], (DATA + 60, 4)),
+    ] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        come(table, 3, true);
+        let (one, other) = (party(table, 1, true), party(table, 2, true));
+        for (offset, length) in others {
+            one.process.put(one.import, range(DATA + offset, *length, 1), None, false);
+        }
+        other.put(DATA, 2);
+        let races = races(table);
+        assert_eq!(races.len(), 1, "{others:?}: {races:?}");
+        assert_eq!(((races[0].offset, races[0].length), races[0].times), (expected, 1), "{others:?}");
+    }
+}
+
 #[test]
 fn what_is_put_in_an_epoch_that_was_empty_was_told_to_nobody() {
     for told in [false, true] {
