@@ -162,7 +162,7 @@ impl<'a> Access<'a> {
             if self.knows(&there) {
                 if self.kind.writes() && there.bytes & !bytes == 0 {
                     // Whoever knows of this one knows of that one.
-                    if !self.leave(word, now, 0, bytes) {
+                    if !self.leave(cells, index, (now, 0), bytes) {
                         return false;
                     }
                     place = place.or(Some((index, 0)));
@@ -186,14 +186,16 @@ impl<'a> Access<'a> {
             let index = (mine >> 10 ^ mine >> 26) as usize % cells.len();
             (index, cells[index].load(Relaxed))
         });
-        self.leave(&cells[index], now, mine, bytes)
+        self.leave(cells, index, (now, mine), bytes)
     }
 
     /// Leaves a word at a line in place of what was there, if that is still so. A word that somebody else stores there meanwhile
     /// may have told something, which has to be found. Who writes all of a line by itself needs not ask: whoever is there at the
-    /// same time races with it.
-    fn leave(&self, word: &AtomicU64, now: u64, new: u64, bytes: u8) -> bool {
-        if (self.kind == Kind::Write && bytes == 0xff) || mutated("race_cell_stored_blindly") {
+    /// same time races with it. But for the first place, where it may have been said meanwhile that nobody wants to hear of that.
+    fn leave(&self, cells: &[AtomicU64], index: usize, (now, new): (u64, u64), bytes: u8) -> bool {
+        let word = &cells[index];
+        let is_alone = self.kind == Kind::Write && bytes == 0xff && index > 0;
+        if is_alone || mutated("race_cell_stored_blindly") {
             word.store(new, Relaxed);
             return true;
         }
