@@ -10,6 +10,9 @@
 //! found, and all that one process has with itself. What was seen is printed at the end. By pages one program of each kind is
 //! tried, and all of them with `RSM_TESTS=all`.
 
+mod by_cargo;
+mod compilers;
+mod linked;
 mod outside;
 mod pages;
 mod programs;
@@ -153,12 +156,13 @@ fn judge(bench: &Bench, (at, program): (usize, &Program), runs: usize) -> Result
 /// Judges all of them, some at a time.
 fn judge_all(bench: &Bench, runs: usize) -> Vec<(&'static Program, Result<Verdict, String>)> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let programs: Vec<&Program> = PROGRAMS.iter().filter(|program| bench.takes(program)).collect();
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 // Relaxed: nothing but the number is shared.
-                while let Some((at, program)) =
-                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, PROGRAMS.get(at)?)))
+                while let Some((at, &program)) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, programs.get(at)?)))
                 {
                     let verdict = judge(bench, (at, program), runs);
                     done.lock().expect("nobody panics with it").push((at, program, verdict));
@@ -241,6 +245,11 @@ fn main() {
             pages::the_suite_by_pages().map_err(Failed::from)
         }),
         Trial::test("what_else_orders_is_known", || outside::what_else_orders_is_known().map_err(Failed::from)),
+        Trial::test("a_program_with_the_library_in_it_is_told_by_its_lines", || {
+            linked::a_program_with_the_library_in_it_is_told_by_its_lines().map_err(Failed::from)
+        }),
+        Trial::test("what_cargo_builds_is_seen", || by_cargo::what_cargo_builds_is_seen().map_err(Failed::from)),
+        Trial::test("what_clang_builds_is_seen", || compilers::what_clang_builds_is_seen().map_err(Failed::from)),
         Trial::test("the_guide_finds_its_bug", || run::the_guide_finds_its_bug().map_err(Failed::from)),
         Trial::test("a_program_in_c_is_traced", || run::a_program_in_c_is_traced().map_err(Failed::from)),
     ];
