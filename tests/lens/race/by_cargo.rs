@@ -33,6 +33,8 @@ pub(crate) fn what_cargo_builds_is_seen() -> Result<(), String> {
     cargo.arg("--target-dir").arg(&folder).current_dir(crate::run::root());
     // Where librsm_race.a is.
     cargo.env("LIBRARY_PATH", bench.folder());
+    // As quickly as can be: it is built with all that rsm is made of.
+    cargo.env("CARGO_INCREMENTAL", "0").env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
     // What cargo says to tests is not for what they build.
     for variable in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_TARGET_DIR"] {
         cargo.env_remove(variable);
