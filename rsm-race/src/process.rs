@@ -571,7 +571,8 @@ impl<'a> Process<'a> {
     pub fn benign(self, place: Place, offset: u64, length: u64) {
         for line in offset / LINE..(offset + length).div_ceil(LINE) {
             if let Some([first, ..]) = self.table.line(place.lines.saturating_add(line)) {
-                first.store(BENIGN, Relaxed);
+                // Exchanged, so that it comes after what it finds: who leaves a cell there at the same time does so before, or not.
+                first.swap(BENIGN, Relaxed);
             }
         }
     }
