@@ -35,6 +35,6 @@ pub(crate) fn happens_after(token: &Bound<'_, PyAny>) -> PyResult<()> {
 pub(crate) fn benign(memory: &Bound<'_, PyAny>) -> PyResult<()> {
     let local = Local::readable(memory)?;
     let place = local.place();
-    rsm::annotate::benign(place.start(), place.length());
+    rsm::annotate::benign_at(place.start().addr(), place.length());
     Ok(())
 }

@@ -188,6 +188,8 @@ impl Looked {
             Lack::Copies,
             Lack::Shared,
             Lack::Kernel,
+            Lack::Places,
+            Lack::Modules,
         ];
         Looked {
             races: races(table),

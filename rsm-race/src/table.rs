@@ -121,6 +121,10 @@ pub enum Lack {
     Shared = 64,
     /// A kernel that tells which pages were stored to: large segments were compared whole, and seldom.
     Kernel = 128,
+    /// Places in programs: those that there is no room for are one, and so are the races of each two of them.
+    Places = 256,
+    /// Parts of modules: of places in others no more than their addresses would be known.
+    Modules = 512,
 }
 
 /// The shared memory, or the part of it before the lines.

@@ -124,6 +124,11 @@ fn lacking(lack: Lack) -> &'static str {
         Lack::Reports => "more races were found than are remembered",
         Lack::Words => "more words were stored to than are remembered",
         Lack::Cells => "more accesses met than are remembered",
+        Lack::Places => {
+            "accesses were made at more places of programs than are remembered: races of different places may be one here, and one \
+             place may be missing where it is named"
+        }
+        Lack::Modules => "programs had more modules than are remembered: places in some are not named",
         Lack::Copies => {
             "segments could not be copied, or were more than 256 MiB of a node: nothing was found that their owners store there"
         }

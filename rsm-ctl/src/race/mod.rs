@@ -132,11 +132,18 @@ fn text(race: &Race, [first, second]: &[Caller; 2]) -> String {
              take, or waiting for the end of the other"
             .to_owned(),
         Reason::Open => format!(
-            "an order barrier or the end of the span has to come before what node {one} tells node {other} of it"
+            "before node {one} tells node {other} of it has to come the end of the span, or an order barrier if it tells it by a \
+             word through the same import"
+        ),
+        // What it put itself, and has to arrive.
+        Reason::Untold if race.first.writes && race.first.through_import => format!(
+            "node {other} was told of nothing that node {one} did after it. After it has to come the end of the span and then a \
+             signal or a word that says so, or an order barrier and then a word through the same import; and node {other} has \
+             to wait for that"
         ),
         Reason::Untold if race.first.writes => format!(
-            "node {other} was told of nothing that node {one} did after it: a signal or a word that says so has to come \
-             after the end of the span, and node {other} has to wait for it"
+            "node {other} was told of nothing that node {one} did after it: a signal or a word that says so has to come after \
+             it, and node {other} has to wait for that"
         ),
         Reason::Untold => {
             format!("node {one} has to tell node {other} that it has read this before node {other} writes there again")
@@ -232,6 +239,29 @@ mod tests {
         assert_eq!(lines[1], "    put   by node 1 (pid 101)  main  pipe.c:21  in a span that was still open");
         assert_eq!(lines[2], "    read  by node 2 (pid 102)  main  pipe.c:32");
         assert!(lines[3].contains("an order barrier") && lines[4].contains("met 3 times"), "{text}");
+    }
+
+    /// A put has to arrive first, by either of two ways; what a node stored into its own memory is there.
+    #[test]
+    fn what_would_order_a_write_is_told_by_how_it_was_made() {
+        for (through_import, told) in [
+            (
+                true,
+                "After it has to come the end of the span and then a signal or a word that says so, or an order barrier and then \
+                 a word through the same import; and node 2 has to wait for that",
+            ),
+            (
+                false,
+                "node 2 was told of nothing that node 1 did after it: a signal or a word that says so has to come after it, and \
+                 node 2 has to wait for that",
+            ),
+        ] {
+            let nobody = || Caller { api: None, function: None, place: None, key: Vec::new() };
+            let mut race = race(Reason::Untold);
+            race.first.through_import = through_import;
+            let text = text(&race, &[nobody(), nobody()]);
+            assert!(text.contains(told) && text.contains("the end of the span") == through_import, "{text}");
+        }
     }
 
     #[test]
