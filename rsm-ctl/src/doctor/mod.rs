@@ -51,7 +51,7 @@ pub(crate) struct Finding {
     since: &'static str,
     what: &'static str,
     /// What rsm does without it.
-    without: &'static str,
+    without: String,
     /// Why it is missing.
     error: Option<String>,
     /// What gives it.
@@ -73,7 +73,7 @@ fn examine() -> Report {
     let kernel = uname.release().to_string_lossy().into_owned();
     let capabilities = Capabilities::probe();
     let here = Here::look(&kernel);
-    let found = capabilities.found().map(|(feature, error)| finding(feature, error, &here));
+    let found = capabilities.found().map(|(feature, error)| finding(feature, error, &capabilities, &here));
     let features: Vec<Finding> = found.collect();
     let mut conditions = conditions::look(&kernel, capabilities.has(Feature::PeerProcessDescriptor));
     conditions.extend(bridges::look(&kernel));
@@ -89,7 +89,7 @@ fn examine() -> Report {
     Report { verdict, kernel, features, conditions }
 }
 
-fn finding(feature: Feature, error: Option<&rsm::Error>, here: &Here) -> Finding {
+fn finding(feature: Feature, error: Option<&rsm::Error>, capabilities: &Capabilities, here: &Here) -> Finding {
     let text = features::of(feature);
     Finding {
         feature: feature.name(),
@@ -97,7 +97,7 @@ fn finding(feature: Feature, error: Option<&rsm::Error>, here: &Here) -> Finding
         required: feature.is_required(),
         since: feature.since(),
         what: text.what,
-        without: text.without,
+        without: text.without(|other| capabilities.has(other)),
         error: error.map(|error| crate::failure::plain(error.detail())),
         remedy: error.map(|error| here.remedy(feature, error.code())),
     }

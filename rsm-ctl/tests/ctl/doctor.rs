@@ -74,6 +74,10 @@ fn what_is_refused_is_missing() {
         assert_eq!((code, &report["verdict"]), (Some(0), &"limited".into()), "{feature} is not required");
         let found = report["features"].as_array().unwrap().iter().find(|f| f["feature"] == feature).unwrap();
         assert!(found["error"].is_string() && found["remedy"].is_string(), "{found:#}");
+        let shared = report["features"].as_array().unwrap().iter().find(|f| f["feature"] == "wp-shared").unwrap();
+        // Only where stores can be held back at all.
+        let keeps_creates = shared["without"].as_str().unwrap().contains("create loses none");
+        assert_eq!(keeps_creates, !lost.contains(&"wp"), "{feature}: {shared:#}");
     }
 }
 
