@@ -27,6 +27,7 @@ pub mod procfs;
 #[cfg(test)]
 mod refused;
 pub mod rights;
+pub mod rlimit;
 pub mod run;
 mod seldom;
 pub mod socket;

@@ -1,11 +1,13 @@
 //! What else matters: limits, memory, settings, containers.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
+use super::around::Around;
 use super::version::is_at_least;
 use crate::size;
 
@@ -17,7 +19,7 @@ pub(crate) struct Condition {
     /// `good`, `note`, `warning`, or `bad` (rsm does not work).
     pub(crate) status: &'static str,
     pub(crate) meaning: String,
-    pub(crate) remedy: Option<&'static str>,
+    pub(crate) remedy: Option<Cow<'static, str>>,
 }
 
 pub(super) fn condition(
@@ -27,11 +29,11 @@ pub(super) fn condition(
     meaning: impl Into<String>,
     remedy: Option<&'static str>,
 ) -> Condition {
-    Condition { condition, value: value.to_string(), status, meaning: meaning.into(), remedy }
+    Condition { condition, value: value.to_string(), status, meaning: meaning.into(), remedy: remedy.map(Cow::from) }
 }
 
 /// Everything that can be seen. `named` says whether the kernel names processes of other PID namespaces.
-pub(crate) fn look(kernel: &str, named: bool) -> Vec<Condition> {
+pub(super) fn look(kernel: &str, named: bool, around: &Around) -> Vec<Condition> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let mut all = vec![user(), processors(), descriptors(getrlimit(Resource::Nofile)), locked(), memory(&meminfo)];
@@ -41,9 +43,9 @@ pub(crate) fn look(kernel: &str, named: bool) -> Vec<Condition> {
     all.push(huge_pages());
     let huge = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
     all.extend(huge.ok().and_then(|bytes| huge_page_size(&bytes)));
-    all.extend(seccomp(&status));
+    all.extend(seccomp(&status, around));
     all.extend(time_namespaces(kernel));
-    all.extend(container_kind().map(|kind| container(kind, named)));
+    all.extend(container(around, named));
     all
 }
 
@@ -198,43 +200,24 @@ pub(super) fn is_filtered(status: &str) -> bool {
     status.lines().find_map(|line| line.strip_prefix("Seccomp:")).is_some_and(|mode| mode.trim() != "0")
 }
 
-fn seccomp(status: &str) -> Option<Condition> {
+fn seccomp(status: &str, around: &Around) -> Option<Condition> {
     status.lines().find(|line| line.starts_with("Seccomp:"))?;
-    Some(if is_filtered(status) {
-        condition(
-            "system call filter",
-            "on (seccomp)",
-            "note",
-            "features that are missing above may be refused by the filter",
-            Some("docker run --security-opt seccomp=unconfined ..."),
-        )
-    } else {
-        condition("system call filter", "none", "good", "the kernel refuses nothing that it has", None)
-    })
-}
-
-/// The engine of the container that this is in.
-fn container_kind() -> Option<String> {
-    let environment = fs::read("/proc/1/environ").unwrap_or_default();
-    let told = environment.split(|&byte| byte == 0).find_map(|word| word.strip_prefix(b"container="));
-    match told {
-        Some(kind) => Some(String::from_utf8_lossy(kind).into_owned()),
-        None if fs::metadata("/.dockerenv").is_ok() => Some("docker".to_owned()),
-        None if fs::metadata("/run/.containerenv").is_ok() => Some("podman".to_owned()),
-        None => None,
+    if !is_filtered(status) {
+        return Some(condition("system call filter", "none", "good", "the kernel refuses nothing that it has", None));
     }
+    let meaning = "features that are missing above may be refused by the filter";
+    let told = condition("system call filter", "on (seccomp)", "note", meaning, None);
+    Some(Condition { remedy: Some(around.without_filter()), ..told })
 }
 
-fn container(kind: String, named: bool) -> Condition {
-    let (meaning, remedy) = if named {
-        ("clusters are seen within one network namespace", "docker run --network=container:NAME ...")
+fn container(around: &Around, named: bool) -> Option<Condition> {
+    let meaning = if named {
+        "clusters are seen within one network namespace"
     } else {
-        (
-            "clusters are seen within one network namespace, and nodes must share the namespace of processes",
-            "docker run --network=container:NAME --pid=container:NAME ...",
-        )
+        "clusters are seen within one network namespace, and nodes must share the namespace of processes"
     };
-    condition("container", kind, "note", meaning, Some(remedy))
+    let kind = around.container()?;
+    Some(condition("container", kind, "note", meaning, Some(around.one_namespace(named))))
 }
 
 /// A value of sysctl; `None` where there is no such thing.
@@ -297,11 +280,12 @@ mod tests {
 
     #[test]
     fn namespaces_of_processes_matter_where_the_kernel_does_not_name_peers() {
-        let told = |named| container("docker".to_owned(), named);
+        let told = |named| container(&Around::Docker, named).unwrap();
         assert!(
             told(false).meaning.contains("namespace of processes") && told(false).remedy.unwrap().contains("--pid=")
         );
         assert!(!told(true).meaning.contains("processes") && !told(true).remedy.unwrap().contains("--pid="));
+        assert_eq!(container(&Around::Nothing, true), None);
     }
 
     #[test]
@@ -326,8 +310,9 @@ mod tests {
     fn settings_that_are_in_the_way_have_a_remedy() {
         assert!(overcommit("2").remedy.is_some() && overcommit("0").remedy.is_none());
         assert!(yama("1").remedy.is_some() && yama("0").remedy.is_none());
-        assert_eq!(seccomp("Name: x\nSeccomp:\t2\n").unwrap().status, "note");
-        assert_eq!(seccomp("Seccomp:\t0\n").unwrap().status, "good");
+        let filtered = seccomp("Name: x\nSeccomp:\t2\n", &Around::Pod).unwrap();
+        assert_eq!((filtered.status, filtered.remedy), ("note", Some(Around::Pod.without_filter())));
+        assert_eq!(seccomp("Seccomp:\t0\n", &Around::Docker).unwrap().status, "good");
         assert_eq!(setting("no.such.thing"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Whether this machine has what rsm uses: features of the kernel, found by the library ([`rsm::Capabilities`]) and
 //! explained by [`features`], and [`conditions`] under which it runs. For what is missing there is a [`remedy`].
 
+mod around;
 mod bridges;
 mod conditions;
 mod features;
@@ -17,6 +18,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::print;
 use crate::query::json;
+use around::Around;
 use conditions::Condition;
 use remedy::Here;
 
@@ -72,10 +74,11 @@ fn examine() -> Report {
     let uname = rustix::system::uname();
     let kernel = uname.release().to_string_lossy().into_owned();
     let capabilities = Capabilities::probe();
-    let here = Here::look(&kernel);
+    let around = Around::look();
+    let here = Here::look(&kernel, &around);
     let found = capabilities.found().map(|(feature, error)| finding(feature, error, &capabilities, &here));
     let features: Vec<Finding> = found.collect();
-    let mut conditions = conditions::look(&kernel, capabilities.has(Feature::PeerProcessDescriptor));
+    let mut conditions = conditions::look(&kernel, capabilities.has(Feature::PeerProcessDescriptor), &around);
     conditions.extend(bridges::look(&kernel));
     let broken = features.iter().any(|f| f.required && !f.present) || conditions.iter().any(|c| c.status == "bad");
     let limited = features.iter().any(|f| !f.present) || conditions.iter().any(|c| c.status == "warning");

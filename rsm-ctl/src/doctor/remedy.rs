@@ -1,9 +1,11 @@
 //! What gives a feature that is missing: only what changes something on this machine.
 
+use std::borrow::Cow;
 use std::fs;
 
 use rsm::{Code, Feature};
 
+use super::around::Around;
 use super::conditions::{self, setting};
 use super::features;
 use super::version::is_at_least;
@@ -14,14 +16,14 @@ const BY_PROC: [Feature; 2] = [Feature::Leases, Feature::ProcmapQuery];
 /// What decides on it here.
 pub(super) struct Here {
     kernel: String,
-    /// Whether system calls go through a filter.
-    filtered: bool,
+    /// How the filter is changed that system calls go through, if they do.
+    filter: Option<Cow<'static, str>>,
     /// Features that a setting of this machine keeps away.
     switched_off: Vec<Feature>,
 }
 
 impl Here {
-    pub(super) fn look(kernel: &str) -> Here {
+    pub(super) fn look(kernel: &str, around: &Around) -> Here {
         let is = |name: &str, value: &str| setting(name).is_some_and(|set| set == value);
         let switches = [
             (Feature::Proc, fs::metadata("/proc/self").is_err()),
@@ -34,7 +36,7 @@ impl Here {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         Here {
             kernel: kernel.to_owned(),
-            filtered: conditions::is_filtered(&status),
+            filter: conditions::is_filtered(&status).then(|| around.without_filter()),
             switched_off: switches.into_iter().filter(|(_, off)| *off).map(|(feature, _)| feature).collect(),
         }
     }
@@ -42,27 +44,28 @@ impl Here {
     /// What to do about a feature that was missing with this error.
     pub(super) fn remedy(&self, feature: Feature, code: Code) -> String {
         let since = feature.since();
-        match (code, features::of(feature).remedy) {
-            (Code::InsufficientResources, _) => "ulimit -n 4096 (there was no descriptor to try it with)".to_owned(),
-            (Code::InsufficientMem, _) => {
+        match (code, features::of(feature).remedy, &self.filter) {
+            (Code::InsufficientResources, ..) => "ulimit -n 4096 (there was no descriptor to try it with)".to_owned(),
+            (Code::InsufficientMem, ..) => {
                 "free memory: the feature is there (for huge pages: echo 1 > /proc/sys/vm/compact_memory)".to_owned()
             }
             _ if !is_at_least(&self.kernel, since) => format!("boot Linux {since} or later"),
-            (_, Some(command)) if self.switched_off.contains(&feature) => command.to_owned(),
+            (_, Some(command), _) if self.switched_off.contains(&feature) => command.to_owned(),
             // It could not be tried.
             _ if BY_PROC.contains(&feature) && self.switched_off.contains(&Feature::Proc) => {
                 features::of(Feature::Proc).remedy.unwrap_or_default().to_owned()
             }
             // The version has it, and yet it was refused.
-            _ if self.filtered => {
-                "this kernel's version has it: the filter of system calls refuses it, or it was built \
-                                   without; in a container: docker run --security-opt seccomp=unconfined ..."
-                    .to_owned()
-            }
+            (_, _, Some(change)) => refused(change),
             _ if since == "any" => "a kernel, or an architecture, that has it: this one was built without".to_owned(),
             _ => "a kernel that was built with it: this one's version has it, and no filter is in the way".to_owned(),
         }
     }
+}
+
+/// What to do where a filter may be what is in the way; `change` is how it is changed.
+fn refused(change: &str) -> String {
+    format!("this kernel's version has it: the filter of system calls refuses it, or it was built without; {change}")
 }
 
 #[cfg(test)]
@@ -71,9 +74,9 @@ mod tests {
 
     #[test]
     fn remedies_change_something() {
-        let here = |kernel: &str, filtered, switched_off: &[Feature]| Here {
+        let here = |kernel: &str, filtered: bool, switched_off: &[Feature]| Here {
             kernel: kernel.to_owned(),
-            filtered,
+            filter: filtered.then(|| Around::Docker.without_filter()),
             switched_off: switched_off.to_vec(),
         };
         let missing = Code::CtlrNotPresent;

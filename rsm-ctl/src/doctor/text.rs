@@ -35,7 +35,7 @@ pub(super) fn render(report: &Report, palette: Palette) -> String {
         };
         text += &line(palette, tone, mark, condition.condition, &told);
         if condition.status != "good" {
-            text += &condition.remedy.map_or_else(String::new, |remedy| indented("to change it", remedy));
+            text += &condition.remedy.as_deref().map_or_else(String::new, |remedy| indented("to change it", remedy));
         }
     }
     let missing = report.features.iter().filter(|feature| !feature.present).count();

@@ -99,6 +99,18 @@ fn what_is_needed_and_missing_is_no_success() {
     assert!(text.lines().all(|line| line.chars().count() <= 101), "{text}");
 }
 
+/// Where the engine of the container is not Docker, nobody is sent to Docker.
+#[test]
+fn a_pod_is_told_what_changes_a_pod() {
+    let refusal = without(libc::SYS_futex_waitv);
+    let output = ctl(&["doctor"]).env("KUBERNETES_SERVICE_HOST", "10.0.0.1").refusing(&[refusal]).finish();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("container           kubernetes"), "{text}");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    assert!(words.join(" ").contains("or it was built without; securityContext: { seccompProfile:"), "{text}");
+    assert!(!text.contains("docker"), "{text}");
+}
+
 #[test]
 fn an_ordinary_user_is_told_what_it_may_not() {
     if !rustix::process::geteuid().is_root() {
