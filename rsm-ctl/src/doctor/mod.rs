@@ -75,7 +75,7 @@ fn examine() -> Report {
     let kernel = uname.release().to_string_lossy().into_owned();
     let capabilities = Capabilities::probe();
     let around = Around::look();
-    let here = Here::look(&kernel, &around);
+    let here = Here::look(&kernel, &around, capabilities.has(Feature::WriteProtection));
     let found = capabilities.found().map(|(feature, error)| finding(feature, error, &capabilities, &here));
     let features: Vec<Finding> = found.collect();
     let mut conditions = conditions::look(&kernel, capabilities.has(Feature::PeerProcessDescriptor), &around);
