@@ -4,11 +4,14 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
-use rustix::process::{Resource, getrlimit};
+use rsm::run::rlimit;
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit};
 use serde::Serialize;
 
 use super::around::Around;
 use super::version::is_at_least;
+use crate::failure::reason;
 use crate::size;
 
 /// A condition under which rsm runs here.
@@ -36,7 +39,7 @@ pub(super) fn condition(
 pub(super) fn look(kernel: &str, named: bool, around: &Around) -> Vec<Condition> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let mut all = vec![user(), processors(), descriptors(getrlimit(Resource::Nofile)), locked(), memory(&meminfo)];
+    let mut all = vec![user(), processors(), descriptors(rlimit::limit(Resource::Nofile)), locked(), memory(&meminfo)];
     all.extend(memory_limit());
     all.extend(setting("vm.overcommit_memory").map(|value| overcommit(&value)));
     all.extend(setting("kernel.yama.ptrace_scope").map(|value| yama(&value)));
@@ -77,8 +80,20 @@ const ENOUGH_DESCRIPTORS: u64 = 1024;
 /// Below this no cluster of two nodes starts.
 const FEWEST_DESCRIPTORS: u64 = 40;
 
-fn descriptors(limit: rustix::process::Rlimit) -> Condition {
+/// What is said of a limit that is not told.
+pub(super) fn unknown(errno: Errno) -> String {
+    format!("not known (getrlimit: {})", reason(&errno.into()))
+}
+
+fn descriptors(limit: Result<Rlimit, Errno>) -> Condition {
     let show = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+    let limit = match limit {
+        Ok(limit) => limit,
+        Err(errno) => {
+            let meaning = format!("nobody can raise it either; rsm takes it to be {}", rlimit::USUAL_DESCRIPTORS);
+            return condition("descriptors", unknown(errno), "note", meaning, None);
+        }
+    };
     let value = format!("{} (at most {})", show(limit.current), show(limit.maximum));
     let most = limit.maximum.unwrap_or(u64::MAX);
     let meaning =
@@ -92,8 +107,8 @@ fn descriptors(limit: rustix::process::Rlimit) -> Condition {
 }
 
 fn locked() -> Condition {
-    let limit = getrlimit(Resource::Memlock).current;
-    let value = limit.map_or_else(|| "unlimited".to_owned(), size::bytes);
+    let show = |limit: Rlimit| limit.current.map_or_else(|| "unlimited".to_owned(), size::bytes);
+    let value = rlimit::limit(Resource::Memlock).map_or_else(unknown, show);
     condition(
         "locked memory",
         value,
@@ -229,11 +244,10 @@ pub(super) fn setting(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::process::Rlimit;
 
     #[test]
     fn few_descriptors_are_told() {
-        let status = |maximum| descriptors(Rlimit { current: Some(20), maximum }).status;
+        let status = |maximum| descriptors(Ok(Rlimit { current: Some(20), maximum })).status;
         assert_eq!(
             [status(Some(20)), status(Some(256)), status(Some(4096)), status(None)],
             ["bad", "warning", "good", "good"]

@@ -5,11 +5,12 @@ mod owner;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rsm::run::rlimit;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Resource, Signal, WaitOptions, getpid, getrlimit, pidfd_open, pidfd_send_signal,
-    set_child_subreaper, setrlimit, waitpid,
+    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal, set_child_subreaper,
+    setrlimit, waitpid,
 };
 
 use crate::account::Account;
@@ -136,8 +137,11 @@ fn trial(front: &Front<'_>) -> Result<Trial, Failure> {
 }
 
 /// A run from start to end.
-fn watched(plan: Plan, mut audience: Audience<'_>) -> Result<Front<'_>, Failure> {
-    raise_descriptor_limit();
+fn watched(mut plan: Plan, mut audience: Audience<'_>) -> Result<Front<'_>, Failure> {
+    if !raise_descriptor_limit() {
+        // Nothing that nodes have to be given back, by a call that may be refused them, too.
+        plan.descriptors = None;
+    }
     let count = plan.tasks.len();
     let kept = if audience.reported { output::KEPT_FOR_REPORT } else { output::KEPT };
     // Logs keep the two apart.
@@ -221,11 +225,11 @@ fn heard() -> Vec<Signal> {
     heard
 }
 
-/// Many nodes need many descriptors here. What nodes themselves may have was noted in the plan before.
-fn raise_descriptor_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit);
+/// Many nodes need many descriptors here; answers whether there are more now. What nodes themselves may have was noted in
+/// the plan before.
+fn raise_descriptor_limit() -> bool {
+    let Ok(limit) = rlimit::limit(Resource::Nofile) else { return false };
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok()
 }
 
 impl Front<'_> {

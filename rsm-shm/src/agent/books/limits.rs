@@ -1,5 +1,6 @@
 //! What the agent may use: descriptors and memory.
 
+use crate::rlimit;
 use rsm_core::{Code, Error, Result};
 use rustix::process::{Resource, Rlimit};
 
