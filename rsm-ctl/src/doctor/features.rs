@@ -67,7 +67,7 @@ static TEXTS: [Text; Feature::ALL.len()] = [
     Text {
         feature: Feature::Futex,
         what: "FUTEX_WAIT in memory of several processes: waiting for a signal sleeps",
-        without: "waits for signals and for publications keep a processor busy",
+        without: "no cluster starts: a C library such as glibc ends a process whose threads cannot sleep",
         kept_by: None,
         remedy: None,
     },

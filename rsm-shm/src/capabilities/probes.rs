@@ -40,7 +40,8 @@ pub(super) fn probe(feature: Feature) -> Result<()> {
             let refuses = socket::refuse_descriptors(&here);
             refuses.then_some(()).ok_or_else(|| missing("SO_PASSRIGHTS", Errno::NOPROTOOPT))
         }
-        Feature::PrivateTables => private_table::aside(|| Ok(())),
+        // It takes a thread, and a C library whose threads cannot sleep ends the process.
+        Feature::PrivateTables => probe(Feature::Futex).and_then(|()| private_table::aside(|| Ok(()))),
         Feature::Futex => named(futex(libc::SYS_futex), "FUTEX_WAIT"),
         Feature::FutexWaitv => named(futex(libc::SYS_futex_waitv), "futex_waitv"),
         Feature::Leases => memfd::create("rsm-probe", 4096).and_then(lease::only_original).map(drop),
