@@ -6,6 +6,7 @@ mod bridges;
 mod conditions;
 mod features;
 mod remedy;
+mod started;
 mod text;
 mod version;
 
@@ -25,12 +26,16 @@ use remedy::Here;
 /// What `doctor` can be told.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each feature is tried as the current user, not looked up by version. Ends with 0 when rsm works here, whatever it
+Each feature is tried as the current user, not looked up by version; at last a cluster of one process is started, and
+ended. Ends with 0 when rsm works here, whatever it
 must do without, and with 4 when something is missing that it needs.")]
 pub(crate) struct DoctorArgs {
     /// Write JSON (see docs/json.md)
     #[arg(long)]
     json: bool,
+    /// What the process of its own cluster is started with
+    #[arg(long, hide = true, conflicts_with = "json")]
+    as_node: bool,
 }
 
 /// What was found.
@@ -43,7 +48,7 @@ pub(crate) struct Report {
     conditions: Vec<Condition>,
 }
 
-/// A feature of the kernel.
+/// A feature of the kernel, or what takes several: a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Finding {
     feature: &'static str,
@@ -62,6 +67,9 @@ pub(crate) struct Finding {
 
 /// Looks, and tells.
 pub(crate) fn perform(args: &DoctorArgs) -> Result<ExitCode, Failure> {
+    if args.as_node {
+        return started::as_node();
+    }
     let report = examine();
     let text = if args.json { json::document("doctor", &report) } else { text::render(&report, Palette::of_stdout()) };
     match print::answer(&text)? {
@@ -77,7 +85,8 @@ fn examine() -> Report {
     let around = Around::look();
     let here = Here::look(&kernel, &around, capabilities.has(Feature::WriteProtection));
     let found = capabilities.found().map(|(feature, error)| finding(feature, error, &capabilities, &here));
-    let features: Vec<Finding> = found.collect();
+    let mut features: Vec<Finding> = found.collect();
+    features.push(started::finding(&here));
     let mut conditions = conditions::look(&kernel, capabilities.has(Feature::PeerProcessDescriptor), &around);
     conditions.extend(bridges::look(&kernel));
     let broken = features.iter().any(|f| f.required && !f.present) || conditions.iter().any(|c| c.status == "bad");

@@ -53,6 +53,12 @@ impl Here {
         }
     }
 
+    /// What to do where a run did not end well; nothing where only what it said can tell.
+    pub(super) fn remedy_of_run(&self) -> Option<String> {
+        let change = self.filter.as_ref()?;
+        Some(format!("where it is the filter of system calls that refuses what is said: {change}"))
+    }
+
     /// What to do about a feature that was missing with this error.
     pub(super) fn remedy(&self, feature: Feature, code: Code) -> String {
         let since = feature.since();
