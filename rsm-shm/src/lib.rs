@@ -16,6 +16,7 @@ pub mod capabilities;
 pub mod crash;
 pub mod error;
 pub mod futex;
+pub mod groups;
 pub mod guest;
 pub mod identity;
 pub mod log;

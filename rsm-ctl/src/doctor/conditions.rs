@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
-use rsm::run::rlimit;
+use rsm::run::{groups, rlimit};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 use serde::Serialize;
@@ -132,28 +132,10 @@ fn memory(meminfo: &str) -> Condition {
 }
 
 fn memory_limit() -> Option<Condition> {
-    let limit = limit_below(Path::new("/"))?;
+    let limit = groups::memory_limit(Path::new("/"))?;
     let meaning = "memory of a segment counts for who touches it first, as a rule its exporter; one without room is INSUFFICIENT_MEM; a program that takes \
                    more otherwise is killed";
     Some(condition("memory of cgroup", size::bytes(limit), "note", meaning, None))
-}
-
-/// The least limit of one's own control group and those around it, old kind or new. A container may see its group as the
-/// root of what is mounted, and be told the name that it has outside.
-fn limit_below(root: &Path) -> Option<u64> {
-    let own = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
-    let group = |prefix: &str| own.lines().find_map(|line| line.split_once(prefix)).map(|(_, path)| path.to_owned());
-    let limits = |group: Option<String>, hierarchy: &str, file: &str| -> Option<u64> {
-        let group = group?;
-        let group = Path::new(group.trim_start_matches('/'));
-        let texts =
-            group.ancestors().filter_map(|part| fs::read_to_string(root.join(hierarchy).join(part).join(file)).ok());
-        // The old kind says "unlimited" with a number that no machine has.
-        texts.filter_map(|text| text.trim().parse().ok()).filter(|&limit| limit < 1 << 60).min()
-    };
-    let new = limits(group("0::"), "sys/fs/cgroup", "memory.max");
-    let old = limits(group(":memory:"), "sys/fs/cgroup/memory", "memory.limit_in_bytes");
-    [new, old].into_iter().flatten().min()
 }
 
 fn overcommit(value: &str) -> Condition {
@@ -259,37 +241,6 @@ mod tests {
         let low = memory("MemTotal:       1000000 kB\nMemFree: 1 kB\nMemAvailable:     40000 kB\n");
         assert_eq!((&*low.value, low.status), ("39.1 MiB of 977 MiB available", "warning"));
         assert_eq!(memory("MemTotal: 1000 kB\nMemAvailable: 900 kB\n").status, "good");
-    }
-
-    #[test]
-    fn limits_of_groups_are_found_in_containers_too() {
-        type Files = &'static [(&'static str, &'static str)];
-        let cases: [(&str, Files, Option<u64>); 5] = [
-            ("0::/\n", &[("sys/fs/cgroup/memory.max", "max\n")], None),
-            ("0::/\n", &[("sys/fs/cgroup/memory.max", "4096\n")], Some(4096)),
-            (
-                "0::/a/b\n",
-                &[("sys/fs/cgroup/a/b/memory.max", "8192\n"), ("sys/fs/cgroup/a/memory.max", "4096\n")],
-                Some(4096),
-            ),
-            // The name outside, and nothing of it to be seen but its own files.
-            (
-                "4:memory:/docker/0af1\n0::/docker/0af1\n",
-                &[("sys/fs/cgroup/memory/memory.limit_in_bytes", "67108864\n")],
-                Some(64 << 20),
-            ),
-            ("4:memory:/x\n", &[("sys/fs/cgroup/memory/x/memory.limit_in_bytes", "9223372036854771712\n")], None),
-        ];
-        for (number, (own, files, limit)) in cases.into_iter().enumerate() {
-            let root = std::env::temp_dir().join(format!("rsm-doctor-{}-{number}", std::process::id()));
-            for (path, text) in [&[("proc/self/cgroup", own)], files].concat() {
-                fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
-                fs::write(root.join(path), text).unwrap();
-            }
-            let found = limit_below(&root);
-            fs::remove_dir_all(&root).unwrap();
-            assert_eq!(found, limit, "{own}");
-        }
     }
 
     #[test]
