@@ -116,6 +116,7 @@ const KEPT: &[(&str, &str)] = &[
     ("rsm-ctl run: front", "ppoll 1 of front is EPERM from then on"),
     ("rsm-ctl run what takes too long: front", "ppoll 2 of front is ENOSYS from then on"),
     ("rsm-ctl run what takes too long: warden", "ppoll 1 of warden is ENOSYS from then on"),
+    ("rsm-ctl up: front", "ppoll 2 of front is EPERM"),
     ("rsm-ctl up: starting node", "accept4 1 of starting node's rsm-agent is EPERM from then on"),
     // It panicked.
     ("rsm-ctl run with input: front", "prlimit64 1 of front is EPERM"),
@@ -315,6 +316,10 @@ pub(crate) fn launch_all(launch: &Launch, role: &str, choice: Choice) -> Result<
     counted.retain(|(place, _)| place.who.split('\'').next() == Some(role) && place.nth <= launch.rounds);
     let mut cells = cells(&counted);
     cells.retain(|cell| launch.errnos.is_none_or(|errnos| errnos.contains(&cell.errno)));
+    // A filter is there from the beginning. What may not wait when `up` has said that its cluster runs ends it, and there is nobody
+    // to whom that could be said.
+    let waits = |cell: &Cell| cell.place.call == "ppoll" && [Errno::NOSYS, Errno::PERM].contains(&cell.errno);
+    cells.retain(|cell| !launch.stays() || !waits(cell) || cell.place.who == "front");
     each(&name, began, cells, choice, |cell| launch.play(cell))
 }
 
