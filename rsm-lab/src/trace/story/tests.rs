@@ -129,8 +129,8 @@ fn what_came_while_it_waited_may_have_been_taken() {
     assert_eq!(late.told(), [None, None, Some(50)]);
 }
 
-/// A look of process 1 at its segment of 64 bytes: one word of it, at a time.
-fn look(at: u64, whole: bool, place: u8, value: u8) -> Vec<[u64; 4]> {
+/// A look of process 1 at its segment of 64 bytes: one word of it, at a time; 1 for all there is, 2 between two calls.
+fn look(at: u64, code: u32, place: u8, value: u8) -> Vec<[u64; 4]> {
     let bytes = [place, 0, 0, 0, 1, 0, 0, 0, value, 0, 0, 0, 0, 0, 0, 0];
     let event = Event {
         began: at,
@@ -140,7 +140,7 @@ fn look(at: u64, whole: bool, place: u8, value: u8) -> Vec<[u64; 4]> {
         id: 0,
         offset: 1,
         length: bytes.len() as u32,
-        code: whole.into(),
+        code,
         thread: 1,
         in_span: false,
         has_bytes: true,
@@ -154,14 +154,14 @@ fn look(at: u64, whole: bool, place: u8, value: u8) -> Vec<[u64; 4]> {
 #[test]
 fn what_differs_from_a_look_that_is_missing_says_nothing() {
     let mut late = Late::new();
-    let mut slots = [look(10, true, 0, 1), look(20, false, 1, 2)].concat();
+    let mut slots = [look(10, 1, 0, 1), look(20, 0, 1, 2)].concat();
     slots.push(GAP);
-    slots.extend(look(30, false, 2, 3));
+    slots.extend(look(30, 0, 2, 3));
     // Cut in the middle.
-    slots.extend(&look(35, true, 2, 3)[..1]);
-    slots.extend(look(40, false, 2, 4));
-    slots.extend(look(50, true, 3, 5));
-    slots.extend(look(60, false, 0, 6));
+    slots.extend(&look(35, 1, 2, 3)[..1]);
+    slots.extend(look(40, 0, 2, 4));
+    slots.extend(look(50, 1, 3, 5));
+    slots.extend(look(60, 0, 0, 6));
     late.add(Piece::Slots { membership: 1, slots });
     // What others see is theirs.
     let length = 64;
@@ -184,9 +184,52 @@ fn what_differs_from_a_look_that_is_missing_says_nothing() {
     assert_eq!(at(60), [6, 0, 0, 5]);
     assert_eq!(story.looks.iter().map(|look| look.at).collect::<Vec<_>>(), [10, 15, 20, 50, 55, 60]);
     let who = |offset, time| story.who(segment, offset, time).unwrap();
-    use crate::trace::bytes::Writer::{Nobody, Store};
-    assert_eq!([who(0, 10), who(0, 15), who(8, 15), who(8, 10)], [Store(0, 10), Store(10, 15), Store(10, 15), Nobody]);
+    use crate::trace::bytes::Writer::{Before, Store};
+    // The segment is older than the trace: what the first look saw may have been there.
+    assert_eq!([who(0, 10), who(0, 15), who(8, 15), who(8, 10)], [Before, Store(10, 15), Store(10, 15), Before]);
     assert_eq!((who(0, 20), who(24, 50)), (Store(15, 20), Store(20, 50)));
+}
+
+#[test]
+fn whose_puts_are_noted_from_when_on_is_told() {
+    let note = |late: &mut Late, membership, at| late.note(membership, Kind::Notes, (at, at), 0);
+    let mut late = Late::new();
+    note(&mut late, 1, 10);
+    note(&mut late, 3, 15);
+    let story = late.story();
+    assert_eq!(
+        (story.noted_from, story.happenings.len()),
+        (None, 0),
+        "2 was there, and has not said that it notes its calls"
+    );
+    let mut late = Late::new();
+    note(&mut late, 2, 20);
+    note(&mut late, 1, 10);
+    note(&mut late, 3, 30);
+    late.posts(2, 25);
+    assert_eq!(late.story().noted_from, Some(20), "3 came later, and notes from its first call on");
+    let mut late = Late::new();
+    late.posts(2, 25);
+    late.add(Piece::Left { membership: 1, ticks: 40 });
+    assert_eq!(late.story().noted_from, Some(40), "who is gone does nothing any more");
+}
+
+/// What an owner stored while it was in a call is known as of the end of that only if it was looked at for it.
+#[test]
+fn a_look_in_the_middle_of_a_call_is_not_that_of_the_call() {
+    let mut late = Late::new();
+    late.waits_in_vain(1, 10, 50);
+    late.add(Piece::Slots { membership: 1, slots: [look(5, 1, 0, 1), look(30, 2, 0, 2)].concat() });
+    let mut story = late.story();
+    story.beginning.bytes = true;
+    let segment = crate::trace::Segment { node: 1, id: ID };
+    use crate::trace::bytes::Seen::{Before, Then};
+    assert_eq!(story.seen(segment, Some(0)), Ok(Before(30)));
+    assert_eq!(story.bytes_at(segment, 50).unwrap()[0], 2, "it is what was seen last all the same");
+    let mut late = Late::new();
+    late.waits_in_vain(1, 10, 50);
+    late.add(Piece::Slots { membership: 1, slots: [look(5, 1, 0, 1), look(50, 0, 0, 2)].concat() });
+    assert_eq!(late.story().seen(segment, Some(0)), Ok(Then));
 }
 
 #[test]
