@@ -19,6 +19,7 @@ mod output;
 mod perf;
 mod programs;
 mod queries;
+mod refused;
 mod rig;
 mod schema;
 mod scripted;
