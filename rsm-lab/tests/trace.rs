@@ -290,8 +290,12 @@ fn what_the_owner_stores_is_known_at_each_of_its_signals() {
         (&story.bytes_at(segment, story.end()).unwrap()[256..261], story.seen(segment, None)),
         (&b"later"[..], Ok(Seen::Then))
     );
-    let connect = of(Kind::Create, 1)[0];
-    assert!(story.seen(segment, Some(connect)).is_err(), "it was not published then");
+    let create = of(Kind::Create, 1)[0];
+    assert!(story.seen(segment, Some(create)).is_err(), "it was not published then");
+    // What was there when it was published had been stored since it was created.
+    let Writer::Store(after, before) = story.who(segment, 8, story.end_of(publish)).unwrap() else { panic!() };
+    assert_eq!(after, story.happenings[create].at);
+    assert!(story.happenings[publish].at <= before && before <= story.end_of(publish));
 }
 
 #[test]

@@ -11,6 +11,12 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 const TIMEOUT: u32 = Code::Timeout.number().unsigned_abs();
 
+/// How long what is no wait took at least, where its record says that it took so long.
+const MOST_TOLD: u64 = u32::MAX as u64;
+
+/// A time that is not noted.
+const UNKNOWN: u64 = u64::MAX;
+
 /// A process of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Process {
@@ -91,8 +97,10 @@ pub struct Call {
 /// A look at the memory of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
-    /// When it was looked at, in nanoseconds since the trace began.
+    /// When looking began, in nanoseconds since the trace did.
     pub at: u64,
+    /// When it was over: each byte was read between the two.
+    pub end: u64,
     /// The exporting node.
     pub node: u32,
     /// The segment's row.
@@ -130,6 +138,8 @@ pub struct Story {
     broken: HashSet<usize>,
     /// Where that is: which process, and when the next record begins.
     gaps: Vec<(usize, u64)>,
+    /// When what comes next in the file had been read from the rings.
+    read: u64,
 }
 
 /// A record whose bytes are still to come: what it is of, how many they are, and those that came.
@@ -179,6 +189,12 @@ impl Clock {
         u64::try_from(u128::from(ticks) * u128::from(ns) / u128::from(all)).unwrap_or(u64::MAX)
     }
 
+    /// When something began that took so long, and how long that was. The end is as exact as the time of what comes then.
+    fn times(&self, began: u64, took: u64) -> (u64, u64) {
+        let at = self.time(began);
+        (at, self.time(began.wrapping_add(took)).saturating_sub(at))
+    }
+
     fn time(&self, ticks: u64) -> u64 {
         let since = ticks.wrapping_sub(self.began) & ring::MASK;
         // What seems to be before the beginning was at it.
@@ -206,10 +222,10 @@ impl Story {
         };
         let clock = Clock::of(&pieces, beginning.ticks);
         let (processes, happenings, bytes, looks, standing) = Default::default();
-        let (unbroken, broken, gaps) = Default::default();
+        let (unbroken, broken, gaps, read) = Default::default();
         let beginning = beginning.clone();
         let mut story =
-            Story { beginning, processes, happenings, bytes, looks, standing, wrong, unbroken, broken, gaps };
+            Story { beginning, processes, happenings, bytes, looks, standing, wrong, unbroken, broken, gaps, read };
         let mut pending = HashMap::new();
         for piece in &pieces[1..] {
             story.take(piece, &clock, &mut pending);
@@ -217,6 +233,7 @@ impl Story {
         // Stable: what a process noted at one time stays in its order.
         story.happenings.sort_by_key(|happening| happening.at);
         story.looks.sort_by_key(|look| look.at);
+        story.find_ends_of_looks();
         story.name_segments();
         let before = pieces.iter().take_while(|piece| !matches!(piece, Piece::Clock { .. }));
         let there = before.filter(|piece| matches!(piece, Piece::Process { .. })).count();
@@ -260,12 +277,13 @@ impl Story {
                     slots.iter().for_each(|slot| self.take_slot(process, *slot, clock, pending));
                 }
             }
-            Piece::Look { node, row, incarnation, ticks, ref runs, .. } => {
-                let (at, by, whole) = (clock.time(ticks), None, false);
-                self.looks.push(Look { at, node, row, incarnation, by, whole, runs: runs.clone() });
+            Piece::Look { node, row, incarnation, ticks, end, ref runs, .. } => {
+                let (at, end, by, whole) = (clock.time(ticks), end.map_or(UNKNOWN, |end| clock.time(end)), None, false);
+                self.looks.push(Look { at, end, node, row, incarnation, by, whole, runs: runs.clone() });
             }
             Piece::Standing(ref standing) => self.standing.push(standing.clone()),
-            Piece::Begins(_) | Piece::Clock { .. } | Piece::Ends => {}
+            Piece::Clock { ticks, .. } => self.read = clock.time(ticks),
+            Piece::Begins(_) | Piece::Ends => {}
         }
     }
 
@@ -283,14 +301,17 @@ impl Story {
             }
         } else if let Some(event) = Event::of(slot) {
             pending.remove(&process);
-            let at = clock.time(event.began);
+            let (at, took) = clock.times(event.began, event.took);
             if self.broken.remove(&process) {
                 self.gaps.push((process, at));
             }
             let length = event.length as usize;
             if event.kind == Kind::Look {
                 let (by, whole, runs) = (Some(process), event.code != 0, Vec::new());
-                let look = Look { at, node: event.node, row: event.id, incarnation: event.offset, by, whole, runs };
+                // The record has no more than that; it was over when it was read.
+                let end = if event.took == MOST_TOLD { self.read.max(at) } else { at + took };
+                let look =
+                    Look { at, end, node: event.node, row: event.id, incarnation: event.offset, by, whole, runs };
                 let look = Pending { of: Of::Look(look), length, bytes: Vec::new() };
                 if event.has_bytes {
                     pending.insert(process, look);
@@ -304,7 +325,7 @@ impl Story {
             }
             self.happenings.push(Happening {
                 at,
-                took: clock.length(event.took),
+                took,
                 process,
                 what: What::Call(Call {
                     kind: event.kind,
@@ -349,6 +370,19 @@ impl Story {
         }
         if self.unbroken.contains(&last) {
             self.looks.push(look);
+        }
+    }
+
+    /// Finds when those looks were over at the latest of which that is not noted: each one who looks does one look after the other.
+    fn find_ends_of_looks(&mut self) {
+        let mut next: HashMap<Option<usize>, u64> = HashMap::new();
+        for look in self.looks.iter_mut().rev() {
+            let next = next.entry(look.by).or_insert(UNKNOWN);
+            look.end = look.end.min(*next);
+            if look.end == UNKNOWN {
+                look.end = look.at;
+            }
+            *next = look.at;
         }
     }
 
