@@ -63,7 +63,7 @@ fn list(words: impl IntoIterator<Item = String>) -> String {
 pub fn page(story: &Story) -> String {
     let mut segments: Vec<(u32, u32)> = Vec::new();
     let mut numbers: HashMap<(u32, u32), u64> = HashMap::new();
-    let mut columns: [Vec<u8>; 9] = Default::default();
+    let mut columns: [Vec<u8>; 10] = Default::default();
     let mut last = 0;
     for (index, happening) in story.happenings.iter().enumerate() {
         let (at, took) = (happening.at - last, happening.took);
@@ -79,11 +79,11 @@ pub fn page(story: &Story) -> String {
                 // From a wait back to its signal, from a put on to the end of its span.
                 let other = call.from.filter(|from| *from < index).or(call.close.filter(|close| *close > index));
                 let from = other.map_or(0, |other| other.abs_diff(index) as u64);
-                [call.kind as u64, segment, call.offset, call.length, u64::from(call.code), from]
+                [call.kind as u64, segment, call.offset, call.length, u64::from(call.code), from, call.in_span.into()]
             }
-            What::Left => [LEFT, 0, 0, 0, 0, 0],
-            What::Ended(signal, code) => [ENDED, 0, u64::from(*signal), u64::from(*code), 0, 0],
-            What::Missing(lost, torn) => [MISSING, 0, *lost, *torn, 0, 0],
+            What::Left => [LEFT, 0, 0, 0, 0, 0, 0],
+            What::Ended(signal, code) => [ENDED, 0, u64::from(*signal), u64::from(*code), 0, 0, 0],
+            What::Missing(lost, torn) => [MISSING, 0, *lost, *torn, 0, 0, 0],
         };
         let row = [at, took, happening.process as u64].into_iter().chain(rest);
         columns.iter_mut().zip(row).for_each(|(column, value)| put(column, value));

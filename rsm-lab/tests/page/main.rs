@@ -7,6 +7,7 @@ use rsm::lens::event::Kind;
 use rsm::lens::{Lens, Trace};
 use rsm::{AccessList, BarrierMode, Cluster, Permission, SegmentId};
 use rsm_lab::trace::{Recorder, Story, What, page};
+use serde_json::{Value, json};
 use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,7 +36,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Node 1 puts to segments of nodes 2 and 3, in spans to that of node 2, and signals node 2.
+/// Node 1 puts to segments of nodes 2 and 3, after the first time in spans to that of node 2, and signals node 2.
 fn story(scratch: &Scratch) -> Story {
     let file = scratch.0.join("t.rsmtrace");
     let cluster = Cluster::builder(3).lens(Lens::clear(0).trace(Trace::default())).start().unwrap();
@@ -47,6 +48,7 @@ fn story(scratch: &Scratch) -> Story {
     three.publish(other, &AccessList::everyone()).unwrap();
     let one = node(1);
     let imports = [(2, id), (3, other)].map(|(node, id)| one.connect(node, id, Permission::ReadWrite).unwrap());
+    imports[0].put_u64(16, 1).unwrap();
     imports[0].set_mode(BarrierMode::Explicit);
     for round in 0..5 {
         let span = imports[0].open_barrier().unwrap();
@@ -198,6 +200,23 @@ fn the_page_is_searched_and_filtered_and_gone_through_by_keys() {
     assert!(left < from);
     browser.press("a", false);
     assert_eq!(seen(&mut browser), [first, last]);
+}
+
+#[test]
+fn a_span_begins_with_what_is_in_it() {
+    let scratch = Scratch::new("spans");
+    let Some(mut browser) = scratch.browser() else { return };
+    let story = story(&scratch);
+    browser.open(&write(&scratch, &story), None);
+    let closes = story.calls().filter(|(.., call)| call.kind == Kind::Close);
+    let expected: Vec<Value> = closes
+        .map(|(close, closed, _)| {
+            let puts = story.calls().filter(|(.., call)| call.close == Some(close));
+            let first = puts.map(|(_, put, _)| put.at).min().expect("each has two");
+            json!([first, closed.end()])
+        })
+        .collect();
+    assert_eq!((expected.len(), browser.ask("spans.map(span => [span[1], span[2]])")), (5, json!(expected)));
 }
 
 /// How bright a colour is, by the formula of the guidelines for contents that all can read.
