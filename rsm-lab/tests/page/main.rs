@@ -203,6 +203,54 @@ fn the_page_is_searched_and_filtered_and_gone_through_by_keys() {
 }
 
 #[test]
+fn the_lane_of_what_is_chosen_is_seen() {
+    let scratch = Scratch::new("lanes");
+    let Some(mut browser) = scratch.browser() else { return };
+    let mut story = story(&scratch);
+    // The same by sixteen nodes: what is at the same time is of another one each time.
+    let count = story.happenings.len();
+    let all: Vec<_> = story.happenings.iter().enumerate().filter(|(_, of)| matches!(of.what, What::Call(_))).collect();
+    let (first, last) = (all[0].0 + 1, all[all.len() - 1].0 + 1);
+    story.processes = (1..=16)
+        .map(|node| rsm_lab::trace::Process {
+            membership: node,
+            node: node as u32,
+            pid: 100,
+            ..story.processes[0].clone()
+        })
+        .collect();
+    for (index, happening) in story.happenings.iter_mut().enumerate() {
+        happening.process = if index + 1 == last { 15 } else { index % 15 };
+    }
+    story.happenings[first - 1].process = 0;
+    let path = write(&scratch, &story);
+    browser.open(&path, Some(last));
+    // Whether the lane of the chosen event is in the part that is shown, and how far that is.
+    let lane = "(() => { const v = document.getElementById('view'), top = laneOf[P[pick]] * LANE + TOP;
+        return [top >= v.scrollTop && top + LANE <= v.scrollTop + v.clientHeight, v.scrollTop] })()";
+    let seen = |browser: &mut Browser| {
+        let told = browser.ask(lane);
+        (told[0] == true, told[1].as_f64().unwrap())
+    };
+    assert_eq!(chosen(&mut browser), last);
+    let (is_seen, down) = seen(&mut browser);
+    assert!(is_seen && down > 0.0, "sixteen lanes are higher than the window: {down}");
+    // Another one by its number in the address, which no page is loaded anew for.
+    browser.ask(&format!("window.sameAsBefore = true; location.hash = '#{first}'"));
+    while chosen(&mut browser) != first {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!((browser.ask("window.sameAsBefore"), seen(&mut browser)), (json!(true), (true, 0.0)));
+    // And by keys, whichever way.
+    for (key, times) in [("j", count - first), ("k", count - first)] {
+        for _ in 0..times {
+            browser.press(key, false);
+            assert!(seen(&mut browser).0, "event {}", chosen(&mut browser));
+        }
+    }
+}
+
+#[test]
 fn a_span_begins_with_what_is_in_it() {
     let scratch = Scratch::new("spans");
     let Some(mut browser) = scratch.browser() else { return };
