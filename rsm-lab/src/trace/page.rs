@@ -79,7 +79,15 @@ pub fn page(story: &Story) -> String {
                 // From a wait back to its signal, from a put on to the end of its span.
                 let other = call.from.filter(|from| *from < index).or(call.close.filter(|close| *close > index));
                 let from = other.map_or(0, |other| other.abs_diff(index) as u64);
-                [call.kind as u64, segment, call.offset, call.length, u64::from(call.code), from, call.in_span.into()]
+                [
+                    call.kind as u64,
+                    segment,
+                    call.offset,
+                    call.length,
+                    u64::from(call.code),
+                    from,
+                    u64::from(call.in_span) | u64::from(call.thread) << 1,
+                ]
             }
             What::Left => [LEFT, 0, 0, 0, 0, 0, 0],
             What::Ended(signal, code) => [ENDED, 0, u64::from(*signal), u64::from(*code), 0, 0, 0],
@@ -103,7 +111,12 @@ pub fn page(story: &Story) -> String {
         list(FAULTS.iter().map(|row| quoted(row.name))),
         list(inject::Call::ALL.into_iter().map(|(_, told)| quoted(told))),
         list(errors),
-        list(story.processes.iter().map(|process| format!("[{},{}]", process.node, process.pid))),
+        list(
+            story
+                .processes
+                .iter()
+                .map(|process| { format!("[{},{},{}]", process.node, process.pid, u8::from(process.has_threads())) })
+        ),
         list(segments.into_iter().map(|(node, id)| quoted(&super::text::segment(node, id)))),
     );
     TEMPLATE.replacen("@HEAD@", &head, 1).replacen("@DATA@", &data, 1)

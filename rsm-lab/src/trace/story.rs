@@ -30,6 +30,15 @@ pub struct Process {
     pub lost: u64,
     /// See [`lost`](Self::lost).
     pub torn: u64,
+    /// The numbers of its threads that made calls, modulo 16: a bit for each.
+    pub threads: u16,
+}
+
+impl Process {
+    /// Whether several of its threads made calls, as far as their numbers tell.
+    pub fn has_threads(&self) -> bool {
+        self.threads.count_ones() > 1
+    }
 }
 
 /// Something that happened.
@@ -323,6 +332,7 @@ impl Story {
             if event.has_bytes {
                 pending.insert(process, Pending { of: Of::Put(self.happenings.len()), length, bytes: Vec::new() });
             }
+            self.processes[process].threads |= 1 << (event.thread & 15);
             self.happenings.push(Happening {
                 at,
                 took,

@@ -223,6 +223,8 @@ fn the_lane_of_what_is_chosen_is_seen() {
         happening.process = if index + 1 == last { 15 } else { index % 15 };
     }
     story.happenings[first - 1].process = 0;
+    // One of them with two threads.
+    story.processes[15].threads = 6;
     let path = write(&scratch, &story);
     browser.open(&path, Some(last));
     // Whether the lane of the chosen event is in the part that is shown, and how far that is.
@@ -232,7 +234,9 @@ fn the_lane_of_what_is_chosen_is_seen() {
         let told = browser.ask(lane);
         (told[0] == true, told[1].as_f64().unwrap())
     };
+    let told = |browser: &mut Browser| browser.text("document.querySelector('#told b').textContent");
     assert_eq!(chosen(&mut browser), last);
+    assert!(told(&mut browser).contains("  thread "), "{}", told(&mut browser));
     let (is_seen, down) = seen(&mut browser);
     assert!(is_seen && down > 0.0, "sixteen lanes are higher than the window: {down}");
     // Another one by its number in the address, which no page is loaded anew for.
@@ -241,6 +245,7 @@ fn the_lane_of_what_is_chosen_is_seen() {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!((browser.ask("window.sameAsBefore"), seen(&mut browser)), (json!(true), (true, 0.0)));
+    assert!(!told(&mut browser).contains("  thread "), "{}", told(&mut browser));
     // And by keys, whichever way.
     for (key, times) in [("j", count - first), ("k", count - first)] {
         for _ in 0..times {
