@@ -239,6 +239,7 @@ impl Story {
         for piece in &pieces[1..] {
             story.take(piece, &clock, &mut pending);
         }
+        story.find_ends(&pieces, &clock);
         // Stable: what a process noted at one time stays in its order.
         story.happenings.sort_by_key(|happening| happening.at);
         story.looks.sort_by_key(|look| look.at);
@@ -269,10 +270,6 @@ impl Story {
                 let process = self.processes.iter().position(|process| process.membership == membership);
                 tell(process, ticks, What::Left);
             }
-            Piece::Ended { node, pid, signal, code, ticks } => {
-                let process = self.processes.iter().rposition(|process| (process.node, process.pid) == (node, pid));
-                tell(process, ticks, What::Ended(signal, code));
-            }
             Piece::Missing { membership, ticks, lost, torn } => {
                 let process = self.processes.iter().position(|process| process.membership == membership);
                 tell(process, ticks, What::Missing(lost, torn));
@@ -292,7 +289,8 @@ impl Story {
             }
             Piece::Standing(ref standing) => self.standing.push(standing.clone()),
             Piece::Clock { ticks, .. } => self.read = clock.time(ticks),
-            Piece::Begins(_) | Piece::Ends => {}
+            // Who ended is found when all are known.
+            Piece::Begins(_) | Piece::Ended { .. } | Piece::Ends => {}
         }
     }
 
@@ -380,6 +378,36 @@ impl Story {
         }
         if self.unbroken.contains(&last) {
             self.looks.push(look);
+        }
+    }
+
+    /// Finds the processes of the ends that their launcher saw: it may have seen one before anything was read that the process had
+    /// noted. Of two with one id the one that was known last had it, if it had not ended already.
+    fn find_ends(&mut self, pieces: &[Piece], clock: &Clock) {
+        // By their index, as long as they have not ended.
+        let mut known: Vec<Option<(u32, u32)>> = Vec::new();
+        let mut early: Vec<((u32, u32), Happening)> = Vec::new();
+        for piece in pieces {
+            match *piece {
+                Piece::Process { node, pid, .. } => {
+                    let process = known.len();
+                    let ended = early.iter().position(|(of, _)| *of == (node, pid)).map(|at| early.remove(at));
+                    known.push(ended.is_none().then_some((node, pid)));
+                    self.happenings.extend(ended.map(|(_, end)| Happening { process, ..end }));
+                }
+                Piece::Ended { node, pid, signal, code, ticks } => {
+                    let what = What::Ended(signal, code);
+                    let end = Happening { at: clock.time(ticks), took: 0, process: 0, what };
+                    match known.iter().rposition(|known| *known == Some((node, pid))) {
+                        Some(process) => {
+                            known[process] = None;
+                            self.happenings.push(Happening { process, ..end });
+                        }
+                        None => early.push(((node, pid), end)),
+                    }
+                }
+                _ => {}
+            }
         }
     }
 

@@ -338,3 +338,20 @@ fn a_record_that_is_missing_may_have_been_the_end() {
     late.add(Piece::Slots { membership: 1, slots });
     assert_eq!(late.closes(), [None, Some(5)]);
 }
+
+#[test]
+fn an_end_that_was_seen_before_anything_was_read_is_told() {
+    let mut late = Late::new();
+    let ended = |pid, signal, code, ticks| Piece::Ended { node: 2, pid, signal, code, ticks };
+    late.add(ended(40, 9, 0, 50));
+    late.add(ended(30, 0, 3, 60));
+    late.add(Piece::Process { membership: 4, node: 2, pid: 40 });
+    // Another one that has the same id, and one that never joined.
+    late.add(Piece::Process { membership: 5, node: 2, pid: 40 });
+    late.add(ended(40, 0, 1, 70));
+    late.add(ended(50, 0, 1, 80));
+    let story = late.story();
+    let told = |of: &Happening| (of.at, story.processes[of.process].membership, of.what.clone());
+    let told: Vec<_> = story.happenings.iter().map(told).collect();
+    assert_eq!(told, [(50, 4, What::Ended(9, 0)), (60, 3, What::Ended(0, 3)), (70, 5, What::Ended(0, 1))]);
+}
