@@ -360,10 +360,16 @@ fn a_long_trace_is_opened() {
     let separated = if count == 1_000_000 { "1,000,000" } else { "100,000" };
     assert_eq!(browser.text("document.getElementById('sum').textContent"), format!("{separated} events, 3 nodes"));
     let ready = browser.text("document.documentElement.dataset.ready");
+    let ready: Vec<usize> = ready.split(' ').map(|number| number.parse().unwrap()).collect();
+    let [decoded, drawn, parts] = ready[..] else { panic!("{ready:?}") };
+    let bytes = std::fs::metadata(&path).unwrap().len();
     eprintln!(
-        "{count} events: decoded and drawn in {ready} ms, the page has {} bytes",
-        std::fs::metadata(&path).unwrap().len()
+        "{count} events: decoded in {decoded} ms, drawn in {drawn} ms as {parts} parts; the page has {bytes} bytes"
     );
+    // However many events there are, no more parts of a kind are drawn in a row of a lane than can be told apart.
+    let width = browser.number("document.getElementById('view').clientWidth") as usize;
+    let rows = story.calls().map(|(_, of, call)| (of.process, call.kind)).collect::<std::collections::HashSet<_>>();
+    assert!(parts > 0 && parts <= rows.len() * width, "{parts} parts of {} rows", rows.len());
     browser.picture("long");
     let posts = numbers(&story, |call| call.kind == Kind::Post).len();
     browser.press("/", false);
