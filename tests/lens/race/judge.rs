@@ -10,6 +10,7 @@
 //! found, and all that one process has with itself. What was seen is printed at the end. By pages one program of each kind is
 //! tried, and all of them with `RSM_TESTS=all`.
 
+mod guide;
 mod outside;
 mod pages;
 mod programs;
