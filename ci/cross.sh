@@ -149,6 +149,13 @@ look() {
     has rsm_intr_signal_post ldr 'dmb ishld' ldr 'bl __aarch64_cas8_rel' 'dmb ish' ldr ret
     has rsm_intr_signal_wait ldr 'bl __aarch64_cas8_acq' 'dmb ish' ldr ret
     echo "$target: barriers, transfers and signals have their fences"
+    # The loop of rsm-shm/src/memory/neon.rs, which says so, wherever it was compiled in.
+    local loops
+    loops=$(awk '/ldp\tq0, q1, \[x[0-9]+\], #128/ { counting = 1; n = 0 }
+        counting { n++ }
+        counting && /\tb\.(cc|lo)\t/ { print n; counting = 0 }' "$disassembled" | sort -u | tr '\n' ' ')
+    [ "$loops" = '10 ' ] || { echo "copies of 128 bytes take other than 10 instructions: ${loops:-there are none}" && exit 1; }
+    echo "$target: copies take 10 instructions for 128 bytes"
 }
 
 ### musl: what was built is run

@@ -20,6 +20,7 @@
 //! | how a signal is posted and awaited | [`bell`] |
 //! | how a descriptor follows a bell | [`pump`] |
 //! | how a PE of OpenSHMEM sleeps until somebody stores | [`asleep`] |
+//! | how a lock outlives its holders | [`lock`] |
 //! | how sleepers learn that the cluster is gone | [`sleepers`] |
 //! | what a watched process says it did | [`tally`] |
 //! | what the agent needs of an interconnect | [`driver`] |
@@ -41,6 +42,7 @@ pub mod error;
 pub mod generation;
 pub mod lens;
 pub mod link;
+pub mod lock;
 pub mod message;
 pub mod peer;
 pub mod pump;

@@ -10,6 +10,7 @@
 use crate::access::{AccessList, Level, Permission};
 use crate::driver::WindowKind;
 use crate::error::{Code, Error, Result};
+use crate::lens::event::Trace;
 use crate::lens::fault::Fault;
 use crate::link::LinkChange;
 use crate::report::Report;
@@ -17,7 +18,7 @@ use crate::tally::Tally;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Version of the protocol; an agent refuses another one.
-pub const PROTOCOL: u32 = 8;
+pub const PROTOCOL: u32 = 9;
 /// Longest packet in either direction.
 pub const MAX_MESSAGE: usize = 4096;
 /// Most connections one [`Ask::Inherit`] may name.
@@ -305,6 +306,8 @@ pub enum Ask {
     NextRing {
         /// Numbers up to this one are known already; 0 at first.
         after: u64,
+        /// What these are to note; each time the same.
+        trace: Trace,
     },
     /// For observers: what processes wait for. Answer [`Answer::Waits`].
     Waits {

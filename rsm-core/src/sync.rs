@@ -7,9 +7,9 @@
 #![allow(clippy::disallowed_types)] // the file meant for them
 
 #[cfg(not(rsm_loom))]
-pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+pub use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(rsm_loom)]
-pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+pub use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 
 // Locks are private to a process, never in shared memory; here so that loom knows of them.
 #[cfg(rsm_loom)]

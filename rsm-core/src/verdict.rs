@@ -209,10 +209,12 @@ impl Snapshot {
 }
 
 /// The agent's half: cuts the connection, so that whatever this thread does next comes after every store that a
-/// successful verdict vouched for. One that was cut before keeps its cause.
+/// successful verdict vouched for. One that was cut before keeps its cause. Who finds it cut, with an acquire, finds what was
+/// stored by those of whose end this thread has learned.
 pub fn abort(connection: &AtomicU64, cause: EndCause) {
     let cut = Generation::from_word(connection.load(Relaxed)).aborted(cause);
-    connection.store(cut.word(), Relaxed);
+    // Release: pairs with the acquire of who asks whether it was cut, and then looks for what one that died has left.
+    connection.store(cut.word(), if mutated("verdict_abort_unreleased") { Relaxed } else { Release });
     // Pairs with the full fence of the importer before `Snapshot::judge`.
     if !mutated("verdict_agent_fence") {
         fence(SeqCst);

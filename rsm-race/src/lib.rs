@@ -47,6 +47,7 @@
 //! | [`thread`] | and each step of a thread |
 //! | [`outside`] | what processes tell each other beside the RSMAPI |
 //! | [`marks`] | what was put to a line and may be on its way |
+//! | [`spots`] | where memory is that belongs to the library, and who writes there |
 //! | [`pages`] | what owners store without a call, found by comparing |
 
 pub mod cell;
@@ -59,6 +60,7 @@ pub mod place;
 pub mod process;
 pub mod report;
 pub mod site;
+pub mod spots;
 pub mod table;
 pub mod thread;
 pub mod words;

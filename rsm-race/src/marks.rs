@@ -92,7 +92,9 @@ pub fn deliver(table: Table<'_>, place: Place, offset: u64, length: u64) {
         let _ = word.fetch_update(Relaxed, Relaxed, comes);
     }
     // Pairs with the fence of `Stores::begin`: who finds what is delivered finds the marks.
-    fence(Ordering::Release);
+    if !mutated("race_deliver_unfenced") {
+        fence(Ordering::Release);
+    }
 }
 
 /// Imports of which everything up to an epoch will have arrived when a span has come to its end.
@@ -104,7 +106,9 @@ impl Process<'_> {
     pub fn reaches(self, node: u32) {
         Node::of(self.table, node).is_reached_from_now_on();
         // Pairs with the fence of `Stores::begin`: who finds what is stored there finds that it may be.
-        fence(Ordering::Release);
+        if !mutated("race_reached_unfenced") {
+            fence(Ordering::Release);
+        }
     }
 
     /// The same for these bytes of a segment of it.
@@ -116,7 +120,9 @@ impl Process<'_> {
         let marks = lines(place, offset, length).filter_map(|line| self.table.mark(line));
         marks.for_each(|mark| mark.store(MIXED, Relaxed));
         // As in `reaches`.
-        fence(Ordering::Release);
+        if !mutated("race_reached_unfenced") {
+            fence(Ordering::Release);
+        }
     }
 
     /// Something is about to be put through an import, before [`put`](Self::put) is told so. `waits`: it is posted, and what
@@ -139,30 +145,35 @@ impl Process<'_> {
             let next = |now: u64| Mark(now).after(self.table, mark).map(|mark| mark.0);
             let _ = word.fetch_update(Relaxed, Relaxed, next);
         }
-        // Release: pairs with the Acquire of `stretches_put_to`.
+        // Release: pairs with the fence of `Stores::begin`, by who has taken it. By a read-modify-write, so that it is not hidden by
+        // that of another one who puts to the stretch, which may be the one that is taken.
         let put_to = stretches(lines).filter_map(|line| self.table.stretch(line));
-        put_to.for_each(|word| word.store(1, Ordering::Release));
-        // Pairs with the fences of `Stores::begin` and `stretches_put_to`: who finds what is put finds the marks. A full one, as it
-        // may be put past the caches.
+        put_to.for_each(|word| {
+            if mutated("race_stretch_stored") {
+                word.store(1, Ordering::Release);
+            } else {
+                word.swap(1, if mutated("race_stretch_unreleased") { Relaxed } else { Ordering::Release });
+            }
+        });
+        // Pairs with the fence of `Stores::begin`: who finds what is put finds the marks. A full one, as it may be put past the caches.
         if !mutated("race_mark_unfenced") {
             fence(Ordering::SeqCst);
         }
     }
 
     /// Stretches of a segment of so many bytes, counted from its start, in which something was put since this was last asked, or
-    /// is about to be: by one who looks next.
+    /// is about to be: by one who looks next, and [begins](crate::pages::Stores::begin) then. What is found too late here is found
+    /// the next time.
     pub fn stretches_put_to(self, place: Place, bytes: u64) -> Vec<usize> {
         let first = stretches(lines(place, 0, bytes));
         let was_put_to = |(at, line): (usize, u64)| {
             let word = self.table.stretch(line).filter(|word| word.load(Relaxed) != 0)?;
-            // Acquire: pairs with the Release of `begin_put_to_pages`; then its marks are found.
-            word.swap(0, Ordering::Acquire);
+            // Relaxed: the fence of `Stores::begin` comes next. By a read-modify-write: what is put after what is found here says so
+            // once more.
+            word.swap(0, Relaxed);
             Some(at)
         };
-        let all = first.enumerate().filter_map(was_put_to).collect();
-        // Pairs with the fence of `begin_put_to_pages`: what is put after this says so once more.
-        fence(Ordering::SeqCst);
-        all
+        first.enumerate().filter_map(was_put_to).collect()
     }
 
     /// It was put. `settled`: in a span of its own, which has come to a good end.

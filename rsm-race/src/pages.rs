@@ -111,7 +111,7 @@ impl<'a> Stores<'a> {
     /// After a segment was compared: what has changed there since a time began. `None`: it may be anybody's doing.
     pub fn begin(process: Process<'a>, place: Place, since: u64, site: u16) -> Option<Stores<'a>> {
         // Pairs with those of `begin_put_to_pages`, `deliver`, `reaches` and `reaches_part`: what was found in memory was marked before, and
-        // reached.
+        // reached. And with the Release of `begin_put_to_pages`: of a stretch that was put to the marks are found.
         if !mutated("race_look_unfenced") {
             fence(Ordering::Acquire);
         }
@@ -134,7 +134,7 @@ impl<'a> Stores<'a> {
     }
 
     /// Whether something is put to a line, and not known to be all there.
-    pub fn is_put_to(&self, line: u64) -> bool {
+    fn is_put_to(&self, line: u64) -> bool {
         self.mark(line).is_some_and(|word| matches!(Mark(word.load(Relaxed)).state(), WAITS | COMES))
     }
 
@@ -144,6 +144,20 @@ impl<'a> Stores<'a> {
             // Not one that was made since. Relaxed: this process alone relies on it.
             let _ = word.compare_exchange(mark.0, NOTHING, Relaxed, Relaxed);
         }
+    }
+
+    /// Goes through lines to which something was put: `follow` loads one once more, and compares with that from then on, when all
+    /// is there. Whether there are some of which it is not known.
+    pub fn settle(&self, lines: impl Iterator<Item = u64>, mut follow: impl FnMut(u64)) -> bool {
+        let mut comes = false;
+        for line in lines {
+            if let By::Others(mark) = self.by(line) {
+                follow(line);
+                self.forget(line, mark);
+            }
+            comes |= self.is_put_to(line);
+        }
+        comes
     }
 
     /// The owner has stored these bytes of a line, whose mark was this.

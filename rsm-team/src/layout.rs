@@ -18,8 +18,11 @@ pub const WORDS: usize = 64;
 /// Bytes for the locks: as many as pages of any size Linux knows, for they are mapped.
 pub(crate) const HEAD: u64 = 64 << 10;
 
+/// Bytes that processors pass on at once: two lines of 64 bytes, or one of 128.
+const LINE: u64 = 128;
+
 /// Bytes from lock to lock: two words, and no line shared with another.
-const LOCK: u64 = 64;
+const LOCK: u64 = LINE;
 
 /// Bytes for the cells of a word: of 63 nodes.
 const CELLS: u64 = 512;
@@ -28,7 +31,7 @@ const CELLS: u64 = 512;
 const ROWS: u64 = HEAD + WORDS as u64 * CELLS;
 
 /// Bytes of a row before its rings.
-const CONTROL: u64 = 256;
+const CONTROL: u64 = 4 * LINE;
 
 /// What the writer of a row says in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,11 +100,11 @@ impl Layout {
             Row::Hello => 0,
             Row::Echo => 8,
             Row::Left => 16,
-            Row::Barrier => 64,
-            Row::Sent(Pipe::Collective) => 128,
-            Row::Taken(Pipe::Collective) => 136,
-            Row::Sent(Pipe::Mail) => 192,
-            Row::Taken(Pipe::Mail) => 200,
+            Row::Barrier => LINE,
+            Row::Sent(Pipe::Collective) => 2 * LINE,
+            Row::Taken(Pipe::Collective) => 2 * LINE + 8,
+            Row::Sent(Pipe::Mail) => 3 * LINE,
+            Row::Taken(Pipe::Mail) => 3 * LINE + 8,
         };
         ROWS + writer as u64 * self.stride() + place
     }

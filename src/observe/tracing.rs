@@ -2,7 +2,7 @@
 
 use super::Observer;
 use crate::Result;
-use crate::lens::Noted;
+use crate::lens::{Noted, Trace};
 use rsm_core::registry::walk_connections;
 use rsm_shm::membership::rings::ReadRing;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +31,7 @@ pub struct Tracer {
     rings: BTreeMap<u64, ReadRing>,
     /// Number of the newest ring.
     last: u64,
+    trace: Trace,
     /// The count of the processor's clock when calls began to be noted, and the time.
     began: (u64, Instant),
 }
@@ -61,10 +62,25 @@ impl Tracer {
     /// INSUFFICIENT_RESOURCES when another observer traces; BAD_CONF in a cluster whose [lens](crate::lens::Lens::trace) traces;
     /// TIMEOUT when the agent does not answer for 2 s; CTLR_NOT_PRESENT when the cluster has ended.
     pub fn begin(observer: Observer) -> Result<Tracer> {
+        Tracer::begin_with(observer, Trace::default())
+    }
+
+    /// Has processes note what this trace has, until the tracer is dropped: with [bytes](Trace::bytes) those of puts, and what
+    /// each process finds in its own published segments of at most 1 MiB (4 MiB together) when it begins, at its calls, and about
+    /// every 50 ms. Processes write them into rings of the agent's; nobody is given the memory of a segment.
+    ///
+    /// # Errors
+    /// Those of [`begin`](Self::begin); with bytes PERM_DENIED for everybody but the user of the cluster and root.
+    pub fn begin_with(observer: Observer, trace: Trace) -> Result<Tracer> {
         let began = (rsm_shm::ticks::now(), Instant::now());
-        let mut tracer = Tracer { observer, rings: BTreeMap::new(), last: 0, began };
+        let mut tracer = Tracer { observer, rings: BTreeMap::new(), last: 0, trace, began };
         tracer.collect()?;
         Ok(tracer)
+    }
+
+    /// What processes note.
+    pub fn trace(&self) -> Trace {
+        self.trace
     }
 
     /// The observer.
@@ -79,7 +95,7 @@ impl Tracer {
 
     /// Takes in the rings that have been made since.
     fn collect(&mut self) -> Result<()> {
-        while let Some(ring) = self.observer.membership.next_ring(self.last)? {
+        while let Some(ring) = self.observer.membership.next_ring(self.last, self.trace)? {
             self.last = ring.of().number;
             self.rings.insert(ring.of().membership, ring);
         }

@@ -9,7 +9,7 @@ const LINES: u64 = 32;
 
 /// A cluster whose first span of stores from node 2 to node 1 is among the longest, another one for each `number`.
 fn late(number: usize) -> (Cluster, NodeProcess, NodeProcess) {
-    let first = |seed| Draws::of(&[seed, 2, 1, 0x40_0000, 1]).number();
+    let first = |seed| Draws::of_import([seed, 2, 1, 0x40_0000, 1], 0).number();
     let seed = (0..).filter(|&seed| scale(first(seed)) == 40_000_000).nth(number).expect("one in a hundred");
     let cluster = Cluster::builder(2).lens(Lens::chaos(seed).strength(Strength::Storm)).start().expect("a cluster");
     let (mut exporter, mut importer) = (NodeProcess::start(&cluster, 1), NodeProcess::start(&cluster, 2));

@@ -30,6 +30,13 @@ impl Draws {
         mix(self.key ^ self.index)
     }
 
+    /// Those of an import: the seed, the node that has it, the node and the segment that it is of, and which import of that segment it is, from 1.
+    /// `which` is 0 for what its spans draw, 1 for its calls, 2 for what is found stored in its mappings.
+    pub fn of_import(import: [u64; 5], which: u64) -> Draws {
+        let [seed, own, node, id, nth] = import;
+        Draws::of(&[seed, own, node, id, nth, which])
+    }
+
     /// A number below `end`; 0 where there is none.
     pub fn below(&mut self, end: u64) -> u64 {
         self.number() % end.max(1)

@@ -11,6 +11,28 @@ pub struct Trace {
     pub bytes: bool,
 }
 
+/// A trace of a cluster that began without one, while somebody writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LateTrace {
+    /// Which one: it is not that of the trace before.
+    pub number: u32,
+    /// What it has.
+    pub trace: Trace,
+}
+
+impl LateTrace {
+    /// In one word, which is not 0.
+    pub fn word(self) -> u32 {
+        self.number << 2 | u32::from(self.trace.bytes) << 1 | 1
+    }
+
+    /// Reads a word; 0 is none.
+    pub fn of(word: u32) -> Option<LateTrace> {
+        let trace = Trace { bytes: word & 2 != 0 };
+        (word & 1 != 0).then_some(LateTrace { number: word >> 2, trace })
+    }
+}
+
 /// Slots of a ring, and of one that has the bytes of puts too: 8 and 32 MiB.
 pub const SLOTS: usize = 1 << 18;
 /// See [`SLOTS`].
@@ -61,12 +83,15 @@ pub enum Kind {
     /// No call, but what a process saw of a segment of its own at one, before the record of that: `id` is its row, `offset` says which
     /// of those that had it. The bytes are what differs from its look before, or with `code` 1 from zeroes: runs of words of 8 bytes,
     /// of each the number of its first one and how many they are, 4 bytes each, and the words. `length` is how many bytes that is.
+    /// With 2 in the `code` it was not at a call, but at some time in between.
     Look,
+    /// No call, but that the process notes all its calls from here on: in a trace with bytes that began later than the cluster.
+    Notes,
 }
 
 impl Kind {
     /// All of them, with their names, in the order of their numbers.
-    pub const ALL: [(&'static str, Kind); 19] = [
+    pub const ALL: [(&'static str, Kind); 20] = [
         ("put", Kind::Put),
         ("get", Kind::Get),
         ("order", Kind::Order),
@@ -86,6 +111,7 @@ impl Kind {
         ("unmap", Kind::Unmap),
         ("fault", Kind::Fault),
         ("look", Kind::Look),
+        ("notes", Kind::Notes),
     ];
 
     /// Its name.
@@ -223,6 +249,18 @@ mod tests {
         for (at, (name, call)) in Call::ALL.into_iter().enumerate() {
             assert_eq!((Kind::from(call) as usize, Kind::from(call).name()), (at, name));
         }
-        assert_eq!(Event::of([BEGINS, 19 << 32, 0, 0]), None, "there is no such kind");
+        assert_eq!(Event::of([BEGINS, 20 << 32, 0, 0]), None, "there is no such kind");
+    }
+
+    #[test]
+    fn a_late_trace_is_a_word() {
+        for number in [0, 1, 5, u32::MAX >> 2] {
+            for bytes in [false, true] {
+                let late = LateTrace { number, trace: Trace { bytes } };
+                assert_ne!(late.word(), 0);
+                assert_eq!(LateTrace::of(late.word()), Some(late));
+            }
+        }
+        assert_eq!(LateTrace::of(0), None);
     }
 }

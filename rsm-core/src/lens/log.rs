@@ -119,12 +119,7 @@ struct Numbers {
 
 impl Numbers {
     fn of(import: [u64; 5]) -> Numbers {
-        let [spans, calls, mapped] = [0, 1, 2].map(|which| {
-            let mut words = [0; 6];
-            words[..5].copy_from_slice(&import);
-            words[5] = which;
-            Draws::of(&words)
-        });
+        let [spans, calls, mapped] = [0, 1, 2].map(|which| Draws::of_import(import, which));
         Numbers { spans, calls, mapped }
     }
 

@@ -31,6 +31,7 @@
 //! | header: ended; node row: processes, pid, uid, exports, imports | single words, true by themselves, for people |
 //! | tally rows; `rsm_shm` tally: row, process | numbers for people; the row's memory stays mapped as long as the membership |
 //! | lens: ring | [`trace`] |
+//! | between nodes of a team: a lock's words | [`lock`]; its steps with deaths anywhere: `rsm-team/src/lock/model.rs` |
 //! | between PEs of OpenSHMEM: what is slept for, the event | [`asleep`], with a model of `membarrier` |
 //! | `rsm_shm` trace: ring, process | as those of a tally |
 //! | `rsm_shm` trace: on | a hint of the events thread; who finds no ring notes nothing |
@@ -93,6 +94,8 @@
 //! | withdrawal | free; somebody keeps it; a later one has begun | `withdrawal::*` |
 //! | ring of a trace | read while it is written, written over, begun by two at once | `trace::whole_records_are_read` |
 //! | revision | told again; looked for another reason; entered meanwhile | `revision::*` |
+//! | lock | taken from nobody; from the dead; somebody has it: sleeps | `lock::who_takes_a_lock..`; `nobody_sleeps..` |
+//! | | gives up, and is woken, or has been | `lock::who_gives_up..`, `who_is_woken_by_one_that_gives_up..` |
 //! | sleeping for a store | a fence by `membarrier`; by both, where nearly everybody sleeps | `asleep::*` |
 //! | changes | somebody sleeps, or is about to | `watch::who_sees_a_step_sees_the_change` |
 
@@ -103,6 +106,7 @@ mod death;
 mod futex;
 mod lanes;
 mod link;
+mod lock;
 mod lookup;
 mod posted;
 mod pump;

@@ -1,6 +1,7 @@
 //! The first page of the registry: what this is, how large its tables are, and the words of the whole cluster.
 
 use crate::error::{Code, Error, Result};
+use crate::lens::event::LateTrace;
 use crate::lens::{self, Lens};
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release, acquire, acquire32, mutated};
 use serde::{Deserialize, Serialize};
@@ -327,9 +328,9 @@ impl Header {
         self.tallied.load(Relaxed) != 0
     }
 
-    /// Whether processes note their calls in [rings](crate::lens::ring) for somebody who came later than the cluster.
-    pub fn is_traced(&self) -> bool {
-        self.traced.load(Relaxed) != 0
+    /// The trace for which processes note their calls in [rings](crate::lens::ring), of somebody who came later than the cluster.
+    pub fn late_trace(&self) -> Option<LateTrace> {
+        LateTrace::of(self.traced.load(Relaxed))
     }
 
     /// What the cluster shows beside what it is; chosen when it begins.

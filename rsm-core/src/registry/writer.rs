@@ -10,6 +10,7 @@ use super::{
 };
 use crate::generation::{EndCause, Generation};
 use crate::lens::Lens;
+use crate::lens::event::LateTrace;
 use crate::seq;
 use crate::sync::Ordering::{Relaxed, Release, SeqCst};
 use crate::sync::{AtomicU32, fence, mutated};
@@ -380,10 +381,10 @@ impl<'a> Writer<'a> {
         self.0.header.tallied.store(u32::from(on), Relaxed);
     }
 
-    /// Says whether processes are to note their calls; likewise.
-    pub fn set_traced(&self, on: bool) {
+    /// Says for which trace processes are to note their calls; likewise.
+    pub fn set_traced(&self, late: Option<LateTrace>) {
         // Relaxed: as above.
-        self.0.header.traced.store(u32::from(on), Relaxed);
+        self.0.header.traced.store(late.map_or(0, LateTrace::word), Relaxed);
     }
 
     /// Marks the cluster as ended in order.

@@ -29,6 +29,13 @@ pub(crate) struct AttachArgs {
     /// One can trace a cluster at a time. The calls of processes that come later are there from their first on.
     #[arg(long, num_args = 2, required = true, value_names = ["CLUSTER", "FILE"])]
     pub(crate) attach: Vec<OsString>,
+    /// Write down the bytes of puts too, and what processes find in their own segments, so that `trace at` and `trace who` know them
+    ///
+    /// Each process writes them itself; what segments hold is for the user of the cluster and for root. A process looks at its
+    /// published segments of at most 1 MiB (4 MiB of them) when the trace begins, at its signals, waits, publications and ends of
+    /// spans, and every 50 ms.
+    #[arg(long, requires = "attach")]
+    pub(crate) trace_bytes: bool,
     /// End after this time: 500ms, 60s, 5m, 1h, or seconds
     #[arg(long = "for", value_name = "TIME", value_parser = duration::parse_positive, requires = "attach")]
     pub(crate) time: Option<Duration>,

@@ -6,7 +6,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use rsm::Code;
-use rsm::lens::Noted;
+use rsm::lens::{Noted, Trace};
 use rsm::observe::{Observer, Tracer};
 use rsm_lab::trace::{EVERY, Recorder};
 use rsm_run::printable;
@@ -39,7 +39,7 @@ pub(super) fn perform(args: &AttachArgs, verbosity: Verbosity) -> Result<ExitCod
     let signals = SignalQueue::new(&[Signal::INT, Signal::TERM, Signal::HUP]);
     let signals = signals.map_err(|error| Failure::call("cannot wait for a signal", "signalfd", error))?;
     let observer = Observer::attach(Some(name))?;
-    let tracer = Tracer::begin(observer)?;
+    let tracer = Tracer::begin_with(observer, Trace { bytes: args.trace_bytes })?;
     let until = args.time.and_then(|time| Instant::now().checked_add(time));
     let end = record(tracer, &target, &signals, until, verbosity)?;
     if end == End::Cluster && verbosity != Verbosity::Quiet {

@@ -146,9 +146,10 @@ fn time(story: &Story, event: Option<usize>) -> u64 {
 fn age(story: &Story, segment: Segment, event: Option<usize>) -> Result<Option<String>, Failure> {
     let asked = event.map_or_else(|| "the trace ends later".to_owned(), |index| format!("{} ended later", index + 1));
     let unknown = "what was stored since, by the owner or through mappings, is not known";
+    let older = if story.beginning.late { "what it held when the trace began, in the middle, and " } else { "" };
     Ok(match story.seen(segment, event).map_err(Failure::new)? {
         Seen::Then => None,
-        Seen::Never => Some(format!("the segment had not been looked at by then: {unknown}")),
+        Seen::Never => Some(format!("the segment had not been looked at by then: {older}{unknown}")),
         Seen::Before(time) => Some(match story.after(time) {
             Some(index) if event == Some(index) => {
                 format!("the segment was last seen before event {}: {unknown}", index + 1)
@@ -169,17 +170,23 @@ fn who(args: &WhoArgs) -> Result<ExitCode, Failure> {
         Writer::Nobody if story.beginning.bytes => {
             "nobody: it is what it was when the segment was created\n".to_owned()
         }
-        Writer::Nobody if story.beginning.late => {
+        Writer::Before if story.beginning.bytes => {
+            "nobody since the trace began, in the middle, as far as was seen\n".to_owned()
+        }
+        Writer::Nobody | Writer::Before if story.beginning.late => {
             "no put since the trace began, in the middle; what else there was is not in it\n".to_owned()
         }
-        Writer::Nobody => "no put; what else there was is not in a trace without bytes (--trace-bytes)\n".to_owned(),
+        Writer::Nobody | Writer::Before => {
+            "no put; what else there was is not in a trace without bytes (--trace-bytes)\n".to_owned()
+        }
         Writer::Put(index) => {
             let closed = text::closed(&story, index).map_or_else(String::new, |closed| format!(", {closed}"));
             format!("{}{closed}\n", text::line(&story, index))
         }
         Writer::Store(after, before) => {
+            let writers = text::storers(&story, after);
             let (first, second) = (event(story.before(after)), event(story.after(before)));
-            format!("a store through a mapping or of the owner, between\n{first}\nand\n{second}\n")
+            format!("{writers}, between\n{first}\nand\n{second}\n")
         }
     };
     let age = if story.beginning.bytes { age(&story, segment, asked)? } else { None };

@@ -186,6 +186,44 @@ fn a_running_cluster_is_traced_until_it_is_enough() {
     }
 }
 
+/// The bytes are there, of puts and of what the owner stores, although nobody was asked for a segment's memory.
+#[test]
+fn a_running_cluster_is_traced_with_its_bytes() {
+    let (scratch, name, id) = (Scratch::new("attach"), unique("attach"), SegmentId::new(0x40_0001));
+    let cluster = Cluster::builder(2).name(&name).start().unwrap();
+    let export = cluster.node(2).unwrap().controller("shm0").unwrap().export(65536).unwrap();
+    export.publish(id, &AccessList::everyone()).unwrap();
+    let import = cluster.node(1).unwrap().controller("shm0").unwrap().connect(2, id, Permission::ReadWrite).unwrap();
+    export.memory().write(0, b"was there").unwrap();
+    let file = scratch.path("t.rsmtrace");
+    let path = file.to_str().unwrap();
+    let running = attach(&name, &file, &["--trace-bytes"]);
+    let at = |words: &[&str]| ctl(&["trace", "at", path]).words(words).finish();
+    let who = |byte: &str| ctl(&["trace", "who", path, byte]).finish();
+    eventually("what was there", || at(&["2:0x400001"]).text().contains("was there").then_some(()));
+    assert!(
+        who("2:0x400001+0").text().starts_with("nobody since the trace began, in the middle, as far as was seen\n")
+    );
+    eventually("a put", || {
+        import.put(32, b"was put").unwrap();
+        who("2:0x400001+32").text().contains("put        2:0x400001 [32,+7)").then_some(())
+    });
+    // Again, if that was before all processes had noted something and the owner had looked.
+    let mut times = 0;
+    eventually("a store", || {
+        times += 1;
+        export.memory().write(16, format!("stored {times}").as_bytes()).unwrap();
+        who("2:0x400001+16").text().starts_with("a store through a mapping or of the owner, between\n").then_some(())
+    });
+    running.signal(Signal::TERM);
+    let finished = running.finish();
+    assert_eq!((finished.code(), finished.text()), (0, ""), "{}", finished.stderr);
+    let told = at(&["2:0x400001"]);
+    for bytes in ["was there", "stored", "was put"] {
+        assert!(told.text().contains(bytes), "{bytes}: {}", told.text());
+    }
+}
+
 #[test]
 fn the_ending_says_what_is_written_of_a_running_cluster() {
     let (scratch, name) = (Scratch::new("attach"), unique("attach"));
@@ -270,6 +308,8 @@ fn what_cannot_be_traced_is_said() {
     let alone = ctl(&["trace", "--for", "1s"]).finish();
     assert_eq!(alone.code(), 2);
     assert!(alone.stderr.contains("--attach <CLUSTER> <FILE>"), "{}", alone.stderr);
+    let alone = ctl(&["trace", "--trace-bytes"]).finish();
+    assert!(alone.code() == 2 && alone.stderr.contains("--attach <CLUSTER> <FILE>"), "{}", alone.stderr);
     first.signal(Signal::TERM);
     assert_eq!(first.finish().code(), 0);
     // The agent hears of it in a moment.

@@ -8,6 +8,7 @@
 //! that is. What a put and a store did to the same bytes between two looks is right again at the next look.
 
 use super::story::{Call, Happening, Look, Story, What};
+use rsm::observe::Standing;
 use rsm_core::lens::event::Kind;
 use std::collections::HashMap;
 
@@ -25,6 +26,8 @@ pub struct Segment {
 pub enum Writer {
     /// Nobody: it is what it was when the segment was created.
     Nobody,
+    /// Nobody since the trace began, which the segment is older than.
+    Before,
     /// A put: its index.
     Put(usize),
     /// A store of the owner or through a mapping, after the first time and before the second, in nanoseconds.
@@ -49,6 +52,8 @@ struct Life<'a> {
     /// When it was created, which is what its owner's stores may go back to.
     created: u64,
     incarnation: Option<u64>,
+    /// It is older than the trace: what it held then only a look tells.
+    stood: bool,
     length: u64,
     /// Puts that were done right, with the time at which they returned, in that order.
     puts: Vec<(u64, usize, &'a Call)>,
@@ -60,7 +65,7 @@ struct Life<'a> {
 impl Life<'_> {
     fn new((created, began): (u64, u64), incarnation: Option<u64>, length: u64) -> Self {
         let (puts, under_way, looks) = Default::default();
-        Life { began, created, incarnation, length, puts, under_way, looks }
+        Life { began, created, incarnation, stood: false, length, puts, under_way, looks }
     }
 }
 
@@ -118,6 +123,8 @@ impl Story {
             let known = if known.is_empty() { "none was".to_owned() } else { known.join(", ") };
             format!("there was no segment {} then; published at some time: {known}", super::text::segment(node, id))
         })?;
+        let stood = |standing: &Standing| Some(standing.incarnation) == life.incarnation;
+        life.stood = self.standing.iter().any(stood);
         let is_it = |call: &Call| call.kind == Kind::Put && (call.node, call.number, call.code) == (node, id, 0);
         for (index, happening, call) in self.calls().take_while(|(_, happening, _)| happening.at <= time) {
             match happening.end() {
@@ -208,12 +215,13 @@ impl Story {
         // The values that looks saw which began after the last put.
         let put = last.map(|(end, ..)| end);
         let mut value = last.and_then(|(_, _, call)| byte_of(call));
-        if last.is_none() {
+        if last.is_none() && !life.stood {
             value = Some(0);
         }
         // A store may have come as soon as the put had arrived, which was some time before it returned.
         let mut seen = last.map_or(life.created, |(_, index, _)| self.happenings[index].at);
-        let mut writer = last.map_or(Writer::Nobody, |(_, index, _)| Writer::Put(index));
+        let before = if life.stood { Writer::Before } else { Writer::Nobody };
+        let mut writer = last.map_or(before, |(_, index, _)| Writer::Put(index));
         // What each one who looks has seen itself.
         let mut last_seen: HashMap<Option<usize>, u8> = HashMap::new();
         for (at, look) in life.looks.iter().enumerate() {
@@ -249,7 +257,7 @@ impl Story {
         let Some(look) = life.looks.last() else { return Ok(Seen::Never) };
         let in_it = event.is_some_and(|index| {
             let happening = &self.happenings[index];
-            look.by == Some(happening.process) && look.at >= happening.at
+            look.by == Some(happening.process) && look.at >= happening.at && !look.between
         });
         let is_over = self.over(look.incarnation).is_some_and(|over| over <= look.at);
         let is_last = event.is_none() && self.wrong.is_none() && self.after(look.at).is_none();

@@ -75,7 +75,8 @@ impl Recorder {
     /// Those of writing; and that the agent does not say for 2 s which processes there are.
     pub fn begin_late(file: File, tracer: &Tracer) -> io::Result<Recorder> {
         let cluster = tracer.observer().snapshot().cluster;
-        let beginning = Beginning { late: true, ..beginning(&cluster.name, cluster.nodes) };
+        let bytes = tracer.trace().bytes;
+        let beginning = Beginning { late: true, bytes, ..beginning(&cluster.name, cluster.nodes) };
         let mut recorder = Recorder::new(file, tracer.began(), beginning)?;
         for standing in tracer.standing() {
             recorder.writer.add(&Piece::Standing(standing))?;

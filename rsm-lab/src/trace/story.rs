@@ -120,6 +120,8 @@ pub struct Look {
     pub by: Option<usize>,
     /// It has all there is: what is in none of its runs is zeroes.
     pub whole: bool,
+    /// The process looked at no call of its own, but at some time in between.
+    pub between: bool,
     /// Where it differs from the look before of who looked, or from zeroes, and what stands there.
     pub runs: Vec<(u64, Vec<u8>)>,
 }
@@ -141,6 +143,10 @@ pub struct Story {
     pub standing: Vec<Standing>,
     /// What is wrong with the file.
     pub wrong: Option<String>,
+    /// From when on all processes note their calls that were there when the trace began; `None`: of one that is not known.
+    pub noted_from: Option<u64>,
+    /// While it is read: which process notes its calls from when on, as it says itself.
+    notes: Vec<(usize, u64)>,
     /// While it is read: processes, and incarnations of segments, of whose looks none is missing since the last whole one.
     unbroken: HashSet<(usize, u64)>,
     /// Processes of which something is missing before the next record.
@@ -231,10 +237,23 @@ impl Story {
         };
         let clock = Clock::of(&pieces, beginning.ticks);
         let (processes, happenings, bytes, looks, standing) = Default::default();
-        let (unbroken, broken, gaps, read) = Default::default();
-        let beginning = beginning.clone();
-        let mut story =
-            Story { beginning, processes, happenings, bytes, looks, standing, wrong, unbroken, broken, gaps, read };
+        let (unbroken, broken, gaps, notes, read) = Default::default();
+        let (beginning, noted_from) = (beginning.clone(), None);
+        let mut story = Story {
+            beginning,
+            processes,
+            happenings,
+            bytes,
+            looks,
+            standing,
+            wrong,
+            noted_from,
+            notes,
+            unbroken,
+            broken,
+            gaps,
+            read,
+        };
         let mut pending = HashMap::new();
         for piece in &pieces[1..] {
             story.take(piece, &clock, &mut pending);
@@ -247,7 +266,8 @@ impl Story {
         story.name_segments();
         let before = pieces.iter().take_while(|piece| !matches!(piece, Piece::Clock { .. }));
         let there = before.filter(|piece| matches!(piece, Piece::Process { .. })).count();
-        story.find_signals(there);
+        story.noted_from = story.all_note(there);
+        story.find_signals();
         story.find_closes();
         Ok(story)
     }
@@ -284,8 +304,9 @@ impl Story {
                 }
             }
             Piece::Look { node, row, incarnation, ticks, end, ref runs, .. } => {
-                let (at, end, by, whole) = (clock.time(ticks), end.map_or(UNKNOWN, |end| clock.time(end)), None, false);
-                self.looks.push(Look { at, end, node, row, incarnation, by, whole, runs: runs.clone() });
+                let (at, end) = (clock.time(ticks), end.map_or(UNKNOWN, |end| clock.time(end)));
+                let (by, runs) = (None, runs.clone());
+                self.looks.push(Look { at, end, node, row, incarnation, by, whole: false, between: true, runs });
             }
             Piece::Standing(ref standing) => self.standing.push(standing.clone()),
             Piece::Clock { ticks, .. } => self.read = clock.time(ticks),
@@ -313,12 +334,16 @@ impl Story {
                 self.gaps.push((process, at));
             }
             let length = event.length as usize;
+            if event.kind == Kind::Notes {
+                self.notes.push((process, at));
+                return;
+            }
             if event.kind == Kind::Look {
-                let (by, whole, runs) = (Some(process), event.code != 0, Vec::new());
+                let (node, row, incarnation, by) = (event.node, event.id, event.offset, Some(process));
+                let (whole, between, runs) = (event.code & 1 != 0, event.code & 2 != 0, Vec::new());
                 // The record has no more than that; it was over when it was read.
                 let end = if event.took == MOST_TOLD { self.read.max(at) } else { at + took };
-                let look =
-                    Look { at, end, node: event.node, row: event.id, incarnation: event.offset, by, whole, runs };
+                let look = Look { at, end, node, row, incarnation, by, whole, between, runs };
                 let look = Pending { of: Of::Look(look), length, bytes: Vec::new() };
                 if event.has_bytes {
                     pending.insert(process, look);
@@ -473,7 +498,7 @@ impl Story {
                 }
                 Kind::Fault => (node != 0).then_some(number),
                 // None of the happenings is one.
-                Kind::Look => None,
+                Kind::Look | Kind::Notes => None,
                 Kind::Post => {
                     bells.insert((node, call.offset), number);
                     Some(number)
@@ -515,9 +540,14 @@ impl Story {
         }
     }
 
-    /// From when on each of the first so many processes has noted a call, or is gone; `None`: one has not.
+    /// From when on each of the first so many processes has noted a call, or said that it does, or is gone; `None`: one has not.
     fn all_note(&self, there: usize) -> Option<u64> {
         let mut first = vec![None; there];
+        for (process, at) in &self.notes {
+            if let Some(first @ None) = first.get_mut(*process) {
+                *first = Some(*at);
+            }
+        }
         for Happening { at, process, what, .. } in &self.happenings {
             if let (Some(first @ None), What::Call(_) | What::Left) = (first.get_mut(*process), what) {
                 *first = Some(*at);
@@ -527,10 +557,10 @@ impl Story {
     }
 
     /// Finds the signal that each wait took: of those that its bell had, the oldest. How many a bell had before the trace began
-    /// is not known: of one that was there, no wait is told of until the bell is known to have been empty, and all of those `there`
-    /// when the trace began, the first of the processes, note what they do with it.
-    fn find_signals(&mut self, there: usize) {
-        let all_note = self.all_note(there);
+    /// is not known: of one that was there, no wait is told of until the bell is known to have been empty, and all of those that were
+    /// there when the trace began note what they do with it.
+    fn find_signals(&mut self) {
+        let all_note = self.noted_from;
         let mut listeners: HashMap<(u32, u32), Vec<u64>> = HashMap::new();
         let mut doubtful: HashSet<(u32, u64)> = HashSet::new();
         for Standing { node, id, bell, importers, .. } in &self.standing {

@@ -80,6 +80,14 @@ pub fn beginning(story: &Story) -> Option<String> {
     })
 }
 
+/// Who it may have been that stored something after this time, of whom nothing was noted.
+pub fn storers(story: &Story, after: u64) -> String {
+    // Where a trace begins with its cluster there is nobody who was there before.
+    let all_note = story.noted_from.is_some_and(|from| from <= after);
+    let others = if all_note { "" } else { ", or a put of a process that did not note its calls yet" };
+    format!("a store through a mapping or of the owner{others}")
+}
+
 /// The line of a happening; its number is counted from 1.
 pub fn line(story: &Story, index: usize) -> String {
     let Happening { at, took, process, what } = &story.happenings[index];

@@ -14,13 +14,15 @@
 //! | lines: cells | `tables::no_cell_is_lost` |
 //! | lines: marks; row: going, arrived | `marks::*` |
 //! | row: late | an import's; only grows. Who finds less than there is takes nothing for arrived by that |
-//! | stretches | a hint, set after the marks and taken before memory is compared; what is found too late is found the next time |
+//! | stretches | `marks::what_was_put_to_a_stretch_is_looked_at` |
 //! | histories | `tables::a_store_is_found_whole`; the key is exchanged once; what a node has seen is a single word |
 //! | places, modules | `tables::a_place_is_found_whole`, `tables::a_module_is_found_whole` |
+//! | within a process: sources of vector puts; notes of who wrote there | `spots::*` |
 //! | reports | `tables::a_report_is_found_whole` |
 
 mod clocks;
 mod marks;
+mod spots;
 mod tables;
 
 use crate::clock::Who;

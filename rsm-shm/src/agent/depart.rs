@@ -42,7 +42,7 @@ impl Agent {
         }
         self.watcher_left(party);
         self.tracer_left(party);
-        self.ring_left(member.ring);
+        self.rings_left(&member.rings);
         let number = self.books.take_serial();
         let departing = Departing {
             party,

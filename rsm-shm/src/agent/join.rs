@@ -11,6 +11,7 @@ use super::books::memory::duplicate;
 use super::books::owes::Owes;
 use super::books::request::encode_reply;
 use super::books::token::Token;
+use super::books::tracing::KeptRings;
 use crate::memory::tables::{Parts, RecordMap};
 use crate::socket::{self, Packet};
 use rsm_core::access::Credentials;
@@ -222,8 +223,8 @@ impl Agent {
                 wants: None,
                 tally: None,
                 told_to_tally: false,
-                ring: None,
-                told_to_note: false,
+                rings: KeptRings::default(),
+                told_to_note: None,
                 owed: false,
                 put_off: None,
                 owes: Owes::default(),
@@ -331,7 +332,7 @@ impl Agent {
                     member.looking = false;
                 }
                 self.importer_answered(party);
-                let on = (!self.books.watchers.is_empty(), self.books.tracing.observer.is_some());
+                let on = (!self.books.watchers.is_empty(), self.books.tracing.late());
                 let otherwise = |m: &Member| m.node.is_some() && (m.told_to_tally, m.told_to_note) != on;
                 if self.books.members.get(&party).is_some_and(otherwise) {
                     self.send_look(party);
@@ -345,9 +346,9 @@ impl Agent {
     /// Tells a member to look at the registry, unless it has been told and not answered.
     pub(super) fn send_look(&mut self, party: u64) {
         let tally = self.tally_to_send(party);
-        let (on, noted) = (!self.books.watchers.is_empty(), self.books.tracing.observer.is_some());
+        let (on, noted) = (!self.books.watchers.is_empty(), self.books.tracing.late());
         // One at a time.
-        let ring = if noted && tally.is_none() { self.ring_to_send(party) } else { None };
+        let ring = if noted.is_some() && tally.is_none() { self.ring_to_send(party) } else { None };
         let Some(member) = self.books.members.get_mut(&party) else { return };
         if member.looking {
             return;

@@ -212,7 +212,7 @@ impl Agent {
             Ask::Inherit { connections } => self.inherit(party, &connections).map(done),
             Ask::Processes { after } => Ok((Answer::Processes(self.books.processes(after)), Vec::new())),
             Ask::Tallies { after } => self.tallies(party, after),
-            Ask::NextRing { after } => self.next_ring(party, after),
+            Ask::NextRing { after, trace } => self.next_ring(party, after, trace),
             Ask::Waits { from } => self.check_looks(party).map(|()| (self.waits(from), Vec::new())),
             Ask::Bridge => Ok((Answer::Bridge(self.bridge_report()), Vec::new())),
             Ask::Closing => Ok((Answer::Closing { objects: self.books.ledger.closing() }, Vec::new())),

@@ -21,6 +21,8 @@ use std::sync::{Arc, mpsc};
 
 /// After this what could not be done is tried again.
 const TRY_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+/// So often this process's segments are looked at for whoever traces the bytes in them.
+const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// Starts the thread. It ends with its socket.
 ///
@@ -51,8 +53,20 @@ fn run(events: &OwnedFd, shared: &Shared, parking: &Parking) {
     let mut owed = false;
     loop {
         let header = shared.map.registry().header;
-        let unfinished = owed || tally.is_some() && header.is_tallied() || ring.is_some() && header.is_traced();
-        if !unfinished || is_readable(events) {
+        let unfinished =
+            owed || tally.is_some() && header.is_tallied() || ring.is_some() && header.late_trace().is_some();
+        let wait = match unfinished {
+            true => Some(&TRY_AGAIN),
+            false => shared.looks_between().then_some(&LOOK_AGAIN),
+        };
+        let readable = wait.is_none_or(|wait| is_readable(events, wait));
+        if !readable {
+            shared.look_between();
+        }
+        if !unfinished && !readable {
+            continue;
+        }
+        if readable {
             match socket::receive(events, RecvFlags::empty()) {
                 Ok(Some(look)) => {
                     crash_point!(LookTold);
@@ -82,7 +96,7 @@ fn run(events: &OwnedFd, shared: &Shared, parking: &Parking) {
     crash_point!(EndTold);
 }
 
-/// Whether there is something to receive, within [`TRY_AGAIN`].
-fn is_readable(events: &OwnedFd) -> bool {
-    rustix::event::poll(&mut [PollFd::new(events, PollFlags::IN)], Some(&TRY_AGAIN)).is_ok_and(|ready| ready > 0)
+/// Whether there is something to receive, within this time.
+fn is_readable(events: &OwnedFd, wait: &Timespec) -> bool {
+    rustix::event::poll(&mut [PollFd::new(events, PollFlags::IN)], Some(wait)).is_ok_and(|ready| ready > 0)
 }

@@ -1,5 +1,6 @@
 //! Looking at this process's own segments at its calls, in a cluster whose trace has the bytes: what their owner has stored, for
-//! which no library is called, is then known as of each publication, signal, wait and end of a span.
+//! which no library is called, is then known as of each publication, signal, wait and end of a span. In a trace that began later than
+//! the cluster they are also looked at when it begins, and between calls.
 //!
 //! A segment is compared with a copy of what it was at the look before, and what differs goes into the [ring](super::trace) as one
 //! record, so whoever kills the process between two of them takes no more than that one away. The file is read by
@@ -12,6 +13,7 @@
 use super::fork;
 use super::segment::Segment;
 use crate::memory::compared::Compared;
+use crate::memory::inspect::Identity;
 use crate::ticks;
 use rsm_core::lens::event::{Event, Kind};
 use rsm_core::lens::ring::{BYTES, Ring};
@@ -53,15 +55,35 @@ pub(super) fn lock_for_a_while<T>(lock: &Mutex<T>) -> Option<MutexGuard<'_, T>> 
 /// What a process looks at.
 #[derive(Debug)]
 pub(super) struct Looks {
-    /// Bytes are noted.
-    on: bool,
+    /// Bytes are noted. Changes under the lock of `segments`, or before anybody else knows this.
+    on: AtomicBool,
     /// [`fork::count`] of the process whose memory it is.
     process: u32,
     /// There is something to look at.
     watching: AtomicBool,
     /// Nothing is looked at any more.
     stopped: AtomicBool,
-    segments: Mutex<Vec<Looked>>,
+    segments: Mutex<Segments>,
+}
+
+/// See [`Looks`].
+#[derive(Debug, Default)]
+struct Segments {
+    /// Those that are published: to be looked at once bytes are noted.
+    published: Vec<Published>,
+    /// Those that are looked at.
+    looked: Vec<Looked>,
+}
+
+/// A segment that others may import, and where its memory is.
+#[derive(Clone, Copy, Debug)]
+struct Published {
+    name: SegmentName,
+    node: u32,
+    /// An address, which only the kernel is asked about.
+    start: usize,
+    length: usize,
+    object: Identity,
 }
 
 /// A segment and what it was.
@@ -74,20 +96,37 @@ struct Looked {
     whole: Option<u64>,
 }
 
+impl Segments {
+    /// Looks at this one from now on, if there is room for it.
+    fn watch(&mut self, Published { name, node, start, length, object }: Published) {
+        let all: usize = self.looked.iter().map(|looked| looked.memory.bytes()).sum();
+        if length <= LONGEST
+            && length <= MOST - all
+            && let Some(memory) = Compared::copy_untold(std::ptr::without_provenance_mut(start), length, object)
+        {
+            self.looked.push(Looked { name, node, memory, whole: None });
+        }
+    }
+
+    fn look(&mut self, ring: Ring<'_>, thread: u32, between: bool) {
+        self.looked.iter_mut().for_each(|looked| looked.look(ring, thread, between));
+    }
+}
+
 impl Looks {
     pub(super) fn new(on: bool) -> Looks {
         let (watching, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
-        Looks { on, process: fork::count(), watching, stopped, segments: Mutex::default() }
+        Looks { on: AtomicBool::new(on), process: fork::count(), watching, stopped, segments: Mutex::default() }
     }
 
     fn is_own(&self) -> bool {
         // Relaxed: as in `set`.
-        self.on && self.process == fork::count() && !self.stopped.load(Relaxed)
+        self.process == fork::count() && !self.stopped.load(Relaxed)
     }
 
     /// What the creator of segments changes. None in a forked child, in which a thread of its parent may hold the lock for ever;
     /// nor where somebody does here: then nothing is looked at any more, as what there is to look at is not known.
-    fn own(&self) -> Option<MutexGuard<'_, Vec<Looked>>> {
+    fn own(&self) -> Option<MutexGuard<'_, Segments>> {
         if !self.is_own() {
             return None;
         }
@@ -98,25 +137,54 @@ impl Looks {
         segments
     }
 
-    fn set(&self, segments: &[Looked]) {
+    fn set(&self, segments: &Segments) {
         // Relaxed: what is relied on stands under the lock.
-        self.watching.store(!segments.is_empty(), Relaxed);
+        self.watching.store(!segments.looked.is_empty(), Relaxed);
+    }
+
+    /// Bytes are noted from now on: looks at all there is.
+    pub(super) fn begin(&self, ring: Ring<'_>) {
+        let Some(mut segments) = self.own() else { return };
+        // Relaxed: read under the same lock.
+        self.on.store(true, Relaxed);
+        let published = segments.published.clone();
+        published.into_iter().for_each(|published| segments.watch(published));
+        segments.look(ring, 0, true);
+        self.set(&segments);
+    }
+
+    /// They are not any more.
+    pub(super) fn end(&self) {
+        let Some(mut segments) = self.own() else { return };
+        // Relaxed: as above.
+        self.on.store(false, Relaxed);
+        segments.looked = Vec::new();
+        self.set(&segments);
     }
 
     /// A call is noted next: looks at all of them.
     #[inline]
     pub(super) fn look(&self, ring: Ring<'_>, thread: u32) {
+        self.look_unless_busy(ring, thread, false);
+    }
+
+    /// The same between two calls.
+    pub(super) fn look_between(&self, ring: Ring<'_>) {
+        self.look_unless_busy(ring, 0, true);
+    }
+
+    fn look_unless_busy(&self, ring: Ring<'_>, thread: u32, between: bool) {
         // Relaxed: as in `set`.
         if self.watching.load(Relaxed) && self.is_own() {
             // Poisoned or not: nothing panics while it is held.
             let Ok(mut segments) = self.segments.try_lock() else { return };
-            segments.iter_mut().for_each(|looked| looked.look(ring, thread));
+            segments.look(ring, thread, between);
         }
     }
 }
 
 impl Looked {
-    fn look(&mut self, ring: Ring<'_>, thread: u32) {
+    fn look(&mut self, ring: Ring<'_>, thread: u32, between: bool) {
         let (began, end) = (ticks::now(), ring.end());
         let mut words: Vec<usize> = Vec::new();
         for (at, word) in self.memory.changed_in_all() {
@@ -139,7 +207,7 @@ impl Looked {
             id: self.name.row,
             offset: self.name.incarnation,
             length: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-            code: whole.into(),
+            code: u32::from(whole) | u32::from(between) << 1,
             thread,
             in_span: false,
             has_bytes: !bytes.is_empty(),
@@ -169,15 +237,16 @@ impl Segment {
     pub(super) fn looks_begin(&self) {
         let Some(looks) = self.looks() else { return };
         let (Some(mut segments), Ok(node)) = (looks.own(), self.membership().node()) else { return };
-        let memory = self.memory();
-        segments.retain(|looked| looked.name != self.name());
-        let all: usize = segments.iter().map(|looked| looked.memory.bytes()).sum();
-        let fits = memory.len() <= LONGEST && memory.len() <= MOST - all;
-        if fits
-            && let Some(object) = self.object()
-            && let Some(memory) = Compared::copy_untold(memory.as_ptr(), memory.len(), object)
-        {
-            segments.push(Looked { name: self.name(), node, memory, whole: None });
+        let (name, memory) = (self.name(), self.memory());
+        segments.published.retain(|published| published.name != name);
+        segments.looked.retain(|looked| looked.name != name);
+        if let Some(object) = self.object() {
+            let published = Published { name, node, start: memory.as_ptr().addr(), length: memory.len(), object };
+            segments.published.push(published);
+            // Relaxed: read under the lock under which it changes.
+            if looks.on.load(Relaxed) {
+                segments.watch(published);
+            }
         }
         looks.set(&segments);
     }
@@ -190,7 +259,9 @@ impl Segment {
         if let Some(mut segments) = looks.own() {
             let memory = self.memory();
             let (start, length) = (memory.as_ptr().addr(), memory.len());
-            segments.retain(|looked| looked.name != self.name() && !looked.memory.overlaps(start, length));
+            let overlaps = |other: &Published| other.start < start + length && start < other.start + other.length;
+            segments.published.retain(|published| published.name != self.name() && !overlaps(published));
+            segments.looked.retain(|looked| looked.name != self.name() && !looked.memory.overlaps(start, length));
             looks.set(&segments);
         }
     }

@@ -9,13 +9,14 @@
 use super::looks::Looks;
 use super::{Membership, fork, lock};
 use crate::memory::carry::Move;
-use crate::memory::tables::RecordMap;
+use crate::memory::tables::{Parts, RecordMap};
 use crate::ticks;
 use rsm_core::bell::Bell;
 use rsm_core::lens::Trace;
-use rsm_core::lens::event::{Event, Kind};
+use rsm_core::lens::event::{Event, Kind, LateTrace};
 use rsm_core::lens::fault::Fault;
 use rsm_core::lens::inject::Place;
+use rsm_core::lens::ring::Ring;
 use rsm_core::message::{Answer, Ask};
 use rsm_core::transfer::Direction;
 use rsm_core::{Code, Result};
@@ -23,25 +24,27 @@ use std::cell::Cell;
 use std::ptr::null_mut;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 
 /// Where this process notes its calls.
 #[derive(Debug)]
 pub(super) struct Tracing {
-    trace: Trace,
+    /// The bytes of puts are noted too.
+    bytes: AtomicBool,
     /// As long as the cluster is there.
     lasting: bool,
+    /// The trace for which calls are noted where they are not from the beginning on, as a [word](LateTrace::word); 0 for none.
+    late: AtomicU32,
     /// While calls are noted a number that no other time has in which this process, for any cluster, notes its calls; 0 while
     /// they are not.
     time: AtomicU64,
-    /// Null before there is a ring. It leads to one of the maps, which stay as long as this.
+    /// Null before there is a ring for the trace that is noted. It leads to one of the maps, which stay as long as this.
     map: AtomicPtr<RecordMap>,
     /// [`fork::count`] of the process that the ring is of.
     process: AtomicU32,
     looks: Looks,
-    /// Boxed, as they are led to.
-    #[expect(clippy::vec_box)]
-    maps: Mutex<Vec<Box<RecordMap>>>,
+    /// Those there are, with [`fork::count`] of the process that each is of; boxed, as they are led to.
+    maps: Mutex<Vec<(u32, Box<RecordMap>)>>,
 }
 
 /// A call is being made.
@@ -92,8 +95,9 @@ impl Tracing {
     pub(super) fn new(trace: Option<Trace>) -> Tracing {
         let (map, process) = (AtomicPtr::default(), AtomicU32::new(fork::count()));
         let (lasting, time) = (trace.is_some(), AtomicU64::new(trace.map_or(0, |_| new_time())));
-        let trace = trace.unwrap_or_default();
-        Tracing { trace, lasting, time, map, process, looks: Looks::new(trace.bytes), maps: Mutex::default() }
+        let bytes = trace.unwrap_or_default().bytes;
+        let (late, looks, maps) = (AtomicU32::new(0), Looks::new(bytes), Mutex::default());
+        Tracing { bytes: AtomicBool::new(bytes), lasting, late, time, map, process, looks, maps }
     }
 
     /// Whether calls are noted from the beginning of the cluster to its end.
@@ -101,20 +105,57 @@ impl Tracing {
         self.lasting
     }
 
-    /// Whether there is where to note calls, in this process.
-    pub(super) fn has_ring(&self) -> bool {
-        self.map().is_some_and(|map| map.ring().is_some())
+    /// Whether there is where to note what this trace has, in this process.
+    pub(super) fn has_ring_for(&self, trace: Trace) -> bool {
+        self.has_ring_of(Parts::slots_for(trace))
     }
 
-    /// Calls are noted, or no more; what nobody reads any more is freed. One at a time.
-    pub(super) fn turn(&self, on: bool) {
-        if on == self.is_on() {
+    /// Whether there is a ring of this length, in this process.
+    pub(super) fn has_ring_of(&self, slots: usize) -> bool {
+        lock(&self.maps).iter().any(|(process, map)| *process == fork::count() && map.slots() == slots)
+    }
+
+    /// Calls are noted for this trace, or no more; what nobody reads any more is freed. One at a time, with forks held off.
+    pub(super) fn turn(&self, late: Option<LateTrace>) {
+        let word = late.map_or(0, LateTrace::word);
+        // Relaxed, and below: what `note` needs it finds, or finds nothing, by itself.
+        if word == self.late.load(Relaxed) {
             return;
         }
-        // Relaxed: what `note` needs it finds, or finds nothing, by itself.
-        self.time.store(if on { new_time() } else { 0 }, Relaxed);
-        if !on && let Some(map) = self.map() {
-            map.free_slots();
+        self.looks.end();
+        let before = self.map();
+        self.bytes.store(late.is_some_and(|late| late.trace.bytes), Relaxed);
+        self.late.store(word, Relaxed);
+        self.choose();
+        self.time.store(late.map_or(0, |_| new_time()), Relaxed);
+        if let Some(before) = before
+            && self.map().is_none_or(|map| !std::ptr::eq(map, before))
+        {
+            before.free_slots();
+        }
+        if let Some(ring) = self.ring_for_bytes() {
+            // What this process puts is noted from here on; before, somebody may take it for what an owner has stored.
+            self.note(ticks::now(), (Kind::Notes, 0, 0, 0, 0), 0, Noted::default());
+            self.looks.begin(ring);
+        }
+    }
+
+    /// Where bytes may be noted. Others than who may have them may read the rest: nothing of a segment gets there, whatever is
+    /// under way while one trace ends and another begins.
+    fn ring_for_bytes(&self) -> Option<Ring<'_>> {
+        self.map().filter(|map| map.has_bytes()).and_then(RecordMap::ring)
+    }
+
+    /// Whether segments are to be looked at between calls as well: in a trace of somebody who has no segment's memory.
+    pub(super) fn looks_between(&self) -> bool {
+        // Relaxed: as in `turn`.
+        LateTrace::of(self.late.load(Relaxed)).is_some_and(|late| late.trace.bytes)
+    }
+
+    /// Looks at them; not at a call.
+    pub(super) fn look_between(&self) {
+        if let Some(ring) = self.ring_for_bytes() {
+            self.looks.look_between(ring);
         }
     }
 
@@ -138,18 +179,27 @@ impl Tracing {
         (time == self.time()).then_some(began)
     }
 
-    /// Notes calls there from now on. The caller holds forks off.
+    /// Notes calls there from now on, or when there is a trace for which it is. The caller holds forks off.
     pub(super) fn note_in(&self, map: RecordMap) {
-        let map = Box::new(map);
+        lock(&self.maps).push((fork::count(), Box::new(map)));
+        self.choose();
+    }
+
+    /// Notes calls in the ring for the trace that there is, if this process has it.
+    fn choose(&self) {
         if self.process.load(Relaxed) != fork::count() {
             // The parent's goes before this process has any.
             self.map.store(null_mut(), Relaxed);
             // Release: pairs with the Acquire of `map`.
             self.process.store(fork::count(), Release);
         }
+        let late = LateTrace::of(self.late.load(Relaxed)).map(|late| Parts::slots_for(late.trace));
+        let is_it = |map: &RecordMap| self.lasting || late == Some(map.slots());
+        let maps = lock(&self.maps);
+        let chosen = maps.iter().find(|(process, map)| *process == fork::count() && is_it(map));
+        let chosen = chosen.map_or(null_mut(), |(_, map)| std::ptr::from_ref(&**map).cast_mut());
         // Release: pairs with the Acquire of `map`.
-        self.map.store(std::ptr::from_ref(&*map).cast_mut(), Release);
-        lock(&self.maps).push(map);
+        self.map.store(chosen, Release);
     }
 
     /// Not in a forked child that has none of its own yet: the ring is its parent's.
@@ -165,7 +215,10 @@ impl Tracing {
     }
 
     fn note(&self, began: u64, (kind, node, id, offset, length): What, code: u32, put: Noted<'_>) {
-        let Some(ring) = self.map().and_then(RecordMap::ring) else { return };
+        let Some(map) = self.map() else { return };
+        let Some(ring) = map.ring() else { return };
+        // As `ring_for_bytes` says.
+        let bytes = put.bytes.filter(|_| map.has_bytes());
         let event = Event {
             began,
             took: ticks::now().wrapping_sub(began),
@@ -177,9 +230,9 @@ impl Tracing {
             code,
             thread: thread_number(),
             in_span: put.in_span,
-            has_bytes: put.bytes.is_some(),
+            has_bytes: bytes.is_some(),
         };
-        ring.append(event.words(), put.bytes.unwrap_or_default());
+        ring.append(event.words(), bytes.unwrap_or_default());
     }
 
     /// Notes that a fault happens.
@@ -196,7 +249,8 @@ impl Tracing {
     fn bytes_of<M: Move>(&self, offset: u64, moved: &mut M) -> Option<PutBytes> {
         let count = usize::try_from(moved.bytes()).ok()?;
         let most = self.map()?.ring()?.most_bytes();
-        if !self.trace.bytes || M::DIRECTION != Direction::Put || count > most {
+        // Relaxed: as in `turn`.
+        if !self.bytes.load(Relaxed) || M::DIRECTION != Direction::Put || count > most {
             return None;
         }
         // Aligned as in the segment: words are moved whole.
@@ -273,15 +327,15 @@ impl Membership {
         }
     }
 
-    /// What is looked at at calls.
+    /// What is looked at at calls, or will be if somebody traces.
     pub(super) fn looks(&self) -> Option<&Looks> {
-        self.tracing().map(|tracing| &tracing.looks)
+        self.shared.taps.tracing.as_ref().map(|tracing| &tracing.looks)
     }
 
     /// A call is noted next, to which it matters what this process's own segments hold: looks at them.
     pub(super) fn look_at_own(&self) {
         if let Some(tracing) = self.tracing()
-            && let Some(ring) = tracing.map().and_then(RecordMap::ring)
+            && let Some(ring) = tracing.ring_for_bytes()
         {
             tracing.looks.look(ring, thread_number());
         }
@@ -360,15 +414,19 @@ mod tests {
     #[test]
     fn a_wait_that_nobody_noted_is_not_the_beginning_of_a_later_one() {
         let tracing = Tracing::new(None);
-        tracing.turn(true);
+        let late = |number| Some(LateTrace { number, trace: Trace::default() });
+        tracing.turn(late(1));
         tracing.begin_wait();
         // As the events thread says at every look.
-        tracing.turn(true);
+        tracing.turn(late(1));
         assert!(tracing.wait_began().is_some(), "it is of this time");
         tracing.begin_wait();
-        tracing.turn(false);
-        tracing.turn(true);
+        tracing.turn(None);
+        tracing.turn(late(1));
         assert_eq!(tracing.wait_began(), None, "it was of the time before");
+        tracing.begin_wait();
+        tracing.turn(late(2));
+        assert_eq!(tracing.wait_began(), None, "it was for another who traced, and whose end nobody saw");
         tracing.begin_wait();
         let other = Tracing::new(Some(Trace::default()));
         assert_eq!(other.wait_began(), None, "it was of another cluster");

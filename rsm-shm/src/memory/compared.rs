@@ -101,6 +101,11 @@ impl Compared {
         self.copy[at] = word;
     }
 
+    /// What was put to a word is there: it is compared with what it holds now.
+    pub(crate) fn follow_now(&mut self, at: usize) {
+        self.copy[at] = self.load(at);
+    }
+
     /// The words that are not what they were compared with, and what they are, in the order of addresses. Others have put something in
     /// these stretches; the kernel tells only what the program itself has stored.
     pub(crate) fn changed(&mut self, put_to: &BTreeSet<usize>) -> Vec<(usize, u64)> {

@@ -222,8 +222,12 @@ const _: () = assert!(size_of::<RecordRow>() <= CALLS && CALLS.is_multiple_of(al
 impl Parts {
     /// Those that a lens asks for.
     pub(crate) fn of(lens: &Lens) -> Parts {
-        let slots = |trace: Trace| if trace.bytes { SLOTS_WITH_BYTES } else { SLOTS };
-        Parts { calls: lens.gate.is_some(), slots: lens.trace.map_or(0, slots) }
+        Parts { calls: lens.gate.is_some(), slots: lens.trace.map_or(0, Parts::slots_for) }
+    }
+
+    /// How long a ring is for what a trace has.
+    pub(crate) fn slots_for(trace: Trace) -> usize {
+        if trace.bytes { SLOTS_WITH_BYTES } else { SLOTS }
     }
 
     fn all() -> impl Iterator<Item = Parts> {
@@ -309,6 +313,16 @@ impl RecordMap {
                 std::slice::from_raw_parts(head.add(CALLS).cast::<Slot>(), slots),
             ))
         }
+    }
+
+    /// How long its ring is; 0 without one.
+    pub(crate) fn slots(&self) -> usize {
+        self.parts.slots
+    }
+
+    /// Whether its ring is one for bytes.
+    pub(crate) fn has_bytes(&self) -> bool {
+        self.parts.slots == SLOTS_WITH_BYTES
     }
 
     /// Frees the memory of the ring, whose process has ended: it is empty from now on.

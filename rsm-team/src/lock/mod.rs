@@ -1,9 +1,9 @@
 //! Locks that outlive their holders.
 //!
-//! A lock is two words on the board of the node that keeps it: its [state](word::State), which says who holds it, and a
-//! mask of who wants it, so that who lets go wakes one of them. A holder that has died is known by the connection to
-//! *its* board, which the agent has cut; then the next one takes the lock from it, by a compare-and-swap that names the
-//! dead, and is told.
+//! A lock is two words on the board of the node that keeps it, of which [`rsm_core::lock`] tells: its state, which says who
+//! holds it, and a mask of who wants it, so that who lets go wakes one of them. A holder that has died is known by the
+//! connection to *its* board, which the agent has cut; then the next one takes the lock from it, by a compare-and-swap that
+//! names the dead, and is told.
 //!
 //! # Crash
 //! Of a holder: as above. Of one who waits, with its bit in the mask: a wake may go to it in vain; others look for
@@ -11,16 +11,13 @@
 
 #[cfg(test)]
 mod model;
-mod word;
 
 use crate::Team;
 use crate::board::{Board, Watch, node, unbroken};
 use crate::layout::{HEAD, LOCKS, Layout};
 use rsm::{Code, Error, Memory, Permission, Result};
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::SeqCst;
+use rsm_core::lock::{Attempt, State, Words};
 use std::time::Duration;
-use word::State;
 
 /// A lock that is held, until this is dropped.
 ///
@@ -44,12 +41,6 @@ pub struct Kept {
     state: State,
 }
 
-/// The two words of a lock.
-struct Words<'a> {
-    state: &'a AtomicU64,
-    wants: &'a AtomicU64,
-}
-
 impl Team {
     /// Takes the lock `number`, 0 to [`LOCKS`] - 1, that the rank `keeper` keeps; waits for at most `timeout`, for ever
     /// with `None`, not at all with zero. Who waits sleeps.
@@ -71,21 +62,14 @@ impl Team {
             ));
         }
         let words = self.lock_words(keeper, number)?;
-        let held = |state| Held { team: self, keeper, number, state, let_go: false };
-        if let Some(state) = self.attempt(keeper, &words)? {
-            return Ok(held(state));
-        }
-        let bit = 1u64 << self.rank();
-        // Full order with what follows: whoever lets go after the next look at the state finds the bit.
-        words.wants.fetch_or(bit, SeqCst);
         let what = || format!("lock {number} of node {} was not to be had", node(keeper));
-        let taken = self.board.until(Watch::One(keeper), timeout, what, || self.attempt(keeper, &words));
-        words.wants.fetch_and(!bit, SeqCst);
-        if taken.is_err() {
-            // A wake may have been meant for this node, which does not want it any more.
-            self.wake_next(&words);
-        }
-        taken.map(held)
+        let taken = words.take(
+            self.rank(),
+            || self.attempt(keeper, &words),
+            |attempt| self.board.until(Watch::One(keeper), timeout, what, attempt),
+            || self.wake_next(&words),
+        );
+        taken.map(|state| Held { team: self, keeper, number, state, let_go: false })
     }
 
     /// A lock that this node has kept, by [`Held::keep`] of this team.
@@ -103,26 +87,31 @@ impl Team {
         let import = &self.board.all[keeper];
         loop {
             let span = import.open_barrier()?;
-            let seen = State::from_word(words.state.load(SeqCst));
-            let next = match seen.holder() {
-                None => seen.taken_by(self.rank()),
-                Some(holder) if holder == self.rank() => {
+            let attempt = words.try_take(self.rank(), |holder| {
+                if holder == self.rank() {
                     return Err(Error::with(Code::PermDenied, "this node holds the lock already"));
                 }
-                Some(holder) if holder >= self.size() => {
+                if holder >= self.size() {
                     return Err(Board::nonsense(keeper, "a holder of a lock that is not of the team"));
                 }
-                Some(holder) if self.board.is_dead(holder) => seen.taken_by(self.rank()),
-                // It may live, and hold it.
-                Some(holder) if self.board.all[holder].is_aborted() => return Err(self.board.end_of(holder)),
-                Some(_) => return Ok(None),
-            };
-            // Acquire, for what the holder before has put; Release, for who finds this node dead.
-            let taken = words.state.compare_exchange(seen.word(), next.word(), SeqCst, SeqCst).is_ok();
-            match span.close() {
+                // In this order: one that dies in between is not taken for one that cannot be reached.
+                let is_cut = self.board.all[holder].is_aborted();
+                let is_dead = self.board.is_dead(holder);
+                if is_cut && !is_dead {
+                    // It may live, and hold it.
+                    return Err(self.board.end_of(holder));
+                }
+                Ok(is_dead)
+            })?;
+            if attempt == Attempt::Held {
+                return Ok(None);
+            }
+            match (span.close(), attempt) {
                 // An atomic operation is done when it returns, where the memory is there at all.
-                Err(error) if error.code() != Code::BarrierFailure => return Err(self.board.failed(keeper, error)),
-                _ if taken => return Ok(Some(next)),
+                (Err(error), _) if error.code() != Code::BarrierFailure => {
+                    return Err(self.board.failed(keeper, error));
+                }
+                (_, Attempt::Taken(state)) => return Ok(Some(state)),
                 _ => {}
             }
         }
@@ -130,10 +119,8 @@ impl Team {
 
     /// Wakes one who wants the lock, beginning behind this node.
     fn wake_next(&self, words: &Words<'_>) {
-        let wants = words.wants.load(SeqCst);
-        let mut others = (1..self.size()).map(|distance| (self.rank() + distance) % self.size());
         // Who cannot be woken has ended.
-        let _ = others.find(|&rank| wants & (1 << rank) != 0 && self.board.ring(rank).is_ok());
+        words.wake_next(self.rank(), self.size(), |rank| self.board.ring(rank).is_ok());
     }
 
     fn lock_words(&self, keeper: usize, number: usize) -> Result<Words<'_>> {
@@ -187,11 +174,10 @@ impl Held<'_> {
         }
         let words = self.team.lock_words(self.keeper, self.number)?;
         let span = self.team.board.all[self.keeper].open_barrier()?;
-        // Release: what was put under the lock, for the next one's Acquire. Full order with the look at who wants it.
-        let done = words.state.compare_exchange(self.state.word(), self.state.let_go().word(), SeqCst, SeqCst);
+        let done = words.let_go(self.state);
         match span.close() {
             Err(error) if error.code() != Code::BarrierFailure => Err(self.team.board.failed(self.keeper, error)),
-            _ if done.is_err() => Err(Board::nonsense(self.keeper, "a lock that this node holds is another's")),
+            _ if !done => Err(Board::nonsense(self.keeper, "a lock that this node holds is another's")),
             _ => {
                 self.team.wake_next(&words);
                 Ok(())

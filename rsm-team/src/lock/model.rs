@@ -1,10 +1,10 @@
 //! Every order in which the steps of three nodes can come that take and let go a lock, with deaths anywhere.
 //!
-//! A step is one access to shared memory, all of which are of one total order
-//! ([`SeqCst`](std::sync::atomic::Ordering)). Nobody wakes by time here: that a lock which is free is slept beside
+//! A step is one access to shared memory, all of which are taken to be of one total order; what orders them is shown with loom
+//! (`rsm-core/src/models/lock.rs`), and here who may die where. Nobody wakes by time here: that a lock which is free is slept beside
 //! shows, where nobody has died with a wake owed.
 
-use super::word::State;
+use rsm_core::lock::State;
 use std::collections::HashSet;
 
 const NODES: usize = 3;

@@ -6,6 +6,7 @@ use rsm::observe::Observer;
 use rsm::{AccessList, Cluster, Geometry, Permission, SegmentId};
 use rsm_core::access::Level;
 use rsm_core::driver::WindowKind;
+use rsm_core::lens::event::Trace;
 use rsm_core::message::{
     Answer, Ask, Claim, ConnectionName, Disturbance, NodeSignal, PROTOCOL, Reply, Request, Secret, SegmentName, decode,
     encode,
@@ -204,7 +205,9 @@ fn ask(script: &mut Script<'_>, names: &Names, keys: [Secret; 2]) -> Ask {
         },
         20 => Ask::Revoke { node: script.below(4) as u32, id },
         21 => Ask::NodeKey { node: script.below(4) as u32 },
-        22 if script.below(2) == 0 => Ask::NextRing { after: script.among(&[0, 1, u64::MAX]) },
+        22 if script.below(2) == 0 => {
+            Ask::NextRing { after: script.among(&[0, 1, u64::MAX]), trace: Trace { bytes: script.below(2) == 0 } }
+        }
         22 => Ask::Tallies { after: script.among(&[0, 1, u64::MAX]) },
         _ => match script.below(3) {
             0 => Ask::Leave,

@@ -2,7 +2,7 @@
 
 use super::super::file::Writer;
 use super::*;
-use crate::trace::bytes::Writer::{Nobody, Put, Store};
+use crate::trace::bytes::Writer::{Before, Put, Store};
 
 const ID: u32 = 0x40_0001;
 const BELL: u32 = 7;
@@ -159,15 +159,15 @@ fn record(kind: Kind, (began, end): (u64, u64), id: u32, offset: u64) -> Event {
     Event { began, took, kind, node, id, offset, length: 0, code: 0, thread, in_span: false, has_bytes: false }
 }
 
-/// A look of process 1 at its segment of 64 bytes: one word of it.
-fn look_from(times: (u64, u64), whole: bool, place: u8, value: u8) -> Vec<[u64; 4]> {
+/// A look of process 1 at its segment of 64 bytes: one word of it; 1 for all there is, 2 between two calls.
+fn look_from(times: (u64, u64), code: u32, place: u8, value: u8) -> Vec<[u64; 4]> {
     let bytes = [place, 0, 0, 0, 1, 0, 0, 0, value, 0, 0, 0, 0, 0, 0, 0];
-    with_bytes(Event { code: whole.into(), ..record(Kind::Look, times, 0, 1) }, &bytes)
+    with_bytes(Event { code, ..record(Kind::Look, times, 0, 1) }, &bytes)
 }
 
 /// The same in no time.
-fn look(at: u64, whole: bool, place: u8, value: u8) -> Vec<[u64; 4]> {
-    look_from((at, at), whole, place, value)
+fn look(at: u64, code: u32, place: u8, value: u8) -> Vec<[u64; 4]> {
+    look_from((at, at), code, place, value)
 }
 
 /// A put of this byte to the first one of the segment.
@@ -184,14 +184,14 @@ fn seen_from_outside((ticks, end): (u64, u64), value: Option<u8>) -> Piece {
 #[test]
 fn what_differs_from_a_look_that_is_missing_says_nothing() {
     let mut late = Late::new();
-    let mut slots = [look(10, true, 0, 1), look(20, false, 1, 2)].concat();
+    let mut slots = [look(10, 1, 0, 1), look(20, 0, 1, 2)].concat();
     slots.push(GAP);
-    slots.extend(look(30, false, 2, 3));
+    slots.extend(look(30, 0, 2, 3));
     // Cut in the middle.
-    slots.extend(&look(35, true, 2, 3)[..1]);
-    slots.extend(look(40, false, 2, 4));
-    slots.extend(look(50, true, 3, 5));
-    slots.extend(look(60, false, 0, 6));
+    slots.extend(&look(35, 1, 2, 3)[..1]);
+    slots.extend(look(40, 0, 2, 4));
+    slots.extend(look(50, 1, 3, 5));
+    slots.extend(look(60, 0, 0, 6));
     late.add(Piece::Slots { membership: 1, slots });
     // What others see is theirs.
     let length = 64;
@@ -213,7 +213,8 @@ fn what_differs_from_a_look_that_is_missing_says_nothing() {
     assert_eq!(at(60), [6, 0, 0, 5]);
     assert_eq!(story.looks.iter().map(|look| look.at).collect::<Vec<_>>(), [10, 15, 20, 50, 55, 60]);
     let who = |offset, time| story.who(segment, offset, time).unwrap();
-    assert_eq!([who(0, 10), who(0, 15), who(8, 15), who(8, 10)], [Store(0, 10), Store(10, 15), Store(10, 15), Nobody]);
+    // The segment is older than the trace: what the first look saw may have been there.
+    assert_eq!([who(0, 10), who(0, 15), who(8, 15), who(8, 10)], [Before, Store(10, 15), Store(10, 15), Before]);
     assert_eq!((who(0, 20), who(24, 50)), (Store(15, 20), Store(20, 50)));
 }
 
@@ -226,11 +227,12 @@ fn first_byte(story: &Story, time: u64) -> (u8, crate::trace::Writer) {
 #[test]
 fn what_is_stored_while_somebody_looks_is_known_when_that_is_over() {
     let mut late = Late::new();
+    late.add(seen_from_outside((50, 60), None));
     late.add(seen_from_outside((100, 500), Some(7)));
-    late.add(Piece::Slots { membership: 1, slots: look_from((700, 720), true, 0, 8) });
+    late.add(Piece::Slots { membership: 1, slots: look_from((700, 720), 1, 0, 8) });
     let story = late.story_with_bytes();
-    assert_eq!([150, 499].map(|time| first_byte(&story, time)), [(0, Nobody), (0, Nobody)], "it may have come at 490");
-    assert_eq!([500, 719].map(|time| first_byte(&story, time)), [(7, Store(0, 500)), (7, Store(0, 500))]);
+    assert_eq!([150, 499].map(|time| first_byte(&story, time)), [(0, Before), (0, Before)], "it may have come at 490");
+    assert_eq!([500, 719].map(|time| first_byte(&story, time)), [(7, Store(50, 500)), (7, Store(50, 500))]);
     assert_eq!(first_byte(&story, 720), (8, Store(100, 720)), "the look before began at 100");
     assert_eq!(story.end(), 720);
 }
@@ -262,10 +264,10 @@ fn of_two_looks_at_once_the_one_that_began_later_counts() {
     let mut late = Late::new();
     // A store at 400 is seen by the first one at 450, and was not there when the second one looked.
     late.add(seen_from_outside((100, 500), Some(7)));
-    late.add(Piece::Slots { membership: 1, slots: look_from((200, 250), true, 1, 1) });
+    late.add(Piece::Slots { membership: 1, slots: look_from((200, 250), 1, 1, 1) });
     late.add(seen_from_outside((600, 610), None));
     let story = late.story_with_bytes();
-    assert_eq!([250, 500, 609].map(|time| first_byte(&story, time)), [const { (0, Nobody) }; 3]);
+    assert_eq!([250, 500, 609].map(|time| first_byte(&story, time)), [const { (0, Before) }; 3]);
     assert_eq!(first_byte(&story, 610), (7, Store(200, 610)));
 }
 
@@ -274,14 +276,14 @@ fn a_look_that_took_longer_than_its_record_tells_was_over_when_that_was_read() {
     let long = 1 << 33;
     let mut late = Late::new();
     late.add(Piece::Clock { ticks: 2 * long, ns: 2 * long });
-    let mut slots = look_from((100, long), true, 0, 7);
+    let mut slots = look_from((100, long), 1, 0, 7);
     late.add(Piece::Slots { membership: 1, slots: slots.clone() });
     let story = late.story_with_bytes();
     assert_eq!(story.looks[0].end, 2 * long);
-    assert_eq!(first_byte(&story, long), (0, Nobody));
+    assert_eq!(first_byte(&story, long), (0, Before));
     // Or when the next one began.
     let mut late = Late::new();
-    slots.extend(look(long + 5, false, 1, 1));
+    slots.extend(look(long + 5, 0, 1, 1));
     late.add(Piece::Clock { ticks: 2 * long, ns: 2 * long });
     late.add(Piece::Slots { membership: 1, slots });
     assert_eq!(late.story_with_bytes().looks[0].end, long + 5);
@@ -299,6 +301,48 @@ fn a_look_that_took_longer_than_its_record_tells_was_over_when_that_was_read() {
     let story = Story::read(&file).unwrap();
     assert_eq!(story.wrong, None);
     assert_eq!(story.looks.iter().map(|look| (look.at, look.end)).collect::<Vec<_>>(), [(100, 900), (900, 900)]);
+}
+
+#[test]
+fn whose_puts_are_noted_from_when_on_is_told() {
+    let note = |late: &mut Late, membership, at| late.note(membership, Kind::Notes, (at, at), 0);
+    let mut late = Late::new();
+    note(&mut late, 1, 10);
+    note(&mut late, 3, 15);
+    let story = late.story();
+    assert_eq!(
+        (story.noted_from, story.happenings.len()),
+        (None, 0),
+        "2 was there, and has not said that it notes its calls"
+    );
+    let mut late = Late::new();
+    note(&mut late, 2, 20);
+    note(&mut late, 1, 10);
+    note(&mut late, 3, 30);
+    late.posts(2, 25);
+    assert_eq!(late.story().noted_from, Some(20), "3 came later, and notes from its first call on");
+    let mut late = Late::new();
+    late.posts(2, 25);
+    late.add(Piece::Left { membership: 1, ticks: 40 });
+    assert_eq!(late.story().noted_from, Some(40), "who is gone does nothing any more");
+}
+
+/// What an owner stored while it was in a call is known as of the end of that only if it was looked at for it.
+#[test]
+fn a_look_in_the_middle_of_a_call_is_not_that_of_the_call() {
+    let mut late = Late::new();
+    late.waits_in_vain(1, 10, 50);
+    late.add(Piece::Slots { membership: 1, slots: [look(5, 1, 0, 1), look(30, 2, 0, 2)].concat() });
+    let mut story = late.story();
+    story.beginning.bytes = true;
+    let segment = crate::trace::Segment { node: 1, id: ID };
+    use crate::trace::bytes::Seen::{Before, Then};
+    assert_eq!(story.seen(segment, Some(0)), Ok(Before(30)));
+    assert_eq!(story.bytes_at(segment, 50).unwrap()[0], 2, "it is what was seen last all the same");
+    let mut late = Late::new();
+    late.waits_in_vain(1, 10, 50);
+    late.add(Piece::Slots { membership: 1, slots: [look(5, 1, 0, 1), look(50, 0, 0, 2)].concat() });
+    assert_eq!(late.story().seen(segment, Some(0)), Ok(Then));
 }
 
 #[test]

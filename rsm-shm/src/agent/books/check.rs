@@ -89,8 +89,8 @@ impl Books {
         let observers = self.members.iter().filter(|(_, m)| m.node.is_none()).map(|(&party, _)| party).collect();
         assert_eq!(self.observers, observers, "observers");
         assert!(self.watchers.is_subset(&self.observers), "watchers look");
-        assert!(self.tracing.observer.is_none_or(|party| self.observers.contains(&party)), "who traces looks");
-        let rings = self.members.values().filter(|member| member.ring.is_some()).count() as u64;
+        assert!(self.tracing.observer.is_none_or(|tracer| self.observers.contains(&tracer.party)), "who traces looks");
+        let rings: u64 = self.members.values().map(|member| member.rings.count()).sum();
         assert_eq!(self.tracing.kept, rings, "rings of processes");
         assert_eq!(self.members_of.len(), self.members.len(), "members by process");
         assert_eq!(self.strangers_of.len(), self.strangers.len(), "strangers by process");

@@ -2,12 +2,13 @@
 
 use super::owes::Owes;
 use super::request::{PutOff, Undo};
+use super::tracing::KeptRings;
 use crate::memory::tables::TallyMap;
 use rsm_core::access::Credentials;
+use rsm_core::lens::event::LateTrace;
 use rsm_core::message::Secret;
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// A connection that has not said what it wants.
@@ -51,9 +52,9 @@ pub(in crate::agent) struct Member {
     /// Whether its last look told it to tally.
     pub(in crate::agent) told_to_tally: bool,
     /// Where it notes its calls, once somebody traced.
-    pub(in crate::agent) ring: Option<Arc<OwnedFd>>,
-    /// Whether its last look told it to note them.
-    pub(in crate::agent) told_to_note: bool,
+    pub(in crate::agent) rings: KeptRings,
+    /// The trace for which its last look told it to note them.
+    pub(in crate::agent) told_to_note: Option<LateTrace>,
     /// Its last request is answered later; until then no other is read.
     pub(in crate::agent) owed: bool,
     /// Its last request, which asks again when a member that departs is forgotten.

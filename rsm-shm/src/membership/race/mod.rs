@@ -13,7 +13,6 @@ pub(super) mod posted;
 mod ranges;
 pub(super) mod seen;
 pub(super) mod sources;
-mod spots;
 pub mod threads;
 pub mod token;
 mod trails;

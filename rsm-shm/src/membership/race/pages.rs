@@ -9,7 +9,6 @@ use crate::membership::fork;
 use crate::membership::looks::lock_for_a_while;
 use crate::memory::compared::{Compared, bytes_that_differ};
 use crate::memory::inspect::Identity;
-use rsm_race::marks::Mark;
 use rsm_race::pages::{By, Stores};
 use rsm_race::place::{NO_LINES, Place};
 use rsm_race::process::Process;
@@ -241,28 +240,19 @@ impl Copied {
                     stores.add(line, bytes_that_differ(self.memory.known(at), word), mark);
                     self.memory.follow(at, word);
                 }
-                By::Others(mark) => self.follow(&stores, at, mark),
+                By::Others(mark) => {
+                    self.memory.follow_now(at);
+                    stores.forget(line, mark);
+                }
                 By::Unknown => {}
             }
         }
-        for stretch in std::mem::take(&mut self.put_to) {
-            for at in self.memory.words(stretch) {
-                if let By::Others(mark) = stores.by(at as u64) {
-                    self.follow(&stores, at, mark);
-                }
-                if stores.is_put_to(at as u64) {
-                    self.put_to.insert(stretch);
-                }
-            }
-        }
+        let Copied { memory, put_to, .. } = self;
+        put_to.retain(|&stretch| {
+            let lines = memory.words(stretch).map(|at| at as u64);
+            stores.settle(lines, |line| memory.follow_now(line as usize))
+        });
         stores.end();
-    }
-
-    /// What was put to a word is there: it is compared with that from now on.
-    fn follow(&mut self, stores: &Stores<'_>, at: usize, mark: Mark) {
-        let word = self.memory.load(at);
-        self.memory.follow(at, word);
-        stores.forget(at as u64, mark);
     }
 }
 

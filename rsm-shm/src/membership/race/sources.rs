@@ -4,20 +4,20 @@
 //! noted, and looked at when the span is closed. If something else stands there then, it is reported, with the place of the put and
 //! of the write. Whatever may have ended the span otherwise, such as a call that failed, has all of it forgotten.
 //!
-//! Stores look at [`spots`](super::spots) only, where nobody waits for anybody. Here is what was there, in one list for the process, under a lock
+//! Stores look at [`spots`](rsm_race::spots) only, where nobody waits for anybody. Here is what was there, in one list for the process, under a lock
 //! for which nobody waits long: who does not get it leaves nothing there, or a note that all of it is to be forgotten. A forked child has
 //! none of its parent's: what it writes is its own copy.
 #![allow(unsafe_code)]
 
 use super::granules::ForNow;
-use super::spots::{BYTES, SPOTS, Spots, Written};
 use super::{Racing, name_in};
 use crate::membership::fork;
 use rsm_race::place::Range;
 use rsm_race::process::Process;
+use rsm_race::spots::{BYTES, SPOTS, Spots, Written};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{LazyLock, Mutex, MutexGuard, TryLockError};
 
 /// Most bytes that are kept of all sources.
 const ALL_BYTES: usize = 8 << 20;
@@ -49,7 +49,8 @@ struct List {
 }
 
 static ALL: Mutex<List> = Mutex::new(List { sources: [const { None }; SPOTS], number: 0 });
-static PLACES: Spots = Spots::new();
+/// There from the first source on, before any store looks at it.
+static PLACES: LazyLock<Spots<Racing>> = LazyLock::new(Spots::new);
 /// Behind the last place where there is one; 0: there is none.
 static USED: AtomicUsize = AtomicUsize::new(0);
 /// [`fork::count`] of the process whose all this is; 0: nobody's yet.
@@ -124,7 +125,7 @@ pub(in crate::membership) unsafe fn keep(racing: &'static Racing, import: u64, s
     // SAFETY: the caller's promise; as many as there is room for.
     unsafe { std::ptr::copy_nonoverlapping(start, bytes.as_mut_ptr(), length) };
     let start = start.expose_provenance();
-    let number = Spots::next_number(all.number);
+    let number = Spots::<Racing>::next_number(all.number);
     all.number = number;
     let told = ForNow::cover(start, start + length);
     all.sources[at] = Some(Source { racing, number, import, start, told, bytes, range });
@@ -159,11 +160,13 @@ pub(super) fn written(address: usize, length: usize, pc: usize) {
         return;
     }
     for hit in PLACES.hits(used, address, address.saturating_add(length)) {
+        // SAFETY: null, or what `keep` had for ever; the hit acquires it.
+        let Some(racing) = (unsafe { hit.whose.as_ref() }) else { continue };
         // Not to be asked without a name: that would end all looking.
-        if name_in(&hit.racing.id).is_some_and(|id| id != 0)
-            && let Some(process) = hit.racing.process()
+        if name_in(&racing.id).is_some_and(|id| id != 0)
+            && let Some(process) = racing.process()
         {
-            hit.note(process.id(), hit.racing.site_at(process, pc as u64));
+            hit.note(process.id(), racing.site_at(process, pc as u64));
         }
     }
 }

@@ -7,33 +7,39 @@
 /// ├──────── changes ───────────┼── died ─┼ holder ─┤   ranks plus one, 0 for nobody
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct State(u64);
+pub struct State(u64);
 
 impl State {
-    pub(super) fn from_word(word: u64) -> State {
+    /// What a word says.
+    pub fn from_word(word: u64) -> State {
         State(word)
     }
 
-    pub(super) fn word(self) -> u64 {
+    /// The word.
+    pub fn word(self) -> u64 {
         self.0
     }
 
-    pub(super) fn holder(self) -> Option<usize> {
+    /// The rank that holds it.
+    pub fn holder(self) -> Option<usize> {
         rank(self.0)
     }
 
-    pub(super) fn died(self) -> Option<usize> {
+    /// The rank that died last of those that held it, if nobody has let it go since.
+    pub fn died(self) -> Option<usize> {
         rank(self.0 >> 8)
     }
 
     /// Taken by a rank: from nobody, or from a holder that has died. The last that died stays told until somebody lets
     /// go.
-    pub(super) fn taken_by(self, new: usize) -> State {
+    #[must_use]
+    pub fn taken_by(self, new: usize) -> State {
         self.next(Some(new), self.holder().or(self.died()))
     }
 
     /// Let go by its holder, with all in order.
-    pub(super) fn let_go(self) -> State {
+    #[must_use]
+    pub fn let_go(self) -> State {
         self.next(None, None)
     }
 
@@ -47,7 +53,7 @@ fn rank(byte: u64) -> Option<usize> {
     ((byte & 0xff) as usize).checked_sub(1)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rsm_loom)))]
 mod tests {
     use super::*;
 
