@@ -6,7 +6,7 @@ use browser::Browser;
 use rsm::lens::event::Kind;
 use rsm::lens::{Lens, Trace};
 use rsm::{AccessList, BarrierMode, Cluster, Permission, SegmentId};
-use rsm_lab::trace::{Recorder, Story, What, page};
+use rsm_lab::trace::{Happening, Recorder, Story, What, page};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::path::PathBuf;
@@ -97,7 +97,12 @@ fn everything_is_in_the_page() {
 fn the_page_is_searched_and_filtered_and_gone_through_by_keys() {
     let scratch = Scratch::new("keys");
     let Some(mut browser) = scratch.browser() else { return };
-    let story = story(&scratch);
+    let mut story = story(&scratch);
+    // And how processes end, beside calls.
+    let (at, took, process) = (story.end(), 0, 0);
+    for what in [What::Missing(3, 0), What::Ended(9, 0), What::Left] {
+        story.happenings.push(Happening { at, took, process, what });
+    }
     let path = write(&scratch, &story);
     let posts = numbers(&story, |call| call.kind == Kind::Post);
 
@@ -115,7 +120,14 @@ fn the_page_is_searched_and_filtered_and_gone_through_by_keys() {
     assert_eq!(chosen(&mut browser), posts[0]);
     let (wait, wait_call) = story.calls().find_map(|(index, _, call)| Some((index, call.from?))).unwrap();
     let (put, close) = story.calls().find_map(|(index, _, call)| Some((index, call.close?))).unwrap();
-    for (event, says) in [(wait, format!("of {}", wait_call + 1)), (put, format!("closed by {}", close + 1))] {
+    let count = story.happenings.len();
+    for (event, says) in [
+        (wait, format!("of {}", wait_call + 1)),
+        (put, format!("closed by {}", close + 1)),
+        (count - 3, "3 records before this were lost ".to_owned()),
+        (count - 2, "was killed by signal 9".to_owned()),
+        (count - 1, "has left the cluster".to_owned()),
+    ] {
         browser.open(&path, Some(event + 1));
         let told = browser.text("document.querySelector('#told b').textContent");
         assert!(told.ends_with(&says), "{told:?} ends with {says}");
@@ -173,7 +185,7 @@ fn the_page_is_searched_and_filtered_and_gone_through_by_keys() {
         choice.dispatchEvent(new Event('change')); document.getElementById('c').focus()",
     );
     let ends: Vec<usize> =
-        (1..).zip(&story.happenings).filter(|(_, of)| of.what == What::Left).map(|(at, _)| at).collect();
+        (1..).zip(&story.happenings).filter(|(_, of)| !matches!(of.what, What::Call(_))).map(|(at, _)| at).collect();
     let mut met = Vec::new();
     for _ in 0..of_three.len() + ends.len() {
         browser.press("j", false);
