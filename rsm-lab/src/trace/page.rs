@@ -76,9 +76,9 @@ pub fn page(story: &Story) -> String {
                         segments.len() as u64
                     })
                 });
-                // From a wait back to its signal, from a put on to the end of its span.
-                let other = call.from.filter(|from| *from < index).or(call.close.filter(|close| *close > index));
-                let from = other.map_or(0, |other| other.abs_diff(index) as u64);
+                // From a wait to its signal, which may have come before it began or later; from a put to the end of its span.
+                let other = call.from.or(call.close).filter(|other| *other != index);
+                let from = other.map_or(0, |other| (other.abs_diff(index) as u64) << 1 | u64::from(other > index));
                 [
                     call.kind as u64,
                     segment,

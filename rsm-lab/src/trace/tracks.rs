@@ -28,6 +28,9 @@ impl Track {
     }
 }
 
+/// Slices: when each begins and ends, and its index.
+type Slices = Vec<(u64, Reverse<u64>, usize)>;
+
 /// When a slice ends: it is as long as a nanosecond at least, so that it ends behind its beginning.
 pub(super) fn end(at: u64, took: u64) -> u64 {
     at.saturating_add(took.max(1))
@@ -35,7 +38,7 @@ pub(super) fn end(at: u64, took: u64) -> u64 {
 
 /// The track of each call, by its index.
 pub(super) fn tracks(story: &Story) -> HashMap<usize, Track> {
-    let mut of_thread: BTreeMap<(usize, u32), Vec<(u64, Reverse<u64>, usize)>> = BTreeMap::new();
+    let mut of_thread: BTreeMap<(usize, u32), Slices> = BTreeMap::new();
     for (index, happening, call) in story.calls() {
         let slice = (happening.at, Reverse(end(happening.at, happening.took)), index);
         of_thread.entry((happening.process, call.thread)).or_default().push(slice);

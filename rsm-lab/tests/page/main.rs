@@ -98,6 +98,17 @@ fn the_page_is_searched_and_filtered_and_gone_through_by_keys() {
     let scratch = Scratch::new("keys");
     let Some(mut browser) = scratch.browser() else { return };
     let mut story = story(&scratch);
+    // The first wait begins before its signal comes, the others after.
+    let waits: Vec<(usize, usize)> = story.calls().filter_map(|(index, _, call)| Some((index, call.from?))).collect();
+    let ((post, wait), in_time) = ((waits[0].0, waits[0].1), waits[1]);
+    assert_eq!(post, wait + 1, "one follows the other");
+    story.happenings.swap(wait, post);
+    story.happenings[wait].at = story.happenings[post].at;
+    story.happenings[post].at += story.happenings[wait].took / 2;
+    if let What::Call(call) = &mut story.happenings[wait].what {
+        call.from = Some(post);
+    }
+    let count_of_arrows = story.calls().filter(|(.., call)| call.from.or(call.close).is_some()).count();
     // And how processes end, beside calls.
     let (at, took, process) = (story.end(), 0, 0);
     for what in [What::Missing(3, 0), What::Ended(9, 0), What::Left] {
@@ -118,11 +129,11 @@ fn the_page_is_searched_and_filtered_and_gone_through_by_keys() {
     assert_eq!(chosen(&mut browser), posts[0] + 1);
     browser.press("k", false);
     assert_eq!(chosen(&mut browser), posts[0]);
-    let (wait, wait_call) = story.calls().find_map(|(index, _, call)| Some((index, call.from?))).unwrap();
     let (put, close) = story.calls().find_map(|(index, _, call)| Some((index, call.close?))).unwrap();
     let count = story.happenings.len();
     for (event, says) in [
-        (wait, format!("of {}", wait_call + 1)),
+        (wait, format!("of {}", post + 1)),
+        (in_time.0, format!("of {}", in_time.1 + 1)),
         (put, format!("closed by {}", close + 1)),
         (count - 3, "3 records before this were lost ".to_owned()),
         (count - 2, "was killed by signal 9".to_owned()),
@@ -135,6 +146,7 @@ fn the_page_is_searched_and_filtered_and_gone_through_by_keys() {
 
     // What is found, by words and by place.
     browser.open(&path, None);
+    assert_eq!(browser.number("arrows") as usize, count_of_arrows);
     assert_eq!(chosen(&mut browser), 0);
     let covers = |call: &rsm_lab::trace::Call| {
         matches!(call.kind, Kind::Put | Kind::Get) && (call.offset..call.offset + call.length).contains(&8)
