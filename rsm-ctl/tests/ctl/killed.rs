@@ -137,7 +137,7 @@ fn of_nodes_that_are_all_killed_one_record_of_each_thread_may_be_missing() {
             let writer = story.who(segment, place, story.end()).unwrap();
             match (count == put, story.put_bytes(call)) {
                 (true, Some(bytes)) => {
-                    assert_eq!((bytes, writer), (&put.to_ne_bytes()[..], Writer::Put(*last)), "{told}")
+                    assert_eq!((bytes, writer), (&put.to_ne_bytes()[..], Writer::Put(*last)), "{told}");
                 }
                 (true, None) => assert_eq!(writer, Writer::Put(*last), "{told}"),
                 (false, _) => assert!(matches!(writer, Writer::Store(..)), "{told}: by {writer:?}"),
