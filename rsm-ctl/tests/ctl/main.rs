@@ -10,6 +10,7 @@ mod exit_codes;
 mod file;
 mod hosts;
 mod junit;
+mod killed;
 mod lens;
 mod logs;
 mod looking;

@@ -12,6 +12,7 @@
 
 mod by_cargo;
 mod compilers;
+mod guide;
 mod linked;
 mod outside;
 mod pages;
