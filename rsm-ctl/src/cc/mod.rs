@@ -31,7 +31,7 @@ use words::Words;
 /// What `cc` can be told.
 #[derive(Debug, Args)]
 pub(crate) struct CcArgs {
-    /// Have calls about threads told too, so that --race tells the threads of a program in C apart. It may report a right
+    /// Have calls about threads told too, so that --race tells the threads of a program in C or C++ apart. It may report a right
     /// program whose threads are ordered by what it does not see
     #[arg(long)]
     threads: bool,
@@ -126,7 +126,8 @@ fn link(words: &Words, family: Family, threads: bool) -> Result<Vec<OsString>, F
         more.extend(["-x", "none"].map(OsString::from));
     }
     let led = COPIES.iter().chain(&led::CHECKED).copied();
-    let led = led.chain(led::THREADS.split_whitespace().filter(|_| threads));
+    let of_threads = led::THREADS.split_whitespace().chain(led::CXX.split_whitespace());
+    let led = led.chain(of_threads.filter(|_| threads));
     more.extend(led.map(|name| led::option(name).into()));
     if words.shared {
         // The program has these names already, or does without.
