@@ -44,8 +44,7 @@ objects! { DROP = BOTH, of 16;
 
 // Atomic accesses, as the headers of some processors have them.
 objects! { UPDATE = BOTH;
-    _ZN9__gnu_cxx18__exchange_and_addEPVii _ZN9__gnu_cxx12__atomic_addEPVii atomic_flag_test_and_set_explicit
-    atomic_flag_clear_explicit __atomic_flag_wait_explicit
+    _ZN9__gnu_cxx18__exchange_and_addEPVii _ZN9__gnu_cxx12__atomic_addEPVii
 }
 
 // The next number, which says who came first: `std::ios_base::xalloc`.

@@ -30,8 +30,7 @@ pub(super) const THREADS: &str = "\
 
 /// With `--threads`, of libstdc++ (`rsm-race-cc/src/cxx.rs`). Words.
 pub(super) const CXX: &str = "\
-    __atomic_flag_wait_explicit __cxa_end_catch __cxa_guard_abort __cxa_guard_acquire __cxa_guard_release \
-    atomic_flag_clear_explicit atomic_flag_test_and_set_explicit _ZN9__gnu_cxx12__atomic_addEPVii \
+    __cxa_end_catch __cxa_guard_abort __cxa_guard_acquire __cxa_guard_release _ZN9__gnu_cxx12__atomic_addEPVii \
     _ZN9__gnu_cxx18__exchange_and_addEPVii _ZNSt11logic_errorD0Ev _ZNSt11logic_errorD1Ev _ZNSt11logic_errorD2Ev \
     _ZNSt11logic_erroraSEOS_ _ZNSt11logic_erroraSERKS_ _ZNSt13__future_base12_Result_baseD0Ev \
     _ZNSt13__future_base12_Result_baseD1Ev _ZNSt13__future_base12_Result_baseD2Ev \

@@ -132,12 +132,13 @@ fn judge(bench: &Bench, program: &Program, runs: usize) -> Result<Verdict, Strin
 /// Judges all of them, some at a time.
 fn judge_all(bench: &Bench, runs: usize) -> Vec<(&'static Program, Result<Verdict, String>)> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let programs: Vec<&Program> = PROGRAMS.iter().filter(|program| bench.takes(program)).collect();
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 // Relaxed: nothing but the number is shared.
-                while let Some((at, program)) =
-                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, PROGRAMS.get(at)?)))
+                while let Some((at, &program)) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, programs.get(at)?)))
                 {
                     let verdict = judge(bench, program, runs);
                     done.lock().expect("nobody panics with it").push((at, program, verdict));

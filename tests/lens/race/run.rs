@@ -1,19 +1,23 @@
 //! Building and running the programs.
 
-use crate::programs::Program;
+use crate::programs::{Program, is_cxx};
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What the compiler is told of every program.
-const STRICT: &[&str] = &["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror"];
+/// What the compiler is told of every program, and of each language.
+const STRICT: &[&str] = &["-O1", "-g", "-Wall", "-Wextra", "-Werror"];
+const C: (&str, &str) = ("gcc", "-std=gnu11");
+const CXX: (&str, &str) = ("g++", "-std=gnu++20");
 
 /// `rsm-ctl`, the libraries, and what is built, in a directory that goes at the end.
 pub(crate) struct Bench {
     folder: PathBuf,
     ctl: PathBuf,
+    /// There is a compiler for C++ that can be told so, too.
+    has_cxx: bool,
 }
 
 /// What a run reported.
@@ -34,7 +38,12 @@ fn root() -> &'static Path {
 }
 
 pub(crate) fn source(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("race").join(name).with_extension("c")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("race").join(name).with_extension(if is_cxx(name) { "cpp" } else { "c" })
+}
+
+/// The compiler of a source, and its standard.
+fn language(source: &Path) -> (&'static str, &'static str) {
+    if source.extension().is_some_and(|extension| extension == "cpp") { CXX } else { C }
 }
 
 /// The lines that are marked as those of the race.
@@ -63,7 +72,7 @@ impl Bench {
         std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         let test = std::env::current_exe().map_err(|error| error.to_string())?;
         let profile = test.parent().and_then(Path::parent).ok_or("the test is in no target directory")?;
-        let bench = Bench { folder, ctl: profile.join("rsm-ctl") };
+        let mut bench = Bench { folder, ctl: profile.join("rsm-ctl"), has_cxx: false };
         let (mut cargo, mut librsm, mut librsm_race) =
             (Command::new(env!("CARGO")), Command::new("sh"), Command::new("sh"));
         cargo.args(["build", "--quiet", "-p", "rsm-ctl"]).current_dir(root());
@@ -76,9 +85,10 @@ impl Bench {
             }
         }
         succeed(&mut cargo)?;
-        let mut asked = bench.ctl();
-        asked.args(["cc", "gcc", "--version"]);
-        if succeed(&mut asked).is_err() {
+        let asks = |compiler| succeed(bench.ctl().args(["cc", compiler, "--version"])).is_ok();
+        let has_c = asks(C.0);
+        bench.has_cxx = asks(CXX.0);
+        if !has_c {
             return Ok(None);
         }
         let library = succeed(&mut librsm)?;
@@ -87,6 +97,11 @@ impl Bench {
         std::fs::copy(library.trim_end(), placed).map_err(|error| error.to_string())?;
         symlink("librsm.so.2", bench.folder.join("librsm.so")).map_err(|error| error.to_string())?;
         Ok(Some(bench))
+    }
+
+    /// Whether a program can be built here.
+    pub(crate) fn takes(&self, program: &Program) -> bool {
+        self.has_cxx || !program.is_cxx()
     }
 
     fn ctl(&self) -> Command {
@@ -101,27 +116,28 @@ impl Bench {
     /// Builds a program.
     pub(crate) fn build(&self, program: &Program) -> Result<PathBuf, String> {
         let mut command = self.ctl();
-        let threads: &[&str] = if program.kind == "threads" { &["--threads"] } else { &[] };
-        command.arg("cc").args(threads).arg("gcc");
-        self.compile(command, &source(program.name), self.folder.join(program.name))
+        let threads: &[&str] = if program.has_threads() { &["--threads"] } else { &[] };
+        let source = source(program.name);
+        command.arg("cc").args(threads).arg(language(&source).0);
+        self.compile(command, &source, self.folder.join(program.name))
     }
 
     /// Builds a program of whichever folder, likewise.
     pub(crate) fn build_seen(&self, source: &Path, name: &str, options: &[&str]) -> Result<PathBuf, String> {
         let mut command = self.ctl();
-        command.arg("cc").args(options).arg("gcc");
+        command.arg("cc").args(options).arg(language(source).0);
         self.compile(command, source, self.folder.join(name))
     }
 
     /// Builds a program as if nobody were to look at it.
     pub(crate) fn build_plainly(&self, source: &Path, name: &str, more: &[&str]) -> Result<PathBuf, String> {
-        let mut command = Command::new("gcc");
+        let mut command = Command::new(language(source).0);
         command.arg("-pthread").args(more);
         self.compile(command, source, self.folder.join(name))
     }
 
     fn compile(&self, mut command: Command, source: &Path, built: PathBuf) -> Result<PathBuf, String> {
-        command.args(STRICT).arg("-I").arg(root().join("tests/lens/c"));
+        command.arg(language(source).1).args(STRICT).arg("-I").arg(root().join("tests/lens/c"));
         command.arg("-I").arg(root().join("rsm-capi/include")).arg("-o").arg(&built).arg(source);
         command.arg("-L").arg(&self.folder).arg("-lrsm").arg(format!("-Wl,-rpath,{}", self.folder.display()));
         succeed(&mut command).map(|_| built)
@@ -159,7 +175,7 @@ impl Bench {
             Some(5) if races > 0 => {}
             _ => return Err(format!("{variant} {options:?}: {} with {races} races:\n{said}", output.status)),
         }
-        let mark = format!("{}.c:", program.name);
+        let mark = format!("{}.{}:", program.name, if program.is_cxx() { "cpp" } else { "c" });
         let number =
             |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
         let lines = said.split(&mark).skip(1).filter_map(number).collect();
