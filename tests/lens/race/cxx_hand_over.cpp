@@ -229,6 +229,7 @@ static int made(bool by_this)
 {
     if (!by_this)
         throw Broken();
+    spend(2000); /* that the other one may wait for it */
     return 1;
 }
 
