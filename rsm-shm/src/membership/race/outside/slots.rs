@@ -68,7 +68,8 @@ pub(super) fn lead_here() -> bool {
     }));
     let mut failed = 0;
     slots::each(|module| {
-        if !module.is_own() && !(is_of_the_c_library(module.path) && !module.is_program) {
+        let is_c_library = !module.is_program && is_of_the_c_library(module.path);
+        if !module.is_own() && !is_c_library {
             failed += module.change(&leads, Some(program));
         }
     });
