@@ -1,5 +1,6 @@
 //! The way to the race detector, which is in librsm.
 
+use crate::led::{self, Led};
 use crate::real;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
 
@@ -49,6 +50,7 @@ struct Engine {
     named: Option<unsafe extern "C" fn(usize) -> u32>,
     joined: Option<unsafe extern "C" fn(u32)>,
     does: Option<unsafe extern "C" fn(u32, usize, usize)>,
+    leads: Option<unsafe extern "C" fn(*const Led, usize)>,
 }
 
 // References that need not lead anywhere. They are weak in the object in which they are declared so, and stand nowhere else;
@@ -66,6 +68,7 @@ std::arch::global_asm!(
     ".weak rsm_race_thread_named",
     ".weak rsm_race_thread_joined",
     ".weak rsm_race_thread_does",
+    ".weak rsm_race_leads",
     ".pushsection .data.rel.ro.rsm_race, \"aw\"",
     ".balign 8",
     ".globl rsm_race_engine",
@@ -74,6 +77,7 @@ std::arch::global_asm!(
     ".quad rsm_race_granules, rsm_race_access, rsm_race_value, rsm_race_sees",
     ".quad rsm_race_threads, rsm_race_module, rsm_race_thread_creates, rsm_race_thread_begins",
     ".quad rsm_race_thread_created, rsm_race_thread_named, rsm_race_thread_joined, rsm_race_thread_does",
+    ".quad rsm_race_leads",
     ".popsection",
 );
 
@@ -83,7 +87,7 @@ unsafe extern "C" {
 }
 
 fn engine() -> &'static Engine {
-    // SAFETY: the table above, of four addresses, each 0 or that of what librsm declares so; it is filled in before any code
+    // SAFETY: the table above, of addresses, each 0 or that of what librsm declares so; it is filled in before any code
     // of the program runs.
     unsafe { &ENGINE }
 }
@@ -106,6 +110,10 @@ extern "C" fn begin() {
         THREADS.store(std::ptr::from_ref(threads).cast_mut(), Ordering::Relaxed);
         // SAFETY: a number: this module, all calls of which about threads come here.
         unsafe { module((&raw const UNTOLD).addr()) };
+        if let Some(leads) = engine().leads {
+            // SAFETY: lists that are never changed, of this module, which says itself whether it stays.
+            led::all().for_each(|all| unsafe { leads(all.as_ptr(), all.len()) });
+        }
     }
 }
 

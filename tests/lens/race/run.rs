@@ -186,7 +186,7 @@ impl Bench {
     }
 
     fn compile(&self, mut command: Command, source: &Path, built: PathBuf) -> Result<PathBuf, String> {
-        command.args(STRICT).arg("-I").arg(root().join("tests/lens/c"));
+        command.arg(language(source).1).args(STRICT).arg("-I").arg(root().join("tests/lens/c"));
         command.arg("-I").arg(root().join("rsm-capi/include")).arg("-o").arg(&built).arg(source);
         command.arg("-L").arg(&self.folder).arg("-lrsm").arg(format!("-Wl,-rpath,{}", self.folder.display()));
         succeed(&mut command).map(|_| built)

@@ -4,6 +4,7 @@
 //! taps. What a program does with memory itself is told only by one that was built so ([`abi`]).
 
 pub mod abi;
+pub mod cxx;
 pub mod granules;
 pub mod layer;
 pub(super) mod outside;
@@ -12,6 +13,8 @@ mod place;
 pub(super) mod posted;
 mod ranges;
 pub(super) mod seen;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod slots;
 pub(super) mod sources;
 pub mod threads;
 pub mod token;
