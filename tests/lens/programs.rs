@@ -22,13 +22,16 @@ pub(crate) enum Built {
     Seen,
 }
 
+/// A program of a pair in C.
+type Which = (&'static str, Built);
+
 /// The programs, in a directory that goes at the end.
 pub(crate) struct Programs {
     directory: PathBuf,
     built: OnceLock<Result<PathBuf, String>>,
     /// Whether there is a compiler that `rsm-ctl cc` takes.
     sees: OnceLock<Result<bool, String>>,
-    in_c: Mutex<BTreeMap<(&'static str, Built), Result<PathBuf, String>>>,
+    in_c: Mutex<BTreeMap<Which, Result<PathBuf, String>>>,
 }
 
 impl Programs {
