@@ -62,13 +62,15 @@ extern "C" fn first(_start: *mut c_void) -> *mut c_void {
 /// What the C library has called a thread, where it has just written that. If the thread has begun, that has told it, and this may be
 /// nobody's memory any more; then it is whatever stands there, or nothing, and does not matter.
 fn name_of(thread: *const pthread_t) -> Option<usize> {
-    let mut found: pthread_t = 0;
+    // A number, or with musl an address.
+    const { assert!(size_of::<pthread_t>() == size_of::<usize>()) };
+    let mut found = 0_usize;
     let bytes = size_of::<pthread_t>();
     let to = libc::iovec { iov_base: (&raw mut found).cast(), iov_len: bytes };
     let from = libc::iovec { iov_base: thread.cast_mut().cast(), iov_len: bytes };
     // SAFETY: the kernel writes to a variable of its own length, and reads what can be read.
     let moved = unsafe { libc::process_vm_readv(libc::getpid(), &raw const to, 1, &raw const from, 1, 0) };
-    (moved == bytes as isize).then_some(found as usize)
+    (moved == bytes as isize).then_some(found)
 }
 
 #[unsafe(no_mangle)]
