@@ -36,7 +36,7 @@ pub(super) fn is_one(path: &[u8]) -> bool {
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-pub(super) use lead::{lead, leads};
+pub(super) use lead::lead;
 
 /// Elsewhere nothing is led.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
