@@ -11,7 +11,7 @@ mod lead;
 use std::ffi::{c_char, c_void};
 use std::sync::{Mutex, PoisonError};
 
-/// A function, calls of which the linker has led to another one: `struct rsm_race_led`.
+/// A function, calls of which the linker has led to another one, as `rsm/race.h` has it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Led {
