@@ -1,6 +1,6 @@
 //! The way to the race detector, which is in librsm.
 
-use crate::led::{self, Led};
+use crate::led::Led;
 use crate::real;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
 
@@ -92,33 +92,32 @@ fn engine() -> &'static Engine {
     unsafe { &ENGINE }
 }
 
-/// The C library calls what is listed in this section before `main`.
-#[used]
-// SAFETY: the section holds addresses of C functions, which are called once, in the first thread.
-#[unsafe(link_section = ".init_array")]
-static BEFORE_MAIN: extern "C" fn() = begin;
-
-extern "C" fn begin() {
+/// The program tells of all its accesses to memory from now on.
+pub(crate) fn sees() {
     if let (Some(granules), Some(sees)) = (engine().granules, engine().sees) {
         // Relaxed: what it leads to is atomic itself, and was there before.
         GRANULES.store(std::ptr::from_ref(granules).cast_mut(), Ordering::Relaxed);
         // SAFETY: a number: all accesses to memory are told.
         unsafe { sees(ACCESSES) };
     }
+}
+
+/// This module tells of what its threads do, all calls about which come here: those of these functions.
+pub(crate) fn leads(all: impl Iterator<Item = &'static [Led]>) {
     if let (Some(threads), Some(module), true) = (engine().threads, engine().module, real::leads_here()) {
         // Relaxed: as above.
         THREADS.store(std::ptr::from_ref(threads).cast_mut(), Ordering::Relaxed);
-        // SAFETY: a number: this module, all calls of which about threads come here.
+        // SAFETY: a number: this module.
         unsafe { module((&raw const UNTOLD).addr()) };
         if let Some(leads) = engine().leads {
             // SAFETY: lists that are never changed, of this module, which says itself whether it stays.
-            led::all().for_each(|all| unsafe { leads(all.as_ptr(), all.len()) });
+            all.for_each(|all| unsafe { leads(all.as_ptr(), all.len()) });
         }
     }
 }
 
 fn granules() -> &'static Granules {
-    // Relaxed: see `begin`. SAFETY: one of two that are never taken away.
+    // Relaxed: see `sees`. SAFETY: one of two that are never taken away.
     unsafe { &*GRANULES.load(Ordering::Relaxed) }
 }
 
@@ -153,7 +152,7 @@ pub(crate) const LEARNS_A: u32 = 2;
 
 /// Whether what threads do is told.
 pub(crate) fn tells_threads() -> bool {
-    // Relaxed: see `begin`; of librsm's word, a thread that was told of another one finds that it is on.
+    // Relaxed: see `leads`; of librsm's word, a thread that was told of another one finds that it is on.
     // SAFETY: one of two that are never taken away.
     unsafe { &*THREADS.load(Ordering::Relaxed) }.load(Ordering::Relaxed) != 0
 }

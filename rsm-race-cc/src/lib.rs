@@ -17,7 +17,7 @@
 //!
 //! The linker leads calls about threads here only in programs of C and C++ (`--wrap`); in others nothing is told of threads,
 //! and to the detector they are one. `call` is how most are told, `real` has what the C library has. Calls that libstdc++ makes librsm leads here, when the
-//! program joins a cluster in which races are looked for: `led` tells it where to.
+//! program joins a cluster in which races are looked for: `begin` tells it where to.
 //!
 //! `engine` is the way to it. It is in librsm, which a program need not have: without it, and in a run without
 //! `--race`, nothing is watched.
@@ -29,6 +29,7 @@
 #![allow(unreachable_pub)] // called by name, not by path
 
 mod atomic;
+mod begin;
 mod block;
 mod call;
 mod cxx;

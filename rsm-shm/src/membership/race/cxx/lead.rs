@@ -1,7 +1,6 @@
 //! Leading what libstdc++ calls.
 #![allow(unsafe_code)]
 
-use super::super::outside::wrap_of;
 use super::super::slots::{self, Lead, Leads, Module};
 use super::{LISTS, Led, is_one};
 use std::ffi::CStr;
@@ -9,7 +8,7 @@ use std::ptr::with_exposed_provenance;
 use std::sync::PoisonError;
 
 /// What the program has in place of functions that libstdc++ may call. Other modules may be unloaded.
-pub(in crate::membership::race) fn leads(program: &Module<'_>) -> Leads {
+fn leads(program: &Module<'_>) -> Leads {
     let lists = LISTS.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let of_program = lists.into_iter().filter(|(start, _)| program.all.contains(start));
     // SAFETY: as its module has said; it never changes, and the program stays.
@@ -18,20 +17,20 @@ pub(in crate::membership::race) fn leads(program: &Module<'_>) -> Leads {
     Leads::new(led.map(|led| {
         // SAFETY: likewise, a string of the program's.
         let name = unsafe { CStr::from_ptr(led.name) }.to_bytes();
-        Lead { name, real: (led.real)(), wrap: led.to.addr(), other: wrap_of(name), is_first: true }
+        Lead { name, real: (led.real)(), wrap: led.to.addr(), is_first: true }
     }))
 }
 
 /// Leads what libstdc++ calls, where it is loaded; `false`: some of it cannot be.
 pub(in crate::membership::race) fn lead() -> bool {
-    let Some(_one) = slots::lock() else { return false };
+    let Some(mut there) = slots::lock() else { return false };
     let (mut all, mut is_well, mut program) = (Leads::default(), true, None);
     slots::each(|module| {
         if module.is_program {
             (all, program) = (leads(module), module.names());
         } else if is_one(module.path) {
             let is_known = module.names().is_some_and(|names| is_known(names.versions()));
-            is_well &= is_known && !all.is_empty() && module.change(&all, program.as_ref()) == 0;
+            is_well &= is_known && !all.is_empty() && module.change(&all, program.as_ref(), &mut there) == 0;
         }
     });
     is_well

@@ -11,7 +11,7 @@ mod lead;
 use std::ffi::{c_char, c_void};
 use std::sync::{Mutex, PoisonError};
 
-/// A function, calls of which the linker has led to another one: `struct rsm_race_led`.
+/// A function, calls of which the linker has led to another one, as `rsm/race.h` has it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Led {
@@ -36,7 +36,7 @@ pub(super) fn is_one(path: &[u8]) -> bool {
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-pub(super) use lead::{lead, leads};
+pub(super) use lead::lead;
 
 /// Elsewhere nothing is led.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]

@@ -91,8 +91,6 @@ fn with(joined: &Joined, what: impl Fn(&'static Racing)) {
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-pub(super) use slots::wrap_of;
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use told::{begin, told};
 
 /// Elsewhere nothing is led here.

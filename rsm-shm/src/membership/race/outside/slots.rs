@@ -1,7 +1,6 @@
 //! The calls of [`CALLS`], led here in each module.
 #![allow(unsafe_code)]
 
-use super::super::cxx;
 use super::super::slots::{self, Lead, Leads, Names};
 use super::calls::{CALLS, Call};
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,8 +13,6 @@ struct Seen {
     /// Names of the program. Neither it nor the C library is ever unloaded.
     program: Option<Names>,
     c_library: Vec<Names>,
-    /// What the program has in place of functions that libstdc++ calls.
-    of_program: Leads,
 }
 
 impl Seen {
@@ -25,7 +22,6 @@ impl Seen {
             if module.is_program {
                 seen.is_dynamic = module.has_loader();
                 seen.program = module.names();
-                seen.of_program = cxx::leads(module);
             } else if is_of_the_c_library(module.path) {
                 seen.c_library.extend(module.names());
             }
@@ -38,15 +34,10 @@ fn name_of(call: &Call) -> &'static [u8] {
     call.name.strip_suffix(&[0]).unwrap_or(call.name)
 }
 
-/// What stands in place of a function here; 0: nothing does.
-pub(in crate::membership::race) fn wrap_of(name: &[u8]) -> usize {
-    CALLS.iter().find(|call| name_of(call) == name).map_or(0, |call| call.wrap)
-}
-
 /// Lets all calls of modules that are loaded now be told. `false`: some cannot be. Not while the program has code loaded, if that can be
 /// helped: what is half loaded counts as something that cannot be.
 pub(super) fn lead_here() -> bool {
-    let Some(_one) = slots::lock() else { return false };
+    let Some(mut there) = slots::lock() else { return false };
     let seen = Seen::now();
     let Some(program) = &seen.program else { return false };
     for call in CALLS.iter() {
@@ -60,17 +51,15 @@ pub(super) fn lead_here() -> bool {
         // Relaxed: the Release of `Module::lead` comes before anybody loads it.
         call.real.store(real, Relaxed);
     }
-    let leads = Leads::new(CALLS.iter().map(|call| {
-        let name = name_of(call);
-        let other = seen.of_program.find(name).map_or(0, |lead| lead.wrap);
-        // Relaxed: stored by this thread, under the lock.
-        Lead { name, real: call.real.load(Relaxed), wrap: call.wrap, other, is_first: false }
-    }));
+    // Relaxed: stored by this thread, under the lock.
+    let lead =
+        |call: &Call| Lead { name: name_of(call), real: call.real.load(Relaxed), wrap: call.wrap, is_first: false };
+    let leads = Leads::new(CALLS.iter().map(lead));
     let mut failed = 0;
     slots::each(|module| {
         let is_c_library = !module.is_program && is_of_the_c_library(module.path);
         if !module.is_own() && !is_c_library {
-            failed += module.change(&leads, Some(program));
+            failed += module.change(&leads, Some(program), &mut there);
         }
     });
     seen.is_dynamic && failed == 0

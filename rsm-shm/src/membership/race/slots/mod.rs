@@ -58,10 +58,8 @@ pub(super) struct Lead {
     pub(super) real: usize,
     /// What stands in its place.
     pub(super) wrap: usize,
-    /// What may stand there for another reason; 0: nothing.
-    pub(super) other: usize,
-    /// What goes on to the function by a word of the program's is taken the place of, too: `other`, and the program's stub. Otherwise it
-    /// comes here by that word.
+    /// It also takes the place of what goes on to the function by a word of the program's: the program's stub, and whatever else has taken
+    /// the function's place. Otherwise that comes here by that word.
     pub(super) is_first: bool,
 }
 
@@ -85,11 +83,27 @@ impl Leads {
     }
 }
 
-/// One at a time.
-static CHANGING: Mutex<()> = Mutex::new(());
+/// What has taken the place of which function in some slot.
+#[derive(Debug)]
+pub(super) struct StandIns(Vec<(&'static [u8], usize)>);
+
+impl StandIns {
+    fn has(&self, name: &[u8], wrap: usize) -> bool {
+        self.0.contains(&(name, wrap))
+    }
+
+    fn add(&mut self, lead: &Lead) {
+        if !self.has(lead.name, lead.wrap) {
+            self.0.push((lead.name, lead.wrap));
+        }
+    }
+}
+
+/// One at a time changes slots.
+static CHANGING: Mutex<StandIns> = Mutex::new(StandIns(Vec::new()));
 
 /// Nobody else changes slots while this is there. `None`: somebody does, for too long.
-pub(super) fn lock() -> Option<MutexGuard<'static, ()>> {
+pub(super) fn lock() -> Option<MutexGuard<'static, StandIns>> {
     lock_for_a_while(&CHANGING)
 }
 
@@ -190,7 +204,7 @@ impl Module<'_> {
     }
 
     /// Changes what is to lead elsewhere; how much could not be, or leads where nobody knows.
-    pub(super) fn change(&self, leads: &Leads, program: Option<&Names>) -> usize {
+    pub(super) fn change(&self, leads: &Leads, program: Option<&Names>, there: &mut StandIns) -> usize {
         let dynamic = self.dynamic();
         let at = |wanted| value(dynamic, wanted).map(|address| self.at(address));
         let Some(names) = self.names() else { return 0 };
@@ -209,7 +223,7 @@ impl Module<'_> {
                     let may_be_unbound = relocation.info as u32 == OF_A_CALL && (symbol.section == 0 || lead.is_first);
                     let stub = program.and_then(|program| program.stub(lead.name));
                     // SAFETY: a word of the module's, which the loader fills in.
-                    failed += usize::from(!unsafe { self.lead(at, lead, may_be_unbound, stub) });
+                    failed += usize::from(!unsafe { self.lead(at, lead, may_be_unbound, stub, there) });
                 }
             }
         }
@@ -220,8 +234,15 @@ impl Module<'_> {
     ///
     /// # Safety
     /// It is a word of the module's that the loader fills in.
-    unsafe fn lead(&self, at: usize, lead: &Lead, may_be_unbound: bool, stub: Option<usize>) -> bool {
-        let Lead { real, wrap, other, is_first, .. } = *lead;
+    unsafe fn lead(
+        &self,
+        at: usize,
+        lead: &Lead,
+        may_be_unbound: bool,
+        stub: Option<usize>,
+        there: &mut StandIns,
+    ) -> bool {
+        let Lead { name, real, wrap, is_first } = *lead;
         let is_within = |part: &Range<usize>| part.start <= at && at + size_of::<usize>() <= part.end;
         let page = rustix::param::page_size();
         let down = |address: usize| address & !(page - 1);
@@ -240,13 +261,14 @@ impl Module<'_> {
         // Before it is first called, it leads to what has the loader look for it. The program's stub comes here by a slot of the
         // program's. What nobody has leads nowhere.
         let is_unbound = may_be_unbound && self.all.contains(&now);
-        let is_by_program = stub == Some(now) || (other == now && other != 0);
+        let is_by_program = stub == Some(now) || (now != wrap && there.has(name, now));
         if now == wrap || (is_by_program && !is_first) || (real == 0 && now == 0) {
             return true;
         }
         if real == 0 || (now != real && !is_unbound && !is_by_program) {
             return false;
         }
+        there.add(lead);
         if !is_fixed {
             // Release: pairs with the fence of `told`, of whoever calls by way of this: what it goes on to is known.
             word.store(wrap, Release);
