@@ -168,8 +168,8 @@ impl Bench {
             cargo.arg("--release");
         }
         let made = succeed(&mut cargo)?;
-        let files = made.split('"').filter(|word| word.ends_with("librsm_capi.a") || word.ends_with("librsm.a"));
-        let archive = files.last().ok_or("cargo made no librsm.a")?;
+        let mut files = made.split('"').filter(|word| word.ends_with("librsm_capi.a") || word.ends_with("librsm.a"));
+        let archive = files.next_back().ok_or("cargo made no librsm.a")?;
         let built = self.folder.join(name);
         let mut command = Command::new(C.0);
         command
