@@ -66,6 +66,12 @@ pub fn benign(memory: &Memory<'_>, offset: u64, length: usize) -> Result<()> {
         let text = format!("{length} bytes at offset {offset} of memory of {whole} bytes");
         return Err(Error::with(Code::BadOffset, text));
     }
-    rsm_race_benign(memory.as_ptr().addr() + offset as usize, length);
+    benign_at(memory.as_ptr().addr() + offset as usize, length);
     Ok(())
+}
+
+/// The same for a place, of which nothing is read: for languages whose views are no [`Memory`].
+#[doc(hidden)]
+pub fn benign_at(address: usize, length: usize) {
+    rsm_race_benign(address, length);
 }

@@ -290,8 +290,12 @@ fn what_the_owner_stores_is_known_at_each_of_its_signals() {
         (&story.bytes_at(segment, story.end()).unwrap()[256..261], story.seen(segment, None)),
         (&b"later"[..], Ok(Seen::Then))
     );
-    let connect = of(Kind::Create, 1)[0];
-    assert!(story.seen(segment, Some(connect)).is_err(), "it was not published then");
+    let create = of(Kind::Create, 1)[0];
+    assert!(story.seen(segment, Some(create)).is_err(), "it was not published then");
+    // What was there when it was published had been stored since it was created.
+    let Writer::Store(after, before) = story.who(segment, 8, story.end_of(publish)).unwrap() else { panic!() };
+    assert_eq!(after, story.happenings[create].at);
+    assert!(story.happenings[publish].at <= before && before <= story.end_of(publish));
 }
 
 #[test]
@@ -431,128 +435,4 @@ fn stores_of_an_owner_that_is_killed_are_known_up_to_its_last_signal() {
             assert_eq!(bytes[4096..4104], (at as u64 + 1).to_ne_bytes());
         }
     }
-}
-
-/// A field of a protobuf message: a number, or bytes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Field<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-}
-
-/// The fields of a message, in order.
-fn fields(mut bytes: &[u8]) -> Vec<(u64, Field<'_>)> {
-    fn varint(bytes: &mut &[u8]) -> u64 {
-        let (mut value, mut shift) = (0, 0);
-        loop {
-            let (&byte, rest) = bytes.split_first().expect("a varint ends");
-            *bytes = rest;
-            value |= u64::from(byte & 0x7f) << shift;
-            shift += 7;
-            if byte < 0x80 {
-                return value;
-            }
-        }
-    }
-    let mut fields = Vec::new();
-    while !bytes.is_empty() {
-        let key = varint(&mut bytes);
-        let field = match key & 7 {
-            0 => Field::Number(varint(&mut bytes)),
-            1 => {
-                let (eight, rest) = bytes.split_first_chunk().expect("eight bytes");
-                bytes = rest;
-                Field::Number(u64::from_le_bytes(*eight))
-            }
-            2 => {
-                let length = varint(&mut bytes) as usize;
-                let (contents, rest) = bytes.split_at(length);
-                bytes = rest;
-                Field::Bytes(contents)
-            }
-            other => panic!("there is no wire type {other} here"),
-        };
-        fields.push((key >> 3, field));
-    }
-    fields
-}
-
-/// All of one field.
-fn of(message: &[u8], number: u64) -> Vec<Field<'_>> {
-    fields(message).into_iter().filter(|(known, _)| *known == number).map(|(_, field)| field).collect()
-}
-
-fn messages(message: &[u8], number: u64) -> Vec<&[u8]> {
-    let bytes = |field| if let Field::Bytes(bytes) = field { bytes } else { panic!("{number} is a message") };
-    of(message, number).into_iter().map(bytes).collect()
-}
-
-fn numbers(message: &[u8], number: u64) -> Vec<u64> {
-    let value = |field| if let Field::Number(value) = field { value } else { panic!("{number} is a number") };
-    of(message, number).into_iter().map(value).collect()
-}
-
-#[test]
-fn perfetto_and_chrome_have_slices_and_flows() {
-    let scratch = Scratch::new("perfetto");
-    let cluster = traced(false);
-    let recorder = Recorder::begin(File::create(&scratch.0).unwrap(), &cluster, false).unwrap();
-    let (one, two) = (cluster.node(1).unwrap(), cluster.node(2).unwrap());
-    let export = two.controller("shm0").unwrap().export(LENGTH).unwrap();
-    export.publish(ID, &AccessList::everyone()).unwrap();
-    let import = one.controller("shm0").unwrap().connect(2, ID, Permission::ReadWrite).unwrap();
-    import.put(300, b"four").unwrap();
-    import.signal().unwrap();
-    export.wait(Some(PATIENCE)).unwrap();
-    drop((import, export));
-    recorder.end(&cluster).unwrap();
-    let story = scratch.story();
-
-    let file = rsm_lab::trace::perfetto(&story);
-    let packets = messages(&file, 1);
-    assert_eq!(fields(&file).len(), packets.len());
-    let tracks: Vec<&[u8]> = packets.iter().flat_map(|packet| messages(packet, 60)).collect();
-    let processes: Vec<&[u8]> = tracks.iter().flat_map(|track| messages(track, 3)).collect();
-    let mut names: Vec<&[u8]> = processes.iter().flat_map(|process| messages(process, 6)).collect();
-    names.sort_unstable();
-    assert_eq!(names, [b"node 1", b"node 2"]);
-    let interned: Vec<&[u8]> = packets.iter().flat_map(|packet| messages(packet, 12)).collect();
-    let name_of = |field: u64, number: u64| {
-        let named = messages(interned[0], field).into_iter().find(|name| numbers(name, 1) == [number]).unwrap();
-        String::from_utf8(messages(named, 2)[0].to_vec()).unwrap()
-    };
-    let events: Vec<(u64, &[u8])> = packets
-        .iter()
-        .flat_map(|packet| messages(packet, 11).into_iter().map(|event| (numbers(packet, 8)[0], event)))
-        .collect();
-    assert!(events.windows(2).all(|two| two[0].0 <= two[1].0), "in the order of time");
-    let kind = |event: &[u8]| numbers(event, 9)[0];
-    let begins: Vec<&(u64, &[u8])> = events.iter().filter(|(_, event)| kind(event) == 1).collect();
-    let ends = events.iter().filter(|(_, event)| kind(event) == 2).count();
-    assert_eq!((begins.len(), ends), (story.calls().count(), story.calls().count()));
-    let named: Vec<String> = begins.iter().map(|(_, event)| name_of(2, numbers(event, 10)[0])).collect();
-    assert_eq!(named, calls(&story).iter().map(|call| call.kind.name()).collect::<Vec<_>>());
-    let (at, put) = begins[named.iter().position(|name| name == "put").unwrap()];
-    assert_eq!(*at, story.calls().find(|(.., call)| call.kind == Kind::Put).unwrap().1.at);
-    let told: Vec<(String, Field<'_>)> = messages(put, 4)
-        .into_iter()
-        .map(|one| (name_of(3, numbers(one, 1)[0]), fields(one).pop().unwrap().1))
-        .collect();
-    assert_eq!(told[1], ("segment".to_owned(), Field::Bytes(b"2:0x400001")));
-    assert_eq!(told[2..], [("offset".to_owned(), Field::Number(300)), ("length".to_owned(), Field::Number(4))]);
-    let flows = |field: u64| events.iter().flat_map(|(_, event)| numbers(event, field)).collect::<Vec<_>>();
-    assert_eq!((flows(47).len(), flows(47)), (1, flows(48)), "a signal leads from its post to its wait");
-
-    let json = rsm_lab::trace::chrome(&story);
-    for (text, count) in [
-        ("{\"ph\":\"X\",", story.calls().count()),
-        ("{\"ph\":\"s\",", 1),
-        ("{\"ph\":\"f\",\"bp\":\"e\",", 1),
-        ("\"name\":\"process_name\"", 2),
-        ("\"segment\":\"2:0x400001\",\"offset\":300,\"length\":4}", 1),
-    ] {
-        assert_eq!(json.matches(text).count(), count, "{text}");
-    }
-    let balance = |open: char, close: char| json.matches(open).count() == json.matches(close).count();
-    assert!(balance('{', '}') && balance('[', ']') && !json.contains(",\n]"));
 }

@@ -231,7 +231,8 @@ impl<'a> Access<'a> {
             }
             // What a load returned that was older says that it had not come, unless something was learned since.
             let is_unseen = seen.number > 0 && seen.hidden == self.process.knows(HIDDEN);
-            if is_unseen || self.is_certain(Some(stored.hidden)) {
+            let is_sure = is_unseen || self.is_certain(Some(stored.hidden));
+            if is_sure {
                 let found = self.found(first, (self.start, self.start + self.length));
                 self.report(Some(Found { why: Why::Unseen, ..found }));
                 return;

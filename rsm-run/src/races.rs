@@ -37,6 +37,9 @@ pub enum Reason {
     Unseen,
     /// The second changed memory that the first was putting from, before the end of its span.
     Source,
+    /// It is no race, and both are the one access that it is: an atomic update of another node's memory over a mapping, under a
+    /// profile of hardware that does not carry those.
+    Update,
 }
 
 /// Two accesses that nothing orders.
@@ -103,6 +106,7 @@ impl Race {
             Why::Untold => Reason::Untold,
             Why::Unseen => Reason::Unseen,
             Why::Source => Reason::Source,
+            Why::Update => Reason::Update,
         };
         let races::Race { segment, offset, length, times, .. } = race;
         Race { segment, offset, length, first, second, reason, times, modules }

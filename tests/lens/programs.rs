@@ -25,10 +25,13 @@ pub(crate) enum Built {
 /// A program of a pair in C.
 type Which = (&'static str, Built);
 
+/// Where a program is, or why it is not there.
+type Made = Result<PathBuf, String>;
+
 /// The programs, in a directory that goes at the end.
 pub(crate) struct Programs {
     directory: PathBuf,
-    built: OnceLock<Result<PathBuf, String>>,
+    built: OnceLock<Made>,
     /// Whether there is a compiler that `rsm-ctl cc` takes.
     sees: OnceLock<Result<bool, String>>,
     in_c: Mutex<BTreeMap<Which, Result<PathBuf, String>>>,

@@ -1,9 +1,11 @@
 //! What the memory of a segment held, and who wrote it.
 //!
 //! A trace with bytes has the puts, and looks at memory: those of whoever wrote it down now and then, and of the process of the
-//! segment at its calls. What was stored past the library, by the owner or through mappings, is known to lie between two looks. At
-//! any time memory holds what the last look saw, and over it the puts that returned since; [`Seen`] says how old that is. What a put
-//! and a store did to the same bytes between two looks is right again at the next look.
+//! segment at its calls. A look takes time: what it saw was there at some time between its beginning and its end. So it is of use
+//! from its end on; what was stored before its beginning it has seen, and what was stored meanwhile it may have. What was stored past
+//! the library, by the owner or through mappings, is known to lie between the beginning of one look and the end of another. At any
+//! time memory holds what the last look saw, and over it the puts that have returned since that look began; [`Seen`] says how old
+//! that is. What a put and a store did to the same bytes between two looks is right again at the next look.
 
 use super::story::{Call, Happening, Look, Story, What};
 use rsm::observe::Standing;
@@ -37,7 +39,7 @@ pub enum Writer {
 pub enum Seen {
     /// It was looked at in the event that is asked about, or nobody stored anything since it was.
     Then,
-    /// It was looked at last at this time, in nanoseconds. Since then puts are known, and no other stores.
+    /// The last look at it that was over began at this time, in nanoseconds. Since then puts are known, and no other stores.
     Before(u64),
     /// Nobody had looked at it.
     Never,
@@ -47,6 +49,8 @@ pub enum Seen {
 struct Life<'a> {
     /// When it was published, or connected to if that is missing.
     began: u64,
+    /// When it was created, which is what its owner's stores may go back to.
+    created: u64,
     incarnation: Option<u64>,
     /// It is older than the trace: what it held then only a look tells.
     stood: bool,
@@ -59,9 +63,9 @@ struct Life<'a> {
 }
 
 impl Life<'_> {
-    fn new(began: u64, incarnation: Option<u64>, length: u64) -> Self {
+    fn new((created, began): (u64, u64), incarnation: Option<u64>, length: u64) -> Self {
         let (puts, under_way, looks) = Default::default();
-        Life { began, incarnation, stood: false, length, puts, under_way, looks }
+        Life { began, created, incarnation, stood: false, length, puts, under_way, looks }
     }
 }
 
@@ -80,13 +84,13 @@ impl Story {
 
     /// The segment that a name meant at a time.
     fn life(&self, Segment { node, id }: Segment, time: u64) -> Result<Life<'_>, String> {
-        let mut incarnations: HashMap<u32, (u64, u64)> = HashMap::new();
+        let mut incarnations: HashMap<u32, (u64, u64, u64)> = HashMap::new();
         let mut life: Option<Life<'_>> = None;
         for standing in self.standing.iter().filter(|standing| standing.node == node) {
-            incarnations.insert(standing.row, (standing.incarnation, standing.length));
+            incarnations.insert(standing.row, (standing.incarnation, standing.length, 0));
             if standing.id == id && id != 0 {
                 let (incarnation, length) = (Some(standing.incarnation), standing.length);
-                life = Some(Life::new(0, incarnation, length));
+                life = Some(Life::new((0, 0), incarnation, length));
             }
         }
         for (_, happening, call) in self.calls().take_while(|(_, happening, _)| happening.at <= time) {
@@ -94,20 +98,21 @@ impl Story {
                 continue;
             }
             match call.kind {
-                Kind::Create => _ = incarnations.insert(call.number, (call.offset, call.length)),
+                Kind::Create => _ = incarnations.insert(call.number, (call.offset, call.length, happening.at)),
                 Kind::Publish if call.number == id => {
                     let row = u32::try_from(call.offset).unwrap_or(u32::MAX);
                     let created = incarnations.get(&row).copied();
                     // Published once more it is still the same.
-                    let same = life.as_ref().is_some_and(|life| life.incarnation == created.map(|(number, _)| number));
+                    let same = life.as_ref().is_some_and(|life| life.incarnation == created.map(|of| of.0));
                     if !same {
                         let (incarnation, length) = (created.map(|of| of.0), created.map_or(0, |of| of.1));
-                        life = Some(Life::new(happening.at, incarnation, length));
+                        let times = (created.map_or(happening.at, |of| of.2), happening.at);
+                        life = Some(Life::new(times, incarnation, length));
                     }
                 }
                 Kind::Connect if call.number == id => {
                     let length = call.length;
-                    let life = life.get_or_insert_with(|| Life::new(0, None, length));
+                    let life = life.get_or_insert_with(|| Life::new((0, 0), None, length));
                     life.length = life.length.max(length);
                 }
                 _ => {}
@@ -132,7 +137,7 @@ impl Story {
         life.looks = self
             .looks
             .iter()
-            .filter(|look| Some(look.incarnation) == life.incarnation && look.node == node && look.at <= time)
+            .filter(|look| Some(look.incarnation) == life.incarnation && look.node == node && look.end <= time)
             .collect();
         Ok(life)
     }
@@ -178,7 +183,8 @@ impl Story {
         let last = life.looks.last();
         let mut bytes = last.and_then(|look| seen.remove(&look.by)).unwrap_or_else(|| vec![0; length]);
         let looked = last.map_or(0, |look| look.at);
-        for (_, _, call) in life.puts.iter().filter(|(end, ..)| *end > looked) {
+        // What a put did that had not returned then it may not have seen.
+        for (_, _, call) in life.puts.iter().filter(|(end, ..)| *end >= looked) {
             let start = call.offset as usize;
             if let Some(put) = self.put_bytes(call)
                 && let Some(place) = bytes.get_mut(start..start + put.len())
@@ -206,18 +212,19 @@ impl Story {
         }
         let last = life.puts.iter().rev().find(|(.., call)| call.covers(offset)).copied();
         let byte_of = |call: &Call| Some(self.put_bytes(call)?[(offset - call.offset) as usize]);
-        // The values that looks saw, those from the last put on.
-        let put = last.map_or(0, |(end, ..)| end);
+        // The values that looks saw which began after the last put.
+        let put = last.map(|(end, ..)| end);
         let mut value = last.and_then(|(_, _, call)| byte_of(call));
         if last.is_none() && !life.stood {
             value = Some(0);
         }
-        let mut seen = put.max(life.began);
+        // A store may have come as soon as the put had arrived, which was some time before it returned.
+        let mut seen = last.map_or(life.created, |(_, index, _)| self.happenings[index].at);
         let before = if life.stood { Writer::Before } else { Writer::Nobody };
         let mut writer = last.map_or(before, |(_, index, _)| Writer::Put(index));
         // What each one who looks has seen itself.
         let mut last_seen: HashMap<Option<usize>, u8> = HashMap::new();
-        for look in &life.looks {
+        for (at, look) in life.looks.iter().enumerate() {
             let now = last_seen.entry(look.by).or_insert(0);
             if look.whole {
                 *now = 0;
@@ -227,12 +234,14 @@ impl Story {
                     *now = *byte;
                 }
             }
-            if look.at < put {
+            // Of two looks at the same time nobody knows which one saw what is newer: the one counts that began later.
+            let is_overtaken = life.looks.get(at + 1).is_some_and(|next| next.by != look.by && next.at <= look.end);
+            if is_overtaken || put.is_some_and(|put| look.at <= put) {
                 continue;
             }
             if value.is_some_and(|value| value != *now) {
                 let by_put = life.under_way.iter().find(|(_, call)| call.covers(offset) && byte_of(call) == Some(*now));
-                writer = by_put.map_or(Writer::Store(seen, look.at), |(index, _)| Writer::Put(*index));
+                writer = by_put.map_or(Writer::Store(seen, look.end), |(index, _)| Writer::Put(*index));
             }
             (value, seen) = (Some(*now), look.at);
         }
@@ -282,6 +291,6 @@ impl Story {
     /// When the trace ends: the end of what was over last, looks included.
     pub fn end(&self) -> u64 {
         let happenings = (0..self.happenings.len()).map(|index| self.end_of(index));
-        happenings.chain(self.looks.iter().map(|look| look.at)).max().unwrap_or(0)
+        happenings.chain(self.looks.iter().map(|look| look.end)).max().unwrap_or(0)
     }
 }

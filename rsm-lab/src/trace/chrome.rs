@@ -3,12 +3,19 @@
 
 use super::story::{Story, What};
 use super::text;
+use super::tracks::{Track, tracks};
 use rsm_core::lens::event::Kind;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// Microseconds.
 fn time(ns: u64) -> String {
     format!("{}.{:03}", ns / 1000, ns % 1000)
+}
+
+/// The number of a track in its process.
+fn tid(track: Track) -> usize {
+    track.thread as usize + 16 * track.further
 }
 
 /// The trace as JSON.
@@ -27,6 +34,13 @@ pub fn chrome(story: &Story) -> String {
         let (node, pid) = (process.node, process.pid);
         add(format!(
             "{{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":{index},\"args\":{{\"name\":\"node {node} (pid {pid})\"}}}}"
+        ));
+    }
+    let tracks = tracks(story);
+    for track in tracks.values().collect::<BTreeSet<_>>() {
+        let (pid, tid, name) = (track.process, tid(*track), track.name());
+        add(format!(
+            "{{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":{pid},\"tid\":{tid},\"args\":{{\"name\":\"{name}\"}}}}"
         ));
     }
     // A flow of a signal has the number of the wait that it leads to, one of a put that of the put.
@@ -48,7 +62,7 @@ pub fn chrome(story: &Story) -> String {
                 if call.code != 0 {
                     _ = write!(more, ",\"error\":{}", call.code);
                 }
-                let (name, took, tid) = (call.kind.name(), time(happening.took), call.thread);
+                let (name, took, tid) = (call.kind.name(), time(happening.took), tid(tracks[&index]));
                 add(format!(
                     "{{\"ph\":\"X\",\"name\":\"{name}\",\"pid\":{pid},\"tid\":{tid},\"ts\":{at},\"dur\":{took},\"args\":{{{more}}}}}"
                 ));

@@ -9,7 +9,9 @@ use std::io::{self, Write};
 
 const MAGIC: &[u8; 8] = b"rsmtrace";
 /// That of a file which begins with its cluster, and of one that begins later.
-const VERSIONS: [u32; 2] = [1, 2];
+const VERSIONS: [u32; 2] = [3, 2];
+/// Of the first kind as well, where looks do not say when they were over.
+const WITHOUT_ENDS: u32 = 1;
 /// Bytes before the first piece.
 const START: usize = MAGIC.len() + 4;
 /// Bytes before the contents of a piece.
@@ -102,6 +104,8 @@ pub(super) enum Piece {
         incarnation: u64,
         /// Before it was looked at.
         ticks: u64,
+        /// And after; `None`: the file is of a version that does not say so.
+        end: Option<u64>,
         /// How long it is.
         length: u64,
         /// Where, and what stands there.
@@ -192,9 +196,9 @@ impl<W: Write> Writer<W> {
                 numbers.into_iter().chain(importers.iter().map(|bell| u64::from(*bell))).for_each(number);
                 10
             }
-            Piece::Look { node, row, incarnation, ticks, length, runs } => {
+            Piece::Look { node, row, incarnation, ticks, end, length, runs } => {
                 let numbers = [u64::from(*node), u64::from(*row), *incarnation, *ticks, *length];
-                numbers.into_iter().for_each(number);
+                numbers.into_iter().chain(*end).for_each(number);
                 for (offset, run) in runs {
                     bytes.extend(offset.to_le_bytes());
                     bytes.extend((run.len() as u64).to_le_bytes());
@@ -243,11 +247,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Vec<Piece>, Option<String>), String>
     }
     let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
     let version = word(MAGIC.len());
-    if !VERSIONS.contains(&version) {
-        let [first, second] = VERSIONS;
-        return Err(format!("it is a trace of version {version}; this rsm-ctl reads versions {first} and {second}"));
+    if version != WITHOUT_ENDS && !VERSIONS.contains(&version) {
+        return Err(format!("it is a trace of version {version}; this rsm-ctl reads versions 1 to 3"));
     }
-    let late = version == VERSIONS[1];
     let (mut pieces, mut at) = (Vec::new(), START);
     while at < bytes.len() {
         let left = bytes.len() - at;
@@ -257,7 +259,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Vec<Piece>, Option<String>), String>
         }
         let (kind, contents) = (word(at), &bytes[at + HEAD..at + HEAD + length]);
         let damaged = || format!("it is damaged from byte {at} on, and is shown up to there");
-        match piece(kind, contents, late).filter(|_| word(at + 8) == checksum(contents)) {
+        match piece(kind, contents, version).filter(|_| word(at + 8) == checksum(contents)) {
             Some(Piece::Ends) if at + HEAD == bytes.len() => return Ok((pieces, None)),
             Some(piece) if pieces.is_empty() == matches!(piece, Piece::Begins(_)) && piece != Piece::Ends => {
                 pieces.push(piece);
@@ -269,10 +271,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Vec<Piece>, Option<String>), String>
     Ok((pieces, Some("it has no end: whoever wrote it was killed, or writes it still".to_owned())))
 }
 
-fn piece(kind: u32, contents: &[u8], late: bool) -> Option<Piece> {
+fn piece(kind: u32, contents: &[u8], version: u32) -> Option<Piece> {
     // The first numbers of a piece that ends with bytes.
     let count = match kind {
         1 => 4,
+        9 if version == VERSIONS[0] => 6,
         9 => 5,
         _ => contents.len() / 8,
     };
@@ -288,6 +291,7 @@ fn piece(kind: u32, contents: &[u8], late: bool) -> Option<Piece> {
     Some(match (kind, &numbers[..]) {
         (1, &[_, with, ticks, wall]) => {
             let name = String::from_utf8(contents[32..].to_vec()).ok()?;
+            let late = version == VERSIONS[1];
             Piece::Begins(Beginning { name, nodes: small(0)?, bytes: with != 0, ticks, wall, late })
         }
         (2, &[membership, _, _]) => Piece::Process { membership, node: small(1)?, pid: small(2)? },
@@ -302,9 +306,9 @@ fn piece(kind: u32, contents: &[u8], late: bool) -> Option<Piece> {
             Piece::Ended { node: small(0)?, pid: small(1)?, signal: small(2)?, code: small(3)?, ticks }
         }
         (8, &[]) => Piece::Ends,
-        (9, &[_, _, incarnation, ticks, length]) => {
-            let runs = runs(&contents[40..], length)?;
-            Piece::Look { node: small(0)?, row: small(1)?, incarnation, ticks, length, runs }
+        (9, &[_, _, incarnation, ticks, length, ref end @ ..]) => {
+            let (runs, end) = (runs(contents.get(count * 8..)?, length)?, end.first().copied());
+            Piece::Look { node: small(0)?, row: small(1)?, incarnation, ticks, end, length, runs }
         }
         (10, &[_, _, incarnation, length, _, _, ref importers @ ..]) => {
             let importers = importers.iter().map(|&bell| u32::try_from(bell)).collect::<Result<_, _>>().ok()?;
@@ -336,8 +340,13 @@ fn runs(mut contents: &[u8], whole: u64) -> Option<Vec<(u64, Vec<u8>)>> {
 mod tests {
     use super::*;
 
+    fn look(end: Option<u64>) -> Piece {
+        let runs = vec![(0, vec![1]), (5, vec![2; 4])];
+        Piece::Look { node: 1, row: 2, incarnation: 3, ticks: 4, end, length: 9, runs }
+    }
+
     fn pieces() -> Vec<Piece> {
-        let begins = Beginning { name: "c".to_owned(), nodes: 2, bytes: true, ticks: 7, wall: 9, late: true };
+        let begins = Beginning { name: "c".to_owned(), nodes: 2, bytes: true, ticks: 7, wall: 9, late: false };
         vec![
             Piece::Begins(begins),
             Piece::Process { membership: 3, node: 1, pid: 4711 },
@@ -346,14 +355,7 @@ mod tests {
             Piece::Clock { ticks: 10, ns: 11 },
             Piece::Left { membership: 3, ticks: 12 },
             Piece::Ended { node: 1, pid: 4711, signal: 9, code: 0, ticks: 13 },
-            Piece::Look {
-                node: 1,
-                row: 2,
-                incarnation: 3,
-                ticks: 4,
-                length: 9,
-                runs: vec![(0, vec![1]), (5, vec![2; 4])],
-            },
+            look(Some(8)),
             Piece::Standing(Standing {
                 node: 1,
                 row: 2,
@@ -368,7 +370,7 @@ mod tests {
 
     fn written(pieces: &[Piece]) -> Vec<u8> {
         let mut file = Vec::new();
-        let mut writer = Writer::new(&mut file, true).unwrap();
+        let mut writer = Writer::new(&mut file, false).unwrap();
         pieces.iter().for_each(|piece| writer.add(piece).unwrap());
         file
     }
@@ -405,6 +407,15 @@ mod tests {
         }
         let mut other = file;
         other[8] = 9;
-        assert!(read(&other).unwrap_err().contains("version 9; this rsm-ctl reads versions 1 and 2"));
+        assert!(read(&other).unwrap_err().contains("version 9; this rsm-ctl reads versions 1 to 3"));
+    }
+
+    #[test]
+    fn an_older_file_does_not_say_when_a_look_was_over() {
+        let mut all = vec![pieces().swap_remove(0), look(None), Piece::Ends];
+        let mut file = written(&all);
+        file[8..12].copy_from_slice(&WITHOUT_ENDS.to_le_bytes());
+        all.pop();
+        assert_eq!(read(&file), Ok((all, None)));
     }
 }

@@ -9,6 +9,7 @@ mod perfetto;
 mod recorder;
 mod story;
 pub mod text;
+mod tracks;
 
 pub use bytes::{Seen, Segment, Writer};
 pub use chrome::chrome;

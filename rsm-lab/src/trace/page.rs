@@ -63,7 +63,7 @@ fn list(words: impl IntoIterator<Item = String>) -> String {
 pub fn page(story: &Story) -> String {
     let mut segments: Vec<(u32, u32)> = Vec::new();
     let mut numbers: HashMap<(u32, u32), u64> = HashMap::new();
-    let mut columns: [Vec<u8>; 9] = Default::default();
+    let mut columns: [Vec<u8>; 10] = Default::default();
     let mut last = 0;
     for (index, happening) in story.happenings.iter().enumerate() {
         let (at, took) = (happening.at - last, happening.took);
@@ -76,14 +76,22 @@ pub fn page(story: &Story) -> String {
                         segments.len() as u64
                     })
                 });
-                // From a wait back to its signal, from a put on to the end of its span.
-                let other = call.from.filter(|from| *from < index).or(call.close.filter(|close| *close > index));
-                let from = other.map_or(0, |other| other.abs_diff(index) as u64);
-                [call.kind as u64, segment, call.offset, call.length, u64::from(call.code), from]
+                // From a wait to its signal, which may have come before it began or later; from a put to the end of its span.
+                let other = call.from.or(call.close).filter(|other| *other != index);
+                let from = other.map_or(0, |other| (other.abs_diff(index) as u64) << 1 | u64::from(other > index));
+                [
+                    call.kind as u64,
+                    segment,
+                    call.offset,
+                    call.length,
+                    u64::from(call.code),
+                    from,
+                    u64::from(call.in_span) | u64::from(call.thread) << 1,
+                ]
             }
-            What::Left => [LEFT, 0, 0, 0, 0, 0],
-            What::Ended(signal, code) => [ENDED, 0, u64::from(*signal), u64::from(*code), 0, 0],
-            What::Missing(lost, torn) => [MISSING, 0, *lost, *torn, 0, 0],
+            What::Left => [LEFT, 0, 0, 0, 0, 0, 0],
+            What::Ended(signal, code) => [ENDED, 0, u64::from(*signal), u64::from(*code), 0, 0, 0],
+            What::Missing(lost, torn) => [MISSING, 0, *lost, *torn, 0, 0, 0],
         };
         let row = [at, took, happening.process as u64].into_iter().chain(rest);
         columns.iter_mut().zip(row).for_each(|(column, value)| put(column, value));
@@ -103,7 +111,12 @@ pub fn page(story: &Story) -> String {
         list(FAULTS.iter().map(|row| quoted(row.name))),
         list(inject::Call::ALL.into_iter().map(|(_, told)| quoted(told))),
         list(errors),
-        list(story.processes.iter().map(|process| format!("[{},{}]", process.node, process.pid))),
+        list(
+            story
+                .processes
+                .iter()
+                .map(|process| { format!("[{},{},{}]", process.node, process.pid, u8::from(process.has_threads())) })
+        ),
         list(segments.into_iter().map(|(node, id)| quoted(&super::text::segment(node, id)))),
     );
     TEMPLATE.replacen("@HEAD@", &head, 1).replacen("@DATA@", &data, 1)

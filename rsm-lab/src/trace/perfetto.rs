@@ -1,11 +1,13 @@
 //! A trace for Perfetto (ui.perfetto.dev): protobuf, written by hand, as only a few of its messages are needed.
 //!
-//! A track for each node's process, and below it one for each of its threads, on which calls are slices. A signal is a flow from
+//! A track for each node's process, and below it one for each of its threads, on which calls are slices that nest. A signal is a flow from
 //! the post to the wait that took it. Names are written once and then meant by number.
 
 use super::story::{Story, What};
+use super::tracks::{Track, end, tracks};
 use rsm_core::lens::event::Kind;
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 
 /// Numbers of fields, as the public schema has them: of the whole, and of a packet.
 const PACKET: u64 = 1;
@@ -49,6 +51,18 @@ const INSTANT: u64 = 3;
 const ANNOTATIONS: [&str; 6] = ["event", "segment", "offset", "length", "error", "fault"];
 /// What is no call has these names, after those of the calls.
 const OTHERS: [&str; 3] = ["left", "ended", "records missing"];
+
+/// Which packet comes first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Order {
+    time: u64,
+    /// A slice begins, and does not end.
+    begins: bool,
+    /// Where its other end is: of beginnings the longest slice comes first, of ends the shortest.
+    longest: Reverse<u64>,
+    /// Its index, backwards for ends.
+    index: i64,
+}
 
 /// A message being written.
 #[derive(Default)]
@@ -107,23 +121,30 @@ fn annotation(at: usize) -> Message {
 /// The trace as a file of Perfetto.
 pub fn perfetto(story: &Story) -> Vec<u8> {
     let mut whole = new();
-    let track = |process: usize, thread: u32| process as u64 * 32 + u64::from(thread) + 1;
-    let threads: BTreeSet<(usize, u32)> =
-        story.calls().map(|(_, happening, call)| (happening.process, call.thread)).collect();
+    // Numbers of tracks: those of processes, then those of threads.
+    let of_process = |process: usize| process as u64 + 1;
+    let tracks = tracks(story);
+    let threads: BTreeSet<Track> = tracks.values().copied().collect();
+    let mut numbers: HashMap<Track, u64> = HashMap::new();
     for (process, known) in story.processes.iter().enumerate() {
         let late = if story.beginning.late { ", traced from the middle on" } else { "" };
         let name = format!("node {}{late}", known.node);
         let its = new().number(PID, known.pid.into()).bytes(PROCESS_NAME, name.as_bytes());
-        let described = new().number(UUID, track(process, 16)).message(PROCESS, its);
+        let described = new().number(UUID, of_process(process)).message(PROCESS, its);
         whole = whole.message(PACKET, packet().message(TRACK_DESCRIPTOR, described));
     }
-    for &(process, thread) in &threads {
-        // Which thread it is for the kernel is not noted; the process's own id is that of its first.
-        let number = u64::from(story.processes[process].pid) * 100 + u64::from(thread);
-        let pid = u64::from(story.processes[process].pid);
-        let name = format!("thread {thread}");
-        let its = new().number(PID, pid).number(TID, number).bytes(THREAD_NAME, name.as_bytes());
-        let described = new().number(UUID, track(process, thread)).number(PARENT, track(process, 16));
+    let mut threads_of: HashMap<u32, u64> = HashMap::new();
+    for track in threads {
+        // Which thread it is for the kernel is not noted; the process's own id is that of its first. The numbers are below 2^31, as
+        // ids of processes are below 2^22.
+        let pid = story.processes[track.process].pid;
+        let count = threads_of.entry(pid).or_default();
+        let number = u64::from(pid) * 512 + (*count).min(511);
+        *count += 1;
+        let its = new().number(PID, pid.into()).number(TID, number).bytes(THREAD_NAME, track.name().as_bytes());
+        let uuid = (story.processes.len() + numbers.len()) as u64 + 1;
+        numbers.insert(track, uuid);
+        let described = new().number(UUID, uuid).number(PARENT, of_process(track.process));
         whole = whole.message(PACKET, packet().message(TRACK_DESCRIPTOR, described.message(THREAD, its)));
     }
     let called = Kind::ALL.into_iter().map(|(name, _)| name).chain(OTHERS);
@@ -134,20 +155,21 @@ pub fn perfetto(story: &Story) -> Vec<u8> {
     // A flow of a signal has the number of the wait that it leads to, one of a put that of the put, above all those.
     let (takers, closed) = (story.takers(), story.closed());
     let of_put = |put: usize| 1 << 32 | put as u64;
-    // By time; of what is at the same time, ends come first.
-    let mut packets: Vec<(u64, bool, Message)> = Vec::new();
+    // By time; of what is at the same time, ends come first, and so that each slice is in the one that was begun before it.
+    let mut packets: Vec<(Order, Message)> = Vec::new();
     let event = |kind: u64, track: u64| new().number(TYPE, kind).number(TRACK, track);
     let at = |time: u64, event: Message| {
         packet().number(SEQUENCE_FLAGS, 2).number(TIMESTAMP, time).message(TRACK_EVENT, event)
     };
     for (index, happening) in story.happenings.iter().enumerate() {
         let (time, process) = (happening.at, happening.process);
+        let instantly = Order { time, begins: true, longest: Reverse(time), index: index as i64 };
         let numbered = annotation(0).number(ANNOTATION_NUMBER, index as u64 + 1);
         let instant =
-            |other: u64| event(INSTANT, track(process, 16)).number(NAME_NUMBER, Kind::ALL.len() as u64 + other);
+            |other: u64| event(INSTANT, of_process(process)).number(NAME_NUMBER, Kind::ALL.len() as u64 + other);
         match &happening.what {
             What::Call(call) => {
-                let track = track(process, call.thread);
+                let track = numbers[&tracks[&index]];
                 let mut begins =
                     event(BEGIN, track).number(NAME_NUMBER, call.kind as u64 + 1).message(ANNOTATION, numbered);
                 if let Some(id) = call.id {
@@ -179,21 +201,21 @@ pub fn perfetto(story: &Story) -> Vec<u8> {
                 if call.from.is_some() {
                     ends = ends.fixed(LAST_FLOW, index as u64 + 1);
                 }
-                packets.push((time, true, at(time, begins)));
-                // A slice is as long as a nanosecond at least, so that it ends behind its beginning.
-                let end = time.saturating_add(happening.took.max(1));
-                packets.push((end, false, at(end, ends)));
+                let end = end(time, happening.took);
+                packets.push((Order { longest: Reverse(end), ..instantly }, at(time, begins)));
+                let order = Order { time: end, begins: false, longest: Reverse(time), index: -(index as i64) };
+                packets.push((order, at(end, ends)));
             }
-            What::Left => packets.push((time, true, at(time, instant(1)))),
-            What::Ended(..) => packets.push((time, true, at(time, instant(2)))),
+            What::Left => packets.push((instantly, at(time, instant(1)))),
+            What::Ended(..) => packets.push((instantly, at(time, instant(2)))),
             What::Missing(lost, torn) => {
                 let missing = annotation(3).number(ANNOTATION_NUMBER, lost + torn);
-                packets.push((time, true, at(time, instant(3).message(ANNOTATION, missing))));
+                packets.push((instantly, at(time, instant(3).message(ANNOTATION, missing))));
             }
         }
     }
-    packets.sort_by_key(|(time, begins, _)| (*time, *begins));
-    for (.., packet) in packets {
+    packets.sort_by_key(|(order, _)| *order);
+    for (_, packet) in packets {
         whole = whole.message(PACKET, packet);
     }
     whole.0

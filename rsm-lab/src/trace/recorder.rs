@@ -170,6 +170,7 @@ impl Recorder {
             }
             let ticks = ticks::now();
             let bytes = held.view.read();
+            let end = Some(ticks::now());
             let before = self.segments.entry(held.incarnation).or_insert_with(|| vec![0; bytes.len()]);
             let runs = runs(before, &bytes);
             let HeldSegment { node, row, incarnation, gone, .. } = held;
@@ -179,7 +180,7 @@ impl Recorder {
                 *before = bytes;
             }
             let length = held.view.length() as u64;
-            self.writer.add(&Piece::Look { node, row, incarnation, ticks, length, runs })?;
+            self.writer.add(&Piece::Look { node, row, incarnation, ticks, end, length, runs })?;
         }
         Ok(())
     }
@@ -198,5 +199,61 @@ impl Recorder {
         self.look(cluster, true)?;
         self.writer.add(&Piece::Ends)?;
         self.writer.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rsm::lens::{Lens, Trace};
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    /// The owner stores the time again and again, in the last word of a segment that it takes a while to read: a look has no
+    /// later time than its end, and one comes that has a later one than its beginning.
+    #[test]
+    fn a_look_says_when_it_was_over() {
+        let path = std::env::temp_dir().join(format!("rsm-{}-looks.rsmtrace", std::process::id()));
+        let cluster = Cluster::builder(1).lens(Lens::clear(0).trace(Trace { bytes: true })).start().unwrap();
+        let export = cluster.node(1).unwrap().controller("shm0").unwrap().export(MOST_LOOKED_AT).unwrap();
+        let mut recorder = Recorder::begin(File::create(&path).unwrap(), &cluster, true).unwrap();
+        let (is_over, last) = (AtomicBool::new(false), MOST_LOOKED_AT as u64 - 8);
+        let (deadline, mut looks) = (Instant::now() + Duration::from_secs(60), Vec::new());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // Relaxed: only an end of it is asked for.
+                while !is_over.load(Relaxed) {
+                    export.memory().write_volatile_u64(last, ticks::now()).unwrap();
+                }
+            });
+            while !looks.iter().any(|(began, _, stored)| stored > began) && Instant::now() < deadline {
+                recorder.go_on(&cluster).unwrap();
+                looks = stored(&std::fs::read(&path).unwrap(), last);
+            }
+            is_over.store(true, Relaxed);
+        });
+        let _ = std::fs::remove_file(&path);
+        assert!(looks.iter().any(|(began, _, stored)| stored > began), "nothing was stored in a look: {looks:?}");
+        assert!(looks.iter().all(|(began, end, stored)| began <= end && stored <= end), "{looks:?}");
+    }
+
+    /// Of each look its beginning, its end, and the word that it saw there.
+    fn stored(file: &[u8], place: u64) -> Vec<(u64, u64, u64)> {
+        let (pieces, _) = crate::trace::file::read(file).unwrap();
+        let mut word = [0; 8];
+        let looks = pieces.into_iter().filter_map(|piece| match piece {
+            Piece::Look { ticks, end, runs, .. } => Some((ticks, end.unwrap(), runs)),
+            _ => None,
+        });
+        let seen = looks.map(|(began, end, runs)| {
+            for (start, run) in runs {
+                for (at, byte) in (start..).zip(run) {
+                    if let Some(byte_of_word) = at.checked_sub(place).and_then(|at| word.get_mut(at as usize)) {
+                        *byte_of_word = byte;
+                    }
+                }
+            }
+            (began, end, u64::from_ne_bytes(word))
+        });
+        seen.collect()
     }
 }

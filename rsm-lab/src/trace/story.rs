@@ -11,6 +11,12 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 const TIMEOUT: u32 = Code::Timeout.number().unsigned_abs();
 
+/// How long what is no wait took at least, where its record says that it took so long.
+const MOST_TOLD: u64 = u32::MAX as u64;
+
+/// A time that is not noted.
+const UNKNOWN: u64 = u64::MAX;
+
 /// A process of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Process {
@@ -24,6 +30,15 @@ pub struct Process {
     pub lost: u64,
     /// See [`lost`](Self::lost).
     pub torn: u64,
+    /// The numbers of its threads that made calls, modulo 16: a bit for each.
+    pub threads: u16,
+}
+
+impl Process {
+    /// Whether several of its threads made calls, as far as their numbers tell.
+    pub fn has_threads(&self) -> bool {
+        self.threads.count_ones() > 1
+    }
 }
 
 /// Something that happened.
@@ -91,8 +106,10 @@ pub struct Call {
 /// A look at the memory of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
-    /// When it was looked at, in nanoseconds since the trace began.
+    /// When looking began, in nanoseconds since the trace did.
     pub at: u64,
+    /// When it was over: each byte was read between the two.
+    pub end: u64,
     /// The exporting node.
     pub node: u32,
     /// The segment's row.
@@ -136,6 +153,8 @@ pub struct Story {
     broken: HashSet<usize>,
     /// Where that is: which process, and when the next record begins.
     gaps: Vec<(usize, u64)>,
+    /// When what comes next in the file had been read from the rings.
+    read: u64,
 }
 
 /// A record whose bytes are still to come: what it is of, how many they are, and those that came.
@@ -185,6 +204,12 @@ impl Clock {
         u64::try_from(u128::from(ticks) * u128::from(ns) / u128::from(all)).unwrap_or(u64::MAX)
     }
 
+    /// When something began that took so long, and how long that was. The end is as exact as the time of what comes then.
+    fn times(&self, began: u64, took: u64) -> (u64, u64) {
+        let at = self.time(began);
+        (at, self.time(began.wrapping_add(took)).saturating_sub(at))
+    }
+
     fn time(&self, ticks: u64) -> u64 {
         let since = ticks.wrapping_sub(self.began) & ring::MASK;
         // What seems to be before the beginning was at it.
@@ -212,7 +237,7 @@ impl Story {
         };
         let clock = Clock::of(&pieces, beginning.ticks);
         let (processes, happenings, bytes, looks, standing) = Default::default();
-        let (unbroken, broken, gaps, notes) = Default::default();
+        let (unbroken, broken, gaps, notes, read) = Default::default();
         let (beginning, noted_from) = (beginning.clone(), None);
         let mut story = Story {
             beginning,
@@ -227,14 +252,17 @@ impl Story {
             unbroken,
             broken,
             gaps,
+            read,
         };
         let mut pending = HashMap::new();
         for piece in &pieces[1..] {
             story.take(piece, &clock, &mut pending);
         }
+        story.find_ends(&pieces, &clock);
         // Stable: what a process noted at one time stays in its order.
         story.happenings.sort_by_key(|happening| happening.at);
         story.looks.sort_by_key(|look| look.at);
+        story.find_ends_of_looks();
         story.name_segments();
         let before = pieces.iter().take_while(|piece| !matches!(piece, Piece::Clock { .. }));
         let there = before.filter(|piece| matches!(piece, Piece::Process { .. })).count();
@@ -262,10 +290,6 @@ impl Story {
                 let process = self.processes.iter().position(|process| process.membership == membership);
                 tell(process, ticks, What::Left);
             }
-            Piece::Ended { node, pid, signal, code, ticks } => {
-                let process = self.processes.iter().rposition(|process| (process.node, process.pid) == (node, pid));
-                tell(process, ticks, What::Ended(signal, code));
-            }
             Piece::Missing { membership, ticks, lost, torn } => {
                 let process = self.processes.iter().position(|process| process.membership == membership);
                 tell(process, ticks, What::Missing(lost, torn));
@@ -279,12 +303,15 @@ impl Story {
                     slots.iter().for_each(|slot| self.take_slot(process, *slot, clock, pending));
                 }
             }
-            Piece::Look { node, row, incarnation, ticks, ref runs, .. } => {
-                let (at, by, runs) = (clock.time(ticks), None, runs.clone());
-                self.looks.push(Look { at, node, row, incarnation, by, whole: false, between: true, runs });
+            Piece::Look { node, row, incarnation, ticks, end, ref runs, .. } => {
+                let (at, end) = (clock.time(ticks), end.map_or(UNKNOWN, |end| clock.time(end)));
+                let (by, runs) = (None, runs.clone());
+                self.looks.push(Look { at, end, node, row, incarnation, by, whole: false, between: true, runs });
             }
             Piece::Standing(ref standing) => self.standing.push(standing.clone()),
-            Piece::Begins(_) | Piece::Clock { .. } | Piece::Ends => {}
+            Piece::Clock { ticks, .. } => self.read = clock.time(ticks),
+            // Who ended is found when all are known.
+            Piece::Begins(_) | Piece::Ended { .. } | Piece::Ends => {}
         }
     }
 
@@ -302,7 +329,7 @@ impl Story {
             }
         } else if let Some(event) = Event::of(slot) {
             pending.remove(&process);
-            let at = clock.time(event.began);
+            let (at, took) = clock.times(event.began, event.took);
             if self.broken.remove(&process) {
                 self.gaps.push((process, at));
             }
@@ -314,7 +341,9 @@ impl Story {
             if event.kind == Kind::Look {
                 let (node, row, incarnation, by) = (event.node, event.id, event.offset, Some(process));
                 let (whole, between, runs) = (event.code & 1 != 0, event.code & 2 != 0, Vec::new());
-                let look = Look { at, node, row, incarnation, by, whole, between, runs };
+                // The record has no more than that; it was over when it was read.
+                let end = if event.took == MOST_TOLD { self.read.max(at) } else { at + took };
+                let look = Look { at, end, node, row, incarnation, by, whole, between, runs };
                 let look = Pending { of: Of::Look(look), length, bytes: Vec::new() };
                 if event.has_bytes {
                     pending.insert(process, look);
@@ -326,9 +355,10 @@ impl Story {
             if event.has_bytes {
                 pending.insert(process, Pending { of: Of::Put(self.happenings.len()), length, bytes: Vec::new() });
             }
+            self.processes[process].threads |= 1 << (event.thread & 15);
             self.happenings.push(Happening {
                 at,
-                took: clock.length(event.took),
+                took,
                 process,
                 what: What::Call(Call {
                     kind: event.kind,
@@ -373,6 +403,49 @@ impl Story {
         }
         if self.unbroken.contains(&last) {
             self.looks.push(look);
+        }
+    }
+
+    /// Finds the processes of the ends that their launcher saw: it may have seen one before anything was read that the process had
+    /// noted. Of two with one id the one that was known last had it, if it had not ended already.
+    fn find_ends(&mut self, pieces: &[Piece], clock: &Clock) {
+        // By their index, as long as they have not ended.
+        let mut known: Vec<Option<(u32, u32)>> = Vec::new();
+        let mut early: Vec<((u32, u32), Happening)> = Vec::new();
+        for piece in pieces {
+            match *piece {
+                Piece::Process { node, pid, .. } => {
+                    let process = known.len();
+                    let ended = early.iter().position(|(of, _)| *of == (node, pid)).map(|at| early.remove(at));
+                    known.push(ended.is_none().then_some((node, pid)));
+                    self.happenings.extend(ended.map(|(_, end)| Happening { process, ..end }));
+                }
+                Piece::Ended { node, pid, signal, code, ticks } => {
+                    let what = What::Ended(signal, code);
+                    let end = Happening { at: clock.time(ticks), took: 0, process: 0, what };
+                    match known.iter().rposition(|known| *known == Some((node, pid))) {
+                        Some(process) => {
+                            known[process] = None;
+                            self.happenings.push(Happening { process, ..end });
+                        }
+                        None => early.push(((node, pid), end)),
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Finds when those looks were over at the latest of which that is not noted: each one who looks does one look after the other.
+    fn find_ends_of_looks(&mut self) {
+        let mut next: HashMap<Option<usize>, u64> = HashMap::new();
+        for look in self.looks.iter_mut().rev() {
+            let next = next.entry(look.by).or_insert(UNKNOWN);
+            look.end = look.end.min(*next);
+            if look.end == UNKNOWN {
+                look.end = look.at;
+            }
+            *next = look.at;
         }
     }
 

@@ -99,6 +99,9 @@ pub fn line(story: &Story, index: usize) -> String {
             if done.kind != Kind::Fault {
                 _ = write!(line, "  {}", length(*took));
             }
+            if process.has_threads() {
+                _ = write!(line, "  thread {}", done.thread);
+            }
             if let Some(from) = done.from {
                 _ = write!(line, "  of {}", from + 1);
             }

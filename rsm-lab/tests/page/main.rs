@@ -6,7 +6,8 @@ use browser::Browser;
 use rsm::lens::event::Kind;
 use rsm::lens::{Lens, Trace};
 use rsm::{AccessList, BarrierMode, Cluster, Permission, SegmentId};
-use rsm_lab::trace::{Recorder, Story, What, page};
+use rsm_lab::trace::{Happening, Recorder, Story, What, page};
+use serde_json::{Value, json};
 use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,7 +36,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Node 1 puts to segments of nodes 2 and 3, in spans to that of node 2, and signals node 2.
+/// Node 1 puts to segments of nodes 2 and 3, after the first time in spans to that of node 2, and signals node 2.
 fn story(scratch: &Scratch) -> Story {
     let file = scratch.0.join("t.rsmtrace");
     let cluster = Cluster::builder(3).lens(Lens::clear(0).trace(Trace::default())).start().unwrap();
@@ -47,6 +48,7 @@ fn story(scratch: &Scratch) -> Story {
     three.publish(other, &AccessList::everyone()).unwrap();
     let one = node(1);
     let imports = [(2, id), (3, other)].map(|(node, id)| one.connect(node, id, Permission::ReadWrite).unwrap());
+    imports[0].put_u64(16, 1).unwrap();
     imports[0].set_mode(BarrierMode::Explicit);
     for round in 0..5 {
         let span = imports[0].open_barrier().unwrap();
@@ -95,7 +97,23 @@ fn everything_is_in_the_page() {
 fn the_page_is_searched_and_filtered_and_gone_through_by_keys() {
     let scratch = Scratch::new("keys");
     let Some(mut browser) = scratch.browser() else { return };
-    let story = story(&scratch);
+    let mut story = story(&scratch);
+    // The first wait begins before its signal comes, the others after.
+    let waits: Vec<(usize, usize)> = story.calls().filter_map(|(index, _, call)| Some((index, call.from?))).collect();
+    let ((post, wait), in_time) = ((waits[0].0, waits[0].1), waits[1]);
+    assert_eq!(post, wait + 1, "one follows the other");
+    story.happenings.swap(wait, post);
+    story.happenings[wait].at = story.happenings[post].at;
+    story.happenings[post].at += story.happenings[wait].took / 2;
+    if let What::Call(call) = &mut story.happenings[wait].what {
+        call.from = Some(post);
+    }
+    let count_of_arrows = story.calls().filter(|(.., call)| call.from.or(call.close).is_some()).count();
+    // And how processes end, beside calls.
+    let (at, took, process) = (story.end(), 0, 0);
+    for what in [What::Missing(3, 0), What::Ended(9, 0), What::Left] {
+        story.happenings.push(Happening { at, took, process, what });
+    }
     let path = write(&scratch, &story);
     let posts = numbers(&story, |call| call.kind == Kind::Post);
 
@@ -111,9 +129,16 @@ fn the_page_is_searched_and_filtered_and_gone_through_by_keys() {
     assert_eq!(chosen(&mut browser), posts[0] + 1);
     browser.press("k", false);
     assert_eq!(chosen(&mut browser), posts[0]);
-    let (wait, wait_call) = story.calls().find_map(|(index, _, call)| Some((index, call.from?))).unwrap();
     let (put, close) = story.calls().find_map(|(index, _, call)| Some((index, call.close?))).unwrap();
-    for (event, says) in [(wait, format!("of {}", wait_call + 1)), (put, format!("closed by {}", close + 1))] {
+    let count = story.happenings.len();
+    for (event, says) in [
+        (wait, format!("of {}", post + 1)),
+        (in_time.0, format!("of {}", in_time.1 + 1)),
+        (put, format!("closed by {}", close + 1)),
+        (count - 3, "3 records before this were lost ".to_owned()),
+        (count - 2, "was killed by signal 9".to_owned()),
+        (count - 1, "has left the cluster".to_owned()),
+    ] {
         browser.open(&path, Some(event + 1));
         let told = browser.text("document.querySelector('#told b').textContent");
         assert!(told.ends_with(&says), "{told:?} ends with {says}");
@@ -121,6 +146,7 @@ fn the_page_is_searched_and_filtered_and_gone_through_by_keys() {
 
     // What is found, by words and by place.
     browser.open(&path, None);
+    assert_eq!(browser.number("arrows") as usize, count_of_arrows);
     assert_eq!(chosen(&mut browser), 0);
     let covers = |call: &rsm_lab::trace::Call| {
         matches!(call.kind, Kind::Put | Kind::Get) && (call.offset..call.offset + call.length).contains(&8)
@@ -171,7 +197,7 @@ fn the_page_is_searched_and_filtered_and_gone_through_by_keys() {
         choice.dispatchEvent(new Event('change')); document.getElementById('c').focus()",
     );
     let ends: Vec<usize> =
-        (1..).zip(&story.happenings).filter(|(_, of)| of.what == What::Left).map(|(at, _)| at).collect();
+        (1..).zip(&story.happenings).filter(|(_, of)| !matches!(of.what, What::Call(_))).map(|(at, _)| at).collect();
     let mut met = Vec::new();
     for _ in 0..of_three.len() + ends.len() {
         browser.press("j", false);
@@ -198,6 +224,76 @@ fn the_page_is_searched_and_filtered_and_gone_through_by_keys() {
     assert!(left < from);
     browser.press("a", false);
     assert_eq!(seen(&mut browser), [first, last]);
+}
+
+#[test]
+fn the_lane_of_what_is_chosen_is_seen() {
+    let scratch = Scratch::new("lanes");
+    let Some(mut browser) = scratch.browser() else { return };
+    let mut story = story(&scratch);
+    // The same by sixteen nodes: what is at the same time is of another one each time.
+    let count = story.happenings.len();
+    let all: Vec<_> = story.happenings.iter().enumerate().filter(|(_, of)| matches!(of.what, What::Call(_))).collect();
+    let (first, last) = (all[0].0 + 1, all[all.len() - 1].0 + 1);
+    story.processes = (1..=16)
+        .map(|node| rsm_lab::trace::Process {
+            membership: node,
+            node: node as u32,
+            pid: 100,
+            ..story.processes[0].clone()
+        })
+        .collect();
+    for (index, happening) in story.happenings.iter_mut().enumerate() {
+        happening.process = if index + 1 == last { 15 } else { index % 15 };
+    }
+    story.happenings[first - 1].process = 0;
+    // One of them with two threads.
+    story.processes[15].threads = 6;
+    let path = write(&scratch, &story);
+    browser.open(&path, Some(last));
+    // Whether the lane of the chosen event is in the part that is shown, and how far that is.
+    let lane = "(() => { const v = document.getElementById('view'), top = laneOf[P[pick]] * LANE + TOP;
+        return [top >= v.scrollTop && top + LANE <= v.scrollTop + v.clientHeight, v.scrollTop] })()";
+    let seen = |browser: &mut Browser| {
+        let told = browser.ask(lane);
+        (told[0] == true, told[1].as_f64().unwrap())
+    };
+    let told = |browser: &mut Browser| browser.text("document.querySelector('#told b').textContent");
+    assert_eq!(chosen(&mut browser), last);
+    assert!(told(&mut browser).contains("  thread "), "{}", told(&mut browser));
+    let (is_seen, down) = seen(&mut browser);
+    assert!(is_seen && down > 0.0, "sixteen lanes are higher than the window: {down}");
+    // Another one by its number in the address, which no page is loaded anew for.
+    browser.ask(&format!("window.sameAsBefore = true; location.hash = '#{first}'"));
+    while chosen(&mut browser) != first {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!((browser.ask("window.sameAsBefore"), seen(&mut browser)), (json!(true), (true, 0.0)));
+    assert!(!told(&mut browser).contains("  thread "), "{}", told(&mut browser));
+    // And by keys, whichever way.
+    for (key, times) in [("j", count - first), ("k", count - first)] {
+        for _ in 0..times {
+            browser.press(key, false);
+            assert!(seen(&mut browser).0, "event {}", chosen(&mut browser));
+        }
+    }
+}
+
+#[test]
+fn a_span_begins_with_what_is_in_it() {
+    let scratch = Scratch::new("spans");
+    let Some(mut browser) = scratch.browser() else { return };
+    let story = story(&scratch);
+    browser.open(&write(&scratch, &story), None);
+    let closes = story.calls().filter(|(.., call)| call.kind == Kind::Close);
+    let expected: Vec<Value> = closes
+        .map(|(close, closed, _)| {
+            let puts = story.calls().filter(|(.., call)| call.close == Some(close));
+            let first = puts.map(|(_, put, _)| put.at).min().expect("each has two");
+            json!([first, closed.end()])
+        })
+        .collect();
+    assert_eq!((expected.len(), browser.ask("spans.map(span => [span[1], span[2]])")), (5, json!(expected)));
 }
 
 /// How bright a colour is, by the formula of the guidelines for contents that all can read.
@@ -288,10 +384,16 @@ fn a_long_trace_is_opened() {
     let separated = if count == 1_000_000 { "1,000,000" } else { "100,000" };
     assert_eq!(browser.text("document.getElementById('sum').textContent"), format!("{separated} events, 3 nodes"));
     let ready = browser.text("document.documentElement.dataset.ready");
+    let ready: Vec<usize> = ready.split(' ').map(|number| number.parse().unwrap()).collect();
+    let [decoded, drawn, parts] = ready[..] else { panic!("{ready:?}") };
+    let bytes = std::fs::metadata(&path).unwrap().len();
     eprintln!(
-        "{count} events: decoded and drawn in {ready} ms, the page has {} bytes",
-        std::fs::metadata(&path).unwrap().len()
+        "{count} events: decoded in {decoded} ms, drawn in {drawn} ms as {parts} parts; the page has {bytes} bytes"
     );
+    // However many events there are, no more parts of a kind are drawn in a row of a lane than can be told apart.
+    let width = browser.number("document.getElementById('view').clientWidth") as usize;
+    let rows = story.calls().map(|(_, of, call)| (of.process, call.kind)).collect::<std::collections::HashSet<_>>();
+    assert!(parts > 0 && parts <= rows.len() * width, "{parts} parts of {} rows", rows.len());
     browser.picture("long");
     let posts = numbers(&story, |call| call.kind == Kind::Post).len();
     browser.press("/", false);

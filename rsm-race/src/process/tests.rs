@@ -402,6 +402,31 @@ fn a_value_that_is_lost_in_a_benign_word_is_not_reported() {
 }
 
 #[test]
+fn an_update_that_is_not_carried_is_told_once_and_apart_from_a_race_of_its_place() {
+    let memory = lines();
+    let table = Table::new(&memory);
+    let (owner, one, other) = (come(table, 3, true), party(table, 1, true), party(table, 2, true));
+    let word = range(FLAG, 8, 9);
+    for node in [one, other, one] {
+        node.process.updates_afar(word, node.import);
+    }
+    let told = races(table);
+    assert_eq!(found(table), [(1, 1, Why::Update)], "one of a place, by whom it was first");
+    assert_eq!((told[0].times, told[0].segment, told[0].offset, told[0].length), (3, (3, 7), FLAG, 8));
+    assert!(told[0].first == told[0].second && told[0].first.through_import);
+    // The same place, and both store a word.
+    one.process.store(word, Some(1), false, Some(one.import));
+    other.process.store(word, Some(2), false, Some(other.import));
+    assert_eq!(found(table), [(1, 1, Why::Update), (1, 2, Why::Unseen)]);
+    assert_eq!(races(table)[0].times, 3);
+    owner.benign(PLACE, DATA, 8);
+    one.process.updates_afar(range(DATA, 8, 10), one.import);
+    assert_eq!(found(table).len(), 2, "nobody wants to hear of it");
+    one.process.updates_afar(range(DATA + 8, 8, 10), one.import);
+    assert_eq!(found(table).len(), 3);
+}
+
+#[test]
 fn what_is_put_from_memory_that_changes_is_not_reported_where_it_is_benign() {
     for (benign, reported) in [(0, true), (56, true), (64, false)] {
         let memory = lines();

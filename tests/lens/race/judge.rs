@@ -12,11 +12,13 @@
 
 mod by_cargo;
 mod compilers;
+mod guide;
 mod linked;
 mod outside;
 mod pages;
 mod programs;
 mod run;
+mod updates;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use programs::{ALWAYS_FOUND, NEVER_LATE, PROGRAMS, Program};
@@ -245,6 +247,9 @@ fn main() {
             pages::the_suite_by_pages().map_err(Failed::from)
         }),
         Trial::test("what_else_orders_is_known", || outside::what_else_orders_is_known().map_err(Failed::from)),
+        Trial::test("atomic_updates_of_others_memory_are_told_where_none_are_carried", || {
+            updates::atomic_updates_of_others_memory_are_told_where_none_are_carried().map_err(Failed::from)
+        }),
         Trial::test("a_program_with_the_library_in_it_is_told_by_its_lines", || {
             linked::a_program_with_the_library_in_it_is_told_by_its_lines().map_err(Failed::from)
         }),

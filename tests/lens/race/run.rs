@@ -1,5 +1,6 @@
 //! Building and running the programs.
 
+use crate::guide;
 use crate::programs::{Program, is_cxx};
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
@@ -185,13 +186,20 @@ impl Bench {
     }
 
     fn compile(&self, mut command: Command, source: &Path, built: PathBuf) -> Result<PathBuf, String> {
-        command.args(STRICT).arg("-I").arg(root().join("tests/lens/c"));
+        command.arg(language(source).1).args(STRICT).arg("-I").arg(root().join("tests/lens/c"));
         command.arg("-I").arg(root().join("rsm-capi/include")).arg("-o").arg(&built).arg(source);
         command.arg("-L").arg(&self.folder).arg("-lrsm").arg(format!("-Wl,-rpath,{}", self.folder.display()));
         succeed(&mut command).map(|_| built)
     }
 
-    fn run_with(&self, program: &Program, built: &Path, options: &[&str], variant: &str) -> Result<Output, String> {
+    /// Runs it, with these options, to whatever end.
+    pub(crate) fn run_with(
+        &self,
+        program: &Program,
+        built: &Path,
+        options: &[&str],
+        variant: &str,
+    ) -> Result<Output, String> {
         let mut command = self.ctl();
         command.args(["run", "--timeout", "60s", "-n", &program.nodes.to_string()]).args(options);
         command.arg("--").arg(built).arg(variant);
@@ -299,18 +307,36 @@ pub(crate) fn the_guide_finds_its_bug() -> Result<(), String> {
     expect("it comes to its end", code == Some(0) && said.contains("2000 receipts, 2970000 in all"), &said)?;
     let trace = bench.folder.join("till.rsmtrace");
     let file = trace.to_str().ok_or("a path of letters")?;
-    let (code, said) = run(&plain, &["--chaos=7", "--trace", file])?;
-    expect("it fails under chaos", matches!(code, Some(1 | 2)) && said.contains("till: receipt "), &said)?;
+    // Nearly always node 2 ends before the span is closed, as in the guide; who is slow to see that ends in another way.
+    let (mut shown, mut times) = (String::new(), 0);
+    while !shown.contains("close      2:0x400000: RSMERR_CONN_ABORTED") {
+        times += 1;
+        expect("a span is cut by the end of node 2", times <= 20, &shown)?;
+        let (code, said) = run(&plain, &["--chaos=7", "--trace", file])?;
+        expect("it fails under chaos", matches!(code, Some(1 | 2)) && said.contains("till: receipt "), &said)?;
+        shown = succeed(bench.ctl().args(["trace", "show", file]))?;
+    }
     let who = succeed(bench.ctl().args(["trace", "who", file, "2:0x400000+200"]))?;
     expect("the trace knows who", who.contains("put        2:0x400000 [0,+248)"), &who)?;
     // The lines as the guide has them.
     let guide = std::fs::read_to_string(root().join("docs/finding-bugs.md")).map_err(|error| error.to_string())?;
+    expect("who is told as in the guide", guide::printed(&guide, "trace who") == guide::shapes(&who), &who)?;
+    let (told, shown_too) = (guide::printed(&guide, "trace show"), guide::shapes(&shown));
+    let calls = guide::calls(&told);
+    let same = guide::calls(&shown_too).ends_with(&calls) && guide::ends(&told) == guide::ends(&shown_too);
+    expect("the trace is shown as in the guide", calls.len() == 4 && same, &shown)?;
     let places: Vec<&str> = guide.split_whitespace().filter(|word| word.starts_with("till.c:")).collect();
     let [put, read] = places[..] else { return Err(format!("the guide has {places:?}")) };
     let (code, said) = run(&seen, &["--race"])?;
     let is_found =
         code == Some(5) && said.contains("rsm-ctl: 1 race found") && said.contains(put) && said.contains(read);
     expect("its race is found", is_found, &said)?;
+    // Once, and as the guide has it.
+    let outside = "rsm-ctl: what files, pipes or sockets order is not known: --race=outside";
+    let of = |text: &str| text.lines().filter(|line| line.starts_with(outside)).map(str::to_owned).collect::<Vec<_>>();
+    expect("what is not known is said", of(&said).len() == 1 && of(&said) == of(&guide), &said)?;
+    let (code, said) = run(&seen, &["--race=outside"])?;
+    expect("and not where it is known", of(&said).is_empty() && matches!(code, Some(0 | 5)), &said)?;
     // And what it is told with, as the guide and the gallery have it.
     let gallery = std::fs::read_to_string(root().join("docs/gallery.md")).map_err(|error| error.to_string())?;
     for page in [&guide, &gallery] {

@@ -2,6 +2,7 @@
 
 use super::super::file::Writer;
 use super::*;
+use crate::trace::bytes::Writer::{Before, Put, Store};
 
 const ID: u32 = 0x40_0001;
 const BELL: u32 = 7;
@@ -53,14 +54,28 @@ impl Late {
         self.note(membership, Kind::Wait, (began, end), TIMEOUT);
     }
 
-    fn story(mut self) -> Story {
+    fn story(self) -> Story {
+        self.written_as(true)
+    }
+
+    fn written_as(mut self, late: bool) -> Story {
         self.add(Piece::Ends);
         let mut file = Vec::new();
-        let mut writer = Writer::new(&mut file, true).unwrap();
+        let mut writer = Writer::new(&mut file, late).unwrap();
         self.0.iter().for_each(|piece| writer.add(piece).unwrap());
         let story = Story::read(&file).unwrap();
         assert_eq!(story.wrong, None);
         story
+    }
+
+    /// The same with bytes, and so from the beginning of its cluster.
+    fn story_with_bytes(mut self) -> Story {
+        self.0.iter_mut().for_each(|piece| {
+            if let Piece::Begins(beginning) = piece {
+                beginning.bytes = true;
+            }
+        });
+        self.written_as(false)
     }
 
     /// When the ends of spans began that say what became of each put, in the order in which those began.
@@ -129,26 +144,41 @@ fn what_came_while_it_waited_may_have_been_taken() {
     assert_eq!(late.told(), [None, None, Some(50)]);
 }
 
-/// A look of process 1 at its segment of 64 bytes: one word of it, at a time; 1 for all there is, 2 between two calls.
-fn look(at: u64, code: u32, place: u8, value: u8) -> Vec<[u64; 4]> {
-    let bytes = [place, 0, 0, 0, 1, 0, 0, 0, value, 0, 0, 0, 0, 0, 0, 0];
-    let event = Event {
-        began: at,
-        took: 1,
-        kind: Kind::Look,
-        node: 1,
-        id: 0,
-        offset: 1,
-        length: bytes.len() as u32,
-        code,
-        thread: 1,
-        in_span: false,
-        has_bytes: true,
-    };
-    let [first, rest @ ..] = event.words();
+/// A record with its bytes, at most 21.
+fn with_bytes(event: Event, bytes: &[u8]) -> Vec<[u64; 4]> {
+    let [first, rest @ ..] = Event { length: bytes.len() as u32, has_bytes: true, ..event }.words();
     let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-    let words: Vec<u64> = bytes.chunks(7).map(word).collect();
-    vec![[first | BEGINS, rest[0], rest[1], rest[2]], [words[0], words[1], words[2], 0]]
+    let mut words: Vec<u64> = bytes.chunks(7).map(word).collect();
+    words.resize(4, 0);
+    vec![[first | BEGINS, rest[0], rest[1], rest[2]], [words[0], words[1], words[2], words[3]]]
+}
+
+/// What has no code and no length is such a record.
+fn record(kind: Kind, (began, end): (u64, u64), id: u32, offset: u64) -> Event {
+    let (took, node, thread) = (end - began, 1, 1);
+    Event { began, took, kind, node, id, offset, length: 0, code: 0, thread, in_span: false, has_bytes: false }
+}
+
+/// A look of process 1 at its segment of 64 bytes: one word of it; 1 for all there is, 2 between two calls.
+fn look_from(times: (u64, u64), code: u32, place: u8, value: u8) -> Vec<[u64; 4]> {
+    let bytes = [place, 0, 0, 0, 1, 0, 0, 0, value, 0, 0, 0, 0, 0, 0, 0];
+    with_bytes(Event { code, ..record(Kind::Look, times, 0, 1) }, &bytes)
+}
+
+/// The same in no time.
+fn look(at: u64, code: u32, place: u8, value: u8) -> Vec<[u64; 4]> {
+    look_from((at, at), code, place, value)
+}
+
+/// A put of this byte to the first one of the segment.
+fn put(times: (u64, u64), value: u8) -> Vec<[u64; 4]> {
+    with_bytes(record(Kind::Put, times, ID, 0), &[value])
+}
+
+/// A look of who writes the trace down, at one byte of the segment; `None`: nothing differs.
+fn seen_from_outside((ticks, end): (u64, u64), value: Option<u8>) -> Piece {
+    let runs = value.map(|value| vec![(0, vec![value])]).unwrap_or_default();
+    Piece::Look { node: 1, row: 0, incarnation: 1, ticks, end: Some(end), length: 64, runs }
 }
 
 #[test]
@@ -167,10 +197,9 @@ fn what_differs_from_a_look_that_is_missing_says_nothing() {
     let length = 64;
     let looks = [(15, vec![(0, vec![9]), (8, vec![8])]), (55, vec![(16, vec![7])])];
     for (ticks, runs) in looks {
-        late.add(Piece::Look { node: 1, row: 0, incarnation: 1, ticks, length, runs });
+        late.add(Piece::Look { node: 1, row: 0, incarnation: 1, ticks, end: Some(ticks), length, runs });
     }
-    let mut story = late.story();
-    story.beginning.bytes = true;
+    let story = late.story_with_bytes();
     let segment = crate::trace::Segment { node: 1, id: ID };
     let at = |time| story.bytes_at(segment, time).unwrap().into_iter().step_by(8).take(4).collect::<Vec<_>>();
     assert_eq!(at(9), [0, 0, 0, 0]);
@@ -184,10 +213,94 @@ fn what_differs_from_a_look_that_is_missing_says_nothing() {
     assert_eq!(at(60), [6, 0, 0, 5]);
     assert_eq!(story.looks.iter().map(|look| look.at).collect::<Vec<_>>(), [10, 15, 20, 50, 55, 60]);
     let who = |offset, time| story.who(segment, offset, time).unwrap();
-    use crate::trace::bytes::Writer::{Before, Store};
     // The segment is older than the trace: what the first look saw may have been there.
     assert_eq!([who(0, 10), who(0, 15), who(8, 15), who(8, 10)], [Before, Store(10, 15), Store(10, 15), Before]);
     assert_eq!((who(0, 20), who(24, 50)), (Store(15, 20), Store(20, 50)));
+}
+
+/// What the first byte was at a time, and who had written it.
+fn first_byte(story: &Story, time: u64) -> (u8, crate::trace::Writer) {
+    let segment = crate::trace::Segment { node: 1, id: ID };
+    (story.bytes_at(segment, time).unwrap()[0], story.who(segment, 0, time).unwrap())
+}
+
+#[test]
+fn what_is_stored_while_somebody_looks_is_known_when_that_is_over() {
+    let mut late = Late::new();
+    late.add(seen_from_outside((50, 60), None));
+    late.add(seen_from_outside((100, 500), Some(7)));
+    late.add(Piece::Slots { membership: 1, slots: look_from((700, 720), 1, 0, 8) });
+    let story = late.story_with_bytes();
+    assert_eq!([150, 499].map(|time| first_byte(&story, time)), [(0, Before), (0, Before)], "it may have come at 490");
+    assert_eq!([500, 719].map(|time| first_byte(&story, time)), [(7, Store(50, 500)), (7, Store(50, 500))]);
+    assert_eq!(first_byte(&story, 720), (8, Store(100, 720)), "the look before began at 100");
+    assert_eq!(story.end(), 720);
+}
+
+#[test]
+fn a_put_that_returns_while_somebody_looks_may_not_have_been_seen() {
+    let mut late = Late::new();
+    late.add(Piece::Slots { membership: 2, slots: [put((100, 110), 1), put((300, 400), 2)].concat() });
+    // Of these the first one saw the first put, which the second put has overwritten before it was over.
+    late.add(seen_from_outside((200, 450), Some(1)));
+    late.add(seen_from_outside((500, 510), Some(2)));
+    late.add(seen_from_outside((600, 640), Some(3)));
+    let story = late.story_with_bytes();
+    let puts: Vec<usize> = story.calls().map(|(index, ..)| index).collect();
+    assert_eq!([110, 399].map(|time| first_byte(&story, time)), [(1, Put(puts[0])), (1, Put(puts[0]))]);
+    for time in [400, 450, 510, 639] {
+        assert_eq!(first_byte(&story, time), (2, Put(puts[1])), "at {time}");
+    }
+    assert_eq!(first_byte(&story, 640), (3, Store(500, 640)));
+    // A store came when the put had arrived, and before it had returned.
+    let mut late = Late::new();
+    late.add(Piece::Slots { membership: 2, slots: put((300, 400), 2) });
+    late.add(seen_from_outside((450, 460), Some(9)));
+    assert_eq!(first_byte(&late.story_with_bytes(), 460), (9, Store(300, 460)));
+}
+
+#[test]
+fn of_two_looks_at_once_the_one_that_began_later_counts() {
+    let mut late = Late::new();
+    // A store at 400 is seen by the first one at 450, and was not there when the second one looked.
+    late.add(seen_from_outside((100, 500), Some(7)));
+    late.add(Piece::Slots { membership: 1, slots: look_from((200, 250), 1, 1, 1) });
+    late.add(seen_from_outside((600, 610), None));
+    let story = late.story_with_bytes();
+    assert_eq!([250, 500, 609].map(|time| first_byte(&story, time)), [const { (0, Before) }; 3]);
+    assert_eq!(first_byte(&story, 610), (7, Store(200, 610)));
+}
+
+#[test]
+fn a_look_that_took_longer_than_its_record_tells_was_over_when_that_was_read() {
+    let long = 1 << 33;
+    let mut late = Late::new();
+    late.add(Piece::Clock { ticks: 2 * long, ns: 2 * long });
+    let mut slots = look_from((100, long), 1, 0, 7);
+    late.add(Piece::Slots { membership: 1, slots: slots.clone() });
+    let story = late.story_with_bytes();
+    assert_eq!(story.looks[0].end, 2 * long);
+    assert_eq!(first_byte(&story, long), (0, Before));
+    // Or when the next one began.
+    let mut late = Late::new();
+    slots.extend(look(long + 5, 0, 1, 1));
+    late.add(Piece::Clock { ticks: 2 * long, ns: 2 * long });
+    late.add(Piece::Slots { membership: 1, slots });
+    assert_eq!(late.story_with_bytes().looks[0].end, long + 5);
+    // As in files which do not say it.
+    let mut late = Late::new();
+    for ticks in [100, 900] {
+        let runs = vec![(0, vec![ticks as u8])];
+        late.add(Piece::Look { node: 1, row: 0, incarnation: 1, ticks, end: None, length: 64, runs });
+    }
+    late.add(Piece::Ends);
+    let mut file = Vec::new();
+    let mut writer = Writer::new(&mut file, false).unwrap();
+    late.0.iter().for_each(|piece| writer.add(piece).unwrap());
+    file[8..12].copy_from_slice(&1u32.to_le_bytes());
+    let story = Story::read(&file).unwrap();
+    assert_eq!(story.wrong, None);
+    assert_eq!(story.looks.iter().map(|look| (look.at, look.end)).collect::<Vec<_>>(), [(100, 900), (900, 900)]);
 }
 
 #[test]
@@ -268,4 +381,21 @@ fn a_record_that_is_missing_may_have_been_the_end() {
     slots.extend([(Kind::Put, (3, 4)), (Kind::Close, (5, 6))].map(|(kind, times)| late.slot(kind, times, 0)));
     late.add(Piece::Slots { membership: 1, slots });
     assert_eq!(late.closes(), [None, Some(5)]);
+}
+
+#[test]
+fn an_end_that_was_seen_before_anything_was_read_is_told() {
+    let mut late = Late::new();
+    let ended = |pid, signal, code, ticks| Piece::Ended { node: 2, pid, signal, code, ticks };
+    late.add(ended(40, 9, 0, 50));
+    late.add(ended(30, 0, 3, 60));
+    late.add(Piece::Process { membership: 4, node: 2, pid: 40 });
+    // Another one that has the same id, and one that never joined.
+    late.add(Piece::Process { membership: 5, node: 2, pid: 40 });
+    late.add(ended(40, 0, 1, 70));
+    late.add(ended(50, 0, 1, 80));
+    let story = late.story();
+    let told = |of: &Happening| (of.at, story.processes[of.process].membership, of.what.clone());
+    let told: Vec<_> = story.happenings.iter().map(told).collect();
+    assert_eq!(told, [(50, 4, What::Ended(9, 0)), (60, 3, What::Ended(0, 3)), (70, 5, What::Ended(0, 1))]);
 }
