@@ -6,7 +6,7 @@ use crate::node::Node;
 use crate::place::Place;
 use crate::report::{self, Found, Why};
 use crate::table::{HIDDEN, LINE, Lack, Table};
-use crate::words::{History, Stored};
+use crate::words::{History, Loaded, Stored};
 use rsm_core::sync::{AtomicU64, Ordering::Relaxed, mutated};
 
 /// So often is a line looked at while others change it. Then a cell that is not left counts as one that there was no room for.
@@ -218,6 +218,15 @@ impl<'a> Access<'a> {
             // Threads of a node may store to a word as they like.
             let is_of_node = Row::of(self.table, stored.id).node() == self.process.node();
             if stored.value == value || !stored.alone || is_of_node || self.knows(&first) {
+                continue;
+            }
+            // It was there when somebody loaded it: nothing is lost for who was told by that one since.
+            let is_there = match history.loaded(number) {
+                Loaded::ByNobody => false,
+                Loaded::By(id, clock) => self.knows(&Cell { id, clock, ..first }),
+                Loaded::ByMany => true,
+            };
+            if is_there {
                 continue;
             }
             // What a load returned that was older says that it had not come, unless something was learned since.

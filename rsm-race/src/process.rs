@@ -457,6 +457,9 @@ impl<'a> Process<'a> {
             access.was_seen(&stored);
         }
         if let Some(history) = history {
+            if let Some(newest) = newest.filter(|_| value.is_some()) {
+                history.load(newest, self.row.id, self.row.now());
+            }
             let hidden = self.row.knows(HIDDEN);
             history.see(self.row.node(), Seen { number: newest.unwrap_or(0), hidden });
             if is_sure && !history.is_confused() {

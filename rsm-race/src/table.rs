@@ -45,7 +45,7 @@ pub(crate) const MODULE: usize = size(7, 64, 64);
 pub(crate) const REPORTS: usize = size(1, 1 << 4, 1 << 9);
 pub(crate) const REPORT: usize = size(9, 16, 16);
 pub(crate) const HISTORIES: usize = size(1, 1 << 6, 1 << 14);
-pub(crate) const HISTORY: usize = size(16, 112, 112);
+pub(crate) const HISTORY: usize = size(16, 120, 120);
 /// Vectors of tokens.
 pub(crate) const TOKENS: usize = size(1, 1 << 4, 1 << 8);
 

@@ -15,8 +15,9 @@ const KEY: usize = 0;
 const NEXT: usize = 1;
 const FIRST: usize = 2;
 /// Of a store, in this order: whose clock and what it said; the value; the process's clock; where, and what the clock of
-/// what is hidden would say next; the process's snapshot.
-const STORE: usize = 5;
+/// what is hidden would say next; the process's snapshot; by whom it was loaded.
+const STORE: usize = 6;
+const LOADED: usize = 5;
 const SEEN: usize = FIRST + STORES as usize * STORE;
 /// The nodes that ever stored: a bit for each.
 const STORERS: usize = SEEN + NODES;
@@ -43,6 +44,16 @@ pub(crate) struct Stored {
     pub(crate) any: bool,
     /// It was not a part of an atomic update.
     pub(crate) alone: bool,
+}
+
+/// By whom a store was loaded first, as far as that is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loaded {
+    ByNobody,
+    /// A process, when its clock said this.
+    By(usize, u64),
+    /// Which of them has told whom is not known.
+    ByMany,
 }
 
 /// Which store the processes of a node have loaded last, and when.
@@ -142,6 +153,7 @@ impl<'a> History<'a> {
         let by = u64::from(stored.alone) << 57 | u64::from(stored.any) << 56 | (stored.by as u64 & 0xff) << 48;
         words[3].store(by | u64::from(stored.site) << 32 | stored.hidden & 0xffff_ffff, Relaxed);
         words[4].store(stored.snapshot, Relaxed);
+        words[LOADED].store(0, Relaxed);
         // The low bits of the number tell two stores in the same place from each other.
         let tag = (number / STORES % (1 << 18)) << 8;
         // Release: pairs with the acquire of `get`, and with the swap above.
@@ -164,6 +176,28 @@ impl<'a> History<'a> {
         let (by, hidden) = ((site >> 48) as usize & 0xff, site & 0xffff_ffff);
         let (any, alone) = (site >> 56 & 1 != 0, site >> 57 & 1 != 0);
         Some(Stored { id, clock, value, process, site: (site >> 32) as u16, hidden, snapshot, by, any, alone })
+    }
+
+    /// The store with this number was loaded: it is there, for a process at a time of its clock and for all that are told by it. Where
+    /// another store has taken its place meanwhile, that counts as loaded: less is reported.
+    pub(crate) fn load(self, number: u64, id: usize, clock: u64) {
+        let mine = (id as u64) << 56 | clock;
+        let word = &self.store(number)[LOADED];
+        // Who loads it once more has loaded it before. Relaxed: nothing is read by way of it.
+        if let Err(other) = word.compare_exchange(0, mine, Relaxed, Relaxed)
+            && other >> 56 != mine >> 56
+        {
+            word.store(MANY, Relaxed);
+        }
+    }
+
+    /// By whom, and when.
+    pub(crate) fn loaded(self, number: u64) -> Loaded {
+        match self.store(number)[LOADED].load(Relaxed) {
+            0 => Loaded::ByNobody,
+            MANY => Loaded::ByMany,
+            word => Loaded::By((word >> 56) as usize, word << 8 >> 8),
+        }
     }
 
     /// Those that are remembered, with their numbers, the youngest first.
@@ -217,6 +251,27 @@ mod tests {
         assert_eq!(history.seen(63), Seen { number: 0, hidden: 0 });
         history.see(63, Seen { number: 20, hidden: 7 });
         assert_eq!(history.seen(63), Seen { number: 20, hidden: 7 });
+    }
+
+    #[test]
+    fn who_has_loaded_a_store_is_known() {
+        let memory = memory(0);
+        let table = Table::new(&memory);
+        let history = History::make(table, 80, 8).unwrap();
+        let stored = |value| {
+            let (site, by, any, alone) = (1, 4, false, true);
+            Stored { id: 5, clock: 1, value, process: 1, site, hidden: 0, snapshot: 0, by, any, alone }
+        };
+        let number = history.push(3, &stored(1));
+        assert_eq!(history.loaded(number), Loaded::ByNobody);
+        for clock in [70, 90] {
+            history.load(number, 254, clock);
+            assert_eq!(history.loaded(number), Loaded::By(254, 70), "the first time counts");
+        }
+        history.load(number, 9, 5);
+        assert_eq!(history.loaded(number), Loaded::ByMany);
+        let numbers = (0..STORES).map(|value| history.push(3, &stored(value)));
+        assert!(numbers.into_iter().all(|number| history.loaded(number) == Loaded::ByNobody));
     }
 
     /// Whoever reads while others store finds whole stores only.

@@ -298,6 +298,26 @@ fn a_value_that_is_lost_is_found_at_a_place_that_is_not_remembered() {
     }
 }
 
+/// A keeper loads what one has put, and lets the other one put there: also before the first was told that it has arrived.
+#[test]
+fn a_value_that_was_taken_is_not_lost() {
+    for (taken, told) in [(true, true), (true, false), (false, true)] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let owner = come(table, 3, true);
+        let (one, other) = (party(table, 1, true), party(table, 2, true));
+        one.put_word(DATA, 1, 1);
+        owner.load(range(DATA, 8, 2), Some(u64::from(taken)));
+        if told {
+            owner.store(range(FLAG, 8, 3), Some(1), false, None);
+            other.get_word(FLAG, 1, 4);
+        }
+        other.put_word(DATA, 2, 5);
+        let expected = if taken && told { vec![] } else { vec![(1, 2, Why::Unseen)] };
+        assert_eq!(found(table), expected, "taken: {taken}, told: {told}");
+    }
+}
+
 #[test]
 fn a_count_over_one_that_had_not_come_is_found() {
     let memory = lines();

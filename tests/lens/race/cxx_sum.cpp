@@ -24,8 +24,7 @@ static void owner()
     if (good)
         await(FLAG, 1);
     unsigned sum = 0;
-    for (const unsigned number : *numbers)
-        sum += number; /* SITE */
+    for (const unsigned number : *numbers) sum += number; /* SITE */
     sink = static_cast<char>(sum);
 }
 
