@@ -1,5 +1,6 @@
-//! What tracing costs a call: `cargo bench -p rsm-benches --bench trace` prints the table. Nobody reads the rings meanwhile, which
-//! go round.
+//! What tracing costs a call: `cargo bench -p rsm-benches --bench trace` prints the table: how long a call takes plain and traced, how
+//! much more that is, for the event of a call (the two of a signal and its wait), and in which ratio. Nobody reads the rings meanwhile,
+//! which go round. Each column is measured after the other, so the load is told at both ends.
 
 use rsm::lens::{Lens, Trace};
 use rsm::{AccessList, BarrierMode, Cluster, Permission, Result, SegmentId};
@@ -64,13 +65,16 @@ fn measured(trace: Option<Trace>, segment: usize) -> Result<Vec<(&'static str, f
 
 fn main() -> Result<()> {
     const SMALL: usize = 4096;
+    let load = || std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned();
+    println!("load {}\n", load());
     let plain = measured(None, SMALL)?;
     let traced = measured(Some(Trace { bytes: false }), SMALL)?;
     let bytes = measured(Some(Trace { bytes: true }), SMALL)?;
-    println!("| ns | plain | traced | with bytes |");
-    println!("|---|---|---|---|");
-    for ((plain, traced), bytes) in plain.into_iter().zip(traced).zip(bytes) {
-        println!("| {} | {:.1} | {:.1} | {:.1} |", plain.0, plain.1, traced.1, bytes.1);
+    println!("| ns | plain | traced | more | ratio | with bytes | more | ratio |");
+    println!("|---|---|---|---|---|---|---|---|");
+    for (((what, plain), (_, traced)), (_, bytes)) in plain.into_iter().zip(traced).zip(bytes) {
+        let of = |time: f64| format!("{time:.1} | {:.1} | {:.2}", time - plain, time / plain);
+        println!("| {what} | {plain:.1} | {} | {} |", of(traced), of(bytes));
     }
     println!("\n| the owner's segment | its signal after a store, and a wait that takes it, with bytes, us |");
     println!("|---|---|");
@@ -84,5 +88,6 @@ fn main() -> Result<()> {
         let rows = measured(Some(Trace { bytes: true }), length)?;
         println!("| {name} | {:.1} |", rows[rows.len() - 1].1 / 1000.0);
     }
+    println!("\nload {}", load());
     Ok(())
 }

@@ -5,6 +5,12 @@ use crate::Result;
 /// The environment by which a launcher makes programs processes of a node, and of a run.
 #[doc(hidden)]
 pub use rsm_shm::address::{ENV_CLUSTER, ENV_NODE_COUNT, ENV_NODE_ID, ENV_NODE_KEY};
+/// What the control groups of a process allow it.
+#[doc(hidden)]
+pub use rsm_shm::groups;
+/// Limits, which a launcher raises for itself and not for what it starts.
+#[doc(hidden)]
+pub use rsm_shm::rlimit;
 #[doc(hidden)]
 pub use rsm_shm::run::ENV_RUN;
 /// The launcher's side of [`end_run`].

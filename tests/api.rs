@@ -1038,6 +1038,29 @@ fn what_a_mapping_holds_when_the_connection_is_cut_goes_nowhere() {
     assert!(late, "nothing was on its way");
 }
 
+/// A value that is lost is reported, but where the program has said that this is meant.
+#[test]
+fn what_is_said_to_be_meant_is_no_race() {
+    let cluster = Cluster::builder(3).lens(Lens::clear(1).race()).start().unwrap();
+    let controller = |node| cluster.node(node).unwrap().controller("shm0").unwrap();
+    let export = controller(3).export(SIZE).unwrap();
+    let id = export.publish(SegmentId::any(), &AccessList::everyone()).unwrap();
+    let [one, two] = [1, 2].map(|node| controller(node).connect(3, id, Permission::ReadWrite).unwrap());
+    let memory = export.memory();
+    rsm::annotate::benign(&memory, 64, 8).unwrap();
+    rsm::annotate::benign(&memory, SIZE as u64, 0).unwrap();
+    for (offset, length) in [(SIZE as u64, 1), (SIZE as u64 + 1, 0), (1, SIZE), (u64::MAX, 2), (0, usize::MAX)] {
+        fails(rsm::annotate::benign(&memory, offset, length), Code::BadOffset);
+    }
+    for (offset, lost) in [(64, 0), (128, 1)] {
+        one.put_u64(offset, 1).unwrap();
+        two.put_u64(offset, 2).unwrap();
+        let found = cluster.races().unwrap().races;
+        let places: Vec<(u64, u64)> = found.iter().map(|race| (race.offset, race.length)).collect();
+        assert_eq!(places, [(128, 8)][..lost], "{found:?}");
+    }
+}
+
 /// Large enough that the kernel is asked which pages were stored to, where it can say.
 #[test]
 fn stores_to_a_large_mapping_are_found() {

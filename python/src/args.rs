@@ -75,6 +75,11 @@ pub(crate) fn word(value: &Bound<'_, PyAny>, bits: u32) -> PyResult<u64> {
     integer(value, &what, u64::MAX >> (64 - bits))?.map_err(PyOverflowError::new_err)
 }
 
+/// What two processes name by the same number.
+pub(crate) fn token(value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    integer(value, "a token", u64::MAX)?.map_err(PyOverflowError::new_err)
+}
+
 /// Seconds to wait; `None` waits for ever.
 pub(crate) fn timeout(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Duration>> {
     let Some(value) = value else { return Ok(None) };

@@ -10,6 +10,7 @@
 //! | the one interpreter that this works in | `interpreter` |
 //! | the classes | `cluster`, `controller`, `export`, `importers`, `import`, `transfers`, `mapping`, `barrier`, `observe`, `steer` |
 //! | teams of all nodes | `team` |
+//! | what the race detector is told | `annotate` |
 //! | runs of real processes | `launch` |
 //!
 //! # Why nothing is used after it was freed
@@ -34,6 +35,7 @@
 //! Only an export of adopted memory refers to a Python object that could lead back to it. The garbage collector is not told:
 //! such a cycle lasts until `destroy`, and so do the segment and the memory. All other objects here lead to none of them.
 
+mod annotate;
 mod args;
 mod barrier;
 mod blocking;
@@ -61,6 +63,8 @@ use pyo3::prelude::*;
 /// The RSMAPI in Rust: use the package `rsmapi`.
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use crate::annotate::{benign, happens_after, happens_before};
     #[pymodule_export]
     use crate::barrier::Barrier;
     #[pymodule_export]

@@ -134,3 +134,26 @@ def test_classes_are_not_made_by_hand():
 def test_sealed_and_huge_do_not_go_together(cluster):
     with pytest.raises(ValueError, match="sealed or in huge pages, not both"):
         cluster.node(1).controller().export(65536, sealed=True, huge=True)
+
+
+def test_tokens(pair):
+    for call in (rsmapi.annotate.happens_before, rsmapi.annotate.happens_after):
+        for value in [0, 17, 2**64 - 1]:
+            assert call(value) is None
+        for value in [-1, *HUGE]:
+            with pytest.raises(OverflowError, match="a token is 0 to 18446744073709551615, not "):
+                call(value)
+        for value in NO_INTS:
+            with pytest.raises(TypeError, match="a token is an int, not "):
+                call(value)
+
+
+def test_memory_of_which_no_race_is_wanted(pair):
+    # Any contiguous buffer; what is no memory of a segment is left alone.
+    for memory in [pair.export, memoryview(pair.export)[8:16], pair.import_.map(), b"", bytearray(8)]:
+        assert rsmapi.annotate.benign(memory) is None
+    for value in [1, None, "text"]:
+        with pytest.raises(TypeError, match="bytes, or an object with a buffer"):
+            rsmapi.annotate.benign(value)
+    with pytest.raises(BufferError, match="not contiguous"):
+        rsmapi.annotate.benign(memoryview(pair.export)[::2])

@@ -212,3 +212,51 @@ def test_races_of_python_programs_are_found(tmp_path):
     assert "rsm-ctl: race: 0x400001 of node 1, [8,+8): nothing orders" in ran.stderr
     assert [line[:4] for line in lines if line[0] == "put"] == [["put", "by", "node", "2"], ["put", "by", "node", "3"]]
     assert "rsm-ctl: 1 race found between the calls of 3 processes" in ran.stderr
+
+
+#: What may be said of the race of `RACE`: by whom, and where in the program.
+ANNOTATED = {
+    "happens_before": (
+        '        say("put")',
+        '        rsmapi.annotate.happens_before(TOKEN)\n        say("put")',
+        '        until("put")',
+        '        until("put")\n        rsmapi.annotate.happens_after(TOKEN)',
+    ),
+    "benign": (
+        "    export.wait(timeout=60)",
+        "    rsmapi.annotate.benign(memoryview(export)[8:16])\n    export.wait(timeout=60)",
+    ),
+    "elsewhere": (
+        "    export.wait(timeout=60)",
+        "    rsmapi.annotate.benign(memoryview(export)[16:65536])\n    export.wait(timeout=60)",
+    ),
+    "another token": (
+        '        say("put")',
+        '        rsmapi.annotate.happens_before(TOKEN)\n        say("put")',
+        '        until("put")',
+        '        until("put")\n        rsmapi.annotate.happens_after(TOKEN - 1)',
+    ),
+}
+
+
+@needs_ctl
+@pytest.mark.parametrize(
+    "said, races", [("happens_before", 0), ("benign", 0), ("elsewhere", 1), ("another token", 1)]
+)
+def test_what_a_program_annotates_is_heard(tmp_path, said, races):
+    text = RACE.replace("controller =", "TOKEN = 2**64 - 1\ncontroller =", 1)
+    words = ANNOTATED[said]
+    for before, after in zip(words[::2], words[1::2]):
+        assert text.count(before) == 1
+        text = text.replace(before, after)
+    # The exporter has said it before anybody puts.
+    if said in ("benign", "elsewhere"):
+        text = text.replace("    export.wait(timeout=60)", '    say("annotated")\n    export.wait(timeout=60)', 1)
+        text = text.replace("    import_.put_u64(8, me)", '    until("annotated")\n    import_.put_u64(8, me)', 1)
+    program = tmp_path / "app.py"
+    program.write_text(text)
+    command = [CTL, "run", "-n", "3", "--timeout", "100s", "--race", "--", sys.executable, program, tmp_path]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    found = "1 race" if races else "no races"
+    assert f"rsm-ctl: {found} found between the calls of 3 processes" in ran.stderr, ran.stderr
+    assert ran.returncode == (5 if races else 0), ran.stderr

@@ -20,6 +20,7 @@
 //! | how a signal is posted and awaited | [`bell`] |
 //! | how a descriptor follows a bell | [`pump`] |
 //! | how a PE of OpenSHMEM sleeps until somebody stores | [`asleep`] |
+//! | how PEs exchange a few words | [`exchange`] |
 //! | how a lock outlives its holders | [`lock`] |
 //! | how sleepers learn that the cluster is gone | [`sleepers`] |
 //! | what a watched process says it did | [`tally`] |
@@ -39,6 +40,7 @@ pub mod chance;
 pub mod crash;
 pub mod driver;
 pub mod error;
+pub mod exchange;
 pub mod generation;
 pub mod lens;
 pub mod link;

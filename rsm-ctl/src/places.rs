@@ -24,7 +24,8 @@ const LIBRARIES: [&str; 2] = ["librsm.", "librsm_shmem."];
 /// Those of Rust that are rsm's, and those that stand between them.
 const OURS: [&str; 5] = ["rsm::", "rsm_core::", "rsm_shm::", "rsm_capi::", "rsm_shmem::"];
 const BEHIND: [&str; 4] = ["rsm_core::", "rsm_shm::", "rsm_capi::", "rsm_shmem::"];
-const BETWEEN: [&str; 3] = ["core::", "std::", "alloc::"];
+/// Of the second, some have names of no path: what catches panics, marks where traces begin, and hands on to the compiler's own.
+const BETWEEN: [&str; 5] = ["core::", "std::", "alloc::", "__rust_", "__rustc::"];
 
 /// Who made a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,7 +159,7 @@ impl Function {
         let behind = ["rsm-core", "rsm-shm", "rsm-capi"];
         let is_behind = |part: &str| behind.iter().any(|name| part.starts_with(name));
         let file = self.file.as_deref().unwrap_or(Path::new(""));
-        !file.starts_with("/rustc") && !file.components().any(|part| part.as_os_str().to_str().is_some_and(is_behind))
+        !is_file_of_std(file) && !file.components().any(|part| part.as_os_str().to_str().is_some_and(is_behind))
     }
 
     /// Whether it is rsm's, or stands between it and the program. Inlined functions may be known by their last name only: then
@@ -179,7 +180,7 @@ fn is_our_file(file: &Path) -> bool {
         part => path.join(part),
     });
     let crates = ["src", "rsm-core/src", "rsm-shm/src", "rsm-capi/src"];
-    if crates.iter().any(|folder| file.starts_with(root.join(folder))) || file.starts_with("/rustc") {
+    if crates.iter().any(|folder| file.starts_with(root.join(folder))) || is_file_of_std(file) {
         return true;
     }
     let is_version = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
@@ -192,10 +193,18 @@ fn is_our_file(file: &Path) -> bool {
     folders.windows(2).any(|pair| is_package(pair[0]) && pair[1] == "src")
 }
 
-/// Whether a function, or what it is a method of, is of one of these.
+/// Whether a source file is one of the standard library, as it was built, or as it lies in a toolchain that has its source.
+fn is_file_of_std(file: &Path) -> bool {
+    let parts: Vec<&str> = file.components().filter_map(|part| part.as_os_str().to_str()).collect();
+    file.starts_with("/rustc") || parts.windows(4).any(|parts| parts == ["rustlib", "src", "rust", "library"])
+}
+
+/// Whether a function, or what it is a method of, is of one of these; of a type that is no path, such as a parameter, the trait tells.
 fn is_of(name: &str, of: &[&str]) -> bool {
+    let method = name.strip_prefix('<').and_then(|name| name.split_once(" as "));
+    let name = method.filter(|(of, _)| !of.contains("::")).map_or(name, |(_, of)| of);
     let name = name.trim_start_matches(['<', '&', '*', '(']);
-    let name = name.strip_prefix("dyn ").unwrap_or(name);
+    let name = ["dyn ", "mut "].iter().find_map(|word| name.strip_prefix(word)).unwrap_or(name);
     of.iter().any(|of| name.starts_with(of))
 }
 
@@ -291,7 +300,23 @@ mod tests {
         for name in ["rsmtest::main", "<app::Guard as core::ops::drop::Drop>::drop", "main"] {
             assert!(!is_of(name, &OURS) && !is_of(name, &BETWEEN) && !is_of_c(name), "{name}");
         }
-        assert!(is_of("core::ptr::drop_in_place::<rsm::Import>", &BETWEEN));
+        for name in [
+            "core::ptr::drop_in_place::<rsm::Import>",
+            "__rust_try",
+            "__rustc::rust_begin_unwind",
+            "std::panicking::catch_unwind::do_call",
+            "std::sys::backtrace::__rust_begin_short_backtrace",
+            "<F as core::ops::function::FnOnce<()>>::call_once",
+            "<&mut F as core::ops::function::FnMut<A>>::call_mut",
+            "<[T] as core::slice::cmp::SlicePartialEq<T>>::equal",
+            "<core::panic::unwind_safe::AssertUnwindSafe<app::Work> as core::ops::function::FnOnce<()>>::call_once",
+        ] {
+            assert!(is_of(name, &BETWEEN) && !is_of(name, &OURS), "{name}");
+        }
+        for name in ["<T as app::Copy>::copy", "<u8 as app::core::Copy>::copy", "rust_try", "<app::T as core::a::B>::c"]
+        {
+            assert!(!is_of(name, &BETWEEN) && !is_of(name, &OURS), "{name}");
+        }
         assert!(is_of_c("rsm_memseg_import_put64") && !is_of_c("rsm_try"));
     }
 
@@ -323,9 +348,13 @@ mod tests {
     #[test]
     fn files_of_rsm_are_known() {
         let here = concat!(env!("CARGO_MANIFEST_DIR"), "/../rsm-shm/src/a.rs").replace("/rsm-ctl/..", "");
-        for file in
-            [&*here, "/r/rsm-0.1.0/src/import.rs", "/r/rsm-shm-1.2.3/src/a/b.rs", "/rustc/0/library/core/src/a.rs"]
-        {
+        for file in [
+            &*here,
+            "/r/rsm-0.1.0/src/import.rs",
+            "/r/rsm-shm-1.2.3/src/a/b.rs",
+            "/rustc/0/library/core/src/a.rs",
+            "/t/stable/lib/rustlib/src/rust/library/std/src/panicking.rs",
+        ] {
             assert!(is_our_file(Path::new(file)), "{file}");
         }
         for file in ["/home/rsm/src/main.rs", "/r/rsmtest-0.1.0/src/main.rs", "main.rs", "/r/rsm-shm-1.0/tests/a.rs"] {

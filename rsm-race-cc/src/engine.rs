@@ -1,5 +1,6 @@
 //! The way to the race detector, which is in librsm.
 
+use crate::led::Led;
 use crate::real;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
 
@@ -49,6 +50,7 @@ struct Engine {
     named: Option<unsafe extern "C" fn(usize) -> u32>,
     joined: Option<unsafe extern "C" fn(u32)>,
     does: Option<unsafe extern "C" fn(u32, usize, usize)>,
+    leads: Option<unsafe extern "C" fn(*const Led, usize)>,
 }
 
 // References that need not lead anywhere. They are weak in the object in which they are declared so, and stand nowhere else;
@@ -66,6 +68,7 @@ std::arch::global_asm!(
     ".weak rsm_race_thread_named",
     ".weak rsm_race_thread_joined",
     ".weak rsm_race_thread_does",
+    ".weak rsm_race_leads",
     ".pushsection .data.rel.ro.rsm_race, \"aw\"",
     ".balign 8",
     ".globl rsm_race_engine",
@@ -74,6 +77,7 @@ std::arch::global_asm!(
     ".quad rsm_race_granules, rsm_race_access, rsm_race_value, rsm_race_sees",
     ".quad rsm_race_threads, rsm_race_module, rsm_race_thread_creates, rsm_race_thread_begins",
     ".quad rsm_race_thread_created, rsm_race_thread_named, rsm_race_thread_joined, rsm_race_thread_does",
+    ".quad rsm_race_leads",
     ".popsection",
 );
 
@@ -83,34 +87,37 @@ unsafe extern "C" {
 }
 
 fn engine() -> &'static Engine {
-    // SAFETY: the table above, of four addresses, each 0 or that of what librsm declares so; it is filled in before any code
+    // SAFETY: the table above, of addresses, each 0 or that of what librsm declares so; it is filled in before any code
     // of the program runs.
     unsafe { &ENGINE }
 }
 
-/// The C library calls what is listed in this section before `main`.
-#[used]
-// SAFETY: the section holds addresses of C functions, which are called once, in the first thread.
-#[unsafe(link_section = ".init_array")]
-static BEFORE_MAIN: extern "C" fn() = begin;
-
-extern "C" fn begin() {
+/// The program tells of all its accesses to memory from now on.
+pub(crate) fn sees() {
     if let (Some(granules), Some(sees)) = (engine().granules, engine().sees) {
         // Relaxed: what it leads to is atomic itself, and was there before.
         GRANULES.store(std::ptr::from_ref(granules).cast_mut(), Ordering::Relaxed);
         // SAFETY: a number: all accesses to memory are told.
         unsafe { sees(ACCESSES) };
     }
+}
+
+/// This module tells of what its threads do, all calls about which come here: those of these functions.
+pub(crate) fn leads(all: impl Iterator<Item = &'static [Led]>) {
     if let (Some(threads), Some(module), true) = (engine().threads, engine().module, real::leads_here()) {
         // Relaxed: as above.
         THREADS.store(std::ptr::from_ref(threads).cast_mut(), Ordering::Relaxed);
-        // SAFETY: a number: this module, all calls of which about threads come here.
+        // SAFETY: a number: this module.
         unsafe { module((&raw const UNTOLD).addr()) };
+        if let Some(leads) = engine().leads {
+            // SAFETY: lists that are never changed, of this module, which says itself whether it stays.
+            all.for_each(|all| unsafe { leads(all.as_ptr(), all.len()) });
+        }
     }
 }
 
 fn granules() -> &'static Granules {
-    // Relaxed: see `begin`. SAFETY: one of two that are never taken away.
+    // Relaxed: see `sees`. SAFETY: one of two that are never taken away.
     unsafe { &*GRANULES.load(Ordering::Relaxed) }
 }
 
@@ -145,7 +152,7 @@ pub(crate) const LEARNS_A: u32 = 2;
 
 /// Whether what threads do is told.
 pub(crate) fn tells_threads() -> bool {
-    // Relaxed: see `begin`; of librsm's word, a thread that was told of another one finds that it is on.
+    // Relaxed: see `leads`; of librsm's word, a thread that was told of another one finds that it is on.
     // SAFETY: one of two that are never taken away.
     unsafe { &*THREADS.load(Ordering::Relaxed) }.load(Ordering::Relaxed) != 0
 }

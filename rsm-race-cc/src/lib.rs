@@ -12,9 +12,12 @@
 //! | `block` | memcpy and its like |
 //! | `thread` | to create threads and to wait for them |
 //! | `object` | for locks and the like, and whatever else may order threads |
+//! | `cxx` | of libstdc++, where that orders threads by itself |
+//! | `sanitizer` | to tell ThreadSanitizer of its locks |
 //!
 //! The linker leads calls about threads here only in programs of C and C++ (`--wrap`); in others nothing is told of threads,
-//! and to the detector they are one. `real` has what the C library has.
+//! and to the detector they are one. `call` is how most are told, `real` has what the C library has. Calls that libstdc++ makes librsm leads here, when the
+//! program joins a cluster in which races are looked for: `begin` tells it where to.
 //!
 //! `engine` is the way to it. It is in librsm, which a program need not have: without it, and in a run without
 //! `--race`, nothing is watched.
@@ -26,11 +29,16 @@
 #![allow(unreachable_pub)] // called by name, not by path
 
 mod atomic;
+mod begin;
 mod block;
+mod call;
+mod cxx;
 mod engine;
 mod entry;
+mod led;
 mod object;
 mod plain;
 mod real;
+mod sanitizer;
 mod thread;
 mod wide;

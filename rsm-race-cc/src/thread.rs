@@ -1,7 +1,9 @@
 //! Creating threads and waiting for them, and what is done once.
 
+use crate::atomic::orders;
 use crate::engine::{self, LEARNS_A, TELLS_A};
-use crate::real::real;
+use crate::led::Led;
+use crate::real::{address_of, real};
 use libc::{c_int, c_void, clockid_t, pthread_attr_t, pthread_t, timespec};
 use std::cell::Cell;
 
@@ -60,13 +62,15 @@ extern "C" fn first(_start: *mut c_void) -> *mut c_void {
 /// What the C library has called a thread, where it has just written that. If the thread has begun, that has told it, and this may be
 /// nobody's memory any more; then it is whatever stands there, or nothing, and does not matter.
 fn name_of(thread: *const pthread_t) -> Option<usize> {
-    let mut found: pthread_t = 0;
+    // A number, or with musl an address.
+    const { assert!(size_of::<pthread_t>() == size_of::<usize>()) };
+    let mut found = 0_usize;
     let bytes = size_of::<pthread_t>();
     let to = libc::iovec { iov_base: (&raw mut found).cast(), iov_len: bytes };
     let from = libc::iovec { iov_base: thread.cast_mut().cast(), iov_len: bytes };
     // SAFETY: the kernel writes to a variable of its own length, and reads what can be read.
     let moved = unsafe { libc::process_vm_readv(libc::getpid(), &raw const to, 1, &raw const from, 1, 0) };
-    (moved == bytes as isize).then_some(found as usize)
+    (moved == bytes as isize).then_some(found)
 }
 
 #[unsafe(no_mangle)]
@@ -111,7 +115,14 @@ fn join(thread: pthread_t, wait: impl FnOnce() -> c_int) -> c_int {
 
 /// Functions that wait for a thread. A thread that is cancelled in one unwinds through it.
 macro_rules! joins {
-    ($($wrap:ident $name:literal ($($argument:ident: $type:ty),*))*) => {$(
+    ($($wrap:ident $name:literal ($($argument:ident: $type:ty),*))*) => {
+        /// Those that have to do with threads themselves.
+        pub(crate) static THREADS: &[Led] = &[
+            Led::new("pthread_create\0", __wrap_pthread_create as *const (), address_of!("__real_pthread_create")),
+            Led::new("pthread_once\0", __wrap_pthread_once as *const (), address_of!("__real_pthread_once")),
+            $(Led::new(concat!($name, "\0"), $wrap as *const (), address_of!(concat!("__real_", $name)))),*
+        ];
+        $(
         #[unsafe(no_mangle)]
         extern "C-unwind" fn $wrap(thread: pthread_t, result: *mut *mut c_void $(, $argument: $type)*) -> c_int {
             type Real = unsafe extern "C-unwind" fn(pthread_t, *mut *mut c_void $(, $type)*) -> c_int;
@@ -120,7 +131,8 @@ macro_rules! joins {
             // SAFETY: the program's call.
             join(thread, || unsafe { real(thread, result $(, $argument)*) })
         }
-    )*};
+        )*
+    };
 }
 
 joins! {
@@ -135,13 +147,28 @@ thread_local! {
     static ONCE: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
 }
 
+/// Tells that something was done once, or was left.
+struct Done(usize);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        orders(TELLS_A, self.0);
+    }
+}
+
 extern "C-unwind" fn do_once() {
     let (control, body) = ONCE.get();
+    let is_of_call_once = body == address_of!("__once_proxy")();
     // SAFETY: the program's function, of which `once` was given the address.
     let body: extern "C-unwind" fn() = unsafe { std::mem::transmute(body) };
-    body();
-    if engine::tells_threads() {
-        engine::does(TELLS_A, control, 0);
+    if is_of_call_once {
+        // That of `std::call_once` may throw, and then somebody else does it, after this. Other functions do not, and of a thread that
+        // is cancelled in one no frame has anything left to do.
+        let _done = Done(control);
+        body();
+    } else {
+        body();
+        orders(TELLS_A, control);
     }
 }
 
@@ -154,8 +181,6 @@ extern "C-unwind" fn __wrap_pthread_once(control: *mut c_void, body: extern "C-u
     // SAFETY: the program's call, but for the function, which calls that of the program.
     let error = unsafe { real(control, do_once) };
     ONCE.set(before);
-    if engine::tells_threads() {
-        engine::does(LEARNS_A, control.addr(), 0);
-    }
+    orders(LEARNS_A, control.addr());
     error
 }

@@ -70,6 +70,15 @@ impl<'a> Access<'a> {
         !self.hidden || hidden_at.is_some_and(|at| self.process.knows(HIDDEN) < at)
     }
 
+    /// Whether nobody wants to hear of races at all that it touches.
+    pub(crate) fn is_benign(&self) -> bool {
+        let mut lines = self.start / LINE..(self.start + self.length).div_ceil(LINE);
+        lines.all(|line| {
+            let cells = self.table.line(self.place.lines.saturating_add(line));
+            cells.is_some_and(|cells| cells[0].load(Relaxed) == BENIGN)
+        })
+    }
+
     /// Looks who was there, reports whom nothing orders with this, and writes it down.
     pub(crate) fn meet(&self) {
         let mut run: Option<Found> = None;
@@ -79,13 +88,18 @@ impl<'a> Access<'a> {
             if let Some(cells) = self.table.line(self.place.lines.saturating_add(at / LINE)) {
                 let bytes = bytes_of(at, self.start, self.length);
                 if let Some(first) = self.meet_line(cells, bytes) {
-                    let stretch = (at.max(self.start), (at + LINE).min(end));
+                    let both = bytes & first.bytes;
+                    let from = at + u64::from(both.trailing_zeros());
+                    let to = from + u64::from((both >> both.trailing_zeros()).trailing_ones());
                     match &mut run {
-                        Some(found) if (found.first.id, found.first.site) == (first.id, first.site) => {
-                            found.end = stretch.1;
+                        Some(found) if found.first.is_alike(first) => {
+                            // Of what does not follow it would be the same report.
+                            if found.end == from {
+                                found.end = to;
+                            }
                         }
                         _ => {
-                            let found = self.found(first, stretch);
+                            let found = self.found(first, (from, to));
                             self.report(run.replace(found));
                         }
                     }
@@ -148,7 +162,7 @@ impl<'a> Access<'a> {
             if self.knows(&there) {
                 if self.kind.writes() && there.bytes & !bytes == 0 {
                     // Whoever knows of this one knows of that one.
-                    if !self.leave(word, now, 0, bytes) {
+                    if !self.leave(cells, index, (now, 0), bytes) {
                         return false;
                     }
                     place = place.or(Some((index, 0)));
@@ -157,12 +171,13 @@ impl<'a> Access<'a> {
                 }
                 continue;
             }
-            if there.bytes & bytes != 0 && race.is_none() && self.kind.conflicts(there.kind) {
+            let is_next = race.as_ref().is_none_or(|race| race.is_alike(there));
+            if there.bytes & bytes != 0 && is_next && self.kind.conflicts(there.kind) {
                 let row = Row::of(self.table, there.id);
                 // Of what was found in pages, who may have been told of it counts as told (`pages`).
                 let is_sure = !there.kind.writes() || row.is_looked_at_by_pages();
                 if is_sure || self.is_certain(row.hidden_at(there.clock)) {
-                    *race = Some(there);
+                    race.get_or_insert(there).bytes |= there.bytes;
                 }
             }
         }
@@ -171,14 +186,16 @@ impl<'a> Access<'a> {
             let index = (mine >> 10 ^ mine >> 26) as usize % cells.len();
             (index, cells[index].load(Relaxed))
         });
-        self.leave(&cells[index], now, mine, bytes)
+        self.leave(cells, index, (now, mine), bytes)
     }
 
     /// Leaves a word at a line in place of what was there, if that is still so. A word that somebody else stores there meanwhile
     /// may have told something, which has to be found. Who writes all of a line by itself needs not ask: whoever is there at the
-    /// same time races with it.
-    fn leave(&self, word: &AtomicU64, now: u64, new: u64, bytes: u8) -> bool {
-        if (self.kind == Kind::Write && bytes == 0xff) || mutated("race_cell_stored_blindly") {
+    /// same time races with it. But for the first place, where it may have been said meanwhile that nobody wants to hear of that.
+    fn leave(&self, cells: &[AtomicU64], index: usize, (now, new): (u64, u64), bytes: u8) -> bool {
+        let word = &cells[index];
+        let is_alone = self.kind == Kind::Write && bytes == 0xff && index > 0;
+        if is_alone || mutated("race_cell_stored_blindly") {
             word.store(new, Relaxed);
             return true;
         }
@@ -188,21 +205,25 @@ impl<'a> Access<'a> {
     /// A word is about to be stored: looks which other stores of it the process cannot know of, which the one that comes last
     /// would undo.
     pub(crate) fn meet_stores(&self, history: History<'_>, value: u64) {
+        if self.is_benign() {
+            return;
+        }
         let seen = history.seen(self.process.node());
         for (number, stored) in history.all() {
             if seen.number >= number {
                 return;
             }
             let first = Cell { id: stored.id, clock: stored.clock, site: stored.site, kind: Kind::Store, bytes: 0xff };
-            // One without a place was a part of an update.
+            // Nothing is lost where an update is undone: who made it was told what it took. Nor is it known of what is not known.
             // Threads of a node may store to a word as they like.
             let is_of_node = Row::of(self.table, stored.id).node() == self.process.node();
-            if stored.value == value || stored.site == 0 || is_of_node || self.knows(&first) {
+            if stored.value == value || !stored.alone || is_of_node || self.knows(&first) {
                 continue;
             }
             // What a load returned that was older says that it had not come, unless something was learned since.
             let is_unseen = seen.number > 0 && seen.hidden == self.process.knows(HIDDEN);
-            if is_unseen || self.is_certain(Some(stored.hidden)) {
+            let is_sure = is_unseen || self.is_certain(Some(stored.hidden));
+            if is_sure {
                 let found = self.found(first, (self.start, self.start + self.length));
                 self.report(Some(Found { why: Why::Unseen, ..found }));
                 return;

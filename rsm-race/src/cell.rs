@@ -65,6 +65,11 @@ pub struct Cell {
 pub const BENIGN: u64 = u64::MAX;
 
 impl Cell {
+    /// Whether another one was made by the same, at the same place, and did the same.
+    pub fn is_alike(self, other: Cell) -> bool {
+        (self.id, self.site, self.kind) == (other.id, other.site, other.kind)
+    }
+
     /// As a word: never 0, and never [`BENIGN`].
     pub fn word(self) -> u64 {
         (self.id as u64 & 0xff) << ID

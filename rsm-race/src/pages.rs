@@ -110,8 +110,8 @@ pub struct Stores<'a> {
 impl<'a> Stores<'a> {
     /// After a segment was compared: what has changed there since a time began. `None`: it may be anybody's doing.
     pub fn begin(process: Process<'a>, place: Place, since: u64, site: u16) -> Option<Stores<'a>> {
-        // Pairs with those of `begin_put_to_pages`, `deliver`, `reaches` and `reaches_part`: what was found in memory was marked before, and
-        // reached. And with the Release of `begin_put_to_pages`: of a stretch that was put to the marks are found.
+        // Pairs with those of `begin_put_to_pages`, `deliver`, `reaches` and `reaches_part`: what was found in memory was marked
+        // before, and reached. And with the Release of `begin_put_to_pages`: of a stretch that was put to the marks are found.
         if !mutated("race_look_unfenced") {
             fence(Ordering::Acquire);
         }

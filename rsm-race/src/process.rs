@@ -290,12 +290,12 @@ impl<'a> Process<'a> {
         }
         let hidden = self.table.word(Word::Hidden).load(Relaxed) + 1;
         let (process, snapshot) = (self.row.told(), self.row.snapshot());
-        let Access { id, clock, .. } = *access;
-        // Nothing is lost where an update is undone: who made it was told what it took. Nor is it known of what is not known.
-        let site = if alone { access.site } else { 0 };
+        let Access { id, clock, site, .. } = *access;
         let (any, value) = (value.is_none(), value.unwrap_or(0));
-        let number = history
-            .push(self.row.node(), &Stored { id, clock, value, process, site, hidden, snapshot, by: self.row.id, any });
+        let number = history.push(
+            self.row.node(),
+            &Stored { id, clock, value, process, site, hidden, snapshot, by: self.row.id, any, alone },
+        );
         history.see(self.row.node(), Seen { number, hidden: self.row.knows(HIDDEN) });
     }
 
@@ -348,6 +348,7 @@ impl<'a> Process<'a> {
             self.learn_everything(false);
             return;
         }
+        self.learn_of_benign_words(access);
         for (line, cell) in self.cells(access).filter(|(_, cell)| cell.kind.is_word() && !self.made(cell)) {
             let (first, length) = (cell.bytes.trailing_zeros(), cell.bytes.count_ones());
             let start = line * LINE + u64::from(first);
@@ -356,6 +357,27 @@ impl<'a> Process<'a> {
                 self.learn_of_storer(cell.id);
             } else {
                 self.load_word(&Access { start, length: length.into(), ..*access }, None);
+            }
+        }
+    }
+
+    /// Likewise of words in lines of which nobody wants to hear, where nothing is left that says who stored them.
+    fn learn_of_benign_words(self, access: &Access<'_>) {
+        for line in access.start / LINE..(access.start + access.length).div_ceil(LINE) {
+            let at = Access { start: line * LINE, length: LINE, ..*access };
+            if !at.is_benign() {
+                continue;
+            }
+            if self.node().is_apart() || self.table.lacks(Lack::Words) {
+                self.learn_everything(false);
+                return;
+            }
+            for length in [1, 2, 4, 8] {
+                for start in (at.start..at.start + LINE).step_by(length as usize) {
+                    if History::find(self.table, access.place.lines * LINE + start, length).is_some() {
+                        self.load_word(&Access { start, length, ..at }, None);
+                    }
+                }
             }
         }
     }
@@ -504,7 +526,8 @@ impl<'a> Process<'a> {
         let cell = |row: Row<'_>, site| Cell { id: row.id, clock: row.clock(), site, kind: Kind::Write, bytes: 0xff };
         let (first, second) = (cell(Row::of(self.table, import), put.site), cell(self.row, site));
         let Range { place: Place { node, id, .. }, offset, length, .. } = put;
-        if !self.table.lacks(Lack::Clocks) {
+        let is_benign = self.access(put, Kind::Write, (import, first.clock)).is_benign();
+        if !is_benign && !self.table.lacks(Lack::Clocks) {
             let found =
                 Found { segment: (node, id), start: offset, end: offset + length, first, second, why: Why::Source };
             report::add(self.table, &found);
@@ -548,7 +571,8 @@ impl<'a> Process<'a> {
     pub fn benign(self, place: Place, offset: u64, length: u64) {
         for line in offset / LINE..(offset + length).div_ceil(LINE) {
             if let Some([first, ..]) = self.table.line(place.lines.saturating_add(line)) {
-                first.store(BENIGN, Relaxed);
+                // Exchanged, so that it comes after what it finds: who leaves a cell there at the same time does so before, or not.
+                first.swap(BENIGN, Relaxed);
             }
         }
     }
@@ -590,6 +614,20 @@ impl<'a> Process<'a> {
         access.meet();
         self.store_word(&access, value, !updates);
         self.release(&[Inbox::Put], range.place.node, import.map(|import| Row::of(self.table, import)));
+    }
+
+    /// It updates another node's memory atomically by itself, over the mapping of an import, and the hardware that is meant carries no
+    /// such update: that is told, unless nobody wants to hear of what is there.
+    pub fn updates_afar(self, range: Range, import: usize) {
+        let Range { place: Place { node, id, lines }, offset, length, site } = range;
+        let is_benign = self.table.is_benign(lines.saturating_add(offset / LINE));
+        if is_benign || self.table.lacks(Lack::Clocks) {
+            return;
+        }
+        let import = Row::of(self.table, import);
+        let cell = Cell { id: import.id, clock: import.clock(), site, kind: Kind::Store, bytes: 0xff };
+        let (segment, end) = ((node, id), offset + length);
+        report::add(self.table, &Found { segment, start: offset, end, first: cell, second: cell, why: Why::Update });
     }
 
     /// The program itself has loaded a word, atomically or as volatile. No value: it is not known, but is one that was there,

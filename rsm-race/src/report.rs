@@ -29,6 +29,8 @@ pub enum Why {
     Unseen = 3,
     /// The second changed memory that the first was putting from, before the end of its span.
     Source = 4,
+    /// It is one access and no race: an atomic update of another node's memory over a mapping, which the hardware does not carry.
+    Update = 5,
 }
 
 /// One of two accesses.
@@ -83,10 +85,12 @@ pub(crate) struct Found {
 pub(crate) fn add(table: Table<'_>, found: &Found) {
     let Found { first, second, .. } = found;
     let kinds = (first.kind as u64) << 2 | second.kind as u64;
-    let key = 1 << 63 | kinds << 32 | u64::from(first.site) << 16 | u64::from(second.site);
+    // What is no race is another find than one of the same place.
+    let apart = if found.why == Why::Update { 1 << 62 } else { 0 };
+    let key = 1 << 63 | apart | kinds << 32 | u64::from(first.site) << 16 | u64::from(second.site);
     // Of the two, either may have come first.
     let turned = (second.kind as u64) << 2 | first.kind as u64;
-    let turned = 1 << 63 | turned << 32 | u64::from(second.site) << 16 | u64::from(first.site);
+    let turned = 1 << 63 | apart | turned << 32 | u64::from(second.site) << 16 | u64::from(first.site);
     for at in 0..REPORTS {
         let words = table.report(at);
         match words[KEY].compare_exchange(0, key, Relaxed, Relaxed) {
@@ -140,6 +144,7 @@ pub fn races(table: Table<'_>) -> Vec<Race> {
             1 => Why::Open,
             3 => Why::Unseen,
             4 => Why::Source,
+            5 => Why::Update,
             _ => Why::Untold,
         };
         Some(Race {
@@ -183,6 +188,8 @@ impl Looked {
             Lack::Copies,
             Lack::Shared,
             Lack::Kernel,
+            Lack::Places,
+            Lack::Modules,
         ];
         Looked {
             races: races(table),

@@ -1,6 +1,6 @@
 //! Places in programs: the return addresses from a call outwards, and the modules that they lie in.
 
-use crate::table::{MODELLED, MODULE, MODULES, SITE, SITES, Table, Word};
+use crate::table::{Lack, MODELLED, MODULE, MODULES, SITE, SITES, Table, Word};
 use rsm_core::sync::{AtomicU64, Ordering::Relaxed, Ordering::Release, acquire, mutated};
 
 // Words of a place.
@@ -79,6 +79,7 @@ fn note(table: Table<'_>, process: usize, frames: &[u64], count: u64) -> u16 {
             Err(_) => {}
         }
     }
+    table.lack(Lack::Places);
     0
 }
 
@@ -100,6 +101,7 @@ pub(crate) fn frames(table: Table<'_>, number: u16) -> Option<(usize, Vec<u64>)>
 pub(crate) fn add_module(table: Table<'_>, process: usize, module: &Module) {
     let at = table.word(Word::Modules).fetch_add(1, Relaxed) as usize;
     if at >= MODULES {
+        table.lack(Lack::Modules);
         return;
     }
     let path = if module.path.len() > MOST_PATH { &[] } else { &module.path[..] };
@@ -156,6 +158,7 @@ mod tests {
         let table = Table::new(&memory);
         let one = number(table, 3, &[10, 20, 30]);
         assert_eq!(number(table, 3, &[10, 20, 30]), one);
+        assert!(!table.lacks(Lack::Places));
         let others = [number(table, 4, &[10, 20, 30]), number(table, 3, &[10, 20]), number(table, 3, &[10, 20, 31])];
         assert!(others.iter().all(|&other| other != one && other != 0), "{one} {others:?}");
         assert_eq!(frames(table, one), Some((3, vec![10, 20, 30])));
@@ -183,6 +186,7 @@ mod tests {
         let table = Table::new(&memory);
         let numbers: Vec<u16> = (0..20_000).map(|frame| number(table, 1, &[frame])).collect();
         assert_eq!(numbers.last(), Some(&0));
+        assert!(table.lacks(Lack::Places) && !table.lacks(Lack::Modules));
         for (frame, &at) in numbers.iter().enumerate().filter(|(_, at)| **at != 0).step_by(7) {
             assert_eq!(frames(table, at), Some((1, vec![frame as u64])));
         }
@@ -201,5 +205,18 @@ mod tests {
         assert_eq!(module(table, 1, 5000), Some(other));
         assert_eq!((module(table, 1, 1100), module(table, 2, 1000), module(table, 1, 9000)), (None, None, None));
         assert!(knows_module(table, 1, 9000), "it is not noted again and again");
+    }
+
+    #[test]
+    fn modules_that_do_not_fit_are_said() {
+        let memory = memory(0);
+        let table = Table::new(&memory);
+        for number in 0..=MODULES as u64 {
+            assert!(!table.lacks(Lack::Modules), "{number}");
+            let start = number * 1000;
+            add_module(table, 1, &Module { bias: 0, start, end: start + 100, path: b"/a".to_vec() });
+        }
+        assert!(table.lacks(Lack::Modules));
+        assert!(!knows_module(table, 1, MODULES as u64 * 1000) && knows_module(table, 1, (MODULES as u64 - 1) * 1000));
     }
 }

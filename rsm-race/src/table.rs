@@ -1,5 +1,6 @@
 //! Where everything is in the shared memory: one array of words.
 
+use crate::cell::BENIGN;
 use rsm_core::sync::{AtomicU64, Ordering::Relaxed, mutated};
 
 /// Names of clocks, 0 being nobody's; the last one is that of what is hidden.
@@ -120,6 +121,10 @@ pub enum Lack {
     Shared = 64,
     /// A kernel that tells which pages were stored to: large segments were compared whole, and seldom.
     Kernel = 128,
+    /// Places in programs: those that there is no room for are one, and so are the races of each two of them.
+    Places = 256,
+    /// Parts of modules: of places in others no more than their addresses would be known.
+    Modules = 512,
 }
 
 /// The shared memory, or the part of it before the lines.
@@ -184,6 +189,11 @@ impl<'a> Table<'a> {
         // Those of no segment lie beyond all others.
         let start = AT_LINES.checked_add(usize::try_from(line).ok()?.checked_mul(CELLS)?)?;
         self.words.get(start..start.checked_add(CELLS)?)
+    }
+
+    /// Whether nobody wants to hear of races at a line.
+    pub(crate) fn is_benign(self, line: u64) -> bool {
+        matches!(self.line(line), Some([first, ..]) if first.load(Relaxed) == BENIGN)
     }
 
     /// The mark of a line, of [`crate::marks`]; none where there is no room for it.

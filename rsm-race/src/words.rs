@@ -41,6 +41,8 @@ pub(crate) struct Stored {
     pub(crate) by: usize,
     /// The value is not known.
     pub(crate) any: bool,
+    /// It was not a part of an atomic update.
+    pub(crate) alone: bool,
 }
 
 /// Which store the processes of a node have loaded last, and when.
@@ -137,7 +139,7 @@ impl<'a> History<'a> {
         }
         words[1].store(stored.value, Relaxed);
         words[2].store(stored.process, Relaxed);
-        let by = u64::from(stored.any) << 56 | (stored.by as u64 & 0xff) << 48;
+        let by = u64::from(stored.alone) << 57 | u64::from(stored.any) << 56 | (stored.by as u64 & 0xff) << 48;
         words[3].store(by | u64::from(stored.site) << 32 | stored.hidden & 0xffff_ffff, Relaxed);
         words[4].store(stored.snapshot, Relaxed);
         // The low bits of the number tell two stores in the same place from each other.
@@ -160,8 +162,8 @@ impl<'a> History<'a> {
         }
         let (id, clock) = ((who & 0xff) as usize, who >> 26);
         let (by, hidden) = ((site >> 48) as usize & 0xff, site & 0xffff_ffff);
-        let any = site >> 56 & 1 != 0;
-        Some(Stored { id, clock, value, process, site: (site >> 32) as u16, hidden, snapshot, by, any })
+        let (any, alone) = (site >> 56 & 1 != 0, site >> 57 & 1 != 0);
+        Some(Stored { id, clock, value, process, site: (site >> 32) as u16, hidden, snapshot, by, any, alone })
     }
 
     /// Those that are remembered, with their numbers, the youngest first.
@@ -204,6 +206,7 @@ mod tests {
             snapshot: 1,
             by: 4,
             any: value % 3 == 0,
+            alone: value % 2 == 0,
         };
         for value in 1..=20 {
             assert_eq!(history.push(3, &stored(value)), value);
@@ -224,7 +227,8 @@ mod tests {
         let history = History::make(table, 80, 8).unwrap();
         let stored = |n: u64| {
             let (site, by) = (n as u16, n as usize % 256);
-            Stored { id: 5, clock: n, value: n, process: n, site, hidden: n, snapshot: n, by, any: n.is_multiple_of(2) }
+            let (any, alone) = (n.is_multiple_of(2), n.is_multiple_of(3));
+            Stored { id: 5, clock: n, value: n, process: n, site, hidden: n, snapshot: n, by, any, alone }
         };
         const MANY: u64 = 20_000;
         std::thread::scope(|scope| {

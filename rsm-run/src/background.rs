@@ -1,8 +1,8 @@
 //! A run that goes on in the background: its front has no terminal, no output but the logs, and ends only when somebody asks
 //! for that at the cluster's entrance.
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{WaitOptions, chdir, setsid, waitpid};
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{Signal, WaitOptions, chdir, kill_process, setsid, waitpid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::exit_code::ExitCode;
@@ -11,7 +11,9 @@ use crate::message::ToFront;
 use crate::plan::Plan;
 use crate::process::{self, Forked};
 use crate::wire::{Received, Wire};
-use crate::{front, output};
+use crate::{front, output, sleep};
+
+const CANNOT: &str = "cannot start in the background";
 
 /// Starts a run in the background; answers the name of its cluster once all its processes run.
 ///
@@ -21,7 +23,8 @@ use crate::{front, output};
 /// Why it did not start. Nothing is left of it then.
 pub fn start(plan: Plan) -> Result<String, Failure> {
     let plan = plan.anchored()?;
-    let failed = |call: &'static str| move |error| Failure::call("cannot start in the background", call, error);
+    sleep::check(CANNOT)?;
+    let failed = |call: &'static str| move |error| Failure::call(CANNOT, call, error);
     let (here, there) = Wire::pair().map_err(failed("socketpair"))?;
     match process::fork().map_err(failed("fork"))? {
         Forked::Child => {
@@ -33,6 +36,10 @@ pub fn start(plan: Plan) -> Result<String, Failure> {
             drop(there);
             let told = announced(&here);
             if !matches!(told, Ok(ToFront::Started { .. })) {
+                if told.is_err() {
+                    // It may run, and nobody would know of it. Not reaped yet, so the number is still its.
+                    let _ = kill_process(background, Signal::TERM);
+                }
                 // Nothing is left when this returns.
                 let _ = waitpid(Some(background), WaitOptions::empty());
             }
@@ -68,7 +75,8 @@ fn announced(wire: &Wire) -> Result<ToFront, Failure> {
             Received::Message(message) => return Ok(message),
             Received::Gone => return Err(Failure::new("the cluster ended before it had begun")),
             Received::Nothing => {
-                let _ = poll(&mut [PollFd::new(wire, PollFlags::IN)], None);
+                let mut events = [PollFd::new(wire, PollFlags::IN)];
+                sleep::until_ready(&mut events, None).map_err(|errno| sleep::refused(CANNOT, errno))?;
             }
         }
     }

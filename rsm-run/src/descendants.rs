@@ -13,7 +13,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, getpgid, getpid, kill_process, kill_process_group,
@@ -21,6 +21,7 @@ use rustix::process::{
 };
 
 use crate::deadline::until;
+use crate::sleep;
 
 /// How long after to look again, where a look failed or nobody tells that something has changed.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -225,7 +226,7 @@ pub(crate) fn end_all(except: &[Pid]) -> Vec<Pid> {
         }
         let mut ends: Vec<PollFd<'_>> = dying.iter().map(|process| PollFd::new(process, PollFlags::IN)).collect();
         let now = Instant::now();
-        let _ = poll(&mut ends, Some(&until(now + LOOK_AGAIN, now)));
+        let _ = sleep::until_ready(&mut ends, Some(&until(now + LOOK_AGAIN, now)));
     }
     Vec::new()
 }

@@ -15,8 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Ending {
     /// The warden's word, the last one on the nodes.
     finished: Option<ExitCode>,
-    /// Why the output takes nothing any more.
-    output: Option<ExitCode>,
+    /// Of the front itself: the output takes nothing any more, or the run cannot be watched.
+    own: Option<ExitCode>,
     /// The first signal that asked us to end, and how many did.
     asked: Option<ExitCode>,
     requests: u32,
@@ -43,9 +43,9 @@ impl Ending {
         self.finished.is_some()
     }
 
-    /// An output failed; answers whether that is the first to.
-    pub(crate) fn output_failed(&mut self, code: ExitCode) -> bool {
-        self.output.replace(code).is_none()
+    /// An output failed, or the run cannot be watched; answers whether that is the first of these.
+    pub(crate) fn failed(&mut self, code: ExitCode) -> bool {
+        self.own.replace(code).is_none()
     }
 
     /// A signal asked us to end; answers how many did by now.
@@ -85,9 +85,9 @@ impl Ending {
 
     /// The exit code, once everything has ended.
     pub(crate) fn code(&self) -> ExitCode {
-        match (self.given_up, self.finished, self.output) {
+        match (self.given_up, self.finished, self.own) {
             (Some(code), ..) => code,
-            // The nodes ended well, but what they wrote did not arrive.
+            // The nodes ended well, but what they wrote may not have arrived.
             (None, None | Some(ExitCode::Success), Some(code)) => code,
             (None, Some(code), _) => code,
             (None, None, None) => ExitCode::Failure,
@@ -105,8 +105,8 @@ mod tests {
         assert_eq!(ending.code(), ExitCode::Failure);
         ending.finished(ExitCode::Success);
         assert_eq!(ending.code(), ExitCode::Success);
-        assert!(ending.output_failed(ExitCode::OutputClosed));
-        assert!(!ending.output_failed(ExitCode::OutputClosed));
+        assert!(ending.failed(ExitCode::OutputClosed));
+        assert!(!ending.failed(ExitCode::OutputClosed));
         assert_eq!(ending.code(), ExitCode::OutputClosed);
         ending.finished(ExitCode::Node(7));
         assert_eq!(ending.code(), ExitCode::Node(7));

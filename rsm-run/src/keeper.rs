@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rsm::Cluster;
 use rsm::observe::ClusterRef;
 use rsm::steer::{peer, peer_of};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deadline::until;
 use crate::failure::{Failure, reason};
+use crate::sleep;
 use crate::wire::{Received, Wire};
 
 /// Most callers at a time.
@@ -263,8 +264,13 @@ pub fn end(name: Option<&str>) -> Result<String, Failure> {
     }
     let end = Instant::now().checked_add(within);
     for process in &opened {
-        let left = end.map(|end| until(end, Instant::now()));
-        if poll(&mut [PollFd::new(process, PollFlags::IN)], left.as_ref()) == Ok(0) {
+        let mut event = [PollFd::new(process, PollFlags::IN)];
+        while event[0].revents().is_empty() && end.is_none_or(|end| Instant::now() < end) {
+            let left = end.map(|end| until(end, Instant::now()));
+            let cannot = |errno| sleep::refused(&format!("cluster {} ends; cannot wait for that", cluster.name), errno);
+            sleep::until_ready(&mut event, left.as_ref()).map_err(cannot)?;
+        }
+        if event[0].revents().is_empty() {
             let list: Vec<String> = processes.iter().map(ToString::to_string).collect();
             let list = list.join(" ");
             return Err(late(format!("`kill -CONT {list}` lets it go on, `kill -KILL {list}` ends it")));
@@ -290,10 +296,12 @@ fn wait(wire: &Wire, within: Duration) -> Received<Answer> {
     loop {
         match wire.receive() {
             Received::Nothing => {
-                let left = end.map(|end| until(end, Instant::now()));
-                if poll(&mut [PollFd::new(wire, PollFlags::IN)], left.as_ref()) == Ok(0) {
+                if end.is_some_and(|end| Instant::now() >= end) {
                     return Received::Nothing;
                 }
+                let left = end.map(|end| until(end, Instant::now()));
+                // Where it may not wait so, it looks again after a moment.
+                let _ = sleep::until_ready(&mut [PollFd::new(wire, PollFlags::IN)], left.as_ref());
             }
             received => return received,
         }

@@ -92,6 +92,7 @@ mod scripted;
 mod seeds;
 pub mod setting;
 pub mod signals;
+mod sleep;
 mod stacks;
 mod status;
 mod summary;

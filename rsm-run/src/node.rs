@@ -34,7 +34,7 @@ pub(crate) fn start(
     place: impl IntoIterator<Item = (impl AsRef<str>, impl AsRef<str>)>,
     stdin: Stdio,
     ends: Ends,
-    descriptors: Rlimit,
+    descriptors: Option<Rlimit>,
 ) -> io::Result<Pid> {
     let mut command = Command::new(&task.program.path);
     command.arg0(&task.program.name).args(&task.program.arguments);

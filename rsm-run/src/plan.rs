@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use rsm::Bridge;
 use rsm::lens::Lens;
+use rsm::run::rlimit;
 use rsm_lab::Script;
-use rustix::process::{Resource, Rlimit, getrlimit};
+use rustix::process::{Resource, Rlimit};
 
 use crate::failure::Failure;
 use crate::keeper::Entrance;
@@ -55,8 +56,8 @@ pub struct Plan {
     pub junit_name: Option<String>,
     /// How much is said about the run.
     pub verbosity: Verbosity,
-    /// The user's limit, before front and warden raise theirs: what nodes start with.
-    pub descriptors: Rlimit,
+    /// The user's limit, before front and warden raise theirs: what nodes start with. Nothing where they cannot.
+    pub descriptors: Option<Rlimit>,
 }
 
 /// The cluster that the processes are part of.
@@ -131,7 +132,7 @@ impl Plan {
             junit: None,
             junit_name: None,
             verbosity,
-            descriptors: getrlimit(Resource::Nofile),
+            descriptors: rlimit::limit(Resource::Nofile).ok(),
         }
     }
 

@@ -10,7 +10,7 @@ use rustix::stdio::{stderr, stdout};
 use crate::colour::Palette;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::{descriptor, printable};
+use crate::{descriptor, printable, sleep};
 
 /// Writes an answer to standard output. A reader that went away (`| head`) ends the command quietly.
 pub fn answer(text: &str) -> Result<ExitCode, Failure> {
@@ -66,7 +66,7 @@ fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
             Err(Errno::INTR) => {}
             // Whoever shares this output with us made it non-blocking.
             Err(Errno::AGAIN) => {
-                let _ = poll(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], None);
+                sleep::until_ready(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], None)?;
             }
             Err(errno) => return Err(errno),
         }

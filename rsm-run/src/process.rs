@@ -114,7 +114,7 @@ pub fn ignore(signal: Signal) {
 pub(crate) fn begin_as_node(
     command: &mut Command,
     warden: Pid,
-    descriptors: Rlimit,
+    descriptors: Option<Rlimit>,
     directory: Option<CString>,
     cpus: Option<CpuSet>,
 ) {
@@ -122,7 +122,9 @@ pub(crate) fn begin_as_node(
         // A session and process group of its own: the terminal's signals reach only the front.
         rustix::process::setsid()?;
         all_signals_default();
-        rustix::process::setrlimit(Resource::Nofile, descriptors)?;
+        if let Some(descriptors) = descriptors {
+            rustix::process::setrlimit(Resource::Nofile, descriptors)?;
+        }
         if let Some(directory) = &directory {
             rustix::process::chdir(directory.as_c_str())?;
         }
@@ -232,10 +234,10 @@ mod tests {
         let start = |program: &str, directory: &std::ffi::CStr, limit: Rlimit| {
             let mut command = Command::new(program);
             let (me, directory) = (rustix::process::getpid(), Some(directory.to_owned()));
-            begin_as_node(&mut command, me, limit, directory, None);
+            begin_as_node(&mut command, me, Some(limit), directory, None);
             command.spawn().map(|mut child| child.wait()).unwrap_err()
         };
-        let limit = rustix::process::getrlimit(Resource::Nofile);
+        let limit = rsm::run::rlimit::limit(Resource::Nofile).unwrap();
         let missing = start("/no/such/program", c"/", limit);
         assert_eq!((missing.raw_os_error(), failed_before_exec(&missing).is_none()), (Some(libc::ENOENT), true));
         let told = |error: io::Error| failed_before_exec(&error).and_then(|error| error.raw_os_error());

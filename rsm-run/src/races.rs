@@ -37,6 +37,9 @@ pub enum Reason {
     Unseen,
     /// The second changed memory that the first was putting from, before the end of its span.
     Source,
+    /// It is no race, and both are the one access that it is: an atomic update of another node's memory over a mapping, under a
+    /// profile of hardware that does not carry those.
+    Update,
 }
 
 /// Two accesses that nothing orders.
@@ -103,6 +106,7 @@ impl Race {
             Why::Untold => Reason::Untold,
             Why::Unseen => Reason::Unseen,
             Why::Source => Reason::Source,
+            Why::Update => Reason::Update,
         };
         let races::Race { segment, offset, length, times, .. } = race;
         Race { segment, offset, length, first, second, reason, times, modules }
@@ -120,6 +124,11 @@ fn lacking(lack: Lack) -> &'static str {
         Lack::Reports => "more races were found than are remembered",
         Lack::Words => "more words were stored to than are remembered",
         Lack::Cells => "more accesses met than are remembered",
+        Lack::Places => {
+            "accesses were made at more places of programs than are remembered: races of different places may be one here, and one \
+             place may be missing where it is named"
+        }
+        Lack::Modules => "programs had more modules than are remembered: places in some are not named",
         Lack::Copies => {
             "segments could not be copied, or were more than 256 MiB of a node: nothing was found that their owners store there"
         }

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, getpid, kill_process, pidfd_open, setpgid, waitpid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::plan::{Home, NewCluster, Plan};
 use crate::process::{self, Forked};
 use crate::signals::SignalQueue;
-use crate::{front, output};
+use crate::{front, output, sleep};
 
 pub use crate::calls::ProcessCalls;
 pub use crate::course::{End, Process, Trial};
@@ -49,7 +49,7 @@ pub fn quietly(plan: &mut Plan, signals: &SignalQueue) -> Result<Trial, Failure>
             std::process::exit(i32::from(!written));
         }
         Forked::Parent(child) => {
-            wait_for(child, signals).map_err(failed("pidfd_open"))?;
+            wait_for(child, signals).map_err(|(call, error)| failed(call)(error))?;
             let mut bytes = Vec::new();
             told.rewind().and_then(|()| told.read_to_end(&mut bytes)).map_err(failed("read"))?;
             match serde_json::from_slice::<Told>(&bytes) {
@@ -71,13 +71,18 @@ fn in_child(plan: Plan, parent: Pid) -> Result<Trial, Failure> {
     front::tried(plan)
 }
 
-/// Waits for the end of a child, to which it passes signals on.
-fn wait_for(child: Pid, signals: &SignalQueue) -> io::Result<()> {
+/// Waits for the end of a child, to which it passes signals on. One that cannot be waited for is killed, and reaped all the
+/// same; the error has the call that was refused.
+fn wait_for(child: Pid, signals: &SignalQueue) -> Result<(), (&'static str, io::Error)> {
     let pidfd = pidfd_open(child, PidfdFlags::empty());
     if let Ok(pidfd) = &pidfd {
         loop {
             let mut events = [PollFd::new(pidfd, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
-            let _ = poll(&mut events, None);
+            if let Err(errno) = sleep::until_ready(&mut events, None) {
+                let _ = kill_process(child, Signal::KILL);
+                let _ = waitpid(Some(child), WaitOptions::empty());
+                return Err(("poll", errno.into()));
+            }
             if !events[0].revents().is_empty() {
                 break;
             }
@@ -90,7 +95,7 @@ fn wait_for(child: Pid, signals: &SignalQueue) -> io::Result<()> {
         let _ = kill_process(child, Signal::KILL);
     }
     let _ = waitpid(Some(child), WaitOptions::empty());
-    pidfd.map(drop).map_err(io::Error::from)
+    pidfd.map(drop).map_err(|errno| ("pidfd_open", errno.into()))
 }
 
 /// Carries a plan out in this process; what its nodes write and what is to be said goes to its own outputs.

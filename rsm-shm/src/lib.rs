@@ -16,6 +16,7 @@ pub mod capabilities;
 pub mod crash;
 pub mod error;
 pub mod futex;
+pub mod groups;
 pub mod guest;
 pub mod identity;
 pub mod log;
@@ -27,6 +28,7 @@ pub mod procfs;
 #[cfg(test)]
 mod refused;
 pub mod rights;
+pub mod rlimit;
 pub mod run;
 mod seldom;
 pub mod socket;

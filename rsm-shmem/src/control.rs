@@ -4,14 +4,13 @@
 
 use crate::place::Place;
 use rsm_core::asleep::Watched;
+use rsm_core::exchange::Told;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Most PEs, and teams at a time.
 pub(crate) const MOST: usize = 64;
 /// Words of a contribution to a short exchange.
 pub(crate) const SHORT_WORDS: usize = 128;
-/// Words of one to the shortest, which lie beside their count.
-pub(crate) const TINY_WORDS: usize = 7;
 /// Most PEs that make such an exchange: everyone writes to everyone.
 pub(crate) const TINY_MOST: usize = 8;
 /// Bytes between words that are to share no cache line: there are processors for ARM with lines of 128.
@@ -27,15 +26,6 @@ const _: () = assert!(size_of::<Control>() <= BYTES && align_of::<Line>() == LIN
 #[derive(Debug)]
 pub(crate) struct Line(pub(crate) AtomicU64);
 
-/// A contribution, and which exchange it is to, in lines of its own.
-#[cfg_attr(target_arch = "aarch64", repr(C, align(128)))]
-#[cfg_attr(not(target_arch = "aarch64"), repr(C, align(64)))]
-#[derive(Debug)]
-pub(crate) struct Tiny {
-    pub(crate) turn: AtomicU64,
-    pub(crate) words: [AtomicU64; TINY_WORDS],
-}
-
 /// What a team needs of a PE.
 #[repr(C)]
 #[derive(Debug)]
@@ -47,7 +37,7 @@ pub(crate) struct Slot {
     /// What it contributes to a short exchange; in turn, so that the next may begin while others still read this one.
     pub(crate) short: [[AtomicU64; SHORT_WORDS]; 2],
     /// What each of a few PEs contributes to one of the shortest; in turn likewise.
-    pub(crate) tiny: [[Tiny; TINY_MOST]; 2],
+    pub(crate) tiny: [[Told; TINY_MOST]; 2],
 }
 
 /// Everything of a PE.

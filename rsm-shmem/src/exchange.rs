@@ -1,18 +1,19 @@
 //! Exchanges: everyone gives the others a few words, and takes theirs. Short reductions and collects are made of them, and what a
 //! team agrees on.
 
-use crate::control::{SHORT_WORDS, TINY_MOST, TINY_WORDS};
+use crate::control::{SHORT_WORDS, TINY_MOST};
 use crate::group::Group;
 use crate::job::sleepers::On;
 use crate::job::team::Team;
 use crate::wait;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use rsm_core::exchange::{self, WORDS};
+use std::sync::atomic::Ordering::Relaxed;
 
 impl Team {
     /// Gives the words that this PE contributes to the others, and takes what they contribute: each member's words, in order, go
     /// to `each`. Nobody leaves before everybody has come.
     pub(crate) fn exchange(&self, group: &Group<'_>, words: &[u64], each: impl FnMut(&[u64])) {
-        if words.len() <= TINY_WORDS && group.len() <= TINY_MOST {
+        if words.len() <= WORDS && group.len() <= TINY_MOST {
             self.exchange_tiny(group, words, each);
         } else {
             self.exchange_short(group, words, each);
@@ -23,34 +24,24 @@ impl Team {
     fn exchange_tiny(&self, group: &Group<'_>, words: &[u64], mut each: impl FnMut(&[u64])) {
         // Relaxed: of this PE alone.
         let turn = self.tiny.fetch_add(1, Relaxed) + 1;
-        let side = (turn % 2) as usize;
+        let side = exchange::side(turn);
         for member in (0..group.len()).filter(|member| *member != group.me) {
             let peer = &group.job.peers[group.pe(member)];
             let control = peer.control;
             peer.is_told(group.job);
-            let to = &control.slots[self.slot].tiny[side][group.me];
-            for (to, &word) in to.words.iter().zip(words) {
-                // Relaxed: ordered by the turn below. Who still reads what stood here two turns ago has not come to the last
-                // one, which this PE has left.
-                to.store(word, Relaxed);
-            }
-            // Release: pairs with the Acquire below.
-            to.turn.store(turn, Release);
+            control.slots[self.slot].tiny[side][group.me].tell(turn, words);
             wait::nudged(group.job, control);
         }
-        let mut taken = [0; TINY_WORDS];
+        let mut taken = [0; WORDS];
         for member in 0..group.len() {
             if member == group.me {
                 each(words);
                 continue;
             }
             let from = &group.job.control().slots[self.slot].tiny[side][member];
-            // Acquire: pairs with the Release above.
-            wait::until(group.job, group.call, On::Nudges, || (from.turn.load(Acquire) >= turn).then_some(()));
+            wait::until(group.job, group.call, On::Nudges, || from.is_told(turn).then_some(()));
             group.job.peers[group.pe(member)].has_told(group.job);
-            for (to, word) in taken.iter_mut().zip(&from.words).take(words.len()) {
-                *to = word.load(Relaxed);
-            }
+            from.words(&mut taken[..words.len()]);
             each(&taken[..words.len()]);
         }
     }

@@ -1,19 +1,16 @@
-//! Distributed locks: a line of PEs, each of which waits for a word of its own.
+//! Distributed locks: a queue of PEs, each of which waits for a word of its own ([`rsm_core::lock::queue`]).
 //!
-//! A lock is a long on every PE. On one of them, its home, the lower half says who is last in the line (0: nobody has it). On
-//! each PE the upper half is its place in the line: a bit while it waits, and who comes after it. PEs count from 1 here.
+//! A lock is a long on every PE. On one of them, its home, the lower half says who is last in the queue. On each PE the upper
+//! half is its place in the queue. PEs count from 1 here.
 
 use crate::job::sleepers::{On, stored};
 use crate::job::{Job, job};
 use crate::local::Sym;
 use crate::place::Place;
 use crate::{Call, end, order, wait};
+use rsm_core::lock::queue::Queue;
 use std::ffi::c_int;
 use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-
-/// Of the upper half: the PE waits.
-const WAITS: u32 = 1 << 31;
 
 /// A lock, as a PE finds it.
 struct Lock {
@@ -35,12 +32,13 @@ impl Lock {
         self.job.on(self.call, "lock", self.sym, 8, 8, pe)
     }
 
-    /// Who is last in the line.
-    fn last(&self) -> &'static AtomicU32 {
-        half(self.on(self.home).0, false)
+    /// The queue, as this PE stands in it.
+    fn queue(&self) -> Queue<'static> {
+        let last = half(self.on(self.home).0, false);
+        Queue { last, place: self.place(self.job.me), me: self.job.me as u32 + 1 }
     }
 
-    /// The place of a PE in the line.
+    /// The place of a PE in the queue.
     fn place(&self, pe: usize) -> &'static AtomicU32 {
         half(self.on(pe).0, true)
     }
@@ -74,11 +72,9 @@ impl Lock {
     }
 
     /// Waits until the own place looks so.
-    fn until<T>(&self, look: impl Fn(u32) -> Option<T>) -> T {
+    fn until<T>(&self, look: impl Fn() -> Option<T>) -> T {
         let (_, side, first) = self.on(self.job.me);
-        let word = self.place(self.job.me);
-        // Acquire: pairs with the Release of who changes it.
-        wait::until(self.job, self.call, On::Bytes { side, first, end: first + 8 }, || look(word.load(Acquire)))
+        wait::until(self.job, self.call, On::Bytes { side, first, end: first + 8 }, look)
     }
 }
 
@@ -91,21 +87,12 @@ fn half(lock: Place, upper: bool) -> &'static AtomicU32 {
 pub(crate) fn set(call: &'static Call, sym: Sym) {
     let lock = Lock::new(call, sym);
     lock.job.locks.enter(sym);
-    let me = lock.job.me as u32 + 1;
-    // Release: before this PE is in the line. Relaxed would do, for the swap below; who comes after it adds to it.
-    lock.place(lock.job.me).store(WAITS, Release);
-    // AcqRel: what the last holder stored is there if nobody has it; and the place is ready for who comes after.
-    let before = lock.last().swap(me, AcqRel);
-    if before == 0 {
-        lock.place(lock.job.me).fetch_and(!WAITS, AcqRel);
-        lock.is_had();
-        return;
+    let queue = lock.queue();
+    let before = queue.enter();
+    if before != 0 {
+        lock.tell(lock.pe(before), |place| queue.come_after(place));
+        lock.until(|| queue.is_had().then_some(()));
     }
-    // Release: pairs with the Acquire in `clear`.
-    lock.tell(lock.pe(before), |place| {
-        place.fetch_or(me, Release);
-    });
-    lock.until(|place| (place & WAITS == 0).then_some(()));
     lock.is_had();
 }
 
@@ -115,10 +102,7 @@ pub(crate) fn test(call: &'static Call, sym: Sym) -> c_int {
     if !lock.job.locks.try_enter(sym) {
         return 1;
     }
-    lock.place(lock.job.me).store(0, Release);
-    let me = lock.job.me as u32 + 1;
-    // AcqRel: as in `set`.
-    let taken = lock.last().compare_exchange(0, me, AcqRel, Relaxed).is_ok();
+    let taken = lock.queue().try_enter();
     if taken {
         lock.is_had();
     } else {
@@ -134,16 +118,11 @@ pub(crate) fn clear(call: &'static Call, sym: Sym) {
         end::fail(call, format_args!("this PE does not have lock {:#x}", sym.address()));
     }
     order::quiet(&lock.job.default, call);
-    let me = lock.job.me as u32 + 1;
-    // AcqRel: what was stored under the lock is there for who takes it next.
-    if lock.last().compare_exchange(me, 0, AcqRel, Relaxed).is_err() {
+    let queue = lock.queue();
+    if !queue.leave() {
         // Somebody has come after, and says so in a moment.
-        let next = lock.until(|place| Some(place & !WAITS).filter(|&next| next != 0));
-        lock.place(lock.job.me).store(0, Relaxed);
-        // Release: pairs with the Acquire in `until`.
-        lock.tell(lock.pe(next), |place| {
-            place.fetch_and(!WAITS, Release);
-        });
+        let next = lock.until(|| queue.next());
+        lock.tell(lock.pe(next), |place| queue.hand_over(place));
     }
     lock.job.locks.leave(sym);
 }

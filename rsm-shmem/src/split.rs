@@ -8,6 +8,7 @@ use crate::local::Local;
 use crate::mutex::lock;
 use crate::team::{NUM_CONTEXTS, of};
 use crate::{Call, contexts, end};
+use rsm_core::exchange::Told;
 use std::ffi::{c_int, c_long};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -82,7 +83,7 @@ fn split(parent: &Team, (job, call): (&'static Job, &'static Call), plan: &Plan)
             // Relaxed: nobody nudges before the sync.
             let words = &job.control().slots[slot];
             words.nudges.iter().for_each(|line| line.0.store(0, Relaxed));
-            words.tiny.iter().flatten().for_each(|tiny| tiny.turn.store(0, Relaxed));
+            words.tiny.iter().flatten().for_each(Told::begin);
             Some(job.teams.enter(slot, members, me, plan.config.unwrap_or_default()))
         }
         (Some(_), None) => Some(INVALID),

@@ -26,7 +26,7 @@ pub enum Over {
 }
 
 /// What of `rsm/race.h` the library has, for programs that are built to be looked at.
-pub const RACE: [&str; 14] = [
+pub const RACE: [&str; 15] = [
     "rsm_race_granules",
     "rsm_race_sees",
     "rsm_race_access",
@@ -41,6 +41,7 @@ pub const RACE: [&str; 14] = [
     "rsm_race_thread_named",
     "rsm_race_thread_joined",
     "rsm_race_thread_does",
+    "rsm_race_leads",
 ];
 
 /// The widths of transfers, in bits.

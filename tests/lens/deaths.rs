@@ -1,7 +1,7 @@
 //! The pair that is about the death of a node: node 2 is killed while it has the token.
 
 use crate::pairs::{Language, Pair};
-use crate::programs::Programs;
+use crate::programs::{Built, Programs};
 use rsm::{Cluster, Permission, SegmentId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -43,7 +43,7 @@ struct Lives {
 
 impl Lives {
     fn begin(programs: &Programs, pair: &Pair, language: Language, good: bool) -> Result<Lives, String> {
-        let words = programs.words(pair, language, good)?;
+        let words = programs.words(pair, language, good, Built::Plainly)?;
         let cluster = Cluster::new(pair.nodes).map_err(|e| e.to_string())?;
         let mut lives = Lives { cluster, children: Vec::new() };
         for node in 1..=pair.nodes {

@@ -1,7 +1,7 @@
 //! One run of a program, with a lens or without, and what became of it.
 
 use crate::pairs::{Language, Model, Pair};
-use crate::programs::Programs;
+use crate::programs::{Built, Programs};
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub(crate) struct Play {
     pub(crate) lens: Option<Lens>,
     /// As many as the program thinks right, without it.
     pub(crate) rounds: Option<u64>,
-    /// Whether races are looked for, none of which may be found.
+    /// Whether races are looked for, in C of all that the program does with segments. None may be found.
     pub(crate) race: bool,
 }
 
@@ -61,7 +61,8 @@ impl Play {
             words.push("--race".into());
         }
         words.push("--".into());
-        words.extend(programs.words(self.pair, self.language, self.good)?);
+        let built = if self.race { Built::Seen } else { Built::Plainly };
+        words.extend(programs.words(self.pair, self.language, self.good, built)?);
         words.extend(self.rounds.map(|rounds| rounds.to_string().into()));
         Ok(words)
     }

@@ -11,17 +11,36 @@ use std::sync::{Mutex, OnceLock};
 /// What the compiler is told of every program.
 const STRICT: &[&str] = &["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror"];
 
+/// How a line in C ends that is one of a race's.
+pub(crate) const SITE: &str = " /* SITE */";
+
+/// How a program is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Built {
+    Plainly,
+    /// By `rsm-ctl cc`, so that all that it does with segments is looked at; in C, where there is a compiler for that.
+    Seen,
+}
+
+/// A program of a pair in C.
+type Which = (&'static str, Built);
+
+/// Where a program is, or why it is not there.
+type Made = Result<PathBuf, String>;
+
 /// The programs, in a directory that goes at the end.
 pub(crate) struct Programs {
     directory: PathBuf,
-    built: OnceLock<Result<PathBuf, String>>,
-    in_c: Mutex<BTreeMap<&'static str, Result<PathBuf, String>>>,
+    built: OnceLock<Made>,
+    /// Whether there is a compiler that `rsm-ctl cc` takes.
+    sees: OnceLock<Result<bool, String>>,
+    in_c: Mutex<BTreeMap<Which, Result<PathBuf, String>>>,
 }
 
 impl Programs {
     pub(crate) fn new() -> Programs {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lens-{}", std::process::id()));
-        Programs { directory, built: OnceLock::new(), in_c: Mutex::default() }
+        Programs { directory, built: OnceLock::new(), sees: OnceLock::new(), in_c: Mutex::default() }
     }
 
     /// `rsm-ctl`; the one that `RSM_CTL` names, or one that is up to date.
@@ -52,26 +71,64 @@ impl Programs {
         self.built.get_or_init(build).clone()
     }
 
+    /// Whether programs in C can be built so that all that they do with segments is seen.
+    pub(crate) fn sees(&self) -> Result<bool, String> {
+        let make = || {
+            let profile = self.built()?;
+            if succeed(Command::new(self.ctl()?).args(["cc", "gcc", "--version"])).is_err() {
+                eprintln!(
+                    "there is no gcc that rsm-ctl cc takes: programs in C are looked at between their calls only"
+                );
+                return Ok(false);
+            }
+            let mut library = Command::new("sh");
+            library.arg(root().join("rsm-race-cc/library.sh")).arg(self.directory.join("librsm_race.a"));
+            library.env("CARGO", env!("CARGO"));
+            if profile.ends_with("release") {
+                library.arg("--release");
+            }
+            succeed(&mut library).map(|_| true)
+        };
+        self.sees.get_or_init(make).clone()
+    }
+
     /// A program of a pair, as the words that run it on each node.
-    pub(crate) fn words(&self, pair: &Pair, language: Language, good: bool) -> Result<Vec<OsString>, String> {
+    pub(crate) fn words(
+        &self,
+        pair: &Pair,
+        language: Language,
+        good: bool,
+        built: Built,
+    ) -> Result<Vec<OsString>, String> {
         let variant = if good { "good" } else { "bad" };
         match language {
-            Language::C => Ok(vec![self.in_c(pair)?.into(), variant.into()]),
+            Language::C => Ok(vec![self.in_c(pair, built)?.into(), variant.into()]),
             Language::Rust => Ok(vec![env!("CARGO_BIN_EXE_litmus").into(), pair.name.into(), variant.into()]),
         }
     }
 
-    fn in_c(&self, pair: &Pair) -> Result<PathBuf, String> {
+    fn in_c(&self, pair: &Pair, built: Built) -> Result<PathBuf, String> {
         self.built()?;
+        let is_seen = built == Built::Seen && self.sees()?;
         let compile = || {
-            let program = self.directory.join(pair.name);
-            let mut cc = Command::new("cc");
+            let (folder, mut cc) = match is_seen {
+                // They tell their names, which are the same.
+                true => (self.directory.join("seen"), Command::new(self.ctl()?)),
+                false => (self.directory.clone(), Command::new("cc")),
+            };
+            if is_seen {
+                std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
+                cc.args(["cc", "gcc"]);
+            }
+            let program = folder.join(pair.name);
             cc.args(STRICT).arg("-I").arg(root().join("rsm-capi/include")).arg("-o").arg(&program);
             cc.arg(source(pair.name, Language::C)).arg("-L").arg(&self.directory).arg("-lrsm");
             cc.arg(format!("-Wl,-rpath,{}", self.directory.display()));
             succeed(&mut cc).map(|_| program)
         };
-        self.in_c.lock().expect("no thread panics here").entry(pair.name).or_insert_with(compile).clone()
+        let built = if is_seen { Built::Seen } else { Built::Plainly };
+        let mut all = self.in_c.lock().expect("no thread panics here");
+        all.entry((pair.name, built)).or_insert_with(compile).clone()
     }
 }
 

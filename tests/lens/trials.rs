@@ -76,6 +76,11 @@ pub(crate) fn all(programs: &Arc<Programs>, ledger: &Arc<Ledger>) -> Vec<Trial> 
                 races::is_found(&stage.programs, pair, language)
             }));
         }
+        if language == Language::C && races::has_one(pair) {
+            trials.push(stage.trial(format!("{name}, whose race is told by its lines"), move |stage| {
+                races::is_told_by_its_lines(&stage.programs, pair)
+            }));
+        }
         for model in models() {
             let name = format!("{name}, {model}");
             trials.push(stage.trial(format!("{name}, good"), move |stage| stage.is_silent(pair, language, model)));

@@ -56,6 +56,7 @@ fn name_of(errno: Errno) -> String {
         (Errno::INTR, "EINTR"),
         (Errno::AGAIN, "EAGAIN"),
         (Errno::PERM, "EPERM"),
+        (Errno::NOSYS, "ENOSYS"),
         (Errno::ACCESS, "EACCES"),
         (Errno::FBIG, "EFBIG"),
         (Errno::DQUOT, "EDQUOT"),
@@ -76,8 +77,16 @@ pub(crate) fn cells(counted: &[(Place, &'static [Errno])]) -> Vec<Cell> {
     for (place, errnos) in counted {
         for &errno in *errnos {
             cells.push(Cell { place: place.clone(), errno, lasting: false });
-            let shortage =
-                [Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::PERM];
+            let shortage = [
+                Errno::NOMEM,
+                Errno::MFILE,
+                Errno::NFILE,
+                Errno::NOSPC,
+                Errno::DQUOT,
+                Errno::IO,
+                Errno::PERM,
+                Errno::NOSYS,
+            ];
             if shortage.contains(&errno) && !matches!(place.call, "munmap" | "close") {
                 cells.push(Cell { place: place.clone(), errno, lasting: true });
             }
@@ -103,6 +112,14 @@ const KEPT: &[(&str, &str)] = &[
     ("join: Newcomer", "open 1 of rsm-events is ENFILE"),
     // What the program had there was unmapped.
     ("disconnect where the program has other memory: Importer", "open 1 of main is ENOMEM"),
+    // It hung, and heard no signal.
+    ("rsm-ctl run: front", "ppoll 1 of front is EPERM from then on"),
+    ("rsm-ctl run what takes too long: front", "ppoll 2 of front is ENOSYS from then on"),
+    ("rsm-ctl run what takes too long: warden", "ppoll 1 of warden is ENOSYS from then on"),
+    ("rsm-ctl up: front", "ppoll 2 of front is EPERM"),
+    ("rsm-ctl up: starting node", "accept4 1 of starting node's rsm-agent is EPERM from then on"),
+    // It panicked.
+    ("rsm-ctl run with input: front", "prlimit64 1 of front is EPERM"),
     // What was typed was lost.
     ("rsm-ctl run with input on a terminal: front", "write 1 of front is ENOMEM"),
 ];
@@ -299,6 +316,10 @@ pub(crate) fn launch_all(launch: &Launch, role: &str, choice: Choice) -> Result<
     counted.retain(|(place, _)| place.who.split('\'').next() == Some(role) && place.nth <= launch.rounds);
     let mut cells = cells(&counted);
     cells.retain(|cell| launch.errnos.is_none_or(|errnos| errnos.contains(&cell.errno)));
+    // A filter is there from the beginning. What may not wait when `up` has said that its cluster runs ends it, and there is nobody
+    // to whom that could be said.
+    let waits = |cell: &Cell| cell.place.call == "ppoll" && [Errno::NOSYS, Errno::PERM].contains(&cell.errno);
+    cells.retain(|cell| !launch.stays() || !waits(cell) || cell.place.who == "front");
     each(&name, began, cells, choice, |cell| launch.play(cell))
 }
 

@@ -526,6 +526,11 @@ fn naming(
 }
 
 impl Launch {
+    /// Whether it leaves a cluster behind.
+    pub(crate) fn stays(&self) -> bool {
+        self.words.first() == Some(&"up")
+    }
+
     /// Runs it once; with a cell, that call is refused. Says how it ended, and what was refused or counted.
     fn once(&self, cell: Option<&Cell>) -> Result<(Ended, Stage, Control), String> {
         let stage = Stage::new();

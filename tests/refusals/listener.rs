@@ -296,7 +296,7 @@ fn decide(
             let goes_on = *lasting
                 && only.is_none_or(|only| only == place.who)
                 && until.is_some_and(|until| Instant::now() < until)
-                && can_last(call, errno, errnos);
+                && can_last(call, at.call, errno, errnos);
             if goes_on || place == *at && errnos.contains(&errno) {
                 until.get_or_insert_with(|| Instant::now() + SHORTAGE);
                 refused.push(Refused { who: place.who, call: call.name, arguments: data.args });
@@ -307,7 +307,8 @@ fn decide(
     }
 }
 
-/// Whether a shortage that one call met can be met by another.
-fn can_last(call: &Call, errno: Errno, errnos: &[Errno]) -> bool {
-    errnos.contains(&errno) && !matches!(call.name, "munmap" | "close")
+/// Whether a shortage that the call named `first` met can be met by another. What a filter refuses is that call alone.
+fn can_last(call: &Call, first: &str, errno: Errno, errnos: &[Errno]) -> bool {
+    let by_filter = errno == Errno::NOSYS || call.name == "ppoll" && errno == Errno::PERM;
+    errnos.contains(&errno) && (!by_filter || call.name == first) && !matches!(call.name, "munmap" | "close")
 }

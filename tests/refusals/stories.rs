@@ -971,7 +971,7 @@ pub(crate) fn right(errno: Errno) -> &'static [Code] {
         Errno::PERM | Errno::ACCESS => &[CtlrNotPresent, PermDenied, InsufficientResources, MapFailed],
         Errno::FBIG => &[BadLength, InsufficientResources, InsufficientMem],
         // A kernel without what was asked for.
-        Errno::INVAL => &[CtlrNotPresent],
+        Errno::INVAL | Errno::NOSYS => &[CtlrNotPresent],
         Errno::ADDRINUSE => &[BadConf],
         // The first is what cannot be expected.
         _ => &[InternalError, InsufficientResources, InsufficientMem],

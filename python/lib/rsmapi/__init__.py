@@ -21,7 +21,7 @@ Errors are classes below :class:`RsmError`, one for each RSMERR number. Offsets 
 seconds. Calls that may take long let other threads go on, and Ctrl-C ends them.
 """
 
-from . import errors
+from . import annotate, errors
 from ._native import (
     Barrier,
     Cluster,
@@ -74,6 +74,7 @@ __all__ = [
     "Team",
     "TeamLock",
     "Topology",
+    "annotate",
     "clusters",
     "end_run",
     "errors",

@@ -31,6 +31,24 @@ def reserved_segment_ids(appid: str) -> Tuple[int, int]:
 
     Raises BadConf when the file cannot be read or a line before the match is malformed; BadAppid when no line names it.
     """
+def happens_before(token: int) -> None:
+    """What this process has done so far comes before what others do after :func:`happens_after` with the same token.
+
+    Say it before that which lets the other process go on. Of what was put, that is part whose barrier was closed. The token is
+    any number of 64 bits. Does not wait.
+    """
+def happens_after(token: int) -> None:
+    """What this process does from now on comes after what others had done at :func:`happens_before` with the same token.
+
+    Say it behind that which let this process go on. Does not wait.
+    """
+def benign(memory: Buffer) -> None:
+    """Nobody wants to hear of races in this memory: the program makes sure by other means that what it read is whole.
+
+    A view of a published export or of a mapping, whole or in part: ``benign(memoryview(export)[8:16])``, an array of numpy. Words
+    of eight bytes that it touches are not reported from now on, as long as the segment is there. Other memory is left alone. Does
+    not wait.
+    """
 def end_run(code: int) -> None:
     """Has the run that this process is part of end with an exit code, 0 to 255: all that `python -m rsmapi.run`, `rsm-ctl run` or a
     test on real nodes has started together, by the launcher's rules. It returns when the launcher has heard it; call `sys.exit`

@@ -47,6 +47,12 @@ extern unsigned rsm_race_threads;
 /* Before the program joins a cluster: the module that this address lies in tells all that its threads do. */
 void rsm_race_module(uintptr_t address);
 
+/* Likewise, a list of functions, calls of which that module makes lead to others, which tell what they order. Of each it has three
+ * addresses: of its name, of the other one, and of a function without arguments that says, as uintptr_t, where that goes on to: 0 is
+ * nowhere. If the module is the program, calls that libstdc++ makes of them are led there too, from when the program joins a
+ * cluster in which races are looked for. The list stays as it is. */
+void rsm_race_leads(const void *list, size_t count);
+
 /* A thread is about to be created, and gets a name; 0: none. The new thread says then that it has begun, and its creator that it
  * was created, or that it was not (`well` is 0); both with what pthread_self says. */
 unsigned rsm_race_thread_creates(void);

@@ -74,6 +74,9 @@ pub struct Row {
     pub name: &'static str,
     /// What it is.
     pub text: &'static str,
+    /// Whether it is known to carry no atomic update that a processor makes over a mapping: a store and a load it carries, and nothing
+    /// that is both. That of PCIe and of SCI does not; of others nothing is known.
+    pub no_atomics: bool,
     /// Points of each [`Cost`], in its order; by bytes, which do not matter where there is one point.
     pub costs: [&'static [Point]; 6],
 }
@@ -87,6 +90,7 @@ pub const PROFILES: [Row; 5] = [
         profile: Profile::DolphinNtb,
         name: "dolphin-ntb",
         text: "Dolphin's SISCI over PCIe non-transparent bridges",
+        no_atomics: true,
         costs: [
             &[(8, 300, Measured), (4 * K, 1_290, Measured), (2 * M, 272_357, Measured)],
             &[(8, 1_780, Measured), (64, 1_780, Guess), (4 * K, 9_719, Measured), (2 * M, 428_330, Measured)],
@@ -100,6 +104,7 @@ pub const PROFILES: [Row; 5] = [
         profile: Profile::DolphinIx,
         name: "dolphin-ix",
         text: "Dolphin's PCIe adapters of the IX family",
+        no_atomics: true,
         costs: [
             &[(8, 88, Guess), (64, 88, Measured), (256, 117, Measured), (2 * M, 699_051, Measured)],
             &[(8, 1_500, Guess), (64, 1_500, Guess), (2 * M, 1_398_101, Guess)],
@@ -113,6 +118,7 @@ pub const PROFILES: [Row; 5] = [
         profile: Profile::IntelNtb,
         name: "intel-ntb",
         text: "the non-transparent bridge of an Intel processor",
+        no_atomics: true,
         costs: [
             &[(8, 300, Measured), (2 * M, 349_525, Guess)],
             &[(8, 600, Guess), (64, 600, Guess), (2 * M, 699_051, Guess)],
@@ -126,6 +132,7 @@ pub const PROFILES: [Row; 5] = [
         profile: Profile::Firelink,
         name: "firelink",
         text: "Sun's FireLink",
+        no_atomics: false,
         costs: [
             &[(8, 1_000, Guess), (2 * M, 3_177_503, Measured)],
             &[(8, 5_000, Guess), (64, 5_000, Guess), (2 * M, 6_355_006, Guess)],
@@ -139,6 +146,7 @@ pub const PROFILES: [Row; 5] = [
         profile: Profile::Sci,
         name: "sci",
         text: "adapters for the Scalable Coherent Interface",
+        no_atomics: true,
         costs: [
             &[(8, 700, Guess), (4 * K, 48_188, Guess), (2 * M, 6_553_600, Guess)],
             &[(8, 3_500, Guess), (64, 3_500, Guess), (2 * M, 24_672_376, Guess)],

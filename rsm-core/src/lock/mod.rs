@@ -16,6 +16,7 @@
 //! Of a holder: the next one takes the lock from it and has what it stored, as whoever says that it has died says so after that.
 //! Of one who waits, with its bit set: a wake may go to it in vain; whoever sleeps looks in time as well.
 
+pub mod queue;
 mod state;
 
 pub use state::State;

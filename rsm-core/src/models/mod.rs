@@ -32,6 +32,8 @@
 //! | tally rows; `rsm_shm` tally: row, process | numbers for people; the row's memory stays mapped as long as the membership |
 //! | lens: ring | [`trace`] |
 //! | between nodes of a team: a lock's words | [`lock`]; its steps with deaths anywhere: `rsm-team/src/lock/model.rs` |
+//! | between nodes of a team: words of boards | [`board`], of the steps |
+//! | between PEs of OpenSHMEM: a lock's words; those of the shortest exchanges | [`queue`]; [`exchange`] |
 //! | between PEs of OpenSHMEM: what is slept for, the event | [`asleep`], with a model of `membarrier` |
 //! | `rsm_shm` trace: ring, process | as those of a tally |
 //! | `rsm_shm` trace: on | a hint of the events thread; who finds no ring notes nothing |
@@ -96,13 +98,18 @@
 //! | revision | told again; looked for another reason; entered meanwhile | `revision::*` |
 //! | lock | taken from nobody; from the dead; somebody has it: sleeps | `lock::who_takes_a_lock..`; `nobody_sleeps..` |
 //! | | gives up, and is woken, or has been | `lock::who_gives_up..`, `who_is_woken_by_one_that_gives_up..` |
+//! | | a queue: nobody in it; somebody: waits, hands over | `queue::*` |
+//! | exchange | told; not yet: waits; the place of two turns ago | `exchange::what_is_told_in_a_turn..` |
+//! | board | told, with the pieces; a ring that is full; a barrier of several rounds | `board::*` |
 //! | sleeping for a store | a fence by `membarrier`; by both, where nearly everybody sleeps | `asleep::*` |
 //! | changes | somebody sleeps, or is about to | `watch::who_sees_a_step_sees_the_change` |
 
 mod asleep;
 mod attendance;
 mod bell;
+mod board;
 mod death;
+mod exchange;
 mod futex;
 mod lanes;
 mod link;
@@ -110,6 +117,7 @@ mod lock;
 mod lookup;
 mod posted;
 mod pump;
+mod queue;
 mod revision;
 mod ring;
 mod rows;

@@ -94,7 +94,7 @@ fn has_assembler(compiler: &OsStr) -> bool {
 }
 
 /// What a program says when it is asked this.
-fn ask(program: &OsStr, question: &str) -> Option<String> {
+pub(super) fn ask(program: &OsStr, question: &str) -> Option<String> {
     let mut command = Command::new(program);
     let output = command.arg(question).stdin(Stdio::null()).env("LC_ALL", "C").output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -31,7 +31,7 @@ use words::Words;
 /// What `cc` can be told.
 #[derive(Debug, Args)]
 pub(crate) struct CcArgs {
-    /// Have calls about threads told too, so that --race tells the threads of a program in C apart. It may report a right
+    /// Have calls about threads told too, so that --race tells the threads of a program in C or C++ apart. It may report a right
     /// program whose threads are ordered by what it does not see
     #[arg(long)]
     threads: bool,
@@ -75,6 +75,12 @@ pub(crate) fn perform(args: &CcArgs) -> Result<ExitCode, Failure> {
         return cargo::perform(compiler, words);
     }
     let words = Words::of(words).map_err(Failure::usage)?;
+    if args.threads && words.links && words.has_libstdcxx {
+        return Err(Failure::usage(
+            "threads of a program that has libstdc++ in it cannot be told apart: let it be loaded, without -static-libstdc++, or \
+             leave --threads out",
+        ));
+    }
     let family = family(compiler)?;
     let mut command = Command::new(compiler);
     // Files of the compiler's until it ends.
@@ -101,6 +107,10 @@ pub(crate) fn perform(args: &CcArgs) -> Result<ExitCode, Failure> {
     command.args(NO_VECTORS.iter().filter(|_| family == Family::Clang));
     if words.links {
         command.args(link(&words, family, args.threads)?);
+        if args.threads && is_for_cxx(compiler, &args.words) {
+            // What calls are led to goes on there by references that do not have it loaded.
+            command.args(["-Wl,--push-state,--no-as-needed", "-lstdc++", "-Wl,--pop-state"]);
+        }
     }
     Err(unstarted(compiler, &command.exec()))
 }
@@ -126,7 +136,8 @@ fn link(words: &Words, family: Family, threads: bool) -> Result<Vec<OsString>, F
         more.extend(["-x", "none"].map(OsString::from));
     }
     let led = COPIES.iter().chain(&led::CHECKED).copied();
-    let led = led.chain(led::THREADS.split_whitespace().filter(|_| threads));
+    let of_threads = led::THREADS.split_whitespace().chain(led::CXX.split_whitespace());
+    let led = led.chain(of_threads.filter(|_| threads));
     more.extend(led.map(|name| led::option(name).into()));
     if words.shared {
         // The program has these names already, or does without.
@@ -140,6 +151,14 @@ fn link(words: &Words, family: Family, threads: bool) -> Result<Vec<OsString>, F
         more.insert(0, "-Qunused-arguments".into());
     }
     Ok(more)
+}
+
+/// Whether the compiler is one for C++ that links libstdc++.
+fn is_for_cxx(compiler: &OsStr, words: &[OsString]) -> bool {
+    const WITHOUT: [&str; 4] = ["-stdlib=libc++", "-nostdlib", "-nostdlib++", "-nodefaultlibs"];
+    Path::new(compiler).file_name().is_some_and(|name| name.to_string_lossy().contains("++"))
+        && !words.iter().any(|word| WITHOUT.iter().any(|without| word == *without))
+        && inline::ask(compiler, "-print-file-name=libstdc++.so").is_some_and(|path| path.contains('/'))
 }
 
 /// Asks the compiler what it is.

@@ -19,6 +19,8 @@ pub(super) struct Words {
     pub(super) is_assembled: bool,
     /// What the assembler is to take, or the machine that it is for, may be other than is usual.
     pub(super) is_otherwise: bool,
+    /// libstdc++ becomes part of what is linked.
+    pub(super) has_libstdcxx: bool,
     /// Where libraries are, in that order.
     pub(super) folders: Vec<PathBuf>,
 }
@@ -93,6 +95,7 @@ impl Words {
             if bytes == b"-" || !bytes.starts_with(b"-") {
                 // One that begins with @ is a file of words.
                 has_input = true;
+                read.has_libstdcxx |= bytes.ends_with(b"libstdc++.a");
                 read.is_otherwise |= bytes.starts_with(b"@") || ASSEMBLER.iter().any(|end| bytes.ends_with(end));
                 continue;
             }
@@ -127,6 +130,7 @@ impl Words {
         if word == "-static" || word == "-static-pie" {
             return Err("a program without a dynamic loader cannot be watched: leave -static out".to_owned());
         }
+        self.has_libstdcxx |= word == "-static-libstdc++" || word == "-l:libstdc++.a";
         self.shared |= word == "-shared";
         self.has_debug |= bytes.starts_with(b"-g") && !bytes.starts_with(b"-gcc");
         Ok(())
@@ -160,6 +164,14 @@ mod tests {
         assert!(words.shared && words.has_debug && !words.has_language);
         assert_eq!(words.folders, [PathBuf::from("a"), PathBuf::from("b")]);
         assert!(read("-x c a").unwrap().has_language);
+        for (line, has_it) in [
+            ("a.o -static-libstdc++", true),
+            ("a.o /usr/lib/libstdc++.a", true),
+            ("a.o -l:libstdc++.a", true),
+            ("a.o -lstdc++ -static-libgcc", false),
+        ] {
+            assert_eq!(read(line).unwrap().has_libstdcxx, has_it, "{line}");
+        }
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Resource, Rlimit, getrlimit};
+use rsm::run::rlimit;
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit};
 
-use super::conditions::{Condition, condition};
+use super::conditions::{Condition, condition, unknown};
 use crate::size;
 
 /// Vendors and devices of functions with the registers that rsm drives: those of Linux's `ntb_hw_epf`.
@@ -20,13 +22,13 @@ struct Machine {
     root: PathBuf,
     architecture: &'static str,
     kernel: String,
-    limit: Rlimit,
+    limit: Result<Rlimit, Errno>,
 }
 
 /// Everything that can be seen.
 pub(super) fn look(kernel: &str) -> Vec<Condition> {
     let (root, architecture) = ("/".into(), std::env::consts::ARCH);
-    Machine { root, architecture, kernel: kernel.to_owned(), limit: getrlimit(Resource::Memlock) }.look()
+    Machine { root, architecture, kernel: kernel.to_owned(), limit: rlimit::limit(Resource::Memlock) }.look()
 }
 
 /// A PCI function that joins two hosts.
@@ -127,12 +129,13 @@ impl Machine {
         let capabilities = capabilities.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
         let meaning = "segments that the other host imports are pinned, which counts as locked memory of the agent; more is \
                        refused with INSUFFICIENT_MEM";
-        match self.limit.current {
+        match self.limit.map(|limit| limit.current) {
             _ if capabilities.is_some_and(|bits| bits >> IPC_LOCK & 1 == 1) => {
                 condition("bridge: memory", "not limited (CAP_IPC_LOCK)", "good", meaning, None)
             }
-            None => condition("bridge: memory", "not limited", "good", meaning, None),
-            Some(limit) => {
+            Err(errno) => condition("bridge: memory", unknown(errno), "note", meaning, None),
+            Ok(None) => condition("bridge: memory", "not limited", "good", meaning, None),
+            Ok(Some(limit)) => {
                 let remedy = Some("ulimit -l unlimited, or LimitMEMLOCK= in the service");
                 condition("bridge: memory", size::bytes(limit), "note", meaning, remedy)
             }
@@ -224,11 +227,15 @@ mod tests {
         }
 
         fn look(&self, kernel: &str, limit: Option<u64>) -> Vec<(String, &'static str)> {
-            let limit = Rlimit { current: limit, maximum: limit };
-            self.look_on("x86_64", kernel, limit)
+            self.look_on("x86_64", kernel, Ok(Rlimit { current: limit, maximum: limit }))
         }
 
-        fn look_on(&self, architecture: &'static str, kernel: &str, limit: Rlimit) -> Vec<(String, &'static str)> {
+        fn look_on(
+            &self,
+            architecture: &'static str,
+            kernel: &str,
+            limit: Result<Rlimit, Errno>,
+        ) -> Vec<(String, &'static str)> {
             let machine = Machine { root: self.0.clone(), architecture, kernel: kernel.to_owned(), limit };
             machine
                 .look()
@@ -266,7 +273,7 @@ mod tests {
         let machine = MadeUp::new("lacks");
         machine.function("0000:01:00.0", ENDPOINT, None);
         let limit = Rlimit { current: None, maximum: None };
-        let told = machine.look_on("aarch64", "6.12.0", limit);
+        let told = machine.look_on("aarch64", "6.12.0", Ok(limit));
         assert!(told.len() == 2 && told[1].0.contains("aarch64; bridges are driven on x86-64 only"), "{told:?}");
         let told = machine.look("7.3.4-cloud-amd64", Some(8 << 20));
         assert!(told.iter().all(|(_, status)| *status == "note"), "{told:?}");

@@ -1,12 +1,17 @@
 //! What else matters: limits, memory, settings, containers.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
-use rustix::process::{Resource, getrlimit};
+use rsm::run::{groups, rlimit};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit};
 use serde::Serialize;
 
+use super::around::Around;
 use super::version::is_at_least;
+use crate::failure::reason;
 use crate::size;
 
 /// A condition under which rsm runs here.
@@ -17,7 +22,7 @@ pub(crate) struct Condition {
     /// `good`, `note`, `warning`, or `bad` (rsm does not work).
     pub(crate) status: &'static str,
     pub(crate) meaning: String,
-    pub(crate) remedy: Option<&'static str>,
+    pub(crate) remedy: Option<Cow<'static, str>>,
 }
 
 pub(super) fn condition(
@@ -27,23 +32,23 @@ pub(super) fn condition(
     meaning: impl Into<String>,
     remedy: Option<&'static str>,
 ) -> Condition {
-    Condition { condition, value: value.to_string(), status, meaning: meaning.into(), remedy }
+    Condition { condition, value: value.to_string(), status, meaning: meaning.into(), remedy: remedy.map(Cow::from) }
 }
 
 /// Everything that can be seen. `named` says whether the kernel names processes of other PID namespaces.
-pub(crate) fn look(kernel: &str, named: bool) -> Vec<Condition> {
+pub(super) fn look(kernel: &str, named: bool, around: &Around) -> Vec<Condition> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let mut all = vec![user(), processors(), descriptors(getrlimit(Resource::Nofile)), locked(), memory(&meminfo)];
+    let mut all = vec![user(), processors(), descriptors(rlimit::limit(Resource::Nofile)), locked(), memory(&meminfo)];
     all.extend(memory_limit());
     all.extend(setting("vm.overcommit_memory").map(|value| overcommit(&value)));
     all.extend(setting("kernel.yama.ptrace_scope").map(|value| yama(&value)));
     all.push(huge_pages());
     let huge = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
     all.extend(huge.ok().and_then(|bytes| huge_page_size(&bytes)));
-    all.extend(seccomp(&status));
+    all.extend(seccomp(&status, around));
     all.extend(time_namespaces(kernel));
-    all.extend(container_kind().map(|kind| container(kind, named)));
+    all.extend(container(around, named));
     all
 }
 
@@ -75,8 +80,20 @@ const ENOUGH_DESCRIPTORS: u64 = 1024;
 /// Below this no cluster of two nodes starts.
 const FEWEST_DESCRIPTORS: u64 = 40;
 
-fn descriptors(limit: rustix::process::Rlimit) -> Condition {
+/// What is said of a limit that is not told.
+pub(super) fn unknown(errno: Errno) -> String {
+    format!("not known (getrlimit: {})", reason(&errno.into()))
+}
+
+fn descriptors(limit: Result<Rlimit, Errno>) -> Condition {
     let show = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+    let limit = match limit {
+        Ok(limit) => limit,
+        Err(errno) => {
+            let meaning = format!("nobody can raise it either; rsm takes it to be {}", rlimit::USUAL_DESCRIPTORS);
+            return condition("descriptors", unknown(errno), "note", meaning, None);
+        }
+    };
     let value = format!("{} (at most {})", show(limit.current), show(limit.maximum));
     let most = limit.maximum.unwrap_or(u64::MAX);
     let meaning =
@@ -90,8 +107,8 @@ fn descriptors(limit: rustix::process::Rlimit) -> Condition {
 }
 
 fn locked() -> Condition {
-    let limit = getrlimit(Resource::Memlock).current;
-    let value = limit.map_or_else(|| "unlimited".to_owned(), size::bytes);
+    let show = |limit: Rlimit| limit.current.map_or_else(|| "unlimited".to_owned(), size::bytes);
+    let value = rlimit::limit(Resource::Memlock).map_or_else(unknown, show);
     condition(
         "locked memory",
         value,
@@ -115,28 +132,10 @@ fn memory(meminfo: &str) -> Condition {
 }
 
 fn memory_limit() -> Option<Condition> {
-    let limit = limit_below(Path::new("/"))?;
+    let limit = groups::memory_limit(Path::new("/"))?;
     let meaning = "memory of a segment counts for who touches it first, as a rule its exporter; one without room is INSUFFICIENT_MEM; a program that takes \
                    more otherwise is killed";
     Some(condition("memory of cgroup", size::bytes(limit), "note", meaning, None))
-}
-
-/// The least limit of one's own control group and those around it, old kind or new. A container may see its group as the
-/// root of what is mounted, and be told the name that it has outside.
-fn limit_below(root: &Path) -> Option<u64> {
-    let own = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
-    let group = |prefix: &str| own.lines().find_map(|line| line.split_once(prefix)).map(|(_, path)| path.to_owned());
-    let limits = |group: Option<String>, hierarchy: &str, file: &str| -> Option<u64> {
-        let group = group?;
-        let group = Path::new(group.trim_start_matches('/'));
-        let texts =
-            group.ancestors().filter_map(|part| fs::read_to_string(root.join(hierarchy).join(part).join(file)).ok());
-        // The old kind says "unlimited" with a number that no machine has.
-        texts.filter_map(|text| text.trim().parse().ok()).filter(|&limit| limit < 1 << 60).min()
-    };
-    let new = limits(group("0::"), "sys/fs/cgroup", "memory.max");
-    let old = limits(group(":memory:"), "sys/fs/cgroup/memory", "memory.limit_in_bytes");
-    [new, old].into_iter().flatten().min()
 }
 
 fn overcommit(value: &str) -> Condition {
@@ -198,43 +197,24 @@ pub(super) fn is_filtered(status: &str) -> bool {
     status.lines().find_map(|line| line.strip_prefix("Seccomp:")).is_some_and(|mode| mode.trim() != "0")
 }
 
-fn seccomp(status: &str) -> Option<Condition> {
+fn seccomp(status: &str, around: &Around) -> Option<Condition> {
     status.lines().find(|line| line.starts_with("Seccomp:"))?;
-    Some(if is_filtered(status) {
-        condition(
-            "system call filter",
-            "on (seccomp)",
-            "note",
-            "features that are missing above may be refused by the filter",
-            Some("docker run --security-opt seccomp=unconfined ..."),
-        )
-    } else {
-        condition("system call filter", "none", "good", "the kernel refuses nothing that it has", None)
-    })
-}
-
-/// The engine of the container that this is in.
-fn container_kind() -> Option<String> {
-    let environment = fs::read("/proc/1/environ").unwrap_or_default();
-    let told = environment.split(|&byte| byte == 0).find_map(|word| word.strip_prefix(b"container="));
-    match told {
-        Some(kind) => Some(String::from_utf8_lossy(kind).into_owned()),
-        None if fs::metadata("/.dockerenv").is_ok() => Some("docker".to_owned()),
-        None if fs::metadata("/run/.containerenv").is_ok() => Some("podman".to_owned()),
-        None => None,
+    if !is_filtered(status) {
+        return Some(condition("system call filter", "none", "good", "the kernel refuses nothing that it has", None));
     }
+    let meaning = "features that are missing above may be refused by the filter";
+    let told = condition("system call filter", "on (seccomp)", "note", meaning, None);
+    Some(Condition { remedy: Some(around.without_filter()), ..told })
 }
 
-fn container(kind: String, named: bool) -> Condition {
-    let (meaning, remedy) = if named {
-        ("clusters are seen within one network namespace", "docker run --network=container:NAME ...")
+fn container(around: &Around, named: bool) -> Option<Condition> {
+    let meaning = if named {
+        "clusters are seen within one network namespace"
     } else {
-        (
-            "clusters are seen within one network namespace, and nodes must share the namespace of processes",
-            "docker run --network=container:NAME --pid=container:NAME ...",
-        )
+        "clusters are seen within one network namespace, and nodes must share the namespace of processes"
     };
-    condition("container", kind, "note", meaning, Some(remedy))
+    let kind = around.container()?;
+    Some(condition("container", kind, "note", meaning, Some(around.one_namespace(named))))
 }
 
 /// A value of sysctl; `None` where there is no such thing.
@@ -246,11 +226,10 @@ pub(super) fn setting(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::process::Rlimit;
 
     #[test]
     fn few_descriptors_are_told() {
-        let status = |maximum| descriptors(Rlimit { current: Some(20), maximum }).status;
+        let status = |maximum| descriptors(Ok(Rlimit { current: Some(20), maximum })).status;
         assert_eq!(
             [status(Some(20)), status(Some(256)), status(Some(4096)), status(None)],
             ["bad", "warning", "good", "good"]
@@ -265,43 +244,13 @@ mod tests {
     }
 
     #[test]
-    fn limits_of_groups_are_found_in_containers_too() {
-        type Files = &'static [(&'static str, &'static str)];
-        let cases: [(&str, Files, Option<u64>); 5] = [
-            ("0::/\n", &[("sys/fs/cgroup/memory.max", "max\n")], None),
-            ("0::/\n", &[("sys/fs/cgroup/memory.max", "4096\n")], Some(4096)),
-            (
-                "0::/a/b\n",
-                &[("sys/fs/cgroup/a/b/memory.max", "8192\n"), ("sys/fs/cgroup/a/memory.max", "4096\n")],
-                Some(4096),
-            ),
-            // The name outside, and nothing of it to be seen but its own files.
-            (
-                "4:memory:/docker/0af1\n0::/docker/0af1\n",
-                &[("sys/fs/cgroup/memory/memory.limit_in_bytes", "67108864\n")],
-                Some(64 << 20),
-            ),
-            ("4:memory:/x\n", &[("sys/fs/cgroup/memory/x/memory.limit_in_bytes", "9223372036854771712\n")], None),
-        ];
-        for (number, (own, files, limit)) in cases.into_iter().enumerate() {
-            let root = std::env::temp_dir().join(format!("rsm-doctor-{}-{number}", std::process::id()));
-            for (path, text) in [&[("proc/self/cgroup", own)], files].concat() {
-                fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
-                fs::write(root.join(path), text).unwrap();
-            }
-            let found = limit_below(&root);
-            fs::remove_dir_all(&root).unwrap();
-            assert_eq!(found, limit, "{own}");
-        }
-    }
-
-    #[test]
     fn namespaces_of_processes_matter_where_the_kernel_does_not_name_peers() {
-        let told = |named| container("docker".to_owned(), named);
+        let told = |named| container(&Around::Docker, named).unwrap();
         assert!(
             told(false).meaning.contains("namespace of processes") && told(false).remedy.unwrap().contains("--pid=")
         );
         assert!(!told(true).meaning.contains("processes") && !told(true).remedy.unwrap().contains("--pid="));
+        assert_eq!(container(&Around::Nothing, true), None);
     }
 
     #[test]
@@ -326,8 +275,9 @@ mod tests {
     fn settings_that_are_in_the_way_have_a_remedy() {
         assert!(overcommit("2").remedy.is_some() && overcommit("0").remedy.is_none());
         assert!(yama("1").remedy.is_some() && yama("0").remedy.is_none());
-        assert_eq!(seccomp("Name: x\nSeccomp:\t2\n").unwrap().status, "note");
-        assert_eq!(seccomp("Seccomp:\t0\n").unwrap().status, "good");
+        let filtered = seccomp("Name: x\nSeccomp:\t2\n", &Around::Pod).unwrap();
+        assert_eq!((filtered.status, filtered.remedy), ("note", Some(Around::Pod.without_filter())));
+        assert_eq!(seccomp("Seccomp:\t0\n", &Around::Docker).unwrap().status, "good");
         assert_eq!(setting("no.such.thing"), None);
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn render(report: &Report, palette: Palette) -> String {
         text += &line(palette, tone, mark, feature.feature, &what(feature));
         if let Some(error) = &feature.error {
             text += &indented("why", error);
-            text += &indented("without it", feature.without);
+            text += &indented("without it", &feature.without);
         }
         text += &feature.remedy.as_deref().map_or_else(String::new, |remedy| indented("to get it", remedy));
     }
@@ -35,7 +35,7 @@ pub(super) fn render(report: &Report, palette: Palette) -> String {
         };
         text += &line(palette, tone, mark, condition.condition, &told);
         if condition.status != "good" {
-            text += &condition.remedy.map_or_else(String::new, |remedy| indented("to change it", remedy));
+            text += &condition.remedy.as_deref().map_or_else(String::new, |remedy| indented("to change it", remedy));
         }
     }
     let missing = report.features.iter().filter(|feature| !feature.present).count();

@@ -3,9 +3,11 @@
 mod pages;
 mod shmem;
 mod suppressed;
+mod updates;
 
 use std::fmt::Write;
 
+use rsm::lens::Profile;
 use rsm_run::races::{Access, Looked, Race, Reason};
 use rsm_run::verbosity::Verbosity;
 
@@ -14,8 +16,27 @@ use crate::number::counted;
 use crate::places::{Caller, Places};
 pub(crate) use suppressed::Suppressed;
 
+/// Ends a report of races that something may order of which nothing is known.
+const OUTSIDE: &str = "rsm-ctl: what files, pipes or sockets order is not known: --race=outside counts it, \
+                       RSM_ANNOTATE_HAPPENS_BEFORE says it\n";
+
+/// How a run looks for races, and which it does not tell of.
+#[derive(Debug, Default)]
+pub(crate) struct Looking {
+    pub(crate) suppressed: Suppressed,
+    /// What nodes tell each other beside the RSMAPI is known.
+    pub(crate) outside: bool,
+    /// Which hardware is meant.
+    pub(crate) profile: Option<Profile>,
+}
+
 /// Says which races were found; answers what the run ends with, which would end with this code.
-pub(crate) fn judge(looked: &Looked, suppressed: &Suppressed, verbosity: Verbosity, code: ExitCode) -> ExitCode {
+pub(crate) fn judge(
+    looked: &Looked,
+    Looking { suppressed, outside, profile }: &Looking,
+    verbosity: Verbosity,
+    code: ExitCode,
+) -> ExitCode {
     let mut places = Places::new();
     let callers = |places: &mut Places, race: &Race| {
         [&race.first, &race.second].map(|access| places.caller_in(&access.frames, &race.modules))
@@ -31,6 +52,7 @@ pub(crate) fn judge(looked: &Looked, suppressed: &Suppressed, verbosity: Verbosi
     let mut variables = shmem::Variables::default();
     for (race, callers, times) in &told {
         let text = match times {
+            _ if race.reason == Reason::Update => updates::text(race, &callers[0], *profile),
             [None, None] if shmem::is_one(race, callers) => text_of_pes(race, callers, &mut variables),
             [None, None] => text(race, callers),
             _ => pages::text(race, callers, times),
@@ -38,7 +60,11 @@ pub(crate) fn judge(looked: &Looked, suppressed: &Suppressed, verbosity: Verbosi
         eprint!("{text}");
     }
     if verbosity > Verbosity::Quiet {
-        eprint!("{}", summary(looked, told.len()));
+        let updates = told.iter().filter(|(race, ..)| race.reason == Reason::Update).count();
+        eprint!("{}", summary(looked, told.len() - updates, updates));
+        if !outside && told.iter().any(|(race, ..)| may_be_ordered(race)) {
+            eprint!("{OUTSIDE}");
+        }
     }
     match code {
         ExitCode::Success | ExitCode::Node(_) if !told.is_empty() => ExitCode::Found,
@@ -46,9 +72,16 @@ pub(crate) fn judge(looked: &Looked, suppressed: &Suppressed, verbosity: Verbosi
     }
 }
 
+/// Whether something beside the RSMAPI may order the two. It orders what nodes do, and no part of what is still on its way; what
+/// a process does by itself it does not have to be told.
+fn may_be_ordered(race: &Race) -> bool {
+    let process = |access: &Access| (access.node, access.pid);
+    matches!(race.reason, Reason::Untold | Reason::Unseen) && process(&race.first) != process(&race.second)
+}
+
 /// What was found, how it was looked for, and what kept it from being found.
-fn summary(looked: &Looked, told: usize) -> String {
-    let suppressed = looked.races.len() - told;
+fn summary(looked: &Looked, told: usize, updates: usize) -> String {
+    let suppressed = looked.races.len() - told - updates;
     let pages = if looked.by_pages > 0 { " and pages of their own memory" } else { "" };
     let mut text = match told {
         0 => "rsm-ctl: no races found".to_owned(),
@@ -65,6 +98,7 @@ fn summary(looked: &Looked, told: usize) -> String {
             counted(whole, "process", "processes")
         ),
     };
+    text += &updates::count(updates);
     if suppressed > 0 {
         let _ = write!(text, "; {suppressed} left out");
     }
@@ -93,15 +127,23 @@ fn text(race: &Race, [first, second]: &[Caller; 2]) -> String {
         Reason::Open if are_threads => "both are threads of one process, and neither comes after what the other has put has \
              arrived: the end of the span has to come before a thread gives a lock back, or otherwise lets the other go on"
             .to_owned(),
+        Reason::Update => updates::INSTEAD.to_owned(),
         _ if are_threads => "both are threads of one process, and nothing lets one come after the other: a lock that both \
              take, or waiting for the end of the other"
             .to_owned(),
         Reason::Open => format!(
-            "an order barrier or the end of the span has to come before what node {one} tells node {other} of it"
+            "before node {one} tells node {other} of it has to come the end of the span, or an order barrier if it tells it by a \
+             word through the same import"
+        ),
+        // What it put itself, and has to arrive.
+        Reason::Untold if race.first.writes && race.first.through_import => format!(
+            "node {other} was told of nothing that node {one} did after it. After it has to come the end of the span and then a \
+             signal or a word that says so, or an order barrier and then a word through the same import; and node {other} has \
+             to wait for that"
         ),
         Reason::Untold if race.first.writes => format!(
-            "node {other} was told of nothing that node {one} did after it: a signal or a word that says so has to come \
-             after the end of the span, and node {other} has to wait for it"
+            "node {other} was told of nothing that node {one} did after it: a signal or a word that says so has to come after \
+             it, and node {other} has to wait for that"
         ),
         Reason::Untold => {
             format!("node {one} has to tell node {other} that it has read this before node {other} writes there again")
@@ -199,6 +241,29 @@ mod tests {
         assert!(lines[3].contains("an order barrier") && lines[4].contains("met 3 times"), "{text}");
     }
 
+    /// A put has to arrive first, by either of two ways; what a node stored into its own memory is there.
+    #[test]
+    fn what_would_order_a_write_is_told_by_how_it_was_made() {
+        for (through_import, told) in [
+            (
+                true,
+                "After it has to come the end of the span and then a signal or a word that says so, or an order barrier and then \
+                 a word through the same import; and node 2 has to wait for that",
+            ),
+            (
+                false,
+                "node 2 was told of nothing that node 1 did after it: a signal or a word that says so has to come after it, and \
+                 node 2 has to wait for that",
+            ),
+        ] {
+            let nobody = || Caller { api: None, function: None, place: None, key: Vec::new() };
+            let mut race = race(Reason::Untold);
+            race.first.through_import = through_import;
+            let text = text(&race, &[nobody(), nobody()]);
+            assert!(text.contains(told) && text.contains("the end of the span") == through_import, "{text}");
+        }
+    }
+
     #[test]
     fn two_threads_of_a_process_are_told_what_orders_threads() {
         for (reason, told) in [(Reason::Untold, "a lock that both take"), (Reason::Open, "the end of the span")] {
@@ -212,24 +277,46 @@ mod tests {
 
     #[test]
     fn the_code_is_that_of_a_find() {
-        let none = Suppressed::default();
+        let none = Looking::default();
         let judged = |races, code| judge(&looked(races), &none, Verbosity::Quiet, code);
         assert_eq!(judged(vec![], ExitCode::Success), ExitCode::Success);
         assert_eq!(judged(vec![race(Reason::Untold)], ExitCode::Success), ExitCode::Found);
         assert_eq!(judged(vec![race(Reason::Unseen)], ExitCode::Node(1)), ExitCode::Found);
         assert_eq!(judged(vec![race(Reason::Untold)], ExitCode::TimedOut), ExitCode::TimedOut);
+        assert_eq!(judged(vec![race(Reason::Update)], ExitCode::Success), ExitCode::Found, "it is a find as any other");
+    }
+
+    #[test]
+    fn other_means_are_told_of_only_where_they_may_order() {
+        assert!(may_be_ordered(&race(Reason::Untold)) && may_be_ordered(&race(Reason::Unseen)));
+        assert!(!may_be_ordered(&race(Reason::Open)), "what was put had not arrived, whoever was told of it");
+        assert!(!may_be_ordered(&race(Reason::Source)), "it is one node's own doing");
+        let mut threads = race(Reason::Untold);
+        threads.second = Access { pid: threads.first.pid, ..access(1, true) };
+        assert!(!may_be_ordered(&threads));
+        assert_eq!(OUTSIDE.matches('\n').count(), 1);
+        assert!(OUTSIDE.len() < 140, "it is one short line");
+    }
+
+    fn summary_of_updates() -> String {
+        summary(&Looked { lacks: Vec::new(), ..looked(vec![race(Reason::Update); 3]) }, 0, 2)
     }
 
     #[test]
     fn how_was_looked_is_said() {
-        let summary = summary(&looked(vec![race(Reason::Untold); 2]), 1);
+        let summary = summary(&looked(vec![race(Reason::Untold); 2]), 1, 0);
         assert_eq!(
             summary,
             "rsm-ctl: 1 race found between the calls of 2 processes; 1 left out\n\
              rsm-ctl: some may be missing: it was late\n"
         );
+        let updates = summary_of_updates();
+        assert_eq!(
+            updates,
+            "rsm-ctl: no races found between the calls of 2 processes; 2 atomic updates that are not carried; 1 left out\n"
+        );
         let by_pages = Looked { by_pages: 2, lacks: Vec::new(), ..looked(Vec::new()) };
-        let text = super::summary(&by_pages, 0);
+        let text = super::summary(&by_pages, 0, 0);
         assert_eq!(text, "rsm-ctl: no races found between the calls of 2 processes and pages of their own memory\n");
     }
 }

@@ -59,6 +59,7 @@ pub(super) fn memory(race: &Race, known: &mut Variables) -> String {
 pub(super) fn why(race: &Race) -> String {
     let (one, other) = (pe(race.first.node), pe(race.second.node));
     match race.reason {
+        Reason::Update => super::updates::INSTEAD.to_owned(),
         Reason::Source => format!("PE {one} has changed what it puts before that was completed"),
         Reason::Open => format!(
             "PE {one} has not completed it by anything that PE {other} was told: shmem_barrier_all between the two, or \

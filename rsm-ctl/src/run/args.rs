@@ -61,7 +61,8 @@ pub(crate) struct RunArgs {
     ///
     /// Puts and gets of different nodes are looked at, in any program; also what programs do with memory themselves, in those
     /// that were built to tell it. What nodes tell each other by files, pipes or the like is no order, unless --race=outside asks for that. Goes with --chaos and its like, which
-    /// make more of them meet. Both depths may be asked for: --race=pages,outside.
+    /// make more of them meet. Both depths may be asked for: --race=pages,outside. With --profile, atomic updates of another node's
+    /// memory over a mapping are told of as well, where that hardware carries none.
     #[arg(long, value_name = "DEPTH", num_args = 0..=1, require_equals = true, default_missing_value = "calls",
         value_delimiter = ',')]
     pub(crate) race: Vec<Depth>,

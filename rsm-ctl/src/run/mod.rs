@@ -12,6 +12,7 @@ pub(crate) mod up;
 pub(crate) mod words;
 
 use rsm_run::junit::Report;
+use rsm_run::plan::Home;
 use rsm_run::verbosity::Verbosity;
 use rsm_run::{front, program};
 use rustix::process::Signal;
@@ -19,7 +20,7 @@ use rustix::process::Signal;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::process;
-use crate::race::{self, Suppressed};
+use crate::race::{self, Looking, Suppressed};
 use args::RunArgs;
 use words::Options;
 
@@ -39,8 +40,13 @@ pub(crate) fn perform(args: RunArgs, verbosity: Verbosity, options: Options) -> 
                 (None, Some(path)) => Some(Report::create(path, name)?),
                 (None, None) => None,
             };
-            let suppressed = suppressed?.unwrap_or_default();
-            let code = front::judged(plan, report, |looked, code| race::judge(looked, &suppressed, verbosity, code))?;
+            let lens = match &plan.home {
+                Home::New(cluster) => cluster.lens,
+                Home::Running(_) => None,
+            };
+            let (outside, profile) = (lens.is_some_and(|lens| lens.race_outside), lens.and_then(|lens| lens.profile));
+            let looking = Looking { suppressed: suppressed?.unwrap_or_default(), outside, profile };
+            let code = front::judged(plan, report, |looked, code| race::judge(looked, &looking, verbosity, code))?;
             target.map_or(Ok(()), |target| target.finish())?;
             Ok(code)
         }

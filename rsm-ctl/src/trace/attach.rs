@@ -108,7 +108,9 @@ fn read(tracer: &mut Tracer) -> Result<(Vec<Noted>, bool), Failure> {
 fn is_over(signals: &SignalQueue, until: Option<Instant>) -> bool {
     let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
     let wait = Timespec::try_from(left.min(EVERY)).ok();
-    // That it fails, with EINTR, only means that it is looked sooner.
-    let _ = poll(&mut [PollFd::new(signals, PollFlags::IN)], wait.as_ref());
+    // That it fails, with EINTR, only means that it is looked sooner; where it is refused, not at once.
+    if poll(&mut [PollFd::new(signals, PollFlags::IN)], wait.as_ref()).is_err() {
+        std::thread::sleep(left.min(Duration::from_millis(1)));
+    }
     signals.next().is_some() || until.is_some_and(|until| Instant::now() >= until)
 }

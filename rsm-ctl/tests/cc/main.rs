@@ -239,6 +239,28 @@ fn calls_are_led_to_what_there_is() {
     assert_eq!(led, there);
 }
 
+/// Functions of libstdc++ are those that it has, but for what only later ones have.
+#[test]
+fn calls_of_libstdcxx_are_led_by_names_that_it_has() {
+    const LATER: [&str; 1] = ["_ZNSt6chrono11reload_tzdbEv"];
+    if !is_there("g++") || !is_there("nm") {
+        return;
+    }
+    let library = succeed(Command::new("g++").arg("-print-file-name=libstdc++.so"));
+    if !library.trim().starts_with('/') {
+        return;
+    }
+    let bench = Bench::new("names");
+    let there = succeed(Command::new("nm").args(["-D", "--defined-only"]).arg(library.trim()));
+    let there: BTreeSet<&str> = there.split_whitespace().map(|word| word.split('@').next().unwrap_or(word)).collect();
+    let names = succeed(Command::new("nm").args(["-g", "--defined-only"]).arg(bench.0.join("librsm_race.a")));
+    let led = names.split_whitespace().filter_map(|word| word.strip_prefix("__wrap_"));
+    let of_cxx: Vec<&str> = led.filter(|name| name.starts_with("_Z") || name.starts_with("__cxa_")).collect();
+    assert!(of_cxx.len() > 30, "{of_cxx:?}");
+    let unknown: Vec<&&str> = of_cxx.iter().filter(|name| !there.contains(**name) && !LATER.contains(name)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
 #[test]
 fn a_crate_is_built_so_by_cargo() {
     if !is_there("gcc") || cfg!(not(target_env = "gnu")) {
@@ -289,6 +311,7 @@ fn what_cannot_be_done_is_said() {
         ),
         (&["cc", "gcc", "-fsanitize=thread", "a.c"], 2, "brings a library of its own in; leave it out"),
         (&["cc", "gcc", "-static", "a.c"], 2, "leave -static out"),
+        (&["cc", "--threads", "g++", "-static-libstdc++", "a.cpp"], 2, "threads of a program that has libstdc++ in it"),
         (
             &["cc", "--threads", "cargo", "build"],
             2,

@@ -74,6 +74,10 @@ fn what_is_refused_is_missing() {
         assert_eq!((code, &report["verdict"]), (Some(0), &"limited".into()), "{feature} is not required");
         let found = report["features"].as_array().unwrap().iter().find(|f| f["feature"] == feature).unwrap();
         assert!(found["error"].is_string() && found["remedy"].is_string(), "{found:#}");
+        let shared = report["features"].as_array().unwrap().iter().find(|f| f["feature"] == "wp-shared").unwrap();
+        // Only where stores can be held back at all.
+        let keeps_creates = shared["without"].as_str().unwrap().contains("create loses none");
+        assert_eq!(keeps_creates, !lost.contains(&"wp"), "{feature}: {shared:#}");
     }
 }
 
@@ -93,6 +97,67 @@ fn what_is_needed_and_missing_is_no_success() {
     assert!(text.contains("MISSING  pidfd") && text.contains("without it: no cluster starts"), "{text}");
     assert!(text.contains("rsm does not work here"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 101), "{text}");
+}
+
+/// Also where the C library would end the process of doctor, if that had a thread of its own to wait for.
+#[test]
+fn without_sleeping_nothing_works_and_that_is_told() {
+    for errno in [libc::ENOSYS, libc::EPERM] {
+        let (code, report) = report(&[Refusal { call: libc::SYS_futex, argument: None, errno }]);
+        assert_eq!((code, &report["verdict"]), (Some(4), &"broken".into()), "{report:#}");
+        let futex = report["features"].as_array().unwrap().iter().find(|f| f["feature"] == "futex").unwrap();
+        assert_eq!((&futex["present"], &futex["required"]), (&false.into(), &true.into()), "{futex:#}");
+        assert!(futex["without"].as_str().unwrap().starts_with("no cluster starts"), "{futex:#}");
+    }
+}
+
+/// Where no run starts, or nobody joins, that is told, whatever is missing that no feature names.
+#[test]
+fn what_a_run_needs_and_does_not_get_is_told() {
+    let mut lacking = Vec::new();
+    for call in [
+        libc::SYS_getrandom,
+        libc::SYS_prctl,
+        libc::SYS_setsid,
+        libc::SYS_eventfd2,
+        libc::SYS_pipe2,
+        libc::SYS_madvise,
+        libc::SYS_socketpair,
+        libc::SYS_getsockopt,
+    ] {
+        let refusal = without(call);
+        let (code, report) = report(&[refusal]);
+        let starts = ctl(&["run", "-n", "1", "--", env!("CARGO_BIN_EXE_rsm-ctl"), "doctor", "--as-node"]);
+        let is_right = starts.refusing(&[refusal]).finish().code() == 0;
+        let run = report["features"].as_array().unwrap().iter().find(|f| f["feature"] == "run").unwrap();
+        assert_eq!((&run["present"], &run["required"]), (&is_right.into(), &true.into()), "{call}: {run:#}");
+        assert_eq!(code, Some(if is_right { 0 } else { 4 }), "{call}: {report:#}");
+        assert_eq!(run["error"].as_str().is_some_and(|error| !error.is_empty()), !is_right, "{call}: {run:#}");
+        assert!(!run["error"].as_str().unwrap_or_default().contains("doctor"), "{call}: {run:#}");
+        lacking.extend((!is_right).then_some(call));
+    }
+    // What no other row is about.
+    assert!(
+        [libc::SYS_prctl, libc::SYS_setsid, libc::SYS_eventfd2].iter().all(|call| lacking.contains(call)),
+        "{lacking:?}"
+    );
+    let output = doctor(&[], &[without(libc::SYS_setsid)]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    assert!(words.join(" ").contains("why: cannot set up the agent: setsid: Function not implemented"), "{text}");
+    assert!(text.contains("MISSING  run") && text.contains("rsm does not work here"), "{text}");
+}
+
+/// Where the engine of the container is not Docker, nobody is sent to Docker.
+#[test]
+fn a_pod_is_told_what_changes_a_pod() {
+    let refusal = without(libc::SYS_futex_waitv);
+    let output = ctl(&["doctor"]).env("KUBERNETES_SERVICE_HOST", "10.0.0.1").refusing(&[refusal]).finish();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("container           kubernetes"), "{text}");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    assert!(words.join(" ").contains("or it was built without; securityContext: { seccompProfile:"), "{text}");
+    assert!(!text.contains("docker"), "{text}");
 }
 
 #[test]

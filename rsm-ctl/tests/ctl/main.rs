@@ -20,6 +20,7 @@ mod output;
 mod perf;
 mod programs;
 mod queries;
+mod refused;
 mod rig;
 mod schema;
 mod scripted;

@@ -135,8 +135,8 @@ fn what_is_delivered_is_not_the_owners() {
     });
 }
 
-/// Two threads put to lines of one stretch, each through an import, while the owner looks where something was put: it finds all of it, then or the next
-/// time.
+/// Two threads put to lines of one stretch, each through an import, while the owner looks where something was put: it finds all of
+/// it, then or the next time.
 ///
 /// Mutations: `race_stretch_stored`, `race_stretch_unreleased`, `race_look_unfenced`.
 #[test]

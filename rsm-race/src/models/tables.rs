@@ -4,6 +4,7 @@ use super::{come, memory};
 use crate::access::Access;
 use crate::cell::{Cell, Kind};
 use crate::place::Place;
+use crate::process::Process;
 use crate::report::{self, Found, Why};
 use crate::site::{self, Module};
 use crate::table::Table;
@@ -55,6 +56,27 @@ fn no_cell_is_lost() {
     });
 }
 
+/// A process writes all of a line, while another one says that nobody wants to hear of it.
+///
+/// Mutations: `race_cell_stored_blindly`.
+#[test]
+fn what_is_benign_stays_so() {
+    explore_less(1, || {
+        let memory = memory(1);
+        let table = Table::new(&memory);
+        let (writer, owner) = (come(table, 1), come(table, 2).id());
+        let place = Place { lines: 0, node: 3, id: 7 };
+        let shared = Arc::clone(&memory);
+        let other = thread::spawn(move || Process::with_id(Table::new(&shared), owner).benign(place, 0, 8));
+        let process = crate::clock::Row::of(table, writer.id());
+        let (id, clock, kind, site) = (process.id, process.now(), Kind::Write, 0);
+        let access = Access { table, process, id, clock, kind, site, place, start: 0, length: 8, hidden: false };
+        access.meet();
+        other.join().unwrap();
+        assert!(access.is_benign());
+    });
+}
+
 /// Two processes store to a word, of which one store is remembered, and a third one loads it.
 ///
 /// Mutations: `race_history_shared`, `race_history_unfenced`, `race_history_unreleased`.
@@ -64,7 +86,7 @@ fn a_store_is_found_whole() {
         let memory = memory(0);
         let stored = |n: u64| {
             let (id, by, site) = (n as usize, n as usize, n as u16);
-            Stored { id, clock: n, value: n, process: n, site, hidden: n, snapshot: n, by, any: n == 2 }
+            Stored { id, clock: n, value: n, process: n, site, hidden: n, snapshot: n, by, any: n == 2, alone: n == 3 }
         };
         let history = History::make(Table::new(&memory), 8, 8).expect("room");
         let shared = Arc::clone(&memory);

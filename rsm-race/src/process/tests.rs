@@ -150,6 +150,30 @@ fn two_who_know_nothing_of_each_other_race() {
     }
 }
 
+/// Bytes that one of the two did not touch are no part of it, whether they are in a line of their own or beside others.
+#[test]
+fn a_race_is_told_with_the_bytes_that_both_touched() {
+    for (others, expected) in [
+        (&[(0, 8), (24, 16)][..], (DATA, 8)),
+        (&[(8, 8), (16, 8), (40, 8)], (DATA + 8, 16)),
+        (&[(2, 3), (5, 3), (8, 4), (13, 3)], (DATA + 2, 10)),
+        (&[(0, 200)], (DATA, 64)),
+        (&[(60, 10)], (DATA + 60, 4)),
+    ] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        come(table, 3, true);
+        let (one, other) = (party(table, 1, true), party(table, 2, true));
+        for (offset, length) in others {
+            one.process.put(one.import, range(DATA + offset, *length, 1), None, false);
+        }
+        other.put(DATA, 2);
+        let races = races(table);
+        assert_eq!(races.len(), 1, "{others:?}: {races:?}");
+        assert_eq!(((races[0].offset, races[0].length), races[0].times), (expected, 1), "{others:?}");
+    }
+}
+
 #[test]
 fn what_is_put_in_an_epoch_that_was_empty_was_told_to_nobody() {
     for told in [false, true] {
@@ -252,6 +276,28 @@ fn a_count_that_is_lost_is_found_and_one_that_was_seen_is_not() {
     assert_eq!(found(table), []);
 }
 
+/// Where there is no room for more places a value that is lost is found as ever, and is not one of an update.
+#[test]
+fn a_value_that_is_lost_is_found_at_a_place_that_is_not_remembered() {
+    for updated in [false, true] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let owner = come(table, 3, true);
+        let (one, other) = (party(table, 1, true), party(table, 2, true));
+        owner.touch(range(FLAG, 8, 1), false, None);
+        if updated {
+            one.process.store(range(DATA, 8, 0), Some(1), true, Some(one.import));
+        } else {
+            one.put_word(DATA, 1, 0);
+        }
+        other.put_word(DATA, 2, 0);
+        let expected = if updated { vec![] } else { vec![(1, 2, Why::Unseen)] };
+        assert_eq!(found(table), expected, "updated: {updated}");
+        let race = races(table);
+        assert!(race.iter().all(|race| race.first.frames.is_empty() && race.second.frames.is_empty()));
+    }
+}
+
 #[test]
 fn a_count_over_one_that_had_not_come_is_found() {
     let memory = lines();
@@ -312,6 +358,89 @@ fn what_is_benign_is_not_reported() {
     one.put(DATA + 64, 1);
     owner.touch(range(DATA + 64, 64, 4), false, None);
     assert_eq!(found(table).len(), 1);
+}
+
+#[test]
+fn a_value_that_is_lost_in_a_benign_word_is_not_reported() {
+    for benign in [true, false] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let owner = come(table, 3, false);
+        let (one, other) = (party(table, 1, false), party(table, 2, false));
+        if benign {
+            owner.benign(PLACE, DATA, 8);
+        }
+        one.put_word(DATA, 1, 1);
+        other.put_word(DATA, 2, 2);
+        let expected = if benign { vec![] } else { vec![(1, 2, Why::Unseen)] };
+        assert_eq!(found(table), expected, "benign: {benign}");
+        // The next word is none of it.
+        one.put_word(DATA + 8, 1, 3);
+        other.put_word(DATA + 8, 2, 4);
+        assert_eq!(found(table).len(), expected.len() + 1, "benign: {benign}");
+    }
+}
+
+#[test]
+fn an_update_that_is_not_carried_is_told_once_and_apart_from_a_race_of_its_place() {
+    let memory = lines();
+    let table = Table::new(&memory);
+    let (owner, one, other) = (come(table, 3, true), party(table, 1, true), party(table, 2, true));
+    let word = range(FLAG, 8, 9);
+    for node in [one, other, one] {
+        node.process.updates_afar(word, node.import);
+    }
+    let told = races(table);
+    assert_eq!(found(table), [(1, 1, Why::Update)], "one of a place, by whom it was first");
+    assert_eq!((told[0].times, told[0].segment, told[0].offset, told[0].length), (3, (3, 7), FLAG, 8));
+    assert!(told[0].first == told[0].second && told[0].first.through_import);
+    // The same place, and both store a word.
+    one.process.store(word, Some(1), false, Some(one.import));
+    other.process.store(word, Some(2), false, Some(other.import));
+    assert_eq!(found(table), [(1, 1, Why::Update), (1, 2, Why::Unseen)]);
+    assert_eq!(races(table)[0].times, 3);
+    owner.benign(PLACE, DATA, 8);
+    one.process.updates_afar(range(DATA, 8, 10), one.import);
+    assert_eq!(found(table).len(), 2, "nobody wants to hear of it");
+    one.process.updates_afar(range(DATA + 8, 8, 10), one.import);
+    assert_eq!(found(table).len(), 3);
+}
+
+#[test]
+fn what_is_put_from_memory_that_changes_is_not_reported_where_it_is_benign() {
+    for (benign, reported) in [(0, true), (56, true), (64, false)] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let (owner, one) = (come(table, 3, true), party(table, 1, true));
+        owner.benign(PLACE, DATA, benign);
+        one.put(DATA, 1);
+        one.process.changed_source(one.import, range(DATA, 64, 1), 2);
+        assert_eq!(found(table).len(), usize::from(reported), "{benign} bytes are benign");
+    }
+}
+
+/// A word tells what it has to also where races of it are nobody's concern: whoever gets it in a block, or updates it.
+#[test]
+fn a_benign_word_tells_what_was_released_with_it() {
+    for (ordered, updates) in [(true, false), (true, true), (false, false), (false, true)] {
+        let memory = lines();
+        let table = Table::new(&memory);
+        let (owner, writer) = (come(table, 3, true), party(table, 1, true));
+        owner.benign(PLACE, FLAG, 8);
+        writer.put(DATA, 1);
+        if ordered {
+            writer.order();
+        }
+        writer.put_word(FLAG, 1, 2);
+        if updates {
+            owner.store(range(FLAG, 8, 3), Some(2), true, None);
+        } else {
+            owner.get(range(FLAG - 16, 64, 3), None);
+        }
+        owner.touch(range(DATA, 64, 4), false, None);
+        let expected = if ordered { vec![] } else { vec![(1, 3, Why::Open)] };
+        assert_eq!(found(table), expected, "ordered: {ordered}, updates: {updates}");
+    }
 }
 
 #[test]

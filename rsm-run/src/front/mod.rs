@@ -5,11 +5,12 @@ mod owner;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rsm::run::rlimit;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Resource, Signal, WaitOptions, getpid, getrlimit, pidfd_open, pidfd_send_signal,
-    set_child_subreaper, setrlimit, waitpid,
+    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, pidfd_open,
+    pidfd_send_signal, set_child_subreaper, setrlimit, waitid, waitpid,
 };
 
 use crate::account::Account;
@@ -32,7 +33,7 @@ use crate::supervision::Blame;
 use crate::verbosity::Verbosity;
 use crate::warden::{self, Channels};
 use crate::wire::{Received, Wire};
-use crate::{descendants, notice, summary};
+use crate::{descendants, notice, sleep, summary};
 pub(crate) use owner::{Owner, owned};
 
 /// For whom a run is watched.
@@ -136,8 +137,11 @@ fn trial(front: &Front<'_>) -> Result<Trial, Failure> {
 }
 
 /// A run from start to end.
-fn watched(plan: Plan, mut audience: Audience<'_>) -> Result<Front<'_>, Failure> {
-    raise_descriptor_limit();
+fn watched(mut plan: Plan, mut audience: Audience<'_>) -> Result<Front<'_>, Failure> {
+    if !raise_descriptor_limit() {
+        // Nothing that nodes have to be given back, by a call that may be refused them, too.
+        plan.descriptors = None;
+    }
     let count = plan.tasks.len();
     let kept = if audience.reported { output::KEPT_FOR_REPORT } else { output::KEPT };
     // Logs keep the two apart.
@@ -158,6 +162,7 @@ fn watched(plan: Plan, mut audience: Audience<'_>) -> Result<Front<'_>, Failure>
 fn start<'a>(plan: Plan, streams: Streams, ends: Vec<Ends>, audience: Audience<'a>) -> Result<Front<'a>, Failure> {
     let refused = |call: &'static str| move |error| Failure::call("cannot start a run", call, error);
     let Audience { announce, owner, logs, .. } = audience;
+    sleep::check("cannot start a run")?;
     descendants::can_be_found().map_err(|why| Failure::lacking(format!("cannot start a run: {why}")))?;
     let (input, feeder) = input::take(plan.terminal).map_err(refused("its input"))?;
     let stop = (!process::is_ignored(Signal::TSTP)).then(StopSignal::new).transpose().map_err(refused("signalfd"))?;
@@ -221,11 +226,11 @@ fn heard() -> Vec<Signal> {
     heard
 }
 
-/// Many nodes need many descriptors here. What nodes themselves may have was noted in the plan before.
-fn raise_descriptor_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit);
+/// Many nodes need many descriptors here; answers whether there are more now. What nodes themselves may have was noted in
+/// the plan before.
+fn raise_descriptor_limit() -> bool {
+    let Ok(limit) = rlimit::limit(Resource::Nofile) else { return false };
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok()
 }
 
 impl Front<'_> {
@@ -279,15 +284,29 @@ impl Front<'_> {
         );
         let away = self.feeder.is_some() && fed == streams;
         let timeout = if self.pidfd.is_none() { self.ending.patience() } else { away.then_some(input::LOOK_AGAIN) };
-        let _ = poll(&mut events, timeout.as_ref());
+        let waited = sleep::until_ready(&mut events, timeout.as_ref());
         let fed = events[fed..streams].iter().any(|event| !event.revents().is_empty());
-        let ready = wanted.iter().zip(&events[streams..]).filter(|(_, event)| !event.revents().is_empty());
+        // Where nobody tells which of them has something, each is asked: none of them keeps its reader.
+        let blind = waited.is_err();
+        let ready = wanted.iter().zip(&events[streams..]).filter(|(_, event)| blind || !event.revents().is_empty());
         let ready: Vec<usize> = ready.map(|(&stream, _)| stream).collect();
         self.forwarder.clear_moved();
         self.forwarder.read(&ready);
         if fed && self.feeder.as_mut().is_some_and(|feeder| !feeder.advance()) {
             // The reader finds the end of its input.
             self.feeder = None;
+        }
+        if let Err(errno) = waited {
+            self.cannot_wait(errno);
+        }
+    }
+
+    /// Ends the run, once, when it cannot be watched as it should; until it has ended that is done by a clock.
+    fn cannot_wait(&mut self, errno: Errno) {
+        if self.ending.failed(ExitCode::Failure) {
+            let why = sleep::refused("cannot watch the run", errno);
+            self.forwarder.say(&format!("rsm-ctl: {why}"));
+            self.tell(&ToWarden::End { signal: Signal::TERM.into(), code: ExitCode::Failure });
         }
     }
 
@@ -304,7 +323,7 @@ impl Front<'_> {
     }
 
     fn output_failed(&mut self, code: ExitCode, why: Option<String>) {
-        if self.ending.output_failed(code) {
+        if self.ending.failed(code) {
             if let Some(why) = why {
                 self.forwarder.say(&format!("rsm-ctl: cannot write {why}"));
             }
@@ -331,7 +350,7 @@ impl Front<'_> {
     /// Hears what the warden has to say, and whether it is still there.
     fn listen(&mut self) {
         // Asked first: what a warden that has gone had to say before is then all here.
-        let gone = self.pidfd.as_ref().is_some_and(is_readable);
+        let gone = self.pidfd.is_some() && self.warden_has_ended();
         while let Some(wire) = &self.wire {
             match wire.receive() {
                 Received::Message(message) => self.told(&message),
@@ -379,6 +398,17 @@ impl Front<'_> {
             | ToFront::Looked { .. }
             | ToFront::Modelled { .. }
             | ToFront::Escaped { .. } => {}
+        }
+    }
+
+    /// Whether the warden waits to be reaped. Not asked by poll(2), which may be refused.
+    fn warden_has_ended(&self) -> bool {
+        let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        loop {
+            match waitid(WaitId::Pid(self.warden), how) {
+                Err(Errno::INTR) => {}
+                ended => return ended.is_ok_and(|status| status.is_some()),
+            }
         }
     }
 

@@ -8,11 +8,12 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::{Errno, write};
 
 use crate::deadline::MOMENT;
 use crate::descriptor;
+use crate::sleep;
 
 /// How much may wait to be written before streams are no longer read for it.
 const ROOM: usize = 1 << 20;
@@ -120,7 +121,7 @@ impl Shared {
                 Err(Errno::NOMEM) => thread::sleep(MOMENT),
                 // Whoever shares this output with us made it non-blocking.
                 Err(Errno::AGAIN) => {
-                    let _ = poll(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], None);
+                    sleep::until_ready(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], None)?;
                 }
                 Err(errno) => return Err(errno),
             }

@@ -6,16 +6,19 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
 
 use crate::account::Account;
-use crate::deadline::until;
+use crate::deadline::{MOMENT, until};
 use crate::failure::Failure;
 use crate::message::{ToFront, ToOwned};
+use crate::sleep;
 use crate::wire::{Received, Wire};
 
 use super::helper::{Handed, Told, hand};
@@ -187,7 +190,11 @@ impl Run {
             let mut events = [PollFd::new(&self.pidfd, PollFlags::IN), PollFd::new(&self.wire, PollFlags::IN)];
             // Its end is closed when it has gone, and a moment before.
             let events = if self.wire_is_closed { &mut events[..1] } else { &mut events[..] };
-            let _ = poll(events, end.map(|end| until(end, Instant::now())).as_ref());
+            let waited = sleep::until_ready(events, end.map(|end| until(end, Instant::now())).as_ref());
+            if let Err(errno) = waited {
+                self.cannot_wait(errno);
+                return;
+            }
             !events[0].revents().is_empty()
         };
         loop {
@@ -204,6 +211,21 @@ impl Run {
             let _ = self.front.wait();
             self.ended = Some(self.outcome());
         }
+    }
+
+    /// Ends the run, which cannot be waited for as it should: by a clock, and by force when it takes too long.
+    fn cannot_wait(&mut self, errno: Errno) {
+        if self.ended.is_some() {
+            return;
+        }
+        self.kill();
+        let end = Instant::now() + PATIENCE;
+        while matches!(self.front.try_wait(), Ok(None)) && Instant::now() < end {
+            thread::sleep(MOMENT);
+        }
+        let _ = self.front.kill();
+        let _ = self.front.wait();
+        self.ended = Some(Err(sleep::refused("cannot watch a run", errno)));
     }
 
     /// What the front left behind.

@@ -34,7 +34,7 @@ use crate::status::Status;
 use crate::supervision::{Order, Supervision};
 use crate::task::Task;
 use crate::wire::{Received, Wire};
-use crate::{descendants, process, program};
+use crate::{descendants, process, program, sleep};
 use script::{Following, Waiting};
 
 /// Most of them that are named.
@@ -251,7 +251,9 @@ impl Warden<'_> {
             while let Some(order) = self.supervision.due(Instant::now()) {
                 self.obey(order);
             }
-            self.sleep();
+            if let Err(errno) = self.sleep() {
+                self.cannot_wait(errno);
+            }
             while self.children.next().is_some() {}
             self.listen();
             self.attend();
@@ -358,7 +360,10 @@ impl Warden<'_> {
     }
 
     /// Sleeps until a child ends, somebody speaks or goes, or a deadline comes.
-    fn sleep(&self) {
+    ///
+    /// # Errors
+    /// As [`sleep::until_ready`].
+    fn sleep(&self) -> Result<(), Errno> {
         let now = Instant::now();
         let again = self.looks_again().then(|| now + LOOK_AGAIN);
         let recording = self.recording.as_ref().and_then(Recording::deadline);
@@ -374,7 +379,19 @@ impl Warden<'_> {
         events.extend(self.stacks.iter().map(|stacks| PollFd::new(stacks, PollFlags::IN)));
         events.extend(self.hosting.sources().into_iter().map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN)));
         events.extend(self.hearer.sources().map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN)));
-        let _ = poll(&mut events, timeout.as_ref());
+        sleep::until_ready(&mut events, timeout.as_ref())
+    }
+
+    /// Ends the run, once, when what happens in it cannot be waited for; until it has ended that is looked for by a clock.
+    fn cannot_wait(&mut self, errno: Errno) {
+        if self.supervision.is_ending() || self.supervision.is_killing() {
+            return;
+        }
+        let why = sleep::refused("cannot watch the processes of the run", errno).message;
+        self.wire.send(&ToFront::ClusterEnds { why });
+        if let Some(order) = self.supervision.end(Instant::now(), Signal::TERM, ExitCode::Failure) {
+            self.obey(order);
+        }
     }
 
     /// Hears a process that has the run end.

@@ -420,6 +420,18 @@ fn taken(address: &Address) -> Error {
     Error::with(Code::BadConf, text)
 }
 
+/// Whether anybody can be let in at all, asked while nobody can knock: where that is refused for good, processes would
+/// wait for an agent that never answers.
+fn lets_in(socket: &OwnedFd) -> Result<()> {
+    match rustix::net::accept_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+        Err(errno @ (Errno::NOSYS | Errno::PERM | Errno::ACCESS)) => {
+            Err(from_errno(errno, "cannot let processes join the cluster (accept4)"))
+        }
+        // Nobody listens yet (EINVAL); what is short is waited for when somebody knocks.
+        _ => Ok(()),
+    }
+}
+
 /// Binds the cluster's name, which makes it known.
 fn listen(address: &Address) -> Result<OwnedFd> {
     let socket = crate::socket::packet_socket(SocketFlags::NONBLOCK)?;
@@ -427,6 +439,7 @@ fn listen(address: &Address) -> Result<OwnedFd> {
         Errno::ADDRINUSE => taken(address),
         e => from_errno(e, "cannot bind the cluster's socket"),
     })?;
+    lets_in(&socket)?;
     rustix::net::listen(&socket, 4096).map_err(|e| from_errno(e, "cannot listen on the cluster's socket"))?;
     Ok(socket)
 }

@@ -158,7 +158,8 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Tries every feature. Takes about a millisecond.
+    /// Tries every feature. Takes about a millisecond: huge pages of more than 4 MiB (where ordinary ones have 16 or 64 KiB) are not
+    /// made for that, and the word of the kernel is taken.
     pub fn probe() -> Capabilities {
         Capabilities::of(&Feature::ALL)
     }

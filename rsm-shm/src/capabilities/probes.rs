@@ -7,10 +7,11 @@ use crate::memory::memfd::{self, Sealing};
 use crate::memory::region::Region;
 use crate::memory::uffd::{self, Mode};
 use crate::memory::{dirty, huge, lease, maps, populate};
-use crate::{private_table, socket};
+use crate::{guest, private_table, socket};
 use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
 use rustix::io::Errno;
+use std::path::Path;
 
 /// Uses it, once and without traces.
 pub(super) fn probe(feature: Feature) -> Result<()> {
@@ -40,7 +41,8 @@ pub(super) fn probe(feature: Feature) -> Result<()> {
             let refuses = socket::refuse_descriptors(&here);
             refuses.then_some(()).ok_or_else(|| missing("SO_PASSRIGHTS", Errno::NOPROTOOPT))
         }
-        Feature::PrivateTables => private_table::aside(|| Ok(())),
+        // It takes a thread, and a C library whose threads cannot sleep ends the process.
+        Feature::PrivateTables => probe(Feature::Futex).and_then(|()| private_table::aside(|| Ok(()))),
         Feature::Futex => named(futex(libc::SYS_futex), "FUTEX_WAIT"),
         Feature::FutexWaitv => named(futex(libc::SYS_futex_waitv), "futex_waitv"),
         Feature::Leases => memfd::create("rsm-probe", 4096).and_then(lease::only_original).map(drop),
@@ -54,7 +56,7 @@ pub(super) fn probe(feature: Feature) -> Result<()> {
         Feature::DirtyPages => named(dirty::probe(), "UFFD_FEATURE_WP_ASYNC, PAGEMAP_SCAN"),
         Feature::Populate => named(populate::probe(), "MADV_POPULATE_READ"),
         Feature::ProcmapQuery => named(maps::probe(), "PROCMAP_QUERY"),
-        Feature::HugePages => huge_pages(),
+        Feature::HugePages => huge_pages(huge::huge_page_size(), Path::new("/")),
     }
 }
 
@@ -96,10 +98,75 @@ fn futex(call: libc::c_long) -> rustix::io::Result<()> {
     }
 }
 
-/// Makes a huge page of small ones, in shared memory.
-fn huge_pages() -> Result<()> {
-    let size = huge::huge_page_size();
+/// The largest huge page that is made to see whether one can be. With ordinary pages of 16 KiB it would have 32 MiB, with those of
+/// 64 KiB 512 MiB, which takes long, and on a small machine somebody's memory.
+const MOST_TRIED: usize = 4 << 20;
+
+/// Makes a huge page of small ones, in shared memory; one that is too large for that is taken at the word of the kernel, whose files
+/// are below `root`.
+fn huge_pages(size: usize, root: &Path) -> Result<()> {
+    if size > MOST_TRIED {
+        return told_of_huge_pages(root);
+    }
     let object = memfd::create("rsm-probe", size as u64)?;
     let region = Region::map(&object, 0, size, Permission::ReadWrite)?;
     huge::collapse(region.as_ptr(), size)
+}
+
+fn told_of_huge_pages(root: &Path) -> Result<()> {
+    named(huge::is_known(), "MADV_COLLAPSE")?;
+    let folder = root.join("sys/kernel/mm/transparent_hugepage");
+    match guest::read_text(&folder.join("shmem_enabled")) {
+        Ok(chosen) if chosen.contains("[deny]") => {
+            Err(missing("huge pages for shared memory (shmem_enabled is deny)", Errno::INVAL))
+        }
+        // One that has huge pages, and none for shared memory.
+        Err(_) if folder.exists() => Err(missing("huge pages for shared memory", Errno::NODEV)),
+        // Where nothing is mounted at /sys, what is left is the call.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page that no machine has memory for is not made: its answer is what the kernel says.
+    #[test]
+    fn pages_that_are_too_large_are_not_tried() {
+        if huge::is_known().is_err() {
+            return; // nothing is asked then
+        }
+        let root = std::env::temp_dir().join(format!("rsm-huge-{}", std::process::id()));
+        let folder = root.join("sys/kernel/mm/transparent_hugepage");
+        let answer = || huge_pages(1 << 46, &root).map_err(|error| error.code());
+        assert_eq!(answer(), Ok(()));
+        std::fs::create_dir_all(&folder).unwrap();
+        assert_eq!(answer(), Err(Code::CtlrNotPresent));
+        for (chosen, expected) in [
+            ("always within_size advise [never] deny force\n", Ok(())),
+            ("always within_size advise never [deny] force\n", Err(Code::CtlrNotPresent)),
+        ] {
+            std::fs::write(folder.join("shmem_enabled"), chosen).unwrap();
+            assert_eq!(answer(), expected, "{chosen}");
+        }
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+
+    /// What is asked of no bytes is what is found by trying, where that is cheap and there is memory for it.
+    #[test]
+    fn both_ways_answer_alike() {
+        let size = huge::huge_page_size();
+        if size > MOST_TRIED {
+            return; // there is one way only
+        }
+        let tried = huge_pages(size, Path::new("/"));
+        if tried.as_ref().is_err_and(|error| error.code() != Code::CtlrNotPresent) {
+            return; // no room for one just now
+        }
+        assert_eq!(
+            told_of_huge_pages(Path::new("/")).map_err(|error| error.code()),
+            tried.map_err(|error| error.code())
+        );
+    }
 }

@@ -16,7 +16,6 @@ use rsm_core::{Code, Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
-use rustix::process::{Resource, getrlimit};
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -38,8 +37,7 @@ struct Asked {
 /// Asks the agents at all these addresses for a look at their registries; together they have the time that one has.
 pub fn glance(addresses: &[Address]) -> Vec<Result<RegistryMap>> {
     // A quarter of what this process may open: answers bring descriptors along.
-    let open = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let slots = AT_ONCE.min(open / 4).max(1) as usize;
+    let slots = AT_ONCE.min(crate::rlimit::descriptors() / 4).max(1) as usize;
     let rounds = addresses.len().div_ceil(slots).max(1);
     let patience = OBSERVER_PATIENCE / u32::try_from(rounds).unwrap_or(u32::MAX);
     let mut waiting = in_turn(addresses);

@@ -137,7 +137,9 @@ pub(super) fn join(hold: &Hold, asked: Asked, address: &Address, claim: Option<C
     }
     if let (Some(races), Some(claim), true) = (&joined.races, claim, lens.is_some_and(|lens| lens.race)) {
         let pages = lens.is_some_and(|lens| lens.race_pages);
-        let racing = Racing::begin(RaceMap::open(races)?, claim.node, joined.membership, pages);
+        let no_atomics = lens.and_then(|lens| lens.profile).is_some_and(|profile| profile.row().no_atomics);
+        let how = (pages, no_atomics);
+        let racing = Racing::begin(RaceMap::open(races)?, claim.node, joined.membership, how);
         outside::joins(racing, lens.is_some_and(|lens| lens.race_outside));
         taps.racing = Some(racing);
         taps.set(Tap::Race, true);

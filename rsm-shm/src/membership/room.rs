@@ -6,10 +6,11 @@
 
 use super::Membership;
 use super::control::unexpected;
+use crate::groups::{Group, number};
 use crate::guest;
 use rsm_core::message::{Answer, Ask};
 use rsm_core::{Code, Error, Result};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -98,7 +99,7 @@ impl Room {
         let mounts = read("proc/self/mountinfo").unwrap_or_default();
         let swap = machine.as_ref().map_or(0, |machine| machine.swap);
         let groups = Group::all(&cgroup, &mounts);
-        let group = groups.iter().filter_map(|group| group.room(root, swap)).min_by_key(|room| room.bytes);
+        let group = groups.iter().filter_map(|group| room_of(group, root, swap)).min_by_key(|room| room.bytes);
         let machine = machine.map(|m| Room { bytes: m.available.saturating_add(m.swap), by: String::new() });
         [machine, group].into_iter().flatten().min_by_key(|room| room.bytes)
     }
@@ -121,107 +122,18 @@ impl Machine {
     }
 }
 
-/// The control group that counts this process's memory, in one hierarchy.
-#[derive(Debug, PartialEq, Eq)]
-struct Group {
-    unified: bool,
-    /// Where the hierarchy is mounted, and where below it the group is.
-    mount: PathBuf,
-    below: PathBuf,
-}
-
-/// What a kernel without a limit says there is, or more: the largest number of bytes in whole pages.
-const NO_LIMIT: u64 = 1 << 62;
 /// Counts of a group lag behind by a few pages for each processor.
 const SLACK: u64 = 1 << 20;
 
-impl Group {
-    /// The groups that `/proc/self/cgroup` names and `/proc/self/mountinfo` shows.
-    fn all(cgroup: &str, mounts: &str) -> Vec<Group> {
-        let mut found = Vec::new();
-        for line in cgroup.lines() {
-            let mut fields = line.splitn(3, ':');
-            let (Some(_), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
-                continue;
-            };
-            let unified = controllers.is_empty();
-            if !path.starts_with('/') || !unified && !controllers.split(',').any(|c| c == "memory") {
-                continue;
-            }
-            found.extend(mounts.lines().filter_map(Mount::of).find_map(|mount| mount.group(unified, path)));
-        }
-        found
-    }
-
-    /// What the group and those above it leave.
-    fn room(&self, root: &Path, swap: u64) -> Option<Room> {
-        let mut least: Option<Room> = None;
-        for part in self.below.ancestors() {
-            let folder = root.join(self.mount.strip_prefix("/").unwrap_or(&self.mount)).join(part);
-            let read = |name: &str| guest::read_text(&folder.join(name)).ok();
-            let left = if self.unified { left_of_unified(&read, swap) } else { left_of_own_hierarchy(&read, swap) };
-            if let Some(bytes) = left
-                && least.as_ref().is_none_or(|room| bytes < room.bytes)
-            {
-                let name = if part.as_os_str().is_empty() { "/".into() } else { part.display().to_string() };
-                least = Some(Room { bytes, by: format!(" in the control group {name}") });
-            }
-            // A group that does not count what is below it has no say, nor have those above.
-            let above = read("../memory.use_hierarchy");
-            if !self.unified && above.is_some_and(|text| text.trim() == "0") {
-                break;
-            }
-        }
-        least
-    }
-}
-
-/// A line of `/proc/self/mountinfo`.
-struct Mount<'a> {
-    /// What of the hierarchy is mounted.
-    root: &'a str,
-    point: &'a str,
-    kind: &'a str,
-    options: &'a str,
-}
-
-impl Mount<'_> {
-    fn of(line: &str) -> Option<Mount<'_>> {
-        let (left, right) = line.split_once(" - ")?;
-        let mut left = left.split(' ');
-        let (root, point) = (left.nth(3)?, left.next()?);
-        let mut right = right.split(' ');
-        Some(Mount { root, point, kind: right.next()?, options: right.nth(1)? })
-    }
-
-    /// The group at `path` of the hierarchy, if this is where that is mounted.
-    fn group(&self, unified: bool, path: &str) -> Option<Group> {
-        let right_one = match self.kind {
-            "cgroup2" => unified,
-            "cgroup" => !unified && self.options.split(',').any(|option| option == "memory"),
-            _ => false,
-        };
-        if !right_one {
-            return None;
-        }
-        // Where part of the hierarchy is mounted the path begins with that part; a path that leads out of it ("/..")
-        // is of a group that is not to be seen, and the nearest to it is the root of what is mounted.
-        let below = Path::new(path).strip_prefix(self.root).unwrap_or(Path::new(""));
-        let visible = !below.components().any(|part| part == std::path::Component::ParentDir);
-        let below = if visible { below.to_owned() } else { PathBuf::new() };
-        Some(Group { unified, mount: PathBuf::from(unescape(self.point)), below })
-    }
-}
-
-/// Spaces and the like are written in octal digits.
-fn unescape(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .into_iter()
-        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
-}
-
-fn number(text: Option<String>) -> Option<u64> {
-    text?.trim().parse().ok().filter(|&number| number < NO_LIMIT)
+/// What a group and those above it leave.
+fn room_of(group: &Group, root: &Path, swap: u64) -> Option<Room> {
+    let left = group.folders(root).filter_map(|(folder, part)| {
+        let read = |name: &str| guest::read_text(&folder.join(name)).ok();
+        let bytes = if group.unified { left_of_unified(&read, swap) } else { left_of_own_hierarchy(&read, swap) }?;
+        let name = if part.as_os_str().is_empty() { "/".into() } else { part.display().to_string() };
+        Some(Room { bytes, by: format!(" in the control group {name}") })
+    });
+    left.min_by_key(|room| room.bytes)
 }
 
 /// Pages of files, which the kernel can take from a group at any time.
@@ -266,6 +178,8 @@ fn left_of_own_hierarchy(read: &impl Fn(&str) -> Option<String>, swap: u64) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use std::path::PathBuf;
 
     const MIB: u64 = 1 << 20;
 
@@ -333,21 +247,6 @@ mod tests {
         let high = (100 * MIB).to_string();
         files[8].1 = &high;
         assert_eq!(room("high", &files), Some((100 - 2 + 100, " in the control group a/b".to_owned())));
-    }
-
-    #[test]
-    fn part_of_a_hierarchy_may_be_mounted() {
-        let container = "29 23 0:26 /docker/c1 /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
-        let groups = |cgroup| Group::all(cgroup, container);
-        let at = |below: &str| vec![Group { unified: true, mount: "/sys/fs/cgroup".into(), below: below.into() }];
-        assert_eq!(groups("0::/docker/c1/inner\n"), at("inner"));
-        assert_eq!(groups("0::/docker/c1\n"), at(""));
-        assert_eq!(groups("0::/../elsewhere\n"), at(""), "not to be seen: the nearest is");
-        assert_eq!(groups("0::/\n"), at(""), "in a namespace of its own");
-        assert_eq!(groups("rubbish\n::\n5:cpu:/x\n"), []);
-        assert_eq!(Group::all("0::/a\n", ""), [], "not mounted");
-        let spaced = "29 23 0:26 / /mnt/my\\040groups rw - cgroup2 cgroup2 rw\n";
-        assert_eq!(Group::all("0::/a\n", spaced)[0].mount, Path::new("/mnt/my groups"));
     }
 
     #[test]

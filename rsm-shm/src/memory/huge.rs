@@ -60,6 +60,19 @@ fn is_wanted() -> bool {
     *WANTED.get_or_init(|| crate::rights::setting(ENV_HUGE_PAGES).is_some_and(|value| value != "0"))
 }
 
+/// Whether the kernel knows how to make huge pages of ordinary ones, asked of no bytes: what costs nothing, and says nothing of
+/// what memory they can be made of.
+///
+/// # Errors
+/// EINVAL where it does not; what a filter says that refuses it.
+pub(crate) fn is_known() -> rustix::io::Result<()> {
+    // SAFETY: of a range without a byte nothing is done.
+    match unsafe { libc::madvise(std::ptr::without_provenance_mut(page_size()), 0, COLLAPSE) } {
+        0 => Ok(()),
+        _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
+    }
+}
+
 /// Makes huge pages of all ordinary ones in a range that begins at a multiple of their size, in memory and in the object;
 /// what is behind the last whole one stays ordinary. Contents stay, and other threads may use the range meanwhile.
 ///

@@ -6,7 +6,7 @@ use rsm_core::access::Permission;
 use rsm_core::{Code, Error, Result};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
-use rustix::process::{Resource, getrlimit};
+use rustix::process::Resource;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Writers that a memory object has, which several processes map.
@@ -43,7 +43,8 @@ pub fn create(name: &str, length: u64) -> Result<OwnedFd> {
     // The mode of a memory object is 0777 by default: whoever finds it in /proc could open it.
     rustix::fs::fchmod(&fd, OWNER_ONLY).map_err(|e| from_errno(e, "cannot protect a memory object"))?;
     // Asked first: past the limit the kernel sends SIGXFSZ, which ends programs that do not know it.
-    if let Some(limit) = getrlimit(Resource::Fsize).current.filter(|&limit| limit < length) {
+    let limit = crate::rlimit::limit(Resource::Fsize).ok().and_then(|limit| limit.current);
+    if let Some(limit) = limit.filter(|&limit| limit < length) {
         let text = format!(
             "the limit of file sizes, {limit} bytes (`ulimit -f`), counts for memory too: {length} are too much"
         );

@@ -19,7 +19,7 @@ static void writer(void)
         fill(record, n);
         CHECK(rsm_memseg_import_open_barrier(&barrier));
         CHECK(rsm_memseg_import_open_barrier(&of_records));
-        CHECK(rsm_memseg_import_put(records, RECORD, record, sizeof record));
+        CHECK(rsm_memseg_import_put(records, RECORD, record, sizeof record)); /* SITE */
         CHECK(rsm_memseg_import_order_barrier(&barrier));
         CHECK(rsm_memseg_import_put64(flags, FLAG, &n, 1));
         CHECK(rsm_memseg_import_close_barrier(&barrier));

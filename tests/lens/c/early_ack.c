@@ -19,7 +19,7 @@ static void writer(void)
         spend(50);
         fill(record, n);
         CHECK(rsm_memseg_import_open_barrier(&barrier));
-        CHECK(rsm_memseg_import_put(box, RECORD, record, sizeof record));
+        CHECK(rsm_memseg_import_put(box, RECORD, record, sizeof record)); /* SITE */
         CHECK(rsm_memseg_import_order_barrier(&barrier));
         CHECK(rsm_memseg_import_put64(box, NUMBER, &n, 1));
         CHECK(rsm_memseg_import_close_barrier(&barrier));

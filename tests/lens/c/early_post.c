@@ -24,7 +24,7 @@ static void writer(void)
     for (uint64_t n = 1; n <= rounds; n++) {
         fill(record, n);
         CHECK(rsm_memseg_import_open_barrier(&barrier));
-        CHECK(rsm_memseg_import_put(box, RECORD, record, sizeof record));
+        CHECK(rsm_memseg_import_put(box, RECORD, record, sizeof record)); /* SITE */
         if (!good)
             post(box, n);
         CHECK(rsm_memseg_import_close_barrier(&barrier));

@@ -18,7 +18,7 @@ static void writer(void)
     for (uint64_t n = me; n <= 2 * rounds; n += 2) {
         await(TURN, n - 1);
         CHECK(rsm_memseg_import_open_barrier(&barrier));
-        CHECK(rsm_memseg_import_put64(home, LATEST, &n, 1));
+        CHECK(rsm_memseg_import_put64(home, LATEST, &n, 1)); /* SITE */
         if (good)
             CHECK(rsm_memseg_import_close_barrier(&barrier));
         tell(other, TURN, n);

@@ -21,7 +21,7 @@ static void writer(void)
             CHECK(rsm_memseg_import_order_barrier(&barrier));
             CHECK(rsm_memseg_import_put64(box, LAST, &n, 1));
         } else {
-            CHECK(rsm_memseg_import_put(box, RECORD, record, sizeof record));
+            CHECK(rsm_memseg_import_put(box, RECORD, record, sizeof record)); /* SITE */
         }
         CHECK(rsm_memseg_import_close_barrier(&barrier));
         await(ACKNOWLEDGED, n);

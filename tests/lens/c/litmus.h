@@ -8,7 +8,9 @@
  * a wrong way; with 3 when a call fails that has no reason to. What is told and asked here is told and asked in implicit
  * mode: each such transfer is a span of its own and has arrived when the call returns. It says nothing of other spans.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #pragma GCC diagnostic ignored "-Wunused-function" /* no program needs all of it */
 
 #include <rsmapi.h>
@@ -211,7 +213,7 @@ static void begin(int argc, char **argv, rsm_node_id_t wanted, uint64_t usual_ro
         fprintf(stderr, "usage: rsm-ctl run -n %u -- %s bad|good [ROUNDS]\n", (unsigned)wanted, argv[0]);
         exit(2);
     }
-    CHECK(rsm_get_controller("shm0", &controller));
+    CHECK(rsm_get_controller((char *)"shm0", &controller));
     CHECK(rsm_get_interconnect_topology(&topology));
     me = topology->topology_hdr.local_nodeid;
     nodes = (rsm_node_id_t)topology->connections[0]->hdr.remote_cntlr_count;
@@ -221,7 +223,7 @@ static void begin(int argc, char **argv, rsm_node_id_t wanted, uint64_t usual_ro
                 (unsigned)wanted, argv[0]);
         exit(2);
     }
-    mine = aligned_alloc(SEGMENT, SEGMENT);
+    mine = (char *)aligned_alloc(SEGMENT, SEGMENT);
     if (mine == NULL)
         fail("no memory");
     memset(mine, 0, SEGMENT);
@@ -272,13 +274,13 @@ static int finish(void)
 static void fill(uint64_t record[WORDS], uint64_t number)
 {
     for (int i = 0; i < WORDS; i++)
-        record[i] = number;
+        record[i] = number; /* SITE */
 }
 
 static void expect(size_t offset, uint64_t number)
 {
     uint64_t record[WORDS];
-    memcpy(record, mine + offset, sizeof record);
+    memcpy(record, mine + offset, sizeof record); /* SITE */
     for (int i = 0; i < WORDS; i++)
         if (record[i] != number)
             fail("record %llu is torn: word %d is of record %llu", (unsigned long long)number, i,

@@ -17,7 +17,7 @@ static void writer(void)
     for (uint64_t n = 1; n <= rounds; n++) {
         fill(record, n);
         CHECK(rsm_memseg_import_open_barrier(&barrier));
-        CHECK(rsm_memseg_import_put(box, RECORD, record, sizeof record));
+        CHECK(rsm_memseg_import_put(box, RECORD, record, sizeof record)); /* SITE */
         if (good)
             CHECK(rsm_memseg_import_order_barrier(&barrier));
         CHECK(rsm_memseg_import_put64(box, FLAG, &n, 1));

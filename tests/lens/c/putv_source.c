@@ -31,7 +31,7 @@ static void writer(void)
     fill(record, 1);
     for (uint64_t n = 1; n <= rounds; n++) {
         CHECK(rsm_memseg_import_open_barrier(&barrier));
-        CHECK(rsm_memseg_import_putv(&request));
+        CHECK(rsm_memseg_import_putv(&request)); /* SITE */
         if (!good)
             fill(record, n + 1); /* there is time for the next one */
         CHECK(rsm_memseg_import_close_barrier(&barrier));

@@ -22,7 +22,7 @@ static void writer(void)
             await(TAKEN, n - under_way);
         fill(record, n);
         CHECK(rsm_memseg_import_open_barrier(&barrier));
-        CHECK(rsm_memseg_import_put(ring, (off_t)(RECORDS + n % SLOTS * sizeof record), record, sizeof record));
+        CHECK(rsm_memseg_import_put(ring, (off_t)(RECORDS + n % SLOTS * sizeof record), record, sizeof record)); /* SITE */
         CHECK(rsm_memseg_import_order_barrier(&barrier));
         CHECK(rsm_memseg_import_put64(ring, (off_t)(NUMBERS + 8 * (n % SLOTS)), &n, 1));
         CHECK(rsm_memseg_import_close_barrier(&barrier));

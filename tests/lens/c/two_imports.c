@@ -19,7 +19,7 @@ static void writer(void)
         fill(record, n);
         CHECK(rsm_memseg_import_open_barrier(&of_records));
         CHECK(rsm_memseg_import_open_barrier(&of_flags));
-        CHECK(rsm_memseg_import_put(records, RECORD, record, sizeof record));
+        CHECK(rsm_memseg_import_put(records, RECORD, record, sizeof record)); /* SITE */
         if (good)
             CHECK(rsm_memseg_import_close_barrier(&of_records));
         else

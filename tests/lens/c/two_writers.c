@@ -26,9 +26,9 @@ static void writer(void)
         uint64_t state = word_of(n, me);
         fill(text, state);
         CHECK(rsm_memseg_import_open_barrier(&barrier));
-        CHECK(rsm_memseg_import_put(office, box + TEXT, text, sizeof text));
+        CHECK(rsm_memseg_import_put(office, box + TEXT, text, sizeof text)); /* SITE */
         CHECK(rsm_memseg_import_order_barrier(&barrier));
-        CHECK(rsm_memseg_import_put64(office, box + STATE, &state, 1));
+        CHECK(rsm_memseg_import_put64(office, box + STATE, &state, 1)); /* SITE */
         CHECK(rsm_memseg_import_close_barrier(&barrier));
     }
 }
@@ -45,7 +45,7 @@ static void owner(void)
             if (state == 0)
                 continue;
             const rsm_node_id_t from = (rsm_node_id_t)(state % 64);
-            memcpy(text, mine + box + TEXT, sizeof text);
+            memcpy(text, mine + box + TEXT, sizeof text); /* SITE */
             for (int i = 0; i < WORDS; i++)
                 if (text[i] != state)
                     fail("message %llu of node %u has a word of message %llu of node %u",
@@ -54,7 +54,7 @@ static void owner(void)
             if (state != word_of(taken[from] + 1, from))
                 fail("message %llu of node %u is lost", (unsigned long long)(taken[from] + 1), from);
             taken[from]++;
-            __atomic_store_n((uint64_t *)(void *)(mine + box + STATE), 0, __ATOMIC_RELEASE);
+            __atomic_store_n((uint64_t *)(void *)(mine + box + STATE), 0, __ATOMIC_RELEASE); /* SITE */
             deadline = milliseconds() + PATIENCE;
         }
         if (milliseconds() > deadline)

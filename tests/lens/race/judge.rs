@@ -3,18 +3,22 @@
 //!
 //! ```text
 //! cargo test -p rsm-litmus --test race known_races                       the table, by kinds and by programs
-//! RSM_RACE_RUNS=20 cargo test -p rsm-litmus --test race       every repaired program once, and with nineteen seeds
+//! RSM_RACE_RUNS=20 cargo test -p rsm-litmus --test race       every repaired program once, and with nineteen seeds under all models
 //! ```
 //!
 //! No repaired program may be reported, nor any line of another but those of its race. At least nine in ten races must be
 //! found, and all that one process has with itself. What was seen is printed at the end. By pages one program of each kind is
 //! tried, and all of them with `RSM_TESTS=all`.
 
+mod by_cargo;
+mod compilers;
 mod guide;
+mod linked;
 mod outside;
 mod pages;
 mod programs;
 mod run;
+mod updates;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use programs::{ALWAYS_FOUND, NEVER_LATE, PROGRAMS, Program};
@@ -95,7 +99,31 @@ struct Verdict {
     runs: usize,
 }
 
-fn judge(bench: &Bench, program: &Program, runs: usize) -> Result<Verdict, String> {
+/// With which seed, and under which model if any, a repaired program is run for this time of so many. The programs are at it in turns,
+/// so that each model is used where each is run but once or twice.
+fn lens(program: usize, run: usize, runs: usize) -> (usize, Option<&'static str>) {
+    let models = [None, Some("tso"), Some("pcie"), Some("sci")];
+    let model = match (runs, run) {
+        (1, _) => models[program % models.len()],
+        (_, 0) => None,
+        _ => models[1 + (program + run) % 3],
+    };
+    (program + run, model)
+}
+
+/// However often each is run, the programs together meet all models, and memory that is not late.
+fn models_take_turns() -> Result<(), Failed> {
+    for runs in [1, 2, 20] {
+        let late = (0..).zip(PROGRAMS).filter(|(_, program)| !NEVER_LATE.contains(&program.name));
+        let met: BTreeSet<_> = late.flat_map(|(at, _)| (0..runs).map(move |run| lens(at, run, runs).1)).collect();
+        if met != BTreeSet::from([None, Some("tso"), Some("pcie"), Some("sci")]) {
+            return Err(format!("run {runs} times each they meet {met:?}").into());
+        }
+    }
+    Ok(())
+}
+
+fn judge(bench: &Bench, (at, program): (usize, &Program), runs: usize) -> Result<Verdict, String> {
     let built = bench.build(program)?;
     let marked = run::marked(&run::source(program.name));
     if marked.is_empty() {
@@ -115,14 +143,11 @@ fn judge(bench: &Bench, program: &Program, runs: usize) -> Result<Verdict, Strin
         }
     }
     for run in 0..runs {
-        let (seed, model) = (run.to_string(), ["tso", "pcie", "sci"][run % 3]);
-        let late = ["--chaos", &seed, "--model", model];
-        let seen = bench.run(
-            program,
-            &built,
-            if run == 0 || NEVER_LATE.contains(&program.name) { &[] } else { &late },
-            "good",
-        )?;
+        let (seed, model) = lens(at, run, runs);
+        let seed = seed.to_string();
+        let late = ["--chaos", &seed, "--model", model.unwrap_or_default()];
+        let is_late = model.is_some() && !NEVER_LATE.contains(&program.name);
+        let seen = bench.run(program, &built, if is_late { &late } else { &[] }, "good")?;
         if seen.races > 0 {
             verdict.wrong.push(format!("repaired, it is reported:\n{}", seen.said));
         }
@@ -133,14 +158,15 @@ fn judge(bench: &Bench, program: &Program, runs: usize) -> Result<Verdict, Strin
 /// Judges all of them, some at a time.
 fn judge_all(bench: &Bench, runs: usize) -> Vec<(&'static Program, Result<Verdict, String>)> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let programs: Vec<&Program> = PROGRAMS.iter().filter(|program| bench.takes(program)).collect();
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 // Relaxed: nothing but the number is shared.
-                while let Some((at, program)) =
-                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, PROGRAMS.get(at)?)))
+                while let Some((at, &program)) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, programs.get(at)?)))
                 {
-                    let verdict = judge(bench, program, runs);
+                    let verdict = judge(bench, (at, program), runs);
                     done.lock().expect("nobody panics with it").push((at, program, verdict));
                 }
             });
@@ -161,7 +187,7 @@ fn known_races(told: &Mutex<String>) -> Result<(), Failed> {
         }
         Err(why) => return Err(why.into()),
     };
-    // Once without a lens, and with a seed as well where all is to be played.
+    // Once, and both without a lens and with a seed where all is to be played.
     let usual = if std::env::var("RSM_TESTS").is_ok_and(|which| which == "all") { 2 } else { 1 };
     let runs = std::env::var("RSM_RACE_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(usual);
     let all = judge_all(&bench, runs);
@@ -214,12 +240,21 @@ fn main() {
     let told = Arc::new(Mutex::new(String::new()));
     let to_tell = Arc::clone(&told);
     let trials = vec![
+        Trial::test("models_take_turns", models_take_turns),
         Trial::test("known_races", move || known_races(&to_tell)),
         Trial::test("stores_of_owners_are_found_by_pages", || pages::known_stores().map_err(Failed::from)),
         Trial::test("by_pages_no_less_is_found_and_nothing_that_is_none", || {
             pages::the_suite_by_pages().map_err(Failed::from)
         }),
         Trial::test("what_else_orders_is_known", || outside::what_else_orders_is_known().map_err(Failed::from)),
+        Trial::test("atomic_updates_of_others_memory_are_told_where_none_are_carried", || {
+            updates::atomic_updates_of_others_memory_are_told_where_none_are_carried().map_err(Failed::from)
+        }),
+        Trial::test("a_program_with_the_library_in_it_is_told_by_its_lines", || {
+            linked::a_program_with_the_library_in_it_is_told_by_its_lines().map_err(Failed::from)
+        }),
+        Trial::test("what_cargo_builds_is_seen", || by_cargo::what_cargo_builds_is_seen().map_err(Failed::from)),
+        Trial::test("what_clang_builds_is_seen", || compilers::what_clang_builds_is_seen().map_err(Failed::from)),
         Trial::test("the_guide_finds_its_bug", || run::the_guide_finds_its_bug().map_err(Failed::from)),
         Trial::test("a_program_in_c_is_traced", || run::a_program_in_c_is_traced().map_err(Failed::from)),
     ];

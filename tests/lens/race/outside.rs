@@ -1,8 +1,8 @@
 //! Programs whose nodes tell each other something beside the RSMAPI. They are right, so by `--race=outside` nothing is said of them;
 //! without it they are reported, or the test would prove nothing.
 
-use crate::programs::Program;
-use crate::run::{Bench, Seen, marked};
+use crate::programs::{PROGRAMS, Program};
+use crate::run::{self, Bench, Seen, marked};
 use std::path::{Path, PathBuf};
 
 const MEANS: [&str; 10] =
@@ -46,6 +46,25 @@ fn is_found_at_all(bench: &Bench, built: &Path) -> Result<(), String> {
     if is_found { Ok(()) } else { Err(format!("nothing: lines {lines:?} of {races} races:\n{said}")) }
 }
 
+/// Where libstdc++ makes calls that order threads and may tell other nodes something, they are told of as both.
+fn calls_of_libstdcxx_are_led_for_both(bench: &Bench) -> Result<(), String> {
+    let program = PROGRAMS.iter().find(|program| program.name == "cxx_hand_over").ok_or("no such program")?;
+    if !bench.takes(program) {
+        return Ok(());
+    }
+    let built = bench.build(program)?;
+    let run_it = |variant| bench.run_to(program, &built, &["--race=outside"], variant);
+    let Seen { races, said, .. } = run_it("good")?;
+    if races > 0 {
+        return Err(format!("a right program is reported:\n{said}"));
+    }
+    in_any_of_some(|| {
+        let Seen { races, lines, said, .. } = run_it("bad")?;
+        let is_found = races == 1 && lines == marked(&run::source(program.name));
+        if is_found { Ok(()) } else { Err(format!("threads: lines {lines:?} of {races} races:\n{said}")) }
+    })
+}
+
 /// Built plainly and by `rsm-ctl cc`.
 pub(crate) fn what_else_orders_is_known() -> Result<(), String> {
     let Some(bench) = Bench::new()? else { return Ok(()) };
@@ -68,6 +87,7 @@ pub(crate) fn what_else_orders_is_known() -> Result<(), String> {
     for means in MEANS {
         in_any_of_some(|| is_found(&bench, &built[0], means))?;
     }
+    calls_of_libstdcxx_are_led_for_both(&bench)?;
     is_silent(&bench, &built[0], &["--race=pages,outside"], "fifo")?;
     is_silent(&bench, &built[3], &["--race=outside", "--chaos=3"], "file")
 }

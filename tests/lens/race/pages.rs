@@ -122,10 +122,11 @@ pub(crate) fn known_stores() -> Result<(), String> {
 }
 
 /// The programs of the suite that are tried: one of each kind, with `RSM_TESTS=all` or more runs all of them.
-fn tried() -> Vec<&'static Program> {
+fn tried(bench: &Bench) -> Vec<&'static Program> {
     let all = runs() > 1 || std::env::var("RSM_TESTS").is_ok_and(|which| which == "all");
     let is_first = |at: usize| !PROGRAMS[..at].iter().any(|program| program.kind == PROGRAMS[at].kind);
-    (0..PROGRAMS.len()).filter(|&at| all || is_first(at)).map(|at| &PROGRAMS[at]).collect()
+    let taken = (0..PROGRAMS.len()).filter(|&at| (all || is_first(at)) && bench.takes(&PROGRAMS[at]));
+    taken.map(|at| &PROGRAMS[at]).collect()
 }
 
 /// The suite, built as any other program: nothing is said of any repaired program.
@@ -133,7 +134,7 @@ pub(crate) fn the_suite_by_pages() -> Result<(), String> {
     let Some(bench) = Bench::new()? else { return Ok(()) };
     calls_are_looked_at(&bench)?;
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let programs = tried();
+    let programs = tried(&bench);
     let judge = |at: usize, program: &Program| {
         let built = bench.build_plainly(&source(program.name), program.name, &[])?;
         // All three models are for those who have the time.

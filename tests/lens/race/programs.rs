@@ -13,6 +13,23 @@ pub(crate) struct Program {
     pub(crate) kind: &'static str,
 }
 
+impl Program {
+    /// Whether it is in C++, and not in C.
+    pub(crate) fn is_cxx(&self) -> bool {
+        is_cxx(self.name)
+    }
+
+    /// Whether its threads are to be told apart.
+    pub(crate) fn has_threads(&self) -> bool {
+        self.kind.starts_with("threads")
+    }
+}
+
+/// See [`Program::is_cxx`].
+pub(crate) fn is_cxx(name: &str) -> bool {
+    name.starts_with("cxx_")
+}
+
 /// All of them.
 pub(crate) const PROGRAMS: &[Program] = &[
     Program { name: "put_put", nodes: 3, kind: "put, put" },
@@ -69,8 +86,17 @@ pub(crate) const PROGRAMS: &[Program] = &[
     Program { name: "hand_over", nodes: 2, kind: "threads" },
     Program { name: "unknown_order", nodes: 2, kind: "threads" },
     Program { name: "detached", nodes: 2, kind: "threads" },
+    Program { name: "cxx_threads", nodes: 2, kind: "threads of C++" },
+    Program { name: "cxx_mutex", nodes: 2, kind: "threads of C++" },
+    Program { name: "cxx_condition", nodes: 2, kind: "threads of C++" },
+    Program { name: "cxx_future", nodes: 2, kind: "threads of C++" },
+    Program { name: "cxx_static", nodes: 2, kind: "threads of C++" },
+    Program { name: "cxx_hand_over", nodes: 2, kind: "threads of C++" },
+    Program { name: "cxx_unknown", nodes: 2, kind: "threads of C++" },
+    Program { name: "cxx_facet", nodes: 2, kind: "threads of C++" },
     Program { name: "handler_leaves", nodes: 3, kind: "handlers" },
     Program { name: "annotated", nodes: 2, kind: "annotated" },
+    Program { name: "annotated_word", nodes: 3, kind: "annotated" },
     Program { name: "not_followed", nodes: 2, kind: "order" },
     Program { name: "given_back", nodes: 2, kind: "reuse" },
     Program { name: "map_store_put", nodes: 3, kind: "put, store through a mapping" },
@@ -83,6 +109,7 @@ pub(crate) const PROGRAMS: &[Program] = &[
     Program { name: "signal_back", nodes: 2, kind: "signal" },
     Program { name: "second_signal", nodes: 2, kind: "signal" },
     Program { name: "loop_share", nodes: 3, kind: "extent" },
+    Program { name: "cxx_sum", nodes: 2, kind: "put, load" },
 ];
 
 /// Those whose race is one process's with itself, which no luck hides.

@@ -73,7 +73,7 @@ static char *mapped(rsm_memseg_import_handle_t import)
 {
     void *map;
     CHECK(rsm_memseg_import_map(import, &map, RSM_MAP_NONE, RSM_PERM_RDWR, 0, SEGMENT));
-    return map;
+    return (char *)map;
 }
 
 #define PUT(import, offset, bytes) CHECK(rsm_memseg_import_put(import, offset, block, bytes))

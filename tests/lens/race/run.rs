@@ -1,20 +1,24 @@
 //! Building and running the programs.
 
 use crate::guide;
-use crate::programs::Program;
+use crate::programs::{Program, is_cxx};
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What the compiler is told of every program.
-const STRICT: &[&str] = &["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror"];
+/// What the compiler is told of every program, and of each language.
+const STRICT: &[&str] = &["-O1", "-g", "-Wall", "-Wextra", "-Werror"];
+const C: (&str, &str) = ("gcc", "-std=gnu11");
+const CXX: (&str, &str) = ("g++", "-std=gnu++20");
 
 /// `rsm-ctl`, the libraries, and what is built, in a directory that goes at the end.
 pub(crate) struct Bench {
     folder: PathBuf,
     ctl: PathBuf,
+    /// There is a compiler for C++ that can be told so, too.
+    has_cxx: bool,
 }
 
 /// What a run reported.
@@ -30,12 +34,17 @@ pub(crate) struct Seen {
 }
 
 /// The root of the workspace.
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
 pub(crate) fn source(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("race").join(name).with_extension("c")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("race").join(name).with_extension(if is_cxx(name) { "cpp" } else { "c" })
+}
+
+/// The compiler of a source, and its standard.
+fn language(source: &Path) -> (&'static str, &'static str) {
+    if source.extension().is_some_and(|extension| extension == "cpp") { CXX } else { C }
 }
 
 /// The lines that are marked as those of the race.
@@ -45,7 +54,7 @@ pub(crate) fn marked(source: &Path) -> BTreeSet<u32> {
 }
 
 /// Runs a command, and gives what it printed if it ended well.
-fn succeed(command: &mut Command) -> Result<String, String> {
+pub(crate) fn succeed(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -64,7 +73,7 @@ impl Bench {
         std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         let test = std::env::current_exe().map_err(|error| error.to_string())?;
         let profile = test.parent().and_then(Path::parent).ok_or("the test is in no target directory")?;
-        let bench = Bench { folder, ctl: profile.join("rsm-ctl") };
+        let mut bench = Bench { folder, ctl: profile.join("rsm-ctl"), has_cxx: false };
         let (mut cargo, mut librsm, mut librsm_race) =
             (Command::new(env!("CARGO")), Command::new("sh"), Command::new("sh"));
         cargo.args(["build", "--quiet", "-p", "rsm-ctl"]).current_dir(root());
@@ -77,9 +86,10 @@ impl Bench {
             }
         }
         succeed(&mut cargo)?;
-        let mut asked = bench.ctl();
-        asked.args(["cc", "gcc", "--version"]);
-        if succeed(&mut asked).is_err() {
+        let asks = |compiler| succeed(bench.ctl().args(["cc", compiler, "--version"])).is_ok();
+        let has_c = asks(C.0);
+        bench.has_cxx = asks(CXX.0);
+        if !has_c {
             return Ok(None);
         }
         let library = succeed(&mut librsm)?;
@@ -90,7 +100,22 @@ impl Bench {
         Ok(Some(bench))
     }
 
-    fn ctl(&self) -> Command {
+    /// Whether a program can be built here.
+    pub(crate) fn takes(&self, program: &Program) -> bool {
+        self.has_cxx || !program.is_cxx()
+    }
+
+    /// Where librsm and librsm_race.a are, and what is built.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The target directory's part that `rsm-ctl` is in.
+    pub(crate) fn profile(&self) -> Result<&Path, String> {
+        self.ctl.parent().ok_or_else(|| "rsm-ctl is in no target directory".to_owned())
+    }
+
+    pub(crate) fn ctl(&self) -> Command {
         let mut command = Command::new(&self.ctl);
         for variable in ["RSM_CLUSTER", "RSM_NODE_ID", "RSM_NODE_COUNT", "RSM_NODE_KEY"] {
             command.env_remove(variable);
@@ -102,33 +127,79 @@ impl Bench {
     /// Builds a program.
     pub(crate) fn build(&self, program: &Program) -> Result<PathBuf, String> {
         let mut command = self.ctl();
-        let threads: &[&str] = if program.kind == "threads" { &["--threads"] } else { &[] };
-        command.arg("cc").args(threads).arg("gcc");
-        self.compile(command, &source(program.name), self.folder.join(program.name))
+        let threads: &[&str] = if program.has_threads() { &["--threads"] } else { &[] };
+        let source = source(program.name);
+        command.arg("cc").args(threads).arg(language(&source).0);
+        self.compile(command, &source, self.folder.join(program.name))
     }
 
     /// Builds a program of whichever folder, likewise.
     pub(crate) fn build_seen(&self, source: &Path, name: &str, options: &[&str]) -> Result<PathBuf, String> {
         let mut command = self.ctl();
-        command.arg("cc").args(options).arg("gcc");
+        command.arg("cc").args(options).arg(language(source).0);
         self.compile(command, source, self.folder.join(name))
     }
 
     /// Builds a program as if nobody were to look at it.
     pub(crate) fn build_plainly(&self, source: &Path, name: &str, more: &[&str]) -> Result<PathBuf, String> {
-        let mut command = Command::new("gcc");
+        let mut command = Command::new(language(source).0);
         command.arg("-pthread").args(more);
         self.compile(command, source, self.folder.join(name))
     }
 
+    /// Builds a program by another compiler.
+    pub(crate) fn build_by(&self, compiler: &str, program: &Program) -> Result<PathBuf, String> {
+        let mut command = self.ctl();
+        command.args(["cc", compiler]);
+        let built = self.folder.join(format!("{}-{compiler}", program.name));
+        self.compile(command, &source(program.name), built)
+    }
+
+    /// The first of these compilers that `rsm-ctl cc` takes.
+    pub(crate) fn first_of(&self, compilers: &[&'static str]) -> Option<&'static str> {
+        compilers.iter().copied().find(|compiler| succeed(self.ctl().args(["cc", compiler, "--version"])).is_ok())
+    }
+
+    /// Builds a program likewise, with librsm in it as cargo makes it.
+    pub(crate) fn build_with_the_library_in_it(&self, source: &Path, name: &str) -> Result<PathBuf, String> {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["rustc", "--quiet", "-p", "rsm-capi", "--lib", "--crate-type", "staticlib"]).current_dir(root());
+        cargo.arg("--message-format=json-render-diagnostics");
+        if self.profile()?.ends_with("release") {
+            cargo.arg("--release");
+        }
+        let made = succeed(&mut cargo)?;
+        let mut files = made.split('"').filter(|word| word.ends_with("librsm_capi.a") || word.ends_with("librsm.a"));
+        let archive = files.next_back().ok_or("cargo made no librsm.a")?;
+        let built = self.folder.join(name);
+        let mut command = Command::new(C.0);
+        command
+            .arg(C.1)
+            .args(STRICT)
+            .arg("-pthread")
+            .arg("-I")
+            .arg(root().join("rsm-capi/include"))
+            .arg("-o")
+            .arg(&built);
+        command.arg(source).arg(archive).args(["-lutil", "-lrt", "-lm", "-ldl"]);
+        succeed(&mut command).map(|_| built)
+    }
+
     fn compile(&self, mut command: Command, source: &Path, built: PathBuf) -> Result<PathBuf, String> {
-        command.args(STRICT).arg("-I").arg(root().join("tests/lens/c"));
+        command.arg(language(source).1).args(STRICT).arg("-I").arg(root().join("tests/lens/c"));
         command.arg("-I").arg(root().join("rsm-capi/include")).arg("-o").arg(&built).arg(source);
         command.arg("-L").arg(&self.folder).arg("-lrsm").arg(format!("-Wl,-rpath,{}", self.folder.display()));
         succeed(&mut command).map(|_| built)
     }
 
-    fn run_with(&self, program: &Program, built: &Path, options: &[&str], variant: &str) -> Result<Output, String> {
+    /// Runs it, with these options, to whatever end.
+    pub(crate) fn run_with(
+        &self,
+        program: &Program,
+        built: &Path,
+        options: &[&str],
+        variant: &str,
+    ) -> Result<Output, String> {
         let mut command = self.ctl();
         command.args(["run", "--timeout", "60s", "-n", &program.nodes.to_string()]).args(options);
         command.arg("--").arg(built).arg(variant);
@@ -160,7 +231,7 @@ impl Bench {
             Some(5) if races > 0 => {}
             _ => return Err(format!("{variant} {options:?}: {} with {races} races:\n{said}", output.status)),
         }
-        let mark = format!("{}.c:", program.name);
+        let mark = format!("{}.{}:", program.name, if program.is_cxx() { "cpp" } else { "c" });
         let number =
             |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
         let lines = said.split(&mark).skip(1).filter_map(number).collect();
@@ -260,6 +331,20 @@ pub(crate) fn the_guide_finds_its_bug() -> Result<(), String> {
     let is_found =
         code == Some(5) && said.contains("rsm-ctl: 1 race found") && said.contains(put) && said.contains(read);
     expect("its race is found", is_found, &said)?;
+    // Once, and as the guide has it.
+    let outside = "rsm-ctl: what files, pipes or sockets order is not known: --race=outside";
+    let of = |text: &str| text.lines().filter(|line| line.starts_with(outside)).map(str::to_owned).collect::<Vec<_>>();
+    expect("what is not known is said", of(&said).len() == 1 && of(&said) == of(&guide), &said)?;
+    let (code, said) = run(&seen, &["--race=outside"])?;
+    expect("and not where it is known", of(&said).is_empty() && matches!(code, Some(0 | 5)), &said)?;
+    // And what it is told with, as the guide and the gallery have it.
+    let gallery = std::fs::read_to_string(root().join("docs/gallery.md")).map_err(|error| error.to_string())?;
+    for page in [&guide, &gallery] {
+        let told = |line: &&str| line.starts_with("rsm-ctl: race: ") || line.starts_with("  node 2 was told ");
+        let lines: Vec<&str> = page.lines().filter(told).collect();
+        let is_told = lines.len() == 2 && lines.iter().all(|line| said.lines().any(|other| other == *line));
+        expect(&format!("it is told by {lines:?}"), is_told, &said)?;
+    }
     for options in [&["--race"][..], &["--race", "--chaos=41"]] {
         let (code, said) = run(&repaired, options)?;
         expect("repaired, it has none", code == Some(0) && said.contains("rsm-ctl: no races found"), &said)?;

@@ -21,7 +21,7 @@ fn writer(scene: &Scene) -> Result<()> {
         let span = board.open_barrier()?;
         board.put_u64(SEQUENCE, 2 * n - 1)?;
         span.order()?;
-        board.put(ACCOUNT, &account(n))?;
+        board.put(ACCOUNT, &account(n))?; // SITE
         span.order()?;
         board.put_u64(SEQUENCE, 2 * n)?;
         span.close()?;
@@ -32,12 +32,16 @@ fn writer(scene: &Scene) -> Result<()> {
 
 fn reader(scene: &Scene) -> Result<()> {
     let mut spent = 0;
+    if scene.good {
+        // What is read meanwhile is read again.
+        rsm::annotate::benign(&scene.memory(), ACCOUNT, 16)?;
+    }
     while spent < scene.rounds {
         spend(20);
         let mut bytes = [0; 16];
         loop {
             let before = scene.look(SEQUENCE)?;
-            scene.memory().read(ACCOUNT, &mut bytes)?;
+            scene.memory().read(ACCOUNT, &mut bytes)?; // SITE
             fence(Acquire); // keeps the second look behind the copy
             if !scene.good || before % 2 == 0 && scene.look(SEQUENCE)? == before {
                 break;

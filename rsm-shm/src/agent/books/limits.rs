@@ -1,5 +1,6 @@
 //! What the agent may use: descriptors and memory.
 
+use crate::rlimit;
 use rsm_core::{Code, Error, Result};
 use rustix::process::{Resource, Rlimit};
 
@@ -44,7 +45,9 @@ impl Limits {
     /// # Errors
     /// INSUFFICIENT_RESOURCES when it is too low for one process of every node.
     pub(in crate::agent) fn new(dedicated: bool, nodes: u32) -> Result<Limits> {
-        let mut limit = rustix::process::getrlimit(Resource::Nofile);
+        let Ok(mut limit) = rlimit::limit(Resource::Nofile) else {
+            return Limits::of(rlimit::USUAL_DESCRIPTORS, nodes);
+        };
         if dedicated && limit.current != limit.maximum {
             let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
             if rustix::process::setrlimit(Resource::Nofile, raised).is_ok() {

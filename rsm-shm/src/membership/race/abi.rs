@@ -128,6 +128,19 @@ fn with(
 }
 
 impl Watched {
+    /// An atomic update is about to be made: told where the memory is another node's and the hardware that is meant carries none there.
+    fn updates(&'static self, process: Process<'_>, (address, length): (usize, usize), kind: c_uint, pc: usize) {
+        let owner = self.place.node;
+        // Memory that no node owns, too, is none of another node's.
+        let is_afar = self.racing.no_atomics && owner != self.racing.node && owner != 0;
+        if is_afar
+            && kind & (WRITE | UPDATE) == WRITE | UPDATE
+            && let Some(import) = self.import()
+        {
+            process.updates_afar(self.range(process, address, length, pc), import);
+        }
+    }
+
     fn range(&'static self, process: Process<'_>, address: usize, length: usize, pc: usize) -> Range {
         let (offset, length) = self.part(address, length);
         let site = self.racing.site_at(process, pc as u64);
@@ -163,6 +176,7 @@ pub extern "C" fn rsm_race_sees(what: c_uint) {
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_race_access(address: usize, length: usize, kind: c_uint, pc: usize) {
     with((address, length), (kind & WRITE != 0).then_some(pc), |watched, process| {
+        watched.updates(process, (address, length), kind, pc);
         if kind & (WORD | UPDATE) != 0 {
             let is_word = is_word(address, length) && watched.has_all(address, length);
             let is_word = is_word && kind & UPDATE == 0 && watched.place.lines != NO_LINES;
@@ -193,6 +207,7 @@ pub extern "C" fn rsm_race_access(address: usize, length: usize, kind: c_uint, p
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_race_value(address: usize, length: usize, value: u64, kind: c_uint, pc: usize) {
     with((address, length), (kind & WRITE != 0).then_some(pc), |watched, process| {
+        watched.updates(process, (address, length), kind, pc);
         if !is_word(address, length) || !watched.has_all(address, length) {
             process.exchanges(watched.place.node);
             return;
@@ -223,7 +238,7 @@ mod tests {
     #[test]
     fn of_an_access_across_an_end_the_part_in_the_segment_is_told() {
         let (map, _object) = RaceMap::create().unwrap();
-        let racing = Racing::begin(map, 1, 1, false);
+        let racing = Racing::begin(map, 1, 1, (false, false));
         let place = Place { lines: 5, node: 1, id: 7 };
         let (start, end) = (1000, 1100);
         let watched = Watched { start, end, racing, place, offset: 64, import: 0, incarnation: 5 };

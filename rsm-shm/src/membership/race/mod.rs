@@ -4,6 +4,7 @@
 //! taps. What a program does with memory itself is told only by one that was built so ([`abi`]).
 
 pub mod abi;
+pub mod cxx;
 pub mod granules;
 pub mod layer;
 pub(super) mod outside;
@@ -12,6 +13,8 @@ mod place;
 pub(super) mod posted;
 mod ranges;
 pub(super) mod seen;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod slots;
 pub(super) mod sources;
 pub mod threads;
 pub mod token;
@@ -42,6 +45,8 @@ pub(super) struct Racing {
     /// The name of the process's clock, and above it [`fork::count`] of the process. 0: it has none.
     id: AtomicU64,
     pages: Pages,
+    /// The hardware that is meant carries no atomic updates to other nodes.
+    no_atomics: bool,
 }
 
 /// What is known of an import where races are looked for.
@@ -80,8 +85,15 @@ pub(super) fn fails(process: Process<'_>) {
 impl Racing {
     /// The process of a membership begins to tell.
     /// `pages`: what it stores into its own memory is looked for.
-    pub(super) fn begin(map: RaceMap, node: u32, membership: u64, pages: bool) -> &'static Racing {
-        let racing = Box::leak(Box::new(Racing { map, node, id: AtomicU64::new(0), pages: Pages::new(pages) }));
+    /// `no_atomics`: the hardware that is meant carries no atomic updates to other nodes.
+    pub(super) fn begin(
+        map: RaceMap,
+        node: u32,
+        membership: u64,
+        (pages, no_atomics): (bool, bool),
+    ) -> &'static Racing {
+        let racing =
+            Box::leak(Box::new(Racing { map, node, id: AtomicU64::new(0), pages: Pages::new(pages), no_atomics }));
         racing.join_again(membership);
         if pages
             && !seen::is_whole()

@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn places_are_told_from_each_other_whichever_way_they_are_found() {
         let (map, _object) = crate::memory::races::RaceMap::create().unwrap();
-        let racing = Racing::begin(map, 1, 1, false);
+        let racing = Racing::begin(map, 1, 1, (false, false));
         let process = racing.process().expect("the first has a clock");
         #[inline(never)]
         fn called(racing: &Racing, process: Process<'_>) -> u16 {

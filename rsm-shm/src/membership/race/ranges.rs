@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn memory_that_two_segments_have_races_with_nothing() {
         let (map, _object) = RaceMap::create().unwrap();
-        let racing = Racing::begin(map, 1, 1, false);
+        let racing = Racing::begin(map, 1, 1, (false, false));
         let watched = |start: usize, lines| Watched {
             start,
             end: start + 100,

@@ -4,9 +4,9 @@
 //! noted, and looked at when the span is closed. If something else stands there then, it is reported, with the place of the put and
 //! of the write. Whatever may have ended the span otherwise, such as a call that failed, has all of it forgotten.
 //!
-//! Stores look at [`spots`](rsm_race::spots) only, where nobody waits for anybody. Here is what was there, in one list for the process, under a lock
-//! for which nobody waits long: who does not get it leaves nothing there, or a note that all of it is to be forgotten. A forked child has
-//! none of its parent's: what it writes is its own copy.
+//! Stores look at [`spots`](rsm_race::spots) only, where nobody waits for anybody. Here is what was there, in one list for the
+//! process, under a lock for which nobody waits long: who does not get it leaves nothing there, or a note that all of it is to be
+//! forgotten. A forked child has none of its parent's: what it writes is its own copy.
 #![allow(unsafe_code)]
 
 use super::granules::ForNow;

@@ -5,14 +5,15 @@
 //! creates the first until it does anything of which that is not so:
 //!
 //! * it has created a thread before it joined a cluster, or joins another one;
-//! * a module is loaded that was built otherwise, but for librsm and the C library's own: what that does is not known;
+//! * a module is loaded that was built otherwise, but for librsm and the C library's own: what that does is not known; of libstdc++ it is
+//!   ([`super::cxx`]);
 //! * a thread comes that nobody told of, as the C library and others start some;
 //! * there are too many threads.
 //!
 //! Then they are taken for one, for good ([`rsm_race::thread`]).
 #![allow(unsafe_code)]
 
-use super::{Racing, name_in, named, seen};
+use super::{Racing, cxx, name_in, named, seen};
 use crate::caller::Modules;
 use crate::membership::fork;
 use crate::private_table::is_of_library;
@@ -92,6 +93,8 @@ pub(super) fn joins(racing: &'static Racing) {
     if !JOINED.swap(std::ptr::from_ref(racing).cast_mut(), AcqRel).is_null() {
         take_together();
     }
+    // It is looked whether they all are when there is a thread.
+    let _ = cxx::lead();
 }
 
 /// Threads are one from now on, if they ever were not.
@@ -211,7 +214,7 @@ fn all_have(told: &[usize]) -> bool {
             None => paths.push((bias, path, tells)),
         }
     }
-    paths.iter().all(|(_, path, tells)| *tells || is_of_the_system(path))
+    paths.iter().all(|(_, path, tells)| *tells || is_of_the_system(path) || (cxx::is_one(path) && cxx::lead()))
 }
 
 /// The thread that creates the first one has a clock already.
@@ -343,11 +346,13 @@ const UNKNOWN: c_uint = 32;
 /// This thread tells by way of objects what it knows, and learns by them with what it does next. Addresses are names only.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_race_thread_does(what: c_uint, a: usize, b: usize) {
-    let Some((apart, process)) = telling() else { return };
     if what & UNKNOWN != 0 {
-        take_together();
+        if !fork::is_unannounced() {
+            take_together();
+        }
         return;
     }
+    let Some((apart, process)) = telling() else { return };
     let of = |address: usize| {
         let hash = (address >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         if what & ANYTHING != 0 { 0 } else { 1 + hash % (OBJECTS - 1) }

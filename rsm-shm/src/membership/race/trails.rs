@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn ways_are_told_from_each_other_whether_they_are_remembered_or_not() {
         let (map, _object) = RaceMap::create().unwrap();
-        let racing = Racing::begin(map, 1, 1, false);
+        let racing = Racing::begin(map, 1, 1, (false, false));
         let process = racing.process().expect("the first has a clock");
         #[inline(never)]
         fn deep(racing: &Racing, process: Process<'_>, depth: usize) -> u16 {

@@ -2,7 +2,7 @@
 //!
 //! A program may order what it does with segments by such means, and is right. So calls of the C library by which it may tell
 //! somebody something are led here, in a cluster that is looked at and while the program runs: in each module that is loaded the
-//! addresses of these functions are changed ([`slots`]). Before such a call is made all other processes are said to know what
+//! addresses of these functions are changed (`race/slots`). Before such a call is made all other processes are said to know what
 //! this one has done ([`rsm_race::outside`]): who of them is told, and when, cannot be seen. That loses races, and makes none.
 //!
 //! Where a program is linked statically, or what it calls is not known everywhere, and from when it has memory in common with others,
