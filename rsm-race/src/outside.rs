@@ -9,7 +9,7 @@
 use crate::clock::{Row, grow, merge};
 use crate::process::Process;
 use crate::table::{TOKENS, Word};
-use rsm_core::sync::{Ordering, Ordering::Relaxed, fence};
+use rsm_core::sync::{Ordering, Ordering::Relaxed, fence, mutated};
 
 impl Process<'_> {
     /// It is about to do something by which any process may learn what it has done so far, and what it knows.
@@ -19,7 +19,9 @@ impl Process<'_> {
         let others = Row::processes(self.table, None).filter(|row| row.id != self.row.id);
         others.for_each(|other| other.join(self.row));
         // Pairs with the fence of `enter`: whoever was told that way finds what was written here.
-        fence(Ordering::Release);
+        if !mutated("race_outside_unfenced") {
+            fence(Ordering::Release);
+        }
     }
 
     /// From now on it may tell anybody whatever it does, and whenever.
@@ -41,15 +43,15 @@ impl Process<'_> {
         let into = self.table.token(place_of(token));
         merge(self.table, into, self.row.vector());
         grow(&into[self.row.id], self.row.told());
-        // Pairs with the fence of `learns_by`.
-        fence(Ordering::Release);
+        // Pairs with the fence of `enter`, in `learns_by`: the program has been told since, by what it knows of.
+        if !mutated("race_token_unfenced") {
+            fence(Ordering::Release);
+        }
     }
 
     /// What it does from now on comes after what others did that told by the same token.
     pub fn learns_by(self, token: u64) {
         self.enter();
-        // Pairs with the fence of `tells_by`: the program has been told since, by what it knows of.
-        fence(Ordering::Acquire);
         self.row.learn_all(self.table.token(place_of(token)));
     }
 }

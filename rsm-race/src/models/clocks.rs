@@ -32,6 +32,36 @@ fn who_was_told_knows_what_was_done() {
     });
 }
 
+/// The same, where a program tells by what is not seen, and then does.
+fn telling(tell: impl Fn(Process<'_>) + Send + Sync + Copy + 'static, learn: impl Fn(Process<'_>)) {
+    let memory = memory(0);
+    let table = Table::new(&memory);
+    let (first, second) = (come(table, 1), come(table, 2));
+    let (done, file) = (first.row.now(), Arc::new(AtomicU64::new(0)));
+    let (id, shared, written) = (first.id(), Arc::clone(&memory), Arc::clone(&file));
+    let first = thread::spawn(move || {
+        tell(Process::with_id(Table::new(&shared), id));
+        written.store(1, Relaxed);
+    });
+    if file.load(Relaxed) == 1 {
+        learn(second);
+        assert!(second.row.knows(id) >= done, "{} of {done}", second.row.knows(id));
+    }
+    first.join().unwrap();
+}
+
+/// Mutations: `race_token_unfenced`, `race_enter_unfenced`.
+#[test]
+fn who_learns_by_a_token_knows_what_was_done() {
+    explore_less(1, || telling(|process| process.tells_by(7), |process| process.learns_by(7)));
+}
+
+/// Mutations: `race_outside_unfenced`, `race_enter_unfenced`.
+#[test]
+fn who_was_told_outside_knows_what_was_done() {
+    explore_less(1, || telling(|process| process.tells_outside(), |process| process.enter()));
+}
+
 /// The agent notes an end once; whoever has seen that there was one knows whose.
 ///
 /// Mutations: `race_end_unreleased`.

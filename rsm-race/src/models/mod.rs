@@ -9,6 +9,7 @@
 //! | header: lines; segments | `tables::a_segment_has_the_same_lines_for_all` |
 //! | row: clock, told, ordered, hidden at, by | one process's; who reads them while they change finds what was not told yet |
 //! | row: vector; node: vectors | `clocks::who_was_told_knows_what_was_done` |
+//! | tokens; vectors of all, when a process tells outside | `clocks::who_learns_by_a_token_knows_what_was_done`, `who_was_told_outside_knows_what_was_done` |
 //! | row: learned, learning, snapshots made; snapshots | `clocks::*` |
 //! | row: owner; a thread's flags | a compare and exchange: one of those who look for a row has it |
 //! | lines: cells | `tables::no_cell_is_lost` |
