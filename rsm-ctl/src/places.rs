@@ -123,7 +123,7 @@ impl Places {
         let mut functions = Vec::new();
         if let Ok(mut frames) = loader.find_frames(at) {
             while let Ok(Some(frame)) = frames.next() {
-                let name = frame.function.and_then(|name| name.demangle().ok().map(|name| without_hash(&name)));
+                let name = frame.function.and_then(|name| name.demangle().ok().map(|name| as_written(&name)));
                 let file = frame.location.as_ref().and_then(|location| location.file).map(PathBuf::from);
                 let line = frame.location.and_then(|location| location.line);
                 let place = file.as_ref().zip(line).map(|(file, line)| format!("{}:{line}", shown(file, &here)));
@@ -131,7 +131,7 @@ impl Places {
             }
         }
         // What stands in line tables alone may be no more than the last name.
-        let symbol = loader.find_symbol(at).map(|name| without_hash(&addr2line::demangle_auto(name.into(), None)));
+        let symbol = loader.find_symbol(at).map(|name| as_written(&addr2line::demangle_auto(name.into(), None)));
         match (functions.last_mut(), symbol) {
             (None, symbol) => functions.push(Function { name: symbol.unwrap_or_default(), file: None, place: None }),
             (Some(outermost), Some(symbol)) => outermost.name = symbol,
@@ -213,6 +213,29 @@ fn is_of_c(name: &str) -> bool {
     is_of(name, &RSM) || is_of(name.strip_prefix('p').unwrap_or(name), &SHMEM)
 }
 
+/// The name of a function of Rust or C++ as programs and suppressions have it.
+fn as_written(name: &str) -> String {
+    without_parameters(&without_hash(name)).to_owned()
+}
+
+/// Without the list of parameters at the end of names of C++ functions, and what may stand behind it.
+fn without_parameters(name: &str) -> &str {
+    let whole = name.trim_end_matches(" const");
+    if !whole.ends_with(')') {
+        return name;
+    }
+    let mut depth = 0_u32;
+    let opens = |(_, c): &(usize, char)| {
+        depth += u32::from(*c == ')');
+        depth -= u32::from(*c == '(');
+        depth == 0
+    };
+    match whole.char_indices().rev().find(opens) {
+        Some((at, _)) if at > 0 => &whole[..at],
+        _ => name,
+    }
+}
+
 /// Without the hash at the end of names of Rust functions.
 fn without_hash(name: &str) -> String {
     let hash =
@@ -290,6 +313,17 @@ mod tests {
         }
         assert_eq!(without_hash("app::main::h0123456789abcdef"), "app::main");
         assert_eq!(without_hash("app::main::handle"), "app::main::handle");
+        for (long, expected) in [
+            ("app::main::h0123456789abcdef", "app::main"),
+            ("<fn(u32) as app::Told>::tell", "<fn(u32) as app::Told>::tell"),
+            ("put(int)", "put"),
+            ("(anonymous namespace)::put(unsigned long)", "(anonymous namespace)::put"),
+            ("app::Box<int (*)(int)>::put(int, void (*)()) const", "app::Box<int (*)(int)>::put"),
+            ("main::{lambda(int)#1}::operator()(int) const", "main::{lambda(int)#1}::operator()"),
+            ("()", "()"),
+        ] {
+            assert_eq!(as_written(long), expected);
+        }
     }
 
     #[test]
