@@ -622,12 +622,12 @@ impl<'a> Process<'a> {
     /// It updates another node's memory atomically by itself, over the mapping of an import, and the hardware that is meant carries no
     /// such update: that is told, unless nobody wants to hear of what is there.
     pub fn updates_afar(self, range: Range, import: usize) {
-        let Range { place: Place { node, id, lines }, offset, length, site } = range;
-        let is_benign = self.table.is_benign(lines.saturating_add(offset / LINE));
+        let Range { place: Place { node, id, .. }, offset, length, site } = range;
+        let import = Row::of(self.table, import);
+        let is_benign = self.access(range, Kind::Store, (import.id, import.clock())).is_benign();
         if is_benign || self.table.lacks(Lack::Clocks) {
             return;
         }
-        let import = Row::of(self.table, import);
         let cell = Cell { id: import.id, clock: import.clock(), site, kind: Kind::Store, bytes: 0xff };
         let (segment, end) = ((node, id), offset + length);
         report::add(self.table, &Found { segment, start: offset, end, first: cell, second: cell, why: Why::Update });

@@ -1,6 +1,5 @@
 //! Where everything is in the shared memory: one array of words.
 
-use crate::cell::BENIGN;
 use rsm_core::sync::{AtomicU64, Ordering::Relaxed, mutated};
 
 /// Names of clocks, 0 being nobody's; the last one is that of what is hidden.
@@ -189,11 +188,6 @@ impl<'a> Table<'a> {
         // Those of no segment lie beyond all others.
         let start = AT_LINES.checked_add(usize::try_from(line).ok()?.checked_mul(CELLS)?)?;
         self.words.get(start..start.checked_add(CELLS)?)
-    }
-
-    /// Whether nobody wants to hear of races at a line.
-    pub(crate) fn is_benign(self, line: u64) -> bool {
-        matches!(self.line(line), Some([first, ..]) if first.load(Relaxed) == BENIGN)
     }
 
     /// The mark of a line, of [`crate::marks`]; none where there is no room for it.

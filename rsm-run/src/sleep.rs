@@ -16,11 +16,11 @@ use crate::failure::Failure;
 /// go on looks at all it waits for by a clock, and no processor is kept busy.
 pub(crate) fn until_ready(events: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<(), Errno> {
     match poll(events, timeout) {
-        Ok(_) | Err(Errno::INTR | Errno::AGAIN) => Ok(()),
+        Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(errno) => {
             thread::sleep(MOMENT);
             // There may be memory the next time.
-            if errno == Errno::NOMEM { Ok(()) } else { Err(errno) }
+            if matches!(errno, Errno::NOMEM | Errno::AGAIN) { Ok(()) } else { Err(errno) }
         }
     }
 }

@@ -66,14 +66,21 @@ impl Wire {
 
     /// Waits until there is room for a message, not for long; answers whether there is.
     pub(crate) fn has_room(&self) -> bool {
-        let patience = Timespec { tv_sec: 2, tv_nsec: 0 };
-        poll(&mut [PollFd::new(&self.socket, PollFlags::OUT)], Some(&patience)) == Ok(1)
+        self.is_writable(&Timespec { tv_sec: 2, tv_nsec: 0 })
     }
 
     /// Whether most of the room is free: what may be left out is not to take the place of what may not.
     pub(crate) fn is_roomy(&self) -> bool {
         // A socket can be written to while a quarter of its room is taken, or less.
-        poll(&mut [PollFd::new(&self.socket, PollFlags::OUT)], Some(&Timespec::default())) == Ok(1)
+        self.is_writable(&Timespec::default())
+    }
+
+    /// Whether something can be written within this time. Where the kernel does not let us ask, sending says the rest.
+    fn is_writable(&self, within: &Timespec) -> bool {
+        match poll(&mut [PollFd::new(&self.socket, PollFlags::OUT)], Some(within)) {
+            Ok(ready) => ready > 0,
+            Err(errno) => !matches!(errno, Errno::INTR | Errno::NOMEM | Errno::AGAIN),
+        }
     }
 
     /// Takes the next message if there is one.

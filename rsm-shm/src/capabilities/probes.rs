@@ -115,6 +115,11 @@ fn huge_pages(size: usize, root: &Path) -> Result<()> {
 
 fn told_of_huge_pages(root: &Path) -> Result<()> {
     named(huge::is_known(), "MADV_COLLAPSE")?;
+    // What a process and its children have been forbidden (PR_SET_THP_DISABLE).
+    let status = guest::read_text(&root.join("proc/self/status")).unwrap_or_default();
+    if status.lines().any(|line| line.split_whitespace().eq(["THP_enabled:", "0"])) {
+        return Err(missing("huge pages, which are disabled for this process", Errno::INVAL));
+    }
     let folder = root.join("sys/kernel/mm/transparent_hugepage");
     match guest::read_text(&folder.join("shmem_enabled")) {
         Ok(chosen) if chosen.contains("[deny]") => {

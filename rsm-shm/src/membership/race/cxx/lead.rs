@@ -3,15 +3,16 @@
 
 use super::super::slots::{self, Lead, Leads, Module};
 use super::{LISTS, Led, is_one};
+use crate::membership::looks::lock_for_a_while;
 use std::ffi::CStr;
 use std::ptr::with_exposed_provenance;
-use std::sync::PoisonError;
 
 /// What the program has in place of functions that libstdc++ may call. Other modules may be unloaded.
 fn leads(program: &Module<'_>) -> Leads {
-    let lists = LISTS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    // A forked child may have it from its parent as somebody held it.
+    let lists = lock_for_a_while(&LISTS).map(|lists| lists.clone()).unwrap_or_default();
     let of_program = lists.into_iter().filter(|(start, _)| program.all.contains(start));
-    // SAFETY: as its module has said; it never changes, and the program stays.
+    // SAFETY: the promise of `rsm_race_leads`; the program stays.
     let led = of_program
         .flat_map(|(start, count)| unsafe { std::slice::from_raw_parts(with_exposed_provenance::<Led>(start), count) });
     Leads::new(led.map(|led| {

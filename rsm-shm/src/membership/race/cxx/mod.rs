@@ -8,8 +8,9 @@
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod lead;
 
+use crate::membership::looks::lock_for_a_while;
 use std::ffi::{c_char, c_void};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// A function, calls of which the linker has led to another one, as `rsm/race.h` has it.
 #[repr(C)]
@@ -24,10 +25,17 @@ pub struct Led {
 static LISTS: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
 
 /// The module in which this list lies has calls of these functions lead elsewhere: before it joins a cluster.
+///
+/// # Safety
+/// It is a list of so many, which is never changed and stays as long as its module is loaded; their names are strings, and what tells where
+/// they go on to may be called at any time.
 #[unsafe(no_mangle)]
-pub extern "C" fn rsm_race_leads(list: *const Led, count: usize) {
+pub unsafe extern "C" fn rsm_race_leads(list: *const Led, count: usize) {
     let list = (list.expose_provenance(), count);
-    LISTS.lock().unwrap_or_else(PoisonError::into_inner).push(list);
+    // Without it threads are one.
+    if let Some(mut lists) = lock_for_a_while(&LISTS) {
+        lists.push(list);
+    }
 }
 
 /// Whether a module is libstdc++.

@@ -270,7 +270,8 @@ impl Module<'_> {
         }
         there.add(lead);
         if !is_fixed {
-            // Release: pairs with the fence of `told`, of whoever calls by way of this: what it goes on to is known.
+            // Release: what it goes on to is known. Pairs with the fence of `told`, of whoever calls by way of this; of what is led for
+            // libstdc++ it has been known since the program was linked.
             word.store(wrap, Release);
             return true;
         }

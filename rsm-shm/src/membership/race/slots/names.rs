@@ -51,13 +51,13 @@ impl Names {
     }
 
     /// What a symbol is called.
-    pub(super) fn name_of<'a>(&self, symbol: &Symbol) -> &'a [u8] {
+    pub(super) fn name_of(&self, symbol: &Symbol) -> &[u8] {
         self.string(symbol.name)
     }
 
     /// A string of the module's, which stays as long as it is loaded.
-    fn string<'a>(&self, at: u32) -> &'a [u8] {
-        // SAFETY: as its tables say.
+    fn string(&self, at: u32) -> &[u8] {
+        // SAFETY: as its tables say, which are there as long as these names: whoever has them keeps the module from being unloaded.
         unsafe { CStr::from_ptr(with_exposed_provenance(self.strings + at as usize)) }.to_bytes()
     }
 
@@ -88,7 +88,7 @@ impl Names {
     }
 
     /// The names of its versions.
-    pub(in crate::membership::race) fn versions(&self) -> impl Iterator<Item = &'static [u8]> {
+    pub(in crate::membership::race) fn versions(&self) -> impl Iterator<Item = &[u8]> {
         let (mut at, count) = self.defined.unwrap_or_default();
         (0..count).map(move |_| {
             // SAFETY: the module's own table: of each version, where from there its names are, the first of which is its own, and
