@@ -80,7 +80,7 @@ def test_the_calls_of_a_python_program_are_noted(tmp_path):
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stderr) == (0, "")
     events = json.loads(trace.read_text())["traceEvents"]
-    names = {event["pid"]: event["args"]["name"] for event in events if event["ph"] == "M"}
+    names = {event["pid"]: event["args"]["name"] for event in events if event["name"] == "process_name"}
     calls = collections.defaultdict(list)
     for event in events:
         # Without those that failed: a connect that waits asks until the segment is there.

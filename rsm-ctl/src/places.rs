@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use addr2line::Loader;
+use cpp_demangle::{DemangleOptions, Symbol};
 use rsm::lens::gate::{Frame, Point};
 
 /// How the functions of librsm and of librsm_shmem begin, for programs that they are linked into. Those of OpenSHMEM have a name with
@@ -87,7 +88,11 @@ impl Places {
                     continue;
                 }
                 let (inlined, others) = functions.split_at(functions.iter().take_while(|f| f.is_ours()).count());
-                api = inlined.last().filter(|f| f.is_api()).map(|function| short(&function.name)).or(api);
+                api = inlined
+                    .last()
+                    .filter(|f| f.is_api() && !is_of(&f.name, &BETWEEN))
+                    .map(|function| short(&function.name))
+                    .or(api);
                 let place = others.first().and_then(|function| function.place.clone());
                 let place = place.unwrap_or_else(|| format!("{}, {}", short(outermost), offset(path, frame)));
                 let function = others.first().map(|function| short(&function.name)).filter(|name| !name.is_empty());
@@ -123,7 +128,7 @@ impl Places {
         let mut functions = Vec::new();
         if let Ok(mut frames) = loader.find_frames(at) {
             while let Ok(Some(frame)) = frames.next() {
-                let name = frame.function.and_then(|name| name.demangle().ok().map(|name| as_written(&name)));
+                let name = frame.function.and_then(|name| name.raw_name().ok().map(|name| as_written(&name)));
                 let file = frame.location.as_ref().and_then(|location| location.file).map(PathBuf::from);
                 let line = frame.location.and_then(|location| location.line);
                 let place = file.as_ref().zip(line).map(|(file, line)| format!("{}:{line}", shown(file, &here)));
@@ -131,7 +136,7 @@ impl Places {
             }
         }
         // What stands in line tables alone may be no more than the last name.
-        let symbol = loader.find_symbol(at).map(|name| as_written(&addr2line::demangle_auto(name.into(), None)));
+        let symbol = loader.find_symbol(at).map(as_written);
         match (functions.last_mut(), symbol) {
             (None, symbol) => functions.push(Function { name: symbol.unwrap_or_default(), file: None, place: None }),
             (Some(outermost), Some(symbol)) => outermost.name = symbol,
@@ -213,27 +218,20 @@ fn is_of_c(name: &str) -> bool {
     is_of(name, &RSM) || is_of(name.strip_prefix('p').unwrap_or(name), &SHMEM)
 }
 
-/// The name of a function of Rust or C++ as programs and suppressions have it.
-fn as_written(name: &str) -> String {
-    without_parameters(&without_hash(name)).to_owned()
-}
-
-/// Without the list of parameters at the end of names of C++ functions, and what may stand behind it.
-fn without_parameters(name: &str) -> &str {
-    let whole = name.trim_end_matches(" const");
-    if !whole.ends_with(')') {
-        return name;
+/// The name of a function of Rust or C++ as programs and suppressions have it: without a hash, parameters, and what is returned.
+fn as_written(symbol: &str) -> String {
+    if let Some(name) = addr2line::demangle(symbol, addr2line::gimli::DW_LANG_Rust) {
+        return without_hash(&name);
     }
-    let mut depth = 0_u32;
-    let opens = |(_, c): &(usize, char)| {
-        depth += u32::from(*c == ')');
-        depth -= u32::from(*c == '(');
-        depth == 0
-    };
-    match whole.char_indices().rev().find(opens) {
-        Some((at, _)) if at > 0 => &whole[..at],
-        _ => name,
+    let options = DemangleOptions::new().no_params().no_return_type();
+    let name = Symbol::new(symbol).ok().and_then(|name| name.demangle_with_options(&options).ok());
+    let name = name.unwrap_or_else(|| symbol.to_owned());
+    // What stood behind the parameters, and which copy of the function it is.
+    let mut name = name.split(" [clone ").next().unwrap_or_default();
+    while let Some(shorter) = [" const", " volatile", " &&", " &"].iter().find_map(|end| name.strip_suffix(end)) {
+        name = shorter;
     }
+    name.to_owned()
 }
 
 /// Without the hash at the end of names of Rust functions.
@@ -313,16 +311,18 @@ mod tests {
         }
         assert_eq!(without_hash("app::main::h0123456789abcdef"), "app::main");
         assert_eq!(without_hash("app::main::handle"), "app::main::handle");
-        for (long, expected) in [
-            ("app::main::h0123456789abcdef", "app::main"),
-            ("<fn(u32) as app::Told>::tell", "<fn(u32) as app::Told>::tell"),
-            ("put(int)", "put"),
-            ("(anonymous namespace)::put(unsigned long)", "(anonymous namespace)::put"),
-            ("app::Box<int (*)(int)>::put(int, void (*)()) const", "app::Box<int (*)(int)>::put"),
-            ("main::{lambda(int)#1}::operator()(int) const", "main::{lambda(int)#1}::operator()"),
-            ("()", "()"),
+        for (symbol, expected) in [
+            ("_ZN3app4main17h0123456789abcdefE", "app::main"),
+            ("_RNvC3app4main", "app::main"),
+            ("main", "main"),
+            ("operator()", "operator()"),
+            ("_ZL3puti", "put"),
+            ("_ZN12_GLOBAL__N_13putEm", "(anonymous namespace)::put"),
+            ("_ZNK3app3BoxIPFiiEE3putEiPFvvE", "app::Box<int (*)(int)>::put"),
+            ("_Z3putIiEvT_", "put<int>"),
+            ("_ZZ4mainENKUliE_clEi", "main::{lambda(int)#1}::operator()"),
         ] {
-            assert_eq!(as_written(long), expected);
+            assert_eq!(as_written(symbol), expected);
         }
     }
 

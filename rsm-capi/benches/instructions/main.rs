@@ -234,16 +234,16 @@ fn record(rust: &Counts, c: &Counts) -> ExitCode {
 
 const HEAD: &str = "\
 # Instructions for each operation, x86-64, counted by `cargo bench -p rsm-capi --bench instructions -- --record`.
-# With `--check` it fails when one of them has grown: at all where the compilers are these, else by more than a tenth.
+# With `--check` it fails when one of them has grown: at all where compilers and valgrind are these, else by more than a tenth.
 ";
 
-/// The lines that say what compiled the probes: other compilers make other instructions.
+/// The lines that say what compiled the probes and counts: others make and see other instructions.
 fn compilers() -> String {
     let version = |command: &mut Command| succeed(command.arg("--version")).unwrap_or_default();
     let rustc = version(&mut Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())));
-    let cc = version(&mut Command::new("cc"));
+    let (cc, valgrind) = (version(&mut Command::new("cc")), version(&mut Command::new("valgrind")));
     let first = |text: &str| text.lines().next().unwrap_or("unknown").to_owned();
-    format!("# {}\n# {}\n", first(&rustc), first(&cc))
+    format!("# {}\n# {}\n# {}\n", first(&rustc), first(&cc), first(&valgrind))
 }
 
 /// Compares with what is recorded.
@@ -256,7 +256,7 @@ fn check(rust: &Counts, c: &Counts) -> ExitCode {
     let (allowed, what) = if text.contains(&compilers()) {
         (1.0, "no higher than what is recorded")
     } else {
-        (1.1, "within a tenth of what is recorded, by other compilers")
+        (1.1, "within a tenth of what is recorded with other tools")
     };
     let mut compared = 0;
     let mut fine = true;
