@@ -188,3 +188,16 @@ fn what_is_right_in_the_suite_races_nowhere() {
         assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n".repeat(3), "{part}: {said}");
     }
 }
+
+/// The files by which the program makes sure who comes first are an order, too: of a get, which is over when it returns, and not of a put that
+/// no quiet has completed.
+#[test]
+fn what_files_order_is_known_where_that_is_asked_for() {
+    for (part, code, says) in [("take", 0, "rsm-ctl: no races found"), ("gather", 5, "rsm-ctl: 1 race found")] {
+        let files = waits(&format!("raced-{part}-outside"), 0..=2);
+        let arguments = [part, "bad", files.to_str().expect("text")];
+        let output = run(3, &["--race=outside"], &program("raced"), &arguments).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(code) && said.contains(says), "{part}: {}", text(&output));
+    }
+}
