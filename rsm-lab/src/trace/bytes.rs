@@ -260,7 +260,8 @@ impl Story {
             look.by == Some(happening.process) && look.at >= happening.at && !look.between
         });
         let is_over = self.over(look.incarnation).is_some_and(|over| over <= look.at);
-        let is_last = event.is_none() && self.wrong.is_none() && self.after(look.at).is_none();
+        // That of who writes the trace down is its end. What a process does after its own last one nobody looks at.
+        let is_last = event.is_none() && look.by.is_none() && self.wrong.is_none() && self.after(look.at).is_none();
         Ok(if in_it || is_over || is_last { Seen::Then } else { Seen::Before(look.at) })
     }
 

@@ -345,6 +345,26 @@ fn a_look_in_the_middle_of_a_call_is_not_that_of_the_call() {
     assert_eq!(late.story().seen(segment, Some(0)), Ok(Then));
 }
 
+/// Whoever writes it down looks at the end; an owner's own look is followed by what it does until then.
+#[test]
+fn the_end_of_a_trace_is_seen_by_who_writes_it_down() {
+    let segment = crate::trace::Segment { node: 1, id: ID };
+    use crate::trace::bytes::Seen::{Before, Then};
+    let looked = |between: u32| {
+        let mut late = Late::new();
+        late.posts(1, 20);
+        late.add(Piece::Slots { membership: 1, slots: look(30, 1 | between, 0, 1) });
+        late
+    };
+    for between in [0, 2] {
+        assert_eq!(looked(between).story().seen(segment, None), Ok(Before(30)), "the trace ends later");
+        assert_eq!(looked(between).story_with_bytes().seen(segment, None), Ok(Before(30)));
+    }
+    let mut whole = looked(2);
+    whole.add(seen_from_outside((40, 50), Some(1)));
+    assert_eq!(whole.story_with_bytes().seen(segment, None), Ok(Then));
+}
+
 #[test]
 fn the_next_end_of_a_span_says_whether_a_put_arrived() {
     let mut late = Late::new();
