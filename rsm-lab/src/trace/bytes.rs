@@ -26,7 +26,7 @@ pub struct Segment {
 pub enum Writer {
     /// Nobody: it is what it was when the segment was created.
     Nobody,
-    /// Nobody since the trace began, which the segment is older than.
+    /// Nobody since the trace began, which the segment is older than, or may be.
     Before,
     /// A put: its index.
     Put(usize),
@@ -52,7 +52,7 @@ struct Life<'a> {
     /// When it was created, which is what its owner's stores may go back to.
     created: u64,
     incarnation: Option<u64>,
-    /// It is older than the trace: what it held then only a look tells.
+    /// It is older than the trace, or may be: what it held then only a look tells.
     stood: bool,
     length: u64,
     /// Puts that were done right, with the time at which they returned, in that order.
@@ -124,7 +124,9 @@ impl Story {
             format!("there was no segment {} then; published at some time: {known}", super::text::segment(node, id))
         })?;
         let stood = |standing: &Standing| Some(standing.incarnation) == life.incarnation;
-        life.stood = self.standing.iter().any(stood);
+        // One whose creation was not noted may be older than a trace that begins late.
+        let is_unknown = self.beginning.late && life.incarnation.is_none();
+        life.stood = is_unknown || self.standing.iter().any(stood);
         let is_it = |call: &Call| call.kind == Kind::Put && (call.node, call.number, call.code) == (node, id, 0);
         for (index, happening, call) in self.calls().take_while(|(_, happening, _)| happening.at <= time) {
             match happening.end() {

@@ -2,7 +2,7 @@
 
 use super::super::file::Writer;
 use super::*;
-use crate::trace::bytes::Writer::{Before, Put, Store};
+use crate::trace::bytes::Writer::{Before, Nobody, Put, Store};
 
 const ID: u32 = 0x40_0001;
 const BELL: u32 = 7;
@@ -216,6 +216,30 @@ fn what_differs_from_a_look_that_is_missing_says_nothing() {
     // The segment is older than the trace: what the first look saw may have been there.
     assert_eq!([who(0, 10), who(0, 15), who(8, 15), who(8, 10)], [Before, Store(10, 15), Store(10, 15), Before]);
     assert_eq!((who(0, 20), who(24, 50)), (Store(15, 20), Store(20, 50)));
+}
+
+/// A segment of 64 bytes that is not known to have been there: of one that is connected to without its creation nobody knows what
+/// it held when the trace began.
+#[test]
+fn what_was_not_seen_to_be_created_may_have_been_there() {
+    let other = ID + 1;
+    let segment = crate::trace::Segment { node: 1, id: other };
+    let who = |events: &[Event]| {
+        let mut late = Late::new();
+        let slots = events.iter().map(|event| {
+            let [first, rest @ ..] = event.words();
+            [first | BEGINS, rest[0], rest[1], rest[2]]
+        });
+        late.add(Piece::Slots { membership: 3, slots: slots.collect() });
+        let story = late.story();
+        story.who(segment, 5, story.end())
+    };
+    let create = Event { length: 64, ..record(Kind::Create, (10, 11), 4, 2) };
+    let publish = record(Kind::Publish, (20, 21), other, 4);
+    let connect = Event { length: 64, ..record(Kind::Connect, (30, 31), other, 9) };
+    assert_eq!(who(&[connect]), Ok(Before));
+    assert_eq!(who(&[publish, connect]), Ok(Before), "created before its process began to note its calls");
+    assert_eq!(who(&[create, publish, connect]), Ok(Nobody));
 }
 
 /// What the first byte was at a time, and who had written it.
