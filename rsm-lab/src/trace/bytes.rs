@@ -123,6 +123,12 @@ impl Story {
             let known = if known.is_empty() { "none was".to_owned() } else { known.join(", ") };
             format!("there was no segment {} then; published at some time: {known}", super::text::segment(node, id))
         })?;
+        // No segment has no bytes.
+        if life.length == 0 {
+            let name = super::text::segment(node, id);
+            let why = "its creation is not in the trace, and no connection to it before that time";
+            return Err(format!("how long the segment {name} was then is not known: {why}"));
+        }
         let stood = |standing: &Standing| Some(standing.incarnation) == life.incarnation;
         // One whose creation was not noted may be older than a trace that begins late.
         let is_unknown = self.beginning.late && life.incarnation.is_none();
@@ -161,7 +167,7 @@ impl Story {
     /// What the segment held at a time, in nanoseconds since the trace began.
     ///
     /// # Errors
-    /// That there is no such segment, or no bytes in the trace, in a sentence.
+    /// That there is no such segment, that its length is not known, or that no bytes are in the trace, in a sentence.
     pub fn bytes_at(&self, segment: Segment, time: u64) -> Result<Vec<u8>, String> {
         if !self.beginning.bytes {
             return Err("the trace has no bytes: run it again with --trace-bytes".to_owned());
@@ -206,7 +212,7 @@ impl Story {
     /// Who wrote the byte at an offset of the segment last, at a time.
     ///
     /// # Errors
-    /// That there is no such segment, or no such byte of it, in a sentence.
+    /// That there is no such segment, that its length is not known, or that it has no such byte, in a sentence.
     pub fn who(&self, segment: Segment, offset: u64, time: u64) -> Result<Writer, String> {
         let life = self.life(segment, time)?;
         if offset >= life.length {
@@ -253,7 +259,7 @@ impl Story {
     /// How old what is known of the segment's memory is, at the end of an event, or without one at the end of the trace.
     ///
     /// # Errors
-    /// That there is no such segment, in a sentence.
+    /// That there is no such segment, or that its length is not known, in a sentence.
     pub fn seen(&self, segment: Segment, event: Option<usize>) -> Result<Seen, String> {
         let life = self.life(segment, event.map_or_else(|| self.end(), |index| self.end_of(index)))?;
         let Some(look) = life.looks.last() else { return Ok(Seen::Never) };

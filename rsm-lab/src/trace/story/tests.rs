@@ -240,6 +240,11 @@ fn what_was_not_seen_to_be_created_may_have_been_there() {
     assert_eq!(who(&[connect]), Ok(Before));
     assert_eq!(who(&[publish, connect]), Ok(Before), "created before its process began to note its calls");
     assert_eq!(who(&[create, publish, connect]), Ok(Nobody));
+    let says = who(&[publish]).unwrap_err();
+    assert!(
+        says.starts_with("how long the segment 1:0x400002 was then is not known: its creation is not in"),
+        "{says}"
+    );
 }
 
 /// What the first byte was at a time, and who had written it.
