@@ -144,20 +144,30 @@ fn time(story: &Story, event: Option<usize>) -> u64 {
 
 /// What is to be told of how old the bytes are; nothing where they are those of then.
 fn age(story: &Story, segment: Segment, event: Option<usize>) -> Result<Option<String>, Failure> {
+    let seen = story.seen(segment, event).map_err(Failure::new)?;
+    let next = if let Seen::Before(time) = seen { story.after(time) } else { None };
+    Ok(age_of(seen, next, event, story.beginning.late))
+}
+
+/// The same, where that event is the first one that began after it was last seen.
+fn age_of(seen: Seen, next: Option<usize>, event: Option<usize>, late: bool) -> Option<String> {
     let asked = event.map_or_else(|| "the trace ends later".to_owned(), |index| format!("{} ended later", index + 1));
     let unknown = "what was stored since, by the owner or through mappings, is not known";
-    let older = if story.beginning.late { "what it held when the trace began, in the middle, and " } else { "" };
-    Ok(match story.seen(segment, event).map_err(Failure::new)? {
+    let older = if late { "what it held when the trace began, in the middle, and " } else { "" };
+    match seen {
         Seen::Then => None,
         Seen::Never => Some(format!("the segment had not been looked at by then: {older}{unknown}")),
-        Seen::Before(time) => Some(match story.after(time) {
+        Seen::Before(_) => Some(match next {
             Some(index) if event == Some(index) => {
                 format!("the segment was last seen before event {}: {unknown}", index + 1)
             }
             Some(index) => format!("the segment was last seen before event {}, and {asked}: {unknown}", index + 1),
-            None => format!("the segment was last seen after the last event that is in the trace had begun: {unknown}"),
+            // There may be no event at all.
+            None => format!(
+                "the segment was last seen when all events that are in the trace had begun, and {asked}: {unknown}"
+            ),
         }),
-    })
+    }
 }
 
 fn who(args: &WhoArgs) -> Result<ExitCode, Failure> {
@@ -212,5 +222,26 @@ fn at(args: &AtArgs) -> Result<ExitCode, Failure> {
             Ok(ExitCode::Success)
         }
         None => print::answer(&text::dump(start, shown)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_old_bytes_are_is_told() {
+        let told = |next, event| age_of(Seen::Before(5), next, event, true).unwrap();
+        let unknown = "what was stored since, by the owner or through mappings, is not known";
+        for (next, event, says) in [
+            (Some(8), Some(8), "before event 9"),
+            (Some(8), Some(11), "before event 9, and 12 ended later"),
+            (Some(8), None, "before event 9, and the trace ends later"),
+            (None, Some(11), "when all events that are in the trace had begun, and 12 ended later"),
+            (None, None, "when all events that are in the trace had begun, and the trace ends later"),
+        ] {
+            assert_eq!(told(next, event), format!("the segment was last seen {says}: {unknown}"));
+        }
+        assert_eq!(age_of(Seen::Then, None, None, true), None);
     }
 }

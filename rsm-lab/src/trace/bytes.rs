@@ -26,7 +26,7 @@ pub struct Segment {
 pub enum Writer {
     /// Nobody: it is what it was when the segment was created.
     Nobody,
-    /// Nobody since the trace began, which the segment is older than.
+    /// Nobody since the trace began, which the segment is older than, or may be.
     Before,
     /// A put: its index.
     Put(usize),
@@ -52,7 +52,7 @@ struct Life<'a> {
     /// When it was created, which is what its owner's stores may go back to.
     created: u64,
     incarnation: Option<u64>,
-    /// It is older than the trace: what it held then only a look tells.
+    /// It is older than the trace, or may be: what it held then only a look tells.
     stood: bool,
     length: u64,
     /// Puts that were done right, with the time at which they returned, in that order.
@@ -123,8 +123,16 @@ impl Story {
             let known = if known.is_empty() { "none was".to_owned() } else { known.join(", ") };
             format!("there was no segment {} then; published at some time: {known}", super::text::segment(node, id))
         })?;
+        // No segment has no bytes.
+        if life.length == 0 {
+            let name = super::text::segment(node, id);
+            let why = "its creation is not in the trace, and no connection to it before that time";
+            return Err(format!("how long the segment {name} was then is not known: {why}"));
+        }
         let stood = |standing: &Standing| Some(standing.incarnation) == life.incarnation;
-        life.stood = self.standing.iter().any(stood);
+        // One whose creation was not noted may be older than a trace that begins late.
+        let is_unknown = self.beginning.late && life.incarnation.is_none();
+        life.stood = is_unknown || self.standing.iter().any(stood);
         let is_it = |call: &Call| call.kind == Kind::Put && (call.node, call.number, call.code) == (node, id, 0);
         for (index, happening, call) in self.calls().take_while(|(_, happening, _)| happening.at <= time) {
             match happening.end() {
@@ -159,7 +167,7 @@ impl Story {
     /// What the segment held at a time, in nanoseconds since the trace began.
     ///
     /// # Errors
-    /// That there is no such segment, or no bytes in the trace, in a sentence.
+    /// That there is no such segment, that its length is not known, or that no bytes are in the trace, in a sentence.
     pub fn bytes_at(&self, segment: Segment, time: u64) -> Result<Vec<u8>, String> {
         if !self.beginning.bytes {
             return Err("the trace has no bytes: run it again with --trace-bytes".to_owned());
@@ -204,7 +212,7 @@ impl Story {
     /// Who wrote the byte at an offset of the segment last, at a time.
     ///
     /// # Errors
-    /// That there is no such segment, or no such byte of it, in a sentence.
+    /// That there is no such segment, that its length is not known, or that it has no such byte, in a sentence.
     pub fn who(&self, segment: Segment, offset: u64, time: u64) -> Result<Writer, String> {
         let life = self.life(segment, time)?;
         if offset >= life.length {
@@ -251,7 +259,7 @@ impl Story {
     /// How old what is known of the segment's memory is, at the end of an event, or without one at the end of the trace.
     ///
     /// # Errors
-    /// That there is no such segment, in a sentence.
+    /// That there is no such segment, or that its length is not known, in a sentence.
     pub fn seen(&self, segment: Segment, event: Option<usize>) -> Result<Seen, String> {
         let life = self.life(segment, event.map_or_else(|| self.end(), |index| self.end_of(index)))?;
         let Some(look) = life.looks.last() else { return Ok(Seen::Never) };
@@ -260,7 +268,8 @@ impl Story {
             look.by == Some(happening.process) && look.at >= happening.at && !look.between
         });
         let is_over = self.over(look.incarnation).is_some_and(|over| over <= look.at);
-        let is_last = event.is_none() && self.wrong.is_none() && self.after(look.at).is_none();
+        // That of who writes the trace down is its end. What a process does after its own last one nobody looks at.
+        let is_last = event.is_none() && look.by.is_none() && self.wrong.is_none() && self.after(look.at).is_none();
         Ok(if in_it || is_over || is_last { Seen::Then } else { Seen::Before(look.at) })
     }
 

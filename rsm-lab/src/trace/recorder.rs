@@ -208,6 +208,16 @@ mod tests {
     use rsm::lens::{Lens, Trace};
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+    /// Says that it is over when it goes, also where the test fails: a scope waits for its threads.
+    struct IsOver<'a>(&'a AtomicBool);
+
+    impl Drop for IsOver<'_> {
+        fn drop(&mut self) {
+            // Relaxed: only an end of the thread is asked for.
+            self.0.store(true, Relaxed);
+        }
+    }
+
     /// The owner stores the time again and again, in the last word of a segment that it takes a while to read: a look has no
     /// later time than its end, and one comes that has a later one than its beginning.
     #[test]
@@ -220,16 +230,16 @@ mod tests {
         let (deadline, mut looks) = (Instant::now() + Duration::from_secs(60), Vec::new());
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                // Relaxed: only an end of it is asked for.
+                // Relaxed: see `IsOver`.
                 while !is_over.load(Relaxed) {
                     export.memory().write_volatile_u64(last, ticks::now()).unwrap();
                 }
             });
+            let _is_over = IsOver(&is_over);
             while !looks.iter().any(|(began, _, stored)| stored > began) && Instant::now() < deadline {
                 recorder.go_on(&cluster).unwrap();
                 looks = stored(&std::fs::read(&path).unwrap(), last);
             }
-            is_over.store(true, Relaxed);
         });
         let _ = std::fs::remove_file(&path);
         assert!(looks.iter().any(|(began, _, stored)| stored > began), "nothing was stored in a look: {looks:?}");

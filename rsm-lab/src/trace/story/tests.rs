@@ -2,7 +2,7 @@
 
 use super::super::file::Writer;
 use super::*;
-use crate::trace::bytes::Writer::{Before, Put, Store};
+use crate::trace::bytes::Writer::{Before, Nobody, Put, Store};
 
 const ID: u32 = 0x40_0001;
 const BELL: u32 = 7;
@@ -218,6 +218,35 @@ fn what_differs_from_a_look_that_is_missing_says_nothing() {
     assert_eq!((who(0, 20), who(24, 50)), (Store(15, 20), Store(20, 50)));
 }
 
+/// A segment of 64 bytes that is not known to have been there: of one that is connected to without its creation nobody knows what
+/// it held when the trace began.
+#[test]
+fn what_was_not_seen_to_be_created_may_have_been_there() {
+    let other = ID + 1;
+    let segment = crate::trace::Segment { node: 1, id: other };
+    let who = |events: &[Event]| {
+        let mut late = Late::new();
+        let slots = events.iter().map(|event| {
+            let [first, rest @ ..] = event.words();
+            [first | BEGINS, rest[0], rest[1], rest[2]]
+        });
+        late.add(Piece::Slots { membership: 3, slots: slots.collect() });
+        let story = late.story();
+        story.who(segment, 5, story.end())
+    };
+    let create = Event { length: 64, ..record(Kind::Create, (10, 11), 4, 2) };
+    let publish = record(Kind::Publish, (20, 21), other, 4);
+    let connect = Event { length: 64, ..record(Kind::Connect, (30, 31), other, 9) };
+    assert_eq!(who(&[connect]), Ok(Before));
+    assert_eq!(who(&[publish, connect]), Ok(Before), "created before its process began to note its calls");
+    assert_eq!(who(&[create, publish, connect]), Ok(Nobody));
+    let says = who(&[publish]).unwrap_err();
+    assert!(
+        says.starts_with("how long the segment 1:0x400002 was then is not known: its creation is not in"),
+        "{says}"
+    );
+}
+
 /// What the first byte was at a time, and who had written it.
 fn first_byte(story: &Story, time: u64) -> (u8, crate::trace::Writer) {
     let segment = crate::trace::Segment { node: 1, id: ID };
@@ -343,6 +372,26 @@ fn a_look_in_the_middle_of_a_call_is_not_that_of_the_call() {
     late.waits_in_vain(1, 10, 50);
     late.add(Piece::Slots { membership: 1, slots: [look(5, 1, 0, 1), look(50, 0, 0, 2)].concat() });
     assert_eq!(late.story().seen(segment, Some(0)), Ok(Then));
+}
+
+/// Whoever writes it down looks at the end; an owner's own look is followed by what it does until then.
+#[test]
+fn the_end_of_a_trace_is_seen_by_who_writes_it_down() {
+    let segment = crate::trace::Segment { node: 1, id: ID };
+    use crate::trace::bytes::Seen::{Before, Then};
+    let looked = |between: u32| {
+        let mut late = Late::new();
+        late.posts(1, 20);
+        late.add(Piece::Slots { membership: 1, slots: look(30, 1 | between, 0, 1) });
+        late
+    };
+    for between in [0, 2] {
+        assert_eq!(looked(between).story().seen(segment, None), Ok(Before(30)), "the trace ends later");
+        assert_eq!(looked(between).story_with_bytes().seen(segment, None), Ok(Before(30)));
+    }
+    let mut whole = looked(2);
+    whole.add(seen_from_outside((40, 50), Some(1)));
+    assert_eq!(whole.story_with_bytes().seen(segment, None), Ok(Then));
 }
 
 #[test]
