@@ -222,6 +222,12 @@ fn a_running_cluster_is_traced_with_its_bytes() {
     for bytes in ["was there", "stored", "was put"] {
         assert!(told.text().contains(bytes), "{bytes}: {}", told.text());
     }
+    // The owner has looked at it for the last time before that.
+    let later = ", and the trace ends later: what was stored since, by the owner or through mappings, is not known\n";
+    assert!(told.stderr.starts_with("rsm-ctl: warning: the segment was last seen "), "{}", told.stderr);
+    assert!(told.stderr.ends_with(later), "{}", told.stderr);
+    let told = who("2:0x400001+0");
+    assert!(told.text().ends_with(later), "{}", told.text());
 }
 
 #[test]
