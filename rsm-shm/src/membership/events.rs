@@ -96,7 +96,37 @@ fn run(events: &OwnedFd, shared: &Shared, parking: &Parking) {
     crash_point!(EndTold);
 }
 
-/// Whether there is something to receive, within this time.
+/// Whether there is something to receive, within this time. Where nobody may ask, as a filter of system calls refuses it, there is:
+/// then whoever receives waits for it, and does nothing meanwhile.
 fn is_readable(events: &OwnedFd, wait: &Timespec) -> bool {
-    rustix::event::poll(&mut [PollFd::new(events, PollFlags::IN)], Some(wait)).is_ok_and(|ready| ready > 0)
+    match rustix::event::poll(&mut [PollFd::new(events, PollFlags::IN)], Some(wait)) {
+        Ok(ready) => ready > 0,
+        Err(Errno::INTR) => false,
+        Err(Errno::NOMEM) => {
+            // Should that fail, it is asked again at once.
+            let _ = rustix::thread::nanosleep(&TRY_AGAIN);
+            false
+        }
+        Err(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refused;
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    #[test]
+    fn who_may_not_ask_for_messages_waits_for_them() {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        assert!(!is_readable(&ours, &at_once));
+        let refused = |errno| refused::on_a_thread(libc::SYS_ppoll, errno, || is_readable(&ours, &at_once));
+        assert!(refused(Errno::PERM) && refused(Errno::NOSYS), "who receives waits");
+        assert!(!refused(Errno::INTR) && !refused(Errno::NOMEM), "it is asked again");
+        socket::send(&theirs, b"a look", &[], SendFlags::empty()).unwrap();
+        assert!(is_readable(&ours, &at_once));
+    }
 }
