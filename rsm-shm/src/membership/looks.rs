@@ -18,6 +18,7 @@ use crate::ticks;
 use rsm_core::lens::event::{Event, Kind};
 use rsm_core::lens::ring::{BYTES, Ring};
 use rsm_core::message::SegmentName;
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, TryLockError};
@@ -63,14 +64,18 @@ pub(super) struct Looks {
     watching: AtomicBool,
     /// Nothing is looked at any more.
     stopped: AtomicBool,
+    /// Locked last: who has it waits for no other lock of the library's. A fork takes [`fork::hold`] and the states of memberships, and
+    /// the events thread wants this while it has such a state: so whatever is found under one of them, as where a segment's memory is,
+    /// is found before.
     segments: Mutex<Segments>,
 }
 
 /// See [`Looks`].
 #[derive(Debug, Default)]
 struct Segments {
-    /// Those that are published: to be looked at once bytes are noted.
-    published: Vec<Published>,
+    /// Those that are published: to be looked at once bytes are noted. By where they are, and by name: two segments either have the
+    /// very same memory or share none.
+    published: BTreeMap<(usize, SegmentName), Published>,
     /// Those that are looked at.
     looked: Vec<Looked>,
 }
@@ -91,6 +96,7 @@ struct Published {
 struct Looked {
     name: SegmentName,
     node: u32,
+    start: usize,
     memory: Compared,
     /// How far the ring was written at the last look that had all there is; none yet: `None`.
     whole: Option<u64>,
@@ -104,7 +110,7 @@ impl Segments {
             && length <= MOST - all
             && let Some(memory) = Compared::copy_untold(std::ptr::without_provenance_mut(start), length, object)
         {
-            self.looked.push(Looked { name, node, memory, whole: None });
+            self.looked.push(Looked { name, node, start, memory, whole: None });
         }
     }
 
@@ -142,12 +148,36 @@ impl Looks {
         self.watching.store(!segments.looked.is_empty(), Relaxed);
     }
 
+    /// Looks at this one from now on, if bytes are noted, or once they are.
+    fn add(&self, published: Published) {
+        let Some(mut segments) = self.own() else { return };
+        segments.published.insert((published.start, published.name), published);
+        // Relaxed: read under the lock under which it changes.
+        if self.on.load(Relaxed) {
+            segments.watch(published);
+        }
+        self.set(&segments);
+    }
+
+    /// Nor at any that has its memory here.
+    fn remove(&self, start: usize) {
+        let Some(mut segments) = self.own() else { return };
+        let first = SegmentName { row: 0, incarnation: 0 };
+        while let Some((&key, _)) =
+            segments.published.range((start, first)..).next().filter(|((at, _), _)| *at == start)
+        {
+            segments.published.remove(&key);
+        }
+        segments.looked.retain(|looked| looked.start != start);
+        self.set(&segments);
+    }
+
     /// Bytes are noted from now on: looks at all there is.
     pub(super) fn begin(&self, ring: Ring<'_>) {
         let Some(mut segments) = self.own() else { return };
         // Relaxed: read under the same lock.
         self.on.store(true, Relaxed);
-        let published = segments.published.clone();
+        let published: Vec<Published> = segments.published.values().copied().collect();
         published.into_iter().for_each(|published| segments.watch(published));
         segments.look(ring, 0, true);
         self.set(&segments);
@@ -235,20 +265,11 @@ impl Segment {
 
     /// It is about to be published, or has other memory: it is looked at from now on.
     pub(super) fn looks_begin(&self) {
-        let Some(looks) = self.looks() else { return };
-        let (Some(mut segments), Ok(node)) = (looks.own(), self.membership().node()) else { return };
+        // A forked child must not ask for the object: a thread of its parent may hold what that takes.
+        let Some(looks) = self.looks().filter(|looks| looks.is_own()) else { return };
+        let (Ok(node), Some(object)) = (self.membership().node(), self.object()) else { return };
         let (name, memory) = (self.name(), self.memory());
-        segments.published.retain(|published| published.name != name);
-        segments.looked.retain(|looked| looked.name != name);
-        if let Some(object) = self.object() {
-            let published = Published { name, node, start: memory.as_ptr().addr(), length: memory.len(), object };
-            segments.published.push(published);
-            // Relaxed: read under the lock under which it changes.
-            if looks.on.load(Relaxed) {
-                segments.watch(published);
-            }
-        }
-        looks.set(&segments);
+        looks.add(Published { name, node, start: memory.as_ptr().addr(), length: memory.len(), object });
     }
 
     /// Something is about to become of its memory: it is looked at once more, and then no longer, nor is another one that has the
@@ -256,13 +277,6 @@ impl Segment {
     pub(super) fn looks_end(&self) {
         let Some(looks) = self.looks() else { return };
         self.membership().look_at_own();
-        if let Some(mut segments) = looks.own() {
-            let memory = self.memory();
-            let (start, length) = (memory.as_ptr().addr(), memory.len());
-            let overlaps = |other: &Published| other.start < start + length && start < other.start + other.length;
-            segments.published.retain(|published| published.name != self.name() && !overlaps(published));
-            segments.looked.retain(|looked| looked.name != self.name() && !looked.memory.overlaps(start, length));
-            looks.set(&segments);
-        }
+        looks.remove(self.memory().as_ptr().addr());
     }
 }
