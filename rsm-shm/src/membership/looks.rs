@@ -11,7 +11,6 @@
 //! its call has no look, and the trace says so.
 
 use super::fork;
-use super::segment::Segment;
 use crate::memory::compared::Compared;
 use crate::memory::inspect::Identity;
 use crate::ticks;
@@ -82,13 +81,13 @@ struct Segments {
 
 /// A segment that others may import, and where its memory is.
 #[derive(Clone, Copy, Debug)]
-struct Published {
-    name: SegmentName,
-    node: u32,
+pub(super) struct Published {
+    pub(super) name: SegmentName,
+    pub(super) node: u32,
     /// An address, which only the kernel is asked about.
-    start: usize,
-    length: usize,
-    object: Identity,
+    pub(super) start: usize,
+    pub(super) length: usize,
+    pub(super) object: Identity,
 }
 
 /// A segment and what it was.
@@ -125,7 +124,7 @@ impl Looks {
         Looks { on: AtomicBool::new(on), process: fork::count(), watching, stopped, segments: Mutex::default() }
     }
 
-    fn is_own(&self) -> bool {
+    pub(super) fn is_own(&self) -> bool {
         // Relaxed: as in `set`.
         self.process == fork::count() && !self.stopped.load(Relaxed)
     }
@@ -149,7 +148,7 @@ impl Looks {
     }
 
     /// Looks at this one from now on, if bytes are noted, or once they are.
-    fn add(&self, published: Published) {
+    pub(super) fn add(&self, published: Published) {
         let Some(mut segments) = self.own() else { return };
         segments.published.insert((published.start, published.name), published);
         // Relaxed: read under the lock under which it changes.
@@ -159,17 +158,23 @@ impl Looks {
         self.set(&segments);
     }
 
-    /// Nor at any that has its memory here.
-    fn remove(&self, start: usize) {
-        let Some(mut segments) = self.own() else { return };
+    /// At none that has its memory here from now on; gives them back.
+    pub(super) fn remove(&self, start: usize) -> Vec<Published> {
+        let Some(mut segments) = self.own() else { return Vec::new() };
         let first = SegmentName { row: 0, incarnation: 0 };
-        while let Some((&key, _)) =
-            segments.published.range((start, first)..).next().filter(|((at, _), _)| *at == start)
-        {
-            segments.published.remove(&key);
+        let here = segments.published.range((start, first)..).take_while(|((at, _), _)| *at == start);
+        let here: Vec<Published> = here.map(|(_, published)| *published).collect();
+        for published in &here {
+            segments.published.remove(&(start, published.name));
         }
         segments.looked.retain(|looked| looked.start != start);
         self.set(&segments);
+        here
+    }
+
+    /// Whether this one is, or would be if bytes were noted.
+    pub(super) fn has(&self, start: usize, name: SegmentName) -> bool {
+        self.own().is_some_and(|segments| segments.published.contains_key(&(start, name)))
     }
 
     /// Bytes are noted from now on: looks at all there is.
@@ -255,28 +260,5 @@ impl Looked {
             (first..=last).for_each(|at| bytes.extend(self.memory.known(at).to_ne_bytes()));
         }
         bytes
-    }
-}
-
-impl Segment {
-    fn looks(&self) -> Option<&Looks> {
-        self.membership().looks()
-    }
-
-    /// It is about to be published, or has other memory: it is looked at from now on.
-    pub(super) fn looks_begin(&self) {
-        // A forked child must not ask for the object: a thread of its parent may hold what that takes.
-        let Some(looks) = self.looks().filter(|looks| looks.is_own()) else { return };
-        let (Ok(node), Some(object)) = (self.membership().node(), self.object()) else { return };
-        let (name, memory) = (self.name(), self.memory());
-        looks.add(Published { name, node, start: memory.as_ptr().addr(), length: memory.len(), object });
-    }
-
-    /// Something is about to become of its memory: it is looked at once more, and then no longer, nor is another one that has the
-    /// same memory.
-    pub(super) fn looks_end(&self) {
-        let Some(looks) = self.looks() else { return };
-        self.membership().look_at_own();
-        looks.remove(self.memory().as_ptr().addr());
     }
 }
