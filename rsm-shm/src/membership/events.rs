@@ -54,6 +54,8 @@ fn run(events: &OwnedFd, shared: &Shared, parking: &Parking) {
     // Who cannot be cut off has not let go: without an answer the agent does not take it for that.
     let mut owed = false;
     loop {
+        // This may take a while. The agent has been answered, if it was asked, and whoever was to be cut off is.
+        shared.follow_tracing();
         let header = shared.map.registry().header;
         let unfinished =
             owed || tally.is_some() && header.is_tallied() || !rings.is_empty() && header.late_trace().is_some();

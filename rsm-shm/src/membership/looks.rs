@@ -18,8 +18,8 @@ use rsm_core::lens::event::{Event, Kind};
 use rsm_core::lens::ring::{BYTES, Ring};
 use rsm_core::message::SegmentName;
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -55,17 +55,19 @@ pub(super) fn lock_for_a_while<T>(lock: &Mutex<T>) -> Option<MutexGuard<'_, T>> 
 /// What a process looks at.
 #[derive(Debug)]
 pub(super) struct Looks {
-    /// Bytes are noted. Changes under the lock of `segments`, or before anybody else knows this.
-    on: AtomicBool,
+    /// For whom bytes are to be noted, as whoever turns noting on says; 0 for nobody.
+    wanted: AtomicU32,
+    /// For whom they are looked for. Changes under the lock of `segments`, some time after `wanted` does.
+    noted: AtomicU32,
     /// [`fork::count`] of the process whose memory it is.
     process: u32,
     /// There is something to look at.
     watching: AtomicBool,
     /// Nothing is looked at any more.
     stopped: AtomicBool,
-    /// Locked last: who has it waits for no other lock of the library's. A fork takes [`fork::hold`] and the states of memberships, and
-    /// the events thread wants this while it has such a state: so whatever is found under one of them, as where a segment's memory is,
-    /// is found before.
+    /// Locked last: who has it waits for no other lock of the library's, and nobody waits for it who has one that a fork takes
+    /// ([`fork::hold`], the state of a membership). So what is found under one of those, as where a segment's memory is, is found
+    /// before.
     segments: Mutex<Segments>,
 }
 
@@ -119,13 +121,27 @@ impl Segments {
 }
 
 impl Looks {
-    pub(super) fn new(on: bool) -> Looks {
+    /// Bytes are noted from the beginning to the end, or nobody's until there is a [turn](Self::turn).
+    pub(super) fn new(always: bool) -> Looks {
+        let (wanted, noted) = (AtomicU32::new(always.into()), AtomicU32::new(always.into()));
         let (watching, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
-        Looks { on: AtomicBool::new(on), process: fork::count(), watching, stopped, segments: Mutex::default() }
+        Looks { wanted, noted, process: fork::count(), watching, stopped, segments: Mutex::default() }
+    }
+
+    /// Bytes are to be noted for somebody else from now on, or for nobody (0): nothing is looked at until who turns
+    /// [follows](Self::follow).
+    pub(super) fn turn(&self, wanted: u32) {
+        // Relaxed, here and below: what is relied on stands under the lock.
+        self.wanted.store(wanted, Relaxed);
+    }
+
+    fn is_noted(&self) -> bool {
+        let noted = self.noted.load(Relaxed);
+        noted != 0 && noted == self.wanted.load(Relaxed)
     }
 
     pub(super) fn is_own(&self) -> bool {
-        // Relaxed: as in `set`.
+        // Relaxed: as in `turn`.
         self.process == fork::count() && !self.stopped.load(Relaxed)
     }
 
@@ -143,7 +159,6 @@ impl Looks {
     }
 
     fn set(&self, segments: &Segments) {
-        // Relaxed: what is relied on stands under the lock.
         self.watching.store(!segments.looked.is_empty(), Relaxed);
     }
 
@@ -151,8 +166,7 @@ impl Looks {
     pub(super) fn add(&self, published: Published) {
         let Some(mut segments) = self.own() else { return };
         segments.published.insert((published.start, published.name), published);
-        // Relaxed: read under the lock under which it changes.
-        if self.on.load(Relaxed) {
+        if self.is_noted() {
             segments.watch(published);
         }
         self.set(&segments);
@@ -177,23 +191,23 @@ impl Looks {
         self.own().is_some_and(|segments| segments.published.contains_key(&(start, name)))
     }
 
-    /// Bytes are noted from now on: looks at all there is.
-    pub(super) fn begin(&self, ring: Ring<'_>) {
+    /// Looks at all there is, if there is somebody else by now for whom bytes are to be noted; lets go of it if there is nobody.
+    /// For the thread that turns, while it has no lock: it may take its time.
+    pub(super) fn follow(&self, ring: Option<Ring<'_>>) {
+        let wanted = self.wanted.load(Relaxed);
+        if wanted == self.noted.load(Relaxed) {
+            return;
+        }
         let Some(mut segments) = self.own() else { return };
-        // Relaxed: read under the same lock.
-        self.on.store(true, Relaxed);
-        let published: Vec<Published> = segments.published.values().copied().collect();
-        published.into_iter().for_each(|published| segments.watch(published));
-        segments.look(ring, 0, true);
-        self.set(&segments);
-    }
-
-    /// They are not any more.
-    pub(super) fn end(&self) {
-        let Some(mut segments) = self.own() else { return };
-        // Relaxed: as above.
-        self.on.store(false, Relaxed);
+        self.noted.store(wanted, Relaxed);
         segments.looked = Vec::new();
+        if wanted != 0 {
+            let published: Vec<Published> = segments.published.values().copied().collect();
+            published.into_iter().for_each(|published| segments.watch(published));
+            if let Some(ring) = ring {
+                segments.look(ring, 0, true);
+            }
+        }
         self.set(&segments);
     }
 
@@ -209,11 +223,13 @@ impl Looks {
     }
 
     fn look_unless_busy(&self, ring: Ring<'_>, thread: u32, between: bool) {
-        // Relaxed: as in `set`.
+        // Relaxed: as in `turn`.
         if self.watching.load(Relaxed) && self.is_own() {
             // Poisoned or not: nothing panics while it is held.
             let Ok(mut segments) = self.segments.try_lock() else { return };
-            segments.look(ring, thread, between);
+            if self.is_noted() {
+                segments.look(ring, thread, between);
+            }
         }
     }
 }
