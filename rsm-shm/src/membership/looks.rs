@@ -32,6 +32,9 @@ const NEAR: usize = 4;
 
 const WORD: usize = size_of::<u64>();
 
+/// Between calls it is told so often that nothing has changed.
+const SELDOM: Duration = Duration::from_secs(1);
+
 /// How long somebody may look.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -101,6 +104,10 @@ struct Looked {
     memory: Compared,
     /// How far the ring was written at the last look that had all there is; none yet: `None`.
     whole: Option<u64>,
+    /// When the last record of it was appended; none yet: `None`.
+    told: Option<Instant>,
+    /// When the last look began and how long it took, if it was between calls, found nothing, and there is no record of it.
+    quiet: Option<(u64, u64)>,
 }
 
 impl Segments {
@@ -111,12 +118,13 @@ impl Segments {
             && length <= MOST - all
             && let Some(memory) = Compared::copy_untold(std::ptr::without_provenance_mut(start), length, object)
         {
-            self.looked.push(Looked { name, node, start, memory, whole: None });
+            self.looked.push(Looked { name, node, start, memory, whole: None, told: None, quiet: None });
         }
     }
 
     fn look(&mut self, ring: Ring<'_>, thread: u32, between: bool) {
-        self.looked.iter_mut().for_each(|looked| looked.look(ring, thread, between));
+        let now = Instant::now();
+        self.looked.iter_mut().for_each(|looked| looked.look(ring, (thread, between), now));
     }
 }
 
@@ -166,6 +174,7 @@ impl Looks {
     pub(super) fn add(&self, published: Published) {
         let Some(mut segments) = self.own() else { return };
         segments.published.insert((published.start, published.name), published);
+        segments.looked.retain(|looked| (looked.start, looked.name) != (published.start, published.name));
         if self.is_noted() {
             segments.watch(published);
         }
@@ -192,7 +201,7 @@ impl Looks {
     }
 
     /// Looks at all there is, if there is somebody else by now for whom bytes are to be noted; lets go of it if there is nobody.
-    /// For the thread that turns, while it has no lock: it may take its time.
+    /// For a thread that has no lock: it may take its time.
     pub(super) fn follow(&self, ring: Option<Ring<'_>>) {
         let wanted = self.wanted.load(Relaxed);
         if wanted == self.noted.load(Relaxed) {
@@ -235,7 +244,8 @@ impl Looks {
 }
 
 impl Looked {
-    fn look(&mut self, ring: Ring<'_>, thread: u32, between: bool) {
+    /// Between calls a look that finds nothing is a record only now and then: an idle process fills no ring.
+    fn look(&mut self, ring: Ring<'_>, (thread, between): (u32, bool), now: Instant) {
         let (began, end) = (ticks::now(), ring.end());
         let mut words: Vec<usize> = Vec::new();
         for (at, word) in self.memory.changed_in_all() {
@@ -249,21 +259,35 @@ impl Looked {
             self.whole = Some(end);
             words = (0..self.memory.bytes() / WORD).filter(|at| self.memory.known(*at) != 0).collect();
         }
+        let took = ticks::now().wrapping_sub(began);
+        if between && words.is_empty() && !whole && self.told.is_some_and(|told| now.duration_since(told) < SELDOM) {
+            self.quiet = Some((began, took));
+            return;
+        }
+        // What has changed since was not so then.
+        if let Some(quiet) = self.quiet.take().filter(|_| !words.is_empty()) {
+            self.append(ring, quiet, (0, 2), &[]);
+        }
         let bytes = self.runs(&words);
+        self.append(ring, (began, took), (thread, u32::from(whole) | u32::from(between) << 1), &bytes);
+        self.told = Some(now);
+    }
+
+    fn append(&self, ring: Ring<'_>, (began, took): (u64, u64), (thread, code): (u32, u32), bytes: &[u8]) {
         let event = Event {
             began,
-            took: ticks::now().wrapping_sub(began),
+            took,
             kind: Kind::Look,
             node: self.node,
             id: self.name.row,
             offset: self.name.incarnation,
             length: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-            code: u32::from(whole) | u32::from(between) << 1,
+            code,
             thread,
             in_span: false,
             has_bytes: !bytes.is_empty(),
         };
-        ring.append(event.words(), &bytes);
+        ring.append(event.words(), bytes);
     }
 
     /// These words, those that are near to each other in one run with what is between them: of each run its first word, how many
@@ -278,3 +302,6 @@ impl Looked {
         bytes
     }
 }
+
+#[cfg(test)]
+mod tests;
