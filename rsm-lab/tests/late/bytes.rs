@@ -85,6 +85,74 @@ fn bytes_are_noted_from_the_middle_on() {
     });
 }
 
+/// Memory of this process that is exported, and goes when all of its exports have.
+struct Range(*mut u8);
+
+impl Range {
+    fn new() -> Range {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping, wherever there is room.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), LENGTH, access, kind, -1, 0) };
+        assert_ne!(start, libc::MAP_FAILED);
+        Range(start.cast())
+    }
+}
+
+impl Drop for Range {
+    fn drop(&mut self) {
+        // SAFETY: the mapping of `new`, which nobody uses any more.
+        assert_eq!(unsafe { libc::munmap(self.0.cast(), LENGTH) }, 0);
+    }
+}
+
+/// What is refused changes nothing: a segment is looked at as long as it is published, and no longer.
+#[test]
+fn a_call_that_fails_leaves_what_is_looked_at() {
+    let scratch = Scratch::new("refused");
+    let cluster = Cluster::new(2).unwrap();
+    let controller = cluster.node(2).unwrap().controller("shm0").unwrap();
+    let (range, everyone) = (Range::new(), AccessList::everyone());
+    // SAFETY: (both) the range outlives its exports, and nobody has a reference to any of it.
+    let export = unsafe { controller.adopt(range.0, LENGTH) }.unwrap();
+    // SAFETY: as above.
+    let same = unsafe { controller.adopt(range.0, LENGTH) }.unwrap();
+    let other = controller.export(LENGTH).unwrap();
+    export.publish(ID, &everyone).unwrap();
+    let mut tracer = Tracer::begin_with(observer(&cluster), BYTES).unwrap();
+    let mut recorder = Recorder::begin_late(File::create(&scratch.0).unwrap(), &tracer).unwrap();
+    let mut go_on = || {
+        recorder.go_on_with(tracer.noted().unwrap()).unwrap();
+        Story::read(&std::fs::read(&scratch.0).unwrap()).unwrap()
+    };
+    let holds = |story: &Story, text: &str| {
+        story.bytes_at(SEGMENT, story.end()).is_ok_and(|bytes| bytes.starts_with(text.as_bytes()))
+    };
+    export.memory().write(0, b"at first").unwrap();
+    eventually("what was there", || holds(&go_on(), "at first"));
+    let refused: [(&str, &dyn Fn() -> Code); 4] = [
+        ("another of this memory", &|| same.publish(ID, &everyone).unwrap_err().code()),
+        ("the same of it that was never published", &|| same.unpublish().unwrap_err().code()),
+        ("once more", &|| export.publish(ID, &everyone).unwrap_err().code()),
+        ("another", &|| other.publish(ID, &everyone).unwrap_err().code()),
+    ];
+    for (what, call) in refused {
+        let code = call();
+        assert_ne!(code, Code::InternalError, "{what}");
+        export.memory().write(0, what.as_bytes()).unwrap();
+        eventually(what, || holds(&go_on(), what));
+        let of_others = |story: &Story| story.looks.iter().filter(|look| look.row != story.looks[0].row).count();
+        let (before, signals) = (of_others(&go_on()), |story: &Story| {
+            story.calls().filter(|(.., call)| call.kind == Kind::PostAll).count()
+        });
+        let so_far = signals(&go_on());
+        eventually("looks at a signal", || {
+            export.signal().unwrap();
+            signals(&go_on()) > so_far + 1
+        });
+        assert_eq!(of_others(&go_on()), before, "{what}: it is not published");
+    }
+}
+
 /// A child that does not outlive a test that fails.
 struct Ends(Child);
 

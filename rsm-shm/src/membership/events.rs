@@ -23,6 +23,8 @@ use std::sync::{Arc, mpsc};
 const TRY_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 /// So often this process's segments are looked at for whoever traces the bytes in them.
 const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+/// Kinds of rings: without the bytes of puts, and with them.
+const KINDS: usize = 2;
 
 /// Starts the thread. It ends with its socket.
 ///
@@ -48,13 +50,15 @@ pub(super) fn start(socket: Guest, shared: Arc<Shared>, parking: Arc<Parking>) -
 
 fn run(events: &OwnedFd, shared: &Shared, parking: &Parking) {
     // What could not be mapped yet. Nobody else could close it, for it is in this thread's table.
-    let (mut tally, mut ring) = (None, None);
+    let (mut tally, mut rings) = (None, Vec::new());
     // Who cannot be cut off has not let go: without an answer the agent does not take it for that.
     let mut owed = false;
     loop {
+        // This may take a while. The agent has been answered, if it was asked, and whoever was to be cut off is.
+        shared.follow_tracing();
         let header = shared.map.registry().header;
         let unfinished =
-            owed || tally.is_some() && header.is_tallied() || ring.is_some() && header.late_trace().is_some();
+            owed || tally.is_some() && header.is_tallied() || !rings.is_empty() && header.late_trace().is_some();
         let wait = match unfinished {
             true => Some(&TRY_AGAIN),
             false => shared.looks_between().then_some(&LOOK_AGAIN),
@@ -70,8 +74,12 @@ fn run(events: &OwnedFd, shared: &Shared, parking: &Parking) {
             match socket::receive(events, RecvFlags::empty()) {
                 Ok(Some(look)) => {
                     crash_point!(LookTold);
-                    let brought = if look.bytes == [LOOK_WITH_RING] { &mut ring } else { &mut tally };
-                    *brought = look.descriptors.into_iter().next().or(brought.take());
+                    let brought = look.descriptors.into_iter().next();
+                    if look.bytes == [LOOK_WITH_RING] {
+                        keep_ring(&mut rings, brought);
+                    } else {
+                        tally = brought.or(tally);
+                    }
                     owed = true;
                 }
                 Err(Errno::INTR) => continue,
@@ -79,7 +87,7 @@ fn run(events: &OwnedFd, shared: &Shared, parking: &Parking) {
             }
         }
         tally = tally.and_then(|fd| shared.take_tally(fd));
-        ring = ring.and_then(|fd| shared.take_ring(fd));
+        rings = rings.into_iter().filter_map(|fd| shared.take_ring(fd)).collect();
         if let Some(seen) = shared.sweep()
             && owed
         {
@@ -96,7 +104,55 @@ fn run(events: &OwnedFd, shared: &Shared, parking: &Parking) {
     crash_point!(EndTold);
 }
 
-/// Whether there is something to receive, within this time.
+/// Keeps a ring that cannot be mapped yet. The agent sends one of each kind, once: that of one trace may come while that of another
+/// still waits. Whatever else an agent sends, no more of them are kept.
+fn keep_ring<Ring>(rings: &mut Vec<Ring>, brought: Option<Ring>) {
+    rings.extend(brought);
+    rings.drain(..rings.len().saturating_sub(KINDS));
+}
+
+/// Whether there is something to receive, within this time. Where nobody may ask, as a filter of system calls refuses it, there is:
+/// then whoever receives waits for it, and does nothing meanwhile.
 fn is_readable(events: &OwnedFd, wait: &Timespec) -> bool {
-    rustix::event::poll(&mut [PollFd::new(events, PollFlags::IN)], Some(wait)).is_ok_and(|ready| ready > 0)
+    match rustix::event::poll(&mut [PollFd::new(events, PollFlags::IN)], Some(wait)) {
+        Ok(ready) => ready > 0,
+        Err(Errno::INTR) => false,
+        Err(Errno::NOMEM) => {
+            // Should that fail, it is asked again at once.
+            let _ = rustix::thread::nanosleep(&TRY_AGAIN);
+            false
+        }
+        Err(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refused;
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    #[test]
+    fn a_ring_that_waits_is_kept_beside_one_of_the_other_kind() {
+        let mut rings = Vec::new();
+        keep_ring(&mut rings, Some("plain"));
+        keep_ring(&mut rings, None);
+        keep_ring(&mut rings, Some("with bytes"));
+        assert_eq!(rings, ["plain", "with bytes"]);
+        keep_ring(&mut rings, Some("one too many"));
+        assert_eq!(rings, ["with bytes", "one too many"]);
+    }
+
+    #[test]
+    fn who_may_not_ask_for_messages_waits_for_them() {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        assert!(!is_readable(&ours, &at_once));
+        let refused = |errno| refused::on_a_thread(libc::SYS_ppoll, errno, || is_readable(&ours, &at_once));
+        assert!(refused(Errno::PERM) && refused(Errno::NOSYS), "who receives waits");
+        assert!(!refused(Errno::INTR) && !refused(Errno::NOMEM), "it is asked again");
+        socket::send(&theirs, b"a look", &[], SendFlags::empty()).unwrap();
+        assert!(is_readable(&ours, &at_once));
+    }
 }

@@ -11,15 +11,15 @@
 //! its call has no look, and the trace says so.
 
 use super::fork;
-use super::segment::Segment;
 use crate::memory::compared::Compared;
 use crate::memory::inspect::Identity;
 use crate::ticks;
 use rsm_core::lens::event::{Event, Kind};
 use rsm_core::lens::ring::{BYTES, Ring};
 use rsm_core::message::SegmentName;
-use std::sync::atomic::AtomicBool;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,9 @@ const MOST: usize = 4 << 20;
 const NEAR: usize = 4;
 
 const WORD: usize = size_of::<u64>();
+
+/// Between calls it is told so often that nothing has changed.
+const SELDOM: Duration = Duration::from_secs(1);
 
 /// How long somebody may look.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -55,35 +58,41 @@ pub(super) fn lock_for_a_while<T>(lock: &Mutex<T>) -> Option<MutexGuard<'_, T>> 
 /// What a process looks at.
 #[derive(Debug)]
 pub(super) struct Looks {
-    /// Bytes are noted. Changes under the lock of `segments`, or before anybody else knows this.
-    on: AtomicBool,
+    /// For whom bytes are to be noted, as whoever turns noting on says; 0 for nobody.
+    wanted: AtomicU32,
+    /// For whom they are looked for. Changes under the lock of `segments`, some time after `wanted` does.
+    noted: AtomicU32,
     /// [`fork::count`] of the process whose memory it is.
     process: u32,
     /// There is something to look at.
     watching: AtomicBool,
     /// Nothing is looked at any more.
     stopped: AtomicBool,
+    /// Locked last: who has it waits for no other lock of the library's, and nobody waits for it who has one that a fork takes
+    /// ([`fork::hold`], the state of a membership). So what is found under one of those, as where a segment's memory is, is found
+    /// before.
     segments: Mutex<Segments>,
 }
 
 /// See [`Looks`].
 #[derive(Debug, Default)]
 struct Segments {
-    /// Those that are published: to be looked at once bytes are noted.
-    published: Vec<Published>,
+    /// Those that are published: to be looked at once bytes are noted. By where they are, and by name: two segments either have the
+    /// very same memory or share none.
+    published: BTreeMap<(usize, SegmentName), Published>,
     /// Those that are looked at.
     looked: Vec<Looked>,
 }
 
 /// A segment that others may import, and where its memory is.
 #[derive(Clone, Copy, Debug)]
-struct Published {
-    name: SegmentName,
-    node: u32,
+pub(super) struct Published {
+    pub(super) name: SegmentName,
+    pub(super) node: u32,
     /// An address, which only the kernel is asked about.
-    start: usize,
-    length: usize,
-    object: Identity,
+    pub(super) start: usize,
+    pub(super) length: usize,
+    pub(super) object: Identity,
 }
 
 /// A segment and what it was.
@@ -91,9 +100,14 @@ struct Published {
 struct Looked {
     name: SegmentName,
     node: u32,
+    start: usize,
     memory: Compared,
     /// How far the ring was written at the last look that had all there is; none yet: `None`.
     whole: Option<u64>,
+    /// When the last record of it was appended; none yet: `None`.
+    told: Option<Instant>,
+    /// When the last look began and how long it took, if it was between calls, found nothing, and there is no record of it.
+    quiet: Option<(u64, u64)>,
 }
 
 impl Segments {
@@ -104,23 +118,38 @@ impl Segments {
             && length <= MOST - all
             && let Some(memory) = Compared::copy_untold(std::ptr::without_provenance_mut(start), length, object)
         {
-            self.looked.push(Looked { name, node, memory, whole: None });
+            self.looked.push(Looked { name, node, start, memory, whole: None, told: None, quiet: None });
         }
     }
 
     fn look(&mut self, ring: Ring<'_>, thread: u32, between: bool) {
-        self.looked.iter_mut().for_each(|looked| looked.look(ring, thread, between));
+        let now = Instant::now();
+        self.looked.iter_mut().for_each(|looked| looked.look(ring, (thread, between), now));
     }
 }
 
 impl Looks {
-    pub(super) fn new(on: bool) -> Looks {
+    /// Bytes are noted from the beginning to the end, or nobody's until there is a [turn](Self::turn).
+    pub(super) fn new(always: bool) -> Looks {
+        let (wanted, noted) = (AtomicU32::new(always.into()), AtomicU32::new(always.into()));
         let (watching, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
-        Looks { on: AtomicBool::new(on), process: fork::count(), watching, stopped, segments: Mutex::default() }
+        Looks { wanted, noted, process: fork::count(), watching, stopped, segments: Mutex::default() }
     }
 
-    fn is_own(&self) -> bool {
-        // Relaxed: as in `set`.
+    /// Bytes are to be noted for somebody else from now on, or for nobody (0): nothing is looked at until who turns
+    /// [follows](Self::follow).
+    pub(super) fn turn(&self, wanted: u32) {
+        // Relaxed, here and below: what is relied on stands under the lock.
+        self.wanted.store(wanted, Relaxed);
+    }
+
+    fn is_noted(&self) -> bool {
+        let noted = self.noted.load(Relaxed);
+        noted != 0 && noted == self.wanted.load(Relaxed)
+    }
+
+    pub(super) fn is_own(&self) -> bool {
+        // Relaxed: as in `turn`.
         self.process == fork::count() && !self.stopped.load(Relaxed)
     }
 
@@ -138,27 +167,56 @@ impl Looks {
     }
 
     fn set(&self, segments: &Segments) {
-        // Relaxed: what is relied on stands under the lock.
         self.watching.store(!segments.looked.is_empty(), Relaxed);
     }
 
-    /// Bytes are noted from now on: looks at all there is.
-    pub(super) fn begin(&self, ring: Ring<'_>) {
+    /// Looks at this one from now on, if bytes are noted, or once they are.
+    pub(super) fn add(&self, published: Published) {
         let Some(mut segments) = self.own() else { return };
-        // Relaxed: read under the same lock.
-        self.on.store(true, Relaxed);
-        let published = segments.published.clone();
-        published.into_iter().for_each(|published| segments.watch(published));
-        segments.look(ring, 0, true);
+        segments.published.insert((published.start, published.name), published);
+        segments.looked.retain(|looked| (looked.start, looked.name) != (published.start, published.name));
+        if self.is_noted() {
+            segments.watch(published);
+        }
         self.set(&segments);
     }
 
-    /// They are not any more.
-    pub(super) fn end(&self) {
+    /// At none that has its memory here from now on; gives them back.
+    pub(super) fn remove(&self, start: usize) -> Vec<Published> {
+        let Some(mut segments) = self.own() else { return Vec::new() };
+        let first = SegmentName { row: 0, incarnation: 0 };
+        let here = segments.published.range((start, first)..).take_while(|((at, _), _)| *at == start);
+        let here: Vec<Published> = here.map(|(_, published)| *published).collect();
+        for published in &here {
+            segments.published.remove(&(start, published.name));
+        }
+        segments.looked.retain(|looked| looked.start != start);
+        self.set(&segments);
+        here
+    }
+
+    /// Whether this one is, or would be if bytes were noted.
+    pub(super) fn has(&self, start: usize, name: SegmentName) -> bool {
+        self.own().is_some_and(|segments| segments.published.contains_key(&(start, name)))
+    }
+
+    /// Looks at all there is, if there is somebody else by now for whom bytes are to be noted; lets go of it if there is nobody.
+    /// For a thread that has no lock: it may take its time.
+    pub(super) fn follow(&self, ring: Option<Ring<'_>>) {
+        let wanted = self.wanted.load(Relaxed);
+        if wanted == self.noted.load(Relaxed) {
+            return;
+        }
         let Some(mut segments) = self.own() else { return };
-        // Relaxed: as above.
-        self.on.store(false, Relaxed);
+        self.noted.store(wanted, Relaxed);
         segments.looked = Vec::new();
+        if wanted != 0 {
+            let published: Vec<Published> = segments.published.values().copied().collect();
+            published.into_iter().for_each(|published| segments.watch(published));
+            if let Some(ring) = ring {
+                segments.look(ring, 0, true);
+            }
+        }
         self.set(&segments);
     }
 
@@ -174,17 +232,20 @@ impl Looks {
     }
 
     fn look_unless_busy(&self, ring: Ring<'_>, thread: u32, between: bool) {
-        // Relaxed: as in `set`.
+        // Relaxed: as in `turn`.
         if self.watching.load(Relaxed) && self.is_own() {
             // Poisoned or not: nothing panics while it is held.
             let Ok(mut segments) = self.segments.try_lock() else { return };
-            segments.look(ring, thread, between);
+            if self.is_noted() {
+                segments.look(ring, thread, between);
+            }
         }
     }
 }
 
 impl Looked {
-    fn look(&mut self, ring: Ring<'_>, thread: u32, between: bool) {
+    /// Between calls a look that finds nothing is a record only now and then: an idle process fills no ring.
+    fn look(&mut self, ring: Ring<'_>, (thread, between): (u32, bool), now: Instant) {
         let (began, end) = (ticks::now(), ring.end());
         let mut words: Vec<usize> = Vec::new();
         for (at, word) in self.memory.changed_in_all() {
@@ -198,21 +259,35 @@ impl Looked {
             self.whole = Some(end);
             words = (0..self.memory.bytes() / WORD).filter(|at| self.memory.known(*at) != 0).collect();
         }
+        let took = ticks::now().wrapping_sub(began);
+        if between && words.is_empty() && !whole && self.told.is_some_and(|told| now.duration_since(told) < SELDOM) {
+            self.quiet = Some((began, took));
+            return;
+        }
+        // What has changed since was not so then.
+        if let Some(quiet) = self.quiet.take().filter(|_| !words.is_empty()) {
+            self.append(ring, quiet, (0, 2), &[]);
+        }
         let bytes = self.runs(&words);
+        self.append(ring, (began, took), (thread, u32::from(whole) | u32::from(between) << 1), &bytes);
+        self.told = Some(now);
+    }
+
+    fn append(&self, ring: Ring<'_>, (began, took): (u64, u64), (thread, code): (u32, u32), bytes: &[u8]) {
         let event = Event {
             began,
-            took: ticks::now().wrapping_sub(began),
+            took,
             kind: Kind::Look,
             node: self.node,
             id: self.name.row,
             offset: self.name.incarnation,
             length: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-            code: u32::from(whole) | u32::from(between) << 1,
+            code,
             thread,
             in_span: false,
             has_bytes: !bytes.is_empty(),
         };
-        ring.append(event.words(), &bytes);
+        ring.append(event.words(), bytes);
     }
 
     /// These words, those that are near to each other in one run with what is between them: of each run its first word, how many
@@ -228,41 +303,5 @@ impl Looked {
     }
 }
 
-impl Segment {
-    fn looks(&self) -> Option<&Looks> {
-        self.membership().looks()
-    }
-
-    /// It is about to be published, or has other memory: it is looked at from now on.
-    pub(super) fn looks_begin(&self) {
-        let Some(looks) = self.looks() else { return };
-        let (Some(mut segments), Ok(node)) = (looks.own(), self.membership().node()) else { return };
-        let (name, memory) = (self.name(), self.memory());
-        segments.published.retain(|published| published.name != name);
-        segments.looked.retain(|looked| looked.name != name);
-        if let Some(object) = self.object() {
-            let published = Published { name, node, start: memory.as_ptr().addr(), length: memory.len(), object };
-            segments.published.push(published);
-            // Relaxed: read under the lock under which it changes.
-            if looks.on.load(Relaxed) {
-                segments.watch(published);
-            }
-        }
-        looks.set(&segments);
-    }
-
-    /// Something is about to become of its memory: it is looked at once more, and then no longer, nor is another one that has the
-    /// same memory.
-    pub(super) fn looks_end(&self) {
-        let Some(looks) = self.looks() else { return };
-        self.membership().look_at_own();
-        if let Some(mut segments) = looks.own() {
-            let memory = self.memory();
-            let (start, length) = (memory.as_ptr().addr(), memory.len());
-            let overlaps = |other: &Published| other.start < start + length && start < other.start + other.length;
-            segments.published.retain(|published| published.name != self.name() && !overlaps(published));
-            segments.looked.retain(|looked| looked.name != self.name() && !looked.memory.overlaps(start, length));
-            looks.set(&segments);
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

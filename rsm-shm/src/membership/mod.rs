@@ -327,9 +327,10 @@ impl Shared {
         let mut done = false;
         let seen = registry.header.look(|| {
             let mut state = lock(&self.state);
+            // First: others wait for it.
+            done = state.table.sweep(&registry);
             self.turn_tracing(&mut state);
             self.turn_tallying(&mut state);
-            done = state.table.sweep(&registry);
         });
         done.then_some(seen)
     }

@@ -98,6 +98,13 @@ impl Shared {
         }
     }
 
+    /// Begins to look at the process's segments, or ends, as the last turn has it. For the events thread, which turns.
+    pub(super) fn follow_tracing(&self) {
+        if let Some(tracing) = &self.taps.tracing {
+            tracing.follow();
+        }
+    }
+
     /// Whether the process's segments are to be looked at now and then.
     pub(super) fn looks_between(&self) -> bool {
         self.taps.tracing.as_ref().is_some_and(|tracing| tracing.looks_between())

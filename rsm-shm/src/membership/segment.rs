@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `make` | how it comes to be |
 //! | `life` | published, taken back, destroyed |
+//! | `looked` | looked at by its owner while it is published |
 //! | `moving` | away from somebody who does not let go |
 //! | `rebind` | how it gets other memory |
 #![allow(unsafe_code)]
 
 mod life;
+mod looked;
 mod make;
 mod moving;
 mod rebind;

@@ -122,7 +122,7 @@ impl Tracing {
         if word == self.late.load(Relaxed) {
             return;
         }
-        self.looks.end();
+        self.looks.turn(0);
         let before = self.map();
         self.bytes.store(late.is_some_and(|late| late.trace.bytes), Relaxed);
         self.late.store(word, Relaxed);
@@ -133,10 +133,10 @@ impl Tracing {
         {
             before.free_slots();
         }
-        if let Some(ring) = self.ring_for_bytes() {
+        if self.ring_for_bytes().is_some() {
             // What this process puts is noted from here on; before, somebody may take it for what an owner has stored.
             self.note(ticks::now(), (Kind::Notes, 0, 0, 0, 0), 0, Noted::default());
-            self.looks.begin(ring);
+            self.looks.turn(word);
         }
     }
 
@@ -150,6 +150,11 @@ impl Tracing {
     pub(super) fn looks_between(&self) -> bool {
         // Relaxed: as in `turn`.
         LateTrace::of(self.late.load(Relaxed)).is_some_and(|late| late.trace.bytes)
+    }
+
+    /// Begins to look at them, or ends, as the last turn has it: for the thread that turns, while it has no lock.
+    pub(super) fn follow(&self) {
+        self.looks.follow(self.ring_for_bytes());
     }
 
     /// Looks at them; not at a call.

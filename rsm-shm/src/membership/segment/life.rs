@@ -38,7 +38,7 @@ impl Segment {
         let wait = Wait::Interruptible(&self.membership);
         let (_own, _range) = (self.take_turn(wait)?, self.take_range(wait)?);
         self.race_leaves();
-        self.looks_end();
+        let _looks = self.looks_unsettled();
         let ask = || Ask::Publish { segment: self.name, id, access: access.cut() };
         match self.gather() {
             // What is being taken back is gathered when that is over.
@@ -99,7 +99,7 @@ impl Segment {
         let wait = Wait::Interruptible(&self.membership);
         let (_own, _range) = (self.take_turn(wait)?, self.take_range(wait)?);
         self.race_leaves();
-        self.looks_end();
+        let _looks = self.looks_unsettled();
         let unfinished = if self.is_creator() { lock(&self.unfinished).take() } else { None };
         let number = match unfinished {
             Some(number) => number,

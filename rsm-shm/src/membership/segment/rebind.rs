@@ -53,7 +53,7 @@ impl Segment {
         };
         let range = self.take_range(wait)?;
         self.race_rebinds();
-        self.looks_end();
+        let _looks = self.looks_unsettled();
         self.gather()?;
         // The old range gets memory of its own, the new one what the segment has.
         self.membership.check_room(|| room::check(length as u64))?;
