@@ -31,6 +31,7 @@ fn all() -> impl Iterator<Item = &'static [Led]> {
         object::OF_SIGNALS,
         object::OF_QUEUES,
         object::BRING_IN,
+        cxx::COME,
         cxx::MADE,
         cxx::DROP,
         cxx::UPDATE,

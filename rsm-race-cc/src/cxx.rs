@@ -7,8 +7,9 @@
 
 use crate::call::objects;
 use crate::engine::{self, LEARNS_A, TELLS_A};
+use crate::led::Led;
 use crate::object::{BOTH, UNKNOWN};
-use crate::real::real;
+use crate::real::{address_of, real};
 use libc::{c_int, c_void};
 
 /// Waits until a variable is made, or says that this thread is to make it.
@@ -25,6 +26,14 @@ extern "C-unwind" fn __wrap___cxa_guard_acquire(guard: *mut c_void) -> c_int {
     }
     is_to_make
 }
+
+/// Coming to one. Variables that are made in libstdc++ and in the program may be the same. Who finds one made there does not call at all:
+/// that learns nothing, of what nobody can ask for who made it.
+pub(crate) static COME: &[Led] = &[Led::new(
+    "__cxa_guard_acquire\0",
+    __wrap___cxa_guard_acquire as *const (),
+    address_of!("__real___cxa_guard_acquire"),
+)];
 
 // It is made, or was given up.
 objects! { MADE = TELLS_A;
