@@ -8,9 +8,17 @@
 use crate::call::objects;
 use crate::engine::{self, LEARNS_A, TELLS_A};
 use crate::led::Led;
+use crate::module;
 use crate::object::{BOTH, UNKNOWN};
 use crate::real::{address_of, real};
 use libc::{c_int, c_void};
+
+/// Whether libstdc++ was linked in here: then it makes calls of its own functions that nobody leads anywhere. These are functions that no
+/// header has, so that they are nowhere else.
+pub(crate) fn is_linked_in() -> bool {
+    let all = [real!("__cxa_end_catch"), real!("__cxa_guard_release"), real!("_ZNSt8ios_base6xallocEv")];
+    all.into_iter().any(|address| address != 0 && module::has(address))
+}
 
 /// Waits until a variable is made, or says that this thread is to make it.
 #[unsafe(no_mangle)]
