@@ -4,11 +4,11 @@
 //! the argument that says it can carry where the call came from instead (`entry`).
 //!
 //! A word of watched memory: what is stored is told before the store, so that nobody reads a value that the detector does not
-//! know; what is loaded is told after the load.
+//! know; what is loaded is told after the load. So an update is told before each try; that it was made, once, behind it.
 //!
 //! Threads tell each other something by atomics in any memory, whatever order was asked for.
 
-use crate::engine::{self, ATOMIC, LEARNS_A, TELLS_A, UPDATE, WRITE};
+use crate::engine::{self, ATOMIC, LEARNS_A, TELLS_A, UPDATE, UPDATED, WRITE};
 use crate::entry::passed_on;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, fence};
@@ -141,7 +141,7 @@ fn update<W: Word>(address: usize, pc: usize, change: impl Fn(W::Value) -> W::Va
             Ok(_) => {
                 // The same value may have come again since it was told, by somebody else.
                 if is_watched {
-                    engine::value(address, W::LENGTH, W::number(before), ATOMIC, pc);
+                    engine::value(address, W::LENGTH, W::number(before), ATOMIC | UPDATED, pc);
                 }
                 break;
             }
@@ -210,7 +210,7 @@ fn exchange_watched<W: Word>(word: &W, (address, pc): (usize, usize), from: W::V
         match word.exchange(from, to) {
             Ok(_) => {
                 // As in `update`.
-                engine::value(address, W::LENGTH, W::number(before), ATOMIC, pc);
+                engine::value(address, W::LENGTH, W::number(before), ATOMIC | UPDATED, pc);
                 return before;
             }
             Err(now) => before = now,

@@ -11,7 +11,10 @@ static BEFORE_MAIN: extern "C" fn() = begin;
 
 extern "C" fn begin() {
     engine::sees();
-    engine::leads(all());
+    // What libstdc++ orders is not known where it is a part of this: then of this module nothing is told of threads.
+    if !cxx::is_linked_in() {
+        engine::leads(all());
+    }
 }
 
 /// All that libstdc++ may call, also of its own.
@@ -31,6 +34,7 @@ fn all() -> impl Iterator<Item = &'static [Led]> {
         object::OF_SIGNALS,
         object::OF_QUEUES,
         object::BRING_IN,
+        cxx::COME,
         cxx::MADE,
         cxx::DROP,
         cxx::UPDATE,

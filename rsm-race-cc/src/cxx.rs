@@ -7,9 +7,18 @@
 
 use crate::call::objects;
 use crate::engine::{self, LEARNS_A, TELLS_A};
+use crate::led::Led;
+use crate::module;
 use crate::object::{BOTH, UNKNOWN};
-use crate::real::real;
+use crate::real::{address_of, real};
 use libc::{c_int, c_void};
+
+/// Whether libstdc++ was linked in here: then it makes calls of its own functions that nobody leads anywhere. These are functions that no
+/// header has, so that they are nowhere else.
+pub(crate) fn is_linked_in() -> bool {
+    let all = [real!("__cxa_end_catch"), real!("__cxa_guard_release"), real!("_ZNSt8ios_base6xallocEv")];
+    all.into_iter().any(|address| address != 0 && module::has(address))
+}
 
 /// Waits until a variable is made, or says that this thread is to make it.
 #[unsafe(no_mangle)]
@@ -25,6 +34,14 @@ extern "C-unwind" fn __wrap___cxa_guard_acquire(guard: *mut c_void) -> c_int {
     }
     is_to_make
 }
+
+/// Coming to one. Variables that are made in libstdc++ and in the program may be the same. Who finds one made there does not call at all:
+/// that learns nothing, of what nobody can ask for who made it.
+pub(crate) static COME: &[Led] = &[Led::new(
+    "__cxa_guard_acquire\0",
+    __wrap___cxa_guard_acquire as *const (),
+    address_of!("__real___cxa_guard_acquire"),
+)];
 
 // It is made, or was given up.
 objects! { MADE = TELLS_A;

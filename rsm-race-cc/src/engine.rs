@@ -10,6 +10,8 @@ pub(crate) const WRITE: u32 = 1;
 pub(crate) const ATOMIC: u32 = 2;
 /// See [`WRITE`]: it reads and writes as one.
 pub(crate) const UPDATE: u32 = 4;
+/// See [`WRITE`]: an update that was told has been made.
+pub(crate) const UPDATED: u32 = 8;
 
 /// What is told by who tells all accesses to memory.
 const ACCESSES: u32 = 1;

@@ -16,7 +16,7 @@
 //! | `sanitizer` | to tell ThreadSanitizer of its locks |
 //!
 //! The linker leads calls about threads here only in programs of C and C++ (`--wrap`); in others nothing is told of threads,
-//! and to the detector they are one. `call` is how most are told, `real` has what the C library has. Calls that libstdc++ makes librsm leads here, when the
+//! and to the detector they are one. `call` is how most are told, `real` has what the C library has, `module` says what was linked in as this is. Calls that libstdc++ makes librsm leads here, when the
 //! program joins a cluster in which races are looked for: `begin` tells it where to.
 //!
 //! `engine` is the way to it. It is in librsm, which a program need not have: without it, and in a run without
@@ -36,6 +36,7 @@ mod cxx;
 mod engine;
 mod entry;
 mod led;
+mod module;
 mod object;
 mod plain;
 mod real;

@@ -163,7 +163,8 @@ extern "C-unwind" fn do_once() {
     let body: extern "C-unwind" fn() = unsafe { std::mem::transmute(body) };
     if is_of_call_once {
         // That of `std::call_once` may throw, and then somebody else does it, after this. Other functions do not, and of a thread that
-        // is cancelled in one no frame has anything left to do.
+        // is cancelled in one no frame has anything left to do. In that of `std::call_once` a thread must not be cancelled: it would be
+        // unwound by force through this frame, which has something left to do, and that is not defined.
         let _done = Done(control);
         body();
     } else {

@@ -2,7 +2,7 @@
 //! words.
 
 use crate::atomic::orders;
-use crate::engine::{self, ATOMIC, LEARNS_A, TELLS_A, UPDATE, WRITE};
+use crate::engine::{self, ATOMIC, LEARNS_A, TELLS_A, UPDATE, UPDATED, WRITE};
 use crate::entry::passed_on;
 use std::arch::naked_asm;
 
@@ -40,7 +40,13 @@ fn tell(address: usize, kind: u32, pc: usize) {
     engine::access(address + 8, 8, kind, pc);
 }
 
-fn update(address: usize, pc: usize, change: impl Fn(u128) -> u128) -> u128 {
+/// What was told has been made: of both words at once.
+fn tell_made(address: usize, pc: usize) {
+    engine::access(address, 16, ATOMIC | UPDATED, pc);
+}
+
+/// Makes of the value what `change` says, and gives the one before. `is_store`: the program does not ask for that.
+fn change(address: usize, pc: usize, is_store: bool, change: impl Fn(u128) -> u128) -> u128 {
     orders(TELLS_A | LEARNS_A, address);
     let is_watched = engine::is_watched(address, 16);
     if is_watched {
@@ -57,9 +63,16 @@ fn update(address: usize, pc: usize, change: impl Fn(u128) -> u128) -> u128 {
     // As in `exchange_if`.
     if is_watched {
         tell(address, ATOMIC, pc);
+        if !is_store {
+            tell_made(address, pc);
+        }
     }
     orders(LEARNS_A, address);
     before
+}
+
+fn update(address: usize, pc: usize, how: impl Fn(u128) -> u128) -> u128 {
+    change(address, pc, false, how)
 }
 
 /// Loads what may be mapped for reading only, where the processor can do that.
@@ -121,7 +134,7 @@ extern "C" fn load(address: usize, pc: usize) -> u128 {
 }
 
 extern "C" fn store(address: usize, value: u128, pc: usize) {
-    update(address, pc, |_| value);
+    change(address, pc, true, |_| value);
 }
 
 extern "C" fn exchange(address: usize, value: u128, pc: usize) -> u128 {
@@ -163,6 +176,9 @@ extern "C" fn exchange_if(address: usize, from: u128, to: u128, pc: usize) -> u1
     // It may have changed since it was told, also back to the same value.
     if is_watched {
         tell(address, ATOMIC, pc);
+        if before == from {
+            tell_made(address, pc);
+        }
     }
     orders(LEARNS_A, address);
     before

@@ -21,6 +21,7 @@ extern unsigned char rsm_race_granules[65536];
 #define RSM_RACE_WRITE 1  /* a write, which is told before it is made; a read is told after it */
 #define RSM_RACE_WORD 2   /* of one word, atomic or volatile */
 #define RSM_RACE_UPDATE 4 /* read, changed and written, atomically */
+#define RSM_RACE_UPDATED 8 /* with the value that an update read, or with no value and by itself: it has been made */
 
 /* Before the program joins a cluster: with 1, that it tells of all its accesses to memory of segments. What a program that
  * does not say so may have done with memory is taken into account, and fewer races are found. */

@@ -77,8 +77,8 @@ pub(crate) fn perform(args: &CcArgs) -> Result<ExitCode, Failure> {
     let words = Words::of(words).map_err(Failure::usage)?;
     if args.threads && words.links && words.has_libstdcxx {
         return Err(Failure::usage(
-            "threads of a program that has libstdc++ in it cannot be told apart: let it be loaded, without -static-libstdc++, or \
-             leave --threads out",
+            "threads of a program that has libstdc++ in it cannot be told apart: let it be loaded, without -static-libstdc++ or -Bstatic, \
+             or leave --threads out",
         ));
     }
     let family = family(compiler)?;

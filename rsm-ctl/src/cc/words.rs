@@ -90,8 +90,17 @@ impl Words {
         let mut read = Words::default();
         let (mut has_input, mut is_linked, mut is_assembled) = (false, true, true);
         let mut words = words.iter().map(OsString::as_os_str);
+        let (mut linker, mut of_linker) = (Linker::default(), false);
         while let Some(word) = words.next() {
             let bytes = word.as_bytes();
+            if std::mem::take(&mut of_linker) {
+                linker.take(bytes);
+                continue;
+            }
+            of_linker = bytes == b"-Xlinker";
+            if let Some(options) = bytes.strip_prefix(b"-Wl,") {
+                options.split(|byte| *byte == b',').for_each(|option| linker.take(option));
+            }
             if bytes == b"-" || !bytes.starts_with(b"-") {
                 // One that begins with @ is a file of words.
                 has_input = true;
@@ -100,6 +109,7 @@ impl Words {
                 continue;
             }
             read.take(word)?;
+            read.has_libstdcxx |= linker.is_static && word == "-lstdc++";
             is_linked &= !UNLINKED.iter().any(|option| word == *option);
             is_assembled &= !UNASSEMBLED.iter().any(|option| word == *option);
             read.is_otherwise |= OTHERWISE.iter().any(|option| bytes.starts_with(option.as_bytes()));
@@ -108,8 +118,9 @@ impl Words {
                 read.folders.extend(words.next().map(PathBuf::from));
             } else if let Some(folder) = bytes.strip_prefix(b"-L") {
                 read.folders.push(OsStr::from_bytes(folder).into());
-            } else if APART.iter().any(|option| word == *option) {
+            } else if !of_linker && APART.iter().any(|option| word == *option) {
                 let its_value = words.next();
+                read.has_libstdcxx |= linker.is_static && word == "-l" && its_value.is_some_and(|x| x == "stdc++");
                 read.is_otherwise |= word == "-x" && its_value.is_some_and(|x| x.as_bytes().starts_with(b"assembler"));
             }
             // `-lm` is an input as well, but nobody links that alone.
@@ -134,6 +145,27 @@ impl Words {
         self.shared |= word == "-shared";
         self.has_debug |= bytes.starts_with(b"-g") && !bytes.starts_with(b"-gcc");
         Ok(())
+    }
+}
+
+/// How the linker takes libraries, as far as it was told.
+#[derive(Default)]
+struct Linker {
+    /// Into what it links.
+    is_static: bool,
+    /// As it was before, where it is to go back to that.
+    before: Vec<bool>,
+}
+
+impl Linker {
+    fn take(&mut self, option: &[u8]) {
+        match option {
+            b"-Bstatic" | b"-dn" | b"-non_shared" | b"-static" => self.is_static = true,
+            b"-Bdynamic" | b"-dy" | b"-call_shared" => self.is_static = false,
+            b"--push-state" => self.before.push(self.is_static),
+            b"--pop-state" => self.is_static = self.before.pop().unwrap_or(self.is_static),
+            _ => {}
+        }
     }
 }
 
@@ -169,6 +201,12 @@ mod tests {
             ("a.o /usr/lib/libstdc++.a", true),
             ("a.o -l:libstdc++.a", true),
             ("a.o -lstdc++ -static-libgcc", false),
+            ("a.o -Wl,-Bstatic -lstdc++ -Wl,-Bdynamic", true),
+            ("a.o -Xlinker -Bstatic -l stdc++", true),
+            ("a.o -Wl,--push-state,-Bstatic,--as-needed -lstdc++ -Wl,--pop-state", true),
+            ("a.o -Wl,--push-state,-Bstatic -lm -Wl,--pop-state -lstdc++", false),
+            ("a.o -Wl,-Bstatic -lm -Xlinker -Bdynamic -lstdc++", false),
+            ("a.o -Wl,-Bstatic -o -lstdc++", false),
         ] {
             assert_eq!(read(line).unwrap().has_libstdcxx, has_it, "{line}");
         }

@@ -1,7 +1,7 @@
 /*
  * One access of each kind. A comment says what the detector is to be told on the line: place, bytes and kind of each
- * access, with `=` and its value where it is a word (kinds: 1 a write, 2 atomic or volatile, 4 an update). What was
- * exchanged is told again afterwards: the same value may have come anew before.
+ * access, with `=` and its value where it is a word (kinds: 1 a write, 2 atomic or volatile, 4 an update, 8 one that was made).
+ * What was exchanged is told again afterwards: the same value may have come anew before.
  */
 #include <rsm/annotate.h>
 #include <stdint.h>
@@ -39,20 +39,38 @@ __attribute__((noinline)) static int words(long large)
     uint64_t wanted = 11;
     __atomic_store_n(word, 7, __ATOMIC_RELEASE); /* sees: +32 8 3=7 */
     int right = __atomic_load_n(AT(uint32_t, 32), __ATOMIC_ACQUIRE) == 7; /* sees: +32 4 2=7 */
-    right &= __atomic_fetch_add(word, 5, __ATOMIC_ACQ_REL) == 7; /* sees: +32 8 2=7, +32 8 7=12, +32 8 2=7 */
+    right &= __atomic_fetch_add(word, 5, __ATOMIC_ACQ_REL) == 7; /* sees: +32 8 2=7, +32 8 7=12, +32 8 10=7 */
     right &= !__atomic_compare_exchange_n(word, &wanted, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +32 8 2=12 */
     right &= wanted == 12;
-    right &= __atomic_compare_exchange_n(word, &wanted, 6, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +32 8 2=12, +32 8 7=6, +32 8 2=12 */
-    right &= __atomic_fetch_sub(word, 2, __ATOMIC_RELAXED) == 6; /* sees: +32 8 2=6, +32 8 7=4, +32 8 2=6 */
-    right &= __atomic_fetch_or(word, 3, __ATOMIC_RELAXED) == 4; /* sees: +32 8 2=4, +32 8 7=7, +32 8 2=4 */
-    right &= __atomic_fetch_and(word, 5, __ATOMIC_RELAXED) == 7; /* sees: +32 8 2=7, +32 8 7=5, +32 8 2=7 */
-    right &= __atomic_fetch_xor(word, 1, __ATOMIC_RELAXED) == 5; /* sees: +32 8 2=5, +32 8 7=4, +32 8 2=5 */
-    right &= __atomic_fetch_nand(AT(uint8_t, 32), 4, __ATOMIC_RELAXED) == 4; /* sees: +32 1 2=4, +32 1 7=251, +32 1 2=4 */
-    right &= __atomic_exchange_n(AT(uint16_t, 32), 9, __ATOMIC_RELAXED) == 251; /* sees: +32 2 2=251, +32 2 7=9, +32 2 2=251 */
+    right &= __atomic_compare_exchange_n(word, &wanted, 6, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +32 8 2=12, +32 8 7=6, +32 8 10=12 */
+    right &= __atomic_fetch_sub(word, 2, __ATOMIC_RELAXED) == 6; /* sees: +32 8 2=6, +32 8 7=4, +32 8 10=6 */
+    right &= __atomic_fetch_or(word, 3, __ATOMIC_RELAXED) == 4; /* sees: +32 8 2=4, +32 8 7=7, +32 8 10=4 */
+    right &= __atomic_fetch_and(word, 5, __ATOMIC_RELAXED) == 7; /* sees: +32 8 2=7, +32 8 7=5, +32 8 10=7 */
+    right &= __atomic_fetch_xor(word, 1, __ATOMIC_RELAXED) == 5; /* sees: +32 8 2=5, +32 8 7=4, +32 8 10=5 */
+    right &= __atomic_fetch_nand(AT(uint8_t, 32), 4, __ATOMIC_RELAXED) == 4; /* sees: +32 1 2=4, +32 1 7=251, +32 1 10=4 */
+    right &= __atomic_exchange_n(AT(uint16_t, 32), 9, __ATOMIC_RELAXED) == 251; /* sees: +32 2 2=251, +32 2 7=9, +32 2 10=251 */
     /* Of what is passed, the bits above mean nothing. */
     __atomic_store_n(AT(uint8_t, 48), (uint8_t)large, __ATOMIC_RELAXED); /* sees: +48 1 3=52 */
-    right &= __atomic_fetch_add(AT(uint16_t, 50), (uint16_t)large, __ATOMIC_RELAXED) == 0; /* sees: +50 2 2=0, +50 2 7=4660, +50 2 2=0 */
-    right &= __atomic_exchange_n(AT(uint8_t, 48), (uint8_t)(large + 1), __ATOMIC_RELAXED) == 52; /* sees: +48 1 2=52, +48 1 7=53, +48 1 2=52 */
+    right &= __atomic_fetch_add(AT(uint16_t, 50), (uint16_t)large, __ATOMIC_RELAXED) == 0; /* sees: +50 2 2=0, +50 2 7=4660, +50 2 10=0 */
+    right &= __atomic_exchange_n(AT(uint8_t, 48), (uint8_t)(large + 1), __ATOMIC_RELAXED) == 52; /* sees: +48 1 2=52, +48 1 7=53, +48 1 10=52 */
+    return right;
+}
+
+/* Somebody else stores once it is told what is about to be: it is made anew, or not at all, and only what was made is said to be. */
+__attribute__((noinline)) static int disturbed(void)
+{
+    uint64_t *const word = AT(uint64_t, 56);
+    __int128 *const place = AT(__int128, 288);
+    uint64_t wanted = 21;
+    __int128 wide_wanted = 0;
+    disturb(word, 20);
+    int right = __atomic_fetch_add(word, 1, __ATOMIC_SEQ_CST) == 20; /* sees: +56 8 2=0, +56 8 7=1, +56 8 2=20, +56 8 7=21, +56 8 10=20 */
+    disturb(word, 30);
+    right &= !__atomic_compare_exchange_n(word, &wanted, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +56 8 2=21, +56 8 7=1, +56 8 2=30 */
+    disturb(place, 40);
+    right &= !__atomic_compare_exchange_n(place, &wide_wanted, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +288 8 7, +296 8 7, +288 8 2, +296 8 2 */
+    right &= wanted == 30 && wide_wanted == 40;
+    right &= __atomic_fetch_add(place, 2, __ATOMIC_SEQ_CST) == 40; /* sees: +288 8 7, +296 8 7, +288 8 2, +296 8 2, +288 16 10 */
     return right;
 }
 
@@ -76,7 +94,7 @@ __attribute__((noinline)) static int sixteen(void)
     __int128 wanted = value;
     __atomic_store_n(place, value, __ATOMIC_SEQ_CST); /* sees: +256 8 7, +264 8 7, +256 8 2, +264 8 2 */
     int right = __atomic_load_n(place, __ATOMIC_SEQ_CST) == value; /* sees: +256 8 2, +264 8 2 */
-    right &= __atomic_compare_exchange_n(place, &wanted, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +256 8 7, +264 8 7, +256 8 2, +264 8 2 */
+    right &= __atomic_compare_exchange_n(place, &wanted, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +256 8 7, +264 8 7, +256 8 2, +264 8 2, +256 16 10 */
     right &= !__atomic_compare_exchange_n(place, &wanted, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* sees: +256 8 2, +264 8 2, +256 8 2, +264 8 2 */
     right &= wanted == 1;
     right &= __atomic_fetch_add(&wide, value, __ATOMIC_SEQ_CST) == 0 && wide == value;
@@ -100,7 +118,7 @@ int main(void)
     plain();
     volatile long start = 0x1234;
     const long large = start;
-    const int right = words(large) & sixteen();
+    const int right = words(large) & sixteen() & disturbed();
     blocks();
     RSM_ANNOTATE_BENIGN(memory + 8, 16);
     /* What is not watched is carried out all the same; what is not near anything that is, is told to nobody. */

@@ -28,10 +28,10 @@ unsafe fn words(memory: *mut u8) -> bool {
         unsafe { (AtomicU64::from_ptr(memory.add(32).cast()), AtomicU32::from_ptr(memory.add(40).cast())) };
     wide.store(7, Ordering::Release); // sees: +32 8 3=7
     let mut right = wide.load(Ordering::Acquire) == 7; // sees: +32 8 2=7
-    right &= wide.fetch_add(5, Ordering::AcqRel) == 7; // sees: +32 8 2=7, +32 8 7=12, +32 8 2=7
+    right &= wide.fetch_add(5, Ordering::AcqRel) == 7; // sees: +32 8 2=7, +32 8 7=12, +32 8 10=7
     right &= wide.compare_exchange(11, 1, Ordering::AcqRel, Ordering::Acquire) == Err(12); // sees: +32 8 2=12
-    right &= wide.compare_exchange(12, 1, Ordering::AcqRel, Ordering::Acquire) == Ok(12); // sees: +32 8 2=12, +32 8 7=1, +32 8 2=12
-    right &= narrow.swap(3, Ordering::Relaxed) == 0; // sees: +40 4 2=0, +40 4 7=3, +40 4 2=0
+    right &= wide.compare_exchange(12, 1, Ordering::AcqRel, Ordering::Acquire) == Ok(12); // sees: +32 8 2=12, +32 8 7=1, +32 8 10=12
+    right &= narrow.swap(3, Ordering::Relaxed) == 0; // sees: +40 4 2=0, +40 4 7=3, +40 4 10=0
     right
 }
 

@@ -261,6 +261,29 @@ fn calls_of_libstdcxx_are_led_by_names_that_it_has() {
     assert!(unknown.is_empty(), "{unknown:?}");
 }
 
+/// What the linker leads of the program's calls librsm leads of libstdc++'s: it finds each by a name, which is there.
+#[test]
+fn all_that_the_linker_leads_is_on_a_list() {
+    if !is_there("gcc") || !is_there("nm") {
+        return;
+    }
+    let bench = Bench::new("lists");
+    let library = bench.0.join("librsm_race.a");
+    let names = succeed(Command::new("nm").args(["-g", "--defined-only"]).arg(&library));
+    let led: BTreeSet<&str> = names.split_whitespace().filter_map(|word| word.strip_prefix("__wrap_")).collect();
+    // Not copies, of which only the program's are told; nor facets, of which libstdc++ has only its own installed.
+    let is_of_program = |name: &str| {
+        name.trim_start_matches('_').starts_with("mem")
+            || name.ends_with("_facetEPKNS_2idEPKNS_5facetE")
+            || name.ends_with("_replace_facetEPKS0_PKNS_2idE")
+    };
+    let of_threads = led.into_iter().filter(|name| !is_of_program(name));
+    let bytes = std::fs::read(&library).expect("a library");
+    let words: BTreeSet<&[u8]> = bytes.split(|byte| *byte == 0).collect();
+    let unlisted: Vec<&str> = of_threads.filter(|name| !words.contains(name.as_bytes())).collect();
+    assert!(words.contains(&b"pthread_create"[..]) && unlisted.is_empty(), "{unlisted:?}");
+}
+
 #[test]
 fn a_crate_is_built_so_by_cargo() {
     if !is_there("gcc") || cfg!(not(target_env = "gnu")) {

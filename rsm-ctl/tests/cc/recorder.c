@@ -16,6 +16,17 @@ _Atomic unsigned char rsm_race_granules[65536];
 static uintptr_t low, high;
 static unsigned long told;
 
+/* What is stored by somebody else next, and where. */
+static unsigned long *disturbed, disturbance;
+
+static void meet(uintptr_t address, unsigned kind)
+{
+    if ((kind & 1) && address == (uintptr_t)disturbed) {
+        *disturbed = disturbance;
+        disturbed = NULL;
+    }
+}
+
 static unsigned long place(uintptr_t pc)
 {
     Dl_info info;
@@ -51,12 +62,14 @@ void rsm_race_access(uintptr_t address, size_t length, unsigned kind, uintptr_t 
 {
     if (is_watched(address, length, pc) && length > 0)
         printf("+%lu %zu %u @%lx\n", address - low, length, kind, place(pc));
+    meet(address, kind);
 }
 
 void rsm_race_value(uintptr_t address, size_t length, uint64_t value, unsigned kind, uintptr_t pc)
 {
     if (is_watched(address, length, pc))
         printf("+%lu %zu %u=%llu @%lx\n", address - low, length, kind, (unsigned long long)value, place(pc));
+    meet(address, kind);
 }
 
 void rsm_race_sees(unsigned what)
@@ -75,6 +88,12 @@ void watch(void *start, size_t length)
     high = low + length;
     for (uintptr_t granule = low >> 16; granule <= (high - 1) >> 16; granule++)
         rsm_race_granules[granule & 0xffff] = 1;
+}
+
+void disturb(void *word, unsigned long value)
+{
+    disturbed = word;
+    disturbance = value;
 }
 
 unsigned long count(void)

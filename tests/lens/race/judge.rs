@@ -255,6 +255,9 @@ fn main() {
         }),
         Trial::test("what_cargo_builds_is_seen", || by_cargo::what_cargo_builds_is_seen().map_err(Failed::from)),
         Trial::test("what_clang_builds_is_seen", || compilers::what_clang_builds_is_seen().map_err(Failed::from)),
+        Trial::test("what_libstdcxx_calls_is_led_however_it_is_linked", || {
+            compilers::what_libstdcxx_calls_is_led_however_it_is_linked().map_err(Failed::from)
+        }),
         Trial::test("the_guide_finds_its_bug", || run::the_guide_finds_its_bug().map_err(Failed::from)),
         Trial::test("a_program_in_c_is_traced", || run::a_program_in_c_is_traced().map_err(Failed::from)),
     ];

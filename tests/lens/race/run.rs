@@ -155,6 +155,28 @@ impl Bench {
         self.compile(command, &source(program.name), built)
     }
 
+    /// Builds a program whose threads are told apart, by whichever compiler and with more words.
+    pub(crate) fn build_apart(
+        &self,
+        compiler: &str,
+        program: &Program,
+        name: &str,
+        more: &[&str],
+    ) -> Result<PathBuf, String> {
+        let mut command = self.ctl();
+        command.args(["cc", "--threads", compiler]);
+        self.compile_with(command, &source(program.name), self.folder.join(name), more)
+    }
+
+    /// Whether a compiler takes a program at all.
+    pub(crate) fn is_taken(&self, compiler: &str, program: &Program) -> bool {
+        let source = source(program.name);
+        let mut command = Command::new(compiler);
+        command.arg("-fsyntax-only").arg("-I").arg(root().join("tests/lens/c")).arg("-I");
+        command.arg(root().join("rsm-capi/include")).arg(language(&source).1).arg(source);
+        succeed(&mut command).is_ok()
+    }
+
     /// The first of these compilers that `rsm-ctl cc` takes.
     pub(crate) fn first_of(&self, compilers: &[&'static str]) -> Option<&'static str> {
         compilers.iter().copied().find(|compiler| succeed(self.ctl().args(["cc", compiler, "--version"])).is_ok())
@@ -185,11 +207,22 @@ impl Bench {
         succeed(&mut command).map(|_| built)
     }
 
-    fn compile(&self, mut command: Command, source: &Path, built: PathBuf) -> Result<PathBuf, String> {
+    fn compile(&self, command: Command, source: &Path, built: PathBuf) -> Result<PathBuf, String> {
+        self.compile_with(command, source, built, &[])
+    }
+
+    /// With more words, which come last.
+    fn compile_with(
+        &self,
+        mut command: Command,
+        source: &Path,
+        built: PathBuf,
+        more: &[&str],
+    ) -> Result<PathBuf, String> {
         command.arg(language(source).1).args(STRICT).arg("-I").arg(root().join("tests/lens/c"));
         command.arg("-I").arg(root().join("rsm-capi/include")).arg("-o").arg(&built).arg(source);
         command.arg("-L").arg(&self.folder).arg("-lrsm").arg(format!("-Wl,-rpath,{}", self.folder.display()));
-        succeed(&mut command).map(|_| built)
+        succeed(command.args(more)).map(|_| built)
     }
 
     /// Runs it, with these options, to whatever end.

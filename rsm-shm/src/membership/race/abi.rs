@@ -31,6 +31,8 @@ const WRITE: c_uint = 1;
 const WORD: c_uint = 2;
 /// Read, changed and written, atomically.
 const UPDATE: c_uint = 4;
+/// Such an update was made.
+const UPDATED: c_uint = 8;
 
 /// What a thread has told that it is about to read.
 #[derive(Clone, Copy, Debug)]
@@ -128,13 +130,13 @@ fn with(
 }
 
 impl Watched {
-    /// An atomic update is about to be made: told where the memory is another node's and the hardware that is meant carries none there.
+    /// An atomic update was made: told where the memory is another node's and the hardware that is meant carries none there.
     fn updates(&'static self, process: Process<'_>, (address, length): (usize, usize), kind: c_uint, pc: usize) {
         let owner = self.place.node;
         // Memory that no node owns, too, is none of another node's.
         let is_afar = self.racing.no_atomics && owner != self.racing.node && owner != 0;
         if is_afar
-            && kind & (WRITE | UPDATE) == WRITE | UPDATE
+            && kind & UPDATED != 0
             && let Some(import) = self.import()
         {
             process.updates_afar(self.range(process, address, length, pc), import);
@@ -172,11 +174,14 @@ pub extern "C" fn rsm_race_sees(what: c_uint) {
 }
 
 /// Memory was read, or is about to be written: `kind` 0 or 1; with 2 as a word, with 4 as a part of an atomic update, the
-/// value of which is not told. `pc` is the return address of the access.
+/// value of which is not told; with 8 nothing but that an update which was told has been made. `pc` is the return address of the access.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsm_race_access(address: usize, length: usize, kind: c_uint, pc: usize) {
     with((address, length), (kind & WRITE != 0).then_some(pc), |watched, process| {
         watched.updates(process, (address, length), kind, pc);
+        if kind & UPDATED != 0 {
+            return;
+        }
         if kind & (WORD | UPDATE) != 0 {
             let is_word = is_word(address, length) && watched.has_all(address, length);
             let is_word = is_word && kind & UPDATE == 0 && watched.place.lines != NO_LINES;

@@ -21,6 +21,19 @@ __attribute__((noinline)) static void compares(uint32_t *word)
     __atomic_compare_exchange_n(word, &from, 7, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); /* SITE */
 }
 
+/* Of sixteen bytes. Where nobody looks at the program, a library would be called for it. */
+#ifdef __SANITIZE_THREAD__
+__attribute__((noinline)) static void wide(__int128 *words)
+{
+    __int128 from = 1;
+    __atomic_store_n(words, __atomic_load_n(words, __ATOMIC_ACQUIRE) + 2, __ATOMIC_RELEASE);
+    __atomic_compare_exchange_n(words, &from, 7, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(words, 7, __ATOMIC_SEQ_CST); /* SITE */
+}
+#else
+#define wide(words) ((void)(words))
+#endif
+
 static void all(char *memory)
 {
     uint64_t *const words = (uint64_t *)(void *)(memory + DATA);
@@ -28,6 +41,7 @@ static void all(char *memory)
         adds(&words[0]);
     exchanges(&words[1]);
     compares((uint32_t *)&words[2]);
+    wide((__int128 *)&words[4]);
 }
 
 static void over(const char *what)
@@ -37,9 +51,12 @@ static void over(const char *what)
     uint64_t *const words = (uint64_t *)(void *)(memory + DATA);
     if (strcmp(what, "words") == 0) {
         __atomic_store_n(&words[0], __atomic_load_n(&words[0], __ATOMIC_ACQUIRE) + 1, __ATOMIC_RELEASE);
+#ifdef __SANITIZE_THREAD__
+        __atomic_store_n((__int128 *)&words[4], 5, __ATOMIC_RELEASE);
+#endif
     } else {
         if (strcmp(what, "benign") == 0)
-            RSM_ANNOTATE_BENIGN(words, 3 * sizeof *words);
+            RSM_ANNOTATE_BENIGN(words, 6 * sizeof *words);
         all(memory);
     }
     CLOSE(barrier);
