@@ -4,9 +4,9 @@
 //! cargo bench -p rsm-litmus --bench sorted [-- LINES]
 //! ```
 //!
-//! Three nodes sort the same lines, 2 million where nothing else is asked for, in turns: plainly, looked at between calls, with pages of
-//! their own memory, and built by `rsm-ctl cc cargo`. What is shown is the best of the turns, of the whole run from its start to its end, and
-//! how much longer that is than the plain one. What else the machine does is said.
+//! Three nodes sort the same lines, 2 million where nothing else is asked for, in turns: plainly, and looked at between calls. What is
+//! shown is the best of the turns, of the whole run from its start to its end, and how much longer that is than the plain one. What else
+//! the machine does is said.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,14 +14,8 @@ use std::time::Instant;
 
 const TURNS: usize = 5;
 
-/// What is compared: of the program built plainly (`false`) or by `cc`, with which options of `run`.
-const WAYS: [(&str, bool, &[&str]); 5] = [
-    ("plain", false, &[]),
-    ("--race", false, &["--race"]),
-    ("--race=pages", false, &["--race=pages"]),
-    ("built by cc, not looked at", true, &[]),
-    ("built by cc, --race", true, &["--race"]),
-];
+/// What is compared: with which options of `run`.
+const WAYS: [(&str, &[&str]); 2] = [("plain", &[]), ("--race", &["--race"])];
 
 fn run(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -52,15 +46,13 @@ fn main() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let bench = std::env::current_exe().expect("a program");
     let profile = bench.parent().and_then(Path::parent).expect("a directory");
-    let target = profile.parent().expect("the target directory");
     let ctl = profile.join("rsm-ctl");
     let example = ["build", "--release", "--quiet", "--locked", "-p", "rsm-examples", "--example", "sort"];
     run(Command::new(env!("CARGO"))
         .args(["build", "--release", "--quiet", "--locked", "-p", "rsm-ctl"])
         .current_dir(root));
     run(Command::new(env!("CARGO")).args(example).current_dir(root));
-    run(Command::new(&ctl).args(["cc", "cargo"]).args(example).env("CARGO_TARGET_DIR", target).current_dir(root));
-    let programs = [profile.join("examples/sort"), target.join("rsm-race/release/examples/sort")];
+    let program = profile.join("examples/sort");
     let place =
         |name: &str| File(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id())));
     let (input, output) = (place("lines"), place("sorted"));
@@ -68,9 +60,9 @@ fn main() {
     std::fs::write(&input.0, &text).expect("a file");
     let mut best = WAYS.map(|_| f64::MAX);
     for _ in 0..TURNS {
-        for ((_, is_built, options), best) in WAYS.iter().zip(&mut best) {
+        for ((_, options), best) in WAYS.iter().zip(&mut best) {
             let mut command = Command::new(&ctl);
-            command.args(["run", "-n", "3"]).args(*options).arg("--").arg(&programs[usize::from(*is_built)]);
+            command.args(["run", "-n", "3"]).args(*options).arg("--").arg(&program);
             command.arg(&input.0).arg("-o").arg(&output.0);
             let began = Instant::now();
             run(&mut command);
