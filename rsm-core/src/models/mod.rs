@@ -36,7 +36,7 @@
 //! | between PEs of OpenSHMEM: a lock's words; those of the shortest exchanges | [`queue`]; [`exchange`] |
 //! | between PEs of OpenSHMEM: what is slept for, the event | [`asleep`], with a model of `membarrier` |
 //! | `rsm_shm` trace: ring, process | as those of a tally |
-//! | `rsm_shm` trace: on | a hint of the events thread; who finds no ring notes nothing |
+//! | `rsm_shm` trace: late, bytes, time; looks: wanted, noted, watching, stopped | a hint of the events thread; who finds no ring notes nothing |
 //! | `rsm_shm` import: where the generation is looked for | one of two places that outlive it; who compares with what never matches looks at the truth |
 //! | `rsm_shm` crash points | tests only |
 //! | control pages: ring, head, tail | [`ring`] |

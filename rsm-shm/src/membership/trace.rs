@@ -209,11 +209,11 @@ impl Tracing {
 
     /// Not in a forked child that has none of its own yet: the ring is its parent's.
     fn map(&self) -> Option<&RecordMap> {
-        // Acquire: pairs with the Release of `note_in`; with the process goes that the map is none of the parent's.
+        // Acquire: pairs with the Release of `choose`; with the process goes that the map is none of the parent's.
         if self.process.load(Acquire) != fork::count() {
             return None;
         }
-        // Acquire: pairs with the Release of `note_in`.
+        // Acquire: pairs with the Release of `choose`.
         let map = self.map.load(Acquire);
         // SAFETY: null, or one of the maps, which stay where they are as long as this.
         unsafe { map.as_ref() }
