@@ -1,7 +1,7 @@
 //! Two agents over the driver: the stories that they play over a bridge of one machine, and those of a device that fails.
 
 use crate::host::{Host, Import, ended, granted, open, segment, until};
-use crate::world::{Act, Watched, World};
+use crate::world::{Watched, World};
 use rsm_core::Code;
 use rsm_core::access::Permission;
 use rsm_core::peer::life::Stage;
@@ -254,11 +254,7 @@ fn an_agent_that_dies_is_missed_and_its_successor_met() {
         assert_eq!(Import::new(&other, grant).put(8, round), Ok(()));
         // As SIGKILL leaves it: what was mapped is unmapped by the kernel, and nobody tells the function.
         std::mem::forget(other.far);
-        for act in function.acts.lock().unwrap().iter() {
-            if let Act::Map { address, length } = act {
-                inner.unmap_dma(*address, *length).unwrap();
-            }
-        }
+        function.forget_mapped();
         assert!(world.emulator().link_is_up());
         let mut nobody = Host::new(World::new(Options::default()).socket("a"), "3-4");
         let why = until("it is missed", (&mut one, &mut nobody), |one, _| one.event(ended));

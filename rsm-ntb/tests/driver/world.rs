@@ -207,6 +207,8 @@ pub(crate) struct Watched<L> {
     /// Commands that it does not hear, and says that it did.
     pub(crate) deaf: &'static [u32],
     pub(crate) acts: Mutex<Vec<Act>>,
+    /// Addresses and lengths of what it has mapped; held while that changes, so that both are one.
+    mapped: Mutex<Vec<(u64, u64)>>,
     /// How often it does not unmap.
     refuses: AtomicU32,
     look: L,
@@ -220,7 +222,15 @@ impl<L> std::fmt::Debug for Watched<L> {
 
 impl<L: Fn(&[Act])> Watched<L> {
     pub(crate) fn new(inner: &Arc<Socket>, deaf: &'static [u32], look: L) -> Watched<L> {
-        Watched { inner: Arc::clone(inner), deaf, acts: Mutex::default(), refuses: AtomicU32::new(0), look }
+        let (acts, mapped, refuses) = (Mutex::default(), Mutex::default(), AtomicU32::new(0));
+        Watched { inner: Arc::clone(inner), deaf, acts, mapped, refuses, look }
+    }
+
+    /// Unmaps what is mapped, as the kernel does when an agent is killed: nobody tells the function.
+    pub(crate) fn forget_mapped(&self) {
+        for (address, length) in self.mapped.lock().unwrap().drain(..) {
+            self.inner.unmap_dma(address, length).unwrap();
+        }
     }
 
     /// From here on it does not unmap what it is told to, so often.
@@ -261,7 +271,10 @@ impl<L: Fn(&[Act]) + Send + Sync> PciFunction for Watched<L> {
     }
 
     fn map_dma(&self, address: u64, memory: BorrowedFd<'_>, length: u64, permission: Permission) -> Result<()> {
+        let mut mapped = self.mapped.lock().unwrap();
         self.inner.map_dma(address, memory, length, permission)?;
+        mapped.push((address, length));
+        drop(mapped);
         self.acted(Act::Map { address, length });
         Ok(())
     }
@@ -270,7 +283,10 @@ impl<L: Fn(&[Act]) + Send + Sync> PciFunction for Watched<L> {
         if self.refuses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
             return Err(Error::with(Code::BadAddr, "it is busy"));
         }
-        self.inner.unmap_dma(address, length)
+        let mut mapped = self.mapped.lock().unwrap();
+        self.inner.unmap_dma(address, length)?;
+        mapped.retain(|range| *range != (address, length));
+        Ok(())
     }
 
     fn reach(&self) -> Result<Reach> {
