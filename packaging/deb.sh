@@ -136,6 +136,8 @@ mkdir -p "$doc/examples/c" "$doc/examples/halo"
 cp examples/c/*.c "$doc/examples/c/"
 cp examples/halo/halo.c "$doc/examples/halo/"
 cp -R examples/testing examples/cluster.toml examples/faults.txt "$doc/examples/"
+# Of the clone, whose workspace is not here.
+rm "$doc/examples/testing/Cargo.toml"
 gzip -9nc CHANGELOG.md >"$doc/changelog.gz"
 
 # Whoever is not told who they are is who builds, as with Debian's own tools.
