@@ -22,6 +22,9 @@ use std::time::Instant;
 const MOST: usize = 256 << 20;
 /// Looks that take long take at most this part of the time.
 const SHARE: u32 = 4;
+/// Stretches in which something was put before that one look goes through again: what waits for a barrier may be much more, and
+/// a look comes with each call.
+const AGAIN: usize = 4;
 
 /// Memberships of this process, where races are looked for. What they tell each other within it nobody sees.
 static PARTIES: Parties = Parties { open: AtomicU32::new(0), begun: AtomicU32::new(0) };
@@ -81,8 +84,9 @@ struct Copied {
     incarnation: u64,
     place: Place,
     memory: Compared,
-    /// Stretches in which something was put that is not known to be all there.
+    /// Stretches in which something was put that is not known to be all there, and from which on the next look goes through them.
     put_to: BTreeSet<usize>,
+    next: usize,
 }
 
 impl Pages {
@@ -166,7 +170,7 @@ impl Racing {
                 if memory.is_untold() {
                     process.compares_seldom();
                 }
-                state.copies.push(Copied { incarnation, place, memory, put_to: BTreeSet::new() });
+                state.copies.push(Copied { incarnation, place, memory, put_to: BTreeSet::new(), next: 0 });
             }
             None => process.lacks_copies(),
         }
@@ -207,16 +211,18 @@ impl Racing {
                 break;
             }
             // Before it is compared: what is put after that says so again.
-            copied.put_to.extend(process.stretches_put_to(copied.place, copied.memory.bytes() as u64));
-            let changed = copied.memory.changed(&copied.put_to);
-            if changed.is_empty() && copied.put_to.is_empty() {
+            let mut put_to = in_turn(&copied.put_to, &mut copied.next);
+            put_to.extend(process.stretches_put_to(copied.place, copied.memory.bytes() as u64));
+            copied.put_to.extend(&put_to);
+            let changed = copied.memory.changed(&put_to);
+            if changed.is_empty() && put_to.is_empty() {
                 continue;
             }
             // What the program was told so far.
             process.hears_of_all();
             let site = *between.get_or_insert_with(|| process.between(from, here));
             match Stores::begin(process, copied.place, since, site) {
-                Some(stores) => copied.tell(stores, changed),
+                Some(stores) => copied.tell(stores, changed, &put_to),
                 None => alone = false,
             }
         }
@@ -232,7 +238,7 @@ impl Racing {
 
 impl Copied {
     /// Tells which of the words that have changed the program has stored, and forgets what was put and is there.
-    fn tell(&mut self, mut stores: Stores<'_>, changed: Vec<(usize, u64)>) {
+    fn tell(&mut self, mut stores: Stores<'_>, changed: Vec<(usize, u64)>, put_to: &BTreeSet<usize>) {
         for (at, word) in changed {
             let line = at as u64;
             match stores.by(line) {
@@ -247,13 +253,22 @@ impl Copied {
                 By::Unknown => {}
             }
         }
-        let Copied { memory, put_to, .. } = self;
-        put_to.retain(|&stretch| {
-            let lines = memory.words(stretch).map(|at| at as u64);
-            stores.settle(lines, |line| memory.follow_now(line as usize))
-        });
+        for stretch in put_to {
+            let lines = self.memory.words(*stretch).map(|at| at as u64);
+            if !stores.settle(lines, |line| self.memory.follow_now(line as usize)) {
+                self.put_to.remove(stretch);
+            }
+        }
         stores.end();
     }
+}
+
+/// The stretches whose turn it is, of which the first is `next` or comes after it.
+fn in_turn(all: &BTreeSet<usize>, next: &mut usize) -> BTreeSet<usize> {
+    let from = all.range(*next..).chain(all.range(..*next));
+    let these: Vec<usize> = from.take(AGAIN).copied().collect();
+    *next = these.last().map_or(0, |last| last + 1);
+    these.into_iter().collect()
 }
 
 const _: () = assert!(rsm_race::table::LINE == size_of::<u64>() as u64);
@@ -261,6 +276,20 @@ const _: () = assert!(rsm_race::table::LINE == size_of::<u64>() as u64);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_stretch_has_its_turn() {
+        let mut next = 7;
+        let few: BTreeSet<usize> = [1, 7, 9].into();
+        for _ in 0..2 {
+            assert_eq!(in_turn(&few, &mut next), few);
+        }
+        let many: BTreeSet<usize> = (0..3 * AGAIN).map(|at| 5 * at).collect();
+        let seen: Vec<BTreeSet<usize>> = (0..3).map(|_| in_turn(&many, &mut next)).collect();
+        assert!(seen.iter().all(|these| these.len() == AGAIN));
+        assert_eq!(seen.into_iter().flatten().collect::<BTreeSet<_>>(), many);
+        assert_eq!(in_turn(&BTreeSet::new(), &mut next), [].into());
+    }
 
     #[test]
     fn one_that_comes_when_the_others_have_gone_is_alone() {
