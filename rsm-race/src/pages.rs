@@ -151,7 +151,6 @@ impl<'a> Stores<'a> {
     pub fn settle(&self, lines: impl Iterator<Item = u64>, mut follow: impl FnMut(u64)) -> bool {
         let mut comes = false;
         for line in lines {
-            // Most often there is nothing, and of what is there each state once: a look goes through many lines.
             let Some(word) = self.mark(line) else { continue };
             let mark = Mark(word.load(Relaxed));
             if mark.state() == COMES && mark.has_arrived(self.process.table) {

@@ -106,17 +106,15 @@ impl Compared {
         self.copy[at] = self.load(at);
     }
 
-    /// The words that are not what they were compared with, and what they are, in the order of addresses. Others have put something in
-    /// these stretches; the kernel tells only what the program itself has stored.
-    pub(crate) fn changed(&mut self, put_to: &BTreeSet<usize>) -> Vec<(usize, u64)> {
+    /// The words that are not what they were compared with, and what they are, in the order of addresses. Where the kernel tells what
+    /// the program itself has stored to, what others have put elsewhere is not among them.
+    pub(crate) fn changed(&mut self) -> Vec<(usize, u64)> {
         let words = self.copy.len();
-        let stretches = match &mut self.dirty {
+        let stretches: BTreeSet<usize> = match &mut self.dirty {
             None => (0..words.div_ceil(STRETCH)).collect(),
             Some(dirty) => {
                 let of_words = |words: Range<usize>| words.start / STRETCH..words.end.div_ceil(STRETCH);
-                let mut all: BTreeSet<usize> = dirty.take(words).into_iter().flat_map(of_words).collect();
-                all.extend(put_to);
-                all
+                dirty.take(words).into_iter().flat_map(of_words).collect()
             }
         };
         let changed = |at: usize| Some((at, self.load(at))).filter(|(_, word)| *word != self.copy[at]);
@@ -189,25 +187,25 @@ mod tests {
             let (region, object) = mapped(length);
             store(&region, 7, 1);
             let mut compared = Compared::copy(region.as_ptr(), length, object).unwrap();
-            let none = BTreeSet::new();
-            assert_eq!(compared.changed(&none), []);
+            assert_eq!(compared.changed(), []);
             let last = length / 8 - 1;
             store(&region, 7, 2);
             store(&region, last, 3);
-            assert_eq!(compared.changed(&none), [(7, 2), (last, 3)]);
+            assert_eq!(compared.changed(), [(7, 2), (last, 3)]);
             compared.follow(7, 2);
             compared.follow(last, 3);
-            assert_eq!((compared.changed(&none), compared.known(7)), (vec![], 2));
+            assert_eq!((compared.changed(), compared.known(7)), (vec![], 2));
             store(&region, 7, 2);
-            assert_eq!(compared.changed(&none), [], "the same");
+            assert_eq!(compared.changed(), [], "the same");
             // Through another mapping, as others put.
             let other = Region::of_program(region.as_ptr(), length).unwrap();
             // SAFETY: a mapping of ours.
             unsafe { libc::mprotect(other.as_ptr().cast(), length, libc::PROT_READ | libc::PROT_WRITE) };
             store(&other, STRETCH + 1, 5);
-            let seen = compared.changed(&none);
+            let seen = compared.changed();
             assert!(seen.is_empty() || length < 128 << 10 || compared.dirty.is_none(), "{seen:?}");
-            assert_eq!(compared.changed(&BTreeSet::from([1])), [(STRETCH + 1, 5)]);
+            compared.follow_now(STRETCH + 1);
+            assert_eq!((compared.changed(), compared.known(STRETCH + 1)), (vec![], 5));
             drop(compared);
             let again = Compared::copy(region.as_ptr(), length, object).unwrap();
             assert_eq!((again.known(last), again.bytes()), (3, length), "it can be watched again");
@@ -242,7 +240,7 @@ mod tests {
         let mut compared = Compared::copy(region.as_ptr(), length, object).unwrap();
         assert!(compared.is_untold());
         store(&region, 7, 2);
-        assert_eq!(compared.changed(&BTreeSet::new()), [(7, 2)], "it is compared whole");
+        assert_eq!(compared.changed(), [(7, 2)], "it is compared whole");
         drop(compared);
         assert_eq!(other.watch(start, length), Err(Errno::BUSY));
         program.leave(start, length);

@@ -214,7 +214,7 @@ impl Racing {
             let mut put_to = in_turn(&copied.put_to, &mut copied.next);
             put_to.extend(process.stretches_put_to(copied.place, copied.memory.bytes() as u64));
             copied.put_to.extend(&put_to);
-            let changed = copied.memory.changed(&put_to);
+            let changed = copied.memory.changed();
             if changed.is_empty() && put_to.is_empty() {
                 continue;
             }
