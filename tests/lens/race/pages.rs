@@ -81,13 +81,21 @@ fn find_late(bench: &Bench, program: &Program, built: &Path) -> Result<Seen, Str
     Err(format!("{} is not found", program.name))
 }
 
-/// The programs of this suite's folder `pages`, with segments of so many bytes: of large ones the kernel tells what is stored to.
+/// The programs of this suite's folder `pages`, with segments of so many bytes: of large ones the kernel tells what is stored to,
+/// where it can.
 fn known_stores_in(bench: &Bench, bytes: u64) -> Result<(), String> {
     let segment = format!("-DSEGMENT={bytes}");
     let build =
         |program: &Program| bench.build_plainly(&file(program.name), &format!("{}-{bytes}", program.name), &[&segment]);
     let (sure, late, right, many) = (build(&SURE)?, build(&LATE)?, build(&RIGHT)?, build(&MANY)?);
     let seen = bench.run_to(&SURE, &sure, &["--race=pages"], "bad")?;
+    if seen.said.contains("this kernel does not tell which pages a program stores to") {
+        // Large segments are not compared at every call: what is found is a matter of time.
+        return [&sure, &late, &right, &many]
+            .iter()
+            .zip([SURE, LATE, RIGHT, MANY])
+            .try_for_each(|(built, program)| is_silent(bench, &program, built, &MODELS));
+    }
     // The one that DATA of race.h is in.
     let page = rustix::param::page_size();
     let page = format!("somewhere in page [{},+{page}), between its rsm_intr_signal_wait at ", 4096 / page * page);
