@@ -59,7 +59,7 @@ impl ImportObject {
             if !matches!(state.mapped, Mapped::No) {
                 return Ok(());
             }
-            if self.connection.is_aborted() {
+            if self.connection.has_ended() {
                 return fail(Code::ConnAborted);
             }
             state.mapped = Mapped::Implicitly;

@@ -164,7 +164,7 @@ impl Connection {
     }
 
     fn check_live(&self, permission: Permission) -> Result<()> {
-        if self.is_aborted() {
+        if self.has_ended() {
             return Err(self.told(Error::new(Code::ConnAborted)));
         }
         if !self.permission().covers(permission) {

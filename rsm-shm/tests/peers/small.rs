@@ -96,6 +96,9 @@ impl Device for Small {
     fn stir(&mut self) -> Stir {
         self.local.stir()
     }
+    fn catch_up(&mut self) {
+        self.local.catch_up();
+    }
 }
 
 fn open(device: &str, host: Host) -> Option<Result<Box<dyn Crossing>>> {

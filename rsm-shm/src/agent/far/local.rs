@@ -238,14 +238,15 @@ impl Local {
         Ok(())
     }
 
-    fn receive(&mut self) {
+    /// Whether there may be more.
+    fn receive(&mut self) -> bool {
         for _ in 0..MOST_PACKETS {
-            let Some(socket) = &self.socket else { return };
+            let Some(socket) = &self.socket else { return false };
             let heard = match socket::receive(socket, RecvFlags::DONTWAIT) {
                 Ok(Some(packet)) => self.hear(packet),
-                Err(Errno::AGAIN) => return,
+                Err(Errno::AGAIN) => return false,
                 // What was rung for is heard first: the last words of one that ends. The end can be read again.
-                Ok(None) if self.stir.rung => return,
+                Ok(None) if self.stir.rung => return false,
                 Ok(None) | Err(_) => Err(Error::with(Code::ConnAborted, "the other agent is gone")),
             };
             if let Err(error) = heard {
@@ -254,6 +255,7 @@ impl Local {
                 self.stir.lost = Some(error);
             }
         }
+        true
     }
 
     fn forget(&mut self) {
@@ -398,6 +400,11 @@ impl Device for Local {
         self.epoll.as_fd()
     }
 
+    fn catch_up(&mut self) {
+        // More than a socket holds.
+        let _ = (0..16).all(|_| self.receive());
+    }
+
     fn stir(&mut self) -> Stir {
         self.receive();
         self.accept();
@@ -429,6 +436,29 @@ mod tests {
         }
         fn enter(&self, _: &tracing::span::Id) {}
         fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    /// A grant may be read in the rings before the packet that its memory came with.
+    #[test]
+    fn what_was_attached_is_there_when_it_is_told_of() {
+        let name = format!("test-{}-attached", std::process::id());
+        let [mut one, mut other] = [(); 2].map(|()| Local::new(&name).unwrap());
+        one.offer().unwrap();
+        other.offer().unwrap();
+        one.stir();
+        other.stir();
+        one.stir();
+        let length = page_size() as u64;
+        let memory = memfd::create("rsm-segment", length).unwrap();
+        memfd::seal(&memory, memfd::Sealing::Size).unwrap();
+        for _ in 0..2 * MOST_PACKETS {
+            one.ring();
+        }
+        one.attach(CONTROL_BYTES, memory.as_fd(), length, Permission::Read).unwrap();
+        assert!(other.reach(CONTROL_BYTES, length, Permission::Read).is_err());
+        other.catch_up();
+        other.reach(CONTROL_BYTES, length, Permission::Read).unwrap();
+        assert!(other.stir().rung, "nothing else is forgotten");
     }
 
     #[test]

@@ -294,4 +294,8 @@ pub trait Device: Carrier {
 
     /// What stirred, since this was last asked.
     fn stir(&mut self) -> Stir;
+
+    /// Messages of the peer were read: what it has attached before is here from now on. Nothing to do where it reaches this host by
+    /// itself.
+    fn catch_up(&mut self) {}
 }

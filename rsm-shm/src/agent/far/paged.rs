@@ -204,6 +204,7 @@ impl<D: Device> Paged<D> {
                     Told::Said(message) => News::Said(message),
                     Told::Open => News::Open,
                 }));
+                self.device.catch_up();
                 if self.stage() == Some(Stage::Open) {
                     self.trouble = None;
                 }

@@ -164,6 +164,16 @@ impl Connection {
         acquire(self.true_generation()) != self.granted.word()
     }
 
+    /// Whether it was cut, here or by the other host, of which the agent of this one may not have heard yet: then it waits until it
+    /// has, for a while.
+    pub fn has_ended(&self) -> bool {
+        let is_taken_back = |posted| {
+            let verdict = self.judge_posted(self.snapshot(), posted, false);
+            verdict.is_err_and(|error| error.code() == Code::ConnAborted)
+        };
+        self.is_aborted() || self.diverted.as_ref().and_then(Diverted::posted).is_some_and(is_taken_back)
+    }
+
     /// Why the connection was cut; `None` while it was not.
     pub fn end_cause(&self) -> Option<EndCause> {
         let now = Generation::from_word(acquire(self.true_generation()));
