@@ -6,8 +6,10 @@ use crate::{Other, bridge};
 use rsm_core::access::{AccessList, Permission};
 use rsm_core::bell::Accumulate;
 use rsm_core::generation::EndCause;
+use rsm_core::message::Claim;
 use rsm_core::registry::LinkChange;
 use rsm_core::{Code, Error};
+use rsm_shm::address::{secret_from_text, secret_to_text};
 use rsm_shm::agent::{AgentHandle, Config};
 use rsm_shm::membership::Membership;
 use rustix::process::Signal;
@@ -15,12 +17,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A host in another process: its node 3 publishes segment 7, imports segment 5 of node 1 once it is there, and answers
-/// each signal by a word put and a signal, until it is killed.
+/// each signal by a word put and a signal, until it is killed. It says how to join as node 4.
 pub(crate) fn play(bridge: &str) {
     let agent = agent(bridge, "other", "3-4");
     let member = join(&agent, 3).unwrap();
     let own = export(&member, 7, &AccessList::everyone());
     println!("up");
+    println!("cluster {} {}", agent.address(), secret_to_text(agent.key(4).unwrap()));
     let import = member.connect_within(1, 1, BASE + 5, Permission::ReadWrite, DEADLINE).unwrap();
     println!("connected");
     for turn in 1u64.. {
@@ -94,6 +97,32 @@ pub(crate) fn a_stopped_agent_keeps_nobody_from_the_memory() {
     until("it goes on", || import.put(8, b"again").is_ok() || import.is_aborted());
     // Its program has failed by now, as nobody vouches for what it stores.
     until("its node leaves", || !is_there(&first, 3));
+}
+
+/// The agent of the importer's own host, so that only the other host's word says that the connection is cut: no call finds it
+/// whole after it was.
+pub(crate) fn what_is_taken_back_is_not_mapped_while_an_agent_is_stopped() {
+    let bridge = bridge("stopped-here");
+    let one = agent(&bridge, "a", "1-2");
+    let first = join(&one, 1).unwrap();
+    let segment = export(&first, 5, &AccessList::everyone());
+    let mut other = Other::start_members(&bridge);
+    let line = other.says("cluster ");
+    let [_, cluster, key] = line.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{line}") };
+    let claim = Claim { node: 4, key: secret_from_text(key).unwrap() };
+    let importer = Membership::join(&cluster.parse().unwrap(), Some(claim)).unwrap();
+    let import = importer.connect_within(1, 1, BASE + 5, Permission::ReadWrite, DEADLINE).unwrap();
+    other.says("connected");
+    drop(import.part(0, 4096, Permission::ReadWrite).unwrap());
+    other.stop();
+    segment.unpublish().unwrap();
+    let is_told = import.is_aborted();
+    let mapped = import.part(0, 4096, Permission::ReadWrite).map(drop);
+    // Before anything fails: members leave by way of their agent.
+    other.signal(Signal::CONT);
+    assert!(!is_told, "nobody here has said so");
+    assert!(mapped.is_err_and(|error| error.code() == Code::ConnAborted));
+    until("it is cut", || import.is_aborted());
 }
 
 /// Who asks it is told so, and who waits until he can connect does when it goes on.

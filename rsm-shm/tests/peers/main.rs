@@ -46,7 +46,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Mostly they wait for each other.
     arguments.test_threads = arguments.test_threads.or(Some(8));
-    let tests: [(&str, fn()); 32] = [
+    let tests: [(&str, fn()); 33] = [
         ("agents_meet_and_know_each_other", agents_meet_and_know_each_other),
         ("what_changes_is_told", what_changes_is_told),
         ("a_peer_that_closes_says_why", a_peer_that_closes_says_why),
@@ -80,6 +80,10 @@ fn main() {
         (
             "a_host_that_does_not_answer_is_waited_for_no_longer",
             hosts::a_host_that_does_not_answer_is_waited_for_no_longer,
+        ),
+        (
+            "what_is_taken_back_is_not_mapped_while_an_agent_is_stopped",
+            deaths::what_is_taken_back_is_not_mapped_while_an_agent_is_stopped,
         ),
         ("a_stopped_agent_is_waited_for_only_so_long", deaths::a_stopped_agent_is_waited_for_only_so_long),
         ("a_link_is_on_both_hosts_what_was_said_last", deaths::a_link_is_on_both_hosts_what_was_said_last),
