@@ -219,7 +219,8 @@ impl Import {
     }
 
     /// Maps `length` bytes from `offset`, a multiple of the page size. The mapping keeps the connection alive; any
-    /// number of them may exist. Stores through it need a span to know whether they arrived.
+    /// number of them may exist. Stores through it need a span to know whether they arrived. Does not block, but for 250 ms at most
+    /// where another host has taken the memory back and the agent of this one has not heard of it.
     ///
     /// # Errors
     /// BAD_PERMS when `permission` is none or more than the connection's; BAD_LENGTH when empty or outside the segment;

@@ -199,12 +199,14 @@ impl<D: Device> Paged<D> {
                 if turn.ring {
                     self.ring();
                 }
+                if !turn.told.is_empty() {
+                    self.device.catch_up();
+                }
                 self.news.extend(turn.told.into_iter().map(|told| match told {
                     Told::Met(peer, terms) => News::Met(peer, terms),
                     Told::Said(message) => News::Said(message),
                     Told::Open => News::Open,
                 }));
-                self.device.catch_up();
                 if self.stage() == Some(Stage::Open) {
                     self.trouble = None;
                 }
