@@ -110,14 +110,14 @@ inside() {
         for line in "${commands[@]}"; do
             case $line in
                 'cargo test '*) (cd "$tree" && "${as[@]}" "${clean[@]}" bash -c "${line%% -- *} --no-run") ;;
-                cargo*) (cd "$tree" && "${as[@]}" "${clean[@]}" bash -c 'cargo build -p rsm-ctl && cargo build --examples') ;;
+                cargo*) (cd "$tree" && "${as[@]}" "${clean[@]}" bash -c 'cargo build -p rsm-ctl --no-default-features && cargo build --examples') ;;
             esac
         done
     fi
     for line in "${commands[@]}"; do
         printf '\n== %s\n' "$line"
         if [ -n "$no_proc" ]; then
-            line=$(sed -E 's/^cargo run -p rsm-ctl -- /target\/debug\/rsm-ctl /; s/--example ([a-z]+) --/-- target\/debug\/examples\/\1/' <<<"$line")
+            line=$(sed -E 's/^cargo run -p rsm-ctl (--no-default-features )?-- /target\/debug\/rsm-ctl /; s/--example ([a-z]+) --/-- target\/debug\/examples\/\1/' <<<"$line")
             case $line in cargo*) echo "-- skipped: cargo needs /proc" && continue ;; esac
         fi
         (cd "$tree" && ${no_proc:+unmount_all /proc} && "${as[@]}" "${clean[@]}" ${wrap[@]+"${wrap[@]}"} bash -c "${limits[*]} $line")

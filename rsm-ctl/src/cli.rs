@@ -11,7 +11,7 @@ use crate::doctor::DoctorArgs;
 use crate::exit_code::{self, ExitCode};
 use crate::explore::args::ExploreArgs;
 use crate::failure::Failure;
-use crate::manual::ManArgs;
+use crate::manual::{CompletionsArgs, ManArgs};
 use crate::perf::PerfArgs;
 use crate::query::args::QueryArgs;
 use crate::query::show::ShowArgs;
@@ -106,10 +106,7 @@ pub(crate) enum Command {
     /// Disturb a cluster at times and on conditions
     Script(ScriptArgs),
     /// Write a completion script for a shell
-    Completions {
-        /// Which shell
-        shell: clap_complete::Shell,
-    },
+    Completions(CompletionsArgs),
     /// Write a manual page: `rsm-ctl man | man -l -`
     Man(ManArgs),
 }

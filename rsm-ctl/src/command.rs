@@ -35,7 +35,7 @@ pub(crate) fn perform(cli: Cli) -> ExitCode {
         Command::Node(args) => steer::node(&args, verbosity),
         Command::Segment(args) => steer::segment(&args, verbosity),
         Command::Script(args) => steer::script::perform(&args, verbosity),
-        Command::Completions { shell } => manual::completions(shell, Cli::command()),
+        Command::Completions(args) => manual::completions(&args, Cli::command()),
         Command::Man(args) => manual::perform(&args, Cli::command()),
     };
     done.unwrap_or_else(|failure| {

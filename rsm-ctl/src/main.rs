@@ -7,20 +7,27 @@
 //! is said goes through [`mod@print`]. What starts a cluster and its programs is [`rsm_run`]; the only unsafe code here is in
 //! [`outset`].
 
+#[cfg(not(all(feature = "manual", feature = "perf", feature = "races")))]
+mod absent;
 mod cc;
 mod cli;
 mod clock;
 mod command;
 mod doctor;
 mod duration;
+#[cfg(feature = "races")]
 mod explore;
 mod habits;
+#[cfg(feature = "manual")]
 mod manual;
 mod number;
 mod outset;
+#[cfg(feature = "perf")]
 mod perf;
+#[cfg(feature = "races")]
 mod places;
 mod query;
+#[cfg(feature = "races")]
 mod race;
 mod run;
 mod size;
@@ -30,7 +37,13 @@ mod trace;
 mod verbosity;
 mod watch;
 
-use rsm_run::{colour, descriptor, exit_code, failure, print, printable, process};
+#[cfg(not(feature = "manual"))]
+use absent::manual;
+#[cfg(not(feature = "perf"))]
+use absent::perf;
+#[cfg(not(feature = "races"))]
+use absent::{explore, race};
+use rsm_run::{colour, exit_code, failure, print, printable, process};
 
 fn main() -> std::process::ExitCode {
     // A limit of file sizes (`ulimit -f`) that is reached is an error of the write, as a full disk is, and no end.

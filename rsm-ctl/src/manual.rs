@@ -9,7 +9,8 @@ use clap_mangen::Man;
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::{descriptor, print, printable};
+use crate::{print, printable};
+use rsm_run::descriptor;
 
 /// What `man` can be told.
 #[derive(Debug, Args)]
@@ -20,6 +21,13 @@ pub(crate) struct ManArgs {
     /// Write every page into this directory: rsm-ctl.1 and one for each command
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
     dir: Option<PathBuf>,
+}
+
+/// What completions can be told.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    shell: Shell,
 }
 
 /// The commands, each of which has a page.
@@ -45,11 +53,11 @@ pub(crate) fn perform(args: &ManArgs, mut command: Command) -> Result<ExitCode, 
 }
 
 /// Writes a completion script.
-pub(crate) fn completions(shell: Shell, mut command: Command) -> Result<ExitCode, Failure> {
+pub(crate) fn completions(args: &CompletionsArgs, mut command: Command) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command, "rsm-ctl", &mut script);
+    clap_complete::generate(args.shell, &mut command, "rsm-ctl", &mut script);
     let mut script = String::from_utf8_lossy(&script).into_owned();
-    if shell == Shell::Bash {
+    if args.shell == Shell::Bash {
         script = with_cluster_names(&script);
     }
     print::answer(&script)

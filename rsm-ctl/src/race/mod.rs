@@ -6,15 +6,17 @@ mod suppressed;
 mod updates;
 
 use std::fmt::Write;
+use std::path::Path;
 
-use rsm::lens::Profile;
+use rsm::lens::{Lens, Profile};
 use rsm_run::races::{Access, Looked, Race, Reason};
 use rsm_run::verbosity::Verbosity;
 
 use crate::exit_code::ExitCode;
+use crate::failure::Failure;
 use crate::number::counted;
 use crate::places::{Caller, Places};
-pub(crate) use suppressed::Suppressed;
+use suppressed::Suppressed;
 
 /// Ends a report of races that something may order of which nothing is known.
 const OUTSIDE: &str = "rsm-ctl: what files, pipes or sockets order is not known: --race=outside counts it, \
@@ -23,11 +25,20 @@ const OUTSIDE: &str = "rsm-ctl: what files, pipes or sockets order is not known:
 /// How a run looks for races, and which it does not tell of.
 #[derive(Debug, Default)]
 pub(crate) struct Looking {
-    pub(crate) suppressed: Suppressed,
+    suppressed: Suppressed,
     /// What nodes tell each other beside the RSMAPI is known.
-    pub(crate) outside: bool,
+    outside: bool,
     /// Which hardware is meant.
-    pub(crate) profile: Option<Profile>,
+    profile: Option<Profile>,
+}
+
+impl Looking {
+    /// As the cluster of a run looks for them, without those that a file says nobody wants to hear of.
+    pub(crate) fn of(lens: Option<Lens>, suppressions: Option<&Path>) -> Result<Looking, Failure> {
+        let suppressed = suppressions.map(Suppressed::read).transpose()?.unwrap_or_default();
+        let (outside, profile) = (lens.is_some_and(|lens| lens.race_outside), lens.and_then(|lens| lens.profile));
+        Ok(Looking { suppressed, outside, profile })
+    }
 }
 
 /// Says which races were found; answers what the run ends with, which would end with this code.

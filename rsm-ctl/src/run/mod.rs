@@ -20,7 +20,7 @@ use rustix::process::Signal;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::process;
-use crate::race::{self, Looking, Suppressed};
+use crate::race::{self, Looking};
 use args::RunArgs;
 use words::Options;
 
@@ -31,7 +31,7 @@ pub(crate) fn perform(args: RunArgs, verbosity: Verbosity, options: Options) -> 
     let name = suite(&args);
     let report = args.junit.as_deref().map(|path| Report::create(path, name)).transpose()?;
     let target = args.trace.clone();
-    let suppressed = args.race_suppressions.as_deref().map(Suppressed::read).transpose();
+    let suppressions = args.race_suppressions.clone();
     match plan::of_run(args, verbosity, options) {
         Ok(plan) => {
             let name = plan.suite();
@@ -44,8 +44,7 @@ pub(crate) fn perform(args: RunArgs, verbosity: Verbosity, options: Options) -> 
                 Home::New(cluster) => cluster.lens,
                 Home::Running(_) => None,
             };
-            let (outside, profile) = (lens.is_some_and(|lens| lens.race_outside), lens.and_then(|lens| lens.profile));
-            let looking = Looking { suppressed: suppressed?.unwrap_or_default(), outside, profile };
+            let looking = Looking::of(lens, suppressions.as_deref())?;
             let code = front::judged(plan, report, |looked, code| race::judge(looked, &looking, verbosity, code))?;
             target.map_or(Ok(()), |target| target.finish())?;
             Ok(code)
