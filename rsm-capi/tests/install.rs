@@ -367,7 +367,7 @@ fn halo_in_two_languages(command: &dyn Fn(&str) -> Command, scratch: &Scratch, w
     build.arg("-c").arg(format!("cc {warnings} -o \"$0\" \"$1\" $(pkg-config --cflags --libs rsm)"));
     run(build.arg(&in_c).arg(here("../examples/halo/halo.c")));
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "-q", "-p", "rsm-examples", "--examples"]).current_dir(here(".."));
+    cargo.args(["build", "-q", "--example", "halo"]).current_dir(here(".."));
     run(if cfg!(debug_assertions) { &mut cargo } else { cargo.arg("--release") });
     let in_rust = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/halo");
     let mut ctl = command("rsm-ctl");

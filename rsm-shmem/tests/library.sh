@@ -7,7 +7,9 @@ set -eu
 directory=$1
 shift
 cd "$(dirname "$0")/.."
-said=$(${CARGO:-cargo} rustc -q -p rsm-shmem --lib --crate-type staticlib --message-format=json-render-diagnostics "$@")
+# With the same words as install.sh, so that it is compiled once for both.
+said=$(${CARGO:-cargo} rustc -q -p rsm-shmem --lib --crate-type staticlib --message-format=json-render-diagnostics "$@" -- \
+    -C target-feature=-crt-static --print=native-static-libs)
 archive=$(printf '%s\n' "$said" | sed -n 's/.*"filenames":\["\([^"]*librsm_shmem[^"]*\.a\)".*/\1/p' | tail -n 1)
 made=$(printf '%s\n' "$said" | sed -n '/"build-script-executed"/{/rsm-shmem/s/.*"out_dir":"\([^"]*\)".*/\1/p;}' | tail -n 1)
 ${CC:-cc} -shared -o "$directory/librsm_shmem.so.1" -Wl,-soname,librsm_shmem.so.1 \

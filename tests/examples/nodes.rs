@@ -27,8 +27,7 @@ pub(crate) fn example(name: &str) -> &'static Path {
 /// has nothing to do in most cases, and says where they are.
 fn build() -> Result<HashMap<String, PathBuf>, String> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--examples", "--package", "rsm-examples", "--message-format", "json"]);
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo.args(["build", "--examples", "--message-format", "json"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }

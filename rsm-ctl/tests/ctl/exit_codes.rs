@@ -106,17 +106,9 @@ fn keep_going_lets_the_others_finish() {
     assert_eq!((finished.code(), finished.sorted()), (4, vec!["done 2", "done 3"]));
 }
 
-/// A program of the examples, built if need be in the profile of this test.
+/// A program of the examples.
 fn example(name: &str) -> String {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let mut cargo = std::process::Command::new(env!("CARGO"));
-    cargo.current_dir(root).args(["build", "-q", "-p", "rsm-examples", "--example", name]);
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    assert!(cargo.status().expect("cargo runs").success());
-    let profile = std::path::Path::new(env!("CARGO_BIN_EXE_rsm-ctl")).parent().expect("a folder");
-    profile.join("examples").join(name).display().to_string()
+    crate::steering::example(name).display().to_string()
 }
 
 /// Something that ends with each code of the table, in the table's words, and the cluster it ends if it does.

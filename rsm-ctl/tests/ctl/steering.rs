@@ -115,7 +115,7 @@ pub(crate) fn example(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let profile = Path::new(env!("CARGO_BIN_EXE_rsm-ctl")).parent().unwrap();
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(root).args(["build", "-q", "-p", "rsm-examples", "--example", name]);
+    cargo.current_dir(root).args(["build", "-q", "--example", name]);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! No repaired program may be reported, nor any line of another but those of its race. At least nine in ten races must be
-//! found, and all that one process has with itself. What was seen is printed at the end. By pages one program of each kind is
-//! tried, and all of them with `RSM_TESTS=all`.
+//! found, and all that one process has with itself. What was seen is printed at the end. One program of each kind is tried, and with
+//! `RSM_TESTS=all`, or more runs, all of them; so it is by pages.
 
 mod by_cargo;
 mod compilers;
@@ -21,7 +21,7 @@ mod run;
 mod updates;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use programs::{ALWAYS_FOUND, NEVER_LATE, PROGRAMS, Program};
+use programs::{ALWAYS_FOUND, NEVER_LATE, PROGRAMS, Program, plays_all, tried};
 use run::{Bench, Seen};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -158,7 +158,7 @@ fn judge(bench: &Bench, (at, program): (usize, &Program), runs: usize) -> Result
 /// Judges all of them, some at a time.
 fn judge_all(bench: &Bench, runs: usize) -> Vec<(&'static Program, Result<Verdict, String>)> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let programs: Vec<&Program> = PROGRAMS.iter().filter(|program| bench.takes(program)).collect();
+    let programs: Vec<&Program> = tried(runs > 1 || plays_all()).filter(|program| bench.takes(program)).collect();
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
@@ -188,7 +188,7 @@ fn known_races(told: &Mutex<String>) -> Result<(), Failed> {
         Err(why) => return Err(why.into()),
     };
     // Once, and both without a lens and with a seed where all is to be played.
-    let usual = if std::env::var("RSM_TESTS").is_ok_and(|which| which == "all") { 2 } else { 1 };
+    let usual = if plays_all() { 2 } else { 1 };
     let runs = std::env::var("RSM_RACE_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(usual);
     let all = judge_all(&bench, runs);
     let (mut table, mut failures) = (String::new(), String::new());

@@ -112,6 +112,17 @@ pub(crate) const PROGRAMS: &[Program] = &[
     Program { name: "cxx_sum", nodes: 2, kind: "put, load" },
 ];
 
+/// Whether all is to be played, and not a sample of it.
+pub(crate) fn plays_all() -> bool {
+    std::env::var("RSM_TESTS").is_ok_and(|which| which == "all")
+}
+
+/// All programs, or the first of each kind.
+pub(crate) fn tried(all: bool) -> impl Iterator<Item = &'static Program> {
+    let is_first = |at: usize| !PROGRAMS[..at].iter().any(|program| program.kind == PROGRAMS[at].kind);
+    (0..PROGRAMS.len()).filter(move |&at| all || is_first(at)).map(|at| &PROGRAMS[at])
+}
+
 /// Those whose race is one process's with itself, which no luck hides.
 pub(crate) const ALWAYS_FOUND: &[&str] = &["putv_source", "putv_again", "putv_node", "putv_fork", "putv_handler"];
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What the compiler is told of every program, and of each language.
@@ -13,12 +14,19 @@ const STRICT: &[&str] = &["-O1", "-g", "-Wall", "-Wextra", "-Werror"];
 const C: (&str, &str) = ("gcc", "-std=gnu11");
 const CXX: (&str, &str) = ("g++", "-std=gnu++20");
 
+/// What programs need, built once.
+struct Needed {
+    ctl: PathBuf,
+    librsm: PathBuf,
+    librsm_race: PathBuf,
+    /// There is a compiler for C++ that can be told so, too.
+    has_cxx: bool,
+}
+
 /// `rsm-ctl`, the libraries, and what is built, in a directory that goes at the end.
 pub(crate) struct Bench {
     folder: PathBuf,
-    ctl: PathBuf,
-    /// There is a compiler for C++ that can be told so, too.
-    has_cxx: bool,
+    needed: &'static Needed,
 }
 
 /// What a run reported.
@@ -62,47 +70,70 @@ pub(crate) fn succeed(command: &mut Command) -> Result<String, String> {
     Err(format!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr)))
 }
 
-impl Bench {
-    /// Builds what programs need; `None` without a compiler that can be told to have accesses told.
-    pub(crate) fn new() -> Result<Option<Bench>, String> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        // Relaxed: a number that no other has.
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("race-{}-{number}", std::process::id());
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+/// A directory below the target directory.
+fn directory(name: &str) -> Result<PathBuf, String> {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&path).map_err(|error| error.to_string())?;
+    Ok(path)
+}
+
+impl Needed {
+    /// `None` without a compiler that can be told to have accesses told.
+    fn build() -> Result<Option<Needed>, String> {
         let test = std::env::current_exe().map_err(|error| error.to_string())?;
         let profile = test.parent().and_then(Path::parent).ok_or("the test is in no target directory")?;
-        let mut bench = Bench { folder, ctl: profile.join("rsm-ctl"), has_cxx: false };
-        let (mut cargo, mut librsm, mut librsm_race) =
+        let folder = directory("race")?;
+        let librsm_race = folder.join("librsm_race.a");
+        let (mut cargo, mut library, mut library_race) =
             (Command::new(env!("CARGO")), Command::new("sh"), Command::new("sh"));
         cargo.args(["build", "--quiet", "-p", "rsm-ctl"]).current_dir(root());
-        librsm.arg(root().join("rsm-capi/tests/library.sh"));
-        librsm_race.arg(root().join("rsm-race-cc/library.sh")).arg(bench.folder.join("librsm_race.a"));
-        for command in [&mut cargo, &mut librsm, &mut librsm_race] {
+        library.arg(root().join("rsm-capi/tests/library.sh"));
+        library_race.arg(root().join("rsm-race-cc/library.sh")).arg(&librsm_race);
+        for command in [&mut cargo, &mut library, &mut library_race] {
             command.env("CARGO", env!("CARGO"));
             if profile.ends_with("release") {
                 command.arg("--release");
             }
         }
         succeed(&mut cargo)?;
-        let asks = |compiler| succeed(bench.ctl().args(["cc", compiler, "--version"])).is_ok();
-        let has_c = asks(C.0);
-        bench.has_cxx = asks(CXX.0);
-        if !has_c {
+        let ctl = profile.join("rsm-ctl");
+        let takes = |compiler| succeed(Command::new(&ctl).args(["cc", compiler, "--version"])).is_ok();
+        if !takes(C.0) {
             return Ok(None);
         }
-        let library = succeed(&mut librsm)?;
-        succeed(&mut librsm_race)?;
-        let placed = bench.folder.join("librsm.so.2");
-        std::fs::copy(library.trim_end(), placed).map_err(|error| error.to_string())?;
+        let has_cxx = takes(CXX.0);
+        let made = succeed(&mut library)?;
+        succeed(&mut library_race)?;
+        // Cargo may make another one in its place.
+        let librsm = folder.join("librsm.so.2");
+        let new = folder.join(format!("librsm.so.{}", std::process::id()));
+        std::fs::copy(made.trim_end(), &new)
+            .and_then(|_| std::fs::rename(&new, &librsm))
+            .map_err(|error| error.to_string())?;
+        Ok(Some(Needed { ctl, librsm, librsm_race, has_cxx }))
+    }
+}
+
+impl Bench {
+    /// Lays out what programs need; `None` without a compiler that can be told to have accesses told.
+    pub(crate) fn new() -> Result<Option<Bench>, String> {
+        static NEEDED: OnceLock<Result<Option<Needed>, String>> = OnceLock::new();
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let needed = NEEDED.get_or_init(Needed::build);
+        let Some(needed) = needed.as_ref().map_err(Clone::clone)? else { return Ok(None) };
+        // Relaxed: a number that no other has.
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let bench = Bench { folder: directory(&format!("race-{}-{number}", std::process::id()))?, needed };
+        for (file, name) in [(&needed.librsm, "librsm.so.2"), (&needed.librsm_race, "librsm_race.a")] {
+            symlink(file, bench.folder.join(name)).map_err(|error| error.to_string())?;
+        }
         symlink("librsm.so.2", bench.folder.join("librsm.so")).map_err(|error| error.to_string())?;
         Ok(Some(bench))
     }
 
     /// Whether a program can be built here.
     pub(crate) fn takes(&self, program: &Program) -> bool {
-        self.has_cxx || !program.is_cxx()
+        self.needed.has_cxx || !program.is_cxx()
     }
 
     /// Where librsm and librsm_race.a are, and what is built.
@@ -112,11 +143,11 @@ impl Bench {
 
     /// The target directory's part that `rsm-ctl` is in.
     pub(crate) fn profile(&self) -> Result<&Path, String> {
-        self.ctl.parent().ok_or_else(|| "rsm-ctl is in no target directory".to_owned())
+        self.needed.ctl.parent().ok_or_else(|| "rsm-ctl is in no target directory".to_owned())
     }
 
     pub(crate) fn ctl(&self) -> Command {
-        let mut command = Command::new(&self.ctl);
+        let mut command = Command::new(&self.needed.ctl);
         for variable in ["RSM_CLUSTER", "RSM_NODE_ID", "RSM_NODE_COUNT", "RSM_NODE_KEY"] {
             command.env_remove(variable);
         }
