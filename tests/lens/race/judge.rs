@@ -2,13 +2,14 @@
 //! repaired.
 //!
 //! ```text
-//! cargo test -p rsm-litmus --test race known_races                       the table, by kinds and by programs
+//! cargo test -p rsm-litmus --test race known_races                    one program of each kind
+//! RSM_RACE_RUNS=1 cargo test -p rsm-litmus --test race known_races    all of them: the table, by kinds and by programs
 //! RSM_RACE_RUNS=20 cargo test -p rsm-litmus --test race       every repaired program once, and with nineteen seeds under all models
 //! ```
 //!
 //! No repaired program may be reported, nor any line of another but those of its race. At least nine in ten races must be
-//! found, and all that one process has with itself. What was seen is printed at the end. One program of each kind is tried, and with
-//! `RSM_TESTS=all`, or more runs, all of them; so it is by pages.
+//! found, and all that one process has with itself. What was seen is printed at the end. One program of each kind is tried, and all of
+//! them with `RSM_TESTS=all`, or where a number of runs is asked for; so it is by pages.
 
 mod by_cargo;
 mod compilers;
@@ -156,9 +157,9 @@ fn judge(bench: &Bench, (at, program): (usize, &Program), runs: usize) -> Result
 }
 
 /// Judges all of them, some at a time.
-fn judge_all(bench: &Bench, runs: usize) -> Vec<(&'static Program, Result<Verdict, String>)> {
+fn judge_all(bench: &Bench, runs: usize, all: bool) -> Vec<(&'static Program, Result<Verdict, String>)> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let programs: Vec<&Program> = tried(runs > 1 || plays_all()).filter(|program| bench.takes(program)).collect();
+    let programs: Vec<&Program> = tried(all).filter(|program| bench.takes(program)).collect();
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
@@ -189,8 +190,8 @@ fn known_races(told: &Mutex<String>) -> Result<(), Failed> {
     };
     // Once, and both without a lens and with a seed where all is to be played.
     let usual = if plays_all() { 2 } else { 1 };
-    let runs = std::env::var("RSM_RACE_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(usual);
-    let all = judge_all(&bench, runs);
+    let asked = std::env::var("RSM_RACE_RUNS").ok().and_then(|runs| runs.parse().ok());
+    let all = judge_all(&bench, asked.unwrap_or(usual), asked.is_some() || plays_all());
     let (mut table, mut failures) = (String::new(), String::new());
     let (mut found, mut sites, mut wrong, mut repaired) = (0, 0, 0, 0);
     _ = writeln!(table, "{:<20} {:<32} {:<7} {:<7} reported wrongly", "program", "kind", "found", "lines");

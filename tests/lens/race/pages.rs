@@ -26,8 +26,12 @@ const RIGHT: Program = Program { name: "right", nodes: 3, kind: "none" };
 const MOST: u64 = 8;
 const MODELS: [&str; 3] = ["tso", "pcie", "sci"];
 
+fn asked() -> Option<usize> {
+    std::env::var("RSM_PAGES_RUNS").ok().and_then(|runs| runs.parse().ok())
+}
+
 fn runs() -> usize {
-    std::env::var("RSM_PAGES_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1)
+    asked().unwrap_or(1)
 }
 
 fn file(name: &str) -> PathBuf {
@@ -135,7 +139,8 @@ pub(crate) fn the_suite_by_pages() -> Result<(), String> {
     let Some(bench) = Bench::new()? else { return Ok(()) };
     calls_are_looked_at(&bench)?;
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let programs: Vec<&Program> = tried(runs() > 1 || plays_all()).filter(|program| bench.takes(program)).collect();
+    let programs: Vec<&Program> =
+        tried(asked().is_some() || plays_all()).filter(|program| bench.takes(program)).collect();
     let judge = |at: usize, program: &Program| {
         let built = bench.build_plainly(&source(program.name), program.name, &[])?;
         // All three models are for those who have the time.
