@@ -80,7 +80,7 @@ greeted() {
 
 # What the page's Dockerfile copies: this project's own command and first example.
 CARGO_TARGET_DIR=$top/target cargo build -q --locked -p rsm-ctl
-CARGO_TARGET_DIR=$top/target cargo build -q --locked -p rsm-examples --example hello
+CARGO_TARGET_DIR=$top/target cargo build -q --locked --example hello
 mkdir "$work/image"
 for pair in rsm-ctl:rsm-ctl examples/hello:app; do
     strip -o "$work/image/${pair#*:}" "target/debug/${pair%:*}" 2>/dev/null ||

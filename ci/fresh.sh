@@ -104,13 +104,17 @@ inside() {
     local wrap=()
     [ -z "$one" ] || wrap+=(taskset -c 0)
     [ -z "$without" ] || wrap+=("$work/without" "$without")
-    local line
+    local line features
     if [ -n "$no_proc$files$file_size$one$without" ]; then
         # Built without the limits, which are for users and not for compilers.
         for line in "${commands[@]}"; do
             case $line in
-                'cargo test '*) (cd "$tree" && "${as[@]}" "${clean[@]}" bash -c "${line%% -- *} --no-run") ;;
-                cargo*) (cd "$tree" && "${as[@]}" "${clean[@]}" bash -c 'cargo build -p rsm-ctl --no-default-features && cargo build --examples') ;;
+                'cargo test '*) [ -n "$no_proc" ] || (cd "$tree" && "${as[@]}" "${clean[@]}" bash -c "${line%% -- *} --no-run") ;;
+                cargo*)
+                    features=''
+                    case $line in *' --no-default-features '*) features=--no-default-features ;; esac
+                    (cd "$tree" && "${as[@]}" "${clean[@]}" bash -c "cargo build -p rsm-ctl $features && cargo build --examples")
+                    ;;
             esac
         done
     fi

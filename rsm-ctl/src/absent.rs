@@ -15,9 +15,10 @@ pub(crate) struct AbsentArgs {
     _words: Vec<OsString>,
 }
 
-fn refused(what: &str) -> Failure {
+fn refused(what: &str, feature: &str) -> Failure {
     Failure::new(format!(
-        "this build of rsm-ctl has no `{what}`, which --no-default-features leaves out: `cargo build -p rsm-ctl` makes one that has"
+        "this rsm-ctl has no `{what}`: it was built without the feature \"{feature}\", which cargo leaves out where \
+         --no-default-features says so"
     ))
 }
 
@@ -29,11 +30,11 @@ pub(crate) mod manual {
     pub(crate) type ManArgs = AbsentArgs;
 
     pub(crate) fn perform(_: &ManArgs, _: clap::Command) -> Result<ExitCode, Failure> {
-        Err(refused("man"))
+        Err(refused("man", "manual"))
     }
 
     pub(crate) fn completions(_: &CompletionsArgs, _: clap::Command) -> Result<ExitCode, Failure> {
-        Err(refused("completions"))
+        Err(refused("completions", "manual"))
     }
 }
 
@@ -44,7 +45,7 @@ pub(crate) mod perf {
     pub(crate) type PerfArgs = AbsentArgs;
 
     pub(crate) fn perform(_: &PerfArgs) -> Result<ExitCode, Failure> {
-        Err(refused("perf"))
+        Err(refused("perf", "perf"))
     }
 }
 
@@ -59,13 +60,14 @@ pub(crate) mod explore {
     }
 
     pub(crate) fn perform(_: args::ExploreArgs, _: Verbosity, _: Options) -> Result<ExitCode, Failure> {
-        Err(refused("explore"))
+        Err(refused("explore", "races"))
     }
 }
 
 #[cfg(not(feature = "races"))]
 pub(crate) mod race {
     use super::{ExitCode, Failure, refused};
+    use crate::run::args::Depth;
     use rsm::lens::Lens;
     use rsm_run::races::Looked;
     use rsm_run::verbosity::Verbosity;
@@ -76,11 +78,12 @@ pub(crate) mod race {
     pub(crate) struct Looking;
 
     impl Looking {
-        pub(crate) fn of(lens: Option<Lens>, _: Option<&Path>) -> Result<Looking, Failure> {
-            match lens {
-                Some(Lens { race: true, .. }) => Err(refused("run --race")),
-                _ => Ok(Looking),
-            }
+        pub(crate) fn asked(depths: &[Depth], _: Option<&Path>) -> Result<Looking, Failure> {
+            if depths.is_empty() { Ok(Looking) } else { Err(refused("run --race", "races")) }
+        }
+
+        pub(crate) fn through(self, _: Option<Lens>) -> Looking {
+            self
         }
     }
 
@@ -126,15 +129,15 @@ mod tests {
                 other => panic!("{other:?} is there"),
             };
             let message = failure.expect_err("it is not there").message;
-            assert!(message.starts_with(&format!("this build of rsm-ctl has no `{}`", words[0])), "{message}");
+            assert!(message.starts_with(&format!("this rsm-ctl has no `{}`", words[0])), "{message}");
         }
     }
 
     #[test]
     #[cfg(not(feature = "races"))]
     fn a_run_that_is_to_find_races_is_refused() {
-        let lens = rsm::lens::Lens::clear(1);
-        assert!(super::race::Looking::of(Some(lens.race()), None).is_err());
-        assert!(super::race::Looking::of(Some(lens), None).is_ok() && super::race::Looking::of(None, None).is_ok());
+        use crate::run::args::Depth;
+        assert!(super::race::Looking::asked(&[Depth::Calls], None).is_err());
+        assert!(super::race::Looking::asked(&[], None).is_ok());
     }
 }

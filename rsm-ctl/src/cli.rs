@@ -80,6 +80,7 @@ pub(crate) enum Command {
     /// Check what this machine offers rsm, and what each missing feature costs
     Doctor(DoctorArgs),
     /// Measure latency and bandwidth between two nodes, of a private cluster or a running one
+    #[cfg_attr(not(feature = "perf"), command(hide = true))]
     Perf(PerfArgs),
     /// Kill a node before each of its calls, one run for each, and find those that others do not survive
     ///
@@ -88,6 +89,7 @@ pub(crate) enum Command {
     /// the first 32, and of the others before those that differ from all before them in kind, segment or caller, and at powers
     /// of two. A run in which a survivor hangs, fails or is killed by a signal, or in which something is left behind, is told,
     /// with the command that repeats it.
+    #[cfg_attr(not(feature = "races"), command(hide = true))]
     Explore(ExploreArgs),
     /// Read a trace that `rsm-ctl run --trace` wrote, or write one of a running cluster
     Trace(TraceArgs),
@@ -106,8 +108,10 @@ pub(crate) enum Command {
     /// Disturb a cluster at times and on conditions
     Script(ScriptArgs),
     /// Write a completion script for a shell
+    #[cfg_attr(not(feature = "manual"), command(hide = true))]
     Completions(CompletionsArgs),
     /// Write a manual page: `rsm-ctl man | man -l -`
+    #[cfg_attr(not(feature = "manual"), command(hide = true))]
     Man(ManArgs),
 }
 

@@ -16,6 +16,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::number::counted;
 use crate::places::{Caller, Places};
+use crate::run::args::Depth;
 use suppressed::Suppressed;
 
 /// Ends a report of races that something may order of which nothing is known.
@@ -33,11 +34,16 @@ pub(crate) struct Looking {
 }
 
 impl Looking {
-    /// As the cluster of a run looks for them, without those that a file says nobody wants to hear of.
-    pub(crate) fn of(lens: Option<Lens>, suppressions: Option<&Path>) -> Result<Looking, Failure> {
+    /// As a command line asks for it: without those that a file says nobody wants to hear of.
+    pub(crate) fn asked(_: &[Depth], suppressions: Option<&Path>) -> Result<Looking, Failure> {
         let suppressed = suppressions.map(Suppressed::read).transpose()?.unwrap_or_default();
+        Ok(Looking { suppressed, ..Looking::default() })
+    }
+
+    /// The same in a cluster with this lens.
+    pub(crate) fn through(self, lens: Option<Lens>) -> Looking {
         let (outside, profile) = (lens.is_some_and(|lens| lens.race_outside), lens.and_then(|lens| lens.profile));
-        Ok(Looking { suppressed, outside, profile })
+        Looking { outside, profile, ..self }
     }
 }
 

@@ -64,13 +64,13 @@ pub(crate) struct RunArgs {
     /// make more of them meet. Both depths may be asked for: --race=pages,outside. With --profile, atomic updates of another node's
     /// memory over a mapping are told of as well, where that hardware carries none.
     #[arg(long, value_name = "DEPTH", num_args = 0..=1, require_equals = true, default_missing_value = "calls",
-        value_delimiter = ',')]
+        value_delimiter = ',', hide = cfg!(not(feature = "races")))]
     pub(crate) race: Vec<Depth>,
     /// Do not report races of which a place is in this file: a line for each, `function NAME` or `file PATH`
     ///
     /// NAME is a function as it is reported, or the end of its path, such as writer for app::writer; PATH the end of a file's path, or of it and a line, such as src/lock.c or
     /// src/lock.c:21. What follows `#` is a comment. How many races were left out is said.
-    #[arg(long, value_name = "FILE", requires = "race")]
+    #[arg(long, value_name = "FILE", requires = "race", hide = cfg!(not(feature = "races")))]
     pub(crate) race_suppressions: Option<PathBuf>,
     /// Put the node id in brackets before every line of output
     ///

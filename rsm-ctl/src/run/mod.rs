@@ -31,9 +31,9 @@ pub(crate) fn perform(args: RunArgs, verbosity: Verbosity, options: Options) -> 
     let name = suite(&args);
     let report = args.junit.as_deref().map(|path| Report::create(path, name)).transpose()?;
     let target = args.trace.clone();
-    let suppressions = args.race_suppressions.clone();
-    match plan::of_run(args, verbosity, options) {
-        Ok(plan) => {
+    let looking = Looking::asked(&args.race, args.race_suppressions.as_deref());
+    match looking.and_then(|looking| Ok((looking, plan::of_run(args, verbosity, options)?))) {
+        Ok((looking, plan)) => {
             let name = plan.suite();
             let report = match (report, &plan.junit) {
                 (Some(report), _) => Some(report.named(name)),
@@ -44,7 +44,7 @@ pub(crate) fn perform(args: RunArgs, verbosity: Verbosity, options: Options) -> 
                 Home::New(cluster) => cluster.lens,
                 Home::Running(_) => None,
             };
-            let looking = Looking::of(lens, suppressions.as_deref())?;
+            let looking = looking.through(lens);
             let code = front::judged(plan, report, |looked, code| race::judge(looked, &looking, verbosity, code))?;
             target.map_or(Ok(()), |target| target.finish())?;
             Ok(code)

@@ -109,9 +109,12 @@ fn when_nothing_could_start() {
     let scratch = Scratch::new("junit");
     let report = scratch.path("report.xml");
     let report = report.to_str().unwrap();
-    for words in
-        [&["--", "no-such-program"][..], &["--cwd", "/no/such", "--", "true"], &["--name", "a b", "--", "true"]]
-    {
+    for words in [
+        &["--", "no-such-program"][..],
+        &["--cwd", "/no/such", "--", "true"],
+        &["--name", "a b", "--", "true"],
+        &["--race", "--race-suppressions", "/no/such", "--", "true"],
+    ] {
         assert_ne!(ctl(&["run", "-n", "1", "--junit", report]).words(words).finish().code(), 0);
         assert!(cases(&scratch)[0].1.starts_with("error start: "), "{:?}", cases(&scratch));
     }

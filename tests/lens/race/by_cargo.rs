@@ -1,6 +1,5 @@
 //! A program in Rust that `rsm-ctl cc cargo` builds: what it does with memory by itself is looked at.
 
-use crate::programs::plays_all;
 use crate::run::{Bench, succeed};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,11 +14,8 @@ fn marked() -> Result<BTreeSet<String>, String> {
     Ok(lines.map(|(number, _): (u32, _)| format!("{PAIR}.rs:{number}")).collect())
 }
 
-/// With `RSM_TESTS=all`: all that rsm is made of is compiled for it once more. A small crate is built so in any case (rsm-ctl, `tests/cc`).
+/// All that rsm is made of is compiled for it once more. A small crate is built so by a test of rsm-ctl (`tests/cc`).
 pub(crate) fn what_cargo_builds_is_seen() -> Result<(), String> {
-    if !plays_all() {
-        return Ok(());
-    }
     let Some(bench) = Bench::new()? else { return Ok(()) };
     let folder = bench.profile()?.with_file_name("rsm-race");
     let mut cargo = bench.ctl();

@@ -139,8 +139,7 @@ pub(crate) fn the_suite_by_pages() -> Result<(), String> {
     let Some(bench) = Bench::new()? else { return Ok(()) };
     calls_are_looked_at(&bench)?;
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let programs: Vec<&Program> =
-        tried(asked().is_some() || plays_all()).filter(|program| bench.takes(program)).collect();
+    let programs = tried(asked().is_some() || plays_all(), |program| bench.takes(program));
     let judge = |at: usize, program: &Program| {
         let built = bench.build_plainly(&source(program.name), program.name, &[])?;
         // All three models are for those who have the time.

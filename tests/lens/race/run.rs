@@ -14,7 +14,7 @@ const STRICT: &[&str] = &["-O1", "-g", "-Wall", "-Wextra", "-Werror"];
 const C: (&str, &str) = ("gcc", "-std=gnu11");
 const CXX: (&str, &str) = ("g++", "-std=gnu++20");
 
-/// What programs need, built once.
+/// What programs need, built once, in a directory that stays.
 struct Needed {
     ctl: PathBuf,
     librsm: PathBuf,
@@ -23,7 +23,7 @@ struct Needed {
     has_cxx: bool,
 }
 
-/// `rsm-ctl`, the libraries, and what is built, in a directory that goes at the end.
+/// What is built for one test, in a directory that goes at the end, with the libraries in it by other names.
 pub(crate) struct Bench {
     folder: PathBuf,
     needed: &'static Needed,
@@ -82,7 +82,8 @@ impl Needed {
     fn build() -> Result<Option<Needed>, String> {
         let test = std::env::current_exe().map_err(|error| error.to_string())?;
         let profile = test.parent().and_then(Path::parent).ok_or("the test is in no target directory")?;
-        let folder = directory("race")?;
+        // One for each profile, as the two may be tested at once.
+        let folder = directory(&format!("race-{}", profile.file_name().unwrap_or_default().display()))?;
         let librsm_race = folder.join("librsm_race.a");
         let (mut cargo, mut library, mut library_race) =
             (Command::new(env!("CARGO")), Command::new("sh"), Command::new("sh"));
@@ -221,6 +222,8 @@ impl Bench {
         if self.profile()?.ends_with("release") {
             cargo.arg("--release");
         }
+        // The words of install.sh, so that it is compiled once for both.
+        cargo.args(["--", "-C", "target-feature=-crt-static", "--print=native-static-libs"]);
         let made = succeed(&mut cargo)?;
         let mut files = made.split('"').filter(|word| word.ends_with("librsm_capi.a") || word.ends_with("librsm.a"));
         let archive = files.next_back().ok_or("cargo made no librsm.a")?;
