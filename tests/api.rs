@@ -7,6 +7,7 @@ use rsm::{
     ImporterEvents, LinkState, Permission, Result, SegmentId,
 };
 use rsm_core::lens::draw::{Draws, scale};
+use rsm_stories::Told;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -467,10 +468,10 @@ fn words_are_never_torn() {
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            let _told = Told(&done);
             for n in 0..200_000u64 {
                 i.put_u64(0, n | n << 32).unwrap();
             }
-            done.store(true, Ordering::Release);
         });
         while !done.load(Ordering::Acquire) {
             let word = e.memory().read_volatile_u64(0).unwrap();
@@ -1101,13 +1102,13 @@ fn a_close_ends_while_others_go_on() {
                 import.put_u64(0, 1).unwrap();
             }
         });
+        let _told = Told(&stop);
         for round in 1..50 {
             let span = import.open_barrier().unwrap();
             import.put_u64(64, round).unwrap();
             span.close().unwrap();
             assert_eq!(export.memory().read_volatile_u64(64), Ok(round));
         }
-        stop.store(true, Ordering::Relaxed);
     });
 }
 

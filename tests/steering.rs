@@ -6,6 +6,7 @@ use rsm::{
     AccessList, BarrierMode, Cluster, Code, Controller, EndCause, Export, Import, LinkState, Permission, Result,
     SegmentId,
 };
+use rsm_stories::Told;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -140,6 +141,7 @@ fn an_implicit_transfer_in_flight_is_hit_by_an_error() {
                 steering.link_error(&Links::one_way(2, 1)).unwrap();
             }
         });
+        let _told = Told(&done);
         // Until one is hit; each is a span of its own, so most are not.
         let bytes = vec![1; SIZE];
         let until = std::time::Instant::now() + Duration::from_secs(60);
@@ -149,7 +151,6 @@ fn an_implicit_transfer_in_flight_is_hit_by_an_error() {
                 Err(error) => break assert_eq!(error.code(), Code::BarrierFailure),
             }
         }
-        done.store(true, Ordering::Release);
     });
     two.put(0, &[2; 100]).unwrap();
 }

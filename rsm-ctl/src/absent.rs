@@ -67,7 +67,6 @@ pub(crate) mod explore {
 #[cfg(not(feature = "races"))]
 pub(crate) mod race {
     use super::{ExitCode, Failure, refused};
-    use crate::run::args::Depth;
     use rsm::lens::Lens;
     use rsm_run::races::Looked;
     use rsm_run::verbosity::Verbosity;
@@ -78,8 +77,8 @@ pub(crate) mod race {
     pub(crate) struct Looking;
 
     impl Looking {
-        pub(crate) fn asked(depths: &[Depth], _: Option<&Path>) -> Result<Looking, Failure> {
-            if depths.is_empty() { Ok(Looking) } else { Err(refused("run --race", "races")) }
+        pub(crate) fn asked(is_asked: bool, _: Option<&Path>) -> Result<Looking, Failure> {
+            if is_asked { Err(refused("run --race", "races")) } else { Ok(Looking) }
         }
 
         pub(crate) fn through(self, _: Option<Lens>) -> Looking {
@@ -136,8 +135,7 @@ mod tests {
     #[test]
     #[cfg(not(feature = "races"))]
     fn a_run_that_is_to_find_races_is_refused() {
-        use crate::run::args::Depth;
-        assert!(super::race::Looking::asked(&[Depth::Calls], None).is_err());
-        assert!(super::race::Looking::asked(&[], None).is_ok());
+        assert!(super::race::Looking::asked(true, None).is_err());
+        assert!(super::race::Looking::asked(false, None).is_ok());
     }
 }

@@ -16,7 +16,6 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::number::counted;
 use crate::places::{Caller, Places};
-use crate::run::args::Depth;
 use suppressed::Suppressed;
 
 /// Ends a report of races that something may order of which nothing is known.
@@ -34,8 +33,9 @@ pub(crate) struct Looking {
 }
 
 impl Looking {
-    /// As a command line asks for it: without those that a file says nobody wants to hear of.
-    pub(crate) fn asked(_: &[Depth], suppressions: Option<&Path>) -> Result<Looking, Failure> {
+    /// As a command line asks for it, if it does: without those that a file says nobody wants to hear of.
+    pub(crate) fn asked(is_asked: bool, suppressions: Option<&Path>) -> Result<Looking, Failure> {
+        let suppressions = suppressions.filter(|_| is_asked);
         let suppressed = suppressions.map(Suppressed::read).transpose()?.unwrap_or_default();
         Ok(Looking { suppressed, ..Looking::default() })
     }

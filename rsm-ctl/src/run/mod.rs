@@ -31,7 +31,7 @@ pub(crate) fn perform(args: RunArgs, verbosity: Verbosity, options: Options) -> 
     let name = suite(&args);
     let report = args.junit.as_deref().map(|path| Report::create(path, name)).transpose()?;
     let target = args.trace.clone();
-    let looking = Looking::asked(&args.race, args.race_suppressions.as_deref());
+    let looking = Looking::asked(!args.race.is_empty(), args.race_suppressions.as_deref());
     match looking.and_then(|looking| Ok((looking, plan::of_run(args, verbosity, options)?))) {
         Ok((looking, plan)) => {
             let name = plan.suite();

@@ -107,6 +107,15 @@ fn pattern(i: usize) -> u64 {
     (i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1
 }
 
+/// Says it when it goes, so that who waits for it stops where a test fails, too.
+pub(crate) struct Told<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 /// Threads with all signals blocked that count in words of their own, spread over the range.
 struct Writers {
     stop: Arc<AtomicBool>,
@@ -145,18 +154,26 @@ impl Writers {
     }
 
     /// Stores made, and stores missing (or, if negative, doubled).
-    fn stop(self) -> (u64, i64) {
+    fn stop(mut self) -> (u64, i64) {
         self.stop.store(true, Relaxed);
         // SAFETY: as above.
         let words = unsafe { std::slice::from_raw_parts(self.start as *const AtomicU64, self.words) };
         let (mut made, mut missing) = (0, 0i64);
-        for (me, thread) in self.threads.into_iter().enumerate() {
+        for (me, thread) in std::mem::take(&mut self.threads).into_iter().enumerate() {
             let count = thread.join().unwrap();
             let found: u64 = words.iter().skip(me).step_by(Writers::COUNT).map(|w| w.load(Relaxed)).sum();
             made += count;
             missing += count as i64 - found as i64;
         }
         (made, missing)
+    }
+}
+
+/// Where a test fails meanwhile, the range is still there when they have stopped.
+impl Drop for Writers {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
     }
 }
 
@@ -334,11 +351,11 @@ fn signal_handlers_that_store_to_the_range_do_not_stop_the_move() {
                 std::thread::yield_now();
             }
         });
+        let _told = Told(&stop);
         for _ in 0..20 {
             range.adopt(&object(range.length)).unwrap();
             range.give_back().unwrap();
         }
-        stop.store(true, Relaxed);
     });
     // SAFETY: as it was.
     unsafe { libc::signal(libc::SIGUSR1, before) };
@@ -376,13 +393,14 @@ fn children_forked_meanwhile_live_and_take_nothing_away() {
             }
             forked
         });
+        let told = Told(&stop);
         for _ in 0..rounds(10) {
             let (one, other) = (object(range.length), object(range.length));
             assert_eq!(range.adopt(&one), Ok(Protection::WriteProtected));
             assert_eq!(range.move_to(&other), Ok(Protection::WriteProtected));
             assert_eq!(range.give_back(), Ok(Protection::WriteProtected));
         }
-        stop.store(true, Relaxed);
+        drop(told);
         forker.join().unwrap()
     });
     let (made, missing) = writers.stop();
@@ -407,6 +425,7 @@ fn read_into(range: &Range) -> usize {
             std::io::Write::write_all(&mut to, &bytes).unwrap();
         });
         let reader = s.spawn(|| {
+            let _told = Told(&stop);
             let (mut at, mut faults) = (0, 0);
             while at < range_bytes() {
                 let left = (range_bytes() - at).min(1000);
@@ -420,7 +439,6 @@ fn read_into(range: &Range) -> usize {
                     at += n as usize;
                 }
             }
-            stop.store(true, Relaxed);
             faults
         });
         while !stop.load(Relaxed) {
@@ -686,8 +704,9 @@ fn peak(objects: &[&OwnedFd], work: impl FnOnce()) -> usize {
             }
             most
         });
+        let told = Told(&stop);
         work();
-        stop.store(true, Relaxed);
+        drop(told);
         watch.join().unwrap()
     })
 }

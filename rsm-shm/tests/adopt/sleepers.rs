@@ -144,8 +144,8 @@ fn posts_while_memory_moves_are_not_lost() {
         let stop = AtomicBool::new(false);
         std::thread::scope(|s| {
             s.spawn(|| {
+                let _told = Told(&stop);
                 range.adopt(&one).unwrap();
-                stop.store(true, SeqCst);
             });
             first.post("meanwhile");
             while !stop.load(SeqCst) {

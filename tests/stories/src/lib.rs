@@ -53,6 +53,7 @@ use libtest_mimic::{Arguments, Trial};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Environment variable that makes a test program a node.
 pub const ENV_NODE: &str = "RSM_TEST_NODE";
@@ -60,6 +61,16 @@ pub const ENV_NODE: &str = "RSM_TEST_NODE";
 /// Whether this process is to be a node.
 pub fn is_node() -> bool {
     std::env::var_os(ENV_NODE).is_some()
+}
+
+/// Says it when it goes, so that a thread which waits for it stops where a test fails, too.
+pub struct Told<'a>(pub &'a AtomicBool);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        // Release: with the loads of whoever waits.
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// A story, and where it stands.
