@@ -5,6 +5,7 @@ use rsm::observe::Observer;
 use rsm::steer::Links;
 use rsm::{AccessList, CLUSTER_NODE, Cluster, Code, Permission, SegmentId};
 use rsm_stories::{NodeProcess, cluster, story};
+use rustix::param::page_size;
 
 const ID: &str = "0x400000";
 
@@ -43,7 +44,8 @@ fn nobody_can_take_memory_of_the_cluster_away() {
     let cluster = cluster(2);
     let steering = cluster.steering().expect("to steer");
     let mut user = NodeProcess::start(&cluster, 1);
-    user.ok(&format!("common i {ID} 4096 rw"));
+    let page = page_size();
+    user.ok(&format!("common i {ID} {page} rw"));
     // A node's own segment of that id is another one.
     user.ok("export e 4096");
     user.ok(&format!("publish e {ID}"));
@@ -66,7 +68,7 @@ fn nobody_can_take_memory_of_the_cluster_away() {
     let observer = Observer::attach(Some(cluster.name())).expect("our cluster");
     let common = |node| observer.segments().into_iter().filter(move |segment| segment.node == node);
     let row = common(CLUSTER_NODE).next().expect("it is there");
-    assert_eq!((row.id, row.length, row.importers, row.published), (Some(0x40_0000), 4096, 1, true));
+    assert_eq!((row.id, row.length, row.importers, row.published), (Some(0x40_0000), page as u64, 1, true));
     assert_eq!(common(1).count(), 1);
     assert!(observer.nodes().iter().all(|node| node.node != CLUSTER_NODE));
     let held = observer.connections().into_iter().filter(|held| held.exporter == CLUSTER_NODE).count();
@@ -83,20 +85,21 @@ fn what_may_be_asked_of_memory_of_the_cluster() {
     let (first, second, everyone) = (shm(1), shm(2), AccessList::everyone());
     let ask = |id, length, access: &AccessList| first.common(SegmentId::new(id), length, Permission::ReadWrite, access);
     let told = |id, length, access: &AccessList, code| assert_eq!(ask(id, length, access).unwrap_err().code(), code);
-    told(0, 4096, &everyone, Code::ReservedSegid);
-    told(7, 4096, &everyone, Code::ReservedSegid);
-    told(0x8000_0000, 4096, &everyone, Code::ReservedSegid);
+    let page = page_size();
+    told(0, page, &everyone, Code::ReservedSegid);
+    told(7, page, &everyone, Code::ReservedSegid);
+    told(0x8000_0000, page, &everyone, Code::ReservedSegid);
     told(0x40_0000, 0, &everyone, Code::BadLength);
-    told(0x40_0000, 4097, &everyone, Code::BadMemAlignment);
-    told(0x40_0000, 4096, &AccessList::new().node(99, 0o666), Code::BadAcl);
+    told(0x40_0000, page + 1, &everyone, Code::BadMemAlignment);
+    told(0x40_0000, page, &AccessList::new().node(99, 0o666), Code::BadAcl);
     let loopback = cluster.node(1).unwrap().controller("loopback").unwrap();
     let id = SegmentId::new(0x40_0000);
-    let refused = loopback.common(id, 4096, Permission::ReadWrite, &everyone).unwrap_err();
+    let refused = loopback.common(id, page, Permission::ReadWrite, &everyone).unwrap_err();
     assert_eq!(refused.code(), Code::CtlrNotPresent);
     // The list of who makes it is the one that counts, also for who made it.
     let list = AccessList::new().node(2, 0o444);
-    told(0x40_0000, 4096, &list, Code::SegNotPublishedToNode);
-    let of_second = |permission| second.common(id, 4096, permission, &everyone).map(drop).map_err(|e| e.code());
+    told(0x40_0000, page, &list, Code::SegNotPublishedToNode);
+    let of_second = |permission| second.common(id, page, permission, &everyone).map(drop).map_err(|e| e.code());
     assert_eq!(of_second(Permission::Read), Ok(()));
     // Root may what it likes.
     if !rustix::process::geteuid().is_root() {
@@ -105,7 +108,7 @@ fn what_may_be_asked_of_memory_of_the_cluster() {
     // They stay, so there are no more than so many.
     let mut made = 1;
     let full = loop {
-        match ask(0x40_0000 + made, 4096, &everyone) {
+        match ask(0x40_0000 + made, page, &everyone) {
             Ok(import) => drop(import),
             Err(error) => break error,
         }
@@ -114,7 +117,7 @@ fn what_may_be_asked_of_memory_of_the_cluster() {
     };
     assert_eq!((full.code(), made), (Code::InsufficientResources, 256));
     // What there is can be had.
-    ask(0x40_0000 + 255, 4096, &everyone).expect("it is there");
+    ask(0x40_0000 + 255, page, &everyone).expect("it is there");
     first.export(4096).expect("what nodes export is none of it");
 }
 
