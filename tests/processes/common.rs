@@ -44,8 +44,8 @@ fn nobody_can_take_memory_of_the_cluster_away() {
     let cluster = cluster(2);
     let steering = cluster.steering().expect("to steer");
     let mut user = NodeProcess::start(&cluster, 1);
-    let page = page_size();
-    user.ok(&format!("common i {ID} {page} rw"));
+    // A page, as stories have it.
+    user.ok(&format!("common i {ID} 4096 rw"));
     // A node's own segment of that id is another one.
     user.ok("export e 4096");
     user.ok(&format!("publish e {ID}"));
@@ -68,7 +68,7 @@ fn nobody_can_take_memory_of_the_cluster_away() {
     let observer = Observer::attach(Some(cluster.name())).expect("our cluster");
     let common = |node| observer.segments().into_iter().filter(move |segment| segment.node == node);
     let row = common(CLUSTER_NODE).next().expect("it is there");
-    assert_eq!((row.id, row.length, row.importers, row.published), (Some(0x40_0000), page as u64, 1, true));
+    assert_eq!((row.id, row.length, row.importers, row.published), (Some(0x40_0000), page_size() as u64, 1, true));
     assert_eq!(common(1).count(), 1);
     assert!(observer.nodes().iter().all(|node| node.node != CLUSTER_NODE));
     let held = observer.connections().into_iter().filter(|held| held.exporter == CLUSTER_NODE).count();
@@ -118,7 +118,7 @@ fn what_may_be_asked_of_memory_of_the_cluster() {
     assert_eq!((full.code(), made), (Code::InsufficientResources, 256));
     // What there is can be had.
     ask(0x40_0000 + 255, page, &everyone).expect("it is there");
-    first.export(4096).expect("what nodes export is none of it");
+    first.export(page).expect("what nodes export is none of it");
 }
 
 story!(memory_of_the_cluster_through_a_lens);
