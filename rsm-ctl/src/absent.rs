@@ -17,8 +17,7 @@ pub(crate) struct AbsentArgs {
 
 fn refused(what: &str, feature: &str) -> Failure {
     Failure::new(format!(
-        "this rsm-ctl has no `{what}`: it was built without the feature \"{feature}\", which cargo leaves out where \
-         --no-default-features says so"
+        "this rsm-ctl has no `{what}`: have cargo build it without --no-default-features, or with --features {feature}"
     ))
 }
 
