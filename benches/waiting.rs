@@ -39,7 +39,7 @@ fn rounds(time: Duration, mut ask: impl FnMut(), mut wait: impl FnMut()) -> (f64
 fn by_rsm(time: Duration) -> rsm::Result<(f64, f64)> {
     let cluster = Cluster::new(2)?;
     let controllers = [cluster.node(1)?.controller("shm0")?, cluster.node(2)?.controller("shm0")?];
-    let exports = [controllers[0].export(4096)?, controllers[1].export(4096)?];
+    let exports = [controllers[0].export(65536)?, controllers[1].export(65536)?];
     let id = SegmentId::new(0x40_0000);
     for export in &exports {
         export.publish(id, &AccessList::everyone())?;

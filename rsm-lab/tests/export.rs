@@ -226,7 +226,7 @@ fn the_thread_is_told_where_a_process_has_several() {
     let cluster = Cluster::builder(1).lens(Lens::clear(0).trace(Trace { bytes: false })).start().unwrap();
     let recorder = Recorder::begin(File::create(&path).unwrap(), &cluster, false).unwrap();
     let one = cluster.node(1).unwrap().controller("shm0").unwrap();
-    let export = one.export(4096).unwrap();
+    let export = one.export(65536).unwrap();
     let id = SegmentId::new(0x40_0001);
     export.publish(id, &AccessList::everyone()).unwrap();
     let import = one.connect(1, id, Permission::ReadWrite).unwrap();
